@@ -1,0 +1,34 @@
+/** Plain bytes in one frame: 4 MiB. Readers accept any frame size from a manifest up to {@link MAX_FRAME_SIZE}. */
+export const FRAME_SIZE: number = 4 * 1024 * 1024;
+
+/** The largest frame that a reader holds in memory, bytes. */
+export const MAX_FRAME_SIZE: number = 64 * 1024 * 1024;
+
+export type Codec = 'zstd' | 'gzip' | 'none';
+
+/** A run of zeros that needs no memory: what a disk's hole reads as. */
+export interface Hole {
+  /** Bytes. */
+  readonly zeros: number;
+}
+
+/** A piece of a plain stream: bytes, or a run of zeros. The bytes belong to the taker until it asks for the next piece. */
+export type PlainPiece = Uint8Array | Hole;
+
+/** What is known of a dump when it is whole. */
+export interface DumpSummary {
+  readonly codec: Codec;
+  /** The codec's level; absent for `none`. */
+  readonly level?: number;
+  readonly frameSize: number;
+  readonly frames: number;
+  readonly plainBytes: number;
+  readonly storedBytes: number;
+  /** SHA-256 of the stored bytes, lower-case hexadecimal. */
+  readonly sha256: string;
+  /**
+   * For `none`, which has no checksum in the stream: the CRC-32 of each frame's bytes, 4 bytes each, big-endian, in base64.
+   * So that such a dump too is checked frame by frame before it is used.
+   */
+  readonly frameCrc32?: string;
+}

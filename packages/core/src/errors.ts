@@ -1,0 +1,94 @@
+/**
+ * Every code with which an operation of core fails, by the exit code that the command line gives it. The codes are stable: programs
+ * may switch on them. `docs/errors.md` says of each what it means and what to do.
+ */
+export const ERROR_EXIT_CODES = {
+  // 2: the call itself is wrong
+  USAGE: 2,
+  // 3: the description of the instance
+  INSTANCE_FILE_UNREADABLE: 3,
+  INSTANCE_FILE_SYNTAX: 3,
+  INSTANCE_INVALID: 3,
+  // 4: the OS definition
+  OS_NAME_INVALID: 4,
+  OS_NOT_FOUND: 4,
+  OS_INVALID: 4,
+  OS_VARIANT: 4,
+  OS_HYPERVISOR: 4,
+  OS_PARAMETER: 4,
+  OS_OPERATION_UNSUPPORTED: 4,
+  // 5: disks and snapshots
+  DISK_MISSING: 5,
+  DISK_KIND: 5,
+  DISK_DENIED: 5,
+  DISK_READ_ONLY: 5,
+  DISK_TOO_SMALL: 5,
+  DISK_TOO_FEW: 5,
+  DISK_UNKNOWN: 5,
+  DISK_IO: 5,
+  SNAPSHOT_FAILED: 5,
+  SNAPSHOT_UNSUPPORTED: 5,
+  // 6: a script
+  SCRIPT_START: 6,
+  SCRIPT_FAILED: 6,
+  SCRIPT_SIGNALLED: 6,
+  SCRIPT_CLOSED_INPUT: 6,
+  // 7: data that is not what it should be
+  DUMP_DAMAGED: 7,
+  DUMP_MISSING: 7,
+  MANIFEST_DAMAGED: 7,
+  MANIFEST_VERSION: 7,
+  CONFIG_DAMAGED: 7,
+  CODEC_UNKNOWN: 7,
+  // 8: the store
+  STORE_ADDRESS: 8,
+  STORE_DENIED: 8,
+  STORE_FULL: 8,
+  STORE_UNAVAILABLE: 8,
+  STORE_UNSUPPORTED: 8,
+  STORE_FAILED: 8,
+  // 9: nothing of that name
+  EXPORT_NOT_FOUND: 9,
+  EXPORT_INCOMPLETE: 9,
+  // 10: somebody else is at it
+  BUSY: 10,
+  // 11: the machine
+  STATE_UNUSABLE: 11,
+  PLATFORM: 11,
+} as const;
+
+export type GantryErrorCode = keyof typeof ERROR_EXIT_CODES;
+
+export interface GantryErrorDetails {
+  /** What was being done, to what, and what happened: a sentence without a final stop. Never a secret. */
+  readonly message: string;
+  /** What the user can do: a sentence, with its stop. */
+  readonly hint?: string | undefined;
+  /** The disk that it is about, by its index. */
+  readonly disk?: number | undefined;
+  /** More lines to show beneath the message: reasons, the last words of a script, the state of each disk. */
+  readonly details?: readonly string[] | undefined;
+  readonly cause?: unknown;
+}
+
+/** What every operation of core rejects with, but for the reason of an aborted signal. */
+export class GantryError extends Error {
+  override readonly name = 'GantryError';
+  readonly code: GantryErrorCode;
+  readonly hint: string | undefined;
+  readonly disk: number | undefined;
+  readonly details: readonly string[];
+
+  constructor(code: GantryErrorCode, details: GantryErrorDetails) {
+    super(details.message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.hint = details.hint;
+    this.disk = details.disk;
+    this.details = details.details ?? [];
+  }
+
+  /** The exit code that the command line ends with. */
+  get exitCode(): number {
+    return ERROR_EXIT_CODES[this.code];
+  }
+}

@@ -1,0 +1,20 @@
+export type { StoreErrorCode, StoreErrorDetails } from './errors.ts';
+export { StoreError, isStoreError } from './errors.ts';
+export { MAX_KEY_LENGTH, MAX_KEY_PART_LENGTH, assertKey, assertPrefix, isKeyPart } from './key.ts';
+export type {
+  BeginOptions,
+  ByteSource,
+  CallOptions,
+  Digest,
+  ObjectInfo,
+  PendingInfo,
+  PendingObject,
+  ReadOptions,
+  Store,
+  StoreCapabilities,
+  StoreReader,
+  StoreWriter,
+} from './store.ts';
+export { RETRYABLE_CODES } from './store.ts';
+export type { DumpHeader, DumpWriter, ExportReader, ExportWriter, JsonDocument, Sink } from './transfer.ts';
+export type { OpenOptions, Transport } from './transport.ts';

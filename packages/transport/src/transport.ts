@@ -1,0 +1,25 @@
+import type { CallOptions, Store } from './store.ts';
+
+/** What a transport may use of its surroundings: handed in, so that a transport reads no globals. */
+export interface OpenOptions extends CallOptions {
+  /** Where relative paths in the address count from. */
+  readonly cwd: string;
+  /** Environment variables, for credentials and settings that the transport documents. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Called with what the user should know although nothing failed. */
+  readonly warn: (message: string) => void;
+}
+
+/**
+ * A package that provides stores for URL schemes. Its package is called `gantry-transport-SCHEME` (or is one of Gantry's own)
+ * and has one as its default export.
+ */
+export interface Transport {
+  /** The schemes that it serves, without the colon, such as `s3`. */
+  readonly schemes: readonly string[];
+  /**
+   * Opens the store that `address` names. Creates nothing: a place that is not there is reported by the first call that needs it.
+   * @throws StoreError `invalid-address`, `denied`, `unavailable`
+   */
+  open(address: URL, options: OpenOptions): Promise<Store>;
+}
