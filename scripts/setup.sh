@@ -1,0 +1,9 @@
+#!/bin/sh
+# Installs, builds, and shows the main job on a small disk of its own. Needs Node 20 or later with npm, and nothing else.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/tools.sh
+
+install_packages
+build_packages
+scripts/demo.sh

@@ -1,0 +1,42 @@
+# Sourced by setup.sh and test.sh: brings pnpm, Node 24 and all packages into node_modules, from nothing but npm.
+
+export TURBO_TELEMETRY_DISABLED=1 DO_NOT_TRACK=1
+PNPM_VERSION=$(sed -n 's/.*"packageManager": "pnpm@\([0-9.]*\)".*/\1/p' package.json)
+
+say() { printf '\n== %s\n' "$*"; }
+
+die() {
+  printf 'gantry: %s\n' "$*" >&2
+  exit 1
+}
+
+install_packages() {
+  command -v npm >/dev/null 2>&1 || die 'npm is not on this machine. On Debian: apt-get install nodejs npm, or Node from NodeSource (version 20 or later).'
+  say 'Packages, and Node 24 (kept inside node_modules)'
+  npx --yes "pnpm@$PNPM_VERSION" install --frozen-lockfile
+  PATH=$PWD/node_modules/.bin:$PATH
+  export PATH
+  printf 'node %s, pnpm %s\n' "$(node --version)" "$(pnpm --version)"
+}
+
+build_packages() {
+  say 'Build'
+  turbo run build --output-logs=errors-only
+}
+
+# apt_packages NAME…: installs what is missing, where root can; returns 1 and says what is missing where not.
+apt_packages() {
+  missing=
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+  done
+  [ -n "$missing" ] || return 0
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    printf 'gantry: not here, and only root can bring them:%s\n' "$missing" >&2
+    return 1
+  fi
+  say "Debian packages:$missing"
+  apt-get update -qq
+  # shellcheck disable=SC2086 # a list of words
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
