@@ -1,0 +1,36 @@
+/**
+ * Runs `work` for every item, at most `limit` at once, and waits until all have ended. The first failure aborts the rest through
+ * the signal that each is given; it is what this rejects with, never what the abort made of the others.
+ */
+export async function sideBySide<T, R>(
+  items: readonly T[],
+  limit: number,
+  signal: AbortSignal,
+  work: (item: T, signal: AbortSignal) => Promise<R>,
+): Promise<R[]> {
+  const failed = new AbortController();
+  const both = AbortSignal.any([signal, failed.signal]);
+  const results: R[] = [];
+  let first: { readonly error: unknown } | undefined;
+  let next = 0;
+
+  const worker = async (): Promise<void> => {
+    for (;;) {
+      const index = next;
+      const item = items[index];
+      if (item === undefined || both.aborted) return;
+      next += 1;
+      try {
+        results[index] = await work(item, both);
+      } catch (error) {
+        first ??= { error };
+        failed.abort(error);
+      }
+    }
+  };
+
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
+  signal.throwIfAborted();
+  if (first !== undefined) throw first.error;
+  return results;
+}
