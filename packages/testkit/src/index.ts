@@ -1,1 +1,14 @@
-export {};
+export type { CompareOptions } from './disks/compare-trees.ts';
+export { compareTrees } from './disks/compare-trees.ts';
+export type { DataExtent } from './disks/disk-files.ts';
+export { makeRandomFile, makeSparseFile, pseudoRandom } from './disks/disk-files.ts';
+export type { Ext4ImageOptions } from './disks/ext4-image.ts';
+export { makeExt4Image } from './disks/ext4-image.ts';
+export type { LoopDevice } from './disks/loop-device.ts';
+export { attachLoopDevice } from './disks/loop-device.ts';
+export { allocatedBytes, sha256File } from './disks/measure.ts';
+export type { MountedFileSystem, MountOptions } from './disks/mounts.ts';
+export { mountImage, mountNewBtrfs, mountNewTmpfs, mountNewXfs, mountReadOnly } from './disks/mounts.ts';
+export { makeSampleTree } from './disks/sample-tree.ts';
+export type { TemporaryDirectory } from './disks/temporary-directory.ts';
+export { makeTemporaryDirectory } from './disks/temporary-directory.ts';

@@ -1,0 +1,92 @@
+import type { BigIntStats } from 'node:fs';
+import { lstat, readdir, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { execa } from 'execa';
+
+import { sha256File } from './measure.ts';
+
+export interface CompareOptions {
+  /** Paths relative to the roots that are not looked at, such as `lost+found`; `.` is the root directory itself, not what is in it. */
+  readonly ignore?: readonly string[];
+}
+
+/**
+ * Compares two directory trees: names, kinds, modes, owners, modification times (whole seconds), link targets, which names are hard
+ * links of one file, device numbers, sizes, content and extended attributes. Gives one line for each difference; none: the same.
+ */
+export async function compareTrees(a: string, b: string, options: CompareOptions = {}): Promise<readonly string[]> {
+  const ignore = new Set(options.ignore);
+  const [left, right] = [await describeTree(a, ignore), await describeTree(b, ignore)];
+  const paths = [...new Set([...left.keys(), ...right.keys()])].sort();
+  return paths.flatMap((path) => {
+    const [one, other] = [left.get(path), right.get(path)];
+    if (one === undefined) return [`${path}: only in ${b}`];
+    if (other === undefined) return [`${path}: only in ${a}`];
+    return one.flatMap((fact, index) => (fact === other[index] ? [] : [`${path}: ${fact} and ${other[index] ?? 'nothing'}`]));
+  });
+}
+
+/** For every path what is to be compared, in the same order. */
+async function describeTree(root: string, ignore: ReadonlySet<string>): Promise<Map<string, string[]>> {
+  const attributes = await extendedAttributes(root);
+  const found = new Map<string, string[]>();
+  const firstOfInode = new Map<bigint, string>();
+
+  const visit = async (path: string): Promise<void> => {
+    const full = join(root, path);
+    const stats = await lstat(full, { bigint: true });
+    const first = firstOfInode.get(stats.ino) ?? path;
+    firstOfInode.set(stats.ino, first);
+    if (!ignore.has(path)) {
+      found.set(path, [...facts(stats), `same file as ${first}`, await content(full, stats), attributes.get(path) ?? 'no attributes']);
+    }
+    if (!stats.isDirectory()) return;
+    for (const name of (await readdir(full)).sort()) {
+      const below = path === '.' ? name : `${path}/${name}`;
+      if (!ignore.has(below)) await visit(below);
+    }
+  };
+
+  await visit('.');
+  return found;
+}
+
+function facts(stats: BigIntStats): string[] {
+  // A directory's size is the file system's affair.
+  const size = stats.isDirectory() ? 'any' : String(stats.size);
+  return [
+    `mode ${stats.mode.toString(8)}`,
+    `owner ${String(stats.uid)}:${String(stats.gid)}`,
+    `mtime ${String(stats.mtimeNs / 1_000_000_000n)}`,
+    `size ${size}`,
+    `device ${stats.isBlockDevice() || stats.isCharacterDevice() ? String(stats.rdev) : 'none'}`,
+  ];
+}
+
+async function content(path: string, stats: BigIntStats): Promise<string> {
+  if (stats.isFile()) return `content ${await sha256File(path)}`;
+  if (stats.isSymbolicLink()) return `target ${await readlink(path)}`;
+  return 'no content';
+}
+
+/** getfattr's own words, by path. It escapes odd bytes in names, alike for both trees; the names themselves are unescaped here. */
+async function extendedAttributes(root: string): Promise<Map<string, string>> {
+  const { stdout } = await execa('getfattr', ['-R', '-P', '-h', '-d', '-m', '-', '-e', 'hex', '.'], { cwd: root });
+  const found = new Map<string, string>();
+  for (const block of stdout.split('\n\n')) {
+    const [head, ...lines] = block.split('\n');
+    if (head?.startsWith('# file: ') !== true) continue;
+    const name = head
+      .slice('# file: '.length)
+      .replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCodePoint(Number.parseInt(octal, 8)));
+    found.set(
+      name.replace(/^\.\//, ''),
+      `attributes ${lines
+        .filter((line) => line !== '')
+        .sort()
+        .join(' ')}`,
+    );
+  }
+  return found;
+}
