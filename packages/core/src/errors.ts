@@ -15,6 +15,7 @@ export const ERROR_EXIT_CODES = {
   OS_INVALID: 4,
   OS_VARIANT: 4,
   OS_HYPERVISOR: 4,
+  OS_MISMATCH: 4,
   OS_PARAMETER: 4,
   OS_OPERATION_UNSUPPORTED: 4,
   // 5: disks and snapshots
