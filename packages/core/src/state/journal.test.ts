@@ -1,0 +1,147 @@
+import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+
+import { makeRandomFile, makeTemporaryDirectory, mountNewTmpfs } from '@gantry/testkit';
+import { assert, nat, property, uint8Array } from 'fast-check';
+import { describe, expect, test } from 'vitest';
+
+import { parseJournal } from './journal-file.ts';
+import { openRun } from './journal.ts';
+import type { RunRecord } from './run-record.ts';
+import { openStateDirectory } from './state-directory.ts';
+
+const header = {
+  runId: 'gantry-1',
+  operation: 'export',
+  instance: 'web1',
+  pid: 4711,
+  startTime: 1,
+  bootId: 'b',
+  started: '2026-11-23T08:15:00.000Z',
+};
+const snapshot = (path: string): RunRecord => ({
+  kind: 'snapshot',
+  record: { provider: 'reflink', index: 0, description: path, data: { path } },
+});
+
+describe('a run', () => {
+  test('has an id that says when and by which process, and that is safe in file names and LVM names', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    const stateDirectory = await openStateDirectory(scratch.file('state'));
+    await using one = await openRun({ stateDirectory, operation: 'export', instance: 'web1' });
+    await using other = await openRun({ stateDirectory, operation: 'export', instance: 'web2' });
+    expect(one.id).toMatch(new RegExp(`^gantry-\\d{8}T\\d{6}Z-${process.pid}$`));
+    expect(other.id).toMatch(/^gantry-[0-9TZ-]+$/);
+    expect(other.id).not.toBe(one.id);
+  });
+
+  test('has on disk what it remembers before the call resolves, for its owner alone', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    const stateDirectory = await openStateDirectory(scratch.file('state'));
+    await using run = await openRun({ stateDirectory, operation: 'export', instance: 'web1' });
+    const path = `${stateDirectory.runs}/${run.id}.journal`;
+    const first = await run.remember(snapshot('/a'));
+    const second = await run.remember(snapshot('/b'));
+    const content = parseJournal(await readFile(path));
+    expect(content.header).toMatchObject({ runId: run.id, operation: 'export', instance: 'web1', pid: process.pid });
+    expect([...content.records.values()]).toEqual([snapshot('/a'), snapshot('/b')]);
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    await run.forget(first);
+    expect([...parseJournal(await readFile(path)).records.values()]).toEqual([snapshot('/b')]);
+    await run.forget(second);
+    await run.forget(second);
+  });
+
+  test('leaves no file when everything was forgotten', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    const stateDirectory = await openStateDirectory(scratch.file('state'));
+    {
+      await using run = await openRun({ stateDirectory, operation: 'export', instance: 'web1' });
+      await run.forget(await run.remember(snapshot('/a')));
+    }
+    expect(await readdir(stateDirectory.runs)).toEqual([]);
+  });
+
+  test('leaves its file when something was not', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    const stateDirectory = await openStateDirectory(scratch.file('state'));
+    const run = await openRun({ stateDirectory, operation: 'export', instance: 'web1' });
+    await run.remember(snapshot('/a'));
+    await run[Symbol.asyncDispose]();
+    await run[Symbol.asyncDispose]();
+    expect(await readdir(stateDirectory.runs)).toEqual([`${run.id}.journal`]);
+  });
+
+  test('remembers in order what is remembered at once', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    const stateDirectory = await openStateDirectory(scratch.file('state'));
+    await using run = await openRun({ stateDirectory, operation: 'export', instance: 'web1' });
+    const records = Array.from({ length: 20 }, (_, index) => snapshot(`/${index}`));
+    await Promise.all(records.map((record) => run.remember(record)));
+    expect([...parseJournal(await readFile(`${stateDirectory.runs}/${run.id}.journal`)).records.values()]).toEqual(records);
+  });
+
+  test('says so when the journal cannot be written, and goes on when there is room again', async () => {
+    await using small = await mountNewTmpfs(128 * 1024);
+    const stateDirectory = await openStateDirectory(small.file('state'));
+    const run = await openRun({ stateDirectory, operation: 'export', instance: 'web1' });
+    await run.remember(snapshot('/kept'));
+    await makeRandomFile(small.file('big'), 1024 * 1024, 'full').catch(() => undefined);
+    await expect(run.remember(snapshot('x'.repeat(8192)))).rejects.toMatchObject({ code: 'STATE_UNUSABLE', message: /ENOSPC|no space/ });
+    await writeFile(small.file('big'), '');
+    await run.remember(snapshot('/later'));
+    const content = parseJournal(await readFile(`${stateDirectory.runs}/${run.id}.journal`));
+    expect([...content.records.values()]).toEqual([snapshot('/kept'), snapshot('/later')]);
+    await run[Symbol.asyncDispose]();
+  });
+});
+
+describe('reading a journal', () => {
+  const lines = [header, { remember: 1, record: snapshot('/a') }, { remember: 2, record: snapshot('/ü') }, { forget: 1 }];
+  const whole = Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+
+  test('gives what was remembered and not forgotten', () => {
+    expect(parseJournal(whole)).toEqual({ header, records: new Map([[2, snapshot('/ü')]]), bytes: whole.length });
+  });
+
+  test('cut short anywhere, it says what the whole lines say', () => {
+    assert(
+      property(nat(whole.length), (length) => {
+        const wholeLines = whole.subarray(0, length).toString('latin1').split('\n').length - 1;
+        const content = parseJournal(whole.subarray(0, length));
+        expect(content.records.size).toBe([0, 0, 1, 2, 1][wholeLines]);
+        expect(content.header === undefined).toBe(wholeLines === 0);
+      }),
+    );
+  });
+
+  test('refuses whatever is not a journal, and never fails in another way', () => {
+    assert(
+      property(uint8Array({ maxLength: 300 }), (bytes) => {
+        const buffer = Buffer.from(bytes);
+        if (!buffer.includes('\n')) expect(parseJournal(buffer).records.size).toBe(0);
+        else expect(() => parseJournal(buffer)).toThrow('line 1 is not one of a journal');
+      }),
+    );
+  });
+
+  test.each([
+    [
+      'a process group that would mean everybody',
+      { remember: 1, record: { kind: 'script', pgid: 1, startTime: 1, bootId: 'b', script: 's', operation: 'o' } },
+    ],
+    ['a kind that nobody knows', { remember: 1, record: { kind: 'other' } }],
+    ['something else beside', { forget: 1, remember: 1, record: snapshot('/a') }],
+  ])('refuses %s', (_, line) => {
+    expect(() => parseJournal(Buffer.from(`${JSON.stringify(header)}\n${JSON.stringify(line)}\n`))).toThrow(
+      'line 2 is not one of a journal',
+    );
+  });
+
+  test('refuses one that is larger than any run writes, without reading it', async () => {
+    const { readJournal } = await import('./journal-file.ts');
+    await using scratch = await makeTemporaryDirectory();
+    await using file = await open(scratch.file('journal'), 'w+');
+    await file.truncate(2 ** 40);
+    await expect(readJournal(file)).rejects.toThrow('more than any run writes');
+  });
+});
