@@ -12,3 +12,5 @@ export { mountImage, mountNewBtrfs, mountNewTmpfs, mountNewXfs, mountReadOnly } 
 export { makeSampleTree } from './disks/sample-tree.ts';
 export type { TemporaryDirectory } from './disks/temporary-directory.ts';
 export { makeTemporaryDirectory } from './disks/temporary-directory.ts';
+export type { OsDefinitionFile, OsDefinitionFiles } from './os-definitions.ts';
+export { OS_DEFINITIONS, SOUND_DEFINITIONS, writeOsDefinition, writeOsDefinitions } from './os-definitions.ts';
