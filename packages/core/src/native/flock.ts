@@ -1,0 +1,29 @@
+import { callLibc, SystemCallError } from './libc.ts';
+
+/* <bits/fcntl-linux.h>, the same on every architecture of Linux. */
+const LOCK_SH = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+const LOCK_UN = 8;
+
+/**
+ * Locks an open file (flock(2)) without waiting: false when somebody else has it. The lock belongs to the open file description; it
+ * goes when the last descriptor of it is closed, so also when the process dies.
+ *
+ * @throws SystemCallError when the file cannot be locked at all
+ */
+export function tryFlock(fd: number, mode: 'exclusive' | 'shared'): boolean {
+  try {
+    callLibc('flock', fd, (mode === 'exclusive' ? LOCK_EX : LOCK_SH) | LOCK_NB);
+    return true;
+  } catch (error) {
+    if (error instanceof SystemCallError && error.code === 'EWOULDBLOCK') return false;
+    if (error instanceof SystemCallError && error.code === 'EAGAIN') return false;
+    throw error;
+  }
+}
+
+/** Gives a lock back before its file is closed. */
+export function unlock(fd: number): void {
+  callLibc('flock', fd, LOCK_UN);
+}
