@@ -1,0 +1,67 @@
+import { lstat, readdir, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+
+import { systemErrorCode } from './definition-files.ts';
+
+/** Where Ganeti itself looks for definitions (`OS_SEARCH_PATH` of its build), in its order. */
+const GANETI_DIRECTORIES: readonly string[] = ['/srv/ganeti/os', '/usr/local/lib/ganeti/os', '/usr/lib/ganeti/os', '/usr/share/ganeti/os'];
+
+export interface SearchPathSources {
+  /** Directories that the user named for this call; they come first. */
+  readonly flags?: readonly string[] | undefined;
+  /** Looked at for `GANTRY_OS_PATH`: directories with `:` between them. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+}
+
+/** The directories that are searched for definitions, in order, absolute, each once: flags, then `GANTRY_OS_PATH`, then Ganeti's own. */
+export function osSearchPath(sources: SearchPathSources): string[] {
+  const fromEnvironment = (sources.env?.['GANTRY_OS_PATH'] ?? '').split(':').filter((directory) => directory !== '');
+  const all = [...(sources.flags ?? []), ...fromEnvironment, ...GANETI_DIRECTORIES];
+  return [...new Set(all.map((directory) => resolve(directory)))];
+}
+
+/** The names in one directory of the search path, sorted: directories, and what cannot be told from a broken one. */
+export interface CandidateListing {
+  readonly names: readonly string[];
+  /** Why the directory could not be listed, as one clause; `undefined` where it was. */
+  readonly problem: string | undefined;
+}
+
+/** Lists what may be a definition. Hidden entries and ordinary files, such as a README, are none. */
+export async function listCandidates(directory: string): Promise<CandidateListing> {
+  let entries: string[];
+  try {
+    entries = await readdir(directory);
+  } catch (error) {
+    const code = systemErrorCode(error);
+    return { names: [], problem: code === 'ENOENT' ? 'not there' : `cannot be read (${code})` };
+  }
+  const names: string[] = [];
+  for (const name of entries.sort()) {
+    if (!name.startsWith('.') && (await isCandidate(join(directory, name)))) names.push(name);
+  }
+  return { names, problem: undefined };
+}
+
+/**
+ * Whether a definition of that name ends the search here. A link that leads nowhere does: something was meant to be here, and to
+ * go on would use another definition quietly.
+ */
+export async function isCandidate(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code !== 'ENOENT') return code !== 'ENOTDIR';
+    return isLink(path);
+  }
+}
+
+async function isLink(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isSymbolicLink();
+  } catch (error) {
+    systemErrorCode(error);
+    return false;
+  }
+}
