@@ -1,0 +1,41 @@
+import { createHash } from 'node:crypto';
+import type { BeginOptions, CallOptions, Digest, StoreReader, StoreWriter } from '@gantry/transport';
+
+/** Thrown for an object that is larger than what may be taken into memory, or not UTF-8. */
+export class UnreadableTextError extends Error {
+  override readonly name = 'UnreadableTextError';
+}
+
+/** Size and SHA-256 of a text in UTF-8. */
+export function digestText(text: string): Digest {
+  const bytes = Buffer.from(text, 'utf8');
+  return { size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+}
+
+/** Writes an object that fits into memory, whole and durable or not at all. */
+export async function writeText(store: StoreWriter, key: string, text: string, options: BeginOptions = {}): Promise<void> {
+  const bytes = Buffer.from(text, 'utf8');
+  await using pending = await store.begin(key, { ...options, expectedBytes: bytes.length });
+  await pending.append(once(bytes), { signal: options.signal });
+  await pending.commit(digestText(text), { signal: options.signal });
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/**
+ * Reads an object of at most `maxBytes` bytes as UTF-8.
+ * @throws UnreadableTextError, StoreError `not-found`
+ */
+export async function readText(store: StoreReader, key: string, maxBytes: number, options: CallOptions = {}): Promise<string> {
+  await using source = await store.read(key, { signal: options.signal });
+  if (source.objectSize > maxBytes) throw new UnreadableTextError(`it has ${source.objectSize} bytes; ${maxBytes} are the most`);
+  const chunks: Buffer[] = [];
+  for await (const chunk of source) chunks.push(Buffer.from(chunk));
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+  } catch {
+    throw new UnreadableTextError('it is not UTF-8 text');
+  }
+}

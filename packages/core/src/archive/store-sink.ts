@@ -1,0 +1,197 @@
+import type {
+  CallOptions,
+  Digest,
+  DumpHeader,
+  DumpWriter,
+  ExportWriter,
+  JsonDocument,
+  PendingObject,
+  Sink,
+  Store,
+} from '@gantry/transport';
+import { StoreError } from '@gantry/transport';
+import { z } from 'zod';
+import { claimExport } from './claim.ts';
+import { renderExportConfig } from './config-export.ts';
+import { exportPrefix, formatExportReference } from './export-id.ts';
+import { CLAIM_FILE, CONFIG_FILE, isDumpName, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
+import type { Manifest } from './manifest.ts';
+import { checkManifest, renderManifest } from './manifest.ts';
+import { renderSha256Sums } from './sha256sums.ts';
+import { digestText, writeText } from './small-object.ts';
+
+/** Cleaning up has a time of its own, since it must run although the operation was ended. */
+const CLEANUP_MS = 60_000;
+
+/** What {@link storeSink} wants to know before the first dump. (A type, not an interface: so it is a `JsonDocument`.) */
+export type ExportHeader = {
+  /** The instance's name. */
+  readonly instance: string;
+  /** When the export began; its id comes from it. ISO 8601, UTC. */
+  readonly started: string;
+  /** Unique for this run. */
+  readonly runId: string;
+  readonly tool: { readonly name: string; readonly version: string };
+};
+
+const headerSchema: z.ZodType<ExportHeader> = z.object({
+  instance: z.string(),
+  started: z.iso.datetime(),
+  runId: z.string(),
+  tool: z.object({ name: z.string(), version: z.string() }),
+});
+
+/** An export on its way into a store. Disposing it before it is committed removes all that was written of it. */
+export interface StoreExportWriter extends ExportWriter {
+  /** The id that it got. */
+  readonly id: string;
+  /** `INSTANCE@EXPORT-ID`. */
+  readonly reference: string;
+}
+
+export interface StoreSink extends Sink {
+  /** @param header an {@link ExportHeader} */
+  open(header: JsonDocument, options?: CallOptions): Promise<StoreExportWriter>;
+}
+
+export interface StoreSinkOptions {
+  /** Called with what could not be removed after a failure, and the like. */
+  readonly warn?: ((message: string) => void) | undefined;
+}
+
+/**
+ * The export layout (docs/formats/export-layout.md) as a sink over any store. It rejects with what the store rejects with, and does
+ * not dispose it.
+ *
+ * `open` claims an export id. Dumps become objects as they are finished. `commit` takes a {@link Manifest}, writes `config.ini`,
+ * `SHA256SUMS` and at last `manifest.json`, and then removes the claim.
+ */
+export function storeSink(store: Store, options: StoreSinkOptions = {}): StoreSink {
+  return {
+    address: store.address,
+    async open(header, call = {}) {
+      const request = headerSchema.parse(header);
+      const id = await claimExport(store, { ...request, started: new Date(request.started) }, call);
+      return new LayoutWriter(store, request.instance, id, options);
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+class LayoutWriter implements StoreExportWriter {
+  readonly id: string;
+  readonly reference: string;
+  readonly #store: Store;
+  readonly #prefix: string;
+  readonly #warn: (message: string) => void;
+  /** Every dump that was begun: its digest, once it is finished. */
+  readonly #dumps = new Map<string, Digest | undefined>();
+  readonly #open = new Set<LayoutDump>();
+  #state: 'open' | 'committed' | 'aborted' = 'open';
+
+  constructor(store: Store, instance: string, id: string, options: StoreSinkOptions) {
+    this.#store = store;
+    this.id = id;
+    this.reference = formatExportReference(instance, id);
+    this.#prefix = exportPrefix(instance, id);
+    this.#warn = options.warn ?? ((): void => {});
+  }
+
+  async dump(header: DumpHeader, options: CallOptions = {}): Promise<DumpWriter> {
+    if (!isDumpName(header.name) || this.#dumps.has(header.name)) {
+      throw new StoreError('invalid-key', {
+        key: header.name,
+        message: `${JSON.stringify(header.name)} cannot be the name of another dump`,
+      });
+    }
+    this.#dumps.set(header.name, undefined);
+    const begin = { ...options, ifExists: this.#ifExists, expectedBytes: header.expectedBytes };
+    const pending = await this.#store.begin(`${this.#prefix}${header.name}`, begin);
+    const dump = new LayoutDump(
+      pending,
+      (digest) => this.#dumps.set(header.name, digest),
+      () => this.#open.delete(dump),
+    );
+    this.#open.add(dump);
+    return dump;
+  }
+
+  async commit(document: JsonDocument, options: CallOptions = {}): Promise<void> {
+    const manifest = checkManifest(document, `the manifest of ${this.reference}`);
+    this.#assertTrue(manifest);
+    const config = renderExportConfig(manifest);
+    const sums = [...manifest.dumps, { name: CONFIG_FILE, sha256: digestText(config).sha256 }];
+    await this.#write(CONFIG_FILE, config, options);
+    await this.#write(SUMS_FILE, renderSha256Sums(sums), options);
+    await this.#write(MANIFEST_FILE, renderManifest(manifest), options);
+    this.#state = 'committed';
+    await this.#remove([CLAIM_FILE], `the claim of ${this.reference}, which is complete,`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#state !== 'open') return;
+    this.#state = 'aborted';
+    await Promise.allSettled([...this.#open].map((dump) => dump[Symbol.asyncDispose]()));
+    // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
+    await this.#remove([MANIFEST_FILE, ...this.#dumps.keys(), CONFIG_FILE, SUMS_FILE], `what was written of ${this.reference}`, [
+      CLAIM_FILE,
+    ]);
+  }
+
+  get #ifExists(): 'fail' | 'replace' {
+    return this.#store.capabilities.createOnly ? 'fail' : 'replace';
+  }
+
+  async #write(name: string, text: string, options: CallOptions): Promise<void> {
+    await writeText(this.#store, `${this.#prefix}${name}`, text, { ...options, ifExists: this.#ifExists });
+  }
+
+  /** Removes one group of files after the other, and says what it could not remove instead of failing. */
+  async #remove(first: readonly string[], what: string, second: readonly string[] = []): Promise<void> {
+    const signal = AbortSignal.timeout(CLEANUP_MS);
+    try {
+      for (const names of [first, second]) {
+        const keys = names.map((name) => `${this.#prefix}${name}`);
+        if (keys.length > 0) await this.#store.remove(keys, { signal });
+      }
+    } catch (error) {
+      this.#warn(`could not remove ${what} from ${this.#store.address}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  /** A manifest that says other things than what was written would be found out only on the day when the export is needed. */
+  #assertTrue(manifest: Manifest): void {
+    const said = new Map(manifest.dumps.map(({ name, storedBytes, sha256 }) => [name, `${storedBytes} ${sha256}`]));
+    const wrong = [...this.#dumps].find(([name, digest]) => digest === undefined || said.get(name) !== `${digest.size} ${digest.sha256}`);
+    if (manifest.exportId !== this.id || wrong !== undefined || said.size !== this.#dumps.size) {
+      throw new TypeError(`the manifest of ${this.reference} does not fit ${wrong?.[0] ?? 'the export'}`);
+    }
+  }
+}
+
+class LayoutDump implements DumpWriter {
+  readonly #pending: PendingObject;
+  readonly #finished: (digest: Digest) => void;
+  readonly #closed: () => void;
+
+  constructor(pending: PendingObject, finished: (digest: Digest) => void, closed: () => void) {
+    this.#pending = pending;
+    this.#finished = finished;
+    this.#closed = closed;
+  }
+
+  append(source: AsyncIterable<Uint8Array>, options?: CallOptions): Promise<void> {
+    return this.#pending.append(source, options);
+  }
+
+  async finish(digest: Digest, options?: CallOptions): Promise<void> {
+    await this.#pending.commit(digest, options);
+    this.#finished(digest);
+    this.#closed();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed();
+    await this.#pending[Symbol.asyncDispose]();
+  }
+}
