@@ -22,6 +22,7 @@ export interface Snapshot {
  */
 export interface SnapshotRecord {
   readonly provider: string;
+  /** The disk's; -1 for what concerns all of them. */
   readonly index: number;
   /** For a human: what it is and where, such as `/srv/disks/.web1-0.img.gantry-….snap`. */
   readonly description: string;
@@ -32,7 +33,10 @@ export interface SnapshotContext {
   /** Unique for this run, safe in file names and LVM names: `gantry-20261123T081500Z-4711`. */
   readonly runId: string;
   readonly instanceName: string;
-  /** Must resolve before the thing that the record describes is made: it is then on disk. */
+  /**
+   * Must resolve before the thing that the record describes is made: it is then on disk. A further record of the same provider and
+   * index takes the place of the one before.
+   */
   readonly remember: (record: SnapshotRecord) => Promise<void>;
   readonly warn: (message: string, disk?: number) => void;
   readonly signal: AbortSignal;

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { link, readdir, symlink } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 import { attachLoopDevice, makeSparseFile, makeTemporaryDirectory } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
@@ -11,7 +12,7 @@ import type { LockOwner } from './locks.ts';
 import { lockDisk, lockInstance } from './locks.ts';
 import { openStateDirectory } from './state-directory.ts';
 
-const driver = `${import.meta.dirname}/testing/hold-lock.ts`;
+const driver = fileURLToPath(import.meta.resolve('../../test/state/hold-lock.ts'));
 
 async function withState(): Promise<
   AsyncDisposable & { owner: (instance: string) => LockOwner; path: string; file: (name: string) => string }

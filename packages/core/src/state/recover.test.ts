@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { appendFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
@@ -17,7 +18,7 @@ import type { RunRecord } from './run-record.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { openStateDirectory } from './state-directory.ts';
 
-const driver = `${import.meta.dirname}/testing/remember.ts`;
+const driver = fileURLToPath(import.meta.resolve('../../test/state/remember.ts'));
 const { signal } = new AbortController();
 const snapshotRecord = (index: number): RunRecord => ({
   kind: 'snapshot',

@@ -5,10 +5,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 
-import { GantryError } from '../../errors.ts';
-import type { Lock } from '../lock-file.ts';
-import { lockInstance } from '../locks.ts';
-import { openStateDirectory } from '../state-directory.ts';
+import { GantryError } from '../../src/errors.ts';
+import type { Lock } from '../../src/state/lock-file.ts';
+import { lockInstance } from '../../src/state/locks.ts';
+import { openStateDirectory } from '../../src/state/state-directory.ts';
 
 const [state, instance = '', rounds, file] = process.argv.slice(2);
 const owner = { stateDirectory: await openStateDirectory(state), operation: 'import', instance } as const;

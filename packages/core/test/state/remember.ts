@@ -1,7 +1,7 @@
 /* A process for tests of recovery: opens a run, remembers the given records (JSON), says `remembered` and stays until it is killed. */
-import { openRun } from '../journal.ts';
-import { journalLineSchema } from '../run-record.ts';
-import { openStateDirectory } from '../state-directory.ts';
+import { openRun } from '../../src/state/journal.ts';
+import { journalLineSchema } from '../../src/state/run-record.ts';
+import { openStateDirectory } from '../../src/state/state-directory.ts';
 
 const [state, text = '[]'] = process.argv.slice(2);
 const run = await openRun({ stateDirectory: await openStateDirectory(state), operation: 'export', instance: 'web1' });
