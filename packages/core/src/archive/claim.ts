@@ -1,8 +1,8 @@
-import { hostname } from 'node:os';
 import type { CallOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { z } from 'zod';
-import { identifyProcess, isRunning } from '../state/process-identity.ts';
+import type { ClaimOwner, HostProcess } from './claim-owner.ts';
+import { hostProcessSchema, ownerOf, thisProcess } from './claim-owner.ts';
 import { exportPrefix, makeExportId } from './export-id.ts';
 import { CLAIM_FILE } from './layout.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
@@ -16,31 +16,24 @@ const CLEANUP_MS = 30_000;
 /** Far more than one host starts within a second. */
 const MOST_ORDINALS = 10_000;
 
-/** Who holds a claim: `alive` and `dead` where its process was of this host, else `unknown`. */
-export type ClaimOwner = 'alive' | 'dead' | 'unknown';
-
-/** Says who is at work on an export that has no manifest (yet, or any more). */
+/** Says who is at work on an export that has no manifest yet. */
 export interface ClaimRecord {
   readonly format: 'gantry-claim';
   readonly version: 1;
-  readonly purpose: 'export' | 'remove';
   readonly runId: string;
   readonly tool: { readonly name: string; readonly version: string };
   /** ISO 8601, UTC. */
   readonly started: string;
-  readonly host: string;
-  readonly process: { readonly pid: number; readonly startTime: number; readonly bootId: string };
+  readonly process: HostProcess;
 }
 
 const claimSchema: z.ZodType<ClaimRecord> = z.object({
   format: z.literal('gantry-claim'),
   version: z.literal(1),
-  purpose: z.enum(['export', 'remove']),
   runId: z.string(),
   tool: z.object({ name: z.string(), version: z.string() }),
   started: z.iso.datetime(),
-  host: z.string(),
-  process: z.object({ pid: z.int().min(1), startTime: z.int(), bootId: z.string() }),
+  process: hostProcessSchema,
 });
 
 export interface ClaimRequest {
@@ -58,7 +51,7 @@ export interface ClaimRequest {
  * @throws StoreError
  */
 export async function claimExport(store: Store, request: ClaimRequest, options: CallOptions): Promise<string> {
-  const text = `${JSON.stringify(await claimRecord('export', request), null, 2)}\n`;
+  const text = `${JSON.stringify(await claimRecord(request), null, 2)}\n`;
   for (let ordinal = 1; ordinal <= MOST_ORDINALS; ordinal += 1) {
     const id = makeExportId(request.started, ordinal);
     if (await tryToClaim(store, exportPrefix(request.instance, id), text, options)) return id;
@@ -107,28 +100,14 @@ async function dropClaim(store: Store, prefix: string, text: string): Promise<vo
   }
 }
 
-/** Marks an export as being removed, over whatever claim there is. */
-export async function claimRemoval(
-  store: Store,
-  prefix: string,
-  request: Omit<ClaimRequest, 'instance'>,
-  options: CallOptions,
-): Promise<void> {
-  const text = `${JSON.stringify(await claimRecord('remove', request), null, 2)}\n`;
-  await writeText(store, `${prefix}${CLAIM_FILE}`, text, { ...options, ifExists: 'replace' });
-}
-
-async function claimRecord(purpose: ClaimRecord['purpose'], request: Omit<ClaimRequest, 'instance'>): Promise<ClaimRecord> {
-  const { startTime = 0, bootId = '' } = (await identifyProcess(process.pid)) ?? {};
+async function claimRecord(request: ClaimRequest): Promise<ClaimRecord> {
   return {
     format: 'gantry-claim',
     version: 1,
-    purpose,
     runId: request.runId,
     tool: request.tool,
     started: request.started.toISOString(),
-    host: hostname(),
-    process: { pid: process.pid, startTime, bootId },
+    process: await thisProcess(),
   };
 }
 
@@ -145,14 +124,12 @@ export async function readClaim(store: Store, prefix: string, options: CallOptio
 
 /** Whether the process that made the claim still runs. */
 export async function claimOwner(claim: ClaimRecord | undefined): Promise<ClaimOwner> {
-  if (claim === undefined || claim.host !== hostname()) return 'unknown';
-  return (await isRunning(claim.process)) ? 'alive' : 'dead';
+  return claim === undefined ? 'unknown' : ownerOf(claim.process);
 }
 
-/** For a human, such as `exported by host node1, process 4711, since 2026-11-23T08:15:00.000Z`. */
+/** For a human, such as `begun 2026-11-23T08:15:00.000Z by process 4711 of host node1, which is gone`. */
 export function claimText(claim: ClaimRecord | undefined, owner: ClaimOwner): string {
-  if (claim === undefined) return 'by whom is not known';
+  if (claim === undefined) return 'begun by whom is not known';
   const state = { alive: 'which is running', dead: 'which is gone', unknown: 'which may be running' }[owner];
-  const what = claim.purpose === 'export' ? 'being exported' : 'being removed';
-  return `${what} by host ${claim.host}, process ${claim.process.pid}, ${state}, since ${claim.started}`;
+  return `begun ${claim.started} by process ${claim.process.pid} of host ${claim.process.host}, ${state}`;
 }

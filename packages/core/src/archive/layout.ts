@@ -8,7 +8,7 @@ import type { Codec } from '../dump/types.ts';
 export const MANIFEST_FILE = 'manifest.json';
 export const CONFIG_FILE = 'config.ini';
 export const SUMS_FILE = 'SHA256SUMS';
-/** There from the start of an export until its manifest is, and again while it is being removed. */
+/** There from the start of an export until its manifest is. */
 export const CLAIM_FILE = 'export.claim';
 
 const OWN_FILES: ReadonlySet<string> = new Set([MANIFEST_FILE, CONFIG_FILE, SUMS_FILE, CLAIM_FILE]);

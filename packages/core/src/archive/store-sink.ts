@@ -123,6 +123,7 @@ class LayoutWriter implements StoreExportWriter {
     const sums = [...manifest.dumps, { name: CONFIG_FILE, sha256: digestText(config).sha256 }];
     await this.#write(CONFIG_FILE, config, options);
     await this.#write(SUMS_FILE, renderSha256Sums(sums), options);
+    await this.#assertStillThere(options);
     await this.#write(MANIFEST_FILE, renderManifest(manifest), options);
     this.#state = 'committed';
     await this.#remove([CLAIM_FILE], `the claim of ${this.reference}, which is complete,`);
@@ -157,6 +158,19 @@ class LayoutWriter implements StoreExportWriter {
     } catch (error) {
       this.#warn(`could not remove ${what} from ${this.#store.address}: ${error instanceof Error ? error.message : String(error)}`);
     }
+  }
+
+  /** Somebody may have taken this export for a dead one and cleared it: then no manifest may say that it is whole. */
+  async #assertStillThere(options: CallOptions): Promise<void> {
+    const sizes = new Map<string, number>();
+    for await (const { key, size } of this.#store.list(this.#prefix, options)) sizes.set(key.slice(this.#prefix.length), size);
+    const gone = sizes.has(CLAIM_FILE) ? [...this.#dumps].find(([name, digest]) => sizes.get(name) !== digest?.size)?.[0] : CLAIM_FILE;
+    if (gone === undefined) return;
+    throw new StoreError('integrity', {
+      key: `${this.#prefix}${gone}`,
+      message: `${gone} of ${this.reference} was removed or changed by somebody else while the export was made`,
+      hint: 'Export again; gantry clean must not be told to remove exports that are still under way on another host.',
+    });
   }
 
   /** A manifest that says other things than what was written would be found out only on the day when the export is needed. */

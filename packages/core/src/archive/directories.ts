@@ -1,0 +1,57 @@
+import type { CallOptions, ObjectInfo, StoreReader } from '@gantry/transport';
+import { compareExportIds, GANETI_ID, isReferencePart, parseExportId } from './export-id.ts';
+import { CLAIM_FILE, CONFIG_FILE, MANIFEST_FILE } from './layout.ts';
+
+/** What stands in a store for one export, whole or not. */
+export interface ExportDirectory {
+  readonly instance: string;
+  readonly id: string;
+  /** By their names in the directory. */
+  readonly files: ReadonlyMap<string, ObjectInfo>;
+}
+
+/** Every export of a store, an instance at a time, each instance's oldest first. What is no part of the layout is passed over. */
+export async function* readDirectories(
+  store: StoreReader,
+  instance: string | undefined,
+  options: CallOptions,
+): AsyncGenerator<readonly ExportDirectory[]> {
+  let gathered: { readonly instance: string; readonly byId: Map<string, Map<string, ObjectInfo>> } | undefined;
+  for await (const info of store.list(instance === undefined ? '' : `${instance}/`, options)) {
+    const place = placeOf(info.key);
+    if (place === undefined) continue;
+    if (gathered !== undefined && gathered.instance !== place.instance) {
+      yield toDirectories(gathered);
+      gathered = undefined;
+    }
+    gathered ??= { instance: place.instance, byId: new Map() };
+    const files = gathered.byId.get(place.id) ?? new Map<string, ObjectInfo>();
+    gathered.byId.set(place.id, files.set(place.name, info));
+  }
+  if (gathered !== undefined) yield toDirectories(gathered);
+}
+
+/** Where in the layout a key stands; undefined for one that has no place there. */
+export function placeOf(key: string): { readonly instance: string; readonly id: string; readonly name: string } | undefined {
+  const [instance, second, third, ...deeper] = key.split('/');
+  if (instance === undefined || second === undefined || deeper.length > 0 || !isReferencePart(instance)) return undefined;
+  if (third === undefined) return { instance, id: GANETI_ID, name: second };
+  return second === GANETI_ID || !isReferencePart(second) ? undefined : { instance, id: second, name: third };
+}
+
+function toDirectories(gathered: {
+  readonly instance: string;
+  readonly byId: ReadonlyMap<string, Map<string, ObjectInfo>>;
+}): ExportDirectory[] {
+  return [...gathered.byId]
+    .map(([id, files]) => ({ instance: gathered.instance, id, files }))
+    .filter(isExport)
+    .toSorted((a, b) => compareExportIds(a.id, b.id));
+}
+
+/** Directories with other things in them may stand in a store too. */
+function isExport({ id, files }: ExportDirectory): boolean {
+  return (
+    files.has(CONFIG_FILE) || (id !== GANETI_ID && (files.has(MANIFEST_FILE) || files.has(CLAIM_FILE) || parseExportId(id) !== undefined))
+  );
+}
