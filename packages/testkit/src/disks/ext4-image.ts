@@ -17,10 +17,14 @@ export interface Ext4ImageOptions {
  */
 export async function makeExt4Image(path: string, options: Ext4ImageOptions): Promise<void> {
   await makeSparseFile(path, options.bytes);
-  if (options.from !== undefined) return format(path, options.from);
+  if (options.from !== undefined) {
+    await format(path, options.from);
+    return;
+  }
   await using scratch = await makeTemporaryDirectory();
   await makeSampleTree(scratch.path, options.files);
-  return format(path, scratch.path);
+  // Awaited here: the tree must be there until it is read.
+  await format(path, scratch.path);
 }
 
 async function format(path: string, from: string): Promise<void> {
