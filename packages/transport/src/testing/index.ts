@@ -1,1 +1,1 @@
-export {};
+export { Memory, MemoryStore } from './memory-store.ts';

@@ -1,0 +1,193 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { abortable } from '../abortable.ts';
+import { StoreError } from '../errors.ts';
+import { assertKey, assertPrefix } from '../key.ts';
+import { assertRange } from '../range.ts';
+import type {
+  BeginOptions,
+  ByteSource,
+  CallOptions,
+  Digest,
+  ObjectInfo,
+  PendingInfo,
+  PendingObject,
+  ReadOptions,
+  Store,
+  StoreCapabilities,
+} from '../store.ts';
+
+interface StoredObject {
+  readonly bytes: Buffer;
+  readonly modified: Date;
+}
+
+interface Unfinished {
+  readonly key: string;
+  readonly ifExists: 'fail' | 'replace';
+  readonly started: Date;
+  bytes: Buffer;
+  /** The store object that holds it now; undefined when it was suspended. */
+  holder: MemoryStore | undefined;
+}
+
+/** What is kept. Two stores over one memory are like two processes with one store. */
+export class Memory {
+  readonly objects: Map<string, StoredObject> = new Map();
+  readonly unfinished: Map<string, Unfinished> = new Map();
+}
+
+const CHUNK_BYTES = 64 * 1024;
+
+/** A store in memory, for tests: every promise of the contract but to outlive the process. */
+export class MemoryStore implements Store {
+  readonly address = 'memory:';
+  readonly capabilities: StoreCapabilities = { rangedRead: true, resumableWrite: true, createOnly: true, maxObjectBytes: Infinity };
+  readonly #memory: Memory;
+
+  constructor(memory: Memory = new Memory()) {
+    this.#memory = memory;
+  }
+
+  async stat(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
+    assertKey(key);
+    signal?.throwIfAborted();
+    const { bytes, modified } = this.#find(key);
+    return { key, size: bytes.length, modified };
+  }
+
+  async read(key: string, { offset = 0, length, signal }: ReadOptions = {}): Promise<ByteSource> {
+    assertKey(key);
+    signal?.throwIfAborted();
+    const { bytes } = this.#find(key);
+    const range = { offset, length: length ?? Math.max(0, bytes.length - offset), objectSize: bytes.length };
+    assertRange(key, range);
+    return {
+      length: range.length,
+      objectSize: range.objectSize,
+      [Symbol.asyncIterator]: () => abortable(inChunks(bytes.subarray(offset, offset + range.length)), signal),
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+  }
+
+  async *list(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<ObjectInfo> {
+    assertPrefix(prefix);
+    signal?.throwIfAborted();
+    for (const [key, { bytes, modified }] of [...this.#memory.objects].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+      signal?.throwIfAborted();
+      if (key.startsWith(prefix)) yield { key, size: bytes.length, modified };
+    }
+  }
+
+  async begin(key: string, { ifExists = 'fail', signal }: BeginOptions = {}): Promise<PendingObject> {
+    assertKey(key);
+    signal?.throwIfAborted();
+    if (ifExists === 'fail') this.#assertFree(key);
+    const token = randomBytes(16).toString('hex');
+    const unfinished: Unfinished = { key, ifExists, started: new Date(), bytes: Buffer.alloc(0), holder: this };
+    this.#memory.unfinished.set(token, unfinished);
+    return this.#pendingObject(token, unfinished);
+  }
+
+  async resume(token: string, { signal }: CallOptions = {}): Promise<PendingObject> {
+    signal?.throwIfAborted();
+    const unfinished = this.#memory.unfinished.get(token);
+    if (unfinished === undefined)
+      throw new StoreError('not-found', { key: token, message: `there is no unfinished write ${JSON.stringify(token)}` });
+    unfinished.holder = this;
+    return this.#pendingObject(token, unfinished);
+  }
+
+  async *pending(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<PendingInfo> {
+    assertPrefix(prefix);
+    signal?.throwIfAborted();
+    for (const [token, { key, bytes, started, holder }] of this.#memory.unfinished) {
+      signal?.throwIfAborted();
+      if (!key.startsWith(prefix)) continue;
+      yield { token, key, durableBytes: bytes.length, started, owner: holder === undefined ? 'dead' : 'alive', ownerText: 'this process' };
+    }
+  }
+
+  async clear(tokens: readonly string[], { signal }: CallOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    for (const token of tokens) this.#memory.unfinished.delete(token);
+  }
+
+  async remove(keys: readonly string[], { signal }: CallOptions = {}): Promise<void> {
+    for (const key of keys) assertKey(key);
+    signal?.throwIfAborted();
+    for (const key of keys) this.#memory.objects.delete(key);
+  }
+
+  /** As when a process ends: what it had not finished is nobody's. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const unfinished of this.#memory.unfinished.values()) {
+      if (unfinished.holder === this) unfinished.holder = undefined;
+    }
+  }
+
+  #find(key: string): StoredObject {
+    const found = this.#memory.objects.get(key);
+    if (found === undefined) throw new StoreError('not-found', { key, message: `there is no ${key}` });
+    return found;
+  }
+
+  #assertFree(key: string): void {
+    if (this.#memory.objects.has(key)) throw new StoreError('exists', { key, message: `${key} is there already` });
+  }
+
+  #pendingObject(token: string, unfinished: Unfinished): PendingObject {
+    const { key } = unfinished;
+    const { objects, unfinished: all } = this.#memory;
+    const assertOpen = (): void => {
+      if (all.get(token) !== unfinished) throw new StoreError('not-found', { key, message: `the write of ${key} has ended` });
+    };
+    const end = async (): Promise<void> => {
+      if (unfinished.holder !== undefined) all.delete(token);
+    };
+    return {
+      key,
+      token,
+      get durableBytes() {
+        return unfinished.bytes.length;
+      },
+      append: async (source, { signal } = {}) => {
+        assertOpen();
+        signal?.throwIfAborted();
+        for await (const chunk of abortable(source, signal)) {
+          assertOpen();
+          unfinished.bytes = Buffer.concat([unfinished.bytes, chunk]);
+        }
+      },
+      commit: async (digest, { signal } = {}) => {
+        assertOpen();
+        all.delete(token);
+        signal?.throwIfAborted();
+        assertDigest(key, unfinished.bytes, digest);
+        if (unfinished.ifExists === 'fail') this.#assertFree(key);
+        const modified = new Date();
+        objects.set(key, { bytes: unfinished.bytes, modified });
+        return { key, size: unfinished.bytes.length, modified };
+      },
+      discard: end,
+      suspend: async () => {
+        assertOpen();
+        unfinished.holder = undefined;
+      },
+      [Symbol.asyncDispose]: end,
+    };
+  }
+}
+
+function assertDigest(key: string, bytes: Buffer, { size, sha256 }: Digest): void {
+  if (bytes.length === size && createHash('sha256').update(bytes).digest('hex') === sha256) return;
+  throw new StoreError('integrity', { key, message: `${key} is not what was announced: ${bytes.length} bytes arrived, not these ${size}` });
+}
+
+/** In one and the same memory, as a store may: who keeps a chunk must copy it. */
+async function* inChunks(bytes: Buffer): AsyncGenerator<Uint8Array> {
+  const chunk = Buffer.alloc(Math.min(CHUNK_BYTES, bytes.length));
+  for (let offset = 0; offset < bytes.length; offset += CHUNK_BYTES) {
+    const length = bytes.copy(chunk, 0, offset, offset + CHUNK_BYTES);
+    yield chunk.subarray(0, length);
+  }
+}
