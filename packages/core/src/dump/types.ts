@@ -32,3 +32,9 @@ export interface DumpSummary {
    */
   readonly frameCrc32?: string;
 }
+
+/** What a reader has to know of a dump that Gantry made, to check it frame by frame. A {@link DumpSummary} is one. */
+export type FramedDump = Pick<DumpSummary, 'frameSize' | 'frames' | 'plainBytes' | 'storedBytes' | 'sha256' | 'frameCrc32'>;
+
+/** Told now and then how far a dump is. Bytes from the start. */
+export type DumpProgress = (plainBytes: number, storedBytes: number) => void;

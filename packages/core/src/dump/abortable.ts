@@ -1,0 +1,49 @@
+/**
+ * Waits for `promise`, but no longer than until the signal. What the promise comes to after that is nobody's business.
+ *
+ * Not `Promise.race` with one promise for the signal: that one would keep something for every call, for as long as the signal lives.
+ */
+export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([aborted.promise, promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/**
+ * The items of `source`, each waited for no longer than until the signal. However the iteration ends, `source` is let go; when
+ * it is in the midst of its next item, nobody waits for that.
+ */
+export async function* abortable<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T, void, undefined> {
+  const iterator = source[Symbol.asyncIterator]();
+  let state: 'waiting' | 'between' | 'ended' = 'between';
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      state = 'waiting';
+      const step = await orAbort(
+        iterator.next().catch((error: unknown) => {
+          state = 'ended';
+          throw error;
+        }),
+        signal,
+      );
+      if (step.done === true) {
+        state = 'ended';
+        return;
+      }
+      state = 'between';
+      yield step.value;
+    }
+  } finally {
+    if (state !== 'ended') {
+      const letGo = Promise.resolve(iterator.return?.()).catch(() => undefined);
+      if (state === 'between') await letGo;
+    }
+  }
+}

@@ -1,0 +1,47 @@
+import { availableParallelism } from 'node:os';
+import { abortable } from './abortable.ts';
+import { decodeForeign } from './decode-foreign.ts';
+import { decodeFrames } from './decode-frames.ts';
+import { decodePlain } from './decode-plain.ts';
+import { DEFAULT_BUDGET_BYTES } from './encode-dump.ts';
+import { gzipCodec } from './gzip-codec.ts';
+import { MemoryBudget } from './memory-budget.ts';
+import type { Codec, DumpProgress, FramedDump, PlainPiece } from './types.ts';
+import { zstdCodec } from './zstd-codec.ts';
+
+export interface DecodeOptions {
+  readonly codec: Codec;
+  /** What is known of a dump that Gantry made; undefined for one that the ordinary tools made. */
+  readonly framed: FramedDump | undefined;
+  /** How many frames are decompressed at once; as many as there are processors where absent. */
+  readonly concurrency?: number | undefined;
+  /** Shared by all dumps that are made or read at once; one of its own where absent. */
+  readonly budget?: MemoryBudget | undefined;
+  readonly signal: AbortSignal;
+  readonly onProgress?: DumpProgress | undefined;
+}
+
+/**
+ * Turns a dump back into the plain stream, to be pulled once. What is known of the dump is checked: no byte of a frame is
+ * handed on before the frame's own checksum was right, and the iteration does not end before number, sizes and SHA-256 were. Frames of
+ * zeros come as holes.
+ *
+ * A dump that the ordinary tools made is checked as far as its format goes.
+ *
+ * Throws what `stored` throws, as it is, and the reason of the signal.
+ *
+ * @throws GantryError `DUMP_DAMAGED`, with frame and stored offset
+ */
+export function decodeDump(stored: AsyncIterable<Uint8Array>, o: DecodeOptions): AsyncIterable<PlainPiece> {
+  const source = abortable(stored, o.signal);
+  if (o.framed === undefined) return decodeForeign(source, o);
+  if (o.codec === 'none') return decodePlain(source, o.framed, o);
+  return decodeFrames(source, o.framed, {
+    // The level matters to a writer alone.
+    codec: o.codec === 'zstd' ? zstdCodec(1) : gzipCodec(1),
+    concurrency: o.concurrency ?? availableParallelism(),
+    budget: o.budget ?? new MemoryBudget(DEFAULT_BUDGET_BYTES),
+    signal: o.signal,
+    onProgress: o.onProgress,
+  });
+}

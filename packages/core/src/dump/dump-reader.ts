@@ -1,0 +1,74 @@
+import { FormatProblem } from './damage.ts';
+import { createHash } from 'node:crypto';
+
+/** Reads the stored bytes of a dump in the portions that its parsing asks for, and digests them on the way. */
+export class DumpReader {
+  readonly #source: AsyncIterator<Uint8Array>;
+  readonly #digest = createHash('sha256');
+  #chunk: Uint8Array = new Uint8Array(0);
+  #offset = 0;
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.#source = source[Symbol.asyncIterator]();
+  }
+
+  /** Stored bytes that were handed on. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** SHA-256 of all bytes, lower-case hexadecimal. To be asked for once, at the end. */
+  sha256(): string {
+    return this.#digest.digest('hex');
+  }
+
+  async atEnd(): Promise<boolean> {
+    while (this.#chunk.length === 0) {
+      const step = await this.#source.next();
+      if (step.done === true) return true;
+      this.#chunk = step.value;
+      this.#digest.update(this.#chunk);
+    }
+    return false;
+  }
+
+  /** Reads until `room` is full or the dump ends. @returns how many bytes */
+  async read(room: Uint8Array): Promise<number> {
+    let filled = 0;
+    while (filled < room.length && (this.#chunk.length > 0 || !(await this.atEnd()))) {
+      const bytes = this.#chunk.subarray(0, room.length - filled);
+      room.set(bytes, filled);
+      this.#skip(bytes.length);
+      filled += bytes.length;
+    }
+    return filled;
+  }
+
+  /** As {@link DumpReader.read}. @throws FormatProblem where the dump ends before `room` is full */
+  async fill(room: Uint8Array): Promise<void> {
+    if ((await this.read(room)) < room.length) throw new FormatProblem('it is cut off');
+  }
+
+  /**
+   * Passes over `pattern` as often as it comes next, at most `limit` times, as far as that is to be seen without waiting.
+   *
+   * @returns how often
+   */
+  skipRepeated(pattern: Uint8Array, limit: number): number {
+    let count = 0;
+    while (count < limit && startsWith(this.#chunk, pattern)) {
+      this.#skip(pattern.length);
+      count += 1;
+    }
+    return count;
+  }
+
+  #skip(bytes: number): void {
+    this.#chunk = this.#chunk.subarray(bytes);
+    this.#offset += bytes;
+  }
+}
+
+function startsWith(bytes: Uint8Array, pattern: Uint8Array): boolean {
+  return bytes.length >= pattern.length && Buffer.compare(bytes.subarray(0, pattern.length), pattern) === 0;
+}

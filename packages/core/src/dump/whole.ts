@@ -1,0 +1,16 @@
+import { dumpDamaged } from './damage.ts';
+import type { DumpReader } from './dump-reader.ts';
+import type { FramedDump } from './types.ts';
+
+/**
+ * Checks that the dump ends here, has its size and its SHA-256.
+ *
+ * @throws GantryError `DUMP_DAMAGED`
+ */
+export async function assertWhole(reader: DumpReader, dump: FramedDump): Promise<void> {
+  const { offset } = reader;
+  if (!(await reader.atEnd())) throw dumpDamaged('it goes on where its end should be', { offset });
+  if (offset !== dump.storedBytes) throw dumpDamaged(`it has ${offset} bytes and should have ${dump.storedBytes}`);
+  const sha256 = reader.sha256();
+  if (sha256 !== dump.sha256) throw dumpDamaged(`its SHA-256 is ${sha256} and should be ${dump.sha256}`);
+}
