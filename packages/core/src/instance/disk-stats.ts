@@ -45,21 +45,22 @@ async function statDisk(path: string, index: number): Promise<BigIntStats> {
 }
 
 async function tryToOpen(path: string, index: number, mode: 'read' | 'write', device: string | undefined): Promise<void> {
+  // Linux opens a read-only device for writing too, and fails only when something is written.
+  if (mode === 'write' && device !== undefined && (await isReadOnlyDevice(device))) throw readOnly(path, index);
   const flags = mode === 'read' ? constants.O_RDONLY : constants.O_RDWR;
   try {
     await (await open(path, flags | constants.O_NONBLOCK)).close();
   } catch (error) {
     const code = errorCode(error);
-    const readOnly =
-      code === 'EROFS' || (mode === 'write' && (code === 'EPERM' || (code === 'EACCES' && (await isReadOnlyDevice(device)))));
-    if (readOnly) throw diskError('DISK_READ_ONLY', path, index, 'is read-only', 'Make the device or its file system writable.', error);
+    // EPERM, unlike EACCES, comes even to root: the file has the attribute `immutable` or `append only` (ioctl_iflags(2)).
+    if (code === 'EROFS' || (mode === 'write' && code === 'EPERM')) throw readOnly(path, index, error);
     if (code === 'EACCES' || code === 'EPERM') throw denied(path, index, error);
     throw diskError('DISK_IO', path, index, `cannot be opened: ${errorText(error)}`, undefined, error);
   }
 }
 
-async function isReadOnlyDevice(device: string | undefined): Promise<boolean> {
-  return device !== undefined && (await readFile(`/sys/dev/block/${device}/ro`, 'utf8').catch(() => '')).trim() === '1';
+async function isReadOnlyDevice(device: string): Promise<boolean> {
+  return (await readFile(`/sys/dev/block/${device}/ro`, 'utf8').catch(() => '')).trim() === '1';
 }
 
 async function deviceBytes(path: string, index: number, device: string): Promise<number> {
@@ -82,6 +83,10 @@ function kindName(stats: BigIntStats): string {
   if (stats.isCharacterDevice()) return 'a character device';
   if (stats.isFIFO()) return 'a named pipe';
   return stats.isSocket() ? 'a socket' : 'of an unknown kind';
+}
+
+function readOnly(path: string, index: number, cause?: unknown): GantryError {
+  return diskError('DISK_READ_ONLY', path, index, 'is read-only', 'Make the device or its file system writable.', cause);
 }
 
 function denied(path: string, index: number, cause: unknown): GantryError {

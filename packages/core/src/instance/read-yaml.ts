@@ -46,7 +46,13 @@ interface Problem {
  */
 export function readYaml(text: string, source: string): unknown {
   const lines = new LineCounter();
-  const document = parseDocument(text, { version: '1.2', schema: 'core', prettyErrors: false, lineCounter: lines });
+  const document = parseDocument(text, {
+    version: '1.2',
+    schema: 'core',
+    resolveKnownTags: false,
+    prettyErrors: false,
+    lineCounter: lines,
+  });
   const problems = parserProblems(document);
   if (problems.length === 0) problems.push(...takeTextAsWritten(document));
   if (problems.length > 0) throw syntaxError(source, lines, problems);
