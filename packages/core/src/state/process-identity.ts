@@ -45,7 +45,8 @@ export async function readProcess(pid: number): Promise<ProcessState | undefined
 
 let bootId: string | undefined;
 
-async function readBootId(): Promise<string> {
+/** Which boot of the machine this is. */
+export async function readBootId(): Promise<string> {
   bootId ??= (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
   return bootId;
 }

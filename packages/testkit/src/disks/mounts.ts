@@ -1,5 +1,5 @@
 import { rmdirSync } from 'node:fs';
-import { mkdtemp, rmdir } from 'node:fs/promises';
+import { mkdtemp, rmdir, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -52,7 +52,8 @@ export async function mountNewTmpfs(bytes: number): Promise<MountedFileSystem> {
 
 /** Mounts the file system that is in a file (through a loop device of its own) or on a block device. Needs root. */
 export async function mountImage(image: string, options: MountOptions = {}): Promise<MountedFileSystem> {
-  return mountAt(['-o', options.readOnly === true ? 'loop,ro' : 'loop', image]);
+  const loop = (await stat(image)).isBlockDevice() ? [] : ['loop'];
+  return mountAt(['-o', [...loop, options.readOnly === true ? 'ro' : 'rw'].join(','), image]);
 }
 
 /** Shows a directory a second time, read-only: whoever writes there is told `EROFS`, root as well. Needs root. */
