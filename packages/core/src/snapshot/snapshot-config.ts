@@ -39,6 +39,9 @@ export interface SnapshotTimeouts {
 const INSTANCE_PLACEHOLDERS: readonly string[] = ['instance', 'run'];
 const DISK_PLACEHOLDERS: readonly string[] = [...INSTANCE_PLACEHOLDERS, 'path', 'uri', 'basename', 'dirname', 'name', 'index', 'uuid'];
 
+/** What it begins with is a path itself, or fills in as one. */
+const ABSOLUTE = /^(\/|\{path\}|\{dirname\})/;
+
 /** Taking snapshots must end in the time in which somebody still waits, and cleaning up in the time that it is given. */
 const LONGEST_CREATE_S = 3600;
 const LONGEST_REMOVE_S = 240;
@@ -57,7 +60,7 @@ const configSchema = z
   .strictObject({
     create: command(DISK_PLACEHOLDERS).optional(),
     remove: command([...DISK_PLACEHOLDERS, 'device']).optional(),
-    device: template(DISK_PLACEHOLDERS).startsWith('/', 'must be an absolute path').optional(),
+    device: template(DISK_PLACEHOLDERS).regex(ABSOLUTE, 'must be an absolute path').optional(),
     freeze: command(INSTANCE_PLACEHOLDERS).optional(),
     thaw: command(INSTANCE_PLACEHOLDERS).optional(),
     timeouts: timeoutsSchema.prefault({}),

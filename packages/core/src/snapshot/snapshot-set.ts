@@ -39,13 +39,12 @@ export async function takeSnapshots(options: SnapshotSetOptions): Promise<Snapsh
   const held = new HeldRecords(run, providers, warn);
   const context: SnapshotContext = { runId: run.id, instanceName, remember: (record) => held.remember(record), warn, signal };
   try {
-    const snapshots: Snapshot[] = [];
-    const thaw = plans.some(({ provider }) => provider.name !== 'none') ? await freezeWith(config, context, held) : undefined;
-    try {
-      for (const plan of plans) snapshots.push(...(await plan.provider.take(plan.requests, context)));
-    } finally {
-      await thaw?.();
-    }
+    const [live, still] = [
+      plans.filter(({ provider }) => provider.name === 'none'),
+      plans.filter(({ provider }) => provider.name !== 'none'),
+    ];
+    const snapshots = await takeAll(live, context);
+    if (still.length > 0) snapshots.push(...(await whileFrozen(config, context, held, () => takeAll(still, context))));
     return { snapshots: inOrder(requests, snapshots), [Symbol.asyncDispose]: () => held.dropAll() };
   } catch (error) {
     await held.dropAll();
@@ -53,17 +52,30 @@ export async function takeSnapshots(options: SnapshotSetOptions): Promise<Snapsh
   }
 }
 
+async function takeAll(plans: readonly SnapshotPlan[], context: SnapshotContext): Promise<Snapshot[]> {
+  const snapshots: Snapshot[] = [];
+  for (const { provider, requests } of plans) snapshots.push(...(await provider.take(requests, context)));
+  return snapshots;
+}
+
+/** That thawing fails is no reason to throw away the snapshots: it is told, and tried once more when they are dropped. */
+async function whileFrozen<T>(
+  config: SnapshotConfig | undefined,
+  context: SnapshotContext,
+  held: HeldRecords,
+  work: () => Promise<T>,
+): Promise<T> {
+  const frozen = await freeze(config, context);
+  try {
+    return await work();
+  } finally {
+    if (frozen !== undefined) await held.drop(frozen);
+  }
+}
+
 function describePlan({ provider, requests }: SnapshotPlan): string {
   const disks = requests.length === 1 ? '1 disk' : `${requests.length} disks`;
   return provider.name === 'none' ? `no snapshot of ${disks}` : `snapshot of ${disks} (${provider.name})`;
-}
-
-/** What thaws again; that this fails is no reason to throw away the snapshots, and it is tried once more when they are dropped. */
-async function freezeWith(config: SnapshotConfig | undefined, context: SnapshotContext, held: HeldRecords): Promise<() => Promise<void>> {
-  const record = await freeze(config, context);
-  return async () => {
-    if (record !== undefined) await held.drop(record);
-  };
 }
 
 function inOrder(requests: readonly SnapshotRequest[], snapshots: readonly Snapshot[]): readonly Snapshot[] {
