@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto';
+import type { CallOptions, Store } from '@gantry/transport';
+import type { DumpRecord, Manifest } from '../src/archive/manifest.ts';
+import type { ExportHeader, StoreExportWriter } from '../src/archive/store-sink.ts';
+import { storeSink } from '../src/archive/store-sink.ts';
+import { FRAME_SIZE } from '../src/dump/types.ts';
+import type { Instance } from '../src/instance/model.ts';
+
+/** An instance with two disks and everything else that `config.ini` tells of. */
+export const sampleInstance: Instance = {
+  name: 'web1.example.com',
+  os: 'debootstrap+default',
+  hypervisor: 'kvm',
+  primary_node: 'node1.example.com',
+  secondary_nodes: [],
+  disk_template: 'file',
+  tags: ['web', 'prod'],
+  disks: [
+    { path: '/srv/disks/web1-0.img', size: 20480, access: 'rw', name: 'root', backend_type: 'file:loop' },
+    { path: '/srv/disks/web1-1.img', size: 64, access: 'rw', backend_type: 'file:loop' },
+  ],
+  nics: [
+    { mac: 'aa:00:00:35:4c:01', ip: '192.0.2.10', mode: 'bridged', link: 'br0', name: 'eth0', network: { name: 'lan', tags: [] } },
+    { mac: 'aa:00:00:35:4c:02', mode: 'openvswitch', link: 'ovs0', vlan: '.100' },
+  ],
+  osparams: { filesystem: 'ext4' },
+  osparams_private: {},
+  beparams: { maxmem: '2048', minmem: '1024', vcpus: '2' },
+  hvparams: { kernel_path: '' },
+};
+
+export const sampleHeader: ExportHeader = {
+  instance: sampleInstance.name,
+  started: '2026-11-23T08:15:00.000Z',
+  runId: 'gantry-20261123T081500Z-4711',
+  tool: { name: 'gantry', version: '0.1.0' },
+};
+
+export function sha256(bytes: string | Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+export async function* chunksOf(...chunks: readonly (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
+  for (const chunk of chunks) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+}
+
+/** What the manifest says of an uncompressed dump. */
+export function sampleRecord(index: number, content: string): DumpRecord {
+  const bytes = Buffer.byteLength(content);
+  return {
+    index,
+    name: `disk${index}.img`,
+    codec: 'none',
+    frameSize: FRAME_SIZE,
+    frames: Math.ceil(bytes / FRAME_SIZE),
+    plainBytes: bytes,
+    storedBytes: bytes,
+    sha256: sha256(content),
+    messages: ['dumping'],
+    snapshot: 'none',
+  };
+}
+
+export function sampleManifest(exportId: string, dumps: readonly DumpRecord[], instance: Instance = sampleInstance): Manifest {
+  return {
+    format: 'gantry-export',
+    version: 1,
+    tool: sampleHeader.tool,
+    exportId,
+    started: sampleHeader.started,
+    ended: '2026-11-23T08:16:00.000Z',
+    os: { name: 'debootstrap', variant: 'default', apiVersion: 20 },
+    instance,
+    dumps,
+  };
+}
+
+/** Writes one dump as an export does. */
+export async function writeDump(writer: StoreExportWriter, index: number, content: string, options: CallOptions = {}): Promise<DumpRecord> {
+  const record = sampleRecord(index, content);
+  await using dump = await writer.dump({ index, name: record.name, document: {} }, options);
+  await dump.append(chunksOf(content), options);
+  await dump.finish({ size: record.storedBytes, sha256: record.sha256 }, options);
+  return record;
+}
+
+/** Makes a whole export, a dump for each content, and says its reference. */
+export async function writeExport(
+  store: Store,
+  contents: readonly string[] = ['first disk', 'second disk'],
+  header: ExportHeader = sampleHeader,
+): Promise<string> {
+  await using writer = await storeSink(store).open(header);
+  const dumps: DumpRecord[] = [];
+  for (const [index, content] of contents.entries()) dumps.push(await writeDump(writer, index, content));
+  const manifest = sampleManifest(writer.id, dumps, { ...sampleInstance, name: header.instance });
+  await writer.commit({ ...manifest, started: header.started });
+  return writer.reference;
+}
+
+/** Puts an object there as it is. */
+export async function put(store: Store, key: string, content: string | Uint8Array): Promise<void> {
+  await using pending = await store.begin(key, { ifExists: 'replace' });
+  await pending.append(chunksOf(content));
+  await pending.commit({ size: Buffer.byteLength(content), sha256: sha256(content) });
+}
+
+export async function get(store: Store, key: string): Promise<string> {
+  await using source = await store.read(key);
+  const chunks: Buffer[] = [];
+  for await (const chunk of source) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks).toString();
+}
+
+export async function keysOf(store: Store, prefix = ''): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(prefix)) keys.push(key);
+  return keys;
+}
