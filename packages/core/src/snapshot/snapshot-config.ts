@@ -26,7 +26,7 @@ export interface SnapshotConfig {
 }
 
 /** Seconds. */
-export interface SnapshotTimeouts {
+interface SnapshotTimeouts {
   readonly create: number;
   readonly remove: number;
   readonly freeze: number;

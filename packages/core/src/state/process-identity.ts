@@ -46,7 +46,7 @@ export async function readProcess(pid: number): Promise<ProcessState | undefined
 let bootId: string | undefined;
 
 /** Which boot of the machine this is. */
-export async function readBootId(): Promise<string> {
+async function readBootId(): Promise<string> {
   bootId ??= (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
   return bootId;
 }
