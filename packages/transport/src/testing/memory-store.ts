@@ -138,7 +138,9 @@ export class MemoryStore implements Store {
   #pendingObject(token: string, unfinished: Unfinished): PendingObject {
     const { key } = unfinished;
     const { objects, unfinished: all } = this.#memory;
+    let failed = false;
     const assertOpen = (): void => {
+      if (failed) throw new StoreError('unsupported', { key, message: `the write of ${key} has failed; it takes no more calls` });
       if (all.get(token) !== unfinished) throw new StoreError('not-found', { key, message: `the write of ${key} has ended` });
     };
     const end = async (): Promise<void> => {
@@ -152,10 +154,14 @@ export class MemoryStore implements Store {
       },
       append: async (source, { signal } = {}) => {
         assertOpen();
-        signal?.throwIfAborted();
-        for await (const chunk of abortable(source, signal)) {
-          assertOpen();
-          unfinished.bytes = Buffer.concat([unfinished.bytes, chunk]);
+        try {
+          for await (const chunk of abortable(source, signal)) {
+            assertOpen();
+            unfinished.bytes = Buffer.concat([unfinished.bytes, chunk]);
+          }
+        } catch (error) {
+          failed = true;
+          throw error;
         }
       },
       commit: async (digest, { signal } = {}) => {
@@ -170,7 +176,6 @@ export class MemoryStore implements Store {
       },
       discard: end,
       suspend: async () => {
-        assertOpen();
         unfinished.holder = undefined;
       },
       [Symbol.asyncDispose]: end,
