@@ -17,7 +17,8 @@ export class LineReader {
   readonly #limit: number;
   #line = '';
   #overlong = false;
-  #endedWithReturn = false;
+  /** The last line was ended by `\r`, so that a `\n` at once belongs to it. */
+  #endedByReturn = false;
 
   constructor(redactor: Redactor, onLine: (line: string) => void) {
     this.#redactor = redactor;
@@ -41,12 +42,13 @@ export class LineReader {
     for (const { index, 0: end } of text.matchAll(LINE_END)) {
       this.#append(text.slice(start, index));
       start = index + end.length;
-      const secondHalf = index === 0 && end === '\n' && this.#endedWithReturn;
+      const secondHalf = index === 0 && end === '\n' && this.#endedByReturn;
       const drawsAgain = end === '\r' && this.#line === '';
       if (!secondHalf && !drawsAgain) this.#emit();
+      this.#endedByReturn = end === '\r' && !drawsAgain;
     }
     this.#append(text.slice(start));
-    if (text !== '') this.#endedWithReturn = text.endsWith('\r');
+    if (start < text.length) this.#endedByReturn = false;
   }
 
   #append(text: string): void {

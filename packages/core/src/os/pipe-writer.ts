@@ -1,15 +1,19 @@
 import { Socket } from 'node:net';
 
-import { unreadBytes } from './pipes.ts';
+import { closeEnds, unreadBytes } from './pipes.ts';
 
 /** The writing end of a pipe. */
 export class PipeWriter {
-  readonly #fd: number;
+  readonly #probe: number;
   readonly #socket: Socket;
+  #closed = false;
 
-  /** @param fd is owned, and closed by {@link close} */
-  constructor(fd: number) {
-    this.#fd = fd;
+  /**
+   * Both descriptors are owned, and closed by {@link close}.
+   * @param probe a duplicate of `fd`: a failed write closes the first, and what was left unread would not be known any more
+   */
+  constructor(fd: number, probe: number) {
+    this.#probe = probe;
     this.#socket = new Socket({ fd, readable: false, writable: true });
     // Every failure is told to the write that met it.
     this.#socket.on('error', () => undefined);
@@ -27,11 +31,14 @@ export class PipeWriter {
 
   /** Bytes in the pipe that the other side has not taken out yet; 0 when it is closed. */
   unreadBytes(): number {
-    return this.#socket.destroyed ? 0 : unreadBytes(this.#fd);
+    return this.#closed ? 0 : unreadBytes(this.#probe);
   }
 
-  /** Closes the descriptor at once: the end of the file for the other side. A write under way rejects. */
+  /** Closes the pipe at once: the end of the file for the other side. A write under way rejects. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    closeEnds(this.#probe);
     this.#socket.destroy();
   }
 }

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 
+import type { LibraryHandle } from 'koffi';
 import koffi from 'koffi';
 
 import { GantryError } from '../errors.ts';
@@ -13,7 +14,10 @@ import { GantryError } from '../errors.ts';
 // From the kernel's asm-generic/fcntl.h, linux/fcntl.h and asm-generic/ioctls.h: alike on x86, ARM, RISC-V and s390.
 const O_CLOEXEC = 0o2_000_000;
 const F_SETPIPE_SZ = 1031;
+const F_DUPFD_CLOEXEC = 1030;
 const FIONREAD = 0x541b;
+/** linux/close_range.h: marks, rather than closes. */
+const CLOSE_RANGE_CLOEXEC = 4;
 
 /** The most that an unprivileged process may ask for (`/proc/sys/fs/pipe-max-size` as shipped). */
 export const PIPE_BYTES: number = 1024 * 1024;
@@ -35,6 +39,13 @@ export function openPipe(bytes?: number): Pipe {
   // A smaller pipe is slower, nothing else.
   if (bytes !== undefined) fcntl(writeEnd, F_SETPIPE_SZ, 'int', bytes);
   return { readEnd, writeEnd };
+}
+
+/** A second descriptor for the same end of a pipe. It belongs to the caller. */
+export function duplicate(fd: number): number {
+  const copy = loadLibc().fcntl(fd, F_DUPFD_CLOEXEC, 'int', 3);
+  if (copy === -1) throw systemError('duplicating a descriptor');
+  return copy;
 }
 
 /** Bytes that were written to a pipe and that nobody has read yet. */
@@ -67,6 +78,7 @@ function loadLibc(): Libc {
 function bindLibc(): Libc {
   try {
     const library = koffi.load('libc.so.6');
+    keepDescriptors(library);
     return {
       pipe2: library.func('int pipe2(_Out_ int *fds, int flags)'),
       fcntl: library.func('int fcntl(int fd, int command, ...)'),
@@ -78,6 +90,21 @@ function bindLibc(): Libc {
       hint: 'Scripts are run on Linux with the GNU C library.',
       cause: error,
     });
+  }
+}
+
+/**
+ * What we were given by whoever called us, a lock for one, is not for scripts, and no more for others that we start. Whatever we open
+ * ourselves is kept from them already.
+ */
+function keepDescriptors(library: LibraryHandle): void {
+  try {
+    const closeRange: (first: number, last: number, flags: number) => number = library.func(
+      'int close_range(uint first, uint last, int flags)',
+    );
+    closeRange(3, 0xffff_ffff, CLOSE_RANGE_CLOEXEC);
+  } catch {
+    // Before glibc 2.34 there is no such function: scripts then get them too, as the children of most programs do.
   }
 }
 

@@ -41,10 +41,29 @@ export function runningMembers(group: ProcessGroup): readonly number[] {
  * @returns the processes that even SIGKILL did not end in ten seconds: they hang in the kernel
  */
 export async function endProcessGroup(group: ProcessGroup, o: { readonly graceMs?: number | undefined } = {}): Promise<readonly number[]> {
-  if (!send(group, members(group), 'SIGTERM')) return [];
-  if (await ended(group, o.graceMs ?? DEFAULT_GRACE_MS)) return [];
-  if (await ended(group, KILL_WAIT_MS, 'SIGKILL')) return [];
+  if (await ended(group, o.graceMs ?? DEFAULT_GRACE_MS, tellOnce(members(group)))) return [];
+  if (await ended(group, KILL_WAIT_MS, kill)) return [];
   return runningMembers(group);
+}
+
+/**
+ * Tells the groups of these processes to end, once. Whoever has gone into a group of its own between the look and the signal is told
+ * in that one; what a script starts only now, to clean up, is not told.
+ */
+function tellOnce(first: readonly Process[]): (now: readonly Process[]) => void {
+  const told = new Set<number>();
+  return (now) => {
+    const untold = now.filter(({ pid, pgid }) => !told.has(pgid) && first.some((process) => process.pid === pid));
+    for (const pgid of groupsOf(untold)) {
+      told.add(pgid);
+      send(pgid, 'SIGTERM');
+    }
+  };
+}
+
+/** At each look again: between two of them the group may have grown. */
+function kill(now: readonly Process[]): void {
+  for (const pgid of groupsOf(now)) send(pgid, 'SIGKILL');
 }
 
 /** Waits, for so many milliseconds at most, until nothing of the group runs. */
@@ -52,31 +71,30 @@ export async function groupEnded(group: ProcessGroup, limitMs: number): Promise<
   return ended(group, limitMs);
 }
 
-async function ended(group: ProcessGroup, limitMs: number, signal?: 'SIGKILL'): Promise<boolean> {
+/** @param onLook is given what still runs, each time it was looked for */
+async function ended(group: ProcessGroup, limitMs: number, onLook?: (now: readonly Process[]) => void): Promise<boolean> {
   const deadline = performance.now() + limitMs;
   for (let pause = 1; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-    const left = members(group);
-    if (left.length === 0) return true;
-    // Each time again: between two looks the group may have grown.
-    if (signal !== undefined) send(group, left, signal);
+    const now = members(group);
+    if (now.length === 0) return true;
+    onLook?.(now);
     const restMs = deadline - performance.now();
     if (restMs <= 0) return false;
     await wait(Math.min(pause, restMs));
   }
 }
 
-/** Signals every group among `targets`, the script's own first. @returns whether there was any */
-function send(group: ProcessGroup, targets: readonly Process[], signal: 'SIGTERM' | 'SIGKILL'): boolean {
-  for (const pgid of new Set([group.pgid, ...targets.map((target) => target.pgid)])) {
-    if (!targets.some((target) => target.pgid === pgid)) continue;
-    try {
-      process.kill(-pgid, signal);
-    } catch (error) {
-      // ESRCH: it has just ended. EPERM: it is another user's now, and is reported as left over.
-      systemErrorCode(error);
-    }
+function groupsOf(processes: readonly Process[]): ReadonlySet<number> {
+  return new Set(processes.map(({ pgid }) => pgid));
+}
+
+function send(pgid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
+  try {
+    process.kill(-pgid, signal);
+  } catch (error) {
+    // ESRCH: it has just ended. EPERM: it is another user's now, and is reported as left over.
+    systemErrorCode(error);
   }
-  return targets.length > 0;
 }
 
 interface Process {

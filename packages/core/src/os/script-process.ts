@@ -9,7 +9,7 @@ import { MessageLog } from './message-log.ts';
 import { PipeReader } from './pipe-reader.ts';
 import { PipeWriter } from './pipe-writer.ts';
 import type { Pipe } from './pipes.ts';
-import { closeEnds, openPipe, PIPE_BYTES } from './pipes.ts';
+import { closeEnds, duplicate, openPipe, PIPE_BYTES } from './pipes.ts';
 import type { ProcessGroup } from './process-group.ts';
 import { endProcessGroup, groupEnded, identifyGroup, runningMembers } from './process-group.ts';
 import { createRedactor } from './redact.ts';
@@ -63,7 +63,7 @@ export class ScriptProcess implements AsyncDisposable {
     this.#group = group;
     this.#log = new MessageLog(createRedactor(request.secrets), options.onMessage);
     this.exit = exit.then((how) => (this.#exited = how));
-    this.stdin = pipes.stdin === undefined ? undefined : new PipeWriter(pipes.stdin.writeEnd);
+    this.stdin = pipes.stdin === undefined ? undefined : new PipeWriter(pipes.stdin.writeEnd, pipes.stdin.probe);
     this.stdout = new PipeReader(pipes.stdout.readEnd, request.writes === 'data' ? PIPE_BYTES : MESSAGE_BUFFER_BYTES);
     const stderr = new PipeReader(pipes.stderr.readEnd, MESSAGE_BUFFER_BYTES);
     const size = pipes.size === undefined ? undefined : new PipeReader(pipes.size.readEnd, MESSAGE_BUFFER_BYTES);
@@ -153,7 +153,8 @@ export class ScriptProcess implements AsyncDisposable {
 }
 
 interface Pipes {
-  readonly stdin: Pipe | undefined;
+  /** With a second descriptor for its writing end. */
+  readonly stdin: (Pipe & { readonly probe: number }) | undefined;
   readonly stdout: Pipe;
   readonly stderr: Pipe;
   readonly size: Pipe | undefined;
@@ -161,27 +162,33 @@ interface Pipes {
 
 /** Opens every pipe, or none. */
 function openPipes(request: ScriptRequest): Pipes {
-  const opened: Pipe[] = [];
+  const opened: number[] = [];
   const next = (bytes?: number): Pipe => {
     const pipe = openPipe(bytes);
-    opened.push(pipe);
+    opened.push(pipe.readEnd, pipe.writeEnd);
     return pipe;
+  };
+  const nextWithProbe = (): Pipes['stdin'] => {
+    const pipe = next(PIPE_BYTES);
+    const probe = duplicate(pipe.writeEnd);
+    opened.push(probe);
+    return { ...pipe, probe };
   };
   try {
     return {
-      stdin: request.reads === 'data' ? next(PIPE_BYTES) : undefined,
+      stdin: request.reads === 'data' ? nextWithProbe() : undefined,
       stdout: next(request.writes === 'data' ? PIPE_BYTES : undefined),
       stderr: next(),
       size: request.writes === 'data' ? next() : undefined,
     };
   } catch (error) {
-    closeEnds(...opened.flatMap(({ readEnd, writeEnd }) => [readEnd, writeEnd]));
+    closeEnds(...opened);
     throw error;
   }
 }
 
 function ourEnds({ stdin, stdout, stderr, size }: Pipes): number[] {
-  return [stdin?.writeEnd, stdout.readEnd, stderr.readEnd, size?.readEnd].filter((fd) => fd !== undefined);
+  return [stdin?.writeEnd, stdin?.probe, stdout.readEnd, stderr.readEnd, size?.readEnd].filter((fd) => fd !== undefined);
 }
 
 type Spawned = { readonly pid: number; readonly exit: Promise<ScriptExit> } | { readonly failed: Promise<unknown> };
