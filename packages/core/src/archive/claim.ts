@@ -44,17 +44,25 @@ export interface ClaimRequest {
   readonly tool: { readonly name: string; readonly version: string };
 }
 
+/** A claim that was made here. */
+export interface Claim {
+  readonly id: string;
+  /** What stands in it, which is like no other. */
+  readonly text: string;
+}
+
 /**
  * Takes an export id that is nobody else's, by creating its claim. Of two exporters of one instance in one second, the second
- * gets the id with `-2`.
+ * gets the id with `-2`. (Where the store cannot create only, both may get one at the very same moment: whoever is first finds it
+ * out by {@link readClaimText} before its manifest.)
  *
  * @throws StoreError
  */
-export async function claimExport(store: Store, request: ClaimRequest, options: CallOptions): Promise<string> {
+export async function claimExport(store: Store, request: ClaimRequest, options: CallOptions): Promise<Claim> {
   const text = `${JSON.stringify(await claimRecord(request), null, 2)}\n`;
   for (let ordinal = 1; ordinal <= MOST_ORDINALS; ordinal += 1) {
     const id = makeExportId(request.started, ordinal);
-    if (await tryToClaim(store, exportPrefix(request.instance, id), text, options)) return id;
+    if (await tryToClaim(store, exportPrefix(request.instance, id), text, options)) return { id, text };
   }
   throw new RangeError(`${MOST_ORDINALS} exports of ${request.instance} began in this second`);
 }
@@ -84,7 +92,7 @@ async function isEmpty(store: Store, prefix: string, options: CallOptions): Prom
  */
 async function isAlone(store: Store, prefix: string, text: string, options: CallOptions): Promise<boolean> {
   const key = `${prefix}${CLAIM_FILE}`;
-  if ((await readText(store, key, LARGEST_CLAIM, options)) !== text) return false;
+  if ((await readClaimText(store, prefix, options)) !== text) return false;
   for await (const found of store.list(prefix, options)) if (found.key !== key) return false;
   return true;
 }
@@ -92,9 +100,8 @@ async function isAlone(store: Store, prefix: string, text: string, options: Call
 /** Takes a claim back if it is this one, also when the operation was ended meanwhile. What is left is found by `findUnfinished`. */
 async function dropClaim(store: Store, prefix: string, text: string): Promise<void> {
   const options = { signal: AbortSignal.timeout(CLEANUP_MS) };
-  const key = `${prefix}${CLAIM_FILE}`;
   try {
-    if ((await readText(store, key, LARGEST_CLAIM, options)) === text) await store.remove([key], options);
+    if ((await readClaimText(store, prefix, options)) === text) await store.remove([`${prefix}${CLAIM_FILE}`], options);
   } catch {
     // The error that brought us here says more.
   }
@@ -113,11 +120,20 @@ async function claimRecord(request: ClaimRequest): Promise<ClaimRecord> {
 
 /** Reads a claim; undefined where there is none, or what is there says nothing that can be used. */
 export async function readClaim(store: Store, prefix: string, options: CallOptions): Promise<ClaimRecord | undefined> {
+  const text = await readClaimText(store, prefix, options);
   try {
-    const parsed = claimSchema.safeParse(JSON.parse(await readText(store, `${prefix}${CLAIM_FILE}`, LARGEST_CLAIM, options)));
-    return parsed.data;
+    return text === undefined ? undefined : claimSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What stands in a claim; undefined where there is none, or no text. */
+export async function readClaimText(store: Store, prefix: string, options: CallOptions): Promise<string | undefined> {
+  try {
+    return await readText(store, `${prefix}${CLAIM_FILE}`, LARGEST_CLAIM, options);
   } catch (error) {
-    if (isStoreError(error, 'not-found') || error instanceof SyntaxError || error instanceof UnreadableTextError) return undefined;
+    if (isStoreError(error, 'not-found') || error instanceof UnreadableTextError) return undefined;
     throw error;
   }
 }

@@ -1,11 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import { GantryError } from '../errors.ts';
 import type { ConfigIni } from './config-ini.ts';
 import { parseConfigIni, renderConfigIni } from './config-ini.ts';
 
 type Plain = Record<string, Record<string, string>>;
+
+const readResults = z.array(z.record(z.string(), z.record(z.string(), z.string())).nullable());
 
 const READ_ALL = `
 import configparser, io, json, sys
@@ -177,7 +180,7 @@ describe('as Python has it, whatever comes', () => {
         3000,
       ),
     ];
-    const theirs = python(READ_ALL, texts) as (Plain | null)[];
+    const theirs = readResults.parse(python(READ_ALL, texts));
     for (const [index, text] of texts.entries()) expect({ text, found: parse(text) }).toEqual({ text, found: theirs[index] });
     expect(theirs.filter((found) => found !== null).length).toBeGreaterThan(1000);
   });
@@ -195,7 +198,7 @@ describe('as Python has it, whatever comes', () => {
   test('writing: Python reads from it what we read from it', () => {
     const samples = fc.sample(sections, 1000);
     const texts = samples.map((sample) => renderConfigIni(config(sample)));
-    const theirs = python(READ_ALL, texts) as (Plain | null)[];
+    const theirs = readResults.parse(python(READ_ALL, texts));
     for (const [index, text] of texts.entries()) expect({ text, found: parse(text) }).toEqual({ text, found: theirs[index] });
   });
 
@@ -223,7 +226,7 @@ describe('as Python has it, whatever comes', () => {
       fc.dictionary(key, fc.stringMatching(/^([!-~]([ -~]{0,20}[!-~])?(\n[$-:<-~]{1,5})?)?$/)),
     );
     const samples = fc.sample(clean, 500);
-    const texts = python(WRITE_ALL, samples) as string[];
+    const texts = z.array(z.string()).parse(python(WRITE_ALL, samples));
     for (const [index, text] of texts.entries()) expect(parse(text)).toEqual(samples[index]);
   });
 });

@@ -11,7 +11,8 @@ import type {
 } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 import { z } from 'zod';
-import { claimExport } from './claim.ts';
+import type { Claim } from './claim.ts';
+import { claimExport, readClaimText } from './claim.ts';
 import { renderExportConfig } from './config-export.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { CLAIM_FILE, CONFIG_FILE, isDumpName, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
@@ -71,8 +72,8 @@ export function storeSink(store: Store, options: StoreSinkOptions = {}): StoreSi
     address: store.address,
     async open(header, call = {}) {
       const request = headerSchema.parse(header);
-      const id = await claimExport(store, { ...request, started: new Date(request.started) }, call);
-      return new LayoutWriter(store, request.instance, id, options);
+      const claim = await claimExport(store, { ...request, started: new Date(request.started) }, call);
+      return new LayoutWriter(store, request.instance, claim, options);
     },
     async [Symbol.asyncDispose]() {},
   };
@@ -83,17 +84,19 @@ class LayoutWriter implements StoreExportWriter {
   readonly reference: string;
   readonly #store: Store;
   readonly #prefix: string;
+  readonly #claim: Claim;
   readonly #warn: (message: string) => void;
   /** Every dump that was begun: its digest, once it is finished. */
   readonly #dumps = new Map<string, Digest | undefined>();
   readonly #open = new Set<LayoutDump>();
   #state: 'open' | 'committed' | 'aborted' = 'open';
 
-  constructor(store: Store, instance: string, id: string, options: StoreSinkOptions) {
+  constructor(store: Store, instance: string, claim: Claim, options: StoreSinkOptions) {
     this.#store = store;
-    this.id = id;
-    this.reference = formatExportReference(instance, id);
-    this.#prefix = exportPrefix(instance, id);
+    this.#claim = claim;
+    this.id = claim.id;
+    this.reference = formatExportReference(instance, claim.id);
+    this.#prefix = exportPrefix(instance, claim.id);
     this.#warn = options.warn ?? ((): void => {});
   }
 
@@ -126,17 +129,20 @@ class LayoutWriter implements StoreExportWriter {
     await this.#assertStillThere(options);
     await this.#write(MANIFEST_FILE, renderManifest(manifest), options);
     this.#state = 'committed';
-    await this.#remove([CLAIM_FILE], `the claim of ${this.reference}, which is complete,`);
+    await this.#cleanUp(`remove the claim of ${this.reference}, which is complete,`, (signal) => this.#remove([CLAIM_FILE], signal));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#state !== 'open') return;
     this.#state = 'aborted';
     await Promise.allSettled([...this.#open].map((dump) => dump[Symbol.asyncDispose]()));
-    // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
-    await this.#remove([MANIFEST_FILE, ...this.#dumps.keys(), CONFIG_FILE, SUMS_FILE], `what was written of ${this.reference}`, [
-      CLAIM_FILE,
-    ]);
+    await this.#cleanUp(`remove what was written of ${this.reference}`, async (signal) => {
+      const claimed = await readClaimText(this.#store, this.#prefix, { signal });
+      if (claimed !== undefined && claimed !== this.#claim.text) throw new Error('another export has taken its place');
+      // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
+      await this.#remove([MANIFEST_FILE, ...this.#dumps.keys(), CONFIG_FILE, SUMS_FILE], signal);
+      await this.#remove([CLAIM_FILE], signal);
+    });
   }
 
   get #ifExists(): 'fail' | 'replace' {
@@ -147,24 +153,29 @@ class LayoutWriter implements StoreExportWriter {
     await writeText(this.#store, `${this.#prefix}${name}`, text, { ...options, ifExists: this.#ifExists });
   }
 
-  /** Removes one group of files after the other, and says what it could not remove instead of failing. */
-  async #remove(first: readonly string[], what: string, second: readonly string[] = []): Promise<void> {
-    const signal = AbortSignal.timeout(CLEANUP_MS);
+  async #remove(names: readonly string[], signal: AbortSignal): Promise<void> {
+    await this.#store.remove(
+      names.map((name) => `${this.#prefix}${name}`),
+      { signal },
+    );
+  }
+
+  /** Says what could not be done instead of failing. */
+  async #cleanUp(what: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
     try {
-      for (const names of [first, second]) {
-        const keys = names.map((name) => `${this.#prefix}${name}`);
-        if (keys.length > 0) await this.#store.remove(keys, { signal });
-      }
+      await work(AbortSignal.timeout(CLEANUP_MS));
     } catch (error) {
-      this.#warn(`could not remove ${what} from ${this.#store.address}: ${error instanceof Error ? error.message : String(error)}`);
+      this.#warn(`could not ${what} in ${this.#store.address}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 
   /** Somebody may have taken this export for a dead one and cleared it: then no manifest may say that it is whole. */
   async #assertStillThere(options: CallOptions): Promise<void> {
+    const claimed = await readClaimText(this.#store, this.#prefix, options);
     const sizes = new Map<string, number>();
     for await (const { key, size } of this.#store.list(this.#prefix, options)) sizes.set(key.slice(this.#prefix.length), size);
-    const gone = sizes.has(CLAIM_FILE) ? [...this.#dumps].find(([name, digest]) => sizes.get(name) !== digest?.size)?.[0] : CLAIM_FILE;
+    const gone =
+      claimed === this.#claim.text ? [...this.#dumps].find(([name, digest]) => sizes.get(name) !== digest?.size)?.[0] : CLAIM_FILE;
     if (gone === undefined) return;
     throw new StoreError('integrity', {
       key: `${this.#prefix}${gone}`,

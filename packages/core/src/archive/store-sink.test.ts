@@ -1,0 +1,318 @@
+import { StoreError } from '@gantry/transport';
+import { Memory, MemoryStore } from '@gantry/transport/testing';
+import { describe, expect, test } from 'vitest';
+import {
+  chunksOf,
+  get,
+  keysOf,
+  put,
+  sampleHeader,
+  sampleManifest,
+  sampleRecord,
+  sha256,
+  writeDump,
+  writeExport,
+} from '../../test/sample-export.ts';
+import type { StoreCall } from '../../test/watched-store.ts';
+import { watchedStore } from '../../test/watched-store.ts';
+import { parseExportConfig } from './config-import.ts';
+import { parseManifest } from './manifest.ts';
+import { openExport } from './open-export.ts';
+import { parseSha256Sums } from './sha256sums.ts';
+import { storeSink } from './store-sink.ts';
+
+const PREFIX = 'web1.example.com/20261123T081500Z/';
+
+describe('a whole export', () => {
+  test('has its dumps, config.ini, SHA256SUMS and the manifest; the claim is gone', async () => {
+    const store = new MemoryStore();
+    expect(await writeExport(store)).toBe('web1.example.com@20261123T081500Z');
+    expect(await keysOf(store)).toEqual([
+      `${PREFIX}SHA256SUMS`,
+      `${PREFIX}config.ini`,
+      `${PREFIX}disk0.img`,
+      `${PREFIX}disk1.img`,
+      `${PREFIX}manifest.json`,
+    ]);
+    expect(await get(store, `${PREFIX}disk0.img`)).toBe('first disk');
+    expect(parseManifest(await get(store, `${PREFIX}manifest.json`), 'it').dumps).toHaveLength(2);
+    expect(parseExportConfig(await get(store, `${PREFIX}config.ini`), 'it').disks.map(({ dump }) => dump)).toEqual([
+      'disk0.img',
+      'disk1.img',
+    ]);
+    expect(parseSha256Sums(await get(store, `${PREFIX}SHA256SUMS`), 'it')).toEqual([
+      { name: 'disk0.img', sha256: sha256('first disk') },
+      { name: 'disk1.img', sha256: sha256('second disk') },
+      { name: 'config.ini', sha256: sha256(await get(store, `${PREFIX}config.ini`)) },
+    ]);
+  });
+
+  test('becomes one by its last object: until the manifest is committed there is a claim', async () => {
+    const store = new MemoryStore();
+    const seen: string[] = [];
+    const watched = watchedStore(store, {
+      before: async (call) => {
+        if (!call.startsWith('commit')) return;
+        const keys = await keysOf(store);
+        seen.push(call.slice(`commit ${PREFIX}`.length));
+        expect(keys.includes(`${PREFIX}export.claim`)).toBe(seen.length > 1);
+        expect(keys).not.toContain(`${PREFIX}manifest.json`);
+      },
+    });
+    await writeExport(watched);
+    expect(seen).toEqual(['export.claim', 'disk0.img', 'disk1.img', 'config.ini', 'SHA256SUMS', 'manifest.json']);
+  });
+
+  test('takes several dumps at once', async () => {
+    const store = new MemoryStore();
+    await using writer = await storeSink(store).open(sampleHeader);
+    const dumps = await Promise.all([0, 1].map((index) => writeDump(writer, index, `disk ${index}`)));
+    await writer.commit(sampleManifest(writer.id, dumps));
+    expect((await openExport(store, writer.reference)).dumps).toHaveLength(2);
+  });
+
+  test('may have no dump at all', async () => {
+    const store = new MemoryStore();
+    expect(await writeExport(store, [])).toBe('web1.example.com@20261123T081500Z');
+  });
+});
+
+describe('export ids', () => {
+  test('two exports of one second are two exports', async () => {
+    const store = new MemoryStore();
+    expect(await writeExport(store)).toBe('web1.example.com@20261123T081500Z');
+    expect(await writeExport(store)).toBe('web1.example.com@20261123T081500Z-2');
+    expect(await writeExport(store)).toBe('web1.example.com@20261123T081500Z-3');
+  });
+
+  test.each([true, false])('exporters that begin together never share one (the store creates only: %s)', async (createOnly) => {
+    const memory = new Memory();
+    const writers = await Promise.all(
+      Array.from({ length: 8 }, (_, run) =>
+        storeSink(watchedStore(new MemoryStore(memory), { capabilities: { createOnly } })).open({ ...sampleHeader, runId: `run-${run}` }),
+      ),
+    );
+    expect(new Set(writers.map(({ id }) => id)).size).toBe(8);
+    await Promise.all(writers.map((writer) => writer[Symbol.asyncDispose]()));
+    expect(await keysOf(new MemoryStore(memory))).toEqual([]);
+  });
+
+  test('one that finished between the first look and the claim keeps its own', async () => {
+    const store = new MemoryStore();
+    let first: string | undefined;
+    const late = watchedStore(store, {
+      before: async (call) => {
+        if (call === `begin ${PREFIX}export.claim` && first === undefined) first = await writeExport(store);
+      },
+    });
+    await using writer = await storeSink(late).open(sampleHeader);
+    expect(first).toBe('web1.example.com@20261123T081500Z');
+    expect(writer.id).toBe('20261123T081500Z-2');
+    expect(await keysOf(store, PREFIX)).toEqual([
+      `${PREFIX}SHA256SUMS`,
+      `${PREFIX}config.ini`,
+      `${PREFIX}disk0.img`,
+      `${PREFIX}disk1.img`,
+      `${PREFIX}manifest.json`,
+    ]);
+  });
+
+  test('what stands in the way is never replaced, whatever it is', async () => {
+    const store = new MemoryStore();
+    await put(store, `${PREFIX}notes.txt`, 'mine');
+    expect(await writeExport(store)).toBe('web1.example.com@20261123T081500Z-2');
+    expect(await keysOf(store, PREFIX)).toEqual([`${PREFIX}notes.txt`]);
+  });
+});
+
+/** Runs an export of two disks over a store of its own, which does something at its call number `at`. */
+async function exportWith(
+  at: number,
+  what: 'before' | 'after',
+  happens: () => void,
+): Promise<{ error: unknown; memory: Memory; calls: StoreCall[]; call: StoreCall | undefined; warnings: string[] }> {
+  const memory = new Memory();
+  const calls: StoreCall[] = [];
+  const warnings: string[] = [];
+  let call: StoreCall | undefined;
+  const hook = (seen: StoreCall): void => {
+    calls.push(seen);
+    if (calls.length !== at + 1) return;
+    call = seen;
+    happens();
+  };
+  const store = watchedStore(new MemoryStore(memory), { [what]: hook });
+  let error: unknown;
+  try {
+    await using writer = await storeSink(store, { warn: (message) => warnings.push(message) }).open(sampleHeader);
+    const dumps = [await writeDump(writer, 0, 'first'), await writeDump(writer, 1, 'second')];
+    await writer.commit(sampleManifest(writer.id, dumps));
+  } catch (caught) {
+    error = caught;
+  }
+  return { error, memory, calls, call, warnings };
+}
+
+describe('an export that fails', () => {
+  test.each(['before', 'after'] as const)(
+    'leaves nothing, whichever call of the store it is that fails (%s it did its work)',
+    async (what) => {
+      const failure = new StoreError('unavailable', { message: 'gone' });
+      const { calls } = await exportWith(Infinity, what, () => {});
+      expect(calls.length).toBeGreaterThan(20);
+      for (const at of calls.keys()) {
+        const { error, memory, call, warnings } = await exportWith(at, what, () => {
+          throw failure;
+        });
+        const store = new MemoryStore(memory);
+        if (call === `remove ${PREFIX}export.claim`) {
+          // The last call of all: the export is complete by then.
+          expect({ error, warnings }).toEqual({ error: undefined, warnings: [expect.stringContaining('could not remove the claim')] });
+          expect((await openExport(store, 'web1.example.com')).dumps).toHaveLength(2);
+          continue;
+        }
+        expect({ call, error, left: await keysOf(store), pending: memory.unfinished.size }).toEqual({
+          call,
+          error: failure,
+          left: [],
+          pending: 0,
+        });
+      }
+    },
+  );
+
+  test('leaves nothing when it is disposed before it was committed, with a dump that is still open', async () => {
+    const memory = new Memory();
+    const store = new MemoryStore(memory);
+    {
+      await using writer = await storeSink(store).open(sampleHeader);
+      await writeDump(writer, 0, 'first');
+      const open = await writer.dump({ index: 1, name: 'disk1.img', document: {} });
+      await open.append(chunksOf('half'));
+    }
+    expect(await keysOf(store)).toEqual([]);
+    expect(memory.unfinished.size).toBe(0);
+  });
+
+  test('cleans up although its signal was aborted, in the middle of a body too, and rejects with the reason', async () => {
+    const memory = new Memory();
+    const store = new MemoryStore(memory);
+    const reason = new Error('enough');
+    const controller = new AbortController();
+    const { signal } = controller;
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('x');
+      controller.abort(reason);
+      await new Promise(() => {});
+    }
+    const exporting = async (): Promise<void> => {
+      await using writer = await storeSink(store).open(sampleHeader, { signal });
+      await writeDump(writer, 0, 'first', { signal });
+      await using dump = await writer.dump({ index: 1, name: 'disk1.img', document: {} }, { signal });
+      await dump.append(endless(), { signal });
+    };
+    await expect(exporting()).rejects.toBe(reason);
+    expect(await keysOf(store)).toEqual([]);
+    expect(memory.unfinished.size).toBe(0);
+  });
+
+  test('says what it could not remove, and leaves it marked as unfinished', async () => {
+    const memory = new Memory();
+    const warnings: string[] = [];
+    const broken = watchedStore(new MemoryStore(memory), {
+      before: (call) => {
+        if (call.startsWith('remove')) throw new StoreError('unavailable', { message: 'the network is gone' });
+      },
+    });
+    {
+      await using writer = await storeSink(broken, { warn: (message) => warnings.push(message) }).open(sampleHeader);
+      await writeDump(writer, 0, 'first');
+    }
+    expect(warnings).toEqual(['could not remove what was written of web1.example.com@20261123T081500Z in memory:: the network is gone']);
+    expect(await keysOf(new MemoryStore(memory))).toEqual([`${PREFIX}disk0.img`, `${PREFIX}export.claim`]);
+  });
+
+  test('leaves alone what another exporter has taken over, in a store that cannot create only', async () => {
+    const store = new MemoryStore();
+    const warnings: string[] = [];
+    const weak = watchedStore(store, { capabilities: { createOnly: false } });
+    {
+      await using writer = await storeSink(weak, { warn: (message) => warnings.push(message) }).open(sampleHeader);
+      const record = await writeDump(writer, 0, 'ours');
+      await put(store, `${PREFIX}export.claim`, 'theirs');
+      await put(store, `${PREFIX}disk0.img`, 'not ours');
+      await expect(writer.commit(sampleManifest(writer.id, [record]))).rejects.toMatchObject({ code: 'integrity' });
+    }
+    expect(warnings).toEqual([expect.stringContaining('another export has taken its place')]);
+    expect(await get(store, `${PREFIX}disk0.img`)).toBe('not ours');
+  });
+
+  test('touches no other export', async () => {
+    const store = new MemoryStore();
+    const reference = await writeExport(store);
+    {
+      await using writer = await storeSink(store).open(sampleHeader);
+      await writeDump(writer, 0, 'other');
+    }
+    expect(await get(store, `${PREFIX}disk0.img`)).toBe('first disk');
+    expect((await openExport(store, reference)).dumps).toHaveLength(2);
+  });
+});
+
+describe('what may not become an export', () => {
+  test('a dump that is not what was announced', async () => {
+    const store = new MemoryStore();
+    await using writer = await storeSink(store).open(sampleHeader);
+    await using dump = await writer.dump({ index: 0, name: 'disk0.img', document: {} });
+    await dump.append(chunksOf('first'));
+    await expect(dump.finish({ size: 5, sha256: sha256('other') })).rejects.toMatchObject({ code: 'integrity' });
+  });
+
+  test.each(['../disk0.img', '/disk0.img', 'a/b', 'manifest.json', 'config.ini', 'SHA256SUMS', 'export.claim', ''])(
+    'a dump of the name %j',
+    async (name) => {
+      await using writer = await storeSink(new MemoryStore()).open(sampleHeader);
+      await expect(writer.dump({ index: 0, name, document: {} })).rejects.toMatchObject({ code: 'invalid-key' });
+    },
+  );
+
+  test('two dumps of one name', async () => {
+    await using writer = await storeSink(new MemoryStore()).open(sampleHeader);
+    await writeDump(writer, 0, 'first');
+    await expect(writer.dump({ index: 1, name: 'disk0.img', document: {} })).rejects.toMatchObject({ code: 'invalid-key' });
+  });
+
+  test('a manifest that says something else than what was written', async () => {
+    const store = new MemoryStore();
+    await using writer = await storeSink(store).open(sampleHeader);
+    const record = await writeDump(writer, 0, 'first');
+    await using open = await writer.dump({ index: 1, name: 'disk1.img', document: {} });
+    const wrong = [[], [record], [record, sampleRecord(1, 'second')], [sampleRecord(0, 'other')]];
+    for (const dumps of wrong) await expect(writer.commit(sampleManifest(writer.id, dumps))).rejects.toThrow(/does not fit/);
+    await open[Symbol.asyncDispose]();
+    await expect(writer.commit(sampleManifest('20261123T081500Z-9', [record]))).rejects.toThrow(/does not fit/);
+    await expect(writer.commit({ some: 'thing' })).rejects.toMatchObject({ code: 'MANIFEST_DAMAGED' });
+    expect(await keysOf(store)).not.toContain(`${PREFIX}manifest.json`);
+  });
+
+  test.each(['disk0.img', 'export.claim'])('an export from which somebody else has removed %s', async (name) => {
+    const store = new MemoryStore();
+    await using writer = await storeSink(store).open(sampleHeader);
+    const record = await writeDump(writer, 0, 'first');
+    await store.remove([`${PREFIX}${name}`]);
+    await expect(writer.commit(sampleManifest(writer.id, [record]))).rejects.toMatchObject({
+      code: 'integrity',
+      message: expect.stringContaining(name),
+    });
+  });
+
+  test('an export without a header', async () => {
+    await expect(storeSink(new MemoryStore()).open({ instance: 'web1' })).rejects.toThrow();
+  });
+
+  test('an export of an instance whose name leads elsewhere', async () => {
+    await expect(storeSink(new MemoryStore()).open({ ...sampleHeader, instance: '../web1' })).rejects.toMatchObject({
+      code: 'invalid-key',
+    });
+  });
+});

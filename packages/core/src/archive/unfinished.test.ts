@@ -1,0 +1,170 @@
+import { Memory, MemoryStore } from '@gantry/transport/testing';
+import { describe, expect, test } from 'vitest';
+import { chunksOf, get, keysOf, put, sampleHeader, sampleManifest, writeDump, writeExport } from '../../test/sample-export.ts';
+import { listExports } from './list-exports.ts';
+import { openExport } from './open-export.ts';
+import { storeSink } from './store-sink.ts';
+import { clearUnfinished, findUnfinished } from './unfinished.ts';
+
+const NAME = 'web1.example.com';
+const PREFIX = `${NAME}/20261123T081500Z/`;
+
+/** What an export leaves whose process is killed between two disks. */
+async function leaveDeadExport(memory: Memory, content = 'first'): Promise<void> {
+  await using dying = new MemoryStore(memory);
+  const writer = await storeSink(dying).open(sampleHeader);
+  await writeDump(writer, 0, content);
+  const half = await writer.dump({ index: 1, name: 'disk1.img', document: {} });
+  await half.append(chunksOf('half'));
+  const store = new MemoryStore(memory);
+  await put(store, `${PREFIX}export.claim`, (await get(store, `${PREFIX}export.claim`)).replace(/"startTime": \d+/, '"startTime": 1'));
+}
+
+describe('what a killed export left', () => {
+  test('is found: its objects, its writes, and that its process is gone', async () => {
+    const memory = new Memory();
+    await leaveDeadExport(memory);
+    const found = await findUnfinished(new MemoryStore(memory));
+    expect(found).toMatchObject([
+      {
+        name: `${NAME}@20261123T081500Z`,
+        owner: 'dead',
+        text: expect.stringMatching(/^begun 2026-11-23T08:15:00.000Z by process \d+ of host .*, which is gone$/),
+        objects: [{ key: `${PREFIX}disk0.img`, size: 5 }, { key: `${PREFIX}export.claim` }],
+        pending: [{ key: `${PREFIX}disk1.img`, durableBytes: 4 }],
+      },
+    ]);
+  });
+
+  test('is cleared, and nothing else with it', async () => {
+    const memory = new Memory();
+    const store = new MemoryStore(memory);
+    const sound = await writeExport(store, ['x'], { ...sampleHeader, started: '2025-01-01T00:00:00.000Z' });
+    await leaveDeadExport(memory);
+    for (const unfinished of await findUnfinished(store)) await clearUnfinished(store, unfinished);
+    expect(await keysOf(store, PREFIX)).toEqual([]);
+    expect(memory.unfinished.size).toBe(0);
+    expect((await openExport(store, NAME)).reference).toBe(sound);
+    expect(await findUnfinished(store)).toEqual([]);
+  });
+
+  test('is no export of Ganeti, even with a config.ini', async () => {
+    const memory = new Memory();
+    await leaveDeadExport(memory);
+    const store = new MemoryStore(memory);
+    await put(store, `${PREFIX}config.ini`, '[export]\nversion = 0\nos = a\n[instance]\nname = b\n');
+    for await (const summary of listExports(store)) expect(summary).toMatchObject({ state: 'unfinished', owner: 'dead' });
+    await expect(openExport(store, NAME)).rejects.toMatchObject({ code: 'EXPORT_INCOMPLETE' });
+  });
+
+  test('a write alone, before its claim was there', async () => {
+    const memory = new Memory();
+    {
+      await using dying = new MemoryStore(memory);
+      await dying.begin(`${PREFIX}export.claim`);
+    }
+    const store = new MemoryStore(memory);
+    const [found] = await findUnfinished(store, { instance: NAME });
+    expect(found).toMatchObject({
+      name: `${NAME}@20261123T081500Z`,
+      owner: 'dead',
+      objects: [],
+      text: expect.stringMatching(/^begun .* by this process$/),
+    });
+    expect(await findUnfinished(store, { instance: 'web2' })).toEqual([]);
+    if (found !== undefined) await clearUnfinished(store, found);
+    expect(memory.unfinished.size).toBe(0);
+  });
+
+  test('a write outside of the layout is named by its key', async () => {
+    const memory = new Memory();
+    {
+      await using dying = new MemoryStore(memory);
+      await dying.begin('a/b/c/d');
+    }
+    expect(await findUnfinished(new MemoryStore(memory))).toMatchObject([{ name: 'a/b/c/d', owner: 'dead' }]);
+  });
+});
+
+describe('what is left alone', () => {
+  test('an export that is under way', async () => {
+    const store = new MemoryStore();
+    await using writer = await storeSink(store).open(sampleHeader);
+    const record = await writeDump(writer, 0, 'first');
+    const [found] = await findUnfinished(store);
+    if (found === undefined) return expect.unreachable();
+    expect(found.owner).toBe('alive');
+    await expect(clearUnfinished(store, found)).rejects.toMatchObject({ code: 'BUSY' });
+    await writer.commit(sampleManifest(writer.id, [record]));
+    expect((await openExport(store, NAME)).dumps).toHaveLength(1);
+  });
+
+  test('one whose write is alive although its claim is not', async () => {
+    const memory = new Memory();
+    const living = new MemoryStore(memory);
+    await leaveDeadExport(memory);
+    await living.begin(`${PREFIX}disk2.img`);
+    expect(await findUnfinished(living)).toMatchObject([{ owner: 'alive' }]);
+  });
+
+  test('one of another host is not taken for dead', async () => {
+    const store = new MemoryStore();
+    await using writer = await storeSink(store).open(sampleHeader);
+    await put(store, `${PREFIX}export.claim`, (await get(store, `${PREFIX}export.claim`)).replace(/"host": ".*"/, '"host": "elsewhere"'));
+    expect(await findUnfinished(store)).toMatchObject([
+      { name: writer.reference, owner: 'unknown', text: expect.stringContaining('which may be running') },
+    ]);
+  });
+
+  test('an export that has become complete in the meantime: only its claim goes', async () => {
+    const memory = new Memory();
+    await leaveDeadExport(memory);
+    const store = new MemoryStore(memory);
+    const [found] = await findUnfinished(store);
+    if (found === undefined) return expect.unreachable();
+    await put(store, `${PREFIX}manifest.json`, JSON.stringify(sampleManifest('20261123T081500Z', [])));
+    await clearUnfinished(store, found);
+    expect(await keysOf(store)).toEqual([`${PREFIX}disk0.img`, `${PREFIX}manifest.json`]);
+  });
+
+  test('a complete export whose claim was left behind', async () => {
+    const store = new MemoryStore();
+    await writeExport(store);
+    await put(store, `${PREFIX}export.claim`, '{}');
+    const [found] = await findUnfinished(store);
+    if (found === undefined) return expect.unreachable();
+    expect(found.objects.map(({ key }) => key)).toEqual([`${PREFIX}export.claim`]);
+    await clearUnfinished(store, found);
+    expect((await openExport(store, NAME)).dumps).toHaveLength(2);
+    expect(await keysOf(store)).not.toContain(`${PREFIX}export.claim`);
+  });
+
+  test('all exports of an instance, when somebody puts a claim right beneath its name', async () => {
+    const store = new MemoryStore();
+    await writeExport(store);
+    await put(store, `${NAME}/export.claim`, '{}');
+    await put(store, `${NAME}/config.ini`, '[export]');
+    expect(await findUnfinished(store)).toEqual([]);
+    const forged = {
+      name: NAME,
+      owner: 'dead' as const,
+      text: '',
+      pending: [],
+      objects: [{ key: `${NAME}/export.claim`, size: 2, modified: new Date() }],
+    };
+    await clearUnfinished(store, forged);
+    expect(await keysOf(store)).toHaveLength(7);
+  });
+});
+
+test('an export that was cleared while it was still at work does not become one', async () => {
+  const store = new MemoryStore();
+  await using writer = await storeSink(store).open(sampleHeader);
+  const record = await writeDump(writer, 0, 'first');
+  const [found] = await findUnfinished(store);
+  if (found === undefined) return expect.unreachable();
+  await clearUnfinished(store, { ...found, owner: 'unknown' });
+  await expect(writer.commit(sampleManifest(writer.id, [record]))).rejects.toMatchObject({ code: 'integrity' });
+  await writer[Symbol.asyncDispose]();
+  expect(await keysOf(store)).toEqual([]);
+});
