@@ -3,17 +3,16 @@ import { constants } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import type { GantryErrorCode } from '../errors.ts';
 import { GantryError } from '../errors.ts';
+import { blockDeviceSize } from '../native/block-device.ts';
+import { deviceNumber, diskIdentity } from '../state/disk-identity.ts';
 
 /** What the machine says of the place where a disk is kept. */
 export interface DiskStats {
   readonly kind: 'block' | 'file';
   readonly bytes: number;
-  /** Equal for two paths just where they lead to the same device or file. */
+  /** Equal for two paths just where they lead to the same device or file; see `diskIdentity`. */
   readonly identity: string;
 }
-
-/** Sectors of sysfs, whatever the device's own are (Documentation/ABI/stable/sysfs-block). */
-const SECTOR_BYTES = 512;
 
 /**
  * Looks at one disk, and opens it the way it will be used, without reading or writing anything.
@@ -22,13 +21,20 @@ const SECTOR_BYTES = 512;
  */
 export async function readDiskStats(path: string, index: number, mode: 'read' | 'write'): Promise<DiskStats> {
   const stats = await statDisk(path, index);
-  const device = stats.isBlockDevice() ? deviceNumber(stats.rdev) : undefined;
-  if (device === undefined && !stats.isFile()) {
+  if (!stats.isBlockDevice() && !stats.isFile()) {
     throw diskError('DISK_KIND', path, index, `is ${kindName(stats)}`, 'A disk is a block device or a regular file.');
   }
-  await tryToOpen(path, index, mode, device);
-  if (device === undefined) return { kind: 'file', bytes: Number(stats.size), identity: `file ${stats.dev}:${stats.ino}` };
-  return { kind: 'block', bytes: await deviceBytes(path, index, device), identity: `block ${device}` };
+  // Linux opens a read-only device for writing too, and fails only when something is written.
+  if (mode === 'write' && stats.isBlockDevice() && (await isReadOnlyDevice(stats))) throw readOnly(path, index);
+  try {
+    await using file = await open(path, (mode === 'read' ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NONBLOCK);
+    const identity = await diskIdentity(path);
+    return stats.isFile()
+      ? { kind: 'file', bytes: Number(stats.size), identity }
+      : { kind: 'block', bytes: blockDeviceSize(file.fd), identity };
+  } catch (error) {
+    throw openFailure(error, path, index, mode);
+  }
 }
 
 async function statDisk(path: string, index: number): Promise<BigIntStats> {
@@ -44,38 +50,16 @@ async function statDisk(path: string, index: number): Promise<BigIntStats> {
   }
 }
 
-async function tryToOpen(path: string, index: number, mode: 'read' | 'write', device: string | undefined): Promise<void> {
-  // Linux opens a read-only device for writing too, and fails only when something is written.
-  if (mode === 'write' && device !== undefined && (await isReadOnlyDevice(device))) throw readOnly(path, index);
-  const flags = mode === 'read' ? constants.O_RDONLY : constants.O_RDWR;
-  try {
-    await (await open(path, flags | constants.O_NONBLOCK)).close();
-  } catch (error) {
-    const code = errorCode(error);
-    // EPERM, unlike EACCES, comes even to root: the file has the attribute `immutable` or `append only` (ioctl_iflags(2)).
-    if (code === 'EROFS' || (mode === 'write' && code === 'EPERM')) throw readOnly(path, index, error);
-    if (code === 'EACCES' || code === 'EPERM') throw denied(path, index, error);
-    throw diskError('DISK_IO', path, index, `cannot be opened: ${errorText(error)}`, undefined, error);
-  }
+function openFailure(error: unknown, path: string, index: number, mode: 'read' | 'write'): GantryError {
+  const code = errorCode(error);
+  // EPERM, unlike EACCES, comes even to root: the file has the attribute `immutable` or `append only` (ioctl_iflags(2)).
+  if (code === 'EROFS' || (mode === 'write' && code === 'EPERM')) return readOnly(path, index, error);
+  if (code === 'EACCES' || code === 'EPERM') return denied(path, index, error);
+  return diskError('DISK_IO', path, index, `cannot be opened: ${errorText(error)}`, undefined, error);
 }
 
-async function isReadOnlyDevice(device: string): Promise<boolean> {
-  return (await readFile(`/sys/dev/block/${device}/ro`, 'utf8').catch(() => '')).trim() === '1';
-}
-
-async function deviceBytes(path: string, index: number, device: string): Promise<number> {
-  try {
-    return Number((await readFile(`/sys/dev/block/${device}/size`, 'utf8')).trim()) * SECTOR_BYTES;
-  } catch (error) {
-    throw diskError('DISK_IO', path, index, `does not tell its size: ${errorText(error)}`, 'Is /sys mounted?', error);
-  }
-}
-
-/** `major:minor`, as makedev(3) of Linux packs them. */
-function deviceNumber(rdev: bigint): string {
-  const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn);
-  const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n);
-  return `${major}:${minor}`;
+async function isReadOnlyDevice({ rdev }: BigIntStats): Promise<boolean> {
+  return (await readFile(`/sys/dev/block/${deviceNumber(rdev)}/ro`, 'utf8').catch(() => '')).trim() === '1';
 }
 
 function kindName(stats: BigIntStats): string {

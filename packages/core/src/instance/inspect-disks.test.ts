@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { link, mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { TemporaryDirectory } from '@gantry/testkit';
-import { attachLoopDevice, makeTemporaryDirectory, mountReadOnly } from '@gantry/testkit';
+import { attachLoopDevice, makeTemporaryDirectory, mountNewXfs, mountReadOnly } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 import type { GantryError } from '../errors.ts';
 import { inspectDisks } from './inspect-disks.ts';
@@ -161,6 +161,15 @@ describe('what is refused, with the disk', () => {
     });
   });
 
+  test('a file that even root may not write', async () => {
+    await using mounted = await mountNewXfs();
+    const path = mounted.file('a.img');
+    await writeFile(path, 'data');
+    await run('chattr', ['+i', path]);
+    expect(await refusal(inspectDisks(withDisks({ path }), { purpose: 'import' }))).toMatchObject({ code: 'DISK_READ_ONLY' });
+    expect((await inspectDisks(withDisks({ path }), { purpose: 'export' })).diskBytes).toEqual([4]);
+  });
+
   test('two disks that are one file: by a symbolic link, and by a hard link', async () => {
     await using scratch = await makeTemporaryDirectory();
     const path = await makeDisk(scratch, 'a.img', MIB);
@@ -170,7 +179,7 @@ describe('what is refused, with the disk', () => {
       const error = await refusal(inspectDisks(withDisks({ path }, { path: scratch.file(other) }), { purpose: 'export' }));
       expect(error).toMatchObject({
         code: 'INSTANCE_INVALID',
-        message: `disks 0 and 1 of web1.example.com are the same file: ${path} and ${scratch.file(other)}`,
+        message: `disks 0 and 1 of web1.example.com are one and the same: ${path} and ${scratch.file(other)}`,
       });
     }
   });
@@ -182,7 +191,15 @@ describe('what is refused, with the disk', () => {
     await run('mknod', [scratch.file('node'), 'b', ...stdout.trim().split(' ')]);
     const instance = withDisks({ path: device.path }, { path: scratch.file('node') });
     const error = await refusal(inspectDisks(instance, { purpose: 'import', disks: [1] }));
-    expect(error).toMatchObject({ code: 'INSTANCE_INVALID', message: expect.stringContaining('are the same device') });
+    expect(error).toMatchObject({ code: 'INSTANCE_INVALID', message: expect.stringContaining('are one and the same') });
+  });
+
+  test('a file, and the loop device that shows it', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    const path = await makeDisk(scratch, 'a.img', MIB);
+    await using device = await attachLoopDevice(path);
+    const error = await refusal(inspectDisks(withDisks({ path }, { path: device.path }), { purpose: 'import' }));
+    expect(error).toMatchObject({ code: 'INSTANCE_INVALID', message: expect.stringContaining('are one and the same') });
   });
 
   test('a disk that the instance does not have', async () => {

@@ -78,7 +78,7 @@ function assertDifferent(instance: Instance, stats: readonly (DiskStats | undefi
     const first = found === undefined ? index : stats.findIndex((other) => other?.identity === found.identity);
     if (first === index) continue;
     throw new GantryError('INSTANCE_INVALID', {
-      message: `disks ${first} and ${index} of ${instance.name} are the same ${found?.kind === 'block' ? 'device' : 'file'}: ${instance.disks[first]?.path} and ${instance.disks[index]?.path}`,
+      message: `disks ${first} and ${index} of ${instance.name} are one and the same: ${instance.disks[first]?.path} and ${instance.disks[index]?.path}`,
       hint: 'Give each disk its own device or file.',
       disk: index,
     });
