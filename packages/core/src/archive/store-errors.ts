@@ -11,7 +11,7 @@ interface Translation {
 const CHANGED = 'Something else changed the store meanwhile; try again.';
 
 const TRANSLATIONS: Readonly<Record<StoreErrorCode, Translation>> = {
-  'not-found': { code: 'STORE_FAILED', hint: CHANGED },
+  'not-found': { code: 'STORE_NOT_FOUND', hint: CHANGED },
   exists: { code: 'BUSY', hint: CHANGED },
   'invalid-key': { code: 'STORE_FAILED' },
   'invalid-range': { code: 'STORE_FAILED', hint: CHANGED },

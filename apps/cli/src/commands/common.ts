@@ -1,0 +1,69 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { CommonOptions, Session, Surroundings } from '../session.ts';
+import { createSession } from '../session.ts';
+
+/** Collects an option that may be given several times. */
+export const collect = (value: string, previous: readonly string[] | undefined): readonly string[] => [...(previous ?? []), value];
+
+/** Parses a whole number from `minimum` on. */
+export const wholeNumber =
+  (minimum: number) =>
+  (value: string): number => {
+    if (!/^\d{1,9}$/.test(value) || Number(value) < minimum)
+      throw new InvalidArgumentError(`It must be a whole number, ${minimum} or more.`);
+    return Number(value);
+  };
+
+/** Collects disk indexes. */
+export const collectDisks = (value: string, previous: readonly number[] | undefined): readonly number[] => [
+  ...(previous ?? []),
+  wholeNumber(0)(value),
+];
+
+/** Adds a command with the options that all have. */
+export function newCommand(parent: Command, nameAndArguments: string, description: string, examples: readonly string[]): Command {
+  return parent
+    .command(nameAndArguments)
+    .description(description)
+    .option('--json', 'print events and the result as JSON, one object a line')
+    .option('-q, --quiet', 'print the result, warnings and errors alone')
+    .addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ ${example}`).join('\n')}`);
+}
+
+/** For commands that keep locks and a journal. */
+export function withState(command: Command): Command {
+  return command.option('--state-dir <directory>', 'where locks and the journal are kept (or GANTRY_STATE_DIR)');
+}
+
+/** For commands that look for OS definitions. */
+export function withOsPath(command: Command): Command {
+  return command.addOption(
+    new Option('--os-path <directory>', 'look for OS definitions here first; may repeat (or GANTRY_OS_PATH)').argParser(collect),
+  );
+}
+
+/** For commands that run scripts. */
+export function withScripts(command: Command): Command {
+  return withOsPath(withState(command))
+    .option('--force-variant', "accept a variant that the OS definition doesn't list")
+    .option('--debug', 'run scripts with DEBUG_LEVEL=1');
+}
+
+/** Runs `work` when the command is called; commander has put the arguments before the options. */
+export function runs<Options extends CommonOptions>(
+  command: Command,
+  surroundings: Surroundings,
+  work: (session: Session, args: readonly string[], options: Options) => Promise<void>,
+): void {
+  command.action(async () => {
+    const options = command.opts<Options>();
+    await work(createSession(surroundings, options), command.args, options);
+  });
+}
+
+/** An argument that commander made sure of. */
+export function argument(args: readonly string[], index: number): string {
+  const value = args[index];
+  if (value === undefined) throw new InvalidArgumentError(`argument ${index + 1} is missing`);
+  return value;
+}

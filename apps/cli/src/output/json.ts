@@ -1,0 +1,32 @@
+import { GantryError } from '@gantry/core';
+import { exitCodeOf } from '../exit-code.ts';
+import type { Output, OutputOptions } from './output.ts';
+
+/** A failure as programs see it: one object, without secrets and without a stack. */
+export function describeFailure(error: unknown): Record<string, unknown> {
+  const exitCode = exitCodeOf(error);
+  if (error instanceof GantryError) {
+    const { code, message, hint, disk, details } = error;
+    return { type: 'error', code, message, hint, disk, details, exitCode };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { type: 'error', code: exitCode > 128 ? 'INTERRUPTED' : 'INTERNAL', message, exitCode };
+}
+
+/** One JSON object a line on stdout: events as they happen, then `result` or `error`. */
+export function createJsonOutput({ stdout, quiet }: OutputOptions): Output {
+  const write = (value: unknown): void => {
+    stdout.write(`${JSON.stringify(value)}\n`);
+  };
+  return {
+    event: (event) => {
+      if (!quiet) write(event);
+    },
+    note: (message) => {
+      if (!quiet) write({ type: 'note', message });
+    },
+    result: (value) => write({ type: 'result', ...value }),
+    failure: (error) => write(describeFailure(error)),
+    close: () => undefined,
+  };
+}

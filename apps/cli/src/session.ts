@@ -1,0 +1,47 @@
+import type { OperationOptions } from '@gantry/core';
+import { osSearchPath } from '@gantry/core';
+import type { Store } from '@gantry/transport';
+import type { Output } from './output/output.ts';
+import { openStore } from './transports.ts';
+
+/** What `main` hands to every command. */
+export interface Surroundings {
+  readonly output: Output;
+  readonly signal: AbortSignal;
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+}
+
+/** Options that every command has, as commander gives them. */
+export interface CommonOptions {
+  readonly stateDir?: string;
+  readonly osPath?: readonly string[];
+  readonly debug?: boolean;
+  readonly forceVariant?: boolean;
+}
+
+/** One call of one command: its options resolved, with what core wants to know of every operation. */
+export interface Session extends Surroundings {
+  readonly osSearchPath: readonly string[];
+  readonly operation: OperationOptions;
+  readonly open: (address: string) => Promise<Store>;
+}
+
+export function createSession(surroundings: Surroundings, options: CommonOptions): Session {
+  const { output, signal, env, cwd } = surroundings;
+  const searchPath = osSearchPath({ flags: options.osPath ?? [], env });
+  const stateDirectory = options.stateDir ?? env['GANTRY_STATE_DIR'];
+  return {
+    ...surroundings,
+    osSearchPath: searchPath,
+    operation: {
+      signal,
+      onEvent: output.event,
+      osSearchPath: searchPath,
+      debug: options.debug === true,
+      forceVariant: options.forceVariant === true,
+      ...(stateDirectory === undefined ? {} : { stateDirectory }),
+    },
+    open: (address) => openStore(address, { signal, env, cwd, warn: (message) => output.note(`warning: ${message}`) }),
+  };
+}

@@ -1,0 +1,56 @@
+import process from 'node:process';
+import { GantryError, asGantryError } from '@gantry/core';
+import type { Store, Transport } from '@gantry/transport';
+import { parseStoreAddress } from './store-address.ts';
+
+/** Which package serves which scheme. Any other scheme is looked for as `gantry-transport-SCHEME`, installed beside this command. */
+const OWN_TRANSPORTS: Readonly<Record<string, () => Promise<{ readonly default: Transport }>>> = {
+  file: () => import('@gantry/transport-file'),
+};
+
+export interface OpenStoreContext {
+  readonly signal: AbortSignal;
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+  readonly warn: (message: string) => void;
+}
+
+/** Opens the store that the user named. @throws GantryError `STORE_ADDRESS` and what the transport says */
+export async function openStore(address: string, { signal, env, cwd, warn }: OpenStoreContext): Promise<Store> {
+  const url = parseStoreAddress(address, cwd);
+  const transport = await loadTransport(url.protocol.slice(0, -1));
+  try {
+    return await transport.open(url, { signal, env, cwd, warn });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw asGantryError(error, `opening the store ${url.href}`);
+  }
+}
+
+async function loadTransport(scheme: string): Promise<Transport> {
+  const own = OWN_TRANSPORTS[scheme];
+  if (own !== undefined) return (await own()).default;
+  const packageName = `gantry-transport-${scheme}`;
+  let loaded: unknown;
+  try {
+    loaded = await import(packageName);
+  } catch (cause) {
+    throw new GantryError('STORE_ADDRESS', {
+      message: `no transport for ${scheme}:// is installed`,
+      hint: `Gantry itself knows ${Object.keys(OWN_TRANSPORTS).join(', ')}; others come from packages such as ${packageName}, installed beside gantry (which runs from ${process.argv[1] ?? 'here'}).`,
+      cause,
+    });
+  }
+  if (isTransportModule(loaded) && loaded.default.schemes.includes(scheme)) return loaded.default;
+  throw new GantryError('STORE_ADDRESS', {
+    message: `the package ${packageName} is no transport for ${scheme}://`,
+    hint: 'Its default export must have `schemes` and `open`.',
+  });
+}
+
+function isTransportModule(value: unknown): value is { readonly default: Transport } {
+  if (typeof value !== 'object' || value === null || !('default' in value)) return false;
+  const transport = value.default;
+  if (typeof transport !== 'object' || transport === null || !('schemes' in transport) || !('open' in transport)) return false;
+  return Array.isArray(transport.schemes) && typeof transport.open === 'function';
+}

@@ -1,0 +1,159 @@
+import { chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import type { TemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory } from '@gantry/testkit';
+import { execa } from 'execa';
+
+const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+
+/** What a run of the command came to. */
+export interface Outcome {
+  readonly exitCode: number | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunningCommand {
+  readonly pid: number;
+  readonly kill: (signal: NodeJS.Signals) => void;
+  readonly outcome: Promise<Outcome>;
+}
+
+export interface InstanceSketch {
+  readonly os?: string;
+  readonly disks: readonly string[];
+  /** More YAML, at the top level. */
+  readonly more?: string;
+}
+
+/** A place of its own for one test: OS definitions, instance files, disks, a store and the state, with the real command to use them. */
+export interface Workbench extends AsyncDisposable {
+  readonly path: string;
+  readonly store: string;
+  readonly file: (...names: readonly string[]) => string;
+  readonly gantry: (...args: readonly string[]) => Promise<Outcome>;
+  readonly start: (...args: readonly string[]) => RunningCommand;
+  /** Writes an OS definition; scripts are the bodies of `/bin/sh` scripts, other names are files as they are. */
+  readonly defineOs: (name: string, files: Readonly<Record<string, string>>) => Promise<string>;
+  readonly describeInstance: (name: string, sketch: InstanceSketch) => Promise<string>;
+  /** Every file in the store, relative to it, but for the store's own hidden room where that is empty. */
+  readonly stored: () => Promise<readonly string[]>;
+  /** What the runs keep on this machine until they end. */
+  readonly journal: () => Promise<readonly string[]>;
+}
+
+const SCRIPTS: ReadonlySet<string> = new Set(['create', 'export', 'import', 'rename', 'verify']);
+
+export async function makeWorkbench(): Promise<Workbench> {
+  const directory: TemporaryDirectory = await makeTemporaryDirectory();
+  const { path } = directory;
+  const file = (...names: readonly string[]): string => directory.file(...names);
+  const store = file('exports');
+  await mkdir(store, { mode: 0o700 });
+
+  const start = (...args: readonly string[]): RunningCommand => {
+    const child = execa(process.execPath, ['--conditions=@gantry/source', MAIN, ...args], {
+      cwd: path,
+      env: { GANTRY_STATE_DIR: file('state'), GANTRY_OS_PATH: file('os') },
+      reject: false,
+      // It is Gantry that ends its scripts, and these may take their time.
+      forceKillAfterDelay: false,
+      stdin: 'ignore',
+    });
+    if (child.pid === undefined) throw new Error('gantry did not start');
+    return {
+      pid: child.pid,
+      kill: (signal) => child.kill(signal),
+      outcome: child.then(({ exitCode, stdout, stderr }) => ({ exitCode, stdout, stderr })),
+    };
+  };
+
+  return {
+    path,
+    store,
+    file,
+    start,
+    gantry: (...args) => start(...args).outcome,
+    defineOs: async (name, files) => {
+      const home = file('os', name);
+      await mkdir(home, { recursive: true });
+      const all = { ganeti_api_version: '20\n15\n10\n', 'parameters.list': '', create: 'exit 0', verify: 'exit 0', ...files };
+      for (const [fileName, text] of Object.entries(all)) {
+        const isScript = SCRIPTS.has(fileName);
+        await writeFile(join(home, fileName), isScript ? `#!/bin/sh\n${text}\n` : text);
+        if (isScript) await chmod(join(home, fileName), 0o755);
+      }
+      return home;
+    },
+    describeInstance: async (name, { os = 'raw', disks, more = '' }) => {
+      const yaml = `name: ${name}\nos: ${os}\nhypervisor: kvm\ndisks:${disks.length === 0 ? ' []' : ''}\n${disks
+        .map((disk) => `  - ${disk.includes('\n') || disk.includes(': ') ? disk : `path: ${disk}`}\n`)
+        .join('')}${more}\n`;
+      await writeFile(file(`${name}.yaml`), yaml);
+      return file(`${name}.yaml`);
+    },
+    stored: async () => (await filesBelow(store)).filter((name) => name !== ''),
+    journal: async () => filesBelow(file('state', 'runs')),
+    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
+  };
+}
+
+async function filesBelow(directory: string): Promise<readonly string[]> {
+  try {
+    const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+    return entries
+      .filter((entry) => !entry.isDirectory())
+      .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1))
+      .toSorted();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** The last line of a command's stdout. */
+export function lastLine(text: string): string {
+  return text.trimEnd().split('\n').at(-1) ?? '';
+}
+
+/** The directory of an export in the store of a workbench. */
+export function exportDirectory(bench: Workbench, reference: string): string {
+  return join(bench.store, reference.replace('@', '/'));
+}
+
+/** The objects of `--json` output, one for each line. */
+export function jsonLines(text: string): readonly Record<string, unknown>[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const value: unknown = JSON.parse(line);
+      if (typeof value !== 'object' || value === null) throw new Error(`no object: ${line}`);
+      return { ...value };
+    });
+}
+
+/** Resolves when `path` is there, without asking more often than the file system tells; rejects after `limitMs`. */
+export async function waitForFile(path: string, limitMs = 30_000): Promise<string> {
+  const { watch } = await import('node:fs/promises');
+  const read = async (): Promise<string | undefined> => {
+    try {
+      return await readFile(path, 'utf8');
+    } catch {
+      return undefined;
+    }
+  };
+  const there = await read();
+  if (there !== undefined) return there;
+  try {
+    for await (const _ of watch(dirname(path), { signal: AbortSignal.timeout(limitMs) })) {
+      const text = await read();
+      if (text !== undefined) return text;
+    }
+  } catch (cause) {
+    throw new Error(`${path} did not appear`, { cause });
+  }
+  throw new Error(`${path} did not appear`);
+}

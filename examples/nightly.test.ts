@@ -1,0 +1,23 @@
+import { fileURLToPath } from 'node:url';
+import { writeFile } from 'node:fs/promises';
+import process from 'node:process';
+import { makeRandomFile, makeTemporaryDirectory } from '@gantry/testkit';
+import { execa } from 'execa';
+import { expect, it } from 'vitest';
+
+it('exports and verifies every instance that it is given', async () => {
+  await using scratch = await makeTemporaryDirectory();
+  for (const name of ['web1', 'web2']) {
+    await makeRandomFile(scratch.file(`${name}.img`), 5_000_000, name);
+    await writeFile(scratch.file(`${name}.yaml`), `name: ${name}.example.com\nos: raw\nhypervisor: kvm\ndisks:\n  - path: ${name}.img\n`);
+  }
+  const program = fileURLToPath(new URL('nightly.ts', import.meta.url));
+  const { stdout } = await execa(
+    process.execPath,
+    ['--conditions=@gantry/source', program, scratch.file('exports'), scratch.file('web1.yaml'), scratch.file('web2.yaml')],
+    { env: { GANTRY_STATE_DIR: scratch.file('state') } },
+  );
+  expect(stdout).toMatch(
+    /^web1\.example\.com@\S+: 5000000 bytes exported and verified\nweb2\.example\.com@\S+: 5000000 bytes exported and verified$/,
+  );
+});
