@@ -42,7 +42,7 @@ export class FileSource implements ByteSource {
       }
       this.#signal?.throwIfAborted();
     } catch (error) {
-      throw asStoreError(error, `reading ${this.#key}`, this.#key);
+      throw asStoreError(error, `reading ${this.#key}`, this.#key, this.#signal);
     } finally {
       await this[Symbol.asyncDispose]();
     }

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { lstat, open, realpath, stat, unlink } from 'node:fs/promises';
+import { lstat, open, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type {
@@ -20,9 +20,11 @@ import { removeEmptyParents } from './empty-parents.ts';
 import { FileSource } from './file-source.ts';
 import { listObjects } from './listing.ts';
 import { PendingFile } from './pending-file.ts';
-import { listPending, makePlace, pendingPlace, readRecord, removePlace, writeRecord } from './pending-room.ts';
+import { isToken, listPending, makePlace, pendingPlace, readRecord, removePlace, writeRecord } from './pending-room.ts';
 import { thisProcess } from './owner.ts';
+import { inTheWay, linkOnTheWay } from './publish.ts';
 import { asStoreError, systemErrorCode } from './system-error.ts';
+import { isWithin } from './within.ts';
 
 /**
  * A store in a directory: the object `a/b` is the file `ROOT/a/b`, so that ordinary tools, and Ganeti, find it. The directory is
@@ -41,7 +43,7 @@ export class FileStore implements Store {
   async stat(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     assertKey(key);
     signal?.throwIfAborted();
-    await using file = await this.#open(key);
+    await using file = await this.#open(key, signal);
     const { size, mtime } = await file.stat();
     return { key, size, modified: mtime };
   }
@@ -49,7 +51,7 @@ export class FileStore implements Store {
   async read(key: string, { offset = 0, length, signal }: ReadOptions = {}): Promise<ByteSource> {
     assertKey(key);
     signal?.throwIfAborted();
-    const file = await this.#open(key);
+    const file = await this.#open(key, signal);
     try {
       const { size } = await file.stat();
       const range = { offset, length: length ?? Math.max(0, size - offset), objectSize: size };
@@ -67,24 +69,23 @@ export class FileStore implements Store {
     signal?.throwIfAborted();
     try {
       await this.#assertRoot();
-      yield* listObjects(this.#root, prefix === '' ? '' : prefix, signal);
+      if (await this.#isReachable(`${prefix}x`)) yield* listObjects(this.#root, prefix, signal);
     } catch (error) {
-      throw asStoreError(error, `listing ${join(this.#root, prefix)}`);
+      throw asStoreError(error, `listing ${join(this.#root, prefix)}`, undefined, signal);
     }
   }
 
   async begin(key: string, { ifExists = 'fail', signal }: BeginOptions = {}): Promise<PendingObject> {
     assertKey(key);
     signal?.throwIfAborted();
-    return this.#doing(`beginning ${key} in ${this.#root}`, key, async () => {
+    return this.#doing(`beginning ${key} in ${this.#root}`, key, signal, async () => {
       await this.#assertParentOfRoot();
-      if (ifExists === 'fail' && (await exists(join(this.#root, key))))
-        throw new StoreError('exists', { message: `${key} is there already`, key });
+      await this.#assertFree(key, ifExists);
       const place = await makePlace(this.#root, key, ifExists);
       try {
         return await PendingFile.open(this.#root, place, await readRecord(place), signal);
       } catch (error) {
-        await removePlace(this.#root, place);
+        await removePlace(this.#root, place).catch(() => undefined);
         throw error;
       }
     });
@@ -93,7 +94,7 @@ export class FileStore implements Store {
   async resume(token: string, { signal }: CallOptions = {}): Promise<PendingObject> {
     signal?.throwIfAborted();
     const place = pendingPlace(this.#root, token);
-    return this.#doing(`resuming ${token} in ${this.#root}`, token, async () => {
+    return this.#doing(`resuming ${token} in ${this.#root}`, token, signal, async () => {
       const record = { ...(await readRecord(place)), owner: await thisProcess() };
       await writeRecord(place, record);
       return PendingFile.open(this.#root, place, record, signal);
@@ -103,61 +104,110 @@ export class FileStore implements Store {
   async *pending(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<PendingInfo> {
     assertPrefix(prefix);
     signal?.throwIfAborted();
-    for await (const info of listPending(this.#root)) {
-      signal?.throwIfAborted();
-      if (info.key.startsWith(prefix)) yield info;
+    try {
+      for await (const info of listPending(this.#root)) {
+        signal?.throwIfAborted();
+        if (info.key.startsWith(prefix)) yield info;
+      }
+    } catch (error) {
+      throw asStoreError(error, `looking for unfinished writes in ${this.#root}`, undefined, signal);
     }
   }
 
   async clear(tokens: readonly string[], { signal }: CallOptions = {}): Promise<void> {
-    const places = tokens.map((token) => pendingPlace(this.#root, token));
-    for (const place of places) {
-      signal?.throwIfAborted();
-      await this.#doing(`clearing ${place.token} in ${this.#root}`, place.token, () => removePlace(this.#root, place));
+    signal?.throwIfAborted();
+    for (const token of tokens.filter(isToken)) {
+      await this.#doing(`clearing ${token} in ${this.#root}`, token, signal, async () => {
+        signal?.throwIfAborted();
+        await removePlace(this.#root, pendingPlace(this.#root, token));
+      });
     }
   }
 
   async remove(keys: readonly string[], { signal }: CallOptions = {}): Promise<void> {
     for (const key of keys) assertKey(key);
-    const parents = new Set<string>();
-    for (const key of keys) {
-      signal?.throwIfAborted();
-      await this.#doing(`removing ${key} from ${this.#root}`, key, () => this.#remove(key, parents));
+    signal?.throwIfAborted();
+    const removed = new Set<string>();
+    try {
+      for (const key of keys) {
+        signal?.throwIfAborted();
+        await this.#doing(`removing ${key} from ${this.#root}`, key, signal, () => this.#remove(key, removed));
+      }
+    } finally {
+      for (const parent of new Set([...removed].map((key) => dirname(key)))) {
+        await syncDirectory(join(this.#root, parent)).catch(() => undefined);
+      }
+      for (const key of removed) await removeEmptyParents(this.#root, key);
     }
-    for (const parent of parents) await syncDirectory(parent).catch(() => undefined);
-    for (const key of keys) await removeEmptyParents(this.#root, key);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     // Nothing is held open between calls.
   }
 
-  async #remove(key: string, parents: Set<string>): Promise<void> {
-    const path = join(this.#root, key);
+  async #remove(key: string, removed: Set<string>): Promise<void> {
     try {
-      await unlink(path);
-      parents.add(dirname(path));
+      if (!(await isWithin(this.#root, key))) return;
+      await unlink(join(this.#root, key));
+      removed.add(key);
     } catch (error) {
       const code = systemErrorCode(error);
       if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'EISDIR') throw error;
     }
   }
 
-  /** Opens an object that is really one, really in this store: a regular file that no link leads to. */
-  async #open(key: string): Promise<FileHandle> {
-    const path = join(this.#root, key);
-    return this.#doing(`opening ${key} in ${this.#root}`, key, async () => {
+  /** Opens an object that is really one, really in this store: a regular file, with no link on the way to it. */
+  async #open(key: string, signal: AbortSignal | undefined): Promise<FileHandle> {
+    return this.#doing(`opening ${key} in ${this.#root}`, key, signal, async () => {
       await this.#assertRoot();
-      const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      const file = await this.#openFile(key);
       try {
-        const inside = (await realpath(dirname(path))).startsWith((await realpath(this.#root)).replace(/\/?$/, ''));
-        if ((await file.stat()).isFile() && inside) return file;
-        throw new StoreError('not-found', { message: `${key} is no object of the store ${this.#root}`, key });
+        signal?.throwIfAborted();
+        if ((await file.stat()).isFile() && (await this.#isReachable(key))) return file;
+        throw this.#noObject(key);
       } catch (error) {
         await file.close();
         throw error;
       }
     });
+  }
+
+  async #openFile(key: string): Promise<FileHandle> {
+    try {
+      return await open(join(this.#root, key), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    } catch (error) {
+      // A link (ELOOP), a socket (ENXIO), a device without a driver (ENODEV): no objects, see open(2).
+      if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO', 'ENODEV'].includes(systemErrorCode(error) ?? '')) throw this.#noObject(key);
+      throw error;
+    }
+  }
+
+  #noObject(key: string): StoreError {
+    return new StoreError('not-found', { message: `there is no object ${key} in the store ${this.#root}`, key });
+  }
+
+  /** Whether the directory of a key is there, with no link on the way to it. */
+  async #isReachable(key: string): Promise<boolean> {
+    try {
+      return await isWithin(this.#root, key);
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return false;
+      throw error;
+    }
+  }
+
+  /** Says early what commit would say late. */
+  async #assertFree(key: string, ifExists: 'fail' | 'replace'): Promise<void> {
+    try {
+      const found = await lstat(join(this.#root, key));
+      if (!(await isWithin(this.#root, key))) throw linkOnTheWay(this.#root, key);
+      if (found.isDirectory()) throw inTheWay(this.#root, key);
+      if (ifExists === 'fail') throw new StoreError('exists', { message: `${key} is there already`, key });
+    } catch (error) {
+      const code = systemErrorCode(error);
+      if (code === 'ENOTDIR') throw inTheWay(this.#root, key, error);
+      if (code !== 'ENOENT') throw error;
+    }
   }
 
   async #assertRoot(): Promise<void> {
@@ -180,21 +230,11 @@ export class FileStore implements Store {
     });
   }
 
-  async #doing<T>(doing: string, key: string, work: () => Promise<T>): Promise<T> {
+  async #doing<T>(doing: string, key: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      throw asStoreError(error, doing, key);
+      throw asStoreError(error, doing, key, signal);
     }
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    (error: unknown) => {
-      if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return false;
-      throw error;
-    },
-  );
 }

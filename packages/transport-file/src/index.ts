@@ -13,15 +13,20 @@ export function openFileStore(directory: string): FileStore {
 /** Serves `file:///DIRECTORY`. */
 const transport: Transport = {
   schemes: ['file'],
-  open: async (address) => {
-    if (address.host !== '' || address.search !== '' || address.username !== '') {
-      throw new StoreError('invalid-address', {
-        message: `${address.href} is no directory of this machine`,
-        hint: 'Write file:///srv/exports, or just the path.',
-      });
-    }
-    return new FileStore(fileURLToPath(address));
-  },
+  open: async (address) => new FileStore(directoryOf(address)),
 };
 
 export default transport;
+
+function directoryOf(address: URL): string {
+  try {
+    const more = address.username + address.password + address.port + address.search + address.hash;
+    if (address.host === '' && more === '') return fileURLToPath(address);
+  } catch {
+    // Another scheme, or a `%2F`, which no file name can hold: said below.
+  }
+  throw new StoreError('invalid-address', {
+    message: `${address.protocol}//${address.host}${address.pathname} is no directory of this machine`,
+    hint: 'Write file:///srv/exports, or just the path.',
+  });
+}

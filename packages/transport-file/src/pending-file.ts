@@ -1,14 +1,13 @@
 import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { link, open, rename, stat, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { open } from 'node:fs/promises';
 import type { CallOptions, Digest, ObjectInfo, PendingObject } from '@gantry/transport';
 import { StoreError, abortable } from '@gantry/transport';
-import { makeDirectory, syncDirectory } from './durable.ts';
+import { syncDirectory } from './durable.ts';
 import type { PendingPlace, PendingRecord } from './pending-room.ts';
 import { removePlace } from './pending-room.ts';
-import { removeEmptyParents } from './empty-parents.ts';
+import { publish } from './publish.ts';
 import { asStoreError } from './system-error.ts';
 
 /** How much may be written before it is made durable, bytes: bounds what the system holds back, and what a crash costs. */
@@ -55,7 +54,8 @@ export class PendingFile implements PendingObject {
         hash.update(buffer.subarray(0, bytesRead));
         size += bytesRead;
       }
-      if (size > 0) await file.datasync();
+      await file.datasync();
+      await syncDirectory(place.directory);
       return new PendingFile(root, place, record, file, hash, size);
     } catch (error) {
       await file.close();
@@ -70,48 +70,49 @@ export class PendingFile implements PendingObject {
   async append(source: AsyncIterable<Uint8Array>, { signal }: CallOptions = {}): Promise<void> {
     this.#assertOpen();
     try {
+      // What the source throws comes through as it is, so only what is done with the file is translated.
       for await (const chunk of abortable(source, signal)) {
-        this.#hash.update(chunk);
-        await this.#write(chunk);
-        if (this.#written - this.#durable >= SYNC_EVERY_BYTES) await this.#sync();
+        await this.#doing('writing', () => this.#take(chunk));
       }
       signal?.throwIfAborted();
     } catch (error) {
       this.#state = 'failed';
-      throw asStoreError(error, `writing ${this.key}`, this.key);
+      throw error;
     }
   }
 
   async commit(digest: Digest, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     this.#assertOpen();
-    this.#state = 'failed';
+    this.#state = 'ended';
     try {
       signal?.throwIfAborted();
       this.#compare(digest);
-      await this.#file.sync();
+      const info = await this.#doing('committing', () => this.#finish());
       signal?.throwIfAborted();
-      await this.#publish();
-      this.#state = 'ended';
-      const { size, mtime } = await this.#file.stat();
-      return { key: this.key, size, modified: mtime };
-    } catch (error) {
-      throw asStoreError(error, `committing ${this.key}`, this.key);
+      await this.#doing('committing', () => publish(this.#root, this.key, this.#place.data, this.#ifExists));
+      return info;
     } finally {
-      await this.#end();
+      // What cannot be removed is named by `pending`; it must not hide how the commit went.
+      await this.#end().catch(() => undefined);
     }
   }
 
   async discard(): Promise<void> {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
-    await this.#end();
+    await this.#doing('discarding', () => this.#end());
   }
 
   async suspend(): Promise<void> {
     if (this.#state === 'ended') return;
-    await this.#sync();
     this.#state = 'ended';
-    await this.#file.close();
+    await this.#doing('suspending', async () => {
+      try {
+        await this.#sync();
+      } finally {
+        await this.#file.close();
+      }
+    });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -123,12 +124,14 @@ export class PendingFile implements PendingObject {
     throw new StoreError('unsupported', { message: `the write of ${this.key} has ${this.#state}; it takes no more calls`, key: this.key });
   }
 
-  async #write(chunk: Uint8Array): Promise<void> {
+  async #take(chunk: Uint8Array): Promise<void> {
+    this.#hash.update(chunk);
     for (let offset = 0; offset < chunk.length;) {
       const { bytesWritten } = await this.#file.write(chunk, offset, chunk.length - offset);
       offset += bytesWritten;
       this.#written += bytesWritten;
     }
+    if (this.#written - this.#durable >= SYNC_EVERY_BYTES) await this.#sync();
   }
 
   async #sync(): Promise<void> {
@@ -146,37 +149,36 @@ export class PendingFile implements PendingObject {
     });
   }
 
-  /** Gives the file its name. A link fails where the name is taken; a rename takes the old one's place; both at once. */
-  async #publish(): Promise<void> {
-    const path = join(this.#root, this.key);
-    try {
-      await makeDirectory(dirname(path));
-      if (this.#ifExists === 'fail') {
-        await link(this.#place.data, path);
-        await syncDirectory(dirname(path)).catch(async (error: unknown) => {
-          await unlink(path);
-          throw error;
-        });
-        return;
-      }
-      if (await isDirectory(path)) throw new StoreError('exists', { message: `${this.key} is the beginning of other keys`, key: this.key });
-      await rename(this.#place.data, path);
-      await syncDirectory(dirname(path));
-    } catch (error) {
-      await removeEmptyParents(this.#root, this.key);
-      throw error;
+  /** Makes the content durable, and as old as the commit. */
+  async #finish(): Promise<ObjectInfo> {
+    const now = new Date();
+    await this.#file.utimes(now, now);
+    await this.#file.sync();
+    const { size, mtime } = await this.#file.stat();
+    // The file is only ever appended to, so a second writer of the same token shows by the size.
+    if (size !== this.#written) {
+      throw new StoreError('integrity', {
+        key: this.key,
+        message: `the unfinished file of ${this.key} has ${size} bytes, but ${this.#written} were written: somebody else wrote to it`,
+        hint: 'Let only one process resume a write.',
+      });
     }
+    return { key: this.key, size, modified: mtime };
   }
 
   async #end(): Promise<void> {
-    await this.#file.close();
-    await removePlace(this.#root, this.#place);
+    try {
+      await this.#file.close();
+    } finally {
+      await removePlace(this.#root, this.#place);
+    }
   }
-}
 
-async function isDirectory(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
+  async #doing<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw asStoreError(error, `${doing} ${this.key} in ${this.#root}`, this.key);
+    }
+  }
 }

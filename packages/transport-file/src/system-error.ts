@@ -35,8 +35,9 @@ export function systemErrorCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** A system error as a store says it; any other error as it is. */
-export function asStoreError(error: unknown, doing: string, key?: string): unknown {
+/** A system error as a store says it; any other error, and the reason of the signal, as it is. */
+export function asStoreError(error: unknown, doing: string, key?: string, signal?: AbortSignal): unknown {
+  if (signal?.aborted === true && error === signal.reason) return error;
   const code = systemErrorCode(error);
   if (error instanceof StoreError || code === undefined || !(error instanceof Error) || !('syscall' in error)) return error;
   const { code: storeCode, hint } = MEANINGS[code] ?? { code: 'unavailable', hint: undefined };
