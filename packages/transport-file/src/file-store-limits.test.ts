@@ -1,0 +1,300 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, readdir, rm, stat, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
+import { isStoreError } from '@gantry/transport';
+import type { StoreErrorCode } from '@gantry/transport';
+import { makeTemporaryDirectory, mountNewTmpfs, mountReadOnly } from '@gantry/testkit';
+import { describe, expect, test } from 'vitest';
+import { FileStore } from './file-store.ts';
+
+const MiB = 1024 * 1024;
+
+async function* pieces(count: number, bytes: number = MiB): AsyncGenerator<Uint8Array> {
+  const piece = Buffer.alloc(bytes, 'p');
+  for (let index = 0; index < count; index += 1) yield piece;
+}
+
+async function put(store: FileStore, key: string, content: string, ifExists: 'fail' | 'replace' = 'fail'): Promise<void> {
+  await using pending = await store.begin(key, { ifExists });
+  await pending.append(pieces(0));
+  async function* source(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from(content);
+  }
+  await pending.append(source());
+  await pending.commit({ size: Buffer.byteLength(content), sha256: createHash('sha256').update(content).digest('hex') });
+}
+
+async function codeOf(call: Promise<unknown>): Promise<StoreErrorCode | undefined> {
+  const error = await call.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (error !== undefined && !isStoreError(error)) throw error;
+  return error?.code;
+}
+
+async function openDescriptors(): Promise<number> {
+  return (await readdir('/proc/self/fd')).length;
+}
+
+describe('where there is no room', () => {
+  test('append is told full, and nothing is left', async () => {
+    await using disk = await mountNewTmpfs(4 * MiB);
+    const store = new FileStore(disk.file('store'));
+    {
+      await using pending = await store.begin('a/disk0');
+      expect(await codeOf(pending.append(pieces(8)))).toBe('full');
+    }
+    expect(await readdir(disk.file('store'))).toEqual([]);
+    await put(store, 'small', 'there is room again');
+  });
+
+  test('begin is told full, and nothing is left', async () => {
+    await using disk = await mountNewTmpfs(MiB);
+    await mkdir(disk.file('store'));
+    await writeFile(disk.file('filler'), Buffer.alloc(MiB));
+    expect(await codeOf(new FileStore(disk.file('store')).begin('a/disk0'))).toBe('full');
+    expect(await readdir(disk.file('store'))).toEqual([]);
+  });
+});
+
+test('a store that is mounted read-only can be read and says denied to writers', async () => {
+  await using directory = await makeTemporaryDirectory();
+  await put(new FileStore(directory.path), 'a', 'content');
+  await using mounted = await mountReadOnly(directory.path);
+  const store = new FileStore(mounted.path);
+  expect(await store.stat('a')).toMatchObject({ size: 7 });
+  expect(await codeOf(store.begin('b'))).toBe('denied');
+  expect(await codeOf(store.remove(['a']))).toBe('denied');
+});
+
+test('files have mode 0600 and directories 0700, the root too where the store made it', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const store = new FileStore(directory.file('store'));
+  await using _pending = await store.begin('c');
+  await put(store, 'a/b', 'content');
+  const pending = directory.file('store', '.gantry-pending');
+  const [token = ''] = await readdir(pending);
+  const modes = async (path: string): Promise<number> => (await stat(path)).mode & 0o777;
+  for (const path of [directory.file('store'), directory.file('store', 'a'), pending, `${pending}/${token}`]) {
+    expect(await modes(path), path).toBe(0o700);
+  }
+  for (const path of [directory.file('store', 'a', 'b'), `${pending}/${token}/data`, `${pending}/${token}/record.json`]) {
+    expect(await modes(path), path).toBe(0o600);
+  }
+});
+
+describe('the root', () => {
+  test('is not made by reading, and its absence is said', async () => {
+    await using directory = await makeTemporaryDirectory();
+    const store = new FileStore(directory.file('store'));
+    expect(await codeOf(store.stat('a'))).toBe('not-found');
+    expect(await codeOf(Array.fromAsync(store.list('')))).toBe('not-found');
+    await store.remove(['a']);
+    await store.clear(['0'.repeat(32)]);
+    expect(await Array.fromAsync(store.pending(''))).toEqual([]);
+    expect(await readdir(directory.path)).toEqual([]);
+  });
+
+  test('is not made where the directory above is missing', async () => {
+    await using directory = await makeTemporaryDirectory();
+    expect(await codeOf(new FileStore(directory.file('typo', 'store')).begin('a'))).toBe('not-found');
+    expect(await readdir(directory.path)).toEqual([]);
+  });
+
+  test('may itself be reached through a link', async () => {
+    await using directory = await makeTemporaryDirectory();
+    await mkdir(directory.file('real'));
+    await symlink('real', directory.file('link'));
+    const store = new FileStore(directory.file('link'));
+    await put(store, 'a/b', 'content');
+    expect(await store.stat('a/b')).toMatchObject({ size: 7 });
+    expect((await Array.fromAsync(store.list(''))).map(({ key }) => key)).toEqual(['a/b']);
+  });
+});
+
+describe('a link inside the store', () => {
+  /** `store/out` leads to `store-outside`, whose name begins like the store's own. */
+  async function withLink(directory: { file(...names: readonly string[]): string }): Promise<FileStore> {
+    await mkdir(directory.file('store'));
+    await mkdir(directory.file('store-outside'));
+    await writeFile(directory.file('store-outside', 'secret'), 'secret');
+    await symlink('../store-outside', directory.file('store', 'out'));
+    await symlink('../store-outside/secret', directory.file('store', 'file'));
+    return new FileStore(directory.file('store'));
+  }
+
+  test('is not followed by reading or listing', async () => {
+    await using directory = await makeTemporaryDirectory();
+    const store = await withLink(directory);
+    for (const key of ['out/secret', 'file']) {
+      expect(await codeOf(store.stat(key))).toBe('not-found');
+      expect(await codeOf(store.read(key))).toBe('not-found');
+    }
+    expect(await Array.fromAsync(store.list(''))).toEqual([]);
+    expect(await Array.fromAsync(store.list('out/'))).toEqual([]);
+  });
+
+  test('is not followed by writing or removing', async () => {
+    await using directory = await makeTemporaryDirectory();
+    const store = await withLink(directory);
+    expect(await codeOf(put(store, 'out/new', 'content'))).toBe('denied');
+    expect(await codeOf(put(store, 'out/secret', 'content', 'replace'))).toBe('denied');
+    await store.remove(['out/secret']);
+    expect(await readdir(directory.file('store-outside'))).toEqual(['secret']);
+    expect(await readFile(directory.file('store-outside', 'secret'), 'utf8')).toBe('secret');
+    expect(await Array.fromAsync(store.pending(''))).toEqual([]);
+  });
+});
+
+test('an object that is truncated while it is read is damaged, not short', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const store = new FileStore(directory.path);
+  {
+    await using pending = await store.begin('a');
+    await pending.append(pieces(3));
+    const sha256 = createHash('sha256')
+      .update(Buffer.alloc(3 * MiB, 'p'))
+      .digest('hex');
+    await pending.commit({ size: 3 * MiB, sha256 });
+  }
+  await using source = await store.read('a');
+  await truncate(directory.file('a'), 2 * MiB - 5);
+  expect(await codeOf(Array.fromAsync(source))).toBe('integrity');
+});
+
+test('directories that hold nothing any more are removed, others and the root stay', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const store = new FileStore(directory.path);
+  for (const key of ['a/b/c/1', 'a/b/2', 'x/3']) await put(store, key, key);
+  await store.remove(['a/b/c/1', 'x/3']);
+  expect(await readdir(directory.path, { recursive: true })).toEqual(['a', 'a/b', 'a/b/2']);
+  await store.remove(['a/b/2']);
+  expect(await readdir(directory.path)).toEqual([]);
+});
+
+test('a commit that finds its name taken leaves no directory and no unfinished write', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const store = new FileStore(directory.path);
+  {
+    await using pending = await store.begin('a/b/c');
+    await writeFile(directory.file('a'), 'in the way');
+    const sha256 = createHash('sha256').digest('hex');
+    expect(await codeOf(pending.commit({ size: 0, sha256 }))).toBe('exists');
+  }
+  expect(await readdir(directory.path)).toEqual(['a']);
+});
+
+test('a write that was cleared by somebody else is not committed', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const store = new FileStore(directory.path);
+  await using pending = await store.begin('a/b');
+  await new FileStore(directory.path).clear([pending.token]);
+  expect(await codeOf(pending.commit({ size: 0, sha256: createHash('sha256').digest('hex') }))).toBe('not-found');
+  expect(await readdir(directory.path)).toEqual([]);
+});
+
+test('two writers that resumed one write cannot both have written: the commit is refused', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const [one, two] = [new FileStore(directory.path), new FileStore(directory.path)];
+  await using first = await one.begin('a');
+  await using second = await two.resume(first.token);
+  await second.append(pieces(1));
+  await first.append(pieces(1));
+  const sha256 = createHash('sha256').update(Buffer.alloc(MiB, 'p')).digest('hex');
+  expect(await codeOf(first.commit({ size: MiB, sha256 }))).toBe('integrity');
+  expect(await Array.fromAsync(one.list(''))).toEqual([]);
+});
+
+describe('what a writer left that was killed at the very beginning', () => {
+  test.each([
+    ['no record', undefined],
+    ['half a record', '{"key": "a'],
+    [
+      'a record of an evil key',
+      JSON.stringify({ key: '../x', ifExists: 'fail', started: '2026-01-01', owner: { host: 'h', bootId: 'b', pid: 1, startTime: '1' } }),
+    ],
+  ])('%s: it is listed and can be cleared, but not resumed', async (_title, record) => {
+    await using directory = await makeTemporaryDirectory();
+    const token = 'ab'.repeat(16);
+    await mkdir(directory.file('.gantry-pending', token), { recursive: true });
+    if (record !== undefined) await writeFile(directory.file('.gantry-pending', token, 'record.json'), record);
+    const store = new FileStore(directory.path);
+    expect(await Array.fromAsync(store.pending(''))).toMatchObject([{ token, owner: 'unknown', key: `unknown/${token}`, durableBytes: 0 }]);
+    expect(await codeOf(store.resume(token))).toBe(record === undefined ? 'not-found' : 'integrity');
+    await store.clear([token]);
+    expect(await readdir(directory.path)).toEqual([]);
+  });
+});
+
+test('an unfinished write of another host has an unknown owner; one from before the boot a dead one', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const store = new FileStore(directory.path);
+  await using pending = await store.begin('a');
+  const path = directory.file('.gantry-pending', pending.token, 'record.json');
+  const text = await readFile(path, 'utf8');
+  const owners: (string | undefined)[] = [];
+  for (const [from, to] of [
+    [/"host":"[^"]*"/, '"host":"elsewhere"'],
+    [/"bootId":"[^"]*"/, '"bootId":"before"'],
+    [/"startTime":"[^"]*"/, '"startTime":"1"'],
+  ] as const) {
+    await writeFile(path, text.replace(from, to));
+    owners.push((await Array.fromAsync(store.pending('')))[0]?.owner);
+  }
+  expect(owners).toEqual(['unknown', 'dead', 'dead']);
+});
+
+test('no descriptor stays open, however a reader or a writer ends', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const store = new FileStore(directory.path);
+  await put(store, 'a', 'x'.repeat(3 * MiB));
+  const before = await openDescriptors();
+  for await (const _chunk of await store.read('a')) break;
+  await Array.fromAsync(await store.read('a'));
+  await (await store.read('a'))[Symbol.asyncDispose]();
+  await codeOf(store.read('a', { offset: 4 * MiB }));
+  await codeOf(put(store, 'a', 'again'));
+  await (await store.begin('b')).discard();
+  const suspended = await store.begin('c');
+  await suspended.suspend();
+  await store.clear([suspended.token]);
+  expect(await openDescriptors()).toBe(before);
+});
+
+test('objects of other sorts are none: a pipe, a directory, a hidden file', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const store = new FileStore(directory.path);
+  await mkdir(directory.file('directory'));
+  await writeFile(directory.file('.hidden'), 'x');
+  const { execFile } = await import('node:child_process');
+  await new Promise<void>((resolve, reject) => {
+    execFile('mkfifo', [directory.file('pipe')], (error) => (error === null ? resolve() : reject(error)));
+  });
+  expect(await codeOf(store.stat('pipe'))).toBe('not-found');
+  expect(await codeOf(store.read('directory'))).toBe('not-found');
+  expect(await Array.fromAsync(store.list(''))).toEqual([]);
+  await unlink(directory.file('pipe'));
+  await rm(directory.file('directory'), { recursive: true });
+});
+
+test('memory stays bounded, however much is written and read', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const store = new FileStore(directory.path);
+  const count = 256;
+  const before = process.memoryUsage().rss;
+  let most = before;
+  const hash = createHash('sha256');
+  async function* watched(): AsyncGenerator<Uint8Array> {
+    for await (const piece of pieces(count)) {
+      hash.update(piece);
+      yield piece;
+      most = Math.max(most, process.memoryUsage().rss);
+    }
+  }
+  await using pending = await store.begin('large');
+  await pending.append(watched());
+  expect(pending.durableBytes).toBeGreaterThanOrEqual((count - 64) * MiB);
+  await pending.commit({ size: count * MiB, sha256: hash.digest('hex') });
+  for await (const _chunk of await store.read('large')) most = Math.max(most, process.memoryUsage().rss);
+  expect(most - before).toBeLessThan(64 * MiB);
+});
