@@ -8,7 +8,7 @@ import type { SelectedOs } from './select.ts';
 export type Environment = Readonly<Record<string, string>>;
 
 /** The number of the descriptor that an export script may write the expected size to. One digit: dash knows no more in `>&N`. */
-export const EXP_SIZE_FD = 3;
+const EXP_SIZE_FD = 3;
 
 /** As Ganeti sets it for hooks and OS scripts. */
 const PATH = '/sbin:/bin:/usr/sbin:/usr/bin';

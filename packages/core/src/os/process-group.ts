@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 
+import { GantryError } from '../errors.ts';
 import { systemErrorCode } from './definition-files.ts';
 
 /**
@@ -21,6 +22,20 @@ export const DEFAULT_GRACE_MS = 5000;
 /** A killed process ends at once, unless it hangs in the kernel: a disk that does not answer, say. */
 const KILL_WAIT_MS = 10_000;
 const LONGEST_PAUSE_MS = 50;
+
+/** @throws GantryError `PLATFORM` where the processes of a group could not be found again */
+export function assertProcessesShow(): void {
+  try {
+    readBootId();
+    if (readProcess(process.pid) !== undefined) return;
+  } catch (error) {
+    systemErrorCode(error);
+  }
+  throw new GantryError('PLATFORM', {
+    message: 'scripts cannot be run here: their processes could not be found again, as /proc does not show them',
+    hint: 'Mount /proc: mount -t proc proc /proc.',
+  });
+}
 
 /** Remembers the process `pid`, which leads a group, and which must not have been reaped. */
 export function identifyGroup(pid: number): ProcessGroup {

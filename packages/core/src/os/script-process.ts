@@ -11,7 +11,7 @@ import { PipeWriter } from './pipe-writer.ts';
 import type { Pipe } from './pipes.ts';
 import { closeEnds, duplicate, openPipe, PIPE_BYTES } from './pipes.ts';
 import type { ProcessGroup } from './process-group.ts';
-import { endProcessGroup, groupEnded, identifyGroup, runningMembers } from './process-group.ts';
+import { assertProcessesShow, endProcessGroup, groupEnded, identifyGroup, runningMembers } from './process-group.ts';
 import { createRedactor } from './redact.ts';
 import type { ScriptExit, ScriptIdentity } from './script-errors.ts';
 import { describeScript, exitError, startError } from './script-errors.ts';
@@ -77,10 +77,11 @@ export class ScriptProcess implements AsyncDisposable {
 
   /**
    * Starts a script in a session of its own; resolves when `onStart` has heard of it.
-   * @throws GantryError `SCRIPT_START`; the reason of a signal that was aborted before
+   * @throws GantryError `SCRIPT_START`, `PLATFORM`; the reason of a signal that was aborted before
    */
   static async start(request: ScriptRequest, options: ScriptOptions): Promise<ScriptProcess> {
     options.signal?.throwIfAborted();
+    assertProcessesShow();
     const pipes = openPipes(request);
     const spawned = spawn(request, pipes);
     if ('failed' in spawned) {

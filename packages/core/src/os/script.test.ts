@@ -266,6 +266,20 @@ describe('a script that fails', () => {
     expect(inspect(error, { depth: 10, showHidden: true })).not.toContain('hunter2');
   });
 
+  it('is not started where it could not be ended: without /proc', async () => {
+    await sample('cat');
+    const program = `
+      const { runCreateScript } = await import('${import.meta.dirname}/script.ts');
+      const { selectOs } = await import('${import.meta.dirname}/select.ts');
+      const { sampleInstance } = await import('${import.meta.dirname}/../../test/sample-instance.ts');
+      const os = await selectOs('cat', { searchPath: ['${directory.path}'] });
+      await runCreateScript(os, { instance: sampleInstance() }).catch((error) => console.log(error.code, error.message));
+    `;
+    const withoutProc = ['--mount', 'sh', '-c', 'mount -t tmpfs tmpfs /proc && exec "$0" "$@"'];
+    const node = [process.execPath, '--conditions=@gantry/source', '--input-type=module', '--eval', program];
+    expect((await execa('unshare', [...withoutProc, ...node])).stdout).toMatch(/^PLATFORM .*\/proc does not show them$/);
+  });
+
   it('leaves no descriptor open in us', async () => {
     const ok = await withFiles({});
     const missing = await sample('cat');
