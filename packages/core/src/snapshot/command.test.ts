@@ -12,6 +12,9 @@ import { createCommandProvider } from './command.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
 import { parseSnapshotConfig } from './snapshot-config.ts';
 
+/** Machines that run tests may have much else to do. */
+const PATIENTLY = { timeout: 30_000 };
+
 const MiB = 1024 * 1024;
 
 /** The pair that every machine has: a copy, made and removed. */
@@ -192,7 +195,7 @@ describe('a create that goes wrong fails the export, and remove runs', () => {
     const config = configure({ create: [create], remove: ['touch', bench.file('removed')] });
     const cancel = new AbortController();
     const taking = expect(bench.take('command', [bench.disk], { config, signal: cancel.signal })).rejects.toThrow('enough');
-    await expect.poll(() => readFile(bench.file('pid'), 'utf8').catch(() => '')).not.toBe('');
+    await expect.poll(() => readFile(bench.file('pid'), 'utf8').catch(() => ''), PATIENTLY).toMatch(/\n$/);
     cancel.abort(new Error('enough'));
     await taking;
     expect(await alive(bench)).toEqual([]);

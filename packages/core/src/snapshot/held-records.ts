@@ -20,9 +20,9 @@ export class HeldRecords {
 
   async remember(record: SnapshotRecord): Promise<void> {
     const before = this.#held.get(keyOf(record));
-    const id = await this.#run.remember({ kind: 'snapshot', record });
+    const id = await this.#run.remember({ kind: 'snapshot', record }, before?.id);
     this.#held.set(keyOf(record), { record, id });
-    if (before !== undefined) await this.#run.forget(before.id);
+    if (before !== undefined && before.id !== id) await this.#run.forget(before.id);
   }
 
   /** Drops everything, the newest first. Never rejects: what cannot be dropped is told, and stays in the journal. */

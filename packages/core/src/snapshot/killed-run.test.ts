@@ -13,6 +13,9 @@ import type { RecoveryReport } from '../state/recovery-report.ts';
 import { openStateDirectory } from '../state/state-directory.ts';
 import { builtinProviders } from './choose.ts';
 
+/** Machines that run tests may have much else to do. */
+const PATIENTLY = { timeout: 30_000 };
+
 const driver = fileURLToPath(import.meta.resolve('../../test/snapshot/hold-snapshots.ts'));
 const MiB = 1024 * 1024;
 
@@ -95,11 +98,11 @@ describe('a run that is killed while a command runs', () => {
     await chmod(scratch.file('create'), 0o755);
     const config = { create: [scratch.file('create'), '{path}'], remove: ['rm', '-f', '{path}.copy'], device: '{path}.copy' };
     const holder = holdSnapshots(scratch.file('state'), 'command', config, disk);
-    await expect.poll(() => isThere(scratch.file('pid')), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => readFile(scratch.file('pid'), 'utf8').catch(() => ''), PATIENTLY).toMatch(/\n$/);
     const pid = Number(await readFile(scratch.file('pid'), 'utf8'));
     // Until the process group stands in the journal.
     const [journal = ''] = await readdir(scratch.file('state', 'runs'));
-    await expect.poll(() => readFile(scratch.file('state', 'runs', journal), 'utf8')).toContain(`"pgid":${pid}`);
+    await expect.poll(() => readFile(scratch.file('state', 'runs', journal), 'utf8'), PATIENTLY).toContain(`"pgid":${pid}`);
     await holder.kill();
     const group = identifyGroup(pid);
     expect(runningMembers(group)).toContain(pid);
@@ -121,7 +124,7 @@ describe('a run that is killed while a command runs', () => {
       timeouts: { freeze: 100 },
     };
     const holder = holdSnapshots(scratch.file('state'), 'reflink', config, xfs.file('disk'));
-    await expect.poll(() => isThere(scratch.file('frozen')), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => isThere(scratch.file('frozen')), PATIENTLY).toBe(true);
     await holder.kill();
     const { leftovers } = await recover(scratch.file('state'));
     expect(leftovers).toMatchObject([{ outcome: 'cleared', message: expect.stringContaining('instance web1 frozen, thawed by rm') }]);

@@ -51,6 +51,18 @@ describe('a run', () => {
     await run.forget(second);
   });
 
+  test('may remember something else in the place of what it remembered: at no moment both, or none', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    const stateDirectory = await openStateDirectory(scratch.file('state'));
+    await using run = await openRun({ stateDirectory, operation: 'export', instance: 'web1' });
+    const id = await run.remember(snapshot('/a'));
+    expect(await run.remember(snapshot('/b'), id)).toBe(id);
+    const path = `${stateDirectory.runs}/${run.id}.journal`;
+    expect([...parseJournal(await readFile(path)).records.values()]).toEqual([snapshot('/b')]);
+    await run.forget(id);
+    expect(parseJournal(await readFile(path)).records.size).toBe(0);
+  });
+
   test('leaves no file when everything was forgotten', async () => {
     await using scratch = await makeTemporaryDirectory();
     const stateDirectory = await openStateDirectory(scratch.file('state'));

@@ -27,8 +27,12 @@ export interface RunOptions {
 export interface Run extends AsyncDisposable {
   /** Unique on this machine, safe in file names and LVM names: `gantry-20261123T081500Z-4711`. */
   readonly id: string;
-  /** Resolves when the record is on disk: only then may the thing be made. Gives the number to forget it by. @throws GantryError STATE_UNUSABLE */
-  remember(record: RunRecord): Promise<number>;
+  /**
+   * Resolves when the record is on disk: only then may the thing be made. Gives the number to forget it by: that of the record whose
+   * place it takes, where one is given.
+   * @throws GantryError STATE_UNUSABLE
+   */
+  remember(record: RunRecord, inPlaceOf?: number): Promise<number>;
   /** When the thing is gone. @throws GantryError STATE_UNUSABLE */
   forget(id: number): Promise<void>;
 }
@@ -81,9 +85,8 @@ function createRun(id: string, path: string, file: FileHandle, journal: JournalW
   let closed = false;
   return {
     id,
-    async remember(record) {
-      last += 1;
-      const number = last;
+    async remember(record, inPlaceOf) {
+      const number = inPlaceOf ?? (last += 1);
       await journal.append({ remember: number, record });
       remembered.add(number);
       return number;

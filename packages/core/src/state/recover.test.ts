@@ -18,6 +18,9 @@ import type { RunRecord } from './run-record.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { openStateDirectory } from './state-directory.ts';
 
+/** Machines that run tests may have much else to do. */
+const PATIENTLY = { timeout: 30_000 };
+
 const driver = fileURLToPath(import.meta.resolve('../../test/state/remember.ts'));
 const { signal } = new AbortController();
 const snapshotRecord = (index: number): RunRecord => ({
@@ -248,7 +251,7 @@ describe('processes of a killed run', () => {
     await using state = await withState();
     const script = await stubbornScript();
     process.kill(script.record.pgid, 'SIGKILL');
-    await expect.poll(script.members).toHaveLength(1);
+    await expect.poll(script.members, PATIENTLY).toHaveLength(1);
     await killedRun(state.stateDirectory, [script.record]);
     expect((await recover({ ...state })).outcomes).toEqual(['cleared']);
     expect(script.members()).toEqual([]);
@@ -272,7 +275,7 @@ describe('processes of a killed run', () => {
     await using state = await withState();
     const script = await stubbornScript();
     process.kill(script.record.pgid, 'SIGKILL');
-    await expect.poll(script.members).toHaveLength(1);
+    await expect.poll(script.members, PATIENTLY).toHaveLength(1);
     const [member = 0] = script.members();
     expect(await readFile(`/proc/${member}/environ`, 'utf8')).toContain('INSTANCE_NAME=web1');
     await using run = await openRun({ ...state, operation: 'export', instance: 'other' });
