@@ -1,4 +1,5 @@
 import type { CallOptions, Store } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
 import { GantryError } from '../errors.ts';
 import type { ClaimOwner } from './claim-owner.ts';
 import { claimOwner, claimText, readClaim } from './claim.ts';
@@ -11,6 +12,7 @@ import { CLAIM_FILE, CONFIG_FILE, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { LARGEST_MANIFEST, parseManifest } from './manifest.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
+import { asGantryError } from './store-errors.ts';
 
 /** What there is of an export. */
 export type Examination =
@@ -63,11 +65,7 @@ async function examineGaneti(store: Store, directory: ExportDirectory, options: 
   }
 }
 
-/**
- * Reads `manifest.json` or `config.ini`.
- * @throws GantryError `MANIFEST_DAMAGED`, `CONFIG_DAMAGED` for what is too large or no text; StoreError
- */
-export async function readDescription(
+async function readDescription(
   store: Store,
   directory: Pick<ExportDirectory, 'instance' | 'id'>,
   name: string,
@@ -77,10 +75,32 @@ export async function readDescription(
   try {
     return await readText(store, `${exportPrefix(directory.instance, directory.id)}${name}`, maxBytes, options);
   } catch (error) {
-    if (!(error instanceof UnreadableTextError)) throw error;
-    const code = name === CONFIG_FILE ? 'CONFIG_DAMAGED' : 'MANIFEST_DAMAGED';
-    throw new GantryError(code, { message: `${fileOf(directory, name)} is damaged: ${error.message}` });
+    if (error instanceof UnreadableTextError) throw damaged(directory, name, error.message, error);
+    throw error;
   }
+}
+
+/**
+ * Reads `config.ini` or `SHA256SUMS` of an export that is complete.
+ * @throws GantryError `CONFIG_DAMAGED`, `MANIFEST_DAMAGED` for what is missing, too large or no text; `STORE_*`
+ */
+export async function readSideFile(
+  store: Store,
+  directory: Pick<ExportDirectory, 'instance' | 'id'>,
+  name: typeof CONFIG_FILE | typeof SUMS_FILE,
+  options: CallOptions,
+): Promise<string> {
+  try {
+    return await readDescription(store, directory, name, LARGEST_CONFIG, options);
+  } catch (error) {
+    if (isStoreError(error, 'not-found')) throw damaged(directory, name, 'it is missing', error);
+    throw asGantryError(error, store.address);
+  }
+}
+
+function damaged(directory: Pick<ExportDirectory, 'instance' | 'id'>, name: string, what: string, cause: unknown): GantryError {
+  const code = name === CONFIG_FILE ? 'CONFIG_DAMAGED' : 'MANIFEST_DAMAGED';
+  return new GantryError(code, { message: `${fileOf(directory, name)} is damaged: ${what}`, cause });
 }
 
 function assertOwnPlace(manifest: Manifest, directory: ExportDirectory, source: string): void {
