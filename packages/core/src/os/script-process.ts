@@ -144,7 +144,8 @@ export class ScriptProcess implements AsyncDisposable {
   async #endGroup(): Promise<readonly number[]> {
     const { onWarning, graceMs } = this.#options;
     const name = describeScript(this.#request);
-    if (this.#exited !== undefined && !(await groupEnded(this.#group, LEFT_BEHIND_MS))) {
+    if (this.#exited !== undefined) {
+      if (await groupEnded(this.#group, LEFT_BEHIND_MS)) return [];
       onWarning?.(`${name} left processes behind, which are ended now (${runningMembers(this.#group).join(', ')})`);
     }
     const survivors = await endProcessGroup(this.#group, { graceMs });
@@ -223,6 +224,8 @@ function spawn(request: ScriptRequest, { stdin, stdout, stderr, size }: Pipes): 
       pid: child.pid,
       exit: result.then(({ exitCode, signal }) => (signal === undefined ? { status: exitCode ?? -1 } : { signal })),
     };
+  } catch (error) {
+    return { failed: Promise.resolve(error) };
   } finally {
     closeEnds(...inherited.filter((fd) => fd !== undefined));
   }
