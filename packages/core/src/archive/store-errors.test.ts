@@ -5,7 +5,7 @@ import { GantryError } from '../errors.ts';
 import { asGantryError, withStoreErrors } from './store-errors.ts';
 
 test.each<[StoreErrorCode, string]>([
-  ['not-found', 'STORE_FAILED'],
+  ['not-found', 'STORE_NOT_FOUND'],
   ['exists', 'BUSY'],
   ['invalid-key', 'STORE_FAILED'],
   ['invalid-range', 'STORE_FAILED'],
