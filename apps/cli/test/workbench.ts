@@ -6,7 +6,8 @@ import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { execa } from 'execa';
 
-const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+/** The command's source, to be run with `--conditions=@gantry/source`. */
+export const MAIN: string = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 /** What a run of the command came to. */
 export interface Outcome {
@@ -131,7 +132,7 @@ export function jsonLines(text: string): readonly Record<string, unknown>[] {
     .map((line) => {
       const value: unknown = JSON.parse(line);
       if (typeof value !== 'object' || value === null) throw new Error(`no object: ${line}`);
-      return { ...value };
+      return Object.fromEntries(Object.entries(value));
     });
 }
 

@@ -1,6 +1,6 @@
 /**
  * Iterates `source`, and rejects with the signal's reason as soon as it is aborted, in the middle of waiting too. The source is
- * told to end; it is not waited for when the signal ended it, for it may hang.
+ * told to end; it is not waited for when the signal ended it in the middle of its next item, for it may hang.
  */
 export async function* abortable<T>(source: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T, void, undefined> {
   if (signal === undefined) {
@@ -8,34 +8,49 @@ export async function* abortable<T>(source: AsyncIterable<T>, signal: AbortSigna
     return;
   }
   signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  aborted.promise.catch(() => undefined);
   const iterator = source[Symbol.asyncIterator]();
-  let ended = false;
+  let state: 'waiting' | 'between' | 'ended' = 'between';
+  const next = async (): Promise<IteratorResult<T>> => {
+    try {
+      return await iterator.next();
+    } catch (error) {
+      state = 'ended';
+      throw error;
+    }
+  };
   try {
     for (;;) {
-      const result = await Promise.race([iterator.next(), aborted.promise]);
+      state = 'waiting';
+      const result = await orAbort(next(), signal);
       if (result.done === true) {
-        ended = true;
+        state = 'ended';
         return;
       }
+      state = 'between';
       yield result.value;
       signal.throwIfAborted();
     }
-  } catch (error) {
-    // A source that threw has ended; one that was abandoned is told so below.
-    ended = !signal.aborted;
-    throw error;
   } finally {
-    signal.removeEventListener('abort', onAbort);
-    if (!ended) await letGo(iterator, signal);
+    if (state !== 'ended') {
+      const returned = Promise.resolve(iterator.return?.());
+      if (state === 'between') await returned;
+      else returned.catch(() => undefined);
+    }
   }
 }
 
-async function letGo<T>(iterator: AsyncIterator<T>, signal: AbortSignal): Promise<void> {
-  const returned = Promise.resolve(iterator.return?.());
-  if (signal.aborted) returned.catch(() => undefined);
-  else await returned;
+/**
+ * Waits for `promise`, but no longer than until the signal. A race with one promise for the whole stream would keep every item
+ * that ever won against it, until the stream ends.
+ */
+async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([aborted.promise, promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }

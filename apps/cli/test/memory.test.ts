@@ -1,0 +1,47 @@
+import { makeRandomFile, makeSparseFile } from '@gantry/testkit';
+import { execa } from 'execa';
+import process from 'node:process';
+import { expect, it } from 'vitest';
+import { MAIN, makeWorkbench } from './workbench.ts';
+
+const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
+const LIMIT_MIB = 300;
+
+/** Runs a command and tells the most resident memory that it, or any process it waited for, had. getrusage(2) counts in KiB. */
+const MEASURE = `
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+sys.exit(code)`;
+
+it('exports and imports a disk of 4 GiB in less than 300 MiB of resident memory', { timeout: 300_000 }, async () => {
+  await using bench = await makeWorkbench();
+  const measured = async (...args: readonly string[]): Promise<{ readonly lines: readonly string[]; readonly mib: number }> => {
+    const { stdout } = await execa('python3', ['-c', MEASURE, process.execPath, '--conditions=@gantry/source', MAIN, ...args], {
+      env: { GANTRY_STATE_DIR: bench.file('state') },
+    });
+    const lines = stdout.split('\n');
+    return { lines, mib: Number(lines.at(-1)) };
+  };
+  // Dense, and half of it incompressible, so that neither holes nor small frames make it easy.
+  await makeRandomFile(bench.file('random'), 64 * MIB, 'memory');
+  await execa(
+    'sh',
+    ['-c', 'head -c 67108864 /dev/zero | tr "\\0" "g" >text; for i in $(seq 32); do cat random text; done >disk.img; rm random text'],
+    {
+      cwd: bench.path,
+    },
+  );
+  const source = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
+  const exported = await measured('export', source, bench.store);
+  expect(exported.mib).toBeLessThan(LIMIT_MIB);
+
+  await makeSparseFile(bench.file('copy.img'), 4 * GIB);
+  const target = await bench.describeInstance('b.example.com', { disks: ['copy.img'] });
+  const reference = exported.lines.at(-2) ?? '';
+  const imported = await measured('import', bench.store, reference, '--to', target);
+  expect(imported.mib).toBeLessThan(LIMIT_MIB);
+  await execa('cmp', [bench.file('disk.img'), bench.file('copy.img')]);
+  process.stderr.write(`resident memory: export ${exported.mib} MiB, import ${imported.mib} MiB\n`);
+});
