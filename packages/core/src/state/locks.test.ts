@@ -39,8 +39,8 @@ async function holdInOtherProcess(
     await ended;
   };
   if (child.stdout === null) throw new Error('no stdout');
-  const [said] = (await once(createInterface(child.stdout), 'line')) as [string];
-  return { pid: child.pid ?? 0, said, kill, [Symbol.asyncDispose]: kill };
+  const [said]: unknown[] = await once(createInterface(child.stdout), 'line');
+  return { pid: child.pid ?? 0, said: String(said), kill, [Symbol.asyncDispose]: kill };
 }
 
 describe('the lock of an instance', () => {
@@ -97,7 +97,7 @@ describe('the lock of an instance', () => {
 
   test('of two processes that race for it, again and again, one wins each time', async () => {
     await using state = await withState();
-    const rounds = 40;
+    const rounds = 120;
     const racers = await Promise.all(
       [1, 2, 3].map(async () => {
         const child = execFile(process.execPath, [
@@ -111,7 +111,7 @@ describe('the lock of an instance', () => {
         let text = '';
         child.stdout?.on('data', (chunk: string) => (text += chunk));
         child.stderr?.on('data', (chunk: string) => (text += chunk));
-        const [code] = (await once(child, 'close')) as [number];
+        const [code]: unknown[] = await once(child, 'close');
         return { code, text };
       }),
     );
