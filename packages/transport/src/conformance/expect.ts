@@ -48,7 +48,8 @@ async function rejectionOf(call: () => unknown, otherwise: string): Promise<unkn
   throw new ConformanceFailure(otherwise);
 }
 
-function show(value: unknown): string {
+/** A value as a message names it. */
+export function show(value: unknown): string {
   if (isStoreError(value)) return `StoreError ${value.code} (${value.message})`;
   if (value instanceof Error) return `${value.name} (${value.message})`;
   return inspect(value, { depth: 4, breakLength: Infinity });

@@ -2,6 +2,8 @@ import { cancelling } from './cancelling.ts';
 import type { Check } from './check.ts';
 import { commit } from './commit.ts';
 import { createOnly } from './create-only.ts';
+import { show } from './expect.ts';
+import { ConformanceFailure } from './failure.ts';
 import { keys } from './keys.ts';
 import { listing } from './listing.ts';
 import { reading } from './reading.ts';
@@ -22,7 +24,7 @@ export interface ConformanceOptions {
 /** One promise of the contract, to be run by any test runner, or by none. */
 export interface ConformanceCase {
   readonly title: string;
-  /** @throws ConformanceFailure when the promise is broken; whatever the store rejects with where it should not */
+  /** @throws ConformanceFailure when the promise is broken, or a call fails that should not (then that is its `cause`) */
   readonly run: () => Promise<void>;
 }
 
@@ -57,10 +59,28 @@ export function storeConformance(open: OpenStore, { patienceMs = 10_000 }: Confo
   return Object.entries(TOPICS).flatMap(([topic, checks]) =>
     checks.map(({ title, check }) => ({
       title: `${topic}: ${title}`,
-      run: async () => {
-        await using room = await Room.enter(open, patienceMs);
-        await check(room);
-      },
+      run: () => run(check, open, patienceMs),
     })),
   );
+}
+
+/** What the check found counts; that clearing up failed as well only where it found nothing. */
+async function run(check: Check['check'], open: OpenStore, patienceMs: number): Promise<void> {
+  try {
+    const room = await Room.enter(open, patienceMs);
+    try {
+      await check(room);
+    } catch (error) {
+      await room[Symbol.asyncDispose]().catch(() => undefined);
+      throw error;
+    }
+    await room[Symbol.asyncDispose]();
+  } catch (error) {
+    throw error instanceof ConformanceFailure ? error : unexpected(error);
+  }
+}
+
+/** Whatever a call rejects with that should have succeeded. */
+function unexpected(error: unknown): ConformanceFailure {
+  return new ConformanceFailure(`a call failed that should not: ${show(error)}`, { cause: error });
 }

@@ -1,0 +1,36 @@
+import type { PendingObject, Store } from './store.ts';
+
+/** A store that does everything as `store` does, but for the given changes. Disposing it disposes `store`. */
+export function alterStore(store: Store, changes: Partial<Store>): Store {
+  return {
+    address: store.address,
+    capabilities: store.capabilities,
+    stat: (key, options) => store.stat(key, options),
+    read: (key, options) => store.read(key, options),
+    list: (prefix, options) => store.list(prefix, options),
+    begin: (key, options) => store.begin(key, options),
+    resume: (token, options) => store.resume(token, options),
+    pending: (prefix, options) => store.pending(prefix, options),
+    clear: (tokens, options) => store.clear(tokens, options),
+    remove: (keys, options) => store.remove(keys, options),
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+    ...changes,
+  };
+}
+
+/** An unfinished object that does everything as `pending` does, but for the given changes. */
+export function alterPending(pending: PendingObject, changes: Partial<Omit<PendingObject, 'durableBytes'>>): PendingObject {
+  return {
+    key: pending.key,
+    token: pending.token,
+    get durableBytes() {
+      return pending.durableBytes;
+    },
+    append: (source, options) => pending.append(source, options),
+    commit: (digest, options) => pending.commit(digest, options),
+    discard: () => pending.discard(),
+    suspend: () => pending.suspend(),
+    [Symbol.asyncDispose]: () => pending[Symbol.asyncDispose](),
+    ...changes,
+  };
+}

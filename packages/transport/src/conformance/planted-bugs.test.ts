@@ -1,0 +1,329 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { alterPending, alterStore } from '../alter.ts';
+import { StoreError, isStoreError } from '../errors.ts';
+import type { ByteSource, PendingObject, ReadOptions, Store } from '../store.ts';
+import { Memory, MemoryStore } from '../testing/index.ts';
+import { ConformanceFailure, storeConformance } from './index.ts';
+
+interface PlantedBug {
+  readonly bug: string;
+  /** The case that must fail. */
+  readonly caughtBy: string;
+  readonly plant: (store: Store, memory: Memory) => Store;
+}
+
+/** Plants a bug in what `begin` and `resume` give. */
+function inPending(store: Store, alter: (pending: PendingObject) => PendingObject): Store {
+  return alterStore(store, {
+    begin: async (key, options) => alter(await store.begin(key, options)),
+    resume: async (token, options) => alter(await store.resume(token, options)),
+  });
+}
+
+/** Asks for all chunks at once and waits for none. */
+async function* drained(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  for (;;) {
+    const results = await Promise.all([iterator.next(), iterator.next()]);
+    for (const { done, value } of results) {
+      if (done === true) return;
+      yield value;
+    }
+  }
+}
+
+async function* kept(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of source) chunks.push(chunk);
+  yield* chunks;
+}
+
+/** Looks for the object when the first byte is asked for. */
+function openedLate(store: Store, key: string, options: ReadOptions | undefined): ByteSource {
+  return {
+    length: 10,
+    objectSize: 10,
+    async *[Symbol.asyncIterator]() {
+      yield* await store.read(key, options);
+    },
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+}
+
+async function forgiving<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw isStoreError(error, 'invalid-key') ? new StoreError('not-found', { message: 'nothing there' }) : error;
+  }
+}
+
+const BUGS: readonly PlantedBug[] = [
+  {
+    bug: 'a range is ignored',
+    caughtBy: 'reading: any range of bytes',
+    plant: (store) => alterStore(store, { read: (key, { signal } = {}) => store.read(key, { signal }) }),
+  },
+  {
+    bug: 'a range beyond the end is cut short',
+    caughtBy: 'reading: a range that is not wholly inside is refused before the first byte',
+    plant: (store) =>
+      alterStore(store, {
+        read: async (key, { offset = 0, length, signal } = {}) => {
+          const { size } = await store.stat(key);
+          return store.read(key, { offset, signal, length: length === undefined ? undefined : Math.min(length, size - offset) });
+        },
+      }),
+  },
+  {
+    bug: 'an object can be seen before commit',
+    caughtBy: 'writing: nothing can be seen before commit',
+    plant: (store, memory) =>
+      alterStore(store, {
+        begin: async (key, options) => {
+          const pending = await store.begin(key, options);
+          memory.objects.set(key, { bytes: Buffer.alloc(0), modified: new Date() });
+          return pending;
+        },
+      }),
+  },
+  {
+    bug: 'unfinished objects are listed',
+    caughtBy: 'listing: unfinished writes are in no listing',
+    plant: (store, memory) =>
+      alterStore(store, {
+        async *list(prefix, options) {
+          yield* store.list(prefix, options);
+          for (const { key, started } of memory.unfinished.values()) yield { key, size: 0, modified: started };
+        },
+      }),
+  },
+  {
+    bug: 'the signal of append is ignored',
+    caughtBy: 'cancelling: append is aborted while it waits for its source, lets go of it, and leaves nothing',
+    plant: (store) => inPending(store, (pending) => alterPending(pending, { append: (source) => pending.append(source) })),
+  },
+  {
+    bug: 'the signal of commit is ignored',
+    caughtBy: 'cancelling: commit with a signal that was aborted before rejects with the reason and leaves nothing',
+    plant: (store) => inPending(store, (pending) => alterPending(pending, { commit: (digest) => pending.commit(digest) })),
+  },
+  {
+    bug: 'the signal of a body is ignored',
+    caughtBy: 'cancelling: a body is aborted in the middle, with the reason',
+    plant: (store) => alterStore(store, { read: (key, { offset, length } = {}) => store.read(key, { offset, length }) }),
+  },
+  {
+    bug: 'the signal of a listing is ignored',
+    caughtBy: 'cancelling: a listing is aborted in the middle, with the reason',
+    plant: (store) => alterStore(store, { list: (prefix) => store.list(prefix) }),
+  },
+  ...(['stat', 'read', 'list', 'begin', 'resume', 'pending', 'clear', 'remove'] as const).map((name) => ({
+    bug: `${name} wraps the reason of the signal`,
+    caughtBy: `cancelling: ${name} with a signal that was aborted before rejects with the reason, and does nothing`,
+    plant: (store: Store) => {
+      const refuse = (signal: AbortSignal | undefined): void => {
+        if (signal?.aborted === true) throw new StoreError('unavailable', { message: 'aborted', cause: signal.reason });
+      };
+      return alterStore(store, {
+        stat: async (key, options) => (refuse(options?.signal), store.stat(key, options)),
+        read: async (key, options) => (refuse(options?.signal), store.read(key, options)),
+        list: (prefix, options) => (refuse(options?.signal), store.list(prefix, options)),
+        begin: async (key, options) => (refuse(options?.signal), store.begin(key, options)),
+        resume: async (token, options) => (refuse(options?.signal), store.resume(token, options)),
+        pending: (prefix, options) => (refuse(options?.signal), store.pending(prefix, options)),
+        clear: async (tokens, options) => (refuse(options?.signal), store.clear(tokens, options)),
+        remove: async (keys, options) => (refuse(options?.signal), store.remove(keys, options)),
+      });
+    },
+  })),
+  {
+    bug: 'the digest is not compared',
+    caughtBy: 'commit: another SHA-256 is refused, and nothing is left',
+    plant: (store) =>
+      inPending(store, (pending) => {
+        const hash = createHash('sha256');
+        return alterPending(pending, {
+          append: (source, options) =>
+            pending.append(
+              (async function* () {
+                for await (const chunk of source) {
+                  hash.update(chunk);
+                  yield chunk;
+                }
+              })(),
+              options,
+            ),
+          commit: ({ size }, options) => pending.commit({ size, sha256: hash.digest('hex') }, options),
+        });
+      }),
+  },
+  {
+    bug: 'what is listed has no order',
+    caughtBy: 'listing: objects come in the order of the bytes of their keys, with their size',
+    plant: (store) =>
+      alterStore(store, {
+        async *list(prefix, options) {
+          // As a file system gives it whose directories sort without their slash.
+          const all = await Array.fromAsync(store.list(prefix, options));
+          const name = (key: string): string => key.replaceAll('/', '\u0001');
+          yield* all.toSorted((a, b) => (name(a.key) < name(b.key) ? -1 : 1));
+        },
+      }),
+  },
+  {
+    bug: 'a prefix counts by characters, not by parts',
+    caughtBy: 'keys: a prefix that is not safe is refused',
+    plant: (store) =>
+      alterStore(store, {
+        async *list(prefix, options) {
+          for await (const info of store.list('', options)) if (info.key.startsWith(prefix)) yield info;
+        },
+      }),
+  },
+  {
+    bug: 'discard leaves the unfinished write',
+    caughtBy: 'commit: a discarded object leaves nothing; discarding it again is no error',
+    plant: (store) => inPending(store, (pending) => alterPending(pending, { discard: async () => undefined })),
+  },
+  {
+    bug: 'disposing leaves the unfinished write',
+    caughtBy: 'commit: a disposed object leaves nothing',
+    plant: (store) => inPending(store, (pending) => alterPending(pending, { [Symbol.asyncDispose]: async () => undefined })),
+  },
+  {
+    bug: 'remove is not idempotent',
+    caughtBy: 'removing: removing what is not there is no error',
+    plant: (store) =>
+      alterStore(store, {
+        remove: async (keys, options) => {
+          for (const key of keys) await store.stat(key, options);
+          await store.remove(keys, options);
+        },
+      }),
+  },
+  {
+    bug: 'remove takes what is beneath as well',
+    caughtBy: 'removing: removing a beginning of keys removes nothing',
+    plant: (store) =>
+      alterStore(store, {
+        remove: async (keys, options) => {
+          for (const key of keys) for await (const { key: beneath } of store.list(`${key}/`)) await store.remove([beneath]);
+          await store.remove(keys, options);
+        },
+      }),
+  },
+  {
+    bug: 'create-only is not honoured',
+    caughtBy: 'create-only: of two writers of one key one wins and the other is told',
+    plant: (store) => alterStore(store, { begin: (key, options) => store.begin(key, { ...options, ifExists: 'replace' }) }),
+  },
+  {
+    bug: 'the store says that it has no create-only, but takes the option',
+    caughtBy: 'create-only: a key that is taken is refused, at commit at the latest',
+    plant: (store) => alterStore(store, { capabilities: { ...store.capabilities, createOnly: false } }),
+  },
+  {
+    bug: 'the store says that it reads whole objects only, but takes a range',
+    caughtBy: 'reading: any range of bytes',
+    plant: (store) => alterStore(store, { capabilities: { ...store.capabilities, rangedRead: false } }),
+  },
+  {
+    bug: 'the store says that it cannot resume, but does',
+    caughtBy: 'resume: a token that nobody has is not found',
+    plant: (store) => alterStore(store, { capabilities: { ...store.capabilities, resumableWrite: false } }),
+  },
+  {
+    bug: 'a replacement removes the old object before commit',
+    caughtBy: 'commit: a refused replacement leaves the old object',
+    plant: (store) =>
+      alterStore(store, {
+        begin: async (key, options) => {
+          if (options?.ifExists === 'replace') await store.remove([key]);
+          return store.begin(key, options);
+        },
+      }),
+  },
+  {
+    bug: 'a key is not validated',
+    caughtBy: 'keys: a key that is not safe is refused by every call',
+    plant: (store) => alterStore(store, { stat: (key, options) => forgiving(() => store.stat(key, options)) }),
+  },
+  {
+    bug: 'remove validates one key after the other',
+    caughtBy: 'keys: one key that is not safe among others is refused before anything happens',
+    plant: (store) =>
+      alterStore(store, {
+        remove: async (keys, options) => {
+          for (const key of keys) await store.remove([key], options);
+        },
+      }),
+  },
+  {
+    bug: 'not-found comes in the middle of the body',
+    caughtBy: 'reading: what is not there is not found, before the first byte',
+    plant: (store) => alterStore(store, { read: async (key, options) => openedLate(store, key, options) }),
+  },
+  {
+    bug: 'the source is drained without back-pressure',
+    caughtBy: 'streams: append asks for one chunk at a time',
+    plant: (store) =>
+      inPending(store, (pending) => alterPending(pending, { append: (source, options) => pending.append(drained(source), options) })),
+  },
+  {
+    bug: 'a chunk is kept without a copy',
+    caughtBy: 'streams: a chunk is used before the next one is asked for: the giver may fill the same memory again',
+    plant: (store) =>
+      inPending(store, (pending) => alterPending(pending, { append: (source, options) => pending.append(kept(source), options) })),
+  },
+  {
+    bug: "the source's error is wrapped",
+    caughtBy: 'streams: what the source throws comes through as it is, and nothing is left',
+    plant: (store) =>
+      inPending(store, (pending) =>
+        alterPending(pending, {
+          append: (source, options) =>
+            pending.append(source, options).catch((cause: unknown) => {
+              throw new StoreError('unavailable', { message: 'append failed', cause });
+            }),
+        }),
+      ),
+  },
+  {
+    bug: 'a resumed write starts again from nothing',
+    caughtBy: 'resume: another connection goes on with a suspended write at just the durable byte',
+    plant: (store, memory) =>
+      alterStore(store, {
+        resume: async (token, options) => {
+          const pending = await store.resume(token, options);
+          const durable = pending.durableBytes;
+          const unfinished = memory.unfinished.get(token);
+          if (unfinished !== undefined) unfinished.bytes = Buffer.alloc(0);
+          return Object.defineProperty(alterPending(pending, {}), 'durableBytes', { value: durable });
+        },
+      }),
+  },
+  {
+    bug: 'clear ends nothing',
+    caughtBy: 'resume: pending names what is unfinished, to another connection too, and clear ends it for good',
+    plant: (store) => alterStore(store, { clear: async () => undefined }),
+  },
+];
+
+async function failureOf(run: () => Promise<void>): Promise<unknown> {
+  return run().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}
+
+describe('a planted bug is caught', () => {
+  test.each(BUGS)('$bug', async ({ plant, caughtBy }) => {
+    const memory = new Memory();
+    const cases = storeConformance(async () => plant(new MemoryStore(memory), memory), { patienceMs: 300 });
+    const found = cases.find(({ title }) => title === caughtBy);
+    if (found === undefined) throw new Error(`there is no case ${caughtBy}`);
+    expect(await failureOf(found.run)).toBeInstanceOf(ConformanceFailure);
+  });
+});
