@@ -155,6 +155,18 @@ describe('the lock of a disk', () => {
     }
   });
 
+  test('is refused for another disk of the same instance, which it would be twice', async () => {
+    await using state = await withState();
+    await makeSparseFile(state.file('disk'), 1024 * 1024);
+    await link(state.file('disk'), state.file('hard'));
+    await using _lock = await lockDisk(state.owner('web1'), 0, { path: state.file('disk'), access: 'rw' }, 'exclusive');
+    await expect(lockDisk(state.owner('web1'), 1, { path: state.file('hard'), access: 'rw' }, 'exclusive')).rejects.toMatchObject({
+      code: 'BUSY',
+      disk: 1,
+      message: `disk 1 (${state.file('hard')}) is also another disk of instance web1, by another path`,
+    });
+  });
+
   test('tells block devices apart', async () => {
     await using state = await withState();
     await makeSparseFile(state.file('a'), 1024 * 1024);

@@ -59,8 +59,18 @@ interface Subject {
 async function lock(owner: LockOwner, name: string, mode: LockMode, subject: Subject): Promise<Lock> {
   const { stateDirectory, operation, instance, signal } = owner;
   const result = await tryLock({ directory: stateDirectory.locks, name, mode, operation, instance, signal });
-  if ('heldBy' in result) throw busy(subject, result.heldBy);
-  return result;
+  if (!('heldBy' in result)) return result;
+  const bySelf = result.heldBy.some((holder) => holder.pid === process.pid && holder.instance === instance);
+  throw subject.disk !== undefined && bySelf ? sameDisk(subject, instance) : busy(subject, result.heldBy);
+}
+
+/** One operation locks the instance first, so that the disk can only be held for another disk of it. */
+function sameDisk({ what, disk }: Subject, instance: string): GantryError {
+  return new GantryError('BUSY', {
+    message: `${what} is also another disk of instance ${instance}, by another path`,
+    hint: 'Describe each disk once in the instance file.',
+    disk,
+  });
 }
 
 function busy({ what, disk }: Subject, holders: readonly LockHolder[]): GantryError {
