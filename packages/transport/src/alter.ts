@@ -1,4 +1,4 @@
-import type { PendingObject, Store } from './store.ts';
+import type { ByteSource, PendingObject, Store } from './store.ts';
 
 /** A store that does everything as `store` does, but for the given changes. Disposing it disposes `store`. */
 export function alterStore(store: Store, changes: Partial<Store>): Store {
@@ -32,5 +32,15 @@ export function alterPending(pending: PendingObject, changes: Partial<Omit<Pendi
     suspend: () => pending.suspend(),
     [Symbol.asyncDispose]: () => pending[Symbol.asyncDispose](),
     ...changes,
+  };
+}
+
+/** A body whose chunks go through `through`. Disposing it disposes `source`. */
+export function alterBody(source: ByteSource, through: (chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>): ByteSource {
+  return {
+    length: source.length,
+    objectSize: source.objectSize,
+    [Symbol.asyncIterator]: () => through(source)[Symbol.asyncIterator](),
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
 }

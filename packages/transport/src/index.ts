@@ -19,5 +19,12 @@ export type {
   StoreWriter,
 } from './store.ts';
 export { RETRYABLE_CODES } from './store.ts';
+export type { LimitOptions } from './limit.ts';
+export { withLimit } from './limit.ts';
+export type { LogEntry } from './log.ts';
+export { withLog } from './log.ts';
+export type { Pause } from './pause.ts';
+export type { RetryOptions } from './retry.ts';
+export { withRetry } from './retry.ts';
 export type { DumpHeader, DumpWriter, ExportReader, ExportWriter, JsonDocument, Sink } from './transfer.ts';
 export type { OpenOptions, Transport } from './transport.ts';

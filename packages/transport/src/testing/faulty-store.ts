@@ -1,0 +1,107 @@
+import { once } from 'node:events';
+import { abortable } from '../abortable.ts';
+import { alterBody, alterPending, alterStore } from '../alter.ts';
+import { StoreError } from '../errors.ts';
+import type { PendingObject, Store } from '../store.ts';
+
+/** What can go wrong: the calls of a store and of what it gives; `body` is the iteration of what `read` gave. */
+export type FaultyCall = 'stat' | 'read' | 'body' | 'list' | 'begin' | 'resume' | 'append' | 'commit' | 'pending' | 'clear' | 'remove';
+
+export interface Fault {
+  readonly on: FaultyCall;
+  /** Which call of its kind, from 1; each of them where absent. */
+  readonly nth?: number | undefined;
+  /** With what it fails; where absent, it neither goes on nor ends until its signal is aborted. */
+  readonly error?: StoreError | undefined;
+  /** After how many bytes (`body`, `append`) or items (`list`, `pending`); 0, at once, where absent. */
+  readonly after?: number | undefined;
+}
+
+export interface FaultyStoreOptions {
+  readonly faults?: readonly Fault[] | undefined;
+  /** How many bytes all appends together find room for; then they fail with `full`. */
+  readonly roomBytes?: number | undefined;
+}
+
+/** A store that fails on purpose, for tests of those who use one. */
+export function faultyStore(store: Store, { faults = [], roomBytes = Infinity }: FaultyStoreOptions): Store {
+  const calls = new Map<FaultyCall, number>();
+  let room = roomBytes;
+  const next = (on: FaultyCall): Fault | undefined => {
+    const nth = (calls.get(on) ?? 0) + 1;
+    calls.set(on, nth);
+    return faults.find((fault) => fault.on === on && (fault.nth ?? nth) === nth);
+  };
+  const call = async <T>(on: FaultyCall, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> => {
+    const fault = next(on);
+    if (fault !== undefined) await strike(fault, signal);
+    return work();
+  };
+  const faulty = (pending: PendingObject): PendingObject =>
+    alterPending(pending, {
+      append: (source, o) => {
+        const cut = cutChunks(abortable(source, o?.signal), next('append'), o?.signal);
+        return pending.append(
+          fill(cut, (bytes) => (room -= bytes)),
+          o,
+        );
+      },
+      commit: (digest, o) => call('commit', o?.signal, () => pending.commit(digest, o)),
+    });
+  return alterStore(store, {
+    stat: (key, o) => call('stat', o?.signal, () => store.stat(key, o)),
+    read: async (key, o) => {
+      const source = await call('read', o?.signal, () => store.read(key, o));
+      return alterBody(source, (chunks) => cutChunks(chunks, next('body'), o?.signal));
+    },
+    list: (prefix, o) => cutItems(store.list(prefix, o), next('list'), o?.signal),
+    pending: (prefix, o) => cutItems(store.pending(prefix, o), next('pending'), o?.signal),
+    begin: async (key, o) => faulty(await call('begin', o?.signal, () => store.begin(key, o))),
+    resume: async (token, o) => faulty(await call('resume', o?.signal, () => store.resume(token, o))),
+    clear: (tokens, o) => call('clear', o?.signal, () => store.clear(tokens, o)),
+    remove: (keys, o) => call('remove', o?.signal, () => store.remove(keys, o)),
+  });
+}
+
+async function strike({ error }: Fault, signal: AbortSignal | undefined): Promise<never> {
+  if (error !== undefined) throw error;
+  signal?.throwIfAborted();
+  if (signal === undefined) return new Promise<never>(() => undefined);
+  await once(signal, 'abort');
+  throw signal.reason;
+}
+
+async function* cutItems<T>(items: AsyncIterable<T>, fault: Fault | undefined, signal: AbortSignal | undefined): AsyncGenerator<T> {
+  let left = fault?.after ?? 0;
+  for await (const item of items) {
+    if (fault !== undefined && left === 0) await strike(fault, signal);
+    left -= 1;
+    yield item;
+  }
+  if (fault !== undefined && left >= 0) await strike(fault, signal);
+}
+
+async function* cutChunks(
+  chunks: AsyncIterable<Uint8Array>,
+  fault: Fault | undefined,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  let left = fault?.after ?? 0;
+  for await (const chunk of chunks) {
+    if (fault === undefined || chunk.length < left) {
+      left -= chunk.length;
+      yield chunk;
+      continue;
+    }
+    if (left > 0) yield chunk.subarray(0, left);
+    await strike(fault, signal);
+  }
+  if (fault !== undefined) await strike(fault, signal);
+}
+
+async function* fill(chunks: AsyncIterable<Uint8Array>, take: (bytes: number) => number): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    if (take(chunk.length) < 0) throw new StoreError('full', { message: 'there is no room left', hint: 'Make room.' });
+    yield chunk;
+  }
+}
