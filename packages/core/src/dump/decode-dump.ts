@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { abortable } from './abortable.ts';
 import { decodeForeign } from './decode-foreign.ts';
 import { decodeFrames } from './decode-frames.ts';
@@ -7,13 +6,14 @@ import { DEFAULT_BUDGET_BYTES } from './encode-dump.ts';
 import { gzipCodec } from './gzip-codec.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import type { Codec, DumpProgress, FramedDump, PlainPiece } from './types.ts';
+import { sharedWorkQueue, WorkQueue } from './work-queue.ts';
 import { zstdCodec } from './zstd-codec.ts';
 
 export interface DecodeOptions {
   readonly codec: Codec;
   /** What is known of a dump that Gantry made; undefined for one that the ordinary tools made. */
   readonly framed: FramedDump | undefined;
-  /** How many frames are decompressed at once; as many as there are processors where absent. */
+  /** How many frames are decompressed at once; shared with all other dumps, and by the machine's processors, where absent. */
   readonly concurrency?: number | undefined;
   /** Shared by all dumps that are made or read at once; one of its own where absent. */
   readonly budget?: MemoryBudget | undefined;
@@ -39,7 +39,7 @@ export function decodeDump(stored: AsyncIterable<Uint8Array>, o: DecodeOptions):
   return decodeFrames(source, o.framed, {
     // The level matters to a writer alone.
     codec: o.codec === 'zstd' ? zstdCodec(1) : gzipCodec(1),
-    concurrency: o.concurrency ?? availableParallelism(),
+    work: o.concurrency === undefined ? sharedWorkQueue() : new WorkQueue(o.concurrency),
     budget: o.budget ?? new MemoryBudget(DEFAULT_BUDGET_BYTES),
     signal: o.signal,
     onProgress: o.onProgress,

@@ -6,12 +6,13 @@ import type { BudgetShare, MemoryBudget } from './memory-budget.ts';
 import { readAhead } from './read-ahead.ts';
 import type { DumpProgress, FramedDump, PlainPiece } from './types.ts';
 import { Uint32List } from './uint32-list.ts';
-import { isZero } from './zeros.ts';
 import { assertWhole } from './whole.ts';
+import type { WorkQueue } from './work-queue.ts';
+import { isZero } from './zeros.ts';
 
 export interface DecodeFramesOptions {
   readonly codec: FrameCodec;
-  readonly concurrency: number;
+  readonly work: WorkQueue;
   readonly budget: MemoryBudget;
   readonly signal: AbortSignal;
   readonly onProgress: DumpProgress | undefined;
@@ -31,16 +32,25 @@ interface DecompressJob {
   readonly storedEnd: number;
 }
 
+/** Frames that wait for a processor or for their turn to go out, so that neither has to wait for the other. */
+const FRAMES_AHEAD = 2;
+
 /** The plain stream of a dump whose codec has frames. */
 export async function* decodeFrames(
   stored: AsyncIterable<Uint8Array>,
   dump: FramedDump,
   o: DecodeFramesOptions,
 ): AsyncGenerator<PlainPiece, void, undefined> {
+  using _contexts = o.codec.use();
   const memory = o.budget.share();
   const drop = (job: Job): void => void ('plain' in job && release(job, memory));
   let plainBytes = 0;
-  for await (const job of readAhead((signal) => decompressJobs(stored, dump, memory, o, signal), o.concurrency, o.signal, drop)) {
+  for await (const job of readAhead(
+    (signal) => decompressJobs(stored, dump, memory, o, signal),
+    o.work.limit + FRAMES_AHEAD,
+    o.signal,
+    drop,
+  )) {
     if ('zeros' in job) {
       plainBytes += job.zeros;
       o.onProgress?.(plainBytes, job.storedEnd);
@@ -63,10 +73,10 @@ async function* decompressJobs(
   stored: AsyncIterable<Uint8Array>,
   dump: FramedDump,
   memory: BudgetShare,
-  { codec }: DecodeFramesOptions,
+  { codec, work }: DecodeFramesOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Job, void, undefined> {
-  const reader = new DumpReader(stored);
+  using reader = new DumpReader(stored);
   const storedSizes = new Uint32List();
   const storedRoom = codec.storedBound(dump.frameSize);
   const zeroFrame = codec.zeroFrame(dump.frameSize);
@@ -89,7 +99,10 @@ async function* decompressJobs(
       throw error;
     }
     storedSizes.push(bytes.length);
-    const plain = locate({ frame, offset }, decompress(codec, bytes, buffer.subarray(0, plainBytes)));
+    const plain = locate(
+      { frame, offset },
+      work.run(signal, () => decompress(codec, bytes, buffer.subarray(0, plainBytes))),
+    );
     // It is heard when its turn comes.
     plain.catch(() => undefined);
     yield { buffer, plain, storedEnd: reader.offset };

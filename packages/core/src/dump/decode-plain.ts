@@ -11,7 +11,7 @@ export async function* decodePlain(
   dump: FramedDump,
   o: { readonly onProgress?: DumpProgress | undefined },
 ): AsyncGenerator<PlainPiece, void, undefined> {
-  const reader = new DumpReader(stored);
+  using reader = new DumpReader(stored);
   const checksums = dump.frameCrc32 === undefined ? undefined : Buffer.from(dump.frameCrc32, 'base64');
   if (checksums !== undefined && checksums.length !== dump.frames * 4) {
     throw dumpDamaged(`it has ${dump.frames} frames and ${checksums.length / 4} checksums`);

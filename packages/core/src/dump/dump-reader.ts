@@ -1,11 +1,13 @@
 import { FormatProblem } from './damage.ts';
-import { createHash } from 'node:crypto';
+import { StreamDigest } from './stream-digest.ts';
 
 /** Reads the stored bytes of a dump in the portions that its parsing asks for, and digests them on the way. */
-export class DumpReader {
+export class DumpReader implements Disposable {
   readonly #source: AsyncIterator<Uint8Array>;
-  readonly #digest = createHash('sha256');
+  readonly #digest = new StreamDigest();
   #chunk: Uint8Array = new Uint8Array(0);
+  /** When the chunk has been digested, and may be given back for the next. */
+  #digested: Promise<void> = Promise.resolve();
   #offset = 0;
 
   constructor(source: AsyncIterable<Uint8Array>) {
@@ -18,16 +20,21 @@ export class DumpReader {
   }
 
   /** SHA-256 of all bytes, lower-case hexadecimal. To be asked for once, at the end. */
-  sha256(): string {
-    return this.#digest.digest('hex');
+  sha256(): Promise<string> {
+    return this.#digest.hex();
+  }
+
+  [Symbol.dispose](): void {
+    this.#digest[Symbol.dispose]();
   }
 
   async atEnd(): Promise<boolean> {
     while (this.#chunk.length === 0) {
+      await this.#digested;
       const step = await this.#source.next();
       if (step.done === true) return true;
       this.#chunk = step.value;
-      this.#digest.update(this.#chunk);
+      this.#digested = this.#digest.update(this.#chunk);
     }
     return false;
   }

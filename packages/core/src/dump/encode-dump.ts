@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { GantryError } from '../errors.ts';
 import { chooseLevel } from './codec-levels.ts';
 import { encodeFrames } from './encode-frames.ts';
@@ -7,6 +6,7 @@ import { gzipCodec } from './gzip-codec.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import type { Codec, DumpProgress, DumpSummary, PlainPiece } from './types.ts';
 import { FRAME_SIZE, MAX_FRAME_SIZE } from './types.ts';
+import { sharedWorkQueue, WorkQueue } from './work-queue.ts';
 import { zstdCodec } from './zstd-codec.ts';
 
 export interface EncodeOptions {
@@ -15,7 +15,7 @@ export interface EncodeOptions {
   readonly level?: number | undefined;
   /** Plain bytes of a frame; {@link FRAME_SIZE} where absent. */
   readonly frameSize?: number | undefined;
-  /** How many frames are compressed at once; as many as there are processors where absent. */
+  /** How many frames are compressed at once; shared with all other dumps, and by the machine's processors, where absent. */
   readonly concurrency?: number | undefined;
   /** Shared by all dumps that are made or read at once; one of its own where absent. */
   readonly budget?: MemoryBudget | undefined;
@@ -43,14 +43,13 @@ export function encodeDump(pieces: AsyncIterable<PlainPiece>, o: EncodeOptions):
   const frameSize = checkFrameSize(o.frameSize ?? FRAME_SIZE);
   let summary: DumpSummary | undefined;
   const common = { frameSize, signal: o.signal, onProgress: o.onProgress };
-  const concurrency = o.concurrency ?? availableParallelism();
   const source =
     level === undefined
       ? encodePlain(pieces, common)
       : encodeFrames(pieces, {
           ...common,
           codec: o.codec === 'zstd' ? zstdCodec(level) : gzipCodec(level),
-          concurrency,
+          work: o.concurrency === undefined ? sharedWorkQueue() : new WorkQueue(o.concurrency),
           budget: o.budget ?? new MemoryBudget(DEFAULT_BUDGET_BYTES),
         });
   const stored = async function* (): AsyncGenerator<Uint8Array, void, undefined> {

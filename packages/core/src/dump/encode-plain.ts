@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { abortable } from './abortable.ts';
 import type { EncodedTotals } from './encode-frames.ts';
+import { StreamDigest } from './stream-digest.ts';
 import type { DumpProgress, PlainPiece } from './types.ts';
 import { Uint32List } from './uint32-list.ts';
 import { zeroChunks } from './zeros.ts';
@@ -17,20 +17,24 @@ export async function* encodePlain(
   pieces: AsyncIterable<PlainPiece>,
   o: EncodePlainOptions,
 ): AsyncGenerator<Uint8Array, EncodedTotals, undefined> {
-  const digest = createHash('sha256');
+  using digest = new StreamDigest();
   const checksums = new FrameChecksums(o.frameSize);
   let bytes = 0;
   for await (const piece of abortable(pieces, o.signal)) {
     for (const chunk of piece instanceof Uint8Array ? [piece] : zeroChunks(piece.zeros)) {
       o.signal.throwIfAborted();
-      digest.update(chunk);
+      const digested = digest.update(chunk);
       checksums.update(chunk);
       bytes += chunk.length;
       o.onProgress?.(bytes, bytes);
-      yield chunk;
+      try {
+        yield chunk;
+      } finally {
+        await digested;
+      }
     }
   }
-  return { plainBytes: bytes, storedBytes: bytes, sha256: digest.digest('hex'), ...checksums.finish() };
+  return { plainBytes: bytes, storedBytes: bytes, sha256: await digest.hex(), ...checksums.finish() };
 }
 
 /** The CRC-32 of each frame of a stream. */

@@ -3,6 +3,12 @@ import type { Uint32List } from './uint32-list.ts';
 
 /** What one codec makes of frames. All sizes in bytes. */
 export interface FrameCodec {
+  /** The most frames that a dump can have. */
+  readonly mostFrames: number;
+
+  /** Keeps what calls can share, such as memory, until disposed. */
+  use(): Disposable;
+
   /** The most that the stored frame of so many plain bytes takes. */
   storedBound(plainBytes: number): number;
 

@@ -22,6 +22,8 @@ const HEADER_START = Buffer.from([0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 8, 0, 0x
 /** One gzip member for each frame, with its stored length in the header, so that the next is found without decompressing. */
 export function gzipCodec(level: number): FrameCodec {
   return {
+    mostFrames: Infinity,
+    use: () => ({ [Symbol.dispose]: () => undefined }),
     storedBound,
     zeroFrame,
     async compress(plain, room) {

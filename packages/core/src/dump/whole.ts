@@ -11,6 +11,6 @@ export async function assertWhole(reader: DumpReader, dump: FramedDump): Promise
   const { offset } = reader;
   if (!(await reader.atEnd())) throw dumpDamaged('it goes on where its end should be', { offset });
   if (offset !== dump.storedBytes) throw dumpDamaged(`it has ${offset} bytes and should have ${dump.storedBytes}`);
-  const sha256 = reader.sha256();
+  const sha256 = await reader.sha256();
   if (sha256 !== dump.sha256) throw dumpDamaged(`its SHA-256 is ${sha256} and should be ${dump.sha256}`);
 }

@@ -1,6 +1,6 @@
 import { FormatProblem } from './damage.ts';
-import { promisify } from 'node:util';
-import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
+import type { NativeZstd } from '../native/zstd.ts';
+import { findNativeZstd } from '../native/zstd.ts';
 import type { DumpReader } from './dump-reader.ts';
 import type { FrameCodec } from './frame-codec.ts';
 import {
@@ -11,34 +11,25 @@ import {
   parseZstdHeader,
   zstdHeaderBytes,
 } from './zstd-format.ts';
-import { assertFitsSeekTable, readSeekTable, seekTable } from './zstd-seek-table.ts';
+import { MOST_FRAMES_IN_SEEK_TABLE, readSeekTable, seekTable } from './zstd-seek-table.ts';
+import { NODE_ZSTD } from './node-zstd.ts';
 import { zstdZeroFrame } from './zstd-zero-frame.ts';
 
-const compress = promisify(zstdCompress);
-const decompress = promisify(zstdDecompress);
-
-/** zstd's seekable format: every frame with content size and content checksum, then the seek table. */
-export function zstdCodec(level: number): FrameCodec {
+/**
+ * zstd's seekable format: every frame with content size and content checksum, then the seek table.
+ *
+ * @param zstd what compresses and decompresses
+ */
+export function zstdCodec(level: number, zstd: NativeZstd = findNativeZstd() ?? NODE_ZSTD): FrameCodec {
   return {
+    mostFrames: MOST_FRAMES_IN_SEEK_TABLE,
+    use: () => zstd.use(),
     storedBound,
     zeroFrame: zstdZeroFrame,
-    compress: (plain) =>
-      compress(plain, {
-        chunkSize: storedBound(plain.length),
-        params: {
-          [constants.ZSTD_c_compressionLevel]: level,
-          [constants.ZSTD_c_checksumFlag]: 1,
-          [constants.ZSTD_c_contentSizeFlag]: 1,
-        },
-        pledgedSrcSize: plain.length,
-      }),
+    compress: (plain, room) => zstd.compress(plain, room, level),
     read: readFrame,
-    decompress: (stored, room) =>
-      decompress(stored, { chunkSize: Math.max(64, room.length + 1), maxOutputLength: Math.max(1, room.length) }),
-    *trailer(frameSize, plainBytes, storedSizes) {
-      assertFitsSeekTable(storedSizes.length);
-      yield* seekTable({ frameSize, plainBytes, storedSizes });
-    },
+    decompress: (stored, room) => zstd.decompress(stored, room),
+    trailer: (frameSize, plainBytes, storedSizes) => seekTable({ frameSize, plainBytes, storedSizes }),
     readTrailer: (reader, frameSize, plainBytes, storedSizes) => readSeekTable(reader, { frameSize, plainBytes, storedSizes }),
   };
 }

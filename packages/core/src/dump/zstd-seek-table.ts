@@ -1,5 +1,4 @@
 import { FormatProblem } from './damage.ts';
-import { GantryError } from '../errors.ts';
 import type { DumpReader } from './dump-reader.ts';
 import type { Uint32List } from './uint32-list.ts';
 
@@ -14,23 +13,14 @@ const HEADER_BYTES = 8;
 const ENTRY_BYTES = 8;
 const FOOTER_BYTES = 9;
 const ENTRIES_AT_ONCE = 4096;
-/** The table's own size must fit in 32 bits. */
-const MOST_FRAMES = Math.floor((2 ** 32 - 1 - FOOTER_BYTES) / ENTRY_BYTES);
+/** The table's own size must fit in 32 bits: 2 PiB in frames of 4 MiB. */
+export const MOST_FRAMES_IN_SEEK_TABLE: number = Math.floor((2 ** 32 - 1 - FOOTER_BYTES) / ENTRY_BYTES);
 
 /** What is known of the frames: all have `frameSize` plain bytes but the last. */
 interface Frames {
   readonly frameSize: number;
   readonly plainBytes: number;
   readonly storedSizes: Uint32List;
-}
-
-/** @throws GantryError `USAGE` for more frames than a table can list: 2 PiB */
-export function assertFitsSeekTable(frames: number): void {
-  if (frames <= MOST_FRAMES) return;
-  throw new GantryError('USAGE', {
-    message: `the disk has more than ${MOST_FRAMES} frames, and the seek table of a zstd dump cannot list more`,
-    hint: 'Use the codec gzip or none.',
-  });
 }
 
 /** The table in chunks of some KiB. */

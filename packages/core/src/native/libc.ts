@@ -1,10 +1,8 @@
 import koffi from 'koffi';
+import type { Native } from './process-library.ts';
+import { callAside, processFunction } from './process-library.ts';
 
-/*
- * The few calls of the C library that Node has no name for. They come from the running process itself (dlopen(3) of NULL), so that
- * the name of the C library's file does not matter.
- */
-
+/* The few calls of the C library that Node has no name for. */
 const PROTOTYPES = {
   flock: 'int flock(int fd, int operation)',
   lseek: 'int64_t lseek(int fd, int64_t offset, int whence)',
@@ -12,10 +10,8 @@ const PROTOTYPES = {
 } as const;
 
 type CallName = keyof typeof PROTOTYPES;
-type Native = ReturnType<ReturnType<typeof koffi.load>['func']>;
 
-const loaded = new Map<CallName, Native>();
-let library: ReturnType<typeof koffi.load> | undefined;
+const found = new Map<CallName, Native>();
 
 /** A system call that failed, in the form of Node's own errors: `code` is the name of the errno, such as `EINVAL`. */
 export class SystemCallError extends Error {
@@ -40,10 +36,8 @@ export class SystemCallError extends Error {
  */
 export function callLibc(name: CallName, ...parameters: readonly number[]): number {
   for (;;) {
-    const result = native(name)(...parameters) as unknown;
-    const error = result === -1 ? new SystemCallError(name, koffi.errno()) : undefined;
-    if (error === undefined) return Number(result);
-    if (error.code !== 'EINTR') throw error;
+    const result = outcome(name, native(name)(...parameters));
+    if (result !== INTERRUPTED) return result;
   }
 }
 
@@ -54,30 +48,27 @@ export function callLibc(name: CallName, ...parameters: readonly number[]): numb
  */
 export async function callLibcAside(name: CallName, ...parameters: readonly number[]): Promise<number> {
   for (;;) {
-    const { result, error } = await callOnce(name, parameters);
-    if (error === undefined) return result;
-    if (error.code !== 'EINTR') throw error;
+    const result = await callAside(native(name), parameters, (returned) => outcome(name, returned));
+    if (result !== INTERRUPTED) return result;
   }
 }
 
-function callOnce(name: CallName, parameters: readonly number[]): Promise<{ result: number; error?: SystemCallError }> {
-  return new Promise((resolve, reject) => {
-    native(name).async(...parameters, (failure: unknown, result: unknown) => {
-      // The errno of the other thread is to be had in this callback and not later.
-      if (failure !== null && failure !== undefined) reject(new Error(`${name} could not be called`, { cause: failure }));
-      else if (result === -1) resolve({ result: -1, error: new SystemCallError(name, koffi.errno()) });
-      else resolve({ result: Number(result) });
-    });
-  });
+const INTERRUPTED: unique symbol = Symbol('EINTR');
+
+/** To be asked at once: the next call has an errno of its own. */
+function outcome(name: CallName, returned: unknown): number | typeof INTERRUPTED {
+  if (returned !== -1) return Number(returned);
+  const error = new SystemCallError(name, koffi.errno());
+  if (error.code === 'EINTR') return INTERRUPTED;
+  throw error;
 }
 
 function native(name: CallName): Native {
-  const known = loaded.get(name);
+  const known = found.get(name);
   if (known !== undefined) return known;
-  library ??= koffi.load(null);
-  const found = library.func(PROTOTYPES[name]);
-  loaded.set(name, found);
-  return found;
+  const call = processFunction(PROTOTYPES[name]);
+  found.set(name, call);
+  return call;
 }
 
 function errnoName(errno: number): string {

@@ -1,0 +1,68 @@
+import type { Native } from './process-library.ts';
+import { callAside, processFunction } from './process-library.ts';
+
+/** SHA-256 on libuv's threads, by the OpenSSL that Node is made of (EVP_DigestInit(3)). */
+export interface NativeSha256 {
+  /** One call at a time. The bytes must stay as they are until it is done. */
+  update(bytes: Uint8Array): Promise<void>;
+  /** The same on this thread: cheaper for some KiB. */
+  updateHere(bytes: Uint8Array): void;
+  /** The digest's 32 bytes, once and at the end. */
+  digest(): Buffer;
+  /** Lets go of its memory. Not while a call is under way. */
+  free(): void;
+}
+
+interface Functions {
+  readonly create: Native;
+  readonly sha256: Native;
+  readonly init: Native;
+  readonly update: Native;
+  readonly final: Native;
+  readonly free: Native;
+}
+
+/** Undefined where this process has no OpenSSL to call. */
+export function createNativeSha256(): NativeSha256 | undefined {
+  found ??= { functions: tryToFind() };
+  return found.functions === undefined ? undefined : start(found.functions);
+}
+
+const DIGEST_BYTES = 32;
+
+let found: { readonly functions: Functions | undefined } | undefined;
+
+function tryToFind(): Functions | undefined {
+  try {
+    return {
+      create: processFunction('void *EVP_MD_CTX_new(void)'),
+      sha256: processFunction('const void *EVP_sha256(void)'),
+      init: processFunction('int EVP_DigestInit_ex(void *context, const void *type, void *engine)'),
+      update: processFunction('int EVP_DigestUpdate(void *context, const void *bytes, size_t length)'),
+      final: processFunction('int EVP_DigestFinal_ex(void *context, void *digest, void *length)'),
+      free: processFunction('void EVP_MD_CTX_free(void *context)'),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+function start(functions: Functions): NativeSha256 {
+  const context: unknown = functions.create();
+  if (context === null) throw new Error('there is no memory for a digest');
+  check(functions.init(context, functions.sha256(), null), 'EVP_DigestInit_ex');
+  return {
+    update: (bytes) => callAside(functions.update, [context, bytes, bytes.length], (returned) => check(returned, 'EVP_DigestUpdate')),
+    updateHere: (bytes) => check(functions.update(context, bytes, bytes.length), 'EVP_DigestUpdate'),
+    digest: () => {
+      const digest = Buffer.alloc(DIGEST_BYTES);
+      check(functions.final(context, digest, null), 'EVP_DigestFinal_ex');
+      return digest;
+    },
+    free: () => void functions.free(context),
+  };
+}
+
+function check(returned: unknown, name: string): void {
+  if (returned !== 1) throw new Error(`${name} failed`);
+}

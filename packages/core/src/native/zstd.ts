@@ -1,0 +1,131 @@
+import type { Native } from './process-library.ts';
+import { callAside, processFunction } from './process-library.ts';
+
+/*
+ * The zstd that Node is made of, called by its own stable interface (zstd.h). Node's zlib module makes a context and memory for the output
+ * anew for every call, which costs a page fault for every 4 KiB; here contexts are used again, and the output goes where the caller says.
+ */
+
+/* ZSTD_cParameter and ZSTD_ResetDirective of zstd.h. */
+const ZSTD_C_COMPRESSION_LEVEL = 100;
+const ZSTD_C_CHECKSUM_FLAG = 201;
+const ZSTD_RESET_SESSION_AND_PARAMETERS = 3;
+
+/** One-shot zstd on libuv's threads. */
+export interface NativeZstd {
+  /**
+   * Compresses to one frame with content size and checksum.
+   *
+   * @returns the part of `room` that the frame takes
+   */
+  compress(plain: Uint8Array, room: Uint8Array, level: number): Promise<Uint8Array>;
+
+  /**
+   * Decompresses one frame, and checks its checksum.
+   *
+   * @returns the part of `room` that the plain bytes take
+   * @throws Error with what zstd says
+   */
+  decompress(stored: Uint8Array, room: Uint8Array): Promise<Uint8Array>;
+
+  /** Keeps contexts for later calls until disposed. */
+  use(): Disposable;
+}
+
+/** Undefined where this process has no zstd to call: a Node that was built in another way. */
+export function findNativeZstd(): NativeZstd | undefined {
+  found ??= { zstd: tryToFind() };
+  return found.zstd;
+}
+
+let found: { readonly zstd: NativeZstd | undefined } | undefined;
+
+function tryToFind(): NativeZstd | undefined {
+  try {
+    return new ProcessZstd();
+  } catch {
+    return undefined;
+  }
+}
+
+class ProcessZstd implements NativeZstd {
+  readonly #compressors = new Contexts('CCtx');
+  readonly #decompressors = new Contexts('DCtx');
+  readonly #reset = processFunction('size_t ZSTD_CCtx_reset(void *context, int directive)');
+  readonly #setParameter = processFunction('size_t ZSTD_CCtx_setParameter(void *context, int parameter, int value)');
+  readonly #compress = processFunction(
+    'size_t ZSTD_compress2(void *context, void *room, size_t roomBytes, const void *plain, size_t plainBytes)',
+  );
+  readonly #decompress = processFunction(
+    'size_t ZSTD_decompressDCtx(void *context, void *room, size_t roomBytes, const void *stored, size_t storedBytes)',
+  );
+  readonly #isError = processFunction('uint32_t ZSTD_isError(size_t code)');
+  readonly #errorName = processFunction('const char *ZSTD_getErrorName(size_t code)');
+
+  compress(plain: Uint8Array, room: Uint8Array, level: number): Promise<Uint8Array> {
+    return this.#compressors.lend((context) => {
+      this.#check(this.#reset(context, ZSTD_RESET_SESSION_AND_PARAMETERS));
+      this.#check(this.#setParameter(context, ZSTD_C_COMPRESSION_LEVEL, level));
+      this.#check(this.#setParameter(context, ZSTD_C_CHECKSUM_FLAG, 1));
+      return callAside(this.#compress, [context, room, room.length, plain, plain.length], (code) => room.subarray(0, this.#check(code)));
+    });
+  }
+
+  decompress(stored: Uint8Array, room: Uint8Array): Promise<Uint8Array> {
+    return this.#decompressors.lend((context) =>
+      callAside(this.#decompress, [context, room, room.length, stored, stored.length], (code) => room.subarray(0, this.#check(code))),
+    );
+  }
+
+  use(): Disposable {
+    const both = new DisposableStack();
+    both.use(this.#compressors.use());
+    both.use(this.#decompressors.use());
+    return both;
+  }
+
+  /** zstd says sizes and errors with one number. */
+  #check(code: unknown): number {
+    if (this.#isError(code) !== 0) throw new Error(String(this.#errorName(code)));
+    return Number(code);
+  }
+}
+
+/** Contexts, of which there come to be as many as are used at once. They are let go when nobody uses zstd. */
+class Contexts {
+  readonly #create: Native;
+  readonly #free: Native;
+  readonly #idle: unknown[] = [];
+  #users = 0;
+
+  constructor(kind: 'CCtx' | 'DCtx') {
+    this.#create = processFunction(`void *ZSTD_create${kind}(void)`);
+    this.#free = processFunction(`size_t ZSTD_free${kind}(void *context)`);
+  }
+
+  use(): Disposable {
+    this.#users += 1;
+    return {
+      [Symbol.dispose]: () => {
+        this.#users -= 1;
+        if (this.#users === 0) for (const context of this.#idle.splice(0)) this.#free(context);
+      },
+    };
+  }
+
+  async lend<T>(work: (context: unknown) => Promise<T>): Promise<T> {
+    const context: unknown = this.#idle.pop() ?? this.#make();
+    try {
+      return await work(context);
+    } finally {
+      if (this.#users > 0) this.#idle.push(context);
+      else this.#free(context);
+    }
+  }
+
+  #make(): unknown {
+    const context: unknown = this.#create();
+    if (context === null) throw new Error('there is no memory for a zstd context');
+    return context;
+  }
+}
