@@ -39,7 +39,7 @@ export async function beginRun({ instance, disks, diskLock, reporter, signal, ..
   const all = held.move();
   return {
     id: run.id,
-    remember: (record) => run.remember(record),
+    remember: (record, inPlaceOf) => run.remember(record, inPlaceOf),
     forget: (id) => run.forget(id),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };

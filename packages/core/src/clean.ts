@@ -4,7 +4,6 @@ import { clearUnfinished, findUnfinished } from './archive/unfinished.ts';
 import type { OperationOptions } from './operation.ts';
 import { createReporter } from './operation.ts';
 import { builtinProviders } from './snapshot/choose.ts';
-import type { SnapshotConfig } from './snapshot/snapshot-config.ts';
 import { recoverDeadRuns } from './state/recover.ts';
 import { openStateDirectory } from './state/state-directory.ts';
 
@@ -15,7 +14,6 @@ export interface CleanRequest extends Pick<OperationOptions, 'signal' | 'onEvent
   readonly dryRun?: boolean | undefined;
   /** `INSTANCE@EXPORT-ID` of unfinished exports to remove although another host may be at work on them. */
   readonly exports?: readonly string[] | undefined;
-  readonly snapshotConfig?: SnapshotConfig | undefined;
 }
 
 /** One thing that a dead run left. */
@@ -37,7 +35,7 @@ export async function cleanUp(request: CleanRequest): Promise<readonly CleanedTh
   const reporter = createReporter('clean', request.onEvent);
   const local = await recoverDeadRuns({
     stateDirectory: await openStateDirectory(request.stateDirectory),
-    providers: builtinProviders(request.snapshotConfig),
+    providers: builtinProviders(),
     mode: request.dryRun === true ? 'list' : 'clear',
     signal,
   });

@@ -4,6 +4,7 @@ import { MANIFEST_VERSION, describeInstance } from './archive/manifest.ts';
 import { dumpFileName } from './archive/layout.ts';
 import { withStoreErrors } from './archive/store-errors.ts';
 import { storeSink } from './archive/store-sink.ts';
+import type { UnfinishedExport } from './archive/unfinished.ts';
 import { clearUnfinished, findUnfinished } from './archive/unfinished.ts';
 import { beginRun } from './begin-run.ts';
 import { chooseOs } from './choose-os.ts';
@@ -12,6 +13,7 @@ import { DEFAULT_BUDGET_BYTES, encodeDump } from './dump/encode-dump.ts';
 import { MemoryBudget } from './dump/memory-budget.ts';
 import type { Codec } from './dump/types.ts';
 import { FRAME_SIZE } from './dump/types.ts';
+import { GantryError } from './errors.ts';
 import { inspectDisks } from './instance/inspect-disks.ts';
 import type { Instance } from './instance/model.ts';
 import type { OperationOptions, Reporter } from './operation.ts';
@@ -113,10 +115,20 @@ export async function exportInstance(request: ExportRequest): Promise<ExportResu
 
 /** What a killed export of this instance left in the store, if its process was of this host and is gone. */
 async function clearDeadExports(store: Store, instance: string, reporter: Reporter, signal: AbortSignal): Promise<void> {
-  for (const unfinished of await findUnfinished(store, { instance, signal })) {
+  for (const unfinished of await findUnfinishedIfAny(store, instance, signal)) {
     if (unfinished.owner !== 'dead') continue;
     await clearUnfinished(store, unfinished, { signal });
     reporter.warn(`cleared what a killed export left in the store: ${unfinished.name}, ${unfinished.text}`);
+  }
+}
+
+/** Nothing where the store itself is not there yet: the first write makes it. */
+async function findUnfinishedIfAny(store: Store, instance: string, signal: AbortSignal): Promise<readonly UnfinishedExport[]> {
+  try {
+    return await findUnfinished(store, { instance, signal });
+  } catch (error) {
+    if (error instanceof GantryError && error.code === 'STORE_NOT_FOUND') return [];
+    throw error;
   }
 }
 
@@ -133,6 +145,7 @@ async function dumpDisks(work: Work, writer: ExportWriter, disks: readonly numbe
     }),
     run,
     warn: reporter.warn,
+    stage: reporter.stage,
     signal,
   });
   for (const { index } of held.snapshots) reporter.disk(index, 'waiting');

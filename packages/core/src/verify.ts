@@ -1,11 +1,10 @@
 import type { Store } from '@gantry/transport';
-import { exportPrefix } from './archive/export-id.ts';
+import { readSideFile } from './archive/examine.ts';
 import { CONFIG_FILE, SUMS_FILE } from './archive/layout.ts';
 import type { StoredDump, StoredExport } from './archive/open-export.ts';
 import { openExport } from './archive/open-export.ts';
 import { parseSha256Sums } from './archive/sha256sums.ts';
-import { digestText, readText } from './archive/small-object.ts';
-import { withStoreErrors } from './archive/store-errors.ts';
+import { digestText } from './archive/small-object.ts';
 import { decodeDump } from './dump/decode-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from './dump/encode-dump.ts';
 import { MemoryBudget } from './dump/memory-budget.ts';
@@ -54,10 +53,7 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
 
 /** `config.ini` is as it was written, and `SHA256SUMS` says what the manifest says. */
 async function checkSums(store: Store, found: StoredExport, signal: AbortSignal): Promise<void> {
-  const prefix = exportPrefix(found.instance, found.id);
-  const read = (name: string): Promise<string> =>
-    withStoreErrors(store.address, () => readText(store, `${prefix}${name}`, LARGEST_TEXT_BYTES, { signal }));
-  const parsed = parseSha256Sums(await read(SUMS_FILE), `${SUMS_FILE} of ${found.reference}`);
+  const parsed = parseSha256Sums(await readSideFile(store, found, SUMS_FILE, { signal }), `${SUMS_FILE} of ${found.reference}`);
   const sums = new Map(parsed.map(({ name, sha256 }) => [name, sha256]));
   const wrong = found.dumps.find(({ name, record }) => sums.get(name) !== record?.sha256);
   if (wrong !== undefined) {
@@ -67,15 +63,12 @@ async function checkSums(store: Store, found: StoredExport, signal: AbortSignal)
       disk: wrong.index,
     });
   }
-  if (sums.get(CONFIG_FILE) === digestText(await read(CONFIG_FILE)).sha256) return;
+  if (sums.get(CONFIG_FILE) === digestText(await readSideFile(store, found, CONFIG_FILE, { signal })).sha256) return;
   throw new GantryError('CONFIG_DAMAGED', {
     message: `${found.reference}: config.ini is not as it was written`,
     hint: 'Gantry goes by manifest.json; before Ganeti reads this export, compare config.ini with it.',
   });
 }
-
-/** Bytes; config.ini and SHA256SUMS are far smaller. */
-const LARGEST_TEXT_BYTES = 1024 * 1024;
 
 interface VerifyDumpsOptions {
   readonly reporter: Reporter;

@@ -1,5 +1,4 @@
-import { resolve } from 'node:path';
-import { cleanUp, readSnapshotConfig } from '@gantry/core';
+import { cleanUp } from '@gantry/core';
 import type { Command } from 'commander';
 import type { CommonOptions, Surroundings } from '../session.ts';
 import { collect, newCommand, runs, withState } from './common.ts';
@@ -7,7 +6,6 @@ import { collect, newCommand, runs, withState } from './common.ts';
 interface CleanOptions extends CommonOptions {
   readonly dryRun?: boolean;
   readonly export?: readonly string[];
-  readonly snapshotConfig?: string;
 }
 
 export function addCleanCommand(program: Command, surroundings: Surroundings): void {
@@ -19,13 +17,11 @@ export function addCleanCommand(program: Command, surroundings: Surroundings): v
     ]),
   )
     .option('--dry-run', 'name it, and leave it')
-    .option('--export <export>', 'remove this unfinished export although another host may be at work on it; may repeat', collect)
-    .option('--snapshot-config <file>', 'YAML file with the commands of --snapshot command');
+    .option('--export <export>', 'remove this unfinished export although another host may be at work on it; may repeat', collect);
   runs<CleanOptions>(command, surroundings, async (session, args, options) => {
     const [address] = args;
     await using store = address === undefined ? undefined : await session.open(address);
     const { signal, onEvent, stateDirectory } = session.operation;
-    const config = options.snapshotConfig;
     const things = await cleanUp({
       signal,
       onEvent,
@@ -33,7 +29,6 @@ export function addCleanCommand(program: Command, surroundings: Surroundings): v
       store,
       dryRun: options.dryRun,
       exports: options.export,
-      snapshotConfig: config === undefined ? undefined : await readSnapshotConfig(resolve(session.cwd, config)),
     });
     const lines = things.map(({ what, outcome }) => `${outcome}: ${what}`);
     session.output.result({ operation: 'clean', things }, lines.length === 0 ? 'nothing was left' : lines.join('\n'));

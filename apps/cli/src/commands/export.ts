@@ -28,7 +28,10 @@ export function addExportCommand(program: Command, surroundings: Surroundings): 
     .addOption(new Option('--codec <codec>', 'how dumps are compressed').choices(['zstd', 'gzip', 'none']).default('zstd'))
     .option('--level <n>', 'level of the codec: zstd 1-19 (default 3), gzip 1-9', wholeNumber(1))
     .addOption(
-      new Option('--snapshot <provider>', 'how disks are held still; auto is reflink where it works, else none')
+      new Option(
+        '--snapshot <provider>',
+        'how disks are held still; auto is reflink where it works, else the configured commands, else none',
+      )
         .choices(['auto', 'reflink', 'command', 'none'])
         .default('auto'),
     )

@@ -1,5 +1,5 @@
 import type { StoredDump, StoredExport } from '@gantry/core';
-import { openExport } from '@gantry/core';
+import { describeInstance, openExport } from '@gantry/core';
 import type { Command } from 'commander';
 import { formatBytes, formatTable } from '../output/format.ts';
 import type { CommonOptions, Surroundings } from '../session.ts';
@@ -19,7 +19,10 @@ export function addShowCommand(program: Command, surroundings: Surroundings): vo
 
 function describeExport(found: StoredExport): Record<string, unknown> {
   const { reference, instance, id, origin, os, hypervisor, started, dumps, manifest, config } = found;
-  return { operation: 'show', reference, instance, id, origin, os, hypervisor, started, dumps, manifest, config };
+  // Private parameters that an export holds are for its import alone.
+  const shown =
+    manifest === undefined ? undefined : { ...manifest, instance: describeInstance(manifest.instance, { includePrivate: false }) };
+  return { operation: 'show', reference, instance, id, origin, os, hypervisor, started, dumps, manifest: shown, config };
 }
 
 function showExport(found: StoredExport): string {

@@ -1,5 +1,5 @@
 import type { GantryEvent } from '@gantry/core';
-import { GantryError } from '@gantry/core';
+import { GantryError, terminalSafe } from '@gantry/core';
 import { createLogUpdate } from 'log-update';
 import { InterruptedError } from '../signals.ts';
 import type { Output, OutputOptions } from './output.ts';
@@ -22,9 +22,9 @@ export function createHumanOutput({ stdout, stderr, quiet }: OutputOptions): Out
     if (bars !== undefined) bars(lines.join('\n'));
     else for (const line of lines) stderr.write(`${line}\n`);
   };
-  const say = (line: string): void => {
+  const say = (text: string): void => {
     if (bars !== undefined) bars.clear();
-    stderr.write(`${line}\n`);
+    stderr.write(`${safe(text)}\n`);
     if (bars !== undefined && timer !== undefined) draw();
   };
   const stop = (): void => {
@@ -51,14 +51,19 @@ export function createHumanOutput({ stdout, stderr, quiet }: OutputOptions): Out
     note: say,
     result: (_value, text) => {
       stop();
-      if (text !== '') stdout.write(`${text}\n`);
+      if (text !== '') stdout.write(`${safe(text)}\n`);
     },
     failure: (error) => {
       stop();
-      stderr.write(`${describeFailure(error)}\n`);
+      stderr.write(`${safe(describeFailure(error))}\n`);
     },
     close: stop,
   };
+}
+
+/** Much of what is shown is data from elsewhere: manifests, scripts, file names. */
+function safe(text: string): string {
+  return text.split('\n').map(terminalSafe).join('\n');
 }
 
 function describeEvent(event: GantryEvent): string | undefined {

@@ -3,7 +3,7 @@ import { exitCodeOf } from '../exit-code.ts';
 import type { Output, OutputOptions } from './output.ts';
 
 /** A failure as programs see it: one object, without secrets and without a stack. */
-export function describeFailure(error: unknown): Record<string, unknown> {
+function describeFailure(error: unknown): Record<string, unknown> {
   const exitCode = exitCodeOf(error);
   if (error instanceof GantryError) {
     const { code, message, hint, disk, details } = error;

@@ -82,7 +82,12 @@ async function tryToClaim(store: Store, prefix: string, text: string, options: C
 }
 
 async function isEmpty(store: Store, prefix: string, options: CallOptions): Promise<boolean> {
-  for await (const _found of store.list(prefix, options)) return false;
+  try {
+    for await (const _found of store.list(prefix, options)) return false;
+  } catch (error) {
+    // A place that is not there yet is made by the first write.
+    if (!isStoreError(error, 'not-found')) throw error;
+  }
   return true;
 }
 
