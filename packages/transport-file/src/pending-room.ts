@@ -10,7 +10,7 @@ import { lookAtOwner, thisProcess } from './owner.ts';
 import { systemErrorCode } from './system-error.ts';
 
 /** Where unfinished writes are, in the store's own file system, so that committing is a link or a rename. */
-export const PENDING_DIRECTORY = '.gantry-pending';
+const PENDING_DIRECTORY = '.gantry-pending';
 
 const TOKEN = /^[0-9a-f]{32}$/;
 
