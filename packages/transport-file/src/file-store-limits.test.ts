@@ -1,5 +1,6 @@
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, readdir, rm, stat, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, readdir, rm, stat, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
 import { isStoreError } from '@gantry/transport';
 import type { StoreErrorCode } from '@gantry/transport';
 import { makeTemporaryDirectory, mountNewTmpfs, mountReadOnly } from '@gantry/testkit';
@@ -205,6 +206,20 @@ test('two writers that resumed one write cannot both have written: the commit is
   expect(await Array.fromAsync(one.list(''))).toEqual([]);
 });
 
+test('a write whose writer was killed right after its commit is not gone on with; clearing it keeps the object', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const store = new FileStore(directory.path);
+  const pending = await store.begin('a');
+  await pending.append(pieces(1));
+  await pending.suspend();
+  const { token } = pending;
+  await link(directory.file('.gantry-pending', token, 'data'), directory.file('a'));
+  expect(await codeOf(store.resume(token))).toBe('not-found');
+  await store.clear([token]);
+  expect(await readdir(directory.path)).toEqual(['a']);
+  expect(await store.stat('a')).toMatchObject({ size: MiB });
+});
+
 describe('what a writer left that was killed at the very beginning', () => {
   test.each([
     ['no record', undefined],
@@ -266,7 +281,6 @@ test('objects of other sorts are none: a pipe, a directory, a hidden file', asyn
   const store = new FileStore(directory.path);
   await mkdir(directory.file('directory'));
   await writeFile(directory.file('.hidden'), 'x');
-  const { execFile } = await import('node:child_process');
   await new Promise<void>((resolve, reject) => {
     execFile('mkfifo', [directory.file('pipe')], (error) => (error === null ? resolve() : reject(error)));
   });

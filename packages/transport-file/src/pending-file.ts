@@ -44,6 +44,7 @@ export class PendingFile implements PendingObject {
   static async open(root: string, place: PendingPlace, record: PendingRecord, signal: AbortSignal | undefined): Promise<PendingFile> {
     const file = await open(place.data, 'a+', 0o600);
     try {
+      if ((await file.stat()).nlink > 1) throw committedAlready(record.key);
       const hash = createHash('sha256');
       const buffer = Buffer.allocUnsafe(READ_BYTES);
       let size = 0;
@@ -181,4 +182,9 @@ export class PendingFile implements PendingObject {
       throw asStoreError(error, `${doing} ${this.key} in ${this.#root}`, this.key);
     }
   }
+}
+
+/** Its writer was killed just after it had linked the object, before it removed the rest: another byte would change the object. */
+function committedAlready(key: string): StoreError {
+  return new StoreError('not-found', { message: `the write of ${key} was committed already`, key, hint: 'Clear it; the object stays.' });
 }
