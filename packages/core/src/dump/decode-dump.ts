@@ -33,10 +33,9 @@ export interface DecodeOptions {
  * @throws GantryError `DUMP_DAMAGED`, with frame and stored offset
  */
 export function decodeDump(stored: AsyncIterable<Uint8Array>, o: DecodeOptions): AsyncIterable<PlainPiece> {
-  const source = abortable(stored, o.signal);
-  if (o.framed === undefined) return decodeForeign(source, o);
-  if (o.codec === 'none') return decodePlain(source, o.framed, o);
-  return decodeFrames(source, o.framed, {
+  if (o.framed === undefined) return decodeForeign(stored, o);
+  if (o.codec === 'none') return decodePlain(abortable(stored, o.signal), o.framed, o);
+  return decodeFrames(stored, o.framed, {
     // The level matters to a writer alone.
     codec: o.codec === 'zstd' ? zstdCodec(1) : gzipCodec(1),
     work: o.concurrency === undefined ? sharedWorkQueue() : new WorkQueue(o.concurrency),

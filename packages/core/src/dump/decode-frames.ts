@@ -1,9 +1,10 @@
-import { orAbort } from './abortable.ts';
+import { abortable, orAbort } from './abortable.ts';
 import { FormatProblem, locate } from './damage.ts';
 import { DumpReader } from './dump-reader.ts';
 import type { FrameCodec } from './frame-codec.ts';
 import type { BudgetShare, MemoryBudget } from './memory-budget.ts';
 import { readAhead } from './read-ahead.ts';
+import { StreamDigest } from './stream-digest.ts';
 import type { DumpProgress, FramedDump, PlainPiece } from './types.ts';
 import { Uint32List } from './uint32-list.ts';
 import { assertWhole } from './whole.ts';
@@ -18,7 +19,7 @@ export interface DecodeFramesOptions {
   readonly onProgress: DumpProgress | undefined;
 }
 
-type Job = ZeroJob | DecompressJob;
+type Job = DecompressJob | ZeroJob;
 
 interface ZeroJob {
   readonly zeros: number;
@@ -44,13 +45,9 @@ export async function* decodeFrames(
   using _contexts = o.codec.use();
   const memory = o.budget.share();
   const drop = (job: Job): void => void ('plain' in job && release(job, memory));
+  const open = (signal: AbortSignal): AsyncGenerator<Job, void, undefined> => new FrameReader(dump, memory, o, signal).jobs(stored);
   let plainBytes = 0;
-  for await (const job of readAhead(
-    (signal) => decompressJobs(stored, dump, memory, o, signal),
-    o.work.limit + FRAMES_AHEAD,
-    o.signal,
-    drop,
-  )) {
+  for await (const job of readAhead(open, o.work.limit + FRAMES_AHEAD, o.signal, drop)) {
     if ('zeros' in job) {
       plainBytes += job.zeros;
       o.onProgress?.(plainBytes, job.storedEnd);
@@ -68,47 +65,63 @@ export async function* decodeFrames(
   }
 }
 
-/** Starts to decompress each frame as soon as it is there; at the end, checks the dump as a whole. */
-async function* decompressJobs(
-  stored: AsyncIterable<Uint8Array>,
-  dump: FramedDump,
-  memory: BudgetShare,
-  { codec, work }: DecodeFramesOptions,
-  signal: AbortSignal,
-): AsyncGenerator<Job, void, undefined> {
-  using reader = new DumpReader(stored);
-  const storedSizes = new Uint32List();
-  const storedRoom = codec.storedBound(dump.frameSize);
-  const zeroFrame = codec.zeroFrame(dump.frameSize);
-  while (storedSizes.length < dump.frames) {
-    const frame = storedSizes.length;
-    const offset = reader.offset;
-    const zeroFrames = reader.skipRepeated(zeroFrame, Math.floor(dump.plainBytes / dump.frameSize) - frame);
-    if (zeroFrames > 0) {
-      for (let count = 0; count < zeroFrames; count += 1) storedSizes.push(zeroFrame.length);
-      yield { zeros: zeroFrames * dump.frameSize, storedEnd: reader.offset };
-      continue;
-    }
-    const buffer = await memory.take(dump.frameSize + storedRoom, signal);
-    const plainBytes = Math.min(dump.frameSize, dump.plainBytes - frame * dump.frameSize);
-    let bytes: Uint8Array;
+/** Reads the stored frames one after the other. */
+class FrameReader {
+  readonly #dump: FramedDump;
+  readonly #memory: BudgetShare;
+  readonly #options: DecodeFramesOptions;
+  readonly #signal: AbortSignal;
+  readonly #storedSizes = new Uint32List();
+
+  constructor(dump: FramedDump, memory: BudgetShare, options: DecodeFramesOptions, signal: AbortSignal) {
+    this.#dump = dump;
+    this.#memory = memory;
+    this.#options = options;
+    this.#signal = signal;
+  }
+
+  /** Has each frame decompressed as soon as it is there; at the end, checks the dump as a whole. */
+  async *jobs(stored: AsyncIterable<Uint8Array>): AsyncGenerator<Job, void, undefined> {
+    const { frames, frameSize, plainBytes } = this.#dump;
+    const { codec } = this.#options;
+    using digest = new StreamDigest();
+    await using reader = new DumpReader(abortable(stored, this.#signal), digest);
+    while (this.#storedSizes.length < frames) yield this.#zeroFrames(reader) ?? (await this.#frame(reader));
+    await locate({ offset: reader.offset }, codec.readTrailer(reader, frameSize, plainBytes, this.#storedSizes));
+    await assertWhole(reader, digest, this.#dump);
+  }
+
+  /** Full frames of zeros, known by their bytes, as many as come next. */
+  #zeroFrames(reader: DumpReader): ZeroJob | undefined {
+    const { frameSize, plainBytes } = this.#dump;
+    const zeroFrame = this.#options.codec.zeroFrame(frameSize);
+    const count = reader.passRepeated(zeroFrame, Math.floor(plainBytes / frameSize) - this.#storedSizes.length);
+    if (count === 0) return undefined;
+    for (let frame = 0; frame < count; frame += 1) this.#storedSizes.push(zeroFrame.length);
+    return { zeros: count * frameSize, storedEnd: reader.offset };
+  }
+
+  async #frame(reader: DumpReader): Promise<DecompressJob> {
+    const { frameSize, plainBytes } = this.#dump;
+    const { codec, work } = this.#options;
+    const place = { frame: this.#storedSizes.length, offset: reader.offset };
+    const size = Math.min(frameSize, plainBytes - place.frame * frameSize);
+    const buffer = await this.#memory.take(frameSize + codec.storedBound(frameSize), this.#signal);
     try {
-      bytes = await locate({ frame, offset }, codec.read(reader, plainBytes, buffer.subarray(dump.frameSize)));
+      const bytes = await locate(place, codec.read(reader, size, buffer.subarray(frameSize)));
+      this.#storedSizes.push(bytes.length);
+      const plain = locate(
+        place,
+        work.run(this.#signal, () => decompress(codec, bytes, buffer.subarray(0, size))),
+      );
+      // A failure is heard when its turn comes.
+      plain.catch(() => undefined);
+      return { buffer, plain, storedEnd: reader.offset };
     } catch (error) {
-      memory.giveBack(buffer);
+      this.#memory.giveBack(buffer);
       throw error;
     }
-    storedSizes.push(bytes.length);
-    const plain = locate(
-      { frame, offset },
-      work.run(signal, () => decompress(codec, bytes, buffer.subarray(0, plainBytes))),
-    );
-    // It is heard when its turn comes.
-    plain.catch(() => undefined);
-    yield { buffer, plain, storedEnd: reader.offset };
   }
-  await locate({ offset: reader.offset }, codec.readTrailer(reader, dump.frameSize, dump.plainBytes, storedSizes));
-  await assertWhole(reader, dump);
 }
 
 async function decompress(codec: FrameCodec, stored: Uint8Array, room: Uint8Array): Promise<Uint8Array> {
@@ -122,6 +135,7 @@ async function decompress(codec: FrameCodec, stored: Uint8Array, room: Uint8Arra
   return plain;
 }
 
+/** Gives the memory back when no thread works in it any more. */
 function release({ buffer, plain }: DecompressJob, memory: BudgetShare): void {
   const giveBack = (): void => memory.giveBack(buffer);
   plain.then(giveBack, giveBack);

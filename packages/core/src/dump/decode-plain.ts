@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { dumpDamaged } from './damage.ts';
 import { DumpReader } from './dump-reader.ts';
+import { StreamDigest } from './stream-digest.ts';
 import type { DumpProgress, FramedDump, PlainPiece } from './types.ts';
 import { assertWhole } from './whole.ts';
 import { isZero } from './zeros.ts';
@@ -11,7 +12,8 @@ export async function* decodePlain(
   dump: FramedDump,
   o: { readonly onProgress?: DumpProgress | undefined },
 ): AsyncGenerator<PlainPiece, void, undefined> {
-  using reader = new DumpReader(stored);
+  using digest = new StreamDigest();
+  await using reader = new DumpReader(stored, digest);
   const checksums = dump.frameCrc32 === undefined ? undefined : Buffer.from(dump.frameCrc32, 'base64');
   if (checksums !== undefined && checksums.length !== dump.frames * 4) {
     throw dumpDamaged(`it has ${dump.frames} frames and ${checksums.length / 4} checksums`);
@@ -27,5 +29,5 @@ export async function* decodePlain(
     o.onProgress?.(reader.offset, reader.offset);
     yield isZero(plain) ? { zeros: plain.length } : plain;
   }
-  await assertWhole(reader, dump);
+  await assertWhole(reader, digest, dump);
 }

@@ -1,17 +1,19 @@
 import { FormatProblem } from './damage.ts';
-import { StreamDigest } from './stream-digest.ts';
+import type { StreamDigest } from './stream-digest.ts';
 
-/** Reads the stored bytes of a dump in the portions that its parsing asks for, and digests them on the way. */
-export class DumpReader implements Disposable {
+/** Reads the stored bytes of a dump in the portions that its parsing asks for. */
+export class DumpReader implements AsyncDisposable {
   readonly #source: AsyncIterator<Uint8Array>;
-  readonly #digest = new StreamDigest();
+  readonly #digest: StreamDigest | undefined;
   #chunk: Uint8Array = new Uint8Array(0);
   /** When the chunk has been digested, and may be given back for the next. */
   #digested: Promise<void> = Promise.resolve();
   #offset = 0;
 
-  constructor(source: AsyncIterable<Uint8Array>) {
+  /** @param digest takes in all bytes on the way */
+  constructor(source: AsyncIterable<Uint8Array>, digest?: StreamDigest) {
     this.#source = source[Symbol.asyncIterator]();
+    this.#digest = digest;
   }
 
   /** Stored bytes that were handed on. */
@@ -19,24 +21,26 @@ export class DumpReader implements Disposable {
     return this.#offset;
   }
 
-  /** SHA-256 of all bytes, lower-case hexadecimal. To be asked for once, at the end. */
-  sha256(): Promise<string> {
-    return this.#digest.hex();
-  }
-
-  [Symbol.dispose](): void {
-    this.#digest[Symbol.dispose]();
-  }
-
   async atEnd(): Promise<boolean> {
+    return (await this.peek()) === undefined;
+  }
+
+  /** Some of the bytes that come next, undefined at the end. They may be looked at until anything else is asked for. */
+  async peek(): Promise<Uint8Array | undefined> {
     while (this.#chunk.length === 0) {
       await this.#digested;
       const step = await this.#source.next();
-      if (step.done === true) return true;
+      if (step.done === true) return undefined;
       this.#chunk = step.value;
-      this.#digested = this.#digest.update(this.#chunk);
+      if (this.#digest !== undefined) this.#digested = this.#digest.update(this.#chunk);
     }
-    return false;
+    return this.#chunk;
+  }
+
+  /** Passes over bytes that {@link DumpReader.peek} has shown. */
+  pass(bytes: number): void {
+    this.#chunk = this.#chunk.subarray(bytes);
+    this.#offset += bytes;
   }
 
   /** Reads until `room` is full or the dump ends. @returns how many bytes */
@@ -45,7 +49,7 @@ export class DumpReader implements Disposable {
     while (filled < room.length && (this.#chunk.length > 0 || !(await this.atEnd()))) {
       const bytes = this.#chunk.subarray(0, room.length - filled);
       room.set(bytes, filled);
-      this.#skip(bytes.length);
+      this.pass(bytes.length);
       filled += bytes.length;
     }
     return filled;
@@ -56,23 +60,35 @@ export class DumpReader implements Disposable {
     if ((await this.read(room)) < room.length) throw new FormatProblem('it is cut off');
   }
 
+  /** The next `bytes` bytes, in parts to be used at once. @throws FormatProblem where the dump ends before */
+  async *parts(bytes: number): AsyncGenerator<Uint8Array, void, undefined> {
+    for (let left = bytes; left > 0;) {
+      const chunk = await this.peek();
+      if (chunk === undefined) throw new FormatProblem('it is cut off');
+      const part = chunk.subarray(0, left);
+      left -= part.length;
+      yield part;
+      this.pass(part.length);
+    }
+  }
+
   /**
    * Passes over `pattern` as often as it comes next, at most `limit` times, as far as that is to be seen without waiting.
    *
    * @returns how often
    */
-  skipRepeated(pattern: Uint8Array, limit: number): number {
+  passRepeated(pattern: Uint8Array, limit: number): number {
     let count = 0;
     while (count < limit && startsWith(this.#chunk, pattern)) {
-      this.#skip(pattern.length);
+      this.pass(pattern.length);
       count += 1;
     }
     return count;
   }
 
-  #skip(bytes: number): void {
-    this.#chunk = this.#chunk.subarray(bytes);
-    this.#offset += bytes;
+  /** Lets go of the source. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#source.return?.();
   }
 }
 
