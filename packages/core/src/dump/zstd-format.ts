@@ -6,7 +6,7 @@ import { FormatProblem } from './damage.ts';
 /** RFC 8878, section 3.1.1. */
 export const ZSTD_MAGIC: number = 0xfd2fb528;
 /** RFC 8878, section 3.1.2: 0x184D2A50 to 0x184D2A5F. */
-export const SKIPPABLE_MAGIC: number = 0x184d2a50;
+const SKIPPABLE_MAGIC = 0x184d2a50;
 /** RFC 8878, section 3.1.1.1: magic, descriptor, window, dictionary id, content size. */
 export const LONGEST_FRAME_HEADER: number = 18;
 /** RFC 8878, section 3.1.1.2: no block is larger, stored or plain. Bytes. */
