@@ -1,8 +1,9 @@
 import { FormatProblem } from './damage.ts';
 import { promisify } from 'node:util';
-import { crc32, deflateRawSync, gunzip, gzip } from 'node:zlib';
+import { gunzip, gzip } from 'node:zlib';
 import type { DumpReader } from './dump-reader.ts';
 import type { FrameCodec } from './frame-codec.ts';
+import { deflatedZeros } from './gzip-zero-member.ts';
 
 const compress = promisify(gzip);
 const decompress = promisify(gunzip);
@@ -50,12 +51,9 @@ const made = new Map<number, Uint8Array>();
 function zeroFrame(plainBytes: number): Uint8Array {
   const known = made.get(plainBytes);
   if (known !== undefined) return known;
-  const zeros = Buffer.alloc(plainBytes);
-  const trailer = Buffer.alloc(TRAILER_BYTES);
-  trailer.writeUInt32LE(crc32(zeros), 0);
-  trailer.writeUInt32LE(plainBytes, 4);
-  const body = Buffer.concat([deflateRawSync(zeros, { level: 9 }), trailer]);
+  const body = deflatedZeros(plainBytes);
   const frame = putHeader(Buffer.alloc(HEADER_BYTES + body.length), body);
+  // Frames have one size, but for the last of each dump.
   if (made.size >= 64) made.clear();
   made.set(plainBytes, frame);
   return frame;
