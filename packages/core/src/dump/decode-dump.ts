@@ -1,4 +1,5 @@
 import { abortable } from './abortable.ts';
+import { dumpDamaged } from './damage.ts';
 import { decodeForeign } from './decode-foreign.ts';
 import { decodeFrames } from './decode-frames.ts';
 import { decodePlain } from './decode-plain.ts';
@@ -7,6 +8,7 @@ import { gzipCodec } from './gzip-codec.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import type { Codec, DumpProgress, FramedDump, PlainPiece } from './types.ts';
 import { sharedWorkQueue, WorkQueue } from './work-queue.ts';
+import { MAX_FRAME_SIZE } from './types.ts';
 import { zstdCodec } from './zstd-codec.ts';
 
 export interface DecodeOptions {
@@ -30,10 +32,11 @@ export interface DecodeOptions {
  *
  * Throws what `stored` throws, as it is, and the reason of the signal.
  *
- * @throws GantryError `DUMP_DAMAGED`, with frame and stored offset
+ * @throws GantryError `DUMP_DAMAGED`, with frame and stored offset; `CODEC_UNKNOWN` for what is sound and cannot be read here
  */
 export function decodeDump(stored: AsyncIterable<Uint8Array>, o: DecodeOptions): AsyncIterable<PlainPiece> {
   if (o.framed === undefined) return decodeForeign(stored, o);
+  assertPlausible(o.codec, o.framed);
   if (o.codec === 'none') return decodePlain(abortable(stored, o.signal), o.framed, o);
   return decodeFrames(stored, o.framed, {
     // The level matters to a writer alone.
@@ -43,4 +46,13 @@ export function decodeDump(stored: AsyncIterable<Uint8Array>, o: DecodeOptions):
     signal: o.signal,
     onProgress: o.onProgress,
   });
+}
+
+/** What follows relies on it, and takes memory by it. */
+function assertPlausible(codec: Codec, { frameSize, frames, plainBytes }: FramedDump): void {
+  const sizes =
+    Number.isInteger(frameSize) && frameSize >= 1 && frameSize <= MAX_FRAME_SIZE && Number.isSafeInteger(plainBytes) && plainBytes >= 0;
+  if (!sizes) throw dumpDamaged(`frames of ${frameSize} bytes for ${plainBytes} bytes cannot be`);
+  const needed = Math.max(Math.ceil(plainBytes / frameSize), codec === 'none' ? 0 : 1);
+  if (frames !== needed) throw dumpDamaged(`it should have ${frames} frames, and ${plainBytes} bytes make ${needed}`);
 }

@@ -1,0 +1,133 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
+
+import { describe, expect, test } from 'vitest';
+
+import { decodeDump } from './decode-dump.ts';
+import { encodeDump } from './encode-dump.ts';
+import { MemoryBudget } from './memory-budget.ts';
+import { collect, inChunks, lent } from './testing/streams.ts';
+import type { Codec, DumpSummary, PlainPiece } from './types.ts';
+
+const CODECS = ['zstd', 'gzip', 'none'] as const;
+const never = new AbortController().signal;
+const PLAIN = Buffer.from('a line of a disk that is not all the same: 0123456789\n'.repeat(2000));
+const FRAME = 5000;
+
+async function dumpOf(codec: Codec): Promise<{ stored: Buffer; framed: DumpSummary }> {
+  const dump = encodeDump(lent([PLAIN]), { codec, frameSize: FRAME, signal: never });
+  const stored = await collect(dump.stored);
+  return { stored, framed: dump.summary() };
+}
+
+/** Gives `bytes`, and then nothing any more, not even its end. Tells when it is let go. */
+function stuck(bytes: Buffer, chunkSize: number): { source: AsyncIterable<Uint8Array>; letGo: Promise<void> } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let at = 0;
+  const source: AsyncIterable<Uint8Array> = {
+    [Symbol.asyncIterator]: () => ({
+      next: () => {
+        if (at >= bytes.length) return new Promise(() => undefined);
+        const value = bytes.subarray(at, at + chunkSize);
+        at += chunkSize;
+        return Promise.resolve({ done: false, value });
+      },
+      return: () => {
+        resolve();
+        return Promise.resolve({ done: true, value: undefined });
+      },
+    }),
+  };
+  return { source, letGo: promise };
+}
+
+describe.each(CODECS)('%s', (codec) => {
+  test('encoding ends with the reason of the signal, in the midst of it, and lets go of everything', async () => {
+    const stop = new AbortController();
+    const budget = new MemoryBudget(100_000);
+    const { source, letGo } = stuck(PLAIN, 777);
+    const dump = encodeDump(source, { codec, frameSize: FRAME, budget, signal: stop.signal });
+    const taking = (async () => {
+      for await (const chunk of dump.stored) if (chunk.length > 0) setImmediate(() => stop.abort(new Error('no more')));
+    })();
+    await expect(taking).rejects.toThrow('no more');
+    await letGo;
+    expect(() => dump.summary()).toThrow('no summary');
+    await expect.poll(() => budget.lentBytes).toBe(0);
+  });
+
+  test('encoding that nobody takes any more lets go of its source', async () => {
+    const budget = new MemoryBudget(100_000);
+    const { source, letGo } = stuck(PLAIN, 777);
+    for await (const _ of encodeDump(source, { codec, frameSize: FRAME, budget, signal: never }).stored) break;
+    await letGo;
+    await expect.poll(() => budget.lentBytes).toBe(0);
+  });
+
+  test.each(['framed', 'foreign'])('decoding (%s) ends with the reason of the signal, in the midst of it', async (kind) => {
+    const { stored, framed } = await dumpOf(codec);
+    const stop = new AbortController();
+    const budget = new MemoryBudget(100_000);
+    const { source, letGo } = stuck(stored.subarray(0, Math.floor(stored.length / 2)), 100);
+    const pieces = decodeDump(source, { codec, framed: kind === 'framed' ? framed : undefined, budget, signal: stop.signal });
+    const taking = (async () => {
+      for await (const piece of pieces) if (piece) setImmediate(() => stop.abort(new Error('no more')));
+    })();
+    await expect(taking).rejects.toThrow('no more');
+    await letGo;
+    await expect.poll(() => budget.lentBytes).toBe(0);
+  });
+
+  test.each(['framed', 'foreign'])('decoding (%s) that nobody takes any more lets go of its source', async (kind) => {
+    const { stored, framed } = await dumpOf(codec);
+    const budget = new MemoryBudget(100_000);
+    const { source, letGo } = stuck(stored.subarray(0, Math.floor(stored.length / 2)), 100);
+    for await (const _ of decodeDump(source, { codec, framed: kind === 'framed' ? framed : undefined, budget, signal: never })) break;
+    await letGo;
+    await expect.poll(() => budget.lentBytes).toBe(0);
+  });
+
+  test('an aborted signal is heard before anything is read', async () => {
+    let asked = false;
+    const source = (async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+      asked = true;
+      yield await Promise.resolve(PLAIN);
+    })();
+    const signal = AbortSignal.abort(new Error('too late'));
+    await expect(collect(encodeDump(source, { codec, signal }).stored)).rejects.toThrow('too late');
+    const { framed } = await dumpOf(codec);
+    await expect(collect(decodeDump(source, { codec, framed, signal }))).rejects.toThrow('too late');
+    await expect(collect(decodeDump(source, { codec, framed: undefined, signal }))).rejects.toThrow('too late');
+    expect(asked).toBe(false);
+  });
+
+  test('what the source throws passes through as it is, behind the data that came before', async () => {
+    const failure = new Error('the script failed');
+    async function* failing<T extends PlainPiece>(pieces: AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+      yield* pieces;
+      throw failure;
+    }
+    const { stored, framed } = await dumpOf(codec);
+    const dump = encodeDump(failing(lent([PLAIN])), { codec, frameSize: FRAME, signal: never });
+    await expect(collect(dump.stored)).rejects.toBe(failure);
+    expect(() => dump.summary()).toThrow('no summary');
+    for (const known of [framed, undefined]) {
+      const cut = failing(inChunks(stored.subarray(0, stored.length - 3), 100));
+      await expect(collect(decodeDump(cut, { codec, framed: known, signal: never }))).rejects.toBe(failure);
+    }
+  });
+});
+
+test.each([
+  ['zstd', zstdCompressSync(Buffer.alloc(50_000_000))],
+  ['gzip', gzipSync(Buffer.alloc(50_000_000))],
+] as const)('a foreign %s dump of few bytes and much data is decompressed no faster than it is taken', async (codec, stored) => {
+  const stop = new AbortController();
+  const pieces = decodeDump(inChunks(stored, stored.length), { codec, framed: undefined, signal: stop.signal })[Symbol.asyncIterator]();
+  await pieces.next();
+  const before = process.memoryUsage().rss;
+  await wait(200);
+  expect(process.memoryUsage().rss - before).toBeLessThan(20_000_000);
+  stop.abort(new Error('enough'));
+  await expect(pieces.next()).rejects.toThrow('enough');
+});

@@ -1,0 +1,205 @@
+import { createHash } from 'node:crypto';
+import { constants, crc32, gzipSync, zstdCompressSync } from 'node:zlib';
+
+import { describe, expect, test } from 'vitest';
+
+import { decodeDump } from './decode-dump.ts';
+import { encodeDump } from './encode-dump.ts';
+import { collect, inChunks, lent } from './testing/streams.ts';
+import type { Codec, FramedDump } from './types.ts';
+
+const { signal } = new AbortController();
+const CODECS = ['zstd', 'gzip', 'none'] as const;
+const FRAME = 60;
+/** Three frames with data, one of zeros, one that is short. */
+const PLAIN = Buffer.concat([
+  Buffer.from('what the disk held, line by line\n'.repeat(5)).subarray(0, 3 * FRAME - 20),
+  Buffer.alloc(90),
+  Buffer.from('end'),
+]);
+
+interface Dump {
+  readonly codec: Codec;
+  readonly stored: Buffer;
+  readonly framed: FramedDump;
+}
+
+async function makeDump(codec: Codec): Promise<Dump> {
+  const dump = encodeDump(lent([PLAIN]), { codec, frameSize: FRAME, signal });
+  const stored = await collect(dump.stored);
+  return { codec, stored, framed: dump.summary() };
+}
+
+interface Outcome {
+  readonly plain: Buffer;
+  readonly error: unknown;
+}
+
+/** What came out before the end or the error. */
+async function decode({ codec, stored, framed }: Dump): Promise<Outcome> {
+  const parts: Buffer[] = [];
+  try {
+    for await (const piece of decodeDump(inChunks(stored, 37), { codec, framed, concurrency: 2, signal })) {
+      parts.push(piece instanceof Uint8Array ? Buffer.from(piece) : Buffer.alloc(piece.zeros));
+    }
+    return { plain: Buffer.concat(parts), error: undefined };
+  } catch (error) {
+    return { plain: Buffer.concat(parts), error };
+  }
+}
+
+/** Told as damage, and nothing wrong came out before. */
+function expectDamage({ plain, error }: Outcome): void {
+  expect(error).toMatchObject({ code: 'DUMP_DAMAGED' });
+  expect(plain.equals(PLAIN.subarray(0, plain.length))).toBe(true);
+}
+
+/** The stored bytes with all that the manifest says of them made to fit, so that only the format itself can tell. */
+function forged(codec: Codec, stored: Buffer, framed: FramedDump): Dump {
+  return { codec, stored, framed: { ...framed, storedBytes: stored.length, sha256: createHash('sha256').update(stored).digest('hex') } };
+}
+
+describe.each(CODECS)('%s', (codec) => {
+  test('every bit that is not what it was is found before it does harm', async () => {
+    const dump = await makeDump(codec);
+    expect((await decode(dump)).plain.equals(PLAIN)).toBe(true);
+    for (let bit = 0; bit < dump.stored.length * 8; bit += 1) {
+      const stored = Buffer.from(dump.stored);
+      stored.writeUInt8(stored.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
+      expectDamage(await decode({ ...dump, stored }));
+      // Whoever changed the data may have changed the manifest too: then the frames' own checksums must do.
+      const { plain, error } = await decode(forged(codec, stored, dump.framed));
+      expect(error === undefined || (error instanceof Error && 'code' in error && error.code === 'DUMP_DAMAGED')).toBe(true);
+      expect(plain.equals(PLAIN.subarray(0, plain.length))).toBe(true);
+    }
+  });
+
+  test('a dump that is cut off is found, wherever it is', async () => {
+    const dump = await makeDump(codec);
+    for (let length = 0; length < dump.stored.length; length += 1) {
+      const stored = dump.stored.subarray(0, length);
+      expectDamage(await decode({ ...dump, stored }));
+      expectDamage(await decode(forged(codec, stored, dump.framed)));
+    }
+  });
+
+  test.each([
+    ['a byte', (stored: Buffer) => Buffer.concat([stored, Buffer.of(0)])],
+    ['itself', (stored: Buffer) => Buffer.concat([stored, stored])],
+    ['a frame', (stored: Buffer) => Buffer.concat([stored, codec === 'gzip' ? gzipSync('x') : zstdCompressSync('x')])],
+  ])('a dump with %s behind its end is found', async (_title, extend) => {
+    const dump = await makeDump(codec);
+    const stored = extend(dump.stored);
+    expectDamage(await decode({ ...dump, stored }));
+    expectDamage(await decode(forged(codec, stored, dump.framed)));
+  });
+
+  test.each<[string, (framed: FramedDump) => Partial<FramedDump>]>([
+    ['plain bytes', ({ plainBytes }) => ({ plainBytes: plainBytes - 1 })],
+    ['more plain bytes', ({ plainBytes }) => ({ plainBytes: plainBytes + 1 })],
+    ['frame size', () => ({ frameSize: FRAME + 1 })],
+    ['frame size, and more than can be', () => ({ frameSize: 2 ** 40 })],
+    ['frames', ({ frames }) => ({ frames: frames - 1 })],
+    ['more frames', ({ frames }) => ({ frames: frames + 1 })],
+    ['stored bytes', ({ storedBytes }) => ({ storedBytes: storedBytes + 1 })],
+    ['SHA-256', ({ sha256 }) => ({ sha256: sha256.replace(/^./, (digit) => (digit === '0' ? '1' : '0')) })],
+  ])('a manifest that says other %s is found', async (_title, change) => {
+    const dump = await makeDump(codec);
+    expectDamage(await decode({ ...dump, framed: { ...dump.framed, ...change(dump.framed) } }));
+  });
+
+  test('no data at all is damage', async () => {
+    const dump = await makeDump(codec);
+    expectDamage(await decode({ ...dump, stored: Buffer.alloc(0) }));
+  });
+});
+
+test('the message names the frame and where in the dump it begins', async () => {
+  for (const codec of CODECS) {
+    const dump = await makeDump(codec);
+    // Without its last frames a dump of the same data begins the same way: that is how long two frames are.
+    const two = encodeDump(lent([PLAIN.subarray(0, 2 * FRAME)]), { codec, frameSize: FRAME, signal });
+    let offset = 0;
+    for await (const chunk of two.stored) {
+      if (offset + chunk.length > dump.stored.length || !dump.stored.subarray(offset, offset + chunk.length).equals(chunk)) break;
+      offset += chunk.length;
+    }
+    dump.stored.writeUInt8(dump.stored.readUInt8(offset + 30) ^ 1, offset + 30);
+    const { error } = await decode(dump);
+    expect(error).toMatchObject({ code: 'DUMP_DAMAGED', message: expect.stringContaining(`in frame 2 at stored byte ${offset}:`) });
+  }
+});
+
+test('an uncompressed dump without checksums of its frames is still checked as a whole', async () => {
+  const { frameCrc32: _, ...framed } = (await makeDump('none')).framed;
+  expect((await decode({ codec: 'none', stored: PLAIN, framed })).error).toBeUndefined();
+  const stored = Buffer.from(PLAIN);
+  stored[70] = 1;
+  expect((await decode({ codec: 'none', stored, framed })).error).toMatchObject({ code: 'DUMP_DAMAGED' });
+});
+
+test('checksums of frames that are not as many as the frames are damage', async () => {
+  const dump = await makeDump('none');
+  const frameCrc32 = Buffer.alloc(4, crc32(PLAIN)).toString('base64');
+  expectDamage(await decode({ ...dump, framed: { ...dump.framed, frameCrc32 } }));
+});
+
+describe('a zstd frame that Gantry does not write is refused, though zstd could read it', () => {
+  const plain = Buffer.alloc(FRAME, 'x');
+  const compress = (bytes: Buffer, params: Record<number, number> = {}, pledged = bytes.length): Buffer =>
+    zstdCompressSync(bytes, { params: { [constants.ZSTD_c_checksumFlag]: 1, ...params }, pledgedSrcSize: pledged });
+  const good = compress(plain);
+
+  /** A frame header, so many empty blocks and a last one: small, and without end for a reader that waits for the last. */
+  const manyBlocks = (count: number): Buffer => {
+    const header = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0b0010_0100, FRAME]);
+    return Buffer.concat([header, Buffer.alloc(3 * count), Buffer.from([1, 0, 0]), Buffer.alloc(4)]);
+  };
+
+  const skippable = Buffer.alloc(12);
+  skippable.writeUInt32LE(0x184d2a50, 0);
+  skippable.writeUInt32LE(4, 4);
+
+  test.each([
+    ['no checksum', compress(plain, { [constants.ZSTD_c_checksumFlag]: 0 }), /no checksum/],
+    ['no content size', compress(plain, { [constants.ZSTD_c_contentSizeFlag]: 0 }), /of its size/],
+    ['another size', compress(Buffer.alloc(FRAME + 1, 'x')), /of its size/],
+    ['a size of 2^64 - 1', Buffer.from('28b52ffde4ffffffffffffffff0100000000000000', 'hex'), /of its size/],
+    ['a dictionary', Buffer.concat([good.subarray(0, 4), Buffer.of((good[4] ?? 0) | 1, 7), good.subarray(5)]), /dictionary/],
+    ['a reserved bit', Buffer.concat([good.subarray(0, 4), Buffer.of((good[4] ?? 0) | 8), good.subarray(5)]), /reserved/],
+    ['a reserved block', Buffer.from('28b52ffd243c0700000000000000', 'hex'), /reserved/],
+    ['a block above 128 KiB', Buffer.from('28b52ffd243c09001000000000000000', 'hex'), /too large/],
+    ['blocks without end', manyBlocks(100_000), /longer than any frame/],
+    ['a skippable frame before it', Buffer.concat([skippable, good]), /no zstd frame begins here/],
+    ['contents that end early', manyBlocks(1), /decompress|bytes/],
+  ])('%s', async (_title, frame, message) => {
+    const table = Buffer.alloc(8 + 8 + 9);
+    table.writeUInt32LE(0x184d2a5e, 0);
+    table.writeUInt32LE(17, 4);
+    table.writeUInt32LE(frame.length, 8);
+    table.writeUInt32LE(FRAME, 12);
+    table.writeUInt32LE(1, 16);
+    table.writeUInt32LE(0x8f92eab1, 21);
+    const framed = { frameSize: FRAME, frames: 1, plainBytes: FRAME, storedBytes: 0, sha256: '' };
+    const sound = await decode(forged('zstd', Buffer.concat([good, patched(table, good.length)]), framed));
+    expect(sound.error).toBeUndefined();
+    const { error } = await decode(forged('zstd', Buffer.concat([frame, table]), framed));
+    expect(error).toMatchObject({ code: 'DUMP_DAMAGED', message: expect.stringMatching(message) });
+  });
+
+  function patched(table: Buffer, storedBytes: number): Buffer {
+    const copy = Buffer.from(table);
+    copy.writeUInt32LE(storedBytes, 8);
+    return copy;
+  }
+});
+
+test('a gzip member whose length is wrong, or that is not of a dump, is refused', async () => {
+  const { framed, stored } = await makeDump('gzip');
+  for (const length of [0, 27, stored.readUInt32LE(16) - 1, stored.readUInt32LE(16) + 1, 0xffff_ffff]) {
+    const changed = Buffer.from(stored);
+    changed.writeUInt32LE(length, 16);
+    expectDamage(await decode(forged('gzip', changed, framed)));
+  }
+  expectDamage(await decode(forged('gzip', gzipSync(PLAIN), framed)));
+});
