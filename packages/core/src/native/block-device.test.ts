@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { attachLoopDevice, makeSparseFile, makeTemporaryDirectory } from '@gantry/testkit';
 import { expect, test } from 'vitest';
 
-import { blockDeviceSize } from './block-device.ts';
+import { blockDeviceSize, isReadOnlyDevice } from './block-device.ts';
 
 test('a block device says its size in bytes, beyond 4 GiB too', async () => {
   await using directory = await makeTemporaryDirectory();
@@ -19,4 +19,12 @@ test('a regular file says its size too', async () => {
   await makeSparseFile(directory.file('disk'), 12_345);
   await using file = await open(directory.file('disk'), 'r');
   expect(blockDeviceSize(file.fd)).toBe(12_345);
+});
+
+test.each([true, false])('a block device says whether it is read-only: %s', async (readOnly) => {
+  await using directory = await makeTemporaryDirectory();
+  await makeSparseFile(directory.file('disk'), 4096);
+  await using loop = await attachLoopDevice(directory.file('disk'), { readOnly });
+  await using device = await open(loop.path, 'r');
+  expect(isReadOnlyDevice(device.fd)).toBe(readOnly);
 });

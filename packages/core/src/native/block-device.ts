@@ -1,6 +1,8 @@
 import { callLibc } from './libc.ts';
 
 const SEEK_END = 2;
+/** Get whether it is read-only, into an int (<linux/fs.h>: `_IO(0x12, 94)`). */
+const BLKROGET = 0x125e;
 
 /**
  * Bytes of an open block device, whose stat(2) says 0. Works for a regular file too.
@@ -9,4 +11,15 @@ const SEEK_END = 2;
  */
 export function blockDeviceSize(fd: number): number {
   return callLibc('lseek', fd, 0, SEEK_END);
+}
+
+/**
+ * Whether an open block device is set read-only. Such a device can be opened for writing all the same: only writing fails.
+ *
+ * @throws SystemCallError
+ */
+export function isReadOnlyDevice(fd: number): boolean {
+  const answer = Buffer.alloc(4);
+  callLibc('ioctl', fd, BLKROGET, answer);
+  return answer.readInt32LE(0) !== 0;
 }

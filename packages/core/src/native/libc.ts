@@ -7,6 +7,7 @@ const PROTOTYPES = {
   flock: 'int flock(int fd, int operation)',
   lseek: 'int64_t lseek(int fd, int64_t offset, int whence)',
   fallocate: 'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
+  ioctl: 'int ioctl(int fd, ulong request, void *argument)',
 } as const;
 
 type CallName = keyof typeof PROTOTYPES;
@@ -34,7 +35,7 @@ export class SystemCallError extends Error {
  *
  * @throws SystemCallError where the call says -1
  */
-export function callLibc(name: CallName, ...parameters: readonly number[]): number {
+export function callLibc(name: CallName, ...parameters: readonly (number | Uint8Array)[]): number {
   for (;;) {
     const result = outcome(name, native(name)(...parameters));
     if (result !== INTERRUPTED) return result;

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open, stat } from 'node:fs/promises';
 import { GantryError } from '../errors.ts';
-import { blockDeviceSize } from '../native/block-device.ts';
+import { blockDeviceSize, isReadOnlyDevice } from '../native/block-device.ts';
 import { diskCallError } from './disk-errors.ts';
 
 /** An open disk. */
@@ -26,6 +26,7 @@ export async function openDisk(path: string, mode: 'read' | 'write'): Promise<Op
   const file = await openAs(path, kind, mode);
   try {
     const stats = await file.stat();
+    if (kind === 'block' && mode === 'write' && isReadOnlyDevice(file.fd)) throw readOnly(path);
     const bytes = kind === 'block' ? blockDeviceSize(file.fd) : stats.size;
     return { file, path, kind, bytes, blockBytes: stats.blksize, [Symbol.asyncDispose]: () => file.close() };
   } catch (error) {
@@ -51,27 +52,13 @@ async function openAs(path: string, kind: 'block' | 'file', mode: 'read' | 'writ
   try {
     return await open(path, mode === 'read' ? constants.O_RDONLY : constants.O_WRONLY | exclusive);
   } catch (error) {
-    if (mode === 'write' && kind === 'block' && (await canBeRead(path))) {
-      throw diskCallError(path, 'opening', isDenied(error) ? readOnly(error) : error);
-    }
     throw diskCallError(path, 'opening', error);
   }
 }
 
-/** A device that is set read-only says `EACCES` or `EPERM` to those who would write. */
-function readOnly(cause: unknown): Error {
-  return Object.assign(new Error('EROFS: the device is read-only', { cause }), { code: 'EROFS' });
-}
-
-function isDenied(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'EACCES' || error.code === 'EPERM');
-}
-
-async function canBeRead(path: string): Promise<boolean> {
-  try {
-    await (await open(path, constants.O_RDONLY)).close();
-    return true;
-  } catch {
-    return false;
-  }
+function readOnly(path: string): GantryError {
+  return new GantryError('DISK_READ_ONLY', {
+    message: `${path} is set read-only`,
+    hint: 'Make the device writable (blockdev --setrw), or give another.',
+  });
 }
