@@ -1,17 +1,29 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { link, mkdir, readFile, readdir, rm, stat, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { isStoreError } from '@gantry/transport';
-import type { StoreErrorCode } from '@gantry/transport';
+import type { Digest, StoreErrorCode } from '@gantry/transport';
 import { makeTemporaryDirectory, mountNewTmpfs, mountReadOnly } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 import { FileStore } from './file-store.ts';
 
 const MiB = 1024 * 1024;
 
+const OWNER = { host: 'h', bootId: 'b', pid: 1, startTime: '1' };
+
 async function* pieces(count: number, bytes: number = MiB): AsyncGenerator<Uint8Array> {
   const piece = Buffer.alloc(bytes, 'p');
   for (let index = 0; index < count; index += 1) yield piece;
+}
+
+function digestOfPieces(count: number): Digest {
+  return {
+    size: count * MiB,
+    sha256: createHash('sha256')
+      .update(Buffer.alloc(count * MiB, 'p'))
+      .digest('hex'),
+  };
 }
 
 async function put(store: FileStore, key: string, content: string, ifExists: 'fail' | 'replace' = 'fail'): Promise<void> {
@@ -79,9 +91,9 @@ test('files have mode 0600 and directories 0700, the root too where the store ma
   for (const path of [directory.file('store'), directory.file('store', 'a'), pending, `${pending}/${token}`]) {
     expect(await modes(path), path).toBe(0o700);
   }
-  for (const path of [directory.file('store', 'a', 'b'), `${pending}/${token}/data`, `${pending}/${token}/record.json`]) {
-    expect(await modes(path), path).toBe(0o600);
-  }
+  const unfinished = (await readdir(join(pending, token))).map((name) => join(pending, token, name));
+  expect(unfinished).toHaveLength(2);
+  for (const path of [directory.file('store', 'a', 'b'), ...unfinished]) expect(await modes(path), path).toBe(0o600);
 });
 
 describe('the root', () => {
@@ -194,16 +206,27 @@ test('a write that was cleared by somebody else is not committed', async () => {
   expect(await readdir(directory.path)).toEqual([]);
 });
 
-test('two writers that resumed one write cannot both have written: the commit is refused', async () => {
+test.each(['fail', 'replace'] as const)('two writers that resumed one write never mix, and one of them wins (%s)', async (ifExists) => {
   await using directory = await makeTemporaryDirectory();
   const [one, two] = [new FileStore(directory.path), new FileStore(directory.path)];
-  await using first = await one.begin('a');
-  await using second = await two.resume(first.token);
-  await second.append(pieces(1));
+  const orphan = await one.begin('a', { ifExists });
+  await orphan.append(pieces(1));
+  const first = await one.resume(orphan.token);
+  const second = await two.resume(orphan.token);
   await first.append(pieces(1));
-  const sha256 = createHash('sha256').update(Buffer.alloc(MiB, 'p')).digest('hex');
-  expect(await codeOf(first.commit({ size: MiB, sha256 }))).toBe('integrity');
-  expect(await Array.fromAsync(one.list(''))).toEqual([]);
+  await second.append(pieces(2));
+  expect(await codeOf(first.commit(digestOfPieces(2)))).toBe('not-found');
+  expect(await one.pending('').next()).toMatchObject({ value: { token: orphan.token, durableBytes: 3 * MiB } });
+  await second.commit(digestOfPieces(3));
+  await orphan.append(pieces(1));
+  await orphan.discard();
+  expect(await one.stat('a')).toMatchObject({ size: 3 * MiB });
+  expect(await readdir(directory.path)).toEqual(['a']);
+});
+
+test('a place where no directory can be made is refused, and not tried for ever', async () => {
+  const store = new FileStore('/proc/self');
+  expect(await codeOf(store.begin('a'))).toBe('denied');
 });
 
 test('a write whose writer was killed right after its commit is not gone on with; clearing it keeps the object', async () => {
@@ -213,7 +236,9 @@ test('a write whose writer was killed right after its commit is not gone on with
   await pending.append(pieces(1));
   await pending.suspend();
   const { token } = pending;
-  await link(directory.file('.gantry-pending', token, 'data'), directory.file('a'));
+  const left = await readdir(directory.file('.gantry-pending', token));
+  const data = left.find((name) => name.startsWith('data-')) ?? '';
+  await link(directory.file('.gantry-pending', token, data), directory.file('a'));
   expect(await codeOf(store.resume(token))).toBe('not-found');
   await store.clear([token]);
   expect(await readdir(directory.path)).toEqual(['a']);
@@ -226,7 +251,7 @@ describe('what a writer left that was killed at the very beginning', () => {
     ['half a record', '{"key": "a'],
     [
       'a record of an evil key',
-      JSON.stringify({ key: '../x', ifExists: 'fail', started: '2026-01-01', owner: { host: 'h', bootId: 'b', pid: 1, startTime: '1' } }),
+      JSON.stringify({ key: '../x', ifExists: 'fail', started: '2026-01-01', owner: OWNER, data: `data-${'0'.repeat(16)}` }),
     ],
   ])('%s: it is listed and can be cleared, but not resumed', async (_title, record) => {
     await using directory = await makeTemporaryDirectory();

@@ -20,8 +20,7 @@ import { removeEmptyParents } from './empty-parents.ts';
 import { FileSource } from './file-source.ts';
 import { listObjects } from './listing.ts';
 import { PendingFile } from './pending-file.ts';
-import { isToken, listPending, makePlace, pendingPlace, readRecord, removePlace, writeRecord } from './pending-room.ts';
-import { thisProcess } from './owner.ts';
+import { isToken, listPending, makePlace, pendingPlace, readRecord, removePlace } from './pending-room.ts';
 import { inTheWay, linkOnTheWay } from './publish.ts';
 import { asStoreError, systemErrorCode } from './system-error.ts';
 import { isWithin } from './within.ts';
@@ -81,9 +80,9 @@ export class FileStore implements Store {
     return this.#doing(`beginning ${key} in ${this.#root}`, key, signal, async () => {
       await this.#assertParentOfRoot();
       await this.#assertFree(key, ifExists);
-      const place = await makePlace(this.#root, key, ifExists);
+      const [place, record] = await makePlace(this.#root, key, ifExists);
       try {
-        return await PendingFile.open(this.#root, place, await readRecord(place), signal);
+        return await PendingFile.create(this.#root, place, record);
       } catch (error) {
         await removePlace(this.#root, place).catch(() => undefined);
         throw error;
@@ -95,9 +94,7 @@ export class FileStore implements Store {
     signal?.throwIfAborted();
     const place = pendingPlace(this.#root, token);
     return this.#doing(`resuming ${token} in ${this.#root}`, token, signal, async () => {
-      const record = { ...(await readRecord(place)), owner: await thisProcess() };
-      await writeRecord(place, record);
-      return PendingFile.open(this.#root, place, record, signal);
+      return PendingFile.takeOver(this.#root, place, await readRecord(place), signal);
     });
   }
 

@@ -1,19 +1,28 @@
 import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { open } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { CallOptions, Digest, ObjectInfo, PendingObject } from '@gantry/transport';
 import { StoreError, abortable } from '@gantry/transport';
 import { syncDirectory } from './durable.ts';
+import { thisProcess } from './owner.ts';
 import type { PendingPlace, PendingRecord } from './pending-room.ts';
-import { removePlace } from './pending-room.ts';
-import { publish } from './publish.ts';
-import { asStoreError } from './system-error.ts';
+import { newDataName, removePlace, writeRecord } from './pending-room.ts';
+import { isThere, publish } from './publish.ts';
+import { asStoreError, systemErrorCode } from './system-error.ts';
 
 /** How much may be written before it is made durable, bytes: bounds what the system holds back, and what a crash costs. */
 const SYNC_EVERY_BYTES = 64 * 1024 * 1024;
 
 const READ_BYTES = 1024 * 1024;
+
+/** A writer's own file, open for appending, with the digest and number of the bytes that it has. */
+interface OpenData {
+  readonly file: FileHandle;
+  readonly hash: Hash;
+  readonly size: number;
+}
 
 /** An unfinished write: a file that nobody sees, until commit gives it its name. */
 export class PendingFile implements PendingObject {
@@ -22,44 +31,54 @@ export class PendingFile implements PendingObject {
   readonly #root: string;
   readonly #place: PendingPlace;
   readonly #ifExists: PendingRecord['ifExists'];
+  readonly #data: string;
   readonly #file: FileHandle;
   readonly #hash: Hash;
   #written: number;
   #durable: number;
   #state: 'open' | 'failed' | 'ended' = 'open';
 
-  private constructor(root: string, place: PendingPlace, record: PendingRecord, file: FileHandle, hash: Hash, size: number) {
+  private constructor(root: string, place: PendingPlace, record: PendingRecord, { file, hash, size }: OpenData) {
     this.#root = root;
     this.#place = place;
     this.key = record.key;
     this.token = place.token;
     this.#ifExists = record.ifExists;
+    this.#data = join(place.directory, record.data);
     this.#file = file;
     this.#hash = hash;
     this.#written = size;
     this.#durable = size;
   }
 
-  /** Opens the data of a write; what is there already is read once more, for the digest of the whole. */
-  static async open(root: string, place: PendingPlace, record: PendingRecord, signal: AbortSignal | undefined): Promise<PendingFile> {
-    const file = await open(place.data, 'a+', 0o600);
+  /** Begins in a new place. */
+  static async create(root: string, place: PendingPlace, record: PendingRecord): Promise<PendingFile> {
+    const file = await open(join(place.directory, record.data), 'wx', 0o600);
     try {
-      if ((await file.stat()).nlink > 1) throw committedAlready(record.key);
-      const hash = createHash('sha256');
-      const buffer = Buffer.allocUnsafe(READ_BYTES);
-      let size = 0;
-      for (;;) {
-        signal?.throwIfAborted();
-        const { bytesRead } = await file.read(buffer, 0, buffer.length, size);
-        if (bytesRead === 0) break;
-        hash.update(buffer.subarray(0, bytesRead));
-        size += bytesRead;
-      }
-      await file.datasync();
       await syncDirectory(place.directory);
-      return new PendingFile(root, place, record, file, hash, size);
+      return new PendingFile(root, place, record, { file, hash: createHash('sha256'), size: 0 });
     } catch (error) {
       await file.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Goes on where another writer stopped. With a copy, since who looks dead may only be slow: it keeps a file that nobody will
+   * look at again, whatever it still writes.
+   */
+  static async takeOver(root: string, place: PendingPlace, before: PendingRecord, signal: AbortSignal | undefined): Promise<PendingFile> {
+    const record = { ...before, owner: await thisProcess(), data: newDataName() };
+    const path = join(place.directory, record.data);
+    const data = await copyData(join(place.directory, before.data), path, before.key, signal);
+    try {
+      await syncDirectory(place.directory);
+      await writeRecord(place, record);
+      await rm(join(place.directory, before.data), { force: true });
+      return new PendingFile(root, place, record, data);
+    } catch (error) {
+      await data.file.close();
+      await rm(path, { force: true });
       throw error;
     }
   }
@@ -85,23 +104,25 @@ export class PendingFile implements PendingObject {
   async commit(digest: Digest, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     this.#assertOpen();
     this.#state = 'ended';
+    let committed = false;
     try {
       signal?.throwIfAborted();
       this.#compare(digest);
       const info = await this.#doing('committing', () => this.#finish());
       signal?.throwIfAborted();
-      await this.#doing('committing', () => publish(this.#root, this.key, this.#place.data, this.#ifExists));
+      await this.#doing('committing', () => publish(this.#root, this.key, this.#data, this.#ifExists));
+      committed = true;
       return info;
     } finally {
       // What cannot be removed is named by `pending`; it must not hide how the commit went.
-      await this.#end().catch(() => undefined);
+      await this.#end(committed).catch(() => undefined);
     }
   }
 
   async discard(): Promise<void> {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
-    await this.#doing('discarding', () => this.#end());
+    await this.#doing('discarding', () => this.#end(false));
   }
 
   async suspend(): Promise<void> {
@@ -127,11 +148,8 @@ export class PendingFile implements PendingObject {
 
   async #take(chunk: Uint8Array): Promise<void> {
     this.#hash.update(chunk);
-    for (let offset = 0; offset < chunk.length;) {
-      const { bytesWritten } = await this.#file.write(chunk, offset, chunk.length - offset);
-      offset += bytesWritten;
-      this.#written += bytesWritten;
-    }
+    await writeFully(this.#file, chunk);
+    this.#written += chunk.length;
     if (this.#written - this.#durable >= SYNC_EVERY_BYTES) await this.#sync();
   }
 
@@ -156,22 +174,15 @@ export class PendingFile implements PendingObject {
     await this.#file.utimes(now, now);
     await this.#file.sync();
     const { size, mtime } = await this.#file.stat();
-    // The file is only ever appended to, so a second writer of the same token shows by the size.
-    if (size !== this.#written) {
-      throw new StoreError('integrity', {
-        key: this.key,
-        message: `the unfinished file of ${this.key} has ${size} bytes, but ${this.#written} were written: somebody else wrote to it`,
-        hint: 'Let only one process resume a write.',
-      });
-    }
     return { key: this.key, size, modified: mtime };
   }
 
-  async #end(): Promise<void> {
+  async #end(committed: boolean): Promise<void> {
     try {
       await this.#file.close();
     } finally {
-      await removePlace(this.#root, this.#place);
+      // Without its own file, the place is somebody else's by now.
+      if (committed || (await isThere(this.#data))) await removePlace(this.#root, this.#place);
     }
   }
 
@@ -184,7 +195,55 @@ export class PendingFile implements PendingObject {
   }
 }
 
-/** Its writer was killed just after it had linked the object, before it removed the rest: another byte would change the object. */
-function committedAlready(key: string): StoreError {
-  return new StoreError('not-found', { message: `the write of ${key} was committed already`, key, hint: 'Clear it; the object stays.' });
+/** Copies what a writer left into a file of one's own, durably. @throws StoreError `not-found` */
+async function copyData(from: string, to: string, key: string, signal: AbortSignal | undefined): Promise<OpenData> {
+  await using source = await openLeft(from, key);
+  const file = await open(to, 'wx', 0o600);
+  try {
+    const hash = createHash('sha256');
+    const buffer = Buffer.allocUnsafe(READ_BYTES);
+    let size = 0;
+    for (;;) {
+      signal?.throwIfAborted();
+      const { bytesRead } = await source.read(buffer, 0, buffer.length, size);
+      if (bytesRead === 0) break;
+      hash.update(buffer.subarray(0, bytesRead));
+      await writeFully(file, buffer.subarray(0, bytesRead));
+      size += bytesRead;
+    }
+    await file.datasync();
+    return { file, hash, size };
+  } catch (error) {
+    await file.close();
+    await rm(to, { force: true });
+    throw error;
+  }
+}
+
+async function openLeft(path: string, key: string): Promise<FileHandle> {
+  let file: FileHandle;
+  try {
+    file = await open(path, 'r');
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') throw endedAlready(key);
+    throw error;
+  }
+  // Two names: its writer was killed just after it had linked the object, before it removed the rest.
+  if ((await file.stat()).nlink === 1) return file;
+  await file.close();
+  throw endedAlready(key);
+}
+
+async function writeFully(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let offset = 0; offset < chunk.length;) {
+    offset += (await file.write(chunk, offset, chunk.length - offset)).bytesWritten;
+  }
+}
+
+function endedAlready(key: string): StoreError {
+  return new StoreError('not-found', {
+    key,
+    message: `the write of ${key} was committed or taken over already`,
+    hint: 'Clear it; an object that was committed stays.',
+  });
 }

@@ -4,7 +4,7 @@ import { readFile, readdir, rename, rm, rmdir, stat, writeFile } from 'node:fs/p
 import { join } from 'node:path';
 import type { PendingInfo } from '@gantry/transport';
 import { StoreError, assertKey, isStoreError } from '@gantry/transport';
-import { makeDirectory, syncDirectory } from './durable.ts';
+import { makeDirectory, makeRoot, syncDirectory } from './durable.ts';
 import type { Owner } from './owner.ts';
 import { lookAtOwner, thisProcess } from './owner.ts';
 import { systemErrorCode } from './system-error.ts';
@@ -14,6 +14,8 @@ const PENDING_DIRECTORY = '.gantry-pending';
 
 const TOKEN = /^[0-9a-f]{32}$/;
 
+const DATA_NAME = /^data-[0-9a-f]{16}$/;
+
 /** What stands beside the data of an unfinished write. */
 export interface PendingRecord {
   readonly key: string;
@@ -21,13 +23,14 @@ export interface PendingRecord {
   /** ISO 8601, UTC. */
   readonly started: string;
   readonly owner: Owner;
+  /** Name of the file that has its bytes: each writer's own, so that one which was taken for dead can do no harm. */
+  readonly data: string;
 }
 
-/** One unfinished write on disk: `ROOT/.gantry-pending/TOKEN/{record.json,data}`. */
+/** One unfinished write on disk: `ROOT/.gantry-pending/TOKEN/{record.json,data-ID}`. */
 export interface PendingPlace {
   readonly token: string;
   readonly directory: string;
-  readonly data: string;
 }
 
 /** Whether `token` can be one of this store's. */
@@ -37,8 +40,12 @@ export function isToken(token: string): boolean {
 
 export function pendingPlace(root: string, token: string): PendingPlace {
   if (!isToken(token)) throw unknownToken(token);
-  const directory = join(root, PENDING_DIRECTORY, token);
-  return { token, directory, data: join(directory, 'data') };
+  return { token, directory: join(root, PENDING_DIRECTORY, token) };
+}
+
+/** A name for one writer's data that no other has. */
+export function newDataName(): string {
+  return `data-${randomBytes(8).toString('hex')}`;
 }
 
 function unknownToken(token: string): StoreError {
@@ -46,12 +53,15 @@ function unknownToken(token: string): StoreError {
 }
 
 /** Makes the place of a new write, its record durable. */
-export async function makePlace(root: string, key: string, ifExists: PendingRecord['ifExists']): Promise<PendingPlace> {
-  const place = pendingPlace(root, randomBytes(16).toString('hex'));
+export async function makePlace(root: string, key: string, ifExists: PendingRecord['ifExists']): Promise<[PendingPlace, PendingRecord]> {
+  const token = randomBytes(16).toString('hex');
+  const place = pendingPlace(root, token);
+  const record = { key, ifExists, started: new Date().toISOString(), owner: await thisProcess(), data: newDataName() };
   try {
-    await makeDirectory(place.directory);
-    await writeRecord(place, { key, ifExists, started: new Date().toISOString(), owner: await thisProcess() });
-    return place;
+    await makeRoot(root);
+    await makeDirectory(root, join(PENDING_DIRECTORY, token));
+    await writeRecord(place, record);
+    return [place, record];
   } catch (error) {
     await removePlace(root, place).catch(() => undefined);
     throw error;
@@ -97,8 +107,9 @@ function parseRecord(text: string, token: string): PendingRecord {
 
 function isRecord(value: unknown): value is PendingRecord {
   if (typeof value !== 'object' || value === null) return false;
-  if (!('key' in value && 'ifExists' in value && 'started' in value && 'owner' in value)) return false;
-  const { key, ifExists, started, owner } = value;
+  if (!('key' in value && 'ifExists' in value && 'started' in value && 'owner' in value && 'data' in value)) return false;
+  const { key, ifExists, started, owner, data } = value;
+  if (typeof data !== 'string' || !DATA_NAME.test(data)) return false;
   if (typeof key !== 'string' || (ifExists !== 'fail' && ifExists !== 'replace')) return false;
   if (typeof started !== 'string' || Number.isNaN(Date.parse(started))) return false;
   if (typeof owner !== 'object' || owner === null || !('host' in owner && 'bootId' in owner && 'pid' in owner && 'startTime' in owner))
@@ -128,16 +139,16 @@ async function tokensIn(root: string): Promise<readonly string[]> {
 async function describe(place: PendingPlace): Promise<PendingInfo | undefined> {
   const directory = await lookAt(place.directory);
   if (directory === undefined) return undefined;
-  const durableBytes = (await lookAt(place.data))?.size ?? 0;
   try {
-    const { key, started, owner } = await readRecord(place);
+    const { key, started, owner, data } = await readRecord(place);
+    const durableBytes = (await lookAt(join(place.directory, data)))?.size ?? 0;
     const ownerText = `host ${owner.host}, process ${owner.pid}`;
     return { token: place.token, key, durableBytes, started: new Date(started), owner: await lookAtOwner(owner), ownerText };
   } catch (error) {
     if (!isStoreError(error)) throw error;
     // Its writer was killed between making the place and saying for what, or the record is damaged: it must be found all the same.
     const ownerText = 'nobody knows: it has no sound record';
-    return { token: place.token, key: `unknown/${place.token}`, durableBytes, started: directory.mtime, owner: 'unknown', ownerText };
+    return { token: place.token, key: `unknown/${place.token}`, durableBytes: 0, started: directory.mtime, owner: 'unknown', ownerText };
   }
 }
 

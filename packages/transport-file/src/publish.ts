@@ -29,7 +29,7 @@ async function name(root: string, key: string, data: string, ifExists: 'fail' | 
   const path = join(root, key);
   for (let tries = 1; ; tries += 1) {
     try {
-      await makeDirectory(dirname(path));
+      if (dirname(key) !== '.') await makeDirectory(root, dirname(key));
       if (!(await isWithin(root, key))) throw linkOnTheWay(root, key);
       return await (ifExists === 'fail' ? link(data, path) : rename(data, path));
     } catch (error) {
@@ -53,7 +53,7 @@ async function syncNames(root: string, key: string): Promise<void> {
   }
 }
 
-async function isThere(path: string): Promise<boolean> {
+export async function isThere(path: string): Promise<boolean> {
   return stat(path).then(
     () => true,
     () => false,
@@ -85,7 +85,11 @@ function meaning(error: unknown, root: string, key: string): unknown {
     case 'EEXIST':
       return new StoreError('exists', { message: `${key} is there already`, key, cause: error });
     case 'ENOENT':
-      return new StoreError('not-found', { message: `the unfinished write of ${key} was cleared meanwhile`, key, cause: error });
+      return new StoreError('not-found', {
+        message: `the unfinished write of ${key} was cleared, or taken over by another process`,
+        key,
+        cause: error,
+      });
     case 'EPERM':
     case 'EOPNOTSUPP':
       return new StoreError('unsupported', {

@@ -305,6 +305,29 @@ const BUGS: readonly PlantedBug[] = [
       }),
   },
   {
+    bug: 'who was taken for dead writes into the object that its successor committed',
+    caughtBy: 'resume: a writer that was taken for dead can change nothing of what its successor commits',
+    plant: (store, memory) =>
+      inPending(store, (pending) =>
+        alterPending(pending, {
+          append: async (source, options) => {
+            const object = memory.objects.get(pending.key);
+            if (object === undefined) return pending.append(source, options);
+            const more = await Array.fromAsync(source);
+            memory.objects.set(pending.key, { ...object, bytes: Buffer.concat([object.bytes, ...more]) });
+          },
+        }),
+      ),
+  },
+  {
+    bug: 'disposing a suspended write ends it, whoever goes on with it',
+    caughtBy: 'resume: a suspended writer that is disposed late takes nothing from its successor',
+    plant: (store, memory) =>
+      inPending(store, (pending) =>
+        alterPending(pending, { [Symbol.asyncDispose]: async () => void memory.unfinished.delete(pending.token) }),
+      ),
+  },
+  {
     bug: 'clear ends nothing',
     caughtBy: 'resume: pending names what is unfinished, to another connection too, and clear ends it for good',
     plant: (store) => alterStore(store, { clear: async () => undefined }),

@@ -62,6 +62,35 @@ export const resume: readonly Check[] = [
     },
   },
   {
+    title: 'a writer that was taken for dead can change nothing of what its successor commits',
+    check: async (room) => {
+      if (!(await offersResuming(room))) return;
+      const stale = await room.begin('resumed');
+      await stale.append(inPieces(BYTES.subarray(0, FIRST), 400_003));
+      await using after = await (await room.another()).resume(stale.token);
+      await finish(room, after);
+      // It may notice, or not yet.
+      await stale.append(inPieces(BYTES.subarray(0, MiB), 100_000)).catch(() => undefined);
+      const digest = digestOf(Buffer.concat([BYTES.subarray(0, FIRST), BYTES.subarray(0, MiB)]));
+      const refusals = ['not-found', 'exists', 'integrity', 'unsupported'] as const;
+      await expectCode(() => stale.commit(digest), refusals, 'commit by the writer that was taken for dead');
+      await stale.discard();
+      expectBytes(await room.read('resumed'), BYTES, 'the object, after its first writer went on');
+    },
+  },
+  {
+    title: 'a suspended writer that is disposed late takes nothing from its successor',
+    check: async (room) => {
+      if (!(await offersResuming(room))) return;
+      const before = await room.begin('resumed');
+      await before.append(inPieces(BYTES.subarray(0, FIRST), 400_003));
+      await before.suspend();
+      await using after = await (await room.another()).resume(before.token);
+      await before[Symbol.asyncDispose]();
+      await finish(room, after);
+    },
+  },
+  {
     title: 'durableBytes never decreases, and never exceeds what was written',
     check: async (room) => {
       await using pending = await room.begin('growing');

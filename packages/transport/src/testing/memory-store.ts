@@ -93,8 +93,10 @@ export class MemoryStore implements Store {
     const unfinished = this.#memory.unfinished.get(token);
     if (unfinished === undefined)
       throw new StoreError('not-found', { key: token, message: `there is no unfinished write ${JSON.stringify(token)}` });
-    unfinished.holder = this;
-    return this.#pendingObject(token, unfinished);
+    // Another record of it, so that who held it before, and was taken for dead, holds nothing any more.
+    const resumed = { ...unfinished, holder: this };
+    this.#memory.unfinished.set(token, resumed);
+    return this.#pendingObject(token, resumed);
   }
 
   async *pending(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<PendingInfo> {
@@ -144,7 +146,7 @@ export class MemoryStore implements Store {
       if (all.get(token) !== unfinished) throw new StoreError('not-found', { key, message: `the write of ${key} has ended` });
     };
     const end = async (): Promise<void> => {
-      if (unfinished.holder !== undefined) all.delete(token);
+      if (unfinished.holder !== undefined && all.get(token) === unfinished) all.delete(token);
     };
     return {
       key,
