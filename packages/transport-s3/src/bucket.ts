@@ -1,0 +1,115 @@
+import { untilAborted } from './abort.ts';
+import type { S3Address } from './address.ts';
+import type { Clients } from './clients.ts';
+import { mayPass, toStoreError } from './errors.ts';
+import { retry } from './retry.ts';
+import type { RetryPolicy } from './retry.ts';
+import { readFailure } from './service-failure.ts';
+
+/** One request: for its error message, its time limit and its end. */
+export interface RequestOptions {
+  /** Such as `reading`; the address of the key follows in messages. */
+  readonly doing: string;
+  /** Relative to the store's prefix; empty for the bucket itself. */
+  readonly key: string;
+  readonly signal?: AbortSignal | undefined;
+  /** How many bytes it carries, in either direction. */
+  readonly bytes?: number;
+  /** How long the service may need for its answer, in milliseconds, besides the time that the bytes need; a minute where absent. */
+  readonly patienceMs?: number;
+  /** Called with each failure, before it is tried again. */
+  readonly onFailure?: ((error: unknown) => void) | undefined;
+  /** Whether a failure may pass, where that is not what it usually is. */
+  readonly mayPass?: (error: unknown) => boolean;
+}
+
+/** What the SDK wants with each command. */
+export interface SendOptions {
+  readonly abortSignal: AbortSignal;
+}
+
+/** No service is as slow as this, in bytes a second: a request that takes longer is cut, even if some byte comes now and then. */
+const SLOWEST_BYTES_PER_SECOND = 16 * 1024;
+/** Before the service has ever answered, an address that leads nowhere should say so soon. */
+const FIRST_CONTACT_MS = 2000;
+
+/** The bucket of a store: sends requests, tries again what may pass, and translates what does not. */
+export class Bucket {
+  readonly clients: Clients;
+  readonly address: S3Address;
+  #answered = false;
+
+  constructor(clients: Clients, address: S3Address) {
+    this.clients = clients;
+    this.address = address;
+  }
+
+  /** The key in the bucket of a key in the store. */
+  fullKey(key: string): string {
+    return this.address.prefix + key;
+  }
+
+  /** How a key is called in messages. */
+  show(key: string): string {
+    return `s3://${this.address.bucket}/${this.fullKey(key)}`;
+  }
+
+  /**
+   * Sends a request until it succeeds, or has failed for good or for too long.
+   *
+   * @throws StoreError, or the reason of the signal
+   */
+  async request<T>(options: RequestOptions, send: (options: SendOptions, attempt: number) => Promise<T>): Promise<T> {
+    try {
+      return await this.tryRequest(options, send);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw this.translate(error, options);
+    }
+  }
+
+  /** As {@link request}, for callers that know what some failures mean: rejects with what the SDK said. */
+  async tryRequest<T>(options: RequestOptions, send: (options: SendOptions, attempt: number) => Promise<T>): Promise<T> {
+    let skewCorrections = 0;
+    return retry((attempt) => this.#once(options, (sendOptions) => send(sendOptions, attempt)), {
+      policy: this.#policy(),
+      signal: options.signal,
+      mayPass: (error) => {
+        options.onFailure?.(error);
+        // The SDK has learned the service's time from the first such answer: if that did not help, nothing will.
+        if (readFailure(error).name === 'RequestTimeTooSkewed' && ++skewCorrections > 2) return false;
+        return (options.mayPass ?? mayPass)(error);
+      },
+    });
+  }
+
+  /** An error of the SDK as the store's callers see it. */
+  translate(error: unknown, { doing, key }: RequestOptions): Error {
+    return toStoreError(error, `${doing} ${this.show(key)}`, key === '' ? undefined : key);
+  }
+
+  #policy(): RetryPolicy {
+    const { retryForMs } = this.address.options;
+    return this.#answered
+      ? { retryForMs, leastAttempts: 6, firstDelayMs: 150, maxDelayMs: 5000 }
+      : { retryForMs: Math.min(retryForMs, FIRST_CONTACT_MS), leastAttempts: 4, firstDelayMs: 150, maxDelayMs: 1000 };
+  }
+
+  async #once<T>({ signal, bytes = 0, patienceMs = 60_000 }: RequestOptions, send: (options: SendOptions) => Promise<T>): Promise<T> {
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), patienceMs + (bytes / SLOWEST_BYTES_PER_SECOND) * 1000);
+    const abortSignal = signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]);
+    try {
+      const answer = await untilAborted(send({ abortSignal }), abortSignal);
+      this.#answered = true;
+      return answer;
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (limit.signal.aborted) throw Object.assign(new Error('too slow'), { name: 'TimeoutError' });
+      this.#answered ||= readFailure(error).status !== undefined;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

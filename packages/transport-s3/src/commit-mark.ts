@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto';
+
+import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { StoreError } from '@gantry/transport';
+
+import { digestBody, rememberSha256 } from './body-digests.ts';
+import type { Bucket } from './bucket.ts';
+import { failedWith } from './errors.ts';
+import { bareEtag } from './etag.ts';
+import type { MultipartUpload } from './multipart.ts';
+import { isUploadAlive } from './multipart.ts';
+
+/** Where marks stand, below the store's prefix: no key of a store starts with a dot. */
+export const MARKS_PREFIX = '.gantry-commit/';
+
+/** How often a mark that others set and remove meanwhile is tried for. */
+const MOST_ROUNDS = 20;
+
+/** What a mark says: which upload is about to be completed. */
+export interface MarkContent extends MultipartUpload {
+  readonly etag: string;
+}
+
+/**
+ * Lets one of several writers of a key complete its multipart upload, where the service has conditions for PutObject but not for
+ * CompleteMultipartUpload: a small object beside the data, which only one can create. It names its holder's upload, so a
+ * mark whose holder was killed is never in the way for long: an upload that is gone can complete nothing, and its mark is replaced
+ * (on condition that it is still that very mark).
+ */
+export class CommitMark {
+  readonly #bucket: Bucket;
+  readonly #upload: MultipartUpload;
+
+  constructor(bucket: Bucket, upload: MultipartUpload) {
+    this.#bucket = bucket;
+    this.#upload = upload;
+  }
+
+  /** @throws StoreError `exists` when another writer is completing the key right now, or died while it did and was not cleared yet */
+  async set(signal: AbortSignal): Promise<void> {
+    for (let round = 1; round <= MOST_ROUNDS; round++) {
+      if (await this.#put({ IfNoneMatch: '*' }, signal)) return;
+      const holder = await readMark(this.#bucket, markKey(this.#upload.key), signal);
+      if (holder === undefined) continue;
+      if (holder.uploadId === this.#upload.uploadId) return;
+      if (await isUploadAlive(this.#bucket, holder, signal)) break;
+      // Ceph compares the ETag as it is written, without quotation marks; others want them.
+      if ((await this.#put({ IfMatch: holder.etag }, signal)) || (await this.#put({ IfMatch: `"${holder.etag}"` }, signal))) return;
+    }
+    const { key } = this.#upload;
+    throw new StoreError('exists', {
+      key,
+      message: `another writer is completing ${this.#bucket.show(key)}`,
+      hint: 'If it was killed, clear what it left, and try again.',
+    });
+  }
+
+  async remove(): Promise<void> {
+    await removeMark(this.#bucket, markKey(this.#upload.key));
+  }
+
+  async #put(condition: { readonly IfNoneMatch: string } | { readonly IfMatch: string }, signal: AbortSignal): Promise<boolean> {
+    const body = Buffer.from(JSON.stringify({ key: this.#upload.key, uploadId: this.#upload.uploadId }));
+    const digests = await digestBody(body);
+    rememberSha256(body, digests.sha256);
+    const request = { doing: 'marking the completion of', key: this.#upload.key, signal };
+    const target = { Bucket: this.#bucket.address.bucket, Key: this.#bucket.fullKey(markKey(this.#upload.key)) };
+    try {
+      await this.#bucket.tryRequest(request, (send) =>
+        this.#bucket.clients.usual.send(
+          new PutObjectCommand({ ...target, Body: body, ContentMD5: digests.contentMd5, ...condition }),
+          send,
+        ),
+      );
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (failedWith(error, 412, 404)) return false;
+      throw this.#bucket.translate(error, request);
+    }
+  }
+}
+
+/** The mark that stands under `mark`, relative to the store's prefix; undefined when there is none, or something else. */
+export async function readMark(bucket: Bucket, mark: string, signal?: AbortSignal): Promise<MarkContent | undefined> {
+  const request = { doing: 'reading the mark', key: mark, signal };
+  try {
+    const answer = await bucket.tryRequest(request, async (send) => {
+      const { Body, ETag } = await bucket.clients.usual.send(
+        new GetObjectCommand({ Bucket: bucket.address.bucket, Key: bucket.fullKey(mark), Range: 'bytes=0-4095' }),
+        send,
+      );
+      return { text: (await Body?.transformToString()) ?? '', etag: bareEtag(ETag) };
+    });
+    return parseMark(answer.text, answer.etag);
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (failedWith(error, 404, 416)) return undefined;
+    throw bucket.translate(error, request);
+  }
+}
+
+/** Removes a mark; one that is not there is no error. */
+export async function removeMark(bucket: Bucket, mark: string): Promise<void> {
+  await bucket.request({ doing: 'removing the mark', key: mark }, (send) =>
+    bucket.clients.usual.send(new DeleteObjectCommand({ Bucket: bucket.address.bucket, Key: bucket.fullKey(mark) }), send),
+  );
+}
+
+/** Where the mark of a key stands. */
+export function markKey(key: string): string {
+  return `${MARKS_PREFIX}${createHash('sha256').update(key).digest('hex')}`;
+}
+
+function parseMark(text: string, etag: string): MarkContent | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null || !('key' in value) || !('uploadId' in value)) return undefined;
+  const { key, uploadId } = value;
+  return typeof key === 'string' && typeof uploadId === 'string' ? { key, uploadId, etag } : undefined;
+}

@@ -1,0 +1,237 @@
+import type { StoreErrorCode } from '@gantry/transport';
+
+import type { ServiceFailure } from './service-failure.ts';
+
+/** What a failure means for the store, and what its user can do. */
+export interface FailureKind {
+  readonly code: StoreErrorCode;
+  /** What happened, after "reading s3://…: ". */
+  readonly text: string;
+  readonly hint: string;
+  /** Whether the same request may succeed a moment later. `unavailable` and damage on the way may. */
+  readonly mayPass: boolean;
+}
+
+const CREDENTIALS_HINT =
+  'Give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (with AWS_SESSION_TOKEN for temporary ones), AWS_PROFILE or profile=, or run where a role provides them.';
+const REGION_HINT = 'Give the region of the bucket with region= in the address.';
+const ENDPOINT_HINT = 'Check endpoint= in the address: http or https, host and port.';
+const POLICY_HINT = "Check the policies of the user and of the bucket; Gantry's page on S3 lists what each command needs.";
+const TLS_HINT = 'Check endpoint= in the address; give a private certificate authority with caFile= or AWS_CA_BUNDLE.';
+const QUOTA_HINT = 'Remove old exports, or have the quota raised.';
+const LATER_HINT = 'Try again later; fewer requests at once (concurrency=) may help.';
+
+const final = (code: StoreErrorCode, text: string, hint: string): FailureKind => ({ code, text, hint, mayPass: false });
+const passing = (text: string, hint: string, code: StoreErrorCode = 'unavailable'): FailureKind => ({ code, text, hint, mayPass: true });
+
+/** By the code that the service, the SDK or Node gives ("Error responses" in the Amazon S3 API reference; errno(3); Node's TLS). */
+const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
+  ...each(['NoSuchBucket'], final('not-found', 'the bucket does not exist', 'Check its name and the endpoint; Gantry creates no buckets.')),
+  ...each(['NoSuchKey', 'NotFound', 'NoSuchVersion'], final('not-found', 'it does not exist', 'Check the name.')),
+  ...each(['NoSuchUpload'], final('not-found', 'the upload does not exist (any more): somebody ended it', 'Begin anew.')),
+  ...each(
+    ['AccessDenied', 'Forbidden', 'AllAccessDisabled', 'AccountProblem', 'UnauthorizedAccess', 'MethodNotAllowedByPolicy'],
+    final('denied', 'the service denies access', POLICY_HINT),
+  ),
+  ...each(
+    ['InvalidAccessKeyId', 'InvalidClientTokenId', 'UnrecognizedClientException', 'NotSignedUp'],
+    final('denied', 'the service does not know the access key', CREDENTIALS_HINT),
+  ),
+  ...each(
+    ['SignatureDoesNotMatch', 'AuthorizationQueryParametersError', 'InvalidSecurity'],
+    final(
+      'denied',
+      'the service does not accept the signature: the secret key, or the way to the service, is wrong',
+      'Check AWS_SECRET_ACCESS_KEY, and that no proxy changes the Host header.',
+    ),
+  ),
+  ...each(
+    ['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired', 'InvalidToken'],
+    final('denied', 'the credentials have expired or are not valid (any more)', 'Fetch new ones, for instance with aws sso login.'),
+  ),
+  ...each(['CredentialsProviderError', 'TokenProviderError'], final('denied', 'no credentials were found', CREDENTIALS_HINT)),
+  ...each(
+    ['RequestTimeTooSkewed', 'RequestExpired'],
+    passing("this machine's clock and the service's differ too much", 'Set the clock of this machine (NTP).', 'denied'),
+  ),
+  ...each(
+    ['AuthorizationHeaderMalformed', 'PermanentRedirect', 'TemporaryRedirect', 'IllegalLocationConstraintException', 'MovedPermanently'],
+    final('invalid-address', 'the bucket is in another region', REGION_HINT),
+  ),
+  ...each(
+    ['InvalidBucketName', 'InvalidURI'],
+    final('invalid-address', 'the service takes no such bucket name', 'Check the name of the bucket, and pathStyle=.'),
+  ),
+  ...each(
+    ['SlowDown', 'TooManyRequests', 'Throttling', 'ThrottlingException', 'RequestLimitExceeded', 'BandwidthLimitExceeded'],
+    passing('the service asks to slow down', LATER_HINT),
+  ),
+  ...each(
+    ['InternalError', 'ServiceUnavailable', 'Busy', 'RequestTimeout', 'OperationAborted', 'ConditionalRequestConflict', 'ServerBusy'],
+    passing('the service fails', LATER_HINT),
+  ),
+  ...each(
+    ['BadDigest', 'XAmzContentSHA256Mismatch', 'IncompleteBody', 'XAmzContentChecksumMismatch'],
+    passing(
+      'the bytes were damaged or cut on the way',
+      'Something between here and the service damages data: check network and proxies.',
+      'integrity',
+    ),
+  ),
+  ...each(
+    [
+      'QuotaExceeded',
+      'InsufficientStorage',
+      'XMinioStorageFull',
+      'XMinioAdminBucketQuotaExceeded',
+      'StorageFull',
+      'TotalSizeExceeded',
+      'InsufficientCapacity',
+      'NotEnoughSpace',
+    ],
+    final('full', 'the quota is used up or the service is full', QUOTA_HINT),
+  ),
+  ...each(
+    ['EntityTooLarge'],
+    final(
+      'full',
+      'the service takes no more: a quota is used up, or one object is too large',
+      `${QUOTA_HINT} For a service with smaller limits give partSize= or maxObjectSize=.`,
+    ),
+  ),
+  ...each(
+    ['EntityTooSmall', 'InvalidPart', 'InvalidPartOrder'],
+    final(
+      'unsupported',
+      'the service does not take parts of these sizes',
+      'Give equal parts of a size that it documents, such as partSize=64MiB.',
+    ),
+  ),
+  ...each(
+    ['InvalidObjectState'],
+    final(
+      'unsupported',
+      'the object is archived (a storage class such as GLACIER or DEEP_ARCHIVE) and cannot be read as it is',
+      'Restore it first, such as with aws s3api restore-object, wait until that is done, and try again.',
+    ),
+  ),
+  ...each(
+    ['InvalidStorageClass'],
+    final('invalid-address', 'the service has no such storage class', 'Check storageClass= in the address.'),
+  ),
+  ...each(['InvalidTag'], final('invalid-address', 'the service does not take these tags', 'Check tag.NAME= in the address.')),
+  ...each(
+    ['ObjectLockConfigurationNotFoundError', 'InvalidRetentionPeriod', 'InvalidBucketState'],
+    final(
+      'invalid-address',
+      'the bucket has no object lock, or does not take this retention',
+      'Check objectLockMode= and objectLockRetainUntil= in the address, and the bucket.',
+    ),
+  ),
+  ...each(
+    [
+      'KMS.NotFoundException',
+      'KMS.DisabledException',
+      'KMS.KMSInvalidStateException',
+      'KMS.InvalidKeyUsageException',
+      'InvalidEncryptionAlgorithmError',
+    ],
+    final('denied', 'the key for encryption cannot be used', 'Check sse= and sseKmsKeyId= in the address, and the policy of the key.'),
+  ),
+  ...each(
+    ['KeyTooLongError', 'KeyTooLong'],
+    final('invalid-key', 'the key is too long for the service', 'Use a shorter prefix in the address.'),
+  ),
+  ...each(['InvalidRange'], final('invalid-range', 'the range is outside of the object', 'Ask for bytes that it has.')),
+  ...each(
+    ['NotImplemented', 'MethodNotAllowed', 'Not Implemented'],
+    final('unsupported', 'the service cannot do that', "Gantry's page on S3 says what a service must have."),
+  ),
+  ...each(
+    ['ENOTFOUND'],
+    final('invalid-address', 'the host name of the service is unknown', `${ENDPOINT_HINT} For a bucket in the path give pathStyle=true.`),
+  ),
+  ...each(['ECONNREFUSED'], passing('nothing listens there', ENDPOINT_HINT)),
+  ...each(
+    ['EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'EHOSTDOWN'],
+    passing('the service cannot be reached', 'Check the network and the name service.'),
+  ),
+  ...each(
+    [
+      'ECONNRESET',
+      'EPIPE',
+      'ECONNABORTED',
+      'ERR_STREAM_PREMATURE_CLOSE',
+      'ABORTED',
+      'HPE_CLOSED_CONNECTION',
+      'ERR_STREAM_DESTROYED',
+      'ERR_SOCKET_CLOSED',
+    ],
+    passing('the connection broke', 'Check the network, and the logs of the service.'),
+  ),
+  ...each(
+    ['TimeoutError', 'ETIMEDOUT', 'ESOCKETTIMEDOUT'],
+    passing('the service did not go on in time', 'Check the network; a slow one may need a larger stallSeconds=.'),
+  ),
+  ...each(
+    [
+      'CERT_HAS_EXPIRED',
+      'CERT_NOT_YET_VALID',
+      'CERT_REVOKED',
+      'CERT_UNTRUSTED',
+      'DEPTH_ZERO_SELF_SIGNED_CERT',
+      'SELF_SIGNED_CERT_IN_CHAIN',
+      'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+      'UNABLE_TO_GET_ISSUER_CERT',
+      'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+      'INVALID_CA',
+      'HOSTNAME_MISMATCH',
+      'ERR_TLS_CERT_ALTNAME_INVALID',
+    ],
+    final('denied', 'the service cannot prove who it is (its TLS certificate)', TLS_HINT),
+  ),
+  ...each(
+    [
+      'EPROTO',
+      'ERR_SSL_WRONG_VERSION_NUMBER',
+      'ERR_SSL_PACKET_LENGTH_TOO_LONG',
+      'HPE_INVALID_CONSTANT',
+      'ERR_SSL_NO_PROTOCOLS_AVAILABLE',
+      'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION',
+    ],
+    final('invalid-address', 'there is no common language: one side speaks TLS and the other does not, or it is no HTTP', ENDPOINT_HINT),
+  ),
+]);
+
+const BY_STATUS: Readonly<Record<number, FailureKind>> = {
+  301: final('invalid-address', 'the bucket is in another region', REGION_HINT),
+  307: final('invalid-address', 'the bucket is in another region', REGION_HINT),
+  400: final('unsupported', 'the service does not take the request', `Check the options of the address. ${REGION_HINT}`),
+  401: final('denied', 'the service denies access', CREDENTIALS_HINT),
+  403: final('denied', 'the service denies access', POLICY_HINT),
+  404: final('not-found', 'it does not exist', 'Check the name.'),
+  405: final('unsupported', 'the service cannot do that', `Is it an S3 service? ${ENDPOINT_HINT}`),
+  408: passing('the service did not get the request in time', LATER_HINT),
+  409: passing('another request is in the way', LATER_HINT),
+  413: final('full', 'the service takes no more: a quota is used up, or one object is too large', QUOTA_HINT),
+  416: final('invalid-range', 'the range is outside of the object', 'Ask for bytes that it has.'),
+  429: passing('the service asks to slow down', LATER_HINT),
+  501: final('unsupported', 'the service cannot do that', "Gantry's page on S3 says what a service must have."),
+  507: final('full', 'the service is full', QUOTA_HINT),
+};
+
+const GARBLED = passing('the answer is not one of an S3 service', `Is it one? ${ENDPOINT_HINT}`);
+
+/** Finds out what a failure means. What nobody knows may pass when no answer came, or when the service says it is its own fault. */
+export function kindOfFailure(failure: ServiceFailure): FailureKind {
+  const known = BY_NAME.get(failure.name);
+  if (known !== undefined) return known;
+  const { status } = failure;
+  if (status === undefined) return passing('the request failed', ENDPOINT_HINT);
+  if (status >= 500 && status !== 501 && status !== 507) return passing('the service fails', LATER_HINT);
+  return BY_STATUS[status] ?? (status < 400 ? GARBLED : final('unsupported', 'the service does not take the request', ENDPOINT_HINT));
+}
+
+function each(names: readonly string[], kind: FailureKind): readonly (readonly [string, FailureKind])[] {
+  return names.map((name) => [name, kind] as const);
+}

@@ -1,0 +1,17 @@
+/**
+ * A key as a listing gives it, without the store's prefix; undefined for what cannot be a key of ours. Listings are asked for
+ * with URL encoding, because XML cannot hold every key that a bucket can ("ListObjectsV2" in the Amazon S3 API reference).
+ */
+export function decodeListedKey(listed: string | undefined, encoding: string | undefined, prefix: string): string | undefined {
+  if (listed === undefined) return undefined;
+  const full = encoding === 'url' ? decode(listed) : listed;
+  return full?.startsWith(prefix) === true ? full.slice(prefix.length) : undefined;
+}
+
+function decode(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text.replaceAll('+', '%20'));
+  } catch {
+    return undefined;
+  }
+}

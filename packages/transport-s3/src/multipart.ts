@@ -1,0 +1,195 @@
+import { createHash } from 'node:crypto';
+
+import type { CompletedPart, ListPartsCommandOutput } from '@aws-sdk/client-s3';
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  ListPartsCommand,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import { StoreError, isStoreError } from '@gantry/transport';
+
+import { digestBody, rememberSha256 } from './body-digests.ts';
+import type { Bucket } from './bucket.ts';
+import { PATIENCE_MS } from './clients.ts';
+import { damagedOnTheWay, failedWith } from './errors.ts';
+import { sameEtag } from './etag.ts';
+import { objectSettings } from './object-settings.ts';
+
+/** One multipart upload in the service. */
+export interface MultipartUpload {
+  /** Relative to the store's prefix. */
+  readonly key: string;
+  readonly uploadId: string;
+}
+
+/** One part that the service has. */
+export interface StoredPart {
+  readonly number: number;
+  readonly etag: string;
+  readonly md5: Buffer;
+}
+
+/** The service no longer knows the upload: it was completed, or ended. */
+export const UPLOAD_GONE: readonly (string | number)[] = ['NoSuchUpload', 'NoSuchKey', 'NotFound', 404];
+
+/** Starts an upload. `onFailure` hears of attempts that failed: each may have left an upload that nobody knows of. */
+export async function createUpload(
+  bucket: Bucket,
+  key: string,
+  options: { readonly writeId: string; readonly signal: AbortSignal | undefined; readonly onFailure: (error: unknown) => void },
+): Promise<MultipartUpload> {
+  const { uploadId } = await bucket.request(
+    { doing: 'starting an upload of', key, signal: options.signal, onFailure: options.onFailure },
+    async (send) => {
+      const { UploadId } = await bucket.clients.usual.send(
+        new CreateMultipartUploadCommand({
+          Bucket: bucket.address.bucket,
+          Key: bucket.fullKey(key),
+          ...objectSettings(bucket.address.options, options.writeId, Infinity),
+        }),
+        send,
+      );
+      if (UploadId === undefined || UploadId === '') throw damagedOnTheWay('the service started an upload and gave no id');
+      return { uploadId: UploadId };
+    },
+  );
+  return { key, uploadId };
+}
+
+/** Sends one part, again and again until the service has it undamaged. */
+export async function sendPart(
+  bucket: Bucket,
+  { key, uploadId }: MultipartUpload,
+  number: number,
+  body: Buffer<ArrayBuffer>,
+  signal: AbortSignal,
+): Promise<StoredPart> {
+  const digests = await digestBody(body);
+  rememberSha256(body, digests.sha256);
+  const options = { doing: `sending part ${number} of`, key, signal, bytes: body.length };
+  const etag = await bucket.request(options, async (send) => {
+    const answer = await bucket.clients.usual.send(
+      new UploadPartCommand({
+        Bucket: bucket.address.bucket,
+        Key: bucket.fullKey(key),
+        UploadId: uploadId,
+        PartNumber: number,
+        Body: body,
+        ContentMD5: digests.contentMd5,
+      }),
+      send,
+    );
+    if (answer.ETag === undefined || answer.ETag === '') throw damagedOnTheWay('the service gave no ETag for the part');
+    if (!sameEtag(bucket, answer, digests.md5)) throw damagedOnTheWay('the service has other bytes than were sent');
+    return answer.ETag;
+  });
+  return { number, etag, md5: Buffer.from(digests.md5, 'hex') };
+}
+
+/** What the ETag of the whole becomes wherever ETags are MD5 sums: the MD5 of the parts' MD5s, and how many they are. */
+export function multipartEtag(parts: readonly StoredPart[]): string {
+  const hash = createHash('md5');
+  for (const part of parts) hash.update(part.md5);
+  return `${hash.digest('hex')}-${parts.length}`;
+}
+
+/** Asks the service to make one object of the parts. Rejects with what the SDK said. */
+export async function completeUpload(
+  bucket: Bucket,
+  { key, uploadId }: MultipartUpload,
+  parts: readonly StoredPart[],
+  options: { readonly conditional: boolean; readonly signal: AbortSignal },
+): Promise<void> {
+  const request = { doing: 'completing', key, patienceMs: PATIENCE_MS, signal: options.signal };
+  await bucket.tryRequest(request, (send) =>
+    bucket.clients.patient.send(
+      new CompleteMultipartUploadCommand({
+        Bucket: bucket.address.bucket,
+        Key: bucket.fullKey(key),
+        UploadId: uploadId,
+        MultipartUpload: { Parts: parts.map(({ number, etag }): CompletedPart => ({ PartNumber: number, ETag: etag })) },
+        ...(options.conditional ? { IfNoneMatch: '*' } : {}),
+      }),
+      send,
+    ),
+  );
+}
+
+/**
+ * Ends an upload so that nothing of it is left: a part that was still on its way when the upload ended can stay behind ("Aborting a
+ * multipart upload" in Amazon's guide), so it is ended again until the service lists no part. What is ended already is no error.
+ *
+ * @returns whether the service still knew the upload
+ */
+export async function endUpload(bucket: Bucket, upload: MultipartUpload, signal?: AbortSignal): Promise<boolean> {
+  const { key, uploadId } = upload;
+  const target = { Bucket: bucket.address.bucket, Key: bucket.fullKey(key), UploadId: uploadId };
+  for (let known = false, round = 1; ; round++) {
+    try {
+      await bucket.tryRequest({ doing: 'ending the upload of', key, signal }, (send) =>
+        bucket.clients.usual.send(new AbortMultipartUploadCommand(target), send),
+      );
+    } catch (error) {
+      if (failedWith(error, ...UPLOAD_GONE)) return known;
+      throw bucket.translate(error, { doing: 'ending the upload of', key });
+    }
+    known = true;
+    if ((await storedBytes(bucket, upload, signal)) === 0) return known;
+    if (round === 10) {
+      throw new StoreError('unavailable', {
+        key,
+        message: `${bucket.show(key)}: the service keeps parts of an upload that was ended`,
+        hint: 'Clear it again later.',
+      });
+    }
+  }
+}
+
+/** How many bytes of an upload the service has; 0 where there is no such upload (any more), and where we may not ask. */
+export async function storedBytes(bucket: Bucket, upload: MultipartUpload, signal?: AbortSignal): Promise<number> {
+  let total = 0;
+  let marker: string | undefined;
+  try {
+    do {
+      const page = await listPartsPage(bucket, upload, marker, signal);
+      for (const part of page?.Parts ?? []) total += part.Size ?? 0;
+      marker = page?.IsTruncated === true ? page.NextPartNumberMarker : undefined;
+    } while (marker !== undefined);
+  } catch (error) {
+    if (!isStoreError(error, 'denied')) throw error;
+  }
+  return total;
+}
+
+/** Whether the service still knows the upload. */
+export async function isUploadAlive(bucket: Bucket, upload: MultipartUpload, signal?: AbortSignal): Promise<boolean> {
+  return (await listPartsPage(bucket, upload, undefined, signal)) !== undefined;
+}
+
+async function listPartsPage(
+  bucket: Bucket,
+  { key, uploadId }: MultipartUpload,
+  marker: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<ListPartsCommandOutput | undefined> {
+  const options = { doing: 'looking for parts of', key, signal };
+  try {
+    return await bucket.tryRequest(options, (send) =>
+      bucket.clients.usual.send(
+        new ListPartsCommand({
+          Bucket: bucket.address.bucket,
+          Key: bucket.fullKey(key),
+          UploadId: uploadId,
+          ...(marker === undefined ? {} : { PartNumberMarker: marker }),
+        }),
+        send,
+      ),
+    );
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (failedWith(error, ...UPLOAD_GONE)) return undefined;
+    throw bucket.translate(error, options);
+  }
+}

@@ -1,0 +1,50 @@
+import type { CreateMultipartUploadCommandInput, PutObjectCommandInput, StorageClass } from '@aws-sdk/client-s3';
+
+import type { S3Options } from './options.ts';
+
+/** The name of the metadata entry that tells a store its own object from another's. */
+export const WRITE_ID = 'gantry-write';
+
+/** What both ways of writing an object say of it. */
+type ObjectSettings = Pick<
+  PutObjectCommandInput & CreateMultipartUploadCommandInput,
+  | 'ContentType'
+  | 'Metadata'
+  | 'StorageClass'
+  | 'ServerSideEncryption'
+  | 'SSEKMSKeyId'
+  | 'ObjectLockMode'
+  | 'ObjectLockRetainUntilDate'
+  | 'Tagging'
+>;
+
+/**
+ * Below this size, objects stay in the bucket's usual storage class: the cheap classes charge for 128 KiB at least ("Amazon S3
+ * pricing"), and manifests in an archive could not be listed or read.
+ */
+const SMALLEST_FOR_STORAGE_CLASS = 128 * 1024;
+
+/** What the address asks for, for an object of about `size` bytes that is written now. */
+export function objectSettings(options: S3Options, writeId: string, size: number): ObjectSettings {
+  const { storageClass, encryption, objectLock, tags } = options;
+  return {
+    ContentType: 'application/octet-stream',
+    Metadata: { [WRITE_ID]: writeId },
+    ...(isClass(storageClass) && size >= SMALLEST_FOR_STORAGE_CLASS ? { StorageClass: storageClass } : {}),
+    ...(encryption === undefined ? {} : { ServerSideEncryption: encryption.algorithm }),
+    ...(encryption?.kmsKeyId === undefined ? {} : { SSEKMSKeyId: encryption.kmsKeyId }),
+    ...(objectLock === undefined
+      ? {}
+      : { ObjectLockMode: objectLock.mode, ObjectLockRetainUntilDate: retainUntil(objectLock.retainUntil) }),
+    ...(tags.size === 0 ? {} : { Tagging: new URLSearchParams([...tags]).toString() }),
+  };
+}
+
+/** The SDK's type knows Amazon's classes alone; other services have their own. */
+function isClass(name: string | undefined): name is StorageClass {
+  return name !== undefined;
+}
+
+function retainUntil(until: NonNullable<S3Options['objectLock']>['retainUntil']): Date {
+  return 'date' in until ? until.date : new Date(Date.now() + until.days * 86_400_000);
+}

@@ -1,0 +1,52 @@
+import type { OpenOptions, Store } from '@gantry/transport';
+
+import { parseAddress } from './address.ts';
+import { Bucket } from './bucket.ts';
+import { BufferPool } from './buffer-pool.ts';
+import { makeClients } from './clients.ts';
+import { findConditionalSupport } from './conditional.ts';
+import { Gate } from './gate.ts';
+import type { S3Options } from './options.ts';
+import type { PartPlan } from './part-plan.ts';
+import { S3_LIMITS, planParts } from './part-plan.ts';
+import { S3Store } from './s3-store.ts';
+
+/**
+ * Opens the store that an address such as `s3://bucket/prefix?endpoint=https://s3.example.com&region=eu-central-1` names. Nothing is
+ * created; what the service can is found out with one request, unless it is Amazon's or the address says it.
+ *
+ * @throws StoreError `invalid-address`, `unavailable`
+ */
+export async function openS3Store(address: URL, { env, signal, warn }: OpenOptions): Promise<Store> {
+  signal?.throwIfAborted();
+  const parsed = parseAddress(address);
+  const clients = await makeClients(parsed, env);
+  try {
+    const { options } = parsed;
+    const bucket = new Bucket(clients, parsed);
+    const limits = { maxCount: options.concurrency, maxBytes: options.memoryBytes };
+    return new S3Store({
+      bucket,
+      conditional: await findConditionalSupport(bucket, signal),
+      buffers: new BufferPool(options.memoryBytes),
+      uploads: new Gate(limits),
+      downloads: new Gate(limits),
+      planFor: rememberPlan(options),
+      warn,
+    });
+  } catch (error) {
+    clients[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Plans take some milliseconds to make: the usual one, without a hint, is made once. */
+function rememberPlan(options: S3Options): (expectedBytes: number | undefined) => PartPlan {
+  const base = { ...options, maxPartBytes: S3_LIMITS.maxPartBytes };
+  let usual: PartPlan | undefined;
+  return (expectedBytes) => {
+    // A hint that the first parts could hold anyway changes nothing.
+    if (expectedBytes === undefined || expectedBytes <= options.firstPartBytes) return (usual ??= planParts(base));
+    return planParts({ ...base, expectedBytes });
+  };
+}

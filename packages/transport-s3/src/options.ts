@@ -1,0 +1,215 @@
+import { invalidAddress } from './invalid-address.ts';
+import { S3_LIMITS } from './part-plan.ts';
+
+/** How the service treats `If-None-Match: *`: on PutObject and CompleteMultipartUpload, on PutObject alone, on neither; or find out. */
+export type ConditionalWrites = 'full' | 'put' | 'none' | 'auto';
+
+/** Everything that stands behind the `?` of an address, with what is taken where nothing is said. Sizes in bytes. */
+export interface S3Options {
+  /** Where the service runs; Amazon's own where absent. */
+  readonly endpoint: URL | undefined;
+  readonly region: string | undefined;
+  /** A profile of the AWS configuration files. */
+  readonly profile: string | undefined;
+  /** The bucket stands in the path, not in the host name. Where nothing is said: with an endpoint, yes. */
+  readonly pathStyle: boolean | undefined;
+  /** A PEM file with certificate authorities to trust besides the usual ones. */
+  readonly caFile: string | undefined;
+  readonly conditionalWrites: ConditionalWrites;
+  /** Whether the ETag of a part is its MD5, as nearly everywhere, or means nothing. */
+  readonly etag: 'md5' | 'opaque';
+  readonly equalPartBytes: number | undefined;
+  readonly firstPartBytes: number;
+  readonly maxParts: number;
+  readonly maxObjectBytes: number;
+  /** How many requests that carry data run at once, in each direction. */
+  readonly concurrency: number;
+  /** How many bytes may be on their way at once, in each direction. */
+  readonly memoryBytes: number;
+  /** A request that moves no byte for so long is cut and tried again. */
+  readonly stallMs: number;
+  /** For how long a request that fails is tried again. */
+  readonly retryForMs: number;
+  readonly storageClass: string | undefined;
+  readonly encryption: { readonly algorithm: 'AES256' | 'aws:kms' | 'aws:kms:dsse'; readonly kmsKeyId: string | undefined } | undefined;
+  readonly objectLock: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly retainUntil: RetainUntil } | undefined;
+  readonly tags: ReadonlyMap<string, string>;
+}
+
+/** A moment, or a number of days after the object was written. */
+export type RetainUntil = { readonly date: Date } | { readonly days: number };
+
+const MIB = 1024 * 1024;
+const KNOWN: ReadonlySet<string> = new Set([
+  'endpoint',
+  'region',
+  'profile',
+  'pathStyle',
+  'caFile',
+  'conditionalWrites',
+  'etag',
+  'partSize',
+  'firstPartSize',
+  'maxParts',
+  'maxObjectSize',
+  'concurrency',
+  'memory',
+  'stallSeconds',
+  'retrySeconds',
+  'storageClass',
+  'sse',
+  'sseKmsKeyId',
+  'objectLockMode',
+  'objectLockRetainUntil',
+]);
+const TAG_PREFIX = 'tag.';
+
+/**
+ * Reads the options of an address.
+ *
+ * @throws StoreError `invalid-address`, with the name of the option. Values of unknown options are never repeated: people put
+ * secrets there.
+ */
+export function parseOptions(parameters: URLSearchParams): S3Options {
+  refuseUnknown(parameters);
+  const one = (name: string): string | undefined => single(parameters, name);
+  const pathStyle = oneOf('pathStyle', one('pathStyle'), ['true', 'false']);
+  const maxParts = parseCount('maxParts', one('maxParts'), 1, S3_LIMITS.maxParts) ?? S3_LIMITS.maxParts;
+  return {
+    endpoint: parseEndpoint(one('endpoint')),
+    region: matching('region', one('region'), /^[A-Za-z0-9-]{1,64}$/, 'a region such as eu-central-1'),
+    profile: matching('profile', one('profile'), /^[\w .@+-]{1,128}$/, 'the name of a profile'),
+    pathStyle: pathStyle === undefined ? undefined : pathStyle === 'true',
+    caFile: matching('caFile', one('caFile'), /^[^\0]+$/, 'the path of a PEM file'),
+    conditionalWrites: oneOf('conditionalWrites', one('conditionalWrites'), ['auto', 'full', 'put', 'none']) ?? 'auto',
+    etag: oneOf('etag', one('etag'), ['md5', 'opaque']) ?? 'md5',
+    equalPartBytes: parseSize('partSize', one('partSize'), S3_LIMITS.minPartBytes, S3_LIMITS.maxPartBytes),
+    firstPartBytes: parseSize('firstPartSize', one('firstPartSize'), S3_LIMITS.minPartBytes, S3_LIMITS.maxPartBytes) ?? 8 * MIB,
+    maxParts,
+    maxObjectBytes:
+      parseSize('maxObjectSize', one('maxObjectSize'), S3_LIMITS.minPartBytes, S3_LIMITS.maxPartBytes * S3_LIMITS.maxParts) ??
+      S3_LIMITS.maxObjectBytes,
+    concurrency: parseCount('concurrency', one('concurrency'), 1, 256) ?? 8,
+    memoryBytes: parseSize('memory', one('memory'), 8 * MIB, 1024 * 1024 * MIB) ?? 96 * MIB,
+    stallMs: (parseCount('stallSeconds', one('stallSeconds'), 1, 3600) ?? 30) * 1000,
+    retryForMs: (parseCount('retrySeconds', one('retrySeconds'), 0, 86_400) ?? 60) * 1000,
+    storageClass: matching('storageClass', one('storageClass'), /^[A-Z][A-Z0-9_]{1,40}$/, 'a storage class such as STANDARD_IA'),
+    encryption: parseEncryption(one('sse'), one('sseKmsKeyId')),
+    objectLock: parseObjectLock(one('objectLockMode'), one('objectLockRetainUntil')),
+    tags: parseTags(parameters),
+  };
+}
+
+function refuseUnknown(parameters: URLSearchParams): void {
+  for (const name of parameters.keys()) {
+    if (KNOWN.has(name) || (name.startsWith(TAG_PREFIX) && name.length > TAG_PREFIX.length)) continue;
+    throw invalidAddress(
+      `s3:// addresses know no option ${JSON.stringify(name.slice(0, 40))}`,
+      /key|secret|token|password/i.test(name)
+        ? 'Credentials never stand in an address: they come from the environment, from profiles or from the role of the machine.'
+        : `The options are ${[...KNOWN].join(', ')} and tag.NAME.`,
+    );
+  }
+}
+
+function single(parameters: URLSearchParams, name: string): string | undefined {
+  const values = parameters.getAll(name);
+  if (values.length > 1) throw invalidAddress(`the option ${name} stands in the address ${values.length} times`, 'Give it once.');
+  return values[0];
+}
+
+function wrongValue(name: string, value: string, wanted: string): Error {
+  return invalidAddress(`the option ${name} of the address is ${JSON.stringify(value.slice(0, 80))}`, `It must be ${wanted}.`);
+}
+
+function matching(name: string, value: string | undefined, pattern: RegExp, wanted: string): string | undefined {
+  if (value !== undefined && !pattern.test(value)) throw wrongValue(name, value, wanted);
+  return value;
+}
+
+function oneOf<const T extends string>(name: string, value: string | undefined, allowed: readonly T[]): T | undefined {
+  if (value === undefined) return undefined;
+  const found = allowed.find((candidate) => candidate === value);
+  if (found === undefined) throw wrongValue(name, value, `one of ${allowed.join(', ')}`);
+  return found;
+}
+
+function parseCount(name: string, value: string | undefined, least: number, most: number): number | undefined {
+  if (value === undefined) return undefined;
+  const count = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(count >= least && count <= most)) throw wrongValue(name, value, `a whole number from ${least} to ${most}`);
+  return count;
+}
+
+const UNITS: Readonly<Record<string, number>> = { '': 1, KiB: 1024, MiB: MIB, GiB: 1024 * MIB, TiB: 1024 * 1024 * MIB };
+
+function parseSize(name: string, value: string | undefined, least: number, most: number): number | undefined {
+  if (value === undefined) return undefined;
+  const [, digits = '', unit = ''] = /^(\d{1,15})([KMGT]iB)?$/.exec(value) ?? [];
+  const bytes = digits === '' ? Number.NaN : Number(digits) * (UNITS[unit] ?? Number.NaN);
+  if (!(bytes >= least && bytes <= most)) {
+    throw wrongValue(name, value, `a size from ${least / MIB}MiB to ${most / MIB}MiB, in bytes or with KiB, MiB, GiB or TiB`);
+  }
+  return bytes;
+}
+
+function parseEndpoint(value: string | undefined): URL | undefined {
+  if (value === undefined) return undefined;
+  const url = URL.parse(value);
+  if (url === null || !['http:', 'https:'].includes(url.protocol)) {
+    throw invalidAddress(
+      'the option endpoint of the address is no http:// or https:// URL',
+      'Such as endpoint=https://s3.example.com:9000',
+    );
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw invalidAddress(
+      'the endpoint in the address has a user or a password in it',
+      'Credentials come from the environment or from profiles.',
+    );
+  }
+  if (url.search !== '' || url.hash !== '')
+    throw invalidAddress('the endpoint in the address has a ? or # in it', 'Write other options with & after it.');
+  return url;
+}
+
+function parseEncryption(algorithm: string | undefined, kmsKeyId: string | undefined): S3Options['encryption'] {
+  const known = oneOf('sse', algorithm, ['AES256', 'aws:kms', 'aws:kms:dsse']);
+  if (kmsKeyId !== undefined && (known === undefined || known === 'AES256')) {
+    throw invalidAddress('the option sseKmsKeyId of the address needs sse=aws:kms', 'Add it, or leave the key out.');
+  }
+  return known === undefined ? undefined : { algorithm: known, kmsKeyId };
+}
+
+function parseObjectLock(mode: string | undefined, until: string | undefined): S3Options['objectLock'] {
+  const known = oneOf('objectLockMode', mode, ['GOVERNANCE', 'COMPLIANCE']);
+  if (known === undefined && until === undefined) return undefined;
+  if (known === undefined || until === undefined) {
+    throw invalidAddress('objectLockMode and objectLockRetainUntil of the address belong together', 'Give both, or neither.');
+  }
+  return { mode: known, retainUntil: parseRetainUntil(until) };
+}
+
+function parseRetainUntil(value: string): RetainUntil {
+  const days = /^(\d{1,5})d$/.exec(value)?.[1];
+  if (days !== undefined && Number(days) > 0) return { days: Number(days) };
+  const date = new Date(/^\d{4}-\d\d-\d\d(T[\d:.]+Z)?$/.test(value) ? value : Number.NaN);
+  if (Number.isNaN(date.getTime()))
+    throw wrongValue('objectLockRetainUntil', value, 'a date such as 2030-01-31T00:00:00Z, or a number of days such as 30d');
+  return { date };
+}
+
+function parseTags(parameters: URLSearchParams): ReadonlyMap<string, string> {
+  const tags = new Map<string, string>();
+  for (const [name, value] of parameters) {
+    if (!name.startsWith(TAG_PREFIX)) continue;
+    const tag = name.slice(TAG_PREFIX.length);
+    if (tags.has(tag)) throw invalidAddress(`the tag ${JSON.stringify(tag.slice(0, 40))} stands in the address twice`, 'Give it once.');
+    // "Categorizing your storage using tags" of Amazon S3: up to 10 tags, 128 and 256 characters.
+    if (tag.length > 128 || value.length > 256)
+      throw invalidAddress('a tag in the address is too long', 'Names have up to 128 characters, values up to 256.');
+    tags.set(tag, value);
+  }
+  if (tags.size > 10) throw invalidAddress(`the address has ${tags.size} tags`, 'An object can have 10.');
+  return tags;
+}

@@ -1,0 +1,113 @@
+const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
+const TIB = 1024 * GIB;
+
+/** What a service takes, and how the parts of one upload are to be cut. All sizes in bytes. */
+export interface PartPlanOptions {
+  /** The first parts have this size; no part but the last is smaller. */
+  readonly firstPartBytes: number;
+  /** The largest part that the service takes. */
+  readonly maxPartBytes: number;
+  /** How many parts one upload may have. */
+  readonly maxParts: number;
+  /** The largest object that must be reachable. */
+  readonly maxObjectBytes: number;
+  /** All parts but the last have this size, for services that ask for it. The largest object follows from it. */
+  readonly equalPartBytes?: number | undefined;
+  /** About how many bytes will come, where somebody knows. */
+  readonly expectedBytes?: number | undefined;
+}
+
+/** How one upload is cut into parts. */
+export interface PartPlan {
+  /** The size of a part in bytes; parts count from 1. Never shrinks from one part to the next. */
+  partBytes(partNumber: number): number;
+  readonly maxParts: number;
+  /** Where the plan ends: no object can be larger. */
+  readonly maxObjectBytes: number;
+}
+
+/**
+ * What Amazon S3 allows ("Amazon S3 multipart upload limits" in its user guide), with 5 TiB for the largest object, which
+ * most other services have too.
+ */
+export const S3_LIMITS: {
+  readonly minPartBytes: number;
+  readonly maxPartBytes: number;
+  readonly maxParts: number;
+  readonly maxObjectBytes: number;
+} = { minPartBytes: 5 * MIB, maxPartBytes: 5 * GIB, maxParts: 10_000, maxObjectBytes: 5 * TIB };
+
+/** Of the parts, how many an expected size may use up: the rest is for a stream that is longer than expected. */
+const SHARE_FOR_EXPECTED = 0.6;
+/** How much an expected size may fall short before the parts begin to grow. */
+const MARGIN_FOR_EXPECTED = 1.1;
+/** Without a hint, parts cannot both start small and fill all that equal parts of the largest size would. */
+const SHARE_REACHED_BY_GROWTH = 0.7;
+
+/**
+ * Cuts a stream whose length nobody knows: parts stay at their first size as long as the stream is as long as expected (from the
+ * start on, where nothing is expected) and then grow with the square of their number, just so steeply that the last part reaches
+ * the largest object. So a stream of gigabytes has small parts, sent side by side from little memory, and one of
+ * terabytes still finds a part free.
+ *
+ * @throws RangeError for options that no plan can meet
+ */
+export function planParts(options: PartPlanOptions): PartPlan {
+  const { firstPartBytes, maxPartBytes, maxParts, maxObjectBytes, equalPartBytes } = options;
+  if (!(firstPartBytes >= 1 && firstPartBytes <= maxPartBytes && maxParts >= 1)) throw new RangeError('no part plan meets these limits');
+  if (equalPartBytes !== undefined) {
+    return { partBytes: () => equalPartBytes, maxParts, maxObjectBytes: Math.min(maxObjectBytes, equalPartBytes * maxParts) };
+  }
+  const expected = Math.max(0, options.expectedBytes ?? 0) * MARGIN_FOR_EXPECTED;
+  const steadyBytes = Math.min(maxPartBytes, Math.max(firstPartBytes, stepUp(expected / (maxParts * SHARE_FOR_EXPECTED))));
+  const steadyParts = Math.min(maxParts, Math.floor(expected / steadyBytes));
+  const curve = { steadyBytes, steadyParts, maxPartBytes, maxParts };
+  const steepness = findSteepness(curve, maxObjectBytes);
+  return {
+    partBytes: (partNumber) => sizeAt(curve, steepness, partNumber),
+    maxParts,
+    maxObjectBytes: Math.min(maxObjectBytes, totalBytes(curve, steepness)),
+  };
+}
+
+interface Curve {
+  readonly steadyBytes: number;
+  readonly steadyParts: number;
+  readonly maxPartBytes: number;
+  readonly maxParts: number;
+}
+
+function sizeAt(curve: Curve, steepness: number, partNumber: number): number {
+  const grown = Math.max(0, partNumber - curve.steadyParts);
+  return Math.min(curve.maxPartBytes, Math.max(curve.steadyBytes, stepUp(curve.steadyBytes + steepness * grown * grown)));
+}
+
+function totalBytes(curve: Curve, steepness: number): number {
+  let total = 0;
+  for (let part = 1; part <= curve.maxParts; part++) total += sizeAt(curve, steepness, part);
+  return total;
+}
+
+/** The flattest growth that reaches `goal` with all parts, by halving. */
+function findSteepness(curve: Curve, goal: number): number {
+  const reachable =
+    curve.steadyParts * curve.steadyBytes + (curve.maxParts - curve.steadyParts) * curve.maxPartBytes * SHARE_REACHED_BY_GROWTH;
+  const target = Math.min(goal, reachable);
+  let low = 0;
+  let high = curve.maxPartBytes;
+  // Forty halvings leave less than a hundredth of a byte between the two: more than part sizes, rounded up, can show.
+  for (let i = 0; i < 40; i++) {
+    const middle = (low + high) / 2;
+    if (totalBytes(curve, middle) >= target) high = middle;
+    else low = middle;
+  }
+  return high;
+}
+
+/** Rounds up to one of eight sizes for each power of two, so that buffers of the same size can be used again and again. */
+function stepUp(bytes: number): number {
+  if (bytes <= MIB) return Math.ceil(bytes);
+  const step = 2 ** Math.floor(Math.log2(bytes)) / 8;
+  return Math.ceil(bytes / step) * step;
+}

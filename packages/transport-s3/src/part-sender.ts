@@ -1,0 +1,65 @@
+import { ignore, untilAborted } from './abort.ts';
+import type { MultipartUpload, StoredPart } from './multipart.ts';
+import { sendPart } from './multipart.ts';
+import type { Surroundings } from './surroundings.ts';
+
+/** Sends the parts of one upload, several at once, while the next one fills. The first failure ends them all. */
+export class PartSender {
+  readonly #surroundings: Surroundings;
+  readonly #failed = new AbortController();
+  readonly #running = new Set<Promise<void>>();
+  readonly #stored: StoredPart[] = [];
+  #count = 0;
+
+  constructor(surroundings: Surroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  /** Fires with the error of the first part that failed for good, or with the reason of {@link stop}. */
+  get failed(): AbortSignal {
+    return this.#failed.signal;
+  }
+
+  /** How many parts were handed over. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /**
+   * Takes a part over as soon as there is room for it, and gives its buffer back to the pool when it is stored.
+   *
+   * @throws the error of a part that failed, or the reason of the signal
+   */
+  async send(upload: MultipartUpload, buffer: Buffer<ArrayBuffer>, length: number, signal: AbortSignal | undefined): Promise<void> {
+    const leave = await this.#surroundings.uploads.enter(buffer.length, signal, this.failed);
+    const number = ++this.#count;
+    const running = this.#store(upload, number, buffer, length).finally(() => {
+      leave();
+      this.#surroundings.buffers.give(buffer);
+      this.#running.delete(running);
+    });
+    this.#running.add(running);
+    running.catch(ignore);
+  }
+
+  /** Waits for all parts. @returns them in the order of their numbers. @throws as {@link send} */
+  async drain(signal: AbortSignal | undefined): Promise<readonly StoredPart[]> {
+    await untilAborted(Promise.all(this.#running), signal, this.failed);
+    return this.#stored.toSorted((a, b) => a.number - b.number);
+  }
+
+  /** Cuts what is running, and waits until nothing runs any more. */
+  async stop(reason: unknown): Promise<void> {
+    this.#failed.abort(reason);
+    await Promise.allSettled(this.#running);
+  }
+
+  async #store(upload: MultipartUpload, number: number, buffer: Buffer<ArrayBuffer>, length: number): Promise<void> {
+    try {
+      this.#stored.push(await sendPart(this.#surroundings.bucket, upload, number, buffer.subarray(0, length), this.failed));
+    } catch (error) {
+      this.#failed.abort(error);
+      throw error;
+    }
+  }
+}

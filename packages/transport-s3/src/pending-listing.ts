@@ -1,0 +1,93 @@
+import type { PendingInfo } from '@gantry/transport';
+
+import { MARKS_PREFIX, readMark, removeMark } from './commit-mark.ts';
+import { isKey, listRaw } from './listing.ts';
+import { endUpload, isUploadAlive, storedBytes } from './multipart.ts';
+import type { S3Write } from './s3-write.ts';
+import type { Surroundings } from './surroundings.ts';
+import { uploadToken } from './token.ts';
+import { listUploads } from './uploads-listing.ts';
+
+/** Every unfinished write below a prefix: what the service lists, and what this store holds and the service does not know of yet. */
+export async function* listPending(
+  surroundings: Surroundings,
+  live: ReadonlySet<S3Write>,
+  prefix: string,
+  signal?: AbortSignal,
+): AsyncGenerator<PendingInfo, void, undefined> {
+  const { bucket } = surroundings;
+  const own = new Map([...live].map((write) => [write.uploadId, write]));
+  for (const write of live) if (write.uploadId === undefined && write.key.startsWith(prefix)) yield ownInfo(write, 0);
+  for await (const upload of listUploads(bucket, prefix, signal)) {
+    if (!isKey(upload.key)) continue;
+    const durableBytes = await storedBytes(bucket, upload, signal);
+    const write = own.get(upload.uploadId);
+    yield write === undefined
+      ? {
+          token: uploadToken(upload.key, upload.uploadId),
+          key: upload.key,
+          durableBytes,
+          started: upload.started,
+          owner: 'unknown',
+          ownerText: upload.initiator === '' ? 'the service does not say who' : `the service's user ${upload.initiator}`,
+        }
+      : ownInfo(write, durableBytes);
+  }
+  for await (const mark of staleMarks(surroundings, prefix, signal)) yield mark.info;
+}
+
+/** Ends writes by their tokens. What is not there any more is no error. */
+export async function clearPending(
+  surroundings: Surroundings,
+  live: ReadonlySet<S3Write>,
+  tokens: ReadonlySet<string>,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (tokens.size === 0) return;
+  const { bucket } = surroundings;
+  for (const write of live) if (tokens.has(write.token)) await write.discard();
+  for await (const upload of listUploads(bucket, '', signal)) {
+    if (tokens.has(uploadToken(upload.key, upload.uploadId))) await endUpload(bucket, upload, signal);
+  }
+  for await (const mark of staleMarks(surroundings, '', signal)) if (tokens.has(mark.info.token)) await removeMark(bucket, mark.name);
+}
+
+function ownInfo(write: S3Write, durableBytes: number): PendingInfo {
+  return {
+    token: write.token,
+    key: write.key,
+    durableBytes,
+    started: write.started,
+    owner: 'alive',
+    ownerText: `process ${process.pid} of this machine`,
+  };
+}
+
+interface StaleMark {
+  readonly name: string;
+  readonly info: PendingInfo;
+}
+
+/** Marks whose upload is gone: a killed process left them between completing and tidying up. */
+async function* staleMarks(
+  { bucket, conditional }: Surroundings,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<StaleMark, void, undefined> {
+  if (conditional.kind !== 'put') return;
+  for await (const object of listRaw(bucket, MARKS_PREFIX, signal)) {
+    const mark = await readMark(bucket, object.key, signal);
+    if (mark === undefined || !mark.key.startsWith(prefix) || (await isUploadAlive(bucket, mark, signal))) continue;
+    yield {
+      name: object.key,
+      info: {
+        token: uploadToken(mark.key, mark.uploadId),
+        key: mark.key,
+        durableBytes: 0,
+        started: object.modified,
+        owner: 'dead',
+        ownerText: 'a writer that was killed just after it had completed the object',
+      },
+    };
+  }
+}

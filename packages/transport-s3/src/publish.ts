@@ -1,0 +1,146 @@
+import { PutObjectCommand } from '@aws-sdk/client-s3';
+import { StoreError } from '@gantry/transport';
+
+import { ignore } from './abort.ts';
+import { digestBody, rememberSha256 } from './body-digests.ts';
+import type { Bucket } from './bucket.ts';
+import type { CommitMark } from './commit-mark.ts';
+import type { ConditionalSupport } from './conditional.ts';
+import { confirmConditionalPut } from './conditional.ts';
+import { damagedOnTheWay, failedWith } from './errors.ts';
+import { sameEtag } from './etag.ts';
+import type { MultipartUpload, StoredPart } from './multipart.ts';
+import { completeUpload, multipartEtag } from './multipart.ts';
+import { objectSettings } from './object-settings.ts';
+import { lookIfAllowed } from './published.ts';
+
+/** What is to stand under a key. */
+export interface Publication {
+  readonly key: string;
+  /** Tells this write's object from any other. */
+  readonly writeId: string;
+  readonly size: number;
+  readonly createOnly: boolean;
+  /** Cuts the requests. Their outcome is then unknown: whoever fires it looks afterwards. */
+  readonly signal: AbortSignal;
+}
+
+/** Writes a small object in one request. @returns when it was written, by the service's clock */
+export async function publishWhole(
+  bucket: Bucket,
+  publication: Publication,
+  body: Buffer<ArrayBuffer>,
+  support: ConditionalSupport,
+): Promise<Date> {
+  const { key, writeId, size, createOnly, signal } = publication;
+  const digests = await digestBody(body);
+  rememberSha256(body, digests.sha256);
+  const put = async (): Promise<void> => {
+    await bucket.tryRequest({ doing: 'writing', key, signal, bytes: size }, async (send) => {
+      const answer = await bucket.clients.usual.send(
+        new PutObjectCommand({
+          Bucket: bucket.address.bucket,
+          Key: bucket.fullKey(key),
+          Body: body,
+          ContentMD5: digests.contentMd5,
+          ...objectSettings(bucket.address.options, writeId, size),
+          ...(createOnly ? { IfNoneMatch: '*' } : {}),
+        }),
+        send,
+      );
+      // Sending it again would say that it exists: it is looked at below instead.
+      if (!createOnly && !sameEtag(bucket, answer, digests.md5)) throw damagedOnTheWay('the service has other bytes than were sent');
+    });
+  };
+  try {
+    await put();
+  } catch (error) {
+    return await settle(bucket, publication, digests.md5, error, 'writing');
+  }
+  if (createOnly) await confirmConditionalPut(bucket, key, support, put);
+  return await verify(bucket, publication, digests.md5);
+}
+
+/** Makes one object of the parts. @returns when it was written, by the service's clock */
+export async function publishParts(
+  bucket: Bucket,
+  publication: Publication,
+  upload: MultipartUpload,
+  parts: readonly StoredPart[],
+  mark: CommitMark | undefined,
+): Promise<Date> {
+  const { createOnly, signal } = publication;
+  const etag = multipartEtag(parts);
+  await mark?.set(signal);
+  try {
+    if (mark !== undefined) await refuseExisting(bucket, publication);
+    try {
+      await completeUpload(bucket, upload, parts, { conditional: createOnly && mark === undefined, signal });
+    } catch (error) {
+      return await settle(bucket, publication, etag, error, 'completing');
+    }
+    return await verify(bucket, publication, etag);
+  } finally {
+    // One that stays is in nobody's way, and is listed and cleared with unfinished writes.
+    await mark?.remove().catch(ignore);
+  }
+}
+
+async function refuseExisting(bucket: Bucket, { key, signal }: Publication): Promise<void> {
+  const found = await lookIfAllowed(bucket, key, signal);
+  if (found === 'denied') {
+    throw new StoreError('denied', {
+      key,
+      message: `cannot see whether ${bucket.show(key)} exists: the service denies access`,
+      hint: 'This service completes uploads without any condition, so Gantry must look first: allow s3:GetObject and s3:ListBucket.',
+    });
+  }
+  if (found !== undefined) throw alreadyThere(bucket, key);
+}
+
+/** The request failed. It may have done its work all the same: an answer was lost, or an earlier attempt had succeeded. */
+async function settle(bucket: Bucket, publication: Publication, etag: string, error: unknown, doing: string): Promise<Date> {
+  const { key, writeId, createOnly, signal } = publication;
+  signal.throwIfAborted();
+  const found = await lookIfAllowed(bucket, key, signal);
+  if (found !== undefined && found !== 'denied') {
+    if (found.writeId === writeId) return await verify(bucket, publication, etag);
+    if (createOnly) throw alreadyThere(bucket, key, error);
+  }
+  if (createOnly && failedWith(error, 412)) throw alreadyThere(bucket, key, error);
+  throw bucket.translate(error, { doing, key });
+}
+
+/** Never trusts that the service kept what it said it would keep. */
+async function verify(bucket: Bucket, { key, writeId, size, signal }: Publication, etag: string): Promise<Date> {
+  const found = await lookIfAllowed(bucket, key, signal);
+  // Who may not look has the service's word alone: it has verified each part's digests.
+  if (found === 'denied') return new Date();
+  if (found === undefined) {
+    throw new StoreError('integrity', {
+      key,
+      message: `${bucket.show(key)} was written and is not there`,
+      hint: 'Did somebody remove it, or a rule of the bucket?',
+    });
+  }
+  // Another writer may have replaced it since: then it is that one's to verify.
+  if (found.writeId !== undefined && found.writeId !== writeId) return found.modified;
+  if (found.size !== size || !sameEtag(bucket, { ETag: found.etag, ServerSideEncryption: found.serverSideEncryption }, etag)) {
+    throw new StoreError('integrity', {
+      key,
+      message: `${bucket.show(key)} is kept otherwise than it was sent: ${found.size} of ${size} bytes, ETag ${found.etag ?? 'missing'} and not ${etag}`,
+      hint: 'If the ETags of this service are no MD5 sums, add etag=opaque to the address.',
+    });
+  }
+  return found.modified;
+}
+
+/** What a writer is told whose key is taken. */
+export function alreadyThere(bucket: Bucket, key: string, cause?: unknown): StoreError {
+  return new StoreError('exists', {
+    key,
+    message: `${bucket.show(key)} exists already`,
+    hint: 'Remove it first, or choose another name.',
+    cause: cause === undefined ? undefined : bucket.translate(cause, { doing: 'writing', key }),
+  });
+}

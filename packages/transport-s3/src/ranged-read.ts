@@ -1,0 +1,133 @@
+import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
+import { GetObjectCommand } from '@aws-sdk/client-s3';
+import { StoreError } from '@gantry/transport';
+
+import { ignore } from './abort.ts';
+import type { Bucket } from './bucket.ts';
+import { failedWith } from './errors.ts';
+
+/** Bytes `from` up to, but without, `to`. */
+export interface ByteRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The object that is being read: every range must come from this very one. */
+export interface ReadTarget {
+  readonly bucket: Bucket;
+  readonly key: string;
+  readonly etag: string;
+}
+
+/** An answer with a body. */
+export interface OpenedRange {
+  readonly body: AsyncIterable<Uint8Array> & { destroy(): unknown };
+  readonly etag: string;
+  readonly objectSize: number;
+  /** How many bytes the body has to give. */
+  readonly length: number;
+}
+
+/** Sends one ranged GET. Rejects with what the SDK said, or with a {@link StoreError} when the service cannot serve ranges. */
+export async function openRange(
+  bucket: Bucket,
+  key: string,
+  range: ByteRange,
+  options: { readonly abortSignal: AbortSignal; readonly etag?: string },
+): Promise<OpenedRange> {
+  const answer = await bucket.clients.usual.send(
+    new GetObjectCommand({
+      Bucket: bucket.address.bucket,
+      Key: bucket.fullKey(key),
+      Range: `bytes=${range.from}-${range.to - 1}`,
+      ...(options.etag === undefined ? {} : { IfMatch: options.etag }),
+    }),
+    { abortSignal: options.abortSignal },
+  );
+  return readAnswer(bucket, key, range, answer);
+}
+
+/**
+ * Fills `buffer` with a range: when a body breaks off, goes on with the byte it reached.
+ *
+ * @param opened an answer to start with, where there is one already
+ * @throws StoreError `integrity` when the object changed or went away meanwhile
+ */
+export async function fetchRange(
+  { bucket, key, etag }: ReadTarget,
+  range: ByteRange,
+  buffer: Uint8Array,
+  options: { readonly signal: AbortSignal; readonly opened?: OpenedRange | undefined },
+): Promise<void> {
+  let reached = range.from;
+  let { opened } = options;
+  const request = { doing: `reading bytes ${range.from} to ${range.to} of`, key, signal: options.signal, bytes: range.to - range.from };
+  const copy = async (abortSignal: AbortSignal): Promise<void> => {
+    const { body } = opened ?? (await openRange(bucket, key, { from: reached, to: range.to }, { abortSignal, etag }));
+    opened = undefined;
+    const cut = (): void => void body.destroy();
+    abortSignal.addEventListener('abort', cut, { once: true });
+    try {
+      for await (const chunk of body) {
+        const fitting = chunk.subarray(0, range.to - reached);
+        buffer.set(fitting, reached - range.from);
+        reached += fitting.length;
+        if (reached === range.to) return;
+      }
+    } finally {
+      abortSignal.removeEventListener('abort', cut);
+      body.destroy();
+    }
+    throw Object.assign(new Error('the body broke off'), { code: 'ECONNRESET' });
+  };
+  let copying: Promise<void> = Promise.resolve();
+  try {
+    await bucket.tryRequest(request, async ({ abortSignal }) => {
+      // An attempt that was cut for its slowness may have a chunk in its hands still.
+      await copying.catch(ignore);
+      copying = copy(abortSignal);
+      await copying;
+    });
+  } catch (error) {
+    options.signal.throwIfAborted();
+    if (failedWith(error, 412)) throw changed(bucket, key, 'was replaced while it was read');
+    if (failedWith(error, 'NoSuchKey', 404)) throw changed(bucket, key, 'was removed while it was read');
+    throw bucket.translate(error, request);
+  } finally {
+    // Whoever called may use the buffer for something else from now on.
+    await copying.catch(ignore);
+  }
+}
+
+function changed(bucket: Bucket, key: string, what: string): StoreError {
+  return new StoreError('integrity', { key, message: `${bucket.show(key)} ${what}`, hint: 'Read it again from the start.' });
+}
+
+function readAnswer(bucket: Bucket, key: string, range: ByteRange, answer: GetObjectCommandOutput): OpenedRange {
+  const { Body, ETag, ContentLength } = answer;
+  if (Body === undefined || !isNodeBody(Body)) throw Object.assign(new Error('an answer without a body'), { name: 'ServiceUnavailable' });
+  // A body that is let go of early must not become an unhandled error.
+  Body.on('error', () => {});
+  const partial = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(answer.ContentRange ?? '');
+  const objectSize = Number(partial?.[3] ?? ContentLength ?? Number.NaN);
+  const from = Number(partial?.[1] ?? 0);
+  const length = Math.min(range.to, objectSize) - from;
+  if (from !== range.from || Number.isNaN(objectSize) || (partial !== null && ContentLength !== length)) {
+    Body.destroy();
+    throw new StoreError('unsupported', {
+      key,
+      message: `reading ${bucket.show(key)}: the service was asked for bytes from ${range.from} on and gave others`,
+      hint: 'A service must serve ranges (RFC 9110, section 14).',
+    });
+  }
+  return { body: Body, etag: ETag ?? '', objectSize, length };
+}
+
+interface NodeBody extends AsyncIterable<Uint8Array> {
+  destroy(): unknown;
+  on(event: 'error', listener: () => void): unknown;
+}
+
+function isNodeBody(body: object): body is NodeBody {
+  return Symbol.asyncIterator in body && 'destroy' in body && typeof body.destroy === 'function' && 'on' in body;
+}

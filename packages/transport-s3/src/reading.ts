@@ -1,0 +1,75 @@
+import type { ByteSource, ReadOptions } from '@gantry/transport';
+import { StoreError } from '@gantry/transport';
+
+import { failedWith } from './errors.ts';
+import { look } from './published.ts';
+import type { ByteRange, OpenedRange } from './ranged-read.ts';
+import { openRange } from './ranged-read.ts';
+import { RANGE_BYTES, S3ByteSource } from './s3-byte-source.ts';
+import type { Surroundings } from './surroundings.ts';
+
+/**
+ * Opens an object, or a range of it. The first request is the first range: it tells size and ETag too.
+ *
+ * @throws StoreError `not-found`, `invalid-range`
+ */
+export async function openSource(surroundings: Surroundings, key: string, options: ReadOptions): Promise<ByteSource> {
+  const { offset = 0, length, signal } = options;
+  assertRange(key, offset, length);
+  const { bucket } = surroundings;
+  const wanted = { from: offset, to: offset + Math.min(RANGE_BYTES, length ?? RANGE_BYTES) };
+  // A range of nothing cannot be asked for.
+  const first = length === 0 ? undefined : await openFirst(surroundings, key, wanted, signal);
+  const found = first ?? (await lookAt(surroundings, key, signal));
+  const range = { from: offset, to: length === undefined ? found.objectSize : offset + length };
+  if (range.to > found.objectSize || range.from > found.objectSize) {
+    first?.body.destroy();
+    throw outside(key, `bytes ${range.from} to ${range.to} of ${bucket.show(key)} do not exist: it has ${found.objectSize}`);
+  }
+  return new S3ByteSource(surroundings, { target: { bucket, key, etag: found.etag }, range, objectSize: found.objectSize, first, signal });
+}
+
+async function openFirst(
+  surroundings: Surroundings,
+  key: string,
+  range: ByteRange,
+  signal: AbortSignal | undefined,
+): Promise<OpenedRange | undefined> {
+  const { bucket } = surroundings;
+  const request = { doing: 'reading', key, signal, bytes: RANGE_BYTES };
+  try {
+    return await bucket.tryRequest(request, ({ abortSignal }) => openRange(bucket, key, range, { abortSignal }));
+  } catch (error) {
+    signal?.throwIfAborted();
+    // Also said of an empty object: whether the range is wrong, its size must tell.
+    if (failedWith(error, 416)) return undefined;
+    throw bucket.translate(error, request);
+  }
+}
+
+async function lookAt(
+  surroundings: Surroundings,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<{ objectSize: number; etag: string }> {
+  const { bucket } = surroundings;
+  const request = { doing: 'reading', key, signal };
+  try {
+    const found = await look(bucket, key, signal);
+    if (found !== undefined) return { objectSize: found.size, etag: found.etag ?? '' };
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw bucket.translate(error, request);
+  }
+  throw new StoreError('not-found', { key, message: `${bucket.show(key)} does not exist`, hint: 'Check the name.' });
+}
+
+function assertRange(key: string, offset: number, length: number | undefined): void {
+  for (const number of [offset, length ?? 0]) {
+    if (!Number.isSafeInteger(number) || number < 0) throw outside(key, `${number} is no offset or length of a range`);
+  }
+}
+
+function outside(key: string, message: string): StoreError {
+  return new StoreError('invalid-range', { key, message, hint: 'Ask for bytes that the object has.' });
+}

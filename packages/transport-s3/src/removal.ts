@@ -1,0 +1,63 @@
+import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3';
+
+import type { Bucket } from './bucket.ts';
+import { failedWith } from './errors.ts';
+
+/** How many keys one DeleteObjects takes (Amazon S3 API reference). */
+const BATCH = 1000;
+/** Single removals at once, where a service has no batches. */
+const SINGLES = 16;
+
+/** Removes objects, a thousand in one request where the service can. What is not there is no error. */
+export async function removeObjects(bucket: Bucket, keys: readonly string[], signal?: AbortSignal): Promise<void> {
+  for (let from = 0; from < keys.length; from += BATCH) {
+    const batch = keys.slice(from, from + BATCH);
+    const first = batch[0];
+    if (first === undefined) return;
+    const left = batch.length === 1 ? batch : await removeBatch(bucket, batch, signal);
+    await removeSingles(bucket, left, signal);
+  }
+}
+
+/** @returns the keys that are still to be removed: all where the service has no batches, those that failed where it has */
+async function removeBatch(bucket: Bucket, keys: readonly string[], signal: AbortSignal | undefined): Promise<readonly string[]> {
+  const request = { doing: `removing ${keys.length} objects in`, key: '', signal };
+  try {
+    const { Errors = [] } = await bucket.tryRequest(request, (send) =>
+      bucket.clients.usual.send(
+        new DeleteObjectsCommand({
+          Bucket: bucket.address.bucket,
+          Delete: { Objects: keys.map((key) => ({ Key: bucket.fullKey(key) })), Quiet: true },
+        }),
+        send,
+      ),
+    );
+    const failed = new Set(Errors.map((error) => error.Key));
+    // Each says what is wrong with it when it is removed alone.
+    return keys.filter((key) => failed.has(bucket.fullKey(key)));
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (failedWith(error, 'NotImplemented', 'MethodNotAllowed', 'MalformedXML', 'InvalidRequest', 400, 405, 501)) return keys;
+    throw bucket.translate(error, request);
+  }
+}
+
+async function removeSingles(bucket: Bucket, keys: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+  const left = keys.values();
+  const worker = async (): Promise<void> => {
+    for (const key of left) await removeOne(bucket, key, signal);
+  };
+  await Promise.all(Array.from({ length: Math.min(SINGLES, keys.length) }, worker));
+}
+
+async function removeOne(bucket: Bucket, key: string, signal: AbortSignal | undefined): Promise<void> {
+  const request = { doing: 'removing', key, signal };
+  try {
+    await bucket.tryRequest(request, (send) =>
+      bucket.clients.usual.send(new DeleteObjectCommand({ Bucket: bucket.address.bucket, Key: bucket.fullKey(key) }), send),
+    );
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!failedWith(error, 'NoSuchKey')) throw bucket.translate(error, request);
+  }
+}

@@ -1,0 +1,122 @@
+import type { ByteSource } from '@gantry/transport';
+import { StoreError } from '@gantry/transport';
+
+import { ignore, untilAborted } from './abort.ts';
+import type { ByteRange, OpenedRange, ReadTarget } from './ranged-read.ts';
+import { fetchRange } from './ranged-read.ts';
+import type { Surroundings } from './surroundings.ts';
+
+/** How many bytes one request asks for. */
+export const RANGE_BYTES: number = 8 * 1024 * 1024;
+
+/** What is to be read. */
+export interface SourceOptions {
+  readonly target: ReadTarget;
+  readonly range: ByteRange;
+  readonly objectSize: number;
+  /** The answer to the first range; its body is the source's from now on. */
+  readonly first: OpenedRange | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** A range on its way into memory. */
+interface Fetch {
+  readonly done: Promise<void>;
+  readonly bytes: Uint8Array;
+  /** Lets go of its memory. Only after `done` is settled. */
+  readonly release: () => void;
+}
+
+/**
+ * Reads ahead: while the taker looks at one range, the next ones are fetched side by side, as many as the store's memory allows. One
+ * is always on its way, so that no reader starves another.
+ */
+export class S3ByteSource implements ByteSource {
+  readonly length: number;
+  readonly objectSize: number;
+  readonly #surroundings: Surroundings;
+  readonly #options: SourceOptions;
+  readonly #ended = new AbortController();
+  readonly #fetches: Fetch[] = [];
+  #first: OpenedRange | undefined;
+  #next: number;
+  #taken = false;
+
+  constructor(surroundings: Surroundings, options: SourceOptions) {
+    this.#surroundings = surroundings;
+    this.#options = options;
+    this.objectSize = options.objectSize;
+    this.length = options.range.to - options.range.from;
+    this.#first = options.first;
+    this.#next = options.range.from;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    if (this.#taken) {
+      throw new StoreError('unsupported', {
+        key: this.#options.target.key,
+        message: 'a source of bytes can be read once',
+        hint: 'Call read again.',
+      });
+    }
+    this.#taken = true;
+    const { signal } = this.#options;
+    try {
+      for (;;) {
+        signal?.throwIfAborted();
+        this.#ended.signal.throwIfAborted();
+        this.#readAhead();
+        const fetch = this.#fetches[0];
+        if (fetch === undefined) return;
+        await untilAborted(fetch.done, signal, this.#ended.signal);
+        yield fetch.bytes;
+        this.#fetches.shift();
+        fetch.release();
+      }
+    } finally {
+      await this[Symbol.asyncDispose]();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { target } = this.#options;
+    this.#ended.abort(
+      new StoreError('unsupported', { key: target.key, message: 'the source of bytes was disposed of', hint: 'Call read again.' }),
+    );
+    this.#first?.body.destroy();
+    this.#first = undefined;
+    const open = this.#fetches.splice(0);
+    await Promise.allSettled(open.map((fetch) => fetch.done));
+    for (const fetch of open) fetch.release();
+  }
+
+  #readAhead(): void {
+    const { to } = this.#options.range;
+    while (this.#next < to) {
+      const gate = this.#surroundings.downloads;
+      const leave = this.#fetches.length === 0 ? gate.force(RANGE_BYTES) : gate.tryEnter(RANGE_BYTES);
+      if (leave === undefined) return;
+      this.#fetches.push(this.#start({ from: this.#next, to: Math.min(this.#next + RANGE_BYTES, to) }, leave));
+      this.#next = Math.min(this.#next + RANGE_BYTES, to);
+    }
+  }
+
+  #start(range: ByteRange, leave: () => void): Fetch {
+    const { buffers } = this.#surroundings;
+    const buffer = buffers.take(RANGE_BYTES);
+    const bytes = buffer.subarray(0, range.to - range.from);
+    const opened = this.#first;
+    this.#first = undefined;
+    const signal = this.#options.signal === undefined ? this.#ended.signal : AbortSignal.any([this.#options.signal, this.#ended.signal]);
+    const done = fetchRange(this.#options.target, range, bytes, { signal, opened });
+    done.catch(ignore);
+    return {
+      done,
+      bytes,
+      release: () => {
+        buffers.give(buffer);
+        leave();
+      },
+    };
+  }
+}

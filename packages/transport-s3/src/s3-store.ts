@@ -1,0 +1,148 @@
+import type {
+  BeginOptions,
+  ByteSource,
+  CallOptions,
+  ObjectInfo,
+  PendingInfo,
+  PendingObject,
+  ReadOptions,
+  Store,
+  StoreCapabilities,
+} from '@gantry/transport';
+import { StoreError, assertKey, assertPrefix } from '@gantry/transport';
+
+import { untilAborted } from './abort.ts';
+import { listObjects } from './listing.ts';
+import { clearPending, listPending } from './pending-listing.ts';
+import { alreadyThere } from './publish.ts';
+import { look, lookIfAllowed } from './published.ts';
+import { openSource } from './reading.ts';
+import { removeObjects } from './removal.ts';
+import { S3Write } from './s3-write.ts';
+import type { Surroundings } from './surroundings.ts';
+import { randomToken, uploadToken } from './token.ts';
+import { UploadStarter } from './upload-starter.ts';
+
+/** A store in a bucket. */
+export class S3Store implements Store {
+  readonly address: string;
+  readonly capabilities: StoreCapabilities;
+  readonly #surroundings: Surroundings;
+  /** The writes of this store that are neither committed nor discarded. */
+  readonly #live = new Set<S3Write>();
+
+  constructor(surroundings: Surroundings) {
+    this.#surroundings = surroundings;
+    this.address = surroundings.bucket.address.text;
+    this.capabilities = {
+      rangedRead: true,
+      resumableWrite: false,
+      createOnly: surroundings.conditional.kind !== 'none',
+      maxObjectBytes: surroundings.planFor(undefined).maxObjectBytes,
+    };
+  }
+
+  async stat(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
+    assertKey(key);
+    const { bucket } = this.#surroundings;
+    let found: Awaited<ReturnType<typeof look>>;
+    try {
+      found = await look(bucket, key, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw bucket.translate(error, { doing: 'looking for', key });
+    }
+    if (found === undefined)
+      throw new StoreError('not-found', { key, message: `${bucket.show(key)} does not exist`, hint: 'Check the name.' });
+    return { key, size: found.size, modified: found.modified };
+  }
+
+  async read(key: string, options: ReadOptions = {}): Promise<ByteSource> {
+    assertKey(key);
+    return openSource(this.#surroundings, key, options);
+  }
+
+  list(prefix: string, { signal }: CallOptions = {}): AsyncIterable<ObjectInfo> {
+    return checked(prefix, () => listObjects(this.#surroundings.bucket, prefix, signal));
+  }
+
+  async begin(key: string, { ifExists = 'fail', expectedBytes, signal }: BeginOptions = {}): Promise<PendingObject> {
+    assertKey(key);
+    const { bucket, planFor, warn } = this.#surroundings;
+    const createOnly = ifExists === 'fail';
+    if (createOnly) await this.#refuseExisting(key, signal);
+    signal?.throwIfAborted();
+    const plan = planFor(expectedBytes);
+    const isOurs = (uploadId: string): boolean => [...this.#live].some((write) => write.uploadId === uploadId);
+    const starter = new UploadStarter(bucket, key, { isOurs, warn });
+    // What was announced as small becomes one PutObject, and needs no upload.
+    const small = expectedBytes !== undefined && expectedBytes <= plan.partBytes(1);
+    const upload = small ? undefined : await this.#start(starter, signal);
+    const token = upload === undefined ? randomToken() : uploadToken(key, upload.uploadId);
+    const write: S3Write = new S3Write(this.#surroundings, {
+      key,
+      token,
+      createOnly,
+      plan,
+      starter,
+      upload,
+      onEnd: () => this.#live.delete(write),
+    });
+    this.#live.add(write);
+    return write;
+  }
+
+  async resume(token: string): Promise<PendingObject> {
+    throw new StoreError('unsupported', {
+      key: token,
+      message: 'a bucket cannot go on with an unfinished write',
+      hint: 'Clear it, and begin anew.',
+    });
+  }
+
+  pending(prefix: string, { signal }: CallOptions = {}): AsyncIterable<PendingInfo> {
+    return checked(prefix, () => listPending(this.#surroundings, this.#live, prefix, signal));
+  }
+
+  async clear(tokens: readonly string[], { signal }: CallOptions = {}): Promise<void> {
+    await untilAborted(clearPending(this.#surroundings, this.#live, new Set(tokens), signal), signal);
+  }
+
+  async remove(keys: readonly string[], { signal }: CallOptions = {}): Promise<void> {
+    for (const key of keys) assertKey(key);
+    await removeObjects(this.#surroundings.bucket, keys, signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#surroundings.bucket.clients[Symbol.dispose]();
+  }
+
+  async #refuseExisting(key: string, signal: AbortSignal | undefined): Promise<void> {
+    const { bucket } = this.#surroundings;
+    if (!this.capabilities.createOnly) {
+      throw new StoreError('unsupported', {
+        key,
+        message: `the service of ${bucket.show(key)} cannot write on condition that nothing is there`,
+        hint: 'Look first, and write with ifExists: replace.',
+      });
+    }
+    const found = await lookIfAllowed(bucket, key, signal);
+    if (found !== undefined && found !== 'denied') throw alreadyThere(bucket, key);
+  }
+
+  async #start(starter: UploadStarter, signal: AbortSignal | undefined): ReturnType<UploadStarter['start']> {
+    try {
+      return await starter.start(signal);
+    } catch (error) {
+      // In the background: the caller is told at once.
+      void starter.sweep(undefined);
+      throw error;
+    }
+  }
+}
+
+/** Lists, but says first, when it is asked for the first entry, that the prefix is none. */
+async function* checked<T>(prefix: string, list: () => AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+  assertPrefix(prefix);
+  yield* list();
+}

@@ -1,0 +1,18 @@
+import type { Bucket } from './bucket.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import type { ConditionalSupport } from './conditional.ts';
+import type { Gate } from './gate.ts';
+import type { PartPlan } from './part-plan.ts';
+
+/** What the reads and writes of one store share. */
+export interface Surroundings {
+  readonly bucket: Bucket;
+  readonly conditional: ConditionalSupport;
+  readonly buffers: BufferPool;
+  /** Through which parts go out. */
+  readonly uploads: Gate;
+  /** Through which ranges come in. */
+  readonly downloads: Gate;
+  readonly planFor: (expectedBytes: number | undefined) => PartPlan;
+  readonly warn: (message: string) => void;
+}

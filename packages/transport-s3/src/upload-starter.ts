@@ -1,0 +1,72 @@
+import { isStoreError } from '@gantry/transport';
+
+import type { Bucket } from './bucket.ts';
+import { isUncertain } from './errors.ts';
+import type { MultipartUpload } from './multipart.ts';
+import { createUpload, endUpload } from './multipart.ts';
+import { randomToken } from './token.ts';
+import { listUploads } from './uploads-listing.ts';
+
+/** By how much the clocks may differ: beyond that the SDK corrects its own. */
+const CLOCK_TOLERANCE_MS = 5 * 60_000;
+
+/**
+ * Starts the upload of one write, and remembers when an answer got lost: the service may then have started one that nobody
+ * knows the id of, and that costs money once it has parts, and is in everybody's listings until it is ended.
+ */
+export class UploadStarter {
+  /** Tells this write's object from any other's. */
+  readonly writeId: string = randomToken();
+  readonly #bucket: Bucket;
+  readonly #key: string;
+  readonly #isOurs: (uploadId: string) => boolean;
+  readonly #warn: (message: string) => void;
+  #uncertainSince: number | undefined;
+
+  /** @param options.isOurs whether a write of this store holds the upload */
+  constructor(
+    bucket: Bucket,
+    key: string,
+    options: { readonly isOurs: (uploadId: string) => boolean; readonly warn: (message: string) => void },
+  ) {
+    this.#bucket = bucket;
+    this.#key = key;
+    this.#isOurs = options.isOurs;
+    this.#warn = options.warn;
+  }
+
+  /** @throws StoreError, or the reason of the signal */
+  async start(signal: AbortSignal | undefined): Promise<MultipartUpload> {
+    const begun = Date.now();
+    let certain = false;
+    try {
+      const upload = await createUpload(this.#bucket, this.#key, {
+        writeId: this.writeId,
+        signal,
+        onFailure: (error) => {
+          if (isUncertain(error)) this.#uncertainSince ??= begun;
+        },
+      });
+      certain = true;
+      return upload;
+    } finally {
+      if (!certain && signal?.aborted === true) this.#uncertainSince ??= begun;
+    }
+  }
+
+  /** Ends what lost answers may have left: uploads of the same key, from the time in question, that are nobody's here. */
+  async sweep(own: MultipartUpload | undefined): Promise<void> {
+    if (this.#uncertainSince === undefined) return;
+    const since = this.#uncertainSince - CLOCK_TOLERANCE_MS;
+    this.#uncertainSince = undefined;
+    try {
+      for await (const upload of listUploads(this.#bucket, this.#key)) {
+        if (upload.key !== this.#key || upload.uploadId === own?.uploadId || this.#isOurs(upload.uploadId)) continue;
+        if (upload.started.getTime() >= since) await endUpload(this.#bucket, upload);
+      }
+    } catch (error) {
+      if (!isStoreError(error)) throw error;
+      this.#warn(`an upload of ${this.#bucket.show(this.#key)} may be left in the bucket, without parts: ${error.message}`);
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
+
+import type { Bucket } from './bucket.ts';
+import { damagedOnTheWay } from './errors.ts';
+import { decodeListedKey } from './listed-key.ts';
+import type { MultipartUpload } from './multipart.ts';
+
+/** One unfinished upload, as the service lists it. */
+export interface ListedUpload extends MultipartUpload {
+  readonly started: Date;
+  /** Who began it, as the service calls them; empty where it does not say. */
+  readonly initiator: string;
+}
+
+/** The unfinished uploads of keys that start with `prefix`, page by page. Keys of others, below the store's prefix too, are among them. */
+export async function* listUploads(bucket: Bucket, prefix: string, signal?: AbortSignal): AsyncGenerator<ListedUpload, void, undefined> {
+  let markers: { readonly KeyMarker?: string; readonly UploadIdMarker?: string } = {};
+  for (;;) {
+    const page = await bucket.request({ doing: 'listing unfinished uploads in', key: prefix, signal }, async (send) => {
+      const answer = await bucket.clients.usual.send(
+        new ListMultipartUploadsCommand({ Bucket: bucket.address.bucket, Prefix: bucket.fullKey(prefix), EncodingType: 'url', ...markers }),
+        send,
+      );
+      if (
+        answer.IsTruncated === true &&
+        answer.NextKeyMarker === markers.KeyMarker &&
+        answer.NextUploadIdMarker === markers.UploadIdMarker
+      ) {
+        throw damagedOnTheWay('the service repeats a page of its listing');
+      }
+      return answer;
+    });
+    for (const upload of page.Uploads ?? []) {
+      const key = decodeListedKey(upload.Key, page.EncodingType, bucket.address.prefix);
+      if (key === undefined || upload.UploadId === undefined) continue;
+      yield {
+        key,
+        uploadId: upload.UploadId,
+        started: upload.Initiated ?? new Date(0),
+        initiator: upload.Initiator?.DisplayName ?? upload.Initiator?.ID ?? upload.Owner?.DisplayName ?? '',
+      };
+    }
+    if (page.IsTruncated !== true) return;
+    markers = {
+      ...(page.NextKeyMarker === undefined ? {} : { KeyMarker: decodeMarker(page.NextKeyMarker, page.EncodingType) }),
+      ...(page.NextUploadIdMarker === undefined ? {} : { UploadIdMarker: page.NextUploadIdMarker }),
+    };
+  }
+}
+
+function decodeMarker(marker: string, encoding: string | undefined): string {
+  return decodeListedKey(marker, encoding, '') ?? marker;
+}
