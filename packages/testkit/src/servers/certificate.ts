@@ -1,0 +1,33 @@
+import { join } from 'node:path';
+import { command } from '../disks/command.ts';
+
+/** PEM files of a certificate for 127.0.0.1 and localhost, signed by itself. */
+export interface Certificate {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+/** Makes a key and a certificate in a directory; whoever trusts `certFile` as an authority accepts it. */
+export async function makeCertificate(directory: string): Promise<Certificate> {
+  const certFile = join(directory, 'cert.pem');
+  const keyFile = join(directory, 'key.pem');
+  const subject = ['-subj', '/CN=gantry test', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost'];
+  await command(
+    'openssl',
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-noenc',
+    '-days',
+    '2',
+    '-keyout',
+    keyFile,
+    '-out',
+    certFile,
+    ...subject,
+  );
+  return { certFile, keyFile };
+}

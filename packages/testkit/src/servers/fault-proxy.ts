@@ -1,0 +1,194 @@
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Agent, createServer, request as sendRequest } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Transform } from 'node:stream';
+import { PassThrough } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { Fault } from './faults.ts';
+import { CutError, cutAfter, flipBitAt, stallAfter, errorDocument, truncateAfter } from './faults.ts';
+
+/** What a rule decides by. */
+export interface ProxiedRequest {
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Counts all requests, from 1. */
+  readonly number: number;
+}
+
+/** Which requests a fault happens to: all for which `when` holds, or only the first so many of them. */
+export interface FaultRule {
+  readonly when: (request: ProxiedRequest) => boolean;
+  readonly fault: Fault | ((request: ProxiedRequest) => Fault | undefined);
+  readonly times?: number;
+}
+
+/** An HTTP server between a client and a real server, that does to requests and answers what networks and services do to them. */
+export interface FaultProxy extends AsyncDisposable {
+  /** Such as `http://127.0.0.1:40001`. */
+  readonly endpoint: string;
+  /** Every request so far, and which fault happened to it. */
+  readonly seen: readonly { readonly request: ProxiedRequest; readonly fault: string | undefined }[];
+  /** Adds a rule. Of several that hold, the newest counts. The returned function takes it away again. */
+  inject(rule: FaultRule): () => void;
+  /** Waits for the first request from now on for which `when` holds. */
+  waitFor(when: (request: ProxiedRequest) => boolean): Promise<ProxiedRequest>;
+}
+
+/** Starts a proxy in front of `target`, such as `http://127.0.0.1:7480`, which is sent the Host header of the client (it is signed). */
+export async function startFaultProxy(target: string): Promise<FaultProxy> {
+  const rules: { rule: FaultRule; left: number }[] = [];
+  const seen: { request: ProxiedRequest; fault: string | undefined }[] = [];
+  const waiting = new Set<(request: ProxiedRequest) => void>();
+  const agent = new Agent({ keepAlive: true });
+  const sockets = new Set<Socket>();
+  const server = createServer((incoming, outgoing) => {
+    const request = describe(incoming, seen.length + 1);
+    const fault = pickFault(rules, request);
+    seen.push({ request, fault: fault?.kind });
+    for (const listener of waiting) listener(request);
+    forward({ target: new URL(target), agent, incoming, outgoing, fault }).catch(() => outgoing.destroy());
+  });
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    endpoint: `http://127.0.0.1:${portOf(server.address())}`,
+    seen,
+    inject(rule) {
+      const entry = { rule, left: rule.times ?? Infinity };
+      rules.unshift(entry);
+      return () => {
+        entry.left = 0;
+      };
+    },
+    waitFor: (when) =>
+      new Promise((resolve) => {
+        const listener = (request: ProxiedRequest): void => {
+          if (!when(request)) return;
+          waiting.delete(listener);
+          resolve(request);
+        };
+        waiting.add(listener);
+      }),
+    async [Symbol.asyncDispose]() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+      agent.destroy();
+      if (server.listening) await once(server, 'close');
+    },
+  };
+}
+
+function portOf(address: AddressInfo | string | null): number {
+  if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
+  return address.port;
+}
+
+function describe(incoming: IncomingMessage, number: number): ProxiedRequest {
+  const url = new URL(incoming.url ?? '/', 'http://proxy');
+  return { method: incoming.method ?? 'GET', path: url.pathname, query: url.searchParams, headers: incoming.headers, number };
+}
+
+function pickFault(rules: { rule: FaultRule; left: number }[], request: ProxiedRequest): Fault | undefined {
+  for (const entry of rules) {
+    if (entry.left <= 0 || !entry.rule.when(request)) continue;
+    const fault = typeof entry.rule.fault === 'function' ? entry.rule.fault(request) : entry.rule.fault;
+    if (fault === undefined) continue;
+    entry.left -= 1;
+    return fault;
+  }
+  return undefined;
+}
+
+interface Exchange {
+  readonly target: URL;
+  readonly agent: Agent;
+  readonly incoming: IncomingMessage;
+  readonly outgoing: ServerResponse;
+  readonly fault: Fault | undefined;
+}
+
+async function forward(exchange: Exchange): Promise<void> {
+  const { target, agent, incoming, outgoing, fault } = exchange;
+  if (fault?.kind === 'answer') {
+    await answer(incoming, outgoing, fault);
+    return;
+  }
+  const request = sendRequest({
+    host: target.hostname,
+    port: target.port,
+    method: incoming.method,
+    path: incoming.url,
+    headers: incoming.headers,
+    agent,
+  });
+  outgoing.once('close', () => {
+    if (!outgoing.writableFinished) request.destroy();
+  });
+  sendBody(exchange, request);
+  // An answer may come before the whole body was taken.
+  const [answered]: IncomingMessage[] = await once(request, 'response');
+  if (answered !== undefined) await sendAnswer(exchange, answered);
+}
+
+function sendBody({ incoming, outgoing, fault }: Exchange, request: ReturnType<typeof sendRequest>): void {
+  const changed = changeOfRequest(fault);
+  changed.once('error', (error) => {
+    if (error instanceof CutError) outgoing.socket?.resetAndDestroy();
+    request.destroy(error);
+  });
+  incoming.once('error', (error) => changed.destroy(error));
+  incoming.pipe(changed).pipe(request);
+}
+
+function changeOfRequest(fault: Fault | undefined): Transform {
+  if (fault?.kind === 'cut-request') return cutAfter(fault.bytes);
+  if (fault?.kind === 'stall-request') return stallAfter(fault.bytes);
+  if (fault?.kind === 'flip-request') return flipBitAt(fault.byte);
+  return new PassThrough();
+}
+
+function changeOfResponse(fault: Fault | undefined): Transform {
+  if (fault?.kind === 'cut-response') return cutAfter(fault.bytes);
+  if (fault?.kind === 'stall-response') return stallAfter(fault.bytes);
+  if (fault?.kind === 'truncate-response') return truncateAfter(fault.bytes);
+  if (fault?.kind === 'flip-response') return flipBitAt(fault.byte);
+  return new PassThrough();
+}
+
+async function sendAnswer({ outgoing, fault }: Exchange, answered: IncomingMessage): Promise<void> {
+  const headers = { ...answered.headers };
+  if (fault?.kind === 'etag' && headers.etag !== undefined) headers.etag = fault.value;
+  if (fault?.kind === 'lose-answer') {
+    // The server has done its work: it must only not be heard of.
+    answered.resume();
+    await once(answered, 'end');
+    outgoing.socket?.resetAndDestroy();
+    return;
+  }
+  const { socket } = outgoing;
+  outgoing.writeHead(answered.statusCode ?? 502, headers);
+  try {
+    await pipeline(answered, changeOfResponse(fault), outgoing);
+  } catch (error) {
+    if (error instanceof CutError) outgoing.socket?.resetAndDestroy();
+    throw error;
+  }
+  // Fewer bytes than were announced: only the end of the connection can end the answer.
+  if (fault?.kind === 'truncate-response') socket?.end();
+}
+
+async function answer(incoming: IncomingMessage, outgoing: ServerResponse, fault: Extract<Fault, { kind: 'answer' }>): Promise<void> {
+  incoming.resume();
+  await once(incoming, 'end');
+  const body = errorDocument(fault.code, fault.fields);
+  outgoing.writeHead(fault.status, { 'content-type': 'application/xml', 'content-length': Buffer.byteLength(body), ...fault.headers });
+  outgoing.end(incoming.method === 'HEAD' ? undefined : body);
+}

@@ -1,0 +1,71 @@
+import { createHash, createHmac } from 'node:crypto';
+import type { S3Server } from './s3-server.ts';
+
+export interface S3Answer {
+  readonly status: number;
+  readonly body: string;
+}
+
+export interface S3RequestOptions {
+  readonly method?: string;
+  readonly body?: string;
+}
+
+/** Both servers of the test kit are in it, or do not care. */
+const REGION = 'us-east-1';
+
+/**
+ * Sends one signed request that has nothing to do with Gantry or with its SDK: for making buckets, for setting policies, and for
+ * seeing what is really there. `path` is such as `/bucket?uploads=`: with every `=`, sorted, as it is signed.
+ */
+export async function s3Request(server: S3Server, path: string, { method = 'GET', body = '' }: S3RequestOptions = {}): Promise<S3Answer> {
+  const headers = sign(server, { method, path, body, date: new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '') });
+  const response = await fetch(`${server.endpoint}${path}`, { method, headers, ...(body === '' ? {} : { body }) });
+  return { status: response.status, body: await response.text() };
+}
+
+/** Makes a bucket. @throws when the server refuses */
+export async function createBucket(server: S3Server, name: string): Promise<void> {
+  const { status, body } = await s3Request(server, `/${name}`, { method: 'PUT' });
+  if (status !== 200) throw new Error(`the server refuses to make the bucket ${name}: ${status} ${body}`);
+}
+
+/** The keys of all unfinished multipart uploads of a bucket, as the server tells them. */
+export async function listUnfinishedUploads(server: S3Server, bucket: string): Promise<readonly string[]> {
+  const { status, body } = await s3Request(server, `/${bucket}?uploads=`);
+  if (status !== 200) throw new Error(`the server does not list the uploads of ${bucket}: ${status} ${body}`);
+  return [...body.matchAll(/<Upload>.*?<Key>(.*?)<\/Key>.*?<\/Upload>/gs)].map((match) => match[1] ?? '');
+}
+
+interface Signed {
+  readonly method: string;
+  readonly path: string;
+  readonly body: string;
+  /** Such as `20261123T081500Z`. */
+  readonly date: string;
+}
+
+/** Signature Version 4 ("Signature calculations for the Authorization header" in the Amazon S3 API reference). */
+function sign(server: S3Server, { method, path, body, date }: Signed): Record<string, string> {
+  const [plainPath = '/', query = ''] = path.split('?');
+  const bodySha256 = sha256(body);
+  const { host } = new URL(server.endpoint);
+  const names = 'host;x-amz-content-sha256;x-amz-date';
+  const canonical = `${method}\n${plainPath}\n${query}\nhost:${host}\nx-amz-content-sha256:${bodySha256}\nx-amz-date:${date}\n\n${names}\n${bodySha256}`;
+  const scope = `${date.slice(0, 8)}/${REGION}/s3/aws4_request`;
+  const key = scope.split('/').reduce<string | Buffer>((from, step) => hmac(from, step), `AWS4${server.secretAccessKey}`);
+  const signature = hmac(key, `AWS4-HMAC-SHA256\n${date}\n${scope}\n${sha256(canonical)}`).toString('hex');
+  return {
+    'x-amz-content-sha256': bodySha256,
+    'x-amz-date': date,
+    authorization: `AWS4-HMAC-SHA256 Credential=${server.accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}`,
+  };
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function hmac(key: string | Buffer, text: string): Buffer {
+  return createHmac('sha256', key).update(text).digest();
+}
