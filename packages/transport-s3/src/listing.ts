@@ -51,7 +51,8 @@ async function fetchPage(
 function toInfo(object: ListedObject, encoding: string | undefined, prefix: string): ObjectInfo | undefined {
   const key = decodeListedKey(object.Key, encoding, prefix);
   if (key === undefined || object.Size === undefined || object.LastModified === undefined) return undefined;
-  return { key, size: object.Size, modified: object.LastModified };
+  // Some services tell fractions of a second here, but not with the object: the same object has the same time everywhere.
+  return { key, size: object.Size, modified: new Date(Math.floor(object.LastModified.getTime() / 1000) * 1000) };
 }
 
 /** Whether a name in the bucket is a key of a store. */

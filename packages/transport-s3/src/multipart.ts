@@ -38,23 +38,20 @@ export const UPLOAD_GONE: readonly (string | number)[] = ['NoSuchUpload', 'NoSuc
 export async function createUpload(
   bucket: Bucket,
   key: string,
-  options: { readonly writeId: string; readonly signal: AbortSignal | undefined; readonly onFailure: (error: unknown) => void },
+  options: { readonly writeId: string; readonly onFailure: (error: unknown) => void },
 ): Promise<MultipartUpload> {
-  const { uploadId } = await bucket.request(
-    { doing: 'starting an upload of', key, signal: options.signal, onFailure: options.onFailure },
-    async (send) => {
-      const { UploadId } = await bucket.clients.usual.send(
-        new CreateMultipartUploadCommand({
-          Bucket: bucket.address.bucket,
-          Key: bucket.fullKey(key),
-          ...objectSettings(bucket.address.options, options.writeId, Infinity),
-        }),
-        send,
-      );
-      if (UploadId === undefined || UploadId === '') throw damagedOnTheWay('the service started an upload and gave no id');
-      return { uploadId: UploadId };
-    },
-  );
+  const { uploadId } = await bucket.request({ doing: 'starting an upload of', key, onFailure: options.onFailure }, async (send) => {
+    const { UploadId } = await bucket.clients.usual.send(
+      new CreateMultipartUploadCommand({
+        Bucket: bucket.address.bucket,
+        Key: bucket.fullKey(key),
+        ...objectSettings(bucket.address.options, options.writeId, Infinity),
+      }),
+      send,
+    );
+    if (UploadId === undefined || UploadId === '') throw damagedOnTheWay('the service started an upload and gave no id');
+    return { uploadId: UploadId };
+  });
   return { key, uploadId };
 }
 

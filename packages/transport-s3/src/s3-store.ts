@@ -30,6 +30,8 @@ export class S3Store implements Store {
   readonly #surroundings: Surroundings;
   /** The writes of this store that are neither committed nor discarded. */
   readonly #live = new Set<S3Write>();
+  /** What calls that were aborted have still to tidy up. */
+  readonly #tidying = new Set<Promise<void>>();
 
   constructor(surroundings: Surroundings) {
     this.#surroundings = surroundings;
@@ -101,10 +103,12 @@ export class S3Store implements Store {
   }
 
   pending(prefix: string, { signal }: CallOptions = {}): AsyncIterable<PendingInfo> {
-    return checked(prefix, () => listPending(this.#surroundings, this.#live, prefix, signal));
+    return checked(prefix, () => this.#listPending(prefix, signal));
   }
 
   async clear(tokens: readonly string[], { signal }: CallOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    await untilAborted(this.#tidy(), signal);
     await untilAborted(clearPending(this.#surroundings, this.#live, new Set(tokens), signal), signal);
   }
 
@@ -114,6 +118,7 @@ export class S3Store implements Store {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#tidy();
     this.#surroundings.bucket.clients[Symbol.dispose]();
   }
 
@@ -130,14 +135,25 @@ export class S3Store implements Store {
     if (found !== undefined && found !== 'denied') throw alreadyThere(bucket, key);
   }
 
+  async *#listPending(prefix: string, signal: AbortSignal | undefined): AsyncGenerator<PendingInfo, void, undefined> {
+    await untilAborted(this.#tidy(), signal);
+    yield* listPending(this.#surroundings, this.#live, prefix, signal);
+  }
+
+  /** Never cuts the request: an upload that was started and not heard of would be nobody's. */
   async #start(starter: UploadStarter, signal: AbortSignal | undefined): ReturnType<UploadStarter['start']> {
+    const started = starter.start();
     try {
-      return await starter.start(signal);
+      return await untilAborted(started, signal);
     } catch (error) {
-      // In the background: the caller is told at once.
-      void starter.sweep(undefined);
+      const tidied = starter.abandon(started).finally(() => this.#tidying.delete(tidied));
+      this.#tidying.add(tidied);
       throw error;
     }
+  }
+
+  async #tidy(): Promise<void> {
+    await Promise.all(this.#tidying);
   }
 }
 

@@ -13,7 +13,7 @@ import { PartSender } from './part-sender.ts';
 import { publishParts, publishWhole } from './publish.ts';
 import { unpublish } from './published.ts';
 import type { Surroundings } from './surroundings.ts';
-import { UploadStarter } from './upload-starter.ts';
+import type { UploadStarter } from './upload-starter.ts';
 
 /** How one write was begun. */
 export interface WriteOptions {
@@ -48,6 +48,7 @@ export class S3Write implements PendingObject {
   #received = 0;
   #buffer: Buffer<ArrayBuffer> | undefined;
   #filled = 0;
+  #starting: Promise<MultipartUpload> | undefined;
   #publishing: Promise<Date> | undefined;
   #discarding: Promise<void> | undefined;
 
@@ -71,6 +72,7 @@ export class S3Write implements PendingObject {
 
   async append(source: AsyncIterable<Uint8Array>, { signal }: CallOptions = {}): Promise<void> {
     this.#assertOpen('added to');
+    signal?.throwIfAborted();
     const iterator = source[Symbol.asyncIterator]();
     let ended = false;
     try {
@@ -153,10 +155,16 @@ export class S3Write implements PendingObject {
 
   async #sendFilled(signal: AbortSignal | undefined): Promise<void> {
     if (this.#buffer === undefined) return;
-    this.#upload ??= await this.#options.starter.start(signal);
+    this.#upload ??= await this.#startUpload(signal);
     await this.#sender.send(this.#upload, this.#buffer, this.#filled, signal);
     this.#buffer = undefined;
     this.#filled = 0;
+  }
+
+  /** Not cut either: when nobody waits any more, discarding ends it. */
+  async #startUpload(signal: AbortSignal | undefined): Promise<MultipartUpload> {
+    this.#starting ??= this.#options.starter.start();
+    return untilAborted(this.#starting, signal);
   }
 
   #compare({ size, sha256 }: Digest): void {
@@ -200,6 +208,7 @@ export class S3Write implements PendingObject {
     await this.#takeBack();
     const { bucket } = this.#surroundings;
     if (this.#upload !== undefined) await endUpload(bucket, this.#upload);
+    else if (this.#starting !== undefined) await this.#options.starter.abandon(this.#starting);
     await this.#options.starter.sweep(this.#upload);
     this.#release();
     this.#options.onEnd();
@@ -227,7 +236,7 @@ export class S3Write implements PendingObject {
 
   #assertOpen(what: string): void {
     if (this.#state === 'open') return;
-    throw new StoreError('unsupported', {
+    throw new StoreError('not-found', {
       key: this.key,
       message: `the write of ${this.#surroundings.bucket.show(this.key)} cannot be ${what}: it is ${this.#state}`,
       hint: 'Begin anew.',

@@ -35,23 +35,25 @@ export class UploadStarter {
     this.#warn = options.warn;
   }
 
-  /** @throws StoreError, or the reason of the signal */
-  async start(signal: AbortSignal | undefined): Promise<MultipartUpload> {
+  /** @throws StoreError */
+  async start(): Promise<MultipartUpload> {
     const begun = Date.now();
-    let certain = false;
+    return createUpload(this.#bucket, this.#key, {
+      writeId: this.writeId,
+      onFailure: (error) => {
+        if (isUncertain(error)) this.#uncertainSince ??= begun;
+      },
+    });
+  }
+
+  /** Nobody waits for the upload any more: ends it as soon as it is known. Never throws. */
+  async abandon(started: Promise<MultipartUpload>): Promise<void> {
     try {
-      const upload = await createUpload(this.#bucket, this.#key, {
-        writeId: this.writeId,
-        signal,
-        onFailure: (error) => {
-          if (isUncertain(error)) this.#uncertainSince ??= begun;
-        },
-      });
-      certain = true;
-      return upload;
-    } finally {
-      if (!certain && signal?.aborted === true) this.#uncertainSince ??= begun;
+      await endUpload(this.#bucket, await started);
+    } catch {
+      // Then there is none to end, or the next listing of unfinished writes shows it.
     }
+    await this.sweep(undefined);
   }
 
   /** Ends what lost answers may have left: uploads of the same key, from the time in question, that are nobody's here. */

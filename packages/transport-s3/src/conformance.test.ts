@@ -1,0 +1,36 @@
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import type { CephServer, SwiftServer } from '@gantry/testkit';
+import { startCeph, startSwift } from '@gantry/testkit';
+import type { Store } from '@gantry/transport';
+import { storeConformance } from '@gantry/transport/conformance';
+import type { TestBucket } from '../test/open-bucket.ts';
+import { makeBucket } from '../test/open-bucket.ts';
+
+function conforms(open: () => Promise<Store>): void {
+  for (const { title, run } of storeConformance(open, { patienceMs: 30_000 })) it(title, run);
+}
+
+describe('a store on a gateway of Ceph', () => {
+  let ceph: CephServer;
+  let bucket: TestBucket;
+  beforeAll(async () => {
+    ceph = await startCeph();
+    bucket = await makeBucket(ceph);
+  });
+  afterAll(() => ceph[Symbol.asyncDispose]());
+
+  describe('over HTTP', () => conforms(() => bucket.open()));
+  describe('over TLS, with an authority of its own', () => conforms(() => bucket.open({ caFile: ceph.caFile }, ceph.tlsEndpoint)));
+});
+
+describe('a store on OpenStack Swift', () => {
+  let swift: SwiftServer;
+  let bucket: TestBucket;
+  beforeAll(async () => {
+    swift = await startSwift();
+    bucket = await makeBucket(swift);
+  });
+  afterAll(() => swift[Symbol.asyncDispose]());
+
+  conforms(() => bucket.open());
+});
