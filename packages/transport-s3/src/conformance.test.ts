@@ -7,7 +7,7 @@ import type { TestBucket } from '../test/open-bucket.ts';
 import { makeBucket } from '../test/open-bucket.ts';
 
 function conforms(open: () => Promise<Store>): void {
-  for (const { title, run } of storeConformance(open, { patienceMs: 30_000 })) it(title, run);
+  for (const { title, run } of storeConformance(open, { patienceMs: 30_000 })) it.concurrent(title, run);
 }
 
 describe('a store on a gateway of Ceph', () => {

@@ -34,6 +34,9 @@ export interface StoredPart {
 /** The service no longer knows the upload: it was completed, or ended. */
 export const UPLOAD_GONE: readonly (string | number)[] = ['NoSuchUpload', 'NoSuchKey', 'NotFound', 404];
 
+/** How often an upload is ended whose parts do not go away. */
+const MOST_ABORTS = 10;
+
 /** Starts an upload. `onFailure` hears of attempts that failed: each may have left an upload that nobody knows of. */
 export async function createUpload(
   bucket: Bucket,
@@ -117,31 +120,30 @@ export async function completeUpload(
 /**
  * Ends an upload so that nothing of it is left: a part that was still on its way when the upload ended can stay behind ("Aborting a
  * multipart upload" in Amazon's guide), so it is ended again until the service lists no part. What is ended already is no error.
- *
- * @returns whether the service still knew the upload
  */
-export async function endUpload(bucket: Bucket, upload: MultipartUpload, signal?: AbortSignal): Promise<boolean> {
+export async function endUpload(
+  bucket: Bucket,
+  upload: MultipartUpload,
+  { signal, neverHadParts = false }: { readonly signal?: AbortSignal | undefined; readonly neverHadParts?: boolean } = {},
+): Promise<void> {
   const { key, uploadId } = upload;
   const target = { Bucket: bucket.address.bucket, Key: bucket.fullKey(key), UploadId: uploadId };
-  for (let known = false, round = 1; ; round++) {
+  const request = { doing: 'ending the upload of', key, signal };
+  for (let round = 1; round <= MOST_ABORTS; round++) {
     try {
-      await bucket.tryRequest({ doing: 'ending the upload of', key, signal }, (send) =>
-        bucket.clients.usual.send(new AbortMultipartUploadCommand(target), send),
-      );
+      await bucket.tryRequest(request, (send) => bucket.clients.usual.send(new AbortMultipartUploadCommand(target), send));
     } catch (error) {
-      if (failedWith(error, ...UPLOAD_GONE)) return known;
-      throw bucket.translate(error, { doing: 'ending the upload of', key });
+      signal?.throwIfAborted();
+      if (failedWith(error, ...UPLOAD_GONE)) return;
+      throw bucket.translate(error, request);
     }
-    known = true;
-    if ((await storedBytes(bucket, upload, signal)) === 0) return known;
-    if (round === 10) {
-      throw new StoreError('unavailable', {
-        key,
-        message: `${bucket.show(key)}: the service keeps parts of an upload that was ended`,
-        hint: 'Clear it again later.',
-      });
-    }
+    if (neverHadParts || (await storedBytes(bucket, upload, signal)) === 0) return;
   }
+  throw new StoreError('unavailable', {
+    key,
+    message: `${bucket.show(key)}: the service keeps parts of an upload that was ended`,
+    hint: 'Clear it again later.',
+  });
 }
 
 /** How many bytes of an upload the service has; 0 where there is no such upload (any more), and where we may not ask. */

@@ -47,7 +47,7 @@ export async function clearPending(
   const { bucket } = surroundings;
   for (const write of live) if (tokens.has(write.token)) await write.discard();
   for await (const upload of listUploads(bucket, '', signal)) {
-    if (tokens.has(uploadToken(upload.key, upload.uploadId))) await endUpload(bucket, upload, signal);
+    if (tokens.has(uploadToken(upload.key, upload.uploadId))) await endUpload(bucket, upload, { signal });
   }
   for await (const mark of staleMarks(surroundings, '', signal)) if (tokens.has(mark.info.token)) await removeMark(bucket, mark.name);
 }

@@ -182,7 +182,8 @@ export class S3Write implements PendingObject {
 
   async #prepareWhole(signal: AbortSignal | undefined): Promise<() => Promise<Date>> {
     // Ended first: should this process be killed now, nothing is left.
-    if (this.#upload !== undefined) await untilAborted(endUpload(this.#surroundings.bucket, this.#upload, signal), signal);
+    if (this.#upload !== undefined)
+      await untilAborted(endUpload(this.#surroundings.bucket, this.#upload, { signal, neverHadParts: true }), signal);
     this.#upload = undefined;
     const body = this.#buffer?.subarray(0, this.#filled) ?? Buffer.alloc(0);
     const { bucket, conditional } = this.#surroundings;

@@ -64,7 +64,7 @@ bluestore_fsck_on_mkfs = false
 
 [client.rgw]
 rgw_data = ${directory}/rgw
-rgw_frontends = beast endpoint=127.0.0.1:${ports.http} ssl_endpoint=127.0.0.1:${ports.https} ssl_certificate=${certificate.certFile} ssl_private_key=${certificate.keyFile}
+rgw_frontends = beast tcp_nodelay=1 endpoint=127.0.0.1:${ports.http} ssl_endpoint=127.0.0.1:${ports.https} ssl_certificate=${certificate.certFile} ssl_private_key=${certificate.keyFile}
 rgw_dns_name = localhost
 rgw_rados_pool_pg_num_min = 4
 rgw_enable_usage_log = false

@@ -9,6 +9,8 @@ export interface S3Answer {
 export interface S3RequestOptions {
   readonly method?: string;
   readonly body?: string;
+  /** Names in lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Both servers of the test kit are in it, or do not care. */
@@ -18,15 +20,18 @@ const REGION = 'us-east-1';
  * Sends one signed request that has nothing to do with Gantry or with its SDK: for making buckets, for setting policies, and for
  * seeing what is really there. `path` is such as `/bucket?uploads=`: with every `=`, sorted, as it is signed.
  */
-export async function s3Request(server: S3Server, path: string, { method = 'GET', body = '' }: S3RequestOptions = {}): Promise<S3Answer> {
-  const headers = sign(server, { method, path, body, date: new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '') });
+export async function s3Request(server: S3Server, path: string, options: S3RequestOptions = {}): Promise<S3Answer> {
+  const { method = 'GET', body = '' } = options;
+  const date = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '');
+  const headers = sign(server, { method, path, date, bodySha256: sha256(body), headers: options.headers ?? {} });
   const response = await fetch(`${server.endpoint}${path}`, { method, headers, ...(body === '' ? {} : { body }) });
   return { status: response.status, body: await response.text() };
 }
 
-/** Makes a bucket. @throws when the server refuses */
-export async function createBucket(server: S3Server, name: string): Promise<void> {
-  const { status, body } = await s3Request(server, `/${name}`, { method: 'PUT' });
+/** Makes a bucket; with object lock, and so with versions, where asked for. @throws when the server refuses */
+export async function createBucket(server: S3Server, name: string, options: { readonly objectLock?: boolean } = {}): Promise<void> {
+  const headers: Record<string, string> = options.objectLock === true ? { 'x-amz-bucket-object-lock-enabled': 'true' } : {};
+  const { status, body } = await s3Request(server, `/${name}`, { method: 'PUT', headers });
   if (status !== 200) throw new Error(`the server refuses to make the bucket ${name}: ${status} ${body}`);
 }
 
@@ -40,24 +45,25 @@ export async function listUnfinishedUploads(server: S3Server, bucket: string): P
 interface Signed {
   readonly method: string;
   readonly path: string;
-  readonly body: string;
   /** Such as `20261123T081500Z`. */
   readonly date: string;
+  readonly bodySha256: string;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** Signature Version 4 ("Signature calculations for the Authorization header" in the Amazon S3 API reference). */
-function sign(server: S3Server, { method, path, body, date }: Signed): Record<string, string> {
+function sign(server: S3Server, { method, path, date, bodySha256, headers }: Signed): Record<string, string> {
   const [plainPath = '/', query = ''] = path.split('?');
-  const bodySha256 = sha256(body);
-  const { host } = new URL(server.endpoint);
-  const names = 'host;x-amz-content-sha256;x-amz-date';
-  const canonical = `${method}\n${plainPath}\n${query}\nhost:${host}\nx-amz-content-sha256:${bodySha256}\nx-amz-date:${date}\n\n${names}\n${bodySha256}`;
+  const sent = { ...headers, 'x-amz-content-sha256': bodySha256, 'x-amz-date': date };
+  const signed = Object.entries({ ...sent, host: new URL(server.endpoint).host }).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const names = signed.map(([name]) => name).join(';');
+  const lines = signed.map(([name, value]) => `${name}:${value}\n`).join('');
   const scope = `${date.slice(0, 8)}/${REGION}/s3/aws4_request`;
   const key = scope.split('/').reduce<string | Buffer>((from, step) => hmac(from, step), `AWS4${server.secretAccessKey}`);
+  const canonical = `${method}\n${plainPath}\n${query}\n${lines}\n${names}\n${bodySha256}`;
   const signature = hmac(key, `AWS4-HMAC-SHA256\n${date}\n${scope}\n${sha256(canonical)}`).toString('hex');
   return {
-    'x-amz-content-sha256': bodySha256,
-    'x-amz-date': date,
+    ...sent,
     authorization: `AWS4-HMAC-SHA256 Credential=${server.accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}`,
   };
 }

@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { BufferPool } from './buffer-pool.ts';
+import { Gate } from './gate.ts';
+
+/** Whether a promise is settled already. */
+async function isSettled(promise: Promise<unknown>): Promise<boolean> {
+  const pending = Symbol('pending');
+  await new Promise((resolve) => setImmediate(resolve));
+  return (await Promise.race([promise, Promise.resolve(pending)])) !== pending;
+}
+
+describe('the gate', () => {
+  it('lets in so many', async () => {
+    const gate = new Gate({ maxCount: 2, maxBytes: Infinity });
+    const leave = await gate.enter(1);
+    await gate.enter(1);
+    const third = gate.enter(1);
+    expect(await isSettled(third)).toBe(false);
+    expect(gate.tryEnter(1)).toBeUndefined();
+    leave();
+    expect(await isSettled(third)).toBe(true);
+  });
+
+  it('lets in so many bytes, and one transfer of any size', async () => {
+    const gate = new Gate({ maxCount: 10, maxBytes: 100 });
+    const leave = await gate.enter(1000);
+    const second = gate.enter(1);
+    expect(await isSettled(second)).toBe(false);
+    leave();
+    leave();
+    await second;
+    const large = gate.enter(100);
+    expect(await isSettled(large)).toBe(false);
+    expect(gate.tryEnter(99)).toBeUndefined();
+  });
+
+  it('keeps the order: a small one does not overtake a large one, or large ones would wait for ever', async () => {
+    const gate = new Gate({ maxCount: 10, maxBytes: 100 });
+    const leave = await gate.enter(60);
+    const large = gate.enter(80);
+    const small = gate.enter(10);
+    expect(await isSettled(small)).toBe(false);
+    leave();
+    await large;
+    await small;
+  });
+
+  it('forgets who gave up waiting', async () => {
+    const gate = new Gate({ maxCount: 1, maxBytes: 100 });
+    const leave = await gate.enter(1);
+    const controller = new AbortController();
+    const impatient = gate.enter(1, controller.signal);
+    const patient = gate.enter(1);
+    controller.abort(new Error('enough'));
+    await expect(impatient).rejects.toThrow('enough');
+    leave();
+    (await patient)();
+    expect(gate.tryEnter(1)).toBeDefined();
+  });
+
+  it('lets in by force whoever must go on', async () => {
+    const gate = new Gate({ maxCount: 1, maxBytes: 100 });
+    await gate.enter(1);
+    const leave = gate.force(1);
+    leave();
+    expect(gate.tryEnter(1)).toBeUndefined();
+  });
+});
+
+describe('the pool', () => {
+  it('gives the same memory again, for the same size alone', () => {
+    const pool = new BufferPool(100);
+    const buffer = pool.take(50);
+    pool.give(buffer);
+    expect(pool.take(40)).not.toBe(buffer);
+    expect(pool.take(50)).toBe(buffer);
+    expect(pool.take(50)).not.toBe(buffer);
+  });
+
+  it('keeps no more than it may, and lets go of the oldest first', () => {
+    const pool = new BufferPool(100);
+    const [old, young] = [pool.take(60), pool.take(50)];
+    pool.give(old);
+    pool.give(young);
+    expect(pool.take(60)).not.toBe(old);
+    expect(pool.take(50)).toBe(young);
+  });
+});

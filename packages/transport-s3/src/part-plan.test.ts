@@ -1,0 +1,130 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { PartPlan, PartPlanOptions } from './part-plan.ts';
+import { S3_LIMITS, planParts } from './part-plan.ts';
+
+const MiB = 2 ** 20;
+const GiB = 2 ** 30;
+const TiB = 2 ** 40;
+
+const USUAL: PartPlanOptions = {
+  firstPartBytes: 8 * MiB,
+  maxPartBytes: S3_LIMITS.maxPartBytes,
+  maxParts: S3_LIMITS.maxParts,
+  maxObjectBytes: S3_LIMITS.maxObjectBytes,
+};
+
+/** Cuts a stream of `bytes` as a write does: the largest part that it needs, and how many. */
+function simulate(plan: PartPlan, bytes: number): { readonly parts: number; readonly largest: number } {
+  let parts = 0;
+  let largest = 0;
+  for (let left = bytes; left > 0;) {
+    const size = plan.partBytes(++parts);
+    if (parts > plan.maxParts) throw new Error(`part ${parts} for a stream of ${bytes} bytes`);
+    expect(size).toBeGreaterThanOrEqual(largest);
+    largest = size;
+    left -= size;
+  }
+  return { parts, largest };
+}
+
+describe('a stream of which nobody knows the size', () => {
+  const plan = planParts(USUAL);
+
+  it('never runs out of parts, up to 5 TiB', () => {
+    expect(plan.maxObjectBytes).toBe(5 * TiB);
+    expect(simulate(plan, 5 * TiB).parts).toBeLessThanOrEqual(10_000);
+  });
+
+  it.each([
+    ['a gigabyte', GiB, 9],
+    ['ten', 10 * GiB, 20],
+    // Where the tools that guess one size stop: 48 GiB and 488 GiB.
+    ['fifty', 50 * GiB, 64],
+    ['five hundred', 500 * GiB, 320],
+    ['a terabyte', TiB, 512],
+    ['five', 5 * TiB, 1536],
+  ])('needs no larger parts than it must: %s', (_, bytes, mebibytes) => {
+    expect(simulate(plan, bytes).largest).toBeLessThanOrEqual(mebibytes * MiB);
+  });
+
+  it('has parts that every service takes', () => {
+    for (let part = 1; part <= 10_000; part++) {
+      expect(plan.partBytes(part)).toBeGreaterThanOrEqual(S3_LIMITS.minPartBytes);
+      expect(plan.partBytes(part)).toBeLessThanOrEqual(S3_LIMITS.maxPartBytes);
+    }
+  });
+
+  it('comes in few different sizes, so that buffers are used again', () => {
+    const sizes = new Set(Array.from({ length: 10_000 }, (_, index) => plan.partBytes(index + 1)));
+    expect(sizes.size).toBeLessThan(70);
+  });
+
+  it('reaches most of what equal parts of the largest size would, where a service has larger objects', () => {
+    const larger = planParts({ ...USUAL, maxObjectBytes: 50 * TiB });
+    expect(larger.maxObjectBytes).toBeGreaterThan(34 * TiB);
+    expect(simulate(larger, larger.maxObjectBytes).parts).toBeLessThanOrEqual(10_000);
+  });
+});
+
+describe('a stream of which the size is expected', () => {
+  it.each([GiB, 100 * GiB, TiB, 4 * TiB])('has equal parts, with room to spare: %d bytes', (expectedBytes) => {
+    const plan = planParts({ ...USUAL, expectedBytes });
+    const { parts, largest } = simulate(plan, expectedBytes);
+    expect(largest).toBe(plan.partBytes(1));
+    expect(parts).toBeLessThanOrEqual(6000);
+    expect(largest).toBeLessThanOrEqual(Math.max(8 * MiB, (expectedBytes / 6000) * 1.25));
+  });
+
+  it('may be as large as ten thousand of the largest parts', () => {
+    const plan = planParts({ ...USUAL, maxObjectBytes: 50 * TiB, expectedBytes: 48 * TiB });
+    expect(simulate(plan, 48 * TiB).parts).toBeLessThanOrEqual(10_000);
+    expect(plan.maxObjectBytes).toBe(10_000 * 5 * GiB);
+  });
+
+  it('may be expected wrongly: it still fits, whatever it becomes', () => {
+    const sizes = fc.double({ min: 0, max: 1, noNaN: true }).map((power) => Math.floor((5 * TiB) ** power));
+    fc.assert(
+      fc.property(sizes, sizes, (expectedBytes, bytes) => {
+        const plan = planParts({ ...USUAL, expectedBytes });
+        expect(plan.maxObjectBytes).toBe(5 * TiB);
+        simulate(plan, bytes);
+      }),
+      { numRuns: 40 },
+    );
+    simulate(planParts({ ...USUAL, expectedBytes: 10 * GiB }), 5 * TiB);
+    simulate(planParts({ ...USUAL, expectedBytes: 5 * TiB }), 5 * TiB);
+  });
+});
+
+describe('services with limits of their own', () => {
+  it('get equal parts where they want them, and objects no larger than those allow', () => {
+    const plan = planParts({ ...USUAL, equalPartBytes: 64 * MiB, expectedBytes: 4 * TiB });
+    expect([1, 2, 5000, 10_000].map((part) => plan.partBytes(part))).toEqual([64 * MiB, 64 * MiB, 64 * MiB, 64 * MiB]);
+    expect(plan.maxObjectBytes).toBe(625 * GiB);
+    expect(simulate(plan, 625 * GiB).parts).toBe(10_000);
+  });
+
+  it('may have any limits: the plan keeps within them, and says how far it reaches', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 2000 }),
+        fc.integer({ min: 5, max: 64 }),
+        fc.integer({ min: 64, max: 5120 }),
+        fc.integer({ min: 1, max: 4000 }),
+        (maxParts, first, largest, goal) => {
+          const plan = planParts({ firstPartBytes: first * MiB, maxPartBytes: largest * MiB, maxParts, maxObjectBytes: goal * GiB });
+          expect(plan.maxObjectBytes).toBeLessThanOrEqual(goal * GiB);
+          expect(plan.maxObjectBytes).toBeGreaterThanOrEqual(Math.min(goal * GiB, maxParts * largest * MiB * 0.3));
+          simulate(plan, plan.maxObjectBytes);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('that contradict themselves are refused', () => {
+    expect(() => planParts({ ...USUAL, firstPartBytes: 6 * GiB })).toThrow(RangeError);
+    expect(() => planParts({ ...USUAL, maxParts: 0 })).toThrow(RangeError);
+  });
+});
