@@ -1,5 +1,4 @@
-import { PutObjectCommand } from '@aws-sdk/client-s3';
-import { DeleteObjectCommand } from '@aws-sdk/client-s3';
+import { DeleteObjectCommand, GetBucketVersioningCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { StoreError } from '@gantry/transport';
 
 import { digestBody, rememberSha256 } from './body-digests.ts';
@@ -15,7 +14,8 @@ export interface ConditionalSupport {
 }
 
 /**
- * Finds out what the service can. Where that is not known, sends a request that no service can accept: the condition, with a body
+ * Finds out what the service can. Amazon's can all. Of any other, buckets with versions are not trusted: Ceph accepts the condition
+ * there and writes another version. Where that is not known, sends a request that no service can accept: the condition, with a body
  * that is not the one of its Content-MD5. A service that has no conditions says so; any other complains about the body. So
  * nothing is created.
  *
@@ -25,7 +25,8 @@ export async function findConditionalSupport(bucket: Bucket, signal?: AbortSigna
   const { conditionalWrites } = bucket.address.options;
   if (conditionalWrites !== 'auto') return { kind: conditionalWrites, confirmed: true };
   if (await isAmazon(bucket)) return { kind: 'full', confirmed: true };
-  const kind = (await acceptsCondition(bucket, signal)) ? 'put' : 'none';
+  const [accepted, versioned] = await Promise.all([acceptsCondition(bucket, signal), isVersioned(bucket, signal)]);
+  const kind = accepted && !versioned ? 'put' : 'none';
   return { kind, confirmed: kind === 'none' };
 }
 
@@ -62,6 +63,20 @@ async function acceptsCondition(bucket: Bucket, signal: AbortSignal | undefined)
     bucket.clients.usual.send(new DeleteObjectCommand(target), send),
   );
   return false;
+}
+
+/** Whether the bucket keeps versions; no where the service does not say. */
+async function isVersioned(bucket: Bucket, signal: AbortSignal | undefined): Promise<boolean> {
+  try {
+    const { Status } = await bucket.tryRequest({ doing: 'asking for versions of', key: '', signal }, (send) =>
+      bucket.clients.usual.send(new GetBucketVersioningCommand({ Bucket: bucket.address.bucket }), send),
+    );
+    return Status !== undefined;
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (mayPass(error)) throw bucket.translate(error, { doing: 'opening', key: '' });
+    return false;
+  }
 }
 
 /**

@@ -36,13 +36,18 @@ export function objectSettings(options: S3Options, writeId: string, size: number
     ...(objectLock === undefined
       ? {}
       : { ObjectLockMode: objectLock.mode, ObjectLockRetainUntilDate: retainUntil(objectLock.retainUntil) }),
-    ...(tags.size === 0 ? {} : { Tagging: new URLSearchParams([...tags]).toString() }),
+    ...(tags.size === 0 ? {} : { Tagging: encodeTags(tags) }),
   };
 }
 
 /** The SDK's type knows Amazon's classes alone; other services have their own. */
 function isClass(name: string | undefined): name is StorageClass {
   return name !== undefined;
+}
+
+/** As a query string, but with %20 for spaces: Ceph takes a + for what it is. */
+function encodeTags(tags: ReadonlyMap<string, string>): string {
+  return [...tags].map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join('&');
 }
 
 function retainUntil(until: NonNullable<S3Options['objectLock']>['retainUntil']): Date {

@@ -60,7 +60,7 @@ export function planParts(options: PartPlanOptions): PartPlan {
     return { partBytes: () => equalPartBytes, maxParts, maxObjectBytes: Math.min(maxObjectBytes, equalPartBytes * maxParts) };
   }
   const expected = Math.max(0, options.expectedBytes ?? 0) * MARGIN_FOR_EXPECTED;
-  const steadyBytes = Math.min(maxPartBytes, Math.max(firstPartBytes, stepUp(expected / (maxParts * SHARE_FOR_EXPECTED))));
+  const steadyBytes = Math.min(maxPartBytes, Math.max(firstPartBytes, step(expected / (maxParts * SHARE_FOR_EXPECTED), Math.ceil)));
   const steadyParts = Math.min(maxParts, Math.floor(expected / steadyBytes));
   const curve = { steadyBytes, steadyParts, maxPartBytes, maxParts };
   const steepness = findSteepness(curve, maxObjectBytes);
@@ -79,8 +79,8 @@ interface Curve {
 }
 
 function sizeAt(curve: Curve, steepness: number, partNumber: number): number {
-  const grown = Math.max(0, partNumber - curve.steadyParts);
-  return Math.min(curve.maxPartBytes, Math.max(curve.steadyBytes, stepUp(curve.steadyBytes + steepness * grown * grown)));
+  const grown = Math.max(0, partNumber - curve.steadyParts - 1);
+  return Math.min(curve.maxPartBytes, Math.max(curve.steadyBytes, step(curve.steadyBytes + steepness * grown * grown, Math.floor)));
 }
 
 function totalBytes(curve: Curve, steepness: number): number {
@@ -105,9 +105,9 @@ function findSteepness(curve: Curve, goal: number): number {
   return high;
 }
 
-/** Rounds up to one of eight sizes for each power of two, so that buffers of the same size can be used again and again. */
-function stepUp(bytes: number): number {
+/** Rounds to one of eight sizes for each power of two, so that buffers of the same size can be used again and again. */
+function step(bytes: number, round: (value: number) => number): number {
   if (bytes <= MIB) return Math.ceil(bytes);
-  const step = 2 ** Math.floor(Math.log2(bytes)) / 8;
-  return Math.ceil(bytes / step) * step;
+  const width = 2 ** Math.floor(Math.log2(bytes)) / 8;
+  return round(bytes / width) * width;
 }

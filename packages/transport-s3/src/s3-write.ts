@@ -109,7 +109,7 @@ export class S3Write implements PendingObject {
     try {
       modified = await untilAborted(this.#publishing, signal, this.#sender.failed);
     } catch (error) {
-      if (signal?.aborted !== true && !this.#sender.failed.aborted) await this.#takeBack();
+      if (signal?.aborted !== true && !this.#sender.failed.aborted) await this.#warnOnFailure(this.#takeBack());
       throw error;
     }
     this.#state = 'committed';
@@ -133,8 +133,9 @@ export class S3Write implements PendingObject {
     });
   }
 
+  /** As {@link discard}; what goes wrong is told as a warning, since what went wrong before matters more. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.discard();
+    await this.#warnOnFailure(this.discard());
   }
 
   async #take(chunk: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
@@ -228,6 +229,15 @@ export class S3Write implements PendingObject {
     if (this.#upload !== undefined) await endUpload(bucket, this.#upload);
     await unpublish(bucket, this.key, this.#options.starter.writeId);
     this.#publishing = undefined;
+  }
+
+  async #warnOnFailure(tidying: Promise<void>): Promise<void> {
+    const { bucket, warn } = this.#surroundings;
+    try {
+      await tidying;
+    } catch (error) {
+      warn(`something of ${bucket.show(this.key)} may be left: ${error instanceof Error ? error.message : String(error)}`);
+    }
   }
 
   #release(): void {

@@ -188,7 +188,7 @@ async function sendAnswer({ outgoing, fault }: Exchange, answered: IncomingMessa
 async function answer(incoming: IncomingMessage, outgoing: ServerResponse, fault: Extract<Fault, { kind: 'answer' }>): Promise<void> {
   incoming.resume();
   await once(incoming, 'end');
-  const body = errorDocument(fault.code, fault.fields);
+  const body = fault.code === '' ? '' : errorDocument(fault.code, fault.fields);
   outgoing.writeHead(fault.status, { 'content-type': 'application/xml', 'content-length': Buffer.byteLength(body), ...fault.headers });
   outgoing.end(incoming.method === 'HEAD' ? undefined : body);
 }

@@ -2,7 +2,7 @@ import { Transform } from 'node:stream';
 
 /** What can happen to one request. Bytes count from the start of the body. */
 export type Fault =
-  /** The proxy answers itself, with an error document; the server hears nothing. */
+  /** The proxy answers itself, with an error document, or an empty body where `code` is empty; the server hears nothing. */
   | {
       readonly kind: 'answer';
       readonly status: number;
