@@ -6,6 +6,7 @@ import { parseStoreAddress } from './store-address.ts';
 /** Which package serves which scheme. Any other scheme is looked for as `gantry-transport-SCHEME`, installed beside this command. */
 const OWN_TRANSPORTS: Readonly<Record<string, () => Promise<{ readonly default: Transport }>>> = {
   file: () => import('@gantry/transport-file'),
+  s3: () => import('@gantry/transport-s3'),
 };
 
 export interface OpenStoreContext {

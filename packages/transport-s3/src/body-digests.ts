@@ -44,10 +44,10 @@ export function signWithDigests(client: S3Client): void {
     { step: 'build', name: 'gantrySignedBodyDigest' },
   );
   client.middlewareStack.add(
-    (next, context) => async (args) => {
+    (next) => async (args) => {
       const { request } = args;
-      if (context['commandName'] === 'DeleteObjectsCommand' && isRequest(request) && typeof request.body === 'string') {
-        // OpenStack Swift insists on it; the SDK computes a CRC32 instead.
+      if (isRequest(request) && typeof request.body === 'string') {
+        // Documents, such as lists of keys: OpenStack Swift insists on it, where the SDK computes a CRC32.
         request.headers['content-md5'] = createHash('md5').update(request.body).digest('base64');
         for (const name of Object.keys(request.headers)) {
           if (/^x-amz-(sdk-)?checksum-/i.test(name)) delete request.headers[name];

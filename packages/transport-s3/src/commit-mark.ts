@@ -108,7 +108,7 @@ export async function removeMark(bucket: Bucket, mark: string): Promise<void> {
 }
 
 /** Where the mark of a key stands. */
-export function markKey(key: string): string {
+function markKey(key: string): string {
   return `${MARKS_PREFIX}${createHash('sha256').update(key).digest('hex')}`;
 }
 

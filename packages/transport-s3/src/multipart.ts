@@ -32,7 +32,7 @@ export interface StoredPart {
 }
 
 /** The service no longer knows the upload: it was completed, or ended. */
-export const UPLOAD_GONE: readonly (string | number)[] = ['NoSuchUpload', 'NoSuchKey', 'NotFound', 404];
+const UPLOAD_GONE: readonly (string | number)[] = ['NoSuchUpload', 'NoSuchKey', 'NotFound', 404];
 
 /** How often an upload is ended whose parts do not go away. */
 const MOST_ABORTS = 10;

@@ -35,7 +35,7 @@ export function objectSettings(options: S3Options, writeId: string, size: number
     ...(encryption?.kmsKeyId === undefined ? {} : { SSEKMSKeyId: encryption.kmsKeyId }),
     ...(objectLock === undefined
       ? {}
-      : { ObjectLockMode: objectLock.mode, ObjectLockRetainUntilDate: retainUntil(objectLock.retainUntil) }),
+      : { ObjectLockMode: objectLock.mode, ObjectLockRetainUntilDate: retainUntilDate(objectLock.retainUntil) }),
     ...(tags.size === 0 ? {} : { Tagging: encodeTags(tags) }),
   };
 }
@@ -50,6 +50,7 @@ function encodeTags(tags: ReadonlyMap<string, string>): string {
   return [...tags].map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join('&');
 }
 
-function retainUntil(until: NonNullable<S3Options['objectLock']>['retainUntil']): Date {
+/** The moment that an object which is written now is kept until. */
+export function retainUntilDate(until: NonNullable<S3Options['objectLock']>['retainUntil']): Date {
   return 'date' in until ? until.date : new Date(Date.now() + until.days * 86_400_000);
 }

@@ -2,6 +2,7 @@ import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { StoreError } from '@gantry/transport';
 
 import { ignore } from './abort.ts';
+import { assureSettings } from './assure-settings.ts';
 import { digestBody, rememberSha256 } from './body-digests.ts';
 import type { Bucket } from './bucket.ts';
 import type { CommitMark } from './commit-mark.ts';
@@ -132,6 +133,7 @@ async function verify(bucket: Bucket, { key, writeId, size, signal }: Publicatio
       hint: 'If the ETags of this service are no MD5 sums, add etag=opaque to the address.',
     });
   }
+  await assureSettings(bucket, key, found, signal);
   return found.modified;
 }
 

@@ -11,6 +11,10 @@ export interface Published {
   readonly etag: string | undefined;
   readonly serverSideEncryption: string | undefined;
   readonly versionId: string | undefined;
+  /** 0 where the service does not say, too. */
+  readonly tagCount: number;
+  /** Undefined where the service does not say, too. */
+  readonly lockMode: string | undefined;
   /** Which write made it; undefined where it was not a store of this kind. */
   readonly writeId: string | undefined;
 }
@@ -29,6 +33,8 @@ export async function look(bucket: Bucket, key: string, signal?: AbortSignal): P
       etag: answer.ETag,
       serverSideEncryption: answer.ServerSideEncryption,
       versionId: answer.VersionId,
+      tagCount: answer.TagCount ?? 0,
+      lockMode: answer.ObjectLockMode,
       writeId: answer.Metadata?.[WRITE_ID],
     };
   } catch (error) {

@@ -1,5 +1,5 @@
 import type { ByteSource, ReadOptions } from '@gantry/transport';
-import { StoreError } from '@gantry/transport';
+import { StoreError, assertRange } from '@gantry/transport';
 
 import { failedWith } from './errors.ts';
 import { look } from './published.ts';
@@ -15,18 +15,27 @@ import type { Surroundings } from './surroundings.ts';
  */
 export async function openSource(surroundings: Surroundings, key: string, options: ReadOptions): Promise<ByteSource> {
   const { offset = 0, length, signal } = options;
-  assertRange(key, offset, length);
+  // Before the size is known, whether these are whole numbers at all.
+  assertRange(key, { offset, length: length ?? 0, objectSize: Infinity });
   const { bucket } = surroundings;
   const wanted = { from: offset, to: offset + Math.min(RANGE_BYTES, length ?? RANGE_BYTES) };
   // A range of nothing cannot be asked for.
   const first = length === 0 ? undefined : await openFirst(surroundings, key, wanted, signal);
   const found = first ?? (await lookAt(surroundings, key, signal));
-  const range = { from: offset, to: length === undefined ? found.objectSize : offset + length };
-  if (range.to > found.objectSize || range.from > found.objectSize) {
+  const range = { offset, length: length ?? Math.max(0, found.objectSize - offset), objectSize: found.objectSize };
+  try {
+    assertRange(key, range);
+  } catch (error) {
     first?.body.destroy();
-    throw outside(key, `bytes ${range.from} to ${range.to} of ${bucket.show(key)} do not exist: it has ${found.objectSize}`);
+    throw error;
   }
-  return new S3ByteSource(surroundings, { target: { bucket, key, etag: found.etag }, range, objectSize: found.objectSize, first, signal });
+  return new S3ByteSource(surroundings, {
+    target: { bucket, key, etag: found.etag },
+    range: { from: offset, to: offset + range.length },
+    objectSize: found.objectSize,
+    first,
+    signal,
+  });
 }
 
 async function openFirst(
@@ -62,14 +71,4 @@ async function lookAt(
     throw bucket.translate(error, request);
   }
   throw new StoreError('not-found', { key, message: `${bucket.show(key)} does not exist`, hint: 'Check the name.' });
-}
-
-function assertRange(key: string, offset: number, length: number | undefined): void {
-  for (const number of [offset, length ?? 0]) {
-    if (!Number.isSafeInteger(number) || number < 0) throw outside(key, `${number} is no offset or length of a range`);
-  }
-}
-
-function outside(key: string, message: string): StoreError {
-  return new StoreError('invalid-range', { key, message, hint: 'Ask for bytes that the object has.' });
 }
