@@ -33,6 +33,9 @@ const SLOWEST_BYTES_PER_SECOND = 16 * 1024;
 /** Before the service has ever answered, an address that leads nowhere should say so soon. */
 const FIRST_CONTACT_MS = 2000;
 
+/** How often one request is signed anew because the clocks differ. */
+const MOST_SKEW_CORRECTIONS = 4;
+
 /** The bucket of a store: sends requests, tries again what may pass, and translates what does not. */
 export class Bucket {
   readonly clients: Clients;
@@ -76,8 +79,8 @@ export class Bucket {
       signal: options.signal,
       mayPass: (error) => {
         options.onFailure?.(error);
-        // The SDK has learned the service's time from the first such answer: if that did not help, nothing will.
-        if (readFailure(error).name === 'RequestTimeTooSkewed' && ++skewCorrections > 2) return false;
+        // The SDK learns the service's time from such an answer: if that does not help, nothing will.
+        if (readFailure(error).name === 'RequestTimeTooSkewed' && ++skewCorrections > MOST_SKEW_CORRECTIONS) return false;
         return (options.mayPass ?? mayPass)(error);
       },
     });

@@ -1,4 +1,7 @@
+import { StoreError } from '@gantry/transport';
+
 import type { Bucket } from './bucket.ts';
+import { damagedOnTheWay } from './errors.ts';
 
 /** The part of an answer that says what the service keeps. */
 interface EtagAnswer {
@@ -6,11 +9,31 @@ interface EtagAnswer {
   readonly ServerSideEncryption?: string | undefined;
 }
 
+/** How often an answer may have another ETag until it is no accident. */
+const MOST_ACCIDENTS = 3;
+
+/**
+ * Refuses an answer whose ETag is not the one of what was sent: as damage on the way, to be sent again, or, when that has not helped, for
+ * good.
+ *
+ * @throws StoreError `integrity`, or what {@link damagedOnTheWay} makes
+ */
+export function assertEtag(bucket: Bucket, key: string, answer: EtagAnswer, expected: string, attempt: number): void {
+  if (sameEtag(bucket, answer, expected)) return;
+  const message = `${bucket.show(key)} is kept otherwise than it was sent: its ETag is ${bareEtag(answer.ETag)} and not ${expected}`;
+  if (attempt <= MOST_ACCIDENTS) throw damagedOnTheWay(message);
+  throw new StoreError('integrity', {
+    key,
+    message,
+    hint: 'If the ETags of this service are no MD5 sums, add etag=opaque to the address.',
+  });
+}
+
 /**
  * Whether the service has what was sent, as far as its ETag can tell: it is the MD5 of the bytes, except where they are encrypted
  * with a key of KMS ("Checking object integrity" in Amazon's guide) and where the address says that it means nothing.
  */
-export function sameEtag(bucket: Bucket, answer: EtagAnswer, expected: string): boolean {
+function sameEtag(bucket: Bucket, answer: EtagAnswer, expected: string): boolean {
   const etag = bareEtag(answer.ETag);
   if (etag === '' || bucket.address.options.etag === 'opaque' || answer.ServerSideEncryption?.startsWith('aws:kms') === true) return true;
   return etag === expected;

@@ -14,7 +14,7 @@ import { digestBody, rememberSha256 } from './body-digests.ts';
 import type { Bucket } from './bucket.ts';
 import { PATIENCE_MS } from './clients.ts';
 import { damagedOnTheWay, failedWith } from './errors.ts';
-import { sameEtag } from './etag.ts';
+import { assertEtag } from './etag.ts';
 import { objectSettings } from './object-settings.ts';
 
 /** One multipart upload in the service. */
@@ -69,7 +69,7 @@ export async function sendPart(
   const digests = await digestBody(body);
   rememberSha256(body, digests.sha256);
   const options = { doing: `sending part ${number} of`, key, signal, bytes: body.length };
-  const etag = await bucket.request(options, async (send) => {
+  const etag = await bucket.request(options, async (send, attempt) => {
     const answer = await bucket.clients.usual.send(
       new UploadPartCommand({
         Bucket: bucket.address.bucket,
@@ -82,7 +82,7 @@ export async function sendPart(
       send,
     );
     if (answer.ETag === undefined || answer.ETag === '') throw damagedOnTheWay('the service gave no ETag for the part');
-    if (!sameEtag(bucket, answer, digests.md5)) throw damagedOnTheWay('the service has other bytes than were sent');
+    assertEtag(bucket, key, answer, digests.md5, attempt);
     return answer.ETag;
   });
   return { number, etag, md5: Buffer.from(digests.md5, 'hex') };

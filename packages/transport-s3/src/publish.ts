@@ -8,12 +8,15 @@ import type { Bucket } from './bucket.ts';
 import type { CommitMark } from './commit-mark.ts';
 import type { ConditionalSupport } from './conditional.ts';
 import { confirmConditionalPut } from './conditional.ts';
-import { damagedOnTheWay, failedWith } from './errors.ts';
-import { sameEtag } from './etag.ts';
+import { failedWith } from './errors.ts';
+import { assertEtag } from './etag.ts';
 import type { MultipartUpload, StoredPart } from './multipart.ts';
 import { completeUpload, multipartEtag } from './multipart.ts';
 import { objectSettings } from './object-settings.ts';
 import { lookIfAllowed } from './published.ts';
+
+/** How often an object that seems not to be what was sent is looked at. */
+const MOST_LOOKS = 3;
 
 /** What is to stand under a key. */
 export interface Publication {
@@ -37,7 +40,7 @@ export async function publishWhole(
   const digests = await digestBody(body);
   rememberSha256(body, digests.sha256);
   const put = async (): Promise<void> => {
-    await bucket.tryRequest({ doing: 'writing', key, signal, bytes: size }, async (send) => {
+    await bucket.tryRequest({ doing: 'writing', key, signal, bytes: size }, async (send, attempt) => {
       const answer = await bucket.clients.usual.send(
         new PutObjectCommand({
           Bucket: bucket.address.bucket,
@@ -50,7 +53,7 @@ export async function publishWhole(
         send,
       );
       // Sending it again would say that it exists: it is looked at below instead.
-      if (!createOnly && !sameEtag(bucket, answer, digests.md5)) throw damagedOnTheWay('the service has other bytes than were sent');
+      if (!createOnly) assertEtag(bucket, key, answer, digests.md5, attempt);
     });
   };
   try {
@@ -112,29 +115,34 @@ async function settle(bucket: Bucket, publication: Publication, etag: string, er
   throw bucket.translate(error, { doing, key });
 }
 
-/** Never trusts that the service kept what it said it would keep. */
-async function verify(bucket: Bucket, { key, writeId, size, signal }: Publication, etag: string): Promise<Date> {
-  const found = await lookIfAllowed(bucket, key, signal);
-  // Who may not look has the service's word alone: it has verified each part's digests.
-  if (found === 'denied') return new Date();
-  if (found === undefined) {
-    throw new StoreError('integrity', {
-      key,
-      message: `${bucket.show(key)} was written and is not there`,
-      hint: 'Did somebody remove it, or a rule of the bucket?',
-    });
+/** Never trusts that the service kept what it said it would keep. An answer that seems wrong is asked for again before it is believed. */
+async function verify(bucket: Bucket, publication: Publication, etag: string): Promise<Date> {
+  const { key, writeId, size, signal } = publication;
+  for (let attempt = 1; ; attempt++) {
+    const found = await lookIfAllowed(bucket, key, signal);
+    // Who may not look has the service's word alone: it has verified the digests of all that was sent.
+    if (found === 'denied') return new Date();
+    // Another writer may have replaced it since: then it is that one's to verify.
+    if (found?.writeId !== undefined && found.writeId !== writeId) return found.modified;
+    try {
+      if (found === undefined) throw notKept(bucket, key, 'it is not there');
+      if (found.size !== size) throw notKept(bucket, key, `it has ${found.size} bytes and not ${size}`);
+      assertEtag(bucket, key, { ETag: found.etag, ServerSideEncryption: found.serverSideEncryption }, etag, attempt);
+    } catch (error) {
+      if (attempt > MOST_LOOKS) throw bucket.translate(error, { doing: 'verifying', key });
+      continue;
+    }
+    await assureSettings(bucket, key, found, signal);
+    return found.modified;
   }
-  // Another writer may have replaced it since: then it is that one's to verify.
-  if (found.writeId !== undefined && found.writeId !== writeId) return found.modified;
-  if (found.size !== size || !sameEtag(bucket, { ETag: found.etag, ServerSideEncryption: found.serverSideEncryption }, etag)) {
-    throw new StoreError('integrity', {
-      key,
-      message: `${bucket.show(key)} is kept otherwise than it was sent: ${found.size} of ${size} bytes, ETag ${found.etag ?? 'missing'} and not ${etag}`,
-      hint: 'If the ETags of this service are no MD5 sums, add etag=opaque to the address.',
-    });
-  }
-  await assureSettings(bucket, key, found, signal);
-  return found.modified;
+}
+
+function notKept(bucket: Bucket, key: string, what: string): StoreError {
+  return new StoreError('integrity', {
+    key,
+    message: `${bucket.show(key)} was written, but ${what}`,
+    hint: 'Did somebody remove it, or a rule of the bucket? If not, the service cannot be trusted.',
+  });
 }
 
 /** What a writer is told whose key is taken. */
