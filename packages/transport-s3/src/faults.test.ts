@@ -83,7 +83,11 @@ describe('an upload gets through', () => {
 
 describe('an upload is refused, and leaves nothing,', () => {
   it.each<[string, Fault, object]>([
-    ['when damage does not end', { kind: 'flip-request', byte: 100 }, { code: 'integrity', message: expect.stringContaining('BadDigest') }],
+    [
+      'when damage does not end',
+      { kind: 'flip-request', byte: 100 },
+      { code: 'integrity', message: expect.stringMatching(/BadDigest|XAmzContentSHA256Mismatch/) },
+    ],
     ['when ETags are never right', { kind: 'etag', value: '"x"' }, { code: 'integrity', hint: expect.stringContaining('etag=opaque') }],
     ['when the service stays busy', BUSY, { code: 'unavailable', message: expect.stringContaining('SlowDown') }],
     [
@@ -195,7 +199,7 @@ describe('with all faults on at once', () => {
 
   it.each(['one', 'two', 'three'])('objects come back equal, and nothing is left (%s)', async (seed) => {
     const roll = dice(seed);
-    const anything = (): Fault | undefined => {
+    const anything = ({ method }: ProxiedRequest): Fault | undefined => {
       const upTo = Math.floor(roll() * 6 * MiB);
       const faults: readonly Fault[] = [
         BUSY,
@@ -207,7 +211,8 @@ describe('with all faults on at once', () => {
         { kind: 'cut-response', bytes: upTo },
         { kind: 'stall-response', bytes: upTo },
         { kind: 'truncate-response', bytes: upTo },
-        { kind: 'answer', status: 403, code: 'RequestTimeTooSkewed' },
+        // The answer to a HEAD has no document to say it in.
+        ...(method === 'HEAD' ? [] : ([{ kind: 'answer', status: 403, code: 'RequestTimeTooSkewed' }] as const)),
       ];
       return roll() < 0.3 ? faults[Math.floor(roll() * faults.length)] : undefined;
     };
