@@ -1,7 +1,7 @@
 import type { _Object as ListedObject, ListObjectsV2CommandOutput } from '@aws-sdk/client-s3';
 import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import type { ObjectInfo } from '@gantry/transport';
-import { assertKey, isStoreError } from '@gantry/transport';
+import { StoreError, assertKey, isStoreError } from '@gantry/transport';
 
 import type { Bucket } from './bucket.ts';
 import { damagedOnTheWay } from './errors.ts';
@@ -42,9 +42,19 @@ async function fetchPage(
       }),
       send,
     );
+    if (page.Name === undefined && page.IsTruncated === undefined) throw noListing(bucket, prefix);
     // Otherwise a listing that was cut, or a service that goes in circles, would look like a complete one, or never end.
     if (page.IsTruncated === true && (page.NextContinuationToken ?? token) === token) throw damagedOnTheWay('the listing does not go on');
     return page;
+  });
+}
+
+/** A page of the web, say: without this it would look like an empty bucket. */
+export function noListing(bucket: Bucket, prefix: string): StoreError {
+  return new StoreError('unsupported', {
+    key: prefix,
+    message: `listing ${bucket.show(prefix)}: what answers there does not speak the S3 API`,
+    hint: 'Check endpoint= in the address.',
   });
 }
 

@@ -3,6 +3,7 @@ import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import type { Bucket } from './bucket.ts';
 import { damagedOnTheWay } from './errors.ts';
 import { decodeListedKey } from './listed-key.ts';
+import { noListing } from './listing.ts';
 import type { MultipartUpload } from './multipart.ts';
 
 /** One unfinished upload, as the service lists it. */
@@ -21,6 +22,7 @@ export async function* listUploads(bucket: Bucket, prefix: string, signal?: Abor
         new ListMultipartUploadsCommand({ Bucket: bucket.address.bucket, Prefix: bucket.fullKey(prefix), EncodingType: 'url', ...markers }),
         send,
       );
+      if (answer.Bucket === undefined && answer.IsTruncated === undefined) throw noListing(bucket, prefix);
       if (
         answer.IsTruncated === true &&
         answer.NextKeyMarker === markers.KeyMarker &&
