@@ -47,7 +47,8 @@ export interface Workbench extends AsyncDisposable {
 
 const SCRIPTS: ReadonlySet<string> = new Set(['create', 'export', 'import', 'rename', 'verify']);
 
-export async function makeWorkbench(): Promise<Workbench> {
+/** @param env more of the command's environment, such as credentials */
+export async function makeWorkbench(env: Readonly<Record<string, string>> = {}): Promise<Workbench> {
   const directory: TemporaryDirectory = await makeTemporaryDirectory();
   const { path } = directory;
   const file = (...names: readonly string[]): string => directory.file(...names);
@@ -57,7 +58,7 @@ export async function makeWorkbench(): Promise<Workbench> {
   const start = (...args: readonly string[]): RunningCommand => {
     const child = execa(process.execPath, ['--conditions=@gantry/source', MAIN, ...args], {
       cwd: path,
-      env: { GANTRY_STATE_DIR: file('state'), GANTRY_OS_PATH: file('os') },
+      env: { GANTRY_STATE_DIR: file('state'), GANTRY_OS_PATH: file('os'), ...env },
       reject: false,
       // It is Gantry that ends its scripts, and these may take their time.
       forceKillAfterDelay: false,

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CephServer, FaultProxy } from '@gantry/testkit';
 import { listUnfinishedUploads, s3Request, startCeph, startFaultProxy } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
-import { openS3Store } from '@gantry/transport-s3';
+import { openS3Store } from './open-s3-store.ts';
 import { MiB, begin, bytesOf, digestOf, inPieces, read, write } from '../test/objects.ts';
 import type { TestBucket } from '../test/open-bucket.ts';
 import { makeBucket, openWith } from '../test/open-bucket.ts';

@@ -1,0 +1,213 @@
+import { createHash, randomBytes } from 'node:crypto';
+import process from 'node:process';
+import type { CephServer, Fault, FaultProxy, ProxiedRequest } from '@gantry/testkit';
+import {
+  createBucket,
+  listUnfinishedUploads,
+  makeRandomFile,
+  makeSparseFile,
+  s3Request,
+  sha256File,
+  startCeph,
+  startFaultProxy,
+} from '@gantry/testkit';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Workbench } from './workbench.ts';
+import { lastLine, MAIN, makeWorkbench, waitForFile } from './workbench.ts';
+
+const MIB = 1024 * 1024;
+
+let ceph: CephServer;
+let proxy: FaultProxy;
+beforeAll(async () => {
+  ceph = await startCeph({ store: 'disk' });
+  proxy = await startFaultProxy(ceph.endpoint);
+});
+afterAll(async () => {
+  await proxy[Symbol.asyncDispose]();
+  await ceph[Symbol.asyncDispose]();
+});
+
+interface S3Bench extends AsyncDisposable {
+  readonly bench: Workbench;
+  readonly bucket: string;
+  /** A store in the bucket; `options` as they stand in an address. */
+  readonly store: (options?: Readonly<Record<string, string>>) => string;
+}
+
+async function makeS3Bench(credentials: Pick<CephServer, 'accessKeyId' | 'secretAccessKey'> = ceph): Promise<S3Bench> {
+  const { accessKeyId, secretAccessKey } = credentials;
+  const bench = await makeWorkbench({ AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey });
+  const bucket = `bucket-${randomBytes(6).toString('hex')}`;
+  await createBucket({ endpoint: ceph.endpoint, accessKeyId, secretAccessKey }, bucket);
+  return {
+    bench,
+    bucket,
+    store: (options = {}) => `s3://${bucket}/exports?${new URLSearchParams({ endpoint: ceph.endpoint, ...options }).toString()}`,
+    [Symbol.asyncDispose]: () => bench[Symbol.asyncDispose](),
+  };
+}
+
+async function ok(running: Promise<{ exitCode: number | undefined; stdout: string; stderr: string }>): Promise<string> {
+  const { exitCode, stdout, stderr } = await running;
+  expect(exitCode, stderr).toBe(0);
+  return lastLine(stdout);
+}
+
+/** Three disks: random, half empty, and small. */
+async function makeThreeDisks(bench: Workbench): Promise<{ readonly source: string; readonly target: string }> {
+  await makeRandomFile(bench.file('a0.img'), 23 * MIB + 512, 'a0');
+  await makeSparseFile(bench.file('a1.img'), 64 * MIB, [{ offset: 9 * MIB, bytes: 17 * MIB, seed: 'a1' }]);
+  await makeRandomFile(bench.file('a2.img'), 70_000, 'a2');
+  for (const [index, bytes] of [23 * MIB + 512, 64 * MIB, 70_000].entries()) await makeSparseFile(bench.file(`b${index}.img`), bytes);
+  return {
+    source: await bench.describeInstance('a.example.com', { disks: ['a0.img', 'a1.img', 'a2.img'] }),
+    target: await bench.describeInstance('b.example.com', { disks: ['b0.img', 'b1.img', 'b2.img'] }),
+  };
+}
+
+async function expectEqualDisks(bench: Workbench): Promise<void> {
+  for (const index of [0, 1, 2]) expect(await sha256File(bench.file(`b${index}.img`))).toBe(await sha256File(bench.file(`a${index}.img`)));
+}
+
+/** Something happens to about a fifth of all requests; the same for the same seed and order of requests. */
+function anyFault(seed: string): (request: ProxiedRequest) => Fault | undefined {
+  let state = createHash('sha256').update(seed).digest();
+  const roll = (): number => {
+    state = createHash('sha256').update(state).digest();
+    return state.readUInt32LE() / 2 ** 32;
+  };
+  return ({ method }) => {
+    const upTo = Math.floor(roll() * 6 * MIB);
+    const faults: readonly Fault[] = [
+      { kind: 'answer', status: 503, code: 'SlowDown' },
+      { kind: 'answer', status: 500, code: 'InternalError' },
+      { kind: 'cut-request', bytes: upTo },
+      { kind: 'stall-request', bytes: upTo },
+      { kind: 'flip-request', byte: upTo },
+      { kind: 'lose-answer' },
+      { kind: 'cut-response', bytes: upTo },
+      { kind: 'stall-response', bytes: upTo },
+      { kind: 'truncate-response', bytes: upTo },
+      ...(method === 'GET' ? [] : ([{ kind: 'etag', value: '"0123456789abcdef0123456789abcdef"' }] as const)),
+    ];
+    return roll() < 0.2 ? faults[Math.floor(roll() * faults.length)] : undefined;
+  };
+}
+
+describe('an instance with three disks', () => {
+  it('goes into a bucket and comes back equal, with every fault that a network and a service can have', async () => {
+    await using room = await makeS3Bench();
+    const { bench } = room;
+    const { source, target } = await makeThreeDisks(bench);
+    const end = proxy.inject({ when: ({ path }) => path.startsWith(`/${room.bucket}`), fault: anyFault('cli') });
+    const store = room.store({ endpoint: proxy.endpoint, stallSeconds: '1', firstPartSize: '5MiB' });
+    const reference = await ok(bench.gantry('export', source, store));
+    expect(await ok(bench.gantry('verify', store, reference))).toMatch(/every frame and digest is right/);
+    await ok(bench.gantry('import', store, reference, '--to', target));
+    end();
+    await expectEqualDisks(bench);
+    expect(new Set(proxy.seen.map(({ fault }) => fault)).size).toBeGreaterThan(7);
+    expect(await listUnfinishedUploads(ceph, room.bucket)).toEqual([]);
+    expect((await bench.gantry('list', room.store())).stdout).toContain(reference.split('@')[1]);
+    await ok(bench.gantry('remove', room.store(), reference));
+    expect((await s3Request(ceph, `/${room.bucket}?list-type=2`)).body).not.toContain('<Key>');
+  });
+
+  it('that does not fit into the quota is refused, and leaves nothing', async () => {
+    const user = await ceph.createUser('tight', { quotaBytes: 20 * MIB });
+    await using room = await makeS3Bench(user);
+    const { source } = await makeThreeDisks(room.bench);
+    const outcome = await room.bench.gantry('export', source, room.store({ firstPartSize: '5MiB' }));
+    expect(outcome.exitCode, outcome.stderr).toBe(8);
+    expect(outcome.stderr).toMatch(/quota.*STORE_FULL/s);
+    expect(await listUnfinishedUploads(user, room.bucket)).toEqual([]);
+    expect((await s3Request(user, `/${room.bucket}?list-type=2`)).body).not.toContain('<Key>');
+  });
+});
+
+it('what a killed export leaves is named by the next run and cleared by gantry clean', async () => {
+  await using room = await makeS3Bench();
+  const { bench } = room;
+  await bench.defineOs('endless', {
+    export: 'head -c 30000000 /dev/urandom; echo $$ >"$PWD/pid.tmp"; mv "$PWD/pid.tmp" "$PWD/pid"; while :; do sleep 1; done',
+    import: 'cat >/dev/null',
+  });
+  await makeRandomFile(bench.file('disk.img'), MIB, 'disk');
+  const endless = await bench.describeInstance('web1.example.com', { os: 'endless', disks: ['disk.img'] });
+  const store = room.store({ endpoint: proxy.endpoint, firstPartSize: '5MiB' });
+  const stored = proxy.waitFor(({ query }) => query.get('partNumber') === '2');
+  const running = bench.start('export', endless, store);
+  await waitForFile(bench.file('os', 'endless', 'pid'));
+  await stored;
+  process.kill(running.pid, 'SIGKILL');
+  await running.outcome;
+  expect(await listUnfinishedUploads(ceph, room.bucket)).toHaveLength(1);
+  expect((await bench.gantry('list', store)).stdout).toMatch(/unfinished/);
+
+  const named = await bench.gantry('clean', store, '--dry-run');
+  expect(named.stdout).toMatch(/unfinished export web1\.example\.com/);
+  expect(await listUnfinishedUploads(ceph, room.bucket)).toHaveLength(1);
+  const cleaned = await bench.gantry('clean', store);
+  expect(cleaned.stdout).toMatch(/cleared: unfinished export web1\.example\.com/);
+  expect(await listUnfinishedUploads(ceph, room.bucket)).toEqual([]);
+  expect((await s3Request(ceph, `/${room.bucket}?list-type=2`)).body).not.toContain('<Key>');
+});
+
+/** Runs a command and tells the most resident memory that it, or any process it waited for, had. getrusage(2) counts in KiB. */
+const MEASURE = `
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+sys.exit(code)`;
+
+it('4 GiB go into a bucket and come back in less than 400 MiB of resident memory', { timeout: 400_000 }, async () => {
+  await using room = await makeS3Bench();
+  const { bench } = room;
+  const measured = async (...args: readonly string[]): Promise<{ readonly lines: readonly string[]; readonly mib: number }> => {
+    const { stdout } = await execa('python3', ['-c', MEASURE, process.execPath, '--conditions=@gantry/source', MAIN, ...args], {
+      env: { GANTRY_STATE_DIR: bench.file('state'), AWS_ACCESS_KEY_ID: ceph.accessKeyId, AWS_SECRET_ACCESS_KEY: ceph.secretAccessKey },
+    });
+    const lines = stdout.split('\n');
+    return { lines, mib: Number(lines.at(-1)) };
+  };
+  // Dense, and a quarter of it incompressible, so that neither holes nor small frames make it easy.
+  await makeRandomFile(bench.file('random'), 32 * MIB, 'memory');
+  const fill = 'head -c 100663296 /dev/zero | tr "\\0" "g" >text; for i in $(seq 32); do cat random text; done >disk.img; rm random text';
+  await execa('sh', ['-c', fill], { cwd: bench.path });
+  const source = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
+  const exported = await measured('export', source, room.store());
+  expect(exported.mib).toBeLessThan(400);
+
+  await makeSparseFile(bench.file('copy.img'), 4096 * MIB);
+  const target = await bench.describeInstance('b.example.com', { disks: ['copy.img'] });
+  const imported = await measured('import', room.store(), exported.lines.at(-2) ?? '', '--to', target);
+  expect(imported.mib).toBeLessThan(400);
+  await execa('cmp', [bench.file('disk.img'), bench.file('copy.img')]);
+  process.stderr.write(`resident memory: export to S3 ${exported.mib} MiB, import from S3 ${imported.mib} MiB\n`);
+});
+
+// The last one: for half a minute, Ceph waits for the gateway that was killed whenever something is made.
+it('an export and an import outlive a gateway that is killed and started again', async () => {
+  await using room = await makeS3Bench();
+  const { bench } = room;
+  const { source, target } = await makeThreeDisks(bench);
+  const restart = async (): Promise<void> => {
+    await ceph.killGateway();
+    await ceph.startGateway();
+  };
+  const store = room.store({ endpoint: proxy.endpoint, stallSeconds: '5', firstPartSize: '5MiB' });
+  const part = proxy.waitFor(({ query }) => query.has('partNumber'));
+  const exporting = bench.gantry('export', source, store);
+  await part;
+  await restart();
+  const reference = await ok(exporting);
+  const read = proxy.waitFor(({ method, path }) => method === 'GET' && path.endsWith('disk0.zst'));
+  const importing = bench.gantry('import', store, reference, '--to', target);
+  await read;
+  await restart();
+  await ok(importing);
+  await expectEqualDisks(bench);
+  expect(await listUnfinishedUploads(ceph, room.bucket)).toEqual([]);
+});
