@@ -155,6 +155,42 @@ it('what a killed export leaves is named by the next run and cleared by gantry c
   expect((await s3Request(ceph, `/${room.bucket}?list-type=2`)).body).not.toContain('<Key>');
 });
 
+it('a user who may only add exports makes whole ones, which others read and remove; it can do neither', async () => {
+  const exporter = await ceph.createUser('exporter');
+  await using room = await makeS3Bench();
+  const { bench, bucket } = room;
+  const { source, target } = await makeThreeDisks(bench);
+  const statement = {
+    Effect: 'Allow',
+    Principal: { AWS: ['arn:aws:iam:::user/exporter'] },
+    Action: ['s3:PutObject', 's3:AbortMultipartUpload'],
+    Resource: [`arn:aws:s3:::${bucket}/exports/*`],
+  };
+  const body = JSON.stringify({ Version: '2012-10-17', Statement: [statement] });
+  expect((await s3Request(ceph, `/${bucket}?policy=`, { method: 'PUT', body })).status).toBe(204);
+  await using other = await makeWorkbench({ AWS_ACCESS_KEY_ID: exporter.accessKeyId, AWS_SECRET_ACCESS_KEY: exporter.secretAccessKey });
+  // This gateway completes uploads without a condition, and who wants to know may not look.
+  const store = room.store({ firstPartSize: '5MiB', conditionalWrites: 'full', acl: 'bucket-owner-full-control' });
+
+  const exported = await other.gantry('export', source, store);
+  expect(exported.exitCode, exported.stderr).toBe(0);
+  expect(exported.stderr).toMatch(/may not look into the store/);
+  const reference = lastLine(exported.stdout);
+  for (const args of [
+    ['list', store],
+    ['verify', store, reference],
+    ['remove', store, reference],
+  ]) {
+    expect((await other.gantry(...args)).stderr, args[0]).toMatch(/STORE_DENIED/);
+  }
+
+  await ok(bench.gantry('import', room.store(), reference, '--to', target));
+  await expectEqualDisks(bench);
+  expect((await bench.gantry('clean', room.store())).stdout).toMatch(/cleared/);
+  await ok(bench.gantry('remove', room.store(), reference));
+  expect((await s3Request(ceph, `/${bucket}?list-type=2`)).body).not.toContain('<Key>');
+});
+
 /** Runs a command and tells the most resident memory that it, or any process it waited for, had. getrusage(2) counts in KiB. */
 const MEASURE = `
 import resource, subprocess, sys

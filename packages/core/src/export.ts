@@ -115,7 +115,7 @@ export async function exportInstance(request: ExportRequest): Promise<ExportResu
 
 /** What a killed export of this instance left in the store, if its process was of this host and is gone. */
 async function clearDeadExports(store: Store, instance: string, reporter: Reporter, signal: AbortSignal): Promise<void> {
-  for (const unfinished of await findUnfinishedIfAny(store, instance, signal)) {
+  for (const unfinished of await findUnfinishedIfAny(store, instance, reporter, signal)) {
     if (unfinished.owner !== 'dead') continue;
     await clearUnfinished(store, unfinished, { signal });
     reporter.warn(`cleared what a killed export left in the store: ${unfinished.name}, ${unfinished.text}`);
@@ -123,11 +123,20 @@ async function clearDeadExports(store: Store, instance: string, reporter: Report
 }
 
 /** Nothing where the store itself is not there yet: the first write makes it. */
-async function findUnfinishedIfAny(store: Store, instance: string, signal: AbortSignal): Promise<readonly UnfinishedExport[]> {
+async function findUnfinishedIfAny(
+  store: Store,
+  instance: string,
+  reporter: Reporter,
+  signal: AbortSignal,
+): Promise<readonly UnfinishedExport[]> {
   try {
     return await findUnfinished(store, { instance, signal });
   } catch (error) {
     if (error instanceof GantryError && error.code === 'STORE_NOT_FOUND') return [];
+    if (error instanceof GantryError && error.code === 'STORE_DENIED' && store.capabilities.createOnly) {
+      reporter.warn('may not look into the store: what killed exports left there stays until somebody clears it who may');
+      return [];
+    }
     throw error;
   }
 }

@@ -48,6 +48,7 @@ describe('an address', () => {
       encryption: undefined,
       objectLock: undefined,
       tags: new Map(),
+      acl: undefined,
     });
   });
 
@@ -61,6 +62,7 @@ describe('an address', () => {
     ['firstPartSize=5242880&maxParts=1000&maxObjectSize=1TiB', { firstPartBytes: 5 * MiB, maxParts: 1000, maxObjectBytes: 2 ** 40 }],
     ['concurrency=16&memory=1GiB', { concurrency: 16, memoryBytes: 2 ** 30 }],
     ['stallSeconds=5&retrySeconds=0', { stallMs: 5000, retryForMs: 0 }],
+    ['acl=bucket-owner-full-control', { acl: 'bucket-owner-full-control' }],
     ['storageClass=STANDARD_IA', { storageClass: 'STANDARD_IA' }],
     ['sse=AES256', { encryption: { algorithm: 'AES256', kmsKeyId: undefined } }],
     ['sse=aws:kms&sseKmsKeyId=alias/gantry', { encryption: { algorithm: 'aws:kms', kmsKeyId: 'alias/gantry' } }],
@@ -118,6 +120,7 @@ describe('an address is refused', () => {
     ['s3://exports?objectLockRetainUntil=30d', /belong together/],
     ['s3://exports?objectLockMode=COMPLIANCE&objectLockRetainUntil=soon', /objectLockRetainUntil/],
     ['s3://exports?objectLockMode=COMPLIANCE&objectLockRetainUntil=0d', /objectLockRetainUntil/],
+    ['s3://exports?acl=public-read', /acl/],
     ['s3://exports?conditionalWrites=perhaps', /conditionalWrites/],
     ['s3://exports?region=a&region=b', /2 times/],
     ['s3://exports?tag.a=1&tag.a=2', /twice/],

@@ -8,6 +8,7 @@ export const WRITE_ID = 'gantry-write';
 /** What both ways of writing an object say of it. */
 type ObjectSettings = Pick<
   PutObjectCommandInput & CreateMultipartUploadCommandInput,
+  | 'ACL'
   | 'ContentType'
   | 'Metadata'
   | 'StorageClass'
@@ -26,7 +27,7 @@ const SMALLEST_FOR_STORAGE_CLASS = 128 * 1024;
 
 /** What the address asks for, for an object of about `size` bytes that is written now. */
 export function objectSettings(options: S3Options, writeId: string, size: number): ObjectSettings {
-  const { storageClass, encryption, objectLock, tags } = options;
+  const { storageClass, encryption, objectLock, tags, acl } = options;
   return {
     ContentType: 'application/octet-stream',
     Metadata: { [WRITE_ID]: writeId },
@@ -36,6 +37,7 @@ export function objectSettings(options: S3Options, writeId: string, size: number
     ...(objectLock === undefined
       ? {}
       : { ObjectLockMode: objectLock.mode, ObjectLockRetainUntilDate: retainUntilDate(objectLock.retainUntil) }),
+    ...(acl === undefined ? {} : { ACL: acl }),
     ...(tags.size === 0 ? {} : { Tagging: encodeTags(tags) }),
   };
 }

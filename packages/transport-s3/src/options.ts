@@ -34,12 +34,16 @@ export interface S3Options {
   readonly encryption: { readonly algorithm: 'AES256' | 'aws:kms' | 'aws:kms:dsse'; readonly kmsKeyId: string | undefined } | undefined;
   readonly objectLock: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly retainUntil: RetainUntil } | undefined;
   readonly tags: ReadonlyMap<string, string>;
+  /** Who else may have the objects, where a bucket is another account's and still has access control lists. */
+  readonly acl: (typeof ACLS)[number] | undefined;
 }
 
 /** A moment, or a number of days after the object was written. */
 export type RetainUntil = { readonly date: Date } | { readonly days: number };
 
 const MIB = 1024 * 1024;
+/** "Canned ACL" in the guide of Amazon S3, without those that open objects to the world. */
+const ACLS = ['private', 'bucket-owner-read', 'bucket-owner-full-control'] as const;
 const KNOWN: ReadonlySet<string> = new Set([
   'endpoint',
   'region',
@@ -61,6 +65,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   'sseKmsKeyId',
   'objectLockMode',
   'objectLockRetainUntil',
+  'acl',
 ]);
 const TAG_PREFIX = 'tag.';
 
@@ -97,6 +102,7 @@ export function parseOptions(parameters: URLSearchParams): S3Options {
     encryption: parseEncryption(one('sse'), one('sseKmsKeyId')),
     objectLock: parseObjectLock(one('objectLockMode'), one('objectLockRetainUntil')),
     tags: parseTags(parameters),
+    acl: oneOf('acl', one('acl'), ACLS),
   };
 }
 

@@ -37,7 +37,8 @@ async function removeBatch(bucket: Bucket, keys: readonly string[], signal: Abor
     return keys.filter((key) => failed.has(bucket.fullKey(key)));
   } catch (error) {
     signal?.throwIfAborted();
-    if (failedWith(error, 'NotImplemented', 'MethodNotAllowed', 'MalformedXML', 'InvalidRequest', 400, 405, 501)) return keys;
+    // A gateway of Ceph denies the batch to whom a policy allows to remove each object in it.
+    if (failedWith(error, 'NotImplemented', 'MethodNotAllowed', 'MalformedXML', 'InvalidRequest', 400, 403, 405, 501)) return keys;
     throw bucket.translate(error, request);
   }
 }

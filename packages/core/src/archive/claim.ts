@@ -5,6 +5,7 @@ import type { ClaimOwner, HostProcess } from './claim-owner.ts';
 import { hostProcessSchema, ownerOf, thisProcess } from './claim-owner.ts';
 import { exportPrefix, makeExportId } from './export-id.ts';
 import { CLAIM_FILE } from './layout.ts';
+import { lookIfAllowed } from './may-look.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
 
 /** Bytes. */
@@ -49,6 +50,8 @@ export interface Claim {
   readonly id: string;
   /** What stands in it, which is like no other. */
   readonly text: string;
+  /** Whether it was seen that nothing else is there; false where this user may not look. */
+  readonly alone: boolean;
 }
 
 /**
@@ -62,20 +65,23 @@ export async function claimExport(store: Store, request: ClaimRequest, options: 
   const text = `${JSON.stringify(await claimRecord(request), null, 2)}\n`;
   for (let ordinal = 1; ordinal <= MOST_ORDINALS; ordinal += 1) {
     const id = makeExportId(request.started, ordinal);
-    if (await tryToClaim(store, exportPrefix(request.instance, id), text, options)) return { id, text };
+    const claimed = await tryToClaim(store, exportPrefix(request.instance, id), text, options);
+    if (claimed !== undefined) return { id, text, ...claimed };
   }
   throw new RangeError(`${MOST_ORDINALS} exports of ${request.instance} began in this second`);
 }
 
-async function tryToClaim(store: Store, prefix: string, text: string, options: CallOptions): Promise<boolean> {
-  if (!(await isEmpty(store, prefix, options))) return false;
+/** Undefined where it is somebody else's. */
+async function tryToClaim(store: Store, prefix: string, text: string, options: CallOptions): Promise<Pick<Claim, 'alone'> | undefined> {
+  if (!(await lookIfAllowed(store, true, () => isEmpty(store, prefix, options)))) return undefined;
   try {
     await writeText(store, `${prefix}${CLAIM_FILE}`, text, { ...options, ifExists: store.capabilities.createOnly ? 'fail' : 'replace' });
-    if (await isAlone(store, prefix, text, options)) return true;
+    const alone = await lookIfAllowed(store, undefined, () => isAlone(store, prefix, text, options));
+    if (alone !== false) return { alone: alone === true };
     await dropClaim(store, prefix, text);
-    return false;
+    return undefined;
   } catch (error) {
-    if (isStoreError(error, 'exists')) return false;
+    if (isStoreError(error, 'exists')) return undefined;
     await dropClaim(store, prefix, text);
     throw error;
   }

@@ -1,3 +1,4 @@
+import type { Store, StoreCapabilities } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
 import { describe, expect, test } from 'vitest';
@@ -20,6 +21,7 @@ import { parseManifest } from './manifest.ts';
 import { openExport } from './open-export.ts';
 import { parseSha256Sums } from './sha256sums.ts';
 import { storeSink } from './store-sink.ts';
+import { findUnfinished } from './unfinished.ts';
 
 const PREFIX = 'web1.example.com/20261123T081500Z/';
 
@@ -314,5 +316,48 @@ describe('what may not become an export', () => {
     await expect(storeSink(new MemoryStore()).open({ ...sampleHeader, instance: '../web1' })).rejects.toMatchObject({
       code: 'invalid-key',
     });
+  });
+});
+
+describe('who may write, and neither look nor remove,', () => {
+  const sealed = (memory: Memory, capabilities: Partial<StoreCapabilities> = {}): Store =>
+    watchedStore(new MemoryStore(memory), {
+      capabilities,
+      before: (call) => {
+        if (/^(stat|read|list|pending|remove) /.test(call)) throw new StoreError('denied', { message: 'access denied' });
+      },
+    });
+
+  test("makes whole exports; the claim stays, and is in nobody's way", async () => {
+    const memory = new Memory();
+    const reference = await writeExport(sealed(memory));
+    const owner = new MemoryStore(memory);
+    expect(await keysOf(owner)).toContain(`${PREFIX}export.claim`);
+    expect((await openExport(owner, reference)).dumps).toHaveLength(2);
+    expect(await findUnfinished(owner)).toMatchObject([{ name: reference, objects: [{ key: `${PREFIX}export.claim` }] }]);
+  });
+
+  test('never writes where anything is', async () => {
+    const memory = new Memory();
+    await writeExport(new MemoryStore(memory));
+    await expect(writeExport(sealed(memory), ['another', 'disk'])).rejects.toMatchObject({ code: 'exists' });
+    expect(await get(new MemoryStore(memory), `${PREFIX}disk0.img`)).toBe('first disk');
+  });
+
+  test('takes nothing of another export away that it could not see, though it may remove', async () => {
+    const memory = new Memory();
+    await writeExport(new MemoryStore(memory));
+    const before = await keysOf(new MemoryStore(memory));
+    const blind = watchedStore(new MemoryStore(memory), {
+      before: (call) => {
+        if (/^(list|pending) /.test(call)) throw new StoreError('denied', { message: 'access denied' });
+      },
+    });
+    await expect(writeExport(blind, ['another', 'disk'])).rejects.toMatchObject({ code: 'exists' });
+    expect(await keysOf(new MemoryStore(memory))).toEqual(before);
+  });
+
+  test('is refused where the store cannot create only', async () => {
+    await expect(writeExport(sealed(new Memory(), { createOnly: false }))).rejects.toMatchObject({ code: 'denied' });
   });
 });

@@ -16,6 +16,7 @@ import { claimExport, readClaimText } from './claim.ts';
 import { renderExportConfig } from './config-export.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { CLAIM_FILE, CONFIG_FILE, isDumpName, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
+import { lookIfAllowed } from './may-look.ts';
 import type { Manifest } from './manifest.ts';
 import { checkManifest, renderManifest } from './manifest.ts';
 import { renderSha256Sums } from './sha256sums.ts';
@@ -89,6 +90,8 @@ class LayoutWriter implements StoreExportWriter {
   /** Every dump that was begun: its digest, once it is finished. */
   readonly #dumps = new Map<string, Digest | undefined>();
   readonly #open = new Set<LayoutDump>();
+  /** Objects that were certainly made here. Where nobody could look, another export may stand in the same place. */
+  readonly #written = new Set<string>();
   #state: 'open' | 'committed' | 'aborted' = 'open';
 
   constructor(store: Store, instance: string, claim: Claim, options: StoreSinkOptions) {
@@ -112,7 +115,10 @@ class LayoutWriter implements StoreExportWriter {
     const pending = await this.#store.begin(`${this.#prefix}${header.name}`, begin);
     const dump = new LayoutDump(
       pending,
-      (digest) => this.#dumps.set(header.name, digest),
+      (digest) => {
+        this.#dumps.set(header.name, digest);
+        this.#written.add(header.name);
+      },
       () => this.#open.delete(dump),
     );
     this.#open.add(dump);
@@ -126,7 +132,7 @@ class LayoutWriter implements StoreExportWriter {
     const sums = [...manifest.dumps, { name: CONFIG_FILE, sha256: digestText(config).sha256 }];
     await this.#write(CONFIG_FILE, config, options);
     await this.#write(SUMS_FILE, renderSha256Sums(sums), options);
-    await this.#assertStillThere(options);
+    await lookIfAllowed(this.#store, undefined, () => this.#assertStillThere(options));
     await this.#write(MANIFEST_FILE, renderManifest(manifest), options);
     this.#state = 'committed';
     await this.#cleanUp(`remove the claim of ${this.reference}, which is complete,`, (signal) => this.#remove([CLAIM_FILE], signal));
@@ -140,7 +146,8 @@ class LayoutWriter implements StoreExportWriter {
       const claimed = await readClaimText(this.#store, this.#prefix, { signal });
       if (claimed !== undefined && claimed !== this.#claim.text) throw new Error('another export has taken its place');
       // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
-      await this.#remove([MANIFEST_FILE, ...this.#dumps.keys(), CONFIG_FILE, SUMS_FILE], signal);
+      const all = [MANIFEST_FILE, ...this.#dumps.keys(), CONFIG_FILE, SUMS_FILE];
+      await this.#remove(this.#claim.alone ? all : all.filter((name) => this.#written.has(name)), signal);
       await this.#remove([CLAIM_FILE], signal);
     });
   }
@@ -151,6 +158,7 @@ class LayoutWriter implements StoreExportWriter {
 
   async #write(name: string, text: string, options: CallOptions): Promise<void> {
     await writeText(this.#store, `${this.#prefix}${name}`, text, { ...options, ifExists: this.#ifExists });
+    this.#written.add(name);
   }
 
   async #remove(names: readonly string[], signal: AbortSignal): Promise<void> {
