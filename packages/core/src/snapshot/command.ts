@@ -4,14 +4,12 @@ import { basename, dirname } from 'node:path';
 import { z } from 'zod';
 
 import { GantryError } from '../errors.ts';
-import type { ProcessGroup } from '../os/process-group.ts';
-import { endProcessGroup } from '../os/process-group.ts';
 import { diskIdentity } from '../state/disk-identity.ts';
 import { pause } from '../state/pause.ts';
 import { errorText } from './error-text.ts';
 import { expand, placeholdersOf } from './placeholders.ts';
 import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
-import { runCommand } from './run-command.ts';
+import { endCommandOfKilledRun, processGroupSchema, runCommand } from './run-command.ts';
 import type { Argv, SnapshotConfig } from './snapshot-config.ts';
 
 /*
@@ -23,13 +21,12 @@ import type { Argv, SnapshotConfig } from './snapshot-config.ts';
 const DEVICE_WAIT_MS = 50;
 
 const argvSchema = z.tuple([z.string()], z.string());
-const groupSchema = z.object({ pgid: z.int().min(2), startTime: z.int().nonnegative(), bootId: z.string() });
 /** Seconds. `creating` is there while the command that makes the snapshot may run. */
 const dataSchema = z.object({
   remove: argvSchema,
   timeout: z.number(),
   device: z.string().optional(),
-  creating: groupSchema.optional(),
+  creating: processGroupSchema.optional(),
 });
 
 type Values = Readonly<Record<string, string | undefined>>;
@@ -134,7 +131,8 @@ async function exists(path: string): Promise<boolean> {
 
 async function dropOne(record: SnapshotRecord, signal: AbortSignal): Promise<void> {
   const { remove, timeout, device, creating } = dataSchema.parse(record.data);
-  if (creating !== undefined) await endCreation(creating);
+  // It could make the snapshot after it was removed.
+  if (creating !== undefined) await endCommandOfKilledRun(creating);
   try {
     await runCommand(remove, { timeoutS: timeout, signal });
   } catch (error) {
@@ -142,12 +140,6 @@ async function dropOne(record: SnapshotRecord, signal: AbortSignal): Promise<voi
     // Many commands fail when there is nothing to remove.
     if (device === undefined || (await exists(device))) throw error;
   }
-}
-
-/** The command that a killed run had started could make the snapshot after it was removed. */
-async function endCreation(group: ProcessGroup): Promise<void> {
-  const left = await endProcessGroup(group);
-  if (left.length > 0) throw new Error(`the command that makes it does not end (processes ${left.join(', ')})`);
 }
 
 function failed({ disk, index }: SnapshotRequest, reason: string, cause?: unknown): GantryError {

@@ -4,7 +4,7 @@ import { GantryError } from '../errors.ts';
 import { expandAll } from './command.ts';
 import { errorText } from './error-text.ts';
 import type { SnapshotContext, SnapshotProvider, SnapshotRecord } from './provider.ts';
-import { runCommand } from './run-command.ts';
+import { endCommandOfKilledRun, processGroupSchema, runCommand } from './run-command.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
 
 /*
@@ -13,7 +13,12 @@ import type { SnapshotConfig } from './snapshot-config.ts';
  * dropped.
  */
 
-const dataSchema = z.object({ thaw: z.tuple([z.string()], z.string()), timeout: z.number() });
+/** `freezing` is there while the command that freezes may run. */
+const dataSchema = z.object({
+  thaw: z.tuple([z.string()], z.string()),
+  timeout: z.number(),
+  freezing: processGroupSchema.optional(),
+});
 
 /** Knows of a record how to thaw; takes no snapshots. */
 export function createFreezeProvider(): SnapshotProvider {
@@ -26,7 +31,9 @@ export function createFreezeProvider(): SnapshotProvider {
       return [];
     },
     async drop(record, signal) {
-      const { thaw, timeout } = dataSchema.parse(record.data);
+      const { thaw, timeout, freezing } = dataSchema.parse(record.data);
+      // It could freeze the instance after it was thawed, and for ever.
+      if (freezing !== undefined) await endCommandOfKilledRun(freezing);
       await runCommand(thaw, { timeoutS: timeout, signal });
     },
   };
@@ -49,7 +56,11 @@ export async function freeze(config: SnapshotConfig | undefined, context: Snapsh
   };
   await context.remember(record);
   try {
-    await runCommand(expandAll(freeze, values), { timeoutS: timeouts.freeze, signal: context.signal });
+    await runCommand(expandAll(freeze, values), {
+      timeoutS: timeouts.freeze,
+      signal: context.signal,
+      started: (freezing) => context.remember({ ...record, data: { ...record.data, freezing } }),
+    });
     return record;
   } catch (error) {
     context.signal.throwIfAborted();

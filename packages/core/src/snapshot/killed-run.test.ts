@@ -4,6 +4,7 @@ import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
+import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeRandomFile, makeTemporaryDirectory, mountNewBtrfs, mountNewXfs } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 
@@ -86,6 +87,12 @@ describe.each([
   });
 });
 
+/** Until the process group stands in the journal. */
+async function untilJournalKnows(scratch: TemporaryDirectory, pid: number): Promise<void> {
+  const [journal = ''] = await readdir(scratch.file('state', 'runs'));
+  await expect.poll(() => readFile(scratch.file('state', 'runs', journal), 'utf8'), PATIENTLY).toContain(`"pgid":${pid}`);
+}
+
 describe('a run that is killed while a command runs', () => {
   test('in create: that is ended and the snapshot removed, also when it would have come later', async () => {
     await using scratch = await makeTemporaryDirectory();
@@ -100,9 +107,7 @@ describe('a run that is killed while a command runs', () => {
     const holder = holdSnapshots(scratch.file('state'), 'command', config, disk);
     await expect.poll(() => readFile(scratch.file('pid'), 'utf8').catch(() => ''), PATIENTLY).toMatch(/\n$/);
     const pid = Number(await readFile(scratch.file('pid'), 'utf8'));
-    // Until the process group stands in the journal.
-    const [journal = ''] = await readdir(scratch.file('state', 'runs'));
-    await expect.poll(() => readFile(scratch.file('state', 'runs', journal), 'utf8'), PATIENTLY).toContain(`"pgid":${pid}`);
+    await untilJournalKnows(scratch, pid);
     await holder.kill();
     const group = identifyGroup(pid);
     expect(runningMembers(group)).toContain(pid);
@@ -119,15 +124,20 @@ describe('a run that is killed while a command runs', () => {
     await using xfs = await mountNewXfs();
     await makeRandomFile(xfs.file('disk'), MiB, 'x');
     const config = {
-      freeze: ['sh', '-c', `touch '${scratch.file('frozen')}'; sleep 1000`],
+      freeze: ['sh', '-c', `touch '${scratch.file('frozen')}'; echo $$ >'${scratch.file('pid')}'; sleep 1000`],
       thaw: ['rm', scratch.file('frozen')],
       timeouts: { freeze: 100 },
     };
     const holder = holdSnapshots(scratch.file('state'), 'reflink', config, xfs.file('disk'));
-    await expect.poll(() => isThere(scratch.file('frozen')), PATIENTLY).toBe(true);
+    await expect.poll(() => readFile(scratch.file('pid'), 'utf8').catch(() => ''), PATIENTLY).toMatch(/\n$/);
+    const pid = Number(await readFile(scratch.file('pid'), 'utf8'));
+    await untilJournalKnows(scratch, pid);
     await holder.kill();
+    const group = identifyGroup(pid);
+    expect(runningMembers(group)).toContain(pid);
     const { leftovers } = await recover(scratch.file('state'));
     expect(leftovers).toMatchObject([{ outcome: 'cleared', message: expect.stringContaining('instance web1 frozen, thawed by rm') }]);
+    expect(runningMembers(group)).toEqual([]);
     expect(await isThere(scratch.file('frozen'))).toBe(false);
     expect(await readdir(xfs.path)).toEqual(['disk']);
   });

@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 
+import { z } from 'zod';
+
 import { Interruption } from '../os/interruption.ts';
 import type { ProcessGroup } from '../os/process-group.ts';
 import { endProcessGroup, identifyGroup } from '../os/process-group.ts';
@@ -58,6 +60,19 @@ export async function runCommand([program, ...parameters]: Argv, options: Comman
     child.stdout.destroy();
     child.stderr.destroy();
   }
+}
+
+/** A process group as the journal keeps it. */
+export const processGroupSchema: z.ZodType<ProcessGroup> = z.object({
+  pgid: z.int().min(2),
+  startTime: z.int().nonnegative(),
+  bootId: z.string(),
+});
+
+/** Ends a command that a killed run had started, so that what it does is not done after it was undone. @throws Error where it stays */
+export async function endCommandOfKilledRun(group: ProcessGroup): Promise<void> {
+  const left = await endProcessGroup(group);
+  if (left.length > 0) throw new Error(`a command that a killed run had started does not end (processes ${left.join(', ')})`);
 }
 
 /** The exit status, or the signal that ended it, when its output has come too. */
