@@ -1,0 +1,12 @@
+#!/bin/sh
+# Peers and Gantry in turn on the same data: `bench/run.sh`; its options are in bench/README.md. Brings what it needs.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/tools.sh
+
+apt_packages borgbackup ganeti gzip openssl pigz procps python3 qemu-utils restic socat zstd ||
+  printf 'bench: what is not here is shown as "could not run".\n' >&2
+install_packages
+build_packages
+say 'Benchmark'
+exec node --conditions=@gantry/source bench/src/main.ts "$@"

@@ -1,0 +1,109 @@
+import { mkdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import type { Contestant, Room } from './contestant.ts';
+import { CommandFailed, measure } from './measure.ts';
+import type { Sample, Summary } from './statistics.ts';
+import { summarize } from './statistics.ts';
+
+/** What one contestant came to. */
+export interface Result {
+  readonly name: string;
+  readonly note: string | undefined;
+  readonly export: Summary | undefined;
+  readonly import: Summary | undefined;
+  /** Bytes that its export takes on disk. */
+  readonly storedBytes: number | undefined;
+  /** Why there are no figures. */
+  readonly failure: string | undefined;
+}
+
+export interface ContestOptions {
+  readonly directory: string;
+  readonly disk: string;
+  readonly bytes: number;
+  readonly runs: number;
+  readonly withImports: boolean;
+  readonly say: (line: string) => void;
+}
+
+interface Entry {
+  readonly contestant: Contestant;
+  readonly room: Room;
+  readonly exports: Sample[];
+  readonly imports: Sample[];
+  storedBytes?: number;
+  failure?: string;
+}
+
+/** Has all contestants run in turn, A B C A B C, so that whatever else the machine does hits all alike. */
+export async function hold(contestants: readonly Contestant[], options: ContestOptions): Promise<readonly Result[]> {
+  const entries = contestants.map((contestant, index): Entry => {
+    const own = join(options.directory, `contestant-${index}`);
+    return {
+      contestant,
+      room: { disk: options.disk, bytes: options.bytes, own, target: join(options.directory, 'target') },
+      exports: [],
+      imports: [],
+    };
+  });
+  for (let run = 1; run <= options.runs; run += 1) {
+    for (const entry of entries) {
+      if (entry.failure !== undefined) continue;
+      try {
+        await runOnce(entry, options);
+      } catch (error) {
+        if (!(error instanceof CommandFailed)) throw error;
+        entry.failure = error.message;
+      }
+      await rm(entry.room.own, { recursive: true, force: true });
+      options.say(`${run}/${options.runs}  ${entry.contestant.name}: ${describe(entry)}`);
+    }
+  }
+  await rm(join(options.directory, 'target'), { force: true });
+  return entries.map(({ contestant, exports, imports, storedBytes, failure }) => ({
+    name: contestant.name,
+    note: contestant.note,
+    export: exports.length === 0 ? undefined : summarize(exports),
+    import: imports.length === 0 ? undefined : summarize(imports),
+    storedBytes,
+    failure,
+  }));
+}
+
+async function runOnce(entry: Entry, { withImports }: ContestOptions): Promise<void> {
+  const { contestant, room } = entry;
+  const place = { cwd: room.own, env: contestant.environment ?? {} };
+  await rm(room.own, { recursive: true, force: true });
+  await mkdir(room.own, { recursive: true, mode: 0o700 });
+  if (contestant.prepare !== undefined) await measure(contestant.prepare(room), place);
+  // What others have written must not be written out at this one's cost.
+  await execa('sync');
+  entry.exports.push(await measure(contestant.export(room), place));
+  entry.storedBytes ??= Number((await execa('du', ['-s', '--block-size=1', room.own])).stdout.split('\t')[0]);
+  if (!withImports || contestant.import === undefined) return;
+  await makeTarget(room);
+  await execa('sync');
+  entry.imports.push(await measure(contestant.import(room), place));
+  if (entry.imports.length === 1) await compare(room);
+}
+
+/** A new file for each import, as large as the disk, with nothing in it. */
+async function makeTarget({ target, bytes }: Room): Promise<void> {
+  await rm(target, { force: true });
+  await writeFile(target, '', { mode: 0o600 });
+  await truncate(target, bytes);
+}
+
+async function compare({ disk, target }: Room): Promise<void> {
+  const { exitCode, stderr, stdout } = await execa('cmp', [disk, target], { reject: false });
+  if (exitCode !== 0 || (await stat(target)).size !== (await stat(disk)).size) {
+    throw new CommandFailed(`what came back is not what was exported: ${stdout}${stderr}`);
+  }
+}
+
+function describe({ exports, imports, failure }: Entry): string {
+  if (failure !== undefined) return `failed: ${failure}`;
+  const seconds = (sample: Sample | undefined): string => (sample === undefined ? '' : `${sample.wall.toFixed(2)} s`);
+  return `export ${seconds(exports.at(-1))}${imports.length === 0 ? '' : `, import ${seconds(imports.at(-1))}`}`;
+}

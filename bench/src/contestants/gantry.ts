@@ -1,0 +1,63 @@
+import { fileURLToPath } from 'node:url';
+import type { Contestant, Room } from '../contestant.ts';
+import { quote } from '../contestant.ts';
+
+/** The built command: `turbo run build` comes first. */
+const COMMAND = `${quote(process.execPath)} ${quote(fileURLToPath(new URL('../../../apps/cli/bin/gantry.js', import.meta.url)))}`;
+
+const ENVIRONMENT = { GANTRY_STATE_DIR: 'state', GANTRY_OS_PATH: 'os' };
+
+/** An OS definition whose scripts are `cat`, so that the plain stream takes the same way as for the other tools. */
+const DEFINITION = [
+  'mkdir -p os/cat',
+  `printf '20\\n' >os/cat/ganeti_api_version`,
+  ': >os/cat/parameters.list',
+  `printf '#!/bin/sh\\nexec cat "$EXPORT_DEVICE"\\n' >os/cat/export`,
+  `printf '#!/bin/sh\\nexec cat >"$IMPORT_DEVICE"\\n' >os/cat/import`,
+  `printf '#!/bin/sh\\n' | tee os/cat/create os/cat/rename >os/cat/verify`,
+  'chmod +x os/cat/create os/cat/export os/cat/import os/cat/rename os/cat/verify',
+].join(' && ');
+
+function instanceFile(name: string, os: string, disks: readonly string[]): string {
+  const yaml = `name: ${name}.example.com\nos: ${os}\nhypervisor: kvm\ndisks:\n${disks.map((disk) => `  - path: ${disk}\n`).join('')}`;
+  return `printf %s ${quote(yaml)} >${name}.yaml`;
+}
+
+export interface GantryOptions {
+  readonly name: string;
+  readonly os: 'cat' | 'raw';
+  readonly note?: string;
+  readonly options?: string;
+  /** The store's address, as it stands on the command line; a directory where absent. */
+  readonly store?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** Gantry with everything that it does by default: checksums, SHA-256, manifest, and all made durable. */
+export function gantry({ name, os, note, options = '', store = 'store', environment = {} }: GantryOptions): Contestant {
+  const files = ({ disk, target }: Room): string => `${instanceFile('source', os, [disk])} && ${instanceFile('target', os, [target])}`;
+  return {
+    name,
+    ...(note === undefined ? {} : { note }),
+    environment: { ...ENVIRONMENT, ...environment },
+    prepare: (room) => `${DEFINITION} && ${files(room)}`,
+    export: () => `${COMMAND} export source.yaml ${store} --quiet --snapshot none ${options} >reference`,
+    import: () => `${COMMAND} import ${store} "$(tail -n 1 reference)" --to target.yaml --quiet`,
+  };
+}
+
+export const GANTRY: readonly Contestant[] = [
+  gantry({ name: 'gantry', os: 'cat', note: 'a definition whose script is cat' }),
+  gantry({ name: 'gantry raw', os: 'raw', note: 'reads the disk itself and skips holes' }),
+  gantry({ name: 'gantry --codec none', os: 'cat', options: '--codec none', note: 'no compression' }),
+];
+
+/** Several disks of one instance at once. */
+export function gantryDisks(disks: readonly string[]): Contestant {
+  return {
+    name: 'gantry',
+    environment: ENVIRONMENT,
+    prepare: () => `${DEFINITION} && ${instanceFile('source', 'cat', disks)}`,
+    export: () => `${COMMAND} export source.yaml store --quiet --snapshot none --parallel ${disks.length} >reference`,
+  };
+}

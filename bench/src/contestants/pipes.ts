@@ -1,0 +1,19 @@
+import type { Contestant } from '../contestant.ts';
+import { quote } from '../contestant.ts';
+
+function pipe(name: string, pack: string, unpack: string, note?: string): Contestant {
+  return {
+    name,
+    ...(note === undefined ? {} : { note }),
+    export: ({ disk }) => `cat ${quote(disk)} | ${pack} >stream`,
+    import: ({ target }) => `${unpack} <stream | cat >${quote(target)}`,
+  };
+}
+
+/** What administrators write into scripts. No checksum of the whole, no manifest, nothing made durable. */
+export const PIPES: readonly Contestant[] = [
+  pipe('script | zstd -3 -T0', 'zstd -q -3 -T0 -c', 'zstd -q -dc'),
+  pipe('script | pigz', 'pigz -c', 'pigz -dc'),
+  pipe('script | gzip -1', 'gzip -1 -c', 'gzip -dc'),
+  pipe('script > file', 'cat', 'cat', 'no compression'),
+];

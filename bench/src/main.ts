@@ -1,0 +1,84 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, release, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { makeTemporaryDirectory } from '@gantry/testkit';
+import { execa } from 'execa';
+import { chart } from './chart.ts';
+import { hold } from './contest.ts';
+import type { Contestant } from './contestant.ts';
+import { ARCHIVERS, QEMU } from './contestants/archivers.ts';
+import { GANETI } from './contestants/ganeti.ts';
+import { GANTRY } from './contestants/gantry.ts';
+import { PIPES } from './contestants/pipes.ts';
+import type { DataSet } from './data-sets.ts';
+import { DATA_SETS, GIB, makeDataSet } from './data-sets.ts';
+import { holdScaling } from './scaling.ts';
+import type { Contest } from './report.ts';
+import { table } from './report.ts';
+
+const { values } = parseArgs({
+  options: {
+    set: { type: 'string', default: Object.keys(DATA_SETS).join(',') },
+    peer: { type: 'string', default: '' },
+    runs: { type: 'string', default: '3' },
+    size: { type: 'string', default: '1' },
+    group: { type: 'string', default: 'tools,scaling' },
+    largest: { type: 'string', default: '4' },
+    out: { type: 'string', default: 'bench-results' },
+    directory: { type: 'string' },
+  },
+});
+
+const runs = Number(values.runs);
+const bytes = Math.round(Number(values.size) * GIB);
+if (!(Number.isInteger(runs) && runs > 0 && bytes > 0)) throw new Error('--runs is a whole number, --size a number of GiB');
+const groups = values.group.split(',');
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
+/** Gantry among the others, not last: what comes after it must not profit from it. */
+const everybody: readonly Contestant[] = [...PIPES, ...GANTRY, ...GANETI, ...ARCHIVERS, QEMU];
+const chosen = everybody.filter(
+  ({ name }) => values.peer === '' || name.startsWith('gantry') || values.peer.split(',').some((part) => name.includes(part)),
+);
+
+await using directory = values.directory === undefined ? await makeTemporaryDirectory('gantry-bench-') : undefined;
+const path = directory?.path ?? values.directory ?? '';
+await mkdir(path, { recursive: true });
+await mkdir(values.out, { recursive: true });
+
+const contests: Contest[] = [];
+if (groups.includes('tools')) {
+  for (const kind of parseSets(values.set)) {
+    const disk = join(path, `${kind}.img`);
+    say(`\n${kind}: ${DATA_SETS[kind]}`);
+    const size = await makeDataSet(kind, bytes, disk);
+    const results = await hold(chosen, { directory: path, disk, bytes: size, runs, withImports: true, say });
+    contests.push({ title: `${kind}, ${format(size)}`, key: kind, bytes: size, results });
+    await execa('rm', [disk]);
+  }
+}
+const scaling = groups.includes('scaling')
+  ? await holdScaling({ directory: path, runs, bytes, largestGiB: Number(values.largest), say })
+  : [];
+
+const machine = `${availableParallelism()} processors (${cpus()[0]?.model ?? 'unknown'}), ${Math.round(totalmem() / GIB)} GiB of memory, Linux ${release()}, Node ${process.version}`;
+const date = new Date().toISOString().slice(0, 10);
+const tables = [...contests, ...scaling].map((contest) => `### ${contest.title}\n\n${table(contest)}\n`).join('\n');
+const text = `Measured on ${date}: ${machine}; ${runs} runs in turn, medians, ± half the range.\n\n${tables}`;
+await writeFile(join(values.out, 'results.md'), text);
+await writeFile(join(values.out, 'results.json'), `${JSON.stringify({ date, machine, runs, contests, scaling }, null, 2)}\n`);
+await writeFile(join(values.out, 'exports.svg'), chart(contests));
+process.stdout.write(`${text}\n`);
+
+function parseSets(text: string): readonly DataSet[] {
+  return text.split(',').map((name) => {
+    const found = Object.keys(DATA_SETS).find((kind): kind is DataSet => kind === name);
+    if (found === undefined) throw new Error(`there is no data set ${name}: ${Object.keys(DATA_SETS).join(', ')}`);
+    return found;
+  });
+}
+
+function format(size: number): string {
+  return `${Number((size / GIB).toFixed(2))} GiB`;
+}

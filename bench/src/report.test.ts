@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest';
+import { chart } from './chart.ts';
+import type { Contest } from './report.ts';
+import { ratioOf, table } from './report.ts';
+
+const MIB = 1024 * 1024;
+const summary = (wall: number) => ({ runs: 3, wall, spread: 0.1, cpu: 2 * wall, peakBytes: 100 * MIB });
+
+const contest: Contest = {
+  title: 'Dense',
+  key: 'dense',
+  bytes: 1024 * MIB,
+  results: [
+    { name: 'slow', note: 'a note', export: summary(4), import: undefined, storedBytes: 512 * MIB, failure: undefined },
+    { name: 'gantry', note: undefined, export: summary(2), import: summary(1), storedBytes: 256 * MIB, failure: undefined },
+    { name: 'broken', note: undefined, export: undefined, import: undefined, storedBytes: undefined, failure: 'exit 1: no\nmore' },
+  ],
+};
+
+test('who takes twice as long has the ratio 2', () => {
+  expect(ratioOf(summary(4), summary(2))).toBe(2);
+});
+
+test('a table names everybody, those that could not run too', () => {
+  expect(table(contest).split('\n')).toEqual([
+    '|  | export | gantry × | CPU | memory | stored | import | gantry × | CPU | memory |',
+    '| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |',
+    '| **slow**: a note | 256 MiB/s ±5 % | 2.00 | 8.0 s/GiB | 100 MiB | 50 % |  |  |  |  |',
+    '| **gantry** | 512 MiB/s ±5 % | 1.00 | 4.0 s/GiB | 100 MiB | 25 % | 1024 MiB/s ±5 % | 1.00 | 2.0 s/GiB | 100 MiB |',
+    '| **broken** | could not run: exit 1: no |',
+  ]);
+});
+
+test('a chart has a bar for everybody who ran, the longest for the fastest', () => {
+  const svg = chart([contest]);
+  const widths = [...svg.matchAll(/class="bar[^"]*"[^>]* width="([\d.]+)"/g)].map(([, width]) => Number(width));
+  expect(widths).toHaveLength(2);
+  expect(widths[1]).toBeGreaterThan((widths[0] ?? 0) * 1.9);
+  expect(svg).not.toContain('broken');
+});
