@@ -73,7 +73,7 @@ export class RemotePending implements PendingObject {
       await withSignal(lanes.first.client.truncate(lanes.first.handle, durableBytes), signal);
       await hashPieces(lanes, durableBytes, hash, signal);
     }
-    const sync = scope.use(new RemoteSync(directory, place, durableBytes));
+    const sync = scope.use(new RemoteSync(directory, place, lanes.first, durableBytes));
     scope.move();
     return new RemotePending(directory, place, record, { lanes, sync, hash, durableBytes });
   }

@@ -9,27 +9,30 @@ import { MARK_DIGITS } from './pending-room.ts';
 import type { PendingPlace } from './pending-room.ts';
 import { FILE_MODE, syncDirectory, writeAt } from './remote-files.ts';
 
-interface Opened {
-  readonly data: FileLanes;
+interface Opened extends AsyncDisposable {
+  readonly data: LaneFile;
   readonly mark: LaneFile;
 }
 
 /**
- * Makes the data of an unfinished write durable while more is written, over a session of its own (a server answers one session's
- * requests one after the other, and nothing would be written while it syncs), and marks on the peer how much is.
+ * Makes the data of an unfinished write durable, and marks on the peer how much is. While more is written, it does so over a session
+ * of its own: a server answers one session's requests one after the other, and nothing would be written while it syncs.
  */
 export class RemoteSync implements AsyncDisposable {
   readonly #directory: PeerDirectory;
   readonly #place: PendingPlace;
+  readonly #written: LaneFile;
   #opened: Promise<Opened> | undefined;
   #durableBytes: number;
   #requestedBytes: number;
   #running: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(directory: PeerDirectory, place: PendingPlace, durableBytes: number) {
+  /** @param written the data, as its writer has it open */
+  constructor(directory: PeerDirectory, place: PendingPlace, written: LaneFile, durableBytes: number) {
     this.#directory = directory;
     this.#place = place;
+    this.#written = written;
     this.#durableBytes = durableBytes;
     this.#requestedBytes = durableBytes;
   }
@@ -47,7 +50,7 @@ export class RemoteSync implements AsyncDisposable {
   start(bytes: number): void {
     if (this.#running !== undefined) return;
     this.#requestedBytes = bytes;
-    this.#running = this.#sync(bytes)
+    this.#running = this.#sync(bytes, 'beside')
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
@@ -65,14 +68,14 @@ export class RemoteSync implements AsyncDisposable {
   /** Makes the first `bytes`, which is all that was written, durable, and marks them. */
   async all(bytes: number): Promise<void> {
     await this.idle();
-    if (bytes > this.#durableBytes || bytes === 0) await this.#sync(bytes);
+    if (bytes > this.#durableBytes || bytes === 0) await this.#sync(bytes, 'instead');
   }
 
   /** Makes the content durable, without a mark: what is committed needs none. */
   async content(): Promise<void> {
     await this.idle();
-    const { data } = await this.#open();
-    if (data.first.client.has('fsync')) await data.first.client.sync(data.first.handle);
+    const { client, handle } = this.#written;
+    if (client.has('fsync')) await client.sync(handle);
   }
 
   throwFailure(): void {
@@ -80,38 +83,35 @@ export class RemoteSync implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#running;
     const opened = await this.#opened?.catch(() => undefined);
-    if (opened === undefined) return;
-    await opened.mark.client.close(opened.mark.handle).catch(() => undefined);
-    await opened.data[Symbol.asyncDispose]();
+    await opened?.[Symbol.asyncDispose]();
   }
 
-  async #sync(bytes: number): Promise<void> {
-    const { data, mark } = await this.#open();
-    const { client, handle } = data.first;
+  /** @param how beside writing, or instead of it: then the writer's session serves */
+  async #sync(bytes: number, how: 'beside' | 'instead'): Promise<void> {
+    this.#opened ??= this.#open(how);
+    const { data, mark } = await this.#opened;
     // Without the extension nothing more can be had than that the server has it.
-    if (client.has('fsync')) await client.sync(handle);
+    if (data.client.has('fsync')) await data.client.sync(data.handle);
     await writeAt(mark.client, mark.handle, 0, Buffer.from(String(bytes).padStart(MARK_DIGITS, '0')));
-    if (client.has('fsync')) await mark.client.sync(mark.handle);
+    if (mark.client.has('fsync')) await mark.client.sync(mark.handle);
     this.#durableBytes = Math.max(this.#durableBytes, bytes);
   }
 
-  #open(): Promise<Opened> {
-    this.#opened ??= this.#openFiles();
-    return this.#opened;
+  async #open(how: 'beside' | 'instead'): Promise<Opened> {
+    await using scope = new AsyncDisposableStack();
+    const data = how === 'instead' ? this.#written : scope.use(await this.#openBeside()).first;
+    const { client } = data;
+    const handle = await client.open(this.#place.mark, OPEN.write | OPEN.create, FILE_MODE);
+    scope.defer(() => client.close(handle).catch(() => undefined));
+    await this.#syncNames(client);
+    const owned = scope.move();
+    return { data, mark: { client, handle }, [Symbol.asyncDispose]: () => owned.disposeAsync() };
   }
 
-  async #openFiles(): Promise<Opened> {
-    const data = await FileLanes.open(this.#directory.pool, (client) => client.open(this.#place.data, OPEN.read | OPEN.write));
-    const { client } = data.first;
-    try {
-      const handle = await client.open(this.#place.mark, OPEN.write | OPEN.create, FILE_MODE);
-      await this.#syncNames(client);
-      return { data, mark: { client, handle } };
-    } catch (error) {
-      await data[Symbol.asyncDispose]();
-      throw error;
-    }
+  #openBeside(): Promise<FileLanes> {
+    return FileLanes.open(this.#directory.pool, (client) => client.open(this.#place.data, OPEN.read | OPEN.write));
   }
 
   /** What is durable must be found again: by its names, up to the store's own. */
