@@ -30,7 +30,7 @@ test('everything that an address may say', () => {
 
 test('what it need not say', () => {
   expect(parse('ssh://peer/x')).toMatchObject({ host: 'peer', user: undefined, port: undefined, engine: undefined, hostKeys: 'strict' });
-  expect(parse('ssh://[fe80::1%25eth0]/x').host).toBe('fe80::1%eth0');
+  expect(parse('ssh://[2001:db8::1]/x').host).toBe('2001:db8::1');
   expect(parse('ssh://peer/').directory).toBe('/');
   expect(parse('ssh://peer/~/exports').directory).toBe('~/exports');
   expect(parse('ssh://peer/~').directory).toBe('~');

@@ -27,8 +27,8 @@ export interface SshAddress {
   readonly keepAliveMs: number;
 }
 
-/** Letters, digits, dots, dashes, colons (IPv6) and a zone behind `%`; nothing that could be taken for an option. */
-const HOST = /^[A-Za-z0-9_:][A-Za-z0-9_.:-]*(%[A-Za-z0-9_.-]+)?$/;
+/** Letters, digits, dots, dashes and colons (IPv6); nothing that could be taken for an option. (A URL can name no IPv6 zone.) */
+const HOST = /^[A-Za-z0-9_:][A-Za-z0-9_.:-]*$/;
 const USER = /^[A-Za-z0-9_][A-Za-z0-9_.@+$-]*$/;
 
 const OPTIONS: ReadonlySet<string> = new Set([

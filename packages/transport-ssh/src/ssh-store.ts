@@ -23,17 +23,7 @@ import { asStoreError } from './store/errors.ts';
 import { listObjects, objectInfo } from './store/listing.ts';
 import { openObject } from './store/open-object.ts';
 import { PeerDirectory } from './store/peer-directory.ts';
-import {
-  isToken,
-  listPending,
-  makePlace,
-  ownRecord,
-  pendingPlace,
-  readDurableBytes,
-  readRecord,
-  removePlace,
-  writeRecord,
-} from './store/pending-room.ts';
+import { isToken, listPending, makePlace, pendingPlace, readRecord, removePlace, writerFiles } from './store/pending-room.ts';
 import { assertFree } from './store/publish.ts';
 import { isWithin, lookAt, missing, removeEmptyParents, syncDirectory } from './store/remote-files.ts';
 import { RemotePending } from './store/remote-pending.ts';
@@ -108,13 +98,10 @@ export class SshStore implements Store {
       await withSignal(Promise.all([this.#assertParentOfRoot(client, root), assertFree(client, root, key, ifExists)]), signal);
       const making = makePlace(client, root, key, ifExists);
       try {
-        const place = await withSignal(making, signal);
-        return await RemotePending.open(this.#directory, place, await withSignal(readRecord(client, place), signal), {
-          durableBytes: 0,
-          signal,
-        });
+        const [place, record] = await withSignal(making, signal);
+        return await RemotePending.create(this.#directory, place, record, signal);
       } catch (error) {
-        await making.then((place) => removePlace(client, root, place)).catch(() => undefined);
+        await making.then(([place, record]) => removePlace(client, root, place, writerFiles(place, record))).catch(() => undefined);
         throw error;
       }
     });
@@ -126,10 +113,7 @@ export class SshStore implements Store {
     return this.#doing(`resuming ${token} in`, token, signal, async ({ client, root }) => {
       const place = pendingPlace(root, token);
       const record = await withSignal(readRecord(client, place), signal);
-      const durableBytes = await withSignal(readDurableBytes(client, place, record), signal);
-      const own = await ownRecord(record);
-      await withSignal(writeRecord(client, place, own), signal);
-      return RemotePending.open(this.#directory, place, own, { durableBytes, signal });
+      return RemotePending.takeOver(this.#directory, place, record, signal);
     });
   }
 

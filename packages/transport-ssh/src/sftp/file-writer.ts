@@ -25,16 +25,14 @@ export class FileWriter {
   /** Where the writes begin that are not answered; in the order in which they were sent. */
   readonly #offsets = new Set<number>();
   readonly #free: Buffer[] = [];
-  #position: number;
+  #position = 0;
   #packet: Packet | undefined;
   #failure: { readonly error: unknown } | undefined;
   #answered: PromiseWithResolvers<void> | undefined;
   #passed = 0;
 
-  /** @param position where the first byte goes */
-  constructor(lanes: FileLanes, position: number) {
+  constructor(lanes: FileLanes) {
     this.#lanes = lanes;
-    this.#position = position;
   }
 
   /** How many bytes the file has once all that was taken is written. */

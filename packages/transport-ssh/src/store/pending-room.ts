@@ -13,12 +13,14 @@ import { lookAt, makeDirectory, readSmallFile, removeFile, writeSmallFile } from
 
 /*
  * Unfinished writes lie where a local directory store keeps its own, so that either can list and clear what the other began:
- * ROOT/.gantry-pending/TOKEN/{record.json,data}, and here `durable` beside them.
+ * ROOT/.gantry-pending/TOKEN/{record.json,data-ID}, and here `durable-ID` beside them.
  */
 
 const PENDING_DIRECTORY = '.gantry-pending';
 
 const TOKEN = /^[0-9a-f]{32}$/;
+
+const DATA_NAME = /^data-[0-9a-f]{16}$/;
 
 /** More than any record that was ever written, bytes. */
 const MAX_RECORD_BYTES = 8 * 1024;
@@ -39,16 +41,21 @@ export interface PendingRecord {
   /** ISO 8601, UTC. */
   readonly started: string;
   readonly owner: Owner;
-  /** Another with each writer: who finds it changed has lost the write to somebody who resumed it. Absent where no peer wrote it. */
-  readonly writer?: string | undefined;
+  /** Name of the file that has its bytes: each writer's own, so that one which was taken for dead can do no harm. */
+  readonly data: string;
+  /** Name of the file that says how many of them are durable. Another than its writer's own, or none, where no peer wrote the data. */
+  readonly mark?: string | undefined;
 }
 
 /** One unfinished write on the peer. */
 export interface PendingPlace {
   readonly token: string;
   readonly directory: string;
+}
+
+/** Paths of the files of one writer. */
+export interface WriterFiles {
   readonly data: string;
-  readonly record: string;
   readonly mark: string;
 }
 
@@ -60,9 +67,19 @@ export function isToken(token: string): boolean {
 /** @throws StoreError `not-found` for what can be no token */
 export function pendingPlace(root: string, token: string): PendingPlace {
   if (!isToken(token)) throw unknownToken(token);
-  const directory = posix.join(root, PENDING_DIRECTORY, token);
-  const inside = (name: string): string => posix.join(directory, name);
-  return { token, directory, data: inside('data'), record: inside('record.json'), mark: inside('durable') };
+  return { token, directory: posix.join(root, PENDING_DIRECTORY, token) };
+}
+
+export function writerFiles({ directory }: PendingPlace, { data }: Pick<PendingRecord, 'data'>): WriterFiles {
+  return { data: posix.join(directory, data), mark: posix.join(directory, markName(data)) };
+}
+
+function markName(data: string): string {
+  return data.replace('data', 'durable');
+}
+
+function recordPath({ directory }: PendingPlace): string {
+  return posix.join(directory, 'record.json');
 }
 
 function unknownToken(token: string): StoreError {
@@ -70,12 +87,18 @@ function unknownToken(token: string): StoreError {
 }
 
 /** Makes the place of a new write, with its record. */
-export async function makePlace(client: SftpClient, root: string, key: string, ifExists: PendingRecord['ifExists']): Promise<PendingPlace> {
+export async function makePlace(
+  client: SftpClient,
+  root: string,
+  key: string,
+  ifExists: PendingRecord['ifExists'],
+): Promise<readonly [PendingPlace, PendingRecord]> {
   const place = pendingPlace(root, randomBytes(16).toString('hex'));
   try {
     await makePlaceDirectory(client, place);
-    await writeRecord(client, place, await ownRecord({ key, ifExists, started: new Date().toISOString() }));
-    return place;
+    const record = await ownRecord({ key, ifExists, started: new Date().toISOString() });
+    await writeRecord(client, place, record);
+    return [place, record];
   } catch (error) {
     await removePlace(client, root, place).catch(() => undefined);
     throw error;
@@ -97,20 +120,22 @@ async function makePlaceDirectory(client: SftpClient, place: PendingPlace): Prom
 /** A record that says that this process, and this very writer, has the write now. */
 export async function ownRecord(record: Pick<PendingRecord, 'key' | 'ifExists' | 'started'>): Promise<PendingRecord> {
   const { key, ifExists, started } = record;
-  return { key, ifExists, started, owner: await thisProcess(), writer: randomBytes(8).toString('hex') };
+  const data = `data-${randomBytes(8).toString('hex')}`;
+  return { key, ifExists, started, owner: await thisProcess(), data, mark: markName(data) };
 }
 
 /** A new record takes the old one's place at once, where the server can do that. */
 export async function writeRecord(client: SftpClient, place: PendingPlace, record: PendingRecord): Promise<void> {
   const content = Buffer.from(JSON.stringify(record));
-  if (!client.has('posixRename')) return writeSmallFile(client, place.record, content);
-  await writeSmallFile(client, `${place.record}.new`, content);
-  await client.posixRename(`${place.record}.new`, place.record);
+  const path = recordPath(place);
+  if (!client.has('posixRename')) return writeSmallFile(client, path, content);
+  await writeSmallFile(client, `${path}.new`, content);
+  await client.posixRename(`${path}.new`, path);
 }
 
 /** @throws StoreError `not-found`; `integrity` for one that is damaged */
 export async function readRecord(client: SftpClient, place: PendingPlace): Promise<PendingRecord> {
-  const text = await readSmallFile(client, place.record, MAX_RECORD_BYTES);
+  const text = await readSmallFile(client, recordPath(place), MAX_RECORD_BYTES);
   if (text === undefined) throw unknownToken(place.token);
   try {
     const value: unknown = JSON.parse(text.toString('utf8'));
@@ -130,11 +155,12 @@ export async function readRecord(client: SftpClient, place: PendingPlace): Promi
 
 function isRecord(value: unknown): value is PendingRecord {
   if (typeof value !== 'object' || value === null) return false;
-  if (!('key' in value && 'ifExists' in value && 'started' in value && 'owner' in value)) return false;
-  const { key, ifExists, started, owner } = value;
+  if (!('key' in value && 'ifExists' in value && 'started' in value && 'owner' in value && 'data' in value)) return false;
+  const { key, ifExists, started, owner, data } = value;
+  if (typeof data !== 'string' || !DATA_NAME.test(data)) return false;
   if (typeof key !== 'string' || (ifExists !== 'fail' && ifExists !== 'replace')) return false;
   if (typeof started !== 'string' || Number.isNaN(Date.parse(started))) return false;
-  if ('writer' in value && typeof value.writer !== 'string') return false;
+  if ('mark' in value && typeof value.mark !== 'string') return false;
   return isOwner(owner);
 }
 
@@ -148,11 +174,12 @@ function isOwner(owner: unknown): owner is Owner {
  * How many bytes of a write are durable: what its mark says. One that a local store began has none: there all that was written
  * counts.
  */
-export async function readDurableBytes(client: SftpClient, place: PendingPlace, record: PendingRecord | undefined): Promise<number> {
-  const [data, mark] = await Promise.all([lookAt(client, place.data), readSmallFile(client, place.mark, MARK_DIGITS)]);
+export async function readDurableBytes(client: SftpClient, place: PendingPlace, record: PendingRecord): Promise<number> {
+  const files = writerFiles(place, record);
+  const [data, mark] = await Promise.all([lookAt(client, files.data), readSmallFile(client, files.mark, MARK_DIGITS)]);
   const size = data?.size ?? 0;
-  if (mark === undefined) return record?.writer === undefined ? size : 0;
-  const text = mark.toString('latin1');
+  if (record.mark !== markName(record.data)) return size;
+  const text = mark?.toString('latin1') ?? '';
   return /^\d{16}$/.test(text) ? Math.min(size, Number(text)) : 0;
 }
 
@@ -184,7 +211,7 @@ async function describe(client: SftpClient, place: PendingPlace): Promise<Pendin
     return {
       token: place.token,
       key: `unknown/${place.token}`,
-      durableBytes: await readDurableBytes(client, place, undefined),
+      durableBytes: 0,
       started: new Date((directory.modifiedSeconds ?? 0) * 1000),
       owner: 'unknown',
       ownerText: 'nobody knows: it has no sound record',
@@ -192,9 +219,11 @@ async function describe(client: SftpClient, place: PendingPlace): Promise<Pendin
   }
 }
 
-/** Ends an unfinished write for good. Idempotent. */
-export async function removePlace(client: SftpClient, root: string, place: PendingPlace): Promise<void> {
-  await Promise.all([place.data, place.mark, place.record, `${place.record}.new`].map((path) => removeFile(client, path)));
+/** Ends an unfinished write for good. Idempotent. @param own files of its writer, where they are known: that saves a look */
+export async function removePlace(client: SftpClient, root: string, place: PendingPlace, own?: WriterFiles): Promise<void> {
+  const path = recordPath(place);
+  const paths = [path, `${path}.new`, ...(own === undefined ? [] : [own.data, own.mark])];
+  await Promise.all(paths.map((each) => removeFile(client, each)));
   try {
     await client.removeDirectory(place.directory);
   } catch (error) {

@@ -1,5 +1,3 @@
-import { Buffer } from 'node:buffer';
-import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import type { CallOptions, Digest, ObjectInfo, PendingObject } from '@gantry/transport';
 import { StoreError, abortable } from '@gantry/transport';
@@ -7,14 +5,15 @@ import { FileLanes } from '../sftp/file-lanes.ts';
 import { readPieces } from '../sftp/file-reader.ts';
 import { FileWriter } from '../sftp/file-writer.ts';
 import { OPEN } from '../sftp/protocol.ts';
+import type { Handle, SftpClient } from '../sftp/sftp-client.ts';
 import { withSignal } from '../with-signal.ts';
 import { explainWriteFailure } from './errors.ts';
 import { objectInfo } from './listing.ts';
 import type { PeerDirectory } from './peer-directory.ts';
-import type { PendingPlace, PendingRecord } from './pending-room.ts';
-import { readRecord, removePlace } from './pending-room.ts';
+import type { PendingPlace, PendingRecord, WriterFiles } from './pending-room.ts';
+import { ownRecord, readDurableBytes, removePlace, writeRecord, writerFiles } from './pending-room.ts';
 import { publish } from './publish.ts';
-import { FILE_MODE } from './remote-files.ts';
+import { FILE_MODE, lookAt, removeFile } from './remote-files.ts';
 import { RemoteSync } from './remote-sync.ts';
 
 /** How much may be written before it is made durable, bytes: bounds what the peer holds back, and what a crash costs. */
@@ -29,53 +28,69 @@ export class RemotePending implements PendingObject {
   readonly token: string;
   readonly #directory: PeerDirectory;
   readonly #place: PendingPlace;
-  readonly #record: PendingRecord;
+  readonly #files: WriterFiles;
+  readonly #ifExists: PendingRecord['ifExists'];
   readonly #lanes: FileLanes;
   readonly #writer: FileWriter;
   readonly #sync: RemoteSync;
-  readonly #hash: Hash;
+  readonly #hash = createHash('sha256');
   #state: 'open' | 'failed' | 'ended' = 'open';
 
-  private constructor(
+  private constructor(directory: PeerDirectory, place: PendingPlace, record: PendingRecord, lanes: FileLanes) {
+    this.#directory = directory;
+    this.#place = place;
+    this.#files = writerFiles(place, record);
+    this.#ifExists = record.ifExists;
+    this.key = record.key;
+    this.token = place.token;
+    this.#lanes = lanes;
+    this.#writer = new FileWriter(lanes);
+    this.#sync = new RemoteSync(directory, place, this.#files, lanes.first);
+  }
+
+  /** Begins in a new place. */
+  static async create(
     directory: PeerDirectory,
     place: PendingPlace,
     record: PendingRecord,
-    opened: { readonly lanes: FileLanes; readonly sync: RemoteSync; readonly hash: Hash; readonly durableBytes: number },
-  ) {
-    this.#directory = directory;
-    this.#place = place;
-    this.#record = record;
-    this.key = record.key;
-    this.token = place.token;
-    this.#lanes = opened.lanes;
-    this.#sync = opened.sync;
-    this.#hash = opened.hash;
-    this.#writer = new FileWriter(opened.lanes, opened.durableBytes);
+    signal: AbortSignal | undefined,
+  ): Promise<RemotePending> {
+    const { data } = writerFiles(place, record);
+    let flags = OPEN.read | OPEN.write | OPEN.create | OPEN.exclusive;
+    const open = (client: SftpClient): Promise<Handle> => {
+      const opening = client.open(data, flags, FILE_MODE);
+      flags = OPEN.read | OPEN.write;
+      return opening;
+    };
+    return new RemotePending(directory, place, record, await FileLanes.open(directory.pool, open, signal));
   }
 
   /**
-   * Opens the data of a write. What is durable is read once more, for the digest of the whole; what is not is cut off.
-   * @param durableBytes how much there is already
+   * Goes on where another writer stopped. With a copy, since who looks dead may only be slow: it keeps a file that nobody will look
+   * at again, whatever it still writes. (No server-side copy: the bytes must be read anyway, for the digest of the whole.)
    */
-  static async open(
+  static async takeOver(
     directory: PeerDirectory,
     place: PendingPlace,
-    record: PendingRecord,
-    options: { readonly durableBytes: number; readonly signal?: AbortSignal | undefined },
+    before: PendingRecord,
+    signal: AbortSignal | undefined,
   ): Promise<RemotePending> {
-    const { durableBytes, signal } = options;
-    await using scope = new AsyncDisposableStack();
-    const lanes = scope.use(
-      await FileLanes.open(directory.pool, (client) => client.open(place.data, OPEN.read | OPEN.write | OPEN.create, FILE_MODE), signal),
-    );
-    const hash = createHash('sha256');
-    if (durableBytes > 0) {
-      await withSignal(lanes.first.client.truncate(lanes.first.handle, durableBytes), signal);
-      await hashPieces(lanes, durableBytes, hash, signal);
+    const { client } = await directory.reach(signal);
+    const durableBytes = await withSignal(readDurableBytes(client, place, before), signal);
+    const record = await ownRecord(before);
+    const left = writerFiles(place, before);
+    const pending = await RemotePending.create(directory, place, record, signal);
+    try {
+      await pending.#copy(left.data, durableBytes, signal);
+      await withSignal(writeRecord(client, place, record), signal);
+      // What stays is removed with the place.
+      await Promise.allSettled([left.data, left.mark].map((path) => removeFile(client, path)));
+      return pending;
+    } catch (error) {
+      await pending.#letGo();
+      await Promise.allSettled([pending.#files.data, pending.#files.mark].map((path) => removeFile(client, path)));
+      throw error;
     }
-    const sync = scope.use(new RemoteSync(directory, place, lanes.first, durableBytes));
-    scope.move();
-    return new RemotePending(directory, place, record, { lanes, sync, hash, durableBytes });
   }
 
   get durableBytes(): number {
@@ -99,6 +114,7 @@ export class RemotePending implements PendingObject {
   async commit(digest: Digest, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     this.#assertOpen();
     this.#state = 'ended';
+    let committed = false;
     try {
       signal?.throwIfAborted();
       this.#compare(digest);
@@ -106,10 +122,11 @@ export class RemotePending implements PendingObject {
       signal?.throwIfAborted();
       // From here on it is not cancelled: whoever is told that it failed could not know whether it can be seen.
       await this.#doing('committing', undefined, this.#publish());
+      committed = true;
       return info;
     } finally {
       // What cannot be removed is named by `pending`; it must not hide how the commit went.
-      await this.#end().catch((error: unknown) => this.#warnOfRest(error));
+      await this.#end(committed).catch((error: unknown) => this.#warnOfRest(error));
     }
   }
 
@@ -117,7 +134,7 @@ export class RemotePending implements PendingObject {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
     // Most are discarded because something failed: that must stay the error. `pending` names what could not be removed.
-    await this.#end().catch((error: unknown) => this.#warnOfRest(error));
+    await this.#end(false).catch((error: unknown) => this.#warnOfRest(error));
   }
 
   async suspend(): Promise<void> {
@@ -148,6 +165,19 @@ export class RemotePending implements PendingObject {
     if (this.#writer.answeredTo - this.durableBytes >= WAIT_BEYOND_BYTES) await this.#sync.idle();
   }
 
+  /** Takes what another writer left, durably. @throws StoreError `not-found` */
+  async #copy(path: string, bytes: number, signal: AbortSignal | undefined): Promise<void> {
+    if (bytes === 0) return;
+    await using left = await FileLanes.open(this.#directory.pool, (client) => client.open(path, OPEN.read), signal);
+    const pieces = readPieces(left, 0, bytes);
+    for (;;) {
+      const { value } = await withSignal(pieces.next(), signal);
+      if (value === undefined) break;
+      await withSignal(this.#take(value), signal);
+    }
+    await withSignal(this.#syncAll(), signal);
+  }
+
   async #syncAll(): Promise<void> {
     await this.#writer.flush();
     await this.#sync.all(this.#writer.position);
@@ -163,22 +193,22 @@ export class RemotePending implements PendingObject {
     });
   }
 
-  /** Makes the content durable, and looks whether it is ours alone. */
+  /** Makes the content durable. */
   async #finish(): Promise<ObjectInfo> {
     await this.#writer.flush();
     const { client, handle } = this.#lanes.first;
-    const [attributes, record] = await Promise.all([client.fstat(handle), readRecord(client, this.#place), this.#sync.content()]);
-    if (attributes.size === this.#writer.position && record.writer === this.#record.writer) return objectInfo(this.key, attributes);
+    const [attributes] = await Promise.all([client.fstat(handle), this.#sync.content()]);
+    if (attributes.size === this.#writer.position) return objectInfo(this.key, attributes);
     throw new StoreError('integrity', {
       key: this.key,
-      message: `the unfinished file of ${this.key} has ${attributes.size} bytes, of which ${this.#writer.position} were written here: somebody else resumed it`,
-      hint: 'Let only one process resume a write.',
+      message: `the unfinished file of ${this.key} has ${attributes.size} bytes on the peer, but ${this.#writer.position} were written`,
+      hint: 'Somebody changed it there: look for another program that writes in the store.',
     });
   }
 
   async #publish(): Promise<void> {
     const { client, root } = await this.#directory.reach();
-    const durable = await publish(client, { root, key: this.key, data: this.#place.data, ifExists: this.#record.ifExists });
+    const durable = await publish(client, { root, key: this.key, data: this.#files.data, ifExists: this.#ifExists });
     if (!durable || !client.has('fsync')) this.#warnOfDurability();
   }
 
@@ -188,10 +218,11 @@ export class RemotePending implements PendingObject {
     );
   }
 
-  async #end(): Promise<void> {
+  async #end(committed: boolean): Promise<void> {
     await this.#letGo();
     const { client, root } = await this.#directory.reach();
-    await removePlace(client, root, this.#place);
+    // Without its own file, the place is somebody else's by now.
+    if (committed || (await lookAt(client, this.#files.data)) !== undefined) await removePlace(client, root, this.#place, this.#files);
   }
 
   async #letGo(): Promise<void> {
@@ -212,14 +243,5 @@ export class RemotePending implements PendingObject {
       const where = `${doing} ${this.key} in ${this.#directory.address} at byte ${this.#writer.answeredTo}`;
       throw await explainWriteFailure(error, { doing: where, key: this.key }, this.#lanes.first.client, this.#place.directory);
     }
-  }
-}
-
-async function hashPieces(lanes: FileLanes, end: number, hash: Hash, signal: AbortSignal | undefined): Promise<void> {
-  const pieces = readPieces(lanes, 0, end);
-  for (;;) {
-    const { value } = await withSignal(pieces.next(), signal);
-    if (value === undefined) return;
-    hash.update(Buffer.from(value.buffer, value.byteOffset, value.byteLength));
   }
 }

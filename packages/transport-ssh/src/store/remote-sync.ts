@@ -6,7 +6,7 @@ import { OPEN } from '../sftp/protocol.ts';
 import type { SftpClient } from '../sftp/sftp-client.ts';
 import type { PeerDirectory } from './peer-directory.ts';
 import { MARK_DIGITS } from './pending-room.ts';
-import type { PendingPlace } from './pending-room.ts';
+import type { PendingPlace, WriterFiles } from './pending-room.ts';
 import { FILE_MODE, syncDirectory, writeAt } from './remote-files.ts';
 
 interface Opened extends AsyncDisposable {
@@ -21,20 +21,20 @@ interface Opened extends AsyncDisposable {
 export class RemoteSync implements AsyncDisposable {
   readonly #directory: PeerDirectory;
   readonly #place: PendingPlace;
+  readonly #files: WriterFiles;
   readonly #written: LaneFile;
   #opened: Promise<Opened> | undefined;
-  #durableBytes: number;
-  #requestedBytes: number;
+  #durableBytes = 0;
+  #requestedBytes = 0;
   #running: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
 
   /** @param written the data, as its writer has it open */
-  constructor(directory: PeerDirectory, place: PendingPlace, written: LaneFile, durableBytes: number) {
+  constructor(directory: PeerDirectory, place: PendingPlace, files: WriterFiles, written: LaneFile) {
     this.#directory = directory;
     this.#place = place;
+    this.#files = files;
     this.#written = written;
-    this.#durableBytes = durableBytes;
-    this.#requestedBytes = durableBytes;
   }
 
   get durableBytes(): number {
@@ -103,7 +103,7 @@ export class RemoteSync implements AsyncDisposable {
     await using scope = new AsyncDisposableStack();
     const data = how === 'instead' ? this.#written : scope.use(await this.#openBeside()).first;
     const { client } = data;
-    const handle = await client.open(this.#place.mark, OPEN.write | OPEN.create, FILE_MODE);
+    const handle = await client.open(this.#files.mark, OPEN.write | OPEN.create, FILE_MODE);
     scope.defer(() => client.close(handle).catch(() => undefined));
     await this.#syncNames(client);
     const owned = scope.move();
@@ -111,7 +111,7 @@ export class RemoteSync implements AsyncDisposable {
   }
 
   #openBeside(): Promise<FileLanes> {
-    return FileLanes.open(this.#directory.pool, (client) => client.open(this.#place.data, OPEN.read | OPEN.write));
+    return FileLanes.open(this.#directory.pool, (client) => client.open(this.#files.data, OPEN.read | OPEN.write));
   }
 
   /** What is durable must be found again: by its names, up to the store's own. */
