@@ -29,5 +29,8 @@ export { makeAccount, makeJail } from './servers/account.ts';
 export type { CutProxy, CutProxyOptions } from './servers/cut-proxy.ts';
 export { startCutProxy } from './servers/cut-proxy.ts';
 export { freePort } from './servers/free-port.ts';
+export { processTree } from './servers/process-tree.ts';
+export type { SshAgent } from './servers/ssh-agent.ts';
+export { startSshAgent } from './servers/ssh-agent.ts';
 export type { SshServer, SshServerOptions } from './servers/sshd.ts';
 export { makeSshKey, startSshServer } from './servers/sshd.ts';

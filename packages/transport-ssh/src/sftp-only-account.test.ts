@@ -26,5 +26,5 @@ describe.each(ENGINES)('an account that may do nothing but SFTP, in a directory 
     expect(await failureOf(store.begin('disk0'))).toMatchObject({ code: 'denied', key: 'disk0' });
   });
 
-  for (const { title, run } of storeConformance(() => open(address))) test(title, run);
+  for (const { title, run } of storeConformance(() => open(address))) test.concurrent(title, run);
 });

@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
 import process from 'node:process';
+import type { CutProxy, SshServer } from '@gantry/testkit';
+import { processTree } from '@gantry/testkit';
 import type { StoreError } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import type { SshOpenOptions, SshStore } from '@gantry/transport-ssh';
@@ -37,8 +40,17 @@ export async function failureOfOpening(address: string, options: Partial<SshOpen
 }
 
 /** `count` pieces of 1 MiB, each different. */
-export async function* pieces(count: number, from = 0): AsyncGenerator<Uint8Array> {
-  for (let index = from; index < from + count; index += 1) yield Buffer.alloc(MiB, String(index));
+export async function* pieces(count: number): AsyncGenerator<Uint8Array> {
+  for (let index = 0; index < count; index += 1) yield Buffer.alloc(MiB, String(index));
+}
+
+/** What {@link pieces} gives, from a byte on. */
+export async function* piecesFrom(byte: number, count: number): AsyncGenerator<Uint8Array> {
+  let left = byte;
+  for await (const piece of pieces(count)) {
+    if (left < piece.length) yield piece.subarray(left);
+    left = Math.max(0, left - piece.length);
+  }
 }
 
 /** The size and SHA-256 of what {@link pieces} gives. */
@@ -60,4 +72,25 @@ export async function readDigest(store: SshStore, key: string): Promise<string> 
   const hash = createHash('sha256');
   for await (const chunk of await store.read(key)) hash.update(chunk);
   return hash.digest('hex');
+}
+
+/** The address of a directory on a server that is reached through a proxy. */
+export async function addressThrough(
+  proxy: CutProxy,
+  server: SshServer,
+  directory: string,
+  options: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const knownHosts = `${server.directory}/known_hosts-${proxy.port}`;
+  await writeFile(knownHosts, `[127.0.0.1]:${proxy.port} ${await readFile(`${server.hostKeyFile}.pub`, 'utf8')}`);
+  const url = new URL(server.address(directory, { ...options, knownHosts }));
+  url.port = String(proxy.port);
+  return url.href;
+}
+
+/** The processes named `ssh` that this one has started and that still run. */
+export async function runningClients(): Promise<readonly number[]> {
+  const [, ...children] = await processTree(process.pid);
+  const names = await Promise.all(children.map((pid) => readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')));
+  return children.filter((_, index) => names[index] === 'ssh\n');
 }

@@ -16,7 +16,7 @@ export interface SshServerOptions {
   readonly jail?: string;
   /** Arguments of `internal-sftp`, such as `-P fsync` for a server that lacks a request. */
   readonly sftpArguments?: string;
-  /** Further lines of sshd_config(5), before any Match. */
+  /** Further lines of sshd_config(5), which count before ours. */
   readonly config?: readonly string[];
   /** On which port; a free one where absent. */
   readonly port?: number;
@@ -43,6 +43,8 @@ export interface SshServer extends AsyncDisposable {
   log(): string;
   /** `ssh://USER@127.0.0.1:PORT/DIRECTORY?config=FILE` and further options. */
   address(directory: string, options?: Readonly<Record<string, string>>): string;
+  /** How many processes serve sessions now. */
+  sessions(): Promise<number>;
   /** Ends the server and every session with SIGKILL. */
   kill(): Promise<void>;
   /** Ends every session with SIGKILL, and leaves the server running. */
@@ -75,6 +77,7 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
     log: running.log,
     address: (path, more = {}) =>
       `ssh://${user}@127.0.0.1:${port}${path}?${new URLSearchParams({ config: configFile, ...more }).toString()}`,
+    sessions: running.sessions,
     kill: running.kill,
     killSessions: running.killSessions,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -121,6 +124,8 @@ function serverConfig(
   { hostKeyFile, authorizedKeysFile }: Pick<Files, 'hostKeyFile' | 'authorizedKeysFile'>,
 ): string {
   const lines = [
+    // The first of several lines counts.
+    ...config,
     `Port ${port}`,
     'ListenAddress 127.0.0.1',
     `HostKey ${hostKeyFile}`,
@@ -135,7 +140,6 @@ function serverConfig(
     'LogLevel VERBOSE',
     'MaxStartups 200',
     'MaxSessions 50',
-    ...config,
     ...(config.some((line) => line.startsWith('Subsystem ')) ? [] : [`Subsystem sftp internal-sftp ${sftpArguments}`]),
   ];
   if (jail !== undefined)
@@ -156,6 +160,7 @@ function clientConfig(identityFile: string, knownHostsFile: string): string {
 
 interface Running extends AsyncDisposable {
   readonly log: () => string;
+  readonly sessions: () => Promise<number>;
   readonly kill: () => Promise<void>;
   readonly killSessions: () => Promise<void>;
 }
@@ -184,6 +189,7 @@ async function run(configFile: string): Promise<Running> {
   await listening.promise;
   return {
     log: () => log,
+    sessions: async () => (await processTree(pid)).length - 1,
     kill,
     killSessions: async () => {
       const [, ...sessions] = await processTree(pid);

@@ -27,13 +27,14 @@ export async function isLocked(path: string): Promise<boolean> {
   return (await readKeyFile(path)).kind === 'locked';
 }
 
-/** The public half of a private key's file: from the file beside it, or from itself where it is not locked. */
+/** The public half of a key: from the file beside it, or from the file itself where that is public, or not locked. */
 export async function readPublicKey(path: string): Promise<Buffer | undefined> {
-  const text = await readFile(`${path}.pub`).catch(() => undefined);
-  const key = text === undefined ? undefined : parseKey(text);
-  if (key !== undefined && !(key instanceof Error)) return key.getPublicSSH();
-  const file = await readKeyFile(path);
-  return file.kind === 'open' ? file.key.getPublicSSH() : undefined;
+  for (const file of [`${path}.pub`, path]) {
+    const text = await readFile(file).catch(() => undefined);
+    const key = text === undefined ? undefined : parseKey(text);
+    if (key !== undefined && !(key instanceof Error)) return key.getPublicSSH();
+  }
+  return undefined;
 }
 
 async function readKeyFile(path: string, passphrase?: string): Promise<KeyFile> {

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import type { StoreErrorCode } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 import { PeerError } from '../engine/peer-error.ts';
@@ -46,7 +47,7 @@ export function asStoreError(error: unknown, { doing, key }: Doing): unknown {
 
 /**
  * As {@link asStoreError}, but where the server says no more than "failure", its file system is asked: it may be full or read-only.
- * @param path something on the file system that it happened on
+ * @param path what it happened to, which need not be there, or anything on the same file system
  */
 export async function explainFailure(error: unknown, { doing, key }: Doing, client: SftpClient, path: string): Promise<unknown> {
   if (!hasStatus(error, STATUS.failure) || client.failure !== undefined) return asStoreError(error, { doing, key });
@@ -59,11 +60,11 @@ export async function explainFailure(error: unknown, { doing, key }: Doing, clie
 }
 
 async function askSpace(client: SftpClient, path: string): Promise<FileSystemSpace | undefined> {
-  try {
-    return await client.space(path);
-  } catch {
-    return undefined;
+  for (const each of [path, posix.dirname(path)]) {
+    const space = await client.space(each).catch(() => undefined);
+    if (space !== undefined) return space;
   }
+  return undefined;
 }
 
 /** As {@link explainFailure}, for writes: where there is room, and still they fail, a quota is likeliest. */

@@ -49,7 +49,7 @@ export class PeerDirectory {
       return await work(place);
     } catch (error) {
       if (signal?.aborted === true && error === signal.reason) throw error;
-      throw await explainFailure(error, about, place.client, posix.dirname(place.root));
+      throw await explainFailure(error, about, place.client, place.root);
     }
   }
 

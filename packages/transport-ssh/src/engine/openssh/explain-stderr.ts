@@ -4,7 +4,8 @@ import type { StoreErrorCode } from '@gantry/transport';
 interface Explanation {
   readonly pattern: RegExp;
   readonly code: StoreErrorCode;
-  readonly message: (match: RegExpExecArray, shownKey: string) => string;
+  /** @param whom the peer, or the host on the way to it that this is about */
+  readonly message: (match: RegExpExecArray, whom: string, shownKey: string) => string;
   readonly hint: string;
 }
 
@@ -15,31 +16,31 @@ const EXPLANATIONS: readonly Explanation[] = [
   {
     pattern: /REVOKED HOST KEY/,
     code: 'denied',
-    message: (_, key) => `the host key of the peer is revoked${key}`,
+    message: (_, whom, key) => `the host key of ${whom} is revoked${key}`,
     hint: 'It is marked @revoked in a known_hosts file.',
   },
   {
     pattern: /REMOTE HOST IDENTIFICATION HAS CHANGED/,
     code: 'denied',
-    message: (_, key) => `the host key of the peer has changed${key}`,
+    message: (_, whom, key) => `the host key of ${whom} has changed${key}`,
     hint: `Somebody may be in between, or the peer was installed anew. ${COMPARE}; only then replace the old key in known_hosts.`,
   },
   {
     pattern: /No \S+ host key is known for (\S+)|Host key verification failed/,
     code: 'denied',
-    message: (match, key) => `the host key of ${match[1] ?? 'the peer'} is not known${key}`,
+    message: (match, whom, key) => `the host key of ${match[1] ?? whom} is not known${key}`,
     hint: `${COMPARE}, then add the key to known_hosts, or use ?hostKeys=accept-new.`,
   },
   {
     pattern: /^.*Permission denied \(([^)]*)\)/m,
     code: 'denied',
-    message: (match) => `the peer refused every key (it would take: ${match[1]})`,
+    message: (match, whom) => `${whom} refused every key (it would take: ${match[1]})`,
     hint: "Add the public key to the account's authorized_keys, load the key into the agent, or name it with ?identity=FILE; GANTRY_SSH_PASSPHRASE opens a key that is locked.",
   },
   {
     pattern: /Too many authentication failures/,
     code: 'denied',
-    message: () => 'the peer gave up after too many keys that it does not know',
+    message: (_, whom) => `${whom} gave up after too many keys that it does not know`,
     hint: 'Name the key with ?identity=FILE: then it alone is offered.',
   },
   {
@@ -107,8 +108,17 @@ export function explainStderr(stderr: string): PeerError {
   const shownKey = /^debug1: Server host key: (\S+ \S+)/m.exec(stderr)?.[1];
   for (const { pattern, code, message, hint } of EXPLANATIONS) {
     const match = pattern.exec(said);
-    if (match !== null) return new PeerError(code, { message: message(match, shownKey === undefined ? '' : `: ${shownKey}`), hint });
+    if (match !== null)
+      return new PeerError(code, { message: message(match, whom(stderr), shownKey === undefined ? '' : `: ${shownKey}`), hint });
   }
   const last = said.split('\n').at(-1) ?? '';
   return new PeerError('unavailable', { message: `ssh ended the connection${last === '' ? '' : `: ${last.slice(0, 300)}`}` });
+}
+
+/** A `ProxyJump` is another run of `ssh`, whose last words come out here; until it has let us through, the peer has said nothing. */
+function whom(stderr: string): string {
+  const jump = /^debug1: (?:Executing proxy command: |Setting implicit ProxyCommand from ProxyJump: ).* (\S+)$/m.exec(stderr)?.[1];
+  return jump === undefined || stderr.includes('debug1: Remote protocol version')
+    ? 'the peer'
+    : `${jump}, which is on the way to the peer,`;
 }

@@ -5,6 +5,9 @@ import { TextTail } from '../text-tail.ts';
 import type { ClientConnection } from './client-connection.ts';
 import { explainClientError } from './explain-error.ts';
 
+/** How long the peer may take to confirm that a channel is closed, ms; then its connection is held for dead. */
+const CLOSE_PATIENCE_MS = 1000;
+
 /** Opens one channel in a connection that is up. @throws PeerError */
 export async function openClientChannel(connection: ClientConnection, request: ChannelRequest): Promise<SshChannel> {
   const opened = Promise.withResolvers<Channel>();
@@ -31,10 +34,12 @@ class ClientChannel implements SshChannel {
   readonly input: Writable;
   readonly output: Readable;
   readonly ended: Promise<ChannelEnd>;
+  readonly #connection: ClientConnection;
   readonly #channel: Channel;
   readonly #stderr = new TextTail();
 
   constructor(connection: ClientConnection, channel: Channel) {
+    this.#connection = connection;
     this.#channel = channel;
     this.input = channel;
     this.output = channel;
@@ -55,5 +60,8 @@ class ClientChannel implements SshChannel {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#channel.destroy();
     this.#channel.resume();
+    const patience = setTimeout(() => void this.#connection.end(), CLOSE_PATIENCE_MS);
+    await this.ended;
+    clearTimeout(patience);
   }
 }

@@ -55,7 +55,9 @@ export class Ssh2Engine implements SshEngine {
   async #connectTo(question: PeerQuestion, jumps: readonly string[] | undefined, depth: number): Promise<ClientConnection> {
     const settings = await readPeerSettings(question, this.#local);
     const through = await this.#jump(settings, jumps ?? settings.jumps, depth);
-    const { hostKeys, connectTimeoutMs, keepAliveMs } = this.#address;
+    const { connectTimeoutMs, keepAliveMs } = this.#address;
+    // As ssh does: what the address says of the peer does not hold for hosts on the way.
+    const hostKeys = depth === 0 ? this.#address.hostKeys : 'strict';
     const options = { hostKeys, connectTimeoutMs, keepAliveMs, passphrases: this.#passphrases, through };
     return connectClient(settings, options, this.#end.signal);
   }
