@@ -28,7 +28,7 @@ export type { Account, Jail } from './servers/account.ts';
 export { makeAccount, makeJail } from './servers/account.ts';
 export type { CutProxy, CutProxyOptions } from './servers/cut-proxy.ts';
 export { startCutProxy } from './servers/cut-proxy.ts';
-export { freePort } from './servers/free-port.ts';
+export { findFreePorts } from './servers/free-ports.ts';
 export { processTree } from './servers/process-tree.ts';
 export type { SshAgent } from './servers/ssh-agent.ts';
 export { startSshAgent } from './servers/ssh-agent.ts';

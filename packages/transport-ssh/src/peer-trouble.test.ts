@@ -1,5 +1,5 @@
 import { mkdir, readdir } from 'node:fs/promises';
-import { freePort, makeAccount, makeTemporaryDirectory, mountNewTmpfs, mountReadOnly, startSshServer } from '@gantry/testkit';
+import { findFreePorts, makeAccount, makeTemporaryDirectory, mountNewTmpfs, mountReadOnly, startSshServer } from '@gantry/testkit';
 import { afterAll, describe, expect, test } from 'vitest';
 import {
   ENGINES,
@@ -32,7 +32,7 @@ describe.each(ENGINES)('by %s', (engine) => {
   });
 
   test.concurrent('a port that nobody listens on', async () => {
-    const failure = await failureOfOpening(`ssh://127.0.0.1:${await freePort()}/x?engine=${engine}&config=none`);
+    const failure = await failureOfOpening(`ssh://127.0.0.1:${await findFreePorts(1)}/x?engine=${engine}&config=none`);
     expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringContaining('connection refused') });
     expect(failure.hint).toContain('port');
   });

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { command } from '../disks/command.ts';
 import { makeTemporaryDirectory } from '../disks/temporary-directory.ts';
 import { undoAtExit } from '../disks/undo.ts';
-import { freePort } from './free-port.ts';
+import { findFreePorts } from './free-ports.ts';
 import { killOne, killTree, processTree } from './process-tree.ts';
 
 export interface SshServerOptions {
@@ -55,7 +55,7 @@ export interface SshServer extends AsyncDisposable {
 export async function startSshServer(options: SshServerOptions = {}): Promise<SshServer> {
   await using scope = new AsyncDisposableStack();
   const files = options.like ?? scope.use(await makeFiles());
-  const port = options.port ?? (await freePort());
+  const port = options.port ?? (await findFreePorts(1));
   const user = options.user ?? 'root';
   const { directory, hostKeyFile, identityFile, authorizedKeysFile } = files;
   const file = (name: string): string => `${directory}/${name}-${port}`;
@@ -168,7 +168,9 @@ interface Running extends AsyncDisposable {
 async function run(configFile: string): Promise<Running> {
   // Debian's service makes this directory when it starts.
   await mkdir('/run/sshd', { recursive: true, mode: 0o755 });
-  const server = spawn('/usr/sbin/sshd', ['-D', '-e', '-f', configFile], { stdio: ['ignore', 'ignore', 'pipe'] });
+  // setpriv has the kernel kill it when we are killed ourselves (PR_SET_PDEATHSIG, prctl(2)).
+  const args = ['--pdeathsig', 'KILL', '/usr/sbin/sshd', '-D', '-e', '-f', configFile];
+  const server = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const exited = once(server, 'exit');
   const { pid } = server;
   if (pid === undefined) throw new Error('sshd did not start: is openssh-server installed?');
