@@ -12,6 +12,7 @@ test('everything that an address may say', () => {
     'ssh://backup@peer.example.com:2222/srv/my%20exports/?engine=ssh2&hostKeys=accept-new&config=/c&identity=/a&identity=/b&knownHosts=/k&connections=3&connectTimeout=5&stallTimeout=7&keepAlive=0';
   expect(parse(text)).toEqual({
     href: text,
+    shown: 'ssh://backup@peer.example.com:2222/srv/my%20exports/',
     host: 'peer.example.com',
     user: 'backup',
     port: 2222,

@@ -7,6 +7,8 @@ export type HostKeyPolicy = 'strict' | 'accept-new';
 export interface SshAddress {
   /** The address again, as a user may give it. */
   readonly href: string;
+  /** The same without its options: what messages show. */
+  readonly shown: string;
   /** A name, an address, or an alias of `~/.ssh/config`. IPv6 without brackets. */
   readonly host: string;
   readonly user: string | undefined;
@@ -60,6 +62,7 @@ export function parseAddress(url: URL): SshAddress {
   const query = new Query(url);
   return {
     href: url.href,
+    shown: `ssh://${url.username === '' ? '' : `${url.username}@`}${url.host}${url.pathname}`,
     host: parseHost(url),
     user: parseUser(url),
     port: url.port === '' ? undefined : Number(url.port),

@@ -40,6 +40,7 @@ const REMOVE_AT_ONCE = 32;
  */
 export class SshStore implements Store {
   readonly address: string;
+  readonly #shown: string;
   readonly capabilities: StoreCapabilities = { rangedRead: true, resumableWrite: true, createOnly: true, maxObjectBytes: Infinity };
   readonly #engine: SshEngine;
   readonly #pool: LanePool;
@@ -47,9 +48,10 @@ export class SshStore implements Store {
 
   constructor(engine: SshEngine, address: SshAddress, warn: (message: string) => void) {
     this.address = address.href;
+    this.#shown = address.shown;
     this.#engine = engine;
     this.#pool = new LanePool(engine, { stallMs: address.stallTimeoutMs, maxLanes: address.connections });
-    this.#directory = new PeerDirectory(this.#pool, { address: address.href, directory: address.directory, warn });
+    this.#directory = new PeerDirectory(this.#pool, { address: address.shown, directory: address.directory, warn });
   }
 
   /** Connects, so that what is wrong with the peer is said before anything is done. @throws StoreError */
@@ -74,7 +76,7 @@ export class SshStore implements Store {
       const range = { offset, length: length ?? Math.max(0, size - offset), objectSize: size };
       assertRange(key, range);
       scope.move();
-      return new RemoteSource({ key, address: this.address }, lanes, range, signal);
+      return new RemoteSource({ key, address: this.#shown }, lanes, range, signal);
     });
   }
 
@@ -87,7 +89,7 @@ export class SshStore implements Store {
       if (await withSignal(isWithin(client, root, `${prefix}x`), signal)) yield* listObjects(client, root, prefix, signal);
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
-      throw asStoreError(error, { doing: `listing ${prefix} in ${this.address}` });
+      throw asStoreError(error, { doing: `listing ${prefix} in ${this.#shown}` });
     }
   }
 
@@ -130,7 +132,7 @@ export class SshStore implements Store {
       }
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
-      throw asStoreError(error, { doing: `looking for unfinished writes in ${this.address}` });
+      throw asStoreError(error, { doing: `looking for unfinished writes in ${this.#shown}` });
     }
   }
 
@@ -165,7 +167,7 @@ export class SshStore implements Store {
     signal: AbortSignal | undefined,
     work: (place: { readonly client: SftpClient; readonly root: string }) => Promise<T>,
   ): Promise<T> {
-    return this.#directory.doing({ doing: `${what} ${this.address}`, key }, signal, work);
+    return this.#directory.doing({ doing: `${what} ${this.#shown}`, key }, signal, work);
   }
 
   /** An object that is really one, really in this store: a regular file, with no link on the way to it. */
@@ -173,13 +175,13 @@ export class SshStore implements Store {
     const [attributes, within] = await Promise.all([lookAt(client, posix.join(root, key)), isWithin(client, root, key)]);
     if (attributes !== undefined && isRegularFile(attributes) && within) return attributes;
     await this.#assertRoot(client, root);
-    throw new StoreError('not-found', { message: `there is no object ${key} in the store ${this.address}`, key });
+    throw new StoreError('not-found', { message: `there is no object ${key} in the store ${this.#shown}`, key });
   }
 
   async #assertRoot(client: SftpClient, root: string): Promise<void> {
     if (isDirectory((await client.stat(root).catch(missing)) ?? {})) return;
     throw new StoreError('not-found', {
-      message: `there is no directory ${root} on the peer of ${this.address}`,
+      message: `there is no directory ${root} on the peer of ${this.#shown}`,
       hint: 'Check the path; the first export makes the directory.',
     });
   }
@@ -187,7 +189,7 @@ export class SshStore implements Store {
   async #assertParentOfRoot(client: SftpClient, root: string): Promise<void> {
     if (isDirectory((await client.stat(posix.dirname(root)).catch(missing)) ?? {})) return;
     throw new StoreError('not-found', {
-      message: `there is no directory ${posix.dirname(root)} on the peer of ${this.address} to make the store in`,
+      message: `there is no directory ${posix.dirname(root)} on the peer of ${this.#shown} to make the store in`,
       hint: 'Check the path, or make the directory there.',
     });
   }
@@ -196,7 +198,7 @@ export class SshStore implements Store {
     if (client.has('posixRename')) return;
     throw new StoreError('unsupported', {
       key,
-      message: `${this.address} cannot replace ${key}: the SFTP server of the peer has no posix-rename@openssh.com`,
+      message: `${this.#shown} cannot replace ${key}: the SFTP server of the peer has no posix-rename@openssh.com`,
       hint: 'Remove the object first, or use OpenSSH on the peer.',
     });
   }

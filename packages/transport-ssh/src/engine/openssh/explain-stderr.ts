@@ -41,7 +41,7 @@ const EXPLANATIONS: readonly Explanation[] = [
     pattern: /Too many authentication failures/,
     code: 'denied',
     message: (_, whom) => `${whom} gave up after too many keys that it does not know`,
-    hint: 'Name the key with ?identity=FILE: then it alone is offered.',
+    hint: 'Name the key with ?identity=FILE: then no other key of the agent is offered.',
   },
   {
     pattern: /Could not resolve hostname (\S+?):/,
