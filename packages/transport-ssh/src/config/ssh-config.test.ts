@@ -21,13 +21,14 @@ const PEER = [
   '  IdentitiesOnly yes',
   `  UserKnownHostsFile /nonexistent ${peer.knownHostsFile}`,
 ];
-const GATEWAY = [
+const gatewayLines = ({ identityFile = gateway.identityFile, knownHostsFile = gateway.knownHostsFile } = {}): readonly string[] => [
   'Host gateway',
   '  HostName 127.0.0.1',
   `  Port ${gateway.port}`,
   `  User ${account.name}`,
-  `  IdentityFile ${gateway.identityFile}`,
-  `  UserKnownHostsFile ${gateway.knownHostsFile}`,
+  `  IdentityFile ${identityFile}`,
+  '  IdentitiesOnly yes',
+  `  UserKnownHostsFile ${knownHostsFile}`,
 ];
 
 async function config(name: string, text: string): Promise<string> {
@@ -55,24 +56,22 @@ describe.each(ENGINES)('the ssh configuration, by %s', (engine) => {
 
   test('leads through another host, which judges and is judged by itself', async () => {
     const before = gateway.log().length;
-    const file = await config('jump', hosts(...PEER, '  ProxyJump gateway', ...GATEWAY));
+    const file = await config('jump', hosts(...PEER, '  ProxyJump gateway', ...gatewayLines()));
     await using store = await open(address('peer', file));
     await put(store, `${engine}-jump`, 1);
     expect(gateway.log().slice(before)).toContain(`Accepted publickey for ${account.name}`);
   });
 
   test('says which host on the way is not known', async () => {
-    const strange = GATEWAY.with(-1, '  UserKnownHostsFile /nonexistent');
+    const strange = gatewayLines({ knownHostsFile: '/nonexistent' });
     const failure = await failureOfOpening(address('peer', await config('strange', hosts(...PEER, '  ProxyJump gateway', ...strange))));
     const named = engine === 'openssh' ? 'gateway, which is on the way to the peer,' : `[127.0.0.1]:${gateway.port}`;
     expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining(`the host key of ${named} is not known`) });
   });
 
   test('says that a host on the way lets nobody through', async () => {
-    const nobody = GATEWAY.with(-2, `  IdentityFile ${peer.identityFile}`);
-    const failure = await failureOfOpening(
-      address('peer', await config('closed', hosts(...PEER, '  ProxyJump gateway', ...nobody, '  IdentitiesOnly yes'))),
-    );
+    const nobody = gatewayLines({ identityFile: peer.identityFile });
+    const failure = await failureOfOpening(address('peer', await config('closed', hosts(...PEER, '  ProxyJump gateway', ...nobody))));
     expect(failure).toMatchObject({ code: 'denied' });
   });
 
