@@ -3,7 +3,7 @@ import { PACKET } from './protocol.ts';
 import { SftpProtocolError } from './wire.ts';
 
 /** The largest packet that is taken, bytes: OpenSSH sends 256 KiB at most, and names of a directory may come a thousand at once. */
-export const MAX_PACKET_BYTES: number = 1024 * 1024;
+const MAX_PACKET_BYTES = 1024 * 1024;
 
 const LENGTH_BYTES = 4;
 /** Length and type: enough to tell what it is. */
@@ -44,11 +44,6 @@ export class PacketSplitter {
 
   constructor(taker: PacketTaker) {
     this.#taker = taker;
-  }
-
-  /** Whether the stream may end here: not in the middle of a packet. */
-  get betweenPackets(): boolean {
-    return this.#headBytes === 0 && this.#body === undefined && this.#data === undefined;
   }
 
   /** @throws SftpProtocolError when this cannot be SFTP */
