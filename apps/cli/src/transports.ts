@@ -7,6 +7,7 @@ import { parseStoreAddress } from './store-address.ts';
 const OWN_TRANSPORTS: Readonly<Record<string, () => Promise<{ readonly default: Transport }>>> = {
   file: () => import('@gantry/transport-file'),
   s3: () => import('@gantry/transport-s3'),
+  ssh: () => import('@gantry/transport-ssh'),
 };
 
 export interface OpenStoreContext {

@@ -24,3 +24,13 @@ export { createBucket, listUnfinishedUploads, s3Request } from './servers/s3-req
 export type { S3Server } from './servers/s3-server.ts';
 export type { SwiftServer } from './servers/swift.ts';
 export { startSwift } from './servers/swift.ts';
+export type { Account, Jail } from './servers/account.ts';
+export { makeAccount, makeJail } from './servers/account.ts';
+export type { CutProxy, CutProxyOptions } from './servers/cut-proxy.ts';
+export { startCutProxy } from './servers/cut-proxy.ts';
+export { findFreePorts } from './servers/free-ports.ts';
+export { processTree } from './servers/process-tree.ts';
+export type { SshAgent } from './servers/ssh-agent.ts';
+export { startSshAgent } from './servers/ssh-agent.ts';
+export type { SshServer, SshServerOptions } from './servers/sshd.ts';
+export { makeSshKey, startSshServer } from './servers/sshd.ts';

@@ -1,0 +1,179 @@
+import { readFile, readdir, writeFile } from 'node:fs/promises';
+import process from 'node:process';
+import type { CutProxy, SshServer } from '@gantry/testkit';
+import {
+  findFreePorts,
+  makeAccount,
+  makeJail,
+  makeRandomFile,
+  makeSparseFile,
+  makeSshKey,
+  mountNewTmpfs,
+  sha256File,
+  startCutProxy,
+  startSshServer,
+} from '@gantry/testkit';
+import { execa } from 'execa';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import type { Workbench } from './workbench.ts';
+import { MAIN, lastLine, makeWorkbench, waitForFile } from './workbench.ts';
+
+const MIB = 1024 * 1024;
+
+const scope = new AsyncDisposableStack();
+afterAll(() => scope.disposeAsync());
+const account = scope.use(await makeAccount());
+const jail = scope.use(await makeJail(account));
+const server: SshServer = scope.use(await startSshServer());
+const jailed: SshServer = scope.use(await startSshServer({ user: account.name, jail: jail.path }));
+
+async function ok(running: Promise<{ exitCode: number | undefined; stdout: string; stderr: string }>): Promise<string> {
+  const { exitCode, stdout, stderr } = await running;
+  expect(exitCode, stderr).toBe(0);
+  return lastLine(stdout);
+}
+
+/** Three disks: random, half empty, and small. */
+async function makeThreeDisks(bench: Workbench): Promise<{ readonly source: string; readonly target: string }> {
+  await makeRandomFile(bench.file('a0.img'), 23 * MIB + 512, 'a0');
+  await makeSparseFile(bench.file('a1.img'), 64 * MIB, [{ offset: 9 * MIB, bytes: 17 * MIB, seed: 'a1' }]);
+  await makeRandomFile(bench.file('a2.img'), 70_000, 'a2');
+  for (const [index, bytes] of [23 * MIB + 512, 64 * MIB, 70_000].entries()) await makeSparseFile(bench.file(`b${index}.img`), bytes);
+  return {
+    source: await bench.describeInstance('a.example.com', { disks: ['a0.img', 'a1.img', 'a2.img'] }),
+    target: await bench.describeInstance('b.example.com', { disks: ['b0.img', 'b1.img', 'b2.img'] }),
+  };
+}
+
+/** The store through a proxy, which shows the same host key. */
+async function throughProxy(proxy: CutProxy, bench: Workbench, directory: string): Promise<string> {
+  const knownHosts = bench.file('known_hosts');
+  await writeFile(knownHosts, `[127.0.0.1]:${proxy.port} ${await readFile(`${server.hostKeyFile}.pub`, 'utf8')}`);
+  return server.address(directory, { knownHosts }).replace(`:${server.port}/`, `:${proxy.port}/`);
+}
+
+describe('an instance with three disks', () => {
+  it.each(['openssh', 'ssh2'])('goes to an account that may do nothing but SFTP and comes back equal, by %s', async (engine) => {
+    await using bench = await makeWorkbench();
+    const { source, target } = await makeThreeDisks(bench);
+    const store = jailed.address('/home/store', { engine });
+    const reference = await ok(bench.gantry('export', source, store));
+    expect((await bench.gantry('list', store)).stdout).toContain(reference.split('@')[1]);
+    expect(await ok(bench.gantry('verify', store, reference))).toMatch(/every frame and digest is right/);
+    await ok(bench.gantry('import', store, reference, '--to', target));
+    for (const index of [0, 1, 2])
+      expect(await sha256File(bench.file(`b${index}.img`))).toBe(await sha256File(bench.file(`a${index}.img`)));
+    await ok(bench.gantry('remove', store, reference));
+    expect(await readdir(jail.store)).toEqual([]);
+  });
+
+  it('that does not fit on the peer is refused, and leaves nothing', async () => {
+    await using bench = await makeWorkbench();
+    await using small = await mountNewTmpfs(8 * MIB);
+    const { source } = await makeThreeDisks(bench);
+    const outcome = await bench.gantry('export', source, server.address(small.path));
+    expect(outcome.exitCode, outcome.stderr).toBe(8);
+    expect(outcome.stderr).toMatch(/full.*STORE_FULL/s);
+    expect(await readdir(small.path)).toEqual([]);
+  });
+
+  it('whose connection is cut in the middle is no export: it is said where, and gantry clean clears what is left', async () => {
+    await using bench = await makeWorkbench();
+    await using proxy = await startCutProxy(server.port);
+    const { source } = await makeThreeDisks(bench);
+    const store = await throughProxy(proxy, bench, bench.file('peer'));
+    proxy.cutAfter(12 * MIB);
+    const outcome = await bench.gantry('export', source, store);
+    expect(outcome.exitCode, outcome.stderr).toBe(8);
+    expect(outcome.stderr).toMatch(/disk\d\.zst in ssh:\S+\/peer(?: at byte \d+)?: the connection was cut \[STORE_UNAVAILABLE\]/);
+    expect(await bench.journal()).toEqual([]);
+    proxy.heal();
+    await ok(bench.gantry('clean', store));
+    expect(await readdir(bench.file('peer'))).toEqual([]);
+    await ok(bench.gantry('export', source, store));
+  });
+});
+
+it('what a killed export leaves on the peer is named by the next run and cleared by gantry clean', async () => {
+  await using bench = await makeWorkbench();
+  await bench.defineOs('endless', {
+    export: 'head -c 9000000 /dev/urandom; echo $$ >"$PWD/pid.tmp"; mv "$PWD/pid.tmp" "$PWD/pid"; while :; do sleep 1; done',
+    import: 'cat >/dev/null',
+  });
+  await makeRandomFile(bench.file('disk.img'), MIB, 'disk');
+  const endless = await bench.describeInstance('web1.example.com', { os: 'endless', disks: ['disk.img'] });
+  const store = server.address(bench.file('peer'));
+  const running = bench.start('export', endless, store);
+  await waitForFile(bench.file('os', 'endless', 'pid'));
+  process.kill(running.pid, 'SIGKILL');
+  await running.outcome;
+  await vi.waitFor(async () => expect(await server.sessions()).toBe(0), 10_000);
+  expect((await bench.gantry('list', store)).stdout).toMatch(/unfinished/);
+
+  expect((await bench.gantry('clean', store, '--dry-run')).stdout).toMatch(/unfinished export web1\.example\.com/);
+  expect(await readdir(bench.file('peer'))).not.toEqual([]);
+  expect((await bench.gantry('clean', store)).stdout).toMatch(/cleared: unfinished export web1\.example\.com/);
+  expect(await readdir(bench.file('peer'))).toEqual([]);
+});
+
+it('an interrupted export leaves nothing on the peer, though Ctrl-C reaches every process of the terminal', async () => {
+  await using bench = await makeWorkbench();
+  await bench.defineOs('endless', {
+    export: 'head -c 9000000 /dev/urandom; echo $$ >"$PWD/pid.tmp"; mv "$PWD/pid.tmp" "$PWD/pid"; while :; do sleep 1; done',
+    import: 'cat >/dev/null',
+  });
+  await makeRandomFile(bench.file('disk.img'), MIB, 'disk');
+  const endless = await bench.describeInstance('web1.example.com', { os: 'endless', disks: ['disk.img'] });
+  const running = bench.start('export', endless, server.address(bench.file('peer')));
+  await waitForFile(bench.file('os', 'endless', 'pid'));
+  running.kill('SIGINT');
+  expect((await running.outcome).exitCode).toBe(130);
+  expect(await readdir(bench.file('peer'))).toEqual([]);
+  await vi.waitFor(async () => expect(await server.sessions()).toBe(0), 10_000);
+});
+
+describe('a peer that cannot be used', () => {
+  it.each([
+    ['a password in the address', () => 'ssh://root:hunter2@127.0.0.1/x', /password.*STORE_ADDRESS/s],
+    ['a port that nobody listens on', async () => `ssh://127.0.0.1:${await findFreePorts(1)}/x?config=none`, /refused.*STORE_UNAVAILABLE/s],
+    ['a host key that is not known', () => server.address('/x', { knownHosts: '/dev/null' }), /SHA256:.*STORE_DENIED.*accept-new/s],
+    [
+      'a key that is refused',
+      () => server.address('/x', { config: 'none', knownHosts: server.knownHostsFile, identity: '/dev/null' }),
+      /every key.*STORE_DENIED/s,
+    ],
+    ['a directory that is not there', () => server.address('/nonexistent'), /no directory.*STORE_NOT_FOUND/s],
+  ])('%s', async (_what, address, said) => {
+    await using bench = await makeWorkbench();
+    const outcome = await bench.gantry('list', await address());
+    expect(outcome.exitCode, outcome.stderr).toBe(8);
+    expect(outcome.stderr).toMatch(said);
+    expect(outcome.stdout + outcome.stderr).not.toContain('hunter2');
+  });
+});
+
+it.each(['openssh', 'ssh2'])('the passphrase of a key is asked for on the terminal, and not shown (%s)', async (engine) => {
+  await using bench = await makeWorkbench();
+  const identity = bench.file('locked');
+  await makeSshKey(identity, { passphrase: 'open sesame' });
+  await writeFile(server.authorizedKeysFile, await readFile(`${identity}.pub`), { flag: 'a' });
+  const store = server.address(bench.path, { engine, identity });
+  // A terminal of its own, without what the tests run in.
+  const command = [process.execPath, '--conditions=@gantry/source', MAIN, 'list', store].map((word) => `'${word}'`).join(' ');
+  const terminal = execa('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
+    env: { SSH_AUTH_SOCK: '' },
+    reject: false,
+  });
+  let shown = '';
+  let answered = false;
+  terminal.stdout.on('data', (chunk: Buffer) => {
+    shown += chunk.toString();
+    if (!answered && shown.includes('Passphrase of the key')) {
+      answered = true;
+      terminal.stdin.write('opem\u007fn sesame\r');
+    }
+  });
+  const { exitCode } = await terminal;
+  expect(exitCode, shown).toBe(0);
+  expect(shown).not.toContain('sesame');
+});

@@ -1,0 +1,54 @@
+import { randomBytes } from 'node:crypto';
+import { chown, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { command, commandAtExit } from '../disks/command.ts';
+import { undoAtExit } from '../disks/undo.ts';
+
+export interface Account extends AsyncDisposable {
+  readonly name: string;
+  readonly userId: number;
+}
+
+/** A user of this system, without a password and without a home, removed when disposed. Needs root. */
+export async function makeAccount(): Promise<Account> {
+  const name = `gantry-${randomBytes(4).toString('hex')}`;
+  // "*" is no password, but does not lock the account, which sshd would refuse.
+  await command('useradd', '--no-create-home', '--home-dir', '/nonexistent', '--shell', '/bin/sh', '--password', '*', name);
+  const forget = undoAtExit(() => commandAtExit('userdel', '--force', name));
+  return {
+    name,
+    userId: Number(await command('id', '--user', name)),
+    async [Symbol.asyncDispose]() {
+      await command('userdel', '--force', name);
+      forget();
+    },
+  };
+}
+
+export interface Jail extends AsyncDisposable {
+  /** The directory that sessions see as `/`. */
+  readonly path: string;
+  /** A directory inside that belongs to the account: `/home/store` to the sessions. */
+  readonly store: string;
+}
+
+/** A directory for sshd's ChrootDirectory, which wants root to own it and all above it. Needs root. */
+export async function makeJail(account: Account): Promise<Jail> {
+  const path = await mkdtemp('/var/lib/gantry-jail-');
+  const forget = undoAtExit(() => rmSync(path, { recursive: true, force: true }));
+  const store = join(path, 'home', 'store');
+  await command('chmod', '755', path);
+  await mkdir(store, { recursive: true });
+  await chown(join(path, 'home'), account.userId, account.userId);
+  await chown(store, account.userId, account.userId);
+  return {
+    path,
+    store,
+    async [Symbol.asyncDispose]() {
+      await rm(path, { recursive: true, force: true });
+      forget();
+    },
+  };
+}

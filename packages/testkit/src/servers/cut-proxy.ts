@@ -1,0 +1,97 @@
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
+
+export interface CutProxyOptions {
+  /** How long each byte is held back on its way, one way, ms; 0 where absent. */
+  readonly delayMs?: number;
+}
+
+/** A TCP proxy on 127.0.0.1 that can be told to fail as networks do. */
+export interface CutProxy extends AsyncDisposable {
+  readonly port: number;
+  /** How many bytes it has passed on so far, both ways, over all connections. */
+  readonly passedBytes: number;
+  /** How many connections are open now. */
+  readonly connections: number;
+  /** Cuts every connection (with a reset) once so many further bytes have passed, both ways together. */
+  cutAfter(bytes: number): void;
+  /** Passes nothing on any more, and tells nobody, once so many further bytes have passed. */
+  freezeAfter(bytes: number): void;
+  /** Takes new connections again, after a cut or a freeze. */
+  heal(): void;
+  /** Resolves when a cut or a freeze has come about. */
+  broken(): Promise<void>;
+}
+
+/** Starts a proxy to a port of 127.0.0.1. */
+export async function startCutProxy(targetPort: number, { delayMs = 0 }: CutProxyOptions = {}): Promise<CutProxy> {
+  const sockets = new Set<Socket>();
+  let passedBytes = 0;
+  let fault: { readonly kind: 'cut' | 'freeze'; readonly at: number } | undefined;
+  let broken = Promise.withResolvers<void>();
+  const isBroken = (): boolean => fault !== undefined && passedBytes >= fault.at;
+
+  const breakAll = (): void => {
+    if (fault?.kind === 'cut') for (const socket of sockets) socket.resetAndDestroy();
+    broken.resolve();
+  };
+  const pass = (chunk: Buffer, from: Socket, to: Socket): void => {
+    if (isBroken()) return;
+    const room = fault === undefined ? chunk.length : Math.min(chunk.length, fault.at - passedBytes);
+    passedBytes += room;
+    if (!to.write(chunk.subarray(0, room))) {
+      from.pause();
+      to.once('drain', () => from.resume());
+    }
+    if (isBroken()) breakAll();
+  };
+  const pipe = (from: Socket, to: Socket): void => {
+    sockets.add(from);
+    from.on('data', (chunk: Buffer) => (delayMs === 0 ? pass(chunk, from, to) : void setTimeout(pass, delayMs, chunk, from, to)));
+    from.on('end', () => (delayMs === 0 ? to.end() : void setTimeout(() => to.end(), delayMs)));
+    from.on('error', () => to.destroy());
+    from.on('close', () => {
+      sockets.delete(from);
+      if (!isBroken()) to.destroySoon();
+    });
+  };
+  const server = createServer({ noDelay: true }, (client) => {
+    if (isBroken()) {
+      client.resetAndDestroy();
+      return;
+    }
+    const target = connect({ port: targetPort, host: '127.0.0.1', noDelay: true });
+    pipe(client, target);
+    pipe(target, client);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no TCP address');
+  const breakAfter = (kind: 'cut' | 'freeze', bytes: number): void => {
+    broken = Promise.withResolvers();
+    fault = { kind, at: passedBytes + bytes };
+    if (bytes === 0) breakAll();
+  };
+  return {
+    port: address.port,
+    get passedBytes() {
+      return passedBytes;
+    },
+    get connections() {
+      return sockets.size / 2;
+    },
+    cutAfter: (bytes) => breakAfter('cut', bytes),
+    freezeAfter: (bytes) => breakAfter('freeze', bytes),
+    heal: () => {
+      for (const socket of sockets) socket.destroy();
+      fault = undefined;
+    },
+    broken: () => broken.promise,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+      await once(server, 'close');
+    },
+  };
+}

@@ -1,0 +1,30 @@
+import { readFile, readdir } from 'node:fs/promises';
+
+/** A process and all below it, as they are now, the process itself first. */
+export async function processTree(pid: number): Promise<readonly number[]> {
+  const parents = new Map<number, number>();
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const text = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => '');
+    // State and parent stand behind the command's name, which is in parentheses and may hold anything.
+    const parent = Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[1]);
+    parents.set(Number(name), parent);
+  }
+  const tree = [pid];
+  for (const at of tree) for (const [child, parent] of parents) if (parent === at) tree.push(child);
+  return tree;
+}
+
+/** Kills a process and all below it with SIGKILL. */
+export async function killTree(pid: number): Promise<void> {
+  for (const each of await processTree(pid)) killOne(each);
+}
+
+/** Kills a process with SIGKILL; one that has ended by itself is no error. */
+export function killOne(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
+}

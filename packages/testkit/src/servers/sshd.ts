@@ -1,0 +1,202 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+
+import { command } from '../disks/command.ts';
+import { makeTemporaryDirectory } from '../disks/temporary-directory.ts';
+import { undoAtExit } from '../disks/undo.ts';
+import { findFreePorts } from './free-ports.ts';
+import { killOne, killTree, processTree } from './process-tree.ts';
+
+export interface SshServerOptions {
+  /** Whom the client's key lets in; root where absent. */
+  readonly user?: string;
+  /** Confine the user to SFTP in this directory (`ChrootDirectory`, `ForceCommand internal-sftp`). */
+  readonly jail?: string;
+  /** Arguments of `internal-sftp`, such as `-P fsync` for a server that lacks a request. */
+  readonly sftpArguments?: string;
+  /** Further lines of sshd_config(5), which count before ours. */
+  readonly config?: readonly string[];
+  /** On which port; a free one where absent. */
+  readonly port?: number;
+  /** Whose keys and files are used; new ones where absent. For a server that comes back. */
+  readonly like?: SshServer;
+}
+
+/** A real sshd of its own on 127.0.0.1, and what a client needs to be let in. */
+export interface SshServer extends AsyncDisposable {
+  readonly port: number;
+  readonly user: string;
+  /** Everything below belongs to this one server. */
+  readonly directory: string;
+  /** The server's private host key (ed25519); `.pub` beside it. */
+  readonly hostKeyFile: string;
+  /** The private key that it lets in, without a passphrase; `.pub` beside it. */
+  readonly identityFile: string;
+  readonly authorizedKeysFile: string;
+  /** The server's host key, for `[127.0.0.1]:PORT`. */
+  readonly knownHostsFile: string;
+  /** An ssh_config(5) with these files for 127.0.0.1, and nothing of the machine's. */
+  readonly configFile: string;
+  /** What the server has logged so far. */
+  log(): string;
+  /** `ssh://USER@127.0.0.1:PORT/DIRECTORY?config=FILE` and further options. */
+  address(directory: string, options?: Readonly<Record<string, string>>): string;
+  /** How many processes serve sessions now. */
+  sessions(): Promise<number>;
+  /** Ends the server and every session with SIGKILL. */
+  kill(): Promise<void>;
+  /** Ends every session with SIGKILL, and leaves the server running. */
+  killSessions(): Promise<void>;
+}
+
+/** Starts a server. Needs root, openssh-server and openssh-client. */
+export async function startSshServer(options: SshServerOptions = {}): Promise<SshServer> {
+  await using scope = new AsyncDisposableStack();
+  const files = options.like ?? scope.use(await makeFiles());
+  const port = options.port ?? (await findFreePorts(1));
+  const user = options.user ?? 'root';
+  const { directory, hostKeyFile, identityFile, authorizedKeysFile } = files;
+  const file = (name: string): string => `${directory}/${name}-${port}`;
+  const [sshdConfig, knownHostsFile, configFile] = [file('sshd_config'), file('known_hosts'), file('ssh_config')];
+  await writeFile(sshdConfig, serverConfig({ ...options, user, port }, { hostKeyFile, authorizedKeysFile }));
+  await writeFile(knownHostsFile, `[127.0.0.1]:${port} ${await readFile(`${hostKeyFile}.pub`, 'utf8')}`);
+  await writeFile(configFile, clientConfig(identityFile, knownHostsFile));
+  const running = scope.use(await run(sshdConfig));
+  const owned = scope.move();
+  return {
+    port,
+    user,
+    directory,
+    hostKeyFile,
+    identityFile,
+    authorizedKeysFile,
+    knownHostsFile,
+    configFile,
+    log: running.log,
+    address: (path, more = {}) =>
+      `ssh://${user}@127.0.0.1:${port}${path}?${new URLSearchParams({ config: configFile, ...more }).toString()}`,
+    sessions: running.sessions,
+    kill: running.kill,
+    killSessions: running.killSessions,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+interface Files extends AsyncDisposable {
+  readonly directory: string;
+  readonly hostKeyFile: string;
+  readonly identityFile: string;
+  readonly authorizedKeysFile: string;
+}
+
+async function makeFiles(): Promise<Files> {
+  const temporary = await makeTemporaryDirectory('gantry-sshd-');
+  const [hostKeyFile, identityFile, authorizedKeysFile] = [
+    temporary.file('host-key'),
+    temporary.file('identity'),
+    temporary.file('authorized_keys'),
+  ];
+  for (const file of [hostKeyFile, identityFile]) await makeSshKey(file);
+  await writeFile(authorizedKeysFile, await readFile(`${identityFile}.pub`));
+  // sshd reads authorized_keys as the user who logs in.
+  await command('chmod', '755', temporary.path);
+  return {
+    directory: temporary.path,
+    hostKeyFile,
+    identityFile,
+    authorizedKeysFile,
+    [Symbol.asyncDispose]: () => temporary[Symbol.asyncDispose](),
+  };
+}
+
+/** A new key pair, `FILE` and `FILE.pub`. */
+export async function makeSshKey(
+  file: string,
+  { type = 'ed25519', passphrase = '' }: { readonly type?: string; readonly passphrase?: string } = {},
+): Promise<void> {
+  await command('ssh-keygen', '-q', '-t', type, '-N', passphrase, '-C', 'test', '-f', file);
+}
+
+function serverConfig(
+  { user, port, jail, sftpArguments = '', config = [] }: SshServerOptions & { readonly user: string; readonly port: number },
+  { hostKeyFile, authorizedKeysFile }: Pick<Files, 'hostKeyFile' | 'authorizedKeysFile'>,
+): string {
+  const lines = [
+    // The first of several lines counts.
+    ...config,
+    `Port ${port}`,
+    'ListenAddress 127.0.0.1',
+    `HostKey ${hostKeyFile}`,
+    'PidFile none',
+    `AuthorizedKeysFile ${authorizedKeysFile}`,
+    'StrictModes no',
+    'PermitRootLogin prohibit-password',
+    'PasswordAuthentication no',
+    'KbdInteractiveAuthentication no',
+    'UsePAM no',
+    'PrintMotd no',
+    'LogLevel VERBOSE',
+    'MaxStartups 200',
+    'MaxSessions 50',
+    ...(config.some((line) => line.startsWith('Subsystem ')) ? [] : [`Subsystem sftp internal-sftp ${sftpArguments}`]),
+  ];
+  if (jail !== undefined)
+    lines.push(`Match User ${user}`, `ChrootDirectory ${jail}`, `ForceCommand internal-sftp ${sftpArguments}`, 'AllowTcpForwarding no');
+  return `${lines.join('\n')}\n`;
+}
+
+function clientConfig(identityFile: string, knownHostsFile: string): string {
+  return [
+    'Host 127.0.0.1',
+    `IdentityFile ${identityFile}`,
+    'IdentitiesOnly yes',
+    `UserKnownHostsFile ${knownHostsFile}`,
+    'GlobalKnownHostsFile none',
+    '',
+  ].join('\n');
+}
+
+interface Running extends AsyncDisposable {
+  readonly log: () => string;
+  readonly sessions: () => Promise<number>;
+  readonly kill: () => Promise<void>;
+  readonly killSessions: () => Promise<void>;
+}
+
+async function run(configFile: string): Promise<Running> {
+  // Debian's service makes this directory when it starts.
+  await mkdir('/run/sshd', { recursive: true, mode: 0o755 });
+  // setpriv has the kernel kill it when we are killed ourselves (PR_SET_PDEATHSIG, prctl(2)).
+  const args = ['--pdeathsig', 'KILL', '/usr/sbin/sshd', '-D', '-e', '-f', configFile];
+  const server = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const exited = once(server, 'exit');
+  const { pid } = server;
+  if (pid === undefined) throw new Error('sshd did not start: is openssh-server installed?');
+  const forget = undoAtExit(() => server.kill('SIGKILL'));
+  let log = '';
+  const lines = createInterface({ input: server.stderr });
+  const listening = Promise.withResolvers<void>();
+  lines.on('line', (line) => {
+    log = `${log}${line}\n`.slice(-256 * 1024);
+    if (line.startsWith('Server listening')) listening.resolve();
+  });
+  void exited.then(() => listening.reject(new Error(`sshd ended:\n${log}`)));
+  const kill = async (): Promise<void> => {
+    await killTree(pid);
+    await exited;
+    forget();
+  };
+  await listening.promise;
+  return {
+    log: () => log,
+    sessions: async () => (await processTree(pid)).length - 1,
+    kill,
+    killSessions: async () => {
+      const [, ...sessions] = await processTree(pid);
+      for (const session of sessions) killOne(session);
+    },
+    [Symbol.asyncDispose]: kill,
+  };
+}

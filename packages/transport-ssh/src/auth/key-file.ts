@@ -1,0 +1,54 @@
+import { Buffer } from 'node:buffer';
+import { readFile } from 'node:fs/promises';
+import type { ParsedKey } from 'ssh2';
+import ssh2 from 'ssh2';
+import type { Passphrases } from './passphrases.ts';
+
+/** A private key, read from its file. */
+type KeyFile =
+  | { readonly kind: 'open'; readonly key: ParsedKey }
+  /** It has a passphrase: the one given, if any, is not it. */
+  | { readonly kind: 'locked' }
+  /** It is not there, may not be read, or is no private key. */
+  | { readonly kind: 'unusable' };
+
+/** Reads a private key; asks for its passphrase where it has one. Undefined where it cannot be used. */
+export async function openKeyFile(path: string, passphrases: Passphrases): Promise<ParsedKey | undefined> {
+  const plain = await readKeyFile(path);
+  if (plain.kind !== 'locked') return plain.kind === 'open' ? plain.key : undefined;
+  const passphrase = await passphrases.of(path);
+  if (passphrase === undefined) return undefined;
+  const opened = await readKeyFile(path, passphrase);
+  return opened.kind === 'open' ? opened.key : undefined;
+}
+
+/** Whether the file is a private key that only a passphrase opens. */
+export async function isLocked(path: string): Promise<boolean> {
+  return (await readKeyFile(path)).kind === 'locked';
+}
+
+/** The public half of a key: from the file beside it, or from the file itself where that is public, or not locked. */
+export async function readPublicKey(path: string): Promise<Buffer | undefined> {
+  for (const file of [`${path}.pub`, path]) {
+    const text = await readFile(file).catch(() => undefined);
+    const key = text === undefined ? undefined : parseKey(text);
+    if (key !== undefined && !(key instanceof Error)) return key.getPublicSSH();
+  }
+  return undefined;
+}
+
+async function readKeyFile(path: string, passphrase?: string): Promise<KeyFile> {
+  const text = await readFile(path).catch(() => undefined);
+  if (text === undefined) return { kind: 'unusable' };
+  const key = parseKey(text, passphrase);
+  if (!(key instanceof Error)) return key.isPrivateKey() ? { kind: 'open', key } : { kind: 'unusable' };
+  // The library tells by text alone: "Encrypted … no passphrase given", "… integrity check failed".
+  return { kind: /encrypted|passphrase|integrity|decrypt/i.test(key.message) ? 'locked' : 'unusable' };
+}
+
+/** Against its types, the library may give a list of one. */
+function parseKey(text: Buffer, passphrase?: string): ParsedKey | Error {
+  const parsed: ParsedKey | Error | readonly ParsedKey[] = ssh2.utils.parseKey(text, passphrase);
+  const [key = new Error('no key')] = Array.isArray(parsed) ? parsed : [parsed];
+  return key;
+}

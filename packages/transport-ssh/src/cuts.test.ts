@@ -1,0 +1,83 @@
+import { readdir } from 'node:fs/promises';
+import { makeTemporaryDirectory, startCutProxy, startSshServer } from '@gantry/testkit';
+import { afterAll, describe, expect, test, vi } from 'vitest';
+import { ENGINES, MiB, addressThrough, digestOf, failureOf, open, put, readDigest, runningClients } from '../test/helpers.ts';
+
+/* A connection that is cut at any byte: an error that says so, nothing that a listing shows in part, nothing left running. */
+
+const SIZE_MIB = 3;
+
+const scope = new AsyncDisposableStack();
+afterAll(() => scope.disposeAsync());
+const server = scope.use(await startSshServer());
+const directory = scope.use(await makeTemporaryDirectory('gantry-ssh-cuts-'));
+const whole = await digestOf(SIZE_MIB);
+
+/** Bytes over the wire, both ways: during the greeting, the key exchange, the login, the calls before the data, the data, the commit. */
+const CUTS = [
+  0,
+  1,
+  30,
+  700,
+  1500,
+  3000,
+  4500,
+  6000,
+  8000,
+  12_000,
+  100_000,
+  MiB,
+  2 * MiB + 77_777,
+  SIZE_MIB * MiB + 8000,
+  SIZE_MIB * MiB + 16_000,
+];
+
+describe.each(ENGINES)('by %s', (engine) => {
+  test.concurrent.each(CUTS)('a write that is cut after %i bytes', async (cut) => {
+    const path = directory.file(`${engine}-${cut}`);
+    await using proxy = await startCutProxy(server.port);
+    const address = await addressThrough(proxy, server, path, { engine });
+    proxy.cutAfter(cut);
+    const failure = await failureOf(
+      (async () => {
+        await using store = await open(address);
+        await put(store, 'disk0', SIZE_MIB);
+        // What needs fewer bytes than that is cut now.
+        proxy.cutAfter(0);
+        await store.stat('disk0');
+      })(),
+    );
+    expect(failure.code, failure.message).toBe('unavailable');
+    expect(failure.message).toMatch(/cut|closed|reset|ended/);
+    await vi.waitFor(() => expect(proxy.connections).toBe(0));
+
+    await using store = await open(server.address(path, { engine }));
+    const visible = await Array.fromAsync(store.list('')).catch(() => []);
+    // The answer to a commit may be what was cut off.
+    for (const { key } of visible) expect(await readDigest(store, key)).toBe(whole.sha256);
+    const left = await Array.fromAsync(store.pending(''));
+    await store.clear(left.map(({ token }) => token));
+    if (visible.length + left.length > 0) expect(await readdir(path)).toEqual(visible.map(({ key }) => key));
+  });
+
+  test.concurrent.each([20_000, 700_000, 2 * MiB])('a read that is cut after %i bytes', async (cut) => {
+    const path = directory.file(`${engine}-read-${cut}`);
+    {
+      await using store = await open(server.address(path, { engine }));
+      await put(store, 'disk0', SIZE_MIB);
+    }
+    await using proxy = await startCutProxy(server.port);
+    await using store = await open(await addressThrough(proxy, server, path, { engine }));
+    proxy.cutAfter(cut);
+    const failure = await failureOf(readDigest(store, 'disk0'));
+    expect(failure).toMatchObject({ code: 'unavailable', key: 'disk0' });
+    expect(failure.message).toMatch(/at byte \d+/);
+    proxy.heal();
+    expect(await readDigest(store, 'disk0')).toBe(whole.sha256);
+  });
+});
+
+test('in the end nothing runs any more, here or there', async () => {
+  await expect.poll(() => server.sessions(), { timeout: 10_000 }).toBe(0);
+  expect(await runningClients()).toEqual([]);
+});

@@ -1,0 +1,91 @@
+import { execa } from 'execa';
+import type { Readable, Writable } from 'node:stream';
+import type { ChannelEnd, SshChannel } from '../channel.ts';
+import { PeerError } from '../peer-error.ts';
+import { TextTail } from '../text-tail.ts';
+import { explainStderr, withoutDebugging } from './explain-stderr.ts';
+
+/** How long `ssh` may take to end by itself once nobody wants anything from it, ms. */
+const END_PATIENCE_MS = 1000;
+
+/** The status with which ssh itself fails; any other is the peer's command's (ssh(1), EXIT STATUS). */
+const OWN_FAILURE = 255;
+
+const AUTHENTICATED = /^Authenticated to |^(debug1: )?Authentication succeeded/m;
+
+/** One run of the system's `ssh`: one connection with one channel in it. */
+export class SshProcess implements SshChannel {
+  readonly input: Writable;
+  readonly output: Readable;
+  readonly ended: Promise<ChannelEnd>;
+  /** Resolves when the peer has let us in; rejects when it has not. @throws PeerError */
+  readonly authenticated: Promise<void>;
+  readonly #stderr = new TextTail();
+  #killedFor: PeerError | undefined;
+  readonly #kill: (signal: 'SIGKILL') => void;
+
+  constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
+    // A session of its own: Ctrl-C on the terminal ends gantry, which still needs the connection to clean up. When gantry
+    // dies, its ends of the pipes close, and ssh ends.
+    const subprocess = execa('ssh', args, {
+      stdin: 'pipe',
+      stdout: 'pipe',
+      stderr: 'pipe',
+      buffer: false,
+      encoding: 'buffer',
+      reject: false,
+      extendEnv: false,
+      env,
+      detached: true,
+    });
+    this.input = subprocess.stdin;
+    this.output = subprocess.stdout;
+    this.#kill = (signal) => subprocess.kill(signal);
+    const authenticated = Promise.withResolvers<void>();
+    this.authenticated = authenticated.promise;
+    this.authenticated.catch(() => undefined);
+    subprocess.stderr.on('data', (chunk: Buffer) => {
+      this.#stderr.add(chunk);
+      if (AUTHENTICATED.test(this.#stderr.text)) authenticated.resolve();
+    });
+    for (const stream of [this.input, this.output, subprocess.stderr]) stream.on('error', () => undefined);
+    this.ended = subprocess.then(({ exitCode, cause, code }) => {
+      const end = this.#describeEnd(exitCode, code, cause);
+      authenticated.reject(end.error ?? new PeerError('unavailable', { message: 'the peer closed the connection' }));
+      return end;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.input.end();
+    // Nobody reads any more: without this, ssh would wait for room in the pipe.
+    this.output.resume();
+    const patience = setTimeout(() => this.#kill('SIGKILL'), END_PATIENCE_MS);
+    await this.ended;
+    clearTimeout(patience);
+  }
+
+  /** Ends it without waiting for anything to be sent; `why` is then how it ended. */
+  async kill(why?: PeerError): Promise<void> {
+    this.#killedFor ??= why;
+    this.#kill('SIGKILL');
+    await this.ended;
+  }
+
+  #describeEnd(exitCode: number | undefined, code: string | undefined, cause: unknown): ChannelEnd {
+    const stderr = withoutDebugging(this.#stderr.text);
+    if (this.#killedFor !== undefined) return { exitCode: undefined, stderr, error: this.#killedFor };
+    if (code === 'ENOENT')
+      return {
+        exitCode,
+        stderr,
+        error: new PeerError('unsupported', {
+          message: 'there is no ssh on this machine',
+          hint: 'Install the OpenSSH client, or use ?engine=ssh2.',
+          cause,
+        }),
+      };
+    if (exitCode === undefined || exitCode === OWN_FAILURE) return { exitCode: undefined, stderr, error: explainStderr(this.#stderr.text) };
+    return { exitCode, stderr, error: undefined };
+  }
+}

@@ -1,0 +1,67 @@
+import type { Readable, Writable } from 'node:stream';
+import type { Client, ClientChannel as Channel } from 'ssh2';
+import type { ChannelEnd, ChannelRequest, SshChannel } from '../channel.ts';
+import { TextTail } from '../text-tail.ts';
+import type { ClientConnection } from './client-connection.ts';
+import { explainClientError } from './explain-error.ts';
+
+/** How long the peer may take to confirm that a channel is closed, ms; then its connection is held for dead. */
+const CLOSE_PATIENCE_MS = 1000;
+
+/** Opens one channel in a connection that is up. @throws PeerError */
+export async function openClientChannel(connection: ClientConnection, request: ChannelRequest): Promise<SshChannel> {
+  const opened = Promise.withResolvers<Channel>();
+  const onOpened = (error: Error | undefined, channel: Channel): void => {
+    if (error === undefined || error === null) opened.resolve(channel);
+    else opened.reject(explainClientError(error));
+  };
+  // The library forgets who waits for a channel when the connection goes.
+  void connection.closed.then(() => opened.reject(connection.failure()));
+  ask(connection.client, request, onOpened);
+  return new ClientChannel(connection, await opened.promise);
+}
+
+function ask(client: Client, request: ChannelRequest, onOpened: (error: Error | undefined, channel: Channel) => void): void {
+  try {
+    if ('subsystem' in request) client.subsys(request.subsystem, onOpened);
+    else client.exec(request.command, onOpened);
+  } catch (error) {
+    throw explainClientError(error);
+  }
+}
+
+class ClientChannel implements SshChannel {
+  readonly input: Writable;
+  readonly output: Readable;
+  readonly ended: Promise<ChannelEnd>;
+  readonly #connection: ClientConnection;
+  readonly #channel: Channel;
+  readonly #stderr = new TextTail();
+
+  constructor(connection: ClientConnection, channel: Channel) {
+    this.#connection = connection;
+    this.#channel = channel;
+    this.input = channel;
+    this.output = channel;
+    const ended = Promise.withResolvers<ChannelEnd>();
+    this.ended = ended.promise;
+    let exitCode: number | undefined;
+    channel.on('error', () => undefined);
+    channel.on('exit', (code: unknown) => {
+      exitCode = typeof code === 'number' ? code : undefined;
+    });
+    channel.stderr.on('data', (chunk: Buffer) => this.#stderr.add(chunk));
+    channel.stderr.on('error', () => undefined);
+    const end = (): void => ended.resolve({ exitCode, error: connection.failure(), stderr: this.#stderr.text });
+    channel.on('close', end);
+    void connection.closed.then(end);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#channel.destroy();
+    this.#channel.resume();
+    const patience = setTimeout(() => void this.#connection.end(), CLOSE_PATIENCE_MS);
+    await this.ended;
+    clearTimeout(patience);
+  }
+}

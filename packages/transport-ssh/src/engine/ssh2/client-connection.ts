@@ -1,0 +1,179 @@
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { once } from 'node:events';
+import ssh2 from 'ssh2';
+import type { Client, NextAuthHandler } from 'ssh2';
+import type { HostKeyPolicy } from '../../address.ts';
+import type { Passphrases } from '../../auth/passphrases.ts';
+import type { PeerSettings } from '../../config/peer-settings.ts';
+import { HostKeyCheck } from '../../trust/host-key-check.ts';
+import { PeerError } from '../peer-error.ts';
+import { algorithmsFor } from './algorithms.ts';
+import { explainClientError } from './explain-error.ts';
+import { offerIdentities } from './identities.ts';
+
+/** What a connection needs besides the peer's settings. */
+export interface ConnectionOptions {
+  readonly hostKeys: HostKeyPolicy;
+  readonly passphrases: Passphrases;
+  readonly connectTimeoutMs: number;
+  readonly keepAliveMs: number;
+  /** The way there, through another host; a TCP connection where absent. */
+  readonly through?: Duplex | undefined;
+}
+
+/** A connection that is up, and how it will end. */
+export interface ClientConnection {
+  readonly client: Client;
+  /** Why it ended; undefined until it has, and where it ended in peace. */
+  readonly failure: () => PeerError | undefined;
+  /** Resolves when it has ended. */
+  readonly closed: Promise<void>;
+  /** Ends it, and resolves when it has ended. */
+  end(): Promise<void>;
+}
+
+/** How many unanswered keep-alive messages end a connection. */
+const KEEP_ALIVE_TRIES = 3;
+
+/**
+ * Connects, checks the host's key, and shows ours. Nothing is left open when it rejects.
+ * @throws PeerError; the signal's reason
+ */
+export async function connectClient(settings: PeerSettings, options: ConnectionOptions, signal?: AbortSignal): Promise<ClientConnection> {
+  signal?.throwIfAborted();
+  const trust = await HostKeyCheck.load({
+    host: settings.hostName,
+    port: settings.port,
+    alias: settings.hostKeyAlias,
+    policy: options.hostKeys,
+    userFiles: settings.userKnownHostsFiles,
+    globalFiles: settings.globalKnownHostsFiles,
+  });
+  const socket = options.through ?? (await connectSocket(settings, options.connectTimeoutMs, signal));
+  return new Handshake(settings, options, trust, socket).run(signal);
+}
+
+/** From a TCP connection to one that may be used. */
+class Handshake {
+  readonly #settings: PeerSettings;
+  readonly #options: ConnectionOptions;
+  readonly #trust: HostKeyCheck;
+  readonly #socket: Duplex;
+  readonly #client = new ssh2.Client();
+  readonly #ready = Promise.withResolvers<void>();
+  /** The first thing that went wrong: what follows is its echo. */
+  #failure: PeerError | undefined;
+
+  constructor(settings: PeerSettings, options: ConnectionOptions, trust: HostKeyCheck, socket: Duplex) {
+    this.#settings = settings;
+    this.#options = options;
+    this.#trust = trust;
+    this.#socket = socket;
+  }
+
+  async run(signal: AbortSignal | undefined): Promise<ClientConnection> {
+    const client = this.#client;
+    const closed = Promise.withResolvers<void>();
+    const onAbort = (): void => this.#ready.reject(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    client.on('ready', () => this.#ready.resolve());
+    client.on('error', (error: Error) => this.#onError(error));
+    client.on('close', () => {
+      this.#fail(
+        new PeerError('unavailable', { message: 'the connection was cut', hint: "Look at the network and at the log of the peer's sshd." }),
+      );
+      closed.resolve();
+    });
+    try {
+      this.#connect();
+      await this.#ready.promise;
+      const end = async (): Promise<void> => {
+        client.end();
+        client.destroy();
+        await closed.promise;
+      };
+      return { client, closed: closed.promise, failure: () => this.#failure, end };
+    } catch (error) {
+      client.destroy();
+      this.#socket.destroy();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  #connect(): void {
+    const identities = offerIdentities(this.#settings, this.#options.passphrases);
+    this.#client.connect({
+      sock: this.#socket,
+      username: this.#settings.user,
+      readyTimeout: this.#options.connectTimeoutMs,
+      keepaliveInterval: this.#options.keepAliveMs,
+      keepaliveCountMax: KEEP_ALIVE_TRIES,
+      algorithms: algorithmsFor(this.#trust.knownTypes),
+      hostVerifier: (key: Buffer, verify: (trusted: boolean) => void): void => void this.#verify(key, verify),
+      authHandler: (methodsLeft, _partial, offer): void => void this.#offer(identities, methodsLeft, offer),
+    });
+  }
+
+  async #offer(
+    identities: ReturnType<typeof offerIdentities>,
+    methodsLeft: readonly string[] | null,
+    offer: NextAuthHandler,
+  ): Promise<void> {
+    try {
+      const { value } = await identities.next();
+      if (value === undefined) this.#fail(refused(methodsLeft));
+      else offer(value);
+    } catch (error) {
+      this.#fail(explainClientError(error));
+    }
+  }
+
+  async #verify(key: Buffer, verify: (trusted: boolean) => void): Promise<void> {
+    try {
+      await this.#trust.assertTrusted(key);
+      verify(true);
+    } catch (error) {
+      this.#fail(explainClientError(error));
+      verify(false);
+    }
+  }
+
+  #onError(error: Error): void {
+    // An agent that cannot be asked is one way in that is closed; the next is tried.
+    if ('level' in error && error.level === 'agent') return;
+    this.#fail(explainClientError(error));
+  }
+
+  #fail(failure: PeerError): void {
+    this.#failure ??= failure;
+    this.#ready.reject(this.#failure);
+  }
+}
+
+async function connectSocket({ hostName, port }: PeerSettings, timeoutMs: number, signal: AbortSignal | undefined): Promise<Duplex> {
+  const patience = AbortSignal.timeout(timeoutMs);
+  const socket = connect({ host: hostName, port, noDelay: true });
+  try {
+    await once(socket, 'connect', { signal: signal === undefined ? patience : AbortSignal.any([signal, patience]) });
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    signal?.throwIfAborted();
+    if (patience.aborted)
+      throw new PeerError('unavailable', {
+        message: `the peer did not answer within ${timeoutMs / 1000} s`,
+        hint: 'Check the host, the network and firewalls.',
+      });
+    throw explainClientError(error);
+  }
+}
+
+function refused(methodsLeft: readonly string[] | null): PeerError {
+  return new PeerError('denied', {
+    message: `the peer refused every key${methodsLeft === null ? '' : ` (it would take: ${methodsLeft.join(',')})`}`,
+    hint: "Add the public key to the account's authorized_keys, load the key into the agent, or name it with ?identity=FILE; GANTRY_SSH_PASSPHRASE opens a key that is locked.",
+  });
+}

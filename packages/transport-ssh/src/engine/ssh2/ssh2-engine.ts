@@ -1,0 +1,92 @@
+import type { Duplex } from 'node:stream';
+import type { SshAddress } from '../../address.ts';
+import type { Passphrases } from '../../auth/passphrases.ts';
+import { parseJump } from '../../config/jump.ts';
+import type { LocalSurroundings, PeerQuestion, PeerSettings } from '../../config/peer-settings.ts';
+import { readPeerSettings } from '../../config/peer-settings.ts';
+import { withSignal } from '../../with-signal.ts';
+import type { ChannelRequest, SshChannel, SshEngine } from '../channel.ts';
+import { PeerError } from '../peer-error.ts';
+import { openClientChannel } from './client-channel.ts';
+import type { ClientConnection } from './client-connection.ts';
+import { connectClient } from './client-connection.ts';
+import { explainClientError } from './explain-error.ts';
+
+/** A host that leads to hosts that lead to hosts: more is a circle. */
+const MAX_JUMPS = 8;
+
+/** SSH in this process, in JavaScript: all channels share one connection, which is made again when it was lost. */
+export class Ssh2Engine implements SshEngine {
+  readonly name = 'ssh2';
+  readonly #address: SshAddress;
+  readonly #local: LocalSurroundings;
+  readonly #passphrases: Passphrases;
+  readonly #end = new AbortController();
+  #connection: Promise<ClientConnection> | undefined;
+
+  constructor(address: SshAddress, local: LocalSurroundings, passphrases: Passphrases) {
+    this.#address = address;
+    this.#local = local;
+    this.#passphrases = passphrases;
+  }
+
+  async openChannel(request: ChannelRequest, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<SshChannel> {
+    const connection = await withSignal(this.#connect(), signal);
+    return withSignal(openClientChannel(connection, request), signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end.abort(new PeerError('unavailable', { message: 'the connection was closed on this side' }));
+    const connection = await this.#connection?.catch(() => undefined);
+    if (connection !== undefined) await connection.end();
+  }
+
+  /** The one connection; a new one where there is none any more. Callers that come at once share the attempt. */
+  async #connect(): Promise<ClientConnection> {
+    const before = this.#connection;
+    const current = await before?.catch(() => undefined);
+    this.#end.signal.throwIfAborted();
+    if (current?.failure() === undefined && current !== undefined) return current;
+    if (this.#connection === before) this.#connection = this.#connectTo(this.#address, undefined, 0);
+    return this.#connection ?? this.#connect();
+  }
+
+  /** @param jumps the hosts on the way, where they are not to be taken from the configuration */
+  async #connectTo(question: PeerQuestion, jumps: readonly string[] | undefined, depth: number): Promise<ClientConnection> {
+    const settings = await readPeerSettings(question, this.#local);
+    const through = await this.#jump(settings, jumps ?? settings.jumps, depth);
+    const { connectTimeoutMs, keepAliveMs } = this.#address;
+    // As ssh does: what the address says of the peer does not hold for hosts on the way.
+    const hostKeys = depth === 0 ? this.#address.hostKeys : 'strict';
+    const options = { hostKeys, connectTimeoutMs, keepAliveMs, passphrases: this.#passphrases, through };
+    return connectClient(settings, options, this.#end.signal);
+  }
+
+  /** A stream to the peer by way of the last host before it, which may itself be behind others. */
+  async #jump(settings: PeerSettings, jumps: readonly string[], depth: number): Promise<Duplex | undefined> {
+    const last = jumps.at(-1);
+    if (last === undefined) return undefined;
+    if (depth >= MAX_JUMPS)
+      throw new PeerError('invalid-address', {
+        message: `the way to ${settings.hostName} leads through more than ${MAX_JUMPS} hosts`,
+        hint: 'Correct ProxyJump in the ssh configuration.',
+      });
+    const { configFile } = this.#address;
+    const question = { ...parseJump(last), configFile, identityFiles: [], knownHostsFiles: [] };
+    const before = jumps.slice(0, -1);
+    const gateway = await this.#connectTo(question, before.length === 0 ? undefined : before, depth + 1);
+    const way = await forward(gateway, settings);
+    way.once('close', () => void gateway.end());
+    return way;
+  }
+}
+
+function forward(gateway: ClientConnection, { hostName, port }: PeerSettings): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    gateway.client.forwardOut('127.0.0.1', 0, hostName, port, (error, channel) => {
+      if (error === undefined || error === null) return resolve(channel);
+      void gateway.end();
+      reject(explainClientError(error));
+    });
+  });
+}

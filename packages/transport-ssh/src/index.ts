@@ -1,0 +1,15 @@
+import type { Transport } from '@gantry/transport';
+import { askOnTerminal } from './auth/ask-on-terminal.ts';
+import { openSshStore } from './open.ts';
+
+export type { SshOpenOptions } from './open.ts';
+export { openSshStore } from './open.ts';
+export { SshStore } from './ssh-store.ts';
+
+/** Serves `ssh://[user@]host[:port]/DIRECTORY`; passphrases of keys are asked for on the terminal. */
+const transport: Transport = {
+  schemes: ['ssh'],
+  open: (address, options) => openSshStore(address, { ...options, askPassphrase: askOnTerminal }),
+};
+
+export default transport;

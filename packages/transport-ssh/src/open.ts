@@ -1,0 +1,49 @@
+import { access, constants } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import type { OpenOptions } from '@gantry/transport';
+import type { SshAddress } from './address.ts';
+import { parseAddress } from './address.ts';
+import type { AskPassphrase } from './auth/passphrases.ts';
+import { Passphrases } from './auth/passphrases.ts';
+import type { SshEngine } from './engine/channel.ts';
+import { OpensshEngine } from './engine/openssh/openssh-engine.ts';
+import { Ssh2Engine } from './engine/ssh2/ssh2-engine.ts';
+import { SshStore } from './ssh-store.ts';
+
+/** What a peer is opened with. */
+export interface SshOpenOptions extends OpenOptions {
+  /** Asks a human for the passphrase of a key file; without it, locked keys are opened by `GANTRY_SSH_PASSPHRASE` alone. */
+  readonly askPassphrase?: AskPassphrase | undefined;
+}
+
+/** Opens the store that the address names, and connects. @throws StoreError `invalid-address`, `denied`, `unavailable` */
+export async function openSshStore(address: URL, options: SshOpenOptions): Promise<SshStore> {
+  const parsed = parseAddress(address);
+  const store = new SshStore(await openEngine(parsed, options), parsed, options.warn);
+  try {
+    await store.connect({ signal: options.signal });
+    return store;
+  } catch (error) {
+    await store[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** A way to the peer: the engine that the address names, else the system's `ssh` where it is installed. Connects only when used. */
+export async function openEngine(address: SshAddress, options: SshOpenOptions): Promise<SshEngine> {
+  const passphrases = new Passphrases(options.env, options.askPassphrase);
+  const engine = address.engine ?? ((await hasSsh(options.env)) ? 'openssh' : 'ssh2');
+  return engine === 'openssh' ? new OpensshEngine(address, options, passphrases) : new Ssh2Engine(address, options, passphrases);
+}
+
+async function hasSsh({ PATH = '' }: OpenOptions['env']): Promise<boolean> {
+  for (const directory of PATH.split(delimiter)) {
+    if (directory === '') continue;
+    const found = await access(join(directory, 'ssh'), constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (found) return true;
+  }
+  return false;
+}

@@ -1,0 +1,30 @@
+import { readdir } from 'node:fs/promises';
+import { storeConformance } from '@gantry/transport/conformance';
+import { makeAccount, makeJail, startSshServer } from '@gantry/testkit';
+import { afterAll, describe, expect, test } from 'vitest';
+import { ENGINES, failureOf, open, put } from '../test/helpers.ts';
+
+const scope = new AsyncDisposableStack();
+afterAll(() => scope.disposeAsync());
+const account = scope.use(await makeAccount());
+const jail = scope.use(await makeJail(account));
+const server = scope.use(await startSshServer({ user: account.name, jail: jail.path }));
+
+describe.each(ENGINES)('an account that may do nothing but SFTP, in a directory that it cannot leave, by %s', (engine) => {
+  const address = server.address('/home/store', { engine });
+
+  test('serves: objects are files of its own', async () => {
+    await using store = await open(address);
+    await put(store, `${engine}/disk0`, 1);
+    expect(await readdir(jail.store, { recursive: true })).toEqual([engine, `${engine}/disk0`]);
+    await store.remove([`${engine}/disk0`]);
+    expect(await readdir(jail.store)).toEqual([]);
+  });
+
+  test('is told what it may not do', async () => {
+    await using store = await open(server.address('/store', { engine }));
+    expect(await failureOf(store.begin('disk0'))).toMatchObject({ code: 'denied', key: 'disk0' });
+  });
+
+  for (const { title, run } of storeConformance(() => open(address))) test.concurrent(title, run);
+});

@@ -1,0 +1,189 @@
+import { Buffer } from 'node:buffer';
+import type { SshChannel } from '../engine/channel.ts';
+import { PeerError } from '../engine/peer-error.ts';
+import { PacketSplitter } from './packet-splitter.ts';
+import { PACKET, SFTP_VERSION } from './protocol.ts';
+import type { Reply } from './reply.ts';
+import { readReply } from './reply.ts';
+import { StallWatch } from './stall-watch.ts';
+import { SftpProtocolError, WireReader, encodePacket } from './wire.ts';
+import type { WireField } from './wire.ts';
+
+/** Where the id stands in a packet: behind its length and type. */
+const ID_AT = 5;
+
+interface Outstanding {
+  readonly resolve: (reply: Reply) => void;
+  readonly reject: (error: unknown) => void;
+  /** Where the data goes that a READ asks for. */
+  readonly target: Uint8Array | undefined;
+}
+
+/**
+ * SFTP over one channel: many requests outstanding at once, answers in any order. Fails as a whole: with the connection, with an
+ * answer that is no SFTP, or when no byte passes for too long; then every outstanding request, and every later one, fails with it.
+ */
+export class SftpSession implements AsyncDisposable {
+  readonly #channel: SshChannel;
+  readonly #stall: StallWatch;
+  readonly #splitter: PacketSplitter;
+  readonly #outstanding = new Map<number, Outstanding>();
+  readonly #version = Promise.withResolvers<WireReader>();
+  #failure: Error | undefined;
+  #nextId = 0;
+
+  /** @param stallMs how long outstanding requests may see no byte pass, either way */
+  constructor(channel: SshChannel, { stallMs }: { readonly stallMs: number }) {
+    this.#channel = channel;
+    this.#stall = new StallWatch(stallMs, () => this.#fail(stalled(stallMs)));
+    this.#splitter = new PacketSplitter({
+      packet: (type, fields) => this.#takePacket(type, fields),
+      dataTarget: (id, length) => this.#dataTarget(id, length),
+      dataEnd: (id, length) => this.#answer(id, { kind: 'data', length }),
+    });
+    this.#version.promise.catch(() => undefined);
+    channel.output.on('data', (chunk: Uint8Array) => this.#takeChunk(chunk));
+    channel.input.on('error', () => undefined);
+    channel.output.on('error', () => undefined);
+    void channel.ended.then(({ error }) => this.#fail(error ?? closed()));
+  }
+
+  /** Why this session is of no more use; undefined while it is. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  /** Begins: tells the version, and gives the extensions that the server has, by name. */
+  async start(): Promise<ReadonlyMap<string, string>> {
+    this.#stall.begin();
+    try {
+      this.#write(encodePacket(PACKET.init, [SFTP_VERSION]));
+      const fields = await this.#version.promise;
+      const version = fields.uint32();
+      if (version !== SFTP_VERSION)
+        throw new PeerError('unsupported', { message: `the peer speaks version ${version} of SFTP, not ${SFTP_VERSION}` });
+      const extensions = new Map<string, string>();
+      while (fields.remaining > 0) extensions.set(fields.text(), fields.text());
+      return extensions;
+    } catch (error) {
+      const failure = asPeerError(error);
+      this.#fail(failure);
+      throw failure;
+    } finally {
+      this.#stall.end();
+    }
+  }
+
+  /**
+   * Sends a request and gives its answer.
+   * @param target where the data of a READ goes: not to be touched until the answer, or the session's failure
+   * @throws SftpStatusError when the server refuses; PeerError when the session fails
+   */
+  request(type: number, fields: readonly WireField[], target?: Uint8Array): Promise<Reply> {
+    return this.send(encodePacket(type, [0, ...fields]), { target });
+  }
+
+  /**
+   * Sends a packet that is ready but for its id.
+   * @param options.onWritten called when the packet's memory may be used again
+   */
+  send(
+    packet: Buffer,
+    options: { readonly target?: Uint8Array | undefined; readonly onWritten?: (() => void) | undefined } = {},
+  ): Promise<Reply> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const id = this.#takeId();
+    packet.writeUInt32BE(id, ID_AT);
+    return new Promise((resolve, reject) => {
+      this.#outstanding.set(id, { resolve, reject, target: options.target });
+      this.#stall.begin();
+      this.#write(packet, options.onWritten);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#fail(new PeerError('unavailable', { message: 'the connection was closed on this side' }));
+    await this.#channel[Symbol.asyncDispose]();
+  }
+
+  #takeId(): number {
+    do this.#nextId = (this.#nextId + 1) >>> 0;
+    while (this.#outstanding.has(this.#nextId));
+    return this.#nextId;
+  }
+
+  #write(packet: Buffer, onWritten?: () => void): void {
+    this.#channel.input.write(packet, (error) => {
+      // A broken pipe says less than what the channel says when it ends, which follows.
+      if (error !== null && error !== undefined) return;
+      this.#stall.progress();
+      onWritten?.();
+    });
+  }
+
+  #takeChunk(chunk: Uint8Array): void {
+    if (this.#failure !== undefined) return;
+    this.#stall.progress();
+    try {
+      this.#splitter.push(chunk);
+    } catch (error) {
+      this.#fail(asPeerError(error));
+    }
+  }
+
+  #takePacket(type: number, body: Buffer): void {
+    const fields = new WireReader(body);
+    if (type === PACKET.version) return this.#version.resolve(fields);
+    const id = fields.uint32();
+    const reply = readReply(type, fields);
+    if (reply instanceof Error) this.#take(id).reject(reply);
+    else this.#answer(id, reply);
+  }
+
+  #dataTarget(id: number, length: number): Uint8Array | undefined {
+    const target = this.#outstanding.get(id)?.target;
+    if (target === undefined || length > target.length) throw new SftpProtocolError(`the peer sent ${length} bytes that nobody asked for`);
+    return target;
+  }
+
+  #answer(id: number, reply: Reply): void {
+    this.#take(id).resolve(reply);
+  }
+
+  #take(id: number): Outstanding {
+    const outstanding = this.#outstanding.get(id);
+    if (outstanding === undefined) throw new SftpProtocolError(`the peer answered request ${id}, which was never made`);
+    this.#outstanding.delete(id);
+    this.#stall.end();
+    return outstanding;
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#stall[Symbol.dispose]();
+    this.#version.reject(error);
+    for (const { reject } of this.#outstanding.values()) reject(error);
+    this.#outstanding.clear();
+    // A connection that failed here (stalled, garbage) is still open there.
+    void this.#channel[Symbol.asyncDispose]();
+  }
+}
+
+function closed(): PeerError {
+  return new PeerError('unavailable', { message: 'the peer closed the connection' });
+}
+
+function stalled(stallMs: number): PeerError {
+  return new PeerError('unavailable', {
+    message: `no byte passed for ${stallMs / 1000} s, and the connection was given up`,
+    hint: "Look at the network and at the peer's disks; ?stallTimeout=SECONDS in the address allows more.",
+  });
+}
+
+function asPeerError(error: unknown): PeerError {
+  if (error instanceof PeerError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const hint = 'Log in as that account by hand: its shell must print nothing by itself.';
+  return new PeerError('unsupported', { message, hint, cause: error });
+}

@@ -1,0 +1,29 @@
+import { STATUS } from './protocol.ts';
+
+const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(STATUS).map(([name, code]) => [code, name]));
+
+/** A request that the server refused, as it said it. */
+export class SftpStatusError extends Error {
+  override readonly name = 'SftpStatusError';
+  /** One of {@link STATUS}, or whatever else the server sent. */
+  readonly status: number;
+
+  constructor(status: number, serverText: string) {
+    super(describe(status, serverText));
+    this.status = status;
+  }
+}
+
+/** The server's text is shown, but not trusted: bounded, and without control characters. */
+function describe(status: number, serverText: string): string {
+  const name = NAMES.get(status) ?? `status ${status}`;
+  const text = serverText
+    .slice(0, 200)
+    .replaceAll(/\p{Cc}/gu, ' ')
+    .trim();
+  return text === '' ? `SFTP ${name}` : `SFTP ${name}: ${text}`;
+}
+
+export function hasStatus(error: unknown, ...statuses: readonly number[]): error is SftpStatusError {
+  return error instanceof SftpStatusError && statuses.includes(error.status);
+}

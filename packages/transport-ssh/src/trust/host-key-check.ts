@@ -1,0 +1,105 @@
+import type { Buffer } from 'node:buffer';
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { HostKeyPolicy } from '../address.ts';
+import { PeerError } from '../engine/peer-error.ts';
+import type { HostKeyVerdict, KnownHost } from './known-hosts.ts';
+import { fingerprint, judgeHostKey, keyTypeOf, knownHostName, knownKeyTypes, parseKnownHosts } from './known-hosts.ts';
+
+/** The host whose key is judged, and by what. */
+export interface HostKeyCheckOptions {
+  /** As it is reached: what the keys are kept under. */
+  readonly host: string;
+  readonly port: number;
+  /** `HostKeyAlias`: what the keys are kept under instead, whatever the port. */
+  readonly alias: string | undefined;
+  readonly policy: HostKeyPolicy;
+  /** Files of the user: the first takes new keys. */
+  readonly userFiles: readonly string[];
+  readonly globalFiles: readonly string[];
+}
+
+/** Judges the key that a host shows by the known_hosts files, read when it was made. */
+export class HostKeyCheck {
+  readonly #options: HostKeyCheckOptions;
+  readonly #known: readonly KnownHost[];
+  readonly #name: string;
+
+  private constructor(options: HostKeyCheckOptions, known: readonly KnownHost[]) {
+    this.#options = options;
+    this.#known = known;
+    this.#name = options.alias?.toLowerCase() ?? knownHostName(options.host, options.port);
+  }
+
+  static async load(options: HostKeyCheckOptions): Promise<HostKeyCheck> {
+    const texts = await Promise.all([...options.userFiles, ...options.globalFiles].map(readIfThere));
+    return new HostKeyCheck(
+      options,
+      texts.flatMap((text) => parseKnownHosts(text)),
+    );
+  }
+
+  /** The types of the keys by which the host is known: to be asked for first. */
+  get knownTypes(): ReadonlySet<string> {
+    return knownKeyTypes(this.#known, this.#name);
+  }
+
+  /** @throws PeerError `denied`, with the key's fingerprint, unless the key may be trusted */
+  async assertTrusted(key: Buffer): Promise<void> {
+    const verdict = this.#judge(key);
+    if (verdict === 'known') return;
+    if (verdict === 'unknown' && this.#options.policy === 'accept-new') return this.#remember(key);
+    throw this.#refusal(verdict, key);
+  }
+
+  #judge(key: Buffer): HostKeyVerdict {
+    const verdict = judgeHostKey(this.#known, this.#name, key);
+    if (verdict !== 'unknown' || this.#options.alias !== undefined || this.#options.port === 22) return verdict;
+    // As ssh does: the same key under the host's name alone will do, but only the same.
+    const plain = judgeHostKey(this.#known, this.#options.host.toLowerCase(), key);
+    return plain === 'known' || plain === 'revoked' ? plain : 'unknown';
+  }
+
+  async #remember(key: Buffer): Promise<void> {
+    const [path] = this.#options.userFiles;
+    if (path === undefined) return;
+    const before = await readIfThere(path);
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await using file = await open(path, 'a', 0o600);
+    const line = `${this.#name} ${keyTypeOf(key) ?? ''} ${key.toString('base64')}\n`;
+    await file.appendFile(before === '' || before.endsWith('\n') ? line : `\n${line}`);
+  }
+
+  #refusal(verdict: Exclude<HostKeyVerdict, 'known'>, key: Buffer): PeerError {
+    const shown = `${keyTypeOf(key) ?? 'unknown'} ${fingerprint(key)}`;
+    const files = this.#options.userFiles.join(', ');
+    switch (verdict) {
+      case 'unknown':
+        return denied(
+          `the host key of ${this.#name} is not known: ${shown}`,
+          `Compare the fingerprint with the peer's own (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub there), then add the key to ${files}, or use ?hostKeys=accept-new.`,
+        );
+      case 'changed':
+        return denied(
+          `the host key of ${this.#name} has changed: it is now ${shown}`,
+          `Somebody may be in between, or the peer was installed anew. Compare the fingerprint with the peer's own; only then replace the old key in ${files}.`,
+        );
+      case 'revoked':
+        return denied(`the host key of ${this.#name} is revoked: ${shown}`, `It is marked @revoked in ${files} or a global file.`);
+      case 'authority':
+        return denied(
+          `the host key of ${this.#name}, ${shown}, is vouched for by a @cert-authority alone, which the ssh2 engine cannot check`,
+          'Use ?engine=openssh, or add the host key itself.',
+        );
+    }
+  }
+}
+
+function denied(message: string, hint: string): PeerError {
+  return new PeerError('denied', { message, hint });
+}
+
+/** A file that is not there says nothing. One that cannot be read does not either: its keys are then unknown, which is refused. */
+async function readIfThere(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch(() => '');
+}

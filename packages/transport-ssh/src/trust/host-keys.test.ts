@@ -1,0 +1,80 @@
+import { execFile } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { makeSshKey, makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
+import { afterAll, describe, expect, test } from 'vitest';
+import { ENGINES, failureOfOpening, open } from '../../test/helpers.ts';
+
+const run = promisify(execFile);
+
+const scope = new AsyncDisposableStack();
+afterAll(() => scope.disposeAsync());
+const server = scope.use(await startSshServer());
+const directory = scope.use(await makeTemporaryDirectory('gantry-ssh-trust-'));
+await makeSshKey(directory.file('other-key'));
+const key = await readFile(`${server.hostKeyFile}.pub`, 'utf8');
+const otherKey = await readFile(directory.file('other-key.pub'), 'utf8');
+const fingerprint = (await run('ssh-keygen', ['-l', '-f', server.hostKeyFile])).stdout.split(' ')[1] ?? '';
+const host = `[127.0.0.1]:${server.port}`;
+
+describe.each(ENGINES)("the peer's host key, by %s", (engine) => {
+  const address = (options: Readonly<Record<string, string>>): string => server.address(directory.path, { engine, ...options });
+
+  /** A known_hosts file of its own. */
+  async function known(name: string, ...lines: readonly string[]): Promise<string> {
+    const file = directory.file(`${engine}-${name}`);
+    await writeFile(file, lines.join(''));
+    return file;
+  }
+
+  async function opens(options: Readonly<Record<string, string>>): Promise<void> {
+    await using store = await open(address(options));
+    await Array.fromAsync(store.list(''));
+  }
+
+  test('that is not known is refused with its fingerprint, and not remembered', async () => {
+    const knownHosts = await known('none');
+    const failure = await failureOfOpening(address({ knownHosts }));
+    expect(failure.code).toBe('denied');
+    expect(failure.message).toContain('not known');
+    expect(failure.message).toContain(fingerprint);
+    expect(failure.hint).toContain('hostKeys=accept-new');
+    expect(await readFile(knownHosts, 'utf8')).toBe('');
+  });
+
+  test('that is not known is accepted once where that is asked for, and remembered', async () => {
+    const knownHosts = await known('new', 'other.example.com ', key);
+    await opens({ knownHosts, hostKeys: 'accept-new' });
+    expect(await readFile(knownHosts, 'utf8')).toContain(key.split(' ')[1]);
+    await opens({ knownHosts });
+  });
+
+  test.each(['strict', 'accept-new'])('that has changed is refused with its fingerprint (%s)', async (hostKeys) => {
+    const knownHosts = await known(`changed-${hostKeys}`, `${host} ${otherKey}`);
+    const failure = await failureOfOpening(address({ knownHosts, hostKeys }));
+    expect(failure.code).toBe('denied');
+    expect(failure.message).toContain('has changed');
+    expect(failure.message).toContain(fingerprint);
+    expect(await readFile(knownHosts, 'utf8')).toBe(`${host} ${otherKey}`);
+  });
+
+  test.each(['strict', 'accept-new'])('that is revoked is refused (%s)', async (hostKeys) => {
+    const knownHosts = await known(`revoked-${hostKeys}`, `${host} ${key}`, `@revoked * ${key}`);
+    const failure = await failureOfOpening(address({ knownHosts, hostKeys }));
+    expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('revoked') });
+  });
+
+  test('that stands under a hashed name is known', async () => {
+    const knownHosts = await known('hashed', `${host} ${key}`);
+    await run('ssh-keygen', ['-q', '-H', '-f', knownHosts]);
+    expect(await readFile(knownHosts, 'utf8')).not.toContain('127.0.0.1');
+    await opens({ knownHosts });
+  });
+
+  test('that stands in the second of several files is known', async () => {
+    const url = new URL(address({ knownHosts: await known('first') }));
+    url.searchParams.append('knownHosts', await known('second file', `${host} ${key}`));
+    await using store = await open(url.href);
+    expect(await Array.fromAsync(store.list(''))).not.toEqual([]);
+  });
+});
