@@ -68,16 +68,18 @@ export async function fetchRange(
     const cut = (): void => void body.destroy();
     abortSignal.addEventListener('abort', cut, { once: true });
     try {
+      // Read to its end, if that is where the range ends: else the connection would be lost for the next request.
       for await (const chunk of body) {
+        if (reached === range.to) return;
         const fitting = chunk.subarray(0, range.to - reached);
         buffer.set(fitting, reached - range.from);
         reached += fitting.length;
-        if (reached === range.to) return;
       }
     } finally {
       abortSignal.removeEventListener('abort', cut);
       body.destroy();
     }
+    if (reached === range.to) return;
     throw Object.assign(new Error('the body broke off'), { code: 'ECONNRESET' });
   };
   let copying: Promise<void> = Promise.resolve();

@@ -1,0 +1,181 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import type { CephServer, FaultProxy, ProxiedRequest } from '@gantry/testkit';
+import {
+  createBucket,
+  listUnfinishedUploads,
+  makeRandomFile,
+  makeSparseFile,
+  s3Request,
+  startCeph,
+  startFaultProxy,
+} from '@gantry/testkit';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Outcome, Workbench } from './workbench.ts';
+import { lastLine, makeWorkbench } from './workbench.ts';
+
+const PAGE = fileURLToPath(new URL('../../../docs/transports/s3.md', import.meta.url));
+const MIB = 1024 * 1024;
+
+let ceph: CephServer;
+let proxy: FaultProxy;
+beforeAll(async () => {
+  ceph = await startCeph();
+  proxy = await startFaultProxy(ceph.endpoint);
+});
+afterAll(async () => {
+  await proxy[Symbol.asyncDispose]();
+  await ceph[Symbol.asyncDispose]();
+});
+
+/** The policy of that name in the documentation. */
+async function documented(name: string): Promise<{ readonly text: string; readonly actions: readonly string[] }> {
+  const page = await readFile(PAGE, 'utf8');
+  const text = new RegExp(`^\`\`\`json ${name}\n(.*?)^\`\`\`$`, 'ms').exec(page)?.[1] ?? '';
+  return { text, actions: [...new Set([...text.matchAll(/"(s3:\w+)"/g)].map(([, action = '']) => action))].toSorted() };
+}
+
+/** Which right a request needs ("Actions, resources, and condition keys for Amazon S3" in Amazon's service authorization reference). */
+function rightFor({ method, query }: ProxiedRequest): string {
+  if (query.has('versioning')) return 's3:GetBucketVersioning';
+  if (query.has('uploads')) return method === 'GET' ? 's3:ListBucketMultipartUploads' : 's3:PutObject';
+  if (query.has('list-type')) return 's3:ListBucket';
+  if (query.has('delete')) return 's3:DeleteObject';
+  if (query.has('uploadId')) {
+    return { GET: 's3:ListMultipartUploadParts', DELETE: 's3:AbortMultipartUpload' }[method] ?? 's3:PutObject';
+  }
+  return { GET: 's3:GetObject', HEAD: 's3:GetObject', DELETE: 's3:DeleteObject' }[method] ?? 's3:PutObject';
+}
+
+interface Room extends AsyncDisposable {
+  /** Of the bucket's owner. */
+  readonly owner: Workbench;
+  /** Of a user that has the documented rights and no other. */
+  readonly user: Workbench;
+  readonly bucket: string;
+  readonly store: string;
+  readonly source: string;
+  /** The rights that the user's requests needed since the last call, but for those that opening a store may be denied. */
+  readonly used: () => readonly string[];
+}
+
+/** A bucket of ours, in which a new user has the documented rights of that name. */
+async function makeRoom(name: string): Promise<Room> {
+  const bucket = `bucket-${randomBytes(6).toString('hex')}`;
+  await createBucket(ceph, bucket);
+  const credentials = await ceph.createUser(`user${name}`);
+  const policy = (await documented(name)).text
+    .replaceAll('BUCKET', bucket)
+    .replaceAll('"Effect"', `"Principal": { "AWS": ["arn:aws:iam:::user/user${name}"] }, "Effect"`);
+  const answer = await s3Request(ceph, `/${bucket}?policy=`, { method: 'PUT', body: policy });
+  expect(answer.status, answer.body).toBe(204);
+  const env = ({ accessKeyId, secretAccessKey }: typeof credentials): Record<string, string> => ({
+    AWS_ACCESS_KEY_ID: accessKeyId,
+    AWS_SECRET_ACCESS_KEY: secretAccessKey,
+  });
+  const [owner, user] = [await makeWorkbench(env(ceph)), await makeWorkbench(env(credentials))];
+  await makeRandomFile(owner.file('disk.img'), 12 * MIB, name);
+  let told = proxy.seen.length;
+  return {
+    owner,
+    user,
+    bucket,
+    store: `s3://${bucket}/exports?${new URLSearchParams({ endpoint: proxy.endpoint, firstPartSize: '5MiB' }).toString()}`,
+    source: await owner.describeInstance('web1.example.com', { disks: [owner.file('disk.img')] }),
+    used: () => {
+      const requests = proxy.seen.slice(told).map(({ request }) => request);
+      told = proxy.seen.length;
+      const counting = requests.filter(({ path, query }) => !path.endsWith('.gantry-probe') && !query.has('versioning'));
+      return [...new Set(counting.map(rightFor))].toSorted();
+    },
+    async [Symbol.asyncDispose]() {
+      await owner[Symbol.asyncDispose]();
+      await user[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function ok(running: Promise<Outcome>): Promise<string> {
+  const { exitCode, stdout, stderr } = await running;
+  expect(exitCode, stderr).toBe(0);
+  return lastLine(stdout);
+}
+
+async function expectDenied(running: Promise<Outcome>): Promise<void> {
+  const { exitCode, stderr } = await running;
+  expect(exitCode, stderr).toBe(8);
+  expect(stderr).toMatch(/STORE_DENIED/);
+}
+
+it('who may read lists, shows, verifies and imports, and needs no more and no less; nothing else', async () => {
+  await using room = await makeRoom('read');
+  const { owner, user, store } = room;
+  const reference = await ok(owner.gantry('export', room.source, store));
+  await makeSparseFile(user.file('copy.img'), 12 * MIB);
+  const target = await user.describeInstance('web2.example.com', { disks: ['copy.img'] });
+  room.used();
+  await ok(user.gantry('list', store));
+  await ok(user.gantry('show', store, reference));
+  await ok(user.gantry('verify', store, reference));
+  await ok(user.gantry('import', store, reference, '--to', target));
+  expect(room.used()).toEqual((await documented('read')).actions);
+  await expectDenied(user.gantry('remove', store, reference));
+  await expectDenied(user.gantry('export', room.source, store));
+  await ok(owner.gantry('verify', store, reference));
+  expect(await listUnfinishedUploads(ceph, room.bucket)).toEqual([]);
+});
+
+it('who may export does, and clears what failed, and needs no more and no less', async () => {
+  await using room = await makeRoom('export');
+  const { user, store } = room;
+  const reference = await ok(user.gantry('export', room.source, store));
+  await user.defineOs('failing', { export: 'head -c 12000000 /dev/urandom; exit 1', import: 'cat >/dev/null' });
+  const failing = await user.describeInstance('web2.example.com', { os: 'failing', disks: [room.owner.file('disk.img')] });
+  expect((await user.gantry('export', failing, store)).exitCode).toBe(6);
+  expect(room.used()).toEqual((await documented('export')).actions);
+  expect(await listUnfinishedUploads(ceph, room.bucket)).toEqual([]);
+  const { body } = await s3Request(ceph, `/${room.bucket}?list-type=2`);
+  const keys = [...body.matchAll(/<Key>(.*?)<\/Key>/g)].map(([, key = '']) => key);
+  expect(keys).toHaveLength(4);
+  for (const key of keys) expect(key).toContain(reference.replace('@', '/'));
+});
+
+it('who may remove does, and needs no more and no less', async () => {
+  await using room = await makeRoom('remove');
+  const { owner, user, store } = room;
+  const reference = await ok(owner.gantry('export', room.source, store));
+  room.used();
+  await ok(user.gantry('remove', store, reference));
+  expect(room.used()).toEqual((await documented('remove')).actions);
+  expect((await s3Request(ceph, `/${room.bucket}?list-type=2`)).body).not.toContain('<Key>');
+  await expectDenied(user.gantry('export', room.source, store));
+});
+
+it('who may clean clears what was left, and needs no more and no less', async () => {
+  await using room = await makeRoom('clean');
+  const { owner, user, store } = room;
+  const claim = `/${room.bucket}/exports/web1.example.com/20200101T000000Z/export.claim`;
+  const answer = await s3Request(ceph, claim, { method: 'PUT', body: '{}' });
+  expect(answer.status).toBe(200);
+  await s3Request(ceph, `${claim.replace('export.claim', 'disk0.zst')}?uploads=`, { method: 'POST' });
+  expect(await listUnfinishedUploads(ceph, room.bucket)).toHaveLength(1);
+  await ok(user.gantry('clean', store, '--export', 'web1.example.com@20200101T000000Z'));
+  expect(room.used()).toEqual((await documented('clean')).actions);
+  expect(await listUnfinishedUploads(ceph, room.bucket)).toEqual([]);
+  expect((await s3Request(ceph, `/${room.bucket}?list-type=2`)).body).not.toContain('<Key>');
+  await expectDenied(user.gantry('export', room.source, store));
+  await ok(owner.gantry('list', store));
+});
+
+it('who may add exports adds them, and neither lists, reads nor removes any', async () => {
+  await using room = await makeRoom('add');
+  const { owner, user } = room;
+  const store = `${room.store}&conditionalWrites=full&acl=bucket-owner-full-control`;
+  const own = await ok(owner.gantry('export', room.source, room.store));
+  const reference = await ok(user.gantry('export', room.source, store));
+  for (const command of ['list', 'show', 'verify', 'remove']) {
+    await expectDenied(user.gantry(command, store, ...(command === 'list' ? [] : [own])));
+  }
+  await ok(owner.gantry('verify', room.store, reference));
+});
