@@ -25,11 +25,13 @@ export interface Session extends Surroundings {
   readonly osSearchPath: readonly string[];
   readonly operation: OperationOptions;
   readonly open: (address: string) => Promise<Store>;
+  readonly warn: (message: string) => void;
 }
 
 export function createSession(surroundings: Surroundings, options: CommonOptions): Session {
   const { output, signal, env, cwd } = surroundings;
   const searchPath = osSearchPath({ flags: options.osPath ?? [], env });
+  const warn = (message: string): void => output.note(`warning: ${message}`);
   const stateDirectory = options.stateDir ?? env['GANTRY_STATE_DIR'];
   return {
     ...surroundings,
@@ -42,6 +44,7 @@ export function createSession(surroundings: Surroundings, options: CommonOptions
       forceVariant: options.forceVariant === true,
       ...(stateDirectory === undefined ? {} : { stateDirectory }),
     },
-    open: (address) => openStore(address, { signal, env, cwd, warn: (message) => output.note(`warning: ${message}`) }),
+    warn,
+    open: (address) => openStore(address, { signal, env, cwd, warn }),
   };
 }

@@ -20,6 +20,16 @@ export const collectDisks = (value: string, previous: readonly number[] | undefi
   wholeNumber(0)(value),
 ];
 
+const UNITS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
+
+/** Parses a number of bytes such as `500K` or `50M`. */
+export function byteRate(value: string): number {
+  const [, digits = '', unit = ''] = /^(\d{1,9})([KMG]?)$/i.exec(value) ?? [];
+  const bytes = Number(digits) * (UNITS[unit.toUpperCase()] ?? 0);
+  if (bytes <= 0) throw new InvalidArgumentError('It must be a number of bytes, more than 0, such as 500K or 50M.');
+  return bytes;
+}
+
 /** Adds a command with the options that all have. */
 export function newCommand(parent: Command, nameAndArguments: string, description: string, examples: readonly string[]): Command {
   return parent
@@ -47,6 +57,20 @@ export function withScripts(command: Command): Command {
   return withOsPath(withState(command))
     .option('--force-variant', "accept a variant that the OS definition doesn't list")
     .option('--debug', 'run scripts with DEBUG_LEVEL=1');
+}
+
+/** For commands that read disks which may be in use. */
+export function withSnapshots(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--snapshot <provider>',
+        'how disks are held still; auto is reflink where it works, else the configured commands, else none',
+      )
+        .choices(['auto', 'reflink', 'command', 'none'])
+        .default('auto'),
+    )
+    .option('--snapshot-config <file>', 'YAML file with the commands of --snapshot command');
 }
 
 /** Runs `work` when the command is called; commander has put the arguments before the options. */

@@ -20,7 +20,7 @@ export class EventRelay {
     return (event) => {
       this.#listener?.(event);
       const told = forSource(event);
-      if (told !== undefined) this.#tell(told);
+      if (told !== undefined) void this.#tell(told);
     };
   }
 
@@ -28,11 +28,16 @@ export class EventRelay {
     this.#link = link;
   }
 
-  #tell(event: PeerEvent): void {
+  async #tell(event: PeerEvent): Promise<void> {
     if (this.#link === undefined || this.#link.lost.aborted || this.#underWay >= MOST_UNDER_WAY) return;
     this.#underWay += 1;
-    const done = (): void => void (this.#underWay -= 1);
-    this.#link.send(event).then(done, done);
+    try {
+      await this.#link.send(event);
+    } catch {
+      // A source that is gone needs no telling.
+    } finally {
+      this.#underWay -= 1;
+    }
   }
 }
 

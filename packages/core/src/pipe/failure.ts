@@ -1,7 +1,7 @@
 import { GantryError } from '../errors.ts';
 import type { Failure, MoveStage } from './messages.ts';
 
-const LONGEST = { message: 4096, text: 2048, details: 32 } as const;
+const LONGEST = { message: 4000, text: 1000, details: 24 } as const;
 
 /** An error as it is told to the other side. */
 export function describeFailure(error: unknown, stage: MoveStage): Omit<Failure, 'kind'> {

@@ -2,7 +2,7 @@ import { TOOL } from '../tool.ts';
 import { PIPE_VERSION } from './messages.ts';
 
 /** The line that each side sends first, whatever else changes in later versions. */
-export const GREETING = `gantry-pipe ${PIPE_VERSION} ${TOOL.version}\n`;
+export const GREETING: string = `gantry-pipe ${PIPE_VERSION} ${TOOL.version}\n`;
 
 const PREFIX = Buffer.from('gantry-pipe ');
 const LONGEST = 80;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { GantryErrorCode } from '../errors.ts';
 import { ERROR_EXIT_CODES } from '../errors.ts';
+import { hostName } from '../instance/field-types.ts';
 
 /*
  * The control messages of a pipe (docs/formats/pipe.md), as JSON. What the other side says is data: bounded, checked, never trusted.
@@ -10,12 +11,99 @@ import { ERROR_EXIT_CODES } from '../errors.ts';
 export const PIPE_VERSION = 1;
 
 /** What became of a disk of the target. */
-export const DISK_STATES = ['untouched', 'partial', 'complete', 'committed'] as const;
-export type TargetDiskState = (typeof DISK_STATES)[number];
+export type TargetDiskState = 'untouched' | 'partial' | 'complete' | 'committed';
 
 /** How far a move got. */
-export const MOVE_STAGES = ['connect', 'check', 'transfer', 'rename', 'commit'] as const;
-export type MoveStage = (typeof MOVE_STAGES)[number];
+export type MoveStage = 'connect' | 'check' | 'transfer' | 'rename' | 'commit';
+
+export type DiskStates = readonly { readonly disk: number; readonly state: TargetDiskState }[];
+
+/** What the source asks for: the first step. */
+export interface Order {
+  readonly kind: 'order';
+  /** 32 hexadecimal digits, new for each move. */
+  readonly moveId: string;
+  /** The instance that is moved, by the name that it has on the source. */
+  readonly instance: string;
+  /** The node that it comes from. */
+  readonly node: string;
+  /** The `os` or `os+variant` whose scripts made the data. */
+  readonly os: string;
+  /** The instance file on the receiver's machine. */
+  readonly instanceFile: string;
+  readonly disks: readonly OrderedDisk[];
+  readonly rename: boolean;
+  readonly allowOtherOs: boolean;
+  readonly forceVariant: boolean;
+  readonly debug: boolean;
+  /** Seconds without a byte after which either side gives the other up. */
+  readonly peerTimeout: number;
+}
+
+export interface OrderedDisk {
+  readonly disk: number;
+  /** MiB, where the source knows. */
+  readonly size?: number;
+  /** Bytes that will come, where the source knows already. */
+  readonly plainBytes?: number;
+}
+
+/** The last message of a side that gives up. */
+export interface Failure {
+  readonly kind: 'fail';
+  readonly stage: MoveStage;
+  /** Of a GantryError. */
+  readonly code?: string;
+  readonly message: string;
+  readonly hint?: string;
+  readonly disk?: number;
+  readonly details: readonly string[];
+  /** From the receiver: what became of each disk. */
+  readonly states?: DiskStates;
+}
+
+/** A line of a script of the receiver where `script` is given, else a warning. */
+export interface PeerEvent {
+  readonly kind: 'event';
+  readonly script?: string;
+  readonly stream?: 'stdout' | 'stderr';
+  readonly disk?: number;
+  readonly text: string;
+}
+
+/** The totals of one disk: as sent (`end`), as taken (`taken`). */
+export interface DiskTotals {
+  readonly kind: 'end' | 'taken';
+  readonly disk: number;
+  readonly frames: number;
+  readonly plainBytes: number;
+  readonly storedBytes: number;
+  readonly sha256: string;
+}
+
+/** The receiver has checked the order, and takes so many bytes of each disk ahead of what it reads. */
+export interface Ready {
+  readonly kind: 'ready';
+  readonly instance: string;
+  readonly node: string;
+  readonly window: number;
+}
+
+/** A step that says all by its name. */
+export interface Step {
+  readonly kind: 'prepare' | 'prepared' | 'commit' | 'committed' | 'acknowledged';
+}
+
+export type Control = Order | Ready | DiskTotals | PeerEvent | Step | Failure;
+export type ControlKind = Control['kind'];
+/** The messages of which `Kind` is a kind. */
+export type ControlOf<Kind extends ControlKind> = Control extends infer Each
+  ? Each extends { readonly kind: infer K }
+    ? Kind extends K
+      ? Each
+      : never
+    : never
+  : never;
 
 const MOST_DISKS = 1000;
 const text = (most: number): z.ZodString => z.string().max(most);
@@ -24,93 +112,63 @@ const disk = z
   .min(0)
   .max(MOST_DISKS - 1);
 const bytes = z.int().min(0);
-const moveId = z.string().regex(/^[0-9a-f]{32}$/);
+const stage = z.enum(['connect', 'check', 'transfer', 'rename', 'commit']);
+const state = z.enum(['untouched', 'partial', 'complete', 'committed']);
 
-const states = z.array(z.strictObject({ disk, state: z.enum(DISK_STATES) })).max(MOST_DISKS);
-export type DiskStates = z.infer<typeof states>;
-
-const digest = { plainBytes: bytes, storedBytes: bytes, frames: bytes, sha256: z.string().regex(/^[0-9a-f]{64}$/) };
-
-const order = z.strictObject({
-  kind: z.literal('order'),
-  moveId,
-  /** The instance that is moved, by the name that it has on the source. */
-  instance: text(255),
-  /** Name of the node that it comes from. */
-  node: text(255),
-  /** The OS definition (without a variant) whose scripts made the data. */
-  os: text(255),
-  /** The instance file on the receiver's machine. */
-  instanceFile: text(4096),
-  disks: z
-    .array(
-      z.strictObject({
-        disk,
-        /** MiB, where the source knows. */
-        size: bytes.exactOptional(),
-        /** Bytes that will come, where the source knows already. */
-        plainBytes: bytes.exactOptional(),
-      }),
-    )
-    .min(1)
-    .max(MOST_DISKS),
-  rename: z.boolean(),
-  allowOtherOs: z.boolean(),
-  forceVariant: z.boolean(),
-  debug: z.boolean(),
-  /** Seconds without a byte after which either side gives the other up. */
-  peerTimeout: z.int().min(1).max(86_400),
-});
-export type Order = z.infer<typeof order>;
-
-const fail = z.strictObject({
-  kind: z.literal('fail'),
-  stage: z.enum(MOVE_STAGES),
-  /** Absent where it was a signal. */
-  code: text(64).exactOptional(),
-  message: text(4096),
-  hint: text(2048).exactOptional(),
-  disk: disk.exactOptional(),
-  details: z.array(text(2048)).max(32),
-  /** From the receiver: what became of each disk. */
-  states: states.exactOptional(),
-});
-export type Failure = z.infer<typeof fail>;
-
-const event = z.strictObject({
-  kind: z.literal('event'),
-  /** A line of a script where it is given, else a warning. */
-  script: text(64).exactOptional(),
-  stream: z.enum(['stdout', 'stderr']).exactOptional(),
-  disk: disk.exactOptional(),
-  text: text(8192),
-});
-export type PeerEvent = z.infer<typeof event>;
-
-const controlSchema = z.discriminatedUnion('kind', [
-  order,
+const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('order'),
+    moveId: z.string().regex(/^[0-9a-f]{32}$/),
+    instance: hostName,
+    node: text(255),
+    os: text(255),
+    instanceFile: text(4096),
+    disks: z
+      .array(z.strictObject({ disk, size: bytes.exactOptional(), plainBytes: bytes.exactOptional() }))
+      .min(1)
+      .max(MOST_DISKS),
+    rename: z.boolean(),
+    allowOtherOs: z.boolean(),
+    forceVariant: z.boolean(),
+    debug: z.boolean(),
+    peerTimeout: z.int().min(1).max(86_400),
+  }),
   z.strictObject({
     kind: z.literal('ready'),
-    instance: text(255),
+    instance: hostName,
     node: text(255),
     window: z
       .int()
       .min(1)
       .max(2 ** 31),
   }),
-  z.strictObject({ kind: z.literal('end'), disk, ...digest }),
-  z.strictObject({ kind: z.literal('taken'), disk, ...digest }),
-  event,
-  z.strictObject({ kind: z.literal('prepare') }),
-  z.strictObject({ kind: z.literal('prepared') }),
-  z.strictObject({ kind: z.literal('commit') }),
-  z.strictObject({ kind: z.literal('committed') }),
-  z.strictObject({ kind: z.literal('acknowledged') }),
-  fail,
+  z.strictObject({
+    kind: z.enum(['end', 'taken']),
+    disk,
+    frames: bytes,
+    plainBytes: bytes,
+    storedBytes: bytes,
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  }),
+  z.strictObject({
+    kind: z.literal('event'),
+    script: text(64).exactOptional(),
+    stream: z.enum(['stdout', 'stderr']).exactOptional(),
+    disk: disk.exactOptional(),
+    text: text(8192),
+  }),
+  z.strictObject({ kind: z.enum(['prepare', 'prepared', 'commit', 'committed', 'acknowledged']) }),
+  z.strictObject({
+    kind: z.literal('fail'),
+    stage,
+    code: text(64).exactOptional(),
+    message: text(4096),
+    hint: text(2048).exactOptional(),
+    disk: disk.exactOptional(),
+    details: z.array(text(2048)).max(32),
+    states: z.array(z.strictObject({ disk, state })).max(MOST_DISKS).exactOptional(),
+  }),
 ]);
-export type Control = z.infer<typeof controlSchema>;
-export type ControlKind = Control['kind'];
-export type ControlOf<Kind extends ControlKind> = Extract<Control, { readonly kind: Kind }>;
 
 /** Undefined for what is no control message. */
 export function parseControl(json: string): Control | undefined {

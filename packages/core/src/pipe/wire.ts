@@ -5,13 +5,13 @@
  */
 
 /** What a message is, by its first byte. */
-export const MESSAGE_TYPES = { control: 1, data: 2, credit: 3, alive: 4 } as const;
+const MESSAGE_TYPES = { control: 1, data: 2, credit: 3, alive: 4 } as const;
 
-export const HEADER_BYTES = 8;
+const HEADER_BYTES = 8;
 /** The most bytes of a dump in one message. */
 export const LARGEST_DATA: number = 1024 * 1024;
 /** The most bytes of a control message. */
-export const LARGEST_CONTROL: number = 64 * 1024;
+export const LARGEST_CONTROL: number = 256 * 1024;
 const CREDIT_BYTES = 4;
 
 export type MessageType = keyof typeof MESSAGE_TYPES;
