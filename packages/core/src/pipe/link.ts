@@ -43,6 +43,8 @@ export class Link implements Disposable {
   #changed = Promise.withResolvers<void>();
   #written: Promise<unknown> = Promise.resolve();
   #greeted = false;
+  /** Nobody is there any more, or has said so. */
+  #over = false;
   #heardAt = performance.now();
   #spokeAt = performance.now();
 
@@ -104,8 +106,9 @@ export class Link implements Disposable {
     }
   }
 
-  /** Says why this side gives up, if that can still be said. Never rejects. */
+  /** Says why this side gives up, if anybody is there to hear it. Never rejects. */
   async sayFailure(failure: Omit<Failure, 'kind'>, patienceMs: number): Promise<void> {
+    if (this.#over) return;
     const body = Buffer.from(JSON.stringify({ kind: 'fail', ...failure } satisfies Failure));
     const signal = AbortSignal.timeout(patienceMs);
     try {
@@ -150,8 +153,10 @@ export class Link implements Disposable {
         const rest = this.#greeted ? chunk : this.#greet(greeting, chunk);
         if (rest !== undefined) this.#take(splitter, rest);
       }
+      this.#over = true;
       this.#lose(endedError(this.#peer, await this.#end(), this.#greeted));
     } catch (error) {
+      this.#over = true;
       if (error instanceof WireProblem) this.#lose(garbageError(this.#peer, error.message, error));
       else this.#lose(endedError(this.#peer, await this.#end(), this.#greeted));
     }
@@ -187,6 +192,8 @@ export class Link implements Disposable {
     if (message === undefined) throw new WireProblem('it sent a control message that is none');
     if (message.kind === 'fail') {
       this.#lastWord.resolve(message);
+      // The receiver speaks last, with what became of the disks.
+      this.#over = message.states !== undefined;
       this.#lose(failureError(this.#peer, message));
     } else if (!this.#listener.control(message)) {
       if (this.#waiting.length >= MOST_WAITING) throw new WireProblem('it sent more steps than there are');

@@ -96,9 +96,9 @@ export class MessageSplitter {
     }
   }
 
-  /** Whether what came so far ends with a whole message. */
-  get atBoundary(): boolean {
-    return this.#message === undefined && this.#held.length === 0;
+  /** Bytes that are kept until more comes. */
+  get heldBytes(): number {
+    return this.#held.length;
   }
 
   /** Fills up what is held to `bytes` bytes. */

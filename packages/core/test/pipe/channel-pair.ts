@@ -17,13 +17,13 @@ export function channelPair(): ChannelPair {
   return { source: channelOf(here, 'peer'), receiver: channelOf(there, 'the source'), receiverStream: there, sourceStream: here };
 }
 
-/** A channel over one stream, whose other end says nothing of how it ended unless told so. */
+/** A channel over one stream, and what is told of how its other end ended. */
 export function channelOf(stream: Duplex, address: string, end: Partial<PeerEnd> = {}): PeerChannel {
   return streamChannel({
     address,
     input: stream,
     output: stream,
-    ended: new Promise((resolve) => stream.once('close', () => resolve({ exitCode: undefined, error: undefined, text: '', ...end }))),
+    ended: Promise.resolve({ exitCode: undefined, error: undefined, text: '', ...end }),
     close: async () => {
       stream.destroy();
     },
