@@ -55,7 +55,7 @@ async function makeBench(
   } = {},
 ): Promise<Bench> {
   const directory = await makeTemporaryDirectory();
-  const { file } = directory;
+  const file: TemporaryDirectory['file'] = (...names) => directory.file(...names);
   for (const [side, scripts, count, instance] of [
     ['here', source, disks, 'web1.example.com'],
     ['there', target, targetDisks, name],
@@ -72,24 +72,30 @@ async function makeBench(
   const pair = channelPair();
   const events = { source: [] as GantryEvent[], receiver: [] as GantryEvent[] };
   const move: Bench['move'] = async (request, receive) => {
-    const receiving = receiveInstance({
-      channel: pair.receiver,
-      cwd: file('there'),
-      stateDirectory: file('there', 'state'),
-      osSearchPath: [file('there', 'os')],
-      onEvent: (event) => events.receiver.push(event),
-      ...receive,
-    }).finally(() => pair.receiver[Symbol.asyncDispose]());
-    const sending = moveInstance({
-      instance: await loadInstanceFile(file('here', 'web1.yaml')),
-      peer: pair.source,
-      to: 'web1.yaml',
-      snapshot: 'none',
-      stateDirectory: file('here', 'state'),
-      osSearchPath: [file('here', 'os')],
-      onEvent: (event) => events.source.push(event),
-      ...request,
-    }).finally(() => pair.source[Symbol.asyncDispose]());
+    const receiving = closing(
+      pair.receiver,
+      receiveInstance({
+        channel: pair.receiver,
+        cwd: file('there'),
+        stateDirectory: file('there', 'state'),
+        osSearchPath: [file('there', 'os')],
+        onEvent: (event) => events.receiver.push(event),
+        ...receive,
+      }),
+    );
+    const sending = closing(
+      pair.source,
+      moveInstance({
+        instance: await loadInstanceFile(file('here', 'web1.yaml')),
+        peer: pair.source,
+        to: 'web1.yaml',
+        snapshot: 'none',
+        stateDirectory: file('here', 'state'),
+        osSearchPath: [file('here', 'os')],
+        onEvent: (event) => events.source.push(event),
+        ...request,
+      }),
+    );
     const [source, receiver] = await Promise.allSettled([sending, receiving]);
     return { source, receiver };
   };
@@ -102,6 +108,12 @@ async function makeBench(
       events[side].flatMap((event) => (event.type === 'warning' ? [`${event.disk ?? ''} ${event.message}`] : [])).join('\n'),
     [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
   };
+}
+
+/** What comes of `work`, with the channel closed as soon as it does. */
+async function closing<T>(channel: PeerChannel, work: Promise<T>): Promise<T> {
+  await using _ = channel;
+  return await work;
 }
 
 async function defineOs(home: string, scripts: Readonly<Record<string, string>>): Promise<void> {
@@ -255,12 +267,11 @@ describe('a move that fails', () => {
 
   it('between the two halves of the commit: says so, and the peer knows', async () => {
     await using bench = await makeBench(1);
-    const { write } = bench.pair.receiver;
     const channel: PeerChannel = {
       ...bench.pair.receiver,
       write: async (parts, o) => {
         if (Buffer.concat(parts).includes('"committed"')) bench.pair.receiverStream.destroy();
-        else await write(parts, o);
+        else await bench.pair.receiver.write(parts, o);
       },
     };
     const outcome = await bench.move({}, { channel });
@@ -274,12 +285,11 @@ describe('a move that fails', () => {
 
   it('before the commit reaches the peer: the peer knows that it was not', async () => {
     await using bench = await makeBench(1);
-    const { write } = bench.pair.source;
     const peer: PeerChannel = {
       ...bench.pair.source,
       write: async (parts, o) => {
         if (Buffer.concat(parts).includes('"commit"')) bench.pair.sourceStream.destroy();
-        else await write(parts, o);
+        else await bench.pair.source.write(parts, o);
       },
     };
     const outcome = await bench.move({ peer });
@@ -396,13 +406,10 @@ it('either side meets any bytes at all with a typed error, and no hang', { timeo
       two.sourceStream.end(bytes);
       for (const stream of [one.receiverStream, two.sourceStream]) stream.resume();
       const both = await Promise.allSettled([
-        moveInstance({ instance, peer: one.source, to: 'x', stateDirectory: bench.file('here', 'state'), peerTimeout: 5 }).finally(() =>
-          one.source[Symbol.asyncDispose](),
-        ),
-        receiveInstance({ channel: two.receiver, cwd: '/', stateDirectory: bench.file('there', 'state') }).finally(() =>
-          two.receiver[Symbol.asyncDispose](),
-        ),
+        moveInstance({ instance, peer: one.source, to: 'x', stateDirectory: bench.file('here', 'state'), peerTimeout: 5 }),
+        receiveInstance({ channel: two.receiver, cwd: '/', stateDirectory: bench.file('there', 'state') }),
       ]);
+      await Promise.all([one.source, two.receiver].map((channel) => channel[Symbol.asyncDispose]()));
       for (const side of both) expect(failureOf(side).code).toMatch(/^PEER_/);
     }),
     { numRuns: 40 },
