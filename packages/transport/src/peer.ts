@@ -28,7 +28,7 @@ export interface PeerEnd {
 export interface PeerChannel extends AsyncDisposable {
   /** The peer, as a user may name it again; without any secret. */
   readonly address: string;
-  /** What the program writes, to be pulled once. A chunk belongs to its taker for good. */
+  /** What the program writes, to be pulled once. A chunk belongs to its taker until it asks for the next. */
   readonly input: AsyncIterable<Uint8Array>;
   /**
    * Sends bytes, all parts as one. They belong to the channel until this resolves. Calls come one after the other, never at once.

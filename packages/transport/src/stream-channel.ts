@@ -1,24 +1,25 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import { orAbort } from './abortable.ts';
 import { StoreError } from './errors.ts';
 import type { PeerChannel, PeerEnd } from './peer.ts';
 
 export interface StreamChannelOptions {
   readonly address: string;
-  readonly input: Readable;
+  /** A readable stream, for instance. */
+  readonly input: AsyncIterable<unknown>;
   readonly output: Writable;
   readonly ended: Promise<PeerEnd>;
   /** Called once, to let go of what is beneath. */
   readonly close: () => Promise<void>;
 }
 
-/** A channel made of two of Node's streams, as processes and sockets have them. */
+/** A channel made of what processes and sockets have: something to read, and one of Node's streams to write to. */
 export function streamChannel({ address, input, output, ended, close }: StreamChannelOptions): PeerChannel {
   let closing: Promise<void> | undefined;
   const lost = (cause: unknown): StoreError =>
     new StoreError('unavailable', { message: `the connection to ${address} was lost`, hint: 'Look at the network and the peer.', cause });
-  // Told to whoever writes or reads at the time.
-  for (const stream of [input, output]) stream.on('error', () => undefined);
+  // Told to whoever writes at the time.
+  output.on('error', () => undefined);
   const handOn = (parts: readonly Uint8Array[]): Promise<void> =>
     new Promise((resolve, reject) => {
       const last = parts.at(-1) ?? new Uint8Array(0);
@@ -39,7 +40,7 @@ export function streamChannel({ address, input, output, ended, close }: StreamCh
   };
 }
 
-async function* pull(input: Readable, lost: (cause: unknown) => StoreError): AsyncGenerator<Uint8Array, void, undefined> {
+async function* pull(input: AsyncIterable<unknown>, lost: (cause: unknown) => StoreError): AsyncGenerator<Uint8Array, void, undefined> {
   try {
     for await (const chunk of input) if (chunk instanceof Uint8Array) yield chunk;
   } catch (error) {

@@ -1,17 +1,22 @@
 import { WireProblem } from './wire.ts';
 
+/** The most bytes that are handed on at once. */
+const LARGEST_CHUNK = 1024 * 1024;
+
 /**
- * The stored bytes of one disk between the link and whoever reads them. Holds no more than the window: that is what the other side may
- * send ahead, and each chunk that was read allows it as much again.
+ * The stored bytes of one disk between the link and whoever reads them, in one ring of memory as large as the window: that is what the
+ * other side may send ahead, and what was read may come again. A chunk belongs to its reader until the next is asked for.
  */
 export class Inbox implements AsyncIterable<Uint8Array> {
   readonly #window: number;
   readonly #onTaken: (bytes: number) => void;
-  readonly #chunks: Uint8Array[] = [];
+  readonly #started = Promise.withResolvers<void>();
+  #ring: Uint8Array | undefined;
+  #readAt = 0;
+  #filled = 0;
   #allowed: number;
   #ended = false;
   #changed = Promise.withResolvers<void>();
-  readonly #started = Promise.withResolvers<void>();
 
   /** @param onTaken told how many bytes were read for good */
   constructor(window: number, onTaken: (bytes: number) => void) {
@@ -25,12 +30,17 @@ export class Inbox implements AsyncIterable<Uint8Array> {
     return this.#started.promise;
   }
 
-  /** @throws WireProblem where more comes than was allowed, or anything after the end */
+  /** Copies the bytes. @throws WireProblem where more comes than was allowed, or anything after the end */
   push(bytes: Uint8Array): void {
     if (this.#ended) throw new WireProblem('it sent data behind the end of a disk');
+    if (bytes.length > this.#allowed) throw new WireProblem('it sent more data than it was allowed to');
     this.#allowed -= bytes.length;
-    if (this.#allowed < 0) throw new WireProblem('it sent more data than it was allowed to');
-    this.#chunks.push(bytes);
+    const ring = (this.#ring ??= Buffer.allocUnsafeSlow(this.#window));
+    const at = (this.#readAt + this.#filled) % this.#window;
+    const first = bytes.subarray(0, this.#window - at);
+    ring.set(first, at);
+    ring.set(bytes.subarray(first.length), 0);
+    this.#filled += bytes.length;
     this.#change();
   }
 
@@ -44,14 +54,17 @@ export class Inbox implements AsyncIterable<Uint8Array> {
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
     let taken = 0;
     for (;;) {
-      const chunk = this.#chunks.shift();
-      if (chunk === undefined) {
+      const ring = this.#ring;
+      if (ring === undefined || this.#filled === 0) {
         if (this.#ended) return;
         await this.#changed.promise;
         continue;
       }
-      yield chunk;
-      taken += chunk.length;
+      const bytes = Math.min(this.#filled, LARGEST_CHUNK, this.#window - this.#readAt);
+      yield ring.subarray(this.#readAt, this.#readAt + bytes);
+      this.#readAt = (this.#readAt + bytes) % this.#window;
+      this.#filled -= bytes;
+      taken += bytes;
       // In few large steps: each is a message.
       if (taken * 4 < this.#window) continue;
       this.#allowed += taken;
