@@ -9,6 +9,8 @@ import { DEFAULT_BUDGET_BYTES, encodeDump } from './dump/encode-dump.ts';
 import { MemoryBudget } from './dump/memory-budget.ts';
 import type { DumpSummary } from './dump/types.ts';
 import { GantryError } from './errors.ts';
+import type { HoldRequest } from './hold-disks.ts';
+import { holdDisks } from './hold-disks.ts';
 import type { InspectedDisks } from './instance/inspect-disks.ts';
 import { inspectDisks } from './instance/inspect-disks.ts';
 import type { Instance } from './instance/model.ts';
@@ -26,13 +28,10 @@ import { TargetDisks } from './pipe/target-disks.ts';
 import { scriptHooks } from './script-hooks.ts';
 import { selectDisks } from './select-disks.ts';
 import { sideBySide } from './side-by-side.ts';
-import type { SnapshotMode } from './snapshot/choose.ts';
 import type { Snapshot } from './snapshot/provider.ts';
-import type { SnapshotConfig } from './snapshot/snapshot-config.ts';
-import { takeSnapshots } from './snapshot/snapshot-set.ts';
 import type { Run } from './state/journal.ts';
 
-export interface MoveRequest extends OperationOptions {
+export interface MoveRequest extends OperationOptions, HoldRequest {
   readonly instance: Instance;
   /** The way to `gantry receive` on the peer. Who opened it disposes it. */
   readonly peer: PeerChannel;
@@ -40,9 +39,6 @@ export interface MoveRequest extends OperationOptions {
   readonly to: string;
   /** Level of zstd; its usual one where absent. */
   readonly level?: number | undefined;
-  /** How disks are held still; default `auto`. */
-  readonly snapshot?: SnapshotMode | undefined;
-  readonly snapshotConfig?: SnapshotConfig | undefined;
   /** These disks alone, by index. */
   readonly disks?: readonly number[] | undefined;
   /** Disks under way at once; default 4. */
@@ -85,6 +81,7 @@ export interface MoveResult {
 const LAST_WORD_MS = 20_000;
 const SAY_MS = 3000;
 const DEFAULT_PEER_TIMEOUT_SECONDS = 60;
+const MOST_PEER_WARNINGS = 1000;
 
 /** What all disks of one move share. */
 interface Work {
@@ -129,7 +126,7 @@ export async function moveInstance(request: MoveRequest): Promise<MoveResult> {
   const { address } = request.peer;
   const sender = new Sender({
     peer: address,
-    onEvent: (event) => relay(reporter, event),
+    onEvent: relayTo(reporter),
     onState: (disk, state) => journey.target.set(disk, state),
   });
   const peerTimeoutMs = 1000 * (request.peerTimeout ?? DEFAULT_PEER_TIMEOUT_SECONDS);
@@ -235,20 +232,7 @@ function composeOrder(
 /** Holds all disks still, sends them side by side, and lets go of the snapshots whatever came of it. */
 async function sendDisks(work: Work, disks: readonly number[], signal: AbortSignal): Promise<MovedDisk[]> {
   const { request, reporter, instance, run } = work;
-  await using held = await takeSnapshots({
-    mode: request.snapshot ?? 'auto',
-    config: request.snapshotConfig,
-    instanceName: instance.name,
-    requests: disks.flatMap((index) => {
-      const disk = instance.disks[index];
-      return disk === undefined ? [] : { index, disk };
-    }),
-    run,
-    warn: reporter.warn,
-    stage: reporter.stage,
-    signal,
-  });
-  for (const { index } of held.snapshots) reporter.disk(index, 'waiting');
+  await using held = await holdDisks(request, disks, { instance, run, reporter, signal });
   using watch = watchStall(work);
   const all = AbortSignal.any([signal, watch.signal]);
   return await sideBySide(held.snapshots, request.parallel ?? DEFAULT_PARALLEL_DISKS, all, (snapshot, signal) =>
@@ -290,19 +274,19 @@ function watchStall({ request, sender }: Work): Disposable & { readonly signal: 
   return { signal: stalled.signal, [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-/** Lines of scripts on the peer, and its warnings, as our own. */
-function relay(reporter: Reporter, { script, stream = 'stderr', disk, text }: PeerEvent): void {
-  const line = terminalSafe(text);
-  if (script === undefined) reporter.warn(line, disk);
-  else
-    reporter.emit({
-      type: 'message',
-      operation: reporter.operation,
-      script: terminalSafe(script),
-      stream,
-      line,
-      ...(disk === undefined ? {} : { disk }),
-    });
+/** Lines of scripts on the peer, and its warnings, as our own. Warnings are kept for the result: not more than there is room for. */
+function relayTo(reporter: Reporter): (event: PeerEvent) => void {
+  let warnings = 0;
+  return ({ script, stream = 'stderr', disk, text }) => {
+    const line = terminalSafe(text);
+    if (script !== undefined) {
+      const about = disk === undefined ? {} : { disk };
+      reporter.emit({ type: 'message', operation: reporter.operation, script: terminalSafe(script), stream, line, ...about });
+    } else if (warnings < MOST_PEER_WARNINGS) {
+      warnings += 1;
+      reporter.warn(line, disk);
+    }
+  };
 }
 
 /** Tells how things stand on both sides, and gives the error to fail with. */

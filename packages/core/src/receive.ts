@@ -92,6 +92,8 @@ export async function receiveInstance(request: ReceiveRequest): Promise<ReceiveR
   try {
     return await receive({ request, reporter, events, inboxes, link, journey }, AbortSignal.any([signal, link.lost]));
   } catch (error) {
+    // What goes wrong while letting go undoes nothing.
+    if (journey.ledger?.committed === true) throw error;
     const { stage, target } = journey;
     const failure = describeFailure(error, stage);
     await journey.ledger?.fail(`stage ${stage}: ${failure.message}`, target.states);

@@ -97,13 +97,7 @@ export class Link implements Disposable {
 
   /** Why the other side gave up; undefined when it is gone without a word, or says nothing for so long. */
   async lastWord(patienceMs: number): Promise<Failure | undefined> {
-    const timeout = Promise.withResolvers<undefined>();
-    const timer = setTimeout(timeout.resolve, patienceMs, undefined);
-    try {
-      return await Promise.race([this.#lastWord.promise, timeout.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return await within(patienceMs, this.#lastWord.promise);
   }
 
   /** Says why this side gives up, if anybody is there to hear it. Never rejects. */
@@ -205,13 +199,7 @@ export class Link implements Disposable {
 
   /** How the peer's program ended, if that is told soon. */
   async #end(): Promise<Awaited<PeerChannel['ended']> | undefined> {
-    const patience = Promise.withResolvers<undefined>();
-    const timer = setTimeout(patience.resolve, REASON_PATIENCE_MS, undefined);
-    try {
-      return await Promise.race([this.#channel.ended, patience.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return await within(REASON_PATIENCE_MS, this.#channel.ended);
   }
 
   #watch(): void {
@@ -230,4 +218,15 @@ export class Link implements Disposable {
 
 function isKind<Kind extends ControlKind>(message: Control, kind: Kind): message is ControlOf<Kind> {
   return message.kind === kind;
+}
+
+/** What the promise comes to, if it does in so many milliseconds. */
+async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  const timeout = Promise.withResolvers<undefined>();
+  const timer = setTimeout(timeout.resolve, ms, undefined);
+  try {
+    return await Promise.race([promise, timeout.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -25,17 +25,18 @@ export function assertOsAllowed(name: string, { osDefinitions }: ReceiveLimits):
 }
 
 /**
- * The path of the instance file to read, links resolved.
+ * The path of the instance file to read; where it must lie in a directory, with links resolved.
  *
  * @throws GantryError `PEER_REFUSED`; `INSTANCE_FILE_UNREADABLE` where there is none
  */
 export async function allowedInstanceFile(file: string, { instanceDirectory }: ReceiveLimits, cwd: string): Promise<string> {
-  const directory = instanceDirectory === undefined ? undefined : await real(resolve(cwd, instanceDirectory));
-  const asked = resolve(directory ?? cwd, file);
+  if (instanceDirectory === undefined) return resolve(cwd, file);
+  const directory = await real(resolve(cwd, instanceDirectory));
+  const asked = resolve(directory, file);
   // Said before anything is looked for: what lies outside is nobody's business.
-  if (directory !== undefined && !isWithin(directory, asked)) throw outside(file);
+  if (!isWithin(directory, asked)) throw outside(file);
   const found = await real(asked);
-  if (directory !== undefined && !isWithin(directory, found)) throw outside(file);
+  if (!isWithin(directory, found)) throw outside(file);
   return found;
 }
 

@@ -19,6 +19,9 @@ interface SentDisk {
   movedAt: number;
 }
 
+/** What is sent at once where there is a limit: so little that it goes out steadily. Bytes. */
+const PACED_DATA = 32 * 1024;
+
 type DumpDigest = Pick<DumpSummary, 'frames' | 'plainBytes' | 'storedBytes' | 'sha256'>;
 
 export interface SenderOptions {
@@ -64,8 +67,8 @@ export class Sender implements LinkListener {
       movedAt: performance.now(),
     };
     this.#disks.set(disk, state);
-    const slices = sliced(stored, LARGEST_DATA);
-    for await (const slice of pace === undefined ? slices : pace.through(slices, signal)) {
+    const slices = pace === undefined ? sliced(stored, LARGEST_DATA) : pace.through(sliced(stored, PACED_DATA), signal);
+    for await (const slice of slices) {
       await this.#sendSlice(link, disk, state, slice, signal);
       state.waiting = 'the export script';
     }

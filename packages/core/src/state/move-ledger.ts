@@ -35,6 +35,10 @@ export class MoveLedger {
     return ledger;
   }
 
+  get committed(): boolean {
+    return this.#record.state === 'committed';
+  }
+
   /** On disk when this resolves. @throws GantryError `STATE_UNUSABLE` */
   async commit(disks: MoveRecord['disks']): Promise<void> {
     await this.#write({ ...this.#record, disks, state: 'committed', time: now() });
