@@ -61,3 +61,24 @@ export function gantryDisks(disks: readonly string[]): Contestant {
     export: () => `${COMMAND} export source.yaml store --quiet --snapshot none --parallel ${disks.length} >reference`,
   };
 }
+
+/** Straight into the import script of a peer, which is this machine. */
+export function gantryMove(name: string, peer: string): Contestant {
+  const receiver = ({ own }: Room): string =>
+    `#!/bin/sh\nexport GANTRY_STATE_DIR=${own}/peer-state GANTRY_OS_PATH=${own}/os\nexec ${COMMAND} "$@"\n`;
+  return {
+    name,
+    note: 'checked frame by frame on the peer, and written to a disk there',
+    environment: ENVIRONMENT,
+    prepare: (room) =>
+      [
+        DEFINITION,
+        instanceFile('source', 'cat', [room.disk]),
+        instanceFile('target', 'cat', [`${room.own}/copy`]),
+        `truncate -s ${room.bytes} copy`,
+        `printf %s ${quote(receiver(room))} >receiver && chmod +x receiver`,
+      ].join(' && '),
+    export: ({ own }) =>
+      `${COMMAND} move source.yaml ${peer} --to ${quote(`${own}/target.yaml`)} --peer-program ${quote(`${own}/receiver`)} --quiet --snapshot none`,
+  };
+}

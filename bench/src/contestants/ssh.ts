@@ -1,7 +1,7 @@
 import type { SshServer } from '@gantry/testkit';
 import type { Contestant } from '../contestant.ts';
 import { quote } from '../contestant.ts';
-import { gantry } from './gantry.ts';
+import { gantry, gantryMove } from './gantry.ts';
 
 const note = 'the server runs besides, and is not in the figures for processor and memory';
 
@@ -18,6 +18,11 @@ export function sshContestants(server: SshServer): readonly Contestant[] {
       export: ({ disk, own }) => `cat ${quote(disk)} | zstd -q -3 -T0 -c | ${ssh} ${quote(`cat >${at(own)}`)}`,
       import: ({ target, own }) => `${ssh} ${quote(`cat ${at(own)}`)} | zstd -q -dc >${quote(target)}`,
     },
+    {
+      name: 'zstd -3 -T0 | ssh peer zstd -d',
+      note: 'to a disk there, as gantry move does',
+      export: ({ disk, own }) => `cat ${quote(disk)} | zstd -q -3 -T0 -c | ${ssh} ${quote(`zstd -q -dc >${at(own)}`)}`,
+    },
     ...(['openssh', 'ssh2'] as const).map((engine) =>
       gantry({
         name: engine === 'openssh' ? 'gantry, ssh:// store' : 'gantry, ssh:// store by ssh2',
@@ -25,5 +30,6 @@ export function sshContestants(server: SshServer): readonly Contestant[] {
         store: ({ own }) => store(own, engine),
       }),
     ),
+    gantryMove('gantry move', quote(server.address('', { engine: 'openssh' }))),
   ];
 }
