@@ -10,7 +10,7 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', () => 
 
 const json = process.argv.includes('--json');
 const quiet = process.argv.includes('--quiet') || process.argv.includes('-q');
-const output = createOutput({ json, quiet, stdout: process.stdout, stderr: process.stderr });
+const output = await createOutput({ json, quiet, stdout: process.stdout, stderr: process.stderr });
 // What nobody was left to hear of is a defect: told as one, without a stack. The next run clears what is left.
 process.on('uncaughtException', (error) => {
   output.failure(error);

@@ -12,8 +12,11 @@ import { newDataName, removePlace, writeRecord } from './pending-room.ts';
 import { isThere, publish } from './publish.ts';
 import { asStoreError, systemErrorCode } from './system-error.ts';
 
-/** How much may be written before it is made durable, bytes: bounds what the system holds back, and what a crash costs. */
-const SYNC_EVERY_BYTES = 64 * 1024 * 1024;
+/**
+ * How much is made durable at once, bytes, while as much again is being written: twice this bounds what the system holds back, and
+ * what a crash costs.
+ */
+const SYNC_EVERY_BYTES = 32 * 1024 * 1024;
 
 const READ_BYTES = 1024 * 1024;
 
@@ -36,6 +39,9 @@ export class PendingFile implements PendingObject {
   readonly #hash: Hash;
   #written: number;
   #durable: number;
+  /** What is written up to here is durable, or is just being made so. */
+  #syncedUpTo: number;
+  #syncing: Promise<void> = Promise.resolve();
   #state: 'open' | 'failed' | 'ended' = 'open';
 
   private constructor(root: string, place: PendingPlace, record: PendingRecord, { file, hash, size }: OpenData) {
@@ -49,6 +55,7 @@ export class PendingFile implements PendingObject {
     this.#hash = hash;
     this.#written = size;
     this.#durable = size;
+    this.#syncedUpTo = size;
   }
 
   /** Begins in a new place. */
@@ -130,7 +137,8 @@ export class PendingFile implements PendingObject {
     this.#state = 'ended';
     await this.#doing('suspending', async () => {
       try {
-        await this.#sync();
+        await this.#syncing;
+        await this.#sync(this.#written);
       } finally {
         await this.#file.close();
       }
@@ -147,15 +155,26 @@ export class PendingFile implements PendingObject {
   }
 
   async #take(chunk: Uint8Array): Promise<void> {
+    const written = writeFully(this.#file, chunk);
+    // On this thread, while another one writes.
     this.#hash.update(chunk);
-    await writeFully(this.#file, chunk);
+    await written;
     this.#written += chunk.length;
-    if (this.#written - this.#durable >= SYNC_EVERY_BYTES) await this.#sync();
+    if (this.#written - this.#syncedUpTo >= SYNC_EVERY_BYTES) await this.#beginSync();
   }
 
-  async #sync(): Promise<void> {
+  /** Makes durable what was written so far, while more comes. Throws what the one before failed with: the system may not say it twice. */
+  async #beginSync(): Promise<void> {
+    await this.#syncing;
+    this.#syncedUpTo = this.#written;
+    this.#syncing = this.#sync(this.#written);
+    // It is heard by who waits for it: the next sync, or the end.
+    this.#syncing.catch(() => undefined);
+  }
+
+  async #sync(written: number): Promise<void> {
     await this.#file.datasync();
-    this.#durable = this.#written;
+    this.#durable = written;
   }
 
   #compare({ size, sha256 }: Digest): void {
@@ -170,6 +189,7 @@ export class PendingFile implements PendingObject {
 
   /** Makes the content durable, and as old as the commit. */
   async #finish(): Promise<ObjectInfo> {
+    await this.#syncing;
     const now = new Date();
     await this.#file.utimes(now, now);
     await this.#file.sync();
@@ -179,6 +199,7 @@ export class PendingFile implements PendingObject {
 
   async #end(committed: boolean): Promise<void> {
     try {
+      await this.#syncing.catch(() => undefined);
       await this.#file.close();
     } finally {
       // Without its own file, the place is somebody else's by now.

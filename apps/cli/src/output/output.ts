@@ -21,6 +21,6 @@ export interface OutputOptions {
   readonly stderr: NodeJS.WriteStream;
 }
 
-export function createOutput(options: OutputOptions): Output {
-  return options.json ? createJsonOutput(options) : createHumanOutput(options);
+export async function createOutput(options: OutputOptions): Promise<Output> {
+  return options.json ? createJsonOutput(options) : await createHumanOutput(options);
 }

@@ -1,5 +1,6 @@
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
+import { zstdParameters } from '../native/zstd-parameters.ts';
 import type { NativeZstd } from '../native/zstd.ts';
 
 const compress = promisify(zstdCompress);
@@ -12,8 +13,7 @@ export const NODE_ZSTD: NativeZstd = {
       // In one piece: in the usual pieces of 16 KiB it takes three times as long.
       chunkSize: room.length,
       params: {
-        [constants.ZSTD_c_compressionLevel]: level,
-        [constants.ZSTD_c_checksumFlag]: 1,
+        ...Object.fromEntries(zstdParameters(level)),
         [constants.ZSTD_c_contentSizeFlag]: 1,
       },
       pledgedSrcSize: plain.length,

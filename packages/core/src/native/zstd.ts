@@ -1,14 +1,13 @@
 import type { Native } from './process-library.ts';
 import { callAside, processFunction } from './process-library.ts';
+import { zstdParameters } from './zstd-parameters.ts';
 
 /*
  * The zstd that Node is made of, called by its own stable interface (zstd.h). Node's zlib module makes a context and memory for the output
  * anew for every call, which costs a page fault for every 4 KiB; here contexts are used again, and the output goes where the caller says.
  */
 
-/* ZSTD_cParameter and ZSTD_ResetDirective of zstd.h. */
-const ZSTD_C_COMPRESSION_LEVEL = 100;
-const ZSTD_C_CHECKSUM_FLAG = 201;
+/** ZSTD_ResetDirective of zstd.h. */
 const ZSTD_RESET_SESSION_AND_PARAMETERS = 3;
 
 /** One-shot zstd on libuv's threads. */
@@ -65,8 +64,7 @@ class ProcessZstd implements NativeZstd {
   compress(plain: Uint8Array, room: Uint8Array, level: number): Promise<Uint8Array> {
     return this.#compressors.lend((context) => {
       this.#check(this.#reset(context, ZSTD_RESET_SESSION_AND_PARAMETERS));
-      this.#check(this.#setParameter(context, ZSTD_C_COMPRESSION_LEVEL, level));
-      this.#check(this.#setParameter(context, ZSTD_C_CHECKSUM_FLAG, 1));
+      for (const [parameter, value] of zstdParameters(level)) this.#check(this.#setParameter(context, parameter, value));
       return callAside(this.#compress, [context, room, room.length, plain, plain.length], (code) => room.subarray(0, this.#check(code)));
     });
   }

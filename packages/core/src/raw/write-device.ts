@@ -6,6 +6,7 @@ import type { OpenDisk } from './open-disk.ts';
 import { openDisk } from './open-disk.ts';
 import { splitAtZeros } from './split-at-zeros.ts';
 import { writeAll } from './write-all.ts';
+import { Writeback } from './writeback.ts';
 import { Zeroer } from './zeroer.ts';
 
 export interface WriteDeviceOptions {
@@ -27,6 +28,7 @@ export async function writeDevice(path: string, pieces: AsyncIterable<PlainPiece
   await using disk = await openDisk(path, 'write');
   assertRoom(disk, o.expectedPlainBytes ?? 0);
   const zeroer = new Zeroer(disk, o.signal);
+  await using writeback = new Writeback(disk);
   let at = 0;
   for await (const piece of abortable(pieces, o.signal)) {
     const bytes = piece instanceof Uint8Array ? piece.length : piece.zeros;
@@ -34,6 +36,7 @@ export async function writeDevice(path: string, pieces: AsyncIterable<PlainPiece
     if (piece instanceof Uint8Array) await writeBytes(disk, zeroer, piece, at);
     else await zeroer.zero(at, at + bytes);
     at += bytes;
+    await writeback.reached(at);
   }
   await makeDurable(disk);
   o.signal.throwIfAborted();
