@@ -67,6 +67,17 @@ describe('an instance with three disks', () => {
     expect(await readdir(jail.store)).toEqual([]);
   });
 
+  it('goes no faster than --limit-rate says', async () => {
+    await using bench = await makeWorkbench();
+    await makeRandomFile(bench.file('disk.img'), 3 * MIB, 'disk');
+    const source = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
+    const before = performance.now();
+    await ok(bench.gantry('export', source, server.address(bench.file('peer')), '--limit-rate', '2M'));
+    // The first chunk goes at once, and each later one when the one before it has had its time.
+    expect(performance.now() - before).toBeGreaterThan(700);
+    expect((await bench.gantry('export', source, server.address(bench.file('peer')), '--limit-rate', 'fast')).exitCode).toBe(2);
+  });
+
   it('that does not fit on the peer is refused, and leaves nothing', async () => {
     await using bench = await makeWorkbench();
     await using small = await mountNewTmpfs(8 * MIB);
