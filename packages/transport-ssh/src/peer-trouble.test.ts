@@ -1,5 +1,15 @@
+import { execFile } from 'node:child_process';
 import { mkdir, readdir } from 'node:fs/promises';
-import { findFreePorts, makeAccount, makeTemporaryDirectory, mountNewTmpfs, mountReadOnly, startSshServer } from '@gantry/testkit';
+import { promisify } from 'node:util';
+import {
+  findFreePorts,
+  makeAccount,
+  makeTemporaryDirectory,
+  mountNewBtrfs,
+  mountNewTmpfs,
+  mountReadOnly,
+  startSshServer,
+} from '@gantry/testkit';
 import { afterAll, describe, expect, test } from 'vitest';
 import {
   ENGINES,
@@ -13,6 +23,8 @@ import {
   readDigest,
   runningClients,
 } from '../test/helpers.ts';
+
+const run = promisify(execFile);
 
 /* What is wrong with a peer from the beginning, or becomes so in the middle: each is said, and leaves nothing behind. */
 
@@ -72,15 +84,17 @@ describe.each(ENGINES)('by %s', (engine) => {
     await put(store, 'disk0', 4);
   });
 
-  test.concurrent('an account whose files may not grow further, as by a quota', async () => {
-    await using limited = await startSshServer({
-      config: [`Subsystem sftp /usr/bin/prlimit --fsize=4194304 /usr/lib/openssh/sftp-server`],
-    });
-    await using store = await open(limited.address(directory.file(`${engine}-limited`), { engine }));
-    await using pending = await store.begin('disk0');
-    const failure = await failureOf(pending.append(pieces(64)));
-    expect(failure).toMatchObject({ key: 'disk0' });
-    expect(['full', 'unavailable']).toContain(failure.code);
+  test.concurrent('a quota, though the disk has room', async () => {
+    await using room = await mountNewBtrfs();
+    await run('btrfs', ['quota', 'enable', room.path]);
+    await run('btrfs', ['qgroup', 'limit', '8M', room.path]);
+    await using store = await open(server.address(room.path, { engine }));
+    {
+      await using pending = await store.begin('disk0');
+      const failure = await failureOf(pending.append(pieces(64)));
+      expect(failure).toMatchObject({ code: 'full', key: 'disk0', hint: expect.stringContaining('quota') });
+    }
+    expect(await readdir(room.path)).toEqual([]);
   });
 
   test.concurrent('a peer without SFTP', async () => {
