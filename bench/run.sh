@@ -4,7 +4,8 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
 
-apt_packages borgbackup ganeti gzip openssl pigz procps python3 qemu-utils restic socat zstd ||
+apt_packages awscli borgbackup ceph-common ceph-mon ceph-osd ganeti gzip openssh-client openssh-server openssl pigz procps python3 \
+  qemu-utils radosgw rclone restic s3cmd socat zstd ||
   printf 'bench: what is not here is shown as "could not run".\n' >&2
 install_packages
 build_packages

@@ -2,6 +2,7 @@ import { mkdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import type { Contestant, Room } from './contestant.ts';
+import { MIB } from './data-sets.ts';
 import { CommandFailed, measure } from './measure.ts';
 import type { Sample, Summary } from './statistics.ts';
 import { summarize } from './statistics.ts';
@@ -80,7 +81,9 @@ async function runOnce(entry: Entry, { withImports }: ContestOptions): Promise<v
   // What others have written must not be written out at this one's cost.
   await execa('sync');
   entry.exports.push(await measure(contestant.export(room), place));
-  entry.storedBytes ??= Number((await execa('du', ['-s', '--block-size=1', room.own])).stdout.split('\t')[0]);
+  const kept = Number((await execa('du', ['-s', '--block-size=1', room.own])).stdout.split('\t')[0]);
+  // What is kept elsewhere leaves next to nothing here.
+  if (kept > MIB) entry.storedBytes ??= kept;
   if (!withImports || contestant.import === undefined) return;
   await makeTarget(room);
   await execa('sync');

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { makeTemporaryDirectory } from '@gantry/testkit';
+import { createBucket, makeTemporaryDirectory, startCeph, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
 import { chart } from './chart.ts';
 import { hold } from './contest.ts';
@@ -11,9 +11,12 @@ import { ARCHIVERS, QEMU } from './contestants/archivers.ts';
 import { GANETI } from './contestants/ganeti.ts';
 import { GANTRY } from './contestants/gantry.ts';
 import { PIPES } from './contestants/pipes.ts';
+import { s3Contestants } from './contestants/s3.ts';
+import { sshContestants } from './contestants/ssh.ts';
 import type { DataSet } from './data-sets.ts';
 import { DATA_SETS, GIB, makeDataSet } from './data-sets.ts';
 import { holdScaling } from './scaling.ts';
+import { updateDocs } from './update-docs.ts';
 import type { Contest } from './report.ts';
 import { table } from './report.ts';
 
@@ -23,10 +26,11 @@ const { values } = parseArgs({
     peer: { type: 'string', default: '' },
     runs: { type: 'string', default: '3' },
     size: { type: 'string', default: '1' },
-    group: { type: 'string', default: 'tools,scaling' },
+    group: { type: 'string', default: 'tools,scaling,ssh,s3' },
     largest: { type: 'string', default: '4' },
     out: { type: 'string', default: 'bench-results' },
     directory: { type: 'string' },
+    docs: { type: 'boolean', default: false },
   },
 });
 
@@ -58,6 +62,33 @@ if (groups.includes('tools')) {
     await execa('rm', [disk]);
   }
 }
+if (groups.includes('ssh') || groups.includes('s3')) {
+  const disk = join(path, 'mixed.img');
+  const size = await makeDataSet('mixed', bytes, disk);
+  const options = { directory: path, disk, bytes: size, runs, withImports: true, say };
+  if (groups.includes('ssh')) {
+    say('\na peer over SSH, on loopback');
+    await using server = await startSshServer();
+    contests.push({
+      title: `mixed, ${format(size)}, to a peer over SSH`,
+      key: 'ssh',
+      bytes: size,
+      results: await hold(sshContestants(server), options),
+    });
+  }
+  if (groups.includes('s3')) {
+    say('\na bucket of a gateway of Ceph, on loopback');
+    await using server = await startCeph({ store: 'disk' });
+    await createBucket(server, 'bench');
+    contests.push({
+      title: `mixed, ${format(size)}, to a bucket`,
+      key: 's3',
+      bytes: size,
+      results: await hold(s3Contestants(server, 'bench'), options),
+    });
+  }
+  await execa('rm', [disk]);
+}
 const scaling = groups.includes('scaling')
   ? await holdScaling({ directory: path, runs, bytes, largestGiB: Number(values.largest), say })
   : [];
@@ -69,6 +100,7 @@ const text = `Measured on ${date}: ${machine}; ${runs} runs in turn, medians, ±
 await writeFile(join(values.out, 'results.md'), text);
 await writeFile(join(values.out, 'results.json'), `${JSON.stringify({ date, machine, runs, contests, scaling }, null, 2)}\n`);
 await writeFile(join(values.out, 'exports.svg'), chart(contests));
+if (values.docs) await updateDocs(text, chart(contests));
 process.stdout.write(`${text}\n`);
 
 function parseSets(text: string): readonly DataSet[] {

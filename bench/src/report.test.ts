@@ -11,7 +11,7 @@ const contest: Contest = {
   key: 'dense',
   bytes: 1024 * MIB,
   results: [
-    { name: 'slow', note: 'a note', export: summary(4), import: undefined, storedBytes: 512 * MIB, failure: undefined },
+    { name: 'a | slow', note: 'a note', export: summary(4), import: undefined, storedBytes: 512 * MIB, failure: undefined },
     { name: 'gantry', note: undefined, export: summary(2), import: summary(1), storedBytes: 256 * MIB, failure: undefined },
     { name: 'broken', note: undefined, export: undefined, import: undefined, storedBytes: undefined, failure: 'exit 1: no\nmore' },
   ],
@@ -25,7 +25,7 @@ test('a table names everybody, those that could not run too', () => {
   expect(table(contest).split('\n')).toEqual([
     '|  | export | gantry × | CPU | memory | stored | import | gantry × | CPU | memory |',
     '| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |',
-    '| **slow**: a note | 256 MiB/s ±5 % | 2.00 | 8.0 s/GiB | 100 MiB | 50 % |  |  |  |  |',
+    String.raw`| **a \| slow**: a note | 256 MiB/s ±5 % | 2.00 | 8.0 s/GiB | 100 MiB | 50 % |  |  |  |  |`,
     '| **gantry** | 512 MiB/s ±5 % | 1.00 | 4.0 s/GiB | 100 MiB | 25 % | 1024 MiB/s ±5 % | 1.00 | 2.0 s/GiB | 100 MiB |',
     '| **broken** | could not run: exit 1: no |',
   ]);

@@ -12,7 +12,7 @@ export interface Contest {
 }
 
 /** Whom the ratios count from: the first of Gantry's own. */
-export function reference(contest: Contest): Result | undefined {
+function reference(contest: Contest): Result | undefined {
   return contest.results.find(({ name }) => name.startsWith('gantry'));
 }
 
@@ -31,7 +31,9 @@ export function table(contest: Contest): string {
       ...(withImports ? cells(result.import, ours?.import, contest.bytes) : []),
     ];
   });
-  return [head, head.map((_, index) => (index === 0 ? '---' : '--:')), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
+  return [head, head.map((_, index) => (index === 0 ? '---' : '--:')), ...rows]
+    .map((row) => `| ${row.map((cell) => cell.replaceAll('|', String.raw`\|`)).join(' | ')} |`)
+    .join('\n');
 }
 
 function cells(summary: Summary | undefined, ours: Summary | undefined, bytes: number, stored?: string): readonly string[] {

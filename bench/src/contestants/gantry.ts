@@ -29,20 +29,20 @@ export interface GantryOptions {
   readonly note?: string;
   readonly options?: string;
   /** The store's address, as it stands on the command line; a directory where absent. */
-  readonly store?: string;
+  readonly store?: (room: Room) => string;
   readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** Gantry with everything that it does by default: checksums, SHA-256, manifest, and all made durable. */
-export function gantry({ name, os, note, options = '', store = 'store', environment = {} }: GantryOptions): Contestant {
+export function gantry({ name, os, note, options = '', store = () => 'store', environment = {} }: GantryOptions): Contestant {
   const files = ({ disk, target }: Room): string => `${instanceFile('source', os, [disk])} && ${instanceFile('target', os, [target])}`;
   return {
     name,
     ...(note === undefined ? {} : { note }),
     environment: { ...ENVIRONMENT, ...environment },
     prepare: (room) => `${DEFINITION} && ${files(room)}`,
-    export: () => `${COMMAND} export source.yaml ${store} --quiet --snapshot none ${options} >reference`,
-    import: () => `${COMMAND} import ${store} "$(tail -n 1 reference)" --to target.yaml --quiet`,
+    export: (room) => `${COMMAND} export source.yaml ${store(room)} --quiet --snapshot none ${options} >reference`,
+    import: (room) => `${COMMAND} import ${store(room)} "$(tail -n 1 reference)" --to target.yaml --quiet`,
   };
 }
 

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { isStoreError } from '@gantry/transport';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -158,4 +159,12 @@ describe('an address is refused', () => {
       }),
     );
   });
+});
+
+it('the documentation names every option', async () => {
+  const page = await readFile(new URL('../../../docs/transports/s3.md', import.meta.url), 'utf8');
+  const { hint } = refusal('s3://exports?bucket=b');
+  const options = /^The options are (.*) and tag\.NAME\.$/.exec(hint)?.[1]?.split(', ') ?? [];
+  expect(options.length).toBeGreaterThan(15);
+  for (const option of [...options, 'tag.NAME']) expect(page, option).toMatch(new RegExp(`^\\| \`${option}\` `, 'm'));
 });

@@ -22,6 +22,9 @@ export async function digestBody(body: Uint8Array<ArrayBuffer>): Promise<BodyDig
 /** Bodies whose SHA-256 is known, so that neither the signer nor the next attempt computes it again. */
 const knownSha256 = new WeakMap<Uint8Array, string>();
 
+/** In place of the SHA-256, for bodies that are told by their `Content-MD5` alone (Signature Version 4). */
+export const UNSIGNED_PAYLOAD = 'UNSIGNED-PAYLOAD';
+
 /** Has requests with this very body signed with this digest. */
 export function rememberSha256(body: Uint8Array, sha256: string): void {
   knownSha256.set(body, sha256);

@@ -2,6 +2,7 @@ import { StoreError } from '@gantry/transport';
 
 import type { Bucket } from './bucket.ts';
 import { damagedOnTheWay } from './errors.ts';
+import type { S3Options } from './options.ts';
 
 /** The part of an answer that says what the service keeps. */
 interface EtagAnswer {
@@ -37,6 +38,11 @@ function sameEtag(bucket: Bucket, answer: EtagAnswer, expected: string): boolean
   const etag = bareEtag(answer.ETag);
   if (etag === '' || bucket.address.options.etag === 'opaque' || answer.ServerSideEncryption?.startsWith('aws:kms') === true) return true;
   return etag === expected;
+}
+
+/** Whether, by what the address says, ETags will tell what the service has. */
+export function etagTells({ etag, encryption }: S3Options): boolean {
+  return etag === 'md5' && (encryption === undefined || encryption.algorithm === 'AES256');
 }
 
 /** An ETag without the quotation marks that some services forget. */

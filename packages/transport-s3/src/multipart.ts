@@ -10,11 +10,11 @@ import {
 } from '@aws-sdk/client-s3';
 import { StoreError, isStoreError } from '@gantry/transport';
 
-import { digestBody, rememberSha256 } from './body-digests.ts';
+import { UNSIGNED_PAYLOAD, digestBody, rememberSha256 } from './body-digests.ts';
 import type { Bucket } from './bucket.ts';
 import { PATIENCE_MS } from './clients.ts';
 import { damagedOnTheWay, failedWith } from './errors.ts';
-import { assertEtag } from './etag.ts';
+import { assertEtag, etagTells } from './etag.ts';
 import { objectSettings } from './object-settings.ts';
 
 /** One multipart upload in the service. */
@@ -22,6 +22,14 @@ export interface MultipartUpload {
   /** Relative to the store's prefix. */
   readonly key: string;
   readonly uploadId: string;
+}
+
+/** One part on its way. */
+interface Part {
+  readonly number: number;
+  readonly body: Buffer<ArrayBuffer>;
+  /** Hexadecimal. */
+  readonly md5: string;
 }
 
 /** One part that the service has. */
@@ -58,16 +66,18 @@ export async function createUpload(
   return { key, uploadId };
 }
 
-/** Sends one part, again and again until the service has it undamaged. */
+/**
+ * Sends one part, again and again until the service has it undamaged. Its `Content-MD5` is signed, and the service's ETag tells what
+ * arrived; only where that tells nothing, the SHA-256 is signed too.
+ */
 export async function sendPart(
   bucket: Bucket,
   { key, uploadId }: MultipartUpload,
-  number: number,
-  body: Buffer<ArrayBuffer>,
+  { number, body, md5 }: Part,
   signal: AbortSignal,
 ): Promise<StoredPart> {
-  const digests = await digestBody(body);
-  rememberSha256(body, digests.sha256);
+  const digest = Buffer.from(md5, 'hex');
+  rememberSha256(body, etagTells(bucket.address.options) ? UNSIGNED_PAYLOAD : (await digestBody(body)).sha256);
   const options = { doing: `sending part ${number} of`, key, signal, bytes: body.length };
   const etag = await bucket.request(options, async (send, attempt) => {
     const answer = await bucket.clients.usual.send(
@@ -77,15 +87,15 @@ export async function sendPart(
         UploadId: uploadId,
         PartNumber: number,
         Body: body,
-        ContentMD5: digests.contentMd5,
+        ContentMD5: digest.toString('base64'),
       }),
       send,
     );
     if (answer.ETag === undefined || answer.ETag === '') throw damagedOnTheWay('the service gave no ETag for the part');
-    assertEtag(bucket, key, answer, digests.md5, attempt);
+    assertEtag(bucket, key, answer, md5, attempt);
     return answer.ETag;
   });
-  return { number, etag, md5: Buffer.from(digests.md5, 'hex') };
+  return { number, etag, md5: digest };
 }
 
 /** What the ETag of the whole becomes wherever ETags are MD5 sums: the MD5 of the parts' MD5s, and how many they are. */

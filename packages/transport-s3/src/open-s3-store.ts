@@ -7,6 +7,7 @@ import { makeClients } from './clients.ts';
 import { findConditionalSupport } from './conditional.ts';
 import { Gate } from './gate.ts';
 import type { S3Options } from './options.ts';
+import { PartDigests } from './part-digests.ts';
 import type { PartPlan } from './part-plan.ts';
 import { S3_LIMITS, planParts } from './part-plan.ts';
 import { S3Store } from './s3-store.ts';
@@ -29,6 +30,7 @@ export async function openS3Store(address: URL, { env, signal, warn }: OpenOptio
       bucket,
       conditional: await findConditionalSupport(bucket, signal),
       buffers: new BufferPool(options.memoryBytes),
+      digests: new PartDigests(),
       uploads: new Gate(limits),
       downloads: new Gate(limits),
       planFor: rememberPlan(options),

@@ -35,7 +35,6 @@ export class PartSender {
     const number = ++this.#count;
     const running = this.#store(upload, number, buffer, length).finally(() => {
       leave();
-      this.#surroundings.buffers.give(buffer);
       this.#running.delete(running);
     });
     this.#running.add(running);
@@ -55,8 +54,14 @@ export class PartSender {
   }
 
   async #store(upload: MultipartUpload, number: number, buffer: Buffer<ArrayBuffer>, length: number): Promise<void> {
+    const { bucket, buffers, digests } = this.#surroundings;
     try {
-      this.#stored.push(await sendPart(this.#surroundings.bucket, upload, number, buffer.subarray(0, length), this.failed));
+      const { buffer: filled, md5 } = await digests.digest(buffer, length);
+      try {
+        this.#stored.push(await sendPart(bucket, upload, { number, md5, body: filled.subarray(0, length) }, this.failed));
+      } finally {
+        buffers.give(filled);
+      }
     } catch (error) {
       this.#failed.abort(error);
       throw error;

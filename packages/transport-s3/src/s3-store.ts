@@ -119,6 +119,7 @@ export class S3Store implements Store {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#tidy();
+    await this.#surroundings.digests[Symbol.asyncDispose]();
     this.#surroundings.bucket.clients[Symbol.dispose]();
   }
 

@@ -2,6 +2,7 @@ import type { Bucket } from './bucket.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { ConditionalSupport } from './conditional.ts';
 import type { Gate } from './gate.ts';
+import type { PartDigests } from './part-digests.ts';
 import type { PartPlan } from './part-plan.ts';
 
 /** What the reads and writes of one store share. */
@@ -9,6 +10,7 @@ export interface Surroundings {
   readonly bucket: Bucket;
   readonly conditional: ConditionalSupport;
   readonly buffers: BufferPool;
+  readonly digests: PartDigests;
   /** Through which parts go out. */
   readonly uploads: Gate;
   /** Through which ranges come in. */

@@ -16,6 +16,9 @@ export interface CephConfOptions {
   readonly store: 'memory' | 'disk';
 }
 
+/** The one key for SSE-KMS that the gateway has. */
+export const KMS_KEY_ID = 'test-key';
+
 /** The configuration of a cluster of one monitor, one OSD and one gateway that lasts for a test: no authentication inside, no replicas. */
 export function cephConf({ directory, fsid, ports, certificate, store }: CephConfOptions): string {
   return `[global]
@@ -67,6 +70,9 @@ rgw_data = ${directory}/rgw
 rgw_frontends = beast tcp_nodelay=1 endpoint=127.0.0.1:${ports.http} ssl_endpoint=127.0.0.1:${ports.https} ssl_certificate=${certificate.certFile} ssl_private_key=${certificate.keyFile}
 rgw_dns_name = localhost
 rgw_rados_pool_pg_num_min = 4
+rgw_crypt_s3_kms_backend = testing
+rgw_crypt_s3_kms_encryption_keys = ${KMS_KEY_ID}=${Buffer.alloc(32, 'gantry').toString('base64')}
+rgw_crypt_require_ssl = false
 rgw_enable_usage_log = false
 rgw_gc_obj_min_wait = 10
 rgw_gc_processor_period = 10

@@ -6,7 +6,7 @@ import { makeTemporaryDirectory } from '../disks/temporary-directory.ts';
 import type { Certificate } from './certificate.ts';
 import { makeCertificate } from './certificate.ts';
 import type { CephPorts } from './ceph-conf.ts';
-import { cephConf } from './ceph-conf.ts';
+import { cephConf, KMS_KEY_ID } from './ceph-conf.ts';
 import type { Daemon } from './daemon.ts';
 import { startDaemon } from './daemon.ts';
 import { findFreePorts } from './free-ports.ts';
@@ -24,6 +24,8 @@ export interface CephServer extends S3Server, AsyncDisposable {
   readonly tlsEndpoint: string;
   /** What a client must trust for {@link tlsEndpoint}. */
   readonly caFile: string;
+  /** A key that it encrypts with for `aws:kms`. */
+  readonly kmsKeyId: string;
   /** Another user, with other keys and, where given, a quota in bytes for all that it keeps. */
   createUser(name: string, options?: { readonly quotaBytes?: number }): Promise<S3Server>;
   /** Ends the gateway with SIGKILL, in the middle of whatever it does. The cluster behind it goes on. */
@@ -54,6 +56,7 @@ export async function startCeph({ store = 'memory' }: CephOptions = {}): Promise
       endpoint,
       tlsEndpoint: `https://127.0.0.1:${ports.https}`,
       caFile: certificate.certFile,
+      kmsKeyId: KMS_KEY_ID,
       accessKeyId: ADMIN.accessKeyId,
       secretAccessKey: ADMIN.secretAccessKey,
       async createUser(name, { quotaBytes } = {}) {

@@ -4,6 +4,8 @@ import type { S3Server } from './s3-server.ts';
 export interface S3Answer {
   readonly status: number;
   readonly body: string;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 export interface S3RequestOptions {
@@ -25,7 +27,7 @@ export async function s3Request(server: S3Server, path: string, options: S3Reque
   const date = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '');
   const headers = sign(server, { method, path, date, bodySha256: sha256(body), headers: options.headers ?? {} });
   const response = await fetch(`${server.endpoint}${path}`, { method, headers, ...(body === '' ? {} : { body }) });
-  return { status: response.status, body: await response.text() };
+  return { status: response.status, body: await response.text(), headers: Object.fromEntries(response.headers) };
 }
 
 /** Makes a bucket; with object lock, and so with versions, where asked for. @throws when the server refuses */

@@ -1,0 +1,29 @@
+import type { SshServer } from '@gantry/testkit';
+import type { Contestant } from '../contestant.ts';
+import { quote } from '../contestant.ts';
+import { gantry } from './gantry.ts';
+
+const note = 'the server runs besides, and is not in the figures for processor and memory';
+
+/** A peer that is this machine: what administrators write, and a store there, by both engines. */
+export function sshContestants(server: SshServer): readonly Contestant[] {
+  const ssh = `ssh -F ${quote(server.configFile)} -p ${server.port} ${server.user}@127.0.0.1`;
+  // Paths within paths: a word for the shell at the other end, and one for ours.
+  const at = (own: string): string => quote(`${own}/stream`);
+  const store = (own: string, engine: string): string => quote(server.address(`${own}/peer`, { engine }));
+  return [
+    {
+      name: 'zstd -3 -T0 | ssh peer cat',
+      note,
+      export: ({ disk, own }) => `cat ${quote(disk)} | zstd -q -3 -T0 -c | ${ssh} ${quote(`cat >${at(own)}`)}`,
+      import: ({ target, own }) => `${ssh} ${quote(`cat ${at(own)}`)} | zstd -q -dc >${quote(target)}`,
+    },
+    ...(['openssh', 'ssh2'] as const).map((engine) =>
+      gantry({
+        name: engine === 'openssh' ? 'gantry, ssh:// store' : 'gantry, ssh:// store by ssh2',
+        os: 'cat',
+        store: ({ own }) => store(own, engine),
+      }),
+    ),
+  ];
+}

@@ -1,0 +1,112 @@
+import type { CephServer, FaultProxy, ProxiedRequest, SwiftServer } from '@gantry/testkit';
+import { listUnfinishedUploads, s3Request, startCeph, startFaultProxy, startSwift } from '@gantry/testkit';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MiB, bytesOf, read, write } from '../test/objects.ts';
+import type { TestBucket } from '../test/open-bucket.ts';
+import { makeBucket } from '../test/open-bucket.ts';
+
+const isPart = ({ query }: ProxiedRequest): boolean => query.has('partNumber');
+
+describe('a gateway of Ceph', () => {
+  let ceph: CephServer;
+  let proxy: FaultProxy;
+  let bucket: TestBucket;
+  beforeAll(async () => {
+    ceph = await startCeph();
+    proxy = await startFaultProxy(ceph.endpoint);
+    bucket = await makeBucket(ceph);
+  });
+  afterAll(async () => {
+    await proxy[Symbol.asyncDispose]();
+    await ceph[Symbol.asyncDispose]();
+  });
+
+  it.each([
+    ['small', 1000],
+    ['large', 17 * MiB + 5],
+  ])('encrypts a %s object with a key of its key service, and gives it back', async (key, size) => {
+    await using store = await bucket.open({ sse: 'aws:kms', sseKmsKeyId: ceph.kmsKeyId });
+    const bytes = bytesOf(key, size);
+    await write(store, key, bytes, { expectedBytes: size });
+    const head = await fetchHead(bucket, `exports/${key}`);
+    expect(head).toMatchObject({ 'x-amz-server-side-encryption': 'aws:kms', 'x-amz-server-side-encryption-aws-kms-key-id': ceph.kmsKeyId });
+    expect((await read(store, key)).equals(bytes)).toBe(true);
+    expect((await read(store, key, { offset: 500, length: 300 })).equals(bytes.subarray(500, 800))).toBe(true);
+  });
+
+  it('is sent the SHA-256 of parts where their ETags will tell nothing, and refuses a damaged one by it', async () => {
+    await using store = await bucket.open({ etag: 'opaque' }, proxy.endpoint);
+    proxy.inject({ when: isPart, times: 1, fault: { kind: 'flip-request', byte: 4711 } });
+    const bytes = bytesOf('opaque', 17 * MiB);
+    await write(store, 'opaque', bytes);
+    const parts = proxy.seen.filter(({ request }) => isPart(request));
+    for (const { request } of parts) expect(request.headers['x-amz-content-sha256']).toMatch(/^[0-9a-f]{64}$/);
+    expect(parts.length).toBeGreaterThan(3);
+    expect((await read(store, 'opaque')).equals(bytes)).toBe(true);
+  });
+
+  it('lists over its pages, lazily, and is asked to remove a thousand in one request', async () => {
+    const put = async (from: number): Promise<void> => {
+      for (let index = from; index < 2100; index += 16) {
+        const { status } = await s3Request(ceph, `/${bucket.name}/exports/many/${String(index).padStart(5, '0')}`, {
+          method: 'PUT',
+          body: 'x',
+        });
+        expect(status).toBe(200);
+      }
+    };
+    await Promise.all(Array.from({ length: 16 }, (_, from) => put(from)));
+    await using store = await bucket.open({}, proxy.endpoint);
+    const pages = (): number => proxy.seen.filter(({ request }) => request.query.has('list-type')).length;
+    const before = pages();
+    const keys: string[] = [];
+    for await (const { key } of store.list('many/')) {
+      keys.push(key);
+      expect(pages() - before).toBe(Math.ceil(keys.length / 1000));
+    }
+    expect(keys).toHaveLength(2100);
+    expect(keys).toEqual(keys.toSorted());
+    await store.remove(keys);
+    expect(proxy.seen.filter(({ request }) => request.query.has('delete'))).toHaveLength(3);
+    expect(await Array.fromAsync(store.list('many/'))).toEqual([]);
+  });
+});
+
+describe('OpenStack Swift', () => {
+  let swift: SwiftServer;
+  let proxy: FaultProxy;
+  let bucket: TestBucket;
+  beforeAll(async () => {
+    swift = await startSwift();
+    proxy = await startFaultProxy(swift.endpoint);
+    bucket = await makeBucket(swift);
+  });
+  afterAll(async () => {
+    await proxy[Symbol.asyncDispose]();
+    await swift[Symbol.asyncDispose]();
+  });
+
+  it('refuses a part that was damaged on the way, which is then sent again', async () => {
+    await using store = await bucket.open({}, proxy.endpoint);
+    proxy.inject({ when: isPart, times: 2, fault: { kind: 'flip-request', byte: 4711 } });
+    const bytes = bytesOf('damaged', 20 * MiB);
+    await write(store, 'damaged', bytes);
+    expect(proxy.seen.filter(({ fault }) => fault === 'flip-request')).toHaveLength(2);
+    expect((await read(store, 'damaged')).equals(bytes)).toBe(true);
+    expect(await listUnfinishedUploads(swift, bucket.name)).toEqual([]);
+  });
+
+  it('in another region than its own says which one is right', async () => {
+    await using store = await bucket.open({ region: 'eu-west-9' });
+    await expect(Array.fromAsync(store.list(''))).rejects.toMatchObject({
+      code: 'invalid-address',
+      hint: expect.stringContaining('region=us-east-1'),
+    });
+  });
+});
+
+async function fetchHead({ server, name }: TestBucket, key: string): Promise<Readonly<Record<string, string>>> {
+  const { status, headers } = await s3Request(server, `/${name}/${key}`, { method: 'HEAD' });
+  expect(status).toBe(200);
+  return headers;
+}
