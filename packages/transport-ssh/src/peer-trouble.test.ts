@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import {
   findFreePorts,
@@ -176,6 +176,15 @@ test('a machine without ssh uses ssh2; where ssh is asked for, its absence is sa
   expect(await Array.fromAsync(store.list(''))).toEqual([]);
   const failure = await failureOfOpening(`${address}&engine=openssh`, { env: { PATH: '/nonexistent' } });
   expect(failure).toMatchObject({ code: 'unsupported', message: expect.stringContaining('no ssh on this machine') });
+});
+
+test('an ssh that is too old, or of another make, is not used', async () => {
+  await mkdir(directory.file('bin'));
+  for (const version of ['OpenSSH_8.4p1 Debian-5', 'Dropbear v2022.83']) {
+    await writeFile(directory.file('bin', 'ssh'), `#!/bin/sh\necho '${version}' >&2\n`, { mode: 0o755 });
+    await using store = await open(server.address(directory.file('there')), { env: { PATH: `${directory.file('bin')}:/usr/bin:/bin` } });
+    expect(await Array.fromAsync(store.list(''))).toEqual([]);
+  }
 });
 
 test('in the end nothing runs any more, here or there', async () => {
