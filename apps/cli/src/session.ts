@@ -1,6 +1,7 @@
 import type { OperationOptions } from '@gantry/core';
 import { osSearchPath } from '@gantry/core';
 import type { Store } from '@gantry/transport';
+import { withLimit } from '@gantry/transport';
 import type { Output } from './output/output.ts';
 import { openStore } from './transports.ts';
 
@@ -18,6 +19,8 @@ export interface CommonOptions {
   readonly osPath?: readonly string[];
   readonly debug?: boolean;
   readonly forceVariant?: boolean;
+  /** Bytes a second. */
+  readonly limitRate?: number;
 }
 
 /** One call of one command: its options resolved, with what core wants to know of every operation. */
@@ -45,6 +48,9 @@ export function createSession(surroundings: Surroundings, options: CommonOptions
       ...(stateDirectory === undefined ? {} : { stateDirectory }),
     },
     warn,
-    open: (address) => openStore(address, { signal, env, cwd, warn }),
+    open: async (address) => {
+      const store = await openStore(address, { signal, env, cwd, warn });
+      return options.limitRate === undefined ? store : withLimit(store, { bytesPerSecond: options.limitRate });
+    },
   };
 }

@@ -7,12 +7,12 @@ import {
   makeRandomFile,
   makeSparseFile,
   s3Request,
-  sha256File,
   startCeph,
   startFaultProxy,
 } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expectEqualDisks, makeThreeDisks, ok } from './three-disks.ts';
 import type { Workbench } from './workbench.ts';
 import { lastLine, MAIN, makeWorkbench, waitForFile } from './workbench.ts';
 
@@ -47,28 +47,6 @@ async function makeS3Bench(credentials: Pick<CephServer, 'accessKeyId' | 'secret
     store: (options = {}) => `s3://${bucket}/exports?${new URLSearchParams({ endpoint: ceph.endpoint, ...options }).toString()}`,
     [Symbol.asyncDispose]: () => bench[Symbol.asyncDispose](),
   };
-}
-
-async function ok(running: Promise<{ exitCode: number | undefined; stdout: string; stderr: string }>): Promise<string> {
-  const { exitCode, stdout, stderr } = await running;
-  expect(exitCode, stderr).toBe(0);
-  return lastLine(stdout);
-}
-
-/** Three disks: random, half empty, and small. */
-async function makeThreeDisks(bench: Workbench): Promise<{ readonly source: string; readonly target: string }> {
-  await makeRandomFile(bench.file('a0.img'), 23 * MIB + 512, 'a0');
-  await makeSparseFile(bench.file('a1.img'), 64 * MIB, [{ offset: 9 * MIB, bytes: 17 * MIB, seed: 'a1' }]);
-  await makeRandomFile(bench.file('a2.img'), 70_000, 'a2');
-  for (const [index, bytes] of [23 * MIB + 512, 64 * MIB, 70_000].entries()) await makeSparseFile(bench.file(`b${index}.img`), bytes);
-  return {
-    source: await bench.describeInstance('a.example.com', { disks: ['a0.img', 'a1.img', 'a2.img'] }),
-    target: await bench.describeInstance('b.example.com', { disks: ['b0.img', 'b1.img', 'b2.img'] }),
-  };
-}
-
-async function expectEqualDisks(bench: Workbench): Promise<void> {
-  for (const index of [0, 1, 2]) expect(await sha256File(bench.file(`b${index}.img`))).toBe(await sha256File(bench.file(`a${index}.img`)));
 }
 
 /** Something happens to about a fifth of all requests; the same for the same seed and order of requests. */

@@ -6,17 +6,16 @@ import {
   makeAccount,
   makeJail,
   makeRandomFile,
-  makeSparseFile,
   makeSshKey,
   mountNewTmpfs,
-  sha256File,
   startCutProxy,
   startSshServer,
 } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, describe, expect, it, vi } from 'vitest';
+import { expectEqualDisks, makeThreeDisks, ok } from './three-disks.ts';
 import type { Workbench } from './workbench.ts';
-import { MAIN, lastLine, makeWorkbench, waitForFile } from './workbench.ts';
+import { MAIN, makeWorkbench, waitForFile } from './workbench.ts';
 
 const MIB = 1024 * 1024;
 
@@ -26,24 +25,6 @@ const account = scope.use(await makeAccount());
 const jail = scope.use(await makeJail(account));
 const server: SshServer = scope.use(await startSshServer());
 const jailed: SshServer = scope.use(await startSshServer({ user: account.name, jail: jail.path }));
-
-async function ok(running: Promise<{ exitCode: number | undefined; stdout: string; stderr: string }>): Promise<string> {
-  const { exitCode, stdout, stderr } = await running;
-  expect(exitCode, stderr).toBe(0);
-  return lastLine(stdout);
-}
-
-/** Three disks: random, half empty, and small. */
-async function makeThreeDisks(bench: Workbench): Promise<{ readonly source: string; readonly target: string }> {
-  await makeRandomFile(bench.file('a0.img'), 23 * MIB + 512, 'a0');
-  await makeSparseFile(bench.file('a1.img'), 64 * MIB, [{ offset: 9 * MIB, bytes: 17 * MIB, seed: 'a1' }]);
-  await makeRandomFile(bench.file('a2.img'), 70_000, 'a2');
-  for (const [index, bytes] of [23 * MIB + 512, 64 * MIB, 70_000].entries()) await makeSparseFile(bench.file(`b${index}.img`), bytes);
-  return {
-    source: await bench.describeInstance('a.example.com', { disks: ['a0.img', 'a1.img', 'a2.img'] }),
-    target: await bench.describeInstance('b.example.com', { disks: ['b0.img', 'b1.img', 'b2.img'] }),
-  };
-}
 
 /** The store through a proxy, which shows the same host key. */
 async function throughProxy(proxy: CutProxy, bench: Workbench, directory: string): Promise<string> {
@@ -61,10 +42,20 @@ describe('an instance with three disks', () => {
     expect((await bench.gantry('list', store)).stdout).toContain(reference.split('@')[1]);
     expect(await ok(bench.gantry('verify', store, reference))).toMatch(/every frame and digest is right/);
     await ok(bench.gantry('import', store, reference, '--to', target));
-    for (const index of [0, 1, 2])
-      expect(await sha256File(bench.file(`b${index}.img`))).toBe(await sha256File(bench.file(`a${index}.img`)));
+    await expectEqualDisks(bench);
     await ok(bench.gantry('remove', store, reference));
     expect(await readdir(jail.store)).toEqual([]);
+  });
+
+  it('goes no faster than --limit-rate says', async () => {
+    await using bench = await makeWorkbench();
+    await makeRandomFile(bench.file('disk.img'), 3 * MIB, 'disk');
+    const source = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
+    const before = performance.now();
+    await ok(bench.gantry('export', source, server.address(bench.file('peer')), '--limit-rate', '2M'));
+    // The first chunk goes at once, and each later one when the one before it has had its time.
+    expect(performance.now() - before).toBeGreaterThan(700);
+    expect((await bench.gantry('export', source, server.address(bench.file('peer')), '--limit-rate', 'fast')).exitCode).toBe(2);
   });
 
   it('that does not fit on the peer is refused, and leaves nothing', async () => {

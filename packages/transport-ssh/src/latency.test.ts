@@ -7,7 +7,7 @@ import { ENGINES, MiB, addressThrough, digestOf, open, put, readDigest } from '.
  * every kernel has. Bounds are wide: the machine that runs the tests may be busy.
  */
 
-const SIZE_MIB = 48;
+const SIZE_MIB = 40;
 /** What one request at a time can carry at most, of the largest that a server takes. */
 const REQUEST_BYTES = 255 * 1024;
 
@@ -33,7 +33,7 @@ describe.each(ENGINES)('by %s', (engine) => {
       `${engine}, ${delayMs} ms: written at ${(SIZE_MIB / written).toFixed(0)} MiB/s, read at ${(SIZE_MIB / read).toFixed(0)} MiB/s; one request at a time: ${(SIZE_MIB / oneAtATime).toFixed(0)} MiB/s at most`,
     );
     if (delayMs < 10) return;
-    expect(written).toBeLessThan(oneAtATime / 2);
-    expect(read).toBeLessThan(oneAtATime / 2);
+    expect(written).toBeLessThan(oneAtATime / 1.5);
+    expect(read).toBeLessThan(oneAtATime / 1.5);
   });
 });

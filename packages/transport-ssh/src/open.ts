@@ -1,11 +1,10 @@
-import { access, constants } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
 import type { OpenOptions } from '@gantry/transport';
 import type { SshAddress } from './address.ts';
 import { parseAddress } from './address.ts';
 import type { AskPassphrase } from './auth/passphrases.ts';
 import { Passphrases } from './auth/passphrases.ts';
 import type { SshEngine } from './engine/channel.ts';
+import { isSshUsable } from './engine/openssh/installed.ts';
 import { OpensshEngine } from './engine/openssh/openssh-engine.ts';
 import { Ssh2Engine } from './engine/ssh2/ssh2-engine.ts';
 import { SshStore } from './ssh-store.ts';
@@ -29,21 +28,9 @@ export async function openSshStore(address: URL, options: SshOpenOptions): Promi
   }
 }
 
-/** A way to the peer: the engine that the address names, else the system's `ssh` where it is installed. Connects only when used. */
+/** A way to the peer: the engine that the address names, else the system's `ssh` where it serves. Connects only when used. */
 export async function openEngine(address: SshAddress, options: SshOpenOptions): Promise<SshEngine> {
   const passphrases = new Passphrases(options.env, options.askPassphrase);
-  const engine = address.engine ?? ((await hasSsh(options.env)) ? 'openssh' : 'ssh2');
+  const engine = address.engine ?? ((await isSshUsable(options.env)) ? 'openssh' : 'ssh2');
   return engine === 'openssh' ? new OpensshEngine(address, options, passphrases) : new Ssh2Engine(address, options, passphrases);
-}
-
-async function hasSsh({ PATH = '' }: OpenOptions['env']): Promise<boolean> {
-  for (const directory of PATH.split(delimiter)) {
-    if (directory === '') continue;
-    const found = await access(join(directory, 'ssh'), constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (found) return true;
-  }
-  return false;
 }

@@ -1,5 +1,15 @@
-import { mkdir, readdir } from 'node:fs/promises';
-import { findFreePorts, makeAccount, makeTemporaryDirectory, mountNewTmpfs, mountReadOnly, startSshServer } from '@gantry/testkit';
+import { execFile } from 'node:child_process';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import {
+  findFreePorts,
+  makeAccount,
+  makeTemporaryDirectory,
+  mountNewBtrfs,
+  mountNewTmpfs,
+  mountReadOnly,
+  startSshServer,
+} from '@gantry/testkit';
 import { afterAll, describe, expect, test } from 'vitest';
 import {
   ENGINES,
@@ -13,6 +23,8 @@ import {
   readDigest,
   runningClients,
 } from '../test/helpers.ts';
+
+const run = promisify(execFile);
 
 /* What is wrong with a peer from the beginning, or becomes so in the middle: each is said, and leaves nothing behind. */
 
@@ -72,15 +84,17 @@ describe.each(ENGINES)('by %s', (engine) => {
     await put(store, 'disk0', 4);
   });
 
-  test.concurrent('an account whose files may not grow further, as by a quota', async () => {
-    await using limited = await startSshServer({
-      config: [`Subsystem sftp /usr/bin/prlimit --fsize=4194304 /usr/lib/openssh/sftp-server`],
-    });
-    await using store = await open(limited.address(directory.file(`${engine}-limited`), { engine }));
-    await using pending = await store.begin('disk0');
-    const failure = await failureOf(pending.append(pieces(64)));
-    expect(failure).toMatchObject({ key: 'disk0' });
-    expect(['full', 'unavailable']).toContain(failure.code);
+  test.concurrent('a quota, though the disk has room', async () => {
+    await using room = await mountNewBtrfs();
+    await run('btrfs', ['quota', 'enable', room.path]);
+    await run('btrfs', ['qgroup', 'limit', '8M', room.path]);
+    await using store = await open(server.address(room.path, { engine }));
+    {
+      await using pending = await store.begin('disk0');
+      const failure = await failureOf(pending.append(pieces(64)));
+      expect(failure).toMatchObject({ code: 'full', key: 'disk0', hint: expect.stringContaining('quota') });
+    }
+    expect(await readdir(room.path)).toEqual([]);
   });
 
   test.concurrent('a peer without SFTP', async () => {
@@ -162,6 +176,15 @@ test('a machine without ssh uses ssh2; where ssh is asked for, its absence is sa
   expect(await Array.fromAsync(store.list(''))).toEqual([]);
   const failure = await failureOfOpening(`${address}&engine=openssh`, { env: { PATH: '/nonexistent' } });
   expect(failure).toMatchObject({ code: 'unsupported', message: expect.stringContaining('no ssh on this machine') });
+});
+
+test('an ssh that is too old, or of another make, is not used', async () => {
+  await mkdir(directory.file('bin'));
+  for (const version of ['OpenSSH_8.4p1 Debian-5', 'Dropbear v2022.83']) {
+    await writeFile(directory.file('bin', 'ssh'), `#!/bin/sh\necho '${version}' >&2\n`, { mode: 0o755 });
+    await using store = await open(server.address(directory.file('there')), { env: { PATH: `${directory.file('bin')}:/usr/bin:/bin` } });
+    expect(await Array.fromAsync(store.list(''))).toEqual([]);
+  }
 });
 
 test('in the end nothing runs any more, here or there', async () => {

@@ -14,21 +14,21 @@ export const wholeNumber =
     return Number(value);
   };
 
+const RATE_UNITS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
+
+/** Parses a rate such as `500K` or `20M`, in bytes a second. */
+export function byteRate(value: string): number {
+  const [, digits = '', unit = ''] = /^(\d{1,9})([KMG]?)$/i.exec(value) ?? [];
+  const rate = Number(digits) * (RATE_UNITS[unit.toUpperCase()] ?? 0);
+  if (rate > 0) return rate;
+  throw new InvalidArgumentError('It must be a number of bytes a second above 0, such as 500K, 20M or 1G.');
+}
+
 /** Collects disk indexes. */
 export const collectDisks = (value: string, previous: readonly number[] | undefined): readonly number[] => [
   ...(previous ?? []),
   wholeNumber(0)(value),
 ];
-
-const UNITS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
-
-/** Parses a number of bytes such as `500K` or `50M`. */
-export function byteRate(value: string): number {
-  const [, digits = '', unit = ''] = /^(\d{1,9})([KMG]?)$/i.exec(value) ?? [];
-  const bytes = Number(digits) * (UNITS[unit.toUpperCase()] ?? 0);
-  if (bytes <= 0) throw new InvalidArgumentError('It must be a number of bytes, more than 0, such as 500K or 50M.');
-  return bytes;
-}
 
 /** Adds a command with the options that all have. */
 export function newCommand(parent: Command, nameAndArguments: string, description: string, examples: readonly string[]): Command {
@@ -50,6 +50,11 @@ export function withOsPath(command: Command): Command {
   return command.addOption(
     new Option('--os-path <directory>', 'look for OS definitions here first; may repeat (or GANTRY_OS_PATH)').argParser(collect),
   );
+}
+
+/** For commands that read or write whole dumps. */
+export function withRate(command: Command): Command {
+  return command.option('--limit-rate <rate>', 'the most bytes a second to and from the store, such as 500K or 20M', byteRate);
 }
 
 /** For commands that run scripts. */

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { CommonOptions, Surroundings } from '../session.ts';
-import { argument, collectDisks, newCommand, runs, wholeNumber, withScripts, withSnapshots } from './common.ts';
+import { argument, collectDisks, newCommand, runs, wholeNumber, withRate, withScripts, withSnapshots } from './common.ts';
 
 interface ExportOptions extends CommonOptions {
   readonly codec: Codec;
@@ -19,12 +19,14 @@ interface ExportOptions extends CommonOptions {
 
 export function addExportCommand(program: Command, surroundings: Surroundings): void {
   const command = withSnapshots(
-    withScripts(
-      newCommand(program, 'export <instance-file> <store>', 'Export the disks of an instance into a store.', [
-        'gantry export web1.yaml /srv/exports',
-        'gantry export web1.yaml /srv/exports --codec gzip --level 6',
-        'gantry export web1.yaml /srv/exports --disk 0 --snapshot none --json',
-      ]),
+    withRate(
+      withScripts(
+        newCommand(program, 'export <instance-file> <store>', 'Export the disks of an instance into a store.', [
+          'gantry export web1.yaml /srv/exports',
+          'gantry export web1.yaml /srv/exports --codec gzip --level 6',
+          'gantry export web1.yaml /srv/exports --disk 0 --snapshot none --json',
+        ]),
+      ),
     ),
   )
     .addOption(new Option('--codec <codec>', 'how dumps are compressed').choices(['zstd', 'gzip', 'none']).default('zstd'))

@@ -3,7 +3,7 @@ import { importInstance, loadInstanceFile } from '@gantry/core';
 import type { Command } from 'commander';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { CommonOptions, Surroundings } from '../session.ts';
-import { argument, collectDisks, newCommand, runs, wholeNumber, withScripts } from './common.ts';
+import { argument, collectDisks, newCommand, runs, wholeNumber, withRate, withScripts } from './common.ts';
 
 interface ImportOptions extends CommonOptions {
   readonly to: string;
@@ -14,12 +14,14 @@ interface ImportOptions extends CommonOptions {
 }
 
 export function addImportCommand(program: Command, surroundings: Surroundings): void {
-  const command = withScripts(
-    newCommand(program, 'import <store> <export>', 'Import an export into the disks of an instance. What they hold is overwritten.', [
-      'gantry import /srv/exports web1.example.com --to web2.yaml',
-      'gantry import /srv/exports web1.example.com@20261123T081500Z --to web2.yaml --disk 0',
-      'gantry import /srv/ganeti/export web1.example.com --to web1.yaml',
-    ]),
+  const command = withRate(
+    withScripts(
+      newCommand(program, 'import <store> <export>', 'Import an export into the disks of an instance. What they hold is overwritten.', [
+        'gantry import /srv/exports web1.example.com --to web2.yaml',
+        'gantry import /srv/exports web1.example.com@20261123T081500Z --to web2.yaml --disk 0',
+        'gantry import /srv/ganeti/export web1.example.com --to web1.yaml',
+      ]),
+    ),
   )
     .requiredOption('--to <instance-file>', 'the instance whose disks are written')
     .option('--disk <n>', 'import this disk alone; may repeat', collectDisks)

@@ -2,12 +2,12 @@ import { execa } from 'execa';
 import type { SshAddress } from '../../address.ts';
 import { isLocked } from '../../auth/key-file.ts';
 import type { Passphrases } from '../../auth/passphrases.ts';
-import { PASSPHRASE_VARIABLE } from '../../auth/passphrases.ts';
 import { withSignal } from '../../with-signal.ts';
 import type { LocalSurroundings } from '../../config/peer-settings.ts';
 import type { ChannelRequest, SshChannel, SshEngine } from '../channel.ts';
 import { PeerError } from '../peer-error.ts';
 import { askpassEnvironment } from './askpass.ts';
+import { childEnvironment } from './child-environment.ts';
 import type { EffectiveSettings } from './effective-settings.ts';
 import { parseEffectiveSettings } from './effective-settings.ts';
 import { peerArguments, sshArguments } from './ssh-arguments.ts';
@@ -91,10 +91,4 @@ export class OpensshEngine implements SshEngine {
     }
     return undefined;
   }
-}
-
-/** Ours, in English, and without the passphrase, which is handed on only where it is needed. */
-function childEnvironment(env: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string>> {
-  const entries = Object.entries({ ...env, LC_ALL: 'C', [PASSPHRASE_VARIABLE]: undefined });
-  return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));
 }
