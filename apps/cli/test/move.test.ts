@@ -163,11 +163,11 @@ describe('gantry move, when the way is cut in the middle of disk 1', () => {
     await defineOs('stuck', STUCK);
     const [source, target] = await describeWith('stuck');
     const marker = bench.file('os-there', 'stuck', 'pid1');
-    const running = start(source, target, '--parallel', '1', '--peer-timeout', '3');
+    const running = start(source, target, '--parallel', '1', '--peer-timeout', '8');
     await waitForFile(marker);
     await cut();
     const { exitCode, stdout, stderr } = await running.outcome;
-    await nothingRuns(20_000);
+    await nothingRuns(30_000);
     await nodes.setLink('up');
     await execa('rm', [marker]);
     expect({ exitCode, stdout }).toEqual({ exitCode: 12, stdout: '' });

@@ -1,0 +1,48 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { Inbox } from './inbox.ts';
+import { WireProblem } from './wire.ts';
+
+it('gives all bytes in order, allows again what was read, and never holds more than its window', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.uint8Array({ minLength: 1, maxLength: 40 }), { maxLength: 40 }), async (chunks) => {
+      const window = 64;
+      const credit = { bytes: window };
+      let wake = Promise.withResolvers<void>();
+      const inbox = new Inbox(window, (bytes) => {
+        credit.bytes += bytes;
+        wake.resolve();
+        wake = Promise.withResolvers();
+      });
+      const fill = async (): Promise<void> => {
+        for (const chunk of chunks) {
+          for (let at = 0; at < chunk.length;) {
+            while (credit.bytes === 0) await wake.promise;
+            const part = chunk.subarray(at, at + credit.bytes);
+            credit.bytes -= part.length;
+            at += part.length;
+            inbox.push(part);
+          }
+        }
+        inbox.end();
+      };
+      const read: Buffer[] = [];
+      const filling = fill();
+      for await (const chunk of inbox) {
+        expect(chunk.length).toBeLessThanOrEqual(window);
+        read.push(Buffer.from(chunk));
+      }
+      await filling;
+      expect(Buffer.concat(read)).toEqual(Buffer.concat(chunks));
+    }),
+  );
+});
+
+it('refuses more than it has allowed, and anything behind the end', () => {
+  const inbox = new Inbox(10, () => undefined);
+  inbox.push(Buffer.alloc(10));
+  expect(() => inbox.push(Buffer.alloc(1))).toThrow(WireProblem);
+  inbox.end();
+  expect(() => inbox.push(Buffer.alloc(0))).toThrow(WireProblem);
+  expect(() => inbox.end()).toThrow(WireProblem);
+});
