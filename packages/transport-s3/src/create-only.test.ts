@@ -1,25 +1,14 @@
 import { createHash } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CephServer, FaultProxy, ProxiedRequest } from '@gantry/testkit';
-import { listUnfinishedUploads, s3Request, startCeph, startFaultProxy } from '@gantry/testkit';
+import { describe, expect, it } from 'vitest';
+import type { ProxiedRequest } from '@gantry/testkit';
+import { listUnfinishedUploads, s3Request } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
+import { startLab } from '../test/lab.ts';
 import { MiB, begin, bytesOf, digestOf, inPieces, read, write } from '../test/objects.ts';
-import type { TestBucket } from '../test/open-bucket.ts';
 import { makeBucket } from '../test/open-bucket.ts';
 
-let ceph: CephServer;
-let bucket: TestBucket;
-let proxy: FaultProxy;
-beforeAll(async () => {
-  ceph = await startCeph();
-  bucket = await makeBucket(ceph);
-  proxy = await startFaultProxy(ceph.endpoint);
-});
-afterAll(async () => {
-  await proxy[Symbol.asyncDispose]();
-  await ceph[Symbol.asyncDispose]();
-});
+const { ceph, bucket, proxy } = await startLab();
 
 const LARGE = 12 * MiB;
 

@@ -1,24 +1,11 @@
 import { createHash } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { CephServer, Fault, FaultProxy, ProxiedRequest } from '@gantry/testkit';
-import { listUnfinishedUploads, startCeph, startFaultProxy } from '@gantry/testkit';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { Fault, ProxiedRequest } from '@gantry/testkit';
+import { listUnfinishedUploads } from '@gantry/testkit';
+import { startLab } from '../test/lab.ts';
 import { MiB, begin, bytesOf, inPieces, read, write } from '../test/objects.ts';
-import type { TestBucket } from '../test/open-bucket.ts';
-import { makeBucket } from '../test/open-bucket.ts';
 
-let ceph: CephServer;
-let bucket: TestBucket;
-let proxy: FaultProxy;
-beforeAll(async () => {
-  ceph = await startCeph();
-  bucket = await makeBucket(ceph);
-});
-afterAll(() => ceph[Symbol.asyncDispose]());
-
-beforeAll(async () => {
-  proxy = await startFaultProxy(ceph.endpoint);
-});
-afterAll(() => proxy[Symbol.asyncDispose]());
+const { ceph, bucket, proxy } = await startLab();
 afterEach(async () => {
   expect(await listUnfinishedUploads(ceph, bucket.name)).toEqual([]);
 });

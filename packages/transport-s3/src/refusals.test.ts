@@ -1,26 +1,14 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CephServer, FaultProxy } from '@gantry/testkit';
-import { listUnfinishedUploads, s3Request, startCeph, startFaultProxy } from '@gantry/testkit';
+import { describe, expect, it } from 'vitest';
+import { listUnfinishedUploads, s3Request, startFaultProxy } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
 import { openS3Store } from './open-s3-store.ts';
+import { startLab } from '../test/lab.ts';
 import { MiB, begin, bytesOf, digestOf, inPieces, read, write } from '../test/objects.ts';
-import type { TestBucket } from '../test/open-bucket.ts';
-import { makeBucket, openWith } from '../test/open-bucket.ts';
+import { openWith } from '../test/open-bucket.ts';
 
-let ceph: CephServer;
-let bucket: TestBucket;
-let proxy: FaultProxy;
-beforeAll(async () => {
-  ceph = await startCeph();
-  bucket = await makeBucket(ceph);
-  proxy = await startFaultProxy(ceph.endpoint);
-});
-afterAll(async () => {
-  await proxy[Symbol.asyncDispose]();
-  await ceph[Symbol.asyncDispose]();
-});
+const { ceph, bucket, proxy } = await startLab();
 
 /** What a user does first in a store: looks, or writes. Its error, and nothing but an error. */
 async function failureOf(open: () => Promise<Store>): Promise<{ readonly listing: unknown; readonly writing: unknown }> {

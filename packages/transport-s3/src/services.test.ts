@@ -1,26 +1,16 @@
-import type { CephServer, FaultProxy, ProxiedRequest, SwiftServer } from '@gantry/testkit';
-import { listUnfinishedUploads, s3Request, startCeph, startFaultProxy, startSwift } from '@gantry/testkit';
+import type { FaultProxy, ProxiedRequest, SwiftServer } from '@gantry/testkit';
+import { listUnfinishedUploads, s3Request, startFaultProxy, startSwift } from '@gantry/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MiB, bytesOf, read, write } from '../test/objects.ts';
 import type { TestBucket } from '../test/open-bucket.ts';
+import { startLab } from '../test/lab.ts';
 import { makeBucket } from '../test/open-bucket.ts';
+
+const { ceph, bucket, proxy } = await startLab();
 
 const isPart = ({ query }: ProxiedRequest): boolean => query.has('partNumber');
 
 describe('a gateway of Ceph', () => {
-  let ceph: CephServer;
-  let proxy: FaultProxy;
-  let bucket: TestBucket;
-  beforeAll(async () => {
-    ceph = await startCeph();
-    proxy = await startFaultProxy(ceph.endpoint);
-    bucket = await makeBucket(ceph);
-  });
-  afterAll(async () => {
-    await proxy[Symbol.asyncDispose]();
-    await ceph[Symbol.asyncDispose]();
-  });
-
   it.each([
     ['small', 1000],
     ['large', 17 * MiB + 5],

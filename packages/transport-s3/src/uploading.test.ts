@@ -1,22 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CephServer, FaultProxy, ProxiedRequest } from '@gantry/testkit';
-import { createBucket, listUnfinishedUploads, s3Request, startCeph, startFaultProxy } from '@gantry/testkit';
+import { describe, expect, it } from 'vitest';
+import type { ProxiedRequest } from '@gantry/testkit';
+import { createBucket, listUnfinishedUploads, s3Request } from '@gantry/testkit';
+import { startLab } from '../test/lab.ts';
 import { MiB, begin, bytesOf, digestOf, inPieces, read, write } from '../test/objects.ts';
-import type { TestBucket } from '../test/open-bucket.ts';
-import { makeBucket, openWith } from '../test/open-bucket.ts';
+import { openWith } from '../test/open-bucket.ts';
 
-let ceph: CephServer;
-let bucket: TestBucket;
-let proxy: FaultProxy;
-beforeAll(async () => {
-  ceph = await startCeph();
-  bucket = await makeBucket(ceph);
-  proxy = await startFaultProxy(ceph.endpoint);
-});
-afterAll(async () => {
-  await proxy[Symbol.asyncDispose]();
-  await ceph[Symbol.asyncDispose]();
-});
+const { ceph, bucket, proxy } = await startLab();
 
 /** What the service was sent since the last call, but for what opening a store asks. */
 let told = 0;

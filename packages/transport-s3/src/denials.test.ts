@@ -1,0 +1,102 @@
+import { createBucket, listUnfinishedUploads, s3Request } from '@gantry/testkit';
+import type { Store } from '@gantry/transport';
+import { describe, expect, it } from 'vitest';
+import { openS3Store } from './open-s3-store.ts';
+import { startLab } from '../test/lab.ts';
+import { MiB, begin, bytesOf, inPieces, read, write } from '../test/objects.ts';
+
+const { ceph, bucket } = await startLab();
+
+const LARGE = bytesOf('denials', 12 * MiB);
+
+interface Denied {
+  readonly name: string;
+  readonly store: Store;
+  readonly warnings: readonly string[];
+}
+
+let count = 0;
+/** A bucket of ours with an object `there`, and a store of another user, who may do all in it but what is denied. */
+async function deny(...actions: readonly string[]): Promise<Denied> {
+  const name = `denials-${++count}`;
+  const user = await ceph.createUser(name);
+  await createBucket(ceph, name);
+  const there = await s3Request(ceph, `/${name}/exports/there`, { method: 'PUT', body: 'there' });
+  expect(there.status).toBe(200);
+  const everything = { Principal: { AWS: [`arn:aws:iam:::user/${name}`] }, Resource: [`arn:aws:s3:::${name}`, `arn:aws:s3:::${name}/*`] };
+  const Statement = [
+    { Effect: 'Allow', Action: ['s3:*'], ...everything },
+    { Effect: 'Deny', Action: actions, ...everything },
+  ];
+  const answer = await s3Request(ceph, `/${name}?policy=`, { method: 'PUT', body: JSON.stringify({ Version: '2012-10-17', Statement }) });
+  expect(answer.status, answer.body).toBe(204);
+  const address = bucket.address({ firstPartSize: '5MiB' });
+  address.host = name;
+  const warnings: string[] = [];
+  const store = await openS3Store(address, {
+    cwd: '/',
+    env: { AWS_ACCESS_KEY_ID: user.accessKeyId, AWS_SECRET_ACCESS_KEY: user.secretAccessKey },
+    warn: (message) => warnings.push(message),
+  });
+  return { name, store, warnings };
+}
+
+const DENIED = { code: 'denied', message: expect.stringMatching(/denie[sd]/), hint: expect.stringMatching(/polic/) };
+
+describe('access that is denied for', () => {
+  it('writing: said at once, and nothing is left', async () => {
+    const { name, store } = await deny('s3:PutObject');
+    await using _ = store;
+    await expect(write(store, 'small', LARGE.subarray(0, 100), { expectedBytes: 100 })).rejects.toMatchObject(DENIED);
+    await expect(write(store, 'large', LARGE)).rejects.toMatchObject(DENIED);
+    expect(await listUnfinishedUploads(ceph, name)).toEqual([]);
+    expect(await Array.fromAsync(store.list(''))).toMatchObject([{ key: 'there' }]);
+  });
+
+  it('reading: said before the first byte; writing goes on, with the word of the service alone', async () => {
+    const { store } = await deny('s3:GetObject');
+    await using _ = store;
+    await expect(read(store, 'there')).rejects.toMatchObject(DENIED);
+    await expect(store.stat('there')).rejects.toMatchObject(DENIED);
+    await write(store, 'small', LARGE.subarray(0, 100), { expectedBytes: 100 });
+    await write(store, 'large', LARGE);
+    // Replaces nothing that it may not see: the service says so, or, where it completes without a condition, Gantry does.
+    await expect(write(store, 'there', LARGE.subarray(0, 100), { expectedBytes: 100 })).rejects.toMatchObject({ code: 'exists' });
+    await expect(write(store, 'there', LARGE)).rejects.toMatchObject({ code: 'denied', hint: expect.stringContaining('s3:GetObject') });
+    expect((await Array.fromAsync(store.list(''))).map(({ key }) => key)).toEqual(['large', 'small', 'there']);
+    expect(await Array.fromAsync(store.pending(''))).toEqual([]);
+  });
+
+  it('listing: never looks like an empty store', async () => {
+    const { store } = await deny('s3:ListBucket');
+    await using _ = store;
+    await expect(Array.fromAsync(store.list(''))).rejects.toMatchObject(DENIED);
+  });
+
+  it('removing: the object stays, and nobody is told otherwise', async () => {
+    const { store } = await deny('s3:DeleteObject');
+    await using _ = store;
+    await expect(store.remove(['there'])).rejects.toMatchObject(DENIED);
+    await expect(store.remove(['there', 'not-there'])).rejects.toMatchObject(DENIED);
+    expect((await read(store, 'there')).toString()).toBe('there');
+  });
+
+  it('listing unfinished uploads: never looks as if there were none', async () => {
+    const { store } = await deny('s3:ListBucketMultipartUploads');
+    await using _ = store;
+    await expect(Array.fromAsync(store.pending(''))).rejects.toMatchObject(DENIED);
+    await write(store, 'large', LARGE);
+  });
+
+  it('ending uploads: what is left, and costs money, is named', async () => {
+    const { name, store, warnings } = await deny('s3:AbortMultipartUpload');
+    await using _ = store;
+    {
+      await using pending = await begin(store, 'large');
+      await pending.append(inPieces(LARGE));
+    }
+    expect(warnings).toEqual([expect.stringMatching(new RegExp(`something of s3://${name}/exports/large may be left.*denies access`))]);
+    expect(await listUnfinishedUploads(ceph, name)).toEqual(['exports/large']);
+    await s3Request(ceph, `/${name}?policy=`, { method: 'DELETE' });
+  });
+});

@@ -1,0 +1,20 @@
+import type { CephServer, FaultProxy } from '@gantry/testkit';
+import { startCeph, startFaultProxy } from '@gantry/testkit';
+import { afterAll } from 'vitest';
+import type { TestBucket } from './open-bucket.ts';
+import { makeBucket } from './open-bucket.ts';
+
+/** What most tests want: a gateway, a bucket in it, and a proxy before it. */
+export interface Lab {
+  readonly ceph: CephServer;
+  readonly bucket: TestBucket;
+  readonly proxy: FaultProxy;
+}
+
+/** Starts all of it, until the tests of the file are over. */
+export async function startLab(): Promise<Lab> {
+  const stack = new AsyncDisposableStack();
+  afterAll(() => stack.disposeAsync());
+  const ceph = stack.use(await startCeph());
+  return { ceph, bucket: await makeBucket(ceph), proxy: stack.use(await startFaultProxy(ceph.endpoint)) };
+}
