@@ -2,9 +2,10 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { link, mkdir, readFile, readdir, rm, stat, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { isStoreError } from '@gantry/transport';
 import type { Digest, StoreErrorCode } from '@gantry/transport';
-import { makeTemporaryDirectory, mountNewTmpfs, mountReadOnly } from '@gantry/testkit';
+import { makeTemporaryDirectory, mountImage, mountNewTmpfs, mountReadOnly } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 import { FileStore } from './file-store.ts';
 
@@ -243,6 +244,24 @@ test('a write whose writer was killed right after its commit is not gone on with
   await store.clear([token]);
   expect(await readdir(directory.path)).toEqual(['a']);
   expect(await store.stat('a')).toMatchObject({ size: MiB });
+});
+
+test('a disk that takes data and then cannot keep it fails the write, whenever it says so', async () => {
+  // Half of the file system's blocks have no room beneath: the kernel finds out when it writes back.
+  await using small = await mountNewTmpfs(48 * MiB);
+  const image = small.file('image');
+  await writeFile(image, '');
+  await truncate(image, 512 * MiB);
+  await promisify(execFile)('mkfs.ext4', ['-q', '-F', '-O', '^has_journal', '-m', '0', image]);
+  await using disk = await mountImage(image);
+  const store = new FileStore(disk.file('store'));
+  await using pending = await store.begin('a');
+  const write = (async () => {
+    await pending.append(pieces(160));
+    await pending.commit(digestOfPieces(160));
+  })();
+  expect(await codeOf(write)).toMatch(/^(unavailable|full)$/);
+  expect(await Array.fromAsync(store.list(''))).toEqual([]);
 });
 
 describe('what a writer left that was killed at the very beginning', () => {
