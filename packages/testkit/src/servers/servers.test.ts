@@ -19,7 +19,7 @@ describe('a gateway of Ceph', () => {
 
   it('keeps objects, for those with the right keys alone', async () => {
     expect((await s3Request(ceph, '/box/a', { method: 'PUT', body: 'text' })).status).toBe(200);
-    expect(await s3Request(ceph, '/box/a')).toEqual({ status: 200, body: 'text' });
+    expect(await s3Request(ceph, '/box/a')).toMatchObject({ status: 200, body: 'text' });
     expect((await s3Request({ ...ceph, secretAccessKey: 'wrong' }, '/box/a')).status).toBe(403);
   });
 
@@ -42,7 +42,7 @@ describe('a gateway of Ceph', () => {
     await ceph.killGateway();
     await expect(s3Request(ceph, '/box/before')).rejects.toThrow('fetch failed');
     await ceph.startGateway();
-    expect(await s3Request(ceph, '/box/before')).toEqual({ status: 200, body: 'kept' });
+    expect(await s3Request(ceph, '/box/before')).toMatchObject({ status: 200, body: 'kept' });
   });
 });
 
@@ -56,7 +56,7 @@ describe('Swift', () => {
 
   it('keeps objects', async () => {
     expect((await s3Request(swift, '/box/a', { method: 'PUT', body: 'text' })).status).toBe(200);
-    expect(await s3Request(swift, '/box/a')).toEqual({ status: 200, body: 'text' });
+    expect(await s3Request(swift, '/box/a')).toMatchObject({ status: 200, body: 'text' });
   });
 });
 
