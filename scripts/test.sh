@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # Real file systems, real archivers, real readers of the formats.
 apt_packages acl attr btrfs-progs dump e2fsprogs git gzip openssl pigz procps python3 tar util-linux xfsprogs zstd \
   ceph-common ceph-mon ceph-osd radosgw swift-account swift-container swift-object swift-proxy \
-  bsdutils openssh-client openssh-server passwd ||
+  bsdutils iproute2 openssh-client openssh-server passwd ||
   die 'the tests need these Debian packages: install them as root, or run the tests as root.'
 [ "$(id -u)" = 0 ] || die 'the tests mount file systems and attach loop devices: run them as root.'
 

@@ -5,7 +5,9 @@ import { addCreateCommand } from './commands/create.ts';
 import { addExportCommand } from './commands/export.ts';
 import { addImportCommand } from './commands/import.ts';
 import { addListCommand } from './commands/list.ts';
+import { addMoveCommand } from './commands/move.ts';
 import { addOsCommands } from './commands/os.ts';
+import { addReceiveCommand } from './commands/receive.ts';
 import { addRemoveCommand } from './commands/remove.ts';
 import { addRenameCommand } from './commands/rename.ts';
 import { addSchemaCommand } from './commands/schema.ts';
@@ -26,14 +28,17 @@ export function createProgram(surroundings: Surroundings): Command {
     'after',
     `
 A STORE is a directory, or a URL such as file:///srv/exports.
-An export in it is INSTANCE (the newest complete one) or INSTANCE@EXPORT-ID.
+A PEER is ssh://[user@]host[:port], with gantry installed there.
+An export in a store is INSTANCE (the newest complete one) or INSTANCE@EXPORT-ID.
 
 Exit codes: 0 done; 1 internal; 2 usage; 3 instance file; 4 OS definition; 5 disk or snapshot; 6 script; 7 damaged data;
-8 store; 9 no such export; 10 busy; 11 this machine; 128+N ended by signal N.`,
+8 store; 9 no such export; 10 busy; 11 this machine; 12 peer; 13 move undecided; 128+N ended by signal N.`,
   );
   for (const add of [
     addExportCommand,
     addImportCommand,
+    addMoveCommand,
+    addReceiveCommand,
     addListCommand,
     addShowCommand,
     addVerifyCommand,

@@ -28,11 +28,13 @@ export interface Session extends Surroundings {
   readonly osSearchPath: readonly string[];
   readonly operation: OperationOptions;
   readonly open: (address: string) => Promise<Store>;
+  readonly warn: (message: string) => void;
 }
 
 export function createSession(surroundings: Surroundings, options: CommonOptions): Session {
   const { output, signal, env, cwd } = surroundings;
   const searchPath = osSearchPath({ flags: options.osPath ?? [], env });
+  const warn = (message: string): void => output.note(`warning: ${message}`);
   const stateDirectory = options.stateDir ?? env['GANTRY_STATE_DIR'];
   return {
     ...surroundings,
@@ -45,8 +47,9 @@ export function createSession(surroundings: Surroundings, options: CommonOptions
       forceVariant: options.forceVariant === true,
       ...(stateDirectory === undefined ? {} : { stateDirectory }),
     },
+    warn,
     open: async (address) => {
-      const store = await openStore(address, { signal, env, cwd, warn: (message) => output.note(`warning: ${message}`) });
+      const store = await openStore(address, { signal, env, cwd, warn });
       return options.limitRate === undefined ? store : withLimit(store, { bytesPerSecond: options.limitRate });
     },
   };

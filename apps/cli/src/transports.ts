@@ -1,6 +1,6 @@
 import process from 'node:process';
-import { GantryError, asGantryError } from '@gantry/core';
-import type { Store, Transport } from '@gantry/transport';
+import { GantryError, asGantryError, asPeerError } from '@gantry/core';
+import type { PeerChannel, Store, Transport } from '@gantry/transport';
 import { parseStoreAddress } from './store-address.ts';
 
 /** Which package serves which scheme. Any other scheme is looked for as `gantry-transport-SCHEME`, installed beside this command. */
@@ -26,6 +26,28 @@ export async function openStore(address: string, { signal, env, cwd, warn }: Ope
   } catch (error) {
     signal.throwIfAborted();
     throw asGantryError(error, `opening the store ${url.href}`);
+  }
+}
+
+/** Runs `gantry receive` on the peer that the user named. @throws GantryError `STORE_ADDRESS`, `PEER_*` */
+export async function openPeer(
+  address: string,
+  { signal, env, cwd, warn }: OpenStoreContext,
+  program: string | undefined,
+): Promise<PeerChannel> {
+  const url = parseStoreAddress(address, cwd);
+  const transport = await loadTransport(url.protocol.slice(0, -1));
+  if (transport.openPeer === undefined) {
+    throw new GantryError('STORE_ADDRESS', {
+      message: `${address} is no peer: the transport for ${url.protocol.slice(0, -1)}:// runs nothing on another machine`,
+      hint: 'Name a peer as ssh://user@host:port, or export to the store and import on the peer.',
+    });
+  }
+  try {
+    return await transport.openPeer(url, { signal, env, cwd, warn, program });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw asPeerError(error, url.host);
   }
 }
 

@@ -52,11 +52,25 @@ export const ERROR_EXIT_CODES = {
   // 9: nothing of that name
   EXPORT_NOT_FOUND: 9,
   EXPORT_INCOMPLETE: 9,
+  MOVE_NOT_FOUND: 9,
+  MOVE_NOT_COMMITTED: 9,
   // 10: somebody else is at it
   BUSY: 10,
   // 11: the machine
   STATE_UNUSABLE: 11,
   PLATFORM: 11,
+  // 12: the peer of a move, or the way to it
+  PEER_UNAVAILABLE: 12,
+  PEER_DENIED: 12,
+  PEER_NO_GANTRY: 12,
+  PEER_VERSION: 12,
+  PEER_PROTOCOL: 12,
+  PEER_REFUSED: 12,
+  PEER_LOST: 12,
+  PEER_STALLED: 12,
+  PEER_FAILED: 12,
+  // 13: a move of which only the peer knows whether it was committed
+  MOVE_UNDECIDED: 13,
 } as const;
 
 export type GantryErrorCode = keyof typeof ERROR_EXIT_CODES;

@@ -2,7 +2,7 @@
  * Progress is a stream of typed events; the terminal's bars and `--json` are two readers of it. Events are plain JSON.
  */
 
-export type OperationName = 'create' | 'rename' | 'export' | 'import' | 'verify' | 'remove' | 'os-check' | 'clean';
+export type OperationName = 'create' | 'rename' | 'export' | 'import' | 'move' | 'receive' | 'verify' | 'remove' | 'os-check' | 'clean';
 
 /** Where a disk is in its operation. */
 export type DiskPhase = 'waiting' | 'running' | 'done' | 'failed';

@@ -14,6 +14,8 @@ import { MemoryBudget } from './dump/memory-budget.ts';
 import type { Codec } from './dump/types.ts';
 import { FRAME_SIZE } from './dump/types.ts';
 import { GantryError } from './errors.ts';
+import type { HoldRequest } from './hold-disks.ts';
+import { holdDisks } from './hold-disks.ts';
 import { inspectDisks } from './instance/inspect-disks.ts';
 import type { Instance } from './instance/model.ts';
 import type { OperationOptions, Reporter } from './operation.ts';
@@ -23,14 +25,11 @@ import type { SelectedOs } from './os/select.ts';
 import { scriptHooks } from './script-hooks.ts';
 import { selectDisks } from './select-disks.ts';
 import { sideBySide } from './side-by-side.ts';
-import type { SnapshotMode } from './snapshot/choose.ts';
 import type { Snapshot } from './snapshot/provider.ts';
-import type { SnapshotConfig } from './snapshot/snapshot-config.ts';
-import { takeSnapshots } from './snapshot/snapshot-set.ts';
 import type { Run } from './state/journal.ts';
 import { TOOL } from './tool.ts';
 
-export interface ExportRequest extends OperationOptions {
+export interface ExportRequest extends OperationOptions, HoldRequest {
   readonly instance: Instance;
   /** Where the export goes. Who opened it disposes it. */
   readonly store: Store;
@@ -38,10 +37,6 @@ export interface ExportRequest extends OperationOptions {
   readonly codec?: Codec | undefined;
   /** The codec's own level; its default where absent. */
   readonly level?: number | undefined;
-  /** How disks are held still; default `auto`: reflink where it works, else none. */
-  readonly snapshot?: SnapshotMode | undefined;
-  /** What the provider `command` runs; see `readSnapshotConfig`. */
-  readonly snapshotConfig?: SnapshotConfig | undefined;
   /** These disks alone, by index. */
   readonly disks?: readonly number[] | undefined;
   /** Disks under way at once; default 4. */
@@ -144,20 +139,7 @@ async function findUnfinishedIfAny(
 /** Holds all disks still, dumps them side by side, and lets go of the snapshots whatever came of it. */
 async function dumpDisks(work: Work, writer: ExportWriter, disks: readonly number[], signal: AbortSignal): Promise<DumpRecord[]> {
   const { request, reporter, instance, run } = work;
-  await using held = await takeSnapshots({
-    mode: request.snapshot ?? 'auto',
-    config: request.snapshotConfig,
-    instanceName: instance.name,
-    requests: disks.flatMap((index) => {
-      const disk = instance.disks[index];
-      return disk === undefined ? [] : { index, disk };
-    }),
-    run,
-    warn: reporter.warn,
-    stage: reporter.stage,
-    signal,
-  });
-  for (const { index } of held.snapshots) reporter.disk(index, 'waiting');
+  await using held = await holdDisks(request, disks, { instance, run, reporter, signal });
   const parallel = request.parallel ?? DEFAULT_PARALLEL_DISKS;
   return await sideBySide(held.snapshots, parallel, signal, (snapshot, signal) =>
     tellPhases(reporter, snapshot.index, () => dumpDisk(work, writer, snapshot, signal)),

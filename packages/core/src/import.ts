@@ -8,20 +8,18 @@ import { decodeDump } from './dump/decode-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from './dump/encode-dump.ts';
 import { MemoryBudget } from './dump/memory-budget.ts';
 import { GantryError } from './errors.ts';
-import type { InspectedDisks } from './instance/inspect-disks.ts';
+import type { OriginalDisk } from './import-checks.ts';
+import { assertEnoughDisks, assertRoom, assertSameOs } from './import-checks.ts';
 import { inspectDisks } from './instance/inspect-disks.ts';
 import type { Instance } from './instance/model.ts';
 import type { OperationOptions, Reporter } from './operation.ts';
 import { DEFAULT_PARALLEL_DISKS, createReporter, tellPhases } from './operation.ts';
-import { parseOsName } from './os/os-name.ts';
 import { checkParameters } from './os/parameters.ts';
 import type { SelectedOs } from './os/select.ts';
 import { scriptHooks } from './script-hooks.ts';
 import { sideBySide } from './side-by-side.ts';
 import type { Run } from './state/journal.ts';
 import { verifyDumps } from './verify.ts';
-
-const MIB = 1024 * 1024;
 
 export interface ImportRequest extends OperationOptions {
   readonly store: Store;
@@ -78,12 +76,12 @@ export async function importInstance(request: ImportRequest): Promise<ImportResu
   const found = await openExport(request.store, request.export, { signal });
   if (found.origin === 'ganeti')
     reporter.warn(`${found.reference} was made by Ganeti: it carries no checksums, so damage may go unnoticed`);
-  assertSameOs(os, found, request.allowOtherOs === true);
+  assertSameOs(os, found.os, found.reference, request.allowOtherOs === true);
   const dumps = selectDumps(found, request);
   const disks = dumps.map(({ index }) => index);
   const inspected = await inspectDisks(request.instance, { purpose: 'import', disks, signal });
   for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
-  await assertRoom(os, found, dumps, inspected, reporter, signal);
+  assertRoom(os, await findOriginals(found, dumps, signal), found.reference, inspected, reporter);
 
   const { instance } = inspected;
   await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory: request.stateDirectory, reporter, signal });
@@ -98,16 +96,6 @@ export async function importInstance(request: ImportRequest): Promise<ImportResu
   return { reference: found.reference, instance: instance.name, disks, plainBytes, warnings: reporter.warnings };
 }
 
-/** What a script wrote is for its own definition to read. */
-function assertSameOs({ definition }: SelectedOs, found: StoredExport, allowed: boolean): void {
-  const exported = parseOsName(found.os).name;
-  if (allowed || exported === definition.name) return;
-  throw new GantryError('OS_MISMATCH', {
-    message: `${found.reference} was made by the OS definition ${exported}, and the instance file says ${definition.name}`,
-    hint: `Set os to ${found.os} in the instance file; or, where ${definition.name} can read what ${exported} wrote, add --allow-other-os.`,
-  });
-}
-
 /** @throws GantryError `DISK_TOO_FEW`, `DUMP_MISSING` */
 function selectDumps(found: StoredExport, { instance, disks }: ImportRequest): readonly StoredDump[] {
   const missing = disks?.find((index) => !found.dumps.some((dump) => dump.index === index));
@@ -118,45 +106,23 @@ function selectDumps(found: StoredExport, { instance, disks }: ImportRequest): r
       disk: missing,
     });
   }
-  const needed = Math.max(-1, ...found.dumps.map(({ index }) => index)) + 1;
-  if (disks === undefined && needed > instance.disks.length) {
-    throw new GantryError('DISK_TOO_FEW', {
-      message: `${found.reference} has ${needed} disks, and ${instance.name} has ${instance.disks.length}`,
-      hint: 'Add disks to the instance file, or name with --disk those that are to be imported.',
-    });
-  }
+  if (disks === undefined)
+    assertEnoughDisks(
+      found.dumps.map(({ index }) => index),
+      found.reference,
+      instance,
+    );
   return disks === undefined ? found.dumps : found.dumps.filter(({ index }) => disks.includes(index));
 }
 
-/** Everything that can be known to fail is found out before the first byte is written. */
-async function assertRoom(
-  os: SelectedOs,
-  found: StoredExport,
-  dumps: readonly StoredDump[],
-  { diskBytes, instance }: InspectedDisks,
-  reporter: Reporter,
-  signal: AbortSignal,
-): Promise<void> {
+/** What is known of the disks that the dumps were made of, before the first byte is read. */
+async function findOriginals(found: StoredExport, dumps: readonly StoredDump[], signal: AbortSignal): Promise<readonly OriginalDisk[]> {
   const sizes = await found.checkDumpsPresent({ disks: dumps.map(({ index }) => index), signal });
-  for (const [place, dump] of dumps.entries()) {
-    const room = diskBytes[dump.index];
-    const original = dump.record?.plainBytes ?? (dump.codec === 'none' ? sizes[place]?.size : undefined);
-    const path = instance.disks[dump.index]?.path;
-    if (room === undefined) continue;
-    if (os.definition.builtin && original !== undefined && room < original) {
-      throw new GantryError('DISK_TOO_SMALL', {
-        message: `disk ${dump.index} (${path}) has ${room} bytes, and the disk in ${found.reference} had ${original}`,
-        hint: 'Make it at least as large.',
-        disk: dump.index,
-      });
-    }
-    if (!os.definition.builtin && dump.diskSize !== undefined && room < dump.diskSize * MIB) {
-      reporter.warn(
-        `it is smaller than the disk that was exported, which had ${dump.diskSize} MiB: the import script may run out of space`,
-        dump.index,
-      );
-    }
-  }
+  return dumps.map(({ index, record, codec, diskSize }, place) => ({
+    index,
+    plainBytes: record?.plainBytes ?? (codec === 'none' ? sizes[place]?.size : undefined),
+    size: diskSize,
+  }));
 }
 
 /** @returns plain bytes of all disks */

@@ -34,3 +34,5 @@ export type { SshAgent } from './servers/ssh-agent.ts';
 export { startSshAgent } from './servers/ssh-agent.ts';
 export type { SshServer, SshServerOptions } from './servers/sshd.ts';
 export { makeSshKey, startSshServer } from './servers/sshd.ts';
+export type { NetworkNode, TwoNodes } from './servers/two-nodes.ts';
+export { makeTwoNodes } from './servers/two-nodes.ts';

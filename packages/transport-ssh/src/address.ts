@@ -13,7 +13,7 @@ export interface SshAddress {
   readonly host: string;
   readonly user: string | undefined;
   readonly port: number | undefined;
-  /** Absolute, or starting with `~/`: below the account's home. */
+  /** Absolute, or starting with `~/`: below the account's home. Empty for a peer as a whole. */
   readonly directory: string;
   readonly engine: 'openssh' | 'ssh2' | undefined;
   readonly hostKeys: HostKeyPolicy;
@@ -57,6 +57,26 @@ const DEFAULT_KEEP_ALIVE_SECONDS = 15;
  * @throws StoreError `invalid-address`
  */
 export function parseAddress(url: URL): SshAddress {
+  return parse(url, parseDirectory);
+}
+
+/**
+ * Reads `ssh://[user@]host[:port][?option=value…]`: a peer, and nothing on it.
+ *
+ * @throws StoreError `invalid-address`
+ */
+export function parsePeerAddress(url: URL): SshAddress {
+  return parse(url, ({ pathname, hash }) => {
+    if (hash === '' && (pathname === '' || pathname === '/')) return '';
+    throw invalid(
+      `ssh://${url.host}`,
+      'a peer has no directory',
+      'Write ssh://user@host:port; the instance file there is named by itself.',
+    );
+  });
+}
+
+function parse(url: URL, directoryOf: (url: URL) => string): SshAddress {
   if (url.password !== '')
     throw invalid(`ssh://${url.host}`, 'it has a password in it', 'Use a key or an agent: passwords in addresses end up in logs.');
   const query = new Query(url);
@@ -66,7 +86,7 @@ export function parseAddress(url: URL): SshAddress {
     host: parseHost(url),
     user: parseUser(url),
     port: url.port === '' ? undefined : Number(url.port),
-    directory: parseDirectory(url),
+    directory: directoryOf(url),
     engine: query.choice('engine', ['openssh', 'ssh2']),
     hostKeys: query.choice('hostKeys', ['strict', 'accept-new']) ?? 'strict',
     configFile: query.all('config').at(-1),

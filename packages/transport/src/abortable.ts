@@ -43,7 +43,7 @@ export async function* abortable<T>(source: AsyncIterable<T>, signal: AbortSigna
  * Waits for `promise`, but no longer than until the signal. A race with one promise for the whole stream would keep every item
  * that ever won against it, until the stream ends.
  */
-async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const onAbort = (): void => aborted.reject(signal.reason);
   if (signal.aborted) onAbort();

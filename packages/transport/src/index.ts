@@ -20,11 +20,15 @@ export type {
 } from './store.ts';
 export { RETRYABLE_CODES } from './store.ts';
 export type { LimitOptions } from './limit.ts';
-export { withLimit } from './limit.ts';
+export { Pace, withLimit } from './limit.ts';
 export type { LogEntry } from './log.ts';
 export { withLog } from './log.ts';
 export type { Pause } from './pause.ts';
+export type { PeerChannel, PeerEnd } from './peer.ts';
+export { receiverCommand } from './peer.ts';
 export type { RetryOptions } from './retry.ts';
 export { withRetry } from './retry.ts';
+export type { StreamChannelOptions } from './stream-channel.ts';
+export { streamChannel } from './stream-channel.ts';
 export type { DumpHeader, DumpWriter, ExportReader, ExportWriter, JsonDocument, Sink } from './transfer.ts';
-export type { OpenOptions, Transport } from './transport.ts';
+export type { OpenOptions, OpenPeerOptions, Transport } from './transport.ts';

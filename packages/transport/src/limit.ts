@@ -28,7 +28,7 @@ export function withLimit(store: Store, options: LimitOptions): Store {
 }
 
 /** One rate for all who share it. */
-class Pace {
+export class Pace {
   readonly #bytesPerMs: number;
   readonly #pause: Pause;
   readonly #now: () => number;

@@ -1,3 +1,4 @@
+import type { PeerChannel } from './peer.ts';
 import type { CallOptions, Store } from './store.ts';
 
 /** What a transport may use of its surroundings: handed in, so that a transport reads no globals. */
@@ -8,6 +9,11 @@ export interface OpenOptions extends CallOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Called with what the user should know although nothing failed. */
   readonly warn: (message: string) => void;
+}
+
+export interface OpenPeerOptions extends OpenOptions {
+  /** How the program is called there: a name or a path made of letters, digits and `._/+-`; `gantry` where absent. */
+  readonly program?: string | undefined;
 }
 
 /**
@@ -22,4 +28,9 @@ export interface Transport {
    * @throws StoreError `invalid-address`, `denied`, `unavailable`
    */
   open(address: URL, options: OpenOptions): Promise<Store>;
+  /**
+   * Runs `gantry receive` on the peer that `address` names, and gives the channel to it. Only where the transport can run a program there.
+   * @throws StoreError `invalid-address`, `denied`, `unavailable`
+   */
+  openPeer?(address: URL, options: OpenPeerOptions): Promise<PeerChannel>;
 }

@@ -52,9 +52,9 @@ export function withOsPath(command: Command): Command {
   );
 }
 
-/** For commands that read or write whole dumps. */
+/** For commands that move whole dumps. */
 export function withRate(command: Command): Command {
-  return command.option('--limit-rate <rate>', 'the most bytes a second to and from the store, such as 500K or 20M', byteRate);
+  return command.option('--limit-rate <rate>', 'at most so many stored bytes a second, all disks together, such as 500K or 20M', byteRate);
 }
 
 /** For commands that run scripts. */
@@ -62,6 +62,20 @@ export function withScripts(command: Command): Command {
   return withOsPath(withState(command))
     .option('--force-variant', "accept a variant that the OS definition doesn't list")
     .option('--debug', 'run scripts with DEBUG_LEVEL=1');
+}
+
+/** For commands that read disks which may be in use. */
+export function withSnapshots(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--snapshot <provider>',
+        'how disks are held still; auto is reflink where it works, else the configured commands, else none',
+      )
+        .choices(['auto', 'reflink', 'command', 'none'])
+        .default('auto'),
+    )
+    .option('--snapshot-config <file>', 'YAML file with the commands of --snapshot command');
 }
 
 /** Runs `work` when the command is called; commander has put the arguments before the options. */

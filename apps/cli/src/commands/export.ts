@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { CommonOptions, Surroundings } from '../session.ts';
-import { argument, collectDisks, newCommand, runs, wholeNumber, withRate, withScripts } from './common.ts';
+import { argument, collectDisks, newCommand, runs, wholeNumber, withRate, withScripts, withSnapshots } from './common.ts';
 
 interface ExportOptions extends CommonOptions {
   readonly codec: Codec;
@@ -19,25 +19,18 @@ interface ExportOptions extends CommonOptions {
 
 export function addExportCommand(program: Command, surroundings: Surroundings): void {
   const command = withRate(
-    withScripts(
-      newCommand(program, 'export <instance-file> <store>', 'Export the disks of an instance into a store.', [
-        'gantry export web1.yaml /srv/exports',
-        'gantry export web1.yaml /srv/exports --codec gzip --level 6',
-        'gantry export web1.yaml /srv/exports --disk 0 --snapshot none --json',
-      ]),
+    withSnapshots(
+      withScripts(
+        newCommand(program, 'export <instance-file> <store>', 'Export the disks of an instance into a store.', [
+          'gantry export web1.yaml /srv/exports',
+          'gantry export web1.yaml /srv/exports --codec gzip --level 6',
+          'gantry export web1.yaml /srv/exports --disk 0 --snapshot none --json',
+        ]),
+      ),
     ),
   )
     .addOption(new Option('--codec <codec>', 'how dumps are compressed').choices(['zstd', 'gzip', 'none']).default('zstd'))
     .option('--level <n>', 'level of the codec: zstd 1-19 (default 3), gzip 1-9', wholeNumber(1))
-    .addOption(
-      new Option(
-        '--snapshot <provider>',
-        'how disks are held still; auto is reflink where it works, else the configured commands, else none',
-      )
-        .choices(['auto', 'reflink', 'command', 'none'])
-        .default('auto'),
-    )
-    .option('--snapshot-config <file>', 'YAML file with the commands of --snapshot command')
     .option('--disk <n>', 'export this disk alone; may repeat', collectDisks)
     .option('--parallel <n>', 'how many disks at once', wholeNumber(1))
     .option('--with-private', 'write private OS parameters into the export too');

@@ -4,6 +4,7 @@ import { decodeForeign } from './decode-foreign.ts';
 import { decodeFrames } from './decode-frames.ts';
 import { decodePlain } from './decode-plain.ts';
 import { DEFAULT_BUDGET_BYTES } from './encode-dump.ts';
+import { knownPlan } from './frame-plan.ts';
 import { gzipCodec } from './gzip-codec.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import type { Codec, DumpProgress, FramedDump, PlainPiece } from './types.ts';
@@ -38,7 +39,7 @@ export function decodeDump(stored: AsyncIterable<Uint8Array>, o: DecodeOptions):
   if (o.framed === undefined) return decodeForeign(stored, o);
   assertPlausible(o.codec, o.framed);
   if (o.codec === 'none') return decodePlain(abortable(stored, o.signal), o.framed, o);
-  return decodeFrames(stored, o.framed, {
+  return decodeFrames(stored, knownPlan(o.framed), {
     // The level matters to a writer alone.
     codec: o.codec === 'zstd' ? zstdCodec(1) : gzipCodec(1),
     work: o.concurrency === undefined ? sharedWorkQueue() : new WorkQueue(o.concurrency),

@@ -2,12 +2,12 @@ import { abortable, orAbort } from './abortable.ts';
 import { FormatProblem, locate } from './damage.ts';
 import { DumpReader } from './dump-reader.ts';
 import type { FrameCodec } from './frame-codec.ts';
+import type { FramePlan } from './frame-plan.ts';
 import type { BudgetShare, MemoryBudget } from './memory-budget.ts';
 import { readAhead } from './read-ahead.ts';
 import { StreamDigest } from './stream-digest.ts';
-import type { DumpProgress, FramedDump, PlainPiece } from './types.ts';
+import type { DumpProgress, PlainPiece } from './types.ts';
 import { Uint32List } from './uint32-list.ts';
-import { assertWhole } from './whole.ts';
 import type { WorkQueue } from './work-queue.ts';
 import { isZero } from './zeros.ts';
 
@@ -39,13 +39,13 @@ const FRAMES_AHEAD = 2;
 /** The plain stream of a dump whose codec has frames. */
 export async function* decodeFrames(
   stored: AsyncIterable<Uint8Array>,
-  dump: FramedDump,
+  plan: FramePlan,
   o: DecodeFramesOptions,
 ): AsyncGenerator<PlainPiece, void, undefined> {
   using _contexts = o.codec.use();
   const memory = o.budget.share();
   const drop = (job: Job): void => void ('plain' in job && release(job, memory));
-  const open = (signal: AbortSignal): AsyncGenerator<Job, void, undefined> => new FrameReader(dump, memory, o, signal).jobs(stored);
+  const open = (signal: AbortSignal): AsyncGenerator<Job, void, undefined> => new FrameReader(plan, memory, o, signal).jobs(stored);
   let plainBytes = 0;
   for await (const job of readAhead(open, o.work.limit + FRAMES_AHEAD, o.signal, drop)) {
     if ('zeros' in job) {
@@ -67,14 +67,15 @@ export async function* decodeFrames(
 
 /** Reads the stored frames one after the other. */
 class FrameReader {
-  readonly #dump: FramedDump;
+  readonly #plan: FramePlan;
   readonly #memory: BudgetShare;
   readonly #options: DecodeFramesOptions;
   readonly #signal: AbortSignal;
   readonly #storedSizes = new Uint32List();
+  #plainBytes = 0;
 
-  constructor(dump: FramedDump, memory: BudgetShare, options: DecodeFramesOptions, signal: AbortSignal) {
-    this.#dump = dump;
+  constructor(plan: FramePlan, memory: BudgetShare, options: DecodeFramesOptions, signal: AbortSignal) {
+    this.#plan = plan;
     this.#memory = memory;
     this.#options = options;
     this.#signal = signal;
@@ -82,34 +83,44 @@ class FrameReader {
 
   /** Has each frame decompressed as soon as it is there; at the end, checks the dump as a whole. */
   async *jobs(stored: AsyncIterable<Uint8Array>): AsyncGenerator<Job, void, undefined> {
-    const { frames, frameSize, plainBytes } = this.#dump;
     const { codec } = this.#options;
     using digest = new StreamDigest();
     await using reader = new DumpReader(abortable(stored, this.#signal), digest);
-    while (this.#storedSizes.length < frames) yield this.#zeroFrames(reader) ?? (await this.#frame(reader));
-    await locate({ offset: reader.offset }, codec.readTrailer(reader, frameSize, plainBytes, this.#storedSizes));
-    await assertWhole(reader, digest, this.#dump);
+    for (;;) {
+      const zeros = this.#zeroFrames(reader);
+      if (zeros !== undefined) {
+        yield zeros;
+        continue;
+      }
+      const place = { frame: this.#storedSizes.length, offset: reader.offset };
+      const size = await locate(place, this.#plan.next(reader, place.frame));
+      if (size === undefined) break;
+      yield await this.#frame(reader, size);
+    }
+    await locate({ offset: reader.offset }, codec.readTrailer(reader, this.#plan.frameSize, this.#plainBytes, this.#storedSizes));
+    await this.#plan.finish(reader, digest, { frames: this.#storedSizes.length, plainBytes: this.#plainBytes });
   }
 
   /** Full frames of zeros, known by their bytes, as many as come next. */
   #zeroFrames(reader: DumpReader): ZeroJob | undefined {
-    const { frameSize, plainBytes } = this.#dump;
+    const { frameSize } = this.#plan;
     const zeroFrame = this.#options.codec.zeroFrame(frameSize);
-    const count = reader.passRepeated(zeroFrame, Math.floor(plainBytes / frameSize) - this.#storedSizes.length);
+    const count = reader.passRepeated(zeroFrame, this.#plan.fullFramesLeft(this.#storedSizes.length));
     if (count === 0) return undefined;
     for (let frame = 0; frame < count; frame += 1) this.#storedSizes.push(zeroFrame.length);
+    this.#plainBytes += count * frameSize;
     return { zeros: count * frameSize, storedEnd: reader.offset };
   }
 
-  async #frame(reader: DumpReader): Promise<DecompressJob> {
-    const { frameSize, plainBytes } = this.#dump;
+  async #frame(reader: DumpReader, size: number): Promise<DecompressJob> {
+    const { frameSize } = this.#plan;
     const { codec, work } = this.#options;
     const place = { frame: this.#storedSizes.length, offset: reader.offset };
-    const size = Math.min(frameSize, plainBytes - place.frame * frameSize);
     const buffer = await this.#memory.take(frameSize + codec.storedBound(frameSize), this.#signal);
     try {
       const bytes = await locate(place, codec.read(reader, size, buffer.subarray(frameSize)));
       this.#storedSizes.push(bytes.length);
+      this.#plainBytes += size;
       const plain = locate(
         place,
         work.run(this.#signal, () => decompress(codec, bytes, buffer.subarray(0, size))),

@@ -37,6 +37,19 @@ export class DumpReader implements AsyncDisposable {
     return this.#chunk;
   }
 
+  /** At least so many of the bytes that come next, fewer where the dump ends before. As with {@link DumpReader.peek}. */
+  async ahead(bytes: number): Promise<Uint8Array> {
+    let start = (await this.peek()) ?? this.#chunk;
+    while (start.length < bytes) {
+      const held = Buffer.from(start);
+      this.#chunk = held.subarray(held.length);
+      const more = await this.peek();
+      start = this.#chunk = more === undefined ? held : Buffer.concat([held, more]);
+      if (more === undefined) break;
+    }
+    return start;
+  }
+
   /** Passes over bytes that {@link DumpReader.peek} has shown. */
   pass(bytes: number): void {
     this.#chunk = this.#chunk.subarray(bytes);

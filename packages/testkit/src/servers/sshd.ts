@@ -20,6 +20,10 @@ export interface SshServerOptions {
   readonly config?: readonly string[];
   /** On which port; a free one where absent. */
   readonly port?: number;
+  /** The address that it listens on; 127.0.0.1 where absent. */
+  readonly host?: string;
+  /** The network namespace that it runs in; see ip-netns(8). */
+  readonly namespace?: string;
   /** Whose keys and files are used; new ones where absent. For a server that comes back. */
   readonly like?: SshServer;
 }
@@ -57,13 +61,14 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
   const files = options.like ?? scope.use(await makeFiles());
   const port = options.port ?? (await findFreePorts(1));
   const user = options.user ?? 'root';
+  const host = options.host ?? '127.0.0.1';
   const { directory, hostKeyFile, identityFile, authorizedKeysFile } = files;
   const file = (name: string): string => `${directory}/${name}-${port}`;
   const [sshdConfig, knownHostsFile, configFile] = [file('sshd_config'), file('known_hosts'), file('ssh_config')];
-  await writeFile(sshdConfig, serverConfig({ ...options, user, port }, { hostKeyFile, authorizedKeysFile }));
-  await writeFile(knownHostsFile, `[127.0.0.1]:${port} ${await readFile(`${hostKeyFile}.pub`, 'utf8')}`);
-  await writeFile(configFile, clientConfig(identityFile, knownHostsFile));
-  const running = scope.use(await run(sshdConfig));
+  await writeFile(sshdConfig, serverConfig({ ...options, user, port, host }, { hostKeyFile, authorizedKeysFile }));
+  await writeFile(knownHostsFile, `[${host}]:${port} ${await readFile(`${hostKeyFile}.pub`, 'utf8')}`);
+  await writeFile(configFile, clientConfig(host, identityFile, knownHostsFile));
+  const running = scope.use(await run(sshdConfig, options.namespace));
   const owned = scope.move();
   return {
     port,
@@ -75,8 +80,7 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
     knownHostsFile,
     configFile,
     log: running.log,
-    address: (path, more = {}) =>
-      `ssh://${user}@127.0.0.1:${port}${path}?${new URLSearchParams({ config: configFile, ...more }).toString()}`,
+    address: (path, more = {}) => `ssh://${user}@${host}:${port}${path}?${new URLSearchParams({ config: configFile, ...more }).toString()}`,
     sessions: running.sessions,
     kill: running.kill,
     killSessions: running.killSessions,
@@ -120,14 +124,21 @@ export async function makeSshKey(
 }
 
 function serverConfig(
-  { user, port, jail, sftpArguments = '', config = [] }: SshServerOptions & { readonly user: string; readonly port: number },
+  {
+    user,
+    port,
+    host,
+    jail,
+    sftpArguments = '',
+    config = [],
+  }: SshServerOptions & { readonly user: string; readonly port: number; readonly host: string },
   { hostKeyFile, authorizedKeysFile }: Pick<Files, 'hostKeyFile' | 'authorizedKeysFile'>,
 ): string {
   const lines = [
     // The first of several lines counts.
     ...config,
     `Port ${port}`,
-    'ListenAddress 127.0.0.1',
+    `ListenAddress ${host}`,
     `HostKey ${hostKeyFile}`,
     'PidFile none',
     `AuthorizedKeysFile ${authorizedKeysFile}`,
@@ -147,9 +158,9 @@ function serverConfig(
   return `${lines.join('\n')}\n`;
 }
 
-function clientConfig(identityFile: string, knownHostsFile: string): string {
+function clientConfig(host: string, identityFile: string, knownHostsFile: string): string {
   return [
-    'Host 127.0.0.1',
+    `Host ${host}`,
     `IdentityFile ${identityFile}`,
     'IdentitiesOnly yes',
     `UserKnownHostsFile ${knownHostsFile}`,
@@ -165,12 +176,13 @@ interface Running extends AsyncDisposable {
   readonly killSessions: () => Promise<void>;
 }
 
-async function run(configFile: string): Promise<Running> {
+async function run(configFile: string, namespace: string | undefined): Promise<Running> {
   // Debian's service makes this directory when it starts.
   await mkdir('/run/sshd', { recursive: true, mode: 0o755 });
   // setpriv has the kernel kill it when we are killed ourselves (PR_SET_PDEATHSIG, prctl(2)).
-  const args = ['--pdeathsig', 'KILL', '/usr/sbin/sshd', '-D', '-e', '-f', configFile];
-  const server = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const sshd = ['setpriv', '--pdeathsig', 'KILL', '/usr/sbin/sshd', '-D', '-e', '-f', configFile];
+  const [program = '', ...args] = namespace === undefined ? sshd : ['ip', 'netns', 'exec', namespace, ...sshd];
+  const server = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const exited = once(server, 'exit');
   const { pid } = server;
   if (pid === undefined) throw new Error('sshd did not start: is openssh-server installed?');

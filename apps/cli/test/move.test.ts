@@ -1,0 +1,253 @@
+import { once } from 'node:events';
+import { chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import process from 'node:process';
+import type { NetworkNode, SshServer, TwoNodes } from '@gantry/testkit';
+import { makeRandomFile, makeSparseFile, makeTwoNodes, sha256File, startSshServer } from '@gantry/testkit';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Outcome, RunningCommand, Workbench } from './workbench.ts';
+import { MAIN, jsonLines, lastLine, makeWorkbench, waitForFile } from './workbench.ts';
+
+const MIB = 1024 * 1024;
+
+/** Two nodes with an sshd each, and what stands on them: `here` is moved from the first to the second, into `there`. */
+let nodes: TwoNodes;
+let servers: readonly [SshServer, SshServer];
+let bench: Workbench;
+let here: string;
+let there: string;
+let scope: AsyncDisposableStack;
+
+beforeAll(async () => {
+  scope = new AsyncDisposableStack();
+  nodes = scope.use(await makeTwoNodes());
+  bench = scope.use(await makeWorkbench());
+  servers = [await serve(nodes.first), await serve(nodes.second)];
+  for (const [index, mib] of [24, 9, 5].entries()) {
+    await makeRandomFile(bench.file(`here-${index}.img`), mib * MIB, `disk ${index}`);
+    await makeSparseFile(bench.file(`there-${index}.img`), mib * MIB);
+  }
+  here = await bench.describeInstance('web1.example.com', { disks: [0, 1, 2].map((index) => `here-${index}.img`) });
+  there = await bench.describeInstance('there.example.com', { disks: [0, 1, 2].map((index) => `there-${index}.img`) });
+  await writeGantry('gantry', 'exec', '"$@"');
+});
+
+afterAll(() => scope.disposeAsync());
+
+async function serve({ address, namespace }: NetworkNode): Promise<SshServer> {
+  return scope.use(await startSshServer({ host: address, namespace }));
+}
+
+/** A program for the peer that runs this very gantry with a state of its own. */
+async function writeGantry(name: string, before: string, args: string): Promise<string> {
+  const command = `${process.execPath} --conditions=@gantry/source ${MAIN} ${args}`;
+  const env = `GANTRY_STATE_DIR=${bench.file('state-there')} GANTRY_OS_PATH=${bench.file('os-there')}`;
+  await writeFile(bench.file(name), `#!/bin/sh\nexport ${env}\n${before} ${command}\n`);
+  await chmod(bench.file(name), 0o755);
+  return bench.file(name);
+}
+
+/** Starts `gantry move` on the first node. */
+function start(source: string, target: string, ...options: readonly string[]): RunningCommand {
+  const [program = '', ...enter] = nodes.first.enter;
+  const gantry = [process.execPath, '--conditions=@gantry/source', MAIN];
+  const peer = ['--peer-program', bench.file('gantry')];
+  const args = ['move', source, servers[1].address(''), '--to', target, '--snapshot', 'none', ...peer, ...options];
+  const child = execa(program, [...enter, ...gantry, ...args], {
+    env: { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os') },
+    reject: false,
+    stdin: 'ignore',
+    forceKillAfterDelay: false,
+  });
+  return {
+    pid: child.pid ?? 0,
+    kill: (signal) => child.kill(signal),
+    outcome: child.then(({ exitCode, stdout, stderr }) => ({ exitCode, stdout, stderr })),
+  };
+}
+
+const move = (...args: Parameters<typeof start>): Promise<Outcome> => start(...args).outcome;
+
+/** Defines `name` on both nodes, with the same files but for what is said of the second. */
+async function defineOs(
+  name: string,
+  files: Readonly<Record<string, string>>,
+  second: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await mkdir(bench.file('os-there'), { recursive: true });
+  await bench.defineOs(`../os-there/${name}`, { ...files, ...second });
+  await bench.defineOs(name, files);
+}
+
+/** The same instances, with another definition. */
+async function describeWith(os: string): Promise<readonly [string, string]> {
+  const disks = (side: string): string[] => [0, 1, 2].map((index) => `${side}-${index}.img`);
+  return [
+    await bench.describeInstance(`${os}1.example.com`, { os, disks: disks('here') }),
+    await bench.describeInstance(`${os}2.example.com`, { os, disks: disks('there') }),
+  ];
+}
+
+/** What still runs of this test: receivers have its state directory in their environment, and scripts the paths of its disks. */
+async function leftRunning(): Promise<readonly { readonly pid: number; readonly command: string }[]> {
+  const found: { pid: number; command: string }[] = [];
+  for (const name of await readdir('/proc')) {
+    const text = (file: string): Promise<string> => readFile(`/proc/${name}/${file}`, 'utf8').catch(() => '');
+    if (!/^\d+$/.test(name) || !(await text('environ')).includes(bench.path)) continue;
+    found.push({ pid: Number(name), command: (await text('cmdline')).replaceAll('\0', ' ') });
+  }
+  return found;
+}
+
+/** Waits until nothing does: the other side ends in its own time, but ends. */
+async function nothingRuns(limitMs: number): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  for (;;) {
+    const left = await leftRunning();
+    if (left.length === 0) return;
+    if (performance.now() > deadline) expect(left).toEqual([]);
+    await once(AbortSignal.timeout(50), 'abort');
+  }
+}
+
+describe('gantry move', () => {
+  it('moves three disks from one node to the other, under a forced command, and they are equal', async () => {
+    const forced = await writeGantry(
+      'forced',
+      'exec',
+      `receive --allow-instance 'there.*' --allow-os raw --instance-directory ${bench.path}`,
+    );
+    const { authorizedKeysFile, identityFile } = servers[1];
+    const key = await readFile(`${identityFile}.pub`, 'utf8');
+    await writeFile(authorizedKeysFile, `command="${forced}",restrict ${key}`);
+    try {
+      const outcome = await move(here, 'there.example.com.yaml', '--json');
+      expect(outcome.exitCode, outcome.stdout + outcome.stderr).toBe(0);
+      const lines = jsonLines(outcome.stdout);
+      expect(lines.at(-1)).toMatchObject({ type: 'result', operation: 'move', target: 'there.example.com', plainBytes: 38 * MIB });
+      expect(lines).toContainEqual(expect.objectContaining({ type: 'progress', disk: 2, plainBytes: 5 * MIB }));
+      for (const index of [0, 1, 2]) {
+        expect(await sha256File(bench.file(`there-${index}.img`))).toBe(await sha256File(bench.file(`here-${index}.img`)));
+      }
+      const refused = await move(there, 'web1.example.com.yaml');
+      expect(refused).toMatchObject({
+        exitCode: 12,
+        stderr: expect.stringMatching(/web1\.example\.com may not be received here \[PEER_REFUSED\]/),
+      });
+    } finally {
+      await writeFile(authorizedKeysFile, key);
+    }
+  });
+
+  it('says on the peer what came of a move', async () => {
+    const outcome = await move(here, there, '--json');
+    const id = String(jsonLines(outcome.stdout).at(-1)?.['moveId']);
+    const told = await execa(bench.file('gantry'), ['receive', '--outcome', id]);
+    expect(told.stdout).toMatch(/web1\.example\.com was committed here as there\.example\.com/);
+    const unknown = await execa(bench.file('gantry'), ['receive', '--outcome', '0'.repeat(32)], { reject: false });
+    expect(unknown).toMatchObject({ exitCode: 9, stderr: expect.stringMatching(/MOVE_NOT_FOUND/) });
+  });
+});
+
+describe('gantry move, when the way is cut in the middle of disk 1', () => {
+  const STUCK = {
+    export: 'cat "$EXPORT_DEVICE"; if [ "$EXPORT_INDEX" = 1 ]; then sleep 1000; fi',
+    import: 'echo $$ >"$PWD/pid$IMPORT_INDEX.tmp"; mv "$PWD/pid$IMPORT_INDEX.tmp" "$PWD/pid$IMPORT_INDEX"; cat >"$IMPORT_DEVICE"',
+  };
+
+  it.each([
+    ['the session is killed', 'PEER_LOST', () => servers[1].killSessions()],
+    ['the cable is pulled', 'PEER_STALLED', () => nodes.setLink('down')],
+    ['the receiver is killed', 'PEER_LOST', killReceiver],
+  ] as const)('because %s: releases nothing and leaves nothing running', async (_, code, cut) => {
+    await defineOs('stuck', STUCK);
+    const [source, target] = await describeWith('stuck');
+    const marker = bench.file('os-there', 'stuck', 'pid1');
+    const running = start(source, target, '--parallel', '1', '--peer-timeout', '3');
+    await waitForFile(marker);
+    await cut();
+    const { exitCode, stdout, stderr } = await running.outcome;
+    await nothingRuns(20_000);
+    await nodes.setLink('up');
+    await execa('rm', [marker]);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 12, stdout: '' });
+    expect(stderr).toContain(`[${code}]`);
+    expect(stderr).toMatch(/disk 0: on ssh:\/\/root@192\.0\.2\.2:\d+: complete, but the move was not committed/);
+    expect(stderr).toMatch(/disk 1: .*written in part/);
+    expect(stderr).toMatch(/disk 2: .*untouched/);
+    expect(stderr).toMatch(/stage: transfer.*is here as it was, and is not to be released/);
+    expect(await bench.journal()).toEqual([]);
+  });
+
+  it('because of a SIGTERM here: ends both sides', async () => {
+    await defineOs('stuck', STUCK);
+    const [source, target] = await describeWith('stuck');
+    const running = start(source, target, '--parallel', '1');
+    await waitForFile(bench.file('os-there', 'stuck', 'pid1'));
+    running.kill('SIGTERM');
+    const { exitCode, stderr } = await running.outcome;
+    expect(exitCode).toBe(143);
+    expect(stderr).toMatch(/disk 1: .*written in part/);
+    await nothingRuns(10_000);
+  });
+});
+
+/** SIGKILL for the receiver's own process. Its import script lives on without it, as after any SIGKILL: whoever comes next clears it. */
+async function killReceiver(): Promise<void> {
+  const receivers = (await leftRunning()).filter(({ command }) => command.includes(`${MAIN} receive`));
+  expect(receivers).toHaveLength(1);
+  for (const { pid } of receivers) process.kill(pid, 'SIGKILL');
+  await execa(bench.file('gantry'), ['clean']);
+}
+
+describe('gantry move to a peer that cannot take it', () => {
+  it.each([
+    ['without gantry', '/nowhere/gantry', 12, /no gantry on ssh:.* \[PEER_NO_GANTRY\]/],
+    ['whose gantry is too old to receive', 'old', 12, /too old.*\[PEER_VERSION\]/],
+    ['whose gantry speaks another version', 'newer', 12, /gantry 9\.0\.0 with version 9.*\[PEER_VERSION\]/],
+    ['that talks before gantry does', 'chatty', 12, /is not gantry \[PEER_PROTOCOL\]\n {2}it says: Welcome/],
+    ['by a program that a shell would interpret', 'a;b', 8, /cannot be the name of a program.*\[STORE_ADDRESS\]/],
+  ] as const)('%s', async (_, program, exitCode, message) => {
+    const scripts = {
+      old: 'echo "error: unknown command \'receive\'" >&2; exit 2',
+      newer: 'echo "gantry-pipe 9 9.0.0"; cat >/dev/null',
+      chatty: 'echo "Welcome to node2"; cat >/dev/null',
+    };
+    const found = Object.entries(scripts).find(([name]) => name === program);
+    if (found !== undefined) {
+      await writeFile(bench.file(program), `#!/bin/sh\n${found[1]}\n`);
+      await chmod(bench.file(program), 0o755);
+    }
+    const outcome = await move(here, there, '--peer-program', found === undefined ? program : bench.file(program));
+    expect(outcome.stderr).toMatch(message);
+    expect(outcome.exitCode).toBe(exitCode);
+  });
+
+  it('whose definition lacks import, or is not there', async () => {
+    await bench.defineOs('lacking', { export: 'exit 0', import: 'exit 0' });
+    const [source, target] = await describeWith('lacking');
+    expect(await move(source, target)).toMatchObject({ exitCode: 4, stderr: expect.stringMatching(/OS_NOT_FOUND/) });
+    await mkdir(bench.file('os-there'), { recursive: true });
+    await bench.defineOs('../os-there/lacking', {});
+    expect(await move(source, target)).toMatchObject({ exitCode: 4, stderr: expect.stringMatching(/OS_OPERATION_UNSUPPORTED/) });
+  });
+
+  it('because the port is closed', async () => {
+    const address = `ssh://root@192.0.2.2:1?config=${servers[1].configFile}`;
+    const [program = '', ...enter] = nodes.first.enter;
+    const args = [...enter, process.execPath, '--conditions=@gantry/source', MAIN, 'move', here, address, '--to', there];
+    const outcome = await execa(program, args, { reject: false, env: { GANTRY_STATE_DIR: bench.file('state') } });
+    expect(outcome).toMatchObject({ exitCode: 12, stderr: expect.stringMatching(/PEER_UNAVAILABLE/) });
+  });
+
+  it('because it is a store', async () => {
+    const outcome = await bench.gantry('move', here, bench.store, '--to', there);
+    expect(outcome).toMatchObject({ exitCode: 8, stderr: expect.stringMatching(/is no peer/) });
+  });
+});
+
+it('gantry receive wants pipes', async () => {
+  const outcome = await bench.gantry('receive');
+  expect(outcome).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/are no pipes/) });
+  expect(lastLine(outcome.stdout)).toBe('');
+});

@@ -1,0 +1,35 @@
+import { decodeFrames } from './decode-frames.ts';
+import type { MadeDump } from './frame-plan.ts';
+import { livePlan } from './frame-plan.ts';
+import type { MemoryBudget } from './memory-budget.ts';
+import type { DumpProgress, PlainPiece } from './types.ts';
+import { FRAME_SIZE } from './types.ts';
+import { sharedWorkQueue } from './work-queue.ts';
+import { zstdCodec } from './zstd-codec.ts';
+
+export interface DecodeLiveOptions {
+  /** What its maker says of it; asked for at the end. */
+  readonly made: () => Promise<MadeDump>;
+  /** Shared by all dumps that are read at once. */
+  readonly budget: MemoryBudget;
+  readonly signal: AbortSignal;
+  readonly onProgress?: DumpProgress | undefined;
+}
+
+/**
+ * Turns a zstd dump with frames of {@link FRAME_SIZE} back into the plain stream while it is still being made. As with `decodeDump`, no
+ * byte of a frame is handed on before the frame's own checksum was right, and the iteration does not end before number, sizes and
+ * SHA-256 were what the maker says.
+ *
+ * @throws GantryError `DUMP_DAMAGED`; what `stored` or `made` throws; the reason of the signal
+ */
+export function decodeLiveDump(stored: AsyncIterable<Uint8Array>, o: DecodeLiveOptions): AsyncIterable<PlainPiece> {
+  return decodeFrames(stored, livePlan(FRAME_SIZE, o.made), {
+    // The level matters to a writer alone.
+    codec: zstdCodec(1),
+    work: sharedWorkQueue(),
+    budget: o.budget,
+    signal: o.signal,
+    onProgress: o.onProgress,
+  });
+}

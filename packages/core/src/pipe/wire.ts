@@ -1,0 +1,144 @@
+/*
+ * The messages of a pipe as bytes (docs/formats/pipe.md): a header of 8 bytes, then so many bytes as it says.
+ *
+ *   type (1 byte) · 0 (1 byte) · disk (2 bytes, big-endian; 0 where none is meant) · length (4 bytes, big-endian)
+ */
+
+/** What a message is, by its first byte. */
+const MESSAGE_TYPES = { control: 1, data: 2, credit: 3, alive: 4 } as const;
+
+const HEADER_BYTES = 8;
+/** The most bytes of a dump in one message. */
+export const LARGEST_DATA: number = 1024 * 1024;
+/** The most bytes of a control message. */
+export const LARGEST_CONTROL: number = 256 * 1024;
+const CREDIT_BYTES = 4;
+
+export type MessageType = keyof typeof MESSAGE_TYPES;
+
+/** Something that came: a whole control message, a credit, a sign of life, or a part of a data message, as soon as it is there. */
+export type Incoming =
+  | { readonly type: 'control'; readonly text: string }
+  | { readonly type: 'data'; readonly disk: number; readonly bytes: Uint8Array }
+  | { readonly type: 'credit'; readonly disk: number; readonly bytes: number }
+  | { readonly type: 'alive' };
+
+/** What the peer sent is no message. The link says whose it was. */
+export class WireProblem extends Error {
+  override readonly name = 'WireProblem';
+}
+
+export function header(type: MessageType, disk: number, length: number): Buffer {
+  const bytes = Buffer.alloc(HEADER_BYTES);
+  bytes.writeUInt8(MESSAGE_TYPES[type], 0);
+  bytes.writeUInt16BE(disk, 2);
+  bytes.writeUInt32BE(length, 4);
+  return bytes;
+}
+
+export function creditMessage(disk: number, bytes: number): Buffer {
+  const message = Buffer.concat([header('credit', disk, CREDIT_BYTES), Buffer.alloc(CREDIT_BYTES)]);
+  message.writeUInt32BE(bytes, HEADER_BYTES);
+  return message;
+}
+
+const LIMITS: Readonly<Record<MessageType, { readonly least: number; readonly most: number }>> = {
+  control: { least: 2, most: LARGEST_CONTROL },
+  data: { least: 1, most: LARGEST_DATA },
+  credit: { least: CREDIT_BYTES, most: CREDIT_BYTES },
+  alive: { least: 0, most: 0 },
+};
+
+interface Header {
+  readonly type: MessageType;
+  readonly disk: number;
+  readonly length: number;
+}
+
+/**
+ * Divides what comes into messages, wherever it was cut on the way. Keeps no more than one control message; the bytes of a dump are
+ * handed on as they came.
+ */
+export class MessageSplitter {
+  readonly #utf8 = new TextDecoder('utf-8', { fatal: true });
+  /** A header, or a message that is wanted as a whole, as far as it is there. */
+  #held: Uint8Array = new Uint8Array(0);
+  #message: Header | undefined;
+  /** How much of the message is still to come. */
+  #missing = 0;
+
+  /** @throws WireProblem */
+  *push(chunk: Uint8Array): Generator<Incoming, void, undefined> {
+    let rest = chunk;
+    for (;;) {
+      if (this.#message === undefined) {
+        const start = this.#gather(rest, HEADER_BYTES);
+        rest = rest.subarray(start.taken);
+        if (start.whole === undefined) return;
+        this.#message = parseHeader(start.whole);
+        this.#missing = this.#message.length;
+      }
+      const { type, disk, length } = this.#message;
+      if (type === 'data') {
+        const bytes = rest.subarray(0, this.#missing);
+        rest = rest.subarray(bytes.length);
+        this.#missing -= bytes.length;
+        if (this.#missing === 0) this.#message = undefined;
+        if (bytes.length > 0) yield { type, disk, bytes };
+        if (this.#message !== undefined) return;
+        continue;
+      }
+      const body = this.#gather(rest, length);
+      rest = rest.subarray(body.taken);
+      if (body.whole === undefined) return;
+      this.#message = undefined;
+      yield this.#parse(type, disk, body.whole);
+    }
+  }
+
+  /** Bytes that are kept until more comes. */
+  get heldBytes(): number {
+    return this.#held.length;
+  }
+
+  /** Fills up what is held to `bytes` bytes. */
+  #gather(chunk: Uint8Array, bytes: number): { readonly taken: number; readonly whole: Uint8Array | undefined } {
+    const part = chunk.subarray(0, bytes - this.#held.length);
+    const all = this.#held.length === 0 ? part : Buffer.concat([this.#held, part]);
+    const isWhole = all.length === bytes;
+    // Copied: nothing else of the chunk is to be kept for it.
+    this.#held = isWhole ? new Uint8Array(0) : Uint8Array.from(all);
+    return { taken: part.length, whole: isWhole ? all : undefined };
+  }
+
+  #parse(type: 'control' | 'credit' | 'alive', disk: number, body: Uint8Array): Incoming {
+    if (type === 'alive') return { type };
+    if (type === 'credit') {
+      const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength).readUInt32BE(0);
+      return { type, disk, bytes };
+    }
+    try {
+      return { type, text: this.#utf8.decode(body) };
+    } catch (error) {
+      throw new WireProblem('it sent a message that is not UTF-8', { cause: error });
+    }
+  }
+}
+
+function parseHeader(bytes: Uint8Array): Header {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const code = view.getUint8(0);
+  const type = TYPES.get(code);
+  const length = view.getUint32(4);
+  if (type === undefined || view.getUint8(1) !== 0) throw new WireProblem(`it sent a message of an unknown type (${code})`);
+  const { least, most } = LIMITS[type];
+  if (length < least || length > most) throw new WireProblem(`it sent a ${type} message of ${length} bytes`);
+  return { type, disk: view.getUint16(2), length };
+}
+
+const TYPES: ReadonlyMap<number, MessageType> = new Map([
+  [MESSAGE_TYPES.control, 'control'],
+  [MESSAGE_TYPES.data, 'data'],
+  [MESSAGE_TYPES.credit, 'credit'],
+  [MESSAGE_TYPES.alive, 'alive'],
+]);
