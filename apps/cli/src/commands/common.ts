@@ -52,9 +52,9 @@ export function withOsPath(command: Command): Command {
   );
 }
 
-/** For commands that read or write whole dumps. */
+/** For commands that move whole dumps. */
 export function withRate(command: Command): Command {
-  return command.option('--limit-rate <rate>', 'the most bytes a second to and from the store, such as 500K or 20M', byteRate);
+  return command.option('--limit-rate <rate>', 'at most so many stored bytes a second, all disks together, such as 500K or 20M', byteRate);
 }
 
 /** For commands that run scripts. */

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { CommonOptions, Surroundings } from '../session.ts';
 import { openPeer } from '../transports.ts';
-import { argument, byteRate, collectDisks, newCommand, runs, wholeNumber, withScripts, withSnapshots } from './common.ts';
+import { argument, collectDisks, newCommand, runs, wholeNumber, withRate, withScripts, withSnapshots } from './common.ts';
 
 interface MoveOptions extends CommonOptions {
   readonly to: string;
@@ -16,23 +16,24 @@ interface MoveOptions extends CommonOptions {
   readonly parallel?: number;
   readonly rename?: boolean;
   readonly allowOtherOs?: boolean;
-  readonly limitRate?: number;
   readonly peerTimeout?: number;
   readonly stallTimeout?: number;
   readonly peerProgram?: string;
 }
 
 export function addMoveCommand(program: Command, surroundings: Surroundings): void {
-  const command = withSnapshots(
-    withScripts(
-      newCommand(
-        program,
-        'move <instance-file> <peer>',
-        'Move the disks of an instance straight into those of one on a peer, which must have gantry too. What they hold is overwritten.',
-        [
-          'gantry move web1.yaml ssh://node2.example.com --to /etc/gantry/web1.yaml',
-          'gantry move web1.yaml ssh://gantry@node2.example.com:2222 --to web1.yaml --rename --limit-rate 50M',
-        ],
+  const command = withRate(
+    withSnapshots(
+      withScripts(
+        newCommand(
+          program,
+          'move <instance-file> <peer>',
+          'Move the disks of an instance straight into those of one on a peer, which must have gantry too. What they hold is overwritten.',
+          [
+            'gantry move web1.yaml ssh://node2.example.com --to /etc/gantry/web1.yaml',
+            'gantry move web1.yaml ssh://gantry@node2.example.com:2222 --to web1.yaml --rename --limit-rate 50M',
+          ],
+        ),
       ),
     ),
   )
@@ -42,7 +43,6 @@ export function addMoveCommand(program: Command, surroundings: Surroundings): vo
     .option('--parallel <n>', 'how many disks at once', wholeNumber(1))
     .option('--rename', 'let the rename script there give the system the name of the target')
     .option('--allow-other-os', 'hand the data to another OS definition than the one that made it')
-    .option('--limit-rate <bytes>', 'stored bytes a second at most; K, M and G are 1024, 1024² and 1024³', byteRate)
     .option('--peer-timeout <seconds>', 'give the peer up when nothing comes from it for so long (default 60)', wholeNumber(1))
     .option('--stall-timeout <seconds>', 'give up when no byte of any disk moves for so long (default: never)', wholeNumber(1))
     .option('--peer-program <path>', 'how gantry is called on the peer');
