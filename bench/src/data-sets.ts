@@ -11,15 +11,15 @@ export const DATA_SETS = {
   dense: 'executables and libraries of this machine, as in the root disk of an instance',
   mixed: 'a half of that, a quarter that does not compress, a quarter zeros',
   random: 'what does not compress: encrypted or compressed files',
-  empty: 'holes, with one fiftieth of data: a new disk, eight times as large as the others',
+  empty: 'holes, with one fiftieth of data: a new disk, four times as large as the others',
   database: 'pages of 8 KiB with rows of text and numbers, a third of each page free',
 } as const;
 
 export type DataSet = keyof typeof DATA_SETS;
 
-/** Makes the disk of a data set as a file of `bytes` bytes (`empty`: eight times that), unless it is there. */
+/** Makes the disk of a data set as a file of `bytes` bytes (`empty`: four times that), unless it is there. */
 export async function makeDataSet(kind: DataSet, bytes: number, path: string): Promise<number> {
-  const size = kind === 'empty' ? 8 * bytes : bytes;
+  const size = kind === 'empty' ? 4 * bytes : bytes;
   if ((await stat(path).catch(() => undefined))?.size === size) return size;
   await MAKERS[kind](path, size);
   // In the page cache for all alike.

@@ -17,7 +17,7 @@ export const wholeNumber =
 const RATE_UNITS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
 
 /** Parses a rate such as `500K` or `20M`, in bytes a second. */
-export function byteRate(value: string): number {
+function byteRate(value: string): number {
   const [, digits = '', unit = ''] = /^(\d{1,9})([KMG]?)$/i.exec(value) ?? [];
   const rate = Number(digits) * (RATE_UNITS[unit.toUpperCase()] ?? 0);
   if (rate > 0) return rate;
