@@ -10,6 +10,9 @@ import { hasStatus } from '../sftp/status-error.ts';
 export const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 
+/** How often a directory may be removed by somebody else while it is made. Few: a full disk looks the same. */
+const TRIES = 5;
+
 /** What stands under a path, links not followed; undefined for nothing. */
 export async function lookAt(client: SftpClient, path: string): Promise<Attributes | undefined> {
   return client.lstat(path).catch(missing);
@@ -20,17 +23,24 @@ export function missing(error: unknown): undefined {
   if (!hasStatus(error, STATUS.noSuchFile)) throw error;
 }
 
-/** Makes a directory with all missing ones above it, mode 0700. Gives whether any was made. */
-export async function makeDirectory(client: SftpClient, path: string): Promise<boolean> {
-  try {
-    await client.makeDirectory(path, DIRECTORY_MODE);
-    return true;
-  } catch (error) {
-    if (hasStatus(error, STATUS.failure) && isDirectory((await client.stat(path).catch(missing)) ?? {})) return false;
-    if (!hasStatus(error, STATUS.noSuchFile) || path === posix.dirname(path)) throw error;
+/** Makes a directory with all missing ones above it, mode 0700. */
+export async function makeDirectory(client: SftpClient, path: string): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await client.makeDirectory(path, DIRECTORY_MODE);
+      return;
+    } catch (error) {
+      if (hasStatus(error, STATUS.noSuchFile) && path !== posix.dirname(path)) await makeDirectory(client, posix.dirname(path));
+      else if (!hasStatus(error, STATUS.failure)) throw error;
+      else {
+        const found = await client.stat(path).catch(missing);
+        if (found !== undefined && isDirectory(found)) return;
+        if (found !== undefined) throw error;
+      }
+      // Nothing is there (any more): whoever removes the last file of a directory removes that too.
+      if (tries === TRIES) throw error;
+    }
   }
-  await makeDirectory(client, posix.dirname(path));
-  return makeDirectory(client, path);
 }
 
 /**

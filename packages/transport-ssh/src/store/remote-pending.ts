@@ -7,7 +7,7 @@ import { FileWriter } from '../sftp/file-writer.ts';
 import { OPEN } from '../sftp/protocol.ts';
 import type { Handle, SftpClient } from '../sftp/sftp-client.ts';
 import { withSignal } from '../with-signal.ts';
-import { explainWriteFailure } from './errors.ts';
+import { explainFailure, explainWriteFailure } from './errors.ts';
 import { objectInfo } from './listing.ts';
 import type { PeerDirectory } from './peer-directory.ts';
 import type { PendingPlace, PendingRecord, WriterFiles } from './pending-room.ts';
@@ -121,7 +121,7 @@ export class RemotePending implements PendingObject {
       const info = await this.#doing('committing', signal, this.#finish());
       signal?.throwIfAborted();
       // From here on it is not cancelled: whoever is told that it failed could not know whether it can be seen.
-      await this.#doing('committing', undefined, this.#publish());
+      await this.#doing('committing', undefined, this.#publish(), explainFailure);
       committed = true;
       return info;
     } finally {
@@ -235,13 +235,13 @@ export class RemotePending implements PendingObject {
     this.#directory.warnOnce(`the unfinished write ${this.token} of ${this.key} stays in ${this.#directory.address}: ${why}`);
   }
 
-  async #doing<T>(doing: string, signal: AbortSignal | undefined, work: Promise<T>): Promise<T> {
+  async #doing<T>(doing: string, signal: AbortSignal | undefined, work: Promise<T>, explain = explainWriteFailure): Promise<T> {
     try {
       return await withSignal(work, signal);
     } catch (error) {
       if (signal?.aborted === true && error === signal.reason) throw error;
       const where = `${doing} ${this.key} in ${this.#directory.address} at byte ${this.#writer.answeredTo}`;
-      throw await explainWriteFailure(error, { doing: where, key: this.key }, this.#lanes.first.client, this.#place.directory);
+      throw await explain(error, { doing: where, key: this.key }, this.#lanes.first.client, this.#place.directory);
     }
   }
 }
