@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createBucket, makeTemporaryDirectory, startCeph, startSshServer } from '@gantry/testkit';
+import { createBucket, makeTemporaryDirectory, mountNewTmpfs, startCeph, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
 import { chart } from './chart.ts';
 import { hold } from './contest.ts';
@@ -26,7 +26,7 @@ const { values } = parseArgs({
     peer: { type: 'string', default: '' },
     runs: { type: 'string', default: '3' },
     size: { type: 'string', default: '1' },
-    group: { type: 'string', default: 'tools,scaling,ssh,s3' },
+    group: { type: 'string', default: 'tools,memory,scaling,ssh,s3' },
     largest: { type: 'string', default: '4' },
     out: { type: 'string', default: 'bench-results' },
     directory: { type: 'string' },
@@ -61,6 +61,15 @@ if (groups.includes('tools')) {
     contests.push({ title: `${kind}, ${format(size)}`, key: kind, bytes: size, results });
     await execa('rm', [disk]);
   }
+}
+if (groups.includes('memory')) {
+  say('\ndense, source and target in memory');
+  await using memory = await mountNewTmpfs(6 * bytes);
+  const disk = memory.file('dense.img');
+  const size = await makeDataSet('dense', bytes, disk);
+  const few = [...PIPES.slice(0, 1), ...GANTRY];
+  const results = await hold(few, { directory: memory.path, disk, bytes: size, runs, withImports: true, say });
+  contests.push({ title: `dense, ${format(size)}, source and target in memory`, key: 'memory', bytes: size, results });
 }
 if (groups.includes('ssh') || groups.includes('s3')) {
   const disk = join(path, 'mixed.img');

@@ -10,9 +10,15 @@ function pipe(name: string, pack: string, unpack: string, note?: string): Contes
   };
 }
 
-/** What administrators write into scripts. No checksum of the whole, no manifest, nothing made durable. */
+/** What administrators write into scripts. No checksum of the whole, no manifest; nothing made durable but where it is said. */
 export const PIPES: readonly Contestant[] = [
   pipe('script | zstd -3 -T0', 'zstd -q -3 -T0 -c', 'zstd -q -dc'),
+  {
+    name: 'script | zstd -3 -T0, and sync',
+    note: 'made durable, as Gantry does',
+    export: ({ disk }) => `cat ${quote(disk)} | zstd -q -3 -T0 -c >stream && sync stream`,
+    import: ({ target }) => `zstd -q -dc <stream | cat >${quote(target)} && sync ${quote(target)}`,
+  },
   pipe('script | pigz', 'pigz -c', 'pigz -dc'),
   pipe('script | gzip -1', 'gzip -1 -c', 'gzip -dc'),
   pipe('script > file', 'cat', 'cat', 'no compression'),

@@ -32,13 +32,12 @@ let shared: WorkQueue | undefined;
 
 /**
  * The one queue of all dumps of this process, so that several disks share the processors and none waits for another's last frame.
- * As many as there are processors, and no more: what frames need besides, of the main thread and of scripts, fills the gaps between
- * two pieces, while frames that take turns on a processor push each other's tables out of its cache. And less than libuv has threads
- * (`UV_THREADPOOL_SIZE`), since reading and writing files must not wait behind the frames.
+ * One more than there are processors, so that none is idle while the main thread has not yet begun the next frame. And less than libuv
+ * has threads (`UV_THREADPOOL_SIZE`), since reading and writing files must not wait behind the frames.
  */
 export function sharedWorkQueue(): WorkQueue {
   const said = Number(process.env['UV_THREADPOOL_SIZE'] ?? '');
   const threads = Number.isInteger(said) && said > 0 ? said : USUAL_THREADS;
-  shared ??= new WorkQueue(Math.max(1, Math.min(availableParallelism(), threads - 1)));
+  shared ??= new WorkQueue(Math.max(1, Math.min(availableParallelism() + 1, threads - 1)));
   return shared;
 }
