@@ -50,7 +50,7 @@ export async function hold(contestants: readonly Contestant[], options: ContestO
   });
   for (let run = 1; run <= options.runs; run += 1) {
     for (const entry of entries) {
-      if (entry.failure !== undefined) continue;
+      if (entry.failure !== undefined || (run > 1 && entry.contestant.once === true)) continue;
       try {
         await runOnce(entry, options);
       } catch (error) {

@@ -19,6 +19,8 @@ export interface Contestant {
   readonly export: (room: Room) => string;
   /** Undefined where it has no way back of its own. Runs where the last export was made. */
   readonly import?: (room: Room) => string;
+  /** Takes so long, and scatters so little, that one run tells enough. */
+  readonly once?: boolean;
   readonly environment?: Readonly<Record<string, string>>;
 }
 

@@ -1,9 +1,10 @@
 import type { Contestant } from '../contestant.ts';
 import { quote } from '../contestant.ts';
 
-function pipe(name: string, pack: string, unpack: string, note?: string): Contestant {
+function pipe(name: string, pack: string, unpack: string, { note, once = false }: Pick<Contestant, 'note' | 'once'> = {}): Contestant {
   return {
     name,
+    once,
     ...(note === undefined ? {} : { note }),
     export: ({ disk }) => `cat ${quote(disk)} | ${pack} >stream`,
     import: ({ target }) => `${unpack} <stream | cat >${quote(target)}`,
@@ -19,7 +20,7 @@ export const PIPES: readonly Contestant[] = [
     export: ({ disk }) => `cat ${quote(disk)} | zstd -q -3 -T0 -c >stream && sync stream`,
     import: ({ target }) => `zstd -q -dc <stream | cat >${quote(target)} && sync ${quote(target)}`,
   },
-  pipe('script | pigz', 'pigz -c', 'pigz -dc'),
-  pipe('script | gzip -1', 'gzip -1 -c', 'gzip -dc'),
-  pipe('script > file', 'cat', 'cat', 'no compression'),
+  pipe('script | pigz', 'pigz -c', 'pigz -dc', { once: true }),
+  pipe('script | gzip -1', 'gzip -1 -c', 'gzip -dc', { once: true }),
+  pipe('script > file', 'cat', 'cat', { note: 'no compression' }),
 ];
