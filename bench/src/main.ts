@@ -15,6 +15,7 @@ import { s3Contestants } from './contestants/s3.ts';
 import { sshContestants } from './contestants/ssh.ts';
 import type { DataSet } from './data-sets.ts';
 import { DATA_SETS, GIB, makeDataSet } from './data-sets.ts';
+import { mergeContests } from './merge.ts';
 import { holdScaling } from './scaling.ts';
 import { updateDocs } from './update-docs.ts';
 import type { Contest } from './report.ts';
@@ -31,6 +32,7 @@ const { values } = parseArgs({
     out: { type: 'string', default: 'bench-results' },
     directory: { type: 'string' },
     docs: { type: 'boolean', default: false },
+    merge: { type: 'boolean', default: false },
   },
 });
 
@@ -98,18 +100,20 @@ if (groups.includes('ssh') || groups.includes('s3')) {
   }
   await execa('rm', [disk]);
 }
-const scaling = groups.includes('scaling')
-  ? await holdScaling({ directory: path, runs, bytes, largestGiB: Number(values.largest), say })
-  : [];
+if (groups.includes('scaling'))
+  contests.push(...(await holdScaling({ directory: path, runs, bytes, largestGiB: Number(values.largest), say })));
+const all = values.merge ? await mergeContests(join(values.out, 'results.json'), contests) : contests;
 
 const machine = `${availableParallelism()} processors (${cpus()[0]?.model ?? 'unknown'}), ${Math.round(totalmem() / GIB)} GiB of memory, Linux ${release()}, Node ${process.version}`;
 const date = new Date().toISOString().slice(0, 10);
-const tables = [...contests, ...scaling].map((contest) => `### ${contest.title}\n\n${table(contest)}\n`).join('\n');
+/** Scaling is told by numbers better than by bars. */
+const inChart = all.filter(({ key }) => !/\d$/.test(key) || key === 's3');
+const tables = all.map((contest) => `### ${contest.title}\n\n${table(contest)}\n`).join('\n');
 const text = `Measured on ${date}: ${machine}; ${runs} runs in turn, medians, ± half the range.\n\n${tables}`;
 await writeFile(join(values.out, 'results.md'), text);
-await writeFile(join(values.out, 'results.json'), `${JSON.stringify({ date, machine, runs, contests, scaling }, null, 2)}\n`);
-await writeFile(join(values.out, 'exports.svg'), chart(contests));
-if (values.docs) await updateDocs(text, chart(contests));
+await writeFile(join(values.out, 'results.json'), `${JSON.stringify({ date, machine, runs, contests: all }, null, 2)}\n`);
+await writeFile(join(values.out, 'exports.svg'), chart(inChart));
+if (values.docs) await updateDocs(text, chart(inChart));
 process.stdout.write(`${text}\n`);
 
 function parseSets(text: string): readonly DataSet[] {

@@ -1,0 +1,26 @@
+import { writeFile } from 'node:fs/promises';
+import { makeTemporaryDirectory } from '@gantry/testkit';
+import { expect, test } from 'vitest';
+import { mergeContests } from './merge.ts';
+
+const contest = (key: string, bytes: number) => ({ key, bytes, title: key, results: [] });
+
+test('a later run takes the place of what it repeats, and all stand in one order', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const path = directory.file('results.json');
+  await writeFile(path, JSON.stringify({ contests: [contest('size-2', 1), contest('s3', 1), contest('dense', 1)] }));
+  const merged = await mergeContests(path, [contest('size-0.5', 2), contest('dense', 2), contest('mixed', 2)]);
+  expect(merged.map(({ key, bytes }) => [key, bytes])).toEqual([
+    ['dense', 2],
+    ['mixed', 2],
+    ['s3', 1],
+    ['size-0.5', 2],
+    ['size-2', 1],
+  ]);
+});
+
+test('what is no result is refused', async () => {
+  await using directory = await makeTemporaryDirectory();
+  await writeFile(directory.file('results.json'), '{"contests": [{}]}');
+  await expect(mergeContests(directory.file('results.json'), [])).rejects.toThrow('no results of a benchmark');
+});

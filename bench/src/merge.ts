@@ -1,0 +1,25 @@
+import { readFile } from 'node:fs/promises';
+import { DATA_SETS } from './data-sets.ts';
+import type { Contest } from './report.ts';
+
+const ORDER: readonly string[] = [...Object.keys(DATA_SETS), 'memory', 'ssh', 's3'];
+
+/** The contests of an earlier run, from its `results.json`, with those of this run in place of the ones that it repeats. */
+export async function mergeContests(path: string, contests: readonly Contest[]): Promise<readonly Contest[]> {
+  const earlier: unknown = JSON.parse(await readFile(path, 'utf8'));
+  const known = typeof earlier === 'object' && earlier !== null && 'contests' in earlier ? earlier.contests : undefined;
+  if (!Array.isArray(known) || !known.every(isContest)) throw new Error(`${path} has no results of a benchmark`);
+  const all = new Map([...known, ...contests].map((contest) => [contest.key, contest]));
+  return [...all.values()].toSorted((a, b) => place(a) - place(b));
+}
+
+/** Those of the scaling group come last, by how many disks and then by their size. */
+function place({ key }: Contest): number {
+  if (ORDER.includes(key)) return ORDER.indexOf(key);
+  return ORDER.length + (key.startsWith('size') ? 100 : 0) + Number(/[\d.]+$/.exec(key)?.[0]);
+}
+
+function isContest(value: unknown): value is Contest {
+  if (typeof value !== 'object' || value === null) return false;
+  return 'key' in value && typeof value.key === 'string' && 'bytes' in value && 'results' in value && Array.isArray(value.results);
+}
