@@ -172,8 +172,9 @@ it('who may add exports adds them, and neither lists, reads nor removes any', as
   await using room = await makeRoom('add');
   const { owner, user } = room;
   const store = `${room.store}&conditionalWrites=full&acl=bucket-owner-full-control`;
-  const own = await ok(owner.gantry('export', room.source, room.store));
+  // First: who cannot look cannot see that an id is taken, and would be refused if the other began in the same second.
   const reference = await ok(user.gantry('export', room.source, store));
+  const own = await ok(owner.gantry('export', room.source, room.store));
   for (const command of ['list', 'show', 'verify', 'remove']) {
     await expectDenied(user.gantry(command, store, ...(command === 'list' ? [] : [own])));
   }
