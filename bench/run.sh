@@ -10,4 +10,5 @@ apt_packages awscli borgbackup ceph-common ceph-mon ceph-osd ganeti gzip openssh
 install_packages
 build_packages
 say 'Benchmark'
-exec node --conditions=@gantry/source bench/src/main.ts "$@"
+node --conditions=@gantry/source bench/src/main.ts "$@"
+oxfmt docs/performance.md
