@@ -1,9 +1,9 @@
 import { hostname } from 'node:os';
 import type { PeerChannel } from '@gantry/transport';
+import { orAbort } from '@gantry/transport';
 import { beginRun } from './begin-run.ts';
 import { chooseOs } from './choose-os.ts';
 import { writeDisk } from './disk-target.ts';
-import { orAbort } from './dump/abortable.ts';
 import { decodeLiveDump } from './dump/decode-live-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from './dump/encode-dump.ts';
 import { MemoryBudget } from './dump/memory-budget.ts';

@@ -10,7 +10,7 @@ import type {
   Store,
   StoreCapabilities,
 } from '@gantry/transport';
-import { StoreError, assertKey, assertPrefix, assertRange } from '@gantry/transport';
+import { StoreError, assertKey, assertPrefix, assertRange, orAbort } from '@gantry/transport';
 import type { SshAddress } from './address.ts';
 import type { SshEngine } from './engine/channel.ts';
 import type { Attributes } from './sftp/attributes.ts';
@@ -28,7 +28,6 @@ import { assertFree } from './store/publish.ts';
 import { isWithin, lookAt, missing, removeEmptyParents, syncDirectory } from './store/remote-files.ts';
 import { RemotePending } from './store/remote-pending.ts';
 import { RemoteSource } from './store/remote-source.ts';
-import { withSignal } from './with-signal.ts';
 
 /** How many objects are removed at once. */
 const REMOVE_AT_ONCE = 32;
@@ -62,14 +61,14 @@ export class SshStore implements Store {
   async stat(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     assertKey(key);
     return this.#doing(`looking at ${key} in`, key, signal, async ({ client, root }) => {
-      return objectInfo(key, await withSignal(this.#find(client, root, key), signal));
+      return objectInfo(key, await orAbort(this.#find(client, root, key), signal));
     });
   }
 
   async read(key: string, { offset = 0, length, signal }: ReadOptions = {}): Promise<ByteSource> {
     assertKey(key);
     return this.#doing(`opening ${key} in`, key, signal, async ({ client, root }) => {
-      await withSignal(this.#find(client, root, key), signal);
+      await orAbort(this.#find(client, root, key), signal);
       await using scope = new AsyncDisposableStack();
       const { lanes, size } = await openObject(this.#pool, posix.join(root, key), signal);
       scope.use(lanes);
@@ -85,8 +84,8 @@ export class SshStore implements Store {
     signal?.throwIfAborted();
     try {
       const { client, root } = await this.#directory.reach(signal);
-      await withSignal(this.#assertRoot(client, root), signal);
-      if (await withSignal(isWithin(client, root, `${prefix}x`), signal)) yield* listObjects(client, root, prefix, signal);
+      await orAbort(this.#assertRoot(client, root), signal);
+      if (await orAbort(isWithin(client, root, `${prefix}x`), signal)) yield* listObjects(client, root, prefix, signal);
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
       throw asStoreError(error, { doing: `listing ${prefix} in ${this.#shown}` });
@@ -97,10 +96,10 @@ export class SshStore implements Store {
     assertKey(key);
     return this.#doing(`beginning ${key} in`, key, signal, async ({ client, root }) => {
       if (ifExists === 'replace') this.#assertReplaces(client, key);
-      await withSignal(Promise.all([this.#assertParentOfRoot(client, root), assertFree(client, root, key, ifExists)]), signal);
+      await orAbort(Promise.all([this.#assertParentOfRoot(client, root), assertFree(client, root, key, ifExists)]), signal);
       const making = makePlace(client, root, key, ifExists);
       try {
-        const [place, record] = await withSignal(making, signal);
+        const [place, record] = await orAbort(making, signal);
         return await RemotePending.create(this.#directory, place, record, signal);
       } catch (error) {
         await making.then(([place, record]) => removePlace(client, root, place, writerFiles(place, record))).catch(() => undefined);
@@ -114,7 +113,7 @@ export class SshStore implements Store {
     if (!isToken(token)) pendingPlace('/', token);
     return this.#doing(`resuming ${token} in`, token, signal, async ({ client, root }) => {
       const place = pendingPlace(root, token);
-      const record = await withSignal(readRecord(client, place), signal);
+      const record = await orAbort(readRecord(client, place), signal);
       return RemotePending.takeOver(this.#directory, place, record, signal);
     });
   }
@@ -126,7 +125,7 @@ export class SshStore implements Store {
       const { client, root } = await this.#directory.reach(signal);
       const infos = listPending(client, root);
       for (;;) {
-        const { value } = await withSignal(infos.next(), signal);
+        const { value } = await orAbort(infos.next(), signal);
         if (value === undefined) return;
         if (value.key.startsWith(prefix)) yield value;
       }
@@ -139,7 +138,7 @@ export class SshStore implements Store {
   async clear(tokens: readonly string[], { signal }: CallOptions = {}): Promise<void> {
     for (const token of tokens.filter(isToken)) {
       await this.#doing(`clearing ${token} in`, token, signal, ({ client, root }) =>
-        withSignal(removePlace(client, root, pendingPlace(root, token)), signal),
+        orAbort(removePlace(client, root, pendingPlace(root, token)), signal),
       );
     }
     signal?.throwIfAborted();
@@ -151,7 +150,7 @@ export class SshStore implements Store {
     for (let at = 0; at < keys.length; at += REMOVE_AT_ONCE) {
       const batch = keys.slice(at, at + REMOVE_AT_ONCE);
       await this.#doing(`removing ${batch[0]}${batch.length > 1 ? ', …' : ''} from`, batch[0], signal, ({ client, root }) =>
-        withSignal(removeObjects(client, root, batch), signal),
+        orAbort(removeObjects(client, root, batch), signal),
       );
     }
   }

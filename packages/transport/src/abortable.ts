@@ -40,10 +40,11 @@ export async function* abortable<T>(source: AsyncIterable<T>, signal: AbortSigna
 }
 
 /**
- * Waits for `promise`, but no longer than until the signal. A race with one promise for the whole stream would keep every item
- * that ever won against it, until the stream ends.
+ * Waits for `promise`, but no longer than until the signal; what the promise comes to after that is nobody's business. A race with one
+ * promise for the whole stream would keep every item that ever won against it, until the stream ends.
  */
-export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
   const aborted = Promise.withResolvers<never>();
   const onAbort = (): void => aborted.reject(signal.reason);
   if (signal.aborted) onAbort();

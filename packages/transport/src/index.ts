@@ -1,4 +1,4 @@
-export { abortable } from './abortable.ts';
+export { abortable, orAbort } from './abortable.ts';
 export type { StoreErrorCode, StoreErrorDetails } from './errors.ts';
 export { StoreError, isStoreError } from './errors.ts';
 export { MAX_KEY_LENGTH, MAX_KEY_PART_LENGTH, assertKey, assertPrefix, isKeyPart } from './key.ts';

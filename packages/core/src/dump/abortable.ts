@@ -1,19 +1,4 @@
-/**
- * Waits for `promise`, but no longer than until the signal. What the promise comes to after that is nobody's business.
- *
- * Not `Promise.race` with one promise for the signal: that one would keep something for every call, for as long as the signal lives.
- */
-export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason);
-  if (signal.aborted) onAbort();
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([aborted.promise, promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
-}
+import { orAbort } from '@gantry/transport';
 
 /**
  * The items of `source`, each waited for no longer than until the signal. However the iteration ends, `source` is let go; when

@@ -1,4 +1,5 @@
-import { abortable, orAbort } from './abortable.ts';
+import { orAbort } from '@gantry/transport';
+import { abortable } from './abortable.ts';
 import { FormatProblem, locate } from './damage.ts';
 import { DumpReader } from './dump-reader.ts';
 import type { FrameCodec } from './frame-codec.ts';

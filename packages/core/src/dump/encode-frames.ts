@@ -1,5 +1,6 @@
+import { orAbort } from '@gantry/transport';
 import { GantryError } from '../errors.ts';
-import { abortable, orAbort } from './abortable.ts';
+import { abortable } from './abortable.ts';
 import type { FrameCodec } from './frame-codec.ts';
 import type { DataFrame, ZeroFrames } from './framer.ts';
 import { Framer } from './framer.ts';

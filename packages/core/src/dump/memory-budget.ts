@@ -1,4 +1,4 @@
-import { orAbort } from './abortable.ts';
+import { orAbort } from '@gantry/transport';
 
 interface Waiter {
   readonly share: BudgetShare;

@@ -1,4 +1,4 @@
-import { orAbort } from './abortable.ts';
+import { orAbort } from '@gantry/transport';
 
 /**
  * Pulls a source while the taker is busy with what came before, at most `limit` items ahead, and hands the items on in order.

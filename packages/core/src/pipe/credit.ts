@@ -1,4 +1,4 @@
-import { orAbort } from '../dump/abortable.ts';
+import { orAbort } from '@gantry/transport';
 import { WireProblem } from './wire.ts';
 
 /** More than any receiver has reason to allow, bytes. */

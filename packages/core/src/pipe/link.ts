@@ -1,5 +1,5 @@
 import type { PeerChannel } from '@gantry/transport';
-import { orAbort } from '../dump/abortable.ts';
+import { orAbort } from '@gantry/transport';
 import { GREETING, GreetingReader } from './greeting.ts';
 import type { Control, ControlKind, ControlOf, Failure } from './messages.ts';
 import { PIPE_VERSION, parseControl } from './messages.ts';

@@ -1,6 +1,6 @@
 import type { Pace } from '@gantry/transport';
+import { orAbort } from '@gantry/transport';
 import type { DumpSummary } from '../dump/types.ts';
-import { orAbort } from '../dump/abortable.ts';
 import { GantryError } from '../errors.ts';
 import { Credit } from './credit.ts';
 import type { Link, LinkListener } from './link.ts';

@@ -1,6 +1,6 @@
+import { orAbort } from '@gantry/transport';
 import type { SshEngine } from '../engine/channel.ts';
 import { PeerError } from '../engine/peer-error.ts';
-import { withSignal } from '../with-signal.ts';
 import type { Lane } from './lane.ts';
 import { openLane } from './lane.ts';
 
@@ -48,7 +48,7 @@ export class LanePool implements AsyncDisposable {
 
   /** A lane for calls. @throws PeerError; the signal's reason */
   async lane(signal?: AbortSignal): Promise<Lane> {
-    return this.#idlest() ?? (await withSignal(this.#first(), signal));
+    return this.#idlest() ?? (await orAbort(this.#first(), signal));
   }
 
   /** A lane for a stream: one that no other stream uses, where there may be one more. @throws PeerError; the signal's reason */
@@ -56,7 +56,7 @@ export class LanePool implements AsyncDisposable {
     const idlest = await this.lane(signal);
     if (idlest.transfers === 0 || this.#lanes.size + this.#openingCount >= this.#maxLanes) return leaseOf(idlest);
     // Where no further session can be had (sshd limits them), those that are there must do.
-    const fresh = await withSignal(this.#open(), signal).catch((error: unknown) => {
+    const fresh = await orAbort(this.#open(), signal).catch((error: unknown) => {
       signal?.throwIfAborted();
       if (idlest.client.failure !== undefined) throw error;
       return idlest;

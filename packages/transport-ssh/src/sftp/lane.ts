@@ -1,6 +1,6 @@
+import { orAbort } from '@gantry/transport';
 import { performance } from 'node:perf_hooks';
 import type { SshChannel, SshEngine } from '../engine/channel.ts';
-import { withSignal } from '../with-signal.ts';
 import type { Handle } from './sftp-client.ts';
 import { SftpClient } from './sftp-client.ts';
 
@@ -23,7 +23,7 @@ export interface LaneFile {
 export async function openLane(engine: SshEngine, stallMs: number, signal: AbortSignal | undefined): Promise<Lane> {
   const channel = await engine.openChannel({ subsystem: 'sftp' }, { signal });
   try {
-    return await withSignal(startLane(channel, stallMs), signal);
+    return await orAbort(startLane(channel, stallMs), signal);
   } catch (error) {
     await channel[Symbol.asyncDispose]();
     throw error;

@@ -1,11 +1,10 @@
 import { posix } from 'node:path';
 import type { ObjectInfo } from '@gantry/transport';
-import { isKeyPart } from '@gantry/transport';
+import { isKeyPart, orAbort } from '@gantry/transport';
 import type { Attributes } from '../sftp/attributes.ts';
 import { isDirectory, isRegularFile } from '../sftp/attributes.ts';
 import type { NamedAttributes } from '../sftp/reply.ts';
 import type { SftpClient } from '../sftp/sftp-client.ts';
-import { withSignal } from '../with-signal.ts';
 import { readDirectory } from './read-directory.ts';
 
 /**
@@ -18,7 +17,7 @@ export async function* listObjects(
   prefix: string,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ObjectInfo> {
-  const entries = await withSignal(readDirectory(client, posix.join(root, prefix)), signal);
+  const entries = await orAbort(readDirectory(client, posix.join(root, prefix)), signal);
   for (const { name, attributes } of sorted(entries)) {
     signal?.throwIfAborted();
     const key = `${prefix}${name}`;

@@ -1,7 +1,7 @@
+import { orAbort } from '@gantry/transport';
 import { posix } from 'node:path';
 import type { LanePool } from '../sftp/lane-pool.ts';
 import type { SftpClient } from '../sftp/sftp-client.ts';
-import { withSignal } from '../with-signal.ts';
 import type { Doing } from './errors.ts';
 import { asStoreError, explainFailure } from './errors.ts';
 
@@ -31,7 +31,7 @@ export class PeerDirectory {
   /** @throws PeerError; the signal's reason */
   async reach(signal?: AbortSignal): Promise<PeerPlace> {
     const { client } = await this.pool.lane(signal);
-    this.#root ??= await withSignal(this.#resolve(client), signal);
+    this.#root ??= await orAbort(this.#resolve(client), signal);
     return { client, root: this.#root };
   }
 

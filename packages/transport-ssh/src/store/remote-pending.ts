@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { CallOptions, Digest, ObjectInfo, PendingObject } from '@gantry/transport';
-import { StoreError, abortable } from '@gantry/transport';
+import { StoreError, abortable, orAbort } from '@gantry/transport';
 import { FileLanes } from '../sftp/file-lanes.ts';
 import { readPieces } from '../sftp/file-reader.ts';
 import { FileWriter } from '../sftp/file-writer.ts';
 import { OPEN } from '../sftp/protocol.ts';
 import type { Handle, SftpClient } from '../sftp/sftp-client.ts';
-import { withSignal } from '../with-signal.ts';
 import { explainFailure, explainWriteFailure } from './errors.ts';
 import { objectInfo } from './listing.ts';
 import type { PeerDirectory } from './peer-directory.ts';
@@ -76,13 +75,13 @@ export class RemotePending implements PendingObject {
     signal: AbortSignal | undefined,
   ): Promise<RemotePending> {
     const { client } = await directory.reach(signal);
-    const durableBytes = await withSignal(readDurableBytes(client, place, before), signal);
+    const durableBytes = await orAbort(readDurableBytes(client, place, before), signal);
     const record = await ownRecord(before);
     const left = writerFiles(place, before);
     const pending = await RemotePending.create(directory, place, record, signal);
     try {
       await pending.#copy(left.data, durableBytes, signal);
-      await withSignal(writeRecord(client, place, record), signal);
+      await orAbort(writeRecord(client, place, record), signal);
       // What stays is removed with the place.
       await Promise.allSettled([left.data, left.mark].map((path) => removeFile(client, path)));
       return pending;
@@ -171,11 +170,11 @@ export class RemotePending implements PendingObject {
     await using left = await FileLanes.open(this.#directory.pool, (client) => client.open(path, OPEN.read), signal);
     const pieces = readPieces(left, 0, bytes);
     for (;;) {
-      const { value } = await withSignal(pieces.next(), signal);
+      const { value } = await orAbort(pieces.next(), signal);
       if (value === undefined) break;
-      await withSignal(this.#take(value), signal);
+      await orAbort(this.#take(value), signal);
     }
-    await withSignal(this.#syncAll(), signal);
+    await orAbort(this.#syncAll(), signal);
   }
 
   async #syncAll(): Promise<void> {
@@ -237,7 +236,7 @@ export class RemotePending implements PendingObject {
 
   async #doing<T>(doing: string, signal: AbortSignal | undefined, work: Promise<T>, explain = explainWriteFailure): Promise<T> {
     try {
-      return await withSignal(work, signal);
+      return await orAbort(work, signal);
     } catch (error) {
       if (signal?.aborted === true && error === signal.reason) throw error;
       const where = `${doing} ${this.key} in ${this.#directory.address} at byte ${this.#writer.answeredTo}`;

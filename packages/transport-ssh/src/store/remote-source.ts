@@ -1,8 +1,7 @@
 import type { ByteSource } from '@gantry/transport';
-import { StoreError } from '@gantry/transport';
+import { StoreError, orAbort } from '@gantry/transport';
 import type { FileLanes } from '../sftp/file-lanes.ts';
 import { readPieces } from '../sftp/file-reader.ts';
-import { withSignal } from '../with-signal.ts';
 import { asStoreError } from './errors.ts';
 
 /** A range of an open file of the peer. Memory is used again: a chunk belongs to the taker until the next one is asked for. */
@@ -36,7 +35,7 @@ export class RemoteSource implements ByteSource {
       const pieces = readPieces(this.#lanes, this.#offset, this.#offset + this.length);
       for (;;) {
         this.#signal?.throwIfAborted();
-        const { value } = await withSignal(pieces.next(), this.#signal);
+        const { value } = await orAbort(pieces.next(), this.#signal);
         if (value === undefined) break;
         done += value.length;
         yield value;

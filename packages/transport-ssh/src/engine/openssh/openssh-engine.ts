@@ -1,8 +1,8 @@
+import { orAbort } from '@gantry/transport';
 import { execa } from 'execa';
 import type { SshAddress } from '../../address.ts';
 import { isLocked } from '../../auth/key-file.ts';
 import type { Passphrases } from '../../auth/passphrases.ts';
-import { withSignal } from '../../with-signal.ts';
 import type { LocalSurroundings } from '../../config/peer-settings.ts';
 import type { ChannelRequest, SshChannel, SshEngine } from '../channel.ts';
 import { PeerError } from '../peer-error.ts';
@@ -36,7 +36,7 @@ export class OpensshEngine implements SshEngine {
       return await this.#start(request, signal);
     } catch (error) {
       if (!(error instanceof PeerError) || error.code !== 'denied' || this.#passphrase !== undefined) throw error;
-      this.#passphrase = await withSignal(this.#askForLockedKey(), signal);
+      this.#passphrase = await orAbort(this.#askForLockedKey(), signal);
       if (this.#passphrase === undefined) throw error;
       return this.#start(request, signal);
     }
@@ -47,7 +47,7 @@ export class OpensshEngine implements SshEngine {
   }
 
   async #start(request: ChannelRequest, signal: AbortSignal | undefined): Promise<SshProcess> {
-    const { ciphers } = await withSignal(this.#readSettings(), signal);
+    const { ciphers } = await orAbort(this.#readSettings(), signal);
     const mayAsk = this.#passphrase !== undefined;
     const env = this.#passphrase === undefined ? this.#env : { ...this.#env, ...askpassEnvironment(this.#passphrase) };
     const process = new SshProcess(sshArguments(this.#address, request, { mayAsk, ciphers }), env);
@@ -55,7 +55,7 @@ export class OpensshEngine implements SshEngine {
     void process.ended.then(() => this.#processes.delete(process));
     const patience = setTimeout(() => void process.kill(this.#tooSlow()), this.#address.connectTimeoutMs);
     try {
-      await withSignal(process.authenticated, signal);
+      await orAbort(process.authenticated, signal);
       return process;
     } catch (error) {
       void process.kill();

@@ -1,10 +1,10 @@
+import { orAbort } from '@gantry/transport';
 import type { Duplex } from 'node:stream';
 import type { SshAddress } from '../../address.ts';
 import type { Passphrases } from '../../auth/passphrases.ts';
 import { parseJump } from '../../config/jump.ts';
 import type { LocalSurroundings, PeerQuestion, PeerSettings } from '../../config/peer-settings.ts';
 import { readPeerSettings } from '../../config/peer-settings.ts';
-import { withSignal } from '../../with-signal.ts';
 import type { ChannelRequest, SshChannel, SshEngine } from '../channel.ts';
 import { PeerError } from '../peer-error.ts';
 import { openClientChannel } from './client-channel.ts';
@@ -31,8 +31,8 @@ export class Ssh2Engine implements SshEngine {
   }
 
   async openChannel(request: ChannelRequest, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<SshChannel> {
-    const connection = await withSignal(this.#connect(), signal);
-    return withSignal(openClientChannel(connection, request), signal);
+    const connection = await orAbort(this.#connect(), signal);
+    return orAbort(openClientChannel(connection, request), signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
