@@ -1,9 +1,12 @@
+import { IncomingMessage } from 'node:http';
+
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { StoreError } from '@gantry/transport';
 
 import { ignore } from './abort.ts';
 import type { Bucket } from './bucket.ts';
+import { drain } from './drain.ts';
 import { failedWith } from './errors.ts';
 
 /** Bytes `from` up to, but without, `to`. */
@@ -21,7 +24,7 @@ export interface ReadTarget {
 
 /** An answer with a body. */
 export interface OpenedRange {
-  readonly body: AsyncIterable<Uint8Array> & { destroy(): unknown };
+  readonly body: IncomingMessage;
   readonly etag: string;
   readonly objectSize: number;
   /** How many bytes the body has to give. */
@@ -69,12 +72,12 @@ export async function fetchRange(
     abortSignal.addEventListener('abort', cut, { once: true });
     try {
       // Read to its end, if that is where the range ends: else the connection would be lost for the next request.
-      for await (const chunk of body) {
-        if (reached === range.to) return;
+      await drain(body, (chunk) => {
+        if (reached === range.to) body.destroy();
         const fitting = chunk.subarray(0, range.to - reached);
         buffer.set(fitting, reached - range.from);
         reached += fitting.length;
-      }
+      });
     } finally {
       abortSignal.removeEventListener('abort', cut);
       body.destroy();
@@ -107,7 +110,7 @@ function changed(bucket: Bucket, key: string, what: string): StoreError {
 
 function readAnswer(bucket: Bucket, key: string, range: ByteRange, answer: GetObjectCommandOutput): OpenedRange {
   const { Body, ETag, ContentLength } = answer;
-  if (Body === undefined || !isNodeBody(Body)) throw Object.assign(new Error('an answer without a body'), { name: 'ServiceUnavailable' });
+  if (!(Body instanceof IncomingMessage)) throw Object.assign(new Error('an answer without a body'), { name: 'ServiceUnavailable' });
   // A body that is let go of early must not become an unhandled error.
   Body.on('error', () => {});
   const partial = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(answer.ContentRange ?? '');
@@ -123,13 +126,4 @@ function readAnswer(bucket: Bucket, key: string, range: ByteRange, answer: GetOb
     });
   }
   return { body: Body, etag: ETag ?? '', objectSize, length };
-}
-
-interface NodeBody extends AsyncIterable<Uint8Array> {
-  destroy(): unknown;
-  on(event: 'error', listener: () => void): unknown;
-}
-
-function isNodeBody(body: object): body is NodeBody {
-  return Symbol.asyncIterator in body && 'destroy' in body && typeof body.destroy === 'function' && 'on' in body;
 }

@@ -26,6 +26,7 @@ export { withLog } from './log.ts';
 export type { Pause } from './pause.ts';
 export type { PeerChannel, PeerEnd } from './peer.ts';
 export { receiverCommand } from './peer.ts';
+export { releaseMemory } from './release-memory.ts';
 export type { RetryOptions } from './retry.ts';
 export { withRetry } from './retry.ts';
 export type { StreamChannelOptions } from './stream-channel.ts';

@@ -23,6 +23,8 @@ export interface SshChannel extends AsyncDisposable {
   readonly input: Writable;
   /** From the peer's standard output. */
   readonly output: Readable;
+  /** Told that nobody will look again at a chunk that `output` gave. */
+  release(chunk: Uint8Array): void;
   /** Never rejects. */
   readonly ended: Promise<ChannelEnd>;
 }

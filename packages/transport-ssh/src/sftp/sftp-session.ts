@@ -126,6 +126,7 @@ export class SftpSession implements AsyncDisposable {
     this.#stall.progress();
     try {
       this.#splitter.push(chunk);
+      this.#channel.release(chunk);
     } catch (error) {
       this.#fail(asPeerError(error));
     }

@@ -1,3 +1,4 @@
+import { releaseMemory } from '@gantry/transport';
 import { execa } from 'execa';
 import type { Readable, Writable } from 'node:stream';
 import type { ChannelEnd, SshChannel } from '../channel.ts';
@@ -54,6 +55,11 @@ export class SshProcess implements SshChannel {
       authenticated.reject(end.error ?? new PeerError('unavailable', { message: 'the peer closed the connection' }));
       return end;
     });
+  }
+
+  /** Each chunk was read from the pipe into memory of its own. */
+  release(chunk: Uint8Array): void {
+    releaseMemory(chunk);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -57,6 +57,9 @@ class ClientChannel implements SshChannel {
     void connection.closed.then(end);
   }
 
+  /** Whose memory it is, the library alone knows. */
+  release(): void {}
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#channel.destroy();
     this.#channel.resume();
