@@ -7,6 +7,9 @@ const COMMAND = `${quote(process.execPath)} ${quote(fileURLToPath(new URL('../..
 
 const ENVIRONMENT = { GANTRY_STATE_DIR: 'state', GANTRY_OS_PATH: 'os' };
 
+/** What sets the built-in definition `raw` apart. */
+export const RAW = 'reads and writes the disk itself, and skips holes';
+
 /** An OS definition whose scripts are `cat`, so that the plain stream takes the same way as for the other tools. */
 const DEFINITION = [
   'mkdir -p os/cat',
@@ -48,7 +51,7 @@ export function gantry({ name, os, note, options = '', store = () => 'store', en
 
 export const GANTRY: readonly Contestant[] = [
   gantry({ name: 'gantry', os: 'cat', note: 'a definition whose script is cat' }),
-  gantry({ name: 'gantry raw', os: 'raw', note: 'reads the disk itself and skips holes' }),
+  gantry({ name: 'gantry raw', os: 'raw', note: RAW }),
   gantry({ name: 'gantry --codec none', os: 'cat', options: '--codec none', note: 'no compression' }),
 ];
 
@@ -62,19 +65,19 @@ export function gantryDisks(disks: readonly string[]): Contestant {
   };
 }
 
-/** Straight into the import script of a peer, which is this machine. */
-export function gantryMove(name: string, peer: string): Contestant {
+/** Straight into the disk of a peer, which is this machine. */
+export function gantryMove({ name, os, note, peer }: { name: string; os: GantryOptions['os']; note: string; peer: string }): Contestant {
   const receiver = ({ own }: Room): string =>
     `#!/bin/sh\nexport GANTRY_STATE_DIR=${own}/peer-state GANTRY_OS_PATH=${own}/os\nexec ${COMMAND} "$@"\n`;
   return {
     name,
-    note: 'checked frame by frame on the peer, and written to a disk there',
+    note,
     environment: ENVIRONMENT,
     prepare: (room) =>
       [
         DEFINITION,
-        instanceFile('source', 'cat', [room.disk]),
-        instanceFile('target', 'cat', [`${room.own}/copy`]),
+        instanceFile('source', os, [room.disk]),
+        instanceFile('target', os, [`${room.own}/copy`]),
         `truncate -s ${room.bytes} copy`,
         `printf %s ${quote(receiver(room))} >receiver && chmod +x receiver`,
       ].join(' && '),

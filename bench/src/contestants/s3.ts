@@ -1,7 +1,7 @@
 import type { S3Server } from '@gantry/testkit';
 import type { Contestant } from '../contestant.ts';
 import { quote } from '../contestant.ts';
-import { gantry } from './gantry.ts';
+import { RAW, gantry } from './gantry.ts';
 
 /** Clients of one bucket. The service runs besides, and is not in the figures for processor and memory. */
 export function s3Contestants(server: S3Server, bucket: string): readonly Contestant[] {
@@ -23,6 +23,7 @@ export function s3Contestants(server: S3Server, bucket: string): readonly Contes
   const packed = (disk: string): string => `cat ${quote(disk)} | zstd -q -3 -T0 -c`;
   const restic = { ...keys, RESTIC_PASSWORD: 'bench', RESTIC_CACHE_DIR: 'cache', RESTIC_PROGRESS_FPS: '0' };
   const repository = (own: string): string => quote(`s3:${endpoint}/${bucket}/restic-${own.split('/').at(-1)}`);
+  const store = (): string => quote(`s3://${bucket}/gantry?${new URLSearchParams({ endpoint }).toString()}`);
   return [
     {
       name: 'zstd | aws s3 cp -',
@@ -51,12 +52,7 @@ export function s3Contestants(server: S3Server, bucket: string): readonly Contes
       export: ({ disk, own }) => `cat ${quote(disk)} | restic -r ${repository(own)} backup -q --stdin --stdin-filename disk`,
       import: ({ target, own }) => `restic -r ${repository(own)} dump -q latest disk >${quote(target)}`,
     },
-    gantry({
-      name: 'gantry',
-      os: 'cat',
-      note: 'every part with a digest that the service verifies',
-      store: () => quote(`s3://${bucket}/gantry?${new URLSearchParams({ endpoint }).toString()}`),
-      environment: keys,
-    }),
+    gantry({ name: 'gantry', os: 'cat', note: 'every part with a digest that the service verifies', store, environment: keys }),
+    gantry({ name: 'gantry raw', os: 'raw', note: RAW, store, environment: keys }),
   ];
 }

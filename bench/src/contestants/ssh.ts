@@ -1,7 +1,7 @@
 import type { SshServer } from '@gantry/testkit';
 import type { Contestant } from '../contestant.ts';
 import { quote } from '../contestant.ts';
-import { gantry, gantryMove } from './gantry.ts';
+import { RAW, gantry, gantryMove } from './gantry.ts';
 
 const note = 'the server runs besides, and is not in the figures for processor and memory';
 
@@ -10,6 +10,7 @@ export function sshContestants(server: SshServer): readonly Contestant[] {
   const ssh = `ssh -F ${quote(server.configFile)} -p ${server.port} ${server.user}@127.0.0.1`;
   // Paths within paths: a word for the shell at the other end, and one for ours.
   const at = (own: string): string => quote(`${own}/stream`);
+  const peer = quote(server.address('', { engine: 'openssh' }));
   const store = (own: string, engine: string): string => quote(server.address(`${own}/peer`, { engine }));
   return [
     {
@@ -30,6 +31,8 @@ export function sshContestants(server: SshServer): readonly Contestant[] {
         store: ({ own }) => store(own, engine),
       }),
     ),
-    gantryMove('gantry move', quote(server.address('', { engine: 'openssh' }))),
+    gantry({ name: 'gantry raw, ssh:// store', os: 'raw', note: RAW, store: ({ own }) => store(own, 'openssh') }),
+    gantryMove({ name: 'gantry move', os: 'cat', note: 'checked frame by frame on the peer, and written to a disk there', peer }),
+    gantryMove({ name: 'gantry move, raw', os: 'raw', note: RAW, peer }),
   ];
 }

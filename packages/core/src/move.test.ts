@@ -178,6 +178,18 @@ describe('a move', () => {
     expect(source).toMatchObject({ status: 'fulfilled', value: { plainBytes: 14 * 9 * MIB } });
   });
 
+  it('compresses as little as it can, unless it is told to do more', async () => {
+    const storedBytes = async (level?: number): Promise<number> => {
+      const text = { ...CAT, export: 'seq 400000' };
+      await using bench = await makeBench(1, { os: 'cat', source: text, target: CAT });
+      const { source } = await bench.move(level === undefined ? {} : { level });
+      return source.status === 'fulfilled' ? source.value.storedBytes : Number.NaN;
+    };
+    const fastest = await storedBytes(1);
+    expect(await storedBytes()).toBe(fastest);
+    expect(await storedBytes(9)).toBeLessThan(fastest);
+  });
+
   it('keeps to a limit', async () => {
     await using bench = await makeBench(1);
     const started = performance.now();

@@ -31,13 +31,15 @@ import { sideBySide } from './side-by-side.ts';
 import type { Snapshot } from './snapshot/provider.ts';
 import type { Run } from './state/journal.ts';
 
+const FASTEST_LEVEL = 1;
+
 export interface MoveRequest extends OperationOptions, HoldRequest {
   readonly instance: Instance;
   /** The way to `gantry receive` on the peer. Who opened it disposes it. */
   readonly peer: PeerChannel;
   /** The instance file there that describes the target. */
   readonly to: string;
-  /** Level of zstd; its usual one where absent. */
+  /** Level of zstd; 1 where absent, since nothing is kept, and what counts is when it is there. */
   readonly level?: number | undefined;
   /** These disks alone, by index. */
   readonly disks?: readonly number[] | undefined;
@@ -246,7 +248,7 @@ async function sendDisk(work: Work, snapshot: Snapshot, signal: AbortSignal): Pr
   const hooks = scriptHooks('export', { run, reporter, signal, debug: request.debug, disk });
   await using source = openDiskSource(os, { ...hooks, instance, disk, view: snapshot, diskBytes: diskBytes[disk] });
   const tell = reporter.progressOf(disk, () => source.expectedBytes());
-  const encoder = encodeDump(source.pieces, { codec: 'zstd', level: request.level, budget, signal, onProgress: tell });
+  const encoder = encodeDump(source.pieces, { codec: 'zstd', level: request.level ?? FASTEST_LEVEL, budget, signal, onProgress: tell });
   const summary: DumpSummary = await sender.send(link, disk, { ...encoder, pace }, signal);
   const { plainBytes, storedBytes, sha256 } = summary;
   tell(plainBytes, storedBytes, true);

@@ -38,7 +38,7 @@ export function addMoveCommand(program: Command, surroundings: Surroundings): vo
     ),
   )
     .requiredOption('--to <instance-file>', 'the instance file on the peer that describes the target')
-    .option('--level <n>', 'level of zstd, 1-19 (default 3)', wholeNumber(1))
+    .option('--level <n>', 'level of zstd, 1-19 (default 1: more for slow lines)', wholeNumber(1))
     .option('--disk <n>', 'move this disk alone; may repeat', collectDisks)
     .option('--parallel <n>', 'how many disks at once', wholeNumber(1))
     .option('--rename', 'let the rename script there give the system the name of the target')
