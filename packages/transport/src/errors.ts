@@ -42,7 +42,26 @@ export class StoreError extends Error {
   }
 }
 
-/** Whether `error` is a {@link StoreError}, with the given code where one is given. */
+/**
+ * Whether `error` is a {@link StoreError}, with the given code where one is given. Told by what it says of itself: a transport may
+ * come with a copy of this package of its own, whose class is another one.
+ */
 export function isStoreError(error: unknown, code?: StoreErrorCode): error is StoreError {
-  return error instanceof StoreError && (code === undefined || error.code === code);
+  if (!(error instanceof Error) || error.name !== 'StoreError' || !('code' in error)) return false;
+  return code === undefined ? CODES.has(error.code) : error.code === code;
 }
+
+const CODES: ReadonlySet<unknown> = new Set(
+  Object.keys({
+    'not-found': true,
+    exists: true,
+    'invalid-key': true,
+    'invalid-range': true,
+    'invalid-address': true,
+    denied: true,
+    integrity: true,
+    full: true,
+    unavailable: true,
+    unsupported: true,
+  } satisfies Record<StoreErrorCode, true>),
+);
