@@ -2,8 +2,8 @@ import { fileURLToPath } from 'node:url';
 import type { Contestant, Room } from '../contestant.ts';
 import { quote } from '../contestant.ts';
 
-/** The built command: `turbo run build` comes first. */
-const COMMAND = `${quote(process.execPath)} ${quote(fileURLToPath(new URL('../../../apps/cli/bin/gantry.js', import.meta.url)))}`;
+/** The command as it is published: `turbo run build` comes first. */
+const COMMAND = `${quote(process.execPath)} ${quote(fileURLToPath(new URL('../../../apps/cli/bin/gantry.cjs', import.meta.url)))}`;
 
 const ENVIRONMENT = { GANTRY_STATE_DIR: 'state', GANTRY_OS_PATH: 'os' };
 

@@ -1,12 +1,7 @@
-import { cleanUp } from '@gantry/core';
+import type { CleanOptions } from '../actions/clean.ts';
 import type { Command } from 'commander';
-import type { CommonOptions, Surroundings } from '../session.ts';
+import type { Surroundings } from '../session.ts';
 import { collect, newCommand, runs, withState } from './common.ts';
-
-interface CleanOptions extends CommonOptions {
-  readonly dryRun?: boolean;
-  readonly export?: readonly string[];
-}
 
 export function addCleanCommand(program: Command, surroundings: Surroundings): void {
   const command = withState(
@@ -18,19 +13,5 @@ export function addCleanCommand(program: Command, surroundings: Surroundings): v
   )
     .option('--dry-run', 'name it, and leave it')
     .option('--export <export>', 'remove this unfinished export although another host may be at work on it; may repeat', collect);
-  runs<CleanOptions>(command, surroundings, async (session, args, options) => {
-    const [address] = args;
-    await using store = address === undefined ? undefined : await session.open(address);
-    const { signal, onEvent, stateDirectory } = session.operation;
-    const things = await cleanUp({
-      signal,
-      onEvent,
-      stateDirectory,
-      store,
-      dryRun: options.dryRun,
-      exports: options.export,
-    });
-    const lines = things.map(({ what, outcome }) => `${outcome}: ${what}`);
-    session.output.result({ operation: 'clean', things }, lines.length === 0 ? 'nothing was left' : lines.join('\n'));
-  });
+  runs<CleanOptions>(command, surroundings, async () => (await import('../actions/clean.ts')).clean);
 }

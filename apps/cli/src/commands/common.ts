@@ -1,6 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { CommonOptions, Session, Surroundings } from '../session.ts';
-import { createSession } from '../session.ts';
 
 /** Collects an option that may be given several times. */
 export const collect = (value: string, previous: readonly string[] | undefined): readonly string[] => [...(previous ?? []), value];
@@ -78,15 +77,19 @@ export function withSnapshots(command: Command): Command {
     .option('--snapshot-config <file>', 'YAML file with the commands of --snapshot command');
 }
 
-/** Runs `work` when the command is called; commander has put the arguments before the options. */
+/** What a command does. It stands in a file of its own below `actions`, so that a call loads what it needs and nothing else. */
+type Action<Options extends CommonOptions> = (session: Session, args: readonly string[], options: Options) => Promise<void>;
+
+/** Loads and runs an action when the command is called; commander has put the arguments before the options. */
 export function runs<Options extends CommonOptions>(
   command: Command,
   surroundings: Surroundings,
-  work: (session: Session, args: readonly string[], options: Options) => Promise<void>,
+  load: () => Promise<Action<Options>>,
 ): void {
   command.action(async () => {
+    const [act, { createSession }] = await Promise.all([load(), import('../session.ts')]);
     const options = command.opts<Options>();
-    await work(createSession(surroundings, options), command.args, options);
+    await act(createSession(surroundings, options), command.args, options);
   });
 }
 

@@ -1,12 +1,7 @@
-import { resolve } from 'node:path';
-import { createInstance, loadInstanceFile } from '@gantry/core';
+import type { CreateOptions } from '../actions/create.ts';
 import type { Command } from 'commander';
-import type { CommonOptions, Surroundings } from '../session.ts';
-import { argument, newCommand, runs, withScripts } from './common.ts';
-
-interface CreateOptions extends CommonOptions {
-  readonly reinstall?: boolean;
-}
+import type { Surroundings } from '../session.ts';
+import { newCommand, runs, withScripts } from './common.ts';
 
 export function addCreateCommand(program: Command, surroundings: Surroundings): void {
   const command = withScripts(
@@ -16,12 +11,5 @@ export function addCreateCommand(program: Command, surroundings: Surroundings): 
     ]),
   ).option('--reinstall', 'say to the script that an existing instance is installed anew');
 
-  runs<CreateOptions>(command, surroundings, async (session, args, options) => {
-    const instance = await loadInstanceFile(resolve(session.cwd, argument(args, 0)), { signal: session.signal });
-    await createInstance({ ...session.operation, instance, reinstall: options.reinstall === true });
-    session.output.result(
-      { operation: 'create', instance: instance.name, os: instance.os, reinstall: options.reinstall === true },
-      `${instance.name} ${options.reinstall === true ? 'installed anew' : 'installed'} with ${instance.os}`,
-    );
-  });
+  runs<CreateOptions>(command, surroundings, async () => (await import('../actions/create.ts')).create);
 }

@@ -1,21 +1,8 @@
-import { resolve } from 'node:path';
-import { exportInstance, loadInstanceFile, readSnapshotConfig } from '@gantry/core';
-import type { Codec, SnapshotMode } from '@gantry/core';
+import type { ExportOptions } from '../actions/export.ts';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { formatBytes, formatDuration } from '../output/format.ts';
-import type { CommonOptions, Surroundings } from '../session.ts';
-import { argument, collectDisks, newCommand, runs, wholeNumber, withRate, withScripts, withSnapshots } from './common.ts';
-
-interface ExportOptions extends CommonOptions {
-  readonly codec: Codec;
-  readonly level?: number;
-  readonly snapshot: SnapshotMode;
-  readonly snapshotConfig?: string;
-  readonly disk?: readonly number[];
-  readonly parallel?: number;
-  readonly withPrivate?: boolean;
-}
+import type { Surroundings } from '../session.ts';
+import { collectDisks, newCommand, runs, wholeNumber, withRate, withScripts, withSnapshots } from './common.ts';
 
 export function addExportCommand(program: Command, surroundings: Surroundings): void {
   const command = withSnapshots(
@@ -35,30 +22,5 @@ export function addExportCommand(program: Command, surroundings: Surroundings): 
     .option('--parallel <n>', 'how many disks at once', wholeNumber(1))
     .option('--with-private', 'write private OS parameters into the export too');
 
-  runs<ExportOptions>(command, surroundings, async (session, args, options) => {
-    const started = performance.now();
-    const instance = await loadInstanceFile(resolve(session.cwd, argument(args, 0)), { signal: session.signal });
-    await using store = await session.open(argument(args, 1));
-    const result = await exportInstance({
-      ...session.operation,
-      instance,
-      store,
-      codec: options.codec,
-      snapshot: options.snapshot,
-      ...(options.snapshotConfig === undefined
-        ? {}
-        : { snapshotConfig: await readSnapshotConfig(resolve(session.cwd, options.snapshotConfig)) }),
-      ...(options.level === undefined ? {} : { level: options.level }),
-      ...(options.disk === undefined ? {} : { disks: options.disk }),
-      ...(options.parallel === undefined ? {} : { parallel: options.parallel }),
-      includePrivate: options.withPrivate === true,
-    });
-    const plain = formatBytes(result.plainBytes);
-    session.output.event({
-      type: 'stage',
-      operation: 'export',
-      message: `exported ${plain}, ${formatBytes(result.storedBytes)} stored, in ${formatDuration(performance.now() - started)}`,
-    });
-    session.output.result({ operation: 'export', ...result }, result.reference);
-  });
+  runs<ExportOptions>(command, surroundings, async () => (await import('../actions/export.ts')).exportDisks);
 }

@@ -1,17 +1,7 @@
-import { resolve } from 'node:path';
-import { importInstance, loadInstanceFile } from '@gantry/core';
+import type { ImportOptions } from '../actions/import.ts';
 import type { Command } from 'commander';
-import { formatBytes, formatDuration } from '../output/format.ts';
-import type { CommonOptions, Surroundings } from '../session.ts';
-import { argument, collectDisks, newCommand, runs, wholeNumber, withRate, withScripts } from './common.ts';
-
-interface ImportOptions extends CommonOptions {
-  readonly to: string;
-  readonly disk?: readonly number[];
-  readonly parallel?: number;
-  readonly allowOtherOs?: boolean;
-  readonly checkFirst?: boolean;
-}
+import type { Surroundings } from '../session.ts';
+import { collectDisks, newCommand, runs, wholeNumber, withRate, withScripts } from './common.ts';
 
 export function addImportCommand(program: Command, surroundings: Surroundings): void {
   const command = withRate(
@@ -29,21 +19,5 @@ export function addImportCommand(program: Command, surroundings: Surroundings): 
     .option('--check-first', 'read and check every dump once before the first byte is written')
     .option('--allow-other-os', 'hand the dumps to another OS definition than the one that made them');
 
-  runs<ImportOptions>(command, surroundings, async (session, args, options) => {
-    const started = performance.now();
-    const instance = await loadInstanceFile(resolve(session.cwd, options.to), { signal: session.signal });
-    await using store = await session.open(argument(args, 0));
-    const result = await importInstance({
-      ...session.operation,
-      instance,
-      store,
-      export: argument(args, 1),
-      ...(options.disk === undefined ? {} : { disks: options.disk }),
-      ...(options.parallel === undefined ? {} : { parallel: options.parallel }),
-      checkFirst: options.checkFirst === true,
-      allowOtherOs: options.allowOtherOs === true,
-    });
-    const text = `${result.reference} imported into ${instance.name}: ${formatBytes(result.plainBytes)} in ${formatDuration(performance.now() - started)}`;
-    session.output.result({ operation: 'import', ...result }, text);
-  });
+  runs<ImportOptions>(command, surroundings, async () => (await import('../actions/import.ts')).importDisks);
 }

@@ -1,4 +1,3 @@
-import { instanceJsonSchema } from '@gantry/core';
 import type { Command } from 'commander';
 import type { CommonOptions, Surroundings } from '../session.ts';
 import { newCommand, runs } from './common.ts';
@@ -7,8 +6,5 @@ export function addSchemaCommand(program: Command, surroundings: Surroundings): 
   const command = newCommand(program, 'schema', 'Print the JSON Schema of instance files, for editors.', [
     'gantry schema > instance.schema.json',
   ]);
-  runs<CommonOptions>(command, surroundings, async (session) => {
-    const schema = instanceJsonSchema();
-    session.output.result({ schema }, JSON.stringify(schema, null, 2));
-  });
+  runs<CommonOptions>(command, surroundings, async () => (await import('../actions/schema.ts')).printSchema);
 }

@@ -1,12 +1,7 @@
-import { verifyExport } from '@gantry/core';
+import type { VerifyOptions } from '../actions/verify.ts';
 import type { Command } from 'commander';
-import { formatBytes } from '../output/format.ts';
-import type { CommonOptions, Surroundings } from '../session.ts';
-import { argument, newCommand, runs, wholeNumber, withRate } from './common.ts';
-
-interface VerifyOptions extends CommonOptions {
-  readonly parallel?: number;
-}
+import type { Surroundings } from '../session.ts';
+import { newCommand, runs, wholeNumber, withRate } from './common.ts';
 
 export function addVerifyCommand(program: Command, surroundings: Surroundings): void {
   const command = withRate(
@@ -15,11 +10,5 @@ export function addVerifyCommand(program: Command, surroundings: Surroundings): 
       'gantry verify /srv/exports web1.example.com@20261123T081500Z',
     ]).option('--parallel <n>', 'how many disks at once', wholeNumber(1)),
   );
-  runs<VerifyOptions>(command, surroundings, async (session, args, options) => {
-    await using store = await session.open(argument(args, 0));
-    const { signal, onEvent } = session.operation;
-    const result = await verifyExport({ store, export: argument(args, 1), signal, onEvent, parallel: options.parallel });
-    const text = result.checksums ? 'every frame and digest is right' : 'readable; it carries no checksums';
-    session.output.result({ operation: 'verify', ...result }, `${result.reference}: ${text} (${formatBytes(result.plainBytes)})`);
-  });
+  runs<VerifyOptions>(command, surroundings, async () => (await import('../actions/verify.ts')).verify);
 }

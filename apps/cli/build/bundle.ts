@@ -1,0 +1,48 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+import { licensesOf } from './licenses.ts';
+import { programsOfPackages } from './programs.ts';
+
+const SOURCE = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+
+/** The thread of the S3 transport, which finds its file beside itself. */
+const MD5_THREAD = fileURLToPath(new URL('md5-thread.ts', import.meta.resolve('@gantry/transport-s3')));
+
+/** Both have a part in C, which they look for beside themselves. They are the published package's only dependencies. */
+const OUTSIDE = ['koffi', 'ssh2'];
+
+/**
+ * Writes the command as it is published: one script that every call needs, and others that are loaded when they are. CommonJS, since
+ * Node starts it faster; `docs/decisions/0004-one-bundle.md` has the figures. To be run with `--conditions=@gantry/source`.
+ *
+ * @returns the modules that went into each file, by the file's name
+ */
+export async function bundle(directory: string): Promise<ReadonlyMap<string, readonly string[]>> {
+  await using build = await rolldown({
+    input: { main: SOURCE, 'md5-thread': MD5_THREAD },
+    platform: 'node',
+    external: OUTSIDE,
+    resolve: { conditionNames: ['@gantry/source', 'node', 'import', 'default'] },
+    transform: { target: 'node22.18' },
+    plugins: [programsOfPackages()],
+  });
+  const { output } = await build.write({
+    dir: directory,
+    format: 'cjs',
+    entryFileNames: '[name].cjs',
+    chunkFileNames: '[name]-[hash].cjs',
+    cleanDir: true,
+  });
+  const chunks = output.filter((file) => file.type === 'chunk');
+  const modules = new Map(chunks.map(({ fileName, moduleIds }) => [fileName, moduleIds]));
+  await writeFile(join(directory, 'THIRD-PARTY-LICENSES.txt'), await licensesOf([...modules.values()].flat()));
+  return modules;
+}
+
+if (import.meta.main) {
+  const directory = fileURLToPath(new URL('../dist', import.meta.url));
+  await mkdir(directory, { recursive: true });
+  await bundle(directory);
+}

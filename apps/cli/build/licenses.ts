@@ -1,0 +1,29 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** What the licenses of others ask for: their texts, each once, with every package that has a module among `moduleIds`. */
+export async function licensesOf(moduleIds: readonly string[]): Promise<string> {
+  const directories = new Set(moduleIds.map(packageDirectory).filter((directory) => directory !== undefined));
+  const licenses = await Promise.all([...directories].map(licenseOf));
+  return [...Map.groupBy(licenses, ({ text }) => text)]
+    .map(([text, packages]) => `${[...new Set(packages.map(({ title }) => title))].toSorted().join('\n')}\n\n${text}\n`)
+    .toSorted()
+    .join(`\n${'-'.repeat(80)}\n\n`);
+}
+
+/** The innermost package in `node_modules` that a module is of. */
+function packageDirectory(id: string): string | undefined {
+  return /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(id)?.[0];
+}
+
+async function licenseOf(directory: string): Promise<{ readonly title: string; readonly text: string }> {
+  const manifest: unknown = JSON.parse(await readFile(join(directory, 'package.json'), 'utf8'));
+  const title = ['name', 'version', 'license'].map((field) => fieldOf(manifest, field)).join(' ');
+  const file = (await readdir(directory)).find((entry) => /^licen[cs]e(\.|$)/i.test(entry));
+  return { title, text: file === undefined ? '' : (await readFile(join(directory, file), 'utf8')).trim() };
+}
+
+function fieldOf(manifest: unknown, name: string): string {
+  const fields = typeof manifest === 'object' && manifest !== null ? new Map(Object.entries(manifest)) : new Map<string, unknown>();
+  return String(fields.get(name) ?? `(no ${name})`);
+}

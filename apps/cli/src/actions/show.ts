@@ -1,0 +1,41 @@
+import type { StoredDump, StoredExport } from '@gantry/core';
+import { describeInstance, openExport } from '@gantry/core';
+import { formatBytes, formatTable } from '../output/format.ts';
+import type { Session } from '../session.ts';
+import { argument } from '../commands/common.ts';
+
+export async function show(session: Session, args: readonly string[]): Promise<void> {
+  await using store = await session.open(argument(args, 0));
+  const found = await openExport(store, argument(args, 1), { signal: session.signal });
+  session.output.result(describeExport(found), showExport(found));
+}
+
+function describeExport(found: StoredExport): Record<string, unknown> {
+  const { reference, instance, id, origin, os, hypervisor, started, dumps, manifest, config } = found;
+  // Private parameters that an export holds are for its import alone.
+  const shown =
+    manifest === undefined ? undefined : { ...manifest, instance: describeInstance(manifest.instance, { includePrivate: false }) };
+  return { operation: 'show', reference, instance, id, origin, os, hypervisor, started, dumps, manifest: shown, config };
+}
+
+function showExport(found: StoredExport): string {
+  const { manifest } = found;
+  const facts = [
+    ['export', found.reference],
+    ['made by', manifest === undefined ? 'Ganeti: it carries no checksums' : `${manifest.tool.name} ${manifest.tool.version}`],
+    ['started', found.started?.toISOString() ?? 'unknown'],
+    ...(manifest === undefined ? [] : [['ended', manifest.ended]]),
+    ['os', found.os],
+    ['hypervisor', found.hypervisor ?? 'unknown'],
+    ['node', manifest?.instance.primary_node ?? found.config?.source ?? 'unknown'],
+    ['disks', String(manifest?.instance.disks.length ?? found.config?.disks.length ?? found.dumps.length)],
+  ];
+  const dumps = [['DISK', 'DUMP', 'CODEC', 'PLAIN', 'STORED', 'SNAPSHOT', 'SHA-256'], ...found.dumps.map(dumpRow)];
+  return `${formatTable(facts)}\n\n${formatTable(dumps)}`;
+}
+
+function dumpRow({ index, name, codec, record, diskSize }: StoredDump): string[] {
+  const disk = `${index}${diskSize === undefined ? '' : ` (${diskSize} MiB)`}`;
+  if (record === undefined) return [disk, name, codec, '-', '-', '-', '-'];
+  return [disk, name, codec, formatBytes(record.plainBytes), formatBytes(record.storedBytes), record.snapshot, record.sha256];
+}

@@ -1,0 +1,40 @@
+import { GantryError } from '@gantry/core';
+import { storeConformance } from '@gantry/transport/conformance';
+import type { Session } from '../session.ts';
+import { argument } from '../commands/common.ts';
+
+/** What came of one promise. */
+interface CheckResult {
+  readonly title: string;
+  readonly kept: boolean;
+  readonly reason?: string;
+}
+
+export async function checkStore(session: Session, args: readonly string[]): Promise<void> {
+  const address = argument(args, 0);
+  const results = await checkPromises(session, address);
+  const broken = results.filter(({ kept }) => !kept);
+  if (broken.length > 0) {
+    throw new GantryError('STORE_FAILED', {
+      message: `the store ${address} breaks ${broken.length} of ${results.length} promises`,
+      details: broken.map(({ title, reason }) => `${title}: ${reason ?? ''}`),
+      hint: 'Exports are not safe in it. docs/writing-a-transport.md says what each promise means.',
+    });
+  }
+  session.output.result({ operation: 'store-check', store: address, results }, `${address} keeps all ${results.length} promises`);
+}
+
+async function checkPromises(session: Session, address: string): Promise<readonly CheckResult[]> {
+  const results: CheckResult[] = [];
+  for (const { title, run } of storeConformance(() => session.open(address))) {
+    session.signal.throwIfAborted();
+    session.output.note(title);
+    results.push(
+      await run().then(
+        () => ({ title, kept: true }),
+        (error: unknown) => ({ title, kept: false, reason: error instanceof Error ? error.message : String(error) }),
+      ),
+    );
+  }
+  return results;
+}
