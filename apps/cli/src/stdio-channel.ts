@@ -1,5 +1,5 @@
 import { fstatSync } from 'node:fs';
-import { GantryError, descriptorChannel } from '@gantry/core';
+import { GantryError, standardChannel } from '@gantry/core';
 import type { PeerChannel } from '@gantry/transport';
 
 /**
@@ -8,7 +8,7 @@ import type { PeerChannel } from '@gantry/transport';
  * @throws GantryError `USAGE`
  */
 export function stdioChannel(): PeerChannel {
-  if ([0, 1].every(isPipe)) return descriptorChannel('the source', { input: 0, output: 1 });
+  if ([0, 1].every(isPipe)) return standardChannel('the source');
   throw new GantryError('USAGE', {
     message: 'gantry receive talks to another gantry through its standard input and output, and these are no pipes',
     hint: 'It is run by gantry move, over SSH for instance, or by authorized_keys.',

@@ -38,7 +38,7 @@ export { osSearchPath } from './os/search-path.ts';
 export type { SelectedOs } from './os/select.ts';
 export { selectOs } from './os/select.ts';
 export { terminalSafe } from './os/terminal-text.ts';
-export { descriptorChannel } from './pipe/descriptor-channel.ts';
+export { standardChannel } from './pipe/standard-channel.ts';
 export { asPeerError } from './pipe/peer-errors.ts';
 export type { ReceiveLimits } from './pipe/receive-limits.ts';
 export type { ReceiveRequest, ReceiveResult } from './receive.ts';

@@ -1,10 +1,10 @@
 import { closeSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 
-import type { LibraryHandle } from 'koffi';
 import koffi from 'koffi';
 
 import { GantryError } from '../errors.ts';
+import { processFunction } from '../native/process-library.ts';
 
 /*
  * Real pipes, which Node does not make: what it calls a pipe to a child is a socket, and `echo … >/dev/stderr` or `tar -f /dev/stdin`
@@ -48,6 +48,19 @@ export function duplicate(fd: number): number {
   return copy;
 }
 
+/**
+ * Moves an open descriptor, such as standard input, to a number of its own, so that nobody else in this process takes or spoils a byte:
+ * a library that opens `process.stdin`, or one that prints. The descriptor that is returned belongs to the caller.
+ *
+ * @param substitute what the old number stands for from now on; duplicated
+ */
+export function takeOver(fd: number, substitute: number): number {
+  const own = duplicate(fd);
+  if (loadLibc().dup2(substitute, fd) !== -1) return own;
+  closeSync(own);
+  throw systemError('replacing a descriptor');
+}
+
 /** Bytes that were written to a pipe and that nobody has read yet. */
 export function unreadBytes(fd: number): number {
   const { ioctl } = loadLibc();
@@ -64,6 +77,7 @@ type Pipe2 = (fds: number[], flags: number) => number;
 
 interface Libc {
   readonly pipe2: Pipe2;
+  readonly dup2: (from: number, to: number) => number;
   readonly fcntl: (fd: number, command: number, type: 'int', value: number) => number;
   readonly ioctl: (fd: number, request: number, type: '_Out_ int *', value: number[]) => number;
 }
@@ -77,12 +91,12 @@ function loadLibc(): Libc {
 
 function bindLibc(): Libc {
   try {
-    const library = koffi.load('libc.so.6');
-    keepDescriptors(library);
+    keepDescriptors();
     return {
-      pipe2: library.func('int pipe2(_Out_ int *fds, int flags)'),
-      fcntl: library.func('int fcntl(int fd, int command, ...)'),
-      ioctl: library.func('int ioctl(int fd, unsigned long request, ...)'),
+      pipe2: processFunction('int pipe2(_Out_ int *fds, int flags)'),
+      dup2: processFunction('int dup2(int from, int to)'),
+      fcntl: processFunction('int fcntl(int fd, int command, ...)'),
+      ioctl: processFunction('int ioctl(int fd, unsigned long request, ...)'),
     };
   } catch (error) {
     throw new GantryError('PLATFORM', {
@@ -97,11 +111,9 @@ function bindLibc(): Libc {
  * What we were given by whoever called us, a lock for one, is not for scripts, and no more for others that we start. Whatever we open
  * ourselves is kept from them already.
  */
-function keepDescriptors(library: LibraryHandle): void {
+function keepDescriptors(): void {
   try {
-    const closeRange: (first: number, last: number, flags: number) => number = library.func(
-      'int close_range(uint first, uint last, int flags)',
-    );
+    const closeRange = processFunction('int close_range(uint first, uint last, int flags)');
     closeRange(3, 0xffff_ffff, CLOSE_RANGE_CLOEXEC);
   } catch {
     // Before glibc 2.34 there is no such function: scripts then get them too, as the children of most programs do.

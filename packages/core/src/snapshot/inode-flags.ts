@@ -1,6 +1,6 @@
 import { platform } from 'node:os';
 
-import koffi from 'koffi';
+import { processFunction } from '../native/process-library.ts';
 
 /*
  * Inode flags (FS_IOC_GETFLAGS(2const)). btrfs does not let a file that has FS_NOCOW_FL (`chattr +C`, as is usual for disk images)
@@ -18,7 +18,7 @@ let ioctl: Ioctl | undefined;
 
 function loadIoctl(): Ioctl | undefined {
   if (platform() !== 'linux') return undefined;
-  ioctl ??= koffi.load(null).func('int ioctl(int fd, unsigned long request, _Inout_ int *flags)') as Ioctl;
+  ioctl ??= processFunction('int ioctl(int fd, unsigned long request, _Inout_ int *flags)') as Ioctl;
   return ioctl;
 }
 
