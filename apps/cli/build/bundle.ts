@@ -5,7 +5,7 @@ import { rolldown } from 'rolldown';
 import { licensesOf } from './licenses.ts';
 import { programsOfPackages } from './programs.ts';
 
-const SOURCE = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+const START = fileURLToPath(new URL('../src/start.ts', import.meta.url));
 
 /** The thread of the S3 transport, which finds its file beside itself. */
 const MD5_THREAD = fileURLToPath(new URL('md5-thread.ts', import.meta.resolve('@gantry/transport-s3')));
@@ -21,7 +21,7 @@ const OUTSIDE = ['koffi', 'ssh2'];
  */
 export async function bundle(directory: string): Promise<ReadonlyMap<string, readonly string[]>> {
   await using build = await rolldown({
-    input: { main: SOURCE, 'md5-thread': MD5_THREAD },
+    input: { start: START, 'md5-thread': MD5_THREAD },
     platform: 'node',
     external: OUTSIDE,
     resolve: { conditionNames: ['@gantry/source', 'node', 'import', 'default'] },

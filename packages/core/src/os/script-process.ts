@@ -1,6 +1,5 @@
+import { spawn as start } from 'node:child_process';
 import { setTimeout as wait } from 'node:timers/promises';
-
-import type { execa } from 'execa';
 
 import type { GantryError } from '../errors.ts';
 import type { Environment } from './environment.ts';
@@ -82,10 +81,8 @@ export class ScriptProcess implements AsyncDisposable {
   static async start(request: ScriptRequest, options: ScriptOptions): Promise<ScriptProcess> {
     options.signal?.throwIfAborted();
     assertProcessesShow();
-    // Loaded for who runs scripts: it takes a quarter of the start of a command that runs none.
-    const { execa: start } = await import('execa');
     const pipes = openPipes(request);
-    const spawned = spawn(start, request, pipes);
+    const spawned = spawn(request, pipes);
     if ('failed' in spawned) {
       closeEnds(...ourEnds(pipes));
       throw await startError(request, await spawned.failed);
@@ -198,45 +195,30 @@ function ourEnds({ stdin, stdout, stderr, size }: Pipes): number[] {
 type Spawned = { readonly pid: number; readonly exit: Promise<ScriptExit> } | { readonly failed: Promise<unknown> };
 
 /** Starts the process. The script's ends of the pipes are closed here in every case. */
-function spawn(start: typeof execa, request: ScriptRequest, { stdin, stdout, stderr, size }: Pipes): Spawned {
+function spawn(request: ScriptRequest, { stdin, stdout, stderr, size }: Pipes): Spawned {
   const inherited = [stdin?.readEnd, stdout.writeEnd, stderr.writeEnd, size?.writeEnd];
   try {
     const child = start(request.path, request.arguments, {
       cwd: request.directory,
       // Node passes NODE_V8_COVERAGE of its own on unless it stands here.
       env: { ...request.environment, NODE_V8_COVERAGE: undefined },
-      extendEnv: false,
       // setsid(2): a group and a session of its own, so that neither the terminal's Ctrl-C nor its end reaches the script.
       detached: true,
-      cleanup: false,
-      buffer: false,
-      reject: false,
-      verbose: 'none',
-      stdio: [
-        stdin === undefined ? 'ignore' : inherit(stdin.readEnd),
-        inherit(stdout.writeEnd),
-        inherit(stderr.writeEnd),
-        ...(size === undefined ? [] : [inherit(size.writeEnd)]),
-      ],
+      stdio: [stdin?.readEnd ?? 'ignore', stdout.writeEnd, stderr.writeEnd, ...(size === undefined ? [] : [size.writeEnd])],
     });
-    const result = Promise.resolve(child);
-    // The cause alone: the error of execa itself holds the environment, and with it private parameters.
-    if (child.pid === undefined) return { failed: result.then(({ cause }) => cause) };
+    const failed = new Promise<unknown>((resolve) => child.on('error', resolve));
+    if (child.pid === undefined) return { failed };
     return {
       pid: child.pid,
-      exit: result.then(({ exitCode, signal }) => (signal === undefined ? { status: exitCode ?? -1 } : { signal })),
+      exit: new Promise((resolve) => {
+        child.once('exit', (status, signal) => resolve(signal === null ? { status: status ?? -1 } : { signal }));
+      }),
     };
   } catch (error) {
     return { failed: Promise.resolve(error) };
   } finally {
     closeEnds(...inherited.filter((fd) => fd !== undefined));
   }
-}
-
-/** execa passes any descriptor on, as Node does; its types stop at 9. */
-function inherit(fd: number): 9 {
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a number is all that it is
-  return fd as 9;
 }
 
 /** Never stops reading before the end, so that a script may write there as much as it likes. */

@@ -1,5 +1,6 @@
 import type { BigIntStats } from 'node:fs';
-import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { readlinkSync } from 'node:fs';
+import { readdir, readFile, stat } from 'node:fs/promises';
 
 import { deviceNumber } from '../state/disk-identity.ts';
 
@@ -129,8 +130,8 @@ async function openForWriting(targets: readonly Target[], signal: AbortSignal): 
 async function writesTo(pid: string, fd: string, targets: readonly Target[]): Promise<Target | undefined> {
   try {
     const link = `/proc/${pid}/fd/${fd}`;
-    // Pipes, sockets and the like have no path.
-    if (!(await readlink(link)).startsWith('/')) return undefined;
+    // Pipes, sockets and the like have no path. The kernel has the answer in memory, and there are thousands to ask for.
+    if (!readlinkSync(link).startsWith('/')) return undefined;
     const stats = await stat(link, { bigint: true });
     const target = targets.find((one) => isSameFile(one.stats, stats));
     if (target === undefined) return undefined;

@@ -1,0 +1,89 @@
+import { cp, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import type { TemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory } from '@gantry/testkit';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { bundle } from '../build/bundle.ts';
+import type { Workbench } from './workbench.ts';
+import { lastLine, makeWorkbench } from './workbench.ts';
+
+/** Tells, at the end, which files were loaded. */
+const LIST_LOADED = `process.on('exit', () => require('node:fs').writeFileSync(process.env.LOADED, Object.keys(require.cache).join('\\n')));`;
+
+let home: TemporaryDirectory;
+let modulesOf: ReadonlyMap<string, readonly string[]>;
+
+/** The package as it is published, with its dependencies. */
+beforeAll(async () => {
+  home = await makeTemporaryDirectory();
+  for (const name of ['bin', 'package.json']) await cp(inPackage(name), home.file(name), { recursive: true });
+  await symlink(inPackage('node_modules'), home.file('node_modules'));
+  modulesOf = await bundle(home.file('dist'));
+  await writeFile(home.file('list-loaded.cjs'), LIST_LOADED);
+  await mkdir(home.file('home'), { mode: 0o700 });
+});
+
+afterAll(() => home[Symbol.asyncDispose]());
+
+function inPackage(name: string): string {
+  return fileURLToPath(new URL(`../${name}`, import.meta.url));
+}
+
+interface Call {
+  readonly stdout: string;
+  /** The packages of others of which a part was loaded. */
+  readonly packages: readonly string[];
+}
+
+async function call(args: readonly string[], bench?: Workbench): Promise<Call> {
+  const { stdout } = await execa(process.execPath, ['--require', home.file('list-loaded.cjs'), home.file('bin/gantry.cjs'), ...args], {
+    cwd: bench?.path ?? home.path,
+    env: {
+      HOME: home.file('home'),
+      LOADED: home.file('loaded'),
+      ...(bench === undefined ? {} : { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os') }),
+    },
+  });
+  const files = (await readFile(home.file('loaded'), 'utf8')).split('\n');
+  const modules = files.flatMap((file) => modulesOf.get(basename(file)) ?? file);
+  const packages = modules.map((module) => /^.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(module)?.[1]);
+  return { stdout, packages: [...new Set(packages.filter((name) => name !== undefined))].toSorted() };
+}
+
+describe('the published command', () => {
+  test('loads the parser of its command line, and nothing else, to tell its version and to help', async () => {
+    const { stdout, packages } = await call(['--version']);
+    expect(stdout).toMatch(/^\d+\.\d+\.\d+/);
+    expect(packages).toEqual(['commander']);
+    expect((await call(['help', 'export'])).packages).toEqual(['commander']);
+  });
+
+  test('loads no transport but the one that is used, and neither bars nor starters of programs', async () => {
+    await using bench = await makeWorkbench();
+    await bench.defineOs('cat', { export: 'exec cat "$EXPORT_DEVICE"', import: 'exec cat >"$IMPORT_DEVICE"' });
+    await writeFile(bench.file('disk'), 'the disk');
+    await writeFile(bench.file('copy'), '');
+    await bench.describeInstance('web1', { os: 'cat', disks: [bench.file('disk')] });
+    await bench.describeInstance('web2', { os: 'cat', disks: [bench.file('copy')] });
+    const expected = /^(@koromix\/.*|commander|koffi|leven|yaml|zod)$/;
+
+    const exported = await call(['export', 'web1.yaml', bench.store], bench);
+    expect(exported.packages.filter((name) => !expected.test(name))).toEqual([]);
+    const imported = await call(['import', bench.store, lastLine(exported.stdout), '--to', 'web2.yaml'], bench);
+    expect(imported.packages.filter((name) => !expected.test(name))).toEqual([]);
+    expect(await readFile(bench.file('copy'), 'utf8')).toBe('the disk');
+  });
+
+  test('brings the programs and threads that it starts', async () => {
+    expect((await stat(home.file('dist/askpass.sh'))).mode & 0o111).toBe(0o111);
+    await stat(home.file('dist/md5-thread.cjs'));
+  });
+
+  test('names the licenses of what is in it', async () => {
+    const licenses = await readFile(join(home.path, 'dist/THIRD-PARTY-LICENSES.txt'), 'utf8');
+    for (const name of ['@aws-sdk/client-s3', 'commander', 'yaml', 'zod']) expect(licenses).toMatch(new RegExp(`^${name} `, 'm'));
+  });
+});
