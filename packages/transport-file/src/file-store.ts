@@ -116,7 +116,14 @@ export class FileStore implements Store {
     for (const token of tokens.filter(isToken)) {
       await this.#doing(`clearing ${token} in ${this.#root}`, token, signal, async () => {
         signal?.throwIfAborted();
-        await removePlace(this.#root, pendingPlace(this.#root, token));
+        const place = pendingPlace(this.#root, token);
+        const key = await readRecord(place).then(
+          (record) => record.key,
+          () => undefined,
+        );
+        await removePlace(this.#root, place);
+        // Its writer may have been killed when it had just made directories for the object.
+        if (key !== undefined) await removeEmptyParents(this.#root, key);
       });
     }
   }

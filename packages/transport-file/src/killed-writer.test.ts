@@ -2,12 +2,14 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { expect, test } from 'vitest';
 import { FileStore } from './file-store.ts';
 
 const WRITER = fileURLToPath(new URL('../test/write-and-wait.ts', import.meta.url));
+const DYING_WRITER = fileURLToPath(new URL('../test/write-and-die.ts', import.meta.url));
 
 /** A process that has begun an object, written `bytes` bytes of it and goes no further. */
 async function startWriter(
@@ -28,6 +30,15 @@ async function startWriter(
       await closed;
     },
   };
+}
+
+/** Lets a process write an object and ends it, with SIGKILL, at its `nth` call of a function. Whether it came so far. */
+async function killWriterAt(directory: string, key: string, called: string, nth: number): Promise<boolean> {
+  const child = spawn(process.execPath, ['--conditions=@gantry/source', DYING_WRITER, directory, key, called, String(nth)], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const [, signal] = await once(child, 'close');
+  return signal === 'SIGKILL';
 }
 
 async function putRest(store: FileStore, token: string, rest: Buffer, digest: { size: number; sha256: string }): Promise<void> {
@@ -69,3 +80,27 @@ test('what a killed writer wrote is gone on with', async () => {
   expect(await store.stat('disk0')).toMatchObject({ size: 70_005 });
   expect(await readdir(directory.path)).toEqual(['disk0']);
 });
+
+test.each(['mkdir', 'writeFile', 'rename', 'link', 'rm'])(
+  'a writer that was killed at any call of %s is known to be dead, and clearing leaves nothing but objects that are whole',
+  async (called) => {
+    let kills = 0;
+    for (let nth = 1; ; nth += 1) {
+      await using directory = await makeTemporaryDirectory();
+      const store = new FileStore(directory.file('store'));
+      if (!(await killWriterAt(directory.file('store'), 'web1/x/disk0', called, nth))) break;
+      kills += 1;
+      const left = await Array.fromAsync(store.pending(''));
+      for (const write of left) expect(write, `${called} ${nth}`).toMatchObject({ owner: 'dead' });
+      await store.clear(left.map(({ token }) => token));
+      const found = await readdir(directory.path, { recursive: true });
+      // The room itself, once it is empty, goes with the next write.
+      const names = found.filter((name) => name !== join('store', '.gantry-pending'));
+      expect([[], ['store'], ['store', 'store/web1', 'store/web1/x', 'store/web1/x/disk0']], `${called} ${nth}`).toContainEqual(
+        names.toSorted(),
+      );
+      if (names.length > 1) expect(await store.stat('web1/x/disk0')).toMatchObject({ size: 7 });
+    }
+    expect(kills).toBeGreaterThan(0);
+  },
+);

@@ -14,6 +14,12 @@ const PENDING_DIRECTORY = '.gantry-pending';
 
 const TOKEN = /^[0-9a-f]{32}$/;
 
+/** A place that is being made, named after who makes it: its record comes later. Number, start time, boot and host follow the token. */
+const BEGINNING = /^new-[0-9a-f]{32}~(\d+)~(\d*)~([^~]*)~(.*)$/;
+
+/** A place that is being removed: its record may be gone already. */
+const REMOVAL = /^gone-[0-9a-f]{32}$/;
+
 const DATA_NAME = /^data-[0-9a-f]{16}$/;
 
 /** What stands beside the data of an unfinished write. */
@@ -33,9 +39,13 @@ export interface PendingPlace {
   readonly directory: string;
 }
 
-/** Whether `token` can be one of this store's. */
+/** Whether `token` can be one of this store's: that of a write, or of what a killed process left at its very beginning or end. */
 export function isToken(token: string): boolean {
-  return TOKEN.test(token);
+  return [TOKEN, BEGINNING, REMOVAL].some((form) => form.test(token));
+}
+
+function beginningName(token: string, { host, bootId, pid, startTime }: Owner): string {
+  return `new-${token}~${pid}~${startTime}~${bootId}~${encodeURIComponent(host)}`;
 }
 
 export function pendingPlace(root: string, token: string): PendingPlace {
@@ -52,18 +62,24 @@ function unknownToken(token: string): StoreError {
   return new StoreError('not-found', { message: `there is no unfinished write ${JSON.stringify(token.slice(0, 80))}`, key: token });
 }
 
-/** Makes the place of a new write, its record durable. */
+/**
+ * Makes the place of a new write, its record durable. It gets its name when the record is in it: so nobody, killed at any moment,
+ * leaves a place of which nobody knows whose it is.
+ */
 export async function makePlace(root: string, key: string, ifExists: PendingRecord['ifExists']): Promise<[PendingPlace, PendingRecord]> {
   const token = randomBytes(16).toString('hex');
   const place = pendingPlace(root, token);
   const record = { key, ifExists, started: new Date().toISOString(), owner: await thisProcess(), data: newDataName() };
+  const beginning = pendingPlace(root, beginningName(token, record.owner));
   try {
     await makeRoot(root);
-    await makeDirectory(root, join(PENDING_DIRECTORY, token));
-    await writeRecord(place, record);
+    await makeDirectory(root, join(PENDING_DIRECTORY, beginning.token));
+    await writeRecord(beginning, record);
+    await rename(beginning.directory, place.directory);
+    await syncDirectory(join(root, PENDING_DIRECTORY));
     return [place, record];
   } catch (error) {
-    await removePlace(root, place).catch(() => undefined);
+    for (const left of [beginning, place]) await removePlace(root, left).catch(() => undefined);
     throw error;
   }
 }
@@ -128,7 +144,7 @@ export async function* listPending(root: string): AsyncGenerator<PendingInfo> {
 
 async function tokensIn(root: string): Promise<readonly string[]> {
   try {
-    return (await readdir(join(root, PENDING_DIRECTORY))).filter((name) => TOKEN.test(name)).toSorted();
+    return (await readdir(join(root, PENDING_DIRECTORY))).filter(isToken).toSorted();
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return [];
     throw error;
@@ -139,17 +155,40 @@ async function tokensIn(root: string): Promise<readonly string[]> {
 async function describe(place: PendingPlace): Promise<PendingInfo | undefined> {
   const directory = await lookAt(place.directory);
   if (directory === undefined) return undefined;
+  const unnamed = { token: place.token, key: `unknown/${place.token}`, durableBytes: 0, started: directory.mtime };
+  if (REMOVAL.test(place.token)) return { ...unnamed, owner: 'dead', ownerText: 'a process that had ended it, and was removing it' };
+  const maker = beginnerOf(place);
+  if (maker !== undefined) return { ...unnamed, owner: await lookAtOwner(maker), ownerText: describeOwner(maker) };
   try {
     const { key, started, owner, data } = await readRecord(place);
     const durableBytes = (await lookAt(join(place.directory, data)))?.size ?? 0;
-    const ownerText = `host ${owner.host}, process ${owner.pid}`;
+    const ownerText = describeOwner(owner);
     return { token: place.token, key, durableBytes, started: new Date(started), owner: await lookAtOwner(owner), ownerText };
   } catch (error) {
     if (!isStoreError(error)) throw error;
-    // Its writer was killed between making the place and saying for what, or the record is damaged: it must be found all the same.
-    const ownerText = 'nobody knows: it has no sound record';
-    return { token: place.token, key: `unknown/${place.token}`, durableBytes: 0, started: directory.mtime, owner: 'unknown', ownerText };
+    // Damaged, or made by something else: it must be found all the same. (The one that ended just now is none.)
+    if ((await lookAt(place.directory)) === undefined) return undefined;
+    return { ...unnamed, owner: 'unknown', ownerText: 'nobody knows: it has no sound record' };
   }
+}
+
+/** Who was making a place; undefined for one that was made. */
+function beginnerOf({ token }: PendingPlace): Owner | undefined {
+  const [, pid, startTime, bootId, host] = BEGINNING.exec(token) ?? [];
+  if (pid === undefined || startTime === undefined || bootId === undefined || host === undefined) return undefined;
+  return { pid: Number(pid), startTime, bootId, host: decodeHost(host) };
+}
+
+function decodeHost(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function describeOwner({ host, pid }: Owner): string {
+  return `host ${host}, process ${pid}`;
 }
 
 async function lookAt(path: string): Promise<Stats | undefined> {
@@ -163,6 +202,10 @@ async function lookAt(path: string): Promise<Stats | undefined> {
 
 /** Ends an unfinished write for good. Idempotent. */
 export async function removePlace(root: string, place: PendingPlace): Promise<void> {
+  // A removal that is cut short may have taken the record; the name still says that nobody is at work there.
+  const removal = join(root, PENDING_DIRECTORY, `gone-${place.token}`);
+  if (TOKEN.test(place.token)) await rename(place.directory, removal).catch(() => undefined);
+  await rm(removal, { recursive: true, force: true });
   await rm(place.directory, { recursive: true, force: true });
   // Empty again? Then the store looks as if it had never been written to.
   await rmdir(join(root, PENDING_DIRECTORY)).catch(() => undefined);

@@ -57,6 +57,15 @@ describe('what a killed export left', () => {
     await expect(openExport(store, NAME)).rejects.toMatchObject({ code: 'EXPORT_INCOMPLETE' });
   });
 
+  test('writes of which nobody knows where they belong are each a thing of its own, and no export', async () => {
+    await using dying = new MemoryStore(new Memory());
+    for (const token of ['unknown/a1', 'unknown/b2']) await (await dying.begin(token)).append(chunksOf('half'));
+    expect((await findUnfinished(dying)).map(({ name, pending }) => [name, pending.length])).toEqual([
+      ['unknown/a1', 1],
+      ['unknown/b2', 1],
+    ]);
+  });
+
   test('a write alone, before its claim was there', async () => {
     const memory = new Memory();
     {

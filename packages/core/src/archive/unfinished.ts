@@ -53,7 +53,8 @@ export function findUnfinished(
     }
     for await (const pending of store.pending(instance === undefined ? '' : `${instance}/`, { signal })) {
       const place = placeOf(pending.key);
-      const name = place === undefined ? pending.key : formatExportReference(place.instance, place.id);
+      // Gantry writes nothing where Ganeti's exports are; `unknown/TOKEN` is each a write of its own.
+      const name = place === undefined || place.id === GANETI_ID ? pending.key : formatExportReference(place.instance, place.id);
       const remains = found.get(name) ?? { objects: [], pending: [] };
       remains.pending.push(pending);
       found.set(name, remains);
