@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { Inbox } from './inbox.ts';
@@ -36,6 +37,20 @@ it('gives all bytes in order, allows again what was read, and never holds more t
       expect(Buffer.concat(read)).toEqual(Buffer.concat(chunks));
     }),
   );
+});
+
+it('wakes its reader for a quarter of the window or the end, not for every crumb', async () => {
+  const inbox = new Inbox(64, () => undefined);
+  const chunks = inbox[Symbol.asyncIterator]();
+  const first = chunks.next();
+  inbox.push(Buffer.alloc(10));
+  await setImmediate();
+  inbox.push(Buffer.alloc(10));
+  expect((await first).value).toHaveLength(20);
+  const last = chunks.next();
+  inbox.push(Buffer.alloc(1));
+  inbox.end();
+  expect((await last).value).toHaveLength(1);
 });
 
 it('refuses more than it has allowed, and anything behind the end', () => {

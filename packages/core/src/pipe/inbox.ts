@@ -3,12 +3,16 @@ import { WireProblem } from './wire.ts';
 /** The most bytes that are handed on at once. */
 const LARGEST_CHUNK = 1024 * 1024;
 
+/** Less is not handed on before the end: a connection brings some ten KiB at a time, and to wake all that follows costs as much for them. */
+const SMALLEST_CHUNK = 256 * 1024;
+
 /**
  * The stored bytes of one disk between the link and whoever reads them, in one ring of memory as large as the window: that is what the
  * other side may send ahead, and what was read may come again. A chunk belongs to its reader until the next is asked for.
  */
 export class Inbox implements AsyncIterable<Uint8Array> {
   readonly #window: number;
+  readonly #worthwhile: number;
   readonly #onTaken: (bytes: number) => void;
   readonly #started = Promise.withResolvers<void>();
   #ring: Uint8Array | undefined;
@@ -21,6 +25,8 @@ export class Inbox implements AsyncIterable<Uint8Array> {
   /** @param onTaken told how many bytes were read for good */
   constructor(window: number, onTaken: (bytes: number) => void) {
     this.#window = window;
+    // What was read and not yet told, a quarter at most, and this: together less than the window, or both sides would wait.
+    this.#worthwhile = Math.min(SMALLEST_CHUNK, Math.ceil(window / 4));
     this.#allowed = window;
     this.#onTaken = onTaken;
   }
@@ -41,22 +47,24 @@ export class Inbox implements AsyncIterable<Uint8Array> {
     ring.set(first, at);
     ring.set(bytes.subarray(first.length), 0);
     this.#filled += bytes.length;
-    this.#change();
+    this.#started.resolve();
+    if (this.#filled >= this.#worthwhile) this.#wake();
   }
 
   /** Nothing more comes. @throws WireProblem the second time */
   end(): void {
     if (this.#ended) throw new WireProblem('it ended a disk twice');
     this.#ended = true;
-    this.#change();
+    this.#started.resolve();
+    this.#wake();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
     let taken = 0;
     for (;;) {
       const ring = this.#ring;
-      if (ring === undefined || this.#filled === 0) {
-        if (this.#ended) return;
+      if (this.#ended && this.#filled === 0) return;
+      if (ring === undefined || (this.#filled < this.#worthwhile && !this.#ended)) {
         await this.#changed.promise;
         continue;
       }
@@ -73,8 +81,7 @@ export class Inbox implements AsyncIterable<Uint8Array> {
     }
   }
 
-  #change(): void {
-    this.#started.resolve();
+  #wake(): void {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
   }
