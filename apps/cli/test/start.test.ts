@@ -34,6 +34,8 @@ function inPackage(name: string): string {
 
 interface Call {
   readonly stdout: string;
+  /** The source files that were loaded. */
+  readonly modules: readonly string[];
   /** The packages of others of which a part was loaded. */
   readonly packages: readonly string[];
 }
@@ -41,6 +43,7 @@ interface Call {
 async function call(args: readonly string[], bench?: Workbench): Promise<Call> {
   const { stdout } = await execa(process.execPath, ['--require', home.file('list-loaded.cjs'), home.file('bin/gantry.cjs'), ...args], {
     cwd: bench?.path ?? home.path,
+    reject: false,
     env: {
       HOME: home.file('home'),
       LOADED: home.file('loaded'),
@@ -50,7 +53,7 @@ async function call(args: readonly string[], bench?: Workbench): Promise<Call> {
   const files = (await readFile(home.file('loaded'), 'utf8')).split('\n');
   const modules = files.flatMap((file) => modulesOf.get(basename(file)) ?? file);
   const packages = modules.map((module) => /^.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(module)?.[1]);
-  return { stdout, packages: [...new Set(packages.filter((name) => name !== undefined))].toSorted() };
+  return { stdout, modules, packages: [...new Set(packages.filter((name) => name !== undefined))].toSorted() };
 }
 
 describe('the published command', () => {
@@ -75,6 +78,12 @@ describe('the published command', () => {
     const imported = await call(['import', bench.store, lastLine(exported.stdout), '--to', 'web2.yaml'], bench);
     expect(imported.packages.filter((name) => !expected.test(name))).toEqual([]);
     expect(await readFile(bench.file('copy'), 'utf8')).toBe('the disk');
+  });
+
+  test("loads no SSH of its own where the system's serves", async () => {
+    const { packages, modules } = await call(['list', 'ssh://127.0.0.1:1/exports?engine=openssh']);
+    expect(modules.filter((module) => module.endsWith('/openssh-engine.ts'))).toHaveLength(1);
+    expect(packages.filter((name) => /ssh2|ssh-config|aws|smithy/.test(name))).toEqual([]);
   });
 
   test('brings the programs and threads that it starts', async () => {

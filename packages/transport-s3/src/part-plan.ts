@@ -79,13 +79,32 @@ interface Curve {
 }
 
 function sizeAt(curve: Curve, steepness: number, partNumber: number): number {
-  const grown = Math.max(0, partNumber - curve.steadyParts - 1);
-  return Math.min(curve.maxPartBytes, Math.max(curve.steadyBytes, step(curve.steadyBytes + steepness * grown * grown, Math.floor)));
+  return sizeFor(curve, wantedAt(curve, steepness, partNumber));
 }
 
+function wantedAt(curve: Curve, steepness: number, partNumber: number): number {
+  const grown = Math.max(0, partNumber - curve.steadyParts - 1);
+  return curve.steadyBytes + steepness * grown * grown;
+}
+
+function sizeFor(curve: Curve, wanted: number): number {
+  return Math.min(curve.maxPartBytes, Math.max(curve.steadyBytes, step(wanted, Math.floor)));
+}
+
+/** What all parts hold. Many have one size, and a size is computed once: this is done some forty times whenever a store is opened. */
 function totalBytes(curve: Curve, steepness: number): number {
   let total = 0;
-  for (let part = 1; part <= curve.maxParts; part++) total += sizeAt(curve, steepness, part);
+  let size = 0;
+  let sameBelow = 0;
+  for (let part = 1; part <= curve.maxParts; part++) {
+    const wanted = wantedAt(curve, steepness, part);
+    if (wanted >= sameBelow) {
+      size = sizeFor(curve, wanted);
+      if (size === curve.maxPartBytes) return total + (curve.maxParts - part + 1) * size;
+      sameBelow = wanted <= MIB ? 0 : step(wanted, Math.floor) + stepWidth(wanted);
+    }
+    total += size;
+  }
   return total;
 }
 
@@ -108,6 +127,10 @@ function findSteepness(curve: Curve, goal: number): number {
 /** Rounds to one of eight sizes for each power of two, so that buffers of the same size can be used again and again. */
 function step(bytes: number, round: (value: number) => number): number {
   if (bytes <= MIB) return Math.ceil(bytes);
-  const width = 2 ** Math.floor(Math.log2(bytes)) / 8;
+  const width = stepWidth(bytes);
   return round(bytes / width) * width;
+}
+
+function stepWidth(bytes: number): number {
+  return 2 ** Math.floor(Math.log2(bytes)) / 8;
 }

@@ -6,7 +6,6 @@ import { Passphrases } from './auth/passphrases.ts';
 import type { SshEngine } from './engine/channel.ts';
 import { isSshUsable } from './engine/openssh/installed.ts';
 import { OpensshEngine } from './engine/openssh/openssh-engine.ts';
-import { Ssh2Engine } from './engine/ssh2/ssh2-engine.ts';
 import { SshStore } from './ssh-store.ts';
 
 /** What a peer is opened with. */
@@ -31,6 +30,11 @@ export async function openSshStore(address: URL, options: SshOpenOptions): Promi
 /** A way to the peer: the engine that the address names, else the system's `ssh` where it serves. Connects only when used. */
 export async function openEngine(address: SshAddress, options: SshOpenOptions): Promise<SshEngine> {
   const passphrases = new Passphrases(options.env, options.askPassphrase);
-  const engine = address.engine ?? ((await isSshUsable(options.env)) ? 'openssh' : 'ssh2');
-  return engine === 'openssh' ? new OpensshEngine(address, options, passphrases) : new Ssh2Engine(address, options, passphrases);
+  if (address.engine !== 'ssh2') {
+    const openssh = new OpensshEngine(address, options, passphrases);
+    openssh.prepare();
+    if (address.engine === 'openssh' || (await isSshUsable(options.env))) return openssh;
+  }
+  const { Ssh2Engine } = await import('./engine/ssh2/ssh2-engine.ts');
+  return new Ssh2Engine(address, options, passphrases);
 }

@@ -105,8 +105,10 @@ class FrameReader {
   /** Full frames of zeros, known by their bytes, as many as come next. */
   #zeroFrames(reader: DumpReader): ZeroJob | undefined {
     const { frameSize } = this.#plan;
+    const left = this.#plan.fullFramesLeft(this.#storedSizes.length);
+    if (left === 0) return undefined;
     const zeroFrame = this.#options.codec.zeroFrame(frameSize);
-    const count = reader.passRepeated(zeroFrame, this.#plan.fullFramesLeft(this.#storedSizes.length));
+    const count = reader.passRepeated(zeroFrame, left);
     if (count === 0) return undefined;
     for (let frame = 0; frame < count; frame += 1) this.#storedSizes.push(zeroFrame.length);
     this.#plainBytes += count * frameSize;

@@ -8,6 +8,7 @@ const PROTOTYPES = {
   lseek: 'int64_t lseek(int fd, int64_t offset, int whence)',
   fallocate: 'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
   sync_file_range: 'int sync_file_range(int fd, int64_t offset, int64_t length, uint flags)',
+  getsid: 'int getsid(int pid)',
   ioctl: 'int ioctl(int fd, ulong request, void *argument)',
 } as const;
 

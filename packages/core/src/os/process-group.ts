@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 
 import { GantryError } from '../errors.ts';
+import { SystemCallError, callLibc } from '../native/libc.ts';
 import { systemErrorCode } from './definition-files.ts';
 
 /**
@@ -127,8 +128,19 @@ function members(group: ProcessGroup): readonly Process[] {
   if (leader !== undefined && leader.startTime !== group.startTime) return [];
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => readProcess(Number(name)) ?? [])
+    .map(Number)
+    .filter((pid) => mayBeIn(group.pgid, pid))
+    .flatMap((pid) => readProcess(pid) ?? [])
     .filter(({ session, startTime, state }) => session === group.pgid && startTime >= group.startTime && !/[ZXx]/.test(state));
+}
+
+/** Asks by getsid(2): to read what /proc says of every process takes a hundred times as long. */
+function mayBeIn(session: number, pid: number): boolean {
+  try {
+    return callLibc('getsid', pid) === session;
+  } catch (error) {
+    return !(error instanceof SystemCallError && error.code === 'ESRCH');
+  }
 }
 
 /** Undefined for a process that is not there (any more). The layout is that of proc_pid_stat(5). */

@@ -25,6 +25,8 @@ interface Target {
 }
 
 const ACCESS_MODE = 0o3;
+/** What most descriptors of most processes lead to. */
+const NEVER_A_DISK = /^\/dev\/(null|u?random|tty|ptmx|pts\/\d+)$/;
 /** Devices stacked upon devices: more than anybody stacks, and an end where a loop would have none. */
 const DEEPEST_STACK = 8;
 
@@ -131,7 +133,8 @@ async function writesTo(pid: string, fd: string, targets: readonly Target[]): Pr
   try {
     const link = `/proc/${pid}/fd/${fd}`;
     // Pipes, sockets and the like have no path. The kernel has the answer in memory, and there are thousands to ask for.
-    if (!readlinkSync(link).startsWith('/')) return undefined;
+    const path = readlinkSync(link);
+    if (!path.startsWith('/') || NEVER_A_DISK.test(path)) return undefined;
     const stats = await stat(link, { bigint: true });
     const target = targets.find((one) => isSameFile(one.stats, stats));
     if (target === undefined) return undefined;

@@ -1,11 +1,10 @@
 import { orAbort } from '@gantry/transport';
-import { execa } from 'execa';
 import type { SshAddress } from '../../address.ts';
-import { isLocked } from '../../auth/key-file.ts';
 import type { Passphrases } from '../../auth/passphrases.ts';
 import type { LocalSurroundings } from '../../config/peer-settings.ts';
 import type { ChannelRequest, SshChannel, SshEngine } from '../channel.ts';
 import { PeerError } from '../peer-error.ts';
+import { askSsh } from './ask-ssh.ts';
 import { askpassEnvironment } from './askpass.ts';
 import { childEnvironment } from './child-environment.ts';
 import type { EffectiveSettings } from './effective-settings.ts';
@@ -28,6 +27,11 @@ export class OpensshEngine implements SshEngine {
     this.#env = childEnvironment(local.env);
     this.#passphrases = passphrases;
     this.#passphrase = passphrases.given;
+  }
+
+  /** Asks `ssh` now for what the first channel will wait for. */
+  prepare(): void {
+    void this.#readSettings();
   }
 
   async openChannel(request: ChannelRequest, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<SshChannel> {
@@ -80,12 +84,14 @@ export class OpensshEngine implements SshEngine {
 
   async #askSettings(): Promise<EffectiveSettings> {
     const args = ['-G', ...peerArguments(this.#address), '--', this.#address.host];
-    const { stdout } = await execa('ssh', args, { reject: false, stdin: 'ignore', extendEnv: false, env: this.#env });
+    const { stdout } = await askSsh(args, this.#env);
     // Where it fails, the connection fails for the same reason, and says why.
     return parseEffectiveSettings(stdout);
   }
 
   async #askForLockedKey(): Promise<string | undefined> {
+    // Loads ssh2, for which there is seldom a use.
+    const { isLocked } = await import('../../auth/key-file.ts');
     for (const path of (await this.#readSettings()).identityFiles) {
       if (await isLocked(path)) return this.#passphrases.of(path);
     }

@@ -1,5 +1,5 @@
 import { releaseMemory } from '@gantry/transport';
-import { execa } from 'execa';
+import { spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import type { ChannelEnd, SshChannel } from '../channel.ts';
 import { PeerError } from '../peer-error.ts';
@@ -28,17 +28,7 @@ export class SshProcess implements SshChannel {
   constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
     // A session of its own: Ctrl-C on the terminal ends gantry, which still needs the connection to clean up. When gantry
     // dies, its ends of the pipes close, and ssh ends.
-    const subprocess = execa('ssh', args, {
-      stdin: 'pipe',
-      stdout: 'pipe',
-      stderr: 'pipe',
-      buffer: false,
-      encoding: 'buffer',
-      reject: false,
-      extendEnv: false,
-      env,
-      detached: true,
-    });
+    const subprocess = spawn('ssh', args, { stdio: 'pipe', env, detached: true });
     this.input = subprocess.stdin;
     this.output = subprocess.stdout;
     this.#kill = (signal) => subprocess.kill(signal);
@@ -50,11 +40,17 @@ export class SshProcess implements SshChannel {
       if (AUTHENTICATED.test(this.#stderr.text)) authenticated.resolve();
     });
     for (const stream of [this.input, this.output, subprocess.stderr]) stream.on('error', () => undefined);
-    this.ended = subprocess.then(({ exitCode, cause, code }) => {
-      const end = this.#describeEnd(exitCode, code, cause);
-      authenticated.reject(end.error ?? new PeerError('unavailable', { message: 'the peer closed the connection' }));
-      return end;
+    this.ended = new Promise<ChannelEnd>((resolve) => {
+      // Where it was not to be started.
+      subprocess.on('error', (cause) => resolve(this.#describeEnd(undefined, cause)));
+      // When all that it wrote was taken too.
+      subprocess.on('close', (status) => resolve(this.#describeEnd(status ?? undefined)));
     });
+    subprocess.on('exit', () => {
+      // What nobody has begun to read, nobody will.
+      if (this.output.readableFlowing === null) this.output.resume();
+    });
+    void this.#refuseAtEnd(authenticated);
   }
 
   /** Each chunk was read from the pipe into memory of its own. */
@@ -78,10 +74,15 @@ export class SshProcess implements SshChannel {
     await this.ended;
   }
 
-  #describeEnd(exitCode: number | undefined, code: string | undefined, cause: unknown): ChannelEnd {
+  async #refuseAtEnd(authenticated: PromiseWithResolvers<void>): Promise<void> {
+    const { error } = await this.ended;
+    authenticated.reject(error ?? new PeerError('unavailable', { message: 'the peer closed the connection' }));
+  }
+
+  #describeEnd(exitCode: number | undefined, cause?: NodeJS.ErrnoException): ChannelEnd {
     const stderr = withoutDebugging(this.#stderr.text);
     if (this.#killedFor !== undefined) return { exitCode: undefined, stderr, error: this.#killedFor };
-    if (code === 'ENOENT')
+    if (cause?.code === 'ENOENT')
       return {
         exitCode,
         stderr,
