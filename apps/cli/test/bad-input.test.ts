@@ -1,9 +1,11 @@
 import { appendFile, chmod, mkdir, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import process from 'node:process';
 import { attachLoopDevice, makeRandomFile, makeSparseFile, mountNewTmpfs, mountReadOnly, sha256File } from '@gantry/testkit';
+import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
 import type { Outcome, Workbench } from './workbench.ts';
-import { exportDirectory, lastLine, makeWorkbench } from './workbench.ts';
+import { MAIN, exportDirectory, jsonLines, lastLine, makeWorkbench } from './workbench.ts';
 
 const MIB = 1024 * 1024;
 
@@ -358,6 +360,38 @@ describe('a dump imported through another OS definition', () => {
 });
 
 describe('the command line', () => {
+  it.each([
+    [['import', 'store', '--json'], /--to/],
+    [['export', 'web1.yaml', 'store', '--level', 'abc', '--json'], /whole number/],
+    [['list', '--json'], /store/],
+    [['nonsense', '--json'], /nonsense/],
+    [['--json'], /./],
+  ] as const)('%j: what is wrong with the call is the last line of --json too', async (args, says) => {
+    await using bench = await makeWorkbench();
+    const outcome = await bench.gantry(...args);
+    expect(outcome.exitCode).toBe(2);
+    expect(jsonLines(outcome.stdout).at(-1)).toMatchObject({
+      type: 'error',
+      code: 'USAGE',
+      message: expect.stringMatching(says),
+      exitCode: 2,
+    });
+  });
+
+  it('a result that cannot be written is no success', async () => {
+    await using bench = await benchWithDisk();
+    const call = 'exec "$0" --conditions=@gantry/source "$@" >/dev/full';
+    const { exitCode, stderr } = await execa('/bin/sh', ['-c', call, process.execPath, MAIN, 'list', bench.store], { reject: false });
+    expect(exitCode).toBe(11);
+    expect(stderr).toMatch(/cannot write the result to standard output: ENOSPC.*\[PLATFORM\]/);
+  });
+
+  it('a reader that has seen enough is no failure', async () => {
+    const call = '"$0" --conditions=@gantry/source "$@" | true; exit "${PIPESTATUS[0]}"';
+    const { exitCode, stderr } = await execa('/bin/bash', ['-c', call, process.execPath, MAIN, 'schema'], { reject: false });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  });
+
   it('tells usage errors with exit code 2 and says where help is', async () => {
     await using bench = await makeWorkbench();
     for (const args of [
