@@ -27,7 +27,7 @@ async function main(): Promise<void> {
   using signals = catchSignals((message) => output.note(message));
 
   try {
-    await createProgram({ output, signal: signals.signal, env: process.env, cwd: process.cwd() }).parseAsync(process.argv);
+    await createProgram({ output, signal: signals.signal, env: process.env, cwd: currentDirectory() }).parseAsync(process.argv);
     process.exitCode = 0;
   } catch (error) {
     // Commander has shown the help, the version or the usage error itself.
@@ -53,4 +53,17 @@ function tellLost(error: Error): void {
   });
   process.stderr.write(`gantry: ${lost.message} [${lost.code}]\n`);
   process.exitCode = lost.exitCode;
+}
+
+/** @throws GantryError `PLATFORM` */
+function currentDirectory(): string {
+  try {
+    return process.cwd();
+  } catch (cause) {
+    throw new GantryError('PLATFORM', {
+      message: 'the current directory is not there any more: somebody removed it',
+      hint: 'Change into a directory that is there.',
+      cause,
+    });
+  }
 }
