@@ -1,9 +1,11 @@
 import { appendFile, chmod, mkdir, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import process from 'node:process';
 import { attachLoopDevice, makeRandomFile, makeSparseFile, mountNewTmpfs, mountReadOnly, sha256File } from '@gantry/testkit';
+import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
 import type { Outcome, Workbench } from './workbench.ts';
-import { exportDirectory, lastLine, makeWorkbench } from './workbench.ts';
+import { MAIN, exportDirectory, jsonLines, lastLine, makeWorkbench } from './workbench.ts';
 
 const MIB = 1024 * 1024;
 
@@ -120,6 +122,18 @@ describe('instance files', () => {
 });
 
 describe('disks', () => {
+  it('a target as large as the original is not said to be smaller, be it no whole number of MiB', async () => {
+    await using bench = await makeWorkbench();
+    for (const name of ['disk.img', 'target.img']) await makeRandomFile(bench.file(name), 5_000_000, name);
+    await bench.defineOs('copy', { export: 'cat "$EXPORT_DEVICE"', import: 'cat >"$IMPORT_DEVICE"' });
+    const source = await bench.describeInstance('web1.example.com', { os: 'copy', disks: ['disk.img'] });
+    const exported = await bench.gantry('export', source, bench.store);
+    const target = await bench.describeInstance('web2.example.com', { os: 'copy', disks: ['target.img'] });
+    const imported = await bench.gantry('import', bench.store, lastLine(exported.stdout), '--to', target);
+    expect(imported.exitCode, imported.stderr).toBe(0);
+    expect(imported.stderr).not.toMatch(/smaller/);
+  });
+
   it('that are missing, or neither file nor device, are named', async () => {
     await using bench = await benchWithDisk();
     await mkdir(bench.file('directory'));
@@ -306,6 +320,17 @@ describe('damage in the store', () => {
 });
 
 describe('stores', () => {
+  it('a file where the store, or the directory of the instance in it, would be is named, and left alone', async () => {
+    await using bench = await benchWithDisk();
+    const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
+    await writeFile(bench.file('file'), 'something else');
+    expectFailure(await bench.gantry('export', instance, 'file', '-q'), 8, 'STORE_NOT_FOUND', 'is no directory');
+    await writeFile(join(bench.store, 'web1.example.com'), 'something else');
+    expectFailure(await bench.gantry('export', instance, bench.store, '-q'), 8, /web1\.example\.com.*part of it is a file/);
+    expect(await bench.stored()).toEqual(['web1.example.com']);
+    expect(await bench.journal()).toEqual([]);
+  });
+
   it('without space: told so, and nothing is left', async () => {
     await using bench = await makeWorkbench();
     await makeRandomFile(bench.file('disk.img'), 40 * MIB, 'disk');
@@ -358,6 +383,49 @@ describe('a dump imported through another OS definition', () => {
 });
 
 describe('the command line', () => {
+  it.each([
+    [['import', 'store', '--json'], /--to/],
+    [['export', 'web1.yaml', 'store', '--level', 'abc', '--json'], /whole number/],
+    [['list', '--json'], /store/],
+    [['nonsense', '--json'], /nonsense/],
+    [['--json'], /./],
+  ] as const)('%j: what is wrong with the call is the last line of --json too', async (args, says) => {
+    await using bench = await makeWorkbench();
+    const outcome = await bench.gantry(...args);
+    expect(outcome.exitCode).toBe(2);
+    expect(jsonLines(outcome.stdout).at(-1)).toMatchObject({
+      type: 'error',
+      code: 'USAGE',
+      message: expect.stringMatching(says),
+      exitCode: 2,
+    });
+  });
+
+  it('a result that cannot be written is no success', async () => {
+    await using bench = await benchWithDisk();
+    const call = 'exec "$0" --conditions=@gantry/source "$@" >/dev/full';
+    const { exitCode, stderr } = await execa('/bin/sh', ['-c', call, process.execPath, MAIN, 'list', bench.store], { reject: false });
+    expect(exitCode).toBe(11);
+    expect(stderr).toMatch(/cannot write the result to standard output: ENOSPC.*\[PLATFORM\]/);
+  });
+
+  it('a current directory that was removed is named as what is wrong', async () => {
+    await using bench = await makeWorkbench();
+    const call = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" --conditions=@gantry/source "$@"';
+    const { exitCode, stderr } = await execa('/bin/sh', ['-c', call, process.execPath, MAIN, 'list', bench.store], {
+      cwd: bench.path,
+      reject: false,
+    });
+    expect(exitCode).toBe(11);
+    expect(stderr).toMatch(/current directory is not there any more.*\[PLATFORM\]/);
+  });
+
+  it('a reader that has seen enough is no failure', async () => {
+    const call = '"$0" --conditions=@gantry/source "$@" | true; exit "${PIPESTATUS[0]}"';
+    const { exitCode, stderr } = await execa('/bin/bash', ['-c', call, process.execPath, MAIN, 'schema'], { reject: false });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  });
+
   it('tells usage errors with exit code 2 and says where help is', async () => {
     await using bench = await makeWorkbench();
     for (const args of [

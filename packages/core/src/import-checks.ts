@@ -15,7 +15,7 @@ export interface OriginalDisk {
   readonly index: number;
   /** Bytes of the plain dump. */
   readonly plainBytes: number | undefined;
-  /** MiB. */
+  /** MiB, rounded up. */
   readonly size: number | undefined;
 }
 
@@ -53,7 +53,7 @@ export function assertRoom(
         disk: index,
       });
     }
-    if (!os.definition.builtin && size !== undefined && room < size * MIB) {
+    if (!os.definition.builtin && size !== undefined && Math.ceil(room / MIB) < size) {
       reporter.warn(`it is smaller than the disk that was exported, which had ${size} MiB: the import script may run out of space`, index);
     }
   }

@@ -115,6 +115,15 @@ describe('the root', () => {
     expect(await readdir(directory.path)).toEqual([]);
   });
 
+  test('is said to be none where it is a file', async () => {
+    await using directory = await makeTemporaryDirectory();
+    await writeFile(directory.file('store'), 'something else');
+    const store = new FileStore(directory.file('store'));
+    await expect(store.begin('a')).rejects.toMatchObject({ code: 'not-found', message: expect.stringContaining('is no directory') });
+    expect(await codeOf(Array.fromAsync(store.list('')))).toBe('not-found');
+    expect(await readFile(directory.file('store'), 'utf8')).toBe('something else');
+  });
+
   test('may itself be reached through a link', async () => {
     await using directory = await makeTemporaryDirectory();
     await mkdir(directory.file('real'));
@@ -283,6 +292,14 @@ describe('what a writer left that was killed at the very beginning', () => {
     await store.clear([token]);
     expect(await readdir(directory.path)).toEqual([]);
   });
+});
+
+test('a file that stands where unfinished writes are is none of them, and in the way of nothing', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const store = new FileStore(directory.path);
+  await using pending = await store.begin('a');
+  await writeFile(directory.file('.gantry-pending', 'ab'.repeat(16)), 'something else');
+  expect((await Array.fromAsync(store.pending(''))).map(({ token }) => token)).toEqual([pending.token]);
 });
 
 test('an unfinished write of another host has an unknown owner; one from before the boot a dead one', async () => {

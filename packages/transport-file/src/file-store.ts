@@ -78,7 +78,7 @@ export class FileStore implements Store {
     assertKey(key);
     signal?.throwIfAborted();
     return this.#doing(`beginning ${key} in ${this.#root}`, key, signal, async () => {
-      await this.#assertParentOfRoot();
+      await this.#assertPlaceForRoot();
       await this.#assertFree(key, ifExists);
       const [place, record] = await makePlace(this.#root, key, ifExists);
       try {
@@ -221,12 +221,14 @@ export class FileStore implements Store {
     });
     if (found?.isDirectory() === true) return;
     throw new StoreError('not-found', {
-      message: `there is no directory ${this.#root}`,
+      message: found === undefined ? `there is no directory ${this.#root}` : `${this.#root} is no directory`,
       hint: 'Check the path; the first export makes the directory.',
     });
   }
 
-  async #assertParentOfRoot(): Promise<void> {
+  async #assertPlaceForRoot(): Promise<void> {
+    // A file cannot be written into.
+    if ((await stat(this.#root).catch(() => undefined))?.isDirectory() === false) await this.#assertRoot();
     if ((await stat(dirname(this.#root)).catch(() => undefined))?.isDirectory() === true) return;
     throw new StoreError('not-found', {
       message: `there is no directory ${dirname(this.#root)} to make the store ${this.#root} in`,

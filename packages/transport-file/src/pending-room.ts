@@ -151,10 +151,11 @@ async function tokensIn(root: string): Promise<readonly string[]> {
   }
 }
 
-/** Undefined for one that ended meanwhile. */
+/** Undefined for one that ended meanwhile, and for what is none. */
 async function describe(place: PendingPlace): Promise<PendingInfo | undefined> {
   const directory = await lookAt(place.directory);
-  if (directory === undefined) return undefined;
+  // What is no directory was not made here.
+  if (directory?.isDirectory() !== true) return undefined;
   const unnamed = { token: place.token, key: `unknown/${place.token}`, durableBytes: 0, started: directory.mtime };
   if (REMOVAL.test(place.token)) return { ...unnamed, owner: 'dead', ownerText: 'a process that had ended it, and was removing it' };
   const maker = beginnerOf(place);

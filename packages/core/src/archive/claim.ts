@@ -1,5 +1,5 @@
 import type { CallOptions, Store } from '@gantry/transport';
-import { isStoreError } from '@gantry/transport';
+import { StoreError, isStoreError } from '@gantry/transport';
 import { z } from 'zod';
 import type { ClaimOwner, HostProcess } from './claim-owner.ts';
 import { hostProcessSchema, ownerOf, thisProcess } from './claim-owner.ts';
@@ -16,6 +16,9 @@ const CLEANUP_MS = 30_000;
 
 /** Far more than one host starts within a second. */
 const MOST_ORDINALS = 10_000;
+
+/** So often something that cannot be seen may keep a claim from being made: another exporter's that just went is one such. */
+const MOST_UNSEEN = 3;
 
 /** Says who is at work on an export that has no manifest yet. */
 export interface ClaimRecord {
@@ -63,16 +66,32 @@ export interface Claim {
  */
 export async function claimExport(store: Store, request: ClaimRequest, options: CallOptions): Promise<Claim> {
   const text = `${JSON.stringify(await claimRecord(request), null, 2)}\n`;
+  let unseen = 0;
   for (let ordinal = 1; ordinal <= MOST_ORDINALS; ordinal += 1) {
     const id = makeExportId(request.started, ordinal);
     const claimed = await tryToClaim(store, exportPrefix(request.instance, id), text, options);
-    if (claimed !== undefined) return { id, text, ...claimed };
+    if (isStoreError(claimed)) {
+      unseen += 1;
+      if (unseen === MOST_UNSEEN) throw inTheWay(claimed);
+    } else if (claimed !== undefined) {
+      return { id, text, ...claimed };
+    }
   }
   throw new RangeError(`${MOST_ORDINALS} exports of ${request.instance} began in this second`);
 }
 
-/** Undefined where it is somebody else's. */
-async function tryToClaim(store: Store, prefix: string, text: string, options: CallOptions): Promise<Pick<Claim, 'alone'> | undefined> {
+/** What keeps claims from being made is no other exporter, and stays. */
+function inTheWay({ message, hint, key, cause }: StoreError): StoreError {
+  return new StoreError('denied', { message, hint, key, cause });
+}
+
+/** Undefined where it is somebody else's; the error where it is taken although there is nothing to be seen. */
+async function tryToClaim(
+  store: Store,
+  prefix: string,
+  text: string,
+  options: CallOptions,
+): Promise<Pick<Claim, 'alone'> | StoreError | undefined> {
   if (!(await lookIfAllowed(store, true, () => isEmpty(store, prefix, options)))) return undefined;
   try {
     await writeText(store, `${prefix}${CLAIM_FILE}`, text, { ...options, ifExists: store.capabilities.createOnly ? 'fail' : 'replace' });
@@ -81,7 +100,8 @@ async function tryToClaim(store: Store, prefix: string, text: string, options: C
     await dropClaim(store, prefix, text);
     return undefined;
   } catch (error) {
-    if (isStoreError(error, 'exists')) return undefined;
+    if (isStoreError(error, 'exists'))
+      return (await lookIfAllowed(store, false, () => isEmpty(store, prefix, options))) ? error : undefined;
     await dropClaim(store, prefix, text);
     throw error;
   }

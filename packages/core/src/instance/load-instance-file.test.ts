@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { promisify } from 'node:util';
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 import { loadInstanceFile } from './load-instance-file.ts';
@@ -78,6 +80,15 @@ describe('a file that cannot be used', () => {
     await truncate(scratch.file('web1.yaml'), 1024 ** 4);
     const loading = loadInstanceFile(scratch.file('web1.yaml'));
     await expect(loading).rejects.toMatchObject({ code: 'INSTANCE_FILE_UNREADABLE', message: expect.stringContaining('more than 1 MiB') });
+  });
+
+  test('is a named pipe that nobody writes to', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    await promisify(execFile)('mkfifo', [scratch.file('web1.yaml')]);
+    await expect(loadInstanceFile(scratch.file('web1.yaml'))).rejects.toMatchObject({
+      code: 'INSTANCE_FILE_UNREADABLE',
+      message: expect.stringContaining('not a regular file'),
+    });
   });
 
   test('is not text', async () => {

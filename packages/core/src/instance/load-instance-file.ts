@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
@@ -28,7 +29,8 @@ export async function loadInstanceFile(path: string, options: LoadInstanceOption
 
 async function readBounded(path: string, signal: AbortSignal | undefined): Promise<Buffer> {
   try {
-    await using file = await open(path);
+    // A named pipe without a writer would hold the open until one comes, and no signal could end that.
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = await file.stat();
     if (!stats.isFile()) throw unreadable(path, 'it is not a regular file');
     const buffer = Buffer.allocUnsafe(LARGEST_FILE + 1);

@@ -1,4 +1,5 @@
-import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, open, readdir, readFile, rename, rmdir, stat, writeFile } from 'node:fs/promises';
+import process from 'node:process';
 
 import { makeRandomFile, makeTemporaryDirectory, mountNewTmpfs } from '@gantry/testkit';
 import { assert, nat, property, uint8Array } from 'fast-check';
@@ -6,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 
 import { parseJournal } from './journal-file.ts';
 import { openRun } from './journal.ts';
+import { recoverDeadRuns } from './recover.ts';
 import type { RunRecord } from './run-record.ts';
 import { openStateDirectory } from './state-directory.ts';
 
@@ -90,6 +92,49 @@ describe('a run', () => {
     const records = Array.from({ length: 20 }, (_, index) => snapshot(`/${index}`));
     await Promise.all(records.map((record) => run.remember(record)));
     expect([...parseJournal(await readFile(`${stateDirectory.runs}/${run.id}.journal`)).records.values()]).toEqual(records);
+  });
+
+  test('one that cannot be removed at the end is no failure of what is done, and is nothing to the next run', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    const stateDirectory = await openStateDirectory(scratch.file('state'));
+    {
+      await using _run = await openRun({ stateDirectory, operation: 'export', instance: 'a.example.com' });
+      await rename(stateDirectory.runs, scratch.file('away'));
+    }
+    await rename(scratch.file('away'), stateDirectory.runs);
+    expect(await readdir(stateDirectory.runs)).toHaveLength(1);
+    const report = await recoverDeadRuns({ stateDirectory, providers: [], signal: new AbortController().signal });
+    expect(report).toMatchObject({ leftovers: [], damaged: [] });
+    expect(await readdir(stateDirectory.runs)).toEqual([]);
+  });
+
+  test('cannot be looked for where the directory of the journals is gone', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    const stateDirectory = await openStateDirectory(scratch.file('state'));
+    await rmdir(stateDirectory.runs);
+    const recovering = recoverDeadRuns({ stateDirectory, providers: [], signal: new AbortController().signal });
+    await expect(recovering).rejects.toMatchObject({ code: 'STATE_UNUSABLE' });
+  });
+
+  test('says so when the directory of the journals cannot be made durable, and leaves none', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    await chmod(scratch.path, 0o755);
+    const runs = scratch.file('runs');
+    await mkdir(runs);
+    await chown(runs, 65_534, 65_534);
+    await chmod(runs, 0o300);
+    process.seteuid?.(65_534);
+    try {
+      const opening = openRun({
+        stateDirectory: { path: scratch.path, locks: runs, runs },
+        operation: 'export',
+        instance: 'a.example.com',
+      });
+      await expect(opening).rejects.toMatchObject({ code: 'STATE_UNUSABLE', message: expect.stringContaining(runs) });
+    } finally {
+      process.seteuid?.(0);
+    }
+    expect(await readdir(runs)).toEqual([]);
   });
 
   test('says so when the journal cannot be written, and goes on when there is room again', async () => {

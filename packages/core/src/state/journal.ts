@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { GantryError } from '../errors.ts';
 import type { OperationName } from '../events.ts';
 import { tryFlock } from '../native/flock.ts';
 import { JournalWriter, syncDirectory } from './journal-file.ts';
@@ -74,7 +75,7 @@ async function beginRun(id: string, file: FileHandle, started: Date, options: Ru
   } catch (error) {
     await unlink(path).catch(() => undefined);
     await file.close();
-    throw error;
+    throw error instanceof GantryError ? error : unusable(`cannot make the journal ${path} durable`, error);
   }
   return createRun(id, path, file, journal);
 }
@@ -100,8 +101,9 @@ function createRun(id: string, path: string, file: FileHandle, journal: JournalW
       if (closed) return;
       closed = true;
       try {
-        // Removed while it is still locked: a recovery that opened it meanwhile sees that the name is gone.
-        if (remembered.size === 0) await unlink(path);
+        // Removed while it is still locked: a recovery that opened it meanwhile sees that the name is gone. One that cannot be
+        // removed remembers nothing, and must not make a failure of an operation that is done.
+        if (remembered.size === 0) await unlink(path).catch(() => undefined);
       } finally {
         await file.close();
       }

@@ -118,7 +118,10 @@ async function announce(request: LockRequest, path: string, file: FileHandle): P
 
 /** Reads who says that they hold the lock, and sweeps what killed holders left. */
 async function liveHolders(request: LockRequest): Promise<readonly LockHolder[]> {
-  const names = (await readdir(request.directory)).filter((name) => name.startsWith(`${request.name}.`) && name.endsWith('.holder'));
+  const all = await readdir(request.directory).catch((error: unknown) => {
+    throw unusable(`cannot look into ${request.directory}`, error);
+  });
+  const names = all.filter((name) => name.startsWith(`${request.name}.`) && name.endsWith('.holder'));
   const live: LockHolder[] = [];
   for (const name of names) {
     const link = join(request.directory, name);

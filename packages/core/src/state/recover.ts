@@ -16,6 +16,7 @@ import { isRunning } from './process-identity.ts';
 import type { RecoveryReport } from './recovery-report.ts';
 import { RecoveryLog } from './recovery-report.ts';
 import type { StateDirectory } from './state-directory.ts';
+import { unusable } from './state-directory.ts';
 
 export interface RecoveryOptions extends ClearingOptions {
   readonly stateDirectory: StateDirectory;
@@ -35,7 +36,7 @@ const LISTED_WAIT_MS = 20;
  * Finds the runs that died without letting go of everything, and ends their processes, drops their snapshots and clears what they
  * left in stores, or only says what there is. What cannot be cleared stays in the journal for the next run. Safe to call from several
  * processes at once: one clears, the others wait for it.
- * @throws the signal's reason
+ * @throws GantryError STATE_UNUSABLE; the signal's reason
  */
 export async function recoverDeadRuns(options: RecoveryOptions): Promise<RecoveryReport> {
   const log = new RecoveryLog(options.report);
@@ -55,8 +56,13 @@ export async function recoverDeadRuns(options: RecoveryOptions): Promise<Recover
 }
 
 async function filesOf({ runs }: StateDirectory, suffix: string): Promise<readonly string[]> {
-  const names = (await readdir(runs)).filter((name) => name.endsWith(suffix));
-  return names.sort().map((name) => join(runs, name));
+  const all = await readdir(runs).catch((error: unknown) => {
+    throw unusable(`cannot look into ${runs}`, error);
+  });
+  return all
+    .filter((name) => name.endsWith(suffix))
+    .sort()
+    .map((name) => join(runs, name));
 }
 
 async function someDead(journals: readonly string[]): Promise<boolean> {
