@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import process from 'node:process';
-import type { NetworkNode, SshServer, TwoNodes } from '@gantry/testkit';
-import { makeRandomFile, makeSparseFile, makeTwoNodes, sha256File, startSshServer } from '@gantry/testkit';
+import type { MountedFileSystem, NetworkNode, SshServer, TwoNodes } from '@gantry/testkit';
+import { makeRandomFile, makeSparseFile, makeTwoNodes, mountNewBtrfs, mountNewTmpfs, sha256File, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Outcome, RunningCommand, Workbench } from './workbench.ts';
@@ -16,12 +16,20 @@ let servers: readonly [SshServer, SshServer];
 let bench: Workbench;
 let here: string;
 let there: string;
+/** Where the second node has no room. */
+let small: MountedFileSystem;
+let limited: MountedFileSystem;
 let scope: AsyncDisposableStack;
 
 beforeAll(async () => {
   scope = new AsyncDisposableStack();
   nodes = scope.use(await makeTwoNodes());
   bench = scope.use(await makeWorkbench());
+  // Before the servers, which do not see what is mounted later.
+  small = scope.use(await mountNewTmpfs(4 * MIB));
+  limited = scope.use(await mountNewBtrfs());
+  await execa('btrfs', ['quota', 'enable', limited.path]);
+  await execa('btrfs', ['qgroup', 'limit', '4M', limited.path]);
   servers = [await serve(nodes.first), await serve(nodes.second)];
   for (const [index, mib] of [24, 9, 5].entries()) {
     await makeRandomFile(bench.file(`here-${index}.img`), mib * MIB, `disk ${index}`);
@@ -49,10 +57,14 @@ async function writeGantry(name: string, before: string, args: string): Promise<
 
 /** Starts `gantry move` on the first node. */
 function start(source: string, target: string, ...options: readonly string[]): RunningCommand {
+  return startTo(servers[1].address(''), source, target, ...options);
+}
+
+function startTo(address: string, source: string, target: string, ...options: readonly string[]): RunningCommand {
   const [program = '', ...enter] = nodes.first.enter;
   const gantry = [process.execPath, '--conditions=@gantry/source', MAIN];
   const peer = ['--peer-program', bench.file('gantry')];
-  const args = ['move', source, servers[1].address(''), '--to', target, '--snapshot', 'none', ...peer, ...options];
+  const args = ['move', source, address, '--to', target, '--snapshot', 'none', ...peer, ...options];
   const child = execa(program, [...enter, ...gantry, ...args], {
     env: { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os') },
     reject: false,
@@ -240,9 +252,58 @@ describe('gantry move to a peer that cannot take it', () => {
     expect(outcome).toMatchObject({ exitCode: 12, stderr: expect.stringMatching(/PEER_UNAVAILABLE/) });
   });
 
+  it.each(['openssh', 'ssh2'])('because its host key is not known, has changed, or its account lets nobody in, by %s', async (engine) => {
+    const [, { configFile, knownHostsFile, identityFile }] = servers;
+    const changed = bench.file('changed');
+    const [name = ''] = (await readFile(knownHostsFile, 'utf8')).split(' ');
+    await writeFile(changed, `${name} ${await readFile(`${identityFile}.pub`, 'utf8')}`);
+    for (const [options, said] of [
+      [{ config: configFile, knownHosts: '/dev/null' }, /host key of \S+ is not known.*SHA256:.*\[PEER_DENIED\].*accept-new/s],
+      [{ config: configFile, knownHosts: changed }, /host key of .* has changed.*SHA256:.*\[PEER_DENIED\]/s],
+      [{ config: 'none', knownHosts: knownHostsFile, identity: '/dev/null' }, /refused every key.*\[PEER_DENIED\].*authorized_keys/s],
+    ] as const) {
+      const { exitCode, stdout, stderr } = await startTo(servers[1].address('', { engine, ...options }), here, there).outcome;
+      expect(stderr).toMatch(said);
+      expect({ exitCode, stdout }).toEqual({ exitCode: 12, stdout: '' });
+    }
+    await nothingRuns(10_000);
+  });
+
   it('because it is a store', async () => {
     const outcome = await bench.gantry('move', here, bench.store, '--to', there);
     expect(outcome).toMatchObject({ exitCode: 8, stderr: expect.stringMatching(/is no peer/) });
+  });
+});
+
+describe('gantry move to disks that take no more', () => {
+  /** A target whose disk 1 has its size, but on a file system that cannot hold it. */
+  async function describeOn(room: string, os: string): Promise<string> {
+    await makeSparseFile(`${room}/small.img`, 9 * MIB);
+    return bench.describeInstance(`${os}-small.example.com`, {
+      os,
+      disks: [bench.file('there-0.img'), `${room}/small.img`, bench.file('there-2.img')],
+    });
+  }
+
+  const PLAIN = { export: 'cat "$EXPORT_DEVICE"', import: 'cat 1<>"$IMPORT_DEVICE"' };
+
+  it.each(['raw', 'plain'])('because the file system there is full: both sides say so, and the source stays (%s)', async (os) => {
+    await defineOs('plain', PLAIN);
+    const [source] = os === 'raw' ? [here] : await describeWith(os);
+    const { exitCode, stdout, stderr } = await move(source, await describeOn(small.path, os));
+    expect(stderr).toMatch(/no space left/i);
+    expect(stderr).toMatch(/disk 1: on ssh:\S+ written in part/);
+    expect(stderr).toMatch(/stage: transfer.*is here as it was, and is not to be released/);
+    expect({ exitCode, stdout }).toEqual({ exitCode: os === 'raw' ? 5 : 6, stdout: '' });
+    await nothingRuns(10_000);
+  });
+
+  it('because of a quota', async () => {
+    const { exitCode, stderr } = await move(here, await describeOn(limited.path, 'raw'));
+    expect(stderr).toMatch(/quota/i);
+    expect(stderr).toMatch(/disk 1: on ssh:\S+ written in part/);
+    expect(exitCode).toBe(5);
+    await nothingRuns(10_000);
   });
 });
 

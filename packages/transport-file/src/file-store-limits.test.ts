@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isStoreError } from '@gantry/transport';
 import type { Digest, StoreErrorCode } from '@gantry/transport';
-import { makeTemporaryDirectory, mountImage, mountNewTmpfs, mountReadOnly } from '@gantry/testkit';
+import { makeTemporaryDirectory, mountImage, mountNewBtrfs, mountNewTmpfs, mountReadOnly } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 import { FileStore } from './file-store.ts';
 
@@ -60,6 +60,16 @@ describe('where there is no room', () => {
     }
     expect(await readdir(disk.file('store'))).toEqual([]);
     await put(store, 'small', 'there is room again');
+  });
+
+  test('because of a quota, append is told full too', async () => {
+    await using disk = await mountNewBtrfs();
+    const run = promisify(execFile);
+    await run('btrfs', ['quota', 'enable', disk.path]);
+    await run('btrfs', ['qgroup', 'limit', '4M', disk.path]);
+    await using pending = await new FileStore(disk.file('store')).begin('a/disk0');
+    const failure: unknown = await pending.append(pieces(64)).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'full', message: expect.stringContaining('EDQUOT') });
   });
 
   test('begin is told full, and nothing is left', async () => {

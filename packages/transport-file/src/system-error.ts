@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { StoreError } from '@gantry/transport';
 import type { StoreErrorCode } from '@gantry/transport';
 
@@ -30,9 +31,16 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   ENOMEM: { code: 'unavailable' },
 };
 
+/** The errors that matter here and that libuv has no names for, by their numbers. */
+const UNNAMED: ReadonlyMap<unknown, string> = new Map([
+  [-constants.errno.EDQUOT, 'EDQUOT'],
+  [-constants.errno.ESTALE, 'ESTALE'],
+]);
+
 /** The errno name of a system error, such as `ENOENT`. */
 export function systemErrorCode(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
+  return 'errno' in error ? (UNNAMED.get(error.errno) ?? error.code) : error.code;
 }
 
 /** A system error as a store says it; any other error, and the reason of the signal, as it is. */

@@ -26,12 +26,20 @@ export interface RequestOptions {
 /** What the SDK wants with each command. */
 export interface SendOptions {
   readonly abortSignal: AbortSignal;
+  /** For how long the service may be silent, in milliseconds, where not for as long as usually. */
+  readonly silenceMs?: number;
 }
 
 /** No service is as slow as this, in bytes a second: a request that takes longer is cut, even if some byte comes now and then. */
 const SLOWEST_BYTES_PER_SECOND = 16 * 1024;
 /** Before the service has ever answered, an address that leads nowhere should say so soon. */
 const FIRST_CONTACT_MS = 2000;
+
+/**
+ * A request that was cut because of silence may be answered a little later only, every time: the service is busy, and has still to do
+ * what was cut. So the next attempt waits twice as long, up to this.
+ */
+const LONGEST_SILENCE_MS = 30_000;
 
 /** How often one request is signed anew because the clocks differ. */
 const MOST_SKEW_CORRECTIONS = 4;
@@ -74,11 +82,15 @@ export class Bucket {
   /** As {@link request}, for callers that know what some failures mean: rejects with what the SDK said. */
   async tryRequest<T>(options: RequestOptions, send: (options: SendOptions, attempt: number) => Promise<T>): Promise<T> {
     let skewCorrections = 0;
-    return retry((attempt) => this.#once(options, (sendOptions) => send(sendOptions, attempt)), {
+    let silenceMs: number | undefined;
+    const { stallMs } = this.address.options;
+    return retry((attempt) => this.#once(options, ({ abortSignal }) => send(withSilence(abortSignal, silenceMs), attempt)), {
       policy: this.#policy(),
       signal: options.signal,
       mayPass: (error) => {
         options.onFailure?.(error);
+        if (readFailure(error).name === 'TimeoutError' && stallMs < LONGEST_SILENCE_MS)
+          silenceMs = Math.min(2 * (silenceMs ?? stallMs), LONGEST_SILENCE_MS);
         // The SDK learns the service's time from such an answer: if that does not help, nothing will.
         if (readFailure(error).name === 'RequestTimeTooSkewed' && ++skewCorrections > MOST_SKEW_CORRECTIONS) return false;
         return (options.mayPass ?? mayPass)(error);
@@ -115,4 +127,8 @@ export class Bucket {
       clearTimeout(timer);
     }
   }
+}
+
+function withSilence(abortSignal: AbortSignal, silenceMs: number | undefined): SendOptions {
+  return silenceMs === undefined ? { abortSignal } : { abortSignal, silenceMs };
 }

@@ -43,13 +43,28 @@ export async function makeClients(address: S3Address, env: Environment): Promise
   };
   const usual = make(options.stallMs);
   const patient = make(Math.max(options.stallMs, PATIENCE_MS));
+  const others = new Map<number, S3Client>();
+  heedSilence(usual, (silenceMs) => {
+    const other = others.get(silenceMs) ?? make(silenceMs);
+    others.set(silenceMs, other);
+    return other;
+  });
   return {
     usual,
     patient,
     [Symbol.dispose]() {
-      usual.destroy();
-      patient.destroy();
+      for (const client of [usual, patient, ...others.values()]) client.destroy();
     },
+  };
+}
+
+/** Has the requests that say `silenceMs` sent with that time-out: the SDK has one for each client, and none for a request. */
+function heedSilence(client: S3Client, clientFor: (silenceMs: number) => S3Client): void {
+  const { requestHandler } = client.config;
+  const handle = requestHandler.handle.bind(requestHandler);
+  requestHandler.handle = (request, options) => {
+    const silenceMs = options !== undefined && 'silenceMs' in options ? options.silenceMs : undefined;
+    return typeof silenceMs === 'number' ? clientFor(silenceMs).config.requestHandler.handle(request, options) : handle(request, options);
   };
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Fault, ProxiedRequest } from '@gantry/testkit';
-import { listUnfinishedUploads } from '@gantry/testkit';
+import { listUnfinishedUploads, startCutProxy } from '@gantry/testkit';
 import { startLab } from '../test/lab.ts';
 import { MiB, begin, bytesOf, inPieces, read, write } from '../test/objects.ts';
 
@@ -54,6 +54,12 @@ describe('an upload gets through', () => {
     await write(store, key, BYTES);
     expect(proxy.seen.slice(before).some((seen) => seen.fault === fault.kind)).toBe(true);
     expect((await read(store, key)).equals(BYTES)).toBe(true);
+  });
+
+  it('answers that each take longer than stallSeconds: they are waited for twice as long when they are asked for again', async () => {
+    await using slow = await startCutProxy(Number(new URL(ceph.endpoint).port), { delayMs: 600 });
+    await using store = await bucket.open({ ...IMPATIENT, conditionalWrites: 'none' }, `http://127.0.0.1:${slow.port}`);
+    await expect(store.stat('not_there')).rejects.toMatchObject({ code: 'not-found' });
   });
 
   it('a clock that is an hour late: the service tells the time', async () => {

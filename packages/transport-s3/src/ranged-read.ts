@@ -43,7 +43,7 @@ export async function openRange(
       Bucket: bucket.address.bucket,
       Key: bucket.fullKey(key),
       Range: `bytes=${range.from}-${range.to - 1}`,
-      ...(options.etag === undefined ? {} : { IfMatch: options.etag }),
+      ...(options.etag === undefined || options.etag === '' ? {} : { IfMatch: options.etag }),
     }),
     { abortSignal: options.abortSignal },
   );
@@ -66,8 +66,13 @@ export async function fetchRange(
   let { opened } = options;
   const request = { doing: `reading bytes ${range.from} to ${range.to} of`, key, signal: options.signal, bytes: range.to - range.from };
   const copy = async (abortSignal: AbortSignal): Promise<void> => {
-    const { body } = opened ?? (await openRange(bucket, key, { from: reached, to: range.to }, { abortSignal, etag }));
+    const { body, etag: given } = opened ?? (await openRange(bucket, key, { from: reached, to: range.to }, { abortSignal, etag }));
     opened = undefined;
+    // Not every service keeps the condition.
+    if (given !== etag) {
+      body.destroy();
+      throw changed(bucket, key, 'was replaced while it was read');
+    }
     const cut = (): void => void body.destroy();
     abortSignal.addEventListener('abort', cut, { once: true });
     try {
@@ -109,15 +114,17 @@ function changed(bucket: Bucket, key: string, what: string): StoreError {
 }
 
 function readAnswer(bucket: Bucket, key: string, range: ByteRange, answer: GetObjectCommandOutput): OpenedRange {
-  const { Body, ETag, ContentLength } = answer;
+  const { Body, ETag, ContentLength, ContentRange } = answer;
   if (!(Body instanceof IncomingMessage)) throw Object.assign(new Error('an answer without a body'), { name: 'ServiceUnavailable' });
   // A body that is let go of early must not become an unhandled error.
   Body.on('error', () => {});
-  const partial = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(answer.ContentRange ?? '');
+  const partial = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(ContentRange ?? '');
   const objectSize = Number(partial?.[3] ?? ContentLength ?? Number.NaN);
   const from = Number(partial?.[1] ?? 0);
   const length = Math.min(range.to, objectSize) - from;
-  if (from !== range.from || Number.isNaN(objectSize) || (partial !== null && ContentLength !== length)) {
+  // A part of an object whose size is not told must not be taken for all of it.
+  const untold = partial === null && (ContentRange !== undefined || answer.$metadata.httpStatusCode === 206);
+  if (untold || from !== range.from || Number.isNaN(objectSize) || (partial !== null && ContentLength !== length)) {
     Body.destroy();
     throw new StoreError('unsupported', {
       key,

@@ -158,6 +158,54 @@ describe('an object that is read while', () => {
   });
 });
 
+describe('a service that serves ranges in its own way', () => {
+  const bytes = bytesOf('ranges', 20 * MiB);
+
+  /** How many bytes are read from a server that answers each GET as `answer` says, given the range that was asked for. */
+  async function readFrom(
+    answer: (from: number, to: number) => { readonly status: number; readonly headers: Record<string, string>; readonly body: Buffer },
+  ): Promise<number> {
+    const server = createServer((request, response) => {
+      const [, from, to] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? '') ?? [];
+      const { status, headers, body } = answer(Number(from), Math.min(Number(to) + 1, bytes.length));
+      response.writeHead(status, { etag: '"one"', 'content-length': body.length, ...headers }).end(body);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    try {
+      const bound = server.address();
+      const endpoint = `http://127.0.0.1:${typeof bound === 'object' ? bound?.port : ''}`;
+      await using store = await openWith(address('bucket', { endpoint, conditionalWrites: 'none' }), ceph);
+      return (await read(store, 'k')).length;
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  }
+
+  it('and ignores If-Match: bytes of an object that took the place of the first are never mixed in', async () => {
+    const answer = (from: number, to: number): ReturnType<Parameters<typeof readFrom>[0]> => ({
+      status: 206,
+      headers: { 'content-range': `bytes ${from}-${to - 1}/${bytes.length}`, etag: from === 0 ? '"one"' : '"two"' },
+      body: bytes.subarray(from, to),
+    });
+    await expect(readFrom(answer)).rejects.toMatchObject({ code: 'integrity', message: expect.stringContaining('was replaced') });
+  });
+
+  it('and does not tell how large the object is: its first range is not taken for all of it', async () => {
+    const answer = (from: number, to: number): ReturnType<Parameters<typeof readFrom>[0]> => ({
+      status: 206,
+      headers: { 'content-range': `bytes ${from}-${to - 1}/*` },
+      body: bytes.subarray(from, to),
+    });
+    await expect(readFrom(answer)).rejects.toMatchObject({ code: 'unsupported', hint: expect.stringContaining('ranges') });
+  });
+
+  it('and gives all of it every time: refused, since nothing but the beginning could be read', async () => {
+    await expect(readFrom(() => ({ status: 200, headers: {}, body: bytes }))).rejects.toMatchObject({ code: 'unsupported' });
+  });
+});
+
 it('a quota that is reached in the middle ends the upload, says so and leaves nothing', async () => {
   const user = await ceph.createUser('small', { quotaBytes: 24 * MiB });
   await s3Request(user, '/quota-bucket', { method: 'PUT' });

@@ -1,5 +1,6 @@
 import type { GantryErrorCode } from '../errors.ts';
 import { GantryError } from '../errors.ts';
+import { errnoName } from '../native/errno-name.ts';
 
 const KINDS: Readonly<Record<string, readonly [GantryErrorCode, string]>> = {
   ENOENT: ['DISK_MISSING', 'Correct its path in the instance file, or activate the device.'],
@@ -20,8 +21,8 @@ const KINDS: Readonly<Record<string, readonly [GantryErrorCode, string]>> = {
  */
 export function diskCallError(path: string, doing: string, error: unknown): GantryError {
   if (error instanceof GantryError) return error;
-  const errno = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const errno = errnoName(error) ?? '';
   const [code, hint] = KINDS[errno] ?? ['DISK_IO', 'The kernel log (dmesg) may say more about the device.'];
-  const what = error instanceof Error ? error.message : String(error);
+  const what = error instanceof Error ? error.message.replaceAll(/Unknown system error -\d+/g, errno) : String(error);
   return new GantryError(code, { message: `${doing} ${path} failed: ${what}`, hint, cause: error });
 }

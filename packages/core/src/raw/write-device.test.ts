@@ -219,6 +219,19 @@ describe('what cannot be is refused', () => {
       hint: expect.stringContaining('room'),
     });
   });
+
+  test('a quota, which Node has no name for', async () => {
+    await using room = await mountNewBtrfs();
+    await run('btrfs', ['quota', 'enable', room.path]);
+    await run('btrfs', ['qgroup', 'limit', '1M', room.path]);
+    await emptyTarget(room.file('disk'), 16 * MiB);
+    const writing = writeDevice(room.file('disk'), lent([Buffer.alloc(8 * MiB, 'data')]), { signal });
+    await expect(writing).rejects.toMatchObject({
+      code: 'DISK_IO',
+      message: expect.stringMatching(/EDQUOT/),
+      hint: expect.stringContaining('quota'),
+    });
+  });
 });
 
 describe('writing ends', () => {

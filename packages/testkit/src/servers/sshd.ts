@@ -151,6 +151,9 @@ function serverConfig(
     'LogLevel VERBOSE',
     'MaxStartups 200',
     'MaxSessions 50',
+    // Where bash is the shell, it reads its .bashrc for every command that sshd runs, but not below another shell: that file may do
+    // much, and be left in the midst of it when a test kills the session.
+    'SetEnv SHLVL=1',
     ...(config.some((line) => line.startsWith('Subsystem ')) ? [] : [`Subsystem sftp internal-sftp ${sftpArguments}`]),
   ];
   if (jail !== undefined)
