@@ -304,6 +304,18 @@ describe('what a writer left that was killed at the very beginning', () => {
   });
 });
 
+test.each(['..', '../kept', `new-${'0'.repeat(32)}~1~1~~../../../kept`, `gone-${'0'.repeat(32)}/../../kept`])(
+  'a token that leads elsewhere clears nothing: %s',
+  async (token) => {
+    await using directory = await makeTemporaryDirectory();
+    await using store = new FileStore(directory.path);
+    await mkdir(directory.file('kept'));
+    await mkdir(directory.file('.gantry-pending', `new-${'0'.repeat(32)}~1~1~~..`), { recursive: true });
+    await store.clear([token]);
+    expect(await readdir(directory.path)).toContain('kept');
+  },
+);
+
 test('a file that stands where unfinished writes are is none of them, and in the way of nothing', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.path);

@@ -15,7 +15,7 @@ const PENDING_DIRECTORY = '.gantry-pending';
 const TOKEN = /^[0-9a-f]{32}$/;
 
 /** A place that is being made, named after who makes it: its record comes later. Number, start time, boot and host follow the token. */
-const BEGINNING = /^new-[0-9a-f]{32}~(\d+)~(\d*)~([^~]*)~(.*)$/;
+const BEGINNING = /^new-[0-9a-f]{32}~(\d+)~(\d*)~([0-9a-f-]*)~([\w.!'()*%-]*)$/;
 
 /** A place that is being removed: its record may be gone already. */
 const REMOVAL = /^gone-[0-9a-f]{32}$/;
