@@ -1,4 +1,4 @@
-import { appendFile, chmod, mkdir, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, open, readFile, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { attachLoopDevice, makeRandomFile, makeSparseFile, mountNewTmpfs, mountReadOnly, sha256File } from '@gantry/testkit';
@@ -399,6 +399,19 @@ describe('the command line', () => {
       message: expect.stringMatching(says),
       exitCode: 2,
     });
+  });
+
+  it.each([
+    ['zstd', '20', 'no level 20'],
+    ['gzip', '10', 'no level 10'],
+    ['none', '1', 'has no levels'],
+  ])('a level that %s does not have (%s) is refused before anything is touched', async (codec, level, says) => {
+    await using bench = await benchWithDisk();
+    const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
+    const outcome = await bench.gantry('export', instance, 'new-store', '--codec', codec, '--level', level);
+    expectFailure(outcome, 2, says);
+    expect(outcome.stderr).not.toMatch(/exporting|snapshot/);
+    expect(await readdir(bench.path)).not.toContain('new-store');
   });
 
   it('a result that cannot be written is no success', async () => {
