@@ -1,6 +1,7 @@
-import { appendFile, chmod, mkdir, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, open, readFile, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
+import { fileURLToPath } from 'node:url';
 import { attachLoopDevice, makeRandomFile, makeSparseFile, mountNewTmpfs, mountReadOnly, sha256File } from '@gantry/testkit';
 import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
@@ -8,6 +9,9 @@ import type { Outcome, Workbench } from './workbench.ts';
 import { MAIN, exportDirectory, jsonLines, lastLine, makeWorkbench } from './workbench.ts';
 
 const MIB = 1024 * 1024;
+
+/** What npm links as `gantry`. */
+const BIN = fileURLToPath(new URL('../bin/gantry.cjs', import.meta.url));
 
 /** A failure as it should be: the exit code, a message that says this, no stack trace, nothing on stdout. */
 function expectFailure(outcome: Outcome, exitCode: number, ...says: readonly (string | RegExp)[]): void {
@@ -401,12 +405,35 @@ describe('the command line', () => {
     });
   });
 
+  it.each([
+    ['zstd', '20', 'no level 20'],
+    ['gzip', '10', 'no level 10'],
+    ['none', '1', 'has no levels'],
+  ])('a level that %s does not have (%s) is refused before anything is touched', async (codec, level, says) => {
+    await using bench = await benchWithDisk();
+    const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
+    const outcome = await bench.gantry('export', instance, 'new-store', '--codec', codec, '--level', level);
+    expectFailure(outcome, 2, says);
+    expect(outcome.stderr).not.toMatch(/exporting|snapshot/);
+    expect(await readdir(bench.path)).not.toContain('new-store');
+  });
+
   it('a result that cannot be written is no success', async () => {
     await using bench = await benchWithDisk();
     const call = 'exec "$0" --conditions=@gantry/source "$@" >/dev/full';
     const { exitCode, stderr } = await execa('/bin/sh', ['-c', call, process.execPath, MAIN, 'list', bench.store], { reject: false });
     expect(exitCode).toBe(11);
     expect(stderr).toMatch(/cannot write the result to standard output: ENOSPC.*\[PLATFORM\]/);
+  });
+
+  it.each(['18.20.4', '20.19.0', '22.17.1'])('Node %s is said to be too old', async (version) => {
+    await using bench = await makeWorkbench();
+    await writeFile(bench.file('older.cjs'), `Object.defineProperty(process, 'versions', { value: { node: '${version}' } });`);
+    const { exitCode, stderr } = await execa(process.execPath, ['--require', bench.file('older.cjs'), BIN, 'list', bench.store], {
+      reject: false,
+    });
+    expect(exitCode).toBe(11);
+    expect(stderr).toMatch(/^gantry: this is Node .*22\.18 or later \[PLATFORM\]\n.*$/);
   });
 
   it('a current directory that was removed is named as what is wrong', async () => {

@@ -4,6 +4,7 @@ import { clearUnfinished, findUnfinished } from './archive/unfinished.ts';
 import type { OperationOptions } from './operation.ts';
 import { createReporter } from './operation.ts';
 import { builtinProviders } from './snapshot/choose.ts';
+import { sweepLocks } from './state/lock-file.ts';
 import { recoverDeadRuns } from './state/recover.ts';
 import { openStateDirectory } from './state/state-directory.ts';
 
@@ -33,12 +34,14 @@ export interface CleanedThing {
 export async function cleanUp(request: CleanRequest): Promise<readonly CleanedThing[]> {
   const signal = request.signal ?? new AbortController().signal;
   const reporter = createReporter('clean', request.onEvent);
+  const stateDirectory = await openStateDirectory(request.stateDirectory);
   const local = await recoverDeadRuns({
-    stateDirectory: await openStateDirectory(request.stateDirectory),
+    stateDirectory,
     providers: builtinProviders(),
     mode: request.dryRun === true ? 'list' : 'clear',
     signal,
   });
+  if (request.dryRun !== true) await sweepLocks(stateDirectory.locks);
   for (const path of local.damaged) reporter.warn(`the journal ${path} is damaged: look at it, and remove it`);
   const things: CleanedThing[] = local.leftovers.map(({ message, outcome }) => ({ what: message, outcome }));
   if (request.store === undefined) return things;

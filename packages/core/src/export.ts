@@ -9,6 +9,7 @@ import { clearUnfinished, findUnfinished } from './archive/unfinished.ts';
 import { beginRun } from './begin-run.ts';
 import { chooseOs } from './choose-os.ts';
 import { openDiskSource } from './disk-source.ts';
+import { chooseLevel } from './dump/codec-levels.ts';
 import { DEFAULT_BUDGET_BYTES, encodeDump } from './dump/encode-dump.ts';
 import { MemoryBudget } from './dump/memory-budget.ts';
 import type { Codec } from './dump/types.ts';
@@ -78,6 +79,8 @@ export async function exportInstance(request: ExportRequest): Promise<ExportResu
   const started = new Date();
   const signal = request.signal ?? new AbortController().signal;
   const reporter = createReporter('export', request.onEvent);
+  // Refused before a guest is frozen for it.
+  const level = chooseLevel(request.codec ?? 'zstd', request.level);
 
   const os = await chooseOs(request.instance, 'export', request);
   const disks = selectDisks(request.instance.disks.length, request.disks);
@@ -87,7 +90,15 @@ export async function exportInstance(request: ExportRequest): Promise<ExportResu
   await using run = await beginRun({ instance, disks, diskLock: 'shared', stateDirectory: request.stateDirectory, reporter, signal });
   await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: request.debug }));
 
-  const work: Work = { request, os, instance, diskBytes, run, reporter, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES) };
+  const work: Work = {
+    request: { ...request, level },
+    os,
+    instance,
+    diskBytes,
+    run,
+    reporter,
+    budget: new MemoryBudget(DEFAULT_BUDGET_BYTES),
+  };
   const sink = storeSink(request.store, { warn: (message) => reporter.warn(message) });
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL };
   return await withStoreErrors(request.store.address, async () => {

@@ -132,6 +132,31 @@ async function liveHolders(request: LockRequest): Promise<readonly LockHolder[]>
   return live;
 }
 
+/** Removes the files of locks that nobody holds: those that were held by processes which were killed. */
+export async function sweepLocks(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const path = join(directory, name);
+    if (name.endsWith('.holder')) await sweepHolder(path);
+    else if (name.endsWith('.lock')) await sweepLock(path);
+  }
+}
+
+async function sweepHolder(link: string): Promise<void> {
+  const holder = parseHolder(await readlink(link).catch(() => ''));
+  if (holder === undefined || !(await isRunning(holder))) await unlink(link).catch(() => undefined);
+}
+
+/** As its holder, for a moment: whoever wants it meanwhile finds no name to blame and tries again. */
+async function sweepLock(path: string): Promise<void> {
+  const file = await open(path, 'r').catch(() => undefined);
+  if (file === undefined) return;
+  try {
+    if (tryFlock(file.fd, 'exclusive') && (await isStillNamed(file, path))) await unlink(path).catch(() => undefined);
+  } finally {
+    await file.close();
+  }
+}
+
 function parseHolder(text: string): LockHolder | undefined {
   try {
     return holderSchema.parse(JSON.parse(text));

@@ -8,6 +8,7 @@ import { attachLoopDevice, makeSparseFile, makeTemporaryDirectory } from '@gantr
 import { describe, expect, test } from 'vitest';
 
 import type { Lock } from './lock-file.ts';
+import { sweepLocks } from './lock-file.ts';
 import type { LockOwner } from './locks.ts';
 import { lockDisk, lockInstance } from './locks.ts';
 import { openStateDirectory } from './state-directory.ts';
@@ -69,6 +70,22 @@ describe('the lock of an instance', () => {
       ),
       hint: `Wait until it ends, or end process ${holder.pid}.`,
     });
+  });
+
+  test('leaves files behind when its holder is killed, which can be swept away; what is held stays', async () => {
+    await using state = await withState();
+    await using dead = await holdInOtherProcess(state.path, 'web1');
+    await using living = await holdInOtherProcess(state.path, 'web2');
+    await dead.kill();
+    const { locks } = state.owner('web1').stateDirectory;
+    const before = (await readdir(locks)).filter((name) => name.includes('web2'));
+    await sweepLocks(locks);
+    expect((await readdir(locks)).toSorted()).toEqual(before.toSorted());
+    expect(before).toHaveLength(2);
+    await expect(lockInstance(state.owner('web2'))).rejects.toMatchObject({ message: expect.stringContaining(String(living.pid)) });
+    await using _lock = await lockInstance(state.owner('web1'));
+    await sweepLocks(locks);
+    await expect(lockInstance(state.owner('web1'))).rejects.toMatchObject({ code: 'BUSY' });
   });
 
   test('is free as soon as its holder is killed', async () => {
