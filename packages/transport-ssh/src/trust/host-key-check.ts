@@ -99,7 +99,13 @@ function denied(message: string, hint: string): PeerError {
   return new PeerError('denied', { message, hint });
 }
 
-/** A file that is not there says nothing. One that cannot be read does not either: its keys are then unknown, which is refused. */
+/** A file that is not there says nothing. One that cannot be read may say that a key is revoked, or is another: nothing is then trusted. */
 async function readIfThere(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch(() => '');
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    if (code === 'ENOENT' || code === 'ENOTDIR') return '';
+    throw denied(`the known-hosts file ${path} cannot be read (${code})`, 'Make it readable, or name another with ?knownHosts=FILE.');
+  }
 }

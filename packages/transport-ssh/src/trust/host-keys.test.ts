@@ -17,6 +17,16 @@ const otherKey = await readFile(directory.file('other-key.pub'), 'utf8');
 const fingerprint = (await run('ssh-keygen', ['-l', '-f', server.hostKeyFile])).stdout.split(' ')[1] ?? '';
 const host = `[127.0.0.1]:${server.port}`;
 
+test.each(['strict', 'accept-new'])(
+  'a known-hosts file that cannot be read ends the attempt: it may say that the key is not to be trusted (%s)',
+  async (hostKeys) => {
+    const url = new URL(server.address(directory.path, { engine: 'ssh2', hostKeys, knownHosts: directory.path }));
+    url.searchParams.append('knownHosts', server.knownHostsFile);
+    const failure = await failureOfOpening(url.href);
+    expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining(`${directory.path} cannot be read`) });
+  },
+);
+
 describe.each(ENGINES)("the peer's host key, by %s", (engine) => {
   const address = (options: Readonly<Record<string, string>>): string => server.address(directory.path, { engine, ...options });
 
@@ -71,9 +81,9 @@ describe.each(ENGINES)("the peer's host key, by %s", (engine) => {
     await opens({ knownHosts });
   });
 
-  test('that stands in the second of several files is known', async () => {
+  test.each(['second file', "o'brien", 'a\\"b'])('that stands in the second of several files, %s, is known', async (name) => {
     const url = new URL(address({ knownHosts: await known('first') }));
-    url.searchParams.append('knownHosts', await known('second file', `${host} ${key}`));
+    url.searchParams.append('knownHosts', await known(name, `${host} ${key}`));
     await using store = await open(url.href);
     expect(await Array.fromAsync(store.list(''))).not.toEqual([]);
   });

@@ -61,7 +61,7 @@ export function sshArguments(address: SshAddress, request: ChannelRequest, { may
   ];
 }
 
-/** As the configuration's own syntax wants a path with spaces. */
+/** As the configuration's own syntax wants a path with spaces, quotation marks or backslashes. */
 function quote(path: string): string {
-  return /[\s"]/.test(path) ? `"${path.replaceAll('"', '\\"')}"` : path;
+  return /[\s"'\\]/.test(path) ? `"${path.replaceAll(/["\\]/g, '\\$&')}"` : path;
 }
