@@ -126,6 +126,30 @@ describe('instance files', () => {
 });
 
 describe('disks', () => {
+  it('that were not exported stay as they are, and the import says so', async () => {
+    await using bench = await benchWithDisk();
+    for (const name of ['other.img', 'a.img', 'b.img']) await makeRandomFile(bench.file(name), 6 * MIB, name);
+    const before = await sha256File(bench.file('b.img'));
+    const source = await bench.describeInstance('web1.example.com', { disks: ['disk.img', 'other.img'] });
+    const target = await bench.describeInstance('web2.example.com', { disks: ['a.img', 'b.img'] });
+    const one = lastLine((await bench.gantry('export', source, bench.store, '--disk', '0')).stdout);
+    const imported = await bench.gantry('import', bench.store, one, '--to', target);
+    expect(imported.exitCode, imported.stderr).toBe(0);
+    expect(imported.stderr).toMatch(/warning: disk 1: .* has no dump of this disk, .*stays as it is/);
+    expect(await sha256File(bench.file('b.img'))).toBe(before);
+    expect((await bench.gantry('import', bench.store, one, '--to', target, '--disk', '0')).stderr).not.toMatch(/no dump/);
+  });
+
+  it('none of which the export of Ganeti has: nothing is written, and the import says so', async () => {
+    await using bench = await benchWithDisk();
+    await mkdir(join(bench.store, 'web1.example.com'));
+    const config = '[export]\nversion = 0\nos = raw\ncompression = none\n[instance]\nname = web1.example.com\ndisk_count = 1\n';
+    await writeFile(join(bench.store, 'web1.example.com', 'config.ini'), `${config}disk0_size = 6\ndisk0_dump = False\n`);
+    const target = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
+    const imported = await bench.gantry('import', bench.store, 'web1.example.com', '--to', target);
+    expect(imported.stderr).toMatch(/warning: .*has no dump of any disk: nothing is written/);
+  });
+
   it('a target as large as the original is not said to be smaller, be it no whole number of MiB', async () => {
     await using bench = await makeWorkbench();
     for (const name of ['disk.img', 'target.img']) await makeRandomFile(bench.file(name), 5_000_000, name);

@@ -79,6 +79,7 @@ export async function importInstance(request: ImportRequest): Promise<ImportResu
   assertSameOs(os, found.os, found.reference, request.allowOtherOs === true);
   const dumps = selectDumps(found, request);
   const disks = dumps.map(({ index }) => index);
+  if (request.disks === undefined) warnOfMissing(found, request.instance.disks.length, reporter);
   const inspected = await inspectDisks(request.instance, { purpose: 'import', disks, signal });
   for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
   assertRoom(os, await findOriginals(found, dumps, signal), found.reference, inspected, reporter);
@@ -113,6 +114,16 @@ function selectDumps(found: StoredExport, { instance, disks }: ImportRequest): r
       instance,
     );
   return disks === undefined ? found.dumps : found.dumps.filter(({ index }) => disks.includes(index));
+}
+
+/** An import that leaves disks as they are must not look like one of all disks. */
+function warnOfMissing({ reference, dumps, manifest, config }: StoredExport, targets: number, reporter: Reporter): void {
+  if (dumps.length === 0 && targets > 0) reporter.warn(`${reference} has no dump of any disk: nothing is written`);
+  else {
+    const known = manifest?.instance.disks.map((_, index) => index) ?? config?.disks.map(({ index }) => index) ?? [];
+    for (const index of known.filter((index) => !dumps.some((dump) => dump.index === index)))
+      reporter.warn(`${reference} has no dump of this disk, which was not exported: it stays as it is`, index);
+  }
 }
 
 /** What is known of the disks that the dumps were made of, before the first byte is read. */
