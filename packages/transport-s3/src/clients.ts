@@ -8,6 +8,7 @@ import { S3Client } from '@aws-sdk/client-s3';
 
 import type { S3Address } from './address.ts';
 import { signWithDigests } from './body-digests.ts';
+import { collectAnswer } from './collect-answer.ts';
 import { invalidAddress } from './invalid-address.ts';
 
 /** Two clients over the same connections. */
@@ -88,6 +89,7 @@ function clientConfig({ options }: S3Address, env: Environment): S3ClientConfig 
     responseChecksumValidation: 'WHEN_REQUIRED',
     // With it, the SDK opens a new connection for each part.
     expectContinueHeader: false,
+    streamCollector: collectAnswer,
     // The store tries again itself: part by part, range by range, and for as long as the user says.
     maxAttempts: 1,
   };

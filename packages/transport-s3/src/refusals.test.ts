@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { listUnfinishedUploads, s3Request, startFaultProxy } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
@@ -73,6 +74,29 @@ describe('is told clearly', () => {
     // What may be left it warns of, since it cannot see.
     const open = (): Promise<Store> => openS3Store(address(bucket.name, { endpoint }), { cwd: '/', env, warn: () => undefined });
     await expectBoth(open, { code: expect.stringMatching(/^(unavailable|unsupported|integrity)$/) });
+    server.closeAllConnections();
+    server.close();
+  });
+
+  it('an endpoint whose answer never ends', async () => {
+    const server = createServer((_request, response) => {
+      Readable.from(
+        (function* () {
+          for (;;) yield Buffer.alloc(MiB, ' ');
+        })(),
+      )
+        .on('error', () => undefined)
+        .pipe(response);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const bound = server.address();
+    const endpoint = `http://127.0.0.1:${typeof bound === 'object' ? bound?.port : ''}`;
+    await using store = await openWith(address(bucket.name, { endpoint, conditionalWrites: 'none' }), ceph);
+    await expect(Array.fromAsync(store.list(''))).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringMatching(/ 16 MiB$/),
+    });
     server.closeAllConnections();
     server.close();
   });
