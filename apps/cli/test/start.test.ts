@@ -1,9 +1,9 @@
-import { cp, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import type { TemporaryDirectory } from '@gantry/testkit';
-import { makeTemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundle } from '../build/bundle.ts';
@@ -84,6 +84,22 @@ describe('the published command', () => {
     const { packages, modules } = await call(['list', 'ssh://127.0.0.1:1/exports?engine=openssh']);
     expect(modules.filter((module) => module.endsWith('/openssh-engine.ts'))).toHaveLength(1);
     expect(packages.filter((name) => /ssh2|ssh-config|aws|smithy/.test(name))).toEqual([]);
+  });
+
+  test('moves an instance through its own receiver, with scripts on both sides', async () => {
+    await using bench = await makeWorkbench();
+    await using peer = await startSshServer();
+    await bench.defineOs('cat', { export: 'exec cat "$EXPORT_DEVICE"', import: 'exec cat >"$IMPORT_DEVICE"' });
+    await writeFile(bench.file('disk'), 'the disk');
+    await writeFile(bench.file('copy'), '');
+    await bench.describeInstance('web1', { os: 'cat', disks: [bench.file('disk')] });
+    await bench.describeInstance('web2', { os: 'cat', disks: [bench.file('copy')] });
+    const environment = `GANTRY_STATE_DIR='${bench.file('there')}' GANTRY_OS_PATH='${bench.file('os')}'`;
+    await writeFile(bench.file('gantry'), `#!/bin/sh\n${environment} exec '${process.execPath}' '${home.file('bin/gantry.cjs')}' "$@"\n`);
+    await chmod(bench.file('gantry'), 0o755);
+    const to = ['--to', bench.file('web2.yaml'), '--peer-program', bench.file('gantry')];
+    await call(['move', 'web1.yaml', peer.address(''), ...to], bench);
+    expect(await readFile(bench.file('copy'), 'utf8')).toBe('the disk');
   });
 
   test('brings the programs and threads that it starts', async () => {
