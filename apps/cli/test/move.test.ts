@@ -264,6 +264,7 @@ describe('gantry move to a peer that cannot take it', () => {
     ] as const) {
       const { exitCode, stdout, stderr } = await startTo(servers[1].address('', { engine, ...options }), here, there).outcome;
       expect(stderr).toMatch(said);
+      expect(stderr).toMatch(/stage: connect.*is here as it was, and is not to be released/);
       expect({ exitCode, stdout }).toEqual({ exitCode: 12, stdout: '' });
     }
     await nothingRuns(10_000);

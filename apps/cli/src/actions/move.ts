@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { SnapshotMode } from '@gantry/core';
+import type { PeerChannel } from '@gantry/transport';
 import { loadInstanceFile, moveInstance, readSnapshotConfig } from '@gantry/core';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { CommonOptions, Session } from '../session.ts';
@@ -25,7 +26,7 @@ export async function move(session: Session, args: readonly string[], options: M
   const instance = await loadInstanceFile(resolve(session.cwd, argument(args, 0)), { signal: session.signal });
   const snapshotConfig =
     options.snapshotConfig === undefined ? undefined : await readSnapshotConfig(resolve(session.cwd, options.snapshotConfig));
-  await using peer = await openPeer(argument(args, 1), { ...session, warn: session.warn }, options.peerProgram);
+  await using peer = await connect(session, argument(args, 1), instance.name, options.peerProgram);
   const result = await moveInstance({
     ...session.operation,
     instance,
@@ -46,4 +47,14 @@ export async function move(session: Session, args: readonly string[], options: M
   session.output.event({ type: 'stage', operation: 'move', message: `moved ${amount}` });
   const text = `${result.instance} is ${result.target} on ${result.peer} now, committed there; here it may be released`;
   session.output.result({ operation: 'move', ...result }, text);
+}
+
+/** Like every stage after it, this one says when it fails what that means for the instance. */
+async function connect(session: Session, address: string, instance: string, program: string | undefined): Promise<PeerChannel> {
+  try {
+    return await openPeer(address, { ...session, warn: session.warn }, program);
+  } catch (error) {
+    session.warn(`the move failed (stage: connect): ${instance} is here as it was, and is not to be released`);
+    throw error;
+  }
 }
