@@ -190,6 +190,15 @@ describe('a move', () => {
     expect(await storedBytes(9)).toBeLessThan(fastest);
   });
 
+  it('refuses a level that there is not before anything is done', async () => {
+    await using bench = await makeBench(1);
+    const { source, receiver } = await bench.move({ level: 99 });
+    expect(failureOf(source)).toMatchObject({ code: 'USAGE', message: expect.stringContaining('no level 99') });
+    expect(receiver.status).toBe('rejected');
+    expect(await isUntouched(bench, 0)).toBe(true);
+    expect(bench.events.source).toEqual([]);
+  });
+
   it('keeps to a limit', async () => {
     await using bench = await makeBench(1);
     const started = performance.now();

@@ -5,6 +5,7 @@ import { Pace } from '@gantry/transport';
 import { beginRun } from './begin-run.ts';
 import { chooseOs } from './choose-os.ts';
 import { openDiskSource } from './disk-source.ts';
+import { chooseLevel } from './dump/codec-levels.ts';
 import { DEFAULT_BUDGET_BYTES, encodeDump } from './dump/encode-dump.ts';
 import { MemoryBudget } from './dump/memory-budget.ts';
 import type { DumpSummary } from './dump/types.ts';
@@ -118,6 +119,7 @@ interface Journey {
 export async function moveInstance(request: MoveRequest): Promise<MoveResult> {
   const signal = request.signal ?? new AbortController().signal;
   const reporter = createReporter('move', request.onEvent);
+  const level = chooseLevel('zstd', request.level ?? FASTEST_LEVEL);
   const os = await chooseOs(request.instance, 'export', request);
   if (request.rename === true) assertOperation(os, 'rename');
   const disks = selectDisks(request.instance.disks.length, request.disks);
@@ -135,7 +137,7 @@ export async function moveInstance(request: MoveRequest): Promise<MoveResult> {
   using link = new Link(request.peer, { peer: address, listener: sender, peerTimeoutMs });
   try {
     const both = AbortSignal.any([signal, link.lost]);
-    return await move({ request, os, inspected, disks, reporter, link, sender, journey }, both);
+    return await move({ request: { ...request, level }, os, inspected, disks, reporter, link, sender, journey }, both);
   } catch (error) {
     await link.sayFailure(describeFailure(error, journey.stage), SAY_MS);
     const lastWord = await link.lastWord(LAST_WORD_MS);
@@ -248,7 +250,7 @@ async function sendDisk(work: Work, snapshot: Snapshot, signal: AbortSignal): Pr
   const hooks = scriptHooks('export', { run, reporter, signal, debug: request.debug, disk });
   await using source = openDiskSource(os, { ...hooks, instance, disk, view: snapshot, diskBytes: diskBytes[disk] });
   const tell = reporter.progressOf(disk, () => source.expectedBytes());
-  const encoder = encodeDump(source.pieces, { codec: 'zstd', level: request.level ?? FASTEST_LEVEL, budget, signal, onProgress: tell });
+  const encoder = encodeDump(source.pieces, { codec: 'zstd', level: request.level, budget, signal, onProgress: tell });
   const summary: DumpSummary = await sender.send(link, disk, { ...encoder, pace }, signal);
   const { plainBytes, storedBytes, sha256 } = summary;
   tell(plainBytes, storedBytes, true);

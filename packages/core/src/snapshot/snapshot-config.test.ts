@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { assert, constantFrom, array, property, string, stringMatching } from 'fast-check';
@@ -102,6 +104,15 @@ describe('the snapshot configuration', () => {
         hint: expect.stringContaining('/etc/snapshots.yaml'),
       }),
     );
+  });
+
+  test('that is a named pipe is refused, not waited for', async () => {
+    await using directory = await makeTemporaryDirectory();
+    await promisify(execFile)('mkfifo', [directory.file('snapshots.yaml')]);
+    await expect(readSnapshotConfig(directory.file('snapshots.yaml'))).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('not a regular file'),
+    });
   });
 
   test('that is not there is told with its path', async () => {

@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises';
-
 import { parse } from 'yaml';
 import { z } from 'zod';
 
 import { GantryError } from '../errors.ts';
+import { readSmallFile } from '../read-small-file.ts';
 import { errorText } from './error-text.ts';
 import { placeholdersOf } from './placeholders.ts';
 
@@ -98,7 +97,7 @@ function template(known: readonly string[]): z.ZodString {
 export async function readSnapshotConfig(path: string): Promise<SnapshotConfig> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = (await readSmallFile(path)).toString('utf8');
   } catch (error) {
     throw unusable(path, `cannot read the snapshot configuration ${path}: ${errorText(error)}`, [], error);
   }
