@@ -6,6 +6,7 @@ import { createBucket, makeTemporaryDirectory, mountNewTmpfs, startCeph, startSs
 import { execa } from 'execa';
 import { chart } from './chart.ts';
 import { hold } from './contest.ts';
+import { HAS_HALVES, keepTo } from './halves.ts';
 import type { Contestant } from './contestant.ts';
 import { ARCHIVERS, QEMU } from './contestants/archivers.ts';
 import { GANETI } from './contestants/ganeti.ts';
@@ -86,6 +87,19 @@ if (groups.includes('ssh') || groups.includes('s3')) {
       bytes: size,
       results: await hold(sshContestants(server), options),
     });
+  }
+  if (groups.includes('ssh') && HAS_HALVES) {
+    say('\na peer with processors of its own');
+    await keepTo('far');
+    await using server = await startSshServer();
+    await keepTo('near');
+    contests.push({
+      title: `mixed, ${format(size)}, to a peer over SSH, each side with half of the processors`,
+      key: 'ssh-halves',
+      bytes: size,
+      results: await hold(sshContestants(server), options),
+    });
+    await keepTo('all');
   }
   if (groups.includes('s3')) {
     say('\na bucket of a gateway of Ceph, on loopback');

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { DATA_SETS } from './data-sets.ts';
 import type { Contest } from './report.ts';
 
-const ORDER: readonly string[] = [...Object.keys(DATA_SETS), 'memory', 'ssh', 's3'];
+const ORDER: readonly string[] = [...Object.keys(DATA_SETS), 'memory', 'ssh', 'ssh-halves', 's3'];
 
 /** The contests of an earlier run, from its `results.json`, with those of this run in place of the ones that it repeats. */
 export async function mergeContests(path: string, contests: readonly Contest[]): Promise<readonly Contest[]> {
