@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { CallOptions, Store } from '@gantry/transport';
-import type { DumpRecord, Manifest } from '../src/archive/manifest.ts';
-import type { ExportHeader, StoreExportWriter } from '../src/archive/store-sink.ts';
-import { storeSink } from '../src/archive/store-sink.ts';
-import { FRAME_SIZE } from '../src/dump/types.ts';
-import type { Instance } from '../src/instance/model.ts';
+import type { DumpRecord, Manifest } from '../src/exports/manifest.ts';
+import type { ExportHeader, StoreExportWriter } from '../src/exports/store-sink.ts';
+import { storeSink } from '../src/exports/store-sink.ts';
+import { FRAME_SIZE } from '../src/frames/types.ts';
+import type { Instance } from '../src/instances/model.ts';
 
 /** An instance with two disks and everything else that `config.ini` tells of. */
 export const sampleInstance: Instance = {

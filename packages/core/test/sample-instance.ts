@@ -1,4 +1,4 @@
-import type { Instance } from '../src/instance/model.ts';
+import type { Instance } from '../src/instances/model.ts';
 
 /** The least that an instance can be, with one's own fields. */
 export function sampleInstance(fields: Partial<Instance> = {}): Instance {

@@ -1,0 +1,28 @@
+import type { GantryErrorCode } from '../report/errors.ts';
+import { GantryError } from '../report/errors.ts';
+import { errnoName } from '../system/errno-name.ts';
+
+const KINDS: Readonly<Record<string, readonly [GantryErrorCode, string]>> = {
+  ENOENT: ['DISK_MISSING', 'Correct its path in the instance file, or activate the device.'],
+  ENOTDIR: ['DISK_MISSING', 'Correct its path in the instance file, or activate the device.'],
+  ENXIO: ['DISK_MISSING', 'Activate the device.'],
+  EACCES: ['DISK_DENIED', 'Run Gantry as a user who may, most often root.'],
+  EPERM: ['DISK_DENIED', 'Run Gantry as a user who may, most often root.'],
+  EROFS: ['DISK_READ_ONLY', 'Make the device or its file system writable.'],
+  EBUSY: ['BUSY', 'Unmount it or end what uses it; an instance must not run while its disk is written.'],
+  ENOSPC: ['DISK_IO', 'Make room on the file system or the volume group that the disk is on.'],
+  EDQUOT: ['DISK_IO', 'Make room: a quota on the file system that the disk is on is used up.'],
+};
+
+/**
+ * The error for a system call on a disk that failed.
+ *
+ * @param doing such as `reading`
+ */
+export function diskCallError(path: string, doing: string, error: unknown): GantryError {
+  if (error instanceof GantryError) return error;
+  const errno = errnoName(error) ?? '';
+  const [code, hint] = KINDS[errno] ?? ['DISK_IO', 'The kernel log (dmesg) may say more about the device.'];
+  const what = error instanceof Error ? error.message.replaceAll(/Unknown system error -\d+/g, errno) : String(error);
+  return new GantryError(code, { message: `${doing} ${path} failed: ${what}`, hint, cause: error });
+}

@@ -1,0 +1,90 @@
+import type { BigIntStats } from 'node:fs';
+import { constants } from 'node:fs';
+import { open, readFile, stat } from 'node:fs/promises';
+import type { GantryErrorCode } from '../report/errors.ts';
+import { GantryError } from '../report/errors.ts';
+import { blockDeviceSize } from '../system/block-device.ts';
+import { deviceNumber, diskIdentity } from './disk-identity.ts';
+
+/** What the machine says of the place where a disk is kept. */
+export interface DiskStats {
+  readonly kind: 'block' | 'file';
+  readonly bytes: number;
+  /** Equal for two paths just where they lead to the same device or file; see `diskIdentity`. */
+  readonly identity: string;
+}
+
+/**
+ * Looks at one disk, and opens it the way it will be used, without reading or writing anything.
+ *
+ * @throws GantryError `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, `DISK_READ_ONLY`, `DISK_IO`
+ */
+export async function readDiskStats(path: string, index: number, mode: 'read' | 'write'): Promise<DiskStats> {
+  const stats = await statDisk(path, index);
+  if (!stats.isBlockDevice() && !stats.isFile()) {
+    throw diskError('DISK_KIND', path, index, `is ${kindName(stats)}`, 'A disk is a block device or a regular file.');
+  }
+  // Linux opens a read-only device for writing too, and fails only when something is written.
+  if (mode === 'write' && stats.isBlockDevice() && (await isReadOnlyDevice(stats))) throw readOnly(path, index);
+  try {
+    await using file = await open(path, (mode === 'read' ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NONBLOCK);
+    const identity = await diskIdentity(path);
+    return stats.isFile()
+      ? { kind: 'file', bytes: Number(stats.size), identity }
+      : { kind: 'block', bytes: blockDeviceSize(file.fd), identity };
+  } catch (error) {
+    throw openFailure(error, path, index, mode);
+  }
+}
+
+async function statDisk(path: string, index: number): Promise<BigIntStats> {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      throw diskError('DISK_MISSING', path, index, 'is not there', 'Correct its path in the instance file, or activate the device.', error);
+    }
+    if (code === 'EACCES') throw denied(path, index, error);
+    throw diskError('DISK_IO', path, index, `cannot be looked at: ${errorText(error)}`, undefined, error);
+  }
+}
+
+function openFailure(error: unknown, path: string, index: number, mode: 'read' | 'write'): GantryError {
+  const code = errorCode(error);
+  // EPERM, unlike EACCES, comes even to root: the file has the attribute `immutable` or `append only` (ioctl_iflags(2)).
+  if (code === 'EROFS' || (mode === 'write' && code === 'EPERM')) return readOnly(path, index, error);
+  if (code === 'EACCES' || code === 'EPERM') return denied(path, index, error);
+  return diskError('DISK_IO', path, index, `cannot be opened: ${errorText(error)}`, undefined, error);
+}
+
+async function isReadOnlyDevice({ rdev }: BigIntStats): Promise<boolean> {
+  return (await readFile(`/sys/dev/block/${deviceNumber(rdev)}/ro`, 'utf8').catch(() => '')).trim() === '1';
+}
+
+function kindName(stats: BigIntStats): string {
+  if (stats.isDirectory()) return 'a directory';
+  if (stats.isCharacterDevice()) return 'a character device';
+  if (stats.isFIFO()) return 'a named pipe';
+  return stats.isSocket() ? 'a socket' : 'of an unknown kind';
+}
+
+function readOnly(path: string, index: number, cause?: unknown): GantryError {
+  return diskError('DISK_READ_ONLY', path, index, 'is read-only', 'Make the device or its file system writable.', cause);
+}
+
+function denied(path: string, index: number, cause: unknown): GantryError {
+  return diskError('DISK_DENIED', path, index, 'may not be opened by this user', 'Run Gantry as a user who may, most often root.', cause);
+}
+
+function diskError(code: GantryErrorCode, path: string, index: number, what: string, hint?: string, cause?: unknown): GantryError {
+  return new GantryError(code, { message: `disk ${index}, ${path}, ${what}`, hint, disk: index, cause });
+}
+
+function errorCode(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}
+
+function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,166 @@
+import { execFile } from 'node:child_process';
+import { appendFile, mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+import {
+  attachLoopDevice,
+  makeRandomFile,
+  makeSparseFile,
+  makeTemporaryDirectory,
+  mountImage,
+  mountNewTmpfs,
+  pseudoRandom,
+} from '@gantry/testkit';
+import { describe, expect, test } from 'vitest';
+
+import type { PlainPiece } from '../frames/types.ts';
+import { readDevice } from './read-device.ts';
+import { mountRamfs } from './testing/ramfs.ts';
+
+const run = promisify(execFile);
+const MiB = 1024 * 1024;
+const GiB = 1024 * MiB;
+const { signal } = new AbortController();
+
+interface Contents {
+  readonly bytes: Buffer;
+  /** Bytes that were read, and not known to be zeros without. */
+  readonly read: number;
+}
+
+async function contents(pieces: AsyncIterable<PlainPiece>): Promise<Contents> {
+  const all: Buffer[] = [];
+  let read = 0;
+  for await (const piece of pieces) {
+    if (piece instanceof Uint8Array) read += piece.length;
+    all.push(piece instanceof Uint8Array ? Buffer.from(piece) : Buffer.alloc(piece.zeros));
+  }
+  return { bytes: Buffer.concat(all), read };
+}
+
+describe('a file', () => {
+  test.each([0, 1, 4096, MiB - 1, MiB, MiB + 1, 3 * MiB + 4097])('of %d bytes is read to its last byte', async (bytes) => {
+    await using directory = await makeTemporaryDirectory();
+    await makeRandomFile(directory.file('disk'), bytes, 'all of it');
+    const found = await contents(readDevice(directory.file('disk'), { signal }));
+    expect(found.bytes.equals(await readFile(directory.file('disk')))).toBe(true);
+    expect(found.read).toBe(bytes);
+  });
+
+  test('with holes is read without them', async () => {
+    await using directory = await makeTemporaryDirectory();
+    await makeSparseFile(directory.file('disk'), 40 * MiB + 1000, [
+      { offset: 0, bytes: 4096, seed: 'a' },
+      { offset: 8192, bytes: 4096, seed: 'b' },
+      { offset: 17 * MiB, bytes: 2 * MiB, seed: 'c' },
+      { offset: 40 * MiB, bytes: 10, seed: 'd' },
+    ]);
+    const found = await contents(readDevice(directory.file('disk'), { signal }));
+    expect(found.bytes.equals(await readFile(directory.file('disk')))).toBe(true);
+    expect(found.read).toBeLessThanOrEqual(2 * MiB + 3 * 4096);
+  });
+
+  test('of 100 GiB with little data costs what the data costs', async () => {
+    await using directory = await makeTemporaryDirectory();
+    await makeSparseFile(directory.file('disk'), 100 * GiB, [{ offset: 70 * GiB, bytes: 2 * MiB, seed: 'a' }]);
+    const kinds: [string, number][] = [];
+    for await (const piece of readDevice(directory.file('disk'), { signal })) {
+      kinds.push(piece instanceof Uint8Array ? ['data', piece.length] : ['zeros', piece.zeros]);
+    }
+    expect(kinds).toEqual([
+      ['zeros', 70 * GiB],
+      ['data', MiB],
+      ['data', MiB],
+      ['zeros', 30 * GiB - 2 * MiB],
+    ]);
+  });
+
+  test('that is one hole takes no reading at all', async () => {
+    await using tmpfs = await mountNewTmpfs(MiB);
+    await makeSparseFile(tmpfs.file('disk'), 5 * GiB);
+    const pieces = await Array.fromAsync(readDevice(tmpfs.file('disk'), { signal }));
+    expect(pieces).toEqual([{ zeros: 5 * GiB }]);
+  });
+
+  test('where nobody can tell holes is read whole', async () => {
+    await using directory = await makeTemporaryDirectory();
+    await using ramfs = await mountRamfs(directory.file('ramfs'));
+    await makeSparseFile(ramfs.file('disk'), 3 * MiB, [{ offset: MiB, bytes: 10, seed: 'a' }]);
+    const found = await contents(readDevice(ramfs.file('disk'), { signal }));
+    expect(found).toEqual({ bytes: await readFile(ramfs.file('disk')), read: 3 * MiB });
+  });
+
+  test.each([
+    ['shorter', (path: string) => truncate(path, 3 * MiB)],
+    ['longer', (path: string) => appendFile(path, 'more')],
+  ])('that becomes %s while it is read is an error', async (_title, change) => {
+    await using directory = await makeTemporaryDirectory();
+    const path = directory.file('disk');
+    await makeRandomFile(path, 8 * MiB, 'a');
+    const pieces = readDevice(path, { signal });
+    await pieces.next();
+    await change(path);
+    await expect(contents(pieces)).rejects.toMatchObject({ code: 'DISK_IO', message: expect.stringContaining('changed its size') });
+  });
+
+  test('that cannot be read names the place', async () => {
+    await using directory = await makeTemporaryDirectory();
+    const [image, marker] = [directory.file('image'), Buffer.concat([...pseudoRandom('found again', 64 * 1024)])];
+    await makeSparseFile(image, 128 * MiB);
+    await run('mkfs.btrfs', ['-q', image]);
+    {
+      await using mounted = await mountImage(image);
+      await writeFile(mounted.file('disk'), Buffer.concat([Buffer.alloc(2 * MiB, 'a'), marker]));
+    }
+    // btrfs finds by its checksums what the disk beneath has lost.
+    const stored = await readFile(image);
+    for (let at = stored.indexOf(marker); at !== -1; at = stored.indexOf(marker, at + 1)) stored.fill(0, at, at + 10);
+    await writeFile(image, stored);
+    await using mounted = await mountImage(image);
+    const reading = contents(readDevice(mounted.file('disk'), { signal }));
+    await expect(reading).rejects.toMatchObject({ code: 'DISK_IO', message: expect.stringContaining(`byte ${2 * MiB} and on`) });
+  });
+});
+
+describe('a block device', () => {
+  test('is read whole, also where its size is odd', async () => {
+    await using directory = await makeTemporaryDirectory();
+    await makeSparseFile(directory.file('disk'), 3 * MiB + 512, [{ offset: MiB - 100, bytes: 200, seed: 'a' }]);
+    await using loop = await attachLoopDevice(directory.file('disk'));
+    const found = await contents(readDevice(loop.path, { signal }));
+    expect(found).toEqual({ bytes: await readFile(directory.file('disk')), read: 3 * MiB + 512 });
+  });
+
+  test('can be read while it is mounted, as a snapshot may be', async () => {
+    await using directory = await makeTemporaryDirectory();
+    await makeSparseFile(directory.file('disk'), 8 * MiB);
+    await using loop = await attachLoopDevice(directory.file('disk'));
+    await run('mkfs.ext4', ['-q', loop.path]);
+    await using _mounted = await mountImage(loop.path, { readOnly: true });
+    expect((await contents(readDevice(loop.path, { signal }))).read).toBe(8 * MiB);
+  });
+});
+
+test.each([
+  ['DISK_MISSING', 'nothing'],
+  ['DISK_MISSING', 'file/beneath'],
+  ['DISK_KIND', 'directory'],
+  ['DISK_KIND', 'pipe'],
+])('%s: %s', async (code, name) => {
+  await using directory = await makeTemporaryDirectory();
+  await writeFile(directory.file('file'), 'data');
+  await mkdir(directory.file('directory'));
+  await run('mkfifo', [directory.file('pipe')]);
+  await expect(contents(readDevice(directory.file(name), { signal }))).rejects.toMatchObject({ code });
+});
+
+test('reading ends with the reason of the signal', async () => {
+  await using directory = await makeTemporaryDirectory();
+  await makeRandomFile(directory.file('disk'), 8 * MiB, 'a');
+  const stop = new AbortController();
+  const pieces = readDevice(directory.file('disk'), { signal: stop.signal });
+  expect((await pieces.next()).done).toBe(false);
+  stop.abort(new Error('no more'));
+  await expect(pieces.next()).rejects.toThrow('no more');
+  await expect(readDevice(directory.file('disk'), { signal: stop.signal }).next()).rejects.toThrow('no more');
+});

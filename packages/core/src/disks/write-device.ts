@@ -1,0 +1,70 @@
+import type { PlainPiece } from '../frames/types.ts';
+import { abortable } from '../system/abortable.ts';
+import { GantryError } from '../report/errors.ts';
+import { diskCallError } from './disk-errors.ts';
+import type { OpenDisk } from './open-disk.ts';
+import { openDisk } from './open-disk.ts';
+import { splitAtZeros } from './split-at-zeros.ts';
+import { writeAll } from './write-all.ts';
+import { Writeback } from './writeback.ts';
+import { Zeroer } from './zeroer.ts';
+
+export interface WriteDeviceOptions {
+  readonly signal: AbortSignal;
+  /** How many bytes will come, where that is known: a disk that is smaller is then refused before anything is written. */
+  readonly expectedPlainBytes?: number | undefined;
+}
+
+/**
+ * Writes a plain stream to the start of a block device or of a file that is there, and resolves when it is durable. Zeros leave or
+ * make holes where the disk can have them, and what was there before is gone. A larger disk's rest is left alone.
+ *
+ * Rejects with what `pieces` throws, or the reason of the signal.
+ *
+ * @throws GantryError `DISK_TOO_SMALL`, `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, `DISK_READ_ONLY`, `BUSY`, `DISK_IO`
+ */
+export async function writeDevice(path: string, pieces: AsyncIterable<PlainPiece>, o: WriteDeviceOptions): Promise<void> {
+  o.signal.throwIfAborted();
+  await using disk = await openDisk(path, 'write');
+  assertRoom(disk, o.expectedPlainBytes ?? 0);
+  const zeroer = new Zeroer(disk, o.signal);
+  await using writeback = new Writeback(disk);
+  let at = 0;
+  for await (const piece of abortable(pieces, o.signal)) {
+    const bytes = piece instanceof Uint8Array ? piece.length : piece.zeros;
+    assertRoom(disk, at + bytes);
+    if (piece instanceof Uint8Array) await writeBytes(disk, zeroer, piece, at);
+    else await zeroer.zero(at, at + bytes);
+    at += bytes;
+    await writeback.reached(at);
+  }
+  await makeDurable(disk);
+  o.signal.throwIfAborted();
+}
+
+async function writeBytes(disk: OpenDisk, zeroer: Zeroer, bytes: Uint8Array, at: number): Promise<void> {
+  if (disk.kind === 'block') {
+    await writeAll(disk, bytes, at);
+    return;
+  }
+  for (const { kind, start, end } of splitAtZeros(bytes, at, disk.blockBytes)) {
+    if (kind === 'zeros') await zeroer.zero(at + start, at + end);
+    else await writeAll(disk, bytes.subarray(start, end), at + start);
+  }
+}
+
+async function makeDurable({ file, path }: OpenDisk): Promise<void> {
+  try {
+    await file.sync();
+  } catch (error) {
+    throw diskCallError(path, 'making durable what was written to', error);
+  }
+}
+
+function assertRoom({ path, bytes }: OpenDisk, needed: number): void {
+  if (needed <= bytes) return;
+  throw new GantryError('DISK_TOO_SMALL', {
+    message: `${path} has ${bytes} bytes, and the dump's disk had ${needed} or more`,
+    hint: 'Make the disk at least as large as the one that was exported.',
+  });
+}

@@ -1,0 +1,96 @@
+import type { Codec } from '../frames/types.ts';
+import type { Instance, Nic, Parameters } from '../instances/model.ts';
+import type { ConfigIni } from './config-ini.ts';
+import { renderConfigIni } from './config-ini.ts';
+import type { DumpRecord, Manifest } from './manifest.ts';
+
+/** How Ganeti says that it does not know. */
+const UNKNOWN = 'None';
+
+/**
+ * `config.ini` in Ganeti's form (docs/formats/export-layout.md), made from the manifest and so without private parameters unless
+ * that has them.
+ */
+export function renderExportConfig(manifest: Manifest): string {
+  const { instance, dumps } = manifest;
+  const config = new Map<string, ReadonlyMap<string, string>>([
+    ['export', exportSection(manifest)],
+    [
+      'instance',
+      new Map([
+        ...instanceOptions(instance),
+        ...instance.nics.flatMap(nicOptions),
+        ['nic_count', String(instance.nics.length)],
+        ...diskOptions(instance, dumps),
+      ]),
+    ],
+    ['hypervisor', parameterOptions(instance.hvparams)],
+    ['backend', parameterOptions(instance.beparams)],
+    ['os', parameterOptions(instance.osparams)],
+  ]);
+  if (Object.keys(instance.osparams_private).length > 0) config.set('os_private', parameterOptions(instance.osparams_private));
+  return renderConfigIni(config satisfies ConfigIni);
+}
+
+type Option = readonly [key: string, value: string];
+
+function exportSection({ started, instance, dumps }: Manifest): ReadonlyMap<string, string> {
+  const codec: Codec = dumps[0]?.codec ?? 'none';
+  return new Map([
+    ['version', '0'],
+    ['timestamp', String(Math.floor(Date.parse(started) / 1000))],
+    ['source', instance.primary_node],
+    ['os', instance.os],
+    ['compression', codec],
+  ]);
+}
+
+function instanceOptions({ name, beparams, disk_template, hypervisor, tags }: Instance): Option[] {
+  const maxmem = beparams['maxmem'] ?? beparams['memory'] ?? UNKNOWN;
+  return [
+    ['name', name],
+    ['maxmem', maxmem],
+    ['minmem', beparams['minmem'] ?? beparams['memory'] ?? UNKNOWN],
+    // For readers older than Ganeti 2.6, which knew one amount alone.
+    ['memory', maxmem],
+    ['vcpus', beparams['vcpus'] ?? UNKNOWN],
+    ['disk_template', disk_template ?? UNKNOWN],
+    ['hypervisor', hypervisor],
+    ['tags', tags.join(' ')],
+  ];
+}
+
+function nicOptions(nic: Nic, index: number): Option[] {
+  return [
+    [`nic${index}_mac`, nic.mac],
+    [`nic${index}_ip`, nic.ip ?? UNKNOWN],
+    [`nic${index}_network`, nic.network?.name ?? UNKNOWN],
+    [`nic${index}_name`, nic.name ?? UNKNOWN],
+    [`nic${index}_mode`, nic.mode],
+    [`nic${index}_link`, nic.link],
+    [`nic${index}_vlan`, nic.vlan ?? UNKNOWN],
+  ];
+}
+
+/**
+ * All disks with their sizes, also those without a dump: Ganeti counts the sizes that it finds, and would otherwise take a dump for
+ * that of another disk.
+ */
+function diskOptions({ disks }: Instance, dumps: readonly DumpRecord[]): Option[] {
+  const options = disks.flatMap((disk, index): Option[] => {
+    const dump = dumps.find((record) => record.index === index);
+    const size = dump?.diskSize ?? disk.size;
+    return [
+      [`disk${index}_ivname`, `disk/${index}`],
+      ...(dump === undefined ? [] : [[`disk${index}_dump`, dump.name] as const]),
+      ...(size === undefined ? [] : [[`disk${index}_size`, String(size)] as const]),
+      [`disk${index}_name`, disk.name ?? UNKNOWN],
+    ];
+  });
+  return [...options, ['disk_count', String(disks.length)]];
+}
+
+/** Keys lose their case on reading, so they lose it here; of two that are then one, the last counts, as with Python's `set`. */
+function parameterOptions(parameters: Parameters): ReadonlyMap<string, string> {
+  return new Map(Object.entries(parameters).map(([name, value]) => [name.toLowerCase(), value]));
+}

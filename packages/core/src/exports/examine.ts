@@ -1,0 +1,120 @@
+import type { CallOptions, Store } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
+import { GantryError } from '../report/errors.ts';
+import type { ClaimOwner } from '../system/process-owner.ts';
+import { claimOwner, claimText, readClaim } from './claim.ts';
+import { LARGEST_CONFIG } from './config-ini.ts';
+import type { ConfigDescription } from './config-import.ts';
+import { parseExportConfig } from './config-import.ts';
+import type { ExportDirectory } from './directories.ts';
+import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
+import { CLAIM_FILE, CONFIG_FILE, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
+import type { Manifest } from './manifest.ts';
+import { LARGEST_MANIFEST, parseManifest } from './manifest.ts';
+import { readText, UnreadableTextError } from './small-object.ts';
+import { asGantryError } from './store-errors.ts';
+
+/** What there is of an export. */
+export type Examination =
+  | { readonly state: 'gantry'; readonly manifest: Manifest }
+  | { readonly state: 'ganeti'; readonly config: ConfigDescription }
+  | { readonly state: 'unfinished'; readonly owner: ClaimOwner; readonly text: string }
+  | { readonly state: 'damaged'; readonly origin: 'gantry' | 'ganeti'; readonly error: GantryError };
+
+/**
+ * Says what a directory of a store is by its files: with a manifest, an export; without one but with a claim, one that is not
+ * finished; without either but with `config.ini` alone, one that Ganeti made. Ganeti writes no `SHA256SUMS`: where that is left, a
+ * manifest was there once.
+ */
+export async function examine(store: Store, directory: ExportDirectory, options: CallOptions): Promise<Examination> {
+  const { files } = directory;
+  if (files.has(MANIFEST_FILE)) return examineGantry(store, directory, options);
+  if (files.has(CLAIM_FILE) && directory.id !== GANETI_ID) {
+    const claim = await readClaim(store, exportPrefix(directory.instance, directory.id), options);
+    const owner = await claimOwner(claim);
+    return { state: 'unfinished', owner, text: claimText(claim, owner) };
+  }
+  if (files.has(CONFIG_FILE) && !files.has(SUMS_FILE)) return examineGaneti(store, directory, options);
+  return { state: 'damaged', origin: 'gantry', error: manifestMissing(directory) };
+}
+
+/** What to call a file of an export in messages. */
+export function fileOf({ instance, id }: Pick<ExportDirectory, 'instance' | 'id'>, name: string): string {
+  return `${name} of ${formatExportReference(instance, id)}`;
+}
+
+async function examineGantry(store: Store, directory: ExportDirectory, options: CallOptions): Promise<Examination> {
+  const source = fileOf(directory, MANIFEST_FILE);
+  try {
+    const manifest = parseManifest(await readDescription(store, directory, MANIFEST_FILE, LARGEST_MANIFEST, options), source);
+    assertOwnPlace(manifest, directory, source);
+    return { state: 'gantry', manifest };
+  } catch (error) {
+    if (error instanceof GantryError) return { state: 'damaged', origin: 'gantry', error };
+    throw error;
+  }
+}
+
+async function examineGaneti(store: Store, directory: ExportDirectory, options: CallOptions): Promise<Examination> {
+  try {
+    const text = await readDescription(store, directory, CONFIG_FILE, LARGEST_CONFIG, options);
+    return { state: 'ganeti', config: parseExportConfig(text, fileOf(directory, CONFIG_FILE)) };
+  } catch (error) {
+    if (error instanceof GantryError) return { state: 'damaged', origin: 'ganeti', error };
+    throw error;
+  }
+}
+
+async function readDescription(
+  store: Store,
+  directory: Pick<ExportDirectory, 'instance' | 'id'>,
+  name: string,
+  maxBytes: number,
+  options: CallOptions,
+): Promise<string> {
+  try {
+    return await readText(store, `${exportPrefix(directory.instance, directory.id)}${name}`, maxBytes, options);
+  } catch (error) {
+    if (error instanceof UnreadableTextError) throw damaged(directory, name, error.message, error);
+    throw error;
+  }
+}
+
+/**
+ * Reads `config.ini` or `SHA256SUMS` of an export that is complete.
+ * @throws GantryError `CONFIG_DAMAGED`, `MANIFEST_DAMAGED` for what is missing, too large or no text; `STORE_*`
+ */
+export async function readSideFile(
+  store: Store,
+  directory: Pick<ExportDirectory, 'instance' | 'id'>,
+  name: typeof CONFIG_FILE | typeof SUMS_FILE,
+  options: CallOptions,
+): Promise<string> {
+  try {
+    return await readDescription(store, directory, name, LARGEST_CONFIG, options);
+  } catch (error) {
+    if (isStoreError(error, 'not-found')) throw damaged(directory, name, 'it is missing', error);
+    throw asGantryError(error, store.address);
+  }
+}
+
+function damaged(directory: Pick<ExportDirectory, 'instance' | 'id'>, name: string, what: string, cause: unknown): GantryError {
+  const code = name === CONFIG_FILE ? 'CONFIG_DAMAGED' : 'MANIFEST_DAMAGED';
+  return new GantryError(code, { message: `${fileOf(directory, name)} is damaged: ${what}`, cause });
+}
+
+function assertOwnPlace(manifest: Manifest, directory: ExportDirectory, source: string): void {
+  if (manifest.instance.name === directory.instance && manifest.exportId === directory.id) return;
+  const own = formatExportReference(manifest.instance.name, manifest.exportId);
+  throw new GantryError('MANIFEST_DAMAGED', {
+    message: `${source} is that of ${own}`,
+    hint: `Move the export to where it belongs, ${exportPrefix(manifest.instance.name, manifest.exportId)}, or put the right manifest in its place.`,
+  });
+}
+
+function manifestMissing(directory: ExportDirectory): GantryError {
+  return new GantryError('MANIFEST_DAMAGED', {
+    message: `${fileOf(directory, MANIFEST_FILE)} is missing: the export is being removed, was removed in part, or lost it`,
+    hint: 'gantry remove finishes a removal. If the file was lost, docs/recovery.md says how to do without.',
+  });
+}

@@ -1,0 +1,82 @@
+import type { CallOptions, Store } from '@gantry/transport';
+import { GantryError } from '../report/errors.ts';
+import { nearestNames } from '../report/nearest.ts';
+import type { ExportDirectory } from './directories.ts';
+import { placeOf, readDirectories } from './directories.ts';
+import { examine } from './examine.ts';
+import { formatExportReference, parseExportId, parseExportReference } from './export-id.ts';
+import { CONFIG_FILE, MANIFEST_FILE, SUMS_FILE, CLAIM_FILE } from './layout.ts';
+
+/** More ids than that are not named in a message. */
+const MOST_NAMED = 10;
+
+/**
+ * The directory that a reference means: with an id, that one; without, the newest that claims to be complete.
+ *
+ * @throws GantryError `USAGE`, `EXPORT_NOT_FOUND`, `EXPORT_INCOMPLETE` where all there are were never finished
+ */
+export async function findExport(store: Store, reference: string, options: CallOptions): Promise<ExportDirectory> {
+  const { instance, id } = parseExportReference(reference);
+  const directories: ExportDirectory[] = [];
+  for await (const found of readDirectories(store, instance, options)) directories.push(...found);
+  if (directories.length === 0) throw await instanceNotFound(store, instance, options);
+  if (id === undefined) return findNewest(store, instance, directories, options);
+  const directory = directories.find((candidate) => candidate.id === id);
+  if (directory === undefined) throw idNotFound(store, instance, id, directories);
+  return directory;
+}
+
+async function findNewest(
+  store: Store,
+  instance: string,
+  directories: readonly ExportDirectory[],
+  options: CallOptions,
+): Promise<ExportDirectory> {
+  const complete = directories.filter(claimsToBeComplete);
+  const dated = await Promise.all(complete.map(async (directory) => ({ directory, time: await startTime(store, directory, options) })));
+  const newest = dated.toSorted((a, b) => a.time - b.time).at(-1);
+  if (newest !== undefined) return newest.directory;
+  throw new GantryError('EXPORT_INCOMPLETE', {
+    message: `none of the ${directories.length} exports of ${instance} in ${store.address} is complete`,
+    details: idsOf(directories),
+    hint: `gantry list shows how far they are; gantry clean removes what dead runs left.`,
+  });
+}
+
+function claimsToBeComplete({ files }: ExportDirectory): boolean {
+  return files.has(MANIFEST_FILE) || (files.has(CONFIG_FILE) && !files.has(CLAIM_FILE) && !files.has(SUMS_FILE));
+}
+
+/** Of Gantry's the id tells it, of Ganeti's the file. */
+async function startTime(store: Store, directory: ExportDirectory, options: CallOptions): Promise<number> {
+  const id = parseExportId(directory.id);
+  if (id !== undefined) return id.started.getTime();
+  const found = await examine(store, directory, options);
+  if (found.state === 'gantry') return Date.parse(found.manifest.started);
+  return found.state === 'ganeti' ? (found.config.timestamp?.getTime() ?? 0) : 0;
+}
+
+async function instanceNotFound(store: Store, instance: string, options: CallOptions): Promise<GantryError> {
+  const known = new Set<string>();
+  for await (const { key } of store.list('', options)) {
+    const place = placeOf(key);
+    if (place !== undefined) known.add(place.instance);
+  }
+  const nearest = nearestNames(instance, [...known]);
+  return new GantryError('EXPORT_NOT_FOUND', {
+    message: `there is no export of ${instance} in ${store.address}`,
+    hint: nearest.length === 0 ? `gantry list shows what there is.` : `There is ${nearest.join(', ')}; gantry list shows everything.`,
+  });
+}
+
+function idNotFound(store: Store, instance: string, id: string, directories: readonly ExportDirectory[]): GantryError {
+  return new GantryError('EXPORT_NOT_FOUND', {
+    message: `there is no export ${formatExportReference(instance, id)} in ${store.address}`,
+    details: idsOf(directories),
+    hint: `gantry list shows what there is.`,
+  });
+}
+
+function idsOf(directories: readonly ExportDirectory[]): string[] {
+  return directories.slice(-MOST_NAMED).map((directory) => formatExportReference(directory.instance, directory.id));
+}

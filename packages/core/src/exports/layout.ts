@@ -1,0 +1,26 @@
+import { isKeyPart } from '@gantry/transport';
+import type { Codec } from '../frames/types.ts';
+
+/*
+ * The names in a store (docs/formats/export-layout.md): INSTANCE/EXPORT-ID/FILE.
+ */
+
+export const MANIFEST_FILE = 'manifest.json';
+export const CONFIG_FILE = 'config.ini';
+export const SUMS_FILE = 'SHA256SUMS';
+/** There from the start of an export until its manifest is. */
+export const CLAIM_FILE = 'export.claim';
+
+const OWN_FILES: ReadonlySet<string> = new Set([MANIFEST_FILE, CONFIG_FILE, SUMS_FILE, CLAIM_FILE]);
+
+const DUMP_SUFFIXES: Readonly<Record<Codec, string>> = { zstd: '.zst', gzip: '.gz', none: '.img' };
+
+/** The name under which the dump of a disk is kept, such as `disk0.zst`. */
+export function dumpFileName(index: number, codec: Codec): string {
+  return `disk${index}${DUMP_SUFFIXES[codec]}`;
+}
+
+/** Whether a dump may have that name: a plain file name, safe in every store, and none that the layout uses itself. */
+export function isDumpName(name: string): boolean {
+  return isKeyPart(name) && !OWN_FILES.has(name);
+}

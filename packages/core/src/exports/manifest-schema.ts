@@ -1,0 +1,129 @@
+import { z } from 'zod';
+import { MAX_FRAME_SIZE } from '../frames/types.ts';
+import type { Disk, Instance, Network, Nic, Parameters } from '../instances/model.ts';
+import { isReferencePart } from './export-id.ts';
+import { isDumpName } from './layout.ts';
+import type { DumpRecord, Manifest } from './manifest.ts';
+
+const text = z.string();
+const count = z.int().min(0);
+const parameters: z.ZodType<Parameters> = z.record(text, text);
+const time = z.iso.datetime({ error: 'is not a time in UTC such as 2026-11-23T08:15:00Z' });
+
+const disk: z.ZodType<Disk> = z.object({
+  path: text.exactOptional(),
+  uri: text.exactOptional(),
+  size: count.exactOptional(),
+  access: z.enum(['rw', 'ro']),
+  name: text.exactOptional(),
+  uuid: text.exactOptional(),
+  frontend_type: text.exactOptional(),
+  backend_type: z.enum(['block', 'file:loop', 'file:blktap', 'file:blktap2']).exactOptional(),
+});
+
+const network: z.ZodType<Network> = z.object({
+  name: text,
+  uuid: text.exactOptional(),
+  subnet: text.exactOptional(),
+  gateway: text.exactOptional(),
+  subnet6: text.exactOptional(),
+  gateway6: text.exactOptional(),
+  mac_prefix: text.exactOptional(),
+  tags: z.array(text),
+});
+
+const nic: z.ZodType<Nic> = z.object({
+  mac: text,
+  ip: text.exactOptional(),
+  mode: z.enum(['bridged', 'routed', 'openvswitch', 'ext']),
+  link: text,
+  vlan: text.exactOptional(),
+  name: text.exactOptional(),
+  uuid: text.exactOptional(),
+  frontend_type: text.exactOptional(),
+  network: network.exactOptional(),
+});
+
+const instance: z.ZodType<Instance> = z.object({
+  name: text.refine(isReferencePart, 'is not the name of an instance'),
+  os: text,
+  hypervisor: text,
+  uuid: text.exactOptional(),
+  primary_node: text,
+  secondary_nodes: z.array(text),
+  disk_template: text.exactOptional(),
+  tags: z.array(text),
+  disks: z.array(disk),
+  nics: z.array(nic),
+  osparams: parameters,
+  osparams_private: parameters,
+  beparams: parameters,
+  hvparams: parameters,
+});
+
+const CRC_BYTES = 4;
+
+const dump: z.ZodType<DumpRecord> = z
+  .object({
+    index: count.max(999),
+    name: text.refine(isDumpName, 'is not a plain file name'),
+    codec: z.enum(['zstd', 'gzip', 'none']),
+    level: z.int().exactOptional(),
+    frameSize: z.int().min(1).max(MAX_FRAME_SIZE),
+    frames: count,
+    plainBytes: count,
+    storedBytes: count,
+    sha256: text.regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 in lower-case hexadecimal'),
+    frameCrc32: z.base64().exactOptional(),
+    diskSize: count.exactOptional(),
+    expectedBytes: count.exactOptional(),
+    messages: z.array(text),
+    snapshot: text,
+  })
+  .superRefine((record, context) => {
+    const wrong = implausible(record);
+    if (wrong !== undefined) context.addIssue({ code: 'custom', message: wrong });
+  });
+
+/** What the numbers of a dump say against each other, if they do. */
+function implausible(record: DumpRecord): string | undefined {
+  const { codec, frames, frameSize, plainBytes, storedBytes, frameCrc32 } = record;
+  const needed = Math.ceil(plainBytes / frameSize);
+  if (frames !== needed && !(plainBytes === 0 && frames === 1)) {
+    return `${plainBytes} plain bytes in frames of ${frameSize} make ${needed} frames, not ${frames}`;
+  }
+  if (codec !== 'none') return undefined;
+  if (storedBytes !== plainBytes) return `it is not compressed, but has ${plainBytes} plain and ${storedBytes} stored bytes`;
+  const checksums = frameCrc32 === undefined ? undefined : Buffer.from(frameCrc32, 'base64').length / CRC_BYTES;
+  if (checksums !== undefined && checksums !== frames) return `it has ${frames} frames and ${checksums} checksums of frames`;
+  return undefined;
+}
+
+export const manifestSchema: z.ZodType<Manifest> = z
+  .object({
+    format: z.literal('gantry-export'),
+    version: z.literal(1),
+    tool: z.object({ name: text, version: text }),
+    exportId: text.refine(isReferencePart, 'is not an export id'),
+    started: time,
+    ended: time,
+    os: z.object({ name: text, variant: text.exactOptional(), apiVersion: count }),
+    instance,
+    dumps: z.array(dump),
+  })
+  .superRefine(({ instance, dumps }, context) => {
+    const names = new Set<string>();
+    const indexes = new Set<number>();
+    for (const [place, { name, index }] of dumps.entries()) {
+      const problem = names.has(name)
+        ? `the name ${name} is taken by another dump`
+        : indexes.has(index)
+          ? `disk ${index} has another dump`
+          : index >= instance.disks.length
+            ? `the instance has no disk ${index}`
+            : undefined;
+      if (problem !== undefined) context.addIssue({ code: 'custom', path: ['dumps', place], message: problem });
+      names.add(name);
+      indexes.add(index);
+    }
+  });

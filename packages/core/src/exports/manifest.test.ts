@@ -1,0 +1,134 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { sampleInstance, sampleManifest, sampleRecord } from '../../test/sample-export.ts';
+import { FRAME_SIZE } from '../frames/types.ts';
+import { GantryError } from '../report/errors.ts';
+import type { DumpRecord } from './manifest.ts';
+import { checkManifest, describeInstance, parseManifest, renderManifest } from './manifest.ts';
+
+const record: DumpRecord = {
+  ...sampleRecord(0, 'x'),
+  name: 'disk0.zst',
+  codec: 'zstd',
+  level: 3,
+  frames: 3,
+  plainBytes: 2 * FRAME_SIZE + 1,
+  storedBytes: 4711,
+  diskSize: 20480,
+  expectedBytes: 9000,
+};
+const manifest = sampleManifest('20261123T081500Z', [record, sampleRecord(1, 'second')]);
+
+function failure(document: unknown): GantryError {
+  try {
+    checkManifest(document, 'manifest.json of web1');
+  } catch (error) {
+    if (error instanceof GantryError) return error;
+    throw error;
+  }
+  throw new Error('accepted');
+}
+
+test('what is written is read', () => {
+  expect(parseManifest(renderManifest(manifest), 'it')).toEqual(manifest);
+});
+
+test('fields that a later version may add are passed over', () => {
+  const document = { ...manifest, later: true, instance: { ...sampleInstance, later: 1 }, dumps: [{ ...record, later: [] }] };
+  expect(checkManifest(document, 'it')).toEqual({ ...manifest, dumps: [record] });
+});
+
+test('private parameters are in it only when asked for', () => {
+  const instance = { ...sampleInstance, osparams_private: { root_password: 'hunter2' } };
+  expect(describeInstance(instance, { includePrivate: false })).toEqual(sampleInstance);
+  expect(describeInstance(instance, { includePrivate: true })).toEqual(instance);
+});
+
+describe('what is refused', () => {
+  test('another version, with both named', () => {
+    const error = failure({ format: 'gantry-export', version: 2, everything: 'else is new' });
+    expect(error).toMatchObject({ code: 'MANIFEST_VERSION', message: 'manifest.json of web1 has version 2; this Gantry reads version 1' });
+  });
+
+  test.each([['{'], ['[]'], ['null'], ['"text"'], ['{}'], ['{"format":"gantry-export"}'], ['{"format":"other","version":1}']])(
+    '%s is none',
+    (text) => {
+      expect(() => parseManifest(text, 'manifest.json of web1')).toThrow(expect.objectContaining({ code: 'MANIFEST_DAMAGED' }));
+    },
+  );
+
+  test.each([
+    ['a name that leads elsewhere', { name: '../../etc/passwd' }, 'dumps.0.name: is not a plain file name'],
+    ['an absolute name', { name: '/etc/passwd' }, 'dumps.0.name: is not a plain file name'],
+    ['the name of the manifest', { name: 'manifest.json' }, 'dumps.0.name: is not a plain file name'],
+    ['a name that is no text', { name: 5 }, 'dumps.0.name: '],
+    ['the name of another dump', { name: 'disk1.img' }, 'dumps.1: the name disk1.img is taken by another dump'],
+    ['the disk of another dump', { index: 1 }, 'dumps.1: disk 1 has another dump'],
+    ['a disk that the instance does not have', { index: 2 }, 'dumps.0: the instance has no disk 2'],
+    ['a disk that is none', { index: -1 }, 'dumps.0.index: '],
+    ['a codec that is none', { codec: 'lzma' }, 'dumps.0.codec: '],
+    ['frames that no reader can hold', { frameSize: 2 ** 40 }, 'dumps.0.frameSize: '],
+    ['frames of nothing', { frameSize: 0 }, 'dumps.0.frameSize: '],
+    ['too few frames for the bytes', { frames: 2 }, 'dumps.0: 8388609 plain bytes in frames of 4194304 make 3 frames, not 2'],
+    ['a size that is no safe number', { plainBytes: 2 ** 53 }, 'dumps.0.plainBytes: '],
+    ['a negative size', { storedBytes: -1 }, 'dumps.0.storedBytes: '],
+    ['half a byte', { storedBytes: 0.5 }, 'dumps.0.storedBytes: '],
+    ['a digest that is none', { sha256: 'abc' }, 'dumps.0.sha256: is not a SHA-256'],
+    [
+      'uncompressed bytes that became fewer',
+      { codec: 'none' },
+      'dumps.0: it is not compressed, but has 8388609 plain and 4711 stored bytes',
+    ],
+    [
+      'too few checksums of frames',
+      { codec: 'none', storedBytes: record.plainBytes, frameCrc32: 'AAAAAA==' },
+      'dumps.0: it has 3 frames and 1 checksums of frames',
+    ],
+    ['checksums that are not base64', { frameCrc32: '§' }, 'dumps.0.frameCrc32: '],
+  ])('%s', (_title, fields, problem) => {
+    const error = failure({ ...manifest, dumps: [{ ...record, ...fields }, manifest.dumps[1]] });
+    expect(error.code).toBe('MANIFEST_DAMAGED');
+    expect(error.message).toContain(`manifest.json of web1 is damaged: ${problem}`);
+  });
+
+  test.each([
+    [
+      'an instance whose name leads elsewhere',
+      { instance: { ...sampleInstance, name: '../web1' } },
+      'instance.name: is not the name of an instance',
+    ],
+    ['an instance without a name', { instance: {} }, 'instance.name: '],
+    ['an export id that leads elsewhere', { exportId: 'a/b' }, 'exportId: is not an export id'],
+    ['a time that is none', { started: 'yesterday' }, 'started: is not a time in UTC'],
+    ['a time of another zone', { started: '2026-11-23T08:15:00+01:00' }, 'started: is not a time in UTC'],
+    ['no dumps', { dumps: undefined }, 'dumps: '],
+  ])('%s', (_title, fields, problem) => {
+    expect(failure({ ...manifest, ...fields }).message).toContain(`manifest.json of web1 is damaged: ${problem}`);
+  });
+
+  test('the details of an unending list of problems end', () => {
+    const dumps = Array.from({ length: 5000 }, () => ({}));
+    expect(failure({ ...manifest, dumps }).details.length).toBeLessThanOrEqual(20);
+  });
+
+  test('any change of one character is noticed, or harmless: nothing but these errors comes of it', () => {
+    const text = renderManifest(manifest);
+    fc.assert(
+      fc.property(fc.nat(text.length - 1), fc.constantFrom('', '"', '0', '-', '{', ']', 'x', '\n'), (at, character) => {
+        try {
+          parseManifest(text.slice(0, at) + character + text.slice(at + 1), 'it');
+        } catch (error) {
+          expect(error).toMatchObject({ code: expect.stringMatching(/^MANIFEST_/) });
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+test('a dump of nothing has no frame, or one of nothing', () => {
+  for (const frames of [0, 1]) {
+    const empty = { ...sampleRecord(0, ''), frames };
+    expect(checkManifest({ ...manifest, dumps: [empty] }, 'it').dumps).toEqual([empty]);
+  }
+});

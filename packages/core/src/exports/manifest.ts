@@ -1,0 +1,104 @@
+import { z } from 'zod';
+import type { DumpSummary } from '../frames/types.ts';
+import { GantryError } from '../report/errors.ts';
+import type { Instance } from '../instances/model.ts';
+import { manifestSchema } from './manifest-schema.ts';
+
+/** The version of the manifest that is written, and the only one that is read. */
+export const MANIFEST_VERSION = 1;
+
+/** Bytes. The frame checksums of an uncompressed dump of 32 TiB take 48 MiB. */
+export const LARGEST_MANIFEST: number = 64 * 1024 ** 2;
+
+/** One dump of an export, as the manifest says it. */
+export interface DumpRecord extends DumpSummary {
+  /** The disk's index in the instance, from 0. */
+  readonly index: number;
+  /** The file name beside the manifest. */
+  readonly name: string;
+  /** MiB of the disk that was exported, where known. */
+  readonly diskSize?: number;
+  /** Plain bytes that the script said would come, where it did: never checked. */
+  readonly expectedBytes?: number;
+  /** The last lines that the script wrote for the user. */
+  readonly messages: readonly string[];
+  /** How the disk was held still: `reflink`, `command`, `none`. */
+  readonly snapshot: string;
+}
+
+/**
+ * What an export says of itself: `manifest.json`, written last. Times are ISO 8601 in UTC. (A type, not an interface: so it is a
+ * `JsonDocument`, as sinks take it.)
+ */
+export type Manifest = {
+  readonly format: 'gantry-export';
+  readonly version: typeof MANIFEST_VERSION;
+  readonly tool: { readonly name: string; readonly version: string };
+  readonly exportId: string;
+  readonly started: string;
+  readonly ended: string;
+  readonly os: { readonly name: string; readonly variant?: string; readonly apiVersion: number };
+  /** Without private OS parameters unless they were asked for: see {@link describeInstance}. */
+  readonly instance: Instance;
+  /** In the order of the disks. Not every disk of the instance needs to have one. */
+  readonly dumps: readonly DumpRecord[];
+};
+
+/** The instance as a manifest may hold it. */
+export function describeInstance(instance: Instance, options: { readonly includePrivate: boolean }): Instance {
+  return options.includePrivate ? instance : { ...instance, osparams_private: {} };
+}
+
+export function renderManifest(manifest: Manifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
+/**
+ * Checks a manifest that came as text. Fields that this version does not know are passed over, so that later ones can add some;
+ * what changes the meaning of others gets a new version.
+ *
+ * @param source what to call it in messages, such as `manifest.json of web1@20261123T081500Z`
+ * @throws GantryError `MANIFEST_DAMAGED`, `MANIFEST_VERSION`
+ */
+export function parseManifest(text: string, source: string): Manifest {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch (error) {
+    throw damaged(source, ['it is not JSON'], error);
+  }
+  return checkManifest(document, source);
+}
+
+/** {@link parseManifest} for what is no text any more. */
+export function checkManifest(document: unknown, source: string): Manifest {
+  assertVersion(document, source);
+  const parsed = manifestSchema.safeParse(document);
+  if (parsed.success) return parsed.data;
+  throw damaged(
+    source,
+    parsed.error.issues.map(({ path, message }) => `${path.map(String).join('.') || 'it'}: ${message}`),
+  );
+}
+
+const versionSchema = z.object({ format: z.literal('gantry-export'), version: z.number() });
+
+function assertVersion(document: unknown, source: string): void {
+  const versioned = versionSchema.safeParse(document).data;
+  if (versioned === undefined) throw damaged(source, ['it does not say "format": "gantry-export" and a version']);
+  if (versioned.version === MANIFEST_VERSION) return;
+  throw new GantryError('MANIFEST_VERSION', {
+    message: `${source} has version ${versioned.version}; this Gantry reads version ${MANIFEST_VERSION}`,
+    hint: 'Use the version of Gantry that made it, or a later one. docs/recovery.md says how to do without.',
+  });
+}
+
+function damaged(source: string, problems: readonly string[], cause?: unknown): GantryError {
+  const [first = 'it is not right'] = problems;
+  return new GantryError('MANIFEST_DAMAGED', {
+    message: `${source} is damaged: ${first}`,
+    details: problems.length > 1 ? problems.slice(0, 20) : [],
+    hint: 'The dumps may be sound all the same: check them with sha256sum -c SHA256SUMS; docs/recovery.md says how to do without the manifest.',
+    cause,
+  });
+}

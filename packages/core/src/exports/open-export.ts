@@ -1,0 +1,195 @@
+import type { ByteSource, CallOptions, ObjectInfo, ReadOptions, Store } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
+import type { Codec } from '../frames/types.ts';
+import { GantryError } from '../report/errors.ts';
+import type { ConfigDescription } from './config-import.ts';
+import { codecOfCompression } from './config-import.ts';
+import { examine, fileOf } from './examine.ts';
+import { exportPrefix, formatExportReference } from './export-id.ts';
+import { findExport } from './find-export.ts';
+import { CONFIG_FILE } from './layout.ts';
+import type { DumpRecord, Manifest } from './manifest.ts';
+import { asGantryError, withStoreErrors } from './store-errors.ts';
+
+/** One dump of an export in a store. */
+export interface StoredDump {
+  /** The disk's index in the instance that was exported. */
+  readonly index: number;
+  /** A plain file name. */
+  readonly name: string;
+  readonly codec: Codec;
+  /** MiB of the disk that was exported, where known. */
+  readonly diskSize?: number;
+  /** What the manifest says of it; absent for what Ganeti made, which has no checksums. */
+  readonly record?: DumpRecord;
+}
+
+/** An export that can be read. It holds nothing open. */
+export interface StoredExport {
+  /** `INSTANCE@EXPORT-ID`. */
+  readonly reference: string;
+  readonly instance: string;
+  readonly id: string;
+  readonly origin: 'gantry' | 'ganeti';
+  /** `os` or `os+variant`, as it was exported. */
+  readonly os: string;
+  readonly hypervisor?: string;
+  readonly started?: Date;
+  /** In the order of the disks. */
+  readonly dumps: readonly StoredDump[];
+  /** There just where the origin is `gantry`. */
+  readonly manifest?: Manifest;
+  /** There just where the origin is `ganeti`. */
+  readonly config?: ConfigDescription;
+  /**
+   * The stored bytes of one dump, or a range of them, by its name or its disk's index.
+   * @throws GantryError `DUMP_MISSING`, `STORE_*`; the same while reading
+   */
+  dump(nameOrIndex: string | number, options?: ReadOptions): Promise<ByteSource>;
+  /**
+   * Looks whether every dump is there (or those of the given disks), with the size that the manifest says.
+   * @throws GantryError `DUMP_MISSING`, `DUMP_DAMAGED`, `STORE_*`
+   */
+  checkDumpsPresent(options?: CallOptions & { readonly disks?: readonly number[] | undefined }): Promise<readonly ObjectInfo[]>;
+}
+
+/**
+ * Opens an export: `INSTANCE@EXPORT-ID`, or for `INSTANCE` the newest that is complete. A newest one that is damaged is an error
+ * and not passed over: who wants an older one names it.
+ *
+ * @throws GantryError `USAGE` for a reference that is none, `EXPORT_NOT_FOUND`, `EXPORT_INCOMPLETE`, `MANIFEST_DAMAGED`,
+ *   `MANIFEST_VERSION`, `CONFIG_DAMAGED`, `CODEC_UNKNOWN`, `STORE_*`
+ */
+export function openExport(store: Store, reference: string, options: CallOptions = {}): Promise<StoredExport> {
+  return withStoreErrors(store.address, async () => {
+    const directory = await findExport(store, reference, options);
+    const found = await examine(store, directory, options);
+    const base = {
+      reference: formatExportReference(directory.instance, directory.id),
+      instance: directory.instance,
+      id: directory.id,
+    };
+    switch (found.state) {
+      case 'gantry':
+        return { ...base, ...describeManifest(found.manifest), ...readers(store, base, manifestDumps(found.manifest)) };
+      case 'ganeti':
+        return { ...base, ...describeConfig(found.config), ...readers(store, base, configDumps(found.config, fileOf(base, CONFIG_FILE))) };
+      case 'unfinished':
+        throw new GantryError('EXPORT_INCOMPLETE', {
+          message: `${base.reference} is not complete: ${found.text}`,
+          hint: 'Wait for it to end, or name another export; gantry clean removes what dead runs left.',
+        });
+      case 'damaged':
+      default:
+        throw found.error;
+    }
+  });
+}
+
+function describeManifest(manifest: Manifest) {
+  const { os, hypervisor } = manifest.instance;
+  return { origin: 'gantry' as const, os, hypervisor, started: new Date(manifest.started), manifest };
+}
+
+function describeConfig(config: ConfigDescription) {
+  const { os, hypervisor, timestamp } = config;
+  return {
+    origin: 'ganeti' as const,
+    os,
+    ...(hypervisor === undefined ? {} : { hypervisor }),
+    ...(timestamp === undefined ? {} : { started: timestamp }),
+    config,
+  };
+}
+
+function manifestDumps({ dumps }: Manifest): StoredDump[] {
+  return dumps.map((record) => {
+    const { index, name, codec, diskSize } = record;
+    return { index, name, codec, ...(diskSize === undefined ? {} : { diskSize }), record };
+  });
+}
+
+function configDumps({ disks, compression }: ConfigDescription, source: string): StoredDump[] {
+  const codec = codecOfCompression(compression, source);
+  return disks.flatMap(({ index, dump, size }) =>
+    dump === undefined ? [] : [{ index, name: dump, codec, ...(size === undefined ? {} : { diskSize: size }) }],
+  );
+}
+
+function readers(
+  store: Store,
+  { reference, instance, id }: Pick<StoredExport, 'reference' | 'instance' | 'id'>,
+  unordered: readonly StoredDump[],
+): Pick<StoredExport, 'dumps' | 'dump' | 'checkDumpsPresent'> {
+  const dumps = unordered.toSorted((a, b) => a.index - b.index);
+  const keyOf = ({ name }: StoredDump): string => `${exportPrefix(instance, id)}${name}`;
+  return {
+    dumps,
+    async dump(nameOrIndex, options) {
+      const dump = dumps.find(({ name, index }) => name === nameOrIndex || index === nameOrIndex);
+      if (dump === undefined) {
+        throw new GantryError('DUMP_MISSING', {
+          message: `${reference} has no dump ${typeof nameOrIndex === 'number' ? `of disk ${nameOrIndex}` : nameOrIndex}`,
+        });
+      }
+      return orMissing(store, reference, dump, async () => translated(await store.read(keyOf(dump), options), store.address));
+    },
+    async checkDumpsPresent({ disks, signal } = {}) {
+      const found: ObjectInfo[] = [];
+      for (const dump of dumps.filter(({ index }) => disks?.includes(index) ?? true)) {
+        const info = await orMissing(store, reference, dump, () => store.stat(keyOf(dump), { signal }));
+        assertSize(reference, dump, info.size);
+        found.push(info);
+      }
+      return found;
+    },
+  };
+}
+
+async function orMissing<T>(store: Store, reference: string, dump: StoredDump, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isStoreError(error, 'not-found')) throw asGantryError(error, store.address);
+    throw dumpMissing(reference, dump, error);
+  }
+}
+
+/** What is said of a dump that the export names but the store does not have. */
+export function dumpMissing(reference: string, { name, index }: Pick<StoredDump, 'name' | 'index'>, cause?: unknown): GantryError {
+  return new GantryError('DUMP_MISSING', {
+    message: `${reference} is not whole: its dump ${name} is not in the store`,
+    hint: 'Use another export, or --disk for the disks whose dumps are there.',
+    disk: index,
+    cause,
+  });
+}
+
+function assertSize(reference: string, dump: StoredDump, size: number): void {
+  const problem = sizeProblem(dump.record, size);
+  if (problem !== undefined)
+    throw new GantryError('DUMP_DAMAGED', { message: `${dump.name} of ${reference} is damaged: ${problem}`, disk: dump.index });
+}
+
+/** What the size of a dump in the store says against it. */
+export function sizeProblem(record: DumpRecord | undefined, size: number): string | undefined {
+  if (record === undefined || size === record.storedBytes) return undefined;
+  const what = size < record.storedBytes ? 'truncated' : 'extra bytes at its end';
+  return `${what}: it has ${size} bytes instead of ${record.storedBytes}`;
+}
+
+/** A source whose errors are core's, while it is read too. */
+function translated(source: ByteSource, address: string): ByteSource {
+  return {
+    length: source.length,
+    objectSize: source.objectSize,
+    async *[Symbol.asyncIterator]() {
+      try {
+        yield* source;
+      } catch (error) {
+        throw asGantryError(error, address);
+      }
+    },
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+  };
+}

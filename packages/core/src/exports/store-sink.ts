@@ -1,0 +1,230 @@
+import type {
+  CallOptions,
+  Digest,
+  DumpHeader,
+  DumpWriter,
+  ExportWriter,
+  JsonDocument,
+  PendingObject,
+  Sink,
+  Store,
+} from '@gantry/transport';
+import { StoreError } from '@gantry/transport';
+import { z } from 'zod';
+import type { Claim } from './claim.ts';
+import { claimExport, readClaimText } from './claim.ts';
+import { renderExportConfig } from './config-export.ts';
+import { exportPrefix, formatExportReference } from './export-id.ts';
+import { CLAIM_FILE, CONFIG_FILE, isDumpName, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
+import { lookIfAllowed } from './write-only.ts';
+import type { Manifest } from './manifest.ts';
+import { checkManifest, renderManifest } from './manifest.ts';
+import { renderSha256Sums } from './sha256sums.ts';
+import { digestText, writeText } from './small-object.ts';
+
+/** Cleaning up has a time of its own, since it must run although the operation was ended. */
+const CLEANUP_MS = 60_000;
+
+/** What {@link storeSink} wants to know before the first dump. (A type, not an interface: so it is a `JsonDocument`.) */
+export type ExportHeader = {
+  /** The instance's name. */
+  readonly instance: string;
+  /** When the export began; its id comes from it. ISO 8601, UTC. */
+  readonly started: string;
+  /** Unique for this run. */
+  readonly runId: string;
+  readonly tool: { readonly name: string; readonly version: string };
+};
+
+const headerSchema: z.ZodType<ExportHeader> = z.object({
+  instance: z.string(),
+  started: z.iso.datetime(),
+  runId: z.string(),
+  tool: z.object({ name: z.string(), version: z.string() }),
+});
+
+/** An export on its way into a store. Disposing it before it is committed removes all that was written of it. */
+export interface StoreExportWriter extends ExportWriter {
+  /** The id that it got. */
+  readonly id: string;
+  /** `INSTANCE@EXPORT-ID`. */
+  readonly reference: string;
+}
+
+export interface StoreSink extends Sink {
+  /** @param header an {@link ExportHeader} */
+  open(header: JsonDocument, options?: CallOptions): Promise<StoreExportWriter>;
+}
+
+export interface StoreSinkOptions {
+  /** Called with what could not be removed after a failure, and the like. */
+  readonly warn?: ((message: string) => void) | undefined;
+}
+
+/**
+ * The export layout (docs/formats/export-layout.md) as a sink over any store. It rejects with what the store rejects with, and does
+ * not dispose it.
+ *
+ * `open` claims an export id. Dumps become objects as they are finished. `commit` takes a {@link Manifest}, writes `config.ini`,
+ * `SHA256SUMS` and at last `manifest.json`, and then removes the claim.
+ */
+export function storeSink(store: Store, options: StoreSinkOptions = {}): StoreSink {
+  return {
+    address: store.address,
+    async open(header, call = {}) {
+      const request = headerSchema.parse(header);
+      const claim = await claimExport(store, { ...request, started: new Date(request.started) }, call);
+      return new LayoutWriter(store, request.instance, claim, options);
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+class LayoutWriter implements StoreExportWriter {
+  readonly id: string;
+  readonly reference: string;
+  readonly #store: Store;
+  readonly #prefix: string;
+  readonly #claim: Claim;
+  readonly #warn: (message: string) => void;
+  /** Every dump that was begun: its digest, once it is finished. */
+  readonly #dumps = new Map<string, Digest | undefined>();
+  readonly #open = new Set<LayoutDump>();
+  /** Objects that were certainly made here. Where nobody could look, another export may stand in the same place. */
+  readonly #written = new Set<string>();
+  #state: 'open' | 'committed' | 'aborted' = 'open';
+
+  constructor(store: Store, instance: string, claim: Claim, options: StoreSinkOptions) {
+    this.#store = store;
+    this.#claim = claim;
+    this.id = claim.id;
+    this.reference = formatExportReference(instance, claim.id);
+    this.#prefix = exportPrefix(instance, claim.id);
+    this.#warn = options.warn ?? ((): void => {});
+  }
+
+  async dump(header: DumpHeader, options: CallOptions = {}): Promise<DumpWriter> {
+    if (!isDumpName(header.name) || this.#dumps.has(header.name)) {
+      throw new StoreError('invalid-key', {
+        key: header.name,
+        message: `${JSON.stringify(header.name)} cannot be the name of another dump`,
+      });
+    }
+    this.#dumps.set(header.name, undefined);
+    const begin = { ...options, ifExists: this.#ifExists, expectedBytes: header.expectedBytes };
+    const pending = await this.#store.begin(`${this.#prefix}${header.name}`, begin);
+    const dump = new LayoutDump(
+      pending,
+      (digest) => {
+        this.#dumps.set(header.name, digest);
+        this.#written.add(header.name);
+      },
+      () => this.#open.delete(dump),
+    );
+    this.#open.add(dump);
+    return dump;
+  }
+
+  async commit(document: JsonDocument, options: CallOptions = {}): Promise<void> {
+    const manifest = checkManifest(document, `the manifest of ${this.reference}`);
+    this.#assertTrue(manifest);
+    const config = renderExportConfig(manifest);
+    const sums = [...manifest.dumps, { name: CONFIG_FILE, sha256: digestText(config).sha256 }];
+    await this.#write(CONFIG_FILE, config, options);
+    await this.#write(SUMS_FILE, renderSha256Sums(sums), options);
+    await lookIfAllowed(this.#store, undefined, () => this.#assertStillThere(options));
+    await this.#write(MANIFEST_FILE, renderManifest(manifest), options);
+    this.#state = 'committed';
+    await this.#cleanUp(`remove the claim of ${this.reference}, which is complete,`, (signal) => this.#remove([CLAIM_FILE], signal));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#state !== 'open') return;
+    this.#state = 'aborted';
+    await Promise.allSettled([...this.#open].map((dump) => dump[Symbol.asyncDispose]()));
+    await this.#cleanUp(`remove what was written of ${this.reference}`, async (signal) => {
+      const claimed = await readClaimText(this.#store, this.#prefix, { signal });
+      if (claimed !== undefined && claimed !== this.#claim.text) throw new Error('another export has taken its place');
+      // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
+      const all = [MANIFEST_FILE, ...this.#dumps.keys(), CONFIG_FILE, SUMS_FILE];
+      await this.#remove(this.#claim.alone ? all : all.filter((name) => this.#written.has(name)), signal);
+      await this.#remove([CLAIM_FILE], signal);
+    });
+  }
+
+  get #ifExists(): 'fail' | 'replace' {
+    return this.#store.capabilities.createOnly ? 'fail' : 'replace';
+  }
+
+  async #write(name: string, text: string, options: CallOptions): Promise<void> {
+    await writeText(this.#store, `${this.#prefix}${name}`, text, { ...options, ifExists: this.#ifExists });
+    this.#written.add(name);
+  }
+
+  async #remove(names: readonly string[], signal: AbortSignal): Promise<void> {
+    await this.#store.remove(
+      names.map((name) => `${this.#prefix}${name}`),
+      { signal },
+    );
+  }
+
+  /** Says what could not be done instead of failing. */
+  async #cleanUp(what: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    try {
+      await work(AbortSignal.timeout(CLEANUP_MS));
+    } catch (error) {
+      this.#warn(`could not ${what} in ${this.#store.address}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  /** Somebody may have taken this export for a dead one and cleared it: then no manifest may say that it is whole. */
+  async #assertStillThere(options: CallOptions): Promise<void> {
+    const claimed = await readClaimText(this.#store, this.#prefix, options);
+    const sizes = new Map<string, number>();
+    for await (const { key, size } of this.#store.list(this.#prefix, options)) sizes.set(key.slice(this.#prefix.length), size);
+    const gone =
+      claimed === this.#claim.text ? [...this.#dumps].find(([name, digest]) => sizes.get(name) !== digest?.size)?.[0] : CLAIM_FILE;
+    if (gone === undefined) return;
+    throw new StoreError('integrity', {
+      key: `${this.#prefix}${gone}`,
+      message: `${gone} of ${this.reference} was removed or changed by somebody else while the export was made`,
+      hint: 'Export again; gantry clean must not be told to remove exports that are still under way on another host.',
+    });
+  }
+
+  /** A manifest that says other things than what was written would be found out only on the day when the export is needed. */
+  #assertTrue(manifest: Manifest): void {
+    const said = new Map(manifest.dumps.map(({ name, storedBytes, sha256 }) => [name, `${storedBytes} ${sha256}`]));
+    const wrong = [...this.#dumps].find(([name, digest]) => digest === undefined || said.get(name) !== `${digest.size} ${digest.sha256}`);
+    if (manifest.exportId !== this.id || wrong !== undefined || said.size !== this.#dumps.size) {
+      throw new TypeError(`the manifest of ${this.reference} does not fit ${wrong?.[0] ?? 'the export'}`);
+    }
+  }
+}
+
+class LayoutDump implements DumpWriter {
+  readonly #pending: PendingObject;
+  readonly #finished: (digest: Digest) => void;
+  readonly #closed: () => void;
+
+  constructor(pending: PendingObject, finished: (digest: Digest) => void, closed: () => void) {
+    this.#pending = pending;
+    this.#finished = finished;
+    this.#closed = closed;
+  }
+
+  append(source: AsyncIterable<Uint8Array>, options?: CallOptions): Promise<void> {
+    return this.#pending.append(source, options);
+  }
+
+  async finish(digest: Digest, options?: CallOptions): Promise<void> {
+    await this.#pending.commit(digest, options);
+    this.#finished(digest);
+    this.#closed();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed();
+    await this.#pending[Symbol.asyncDispose]();
+  }
+}

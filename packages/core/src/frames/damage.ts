@@ -1,0 +1,37 @@
+import { GantryError } from '../report/errors.ts';
+
+/** Where in a dump something is wrong. */
+export interface DamagePlace {
+  /** The frame, from 0. */
+  readonly frame?: number | undefined;
+  /** Stored bytes from the start of the dump. */
+  readonly offset: number;
+}
+
+/** What is wrong with the bytes of a dump, by a part that does not know where in the dump it is: see {@link locate}. */
+export class FormatProblem extends Error {
+  override readonly name = 'FormatProblem';
+}
+
+/** Passes on what `work` comes to, and turns a {@link FormatProblem} into the error for that place. */
+export async function locate<T>(place: DamagePlace, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof FormatProblem) throw dumpDamaged(error.message, place, error.cause);
+    throw error;
+  }
+}
+
+/** The error for a dump that is not what it should be. */
+export function dumpDamaged(problem: string, place?: DamagePlace, cause?: unknown): GantryError {
+  return new GantryError('DUMP_DAMAGED', {
+    message: `the dump is damaged${place === undefined ? '' : placeText(place)}: ${problem}`,
+    hint: 'Fetch or copy the dump again, or take another export; docs/recovery.md says what can be saved from a damaged one.',
+    cause,
+  });
+}
+
+function placeText({ frame, offset }: DamagePlace): string {
+  return frame === undefined ? ` at stored byte ${offset}` : ` in frame ${frame} at stored byte ${offset}`;
+}

@@ -1,0 +1,77 @@
+import { GantryError } from '../report/errors.ts';
+import { chooseLevel } from './codec-levels.ts';
+import { encodeFrames } from './encode-frames.ts';
+import { encodePlain } from './encode-plain.ts';
+import { gzipCodec } from './gzip-codec.ts';
+import { MemoryBudget } from './memory-budget.ts';
+import type { Codec, DumpProgress, DumpSummary, PlainPiece } from './types.ts';
+import { FRAME_SIZE, MAX_FRAME_SIZE } from './types.ts';
+import { sharedWorkQueue, WorkQueue } from './work-queue.ts';
+import { zstdCodec } from './zstd-codec.ts';
+
+export interface EncodeOptions {
+  readonly codec: Codec;
+  /** See `CODEC_LEVELS`; the codec's usual one where absent. */
+  readonly level?: number | undefined;
+  /** Plain bytes of a frame; {@link FRAME_SIZE} where absent. */
+  readonly frameSize?: number | undefined;
+  /** How many frames are compressed at once; shared with all other dumps, and by the machine's processors, where absent. */
+  readonly concurrency?: number | undefined;
+  /** Shared by all dumps that are made or read at once; one of its own where absent. */
+  readonly budget?: MemoryBudget | undefined;
+  readonly signal: AbortSignal;
+  readonly onProgress?: DumpProgress | undefined;
+}
+
+export interface EncodedDump {
+  /** The dump, to be pulled once. A chunk belongs to the taker until it asks for the next. */
+  readonly stored: AsyncIterable<Uint8Array>;
+  /** What became of it; only after the end of `stored`. */
+  summary(): DumpSummary;
+}
+
+/**
+ * Turns a plain stream into a dump (docs/formats/dumps.md). Memory is bounded, whatever the stream's size; the taker of the dump
+ * sets the pace.
+ *
+ * `stored` throws what `pieces` throws, or the reason of the signal.
+ *
+ * @throws GantryError `USAGE` for a level or frame size that is not to be had
+ */
+export function encodeDump(pieces: AsyncIterable<PlainPiece>, o: EncodeOptions): EncodedDump {
+  const level = chooseLevel(o.codec, o.level);
+  const frameSize = checkFrameSize(o.frameSize ?? FRAME_SIZE);
+  let summary: DumpSummary | undefined;
+  const common = { frameSize, signal: o.signal, onProgress: o.onProgress };
+  const source =
+    level === undefined
+      ? encodePlain(pieces, common)
+      : encodeFrames(pieces, {
+          ...common,
+          codec: o.codec === 'zstd' ? zstdCodec(level) : gzipCodec(level),
+          work: o.concurrency === undefined ? sharedWorkQueue() : new WorkQueue(o.concurrency),
+          budget: o.budget ?? new MemoryBudget(DEFAULT_BUDGET_BYTES),
+        });
+  const stored = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+    const totals = yield* source;
+    summary = { codec: o.codec, ...(level === undefined ? {} : { level }), frameSize, ...totals };
+  };
+  return {
+    stored: stored(),
+    summary: () => {
+      if (summary === undefined) throw new Error('the dump has no summary before its end');
+      return summary;
+    },
+  };
+}
+
+/** For a dump that shares its budget with no other. */
+export const DEFAULT_BUDGET_BYTES: number = 128 * 1024 * 1024;
+
+function checkFrameSize(bytes: number): number {
+  if (Number.isInteger(bytes) && bytes >= 1 && bytes <= MAX_FRAME_SIZE) return bytes;
+  throw new GantryError('USAGE', {
+    message: `a frame cannot have ${bytes} bytes`,
+    hint: `Give a whole number of bytes, at most ${MAX_FRAME_SIZE}.`,
+  });
+}

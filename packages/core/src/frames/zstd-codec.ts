@@ -1,0 +1,69 @@
+import { FormatProblem } from './damage.ts';
+import type { NativeZstd } from '../system/zstd.ts';
+import { findNativeZstd } from '../system/zstd.ts';
+import type { DumpReader } from './dump-reader.ts';
+import type { FrameCodec } from './frame-codec.ts';
+import {
+  BLOCK_HEADER_BYTES,
+  CHECKSUM_BYTES,
+  LONGEST_FRAME_HEADER,
+  parseZstdBlock,
+  parseZstdHeader,
+  zstdHeaderBytes,
+} from './zstd-format.ts';
+import { MOST_FRAMES_IN_SEEK_TABLE, readSeekTable, seekTable } from './zstd-seek-table.ts';
+import { NODE_ZSTD } from './node-zstd.ts';
+import { zstdZeroFrame } from './zstd-zero-frame.ts';
+
+/**
+ * zstd's seekable format: every frame with content size and content checksum, then the seek table.
+ *
+ * @param zstd what compresses and decompresses
+ */
+export function zstdCodec(level: number, zstd: NativeZstd = findNativeZstd() ?? NODE_ZSTD): FrameCodec {
+  return {
+    mostFrames: MOST_FRAMES_IN_SEEK_TABLE,
+    use: () => zstd.use(),
+    storedBound,
+    zeroFrame: zstdZeroFrame,
+    compress: (plain, room) => zstd.compress(plain, room, level),
+    read: readFrame,
+    decompress: (stored, room) => zstd.decompress(stored, room),
+    trailer: (frameSize, plainBytes, storedSizes) => seekTable({ frameSize, plainBytes, storedSizes }),
+    readTrailer: (reader, frameSize, plainBytes, storedSizes) => readSeekTable(reader, { frameSize, plainBytes, storedSizes }),
+  };
+}
+
+/** ZSTD_COMPRESSBOUND of zstd.h, and never less than the header and checksum of a tiny frame. */
+function storedBound(plainBytes: number): number {
+  return plainBytes + Math.ceil(plainBytes / 256) + 1024;
+}
+
+/** Finds the end of the frame by its block headers. */
+async function readFrame(reader: DumpReader, plainBytes: number, room: Uint8Array): Promise<Uint8Array> {
+  const bytes = Buffer.from(room.buffer, room.byteOffset, room.byteLength);
+  await reader.fill(bytes.subarray(0, 5));
+  const headerBytes = zstdHeaderBytes(bytes);
+  await reader.fill(bytes.subarray(5, headerBytes));
+  const header = parseZstdHeader(bytes.subarray(0, LONGEST_FRAME_HEADER));
+  if (!header.hasChecksum) throw new FormatProblem('it has no checksum');
+  if (header.dictionaryId !== 0) throw new FormatProblem('it needs a dictionary');
+  if (header.contentBytes !== BigInt(plainBytes)) {
+    throw new FormatProblem(`it says ${header.contentBytes ?? 'nothing'} of its size, and should have ${plainBytes} bytes`);
+  }
+  let end = headerBytes;
+  const grow = async (more: number): Promise<Buffer> => {
+    if (end + more > bytes.length) throw new FormatProblem('it is longer than any frame of its size');
+    const part = bytes.subarray(end, end + more);
+    await reader.fill(part);
+    end += more;
+    return part;
+  };
+  for (;;) {
+    const block = parseZstdBlock(await grow(BLOCK_HEADER_BYTES));
+    await grow(block.storedBytes);
+    if (block.last) break;
+  }
+  await grow(CHECKSUM_BYTES);
+  return bytes.subarray(0, end);
+}

@@ -1,0 +1,49 @@
+import { hostname } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { GantryError } from '../report/errors.ts';
+import { readSmallFile } from '../system/read-small-file.ts';
+import type { Instance } from './model.ts';
+import { parseInstance } from './parse-instance.ts';
+import { readYaml } from './read-yaml.ts';
+
+export interface LoadInstanceOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** The primary node where the file names none; this host's name when absent. */
+  readonly hostName?: string | undefined;
+}
+
+/**
+ * Reads an instance file, YAML or JSON (docs/formats/instance-file.md). Paths in it count from its own directory.
+ *
+ * @throws GantryError `INSTANCE_FILE_UNREADABLE`, `INSTANCE_FILE_SYNTAX`, `INSTANCE_INVALID`
+ */
+export async function loadInstanceFile(path: string, options: LoadInstanceOptions = {}): Promise<Instance> {
+  options.signal?.throwIfAborted();
+  const document = readYaml(decode(await read(path, options.signal), path), path);
+  return parseInstance(document, { baseDirectory: dirname(resolve(path)), hostName: options.hostName ?? hostname(), source: path });
+}
+
+async function read(path: string, signal: AbortSignal | undefined): Promise<Buffer> {
+  try {
+    return await readSmallFile(path, signal);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw unreadable(path, error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+function decode(bytes: Buffer, path: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new GantryError('INSTANCE_FILE_SYNTAX', { message: `${path}: it is not UTF-8 text`, hint: 'Save it as UTF-8.', cause: error });
+  }
+}
+
+function unreadable(path: string, reason: string, cause: unknown): GantryError {
+  return new GantryError('INSTANCE_FILE_UNREADABLE', {
+    message: `cannot read the instance file ${path}: ${reason}`,
+    hint: 'Name a YAML or JSON file that describes the instance; docs/formats/instance-file.md has an example.',
+    cause,
+  });
+}

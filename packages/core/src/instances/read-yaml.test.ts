@@ -1,0 +1,126 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { GantryError } from '../report/errors.ts';
+import { readYaml } from './read-yaml.ts';
+
+function failure(text: string): GantryError {
+  try {
+    readYaml(text, 'web1.yaml');
+  } catch (error) {
+    if (error instanceof GantryError) return error;
+    throw error;
+  }
+  throw new Error(`accepted: ${text}`);
+}
+
+describe('what is taken', () => {
+  test('numbers and truth values are the text that was written', () => {
+    const text = 'uuid: 7e5\nvlan: .100\noctal: 010\nhex: 0x1F\ntruth: True\nbig: 12345678901234567890\nversion: 1.10\nnegative: -0\n';
+    expect(readYaml(text, 'web1.yaml')).toEqual({
+      uuid: '7e5',
+      vlan: '.100',
+      octal: '010',
+      hex: '0x1F',
+      truth: 'True',
+      big: '12345678901234567890',
+      version: '1.10',
+      negative: '-0',
+    });
+  });
+
+  test('what other versions of YAML take for something else is text: MAC addresses, yes and no, dates', () => {
+    expect(readYaml('mac: 10:00:00:35:40:01\nanswer: no\nday: 2026-11-23\ntime: 12:30:45', 'web1.yaml')).toEqual({
+      mac: '10:00:00:35:40:01',
+      answer: 'no',
+      day: '2026-11-23',
+      time: '12:30:45',
+    });
+  });
+
+  test('null stays what it is, whichever way it is written', () => {
+    expect(readYaml('a:\nb: ~\nc: null\nd: ""', 'web1.yaml')).toEqual({ a: null, b: null, c: null, d: '' });
+  });
+
+  test('JSON, with any text that JSON can hold', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.stringMatching(/^[a-z]{1,8}$/), fc.string({ unit: 'grapheme' })), (document) => {
+        expect(readYaml(JSON.stringify(document), 'web1.json')).toEqual(document);
+      }),
+    );
+  });
+
+  test('a value that several fields share by an alias', () => {
+    expect(readYaml('a: &lan {name: lan}\nb: *lan', 'web1.yaml')).toEqual({ a: { name: 'lan' }, b: { name: 'lan' } });
+  });
+});
+
+describe('what is refused, with its place', () => {
+  test.each([
+    ['a second document', 'a: 1\n---\nb: 2', 'web1.yaml:2:1: a second document'],
+    ['a field given twice', 'a: 1\nb: 2\na: 3', 'web1.yaml:3:1: a field that was given before'],
+    ['a field given twice in JSON', '{"a": 1,\n "a": 2}', 'web1.yaml:2:2: a field that was given before'],
+    ['a tag', 'a: !binary aGk=', 'web1.yaml:1:4: a tag'],
+    ['a tag that YAML itself defines, but not in its core', 'a: !!set {b}', 'web1.yaml:1:4: a tag'],
+    ['an alias without its anchor', 'a: 1\nb: *c', 'web1.yaml:2:4: an alias (*name) without its anchor'],
+    ['a tab as indentation', 'disks:\n\t- path: a', 'web1.yaml:2:1: a tab as indentation'],
+    ['a field within a line', 'a: b: c', 'web1.yaml:1:4: fields within a line'],
+    ['a quote that is not closed', 'a: "b\nc: d', 'web1.yaml:2:5: '],
+    ['another version of YAML', '%YAML 1.1\n---\na: yes', 'web1.yaml:1:1: not YAML 1.2'],
+    ['a field name that is no text', '? [a, b]\n: c', 'web1.yaml:1:3: a field name that is not plain text'],
+    ['a field name that objects treat in a way of their own', '__proto__: {a: b}', 'web1.yaml:1:1: a field name that is not plain text'],
+    ['what is no YAML at all', '@', 'web1.yaml:1:1: '],
+  ])('%s', (_title, text, message) => {
+    const error = failure(text);
+    expect(error.code).toBe('INSTANCE_FILE_SYNTAX');
+    expect(error.message).toContain(message);
+  });
+
+  test('aliases that unfold to more than a machine can hold, at once', () => {
+    const levels = Array.from({ length: 30 }, (_, level) => `l${level + 1}: &l${level + 1} [*l${level}, *l${level}, *l${level}]`);
+    expect(failure(`l0: &l0 [a, a]\n${levels.join('\n')}`).message).toContain('more than 100 aliases');
+  });
+
+  test('values nested without end', () => {
+    expect(failure('['.repeat(100_000)).code).toBe('INSTANCE_FILE_SYNTAX');
+  });
+
+  test('every problem is listed', () => {
+    expect(failure('a: *b\nc: *d').details).toHaveLength(2);
+  });
+
+  test('nothing of the document is repeated: it may be a secret', () => {
+    for (const value of [
+      '*hunter2',
+      '!hunter2',
+      '@hunter2',
+      '"hunter2',
+      'x: hunter2',
+      '%hunter2',
+      '[hunter2',
+      '{hunter2: *hunter2}',
+      '\t- hunter2',
+    ]) {
+      const { message, details } = failure(`name: a\nosparams_private:\n  root_password: ${value}\n  root_password: hunter2`);
+      expect([message, ...details].join('\n')).not.toContain('hunter2');
+    }
+  });
+});
+
+test('any text whatever is read or refused, never anything else', () => {
+  const yamlish = fc.array(
+    fc.constantFrom('a', ':', ' ', '\n', '-', '[', ']', '{', '}', '&x', '*x', '!', '"', "'", '#', '|', '>', '?', ',', '1', '\t'),
+    {
+      maxLength: 40,
+    },
+  );
+  fc.assert(
+    fc.property(yamlish, (parts) => {
+      try {
+        readYaml(parts.join(''), 'web1.yaml');
+      } catch (error) {
+        expect(error).toBeInstanceOf(GantryError);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});

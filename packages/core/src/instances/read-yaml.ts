@@ -1,0 +1,106 @@
+import type { Document, ErrorCode } from 'yaml';
+import { isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml';
+import { GantryError } from '../report/errors.ts';
+
+/** Enough for networks and parameters that several NICs share; far too few for a document that unfolds without end. */
+const MOST_ALIASES = 100;
+
+const BAD_ALIAS = 'an alias (*name) without its anchor (&name), or text that starts with *: write it in quotes';
+
+/**
+ * What is wrong, by the parser's code: in our own words, since the parser's repeat pieces of the document, and those may be
+ * secrets.
+ */
+const REASONS: Readonly<Partial<Record<ErrorCode, string>>> = {
+  BAD_ALIAS,
+  BAD_COLLECTION_TYPE: 'a tag that does not fit its value',
+  BAD_DIRECTIVE: 'a directive (%…) that is not known',
+  BAD_DQ_ESCAPE: 'an escape (\\…) in double quotes that is not known',
+  BAD_INDENT: 'wrong indentation',
+  BAD_SCALAR_START: 'text that starts with a reserved character: write it in quotes',
+  BLOCK_AS_IMPLICIT_KEY: 'fields within a line: text that contains ": " must stand in quotes',
+  BLOCK_IN_FLOW: 'an indented block inside brackets',
+  DUPLICATE_KEY: 'a field that was given before',
+  KEY_OVER_1024_CHARS: 'a field name of more than 1024 characters',
+  MISSING_CHAR: 'a missing bracket, comma, colon, space or quote',
+  MULTILINE_IMPLICIT_KEY: 'a field name of several lines, or a line without a colon',
+  MULTIPLE_DOCS: 'a second document (---): only one may be in the file',
+  RESOURCE_EXHAUSTION: 'values nested too deeply',
+  TAB_AS_INDENT: 'a tab as indentation: use spaces',
+  TAG_RESOLVE_FAILED: 'a tag (!name), which is not allowed, or text that starts with !: write it in quotes',
+  UNEXPECTED_TOKEN: 'text where none may stand',
+};
+
+/** Something that is wrong, and where: an offset into the text. */
+interface Problem {
+  readonly offset: number;
+  readonly reason: string;
+}
+
+/**
+ * Reads one YAML 1.2 (so also JSON) document into plain values. Numbers and truth values come as the text that was written, since
+ * all but a few fields of an instance are text: a UUID such as `7e5`, a VLAN `.100` or a parameter `010` is what it says. Only
+ * null stays what it is. Duplicate fields, tags, second documents and aliases beyond measure are refused.
+ *
+ * @throws GantryError `INSTANCE_FILE_SYNTAX` with line and column; never with a piece of the document
+ */
+export function readYaml(text: string, source: string): unknown {
+  const lines = new LineCounter();
+  const document = parseDocument(text, {
+    version: '1.2',
+    schema: 'core',
+    resolveKnownTags: false,
+    prettyErrors: false,
+    lineCounter: lines,
+  });
+  const problems = parserProblems(document);
+  if (problems.length === 0) problems.push(...takeTextAsWritten(document));
+  if (problems.length > 0) throw syntaxError(source, lines, problems);
+  try {
+    return document.toJS({ maxAliasCount: MOST_ALIASES });
+  } catch {
+    throw syntaxError(source, lines, [{ offset: 0, reason: `more than ${MOST_ALIASES} aliases (*name)` }]);
+  }
+}
+
+function parserProblems(document: Document.Parsed): Problem[] {
+  const problems = [...document.errors, ...document.warnings].map(({ code, pos }) => ({
+    offset: pos[0],
+    reason: REASONS[code] ?? 'not YAML',
+  }));
+  if (document.directives.yaml.version !== '1.2') problems.push({ offset: 0, reason: 'not YAML 1.2' });
+  return problems;
+}
+
+/** Gives numbers and truth values back their text, and finds what the parser lets pass. */
+function takeTextAsWritten(document: Document.Parsed): Problem[] {
+  const problems: Problem[] = [];
+  const add = (node: unknown, reason: string): void => {
+    problems.push({ offset: isNode(node) ? (node.range?.[0] ?? 0) : 0, reason });
+  };
+  visit(document, {
+    Scalar(_key, node) {
+      if (node.value !== null && typeof node.value !== 'string') node.value = node.source ?? '';
+    },
+    Alias(_key, node) {
+      if (node.resolve(document) === undefined) add(node, BAD_ALIAS);
+    },
+    Pair(_key, pair) {
+      // `__proto__` would be dropped without a word on the way through the schema.
+      if (!isScalar(pair.key) || pair.key.value === '__proto__') add(pair.key, 'a field name that is not plain text');
+    },
+  });
+  return problems;
+}
+
+function syntaxError(source: string, lines: LineCounter, problems: readonly Problem[]): GantryError {
+  const texts = problems.map(({ offset, reason }) => {
+    const { line, col } = lines.linePos(offset);
+    return `${source}:${line}:${col}: ${reason}`;
+  });
+  return new GantryError('INSTANCE_FILE_SYNTAX', {
+    message: texts[0] ?? `${source}: not YAML`,
+    details: texts.length > 1 ? texts : [],
+    hint: 'It must be one YAML 1.2 or JSON document; docs/formats/instance-file.md has an example.',
+  });
+}

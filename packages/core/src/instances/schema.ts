@@ -1,0 +1,132 @@
+import { z } from 'zod';
+import { isParameterName } from './parameter-variables.ts';
+import {
+  expected,
+  hostName,
+  ip,
+  ipv4,
+  ipv6,
+  line,
+  mac,
+  macPrefix,
+  nonEmptyLine,
+  size,
+  subnet4,
+  subnet6,
+  tag,
+  uri,
+  uuid,
+  vlan,
+  word,
+} from './field-types.ts';
+import type { Instance, Parameters } from './model.ts';
+
+/** An instance as its file says it: defaults filled in, paths as they were written. */
+export type InstanceDocument = Omit<Instance, 'primary_node'> & { readonly primary_node?: string };
+
+/** More of them is a mistake: Ganeti itself takes 16 disks and 8 NICs. */
+const MOST_DEVICES = 256;
+
+const list = <T>(item: z.ZodType<T>, what: string): z.ZodArray<z.ZodType<T>> => z.array(item, { error: expected(what) });
+
+const tags = list(tag, 'a list of tags').default([]);
+
+/** Text reaches scripts as it is; numbers and truth values as JSON writes them. */
+const parameterValue = z
+  .union([z.string(), z.number(), z.boolean()], { error: expected('text, a number or a truth value') })
+  .transform(String)
+  .refine((value) => !value.includes('\0'), 'must not contain NUL characters');
+
+const parameters = (description: string): z.ZodType<Parameters> =>
+  z
+    .record(
+      z.string().refine(isParameterName, 'is not a parameter name: it has letters, digits and _.-, and starts with none of .-'),
+      parameterValue,
+      { error: expected('a group of parameters') },
+    )
+    .default({})
+    .meta({ description });
+
+const diskSchema = z
+  .strictObject(
+    {
+      path: nonEmptyLine
+        .exactOptional()
+        .meta({ description: 'Block device or regular file; relative paths count from the directory of this file' }),
+      uri: uri.exactOptional().meta({ description: 'Userspace URI, instead of or beside the path' }),
+      size: size.exactOptional().meta({ description: 'MiB; read from the device when absent' }),
+      access: z
+        .enum(['rw', 'ro'], { error: 'must be rw or ro' })
+        .default('rw')
+        .meta({ description: 'What scripts are told of it; ro disks are never written' }),
+      name: nonEmptyLine.exactOptional(),
+      uuid: uuid.exactOptional(),
+      frontend_type: word.exactOptional().meta({ description: 'As the instance sees it, such as virtio, scsi, ide, paravirtual, ioemu' }),
+      backend_type: z
+        .enum(['block', 'file:loop', 'file:blktap', 'file:blktap2'], { error: 'must be block, file:loop, file:blktap or file:blktap2' })
+        .exactOptional()
+        .meta({ description: 'block for a block device, file:loop for a file, when absent' }),
+    },
+    { error: expected('a group of fields (path, size, …)') },
+  )
+  .refine((disk) => disk.path !== undefined || disk.uri !== undefined, 'needs a path or a uri');
+
+const networkSchema = z.strictObject(
+  {
+    name: nonEmptyLine,
+    uuid: uuid.exactOptional(),
+    subnet: subnet4.exactOptional(),
+    gateway: ipv4.exactOptional(),
+    subnet6: subnet6.exactOptional(),
+    gateway6: ipv6.exactOptional(),
+    mac_prefix: macPrefix.exactOptional(),
+    tags,
+  },
+  { error: expected('a group of fields (name, subnet, …)') },
+);
+
+const nicSchema = z.strictObject(
+  {
+    mac,
+    ip: ip.exactOptional(),
+    mode: z.enum(['bridged', 'routed', 'openvswitch', 'ext'], { error: 'must be bridged, routed, openvswitch or ext' }).default('bridged'),
+    link: line.default('').meta({ description: 'Bridge, interface or routing table' }),
+    vlan: vlan.exactOptional(),
+    name: nonEmptyLine.exactOptional(),
+    uuid: uuid.exactOptional(),
+    frontend_type: word.exactOptional(),
+    network: networkSchema.exactOptional(),
+  },
+  { error: expected('a group of fields (mac, mode, link, …)') },
+);
+
+const instanceObject = z.strictObject(
+  {
+    name: hostName.meta({ description: "The instance's host name; exports are named by it" }),
+    os: nonEmptyLine.meta({ description: 'OS definition: os or os+variant; raw is built in' }),
+    hypervisor: word.meta({ description: 'Such as kvm, xen-pvm, xen-hvm' }),
+    uuid: uuid.exactOptional(),
+    primary_node: hostName.exactOptional().meta({ description: "This host's name when absent" }),
+    secondary_nodes: list(hostName, 'a list of host names').default([]),
+    disk_template: word.exactOptional().meta({ description: 'Such as plain, drbd, file, sharedfile, rbd, blockdev, ext, diskless' }),
+    tags,
+    disks: list(diskSchema, 'a list of disks').max(MOST_DEVICES, `must be at most ${MOST_DEVICES} disks`).default([]),
+    nics: list(nicSchema, 'a list of NICs').max(MOST_DEVICES, `must be at most ${MOST_DEVICES} NICs`).default([]),
+    osparams: parameters('OS parameters: scripts get OSP_<NAME>'),
+    osparams_private: parameters('OS parameters that are never shown, logged or exported unless asked'),
+    beparams: parameters('Backend parameters such as maxmem, minmem (MiB), vcpus: scripts get INSTANCE_BE_<name>'),
+    hvparams: parameters('Hypervisor parameters: scripts get INSTANCE_HV_<name>'),
+  },
+  { error: 'is empty or not a group of fields (name: …, os: …, hypervisor: …)' },
+);
+
+/** The one source of validation and of the JSON Schema of an instance file; the compiler holds the types against it. */
+export const instanceSchema: z.ZodType<InstanceDocument> = instanceObject;
+
+/** The fields that may stand at a place, for naming the one that was meant. Places are paths without indexes. */
+export const KNOWN_FIELDS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['disks', Object.keys(diskSchema.shape)],
+  ['nics', Object.keys(nicSchema.shape)],
+  ['nics.network', Object.keys(networkSchema.shape)],
+  ['', Object.keys(instanceObject.shape)],
+]);

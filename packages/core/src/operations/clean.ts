@@ -1,0 +1,65 @@
+import type { Store } from '@gantry/transport';
+import type { UnfinishedExport } from '../exports/unfinished.ts';
+import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
+import type { OperationOptions } from '../report/reporter.ts';
+import { createReporter } from '../report/reporter.ts';
+import { builtinProviders } from '../snapshots/choose.ts';
+import { sweepLocks } from '../runs/lock-file.ts';
+import { recoverDeadRuns } from '../runs/recover.ts';
+import { openStateDirectory } from '../runs/state-directory.ts';
+
+export interface CleanRequest extends Pick<OperationOptions, 'signal' | 'onEvent' | 'stateDirectory'> {
+  /** Looks into this store too. */
+  readonly store?: Store | undefined;
+  /** Names what was left and leaves it. */
+  readonly dryRun?: boolean | undefined;
+  /** `INSTANCE@EXPORT-ID` of unfinished exports to remove although another host may be at work on them. */
+  readonly exports?: readonly string[] | undefined;
+}
+
+/** One thing that a dead run left. */
+export interface CleanedThing {
+  /** What it is, where, and whose, for a human. */
+  readonly what: string;
+  /** `found`: a dry run looked at it. `kept`: it may be at work, or could not be cleared. */
+  readonly outcome: 'found' | 'cleared' | 'kept';
+}
+
+/**
+ * Names, and clears unless it is a dry run, what killed runs left: on this machine scripts and snapshots, in the store exports and
+ * writes that were never finished. What a living run holds is left alone.
+ *
+ * @throws GantryError `STATE_UNUSABLE`, `STORE_*`
+ */
+export async function cleanUp(request: CleanRequest): Promise<readonly CleanedThing[]> {
+  const signal = request.signal ?? new AbortController().signal;
+  const reporter = createReporter('clean', request.onEvent);
+  const stateDirectory = await openStateDirectory(request.stateDirectory);
+  const local = await recoverDeadRuns({
+    stateDirectory,
+    providers: builtinProviders(),
+    mode: request.dryRun === true ? 'list' : 'clear',
+    signal,
+  });
+  if (request.dryRun !== true) await sweepLocks(stateDirectory.locks);
+  for (const path of local.damaged) reporter.warn(`the journal ${path} is damaged: look at it, and remove it`);
+  const things: CleanedThing[] = local.leftovers.map(({ message, outcome }) => ({ what: message, outcome }));
+  if (request.store === undefined) return things;
+  for (const unfinished of await findUnfinished(request.store, { signal }))
+    things.push(await cleanExport(request.store, unfinished, request, signal));
+  return things;
+}
+
+async function cleanExport(
+  store: Store,
+  unfinished: UnfinishedExport,
+  { dryRun, exports }: CleanRequest,
+  signal: AbortSignal,
+): Promise<CleanedThing> {
+  const what = `unfinished export ${unfinished.name}: ${unfinished.text}`;
+  if (unfinished.owner === 'alive') return { what, outcome: 'kept' };
+  if (unfinished.owner === 'unknown' && exports?.includes(unfinished.name) !== true) return { what, outcome: 'kept' };
+  if (dryRun === true) return { what, outcome: 'found' };
+  await clearUnfinished(store, unfinished, { signal });
+  return { what, outcome: 'cleared' };
+}

@@ -1,0 +1,36 @@
+import { beginRun } from './session.ts';
+import { chooseOs } from './choose-os.ts';
+import { inspectDisks } from '../disks/inspect-disks.ts';
+import type { Instance } from '../instances/model.ts';
+import type { OperationOptions } from '../report/reporter.ts';
+import { createReporter } from '../report/reporter.ts';
+import { checkParameters } from '../scripts/parameters.ts';
+import { runCreateScript } from '../scripts/script.ts';
+import { scriptHooks } from './script-hooks.ts';
+
+export interface CreateRequest extends OperationOptions {
+  readonly instance: Instance;
+  /** An existing instance is installed anew: the script gets `INSTANCE_REINSTALL=1`. */
+  readonly reinstall?: boolean | undefined;
+}
+
+/**
+ * Installs an instance with the `create` script of its OS definition. What its disks hold may be overwritten.
+ *
+ * @throws GantryError, or the reason of the signal
+ */
+export async function createInstance(request: CreateRequest): Promise<void> {
+  const signal = request.signal ?? new AbortController().signal;
+  const reporter = createReporter('create', request.onEvent);
+  const os = await chooseOs(request.instance, 'create', request);
+  const inspected = await inspectDisks(request.instance, { purpose: 'create', signal });
+  for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
+
+  const { instance } = inspected;
+  const disks = [...instance.disks.keys()];
+  await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory: request.stateDirectory, reporter, signal });
+  const hooks = { run, reporter, signal, debug: request.debug };
+  await checkParameters(os, instance, scriptHooks('verify', hooks));
+  reporter.stage(`${request.reinstall === true ? 'installing anew' : 'installing'} ${instance.name} with ${os.fullName}`);
+  await runCreateScript(os, { ...scriptHooks('create', hooks), instance, reinstall: request.reinstall });
+}

@@ -1,0 +1,27 @@
+import { GantryError } from '../report/errors.ts';
+import type { DiskDump, ExportScriptOptions } from '../scripts/export-script.ts';
+import { runExportScript } from '../scripts/export-script.ts';
+import type { SelectedOs } from '../scripts/select.ts';
+import { readDevice } from '../disks/read-device.ts';
+
+export interface DiskSourceOptions extends ExportScriptOptions {
+  /** Bytes of the disk, where known. */
+  readonly diskBytes: number | undefined;
+}
+
+/** The plain data of one disk: what its export script writes, or, for the built-in `raw`, what the device holds. */
+export function openDiskSource(os: SelectedOs, options: DiskSourceOptions): DiskDump {
+  if (!os.definition.builtin) return runExportScript(os, options);
+  const { disk, view, signal, diskBytes } = options;
+  const pieces = readDevice(view.path ?? refuseUri(disk), { signal: signal ?? new AbortController().signal });
+  return { pieces, expectedBytes: () => diskBytes, messages: () => [], [Symbol.asyncDispose]: async () => undefined };
+}
+
+/** @throws GantryError `DISK_KIND` */
+export function refuseUri(disk: number): never {
+  throw new GantryError('DISK_KIND', {
+    message: `disk ${disk} has a URI and no path, and the built-in definition raw reads and writes paths alone`,
+    hint: 'Attach the disk as a block device and give its path, or use an OS definition whose scripts know the URI.',
+    disk,
+  });
+}

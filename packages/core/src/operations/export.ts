@@ -1,0 +1,212 @@
+import type { ExportWriter, JsonDocument, Store } from '@gantry/transport';
+import type { DumpRecord, Manifest } from '../exports/manifest.ts';
+import { MANIFEST_VERSION, describeInstance } from '../exports/manifest.ts';
+import { dumpFileName } from '../exports/layout.ts';
+import { withStoreErrors } from '../exports/store-errors.ts';
+import { storeSink } from '../exports/store-sink.ts';
+import type { UnfinishedExport } from '../exports/unfinished.ts';
+import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
+import { beginRun } from './session.ts';
+import { chooseOs } from './choose-os.ts';
+import { openDiskSource } from './disk-source.ts';
+import { chooseLevel } from '../frames/codec-levels.ts';
+import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
+import { MemoryBudget } from '../frames/memory-budget.ts';
+import type { Codec } from '../frames/types.ts';
+import { FRAME_SIZE } from '../frames/types.ts';
+import { GantryError } from '../report/errors.ts';
+import type { HoldRequest } from './take-snapshots.ts';
+import { holdDisks } from './take-snapshots.ts';
+import { inspectDisks } from '../disks/inspect-disks.ts';
+import type { Instance } from '../instances/model.ts';
+import type { OperationOptions, Reporter } from '../report/reporter.ts';
+import { DEFAULT_PARALLEL_DISKS, createReporter, tellPhases } from '../report/reporter.ts';
+import { checkParameters } from '../scripts/parameters.ts';
+import type { SelectedOs } from '../scripts/select.ts';
+import { scriptHooks } from './script-hooks.ts';
+import { selectDisks } from './select-disks.ts';
+import { sideBySide } from '../system/side-by-side.ts';
+import type { Snapshot } from '../snapshots/provider.ts';
+import type { Run } from '../runs/journal.ts';
+import { TOOL } from '../report/version.ts';
+
+export interface ExportRequest extends OperationOptions, HoldRequest {
+  readonly instance: Instance;
+  /** Where the export goes. Who opened it disposes it. */
+  readonly store: Store;
+  /** Default `zstd`. */
+  readonly codec?: Codec | undefined;
+  /** The codec's own level; its default where absent. */
+  readonly level?: number | undefined;
+  /** These disks alone, by index. */
+  readonly disks?: readonly number[] | undefined;
+  /** Disks under way at once; default 4. */
+  readonly parallel?: number | undefined;
+  /** Writes private OS parameters into the export too. */
+  readonly includePrivate?: boolean | undefined;
+}
+
+export interface ExportResult {
+  /** `INSTANCE@EXPORT-ID` */
+  readonly reference: string;
+  readonly instance: string;
+  readonly exportId: string;
+  readonly plainBytes: number;
+  readonly storedBytes: number;
+  readonly dumps: readonly DumpRecord[];
+  readonly warnings: readonly string[];
+}
+
+/** What all disks of one export share. */
+interface Work {
+  readonly request: ExportRequest;
+  readonly os: SelectedOs;
+  readonly instance: Instance;
+  readonly diskBytes: readonly (number | undefined)[];
+  readonly run: Run;
+  readonly reporter: Reporter;
+  /** Shared by all disks, so that memory does not grow with their number. */
+  readonly budget: MemoryBudget;
+}
+
+/**
+ * Exports the disks of an instance into a store. Nothing of it can be seen there as an export before all disks are whole,
+ * durable and have their digest; when this rejects, nothing is left.
+ *
+ * @throws GantryError, or the reason of the signal
+ */
+export async function exportInstance(request: ExportRequest): Promise<ExportResult> {
+  const started = new Date();
+  const signal = request.signal ?? new AbortController().signal;
+  const reporter = createReporter('export', request.onEvent);
+  // Refused before a guest is frozen for it.
+  const level = chooseLevel(request.codec ?? 'zstd', request.level);
+
+  const os = await chooseOs(request.instance, 'export', request);
+  const disks = selectDisks(request.instance.disks.length, request.disks);
+  const { instance, warnings, diskBytes } = await inspectDisks(request.instance, { purpose: 'export', disks, signal });
+  for (const { message, disk } of warnings) reporter.warn(message, disk);
+
+  await using run = await beginRun({ instance, disks, diskLock: 'shared', stateDirectory: request.stateDirectory, reporter, signal });
+  await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: request.debug }));
+
+  const work: Work = {
+    request: { ...request, level },
+    os,
+    instance,
+    diskBytes,
+    run,
+    reporter,
+    budget: new MemoryBudget(DEFAULT_BUDGET_BYTES),
+  };
+  const sink = storeSink(request.store, { warn: (message) => reporter.warn(message) });
+  const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL };
+  return await withStoreErrors(request.store.address, async () => {
+    await clearDeadExports(request.store, instance.name, reporter, signal);
+    await using writer = await sink.open(header, { signal });
+    reporter.stage(`exporting ${writer.reference} to ${request.store.address}`);
+    const dumps = await dumpDisks(work, writer, disks, signal);
+    await writer.commit(composeManifest({ request, os, instance, exportId: writer.id, started, dumps }), { signal });
+    return {
+      reference: writer.reference,
+      instance: instance.name,
+      exportId: writer.id,
+      plainBytes: sum(dumps.map((dump) => dump.plainBytes)),
+      storedBytes: sum(dumps.map((dump) => dump.storedBytes)),
+      dumps,
+      warnings: reporter.warnings,
+    };
+  });
+}
+
+/** What a killed export of this instance left in the store, if its process was of this host and is gone. */
+async function clearDeadExports(store: Store, instance: string, reporter: Reporter, signal: AbortSignal): Promise<void> {
+  for (const unfinished of await findUnfinishedIfAny(store, instance, reporter, signal)) {
+    if (unfinished.owner !== 'dead') continue;
+    await clearUnfinished(store, unfinished, { signal });
+    reporter.warn(`cleared what a killed export left in the store: ${unfinished.name}, ${unfinished.text}`);
+  }
+}
+
+/** Nothing where the store itself is not there yet: the first write makes it. */
+async function findUnfinishedIfAny(
+  store: Store,
+  instance: string,
+  reporter: Reporter,
+  signal: AbortSignal,
+): Promise<readonly UnfinishedExport[]> {
+  try {
+    return await findUnfinished(store, { instance, signal });
+  } catch (error) {
+    if (error instanceof GantryError && error.code === 'STORE_NOT_FOUND') return [];
+    if (error instanceof GantryError && error.code === 'STORE_DENIED' && store.capabilities.createOnly) {
+      reporter.warn('may not look into the store: what killed exports left there stays until somebody clears it who may');
+      return [];
+    }
+    throw error;
+  }
+}
+
+/** Holds all disks still, dumps them side by side, and lets go of the snapshots whatever came of it. */
+async function dumpDisks(work: Work, writer: ExportWriter, disks: readonly number[], signal: AbortSignal): Promise<DumpRecord[]> {
+  const { request, reporter, instance, run } = work;
+  await using held = await holdDisks(request, disks, { instance, run, reporter, signal });
+  const parallel = request.parallel ?? DEFAULT_PARALLEL_DISKS;
+  return await sideBySide(held.snapshots, parallel, signal, (snapshot, signal) =>
+    tellPhases(reporter, snapshot.index, () => dumpDisk(work, writer, snapshot, signal)),
+  );
+}
+
+/** One disk, from its script to the sink. The sink is told that the dump is whole only after the script ended well. */
+async function dumpDisk(work: Work, writer: ExportWriter, snapshot: Snapshot, signal: AbortSignal): Promise<DumpRecord> {
+  const { request, os, instance, diskBytes, run, reporter, budget } = work;
+  const { index } = snapshot;
+  const codec = request.codec ?? 'zstd';
+  const hooks = scriptHooks('export', { run, reporter, signal, debug: request.debug, disk: index });
+  await using source = openDiskSource(os, { ...hooks, instance, disk: index, view: snapshot, diskBytes: diskBytes[index] });
+  const tell = reporter.progressOf(index, () => source.expectedBytes());
+  const encoder = encodeDump(source.pieces, { codec, level: request.level, budget, signal, onProgress: tell });
+  const name = dumpFileName(index, codec);
+  await using dump = await writer.dump({ index, name, document: { codec, frameSize: FRAME_SIZE } }, { signal });
+  await dump.append(encoder.stored, { signal });
+  const summary = encoder.summary();
+  await dump.finish({ size: summary.storedBytes, sha256: summary.sha256 }, { signal });
+  tell(summary.plainBytes, summary.storedBytes, true);
+  if (summary.plainBytes === 0) reporter.warn('the export script wrote nothing: its dump is empty', index);
+  const diskSize = instance.disks[index]?.size;
+  const expectedBytes = source.expectedBytes();
+  return {
+    index,
+    name,
+    ...summary,
+    ...(diskSize === undefined ? {} : { diskSize }),
+    ...(expectedBytes === undefined ? {} : { expectedBytes }),
+    messages: source.messages(),
+    snapshot: snapshot.kind,
+  };
+}
+
+interface ManifestParts extends Pick<Work, 'request' | 'os' | 'instance'> {
+  readonly exportId: string;
+  readonly started: Date;
+  readonly dumps: readonly DumpRecord[];
+}
+
+function composeManifest({ request, os, instance, exportId, started, dumps }: ManifestParts): Manifest & JsonDocument {
+  const { definition, variant } = os;
+  return {
+    format: 'gantry-export',
+    version: MANIFEST_VERSION,
+    tool: TOOL,
+    exportId,
+    started: started.toISOString(),
+    ended: new Date().toISOString(),
+    os: { name: definition.name, ...(variant === '' ? {} : { variant }), apiVersion: definition.apiVersion },
+    instance: describeInstance(instance, { includePrivate: request.includePrivate === true }),
+    dumps,
+  };
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}

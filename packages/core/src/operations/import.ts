@@ -1,0 +1,180 @@
+import type { Store } from '@gantry/transport';
+import type { StoredDump, StoredExport } from '../exports/open-export.ts';
+import { openExport } from '../exports/open-export.ts';
+import { beginRun } from './session.ts';
+import { chooseOs } from './choose-os.ts';
+import { writeDisk } from './disk-target.ts';
+import { decodeDump } from '../frames/decode-dump.ts';
+import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
+import { MemoryBudget } from '../frames/memory-budget.ts';
+import { GantryError } from '../report/errors.ts';
+import type { OriginalDisk } from './import-checks.ts';
+import { assertEnoughDisks, assertRoom, assertSameOs } from './import-checks.ts';
+import { inspectDisks } from '../disks/inspect-disks.ts';
+import type { Instance } from '../instances/model.ts';
+import type { OperationOptions, Reporter } from '../report/reporter.ts';
+import { DEFAULT_PARALLEL_DISKS, createReporter, tellPhases } from '../report/reporter.ts';
+import { checkParameters } from '../scripts/parameters.ts';
+import type { SelectedOs } from '../scripts/select.ts';
+import { scriptHooks } from './script-hooks.ts';
+import { sideBySide } from '../system/side-by-side.ts';
+import type { Run } from '../runs/journal.ts';
+import { verifyDumps } from './verify.ts';
+
+export interface ImportRequest extends OperationOptions {
+  readonly store: Store;
+  /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
+  readonly export: string;
+  /** The instance whose disks are written. */
+  readonly instance: Instance;
+  /** These disks alone, by index. */
+  readonly disks?: readonly number[] | undefined;
+  /** Disks under way at once; default 4. */
+  readonly parallel?: number | undefined;
+  /** Reads and checks every dump once before the first byte is written. */
+  readonly checkFirst?: boolean | undefined;
+  /** Hands dumps to another OS definition than the one that made them. */
+  readonly allowOtherOs?: boolean | undefined;
+}
+
+export interface ImportResult {
+  /** `INSTANCE@EXPORT-ID` of what was imported. */
+  readonly reference: string;
+  readonly instance: string;
+  /** Indexes of the disks that were written. */
+  readonly disks: readonly number[];
+  readonly plainBytes: number;
+  readonly warnings: readonly string[];
+}
+
+/** What became of a disk, should the import fail. */
+type DiskState = 'untouched' | 'written in part: import it again before it is used' | 'complete';
+
+/** What all disks of one import share. */
+interface Work {
+  readonly request: ImportRequest;
+  readonly found: StoredExport;
+  readonly os: SelectedOs;
+  readonly instance: Instance;
+  readonly run: Run;
+  readonly reporter: Reporter;
+  readonly budget: MemoryBudget;
+  readonly states: Map<number, DiskState>;
+}
+
+/**
+ * Imports an export into the disks of an instance. No byte of a frame is handed on before it was checked. When this rejects after
+ * the first disk was touched, warnings have told the state of each disk.
+ *
+ * @throws GantryError, or the reason of the signal
+ */
+export async function importInstance(request: ImportRequest): Promise<ImportResult> {
+  const signal = request.signal ?? new AbortController().signal;
+  const reporter = createReporter('import', request.onEvent);
+
+  const os = await chooseOs(request.instance, 'import', request);
+  const found = await openExport(request.store, request.export, { signal });
+  if (found.origin === 'ganeti')
+    reporter.warn(`${found.reference} was made by Ganeti: it carries no checksums, so damage may go unnoticed`);
+  assertSameOs(os, found.os, found.reference, request.allowOtherOs === true);
+  const dumps = selectDumps(found, request);
+  const disks = dumps.map(({ index }) => index);
+  if (request.disks === undefined) warnOfMissing(found, request.instance.disks.length, reporter);
+  const inspected = await inspectDisks(request.instance, { purpose: 'import', disks, signal });
+  for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
+  assertRoom(os, await findOriginals(found, dumps, signal), found.reference, inspected, reporter);
+
+  const { instance } = inspected;
+  await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory: request.stateDirectory, reporter, signal });
+  await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: request.debug }));
+  if (request.checkFirst === true) {
+    reporter.stage(`checking ${found.reference} before anything is written`);
+    await verifyDumps(found, dumps, { reporter, signal, parallel: request.parallel });
+  }
+  reporter.stage(`importing ${found.reference} into ${instance.name}`);
+  const work: Work = { request, found, os, instance, run, reporter, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES), states: new Map() };
+  const plainBytes = await writeDisks(work, dumps, signal);
+  return { reference: found.reference, instance: instance.name, disks, plainBytes, warnings: reporter.warnings };
+}
+
+/** @throws GantryError `DISK_TOO_FEW`, `DUMP_MISSING` */
+function selectDumps(found: StoredExport, { instance, disks }: ImportRequest): readonly StoredDump[] {
+  const missing = disks?.find((index) => !found.dumps.some((dump) => dump.index === index));
+  if (missing !== undefined) {
+    throw new GantryError('DUMP_MISSING', {
+      message: `${found.reference} has no dump of disk ${missing}`,
+      hint: `It has dumps of the disks ${found.dumps.map(({ index }) => index).join(', ')}.`,
+      disk: missing,
+    });
+  }
+  if (disks === undefined)
+    assertEnoughDisks(
+      found.dumps.map(({ index }) => index),
+      found.reference,
+      instance,
+    );
+  return disks === undefined ? found.dumps : found.dumps.filter(({ index }) => disks.includes(index));
+}
+
+/** An import that leaves disks as they are must not look like one of all disks. */
+function warnOfMissing({ reference, dumps, manifest, config }: StoredExport, targets: number, reporter: Reporter): void {
+  if (dumps.length === 0 && targets > 0) reporter.warn(`${reference} has no dump of any disk: nothing is written`);
+  else {
+    const known = manifest?.instance.disks.map((_, index) => index) ?? config?.disks.map(({ index }) => index) ?? [];
+    for (const index of known.filter((index) => !dumps.some((dump) => dump.index === index)))
+      reporter.warn(`${reference} has no dump of this disk, which was not exported: it stays as it is`, index);
+  }
+}
+
+/** What is known of the disks that the dumps were made of, before the first byte is read. */
+async function findOriginals(found: StoredExport, dumps: readonly StoredDump[], signal: AbortSignal): Promise<readonly OriginalDisk[]> {
+  const sizes = await found.checkDumpsPresent({ disks: dumps.map(({ index }) => index), signal });
+  return dumps.map(({ index, record, codec, diskSize }, place) => ({
+    index,
+    plainBytes: record?.plainBytes ?? (codec === 'none' ? sizes[place]?.size : undefined),
+    size: diskSize,
+  }));
+}
+
+/** @returns plain bytes of all disks */
+async function writeDisks(work: Work, dumps: readonly StoredDump[], signal: AbortSignal): Promise<number> {
+  const { request, reporter, states } = work;
+  for (const { index } of dumps) {
+    states.set(index, 'untouched');
+    reporter.disk(index, 'waiting');
+  }
+  try {
+    const bytes = await sideBySide(dumps, request.parallel ?? DEFAULT_PARALLEL_DISKS, signal, (dump, signal) =>
+      tellPhases(reporter, dump.index, () => importDump(work, dump, signal)),
+    );
+    return bytes.reduce((total, number) => total + number, 0);
+  } catch (error) {
+    for (const [disk, state] of states) reporter.warn(state, disk);
+    throw error;
+  }
+}
+
+async function importDump(work: Work, dump: StoredDump, signal: AbortSignal): Promise<number> {
+  const { found, os, instance, run, reporter, request, budget, states } = work;
+  const { index, codec, record } = dump;
+  await using stored = await found.dump(dump.name, { signal });
+  let total = 0;
+  const tell = reporter.progressOf(index, () => record?.plainBytes);
+  const pieces = decodeDump(stored, {
+    codec,
+    framed: record,
+    budget,
+    signal,
+    onProgress: (plainBytes, storedBytes) => {
+      total = plainBytes;
+      tell(plainBytes, storedBytes);
+    },
+  });
+  const hooks = scriptHooks('import', { run, reporter, signal, debug: request.debug, disk: index });
+  await writeDisk(os, { ...hooks, instance, disk: index, pieces }, () =>
+    states.set(index, 'written in part: import it again before it is used'),
+  );
+  states.set(index, 'complete');
+  tell(total, stored.length, true);
+  return total;
+}

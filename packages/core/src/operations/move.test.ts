@@ -1,0 +1,438 @@
+import { chmod, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PeerChannel } from '@gantry/transport';
+import type { TemporaryDirectory } from '@gantry/testkit';
+import { makeRandomFile, makeSparseFile, makeTemporaryDirectory, sha256File } from '@gantry/testkit';
+import { execa } from 'execa';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { ChannelPair } from '../../test/peer/channel-pair.ts';
+import { channelOf, channelPair } from '../../test/peer/channel-pair.ts';
+import type { GantryEvent } from '../report/events.ts';
+import { GantryError } from '../report/errors.ts';
+import { loadInstanceFile } from '../instances/load-instance-file.ts';
+import type { MoveRequest, MoveResult } from './move.ts';
+import { moveInstance } from './move.ts';
+import { header } from '../peer/wire.ts';
+import type { ReceiveRequest, ReceiveResult } from './receive.ts';
+import { receiveInstance } from './receive.ts';
+import { moveOutcome } from '../peer/move-ledger.ts';
+
+const MIB = 1024 * 1024;
+const SCRIPTS = new Set(['create', 'export', 'import', 'rename', 'verify']);
+
+interface Bench extends AsyncDisposable {
+  readonly file: TemporaryDirectory['file'];
+  readonly pair: ChannelPair;
+  readonly events: { readonly source: GantryEvent[]; readonly receiver: GantryEvent[] };
+  /** Both sides, to their ends. */
+  move(request?: Partial<MoveRequest>, receive?: Partial<ReceiveRequest>): Promise<Outcome>;
+  warnings(side: 'source' | 'receiver'): string;
+}
+
+interface Outcome {
+  readonly source: PromiseSettledResult<MoveResult>;
+  readonly receiver: PromiseSettledResult<ReceiveResult>;
+}
+
+/** `web1` with as many disks of random bytes as said, and its target; definitions as given, on each side. */
+async function makeBench(
+  disks: number,
+  {
+    source = {},
+    target = {},
+    os = 'raw',
+    name = 'web1.example.com',
+    targetDisks = disks,
+    targetMib = 9,
+  }: {
+    readonly source?: Readonly<Record<string, string>>;
+    readonly target?: Readonly<Record<string, string>>;
+    readonly os?: string;
+    readonly name?: string;
+    readonly targetDisks?: number;
+    readonly targetMib?: number;
+  } = {},
+): Promise<Bench> {
+  const directory = await makeTemporaryDirectory();
+  const file: TemporaryDirectory['file'] = (...names) => directory.file(...names);
+  for (const [side, scripts, count, instance] of [
+    ['here', source, disks, 'web1.example.com'],
+    ['there', target, targetDisks, name],
+  ] as const) {
+    await mkdir(file(side));
+    if (os !== 'raw') await defineOs(file(side, 'os', os), scripts);
+    for (let disk = 0; disk < count; disk += 1) {
+      if (side === 'here') await makeRandomFile(file(side, `${disk}.img`), 9 * MIB, `disk ${disk}`);
+      else await makeSparseFile(file(side, `${disk}.img`), targetMib * MIB);
+    }
+    const list = Array.from({ length: count }, (_, disk) => `  - path: ${disk}.img\n`).join('');
+    await writeFile(file(side, 'web1.yaml'), `name: ${instance}\nos: ${os}\nhypervisor: kvm\ndisks:\n${list}`);
+  }
+  const pair = channelPair();
+  const events = { source: [] as GantryEvent[], receiver: [] as GantryEvent[] };
+  const move: Bench['move'] = async (request, receive) => {
+    const receiving = closing(
+      pair.receiver,
+      receiveInstance({
+        channel: pair.receiver,
+        cwd: file('there'),
+        stateDirectory: file('there', 'state'),
+        osSearchPath: [file('there', 'os')],
+        onEvent: (event) => events.receiver.push(event),
+        ...receive,
+      }),
+    );
+    const sending = closing(
+      pair.source,
+      moveInstance({
+        instance: await loadInstanceFile(file('here', 'web1.yaml')),
+        peer: pair.source,
+        to: 'web1.yaml',
+        snapshot: 'none',
+        stateDirectory: file('here', 'state'),
+        osSearchPath: [file('here', 'os')],
+        onEvent: (event) => events.source.push(event),
+        ...request,
+      }),
+    );
+    const [source, receiver] = await Promise.allSettled([sending, receiving]);
+    return { source, receiver };
+  };
+  return {
+    file,
+    pair,
+    events,
+    move,
+    warnings: (side) =>
+      events[side].flatMap((event) => (event.type === 'warning' ? [`${event.disk ?? ''} ${event.message}`] : [])).join('\n'),
+    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
+  };
+}
+
+/** What comes of `work`, with the channel closed as soon as it does. */
+async function closing<T>(channel: PeerChannel, work: Promise<T>): Promise<T> {
+  await using _ = channel;
+  return await work;
+}
+
+async function defineOs(home: string, scripts: Readonly<Record<string, string>>): Promise<void> {
+  await mkdir(home, { recursive: true });
+  const files = { ganeti_api_version: '20\n', 'parameters.list': '', create: 'exit 0', verify: 'exit 0', ...scripts };
+  for (const [name, text] of Object.entries(files)) {
+    await writeFile(join(home, name), SCRIPTS.has(name) ? `#!/bin/sh\n${text}\n` : text);
+    if (SCRIPTS.has(name)) await chmod(join(home, name), 0o755);
+  }
+}
+
+const CAT = { export: 'cat "$EXPORT_DEVICE"', import: 'cat >"$IMPORT_DEVICE"' };
+
+/** The error that one side failed with. */
+function failureOf(result: PromiseSettledResult<unknown>): GantryError {
+  if (result.status === 'rejected' && result.reason instanceof GantryError) return result.reason;
+  throw new Error('no GantryError', { cause: result });
+}
+
+/** Processes whose command line has the path in it. */
+async function processesOf(path: string): Promise<readonly string[]> {
+  const { stdout } = await execa('ps', ['-eo', 'pid=,args=']);
+  return stdout.split('\n').filter((line) => line.includes(path) && !line.includes('ps -eo'));
+}
+
+async function isUntouched(bench: Bench, disk: number): Promise<boolean> {
+  return (await readFile(bench.file('there', `${disk}.img`))).every((byte) => byte === 0);
+}
+
+describe('a move', () => {
+  it('makes the disks there equal, and both sides agree on every digest', async () => {
+    await using bench = await makeBench(3);
+    const { source, receiver } = await bench.move();
+    expect(source).toMatchObject({ status: 'fulfilled', value: { target: 'web1.example.com', plainBytes: 27 * MIB } });
+    expect(receiver).toMatchObject({ status: 'fulfilled', value: { disks: [0, 1, 2] } });
+    for (const disk of [0, 1, 2]) {
+      expect(await sha256File(bench.file('there', `${disk}.img`))).toBe(await sha256File(bench.file('here', `${disk}.img`)));
+    }
+    const id = source.status === 'fulfilled' ? source.value.moveId : '';
+    expect(await moveOutcome(id, { stateDirectory: bench.file('there', 'state') })).toMatchObject({ state: 'committed' });
+  });
+
+  it('renames on the peer when all disks are there, and tells the words of scripts there', async () => {
+    const target = {
+      ...CAT,
+      rename: 'echo "$OLD_INSTANCE_NAME to $INSTANCE_NAME" >&2; cmp "$DISK_0_PATH" "$DISK_1_PATH" && exit 1; exit 0',
+    };
+    await using bench = await makeBench(2, { os: 'cat', source: { ...CAT, rename: 'exit 1' }, target, name: 'web2.example.com' });
+    const { source } = await bench.move({ rename: true });
+    expect(source).toMatchObject({ status: 'fulfilled', value: { instance: 'web1.example.com', target: 'web2.example.com' } });
+    expect(bench.events.source).toContainEqual(
+      expect.objectContaining({ type: 'message', script: 'rename', line: 'web1.example.com to web2.example.com' }),
+    );
+  });
+
+  it('lets no slow import script hold up another disk', async () => {
+    const slow =
+      'if [ "$IMPORT_INDEX" = 0 ]; then while ! [ -e done1 ]; do sleep 0.05; done; fi; cat >"$IMPORT_DEVICE"; touch "done$IMPORT_INDEX"';
+    const big = 'for i in 1 2 3 4 5 6 7; do cat "$EXPORT_DEVICE"; done';
+    await using bench = await makeBench(2, { os: 'cat', source: { ...CAT, export: big }, target: { ...CAT, import: slow } });
+    const { source } = await bench.move();
+    expect(source).toMatchObject({ status: 'fulfilled', value: { plainBytes: 14 * 9 * MIB } });
+  });
+
+  it('compresses as little as it can, unless it is told to do more', async () => {
+    const storedBytes = async (level?: number): Promise<number> => {
+      const text = { ...CAT, export: 'seq 400000' };
+      await using bench = await makeBench(1, { os: 'cat', source: text, target: CAT });
+      const { source } = await bench.move(level === undefined ? {} : { level });
+      return source.status === 'fulfilled' ? source.value.storedBytes : Number.NaN;
+    };
+    const fastest = await storedBytes(1);
+    expect(await storedBytes()).toBe(fastest);
+    expect(await storedBytes(9)).toBeLessThan(fastest);
+  });
+
+  it('refuses a level that there is not before anything is done', async () => {
+    await using bench = await makeBench(1);
+    const { source, receiver } = await bench.move({ level: 99 });
+    expect(failureOf(source)).toMatchObject({ code: 'USAGE', message: expect.stringContaining('no level 99') });
+    expect(receiver.status).toBe('rejected');
+    expect(await isUntouched(bench, 0)).toBe(true);
+    expect(bench.events.source).toEqual([]);
+  });
+
+  it('keeps to a limit', async () => {
+    await using bench = await makeBench(1);
+    const started = performance.now();
+    const { source } = await bench.move({ bytesPerSecond: 9 * MIB });
+    expect(source.status).toBe('fulfilled');
+    expect(performance.now() - started).toBeGreaterThan(700);
+  });
+});
+
+describe('a move that fails', () => {
+  it('for the export script: ends the import, and nothing counts', async () => {
+    const source = { ...CAT, export: 'head -c 6000000 "$EXPORT_DEVICE"; exit 3' };
+    await using bench = await makeBench(1, { os: 'cat', source, target: { ...CAT, import: 'cat >"$IMPORT_DEVICE"; sleep 1000' } });
+    const outcome = await bench.move();
+    expect(failureOf(outcome.source)).toMatchObject({ code: 'SCRIPT_FAILED' });
+    expect(failureOf(outcome.receiver)).toMatchObject({
+      code: 'SCRIPT_FAILED',
+      message: expect.stringMatching(/on the source, stage transfer/),
+    });
+    for (const side of ['source', 'receiver'] as const) expect(bench.warnings(side)).toMatch(/0 .*written in part[\s\S]*stage: transfer/);
+    expect(await processesOf(bench.file('there', 'os'))).toEqual([]);
+  });
+
+  it('for the import script: says so with its words, and which disks are how', async () => {
+    const target = { ...CAT, import: 'cat >"$IMPORT_DEVICE"; if [ "$IMPORT_INDEX" = 1 ]; then echo no room >&2; exit 1; fi' };
+    await using bench = await makeBench(3, { os: 'cat', source: CAT, target });
+    const outcome = await bench.move({ parallel: 1 });
+    const error = failureOf(outcome.source);
+    expect(error).toMatchObject({ code: 'SCRIPT_FAILED', disk: 1 });
+    expect(error.details.join()).toMatch(/no room/);
+    expect(bench.warnings('source')).toMatch(
+      /0 on peer: complete, but the move was not committed\n1 on peer: written in part.*\n2 on peer: untouched/,
+    );
+    expect(bench.warnings('source')).toMatch(/web1\.example\.com is here as it was/);
+    expect(await isUntouched(bench, 2)).toBe(true);
+  });
+
+  it('for the rename script: commits nothing', async () => {
+    await using bench = await makeBench(1, { os: 'cat', source: { ...CAT, rename: 'exit 0' }, target: { ...CAT, rename: 'exit 1' } });
+    const outcome = await bench.move({ rename: true });
+    expect(failureOf(outcome.source)).toMatchObject({ code: 'SCRIPT_FAILED', message: expect.stringMatching(/stage rename/) });
+    expect(bench.warnings('receiver')).toMatch(/complete, but the move was not committed/);
+  });
+
+  it('for a signal: ends both sides at once', async () => {
+    const bye = new AbortController();
+    await using bench = await makeBench(1, { os: 'cat', source: { ...CAT, export: 'cat "$EXPORT_DEVICE"; sleep 1000' }, target: CAT });
+    const moving = bench.move({
+      signal: bye.signal,
+      onEvent: (event) => {
+        if (event.type === 'progress') bye.abort(new Error('stop'));
+      },
+    });
+    const outcome = await moving;
+    expect(outcome.source).toMatchObject({ status: 'rejected', reason: bye.signal.reason });
+    expect(failureOf(outcome.receiver)).toMatchObject({ code: 'PEER_FAILED', message: expect.stringMatching(/stop/) });
+  });
+
+  it('for a connection that is cut in the middle: leaves nothing running', async () => {
+    const scripts = { export: 'cat "$EXPORT_DEVICE"; sleep 1000', import: 'cat >"$IMPORT_DEVICE"' };
+    await using bench = await makeBench(2, { os: 'cat', source: scripts, target: scripts });
+    const cut = (event: GantryEvent): void => {
+      if (event.type === 'progress' && event.disk === 1)
+        for (const stream of [bench.pair.receiverStream, bench.pair.sourceStream]) stream.destroy();
+    };
+    const outcome = await bench.move({}, { onEvent: cut });
+    expect(failureOf(outcome.source)).toMatchObject({ code: 'PEER_LOST' });
+    expect(failureOf(outcome.receiver)).toMatchObject({ code: 'PEER_LOST' });
+    expect(await processesOf(bench.file(''))).toEqual([]);
+  });
+
+  it('for a damaged byte on the way: the script sees nothing of that frame', async () => {
+    await using bench = await makeBench(1);
+    const { input } = bench.pair.receiver;
+    let passed = 0;
+    const damaged = async function* (): AsyncGenerator<Uint8Array> {
+      for await (const chunk of input) {
+        if (passed < 3 * MIB && passed + chunk.length >= 3 * MIB) chunk[chunk.length - 1] = (chunk.at(-1) ?? 0) ^ 1;
+        passed += chunk.length;
+        yield chunk;
+      }
+    };
+    const outcome = await bench.move({}, { channel: { ...bench.pair.receiver, input: damaged() } });
+    expect(failureOf(outcome.source)).toMatchObject({ code: 'DUMP_DAMAGED' });
+    expect(await isUntouched(bench, 0)).toBe(true);
+  });
+
+  it('between the two halves of the commit: says so, and the peer knows', async () => {
+    await using bench = await makeBench(1);
+    const channel: PeerChannel = {
+      ...bench.pair.receiver,
+      write: async (parts, o) => {
+        if (Buffer.concat(parts).includes('"committed"')) bench.pair.receiverStream.destroy();
+        else await bench.pair.receiver.write(parts, o);
+      },
+    };
+    const outcome = await bench.move({}, { channel });
+    const error = failureOf(outcome.source);
+    expect(error).toMatchObject({ code: 'MOVE_UNDECIDED', exitCode: 13 });
+    const id = /[0-9a-f]{32}/.exec(error.hint ?? '')?.[0] ?? '';
+    expect(await moveOutcome(id, { stateDirectory: bench.file('there', 'state') })).toMatchObject({ state: 'committed' });
+    expect(outcome.receiver.status).toBe('fulfilled');
+    expect(bench.warnings('receiver')).toMatch(/did not acknowledge/);
+  });
+
+  it('before the commit reaches the peer: the peer knows that it was not', async () => {
+    await using bench = await makeBench(1);
+    const peer: PeerChannel = {
+      ...bench.pair.source,
+      write: async (parts, o) => {
+        if (Buffer.concat(parts).includes('"commit"')) bench.pair.sourceStream.destroy();
+        else await bench.pair.source.write(parts, o);
+      },
+    };
+    const outcome = await bench.move({ peer });
+    const error = failureOf(outcome.source);
+    expect(error.code).toBe('MOVE_UNDECIDED');
+    const id = /[0-9a-f]{32}/.exec(error.hint ?? '')?.[0] ?? '';
+    await expect(moveOutcome(id, { stateDirectory: bench.file('there', 'state') })).rejects.toMatchObject({ code: 'MOVE_NOT_COMMITTED' });
+  });
+});
+
+describe('a receiver refuses before any script runs', () => {
+  const loud = { export: 'cat "$EXPORT_DEVICE"', import: 'touch ran; cat >"$IMPORT_DEVICE"', verify: 'touch ran' };
+
+  it.each([
+    ['an instance that is not allowed', {}, { limits: { instances: ['db*', '*.example.org'] } }, 'PEER_REFUSED'],
+    ['an OS definition that is not allowed', {}, { limits: { osDefinitions: ['debootstrap'] } }, 'PEER_REFUSED'],
+    ['an instance file out of its directory', { to: '../here/web1.yaml' }, { limits: { instanceDirectory: '.' } }, 'PEER_REFUSED'],
+    ['a link out of its directory', { to: 'link.yaml' }, { limits: { instanceDirectory: 'sub' } }, 'PEER_REFUSED'],
+    ['an instance file that is not there', { to: 'web9.yaml' }, {}, 'INSTANCE_FILE_UNREADABLE'],
+    ['an OS definition that it has not', {}, { osSearchPath: [] }, 'OS_NOT_FOUND'],
+    ['a rename without a script', { rename: true }, {}, 'OS_OPERATION_UNSUPPORTED'],
+  ] as const)('%s', async (_, request, receive, code) => {
+    await using bench = await makeBench(1, { os: 'loud', source: { ...loud, rename: 'exit 0', verify: 'exit 0' }, target: loud });
+    await mkdir(bench.file('there', 'sub'));
+    await symlink('../../here/web1.yaml', bench.file('there', 'sub', 'link.yaml'));
+    const outcome = await bench.move(request, receive);
+    expect(failureOf(outcome.source)).toMatchObject({ code, message: expect.stringMatching(/^on peer, stage check: /) });
+    expect(failureOf(outcome.receiver).code).toBe(code);
+    expect(await readdir(bench.file('there', 'os', 'loud'))).not.toContain('ran');
+    expect(await isUntouched(bench, 0)).toBe(true);
+  });
+
+  it.each([
+    ['fewer disks', { targetDisks: 1 }, 'DISK_TOO_FEW'],
+    ['a smaller disk', { targetMib: 8 }, 'DISK_TOO_SMALL'],
+  ] as const)('%s', async (_, sketch, code) => {
+    await using bench = await makeBench(2, sketch);
+    expect(failureOf((await bench.move()).source).code).toBe(code);
+    expect(await isUntouched(bench, 0)).toBe(true);
+  });
+
+  it('and takes what its limits allow', async () => {
+    await using bench = await makeBench(1, { os: 'cat', source: CAT, target: CAT });
+    const limits = { instances: ['db*', 'web*.*.com'], osDefinitions: ['cat'], instanceDirectory: '.' };
+    expect((await bench.move({}, { limits })).source.status).toBe('fulfilled');
+  });
+});
+
+describe('a source gives up on a peer', () => {
+  it.each([
+    ['that greets with something else', 'Welcome to node2!\nhave a nice day', 'PEER_PROTOCOL', /is not gantry/],
+    ['of another version', 'gantry-pipe 7 9.1.0\n', 'PEER_VERSION', /gantry 9\.1\.0 with version 7/],
+    ['that speaks no messages', `gantry-pipe 1 0.1.0\n${'x'.repeat(100)}`, 'PEER_PROTOCOL', /unknown type/],
+  ] as const)('%s', async (_, words, code, message) => {
+    await using bench = await makeBench(1);
+    bench.pair.receiverStream.write(words);
+    const instance = await loadInstanceFile(bench.file('here', 'web1.yaml'));
+    const moving = moveInstance({ instance, peer: bench.pair.source, to: 'x', stateDirectory: bench.file('here', 'state') });
+    await expect(moving).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+
+  it.each([
+    [127, 'sh: 1: gantry: not found', 'PEER_NO_GANTRY'],
+    [2, "error: unknown command 'receive'", 'PEER_VERSION'],
+    [1, 'something else', 'PEER_FAILED'],
+    [undefined, '', 'PEER_LOST'],
+  ] as const)('that ends with status %s and says %j', async (exitCode, text, code) => {
+    await using bench = await makeBench(1);
+    const peer = channelOf(bench.pair.sourceStream, 'peer', { exitCode, text });
+    bench.pair.receiverStream.destroy();
+    const instance = await loadInstanceFile(bench.file('here', 'web1.yaml'));
+    const moving = moveInstance({ instance, peer, to: 'x', stateDirectory: bench.file('here', 'state') });
+    await expect(moving).rejects.toMatchObject({ code });
+  });
+
+  it('that says nothing at all', async () => {
+    await using bench = await makeBench(1);
+    bench.pair.receiverStream.resume();
+    const instance = await loadInstanceFile(bench.file('here', 'web1.yaml'));
+    const moving = moveInstance({
+      instance,
+      peer: bench.pair.source,
+      to: 'x',
+      stateDirectory: bench.file('here', 'state'),
+      peerTimeout: 1,
+    });
+    await expect(moving).rejects.toMatchObject({ code: 'PEER_STALLED', exitCode: 12 });
+  });
+
+  it('whose import script takes nothing, where a stall time-out was asked for, and says what each disk waits for', async () => {
+    const source = { ...CAT, export: 'cat /dev/urandom' };
+    await using bench = await makeBench(1, { os: 'cat', source, target: { ...CAT, import: 'sleep 1000' } });
+    const error = failureOf((await bench.move({ stallTimeout: 1 })).source);
+    expect(error).toMatchObject({ code: 'PEER_STALLED' });
+    expect(error.details.join()).toMatch(/disk 0: \d+ stored bytes sent, waiting for the peer/);
+  });
+});
+
+it('either side meets any bytes at all with a typed error, and no hang', { timeout: 60_000 }, async () => {
+  await using bench = await makeBench(1);
+  const instance = await loadInstanceFile(bench.file('here', 'web1.yaml'));
+  const junk = fc.oneof(
+    fc.uint8Array({ minLength: 1, maxLength: 300 }),
+    fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.concat([Buffer.from('gantry-pipe 1 0.1.0\n'), bytes])),
+    fc.constantFrom('order', 'ready', 'commit', 'fail', 'end').map((kind) => {
+      const body = Buffer.from(JSON.stringify({ kind }));
+      return Buffer.concat([Buffer.from('gantry-pipe 1 0.1.0\n'), header('control', 0, body.length), body]);
+    }),
+  );
+  await fc.assert(
+    fc.asyncProperty(junk, async (bytes) => {
+      const [one, two] = [channelPair(), channelPair()];
+      one.receiverStream.end(bytes);
+      two.sourceStream.end(bytes);
+      for (const stream of [one.receiverStream, two.sourceStream]) stream.resume();
+      const both = await Promise.allSettled([
+        moveInstance({ instance, peer: one.source, to: 'x', stateDirectory: bench.file('here', 'state'), peerTimeout: 5 }),
+        receiveInstance({ channel: two.receiver, cwd: '/', stateDirectory: bench.file('there', 'state') }),
+      ]);
+      await Promise.all([one.source, two.receiver].map((channel) => channel[Symbol.asyncDispose]()));
+      for (const side of both) expect(failureOf(side).code).toMatch(/^PEER_/);
+    }),
+    { numRuns: 40 },
+  );
+});

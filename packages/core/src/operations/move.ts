@@ -1,0 +1,310 @@
+import { randomBytes } from 'node:crypto';
+import { setInterval as every } from 'node:timers';
+import type { PeerChannel } from '@gantry/transport';
+import { Pace } from '@gantry/transport';
+import { beginRun } from './session.ts';
+import { chooseOs } from './choose-os.ts';
+import { openDiskSource } from './disk-source.ts';
+import { chooseLevel } from '../frames/codec-levels.ts';
+import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
+import { MemoryBudget } from '../frames/memory-budget.ts';
+import type { DumpSummary } from '../frames/types.ts';
+import { GantryError } from '../report/errors.ts';
+import type { HoldRequest } from './take-snapshots.ts';
+import { holdDisks } from './take-snapshots.ts';
+import type { InspectedDisks } from '../disks/inspect-disks.ts';
+import { inspectDisks } from '../disks/inspect-disks.ts';
+import type { Instance } from '../instances/model.ts';
+import type { OperationOptions, Reporter } from '../report/reporter.ts';
+import { DEFAULT_PARALLEL_DISKS, createReporter, tellPhases } from '../report/reporter.ts';
+import { assertOperation } from '../scripts/select.ts';
+import { checkParameters } from '../scripts/parameters.ts';
+import type { SelectedOs } from '../scripts/select.ts';
+import { terminalSafe } from '../report/terminal-text.ts';
+import { describeFailure } from '../peer/failure.ts';
+import { Link } from '../peer/link.ts';
+import type { MoveStage, Order, PeerEvent } from '../peer/messages.ts';
+import { Sender } from '../peer/sender.ts';
+import { TargetDisks } from '../peer/target-disks.ts';
+import { scriptHooks } from './script-hooks.ts';
+import { selectDisks } from './select-disks.ts';
+import { sideBySide } from '../system/side-by-side.ts';
+import type { Snapshot } from '../snapshots/provider.ts';
+import type { Run } from '../runs/journal.ts';
+
+const FASTEST_LEVEL = 1;
+
+export interface MoveRequest extends OperationOptions, HoldRequest {
+  readonly instance: Instance;
+  /** The way to `gantry receive` on the peer. Who opened it disposes it. */
+  readonly peer: PeerChannel;
+  /** The instance file there that describes the target. */
+  readonly to: string;
+  /** Level of zstd; 1 where absent, since nothing is kept, and what counts is when it is there. */
+  readonly level?: number | undefined;
+  /** These disks alone, by index. */
+  readonly disks?: readonly number[] | undefined;
+  /** Disks under way at once; default 4. */
+  readonly parallel?: number | undefined;
+  /** Lets the definition's `rename` script there give the installed system the name that the target has. */
+  readonly rename?: boolean | undefined;
+  /** Hands the data to another OS definition than the one that made it. */
+  readonly allowOtherOs?: boolean | undefined;
+  /** Stored bytes a second, all disks together; no limit where absent. */
+  readonly bytesPerSecond?: number | undefined;
+  /** Seconds without anything from the peer, signs of life included, after which it is given up; default 60. */
+  readonly peerTimeout?: number | undefined;
+  /** Seconds without a byte of any disk, while one is under way, after which the move is given up; never where absent. */
+  readonly stallTimeout?: number | undefined;
+}
+
+export interface MovedDisk {
+  readonly disk: number;
+  readonly plainBytes: number;
+  /** Bytes that went through the channel, and their SHA-256, on which both sides agree. */
+  readonly storedBytes: number;
+  readonly sha256: string;
+}
+
+export interface MoveResult {
+  readonly moveId: string;
+  readonly instance: string;
+  /** The instance's name on the peer. */
+  readonly target: string;
+  /** The peer's address, and its name for itself. */
+  readonly peer: string;
+  readonly node: string;
+  readonly disks: readonly MovedDisk[];
+  readonly plainBytes: number;
+  readonly storedBytes: number;
+  readonly warnings: readonly string[];
+}
+
+/** How long a source that gives up waits for the receiver to end its scripts and to say how its disks are, ms. */
+const LAST_WORD_MS = 20_000;
+const SAY_MS = 3000;
+const DEFAULT_PEER_TIMEOUT_SECONDS = 60;
+const MOST_PEER_WARNINGS = 1000;
+
+/** What all disks of one move share. */
+interface Work {
+  readonly request: MoveRequest;
+  readonly os: SelectedOs;
+  readonly instance: Instance;
+  readonly diskBytes: readonly (number | undefined)[];
+  readonly run: Run;
+  readonly reporter: Reporter;
+  readonly budget: MemoryBudget;
+  readonly pace: Pace | undefined;
+  readonly link: Link;
+  readonly sender: Sender;
+}
+
+/** How far a move got, for whoever has to say so when it fails. */
+interface Journey {
+  readonly moveId: string;
+  stage: MoveStage;
+  readonly target: TargetDisks;
+  /** Whether the peer may have committed although nothing says so. */
+  undecided: boolean;
+}
+
+/**
+ * Moves the disks of an instance to a peer: export scripts here, import scripts there, nothing stored in between. When this
+ * resolves, the peer has committed, and the instance here may be released; when it rejects, the instance here is as it was, and
+ * warnings have told the state of each disk there. Only with `MOVE_UNDECIDED` the peer must be asked.
+ *
+ * @throws GantryError, or the reason of the signal
+ */
+export async function moveInstance(request: MoveRequest): Promise<MoveResult> {
+  const signal = request.signal ?? new AbortController().signal;
+  const reporter = createReporter('move', request.onEvent);
+  const level = chooseLevel('zstd', request.level ?? FASTEST_LEVEL);
+  const os = await chooseOs(request.instance, 'export', request);
+  if (request.rename === true) assertOperation(os, 'rename');
+  const disks = selectDisks(request.instance.disks.length, request.disks);
+  const inspected = await inspectDisks(request.instance, { purpose: 'export', disks, signal });
+  for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
+
+  const journey: Journey = { moveId: randomBytes(16).toString('hex'), stage: 'connect', target: new TargetDisks(disks), undecided: false };
+  const { address } = request.peer;
+  const sender = new Sender({
+    peer: address,
+    onEvent: relayTo(reporter),
+    onState: (disk, state) => journey.target.set(disk, state),
+  });
+  const peerTimeoutMs = 1000 * (request.peerTimeout ?? DEFAULT_PEER_TIMEOUT_SECONDS);
+  using link = new Link(request.peer, { peer: address, listener: sender, peerTimeoutMs });
+  try {
+    const both = AbortSignal.any([signal, link.lost]);
+    return await move({ request: { ...request, level }, os, inspected, disks, reporter, link, sender, journey }, both);
+  } catch (error) {
+    await link.sayFailure(describeFailure(error, journey.stage), SAY_MS);
+    const lastWord = await link.lastWord(LAST_WORD_MS);
+    journey.target.learn(lastWord?.states ?? []);
+    // Where the receiver itself says that it gave up, it has not committed.
+    if (lastWord !== undefined) journey.undecided = false;
+    throw explain(error, journey, request, reporter);
+  }
+}
+
+interface Parts {
+  readonly request: MoveRequest;
+  readonly os: SelectedOs;
+  readonly inspected: InspectedDisks;
+  readonly disks: readonly number[];
+  readonly reporter: Reporter;
+  readonly link: Link;
+  readonly sender: Sender;
+  readonly journey: Journey;
+}
+
+async function move({ request, os, inspected, disks, reporter, link, sender, journey }: Parts, signal: AbortSignal): Promise<MoveResult> {
+  const { instance, diskBytes } = inspected;
+  const { peer } = request;
+  await using run = await beginRun({ instance, disks, diskLock: 'shared', stateDirectory: request.stateDirectory, reporter, signal });
+  await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: request.debug }));
+
+  await link.send(composeOrder(request, { os, inspected, disks, journey }));
+  journey.stage = 'check';
+  const ready = await link.expect('ready', signal);
+  sender.window = ready.window;
+
+  journey.stage = 'transfer';
+  reporter.stage(`moving ${instance.name} to ${ready.instance} on ${peer.address}`);
+  const pace = request.bytesPerSecond === undefined ? undefined : new Pace({ bytesPerSecond: request.bytesPerSecond });
+  const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
+  const moved = await sendDisks({ request, os, instance, diskBytes, run, reporter, budget, pace, link, sender }, disks, signal);
+
+  if (request.rename === true) {
+    journey.stage = 'rename';
+    reporter.stage(`renaming ${instance.name} to ${ready.instance} on ${peer.address}`);
+  }
+  await link.send({ kind: 'prepare' });
+  await link.expect('prepared', signal);
+  await commit(link, journey, signal);
+  return {
+    moveId: journey.moveId,
+    instance: instance.name,
+    target: ready.instance,
+    peer: peer.address,
+    node: terminalSafe(ready.node),
+    disks: moved,
+    plainBytes: moved.reduce((total, { plainBytes }) => total + plainBytes, 0),
+    storedBytes: moved.reduce((total, { storedBytes }) => total + storedBytes, 0),
+    warnings: reporter.warnings,
+  };
+}
+
+/** From the first byte of `commit` on until the answer, only the peer knows. A signal does not cut this short: the link's time-out does. */
+async function commit(link: Link, journey: Journey, signal: AbortSignal): Promise<void> {
+  journey.stage = 'commit';
+  signal.throwIfAborted();
+  journey.undecided = true;
+  await link.send({ kind: 'commit' });
+  await link.expect('committed', link.lost);
+  journey.undecided = false;
+  journey.target.setAll('committed');
+  await link.send({ kind: 'acknowledged' }).catch(() => undefined);
+}
+
+function composeOrder(
+  request: MoveRequest,
+  { os, inspected, disks, journey }: Pick<Parts, 'os' | 'inspected' | 'disks' | 'journey'>,
+): Order {
+  const { instance, diskBytes } = inspected;
+  return {
+    kind: 'order',
+    moveId: journey.moveId,
+    instance: instance.name,
+    node: instance.primary_node,
+    os: os.fullName,
+    instanceFile: request.to,
+    disks: disks.map((disk) => {
+      const size = instance.disks[disk]?.size;
+      const bytes = os.definition.builtin ? diskBytes[disk] : undefined;
+      return { disk, ...(size === undefined ? {} : { size }), ...(bytes === undefined ? {} : { plainBytes: bytes }) };
+    }),
+    rename: request.rename === true,
+    allowOtherOs: request.allowOtherOs === true,
+    forceVariant: request.forceVariant === true,
+    debug: request.debug === true,
+    peerTimeout: request.peerTimeout ?? DEFAULT_PEER_TIMEOUT_SECONDS,
+  };
+}
+
+/** Holds all disks still, sends them side by side, and lets go of the snapshots whatever came of it. */
+async function sendDisks(work: Work, disks: readonly number[], signal: AbortSignal): Promise<MovedDisk[]> {
+  const { request, reporter, instance, run } = work;
+  await using held = await holdDisks(request, disks, { instance, run, reporter, signal });
+  using watch = watchStall(work);
+  const all = AbortSignal.any([signal, watch.signal]);
+  return await sideBySide(held.snapshots, request.parallel ?? DEFAULT_PARALLEL_DISKS, all, (snapshot, signal) =>
+    tellPhases(reporter, snapshot.index, () => sendDisk(work, snapshot, signal)),
+  );
+}
+
+async function sendDisk(work: Work, snapshot: Snapshot, signal: AbortSignal): Promise<MovedDisk> {
+  const { request, os, instance, diskBytes, run, reporter, budget, pace, link, sender } = work;
+  const disk = snapshot.index;
+  const hooks = scriptHooks('export', { run, reporter, signal, debug: request.debug, disk });
+  await using source = openDiskSource(os, { ...hooks, instance, disk, view: snapshot, diskBytes: diskBytes[disk] });
+  const tell = reporter.progressOf(disk, () => source.expectedBytes());
+  const encoder = encodeDump(source.pieces, { codec: 'zstd', level: request.level, budget, signal, onProgress: tell });
+  const summary: DumpSummary = await sender.send(link, disk, { ...encoder, pace }, signal);
+  const { plainBytes, storedBytes, sha256 } = summary;
+  tell(plainBytes, storedBytes, true);
+  if (plainBytes === 0) reporter.warn('the export script wrote nothing: nothing was moved of it', disk);
+  return { disk, plainBytes, storedBytes, sha256 };
+}
+
+/** Aborts when no byte of any disk moves for as long as the request allows. */
+function watchStall({ request, sender }: Work): Disposable & { readonly signal: AbortSignal } {
+  const stalled = new AbortController();
+  const limitMs = 1000 * (request.stallTimeout ?? Infinity);
+  const timer = every(
+    () => {
+      if (sender.stalledMs(performance.now()) <= limitMs) return;
+      stalled.abort(
+        new GantryError('PEER_STALLED', {
+          message: `no byte of any disk has moved for ${request.stallTimeout} s`,
+          details: sender.where(),
+          hint: 'The last line of each disk says what it waited for; --stall-timeout allows more.',
+        }),
+      );
+    },
+    Math.min(1000, limitMs / 4),
+  );
+  return { signal: stalled.signal, [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/** Lines of scripts on the peer, and its warnings, as our own. Warnings are kept for the result: not more than there is room for. */
+function relayTo(reporter: Reporter): (event: PeerEvent) => void {
+  let warnings = 0;
+  return ({ script, stream = 'stderr', disk, text }) => {
+    const line = terminalSafe(text);
+    if (script !== undefined) {
+      const about = disk === undefined ? {} : { disk };
+      reporter.emit({ type: 'message', operation: reporter.operation, script: terminalSafe(script), stream, line, ...about });
+    } else if (warnings < MOST_PEER_WARNINGS) {
+      warnings += 1;
+      reporter.warn(line, disk);
+    }
+  };
+}
+
+/** Tells how things stand on both sides, and gives the error to fail with. */
+function explain(error: unknown, { moveId, stage, undecided, target }: Journey, request: MoveRequest, reporter: Reporter): unknown {
+  const { peer, instance } = request;
+  if (undecided) {
+    return new GantryError('MOVE_UNDECIDED', {
+      message: `the connection to ${peer.address} was lost between the two halves of the commit: whether ${instance.name} is there now, the peer alone knows`,
+      details: [`move id: ${moveId}`, error instanceof Error ? error.message : String(error)],
+      hint: `Start it on neither side before you have asked there: gantry receive --outcome ${moveId}`,
+      cause: error,
+    });
+  }
+  if (target.touched || stage === 'transfer') target.tell(reporter.warn, `on ${peer.address}`);
+  reporter.warn(`the move failed (stage: ${stage}): ${instance.name} is here as it was, and is not to be released`);
+  return error;
+}

@@ -1,0 +1,218 @@
+import { hostname } from 'node:os';
+import type { PeerChannel } from '@gantry/transport';
+import { orAbort } from '@gantry/transport';
+import { beginRun } from './session.ts';
+import { chooseOs } from './choose-os.ts';
+import { writeDisk } from './disk-target.ts';
+import { decodeLiveDump } from '../frames/decode-live-dump.ts';
+import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
+import { MemoryBudget } from '../frames/memory-budget.ts';
+import { GantryError } from '../report/errors.ts';
+import { assertEnoughDisks, assertRoom, assertSameOs } from './import-checks.ts';
+import { inspectDisks } from '../disks/inspect-disks.ts';
+import { loadInstanceFile } from '../instances/load-instance-file.ts';
+import type { Instance } from '../instances/model.ts';
+import type { OperationOptions, Reporter } from '../report/reporter.ts';
+import { createReporter, tellPhases } from '../report/reporter.ts';
+import { checkParameters } from '../scripts/parameters.ts';
+import { runRenameScript } from '../scripts/script.ts';
+import type { SelectedOs } from '../scripts/select.ts';
+import { assertOperation } from '../scripts/select.ts';
+import { terminalSafe } from '../report/terminal-text.ts';
+import { EventRelay } from '../peer/event-relay.ts';
+import { describeFailure } from '../peer/failure.ts';
+import { Link } from '../peer/link.ts';
+import type { MoveStage, Order } from '../peer/messages.ts';
+import { garbageError } from '../peer/peer-errors.ts';
+import type { ReceiveLimits } from '../peer/receive-limits.ts';
+import { allowedInstanceFile, assertInstanceAllowed, assertOsAllowed } from '../peer/receive-limits.ts';
+import type { IncomingDisk } from '../peer/receiver-inboxes.ts';
+import { ReceiverInboxes, windowFor } from '../peer/receiver-inboxes.ts';
+import { TargetDisks } from '../peer/target-disks.ts';
+import { scriptHooks } from './script-hooks.ts';
+import { sideBySide } from '../system/side-by-side.ts';
+import type { Run } from '../runs/journal.ts';
+import { MoveLedger } from '../peer/move-ledger.ts';
+
+export interface ReceiveRequest extends OperationOptions {
+  /** The way to the source. Who opened it disposes it. */
+  readonly channel: PeerChannel;
+  readonly limits?: ReceiveLimits | undefined;
+  /** What relative names of instance files count from, where no limit says. */
+  readonly cwd: string;
+}
+
+export interface ReceiveResult {
+  readonly moveId: string;
+  /** The instance's name here. */
+  readonly instance: string;
+  readonly disks: readonly number[];
+  readonly warnings: readonly string[];
+}
+
+/** Before the order says another, ms. */
+const FIRST_PEER_TIMEOUT_MS = 60_000;
+const SAY_MS = 3000;
+const SOURCE = 'the source';
+
+/** How far a move got, for whoever has to say so when it fails. */
+interface Journey {
+  stage: MoveStage;
+  target: TargetDisks;
+  ledger: MoveLedger | undefined;
+}
+
+/** What all parts of one move share. */
+interface Work {
+  readonly request: ReceiveRequest;
+  readonly order: Order;
+  readonly os: SelectedOs;
+  readonly instance: Instance;
+  readonly run: Run;
+  readonly reporter: Reporter;
+  readonly link: Link;
+  readonly budget: MemoryBudget;
+  readonly journey: Journey;
+}
+
+/**
+ * Takes in one instance from `moveInstance` on another machine, which gives all orders through the channel. Refuses what the limits
+ * do not allow before any script runs. Never outlives the channel: when that ends, so do the scripts. When this rejects, warnings
+ * have told the state of each disk, and the source was told, as far as it still listens.
+ *
+ * @throws GantryError, or the reason of the signal
+ */
+export async function receiveInstance(request: ReceiveRequest): Promise<ReceiveResult> {
+  const signal = request.signal ?? new AbortController().signal;
+  const events = new EventRelay(request.onEvent);
+  const reporter = createReporter('receive', events.listener);
+  const inboxes = new ReceiverInboxes();
+  using link = new Link(request.channel, { peer: SOURCE, listener: inboxes, peerTimeoutMs: FIRST_PEER_TIMEOUT_MS });
+  const journey: Journey = { stage: 'check', target: new TargetDisks([]), ledger: undefined };
+  try {
+    return await receive({ request, reporter, events, inboxes, link, journey }, AbortSignal.any([signal, link.lost]));
+  } catch (error) {
+    // What goes wrong while letting go undoes nothing.
+    if (journey.ledger?.committed === true) throw error;
+    const { stage, target } = journey;
+    const failure = describeFailure(error, stage);
+    await journey.ledger?.fail(`stage ${stage}: ${failure.message}`, target.states);
+    await link.sayFailure({ ...failure, states: target.states }, SAY_MS);
+    target.tell((message, disk) => reporter.warn(message, disk), 'this side');
+    reporter.warn(`the move failed (stage: ${stage}): nothing of it counts`);
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly request: ReceiveRequest;
+  readonly reporter: Reporter;
+  readonly events: EventRelay;
+  readonly inboxes: ReceiverInboxes;
+  readonly link: Link;
+  readonly journey: Journey;
+}
+
+async function receive({ request, reporter, events, inboxes, link, journey }: Parts, signal: AbortSignal): Promise<ReceiveResult> {
+  const order = await link.expect('order', signal);
+  link.peerTimeoutMs = order.peerTimeout * 1000;
+  events.attach(link);
+  const { os, instance, disks } = await checkOrder(order, request, reporter, signal);
+  journey.target = new TargetDisks(disks);
+
+  const { stateDirectory } = request;
+  await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory, reporter, signal });
+  await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: order.debug }));
+  journey.ledger = await MoveLedger.open(stateDirectory, order, { target: instance.name, disks: journey.target.states });
+
+  const window = windowFor(disks.length);
+  const incoming = disks.map((disk) => ({
+    disk,
+    ...inboxes.open(disk, window, (bytes) => void link.sendCredit(disk, bytes).catch(() => undefined)),
+  }));
+  journey.stage = 'transfer';
+  reporter.stage(`receiving ${terminalSafe(order.instance)} of ${terminalSafe(order.node)} into ${instance.name}`);
+  await link.send({ kind: 'ready', instance: instance.name, node: hostname(), window });
+
+  const work: Work = { request, order, os, instance, run, reporter, link, journey, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES) };
+  await sideBySide(incoming, incoming.length, signal, (disk, signal) => importDisk(work, disk, signal));
+
+  await link.expect('prepare', signal);
+  if (order.rename) await rename(work, signal);
+  journey.stage = 'commit';
+  await link.send({ kind: 'prepared' });
+  await link.expect('commit', signal);
+  await commit(work);
+  return { moveId: order.moveId, instance: instance.name, disks, warnings: reporter.warnings };
+}
+
+interface CheckedOrder {
+  readonly os: SelectedOs;
+  readonly instance: Instance;
+  readonly disks: readonly number[];
+}
+
+/** Everything that can be refused is refused here: nothing has been touched, and no script has run. */
+async function checkOrder(order: Order, request: ReceiveRequest, reporter: Reporter, signal: AbortSignal): Promise<CheckedOrder> {
+  const limits = request.limits ?? {};
+  const disks = order.disks.map(({ disk }) => disk);
+  if (new Set(disks).size < disks.length) throw garbageError(SOURCE, 'it named a disk twice');
+  const described = await loadInstanceFile(await allowedInstanceFile(order.instanceFile, limits, request.cwd), { signal });
+  assertInstanceAllowed(described.name, limits);
+  const os = await chooseOs(described, 'import', { ...request, forceVariant: order.forceVariant });
+  assertOsAllowed(os.definition.name, limits);
+  if (order.rename) assertOperation(os, 'rename');
+  const from = `the instance ${terminalSafe(order.instance)}`;
+  assertSameOs(os, order.os, from, order.allowOtherOs);
+  assertEnoughDisks(disks, from, described);
+  const inspected = await inspectDisks(described, { purpose: 'import', disks, signal });
+  for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
+  const originals = order.disks.map(({ disk, size, plainBytes }) => ({ index: disk, size, plainBytes }));
+  assertRoom(os, originals, from, inspected, reporter);
+  return { os, instance: inspected.instance, disks };
+}
+
+async function importDisk(work: Work, incoming: IncomingDisk & { readonly disk: number }, signal: AbortSignal): Promise<void> {
+  const { disk, stored, made } = incoming;
+  const { order, os, instance, run, reporter, link, budget, journey } = work;
+  reporter.disk(disk, 'waiting');
+  await orAbort(stored.started, signal);
+  await tellPhases(reporter, disk, async () => {
+    const tell = reporter.progressOf(disk, () => order.disks.find((each) => each.disk === disk)?.plainBytes);
+    const pieces = decodeLiveDump(stored, { made: () => orAbort(made, signal), budget, signal, onProgress: tell });
+    const hooks = scriptHooks('import', { run, reporter, signal, debug: order.debug, disk });
+    await writeDisk(os, { ...hooks, instance, disk, pieces }, () => journey.target.set(disk, 'partial'));
+    journey.target.set(disk, 'complete');
+    // What was compared with our own count and digest: to be compared there too.
+    const { frames, plainBytes, storedBytes, sha256 } = await made;
+    tell(plainBytes, storedBytes, true);
+    await link.send({ kind: 'taken', disk, frames, plainBytes, storedBytes, sha256 });
+  });
+}
+
+/** The system on the disks has the name that the instance had on the source, and learns the one that it has here. */
+async function rename({ order, os, instance, run, reporter, journey }: Work, signal: AbortSignal): Promise<void> {
+  journey.stage = 'rename';
+  reporter.stage(`renaming ${terminalSafe(order.instance)} to ${instance.name}`);
+  const hooks = scriptHooks('rename', { run, reporter, signal, debug: order.debug });
+  await runRenameScript(os, { ...hooks, instance: { ...instance, name: order.instance }, newName: instance.name });
+}
+
+/** Once the record is on disk the move is committed, whatever becomes of the connection. */
+async function commit({ link, reporter, journey }: Work): Promise<void> {
+  const { ledger, target } = journey;
+  target.setAll('committed');
+  try {
+    await ledger?.commit(target.states);
+  } catch (error) {
+    target.setAll('complete');
+    throw error;
+  }
+  try {
+    await link.send({ kind: 'committed' });
+    await link.expect('acknowledged', link.lost);
+  } catch (error) {
+    if (!(error instanceof GantryError)) throw error;
+    reporter.warn('the move is committed here, but the source did not acknowledge it: it may not know');
+  }
+}

@@ -1,0 +1,44 @@
+import { beginRun } from './session.ts';
+import { chooseOs } from './choose-os.ts';
+import { GantryError } from '../report/errors.ts';
+import { hostName } from '../instances/field-types.ts';
+import { inspectDisks } from '../disks/inspect-disks.ts';
+import type { Instance } from '../instances/model.ts';
+import type { OperationOptions } from '../report/reporter.ts';
+import { createReporter } from '../report/reporter.ts';
+import { checkParameters } from '../scripts/parameters.ts';
+import { runRenameScript } from '../scripts/script.ts';
+import { scriptHooks } from './script-hooks.ts';
+
+export interface RenameRequest extends OperationOptions {
+  /** The instance under its old name. */
+  readonly instance: Instance;
+  readonly newName: string;
+}
+
+/**
+ * Makes the installed system know its new name, with the `rename` script of its OS definition.
+ *
+ * @throws GantryError, or the reason of the signal
+ */
+export async function renameInstance(request: RenameRequest): Promise<void> {
+  const { newName } = request;
+  const signal = request.signal ?? new AbortController().signal;
+  const reporter = createReporter('rename', request.onEvent);
+  if (!hostName.safeParse(newName).success) {
+    throw new GantryError('USAGE', {
+      message: `${JSON.stringify(newName)} is not a host name`,
+      hint: 'Give the new name as web2.example.com.',
+    });
+  }
+  const os = await chooseOs(request.instance, 'rename', request);
+  const { instance, warnings } = await inspectDisks(request.instance, { purpose: 'create', signal });
+  for (const { message, disk } of warnings) reporter.warn(message, disk);
+
+  const disks = [...instance.disks.keys()];
+  await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory: request.stateDirectory, reporter, signal });
+  const hooks = { run, reporter, signal, debug: request.debug };
+  await checkParameters(os, instance, scriptHooks('verify', hooks));
+  reporter.stage(`renaming ${instance.name} to ${newName}`);
+  await runRenameScript(os, { ...scriptHooks('rename', hooks), instance, newName });
+}

@@ -1,0 +1,46 @@
+import type { Instance } from '../instances/model.ts';
+import type { Reporter } from '../report/reporter.ts';
+import { builtinProviders } from '../snapshots/choose.ts';
+import type { Run } from '../runs/journal.ts';
+import { openRun } from '../runs/journal.ts';
+import { lockDisk, lockInstance } from '../runs/locks.ts';
+import { recoverDeadRuns } from '../runs/recover.ts';
+import { openStateDirectory } from '../runs/state-directory.ts';
+
+/** What a run locks, and what it says of itself. */
+export interface RunRequest {
+  readonly instance: Instance;
+  /** The disks that the run touches; each is locked by what it is, not by its name. */
+  readonly disks: readonly number[];
+  /** `shared`: others may read them too. `exclusive`: nobody else. */
+  readonly diskLock: 'shared' | 'exclusive';
+  readonly stateDirectory: string | undefined;
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Begins what must not run twice: takes the locks, clears what dead runs left on this machine, opens the journal. Disposing it
+ * lets go of all, the last taken first.
+ *
+ * @throws GantryError `BUSY`, `STATE_UNUSABLE`
+ */
+export async function beginRun({ instance, disks, diskLock, reporter, signal, ...request }: RunRequest): Promise<Run> {
+  const stateDirectory = await openStateDirectory(request.stateDirectory);
+  const owner = { stateDirectory, operation: reporter.operation, instance: instance.name, signal };
+  await using held = new AsyncDisposableStack();
+  held.use(await lockInstance(owner));
+  for (const index of disks) {
+    const disk = instance.disks[index];
+    if (disk !== undefined) held.use(await lockDisk(owner, index, disk, diskLock));
+  }
+  await recoverDeadRuns({ stateDirectory, providers: builtinProviders(), signal, report: (message) => reporter.warn(message) });
+  const run = held.use(await openRun({ stateDirectory, operation: reporter.operation, instance: instance.name }));
+  const all = held.move();
+  return {
+    id: run.id,
+    remember: (record, inPlaceOf) => run.remember(record, inPlaceOf),
+    forget: (id) => run.forget(id),
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}

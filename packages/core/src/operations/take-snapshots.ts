@@ -1,0 +1,38 @@
+import type { Instance } from '../instances/model.ts';
+import type { Reporter } from '../report/reporter.ts';
+import type { SnapshotMode } from '../snapshots/choose.ts';
+import type { SnapshotConfig } from '../snapshots/snapshot-config.ts';
+import type { SnapshotSet } from '../snapshots/snapshot-set.ts';
+import { takeSnapshots } from '../snapshots/snapshot-set.ts';
+import type { Run } from '../runs/journal.ts';
+
+/** What an export and a move are asked for in this. */
+export interface HoldRequest {
+  /** How disks are held still; default `auto`: reflink where it works, else none. */
+  readonly snapshot?: SnapshotMode | undefined;
+  /** What the provider `command` runs; see `readSnapshotConfig`. */
+  readonly snapshotConfig?: SnapshotConfig | undefined;
+}
+
+/** Holds disks of an instance still, all at one moment, until disposed. From then on they wait for their turn. */
+export async function holdDisks(
+  request: HoldRequest,
+  disks: readonly number[],
+  { instance, run, reporter, signal }: { instance: Instance; run: Run; reporter: Reporter; signal: AbortSignal },
+): Promise<SnapshotSet> {
+  const held = await takeSnapshots({
+    mode: request.snapshot ?? 'auto',
+    config: request.snapshotConfig,
+    instanceName: instance.name,
+    requests: disks.flatMap((index) => {
+      const disk = instance.disks[index];
+      return disk === undefined ? [] : { index, disk };
+    }),
+    run,
+    warn: reporter.warn,
+    stage: reporter.stage,
+    signal,
+  });
+  for (const { index } of held.snapshots) reporter.disk(index, 'waiting');
+  return held;
+}

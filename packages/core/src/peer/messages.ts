@@ -1,0 +1,187 @@
+import { z } from 'zod';
+import type { GantryErrorCode } from '../report/errors.ts';
+import { ERROR_EXIT_CODES } from '../report/errors.ts';
+import { hostName } from '../instances/field-types.ts';
+
+/*
+ * The control messages of a pipe (docs/formats/pipe.md), as JSON. What the other side says is data: bounded, checked, never trusted.
+ */
+
+/** Version of the protocol. Both sides must speak the same. */
+export const PIPE_VERSION = 1;
+
+/** What became of a disk of the target. */
+export type TargetDiskState = 'untouched' | 'partial' | 'complete' | 'committed';
+
+/** How far a move got. */
+export type MoveStage = 'connect' | 'check' | 'transfer' | 'rename' | 'commit';
+
+export type DiskStates = readonly { readonly disk: number; readonly state: TargetDiskState }[];
+
+/** What the source asks for: the first step. */
+export interface Order {
+  readonly kind: 'order';
+  /** 32 hexadecimal digits, new for each move. */
+  readonly moveId: string;
+  /** The instance that is moved, by the name that it has on the source. */
+  readonly instance: string;
+  /** The node that it comes from. */
+  readonly node: string;
+  /** The `os` or `os+variant` whose scripts made the data. */
+  readonly os: string;
+  /** The instance file on the receiver's machine. */
+  readonly instanceFile: string;
+  readonly disks: readonly OrderedDisk[];
+  readonly rename: boolean;
+  readonly allowOtherOs: boolean;
+  readonly forceVariant: boolean;
+  readonly debug: boolean;
+  /** Seconds without a byte after which either side gives the other up. */
+  readonly peerTimeout: number;
+}
+
+export interface OrderedDisk {
+  readonly disk: number;
+  /** MiB, where the source knows. */
+  readonly size?: number;
+  /** Bytes that will come, where the source knows already. */
+  readonly plainBytes?: number;
+}
+
+/** The last message of a side that gives up. */
+export interface Failure {
+  readonly kind: 'fail';
+  readonly stage: MoveStage;
+  /** Of a GantryError. */
+  readonly code?: string;
+  readonly message: string;
+  readonly hint?: string;
+  readonly disk?: number;
+  readonly details: readonly string[];
+  /** From the receiver: what became of each disk. */
+  readonly states?: DiskStates;
+}
+
+/** A line of a script of the receiver where `script` is given, else a warning. */
+export interface PeerEvent {
+  readonly kind: 'event';
+  readonly script?: string;
+  readonly stream?: 'stdout' | 'stderr';
+  readonly disk?: number;
+  readonly text: string;
+}
+
+/** The totals of one disk: as sent (`end`), as taken (`taken`). */
+export interface DiskTotals {
+  readonly kind: 'end' | 'taken';
+  readonly disk: number;
+  readonly frames: number;
+  readonly plainBytes: number;
+  readonly storedBytes: number;
+  readonly sha256: string;
+}
+
+/** The receiver has checked the order, and takes so many bytes of each disk ahead of what it reads. */
+export interface Ready {
+  readonly kind: 'ready';
+  readonly instance: string;
+  readonly node: string;
+  readonly window: number;
+}
+
+/** A step that says all by its name. */
+export interface Step {
+  readonly kind: 'prepare' | 'prepared' | 'commit' | 'committed' | 'acknowledged';
+}
+
+export type Control = Order | Ready | DiskTotals | PeerEvent | Step | Failure;
+export type ControlKind = Control['kind'];
+/** The messages of which `Kind` is a kind. */
+export type ControlOf<Kind extends ControlKind> = Control extends infer Each
+  ? Each extends { readonly kind: infer K }
+    ? Kind extends K
+      ? Each
+      : never
+    : never
+  : never;
+
+const MOST_DISKS = 1000;
+const text = (most: number): z.ZodString => z.string().max(most);
+const disk = z
+  .int()
+  .min(0)
+  .max(MOST_DISKS - 1);
+const bytes = z.int().min(0);
+const stage = z.enum(['connect', 'check', 'transfer', 'rename', 'commit']);
+const state = z.enum(['untouched', 'partial', 'complete', 'committed']);
+
+const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('order'),
+    moveId: z.string().regex(/^[0-9a-f]{32}$/),
+    instance: hostName,
+    node: text(255),
+    os: text(255),
+    instanceFile: text(4096),
+    disks: z
+      .array(z.strictObject({ disk, size: bytes.exactOptional(), plainBytes: bytes.exactOptional() }))
+      .min(1)
+      .max(MOST_DISKS),
+    rename: z.boolean(),
+    allowOtherOs: z.boolean(),
+    forceVariant: z.boolean(),
+    debug: z.boolean(),
+    peerTimeout: z.int().min(1).max(86_400),
+  }),
+  z.strictObject({
+    kind: z.literal('ready'),
+    instance: hostName,
+    node: text(255),
+    window: z
+      .int()
+      .min(1)
+      .max(2 ** 31),
+  }),
+  z.strictObject({
+    kind: z.enum(['end', 'taken']),
+    disk,
+    frames: bytes,
+    plainBytes: bytes,
+    storedBytes: bytes,
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  }),
+  z.strictObject({
+    kind: z.literal('event'),
+    script: text(64).exactOptional(),
+    stream: z.enum(['stdout', 'stderr']).exactOptional(),
+    disk: disk.exactOptional(),
+    text: text(8192),
+  }),
+  z.strictObject({ kind: z.enum(['prepare', 'prepared', 'commit', 'committed', 'acknowledged']) }),
+  z.strictObject({
+    kind: z.literal('fail'),
+    stage,
+    code: text(64).exactOptional(),
+    message: text(4096),
+    hint: text(2048).exactOptional(),
+    disk: disk.exactOptional(),
+    details: z.array(text(2048)).max(32),
+    states: z.array(z.strictObject({ disk, state })).max(MOST_DISKS).exactOptional(),
+  }),
+]);
+
+/** Undefined for what is no control message. */
+export function parseControl(json: string): Control | undefined {
+  try {
+    return controlSchema.safeParse(JSON.parse(json)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The code of an error of the other side, if it is one that we know. */
+export function knownCode(code: string | undefined): GantryErrorCode | undefined {
+  return CODES.find((known) => known === code);
+}
+
+const CODES = Object.keys(ERROR_EXIT_CODES).filter((code): code is GantryErrorCode => code in ERROR_EXIT_CODES);

@@ -1,0 +1,118 @@
+import type { PeerEnd, StoreErrorCode } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
+import type { GantryErrorCode } from '../report/errors.ts';
+import { GantryError } from '../report/errors.ts';
+import { terminalSafe } from '../report/terminal-text.ts';
+import { TOOL } from '../report/version.ts';
+import type { Failure } from './messages.ts';
+import { PIPE_VERSION, knownCode } from './messages.ts';
+
+/*
+ * What goes wrong between the two sides of a pipe. `peer` is how the other side is called: its address, or `the source`.
+ */
+
+/** With which a shell says that there is no such program, or that it may not be run (POSIX, Shell Command Language, 2.8.2). */
+const NO_PROGRAM = new Set([126, 127]);
+const MOST_LINES = 8;
+const LOOK = 'Look at the network and the peer, then move again: what was not committed does not count.';
+
+/** The peer's program ended, or the connection to it. */
+export function endedError(peer: string, end: PeerEnd | undefined, greeted: boolean): GantryError {
+  const { exitCode, error, text = '' } = end ?? { exitCode: undefined, error: undefined };
+  const details = lastLines(text);
+  if (error !== undefined) return connectionError(peer, error, greeted);
+  if (!greeted && exitCode !== undefined && NO_PROGRAM.has(exitCode)) {
+    return new GantryError('PEER_NO_GANTRY', {
+      message: `there is no gantry on ${peer} that could be run`,
+      hint: 'Install it there, so that the account finds it in a login without a terminal, or give its path with --peer-program.',
+      details,
+    });
+  }
+  if (!greeted && /unknown command|unknown option/.test(text)) {
+    return new GantryError('PEER_VERSION', {
+      message: `the gantry on ${peer} is too old: it cannot receive`,
+      hint: `Install this version, ${TOOL.version}, there.`,
+      details,
+    });
+  }
+  if (!greeted && exitCode !== undefined) {
+    return new GantryError('PEER_FAILED', {
+      message: `${peer} ended with status ${exitCode} before it said anything`,
+      hint: 'Its words are above; see whether the account may run "gantry receive" there.',
+      details,
+    });
+  }
+  return new GantryError('PEER_LOST', { message: `the connection to ${peer} was lost`, hint: LOOK, details });
+}
+
+const CONNECTION_CODES: Partial<Readonly<Record<StoreErrorCode, GantryErrorCode>>> = {
+  'invalid-address': 'STORE_ADDRESS',
+  denied: 'PEER_DENIED',
+};
+
+/** What a transport says of the connection; anything else as it is. */
+export function asPeerError(error: unknown, peer: string): unknown {
+  return isStoreError(error) ? connectionError(peer, error, false) : error;
+}
+
+function connectionError(
+  peer: string,
+  error: { readonly code: StoreErrorCode; readonly message: string; readonly hint?: string | undefined },
+  greeted: boolean,
+): GantryError {
+  return new GantryError(greeted ? 'PEER_LOST' : (CONNECTION_CODES[error.code] ?? 'PEER_UNAVAILABLE'), {
+    message: error.message.includes(peer) ? error.message : `${peer}: ${error.message}`,
+    hint: error.hint ?? LOOK,
+    cause: error,
+  });
+}
+
+export function notGantryError(peer: string, text: string): GantryError {
+  return new GantryError('PEER_PROTOCOL', {
+    message: `what answers on ${peer} is not gantry`,
+    details: lastLines(text).map((line) => `it says: ${line}`),
+    hint: "Only gantry may write to the channel: let the account's shell print nothing where there is no terminal.",
+  });
+}
+
+export function versionError(peer: string, protocol: number, version: string): GantryError {
+  return new GantryError('PEER_VERSION', {
+    message: `${peer} has gantry ${version} with version ${protocol} of the pipe, and here is ${TOOL.version} with version ${PIPE_VERSION}`,
+    hint: 'Install the same version of Gantry on both.',
+  });
+}
+
+export function garbageError(peer: string, problem: string, cause?: unknown): GantryError {
+  return new GantryError('PEER_PROTOCOL', {
+    message: `${peer} does not keep to the protocol: ${problem}`,
+    hint: 'If both are Gantry as it was installed, please report it.',
+    cause,
+  });
+}
+
+export function stalledError(peer: string, seconds: number, where: readonly string[]): GantryError {
+  return new GantryError('PEER_STALLED', {
+    message: `nothing came from ${peer} for ${seconds} s`,
+    details: where,
+    hint: LOOK,
+  });
+}
+
+/** What the other side gave up for. */
+export function failureError(peer: string, failure: Failure): GantryError {
+  const { stage, code, message, hint, disk, details } = failure;
+  return new GantryError(knownCode(code) ?? 'PEER_FAILED', {
+    message: `on ${peer}, stage ${stage}: ${terminalSafe(message)}`,
+    hint: hint === undefined ? undefined : terminalSafe(hint),
+    disk,
+    details: details.map(terminalSafe),
+  });
+}
+
+function lastLines(text: string): readonly string[] {
+  return text
+    .split(/\r?\n/)
+    .filter((line) => line.trim() !== '')
+    .slice(-MOST_LINES)
+    .map((line) => terminalSafe(line.slice(0, 300)));
+}

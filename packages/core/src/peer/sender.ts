@@ -1,0 +1,147 @@
+import type { Pace } from '@gantry/transport';
+import { orAbort } from '@gantry/transport';
+import type { DumpSummary } from '../frames/types.ts';
+import { GantryError } from '../report/errors.ts';
+import { Credit } from './credit.ts';
+import type { Link, LinkListener } from './link.ts';
+import type { Control, PeerEvent } from './messages.ts';
+import { LARGEST_DATA, WireProblem } from './wire.ts';
+
+/** What a disk that is being sent waits for. */
+type Waiting = 'the export script' | 'the peer' | 'the connection' | 'the import script';
+
+interface SentDisk {
+  readonly credit: Credit;
+  readonly taken: PromiseWithResolvers<DumpDigest>;
+  waiting: Waiting;
+  sentBytes: number;
+  /** When bytes went last, ms. */
+  movedAt: number;
+}
+
+/** What is sent at once where there is a limit: so little that it goes out steadily. Bytes. */
+const PACED_DATA = 32 * 1024;
+
+type DumpDigest = Pick<DumpSummary, 'frames' | 'plainBytes' | 'storedBytes' | 'sha256'>;
+
+export interface SenderOptions {
+  readonly peer: string;
+  /** A line of a script there, or a warning. */
+  readonly onEvent: (event: PeerEvent) => void;
+  /** A disk was touched there, or is complete. */
+  readonly onState: (disk: number, state: 'partial' | 'complete') => void;
+}
+
+/** The source's side of the disks of one move: what may be sent, what was sent, what was taken. */
+export class Sender implements LinkListener {
+  readonly #options: SenderOptions;
+  readonly #disks = new Map<number, SentDisk>();
+  #window: number | undefined;
+
+  constructor(options: SenderOptions) {
+    this.#options = options;
+  }
+
+  /** How many bytes of a disk may be sent before the first is read; known when the receiver is ready. */
+  set window(bytes: number) {
+    this.#window = bytes;
+  }
+
+  /**
+   * Sends the dump of one disk and waits until the receiver has all of it, checked, its script ended well.
+   *
+   * @param summary what the dump comes to; asked for at its end
+   * @throws what `stored` throws; GantryError `PEER_*`, `DUMP_DAMAGED`; the reason of the signal
+   */
+  async send(
+    link: Link,
+    disk: number,
+    { stored, summary, pace }: { stored: AsyncIterable<Uint8Array>; summary: () => DumpSummary; pace: Pace | undefined },
+    signal: AbortSignal,
+  ): Promise<DumpSummary> {
+    const state: SentDisk = {
+      credit: new Credit(this.#window ?? 0),
+      taken: Promise.withResolvers(),
+      waiting: 'the export script',
+      sentBytes: 0,
+      movedAt: performance.now(),
+    };
+    this.#disks.set(disk, state);
+    const slices = pace === undefined ? sliced(stored, LARGEST_DATA) : pace.through(sliced(stored, PACED_DATA), signal);
+    for await (const slice of slices) {
+      await this.#sendSlice(link, disk, state, slice, signal);
+      state.waiting = 'the export script';
+    }
+    const made = summary();
+    const { frames, plainBytes, storedBytes, sha256 } = made;
+    state.waiting = 'the import script';
+    this.#options.onState(disk, 'partial');
+    await link.send({ kind: 'end', disk, frames, plainBytes, storedBytes, sha256 });
+    assertSame(this.#options.peer, disk, made, await orAbort(state.taken.promise, signal));
+    this.#options.onState(disk, 'complete');
+    this.#disks.delete(disk);
+    return made;
+  }
+
+  data(): void {
+    throw new WireProblem('it sent data, and is to take it');
+  }
+
+  credit(disk: number, bytes: number): void {
+    const state = this.#disks.get(disk);
+    if (state === undefined) return;
+    state.credit.add(bytes);
+    state.movedAt = performance.now();
+  }
+
+  control(message: Control): boolean {
+    if (message.kind === 'event') this.#options.onEvent(message);
+    else if (message.kind === 'taken') {
+      const state = this.#disks.get(message.disk);
+      if (state?.waiting !== 'the import script') throw new WireProblem(`it has taken disk ${message.disk}, which was not sent`);
+      state.taken.resolve(message);
+    } else return false;
+    return true;
+  }
+
+  where(): readonly string[] {
+    return [...this.#disks].map(([disk, { waiting, sentBytes }]) => `disk ${disk}: ${sentBytes} stored bytes sent, waiting for ${waiting}`);
+  }
+
+  /** How long no byte of any disk has moved while one should, ms; 0 while none is under way. Scripts that finish may take their time. */
+  stalledMs(now: number): number {
+    const under = [...this.#disks.values()].filter(({ waiting }) => waiting !== 'the import script');
+    return under.length === 0 ? 0 : now - Math.max(...under.map(({ movedAt }) => movedAt));
+  }
+
+  async #sendSlice(link: Link, disk: number, state: SentDisk, slice: Uint8Array, signal: AbortSignal): Promise<void> {
+    for (let at = 0; at < slice.length;) {
+      state.waiting = 'the peer';
+      const bytes = await state.credit.take(slice.length - at, signal);
+      if (state.sentBytes === 0) this.#options.onState(disk, 'partial');
+      state.waiting = 'the connection';
+      await link.sendData(disk, slice.subarray(at, at + bytes));
+      at += bytes;
+      state.sentBytes += bytes;
+      state.movedAt = performance.now();
+    }
+  }
+}
+
+/** Pieces of a frame that still belong to it: the next chunk is asked for when all of this one are used. */
+async function* sliced(chunks: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; at += bytes) yield chunk.subarray(at, at + bytes);
+  }
+}
+
+function assertSame(peer: string, disk: number, sent: DumpDigest, taken: DumpDigest): void {
+  const keys = ['frames', 'plainBytes', 'storedBytes', 'sha256'] as const;
+  const different = keys.find((key) => sent[key] !== taken[key]);
+  if (different === undefined) return;
+  throw new GantryError('DUMP_DAMAGED', {
+    message: `${peer} took something else of disk ${disk} than was sent: ${different} is ${taken[different]} there and ${sent[different]} here`,
+    hint: 'Nothing was committed. Memory or a disk of one of the machines may be bad.',
+    disk,
+  });
+}

@@ -1,0 +1,112 @@
+import type { FileHandle } from 'node:fs/promises';
+import { open, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { GantryError } from '../report/errors.ts';
+import type { OperationName } from '../report/events.ts';
+import { tryFlock } from '../system/flock.ts';
+import { JournalWriter, syncDirectory } from './journal-file.ts';
+import { isStillNamed } from './lock-file.ts';
+import { identifyProcess } from '../system/process-identity.ts';
+import type { RunRecord } from './run-record.ts';
+import type { StateDirectory } from './state-directory.ts';
+import { unusable } from './state-directory.ts';
+
+/** The ending of a journal's file name. */
+export const JOURNAL_SUFFIX = '.journal';
+
+export interface RunOptions {
+  readonly stateDirectory: StateDirectory;
+  readonly operation: OperationName;
+  readonly instance: string;
+}
+
+/**
+ * One operation under way, and its journal: what the next run must clear if this one is killed. Disposing removes the journal when
+ * everything was forgotten, and else leaves it for the next run.
+ */
+export interface Run extends AsyncDisposable {
+  /** Unique on this machine, safe in file names and LVM names: `gantry-20261123T081500Z-4711`. */
+  readonly id: string;
+  /**
+   * Resolves when the record is on disk: only then may the thing be made. Gives the number to forget it by: that of the record whose
+   * place it takes, where one is given.
+   * @throws GantryError STATE_UNUSABLE
+   */
+  remember(record: RunRecord, inPlaceOf?: number): Promise<number>;
+  /** When the thing is gone. @throws GantryError STATE_UNUSABLE */
+  forget(id: number): Promise<void>;
+}
+
+/** Begins a run. @throws GantryError STATE_UNUSABLE */
+export async function openRun(options: RunOptions): Promise<Run> {
+  const started = new Date();
+  const base = `gantry-${started.toISOString().replaceAll(/[-:]|\.\d+/g, '')}-${process.pid}`;
+  for (let number = 1; ; number += 1) {
+    const id = number === 1 ? base : `${base}-${number}`;
+    const file = await createJournal(join(options.stateDirectory.runs, `${id}${JOURNAL_SUFFIX}`));
+    if (file !== undefined) return await beginRun(id, file, started, options);
+  }
+}
+
+/** Makes and locks the file; undefined when the name is taken, or when a recovery saw the file before it was locked. */
+async function createJournal(path: string): Promise<FileHandle | undefined> {
+  let file: FileHandle;
+  try {
+    file = await open(path, 'wx', 0o600);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return undefined;
+    throw unusable(`cannot make the journal ${path}`, error);
+  }
+  if (tryFlock(file.fd, 'exclusive') && (await isStillNamed(file, path))) return file;
+  await file.close();
+  return undefined;
+}
+
+async function beginRun(id: string, file: FileHandle, started: Date, options: RunOptions): Promise<Run> {
+  const { stateDirectory, operation, instance } = options;
+  const path = join(stateDirectory.runs, `${id}${JOURNAL_SUFFIX}`);
+  const journal = new JournalWriter(file, 0);
+  try {
+    const us = await identifyProcess(process.pid);
+    if (us === undefined) throw unusable('cannot read /proc/self/stat: is /proc mounted?');
+    await journal.append({ runId: id, operation, instance, ...us, started: started.toISOString() });
+    await syncDirectory(stateDirectory.runs);
+  } catch (error) {
+    await unlink(path).catch(() => undefined);
+    await file.close();
+    throw error instanceof GantryError ? error : unusable(`cannot make the journal ${path} durable`, error);
+  }
+  return createRun(id, path, file, journal);
+}
+
+function createRun(id: string, path: string, file: FileHandle, journal: JournalWriter): Run {
+  const remembered = new Set<number>();
+  let last = 0;
+  let closed = false;
+  return {
+    id,
+    async remember(record, inPlaceOf) {
+      const number = inPlaceOf ?? (last += 1);
+      await journal.append({ remember: number, record });
+      remembered.add(number);
+      return number;
+    },
+    async forget(number) {
+      if (!remembered.has(number)) return;
+      await journal.append({ forget: number });
+      remembered.delete(number);
+    },
+    async [Symbol.asyncDispose]() {
+      if (closed) return;
+      closed = true;
+      try {
+        // Removed while it is still locked: a recovery that opened it meanwhile sees that the name is gone. One that cannot be
+        // removed remembers nothing, and must not make a failure of an operation that is done.
+        if (remembered.size === 0) await unlink(path).catch(() => undefined);
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}

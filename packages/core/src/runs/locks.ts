@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+
+import { GantryError } from '../report/errors.ts';
+import type { OperationName } from '../report/events.ts';
+import type { Disk } from '../instances/model.ts';
+import { diskIdentity } from '../disks/disk-identity.ts';
+import type { Lock, LockHolder, LockMode } from './lock-file.ts';
+import { tryLock } from './lock-file.ts';
+import type { StateDirectory } from './state-directory.ts';
+
+/** On whose behalf a lock is taken; the others are told when they are refused. */
+export interface LockOwner {
+  readonly stateDirectory: StateDirectory;
+  readonly operation: OperationName;
+  readonly instance: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Longer names do not fit into a file name with what is added to it. */
+const LONGEST_NAME = 180;
+
+/**
+ * Has the instance for this operation alone, until the lock is disposed or the process ends. Never waits.
+ * @throws GantryError BUSY, STATE_UNUSABLE
+ */
+export async function lockInstance(owner: LockOwner): Promise<Lock> {
+  return lock(owner, `instance-${safeName(owner.instance)}`, 'exclusive', { what: `instance ${owner.instance}` });
+}
+
+/**
+ * Has a disk, whatever instance it is described in and by whatever path: shared with others who read it (export), or alone (import,
+ * create). Until the lock is disposed or the process ends. Never waits.
+ * @throws GantryError BUSY, DISK_MISSING, STATE_UNUSABLE
+ */
+export async function lockDisk(owner: LockOwner, index: number, disk: Disk, mode: LockMode): Promise<Lock> {
+  const address = disk.path ?? disk.uri ?? '';
+  const identity = disk.path === undefined ? `uri-${digest(address)}` : await identify(index, disk.path);
+  return lock(owner, `disk-${identity}`, mode, { what: `disk ${index} (${address})`, disk: index });
+}
+
+async function identify(index: number, path: string): Promise<string> {
+  try {
+    return await diskIdentity(path);
+  } catch (error) {
+    throw new GantryError('DISK_MISSING', {
+      message: `cannot look at disk ${index} (${path}): ${error instanceof Error ? error.message : String(error)}`,
+      hint: 'Check the path in the instance file.',
+      disk: index,
+      cause: error,
+    });
+  }
+}
+
+interface Subject {
+  readonly what: string;
+  readonly disk?: number;
+}
+
+async function lock(owner: LockOwner, name: string, mode: LockMode, subject: Subject): Promise<Lock> {
+  const { stateDirectory, operation, instance, signal } = owner;
+  const result = await tryLock({ directory: stateDirectory.locks, name, mode, operation, instance, signal });
+  if (!('heldBy' in result)) return result;
+  const bySelf = result.heldBy.some((holder) => holder.pid === process.pid && holder.instance === instance);
+  throw subject.disk !== undefined && bySelf ? sameDisk(subject, instance) : busy(subject, result.heldBy);
+}
+
+/** One operation locks the instance first, so that the disk can only be held for another disk of it. */
+function sameDisk({ what, disk }: Subject, instance: string): GantryError {
+  return new GantryError('BUSY', {
+    message: `${what} is also another disk of instance ${instance}, by another path`,
+    hint: 'Describe each disk once in the instance file.',
+    disk,
+  });
+}
+
+function busy({ what, disk }: Subject, holders: readonly LockHolder[]): GantryError {
+  const [first, ...more] = holders.map(describeHolder);
+  const pids = holders.map((holder) => holder.pid).join(', ');
+  return new GantryError('BUSY', {
+    message: `${what} is in use: ${first ?? 'another process of Gantry has it locked'}`,
+    hint: first === undefined ? 'Try again when that has ended.' : `Wait until it ends, or end process ${pids}.`,
+    details: more.map((holder) => `also in use: ${holder}`),
+    disk,
+  });
+}
+
+function describeHolder(holder: LockHolder): string {
+  return `${holder.operation} of instance ${holder.instance}, process ${holder.pid}, since ${holder.since}`;
+}
+
+function safeName(name: string): string {
+  return name.length <= LONGEST_NAME && /^[A-Za-z0-9._-]+$/.test(name) ? name : `long-${digest(name)}`;
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 40);
+}

@@ -1,0 +1,344 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
+
+import type { OsDefinitionFiles, TemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory, writeOsDefinition, writeOsDefinitions } from '@gantry/testkit';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { sampleInstance } from '../../test/sample-instance.ts';
+import type { PlainPiece } from '../frames/types.ts';
+import type { Instance } from '../instances/model.ts';
+import type { DiskDump, ExportScriptOptions } from './export-script.ts';
+import { runExportScript } from './export-script.ts';
+import type { ProcessGroup } from '../system/process-group.ts';
+import { runningMembers } from '../system/process-group.ts';
+import type { SelectedOs } from './select.ts';
+import { selectOs } from './select.ts';
+
+const DISK_BYTES = 3 * 1024 * 1024 + 17;
+
+let directory: TemporaryDirectory;
+let content: Buffer;
+/** Every group that was started, and every one that has ended. */
+let started: ProcessGroup[];
+let ended: ProcessGroup[];
+
+beforeEach(async () => {
+  directory = await makeTemporaryDirectory();
+  content = randomBytes(DISK_BYTES);
+  await writeFile(directory.file('disk0.img'), content);
+  started = [];
+  ended = [];
+});
+
+afterEach(async () => {
+  expect(ended).toEqual(started);
+  expect(started.flatMap((group) => runningMembers(group))).toEqual([]);
+  await directory[Symbol.asyncDispose]();
+});
+
+async function sample(name: string): Promise<SelectedOs> {
+  await writeOsDefinitions(directory.path, [name]);
+  return selectOs(name, { searchPath: [directory.path] });
+}
+
+async function withExport(body: string, files: OsDefinitionFiles = {}): Promise<SelectedOs> {
+  await writeOsDefinition(directory.path, 'mine', { files: { export: `#!/bin/sh\n${body}\n`, ...files } });
+  return selectOs('mine', { searchPath: [directory.path] });
+}
+
+function instance(): Instance {
+  return sampleInstance({ disks: [{ path: directory.file('disk0.img'), size: 4, access: 'rw', backend_type: 'file:loop' }] });
+}
+
+function exportDisk(os: SelectedOs, options: Partial<ExportScriptOptions> = {}): DiskDump {
+  return runExportScript(os, {
+    instance: instance(),
+    disk: 0,
+    view: { path: directory.file('disk0.img') },
+    onStart: async (group) => void started.push(group),
+    onEnd: async (group) => void ended.push(group),
+    ...options,
+  });
+}
+
+/** All of a dump in one buffer. Copies each piece at once: the next one may overwrite it. */
+async function collect(pieces: AsyncIterable<PlainPiece>): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const piece of pieces) parts.push(piece instanceof Uint8Array ? Buffer.from(piece) : Buffer.alloc(piece.zeros));
+  return Buffer.concat(parts);
+}
+
+async function errorOf(dump: DiskDump): Promise<unknown> {
+  return collect(dump.pieces).then(
+    () => 'no error',
+    (error: unknown) => error,
+  );
+}
+
+/** How far dd, which opens its input as descriptor 0, has come in the disk. */
+function inputPosition(): number {
+  return Number(/^pos:\s+(\d+)/.exec(readFileSync(`/proc/${String(started[0]?.pgid)}/fdinfo/0`, 'utf8'))?.[1]);
+}
+
+function openDescriptors(): number {
+  return readdirSync('/proc/self/fd').length;
+}
+
+describe('an export script', () => {
+  it('gives the disk byte by byte, and its size before its end', async () => {
+    await using dump = exportDisk(await sample('cat'));
+    expect(dump.expectedBytes()).toBeUndefined();
+    expect((await collect(dump.pieces)).equals(content)).toBe(true);
+    expect(dump.expectedBytes()).toBe(DISK_BYTES);
+  });
+
+  it('gets the environment of the interface, and nothing else', async () => {
+    const os = await sample('env-dump');
+    const withParameters = { ...instance(), osparams: { filesystem: 'ext4' }, osparams_private: { 'root-password': 'one\ntwo ü' } };
+    await using dump = exportDisk(os, { instance: withParameters, view: { path: '/dev/vg/snap' }, debug: true });
+    const text = (await collect(dump.pieces)).toString();
+    expect(text.endsWith('\0')).toBe(true);
+    expect(text.slice(0, -1).split('\0').sort()).toEqual([
+      'DEBUG_LEVEL=1',
+      'DISK_0_ACCESS=rw',
+      'DISK_0_BACKEND_TYPE=file:loop',
+      `DISK_0_PATH=${directory.file('disk0.img')}`,
+      'DISK_0_SIZE=4',
+      'DISK_COUNT=1',
+      'EXPORT_DEVICE=/dev/vg/snap',
+      'EXPORT_DISK_PATH=/dev/vg/snap',
+      'EXPORT_INDEX=0',
+      'EXP_SIZE_FD=3',
+      'HYPERVISOR=kvm',
+      'INSTANCE_NAME=web1.example.com',
+      'INSTANCE_OS=env-dump+default',
+      'INSTANCE_PRIMARY_NODE=node1.example.com',
+      'NIC_COUNT=0',
+      'OSP_FILESYSTEM=ext4',
+      'OSP_ROOT_PASSWORD=one\ntwo ü',
+      'OS_API_VERSION=20',
+      'OS_NAME=env-dump',
+      'OS_VARIANT=default',
+      'PATH=/sbin:/bin:/usr/sbin:/usr/bin',
+    ]);
+  });
+
+  it('gets an empty stdin, real pipes, and no descriptor besides', async () => {
+    const os = await withExport(
+      'cat; ls /proc/$$/fd | tr "\\n" " "; for f in 0 1 2 3; do readlink /proc/$$/fd/$f | cut -d: -f1; done >/dev/stdout',
+    );
+    await using dump = exportDisk(os);
+    // 10 is dash's own, for the script.
+    expect((await collect(dump.pieces)).toString()).toBe('0 1 10 2 3 /dev/null\npipe\npipe\npipe\n');
+  });
+
+  it('is not started before its data is asked for', async () => {
+    await using dump = exportDisk(await sample('cat'));
+    await dump[Symbol.asyncDispose]();
+    expect(started).toEqual([]);
+    expect(await collect(dump.pieces)).toHaveLength(0);
+  });
+
+  it('may give nothing', async () => {
+    await using dump = exportDisk(await sample('silent'));
+    expect(await collect(dump.pieces)).toHaveLength(0);
+  });
+
+  it('speaks on stderr meanwhile', async () => {
+    const lines: string[] = [];
+    const os = await withExport('echo one >&2; cat "$EXPORT_DEVICE"; echo two >&2');
+    await using dump = exportDisk(os, { onMessage: ({ stream, line }) => lines.push(`${stream} ${line}`) });
+    await collect(dump.pieces);
+    expect(lines).toEqual(['stderr one', 'stderr two']);
+    expect(dump.messages()).toEqual(['one', 'two']);
+  });
+
+  it('waits for whoever takes its data', async () => {
+    // A disk much larger than all the buffers on the way, and a script that says how much of it is through.
+    await truncate(directory.file('disk0.img'), 64 * 1024 * 1024);
+    const os = await withExport('exec dd if="$EXPORT_DEVICE" bs=64k status=none');
+    await using dump = exportDisk(os);
+    const pieces = dump.pieces[Symbol.asyncIterator]();
+    await pieces.next();
+    let last = -1;
+    await expect
+      .poll(() => {
+        const still = inputPosition() === last;
+        last = inputPosition();
+        return still;
+      })
+      .toBe(true);
+    expect(last).toBeGreaterThan(0);
+    expect(last).toBeLessThan(8 * 1024 * 1024);
+  });
+
+  it('cannot be run without one', async () => {
+    const os = await sample('create-only');
+    expect(() => exportDisk(os)).toThrow(expect.objectContaining({ code: 'OS_OPERATION_UNSUPPORTED' }));
+  });
+});
+
+describe('the expected size', () => {
+  it.each([
+    ['rubbish', 'echo "a lot" >&"$EXP_SIZE_FD"'],
+    ['nothing', ':'],
+    ['an early close', 'exec 3>&-'],
+    ['endless writing', 'yes 5x >&3 & spammer=$!; trap "kill $spammer" EXIT'],
+    ['a second line', 'echo 12 >&3; echo 13 >&3'],
+    ['a lot without an end', 'head -c 1000000 /dev/zero >&3'],
+  ])('changes nothing with %s', async (what, first) => {
+    const os = await withExport(`${first}\ncat "$EXPORT_DEVICE"`);
+    await using dump = exportDisk(os);
+    expect((await collect(dump.pieces)).equals(content)).toBe(true);
+    expect(dump.expectedBytes()).toBe(what === 'a second line' ? 12 : undefined);
+  });
+
+  it('changes nothing when a background process that has left the session holds the descriptor', async () => {
+    const pidFile = directory.file('pid');
+    const os = await withExport(
+      `setsid sh -c 'echo $$ >${pidFile}; exec sleep 1000000' >/dev/null 2>&1 & until [ -s ${pidFile} ]; do sleep 0.01; done\ncat "$EXPORT_DEVICE"`,
+    );
+    try {
+      await using dump = exportDisk(os);
+      expect((await collect(dump.pieces)).equals(content)).toBe(true);
+    } finally {
+      process.kill(Number(await readFile(pidFile, 'utf8')), 'SIGKILL');
+    }
+  });
+
+  it('is known while the data still comes', async () => {
+    const go = directory.file('go');
+    const os = await withExport(`echo 4711 >&3; echo first; until [ -e ${go} ]; do sleep 0.01; done; echo second`);
+    await using dump = exportDisk(os);
+    const pieces = dump.pieces[Symbol.asyncIterator]();
+    await pieces.next();
+    await expect.poll(() => dump.expectedBytes()).toBe(4711);
+    await writeFile(go, '');
+    expect((await pieces.next()).done).toBe(false);
+  });
+});
+
+describe('an export that fails', () => {
+  it.each([
+    ['exit-status', 'SCRIPT_FAILED', 'the export script of exit-status (disk 0) failed with exit status 3'],
+    ['killed', 'SCRIPT_SIGNALLED', 'the export script of killed (disk 0) was ended by SIGKILL'],
+    ['closes-stdout', 'SCRIPT_FAILED', 'the export script of closes-stdout (disk 0) failed with exit status 4'],
+  ])('is no dump, however much data came: %s', async (name, code, message) => {
+    await using dump = exportDisk(await sample(name));
+    expect(await errorOf(dump)).toMatchObject({ code, message, disk: 0, details: name === 'killed' ? [] : ['the disk is on fire'] });
+  });
+
+  it('is told at once, although a process left behind still holds the data open', async () => {
+    const os = await withExport('sleep 1000000 &\nexit 5');
+    await using dump = exportDisk(os);
+    expect(await errorOf(dump)).toMatchObject({ code: 'SCRIPT_FAILED', message: expect.stringContaining('status 5') });
+  });
+
+  it('cannot be told apart from one that is not whole: a process left behind holds the data open', async () => {
+    const os = await sample('holds-stdout');
+    await using dump = exportDisk(os, { graceMs: 100 });
+    expect(await errorOf(dump)).toMatchObject({
+      code: 'SCRIPT_FAILED',
+      message: expect.stringContaining('holds its stdout open'),
+      disk: 0,
+    });
+  });
+
+  it('is not one where what was left behind gives the rest of the data', async () => {
+    const os = await withExport('(sleep 0.2; cat "$EXPORT_DEVICE") &\nexit 0');
+    await using dump = exportDisk(os);
+    expect((await collect(dump.pieces)).equals(content)).toBe(true);
+  });
+
+  it('is told when the script could not be started', async () => {
+    const os = await withExport('', { export: '#!/no/such/shell\n' });
+    await using dump = exportDisk(os);
+    expect(await errorOf(dump)).toMatchObject({
+      code: 'SCRIPT_START',
+      disk: 0,
+      message: expect.stringContaining('the export script of mine (disk 0)'),
+    });
+  });
+});
+
+describe('the end of an export', () => {
+  it.each(['never-ends', 'stubborn'])('comes with the signal, wherever the script is: %s', async (name) => {
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    await using dump = exportDisk(await sample(name), {
+      signal: controller.signal,
+      graceMs: 100,
+      onMessage: () => controller.abort(reason),
+    });
+    expect(await errorOf(dump)).toBe(reason);
+    expect(dump.messages()).toEqual([expect.stringMatching(/^at it/)]);
+  });
+
+  it('comes with the signal while nobody asks for data', async () => {
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    await using dump = exportDisk(await withExport('cat /dev/zero'), { signal: controller.signal });
+    const pieces = dump.pieces[Symbol.asyncIterator]();
+    await pieces.next();
+    controller.abort(reason);
+    await expect(pieces.next()).rejects.toBe(reason);
+    expect(ended).toHaveLength(1);
+  });
+
+  it('comes before the start when the signal was aborted before', async () => {
+    const reason = new Error('enough');
+    await using dump = exportDisk(await withExport(`touch ${directory.file('started')}`), { signal: AbortSignal.abort(reason) });
+    expect(await errorOf(dump)).toBe(reason);
+    expect(existsSync(directory.file('started'))).toBe(false);
+  });
+
+  it('comes when whoever takes the data stops', async () => {
+    await using dump = exportDisk(await withExport('cat /dev/zero'));
+    for await (const _piece of dump.pieces) break;
+    expect(ended).toHaveLength(1);
+  });
+
+  it('comes when the dump is let go while data is being waited for', async () => {
+    const dump = exportDisk(await withExport('echo data; sleep 1000000'));
+    const pieces = dump.pieces[Symbol.asyncIterator]();
+    await pieces.next();
+    const waiting = pieces.next();
+    const heard = expect(waiting).rejects.toThrow('let go');
+    await dump[Symbol.asyncDispose]();
+    expect(ended).toHaveLength(1);
+    await heard;
+    await dump[Symbol.asyncDispose]();
+  });
+
+  it('comes when the start cannot be remembered', async () => {
+    const failure = new Error('no space in the journal');
+    await using dump = exportDisk(await withExport('cat /dev/zero'), {
+      onStart: async (group) => {
+        started.push(group);
+        throw failure;
+      },
+    });
+    expect(await errorOf(dump)).toBe(failure);
+  });
+
+  it('comes for what the script leaves behind', async () => {
+    const warnings: string[] = [];
+    await using dump = exportDisk(await sample('leaves-children'), { onWarning: (warning) => warnings.push(warning) });
+    expect((await collect(dump.pieces)).equals(content)).toBe(true);
+    expect(warnings).toEqual([expect.stringContaining('left processes behind')]);
+  });
+
+  it('leaves no descriptor open in us', async () => {
+    const os = await sample('cat');
+    const before = openDescriptors();
+    for (let run = 0; run < 3; run += 1) {
+      await using whole = exportDisk(os);
+      await collect(whole.pieces);
+      await using part = exportDisk(os);
+      for await (const _piece of part.pieces) break;
+    }
+    await expect.poll(openDescriptors).toBe(before);
+  });
+});

@@ -1,0 +1,40 @@
+import { LineReader } from '../system/line-reader.ts';
+import type { PipeReader } from '../system/pipe-reader.ts';
+import type { Redactor } from './redact.ts';
+import type { ScriptLine } from './script-options.ts';
+
+/** How many of a script's last lines are kept, for errors and for the manifest. */
+const KEPT_LINES = 20;
+
+/** Takes what a script says, passes it on line by line and keeps the last lines of all its streams together. */
+export class MessageLog {
+  readonly #kept: string[] = [];
+  readonly #redactor: Redactor;
+  readonly #onMessage: ((line: ScriptLine) => void) | undefined;
+
+  constructor(redactor: Redactor, onMessage: ((line: ScriptLine) => void) | undefined) {
+    this.#redactor = redactor;
+    this.#onMessage = onMessage;
+  }
+
+  /** The last lines so far, the latest last. */
+  get last(): readonly string[] {
+    return [...this.#kept];
+  }
+
+  /** Resolves at the end of the stream, whatever ends it: a broken stream of messages fails nothing. */
+  async follow(stream: ScriptLine['stream'], reader: PipeReader): Promise<void> {
+    const lines = new LineReader(this.#redactor, (line) => this.#keep({ stream, line }));
+    try {
+      for (let chunk = await reader.read(); chunk !== undefined; chunk = await reader.read()) lines.write(chunk);
+    } finally {
+      lines.end();
+    }
+  }
+
+  #keep(line: ScriptLine): void {
+    this.#kept.push(line.line);
+    if (this.#kept.length > KEPT_LINES) this.#kept.shift();
+    this.#onMessage?.(line);
+  }
+}

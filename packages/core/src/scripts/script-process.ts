@@ -1,0 +1,238 @@
+import { spawn as start } from 'node:child_process';
+import { setTimeout as wait } from 'node:timers/promises';
+
+import type { GantryError } from '../report/errors.ts';
+import type { Environment } from './environment.ts';
+import { ExpectedSize } from './expected-size.ts';
+import { MessageLog } from './message-log.ts';
+import { PipeReader } from '../system/pipe-reader.ts';
+import { PipeWriter } from '../system/pipe-writer.ts';
+import type { Pipe } from '../system/pipes.ts';
+import { closeEnds, duplicate, openPipe, PIPE_BYTES } from '../system/pipes.ts';
+import type { ProcessGroup } from '../system/process-group.ts';
+import { assertProcessesShow, endProcessGroup, groupEnded, identifyGroup, runningMembers } from '../system/process-group.ts';
+import { createRedactor } from './redact.ts';
+import type { ScriptExit, ScriptIdentity } from './script-errors.ts';
+import { describeScript, exitError, startError } from './script-errors.ts';
+import type { ScriptOptions } from './script-options.ts';
+
+/** Enough for a few lines at a time. */
+const MESSAGE_BUFFER_BYTES = 16 * 1024;
+/** What a script leaves behind often ends with it, a moment later: `exec 2> >(tee log >&2)`, for one. */
+const LEFT_BEHIND_MS = 500;
+/** How long the last messages may take to arrive when nothing of the script runs any more, but something else holds its stderr. */
+const LAST_MESSAGES_MS = 1000;
+
+/** One run of one script. */
+export interface ScriptRequest extends ScriptIdentity {
+  /** Absolute: the working directory. */
+  readonly directory: string;
+  readonly arguments: readonly string[];
+  /** All of it. */
+  readonly environment: Environment;
+  /** Values that must not be shown, wherever the script writes them. */
+  readonly secrets: readonly string[];
+  /** `import` reads data; the stdin of all others is empty. */
+  readonly reads: 'data' | 'nothing';
+  /** `export` writes data to stdout, and its size to `EXP_SIZE_FD`; the stdout of all others is messages. */
+  readonly writes: 'data' | 'messages';
+}
+
+/** A script that runs, or has run. Whoever has it disposes of it: then nothing of it runs any more. */
+export class ScriptProcess implements AsyncDisposable {
+  /** How the script itself ended; its children may go on. Never rejects. */
+  readonly exit: Promise<ScriptExit>;
+  /** Where it reads data, for `reads: 'data'`. */
+  readonly stdin: PipeWriter | undefined;
+  /** Its data, for `writes: 'data'`. */
+  readonly stdout: PipeReader;
+  readonly expectedSize: ExpectedSize = new ExpectedSize();
+  readonly #request: ScriptRequest;
+  readonly #options: ScriptOptions;
+  readonly #group: ProcessGroup;
+  readonly #log: MessageLog;
+  readonly #readers: readonly PipeReader[];
+  readonly #messagesEnded: Promise<unknown>;
+  #exited: ScriptExit | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(request: ScriptRequest, options: ScriptOptions, pipes: Pipes, group: ProcessGroup, exit: Promise<ScriptExit>) {
+    this.#request = request;
+    this.#options = options;
+    this.#group = group;
+    this.#log = new MessageLog(createRedactor(request.secrets), options.onMessage);
+    this.exit = exit.then((how) => (this.#exited = how));
+    this.stdin = pipes.stdin === undefined ? undefined : new PipeWriter(pipes.stdin.writeEnd, pipes.stdin.probe);
+    this.stdout = new PipeReader(pipes.stdout.readEnd, request.writes === 'data' ? PIPE_BYTES : MESSAGE_BUFFER_BYTES);
+    const stderr = new PipeReader(pipes.stderr.readEnd, MESSAGE_BUFFER_BYTES);
+    const size = pipes.size === undefined ? undefined : new PipeReader(pipes.size.readEnd, MESSAGE_BUFFER_BYTES);
+    this.#readers = [this.stdout, stderr, ...(size === undefined ? [] : [size])];
+    this.#messagesEnded = Promise.allSettled([
+      this.#log.follow('stderr', stderr),
+      ...(request.writes === 'messages' ? [this.#log.follow('stdout', this.stdout)] : []),
+    ]);
+    if (size !== undefined) void followSize(size, this.expectedSize);
+  }
+
+  /**
+   * Starts a script in a session of its own; resolves when `onStart` has heard of it.
+   * @throws GantryError `SCRIPT_START`, `PLATFORM`; the reason of a signal that was aborted before
+   */
+  static async start(request: ScriptRequest, options: ScriptOptions): Promise<ScriptProcess> {
+    options.signal?.throwIfAborted();
+    assertProcessesShow();
+    const pipes = openPipes(request);
+    const spawned = spawn(request, pipes);
+    if ('failed' in spawned) {
+      closeEnds(...ourEnds(pipes));
+      throw await startError(request, await spawned.failed);
+    }
+    const script = new ScriptProcess(request, options, pipes, identifyGroup(spawned.pid), spawned.exit);
+    try {
+      await options.onStart?.(script.#group);
+      return script;
+    } catch (error) {
+      await script[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** How the script itself ended, as far as that has happened. */
+  get exited(): ScriptExit | undefined {
+    return this.#exited;
+  }
+
+  /** Its last lines so far. */
+  get messages(): readonly string[] {
+    return this.#log.last;
+  }
+
+  /**
+   * Ends what still runs of the script, takes in its last messages and lets everything go. To be waited for before the end is judged.
+   * @throws what `onEnd` throws
+   */
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** The error for the way in which the script ended; undefined for success. After {@link close}. */
+  failure(): GantryError | undefined {
+    return this.#exited === undefined ? undefined : exitError(this.#request, this.#exited, this.messages);
+  }
+
+  /** Closes; a failure of that is only warned of, since another one is on its way already. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.close();
+    } catch (error) {
+      this.#options.onWarning?.(`after ${describeScript(this.#request)}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  async #close(): Promise<void> {
+    const survivors = await this.#endGroup();
+    if (survivors.length === 0) await this.exit;
+    await within(this.#messagesEnded, LAST_MESSAGES_MS);
+    this.stdin?.close();
+    for (const reader of this.#readers) reader.destroy();
+    await this.#messagesEnded;
+    if (survivors.length === 0) await this.#options.onEnd?.(this.#group);
+  }
+
+  async #endGroup(): Promise<readonly number[]> {
+    const { onWarning, graceMs } = this.#options;
+    const name = describeScript(this.#request);
+    if (this.#exited !== undefined) {
+      if (await groupEnded(this.#group, LEFT_BEHIND_MS)) return [];
+      onWarning?.(`${name} left processes behind, which are ended now (${runningMembers(this.#group).join(', ')})`);
+    }
+    const survivors = await endProcessGroup(this.#group, { graceMs });
+    if (survivors.length > 0) onWarning?.(`processes of ${name} cannot be ended and may go on using its disk: ${survivors.join(', ')}`);
+    return survivors;
+  }
+}
+
+interface Pipes {
+  /** With a second descriptor for its writing end. */
+  readonly stdin: (Pipe & { readonly probe: number }) | undefined;
+  readonly stdout: Pipe;
+  readonly stderr: Pipe;
+  readonly size: Pipe | undefined;
+}
+
+/** Opens every pipe, or none. */
+function openPipes(request: ScriptRequest): Pipes {
+  const opened: number[] = [];
+  const next = (bytes?: number): Pipe => {
+    const pipe = openPipe(bytes);
+    opened.push(pipe.readEnd, pipe.writeEnd);
+    return pipe;
+  };
+  const nextWithProbe = (): Pipes['stdin'] => {
+    const pipe = next(PIPE_BYTES);
+    const probe = duplicate(pipe.writeEnd);
+    opened.push(probe);
+    return { ...pipe, probe };
+  };
+  try {
+    return {
+      stdin: request.reads === 'data' ? nextWithProbe() : undefined,
+      stdout: next(request.writes === 'data' ? PIPE_BYTES : undefined),
+      stderr: next(),
+      size: request.writes === 'data' ? next() : undefined,
+    };
+  } catch (error) {
+    closeEnds(...opened);
+    throw error;
+  }
+}
+
+function ourEnds({ stdin, stdout, stderr, size }: Pipes): number[] {
+  return [stdin?.writeEnd, stdin?.probe, stdout.readEnd, stderr.readEnd, size?.readEnd].filter((fd) => fd !== undefined);
+}
+
+type Spawned = { readonly pid: number; readonly exit: Promise<ScriptExit> } | { readonly failed: Promise<unknown> };
+
+/** Starts the process. The script's ends of the pipes are closed here in every case. */
+function spawn(request: ScriptRequest, { stdin, stdout, stderr, size }: Pipes): Spawned {
+  const inherited = [stdin?.readEnd, stdout.writeEnd, stderr.writeEnd, size?.writeEnd];
+  try {
+    const child = start(request.path, request.arguments, {
+      cwd: request.directory,
+      // Node passes NODE_V8_COVERAGE of its own on unless it stands here.
+      env: { ...request.environment, NODE_V8_COVERAGE: undefined },
+      // setsid(2): a group and a session of its own, so that neither the terminal's Ctrl-C nor its end reaches the script.
+      detached: true,
+      stdio: [stdin?.readEnd ?? 'ignore', stdout.writeEnd, stderr.writeEnd, ...(size === undefined ? [] : [size.writeEnd])],
+    });
+    const failed = new Promise<unknown>((resolve) => child.on('error', resolve));
+    if (child.pid === undefined) return { failed };
+    return {
+      pid: child.pid,
+      exit: new Promise((resolve) => {
+        child.once('exit', (status, signal) => resolve(signal === null ? { status: status ?? -1 } : { signal }));
+      }),
+    };
+  } catch (error) {
+    return { failed: Promise.resolve(error) };
+  } finally {
+    closeEnds(...inherited.filter((fd) => fd !== undefined));
+  }
+}
+
+/** Never stops reading before the end, so that a script may write there as much as it likes. */
+async function followSize(reader: PipeReader, size: ExpectedSize): Promise<void> {
+  try {
+    for (let chunk = await reader.read(); chunk !== undefined; chunk = await reader.read()) size.write(chunk);
+  } catch {
+    // Only the display suffers.
+  }
+  size.end();
+}
+
+async function within(work: Promise<unknown>, limitMs: number): Promise<void> {
+  const timer = new AbortController();
+  await Promise.race([work, wait(limitMs, undefined, { signal: timer.signal }).catch(() => undefined)]);
+  timer.abort();
+}

@@ -1,0 +1,116 @@
+import { join, resolve } from 'node:path';
+
+import { GantryError } from '../report/errors.ts';
+import type { OsDefinition, OsOperation } from './definition.ts';
+import { BUILTIN_DEFINITIONS } from './definition.ts';
+import { nearestNames } from '../report/nearest.ts';
+import { parseOsName } from './os-name.ts';
+import { readDefinition } from './read-definition.ts';
+import { isCandidate, listCandidates } from './search-path.ts';
+
+/** A definition with the variant of it that an instance uses. */
+export interface SelectedOs {
+  readonly definition: OsDefinition;
+  /** Empty for a definition without variants. */
+  readonly variant: string;
+  /** `os+variant`, or `os` alone for a definition without variants: what scripts get as `INSTANCE_OS`. */
+  readonly fullName: string;
+}
+
+export interface SelectOptions {
+  readonly searchPath: readonly string[];
+  /** Takes a variant that the definition does not list. */
+  readonly forceVariant?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Finds the definition that an instance's `os` names: the first of that name on the search path, then the built-in ones.
+ * @throws GantryError `OS_NAME_INVALID`, `OS_NOT_FOUND`, `OS_INVALID` (with every reason), `OS_VARIANT`
+ */
+export async function selectOs(osName: string, options: SelectOptions): Promise<SelectedOs> {
+  const { name, variant } = parseOsName(osName);
+  const definition = await findDefinition(name, options);
+  const chosen = chooseVariant(definition, variant, options.forceVariant === true);
+  return { definition, variant: chosen, fullName: chosen === '' ? name : `${name}+${chosen}` };
+}
+
+/** @throws GantryError `OS_OPERATION_UNSUPPORTED` where the script of that operation is missing */
+export function assertOperation(os: SelectedOs, operation: OsOperation): void {
+  const { name, directory, operations } = os.definition;
+  if (operations.has(operation)) return;
+  throw new GantryError('OS_OPERATION_UNSUPPORTED', {
+    message: `OS definition ${name} cannot ${operation} instances: it has no ${operation} script`,
+    hint:
+      directory === undefined
+        ? `The built-in definition ${name} runs no scripts; use a definition that has one.`
+        : `Add an executable ${join(directory, operation)}, or use another definition.`,
+  });
+}
+
+/** @throws GantryError `OS_HYPERVISOR` where the definition names its hypervisors and this is none of them */
+export function assertHypervisor(os: SelectedOs, hypervisor: string): void {
+  const { name, hypervisors } = os.definition;
+  if (hypervisors === undefined || hypervisors.includes(hypervisor)) return;
+  throw new GantryError('OS_HYPERVISOR', {
+    message: `OS definition ${name} does not support the hypervisor ${hypervisor}`,
+    hint: `It supports ${hypervisors.join(', ')}.`,
+  });
+}
+
+async function findDefinition(name: string, options: SelectOptions): Promise<OsDefinition> {
+  for (const parent of options.searchPath) {
+    options.signal?.throwIfAborted();
+    const directory = resolve(parent, name);
+    if (!(await isCandidate(directory))) continue;
+    const reading = await readDefinition(name, directory);
+    options.signal?.throwIfAborted();
+    if (reading.valid) return reading.definition;
+    throw new GantryError('OS_INVALID', {
+      message: `OS definition ${name} in ${directory} is broken`,
+      details: reading.reasons,
+      hint: 'Mend the definition. Being the first of its name on the search path, it hides any other.',
+    });
+  }
+  return BUILTIN_DEFINITIONS.get(name) ?? (await notFound(name, options));
+}
+
+async function notFound(name: string, options: SelectOptions): Promise<never> {
+  const known = [...BUILTIN_DEFINITIONS.keys()];
+  const searched: string[] = [];
+  for (const directory of options.searchPath) {
+    options.signal?.throwIfAborted();
+    const { names, problem } = await listCandidates(directory);
+    known.push(...names);
+    searched.push(problem === undefined ? directory : `${directory} (${problem})`);
+  }
+  const near = nearestNames(name, known);
+  throw new GantryError('OS_NOT_FOUND', {
+    message: `there is no OS definition ${name}`,
+    details: searched.length === 0 ? ['no directory was searched'] : searched.map((directory) => `searched: ${directory}`),
+    hint:
+      near.length > 0
+        ? `Was ${near.join(' or ')} meant?`
+        : 'Put its directory on the search path (GANTRY_OS_PATH), or use the built-in raw.',
+  });
+}
+
+function chooseVariant(definition: OsDefinition, variant: string | undefined, force: boolean): string {
+  const { name, variants } = definition;
+  const [first] = variants;
+  if (first === undefined) {
+    if (variant === undefined) return '';
+    throw new GantryError('OS_VARIANT', {
+      message: `OS definition ${name} has no variants, but ${JSON.stringify(variant)} was asked for`,
+      hint: `Use ${name} alone.`,
+    });
+  }
+  if (variant === undefined) return first;
+  if (force || variants.includes(variant)) return variant;
+  const near = nearestNames(variant, variants);
+  throw new GantryError('OS_VARIANT', {
+    message: `OS definition ${name} has no variant ${JSON.stringify(variant)}`,
+    details: [`its variants: ${variants.join(', ')}`],
+    hint: `${near.length > 0 ? `Was ${near.join(' or ')} meant? ` : ''}A variant that is not listed has to be forced.`,
+  });
+}

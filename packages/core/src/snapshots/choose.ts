@@ -1,0 +1,82 @@
+import { GantryError } from '../report/errors.ts';
+import { createCommandProvider } from './command.ts';
+import { createFreezeProvider } from './freeze.ts';
+import { createNoneProvider } from './none.ts';
+import type { SnapshotProvider, SnapshotRequest } from './provider.ts';
+import { createReflinkProvider } from './reflink.ts';
+import type { SnapshotConfig } from './snapshot-config.ts';
+
+/** How disks are to be held still: one way for all of them, or for each disk the best that works. */
+export type SnapshotMode = 'auto' | 'reflink' | 'command' | 'none';
+
+/** Every {@link SnapshotMode}, the default first. */
+export const SNAPSHOT_MODES: readonly SnapshotMode[] = ['auto', 'reflink', 'command', 'none'];
+
+/** Disks, and the provider that holds them still. */
+export interface SnapshotPlan {
+  readonly provider: SnapshotProvider;
+  readonly requests: readonly SnapshotRequest[];
+}
+
+/** The providers that come with Gantry, in the order in which `auto` prefers them, then what else a journal may name. */
+export function builtinProviders(config?: SnapshotConfig): readonly SnapshotProvider[] {
+  return [createReflinkProvider(), createCommandProvider(config), createNoneProvider(), createFreezeProvider()];
+}
+
+/**
+ * Says which provider holds which disks still. `auto`: reflinks where they work, else the configured commands, else none. Another
+ * mode: that provider for all.
+ * @throws GantryError SNAPSHOT_UNSUPPORTED with each disk that it cannot hold still, and why
+ */
+export async function chooseProviders(
+  mode: SnapshotMode,
+  requests: readonly SnapshotRequest[],
+  providers: readonly SnapshotProvider[],
+  signal: AbortSignal,
+): Promise<readonly SnapshotPlan[]> {
+  const plans = new Map<SnapshotProvider, SnapshotRequest[]>();
+  const refused: { readonly index: number; readonly reason: string }[] = [];
+  for (const request of requests) {
+    const choice = await chooseProvider(mode, request, providers, signal);
+    if ('reason' in choice)
+      refused.push({ index: request.index, reason: `disk ${request.index} (${addressOf(request)}): ${choice.reason}` });
+    else plans.set(choice, [...(plans.get(choice) ?? []), request]);
+  }
+  const [first] = refused;
+  if (first !== undefined)
+    throw unsupported(
+      mode,
+      first.index,
+      refused.map(({ reason }) => reason),
+    );
+  return [...plans].map(([provider, wanted]) => ({ provider, requests: wanted }));
+}
+
+async function chooseProvider(
+  mode: SnapshotMode,
+  request: SnapshotRequest,
+  providers: readonly SnapshotProvider[],
+  signal: AbortSignal,
+): Promise<SnapshotProvider | { readonly reason: string }> {
+  let reason = 'there is no such way';
+  for (const provider of providers) {
+    if (mode !== 'auto' && provider.name !== mode) continue;
+    const answer = await provider.supports(request, signal);
+    if (answer.ok) return provider;
+    reason = answer.reason;
+  }
+  return { reason };
+}
+
+function addressOf({ disk }: SnapshotRequest): string {
+  return disk.path ?? disk.uri ?? '';
+}
+
+function unsupported(mode: SnapshotMode, disk: number, reasons: readonly string[]): GantryError {
+  return new GantryError('SNAPSHOT_UNSUPPORTED', {
+    message: `no snapshot of the kind ${mode} is possible of ${reasons[0] ?? 'the disks'}`,
+    hint: 'Use --snapshot auto for the best that each disk allows, or --snapshot none for the disk as it is.',
+    details: reasons.slice(1),
+    disk,
+  });
+}

@@ -1,0 +1,152 @@
+import { stat } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+
+import { z } from 'zod';
+
+import { GantryError } from '../report/errors.ts';
+import { diskIdentity } from '../disks/disk-identity.ts';
+import { pause } from '../system/pause.ts';
+import { errorText } from '../report/error-text.ts';
+import { expand, placeholdersOf } from './placeholders.ts';
+import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
+import { endCommandOfKilledRun, processGroupSchema, runCommand } from '../system/run-command.ts';
+import type { Argv, SnapshotConfig } from './snapshot-config.ts';
+
+/*
+ * Snapshots by commands of the user's own. What is remembered before `create` runs is the finished command that removes, so that the
+ * next run can do so without the configuration. A command that was killed with us may still have made the snapshot, or half of it:
+ * `remove` runs in any case, and that it fails means nothing where the device is not there.
+ */
+
+const DEVICE_WAIT_MS = 50;
+
+const argvSchema = z.tuple([z.string()], z.string());
+/** Seconds. `creating` is there while the command that makes the snapshot may run. */
+const dataSchema = z.object({
+  remove: argvSchema,
+  timeout: z.number(),
+  device: z.string().optional(),
+  creating: processGroupSchema.optional(),
+});
+
+type Values = Readonly<Record<string, string | undefined>>;
+
+/** Snapshots by the configured commands; without a configuration it can only drop what another run made. */
+export function createCommandProvider(config?: SnapshotConfig): SnapshotProvider {
+  return {
+    name: 'command',
+    async supports(request) {
+      const reason = whyNot(config, request);
+      return reason === undefined ? { ok: true } : { ok: false, reason };
+    },
+    async take(requests, context) {
+      const snapshots: Snapshot[] = [];
+      for (const request of requests) snapshots.push(await createOne(config, request, context));
+      return snapshots;
+    },
+    drop: dropOne,
+  };
+}
+
+function whyNot(config: SnapshotConfig | undefined, { disk, index }: SnapshotRequest): string | undefined {
+  if (config === undefined) return 'no commands are configured (--snapshot-config)';
+  const { create, remove, device = '' } = config;
+  if (create === undefined || remove === undefined) return 'the configuration has no commands create and remove';
+  const values = diskValues({ disk, index }, { instanceName: '', runId: '' });
+  const missing = [...create, ...remove, device].flatMap(placeholdersOf).find((name) => name !== 'device' && values[name] === undefined);
+  return missing === undefined ? undefined : `the commands need {${missing}}, which the disk has not`;
+}
+
+async function createOne(config: SnapshotConfig | undefined, request: SnapshotRequest, context: SnapshotContext): Promise<Snapshot> {
+  const { create, remove, timeouts } = config ?? {};
+  if (create === undefined || remove === undefined || timeouts === undefined) throw failed(request, 'no commands are configured');
+  const device = config?.device === undefined ? undefined : expand(config.device, diskValues(request, context));
+  const values = { ...diskValues(request, context), device };
+  const record = recordOf(request, expandAll(remove, values), timeouts.remove, device);
+  await context.remember(record);
+  try {
+    const output = await runCommand(expandAll(create, values), {
+      timeoutS: timeouts.create,
+      signal: context.signal,
+      started: (creating) => context.remember({ ...record, data: { ...record.data, creating } }),
+    });
+    const path = device ?? output.split('\n').at(-1) ?? '';
+    await assertUsable(path, request, timeouts.device, context.signal);
+    return { index: request.index, kind: 'command', path };
+  } catch (error) {
+    context.signal.throwIfAborted();
+    throw failed(request, errorText(error), error);
+  }
+}
+
+function recordOf({ index }: SnapshotRequest, remove: Argv, timeout: number, device: string | undefined): SnapshotRecord {
+  const what = device === undefined ? '' : ` (${device})`;
+  return {
+    provider: 'command',
+    index,
+    description: `snapshot of disk ${index}${what}, removed by ${remove.join(' ')}`,
+    data: { remove, timeout, ...(device === undefined ? {} : { device }) },
+  };
+}
+
+function diskValues(
+  { disk, index }: SnapshotRequest,
+  { instanceName, runId }: { readonly instanceName: string; readonly runId: string },
+): Values {
+  const { path, uri, name, uuid } = disk;
+  const names = path === undefined ? {} : { path, basename: basename(path), dirname: dirname(path) };
+  return { ...names, uri, name, uuid, index: String(index), instance: instanceName, run: runId };
+}
+
+/** Puts values into a command, each within its argument. */
+export function expandAll([program, ...parameters]: Argv, values: Values): Argv {
+  return [expand(program, values), ...parameters.map((parameter) => expand(parameter, values))];
+}
+
+/** @throws Error with the reason why the path is not that of a snapshot */
+async function assertUsable(path: string, { disk }: SnapshotRequest, waitS: number, signal: AbortSignal): Promise<void> {
+  if (!path.startsWith('/')) throw new Error(`the last line of what create wrote is no absolute path: "${path}"`);
+  await waitForDevice(path, waitS, signal);
+  const stats = await stat(path);
+  if (!stats.isBlockDevice() && !stats.isFile()) throw new Error(`${path} is neither a block device nor a file`);
+  if (disk.path !== undefined && (await diskIdentity(path)) === (await diskIdentity(disk.path)))
+    throw new Error(`${path} is the disk itself`);
+}
+
+/** Device nodes appear when udev has seen the device, which may be after the command's end. */
+async function waitForDevice(path: string, waitS: number, signal: AbortSignal): Promise<void> {
+  const deadline = Date.now() + waitS * 1000;
+  while (!(await exists(path))) {
+    if (Date.now() >= deadline) throw new Error(`${path} is not there ${waitS} s after create has ended`);
+    await pause(DEVICE_WAIT_MS, signal);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function dropOne(record: SnapshotRecord, signal: AbortSignal): Promise<void> {
+  const { remove, timeout, device, creating } = dataSchema.parse(record.data);
+  // It could make the snapshot after it was removed.
+  if (creating !== undefined) await endCommandOfKilledRun(creating);
+  try {
+    await runCommand(remove, { timeoutS: timeout, signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    // Many commands fail when there is nothing to remove.
+    if (device === undefined || (await exists(device))) throw error;
+  }
+}
+
+function failed({ disk, index }: SnapshotRequest, reason: string, cause?: unknown): GantryError {
+  return new GantryError('SNAPSHOT_FAILED', {
+    message: `cannot make a snapshot of disk ${index} (${disk.path ?? disk.uri ?? ''}): ${reason}`,
+    hint: 'Run the command of the snapshot configuration by hand to see what it lacks.',
+    disk: index,
+    cause,
+  });
+}

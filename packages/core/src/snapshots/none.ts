@@ -1,0 +1,59 @@
+import { errorText } from '../report/error-text.ts';
+import type { DiskWriters } from '../disks/disk-writers.ts';
+import { findDiskWriters } from '../disks/disk-writers.ts';
+import type { SnapshotProvider, SnapshotRequest } from './provider.ts';
+
+const MOST_NAMED = 5;
+
+/**
+ * No snapshot: the disk itself, with a warning when somebody may write to it meanwhile. What a script then reads is no state that
+ * the disk ever had.
+ */
+export function createNoneProvider(): SnapshotProvider {
+  return {
+    name: 'none',
+    async supports() {
+      return { ok: true };
+    },
+    async take(requests, { signal, warn }) {
+      for (const { index, disk } of requests) {
+        signal.throwIfAborted();
+        if (disk.path === undefined) {
+          warn(`it is exported without a snapshot, and whether somebody writes to ${disk.uri ?? 'it'} cannot be seen`, index);
+          continue;
+        }
+        const warning = await writersWarning(disk.path, signal);
+        if (warning !== undefined) warn(warning, index);
+      }
+      return requests.map(viewOfDisk);
+    },
+    // Nothing was made.
+    async drop() {},
+  };
+}
+
+function viewOfDisk({ index, disk }: SnapshotRequest): { index: number; kind: string; path?: string; uri?: string } {
+  return {
+    index,
+    kind: 'none',
+    ...(disk.path === undefined ? {} : { path: disk.path }),
+    ...(disk.uri === undefined ? {} : { uri: disk.uri }),
+  };
+}
+
+async function writersWarning(path: string, signal: AbortSignal): Promise<string | undefined> {
+  let found: DiskWriters;
+  try {
+    found = await findDiskWriters(path, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    return `whether somebody writes to ${path} could not be found out: ${errorText(error)}`;
+  }
+  const { writers, hiddenProcesses } = found;
+  if (writers.length > 0) {
+    const more = writers.length > MOST_NAMED ? `, and ${writers.length - MOST_NAMED} more` : '';
+    return `${path} is exported without a snapshot and may change meanwhile: ${writers.slice(0, MOST_NAMED).join(', ')}${more}`;
+  }
+  if (hiddenProcesses === 0) return undefined;
+  return `${path} is exported without a snapshot, and only root can see whether one of ${hiddenProcesses} processes of other users writes to it`;
+}

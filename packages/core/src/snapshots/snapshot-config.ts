@@ -1,0 +1,123 @@
+import { parse } from 'yaml';
+import { z } from 'zod';
+
+import { GantryError } from '../report/errors.ts';
+import { readSmallFile } from '../system/read-small-file.ts';
+import { errorText } from '../report/error-text.ts';
+import { placeholdersOf } from './placeholders.ts';
+
+/** A command as its arguments: the first is the program, with its path or found in /usr/sbin:/usr/bin:/sbin:/bin. No shell sees it. */
+export type Argv = readonly [string, ...string[]];
+
+/** How snapshots are made with the user's own commands (docs/snapshots.md). Durations in seconds. */
+export interface SnapshotConfig {
+  /** Makes the snapshot of one disk. */
+  readonly create?: Argv | undefined;
+  /** Removes it; is also called for one that was not made, or not wholly. */
+  readonly remove?: Argv | undefined;
+  /** Where the snapshot is then; without it the last line that `create` writes to stdout says so. */
+  readonly device?: string | undefined;
+  /** Runs once before the first snapshot, of whatever kind. */
+  readonly freeze?: Argv | undefined;
+  /** Runs once after the last one, also when something failed. */
+  readonly thaw?: Argv | undefined;
+  readonly timeouts: SnapshotTimeouts;
+}
+
+/** Seconds. */
+interface SnapshotTimeouts {
+  readonly create: number;
+  readonly remove: number;
+  readonly freeze: number;
+  readonly thaw: number;
+  /** For the device to appear after `create` has ended. */
+  readonly device: number;
+}
+
+/** What stands for something in the commands; those of one disk, and those of the whole instance. */
+const INSTANCE_PLACEHOLDERS: readonly string[] = ['instance', 'run'];
+const DISK_PLACEHOLDERS: readonly string[] = [...INSTANCE_PLACEHOLDERS, 'path', 'uri', 'basename', 'dirname', 'name', 'index', 'uuid'];
+
+/** What it begins with is a path itself, or fills in as one. */
+const ABSOLUTE = /^(\/|\{path\}|\{dirname\})/;
+
+/** Taking snapshots must end in the time in which somebody still waits, and cleaning up in the time that it is given. */
+const LONGEST_CREATE_S = 3600;
+const LONGEST_REMOVE_S = 240;
+
+const seconds = (preset: number, most: number): z.ZodDefault<z.ZodNumber> => z.number().min(0).max(most).default(preset);
+const timeoutsSchema = z.strictObject({
+  create: seconds(60, LONGEST_CREATE_S),
+  remove: seconds(60, LONGEST_REMOVE_S),
+  freeze: seconds(10, LONGEST_CREATE_S),
+  thaw: seconds(10, LONGEST_REMOVE_S),
+  device: seconds(5, LONGEST_CREATE_S),
+});
+const command = (known: readonly string[]) => z.tuple([template(known).min(1)], template(known));
+
+const configSchema = z
+  .strictObject({
+    create: command(DISK_PLACEHOLDERS).optional(),
+    remove: command([...DISK_PLACEHOLDERS, 'device']).optional(),
+    device: template(DISK_PLACEHOLDERS).regex(ABSOLUTE, 'must be an absolute path').optional(),
+    freeze: command(INSTANCE_PLACEHOLDERS).optional(),
+    thaw: command(INSTANCE_PLACEHOLDERS).optional(),
+    timeouts: timeoutsSchema.prefault({}),
+  })
+  .superRefine((config, context) => {
+    const complain = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message });
+    if ((config.create === undefined) !== (config.remove === undefined))
+      complain('remove', 'create and remove belong together: one is missing');
+    if ((config.freeze === undefined) !== (config.thaw === undefined)) complain('thaw', 'freeze and thaw belong together: one is missing');
+    if (config.create === undefined && config.freeze === undefined) complain('create', 'there is no command');
+    if (config.device === undefined && config.remove?.some((part) => placeholdersOf(part).includes('device')) === true) {
+      complain('remove', '{device} can only be used where `device` says what it is, for it must be known before the snapshot is made');
+    }
+  });
+
+function template(known: readonly string[]): z.ZodString {
+  return z.string().superRefine((text, context) => {
+    try {
+      const unknown = placeholdersOf(text).find((name) => !known.includes(name));
+      if (unknown !== undefined)
+        context.addIssue({
+          code: 'custom',
+          message: `{${unknown}} is not known here; known are ${known.map((name) => `{${name}}`).join(' ')}`,
+        });
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: errorText(error) });
+    }
+  });
+}
+
+/**
+ * Reads the file that `--snapshot-config` names: YAML or JSON.
+ * @throws GantryError USAGE, with every problem and its place
+ */
+export async function readSnapshotConfig(path: string): Promise<SnapshotConfig> {
+  let text: string;
+  try {
+    text = (await readSmallFile(path)).toString('utf8');
+  } catch (error) {
+    throw unusable(path, `cannot read the snapshot configuration ${path}: ${errorText(error)}`, [], error);
+  }
+  return parseSnapshotConfig(text, path);
+}
+
+/** @param path for messages @throws GantryError USAGE */
+export function parseSnapshotConfig(text: string, path: string): SnapshotConfig {
+  let value: unknown;
+  try {
+    value = parse(text);
+  } catch (error) {
+    throw unusable(path, `the snapshot configuration ${path} is not YAML: ${errorText(error)}`, [], error);
+  }
+  const result = configSchema.safeParse(value);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => `${issue.path.map(String).join('.') || 'the whole'}: ${issue.message}`);
+  throw unusable(path, `the snapshot configuration ${path} is wrong: ${problems[0] ?? 'it cannot be understood'}`, problems.slice(1));
+}
+
+function unusable(path: string, message: string, details: readonly string[], cause?: unknown): GantryError {
+  return new GantryError('USAGE', { message, hint: `Correct ${path}; docs/snapshots.md says what stands in it.`, details, cause });
+}

@@ -1,0 +1,73 @@
+import type { Redactor } from '../scripts/redact.ts';
+import { terminalSafe } from '../report/terminal-text.ts';
+
+const LINE_END = /\r\n|\n|\r/g;
+
+/** The longest line that is passed on, characters; the rest of a longer one is dropped. */
+export const LONGEST_LINE = 4096;
+
+/**
+ * Cuts what a program writes for humans into lines: ended by `\n`, `\r\n` or `\r` (as progress displays do), UTF-8 or not, safe for
+ * a terminal, without the secrets. Empty lines of `\r` are dropped. Memory is bounded whatever is written.
+ */
+export class LineReader {
+  readonly #decoder = new TextDecoder();
+  readonly #redactor: Redactor;
+  readonly #onLine: (line: string) => void;
+  readonly #limit: number;
+  #line = '';
+  #overlong = false;
+  /** The last line was ended by `\r`, so that a `\n` at once belongs to it. */
+  #endedByReturn = false;
+
+  constructor(redactor: Redactor, onLine: (line: string) => void) {
+    this.#redactor = redactor;
+    this.#onLine = onLine;
+    // So much more than is shown that a secret across the limit is seen whole.
+    this.#limit = LONGEST_LINE + redactor.longest;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#take(this.#decoder.decode(bytes, { stream: true }));
+  }
+
+  /** The end of the stream: passes on what has no line end. */
+  end(): void {
+    this.#take(this.#decoder.decode());
+    if (this.#line !== '') this.#emit();
+  }
+
+  #take(text: string): void {
+    let start = 0;
+    for (const { index, 0: end } of text.matchAll(LINE_END)) {
+      this.#append(text.slice(start, index));
+      start = index + end.length;
+      const secondHalf = index === 0 && end === '\n' && this.#endedByReturn;
+      const drawsAgain = end === '\r' && this.#line === '';
+      if (!secondHalf && !drawsAgain) this.#emit();
+      this.#endedByReturn = end === '\r' && !drawsAgain;
+    }
+    this.#append(text.slice(start));
+    if (start < text.length) this.#endedByReturn = false;
+  }
+
+  #append(text: string): void {
+    this.#line += text;
+    if (this.#line.length <= this.#limit) return;
+    this.#line = this.#line.slice(0, this.#limit);
+    this.#overlong = true;
+  }
+
+  #emit(): void {
+    const { redact, longest } = this.#redactor;
+    const redacted = redact(this.#line);
+    // What a cut line ends with may be the beginning of a secret.
+    const whole = this.#overlong ? redacted.slice(0, Math.max(0, redacted.length - longest)) : redacted;
+    // Once more: an escape sequence in the middle may have hidden a secret.
+    const safe = redact(terminalSafe(whole));
+    const cut = this.#overlong || safe.length > LONGEST_LINE;
+    this.#line = '';
+    this.#overlong = false;
+    this.#onLine(cut ? `${safe.slice(0, LONGEST_LINE)}…` : safe);
+  }
+}

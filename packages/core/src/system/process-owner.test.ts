@@ -1,0 +1,38 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { expect, test } from 'vitest';
+import { identifyProcess } from './process-identity.ts';
+import type { HostProcess } from './process-owner.ts';
+import { ownerOf, thisProcess } from './process-owner.ts';
+
+test('this process is alive', async () => {
+  expect(await ownerOf(await thisProcess())).toBe('alive');
+});
+
+test('a process that was killed is dead', async () => {
+  const child = spawn('sleep', ['600']);
+  const identity = await identifyProcess(child.pid ?? 0);
+  if (identity === undefined) throw new Error('it ended by itself');
+  const holder: HostProcess = { ...(await thisProcess()), ...identity };
+  expect(await ownerOf(holder)).toBe('alive');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  expect(await ownerOf(holder)).toBe('dead');
+});
+
+test('another process with the number of one that is gone is not taken for it', async () => {
+  const here = await thisProcess();
+  expect(await ownerOf({ ...here, startTime: here.startTime - 1 })).toBe('dead');
+});
+
+test('one that ran before this host was started anew is dead', async () => {
+  const here = await thisProcess();
+  expect(await ownerOf({ ...here, bootId: '00000000-0000-4000-8000-000000000000' })).toBe(here.machine === '' ? 'unknown' : 'dead');
+});
+
+test.each([{ host: 'another.example.com' }, { machine: 'f'.repeat(32) }, { pidNamespace: 'pid:[1]' }])(
+  'of one elsewhere nothing is known: %j',
+  async (elsewhere) => {
+    expect(await ownerOf({ ...(await thisProcess()), ...elsewhere })).toBe('unknown');
+  },
+);

@@ -1,0 +1,24 @@
+/*
+ * A process for tests of recovery: takes snapshots, says where they are (JSON) and keeps them until it is killed. Arguments: state
+ * directory, mode, configuration (JSON, or empty), paths of disks. What it is told to say before they are taken comes from the commands.
+ */
+import type { SnapshotMode } from '../../src/snapshots/choose.ts';
+import { SNAPSHOT_MODES } from '../../src/snapshots/choose.ts';
+import { parseSnapshotConfig } from '../../src/snapshots/snapshot-config.ts';
+import { takeSnapshots } from '../../src/snapshots/snapshot-set.ts';
+import { openRun } from '../../src/runs/journal.ts';
+import { openStateDirectory } from '../../src/runs/state-directory.ts';
+
+const [state, mode = '', config = '', ...disks] = process.argv.slice(2);
+const run = await openRun({ stateDirectory: await openStateDirectory(state), operation: 'export', instance: 'web1' });
+const set = await takeSnapshots({
+  mode: SNAPSHOT_MODES.find((known): known is SnapshotMode => known === mode) ?? 'auto',
+  ...(config === '' ? {} : { config: parseSnapshotConfig(config, 'argument') }),
+  instanceName: 'web1',
+  requests: disks.map((path, index) => ({ index, disk: { path, access: 'rw' } })),
+  run,
+  warn: console.error,
+  signal: new AbortController().signal,
+});
+console.log(JSON.stringify(set.snapshots.map(({ path }) => path)));
+setInterval(() => {}, 1_000_000);
