@@ -4,8 +4,11 @@ import type { Plugin } from 'rolldown';
 
 const FILE_BESIDE_A_MODULE = /new URL\((?<quoted>[^,]*),\s*import\.meta\.url\)/g;
 
-/** A file that is found from the bundle by the same words: the manifest, one up from `dist` as from `src`, and a thread of the same directory. */
-const FOUND_FROM_DIST = /^'\.\.\/package\.json'$|^`\.\/[\w-]+\$\{extname\(import\.meta\.filename\)\}`$/;
+/** A package's manifest, however deep in `src` the module lies: from `dist` of the bundle it is one up. */
+const MANIFEST = /^'(?:\.\.\/)+package\.json'$/;
+
+/** A thread beside its module, which the bundle has beside itself too. */
+const THREAD = /^`\.\/[\w-]+\$\{extname\(import\.meta\.filename\)\}`$/;
 
 /** Copies the shell scripts that our packages run from beside their modules, and has the bundle look for them beside itself. */
 export function programsOfPackages(): Plugin {
@@ -16,7 +19,8 @@ export function programsOfPackages(): Plugin {
       filter: { id: { include: /\.ts$/, exclude: /node_modules/ }, code: 'import.meta.url' },
       handler(code, id) {
         return code.replaceAll(FILE_BESIDE_A_MODULE, (whole, quoted: string) => {
-          if (FOUND_FROM_DIST.test(quoted)) return whole;
+          if (MANIFEST.test(quoted)) return `new URL('../package.json', import.meta.url)`;
+          if (THREAD.test(quoted)) return whole;
           const path = /^'([^']+\.sh)'$/.exec(quoted)?.[1];
           if (path === undefined) return this.error(`${id}: ${whole} would lead nowhere from the bundle`);
           programs.add(resolve(dirname(id), path));
