@@ -1,16 +1,22 @@
 import type { FileHandle } from 'node:fs/promises';
 
-import type { SnapshotProvider } from '../snapshots/provider.ts';
 import { endScript } from './end-script.ts';
 import type { JournalContent } from './journal-file.ts';
 import { JournalWriter } from './journal-file.ts';
 import type { RecoveryLog } from './recovery-report.ts';
-import type { PendingRecord, RunHeader, RunRecord } from './run-record.ts';
+import type { PendingRecord, RunHeader, RunRecord, SnapshotRecord } from './run-record.ts';
+
+/** Drops the snapshots of one kind: all that recovery has to know of a provider. */
+export interface SnapshotDropper {
+  readonly name: string;
+  /** Idempotent: a snapshot that is not there (any more, or not yet) is dropped already. */
+  drop(record: SnapshotRecord, signal: AbortSignal): Promise<void>;
+}
 
 /** What it takes to clear things away. */
 export interface ClearingOptions {
   /** Every provider that a dead run may have used. */
-  readonly providers: readonly SnapshotProvider[];
+  readonly providers: readonly SnapshotDropper[];
   /** Clears what is unfinished in a store and says whether it is gone; without it that is named and stays in the journal. */
   readonly clearPending?: ((record: PendingRecord, signal: AbortSignal) => Promise<boolean>) | undefined;
   readonly signal: AbortSignal;

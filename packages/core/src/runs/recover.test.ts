@@ -9,7 +9,8 @@ import { makeTemporaryDirectory } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 
 import { identifyGroup, runningMembers } from '../system/process-group.ts';
-import type { SnapshotProvider, SnapshotRecord } from '../snapshots/provider.ts';
+import type { SnapshotProvider } from '../snapshots/provider.ts';
+import type { SnapshotRecord } from './run-record.ts';
 import { openRun } from './journal.ts';
 import { isRunning } from '../system/process-identity.ts';
 import type { RecoveryOptions } from './recover.ts';

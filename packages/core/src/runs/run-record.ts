@@ -1,7 +1,5 @@
 import { z } from 'zod';
 
-import type { SnapshotRecord } from '../snapshots/provider.ts';
-
 /** The line that a journal begins with: whose it is. */
 export interface RunHeader {
   readonly runId: string;
@@ -12,6 +10,19 @@ export interface RunHeader {
   readonly bootId: string;
   /** ISO 8601, UTC. */
   readonly started: string;
+}
+
+/**
+ * What it takes to drop a snapshot without anything else: plain JSON, written to the journal before the snapshot is made, so
+ * that the next run can drop what a killed one left.
+ */
+export interface SnapshotRecord {
+  readonly provider: string;
+  /** The disk's; -1 for what concerns all of them. */
+  readonly index: number;
+  /** For a human: what it is and where, such as `/srv/disks/.web1-0.img.gantry-….snap`. */
+  readonly description: string;
+  readonly data: Readonly<Record<string, unknown>>;
 }
 
 /** A script that was started: its process group, told apart from later ones of the same number by start time and boot. */

@@ -2,6 +2,8 @@ import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { systemErrorCode } from '../system/system-error-code.ts';
+
 /** Far more than any list of variants or parameters; a definition is data from elsewhere. */
 const LARGEST_TEXT_BYTES = 1024 * 1024;
 
@@ -47,12 +49,6 @@ export async function findScript(directory: string, script: string): Promise<Fil
   } catch (error) {
     return failed(script, error);
   }
-}
-
-/** The code of a system error, such as `ENOENT`; what else is thrown goes on. */
-export function systemErrorCode(error: unknown): string {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
-  throw error;
 }
 
 function failed(file: string, error: unknown): FileFinding<never> {

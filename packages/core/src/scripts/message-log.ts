@@ -1,6 +1,6 @@
 import { LineReader } from '../system/line-reader.ts';
 import type { PipeReader } from '../system/pipe-reader.ts';
-import type { Redactor } from './redact.ts';
+import type { Redactor } from '../report/redact.ts';
 import type { ScriptLine } from './script-options.ts';
 
 /** How many of a script's last lines are kept, for errors and for the manifest. */

@@ -11,7 +11,7 @@ import type { Pipe } from '../system/pipes.ts';
 import { closeEnds, duplicate, openPipe, PIPE_BYTES } from '../system/pipes.ts';
 import type { ProcessGroup } from '../system/process-group.ts';
 import { assertProcessesShow, endProcessGroup, groupEnded, identifyGroup, runningMembers } from '../system/process-group.ts';
-import { createRedactor } from './redact.ts';
+import { createRedactor } from '../report/redact.ts';
 import type { ScriptExit, ScriptIdentity } from './script-errors.ts';
 import { describeScript, exitError, startError } from './script-errors.ts';
 import type { ScriptOptions } from './script-options.ts';

@@ -8,9 +8,11 @@ import { diskIdentity } from '../disks/disk-identity.ts';
 import { pause } from '../system/pause.ts';
 import { errorText } from '../report/error-text.ts';
 import { expand, placeholdersOf } from './placeholders.ts';
-import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
+import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRequest } from './provider.ts';
+import type { SnapshotRecord } from '../runs/run-record.ts';
+import type { Argv } from '../system/run-command.ts';
 import { endCommandOfKilledRun, processGroupSchema, runCommand } from '../system/run-command.ts';
-import type { Argv, SnapshotConfig } from './snapshot-config.ts';
+import type { SnapshotConfig } from './snapshot-config.ts';
 
 /*
  * Snapshots by commands of the user's own. What is remembered before `create` runs is the finished command that removes, so that the

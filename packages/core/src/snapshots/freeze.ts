@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { GantryError } from '../report/errors.ts';
 import { expandAll } from './command.ts';
 import { errorText } from '../report/error-text.ts';
-import type { SnapshotContext, SnapshotProvider, SnapshotRecord } from './provider.ts';
+import type { SnapshotContext, SnapshotProvider } from './provider.ts';
+import type { SnapshotRecord } from '../runs/run-record.ts';
 import { endCommandOfKilledRun, processGroupSchema, runCommand } from '../system/run-command.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
 

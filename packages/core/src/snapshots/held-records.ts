@@ -1,6 +1,7 @@
 import type { Run } from '../runs/journal.ts';
 import { errorText } from '../report/error-text.ts';
-import type { SnapshotProvider, SnapshotRecord } from './provider.ts';
+import type { SnapshotProvider } from './provider.ts';
+import type { SnapshotRecord } from '../runs/run-record.ts';
 
 /** Dropping has a time of its own: it happens also when the operation was cancelled, and ends also when a command hangs; ms. */
 const DROP_TIMEOUT_MS = 300_000;

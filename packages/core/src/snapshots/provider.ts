@@ -1,4 +1,6 @@
 import type { Disk } from '../instances/model.ts';
+import type { SnapshotDropper } from '../runs/clear-run.ts';
+import type { SnapshotRecord } from '../runs/run-record.ts';
 
 /** A disk to be held still, with its index in the instance. */
 export interface SnapshotRequest {
@@ -14,19 +16,6 @@ export interface Snapshot {
   /** What `EXPORT_DEVICE` names; absent only for a disk that has a URI alone. */
   readonly path?: string;
   readonly uri?: string;
-}
-
-/**
- * What it takes to drop a snapshot without anything else: plain JSON, written to the journal before the snapshot is made, so
- * that the next run can drop what a killed one left.
- */
-export interface SnapshotRecord {
-  readonly provider: string;
-  /** The disk's; -1 for what concerns all of them. */
-  readonly index: number;
-  /** For a human: what it is and where, such as `/srv/disks/.web1-0.img.gantry-….snap`. */
-  readonly description: string;
-  readonly data: Readonly<Record<string, unknown>>;
 }
 
 export interface SnapshotContext {
@@ -46,11 +35,8 @@ export interface SnapshotContext {
  * A way to hold disks still while they are exported. `take` gets all disks of the instance together, before the first
  * script runs, and makes their views as near to each other in time as it can. Where it rejects, core drops what it remembered.
  */
-export interface SnapshotProvider {
-  readonly name: string;
+export interface SnapshotProvider extends SnapshotDropper {
   /** Whether this disk can be held still this way, and if not, why: one clause. Changes nothing. */
   supports(request: SnapshotRequest, signal: AbortSignal): Promise<{ readonly ok: true } | { readonly ok: false; readonly reason: string }>;
   take(requests: readonly SnapshotRequest[], context: SnapshotContext): Promise<readonly Snapshot[]>;
-  /** Idempotent: a snapshot that is not there (any more, or not yet) is dropped already. */
-  drop(record: SnapshotRecord, signal: AbortSignal): Promise<void>;
 }

@@ -16,7 +16,7 @@ import { describe, expect, test } from 'vitest';
 import type { WriterKind } from '../../test/snapshots/numbered-disk.ts';
 import { readNumberedDisk, startNumberedWriter } from '../../test/snapshots/numbered-disk.ts';
 import { openWorkbench } from '../../test/snapshots/workbench.ts';
-import type { SnapshotRecord } from './provider.ts';
+import type { SnapshotRecord } from '../runs/run-record.ts';
 import { createReflinkProvider } from './reflink.ts';
 
 /** Machines that run tests may have much else to do. */

@@ -4,12 +4,13 @@ import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 
 import { GantryError } from '../report/errors.ts';
-import { systemErrorCode } from '../scripts/definition-files.ts';
+import { systemErrorCode } from '../system/system-error-code.ts';
 import { Interruption } from '../system/interruption.ts';
 import { syncDirectory } from '../runs/journal-file.ts';
 import { errorText } from '../report/error-text.ts';
 import { copyNoCopyOnWrite } from '../disks/inode-flags.ts';
-import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
+import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRequest } from './provider.ts';
+import type { SnapshotRecord } from '../runs/run-record.ts';
 import { whyNoReflinks } from './reflink-probe.ts';
 
 /*

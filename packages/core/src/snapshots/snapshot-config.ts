@@ -3,11 +3,9 @@ import { z } from 'zod';
 
 import { GantryError } from '../report/errors.ts';
 import { readSmallFile } from '../system/read-small-file.ts';
+import type { Argv } from '../system/run-command.ts';
 import { errorText } from '../report/error-text.ts';
 import { placeholdersOf } from './placeholders.ts';
-
-/** A command as its arguments: the first is the program, with its path or found in /usr/sbin:/usr/bin:/sbin:/bin. No shell sees it. */
-export type Argv = readonly [string, ...string[]];
 
 /** How snapshots are made with the user's own commands (docs/snapshots.md). Durations in seconds. */
 export interface SnapshotConfig {

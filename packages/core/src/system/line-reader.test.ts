@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { LineReader, LONGEST_LINE } from './line-reader.ts';
-import { createRedactor } from '../scripts/redact.ts';
+import { createRedactor } from '../report/redact.ts';
 
 /** The lines that come out when these chunks go in. */
 function linesOf(chunks: readonly (string | Uint8Array)[], secrets: readonly string[] = []): string[] {

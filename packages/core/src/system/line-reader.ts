@@ -1,4 +1,4 @@
-import type { Redactor } from '../scripts/redact.ts';
+import type { Redactor } from '../report/redact.ts';
 import { terminalSafe } from '../report/terminal-text.ts';
 
 const LINE_END = /\r\n|\n|\r/g;

@@ -10,13 +10,15 @@ import type { ProcessGroup } from './process-group.ts';
 import { endProcessGroup, identifyGroup } from './process-group.ts';
 import { pause } from './pause.ts';
 import { errorText } from '../report/error-text.ts';
-import type { Argv } from '../snapshots/snapshot-config.ts';
 
 const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
 /** Of each of stdout and stderr, the end. */
 const KEPT_BYTES = 16 * 1024;
 /** A daemon that the command started may keep its output open for ever: what came by then is all. */
 const DRAIN_MS = 500;
+
+/** A command as its arguments: the first is the program, with its path or found in /usr/sbin:/usr/bin:/sbin:/bin. No shell sees it. */
+export type Argv = readonly [string, ...string[]];
 
 export interface CommandOptions {
   readonly timeoutS: number;
