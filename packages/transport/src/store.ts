@@ -1,4 +1,5 @@
 import type { StoreErrorCode } from './errors.ts';
+import type { OwnerState } from './owner.ts';
 
 /*
  * # What a store promises
@@ -135,7 +136,7 @@ export interface PendingInfo {
   readonly durableBytes: number;
   readonly started: Date;
   /** Who holds it: `alive` and `dead` where the store can tell, for instance by a process of this host; else `unknown`. */
-  readonly owner: 'alive' | 'dead' | 'unknown';
+  readonly owner: OwnerState;
   /** What a human needs to find the owner, such as `host web1, process 4711`. */
   readonly ownerText: string;
 }

@@ -1,8 +1,7 @@
-import type { CallOptions, Store } from '@gantry/transport';
-import { StoreError, isStoreError } from '@gantry/transport';
+import type { CallOptions, HostProcess, OwnerState, Store } from '@gantry/transport';
+import { StoreError, isStoreError, ownerOf, thisProcess } from '@gantry/transport';
 import { z } from 'zod';
-import type { ClaimOwner, HostProcess } from '../system/process-owner.ts';
-import { hostProcessSchema, ownerOf, thisProcess } from '../system/process-owner.ts';
+import { hostProcessSchema } from '../system/process-owner.ts';
 import { exportPrefix, makeExportId } from './export-id.ts';
 import { CLAIM_FILE } from './layout.ts';
 import { lookIfAllowed } from './write-only.ts';
@@ -170,12 +169,12 @@ export async function readClaimText(store: Store, prefix: string, options: CallO
 }
 
 /** Whether the process that made the claim still runs. */
-export async function claimOwner(claim: ClaimRecord | undefined): Promise<ClaimOwner> {
+export async function claimOwner(claim: ClaimRecord | undefined): Promise<OwnerState> {
   return claim === undefined ? 'unknown' : ownerOf(claim.process);
 }
 
 /** For a human, such as `begun 2026-11-23T08:15:00.000Z by process 4711 of host node1, which is gone`. */
-export function claimText(claim: ClaimRecord | undefined, owner: ClaimOwner): string {
+export function claimText(claim: ClaimRecord | undefined, owner: OwnerState): string {
   if (claim === undefined) return 'begun by whom is not known';
   const state = { alive: 'which is running', dead: 'which is gone', unknown: 'which may be running' }[owner];
   return `begun ${claim.started} by process ${claim.process.pid} of host ${claim.process.host}, ${state}`;

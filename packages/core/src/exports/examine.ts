@@ -1,7 +1,6 @@
-import type { CallOptions, Store } from '@gantry/transport';
+import type { CallOptions, OwnerState, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
-import type { ClaimOwner } from '../system/process-owner.ts';
 import { claimOwner, claimText, readClaim } from './claim.ts';
 import { LARGEST_CONFIG } from './config-ini.ts';
 import type { ConfigDescription } from './config-import.ts';
@@ -18,7 +17,7 @@ import { asGantryError } from './store-errors.ts';
 export type Examination =
   | { readonly state: 'gantry'; readonly manifest: Manifest }
   | { readonly state: 'ganeti'; readonly config: ConfigDescription }
-  | { readonly state: 'unfinished'; readonly owner: ClaimOwner; readonly text: string }
+  | { readonly state: 'unfinished'; readonly owner: OwnerState; readonly text: string }
   | { readonly state: 'damaged'; readonly origin: 'gantry' | 'ganeti'; readonly error: GantryError };
 
 /**

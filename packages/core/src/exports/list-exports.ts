@@ -1,8 +1,7 @@
-import type { CallOptions, Store } from '@gantry/transport';
+import type { CallOptions, OwnerState, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { sideBySide } from '../system/side-by-side.ts';
-import type { ClaimOwner } from '../system/process-owner.ts';
 import type { ConfigDescription } from './config-import.ts';
 import { codecOfCompression } from './config-import.ts';
 import type { ExportDirectory } from './directories.ts';
@@ -27,7 +26,7 @@ export interface ExportSummary {
   /** Why it is not complete. */
   readonly reason?: string;
   /** Of an unfinished one: whether who began it still runs. */
-  readonly owner?: ClaimOwner;
+  readonly owner?: OwnerState;
   readonly started?: Date;
   readonly os?: string;
   /** How many disks have a dump. */

@@ -1,6 +1,5 @@
-import type { CallOptions, ObjectInfo, PendingInfo, Store } from '@gantry/transport';
+import type { CallOptions, ObjectInfo, OwnerState, PendingInfo, Store } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
-import type { ClaimOwner } from '../system/process-owner.ts';
 import { claimOwner, claimText, readClaim } from './claim.ts';
 import { placeOf, readDirectories } from './directories.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
@@ -12,7 +11,7 @@ export interface UnfinishedExport {
   /** `INSTANCE@EXPORT-ID`; for a lone write outside of the layout, its key. */
   readonly name: string;
   /** `unknown`: it may be at work on another host. */
-  readonly owner: ClaimOwner;
+  readonly owner: OwnerState;
   /** Who and since when, for a human. */
   readonly text: string;
   /** Objects that are complete, but belong to no export. */
@@ -24,7 +23,7 @@ export interface UnfinishedExport {
 interface Remains {
   objects: ObjectInfo[];
   pending: PendingInfo[];
-  owner?: ClaimOwner;
+  owner?: OwnerState;
   text?: string;
 }
 

@@ -1,7 +1,7 @@
+import { identifyProcess, isRunning } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import type { MoveRecord } from './move-record.ts';
 import { readMoveRecord, removeOldMoveRecords, writeMoveRecord } from './move-record.ts';
-import { identifyProcess, isRunning } from '../system/process-identity.ts';
 import type { StateDirectory } from '../runs/state-directory.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
 

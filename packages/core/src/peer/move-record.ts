@@ -2,8 +2,8 @@ import { open, readFile, readdir, rename, stat, unlink } from 'node:fs/promises'
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { ProcessIdentity } from '@gantry/transport';
 import { syncDirectory } from '../runs/journal-file.ts';
-import type { ProcessIdentity } from '../system/process-identity.ts';
 import type { StateDirectory } from '../runs/state-directory.ts';
 import { unusable } from '../runs/state-directory.ts';
 

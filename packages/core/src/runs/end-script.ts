@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
+import { readProcess } from '@gantry/transport';
 
 import { Interruption } from '../system/interruption.ts';
 import { endProcessGroup, runningMembers } from '../system/process-group.ts';
-import { readProcess } from '../system/process-identity.ts';
 import type { ScriptRecord } from './run-record.ts';
 
 /**

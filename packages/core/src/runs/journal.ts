@@ -1,13 +1,13 @@
 import type { FileHandle } from 'node:fs/promises';
 import { open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { identifyProcess } from '@gantry/transport';
 
 import { GantryError } from '../report/errors.ts';
 import type { OperationName } from '../report/events.ts';
 import { tryFlock } from '../system/flock.ts';
 import { JournalWriter, syncDirectory } from './journal-file.ts';
 import { isStillNamed } from './lock-file.ts';
-import { identifyProcess } from '../system/process-identity.ts';
 import type { RunRecord } from './run-record.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { unusable } from './state-directory.ts';

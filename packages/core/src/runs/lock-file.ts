@@ -3,10 +3,10 @@ import { open, readdir, readlink, stat, symlink, unlink } from 'node:fs/promises
 import { join } from 'node:path';
 
 import { z } from 'zod';
+import { identifyProcess, isRunning } from '@gantry/transport';
 
 import { tryFlock } from '../system/flock.ts';
 import { pause } from '../system/pause.ts';
-import { identifyProcess, isRunning } from '../system/process-identity.ts';
 import { unusable } from './state-directory.ts';
 
 /*

@@ -7,12 +7,12 @@ import { fileURLToPath } from 'node:url';
 
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
+import { isRunning } from '@gantry/transport';
 
 import { identifyGroup, runningMembers } from '../system/process-group.ts';
 import type { SnapshotProvider } from '../snapshots/provider.ts';
 import type { SnapshotRecord } from './run-record.ts';
 import { openRun } from './journal.ts';
-import { isRunning } from '../system/process-identity.ts';
 import type { RecoveryOptions } from './recover.ts';
 import { recoverDeadRuns } from './recover.ts';
 import type { RunRecord } from './run-record.ts';

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { open, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isRunning } from '@gantry/transport';
 
 import { tryFlock } from '../system/flock.ts';
 import type { ClearingOptions } from './clear-run.ts';
@@ -12,7 +13,6 @@ import { JOURNAL_SUFFIX } from './journal.ts';
 import type { Lock } from './lock-file.ts';
 import { isStillNamed, tryLock } from './lock-file.ts';
 import { pause } from '../system/pause.ts';
-import { isRunning } from '../system/process-identity.ts';
 import type { RecoveryReport } from './recovery-report.ts';
 import { RecoveryLog } from './recovery-report.ts';
 import type { StateDirectory } from './state-directory.ts';

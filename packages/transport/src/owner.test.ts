@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
 import { identifyProcess } from './process-identity.ts';
-import type { HostProcess } from './process-owner.ts';
-import { ownerOf, thisProcess } from './process-owner.ts';
+import type { HostProcess } from './owner.ts';
+import { ownerOf, thisProcess } from './owner.ts';
 
 test('this process is alive', async () => {
   expect(await ownerOf(await thisProcess())).toBe('alive');

@@ -10,7 +10,7 @@ export interface ProcessIdentity {
 }
 
 /** What /proc says of a process at this moment. */
-interface ProcessState {
+export interface ProcessState {
   readonly pid: number;
   readonly startTime: number;
   /** Dead, and only waiting for its parent to take notice. */
