@@ -6,7 +6,8 @@ import { MAIN, makeWorkbench } from './workbench.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
-const LIMIT_MIB = 300;
+/** 200 to 262 were measured. The garbage collector runs later on a busy machine, which takes some 40 more. */
+const LIMIT_MIB = 350;
 
 /** Runs a command and tells the most resident memory that it, or any process it waited for, had. getrusage(2) counts in KiB. */
 const MEASURE = `
@@ -15,7 +16,7 @@ code = subprocess.run(sys.argv[1:]).returncode
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
 sys.exit(code)`;
 
-it('exports and imports a disk of 4 GiB in less than 300 MiB of resident memory', { timeout: 300_000 }, async () => {
+it('exports and imports a disk of 4 GiB in less than 350 MiB of resident memory', { timeout: 900_000 }, async () => {
   await using bench = await makeWorkbench();
   const measured = async (...args: readonly string[]): Promise<{ readonly lines: readonly string[]; readonly mib: number }> => {
     const { stdout } = await execa('python3', ['-c', MEASURE, process.execPath, '--conditions=@gantry/source', MAIN, ...args], {

@@ -8,6 +8,7 @@ import {
   makeRandomFile,
   makeSshKey,
   mountNewTmpfs,
+  PATIENTLY,
   startCutProxy,
   startSshServer,
 } from '@gantry/testkit';
@@ -98,7 +99,7 @@ it('what a killed export leaves on the peer is named by the next run and cleared
   await waitForFile(bench.file('os', 'endless', 'pid'));
   process.kill(running.pid, 'SIGKILL');
   await running.outcome;
-  await vi.waitFor(async () => expect(await server.sessions()).toBe(0), 10_000);
+  await vi.waitFor(async () => expect(await server.sessions()).toBe(0), PATIENTLY);
   expect((await bench.gantry('list', store)).stdout).toMatch(/unfinished/);
 
   expect((await bench.gantry('clean', store, '--dry-run')).stdout).toMatch(/unfinished export web1\.example\.com/);
@@ -120,7 +121,7 @@ it('an interrupted export leaves nothing on the peer, though Ctrl-C reaches ever
   running.kill('SIGINT');
   expect((await running.outcome).exitCode).toBe(130);
   expect(await readdir(bench.file('peer'))).toEqual([]);
-  await vi.waitFor(async () => expect(await server.sessions()).toBe(0), 10_000);
+  await vi.waitFor(async () => expect(await server.sessions()).toBe(0), PATIENTLY);
 });
 
 describe('a peer that cannot be used', () => {

@@ -24,6 +24,7 @@ export { createBucket, listUnfinishedUploads, s3Request } from './servers/s3-req
 export type { S3Server } from './servers/s3-server.ts';
 export type { SwiftServer } from './servers/swift.ts';
 export { startSwift } from './servers/swift.ts';
+export { PATIENTLY } from './patience.ts';
 export type { Account, Jail } from './servers/account.ts';
 export { makeAccount, makeJail } from './servers/account.ts';
 export type { CutProxy, CutProxyOptions } from './servers/cut-proxy.ts';

@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import { makeTemporaryDirectory, startCutProxy, startSshServer } from '@gantry/testkit';
+import { makeTemporaryDirectory, PATIENTLY, startCutProxy, startSshServer } from '@gantry/testkit';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { ENGINES, MiB, addressThrough, digestOf, failureOf, open, put, readDigest, runningClients } from '../test/helpers.ts';
 
@@ -78,6 +78,6 @@ describe.each(ENGINES)('by %s', (engine) => {
 });
 
 test('in the end nothing runs any more, here or there', async () => {
-  await expect.poll(() => server.sessions(), { timeout: 10_000 }).toBe(0);
+  await expect.poll(() => server.sessions(), PATIENTLY).toBe(0);
   expect(await runningClients()).toEqual([]);
 });

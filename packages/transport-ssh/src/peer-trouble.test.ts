@@ -8,6 +8,7 @@ import {
   mountNewBtrfs,
   mountNewTmpfs,
   mountReadOnly,
+  PATIENTLY,
   startSshServer,
 } from '@gantry/testkit';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -188,6 +189,6 @@ test('an ssh that is too old, or of another make, is not used', async () => {
 });
 
 test('in the end nothing runs any more, here or there', async () => {
-  await expect.poll(() => server.sessions(), { timeout: 10_000 }).toBe(0);
+  await expect.poll(() => server.sessions(), PATIENTLY).toBe(0);
   expect(await runningClients()).toEqual([]);
 });

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-import { makeTemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory, PATIENTLY } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 import { isRunning } from '@gantry/transport';
 
@@ -20,7 +20,6 @@ import type { StateDirectory } from './state-directory.ts';
 import { openStateDirectory } from './state-directory.ts';
 
 /** Machines that run tests may have much else to do. */
-const PATIENTLY = { timeout: 30_000 };
 
 const driver = fileURLToPath(import.meta.resolve('../../test/runs/remember.ts'));
 const { signal } = new AbortController();
@@ -246,7 +245,7 @@ describe('processes of a killed run', () => {
     expect(script.members()).toEqual([]);
     expect(messages[0]).toContain(`cleared the process group ${script.record.pgid} of the export script /os/export`);
     expect(await readdir(state.stateDirectory.runs)).toEqual([]);
-  }, 30_000);
+  });
 
   test('are ended too when the script itself has ended and left them', async () => {
     await using state = await withState();
@@ -256,7 +255,7 @@ describe('processes of a killed run', () => {
     await killedRun(state.stateDirectory, [script.record]);
     expect((await recover({ ...state })).outcomes).toEqual(['cleared']);
     expect(script.members()).toEqual([]);
-  }, 30_000);
+  });
 
   test.each([
     ['it is of another start of the machine', { bootId: '00000000-0000-0000-0000-000000000000' }],

@@ -1,6 +1,6 @@
 import { chmod, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 
-import { attachLoopDevice, makeRandomFile, makeSparseFile, sha256File } from '@gantry/testkit';
+import { attachLoopDevice, makeRandomFile, makeSparseFile, PATIENTLY, sha256File } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 
 import type { Workbench } from '../../test/snapshots/workbench.ts';
@@ -13,7 +13,6 @@ import type { SnapshotConfig } from './snapshot-config.ts';
 import { parseSnapshotConfig } from './snapshot-config.ts';
 
 /** Machines that run tests may have much else to do. */
-const PATIENTLY = { timeout: 30_000 };
 
 const MiB = 1024 * 1024;
 

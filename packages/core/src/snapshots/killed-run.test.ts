@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import type { TemporaryDirectory } from '@gantry/testkit';
-import { makeRandomFile, makeTemporaryDirectory, mountNewBtrfs, mountNewXfs } from '@gantry/testkit';
+import { makeRandomFile, makeTemporaryDirectory, mountNewBtrfs, mountNewXfs, PATIENTLY } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 
 import { identifyGroup, runningMembers } from '../system/process-group.ts';
@@ -15,7 +15,6 @@ import { openStateDirectory } from '../runs/state-directory.ts';
 import { builtinProviders } from './choose.ts';
 
 /** Machines that run tests may have much else to do. */
-const PATIENTLY = { timeout: 30_000 };
 
 const driver = fileURLToPath(import.meta.resolve('../../test/snapshots/hold-snapshots.ts'));
 const MiB = 1024 * 1024;

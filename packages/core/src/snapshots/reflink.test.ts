@@ -8,6 +8,7 @@ import {
   mountImage,
   mountNewBtrfs,
   mountNewXfs,
+  PATIENTLY,
   sha256File,
 } from '@gantry/testkit';
 import { execa } from 'execa';
@@ -20,7 +21,6 @@ import type { SnapshotRecord } from '../runs/run-record.ts';
 import { createReflinkProvider } from './reflink.ts';
 
 /** Machines that run tests may have much else to do. */
-const PATIENTLY = { timeout: 30_000 };
 
 const MiB = 1024 * 1024;
 const { signal } = new AbortController();

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { once } from 'node:events';
 import process from 'node:process';
-import { startSshServer } from '@gantry/testkit';
+import { PATIENTLY, startSshServer } from '@gantry/testkit';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { parseAddress } from '../address.ts';
 import { openEngine } from '../open.ts';
@@ -46,7 +46,7 @@ describe.each(ENGINES)('a channel to a command on the peer, by %s', (name) => {
     await once(channel.output, 'data');
     await channel[Symbol.asyncDispose]();
     await way[Symbol.asyncDispose]();
-    await vi.waitFor(async () => expect(await server.sessions()).toBe(0), 10_000);
+    await vi.waitFor(async () => expect(await server.sessions()).toBe(0), PATIENTLY);
     expect(await runningClients()).toEqual([]);
   });
 

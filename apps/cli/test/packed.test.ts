@@ -1,0 +1,37 @@
+import { readdir } from 'node:fs/promises';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { makeSparseFile, makeTemporaryDirectory } from '@gantry/testkit';
+import { execa } from 'execa';
+import { expect, it } from 'vitest';
+import { makeWorkbench } from './workbench.ts';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+
+it('a packed tarball, installed by npm into an empty prefix, exports, lists and verifies', async () => {
+  await using home = await makeTemporaryDirectory();
+  await using bench = await makeWorkbench();
+  await execa('turbo', ['run', 'build', '--filter=@gantry/cli'], { cwd: ROOT, preferLocal: true });
+  await execa('pnpm', ['--filter', '@gantry/cli', 'pack', '--pack-destination', home.path], { cwd: ROOT, preferLocal: true });
+  const tarball = (await readdir(home.path)).find((name) => name.endsWith('.tgz')) ?? '';
+
+  // npm keeps the user's settings, which say where the registry is. The command has nothing of this checkout and nothing of the user's.
+  await execa('npm', ['install', '--global', '--prefix', home.file('prefix'), '--no-audit', '--no-fund', home.file(tarball)], {
+    cwd: home.path,
+  });
+  const env = { HOME: home.path, PATH: process.env['PATH'] ?? '', GANTRY_STATE_DIR: bench.file('state') };
+  const gantry = (...args: readonly string[]): ReturnType<typeof execa> =>
+    execa(process.execPath, [home.file('prefix/bin/gantry'), ...args], {
+      cwd: bench.path,
+      env,
+      extendEnv: false,
+    });
+
+  const { stdout: version } = await gantry('--version');
+  expect(`gantry-cli-${String(version)}.tgz`).toBe(tarball);
+  await makeSparseFile(bench.file('disk.img'), 1024 * 1024);
+  const instance = await bench.describeInstance('web1', { disks: [bench.file('disk.img')] });
+  await gantry('export', instance, bench.store);
+  expect((await gantry('list', bench.store)).stdout).toContain('web1');
+  expect((await gantry('verify', '--json', bench.store, 'web1')).exitCode).toBe(0);
+});
