@@ -2,6 +2,8 @@ import { fileURLToPath } from 'node:url';
 import { writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { makeRandomFile, makeTemporaryDirectory } from '@gantry/testkit';
+import { initializeStore } from '@gantry/core';
+import { openFileStore } from '@gantry/transport-file';
 import { execa } from 'execa';
 import { expect, it } from 'vitest';
 
@@ -11,6 +13,8 @@ it('exports and verifies every instance that it is given', async () => {
     await makeRandomFile(scratch.file(`${name}.img`), 5_000_000, name);
     await writeFile(scratch.file(`${name}.yaml`), `name: ${name}.example.com\nos: raw\nhypervisor: kvm\ndisks:\n  - path: ${name}.img\n`);
   }
+  await using store = openFileStore(scratch.file('exports'));
+  await initializeStore(store);
   const program = fileURLToPath(new URL('nightly.ts', import.meta.url));
   const { stdout } = await execa(
     process.execPath,

@@ -1,4 +1,4 @@
-// Exports every instance file that is named, and verifies each export: node nightly.ts STORE-DIRECTORY INSTANCE-FILE…
+// Exports every instance file that is named, and verifies each export: node nightly.ts STORE-DIRECTORY INSTANCE-FILE… (gantry store init makes the store)
 import { exportInstance, loadInstanceFile, verifyExport } from '@gantry/core';
 import { openFileStore } from '@gantry/transport-file';
 

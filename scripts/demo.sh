@@ -28,6 +28,7 @@ YAML
 done
 cat "$work/web1.yaml"
 
+show store init exports
 show export web1.yaml exports
 show list exports
 show verify exports web1.example.com

@@ -181,7 +181,12 @@ it('4 GiB go into a bucket and come back in less than 450 MiB of resident memory
   const { bench } = room;
   const measured = async (...args: readonly string[]): Promise<{ readonly lines: readonly string[]; readonly mib: number }> => {
     const { stdout } = await execa('python3', ['-c', MEASURE, process.execPath, '--conditions=@gantry/source', MAIN, ...args], {
-      env: { GANTRY_STATE_DIR: bench.file('state'), AWS_ACCESS_KEY_ID: ceph.accessKeyId, AWS_SECRET_ACCESS_KEY: ceph.secretAccessKey },
+      env: {
+        GANTRY_STATE_DIR: bench.file('state'),
+        GANTRY_CREATE_STORE: '1',
+        AWS_ACCESS_KEY_ID: ceph.accessKeyId,
+        AWS_SECRET_ACCESS_KEY: ceph.secretAccessKey,
+      },
     });
     const lines = stdout.split('\n');
     return { lines, mib: Number(lines.at(-1)) };

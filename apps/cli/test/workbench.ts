@@ -39,7 +39,7 @@ export interface Workbench extends AsyncDisposable {
   /** Writes an OS definition; scripts are the bodies of `/bin/sh` scripts, other names are files as they are. */
   readonly defineOs: (name: string, files: Readonly<Record<string, string>>) => Promise<string>;
   readonly describeInstance: (name: string, sketch: InstanceSketch) => Promise<string>;
-  /** Every file in the store, relative to it, but for the store's own hidden room where that is empty. */
+  /** Every file in the store, relative to it, but its marker. */
   readonly stored: () => Promise<readonly string[]>;
   /** What the runs keep on this machine until they end. */
   readonly journal: () => Promise<readonly string[]>;
@@ -47,7 +47,7 @@ export interface Workbench extends AsyncDisposable {
 
 const SCRIPTS: ReadonlySet<string> = new Set(['create', 'export', 'import', 'rename', 'verify']);
 
-/** @param env more of the command's environment, such as credentials */
+/** @param env more of the command's environment, such as credentials. New stores are made unless it has an empty `GANTRY_CREATE_STORE`. */
 export async function makeWorkbench(env: Readonly<Record<string, string>> = {}): Promise<Workbench> {
   const directory: TemporaryDirectory = await makeTemporaryDirectory();
   const { path } = directory;
@@ -58,7 +58,7 @@ export async function makeWorkbench(env: Readonly<Record<string, string>> = {}):
   const start = (...args: readonly string[]): RunningCommand => {
     const child = execa(process.execPath, ['--conditions=@gantry/source', MAIN, ...args], {
       cwd: path,
-      env: { GANTRY_STATE_DIR: file('state'), GANTRY_OS_PATH: file('os'), ...env },
+      env: { GANTRY_STATE_DIR: file('state'), GANTRY_OS_PATH: file('os'), GANTRY_CREATE_STORE: '1', ...env },
       reject: false,
       // It is Gantry that ends its scripts, and these may take their time.
       forceKillAfterDelay: false,
@@ -96,7 +96,7 @@ export async function makeWorkbench(env: Readonly<Record<string, string>> = {}):
       await writeFile(file(`${name}.yaml`), yaml);
       return file(`${name}.yaml`);
     },
-    stored: async () => (await filesBelow(store)).filter((name) => name !== ''),
+    stored: async () => (await filesBelow(store)).filter((name) => name !== 'gantry-store.json'),
     journal: async () => filesBelow(file('state', 'runs')),
     [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
   };

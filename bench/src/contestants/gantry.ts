@@ -5,7 +5,7 @@ import { quote } from '../contestant.ts';
 /** The command as it is published: `turbo run build` comes first. */
 const COMMAND = `${quote(process.execPath)} ${quote(fileURLToPath(new URL('../../../apps/cli/bin/gantry.cjs', import.meta.url)))}`;
 
-const ENVIRONMENT = { GANTRY_STATE_DIR: 'state', GANTRY_OS_PATH: 'os' };
+const ENVIRONMENT = { GANTRY_STATE_DIR: 'state', GANTRY_OS_PATH: 'os', GANTRY_CREATE_STORE: '1' };
 
 /** What sets the built-in definition `raw` apart. */
 export const RAW = 'reads and writes the disk itself, and skips holes';

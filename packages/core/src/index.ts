@@ -9,6 +9,8 @@ export { removeExport } from './exports/remove-export.ts';
 export { asGantryError } from './exports/store-errors.ts';
 export type { ExportHeader, StoreExportWriter, StoreSink } from './exports/store-sink.ts';
 export { storeSink } from './exports/store-sink.ts';
+export type { InitializedStore } from './exports/store-marker.ts';
+export { initializeStore, requireStore } from './exports/store-marker.ts';
 export type { UnfinishedExport } from './exports/unfinished.ts';
 export { clearUnfinished, findUnfinished } from './exports/unfinished.ts';
 export type { CheckOsRequest } from './operations/check-os.ts';

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { CallOptions, Store } from '@gantry/transport';
 import type { DumpRecord, Manifest } from '../src/exports/manifest.ts';
 import type { ExportHeader, StoreExportWriter } from '../src/exports/store-sink.ts';
+import { STORE_MARKER_FILE } from '../src/exports/layout.ts';
 import { storeSink } from '../src/exports/store-sink.ts';
 import { FRAME_SIZE } from '../src/frames/types.ts';
 import type { Instance } from '../src/instances/model.ts';
@@ -90,7 +91,7 @@ export async function writeExport(
   contents: readonly string[] = ['first disk', 'second disk'],
   header: ExportHeader = sampleHeader,
 ): Promise<string> {
-  await using writer = await storeSink(store).open(header);
+  await using writer = await storeSink(store, { createStore: true }).open(header);
   const dumps: DumpRecord[] = [];
   for (const [index, content] of contents.entries()) dumps.push(await writeDump(writer, index, content));
   const manifest = sampleManifest(writer.id, dumps, { ...sampleInstance, name: header.instance });
@@ -112,8 +113,9 @@ export async function get(store: Store, key: string): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
+/** Every object but the marker of the store. */
 export async function keysOf(store: Store, prefix = ''): Promise<string[]> {
   const keys: string[] = [];
-  for await (const { key } of store.list(prefix)) keys.push(key);
+  for await (const { key } of store.list(prefix)) if (key !== STORE_MARKER_FILE) keys.push(key);
   return keys;
 }

@@ -222,7 +222,7 @@ export class FileStore implements Store {
     if (found?.isDirectory() === true) return;
     throw new StoreError('not-found', {
       message: found === undefined ? `there is no directory ${this.#root}` : `${this.#root} is no directory`,
-      hint: 'Check the path; the first export makes the directory.',
+      hint: 'Check the path, and that its file system is mounted; gantry store init makes a new store.',
     });
   }
 

@@ -181,7 +181,7 @@ export class SshStore implements Store {
     if (isDirectory((await client.stat(root).catch(missing)) ?? {})) return;
     throw new StoreError('not-found', {
       message: `there is no directory ${root} on the peer of ${this.#shown}`,
-      hint: 'Check the path; the first export makes the directory.',
+      hint: 'Check the path, and that its file system is mounted; gantry store init makes a new store.',
     });
   }
 

@@ -3,6 +3,7 @@ import { exportInstance, loadInstanceFile, readSnapshotConfig } from '@gantry/co
 import type { Codec, SnapshotMode } from '@gantry/core';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { CommonOptions, Session } from '../session.ts';
+import { wantsNewStore } from '../create-store.ts';
 import { argument } from '../commands/common.ts';
 
 export interface ExportOptions extends CommonOptions {
@@ -13,6 +14,7 @@ export interface ExportOptions extends CommonOptions {
   readonly disk?: readonly number[];
   readonly parallel?: number;
   readonly withPrivate?: boolean;
+  readonly createStore?: boolean;
 }
 
 export async function exportDisks(session: Session, args: readonly string[], options: ExportOptions): Promise<void> {
@@ -32,6 +34,7 @@ export async function exportDisks(session: Session, args: readonly string[], opt
     ...(options.disk === undefined ? {} : { disks: options.disk }),
     ...(options.parallel === undefined ? {} : { parallel: options.parallel }),
     includePrivate: options.withPrivate === true,
+    createStore: options.createStore === true || wantsNewStore(session.env),
   });
   const plain = formatBytes(result.plainBytes);
   session.output.event({

@@ -20,7 +20,8 @@ export function addExportCommand(program: Command, surroundings: Surroundings): 
     .option('--level <n>', 'level of the codec: zstd 1-19 (default 3), gzip 1-9', wholeNumber(1))
     .option('--disk <n>', 'export this disk alone; may repeat', collectDisks)
     .option('--parallel <n>', 'how many disks at once', wholeNumber(1))
-    .option('--with-private', 'write private OS parameters into the export too');
+    .option('--with-private', 'write private OS parameters into the export too')
+    .option('--create-store', 'make a new store where there is none yet (or GANTRY_CREATE_STORE=1)');
 
   runs<ExportOptions>(command, surroundings, async () => (await import('../actions/export.ts')).exportDisks);
 }

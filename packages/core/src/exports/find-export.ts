@@ -6,6 +6,7 @@ import { placeOf, readDirectories } from './directories.ts';
 import { examine } from './examine.ts';
 import { formatExportReference, parseExportId, parseExportReference } from './export-id.ts';
 import { CONFIG_FILE, MANIFEST_FILE, SUMS_FILE, CLAIM_FILE } from './layout.ts';
+import { assertStoreFormat } from './store-marker.ts';
 
 /** More ids than that are not named in a message. */
 const MOST_NAMED = 10;
@@ -17,6 +18,7 @@ const MOST_NAMED = 10;
  */
 export async function findExport(store: Store, reference: string, options: CallOptions): Promise<ExportDirectory> {
   const { instance, id } = parseExportReference(reference);
+  await assertStoreFormat(store, options);
   const directories: ExportDirectory[] = [];
   for await (const found of readDirectories(store, instance, options)) directories.push(...found);
   if (directories.length === 0) throw await instanceNotFound(store, instance, options);

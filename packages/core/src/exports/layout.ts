@@ -5,6 +5,9 @@ import type { Codec } from '../frames/types.ts';
  * The names in a store (docs/formats/export-layout.md): INSTANCE/EXPORT-ID/FILE.
  */
 
+/** In the root of a store: says that the place is one. */
+export const STORE_MARKER_FILE = 'gantry-store.json';
+
 export const MANIFEST_FILE = 'manifest.json';
 export const CONFIG_FILE = 'config.ini';
 export const SUMS_FILE = 'SHA256SUMS';

@@ -76,7 +76,7 @@ describe('a listing', () => {
 
   test('shows one that is under way, by whom and since when', async () => {
     const store = new MemoryStore();
-    await using writer = await storeSink(store).open(sampleHeader);
+    await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
     await writeDump(writer, 0, 'first');
     expect(await list(store)).toMatchObject([
       {

@@ -11,6 +11,7 @@ import { formatExportReference, isReferencePart, parseExportId } from './export-
 import type { Manifest } from './manifest.ts';
 import { dumpMissing, sizeProblem } from './open-export.ts';
 import { asGantryError } from './store-errors.ts';
+import { assertStoreFormat } from './store-marker.ts';
 
 /** How many manifests are read at once. */
 const AT_ONCE = 8;
@@ -53,6 +54,7 @@ export async function* listExports(
     throw new GantryError('USAGE', { message: `${JSON.stringify(instance)} is not the name of an instance` });
   }
   try {
+    await assertStoreFormat(store, { signal });
     for await (const directories of readDirectories(store, instance, { signal })) {
       const summaries = await sideBySide(directories, AT_ONCE, signal, (directory, signal) => summarize(store, directory, { signal }));
       for (const summary of summaries) if (summary !== undefined) yield summary;

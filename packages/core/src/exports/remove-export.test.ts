@@ -111,7 +111,7 @@ describe('what is not removed', () => {
 
   test('an export that is not finished', async () => {
     const store = new MemoryStore();
-    await using writer = await storeSink(store).open(sampleHeader);
+    await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
     await writeDump(writer, 0, 'first');
     await expect(removeExport(store, writer.reference)).rejects.toMatchObject({
       code: 'EXPORT_INCOMPLETE',

@@ -54,7 +54,7 @@ describe('a whole export', () => {
     const seen: string[] = [];
     const watched = watchedStore(store, {
       before: async (call) => {
-        if (!call.startsWith('commit')) return;
+        if (!call.startsWith(`commit ${PREFIX}`)) return;
         const keys = await keysOf(store);
         seen.push(call.slice(`commit ${PREFIX}`.length));
         expect(keys.includes(`${PREFIX}export.claim`)).toBe(seen.length > 1);
@@ -67,7 +67,7 @@ describe('a whole export', () => {
 
   test('takes several dumps at once', async () => {
     const store = new MemoryStore();
-    await using writer = await storeSink(store).open(sampleHeader);
+    await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
     const dumps = await Promise.all([0, 1].map((index) => writeDump(writer, index, `disk ${index}`)));
     await writer.commit(sampleManifest(writer.id, dumps));
     expect((await openExport(store, writer.reference)).dumps).toHaveLength(2);
@@ -91,7 +91,10 @@ describe('export ids', () => {
     const memory = new Memory();
     const writers = await Promise.all(
       Array.from({ length: 8 }, (_, run) =>
-        storeSink(watchedStore(new MemoryStore(memory), { capabilities: { createOnly } })).open({ ...sampleHeader, runId: `run-${run}` }),
+        storeSink(watchedStore(new MemoryStore(memory), { capabilities: { createOnly } }), { createStore: true }).open({
+          ...sampleHeader,
+          runId: `run-${run}`,
+        }),
       ),
     );
     expect(new Set(writers.map(({ id }) => id)).size).toBe(8);
@@ -107,7 +110,7 @@ describe('export ids', () => {
         if (call === `begin ${PREFIX}export.claim` && first === undefined) first = await writeExport(store);
       },
     });
-    await using writer = await storeSink(late).open(sampleHeader);
+    await using writer = await storeSink(late, { createStore: true }).open(sampleHeader);
     expect(first).toBe('web1.example.com@20261123T081500Z');
     expect(writer.id).toBe('20261123T081500Z-2');
     expect(await keysOf(store, PREFIX)).toEqual([
@@ -146,7 +149,7 @@ async function exportWith(
   const store = watchedStore(new MemoryStore(memory), { [what]: hook });
   let error: unknown;
   try {
-    await using writer = await storeSink(store, { warn: (message) => warnings.push(message) }).open(sampleHeader);
+    await using writer = await storeSink(store, { createStore: true, warn: (message) => warnings.push(message) }).open(sampleHeader);
     const dumps = [await writeDump(writer, 0, 'first'), await writeDump(writer, 1, 'second')];
     await writer.commit(sampleManifest(writer.id, dumps));
   } catch (caught) {
@@ -187,7 +190,7 @@ describe('an export that fails', () => {
     const memory = new Memory();
     const store = new MemoryStore(memory);
     {
-      await using writer = await storeSink(store).open(sampleHeader);
+      await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
       await writeDump(writer, 0, 'first');
       const open = await writer.dump({ index: 1, name: 'disk1.img', document: {} });
       await open.append(chunksOf('half'));
@@ -208,7 +211,7 @@ describe('an export that fails', () => {
       await new Promise(() => {});
     }
     const exporting = async (): Promise<void> => {
-      await using writer = await storeSink(store).open(sampleHeader, { signal });
+      await using writer = await storeSink(store, { createStore: true }).open(sampleHeader, { signal });
       await writeDump(writer, 0, 'first', { signal });
       await using dump = await writer.dump({ index: 1, name: 'disk1.img', document: {} }, { signal });
       await dump.append(endless(), { signal });
@@ -227,7 +230,7 @@ describe('an export that fails', () => {
       },
     });
     {
-      await using writer = await storeSink(broken, { warn: (message) => warnings.push(message) }).open(sampleHeader);
+      await using writer = await storeSink(broken, { createStore: true, warn: (message) => warnings.push(message) }).open(sampleHeader);
       await writeDump(writer, 0, 'first');
     }
     expect(warnings).toEqual(['could not remove what was written of web1.example.com@20261123T081500Z in memory:: the network is gone']);
@@ -239,7 +242,7 @@ describe('an export that fails', () => {
     const warnings: string[] = [];
     const weak = watchedStore(store, { capabilities: { createOnly: false } });
     {
-      await using writer = await storeSink(weak, { warn: (message) => warnings.push(message) }).open(sampleHeader);
+      await using writer = await storeSink(weak, { createStore: true, warn: (message) => warnings.push(message) }).open(sampleHeader);
       const record = await writeDump(writer, 0, 'ours');
       await put(store, `${PREFIX}export.claim`, 'theirs');
       await put(store, `${PREFIX}disk0.img`, 'not ours');
@@ -253,7 +256,7 @@ describe('an export that fails', () => {
     const store = new MemoryStore();
     const reference = await writeExport(store);
     {
-      await using writer = await storeSink(store).open(sampleHeader);
+      await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
       await writeDump(writer, 0, 'other');
     }
     expect(await get(store, `${PREFIX}disk0.img`)).toBe('first disk');
@@ -264,7 +267,7 @@ describe('an export that fails', () => {
 describe('what may not become an export', () => {
   test('a dump that is not what was announced', async () => {
     const store = new MemoryStore();
-    await using writer = await storeSink(store).open(sampleHeader);
+    await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
     await using dump = await writer.dump({ index: 0, name: 'disk0.img', document: {} });
     await dump.append(chunksOf('first'));
     await expect(dump.finish({ size: 5, sha256: sha256('other') })).rejects.toMatchObject({ code: 'integrity' });
@@ -273,20 +276,20 @@ describe('what may not become an export', () => {
   test.each(['../disk0.img', '/disk0.img', 'a/b', 'manifest.json', 'config.ini', 'SHA256SUMS', 'export.claim', ''])(
     'a dump of the name %j',
     async (name) => {
-      await using writer = await storeSink(new MemoryStore()).open(sampleHeader);
+      await using writer = await storeSink(new MemoryStore(), { createStore: true }).open(sampleHeader);
       await expect(writer.dump({ index: 0, name, document: {} })).rejects.toMatchObject({ code: 'invalid-key' });
     },
   );
 
   test('two dumps of one name', async () => {
-    await using writer = await storeSink(new MemoryStore()).open(sampleHeader);
+    await using writer = await storeSink(new MemoryStore(), { createStore: true }).open(sampleHeader);
     await writeDump(writer, 0, 'first');
     await expect(writer.dump({ index: 1, name: 'disk0.img', document: {} })).rejects.toMatchObject({ code: 'invalid-key' });
   });
 
   test('a manifest that says something else than what was written', async () => {
     const store = new MemoryStore();
-    await using writer = await storeSink(store).open(sampleHeader);
+    await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
     const record = await writeDump(writer, 0, 'first');
     await using open = await writer.dump({ index: 1, name: 'disk1.img', document: {} });
     const wrong = [[], [record], [record, sampleRecord(1, 'second')], [sampleRecord(0, 'other')]];
@@ -299,7 +302,7 @@ describe('what may not become an export', () => {
 
   test.each(['disk0.img', 'export.claim'])('an export from which somebody else has removed %s', async (name) => {
     const store = new MemoryStore();
-    await using writer = await storeSink(store).open(sampleHeader);
+    await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
     const record = await writeDump(writer, 0, 'first');
     await store.remove([`${PREFIX}${name}`]);
     await expect(writer.commit(sampleManifest(writer.id, [record]))).rejects.toMatchObject({
@@ -309,11 +312,11 @@ describe('what may not become an export', () => {
   });
 
   test('an export without a header', async () => {
-    await expect(storeSink(new MemoryStore()).open({ instance: 'web1' })).rejects.toThrow();
+    await expect(storeSink(new MemoryStore(), { createStore: true }).open({ instance: 'web1' })).rejects.toThrow();
   });
 
   test('an export of an instance whose name leads elsewhere', async () => {
-    await expect(storeSink(new MemoryStore()).open({ ...sampleHeader, instance: '../web1' })).rejects.toMatchObject({
+    await expect(storeSink(new MemoryStore(), { createStore: true }).open({ ...sampleHeader, instance: '../web1' })).rejects.toMatchObject({
       code: 'invalid-key',
     });
   });

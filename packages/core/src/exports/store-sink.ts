@@ -21,6 +21,7 @@ import type { Manifest } from './manifest.ts';
 import { checkManifest, renderManifest } from './manifest.ts';
 import { renderSha256Sums } from './sha256sums.ts';
 import { digestText, writeText } from './small-object.ts';
+import { requireStore } from './store-marker.ts';
 
 /** Cleaning up has a time of its own, since it must run although the operation was ended. */
 const CLEANUP_MS = 60_000;
@@ -59,13 +60,15 @@ export interface StoreSink extends Sink {
 export interface StoreSinkOptions {
   /** Called with what could not be removed after a failure, and the like. */
   readonly warn?: ((message: string) => void) | undefined;
+  /** Makes a place that is not a store one; without it, an export into such a place is refused (see {@link requireStore}). */
+  readonly createStore?: boolean | undefined;
 }
 
 /**
- * The export layout (docs/formats/export-layout.md) as a sink over any store. It rejects with what the store rejects with, and does
- * not dispose it.
+ * The export layout (docs/formats/export-layout.md) as a sink over any store. It rejects with what the store rejects with (and with a
+ * GantryError where there is no store), and does not dispose it.
  *
- * `open` claims an export id. Dumps become objects as they are finished. `commit` takes a {@link Manifest}, writes `config.ini`,
+ * `open` looks whether there is a store, and claims an export id. Dumps become objects as they are finished. `commit` takes a {@link Manifest}, writes `config.ini`,
  * `SHA256SUMS` and at last `manifest.json`, and then removes the claim.
  */
 export function storeSink(store: Store, options: StoreSinkOptions = {}): StoreSink {
@@ -73,6 +76,7 @@ export function storeSink(store: Store, options: StoreSinkOptions = {}): StoreSi
     address: store.address,
     async open(header, call = {}) {
       const request = headerSchema.parse(header);
+      await requireStore(store, { ...call, create: options.createStore === true });
       const claim = await claimExport(store, { ...request, started: new Date(request.started) }, call);
       return new LayoutWriter(store, request.instance, claim, options);
     },

@@ -12,7 +12,7 @@ const PREFIX = `${NAME}/20261123T081500Z/`;
 /** What an export leaves whose process is killed between two disks. */
 async function leaveDeadExport(memory: Memory, content = 'first'): Promise<void> {
   await using dying = new MemoryStore(memory);
-  const writer = await storeSink(dying).open(sampleHeader);
+  const writer = await storeSink(dying, { createStore: true }).open(sampleHeader);
   await writeDump(writer, 0, content);
   const half = await writer.dump({ index: 1, name: 'disk1.img', document: {} });
   await half.append(chunksOf('half'));
@@ -98,7 +98,7 @@ describe('what a killed export left', () => {
 describe('what is left alone', () => {
   test('an export that is under way', async () => {
     const store = new MemoryStore();
-    await using writer = await storeSink(store).open(sampleHeader);
+    await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
     const record = await writeDump(writer, 0, 'first');
     const [found] = await findUnfinished(store);
     if (found === undefined) return expect.unreachable();
@@ -118,7 +118,7 @@ describe('what is left alone', () => {
 
   test('one of another host is not taken for dead', async () => {
     const store = new MemoryStore();
-    await using writer = await storeSink(store).open(sampleHeader);
+    await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
     await put(store, `${PREFIX}export.claim`, (await get(store, `${PREFIX}export.claim`)).replace(/"host": ".*"/, '"host": "elsewhere"'));
     expect(await findUnfinished(store)).toMatchObject([
       { name: writer.reference, owner: 'unknown', text: expect.stringContaining('which may be running') },
@@ -168,7 +168,7 @@ describe('what is left alone', () => {
 
 test('an export that was cleared while it was still at work does not become one', async () => {
   const store = new MemoryStore();
-  await using writer = await storeSink(store).open(sampleHeader);
+  await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
   const record = await writeDump(writer, 0, 'first');
   const [found] = await findUnfinished(store);
   if (found === undefined) return expect.unreachable();

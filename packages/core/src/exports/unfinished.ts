@@ -5,6 +5,7 @@ import { placeOf, readDirectories } from './directories.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
 import { CLAIM_FILE, MANIFEST_FILE } from './layout.ts';
 import { withStoreErrors } from './store-errors.ts';
+import { assertStoreFormat } from './store-marker.ts';
 
 /** What an export that was never finished has left in a store. */
 export interface UnfinishedExport {
@@ -39,6 +40,7 @@ export function findUnfinished(
 ): Promise<readonly UnfinishedExport[]> {
   const { instance, signal } = options;
   return withStoreErrors(store.address, async () => {
+    await assertStoreFormat(store, { signal });
     const found = new Map<string, Remains>();
     for await (const directories of readDirectories(store, instance, { signal })) {
       for (const { instance, id, files } of directories) {

@@ -44,6 +44,8 @@ export interface ExportRequest extends OperationOptions, HoldRequest {
   readonly parallel?: number | undefined;
   /** Writes private OS parameters into the export too. */
   readonly includePrivate?: boolean | undefined;
+  /** Makes a place that is not a store one. Without it, an export into such a place is refused with `STORE_NOT_FOUND`. */
+  readonly createStore?: boolean | undefined;
 }
 
 export interface ExportResult {
@@ -99,7 +101,7 @@ export async function exportInstance(request: ExportRequest): Promise<ExportResu
     reporter,
     budget: new MemoryBudget(DEFAULT_BUDGET_BYTES),
   };
-  const sink = storeSink(request.store, { warn: (message) => reporter.warn(message) });
+  const sink = storeSink(request.store, { warn: (message) => reporter.warn(message), createStore: request.createStore });
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL };
   return await withStoreErrors(request.store.address, async () => {
     await clearDeadExports(request.store, instance.name, reporter, signal);
@@ -128,7 +130,7 @@ async function clearDeadExports(store: Store, instance: string, reporter: Report
   }
 }
 
-/** Nothing where the store itself is not there yet: the first write makes it. */
+/** Nothing where there is no store yet. */
 async function findUnfinishedIfAny(
   store: Store,
   instance: string,
