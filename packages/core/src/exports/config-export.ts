@@ -7,6 +7,16 @@ import type { DumpRecord, Manifest } from './manifest.ts';
 /** How Ganeti says that it does not know. */
 const UNKNOWN = 'None';
 
+/** The version that Ganeti reads (`EXPORT_VERSION` of its lib/constants.py), and one that it refuses with a message. */
+const IMPORTABLE_VERSION = '0';
+const COMPRESSED_VERSION = '1';
+
+/**
+ * Hypervisor parameters of a whole cluster (`hvcGlobals` of Ganeti's src/Ganeti/Constants.hs, all versions from 2.1 to 3.1). `gnt-backup
+ * import` refuses an export that gives one to an instance.
+ */
+const GLOBAL_HYPERVISOR_PARAMETERS: ReadonlySet<string> = new Set(['migration_bandwidth', 'migration_mode', 'migration_port', 'xen_cmd']);
+
 /**
  * `config.ini` in Ganeti's form (docs/formats/export-layout.md), made from the manifest and so without private parameters unless
  * that has them.
@@ -24,7 +34,7 @@ export function renderExportConfig(manifest: Manifest): string {
         ...diskOptions(instance, dumps),
       ]),
     ],
-    ['hypervisor', parameterOptions(instance.hvparams)],
+    ['hypervisor', parameterOptions(ofInstance(instance.hvparams))],
     ['backend', parameterOptions(instance.beparams)],
     ['os', parameterOptions(instance.osparams)],
   ]);
@@ -34,11 +44,12 @@ export function renderExportConfig(manifest: Manifest): string {
 
 type Option = readonly [key: string, value: string];
 
-function exportSection({ started, instance, dumps }: Manifest): ReadonlyMap<string, string> {
+function exportSection({ ended, instance, dumps }: Manifest): ReadonlyMap<string, string> {
   const codec: Codec = dumps[0]?.codec ?? 'none';
   return new Map([
-    ['version', '0'],
-    ['timestamp', String(Math.floor(Date.parse(started) / 1000))],
+    // Ganeti does not look at `compression`: it would write compressed bytes to the disk as they are, and report success.
+    ['version', codec === 'none' ? IMPORTABLE_VERSION : COMPRESSED_VERSION],
+    ['timestamp', String(Math.floor(Date.parse(ended) / 1000))],
     ['source', instance.primary_node],
     ['os', instance.os],
     ['compression', codec],
@@ -88,6 +99,10 @@ function diskOptions({ disks }: Instance, dumps: readonly DumpRecord[]): Option[
     ];
   });
   return [...options, ['disk_count', String(disks.length)]];
+}
+
+function ofInstance(hvparams: Parameters): Parameters {
+  return Object.fromEntries(Object.entries(hvparams).filter(([name]) => !GLOBAL_HYPERVISOR_PARAMETERS.has(name.toLowerCase())));
 }
 
 /** Keys lose their case on reading, so they lose it here; of two that are then one, the last counts, as with Python's `set`. */

@@ -52,6 +52,9 @@ const UNKNOWN: ReadonlySet<string> = new Set(['', 'None']);
 /** How older versions of Ganeti wrote a disk whose snapshot failed. */
 const NO_DUMP: ReadonlySet<string> = new Set([...UNKNOWN, 'False']);
 
+/** 0 is Ganeti's, 1 that of a compressed export of Gantry's, which Ganeti refuses. Older ones of Gantry have 0 there too. */
+const VERSIONS: ReadonlySet<string> = new Set(['0', '1']);
+
 const DISK_KEY = /^disk(0|[1-9][0-9]{0,2})_(?:ivname|dump|size|name)$/;
 const NIC_KEY = /^nic(0|[1-9][0-9]{0,2})_(?:mac|ip|mode|link|network|name|vlan|bridge)$/;
 const EXPORT_KEYS: ReadonlySet<string> = new Set(['version', 'timestamp', 'source', 'os', 'compression']);
@@ -72,7 +75,8 @@ export function parseExportConfig(text: string, source: string): ConfigDescripti
   const main = section(config, 'export', source);
   const instance = section(config, 'instance', source);
   const version = main.get('version');
-  if (version !== '0') throw damaged(source, `[export] version is ${JSON.stringify(version ?? '')}, and "0" is the only one known`);
+  if (version === undefined || !VERSIONS.has(version))
+    throw damaged(source, `[export] version is ${JSON.stringify(version ?? '')}; Gantry reads ${[...VERSIONS].join(' and ')}`);
   const timestamp = parseTimestamp(main.get('timestamp'));
   const backend = config.get('backend');
   return {

@@ -1,7 +1,12 @@
 import { GantryError } from '../report/errors.ts';
 
-/** Bytes. Ganeti's own have some thousand. */
-export const LARGEST_CONFIG: number = 1024 * 1024;
+/** Ganeti's own have some thousand bytes. */
+export const MAX_CONFIG_BYTES: number = 1024 * 1024;
+
+/** Ganeti writes seven sections, with some 250 keys for the most disks and NICs that it allows. */
+const MAX_SECTIONS = 100;
+/** All sections together, each with the keys that it has of `DEFAULT`: without a limit, their product would take all memory. */
+const MAX_KEYS = 10_000;
 
 /** Sections by name, each with its values by lower-case key, in the order of the file. */
 export type ConfigIni = ReadonlyMap<string, ReadonlyMap<string, string>>;
@@ -10,17 +15,19 @@ export type ConfigIni = ReadonlyMap<string, ReadonlyMap<string, string>>;
 const DEFAULT_SECTION = 'DEFAULT';
 
 /** What Python's `str.isspace` takes for white space. JavaScript's own `\s` and `trim` differ from it. */
-const SPACE = String.raw`\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000`;
-const LEADING = new RegExp(`^[${SPACE}]+`);
-const TRAILING = new RegExp(`[${SPACE}]+$`);
-const SECTION = /^\[([^\n]+)\]/;
-const OPTION = new RegExp(String.raw`^([^\n]*?)[${SPACE}]*[=:][${SPACE}]*([^\n]*)$`);
+const SPACES: ReadonlySet<string> = new Set(
+  '\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000',
+);
+const DELIMITERS = /[=:]/;
 
 /**
- * Reads the dialect of Python's `configparser.RawConfigParser` (Python 3 documentation, "Supported INI File Structure"), in which
+ * Reads the dialect of Python's `configparser.ConfigParser` (Python 3 documentation, "Supported INI File Structure"), in which
  * Ganeti keeps exports: `key = value` or `key: value`, keys without regard to case, continuation lines by indentation, comment
- * lines that start with `#` or `;`, no interpolation. A section or key that is given twice is refused, as Python does: nobody can
- * say which one was meant.
+ * lines that start with `#` or `;`, `%%` for `%`. A section or key that is given twice is refused, as Python does: nobody can say
+ * which one was meant. Takes time in proportion to the text's length.
+ *
+ * A lone `%`, at which Python stops, stands for itself: older exports of Gantry have them. So does `%(name)s`, which Ganeti never
+ * writes as a reference.
  *
  * @param source what to call it in messages
  * @throws GantryError `CONFIG_DAMAGED` with the line
@@ -38,6 +45,7 @@ class Reader {
   #value: string[] | undefined;
   #indent = 0;
   #line = 0;
+  #keys = 0;
 
   constructor(source: string) {
     this.#source = source;
@@ -45,61 +53,99 @@ class Reader {
 
   take(line: string): void {
     this.#line += 1;
+    const indent = leadingSpaces(line);
     const text = strip(line);
     if (text.startsWith('#') || text.startsWith(';')) return;
     if (text === '') {
       this.#value?.push('');
       return;
     }
-    const indent = LEADING.exec(line)?.[0].length ?? 0;
     if (this.#value !== undefined && indent > this.#indent) {
       this.#value.push(text);
       return;
     }
     this.#indent = indent;
-    const section = SECTION.exec(text)?.[1];
+    const section = sectionName(text);
     if (section === undefined) this.#addOption(text);
     else this.#addSection(section);
   }
 
   finish(): ConfigIni {
-    const joined = new Map(
-      [...this.#sections].map(([name, options]) => [name, new Map([...options].map(([key, lines]) => [key, joinLines(lines)]))] as const),
+    const defaults = this.#sections.get(DEFAULT_SECTION) ?? new Map<string, string[]>();
+    this.#sections.delete(DEFAULT_SECTION);
+    if (this.#keys + defaults.size * this.#sections.size > MAX_KEYS) throw this.#tooManyKeys();
+    return new Map(
+      [...this.#sections].map(([name, options]) => [
+        name,
+        new Map([...defaults, ...options].map(([key, lines]) => [key, joinLines(lines)] as const)),
+      ]),
     );
-    const defaults = joined.get(DEFAULT_SECTION);
-    if (defaults === undefined) return joined;
-    joined.delete(DEFAULT_SECTION);
-    return new Map([...joined].map(([name, options]) => [name, new Map([...defaults, ...options])] as const));
   }
 
   #addSection(name: string): void {
-    if (this.#sections.has(name) && name !== DEFAULT_SECTION) throw this.#damaged(`has the section ${JSON.stringify(name)} again`);
+    if (this.#sections.has(name) && name !== DEFAULT_SECTION) throw this.#damagedLine(`has the section ${quote(name)} again`);
     this.#section = this.#sections.get(name) ?? new Map();
     this.#sections.set(name, this.#section);
     this.#value = undefined;
+    if (this.#sections.size > MAX_SECTIONS) throw this.#damaged(`it has more than ${MAX_SECTIONS} sections`);
   }
 
   #addOption(text: string): void {
-    if (this.#section === undefined) throw this.#damaged('stands before the first section');
-    const [, name = '', value = ''] = OPTION.exec(text) ?? [];
-    const key = strip(name).toLowerCase();
-    if (key === '') throw this.#damaged('is neither a section nor a key with a value');
-    if (this.#section.has(key)) throw this.#damaged(`has the key ${JSON.stringify(key)} again`);
-    this.#value = [strip(value)];
+    if (this.#section === undefined) throw this.#damagedLine('stands before the first section');
+    const delimiter = text.search(DELIMITERS);
+    const key = delimiter === -1 ? '' : strip(text.slice(0, delimiter)).toLowerCase();
+    if (key === '') throw this.#damagedLine('is neither a section nor a key with a value');
+    if (this.#section.has(key)) throw this.#damagedLine(`has the key ${quote(key)} again`);
+    this.#value = [strip(text.slice(delimiter + 1))];
     this.#section.set(key, this.#value);
+    this.#keys += 1;
+    if (this.#keys > MAX_KEYS) throw this.#tooManyKeys();
+  }
+
+  #tooManyKeys(): GantryError {
+    return this.#damaged(`it has more than ${MAX_KEYS} keys`);
+  }
+
+  #damagedLine(what: string): GantryError {
+    return this.#damaged(`line ${this.#line} ${what}`);
   }
 
   #damaged(what: string): GantryError {
-    return new GantryError('CONFIG_DAMAGED', { message: `${this.#source} is damaged: line ${this.#line} ${what}` });
+    return new GantryError('CONFIG_DAMAGED', { message: `${this.#source} is damaged: ${what}` });
   }
 }
 
-function joinLines(lines: readonly string[]): string {
-  return lines.join('\n').replace(TRAILING, '');
+/** What stands between the first bracket and the last, with anything behind it. */
+function sectionName(text: string): string | undefined {
+  const end = text.startsWith('[') ? text.lastIndexOf(']') : -1;
+  return end < 2 ? undefined : text.slice(1, end);
 }
 
+function joinLines(lines: readonly string[]): string {
+  const text = lines.join('\n');
+  return text.slice(0, endWithoutSpaces(text)).replaceAll('%%', '%');
+}
+
+/* No regular expressions: those for white space at an end try every start of every run, which takes the square of its length. */
+
 function strip(text: string): string {
-  return text.replace(LEADING, '').replace(TRAILING, '');
+  return text.slice(leadingSpaces(text), endWithoutSpaces(text));
+}
+
+function leadingSpaces(text: string): number {
+  let start = 0;
+  while (SPACES.has(text.charAt(start))) start += 1;
+  return start;
+}
+
+function endWithoutSpaces(text: string): number {
+  let end = text.length;
+  while (SPACES.has(text.charAt(end - 1))) end -= 1;
+  return end;
+}
+
+function quote(name: string): string {
+  return JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}…` : name);
 }
 
 /**
@@ -116,7 +162,7 @@ function renderSection(name: string, options: ReadonlyMap<string, string>): stri
   if (!/^[A-Za-z0-9_.-]+$/.test(name) || name === DEFAULT_SECTION) throw new TypeError(`${JSON.stringify(name)} cannot name a section`);
   const lines = [...options].map(([key, value]) => {
     if (!/^[a-z0-9_][a-z0-9_.-]*$/.test(key)) throw new TypeError(`${JSON.stringify(key)} cannot be a key`);
-    return `${key} = ${value.replaceAll(/\r\n|\r|\n/g, '\n\t')}\n`;
+    return `${key} = ${value.replaceAll('%', '%%').replaceAll(/\r\n|\r|\n/g, '\n\t')}\n`;
   });
   return `[${name}]\n${lines.join('')}\n`;
 }

@@ -2,7 +2,7 @@ import type { CallOptions, OwnerState, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { claimOwner, claimText, readClaim } from './claim.ts';
-import { LARGEST_CONFIG } from './config-ini.ts';
+import { MAX_CONFIG_BYTES } from './config-ini.ts';
 import type { ConfigDescription } from './config-import.ts';
 import { parseExportConfig } from './config-import.ts';
 import type { ExportDirectory } from './directories.ts';
@@ -56,7 +56,7 @@ async function examineGantry(store: Store, directory: ExportDirectory, options: 
 
 async function examineGaneti(store: Store, directory: ExportDirectory, options: CallOptions): Promise<Examination> {
   try {
-    const text = await readDescription(store, directory, CONFIG_FILE, LARGEST_CONFIG, options);
+    const text = await readDescription(store, directory, CONFIG_FILE, MAX_CONFIG_BYTES, options);
     return { state: 'ganeti', config: parseExportConfig(text, fileOf(directory, CONFIG_FILE)) };
   } catch (error) {
     if (error instanceof GantryError) return { state: 'damaged', origin: 'ganeti', error };
@@ -90,7 +90,7 @@ export async function readSideFile(
   options: CallOptions,
 ): Promise<string> {
   try {
-    return await readDescription(store, directory, name, LARGEST_CONFIG, options);
+    return await readDescription(store, directory, name, MAX_CONFIG_BYTES, options);
   } catch (error) {
     if (isStoreError(error, 'not-found')) throw damaged(directory, name, 'it is missing', error);
     throw asGantryError(error, store.address);

@@ -102,7 +102,7 @@ describe('what is written', () => {
   test('is what Ganeti reads: every key of its form', () => {
     expect(renderExportConfig(manifest)).toBe(`[export]
 version = 0
-timestamp = ${Date.parse('2026-11-23T08:15:00Z') / 1000}
+timestamp = ${Date.parse('2026-11-23T08:16:00Z') / 1000}
 source = node1.example.com
 os = debootstrap+default
 compression = none
@@ -185,11 +185,26 @@ print(json.dumps([int(info.get('export', 'version')), info.get('export', 'os'), 
     ]);
   });
 
-  test('has the codec of the dumps as its compression', () => {
-    for (const codec of ['zstd', 'gzip', 'none'] as const) {
+  test.each([
+    ['none', 0],
+    ['zstd', 1],
+    ['gzip', 1],
+  ] as const)(
+    'has the codec of the dumps as its compression, and a version that Ganeti refuses where it would not unpack them: %s',
+    (codec, version) => {
       const dumps = [{ ...sampleRecord(0, 'first'), codec }];
-      expect(renderExportConfig(sampleManifest('x', dumps))).toContain(`\ncompression = ${codec}\n`);
-    }
+      const text = renderExportConfig(sampleManifest('x', dumps));
+      expect(text).toContain(`\ncompression = ${codec}\n`);
+      expect(text).toContain(`[export]\nversion = ${version}\n`);
+      expect(parseExportConfig(text, 'it').compression).toBe(codec);
+    },
+  );
+
+  test('gives no instance the parameters that Ganeti keeps for a whole cluster', () => {
+    const global = { migration_bandwidth: '32', migration_mode: 'live', migration_port: '8002', xen_cmd: 'xl' };
+    const hvparams = { kernel_args: 'ro', ...global, migration_downtime: '30' };
+    const text = renderExportConfig(sampleManifest('x', [], { ...sampleInstance, hvparams }));
+    expect(parseExportConfig(text, 'it').hvparams).toEqual({ kernel_args: 'ro', migration_downtime: '30' });
   });
 
   test('has private parameters only where the manifest has them', () => {
@@ -212,7 +227,7 @@ print(json.dumps([int(info.get('export', 'version')), info.get('export', 'os'), 
       instanceName: name,
       os,
       compression: 'none',
-      timestamp: new Date('2026-11-23T08:15:00Z'),
+      timestamp: new Date('2026-11-23T08:16:00Z'),
       source: 'node1.example.com',
       hypervisor,
       disk_template,
@@ -334,7 +349,8 @@ describe('what is refused', () => {
     ['no name', ['name = web1.example.com\n', ''], 'it does not say name'],
     ['no OS', ['os = debootstrap+default\n', ''], 'it does not say os'],
     ['an OS that is not known', ['os = debootstrap+default', 'os = None'], 'it does not say os'],
-    ['another version', ['version = 0', 'version = 1'], '[export] version is "1", and "0" is the only one known'],
+    ['another version', ['version = 0', 'version = 2'], '[export] version is "2"; Gantry reads 0 and 1'],
+    ['no version', ['version = 0\n', ''], '[export] version is ""; Gantry reads 0 and 1'],
     [
       'one dump for two disks',
       [/disk1_dump = .*/, 'disk1_dump = 5b1f7a52-30a9-4c8f-8f27-1d5d41c0d3b1.disk0.snap-1'],
