@@ -17,6 +17,13 @@ export function openDiskSource(os: SelectedOs, options: DiskSourceOptions): Disk
   return { pieces, expectedBytes: () => diskBytes, messages: () => [], [Symbol.asyncDispose]: async () => undefined };
 }
 
+/** What to say of a source that gave nothing. A script that exits with 0 and writes nothing may have missed a failure of its own. */
+export function describeEmptySource({ definition }: SelectedOs, diskBytes: number | undefined): string {
+  if (definition.builtin) return 'the disk is empty, and so is its dump';
+  const size = diskBytes === undefined ? '' : `, although the disk has ${diskBytes} bytes`;
+  return `the export script of ${definition.name} succeeded but wrote nothing: the dump is empty${size}`;
+}
+
 /** @throws GantryError `DISK_KIND` */
 export function refuseUri(disk: number): never {
   throw new GantryError('DISK_KIND', {

@@ -1,6 +1,7 @@
 import type { ExportWriter, JsonDocument, Store } from '@gantry/transport';
 import type { DumpRecord, Manifest } from '../exports/manifest.ts';
 import { MANIFEST_VERSION, describeInstance } from '../exports/manifest.ts';
+import { isGanetiDirectory } from '../exports/ganeti-directory.ts';
 import { dumpFileName } from '../exports/layout.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { storeSink } from '../exports/store-sink.ts';
@@ -8,7 +9,7 @@ import type { UnfinishedExport } from '../exports/unfinished.ts';
 import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import { beginRun } from './session.ts';
 import { chooseOs } from './choose-os.ts';
-import { openDiskSource } from './disk-source.ts';
+import { describeEmptySource, openDiskSource } from './disk-source.ts';
 import { chooseLevel } from '../frames/codec-levels.ts';
 import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
@@ -23,6 +24,7 @@ import type { OperationOptions, Reporter } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS, createReporter, tellPhases } from '../report/reporter.ts';
 import { checkParameters } from '../scripts/parameters.ts';
 import type { SelectedOs } from '../scripts/select.ts';
+import { StartSpacing } from '../scripts/start-spacing.ts';
 import { scriptHooks } from './script-hooks.ts';
 import { selectDisks } from './select-disks.ts';
 import { sideBySide } from '../system/side-by-side.ts';
@@ -69,6 +71,7 @@ interface Work {
   readonly reporter: Reporter;
   /** Shared by all disks, so that memory does not grow with their number. */
   readonly budget: MemoryBudget;
+  readonly spacing: StartSpacing;
 }
 
 /**
@@ -100,11 +103,13 @@ export async function exportInstance(request: ExportRequest): Promise<ExportResu
     run,
     reporter,
     budget: new MemoryBudget(DEFAULT_BUDGET_BYTES),
+    spacing: new StartSpacing(),
   };
   const sink = storeSink(request.store, { warn: (message) => reporter.warn(message), createStore: request.createStore });
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL };
   return await withStoreErrors(request.store.address, async () => {
     await clearDeadExports(request.store, instance.name, reporter, signal);
+    await warnOfGanetiDirectory(request.store, instance.name, reporter, signal);
     await using writer = await sink.open(header, { signal });
     reporter.stage(`exporting ${writer.reference} to ${request.store.address}`);
     const dumps = await dumpDisks(work, writer, disks, signal);
@@ -119,6 +124,13 @@ export async function exportInstance(request: ExportRequest): Promise<ExportResu
       warnings: reporter.warnings,
     };
   });
+}
+
+async function warnOfGanetiDirectory(store: Store, instance: string, reporter: Reporter, signal: AbortSignal): Promise<void> {
+  if (!(await isGanetiDirectory(store, instance, { signal }))) return;
+  reporter.warn(
+    `${store.address} is where Ganeti keeps its own exports: "gnt-backup export ${instance}" removes all of ${instance} there, this export too. Use another directory`,
+  );
 }
 
 /** What a killed export of this instance left in the store, if its process was of this host and is gone. */
@@ -161,10 +173,13 @@ async function dumpDisks(work: Work, writer: ExportWriter, disks: readonly numbe
 
 /** One disk, from its script to the sink. The sink is told that the dump is whole only after the script ended well. */
 async function dumpDisk(work: Work, writer: ExportWriter, snapshot: Snapshot, signal: AbortSignal): Promise<DumpRecord> {
-  const { request, os, instance, diskBytes, run, reporter, budget } = work;
+  const { request, os, instance, diskBytes, run, reporter, budget, spacing } = work;
   const { index } = snapshot;
   const codec = request.codec ?? 'zstd';
-  const hooks = scriptHooks('export', { run, reporter, signal, debug: request.debug, disk: index });
+  const hooks = {
+    ...scriptHooks('export', { run, reporter, signal, debug: request.debug, disk: index }),
+    beforeStart: () => spacing.turn(signal),
+  };
   await using source = openDiskSource(os, { ...hooks, instance, disk: index, view: snapshot, diskBytes: diskBytes[index] });
   const tell = reporter.progressOf(index, () => source.expectedBytes());
   const encoder = encodeDump(source.pieces, { codec, level: request.level, budget, signal, onProgress: tell });
@@ -174,7 +189,7 @@ async function dumpDisk(work: Work, writer: ExportWriter, snapshot: Snapshot, si
   const summary = encoder.summary();
   await dump.finish({ size: summary.storedBytes, sha256: summary.sha256 }, { signal });
   tell(summary.plainBytes, summary.storedBytes, true);
-  if (summary.plainBytes === 0) reporter.warn('the export script wrote nothing: its dump is empty', index);
+  if (summary.plainBytes === 0) reporter.warn(describeEmptySource(os, diskBytes[index]), index);
   const diskSize = instance.disks[index]?.size;
   const expectedBytes = source.expectedBytes();
   return {

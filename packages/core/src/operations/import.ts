@@ -7,6 +7,7 @@ import { writeDisk } from './disk-target.ts';
 import { decodeDump } from '../frames/decode-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
+import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 import type { OriginalDisk } from './import-checks.ts';
 import { assertEnoughDisks, assertRoom, assertSameOs } from './import-checks.ts';
@@ -150,9 +151,19 @@ async function writeDisks(work: Work, dumps: readonly StoredDump[], signal: Abor
     return bytes.reduce((total, number) => total + number, 0);
   } catch (error) {
     for (const [disk, state] of states) reporter.warn(state, disk);
-    throw error;
+    throw states.size > 1 && request.parallel !== 1 ? withOneByOne(error) : error;
   }
 }
+
+/** Some definitions have scripts that disturb each other: `restore`, for one, works in a directory that the dump names. */
+function withOneByOne(error: unknown): unknown {
+  if (!(error instanceof GantryError) || !SCRIPT_FAILURES.has(error.code)) return error;
+  const { code, message, hint = '', disk, details } = error;
+  const oneByOne = 'If the scripts of this definition cannot run side by side, import with --parallel 1.';
+  return new GantryError(code, { message, hint: `${hint} ${oneByOne}`.trim(), disk, details, cause: error });
+}
+
+const SCRIPT_FAILURES: ReadonlySet<GantryErrorCode> = new Set(['SCRIPT_FAILED', 'SCRIPT_SIGNALLED', 'SCRIPT_CLOSED_INPUT']);
 
 async function importDump(work: Work, dump: StoredDump, signal: AbortSignal): Promise<number> {
   const { found, os, instance, run, reporter, request, budget, states } = work;

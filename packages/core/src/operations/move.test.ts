@@ -178,6 +178,18 @@ describe('a move', () => {
     expect(source).toMatchObject({ status: 'fulfilled', value: { plainBytes: 14 * 9 * MIB } });
   });
 
+  it('starts export scripts in different seconds, since some name things after the date of a dump', async () => {
+    await using bench = await makeBench(2, {
+      os: 'cat',
+      source: { ...CAT, export: `date +%s >>"$PWD/starts"; ${CAT.export}` },
+      target: CAT,
+    });
+    const { source } = await bench.move();
+    expect(source).toMatchObject({ status: 'fulfilled' });
+    const starts = (await readFile(bench.file('here', 'os', 'cat', 'starts'), 'utf8')).trim().split('\n');
+    expect(new Set(starts).size).toBe(2);
+  });
+
   it('compresses as little as it can, unless it is told to do more', async () => {
     const storedBytes = async (level?: number): Promise<number> => {
       const text = { ...CAT, export: 'seq 400000' };

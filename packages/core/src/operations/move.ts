@@ -4,7 +4,7 @@ import type { PeerChannel } from '@gantry/transport';
 import { Pace } from '@gantry/transport';
 import { beginRun } from './session.ts';
 import { chooseOs } from './choose-os.ts';
-import { openDiskSource } from './disk-source.ts';
+import { describeEmptySource, openDiskSource } from './disk-source.ts';
 import { chooseLevel } from '../frames/codec-levels.ts';
 import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
@@ -26,6 +26,7 @@ import { Link } from '../peer/link.ts';
 import type { MoveStage, Order, PeerEvent } from '../peer/messages.ts';
 import { Sender } from '../peer/sender.ts';
 import { TargetDisks } from '../peer/target-disks.ts';
+import { StartSpacing } from '../scripts/start-spacing.ts';
 import { scriptHooks } from './script-hooks.ts';
 import { selectDisks } from './select-disks.ts';
 import { sideBySide } from '../system/side-by-side.ts';
@@ -98,6 +99,7 @@ interface Work {
   readonly pace: Pace | undefined;
   readonly link: Link;
   readonly sender: Sender;
+  readonly spacing: StartSpacing;
 }
 
 /** How far a move got, for whoever has to say so when it fails. */
@@ -174,7 +176,8 @@ async function move({ request, os, inspected, disks, reporter, link, sender, jou
   reporter.stage(`moving ${instance.name} to ${ready.instance} on ${peer.address}`);
   const pace = request.bytesPerSecond === undefined ? undefined : new Pace({ bytesPerSecond: request.bytesPerSecond });
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
-  const moved = await sendDisks({ request, os, instance, diskBytes, run, reporter, budget, pace, link, sender }, disks, signal);
+  const spacing = new StartSpacing();
+  const moved = await sendDisks({ request, os, instance, diskBytes, run, reporter, budget, pace, link, sender, spacing }, disks, signal);
 
   if (request.rename === true) {
     journey.stage = 'rename';
@@ -245,16 +248,19 @@ async function sendDisks(work: Work, disks: readonly number[], signal: AbortSign
 }
 
 async function sendDisk(work: Work, snapshot: Snapshot, signal: AbortSignal): Promise<MovedDisk> {
-  const { request, os, instance, diskBytes, run, reporter, budget, pace, link, sender } = work;
+  const { request, os, instance, diskBytes, run, reporter, budget, pace, link, sender, spacing } = work;
   const disk = snapshot.index;
-  const hooks = scriptHooks('export', { run, reporter, signal, debug: request.debug, disk });
+  const hooks = {
+    ...scriptHooks('export', { run, reporter, signal, debug: request.debug, disk }),
+    beforeStart: () => spacing.turn(signal),
+  };
   await using source = openDiskSource(os, { ...hooks, instance, disk, view: snapshot, diskBytes: diskBytes[disk] });
   const tell = reporter.progressOf(disk, () => source.expectedBytes());
   const encoder = encodeDump(source.pieces, { codec: 'zstd', level: request.level, budget, signal, onProgress: tell });
   const summary: DumpSummary = await sender.send(link, disk, { ...encoder, pace }, signal);
   const { plainBytes, storedBytes, sha256 } = summary;
   tell(plainBytes, storedBytes, true);
-  if (plainBytes === 0) reporter.warn('the export script wrote nothing: nothing was moved of it', disk);
+  if (plainBytes === 0) reporter.warn(describeEmptySource(os, diskBytes[disk]), disk);
   return { disk, plainBytes, storedBytes, sha256 };
 }
 

@@ -151,6 +151,7 @@ const LEAST_VARIABLES: Readonly<Record<string, string>> = {
   OS_VARIANT: '',
   INSTANCE_NAME: 'web1.example.com',
   INSTANCE_PRIMARY_NODE: 'node1.example.com',
+  INSTANCE_SECONDARY_NODES: '',
   HYPERVISOR: 'kvm',
   DEBUG_LEVEL: '0',
   DISK_COUNT: '0',
@@ -162,7 +163,7 @@ describe('the environment of every script', () => {
     expect(createEnvironment(selected(20, 'default'), FULL, {})).toEqual(FULL_VARIABLES);
   });
 
-  it('lacks what is not known, rather than having it empty', () => {
+  it('lacks what is not known, rather than having it empty, but for the secondary nodes, as under Ganeti', () => {
     expect(createEnvironment(selected(20), sampleInstance(), {})).toEqual(LEAST_VARIABLES);
     const hollow = sampleInstance({
       uuid: '',
@@ -266,12 +267,13 @@ describe('the environment of one operation', () => {
       EXPORT_DISK_PATH: '/dev/vg/snap',
       EXPORT_DISK_URI: 'rbd:pool/web1-2@snap',
       EXP_SIZE_FD: '3',
+      LC_ALL: 'C',
     });
   });
 
   it('export: lacks the path of what has a URI alone, and the URI of what has a path alone', () => {
     const byUri = exportEnvironment(selected(20, 'default'), FULL, { index: 1, view: { uri: 'rbd:pool/web1-1' } });
-    expect(byUri).toEqual({ ...FULL_VARIABLES, EXPORT_INDEX: '1', EXPORT_DISK_URI: 'rbd:pool/web1-1', EXP_SIZE_FD: '3' });
+    expect(byUri).toEqual({ ...FULL_VARIABLES, EXPORT_INDEX: '1', EXPORT_DISK_URI: 'rbd:pool/web1-1', EXP_SIZE_FD: '3', LC_ALL: 'C' });
     expect(exportEnvironment(selected(20), FULL, { index: 2, view: { path: '/dev/vg/snap' } })).not.toHaveProperty('EXPORT_DISK_URI');
   });
 
@@ -282,11 +284,15 @@ describe('the environment of one operation', () => {
       IMPORT_DEVICE: '/dev/vg/web1-2',
       IMPORT_DISK_PATH: '/dev/vg/web1-2',
       IMPORT_DISK_URI: 'rbd:pool/web1-2',
+      EXP_SIZE_FD: '3',
+      LC_ALL: 'C',
     });
     expect(importEnvironment(selected(20, 'default'), FULL, { index: 1 })).toEqual({
       ...FULL_VARIABLES,
       IMPORT_INDEX: '1',
       IMPORT_DISK_URI: 'rbd:pool/web1-1',
+      EXP_SIZE_FD: '3',
+      LC_ALL: 'C',
     });
   });
 

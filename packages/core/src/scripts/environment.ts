@@ -7,11 +7,20 @@ import type { SelectedOs } from './select.ts';
 /** All that a script gets, and nothing else. */
 export type Environment = Readonly<Record<string, string>>;
 
-/** The number of the descriptor that an export script may write the expected size to. One digit: dash knows no more in `>&N`. */
+/**
+ * The number of the descriptor that an export script may write the expected size to. One digit: dash knows no more in `>&N`. Ganeti
+ * gives one to import scripts too, so those may write there although nobody reads it.
+ */
 const EXP_SIZE_FD = 3;
 
 /** As Ganeti sets it for hooks and OS scripts. */
 const PATH = '/sbin:/bin:/usr/sbin:/usr/bin';
+
+/** What Ganeti's import-export daemon sets besides, so that messages and sorting are everywhere the same. */
+const TRANSFER_VARIABLES: readonly Variable[] = [
+  ['EXP_SIZE_FD', String(EXP_SIZE_FD)],
+  ['LC_ALL', 'C'],
+];
 
 /** What stands for a disk in an export: its snapshot, or itself. */
 export interface ExportView {
@@ -56,7 +65,7 @@ export function exportEnvironment(
     ['EXPORT_DEVICE', o.view.path],
     ['EXPORT_DISK_PATH', o.view.path],
     ['EXPORT_DISK_URI', o.view.uri],
-    ['EXP_SIZE_FD', String(EXP_SIZE_FD)],
+    ...TRANSFER_VARIABLES,
   ]);
 }
 
@@ -69,6 +78,7 @@ export function importEnvironment(os: SelectedOs, instance: Instance, o: Environ
     ['IMPORT_DEVICE', disk?.path],
     ['IMPORT_DISK_PATH', disk?.path],
     ['IMPORT_DISK_URI', disk?.uri],
+    ...TRANSFER_VARIABLES,
   ]);
 }
 
@@ -105,7 +115,8 @@ function instanceVariables(instance: Instance): Variable[] {
     ['INSTANCE_NAME', instance.name],
     ['INSTANCE_UUID', known(instance.uuid)],
     ['INSTANCE_PRIMARY_NODE', instance.primary_node],
-    ['INSTANCE_SECONDARY_NODES', known(instance.secondary_nodes.join(' '))],
+    // Empty where there are none, as under Ganeti: scripts with "set -u" rely on it.
+    ['INSTANCE_SECONDARY_NODES', instance.secondary_nodes.join(' ')],
     ['HYPERVISOR', instance.hypervisor],
     ['DISK_COUNT', String(instance.disks.length)],
     ...instance.disks.flatMap((disk, index) => diskVariables(`DISK_${String(index)}_`, disk)),

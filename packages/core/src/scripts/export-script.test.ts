@@ -115,6 +115,8 @@ describe('an export script', () => {
       'INSTANCE_NAME=web1.example.com',
       'INSTANCE_OS=env-dump+default',
       'INSTANCE_PRIMARY_NODE=node1.example.com',
+      'INSTANCE_SECONDARY_NODES=',
+      'LC_ALL=C',
       'NIC_COUNT=0',
       'OSP_FILESYSTEM=ext4',
       'OSP_ROOT_PASSWORD=one\ntwo ü',
@@ -127,11 +129,19 @@ describe('an export script', () => {
 
   it('gets an empty stdin, real pipes, and no descriptor besides', async () => {
     const os = await withExport(
-      'cat; ls /proc/$$/fd | tr "\\n" " "; for f in 0 1 2 3; do readlink /proc/$$/fd/$f | cut -d: -f1; done >/dev/stdout',
+      'cat; echo $(ls /proc/self/fd); for f in 0 1 2 3; do readlink /proc/$$/fd/$f | cut -d: -f1; done >/dev/stdout',
     );
     await using dump = exportDisk(os);
-    // 10 is dash's own, for the script.
-    expect((await collect(dump.pieces)).toString()).toBe('0 1 10 2 3 /dev/null\npipe\npipe\npipe\n');
+    // 4 is the directory that ls reads.
+    expect((await collect(dump.pieces)).toString()).toBe('0 1 2 3 4\n/dev/null\npipe\npipe\npipe\n');
+  });
+
+  it('creates files for its own user alone, and leaves the umask of this process as it was', async () => {
+    const before = process.umask();
+    const os = await withExport('umask; : >"$EXPORT_DEVICE.made"; stat -c %a "$EXPORT_DEVICE.made"');
+    await using dump = exportDisk(os);
+    expect((await collect(dump.pieces)).toString()).toBe('0077\n600\n');
+    expect(process.umask()).toBe(before);
   });
 
   it('is not started before its data is asked for', async () => {
@@ -260,6 +270,37 @@ describe('an export that fails', () => {
       disk: 0,
       message: expect.stringContaining('the export script of mine (disk 0)'),
     });
+  });
+});
+
+describe('what a script that fails wrote to stdout', () => {
+  it.each([
+    ['before it exits', 'echo "its licence forbids it"; exit 1', ['its licence forbids it']],
+    ['in colours, without a line end', String.raw`printf "\033[31mits licence\033[0m forbids it"; exit 1`, ['its licence forbids it']],
+    ['beside stderr', 'echo one >&2; sleep 0.1; echo; echo two; exit 1', ['one', 'two']],
+    ['and then died by a signal', 'echo "its licence forbids it"; kill -KILL $$', ['its licence forbids it']],
+    ['with a private parameter', 'echo "no access with $OSP_TOKEN"; exit 1', ['no access with ***']],
+    ['in many lines', 'seq 1 100; exit 1', Array.from({ length: 20 }, (_, index) => String(index + 81))],
+  ])('is shown where it is little and plain text: %s', async (_what, body, lines) => {
+    await using dump = exportDisk(await withExport(body), { instance: { ...instance(), osparams_private: { token: 's3cr3t' } } });
+    expect(await errorOf(dump)).toMatchObject({ details: lines, hint: expect.not.stringContaining('no message') });
+  });
+
+  it.each([
+    ['data', 'head -c 100 "$EXPORT_DEVICE"; exit 1'],
+    ['zeros', 'head -c 100 /dev/zero; exit 1'],
+    ['more than a message', 'seq 1 2000; exit 1'],
+    ['much more than a message', 'seq 1 1000000; exit 1'],
+    ['nothing', 'exit 1'],
+  ])('is not shown where it is something else: %s', async (_what, body) => {
+    await using dump = exportDisk(await withExport(body));
+    expect(await errorOf(dump)).toMatchObject({ code: 'SCRIPT_FAILED', details: [], hint: expect.stringContaining('no message') });
+  });
+
+  it('is not waited for when something left behind holds stdout open', async () => {
+    const os = await withExport("echo 'its licence forbids it'; sleep 1000000 2>/dev/null & exit 1");
+    await using dump = exportDisk(os);
+    expect(await errorOf(dump)).toMatchObject({ code: 'SCRIPT_FAILED', details: ['its licence forbids it'] });
   });
 });
 

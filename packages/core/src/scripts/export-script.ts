@@ -1,7 +1,9 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import type { PlainPiece } from '../frames/types.ts';
 import type { Instance } from '../instances/model.ts';
 import type { ExportView } from './environment.ts';
 import { exportEnvironment } from './environment.ts';
+import { createRedactor } from '../report/redact.ts';
 import { Interruption } from '../system/interruption.ts';
 import { DEFAULT_GRACE_MS } from '../system/process-group.ts';
 import { heldOpenError, succeeded } from './script-errors.ts';
@@ -9,6 +11,7 @@ import type { ScriptOptions } from './script-options.ts';
 import type { ScriptRequest } from './script-process.ts';
 import { ScriptProcess } from './script-process.ts';
 import { requestScript } from './script.ts';
+import { StdoutText } from './stdout-text.ts';
 import type { SelectedOs } from './select.ts';
 
 export interface ExportScriptOptions extends ScriptOptions {
@@ -50,7 +53,10 @@ class ScriptDump implements DiskDump {
   readonly #request: ScriptRequest;
   readonly #options: ScriptOptions;
   readonly #interruption: Interruption;
+  readonly #text = new StdoutText();
   #script: ScriptProcess | undefined;
+  /** The read under way: what it gives must not be lost when the wait for it is cut short. */
+  #reading: Promise<Uint8Array | undefined> | undefined;
 
   constructor(request: ScriptRequest, options: ScriptOptions) {
     this.#request = request;
@@ -83,10 +89,29 @@ class ScriptDump implements DiskDump {
       await this.#interruption.race(script.exit);
     } catch (error) {
       if (error !== FAILED) throw error;
+      await this.#readText(script);
     }
     await script.close();
-    const failure = script.failure();
+    const failure = script.failure(this.#text.lines(createRedactor(this.#request.secrets)));
     if (failure !== undefined) throw failure;
+  }
+
+  /** What a script that failed still has in its stdout, as long as that may be a message. */
+  async #readText(script: ScriptProcess): Promise<void> {
+    const until = performance.now() + LAST_TEXT_MS;
+    while (this.#text.mayGoOn && performance.now() < until) {
+      const chunk = await Promise.race([this.#read(script), wait(until - performance.now(), undefined, { ref: false })]);
+      if (chunk === undefined) return;
+      this.#text.take(chunk);
+    }
+  }
+
+  /** One call at a time, whether or not its answer was waited for. */
+  async #read(script: ScriptProcess): Promise<Uint8Array | undefined> {
+    this.#reading ??= script.stdout.read();
+    const chunk = await this.#reading;
+    this.#reading = undefined;
+    return chunk;
   }
 
   /** A script that failed is not listened to any longer. */
@@ -100,13 +125,19 @@ class ScriptDump implements DiskDump {
     );
     for (;;) {
       watch.readBegins();
-      const chunk = await this.#interruption.race(script.stdout.read());
+      this.#reading = script.stdout.read();
+      const chunk = await this.#interruption.race(this.#reading);
+      this.#reading = undefined;
       watch.readEnds();
       if (chunk === undefined) return;
+      this.#text.take(chunk);
       yield chunk;
     }
   }
 }
+
+/** How long the stdout of a script that failed is still read, should something that it left behind hold it open. */
+const LAST_TEXT_MS = 500;
 
 const FAILED: unique symbol = Symbol('the script failed');
 

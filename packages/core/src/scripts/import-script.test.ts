@@ -136,6 +136,7 @@ describe('an import script', () => {
       `stdout DISK_0_PATH=${directory.file('disk0.img')}`,
       'stdout DISK_0_SIZE=4',
       'stdout DISK_COUNT=1',
+      'stdout EXP_SIZE_FD=3',
       'stdout HYPERVISOR=kvm',
       `stdout IMPORT_DEVICE=${directory.file('disk0.img')}`,
       `stdout IMPORT_DISK_PATH=${directory.file('disk0.img')}`,
@@ -143,12 +144,24 @@ describe('an import script', () => {
       'stdout INSTANCE_NAME=web1.example.com',
       'stdout INSTANCE_OS=env-dump+default',
       'stdout INSTANCE_PRIMARY_NODE=node1.example.com',
+      'stdout INSTANCE_SECONDARY_NODES=',
+      'stdout LC_ALL=C',
       'stdout NIC_COUNT=0',
       'stdout OS_API_VERSION=20',
       'stdout OS_NAME=env-dump',
       'stdout OS_VARIANT=default',
       'stdout PATH=/sbin:/bin:/usr/sbin:/usr/bin',
     ]);
+  });
+
+  it('may write to the descriptor for a size, as under Ganeti, and to no other', async () => {
+    const os = await withImport(
+      'set -e; echo 4711 >&"$EXP_SIZE_FD"; yes | head -c 1000000 >&"$EXP_SIZE_FD"; echo $(ls /proc/self/fd); cat >"$IMPORT_DEVICE"',
+    );
+    const { messages } = await importDisk(os, from(Buffer.from('data')));
+    // 4 is the directory that ls reads.
+    expect(messages).toEqual(['0 1 2 3 4']);
+    expect((await disk()).toString()).toBe('data');
   });
 
   it('sets the pace: nothing is pulled that it has no room for', async () => {

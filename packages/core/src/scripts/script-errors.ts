@@ -25,12 +25,21 @@ export function describeScript({ script, os, disk }: ScriptIdentity): string {
   return `the ${script} script of ${os}${disk === undefined ? '' : ` (disk ${String(disk)})`}`;
 }
 
+/** What a script wrote for the user. */
+export interface LastWords {
+  /** Its last lines. */
+  readonly messages: readonly string[];
+  /** Lines that an export script wrote to stdout, where its data belongs. */
+  readonly onStdout: readonly string[];
+}
+
 /** The error for an exit; undefined for success. */
-export function exitError(identity: ScriptIdentity, exit: ScriptExit, messages: readonly string[]): GantryError | undefined {
+export function exitError(identity: ScriptIdentity, exit: ScriptExit, { messages, onStdout }: LastWords): GantryError | undefined {
+  const details = [...messages, ...onStdout];
   if ('signal' in exit) {
     return new GantryError('SCRIPT_SIGNALLED', {
       message: `${describeScript(identity)} was ended by ${exit.signal}`,
-      details: messages,
+      details,
       disk: identity.disk,
       hint: 'Something other than Gantry ended it: look into the log of the machine for crashes and for lack of memory.',
     });
@@ -38,10 +47,10 @@ export function exitError(identity: ScriptIdentity, exit: ScriptExit, messages: 
   if (exit.status === 0) return undefined;
   return new GantryError('SCRIPT_FAILED', {
     message: `${describeScript(identity)} failed with exit status ${String(exit.status)}`,
-    details: messages,
+    details,
     disk: identity.disk,
     hint:
-      messages.length === 0
+      details.length === 0
         ? `It gave no message: see what ends ${identity.path} with that status.`
         : 'The lines with it are the last that the script wrote.',
   });

@@ -18,6 +18,8 @@ export interface ScriptOptions {
   readonly onMessage?: ((line: ScriptLine) => void) | undefined;
   /** Something that the user should know although nothing failed. Must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** Waited for before the script is started. What it rejects with, the run rejects with. */
+  readonly beforeStart?: (() => Promise<void>) | undefined;
   /** Called when the script has started, and waited for before it gets or gives any data. */
   readonly onStart?: ((group: ProcessGroup) => Promise<void>) | undefined;
   /** Called when nothing of the script runs any more. */

@@ -5,6 +5,7 @@ import type { GantryError } from '../report/errors.ts';
 import type { Environment } from './environment.ts';
 import { ExpectedSize } from './expected-size.ts';
 import { MessageLog } from './message-log.ts';
+import { callLibc } from '../system/libc.ts';
 import { PipeReader } from '../system/pipe-reader.ts';
 import { PipeWriter } from '../system/pipe-writer.ts';
 import type { Pipe } from '../system/pipes.ts';
@@ -20,6 +21,8 @@ import type { ScriptOptions } from './script-options.ts';
 const MESSAGE_BUFFER_BYTES = 16 * 1024;
 /** What a script leaves behind often ends with it, a moment later: `exec 2> >(tee log >&2)`, for one. */
 const LEFT_BEHIND_MS = 500;
+/** What scripts create is for their own user alone, as under Ganeti. */
+const SCRIPT_UMASK = 0o077;
 /** How long the last messages may take to arrive when nothing of the script runs any more, but something else holds its stderr. */
 const LAST_MESSAGES_MS = 1000;
 
@@ -34,7 +37,7 @@ export interface ScriptRequest extends ScriptIdentity {
   readonly secrets: readonly string[];
   /** `import` reads data; the stdin of all others is empty. */
   readonly reads: 'data' | 'nothing';
-  /** `export` writes data to stdout, and its size to `EXP_SIZE_FD`; the stdout of all others is messages. */
+  /** `export` writes data to stdout; the stdout of all others is messages. */
   readonly writes: 'data' | 'messages';
 }
 
@@ -81,6 +84,8 @@ export class ScriptProcess implements AsyncDisposable {
   static async start(request: ScriptRequest, options: ScriptOptions): Promise<ScriptProcess> {
     options.signal?.throwIfAborted();
     assertProcessesShow();
+    await options.beforeStart?.();
+    options.signal?.throwIfAborted();
     const pipes = openPipes(request);
     const spawned = spawn(request, pipes);
     if ('failed' in spawned) {
@@ -116,9 +121,13 @@ export class ScriptProcess implements AsyncDisposable {
     return this.#closing;
   }
 
-  /** The error for the way in which the script ended; undefined for success. After {@link close}. */
-  failure(): GantryError | undefined {
-    return this.#exited === undefined ? undefined : exitError(this.#request, this.#exited, this.messages);
+  /**
+   * The error for the way in which the script ended; undefined for success. After {@link close}.
+   *
+   * @param onStdout lines for the user that came where its data belongs
+   */
+  failure(onStdout: readonly string[] = []): GantryError | undefined {
+    return this.#exited === undefined ? undefined : exitError(this.#request, this.#exited, { messages: this.messages, onStdout });
   }
 
   /** Closes; a failure of that is only warned of, since another one is on its way already. */
@@ -158,6 +167,7 @@ interface Pipes {
   readonly stdin: (Pipe & { readonly probe: number }) | undefined;
   readonly stdout: Pipe;
   readonly stderr: Pipe;
+  /** `EXP_SIZE_FD`, for scripts that read or write data. */
   readonly size: Pipe | undefined;
 }
 
@@ -180,7 +190,7 @@ function openPipes(request: ScriptRequest): Pipes {
       stdin: request.reads === 'data' ? nextWithProbe() : undefined,
       stdout: next(request.writes === 'data' ? PIPE_BYTES : undefined),
       stderr: next(),
-      size: request.writes === 'data' ? next() : undefined,
+      size: request.writes === 'data' || request.reads === 'data' ? next() : undefined,
     };
   } catch (error) {
     closeEnds(...opened);
@@ -197,6 +207,8 @@ type Spawned = { readonly pid: number; readonly exit: Promise<ScriptExit> } | { 
 /** Starts the process. The script's ends of the pipes are closed here in every case. */
 function spawn(request: ScriptRequest, { stdin, stdout, stderr, size }: Pipes): Spawned {
   const inherited = [stdin?.readEnd, stdout.writeEnd, stderr.writeEnd, size?.writeEnd];
+  // Of the whole process, so it is changed for as long as the fork takes; what another thread creates meanwhile gets fewer rights, not more.
+  const umask = callLibc('umask', SCRIPT_UMASK);
   try {
     const child = start(request.path, request.arguments, {
       cwd: request.directory,
@@ -217,6 +229,7 @@ function spawn(request: ScriptRequest, { stdin, stdout, stderr, size }: Pipes): 
   } catch (error) {
     return { failed: Promise.resolve(error) };
   } finally {
+    callLibc('umask', umask);
     closeEnds(...inherited.filter((fd) => fd !== undefined));
   }
 }

@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import { StartSpacing } from './start-spacing.ts';
+
+const never = new AbortController().signal;
+
+test('starts are more than a second apart, in the order of asking, and the first does not wait', async () => {
+  const spacing = new StartSpacing();
+  const asked = performance.now();
+  const order: number[] = [];
+  const starts = await Promise.all(
+    [0, 1, 2].map(async (index) => {
+      await spacing.turn(never);
+      order.push(index);
+      return performance.now();
+    }),
+  );
+  expect(order).toEqual([0, 1, 2]);
+  const [first = 0, second = 0, third = 0] = starts;
+  expect(first - asked).toBeLessThan(1000);
+  expect(second - first).toBeGreaterThan(1000);
+  expect(third - second).toBeGreaterThan(1000);
+});
+
+test('one that gives up is not waited for, and lets nobody past those before it', async () => {
+  const spacing = new StartSpacing();
+  await spacing.turn(never);
+  const started: string[] = [];
+  const second = spacing.turn(never).then(() => started.push('second'));
+  const givingUp = new AbortController();
+  const third = spacing.turn(givingUp.signal);
+  const fourth = spacing.turn(never).then(() => started.push('fourth'));
+  givingUp.abort(new Error('enough'));
+  await expect(third).rejects.toThrow('enough');
+  expect(started).toEqual([]);
+  await Promise.all([second, fourth]);
+  expect(started).toEqual(['second', 'fourth']);
+});
