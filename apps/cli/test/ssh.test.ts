@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import type { CutProxy, SshServer } from '@gantry/testkit';
@@ -9,6 +10,7 @@ import {
   makeSshKey,
   mountNewTmpfs,
   PATIENTLY,
+  processesWithVariable,
   startCutProxy,
   startSshServer,
 } from '@gantry/testkit';
@@ -122,6 +124,23 @@ it('an interrupted export leaves nothing on the peer, though Ctrl-C reaches ever
   expect((await running.outcome).exitCode).toBe(130);
   expect(await readdir(bench.file('peer'))).toEqual([]);
   await vi.waitFor(async () => expect(await server.sessions()).toBe(0), PATIENTLY);
+});
+
+it.each([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)('a way to the peer that does not answer ends at %s, and nothing of it is left running', async (signal, status) => {
+  const mark = randomUUID();
+  await using bench = await makeWorkbench({ GANTRY_TEST_MARK: mark });
+  // Its child holds the stderr of ssh, and neither ends by itself.
+  const way = `#!/bin/sh\ntrap '' TERM HUP\nsleep 1000 &\ntouch '${bench.file('reached')}'\nwait\n`;
+  await writeFile(bench.file('way'), way, { mode: 0o755 });
+  await writeFile(bench.file('config'), `Host peer\n  ProxyCommand ${bench.file('way')}\n`);
+  const running = bench.start('list', `ssh://peer/srv?engine=openssh&config=${bench.file('config')}&connectTimeout=600`);
+  await waitForFile(bench.file('reached'));
+  running.kill(signal);
+  expect((await running.outcome).exitCode).toBe(status);
+  expect(await processesWithVariable('GANTRY_TEST_MARK', mark)).toEqual([]);
 });
 
 describe('a peer that cannot be used', () => {

@@ -33,7 +33,8 @@ export async function openEngine(address: SshAddress, options: SshOpenOptions): 
   if (address.engine !== 'ssh2') {
     const openssh = new OpensshEngine(address, options, passphrases);
     openssh.prepare();
-    if (address.engine === 'openssh' || (await isSshUsable(options.env))) return openssh;
+    if (address.engine === 'openssh' || (await isSshUsable(options))) return openssh;
+    await openssh[Symbol.asyncDispose]();
   }
   const { Ssh2Engine } = await import('./engine/ssh2/ssh2-engine.ts');
   return new Ssh2Engine(address, options, passphrases);

@@ -11,11 +11,21 @@ export interface Account extends AsyncDisposable {
   readonly userId: number;
 }
 
-/** A user of this system, without a password and without a home, removed when disposed. Needs root. */
-export async function makeAccount(): Promise<Account> {
+export interface AccountOptions {
+  /** With which sshd lets the account in, where it allows passwords; none where absent. */
+  readonly password?: string;
+  /** The home directory; one that is not there where absent. */
+  readonly home?: string;
+  /** The login shell; `/bin/sh` where absent. */
+  readonly shell?: string;
+}
+
+/** A user of this system, removed when disposed. Needs root. */
+export async function makeAccount({ password, home = '/nonexistent', shell = '/bin/sh' }: AccountOptions = {}): Promise<Account> {
   const name = `gantry-${randomBytes(4).toString('hex')}`;
   // "*" is no password, but does not lock the account, which sshd would refuse.
-  await command('useradd', '--no-create-home', '--home-dir', '/nonexistent', '--shell', '/bin/sh', '--password', '*', name);
+  const hash = password === undefined ? '*' : await command('openssl', 'passwd', '-6', password);
+  await command('useradd', '--no-create-home', '--home-dir', home, '--shell', shell, '--password', hash, name);
   const forget = undoAtExit(() => commandAtExit('userdel', '--force', name));
   return {
     name,

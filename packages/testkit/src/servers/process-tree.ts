@@ -28,3 +28,18 @@ export function killOne(pid: number): void {
     // It has ended by itself.
   }
 }
+
+/**
+ * The processes that were started with this in their environment, whoever their parent is now: what a program leaves behind is
+ * found by it. Zombies, which their new parent has not reaped yet, do not count.
+ */
+export async function processesWithVariable(name: string, value: string): Promise<readonly number[]> {
+  const found: number[] = [];
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    // A zombie has no environment any more.
+    const variables = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
+    if (variables.split('\0').includes(`${name}=${value}`)) found.push(Number(pid));
+  }
+  return found;
+}

@@ -1,12 +1,38 @@
-import { execFile } from 'node:child_process';
+import type { Launch, LaunchOptions } from '../local-program.ts';
+import { DRAIN_MS, closedWithin } from '../local-program.ts';
+import { TextTail } from '../text-tail.ts';
 
-/** What the system's `ssh` says to these arguments, whether it succeeds or not; nothing where there is no `ssh`. Never rejects. */
-export function askSsh(
+/** More than any `ssh -G` says, characters. */
+const MAX_ANSWER_CHARACTERS = 1024 * 1024;
+
+/** What `ssh` said, and whether it came to an end by itself. */
+export interface SshAnswer {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly timedOut: boolean;
+}
+
+/**
+ * What the system's `ssh` says to these arguments, whether it succeeds or not; nothing where there is no `ssh`. A configuration may
+ * run programs (`Match exec`), so it may take for ever: it is ended after `timeoutMs`, and when the signal is aborted. Never rejects.
+ */
+export async function askSsh(
+  launch: Launch,
   args: readonly string[],
-  env: Readonly<Record<string, string>>,
-): Promise<{ readonly stdout: string; readonly stderr: string }> {
-  return new Promise((resolve) => {
-    const child = execFile('ssh', args, { env }, (_error, stdout, stderr) => resolve({ stdout, stderr }));
-    child.stdin?.on('error', () => undefined).end();
-  });
+  options: LaunchOptions & { readonly timeoutMs: number; readonly signal?: AbortSignal | undefined },
+): Promise<SshAnswer> {
+  const program = launch('ssh', args, options);
+  program.stdin.end();
+  const [stdout, stderr] = [new TextTail(MAX_ANSWER_CHARACTERS), new TextTail(MAX_ANSWER_CHARACTERS)];
+  program.stdout.on('data', (chunk: Buffer) => stdout.add(chunk));
+  program.stderr.on('data', (chunk: Buffer) => stderr.add(chunk));
+  const timeout = AbortSignal.timeout(options.timeoutMs);
+  const stop = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
+  const onStop = (): void => void program.end();
+  if (stop.aborted) onStop();
+  stop.addEventListener('abort', onStop);
+  await program.ended;
+  await closedWithin(program.stdout, DRAIN_MS);
+  stop.removeEventListener('abort', onStop);
+  return { stdout: stdout.text, stderr: stderr.text, timedOut: timeout.aborted };
 }

@@ -1,12 +1,18 @@
+import type { LocalSurroundings } from '../../config/peer-settings.ts';
+import { loadLaunch } from '../local-program.ts';
 import { askSsh } from './ask-ssh.ts';
 import { childEnvironment } from './child-environment.ts';
 
 /** The first OpenSSH that has every option that is used here: `SessionType`, `StdinNull`, `ForkAfterAuthentication` (its release notes). */
 const NEEDED = { major: 8, minor: 7 };
 
+/** To tell a version, ms. */
+const PATIENCE_MS = 10_000;
+
 /** Whether this machine has an OpenSSH client that is new enough. */
-export async function isSshUsable(env: Readonly<Record<string, string | undefined>>): Promise<boolean> {
-  const { stderr } = await askSsh(['-V'], childEnvironment(env));
+export async function isSshUsable({ cwd, env }: Pick<LocalSurroundings, 'cwd' | 'env'>): Promise<boolean> {
+  const options = { cwd, env: childEnvironment(env), timeoutMs: PATIENCE_MS };
+  const { stderr } = await askSsh(await loadLaunch(), ['-V'], options);
   const [, major, minor] = /^OpenSSH_(\d+)\.(\d+)/m.exec(stderr) ?? [];
   return Number(major) > NEEDED.major || (Number(major) === NEEDED.major && Number(minor) >= NEEDED.minor);
 }

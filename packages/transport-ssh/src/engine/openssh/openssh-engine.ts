@@ -3,8 +3,11 @@ import type { SshAddress } from '../../address.ts';
 import type { Passphrases } from '../../auth/passphrases.ts';
 import type { LocalSurroundings } from '../../config/peer-settings.ts';
 import type { ChannelRequest, SshChannel, SshEngine } from '../channel.ts';
+import type { Launch } from '../local-program.ts';
+import { loadLaunch } from '../local-program.ts';
 import { PeerError } from '../peer-error.ts';
 import { askSsh } from './ask-ssh.ts';
+import type { KeyPassphrase } from './askpass.ts';
 import { askpassEnvironment } from './askpass.ts';
 import { childEnvironment } from './child-environment.ts';
 import type { EffectiveSettings } from './effective-settings.ts';
@@ -12,26 +15,36 @@ import { parseEffectiveSettings } from './effective-settings.ts';
 import { peerArguments, sshArguments } from './ssh-arguments.ts';
 import { SshProcess } from './ssh-process.ts';
 
+/** What the first channel waits for. */
+interface Ready {
+  readonly launch: Launch;
+  /** What ssh makes of the address and its configuration files. */
+  readonly settings: EffectiveSettings;
+}
+
 /** SSH by the system's own `ssh`: a process, and a connection, for each channel. */
 export class OpensshEngine implements SshEngine {
   readonly name = 'openssh';
   readonly #address: SshAddress;
   readonly #env: Readonly<Record<string, string>>;
   readonly #passphrases: Passphrases;
+  readonly #cwd: string;
   readonly #processes = new Set<SshProcess>();
-  #passphrase: string | undefined;
-  #settings: Promise<EffectiveSettings> | undefined;
+  #passphrase: KeyPassphrase | undefined;
+  #ready: Promise<Ready> | undefined;
+  readonly #end = new AbortController();
 
   constructor(address: SshAddress, local: LocalSurroundings, passphrases: Passphrases) {
     this.#address = address;
     this.#env = childEnvironment(local.env);
     this.#passphrases = passphrases;
-    this.#passphrase = passphrases.given;
+    this.#cwd = local.cwd;
+    this.#passphrase = passphrases.given === undefined ? undefined : { passphrase: passphrases.given, keyFile: undefined };
   }
 
   /** Asks `ssh` now for what the first channel will wait for. */
   prepare(): void {
-    void this.#readSettings();
+    this.#getReady().catch(() => undefined);
   }
 
   async openChannel(request: ChannelRequest, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<SshChannel> {
@@ -47,14 +60,16 @@ export class OpensshEngine implements SshEngine {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#processes].map((process) => process.kill()));
+    this.#end.abort(new PeerError('unavailable', { message: 'the connection was closed on this side' }));
+    await Promise.all([this.#ready?.catch(() => undefined), ...[...this.#processes].map((process) => process.kill())]);
   }
 
   async #start(request: ChannelRequest, signal: AbortSignal | undefined): Promise<SshProcess> {
-    const { ciphers } = await orAbort(this.#readSettings(), signal);
-    const mayAsk = this.#passphrase !== undefined;
-    const env = this.#passphrase === undefined ? this.#env : { ...this.#env, ...askpassEnvironment(this.#passphrase) };
-    const process = new SshProcess(sshArguments(this.#address, request, { mayAsk, ciphers }), env);
+    const { launch, settings } = await orAbort(this.#getReady(), signal);
+    this.#end.signal.throwIfAborted();
+    const args = sshArguments(this.#address, request, { mayAsk: this.#passphrase !== undefined, ciphers: settings.ciphers });
+    const env = { ...this.#env, ...askpassEnvironment(this.#passphrase) };
+    const process = new SshProcess(launch('ssh', args, { cwd: this.#cwd, env }));
     this.#processes.add(process);
     void process.ended.then(() => this.#processes.delete(process));
     const patience = setTimeout(() => void process.kill(this.#tooSlow()), this.#address.connectTimeoutMs);
@@ -76,24 +91,33 @@ export class OpensshEngine implements SshEngine {
     });
   }
 
-  /** What ssh makes of the address and its configuration files, asked once. */
-  #readSettings(): Promise<EffectiveSettings> {
-    this.#settings ??= this.#askSettings();
-    return this.#settings;
+  #getReady(): Promise<Ready> {
+    this.#ready ??= this.#prepare();
+    return this.#ready;
   }
 
-  async #askSettings(): Promise<EffectiveSettings> {
+  async #prepare(): Promise<Ready> {
+    const launch = await loadLaunch();
+    const { connectTimeoutMs: timeoutMs } = this.#address;
     const args = ['-G', ...peerArguments(this.#address), '--', this.#address.host];
-    const { stdout } = await askSsh(args, this.#env);
+    const { stdout, timedOut } = await askSsh(launch, args, { cwd: this.#cwd, env: this.#env, timeoutMs, signal: this.#end.signal });
+    if (timedOut)
+      throw new PeerError('unavailable', {
+        message: `ssh was still reading its configuration after ${timeoutMs / 1000} s`,
+        hint: 'Look at the commands of Match exec in it; ?connectTimeout=SECONDS allows more.',
+      });
     // Where it fails, the connection fails for the same reason, and says why.
-    return parseEffectiveSettings(stdout);
+    return { launch, settings: parseEffectiveSettings(stdout) };
   }
 
-  async #askForLockedKey(): Promise<string | undefined> {
+  async #askForLockedKey(): Promise<KeyPassphrase | undefined> {
     // Loads ssh2, for which there is seldom a use.
     const { isLocked } = await import('../../auth/key-file.ts');
-    for (const path of (await this.#readSettings()).identityFiles) {
-      if (await isLocked(path)) return this.#passphrases.of(path);
+    const { settings } = await this.#getReady();
+    for (const keyFile of settings.identityFiles) {
+      if (!(await isLocked(keyFile))) continue;
+      const passphrase = await this.#passphrases.of(keyFile);
+      return passphrase === undefined ? undefined : { passphrase, keyFile };
     }
     return undefined;
   }

@@ -29,6 +29,8 @@ export function sshArguments(address: SshAddress, request: ChannelRequest, { may
   const options: Readonly<Record<string, string>> = {
     // With a helper the passphrase of a key alone may be asked for: every other question is switched off.
     BatchMode: mayAsk ? 'no' : 'yes',
+    // The helper would say the same again.
+    NumberOfPasswordPrompts: '1',
     PasswordAuthentication: 'no',
     KbdInteractiveAuthentication: 'no',
     StrictHostKeyChecking: address.hostKeys === 'accept-new' ? 'accept-new' : 'yes',

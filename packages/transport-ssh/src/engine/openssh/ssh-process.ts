@@ -1,7 +1,8 @@
 import { releaseMemory } from '@gantry/transport';
-import { spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import type { ChannelEnd, SshChannel } from '../channel.ts';
+import type { LocalProgram, ProgramEnd } from '../local-program.ts';
+import { DRAIN_MS, closedWithin } from '../local-program.ts';
 import { PeerError } from '../peer-error.ts';
 import { TextTail } from '../text-tail.ts';
 import { explainStderr, withoutDebugging } from './explain-stderr.ts';
@@ -21,36 +22,30 @@ export class SshProcess implements SshChannel {
   readonly ended: Promise<ChannelEnd>;
   /** Resolves when the peer has let us in; rejects when it has not. @throws PeerError */
   readonly authenticated: Promise<void>;
+  readonly #program: LocalProgram;
   readonly #stderr = new TextTail();
-  #killedFor: PeerError | undefined;
-  readonly #kill: (signal: 'SIGKILL') => void;
+  /** Nobody waits for what is still to come; with the reason, where there is one to tell. */
+  #killed: { readonly why: PeerError | undefined } | undefined;
 
-  constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
-    // A session of its own: Ctrl-C on the terminal ends gantry, which still needs the connection to clean up. When gantry
-    // dies, its ends of the pipes close, and ssh ends.
-    const subprocess = spawn('ssh', args, { stdio: 'pipe', env, detached: true });
-    this.input = subprocess.stdin;
-    this.output = subprocess.stdout;
-    this.#kill = (signal) => subprocess.kill(signal);
+  /** When gantry dies, its ends of the pipes close, and ssh ends. */
+  constructor(program: LocalProgram) {
+    this.#program = program;
+    this.input = program.stdin;
+    this.output = program.stdout;
     const authenticated = Promise.withResolvers<void>();
     this.authenticated = authenticated.promise;
     this.authenticated.catch(() => undefined);
-    subprocess.stderr.on('data', (chunk: Buffer) => {
+    program.stderr.on('data', (chunk: Buffer) => {
       this.#stderr.add(chunk);
       if (AUTHENTICATED.test(this.#stderr.text)) authenticated.resolve();
     });
-    for (const stream of [this.input, this.output, subprocess.stderr]) stream.on('error', () => undefined);
-    this.ended = new Promise<ChannelEnd>((resolve) => {
-      // Where it was not to be started.
-      subprocess.on('error', (cause) => resolve(this.#describeEnd(undefined, cause)));
-      // When all that it wrote was taken too.
-      subprocess.on('close', (status) => resolve(this.#describeEnd(status ?? undefined)));
-    });
-    subprocess.on('exit', () => {
-      // What nobody has begun to read, nobody will.
-      if (this.output.readableFlowing === null) this.output.resume();
-    });
+    this.ended = this.#waitForEnd();
     void this.#refuseAtEnd(authenticated);
+  }
+
+  /** What it has said so far, its debugging included. */
+  get said(): string {
+    return this.#stderr.text;
   }
 
   /** Each chunk was read from the pipe into memory of its own. */
@@ -62,16 +57,24 @@ export class SshProcess implements SshChannel {
     this.input.end();
     // Nobody reads any more: without this, ssh would wait for room in the pipe.
     this.output.resume();
-    const patience = setTimeout(() => this.#kill('SIGKILL'), END_PATIENCE_MS);
+    const patience = setTimeout(() => void this.kill(), END_PATIENCE_MS);
     await this.ended;
     clearTimeout(patience);
   }
 
-  /** Ends it without waiting for anything to be sent; `why` is then how it ended. */
+  /** Ends it, and what it has started, without waiting for anything to be sent; `why` is then how it ended. */
   async kill(why?: PeerError): Promise<void> {
-    this.#killedFor ??= why;
-    this.#kill('SIGKILL');
+    this.#killed ??= { why };
+    void this.#program.end();
     await this.ended;
+  }
+
+  async #waitForEnd(): Promise<ChannelEnd> {
+    const end = await this.#program.ended;
+    // What nobody has begun to read, nobody will.
+    if (this.output.readableFlowing === null) this.output.resume();
+    await closedWithin(this.output, this.#killed === undefined ? undefined : DRAIN_MS);
+    return this.#describeEnd(end);
   }
 
   async #refuseAtEnd(authenticated: PromiseWithResolvers<void>): Promise<void> {
@@ -79,20 +82,22 @@ export class SshProcess implements SshChannel {
     authenticated.reject(error ?? new PeerError('unavailable', { message: 'the peer closed the connection' }));
   }
 
-  #describeEnd(exitCode: number | undefined, cause?: NodeJS.ErrnoException): ChannelEnd {
+  #describeEnd({ status, startError }: ProgramEnd): ChannelEnd {
     const stderr = withoutDebugging(this.#stderr.text);
-    if (this.#killedFor !== undefined) return { exitCode: undefined, stderr, error: this.#killedFor };
-    if (cause?.code === 'ENOENT')
-      return {
-        exitCode,
-        stderr,
-        error: new PeerError('unsupported', {
-          message: 'there is no ssh on this machine',
-          hint: 'Install the OpenSSH client, or use ?engine=ssh2.',
-          cause,
-        }),
-      };
-    if (exitCode === undefined || exitCode === OWN_FAILURE) return { exitCode: undefined, stderr, error: explainStderr(this.#stderr.text) };
-    return { exitCode, stderr, error: undefined };
+    const failed = (error: PeerError): ChannelEnd => ({ exitCode: undefined, stderr, error });
+    if (this.#killed?.why !== undefined) return failed(this.#killed.why);
+    if (startError !== undefined) return failed(cannotStart(startError));
+    if (status === undefined || status === OWN_FAILURE) return failed(explainStderr(this.#stderr.text));
+    return { exitCode: status, stderr, error: undefined };
   }
+}
+
+function cannotStart(cause: NodeJS.ErrnoException): PeerError {
+  if (cause.code === 'ENOENT')
+    return new PeerError('unsupported', {
+      message: 'there is no ssh on this machine',
+      hint: 'Install the OpenSSH client, or use ?engine=ssh2.',
+      cause,
+    });
+  return new PeerError('unavailable', { message: `ssh cannot be started (${cause.code ?? cause.message})`, cause });
 }

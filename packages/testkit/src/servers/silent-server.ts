@@ -1,0 +1,34 @@
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { createServer } from 'node:net';
+
+export interface SilentServer extends AsyncDisposable {
+  readonly port: number;
+  /** Resolves when somebody has connected. */
+  readonly reached: Promise<unknown>;
+}
+
+/** A TCP server on 127.0.0.1 that takes connections, says `greeting` to each, if anything, and never answers. */
+export async function startSilentServer(greeting: string | Uint8Array = ''): Promise<SilentServer> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.on('close', () => sockets.delete(socket));
+    socket.resume();
+    if (greeting.length > 0) socket.write(greeting);
+  }).listen(0, '127.0.0.1');
+  const reached = once(server, 'connection');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no TCP address');
+  return {
+    port: address.port,
+    reached,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+      await once(server, 'close');
+    },
+  };
+}

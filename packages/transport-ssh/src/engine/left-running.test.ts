@@ -1,0 +1,83 @@
+import { writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { makeTemporaryDirectory, processesWithVariable, startSilentServer, startSshServer } from '@gantry/testkit';
+import { afterAll, describe, expect, test } from 'vitest';
+import { failureOf, open, put } from '../../test/helpers.ts';
+
+/*
+ * What a configuration has ssh start on the way to a peer (ProxyCommand, ProxyJump, Match exec) may hang, ignore signals, and hold
+ * ssh's stderr. It ends with the connection, however that ends.
+ */
+
+const scope = new AsyncDisposableStack();
+afterAll(() => scope.disposeAsync());
+const server = scope.use(await startSshServer());
+const silent = scope.use(await startSilentServer());
+const directory = scope.use(await makeTemporaryDirectory('gantry-ssh-left-'));
+/** Takes no SIGTERM and no SIGHUP, has a child that does neither, and says nothing to ssh. */
+const STUBBORN = await script('stubborn', "trap '' TERM HUP", 'sleep 1000 & wait');
+const LASTING = await script('lasting', "trap '' TERM HUP", 'sleep 1000 2>&1 &', 'exec socat - "TCP:$1:$2"');
+
+async function script(name: string, ...lines: readonly string[]): Promise<string> {
+  await writeFile(directory.file(name), ['#!/bin/sh', ...lines, ''].join('\n'), { mode: 0o755 });
+  return directory.file(name);
+}
+
+async function config(name: string, ...lines: readonly string[]): Promise<string> {
+  const file = directory.file(name);
+  const text = ['Host peer', '  HostName 127.0.0.1', `  Port ${server.port}`, '  User root', ...lines.map((line) => `  ${line}`)];
+  const trust = [`  IdentityFile ${server.identityFile}`, '  IdentitiesOnly yes', `  UserKnownHostsFile ${server.knownHostsFile}`];
+  await writeFile(file, [...text, ...trust, 'Host silent', '  HostName 127.0.0.1', `  Port ${silent.port}`, ''].join('\n'));
+  return file;
+}
+
+function address(configFile: string, options: Readonly<Record<string, string>> = {}): string {
+  const query = new URLSearchParams({ engine: 'openssh', config: configFile, connectTimeout: '1', ...options });
+  return `ssh://peer${directory.file('store')}?${query.toString()}`;
+}
+
+/** An environment by which everything is found that was started with it. */
+function marked(): { readonly env: Readonly<Record<string, string>>; readonly running: () => Promise<readonly number[]> } {
+  const mark = randomUUID();
+  return { env: { GANTRY_TEST_MARK: mark }, running: () => processesWithVariable('GANTRY_TEST_MARK', mark) };
+}
+
+describe.each([
+  ['ProxyCommand', `ProxyCommand ${STUBBORN}`],
+  ['ProxyJump', 'ProxyJump silent'],
+  ['Match exec', `Match exec "${STUBBORN}"`],
+])('a %s that does not answer', (name, line) => {
+  test('is given up at connectTimeout, and nothing of it is left running', async () => {
+    const { env, running } = marked();
+    const before = performance.now();
+    const failure = await failureOf(open(address(await config(name, line)), { env }));
+    expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringContaining('1 s') });
+    expect(await running()).toEqual([]);
+    // Within connectTimeout, and what SIGTERM and SIGKILL may take.
+    expect(performance.now() - before).toBeLessThan(10_000);
+  });
+
+  test('is given up when the caller gives up', async () => {
+    const { env, running } = marked();
+    const stop = new AbortController();
+    const reason = new Error('enough');
+    const file = await config(name, line);
+    const opening = open(address(file, { connectTimeout: '600' }), { env, signal: stop.signal });
+    opening.catch(() => undefined);
+    await expect.poll(async () => (await running()).length, { timeout: 30_000 }).toBeGreaterThan(1);
+    stop.abort(reason);
+    await expect(opening).rejects.toBe(reason);
+    expect(await running()).toEqual([]);
+  });
+});
+
+test('a ProxyCommand that lets through and goes on running ends with the connection', async () => {
+  const { env, running } = marked();
+  const file = await config('lasts', `ProxyCommand ${LASTING} %h %p`);
+  {
+    await using store = await open(address(file, { connectTimeout: '60' }), { env });
+    await put(store, 'a', 1);
+    expect((await running()).length).toBeGreaterThan(1);
+  }
+  expect(await running()).toEqual([]);
+});
