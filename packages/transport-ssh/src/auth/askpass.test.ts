@@ -62,9 +62,21 @@ describe.each(ENGINES)('a host on the way, by %s', async (engine) => {
 
   async function address(name: string, identity: string, knownHosts = gateway.knownHostsFile): Promise<string> {
     const lines = [
-      ...['Host peer', `  Port ${peer.port}`, '  User root', `  IdentityFile ${locked}`, `  UserKnownHostsFile ${peer.knownHostsFile}`],
-      ...['  ProxyJump gateway', 'Host gateway', `  Port ${gateway.port}`, `  User ${account.name}`, `  IdentityFile ${identity}`],
-      ...[`  UserKnownHostsFile ${knownHosts}`, 'Host *', '  HostName 127.0.0.1', '  IdentitiesOnly yes', ''],
+      'Host peer',
+      `  Port ${peer.port}`,
+      '  User root',
+      `  IdentityFile ${locked}`,
+      `  UserKnownHostsFile ${peer.knownHostsFile}`,
+      '  ProxyJump gateway',
+      'Host gateway',
+      `  Port ${gateway.port}`,
+      `  User ${account.name}`,
+      `  IdentityFile ${identity}`,
+      `  UserKnownHostsFile ${knownHosts}`,
+      'Host *',
+      '  HostName 127.0.0.1',
+      '  IdentitiesOnly yes',
+      '',
     ];
     await writeFile(directory.file(name), lines.join('\n'));
     const query = new URLSearchParams({ engine, config: directory.file(name) });

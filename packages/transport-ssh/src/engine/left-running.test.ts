@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
-import { makeTemporaryDirectory, processesWithVariable, startSilentServer, startSshServer } from '@gantry/testkit';
+import { PATIENTLY, makeTemporaryDirectory, processesWithVariable, startSilentServer, startSshServer } from '@gantry/testkit';
 import { afterAll, describe, expect, test } from 'vitest';
 import { failureOf, open, put } from '../../test/helpers.ts';
 
@@ -64,7 +64,7 @@ describe.each([
     const file = await config(name, line);
     const opening = open(address(file, { connectTimeout: '600' }), { env, signal: stop.signal });
     opening.catch(() => undefined);
-    await expect.poll(async () => (await running()).length, { timeout: 30_000 }).toBeGreaterThan(1);
+    await expect.poll(async () => (await running()).length, PATIENTLY).toBeGreaterThan(1);
     stop.abort(reason);
     await expect(opening).rejects.toBe(reason);
     expect(await running()).toEqual([]);
