@@ -39,3 +39,5 @@ export type { SshServer, SshServerOptions } from './servers/sshd.ts';
 export { makeSshKey, startSshServer } from './servers/sshd.ts';
 export type { NetworkNode, TwoNodes } from './servers/two-nodes.ts';
 export { makeTwoNodes } from './servers/two-nodes.ts';
+export type { StraceOptions, SystemCall } from './processes/strace.ts';
+export { readSystemCalls, strace } from './processes/strace.ts';

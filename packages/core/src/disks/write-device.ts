@@ -1,7 +1,7 @@
 import type { PlainPiece } from '../frames/types.ts';
 import { abortable } from '../system/abortable.ts';
 import { GantryError } from '../report/errors.ts';
-import { diskCallError } from './disk-errors.ts';
+import { flushDisk } from './flush-disk.ts';
 import type { OpenDisk } from './open-disk.ts';
 import { openDisk } from './open-disk.ts';
 import { splitAtZeros } from './split-at-zeros.ts';
@@ -38,7 +38,7 @@ export async function writeDevice(path: string, pieces: AsyncIterable<PlainPiece
     at += bytes;
     await writeback.reached(at);
   }
-  await makeDurable(disk);
+  await flushDisk(disk);
   o.signal.throwIfAborted();
 }
 
@@ -50,14 +50,6 @@ async function writeBytes(disk: OpenDisk, zeroer: Zeroer, bytes: Uint8Array, at:
   for (const { kind, start, end } of splitAtZeros(bytes, at, disk.blockBytes)) {
     if (kind === 'zeros') await zeroer.zero(at + start, at + end);
     else await writeAll(disk, bytes.subarray(start, end), at + start);
-  }
-}
-
-async function makeDurable({ file, path }: OpenDisk): Promise<void> {
-  try {
-    await file.sync();
-  } catch (error) {
-    throw diskCallError(path, 'making durable what was written to', error);
   }
 }
 

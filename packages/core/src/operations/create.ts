@@ -6,6 +6,7 @@ import type { OperationOptions } from '../report/reporter.ts';
 import { createReporter } from '../report/reporter.ts';
 import { checkParameters } from '../scripts/parameters.ts';
 import { runCreateScript } from '../scripts/script.ts';
+import { runAndFlush } from './run-and-flush.ts';
 import { scriptHooks } from './script-hooks.ts';
 
 export interface CreateRequest extends OperationOptions {
@@ -15,7 +16,8 @@ export interface CreateRequest extends OperationOptions {
 }
 
 /**
- * Installs an instance with the `create` script of its OS definition. What its disks hold may be overwritten.
+ * Installs an instance with the `create` script of its OS definition. What its disks hold may be overwritten. Resolves when what the
+ * script wrote is durable.
  *
  * @throws GantryError, or the reason of the signal
  */
@@ -32,5 +34,7 @@ export async function createInstance(request: CreateRequest): Promise<void> {
   const hooks = { run, reporter, signal, debug: request.debug };
   await checkParameters(os, instance, scriptHooks('verify', hooks));
   reporter.stage(`${request.reinstall === true ? 'installing anew' : 'installing'} ${instance.name} with ${os.fullName}`);
-  await runCreateScript(os, { ...scriptHooks('create', hooks), instance, reinstall: request.reinstall });
+  await runAndFlush(instance, disks, () =>
+    runCreateScript(os, { ...scriptHooks('create', hooks), instance, reinstall: request.reinstall }),
+  );
 }

@@ -29,6 +29,7 @@ import { allowedInstanceFile, assertInstanceAllowed, assertOsAllowed } from '../
 import type { IncomingDisk } from '../peer/receiver-inboxes.ts';
 import { ReceiverInboxes, windowFor } from '../peer/receiver-inboxes.ts';
 import { TargetDisks } from '../peer/target-disks.ts';
+import { runAndFlush } from './run-and-flush.ts';
 import { scriptHooks } from './script-hooks.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import type { Run } from '../runs/journal.ts';
@@ -117,7 +118,7 @@ async function receive({ request, reporter, events, inboxes, link, journey }: Pa
   const order = await link.expect('order', signal);
   link.peerTimeoutMs = order.peerTimeout * 1000;
   events.attach(link);
-  const { os, instance, disks } = await checkOrder(order, request, reporter, signal);
+  const { os, instance, disks, readable } = await checkOrder(order, request, reporter, signal);
   journey.target = new TargetDisks(disks);
 
   const { stateDirectory } = request;
@@ -138,7 +139,7 @@ async function receive({ request, reporter, events, inboxes, link, journey }: Pa
   await sideBySide(incoming, incoming.length, signal, (disk, signal) => importDisk(work, disk, signal));
 
   await link.expect('prepare', signal);
-  if (order.rename) await rename(work, signal);
+  if (order.rename) await rename(work, readable, signal);
   journey.stage = 'commit';
   await link.send({ kind: 'prepared' });
   await link.expect('commit', signal);
@@ -150,6 +151,8 @@ interface CheckedOrder {
   readonly os: SelectedOs;
   readonly instance: Instance;
   readonly disks: readonly number[];
+  /** Every disk of the instance that could be looked at: those of the move, and others. */
+  readonly readable: readonly number[];
 }
 
 /** Everything that can be refused is refused here: nothing has been touched, and no script has run. */
@@ -169,7 +172,8 @@ async function checkOrder(order: Order, request: ReceiveRequest, reporter: Repor
   for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
   const originals = order.disks.map(({ disk, size, plainBytes }) => ({ index: disk, size, plainBytes }));
   assertRoom(os, originals, from, inspected, reporter);
-  return { os, instance: inspected.instance, disks };
+  const readable = inspected.diskBytes.flatMap((bytes, index) => (bytes === undefined ? [] : [index]));
+  return { os, instance: inspected.instance, disks, readable };
 }
 
 async function importDisk(work: Work, incoming: IncomingDisk & { readonly disk: number }, signal: AbortSignal): Promise<void> {
@@ -191,11 +195,12 @@ async function importDisk(work: Work, incoming: IncomingDisk & { readonly disk: 
 }
 
 /** The system on the disks has the name that the instance had on the source, and learns the one that it has here. */
-async function rename({ order, os, instance, run, reporter, journey }: Work, signal: AbortSignal): Promise<void> {
+async function rename({ order, os, instance, run, reporter, journey }: Work, disks: readonly number[], signal: AbortSignal): Promise<void> {
   journey.stage = 'rename';
   reporter.stage(`renaming ${terminalSafe(order.instance)} to ${instance.name}`);
   const hooks = scriptHooks('rename', { run, reporter, signal, debug: order.debug });
-  await runRenameScript(os, { ...hooks, instance: { ...instance, name: order.instance }, newName: instance.name });
+  const named = { ...instance, name: order.instance };
+  await runAndFlush(instance, disks, () => runRenameScript(os, { ...hooks, instance: named, newName: instance.name }));
 }
 
 /** Once the record is on disk the move is committed, whatever becomes of the connection. */

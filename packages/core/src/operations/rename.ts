@@ -8,6 +8,7 @@ import type { OperationOptions } from '../report/reporter.ts';
 import { createReporter } from '../report/reporter.ts';
 import { checkParameters } from '../scripts/parameters.ts';
 import { runRenameScript } from '../scripts/script.ts';
+import { runAndFlush } from './run-and-flush.ts';
 import { scriptHooks } from './script-hooks.ts';
 
 export interface RenameRequest extends OperationOptions {
@@ -17,7 +18,8 @@ export interface RenameRequest extends OperationOptions {
 }
 
 /**
- * Makes the installed system know its new name, with the `rename` script of its OS definition.
+ * Makes the installed system know its new name, with the `rename` script of its OS definition. Resolves when what the script wrote is
+ * durable.
  *
  * @throws GantryError, or the reason of the signal
  */
@@ -40,5 +42,5 @@ export async function renameInstance(request: RenameRequest): Promise<void> {
   const hooks = { run, reporter, signal, debug: request.debug };
   await checkParameters(os, instance, scriptHooks('verify', hooks));
   reporter.stage(`renaming ${instance.name} to ${newName}`);
-  await runRenameScript(os, { ...scriptHooks('rename', hooks), instance, newName });
+  await runAndFlush(instance, disks, () => runRenameScript(os, { ...scriptHooks('rename', hooks), instance, newName }));
 }

@@ -1,0 +1,63 @@
+import { open, realpath } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { diskCallError } from './disk-errors.ts';
+import { flushDisk } from './flush-disk.ts';
+import type { OpenDisk } from './open-disk.ts';
+import { openDisk } from './open-disk.ts';
+
+/**
+ * A disk that others, such as a script, are about to write. It is kept open (for reading) meanwhile, for two reasons: the kernel tells
+ * of a failed write only those who had the disk open when it failed, or the first who asks; and a file that is kept open is sure to be
+ * another one than a file that takes its place.
+ */
+export class HeldDisk implements AsyncDisposable {
+  readonly #before: OpenDisk;
+
+  private constructor(before: OpenDisk) {
+    this.#before = before;
+  }
+
+  /** To be called before anything is written. @throws GantryError `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, `DISK_IO` */
+  static async open(path: string): Promise<HeldDisk> {
+    return new HeldDisk(await openDisk(path, 'read'));
+  }
+
+  /**
+   * Makes durable what was written since {@link open}, to the disk that is there now: where another file has taken the place of the
+   * first, its name too.
+   *
+   * @throws GantryError `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, `DISK_IO`
+   */
+  async flush(): Promise<void> {
+    const { path } = this.#before;
+    await using now = await openDisk(path, 'read');
+    if (await isSameDisk(this.#before, now)) {
+      await flushDisk(this.#before);
+      return;
+    }
+    await flushDisk(now);
+    if (now.kind === 'file') await flushName(path);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#before[Symbol.asyncDispose]();
+  }
+}
+
+async function isSameDisk(before: OpenDisk, now: OpenDisk): Promise<boolean> {
+  if (before.kind !== now.kind) return false;
+  const [a, b] = await Promise.all([before.file.stat({ bigint: true }), now.file.stat({ bigint: true })]);
+  return before.kind === 'block' ? a.rdev === b.rdev : a.dev === b.dev && a.ino === b.ino;
+}
+
+/** The directory of a file, and that of the link which leads to it, where one does. */
+async function flushName(path: string): Promise<void> {
+  for (const directory of new Set([dirname(path), dirname(await realpath(path))])) {
+    try {
+      await using handle = await open(directory, 'r');
+      await handle.sync();
+    } catch (error) {
+      throw diskCallError(directory, 'flushing', error);
+    }
+  }
+}
