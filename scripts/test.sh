@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 . scripts/tools.sh
 
 # Real file systems, real archivers, real readers of the formats.
-apt_packages acl attr btrfs-progs dump e2fsprogs git gzip openssl pigz procps python3 strace tar util-linux xfsprogs zstd \
+apt_packages acl attr btrfs-progs dump e2fsprogs git gzip openssl perl-base pigz procps python3 strace tar util-linux xfsprogs zstd \
   ceph-common ceph-mon ceph-osd radosgw swift-account swift-container swift-object swift-proxy \
   bsdutils iproute2 openssh-client openssh-server passwd ||
   die 'the tests need these Debian packages: install them as root, or run the tests as root.'

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 
 import { GantryError } from '../report/errors.ts';
+import type { ProcessEnd } from '../system/gated-process.ts';
 import type { ScriptName } from './definition.ts';
 
 /** Which script an error is about. */
@@ -12,11 +13,8 @@ export interface ScriptIdentity {
   readonly disk: number | undefined;
 }
 
-/** How a script ended. */
-export type ScriptExit = { readonly status: number } | { readonly signal: string };
-
 /** Success is status 0 and nothing else. */
-export function succeeded(exit: ScriptExit): boolean {
+export function succeeded(exit: ProcessEnd): boolean {
   return 'status' in exit && exit.status === 0;
 }
 
@@ -34,7 +32,7 @@ export interface LastWords {
 }
 
 /** The error for an exit; undefined for success. */
-export function exitError(identity: ScriptIdentity, exit: ScriptExit, { messages, onStdout }: LastWords): GantryError | undefined {
+export function exitError(identity: ScriptIdentity, exit: ProcessEnd, { messages, onStdout }: LastWords): GantryError | undefined {
   const details = [...messages, ...onStdout];
   if ('signal' in exit) {
     return new GantryError('SCRIPT_SIGNALLED', {

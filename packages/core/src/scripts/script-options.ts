@@ -20,7 +20,7 @@ export interface ScriptOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Waited for before the script is started. What it rejects with, the run rejects with. */
   readonly beforeStart?: (() => Promise<void>) | undefined;
-  /** Called when the script has started, and waited for before it gets or gives any data. */
+  /** Remembers the script's process group. Not one instruction of the script runs before this has resolved. */
   readonly onStart?: ((group: ProcessGroup) => Promise<void>) | undefined;
   /** Called when nothing of the script runs any more. */
   readonly onEnd?: ((group: ProcessGroup) => Promise<void>) | undefined;

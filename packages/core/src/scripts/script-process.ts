@@ -1,19 +1,19 @@
-import { spawn as start } from 'node:child_process';
 import { setTimeout as wait } from 'node:timers/promises';
 
-import type { GantryError } from '../report/errors.ts';
+import { GantryError } from '../report/errors.ts';
 import type { Environment } from './environment.ts';
 import { ExpectedSize } from './expected-size.ts';
 import { MessageLog } from './message-log.ts';
-import { callLibc } from '../system/libc.ts';
 import { PipeReader } from '../system/pipe-reader.ts';
 import { PipeWriter } from '../system/pipe-writer.ts';
 import type { Pipe } from '../system/pipes.ts';
 import { closeEnds, duplicate, openPipe, PIPE_BYTES } from '../system/pipes.ts';
+import type { GatedProcess, ProcessEnd } from '../system/gated-process.ts';
+import { spawnGated } from '../system/gated-process.ts';
 import type { ProcessGroup } from '../system/process-group.ts';
-import { assertProcessesShow, endProcessGroup, groupEnded, identifyGroup, runningMembers } from '../system/process-group.ts';
+import { assertProcessesShow, endProcessGroup, groupEnded, runningMembers } from '../system/process-group.ts';
 import { createRedactor } from '../report/redact.ts';
-import type { ScriptExit, ScriptIdentity } from './script-errors.ts';
+import type { ScriptIdentity } from './script-errors.ts';
 import { describeScript, exitError, startError } from './script-errors.ts';
 import type { ScriptOptions } from './script-options.ts';
 
@@ -44,7 +44,7 @@ export interface ScriptRequest extends ScriptIdentity {
 /** A script that runs, or has run. Whoever has it disposes of it: then nothing of it runs any more. */
 export class ScriptProcess implements AsyncDisposable {
   /** How the script itself ended; its children may go on. Never rejects. */
-  readonly exit: Promise<ScriptExit>;
+  readonly exit: Promise<ProcessEnd>;
   /** Where it reads data, for `reads: 'data'`. */
   readonly stdin: PipeWriter | undefined;
   /** Its data, for `writes: 'data'`. */
@@ -56,15 +56,15 @@ export class ScriptProcess implements AsyncDisposable {
   readonly #log: MessageLog;
   readonly #readers: readonly PipeReader[];
   readonly #messagesEnded: Promise<unknown>;
-  #exited: ScriptExit | undefined;
+  #exited: ProcessEnd | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(request: ScriptRequest, options: ScriptOptions, pipes: Pipes, group: ProcessGroup, exit: Promise<ScriptExit>) {
+  private constructor(request: ScriptRequest, options: ScriptOptions, pipes: Pipes, gated: GatedProcess) {
     this.#request = request;
     this.#options = options;
-    this.#group = group;
+    this.#group = gated.group;
     this.#log = new MessageLog(createRedactor(request.secrets), options.onMessage);
-    this.exit = exit.then((how) => (this.#exited = how));
+    this.exit = gated.end.then((how) => (this.#exited = how));
     this.stdin = pipes.stdin === undefined ? undefined : new PipeWriter(pipes.stdin.writeEnd, pipes.stdin.probe);
     this.stdout = new PipeReader(pipes.stdout.readEnd, request.writes === 'data' ? PIPE_BYTES : MESSAGE_BUFFER_BYTES);
     const stderr = new PipeReader(pipes.stderr.readEnd, MESSAGE_BUFFER_BYTES);
@@ -78,8 +78,8 @@ export class ScriptProcess implements AsyncDisposable {
   }
 
   /**
-   * Starts a script in a session of its own; resolves when `onStart` has heard of it.
-   * @throws GantryError `SCRIPT_START`, `PLATFORM`; the reason of a signal that was aborted before
+   * Starts a script in a session of its own. Its process is there before, and waits until `onStart` has remembered it.
+   * @throws GantryError `SCRIPT_START`, `PLATFORM`; what `onStart` throws; the reason of a signal that was aborted before
    */
   static async start(request: ScriptRequest, options: ScriptOptions): Promise<ScriptProcess> {
     options.signal?.throwIfAborted();
@@ -87,14 +87,20 @@ export class ScriptProcess implements AsyncDisposable {
     await options.beforeStart?.();
     options.signal?.throwIfAborted();
     const pipes = openPipes(request);
-    const spawned = spawn(request, pipes);
-    if ('failed' in spawned) {
+    let gated: GatedProcess;
+    try {
+      gated = await spawn(request, pipes);
+    } catch (error) {
       closeEnds(...ourEnds(pipes));
-      throw await startError(request, await spawned.failed);
+      throw error instanceof GantryError ? error : await startError(request, error);
     }
-    const script = new ScriptProcess(request, options, pipes, identifyGroup(spawned.pid), spawned.exit);
+    const script = new ScriptProcess(request, options, pipes, gated);
     try {
       await options.onStart?.(script.#group);
+      options.signal?.throwIfAborted();
+      await gated.open().catch(async (error: unknown) => {
+        throw await startError(request, error);
+      });
       return script;
     } catch (error) {
       await script[Symbol.asyncDispose]();
@@ -103,7 +109,7 @@ export class ScriptProcess implements AsyncDisposable {
   }
 
   /** How the script itself ended, as far as that has happened. */
-  get exited(): ScriptExit | undefined {
+  get exited(): ProcessEnd | undefined {
     return this.#exited;
   }
 
@@ -202,36 +208,14 @@ function ourEnds({ stdin, stdout, stderr, size }: Pipes): number[] {
   return [stdin?.writeEnd, stdin?.probe, stdout.readEnd, stderr.readEnd, size?.readEnd].filter((fd) => fd !== undefined);
 }
 
-type Spawned = { readonly pid: number; readonly exit: Promise<ScriptExit> } | { readonly failed: Promise<unknown> };
-
-/** Starts the process. The script's ends of the pipes are closed here in every case. */
-function spawn(request: ScriptRequest, { stdin, stdout, stderr, size }: Pipes): Spawned {
+/** Makes the script's process. The script's ends of the pipes are closed here in every case. */
+async function spawn(request: ScriptRequest, { stdin, stdout, stderr, size }: Pipes): Promise<GatedProcess> {
   const inherited = [stdin?.readEnd, stdout.writeEnd, stderr.writeEnd, size?.writeEnd];
-  // Of the whole process, so it is changed for as long as the fork takes; what another thread creates meanwhile gets fewer rights, not more.
-  const umask = callLibc('umask', SCRIPT_UMASK);
-  try {
-    const child = start(request.path, request.arguments, {
-      cwd: request.directory,
-      // Node passes NODE_V8_COVERAGE of its own on unless it stands here.
-      env: { ...request.environment, NODE_V8_COVERAGE: undefined },
-      // setsid(2): a group and a session of its own, so that neither the terminal's Ctrl-C nor its end reaches the script.
-      detached: true,
-      stdio: [stdin?.readEnd ?? 'ignore', stdout.writeEnd, stderr.writeEnd, ...(size === undefined ? [] : [size.writeEnd])],
-    });
-    const failed = new Promise<unknown>((resolve) => child.on('error', resolve));
-    if (child.pid === undefined) return { failed };
-    return {
-      pid: child.pid,
-      exit: new Promise((resolve) => {
-        child.once('exit', (status, signal) => resolve(signal === null ? { status: status ?? -1 } : { signal }));
-      }),
-    };
-  } catch (error) {
-    return { failed: Promise.resolve(error) };
-  } finally {
-    callLibc('umask', umask);
-    closeEnds(...inherited.filter((fd) => fd !== undefined));
-  }
+  const stdio = [stdin?.readEnd ?? 'ignore', stdout.writeEnd, stderr.writeEnd, ...(size === undefined ? [] : [size.writeEnd])] as const;
+  const { directory: cwd, environment } = request;
+  const spawning = spawnGated([request.path, ...request.arguments], { cwd, environment, stdio, umask: SCRIPT_UMASK });
+  closeEnds(...inherited.filter((fd) => fd !== undefined));
+  return await spawning;
 }
 
 /** Never stops reading before the end, so that a script may write there as much as it likes. */

@@ -136,7 +136,7 @@ async function removed(bench: Workbench): Promise<string[]> {
 describe('a create that goes wrong fails the export, and remove runs', () => {
   test.each([
     ['exits with a status', 'echo one >&2; echo two >&2; exit 5', / failed with status 5: one \/ two$/],
-    ['dies by a signal', 'kill -KILL $$', / was ended by SIGKILL, without a word$/],
+    ['dies by a signal', 'kill -KILL $$', / was ended by SIGKILL and no output$/],
     ['says nothing of where the snapshot is', 'true', /the last line of what create wrote is no absolute path: ""$/],
     ['says something else in its last line', 'echo /etc; echo done', /no absolute path: "done"$/],
     ['names what is not there', 'echo /nowhere/x', /\/nowhere\/x is not there 0 s after create has ended$/],
@@ -165,7 +165,7 @@ describe('a create that goes wrong fails the export, and remove runs', () => {
     const config = configure({ create: ['/nowhere/create'], remove: ['true'] });
     await expect(bench.take('command', [bench.disk], { config })).rejects.toMatchObject({
       code: 'SNAPSHOT_FAILED',
-      message: expect.stringContaining('/nowhere/create cannot be run: spawn /nowhere/create ENOENT'),
+      message: expect.stringContaining('cannot run /nowhere/create: ENOENT: no such file or directory'),
     });
   });
 

@@ -9,7 +9,6 @@ const PROTOTYPES = {
   fallocate: 'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
   sync_file_range: 'int sync_file_range(int fd, int64_t offset, int64_t length, uint flags)',
   getsid: 'int getsid(int pid)',
-  umask: 'uint umask(uint mask)',
   ioctl: 'int ioctl(int fd, ulong request, void *argument)',
 } as const;
 

@@ -107,11 +107,15 @@ function bindLibc(): Libc {
   }
 }
 
+let descriptorsKept = false;
+
 /**
- * What we were given by whoever called us, a lock for one, is not for scripts, and no more for others that we start. Whatever we open
- * ourselves is kept from them already.
+ * Keeps what our caller left open, such as a lock, from all that we start. What we open ourselves is kept from them already. Does so
+ * once.
  */
-function keepDescriptors(): void {
+export function keepDescriptors(): void {
+  if (descriptorsKept) return;
+  descriptorsKept = true;
   try {
     const closeRange = processFunction('int close_range(uint first, uint last, int flags)');
     closeRange(3, 0xffff_ffff, CLOSE_RANGE_CLOEXEC);

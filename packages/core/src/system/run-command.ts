@@ -1,15 +1,17 @@
 import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 
 import { z } from 'zod';
 
+import type { ProcessEnd } from './gated-process.ts';
+import { spawnGated } from './gated-process.ts';
 import { Interruption } from './interruption.ts';
 import type { ProcessGroup } from './process-group.ts';
-import { endProcessGroup, identifyGroup } from './process-group.ts';
+import { endProcessGroup } from './process-group.ts';
 import { pause } from './pause.ts';
 import { errorText } from '../report/error-text.ts';
+import { GantryError } from '../report/errors.ts';
 
 const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
 /** Of each of stdout and stderr, the end. */
@@ -23,7 +25,7 @@ export type Argv = readonly [string, ...string[]];
 export interface CommandOptions {
   readonly timeoutS: number;
   readonly signal: AbortSignal;
-  /** Told at once which process group it is, and waited for before the command's end is told. */
+  /** Remembers which process group it is. The command begins when this has resolved. */
   readonly started?: ((group: ProcessGroup) => Promise<void>) | undefined;
 }
 
@@ -35,23 +37,23 @@ export interface CommandOptions {
 export async function runCommand([program, ...parameters]: Argv, options: CommandOptions): Promise<string> {
   const { signal, timeoutS } = options;
   signal.throwIfAborted();
-  const child = spawn(program, parameters, { detached: true, cwd: '/', env: ENVIRONMENT, stdio: ['ignore', 'pipe', 'pipe'] });
+  const { child, group, end, open } = await spawnGated([program, ...parameters], {
+    cwd: '/',
+    environment: ENVIRONMENT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  }).catch(notRun(program));
   const output = { stdout: keepEnd(child.stdout), stderr: keepEnd(child.stderr) };
-  const ended = waitForEnd(child);
-  const { pid } = child;
-  if (pid === undefined) {
-    await ended.catch((error: unknown) => {
-      throw new Error(`${program} cannot be run: ${errorText(error)}`, { cause: error });
-    });
-    throw new Error(`${program} cannot be run`);
-  }
-  const group = identifyGroup(pid);
+  const ended = withOutput(child, end);
   const timeout = AbortSignal.timeout(timeoutS * 1000);
   using interruption = new Interruption(AbortSignal.any([signal, timeout]));
   try {
-    const [how] = await interruption.race(Promise.all([ended, options.started?.(group)]));
-    if (how === 0) return output.stdout();
-    throw new Error(`${program} ${typeof how === 'number' ? `failed with status ${how}` : `was ended by ${how}`}${lastWords(output)}`);
+    await interruption.race(Promise.resolve(options.started?.(group)));
+    await interruption.race(open().catch(notRun(program)));
+    const how = await interruption.race(ended);
+    if ('status' in how && how.status === 0) return output.stdout();
+    throw new Error(
+      `${program} ${'status' in how ? `failed with status ${how.status}` : `was ended by ${how.signal}`}${lastWords(output)}`,
+    );
   } catch (error) {
     // Nothing of it is left when this rejects, also not what a command that failed had started.
     await endProcessGroup(group);
@@ -59,9 +61,15 @@ export async function runCommand([program, ...parameters]: Argv, options: Comman
     if (timeout.aborted) throw new Error(`${program} did not end within ${timeoutS} s and was ended${lastWords(output)}`, { cause: error });
     throw error;
   } finally {
-    child.stdout.destroy();
-    child.stderr.destroy();
+    child.stdout?.destroy();
+    child.stderr?.destroy();
   }
+}
+
+function notRun(program: string): (error: unknown) => never {
+  return (error) => {
+    throw error instanceof GantryError ? error : new Error(`cannot run ${program}: ${errorText(error)}`, { cause: error });
+  };
 }
 
 /** A process group as the journal keeps it. */
@@ -77,17 +85,17 @@ export async function endCommandOfKilledRun(group: ProcessGroup): Promise<void> 
   if (left.length > 0) throw new Error(`a command that a killed run had started does not end (processes ${left.join(', ')})`);
 }
 
-/** The exit status, or the signal that ended it, when its output has come too. */
-async function waitForEnd(child: ChildProcess): Promise<number | string> {
+/** How the command ended, when its output has come too. */
+async function withOutput(child: ChildProcess, end: Promise<ProcessEnd>): Promise<ProcessEnd> {
   const closed = once(child, 'close').catch(() => undefined);
-  const [status, signalName]: unknown[] = await once(child, 'exit');
+  const how = await end;
   await Promise.race([closed, pause(DRAIN_MS)]);
-  return typeof status === 'number' ? status : String(signalName);
+  return how;
 }
 
-function keepEnd(stream: Readable): () => string {
+function keepEnd(stream: Readable | null): () => string {
   let kept: Buffer = Buffer.alloc(0);
-  stream.on('data', (chunk: Buffer) => {
+  stream?.on('data', (chunk: Buffer) => {
     kept = Buffer.concat([kept, chunk]).subarray(-KEPT_BYTES);
   });
   return () => kept.toString().trimEnd();
@@ -95,5 +103,5 @@ function keepEnd(stream: Readable): () => string {
 
 function lastWords(output: { readonly stdout: () => string; readonly stderr: () => string }): string {
   const text = output.stderr() === '' ? output.stdout() : output.stderr();
-  return text === '' ? ', without a word' : `: ${text.split('\n').slice(-5).join(' / ')}`;
+  return text === '' ? ' and no output' : `: ${text.split('\n').slice(-5).join(' / ')}`;
 }
