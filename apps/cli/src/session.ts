@@ -19,6 +19,7 @@ export interface CommonOptions {
   readonly osPath?: readonly string[];
   readonly debug?: boolean;
   readonly forceVariant?: boolean;
+  readonly forceInUse?: boolean;
   /** Bytes a second. */
   readonly limitRate?: number;
 }

@@ -9,7 +9,7 @@ export interface CreateOptions extends CommonOptions {
 
 export async function create(session: Session, args: readonly string[], options: CreateOptions): Promise<void> {
   const instance = await loadInstanceFile(resolve(session.cwd, argument(args, 0)), { signal: session.signal });
-  await createInstance({ ...session.operation, instance, reinstall: options.reinstall === true });
+  await createInstance({ ...session.operation, instance, reinstall: options.reinstall === true, forceInUse: options.forceInUse === true });
   session.output.result(
     { operation: 'create', instance: instance.name, os: instance.os, reinstall: options.reinstall === true },
     `${instance.name} ${options.reinstall === true ? 'installed anew' : 'installed'} with ${instance.os}`,

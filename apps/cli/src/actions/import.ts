@@ -25,6 +25,7 @@ export async function importDisks(session: Session, args: readonly string[], opt
     ...(options.parallel === undefined ? {} : { parallel: options.parallel }),
     checkFirst: options.checkFirst === true,
     allowOtherOs: options.allowOtherOs === true,
+    forceInUse: options.forceInUse === true,
   });
   const text = `${result.reference} imported into ${instance.name}: ${formatBytes(result.plainBytes)} in ${formatDuration(performance.now() - started)}`;
   session.output.result({ operation: 'import', ...result }, text);

@@ -39,6 +39,7 @@ export async function move(session: Session, args: readonly string[], options: M
     parallel: options.parallel,
     rename: options.rename,
     allowOtherOs: options.allowOtherOs,
+    forceInUse: options.forceInUse,
     bytesPerSecond: options.limitRate,
     peerTimeout: options.peerTimeout,
     stallTimeout: options.stallTimeout,

@@ -63,6 +63,11 @@ export function withScripts(command: Command): Command {
     .option('--debug', 'run scripts with DEBUG_LEVEL=1');
 }
 
+/** For commands that write disks. */
+export function withTargets(command: Command): Command {
+  return command.option('--force-in-use', 'write disks although somebody uses them: what is there may be damaged, and so may what comes');
+}
+
 /** For commands that read disks which may be in use. */
 export function withSnapshots(command: Command): Command {
   return command

@@ -1,16 +1,18 @@
 import type { ImportOptions } from '../actions/import.ts';
 import type { Command } from 'commander';
 import type { Surroundings } from '../session.ts';
-import { collectDisks, newCommand, runs, wholeNumber, withRate, withScripts } from './common.ts';
+import { collectDisks, newCommand, runs, wholeNumber, withRate, withScripts, withTargets } from './common.ts';
 
 export function addImportCommand(program: Command, surroundings: Surroundings): void {
   const command = withRate(
-    withScripts(
-      newCommand(program, 'import <store> <export>', 'Import an export into the disks of an instance. What they hold is overwritten.', [
-        'gantry import /srv/exports web1.example.com --to web2.yaml',
-        'gantry import /srv/exports web1.example.com@20261123T081500Z --to web2.yaml --disk 0',
-        'gantry import /srv/ganeti/export web1.example.com --to web1.yaml',
-      ]),
+    withTargets(
+      withScripts(
+        newCommand(program, 'import <store> <export>', 'Import an export into the disks of an instance. What they hold is overwritten.', [
+          'gantry import /srv/exports web1.example.com --to web2.yaml',
+          'gantry import /srv/exports web1.example.com@20261123T081500Z --to web2.yaml --disk 0',
+          'gantry import /srv/ganeti/export web1.example.com --to web1.yaml',
+        ]),
+      ),
     ),
   )
     .requiredOption('--to <instance-file>', 'the instance whose disks are written')

@@ -1,20 +1,22 @@
 import type { MoveOptions } from '../actions/move.ts';
 import type { Command } from 'commander';
 import type { Surroundings } from '../session.ts';
-import { collectDisks, newCommand, runs, wholeNumber, withRate, withScripts, withSnapshots } from './common.ts';
+import { collectDisks, newCommand, runs, wholeNumber, withRate, withScripts, withSnapshots, withTargets } from './common.ts';
 
 export function addMoveCommand(program: Command, surroundings: Surroundings): void {
   const command = withRate(
     withSnapshots(
-      withScripts(
-        newCommand(
-          program,
-          'move <instance-file> <peer>',
-          'Move the disks of an instance straight into those of one on a peer, which must have gantry too. What they hold is overwritten.',
-          [
-            'gantry move web1.yaml ssh://node2.example.com --to /etc/gantry/web1.yaml',
-            'gantry move web1.yaml ssh://gantry@node2.example.com:2222 --to web1.yaml --rename --limit-rate 50M',
-          ],
+      withTargets(
+        withScripts(
+          newCommand(
+            program,
+            'move <instance-file> <peer>',
+            'Move the disks of an instance straight into those of one on a peer, which must have gantry too. What they hold is overwritten.',
+            [
+              'gantry move web1.yaml ssh://node2.example.com --to /etc/gantry/web1.yaml',
+              'gantry move web1.yaml ssh://gantry@node2.example.com:2222 --to web1.yaml --rename --limit-rate 50M',
+            ],
+          ),
         ),
       ),
     ),

@@ -13,6 +13,8 @@ export interface WriteDeviceOptions {
   readonly signal: AbortSignal;
   /** How many bytes will come, where that is known: a disk that is smaller is then refused before anything is written. */
   readonly expectedPlainBytes?: number | undefined;
+  /** Writes although somebody uses the disk: does not ask for it to be ours alone. */
+  readonly forceInUse?: boolean | undefined;
 }
 
 /**
@@ -25,7 +27,7 @@ export interface WriteDeviceOptions {
  */
 export async function writeDevice(path: string, pieces: AsyncIterable<PlainPiece>, o: WriteDeviceOptions): Promise<void> {
   o.signal.throwIfAborted();
-  await using disk = await openDisk(path, 'write');
+  await using disk = await openDisk(path, o.forceInUse === true ? 'write shared' : 'write');
   assertRoom(disk, o.expectedPlainBytes ?? 0);
   const zeroer = new Zeroer(disk, o.signal);
   await using writeback = new Writeback(disk);

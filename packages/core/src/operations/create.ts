@@ -8,11 +8,14 @@ import { checkParameters } from '../scripts/parameters.ts';
 import { runCreateScript } from '../scripts/script.ts';
 import { runAndFlush } from './run-and-flush.ts';
 import { scriptHooks } from './script-hooks.ts';
+import { assertTargetsUnused } from './target-use.ts';
 
 export interface CreateRequest extends OperationOptions {
   readonly instance: Instance;
   /** An existing instance is installed anew: the script gets `INSTANCE_REINSTALL=1`. */
   readonly reinstall?: boolean | undefined;
+  /** Goes on, with a warning, where a disk is in use. */
+  readonly forceInUse?: boolean | undefined;
 }
 
 /**
@@ -33,6 +36,7 @@ export async function createInstance(request: CreateRequest): Promise<void> {
   await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory: request.stateDirectory, reporter, signal });
   const hooks = { run, reporter, signal, debug: request.debug };
   await checkParameters(os, instance, scriptHooks('verify', hooks));
+  await assertTargetsUnused(instance, disks, { force: request.forceInUse === true, reporter, signal });
   reporter.stage(`${request.reinstall === true ? 'installing anew' : 'installing'} ${instance.name} with ${os.fullName}`);
   await runAndFlush(instance, disks, () =>
     runCreateScript(os, { ...scriptHooks('create', hooks), instance, reinstall: request.reinstall }),

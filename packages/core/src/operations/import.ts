@@ -20,6 +20,7 @@ import type { SelectedOs } from '../scripts/select.ts';
 import { scriptHooks } from './script-hooks.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import type { Run } from '../runs/journal.ts';
+import { assertTargetsUnused } from './target-use.ts';
 import { verifyDumps } from './verify.ts';
 
 export interface ImportRequest extends OperationOptions {
@@ -36,6 +37,8 @@ export interface ImportRequest extends OperationOptions {
   readonly checkFirst?: boolean | undefined;
   /** Hands dumps to another OS definition than the one that made them. */
   readonly allowOtherOs?: boolean | undefined;
+  /** Goes on, with a warning, where a disk is in use. */
+  readonly forceInUse?: boolean | undefined;
 }
 
 export interface ImportResult {
@@ -87,6 +90,7 @@ export async function importInstance(request: ImportRequest): Promise<ImportResu
 
   const { instance } = inspected;
   await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory: request.stateDirectory, reporter, signal });
+  await assertTargetsUnused(instance, disks, { force: request.forceInUse === true, reporter, signal });
   await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: request.debug }));
   if (request.checkFirst === true) {
     reporter.stage(`checking ${found.reference} before anything is written`);
@@ -182,9 +186,16 @@ async function importDump(work: Work, dump: StoredDump, signal: AbortSignal): Pr
     },
   });
   const hooks = scriptHooks('import', { run, reporter, signal, debug: request.debug, disk: index });
-  await writeDisk(os, { ...hooks, instance, disk: index, pieces }, () =>
-    states.set(index, 'written in part: import it again before it is used'),
-  );
+  await writeDisk(os, {
+    ...hooks,
+    signal,
+    instance,
+    disk: index,
+    pieces,
+    forceInUse: request.forceInUse === true,
+    checkFirst: () => undefined,
+    onTouch: () => states.set(index, 'written in part: import it again before it is used'),
+  });
   states.set(index, 'complete');
   tell(total, stored.length, true);
   return total;

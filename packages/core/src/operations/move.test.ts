@@ -222,8 +222,11 @@ describe('a move', () => {
 
 describe('a move that fails', () => {
   it('for the export script: ends the import, and nothing counts', async () => {
-    const source = { ...CAT, export: 'head -c 6000000 "$EXPORT_DEVICE"; exit 3' };
-    await using bench = await makeBench(1, { os: 'cat', source, target: { ...CAT, import: 'cat >"$IMPORT_DEVICE"; sleep 1000' } });
+    await using meeting = await makeTemporaryDirectory();
+    await execa('mkfifo', [meeting.file('begun')]);
+    const source = { ...CAT, export: `head -c 9000000 "$EXPORT_DEVICE"; read line <${meeting.file('begun')}; exit 3` };
+    const target = { ...CAT, import: `echo >${meeting.file('begun')}; cat >"$IMPORT_DEVICE"; sleep 1000` };
+    await using bench = await makeBench(1, { os: 'cat', source, target });
     const outcome = await bench.move();
     expect(failureOf(outcome.source)).toMatchObject({ code: 'SCRIPT_FAILED' });
     expect(failureOf(outcome.receiver)).toMatchObject({
@@ -375,7 +378,7 @@ describe('a source gives up on a peer', () => {
   it.each([
     ['that greets with something else', 'Welcome to node2!\nhave a nice day', 'PEER_PROTOCOL', /is not gantry/],
     ['of another version', 'gantry-pipe 7 9.1.0\n', 'PEER_VERSION', /gantry 9\.1\.0 with version 7/],
-    ['that speaks no messages', `gantry-pipe 1 0.1.0\n${'x'.repeat(100)}`, 'PEER_PROTOCOL', /unknown type/],
+    ['that speaks no messages', `gantry-pipe 2 0.1.0\n${'x'.repeat(100)}`, 'PEER_PROTOCOL', /unknown type/],
   ] as const)('%s', async (_, words, code, message) => {
     await using bench = await makeBench(1);
     bench.pair.receiverStream.write(words);
@@ -426,10 +429,10 @@ it('either side meets any bytes at all with a typed error, and no hang', async (
   const instance = await loadInstanceFile(bench.file('here', 'web1.yaml'));
   const junk = fc.oneof(
     fc.uint8Array({ minLength: 1, maxLength: 300 }),
-    fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.concat([Buffer.from('gantry-pipe 1 0.1.0\n'), bytes])),
+    fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.concat([Buffer.from('gantry-pipe 2 0.1.0\n'), bytes])),
     fc.constantFrom('order', 'ready', 'commit', 'fail', 'end').map((kind) => {
       const body = Buffer.from(JSON.stringify({ kind }));
-      return Buffer.concat([Buffer.from('gantry-pipe 1 0.1.0\n'), header('control', 0, body.length), body]);
+      return Buffer.concat([Buffer.from('gantry-pipe 2 0.1.0\n'), header('control', 0, body.length), body]);
     }),
   );
   await fc.assert(

@@ -51,6 +51,8 @@ export interface MoveRequest extends OperationOptions, HoldRequest {
   readonly rename?: boolean | undefined;
   /** Hands the data to another OS definition than the one that made it. */
   readonly allowOtherOs?: boolean | undefined;
+  /** Lets the peer go on, with a warning, where a disk of the target is in use. */
+  readonly forceInUse?: boolean | undefined;
   /** Stored bytes a second, all disks together; no limit where absent. */
   readonly bytesPerSecond?: number | undefined;
   /** Seconds without anything from the peer, signs of life included, after which it is given up; default 60. */
@@ -231,6 +233,7 @@ function composeOrder(
     rename: request.rename === true,
     allowOtherOs: request.allowOtherOs === true,
     forceVariant: request.forceVariant === true,
+    forceInUse: request.forceInUse === true,
     debug: request.debug === true,
     peerTimeout: request.peerTimeout ?? DEFAULT_PEER_TIMEOUT_SECONDS,
   };

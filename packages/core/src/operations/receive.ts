@@ -33,6 +33,7 @@ import { runAndFlush } from './run-and-flush.ts';
 import { scriptHooks } from './script-hooks.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import type { Run } from '../runs/journal.ts';
+import { assertTargetsUnused } from './target-use.ts';
 import { MoveLedger } from '../peer/move-ledger.ts';
 
 export interface ReceiveRequest extends OperationOptions {
@@ -123,6 +124,7 @@ async function receive({ request, reporter, events, inboxes, link, journey }: Pa
 
   const { stateDirectory } = request;
   await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory, reporter, signal });
+  await assertTargetsUnused(instance, disks, { force: order.forceInUse, reporter, signal });
   await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: order.debug }));
   journey.ledger = await MoveLedger.open(stateDirectory, order, { target: instance.name, disks: journey.target.states });
 
@@ -185,7 +187,16 @@ async function importDisk(work: Work, incoming: IncomingDisk & { readonly disk: 
     const tell = reporter.progressOf(disk, () => order.disks.find((each) => each.disk === disk)?.plainBytes);
     const pieces = decodeLiveDump(stored, { made: () => orAbort(made, signal), budget, signal, onProgress: tell });
     const hooks = scriptHooks('import', { run, reporter, signal, debug: order.debug, disk });
-    await writeDisk(os, { ...hooks, instance, disk, pieces }, () => journey.target.set(disk, 'partial'));
+    await writeDisk(os, {
+      ...hooks,
+      signal,
+      instance,
+      disk,
+      pieces,
+      forceInUse: order.forceInUse,
+      checkFirst: () => undefined,
+      onTouch: () => journey.target.set(disk, 'partial'),
+    });
     journey.target.set(disk, 'complete');
     // What was compared with our own count and digest: to be compared there too.
     const { frames, plainBytes, storedBytes, sha256 } = await made;

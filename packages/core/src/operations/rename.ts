@@ -10,11 +10,14 @@ import { checkParameters } from '../scripts/parameters.ts';
 import { runRenameScript } from '../scripts/script.ts';
 import { runAndFlush } from './run-and-flush.ts';
 import { scriptHooks } from './script-hooks.ts';
+import { assertTargetsUnused } from './target-use.ts';
 
 export interface RenameRequest extends OperationOptions {
   /** The instance under its old name. */
   readonly instance: Instance;
   readonly newName: string;
+  /** Goes on, with a warning, where a disk is in use. */
+  readonly forceInUse?: boolean | undefined;
 }
 
 /**
@@ -41,6 +44,7 @@ export async function renameInstance(request: RenameRequest): Promise<void> {
   await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory: request.stateDirectory, reporter, signal });
   const hooks = { run, reporter, signal, debug: request.debug };
   await checkParameters(os, instance, scriptHooks('verify', hooks));
+  await assertTargetsUnused(instance, disks, { force: request.forceInUse === true, reporter, signal });
   reporter.stage(`renaming ${instance.name} to ${newName}`);
   await runAndFlush(instance, disks, () => runRenameScript(os, { ...scriptHooks('rename', hooks), instance, newName }));
 }

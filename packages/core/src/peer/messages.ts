@@ -8,7 +8,7 @@ import { hostName } from '../instances/field-types.ts';
  */
 
 /** Version of the protocol. Both sides must speak the same. */
-export const PIPE_VERSION = 1;
+export const PIPE_VERSION = 2;
 
 /** What became of a disk of the target. */
 export type TargetDiskState = 'untouched' | 'partial' | 'complete' | 'committed';
@@ -35,6 +35,8 @@ export interface Order {
   readonly rename: boolean;
   readonly allowOtherOs: boolean;
   readonly forceVariant: boolean;
+  /** Goes on, with a warning, where a disk of the target is in use. */
+  readonly forceInUse: boolean;
   readonly debug: boolean;
   /** Seconds without a byte after which either side gives the other up. */
   readonly peerTimeout: number;
@@ -130,6 +132,7 @@ const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
     rename: z.boolean(),
     allowOtherOs: z.boolean(),
     forceVariant: z.boolean(),
+    forceInUse: z.boolean(),
     debug: z.boolean(),
     peerTimeout: z.int().min(1).max(86_400),
   }),

@@ -1,9 +1,7 @@
 import { errorText } from '../report/error-text.ts';
-import type { DiskWriters } from '../disks/disk-writers.ts';
-import { findDiskWriters } from '../disks/disk-writers.ts';
+import type { DiskUsers } from '../disks/disk-users.ts';
+import { describeUsers, findDiskWriters } from '../disks/disk-users.ts';
 import type { SnapshotProvider, SnapshotRequest } from './provider.ts';
-
-const MOST_NAMED = 5;
 
 /**
  * No snapshot: the disk itself, with a warning when somebody may write to it meanwhile. What a script then reads is no state that
@@ -42,18 +40,15 @@ function viewOfDisk({ index, disk }: SnapshotRequest): { index: number; kind: st
 }
 
 async function writersWarning(path: string, signal: AbortSignal): Promise<string | undefined> {
-  let found: DiskWriters;
+  let found: DiskUsers;
   try {
     found = await findDiskWriters(path, signal);
   } catch (error) {
     signal.throwIfAborted();
     return `whether somebody writes to ${path} could not be found out: ${errorText(error)}`;
   }
-  const { writers, hiddenProcesses } = found;
-  if (writers.length > 0) {
-    const more = writers.length > MOST_NAMED ? `, and ${writers.length - MOST_NAMED} more` : '';
-    return `${path} is exported without a snapshot and may change meanwhile: ${writers.slice(0, MOST_NAMED).join(', ')}${more}`;
-  }
+  const { users, hiddenProcesses } = found;
+  if (users.length > 0) return `${path} is exported without a snapshot and may change meanwhile: ${describeUsers(users)}`;
   if (hiddenProcesses === 0) return undefined;
   return `${path} is exported without a snapshot, and only root can see whether one of ${hiddenProcesses} processes of other users writes to it`;
 }

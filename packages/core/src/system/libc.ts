@@ -4,6 +4,8 @@ import { callAside, processFunction } from './process-library.ts';
 
 /* The few calls of the C library that Node has no name for. */
 const PROTOTYPES = {
+  fcntl: 'int fcntl(int fd, int command, intptr_t argument)',
+  fcntl_pointer: 'int fcntl(int fd, int command, void *argument)',
   flock: 'int flock(int fd, int operation)',
   lseek: 'int64_t lseek(int fd, int64_t offset, int whence)',
   fallocate: 'int fallocate(int fd, int mode, int64_t offset, int64_t length)',

@@ -6,9 +6,16 @@ export interface LoopDevice extends AsyncDisposable {
   readonly path: string;
 }
 
+export interface LoopDeviceOptions {
+  readonly readOnly?: boolean;
+  /** It may get partitions, by the kernel or by addpart(8); they go when it is detached. */
+  readonly partitions?: boolean;
+}
+
 /** Attaches a file as a block device; disposing detaches it. Needs root. */
-export async function attachLoopDevice(file: string, options: { readonly readOnly?: boolean } = {}): Promise<LoopDevice> {
-  const path = await command('losetup', '--find', '--show', ...(options.readOnly === true ? ['--read-only'] : []), file);
+export async function attachLoopDevice(file: string, options: LoopDeviceOptions = {}): Promise<LoopDevice> {
+  const flags = [...(options.readOnly === true ? ['--read-only'] : []), ...(options.partitions === true ? ['--partscan'] : [])];
+  const path = await command('losetup', '--find', '--show', ...flags, file);
   const forget = undoAtExit(() => commandAtExit('losetup', '--detach', path));
   let attached = true;
   return {

@@ -1,0 +1,91 @@
+import type { DiskUsers } from '../disks/disk-users.ts';
+import { findDiskUsers } from '../disks/disk-users.ts';
+import type { Instance } from '../instances/model.ts';
+import { errorText } from '../report/error-text.ts';
+import { GantryError } from '../report/errors.ts';
+import type { Reporter } from '../report/reporter.ts';
+import { pause } from '../system/pause.ts';
+
+/*
+ * What is in use is not overwritten. Asked under the disks' locks: once for all disks before anything begins, so that a refusal costs
+ * nothing, and once more for each just before it is touched, so that little time is left between the answer and the first write.
+ */
+
+/** How long who merely looks at a disk (udev at a new device, say) is waited for: tries, and ms between them. */
+const TRIES = 10;
+const PAUSE_MS = 200;
+
+export interface TargetUseOptions {
+  /** Goes on, with a warning, where a disk is in use. */
+  readonly force: boolean;
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+}
+
+/** Refuses targets that somebody uses. @throws GantryError `BUSY`, `DISK_IO`; the reason of the signal */
+export async function assertTargetsUnused(instance: Instance, disks: readonly number[], options: TargetUseOptions): Promise<void> {
+  const { force, reporter, signal } = options;
+  for (const index of disks) {
+    const disk = instance.disks[index];
+    if (disk?.path === undefined) {
+      reporter.warn(`whether somebody uses ${disk?.uri ?? 'it'} cannot be seen`, index);
+      continue;
+    }
+    const { users, hiddenProcesses } = await findLastingUsers(index, disk.path, signal);
+    const names = users.map(({ text }) => text);
+    if (names.length > 0 && !force) throw inUse(index, disk.path, names);
+    if (names.length > 0) reporter.warn(`${disk.path} is in use and is written all the same (--force-in-use): ${names.join(', ')}`, index);
+    else if (hiddenProcesses > 0)
+      reporter.warn(`only root can see whether one of ${hiddenProcesses} processes of other users has ${disk.path} open`, index);
+  }
+}
+
+/** Asks again for one disk, just before it is touched. Who forces was warned before. @throws as {@link assertTargetsUnused} */
+export async function assertStillUnused(
+  instance: Instance,
+  index: number,
+  { force, signal }: Omit<TargetUseOptions, 'reporter'>,
+): Promise<void> {
+  const path = instance.disks[index]?.path;
+  if (force || path === undefined) return;
+  const { users } = await findLastingUsers(index, path, signal);
+  if (users.length > 0) {
+    throw inUse(
+      index,
+      path,
+      users.map(({ text }) => text),
+    );
+  }
+}
+
+async function findLastingUsers(index: number, path: string, signal: AbortSignal): Promise<DiskUsers> {
+  for (let tries = 1; ; tries += 1) {
+    const found = await findUsers(index, path, signal);
+    if (tries === TRIES || found.users.length === 0 || found.users.some(({ mayPass }) => !mayPass)) return found;
+    await pause(PAUSE_MS, signal);
+  }
+}
+
+async function findUsers(index: number, path: string, signal: AbortSignal): Promise<DiskUsers> {
+  try {
+    return await findDiskUsers(path, signal);
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new GantryError('DISK_IO', {
+      message: `cannot find out who uses disk ${index} (${path}): ${errorText(cause)}`,
+      hint: 'Gantry needs /proc and /sys for that.',
+      disk: index,
+      cause,
+    });
+  }
+}
+
+function inUse(disk: number, path: string, users: readonly string[]): GantryError {
+  const [first = '', ...more] = users;
+  return new GantryError('BUSY', {
+    message: `disk ${disk} (${path}) is in use: ${first}`,
+    details: more.map((user) => `also: ${user}`),
+    hint: 'Stop the guest, unmount or detach it, and try again; --force-in-use overwrites it all the same.',
+    disk,
+  });
+}

@@ -1,0 +1,31 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+
+/** A process that uses something until it is disposed. */
+export interface Holder extends AsyncDisposable {
+  readonly pid: number;
+}
+
+/** A shell that has a file or device open in the given way. */
+export async function holdOpen(path: string, redirection: '<' | '>>' | '<>'): Promise<Holder> {
+  return hold('/bin/sh', ['-c', `exec 3${redirection}"$1"; echo ready; read line`, 'sh', path]);
+}
+
+/** A shell that has a file system mounted in a mount namespace of its own, where nobody else sees it. Needs root. */
+export async function mountInNamespace(device: string, directory: string): Promise<Holder> {
+  return hold('unshare', ['--mount', '/bin/sh', '-c', 'mount "$1" "$2" && echo ready; read line', 'sh', device, directory]);
+}
+
+async function hold(program: string, parameters: readonly string[]): Promise<Holder> {
+  const child = spawn(program, parameters, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = once(child, 'exit');
+  const ready = await Promise.race([once(child.stdout, 'data').then(() => true), ended.then(() => false)]);
+  if (!ready || child.pid === undefined) throw new Error(`${program} ${parameters.join(' ')} did not start`);
+  return {
+    pid: child.pid,
+    async [Symbol.asyncDispose]() {
+      child.stdin.end();
+      await ended;
+    },
+  };
+}
