@@ -10,6 +10,7 @@ import {
   makeSparseFile,
   makeTemporaryDirectory,
   mountImage,
+  startGuest,
   mountNewBtrfs,
   mountNewTmpfs,
   mountNewXfs,
@@ -167,6 +168,30 @@ describe('a block device', () => {
     await makeSparseFile(directory.file('disk'), MiB);
     await using loop = await attachLoopDevice(directory.file('disk'), { readOnly: true });
     await expect(writeDevice(loop.path, lent([Buffer.from('new')]), { signal })).rejects.toMatchObject({ code: 'DISK_READ_ONLY' });
+  });
+});
+
+describe('an image file', () => {
+  test('is locked as QEMU locks it: no guest starts on it meanwhile, and one does afterwards', async () => {
+    await using directory = await makeTemporaryDirectory();
+    await emptyTarget(directory.file('disk'), MiB);
+    let refusal: unknown;
+    const pieces = (async function* (): AsyncGenerator<PlainPiece, void, undefined> {
+      yield Buffer.from('one');
+      refusal = await startGuest(directory.file('disk')).catch((error: unknown) => error);
+      yield Buffer.from('two');
+    })();
+    await writeDevice(directory.file('disk'), pieces, { signal });
+    expect(refusal).toMatchObject({ message: expect.stringMatching(/lock/) });
+    await using _guest = await startGuest(directory.file('disk'));
+  });
+
+  test('that a guest has open is refused, unless that is insisted on', async () => {
+    await using directory = await makeTemporaryDirectory();
+    await emptyTarget(directory.file('disk'), MiB);
+    await using _guest = await startGuest(directory.file('disk'));
+    await expect(writeDevice(directory.file('disk'), lent([Buffer.from('new')]), { signal })).rejects.toMatchObject({ code: 'BUSY' });
+    await writeDevice(directory.file('disk'), lent([Buffer.from('new')]), { signal, forceInUse: true });
   });
 });
 

@@ -1,0 +1,207 @@
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import type { TemporaryDirectory } from '@gantry/testkit';
+import {
+  attachLoopDevice,
+  holdOpen,
+  makeExt4Image,
+  makeRandomFile,
+  makeTemporaryDirectory,
+  mountImage,
+  sha256File,
+  startGuest,
+  useAsSwap,
+} from '@gantry/testkit';
+import type { Store } from '@gantry/transport';
+import { MemoryStore } from '@gantry/transport/testing';
+import { execa } from 'execa';
+import { describe, expect, it } from 'vitest';
+import { channelPair } from '../../test/peer/channel-pair.ts';
+import { sampleInstance } from '../../test/sample-instance.ts';
+import type { Instance } from '../instances/model.ts';
+import { GantryError } from '../report/errors.ts';
+import type { GantryEvent } from '../report/events.ts';
+import { createInstance } from './create.ts';
+import { exportInstance } from './export.ts';
+import { importInstance } from './import.ts';
+import { moveInstance } from './move.ts';
+import { receiveInstance } from './receive.ts';
+import { renameInstance } from './rename.ts';
+
+const MIB = 1024 * 1024;
+const BYTES = 16 * MIB;
+
+/** An instance to be exported and moved, and its target, whose disk is somebody else's by then. */
+class Bench implements AsyncDisposable {
+  readonly events: GantryEvent[] = [];
+  readonly store: Store = new MemoryStore();
+  readonly #scratch: TemporaryDirectory;
+
+  private constructor(scratch: TemporaryDirectory) {
+    this.#scratch = scratch;
+  }
+
+  static async make(): Promise<Bench> {
+    const bench = new Bench(await makeTemporaryDirectory());
+    await makeRandomFile(bench.file('source.img'), BYTES, 'source');
+    await makeExt4Image(bench.file('target.img'), { bytes: BYTES, files: 1 });
+    await mkdir(bench.file('os', 'mark'), { recursive: true });
+    const script = '#!/bin/sh\nprintf written >>"${DISK_0_PATH:-$IMPORT_DEVICE}"\ncat >/dev/null\n';
+    for (const [name, text] of Object.entries({ ganeti_api_version: '20\n', 'parameters.list': '', verify: '#!/bin/sh\n' }))
+      await writeFile(bench.file('os', 'mark', name), text);
+    for (const name of ['create', 'export', 'import', 'rename']) await writeFile(bench.file('os', 'mark', name), script);
+    for (const name of ['create', 'export', 'import', 'rename', 'verify']) await chmod(bench.file('os', 'mark', name), 0o755);
+    await exportInstance({ ...bench.options(), instance: bench.instance('raw', 'source.img'), store: bench.store, createStore: true });
+    bench.events.length = 0;
+    return bench;
+  }
+
+  file(...names: readonly string[]): string {
+    return this.#scratch.file(...names);
+  }
+
+  instance(os: string, disk: string): Instance {
+    const path = disk.startsWith('/') ? disk : this.file(disk);
+    return sampleInstance({ os, disks: [{ path, access: 'rw' }] });
+  }
+
+  options(): { stateDirectory: string; osSearchPath: string[]; onEvent: (event: GantryEvent) => void } {
+    return { stateDirectory: this.file('state'), osSearchPath: [this.file('os')], onEvent: (event) => this.events.push(event) };
+  }
+
+  warnings(): string {
+    return this.events.flatMap((event) => (event.type === 'warning' ? [event.message] : [])).join('\n');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#scratch[Symbol.asyncDispose]();
+  }
+}
+
+type Write = (bench: Bench, disk: string, forceInUse: boolean) => Promise<unknown>;
+
+const WRITES: Readonly<Record<string, Write>> = {
+  import: (bench, disk, forceInUse) =>
+    importInstance({
+      ...bench.options(),
+      store: bench.store,
+      export: 'web1.example.com',
+      instance: bench.instance('raw', disk),
+      forceInUse,
+    }),
+  'import by a script': (bench, disk, forceInUse) =>
+    importInstance({
+      ...bench.options(),
+      store: bench.store,
+      export: 'web1.example.com',
+      instance: bench.instance('mark', disk),
+      allowOtherOs: true,
+      forceInUse,
+    }),
+  move,
+  create: (bench, disk, forceInUse) => createInstance({ ...bench.options(), instance: bench.instance('mark', disk), forceInUse }),
+  rename: (bench, disk, forceInUse) =>
+    renameInstance({ ...bench.options(), instance: bench.instance('mark', disk), newName: 'web2.example.com', forceInUse }),
+};
+
+async function move(bench: Bench, disk: string, forceInUse: boolean): Promise<unknown> {
+  const pair = channelPair();
+  await writeFile(bench.file('there.yaml'), `name: web1.example.com\nos: raw\nhypervisor: kvm\ndisks:\n  - path: ${disk}\n`);
+  const receiver = receiveInstance({
+    channel: pair.receiver,
+    cwd: bench.file(),
+    stateDirectory: bench.file('state-there'),
+    osSearchPath: [bench.file('os')],
+  });
+  const sender = moveInstance({
+    ...bench.options(),
+    instance: bench.instance('raw', 'source.img'),
+    peer: pair.source,
+    to: 'there.yaml',
+    // Not possible here: a source that came to it before it was refused would fail with that.
+    snapshot: forceInUse ? 'none' : 'reflink',
+    forceInUse,
+  });
+  const [sent, received] = await Promise.allSettled([sender, receiver]);
+  await pair.source[Symbol.asyncDispose]();
+  await pair.receiver[Symbol.asyncDispose]();
+  if (sent.status === 'rejected') throw sent.reason;
+  if (received.status === 'rejected') throw received.reason;
+  return sent.value;
+}
+
+/** Whoever uses the target: gives the disk's path as the instance has it, and the clause that names the user. */
+type Use = (bench: Bench, stack: AsyncDisposableStack) => Promise<{ readonly disk: string; readonly user: RegExp }>;
+
+const USES: Readonly<Record<string, Use>> = {
+  'a running guest': async (bench, stack) => {
+    const guest = stack.use(await startGuest(bench.file('target.img')));
+    return { disk: bench.file('target.img'), user: new RegExp(`process ${guest.pid} \\(qemu-system-x86\\) has it open for writing`) };
+  },
+  'a guest that has it as its backing file': async (bench, stack) => {
+    const overlay = bench.file('overlay.qcow2');
+    await execa('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', bench.file('target.img'), overlay]);
+    const guest = stack.use(await startGuest(overlay, { format: 'qcow2' }));
+    return { disk: bench.file('target.img'), user: new RegExp(`process ${guest.pid} \\(qemu-system-x86\\) has it open for reading`) };
+  },
+  'a loop device of the image': async (bench, stack) => {
+    const loop = stack.use(await attachLoopDevice(bench.file('target.img')));
+    return { disk: bench.file('target.img'), user: new RegExp(`it is writable as ${loop.path}`) };
+  },
+  'a mount of a loop device of the image': async (bench, stack) => {
+    const loop = stack.use(await attachLoopDevice(bench.file('target.img')));
+    const mounted = stack.use(await mountImage(loop.path));
+    return { disk: bench.file('target.img'), user: new RegExp(`${loop.path} is mounted writable on ${mounted.path}`) };
+  },
+  'a mount of the device, for reading alone': async (bench, stack) => {
+    const loop = stack.use(await attachLoopDevice(bench.file('target.img')));
+    const mounted = stack.use(await mountImage(loop.path, { readOnly: true }));
+    return { disk: loop.path, user: new RegExp(`it is mounted read-only on ${mounted.path}`) };
+  },
+  'a mount of a partition': async (bench, stack) => {
+    const loop = stack.use(await attachLoopDevice(bench.file('target.img'), { partitions: true }));
+    await execa('addpart', [loop.path, '1', '2048', '8192']);
+    await execa('mkfs.ext4', ['-q', `${loop.path}p1`]);
+    const mounted = stack.use(await mountImage(`${loop.path}p1`));
+    return { disk: loop.path, user: new RegExp(`${loop.path}p1 is mounted writable on ${mounted.path}`) };
+  },
+  swap: async (bench, stack) => {
+    const loop = stack.use(await attachLoopDevice(bench.file('target.img')));
+    stack.use(await useAsSwap(loop.path));
+    return { disk: loop.path, user: /it is used as swap/ };
+  },
+};
+
+describe.each(Object.entries(WRITES))('%s', (name, write) => {
+  // Both kinds of import ask in the same place: the second needs to show no more than that it does.
+  const uses = Object.entries(USES).slice(0, name === 'import by a script' ? 1 : undefined);
+  it.each(uses)('refuses a disk that is in use by %s, names it, and writes nothing', async (_, use) => {
+    await using bench = await Bench.make();
+    await using stack = new AsyncDisposableStack();
+    const { disk, user } = await use(bench, stack);
+    await execa('sync', [disk]);
+    const before = await sha256File(disk);
+    const failure: unknown = await write(bench, disk, false).catch((error: unknown) => error);
+    if (!(failure instanceof GantryError)) throw new Error('it was not refused', { cause: failure });
+    expect(failure).toMatchObject({ code: 'BUSY', exitCode: 10, hint: expect.stringContaining('--force-in-use') });
+    expect([failure.message, ...failure.details].join('\n')).toMatch(user);
+    expect(await sha256File(disk)).toBe(before);
+  });
+
+  it.each([
+    ['a process', false],
+    ['a mount of the device', true],
+  ])('--force-in-use insists, with a warning that names %s', async (_, mounts) => {
+    await using bench = await Bench.make();
+    await using stack = new AsyncDisposableStack();
+    const loop = mounts ? stack.use(await attachLoopDevice(bench.file('target.img'))) : undefined;
+    const disk = loop?.path ?? bench.file('target.img');
+    const mounted = loop === undefined ? undefined : stack.use(await mountImage(loop.path));
+    const holder = mounts ? undefined : stack.use(await holdOpen(disk, '<>'));
+    await write(bench, disk, true);
+    expect(bench.warnings()).toContain(
+      `is in use and is written all the same (--force-in-use): ${
+        holder === undefined ? `it is mounted writable on ${mounted?.path}` : `process ${holder.pid} (sh) has it open for writing`
+      }`,
+    );
+  });
+});
