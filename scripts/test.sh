@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 # Real file systems, real archivers, real readers of the formats.
 apt_packages acl attr btrfs-progs dump e2fsprogs git gzip openssl perl-base pigz procps python3 strace tar util-linux xfsprogs zstd \
-  qemu-system-x86 qemu-utils \\
+  qemu-system-x86 qemu-utils \
   ceph-common ceph-mon ceph-osd radosgw swift-account swift-container swift-object swift-proxy \
   bsdutils iproute2 openssh-client openssh-server passwd ||
   die 'the tests need these Debian packages: install them as root, or run the tests as root.'
