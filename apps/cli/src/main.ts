@@ -1,9 +1,10 @@
 import process from 'node:process';
 import { GantryError } from '@gantry/core';
-import { CommanderError } from 'commander';
+import { ParseFailure } from './command-line/parse-failure.ts';
+import { createProgram } from './command-line/program.ts';
 import { exitCodeOf } from './exit-code.ts';
+import type { Output } from './output/output.ts';
 import { createOutput } from './output/output.ts';
-import { createProgram } from './program.ts';
 import { catchSignals } from './signals.ts';
 
 // The published form is a script, not a module, and scripts await inside of functions alone.
@@ -16,8 +17,10 @@ async function main(): Promise<void> {
     if (error.code !== 'EPIPE') process.once('exit', () => tellLost(error));
   });
 
-  const json = process.argv.includes('--json');
-  const quiet = process.argv.includes('--quiet') || process.argv.includes('-q');
+  const args = process.argv.slice(2);
+  const options = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
+  const json = options.includes('--json');
+  const quiet = options.includes('--quiet') || options.includes('-q');
   const output = await createOutput({ json, quiet, stdout: process.stdout, stderr: process.stderr });
   // What nobody was left to hear of is a defect: told as one, without a stack. The next run clears what is left.
   process.on('uncaughtException', (error) => {
@@ -27,22 +30,29 @@ async function main(): Promise<void> {
   using signals = catchSignals((message) => output.note(message));
 
   try {
-    await createProgram({ output, signal: signals.signal, env: process.env, cwd: currentDirectory() }).parseAsync(process.argv);
+    const context = { output, json, signal: signals.signal, env: process.env, cwd: currentDirectory() };
+    const program = await createProgram(args, context);
+    await program.parseAsync(args, { from: 'user' });
     process.exitCode = 0;
   } catch (error) {
-    // Commander has shown the help, the version or the usage error itself.
-    if (!(error instanceof CommanderError)) output.failure(error);
-    else if (json && error.exitCode !== 0) output.failure(asUsageError(error));
-    process.exitCode = exitCodeOf(error);
+    process.exitCode = await explain(error, output);
   } finally {
     output.close();
   }
 }
 
-/** What commander refused, for programs. */
-function asUsageError({ code, message }: CommanderError): GantryError {
-  const text = code === 'commander.help' ? 'no command was given' : message.replace(/^error: /, '');
-  return new GantryError('USAGE', { message: text, hint: 'gantry help shows the commands; gantry help COMMAND shows one.' });
+/** Shows what a command failed with. @returns the exit code */
+async function explain(error: unknown, output: Output): Promise<number> {
+  if (!(error instanceof ParseFailure)) {
+    output.failure(error);
+    return exitCodeOf(error);
+  }
+  // The parser has printed the help or the version.
+  if (error.isHelp) return 0;
+  const { asUsageError } = await import('./command-line/usage-error.ts');
+  const usageError = asUsageError(error);
+  output.failure(usageError);
+  return usageError.exitCode;
 }
 
 /** Whoever reads the result from a file must not take an empty or a cut one for all of it. */

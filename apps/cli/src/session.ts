@@ -6,39 +6,40 @@ import type { Output } from './output/output.ts';
 import { openStore } from './transports.ts';
 
 /** What `main` hands to every command. */
-export interface Surroundings {
+export interface CliContext {
   readonly output: Output;
+  /** Whether output is for programs. */
+  readonly json: boolean;
   readonly signal: AbortSignal;
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
 }
 
-/** Options that every command has, as commander gives them. */
+/** Options that several commands have, as commander gives them. */
 export interface CommonOptions {
   readonly stateDir?: string;
   readonly osPath?: readonly string[];
   readonly debug?: boolean;
   readonly forceVariant?: boolean;
-  readonly forceInUse?: boolean;
   /** Bytes a second. */
   readonly limitRate?: number;
 }
 
 /** One call of one command: its options resolved, with what core wants to know of every operation. */
-export interface Session extends Surroundings {
+export interface Session extends CliContext {
   readonly osSearchPath: readonly string[];
   readonly operation: OperationOptions;
   readonly open: (address: string) => Promise<Store>;
   readonly warn: (message: string) => void;
 }
 
-export function createSession(surroundings: Surroundings, options: CommonOptions): Session {
-  const { output, signal, env, cwd } = surroundings;
+export function createSession(context: CliContext, options: CommonOptions): Session {
+  const { output, signal, env, cwd } = context;
   const searchPath = osSearchPath({ flags: options.osPath ?? [], env });
   const warn = (message: string): void => output.note(`warning: ${message}`);
   const stateDirectory = options.stateDir ?? env['GANTRY_STATE_DIR'];
   return {
-    ...surroundings,
+    ...context,
     osSearchPath: searchPath,
     operation: {
       signal,

@@ -488,7 +488,7 @@ describe('the command line', () => {
     ]) {
       const outcome = await bench.gantry(...args);
       expect(outcome.exitCode, args.join(' ')).toBe(2);
-      expect(outcome.stderr).toMatch(/gantry help/);
+      expect(outcome.stderr).toMatch(/\[USAGE\]\n {2}(gantry help|Did you mean gantry)/);
     }
   });
 

@@ -39,6 +39,7 @@ export { diagnoseDefinitions } from './scripts/diagnose.ts';
 export { osSearchPath } from './scripts/search-path.ts';
 export type { SelectedOs } from './scripts/select.ts';
 export { selectOs } from './scripts/select.ts';
+export { nearestNames } from './report/nearest.ts';
 export { terminalSafe } from './report/terminal-text.ts';
 export { standardChannel } from './peer/standard-channel.ts';
 export { asPeerError } from './peer/peer-errors.ts';

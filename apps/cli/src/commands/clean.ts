@@ -1,17 +1,23 @@
-import type { CleanOptions } from '../actions/clean.ts';
-import type { Command } from 'commander';
-import type { Surroundings } from '../session.ts';
-import { collect, newCommand, runs, withState } from './common.ts';
+import { cleanUp } from '@gantry/core';
+import type { CommandModule } from '../command-line/command.ts';
+import { defineCommand } from '../command-line/command.ts';
+import { flag, STATE, texts } from '../command-line/options.ts';
 
-export function addCleanCommand(program: Command, surroundings: Surroundings): void {
-  const command = withState(
-    newCommand(program, 'clean [store]', 'Name and clear what killed runs left: scripts, snapshots, unfinished exports.', [
-      'gantry clean --dry-run',
-      'gantry clean /srv/exports',
-      'gantry clean /srv/exports --export web1.example.com@20261123T081500Z',
-    ]),
-  )
-    .option('--dry-run', 'name it, and leave it')
-    .option('--export <export>', 'remove this unfinished export although another host may be at work on it; may repeat', collect);
-  runs<CleanOptions>(command, surroundings, async () => (await import('../actions/clean.ts')).clean);
-}
+const command: CommandModule = defineCommand({
+  arguments: ['[store]'],
+  options: {
+    ...STATE,
+    dryRun: flag('--dry-run', 'name it, and leave it'),
+    export: texts('--export <export>', 'remove this unfinished export although another host may be at work on it'),
+  },
+  examples: ['gantry clean --dry-run', 'gantry clean /srv/exports', 'gantry clean /srv/exports --export web1.example.com@20261123T081500Z'],
+  run: async (session, [address], { dryRun, export: exports }) => {
+    await using store = address === undefined ? undefined : await session.open(address);
+    const { signal, onEvent, stateDirectory } = session.operation;
+    const things = await cleanUp({ signal, onEvent, stateDirectory, store, dryRun, exports });
+    const lines = things.map(({ what, outcome }) => `${outcome}: ${what}`);
+    session.output.result({ operation: 'clean', things }, lines.length === 0 ? 'nothing was left' : lines.join('\n'));
+  },
+});
+
+export default command;

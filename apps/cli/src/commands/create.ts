@@ -1,17 +1,26 @@
-import type { CreateOptions } from '../actions/create.ts';
-import type { Command } from 'commander';
-import type { Surroundings } from '../session.ts';
-import { newCommand, runs, withScripts, withTargets } from './common.ts';
+import { resolve } from 'node:path';
+import { createInstance, loadInstanceFile } from '@gantry/core';
+import type { CommandModule } from '../command-line/command.ts';
+import { defineCommand } from '../command-line/command.ts';
+import { flag, SCRIPTS, TARGETS } from '../command-line/options.ts';
 
-export function addCreateCommand(program: Command, surroundings: Surroundings): void {
-  const command = withTargets(
-    withScripts(
-      newCommand(program, 'create <instance-file>', 'Install an instance with the create script of its OS definition.', [
-        'gantry create web1.yaml',
-        'gantry create web1.yaml --reinstall',
-      ]),
-    ),
-  ).option('--reinstall', 'say to the script that an existing instance is installed anew');
+const command: CommandModule = defineCommand({
+  arguments: ['<instance-file>'],
+  options: {
+    ...SCRIPTS,
+    ...TARGETS,
+    reinstall: flag('--reinstall', 'say to the script that an existing instance is installed anew'),
+  },
+  examples: ['gantry create web1.yaml', 'gantry create web1.yaml --reinstall'],
+  run: async (session, [file], options) => {
+    const reinstall = options.reinstall === true;
+    const instance = await loadInstanceFile(resolve(session.cwd, file), { signal: session.signal });
+    await createInstance({ ...session.operation, instance, reinstall, forceInUse: options.forceInUse });
+    session.output.result(
+      { operation: 'create', instance: instance.name, os: instance.os, reinstall },
+      `${instance.name} ${reinstall ? 'installed anew' : 'installed'} with ${instance.os}`,
+    );
+  },
+});
 
-  runs<CreateOptions>(command, surroundings, async () => (await import('../actions/create.ts')).create);
-}
+export default command;

@@ -1,27 +1,54 @@
-import type { ExportOptions } from '../actions/export.ts';
-import type { Command } from 'commander';
-import { Option } from 'commander';
-import type { Surroundings } from '../session.ts';
-import { collectDisks, newCommand, runs, wholeNumber, withRate, withScripts, withSnapshots } from './common.ts';
+import { resolve } from 'node:path';
+import { exportInstance, loadInstanceFile, readSnapshotConfig } from '@gantry/core';
+import { wantsNewStore } from '../create-store.ts';
+import type { CommandModule } from '../command-line/command.ts';
+import { defineCommand } from '../command-line/command.ts';
+import { choice, flag, PARALLEL, RATE, SCRIPTS, SNAPSHOTS, wholeNumber, wholeNumbers } from '../command-line/options.ts';
+import { formatBytes, formatDuration } from '../output/format.ts';
 
-export function addExportCommand(program: Command, surroundings: Surroundings): void {
-  const command = withSnapshots(
-    withRate(
-      withScripts(
-        newCommand(program, 'export <instance-file> <store>', 'Export the disks of an instance into a store.', [
-          'gantry export web1.yaml /srv/exports',
-          'gantry export web1.yaml /srv/exports --codec gzip --level 6',
-          'gantry export web1.yaml /srv/exports --disk 0 --snapshot none --json',
-        ]),
-      ),
-    ),
-  )
-    .addOption(new Option('--codec <codec>', 'how dumps are compressed').choices(['zstd', 'gzip', 'none']).default('zstd'))
-    .option('--level <n>', 'level of the codec: zstd 1-19 (default 3), gzip 1-9', wholeNumber(1))
-    .option('--disk <n>', 'export this disk alone; may repeat', collectDisks)
-    .option('--parallel <n>', 'how many disks at once', wholeNumber(1))
-    .option('--with-private', 'write private OS parameters into the export too')
-    .option('--create-store', 'make a new store where there is none yet (or GANTRY_CREATE_STORE=1)');
+const command: CommandModule = defineCommand({
+  arguments: ['<instance-file>', '<store>'],
+  options: {
+    ...SCRIPTS,
+    ...RATE,
+    ...SNAPSHOTS,
+    codec: choice('--codec <codec>', 'how dumps are compressed', ['zstd', 'gzip', 'none'], 'zstd'),
+    level: wholeNumber('--level <n>', 'level of the codec: zstd 1-19 (default 3), gzip 1-9'),
+    disk: wholeNumbers('--disk <n>', 'export this disk alone'),
+    ...PARALLEL,
+    withPrivate: flag('--with-private', 'write private OS parameters into the export too'),
+    createStore: flag('--create-store', 'make a new store where there is none yet (or GANTRY_CREATE_STORE=1)'),
+  },
+  examples: [
+    'gantry export web1.yaml /srv/exports',
+    'gantry export web1.yaml /srv/exports --codec gzip --level 6',
+    'gantry export web1.yaml /srv/exports --disk 0 --snapshot none --json',
+  ],
+  run: async (session, [file, address], options) => {
+    const started = performance.now();
+    const createStore = options.createStore === true || wantsNewStore(session.env);
+    const instance = await loadInstanceFile(resolve(session.cwd, file), { signal: session.signal });
+    const snapshotConfig =
+      options.snapshotConfig === undefined ? undefined : await readSnapshotConfig(resolve(session.cwd, options.snapshotConfig));
+    await using store = await session.open(address);
+    const result = await exportInstance({
+      ...session.operation,
+      instance,
+      store,
+      codec: options.codec,
+      level: options.level,
+      snapshot: options.snapshot,
+      snapshotConfig,
+      disks: options.disk,
+      parallel: options.parallel,
+      includePrivate: options.withPrivate,
+      createStore,
+    });
+    const amount = `${formatBytes(result.plainBytes)}, ${formatBytes(result.storedBytes)} stored`;
+    const took = formatDuration(performance.now() - started);
+    session.output.event({ type: 'stage', operation: 'export', message: `exported ${amount}, in ${took}` });
+    session.output.result({ operation: 'export', ...result }, result.reference);
+  },
+});
 
-  runs<ExportOptions>(command, surroundings, async () => (await import('../actions/export.ts')).exportDisks);
-}
+export default command;

@@ -1,25 +1,47 @@
-import type { ImportOptions } from '../actions/import.ts';
-import type { Command } from 'commander';
-import type { Surroundings } from '../session.ts';
-import { collectDisks, newCommand, runs, wholeNumber, withRate, withScripts, withTargets } from './common.ts';
+import { resolve } from 'node:path';
+import { importInstance, loadInstanceFile } from '@gantry/core';
+import type { CommandModule } from '../command-line/command.ts';
+import { defineCommand } from '../command-line/command.ts';
+import { flag, PARALLEL, RATE, requiredText, SCRIPTS, TARGETS, wholeNumbers } from '../command-line/options.ts';
+import { formatBytes, formatDuration } from '../output/format.ts';
 
-export function addImportCommand(program: Command, surroundings: Surroundings): void {
-  const command = withRate(
-    withTargets(
-      withScripts(
-        newCommand(program, 'import <store> <export>', 'Import an export into the disks of an instance. What they hold is overwritten.', [
-          'gantry import /srv/exports web1.example.com --to web2.yaml',
-          'gantry import /srv/exports web1.example.com@20261123T081500Z --to web2.yaml --disk 0',
-          'gantry import /srv/ganeti/export web1.example.com --to web1.yaml',
-        ]),
-      ),
-    ),
-  )
-    .requiredOption('--to <instance-file>', 'the instance whose disks are written')
-    .option('--disk <n>', 'import this disk alone; may repeat', collectDisks)
-    .option('--parallel <n>', 'how many disks at once', wholeNumber(1))
-    .option('--check-first', 'read and check every dump once before the first byte is written')
-    .option('--allow-other-os', 'hand the dumps to another OS definition than the one that made them');
+const command: CommandModule = defineCommand({
+  description: 'Import an export into the disks of an instance. What they hold is overwritten.',
+  arguments: ['<store>', '<export>'],
+  options: {
+    ...SCRIPTS,
+    ...TARGETS,
+    ...RATE,
+    to: requiredText('--to <instance-file>', 'the instance whose disks are written'),
+    disk: wholeNumbers('--disk <n>', 'import this disk alone'),
+    ...PARALLEL,
+    checkFirst: flag('--check-first', 'read and check every dump once before the first byte is written'),
+    allowOtherOs: flag('--allow-other-os', 'hand the dumps to another OS definition than the one that made them'),
+  },
+  examples: [
+    'gantry import /srv/exports web1.example.com --to web2.yaml',
+    'gantry import /srv/exports web1.example.com@20261123T081500Z --to web2.yaml --disk 0',
+    'gantry import /srv/ganeti/export web1.example.com --to web1.yaml',
+  ],
+  run: async (session, [address, reference], options) => {
+    const started = performance.now();
+    const instance = await loadInstanceFile(resolve(session.cwd, options.to), { signal: session.signal });
+    await using store = await session.open(address);
+    const result = await importInstance({
+      ...session.operation,
+      instance,
+      store,
+      export: reference,
+      disks: options.disk,
+      parallel: options.parallel,
+      checkFirst: options.checkFirst,
+      allowOtherOs: options.allowOtherOs,
+      forceInUse: options.forceInUse,
+    });
+    const took = formatDuration(performance.now() - started);
+    const text = `${result.reference} imported into ${instance.name}: ${formatBytes(result.plainBytes)} in ${took}`;
+    session.output.result({ operation: 'import', ...result }, text);
+  },
+});
 
-  runs<ImportOptions>(command, surroundings, async () => (await import('../actions/import.ts')).importDisks);
-}
+export default command;

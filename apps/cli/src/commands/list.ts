@@ -1,11 +1,38 @@
-import type { Command } from 'commander';
-import type { CommonOptions, Surroundings } from '../session.ts';
-import { newCommand, runs } from './common.ts';
+import type { ExportSummary } from '@gantry/core';
+import { listExports } from '@gantry/core';
+import type { CommandModule } from '../command-line/command.ts';
+import { defineCommand } from '../command-line/command.ts';
+import { formatBytes, formatTable } from '../output/format.ts';
 
-export function addListCommand(program: Command, surroundings: Surroundings): void {
-  const command = newCommand(program, 'list <store> [instance]', 'List the exports in a store; unfinished and damaged ones are marked.', [
-    'gantry list /srv/exports',
-    'gantry list /srv/exports web1.example.com --json',
-  ]);
-  runs<CommonOptions>(command, surroundings, async () => (await import('../actions/list.ts')).listStore);
+const command: CommandModule = defineCommand({
+  arguments: ['<store>', '[instance]'],
+  options: {},
+  examples: ['gantry list /srv/exports', 'gantry list /srv/exports web1.example.com --json'],
+  run: async (session, [address, instance]) => {
+    await using store = await session.open(address);
+    const exports = await Array.fromAsync(listExports(store, { instance, signal: session.signal }));
+    const text = exports.length === 0 ? `no exports in ${store.address}` : formatTable([HEADING, ...exports.map(describeRow)]);
+    session.output.result({ operation: 'list', store: store.address, exports }, text);
+  },
+});
+
+export default command;
+
+const HEADING = ['EXPORT', 'STATE', 'STARTED', 'DISKS', 'PLAIN', 'STORED'];
+
+function describeRow(found: ExportSummary): readonly string[] {
+  const { reference, started, disks, plainBytes, storedBytes } = found;
+  return [
+    reference,
+    describeState(found),
+    started === undefined ? '-' : started.toISOString().replace(/\.\d+Z$/, 'Z'),
+    disks === undefined ? '-' : String(disks),
+    plainBytes === undefined ? '-' : formatBytes(plainBytes),
+    storedBytes === undefined ? '-' : formatBytes(storedBytes),
+  ];
+}
+
+function describeState({ state, origin, reason }: ExportSummary): string {
+  if (state !== 'complete') return `${state}: ${reason ?? ''}`;
+  return origin === 'ganeti' ? "Ganeti's, no checksums" : 'complete';
 }

@@ -1,35 +1,86 @@
-import type { MoveOptions } from '../actions/move.ts';
-import type { Command } from 'commander';
-import type { Surroundings } from '../session.ts';
-import { collectDisks, newCommand, runs, wholeNumber, withRate, withScripts, withSnapshots, withTargets } from './common.ts';
+import { resolve } from 'node:path';
+import type { PeerChannel } from '@gantry/transport';
+import { loadInstanceFile, moveInstance, readSnapshotConfig } from '@gantry/core';
+import { openPeer } from '../transports.ts';
+import type { CommandModule } from '../command-line/command.ts';
+import { defineCommand } from '../command-line/command.ts';
+import {
+  flag,
+  PARALLEL,
+  RATE,
+  requiredText,
+  SCRIPTS,
+  SNAPSHOTS,
+  TARGETS,
+  text,
+  wholeNumber,
+  wholeNumbers,
+} from '../command-line/options.ts';
+import { formatBytes, formatDuration } from '../output/format.ts';
+import type { Session } from '../session.ts';
 
-export function addMoveCommand(program: Command, surroundings: Surroundings): void {
-  const command = withRate(
-    withSnapshots(
-      withTargets(
-        withScripts(
-          newCommand(
-            program,
-            'move <instance-file> <peer>',
-            'Move the disks of an instance straight into those of one on a peer, which must have gantry too. What they hold is overwritten.',
-            [
-              'gantry move web1.yaml ssh://node2.example.com --to /etc/gantry/web1.yaml',
-              'gantry move web1.yaml ssh://gantry@node2.example.com:2222 --to web1.yaml --rename --limit-rate 50M',
-            ],
-          ),
-        ),
-      ),
-    ),
-  )
-    .requiredOption('--to <instance-file>', 'the instance file on the peer that describes the target')
-    .option('--level <n>', 'level of zstd, 1-19 (default 1: more for slow lines)', wholeNumber(1))
-    .option('--disk <n>', 'move this disk alone; may repeat', collectDisks)
-    .option('--parallel <n>', 'how many disks at once', wholeNumber(1))
-    .option('--rename', 'let the rename script there give the system the name of the target')
-    .option('--allow-other-os', 'hand the data to another OS definition than the one that made it')
-    .option('--peer-timeout <seconds>', 'give the peer up when nothing comes from it for so long (default 60)', wholeNumber(1))
-    .option('--stall-timeout <seconds>', 'give up when no byte of any disk moves for so long (default: never)', wholeNumber(1))
-    .option('--peer-program <path>', 'how gantry is called on the peer');
+const command: CommandModule = defineCommand({
+  description:
+    'Move the disks of an instance straight into those of one on a peer, which must have gantry too. What they hold is overwritten.',
+  arguments: ['<instance-file>', '<peer>'],
+  options: {
+    ...SCRIPTS,
+    ...TARGETS,
+    ...SNAPSHOTS,
+    ...RATE,
+    to: requiredText('--to <instance-file>', 'the instance file on the peer that describes the target'),
+    level: wholeNumber('--level <n>', 'level of zstd, 1-19 (default 1: more for slow lines)'),
+    disk: wholeNumbers('--disk <n>', 'move this disk alone'),
+    ...PARALLEL,
+    rename: flag('--rename', 'let the rename script there give the system the name of the target'),
+    allowOtherOs: flag('--allow-other-os', 'hand the data to another OS definition than the one that made it'),
+    peerTimeout: wholeNumber('--peer-timeout <seconds>', 'give the peer up when nothing comes from it for this long (default 60)'),
+    stallTimeout: wholeNumber('--stall-timeout <seconds>', 'give up when no byte of any disk moves for this long (default: never)'),
+    peerProgram: text('--peer-program <path>', 'how gantry is called on the peer'),
+  },
+  examples: [
+    'gantry move web1.yaml ssh://node2.example.com --to /etc/gantry/web1.yaml',
+    'gantry move web1.yaml ssh://gantry@node2.example.com:2222 --to web1.yaml --rename --limit-rate 50M',
+  ],
+  run: async (session, [file, address], options) => {
+    const started = performance.now();
+    const instance = await loadInstanceFile(resolve(session.cwd, file), { signal: session.signal });
+    const snapshotConfig =
+      options.snapshotConfig === undefined ? undefined : await readSnapshotConfig(resolve(session.cwd, options.snapshotConfig));
+    await using peer = await connect(session, address, instance.name, options.peerProgram);
+    const result = await moveInstance({
+      ...session.operation,
+      instance,
+      peer,
+      to: options.to,
+      level: options.level,
+      snapshot: options.snapshot,
+      snapshotConfig,
+      disks: options.disk,
+      parallel: options.parallel,
+      rename: options.rename,
+      allowOtherOs: options.allowOtherOs,
+      forceInUse: options.forceInUse,
+      bytesPerSecond: options.limitRate,
+      peerTimeout: options.peerTimeout,
+      stallTimeout: options.stallTimeout,
+    });
+    const amount = `${formatBytes(result.plainBytes)}, ${formatBytes(result.storedBytes)} sent`;
+    const took = formatDuration(performance.now() - started);
+    session.output.event({ type: 'stage', operation: 'move', message: `moved ${amount}, in ${took}` });
+    const summary = `${result.instance} is ${result.target} on ${result.peer} now, committed there; here it may be released`;
+    session.output.result({ operation: 'move', ...result }, summary);
+  },
+});
 
-  runs<MoveOptions>(command, surroundings, async () => (await import('../actions/move.ts')).move);
+export default command;
+
+/** Like every stage after it, this one says when it fails what that means for the instance. */
+async function connect(session: Session, address: string, instance: string, program: string | undefined): Promise<PeerChannel> {
+  try {
+    return await openPeer(address, session, program);
+  } catch (error) {
+    session.warn(`the move failed (stage: connect): ${instance} is here as it was, and is not to be released`);
+    throw error;
+  }
 }

@@ -1,10 +1,17 @@
-import type { Command } from 'commander';
-import type { CommonOptions, Surroundings } from '../session.ts';
-import { newCommand, runs } from './common.ts';
+import { removeExport } from '@gantry/core';
+import type { CommandModule } from '../command-line/command.ts';
+import { defineCommand } from '../command-line/command.ts';
 
-export function addRemoveCommand(program: Command, surroundings: Surroundings): void {
-  const command = newCommand(program, 'remove <store> <export>', 'Remove one export for good. The id must be given.', [
-    'gantry remove /srv/exports web1.example.com@20261123T081500Z',
-  ]);
-  runs<CommonOptions>(command, surroundings, async () => (await import('../actions/remove.ts')).remove);
-}
+const command: CommandModule = defineCommand({
+  description: 'Remove one export for good. The id must be given.',
+  arguments: ['<store>', '<export>'],
+  options: {},
+  examples: ['gantry remove /srv/exports web1.example.com@20261123T081500Z'],
+  run: async (session, [address, reference]) => {
+    await using store = await session.open(address);
+    await removeExport(store, reference, { signal: session.signal });
+    session.output.result({ operation: 'remove', store: store.address, reference }, `${reference} removed`);
+  },
+});
+
+export default command;

@@ -1,10 +1,15 @@
-import type { Command } from 'commander';
-import type { CommonOptions, Surroundings } from '../session.ts';
-import { newCommand, runs } from './common.ts';
+import { instanceJsonSchema } from '@gantry/core';
+import type { CommandModule } from '../command-line/command.ts';
+import { defineCommand } from '../command-line/command.ts';
 
-export function addSchemaCommand(program: Command, surroundings: Surroundings): void {
-  const command = newCommand(program, 'schema', 'Print the JSON Schema of instance files, for editors.', [
-    'gantry schema > instance.schema.json',
-  ]);
-  runs<CommonOptions>(command, surroundings, async () => (await import('../actions/schema.ts')).printSchema);
-}
+const command: CommandModule = defineCommand({
+  arguments: [],
+  options: {},
+  examples: ['gantry schema > instance.schema.json'],
+  run: async (session) => {
+    const schema = instanceJsonSchema();
+    session.output.result({ operation: 'schema', schema }, JSON.stringify(schema, null, 2));
+  },
+});
+
+export default command;

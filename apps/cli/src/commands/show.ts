@@ -1,11 +1,47 @@
-import type { Command } from 'commander';
-import type { CommonOptions, Surroundings } from '../session.ts';
-import { newCommand, runs } from './common.ts';
+import type { StoredDump, StoredExport } from '@gantry/core';
+import { describeInstance, openExport } from '@gantry/core';
+import type { CommandModule } from '../command-line/command.ts';
+import { defineCommand } from '../command-line/command.ts';
+import { formatBytes, formatTable } from '../output/format.ts';
 
-export function addShowCommand(program: Command, surroundings: Surroundings): void {
-  const command = newCommand(program, 'show <store> <export>', 'Show one export: the instance, its disks and their dumps.', [
-    'gantry show /srv/exports web1.example.com',
-    'gantry show /srv/exports web1.example.com@20261123T081500Z --json',
-  ]);
-  runs<CommonOptions>(command, surroundings, async () => (await import('../actions/show.ts')).show);
+const command: CommandModule = defineCommand({
+  arguments: ['<store>', '<export>'],
+  options: {},
+  examples: ['gantry show /srv/exports web1.example.com', 'gantry show /srv/exports web1.example.com@20261123T081500Z --json'],
+  run: async (session, [address, reference]) => {
+    await using store = await session.open(address);
+    const found = await openExport(store, reference, { signal: session.signal });
+    const { instance, id, origin, os, hypervisor, started, dumps, manifest, config } = found;
+    // Private parameters that an export holds are for its import alone.
+    const shown =
+      manifest === undefined ? undefined : { ...manifest, instance: describeInstance(manifest.instance, { includePrivate: false }) };
+    session.output.result(
+      { operation: 'show', reference: found.reference, instance, id, origin, os, hypervisor, started, dumps, manifest: shown, config },
+      showExport(found),
+    );
+  },
+});
+
+export default command;
+
+function showExport(found: StoredExport): string {
+  const { manifest } = found;
+  const facts = [
+    ['export', found.reference],
+    ['made by', manifest === undefined ? 'Ganeti: it carries no checksums' : `${manifest.tool.name} ${manifest.tool.version}`],
+    ['started', found.started?.toISOString() ?? 'unknown'],
+    ...(manifest === undefined ? [] : [['ended', manifest.ended]]),
+    ['os', found.os],
+    ['hypervisor', found.hypervisor ?? 'unknown'],
+    ['node', manifest?.instance.primary_node ?? found.config?.source ?? 'unknown'],
+    ['disks', String(manifest?.instance.disks.length ?? found.config?.disks.length ?? found.dumps.length)],
+  ];
+  const dumps = [['DISK', 'DUMP', 'CODEC', 'PLAIN', 'STORED', 'SNAPSHOT', 'SHA-256'], ...found.dumps.map(dumpRow)];
+  return `${formatTable(facts)}\n\n${formatTable(dumps)}`;
+}
+
+function dumpRow({ index, name, codec, record, diskSize }: StoredDump): string[] {
+  const disk = `${index}${diskSize === undefined ? '' : ` (${diskSize} MiB)`}`;
+  if (record === undefined) return [disk, name, codec, '-', '-', '-', '-'];
+  return [disk, name, codec, formatBytes(record.plainBytes), formatBytes(record.storedBytes), record.snapshot, record.sha256];
 }

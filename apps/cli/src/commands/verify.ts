@@ -1,14 +1,20 @@
-import type { VerifyOptions } from '../actions/verify.ts';
-import type { Command } from 'commander';
-import type { Surroundings } from '../session.ts';
-import { newCommand, runs, wholeNumber, withRate } from './common.ts';
+import { verifyExport } from '@gantry/core';
+import type { CommandModule } from '../command-line/command.ts';
+import { defineCommand } from '../command-line/command.ts';
+import { PARALLEL, RATE } from '../command-line/options.ts';
+import { formatBytes } from '../output/format.ts';
 
-export function addVerifyCommand(program: Command, surroundings: Surroundings): void {
-  const command = withRate(
-    newCommand(program, 'verify <store> <export>', 'Read all of an export and check every frame, digest and file.', [
-      'gantry verify /srv/exports web1.example.com',
-      'gantry verify /srv/exports web1.example.com@20261123T081500Z',
-    ]).option('--parallel <n>', 'how many disks at once', wholeNumber(1)),
-  );
-  runs<VerifyOptions>(command, surroundings, async () => (await import('../actions/verify.ts')).verify);
-}
+const command: CommandModule = defineCommand({
+  arguments: ['<store>', '<export>'],
+  options: { ...RATE, ...PARALLEL },
+  examples: ['gantry verify /srv/exports web1.example.com', 'gantry verify /srv/exports web1.example.com@20261123T081500Z'],
+  run: async (session, [address, reference], { parallel }) => {
+    await using store = await session.open(address);
+    const { signal, onEvent } = session.operation;
+    const result = await verifyExport({ store, export: reference, signal, onEvent, parallel });
+    const text = result.checksums ? 'every frame and digest is right' : 'readable; it carries no checksums';
+    session.output.result({ operation: 'verify', ...result }, `${result.reference}: ${text} (${formatBytes(result.plainBytes)})`);
+  },
+});
+
+export default command;

@@ -1,0 +1,60 @@
+import type { CliContext, CommonOptions, Session } from '../session.ts';
+import type { OptionSpec } from './options.ts';
+
+/** `<name>` must be given, `[name]` may be. */
+export type ArgumentSpec = `<${string}>` | `[${string}]`;
+
+type OptionSpecs = Readonly<Record<string, OptionSpec<unknown>>>;
+
+type ArgumentValues<A extends readonly ArgumentSpec[]> = {
+  readonly [I in keyof A]: A[I] extends `<${string}>` ? string : string | undefined;
+};
+
+type OptionValues<S extends OptionSpecs> = { readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never };
+
+/** What stands in a command's file: its options, its help and what it does. */
+interface CommandDefinition<A extends readonly ArgumentSpec[], S extends OptionSpecs> {
+  /** More than the summary of the registry says; a sentence or some. */
+  readonly description?: string;
+  readonly arguments: A;
+  /** By the name that `run` gets the value under. */
+  readonly options: S;
+  /** Whole command lines. */
+  readonly examples: readonly string[];
+  /** Does the work. The file is loaded when the command is called, so it may import what it needs. */
+  readonly run: (session: Session, args: ArgumentValues<A>, options: OptionValues<S>) => Promise<void>;
+}
+
+/** A command as the command line sees it. */
+export interface CommandModule {
+  readonly description: string | undefined;
+  readonly arguments: readonly ArgumentSpec[];
+  readonly options: OptionSpecs;
+  readonly examples: readonly string[];
+  /** Runs with what the parser read: one string for each given argument, and the options by name. */
+  readonly run: (context: CliContext, read: ParsedCommand) => Promise<void>;
+}
+
+/** A call that the parser has checked against the command's arguments and options. */
+export interface ParsedCommand {
+  readonly args: readonly string[];
+  readonly opts: <T extends Record<string, unknown>>() => T;
+}
+
+export function defineCommand<const A extends readonly ArgumentSpec[], S extends OptionSpecs>(
+  definition: CommandDefinition<A, S>,
+): CommandModule {
+  return {
+    description: definition.description,
+    arguments: definition.arguments,
+    options: definition.options,
+    examples: definition.examples,
+    run: async (context, { args, opts }) => {
+      const { createSession } = await import('../session.ts');
+      const session = createSession(context, opts<CommonOptions & Record<string, unknown>>());
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the parser made sure that as many are there as are needed
+      const values = args as unknown as ArgumentValues<A>;
+      await definition.run(session, values, opts<OptionValues<S>>());
+    },
+  };
+}

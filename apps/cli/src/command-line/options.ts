@@ -1,0 +1,122 @@
+import type { SnapshotMode } from '@gantry/core';
+import { InvalidArgumentError } from 'commander';
+
+/** One option of a command; `T` is what the command gets. */
+export interface OptionSpec<T> {
+  /** As commander reads them, such as `-q, --quiet` or `--level <n>`. */
+  readonly flags: string;
+  readonly description: string;
+  readonly choices?: readonly string[];
+  readonly required?: boolean;
+  readonly default?: T;
+  /** @throws InvalidArgumentError; `previous` is what the same option said before it */
+  parse?(value: string, previous: T | undefined): T;
+}
+
+/** An option without a value. */
+export function flag(flags: string, description: string): OptionSpec<true | undefined> {
+  return { flags, description };
+}
+
+/** An option whose value is any text. */
+export function text(flags: string, description: string): OptionSpec<string | undefined> {
+  return { flags, description };
+}
+
+/** An option whose value is any text, and which must be given. */
+export function requiredText(flags: string, description: string): OptionSpec<string> {
+  return { flags, description, required: true };
+}
+
+/** An option that may be given several times. */
+export function texts(flags: string, description: string): OptionSpec<readonly string[] | undefined> {
+  return { flags, description: `${description}; may repeat`, parse: (value, previous) => [...(previous ?? []), value] };
+}
+
+/** An option that takes one of some words. */
+export function choice<const T extends string>(
+  flags: string,
+  description: string,
+  choices: readonly T[],
+  byDefault: NoInfer<T>,
+): OptionSpec<T> {
+  return { flags, description, choices, default: byDefault };
+}
+
+/** An option whose value is a whole number, `minimum` or more. */
+export function wholeNumber(flags: string, description: string, minimum = 1): OptionSpec<number | undefined> {
+  return { flags, description, parse: (value) => parseWholeNumber(value, minimum) };
+}
+
+/** An option that may be given several times, with a whole number each, 0 or more. */
+export function wholeNumbers(flags: string, description: string): OptionSpec<readonly number[] | undefined> {
+  return {
+    flags,
+    description: `${description}; may repeat`,
+    parse: (value, previous) => [...(previous ?? []), parseWholeNumber(value, 0)],
+  };
+}
+
+function parseWholeNumber(value: string, minimum: number): number {
+  if (/^\d{1,9}$/.test(value) && Number(value) >= minimum) return Number(value);
+  throw new InvalidArgumentError(`It must be a whole number, ${minimum} or more.`);
+}
+
+const RATE_UNITS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
+
+/** Parses a rate such as `500K` or `20M`, in bytes a second. */
+function parseRate(value: string): number {
+  const [, digits = '', unit = ''] = /^(\d{1,9})([KMG]?)$/i.exec(value) ?? [];
+  const rate = Number(digits) * (RATE_UNITS[unit.toUpperCase()] ?? 0);
+  if (rate > 0) return rate;
+  throw new InvalidArgumentError('It must be a number of bytes a second above 0, such as 500K, 20M or 1G.');
+}
+
+/** For commands that keep locks and a journal. */
+export const STATE: { readonly stateDir: OptionSpec<string | undefined> } = {
+  stateDir: text('--state-dir <directory>', 'where locks and the journal are kept (or GANTRY_STATE_DIR)'),
+};
+
+/** For commands that look for OS definitions. */
+export const OS_PATH: { readonly osPath: OptionSpec<readonly string[] | undefined> } = {
+  osPath: texts('--os-path <directory>', 'look for OS definitions here first (or GANTRY_OS_PATH)'),
+};
+
+/** For commands that run scripts. */
+export const SCRIPTS: typeof STATE &
+  typeof OS_PATH & { readonly forceVariant: OptionSpec<true | undefined>; readonly debug: OptionSpec<true | undefined> } = {
+  ...STATE,
+  ...OS_PATH,
+  forceVariant: flag('--force-variant', "accept a variant that the OS definition doesn't list"),
+  debug: flag('--debug', 'run scripts with DEBUG_LEVEL=1'),
+};
+
+/** For commands that write disks. */
+export const TARGETS: { readonly forceInUse: OptionSpec<true | undefined> } = {
+  forceInUse: flag('--force-in-use', 'write disks although somebody uses them: what is there may be damaged, and so may what comes'),
+};
+
+/** For commands that move whole dumps. */
+export const RATE: { readonly limitRate: OptionSpec<number | undefined> } = {
+  limitRate: {
+    flags: '--limit-rate <rate>',
+    description: 'the most stored bytes a second, all disks together, such as 500K or 20M',
+    parse: parseRate,
+  },
+};
+
+/** For commands that read disks which may be in use. */
+export const SNAPSHOTS: { readonly snapshot: OptionSpec<SnapshotMode>; readonly snapshotConfig: OptionSpec<string | undefined> } = {
+  snapshot: choice(
+    '--snapshot <provider>',
+    'how disks are held still; auto is reflink where it works, else the configured commands, else none',
+    ['auto', 'reflink', 'command', 'none'],
+    'auto',
+  ),
+  snapshotConfig: text('--snapshot-config <file>', 'YAML file with the commands of --snapshot command'),
+};
+
+/** For commands that work on several disks side by side. */
+export const PARALLEL: { readonly parallel: OptionSpec<number | undefined> } = {
+  parallel: wholeNumber('--parallel <n>', 'how many disks at once (default 4)'),
+};

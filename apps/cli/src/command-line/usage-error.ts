@@ -1,0 +1,85 @@
+import { GantryError, nearestNames } from '@gantry/core';
+import type { Command } from 'commander';
+import type { ParseFailure } from './parse-failure.ts';
+
+/** What other tools call our commands. */
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  backup: 'export',
+  check: 'verify',
+  delete: 'remove',
+  dump: 'export',
+  info: 'show',
+  init: 'store init',
+  install: 'create',
+  ls: 'list',
+  migrate: 'move',
+  mv: 'move',
+  restore: 'import',
+  rm: 'remove',
+  save: 'export',
+  send: 'move',
+  transfer: 'move',
+};
+
+/** What the parser refused, as Gantry says it. */
+export function asUsageError({ code, message, command }: ParseFailure): GantryError {
+  const path = pathOf(command);
+  const help = `gantry help${path === '' ? ' shows the commands; gantry help COMMAND' : ` ${path}`} shows one with its options and examples.`;
+  switch (code) {
+    case 'commander.help':
+      return usageError(path === '' ? 'no command was given' : `gantry ${path}: no command was given`, namesHint(command) ?? help);
+    case 'commander.unknownCommand': {
+      const [, name = ''] = /unknown command '(.*)'$/s.exec(message) ?? [];
+      return usageError(
+        `unknown command ${JSON.stringify(`${path} ${name}`.trim())}`,
+        suggestCommand(command, name) ?? namesHint(command) ?? help,
+      );
+    }
+    case 'commander.unknownOption': {
+      const [, option = ''] = /unknown option '(.*)'$/s.exec(message) ?? [];
+      return usageError(`unknown option ${JSON.stringify(option)}`, suggestOption(command, option) ?? help);
+    }
+    default:
+      return usageError(
+        message
+          .replace(/^error: /, '')
+          .replace(/\.$/, '')
+          .replaceAll('. ', ': '),
+        help,
+      );
+  }
+}
+
+function usageError(message: string, hint: string): GantryError {
+  return new GantryError('USAGE', { message, hint });
+}
+
+/** The words by which a command is called, without `gantry`. */
+function pathOf(command: Command): string {
+  return command.parent === null ? '' : `${pathOf(command.parent)} ${command.name()}`.trim();
+}
+
+function suggestCommand(parent: Command, name: string): string | undefined {
+  const other = parent.parent === null ? OTHER_NAMES[name.toLowerCase()] : undefined;
+  const suggested =
+    other === undefined
+      ? nearestNames(
+          name,
+          parent.commands.map((command) => command.name()),
+        )
+      : [other];
+  if (suggested.length === 0) return undefined;
+  return `Did you mean ${suggested.map((word) => `gantry ${`${pathOf(parent)} ${word}`.trim()}`).join(' or ')}?`;
+}
+
+function namesHint(command: Command): string | undefined {
+  if (command.parent === null) return undefined;
+  const names = command.commands.map((sub) => `gantry ${pathOf(sub)}`);
+  return `There is ${names.join(', ')}.`;
+}
+
+function suggestOption(command: Command, option: string): string | undefined {
+  const known = [...command.options, ...(command.parent?.options ?? [])].flatMap(({ long }) => long ?? []);
+  const suggested = nearestNames(option.replace(/=.*/s, ''), known);
+  return suggested.length === 0 ? undefined : `Did you mean ${suggested.join(' or ')}?`;
+}

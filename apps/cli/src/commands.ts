@@ -1,0 +1,68 @@
+import type { CommandModule } from './command-line/command.ts';
+
+/** A command by its name; of a group, the group's name stands before it. */
+export interface CommandEntry {
+  readonly name: string;
+  /** One line, for the list of commands. */
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly default: CommandModule }>;
+}
+
+/** Words that stand before the commands of a group. */
+export const GROUPS: Readonly<Record<string, string>> = {
+  os: 'OS definitions: what is there, and whether it is sound.',
+  store: 'Stores: make one, check that one keeps its promises.',
+};
+
+/** Every command, in the order of `gantry help`. A new one is a file in `commands/`, a line here and a section in `docs/commands.md`. */
+export const COMMANDS: readonly CommandEntry[] = [
+  { name: 'export', summary: 'Export the disks of an instance into a store.', load: () => import('./commands/export.ts') },
+  { name: 'import', summary: 'Import an export into the disks of an instance.', load: () => import('./commands/import.ts') },
+  {
+    name: 'move',
+    summary: 'Move the disks of an instance straight into those of one on a peer.',
+    load: () => import('./commands/move.ts'),
+  },
+  { name: 'receive', summary: 'Take in an instance from gantry move on another machine.', load: () => import('./commands/receive.ts') },
+  {
+    name: 'list',
+    summary: 'List the exports in a store; unfinished and damaged ones are marked.',
+    load: () => import('./commands/list.ts'),
+  },
+  { name: 'show', summary: 'Show one export: the instance, its disks and their dumps.', load: () => import('./commands/show.ts') },
+  { name: 'verify', summary: 'Read all of an export and check every frame, digest and file.', load: () => import('./commands/verify.ts') },
+  { name: 'remove', summary: 'Remove one export for good.', load: () => import('./commands/remove.ts') },
+  {
+    name: 'clean',
+    summary: 'Name and clear what killed runs left: scripts, snapshots, unfinished exports.',
+    load: () => import('./commands/clean.ts'),
+  },
+  {
+    name: 'create',
+    summary: 'Install an instance with the create script of its OS definition.',
+    load: () => import('./commands/create.ts'),
+  },
+  {
+    name: 'rename',
+    summary: 'Make the installed system know its new name, with the rename script.',
+    load: () => import('./commands/rename.ts'),
+  },
+  {
+    name: 'os list',
+    summary: 'List every OS definition on the search path, broken ones too.',
+    load: () => import('./commands/os-list.ts'),
+  },
+  {
+    name: 'os show',
+    summary: 'Show one OS definition: variants, parameters, hypervisors, operations.',
+    load: () => import('./commands/os-show.ts'),
+  },
+  {
+    name: 'os check',
+    summary: 'Check an OS definition, and parameters against it with its verify script.',
+    load: () => import('./commands/os-check.ts'),
+  },
+  { name: 'store init', summary: 'Make a new store. Exports go into a store alone.', load: () => import('./commands/store-init.ts') },
+  { name: 'store check', summary: 'Run the conformance suite against a live store.', load: () => import('./commands/store-check.ts') },
+  { name: 'schema', summary: 'Print the JSON Schema of instance files, for editors.', load: () => import('./commands/schema.ts') },
+];

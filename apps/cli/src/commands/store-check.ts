@@ -1,0 +1,48 @@
+import { GantryError } from '@gantry/core';
+import { storeConformance } from '@gantry/transport/conformance';
+import type { CommandModule } from '../command-line/command.ts';
+import { defineCommand } from '../command-line/command.ts';
+import type { Session } from '../session.ts';
+
+/** What came of one promise. */
+interface CheckResult {
+  readonly title: string;
+  readonly kept: boolean;
+  readonly reason?: string;
+}
+
+const command: CommandModule = defineCommand({
+  description: 'Run the conformance suite against a live store, under prefixes of its own that it removes.',
+  arguments: ['<store>'],
+  options: {},
+  examples: ['gantry store check /srv/exports'],
+  run: async (session, [address]) => {
+    const results = await checkPromises(session, address);
+    const broken = results.filter(({ kept }) => !kept);
+    if (broken.length > 0) {
+      throw new GantryError('STORE_FAILED', {
+        message: `the store ${address} breaks ${broken.length} of ${results.length} promises`,
+        details: broken.map(({ title, reason }) => `${title}: ${reason ?? ''}`),
+        hint: 'Exports are not safe in it. docs/writing-a-transport.md says what each promise means.',
+      });
+    }
+    session.output.result({ operation: 'store-check', store: address, results }, `${address} keeps all ${results.length} promises`);
+  },
+});
+
+export default command;
+
+async function checkPromises(session: Session, address: string): Promise<readonly CheckResult[]> {
+  const results: CheckResult[] = [];
+  for (const { title, run } of storeConformance(() => session.open(address))) {
+    session.signal.throwIfAborted();
+    session.output.note(title);
+    results.push(
+      await run().then(
+        () => ({ title, kept: true }),
+        (error: unknown) => ({ title, kept: false, reason: error instanceof Error ? error.message : String(error) }),
+      ),
+    );
+  }
+  return results;
+}

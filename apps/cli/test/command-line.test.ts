@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest';
+import type { CommandModule } from '../src/command-line/command.ts';
+import { ParseFailure } from '../src/command-line/parse-failure.ts';
+import { createProgram } from '../src/command-line/program.ts';
+import { asUsageError } from '../src/command-line/usage-error.ts';
+import { COMMANDS, GROUPS } from '../src/commands.ts';
+import type { CliContext } from '../src/session.ts';
+import { jsonLines, makeWorkbench } from './workbench.ts';
+
+const context: CliContext = {
+  output: { event: () => {}, note: () => {}, result: () => {}, failure: () => {}, close: () => {} },
+  json: false,
+  signal: new AbortController().signal,
+  env: {},
+  cwd: '/',
+};
+
+/** What the parser ends a wrong call with. */
+async function refusal(...args: readonly string[]): Promise<{ readonly message: string; readonly hint: string | undefined }> {
+  const program = await createProgram(args, context);
+  const failure: unknown = await program.parseAsync(args, { from: 'user' }).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (!(failure instanceof ParseFailure)) throw new Error(`${args.join(' ')} was not refused: ${String(failure)}`);
+  const { code, exitCode, message, hint } = asUsageError(failure);
+  expect({ code, exitCode }).toEqual({ code: 'USAGE', exitCode: 2 });
+  return { message, hint };
+}
+
+/** What a call prints for help. */
+async function help(...args: readonly string[]): Promise<string> {
+  const program = await createProgram(args, context);
+  let text = '';
+  for (const command of [program, ...program.commands, ...program.commands.flatMap((group) => group.commands)]) {
+    command.configureOutput({ writeOut: (part) => (text += part) });
+  }
+  await program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {
+    if (!(error instanceof ParseFailure) || !error.isHelp) throw error;
+  });
+  return text;
+}
+
+describe('a wrong call is refused as every other error is', () => {
+  it.each([
+    [['restore', 'a', 'b'], 'unknown command "restore"', 'Did you mean gantry import?'],
+    [['ls', '/srv'], 'unknown command "ls"', 'Did you mean gantry list?'],
+    [['backup'], 'unknown command "backup"', 'Did you mean gantry export?'],
+    [['exprot'], 'unknown command "exprot"', 'Did you mean gantry export?'],
+    [['os', 'chek', 'x'], 'unknown command "os chek"', 'Did you mean gantry os check?'],
+    [['os', 'frobnicate'], 'unknown command "os frobnicate"', 'There is gantry os list, gantry os show, gantry os check.'],
+    [['help', 'os', 'lst'], 'unknown command "os lst"', 'Did you mean gantry os list?'],
+    [['frobnicate'], 'unknown command "frobnicate"', 'gantry help shows the commands'],
+    [['os'], 'gantry os: no command was given', 'There is gantry os list'],
+    [[], 'no command was given', 'gantry help shows the commands'],
+    [['list', '/a', '--jsn'], 'unknown option "--jsn"', 'Did you mean --json?'],
+    [['export', 'a', 'b', '--levle=3'], 'unknown option "--levle=3"', 'Did you mean --level?'],
+    [['export', 'a'], "missing required argument 'store'", 'gantry help export'],
+    [['export', 'a', 'b', '--level', 'x'], 'It must be a whole number, 1 or more', 'gantry help export'],
+    [['export', 'a', 'b', '--codec', 'lz4'], 'Allowed choices are zstd, gzip, none', 'gantry help export'],
+    [['import', 'a', 'b'], "required option '--to <instance-file>' not specified", 'gantry help import'],
+    [['list', 'a', 'b', 'c'], 'too many arguments', 'gantry help list'],
+  ] as const)('%j', async (args, message, hint) => {
+    const refused = await refusal(...args);
+    expect(refused.message).toContain(message);
+    expect(refused.message).not.toMatch(/^error|\.$/);
+    expect(refused.hint).toContain(hint);
+  });
+
+  it('in the form of the other errors, for humans and for programs, wherever --json stands', async () => {
+    await using bench = await makeWorkbench();
+    expect(await bench.gantry('lits')).toEqual({
+      exitCode: 2,
+      stdout: '',
+      stderr: 'gantry: unknown command "lits" [USAGE]\n  Did you mean gantry list?',
+    });
+    for (const args of [
+      ['--json', 'lits'],
+      ['lits', '--json'],
+    ]) {
+      const outcome = await bench.gantry(...args);
+      expect(outcome).toMatchObject({ exitCode: 2, stderr: '' });
+      expect(jsonLines(outcome.stdout)).toEqual([expect.objectContaining({ type: 'error', code: 'USAGE', exitCode: 2 })]);
+    }
+    const before = await bench.gantry('--json', '--quiet', 'list', bench.store);
+    expect(before).toEqual(await bench.gantry('list', bench.store, '--quiet', '--json'));
+    expect(jsonLines(before.stdout)).toEqual([expect.objectContaining({ type: 'result' })]);
+  });
+});
+
+describe('help', () => {
+  it('shows every command of the registry, and every group', async () => {
+    const text = await help('help');
+    for (const { name } of COMMANDS) expect(text).toContain(`\n  ${name.split(' ')[0]} `);
+    for (const [group, summary] of Object.entries(GROUPS)) expect(await help(group, '--help')).toContain(summary);
+  });
+
+  it.each(COMMANDS)('of gantry $name is the same page by help and by --help', async ({ name, load }) => {
+    const words = name.split(' ');
+    const text = await help('help', ...words);
+    expect(text).toContain(`Usage: gantry ${name} [options]`);
+    expect(await help(...words, '--help')).toBe(text);
+    const { default: command }: { readonly default: CommandModule } = await load();
+    for (const { flags } of Object.values(command.options)) expect(text).toContain(flags);
+    for (const example of command.examples) expect(text).toContain(`$ ${example}`);
+    expect(text).toContain('--json');
+    expect(text).toContain('--quiet');
+  });
+});
