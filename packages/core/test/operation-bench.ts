@@ -48,7 +48,7 @@ export async function makeOperationBench({
     directory,
     store,
     instance,
-    exportDisks: (request) => exportInstance({ ...common, snapshot: 'none', ...request }),
+    exportDisks: (request) => exportInstance({ ...common, snapshot: 'none', createStore: true, ...request }),
     importDisks: (reference, request) => importInstance({ ...common, export: reference, ...request }),
     [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
   };

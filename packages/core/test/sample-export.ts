@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import type { CallOptions, Store } from '@gantry/transport';
 import type { DumpRecord, Manifest } from '../src/exports/manifest.ts';
 import type { ExportHeader, StoreExportWriter } from '../src/exports/store-sink.ts';
@@ -45,7 +46,13 @@ export async function* chunksOf(...chunks: readonly (string | Uint8Array)[]): As
   for (const chunk of chunks) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
 }
 
-/** What the manifest says of an uncompressed dump. */
+function crc32InBase64(content: string): string {
+  const crc = Buffer.alloc(content === '' ? 0 : 4);
+  if (content !== '') crc.writeUInt32BE(crc32(content));
+  return crc.toString('base64');
+}
+
+/** What the manifest says of an uncompressed dump, of one frame. */
 export function sampleRecord(index: number, content: string): DumpRecord {
   const bytes = Buffer.byteLength(content);
   return {
@@ -57,6 +64,7 @@ export function sampleRecord(index: number, content: string): DumpRecord {
     plainBytes: bytes,
     storedBytes: bytes,
     sha256: sha256(content),
+    frameCrc32: crc32InBase64(content),
     messages: ['dumping'],
     snapshot: 'none',
   };

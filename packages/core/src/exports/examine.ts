@@ -9,7 +9,7 @@ import type { ExportDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
 import { CLAIM_FILE, CONFIG_FILE, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
-import { LARGEST_MANIFEST, parseManifest } from './manifest.ts';
+import { MAX_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
 import { asGantryError } from './store-errors.ts';
 
@@ -45,7 +45,7 @@ export function fileOf({ instance, id }: Pick<ExportDirectory, 'instance' | 'id'
 async function examineGantry(store: Store, directory: ExportDirectory, options: CallOptions): Promise<Examination> {
   const source = fileOf(directory, MANIFEST_FILE);
   try {
-    const manifest = parseManifest(await readDescription(store, directory, MANIFEST_FILE, LARGEST_MANIFEST, options), source);
+    const manifest = parseManifest(await readDescription(store, directory, MANIFEST_FILE, MAX_MANIFEST_BYTES, options), source);
     assertOwnPlace(manifest, directory, source);
     return { state: 'gantry', manifest };
   } catch (error) {

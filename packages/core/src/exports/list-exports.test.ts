@@ -1,7 +1,7 @@
 import { StoreError } from '@gantry/transport';
 import { MemoryStore } from '@gantry/transport/testing';
 import { describe, expect, test } from 'vitest';
-import { put, sampleHeader, writeDump, writeExport } from '../../test/sample-export.ts';
+import { get, put, sampleHeader, writeDump, writeExport } from '../../test/sample-export.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import type { ExportSummary } from './list-exports.ts';
 import { listExports } from './list-exports.ts';
@@ -44,6 +44,34 @@ describe('a listing', () => {
     expect(found.slice(1).map(({ reference }) => reference)).toEqual([
       ...['', '-2', '-3', '-4', '-5', '-6', '-7', '-8', '-9', '-10', '-11'].map((ordinal) => `${NAME}@20261123T081500Z${ordinal}`),
       'web1@20260102T030405Z',
+    ]);
+  });
+
+  test('goes on past exports whose descriptions would take all time and memory, and shows them as damaged', async () => {
+    const store = new MemoryStore();
+    await writeExport(store);
+    const manifest = JSON.parse(await get(store, `${PREFIX}manifest.json`));
+    const many = (value: unknown, count: number): unknown[] => Array.from({ length: count }, () => value);
+    const documents = {
+      dumps: { ...manifest, dumps: many({}, 1_500_000) },
+      disks: { ...manifest, instance: { ...manifest.instance, disks: many({}, 1001) } },
+      tags: { ...manifest, instance: { ...manifest.instance, tags: many(1, 90_000) } },
+      messages: { ...manifest, dumps: many({ messages: many(1, 99) }, 900) },
+    };
+    for (const [id, document] of Object.entries(documents)) await put(store, `bad1/${id}/manifest.json`, JSON.stringify(document));
+    await put(store, 'bad1/nested/manifest.json', '['.repeat(2 ** 24));
+    const keys = Array.from({ length: 9000 }, (_, index) => `k${index} = v\n`).join('');
+    const sections = Array.from({ length: 100_000 }, (_, index) => `[${index}]\n`).join('');
+    await put(store, 'bad2/config.ini', `[DEFAULT]\n${keys}${sections}`);
+    const states = (await list(store)).map(({ instance, id, state, reason }) => [`${instance} ${id} ${state}`, reason]);
+    expect(states).toEqual([
+      ['bad1 disks damaged', 'manifest.json of bad1@disks is damaged: instance.disks: has 1001 items; at most 1000 are allowed'],
+      ['bad1 dumps damaged', 'manifest.json of bad1@dumps is damaged: it has more than 100000 values'],
+      ['bad1 messages damaged', expect.stringContaining('manifest.json of bad1@messages is damaged: ')],
+      ['bad1 nested damaged', 'manifest.json of bad1@nested is damaged: it has more than 100000 values'],
+      ['bad1 tags damaged', 'manifest.json of bad1@tags is damaged: a list or object in it has more than 10000 members'],
+      ['bad2 ganeti damaged', 'config.ini of bad2@ganeti is damaged: it has more than 100 sections'],
+      [`${NAME} 20261123T081500Z complete`, undefined],
     ]);
   });
 

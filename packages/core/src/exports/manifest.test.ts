@@ -6,8 +6,9 @@ import { GantryError } from '../report/errors.ts';
 import type { DumpRecord } from './manifest.ts';
 import { checkManifest, describeInstance, parseManifest, renderManifest } from './manifest.ts';
 
+const { frameCrc32: _, ...sample } = sampleRecord(0, 'x');
 const record: DumpRecord = {
-  ...sampleRecord(0, 'x'),
+  ...sample,
   name: 'disk0.zst',
   codec: 'zstd',
   level: 3,
@@ -84,6 +85,11 @@ describe('what is refused', () => {
       { codec: 'none', storedBytes: record.plainBytes, frameCrc32: 'AAAAAA==' },
       'dumps.0: it has 3 frames and 1 checksums of frames',
     ],
+    [
+      'no checksums of frames, where the codec has none',
+      { codec: 'none', storedBytes: record.plainBytes },
+      'dumps.0: it is not compressed, and has no checksums of its frames (frameCrc32)',
+    ],
     ['checksums that are not base64', { frameCrc32: '§' }, 'dumps.0.frameCrc32: '],
   ])('%s', (_title, fields, problem) => {
     const error = failure({ ...manifest, dumps: [{ ...record, ...fields }, manifest.dumps[1]] });
@@ -128,7 +134,7 @@ describe('what is refused', () => {
 
 test('a dump of nothing has no frame, or one of nothing', () => {
   for (const frames of [0, 1]) {
-    const empty = { ...sampleRecord(0, ''), frames };
+    const empty = { ...record, frames, plainBytes: 0 };
     expect(checkManifest({ ...manifest, dumps: [empty] }, 'it').dumps).toEqual([empty]);
   }
 });

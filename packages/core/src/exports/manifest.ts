@@ -2,13 +2,19 @@ import { z } from 'zod';
 import type { DumpSummary } from '../frames/types.ts';
 import { GantryError } from '../report/errors.ts';
 import type { Instance } from '../instances/model.ts';
+import { JsonBoundsError, parseBoundedJson } from './bounded-json.ts';
 import { manifestSchema } from './manifest-schema.ts';
 
 /** The version of the manifest that is written, and the only one that is read. */
 export const MANIFEST_VERSION = 1;
 
-/** Bytes. The frame checksums of an uncompressed dump of 32 TiB take 48 MiB. */
-export const LARGEST_MANIFEST: number = 64 * 1024 ** 2;
+/** The frame checksums of an uncompressed dump of 32 TiB take 48 MiB. */
+export const MAX_MANIFEST_BYTES: number = 64 * 1024 ** 2;
+
+/** Twice what 1000 dumps have, with all their messages. */
+const MAX_VALUES = 100_000;
+/** More than an instance file may have of anything. */
+const MAX_MEMBERS = 10_000;
 
 /** One dump of an export, as the manifest says it. */
 export interface DumpRecord extends DumpSummary {
@@ -61,18 +67,17 @@ export function renderManifest(manifest: Manifest): string {
  * @throws GantryError `MANIFEST_DAMAGED`, `MANIFEST_VERSION`
  */
 export function parseManifest(text: string, source: string): Manifest {
-  let document: unknown;
   try {
-    document = JSON.parse(text);
+    return checkManifest(parseBoundedJson(text, { maxValues: MAX_VALUES, maxMembers: MAX_MEMBERS }), source);
   } catch (error) {
-    throw damaged(source, ['it is not JSON'], error);
+    throw error instanceof JsonBoundsError ? damaged(source, [error.message], error) : error;
   }
-  return checkManifest(document, source);
 }
 
 /** {@link parseManifest} for what is no text any more. */
 export function checkManifest(document: unknown, source: string): Manifest {
   assertVersion(document, source);
+  assertCounts(document, source);
   const parsed = manifestSchema.safeParse(document);
   if (parsed.success) return parsed.data;
   throw damaged(
@@ -91,6 +96,27 @@ function assertVersion(document: unknown, source: string): void {
     message: `${source} has version ${versioned.version}; this Gantry reads version ${MANIFEST_VERSION}`,
     hint: 'Use the version of Gantry that made it, or a later one. docs/recovery.md says how to do without.',
   });
+}
+
+/** The most dumps, disks and NICs; indexes of disks have at most three digits. */
+const MAX_DEVICES = 1000;
+
+const countsSchema = z.looseObject({
+  dumps: z.array(z.unknown()).optional(),
+  instance: z.looseObject({ disks: z.array(z.unknown()).optional(), nics: z.array(z.unknown()).optional() }).optional(),
+});
+
+/** Before each of them is looked at: what is wrong with one takes more time and memory than the text of it. */
+function assertCounts(document: unknown, source: string): void {
+  // What is not even a list, the schema says.
+  const { dumps, instance } = countsSchema.safeParse(document).data ?? {};
+  for (const [name, list] of [
+    ['dumps', dumps],
+    ['instance.disks', instance?.disks],
+    ['instance.nics', instance?.nics],
+  ] as const)
+    if (list !== undefined && list.length > MAX_DEVICES)
+      throw damaged(source, [`${name}: has ${list.length} items; at most ${MAX_DEVICES} are allowed`]);
 }
 
 function damaged(source: string, problems: readonly string[], cause?: unknown): GantryError {

@@ -185,6 +185,26 @@ describe('what is wrong is named by its place', () => {
     expect(details.map((line) => line.split(' ')[0])).toEqual(['name', 'hypervisor', 'disks[0]', 'disks[1].path', 'disks[1].size']);
   });
 
+  test('problems without end are counted, and the first 20 are listed', () => {
+    const unknown = Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`field${index}`, 'x']));
+    const error = failure({ ...least, ...unknown });
+    expect(error.message).toBe('web1.yaml: 5000 fields are not right');
+    expect(error.details).toHaveLength(21);
+    expect(error.details.at(-1)).toBe('and 4980 more');
+  });
+
+  test.each([
+    ['tags', Array.from({ length: 1001 }, (_, index) => `t${index}`), 'tags must be at most 1000 tags'],
+    [
+      'osparams',
+      Object.fromEntries(Array.from({ length: 1001 }, (_, index) => [`p${index}`, ''])),
+      'osparams must be at most 1000 parameters',
+    ],
+    ['disks', Array.from({ length: 257 }, (_, index) => ({ path: `/dev/x${index}` })), 'disks must be at most 256 disks'],
+  ])('more %s than manifests and config.ini have room for', (field, value, problem) => {
+    expect(failure({ ...least, [field]: value }).message).toBe(`web1.yaml: ${problem}`);
+  });
+
   test('two disks in one place are refused, however the path is written', () => {
     expect(problem({ disks: [{ path: 'a.img' }, { path: 'b.img' }, { path: './x/../a.img' }] })).toBe(
       'web1.yaml: disks[2].path is the same as that of disk 0: /srv/instances/a.img',

@@ -16,6 +16,9 @@ export interface ParseInstanceOptions {
   readonly source?: string | undefined;
 }
 
+/** What is wrong with a document is told this often. */
+const MAX_PROBLEMS = 20;
+
 /** A value that is not what it should be: where it is, such as `disks[1].size`, and what is wrong, as the rest of a sentence. */
 interface Problem {
   readonly place: string;
@@ -30,10 +33,14 @@ interface Problem {
  */
 export function parseInstance(document: unknown, options: ParseInstanceOptions): Instance {
   const parsed = instanceSchema.safeParse(document);
-  if (!parsed.success) throw invalid(parsed.error.issues.flatMap(toProblems), options.source);
+  if (!parsed.success) {
+    const { issues } = parsed.error;
+    const count = issues.reduce((sum, issue) => sum + (issue.code === 'unrecognized_keys' ? issue.keys.length : 1), 0);
+    throw invalid(issues.slice(0, MAX_PROBLEMS).flatMap(toProblems), count, options.source);
+  }
   const instance = complete(parsed.data, options);
   const problems = [...findSharedDisks(instance.disks), ...findSharedParameters(instance)];
-  if (problems.length > 0) throw invalid(problems, options.source);
+  if (problems.length > 0) throw invalid(problems, problems.length, options.source);
   return instance;
 }
 
@@ -73,7 +80,7 @@ function findSharedParameters(instance: Instance): Problem[] {
 
 function toProblems(issue: z.core.$ZodIssue): Problem[] {
   if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => ({ place: placeOf([...issue.path, key]), text: unknownField(issue.path, key) }));
+    return issue.keys.slice(0, MAX_PROBLEMS).map((key) => ({ place: placeOf([...issue.path, key]), text: unknownField(issue.path, key) }));
   if (issue.code === 'invalid_key') return [{ place: placeOf(issue.path), text: issue.issues[0]?.message ?? issue.message }];
   return [{ place: placeOf(issue.path), text: issue.message }];
 }
@@ -99,12 +106,13 @@ function nameOf(step: PropertyKey, secret: boolean): string {
   return secret ? '"…"' : JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
 }
 
-function invalid(problems: readonly Problem[], source = 'instance'): GantryError {
-  const lines = problems.map(({ place, text }) => (place === '' ? `the document ${text}` : `${place} ${text}`));
-  const [only = '', ...others] = lines;
+/** @param count of all problems, of which the first are enough */
+function invalid(problems: readonly Problem[], count: number, source = 'instance'): GantryError {
+  const lines = problems.slice(0, MAX_PROBLEMS).map(({ place, text }) => (place === '' ? `the document ${text}` : `${place} ${text}`));
+  const [only = ''] = lines;
   return new GantryError('INSTANCE_INVALID', {
-    message: others.length === 0 ? `${source}: ${only}` : `${source}: ${lines.length} fields are not right`,
-    details: others.length === 0 ? [] : lines,
+    message: count === 1 ? `${source}: ${only}` : `${source}: ${count} fields are not right`,
+    details: count === 1 ? [] : [...lines, ...(count > lines.length ? [`and ${count - lines.length} more`] : [])],
     hint: 'docs/formats/instance-file.md describes every field.',
   });
 }

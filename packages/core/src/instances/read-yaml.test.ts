@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import { GantryError } from '../report/errors.ts';
 import { readYaml } from './read-yaml.ts';
 
@@ -58,6 +59,7 @@ describe('what is refused, with its place', () => {
   test.each([
     ['a second document', 'a: 1\n---\nb: 2', 'web1.yaml:2:1: a second document'],
     ['a field given twice', 'a: 1\nb: 2\na: 3', 'web1.yaml:3:1: a field that was given before'],
+    ['a field given twice, once as a number and once as text', '{1: a, "1": b}', 'web1.yaml:1:8: a field that was given before'],
     ['a field given twice in JSON', '{"a": 1,\n "a": 2}', 'web1.yaml:2:2: a field that was given before'],
     ['a tag', 'a: !binary aGk=', 'web1.yaml:1:4: a tag'],
     ['a tag that YAML itself defines, but not in its core', 'a: !!set {b}', 'web1.yaml:1:4: a tag'],
@@ -122,5 +124,54 @@ test('any text whatever is read or refused, never anything else', () => {
       }
     }),
     { numRuns: 2000 },
+  );
+});
+
+describe('a document that would take more than it may', () => {
+  /** Generous: what is not linear takes minutes at this size. */
+  const HANG_MS = 30_000;
+  const numbered = (count: number, text: (index: number) => string): string =>
+    Array.from({ length: count }, (_, index) => text(index)).join('');
+
+  test.each([
+    ['keys', numbered(80_000, (index) => `k${index}: v\n`)],
+    ['one key again and again', 'a: b\n'.repeat(200_000)],
+    ['keys within brackets', `{${numbered(80_000, (index) => `k${index}: v, `)}}`],
+    ['a list', `tags: [${'a,'.repeat(500_000)}]`],
+    ['aliases', `a: &a x\ntags: [${'*a ,'.repeat(100_000)}]`],
+    ['brackets', '['.repeat(1_000_000)],
+    ['quotes', '"'.repeat(1_000_000)],
+    ['comments', '#\n'.repeat(500_000)],
+  ])(
+    '%s',
+    (_title, text) => {
+      expect(failure(text)).toMatchObject({ code: 'INSTANCE_FILE_SYNTAX', message: 'web1.yaml: far more fields than any instance has' });
+    },
+    HANG_MS,
+  );
+
+  test(
+    'the most that may be is read in time: more keys than any instance has',
+    () => {
+      const text = numbered(25_000, (index) => `k${index}: v\n`);
+      expect(Object.keys(z.record(z.string(), z.string()).parse(readYaml(text, 'web1.yaml')))).toHaveLength(25_000);
+    },
+    HANG_MS,
+  );
+
+  test(
+    'what is wrong is not told without end',
+    () => {
+      expect(failure('a: b\n'.repeat(25_000)).details).toHaveLength(20);
+    },
+    HANG_MS,
+  );
+
+  test(
+    'many aliases, each of which would be looked up in the whole document',
+    () => {
+      expect(failure(`a: &a x\ntags: [${'*a ,'.repeat(30_000)}]`).message).toContain('more than 100 aliases');
+    },
+    HANG_MS,
   );
 });

@@ -1,10 +1,19 @@
-import type { Document, ErrorCode } from 'yaml';
-import { isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml';
+import type { Document, ErrorCode, Scalar } from 'yaml';
+import { isNode, isScalar, Lexer, LineCounter, parseDocument, visit } from 'yaml';
 import { GantryError } from '../report/errors.ts';
 
 /** Enough for networks and parameters that several NICs share; far too few for a document that unfolds without end. */
-const MOST_ALIASES = 100;
+const MAX_ALIASES = 100;
+/**
+ * Words, signs and spaces between them, as the parser cuts a document: twice what the largest instance has, with 256 disks and NICs and
+ * 1000 parameters of each kind. More take the parser many seconds, and a thousand times their size in memory.
+ */
+const MAX_TOKENS = 200_000;
+/** What is wrong with a document is told this often. */
+const MAX_PROBLEMS = 20;
 
+const TOO_MANY_ALIASES = `more than ${MAX_ALIASES} aliases (*name)`;
+const DUPLICATE_KEY = 'a field that was given before';
 const BAD_ALIAS = 'an alias (*name) without its anchor (&name), or text that starts with *: write it in quotes';
 
 /**
@@ -20,7 +29,6 @@ const REASONS: Readonly<Partial<Record<ErrorCode, string>>> = {
   BAD_SCALAR_START: 'text that starts with a reserved character: write it in quotes',
   BLOCK_AS_IMPLICIT_KEY: 'fields within a line: text that contains ": " must stand in quotes',
   BLOCK_IN_FLOW: 'an indented block inside brackets',
-  DUPLICATE_KEY: 'a field that was given before',
   KEY_OVER_1024_CHARS: 'a field name of more than 1024 characters',
   MISSING_CHAR: 'a missing bracket, comma, colon, space or quote',
   MULTILINE_IMPLICIT_KEY: 'a field name of several lines, or a line without a colon',
@@ -31,9 +39,9 @@ const REASONS: Readonly<Partial<Record<ErrorCode, string>>> = {
   UNEXPECTED_TOKEN: 'text where none may stand',
 };
 
-/** Something that is wrong, and where: an offset into the text. */
+/** Something that is wrong, and where: an offset into the text, or the text as a whole. */
 interface Problem {
-  readonly offset: number;
+  readonly offset: number | undefined;
   readonly reason: string;
 }
 
@@ -46,10 +54,13 @@ interface Problem {
  */
 export function readYaml(text: string, source: string): unknown {
   const lines = new LineCounter();
+  if (hasTooManyTokens(text)) throw syntaxError(source, lines, [{ offset: undefined, reason: 'far more fields than any instance has' }]);
   const document = parseDocument(text, {
     version: '1.2',
     schema: 'core',
     resolveKnownTags: false,
+    // Its own check compares every key of a group with every other: minutes for 1 MiB of keys.
+    uniqueKeys: false,
     prettyErrors: false,
     lineCounter: lines,
   });
@@ -57,14 +68,23 @@ export function readYaml(text: string, source: string): unknown {
   if (problems.length === 0) problems.push(...takeTextAsWritten(document));
   if (problems.length > 0) throw syntaxError(source, lines, problems);
   try {
-    return document.toJS({ maxAliasCount: MOST_ALIASES });
+    return document.toJS({ maxAliasCount: MAX_ALIASES });
   } catch {
-    throw syntaxError(source, lines, [{ offset: 0, reason: `more than ${MOST_ALIASES} aliases (*name)` }]);
+    throw syntaxError(source, lines, [{ offset: 0, reason: TOO_MANY_ALIASES }]);
   }
 }
 
+function hasTooManyTokens(text: string): boolean {
+  let tokens = 0;
+  for (const _token of new Lexer().lex(text)) {
+    tokens += 1;
+    if (tokens > MAX_TOKENS) return true;
+  }
+  return false;
+}
+
 function parserProblems(document: Document.Parsed): Problem[] {
-  const problems = [...document.errors, ...document.warnings].map(({ code, pos }) => ({
+  const problems = [...document.errors, ...document.warnings].slice(0, MAX_PROBLEMS).map(({ code, pos }) => ({
     offset: pos[0],
     reason: REASONS[code] ?? 'not YAML',
   }));
@@ -75,15 +95,32 @@ function parserProblems(document: Document.Parsed): Problem[] {
 /** Gives numbers and truth values back their text, and finds what the parser lets pass. */
 function takeTextAsWritten(document: Document.Parsed): Problem[] {
   const problems: Problem[] = [];
+  let aliases = 0;
   const add = (node: unknown, reason: string): void => {
-    problems.push({ offset: isNode(node) ? (node.range?.[0] ?? 0) : 0, reason });
+    if (problems.length < MAX_PROBLEMS) problems.push({ offset: isNode(node) ? (node.range?.[0] ?? 0) : 0, reason });
   };
   visit(document, {
     Scalar(_key, node) {
-      if (node.value !== null && typeof node.value !== 'string') node.value = node.source ?? '';
+      node.value = textOf(node);
     },
     Alias(_key, node) {
+      // Each takes a look through the whole document.
+      aliases += 1;
+      if (aliases > MAX_ALIASES) {
+        add(node, TOO_MANY_ALIASES);
+        return visit.BREAK;
+      }
       if (node.resolve(document) === undefined) add(node, BAD_ALIAS);
+      return undefined;
+    },
+    Map(_key, { items }) {
+      const seen = new Set<string>();
+      for (const { key } of items) {
+        const name = isScalar(key) ? String(textOf(key) ?? '') : undefined;
+        if (name === undefined) continue;
+        if (seen.has(name)) add(key, DUPLICATE_KEY);
+        seen.add(name);
+      }
     },
     Pair(_key, pair) {
       // `__proto__` would be dropped without a word on the way through the schema.
@@ -93,8 +130,14 @@ function takeTextAsWritten(document: Document.Parsed): Problem[] {
   return problems;
 }
 
+/** What was written, but for null, which stays what it is. */
+function textOf({ value, source }: Scalar): unknown {
+  return value === null || typeof value === 'string' ? value : (source ?? '');
+}
+
 function syntaxError(source: string, lines: LineCounter, problems: readonly Problem[]): GantryError {
   const texts = problems.map(({ offset, reason }) => {
+    if (offset === undefined) return `${source}: ${reason}`;
     const { line, col } = lines.linePos(offset);
     return `${source}:${line}:${col}: ${reason}`;
   });

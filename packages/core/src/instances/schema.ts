@@ -25,11 +25,14 @@ import type { Instance, Parameters } from './model.ts';
 export type InstanceDocument = Omit<Instance, 'primary_node'> & { readonly primary_node?: string };
 
 /** More of them is a mistake: Ganeti itself takes 16 disks and 8 NICs. */
-const MOST_DEVICES = 256;
+const MAX_DEVICES = 256;
+/** Of tags, nodes, and parameters of one kind. What an instance file may have, manifests and config.ini must have room for. */
+const MAX_ENTRIES = 1000;
 
-const list = <T>(item: z.ZodType<T>, what: string): z.ZodArray<z.ZodType<T>> => z.array(item, { error: expected(what) });
+const list = <T>(item: z.ZodType<T>, what: string, max = MAX_ENTRIES): z.ZodArray<z.ZodType<T>> =>
+  z.array(item, { error: expected(`a list of ${what}`) }).max(max, `must be at most ${max} ${what}`);
 
-const tags = list(tag, 'a list of tags').default([]);
+const tags = list(tag, 'tags').default([]);
 
 /** Text reaches scripts as it is; numbers and truth values as JSON writes them. */
 const parameterValue = z
@@ -44,6 +47,7 @@ const parameters = (description: string): z.ZodType<Parameters> =>
       parameterValue,
       { error: expected('a group of parameters') },
     )
+    .refine((entries) => Object.keys(entries).length <= MAX_ENTRIES, `must be at most ${MAX_ENTRIES} parameters`)
     .default({})
     .meta({ description });
 
@@ -107,11 +111,11 @@ const instanceObject = z.strictObject(
     hypervisor: word.meta({ description: 'Such as kvm, xen-pvm, xen-hvm' }),
     uuid: uuid.exactOptional(),
     primary_node: hostName.exactOptional().meta({ description: "This host's name when absent" }),
-    secondary_nodes: list(hostName, 'a list of host names').default([]),
+    secondary_nodes: list(hostName, 'host names').default([]),
     disk_template: word.exactOptional().meta({ description: 'Such as plain, drbd, file, sharedfile, rbd, blockdev, ext, diskless' }),
     tags,
-    disks: list(diskSchema, 'a list of disks').max(MOST_DEVICES, `must be at most ${MOST_DEVICES} disks`).default([]),
-    nics: list(nicSchema, 'a list of NICs').max(MOST_DEVICES, `must be at most ${MOST_DEVICES} NICs`).default([]),
+    disks: list(diskSchema, 'disks', MAX_DEVICES).default([]),
+    nics: list(nicSchema, 'NICs', MAX_DEVICES).default([]),
     osparams: parameters('OS parameters: scripts get OSP_<NAME>'),
     osparams_private: parameters('OS parameters that are never shown, logged or exported unless asked'),
     beparams: parameters('Backend parameters such as maxmem, minmem (MiB), vcpus: scripts get INSTANCE_BE_<name>'),
