@@ -116,7 +116,7 @@ function takeTextAsWritten(document: Document.Parsed): Problem[] {
     Map(_key, { items }) {
       const seen = new Set<string>();
       for (const { key } of items) {
-        const name = isScalar(key) ? String(textOf(key) ?? '') : undefined;
+        const name = isScalar(key) ? (textOf(key) ?? '') : undefined;
         if (name === undefined) continue;
         if (seen.has(name)) add(key, DUPLICATE_KEY);
         seen.add(name);
@@ -131,7 +131,7 @@ function takeTextAsWritten(document: Document.Parsed): Problem[] {
 }
 
 /** What was written, but for null, which stays what it is. */
-function textOf({ value, source }: Scalar): unknown {
+function textOf({ value, source }: Scalar): string | null {
   return value === null || typeof value === 'string' ? value : (source ?? '');
 }
 
