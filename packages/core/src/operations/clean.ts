@@ -4,6 +4,7 @@ import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import type { OperationOptions } from '../report/reporter.ts';
 import { createReporter } from '../report/reporter.ts';
 import { builtinProviders } from '../snapshots/choose.ts';
+import { sweepMoveRecords } from '../peer/move-record.ts';
 import { sweepLocks } from '../runs/lock-file.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
@@ -41,7 +42,10 @@ export async function cleanUp(request: CleanRequest): Promise<readonly CleanedTh
     mode: request.dryRun === true ? 'list' : 'clear',
     signal,
   });
-  if (request.dryRun !== true) await sweepLocks(stateDirectory.locks);
+  if (request.dryRun !== true) {
+    await sweepLocks(stateDirectory.locks);
+    await sweepMoveRecords(stateDirectory);
+  }
   for (const path of local.damaged) reporter.warn(`the journal ${path} is damaged: look at it, and remove it`);
   const things: CleanedThing[] = local.leftovers.map(({ message, outcome }) => ({ what: message, outcome }));
   if (request.store === undefined) return things;

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PeerChannel } from '@gantry/transport';
 import type { TemporaryDirectory } from '@gantry/testkit';
@@ -7,13 +7,16 @@ import { execa } from 'execa';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ChannelPair } from '../../test/peer/channel-pair.ts';
+import { failFiles, systemError } from '../../test/failing-files.ts';
 import { channelOf, channelPair } from '../../test/peer/channel-pair.ts';
 import type { GantryEvent } from '../report/events.ts';
 import { GantryError } from '../report/errors.ts';
 import { loadInstanceFile } from '../instances/load-instance-file.ts';
 import type { MoveRequest, MoveResult } from './move.ts';
 import { moveInstance } from './move.ts';
-import { header } from '../peer/wire.ts';
+import { windowFor } from '../peer/receiver-inboxes.ts';
+import type { Incoming } from '../peer/wire.ts';
+import { MessageSplitter, header } from '../peer/wire.ts';
 import type { ReceiveRequest, ReceiveResult } from './receive.ts';
 import { receiveInstance } from './receive.ts';
 import { moveOutcome } from '../peer/move-ledger.ts';
@@ -319,6 +322,26 @@ describe('a move that fails', () => {
     expect(bench.warnings('receiver')).toMatch(/did not acknowledge/);
   });
 
+  it('for a record that can neither be made durable nor be taken back: says that the peer must be asked', async () => {
+    await using bench = await makeBench(1);
+    const receiver: PeerChannel = bench.pair.receiver;
+    let broken: Disposable | undefined;
+    const channel: PeerChannel = {
+      ...receiver,
+      write: async (parts, o) => {
+        if (Buffer.concat(parts).includes('"prepared"')) {
+          broken = await failFiles('sync', async (file) => ((await file.stat()).isDirectory() ? systemError('EIO') : undefined));
+        }
+        await receiver.write(parts, o);
+      },
+    };
+    const outcome = await bench.move({}, { channel });
+    broken?.[Symbol.dispose]();
+    expect(failureOf(outcome.receiver)).toMatchObject({ code: 'MOVE_UNDECIDED', message: expect.stringContaining('EIO') });
+    expect(failureOf(outcome.source)).toMatchObject({ code: 'MOVE_UNDECIDED' });
+    expect(bench.warnings('source')).not.toMatch(/is here as it was/);
+  });
+
   it('before the commit reaches the peer: the peer knows that it was not', async () => {
     await using bench = await makeBench(1);
     const peer: PeerChannel = {
@@ -333,6 +356,166 @@ describe('a move that fails', () => {
     expect(error.code).toBe('MOVE_UNDECIDED');
     const id = /[0-9a-f]{32}/.exec(error.hint ?? '')?.[0] ?? '';
     await expect(moveOutcome(id, { stateDirectory: bench.file('there', 'state') })).rejects.toMatchObject({ code: 'MOVE_NOT_COMMITTED' });
+  });
+});
+
+describe('a move that is interrupted at the last moment', () => {
+  /** A channel that calls `before` before a message with that text goes out. */
+  function watched(channel: PeerChannel, text: string, before: () => void): PeerChannel {
+    return {
+      ...channel,
+      write: async (parts, o) => {
+        if (Buffer.concat(parts).includes(text)) before();
+        await channel.write(parts, o);
+      },
+    };
+  }
+
+  it.each(['"commit"', '"acknowledged"'])('while the source says %s: is committed on both sides, and both say so', async (message) => {
+    await using bench = await makeBench(1);
+    const bye = new AbortController();
+    const peer = watched(bench.pair.source, message, () => bye.abort(new Error('stop')));
+    const { source, receiver } = await bench.move({ peer, signal: bye.signal });
+    expect(bye.signal.aborted).toBe(true);
+    expect(source).toMatchObject({ status: 'fulfilled', value: { target: 'web1.example.com' } });
+    expect(receiver.status).toBe('fulfilled');
+    expect(bench.warnings('source')).toBe('');
+    const waiting = expect.objectContaining({ type: 'stage', message: expect.stringMatching(/gantry receive --outcome [0-9a-f]{32}$/) });
+    expect(bench.events.source.some((event) => waiting.asymmetricMatch(event))).toBe(message === '"commit"');
+  });
+
+  it('while the receiver says "committed": is committed on both sides', async () => {
+    await using bench = await makeBench(1);
+    const bye = new AbortController();
+    const channel = watched(bench.pair.receiver, '"committed"', () => bye.abort(new Error('stop')));
+    const { source, receiver } = await bench.move({}, { channel, signal: bye.signal });
+    expect(bye.signal.aborted).toBe(true);
+    expect([source.status, receiver.status]).toEqual(['fulfilled', 'fulfilled']);
+  });
+
+  it('while the source says "prepare": is committed on neither', async () => {
+    await using bench = await makeBench(1);
+    const bye = new AbortController();
+    const peer = watched(bench.pair.source, '"prepare"', () => bye.abort(new Error('stop')));
+    const { source, receiver } = await bench.move({ peer, signal: bye.signal });
+    expect(source).toMatchObject({ status: 'rejected', reason: bye.signal.reason });
+    expect(failureOf(receiver)).toMatchObject({ code: 'PEER_FAILED' });
+    const [record = ''] = await readdir(bench.file('there', 'state', 'moves'));
+    const asked = moveOutcome(record.replace('.json', ''), { stateDirectory: bench.file('there', 'state') });
+    await expect(asked).rejects.toMatchObject({ code: 'MOVE_NOT_COMMITTED' });
+  });
+
+  it('after the commit, when cleaning up fails: is committed all the same, with a warning', async () => {
+    await using bench = await makeBench(1);
+    let broken: Disposable | undefined;
+    const start = async (): Promise<void> => {
+      const locks = bench.file('here', 'state', 'locks');
+      broken = await failFiles('stat', async (file) =>
+        (await readlink(`/proc/self/fd/${file.fd}`)).startsWith(locks) ? systemError('EIO') : undefined,
+      );
+    };
+    const channel: PeerChannel = {
+      ...bench.pair.receiver,
+      write: async (parts, o) => {
+        if (Buffer.concat(parts).includes('"committed"')) await start();
+        await bench.pair.receiver.write(parts, o);
+      },
+    };
+    const { source } = await bench.move({}, { channel });
+    broken?.[Symbol.dispose]();
+    expect(source).toMatchObject({ status: 'fulfilled' });
+    expect(bench.warnings('source')).toMatch(/the move is committed, but cleaning up after it failed: EIO/);
+  });
+});
+
+describe('the two sides of a move', () => {
+  it('do not agree where the receiver took something else than was sent: nothing is committed', async () => {
+    await using bench = await makeBench(1);
+    const { receiver } = bench.pair;
+    const channel: PeerChannel = {
+      ...receiver,
+      write: async (parts, o) => {
+        const text = Buffer.concat(parts).toString('latin1');
+        const other = text.includes('"taken"')
+          ? text.replace(/("sha256":")(.)/, (_, key: string, digit) => key + (digit === '0' ? '1' : '0'))
+          : text;
+        await receiver.write(other === text ? parts : [Buffer.from(other, 'latin1')], o);
+      },
+    };
+    const outcome = await bench.move({}, { channel });
+    expect(failureOf(outcome.source)).toMatchObject({ code: 'DUMP_DAMAGED', disk: 0, message: expect.stringContaining('sha256') });
+    expect(outcome.receiver.status).toBe('rejected');
+    const [record = ''] = await readdir(bench.file('there', 'state', 'moves'));
+    const asked = moveOutcome(record.replace('.json', ''), { stateDirectory: bench.file('there', 'state') });
+    await expect(asked).rejects.toMatchObject({ code: 'MOVE_NOT_COMMITTED' });
+  });
+
+  /** What a side sends, message by message. */
+  async function* messagesOf(
+    input: AsyncIterable<Uint8Array>,
+    greeting: RegExp,
+    on: (message: Incoming) => void,
+  ): AsyncGenerator<Uint8Array> {
+    const splitter = new MessageSplitter();
+    let greeted = false;
+    for await (const chunk of input) {
+      const rest = greeted ? chunk : chunk.subarray(greeting.exec(Buffer.from(chunk).toString('latin1'))?.[0].length ?? 0);
+      greeted = true;
+      for (const message of splitter.push(rest)) on(message);
+      yield chunk;
+    }
+  }
+
+  it('keep to the credit: the source never has more on the way than the receiver has allowed', async () => {
+    const slow = 'sleep 1; cat >/dev/null';
+    await using bench = await makeBench(1, {
+      os: 'cat',
+      source: { ...CAT, export: 'head -c 20000000 /dev/urandom' },
+      target: { ...CAT, import: slow },
+    });
+    let allowed = 0;
+    let sent = 0;
+    let most = 0;
+    const { source, receiver } = bench.pair;
+    const peer = {
+      ...source,
+      input: messagesOf(source.input, /^.*\n/, (message) => {
+        if (message.type === 'credit') allowed += message.bytes;
+        const window = message.type === 'control' ? /"window":(\d+)/.exec(message.text)?.[1] : undefined;
+        if (window !== undefined) allowed = Number(window);
+      }),
+    };
+    const channel = {
+      ...receiver,
+      input: messagesOf(receiver.input, /^.*\n/, (message) => {
+        if (message.type === 'data') sent += message.bytes.length;
+        most = Math.max(most, sent - allowed);
+      }),
+    };
+    const outcome = await bench.move({ peer }, { channel });
+    expect(outcome.source.status).toBe('fulfilled');
+    expect(sent).toBeGreaterThan(2 * windowFor(1));
+    expect(most).toBeLessThanOrEqual(0);
+  });
+
+  it('keep to the credit: a receiver to which more is sent refuses it', async () => {
+    await using bench = await makeBench(1, {
+      os: 'cat',
+      source: { ...CAT, export: 'cat /dev/urandom' },
+      target: { ...CAT, import: 'sleep 1000' },
+    });
+    const { source } = bench.pair;
+    const generous = async function* (): AsyncGenerator<Uint8Array> {
+      for await (const chunk of source.input) {
+        yield Buffer.from(Buffer.from(chunk).toString('latin1').replace('"window":8388608', '"window":9388608'), 'latin1');
+      }
+    };
+    const outcome = await bench.move({ peer: { ...source, input: generous() } });
+    expect(failureOf(outcome.receiver)).toMatchObject({
+      code: 'PEER_PROTOCOL',
+      message: expect.stringContaining('more data than it was allowed'),
+    });
+    expect(failureOf(outcome.source)).toMatchObject({ code: 'PEER_PROTOCOL' });
   });
 });
 

@@ -9,6 +9,7 @@ import { chooseLevel } from '../frames/codec-levels.ts';
 import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
 import type { DumpSummary } from '../frames/types.ts';
+import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import type { HoldRequest } from './take-snapshots.ts';
 import { holdDisks } from './take-snapshots.ts';
@@ -111,6 +112,8 @@ interface Journey {
   readonly target: TargetDisks;
   /** Whether the peer may have committed although nothing says so. */
   undecided: boolean;
+  /** What the move came to, once the peer has said that it is committed: nothing that fails later changes that. */
+  committed?: MoveResult;
 }
 
 /**
@@ -143,6 +146,10 @@ export async function moveInstance(request: MoveRequest): Promise<MoveResult> {
     const both = AbortSignal.any([signal, link.lost]);
     return await move({ request: { ...request, level }, os, inspected, disks, reporter, link, sender, journey }, both);
   } catch (error) {
+    if (journey.committed !== undefined) {
+      reporter.warn(`the move is committed, but cleaning up after it failed: ${errorText(error)}`);
+      return journey.committed;
+    }
     await link.sayFailure(describeFailure(error, journey.stage), SAY_MS);
     const lastWord = await link.lastWord(LAST_WORD_MS);
     journey.target.learn(lastWord?.states ?? []);
@@ -187,8 +194,7 @@ async function move({ request, os, inspected, disks, reporter, link, sender, jou
   }
   await link.send({ kind: 'prepare' });
   await link.expect('prepared', signal);
-  await commit(link, journey, signal);
-  return {
+  return await commit({ link, journey, reporter, request }, signal, {
     moveId: journey.moveId,
     instance: instance.name,
     target: ready.instance,
@@ -198,19 +204,31 @@ async function move({ request, os, inspected, disks, reporter, link, sender, jou
     plainBytes: moved.reduce((total, { plainBytes }) => total + plainBytes, 0),
     storedBytes: moved.reduce((total, { storedBytes }) => total + storedBytes, 0),
     warnings: reporter.warnings,
-  };
+  });
 }
 
 /** From the first byte of `commit` on until the answer, only the peer knows. A signal does not cut this short: the link's time-out does. */
-async function commit(link: Link, journey: Journey, signal: AbortSignal): Promise<void> {
+async function commit(
+  { link, journey, reporter, request }: Pick<Parts, 'link' | 'journey' | 'reporter' | 'request'>,
+  signal: AbortSignal,
+  result: MoveResult,
+): Promise<MoveResult> {
   journey.stage = 'commit';
   signal.throwIfAborted();
   journey.undecided = true;
-  await link.send({ kind: 'commit' });
-  await link.expect('committed', link.lost);
+  const tellOfWait = (): void =>
+    reporter.stage(`waiting for the answer to the commit; without it, ask on the peer: gantry receive --outcome ${journey.moveId}`);
+  request.signal?.addEventListener('abort', tellOfWait);
+  try {
+    await link.send({ kind: 'commit' });
+    await link.expect('committed', link.lost);
+  } finally {
+    request.signal?.removeEventListener('abort', tellOfWait);
+  }
   journey.undecided = false;
-  journey.target.setAll('committed');
+  journey.committed = result;
   await link.send({ kind: 'acknowledged' }).catch(() => undefined);
+  return result;
 }
 
 function composeOrder(

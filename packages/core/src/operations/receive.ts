@@ -7,6 +7,7 @@ import { writeDisk } from './disk-target.ts';
 import { decodeLiveDump } from '../frames/decode-live-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
+import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import { assertEnoughDisks, assertRoom, assertSameOs } from './import-checks.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
@@ -62,6 +63,8 @@ interface Journey {
   stage: MoveStage;
   target: TargetDisks;
   ledger: MoveLedger | undefined;
+  /** What the move came to, once it is committed: nothing that fails later changes that. */
+  committed?: ReceiveResult;
 }
 
 /** What all parts of one move share. */
@@ -94,11 +97,15 @@ export async function receiveInstance(request: ReceiveRequest): Promise<ReceiveR
   try {
     return await receive({ request, reporter, events, inboxes, link, journey }, AbortSignal.any([signal, link.lost]));
   } catch (error) {
-    // What goes wrong while letting go undoes nothing.
-    if (journey.ledger?.committed === true) throw error;
-    const { stage, target } = journey;
+    const { stage, target, ledger, committed } = journey;
+    if (committed !== undefined) {
+      reporter.warn(`the move is committed, but cleaning up after it failed: ${errorText(error)}`);
+      return committed;
+    }
     const failure = describeFailure(error, stage);
-    await journey.ledger?.fail(`stage ${stage}: ${failure.message}`, target.states);
+    const hasFailed = await ledger?.fail(`stage ${stage}: ${failure.message}`, target.states);
+    // Nothing may be said to the source: what is found on disk after a power cut may be either.
+    if (ledger !== undefined && hasFailed === false) throw undecidedError(ledger.moveId, error);
     await link.sayFailure({ ...failure, states: target.states }, SAY_MS);
     target.tell((message, disk) => reporter.warn(message, disk), 'this side');
     reporter.warn(`the move failed (stage: ${stage}): nothing of it counts`);
@@ -145,8 +152,7 @@ async function receive({ request, reporter, events, inboxes, link, journey }: Pa
   journey.stage = 'commit';
   await link.send({ kind: 'prepared' });
   await link.expect('commit', signal);
-  await commit(work);
-  return { moveId: order.moveId, instance: instance.name, disks, warnings: reporter.warnings };
+  return await commit(work, { moveId: order.moveId, instance: instance.name, disks, warnings: reporter.warnings });
 }
 
 interface CheckedOrder {
@@ -215,7 +221,7 @@ async function rename({ order, os, instance, run, reporter, journey }: Work, dis
 }
 
 /** Once the record is on disk the move is committed, whatever becomes of the connection. */
-async function commit({ link, reporter, journey }: Work): Promise<void> {
+async function commit({ link, reporter, journey }: Work, result: ReceiveResult): Promise<ReceiveResult> {
   const { ledger, target } = journey;
   target.setAll('committed');
   try {
@@ -224,6 +230,7 @@ async function commit({ link, reporter, journey }: Work): Promise<void> {
     target.setAll('complete');
     throw error;
   }
+  journey.committed = result;
   try {
     await link.send({ kind: 'committed' });
     await link.expect('acknowledged', link.lost);
@@ -231,4 +238,13 @@ async function commit({ link, reporter, journey }: Work): Promise<void> {
     if (!(error instanceof GantryError)) throw error;
     reporter.warn('the move is committed here, but the source did not acknowledge it: it may not know');
   }
+  return result;
+}
+
+function undecidedError(moveId: string, cause: unknown): GantryError {
+  return new GantryError('MOVE_UNDECIDED', {
+    message: `the record that the move is committed could neither be made durable nor be taken back: ${errorText(cause)}`,
+    hint: `When the state directory can be written again, ask here: gantry receive --outcome ${moveId}`,
+    cause,
+  });
 }

@@ -143,16 +143,22 @@ export class Link implements Disposable {
     try {
       for await (const chunk of this.#channel.input) {
         this.#heardAt = performance.now();
-        if (this.lost.aborted) continue;
-        const rest = this.#greeted ? chunk : this.#greet(greeting, chunk);
-        if (rest !== undefined) this.#take(splitter, rest);
+        // Read on: where the channel is closed for reading, the other side may not hear why it is given up.
+        if (!this.lost.aborted) this.#hear(greeting, splitter, chunk);
       }
-      this.#over = true;
-      this.#lose(endedError(this.#peer, await this.#end(), this.#greeted));
+    } catch {
+      // The same as its end: how the other side ended says more.
+    }
+    this.#over = true;
+    this.#lose(endedError(this.#peer, await this.#end(), this.#greeted));
+  }
+
+  #hear(greeting: GreetingReader, splitter: MessageSplitter, chunk: Uint8Array): void {
+    try {
+      const rest = this.#greeted ? chunk : this.#greet(greeting, chunk);
+      if (rest !== undefined) this.#take(splitter, rest);
     } catch (error) {
-      this.#over = true;
-      if (error instanceof WireProblem) this.#lose(garbageError(this.#peer, error.message, error));
-      else this.#lose(endedError(this.#peer, await this.#end(), this.#greeted));
+      this.#lose(error instanceof WireProblem ? garbageError(this.#peer, error.message, error) : error);
     }
   }
 

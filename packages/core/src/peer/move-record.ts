@@ -1,9 +1,13 @@
-import { open, readFile, readdir, rename, stat, unlink } from 'node:fs/promises';
-import { mkdir } from 'node:fs/promises';
+import { link, open, readFile, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { ProcessIdentity } from '@gantry/transport';
-import { syncDirectory } from '../runs/journal-file.ts';
+import type { HostProcess, ProcessIdentity } from '@gantry/transport';
+import { makeDirectoryDurably, syncDirectory } from '../system/durable.ts';
+import { errnoName } from '../system/errno-name.ts';
+import { tryFlock } from '../system/flock.ts';
+import { hostProcessSchema } from '../system/process-owner.ts';
+import type { GantryError } from '../report/errors.ts';
+import { removeUnlocked } from '../runs/lock-file.ts';
 import type { StateDirectory } from '../runs/state-directory.ts';
 import { unusable } from '../runs/state-directory.ts';
 
@@ -19,7 +23,8 @@ export interface MoveRecord {
   readonly time: string;
   /** `open` as long as `receiver` runs; an open record of a process that is gone is a failed one. */
   readonly state: 'open' | 'committed' | 'failed';
-  readonly receiver: ProcessIdentity;
+  /** Without a host in records of the first version. */
+  readonly receiver: ProcessIdentity | HostProcess;
   readonly disks: readonly { readonly disk: number; readonly state: 'untouched' | 'partial' | 'complete' | 'committed' }[];
   /** Of a failed one: what happened. */
   readonly reason?: string;
@@ -32,7 +37,7 @@ const recordSchema: z.ZodType<MoveRecord> = z.object({
   node: z.string(),
   time: z.iso.datetime(),
   state: z.enum(['open', 'committed', 'failed']),
-  receiver: z.object({ pid: z.int(), startTime: z.int(), bootId: z.string() }),
+  receiver: z.union([hostProcessSchema, z.object({ pid: z.int(), startTime: z.int(), bootId: z.string() })]),
   disks: z.array(z.object({ disk: z.int(), state: z.enum(['untouched', 'partial', 'complete', 'committed']) })),
   reason: z.string().exactOptional(),
 });
@@ -40,29 +45,76 @@ const recordSchema: z.ZodType<MoveRecord> = z.object({
 /** Records are asked for within hours; after so long they go, ms. */
 const KEEP_MS = 90 * 24 * 60 * 60 * 1000;
 const SUFFIX = '.json';
+const TEMPORARY_SUFFIX = '.new';
 
-/** Writes a record, in the place of an earlier one of the same move; it is on disk when this resolves. @throws GantryError `STATE_UNUSABLE` */
-export async function writeMoveRecord(state: StateDirectory, record: MoveRecord): Promise<void> {
-  const directory = movesDirectory(state);
-  const path = join(directory, `${record.moveId}${SUFFIX}`);
-  const temporary = `${path}.new`;
+/**
+ * Writes the first record of a move; it is on disk when this resolves.
+ *
+ * @returns false where there is a record of that move already
+ * @throws GantryError `STATE_UNUSABLE`
+ */
+export async function createMoveRecord(state: StateDirectory, record: MoveRecord): Promise<boolean> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    {
-      await using file = await open(temporary, 'w', 0o600);
-      await file.writeFile(`${JSON.stringify(record)}\n`);
-      await file.sync();
-    }
-    await rename(temporary, path);
-    await syncDirectory(directory);
+    await makeDirectoryDurably(movesDirectory(state), 0o700);
+    await using temporary = await writeTemporary(state, record);
+    await link(temporary.path, recordPath(state, record.moveId));
+    await syncDirectory(movesDirectory(state));
+    return true;
   } catch (error) {
-    throw unusable(`cannot write the record of the move ${record.moveId}`, error);
+    if (errnoName(error) === 'EEXIST') return false;
+    throw cannotWrite(record, error);
+  }
+}
+
+/**
+ * Writes a record in the place of an earlier one of the same move; it is on disk when this resolves.
+ *
+ * @param onPlaced called when whoever reads finds this record from now on, although a power cut may still bring the earlier one back
+ * @throws GantryError `STATE_UNUSABLE`
+ */
+export async function replaceMoveRecord(state: StateDirectory, record: MoveRecord, onPlaced?: () => void): Promise<void> {
+  try {
+    await using temporary = await writeTemporary(state, record);
+    await rename(temporary.path, recordPath(state, record.moveId));
+    onPlaced?.();
+    await syncDirectory(movesDirectory(state));
+  } catch (error) {
+    throw cannotWrite(record, error);
+  }
+}
+
+/** A record that has no name yet by which it is found; durable, but for that name. Disposing removes what is left of it. */
+async function writeTemporary(state: StateDirectory, record: MoveRecord): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = `${recordPath(state, record.moveId)}.${process.pid}${TEMPORARY_SUFFIX}`;
+  await using scope = new AsyncDisposableStack();
+  const file = scope.use(await open(path, 'w', 0o600));
+  scope.defer(() => unlink(path).catch(() => undefined));
+  // The lock says to a sweep that somebody is at it.
+  tryFlock(file.fd, 'exclusive');
+  await file.writeFile(`${JSON.stringify(record)}\n`);
+  await file.sync();
+  const kept = scope.move();
+  return { path, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+function cannotWrite({ moveId }: MoveRecord, error: unknown): GantryError {
+  return unusable(`cannot write the record of the move ${moveId}`, error);
+}
+
+/** Makes durable what {@link readMoveRecord} found, before anybody relies on it. @throws GantryError `STATE_UNUSABLE` */
+export async function syncMoveRecord(state: StateDirectory, moveId: string): Promise<void> {
+  try {
+    await using file = await open(recordPath(state, moveId), 'r');
+    await file.sync();
+    await syncDirectory(movesDirectory(state));
+  } catch (error) {
+    throw unusable(`cannot make the record of the move ${moveId} durable`, error);
   }
 }
 
 /** Undefined where there is none. @throws GantryError `STATE_UNUSABLE` */
 export async function readMoveRecord(state: StateDirectory, moveId: string): Promise<MoveRecord | undefined> {
-  const path = join(movesDirectory(state), `${moveId}${SUFFIX}`);
+  const path = recordPath(state, moveId);
   try {
     return recordSchema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
@@ -71,15 +123,23 @@ export async function readMoveRecord(state: StateDirectory, moveId: string): Pro
   }
 }
 
-/** Removes records that nobody will ask for any more. */
-export async function removeOldMoveRecords(state: StateDirectory): Promise<void> {
+/** Removes records that nobody will ask for any more, and what killed processes had begun to write. */
+export async function sweepMoveRecords(state: StateDirectory): Promise<void> {
   const directory = movesDirectory(state);
   const names = await readdir(directory).catch(() => []);
   for (const name of names) {
     const path = join(directory, name);
-    const found = await stat(path).catch(() => undefined);
-    if (found !== undefined && Date.now() - found.mtimeMs > KEEP_MS) await unlink(path).catch(() => undefined);
+    if (name.endsWith(TEMPORARY_SUFFIX)) await removeUnlocked(path);
+    else if (Date.now() - (await changedMs(path)) > KEEP_MS) await unlink(path).catch(() => undefined);
   }
+}
+
+async function changedMs(path: string): Promise<number> {
+  return (await stat(path).catch(() => undefined))?.mtimeMs ?? Infinity;
+}
+
+function recordPath(state: StateDirectory, moveId: string): string {
+  return join(movesDirectory(state), `${moveId}${SUFFIX}`);
 }
 
 function movesDirectory(state: StateDirectory): string {

@@ -1,4 +1,6 @@
 /** What an error says, for a message of our own. */
 export function errorText(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  // What failed first says more than what failed while that was being cleaned up.
+  return 'suppressed' in error && error.suppressed instanceof Error ? errorText(error.suppressed) : error.message;
 }

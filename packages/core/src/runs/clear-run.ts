@@ -39,7 +39,7 @@ export async function clearRecords(
 ): Promise<boolean> {
   const { header, records, bytes } = content;
   if (header === undefined || records.size === 0) return true;
-  await file.truncate(bytes);
+  // What follows the last whole line is overwritten, or has no end and does not count.
   const journal = new JournalWriter(file, bytes);
   let left = records.size;
   for (const kind of ['script', 'snapshot', 'pending'] as const) {

@@ -1,5 +1,4 @@
 import type { FileHandle } from 'node:fs/promises';
-import { open } from 'node:fs/promises';
 
 import type { JournalLine, RunHeader, RunRecord } from './run-record.ts';
 import { journalLineSchema, runHeaderSchema } from './run-record.ts';
@@ -45,7 +44,7 @@ export class JournalWriter {
   async #write(bytes: Buffer): Promise<void> {
     try {
       const { bytesWritten } = await this.#file.write(bytes, 0, bytes.length, this.#bytes);
-      if (bytesWritten < bytes.length) throw new Error('no space left for a whole line');
+      if (bytesWritten < bytes.length) throw Object.assign(new Error('ENOSPC: no space left for a whole line'), { code: 'ENOSPC' });
       await this.#file.datasync();
       this.#bytes += bytes.length;
     } catch (error) {
@@ -89,10 +88,4 @@ function parseLine<T>(text: string, number: number, schema: { parse(value: unkno
   } catch (error) {
     throw new Error(`line ${number} is not one of a journal`, { cause: error });
   }
-}
-
-/** Makes the names in a directory durable: after it, a file that was made or removed there stays so (fsync(2)). */
-export async function syncDirectory(path: string): Promise<void> {
-  await using directory = await open(path, 'r');
-  await directory.sync();
 }

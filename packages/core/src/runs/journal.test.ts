@@ -1,10 +1,15 @@
+import { once } from 'node:events';
 import { chmod, chown, mkdir, open, readdir, readFile, rename, rmdir, stat, writeFile } from 'node:fs/promises';
 import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
-import { makeRandomFile, makeTemporaryDirectory, mountNewTmpfs } from '@gantry/testkit';
+import { makeRandomFile, makeTemporaryDirectory, mountNewTmpfs, readSystemCalls, strace } from '@gantry/testkit';
+import { execa } from 'execa';
 import { assert, nat, property, uint8Array } from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
+import { failFiles, systemError } from '../../test/failing-files.ts';
 import { parseJournal } from './journal-file.ts';
 import { openRun } from './journal.ts';
 import { recoverDeadRuns } from './recover.ts';
@@ -143,12 +148,64 @@ describe('a run', () => {
     const run = await openRun({ stateDirectory, operation: 'export', instance: 'web1' });
     await run.remember(snapshot('/kept'));
     await makeRandomFile(small.file('big'), 1024 * 1024, 'full').catch(() => undefined);
-    await expect(run.remember(snapshot('x'.repeat(8192)))).rejects.toMatchObject({ code: 'STATE_UNUSABLE', message: /ENOSPC|no space/ });
+    await expect(run.remember(snapshot('x'.repeat(8192)))).rejects.toMatchObject({
+      code: 'STATE_UNUSABLE',
+      message: /ENOSPC|no space/,
+      hint: expect.stringMatching(/^Make room/),
+    });
     await writeFile(small.file('big'), '');
     await run.remember(snapshot('/later'));
     const content = parseJournal(await readFile(`${stateDirectory.runs}/${run.id}.journal`));
     expect([...content.records.values()]).toEqual([snapshot('/kept'), snapshot('/later')]);
     await run[Symbol.asyncDispose]();
+  });
+});
+
+describe('a line of a journal', () => {
+  test('is on disk before the thing that it describes may be made, as is the name of the journal', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    const state = scratch.file('state');
+    const driver = fileURLToPath(import.meta.resolve('../../test/runs/remember.ts'));
+    const records = JSON.stringify([snapshot('/a'), snapshot('/b')]);
+    const calls = ['write', 'pwrite64', 'fsync', 'fdatasync', 'mkdir'];
+    const [program, ...before] = strace({ record: scratch.file('record'), calls });
+    const run = execa(program, [...before, process.execPath, '--conditions=@gantry/source', driver, state, records], { reject: false });
+    await once(createInterface(run.stdout), 'line');
+    const [journal = ''] = await readdir(scratch.file('state', 'runs'));
+    process.kill(Number(/-(\d+)\.journal$/.exec(journal)?.[1]), 'SIGKILL');
+    await run;
+
+    const record = await readSystemCalls(scratch.file('record'));
+    const at = (name: RegExp, text: string, after = -1): number => {
+      const found = record.find((call) => call.began > after && name.test(call.name) && call.parameters.includes(text));
+      expect(found, `${name.source} ${text} after ${after}`).toMatchObject({ result: expect.not.stringMatching(/^-1|^\?/) });
+      return found?.ended ?? -1;
+    };
+    const path = `${state}/runs/${journal}`;
+    const header = at(/write/, 'runId');
+    const headerKept = at(/^fdatasync$/, `<${path}>`, header);
+    const named = at(/^fsync$/, `<${state}/runs>`, header);
+    at(/^fsync$/, `<${state}>`, at(/^mkdir/, `"${state}/runs"`));
+    const first = at(/write/, '/a', Math.max(headerKept, named));
+    const second = at(/write/, '/b', at(/^fdatasync$/, `<${path}>`, first));
+    const secondKept = at(/^fdatasync$/, `<${path}>`, second);
+    expect(secondKept).toBeLessThan(at(/^write$/, String.raw`"remembered\n"`));
+  });
+
+  test('that could not be made durable is not in the way of the next', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    const stateDirectory = await openStateDirectory(scratch.file('state'));
+    await using run = await openRun({ stateDirectory, operation: 'export', instance: 'web1' });
+    const first = await run.remember(snapshot('/first'));
+    {
+      using _broken = await failFiles('datasync', async () => systemError('EIO'));
+      const remembering = run.remember(snapshot(`/lost-${'x'.repeat(500)}`));
+      await expect(remembering).rejects.toMatchObject({ code: 'STATE_UNUSABLE', hint: expect.stringContaining('dmesg') });
+    }
+    const last = await run.remember(snapshot('/last'));
+    const content = parseJournal(await readFile(`${stateDirectory.runs}/${run.id}.journal`));
+    expect([...content.records.values()]).toEqual([snapshot('/first'), snapshot('/last')]);
+    for (const id of [first, last]) await run.forget(id);
   });
 });
 

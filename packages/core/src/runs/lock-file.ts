@@ -137,7 +137,7 @@ export async function sweepLocks(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     const path = join(directory, name);
     if (name.endsWith('.holder')) await sweepHolder(path);
-    else if (name.endsWith('.lock')) await sweepLock(path);
+    else if (name.endsWith('.lock')) await removeUnlocked(path);
   }
 }
 
@@ -146,8 +146,11 @@ async function sweepHolder(link: string): Promise<void> {
   if (holder === undefined || !(await isRunning(holder))) await unlink(link).catch(() => undefined);
 }
 
-/** As its holder, for a moment: whoever wants it meanwhile finds no name to blame and tries again. */
-async function sweepLock(path: string): Promise<void> {
+/**
+ * Removes a file that no process has locked. Has it locked itself for a moment: who wants it meanwhile finds no name to blame and tries
+ * again.
+ */
+export async function removeUnlocked(path: string): Promise<void> {
   const file = await open(path, 'r').catch(() => undefined);
   if (file === undefined) return;
   try {

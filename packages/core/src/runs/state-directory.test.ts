@@ -1,6 +1,7 @@
 import { chmod, chown, mkdir, stat, writeFile } from 'node:fs/promises';
 
-import { makeTemporaryDirectory, mountReadOnly } from '@gantry/testkit';
+import { makeTemporaryDirectory, mountNewTmpfs, mountReadOnly } from '@gantry/testkit';
+import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 
 import { openStateDirectory, stateDirectoryPath } from './state-directory.ts';
@@ -67,6 +68,16 @@ describe('opening it', () => {
     });
   });
 
+  test('says what is to be done where its file system is full', async () => {
+    await using small = await mountNewTmpfs(64 * 1024);
+    await execa('mount', ['-o', 'remount,nr_inodes=3', small.path]);
+    await expect(openStateDirectory(small.file('a', 'b', 'c'))).rejects.toMatchObject({
+      code: 'STATE_UNUSABLE',
+      message: /ENOSPC/,
+      hint: /^Make room on its file system \(df -h, and df -i/,
+    });
+  });
+
   test('says so when it cannot be made', async () => {
     await using scratch = await makeTemporaryDirectory();
     await writeFile(scratch.file('file'), '');
@@ -75,6 +86,10 @@ describe('opening it', () => {
       hint: /GANTRY_STATE_DIR/,
     });
     await using view = await mountReadOnly(scratch.path);
-    await expect(openStateDirectory(view.file('state'))).rejects.toMatchObject({ code: 'STATE_UNUSABLE', message: /EROFS/ });
+    await expect(openStateDirectory(view.file('state'))).rejects.toMatchObject({
+      code: 'STATE_UNUSABLE',
+      message: /EROFS/,
+      hint: /mounted read-only.*remount,rw/,
+    });
   });
 });

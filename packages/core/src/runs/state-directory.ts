@@ -1,9 +1,11 @@
 import type { Stats } from 'node:fs';
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 
 import { GantryError } from '../report/errors.ts';
+import { makeDirectoryDurably } from '../system/durable.ts';
+import { errnoName } from '../system/errno-name.ts';
 
 /** Where Gantry keeps locks and what must outlive a killed run. Made and checked by {@link openStateDirectory}. */
 export interface StateDirectory {
@@ -42,7 +44,7 @@ export async function openStateDirectory(option?: string): Promise<StateDirector
 
 async function makeDirectory(directory: string): Promise<Stats> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectoryDurably(directory, 0o700);
     return await stat(directory);
   } catch (error) {
     throw unusable(`cannot make the state directory ${directory}`, error);
@@ -56,11 +58,27 @@ function assertOurs(directory: string, stats: Stats): void {
   if ((stats.mode & OTHERS_MAY_WRITE) !== 0) throw unusable(`the state directory ${directory} may be written by others`);
 }
 
-/** What went wrong with the state directory or a file in it. */
+const ELSEWHERE = 'or name another directory with GANTRY_STATE_DIR';
+const OWN_HINT = `Give it to the user who runs Gantry with mode 0700, ${ELSEWHERE}.`;
+
+/** What the user can do about a system call that failed in the state directory. */
+const HINTS: Readonly<Record<string, string>> = {
+  ENOSPC: `Make room on its file system (df -h, and df -i for inodes), ${ELSEWHERE}.`,
+  EDQUOT: `Make room: a quota on its file system is used up. Or name another directory with GANTRY_STATE_DIR.`,
+  EROFS: `Its file system is mounted read-only: see why (dmesg), and mount it for writing (mount -o remount,rw), ${ELSEWHERE}.`,
+  EIO: `Its disk or file system may be damaged: see dmesg. Until it is repaired, name another directory with GANTRY_STATE_DIR.`,
+  ENOTDIR: `Something that is not a directory has its name or that of a directory above it: move that away, ${ELSEWHERE}.`,
+  EEXIST: `Something that is not a directory has its name: move that away, ${ELSEWHERE}.`,
+  ENOENT: 'Somebody may have removed it: try again.',
+  EMFILE: 'Raise the limit of open files (ulimit -n).',
+  ENFILE: 'The machine has too many open files: see sysctl fs.file-max.',
+};
+
+/** What went wrong with the state directory or a file in it; `cause` is what a system call failed with. */
 export function unusable(message: string, cause?: unknown): GantryError {
   return new GantryError('STATE_UNUSABLE', {
     message: cause instanceof Error ? `${message}: ${cause.message}` : message,
-    hint: 'Give it to the user who runs Gantry with mode 0700, or name another directory with GANTRY_STATE_DIR.',
+    hint: HINTS[errnoName(cause) ?? ''] ?? OWN_HINT,
     cause,
   });
 }

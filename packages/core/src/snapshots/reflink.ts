@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { GantryError } from '../report/errors.ts';
 import { systemErrorCode } from '../system/system-error-code.ts';
 import { Interruption } from '../system/interruption.ts';
-import { syncDirectory } from '../runs/journal-file.ts';
+import { syncDirectory } from '../system/durable.ts';
 import { errorText } from '../report/error-text.ts';
 import { copyNoCopyOnWrite } from '../disks/inode-flags.ts';
 import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRequest } from './provider.ts';
