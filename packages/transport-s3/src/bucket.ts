@@ -12,6 +12,8 @@ export interface RequestOptions {
   readonly doing: string;
   /** Relative to the store's prefix; empty for the bucket itself. */
   readonly key: string;
+  /** Whether the request is for the bucket, such as a listing, and not for one of its objects. */
+  readonly ofBucket?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** How many bytes it carries, in either direction. */
   readonly bytes?: number;
@@ -99,8 +101,10 @@ export class Bucket {
   }
 
   /** An error of the SDK as the store's callers see it. */
-  translate(error: unknown, { doing, key }: RequestOptions): Error {
-    return toStoreError(error, `${doing} ${this.show(key)}`, key === '' ? undefined : key);
+  translate(error: unknown, { doing, key, ofBucket = key === '' }: RequestOptions): Error {
+    const { proxy } = this.clients;
+    const way = proxy === undefined ? '' : ` through the proxy ${proxy.url.host} (${proxy.source})`;
+    return toStoreError(error, { doing: `${doing} ${this.show(key)}`, key: key === '' ? undefined : key, ofBucket, way });
   }
 
   #policy(): RetryPolicy {

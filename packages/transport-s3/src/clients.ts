@@ -1,47 +1,56 @@
-import { readFile } from 'node:fs/promises';
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
-import { rootCertificates } from 'node:tls';
+import { isIP } from 'node:net';
+import process from 'node:process';
 
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { S3Client } from '@aws-sdk/client-s3';
 
 import type { S3Address } from './address.ts';
+import type { Environment } from './address/environment.ts';
+import { tidyAwsVariables } from './address/environment.ts';
+import type { Settings } from './address/settings.ts';
+import { readSettings } from './address/settings.ts';
 import { signWithDigests } from './body-digests.ts';
 import { collectAnswer } from './collect-answer.ts';
-import { invalidAddress } from './invalid-address.ts';
+import type { Agents } from './requests/agents.ts';
+import { makeAgents } from './requests/agents.ts';
+import type { Credentials } from './requests/credentials.ts';
+import { makeCredentials } from './requests/credentials.ts';
+import type { Proxy } from './requests/proxy.ts';
+import { findProxy } from './requests/proxy.ts';
+import { assertSendable } from './requests/sendable.ts';
 
 /** Two clients over the same connections. */
 export interface Clients extends Disposable {
   readonly usual: S3Client;
   /** For completions, during which a service may be silent for minutes. */
   readonly patient: S3Client;
+  /** Amazon's own where absent. */
+  readonly endpoint: URL | undefined;
+  readonly proxy: Proxy | undefined;
 }
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** How long the patient client listens to silence: what Amazon's reference says of CompleteMultipartUpload is "several minutes". */
 export const PATIENCE_MS: number = 10 * 60_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 
+/** The SDK watches each request for want of a connection with a timer, and forgets it where sending fails at once: it must be short. */
+const SOCKET_WARNING_MS = 1000;
+
 /**
  * Makes the clients of a store. Settings come from the address, then from `env`, then from the SDK's own chain (configuration
  * files, SSO, container and instance roles), which reads the environment of the process where it must.
  *
- * @throws StoreError `invalid-address`
+ * @throws StoreError `invalid-address`, `unsupported`
  */
 export async function makeClients(address: S3Address, env: Environment): Promise<Clients> {
   const { options } = address;
-  const agents = await makeAgents(options.caFile ?? env['AWS_CA_BUNDLE'], options.concurrency);
-  const config = clientConfig(address, env);
-  const make = (socketTimeout: number): S3Client => {
-    const client = new S3Client({
-      ...config,
-      requestHandler: { ...agents, connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout, socketAcquisitionWarningTimeout: 86_400_000 },
-    });
-    signWithDigests(client);
-    return client;
-  };
+  tidyAwsVariables(process.env);
+  const settings = await readSettings(address, env);
+  const proxy = findProxy(hostOf(address.bucket, settings), env);
+  const agents = await makeAgents(settings.caFile, options.concurrency, proxy);
+  const closed = new AbortController();
+  const config = clientConfig(settings, makeCredentials(settings, options.stallMs, closed.signal));
+  const make = (socketTimeout: number): S3Client => makeClient(config, agents, socketTimeout);
   const usual = make(options.stallMs);
   const patient = make(Math.max(options.stallMs, PATIENCE_MS));
   const others = new Map<number, S3Client>();
@@ -53,10 +62,41 @@ export async function makeClients(address: S3Address, env: Environment): Promise
   return {
     usual,
     patient,
+    endpoint: settings.endpoint,
+    proxy,
     [Symbol.dispose]() {
+      closed.abort(new Error('the store was closed'));
       for (const client of [usual, patient, ...others.values()]) client.destroy();
     },
   };
+}
+
+/** Where requests go: for what decides by the name of the host. */
+function hostOf(bucket: string, { endpoint, region, pathStyle }: Settings): URL {
+  const url = new URL(endpoint ?? `https://s3.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}`);
+  if (!pathStyle && isIP(url.hostname) === 0) url.hostname = `${bucket}.${url.hostname}`;
+  return url;
+}
+
+function makeClient(config: S3ClientConfig, agents: Agents, socketTimeout: number): S3Client {
+  const client = new S3Client({
+    ...config,
+    requestHandler: {
+      ...agents,
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      socketTimeout,
+      socketAcquisitionWarningTimeout: SOCKET_WARNING_MS,
+      logger: SILENT,
+    },
+  });
+  signWithDigests(client);
+  const { requestHandler } = client.config;
+  const handle = requestHandler.handle.bind(requestHandler);
+  requestHandler.handle = async (request, options) => {
+    assertSendable(request.headers);
+    return handle(request, options);
+  };
+  return client;
 }
 
 /** Has the requests that say `silenceMs` sent with that time-out: the SDK has one for each client, and none for a request. */
@@ -69,21 +109,12 @@ function heedSilence(client: S3Client, clientFor: (silenceMs: number) => S3Clien
   };
 }
 
-function clientConfig({ options }: S3Address, env: Environment): S3ClientConfig {
-  const endpoint = options.endpoint?.href ?? env['AWS_ENDPOINT_URL_S3'] ?? env['AWS_ENDPOINT_URL'];
-  // Services outside of Amazon mostly ignore the region, but the signature must name one.
-  const region = options.region ?? env['AWS_REGION'] ?? env['AWS_DEFAULT_REGION'] ?? (endpoint === undefined ? undefined : 'us-east-1');
-  const profile = options.profile ?? env['AWS_PROFILE'];
-  const accessKeyId = env['AWS_ACCESS_KEY_ID'];
-  const secretAccessKey = env['AWS_SECRET_ACCESS_KEY'];
-  const sessionToken = env['AWS_SESSION_TOKEN'];
-  const fixed = options.profile === undefined && accessKeyId !== undefined && secretAccessKey !== undefined;
+function clientConfig({ endpoint, region, pathStyle }: Settings, credentials: Credentials): S3ClientConfig {
   return {
-    ...(endpoint === undefined ? {} : { endpoint }),
-    ...(region === undefined ? {} : { region }),
-    ...(profile === undefined ? {} : { profile }),
-    ...(fixed ? { credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) } } : {}),
-    forcePathStyle: options.pathStyle ?? endpoint !== undefined,
+    ...(endpoint === undefined ? {} : { endpoint: endpoint.href }),
+    region,
+    credentials,
+    forcePathStyle: pathStyle,
     // Many services refuse the trailing checksums that are the SDK's default.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
@@ -92,22 +123,14 @@ function clientConfig({ options }: S3Address, env: Environment): S3ClientConfig 
     streamCollector: collectAnswer,
     // The store tries again itself: part by part, range by range, and for as long as the user says.
     maxAttempts: 1,
+    retryMode: 'standard',
+    defaultsMode: 'legacy',
+    logger: SILENT,
   };
 }
 
-async function makeAgents(caFile: string | undefined, concurrency: number): Promise<{ httpAgent: HttpAgent; httpsAgent: HttpsAgent }> {
-  // Uploads, ranges and the small requests between them each find a connection free.
-  const shape = { keepAlive: true, maxSockets: 2 * concurrency + 16 };
-  if (caFile === undefined) return { httpAgent: new HttpAgent(shape), httpsAgent: new HttpsAgent(shape) };
-  let ca: string;
-  try {
-    ca = await readFile(caFile, 'utf8');
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-    throw invalidAddress(
-      `the file with certificate authorities ${caFile} cannot be read (${code})`,
-      'Check caFile= in the address, or AWS_CA_BUNDLE.',
-    );
-  }
-  return { httpAgent: new HttpAgent(shape), httpsAgent: new HttpsAgent({ ...shape, ca: [...rootCertificates, ca] }) };
+function ignore(): void {
+  // The SDK's advice is for programmers.
 }
+
+const SILENT = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore };

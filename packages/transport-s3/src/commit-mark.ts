@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
 
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { StoreError } from '@gantry/transport';
@@ -12,6 +13,8 @@ import { isUploadAlive } from './multipart.ts';
 
 /** Where marks stand, below the store's prefix: no key of a store starts with a dot. */
 export const MARKS_PREFIX = '.gantry-commit/';
+
+const MAX_MARK_BYTES = 4096;
 
 /** How often a mark that others set and remove meanwhile is tried for. */
 const MOST_ROUNDS = 20;
@@ -87,10 +90,10 @@ export async function readMark(bucket: Bucket, mark: string, signal?: AbortSigna
   try {
     const answer = await bucket.tryRequest(request, async (send) => {
       const { Body, ETag } = await bucket.clients.usual.send(
-        new GetObjectCommand({ Bucket: bucket.address.bucket, Key: bucket.fullKey(mark), Range: 'bytes=0-4095' }),
+        new GetObjectCommand({ Bucket: bucket.address.bucket, Key: bucket.fullKey(mark), Range: `bytes=0-${MAX_MARK_BYTES - 1}` }),
         send,
       );
-      return { text: (await Body?.transformToString()) ?? '', etag: bareEtag(ETag) };
+      return { text: await readStart(Body), etag: bareEtag(ETag) };
     });
     return parseMark(answer.text, answer.etag);
   } catch (error) {
@@ -98,6 +101,20 @@ export async function readMark(bucket: Bucket, mark: string, signal?: AbortSigna
     if (failedWith(error, 404, 416)) return undefined;
     throw bucket.translate(error, request);
   }
+}
+
+/** No more than a mark has, whatever the service sends. */
+async function readStart(body: unknown): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  if (!(body instanceof Readable)) return '';
+  for await (const chunk of body) {
+    if (!(chunk instanceof Uint8Array)) continue;
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > MAX_MARK_BYTES) break;
+  }
+  return Buffer.concat(chunks).toString('utf8', 0, MAX_MARK_BYTES);
 }
 
 /** Removes a mark; one that is not there is no error. */

@@ -35,7 +35,7 @@ export function assertEtag(bucket: Bucket, key: string, answer: EtagAnswer, expe
  * with a key of KMS ("Checking object integrity" in Amazon's guide) and where the address says that it means nothing.
  */
 function sameEtag(bucket: Bucket, answer: EtagAnswer, expected: string): boolean {
-  const etag = bareEtag(answer.ETag);
+  const etag = comparableEtag(answer.ETag);
   if (etag === '' || bucket.address.options.etag === 'opaque' || answer.ServerSideEncryption?.startsWith('aws:kms') === true) return true;
   return etag === expected;
 }
@@ -45,7 +45,13 @@ export function etagTells({ etag, encryption }: S3Options): boolean {
   return etag === 'md5' && (encryption === undefined || encryption.algorithm === 'AES256');
 }
 
-/** An ETag without the quotation marks that some services forget. */
+/** An ETag as it is written, without the quotation marks that some services forget and the mark of a weak one that proxies add. */
 export function bareEtag(etag: string | undefined): string {
-  return (etag ?? '').replaceAll('"', '');
+  return (etag ?? '').replace(/^W\//, '').replaceAll('"', '');
+}
+
+/** An ETag for comparing: some services write the MD5 sum in capitals. */
+export function comparableEtag(etag: string | undefined): string {
+  const bare = bareEtag(etag);
+  return /^[\da-f]{32}(-\d+)?$/i.test(bare) ? bare.toLowerCase() : bare;
 }

@@ -12,17 +12,20 @@ export interface FailureKind {
   readonly mayPass: boolean;
 }
 
-const CREDENTIALS_HINT =
+export const CREDENTIALS_HINT =
   'Give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (with AWS_SESSION_TOKEN for temporary ones), AWS_PROFILE or profile=, or run where a role provides them.';
 const REGION_HINT = 'Give the region of the bucket with region= in the address.';
 const ENDPOINT_HINT = 'Check endpoint= in the address: http or https, host and port.';
 const POLICY_HINT = "Check the policies of the user and of the bucket; Gantry's page on S3 lists what each command needs.";
-const TLS_HINT = 'Check endpoint= in the address; give a private certificate authority with caFile= or AWS_CA_BUNDLE.';
+const TLS_HINT =
+  'Check endpoint= in the address; give a private certificate authority with caFile= or AWS_CA_BUNDLE, those of this system with caFile=/etc/ssl/certs/ca-certificates.crt.';
 const QUOTA_HINT = 'Remove old exports, or have the quota raised.';
 const LATER_HINT = 'Try again later; fewer requests at once (concurrency=) may help.';
 
 const final = (code: StoreErrorCode, text: string, hint: string): FailureKind => ({ code, text, hint, mayPass: false });
 const passing = (text: string, hint: string, code: StoreErrorCode = 'unavailable'): FailureKind => ({ code, text, hint, mayPass: true });
+
+const OTHER_REGION = final('invalid-address', 'the bucket is in another region', REGION_HINT);
 
 /** By the code that the service, the SDK or Node gives ("Error responses" in the Amazon S3 API reference; errno(3); Node's TLS). */
 const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
@@ -49,18 +52,21 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
     ['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired', 'InvalidToken'],
     final('denied', 'the credentials have expired or are not valid (any more)', 'Fetch new ones, for instance with aws sso login.'),
   ),
-  ...each(['CredentialsProviderError', 'TokenProviderError'], final('denied', 'no credentials were found', CREDENTIALS_HINT)),
   ...each(
     ['RequestTimeTooSkewed', 'RequestExpired'],
     passing("this machine's clock and the service's differ too much", 'Set the clock of this machine (NTP).', 'denied'),
   ),
   ...each(
     ['AuthorizationHeaderMalformed', 'PermanentRedirect', 'TemporaryRedirect', 'IllegalLocationConstraintException', 'MovedPermanently'],
-    final('invalid-address', 'the bucket is in another region', REGION_HINT),
+    OTHER_REGION,
   ),
   ...each(
     ['InvalidBucketName', 'InvalidURI'],
-    final('invalid-address', 'the service takes no such bucket name', 'Check the name of the bucket, and pathStyle=.'),
+    final('invalid-address', 'the service does not accept the name of the bucket', 'Check the name of the bucket, and pathStyle=.'),
+  ),
+  ...each(
+    ['SecondLevelDomainForbidden', 'PathStyleDomainForbidden', 'InvalidPathAccess'],
+    final('invalid-address', 'the service wants the bucket in the host name', 'Add pathStyle=false to the address.'),
   ),
   ...each(
     ['SlowDown', 'TooManyRequests', 'Throttling', 'ThrottlingException', 'RequestLimitExceeded', 'BandwidthLimitExceeded'],
@@ -151,6 +157,13 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
     ['ENOTFOUND'],
     final('invalid-address', 'the host name of the service is unknown', `${ENDPOINT_HINT} For a bucket in the path give pathStyle=true.`),
   ),
+  ...each(
+    ['ERR_PROXY_TUNNEL'],
+    passing(
+      'the proxy does not open a connection to the service',
+      'Check the proxy of the environment, or add the host of the service to NO_PROXY.',
+    ),
+  ),
   ...each(['ECONNREFUSED'], passing('nothing listens there', ENDPOINT_HINT)),
   ...each(
     ['EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'EHOSTDOWN'],
@@ -204,8 +217,6 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
 ]);
 
 const BY_STATUS: Readonly<Record<number, FailureKind>> = {
-  301: final('invalid-address', 'the bucket is in another region', REGION_HINT),
-  307: final('invalid-address', 'the bucket is in another region', REGION_HINT),
   400: final('unsupported', 'the service does not take the request', `Check the options of the address. ${REGION_HINT}`),
   401: final('denied', 'the service denies access', CREDENTIALS_HINT),
   403: final('denied', 'the service denies access', POLICY_HINT),
@@ -213,23 +224,68 @@ const BY_STATUS: Readonly<Record<number, FailureKind>> = {
   405: final('unsupported', 'the service cannot do that', `Is it an S3 service? ${ENDPOINT_HINT}`),
   408: passing('the service did not get the request in time', LATER_HINT),
   409: passing('another request is in the way', LATER_HINT),
+  407: final('denied', 'the proxy wants a user and a password', 'Give them in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@HOST:PORT'),
   413: final('full', 'the service takes no more: a quota is used up, or one object is too large', QUOTA_HINT),
   416: final('invalid-range', 'the range is outside of the object', 'Ask for bytes that it has.'),
   429: passing('the service asks to slow down', LATER_HINT),
+  431: final('denied', 'the headers of the request are too large for the service', 'Is the session token right? See AWS_SESSION_TOKEN.'),
   501: final('unsupported', 'the service cannot do that', "Gantry's page on S3 says what a service must have."),
   507: final('full', 'the service is full', QUOTA_HINT),
 };
 
+/** By the status of an answer that is a web page: a web server, proxy or firewall before the service wrote it. */
+const BY_PAGE_STATUS: Readonly<Record<number, FailureKind>> = {
+  403: final(
+    'denied',
+    'a web server, proxy or firewall before the service denies access: its answer is a web page',
+    'Check endpoint= in the address, and the rules of what stands between here and the service.',
+  ),
+  404: final('invalid-address', 'what answers there is a web server, not an S3 service', ENDPOINT_HINT),
+  413: final(
+    'unsupported',
+    'a web server or proxy before the service does not accept requests of this size: its answer is a web page',
+    'Raise its limit (nginx: client_max_body_size) to the size of a part at least, or go past it; parts have from 8 MiB on, with partSize=5MiB just that.',
+  ),
+};
+
+const WEB_PAGE = final('unsupported', 'what answers there does not speak the S3 API: it sends a web page', ENDPOINT_HINT);
 const GARBLED = passing('the answer is not one of an S3 service', `Is it one? ${ENDPOINT_HINT}`);
 
 /** Finds out what a failure means. What nobody knows may pass when no answer came, or when the service says it is its own fault. */
 export function kindOfFailure(failure: ServiceFailure): FailureKind {
-  const known = BY_NAME.get(failure.name);
+  const { name, status, isWebPage } = failure;
+  // Of a page, the name is the SDK's guess.
+  const known = isWebPage ? undefined : BY_NAME.get(name);
   if (known !== undefined) return known;
-  const { status } = failure;
-  if (status === undefined) return passing('the request failed', ENDPOINT_HINT);
+  if (status === undefined) return kindWithoutAnswer(failure);
+  if (status >= 300 && status < 400) return kindOfRedirection(failure);
   if (status >= 500 && status !== 501 && status !== 507) return passing('the service fails', LATER_HINT);
-  return BY_STATUS[status] ?? (status < 400 ? GARBLED : final('unsupported', 'the service does not take the request', ENDPOINT_HINT));
+  const page = isWebPage ? BY_PAGE_STATUS[status] : undefined;
+  return (
+    page ??
+    BY_STATUS[status] ??
+    (status < 400 ? (isWebPage ? WEB_PAGE : GARBLED) : final('unsupported', 'the service does not take the request', ENDPOINT_HINT))
+  );
+}
+
+/** Node's errors have a code; what has none comes from the SDK, which does not like a setting that it found in the environment. */
+function kindWithoutAnswer({ name, message }: ServiceFailure): FailureKind {
+  if (!/^(Error|TypeError|RangeError|SyntaxError)$/.test(name)) return passing('the request failed', ENDPOINT_HINT);
+  return final(
+    'invalid-address',
+    `the request cannot be made: ${message}`,
+    'Check the AWS_ variables of the environment, and the profile in ~/.aws/config.',
+  );
+}
+
+/** Amazon redirects to another region; web servers redirect to https://, or to a page. */
+function kindOfRedirection({ region, location, isWebPage }: ServiceFailure): FailureKind {
+  if (region !== undefined || (location === undefined && !isWebPage)) return OTHER_REGION;
+  return final(
+    'invalid-address',
+    location === undefined ? 'what answers there redirects' : `what answers there redirects to ${location.origin}`,
+    location === undefined ? ENDPOINT_HINT : `If the service is there, write endpoint=${location.origin} in the address.`,
+  );
 }
 
 function each(names: readonly string[], kind: FailureKind): readonly (readonly [string, FailureKind])[] {

@@ -1,11 +1,13 @@
 import type { _Object as ListedObject, ListObjectsV2CommandOutput } from '@aws-sdk/client-s3';
-import { ListObjectsV2Command } from '@aws-sdk/client-s3';
+import { ListObjectsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import type { ObjectInfo } from '@gantry/transport';
 import { StoreError, assertKey, isStoreError } from '@gantry/transport';
 
 import type { Bucket } from './bucket.ts';
-import { damagedOnTheWay } from './errors.ts';
 import { decodeListedKey } from './listed-key.ts';
+
+/** Of objects that were removed, a service may give empty pages; not so many. */
+const MAX_EMPTY_PAGES = 1000;
 
 /** All objects below a prefix, page by page as they are asked for, in the order of their keys' bytes. Names that are no keys are left out. */
 export async function* listObjects(bucket: Bucket, prefix: string, signal?: AbortSignal): AsyncGenerator<ObjectInfo, void, undefined> {
@@ -14,42 +16,93 @@ export async function* listObjects(bucket: Bucket, prefix: string, signal?: Abor
 
 /** As {@link listObjects}, with names that are no keys too. */
 export async function* listRaw(bucket: Bucket, prefix: string, signal?: AbortSignal): AsyncGenerator<ObjectInfo, void, undefined> {
-  let token: string | undefined;
-  do {
-    const page = await fetchPage(bucket, prefix, token, signal);
+  const order = new ListingOrder(bucket, prefix);
+  let next: NextPage | undefined = {};
+  while (next !== undefined) {
+    const page: ListingPage = await fetchPage(bucket, prefix, next, signal);
     for (const object of page.Contents ?? []) {
-      const info = toInfo(object, page.EncodingType, bucket.address.prefix);
+      const name = decodeListedKey(object.Key, page.EncodingType, '');
+      if (name === undefined) continue;
+      order.assertNext(name);
+      const info = toInfo(object, name, bucket.address.prefix);
       if (info !== undefined) yield info;
       signal?.throwIfAborted();
     }
-    token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
-  } while (token !== undefined);
+    order.assertGoesOn(page);
+    next = page.IsTruncated === true ? nextPage(page, order) : undefined;
+  }
 }
 
-async function fetchPage(
-  bucket: Bucket,
-  prefix: string,
-  token: string | undefined,
-  signal: AbortSignal | undefined,
-): Promise<ListObjectsV2CommandOutput> {
-  return bucket.request({ doing: 'listing', key: prefix, signal }, async (send) => {
-    const page = await bucket.clients.usual.send(
-      new ListObjectsV2Command({
-        Bucket: bucket.address.bucket,
-        Prefix: bucket.fullKey(prefix),
-        EncodingType: 'url',
-        ...(token === undefined ? {} : { ContinuationToken: token }),
-      }),
-      send,
-    );
+/** What both versions of the request answer. */
+type ListingPage = Pick<ListObjectsV2CommandOutput, 'Contents' | 'EncodingType' | 'IsTruncated' | 'Name' | 'NextContinuationToken'>;
+
+/** Where a page starts: with the token of version 2, or behind a key, as in version 1. */
+type NextPage = { readonly token?: string } | { readonly marker: string };
+
+/** Some services answer as version 1 of the request does: with no token. Its marker is the last key. */
+function nextPage({ NextContinuationToken: token }: ListingPage, order: ListingOrder): NextPage {
+  return token === undefined ? { marker: order.lastName() } : { token };
+}
+
+async function fetchPage(bucket: Bucket, prefix: string, next: NextPage, signal: AbortSignal | undefined): Promise<ListingPage> {
+  return bucket.request({ doing: 'listing', key: prefix, ofBucket: true, signal }, async (send) => {
+    const common = { Bucket: bucket.address.bucket, Prefix: bucket.fullKey(prefix), EncodingType: 'url' } as const;
+    const page: ListingPage =
+      'marker' in next
+        ? await bucket.clients.usual.send(new ListObjectsCommand({ ...common, Marker: next.marker }), send)
+        : await bucket.clients.usual.send(
+            new ListObjectsV2Command({ ...common, ...(next.token === undefined ? {} : { ContinuationToken: next.token }) }),
+            send,
+          );
     if (page.Name === undefined && page.IsTruncated === undefined) throw noListing(bucket, prefix);
-    // Otherwise a listing that was cut, or a service that goes in circles, would look like a complete one, or never end.
-    if (page.IsTruncated === true && (page.NextContinuationToken ?? token) === token) throw damagedOnTheWay('the listing does not go on');
     return page;
   });
 }
 
-/** A page of the web, say: without this it would look like an empty bucket. */
+/** Holds a listing to its order: one that goes in circles would never end, and one that was cut would look complete. */
+class ListingOrder {
+  readonly #bucket: Bucket;
+  readonly #prefix: string;
+  #last: Buffer | undefined;
+  #token: string | undefined;
+  #emptyPages = 0;
+
+  constructor(bucket: Bucket, prefix: string) {
+    this.#bucket = bucket;
+    this.#prefix = prefix;
+  }
+
+  /** @throws StoreError `unsupported` when the name does not come after the one before it */
+  assertNext(name: string): void {
+    const bytes = Buffer.from(name);
+    if (this.#last !== undefined && Buffer.compare(this.#last, bytes) >= 0) throw this.#wrong('repeats what it has listed');
+    this.#last = bytes;
+  }
+
+  /** @throws StoreError `unsupported` when the page says that more follows, and leads nowhere */
+  assertGoesOn({ Contents = [], IsTruncated, NextContinuationToken }: ListingPage): void {
+    this.#emptyPages = Contents.length === 0 ? this.#emptyPages + 1 : 0;
+    const circles = NextContinuationToken !== undefined && NextContinuationToken === this.#token;
+    this.#token = NextContinuationToken;
+    if (IsTruncated === true && (circles || this.#emptyPages > MAX_EMPTY_PAGES)) throw this.#wrong('says that more follows, but not where');
+  }
+
+  /** @throws StoreError `unsupported` when there was none */
+  lastName(): string {
+    if (this.#last === undefined) throw this.#wrong('says that more follows, but not where');
+    return this.#last.toString();
+  }
+
+  #wrong(what: string): StoreError {
+    return new StoreError('unsupported', {
+      key: this.#prefix,
+      message: `listing ${this.#bucket.show(this.#prefix)}: the service ${what}`,
+      hint: 'It must serve ListObjectsV2 with continuation tokens, in the order of the keys; ask its maker.',
+    });
+  }
+}
+
+/** A web page, say: without this it would look like an empty bucket. */
 export function noListing(bucket: Bucket, prefix: string): StoreError {
   return new StoreError('unsupported', {
     key: prefix,
@@ -58,8 +111,8 @@ export function noListing(bucket: Bucket, prefix: string): StoreError {
   });
 }
 
-function toInfo(object: ListedObject, encoding: string | undefined, prefix: string): ObjectInfo | undefined {
-  const key = decodeListedKey(object.Key, encoding, prefix);
+function toInfo(object: ListedObject, name: string, prefix: string): ObjectInfo | undefined {
+  const key = name.startsWith(prefix) ? name.slice(prefix.length) : undefined;
   if (key === undefined || object.Size === undefined || object.LastModified === undefined) return undefined;
   // Some services tell fractions of a second here, but not with the object: the same object has the same time everywhere.
   return { key, size: object.Size, modified: new Date(Math.floor(object.LastModified.getTime() / 1000) * 1000) };

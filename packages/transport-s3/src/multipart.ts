@@ -164,12 +164,22 @@ export async function storedBytes(bucket: Bucket, upload: MultipartUpload, signa
     do {
       const page = await listPartsPage(bucket, upload, marker, signal);
       for (const part of page?.Parts ?? []) total += part.Size ?? 0;
-      marker = page?.IsTruncated === true ? page.NextPartNumberMarker : undefined;
+      marker = page?.IsTruncated === true ? nextPart(bucket, upload, marker, page.NextPartNumberMarker) : undefined;
     } while (marker !== undefined);
   } catch (error) {
     if (!isStoreError(error, 'denied')) throw error;
   }
   return total;
+}
+
+/** The listing of parts must go on, or it would never end. @throws StoreError `unsupported` */
+function nextPart(bucket: Bucket, { key }: MultipartUpload, marker: string | undefined, next: string | undefined): string {
+  if (next !== undefined && Number(next) > Number(marker ?? 0)) return next;
+  throw new StoreError('unsupported', {
+    key,
+    message: `looking for parts of ${bucket.show(key)}: the service says that more follow, but not where`,
+    hint: 'It must serve ListParts with markers; ask its maker.',
+  });
 }
 
 /** Whether the service still knows the upload. */

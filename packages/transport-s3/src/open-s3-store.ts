@@ -1,5 +1,6 @@
 import type { OpenOptions, Store } from '@gantry/transport';
 
+import { untilAborted } from './abort.ts';
 import { parseAddress } from './address.ts';
 import { Bucket } from './bucket.ts';
 import { BufferPool } from './buffer-pool.ts';
@@ -16,13 +17,15 @@ import { S3Store } from './s3-store.ts';
  * Opens the store that an address such as `s3://bucket/prefix?endpoint=https://s3.example.com&region=eu-central-1` names. Nothing is
  * created; what the service can is found out with one request, unless it is Amazon's or the address says it.
  *
- * @throws StoreError `invalid-address`, `unavailable`
+ * @throws StoreError `invalid-address`, `denied` without credentials, `unavailable`
  */
 export async function openS3Store(address: URL, { env, signal, warn }: OpenOptions): Promise<Store> {
   signal?.throwIfAborted();
   const parsed = parseAddress(address);
   const clients = await makeClients(parsed, env);
   try {
+    // First of all: every request would wait for them, and fail over them, alone.
+    await untilAborted(clients.usual.config.credentials(), signal);
     const { options } = parsed;
     const bucket = new Bucket(clients, parsed);
     const limits = { maxCount: options.concurrency, maxBytes: options.memoryBytes };

@@ -1,3 +1,4 @@
+import { parseEndpoint } from './address/endpoint.ts';
 import { invalidAddress } from './invalid-address.ts';
 import { S3_LIMITS } from './part-plan.ts';
 
@@ -67,6 +68,8 @@ const KNOWN: ReadonlySet<string> = new Set([
   'objectLockRetainUntil',
   'acl',
 ]);
+/** The name of a region, as it goes into signatures and host names. */
+export const REGION: RegExp = /^[A-Za-z0-9-]{1,64}$/;
 const TAG_PREFIX = 'tag.';
 
 /**
@@ -78,11 +81,12 @@ const TAG_PREFIX = 'tag.';
 export function parseOptions(parameters: URLSearchParams): S3Options {
   refuseUnknown(parameters);
   const one = (name: string): string | undefined => single(parameters, name);
+  const endpoint = one('endpoint');
   const pathStyle = oneOf('pathStyle', one('pathStyle'), ['true', 'false']);
   const maxParts = parseCount('maxParts', one('maxParts'), 1, S3_LIMITS.maxParts) ?? S3_LIMITS.maxParts;
   return {
-    endpoint: parseEndpoint(one('endpoint')),
-    region: matching('region', one('region'), /^[A-Za-z0-9-]{1,64}$/, 'a region such as eu-central-1'),
+    endpoint: endpoint === undefined ? undefined : parseEndpoint(endpoint, 'the option endpoint of the address'),
+    region: matching('region', one('region'), REGION, 'a region such as eu-central-1'),
     profile: matching('profile', one('profile'), /^[\w .@+-]{1,128}$/, 'the name of a profile'),
     pathStyle: pathStyle === undefined ? undefined : pathStyle === 'true',
     caFile: matching('caFile', one('caFile'), /^[^\0]+$/, 'the path of a PEM file'),
@@ -99,7 +103,10 @@ export function parseOptions(parameters: URLSearchParams): S3Options {
     stallMs: (parseCount('stallSeconds', one('stallSeconds'), 1, 3600) ?? 30) * 1000,
     retryForMs: (parseCount('retrySeconds', one('retrySeconds'), 0, 86_400) ?? 60) * 1000,
     storageClass: matching('storageClass', one('storageClass'), /^[A-Z][A-Z0-9_]{1,40}$/, 'a storage class such as STANDARD_IA'),
-    encryption: parseEncryption(one('sse'), one('sseKmsKeyId')),
+    encryption: parseEncryption(
+      one('sse'),
+      matching('sseKmsKeyId', one('sseKmsKeyId'), /^[\x21-\x7e]{1,2048}$/, 'the id, the ARN or the alias of a key'),
+    ),
     objectLock: parseObjectLock(one('objectLockMode'), one('objectLockRetainUntil')),
     tags: parseTags(parameters),
     acl: oneOf('acl', one('acl'), ACLS),
@@ -157,26 +164,6 @@ function parseSize(name: string, value: string | undefined, least: number, most:
     throw wrongValue(name, value, `a size from ${least / MIB}MiB to ${most / MIB}MiB, in bytes or with KiB, MiB, GiB or TiB`);
   }
   return bytes;
-}
-
-function parseEndpoint(value: string | undefined): URL | undefined {
-  if (value === undefined) return undefined;
-  const url = URL.parse(value);
-  if (url === null || !['http:', 'https:'].includes(url.protocol)) {
-    throw invalidAddress(
-      'the option endpoint of the address is no http:// or https:// URL',
-      'Such as endpoint=https://s3.example.com:9000',
-    );
-  }
-  if (url.username !== '' || url.password !== '') {
-    throw invalidAddress(
-      'the endpoint in the address has a user or a password in it',
-      'Credentials come from the environment or from profiles.',
-    );
-  }
-  if (url.search !== '' || url.hash !== '')
-    throw invalidAddress('the endpoint in the address has a ? or # in it', 'Write other options with & after it.');
-  return url;
 }
 
 function parseEncryption(algorithm: string | undefined, kmsKeyId: string | undefined): S3Options['encryption'] {

@@ -8,6 +8,7 @@ import { ignore } from './abort.ts';
 import type { Bucket } from './bucket.ts';
 import { drain } from './drain.ts';
 import { failedWith } from './errors.ts';
+import { comparableEtag } from './etag.ts';
 
 /** Bytes `from` up to, but without, `to`. */
 export interface ByteRange {
@@ -43,7 +44,7 @@ export async function openRange(
       Bucket: bucket.address.bucket,
       Key: bucket.fullKey(key),
       Range: `bytes=${range.from}-${range.to - 1}`,
-      ...(options.etag === undefined || options.etag === '' ? {} : { IfMatch: options.etag }),
+      ...(options.etag === undefined || options.etag === '' ? {} : { IfMatch: options.etag.replace(/^W\//, '') }),
     }),
     { abortSignal: options.abortSignal },
   );
@@ -69,7 +70,7 @@ export async function fetchRange(
     const { body, etag: given } = opened ?? (await openRange(bucket, key, { from: reached, to: range.to }, { abortSignal, etag }));
     opened = undefined;
     // Not every service keeps the condition.
-    if (given !== etag) {
+    if (comparableEtag(given) !== comparableEtag(etag)) {
       body.destroy();
       throw changed(bucket, key, 'was replaced while it was read');
     }

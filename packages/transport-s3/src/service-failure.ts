@@ -1,3 +1,5 @@
+import { isHtml, isWebPage } from './collect-answer.ts';
+
 /** What a failed request says of itself, whoever said it: the service, the SDK, Node's network or TLS. */
 export interface ServiceFailure {
   /** The service's code, such as `NoSuchBucket`, or Node's, such as `ECONNRESET`. */
@@ -8,6 +10,10 @@ export interface ServiceFailure {
   readonly message: string;
   /** The region that the service says is the right one. */
   readonly region: string | undefined;
+  /** Where the answer redirects to. */
+  readonly location: URL | undefined;
+  /** The answer is a web page: it comes from something before the service, or there is no S3 service. */
+  readonly isWebPage: boolean;
   /** With which the service's operators find the request in their logs. */
   readonly requestId: string | undefined;
 }
@@ -15,7 +21,9 @@ export interface ServiceFailure {
 /** Reads the parts of an error that are known to be there and harmless; the rest of it (signatures, headers) is left behind. */
 export function readFailure(error: unknown): ServiceFailure {
   const metadata = field(error, '$metadata');
-  const status = field(metadata, 'httpStatusCode');
+  const response = field(error, '$response');
+  const headers = field(response, 'headers');
+  const status = field(metadata, 'httpStatusCode') ?? field(response, 'statusCode');
   const code = field(error, 'code');
   const name = field(error, 'name');
   // Node's errors are called Error and have a code; the service's have the code as their name, and some stand in both.
@@ -24,7 +32,10 @@ export function readFailure(error: unknown): ServiceFailure {
     name: typeof shown === 'string' && shown !== '' ? shown : 'Error',
     status: typeof status === 'number' ? status : undefined,
     message: readMessage(error),
-    region: text(field(error, 'Region')) ?? text(field(field(field(error, '$response'), 'headers'), 'x-amz-bucket-region')),
+    region: text(field(error, 'Region')) ?? text(field(headers, 'x-amz-bucket-region')),
+    location: readLocation(text(field(headers, 'location'))),
+    // The SDK replaces the body of an answer that should have been a document and is not.
+    isWebPage: isWebPage(field(response, 'body')) || (Number(status) < 300 && isHtml(text(field(headers, 'content-type')))),
     requestId: text(field(metadata, 'requestId')),
   };
 }
@@ -33,6 +44,11 @@ function readMessage(error: unknown): string {
   const message = text(field(error, 'message')) ?? '';
   // The SDK writes this where the service gave no message.
   return message === 'UnknownError' ? '' : message.replaceAll(/\s+/g, ' ').slice(0, 300);
+}
+
+function readLocation(location: string | undefined): URL | undefined {
+  const url = location === undefined ? null : URL.parse(location);
+  return url?.protocol === 'http:' || url?.protocol === 'https:' ? url : undefined;
 }
 
 function field(value: unknown, name: string): unknown {

@@ -1,7 +1,7 @@
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
+import { StoreError } from '@gantry/transport';
 
 import type { Bucket } from './bucket.ts';
-import { damagedOnTheWay } from './errors.ts';
 import { decodeListedKey } from './listed-key.ts';
 import { noListing } from './listing.ts';
 import type { MultipartUpload } from './multipart.ts';
@@ -13,23 +13,20 @@ export interface ListedUpload extends MultipartUpload {
   readonly initiator: string;
 }
 
+/** A thousand uploads each: more than anybody has. */
+const MAX_PAGES = 1000;
+
 /** The unfinished uploads of keys that start with `prefix`, page by page. Keys of others, below the store's prefix too, are among them. */
 export async function* listUploads(bucket: Bucket, prefix: string, signal?: AbortSignal): AsyncGenerator<ListedUpload, void, undefined> {
   let markers: { readonly KeyMarker?: string; readonly UploadIdMarker?: string } = {};
+  let pages = 0;
   for (;;) {
-    const page = await bucket.request({ doing: 'listing unfinished uploads in', key: prefix, signal }, async (send) => {
+    const page = await bucket.request({ doing: 'listing unfinished uploads in', key: prefix, ofBucket: true, signal }, async (send) => {
       const answer = await bucket.clients.usual.send(
         new ListMultipartUploadsCommand({ Bucket: bucket.address.bucket, Prefix: bucket.fullKey(prefix), EncodingType: 'url', ...markers }),
         send,
       );
       if (answer.Bucket === undefined && answer.IsTruncated === undefined) throw noListing(bucket, prefix);
-      if (
-        answer.IsTruncated === true &&
-        answer.NextKeyMarker === markers.KeyMarker &&
-        answer.NextUploadIdMarker === markers.UploadIdMarker
-      ) {
-        throw damagedOnTheWay('the service repeats a page of its listing');
-      }
       return answer;
     });
     for (const upload of page.Uploads ?? []) {
@@ -43,11 +40,22 @@ export async function* listUploads(bucket: Bucket, prefix: string, signal?: Abor
       };
     }
     if (page.IsTruncated !== true) return;
+    pages += 1;
+    if (pages > MAX_PAGES || (page.NextKeyMarker === markers.KeyMarker && page.NextUploadIdMarker === markers.UploadIdMarker))
+      throw endless(bucket, prefix);
     markers = {
       ...(page.NextKeyMarker === undefined ? {} : { KeyMarker: decodeMarker(page.NextKeyMarker, page.EncodingType) }),
       ...(page.NextUploadIdMarker === undefined ? {} : { UploadIdMarker: page.NextUploadIdMarker }),
     };
   }
+}
+
+function endless(bucket: Bucket, prefix: string): StoreError {
+  return new StoreError('unsupported', {
+    key: prefix,
+    message: `listing unfinished uploads in ${bucket.show(prefix)}: the listing of the service does not come to an end`,
+    hint: 'It must serve ListMultipartUploads with markers; ask its maker.',
+  });
 }
 
 function decodeMarker(marker: string, encoding: string | undefined): string {

@@ -11,7 +11,7 @@ export interface Certificate {
 export async function makeCertificate(directory: string): Promise<Certificate> {
   const certFile = join(directory, 'cert.pem');
   const keyFile = join(directory, 'key.pem');
-  const subject = ['-subj', '/CN=gantry test', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost'];
+  const subject = ['-subj', '/CN=gantry test', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:bucket.localhost'];
   await command(
     'openssl',
     'req',

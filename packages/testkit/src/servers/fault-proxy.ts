@@ -165,7 +165,7 @@ function changeOfResponse(fault: Fault | undefined): Transform {
 
 async function sendAnswer({ outgoing, fault }: Exchange, answered: IncomingMessage): Promise<void> {
   const headers = { ...answered.headers };
-  if (fault?.kind === 'etag' && headers.etag !== undefined) headers.etag = fault.value;
+  if (fault?.kind === 'etag' && headers.etag !== undefined) headers.etag = 'value' in fault ? fault.value : fault.change(headers.etag);
   if (fault?.kind === 'lose-answer') {
     // The server has done its work: it must only not be heard of.
     answered.resume();

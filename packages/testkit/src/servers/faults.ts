@@ -23,8 +23,9 @@ export type Fault =
   /** The answer ends early, in peace. */
   | { readonly kind: 'truncate-response'; readonly bytes: number }
   | { readonly kind: 'flip-response'; readonly byte: number }
-  /** The answer has another ETag. */
-  | { readonly kind: 'etag'; readonly value: string };
+  /** The answer has another ETag: this one, or its own as `change` writes it. */
+  | { readonly kind: 'etag'; readonly value: string }
+  | { readonly kind: 'etag'; readonly change: (etag: string) => string };
 
 /** With which a stream ends that was cut on purpose. */
 export class CutError extends Error {
