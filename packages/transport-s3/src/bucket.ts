@@ -43,6 +43,9 @@ const FIRST_CONTACT_MS = 2000;
  */
 const LONGEST_SILENCE_MS = 30_000;
 
+/** A busy service is waited for so long, even where `stallSeconds` is small. */
+const MIN_SLOW_LIMIT_MS = 15_000;
+
 /** How often one request is signed anew because the clocks differ. */
 const MOST_SKEW_CORRECTIONS = 4;
 
@@ -89,10 +92,10 @@ export class Bucket {
     return retry((attempt) => this.#once(options, ({ abortSignal }) => send(withSilence(abortSignal, silenceMs), attempt)), {
       policy: this.#policy(),
       signal: options.signal,
+      slowLimitMs: (error) => (isTimeout(error) ? this.#slowLimitMs() : undefined),
       mayPass: (error) => {
         options.onFailure?.(error);
-        if (readFailure(error).name === 'TimeoutError' && stallMs < LONGEST_SILENCE_MS)
-          silenceMs = Math.min(2 * (silenceMs ?? stallMs), LONGEST_SILENCE_MS);
+        if (isTimeout(error) && stallMs < LONGEST_SILENCE_MS) silenceMs = Math.min(2 * (silenceMs ?? stallMs), LONGEST_SILENCE_MS);
         // The SDK learns the service's time from such an answer: if that does not help, nothing will.
         if (readFailure(error).name === 'RequestTimeTooSkewed' && ++skewCorrections > MOST_SKEW_CORRECTIONS) return false;
         return (options.mayPass ?? mayPass)(error);
@@ -114,6 +117,12 @@ export class Bucket {
       : { retryForMs: Math.min(retryForMs, FIRST_CONTACT_MS), leastAttempts: 4, firstDelayMs: 150, maxDelayMs: 1000 };
   }
 
+  /** A service that was silent from the start is given up soon; one that has answered before may be busy, or start anew. */
+  #slowLimitMs(): number {
+    const { retryForMs, stallMs } = this.address.options;
+    return this.#answered ? Math.max(retryForMs, 6 * stallMs, MIN_SLOW_LIMIT_MS) : Math.max(2 * stallMs, MIN_SLOW_LIMIT_MS);
+  }
+
   async #once<T>({ signal, bytes = 0, patienceMs = 60_000 }: RequestOptions, send: (options: SendOptions) => Promise<T>): Promise<T> {
     const limit = new AbortController();
     const timer = setTimeout(() => limit.abort(), patienceMs + (bytes / SLOWEST_BYTES_PER_SECOND) * 1000);
@@ -131,6 +140,10 @@ export class Bucket {
       clearTimeout(timer);
     }
   }
+}
+
+function isTimeout(error: unknown): boolean {
+  return readFailure(error).name === 'TimeoutError';
 }
 
 function withSilence(abortSignal: AbortSignal, silenceMs: number | undefined): SendOptions {

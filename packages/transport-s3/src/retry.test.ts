@@ -64,6 +64,20 @@ describe('trying again', () => {
     expect(attempts).toBe(3);
   });
 
+  it('but not so long where each takes its time, and there is a limit for that', async () => {
+    const clock = new TestClock();
+    let attempts = 0;
+    const slow = async (): Promise<never> => {
+      attempts += 1;
+      clock.time += 60_000;
+      throw passing;
+    };
+    await expect(retry(slow, { policy: POLICY, mayPass: () => true, slowLimitMs: () => 60_050, clock })).rejects.toBe(passing);
+    expect(attempts).toBe(1);
+    await expect(retry(slow, { policy: POLICY, mayPass: () => true, slowLimitMs: () => undefined, clock })).rejects.toBe(passing);
+    expect(attempts).toBe(4);
+  });
+
   it('does not try again what will not pass', async () => {
     let attempts = 0;
     await expect(retry(() => failing(Infinity)(++attempts), { policy: POLICY, mayPass: () => false })).rejects.toBe(passing);

@@ -19,6 +19,8 @@ export interface RetryClock {
 export interface RetryOptions {
   readonly policy: RetryPolicy;
   readonly signal?: AbortSignal | undefined;
+  /** For a failure that took its time, such as a time-out: after how many milliseconds in all the attempts end, however few they were. */
+  readonly slowLimitMs?: (error: unknown) => number | undefined;
   /** Whether a failure may pass by itself. */
   readonly mayPass: (error: unknown) => boolean;
   readonly clock?: RetryClock;
@@ -49,7 +51,9 @@ export async function retry<T>(attempt: (number: number) => Promise<T>, options:
       signal?.throwIfAborted();
       if (!mayPass(error)) throw error;
       const wait = clock.random() * Math.min(policy.maxDelayMs, policy.firstDelayMs * 2 ** (number - 1));
-      if (number >= policy.leastAttempts && clock.now() + wait - start > policy.retryForMs) throw error;
+      const elapsed = clock.now() + wait - start;
+      if (number >= policy.leastAttempts && elapsed > policy.retryForMs) throw error;
+      if (elapsed > (options.slowLimitMs?.(error) ?? Infinity)) throw error;
       await sleepOrAbort(clock, wait, signal);
     }
   }

@@ -122,7 +122,13 @@ export class S3Write implements PendingObject {
   async discard(): Promise<void> {
     if (this.#state === 'committed') return;
     this.#discarding ??= this.#discard();
-    await this.#discarding;
+    try {
+      await this.#discarding;
+    } catch (error) {
+      // The service may have been silent: the next call tries it again.
+      this.#discarding = undefined;
+      throw error;
+    }
   }
 
   async suspend(): Promise<void> {

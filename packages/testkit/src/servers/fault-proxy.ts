@@ -121,6 +121,10 @@ async function forward(exchange: Exchange): Promise<void> {
     await answer(incoming, outgoing, fault);
     return;
   }
+  if (fault?.kind === 'silence') {
+    incoming.resume();
+    return;
+  }
   const request = sendRequest({
     host: target.hostname,
     port: target.port,

@@ -1,0 +1,114 @@
+import { GetBucketVersioningCommand } from '@aws-sdk/client-s3';
+import type { Socket } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import type { ProxiedRequest } from '@gantry/testkit';
+import { listUnfinishedUploads } from '@gantry/testkit';
+import { parseAddress } from './address.ts';
+import { Bucket } from './bucket.ts';
+import { makeClients } from './clients.ts';
+import { openS3Store } from './open-s3-store.ts';
+import { startLab } from '../test/lab.ts';
+import { MiB, begin, bytesOf, digestOf, inPieces, read, write } from '../test/objects.ts';
+import { KEYS, failureOfListing, openAt } from '../test/open-anywhere.ts';
+import { serve, serveTcp } from '../test/serve.ts';
+
+const { bucket, proxy } = await startLab();
+
+const SILENT = {
+  code: 'unavailable',
+  message: expect.stringContaining('did not go on in time'),
+  hint: expect.stringContaining('stallSeconds='),
+};
+
+/** Measured: 15 to 34 s, on a busy machine; 15 s is the least that a busy service is given. */
+const LIMIT_MS = 120_000;
+
+describe.concurrent('the waiting ends, where a service', { timeout: LIMIT_MS }, () => {
+  it.each<[string, (socket: Socket) => void]>([
+    ['accepts, and never answers', () => undefined],
+    ['sends half of an answer', (socket) => void socket.write('HTTP/1.1 200 OK\r\nContent-Ty')],
+    ['sends a header, and then nothing', (socket) => void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n')],
+    [
+      'sends a header of an error, and then nothing',
+      (socket) => void socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 1000\r\n\r\n'),
+    ],
+  ])('%s', async (_, take) => {
+    await using server = await serveTcp((socket) => socket.once('data', () => take(socket)));
+    expect(await failureOfListing(() => openAt(server.endpoint, { stallSeconds: '1', conditionalWrites: 'none' }))).toMatchObject(SILENT);
+  });
+
+  it('never ends the beginning of TLS', async () => {
+    await using server = await serveTcp(() => undefined);
+    const endpoint = server.endpoint.replace('http:', 'https:');
+    expect(await failureOfListing(() => openAt(endpoint, { stallSeconds: '1', conditionalWrites: 'none' }))).toMatchObject(SILENT);
+  });
+
+  it.each(['http', 'https'])('is behind a proxy that never answers, over %s', async (scheme) => {
+    await using server = await serveTcp(() => undefined);
+    const env = { ...KEYS, ALL_PROXY: server.endpoint };
+    const open = (): ReturnType<typeof openAt> =>
+      openAt(`${scheme}://s3.example.invalid`, { stallSeconds: '1', conditionalWrites: 'none' }, env);
+    expect(await failureOfListing(open)).toMatchObject({
+      ...SILENT,
+      message: expect.stringMatching(/through the proxy .*did not go on in time/),
+    });
+  });
+
+  it('sends a byte now and then, and never ends', async () => {
+    await using server = await serve((request, response) => {
+      request.resume();
+      const drip = setInterval(() => response.write(' '), 50);
+      response.writeHead(200, { 'content-type': 'application/xml' }).on('close', () => clearInterval(drip));
+    });
+    const address = parseAddress(new URL(`s3://backups/exports?endpoint=${server.endpoint}&retrySeconds=1`));
+    using clients = await makeClients(address, KEYS);
+    const dripping = new Bucket(clients, address);
+    const request = { doing: 'asking', key: '', patienceMs: 500 };
+    await expect(
+      dripping.request(request, (send) => clients.usual.send(new GetBucketVersioningCommand({ Bucket: 'backups' }), send)),
+    ).rejects.toMatchObject(SILENT);
+  });
+});
+
+describe('the waiting ends for', { timeout: LIMIT_MS }, () => {
+  const IMPATIENT = { stallSeconds: '1', retrySeconds: '1', firstPartSize: '5MiB' };
+  const bytes = bytesOf('stalls', 12 * MiB);
+  const isData = ({ method, query, path }: ProxiedRequest): boolean =>
+    method === 'GET' && !query.has('list-type') && path.endsWith('/there');
+
+  it('an export whose service falls silent for good: it fails, and so does its end, with a warning', async () => {
+    const warnings: string[] = [];
+    await using store = await openS3Store(bucket.address(IMPATIENT, proxy.endpoint), {
+      cwd: '/',
+      env: { AWS_ACCESS_KEY_ID: bucket.server.accessKeyId, AWS_SECRET_ACCESS_KEY: bucket.server.secretAccessKey },
+      warn: (message) => warnings.push(message),
+    });
+    let end = (): void => undefined;
+    {
+      await using pending = await begin(store, 'silent');
+      end = proxy.inject({ when: () => true, fault: { kind: 'silence' } });
+      await expect(pending.append(inPieces(bytes)).then(() => pending.commit(digestOf(bytes)))).rejects.toMatchObject({
+        code: 'unavailable',
+      });
+    }
+    expect(warnings).toEqual([expect.stringMatching(/something of s3:.*silent may be left: .*did not go on in time/)]);
+    end();
+    // What was left is found, and cleared, as soon as the service speaks again.
+    await store.clear((await Array.fromAsync(store.pending(''))).map(({ token }) => token));
+    expect(await listUnfinishedUploads(bucket.server, bucket.name)).toEqual([]);
+  });
+
+  it('an import whose object stalls in the middle for good', async () => {
+    await using store = await bucket.open(IMPATIENT, proxy.endpoint);
+    await write(store, 'there', bytes);
+    const end = proxy.inject({ when: isData, fault: { kind: 'stall-response', bytes: 1_000_000 } });
+    // Every attempt moves some bytes, and the next one goes on where they ended.
+    const stopped = proxy.inject({
+      when: (request) => isData(request) && !String(request.headers['range']).startsWith('bytes=0-'),
+      fault: { kind: 'stall-response', bytes: 0 },
+    });
+    await expect(read(store, 'there')).rejects.toMatchObject({ code: 'unavailable' });
+    end();
+    stopped();
+  });
+});
