@@ -7,17 +7,16 @@ import { CLAIM_FILE } from './layout.ts';
 import { lookIfAllowed } from './write-only.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
 
-/** Bytes. */
-const LARGEST_CLAIM = 16 * 1024;
+const MAX_CLAIM_BYTES = 16 * 1024;
 
 /** Cleaning up has a time of its own, since it must run although the operation was ended. */
 const CLEANUP_MS = 30_000;
 
 /** Far more than one host starts within a second. */
-const MOST_ORDINALS = 10_000;
+const MAX_ORDINALS = 10_000;
 
 /** So often something that cannot be seen may keep a claim from being made: another exporter's that just went is one such. */
-const MOST_UNSEEN = 3;
+const MAX_UNSEEN = 3;
 
 /** Says who is at work on an export that has no manifest yet. */
 export interface ClaimRecord {
@@ -66,17 +65,17 @@ export interface Claim {
 export async function claimExport(store: Store, request: ClaimRequest, options: CallOptions): Promise<Claim> {
   const text = `${JSON.stringify(await claimRecord(request), null, 2)}\n`;
   let unseen = 0;
-  for (let ordinal = 1; ordinal <= MOST_ORDINALS; ordinal += 1) {
+  for (let ordinal = 1; ordinal <= MAX_ORDINALS; ordinal += 1) {
     const id = makeExportId(request.started, ordinal);
     const claimed = await tryToClaim(store, exportPrefix(request.instance, id), text, options);
     if (isStoreError(claimed)) {
       unseen += 1;
-      if (unseen === MOST_UNSEEN) throw inTheWay(claimed);
+      if (unseen === MAX_UNSEEN) throw inTheWay(claimed);
     } else if (claimed !== undefined) {
       return { id, text, ...claimed };
     }
   }
-  throw new RangeError(`${MOST_ORDINALS} exports of ${request.instance} began in this second`);
+  throw new RangeError(`${MAX_ORDINALS} exports of ${request.instance} began in this second`);
 }
 
 /** What keeps claims from being made is no other exporter, and stays. */
@@ -129,12 +128,16 @@ async function isAlone(store: Store, prefix: string, text: string, options: Call
 
 /** Takes a claim back if it is this one, also when the operation was ended meanwhile. What is left is found by `findUnfinished`. */
 async function dropClaim(store: Store, prefix: string, text: string): Promise<void> {
-  const options = { signal: AbortSignal.timeout(CLEANUP_MS) };
   try {
-    if ((await readClaimText(store, prefix, options)) === text) await store.remove([`${prefix}${CLAIM_FILE}`], options);
+    await removeClaim(store, prefix, text, { signal: AbortSignal.timeout(CLEANUP_MS) });
   } catch {
     // The error that brought us here says more.
   }
+}
+
+/** Removes a claim if its text is this one: that of another run is never touched. @throws StoreError */
+export async function removeClaim(store: Store, prefix: string, text: string, options: CallOptions): Promise<void> {
+  if ((await readClaimText(store, prefix, options)) === text) await store.remove([`${prefix}${CLAIM_FILE}`], options);
 }
 
 async function claimRecord(request: ClaimRequest): Promise<ClaimRecord> {
@@ -150,7 +153,11 @@ async function claimRecord(request: ClaimRequest): Promise<ClaimRecord> {
 
 /** Reads a claim; undefined where there is none, or what is there says nothing that can be used. */
 export async function readClaim(store: Store, prefix: string, options: CallOptions): Promise<ClaimRecord | undefined> {
-  const text = await readClaimText(store, prefix, options);
+  return parseClaim(await readClaimText(store, prefix, options));
+}
+
+/** {@link readClaim} for what was read already. */
+export function parseClaim(text: string | undefined): ClaimRecord | undefined {
   try {
     return text === undefined ? undefined : claimSchema.safeParse(JSON.parse(text)).data;
   } catch {
@@ -161,7 +168,7 @@ export async function readClaim(store: Store, prefix: string, options: CallOptio
 /** What stands in a claim; undefined where there is none, or no text. */
 export async function readClaimText(store: Store, prefix: string, options: CallOptions): Promise<string | undefined> {
   try {
-    return await readText(store, `${prefix}${CLAIM_FILE}`, LARGEST_CLAIM, options);
+    return await readText(store, `${prefix}${CLAIM_FILE}`, MAX_CLAIM_BYTES, options);
   } catch (error) {
     if (isStoreError(error, 'not-found') || error instanceof UnreadableTextError) return undefined;
     throw error;

@@ -170,8 +170,8 @@ describe('an export that fails', () => {
           throw failure;
         });
         const store = new MemoryStore(memory);
-        if (call === `remove ${PREFIX}export.claim`) {
-          // The last call of all: the export is complete by then.
+        if (at >= calls.length - 2) {
+          // The last two look for its claim and remove it: the export is complete by then.
           expect({ error, warnings }).toEqual({ error: undefined, warnings: [expect.stringContaining('could not remove the claim')] });
           expect((await openExport(store, 'web1.example.com')).dumps).toHaveLength(2);
           continue;
@@ -250,6 +250,58 @@ describe('an export that fails', () => {
     }
     expect(warnings).toEqual([expect.stringContaining('another export has taken its place')]);
     expect(await get(store, `${PREFIX}disk0.img`)).toBe('not ours');
+  });
+
+  test.each([
+    ['shorter', (store: Store) => put(store, `${PREFIX}disk0.img`, 'our')],
+    ['longer', (store: Store) => put(store, `${PREFIX}disk0.img`, 'ours and more')],
+    ['gone', (store: Store) => store.remove([`${PREFIX}disk0.img`])],
+  ])('commits nothing when a dump is %s than it was', async (_what, change) => {
+    const store = new MemoryStore();
+    {
+      await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
+      const record = await writeDump(writer, 0, 'ours');
+      await change(store);
+      await expect(writer.commit(sampleManifest(writer.id, [record]))).rejects.toMatchObject({
+        code: 'integrity',
+        message: expect.stringContaining('disk0.img'),
+      });
+    }
+    expect(await keysOf(store, PREFIX)).toEqual([]);
+  });
+
+  test('removes no claim of another exporter that took its place before it looked, in a store that cannot create only', async () => {
+    const store = new MemoryStore();
+    let taken = false;
+    const weak = watchedStore(store, {
+      capabilities: { createOnly: false },
+      after: async (call) => {
+        if (call !== `commit ${PREFIX}export.claim` || taken) return;
+        taken = true;
+        await put(store, `${PREFIX}export.claim`, 'theirs');
+      },
+    });
+    await using writer = await storeSink(weak, { createStore: true }).open(sampleHeader);
+    expect(writer.id).toBe('20261123T081500Z-2');
+    expect(await get(store, `${PREFIX}export.claim`)).toBe('theirs');
+  });
+
+  test('removes no claim of another exporter that took its place when it was complete, in a store that cannot create only', async () => {
+    const store = new MemoryStore();
+    let looks = 0;
+    const weak = watchedStore(store, {
+      capabilities: { createOnly: false },
+      after: async (call) => {
+        if (call === `commit ${PREFIX}manifest.json`) looks = 1;
+        else if (looks === 1 && call === `read ${PREFIX}export.claim`) {
+          looks = 2;
+          await put(store, `${PREFIX}export.claim`, 'theirs');
+        }
+      },
+    });
+    await writeExport(weak);
+    expect(looks).toBe(2);
+    expect(await get(store, `${PREFIX}export.claim`)).toBe('theirs');
   });
 
   test('touches no other export', async () => {

@@ -12,7 +12,7 @@ import type {
 import { StoreError } from '@gantry/transport';
 import { z } from 'zod';
 import type { Claim } from './claim.ts';
-import { claimExport, readClaimText } from './claim.ts';
+import { claimExport, readClaimText, removeClaim } from './claim.ts';
 import { renderExportConfig } from './config-export.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { CLAIM_FILE, CONFIG_FILE, isDumpName, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
@@ -138,8 +138,12 @@ class LayoutWriter implements StoreExportWriter {
     await this.#write(SUMS_FILE, renderSha256Sums(sums), options);
     await lookIfAllowed(this.#store, undefined, () => this.#assertStillThere(options));
     await this.#write(MANIFEST_FILE, renderManifest(manifest), options);
+    // One who clears this export takes the claim first, and then looks for a manifest: one of the two sees the other.
+    await lookIfAllowed(this.#store, undefined, () => this.#assertClaimed(options));
     this.#state = 'committed';
-    await this.#cleanUp(`remove the claim of ${this.reference}, which is complete,`, (signal) => this.#remove([CLAIM_FILE], signal));
+    await this.#cleanUp(`remove the claim of ${this.reference}, which is complete,`, (signal) =>
+      removeClaim(this.#store, this.#prefix, this.#claim.text, { signal }),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -183,15 +187,21 @@ class LayoutWriter implements StoreExportWriter {
 
   /** Somebody may have taken this export for a dead one and cleared it: then no manifest may say that it is whole. */
   async #assertStillThere(options: CallOptions): Promise<void> {
-    const claimed = await readClaimText(this.#store, this.#prefix, options);
+    await this.#assertClaimed(options);
     const sizes = new Map<string, number>();
     for await (const { key, size } of this.#store.list(this.#prefix, options)) sizes.set(key.slice(this.#prefix.length), size);
-    const gone =
-      claimed === this.#claim.text ? [...this.#dumps].find(([name, digest]) => sizes.get(name) !== digest?.size)?.[0] : CLAIM_FILE;
-    if (gone === undefined) return;
-    throw new StoreError('integrity', {
-      key: `${this.#prefix}${gone}`,
-      message: `${gone} of ${this.reference} was removed or changed by somebody else while the export was made`,
+    const gone = [...this.#dumps].find(([name, digest]) => sizes.get(name) !== digest?.size);
+    if (gone !== undefined) throw this.#changedByOther(gone[0]);
+  }
+
+  async #assertClaimed(options: CallOptions): Promise<void> {
+    if ((await readClaimText(this.#store, this.#prefix, options)) !== this.#claim.text) throw this.#changedByOther(CLAIM_FILE);
+  }
+
+  #changedByOther(name: string): StoreError {
+    return new StoreError('integrity', {
+      key: `${this.#prefix}${name}`,
+      message: `${name} of ${this.reference} was removed or changed by somebody else while the export was made`,
       hint: 'Export again; gantry clean must not be told to remove exports that are still under way on another host.',
     });
   }

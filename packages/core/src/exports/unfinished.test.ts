@@ -1,6 +1,9 @@
 import { Memory, MemoryStore } from '@gantry/transport/testing';
+import type { Store } from '@gantry/transport';
 import { describe, expect, test } from 'vitest';
 import { chunksOf, get, keysOf, put, sampleHeader, sampleManifest, writeDump, writeExport } from '../../test/sample-export.ts';
+import type { Watching } from '../../test/watched-store.ts';
+import { watchedStore } from '../../test/watched-store.ts';
 import { listExports } from './list-exports.ts';
 import { openExport } from './open-export.ts';
 import { storeSink } from './store-sink.ts';
@@ -132,8 +135,20 @@ describe('what is left alone', () => {
     const [found] = await findUnfinished(store);
     if (found === undefined) return expect.unreachable();
     await put(store, `${PREFIX}manifest.json`, JSON.stringify(sampleManifest('20261123T081500Z', [])));
-    await clearUnfinished(store, found);
+    expect(await clearUnfinished(store, found)).toBe('complete');
     expect(await keysOf(store)).toEqual([`${PREFIX}disk0.img`, `${PREFIX}manifest.json`]);
+  });
+
+  test('an export whose place another run has claimed in the meantime, with a new claim and dump', async () => {
+    const memory = new Memory();
+    await leaveDeadExport(memory);
+    const store = new MemoryStore(memory);
+    const [found] = await findUnfinished(store);
+    if (found === undefined) return expect.unreachable();
+    await put(store, `${PREFIX}export.claim`, '{"another":"run"}');
+    expect(await clearUnfinished(store, found)).toBe('taken');
+    expect(await get(store, `${PREFIX}export.claim`)).toBe('{"another":"run"}');
+    expect(await keysOf(store)).toContain(`${PREFIX}disk0.img`);
   });
 
   test('a complete export whose claim was left behind', async () => {
@@ -143,7 +158,8 @@ describe('what is left alone', () => {
     const [found] = await findUnfinished(store);
     if (found === undefined) return expect.unreachable();
     expect(found.objects.map(({ key }) => key)).toEqual([`${PREFIX}export.claim`]);
-    await clearUnfinished(store, found);
+    expect(found.complete).toBe(true);
+    expect(await clearUnfinished(store, found)).toBe('cleared');
     expect((await openExport(store, NAME)).dumps).toHaveLength(2);
     expect(await keysOf(store)).not.toContain(`${PREFIX}export.claim`);
   });
@@ -158,6 +174,7 @@ describe('what is left alone', () => {
       name: NAME,
       owner: 'dead' as const,
       text: '',
+      complete: false,
       pending: [],
       objects: [{ key: `${NAME}/export.claim`, size: 2, modified: new Date() }],
     };
@@ -166,14 +183,64 @@ describe('what is left alone', () => {
   });
 });
 
-test('an export that was cleared while it was still at work does not become one', async () => {
-  const store = new MemoryStore();
-  await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
-  const record = await writeDump(writer, 0, 'first');
-  const [found] = await findUnfinished(store);
-  if (found === undefined) return expect.unreachable();
-  await clearUnfinished(store, { ...found, owner: 'unknown' });
-  await expect(writer.commit(sampleManifest(writer.id, [record]))).rejects.toMatchObject({ code: 'integrity' });
-  await writer[Symbol.asyncDispose]();
-  expect(await keysOf(store)).toEqual([]);
+describe('an export that is cleared while it is still at work, on another host', () => {
+  /** An export just before its commit, and what another host finds of it; both see the same store. */
+  async function atWork(memory: Memory, watching: Watching) {
+    const exporter = watchedStore(new MemoryStore(memory), watching);
+    const writer = await storeSink(exporter, { createStore: true }).open(sampleHeader);
+    const record = await writeDump(writer, 0, 'first');
+    const cleaner = new MemoryStore(memory);
+    const [found] = await findUnfinished(cleaner);
+    if (found === undefined) throw new Error('not found');
+    return { writer, manifest: sampleManifest(writer.id, [record]), cleaner, found: { ...found, owner: 'unknown' as const } };
+  }
+
+  test('before it looks once more: it fails, and nothing is left', async () => {
+    const memory = new Memory();
+    const { writer, manifest, cleaner, found } = await atWork(memory, {});
+    expect(await clearUnfinished(cleaner, found)).toBe('cleared');
+    await expect(writer.commit(manifest)).rejects.toMatchObject({ code: 'integrity' });
+    await writer[Symbol.asyncDispose]();
+    expect(await exportKeys(cleaner)).toEqual([]);
+  });
+
+  test.each([
+    ['begin', 'between its last look at the dumps and its manifest'],
+    ['commit', 'while its manifest is being written'],
+  ])('%s: %s: it fails, and nothing is left', async (call) => {
+    const memory = new Memory();
+    const outcomes: string[] = [];
+    const { writer, manifest, cleaner, found } = await atWork(memory, {
+      before: async (now) => {
+        if (now === `${call} ${PREFIX}manifest.json`) outcomes.push(await clearUnfinished(cleaner, found));
+      },
+    });
+    await expect(writer.commit(manifest)).rejects.toMatchObject({ code: 'integrity', message: expect.stringContaining('export.claim') });
+    await writer[Symbol.asyncDispose]();
+    expect(outcomes).toEqual(['cleared']);
+    expect(await exportKeys(cleaner)).toEqual([]);
+  });
+
+  test('after its manifest was written and its claim seen: it is complete, and nothing of it goes', async () => {
+    const memory = new Memory();
+    const outcomes: string[] = [];
+    let written = false;
+    const { writer, manifest, cleaner, found } = await atWork(memory, {
+      after: async (now) => {
+        if (now === `commit ${PREFIX}manifest.json`) written = true;
+        else if (written && now === `read ${PREFIX}export.claim` && outcomes.length === 0) {
+          outcomes.push('clearing');
+          outcomes.push(await clearUnfinished(cleaner, found));
+        }
+      },
+    });
+    await writer.commit(manifest);
+    expect(outcomes).toEqual(['clearing', 'complete']);
+    expect((await openExport(cleaner, NAME)).dumps).toHaveLength(1);
+    await expect((await openExport(cleaner, NAME)).checkDumpsPresent()).resolves.toHaveLength(1);
+  });
+
+  async function exportKeys(store: Store): Promise<string[]> {
+    return (await keysOf(store)).filter((key) => key.startsWith(PREFIX));
+  }
 });

@@ -1,6 +1,6 @@
 import type { CallOptions, ObjectInfo, OwnerState, PendingInfo, Store } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
-import { claimOwner, claimText, readClaim } from './claim.ts';
+import { claimOwner, claimText, parseClaim, readClaimText } from './claim.ts';
 import { placeOf, readDirectories } from './directories.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
 import { CLAIM_FILE, MANIFEST_FILE } from './layout.ts';
@@ -15,6 +15,10 @@ export interface UnfinishedExport {
   readonly owner: OwnerState;
   /** Who and since when, for a human. */
   readonly text: string;
+  /** Of an export that is complete: what was left behind can go, and the export stays. */
+  readonly complete: boolean;
+  /** What stands in its claim; absent without one, or where that is no text. */
+  readonly claim?: string;
   /** Objects that are complete, but belong to no export. */
   readonly objects: readonly ObjectInfo[];
   /** Writes that were never committed. */
@@ -26,6 +30,7 @@ interface Remains {
   pending: PendingInfo[];
   owner?: OwnerState;
   text?: string;
+  claim?: string | undefined;
 }
 
 /**
@@ -42,14 +47,18 @@ export function findUnfinished(
   return withStoreErrors(store.address, async () => {
     await assertStoreFormat(store, { signal });
     const found = new Map<string, Remains>();
+    const complete = new Set<string>();
     for await (const directories of readDirectories(store, instance, { signal })) {
       for (const { instance, id, files } of directories) {
+        const name = formatExportReference(instance, id);
+        if (files.has(MANIFEST_FILE)) complete.add(name);
         const claimFile = id === GANETI_ID ? undefined : files.get(CLAIM_FILE);
         if (claimFile === undefined) continue;
-        const claim = await readClaim(store, exportPrefix(instance, id), { signal });
-        const owner = await claimOwner(claim);
+        const claim = await readClaimText(store, exportPrefix(instance, id), { signal });
+        const record = parseClaim(claim);
+        const owner = await claimOwner(record);
         const objects = files.has(MANIFEST_FILE) ? [claimFile] : [...files.values()];
-        found.set(formatExportReference(instance, id), { objects, pending: [], owner, text: claimText(claim, owner) });
+        found.set(name, { objects, pending: [], owner, text: claimText(record, owner), claim });
       }
     }
     for await (const pending of store.pending(instance === undefined ? '' : `${instance}/`, { signal })) {
@@ -60,11 +69,11 @@ export function findUnfinished(
       remains.pending.push(pending);
       found.set(name, remains);
     }
-    return [...found].map(([name, remains]) => describe(name, remains));
+    return [...found].map(([name, remains]) => describe(name, complete.has(name), remains));
   });
 }
 
-function describe(name: string, { objects, pending, owner, text }: Remains): UnfinishedExport {
+function describe(name: string, complete: boolean, { objects, pending, owner, text, claim }: Remains): UnfinishedExport {
   const owners = new Set([...(owner === undefined ? [] : [owner]), ...pending.map((write) => write.owner)]);
   const [first] = pending;
   return {
@@ -72,17 +81,25 @@ function describe(name: string, { objects, pending, owner, text }: Remains): Unf
     // The claim knows best; a write that is alive is never taken for dead.
     owner: owners.has('alive') ? 'alive' : (owner ?? (owners.has('unknown') ? 'unknown' : 'dead')),
     text: text ?? `begun ${first?.started.toISOString() ?? ''} by ${first?.ownerText ?? 'nobody knows whom'}`,
+    complete,
+    ...(claim === undefined ? {} : { claim }),
     objects,
     pending,
   };
 }
 
 /**
- * Removes what {@link findUnfinished} found of one export. Objects of an export that has become complete meanwhile stay.
+ * What became of it: `cleared`; `complete`, where it has become an export since it was found, which stays; `taken`, where another run
+ * has claimed its place.
+ */
+export type ClearOutcome = 'cleared' | 'complete' | 'taken';
+
+/**
+ * Removes what {@link findUnfinished} found of one export. Objects of an export that is complete, or has become so meanwhile, stay.
  *
  * @throws GantryError `BUSY` where its owner is alive, `STORE_*`
  */
-export function clearUnfinished(store: Store, unfinished: UnfinishedExport, options: CallOptions = {}): Promise<void> {
+export function clearUnfinished(store: Store, unfinished: UnfinishedExport, options: CallOptions = {}): Promise<ClearOutcome> {
   return withStoreErrors(store.address, async () => {
     if (unfinished.owner === 'alive') {
       throw new GantryError('BUSY', {
@@ -96,20 +113,28 @@ export function clearUnfinished(store: Store, unfinished: UnfinishedExport, opti
     );
     const claim = unfinished.objects.find(({ key }) => placeOf(key)?.name === CLAIM_FILE);
     const place = claim === undefined ? undefined : placeOf(claim.key);
-    if (place !== undefined && place.id !== GANETI_ID) await removeClaimed(store, exportPrefix(place.instance, place.id), options);
+    if (place === undefined || place.id === GANETI_ID) return 'cleared';
+    return clearClaimed(store, exportPrefix(place.instance, place.id), unfinished, options);
   });
 }
 
-/** Lists anew, since more may have come. The claim goes last, so that what is left stays known for what it is. */
-async function removeClaimed(store: Store, prefix: string, options: CallOptions): Promise<void> {
-  const claim = `${prefix}${CLAIM_FILE}`;
+/** Lists anew, since more may have come, or a manifest. */
+async function clearClaimed(store: Store, prefix: string, unfinished: UnfinishedExport, options: CallOptions): Promise<ClearOutcome> {
+  const claimKey = `${prefix}${CLAIM_FILE}`;
+  const now = await readClaimText(store, prefix, options);
+  if (now !== undefined && now !== unfinished.claim) return 'taken';
+  // Its exporter may be at work all the same, and is then to find out: it looks for its claim once more when it has written the manifest.
+  if (unfinished.owner === 'unknown') await store.remove([claimKey], options);
   const keys: string[] = [];
   for await (const { key } of store.list(prefix, options)) keys.push(key);
-  if (!keys.includes(`${prefix}${MANIFEST_FILE}`)) {
+  const complete = keys.includes(`${prefix}${MANIFEST_FILE}`);
+  if (!complete) {
     await store.remove(
-      keys.filter((key) => key !== claim),
+      keys.filter((key) => key !== claimKey),
       options,
     );
   }
-  await store.remove([claim], options);
+  // That of a process that is gone goes last, so that what is left stays known for what it is.
+  await store.remove([claimKey], options);
+  return complete && !unfinished.complete ? 'complete' : 'cleared';
 }

@@ -193,12 +193,34 @@ describe('a zstd frame that Gantry does not write is refused, though zstd could 
   }
 });
 
+test('a seek table that says anything else than the frames is refused, though nobody needs it to read the dump', async () => {
+  const { framed, stored } = await makeDump('zstd');
+  const table = stored.length - (8 + framed.frames * 8 + 9);
+  expect(stored.readUInt32LE(table)).toBe(0x184d2a5e);
+  for (let at = table; at < stored.length; at += 1) {
+    const changed = Buffer.from(stored);
+    changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
+    const { error } = await decode(forged('zstd', changed, framed));
+    expect(error).toMatchObject({
+      code: 'DUMP_DAMAGED',
+      message: expect.stringContaining('the seek table does not agree with the frames'),
+    });
+  }
+});
+
 test('a gzip member whose length is wrong, or that is not of a dump, is refused', async () => {
   const { framed, stored } = await makeDump('gzip');
   for (const length of [0, 27, stored.readUInt32LE(16) - 1, stored.readUInt32LE(16) + 1, 0xffff_ffff]) {
     const changed = Buffer.from(stored);
     changed.writeUInt32LE(length, 16);
     expectDamage(await decode(forged('gzip', changed, framed)));
+  }
+  // What no frame of its size can take is refused before any of it is read.
+  for (const length of [0, 27, 10_000, 0xffff_ffff]) {
+    const changed = Buffer.concat([stored, Buffer.alloc(20_000)]);
+    changed.writeUInt32LE(length, 16);
+    const { error } = await decode(forged('gzip', changed, framed));
+    expect(error).toMatchObject({ message: expect.stringContaining('in frame 0 at stored byte 0: its length cannot be right') });
   }
   expectDamage(await decode(forged('gzip', gzipSync(PLAIN), framed)));
 });

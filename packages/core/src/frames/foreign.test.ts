@@ -113,6 +113,22 @@ describe('what is damaged or something else is an error', () => {
     await expect(decode(stored, codec, 10_000_000)).rejects.toMatchObject({ code: 'DUMP_DAMAGED' });
   });
 
+  test.each([
+    ['checksum', 8],
+    ['size', 4],
+  ])('gzip: another %s at the end of a member, the first of two or the last', async (what, fromEnd) => {
+    const plain = Buffer.from('some data that a checksum covers, '.repeat(20));
+    const member = gzipSync(plain);
+    const changed = Buffer.from(member);
+    changed.writeUInt32LE((changed.readUInt32LE(member.length - fromEnd) ^ 1) >>> 0, member.length - fromEnd);
+    for (const stored of [changed, Buffer.concat([changed, member]), Buffer.concat([member, changed])]) {
+      await expect(decode(stored, 'gzip')).rejects.toMatchObject({
+        code: 'DUMP_DAMAGED',
+        message: expect.stringContaining(`the ${what} of a gzip member is wrong`),
+      });
+    }
+  });
+
   test.each(['zstd', 'gzip'] as const)('%s: a bit that is not what it was is found, or changes nothing', async (codec) => {
     const plain = Buffer.from('some data that a checksum covers, '.repeat(20));
     const stored = codec === 'zstd' ? zstdCompressSync(plain, { params: { 201: 1 } }) : gzipSync(plain);

@@ -60,10 +60,17 @@ async function cleanExport(
   { dryRun, exports }: CleanRequest,
   signal: AbortSignal,
 ): Promise<CleanedThing> {
-  const what = `unfinished export ${unfinished.name}: ${unfinished.text}`;
+  const what = `${unfinished.complete ? 'what was left behind beside the complete' : 'unfinished'} export ${unfinished.name}: ${unfinished.text}`;
   if (unfinished.owner === 'alive') return { what, outcome: 'kept' };
   if (unfinished.owner === 'unknown' && exports?.includes(unfinished.name) !== true) return { what, outcome: 'kept' };
   if (dryRun === true) return { what, outcome: 'found' };
-  await clearUnfinished(store, unfinished, { signal });
-  return { what, outcome: 'cleared' };
+  switch (await clearUnfinished(store, unfinished, { signal })) {
+    case 'complete':
+      return { what: `export ${unfinished.name}, which has become complete meanwhile`, outcome: 'kept' };
+    case 'taken':
+      return { what: `${what}; another run has claimed its place meanwhile`, outcome: 'kept' };
+    case 'cleared':
+    default:
+      return { what, outcome: 'cleared' };
+  }
 }

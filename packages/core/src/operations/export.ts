@@ -137,7 +137,7 @@ async function warnOfGanetiDirectory(store: Store, instance: string, reporter: R
 async function clearDeadExports(store: Store, instance: string, reporter: Reporter, signal: AbortSignal): Promise<void> {
   for (const unfinished of await findUnfinishedIfAny(store, instance, reporter, signal)) {
     if (unfinished.owner !== 'dead') continue;
-    await clearUnfinished(store, unfinished, { signal });
+    if ((await clearUnfinished(store, unfinished, { signal })) !== 'cleared') continue;
     reporter.warn(`cleared what a killed export left in the store: ${unfinished.name}, ${unfinished.text}`);
   }
 }

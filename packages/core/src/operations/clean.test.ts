@@ -1,0 +1,85 @@
+import type { Store } from '@gantry/transport';
+import { MemoryStore } from '@gantry/transport/testing';
+import { describe, expect, test } from 'vitest';
+import { makeOperationBench } from '../../test/operation-bench.ts';
+import { get, keysOf, put, sampleHeader, sampleManifest, writeDump } from '../../test/sample-export.ts';
+import { watchedStore } from '../../test/watched-store.ts';
+import { storeSink } from '../exports/store-sink.ts';
+import { cleanUp } from './clean.ts';
+
+const NAME = 'web1.example.com';
+const ID = '20261123T081500Z';
+const PREFIX = `${NAME}/${ID}/`;
+
+/** What an unfinished export has in a store; its claim names a process of another host, or one of this host that is gone. */
+async function leaveExport(store: Store, owner: 'elsewhere' | 'dead'): Promise<void> {
+  const writer = await storeSink(store, { createStore: true }).open(sampleHeader);
+  await writeDump(writer, 0, 'first');
+  const claim = await get(store, `${PREFIX}export.claim`);
+  const process =
+    owner === 'dead' ? claim.replace(/"startTime": \d+/, '"startTime": 1') : claim.replace(/"host": ".*"/, '"host": "elsewhere"');
+  await put(store, `${PREFIX}export.claim`, process);
+}
+
+async function left(store: Store): Promise<readonly string[]> {
+  return (await keysOf(store, PREFIX)).map((key) => key.slice(PREFIX.length));
+}
+
+describe('an unfinished export of another host', () => {
+  test('is kept by clean, and by an export of the same instance', async () => {
+    await using bench = await makeOperationBench({});
+    await leaveExport(bench.store, 'elsewhere');
+    const things = await cleanUp({ store: bench.store, stateDirectory: bench.directory.file('state') });
+    expect(things).toEqual([{ what: expect.stringMatching(`^unfinished export ${NAME}@${ID}: .*which may be running`), outcome: 'kept' }]);
+    expect((await bench.exportDisks()).warnings).toEqual([]);
+    expect(await left(bench.store)).toEqual(['disk0.img', 'export.claim']);
+  });
+
+  test('is kept where another one is named, and in a dry run; it is cleared where it is named', async () => {
+    await using bench = await makeOperationBench({});
+    const { store } = bench;
+    await leaveExport(store, 'elsewhere');
+    const clean = async (request: { readonly exports: readonly string[]; readonly dryRun?: boolean }): Promise<readonly string[]> =>
+      (await cleanUp({ store, stateDirectory: bench.directory.file('state'), ...request })).map(({ outcome }) => outcome);
+    expect(await clean({ exports: [`${NAME}@20261123T081501Z`, NAME] })).toEqual(['kept']);
+    expect(await clean({ exports: [`${NAME}@${ID}`], dryRun: true })).toEqual(['found']);
+    expect(await left(store)).toEqual(['disk0.img', 'export.claim']);
+    expect(await clean({ exports: [`${NAME}@${ID}`] })).toEqual(['cleared']);
+    expect(await left(store)).toEqual([]);
+  });
+});
+
+test('an unfinished export of a process of this host that is gone is cleared by clean, and by an export of the same instance', async () => {
+  await using bench = await makeOperationBench({});
+  await leaveExport(bench.store, 'dead');
+  expect(await cleanUp({ store: bench.store, stateDirectory: bench.directory.file('state') })).toMatchObject([{ outcome: 'cleared' }]);
+  await leaveExport(bench.store, 'dead');
+  expect((await bench.exportDisks()).warnings).toEqual([expect.stringContaining('cleared what a killed export left in the store')]);
+  expect(await left(bench.store)).toEqual([]);
+});
+
+test('of an export that has just become complete, clean does not say that it was cleared', async () => {
+  const memory = new MemoryStore();
+  await leaveExport(memory, 'elsewhere');
+  // Its exporter ends between the listing and the clearing.
+  const store = watchedStore(memory, {
+    after: async (call) => {
+      if (call === 'pending ') await put(memory, `${PREFIX}manifest.json`, JSON.stringify(sampleManifest(ID, [])));
+    },
+  });
+  await using bench = await makeOperationBench({ store });
+  const things = await cleanUp({ store, stateDirectory: bench.directory.file('state'), exports: [`${NAME}@${ID}`] });
+  expect(things).toEqual([{ what: `export ${NAME}@${ID}, which has become complete meanwhile`, outcome: 'kept' }]);
+  expect(await left(memory)).toEqual(['disk0.img', 'manifest.json']);
+});
+
+test('what was left behind beside a complete export is called that', async () => {
+  await using bench = await makeOperationBench({});
+  const { reference } = await bench.exportDisks();
+  await put(bench.store, `${reference.replace('@', '/')}/export.claim`, '{}');
+  const things = await cleanUp({ store: bench.store, stateDirectory: bench.directory.file('state'), exports: [reference] });
+  expect(things).toEqual([
+    { what: expect.stringMatching(`^what was left behind beside the complete export ${reference}`), outcome: 'cleared' },
+  ]);
+  expect((await bench.importDisks(reference)).reference).toBe(reference);
+});

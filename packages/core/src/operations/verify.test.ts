@@ -1,0 +1,29 @@
+import { describe, expect, test } from 'vitest';
+import { makeOperationBench } from '../../test/operation-bench.ts';
+import { get, put } from '../../test/sample-export.ts';
+import { verifyExport } from './verify.ts';
+
+describe('what verify compares beside the dumps', () => {
+  test.each([
+    ['a config.ini that says something else', 'config.ini', (text: string) => text.replace('kvm', 'xen'), 'CONFIG_DAMAGED'],
+    ['a config.ini that is longer', 'config.ini', (text: string) => `${text}\n`, 'CONFIG_DAMAGED'],
+    ['a SHA256SUMS without config.ini', 'SHA256SUMS', (text: string) => text.replace(/.*config\.ini\n/, ''), 'CONFIG_DAMAGED'],
+    ['a SHA256SUMS with another digest of a dump', 'SHA256SUMS', (text: string) => text.replace(/^./, otherDigit), 'MANIFEST_DAMAGED'],
+    ['a SHA256SUMS without a dump', 'SHA256SUMS', (text: string) => text.replace(/.*disk1.*\n/, ''), 'MANIFEST_DAMAGED'],
+    ['a SHA256SUMS that is not one', 'SHA256SUMS', () => 'sums', 'MANIFEST_DAMAGED'],
+  ])('%s', async (_what, file, change, code) => {
+    await using bench = await makeOperationBench({ disks: 2 });
+    const { store } = bench;
+    const { reference } = await bench.exportDisks();
+    await expect(verifyExport({ store, export: reference })).resolves.toMatchObject({ checksums: true, warnings: [] });
+    const key = `${reference.replace('@', '/')}/${file}`;
+    const before = await get(store, key);
+    expect(change(before)).not.toBe(before);
+    await put(store, key, change(before));
+    await expect(verifyExport({ store, export: reference })).rejects.toMatchObject({ code });
+  });
+});
+
+function otherDigit(digit: string): string {
+  return digit === '0' ? '1' : '0';
+}
