@@ -32,7 +32,8 @@ function describeRow(found: ExportSummary): readonly string[] {
   ];
 }
 
-function describeState({ state, origin, reason }: ExportSummary): string {
+function describeState({ state, origin, reason, warning }: ExportSummary): string {
   if (state !== 'complete') return `${state}: ${reason ?? ''}`;
-  return origin === 'ganeti' ? "Ganeti's, no checksums" : 'complete';
+  const complete = origin === 'ganeti' ? "Ganeti's, no checksums" : 'complete';
+  return warning === undefined ? complete : `${complete}; ${warning}`;
 }

@@ -1,22 +1,33 @@
 import type { CallOptions, Store } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { nearestNames } from '../report/nearest.ts';
+import { sideBySide } from '../system/side-by-side.ts';
 import type { ExportDirectory } from './directories.ts';
 import { placeOf, readDirectories } from './directories.ts';
 import { examine } from './examine.ts';
 import { formatExportReference, parseExportId, parseExportReference } from './export-id.ts';
+import { describeFuture } from './future.ts';
 import { CONFIG_FILE, MANIFEST_FILE, SUMS_FILE, CLAIM_FILE } from './layout.ts';
 import { assertStoreFormat } from './store-marker.ts';
 
 /** More ids than that are not named in a message. */
 const MOST_NAMED = 10;
 
+/** How many manifests are read at once. */
+const AT_ONCE = 8;
+
+export interface FoundExport {
+  readonly directory: ExportDirectory;
+  /** What the user should know of the choice, where it was one. */
+  readonly warnings: readonly string[];
+}
+
 /**
  * The directory that a reference means: with an id, that one; without, the newest that claims to be complete.
  *
  * @throws GantryError `USAGE`, `EXPORT_NOT_FOUND`, `EXPORT_INCOMPLETE` where all there are were never finished
  */
-export async function findExport(store: Store, reference: string, options: CallOptions): Promise<ExportDirectory> {
+export async function findExport(store: Store, reference: string, options: CallOptions): Promise<FoundExport> {
   const { instance, id } = parseExportReference(reference);
   await assertStoreFormat(store, options);
   const directories: ExportDirectory[] = [];
@@ -25,7 +36,7 @@ export async function findExport(store: Store, reference: string, options: CallO
   if (id === undefined) return findNewest(store, instance, directories, options);
   const directory = directories.find((candidate) => candidate.id === id);
   if (directory === undefined) throw idNotFound(store, instance, id, directories);
-  return directory;
+  return { directory, warnings: [] };
 }
 
 async function findNewest(
@@ -33,11 +44,21 @@ async function findNewest(
   instance: string,
   directories: readonly ExportDirectory[],
   options: CallOptions,
-): Promise<ExportDirectory> {
+): Promise<FoundExport> {
   const complete = directories.filter(claimsToBeComplete);
-  const dated = await Promise.all(complete.map(async (directory) => ({ directory, time: await startTime(store, directory, options) })));
+  const dated = await sideBySide(complete, AT_ONCE, options.signal ?? new AbortController().signal, async (directory, signal) => ({
+    directory,
+    time: await startTime(store, directory, { signal }),
+  }));
   const newest = dated.toSorted((a, b) => a.time - b.time).at(-1);
-  if (newest !== undefined) return newest.directory;
+  if (newest !== undefined) {
+    const odd = describeFuture(new Date(newest.time));
+    const name = formatExportReference(instance, newest.directory.id);
+    return {
+      directory: newest.directory,
+      warnings: odd === undefined ? [] : [`${name} was taken for the newest; ${odd}. Name another by its id`],
+    };
+  }
   throw new GantryError('EXPORT_INCOMPLETE', {
     message: `none of the ${directories.length} exports of ${instance} in ${store.address} is complete`,
     details: idsOf(directories),

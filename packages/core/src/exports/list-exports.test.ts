@@ -75,6 +75,16 @@ describe('a listing', () => {
     ]);
   });
 
+  test('says of an export that began in the future that it passes for the newest, and of no other', async () => {
+    const store = new MemoryStore();
+    await writeExport(store, [], { ...sampleHeader, started: '2199-01-01T00:00:00.000Z' });
+    await writeExport(store, [], { ...sampleHeader, started: new Date(Date.now() + 60_000).toISOString() });
+    expect((await list(store)).map(({ state, warning }) => [state, warning])).toEqual([
+      ['complete', undefined],
+      ['complete', expect.stringContaining('it began at 2199-01-01T00:00:00Z, which is in the future')],
+    ]);
+  });
+
   test('can be of one instance, and not of those whose names begin alike', async () => {
     const store = new MemoryStore();
     for (const instance of ['web1', 'web10', 'web1.example.com']) await writeExport(store, [], { ...sampleHeader, instance });

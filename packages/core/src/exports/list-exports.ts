@@ -7,6 +7,7 @@ import { codecOfCompression } from './config-import.ts';
 import type { ExportDirectory } from './directories.ts';
 import { readDirectories } from './directories.ts';
 import { examine } from './examine.ts';
+import { describeFuture } from './future.ts';
 import { formatExportReference, isReferencePart, parseExportId } from './export-id.ts';
 import type { Manifest } from './manifest.ts';
 import { dumpMissing, sizeProblem } from './open-export.ts';
@@ -29,6 +30,8 @@ export interface ExportSummary {
   /** Of an unfinished one: whether who began it still runs. */
   readonly owner?: OwnerState;
   readonly started?: Date;
+  /** Something odd about it although it is complete, such as a start in the future. */
+  readonly warning?: string;
   readonly os?: string;
   /** How many disks have a dump. */
   readonly disks?: number;
@@ -105,7 +108,7 @@ function summarizeManifest(manifest: Manifest, { files }: ExportDirectory, refer
   });
   return {
     ...stateOf(problem),
-    started: new Date(started),
+    ...oddityOf(new Date(started)),
     os: instance.os,
     disks: dumps.length,
     plainBytes: sum(dumps.map((dump) => dump.plainBytes)),
@@ -120,11 +123,16 @@ function summarizeConfig(config: ConfigDescription, { files }: ExportDirectory, 
     firstProblem(dumps, (dump) => (files.has(dump.name) ? undefined : dumpMissing(reference, dump).message));
   return {
     ...stateOf(problem),
-    ...(config.timestamp === undefined ? {} : { started: config.timestamp }),
+    ...(config.timestamp === undefined ? {} : oddityOf(config.timestamp)),
     os: config.os,
     disks: dumps.length,
     storedBytes: sum(dumps.map(({ name }) => files.get(name)?.size ?? 0)),
   };
+}
+
+function oddityOf(started: Date): Pick<Details, 'started' | 'warning'> {
+  const warning = describeFuture(started);
+  return { started, ...(warning === undefined ? {} : { warning }) };
 }
 
 function stateOf(problem: string | undefined): Pick<Details, 'state' | 'reason'> {

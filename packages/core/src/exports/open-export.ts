@@ -35,6 +35,8 @@ export interface StoredExport {
   readonly os: string;
   readonly hypervisor?: string;
   readonly started?: Date;
+  /** What the user should know of it before using it, such as that it was chosen by a clock that was ahead. */
+  readonly warnings: readonly string[];
   /** In the order of the disks. */
   readonly dumps: readonly StoredDump[];
   /** There just where the origin is `gantry`. */
@@ -62,12 +64,13 @@ export interface StoredExport {
  */
 export function openExport(store: Store, reference: string, options: CallOptions = {}): Promise<StoredExport> {
   return withStoreErrors(store.address, async () => {
-    const directory = await findExport(store, reference, options);
+    const { directory, warnings } = await findExport(store, reference, options);
     const found = await examine(store, directory, options);
     const base = {
       reference: formatExportReference(directory.instance, directory.id),
       instance: directory.instance,
       id: directory.id,
+      warnings,
     };
     switch (found.state) {
       case 'gantry':

@@ -23,7 +23,7 @@ export function removeExport(store: Store, reference: string, options: CallOptio
         hint: `Name it: ${reference}@EXPORT-ID; gantry list shows the ids.`,
       });
     }
-    const directory = await findExport(store, reference, options);
+    const { directory } = await findExport(store, reference, options);
     const found = await examine(store, directory, options);
     if (found.state === 'unfinished') {
       throw new GantryError('EXPORT_INCOMPLETE', {

@@ -240,7 +240,8 @@ describe('an export that fails', () => {
   test('leaves alone what another exporter has taken over, in a store that cannot create only', async () => {
     const store = new MemoryStore();
     const warnings: string[] = [];
-    const weak = watchedStore(store, { capabilities: { createOnly: false } });
+    const calls: StoreCall[] = [];
+    const weak = watchedStore(store, { capabilities: { createOnly: false }, before: (call) => void calls.push(call) });
     {
       await using writer = await storeSink(weak, { createStore: true, warn: (message) => warnings.push(message) }).open(sampleHeader);
       const record = await writeDump(writer, 0, 'ours');
@@ -249,6 +250,8 @@ describe('an export that fails', () => {
       await expect(writer.commit(sampleManifest(writer.id, [record]))).rejects.toMatchObject({ code: 'integrity' });
     }
     expect(warnings).toEqual([expect.stringContaining('another export has taken its place')]);
+    // Which would replace the other's.
+    expect(calls).not.toContain(`begin ${PREFIX}manifest.json`);
     expect(await get(store, `${PREFIX}disk0.img`)).toBe('not ours');
   });
 

@@ -221,6 +221,21 @@ describe('an export that is cleared while it is still at work, on another host',
     expect(await exportKeys(cleaner)).toEqual([]);
   });
 
+  test('so that its manifest is written when no manifest was found, and its dumps are still to go: it fails, and nothing is left', async () => {
+    const memory = new Memory();
+    const { writer, manifest, cleaner, found } = await atWork(memory, {});
+    const outcomes: unknown[] = [];
+    const slow = watchedStore(cleaner, {
+      after: async (call) => {
+        if (call === `list ${PREFIX}`) outcomes.push(await writer.commit(manifest).catch((error: unknown) => error));
+      },
+    });
+    expect(await clearUnfinished(slow, found)).toBe('cleared');
+    expect(outcomes).toEqual([expect.objectContaining({ code: 'integrity' })]);
+    await writer[Symbol.asyncDispose]();
+    expect(await exportKeys(cleaner)).toEqual([]);
+  });
+
   test('after its manifest was written and its claim seen: it is complete, and nothing of it goes', async () => {
     const memory = new Memory();
     const outcomes: string[] = [];

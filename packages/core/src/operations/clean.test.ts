@@ -49,6 +49,15 @@ describe('an unfinished export of another host', () => {
   });
 });
 
+test('an export that is under way on this host is kept, named or not', async () => {
+  await using bench = await makeOperationBench({});
+  await using writer = await storeSink(bench.store, { createStore: true }).open(sampleHeader);
+  await writeDump(writer, 0, 'first');
+  const things = await cleanUp({ store: bench.store, stateDirectory: bench.directory.file('state'), exports: [writer.reference] });
+  expect(things).toEqual([{ what: expect.stringContaining('which is running'), outcome: 'kept' }]);
+  expect(await left(bench.store)).toEqual(['disk0.img', 'export.claim']);
+});
+
 test('an unfinished export of a process of this host that is gone is cleared by clean, and by an export of the same instance', async () => {
   await using bench = await makeOperationBench({});
   await leaveExport(bench.store, 'dead');

@@ -78,6 +78,7 @@ export async function importInstance(request: ImportRequest): Promise<ImportResu
 
   const os = await chooseOs(request.instance, 'import', request);
   const found = await openExport(request.store, request.export, { signal });
+  for (const warning of found.warnings) reporter.warn(warning);
   if (found.origin === 'ganeti')
     reporter.warn(`${found.reference} was made by Ganeti: it carries no checksums, so damage may go unnoticed`);
   assertSameOs(os, found.os, found.reference, request.allowOtherOs === true);

@@ -24,6 +24,19 @@ describe('what verify compares beside the dumps', () => {
   });
 });
 
+test('a dump that was cut off is told by its size, before it is read', async () => {
+  await using bench = await makeOperationBench({});
+  const { store } = bench;
+  const { reference } = await bench.exportDisks({ codec: 'none' });
+  const key = `${reference.replace('@', '/')}/disk0.img`;
+  await put(store, key, (await get(store, key)).slice(0, 1000));
+  await expect(verifyExport({ store, export: reference })).rejects.toMatchObject({
+    code: 'DUMP_DAMAGED',
+    disk: 0,
+    message: expect.stringContaining('disk0.img of web1.example.com@'),
+  });
+});
+
 function otherDigit(digit: string): string {
   return digit === '0' ? '1' : '0';
 }

@@ -40,6 +40,7 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
   const signal = request.signal ?? new AbortController().signal;
   const reporter = createReporter('verify', request.onEvent);
   const found = await openExport(store, request.export, { signal });
+  for (const warning of found.warnings) reporter.warn(warning);
   reporter.stage(`verifying ${found.reference}`);
   const checksums = found.origin === 'gantry';
   if (checksums) await checkSums(store, found, signal);
