@@ -4,11 +4,14 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
 
+# Part of QEMU's packages until Debian 12.
+virtiofsd=$(. /etc/os-release && [ "${VERSION_ID:-0}" -gt 12 ] && echo virtiofsd || :)
 # Real file systems, real archivers, real readers of the formats.
 apt_packages acl attr btrfs-progs dump e2fsprogs git gzip openssl perl-base pigz procps python3 strace tar util-linux xfsprogs zstd \
   qemu-system-x86 qemu-utils \
   ceph-common ceph-mon ceph-osd radosgw swift-account swift-container swift-object swift-proxy \
-  bsdutils iproute2 openssh-client openssh-server passwd ||
+  bsdutils iproute2 openssh-client openssh-server passwd \
+  cpio lz4 mmdebstrap xz-utils $virtiofsd ||
   die 'the tests need these Debian packages: install them as root, or run the tests as root.'
 [ "$(id -u)" = 0 ] || die 'the tests mount file systems and attach loop devices: run them as root.'
 
@@ -24,5 +27,7 @@ say 'Directions of imports, unused code, shape of the packages'
 turbo boundaries
 knip
 turbo run check --output-logs=errors-only
+say 'The image of the test machines'
+packages/testkit/src/machines/image/make-image.sh
 say 'Tests'
 exec vitest run "$@"

@@ -46,3 +46,6 @@ export type { NetworkNode, TwoNodes } from './servers/two-nodes.ts';
 export { makeTwoNodes } from './servers/two-nodes.ts';
 export type { StraceOptions, SystemCall } from './processes/strace.ts';
 export { readSystemCalls, strace } from './processes/strace.ts';
+export type { Machine, MachineEngine, MachineOptions, MachineScript, ScriptOutcome } from './machines/machine.ts';
+export { HOLD_WRITES, startMachine } from './machines/machine.ts';
+export { machineImage } from './machines/image.ts';

@@ -1,0 +1,154 @@
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { Duplex } from 'node:stream';
+import { undoAtExit } from '../disks/undo.ts';
+import { startDaemon } from '../servers/daemon.ts';
+import type { MachineEngine } from './engines.ts';
+import { LINES, engineCommand, findVirtiofsd, mountShare } from './engines.ts';
+import { machineImage } from './image.ts';
+import type { MachineScript, ScriptOutcome } from './script-lines.ts';
+import { ScriptLines } from './script-lines.ts';
+
+export type { MachineEngine } from './engines.ts';
+export type { MachineScript, ScriptOutcome } from './script-lines.ts';
+
+export interface MachineOptions {
+  /** `uml` where absent. */
+  readonly engine?: MachineEngine;
+  /** Raw images, which the machine has as `/dev/machine/0` and so on, writable. */
+  readonly disks?: readonly string[];
+  /** Directories of this machine that it sees under the same path, read-only. */
+  readonly shares?: readonly string[];
+  /** 768 where absent. */
+  readonly memoryMib?: number;
+}
+
+/** A throw-away machine with a kernel of its own; what is written to its root file system goes with it. */
+export interface Machine extends AsyncDisposable {
+  /** Runs a script of /bin/sh as root. @throws when it exits with another status than 0, or the machine ends */
+  run(script: string): Promise<ScriptOutcome>;
+  /** Starts one; the one before must have ended. */
+  start(script: string): MachineScript;
+  /** SIGKILL: what the machine held in memory is gone, what it had flushed to its disks is there. Resolves when nothing of it runs. */
+  cutPower(): Promise<void>;
+}
+
+/**
+ * Has a machine keep in memory what is written in it until somebody flushes it, for hours. (An interval of 0, which the kernel knows too,
+ * stops the regular writing, but has each file written once as soon as it is written to.)
+ */
+export const HOLD_WRITES = `for name in dirty_writeback dirty_expire; do echo 3600000 >/proc/sys/vm/\${name}_centisecs; done
+modprobe xfs && echo 720000 >/proc/sys/fs/xfs/xfssyncd_centisecs`;
+
+const BOOT_LIMIT_MS = 180_000;
+const MAX_CONSOLE_CHARACTERS = 16_384;
+
+/** Starts a machine; its image is made first where that was not done yet. It dies with this process. Needs root. */
+export async function startMachine(options: MachineOptions = {}): Promise<Machine> {
+  const { engine = 'uml', disks = [], shares = [], memoryMib = 768 } = options;
+  await using scope = new AsyncDisposableStack();
+  const image = await machineImage();
+  // In memory: what is written there is hot, and worth nothing afterwards.
+  const scratch = await mkdtemp('/dev/shm/gantry-machine-');
+  scope.defer(() => rm(scratch, { recursive: true, force: true }));
+  const sockets = engine === 'tcg' ? await serveShares(shares, scratch, scope) : new Map<string, string>();
+  const machine = new RunningMachine(engineCommand(engine, { image, scratch, disks, shares: sockets, memoryMib }));
+  scope.use(machine);
+  await machine.ready;
+  for (const [index, directory] of shares.entries()) await machine.run(mountShare(engine, directory, index));
+  const owned = scope.move();
+  return {
+    run: (script) => machine.run(script),
+    start: (script) => machine.start(script),
+    cutPower: () => machine.cutPower(),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** A virtiofsd for each directory. @returns its socket, by the directory */
+async function serveShares(
+  directories: readonly string[],
+  scratch: string,
+  scope: AsyncDisposableStack,
+): Promise<ReadonlyMap<string, string>> {
+  const sockets = new Map<string, string>();
+  for (const [index, directory] of directories.entries()) {
+    const socket = join(scratch, `share${index}`);
+    const args = [`--socket-path=${socket}`, '-o', `source=${directory}`, '-o', 'cache=auto'];
+    const isReady = (): Promise<boolean> => Promise.resolve(existsSync(socket));
+    scope.use(await startDaemon({ file: findVirtiofsd(), args, log: join(scratch, `share${index}.log`), isReady }));
+    sockets.set(directory, socket);
+  }
+  return sockets;
+}
+
+class RunningMachine implements AsyncDisposable {
+  readonly #process: ChildProcess;
+  readonly #lines: ScriptLines;
+  readonly #closed = Promise.withResolvers<void>();
+  readonly #forget: () => void;
+  #console = '';
+
+  constructor(engine: readonly string[]) {
+    // Its processes are in a namespace of their own, and die with the first of them, which dies with us.
+    const alone = ['--pdeathsig', 'KILL', 'unshare', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
+    this.#process = spawn('setpriv', [...alone, ...engine], {
+      stdio: ['ignore', 'pipe', 'pipe', ...LINES.map(() => 'pipe' as const)],
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },
+    });
+    this.#forget = undoAtExit(() => this.#process.kill('SIGKILL'));
+    const [scripts, stdout, stderr] = LINES.map((fd) => lineOf(this.#process, fd));
+    if (scripts === undefined || stdout === undefined || stderr === undefined) throw new Error('a machine has three lines');
+    this.#lines = new ScriptLines(scripts, stdout, stderr);
+    for (const output of [this.#process.stdout, this.#process.stderr]) this.#keepConsole(output);
+    this.#process.once('error', (error) => this.#lines.end(error));
+    // When no process holds any end of our pipes any more.
+    this.#process.once('close', () => {
+      this.#lines.end(new Error(`the machine has ended; its console:\n${this.#console}`));
+      this.#closed.resolve();
+    });
+  }
+
+  get ready(): Promise<void> {
+    const { promise, reject } = Promise.withResolvers<void>();
+    const limit = setTimeout(() => reject(new Error(`the machine did not start; its console:\n${this.#console}`)), BOOT_LIMIT_MS);
+    return Promise.race([this.#lines.ready, promise]).finally(() => clearTimeout(limit));
+  }
+
+  async run(script: string): Promise<ScriptOutcome> {
+    const outcome = await this.start(script).outcome;
+    if (outcome.exitCode !== 0)
+      throw new Error(`in the machine: status ${outcome.exitCode}\n${script}\n${outcome.stdout}${outcome.stderr}`);
+    return outcome;
+  }
+
+  start(script: string): MachineScript {
+    return this.#lines.start(script);
+  }
+
+  async cutPower(): Promise<void> {
+    this.#process.kill('SIGKILL');
+    await this.#closed.promise;
+    this.#forget();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cutPower();
+  }
+
+  #keepConsole(output: Readable | null): void {
+    output?.setEncoding('utf8').on('data', (text: string) => {
+      this.#console = (this.#console + text).slice(-MAX_CONSOLE_CHARACTERS);
+    });
+  }
+}
+
+/** A pipe that Node made is a socket, so it goes both ways. */
+function lineOf(child: ChildProcess, fd: number): Duplex | undefined {
+  const line: unknown = child.stdio[fd];
+  return line instanceof Duplex ? line : undefined;
+}
