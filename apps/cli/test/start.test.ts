@@ -1,12 +1,11 @@
-import { chmod, cp, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import process from 'node:process';
-import { fileURLToPath } from 'node:url';
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { bundle } from '../build/bundle.ts';
+import { bundleCommand } from './bundled-command.ts';
 import type { Workbench } from './workbench.ts';
 import { lastLine, makeWorkbench } from './workbench.ts';
 
@@ -19,18 +18,12 @@ let modulesOf: ReadonlyMap<string, readonly string[]>;
 /** The package as it is published, with its dependencies. */
 beforeAll(async () => {
   home = await makeTemporaryDirectory();
-  for (const name of ['bin', 'package.json']) await cp(inPackage(name), home.file(name), { recursive: true });
-  await symlink(inPackage('node_modules'), home.file('node_modules'));
-  modulesOf = await bundle(home.file('dist'));
+  modulesOf = await bundleCommand(home.path);
   await writeFile(home.file('list-loaded.cjs'), LIST_LOADED);
   await mkdir(home.file('home'), { mode: 0o700 });
 });
 
 afterAll(() => home[Symbol.asyncDispose]());
-
-function inPackage(name: string): string {
-  return fileURLToPath(new URL(`../${name}`, import.meta.url));
-}
 
 interface Call {
   readonly stdout: string;

@@ -1,0 +1,25 @@
+import { cp, symlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { bundle } from '../build/bundle.ts';
+
+/**
+ * Puts the package as it is published into a directory, with its dependencies; the command is `bin/gantry.cjs` there.
+ *
+ * @returns the modules that went into each file of the bundle, by the file's name
+ */
+export async function bundleCommand(directory: string): Promise<ReadonlyMap<string, readonly string[]>> {
+  for (const name of ['bin', 'package.json']) await cp(inPackage(name), join(directory, name), { recursive: true });
+  await symlink(inPackage('node_modules'), join(directory, 'node_modules'));
+  return bundle(join(directory, 'dist'));
+}
+
+/** What a machine must see, besides that directory, to run the command. */
+export function sharesOfCommand(): readonly string[] {
+  return [...new Set([fileURLToPath(new URL('../../..', import.meta.url)), dirname(process.execPath)])];
+}
+
+function inPackage(name: string): string {
+  return fileURLToPath(new URL(`../${name}`, import.meta.url));
+}

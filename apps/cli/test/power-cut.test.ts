@@ -1,0 +1,222 @@
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import process from 'node:process';
+import { HOLD_WRITES, machineImage, makeRandomFile, makeSparseFile, mountImage, pseudoRandom, startMachine } from '@gantry/testkit';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bundleCommand, sharesOfCommand } from './bundled-command.ts';
+import type { Workbench } from './workbench.ts';
+import { lastLine, makeWorkbench } from './workbench.ts';
+
+/*
+ * What is promised to be durable is still there when the power goes in the moment in which it is promised: a machine with a kernel of its
+ * own is killed by SIGKILL, and its disks are looked at from outside. See docs/test-machines.md.
+ */
+
+const MIB = 1024 * 1024;
+const IMAGE_LIMIT_MS = 900_000;
+
+/** The disks of the machine, in order: three file systems with targets in them, a target that is a device, and the state of Gantry. */
+const FILE_SYSTEMS = {
+  ext4: { bytes: 64 * MIB, mkfs: ['mkfs.ext4', '-q', '-F'], options: 'commit=86400' },
+  xfs: { bytes: 320 * MIB, mkfs: ['mkfs.xfs', '-q'], options: 'rw' },
+  btrfs: { bytes: 128 * MIB, mkfs: ['mkfs.btrfs', '-q'], options: 'commit=86400' },
+  state: { bytes: 32 * MIB, mkfs: ['mkfs.ext4', '-q', '-F'], options: 'rw' },
+} as const;
+type FileSystem = keyof typeof FILE_SYSTEMS;
+const WITH_TARGETS = ['ext4', 'xfs', 'btrfs'] as const;
+const IMAGES = ['ext4', 'xfs', 'btrfs', 'state', 'device'] as const;
+
+const inEach = (file: string): readonly string[] => WITH_TARGETS.map((name) => `/mnt/${name}/${file}`);
+
+/** Targets in the machine, which hold something else before. A loop device has the file `loop.img` of the ext4. */
+const TARGETS = {
+  early: inEach('early.img'),
+  'in-place': [...inEach('in-place.img'), '/dev/machine/4', '/dev/loop0'],
+  replaced: [...inEach('replaced.img'), '/mnt/ext4/in-place.img'],
+} as const;
+type Targets = keyof typeof TARGETS;
+const TARGET_FILES = ['early.img', 'in-place.img', 'replaced.img'];
+
+/** Scripts that make nothing durable. */
+const IMPORT = `case "$IMPORT_DEVICE" in
+*/replaced.img) set -e; cat >"$IMPORT_DEVICE.new"; mv "$IMPORT_DEVICE.new" "$IMPORT_DEVICE" ;;
+*) exec dd of="$IMPORT_DEVICE" bs=64k iflag=fullblock conv=notrunc status=none ;;
+esac`;
+const fill = (letter: string, bytes: number): string => `i=0
+while [ $i -lt $DISK_COUNT ]; do
+  eval "disk=\\$DISK_\${i}_PATH"
+  head -c ${bytes} /dev/zero | tr '\\0' ${letter} | dd of="$disk" bs=64k iflag=fullblock conv=notrunc status=none
+  i=$((i + 1))
+done`;
+const RENAMED_BYTES = 8192;
+
+const SOURCE = Buffer.concat([...pseudoRandom('source', MIB)]);
+const BEFORE = Buffer.concat([...pseudoRandom('before', MIB)]);
+
+let bench: Workbench;
+
+beforeAll(async () => {
+  await machineImage();
+  bench = await makeWorkbench();
+  await bundleCommand(bench.file('gantry'));
+
+  await bench.defineOs('careless', {
+    export: 'exec cat "$EXPORT_DEVICE"',
+    import: IMPORT,
+    create: fill('c', MIB),
+    rename: fill('r', RENAMED_BYTES),
+  });
+  for (const os of ['raw', 'careless'] as const) {
+    for (const [name, disks] of Object.entries(TARGETS)) {
+      await bench.describeInstance(`source-${os}-${name}`, { os, disks: disks.map((_, index) => `source-${index}.img`) });
+      await bench.describeInstance(`target-${os}-${name}`, { os, disks });
+    }
+  }
+  for (const index of TARGETS['in-place'].keys()) await makeRandomFile(bench.file(`source-${index}.img`), MIB, 'source');
+  await writeFile(bench.file('peer'), `#!/bin/sh\n${gantry('"$@"')}\n`, { mode: 0o755 });
+  await mkdir(bench.file('new'));
+  for (const name of ['ext4', 'xfs', 'btrfs', 'state'] as const) await makeFileSystem(name);
+  await makeRandomFile(bench.file('new/device'), MIB, 'before');
+}, IMAGE_LIMIT_MS);
+
+afterAll(() => bench[Symbol.asyncDispose]());
+
+/** A file system with targets that hold something else, and `canary`, which is written in the machine and flushed by nobody. */
+async function makeFileSystem(name: FileSystem): Promise<void> {
+  const { bytes, mkfs } = FILE_SYSTEMS[name];
+  const [program, ...options] = mkfs;
+  await makeSparseFile(bench.file('new', name), bytes);
+  await execa(program, [...options, bench.file('new', name)]);
+  if (name === 'state') return;
+  await using mounted = await mountImage(bench.file('new', name));
+  for (const file of [...TARGET_FILES, 'loop.img', 'canary']) await makeRandomFile(mounted.file(file), MIB, 'before');
+}
+
+/** The canaries are overwritten where they are, so that no journal takes them along. */
+const SET_UP = [
+  HOLD_WRITES,
+  ...(['ext4', 'xfs', 'btrfs', 'state'] as const).map(
+    (name, index) => `mkdir -p /mnt/${name} && mount -o ${FILE_SYSTEMS[name].options} /dev/machine/${index} /mnt/${name}`,
+  ),
+  'modprobe loop; losetup /dev/loop0 /mnt/ext4/loop.img',
+  ...WITH_TARGETS.map((name) => `head -c ${MIB} /dev/zero | dd of=/mnt/${name}/canary bs=64k conv=notrunc status=none`),
+];
+
+/** An sshd of the machine's own, to which it is itself the peer. */
+const START_SSHD = `umask 077; mkdir -p /root/.ssh; ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
+cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
+printf '127.0.0.1 %s\\n' "$(cat /root/.ssh/id_ed25519.pub)" >/root/.ssh/known_hosts
+printf 'HostKey /root/.ssh/id_ed25519\\nPermitRootLogin yes\\n' >/run/sshd_config
+/usr/sbin/sshd -f /run/sshd_config`;
+
+const gantry = (...args: readonly string[]): string => {
+  const program = `${process.execPath} ${bench.file('gantry/bin/gantry.cjs')}`;
+  return `GANTRY_STATE_DIR=/mnt/state GANTRY_OS_PATH=${bench.file('os')} ${program} ${args.join(' ')}`;
+};
+
+/** Runs commands in a machine with new disks, and cuts the power when the last prints its result. @returns the directory of the disks */
+async function cutAtSuccess(name: string, before: readonly string[], last: string): Promise<string> {
+  const directory = bench.file(`disks-${name}`);
+  await execa('cp', ['-r', '--sparse=always', bench.file('new'), directory]);
+  const shares = [...sharesOfCommand(), bench.path];
+  await using machine = await startMachine({ disks: IMAGES.map((image) => `${directory}/${image}`), shares });
+  await machine.run(['set -e', ...SET_UP, ...before].join('\n'));
+  const script = machine.start(`${last} --json`);
+  await script.printed('"type":"result"');
+  await machine.cutPower();
+  return directory;
+}
+
+/** What the disks in a directory hold, by their paths in the machine; journals are replayed as the next start would. */
+async function readTargets(directory: string): Promise<ReadonlyMap<string, Buffer>> {
+  const found = new Map<string, Buffer>([['/dev/machine/4', await readFile(`${directory}/device`)]]);
+  for (const name of WITH_TARGETS) {
+    await using mounted = await mountImage(`${directory}/${name}`);
+    for (const file of [...TARGET_FILES, 'canary']) {
+      found.set(`/mnt/${name}/${file}`, await readFile(mounted.file(file)));
+    }
+    if (name === 'ext4') found.set('/dev/loop0', await readFile(mounted.file('loop.img')));
+  }
+  return found;
+}
+
+/** Every target holds what was promised. That the cut was a real one, the canaries show. */
+async function expectDisks(directory: string, expected: ReadonlyMap<Targets, Buffer>): Promise<void> {
+  const found = await readTargets(directory);
+  const wrong = [...expected].flatMap(([name, contents]) => TARGETS[name].filter((path) => found.get(path)?.equals(contents) !== true));
+  expect(wrong).toEqual([]);
+  for (const canary of inEach('canary')) expect(found.get(canary)?.equals(BEFORE), `power cut, ${canary}`).toBe(true);
+}
+
+async function expectCommitted(directory: string): Promise<void> {
+  await using state = await mountImage(`${directory}/state`);
+  const [record = ''] = await readdir(state.file('moves'));
+  expect(JSON.parse(await readFile(state.file('moves', record), 'utf8'))).toMatchObject({ state: 'committed' });
+}
+
+const target = (os: string, targets: Targets): string => bench.file(`target-${os}-${targets}.yaml`);
+
+async function exportOf(os: string, targets: Targets): Promise<string> {
+  const exported = await bench.gantry('export', bench.file(`source-${os}-${targets}.yaml`), bench.store, '--snapshot', 'none');
+  expect(exported.exitCode, exported.stderr).toBe(0);
+  return lastLine(exported.stdout);
+}
+
+function move(os: string, targets: Targets, ...options: readonly string[]): string {
+  const peer = ['--snapshot', 'none', '--peer-program', bench.file('peer')];
+  return gantry(
+    'move',
+    bench.file(`source-${os}-${targets}.yaml`),
+    'ssh://root@127.0.0.1',
+    '--to',
+    target(os, targets),
+    ...peer,
+    ...options,
+  );
+}
+
+/*
+ * A start of a machine takes time, so two commands run in each. The early one writes into files where they are, which nothing but a flush
+ * of these very files makes durable: the one after it does not.
+ */
+describe('when the power is cut as success is reported, the disks hold what was promised', () => {
+  it('of an import and of a move by raw, and the move is known to be committed', async () => {
+    const early = gantry('import', bench.store, await exportOf('raw', 'early'), '--to', target('raw', 'early'));
+    const directory = await cutAtSuccess('raw', [START_SSHD, early], move('raw', 'in-place'));
+    await expectDisks(
+      directory,
+      new Map<Targets, Buffer>([
+        ['early', SOURCE],
+        ['in-place', SOURCE],
+      ]),
+    );
+    await expectCommitted(directory);
+  });
+
+  it('of an installation, and of an import by scripts', async () => {
+    const early = gantry('create', target('careless', 'early'));
+    const last = gantry('import', bench.store, await exportOf('careless', 'in-place'), '--to', target('careless', 'in-place'));
+    const directory = await cutAtSuccess('import', [early], last);
+    await expectDisks(
+      directory,
+      new Map<Targets, Buffer>([
+        ['early', Buffer.alloc(MIB, 'c')],
+        ['in-place', SOURCE],
+      ]),
+    );
+  });
+
+  it('of a renaming, and of a move by scripts with a renaming, and the move is known to be committed', async () => {
+    const early = gantry('rename', target('careless', 'early'), 'new.example.com');
+    const directory = await cutAtSuccess('move', [START_SSHD, early], move('careless', 'replaced', '--rename'));
+    const renamed = (before: Buffer): Buffer => Buffer.from(before).fill('r', 0, RENAMED_BYTES);
+    await expectDisks(
+      directory,
+      new Map<Targets, Buffer>([
+        ['early', renamed(BEFORE)],
+        ['replaced', renamed(SOURCE)],
+      ]),
+    );
+    await expectCommitted(directory);
+  });
+});
