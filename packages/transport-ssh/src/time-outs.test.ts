@@ -1,5 +1,8 @@
-import { makeTemporaryDirectory, startCutProxy, startSshServer } from '@gantry/testkit';
+import { once } from 'node:events';
+import { makeTemporaryDirectory, startCutProxy, startSilentServer, startSshServer } from '@gantry/testkit';
 import { afterAll, describe, expect, test, vi } from 'vitest';
+import { parseAddress } from './address.ts';
+import { openEngine } from './open.ts';
 import { ENGINES, MiB, addressThrough, failureOf, failureOfOpening, open, pieces, put, readDigest } from '../test/helpers.ts';
 
 /* A peer that falls silent, while its connection stays: nobody says so, and only the clock tells. */
@@ -31,6 +34,52 @@ describe.each(ENGINES)('by %s', (engine) => {
     proxy.freezeAfter(1200);
     const failure = await within(5, () => failureOfOpening(address));
     expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringMatching(/1 s|in time|timed out/) });
+  });
+
+  test.concurrent.each([
+    ['takes connections and says nothing', '', 'takes connections, but did not answer'],
+    ['says who it is, and nothing more', 'SSH-2.0-Silent\r\n', 'did not finish the key exchange'],
+  ])('a peer that %s', async (_what, greeting, said) => {
+    await using silent = await startSilentServer(greeting);
+    const failure = await failureOfOpening(`ssh://127.0.0.1:${silent.port}/x?engine=${engine}&config=none&connectTimeout=1`);
+    expect(failure.code).toBe('unavailable');
+    // Either our clock or that of ssh itself is first.
+    expect(failure.message).toContain(said);
+  });
+
+  test.concurrent('a peer that begins an answer of SFTP and does not end it', async () => {
+    await using half = await startSshServer({ config: ["ForceCommand printf '\\000\\000\\000\\011\\002'; exec sleep 1000"] });
+    const failure = await failureOfOpening(half.address('/', { engine, stallTimeout: '1' }));
+    expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringContaining('no byte passed for 1 s') });
+  });
+
+  test.concurrent('an sshd that stands still in the middle of a write', async () => {
+    await using frozen = await startSshServer();
+    await using store = await open(frozen.address(directory.file(`${engine}-frozen`), { engine, stallTimeout: '1', connectTimeout: '1' }));
+    const pending = await store.begin('disk0');
+    async function* freezing(): AsyncGenerator<Uint8Array> {
+      yield* pieces(1);
+      await frozen.freeze();
+      yield* pieces(64);
+    }
+    const failure = await failureOf(pending.append(freezing()));
+    expect(failure).toMatchObject({ code: 'unavailable', key: 'disk0', message: expect.stringContaining('no byte passed for 1 s') });
+    // There is nobody whom the unfinished write could be taken back from.
+    await pending.discard().catch(() => undefined);
+    expect(await failureOf(store.stat('disk0'))).toMatchObject({ code: 'unavailable' });
+  });
+
+  test.concurrent('an sshd that opens no further channel', async () => {
+    await using frozen = await startSshServer();
+    const address = parseAddress(new URL(frozen.address('/', { engine, connectTimeout: '2', keepAlive: '0' })));
+    await using way = await openEngine(address, { cwd: '/', env: { ...process.env, SSH_AUTH_SOCK: undefined }, warn: () => undefined });
+    await using channel = await way.openChannel({ command: 'echo here; exec cat' });
+    await once(channel.output, 'data');
+    await frozen.freeze();
+    await expect(way.openChannel({ command: 'true' })).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('2 s'),
+    });
   });
 
   test.concurrent('a write that stalls says at which byte, and how long nothing passed', async () => {

@@ -20,10 +20,10 @@ export async function killTree(pid: number): Promise<void> {
   for (const each of await processTree(pid)) killOne(each);
 }
 
-/** Kills a process with SIGKILL; one that has ended by itself is no error. */
-export function killOne(pid: number): void {
+/** Sends a signal to a process; one that has ended by itself is no error. */
+export function killOne(pid: number, signal: 'SIGKILL' | 'SIGSTOP' = 'SIGKILL'): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
   } catch {
     // It has ended by itself.
   }

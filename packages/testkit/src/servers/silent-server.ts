@@ -8,15 +8,16 @@ export interface SilentServer extends AsyncDisposable {
   readonly reached: Promise<unknown>;
 }
 
-/** A TCP server on 127.0.0.1 that takes connections, says `greeting` to each, if anything, and never answers. */
-export async function startSilentServer(greeting: string | Uint8Array = ''): Promise<SilentServer> {
+/** A TCP server on 127.0.0.1 that takes connections, says `greeting` to each, if anything, and then nothing, or `goodbye`: it closes. */
+export async function startSilentServer(greeting = '', then: 'silence' | 'goodbye' = 'silence'): Promise<SilentServer> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
     socket.on('close', () => sockets.delete(socket));
     socket.resume();
-    if (greeting.length > 0) socket.write(greeting);
+    socket.write(greeting);
+    if (then === 'goodbye') socket.end();
   }).listen(0, '127.0.0.1');
   const reached = once(server, 'connection');
   await once(server, 'listening');

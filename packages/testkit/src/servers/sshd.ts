@@ -53,6 +53,8 @@ export interface SshServer extends AsyncDisposable {
   kill(): Promise<void>;
   /** Ends every session with SIGKILL, and leaves the server running. */
   killSessions(): Promise<void>;
+  /** Has the server and every session stand still, as SIGSTOP does. */
+  freeze(): Promise<void>;
 }
 
 /** Starts a server. Needs root, openssh-server and openssh-client. */
@@ -84,6 +86,7 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
     sessions: running.sessions,
     kill: running.kill,
     killSessions: running.killSessions,
+    freeze: running.freeze,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -177,6 +180,7 @@ interface Running extends AsyncDisposable {
   readonly sessions: () => Promise<number>;
   readonly kill: () => Promise<void>;
   readonly killSessions: () => Promise<void>;
+  readonly freeze: () => Promise<void>;
 }
 
 async function run(configFile: string, namespace: string | undefined): Promise<Running> {
@@ -211,6 +215,9 @@ async function run(configFile: string, namespace: string | undefined): Promise<R
     killSessions: async () => {
       const [, ...sessions] = await processTree(pid);
       for (const session of sessions) killOne(session);
+    },
+    freeze: async () => {
+      for (const each of await processTree(pid)) killOne(each, 'SIGSTOP');
     },
     [Symbol.asyncDispose]: kill,
   };

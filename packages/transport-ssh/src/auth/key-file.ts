@@ -37,7 +37,8 @@ export async function readPublicKey(path: string): Promise<Buffer | undefined> {
   return undefined;
 }
 
-async function readKeyFile(path: string, passphrase?: string): Promise<KeyFile> {
+/** Reads a private key, as far as the passphrase opens it. Never rejects. */
+export async function readKeyFile(path: string, passphrase?: string): Promise<KeyFile> {
   const text = await readFile(path).catch(() => undefined);
   if (text === undefined) return { kind: 'unusable' };
   const key = parseKey(text, passphrase);

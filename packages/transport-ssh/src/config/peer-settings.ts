@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { homedir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import SSHConfig from 'ssh-config';
 import type { SshAddress } from '../address.ts';
 import { PeerError } from '../engine/peer-error.ts';
+import { readConfig } from './read-config.ts';
 
 /** Where this side's settings come from. */
 export interface LocalSurroundings {
@@ -28,11 +28,16 @@ export interface PeerSettings {
   readonly globalKnownHostsFiles: readonly string[];
   /** `[user@]host[:port]` of each host on the way, the nearest first. */
   readonly jumps: readonly string[];
+  /** A command line for the user's shell that carries the connection, its tokens expanded. Never beside `jumps`. */
+  readonly proxyCommand: string | undefined;
 }
 
 type Values = Readonly<Record<string, string | readonly string[]>>;
 
-const SYSTEM_CONFIG = '/etc/ssh/ssh_config';
+/** A name that no configuration has. */
+const MARK = 'gantrymark';
+/** The library would run `nslookup` for it. */
+const UNSUPPORTED = /^\s*canonicalizehostname\b.*$/gim;
 const DEFAULT_IDENTITIES = ['id_ed25519', 'id_ecdsa', 'id_rsa'];
 const DEFAULT_KNOWN_HOSTS = ['known_hosts', 'known_hosts2'];
 const GLOBAL_KNOWN_HOSTS = ['/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known_hosts2'];
@@ -63,11 +68,29 @@ export async function readPeerSettings(question: PeerQuestion, local: LocalSurro
     userKnownHostsFiles:
       knownHosts.length > 0 ? knownHosts.filter(isNotNone).map(expand) : DEFAULT_KNOWN_HOSTS.map((name) => join(home, '.ssh', name)),
     globalKnownHostsFiles: globalFiles(list(values['globalknownhostsfile'])).filter(isNotNone).map(expand),
-    jumps: (first(values['proxyjump']) ?? 'none')
-      .split(',')
-      .map((jump) => jump.trim())
-      .filter(isNotNone),
+    ...proxyOf(values, { h: hostName, n: question.host, p: String(port), r: user }),
   };
+}
+
+/** Of ProxyJump and ProxyCommand the one that comes first holds. @throws PeerError `unsupported` */
+function proxyOf(values: Values, tokens: Readonly<Record<string, string>>): Pick<PeerSettings, 'jumps' | 'proxyCommand'> {
+  const name = Object.keys(values).find((each) => each === 'proxyjump' || each === 'proxycommand');
+  const value = first(values[name ?? '']) ?? 'none';
+  if (name === 'proxyjump')
+    return {
+      jumps: value
+        .split(',')
+        .map((jump) => jump.trim())
+        .filter(isNotNone),
+      proxyCommand: undefined,
+    };
+  if (!isNotNone(value)) return { jumps: [], proxyCommand: undefined };
+  if (first(values['proxyusefdpass'])?.toLowerCase() === 'yes')
+    throw new PeerError('unsupported', {
+      message: 'the ssh2 engine cannot take a descriptor of a ProxyCommand (ProxyUseFdpass)',
+      hint: 'Use ?engine=openssh.',
+    });
+  return { jumps: [], proxyCommand: value.replaceAll(/%(.)/g, (whole, token: string) => (token === '%' ? '%' : (tokens[token] ?? whole))) };
 }
 
 function homeOf({ env }: LocalSurroundings): string {
@@ -76,45 +99,21 @@ function homeOf({ env }: LocalSurroundings): string {
 
 /** The first value of a name wins, and those of the user's file come before the system's (ssh_config(5)). */
 async function computeValues({ host, user, configFile }: PeerQuestion, local: LocalSurroundings): Promise<Values> {
-  const texts = await readConfigs(configFile, local);
-  const merged: Record<string, string | string[]> = {};
-  for (const text of texts) {
-    warnOfIncludes(text, local);
-    // Commands of "Match exec" are not run: an address must not run anything here.
-    const values = SSHConfig.parse(text).compute(
-      { Host: host, ...(user === undefined ? {} : { User: user }) },
-      { ignoreCase: true, matchExec: false },
-    );
-    for (const [name, value] of Object.entries(values)) {
-      const before = merged[name];
-      if (before === undefined) merged[name] = value;
-      else if (Array.isArray(before) && Array.isArray(value) && name === 'identityfile') before.push(...value);
-    }
-  }
-  return merged;
+  const compute = (text: string): Values => {
+    const asked = { Host: host, ...(user === undefined ? {} : { User: user }) };
+    // Commands of "Match exec" are not run.
+    return SSHConfig.parse(text.replaceAll(UNSUPPORTED, '')).compute(asked, { ignoreCase: true, matchExec: false });
+  };
+  const applies = (before: string, header: string): boolean => MARK in compute(`${before}\n${header}\n  ${MARK} yes\n`);
+  const text = await readConfig({ configFile, cwd: local.cwd, home: homeOf(local) }, applies);
+  warnOfUnsupported(text, local);
+  return compute(text);
 }
 
-async function readConfigs(configFile: string | undefined, local: LocalSurroundings): Promise<readonly string[]> {
-  if (configFile === 'none') return [];
-  if (configFile !== undefined) {
-    const path = resolve(local.cwd, configFile);
-    try {
-      return [await readFile(path, 'utf8')];
-    } catch (cause) {
-      throw new PeerError('invalid-address', {
-        message: `the configuration ${path} cannot be read`,
-        hint: 'Check ?config= in the address.',
-        cause,
-      });
-    }
-  }
-  const paths = [join(homeOf(local), '.ssh', 'config'), SYSTEM_CONFIG];
-  return Promise.all(paths.map((path) => readFile(path, 'utf8').catch(() => '')));
-}
-
-function warnOfIncludes(text: string, { warn }: LocalSurroundings): void {
-  const included = /^\s*include\s+(?!\/etc\/ssh\/ssh_config\.d\/\*\.conf)(\S+)/im.exec(text)?.[1];
-  if (included !== undefined) warn(`the ssh2 engine does not read the files that the ssh configuration includes (${included})`);
+function warnOfUnsupported(text: string, { warn }: LocalSurroundings): void {
+  if (/^\s*match\s[^#\n]*\bexec\b/im.test(text)) warn('the ssh2 engine does not run the commands of Match exec in the ssh configuration');
+  if (/^\s*canonicalizehostname\s+(?!no\b)/im.test(text))
+    warn('the ssh2 engine does not read CanonicalizeHostname of the ssh configuration');
 }
 
 function parsePort(text: string | undefined): number {

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { PATIENTLY, makeTemporaryDirectory, processesWithVariable, startSilentServer, startSshServer } from '@gantry/testkit';
 import { afterAll, describe, expect, test } from 'vitest';
-import { failureOf, open, put } from '../../test/helpers.ts';
+import { ENGINES, failureOf, open, put } from '../../test/helpers.ts';
 
 /*
  * What a configuration has ssh start on the way to a peer (ProxyCommand, ProxyJump, Match exec) may hang, ignore signals, and hold
@@ -43,14 +43,15 @@ function marked(): { readonly env: Readonly<Record<string, string>>; readonly ru
 }
 
 describe.each([
-  ['ProxyCommand', `ProxyCommand ${STUBBORN}`],
-  ['ProxyJump', 'ProxyJump silent'],
-  ['Match exec', `Match exec "${STUBBORN}"`],
-])('a %s that does not answer', (name, line) => {
+  ['openssh', 'ProxyCommand', `ProxyCommand ${STUBBORN}`],
+  ['openssh', 'ProxyJump', 'ProxyJump silent'],
+  ['openssh', 'Match exec', `Match exec "${STUBBORN}"`],
+  ['ssh2', 'ProxyCommand', `ProxyCommand ${STUBBORN}`],
+])('by %s, a %s that does not answer', (engine, name, line) => {
   test('is given up at connectTimeout, and nothing of it is left running', async () => {
     const { env, running } = marked();
     const before = performance.now();
-    const failure = await failureOf(open(address(await config(name, line)), { env }));
+    const failure = await failureOf(open(address(await config(name, line), { engine }), { env }));
     expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringContaining('1 s') });
     expect(await running()).toEqual([]);
     // Within connectTimeout, and what SIGTERM and SIGKILL may take.
@@ -62,7 +63,7 @@ describe.each([
     const stop = new AbortController();
     const reason = new Error('enough');
     const file = await config(name, line);
-    const opening = open(address(file, { connectTimeout: '600' }), { env, signal: stop.signal });
+    const opening = open(address(file, { engine, connectTimeout: '600' }), { env, signal: stop.signal });
     opening.catch(() => undefined);
     await expect.poll(async () => (await running()).length, PATIENTLY).toBeGreaterThan(1);
     stop.abort(reason);
@@ -71,12 +72,12 @@ describe.each([
   });
 });
 
-test('a ProxyCommand that lets through and goes on running ends with the connection', async () => {
+test.each(ENGINES)('a ProxyCommand that lets through and goes on running ends with the connection, by %s', async (engine) => {
   const { env, running } = marked();
   const file = await config('lasts', `ProxyCommand ${LASTING} %h %p`);
   {
-    await using store = await open(address(file, { connectTimeout: '60' }), { env });
-    await put(store, 'a', 1);
+    await using store = await open(address(file, { engine, connectTimeout: '60' }), { env });
+    await put(store, engine, 1);
     expect((await running()).length).toBeGreaterThan(1);
   }
   expect(await running()).toEqual([]);

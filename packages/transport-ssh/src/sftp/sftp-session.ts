@@ -1,6 +1,8 @@
 import { Buffer } from 'node:buffer';
 import type { SshChannel } from '../engine/channel.ts';
+import { explainSftpEnd, notSftpError } from '../engine/explain-end.ts';
 import { PeerError } from '../engine/peer-error.ts';
+import { TextTail } from '../engine/text-tail.ts';
 import { PacketSplitter } from './packet-splitter.ts';
 import { PACKET, SFTP_VERSION } from './protocol.ts';
 import type { Reply } from './reply.ts';
@@ -8,6 +10,9 @@ import { readReply } from './reply.ts';
 import { StallWatch } from './stall-watch.ts';
 import { SftpProtocolError, WireReader, encodePacket } from './wire.ts';
 import type { WireField } from './wire.ts';
+
+/** Enough to show what it is, characters. */
+const MAX_BEGINNING_CHARACTERS = 1024;
 
 /** Where the id stands in a packet: behind its length and type. */
 const ID_AT = 5;
@@ -29,6 +34,9 @@ export class SftpSession implements AsyncDisposable {
   readonly #splitter: PacketSplitter;
   readonly #outstanding = new Map<number, Outstanding>();
   readonly #version = Promise.withResolvers<WireReader>();
+  #isGreeted = false;
+  /** What came before SFTP began: it may be text. */
+  readonly #beginning = new TextTail(MAX_BEGINNING_CHARACTERS);
   #failure: Error | undefined;
   #nextId = 0;
 
@@ -45,7 +53,10 @@ export class SftpSession implements AsyncDisposable {
     channel.output.on('data', (chunk: Uint8Array) => this.#takeChunk(chunk));
     channel.input.on('error', () => undefined);
     channel.output.on('error', () => undefined);
-    void channel.ended.then(({ error }) => this.#fail(error ?? closed()));
+    void channel.ended.then((end) => {
+      const isText = !this.#isGreeted && end.error === undefined && this.#beginning.text !== '';
+      this.#fail(isText ? notSftpError(this.#beginning.text) : explainSftpEnd(end, this.#isGreeted));
+    });
   }
 
   /** Why this session is of no more use; undefined while it is. */
@@ -124,17 +135,21 @@ export class SftpSession implements AsyncDisposable {
   #takeChunk(chunk: Uint8Array): void {
     if (this.#failure !== undefined) return;
     this.#stall.progress();
+    if (!this.#isGreeted) this.#beginning.add(Buffer.from(chunk));
     try {
       this.#splitter.push(chunk);
       this.#channel.release(chunk);
     } catch (error) {
-      this.#fail(asPeerError(error));
+      this.#fail(this.#isGreeted ? asPeerError(error) : notSftpError(this.#beginning.text));
     }
   }
 
   #takePacket(type: number, body: Buffer): void {
     const fields = new WireReader(body);
-    if (type === PACKET.version) return this.#version.resolve(fields);
+    if (type === PACKET.version) {
+      this.#isGreeted = true;
+      return this.#version.resolve(fields);
+    }
     const id = fields.uint32();
     const reply = readReply(type, fields);
     if (reply instanceof Error) this.#take(id).reject(reply);
@@ -171,10 +186,6 @@ export class SftpSession implements AsyncDisposable {
   }
 }
 
-function closed(): PeerError {
-  return new PeerError('unavailable', { message: 'the peer closed the connection' });
-}
-
 function stalled(stallMs: number): PeerError {
   return new PeerError('unavailable', {
     message: `no byte passed for ${stallMs / 1000} s, and the connection was given up`,
@@ -185,6 +196,5 @@ function stalled(stallMs: number): PeerError {
 function asPeerError(error: unknown): PeerError {
   if (error instanceof PeerError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  const hint = 'Log in as that account by hand: its shell must print nothing by itself.';
-  return new PeerError('unsupported', { message, hint, cause: error });
+  return new PeerError('unsupported', { message, hint: 'Look at what the account runs there: it has to be an SFTP server.', cause: error });
 }

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { HostKeyPolicy } from '../address.ts';
 import { PeerError } from '../engine/peer-error.ts';
 import type { HostKeyVerdict, KnownHost } from './known-hosts.ts';
-import { fingerprint, judgeHostKey, keyTypeOf, knownHostName, knownKeyTypes, parseKnownHosts } from './known-hosts.ts';
+import { fingerprint, judgeHostKey, keyTypeOf, knownHostName, knownKeyTypes, knownLine, parseKnownHosts } from './known-hosts.ts';
 
 /** The host whose key is judged, and by what. */
 export interface HostKeyCheckOptions {
@@ -32,11 +32,9 @@ export class HostKeyCheck {
   }
 
   static async load(options: HostKeyCheckOptions): Promise<HostKeyCheck> {
-    const texts = await Promise.all([...options.userFiles, ...options.globalFiles].map(readIfThere));
-    return new HostKeyCheck(
-      options,
-      texts.flatMap((text) => parseKnownHosts(text)),
-    );
+    const files = [...options.userFiles, ...options.globalFiles];
+    const known = await Promise.all(files.map(async (file) => parseKnownHosts(await readIfThere(file), file)));
+    return new HostKeyCheck(options, known.flat());
   }
 
   /** The types of the keys by which the host is known: to be asked for first. */
@@ -60,6 +58,11 @@ export class HostKeyCheck {
     return plain === 'known' || plain === 'revoked' ? plain : 'unknown';
   }
 
+  #oldKey(key: Buffer): string {
+    const old = knownLine(this.#known, this.#name, key);
+    return old === undefined ? '' : `; line ${old.line} of ${old.file} has another`;
+  }
+
   async #remember(key: Buffer): Promise<void> {
     const [path] = this.#options.userFiles;
     if (path === undefined) return;
@@ -81,8 +84,8 @@ export class HostKeyCheck {
         );
       case 'changed':
         return denied(
-          `the host key of ${this.#name} has changed: it is now ${shown}`,
-          `Somebody may be in between, or the peer was installed anew. Compare the fingerprint with the peer's own; only then replace the old key in ${files}.`,
+          `the host key of ${this.#name} has changed: it is now ${shown}${this.#oldKey(key)}`,
+          `Somebody may be in between, or the peer was installed anew. Compare the fingerprint with the peer's own; only then replace the old key.`,
         );
       case 'revoked':
         return denied(`the host key of ${this.#name} is revoked: ${shown}`, `It is marked @revoked in ${files} or a global file.`);

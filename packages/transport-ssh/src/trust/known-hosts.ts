@@ -9,6 +9,10 @@ export interface KnownHost {
   /** Such as `ssh-ed25519`. */
   readonly keyType: string;
   readonly key: Buffer;
+  /** Where it stands. */
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
 }
 
 /** What the known_hosts files say about the key that a host has shown. */
@@ -32,11 +36,14 @@ const MARKERS: ReadonlyMap<string, NonNullable<KnownHost['marker']>> = new Map([
 const SALT_AND_HASH = /^\|1\|([A-Za-z0-9+/]+=*)\|([A-Za-z0-9+/]+=*)$/;
 
 /** Reads a known_hosts file. Lines that are damaged, or of a form that is not known, are passed over, as ssh does. */
-export function parseKnownHosts(text: string): readonly KnownHost[] {
-  return text.split('\n').flatMap((line) => parseLine(line) ?? []);
+export function parseKnownHosts(text: string, file = ''): readonly KnownHost[] {
+  return text.split('\n').flatMap((line, index) => {
+    const parsed = parseLine(line);
+    return parsed === undefined ? [] : { ...parsed, file, line: index + 1 };
+  });
 }
 
-function parseLine(line: string): KnownHost | undefined {
+function parseLine(line: string): Omit<KnownHost, 'file' | 'line'> | undefined {
   const fields = line.trim().split(/[ \t]+/);
   if (line.trimStart().startsWith('#')) return undefined;
   const marked = fields[0]?.startsWith('@') === true;
@@ -75,6 +82,12 @@ export function judgeHostKey(known: readonly KnownHost[], name: string, key: Buf
 /** The types of the keys by which a host is known: those to ask it for first. */
 export function knownKeyTypes(known: readonly KnownHost[], name: string): ReadonlySet<string> {
   return new Set(known.filter(({ marker, hosts }) => marker === undefined && hostsMatch(hosts, name)).map(({ keyType }) => keyType));
+}
+
+/** The line by which a host is known that now shows another key: one of the same type, where there is one. */
+export function knownLine(known: readonly KnownHost[], name: string, key: Buffer): KnownHost | undefined {
+  const lines = known.filter(({ marker, hosts }) => marker === undefined && hostsMatch(hosts, name));
+  return lines.find(({ keyType }) => keyType === keyTypeOf(key)) ?? lines[0];
 }
 
 /** As ssh shows it: `SHA256:` and the hash in base64 without its padding. */

@@ -5,6 +5,8 @@ export interface EffectiveSettings {
   /** The ciphers that ssh would offer, the fastest first; undefined where it told none. */
   readonly ciphers: string | undefined;
   readonly identityFiles: readonly string[];
+  readonly certificateFiles: readonly string[];
+  readonly user: string | undefined;
 }
 
 /** Those that processors have instructions for, in the order of their speed. */
@@ -14,9 +16,12 @@ const FAST_CIPHERS = ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com'];
 export function parseEffectiveSettings(text: string): EffectiveSettings {
   const values = (keyword: string): readonly string[] =>
     text.split('\n').flatMap((line) => (line.startsWith(`${keyword} `) ? [line.slice(keyword.length + 1).trim()] : []));
+  const files = (keyword: string): readonly string[] => values(keyword).map((path) => path.replace(/^~(?=\/)/, () => homedir()));
   return {
     ciphers: fastFirst(values('ciphers')[0]),
-    identityFiles: values('identityfile').map((path) => path.replace(/^~(?=\/)/, () => homedir())),
+    identityFiles: files('identityfile'),
+    certificateFiles: files('certificatefile'),
+    user: values('user')[0],
   };
 }
 

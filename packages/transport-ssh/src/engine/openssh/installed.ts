@@ -1,6 +1,6 @@
 import type { LocalSurroundings } from '../../config/peer-settings.ts';
 import { loadLaunch } from '../local-program.ts';
-import { askSsh } from './ask-ssh.ts';
+import { askProgram } from './ask-program.ts';
 import { childEnvironment } from './child-environment.ts';
 
 /** The first OpenSSH that has every option that is used here: `SessionType`, `StdinNull`, `ForkAfterAuthentication` (its release notes). */
@@ -12,7 +12,7 @@ const PATIENCE_MS = 10_000;
 /** Whether this machine has an OpenSSH client that is new enough. */
 export async function isSshUsable({ cwd, env }: Pick<LocalSurroundings, 'cwd' | 'env'>): Promise<boolean> {
   const options = { cwd, env: childEnvironment(env), timeoutMs: PATIENCE_MS };
-  const { stderr } = await askSsh(await loadLaunch(), ['-V'], options);
+  const { stderr } = await askProgram(await loadLaunch(), 'ssh', ['-V'], options);
   const [, major, minor] = /^OpenSSH_(\d+)\.(\d+)/m.exec(stderr) ?? [];
   return Number(major) > NEEDED.major || (Number(major) === NEEDED.major && Number(minor) >= NEEDED.minor);
 }

@@ -6,12 +6,14 @@ import type { ChannelRequest, SshChannel, SshEngine } from '../channel.ts';
 import type { Launch } from '../local-program.ts';
 import { loadLaunch } from '../local-program.ts';
 import { PeerError } from '../peer-error.ts';
-import { askSsh } from './ask-ssh.ts';
+import { askProgram } from './ask-program.ts';
 import type { KeyPassphrase } from './askpass.ts';
 import { askpassEnvironment } from './askpass.ts';
 import { childEnvironment } from './child-environment.ts';
 import type { EffectiveSettings } from './effective-settings.ts';
 import { parseEffectiveSettings } from './effective-settings.ts';
+import { explainRefusal } from './explain-refusal.ts';
+import { explainSlowness, explainStderr, isRefusal } from './explain-stderr.ts';
 import { peerArguments, sshArguments } from './ssh-arguments.ts';
 import { SshProcess } from './ssh-process.ts';
 
@@ -69,10 +71,10 @@ export class OpensshEngine implements SshEngine {
     this.#end.signal.throwIfAborted();
     const args = sshArguments(this.#address, request, { mayAsk: this.#passphrase !== undefined, ciphers: settings.ciphers });
     const env = { ...this.#env, ...askpassEnvironment(this.#passphrase) };
-    const process = new SshProcess(launch('ssh', args, { cwd: this.#cwd, env }));
+    const process = new SshProcess(launch('ssh', args, { cwd: this.#cwd, env }), (stderr) => this.#explain(stderr));
     this.#processes.add(process);
     void process.ended.then(() => this.#processes.delete(process));
-    const patience = setTimeout(() => void process.kill(this.#tooSlow()), this.#address.connectTimeoutMs);
+    const patience = setTimeout(() => void process.kill(this.#tooSlow(process.said)), this.#address.connectTimeoutMs);
     try {
       await orAbort(process.authenticated, signal);
       return process;
@@ -84,9 +86,18 @@ export class OpensshEngine implements SshEngine {
     }
   }
 
-  #tooSlow(): PeerError {
+  async #explain(stderr: string): Promise<PeerError> {
+    const error = explainStderr(stderr);
+    if (!isRefusal(stderr)) return error;
+    const { launch, settings } = await this.#getReady();
+    const { identityFiles: namedFiles } = this.#address;
+    const options = { cwd: this.#cwd, env: this.#env };
+    return explainRefusal(error, { stderr, settings, namedFiles, passphrase: this.#passphrase?.passphrase, launch, options });
+  }
+
+  #tooSlow(stderr: string): PeerError {
     return new PeerError('unavailable', {
-      message: `the peer did not let us in within ${this.#address.connectTimeoutMs / 1000} s`,
+      message: `${explainSlowness(stderr)} within ${this.#address.connectTimeoutMs / 1000} s`,
       hint: 'Look at the network and the peer; ?connectTimeout=SECONDS allows more.',
     });
   }
@@ -100,7 +111,12 @@ export class OpensshEngine implements SshEngine {
     const launch = await loadLaunch();
     const { connectTimeoutMs: timeoutMs } = this.#address;
     const args = ['-G', ...peerArguments(this.#address), '--', this.#address.host];
-    const { stdout, timedOut } = await askSsh(launch, args, { cwd: this.#cwd, env: this.#env, timeoutMs, signal: this.#end.signal });
+    const { stdout, timedOut } = await askProgram(launch, 'ssh', args, {
+      cwd: this.#cwd,
+      env: this.#env,
+      timeoutMs,
+      signal: this.#end.signal,
+    });
     if (timedOut)
       throw new PeerError('unavailable', {
         message: `ssh was still reading its configuration after ${timeoutMs / 1000} s`,

@@ -10,7 +10,8 @@ export function peerArguments(address: SshAddress): readonly string[] {
     ...(address.configFile === undefined ? [] : ['-F', address.configFile]),
     ...(address.port === undefined ? [] : ['-p', String(address.port)]),
     ...(address.user === undefined ? [] : ['-l', address.user]),
-    ...address.identityFiles.flatMap((file) => ['-i', file]),
+    // Not -i: with that, ssh takes its default keys in place of a file that is not there.
+    ...address.identityFiles.flatMap((file) => ['-o', `IdentityFile=${quote(file)}`]),
     ...(address.identityFiles.length > 0 ? ['-o', 'IdentitiesOnly=yes'] : []),
     ...(address.knownHostsFiles.length > 0 ? ['-o', `UserKnownHostsFile=${address.knownHostsFiles.map(quote).join(' ')}`] : []),
   ];
@@ -65,5 +66,5 @@ export function sshArguments(address: SshAddress, request: ChannelRequest, { may
 
 /** As the configuration's own syntax wants a path with spaces, quotation marks or backslashes. */
 function quote(path: string): string {
-  return /[\s"'\\]/.test(path) ? `"${path.replaceAll(/["\\]/g, '\\$&')}"` : path;
+  return /[\s"'\\#]/.test(path) ? `"${path.replaceAll(/["\\]/g, '\\$&')}"` : path;
 }

@@ -5,7 +5,7 @@ import type { LocalProgram, ProgramEnd } from '../local-program.ts';
 import { DRAIN_MS, closedWithin } from '../local-program.ts';
 import { PeerError } from '../peer-error.ts';
 import { TextTail } from '../text-tail.ts';
-import { explainStderr, withoutDebugging } from './explain-stderr.ts';
+import { withoutDebugging } from './explain-stderr.ts';
 
 /** How long `ssh` may take to end by itself once nobody wants anything from it, ms. */
 const END_PATIENCE_MS = 1000;
@@ -23,13 +23,18 @@ export class SshProcess implements SshChannel {
   /** Resolves when the peer has let us in; rejects when it has not. @throws PeerError */
   readonly authenticated: Promise<void>;
   readonly #program: LocalProgram;
+  readonly #explain: (stderr: string) => Promise<PeerError>;
   readonly #stderr = new TextTail();
   /** Nobody waits for what is still to come; with the reason, where there is one to tell. */
   #killed: { readonly why: PeerError | undefined } | undefined;
 
-  /** When gantry dies, its ends of the pipes close, and ssh ends. */
-  constructor(program: LocalProgram) {
+  /**
+   * When gantry dies, its ends of the pipes close, and ssh ends.
+   * @param explain says what the last words of an `ssh` that failed mean
+   */
+  constructor(program: LocalProgram, explain: (stderr: string) => Promise<PeerError>) {
     this.#program = program;
+    this.#explain = explain;
     this.input = program.stdin;
     this.output = program.stdout;
     const authenticated = Promise.withResolvers<void>();
@@ -82,12 +87,12 @@ export class SshProcess implements SshChannel {
     authenticated.reject(error ?? new PeerError('unavailable', { message: 'the peer closed the connection' }));
   }
 
-  #describeEnd({ status, startError }: ProgramEnd): ChannelEnd {
+  async #describeEnd({ status, startError }: ProgramEnd): Promise<ChannelEnd> {
     const stderr = withoutDebugging(this.#stderr.text);
     const failed = (error: PeerError): ChannelEnd => ({ exitCode: undefined, stderr, error });
     if (this.#killed?.why !== undefined) return failed(this.#killed.why);
     if (startError !== undefined) return failed(cannotStart(startError));
-    if (status === undefined || status === OWN_FAILURE) return failed(explainStderr(this.#stderr.text));
+    if (status === undefined || status === OWN_FAILURE) return failed(await this.#explain(this.#stderr.text));
     return { exitCode: status, stderr, error: undefined };
   }
 }

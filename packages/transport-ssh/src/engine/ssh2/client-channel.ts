@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Client, ClientChannel as Channel } from 'ssh2';
 import type { ChannelEnd, ChannelRequest, SshChannel } from '../channel.ts';
+import { PeerError } from '../peer-error.ts';
 import { TextTail } from '../text-tail.ts';
 import type { ClientConnection } from './client-connection.ts';
 import { explainClientError } from './explain-error.ts';
@@ -9,16 +10,34 @@ import { explainClientError } from './explain-error.ts';
 const CLOSE_PATIENCE_MS = 1000;
 
 /** Opens one channel in a connection that is up. @throws PeerError */
-export async function openClientChannel(connection: ClientConnection, request: ChannelRequest): Promise<SshChannel> {
+export async function openClientChannel(connection: ClientConnection, request: ChannelRequest, timeoutMs: number): Promise<SshChannel> {
   const opened = Promise.withResolvers<Channel>();
   const onOpened = (error: Error | undefined, channel: Channel): void => {
     if (error === undefined || error === null) opened.resolve(channel);
     else opened.reject(explainClientError(error));
   };
+  ask(connection.client, request, onOpened);
+  return new ClientChannel(connection, await confirmedWithin(timeoutMs, connection, opened));
+}
+
+/** Waits until the peer has opened a channel. One that does not answer is given up, with its connection. @throws PeerError */
+export async function confirmedWithin<T>(timeoutMs: number, connection: ClientConnection, opened: PromiseWithResolvers<T>): Promise<T> {
   // The library forgets who waits for a channel when the connection goes.
   void connection.closed.then(() => opened.reject(connection.failure()));
-  ask(connection.client, request, onOpened);
-  return new ClientChannel(connection, await opened.promise);
+  const patience = setTimeout(() => {
+    opened.reject(
+      new PeerError('unavailable', {
+        message: `the peer opened no channel within ${timeoutMs / 1000} s`,
+        hint: 'Look at the peer; ?connectTimeout=SECONDS allows more.',
+      }),
+    );
+    void connection.end();
+  }, timeoutMs);
+  try {
+    return await opened.promise;
+  } finally {
+    clearTimeout(patience);
+  }
 }
 
 function ask(client: Client, request: ChannelRequest, onOpened: (error: Error | undefined, channel: Channel) => void): void {

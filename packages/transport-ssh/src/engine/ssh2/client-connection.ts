@@ -7,9 +7,11 @@ import type { HostKeyPolicy } from '../../address.ts';
 import type { Passphrases } from '../../auth/passphrases.ts';
 import type { PeerSettings } from '../../config/peer-settings.ts';
 import { HostKeyCheck } from '../../trust/host-key-check.ts';
+import type { KeyProblem } from '../../auth/key-problem.ts';
+import { agentProblem, findKeyProblem, withKeyProblems } from '../../auth/key-problem.ts';
 import { PeerError } from '../peer-error.ts';
 import { algorithmsFor } from './algorithms.ts';
-import { explainClientError } from './explain-error.ts';
+import { explainClientError, isHandshakeTimeout } from './explain-error.ts';
 import { offerIdentities } from './identities.ts';
 
 /** What a connection needs besides the peer's settings. */
@@ -35,6 +37,9 @@ export interface ClientConnection {
 
 /** How many unanswered keep-alive messages end a connection. */
 const KEEP_ALIVE_TRIES = 3;
+
+/** How long a peer may take to say that a connection is over, ms. */
+const END_PATIENCE_MS = 500;
 
 /**
  * Connects, checks the host's key, and shows ours. Nothing is left open when it rejects.
@@ -62,6 +67,10 @@ class Handshake {
   readonly #socket: Duplex;
   readonly #client = new ssh2.Client();
   readonly #ready = Promise.withResolvers<void>();
+  readonly #unusedFiles: string[] = [];
+  #agentProblem: KeyProblem | undefined;
+  /** Whether the key exchange is done. */
+  #hasKeys = false;
   /** The first thing that went wrong: what follows is its echo. */
   #failure: PeerError | undefined;
 
@@ -77,6 +86,9 @@ class Handshake {
     const closed = Promise.withResolvers<void>();
     const onAbort = (): void => this.#ready.reject(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
+    client.on('handshake', () => {
+      this.#hasKeys = true;
+    });
     client.on('ready', () => this.#ready.resolve());
     client.on('error', (error: Error) => this.#onError(error));
     client.on('close', () => {
@@ -90,8 +102,10 @@ class Handshake {
       await this.#ready.promise;
       const end = async (): Promise<void> => {
         client.end();
-        client.destroy();
+        // The library waits for the peer's end, which one that hangs never sends.
+        const patience = setTimeout(() => this.#socket.destroy(), END_PATIENCE_MS);
         await closed.promise;
+        clearTimeout(patience);
       };
       return { client, closed: closed.promise, failure: () => this.#failure, end };
     } catch (error) {
@@ -104,7 +118,7 @@ class Handshake {
   }
 
   #connect(): void {
-    const identities = offerIdentities(this.#settings, this.#options.passphrases);
+    const identities = offerIdentities(this.#settings, this.#options.passphrases, this.#unusedFiles);
     this.#client.connect({
       sock: this.#socket,
       username: this.#settings.user,
@@ -124,11 +138,19 @@ class Handshake {
   ): Promise<void> {
     try {
       const { value } = await identities.next();
-      if (value === undefined) this.#fail(refused(methodsLeft));
+      if (value === undefined) this.#fail(await this.#refusal(methodsLeft));
       else offer(value);
     } catch (error) {
       this.#fail(explainClientError(error));
     }
+  }
+
+  async #refusal(methodsLeft: readonly string[] | null): Promise<PeerError> {
+    const { identitiesNamed } = this.#settings;
+    const passphrase = this.#options.passphrases.given;
+    const problems = await Promise.all(this.#unusedFiles.map((path) => findKeyProblem(path, { passphrase, isStrict: false })));
+    const told = problems.filter((problem) => problem?.isAbsent !== true || identitiesNamed);
+    return withKeyProblems(refused(methodsLeft), [...told, this.#agentProblem]);
   }
 
   async #verify(key: Buffer, verify: (trusted: boolean) => void): Promise<void> {
@@ -143,8 +165,21 @@ class Handshake {
 
   #onError(error: Error): void {
     // An agent that cannot be asked is one way in that is closed; the next is tried.
-    if ('level' in error && error.level === 'agent') return;
-    this.#fail(explainClientError(error));
+    if ('level' in error && error.level === 'agent') {
+      this.#agentProblem = agentProblem(error.message);
+      return;
+    }
+    this.#fail(isHandshakeTimeout(error) ? this.#tooSlow(error) : explainClientError(error));
+  }
+
+  #tooSlow(cause: Error): PeerError {
+    const isSilent = 'bytesRead' in this.#socket && this.#socket.bytesRead === 0;
+    const early = isSilent ? 'takes connections, but did not answer' : 'did not finish the key exchange';
+    return new PeerError('unavailable', {
+      message: `the peer ${this.#hasKeys ? 'did not finish the login' : early} within ${this.#options.connectTimeoutMs / 1000} s`,
+      hint: 'Look at the peer; ?connectTimeout=SECONDS allows more.',
+      cause,
+    });
   }
 
   #fail(failure: PeerError): void {
@@ -154,6 +189,11 @@ class Handshake {
 }
 
 async function connectSocket({ hostName, port }: PeerSettings, timeoutMs: number, signal: AbortSignal | undefined): Promise<Duplex> {
+  if (/^fe80:[^%]*$/i.test(hostName))
+    throw new PeerError('unavailable', {
+      message: 'the address is link-local, and does not say by which interface',
+      hint: 'A link-local address needs its interface: [fe80::1%eth0].',
+    });
   const patience = AbortSignal.timeout(timeoutMs);
   const socket = connect({ host: hostName, port, noDelay: true });
   try {
@@ -173,7 +213,7 @@ async function connectSocket({ hostName, port }: PeerSettings, timeoutMs: number
 
 function refused(methodsLeft: readonly string[] | null): PeerError {
   return new PeerError('denied', {
-    message: `the peer refused every key${methodsLeft === null ? '' : ` (it would take: ${methodsLeft.join(',')})`}`,
+    message: `the peer accepted no key${methodsLeft === null ? '' : ` (it would take: ${methodsLeft.join(',')})`}`,
     hint: "Add the public key to the account's authorized_keys, load the key into the agent, or name it with ?identity=FILE; GANTRY_SSH_PASSPHRASE opens a key that is locked.",
   });
 }

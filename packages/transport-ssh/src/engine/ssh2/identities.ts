@@ -8,8 +8,14 @@ import type { PeerSettings } from '../../config/peer-settings.ts';
 /**
  * What is offered to a peer, one after the other: the agent's keys first, since they need no passphrase; then the key files. With
  * `IdentitiesOnly` the agent offers only those of its keys that a key file names.
+ *
+ * @param unused takes the key files that cannot be offered
  */
-export async function* offerIdentities(settings: PeerSettings, passphrases: Passphrases): AsyncGenerator<AnyAuthMethod, undefined> {
+export async function* offerIdentities(
+  settings: PeerSettings,
+  passphrases: Passphrases,
+  unused: string[],
+): AsyncGenerator<AnyAuthMethod, undefined> {
   const username = settings.user;
   if (settings.agentSocket !== undefined) {
     const named = settings.identitiesOnly ? await Promise.all(settings.identityFiles.map(readPublicKey)) : undefined;
@@ -17,7 +23,8 @@ export async function* offerIdentities(settings: PeerSettings, passphrases: Pass
   }
   for (const path of settings.identityFiles) {
     const key = await openKeyFile(path, passphrases);
-    if (key !== undefined) yield { type: 'publickey', username, key };
+    if (key === undefined) unused.push(path);
+    else yield { type: 'publickey', username, key };
   }
   return undefined;
 }

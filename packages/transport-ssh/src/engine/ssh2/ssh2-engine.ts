@@ -7,10 +7,11 @@ import type { LocalSurroundings, PeerQuestion, PeerSettings } from '../../config
 import { readPeerSettings } from '../../config/peer-settings.ts';
 import type { ChannelRequest, SshChannel, SshEngine } from '../channel.ts';
 import { PeerError } from '../peer-error.ts';
-import { openClientChannel } from './client-channel.ts';
+import { confirmedWithin, openClientChannel } from './client-channel.ts';
 import type { ClientConnection } from './client-connection.ts';
 import { connectClient } from './client-connection.ts';
-import { explainClientError } from './explain-error.ts';
+import { explainForwardError } from './explain-error.ts';
+import { ProxyCommand } from './proxy-command.ts';
 
 /** A host that leads to hosts that lead to hosts: more is a circle. */
 const MAX_JUMPS = 8;
@@ -22,6 +23,7 @@ export class Ssh2Engine implements SshEngine {
   readonly #local: LocalSurroundings;
   readonly #passphrases: Passphrases;
   readonly #end = new AbortController();
+  readonly #proxies = new Set<ProxyCommand>();
   #connection: Promise<ClientConnection> | undefined;
 
   constructor(address: SshAddress, local: LocalSurroundings, passphrases: Passphrases) {
@@ -32,13 +34,14 @@ export class Ssh2Engine implements SshEngine {
 
   async openChannel(request: ChannelRequest, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<SshChannel> {
     const connection = await orAbort(this.#connect(), signal);
-    return orAbort(openClientChannel(connection, request), signal);
+    return orAbort(openClientChannel(connection, request, this.#address.connectTimeoutMs), signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort(new PeerError('unavailable', { message: 'the connection was closed on this side' }));
     const connection = await this.#connection?.catch(() => undefined);
     if (connection !== undefined) await connection.end();
+    await Promise.all([...this.#proxies].map((proxy) => proxy.end()));
   }
 
   /** The one connection; a new one where there is none any more. Callers that come at once share the attempt. */
@@ -54,12 +57,27 @@ export class Ssh2Engine implements SshEngine {
   /** @param jumps the hosts on the way, where they are not to be taken from the configuration */
   async #connectTo(question: PeerQuestion, jumps: readonly string[] | undefined, depth: number): Promise<ClientConnection> {
     const settings = await readPeerSettings(question, this.#local);
-    const through = await this.#jump(settings, jumps ?? settings.jumps, depth);
+    const proxy = jumps === undefined && settings.proxyCommand !== undefined ? await this.#startProxy(settings.proxyCommand) : undefined;
+    const through = proxy?.stream ?? (await this.#jump(settings, jumps ?? settings.jumps, depth));
     const { connectTimeoutMs, keepAliveMs } = this.#address;
     // As ssh does: what the address says of the peer does not hold for hosts on the way.
     const hostKeys = depth === 0 ? this.#address.hostKeys : 'strict';
     const options = { hostKeys, connectTimeoutMs, keepAliveMs, passphrases: this.#passphrases, through };
-    return connectClient(settings, options, this.#end.signal);
+    try {
+      return await connectClient(settings, options, this.#end.signal);
+    } catch (error) {
+      through?.destroy();
+      throw (await proxy?.explain(error)) ?? error;
+    }
+  }
+
+  async #startProxy(command: string): Promise<ProxyCommand> {
+    const proxy = await ProxyCommand.start(command, this.#local);
+    this.#proxies.add(proxy);
+    proxy.stream.once('close', () => void proxy.end().then(() => this.#proxies.delete(proxy)));
+    if (this.#end.signal.aborted) await proxy.end();
+    this.#end.signal.throwIfAborted();
+    return proxy;
   }
 
   /** A stream to the peer by way of the last host before it, which may itself be behind others. */
@@ -75,18 +93,22 @@ export class Ssh2Engine implements SshEngine {
     const question = { ...parseJump(last), configFile, identityFiles: [], knownHostsFiles: [] };
     const before = jumps.slice(0, -1);
     const gateway = await this.#connectTo(question, before.length === 0 ? undefined : before, depth + 1);
-    const way = await forward(gateway, settings);
+    const way = await forward(gateway, settings, this.#address.connectTimeoutMs);
     way.once('close', () => void gateway.end());
     return way;
   }
 }
 
-function forward(gateway: ClientConnection, { hostName, port }: PeerSettings): Promise<Duplex> {
-  return new Promise((resolve, reject) => {
-    gateway.client.forwardOut('127.0.0.1', 0, hostName, port, (error, channel) => {
-      if (error === undefined || error === null) return resolve(channel);
-      void gateway.end();
-      reject(explainClientError(error));
-    });
+async function forward(gateway: ClientConnection, { hostName, port }: PeerSettings, timeoutMs: number): Promise<Duplex> {
+  const opened = Promise.withResolvers<Duplex>();
+  gateway.client.forwardOut('127.0.0.1', 0, hostName, port, (error, channel) => {
+    if (error === undefined || error === null) opened.resolve(channel);
+    else opened.reject(explainForwardError(error));
   });
+  try {
+    return await confirmedWithin(timeoutMs, gateway, opened);
+  } catch (error) {
+    void gateway.end();
+    throw error;
+  }
 }

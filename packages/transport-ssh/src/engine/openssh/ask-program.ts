@@ -5,23 +5,24 @@ import { TextTail } from '../text-tail.ts';
 /** More than any `ssh -G` says, characters. */
 const MAX_ANSWER_CHARACTERS = 1024 * 1024;
 
-/** What `ssh` said, and whether it came to an end by itself. */
-export interface SshAnswer {
+/** What a program said, and whether it came to an end by itself. */
+export interface ProgramAnswer {
   readonly stdout: string;
   readonly stderr: string;
   readonly timedOut: boolean;
 }
 
 /**
- * What the system's `ssh` says to these arguments, whether it succeeds or not; nothing where there is no `ssh`. A configuration may
+ * What a program of OpenSSH says to these arguments, whether it succeeds or not; nothing where there is none. A configuration may
  * run programs (`Match exec`), so it may take for ever: it is ended after `timeoutMs`, and when the signal is aborted. Never rejects.
  */
-export async function askSsh(
+export async function askProgram(
   launch: Launch,
+  file: 'ssh' | 'ssh-keygen',
   args: readonly string[],
   options: LaunchOptions & { readonly timeoutMs: number; readonly signal?: AbortSignal | undefined },
-): Promise<SshAnswer> {
-  const program = launch('ssh', args, options);
+): Promise<ProgramAnswer> {
+  const program = launch(file, args, options);
   program.stdin.end();
   const [stdout, stderr] = [new TextTail(MAX_ANSWER_CHARACTERS), new TextTail(MAX_ANSWER_CHARACTERS)];
   program.stdout.on('data', (chunk: Buffer) => stdout.add(chunk));

@@ -1,0 +1,66 @@
+import { Duplex } from 'node:stream';
+import type { LocalSurroundings } from '../../config/peer-settings.ts';
+import type { LocalProgram } from '../local-program.ts';
+import { loadLaunch } from '../local-program.ts';
+import { childEnvironment } from '../openssh/child-environment.ts';
+import { PeerError } from '../peer-error.ts';
+import { shownText } from '../shown-text.ts';
+import { TextTail } from '../text-tail.ts';
+
+/** A `ProxyCommand` that runs: its stdin and stdout are the way to the peer. */
+export class ProxyCommand {
+  /** Destroying it ends the command and all that it started. */
+  readonly stream: Duplex;
+  readonly #command: string;
+  readonly #program: LocalProgram;
+  readonly #stderr = new TextTail();
+  /** Whether it closed its output, rather than that we did not want it any more. */
+  #hasEnded = false;
+
+  private constructor(command: string, program: LocalProgram) {
+    this.#command = command;
+    this.#program = program;
+    program.stderr.on('data', (chunk: Buffer) => this.#stderr.add(chunk));
+    this.stream = Duplex.from({ readable: program.stdout, writable: program.stdin });
+    this.stream.on('error', () => undefined);
+    this.stream.once('close', () => void program.end());
+    program.stdout.once('end', () => {
+      this.#hasEnded = true;
+    });
+  }
+
+  /** Starts it as ssh does: by the user's shell, which it replaces (ssh_config(5)). */
+  static async start(command: string, { cwd, env }: LocalSurroundings): Promise<ProxyCommand> {
+    const launch = await loadLaunch();
+    return new ProxyCommand(command, launch(env['SHELL'] || '/bin/sh', ['-c', `exec ${command}`], { cwd, env: childEnvironment(env) }));
+  }
+
+  /** What a failure of the connection over it means. It is ended then. */
+  async explain(error: unknown): Promise<unknown> {
+    await this.end();
+    if (!(error instanceof PeerError) || this.#hasAnswered) return error;
+    const command = `the ProxyCommand ${shownText(this.#command)}`;
+    const hint = 'Run it by hand, or correct ProxyCommand in the ssh configuration.';
+    if (this.#hasEnded) {
+      const words = shownText(this.#stderr.text);
+      return new PeerError('unavailable', {
+        message: `${command} ended before the peer answered${words === '' ? '' : `: ${words}`}`,
+        hint,
+        cause: error,
+      });
+    }
+    return new PeerError(error.code, { message: `${error.message} by way of ${command}`, hint: error.hint ?? hint, cause: error });
+  }
+
+  get #hasAnswered(): boolean {
+    const { stdout } = this.#program;
+    return 'bytesRead' in stdout && stdout.bytesRead !== 0;
+  }
+
+  /** Ends it; resolves when nothing of it runs. */
+  async end(): Promise<void> {
+    this.stream.destroy();
+    await this.#program.end();
+    await this.#program.ended;
+  }
+}
