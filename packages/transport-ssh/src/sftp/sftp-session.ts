@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import type { SshChannel } from '../engine/channel.ts';
+import type { ChannelEnd, SshChannel } from '../engine/channel.ts';
 import { explainSftpEnd, notSftpError } from '../engine/explain-end.ts';
 import { PeerError } from '../engine/peer-error.ts';
 import { TextTail } from '../engine/text-tail.ts';
@@ -53,10 +53,7 @@ export class SftpSession implements AsyncDisposable {
     channel.output.on('data', (chunk: Uint8Array) => this.#takeChunk(chunk));
     channel.input.on('error', () => undefined);
     channel.output.on('error', () => undefined);
-    void channel.ended.then((end) => {
-      const isText = !this.#isGreeted && end.error === undefined && this.#beginning.text !== '';
-      this.#fail(isText ? notSftpError(this.#beginning.text) : explainSftpEnd(end, this.#isGreeted));
-    });
+    void channel.ended.then((end) => this.#fail(this.#explainEnd(end)));
   }
 
   /** Why this session is of no more use; undefined while it is. */
@@ -172,6 +169,11 @@ export class SftpSession implements AsyncDisposable {
     this.#outstanding.delete(id);
     this.#stall.end();
     return outstanding;
+  }
+
+  #explainEnd(end: ChannelEnd): PeerError {
+    const isText = !this.#isGreeted && end.error === undefined && this.#beginning.text !== '';
+    return isText ? notSftpError(this.#beginning.text) : explainSftpEnd(end, this.#isGreeted);
   }
 
   #fail(error: Error): void {

@@ -37,13 +37,10 @@ const SALT_AND_HASH = /^\|1\|([A-Za-z0-9+/]+=*)\|([A-Za-z0-9+/]+=*)$/;
 
 /** Reads a known_hosts file. Lines that are damaged, or of a form that is not known, are passed over, as ssh does. */
 export function parseKnownHosts(text: string, file = ''): readonly KnownHost[] {
-  return text.split('\n').flatMap((line, index) => {
-    const parsed = parseLine(line);
-    return parsed === undefined ? [] : { ...parsed, file, line: index + 1 };
-  });
+  return text.split('\n').flatMap((line, index) => parseLine(line, { file, line: index + 1 }) ?? []);
 }
 
-function parseLine(line: string): Omit<KnownHost, 'file' | 'line'> | undefined {
+function parseLine(line: string, at: Pick<KnownHost, 'file' | 'line'>): KnownHost | undefined {
   const fields = line.trim().split(/[ \t]+/);
   if (line.trimStart().startsWith('#')) return undefined;
   const marked = fields[0]?.startsWith('@') === true;
@@ -52,7 +49,7 @@ function parseLine(line: string): Omit<KnownHost, 'file' | 'line'> | undefined {
   const [hosts, keyType, encoded] = marked ? fields.slice(1) : fields;
   if (hosts === undefined || keyType === undefined || encoded === undefined) return undefined;
   const key = Buffer.from(encoded, 'base64');
-  return keyTypeOf(key) === keyType ? { marker, hosts, keyType, key } : undefined;
+  return keyTypeOf(key) === keyType ? { marker, hosts, keyType, key, ...at } : undefined;
 }
 
 /** The type that a public key names itself (RFC 4253, section 6.6); undefined for what is no key. */
