@@ -2,19 +2,37 @@ import { GantryError } from '../report/errors.ts';
 import type { DiskDump, ExportScriptOptions } from '../scripts/export-script.ts';
 import { runExportScript } from '../scripts/export-script.ts';
 import type { SelectedOs } from '../scripts/select.ts';
+import type { Snapshot } from '../snapshots/provider.ts';
 import { readDevice } from '../disks/read-device.ts';
 
 export interface DiskSourceOptions extends ExportScriptOptions {
+  readonly view: Omit<Snapshot, 'index' | 'kind'>;
   /** Bytes of the disk, where known. */
   readonly diskBytes: number | undefined;
 }
 
 /** The plain data of one disk: what its export script writes, or, for the built-in `raw`, what the device holds. */
 export function openDiskSource(os: SelectedOs, options: DiskSourceOptions): DiskDump {
-  if (!os.definition.builtin) return runExportScript(os, options);
   const { disk, view, signal, diskBytes } = options;
-  const pieces = readDevice(view.path ?? refuseUri(disk), { signal: signal ?? new AbortController().signal });
+  if (!os.definition.builtin) return runExportScript(os, { ...options, ...checkingSnapshot(options) });
+  const path = view.descriptor === undefined ? (view.path ?? refuseUri(disk)) : `/proc/self/fd/${view.descriptor}`;
+  const pieces = readDevice(path, { signal: signal ?? new AbortController().signal });
   return { pieces, expectedBytes: () => diskBytes, messages: () => [], [Symbol.asyncDispose]: async () => undefined };
+}
+
+/** A script that is given a snapshot by its name succeeds only if the name leads there before it starts, and when it has ended. */
+function checkingSnapshot({ view: { assertIntact }, ...options }: DiskSourceOptions): Pick<DiskSourceOptions, 'beforeStart' | 'onEnd'> {
+  if (assertIntact === undefined) return {};
+  return {
+    beforeStart: async () => {
+      await options.beforeStart?.();
+      await assertIntact();
+    },
+    onEnd: async (group) => {
+      await options.onEnd?.(group);
+      await assertIntact();
+    },
+  };
 }
 
 /** What to say of a source that gave nothing. A script that exits with 0 and writes nothing may have missed a failure of its own. */

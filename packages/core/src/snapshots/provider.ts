@@ -16,6 +16,10 @@ export interface Snapshot {
   /** What `EXPORT_DEVICE` names; absent only for a disk that has a URI alone. */
   readonly path?: string;
   readonly uri?: string;
+  /** What `path` leads to, open for reading for as long as the snapshot is held: another user may change where the name leads. */
+  readonly descriptor?: number;
+  /** @throws GantryError `SNAPSHOT_FAILED` where `path` does not lead to the snapshot any more */
+  readonly assertIntact?: () => Promise<void>;
 }
 
 export interface SnapshotContext {

@@ -1,5 +1,7 @@
-import { appendFile, mkdir, readdir, readFile, stat, symlink, watch, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, chown, mkdir, readdir, readFile, stat, symlink, watch, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 
+import type { MountedFileSystem } from '@gantry/testkit';
 import {
   attachLoopDevice,
   makeExt4Image,
@@ -17,7 +19,9 @@ import { describe, expect, test } from 'vitest';
 import type { WriterKind } from '../../test/snapshots/numbered-disk.ts';
 import { readNumberedDisk, startNumberedWriter } from '../../test/snapshots/numbered-disk.ts';
 import { openWorkbench } from '../../test/snapshots/workbench.ts';
+import type { Run } from '../runs/journal.ts';
 import type { SnapshotRecord } from '../runs/run-record.ts';
+import type { SnapshotProvider } from './provider.ts';
 import { createReflinkProvider } from './reflink.ts';
 
 /** Machines that run tests may have much else to do. */
@@ -44,7 +48,7 @@ describe.each(fileSystems)('a reflink on %s', (_, mountNew) => {
     await using set = await bench.take('reflink', [disk]);
     await makeRandomFile(disk, 8 * MiB, 'after');
     const path = set.snapshots[0]?.path ?? '';
-    expect(set.snapshots).toEqual([{ index: 0, kind: 'reflink', path: mounted.file(`.disk.img.${bench.run.id}.snap`) }]);
+    expect(set.snapshots).toMatchObject([{ index: 0, kind: 'reflink', path: mounted.file(`.disk.img.${bench.run.id}.snap`) }]);
     expect(await sha256File(path)).toBe(before);
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     expect(bench.warnings).toEqual([]);
@@ -273,3 +277,99 @@ async function whenThere(directory: string): Promise<void> {
     if (filename?.endsWith('.snap') === true) return;
   }
 }
+
+describe('in a directory that belongs to another user, who changes what names lead to', () => {
+  const NOBODY = 65_534;
+  const asNobody = (command: string, ...parameters: string[]): Promise<unknown> =>
+    execa('setpriv', ['--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups', 'sh', '-ec', command, 'sh', ...parameters]);
+
+  /** Two disks in a directory of that user, and beside it a file of root's that is nothing to him. */
+  async function withVictim(mounted: MountedFileSystem) {
+    await mkdir(mounted.file('his'));
+    const disks = ['a.img', 'b.img'].map((name) => mounted.file('his', name));
+    for (const disk of disks) await makeRandomFile(disk, MiB, disk);
+    for (const path of [mounted.file('his'), ...disks]) await chown(path, NOBODY, NOBODY);
+    await writeFile(mounted.file('victim'), 'root:secret', { mode: 0o600 });
+    await chmod(mounted.path, 0o755);
+    const assertUntouched = async (): Promise<void> => {
+      expect(await readFile(mounted.file('victim'), 'utf8')).toBe('root:secret');
+      expect(await stat(mounted.file('victim'))).toMatchObject({ uid: 0, size: 11 });
+    };
+    return {
+      disks,
+      victim: mounted.file('victim'),
+      snapshotOf: (disk: string, id: string) => join(dirname(disk), `.${basename(disk)}.${id}.snap`),
+      assertUntouched,
+    };
+  }
+
+  test('a link that was put in the place of an empty snapshot is not written through', async () => {
+    await using bench = await openWorkbench();
+    await using mounted = await mountNewXfs();
+    const { disks, victim, snapshotOf, assertUntouched } = await withVictim(mounted);
+    let remembered = 0;
+    const run: Run = {
+      ...bench.run,
+      remember: async (record, inPlaceOf) => {
+        // The empty file for the first disk is there, and nothing has been cloned.
+        if ((remembered += 1) === 2) await asNobody('rm -f "$1"; ln -s "$2" "$1"', snapshotOf(disks[0] ?? '', bench.run.id), victim);
+        return bench.run.remember(record, inPlaceOf);
+      },
+    };
+    await expect(bench.take('reflink', disks, { run })).rejects.toMatchObject({
+      code: 'SNAPSHOT_FAILED',
+      message: expect.stringContaining('somebody else has removed or replaced'),
+    });
+    await assertUntouched();
+    expect(bench.warnings).toEqual([]);
+  });
+
+  test('a link that was put there before is not followed', async () => {
+    await using bench = await openWorkbench();
+    await using mounted = await mountNewXfs();
+    const { disks, victim, snapshotOf, assertUntouched } = await withVictim(mounted);
+    await asNobody('ln -s "$2" "$1"', snapshotOf(disks[1] ?? '', bench.run.id), victim);
+    await expect(bench.take('reflink', disks)).rejects.toMatchObject({
+      code: 'SNAPSHOT_FAILED',
+      message: expect.stringContaining('EEXIST'),
+    });
+    await assertUntouched();
+  });
+
+  test('a named pipe in the place of the disk is refused, and not waited for', async () => {
+    await using bench = await openWorkbench();
+    await using mounted = await mountNewXfs();
+    const { disks } = await withVictim(mounted);
+    const provider = createReflinkProvider();
+    const swapped: SnapshotProvider = {
+      ...provider,
+      // After it was looked at, before it is opened.
+      supports: async (request, signal) => {
+        const answer = await provider.supports(request, signal);
+        if (request.index === 1) await asNobody('rm "$1"; mkfifo "$1"', disks[1] ?? '');
+        return answer;
+      },
+    };
+    const taking = bench.take('reflink', disks, { providers: [swapped] });
+    await expect(taking).rejects.toMatchObject({
+      code: 'SNAPSHOT_FAILED',
+      message: expect.stringContaining('not a regular file any more'),
+    });
+  });
+
+  test('what is read is the snapshot, not what the name leads to later; and that it does not is told', async () => {
+    await using bench = await openWorkbench();
+    await using mounted = await mountNewXfs();
+    const { disks, victim, snapshotOf, assertUntouched } = await withVictim(mounted);
+    await using set = await bench.take('reflink', disks);
+    const [first] = set.snapshots;
+    await asNobody('rm -f "$1"; ln -s "$2" "$1"', snapshotOf(disks[0] ?? '', bench.run.id), victim);
+    expect(await sha256File(`/proc/self/fd/${first?.descriptor}`)).toBe(await sha256File(disks[0] ?? ''));
+    await expect(first?.assertIntact?.()).rejects.toMatchObject({ code: 'SNAPSHOT_FAILED', disk: 0 });
+    await expect(set.snapshots[1]?.assertIntact?.()).resolves.toBeUndefined();
+    await asNobody('mv "$1" "$1.away"', snapshotOf(disks[1] ?? '', bench.run.id));
+    await set[Symbol.asyncDispose]();
+    expect(bench.warnings).toEqual([expect.stringContaining('somebody else has moved it away')]);
+    await assertUntouched();
+  });
+});

@@ -1,4 +1,5 @@
-import { chmod, constants, copyFile, lstat, open, realpath, stat, unlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { constants, lstat, open, realpath, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 import { z } from 'zod';
@@ -6,6 +7,7 @@ import { z } from 'zod';
 import { GantryError } from '../report/errors.ts';
 import { systemErrorCode } from '../system/system-error-code.ts';
 import { Interruption } from '../system/interruption.ts';
+import { callLibcAside } from '../system/libc.ts';
 import { syncDirectory } from '../system/durable.ts';
 import { errorText } from '../report/error-text.ts';
 import { copyNoCopyOnWrite } from '../disks/inode-flags.ts';
@@ -20,12 +22,26 @@ import { whyNoReflinks } from './reflink-probe.ts';
  * are cloned one right after the other, in their order: a moment apart, not at one moment.
  */
 
+/*
+ * The directory may belong to another user, who can put any file or link where a name led a moment before. So each file is opened once,
+ * and everything is done with its descriptor. See docs/decisions/0027-snapshots-by-descriptor.md.
+ */
+
 /** One disk on its way to being cloned. */
 interface Plan {
   readonly request: SnapshotRequest;
   readonly source: string;
   readonly target: string;
 }
+
+/** A plan whose files are open. */
+interface Prepared extends Plan {
+  readonly original: FileHandle;
+  readonly copy: FileHandle;
+}
+
+/** `_IOW(0x94, 9, int)` of linux/fs.h. */
+const FICLONE = 0x4004_9409;
 
 const LONGEST_FILE_NAME_BYTES = 255;
 /** What a snapshot of ours is called; nothing else is ever removed. */
@@ -34,10 +50,11 @@ const recordSchema = z.object({ path: z.string().startsWith('/') });
 
 /** Snapshots of disks that are files, on file systems with reflinks. */
 export function createReflinkProvider(): SnapshotProvider {
-  // A clone that is under way cannot be stopped, and would make its file again after it was removed.
+  // A clone that is under way cannot be stopped.
   const underWay = new Map<string, Promise<void>>();
+  const held = new Map<string, FileHandle>();
 
-  const clone = async (plan: Plan, signal: AbortSignal): Promise<void> => {
+  const clone = async (plan: Prepared, signal: AbortSignal): Promise<void> => {
     signal.throwIfAborted();
     const work = cloneFile(plan).finally(() => underWay.delete(plan.target));
     underWay.set(plan.target, work);
@@ -51,11 +68,20 @@ export function createReflinkProvider(): SnapshotProvider {
 
     async take(requests, context) {
       const plans = await Promise.all(requests.map((request) => planSnapshot(request, context)));
+      await using originals = new AsyncDisposableStack();
+      const prepared: Prepared[] = [];
       // What takes time comes before the first clone, so that they are as near to each other as they can be.
-      for (const plan of plans) await prepare(plan, context);
-      for (const plan of plans) await flush(plan, context.signal);
-      for (const plan of plans) await clone(plan, context.signal);
-      return plans.map(toSnapshot);
+      for (const plan of plans) {
+        const original = originals.use(await openOriginal(plan));
+        await context.remember(recordOf(plan));
+        const copy = await createCopy(plan, original);
+        held.set(plan.target, copy);
+        prepared.push({ ...plan, original, copy });
+      }
+      for (const plan of prepared) await flush(plan, context.signal);
+      for (const plan of prepared) await clone(plan, context.signal);
+      for (const plan of prepared) await assertNamed(plan);
+      return prepared.map(toSnapshot);
     },
 
     async drop(record, signal) {
@@ -63,7 +89,9 @@ export function createReflinkProvider(): SnapshotProvider {
       if (!SNAPSHOT_NAME.test(basename(path))) throw new Error(`${path} is not named as a snapshot of Gantry`);
       using interruption = new Interruption(signal);
       await interruption.race(underWay.get(path)?.catch(() => undefined) ?? Promise.resolve());
-      await removeFile(path);
+      await using file = held.get(path);
+      held.delete(path);
+      await removeSnapshot(path, file);
     },
   };
 }
@@ -95,47 +123,74 @@ async function planSnapshot(request: SnapshotRequest, { runId }: SnapshotContext
   }
 }
 
-/** Makes the empty file that takes the clone, for its owner alone whatever the disk's mode is. */
-async function prepare({ request: { index }, source, target }: Plan, { remember }: SnapshotContext): Promise<void> {
-  const record: SnapshotRecord = { provider: 'reflink', index, description: `snapshot ${target} of disk ${index}`, data: { path: target } };
-  await remember(record);
+function recordOf({ request: { index }, target }: Plan): SnapshotRecord {
+  return { provider: 'reflink', index, description: `snapshot ${target} of disk ${index}`, data: { path: target } };
+}
+
+/** Without waiting for a named pipe that somebody has put there, and without following a link. */
+async function openOriginal({ request: { index }, source }: Plan): Promise<FileHandle> {
+  let file: FileHandle | undefined;
   try {
-    await using original = await open(source, 'r');
-    await using copy = await open(target, 'wx', 0o600);
+    file = await open(source, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    if ((await file.stat()).isFile()) return file;
+    throw new Error('it is not a regular file any more');
+  } catch (error) {
+    await file?.close();
+    throw failed(index, source, errorText(error), error);
+  }
+}
+
+/** Makes the empty file that takes the clone, for its owner alone whatever the disk's mode is. O_EXCL follows no link. */
+async function createCopy({ request: { index }, source, target }: Plan, original: FileHandle): Promise<FileHandle> {
+  try {
+    const copy = await open(target, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
     copyNoCopyOnWrite(original.fd, copy.fd);
+    return copy;
   } catch (error) {
     throw failed(index, source, errorText(error), error);
   }
 }
 
 /** FICLONE writes out what is cached of the file while nobody may write to it: what is written out before need not wait then. */
-async function flush({ request: { index }, source }: Plan, signal: AbortSignal): Promise<void> {
-  const work = async (): Promise<void> => {
-    await using file = await open(source, 'r');
-    await file.datasync();
-  };
+async function flush({ request: { index }, source, original }: Prepared, signal: AbortSignal): Promise<void> {
   using interruption = new Interruption(signal);
   try {
     signal.throwIfAborted();
-    await interruption.race(work());
+    await interruption.race(original.datasync());
   } catch (error) {
     signal.throwIfAborted();
     throw failed(index, source, errorText(error), error);
   }
 }
 
-async function cloneFile({ request: { index }, source, target }: Plan): Promise<void> {
+async function cloneFile({ request: { index }, source, original, copy }: Prepared): Promise<void> {
   try {
-    await copyFile(source, target, constants.COPYFILE_FICLONE_FORCE);
-    // libuv gives the copy the mode of the original.
-    await chmod(target, 0o600);
+    await callLibcAside('ficlone', copy.fd, FICLONE, original.fd);
   } catch (error) {
     throw failed(index, source, errorText(error), error);
   }
 }
 
-/** Gone for good before the record of it is: a snapshot that came back after a power cut would be nobody's. */
-async function removeFile(path: string): Promise<void> {
+/** Scripts get the name. @throws GantryError `SNAPSHOT_FAILED` where it does not lead to the snapshot */
+async function assertNamed({ request: { index }, source, target, copy }: Prepared): Promise<void> {
+  if (!(await isNamed(copy, target))) throw failed(index, source, `somebody else has removed or replaced ${target}`);
+}
+
+async function isNamed(file: FileHandle, path: string): Promise<boolean> {
+  const [opened, named] = await Promise.all([file.stat({ bigint: true }), lstat(path, { bigint: true }).catch(() => undefined)]);
+  return named !== undefined && opened.ino === named.ino && opened.dev === named.dev;
+}
+
+/**
+ * Gone for good before the record of it is: a snapshot that came back after a power cut would be nobody's.
+ *
+ * @param file the snapshot itself, where this process has made it
+ */
+async function removeSnapshot(path: string, file: FileHandle | undefined): Promise<void> {
+  if (file !== undefined && !(await isNamed(file, path))) {
+    if ((await file.stat()).nlink === 0) return;
+    throw new Error(`somebody else has moved it away from ${path}`);
+  }
   try {
     if (!(await lstat(path)).isFile()) throw new Error(`${path} is not a file`);
     await unlink(path);
@@ -145,8 +200,9 @@ async function removeFile(path: string): Promise<void> {
   }
 }
 
-function toSnapshot({ request, target }: Plan): Snapshot {
-  return { index: request.index, kind: 'reflink', path: target };
+function toSnapshot(plan: Prepared): Snapshot {
+  const { request, target, copy } = plan;
+  return { index: request.index, kind: 'reflink', path: target, descriptor: copy.fd, assertIntact: () => assertNamed(plan) };
 }
 
 function failed(index: number, what: string, reason: string, cause?: unknown): GantryError {

@@ -12,6 +12,7 @@ const PROTOTYPES = {
   sync_file_range: 'int sync_file_range(int fd, int64_t offset, int64_t length, uint flags)',
   getsid: 'int getsid(int pid)',
   ioctl: 'int ioctl(int fd, ulong request, void *argument)',
+  ficlone: 'int ioctl(int fd, ulong request, int original)',
 } as const;
 
 type CallName = keyof typeof PROTOTYPES;
