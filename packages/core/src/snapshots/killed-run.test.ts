@@ -5,7 +5,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import type { TemporaryDirectory } from '@gantry/testkit';
-import { makeRandomFile, makeTemporaryDirectory, mountNewBtrfs, mountNewXfs, PATIENTLY } from '@gantry/testkit';
+import { makeRandomFile, makeTemporaryDirectory, mountNewBtrfs, mountNewXfs, PATIENTLY, readSystemCalls, strace } from '@gantry/testkit';
+import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 
 import { identifyGroup, runningMembers } from '../system/process-group.ts';
@@ -84,6 +85,24 @@ describe.each([
     expect(await readdir(scratch.file('state', 'runs'))).toEqual([]);
     expect((await recover(scratch.file('state'))).leftovers).toEqual([]);
   });
+});
+
+test('a snapshot is gone for good before the journal forgets it', async () => {
+  await using scratch = await makeTemporaryDirectory();
+  await using mounted = await mountNewXfs();
+  await makeRandomFile(mounted.file('a.img'), MiB, 'a');
+  const [program, ...before] = strace({ record: scratch.file('record'), calls: ['unlink', 'fsync', 'write', 'pwrite64'] });
+  const node = [process.execPath, '--conditions=@gantry/source', driver, scratch.file('state'), 'reflink', '', mounted.file('a.img')];
+  await execa(program, [...before, ...node], { input: '' });
+  const calls = await readSystemCalls(scratch.file('record'));
+  const at = (name: RegExp, text: string, after = -1): number => {
+    const found = calls.find((call) => call.began > after && name.test(call.name) && call.parameters.includes(text));
+    expect(found, `${name.source} ${text} after ${after}`).toMatchObject({ result: expect.not.stringMatching(/^-1|^\?/) });
+    return found?.ended ?? -1;
+  };
+  const removed = at(/^unlink$/, `"${mounted.path}/.a.img.gantry-`);
+  const durable = at(/^fsync$/, `<${mounted.path}>`, removed);
+  expect(durable).toBeLessThan(at(/write/, String.raw`\"forget\"`));
 });
 
 /** Until the process group stands in the journal. */

@@ -1,5 +1,5 @@
 /*
- * A process for tests of recovery: takes snapshots, says where they are (JSON) and keeps them until it is killed. Arguments: state
+ * A process for tests of recovery: takes snapshots, says where they are (JSON) and keeps them until it is killed, or its stdin ends. Arguments: state
  * directory, mode, configuration (JSON, or empty), paths of disks. What it is told to say before they are taken comes from the commands.
  */
 import type { SnapshotMode } from '../../src/snapshots/choose.ts';
@@ -21,4 +21,5 @@ const set = await takeSnapshots({
   signal: new AbortController().signal,
 });
 console.log(JSON.stringify(set.snapshots.map(({ path }) => path)));
-setInterval(() => {}, 1_000_000);
+for await (const _ of process.stdin);
+await set[Symbol.asyncDispose]();
