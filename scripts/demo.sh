@@ -32,7 +32,7 @@ show store init exports
 show export web1.yaml exports
 show list exports
 show verify exports web1.example.com
-show import exports web1.example.com --to web2.yaml
+show import exports web1.example.com --to web2.yaml --yes
 
 printf '\n$ cmp web1.img web2.img\n'
 cmp "$work/web1.img" "$work/web2.img"

@@ -30,7 +30,7 @@ async function main(): Promise<void> {
   using signals = catchSignals((message) => output.note(message));
 
   try {
-    const context = { output, json, signal: signals.signal, env: process.env, cwd: currentDirectory() };
+    const context = { output, json, quiet, signal: signals.signal, env: process.env, cwd: currentDirectory() };
     const program = await createProgram(args, context);
     await program.parseAsync(args, { from: 'user' });
     process.exitCode = 0;

@@ -10,6 +10,8 @@ export interface CliContext {
   readonly output: Output;
   /** Whether output is for programs. */
   readonly json: boolean;
+  /** Whether only results, warnings and errors are shown. */
+  readonly quiet: boolean;
   readonly signal: AbortSignal;
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;

@@ -10,6 +10,7 @@ import { jsonLines, makeWorkbench } from './workbench.ts';
 const context: CliContext = {
   output: { event: () => {}, note: () => {}, result: () => {}, failure: () => {}, close: () => {} },
   json: false,
+  quiet: false,
   signal: new AbortController().signal,
   env: {},
   cwd: '/',

@@ -58,7 +58,7 @@ async function traced(options: Omit<StraceOptions, 'record' | 'calls'>, ...args:
   const [program, ...before] = strace({ record: bench.file('record'), calls: CALLS, ...options });
   const { exitCode, stdout, stderr } = await execa(program, [...before, ...GANTRY, ...args], {
     cwd: bench.path,
-    env: { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os') },
+    env: { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os'), GANTRY_YES: '1' },
     reject: false,
     stdin: 'ignore',
   });

@@ -66,7 +66,7 @@ function startTo(address: string, source: string, target: string, ...options: re
   const peer = ['--peer-program', bench.file('gantry')];
   const args = ['move', source, address, '--to', target, '--snapshot', 'none', ...peer, ...options];
   const child = execa(program, [...enter, ...gantry, ...args], {
-    env: { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os') },
+    env: { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os'), GANTRY_YES: '1' },
     reject: false,
     stdin: 'ignore',
     forceKillAfterDelay: false,

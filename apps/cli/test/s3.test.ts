@@ -184,6 +184,7 @@ it('4 GiB go into a bucket and come back in less than 450 MiB of resident memory
       env: {
         GANTRY_STATE_DIR: bench.file('state'),
         GANTRY_CREATE_STORE: '1',
+        GANTRY_YES: '1',
         AWS_ACCESS_KEY_ID: ceph.accessKeyId,
         AWS_SECRET_ACCESS_KEY: ceph.secretAccessKey,
       },

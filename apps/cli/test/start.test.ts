@@ -40,7 +40,9 @@ async function call(args: readonly string[], bench?: Workbench): Promise<Call> {
     env: {
       HOME: home.file('home'),
       LOADED: home.file('loaded'),
-      ...(bench === undefined ? {} : { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os'), GANTRY_CREATE_STORE: '1' }),
+      ...(bench === undefined
+        ? {}
+        : { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os'), GANTRY_CREATE_STORE: '1', GANTRY_YES: '1' }),
     },
   });
   const files = (await readFile(home.file('loaded'), 'utf8')).split('\n');

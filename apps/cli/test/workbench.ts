@@ -47,7 +47,10 @@ export interface Workbench extends AsyncDisposable {
 
 const SCRIPTS: ReadonlySet<string> = new Set(['create', 'export', 'import', 'rename', 'verify']);
 
-/** @param env more of the command's environment, such as credentials. New stores are made unless it has an empty `GANTRY_CREATE_STORE`. */
+/**
+ * @param env more of the command's environment, such as credentials. New stores are made, and other instances
+ * overwritten, unless it has an empty `GANTRY_CREATE_STORE` or `GANTRY_YES`.
+ */
 export async function makeWorkbench(env: Readonly<Record<string, string>> = {}): Promise<Workbench> {
   const directory: TemporaryDirectory = await makeTemporaryDirectory();
   const { path } = directory;
@@ -58,7 +61,7 @@ export async function makeWorkbench(env: Readonly<Record<string, string>> = {}):
   const start = (...args: readonly string[]): RunningCommand => {
     const child = execa(process.execPath, ['--conditions=@gantry/source', MAIN, ...args], {
       cwd: path,
-      env: { GANTRY_STATE_DIR: file('state'), GANTRY_OS_PATH: file('os'), GANTRY_CREATE_STORE: '1', ...env },
+      env: { GANTRY_STATE_DIR: file('state'), GANTRY_OS_PATH: file('os'), GANTRY_CREATE_STORE: '1', GANTRY_YES: '1', ...env },
       reject: false,
       // It is Gantry that ends its scripts, and these may take their time.
       forceKillAfterDelay: false,

@@ -45,7 +45,7 @@ export function gantry({ name, os, note, options = '', store = () => 'store', en
     environment: { ...ENVIRONMENT, ...environment },
     prepare: (room) => `${DEFINITION} && ${files(room)}`,
     export: (room) => `${COMMAND} export source.yaml ${store(room)} --quiet --snapshot none ${options} >reference`,
-    import: (room) => `${COMMAND} import ${store(room)} "$(tail -n 1 reference)" --to target.yaml --quiet`,
+    import: (room) => `${COMMAND} import ${store(room)} "$(tail -n 1 reference)" --to target.yaml --quiet --yes`,
   };
 }
 
@@ -82,6 +82,6 @@ export function gantryMove({ name, os, note, peer }: { name: string; os: GantryO
         `printf %s ${quote(receiver(room))} >receiver && chmod +x receiver`,
       ].join(' && '),
     export: ({ own }) =>
-      `${COMMAND} move source.yaml ${peer} --to ${quote(`${own}/target.yaml`)} --peer-program ${quote(`${own}/receiver`)} --quiet --snapshot none`,
+      `${COMMAND} move source.yaml ${peer} --to ${quote(`${own}/target.yaml`)} --peer-program ${quote(`${own}/receiver`)} --quiet --yes --snapshot none`,
   };
 }

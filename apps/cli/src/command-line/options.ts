@@ -96,6 +96,13 @@ export const TARGETS: { readonly forceInUse: OptionSpec<true | undefined> } = {
   forceInUse: flag('--force-in-use', 'write disks although somebody uses them: what is there may be damaged, and so may what comes'),
 };
 
+/** For commands that overwrite the disks of an instance that is named beside the data. */
+export const CONSENT: typeof TARGETS & { readonly yes: OptionSpec<true | undefined>; readonly dryRun: OptionSpec<true | undefined> } = {
+  ...TARGETS,
+  yes: flag('-y, --yes', 'overwrite without a question, also disks of another instance than the one that was exported (or GANTRY_YES=1)'),
+  dryRun: flag('--dry-run', 'show what would be overwritten with what, and stop'),
+};
+
 /** For commands that move whole dumps. */
 export const RATE: { readonly limitRate: OptionSpec<number | undefined> } = {
   limitRate: {

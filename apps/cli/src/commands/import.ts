@@ -2,7 +2,8 @@ import { resolve } from 'node:path';
 import { importInstance, loadInstanceFile } from '@gantry/core';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
-import { flag, PARALLEL, RATE, requiredText, SCRIPTS, TARGETS, wholeNumbers } from '../command-line/options.ts';
+import { CONSENT, flag, PARALLEL, RATE, requiredText, SCRIPTS, wholeNumbers } from '../command-line/options.ts';
+import { consentOf, describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 
 const command: CommandModule = defineCommand({
@@ -10,7 +11,7 @@ const command: CommandModule = defineCommand({
   arguments: ['<store>', '<export>'],
   options: {
     ...SCRIPTS,
-    ...TARGETS,
+    ...CONSENT,
     ...RATE,
     to: requiredText('--to <instance-file>', 'the instance whose disks are written'),
     disk: wholeNumbers('--disk <n>', 'import this disk alone'),
@@ -29,6 +30,7 @@ const command: CommandModule = defineCommand({
     await using store = await session.open(address);
     const result = await importInstance({
       ...session.operation,
+      ...consentOf(session, options),
       instance,
       store,
       export: reference,
@@ -39,8 +41,8 @@ const command: CommandModule = defineCommand({
       forceInUse: options.forceInUse,
     });
     const took = formatDuration(performance.now() - started);
-    const text = `${result.reference} imported into ${instance.name}: ${formatBytes(result.plainBytes)} in ${took}`;
-    session.output.result({ operation: 'import', ...result }, text);
+    const done = `${result.reference} imported into ${instance.name}: ${formatBytes(result.plainBytes)} in ${took}`;
+    session.output.result({ operation: 'import', ...result }, result.dryRun ? describeDryRun(session, result.plan) : done);
   },
 });
 

@@ -5,17 +5,18 @@ import { openPeer } from '../transports.ts';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 import {
+  CONSENT,
   flag,
   PARALLEL,
   RATE,
   requiredText,
   SCRIPTS,
   SNAPSHOTS,
-  TARGETS,
   text,
   wholeNumber,
   wholeNumbers,
 } from '../command-line/options.ts';
+import { consentOf, describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
 
@@ -25,7 +26,7 @@ const command: CommandModule = defineCommand({
   arguments: ['<instance-file>', '<peer>'],
   options: {
     ...SCRIPTS,
-    ...TARGETS,
+    ...CONSENT,
     ...SNAPSHOTS,
     ...RATE,
     to: requiredText('--to <instance-file>', 'the instance file on the peer that describes the target'),
@@ -50,6 +51,7 @@ const command: CommandModule = defineCommand({
     await using peer = await connect(session, address, instance.name, options.peerProgram);
     const result = await moveInstance({
       ...session.operation,
+      ...consentOf(session, options),
       instance,
       peer,
       to: options.to,
@@ -65,6 +67,10 @@ const command: CommandModule = defineCommand({
       peerTimeout: options.peerTimeout,
       stallTimeout: options.stallTimeout,
     });
+    if (result.dryRun) {
+      session.output.result({ operation: 'move', ...result }, describeDryRun(session, result.plan));
+      return;
+    }
     const amount = `${formatBytes(result.plainBytes)}, ${formatBytes(result.storedBytes)} sent`;
     const took = formatDuration(performance.now() - started);
     session.output.event({ type: 'stage', operation: 'move', message: `moved ${amount}, in ${took}` });

@@ -41,7 +41,8 @@ async function receive(session: Session, limits: ReceiveLimits): Promise<void> {
   }
   await using channel = stdioChannel();
   const result = await receiveInstance({ ...session.operation, channel, cwd: session.cwd, limits });
-  session.output.note(`${result.instance} received and committed (move ${result.moveId})`);
+  if (result.dryRun) session.output.note(`${result.instance} looked at for a dry run: nothing was received`);
+  else session.output.note(`${result.instance} received and committed (move ${result.moveId})`);
 }
 
 async function showOutcome(session: Session, moveId: string): Promise<void> {

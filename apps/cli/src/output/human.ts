@@ -2,6 +2,7 @@ import type { GantryEvent } from '@gantry/core';
 import { GantryError, terminalSafe } from '@gantry/core';
 import { InterruptedError } from '../signals.ts';
 import type { Output, OutputOptions } from './output.ts';
+import { describePlan } from './plan.ts';
 import { createProgress } from './progress.ts';
 
 /** How often the bars are drawn again on a terminal, ms. */
@@ -72,6 +73,8 @@ function describeEvent(event: GantryEvent): string | undefined {
       return event.message;
     case 'warning':
       return `warning: ${event.disk === undefined ? '' : `disk ${event.disk}: `}${event.message}`;
+    case 'plan':
+      return describePlan(event);
     case 'message':
       return `${event.disk === undefined ? event.script : `disk ${event.disk}`}: ${event.line}`;
     case 'disk':

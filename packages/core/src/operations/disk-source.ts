@@ -37,7 +37,7 @@ function checkingSnapshot({ view: { assertIntact }, ...options }: DiskSourceOpti
 
 /** What to say of a source that gave nothing. A script that exits with 0 and writes nothing may have missed a failure of its own. */
 export function describeEmptySource({ definition }: SelectedOs, diskBytes: number | undefined): string {
-  if (definition.builtin) return 'the disk is empty, and so is its dump';
+  if (definition.builtin) return 'the disk has 0 bytes: its dump is empty';
   const size = diskBytes === undefined ? '' : `, although the disk has ${diskBytes} bytes`;
   return `the export script of ${definition.name} succeeded but wrote nothing: the dump is empty${size}`;
 }

@@ -88,7 +88,7 @@ export async function exportInstance(request: ExportRequest): Promise<ExportResu
   const level = chooseLevel(request.codec ?? 'zstd', request.level);
 
   const os = await chooseOs(request.instance, 'export', request);
-  const disks = selectDisks(request.instance.disks.length, request.disks);
+  const disks = selectDisks(request.instance, request.disks);
   const { instance, warnings, diskBytes } = await inspectDisks(request.instance, { purpose: 'export', disks, signal });
   for (const { message, disk } of warnings) reporter.warn(message, disk);
 

@@ -53,6 +53,15 @@ export function assertRoom(
         disk: index,
       });
     }
+    if (os.definition.builtin && plainBytes !== undefined && plainBytes < room) {
+      reporter.warn(
+        `it is larger than the disk in ${from}: ${room} bytes, and ${plainBytes} there; its last ${room - plainBytes} bytes stay as they are`,
+        index,
+      );
+    }
+    if (!os.definition.builtin && size !== undefined && Math.ceil(room / MIB) > size) {
+      reporter.warn(`it is larger than the disk that was exported: ${Math.ceil(room / MIB)} MiB, and ${size} MiB there`, index);
+    }
     if (!os.definition.builtin && size !== undefined && Math.ceil(room / MIB) < size) {
       reporter.warn(`it is smaller than the disk that was exported, which had ${size} MiB: the import script may run out of space`, index);
     }

@@ -11,7 +11,14 @@ import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 import type { OriginalDisk } from './import-checks.ts';
 import { assertEnoughDisks, assertRoom, assertSameOs } from './import-checks.ts';
+import type { InspectedDisks } from '../disks/inspect-disks.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
+import type { WritePlan } from '../report/events.ts';
+import type { IncomingData } from './check-data.ts';
+import { assertNotCompressed, warnOfGpt } from './check-data.ts';
+import type { ConsentOptions } from './write-plan.ts';
+import { assertConsent, describeTargets } from './write-plan.ts';
+import type { PlainPiece } from '../frames/types.ts';
 import type { Instance } from '../instances/model.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS, createReporter, tellPhases } from '../report/reporter.ts';
@@ -23,7 +30,7 @@ import type { Run } from '../runs/journal.ts';
 import { assertTargetsUnused } from './target-use.ts';
 import { verifyDumps } from './verify.ts';
 
-export interface ImportRequest extends OperationOptions {
+export interface ImportRequest extends OperationOptions, ConsentOptions {
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
@@ -48,6 +55,9 @@ export interface ImportResult {
   /** Indexes of the disks that were written. */
   readonly disks: readonly number[];
   readonly plainBytes: number;
+  /** What was overwritten with what; with `dryRun`, what would have been. */
+  readonly plan: WritePlan;
+  readonly dryRun: boolean;
   readonly warnings: readonly string[];
 }
 
@@ -60,6 +70,7 @@ interface Work {
   readonly found: StoredExport;
   readonly os: SelectedOs;
   readonly instance: Instance;
+  readonly incoming: ReadonlyMap<number, IncomingData>;
   readonly run: Run;
   readonly reporter: Reporter;
   readonly budget: MemoryBudget;
@@ -87,20 +98,64 @@ export async function importInstance(request: ImportRequest): Promise<ImportResu
   if (request.disks === undefined) warnOfMissing(found, request.instance.disks.length, reporter);
   const inspected = await inspectDisks(request.instance, { purpose: 'import', disks, signal });
   for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
-  assertRoom(os, await findOriginals(found, dumps, signal), found.reference, inspected, reporter);
+  const originals = await findOriginals(found, dumps, signal);
+  assertRoom(os, originals, found.reference, inspected, reporter);
 
   const { instance } = inspected;
   await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory: request.stateDirectory, reporter, signal });
   await assertTargetsUnused(instance, disks, { force: request.forceInUse === true, reporter, signal });
+  const plan = await makePlan(found, originals, inspected, signal);
+  reporter.emit({ type: 'plan', operation: 'import', ...plan });
+  const result = { reference: found.reference, instance: instance.name, disks, plan, warnings: reporter.warnings };
+  if (request.dryRun === true) return { ...result, plainBytes: 0, dryRun: true };
+  await assertConsent(plan, request, signal);
   await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: request.debug }));
   if (request.checkFirst === true) {
     reporter.stage(`checking ${found.reference} before anything is written`);
     await verifyDumps(found, dumps, { reporter, signal, parallel: request.parallel });
   }
   reporter.stage(`importing ${found.reference} into ${instance.name}`);
-  const work: Work = { request, found, os, instance, run, reporter, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES), states: new Map() };
+  const incoming = new Map(originals.map((original) => [original.index, describeIncoming(original, found, os, inspected)]));
+  const work: Work = {
+    request,
+    found,
+    os,
+    instance,
+    incoming,
+    run,
+    reporter,
+    budget: new MemoryBudget(DEFAULT_BUDGET_BYTES),
+    states: new Map(),
+  };
   const plainBytes = await writeDisks(work, dumps, signal);
-  return { reference: found.reference, instance: instance.name, disks, plainBytes, warnings: reporter.warnings };
+  return { ...result, plainBytes, dryRun: false };
+}
+
+async function makePlan(
+  found: StoredExport,
+  originals: readonly OriginalDisk[],
+  inspected: InspectedDisks,
+  signal: AbortSignal,
+): Promise<WritePlan> {
+  const targets = await describeTargets(
+    inspected,
+    originals.map(({ index }) => index),
+    signal,
+  );
+  const disks = targets.map((target, place) => {
+    const plainBytes = originals[place]?.plainBytes;
+    return plainBytes === undefined ? target : { ...target, incomingBytes: plainBytes };
+  });
+  return { from: found.reference, exported: found.instance, into: inspected.instance.name, disks };
+}
+
+function describeIncoming(
+  { index, plainBytes, size }: OriginalDisk,
+  { reference }: StoredExport,
+  { definition }: SelectedOs,
+  { diskBytes }: InspectedDisks,
+): IncomingData {
+  return { disk: index, from: reference, isRaw: definition.builtin, plainBytes, originalSize: size, targetBytes: diskBytes[index] };
 }
 
 /** @throws GantryError `DISK_TOO_FEW`, `DUMP_MISSING` */
@@ -171,7 +226,7 @@ function withOneByOne(error: unknown): unknown {
 const SCRIPT_FAILURES: ReadonlySet<GantryErrorCode> = new Set(['SCRIPT_FAILED', 'SCRIPT_SIGNALLED', 'SCRIPT_CLOSED_INPUT']);
 
 async function importDump(work: Work, dump: StoredDump, signal: AbortSignal): Promise<number> {
-  const { found, os, instance, run, reporter, request, budget, states } = work;
+  const { found, os, instance, incoming, run, reporter, request, budget, states } = work;
   const { index, codec, record } = dump;
   await using stored = await found.dump(dump.name, { signal });
   let total = 0;
@@ -194,10 +249,18 @@ async function importDump(work: Work, dump: StoredDump, signal: AbortSignal): Pr
     disk: index,
     pieces,
     forceInUse: request.forceInUse === true,
-    checkFirst: () => undefined,
+    checkFirst: (piece) => checkFirst(incoming.get(index), piece, found, reporter),
     onTouch: () => states.set(index, 'written in part: import it again before it is used'),
   });
   states.set(index, 'complete');
+  if (total === 0) reporter.warn(`its dump in ${found.reference} is empty: no bytes were written`, index);
   tell(total, stored.length, true);
   return total;
+}
+
+/** What Gantry exported is what the disk held, by its digest; of Ganeti's exports nobody knows. @throws GantryError `DUMP_DAMAGED` */
+function checkFirst(incoming: IncomingData | undefined, piece: PlainPiece | undefined, { origin }: StoredExport, reporter: Reporter): void {
+  if (incoming === undefined) return;
+  if (origin === 'ganeti') assertNotCompressed(incoming, piece, reporter);
+  warnOfGpt(incoming, piece, reporter);
 }

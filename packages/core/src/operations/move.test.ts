@@ -92,6 +92,7 @@ async function makeBench(
         instance: await loadInstanceFile(file('here', 'web1.yaml')),
         peer: pair.source,
         to: 'web1.yaml',
+        yes: true,
         snapshot: 'none',
         stateDirectory: file('here', 'state'),
         osSearchPath: [file('here', 'os')],

@@ -16,6 +16,9 @@ import { holdDisks } from './take-snapshots.ts';
 import type { InspectedDisks } from '../disks/inspect-disks.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { Instance } from '../instances/model.ts';
+import type { WritePlan } from '../report/events.ts';
+import type { ConsentOptions } from './write-plan.ts';
+import { assertConsent } from './write-plan.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS, createReporter, tellPhases } from '../report/reporter.ts';
 import { assertOperation } from '../scripts/select.ts';
@@ -24,7 +27,7 @@ import type { SelectedOs } from '../scripts/select.ts';
 import { terminalSafe } from '../report/terminal-text.ts';
 import { describeFailure } from '../peer/failure.ts';
 import { Link } from '../peer/link.ts';
-import type { MoveStage, Order, PeerEvent } from '../peer/messages.ts';
+import type { MoveStage, Order, PeerEvent, Ready } from '../peer/messages.ts';
 import { Sender } from '../peer/sender.ts';
 import { TargetDisks } from '../peer/target-disks.ts';
 import { StartSpacing } from '../scripts/start-spacing.ts';
@@ -36,7 +39,7 @@ import type { Run } from '../runs/journal.ts';
 
 const FASTEST_LEVEL = 1;
 
-export interface MoveRequest extends OperationOptions, HoldRequest {
+export interface MoveRequest extends OperationOptions, HoldRequest, ConsentOptions {
   readonly instance: Instance;
   /** The way to `gantry receive` on the peer. Who opened it disposes it. */
   readonly peer: PeerChannel;
@@ -81,6 +84,9 @@ export interface MoveResult {
   readonly disks: readonly MovedDisk[];
   readonly plainBytes: number;
   readonly storedBytes: number;
+  /** What was overwritten with what there; with `dryRun`, what would have been. */
+  readonly plan: WritePlan;
+  readonly dryRun: boolean;
   readonly warnings: readonly string[];
 }
 
@@ -129,7 +135,7 @@ export async function moveInstance(request: MoveRequest): Promise<MoveResult> {
   const level = chooseLevel('zstd', request.level ?? FASTEST_LEVEL);
   const os = await chooseOs(request.instance, 'export', request);
   if (request.rename === true) assertOperation(os, 'rename');
-  const disks = selectDisks(request.instance.disks.length, request.disks);
+  const disks = selectDisks(request.instance, request.disks);
   const inspected = await inspectDisks(request.instance, { purpose: 'export', disks, signal });
   for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
 
@@ -180,6 +186,19 @@ async function move({ request, os, inspected, disks, reporter, link, sender, jou
   journey.stage = 'check';
   const ready = await link.expect('ready', signal);
   sender.window = ready.window;
+  const plan = makePlan(inspected, os, ready);
+  reporter.emit({ type: 'plan', operation: 'move', ...plan });
+  const result = {
+    moveId: journey.moveId,
+    instance: instance.name,
+    target: ready.instance,
+    peer: peer.address,
+    node: terminalSafe(ready.node),
+    plan,
+    warnings: reporter.warnings,
+  };
+  if (request.dryRun === true) return { ...result, disks: [], plainBytes: 0, storedBytes: 0, dryRun: true };
+  await assertConsent(plan, request, signal);
 
   journey.stage = 'transfer';
   reporter.stage(`moving ${instance.name} to ${ready.instance} on ${peer.address}`);
@@ -195,16 +214,27 @@ async function move({ request, os, inspected, disks, reporter, link, sender, jou
   await link.send({ kind: 'prepare' });
   await link.expect('prepared', signal);
   return await commit({ link, journey, reporter, request }, signal, {
-    moveId: journey.moveId,
-    instance: instance.name,
-    target: ready.instance,
-    peer: peer.address,
-    node: terminalSafe(ready.node),
+    ...result,
     disks: moved,
     plainBytes: moved.reduce((total, { plainBytes }) => total + plainBytes, 0),
     storedBytes: moved.reduce((total, { storedBytes }) => total + storedBytes, 0),
-    warnings: reporter.warnings,
+    dryRun: false,
   });
+}
+
+/** What the peer says of its disks is data of another machine. */
+function makePlan({ instance, diskBytes }: InspectedDisks, os: SelectedOs, ready: Ready): WritePlan {
+  const disks = ready.disks.map(({ disk, target, holds, targetBytes }) => {
+    const incomingBytes = os.definition.builtin ? diskBytes[disk] : undefined;
+    return {
+      disk,
+      target: terminalSafe(target),
+      holds: terminalSafe(holds),
+      ...(targetBytes === undefined ? {} : { targetBytes }),
+      ...(incomingBytes === undefined ? {} : { incomingBytes }),
+    };
+  });
+  return { from: instance.name, exported: instance.name, into: ready.instance, disks };
 }
 
 /** From the first byte of `commit` on until the answer, only the peer knows. A signal does not cut this short: the link's time-out does. */
@@ -252,6 +282,7 @@ function composeOrder(
     allowOtherOs: request.allowOtherOs === true,
     forceVariant: request.forceVariant === true,
     forceInUse: request.forceInUse === true,
+    dryRun: request.dryRun === true,
     debug: request.debug === true,
     peerTimeout: request.peerTimeout ?? DEFAULT_PEER_TIMEOUT_SECONDS,
   };

@@ -10,9 +10,9 @@ import { MemoryBudget } from '../frames/memory-budget.ts';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import { assertEnoughDisks, assertRoom, assertSameOs } from './import-checks.ts';
+import type { InspectedDisks } from '../disks/inspect-disks.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import { loadInstanceFile } from '../instances/load-instance-file.ts';
-import type { Instance } from '../instances/model.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
 import { createReporter, tellPhases } from '../report/reporter.ts';
 import { checkParameters } from '../scripts/parameters.ts';
@@ -23,7 +23,7 @@ import { terminalSafe } from '../report/terminal-text.ts';
 import { EventRelay } from '../peer/event-relay.ts';
 import { describeFailure } from '../peer/failure.ts';
 import { Link } from '../peer/link.ts';
-import type { MoveStage, Order } from '../peer/messages.ts';
+import type { MoveStage, Order, Ready } from '../peer/messages.ts';
 import { garbageError } from '../peer/peer-errors.ts';
 import type { ReceiveLimits } from '../peer/receive-limits.ts';
 import { allowedInstanceFile, assertInstanceAllowed, assertOsAllowed } from '../peer/receive-limits.ts';
@@ -34,7 +34,9 @@ import { runAndFlush } from './run-and-flush.ts';
 import { scriptHooks } from './script-hooks.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import type { Run } from '../runs/journal.ts';
+import { warnOfGpt } from './check-data.ts';
 import { assertTargetsUnused } from './target-use.ts';
+import { describeTargets } from './write-plan.ts';
 import { MoveLedger } from '../peer/move-ledger.ts';
 
 export interface ReceiveRequest extends OperationOptions {
@@ -50,6 +52,8 @@ export interface ReceiveResult {
   /** The instance's name here. */
   readonly instance: string;
   readonly disks: readonly number[];
+  /** The source only wanted to know what would be overwritten: nothing was moved. */
+  readonly dryRun: boolean;
   readonly warnings: readonly string[];
 }
 
@@ -72,7 +76,7 @@ interface Work {
   readonly request: ReceiveRequest;
   readonly order: Order;
   readonly os: SelectedOs;
-  readonly instance: Instance;
+  readonly inspected: InspectedDisks;
   readonly run: Run;
   readonly reporter: Reporter;
   readonly link: Link;
@@ -126,25 +130,34 @@ async function receive({ request, reporter, events, inboxes, link, journey }: Pa
   const order = await link.expect('order', signal);
   link.peerTimeoutMs = order.peerTimeout * 1000;
   events.attach(link);
-  const { os, instance, disks, readable } = await checkOrder(order, request, reporter, signal);
+  const { os, inspected, disks, readable } = await checkOrder(order, request, reporter, signal);
+  const { instance } = inspected;
   journey.target = new TargetDisks(disks);
 
   const { stateDirectory } = request;
   await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory, reporter, signal });
-  await assertTargetsUnused(instance, disks, { force: order.forceInUse, reporter, signal });
+  // The rename script may write to any disk.
+  await assertTargetsUnused(instance, order.rename ? readable : disks, { force: order.forceInUse, reporter, signal });
+  const window = windowFor(disks.length);
+  const targets = await describeTargets(inspected, disks, signal);
+  const ready: Ready = { kind: 'ready', instance: instance.name, node: hostname(), window, disks: targets };
+  const result = { moveId: order.moveId, instance: instance.name, disks };
+  if (order.dryRun) {
+    await link.send(ready);
+    return { ...result, dryRun: true, warnings: reporter.warnings };
+  }
   await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: order.debug }));
   journey.ledger = await MoveLedger.open(stateDirectory, order, { target: instance.name, disks: journey.target.states });
 
-  const window = windowFor(disks.length);
   const incoming = disks.map((disk) => ({
     disk,
     ...inboxes.open(disk, window, (bytes) => void link.sendCredit(disk, bytes).catch(() => undefined)),
   }));
   journey.stage = 'transfer';
   reporter.stage(`receiving ${terminalSafe(order.instance)} of ${terminalSafe(order.node)} into ${instance.name}`);
-  await link.send({ kind: 'ready', instance: instance.name, node: hostname(), window });
+  await link.send(ready);
 
-  const work: Work = { request, order, os, instance, run, reporter, link, journey, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES) };
+  const work: Work = { request, order, os, inspected, run, reporter, link, journey, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES) };
   await sideBySide(incoming, incoming.length, signal, (disk, signal) => importDisk(work, disk, signal));
 
   await link.expect('prepare', signal);
@@ -152,12 +165,12 @@ async function receive({ request, reporter, events, inboxes, link, journey }: Pa
   journey.stage = 'commit';
   await link.send({ kind: 'prepared' });
   await link.expect('commit', signal);
-  return await commit(work, { moveId: order.moveId, instance: instance.name, disks, warnings: reporter.warnings });
+  return await commit(work, { ...result, dryRun: false, warnings: reporter.warnings });
 }
 
 interface CheckedOrder {
   readonly os: SelectedOs;
-  readonly instance: Instance;
+  readonly inspected: InspectedDisks;
   readonly disks: readonly number[];
   /** Every disk of the instance that could be looked at: those of the move, and others. */
   readonly readable: readonly number[];
@@ -181,12 +194,13 @@ async function checkOrder(order: Order, request: ReceiveRequest, reporter: Repor
   const originals = order.disks.map(({ disk, size, plainBytes }) => ({ index: disk, size, plainBytes }));
   assertRoom(os, originals, from, inspected, reporter);
   const readable = inspected.diskBytes.flatMap((bytes, index) => (bytes === undefined ? [] : [index]));
-  return { os, instance: inspected.instance, disks, readable };
+  return { os, inspected, disks, readable };
 }
 
 async function importDisk(work: Work, incoming: IncomingDisk & { readonly disk: number }, signal: AbortSignal): Promise<void> {
   const { disk, stored, made } = incoming;
-  const { order, os, instance, run, reporter, link, budget, journey } = work;
+  const { order, os, inspected, run, reporter, link, budget, journey } = work;
+  const { instance } = inspected;
   reporter.disk(disk, 'waiting');
   await orAbort(stored.started, signal);
   await tellPhases(reporter, disk, async () => {
@@ -200,7 +214,7 @@ async function importDisk(work: Work, incoming: IncomingDisk & { readonly disk: 
       disk,
       pieces,
       forceInUse: order.forceInUse,
-      checkFirst: () => undefined,
+      checkFirst: (piece) => warnOfGpt({ disk, isRaw: os.definition.builtin, targetBytes: inspected.diskBytes[disk] }, piece, reporter),
       onTouch: () => journey.target.set(disk, 'partial'),
     });
     journey.target.set(disk, 'complete');
@@ -212,7 +226,11 @@ async function importDisk(work: Work, incoming: IncomingDisk & { readonly disk: 
 }
 
 /** The system on the disks has the name that the instance had on the source, and learns the one that it has here. */
-async function rename({ order, os, instance, run, reporter, journey }: Work, disks: readonly number[], signal: AbortSignal): Promise<void> {
+async function rename(
+  { order, os, inspected: { instance }, run, reporter, journey }: Work,
+  disks: readonly number[],
+  signal: AbortSignal,
+): Promise<void> {
   journey.stage = 'rename';
   reporter.stage(`renaming ${terminalSafe(order.instance)} to ${instance.name}`);
   const hooks = scriptHooks('rename', { run, reporter, signal, debug: order.debug });

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { ERROR_EXIT_CODES } from '../report/errors.ts';
 import { hostName } from '../instances/field-types.ts';
+import type { PlannedTarget } from '../report/events.ts';
 
 /*
  * The control messages of a pipe (docs/formats/pipe.md), as JSON. What the other side says is data: bounded, checked, never trusted.
@@ -37,6 +38,8 @@ export interface Order {
   readonly forceVariant: boolean;
   /** Goes on, with a warning, where a disk of the target is in use. */
   readonly forceInUse: boolean;
+  /** Only the plan is wanted: after `ready` the receiver ends. */
+  readonly dryRun: boolean;
   readonly debug: boolean;
   /** Seconds without a byte after which either side gives the other up. */
   readonly peerTimeout: number;
@@ -89,6 +92,8 @@ export interface Ready {
   readonly instance: string;
   readonly node: string;
   readonly window: number;
+  /** The disks of the target that the order names, and what they hold. */
+  readonly disks: readonly PlannedTarget[];
 }
 
 /** A step that says all by its name. */
@@ -133,6 +138,7 @@ const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
     allowOtherOs: z.boolean(),
     forceVariant: z.boolean(),
     forceInUse: z.boolean(),
+    dryRun: z.boolean(),
     debug: z.boolean(),
     peerTimeout: z.int().min(1).max(86_400),
   }),
@@ -144,6 +150,7 @@ const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
       .int()
       .min(1)
       .max(2 ** 31),
+    disks: z.array(z.strictObject({ disk, target: text(4096), targetBytes: bytes.exactOptional(), holds: text(1024) })).max(MOST_DISKS),
   }),
   z.strictObject({
     kind: z.enum(['end', 'taken']),

@@ -72,6 +72,8 @@ export const ERROR_EXIT_CODES = {
   PEER_FAILED: 12,
   // 13: a move of which only the peer knows whether it was committed
   MOVE_UNDECIDED: 13,
+  // 14: nobody has said that what is there may be overwritten
+  CONFIRM_NEEDED: 14,
 } as const;
 
 export type GantryErrorCode = keyof typeof ERROR_EXIT_CODES;

@@ -1,0 +1,14 @@
+import type { WritePlan } from '@gantry/core';
+import { formatBytes } from './format.ts';
+
+/** What will be overwritten with what, a line for each disk. */
+export function describePlan({ from, exported, into, disks }: WritePlan): string {
+  const title = into === exported ? `${from} goes into ${into}, where it is from:` : `${from} goes into another instance, ${into}:`;
+  return [title, ...disks.map(describeDisk)].join('\n');
+}
+
+function describeDisk({ disk, target, targetBytes, incomingBytes, holds }: WritePlan['disks'][number]): string {
+  const size = targetBytes === undefined ? '' : `${formatBytes(targetBytes)}, `;
+  const incoming = incomingBytes === undefined ? 'its data' : formatBytes(incomingBytes);
+  return `  disk ${disk}: ${incoming} onto ${target} (${size}now: ${holds})`;
+}
