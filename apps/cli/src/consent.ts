@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import type { ConsentOptions, WritePlan } from '@gantry/core';
+import { orAbort } from '@gantry/transport';
 import { describePlan } from './output/plan.ts';
 import type { Session } from './session.ts';
 
@@ -37,9 +38,6 @@ async function ask(session: Session, plan: WritePlan, signal: AbortSignal): Prom
   session.output.note(`Overwrite ${count} of ${plan.into}? (yes or no)`);
   // Not as a terminal of readline's own: Ctrl-C stays the signal that it is everywhere else.
   using lines = createInterface({ input: process.stdin, terminal: false });
-  const answered = await Promise.race([
-    once(lines, 'line', { signal }).then(([line]: unknown[]) => String(line)),
-    once(lines, 'close', { signal }).then(() => ''),
-  ]);
-  return ['y', 'yes'].includes(answered.trim().toLowerCase());
+  const answer = Promise.race([once(lines, 'line').then(([line]: unknown[]) => String(line)), once(lines, 'close').then(() => '')]);
+  return ['y', 'yes'].includes((await orAbort(answer, signal)).trim().toLowerCase());
 }

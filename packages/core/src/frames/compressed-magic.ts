@@ -10,14 +10,14 @@ const MARKS: readonly (readonly [string, Uint8Array])[] = [
 /** A frame that zstd and lz4 skip, with which parallel compressors begin: `50` to `5f`, then this. */
 const SKIPPABLE = Uint8Array.of(0x2a, 0x4d, 0x18);
 /** Behind `BZh` and the level stands the first block's mark, or the end's where there is none. */
-const BZIP2_BLOCKS = ['314159265359', '177245385090'];
+const BZIP2_BLOCKS: ReadonlySet<string> = new Set(['314159265359', '177245385090']);
 
 /** How bytes are compressed that begin like this; undefined where they are not, as far as that can be told. */
 export function compressionOf(start: Uint8Array): string | undefined {
   const first = start[0];
   if (first !== undefined && first >> 4 === 5 && begins(start.subarray(1), SKIPPABLE)) return 'zstd or lz4';
   const [name] = MARKS.find(([, mark]) => begins(start, mark)) ?? [];
-  if (name === 'bzip2' && !BZIP2_BLOCKS.includes(Buffer.from(start.subarray(4, 10)).toString('hex'))) return undefined;
+  if (name === 'bzip2' && !BZIP2_BLOCKS.has(Buffer.from(start.subarray(4, 10)).toString('hex'))) return undefined;
   return name;
 }
 

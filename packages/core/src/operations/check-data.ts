@@ -51,6 +51,32 @@ export function assertNotCompressed(data: IncomingData, first: PlainPiece | unde
   });
 }
 
+/**
+ * A dump of no bytes is what Ganeti leaves where its disk was full. No disk has such an image; a definition's own scripts may have
+ * nothing to keep of a disk (swap, say), and Gantry's manifest says that there was nothing.
+ *
+ * @throws GantryError `DUMP_DAMAGED`
+ */
+export function assertMayBeEmpty({ disk, from, isRaw }: IncomingData, origin: 'gantry' | 'ganeti', reporter: Reporter): void {
+  const message = `its dump in ${from} is empty`;
+  if (!isRaw || origin === 'gantry') {
+    reporter.warn(`${message}: ${isRaw ? 'nothing is written' : 'the import script gets nothing'}`, disk);
+    return;
+  }
+  throw new GantryError('DUMP_DAMAGED', {
+    message: `disk ${disk} was not written: ${message}`,
+    hint: 'Take another export; an export that ran out of space leaves such dumps. --disk imports the others.',
+    disk,
+  });
+}
+
+/** Warns of an image that ended before the disk did: what ran out of space leaves that, too. */
+export function warnOfCutDump(data: IncomingData | undefined, plainBytes: number, reporter: Reporter): void {
+  if (data?.isRaw !== true || data.originalSize === undefined || plainBytes > (data.originalSize - 1) * MIB) return;
+  const { disk, from, originalSize } = data;
+  reporter.warn(`its dump in ${from} has ${plainBytes} bytes, and the disk had ${originalSize} MiB: it may have been cut short`, disk);
+}
+
 /** Warns of a GPT that was made for a disk of another size: its second table is not where it should be. */
 export function warnOfGpt(
   { disk, isRaw, targetBytes }: Pick<IncomingData, 'disk' | 'isRaw' | 'targetBytes'>,

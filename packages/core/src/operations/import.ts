@@ -15,9 +15,9 @@ import type { InspectedDisks } from '../disks/inspect-disks.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { WritePlan } from '../report/events.ts';
 import type { IncomingData } from './check-data.ts';
-import { assertNotCompressed, warnOfGpt } from './check-data.ts';
+import { assertMayBeEmpty, assertNotCompressed, warnOfCutDump, warnOfGpt } from './check-data.ts';
 import type { ConsentOptions } from './write-plan.ts';
-import { assertConsent, describeTargets } from './write-plan.ts';
+import { assertConsent, describeTargets, planDisk } from './write-plan.ts';
 import type { PlainPiece } from '../frames/types.ts';
 import type { Instance } from '../instances/model.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
@@ -142,10 +142,7 @@ async function makePlan(
     originals.map(({ index }) => index),
     signal,
   );
-  const disks = targets.map((target, place) => {
-    const plainBytes = originals[place]?.plainBytes;
-    return plainBytes === undefined ? target : { ...target, incomingBytes: plainBytes };
-  });
+  const disks = targets.map((target, place) => planDisk(target, originals[place]?.plainBytes));
   return { from: found.reference, exported: found.instance, into: inspected.instance.name, disks };
 }
 
@@ -253,7 +250,7 @@ async function importDump(work: Work, dump: StoredDump, signal: AbortSignal): Pr
     onTouch: () => states.set(index, 'written in part: import it again before it is used'),
   });
   states.set(index, 'complete');
-  if (total === 0) reporter.warn(`its dump in ${found.reference} is empty: no bytes were written`, index);
+  if (found.origin === 'ganeti') warnOfCutDump(incoming.get(index), total, reporter);
   tell(total, stored.length, true);
   return total;
 }
@@ -261,6 +258,7 @@ async function importDump(work: Work, dump: StoredDump, signal: AbortSignal): Pr
 /** What Gantry exported is what the disk held, by its digest; of Ganeti's exports nobody knows. @throws GantryError `DUMP_DAMAGED` */
 function checkFirst(incoming: IncomingData | undefined, piece: PlainPiece | undefined, { origin }: StoredExport, reporter: Reporter): void {
   if (incoming === undefined) return;
+  if (piece === undefined) assertMayBeEmpty(incoming, origin, reporter);
   if (origin === 'ganeti') assertNotCompressed(incoming, piece, reporter);
   warnOfGpt(incoming, piece, reporter);
 }

@@ -18,7 +18,7 @@ import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { Instance } from '../instances/model.ts';
 import type { WritePlan } from '../report/events.ts';
 import type { ConsentOptions } from './write-plan.ts';
-import { assertConsent } from './write-plan.ts';
+import { assertConsent, planDisk } from './write-plan.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS, createReporter, tellPhases } from '../report/reporter.ts';
 import { assertOperation } from '../scripts/select.ts';
@@ -225,14 +225,9 @@ async function move({ request, os, inspected, disks, reporter, link, sender, jou
 /** What the peer says of its disks is data of another machine. */
 function makePlan({ instance, diskBytes }: InspectedDisks, os: SelectedOs, ready: Ready): WritePlan {
   const disks = ready.disks.map(({ disk, target, holds, targetBytes }) => {
-    const incomingBytes = os.definition.builtin ? diskBytes[disk] : undefined;
-    return {
-      disk,
-      target: terminalSafe(target),
-      holds: terminalSafe(holds),
-      ...(targetBytes === undefined ? {} : { targetBytes }),
-      ...(incomingBytes === undefined ? {} : { incomingBytes }),
-    };
+    const size = targetBytes === undefined ? {} : { targetBytes };
+    const safe = { disk, target: terminalSafe(target), holds: terminalSafe(holds), ...size };
+    return planDisk(safe, os.definition.builtin ? diskBytes[disk] : undefined);
   });
   return { from: instance.name, exported: instance.name, into: ready.instance, disks };
 }

@@ -149,10 +149,10 @@ async function receive({ request, reporter, events, inboxes, link, journey }: Pa
   await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: order.debug }));
   journey.ledger = await MoveLedger.open(stateDirectory, order, { target: instance.name, disks: journey.target.states });
 
-  const incoming = disks.map((disk) => ({
-    disk,
-    ...inboxes.open(disk, window, (bytes) => void link.sendCredit(disk, bytes).catch(() => undefined)),
-  }));
+  const incoming = disks.map((disk) => {
+    const { stored, made } = inboxes.open(disk, window, (bytes) => void link.sendCredit(disk, bytes).catch(() => undefined));
+    return { disk, stored, made };
+  });
   journey.stage = 'transfer';
   reporter.stage(`receiving ${terminalSafe(order.instance)} of ${terminalSafe(order.node)} into ${instance.name}`);
   await link.send(ready);

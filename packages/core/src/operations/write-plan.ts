@@ -33,6 +33,11 @@ export async function describeTargets(
   );
 }
 
+/** One disk of a plan, with the plain bytes that come where they are known. */
+export function planDisk(target: PlannedTarget, incomingBytes: number | undefined): WritePlan['disks'][number] {
+  return incomingBytes === undefined ? target : { ...target, incomingBytes };
+}
+
 /**
  * Goes on where that was said before or is answered now, and unasked where the data goes back to the instance that it is of.
  *
