@@ -1,5 +1,6 @@
 import process from 'node:process';
-import { GantryError } from '@gantry/core';
+import { GantryError, asFirstError } from '@gantry/core';
+import { laterFailures } from '@gantry/transport';
 import { ParseFailure } from './command-line/parse-failure.ts';
 import { createProgram } from './command-line/program.ts';
 import { exitCodeOf } from './exit-code.ts';
@@ -27,16 +28,18 @@ async function main(): Promise<void> {
     output.failure(error);
     process.exit(exitCodeOf(error));
   });
-  using signals = catchSignals((message) => output.note(message));
+  const signals = catchSignals((message) => output.note(message));
 
   try {
     const context = { output, json, quiet, signal: signals.signal, env: process.env, cwd: currentDirectory() };
     const program = await createProgram(args, context);
     await program.parseAsync(args, { from: 'user' });
+    if (signals.signal.aborted) output.note('the work was already done: it counts, and the signal changes nothing');
     process.exitCode = 0;
   } catch (error) {
     process.exitCode = await explain(error, output);
   } finally {
+    signals.finish();
     output.close();
   }
 }
@@ -44,8 +47,10 @@ async function main(): Promise<void> {
 /** Shows what a command failed with. @returns the exit code */
 async function explain(error: unknown, output: Output): Promise<number> {
   if (!(error instanceof ParseFailure)) {
-    output.failure(error);
-    return exitCodeOf(error);
+    const first = asFirstError(error);
+    if (!(first instanceof GantryError)) for (const later of laterFailures(error)) output.note(`after that: ${textOf(later)}`);
+    output.failure(first);
+    return exitCodeOf(first);
   }
   // The parser has printed the help or the version.
   if (error.isHelp) return 0;
@@ -53,6 +58,10 @@ async function explain(error: unknown, output: Output): Promise<number> {
   const usageError = asUsageError(error);
   output.failure(usageError);
   return usageError.exitCode;
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Whoever reads the result from a file must not take an empty or a cut one for all of it. */

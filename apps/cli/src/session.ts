@@ -1,7 +1,6 @@
 import type { OperationOptions } from '@gantry/core';
 import { osSearchPath } from '@gantry/core';
 import type { Store } from '@gantry/transport';
-import { withLimit } from '@gantry/transport';
 import type { Output } from './output/output.ts';
 import { openStore } from './transports.ts';
 
@@ -52,9 +51,6 @@ export function createSession(context: CliContext, options: CommonOptions): Sess
       ...(stateDirectory === undefined ? {} : { stateDirectory }),
     },
     warn,
-    open: async (address) => {
-      const store = await openStore(address, { signal, env, cwd, warn });
-      return options.limitRate === undefined ? store : withLimit(store, { bytesPerSecond: options.limitRate });
-    },
+    open: (address) => openStore(address, { signal, env, cwd, warn }, { bytesPerSecond: options.limitRate }),
   };
 }

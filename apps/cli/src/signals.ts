@@ -22,13 +22,25 @@ const CAUGHT = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** How many signals it takes to leave without cleaning up; the next run then clears what is left. */
 const SIGNALS_TO_LEAVE_AT_ONCE = 3;
 
-/** Turns signals into one abort. The first ends the operation in good order; the third leaves at once. */
-export function catchSignals(note: (message: string) => void): Disposable & { readonly signal: AbortSignal } {
+export interface CaughtSignals {
+  /** Aborted by the first signal that comes before the work is done. */
+  readonly signal: AbortSignal;
+  /** To be called when the work is done, or has failed: from then on a signal ends the process with the exit code that it has. */
+  readonly finish: () => void;
+}
+
+/**
+ * Turns signals into one abort. The first cancels the operation, which cleans up; the third leaves at once. They stay caught until the
+ * process ends: a command whose work is done must not be killed, as if it had failed, while it writes its result.
+ */
+export function catchSignals(note: (message: string) => void): CaughtSignals {
   const controller = new AbortController();
   let count = 0;
+  let finished = false;
 
   const onSignal = (name: NodeJS.Signals): void => {
     count += 1;
+    if (finished) process.exit();
     const reason = new InterruptedError(name);
     if (count >= SIGNALS_TO_LEAVE_AT_ONCE) process.exit(reason.exitCode);
     if (count > 1) note('still cleaning up; once more leaves at once, and the next run clears what is left');
@@ -39,8 +51,8 @@ export function catchSignals(note: (message: string) => void): Disposable & { re
   for (const name of CAUGHT) process.on(name, onSignal);
   return {
     signal: controller.signal,
-    [Symbol.dispose]: () => {
-      for (const name of CAUGHT) process.off(name, onSignal);
+    finish: () => {
+      finished = true;
     },
   };
 }

@@ -1,7 +1,9 @@
 import process from 'node:process';
-import { GantryError, asGantryError, asPeerError } from '@gantry/core';
+import { GantryError, asOpenError, asPeerError } from '@gantry/core';
 import type { PeerChannel, Store, Transport } from '@gantry/transport';
+import { withLimit, withLog, withRetry } from '@gantry/transport';
 import { parseStoreAddress } from './store-address.ts';
+import { openStoreLog } from './store-log.ts';
 
 /** Which package serves which scheme. Any other scheme is looked for as `gantry-transport-SCHEME`, installed beside this command. */
 const OWN_TRANSPORTS: Readonly<Record<string, () => Promise<{ readonly default: Transport }>>> = {
@@ -17,15 +19,33 @@ export interface OpenStoreContext {
   readonly warn: (message: string) => void;
 }
 
-/** Opens the store that the user named. @throws GantryError `STORE_ADDRESS` and what the transport says */
-export async function openStore(address: string, { signal, env, cwd, warn }: OpenStoreContext): Promise<Store> {
+export interface OpenStoreOptions {
+  /** The most bytes a second, of everything that the store reads and writes. */
+  readonly bytesPerSecond?: number | undefined;
+}
+
+/**
+ * Opens the store that the user named, of whatever transport, wrapped in all that stores get: tries again what may pass (where its
+ * transport does not), a limit of the rate, and a log of its calls.
+ *
+ * @throws GantryError `STORE_ADDRESS` and what the transport says
+ */
+export async function openStore(
+  address: string,
+  { signal, env, cwd, warn }: OpenStoreContext,
+  { bytesPerSecond }: OpenStoreOptions = {},
+): Promise<Store> {
   const url = parseStoreAddress(address, cwd);
   const transport = await loadTransport(url.protocol.slice(0, -1));
+  const log = openStoreLog({ env, cwd, warn });
   try {
-    return await transport.open(url, { signal, env, cwd, warn });
+    const opened = await transport.open(url, { signal, env, cwd, warn });
+    const patient = transport.retries === true ? opened : withRetry(opened);
+    const limited = bytesPerSecond === undefined ? patient : withLimit(patient, { bytesPerSecond });
+    return log === undefined ? limited : withLog(limited, log);
   } catch (error) {
     signal.throwIfAborted();
-    throw asGantryError(error, `opening the store ${url.href}`);
+    throw asOpenError(error, url.href);
   }
 }
 
@@ -36,10 +56,11 @@ export async function openPeer(
   program: string | undefined,
 ): Promise<PeerChannel> {
   const url = parseStoreAddress(address, cwd);
-  const transport = await loadTransport(url.protocol.slice(0, -1));
+  const scheme = url.protocol.slice(0, -1);
+  const transport = await loadTransport(scheme);
   if (transport.openPeer === undefined) {
     throw new GantryError('STORE_ADDRESS', {
-      message: `${address} is no peer: the transport for ${url.protocol.slice(0, -1)}:// runs nothing on another machine`,
+      message: `${address} is not a peer: ${scheme}:// cannot run a program on another machine`,
       hint: 'Name a peer as ssh://user@host:port, or export to the store and import on the peer.',
     });
   }
@@ -67,7 +88,7 @@ async function loadTransport(scheme: string): Promise<Transport> {
   }
   if (isTransportModule(loaded) && loaded.default.schemes.includes(scheme)) return loaded.default;
   throw new GantryError('STORE_ADDRESS', {
-    message: `the package ${packageName} is no transport for ${scheme}://`,
+    message: `the package ${packageName} is not a transport for ${scheme}://`,
     hint: 'Its default export must have `schemes` and `open`.',
   });
 }

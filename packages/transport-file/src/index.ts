@@ -13,6 +13,8 @@ export function openFileStore(directory: string): FileStore {
 /** Serves `file:///DIRECTORY`. */
 const transport: Transport = {
   schemes: ['file'],
+  // What a local file system refuses now it refuses in a second, too.
+  retries: true,
   open: async (address) => new FileStore(directoryOf(address)),
 };
 

@@ -4,6 +4,6 @@ import { openS3Store } from './open-s3-store.ts';
 
 export { openS3Store } from './open-s3-store.ts';
 
-const transport: Transport = { schemes: ['s3'], open: openS3Store };
+const transport: Transport = { schemes: ['s3'], retries: true, open: openS3Store };
 
 export default transport;

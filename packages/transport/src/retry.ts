@@ -126,7 +126,8 @@ class ResumedBody implements ByteSource {
         }
         return;
       } catch (error) {
-        await this.#source[Symbol.asyncDispose]();
+        // The failure of the body says more.
+        await Promise.resolve(this.#source[Symbol.asyncDispose]()).catch(() => undefined);
         await this.#again.afterFailure(error, attempt, this.#options.signal);
       }
     }

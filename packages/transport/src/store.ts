@@ -26,6 +26,7 @@ import type { OwnerState } from './owner.ts';
  *    keep it copies it. (The giver may fill the same memory again.)
  * 9. **Cancelled at once.** Every call takes an `AbortSignal` and rejects with its reason, in the middle of a body too.
  * 10. **Typed errors.** Every rejection is a `StoreError`, or the reason of the signal, or what the given source threw.
+ *     Disposing may fail as well; whoever shows errors shows the first one (`firstFailure`), which such a failure would hide.
  */
 
 /** What every call takes. */

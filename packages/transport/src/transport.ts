@@ -24,6 +24,11 @@ export interface Transport {
   /** The schemes that it serves, without the colon, such as `s3`. */
   readonly schemes: readonly string[];
   /**
+   * Its stores try again by themselves what may pass, or nothing does. Otherwise whoever opens one wraps it in `withRetry`: Gantry does
+   * that with every store that does not say so.
+   */
+  readonly retries?: boolean;
+  /**
    * Opens the store that `address` names. Creates nothing: a place that is not there is reported by the first call that needs it.
    * @throws StoreError `invalid-address`, `denied`, `unavailable`
    */

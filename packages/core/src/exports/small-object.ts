@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { errorText } from '../report/error-text.ts';
+import { StoreError, firstFailure, isStoreError, laterFailures } from '@gantry/transport';
 import type { BeginOptions, CallOptions, Digest, StoreReader, StoreWriter } from '@gantry/transport';
 
 /** Thrown for an object that is larger than what may be taken into memory, or not UTF-8. */
@@ -13,7 +15,11 @@ export function digestText(text: string): Digest {
 }
 
 /** Writes an object that fits into memory, whole and durable or not at all. */
-export async function writeText(store: StoreWriter, key: string, text: string, options: BeginOptions = {}): Promise<void> {
+export function writeText(store: StoreWriter, key: string, text: string, options: BeginOptions = {}): Promise<void> {
+  return withFirstStoreError(() => write(store, key, text, options));
+}
+
+async function write(store: StoreWriter, key: string, text: string, options: BeginOptions): Promise<void> {
   const bytes = Buffer.from(text, 'utf8');
   await using pending = await store.begin(key, { ...options, expectedBytes: bytes.length });
   await pending.append(once(bytes), { signal: options.signal });
@@ -28,7 +34,11 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
  * Reads an object of at most `maxBytes` bytes as UTF-8.
  * @throws UnreadableTextError, StoreError `not-found`
  */
-export async function readText(store: StoreReader, key: string, maxBytes: number, options: CallOptions = {}): Promise<string> {
+export function readText(store: StoreReader, key: string, maxBytes: number, options: CallOptions = {}): Promise<string> {
+  return withFirstStoreError(() => read(store, key, maxBytes, options));
+}
+
+async function read(store: StoreReader, key: string, maxBytes: number, options: CallOptions): Promise<string> {
   await using source = await store.read(key, { signal: options.signal });
   if (source.objectSize > maxBytes) throw new UnreadableTextError(`it has ${source.objectSize} bytes; ${maxBytes} are the most`);
   const chunks: Buffer[] = [];
@@ -37,5 +47,18 @@ export async function readText(store: StoreReader, key: string, maxBytes: number
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
   } catch {
     throw new UnreadableTextError('it is not UTF-8 text');
+  }
+}
+
+/** Rejects with what failed first, which is what callers switch on; that letting go of the object failed too is added to its message. */
+async function withFirstStoreError<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const first = firstFailure(error);
+    const later = laterFailures(error).map((failure) => `; after that: ${errorText(failure)}`);
+    if (later.length === 0 || !isStoreError(first)) throw first;
+    const { code, message, hint, key } = first;
+    throw new StoreError(code, { message: `${message}${later.join('')}`, hint, key, cause: error });
   }
 }

@@ -1,7 +1,9 @@
 import type { StoreErrorCode } from '@gantry/transport';
-import { isStoreError } from '@gantry/transport';
+import { firstFailure, isStoreError, laterFailures } from '@gantry/transport';
 import type { GantryErrorCode } from '../report/errors.ts';
+import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
+import { asFirstError } from '../report/first-error.ts';
 
 interface Translation {
   readonly code: GantryErrorCode;
@@ -25,12 +27,23 @@ const TRANSLATIONS: Readonly<Record<StoreErrorCode, Translation>> = {
 
 /**
  * What a store failed with, in core's terms and with the store's address; any other error (and the reason of a signal) comes back
- * as it is. To be thrown by the caller: `throw asGantryError(error, store.address)`.
+ * as it is. Where cleaning up failed too, the first failure counts, and the later ones are its details. To be thrown by the caller: `throw asGantryError(error, store.address)`.
  */
 export function asGantryError(error: unknown, address: string): unknown {
-  if (!isStoreError(error)) return error;
-  const { code, hint } = TRANSLATIONS[error.code];
-  return new GantryError(code, { message: `store ${address}: ${error.message}`, hint: error.hint ?? hint, cause: error });
+  return translate(error, `store ${address}`);
+}
+
+/** {@link asGantryError} for a store that could not be opened. */
+export function asOpenError(error: unknown, address: string): unknown {
+  return translate(error, `cannot open ${address}`);
+}
+
+function translate(error: unknown, what: string): unknown {
+  const first = firstFailure(error);
+  if (!isStoreError(first)) return asFirstError(error);
+  const { code, hint } = TRANSLATIONS[first.code];
+  const details = laterFailures(error).map((failure) => `after that: ${errorText(failure)}`);
+  return new GantryError(code, { message: `${what}: ${first.message}`, hint: first.hint ?? hint, details, cause: error });
 }
 
 /** Runs `work`, whose failures of a store become core's. */

@@ -2,6 +2,7 @@ import { beginRun } from './session.ts';
 import { chooseOs } from './choose-os.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { Instance } from '../instances/model.ts';
+import { withFirstError } from '../report/first-error.ts';
 import type { OperationOptions } from '../report/reporter.ts';
 import { createReporter } from '../report/reporter.ts';
 import { checkParameters } from '../scripts/parameters.ts';
@@ -24,7 +25,11 @@ export interface CreateRequest extends OperationOptions {
  *
  * @throws GantryError, or the reason of the signal
  */
-export async function createInstance(request: CreateRequest): Promise<void> {
+export function createInstance(request: CreateRequest): Promise<void> {
+  return withFirstError(() => runCreate(request));
+}
+
+async function runCreate(request: CreateRequest): Promise<void> {
   const signal = request.signal ?? new AbortController().signal;
   const reporter = createReporter('create', request.onEvent);
   const os = await chooseOs(request.instance, 'create', request);

@@ -16,6 +16,7 @@ import { MemoryBudget } from '../frames/memory-budget.ts';
 import type { Codec } from '../frames/types.ts';
 import { FRAME_SIZE } from '../frames/types.ts';
 import { GantryError } from '../report/errors.ts';
+import { withFirstError } from '../report/first-error.ts';
 import type { HoldRequest } from './take-snapshots.ts';
 import { holdDisks } from './take-snapshots.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
@@ -80,7 +81,11 @@ interface Work {
  *
  * @throws GantryError, or the reason of the signal
  */
-export async function exportInstance(request: ExportRequest): Promise<ExportResult> {
+export function exportInstance(request: ExportRequest): Promise<ExportResult> {
+  return withFirstError(() => runExport(request));
+}
+
+async function runExport(request: ExportRequest): Promise<ExportResult> {
   const started = new Date();
   const signal = request.signal ?? new AbortController().signal;
   const reporter = createReporter('export', request.onEvent);

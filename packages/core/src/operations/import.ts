@@ -8,6 +8,7 @@ import { decodeDump } from '../frames/decode-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
+import { withFirstError } from '../report/first-error.ts';
 import { GantryError } from '../report/errors.ts';
 import type { OriginalDisk } from './import-checks.ts';
 import { assertEnoughDisks, assertRoom, assertSameOs } from './import-checks.ts';
@@ -83,7 +84,11 @@ interface Work {
  *
  * @throws GantryError, or the reason of the signal
  */
-export async function importInstance(request: ImportRequest): Promise<ImportResult> {
+export function importInstance(request: ImportRequest): Promise<ImportResult> {
+  return withFirstError(() => runImport(request));
+}
+
+async function runImport(request: ImportRequest): Promise<ImportResult> {
   const signal = request.signal ?? new AbortController().signal;
   const reporter = createReporter('import', request.onEvent);
 

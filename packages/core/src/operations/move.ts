@@ -11,6 +11,7 @@ import { MemoryBudget } from '../frames/memory-budget.ts';
 import type { DumpSummary } from '../frames/types.ts';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
+import { withFirstError } from '../report/first-error.ts';
 import type { HoldRequest } from './take-snapshots.ts';
 import { holdDisks } from './take-snapshots.ts';
 import type { InspectedDisks } from '../disks/inspect-disks.ts';
@@ -129,7 +130,11 @@ interface Journey {
  *
  * @throws GantryError, or the reason of the signal
  */
-export async function moveInstance(request: MoveRequest): Promise<MoveResult> {
+export function moveInstance(request: MoveRequest): Promise<MoveResult> {
+  return withFirstError(() => runMove(request));
+}
+
+async function runMove(request: MoveRequest): Promise<MoveResult> {
   const signal = request.signal ?? new AbortController().signal;
   const reporter = createReporter('move', request.onEvent);
   const level = chooseLevel('zstd', request.level ?? FASTEST_LEVEL);
@@ -352,7 +357,7 @@ function explain(error: unknown, { moveId, stage, undecided, target }: Journey, 
   if (undecided) {
     return new GantryError('MOVE_UNDECIDED', {
       message: `the connection to ${peer.address} was lost between the two halves of the commit: whether ${instance.name} is there now, the peer alone knows`,
-      details: [`move id: ${moveId}`, error instanceof Error ? error.message : String(error)],
+      details: [`move id: ${moveId}`, errorText(error)],
       hint: `Start it on neither side before you have asked there: gantry receive --outcome ${moveId}`,
       cause: error,
     });

@@ -9,6 +9,7 @@ import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
+import { withFirstError } from '../report/first-error.ts';
 import { assertEnoughDisks, assertRoom, assertSameOs } from './import-checks.ts';
 import type { InspectedDisks } from '../disks/inspect-disks.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
@@ -91,7 +92,11 @@ interface Work {
  *
  * @throws GantryError, or the reason of the signal
  */
-export async function receiveInstance(request: ReceiveRequest): Promise<ReceiveResult> {
+export function receiveInstance(request: ReceiveRequest): Promise<ReceiveResult> {
+  return withFirstError(() => runReceive(request));
+}
+
+async function runReceive(request: ReceiveRequest): Promise<ReceiveResult> {
   const signal = request.signal ?? new AbortController().signal;
   const events = new EventRelay(request.onEvent);
   const reporter = createReporter('receive', events.listener);

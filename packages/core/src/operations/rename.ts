@@ -1,6 +1,7 @@
 import { beginRun } from './session.ts';
 import { chooseOs } from './choose-os.ts';
 import { GantryError } from '../report/errors.ts';
+import { withFirstError } from '../report/first-error.ts';
 import { hostName } from '../instances/field-types.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { Instance } from '../instances/model.ts';
@@ -26,7 +27,11 @@ export interface RenameRequest extends OperationOptions {
  *
  * @throws GantryError, or the reason of the signal
  */
-export async function renameInstance(request: RenameRequest): Promise<void> {
+export function renameInstance(request: RenameRequest): Promise<void> {
+  return withFirstError(() => runRename(request));
+}
+
+async function runRename(request: RenameRequest): Promise<void> {
   const { newName } = request;
   const signal = request.signal ?? new AbortController().signal;
   const reporter = createReporter('rename', request.onEvent);

@@ -1,13 +1,16 @@
+import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
+import { asFirstError } from '../report/first-error.ts';
 import type { Failure, MoveStage } from './messages.ts';
 
 const LONGEST = { message: 4000, text: 1000, details: 24 } as const;
 
 /** An error as it is told to the other side. */
 export function describeFailure(error: unknown, stage: MoveStage): Omit<Failure, 'kind'> {
-  const message = (error instanceof Error ? error.message : String(error)).slice(0, LONGEST.message);
-  if (!(error instanceof GantryError)) return { stage, message, details: [] };
-  const { code, hint, disk, details } = error;
+  const first = asFirstError(error);
+  const message = errorText(first).slice(0, LONGEST.message);
+  if (!(first instanceof GantryError)) return { stage, message, details: [] };
+  const { code, hint, disk, details } = first;
   return {
     stage,
     code,

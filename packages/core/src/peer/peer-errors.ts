@@ -1,7 +1,8 @@
 import type { PeerEnd, StoreErrorCode } from '@gantry/transport';
-import { isStoreError } from '@gantry/transport';
+import { firstFailure, isStoreError } from '@gantry/transport';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
+import { asFirstError } from '../report/first-error.ts';
 import { terminalSafe } from '../report/terminal-text.ts';
 import { TOOL } from '../report/version.ts';
 import type { Failure } from './messages.ts';
@@ -52,7 +53,8 @@ const CONNECTION_CODES: Partial<Readonly<Record<StoreErrorCode, GantryErrorCode>
 
 /** What a transport says of the connection; anything else as it is. */
 export function asPeerError(error: unknown, peer: string): unknown {
-  return isStoreError(error) ? connectionError(peer, error, false) : error;
+  const first = firstFailure(error);
+  return isStoreError(first) ? connectionError(peer, first, false) : asFirstError(error);
 }
 
 function connectionError(

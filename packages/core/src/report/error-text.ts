@@ -1,6 +1,7 @@
-/** What an error says, for a message of our own. */
+import { firstFailure } from '@gantry/transport';
+
+/** What an error says, for a message of our own; of several failures, the first. */
 export function errorText(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  // What failed first says more than what failed while that was being cleaned up.
-  return 'suppressed' in error && error.suppressed instanceof Error ? errorText(error.suppressed) : error.message;
+  const first = firstFailure(error);
+  return first instanceof Error ? first.message : String(first);
 }

@@ -50,6 +50,16 @@ describe('sideBySide', () => {
     expect(started).toEqual([0]);
   });
 
+  it('gives the results when the signal comes with the end of the last item: what is done is done', async () => {
+    const controller = new AbortController();
+    const results = sideBySide([1, 2], 2, controller.signal, async (n) => {
+      if (n === 2) controller.abort(new Error('interrupted'));
+      return n;
+    });
+    expect(await results).toEqual([1, 2]);
+    await expect(sideBySide([1], 1, controller.signal, async (n) => n)).rejects.toThrow('interrupted');
+  });
+
   it('rejects with the reason of the signal, after all have ended', async () => {
     const controller = new AbortController();
     const reason = new Error('interrupted');

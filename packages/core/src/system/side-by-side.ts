@@ -30,7 +30,11 @@ export async function sideBySide<T, R>(
   };
 
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
-  signal.throwIfAborted();
-  if (first !== undefined) throw first.error;
+  if (first !== undefined) {
+    signal.throwIfAborted();
+    throw first.error;
+  }
+  // Where all is done, an abort that comes now changes nothing.
+  if (next < items.length) signal.throwIfAborted();
   return results;
 }

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import type { StoreErrorCode } from '../errors.ts';
 import { isStoreError } from '../errors.ts';
+import { firstFailure } from '../failures.ts';
 import { ConformanceFailure } from './failure.ts';
 
 /** @throws ConformanceFailure unless `condition` holds */
@@ -42,8 +43,9 @@ async function rejectionOf(call: () => unknown, otherwise: string): Promise<unkn
   try {
     await call();
   } catch (error) {
-    if (error instanceof ConformanceFailure) throw error;
-    return error;
+    const first = firstFailure(error);
+    if (first instanceof ConformanceFailure) throw first;
+    return first;
   }
   throw new ConformanceFailure(otherwise);
 }

@@ -1,3 +1,4 @@
+import { firstFailure } from '../failures.ts';
 import { cancelling } from './cancelling.ts';
 import type { Check } from './check.ts';
 import { commit } from './commit.ts';
@@ -76,7 +77,8 @@ async function run(check: Check['check'], open: OpenStore, patienceMs: number): 
     }
     await room[Symbol.asyncDispose]();
   } catch (error) {
-    throw error instanceof ConformanceFailure ? error : unexpected(error);
+    const first = firstFailure(error);
+    throw first instanceof ConformanceFailure ? first : unexpected(first);
   }
 }
 
