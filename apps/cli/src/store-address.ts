@@ -77,7 +77,7 @@ function whatIsMeant(text: string): string | undefined {
     case 'scp':
       return `For a directory of another machine: ${sshForm(behind)}`;
     default:
-      return OTHER_TOOLS.has(scheme) ? `${OTHER_FORMS}` : `For a directory of another machine: ${sshForm(text)}`;
+      return OTHER_TOOLS.has(scheme) ? OTHER_FORMS : `For a directory of another machine: ${sshForm(text)}`;
   }
 }
 
