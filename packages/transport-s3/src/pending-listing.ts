@@ -1,24 +1,33 @@
 import type { PendingInfo } from '@gantry/transport';
 
+import type { Bucket } from './bucket.ts';
 import { MARKS_PREFIX, readMark, removeMark } from './commit-mark.ts';
 import { isKey, listRaw } from './listing.ts';
 import { endUpload, isUploadAlive, storedBytes } from './multipart.ts';
 import type { S3Write } from './s3-write.ts';
 import type { Surroundings } from './surroundings.ts';
 import { uploadToken } from './token.ts';
+import type { ListedUpload } from './uploads-listing.ts';
 import { listUploads } from './uploads-listing.ts';
+
+/** Which writes are asked for. */
+interface Wanted {
+  readonly prefix: string;
+  /** Keys whose uploads are asked for one by one, too. */
+  readonly keys?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /** Every unfinished write below a prefix: what the service lists, and what this store holds and the service does not know of yet. */
 export async function* listPending(
   surroundings: Surroundings,
   live: ReadonlySet<S3Write>,
-  prefix: string,
-  signal?: AbortSignal,
+  { prefix, keys, signal }: Wanted,
 ): AsyncGenerator<PendingInfo, void, undefined> {
   const { bucket } = surroundings;
   const own = new Map([...live].map((write) => [write.uploadId, write]));
   for (const write of live) if (write.uploadId === undefined && write.key.startsWith(prefix)) yield ownInfo(write, 0);
-  for await (const upload of listUploads(bucket, prefix, signal)) {
+  for await (const upload of findUploads(bucket, { prefix, keys, signal })) {
     if (!isKey(upload.key)) continue;
     const durableBytes = await storedBytes(bucket, upload, signal);
     const write = own.get(upload.uploadId);
@@ -41,15 +50,28 @@ export async function clearPending(
   surroundings: Surroundings,
   live: ReadonlySet<S3Write>,
   tokens: ReadonlySet<string>,
-  signal?: AbortSignal,
+  { keys, signal }: Omit<Wanted, 'prefix'>,
 ): Promise<void> {
   if (tokens.size === 0) return;
   const { bucket } = surroundings;
   for (const write of live) if (tokens.has(write.token)) await write.discard();
-  for await (const upload of listUploads(bucket, '', signal)) {
+  for await (const upload of findUploads(bucket, { prefix: '', keys, signal })) {
     if (tokens.has(uploadToken(upload.key, upload.uploadId))) await endUpload(bucket, upload, { signal });
   }
   for await (const mark of staleMarks(surroundings, '', signal)) if (tokens.has(mark.info.token)) await removeMark(bucket, mark.name);
+}
+
+/** MinIO and its kin list uploads only where they are asked for the whole key: then the keys that the caller knows find them. */
+async function* findUploads(bucket: Bucket, { prefix, keys = [], signal }: Wanted): AsyncGenerator<ListedUpload, void, undefined> {
+  const seen = new Set<string>();
+  for await (const upload of listUploads(bucket, prefix, signal)) {
+    seen.add(upload.key);
+    yield upload;
+  }
+  for (const key of new Set(keys)) {
+    if (seen.has(key) || !key.startsWith(prefix)) continue;
+    for await (const upload of listUploads(bucket, key, signal)) if (upload.key === key) yield upload;
+  }
 }
 
 function ownInfo(write: S3Write, durableBytes: number): PendingInfo {

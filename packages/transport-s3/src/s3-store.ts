@@ -8,6 +8,7 @@ import type {
   ReadOptions,
   Store,
   StoreCapabilities,
+  UnfinishedOptions,
 } from '@gantry/transport';
 import { StoreError, assertKey, assertPrefix } from '@gantry/transport';
 
@@ -102,14 +103,14 @@ export class S3Store implements Store {
     });
   }
 
-  pending(prefix: string, { signal }: CallOptions = {}): AsyncIterable<PendingInfo> {
-    return checked(prefix, () => this.#listPending(prefix, signal));
+  pending(prefix: string, options: UnfinishedOptions = {}): AsyncIterable<PendingInfo> {
+    return checked(prefix, () => this.#listPending(prefix, options));
   }
 
-  async clear(tokens: readonly string[], { signal }: CallOptions = {}): Promise<void> {
+  async clear(tokens: readonly string[], { keys, signal }: UnfinishedOptions = {}): Promise<void> {
     signal?.throwIfAborted();
     await untilAborted(this.#tidy(), signal);
-    await untilAborted(clearPending(this.#surroundings, this.#live, new Set(tokens), signal), signal);
+    await untilAborted(clearPending(this.#surroundings, this.#live, new Set(tokens), { keys, signal }), signal);
   }
 
   async remove(keys: readonly string[], { signal }: CallOptions = {}): Promise<void> {
@@ -136,9 +137,9 @@ export class S3Store implements Store {
     if (found !== undefined && found !== 'denied') throw alreadyThere(bucket, key);
   }
 
-  async *#listPending(prefix: string, signal: AbortSignal | undefined): AsyncGenerator<PendingInfo, void, undefined> {
+  async *#listPending(prefix: string, { keys, signal }: UnfinishedOptions): AsyncGenerator<PendingInfo, void, undefined> {
     await untilAborted(this.#tidy(), signal);
-    yield* listPending(this.#surroundings, this.#live, prefix, signal);
+    yield* listPending(this.#surroundings, this.#live, { prefix, keys, signal });
   }
 
   /** Never cuts the request: an upload that was started and not heard of would be nobody's. */

@@ -1,7 +1,7 @@
 import type { FaultProxy, ProxiedRequest, SwiftServer } from '@gantry/testkit';
 import { listUnfinishedUploads, s3Request, startFaultProxy, startSwift } from '@gantry/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MiB, bytesOf, read, write } from '../test/objects.ts';
+import { MiB, bytesOf, inPieces, read, write } from '../test/objects.ts';
 import type { TestBucket } from '../test/open-bucket.ts';
 import { startLab } from '../test/lab.ts';
 import { makeBucket } from '../test/open-bucket.ts';
@@ -9,6 +9,49 @@ import { makeBucket } from '../test/open-bucket.ts';
 const { ceph, bucket, proxy } = await startLab();
 
 const isPart = ({ query }: ProxiedRequest): boolean => query.has('partNumber');
+
+describe('a service that lists unfinished uploads only by whole key, as MinIO does', () => {
+  /** Ceph, with that habit: MinIO itself is not in Debian. */
+  const hide = (): (() => void) =>
+    proxy.inject({
+      when: ({ method, query }) => method === 'GET' && query.has('uploads'),
+      fault: ({ query }) => ({
+        kind: 'rewrite',
+        change: (body) =>
+          body.replaceAll(/<Upload>.*?<\/Upload>/gs, (upload) =>
+            decodeURIComponent(/<Key>(.*?)<\/Key>/.exec(upload)?.[1] ?? '') === query.get('prefix') ? upload : '',
+          ),
+      }),
+    });
+
+  it('shows them for the keys that the caller knows, and ends them by the same', async () => {
+    const show = hide();
+    await using dying = await bucket.open();
+    const left = await dying.begin('by_key/disk0.zst');
+    await left.append(inPieces(bytesOf('left', 17 * MiB)));
+    await using store = await bucket.open({}, proxy.endpoint);
+    expect(await Array.fromAsync(store.pending('by_key/'))).toEqual([]);
+    const keys = ['by_key/disk0.zst', 'by_key/disk1.zst', 'by_key/disk0.zst', 'elsewhere/disk0.zst', 'by_key/disk0'];
+    const found = await Array.fromAsync(store.pending('by_key/', { keys }));
+    expect(found).toMatchObject([{ key: 'by_key/disk0.zst', owner: 'unknown' }]);
+    await store.clear(
+      found.map(({ token }) => token),
+      { keys: ['by_key/disk0.zst'] },
+    );
+    expect(await listUnfinishedUploads(ceph, bucket.name)).toEqual([]);
+    show();
+  });
+
+  it('is asked for no key twice where it shows all', async () => {
+    await using dying = await bucket.open();
+    await using left = await dying.begin('shown/disk0.zst');
+    await left.append(inPieces(bytesOf('shown', 17 * MiB)));
+    await using store = await bucket.open({}, proxy.endpoint);
+    const before = proxy.seen.length;
+    expect(await Array.fromAsync(store.pending('shown/', { keys: ['shown/disk0.zst'] }))).toHaveLength(1);
+    expect(proxy.seen.slice(before).filter(({ request }) => request.query.has('uploads'))).toHaveLength(1);
+  });
+});
 
 describe('a gateway of Ceph', () => {
   it.each([

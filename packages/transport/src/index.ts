@@ -18,6 +18,7 @@ export type {
   StoreCapabilities,
   StoreReader,
   StoreWriter,
+  UnfinishedOptions,
 } from './store.ts';
 export { RETRYABLE_CODES } from './store.ts';
 export type { LimitOptions } from './limit.ts';

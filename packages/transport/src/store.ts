@@ -142,15 +142,21 @@ export interface PendingInfo {
   readonly ownerText: string;
 }
 
+/** What helps to find unfinished writes. */
+export interface UnfinishedOptions extends CallOptions {
+  /** Keys that may have unfinished writes, as far as the caller knows: some services list them only where they are asked for the whole key. */
+  readonly keys?: readonly string[] | undefined;
+}
+
 export interface StoreWriter {
   /** Starts an object. @throws StoreError `invalid-key`, `exists` (early, where it can be seen early), `unsupported` */
   begin(key: string, options?: BeginOptions): Promise<PendingObject>;
   /** Goes on with a suspended or orphaned write. @throws StoreError `not-found`, `unsupported` */
   resume(token: string, options?: CallOptions): Promise<PendingObject>;
   /** Every unfinished write of a key under `prefix`, of any process, this one's included. */
-  pending(prefix: string, options?: CallOptions): AsyncIterable<PendingInfo>;
+  pending(prefix: string, options?: UnfinishedOptions): AsyncIterable<PendingInfo>;
   /** Ends unfinished writes for good, whoever owns them. Idempotent. */
-  clear(tokens: readonly string[], options?: CallOptions): Promise<void>;
+  clear(tokens: readonly string[], options?: UnfinishedOptions): Promise<void>;
   /** Removes objects, in batches. Idempotent: what is not there is no error. */
   remove(keys: readonly string[], options?: CallOptions): Promise<void>;
 }

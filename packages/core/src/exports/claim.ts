@@ -3,7 +3,7 @@ import { StoreError, isStoreError, ownerOf, thisProcess } from '@gantry/transpor
 import { z } from 'zod';
 import { hostProcessSchema } from '../system/process-owner.ts';
 import { exportPrefix, makeExportId } from './export-id.ts';
-import { CLAIM_FILE } from './layout.ts';
+import { CLAIM_FILE, isDumpName } from './layout.ts';
 import { lookIfAllowed } from './write-only.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
 
@@ -27,6 +27,8 @@ export interface ClaimRecord {
   /** ISO 8601, UTC. */
   readonly started: string;
   readonly process: HostProcess;
+  /** The names of the dumps that it was to have: where their unfinished writes are. Absent in claims of an earlier Gantry. */
+  readonly dumps?: readonly string[] | undefined;
 }
 
 const claimSchema: z.ZodType<ClaimRecord> = z.object({
@@ -36,6 +38,7 @@ const claimSchema: z.ZodType<ClaimRecord> = z.object({
   tool: z.object({ name: z.string(), version: z.string() }),
   started: z.iso.datetime(),
   process: hostProcessSchema,
+  dumps: z.array(z.string().refine(isDumpName)).optional(),
 });
 
 export interface ClaimRequest {
@@ -44,6 +47,8 @@ export interface ClaimRequest {
   /** Unique for this run. */
   readonly runId: string;
   readonly tool: { readonly name: string; readonly version: string };
+  /** The names of the dumps to come, where they are known. */
+  readonly dumps?: readonly string[] | undefined;
 }
 
 /** A claim that was made here. */
@@ -148,6 +153,7 @@ async function claimRecord(request: ClaimRequest): Promise<ClaimRecord> {
     tool: request.tool,
     started: request.started.toISOString(),
     process: await thisProcess(),
+    ...(request.dumps === undefined ? {} : { dumps: request.dumps }),
   };
 }
 

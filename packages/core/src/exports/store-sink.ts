@@ -35,6 +35,8 @@ export type ExportHeader = {
   /** Unique for this run. */
   readonly runId: string;
   readonly tool: { readonly name: string; readonly version: string };
+  /** The names of the dumps to come: a killed export is found by them where a service lists unfinished uploads by whole key only. */
+  readonly dumps?: readonly string[] | undefined;
 };
 
 const headerSchema: z.ZodType<ExportHeader> = z.object({
@@ -42,6 +44,7 @@ const headerSchema: z.ZodType<ExportHeader> = z.object({
   started: z.iso.datetime(),
   runId: z.string(),
   tool: z.object({ name: z.string(), version: z.string() }),
+  dumps: z.array(z.string()).optional(),
 });
 
 /** An export on its way into a store. Disposing it before it is committed removes all that was written of it. */

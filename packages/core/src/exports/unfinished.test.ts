@@ -1,3 +1,5 @@
+import type { PendingInfo, UnfinishedOptions } from '@gantry/transport';
+import { thisProcess } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
 import type { Store } from '@gantry/transport';
 import { describe, expect, test } from 'vitest';
@@ -13,9 +15,9 @@ const NAME = 'web1.example.com';
 const PREFIX = `${NAME}/20261123T081500Z/`;
 
 /** What an export leaves whose process is killed between two disks. */
-async function leaveDeadExport(memory: Memory, content = 'first'): Promise<void> {
+async function leaveDeadExport(memory: Memory, content = 'first', header = sampleHeader): Promise<void> {
   await using dying = new MemoryStore(memory);
-  const writer = await storeSink(dying, { createStore: true }).open(sampleHeader);
+  const writer = await storeSink(dying, { createStore: true }).open(header);
   await writeDump(writer, 0, content);
   const half = await writer.dump({ index: 1, name: 'disk1.img', document: {} });
   await half.append(chunksOf('half'));
@@ -96,6 +98,41 @@ describe('what a killed export left', () => {
     }
     expect(await findUnfinished(new MemoryStore(memory))).toMatchObject([{ name: 'a/b/c/d', owner: 'dead' }]);
   });
+});
+
+/** Shows an unfinished write only to those who know its key. */
+class ByWholeKeyStore extends MemoryStore {
+  readonly asked: (readonly string[])[] = [];
+
+  override async *pending(prefix: string, { keys = [] }: UnfinishedOptions = {}): AsyncGenerator<PendingInfo> {
+    this.asked.push(keys);
+    for await (const info of super.pending(prefix)) if (keys.includes(info.key)) yield info;
+  }
+
+  override async clear(tokens: readonly string[], { keys = [] }: UnfinishedOptions = {}): Promise<void> {
+    for await (const info of super.pending('')) if (tokens.includes(info.token) && keys.includes(info.key)) await super.clear([info.token]);
+  }
+}
+
+test('what a killed export left is found, and cleared, where the store lists unfinished writes by whole key only', async () => {
+  const memory = new Memory();
+  await leaveDeadExport(memory, 'first', { ...sampleHeader, dumps: ['disk0.img', 'disk1.img'] });
+  const store = new ByWholeKeyStore(memory);
+  const [found] = await findUnfinished(store);
+  if (found === undefined) return expect.unreachable();
+  expect(found).toMatchObject({ owner: 'dead', pending: [{ key: `${PREFIX}disk1.img` }] });
+  // The first dump is complete: nothing of it can be unfinished.
+  expect(store.asked).toEqual([[`${PREFIX}disk1.img`]]);
+  await clearUnfinished(store, found);
+  expect(memory.unfinished.size).toBe(0);
+  expect(await keysOf(store, PREFIX)).toEqual([]);
+});
+
+test.each([['../x'], ['a/b'], ['manifest.json'], ['']])('a claim that names a dump %j is not believed', async (name) => {
+  const store = new MemoryStore();
+  const claim = { format: 'gantry-claim', version: 1, runId: 'r', tool: sampleHeader.tool, started: sampleHeader.started, dumps: [name] };
+  await put(store, `${PREFIX}export.claim`, JSON.stringify({ ...claim, process: await thisProcess() }));
+  expect(await findUnfinished(store)).toMatchObject([{ owner: 'unknown' }]);
 });
 
 describe('what is left alone', () => {

@@ -48,6 +48,7 @@ export function findUnfinished(
     await assertStoreFormat(store, { signal });
     const found = new Map<string, Remains>();
     const complete = new Set<string>();
+    const keys: string[] = [];
     for await (const directories of readDirectories(store, instance, { signal })) {
       for (const { instance, id, files } of directories) {
         const name = formatExportReference(instance, id);
@@ -57,11 +58,12 @@ export function findUnfinished(
         const claim = await readClaimText(store, exportPrefix(instance, id), { signal });
         const record = parseClaim(claim);
         const owner = await claimOwner(record);
+        for (const dump of record?.dumps ?? []) if (!files.has(dump)) keys.push(`${exportPrefix(instance, id)}${dump}`);
         const objects = files.has(MANIFEST_FILE) ? [claimFile] : [...files.values()];
         found.set(name, { objects, pending: [], owner, text: claimText(record, owner), claim });
       }
     }
-    for await (const pending of store.pending(instance === undefined ? '' : `${instance}/`, { signal })) {
+    for await (const pending of store.pending(instance === undefined ? '' : `${instance}/`, { signal, keys })) {
       const place = placeOf(pending.key);
       // Gantry writes nothing where Ganeti's exports are; `unknown/TOKEN` is each a write of its own.
       const name = place === undefined || place.id === GANETI_ID ? pending.key : formatExportReference(place.instance, place.id);
@@ -109,7 +111,7 @@ export function clearUnfinished(store: Store, unfinished: UnfinishedExport, opti
     }
     await store.clear(
       unfinished.pending.map(({ token }) => token),
-      options,
+      { ...options, keys: unfinished.pending.map(({ key }) => key) },
     );
     const claim = unfinished.objects.find(({ key }) => placeOf(key)?.name === CLAIM_FILE);
     const place = claim === undefined ? undefined : placeOf(claim.key);

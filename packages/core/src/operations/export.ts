@@ -111,7 +111,8 @@ async function runExport(request: ExportRequest): Promise<ExportResult> {
     spacing: new StartSpacing(),
   };
   const sink = storeSink(request.store, { warn: (message) => reporter.warn(message), createStore: request.createStore });
-  const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL };
+  const names = disks.map((disk) => dumpFileName(disk, request.codec ?? 'zstd'));
+  const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL, dumps: names };
   return await withStoreErrors(request.store.address, async () => {
     await clearDeadExports(request.store, instance.name, reporter, signal);
     await warnOfGanetiDirectory(request.store, instance.name, reporter, signal);

@@ -177,6 +177,12 @@ async function sendAnswer({ outgoing, fault }: Exchange, answered: IncomingMessa
     outgoing.socket?.resetAndDestroy();
     return;
   }
+  if (fault?.kind === 'rewrite') {
+    const body = fault.change((await answered.toArray()).map(String).join(''));
+    delete headers['transfer-encoding'];
+    outgoing.writeHead(answered.statusCode ?? 502, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body);
+    return;
+  }
   const { socket } = outgoing;
   outgoing.writeHead(answered.statusCode ?? 502, headers);
   try {

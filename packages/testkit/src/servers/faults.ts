@@ -10,6 +10,8 @@ export type Fault =
       readonly fields?: Readonly<Record<string, string>>;
       readonly headers?: Readonly<Record<string, string>>;
     }
+  /** The document of the answer is another one. */
+  | { readonly kind: 'rewrite'; readonly change: (body: string) => string }
   /** Nothing is ever answered; the server hears nothing. */
   | { readonly kind: 'silence' }
   /** The connection is reset after so many bytes of the request's body. */
