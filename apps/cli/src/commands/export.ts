@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { exportInstance, loadInstanceFile, readSnapshotConfig } from '@gantry/core';
+import { CODEC_NAMES, DEFAULT_CODEC, describeLevels, exportInstance, loadInstanceFile, readSnapshotConfig } from '@gantry/core';
 import { wantsNewStore } from '../create-store.ts';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
@@ -12,8 +12,8 @@ const command: CommandModule = defineCommand({
     ...SCRIPTS,
     ...RATE,
     ...SNAPSHOTS,
-    codec: choice('--codec <codec>', 'how dumps are compressed', ['zstd', 'gzip', 'none'], 'zstd'),
-    level: wholeNumber('--level <n>', 'level of the codec: zstd 1-19 (default 3), gzip 1-9'),
+    codec: choice('--codec <codec>', 'how dumps are compressed', CODEC_NAMES, DEFAULT_CODEC),
+    level: wholeNumber('--level <n>', `level of the codec: ${describeLevels()}`),
     disk: wholeNumbers('--disk <n>', 'export this disk alone'),
     ...PARALLEL,
     withPrivate: flag('--with-private', 'write private OS parameters into the export too'),

@@ -1,4 +1,5 @@
-import type { Codec } from '../frames/types.ts';
+import type { Codec } from '../frames/codecs/registry.ts';
+import { isStoredPlain } from '../frames/codecs/registry.ts';
 import type { Instance, Nic, Parameters } from '../instances/model.ts';
 import type { ConfigIni } from './config-ini.ts';
 import { renderConfigIni } from './config-ini.ts';
@@ -48,7 +49,7 @@ function exportSection({ ended, instance, dumps }: Manifest): ReadonlyMap<string
   const codec: Codec = dumps[0]?.codec ?? 'none';
   return new Map([
     // Ganeti does not look at `compression`: it would write compressed bytes to the disk as they are, and report success.
-    ['version', codec === 'none' ? IMPORTABLE_VERSION : COMPRESSED_VERSION],
+    ['version', isStoredPlain(codec) ? IMPORTABLE_VERSION : COMPRESSED_VERSION],
     ['timestamp', String(Math.floor(Date.parse(ended) / 1000))],
     ['source', instance.primary_node],
     ['os', instance.os],

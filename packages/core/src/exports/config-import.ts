@@ -1,4 +1,5 @@
-import type { Codec } from '../frames/types.ts';
+import type { Codec } from '../frames/codecs/registry.ts';
+import { CODEC_NAMES, isCodec } from '../frames/codecs/registry.ts';
 import { GantryError } from '../report/errors.ts';
 import type { Parameters } from '../instances/model.ts';
 import type { ConfigIni } from './config-ini.ts';
@@ -105,10 +106,10 @@ export function parseExportConfig(text: string, source: string): ConfigDescripti
  * @throws GantryError `CODEC_UNKNOWN`
  */
 export function codecOfCompression(compression: string, source: string): Codec {
-  if (compression === 'none' || compression === 'gzip' || compression === 'zstd') return compression;
+  if (isCodec(compression)) return compression;
   throw new GantryError('CODEC_UNKNOWN', {
     message: `${source}: the dumps are compressed with ${JSON.stringify(compression)}, which Gantry does not read`,
-    hint: 'It reads none, gzip and zstd. Decompress the dumps with the tool that made them, and say "compression = none".',
+    hint: `It reads ${CODEC_NAMES.join(', ')}. Decompress the dumps with the tool that made them, and say "compression = none".`,
   });
 }
 

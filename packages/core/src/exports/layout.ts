@@ -1,5 +1,6 @@
 import { isKeyPart } from '@gantry/transport';
-import type { Codec } from '../frames/types.ts';
+import type { Codec } from '../frames/codecs/registry.ts';
+import { codecNamed } from '../frames/codecs/registry.ts';
 
 /*
  * The names in a store (docs/formats/export-layout.md): INSTANCE/EXPORT-ID/FILE.
@@ -16,11 +17,9 @@ export const CLAIM_FILE = 'export.claim';
 
 const OWN_FILES: ReadonlySet<string> = new Set([MANIFEST_FILE, CONFIG_FILE, SUMS_FILE, CLAIM_FILE]);
 
-const DUMP_SUFFIXES: Readonly<Record<Codec, string>> = { zstd: '.zst', gzip: '.gz', none: '.img' };
-
 /** The name under which the dump of a disk is kept, such as `disk0.zst`. */
 export function dumpFileName(index: number, codec: Codec): string {
-  return `disk${index}${DUMP_SUFFIXES[codec]}`;
+  return `disk${index}${codecNamed(codec).suffix}`;
 }
 
 /** Whether a dump may have that name: a plain file name, safe in every store, and none that the layout uses itself. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { CODEC_NAMES, isStoredPlain } from '../frames/codecs/registry.ts';
 import { MAX_FRAME_SIZE } from '../frames/types.ts';
 import type { Disk, Instance, Network, Nic, Parameters } from '../instances/model.ts';
 import { isReferencePart } from './export-id.ts';
@@ -67,7 +68,7 @@ const dump: z.ZodType<DumpRecord> = z
   .object({
     index: count.max(999),
     name: text.refine(isDumpName, 'is not a plain file name'),
-    codec: z.enum(['zstd', 'gzip', 'none']),
+    codec: z.enum(CODEC_NAMES),
     level: z.int().exactOptional(),
     frameSize: z.int().min(1).max(MAX_FRAME_SIZE),
     frames: count,
@@ -93,7 +94,7 @@ function implausible(record: DumpRecord): string | undefined {
   if (frames !== needed && !(plainBytes === 0 && frames === 1)) {
     return `${plainBytes} plain bytes in frames of ${frameSize} make ${needed} frames, not ${frames}`;
   }
-  if (codec !== 'none') return undefined;
+  if (!isStoredPlain(codec)) return undefined;
   if (storedBytes !== plainBytes) return `it is not compressed, but has ${plainBytes} plain and ${storedBytes} stored bytes`;
   // Without them, bytes would reach a script before anything could be found wrong with them.
   if (frameCrc32 === undefined) return 'it is not compressed, and has no checksums of its frames (frameCrc32)';

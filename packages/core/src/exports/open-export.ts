@@ -1,6 +1,6 @@
 import type { ByteSource, CallOptions, ObjectInfo, ReadOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
-import type { Codec } from '../frames/types.ts';
+import type { Codec } from '../frames/codecs/registry.ts';
 import { GantryError } from '../report/errors.ts';
 import type { ConfigDescription } from './config-import.ts';
 import { codecOfCompression } from './config-import.ts';

@@ -6,10 +6,11 @@ import { describe, expect, test } from 'vitest';
 import { decodeDump } from './decode-dump.ts';
 import { encodeDump } from './encode-dump.ts';
 import { collect, inChunks, lent } from './testing/streams.ts';
-import type { Codec, FramedDump } from './types.ts';
+import type { Codec } from './codecs/registry.ts';
+import { CODEC_NAMES } from './codecs/registry.ts';
+import type { FramedDump } from './types.ts';
 
 const { signal } = new AbortController();
-const CODECS = ['zstd', 'gzip', 'none'] as const;
 const FRAME = 60;
 /** Three frames with data, one of zeros, one that is short. */
 const PLAIN = Buffer.concat([
@@ -59,7 +60,7 @@ function forged(codec: Codec, stored: Buffer, framed: FramedDump): Dump {
   return { codec, stored, framed: { ...framed, storedBytes: stored.length, sha256: createHash('sha256').update(stored).digest('hex') } };
 }
 
-describe.each(CODECS)('%s', (codec) => {
+describe.each(CODEC_NAMES)('%s', (codec) => {
   test('every bit that is not what it was is found before it does harm', async () => {
     const dump = await makeDump(codec);
     expect((await decode(dump)).plain.equals(PLAIN)).toBe(true);
@@ -114,8 +115,48 @@ describe.each(CODECS)('%s', (codec) => {
   });
 });
 
+test.each(CODEC_NAMES)('%s: a dump that goes on behind its end is refused, though all before is right', async (codec) => {
+  const { stored, framed } = await makeDump(codec);
+  async function* goingOn(): AsyncGenerator<Uint8Array> {
+    yield stored;
+    yield Buffer.from('x');
+  }
+  await expect(collect(decodeDump(goingOn(), { codec, framed, signal }))).rejects.toMatchObject({
+    code: 'DUMP_DAMAGED',
+    message: expect.stringContaining('it goes on where its end should be'),
+  });
+});
+
+describe.each(CODEC_NAMES)('%s: numbers of a manifest that cannot be are refused before memory is taken by them', (codec) => {
+  test.each([
+    ['a frame more', (framed: FramedDump) => ({ frames: framed.frames + 1 }), /should have 6 frames, and [0-9]+ bytes make 5/],
+    ['frames of nothing', () => ({ frameSize: 0 }), /frames of 0 bytes/],
+    ['half a byte', () => ({ frameSize: 60.5 }), /frames of 60.5 bytes/],
+    ['frames that no reader can hold', () => ({ frameSize: 2 ** 40, frames: 1 }), /frames of 1099511627776 bytes/],
+    ['fewer bytes than none', () => ({ plainBytes: -1 }), /for -1 bytes/],
+    ['more bytes than can be counted', () => ({ plainBytes: 2 ** 60 }), /cannot be/],
+  ])('%s', async (_what, change, message) => {
+    const dump = await makeDump(codec);
+    const { plain, error } = await decode({ ...dump, framed: { ...dump.framed, ...change(dump.framed) } });
+    expect(error).toMatchObject({ code: 'DUMP_DAMAGED', message: expect.stringMatching(message) });
+    expect(plain).toHaveLength(0);
+  });
+});
+
+test('a gzip member that unpacks to far more than a frame is not unpacked', async () => {
+  const { framed, stored } = await makeDump('gzip');
+  const body = gzipSync(Buffer.alloc(500_000)).subarray(10);
+  const member = Buffer.concat([stored.subarray(0, 20), body]);
+  member.writeUInt32LE(member.length, 16);
+  const { error } = await decode(forged('gzip', member, { ...framed, frames: 1, plainBytes: FRAME }));
+  expect(error).toMatchObject({
+    code: 'DUMP_DAMAGED',
+    message: expect.stringContaining('in frame 0 at stored byte 0: it cannot be decompressed'),
+  });
+});
+
 test('the message names the frame and where in the dump it begins', async () => {
-  for (const codec of CODECS) {
+  for (const codec of CODEC_NAMES) {
     const dump = await makeDump(codec);
     // Without its last frames a dump of the same data begins the same way: that is how long two frames are.
     const two = encodeDump(lent([PLAIN.subarray(0, 2 * FRAME)]), { codec, frameSize: FRAME, signal });

@@ -1,16 +1,16 @@
 import { abortable } from '../system/abortable.ts';
+import type { Codec } from './codecs/registry.ts';
+import { codecNamed } from './codecs/registry.ts';
 import { dumpDamaged } from './damage.ts';
 import { decodeForeign } from './decode-foreign.ts';
 import { decodeFrames } from './decode-frames.ts';
 import { decodePlain } from './decode-plain.ts';
 import { DEFAULT_BUDGET_BYTES } from './encode-dump.ts';
 import { knownPlan } from './frame-plan.ts';
-import { gzipCodec } from './gzip-codec.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import type { Codec, DumpProgress, FramedDump, PlainPiece } from './types.ts';
+import type { DumpProgress, FramedDump, PlainPiece } from './types.ts';
 import { sharedWorkQueue, WorkQueue } from './work-queue.ts';
 import { MAX_FRAME_SIZE } from './types.ts';
-import { zstdCodec } from './zstd-codec.ts';
 
 export interface DecodeOptions {
   readonly codec: Codec;
@@ -37,11 +37,12 @@ export interface DecodeOptions {
  */
 export function decodeDump(stored: AsyncIterable<Uint8Array>, o: DecodeOptions): AsyncIterable<PlainPiece> {
   if (o.framed === undefined) return decodeForeign(stored, o);
-  assertPlausible(o.codec, o.framed);
-  if (o.codec === 'none') return decodePlain(abortable(stored, o.signal), o.framed, o);
+  const { compression } = codecNamed(o.codec);
+  assertPlausible(o.framed, compression === undefined ? 0 : 1);
+  if (compression === undefined) return decodePlain(abortable(stored, o.signal), o.framed, o);
   return decodeFrames(stored, knownPlan(o.framed), {
     // The level matters to a writer alone.
-    codec: o.codec === 'zstd' ? zstdCodec(1) : gzipCodec(1),
+    codec: compression.frames(compression.levels.lowest),
     work: o.concurrency === undefined ? sharedWorkQueue() : new WorkQueue(o.concurrency),
     budget: o.budget ?? new MemoryBudget(DEFAULT_BUDGET_BYTES),
     signal: o.signal,
@@ -50,10 +51,10 @@ export function decodeDump(stored: AsyncIterable<Uint8Array>, o: DecodeOptions):
 }
 
 /** What follows relies on it, and takes memory by it. */
-function assertPlausible(codec: Codec, { frameSize, frames, plainBytes }: FramedDump): void {
+function assertPlausible({ frameSize, frames, plainBytes }: FramedDump, fewestFrames: number): void {
   const sizes =
     Number.isInteger(frameSize) && frameSize >= 1 && frameSize <= MAX_FRAME_SIZE && Number.isSafeInteger(plainBytes) && plainBytes >= 0;
   if (!sizes) throw dumpDamaged(`frames of ${frameSize} bytes for ${plainBytes} bytes cannot be`);
-  const needed = Math.max(Math.ceil(plainBytes / frameSize), codec === 'none' ? 0 : 1);
+  const needed = Math.max(Math.ceil(plainBytes / frameSize), fewestFrames);
   if (frames !== needed) throw dumpDamaged(`it should have ${frames} frames, and ${plainBytes} bytes make ${needed}`);
 }

@@ -1,17 +1,17 @@
 import { GantryError } from '../report/errors.ts';
-import { chooseLevel } from './codec-levels.ts';
+import { chooseLevel } from './codecs/levels.ts';
+import type { Codec } from './codecs/registry.ts';
+import { codecNamed } from './codecs/registry.ts';
 import { encodeFrames } from './encode-frames.ts';
 import { encodePlain } from './encode-plain.ts';
-import { gzipCodec } from './gzip-codec.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import type { Codec, DumpProgress, DumpSummary, PlainPiece } from './types.ts';
+import type { DumpProgress, DumpSummary, PlainPiece } from './types.ts';
 import { FRAME_SIZE, MAX_FRAME_SIZE } from './types.ts';
 import { sharedWorkQueue, WorkQueue } from './work-queue.ts';
-import { zstdCodec } from './zstd-codec.ts';
 
 export interface EncodeOptions {
   readonly codec: Codec;
-  /** See `CODEC_LEVELS`; the codec's usual one where absent. */
+  /** The codec's usual one where absent. */
   readonly level?: number | undefined;
   /** Plain bytes of a frame; {@link FRAME_SIZE} where absent. */
   readonly frameSize?: number | undefined;
@@ -39,16 +39,17 @@ export interface EncodedDump {
  * @throws GantryError `USAGE` for a level or frame size that is not to be had
  */
 export function encodeDump(pieces: AsyncIterable<PlainPiece>, o: EncodeOptions): EncodedDump {
+  const { compression } = codecNamed(o.codec);
   const level = chooseLevel(o.codec, o.level);
   const frameSize = checkFrameSize(o.frameSize ?? FRAME_SIZE);
   let summary: DumpSummary | undefined;
   const common = { frameSize, signal: o.signal, onProgress: o.onProgress };
   const source =
-    level === undefined
+    compression === undefined || level === undefined
       ? encodePlain(pieces, common)
       : encodeFrames(pieces, {
           ...common,
-          codec: o.codec === 'zstd' ? zstdCodec(level) : gzipCodec(level),
+          codec: compression.frames(level),
           work: o.concurrency === undefined ? sharedWorkQueue() : new WorkQueue(o.concurrency),
           budget: o.budget ?? new MemoryBudget(DEFAULT_BUDGET_BYTES),
         });

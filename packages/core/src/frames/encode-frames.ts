@@ -150,7 +150,7 @@ class Output implements Disposable {
     if (this.frames + count > mostFrames) {
       throw new GantryError('USAGE', {
         message: `the disk has more than the ${mostFrames} frames that a dump of this codec can have`,
-        hint: 'Use the codec gzip or none.',
+        hint: 'Use another codec, such as none.',
       });
     }
     for (let frame = 0; frame < count; frame += 1) this.#storedSizes.push(storedBytes);

@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 
 import { decodeDump } from './decode-dump.ts';
 import { collect, inChunks } from './testing/streams.ts';
-import type { Codec } from './types.ts';
+import type { Codec } from './codecs/registry.ts';
 
 const run = promisify(execFile);
 const { signal } = new AbortController();
@@ -38,6 +38,11 @@ const skippable = (bytes: number): Buffer => {
   frame.writeUInt32LE(bytes, 4);
   return frame;
 };
+
+function changedAt(stored: Buffer, at: number, byte: number): Buffer {
+  stored.writeUInt8(byte, at);
+  return stored;
+}
 
 describe('what the ordinary tools make is read', () => {
   test.each([
@@ -106,6 +111,8 @@ describe('what is damaged or something else is an error', () => {
     ['zstd', 'a skippable frame alone', skippable(100)],
     ['gzip', 'garbage behind the last member', Buffer.concat([gzipSync(PLAIN), Buffer.from('garbage')])],
     ['gzip', 'garbage behind zeros', Buffer.concat([gzipSync(PLAIN), Buffer.alloc(300_000), Buffer.from('garbage')])],
+    ['gzip', 'a member of another method', changedAt(gzipSync(PLAIN), 2, 7)],
+    ['gzip', 'a member with a flag that is reserved', changedAt(gzipSync(PLAIN), 3, 0x20)],
     ['gzip', 'a zstd file', zstdCompressSync(PLAIN)],
     ['gzip', 'an empty file', Buffer.alloc(0)],
   ] as const)('%s: %s', async (codec, _title, stored) => {

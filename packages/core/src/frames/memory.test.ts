@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest';
 
 import { encodeDump } from './encode-dump.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import type { Codec, PlainPiece } from './types.ts';
+import type { Codec } from './codecs/registry.ts';
+import type { PlainPiece } from './types.ts';
 
 const MiB = 1024 * 1024;
 const run = promisify(execFile);

@@ -7,7 +7,8 @@ import { describe, expect, test } from 'vitest';
 
 import { encodeDump } from './encode-dump.ts';
 import { collect, lent } from './testing/streams.ts';
-import type { Codec, DumpSummary, PlainPiece } from './types.ts';
+import type { Codec } from './codecs/registry.ts';
+import type { DumpSummary, PlainPiece } from './types.ts';
 
 const run = promisify(execFile);
 const { signal } = new AbortController();

@@ -1,10 +1,10 @@
+import type { Codec } from './codecs/registry.ts';
+
 /** Plain bytes in one frame: 4 MiB. Readers accept any frame size from a manifest up to {@link MAX_FRAME_SIZE}. */
 export const FRAME_SIZE: number = 4 * 1024 * 1024;
 
 /** The largest frame that a reader holds in memory, bytes. */
 export const MAX_FRAME_SIZE: number = 64 * 1024 * 1024;
-
-export type Codec = 'zstd' | 'gzip' | 'none';
 
 /** A run of zeros that needs no memory: what a disk's hole reads as. */
 export interface Hole {
@@ -18,7 +18,7 @@ export type PlainPiece = Uint8Array | Hole;
 /** What is known of a dump when it is whole. */
 export interface DumpSummary {
   readonly codec: Codec;
-  /** The codec's level; absent for `none`. */
+  /** The codec's level; absent where it does not compress. */
   readonly level?: number;
   readonly frameSize: number;
   readonly frames: number;

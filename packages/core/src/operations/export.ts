@@ -10,10 +10,11 @@ import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import { beginRun } from './session.ts';
 import { chooseOs } from './choose-os.ts';
 import { describeEmptySource, openDiskSource } from './disk-source.ts';
-import { chooseLevel } from '../frames/codec-levels.ts';
+import { chooseLevel } from '../frames/codecs/levels.ts';
+import type { Codec } from '../frames/codecs/registry.ts';
+import { DEFAULT_CODEC } from '../frames/codecs/registry.ts';
 import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
-import type { Codec } from '../frames/types.ts';
 import { FRAME_SIZE } from '../frames/types.ts';
 import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
@@ -90,7 +91,7 @@ async function runExport(request: ExportRequest): Promise<ExportResult> {
   const signal = request.signal ?? new AbortController().signal;
   const reporter = createReporter('export', request.onEvent);
   // Refused before a guest is frozen for it.
-  const level = chooseLevel(request.codec ?? 'zstd', request.level);
+  const level = chooseLevel(request.codec ?? DEFAULT_CODEC, request.level);
 
   const os = await chooseOs(request.instance, 'export', request);
   const disks = selectDisks(request.instance, request.disks);
@@ -181,7 +182,7 @@ async function dumpDisks(work: Work, writer: ExportWriter, disks: readonly numbe
 async function dumpDisk(work: Work, writer: ExportWriter, snapshot: Snapshot, signal: AbortSignal): Promise<DumpRecord> {
   const { request, os, instance, diskBytes, run, reporter, budget, spacing } = work;
   const { index } = snapshot;
-  const codec = request.codec ?? 'zstd';
+  const codec = request.codec ?? DEFAULT_CODEC;
   const hooks = {
     ...scriptHooks('export', { run, reporter, signal, debug: request.debug, disk: index }),
     beforeStart: () => spacing.turn(signal),

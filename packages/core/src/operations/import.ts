@@ -4,6 +4,7 @@ import { openExport } from '../exports/open-export.ts';
 import { beginRun } from './session.ts';
 import { chooseOs } from './choose-os.ts';
 import { writeDisk } from './disk-target.ts';
+import { isStoredPlain } from '../frames/codecs/registry.ts';
 import { decodeDump } from '../frames/decode-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
@@ -194,7 +195,7 @@ async function findOriginals(found: StoredExport, dumps: readonly StoredDump[], 
   const sizes = await found.checkDumpsPresent({ disks: dumps.map(({ index }) => index), signal });
   return dumps.map(({ index, record, codec, diskSize }, place) => ({
     index,
-    plainBytes: record?.plainBytes ?? (codec === 'none' ? sizes[place]?.size : undefined),
+    plainBytes: record?.plainBytes ?? (isStoredPlain(codec) ? sizes[place]?.size : undefined),
     size: diskSize,
   }));
 }

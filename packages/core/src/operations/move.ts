@@ -5,7 +5,7 @@ import { Pace } from '@gantry/transport';
 import { beginRun } from './session.ts';
 import { chooseOs } from './choose-os.ts';
 import { describeEmptySource, openDiskSource } from './disk-source.ts';
-import { chooseLevel } from '../frames/codec-levels.ts';
+import { chooseLevel } from '../frames/codecs/levels.ts';
 import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
 import type { DumpSummary } from '../frames/types.ts';

@@ -9,7 +9,8 @@ import { readDevice } from '../../disks/read-device.ts';
 import { decodeDump } from '../decode-dump.ts';
 import { encodeDump } from '../encode-dump.ts';
 import { MemoryBudget } from '../memory-budget.ts';
-import type { Codec, PlainPiece } from '../types.ts';
+import type { Codec } from '../codecs/registry.ts';
+import type { PlainPiece } from '../types.ts';
 
 const MiB = 1024 * 1024;
 const CODECS: readonly Codec[] = ['zstd', 'gzip', 'none'];

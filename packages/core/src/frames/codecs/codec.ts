@@ -1,0 +1,25 @@
+import type { DumpReader } from '../dump-reader.ts';
+import type { FrameCodec } from '../frame-codec.ts';
+
+/** The levels that a codec has. */
+export interface CodecLevels {
+  readonly lowest: number;
+  readonly highest: number;
+  readonly usual: number;
+}
+
+/** All that is to be known of one codec: what it is called, and how it stores frames and reads what other tools made. */
+export interface CodecDefinition<Name extends string = string> {
+  /** In manifests, in `config.ini` and on the command line. */
+  readonly name: Name;
+  /** What the file name of a dump ends with, such as `.zst`. */
+  readonly suffix: `.${string}`;
+  /** Absent where the stored stream is the plain one, whose frames have their checksums in the manifest. */
+  readonly compression?: {
+    /** docs/formats/dumps.md says what they cost. */
+    readonly levels: CodecLevels;
+    readonly frames: (level: number) => FrameCodec;
+  };
+  /** The plain stream of whatever the ordinary tools make of this format. @throws FormatProblem; GantryError `CODEC_UNKNOWN` */
+  readonly readForeign: (reader: DumpReader) => AsyncGenerator<Uint8Array, void, undefined>;
+}

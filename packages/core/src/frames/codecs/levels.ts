@@ -1,0 +1,31 @@
+import { GantryError } from '../../report/errors.ts';
+import type { Codec } from './registry.ts';
+import { CODECS, codecNamed } from './registry.ts';
+
+/**
+ * The level to compress at: the one asked for, if the codec has it, else the codec's usual one; undefined for one that does not compress.
+ *
+ * @throws GantryError `USAGE`
+ */
+export function chooseLevel(codec: Codec, level: number | undefined): number | undefined {
+  const levels = codecNamed(codec).compression?.levels;
+  if (levels === undefined) {
+    if (level === undefined) return undefined;
+    throw new GantryError('USAGE', { message: `the codec ${codec} has no levels`, hint: 'Leave the level out.' });
+  }
+  if (level === undefined) return levels.usual;
+  if (Number.isInteger(level) && level >= levels.lowest && level <= levels.highest) return level;
+  throw new GantryError('USAGE', {
+    message: `the codec ${codec} has no level ${level}`,
+    hint: `Give a whole number from ${levels.lowest} to ${levels.highest}.`,
+  });
+}
+
+/** Such as `zstd 1-19 (default 3), gzip 1-9 (default 6)`, for help. */
+export function describeLevels(): string {
+  return CODECS.flatMap(({ name, compression }) => {
+    if (compression === undefined) return [];
+    const { lowest, highest, usual } = compression.levels;
+    return [`${name} ${lowest}-${highest} (default ${usual})`];
+  }).join(', ');
+}
