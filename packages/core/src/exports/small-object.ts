@@ -42,7 +42,13 @@ async function read(store: StoreReader, key: string, maxBytes: number, options: 
   await using source = await store.read(key, { signal: options.signal });
   if (source.objectSize > maxBytes) throw new UnreadableTextError(`it has ${source.objectSize} bytes; ${maxBytes} are the most`);
   const chunks: Buffer[] = [];
-  for await (const chunk of source) chunks.push(Buffer.from(chunk));
+  let bytes = 0;
+  for await (const chunk of source) {
+    // What the store says of an object and what it sends may differ, as while a file grows.
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw new UnreadableTextError(`it has more than ${maxBytes} bytes`);
+    chunks.push(Buffer.from(chunk));
+  }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
   } catch {

@@ -246,13 +246,13 @@ describe('an export that fails', () => {
       await using writer = await storeSink(weak, { createStore: true, warn: (message) => warnings.push(message) }).open(sampleHeader);
       const record = await writeDump(writer, 0, 'ours');
       await put(store, `${PREFIX}export.claim`, 'theirs');
-      await put(store, `${PREFIX}disk0.img`, 'not ours');
+      await put(store, `${PREFIX}disk0.img`, 'mine');
       await expect(writer.commit(sampleManifest(writer.id, [record]))).rejects.toMatchObject({ code: 'integrity' });
     }
     expect(warnings).toEqual([expect.stringContaining('another export has taken its place')]);
     // Which would replace the other's.
     expect(calls).not.toContain(`begin ${PREFIX}manifest.json`);
-    expect(await get(store, `${PREFIX}disk0.img`)).toBe('not ours');
+    expect(await get(store, `${PREFIX}disk0.img`)).toBe('mine');
   });
 
   test.each([

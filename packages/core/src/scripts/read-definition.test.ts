@@ -185,3 +185,9 @@ describe('a broken definition', () => {
     expect(await readDefinition('c+d', parent.file('c+d'))).toMatchObject({ valid: false });
   });
 });
+
+it('says not without end what is wrong', async () => {
+  const reasons = await reasonsOf({ 'variants.list': 'a b\n'.repeat(250_000) });
+  expect(reasons).toHaveLength(21);
+  expect(reasons.at(-1)).toBe('and 249980 more reasons');
+});

@@ -23,7 +23,7 @@ export async function readDefinition(name: string, directory: string): Promise<D
   const variants = await readVariants(directory, apiVersion, reasons);
   const parameters = await readParameters(directory, apiVersion, reasons);
   const hypervisors = await readHypervisors(directory, reasons);
-  if (apiVersion === undefined || reasons.length > 0) return { valid: false, reasons };
+  if (apiVersion === undefined || reasons.length > 0) return { valid: false, reasons: firstOf(reasons) };
   return {
     valid: true,
     definition: {
@@ -39,6 +39,14 @@ export async function readDefinition(name: string, directory: string): Promise<D
       operations: new Set(OPERATIONS.filter((operation) => scripts[operation] !== undefined)),
     },
   };
+}
+
+/** What is wrong with a definition is told this often: a list of 1 MiB has room for half a million mistakes. */
+const MAX_REASONS = 20;
+
+function firstOf(reasons: readonly string[]): readonly string[] {
+  const more = reasons.length - MAX_REASONS;
+  return more > 0 ? [...reasons.slice(0, MAX_REASONS), `and ${more} more reasons`] : reasons;
 }
 
 const OPERATIONS: readonly OsOperation[] = ['create', 'export', 'import', 'rename'];
