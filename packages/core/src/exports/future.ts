@@ -1,4 +1,4 @@
-/** Clocks of hosts may differ by as much as that without anybody being told. */
+/** Clocks of hosts commonly differ by less. */
 const MAX_CLOCK_DIFFERENCE_MS = 10 * 60_000;
 
 /**

@@ -19,7 +19,7 @@ describe('an object that is read as a text', () => {
     await expect(readText(store, 'key', 10)).rejects.toThrow('it is not UTF-8 text');
   });
 
-  test('is not read any further when a store sends more than it said, and the source is let go', async () => {
+  test('is not read any further when a store sends more than it said, and its source is closed', async () => {
     let sent = 0;
     let closed = false;
     const endless: Store = {

@@ -16,7 +16,7 @@ export interface ParseInstanceOptions {
   readonly source?: string | undefined;
 }
 
-/** What is wrong with a document is told this often. */
+/** At most this many problems of a document are listed. */
 const MAX_PROBLEMS = 20;
 
 /** A value that is not what it should be: where it is, such as `disks[1].size`, and what is wrong, as the rest of a sentence. */

@@ -160,7 +160,7 @@ describe('a document that would take more than it may', () => {
   );
 
   test(
-    'what is wrong is not told without end',
+    'the list of problems ends after 20',
     () => {
       expect(failure('a: b\n'.repeat(25_000)).details).toHaveLength(20);
     },

@@ -9,7 +9,7 @@ const MAX_ALIASES = 100;
  * 1000 parameters of each kind. More take the parser many seconds, and a thousand times their size in memory.
  */
 const MAX_TOKENS = 200_000;
-/** What is wrong with a document is told this often. */
+/** At most this many problems of a document are listed. */
 const MAX_PROBLEMS = 20;
 
 const TOO_MANY_ALIASES = `more than ${MAX_ALIASES} aliases (*name)`;

@@ -24,7 +24,7 @@ describe('what verify compares beside the dumps', () => {
   });
 });
 
-test('a dump that was cut off is told by its size, before it is read', async () => {
+test('a dump that was cut off is found by its size, before it is read', async () => {
   await using bench = await makeOperationBench({});
   const { store } = bench;
   const { reference } = await bench.exportDisks({ codec: 'none' });

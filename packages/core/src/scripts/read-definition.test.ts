@@ -186,7 +186,7 @@ describe('a broken definition', () => {
   });
 });
 
-it('says not without end what is wrong', async () => {
+it('lists the first 20 reasons and counts the others', async () => {
   const reasons = await reasonsOf({ 'variants.list': 'a b\n'.repeat(250_000) });
   expect(reasons).toHaveLength(21);
   expect(reasons.at(-1)).toBe('and 249980 more reasons');

@@ -41,7 +41,7 @@ export async function readDefinition(name: string, directory: string): Promise<D
   };
 }
 
-/** What is wrong with a definition is told this often: a list of 1 MiB has room for half a million mistakes. */
+/** At most this many are listed: a file of 1 MiB has room for half a million mistakes. */
 const MAX_REASONS = 20;
 
 function firstOf(reasons: readonly string[]): readonly string[] {

@@ -20,6 +20,6 @@ export interface CodecDefinition<Name extends string = string> {
     readonly levels: CodecLevels;
     readonly frames: (level: number) => FrameCodec;
   };
-  /** The plain stream of whatever the ordinary tools make of this format. @throws FormatProblem; GantryError `CODEC_UNKNOWN` */
+  /** The plain stream of any dump that the standard tools make in this format. @throws FormatProblem; GantryError `CODEC_UNKNOWN` */
   readonly readForeign: (reader: DumpReader) => AsyncGenerator<Uint8Array, void, undefined>;
 }

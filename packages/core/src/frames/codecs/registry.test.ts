@@ -18,7 +18,7 @@ const PLAIN = Buffer.concat([Buffer.from('what a disk holds '.repeat(100)), Buff
  * Goes through the registry, so that a codec which somebody adds has all of this, or fails here.
  */
 describe.each(CODECS)('the codec $name', ({ name, suffix, compression }) => {
-  test('makes dumps that are read again, framed and, by what the ordinary tools know of its format, unframed', async () => {
+  test('makes dumps that are read again, with what the manifest says of them and, as dumps of the standard tools, without', async () => {
     const dump = encodeDump(lent([PLAIN]), { codec: name, frameSize: 1000, signal });
     const stored = await collect(dump.stored);
     const summary = dump.summary();
