@@ -1,5 +1,6 @@
 import { chmod, mkdir, readFile, readdir, readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import type { PeerChannel } from '@gantry/transport';
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeRandomFile, makeSparseFile, makeTemporaryDirectory, sha256File } from '@gantry/testkit';
@@ -14,6 +15,7 @@ import { GantryError } from '../report/errors.ts';
 import { loadInstanceFile } from '../instances/load-instance-file.ts';
 import type { MoveRequest, MoveResult } from './move.ts';
 import { moveInstance } from './move.ts';
+import { GREETING } from '../peer/greeting.ts';
 import { windowFor } from '../peer/receiver-inboxes.ts';
 import type { Incoming } from '../peer/wire.ts';
 import { MessageSplitter, header } from '../peer/wire.ts';
@@ -599,12 +601,129 @@ describe('a source gives up on a peer', () => {
     await expect(moving).rejects.toMatchObject({ code: 'PEER_STALLED', exitCode: 12 });
   });
 
+  /** A peer that says these messages, each after something has come, and from then on gives signs of life alone. */
+  async function playPeer(stream: Duplex, messages: readonly object[]): Promise<void> {
+    const left = [...messages];
+    const signs = setInterval(() => stream.write(header('alive', 0, 0)), 100);
+    try {
+      for await (const _ of stream) {
+        const next = left.shift();
+        if (next === undefined) continue;
+        const body = Buffer.from(JSON.stringify(next));
+        stream.write(Buffer.concat([header('control', 0, body.length), body]));
+      }
+    } catch {
+      // The source has closed the channel.
+    } finally {
+      clearInterval(signs);
+    }
+  }
+
+  const READY = { kind: 'ready', instance: 'web1.example.com', node: 'node2', window: 64 * MIB, disks: [] };
+
+  it.each([
+    ['its answer to the order', [], {}, 'ready'],
+    ['that it has taken a disk', [READY], {}, 'waiting for the import script'],
+    ['its answer to the order, with a short stall time-out', [], { peerTimeout: 600, stallTimeout: 1 }, 'ready'],
+  ] as const)('that lives, and never gives %s', async (_, messages, request, where) => {
+    await using bench = await makeBench(1);
+    bench.pair.receiverStream.write(GREETING);
+    const playing = playPeer(bench.pair.receiverStream, messages);
+    const instance = await loadInstanceFile(bench.file('here', 'web1.yaml'));
+    const moving = closing(
+      bench.pair.source,
+      moveInstance({
+        instance,
+        peer: bench.pair.source,
+        to: 'x',
+        stateDirectory: bench.file('here', 'state'),
+        snapshot: 'none',
+        peerTimeout: 2,
+        onEvent: (event) => bench.events.source.push(event),
+        ...request,
+      }),
+    );
+    await expect(moving).rejects.toMatchObject({
+      code: 'PEER_STALLED',
+      message: expect.stringMatching(/nothing but signs of life came from peer for \d+ s/),
+      details: [expect.stringContaining(where)],
+    });
+    await playing;
+    expect(await readdir(bench.file('here', 'state', 'runs'))).toEqual([]);
+    expect(await readdir(bench.file('here', 'state', 'locks'))).toEqual([]);
+  });
+
+  it('that lives, and never answers the commit: nobody but the peer knows', async () => {
+    await using bench = await makeBench(1);
+    const { receiver } = bench.pair;
+    const silent: PeerChannel = {
+      ...receiver,
+      write: async (parts, o) => {
+        if (!Buffer.concat(parts).includes('"committed"')) await receiver.write(parts, o);
+      },
+    };
+    const { source, receiver: received } = await bench.move({ peerTimeout: 2 }, { channel: silent });
+    expect(failureOf(source)).toMatchObject({
+      code: 'MOVE_UNDECIDED',
+      details: [expect.anything(), expect.stringContaining('signs of life')],
+    });
+    expect(received.status).toBe('fulfilled');
+  });
+
+  it('not while its script works, and neither does the receiver while the one here does', async () => {
+    const slow = { export: 'sleep 6; cat "$EXPORT_DEVICE"', import: 'cat >"$IMPORT_DEVICE"; sleep 6', rename: 'sleep 6' };
+    await using bench = await makeBench(1, { os: 'slow', source: slow, target: slow, name: 'web2.example.com' });
+    const { source, receiver } = await bench.move({ peerTimeout: 2, rename: true });
+    expect([source.status, receiver.status]).toEqual(['fulfilled', 'fulfilled']);
+  });
+
   it('whose import script takes nothing, where a stall time-out was asked for, and says what each disk waits for', async () => {
     const source = { ...CAT, export: 'cat /dev/urandom' };
     await using bench = await makeBench(1, { os: 'cat', source, target: { ...CAT, import: 'sleep 1000' } });
     const error = failureOf((await bench.move({ stallTimeout: 1 })).source);
     expect(error).toMatchObject({ code: 'PEER_STALLED' });
     expect(error.details.join()).toMatch(/disk 0: \d+ stored bytes sent, waiting for the peer/);
+  });
+});
+
+describe('a receiver gives up on a source', () => {
+  it.each([
+    ['that lives, and orders nothing', []],
+    ['that lives, and sends no data', [true]],
+  ] as const)('%s', async (_, [hasOrder]) => {
+    await using bench = await makeBench(1);
+    const { sourceStream, receiver } = bench.pair;
+    sourceStream.resume();
+    sourceStream.write(GREETING);
+    const order = {
+      kind: 'order',
+      moveId: '0'.repeat(32),
+      instance: 'web1.example.com',
+      node: 'node1',
+      os: 'raw',
+      instanceFile: 'web1.yaml',
+      disks: [{ disk: 0 }],
+      rename: false,
+      allowOtherOs: false,
+      forceVariant: false,
+      forceInUse: false,
+      dryRun: false,
+      debug: false,
+      peerTimeout: 1,
+    };
+    const body = Buffer.from(JSON.stringify(order));
+    if (hasOrder === true) sourceStream.write(Buffer.concat([header('control', 0, body.length), body]));
+    const signs = setInterval(() => sourceStream.write(header('alive', 0, 0)), 100);
+    const state = bench.file('there', 'state');
+    const receiving = receiveInstance({ channel: receiver, cwd: bench.file('there'), stateDirectory: state, firstTimeout: 1 });
+    await expect(closing(receiver, receiving)).rejects.toMatchObject({
+      code: 'PEER_STALLED',
+      message: expect.stringMatching(/nothing but signs of life came from the source/),
+      details: [hasOrder === true ? 'disk 0: waiting for data' : 'waiting for the answer "order"'],
+    });
+    clearInterval(signs);
+    if (hasOrder === true) expect(await readdir(join(state, 'runs'))).toEqual([]);
+    expect(await isUntouched(bench, 0)).toBe(true);
   });
 });
 

@@ -62,7 +62,10 @@ export interface MoveRequest extends OperationOptions, HoldRequest, ConsentOptio
   readonly bytesPerSecond?: number | undefined;
   /** Seconds without anything from the peer, signs of life included, after which it is given up; default 60. */
   readonly peerTimeout?: number | undefined;
-  /** Seconds without a byte of any disk, while one is under way, after which the move is given up; never where absent. */
+  /**
+   * Seconds without a byte of any disk, while one is under way, after which the move is given up; never where absent. So is a peer that
+   * neither answers nor works; after twice `peerTimeout` at the latest.
+   */
   readonly stallTimeout?: number | undefined;
 }
 
@@ -152,7 +155,8 @@ async function runMove(request: MoveRequest): Promise<MoveResult> {
     onState: (disk, state) => journey.target.set(disk, state),
   });
   const peerTimeoutMs = 1000 * (request.peerTimeout ?? DEFAULT_PEER_TIMEOUT_SECONDS);
-  using link = new Link(request.peer, { peer: address, listener: sender, peerTimeoutMs });
+  const stallTimeoutMs = request.stallTimeout === undefined ? undefined : 1000 * request.stallTimeout;
+  using link = new Link(request.peer, { peer: address, listener: sender, peerTimeoutMs, stallTimeoutMs });
   try {
     const both = AbortSignal.any([signal, link.lost]);
     return await move({ request: { ...request, level }, os, inspected, disks, reporter, link, sender, journey }, both);

@@ -46,6 +46,8 @@ export interface ReceiveRequest extends OperationOptions {
   readonly limits?: ReceiveLimits | undefined;
   /** What relative names of instance files count from, where no limit says. */
   readonly cwd: string;
+  /** Seconds in which the source must say what it wants; 60 where absent. Then its order says how long it may be silent. */
+  readonly firstTimeout?: number | undefined;
 }
 
 export interface ReceiveResult {
@@ -58,8 +60,7 @@ export interface ReceiveResult {
   readonly warnings: readonly string[];
 }
 
-/** Before the order says another, ms. */
-const FIRST_PEER_TIMEOUT_MS = 60_000;
+const DEFAULT_FIRST_TIMEOUT_SECONDS = 60;
 const SAY_MS = 3000;
 const SOURCE = 'the source';
 
@@ -81,6 +82,7 @@ interface Work {
   readonly run: Run;
   readonly reporter: Reporter;
   readonly link: Link;
+  readonly inboxes: ReceiverInboxes;
   readonly budget: MemoryBudget;
   readonly journey: Journey;
 }
@@ -101,7 +103,11 @@ async function runReceive(request: ReceiveRequest): Promise<ReceiveResult> {
   const events = new EventRelay(request.onEvent);
   const reporter = createReporter('receive', events.listener);
   const inboxes = new ReceiverInboxes();
-  using link = new Link(request.channel, { peer: SOURCE, listener: inboxes, peerTimeoutMs: FIRST_PEER_TIMEOUT_MS });
+  using link = new Link(request.channel, {
+    peer: SOURCE,
+    listener: inboxes,
+    peerTimeoutMs: 1000 * (request.firstTimeout ?? DEFAULT_FIRST_TIMEOUT_SECONDS),
+  });
   const journey: Journey = { stage: 'check', target: new TargetDisks([]), ledger: undefined };
   try {
     return await receive({ request, reporter, events, inboxes, link, journey }, AbortSignal.any([signal, link.lost]));
@@ -162,7 +168,18 @@ async function receive({ request, reporter, events, inboxes, link, journey }: Pa
   reporter.stage(`receiving ${terminalSafe(order.instance)} of ${terminalSafe(order.node)} into ${instance.name}`);
   await link.send(ready);
 
-  const work: Work = { request, order, os, inspected, run, reporter, link, journey, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES) };
+  const work: Work = {
+    request,
+    order,
+    os,
+    inspected,
+    run,
+    reporter,
+    link,
+    inboxes,
+    journey,
+    budget: new MemoryBudget(DEFAULT_BUDGET_BYTES),
+  };
   await sideBySide(incoming, incoming.length, signal, (disk, signal) => importDisk(work, disk, signal));
 
   await link.expect('prepare', signal);
@@ -204,7 +221,7 @@ async function checkOrder(order: Order, request: ReceiveRequest, reporter: Repor
 
 async function importDisk(work: Work, incoming: IncomingDisk & { readonly disk: number }, signal: AbortSignal): Promise<void> {
   const { disk, stored, made } = incoming;
-  const { order, os, inspected, run, reporter, link, budget, journey } = work;
+  const { order, os, inspected, run, reporter, link, inboxes, budget, journey } = work;
   const { instance } = inspected;
   reporter.disk(disk, 'waiting');
   await orAbort(stored.started, signal);
@@ -227,6 +244,7 @@ async function importDisk(work: Work, incoming: IncomingDisk & { readonly disk: 
     const { frames, plainBytes, storedBytes, sha256 } = await made;
     tell(plainBytes, storedBytes, true);
     await link.send({ kind: 'taken', disk, frames, plainBytes, storedBytes, sha256 });
+    inboxes.close(disk);
   });
 }
 

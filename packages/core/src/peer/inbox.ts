@@ -20,6 +20,7 @@ export class Inbox implements AsyncIterable<Uint8Array> {
   #filled = 0;
   #allowed: number;
   #ended = false;
+  #isReaderWaiting = false;
   #changed = Promise.withResolvers<void>();
 
   /** @param onTaken told how many bytes were read for good */
@@ -34,6 +35,11 @@ export class Inbox implements AsyncIterable<Uint8Array> {
   /** Resolves with the first bytes, or the end. */
   get started(): Promise<void> {
     return this.#started.promise;
+  }
+
+  /** Whether nothing can be done with the disk before more of it comes. */
+  get isStarved(): boolean {
+    return !this.#ended && (this.#ring === undefined || this.#isReaderWaiting);
   }
 
   /** Copies the bytes. @throws WireProblem where more comes than was allowed, or anything after the end */
@@ -65,7 +71,9 @@ export class Inbox implements AsyncIterable<Uint8Array> {
       const ring = this.#ring;
       if (this.#ended && this.#filled === 0) return;
       if (ring === undefined || (this.#filled < this.#worthwhile && !this.#ended)) {
+        this.#isReaderWaiting = true;
         await this.#changed.promise;
+        this.#isReaderWaiting = false;
         continue;
       }
       const bytes = Math.min(this.#filled, LARGEST_CHUNK, this.#window - this.#readAt);

@@ -3,7 +3,16 @@ import { orAbort } from '@gantry/transport';
 import { GREETING, GreetingReader } from './greeting.ts';
 import type { Control, ControlKind, ControlOf, Failure } from './messages.ts';
 import { PIPE_VERSION, parseControl } from './messages.ts';
-import { asPeerError, endedError, failureError, garbageError, notGantryError, stalledError, versionError } from './peer-errors.ts';
+import {
+  asPeerError,
+  endedError,
+  failureError,
+  garbageError,
+  idleError,
+  notGantryError,
+  stalledError,
+  versionError,
+} from './peer-errors.ts';
 import { MessageSplitter, WireProblem, creditMessage, header } from './wire.ts';
 
 /** Takes what comes out of turn. Each may throw a WireProblem where it must not come. */
@@ -12,6 +21,8 @@ export interface LinkListener {
   credit(disk: number, bytes: number): void;
   /** Whether it took the message; else the message waits for {@link Link.expect}. */
   control(message: Control): boolean;
+  /** Whether this side can do nothing before the other has sent something. */
+  waits(): boolean;
   /** Where things stand, line by line, for an error that says where it stalled. */
   where(): readonly string[];
 }
@@ -22,11 +33,16 @@ export interface LinkOptions {
   readonly listener: LinkListener;
   /** Without a byte for so long, the other side is given up. Also sets how often a sign of life is sent. */
   readonly peerTimeoutMs: number;
+  /** The same, for signs of life alone while this side waits for the other; twice `peerTimeoutMs` where that is less. */
+  readonly stallTimeoutMs?: number | undefined;
 }
 
 /** More steps than the protocol ever has waiting. */
 const MOST_WAITING = 4;
 const SIGNS_PER_TIMEOUT = 4;
+/** How often a sign is sent at least, ms: the other side may wait for one that says that this side works. */
+const SIGN_INTERVAL_MS = 1000;
+const LEAST_STALL_MS = 3 * SIGN_INTERVAL_MS;
 /** How long to wait for the reason, once it is clear that the channel is of no use any more, ms. */
 const REASON_PATIENCE_MS = 5000;
 
@@ -40,6 +56,7 @@ export class Link implements Disposable {
   readonly #lastWord = Promise.withResolvers<Failure | undefined>();
   readonly #timer: NodeJS.Timeout;
   #timeoutMs: number;
+  readonly #stallTimeoutMs: number;
   #changed = Promise.withResolvers<void>();
   #written: Promise<unknown> = Promise.resolve();
   #greeted = false;
@@ -47,13 +64,20 @@ export class Link implements Disposable {
   #over = false;
   #heardAt = performance.now();
   #spokeAt = performance.now();
+  /** When something that is not only a sign of life came or went. */
+  #movedAt = performance.now();
+  /** When this side last had something of its own to do. */
+  #workedAt = performance.now();
+  /** The step of the other side that is waited for. */
+  #expected: ControlKind | undefined;
 
-  constructor(channel: PeerChannel, { peer, listener, peerTimeoutMs }: LinkOptions) {
+  constructor(channel: PeerChannel, { peer, listener, peerTimeoutMs, stallTimeoutMs = Infinity }: LinkOptions) {
     this.#channel = channel;
     this.#peer = peer;
     this.#listener = listener;
     this.#timeoutMs = peerTimeoutMs;
-    this.#timer = setInterval(() => this.#watch(), Math.min(1000, peerTimeoutMs / SIGNS_PER_TIMEOUT));
+    this.#stallTimeoutMs = Math.max(stallTimeoutMs, LEAST_STALL_MS);
+    this.#timer = setInterval(() => this.#watch(), Math.min(SIGN_INTERVAL_MS, peerTimeoutMs / SIGNS_PER_TIMEOUT));
     this.#write([Buffer.from(GREETING)]).catch(() => undefined);
     void this.#read();
   }
@@ -75,6 +99,7 @@ export class Link implements Disposable {
   /** Resolves when the bytes may be changed again. */
   async sendData(disk: number, bytes: Uint8Array): Promise<void> {
     await this.#write([header('data', disk, bytes.length), bytes]);
+    this.#movedAt = performance.now();
   }
 
   async sendCredit(disk: number, bytes: number): Promise<void> {
@@ -86,12 +111,21 @@ export class Link implements Disposable {
     const either = AbortSignal.any([signal, this.lost]);
     for (;;) {
       const message = this.#waiting.shift();
-      if (message === undefined) await orAbort(this.#changed.promise, either);
+      if (message === undefined) await this.#change(kind, either);
       else if (isKind(message, kind)) return message;
       else {
         this.#lose(garbageError(this.#peer, `it sent ${message.kind} instead of ${kind}`));
         this.lost.throwIfAborted();
       }
+    }
+  }
+
+  async #change(expected: ControlKind, signal: AbortSignal): Promise<void> {
+    this.#expected = expected;
+    try {
+      await orAbort(this.#changed.promise, signal);
+    } finally {
+      this.#expected = undefined;
     }
   }
 
@@ -180,6 +214,7 @@ export class Link implements Disposable {
 
   #take(splitter: MessageSplitter, chunk: Uint8Array): void {
     for (const message of splitter.push(chunk)) {
+      if (message.type !== 'alive') this.#movedAt = performance.now();
       if (message.type === 'data') this.#listener.data(message.disk, message.bytes);
       else if (message.type === 'credit') this.#listener.credit(message.disk, message.bytes);
       else if (message.type === 'control') this.#takeControl(message.text);
@@ -210,10 +245,18 @@ export class Link implements Disposable {
 
   #watch(): void {
     const now = performance.now();
-    if (now - this.#heardAt > this.#timeoutMs)
-      this.#lose(stalledError(this.#peer, Math.round(this.#timeoutMs / 1000), this.#listener.where()));
-    else if (this.#greeted && now - this.#spokeAt > this.#timeoutMs / SIGNS_PER_TIMEOUT)
-      this.#write([header('alive', 0, 0)]).catch(() => undefined);
+    const waits = this.#expected !== undefined || this.#listener.waits();
+    if (!waits) this.#workedAt = now;
+    const silentMs = now - this.#heardAt;
+    const idleMs = now - Math.max(this.#movedAt, this.#workedAt);
+    if (silentMs > this.#timeoutMs) this.#lose(stalledError(this.#peer, silentMs, this.#where()));
+    else if (idleMs > Math.min(this.#stallTimeoutMs, 2 * this.#timeoutMs)) this.#lose(idleError(this.#peer, idleMs, this.#where()));
+    else if (this.#greeted && now - this.#spokeAt > Math.min(SIGN_INTERVAL_MS, this.#timeoutMs / SIGNS_PER_TIMEOUT))
+      this.#write([header(waits ? 'alive' : 'working', 0, 0)]).catch(() => undefined);
+  }
+
+  #where(): readonly string[] {
+    return this.#expected === undefined ? this.#listener.where() : [`waiting for the answer "${this.#expected}"`];
   }
 
   #lose(reason: unknown): void {

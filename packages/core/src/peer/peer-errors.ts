@@ -92,11 +92,20 @@ export function garbageError(peer: string, problem: string, cause?: unknown): Ga
   });
 }
 
-export function stalledError(peer: string, seconds: number, where: readonly string[]): GantryError {
+export function stalledError(peer: string, ms: number, where: readonly string[]): GantryError {
   return new GantryError('PEER_STALLED', {
-    message: `nothing came from ${peer} for ${seconds} s`,
+    message: `nothing came from ${peer} for ${Math.round(ms / 1000)} s`,
     details: where,
     hint: LOOK,
+  });
+}
+
+/** The other side lives, but waits although this side does too, or pretends to. */
+export function idleError(peer: string, ms: number, where: readonly string[]): GantryError {
+  return new GantryError('PEER_STALLED', {
+    message: `nothing but signs of life came from ${peer} for ${Math.round(ms / 1000)} s: it neither answers nor works`,
+    details: where,
+    hint: 'End gantry receive there, then move again. If it happens again, please report it.',
   });
 }
 

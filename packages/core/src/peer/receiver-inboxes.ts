@@ -48,8 +48,19 @@ export class ReceiverInboxes implements LinkListener {
     return true;
   }
 
+  /** The disk is complete, checked and said to be taken. */
+  close(disk: number): void {
+    this.#disks.delete(disk);
+  }
+
+  /** A disk of which all has come is worked on until it is taken. */
+  waits(): boolean {
+    const open = [...this.#disks.values()];
+    return open.length > 0 && open.every(({ stored }) => stored.isStarved);
+  }
+
   where(): readonly string[] {
-    return [];
+    return [...this.#disks].flatMap(([disk, { stored }]) => (stored.isStarved ? [`disk ${disk}: waiting for data`] : []));
   }
 
   #find(disk: number): IncomingDisk & { readonly end: (made: MadeDump) => void } {

@@ -104,6 +104,11 @@ export class Sender implements LinkListener {
     return true;
   }
 
+  waits(): boolean {
+    const under = [...this.#disks.values()];
+    return under.length > 0 && under.every(({ waiting }) => waiting !== 'the export script');
+  }
+
   where(): readonly string[] {
     return [...this.#disks].map(([disk, { waiting, sentBytes }]) => `disk ${disk}: ${sentBytes} stored bytes sent, waiting for ${waiting}`);
   }

@@ -5,7 +5,7 @@
  */
 
 /** What a message is, by its first byte. */
-const MESSAGE_TYPES = { control: 1, data: 2, credit: 3, alive: 4 } as const;
+const MESSAGE_TYPES = { control: 1, data: 2, credit: 3, alive: 4, working: 5 } as const;
 
 const HEADER_BYTES = 8;
 /** The most bytes of a dump in one message. */
@@ -21,7 +21,7 @@ export type Incoming =
   | { readonly type: 'control'; readonly text: string }
   | { readonly type: 'data'; readonly disk: number; readonly bytes: Uint8Array }
   | { readonly type: 'credit'; readonly disk: number; readonly bytes: number }
-  | { readonly type: 'alive' };
+  | { readonly type: 'alive' | 'working' };
 
 /** What the peer sent is no message. The link says whose it was. */
 export class WireProblem extends Error {
@@ -47,6 +47,7 @@ const LIMITS: Readonly<Record<MessageType, { readonly least: number; readonly mo
   data: { least: 1, most: LARGEST_DATA },
   credit: { least: CREDIT_BYTES, most: CREDIT_BYTES },
   alive: { least: 0, most: 0 },
+  working: { least: 0, most: 0 },
 };
 
 interface Header {
@@ -111,8 +112,8 @@ export class MessageSplitter {
     return { taken: part.length, whole: isWhole ? all : undefined };
   }
 
-  #parse(type: 'control' | 'credit' | 'alive', disk: number, body: Uint8Array): Incoming {
-    if (type === 'alive') return { type };
+  #parse(type: Exclude<MessageType, 'data'>, disk: number, body: Uint8Array): Incoming {
+    if (type === 'alive' || type === 'working') return { type };
     if (type === 'credit') {
       const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength).readUInt32BE(0);
       return { type, disk, bytes };
@@ -141,4 +142,5 @@ const TYPES: ReadonlyMap<number, MessageType> = new Map([
   [MESSAGE_TYPES.data, 'data'],
   [MESSAGE_TYPES.credit, 'credit'],
   [MESSAGE_TYPES.alive, 'alive'],
+  [MESSAGE_TYPES.working, 'working'],
 ]);
