@@ -63,6 +63,10 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/os-check.ts'),
   },
   { name: 'store init', summary: 'Make a new store. Exports go into a store alone.', load: () => import('./commands/store-init.ts') },
-  { name: 'store check', summary: 'Run the conformance suite against a live store.', load: () => import('./commands/store-check.ts') },
+  {
+    name: 'store conformance',
+    summary: 'Check that a store keeps the promises of the contract.',
+    load: () => import('./commands/store-conformance.ts'),
+  },
   { name: 'schema', summary: 'Print the JSON Schema of instance files, for editors.', load: () => import('./commands/schema.ts') },
 ];

@@ -23,8 +23,8 @@ export function consentOf(session: Session, { yes, dryRun }: ConsentFlags): Cons
 }
 
 /** What came of a dry run. The plan itself was shown as it was made, but for --quiet. */
-export function describeDryRun({ quiet }: Session, plan: WritePlan): string {
-  return `${quiet ? `${describePlan(plan)}\n` : ''}dry run: nothing was written`;
+export function describeDryRun({ quiet }: Session, plan: WritePlan): readonly string[] {
+  return [...(quiet ? describePlan(plan) : []), 'dry run: nothing was written'];
 }
 
 function saysYes(value: string | undefined): boolean {
@@ -33,9 +33,9 @@ function saysYes(value: string | undefined): boolean {
 
 async function ask(session: Session, plan: WritePlan, signal: AbortSignal): Promise<boolean> {
   // With --quiet nobody has seen yet what is asked about.
-  if (session.quiet) session.output.note(describePlan(plan));
+  if (session.quiet) session.output.ask(describePlan(plan));
   const count = plan.disks.length === 1 ? 'this disk' : `these ${plan.disks.length} disks`;
-  session.output.note(`Overwrite ${count} of ${plan.into}? (yes or no)`);
+  session.output.ask(`Overwrite ${count} of ${plan.into}? (yes or no)`);
   // Not as a terminal of readline's own: Ctrl-C stays the signal that it is everywhere else.
   using lines = createInterface({ input: process.stdin, terminal: false });
   const answer = Promise.race([once(lines, 'line').then(([line]: unknown[]) => String(line)), once(lines, 'close').then(() => '')]);

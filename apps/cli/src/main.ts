@@ -30,12 +30,16 @@ async function main(): Promise<void> {
   });
   const signals = catchSignals((message) => output.note(message));
 
+  let exitCode = 0;
+  const exitWith = (code: number): void => {
+    exitCode = code;
+  };
   try {
-    const context = { output, json, quiet, signal: signals.signal, env: process.env, cwd: currentDirectory() };
+    const context = { exitWith, output, json, quiet, signal: signals.signal, env: process.env, cwd: currentDirectory() };
     const program = await createProgram(args, context);
     await program.parseAsync(args, { from: 'user' });
     if (signals.signal.aborted) output.note('the work was already done: it counts, and the signal changes nothing');
-    process.exitCode = 0;
+    process.exitCode = exitCode;
   } catch (error) {
     process.exitCode = await explain(error, output);
   } finally {
@@ -48,7 +52,7 @@ async function main(): Promise<void> {
 async function explain(error: unknown, output: Output): Promise<number> {
   if (!(error instanceof ParseFailure)) {
     const first = asFirstError(error);
-    if (!(first instanceof GantryError)) for (const later of laterFailures(error)) output.note(`after that: ${textOf(later)}`);
+    if (!(first instanceof GantryError)) for (const later of laterFailures(error)) output.warn(`after that: ${textOf(later)}`);
     output.failure(first);
     return exitCodeOf(first);
   }

@@ -14,6 +14,8 @@ export interface CliContext {
   readonly signal: AbortSignal;
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
+  /** Sets the exit status of a command that did its work, and found something that whoever called it should know. */
+  readonly exitWith: (exitCode: number) => void;
 }
 
 /** Options that several commands have, as commander gives them. */
@@ -37,7 +39,6 @@ export interface Session extends CliContext {
 export function createSession(context: CliContext, options: CommonOptions): Session {
   const { output, signal, env, cwd } = context;
   const searchPath = osSearchPath({ flags: options.osPath ?? [], env });
-  const warn = (message: string): void => output.note(`warning: ${message}`);
   const stateDirectory = options.stateDir ?? env['GANTRY_STATE_DIR'];
   return {
     ...context,
@@ -50,7 +51,7 @@ export function createSession(context: CliContext, options: CommonOptions): Sess
       forceVariant: options.forceVariant === true,
       ...(stateDirectory === undefined ? {} : { stateDirectory }),
     },
-    warn,
-    open: (address) => openStore(address, { signal, env, cwd, warn }, { bytesPerSecond: options.limitRate }),
+    warn: output.warn,
+    open: (address) => openStore(address, { signal, env, cwd, warn: output.warn }, { bytesPerSecond: options.limitRate }),
   };
 }

@@ -12,7 +12,22 @@ async function markdownFiles(): Promise<readonly string[]> {
   return names.filter((name) => name.endsWith('.md') && !name.includes('node_modules'));
 }
 
+/** Every source file that is published. */
+async function sourceFiles(): Promise<readonly string[]> {
+  const names = await readdir(ROOT, { recursive: true });
+  return names.filter((name) => /^(apps|packages)\/[^/]+\/src\/.*(?<!\.test)\.ts$/.test(name) && !name.includes('testkit'));
+}
+
 describe('the documentation', () => {
+  it('is not what a hint names: who installed Gantry lacks it', async () => {
+    const named: string[] = [];
+    for (const name of await sourceFiles()) {
+      const lines = (await readFile(join(ROOT, name), 'utf8')).split('\n').filter((line) => !/^\s*(\*|\/[/*])/.test(line));
+      named.push(...lines.filter((line) => /['"`].*(docs\/|README).*['"`]/.test(line)).map((line) => `${name}: ${line.trim()}`));
+    }
+    expect(named).toEqual([]);
+  });
+
   it('has no link to a page or file that is not there', async () => {
     const broken: string[] = [];
     for (const name of await markdownFiles()) {

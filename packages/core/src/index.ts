@@ -1,4 +1,5 @@
 export type { ConfigDescription, ConfigDisk, ConfigNic } from './exports/config-import.ts';
+export { similarInstances } from './exports/find-export.ts';
 export type { ExportSummary } from './exports/list-exports.ts';
 export { listExports } from './exports/list-exports.ts';
 export type { DumpRecord, Manifest } from './exports/manifest.ts';
@@ -45,7 +46,7 @@ export { osSearchPath } from './scripts/search-path.ts';
 export type { SelectedOs } from './scripts/select.ts';
 export { selectOs } from './scripts/select.ts';
 export { nearestNames } from './report/nearest.ts';
-export { terminalSafe } from './report/terminal-text.ts';
+export { terminalSafe, terminalSafeJson } from './report/terminal-text.ts';
 export { standardChannel } from './peer/standard-channel.ts';
 export { asPeerError } from './peer/peer-errors.ts';
 export type { ReceiveLimits } from './peer/receive-limits.ts';

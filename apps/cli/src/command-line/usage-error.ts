@@ -4,8 +4,9 @@ import type { ParseFailure } from './parse-failure.ts';
 
 /** What other tools call our commands. */
 const OTHER_NAMES: Readonly<Record<string, string>> = {
-  backup: 'export',
+  'store check': 'store conformance',
   check: 'verify',
+  backup: 'export',
   delete: 'remove',
   dump: 'export',
   info: 'show',
@@ -60,16 +61,15 @@ function pathOf(command: Command): string {
 }
 
 function suggestCommand(parent: Command, name: string): string | undefined {
-  const other = parent.parent === null ? OTHER_NAMES[name.toLowerCase()] : undefined;
-  const suggested =
-    other === undefined
-      ? nearestNames(
-          name,
-          parent.commands.map((command) => command.name()),
-        )
-      : [other];
+  const path = pathOf(parent);
+  const other = OTHER_NAMES[`${path} ${name.toLowerCase()}`.trim()];
+  const nearest = nearestNames(
+    name,
+    parent.commands.map((command) => command.name()),
+  );
+  const suggested = other === undefined ? nearest.map((word) => `${path} ${word}`.trim()) : [other];
   if (suggested.length === 0) return undefined;
-  return `Did you mean ${suggested.map((word) => `gantry ${`${pathOf(parent)} ${word}`.trim()}`).join(' or ')}?`;
+  return `Did you mean ${suggested.map((words) => `gantry ${words}`).join(' or ')}?`;
 }
 
 function namesHint(command: Command): string | undefined {

@@ -16,7 +16,7 @@ const command: CommandModule = defineCommand({
     const { signal, onEvent, stateDirectory } = session.operation;
     const things = await cleanUp({ signal, onEvent, stateDirectory, store, dryRun, exports });
     const lines = things.map(({ what, outcome }) => `${outcome}: ${what}`);
-    session.output.result({ operation: 'clean', things }, lines.length === 0 ? 'nothing was left' : lines.join('\n'));
+    session.output.result({ operation: 'clean', things }, lines.length === 0 ? 'nothing was left' : lines);
   },
 });
 

@@ -19,7 +19,7 @@ const command: CommandModule = defineCommand({
 
 export default command;
 
-function showDefinition(definition: OsDefinition): string {
+function showDefinition(definition: OsDefinition): readonly string[] {
   const { name, directory, apiVersion, apiVersions, operations, variants, hypervisors, parameters } = definition;
   return formatTable([
     ['name', name],

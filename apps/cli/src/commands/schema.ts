@@ -8,7 +8,7 @@ const command: CommandModule = defineCommand({
   examples: ['gantry schema > instance.schema.json'],
   run: async (session) => {
     const schema = instanceJsonSchema();
-    session.output.result({ operation: 'schema', schema }, JSON.stringify(schema, null, 2));
+    session.output.result({ operation: 'schema', schema }, JSON.stringify(schema, null, 2).split('\n'));
   },
 });
 

@@ -11,12 +11,24 @@ const command: CommandModule = defineCommand({
   run: async (session, [address, reference]) => {
     await using store = await session.open(address);
     const found = await openExport(store, reference, { signal: session.signal });
-    const { instance, id, origin, os, hypervisor, started, dumps, manifest, config } = found;
+    const { instance, id: exportId, origin, os, hypervisor, started, dumps, manifest, config } = found;
     // Private parameters that an export holds are for its import alone.
     const shown =
       manifest === undefined ? undefined : { ...manifest, instance: describeInstance(manifest.instance, { includePrivate: false }) };
     session.output.result(
-      { operation: 'show', reference: found.reference, instance, id, origin, os, hypervisor, started, dumps, manifest: shown, config },
+      {
+        operation: 'show',
+        reference: found.reference,
+        instance,
+        exportId,
+        origin,
+        os,
+        hypervisor,
+        started,
+        dumps,
+        manifest: shown,
+        config,
+      },
       showExport(found),
     );
   },
@@ -24,7 +36,7 @@ const command: CommandModule = defineCommand({
 
 export default command;
 
-function showExport(found: StoredExport): string {
+function showExport(found: StoredExport): readonly string[] {
   const { manifest } = found;
   const facts = [
     ['export', found.reference],
@@ -37,7 +49,7 @@ function showExport(found: StoredExport): string {
     ['disks', String(manifest?.instance.disks.length ?? found.config?.disks.length ?? found.dumps.length)],
   ];
   const dumps = [['DISK', 'DUMP', 'CODEC', 'PLAIN', 'STORED', 'SNAPSHOT', 'SHA-256'], ...found.dumps.map(dumpRow)];
-  return `${formatTable(facts)}\n\n${formatTable(dumps)}`;
+  return [...formatTable(facts), '', ...formatTable(dumps)];
 }
 
 function dumpRow({ index, name, codec, record, diskSize }: StoredDump): string[] {

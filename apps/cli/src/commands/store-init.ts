@@ -11,7 +11,7 @@ const command: CommandModule = defineCommand({
     await using store = await session.open(address);
     const { id, created } = await initializeStore(store, { signal: session.signal });
     const text = created ? `${store.address} is a store now` : `${store.address} is a store already`;
-    session.output.result({ operation: 'store-init', store: store.address, id, created }, text);
+    session.output.result({ operation: 'store-init', store: store.address, storeId: id, created }, text);
   },
 });
 

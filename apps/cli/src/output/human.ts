@@ -1,7 +1,7 @@
 import type { GantryEvent } from '@gantry/core';
 import { GantryError, terminalSafe } from '@gantry/core';
 import { InterruptedError } from '../signals.ts';
-import type { Output, OutputOptions } from './output.ts';
+import type { Lines, Output, OutputOptions } from './output.ts';
 import { describePlan } from './plan.ts';
 import { createProgress } from './progress.ts';
 
@@ -23,7 +23,7 @@ export async function createHumanOutput({ stdout, stderr, quiet }: OutputOptions
     if (bars !== undefined) bars(lines.join('\n'));
     else for (const line of lines) stderr.write(`${line}\n`);
   };
-  const say = (text: string): void => {
+  const say = (text: Lines): void => {
     if (bars !== undefined) bars.clear();
     stderr.write(`${safe(text)}\n`);
     if (bars !== undefined && timer !== undefined) draw();
@@ -49,10 +49,12 @@ export async function createHumanOutput({ stdout, stderr, quiet }: OutputOptions
       const finished = progress.finishedLine(event);
       if (finished !== undefined) say(finished);
     },
-    note: say,
+    note: quiet ? () => undefined : say,
+    warn: (message) => say(indented(`warning: ${message}`)),
+    ask: say,
     result: (_value, text) => {
       stop();
-      if (text !== '') stdout.write(`${safe(text)}\n`);
+      if (text.length > 0) stdout.write(`${safe(text)}\n`);
     },
     failure: (error) => {
       stop();
@@ -63,16 +65,21 @@ export async function createHumanOutput({ stdout, stderr, quiet }: OutputOptions
 }
 
 /** Much of what is shown is data from elsewhere: manifests, scripts, file names. */
-function safe(text: string): string {
-  return text.split('\n').map(terminalSafe).join('\n');
+function safe(text: Lines): string {
+  return [text].flat().map(terminalSafe).join('\n');
 }
 
-function describeEvent(event: GantryEvent): string | undefined {
+/** The lines of one message: none but the first begins where a message begins. */
+function indented(message: string): readonly string[] {
+  return message.split('\n').map((line, index) => (index === 0 ? line : `  ${line}`));
+}
+
+function describeEvent(event: GantryEvent): Lines | undefined {
   switch (event.type) {
     case 'stage':
-      return event.message;
+      return indented(event.message);
     case 'warning':
-      return `warning: ${event.disk === undefined ? '' : `disk ${event.disk}: `}${event.message}`;
+      return indented(`warning: ${event.disk === undefined ? '' : `disk ${event.disk}: `}${event.message}`);
     case 'plan':
       return describePlan(event);
     case 'message':
@@ -83,13 +90,15 @@ function describeEvent(event: GantryEvent): string | undefined {
   }
 }
 
-function describeFailure(error: unknown): string {
+function describeFailure(error: unknown): readonly string[] {
   if (error instanceof GantryError) {
-    const lines = [`gantry: ${error.message} [${error.code}]`, ...error.details.map((detail) => `  ${detail}`)];
-    if (error.hint !== undefined) lines.push(`  ${error.hint}`);
-    return lines.join('\n');
+    const more = [...error.details, ...(error.hint === undefined ? [] : [error.hint])];
+    return [...indented(`gantry: ${error.message} [${error.code}]`), ...more.flatMap((line) => indented(`  ${line}`))];
   }
-  if (error instanceof InterruptedError) return `gantry: ${error.message}`;
-  const message = error instanceof Error ? error.message : String(error);
-  return `gantry: this should not have happened: ${message}\n  Please report it, with the command and its output.`;
+  if (error instanceof InterruptedError) return [`gantry: ${error.message}`];
+  const message = error instanceof Error ? error.message || error.name : String(error);
+  return [
+    ...indented(`gantry: this should not have happened: ${message} [INTERNAL]`),
+    '  Please report it, with the command and its output.',
+  ];
 }

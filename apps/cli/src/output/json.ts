@@ -1,6 +1,6 @@
-import { GantryError } from '@gantry/core';
+import { GantryError, terminalSafeJson } from '@gantry/core';
 import { exitCodeOf } from '../exit-code.ts';
-import type { Output, OutputOptions } from './output.ts';
+import type { Lines, Output, OutputOptions } from './output.ts';
 
 /** A failure as programs see it: one object, without secrets and without a stack. */
 function describeFailure(error: unknown): Record<string, unknown> {
@@ -9,22 +9,23 @@ function describeFailure(error: unknown): Record<string, unknown> {
     const { code, message, hint, disk, details } = error;
     return { type: 'error', code, message, hint, disk, details, exitCode };
   }
-  const message = error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? error.message || error.name : String(error);
   return { type: 'error', code: exitCode > 128 ? 'INTERRUPTED' : 'INTERNAL', message, exitCode };
 }
 
 /** One JSON object a line on stdout: events as they happen, then `result` or `error`. */
 export function createJsonOutput({ stdout, quiet }: OutputOptions): Output {
   const write = (value: unknown): void => {
-    stdout.write(`${JSON.stringify(value)}\n`);
+    stdout.write(`${terminalSafeJson(value)}\n`);
   };
+  const note = (message: Lines): void => write({ type: 'note', message: [message].flat().join('\n') });
   return {
     event: (event) => {
-      if (!quiet) write(event);
+      if (!quiet || event.type === 'warning') write(event);
     },
-    note: (message) => {
-      if (!quiet) write({ type: 'note', message });
-    },
+    note: quiet ? () => undefined : note,
+    warn: (message) => write({ type: 'warning', message }),
+    ask: note,
     result: (value) => write({ type: 'result', ...value }),
     failure: (error) => write(describeFailure(error)),
     close: () => undefined,

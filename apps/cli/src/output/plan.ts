@@ -2,9 +2,9 @@ import type { WritePlan } from '@gantry/core';
 import { formatBytes } from './format.ts';
 
 /** What will be overwritten with what, a line for each disk. */
-export function describePlan({ from, exported, into, disks }: WritePlan): string {
+export function describePlan({ from, exported, into, disks }: WritePlan): readonly string[] {
   const title = into === exported ? `${from} goes into ${into}, where it is from:` : `${from} goes into another instance, ${into}:`;
-  return [title, ...disks.map(describeDisk)].join('\n');
+  return [title, ...disks.map(describeDisk)];
 }
 
 function describeDisk({ disk, target, targetBytes, incomingBytes, holds }: WritePlan['disks'][number]): string {

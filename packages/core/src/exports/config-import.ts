@@ -210,6 +210,6 @@ function pick<K extends string>(values: Readonly<Record<K, string | undefined>>)
 function damaged(source: string, what: string): GantryError {
   return new GantryError('CONFIG_DAMAGED', {
     message: `${source} is damaged: ${what}`,
-    hint: 'docs/formats/export-layout.md says what must be in it.',
+    hint: 'Take another export, or correct the file: it must be as Ganeti writes it.',
   });
 }

@@ -114,6 +114,6 @@ function assertOwnPlace(manifest: Manifest, directory: ExportDirectory, source: 
 function manifestMissing(directory: ExportDirectory): GantryError {
   return new GantryError('MANIFEST_DAMAGED', {
     message: `${fileOf(directory, MANIFEST_FILE)} is missing: the export is being removed, was removed in part, or lost it`,
-    hint: 'gantry remove finishes a removal. If the file was lost, docs/recovery.md says how to do without.',
+    hint: 'gantry remove finishes a removal. If the file was lost: sha256sum -c SHA256SUMS checks the dumps, zstd -dc or gzip -dc reads them.',
   });
 }

@@ -8,6 +8,7 @@ import { examine } from './examine.ts';
 import { formatExportReference, parseExportId, parseExportReference } from './export-id.ts';
 import { describeFuture } from './future.ts';
 import { CONFIG_FILE, MANIFEST_FILE, SUMS_FILE, CLAIM_FILE } from './layout.ts';
+import { withStoreErrors } from './store-errors.ts';
 import { assertStoreFormat } from './store-marker.ts';
 
 /** More ids than that are not named in a message. */
@@ -80,15 +81,28 @@ async function startTime(store: Store, directory: ExportDirectory, options: Call
 }
 
 async function instanceNotFound(store: Store, instance: string, options: CallOptions): Promise<GantryError> {
-  const known = new Set<string>();
-  for await (const { key } of store.list('', options)) {
-    const place = placeOf(key);
-    if (place !== undefined) known.add(place.instance);
-  }
-  const nearest = nearestNames(instance, [...known]);
+  const similar = await similarInstances(store, instance, options);
   return new GantryError('EXPORT_NOT_FOUND', {
     message: `there is no export of ${instance} in ${store.address}`,
-    hint: nearest.length === 0 ? `gantry list shows what there is.` : `There is ${nearest.join(', ')}; gantry list shows everything.`,
+    hint: similar.length === 0 ? `gantry list shows what there is.` : `There is ${similar.join(', ')}; gantry list shows everything.`,
+  });
+}
+
+/**
+ * Instances with exports in a store that a name may mean: those whose host name it is, without the domain, and those that are spelt
+ * almost so; at most ten.
+ *
+ * @throws GantryError `STORE_*`
+ */
+export function similarInstances(store: Store, instance: string, options: CallOptions = {}): Promise<readonly string[]> {
+  return withStoreErrors(store.address, async () => {
+    const known = new Set<string>();
+    for await (const { key } of store.list('', options)) {
+      const place = placeOf(key);
+      if (place !== undefined) known.add(place.instance);
+    }
+    const ofHost = [...known].filter((name) => name.startsWith(`${instance}.`));
+    return [...new Set([...ofHost, ...nearestNames(instance, [...known])])].slice(0, MOST_NAMED);
   });
 }
 

@@ -94,7 +94,7 @@ function assertVersion(document: unknown, source: string): void {
   if (versioned.version === MANIFEST_VERSION) return;
   throw new GantryError('MANIFEST_VERSION', {
     message: `${source} has version ${versioned.version}; this Gantry reads version ${MANIFEST_VERSION}`,
-    hint: 'Use the version of Gantry that made it, or a later one. docs/recovery.md says how to do without.',
+    hint: 'Use the version of Gantry that made it, or a later one. zstd -dc and gzip -dc read its dumps without any.',
   });
 }
 
@@ -124,7 +124,7 @@ function damaged(source: string, problems: readonly string[], cause?: unknown): 
   return new GantryError('MANIFEST_DAMAGED', {
     message: `${source} is damaged: ${first}`,
     details: problems.length > 1 ? problems.slice(0, 20) : [],
-    hint: 'The dumps may be sound all the same: check them with sha256sum -c SHA256SUMS; docs/recovery.md says how to do without the manifest.',
+    hint: 'The dumps may be sound all the same: check them with sha256sum -c SHA256SUMS, and read them with zstd -dc or gzip -dc.',
     cause,
   });
 }

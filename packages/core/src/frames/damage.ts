@@ -27,7 +27,7 @@ export async function locate<T>(place: DamagePlace, work: Promise<T>): Promise<T
 export function dumpDamaged(problem: string, place?: DamagePlace, cause?: unknown): GantryError {
   return new GantryError('DUMP_DAMAGED', {
     message: `the dump is damaged${place === undefined ? '' : placeText(place)}: ${problem}`,
-    hint: 'Fetch or copy the dump again, or take another export; docs/recovery.md says what can be saved from a damaged one.',
+    hint: 'Fetch or copy the dump again, or take another export. zstd -dc and gzip -dc still give what stands before the damage.',
     cause,
   });
 }

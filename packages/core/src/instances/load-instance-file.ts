@@ -43,7 +43,7 @@ function decode(bytes: Buffer, path: string): string {
 function unreadable(path: string, reason: string, cause: unknown): GantryError {
   return new GantryError('INSTANCE_FILE_UNREADABLE', {
     message: `cannot read the instance file ${path}: ${reason}`,
-    hint: 'Name a YAML or JSON file that describes the instance; docs/formats/instance-file.md has an example.',
+    hint: 'Name a YAML or JSON file that describes the instance; gantry schema prints what may stand in it.',
     cause,
   });
 }

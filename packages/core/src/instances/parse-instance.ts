@@ -113,6 +113,6 @@ function invalid(problems: readonly Problem[], count: number, source = 'instance
   return new GantryError('INSTANCE_INVALID', {
     message: count === 1 ? `${source}: ${only}` : `${source}: ${count} fields are not right`,
     details: count === 1 ? [] : [...lines, ...(count > lines.length ? [`and ${count - lines.length} more`] : [])],
-    hint: 'docs/formats/instance-file.md describes every field.',
+    hint: 'gantry schema prints what each field may be.',
   });
 }

@@ -144,6 +144,6 @@ function syntaxError(source: string, lines: LineCounter, problems: readonly Prob
   return new GantryError('INSTANCE_FILE_SYNTAX', {
     message: texts[0] ?? `${source}: not YAML`,
     details: texts.length > 1 ? texts : [],
-    hint: 'It must be one YAML 1.2 or JSON document; docs/formats/instance-file.md has an example.',
+    hint: 'It must be one YAML 1.2 or JSON document; gantry schema prints what may stand in it.',
   });
 }

@@ -2,15 +2,30 @@
 // oxlint-disable-next-line no-control-regex -- they are what is looked for
 const ESCAPE_SEQUENCE = /\u001B(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001B]*(?:\u0007|\u001B\\))/g;
 
-/** Control characters but the tab; what turns the direction of text; line and paragraph separators; lone surrogates. */
-const UNSAFE = /[\p{Cc}--\t]|[\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uFEFF]|\p{Cs}/gv;
+/**
+ * Control characters but the tab (C1 is in them: U+009B begins a sequence as ESC [ does); what turns the direction of text, or is not
+ * seen; line and paragraph separators; lone surrogates.
+ */
+const UNSAFE = /[\p{Cc}--\t]|[\u061C\u200B\u200E\u200F\u2028-\u202E\u2060-\u206F\uFEFF]|[\u{E0000}-\u{E007F}]|\p{Cs}/gv;
 
 /** Text from elsewhere, fit to be shown on a terminal: no escape sequences, other control characters written out as `\x07`. */
 export function terminalSafe(text: string): string {
   return text.replaceAll(ESCAPE_SEQUENCE, '').replaceAll(UNSAFE, writtenOut);
 }
 
+/**
+ * A value as one line of JSON that a terminal can show. What {@link terminalSafe} writes out is escaped as `\u009b`, which JSON allows
+ * in strings, where alone such characters stand: whoever reads the JSON gets them as they were.
+ */
+export function terminalSafeJson(value: unknown): string {
+  return JSON.stringify(value).replaceAll(UNSAFE, escapedUnits);
+}
+
 function writtenOut(character: string): string {
   const code = character.codePointAt(0) ?? 0;
   return code <= 0xff ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+}
+
+function escapedUnits(character: string): string {
+  return Array.from({ length: character.length }, (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`).join('');
 }

@@ -117,5 +117,5 @@ export function parseSnapshotConfig(text: string, path: string): SnapshotConfig 
 }
 
 function unusable(path: string, message: string, details: readonly string[], cause?: unknown): GantryError {
-  return new GantryError('USAGE', { message, hint: `Correct ${path}; docs/snapshots.md says what stands in it.`, details, cause });
+  return new GantryError('USAGE', { message, hint: `Correct ${path}.`, details, cause });
 }

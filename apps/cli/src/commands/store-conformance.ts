@@ -1,4 +1,5 @@
-import { GantryError } from '@gantry/core';
+import { GantryError, requireStore } from '@gantry/core';
+import { wantsNewStore } from '../create-store.ts';
 import { storeConformance } from '@gantry/transport/conformance';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
@@ -15,22 +16,29 @@ const command: CommandModule = defineCommand({
   description: 'Run the conformance suite against a live store, under prefixes of its own that it removes.',
   arguments: ['<store>'],
   options: {},
-  examples: ['gantry store check /srv/exports'],
+  examples: ['gantry store conformance /srv/exports'],
   run: async (session, [address]) => {
+    await assertStore(session, address);
     const results = await checkPromises(session, address);
     const broken = results.filter(({ kept }) => !kept);
     if (broken.length > 0) {
       throw new GantryError('STORE_FAILED', {
         message: `the store ${address} breaks ${broken.length} of ${results.length} promises`,
         details: broken.map(({ title, reason }) => `${title}: ${reason ?? ''}`),
-        hint: 'Exports are not safe in it. docs/writing-a-transport.md says what each promise means.',
+        hint: 'Exports are not safe in it: keep them elsewhere, and tell the authors of its transport.',
       });
     }
-    session.output.result({ operation: 'store-check', store: address, results }, `${address} keeps all ${results.length} promises`);
+    session.output.result({ operation: 'store-conformance', store: address, results }, `${address} keeps all ${results.length} promises`);
   },
 });
 
 export default command;
+
+/** The suite writes: it must not make a directory where a file system is not mounted. */
+async function assertStore(session: Session, address: string): Promise<void> {
+  await using store = await session.open(address);
+  await requireStore(store, { create: wantsNewStore(session.env), signal: session.signal });
+}
 
 async function checkPromises(session: Session, address: string): Promise<readonly CheckResult[]> {
   const results: CheckResult[] = [];

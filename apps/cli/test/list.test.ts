@@ -1,0 +1,67 @@
+import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { makeRandomFile } from '@gantry/testkit';
+import { beforeEach, expect, it } from 'vitest';
+import type { Workbench } from './workbench.ts';
+import { exportDirectory, jsonLines, lastLine, makeWorkbench } from './workbench.ts';
+
+let bench: Workbench;
+let reference: string;
+
+beforeEach(async () => {
+  bench = await makeWorkbench();
+  await makeRandomFile(bench.file('disk.img'), 4096, 'seed');
+  const source = await bench.describeInstance('web1.example.com', { disks: [bench.file('disk.img')] });
+  reference = lastLine((await bench.gantry('export', source, bench.store)).stdout);
+  return () => bench[Symbol.asyncDispose]();
+});
+
+it('claims no more than was seen: a dump whose size fits is not verified', async () => {
+  const { exitCode, stdout } = await bench.gantry('list', bench.store);
+  expect(exitCode).toBe(0);
+  expect(stdout).toMatch(/ not verified /);
+  expect(stdout).not.toContain('complete');
+});
+
+it('ends with 7 where an export is damaged, and says why beneath the table', async () => {
+  await truncate(`${exportDirectory(bench, reference)}/disk0.zst`, 5);
+  await mkdir(`${bench.store}/web2/20260101T000000Z`, { recursive: true });
+  await writeFile(`${bench.store}/web2/20260101T000000Z/SHA256SUMS`, '');
+  const { exitCode, stdout } = await bench.gantry('list', bench.store);
+  expect(exitCode).toBe(7);
+  const lines = stdout.split('\n');
+  expect(lines.slice(0, 3).map((line) => line.length <= 100)).toEqual([true, true, true]);
+  expect(stdout).toMatch(new RegExp(`\n\n${reference} is damaged: .*disk0.zst[^]*\nweb2@20260101T000000Z is damaged: `));
+  const json = await bench.gantry('list', bench.store, '--json');
+  expect(json.exitCode).toBe(7);
+  expect(jsonLines(json.stdout).at(-1)).toMatchObject({
+    type: 'result',
+    damaged: 2,
+    exports: [
+      { reference, exportId: reference.split('@')[1], state: 'damaged', reason: expect.stringContaining('disk0.zst') },
+      { reference: 'web2@20260101T000000Z', state: 'damaged' },
+    ],
+  });
+});
+
+it('says which instances a name may mean that has no exports', async () => {
+  const { exitCode, stdout, stderr } = await bench.gantry('list', bench.store, 'web1', '--quiet');
+  expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: `no exports of web1 in file://${bench.store}` });
+  expect(stderr).toBe('warning: there are no exports of web1; there are some of web1.example.com');
+  expect((await bench.gantry('show', bench.store, 'web1')).stderr).toContain('There is web1.example.com');
+});
+
+it('says of an empty directory that it is not a store: a file system may not be mounted', async () => {
+  await rm(bench.store, { recursive: true });
+  await mkdir(bench.store);
+  expect(await bench.gantry('list', bench.store)).toMatchObject({
+    exitCode: 0,
+    stderr: expect.stringMatching(/^warning: there is no store at .*gantry store init/),
+  });
+});
+
+it('calls the id of an export the same in every command', async () => {
+  const id = reference.split('@')[1];
+  const show = await bench.gantry('show', bench.store, reference, '--json');
+  expect(jsonLines(show.stdout).at(-1)).toMatchObject({ type: 'result', reference, exportId: id });
+  expect(jsonLines(show.stdout).at(-1)).not.toHaveProperty('id');
+});
