@@ -12,7 +12,7 @@ export type MachineEngine = 'uml' | 'tcg';
 export interface EngineOptions {
   /** The directory of the image. */
   readonly image: string;
-  /** A directory of the machine's own, in memory. */
+  /** A directory of the machine's own. */
   readonly scratch: string;
   /** Raw images, in order. */
   readonly disks: readonly string[];
@@ -37,7 +37,8 @@ export function mountShare(engine: MachineEngine, directory: string, index: numb
 
 function umlCommand({ image, scratch, disks, memoryMib }: EngineOptions): readonly string[] {
   return [
-    ['env', `TMPDIR=${scratch}`, join(image, 'linux.uml'), `mem=${memoryMib}M`],
+    // Hot, and worth nothing afterwards: in memory, in a mount that nobody else sees and that goes with the machine.
+    ['sh', '-c', 'mount -t tmpfs machine "$TMPDIR" && exec "$@"', 'sh', join(image, 'linux.uml'), `mem=${memoryMib}M`],
     // What is written to the root file system goes to a file of the machine's own.
     [`ubd0=${scratch}/root.cow,${image}/root.ext4`, 'root=/dev/ubda', 'rw', 'rootfstype=ext4', 'init=/sbin/machine-init'],
     disks.map((disk, index) => `ubd${index + 1}=${disk}`),

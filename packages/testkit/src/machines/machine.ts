@@ -1,12 +1,13 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { Duplex } from 'node:stream';
+import { makeTemporaryDirectory } from '../disks/temporary-directory.ts';
 import { undoAtExit } from '../disks/undo.ts';
 import { startDaemon } from '../servers/daemon.ts';
+import { killOne, processTree } from '../servers/process-tree.ts';
 import type { MachineEngine } from './engines.ts';
 import { LINES, engineCommand, findVirtiofsd, mountShare } from './engines.ts';
 import { machineImage } from './image.ts';
@@ -52,18 +53,16 @@ export async function startMachine(options: MachineOptions = {}): Promise<Machin
   const { engine = 'uml', disks = [], shares = [], memoryMib = 768 } = options;
   await using scope = new AsyncDisposableStack();
   const image = await machineImage();
-  // In memory: what is written there is hot, and worth nothing afterwards.
-  const scratch = await mkdtemp('/dev/shm/gantry-machine-');
-  scope.defer(() => rm(scratch, { recursive: true, force: true }));
+  const scratch = scope.use(await makeTemporaryDirectory('gantry-machine-')).path;
   const sockets = engine === 'tcg' ? await serveShares(shares, scratch, scope) : new Map<string, string>();
-  const machine = new RunningMachine(engineCommand(engine, { image, scratch, disks, shares: sockets, memoryMib }));
+  const machine = new RunningMachine(engineCommand(engine, { image, scratch, disks, shares: sockets, memoryMib }), scratch);
   scope.use(machine);
-  await machine.ready;
+  await machine.start();
   for (const [index, directory] of shares.entries()) await machine.run(mountShare(engine, directory, index));
   const owned = scope.move();
   return {
     run: (script) => machine.run(script),
-    start: (script) => machine.start(script),
+    start: (script) => machine.startScript(script),
     cutPower: () => machine.cutPower(),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
@@ -92,13 +91,15 @@ class RunningMachine implements AsyncDisposable {
   readonly #closed = Promise.withResolvers<void>();
   readonly #forget: () => void;
   #console = '';
+  /** The first process of the namespace, once the machine runs: to kill it kills them all. */
+  #engine: number | undefined;
 
-  constructor(engine: readonly string[]) {
+  constructor(engine: readonly string[], scratch: string) {
     // Its processes are in a namespace of their own, and die with the first of them, which dies with us.
     const alone = ['--pdeathsig', 'KILL', 'unshare', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
     this.#process = spawn('setpriv', [...alone, ...engine], {
       stdio: ['ignore', 'pipe', 'pipe', ...LINES.map(() => 'pipe' as const)],
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8', TMPDIR: scratch },
     });
     this.#forget = undoAtExit(() => this.#process.kill('SIGKILL'));
     const [scripts, stdout, stderr] = LINES.map((fd) => lineOf(this.#process, fd));
@@ -108,30 +109,35 @@ class RunningMachine implements AsyncDisposable {
     this.#process.once('error', (error) => this.#lines.end(error));
     // When no process holds any end of our pipes any more.
     this.#process.once('close', () => {
+      this.#engine = undefined;
       this.#lines.end(new Error(`the machine has ended; its console:\n${this.#console}`));
       this.#closed.resolve();
     });
   }
 
-  get ready(): Promise<void> {
+  /** Resolves when the machine takes scripts. */
+  async start(): Promise<void> {
     const { promise, reject } = Promise.withResolvers<void>();
     const limit = setTimeout(() => reject(new Error(`the machine did not start; its console:\n${this.#console}`)), BOOT_LIMIT_MS);
-    return Promise.race([this.#lines.ready, promise]).finally(() => clearTimeout(limit));
+    await Promise.race([this.#lines.ready, promise]).finally(() => clearTimeout(limit));
+    [, this.#engine] = await processTree(this.#process.pid ?? -1);
   }
 
   async run(script: string): Promise<ScriptOutcome> {
-    const outcome = await this.start(script).outcome;
+    const outcome = await this.startScript(script).outcome;
     if (outcome.exitCode !== 0)
       throw new Error(`in the machine: status ${outcome.exitCode}\n${script}\n${outcome.stdout}${outcome.stderr}`);
     return outcome;
   }
 
-  start(script: string): MachineScript {
+  startScript(script: string): MachineScript {
     return this.#lines.start(script);
   }
 
   async cutPower(): Promise<void> {
-    this.#process.kill('SIGKILL');
+    // Its parent collects it. Where that is killed instead, the system's first process has to, and in a container it may not.
+    if (this.#engine === undefined) this.#process.kill('SIGKILL');
+    else killOne(this.#engine);
     await this.#closed.promise;
     this.#forget();
   }
