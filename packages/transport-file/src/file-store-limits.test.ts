@@ -129,7 +129,7 @@ describe('the root', () => {
     await using directory = await makeTemporaryDirectory();
     await writeFile(directory.file('store'), 'something else');
     const store = new FileStore(directory.file('store'));
-    await expect(store.begin('a')).rejects.toMatchObject({ code: 'not-found', message: expect.stringContaining('is no directory') });
+    await expect(store.begin('a')).rejects.toMatchObject({ code: 'not-found', message: expect.stringContaining('is not a directory') });
     expect(await codeOf(Array.fromAsync(store.list('')))).toBe('not-found');
     expect(await readFile(directory.file('store'), 'utf8')).toBe('something else');
   });
@@ -236,7 +236,7 @@ test.each(['fail', 'replace'] as const)('two writers that resumed one write neve
   await first.append(pieces(1));
   await second.append(pieces(2));
   expect(await codeOf(first.commit(digestOfPieces(2)))).toBe('not-found');
-  expect(await one.pending('').next()).toMatchObject({ value: { token: orphan.token, durableBytes: 3 * MiB } });
+  expect(await Array.fromAsync(one.pending(''))).toMatchObject([{ token: orphan.token, durableBytes: 3 * MiB }]);
   await second.commit(digestOfPieces(3));
   await orphan.append(pieces(1));
   await orphan.discard();

@@ -1,13 +1,15 @@
 import { fileURLToPath } from 'node:url';
 import type { Transport } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
+import type { FileStoreOptions } from './file-store.ts';
 import { FileStore } from './file-store.ts';
 
+export type { FileStoreOptions } from './file-store.ts';
 export { FileStore } from './file-store.ts';
 
 /** Opens the store in a directory; a relative path counts from the current one. */
-export function openFileStore(directory: string): FileStore {
-  return new FileStore(directory);
+export function openFileStore(directory: string, options: FileStoreOptions = {}): FileStore {
+  return new FileStore(directory, options);
 }
 
 /** Serves `file:///DIRECTORY`. */
@@ -15,7 +17,7 @@ const transport: Transport = {
   schemes: ['file'],
   // What a local file system refuses now it refuses in a second, too.
   retries: true,
-  open: async (address) => new FileStore(directoryOf(address)),
+  open: async (address, { warn }) => new FileStore(directoryOf(address), { warn }),
 };
 
 export default transport;
@@ -28,7 +30,7 @@ function directoryOf(address: URL): string {
     // Another scheme, or a `%2F`, which no file name can hold: said below.
   }
   throw new StoreError('invalid-address', {
-    message: `${address.protocol}//${address.host}${address.pathname} is no directory of this machine`,
+    message: `${address.protocol}//${address.host}${address.pathname} is not a directory of this machine`,
     hint: 'Write file:///srv/exports, or just the path.',
   });
 }

@@ -155,7 +155,10 @@ export interface StoreWriter {
   resume(token: string, options?: CallOptions): Promise<PendingObject>;
   /** Every unfinished write of a key under `prefix`, of any process, this one's included. */
   pending(prefix: string, options?: UnfinishedOptions): AsyncIterable<PendingInfo>;
-  /** Ends unfinished writes for good, whoever owns them. Idempotent. */
+  /**
+   * Ends unfinished writes for good, whoever owns them. Idempotent. Without any token it clears up what a killed process left that
+   * belongs to no write, such as empty directories, where a store can have such.
+   */
   clear(tokens: readonly string[], options?: UnfinishedOptions): Promise<void>;
   /** Removes objects, in batches. Idempotent: what is not there is no error. */
   remove(keys: readonly string[], options?: CallOptions): Promise<void>;

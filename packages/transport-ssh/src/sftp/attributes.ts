@@ -9,6 +9,7 @@ const HAS_EXTENDED = 0x80000000;
 const KIND_MASK = 0o170000;
 const REGULAR = 0o100000;
 const DIRECTORY = 0o040000;
+const SYMBOLIC_LINK = 0o120000;
 
 /** What a server says of a file (section 5 of the draft); what it does not say is undefined. */
 export interface Attributes {
@@ -16,6 +17,8 @@ export interface Attributes {
   readonly size?: number;
   /** `st_mode` of stat(2): kind and permissions. */
   readonly mode?: number;
+  /** The number of the user whom it belongs to, on the server. */
+  readonly user?: number;
   /** Seconds since 1970. */
   readonly modifiedSeconds?: number;
 }
@@ -25,7 +28,7 @@ export function readAttributes(reader: WireReader): Attributes {
   const attributes: { -readonly [K in keyof Attributes]: Attributes[K] } = {};
   if ((flags & HAS_SIZE) !== 0) attributes.size = reader.uint64();
   if ((flags & HAS_OWNER) !== 0) {
-    reader.uint32();
+    attributes.user = reader.uint32();
     reader.uint32();
   }
   if ((flags & HAS_PERMISSIONS) !== 0) attributes.mode = reader.uint32();
@@ -56,4 +59,8 @@ export function isRegularFile({ mode }: Attributes): boolean {
 
 export function isDirectory({ mode }: Attributes): boolean {
   return mode !== undefined && (mode & KIND_MASK) === DIRECTORY;
+}
+
+export function isSymbolicLink({ mode }: Attributes): boolean {
+  return mode !== undefined && (mode & KIND_MASK) === SYMBOLIC_LINK;
 }

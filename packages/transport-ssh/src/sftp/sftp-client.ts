@@ -21,6 +21,8 @@ export interface FileSystemSpace {
   /** Files that may still be made; undefined where the file system has no such limit. */
   readonly availableFiles: number | undefined;
   readonly readOnly: boolean;
+  /** `f_fsid`: tells it from other file systems; 0 where it has no such number. */
+  readonly fileSystemId: bigint;
 }
 
 /** `ST_RDONLY` of statvfs(3), as the extension carries it. */
@@ -174,11 +176,12 @@ export class SftpClient implements AsyncDisposable {
     if (reply.kind !== 'extended') throw unexpected(reply);
     // f_bsize, f_frsize, f_blocks, f_bfree, f_bavail, f_files, f_ffree, f_favail, f_fsid, f_flag, f_namemax
     const numbers = Array.from({ length: 11 }, () => reply.fields.bigUint64());
-    const [, blockBytes = 0n, , , availableBlocks = 0n, files = 0n, , availableFiles = 0n, , flags = 0n] = numbers;
+    const [, blockBytes = 0n, , , availableBlocks = 0n, files = 0n, , availableFiles = 0n, fileSystemId = 0n, flags = 0n] = numbers;
     return {
       availableBytes: Number(blockBytes * availableBlocks),
       availableFiles: files === 0n ? undefined : Number(availableFiles),
       readOnly: (flags & READ_ONLY_FLAG) !== 0n,
+      fileSystemId,
     };
   }
 

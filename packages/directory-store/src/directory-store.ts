@@ -1,0 +1,254 @@
+import type {
+  BeginOptions,
+  ByteSource,
+  CallOptions,
+  ObjectInfo,
+  PendingInfo,
+  PendingObject,
+  ReadOptions,
+  Store,
+  StoreCapabilities,
+} from '@gantry/transport';
+import { StoreError, assertKey, assertPrefix, assertRange, orAbort } from '@gantry/transport';
+import { StoreContext } from './context.ts';
+import type { Directory, FileSystem, Found } from './file-system.ts';
+import { isFileSystemError } from './file-system.ts';
+import { listObjects, objectInfo } from './listing.ts';
+import { ObjectSource } from './object-source.ts';
+import { orMissing, removeEmptyParents, splitKey } from './paths.ts';
+import { alreadyThere, inTheWay, linkOnTheWay, notReplaceable } from './refusals.ts';
+import { removeObjects } from './removal.ts';
+import { SteadyRoot, assertRoot } from './root.ts';
+import { sweepEmptyDirectories } from './sweep.ts';
+import { listUnfinished } from './unfinished/list.ts';
+import { makePlace, openPlace, removePendingDirectory, removePlace } from './unfinished/places.ts';
+import type { IfExists } from './unfinished/record.ts';
+import { readRecord } from './unfinished/record.ts';
+import { takeOver } from './unfinished/take-over.ts';
+import { isToken } from './unfinished/token.ts';
+import { UnfinishedWrite } from './unfinished/unfinished-write.ts';
+
+/** How many objects are removed at once. */
+const REMOVE_AT_ONCE = 32;
+
+export interface DirectoryStoreOptions {
+  /** The address, as a user may give it again; without any secret. */
+  readonly address: string;
+  /** The store as messages name it. */
+  readonly shown: string;
+  /** Called with what the user should know although nothing failed. */
+  readonly warn: (message: string) => void;
+}
+
+/**
+ * A store in a directory of a file system: the object `a/b` is the file `ROOT/a/b`, so that ordinary tools, and Ganeti, find it. The
+ * directory is made by the first write, when the one above it is there.
+ */
+export class DirectoryStore implements Store {
+  readonly address: string;
+  readonly capabilities: StoreCapabilities = { rangedRead: true, resumableWrite: true, createOnly: true, maxObjectBytes: Infinity };
+  readonly #fileSystem: FileSystem;
+  readonly #context: StoreContext;
+  readonly #root: SteadyRoot;
+
+  constructor(fileSystem: FileSystem, options: DirectoryStoreOptions) {
+    this.address = options.address;
+    this.#fileSystem = fileSystem;
+    this.#context = new StoreContext(fileSystem, options);
+    this.#root = new SteadyRoot(this.#context);
+  }
+
+  /** Reaches the file system, so that what is wrong with it is said before anything is done. @throws StoreError */
+  async connect({ signal }: CallOptions = {}): Promise<void> {
+    await this.#context.doing({ doing: 'connecting', where: () => `to ${this.#context.shown}`, signal }, () =>
+      this.#fileSystem.capabilities(signal),
+    );
+  }
+
+  async stat(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
+    assertKey(key);
+    return this.#context.doing({ doing: `looking at ${key}`, key, signal }, async () => {
+      const found = await orAbort(this.#find(key), signal);
+      if (found?.kind === 'file') return objectInfo(key, found);
+      throw await this.#noObject(key, signal);
+    });
+  }
+
+  async read(key: string, { offset = 0, length, signal }: ReadOptions = {}): Promise<ByteSource> {
+    assertKey(key);
+    return this.#context.doing({ doing: `opening ${key}`, key, signal }, async () => {
+      await using scope = new AsyncDisposableStack();
+      const file = scope.use(await this.#open(key, signal));
+      const { size } = file.found;
+      const range = { offset, length: length ?? Math.max(0, size - offset), objectSize: size };
+      assertRange(key, range);
+      signal?.throwIfAborted();
+      scope.move();
+      return new ObjectSource(this.#context, key, file, range, signal);
+    });
+  }
+
+  async *list(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<ObjectInfo> {
+    assertPrefix(prefix);
+    signal?.throwIfAborted();
+    try {
+      await orAbort(assertRoot(this.#context, signal), signal);
+      await using root = await orAbort(this.#fileSystem.root(signal), signal);
+      await using directory = await orAbort(walkToPrefix(root, prefix), signal);
+      if (directory !== undefined) yield* listObjects(directory, prefix, signal);
+    } catch (error) {
+      throw await this.#context.explain(error, { doing: `listing ${prefix === '' ? 'objects' : prefix}`, signal });
+    }
+  }
+
+  async begin(key: string, { ifExists = 'fail', signal }: BeginOptions = {}): Promise<PendingObject> {
+    assertKey(key);
+    return this.#context.doing({ doing: `beginning ${key}`, key, signal }, async () => {
+      if (ifExists === 'replace' && !(await this.#fileSystem.capabilities(signal)).replace) throw notReplaceable(this.#context.shown, key);
+      const [root] = await orAbort(Promise.all([this.#root.ensure(signal), this.#assertFree(key, ifExists)]), signal);
+      const place = await makePlace(this.#context, root, key, ifExists);
+      await using scope = new AsyncDisposableStack();
+      scope.defer(() => removePlace(this.#context, place.token).catch(() => undefined));
+      scope.use(place.directory);
+      const write = await UnfinishedWrite.create(this.#context, this.#root, place, signal);
+      scope.use(write);
+      signal?.throwIfAborted();
+      scope.move();
+      return write;
+    });
+  }
+
+  async resume(token: string, { signal }: CallOptions = {}): Promise<PendingObject> {
+    return this.#context.doing({ doing: `resuming ${token}`, key: token, signal }, () =>
+      takeOver(this.#context, this.#root, token, signal),
+    );
+  }
+
+  async *pending(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<PendingInfo> {
+    assertPrefix(prefix);
+    signal?.throwIfAborted();
+    const infos = listUnfinished(this.#context, signal);
+    try {
+      for (;;) {
+        const { value } = await orAbort(infos.next(), signal);
+        if (value === undefined) return;
+        if (value.key.startsWith(prefix)) yield value;
+      }
+    } catch (error) {
+      throw await this.#context.explain(error, { doing: 'looking for unfinished writes', signal });
+    } finally {
+      await infos.return();
+    }
+  }
+
+  async clear(tokens: readonly string[], { signal }: CallOptions = {}): Promise<void> {
+    for (const token of tokens.filter(isToken)) {
+      await this.#context.doing({ doing: `clearing ${token}`, key: token, signal }, () => this.#clear(token));
+    }
+    if (tokens.length === 0) await this.#context.doing({ doing: 'clearing up', signal }, () => this.#sweep(signal));
+    signal?.throwIfAborted();
+  }
+
+  async remove(keys: readonly string[], { signal }: CallOptions = {}): Promise<void> {
+    for (const key of keys) assertKey(key);
+    signal?.throwIfAborted();
+    for (let at = 0; at < keys.length; at += REMOVE_AT_ONCE) {
+      const batch = keys.slice(at, at + REMOVE_AT_ONCE);
+      const doing = `removing ${batch[0]}${batch.length > 1 ? ', …' : ''}`;
+      await this.#context.doing({ doing, key: batch[0], signal }, () => orAbort(removeObjects(this.#context, batch), signal));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#fileSystem[Symbol.asyncDispose]();
+  }
+
+  /** Undefined for what is no object that is really in this store, with no link on the way to it. */
+  async #find(key: string): Promise<Found | undefined> {
+    try {
+      await using root = await this.#fileSystem.root();
+      return await root.find(key.split('/'));
+    } catch (error) {
+      if (isFileSystemError(error, 'missing', 'link', 'other-kind')) return undefined;
+      throw error;
+    }
+  }
+
+  async #open(key: string, signal: AbortSignal | undefined): ReturnType<Directory['read']> {
+    try {
+      await using root = await this.#fileSystem.root(signal);
+      return await root.read(key.split('/'), signal);
+    } catch (error) {
+      if (isFileSystemError(error, 'missing', 'link', 'other-kind')) throw await this.#noObject(key, signal);
+      throw error;
+    }
+  }
+
+  async #noObject(key: string, signal: AbortSignal | undefined): Promise<StoreError> {
+    await orAbort(assertRoot(this.#context, signal), signal);
+    return new StoreError('not-found', { message: `there is no object ${key} in the store ${this.#context.shown}`, key });
+  }
+
+  /** Says early what commit would say late. @throws StoreError `exists`, `denied` */
+  async #assertFree(key: string, ifExists: IfExists): Promise<void> {
+    const { shown } = this.#context;
+    let found: Found | undefined;
+    try {
+      await using root = await this.#openRoot();
+      found = await root?.find(key.split('/'));
+    } catch (error) {
+      if (isFileSystemError(error, 'link')) throw linkOnTheWay(shown, key, error);
+      if (isFileSystemError(error, 'other-kind')) throw inTheWay(shown, key, error);
+      throw error;
+    }
+    if (found === undefined) return;
+    if (found.kind === 'directory') throw inTheWay(shown, key);
+    if (ifExists === 'fail') throw alreadyThere(key);
+  }
+
+  /** Undefined where it is missing, or is something else. */
+  async #openRoot(signal?: AbortSignal): Promise<Directory | undefined> {
+    try {
+      return await this.#fileSystem.root(signal);
+    } catch (error) {
+      if (isFileSystemError(error, 'missing', 'other-kind')) return undefined;
+      throw error;
+    }
+  }
+
+  async #clear(token: string): Promise<void> {
+    const key = await this.#keyOf(token);
+    await using root = await this.#openRoot();
+    if (root === undefined) return;
+    await removePlace(this.#context, token);
+    // Its writer may have been killed when it had just made directories for the object.
+    if (key !== undefined) await removeEmptyParents(root, key);
+  }
+
+  async #keyOf(token: string): Promise<string | undefined> {
+    try {
+      await using place = await openPlace(this.#context, token);
+      return (await readRecord(place, token)).key;
+    } catch {
+      // No place, or no sound record: there is still something to be removed, perhaps.
+      return undefined;
+    }
+  }
+
+  async #sweep(signal: AbortSignal | undefined): Promise<void> {
+    await using root = await this.#openRoot(signal);
+    if (root === undefined) return;
+    await removePendingDirectory(root);
+    await orMissing(sweepEmptyDirectories(root, signal));
+  }
+}
+
+/** The directory whose objects begin with a prefix; undefined where there is none. */
+async function walkToPrefix(root: Directory, prefix: string): Promise<Directory | undefined> {
+  try {
+    return await root.walk(splitKey(prefix).parents);
+  } catch (error) {
+    if (isFileSystemError(error, 'missing', 'link', 'other-kind')) return undefined;
+    throw error;
+  }
+}

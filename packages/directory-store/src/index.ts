@@ -1,0 +1,16 @@
+export type { DirectoryStoreOptions } from './directory-store.ts';
+export { DirectoryStore } from './directory-store.ts';
+export type {
+  Directory,
+  Entry,
+  FileKind,
+  FileSystem,
+  FileSystemCapabilities,
+  FileSystemReason,
+  Found,
+  ReadableFile,
+  RootFound,
+  SyncOptions,
+  WritableFile,
+} from './file-system.ts';
+export { FileSystemError, MARK_DIGITS, formatMark, isFileSystemError } from './file-system.ts';

@@ -1,0 +1,40 @@
+import { isKeyPart } from '@gantry/transport';
+import type { Directory } from './file-system.ts';
+import { isFileSystemError } from './file-system.ts';
+import { boundedEntries } from './limits.ts';
+import { orMissing } from './paths.ts';
+
+/**
+ * Removes the directories beneath one that hold nothing. A store keeps none: who removes the last object of a directory removes that
+ * too, unless it is killed in between. A writer whose directory is taken away just before it has something in it makes it anew.
+ *
+ * @returns whether the directory itself holds nothing now
+ */
+export async function sweepEmptyDirectories(directory: Directory, signal: AbortSignal | undefined): Promise<boolean> {
+  const names: string[] = [];
+  let kept = 0;
+  for await (const { name, kind } of boundedEntries(directory)) {
+    if (kind === 'directory' && isKeyPart(name)) names.push(name);
+    else kept += 1;
+  }
+  for (const name of names) {
+    signal?.throwIfAborted();
+    if (!(await sweepOne(directory, name, signal))) kept += 1;
+  }
+  return kept === 0;
+}
+
+/** Whether it is gone. What this user may not look into or remove stays. */
+async function sweepOne(parent: Directory, name: string, signal: AbortSignal | undefined): Promise<boolean> {
+  try {
+    const directory = await orMissing(parent.walk([name]));
+    if (directory === undefined) return true;
+    await using open = directory;
+    if (!(await sweepEmptyDirectories(open, signal))) return false;
+    await orMissing(parent.removeDirectory(name));
+    return true;
+  } catch (error) {
+    if (isFileSystemError(error)) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,107 @@
+import { Buffer } from 'node:buffer';
+import { randomBytes } from 'node:crypto';
+import { StoreError, assertKey, thisProcess } from '@gantry/transport';
+import type { Directory } from '../file-system.ts';
+import { isFileSystemError } from '../file-system.ts';
+import { isJsonObject } from '../json.ts';
+import type { RecordedOwner } from './owner-record.ts';
+import { ownerDocument, parseOwner } from './owner-record.ts';
+
+export const RECORD_FILE = 'record.json';
+
+const DATA_NAME = /^data-[0-9a-f]{16}$/;
+
+/** More than any record that was ever written, bytes. */
+const MAX_RECORD_BYTES = 8 * 1024;
+
+export type IfExists = 'fail' | 'replace';
+
+/** What stands beside the data of an unfinished write. */
+export interface WriteRecord {
+  readonly key: string;
+  readonly ifExists: IfExists;
+  /** ISO 8601, UTC. */
+  readonly started: string;
+  readonly owner: RecordedOwner;
+  /** Name of the file that has its bytes: each writer's own, so that one which was taken for dead can do no harm. */
+  readonly data: string;
+  /** Name of the file that says how many of them are durable; undefined where all that were written count. */
+  readonly mark: string | undefined;
+}
+
+/** A record of this process, and of a data file that no other writer has. */
+export async function ownRecord(
+  about: Pick<WriteRecord, 'key' | 'ifExists' | 'started'>,
+  options: { readonly withMark: boolean },
+): Promise<WriteRecord & { readonly document: Uint8Array }> {
+  const { key, ifExists, started } = about;
+  const owner = await thisProcess();
+  const id = randomBytes(8).toString('hex');
+  const data = `data-${id}`;
+  const mark = options.withMark ? `durable-${id}` : undefined;
+  const document = Buffer.from(JSON.stringify({ key, ifExists, started, owner: ownerDocument(owner), data, mark }));
+  return { key, ifExists, started, owner, data, mark, document };
+}
+
+/** Writes the first record of a place. */
+export async function createRecord(place: Directory, document: Uint8Array): Promise<void> {
+  await place.createSmall(RECORD_FILE, document);
+}
+
+/** Puts a record in the place of an older one: at once, where the file system can do that. */
+export async function replaceRecord(place: Directory, document: Uint8Array, options: { readonly atOnce: boolean }): Promise<void> {
+  const fresh = `record-${randomBytes(8).toString('hex')}.json`;
+  await place.createSmall(fresh, document);
+  if (!options.atOnce) await place.remove(RECORD_FILE);
+  await place.replace(fresh, place, RECORD_FILE);
+  await place.sync();
+}
+
+/** @throws StoreError `not-found` where there is none; `integrity` for one that is damaged */
+export async function readRecord(place: Directory, token: string): Promise<WriteRecord> {
+  const bytes = await readBytes(place, token);
+  if (bytes === undefined) throw unknownToken(token);
+  const record = parseRecord(Buffer.from(bytes).toString('utf8'));
+  if (record !== undefined) return record;
+  throw damaged(token);
+}
+
+async function readBytes(place: Directory, token: string): Promise<Uint8Array | undefined> {
+  try {
+    return await place.readSmall([RECORD_FILE], MAX_RECORD_BYTES);
+  } catch (error) {
+    if (isFileSystemError(error, 'link', 'other-kind')) throw damaged(token);
+    throw error;
+  }
+}
+
+function parseRecord(text: string): WriteRecord | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (!isJsonObject(value)) return undefined;
+    const { key, ifExists, started, owner, data, mark } = value;
+    if (typeof key !== 'string' || (ifExists !== 'fail' && ifExists !== 'replace')) return undefined;
+    assertKey(key);
+    if (typeof data !== 'string' || !DATA_NAME.test(data)) return undefined;
+    if (typeof started !== 'string' || Number.isNaN(Date.parse(started))) return undefined;
+    const who = parseOwner(owner);
+    if (who === undefined) return undefined;
+    // A mark of another writer's says nothing of this one's data: version 0.1.0 could leave it there.
+    const own = data.replace('data-', 'durable-');
+    return { key, ifExists, started, owner: who, data, mark: mark === own ? own : undefined };
+  } catch {
+    return undefined;
+  }
+}
+
+function damaged(token: string): StoreError {
+  return new StoreError('integrity', {
+    message: `the record of the unfinished write ${token} is damaged`,
+    key: token,
+    hint: 'It can be cleared, but not resumed.',
+  });
+}
+
+export function unknownToken(token: string): StoreError {
+  return new StoreError('not-found', { message: `there is no unfinished write ${JSON.stringify(token.slice(0, 80))}`, key: token });
+}

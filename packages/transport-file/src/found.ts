@@ -1,0 +1,13 @@
+import type { Dirent, Stats } from 'node:fs';
+import type { FileKind, Found } from '@gantry/directory-store';
+
+export function foundOf(stats: Stats): Found {
+  const { size, mtime, mode, uid, nlink } = stats;
+  return { kind: kindOf(stats), size, modified: mtime, mode: mode & 0o7777, user: uid, links: nlink };
+}
+
+export function kindOf(what: Stats | Dirent): FileKind {
+  if (what.isFile()) return 'file';
+  if (what.isDirectory()) return 'directory';
+  return what.isSymbolicLink() ? 'link' : 'other';
+}

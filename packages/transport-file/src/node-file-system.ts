@@ -1,0 +1,67 @@
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Directory, FileSystem, FileSystemCapabilities, RootFound } from '@gantry/directory-store';
+import { FileSystemError, isFileSystemError } from '@gantry/directory-store';
+import { foundOf } from './found.ts';
+import { openDirectory } from './node-directory.ts';
+import { calling } from './system-error.ts';
+
+const MiB = 1024 * 1024;
+
+/** A directory of this machine. */
+export class NodeFileSystem implements FileSystem {
+  readonly #path: string;
+
+  /** @param path absolute */
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async capabilities(): Promise<FileSystemCapabilities> {
+    return { replace: true, inOrder: true, syncFile: true, safeWalks: true, syncEveryBytes: 32 * MiB, maxUnsyncedBytes: 64 * MiB };
+  }
+
+  root(): Promise<Directory> {
+    return openDirectory(this.#path);
+  }
+
+  async lookAtRoot(): Promise<RootFound | undefined> {
+    try {
+      const stats = await calling(stat(this.#path));
+      return { ...foundOf(stats), identity: `${stats.dev}:${stats.ino}` };
+    } catch (error) {
+      // A file on the way to it is no directory either.
+      if (isFileSystemError(error, 'missing', 'other-kind')) return undefined;
+      throw error;
+    }
+  }
+
+  async makeRoot(): Promise<void> {
+    try {
+      await using above = await openDirectory(dirname(this.#path));
+      await calling(mkdir(this.#path, { mode: 0o700 }));
+      await above.sync();
+    } catch (error) {
+      if (isFileSystemError(error, 'exists')) return;
+      if (isFileSystemError(error, 'missing', 'other-kind')) throw this.#nothingAbove(error);
+      throw error;
+    }
+  }
+
+  async explain(error: unknown): Promise<unknown> {
+    return error;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Nothing is held open between calls.
+  }
+
+  #nothingAbove(cause: unknown): FileSystemError {
+    return new FileSystemError('failed', {
+      code: 'not-found',
+      message: `there is no directory ${dirname(this.#path)} to make the store in`,
+      hint: 'Check the path, or make the directory.',
+      cause,
+    });
+  }
+}

@@ -1,0 +1,83 @@
+import { posix } from 'node:path';
+import type { Directory, FileSystem, FileSystemCapabilities, RootFound } from '@gantry/directory-store';
+import { FileSystemError, isFileSystemError } from '@gantry/directory-store';
+import { orAbort } from '@gantry/transport';
+import type { SftpClient } from '../sftp/sftp-client.ts';
+import { explainFailure, orAbsent } from './errors.ts';
+import { foundOf } from './found.ts';
+import type { Peer } from './peer.ts';
+import { SftpDirectory } from './sftp-directory.ts';
+
+const MiB = 1024 * 1024;
+
+/** A directory of a peer, over SFTP. */
+export class SftpFileSystem implements FileSystem {
+  readonly #peer: Peer;
+
+  constructor(peer: Peer) {
+    this.#peer = peer;
+  }
+
+  async capabilities(signal?: AbortSignal): Promise<FileSystemCapabilities> {
+    const client = await this.#peer.client(signal);
+    return {
+      replace: client.has('posixRename'),
+      // Many requests are on their way at once, over several sessions.
+      inOrder: false,
+      syncFile: client.has('fsync'),
+      safeWalks: false,
+      syncEveryBytes: 64 * MiB,
+      maxUnsyncedBytes: 256 * MiB,
+    };
+  }
+
+  async root(signal?: AbortSignal): Promise<Directory> {
+    await this.#peer.client(signal);
+    return SftpDirectory.root(this.#peer, await this.#peer.rootPath(signal));
+  }
+
+  async lookAtRoot(signal?: AbortSignal): Promise<RootFound | undefined> {
+    const [client, path] = [await this.#peer.client(signal), await this.#peer.rootPath(signal)];
+    const [found, identity] = await orAbort(Promise.all([orAbsent(client.stat(path)), identityOf(client, path)]), signal);
+    return found === undefined ? undefined : { ...foundOf(found), identity };
+  }
+
+  async makeRoot(signal?: AbortSignal): Promise<void> {
+    const path = await this.#peer.rootPath(signal);
+    const client = await this.#peer.client(signal);
+    const above = SftpDirectory.root(this.#peer, posix.dirname(path));
+    const found = await orAbort(orAbsent(client.stat(above.path)), signal);
+    if (found === undefined || foundOf(found).kind !== 'directory') throw nothingAbove(above.path);
+    await above.make(posix.basename(path));
+    await above.sync();
+  }
+
+  async explain(error: unknown): Promise<unknown> {
+    if (!isFileSystemError(error)) return error;
+    try {
+      return await explainFailure(error, await this.#peer.client(), await this.#peer.rootPath());
+    } catch {
+      // The peer cannot be asked any more.
+      return error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#peer.pool[Symbol.asyncDispose]();
+  }
+}
+
+/** The number of the file system that a path is on; undefined where it has none, or the server does not say. */
+async function identityOf(client: SftpClient, path: string): Promise<string | undefined> {
+  if (!client.has('statvfs')) return undefined;
+  const { fileSystemId } = (await client.space(path).catch(() => undefined)) ?? {};
+  return fileSystemId === undefined || fileSystemId === 0n ? undefined : String(fileSystemId);
+}
+
+function nothingAbove(path: string): FileSystemError {
+  return new FileSystemError('failed', {
+    code: 'not-found',
+    message: `there is no directory ${path} on the peer to make the store in`,
+    hint: 'Check the path, or make the directory there.',
+  });
+}
