@@ -352,7 +352,7 @@ describe('stores', () => {
     await using bench = await benchWithDisk();
     const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
     await writeFile(bench.file('file'), 'something else');
-    expectFailure(await bench.gantry('export', instance, 'file', '-q'), 8, 'STORE_NOT_FOUND', 'is no directory');
+    expectFailure(await bench.gantry('export', instance, 'file', '-q'), 8, 'STORE_NOT_FOUND', 'is not a directory');
     await writeFile(join(bench.store, 'web1.example.com'), 'something else');
     expectFailure(await bench.gantry('export', instance, bench.store, '-q'), 8, /web1\.example\.com.*part of it is a file/);
     expect(await bench.stored()).toEqual(['web1.example.com']);
