@@ -22,7 +22,8 @@ async function main(): Promise<void> {
   const options = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
   const json = options.includes('--json');
   const quiet = options.includes('--quiet') || options.includes('-q');
-  const output = await createOutput({ json, quiet, stdout: process.stdout, stderr: process.stderr });
+  const live = process.stderr.isTTY && process.env['TERM'] !== 'dumb';
+  const output = createOutput({ json, quiet, live, stdout: process.stdout, stderr: process.stderr });
   // What nobody was left to hear of is a defect: told as one, without a stack. The next run clears what is left.
   process.on('uncaughtException', (error) => {
     output.failure(error);

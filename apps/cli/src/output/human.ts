@@ -3,6 +3,7 @@ import { GantryError, terminalSafe } from '@gantry/core';
 import { InterruptedError } from '../signals.ts';
 import type { Lines, Output, OutputOptions } from './output.ts';
 import { describePlan } from './plan.ts';
+import { liveLines } from './live-lines.ts';
 import { createProgress } from './progress.ts';
 
 /** How often the bars are drawn again on a terminal, ms. */
@@ -12,27 +13,29 @@ const REDRAW_INTERVAL_MS = 200;
 const LINE_INTERVAL_MS = 10_000;
 
 /** Results on stdout; progress, messages and failures on stderr, with live bars where that is a terminal. */
-export async function createHumanOutput({ stdout, stderr, quiet }: OutputOptions): Promise<Output> {
+export function createHumanOutput({ stdout, stderr, quiet, live }: OutputOptions): Output {
   const progress = createProgress(() => performance.now());
-  // Loaded where there is a terminal: it takes a tenth of the command's start.
-  const bars = stderr.isTTY ? (await import('log-update')).createLogUpdate(stderr) : undefined;
+  const bars = live ? liveLines(stderr) : undefined;
   let timer: NodeJS.Timeout | undefined;
 
   const draw = (): void => {
-    const lines = progress.lines();
-    if (bars !== undefined) bars(lines.join('\n'));
-    else for (const line of lines) stderr.write(`${line}\n`);
+    if (bars !== undefined) bars.draw(progress.lines({ width: bars.width(), height: bars.height() }));
+    else for (const line of progress.lines()) stderr.write(`${line}\n`);
   };
   const say = (text: Lines): void => {
-    if (bars !== undefined) bars.clear();
-    stderr.write(`${safe(text)}\n`);
-    if (bars !== undefined && timer !== undefined) draw();
+    if (bars === undefined) stderr.write(`${safe(text)}\n`);
+    else bars.print(safe(text));
+  };
+  const start = (): void => {
+    timer = setInterval(draw, bars === undefined ? LINE_INTERVAL_MS : REDRAW_INTERVAL_MS).unref();
+    if (bars !== undefined) stderr.on('resize', draw);
   };
   const stop = (): void => {
     if (timer === undefined) return;
     clearInterval(timer);
     timer = undefined;
-    bars?.clear();
+    stderr.off('resize', draw);
+    bars?.draw([]);
   };
 
   return {
@@ -41,11 +44,8 @@ export async function createHumanOutput({ stdout, stderr, quiet }: OutputOptions
       progress.take(event);
       const line = describeEvent(event);
       if (line !== undefined) say(line);
-      if (progress.running() && timer === undefined) {
-        timer = setInterval(draw, bars === undefined ? LINE_INTERVAL_MS : REDRAW_INTERVAL_MS).unref();
-      } else if (!progress.running()) {
-        stop();
-      }
+      if (!progress.running()) stop();
+      else if (timer === undefined) start();
       const finished = progress.finishedLine(event);
       if (finished !== undefined) say(finished);
     },

@@ -24,10 +24,12 @@ export interface OutputOptions {
   readonly json: boolean;
   /** Results, warnings and errors alone. */
   readonly quiet: boolean;
+  /** Whether stderr is a terminal whose lines can be drawn again. */
+  readonly live: boolean;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
 }
 
-export async function createOutput(options: OutputOptions): Promise<Output> {
-  return options.json ? createJsonOutput(options) : await createHumanOutput(options);
+export function createOutput(options: OutputOptions): Output {
+  return options.json ? createJsonOutput(options) : createHumanOutput(options);
 }

@@ -1,24 +1,28 @@
 import type { GantryEvent } from '@gantry/core';
 import { formatBytes, formatDuration } from './format.ts';
-
-/** The span over which the shown rate is averaged, ms. */
-const RATE_WINDOW_MS = 5000;
-const BAR_WIDTH = 24;
+import { progressLine } from './progress-line.ts';
+import { Speed } from './speed.ts';
 
 interface DiskProgress {
-  phase: 'running' | 'ended';
+  phase: 'waiting' | 'running' | 'ended';
   readonly started: number;
+  readonly speed: Speed;
   plainBytes: number;
   storedBytes: number;
   expectedBytes: number | undefined;
-  samples: { readonly at: number; readonly bytes: number }[];
+}
+
+/** The room for progress on a terminal; absent in a log. */
+export interface Room {
+  readonly width: number;
+  readonly height: number;
 }
 
 export interface Progress {
   readonly take: (event: GantryEvent) => void;
   readonly running: () => boolean;
-  /** One line for each disk that is under way. */
-  readonly lines: () => string[];
+  /** One line for each disk that is under way, and one for all of them where there are several. */
+  readonly lines: (room?: Room) => readonly string[];
   /** What to say for good when this very event ended a disk. */
   readonly finishedLine: (event: GantryEvent) => string | undefined;
 }
@@ -26,23 +30,37 @@ export interface Progress {
 /** Keeps what the events said of each disk, and puts it in words. `now` is a clock in ms. */
 export function createProgress(now: () => number): Progress {
   const disks = new Map<number, DiskProgress>();
+  let whole = new Speed(now());
 
   const take = (event: GantryEvent): void => {
     if (event.type === 'disk') {
       const known = disks.get(event.disk);
-      if (event.phase === 'running') disks.set(event.disk, start(now()));
-      else if (known !== undefined && event.phase !== 'waiting') known.phase = 'ended';
+      if (event.phase === 'waiting' || event.phase === 'running') {
+        const underWay = [...disks.values()].some(({ phase }) => phase === 'running');
+        disks.set(event.disk, begin(event.phase, known, event.expectedBytes, now()));
+        // What went before, such as a check of all dumps, does not count.
+        if (!underWay) whole = new Speed(now(), sum(disks, 'plainBytes'));
+      } else if (known !== undefined) {
+        known.phase = 'ended';
+      }
     } else if (event.type === 'progress') {
       const disk = disks.get(event.disk);
-      if (disk !== undefined) advance(disk, event, now());
+      if (disk === undefined) return;
+      disk.plainBytes = event.plainBytes;
+      disk.storedBytes = event.storedBytes;
+      disk.expectedBytes = event.expectedBytes ?? disk.expectedBytes;
+      disk.speed.reach(event.plainBytes, now());
+      whole.reach(sum(disks, 'plainBytes'), now());
     }
   };
 
-  const lines = (): string[] =>
-    [...disks.entries()]
-      .filter(([, disk]) => disk.phase === 'running')
-      .toSorted(([a], [b]) => a - b)
-      .map(([index, disk]) => describeRunning(index, disk, now()));
+  const lines = (room?: Room): readonly string[] => {
+    const at = now();
+    const running = [...disks].filter(([, { phase }]) => phase === 'running').toSorted(([a], [b]) => a - b);
+    const shown = running.map(([index, disk]) => describe(`disk ${index}`, disk, disk.speed, at, room?.width));
+    if (disks.size < 2 || running.length === 0) return shown;
+    return [...fit(shown, (room?.height ?? Infinity) - 1), describe('total ', total(disks), whole, at, room?.width, countDone(disks))];
+  };
 
   const finishedLine = (event: GantryEvent): string | undefined => {
     if (event.type !== 'disk' || event.phase !== 'done') return undefined;
@@ -53,46 +71,50 @@ export function createProgress(now: () => number): Progress {
   return { take, lines, finishedLine, running: () => [...disks.values()].some((disk) => disk.phase === 'running') };
 }
 
-function start(at: number): DiskProgress {
-  return { phase: 'running', started: at, plainBytes: 0, storedBytes: 0, expectedBytes: undefined, samples: [{ at, bytes: 0 }] };
+function begin(phase: 'waiting' | 'running', known: DiskProgress | undefined, expected: number | undefined, at: number): DiskProgress {
+  const expectedBytes = expected ?? (known?.phase === 'waiting' ? known.expectedBytes : undefined);
+  return { phase, started: at, speed: new Speed(at), plainBytes: 0, storedBytes: 0, expectedBytes };
 }
 
-function advance(disk: DiskProgress, event: Extract<GantryEvent, { type: 'progress' }>, at: number): void {
-  disk.plainBytes = event.plainBytes;
-  disk.storedBytes = event.storedBytes;
-  disk.expectedBytes = event.expectedBytes;
-  disk.samples.push({ at, bytes: event.plainBytes });
-  while (disk.samples.length > 2 && at - (disk.samples[1]?.at ?? at) > RATE_WINDOW_MS) disk.samples.shift();
+type Amounts = Pick<DiskProgress, 'plainBytes' | 'storedBytes' | 'expectedBytes'>;
+
+function describe(label: string, amounts: Amounts, speed: Speed, at: number, width: number | undefined, note?: string): string {
+  const { plainBytes, storedBytes, expectedBytes } = amounts;
+  const leftMs = expectedBytes === undefined ? undefined : speed.left(expectedBytes - plainBytes, at);
+  return progressLine(
+    { label, plainBytes, storedBytes, expectedBytes, rate: speed.rate(at), stillMs: speed.stillFor(at), leftMs, note },
+    width,
+  );
 }
 
-/** Plain bytes a second, over the last seconds. */
-function rateOf(disk: DiskProgress, at: number): number {
-  const oldest = disk.samples[0];
-  const elapsed = at - (oldest?.at ?? at);
-  return elapsed <= 0 ? 0 : ((disk.plainBytes - (oldest?.bytes ?? 0)) / elapsed) * 1000;
+/** Where there is no room for all, the last line says how many are left out. */
+function fit(lines: readonly string[], height: number): readonly string[] {
+  if (lines.length <= height) return lines;
+  const shown = Math.max(0, height - 1);
+  const more = `(${lines.length - shown} more disks)`;
+  return height < 1 ? [] : [...lines.slice(0, shown), more];
 }
 
-function describeRunning(index: number, disk: DiskProgress, at: number): string {
-  const rate = rateOf(disk, at);
-  const parts = [`disk ${index}`];
-  const amounts = `${formatBytes(disk.plainBytes)} (${formatBytes(disk.storedBytes)} stored)  ${formatBytes(rate)}/s`;
-  // What a script expects is its guess: more than all of it is shown as all.
-  if (disk.expectedBytes !== undefined && disk.expectedBytes > 0) {
-    const share = Math.min(1, disk.plainBytes / disk.expectedBytes);
-    const filled = Math.round(share * BAR_WIDTH);
-    parts.push(`[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}] ${String(Math.floor(share * 100)).padStart(3)}%`);
-    parts.push(amounts);
-    const left = disk.expectedBytes - disk.plainBytes;
-    if (rate > 0 && left > 0) parts.push(`${formatDuration((left / rate) * 1000)} left`);
-  } else {
-    parts.push(amounts);
-  }
-  return parts.join('  ');
+function countDone(disks: ReadonlyMap<number, DiskProgress>): string {
+  const ended = [...disks.values()].filter(({ phase }) => phase === 'ended').length;
+  return `${ended} of ${disks.size} done`;
+}
+
+function total(disks: ReadonlyMap<number, DiskProgress>): Amounts {
+  const known = [...disks.values()].every(({ phase, expectedBytes }) => phase === 'ended' || expectedBytes !== undefined);
+  // What has ended was as large as it was, whatever had been expected.
+  const expected = (): number =>
+    [...disks.values()].reduce((all, disk) => all + (disk.phase === 'ended' ? disk.plainBytes : (disk.expectedBytes ?? 0)), 0);
+  return { plainBytes: sum(disks, 'plainBytes'), storedBytes: sum(disks, 'storedBytes'), expectedBytes: known ? expected() : undefined };
+}
+
+function sum(disks: ReadonlyMap<number, DiskProgress>, amount: 'plainBytes' | 'storedBytes'): number {
+  return [...disks.values()].reduce((all, disk) => all + disk[amount], 0);
 }
 
 function describeFinished(index: number, disk: DiskProgress, at: number): string {
   const elapsed = at - disk.started;
   const rate = elapsed <= 0 ? 0 : (disk.plainBytes / elapsed) * 1000;
   const amounts = `${formatBytes(disk.plainBytes)} (${formatBytes(disk.storedBytes)} stored)`;
-  return `disk ${index}  done  ${amounts} in ${formatDuration(elapsed)}, ${formatBytes(rate)}/s`;
+  return `disk ${index}  done  ${amounts} in ${formatDuration(elapsed)}, ${formatBytes(Math.round(rate))}/s`;
 }

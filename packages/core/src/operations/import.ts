@@ -203,9 +203,9 @@ async function findOriginals(found: StoredExport, dumps: readonly StoredDump[], 
 /** @returns plain bytes of all disks */
 async function writeDisks(work: Work, dumps: readonly StoredDump[], signal: AbortSignal): Promise<number> {
   const { request, reporter, states } = work;
-  for (const { index } of dumps) {
+  for (const { index, record } of dumps) {
     states.set(index, 'untouched');
-    reporter.disk(index, 'waiting');
+    reporter.disk(index, 'waiting', record?.plainBytes);
   }
   try {
     const bytes = await sideBySide(dumps, request.parallel ?? DEFAULT_PARALLEL_DISKS, signal, (dump, signal) =>

@@ -90,6 +90,7 @@ export async function verifyDumps(
 ): Promise<number> {
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
   const failures: GantryError[] = [];
+  for (const { index, record } of dumps) reporter.disk(index, 'waiting', record?.plainBytes);
   const bytes = await sideBySide(dumps, parallel ?? DEFAULT_PARALLEL_DISKS, signal, async (dump, signal) => {
     try {
       return await tellPhases(reporter, dump.index, () => verifyDump(found, dump, { reporter, signal, budget }));

@@ -46,7 +46,14 @@ export type GantryEvent =
       readonly line: string;
     }
   /** A disk changed its phase. */
-  | { readonly type: 'disk'; readonly operation: OperationName; readonly disk: number; readonly phase: DiskPhase }
+  | {
+      readonly type: 'disk';
+      readonly operation: OperationName;
+      readonly disk: number;
+      readonly phase: DiskPhase;
+      /** Plain bytes that will come, where they are known before it runs. */
+      readonly expectedBytes?: number;
+    }
   /** How far one disk is. At most some ten a second for each disk. */
   | {
       readonly type: 'progress';

@@ -27,7 +27,7 @@ export interface Reporter {
   readonly emit: EventListener;
   readonly stage: (message: string) => void;
   readonly warn: (message: string, disk?: number) => void;
-  readonly disk: (disk: number, phase: DiskPhase) => void;
+  readonly disk: (disk: number, phase: DiskPhase, expectedBytes?: number) => void;
   /** A teller of one disk's progress that leaves out what comes too fast; `last` is always told. */
   readonly progressOf: (
     disk: number,
@@ -49,7 +49,8 @@ export function createReporter(operation: OperationName, onEvent: EventListener 
       warnings.push(disk === undefined ? message : `disk ${disk}: ${message}`);
       emit({ type: 'warning', operation, message, ...(disk === undefined ? {} : { disk }) });
     },
-    disk: (disk, phase) => emit({ type: 'disk', operation, disk, phase }),
+    disk: (disk, phase, expectedBytes) =>
+      emit({ type: 'disk', operation, disk, phase, ...(expectedBytes === undefined ? {} : { expectedBytes }) }),
     progressOf: (disk, expected) => {
       let toldAt = -Infinity;
       return (plainBytes, storedBytes, last = false) => {

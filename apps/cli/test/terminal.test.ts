@@ -1,0 +1,110 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import process from 'node:process';
+import { makeRandomFile } from '@gantry/testkit';
+import { execa } from 'execa';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Workbench } from './workbench.ts';
+import { MAIN, makeWorkbench, waitForFile } from './workbench.ts';
+
+/*
+ * What a human sees: the command runs on a terminal of tmux, which breaks lines, scrolls and reflows as terminals do, and its screen is looked at.
+ */
+
+let bench: Workbench;
+
+beforeEach(async () => {
+  bench = await makeWorkbench();
+  await makeRandomFile(bench.file('disk0'), 4096, 'a');
+  await makeRandomFile(bench.file('disk1'), 4096, 'b');
+  // Says how much comes, gives some of it, and goes on when it is told to.
+  await bench.defineOs('slow', {
+    export: `echo 40000000 >&"$EXP_SIZE_FD"; head -c 9000000 /dev/urandom; : >"$PWD/begun"; until [ -e "$PWD/go" ]; do sleep 0.1; done; head -c 31000000 /dev/urandom`,
+    import: 'cat >/dev/null',
+  });
+  await bench.describeInstance('web1', { os: 'slow', disks: [bench.file('disk0'), bench.file('disk1')] });
+});
+
+afterEach(async () => {
+  await tmux('kill-server').catch(() => undefined);
+  await bench[Symbol.asyncDispose]();
+});
+
+async function tmux(...args: readonly string[]): Promise<string> {
+  const { stdout } = await execa('tmux', ['-S', bench.file('tmux'), '-f', '/dev/null', ...args], { env: { LC_ALL: 'C.UTF-8' } });
+  return stdout;
+}
+
+/** Starts an export on a terminal of that size; its exit status ends up in the file `status`. */
+async function startOnTerminal(columns: number, rows: number): Promise<void> {
+  const command = [process.execPath, '--conditions=@gantry/source', MAIN, 'export', 'web1.yaml', bench.store]
+    .map((word) => `'${word}'`)
+    .join(' ');
+  const env = `GANTRY_STATE_DIR='${bench.file('state')}' GANTRY_OS_PATH='${bench.file('os')}' GANTRY_CREATE_STORE=1`;
+  await writeFile(
+    bench.file('run'),
+    `cd '${bench.path}'; echo marker; ${env} ${command}; echo $? >status.tmp; mv status.tmp status; exec sleep 1000\n`,
+  );
+  await tmux('new-session', '-d', '-x', String(columns), '-y', String(rows), `sh '${bench.file('run')}'`);
+}
+
+/** The screen, once it shows what is asked for. */
+async function screen(shows: RegExp): Promise<readonly string[]> {
+  for (;;) {
+    const text = await tmux('capture-pane', '-p');
+    if (shows.test(text)) return text.trimEnd().split('\n');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+describe.each([40, 60, 80, 200])('on a terminal of %i columns', (columns) => {
+  it('progress takes a line for each disk and one for all, and is gone when it is done', async () => {
+    await startOnTerminal(columns, 24);
+    await waitForFile(bench.file('os', 'slow', 'begun'));
+    const lines = await screen(/no data for \d+ s/);
+    const bars = lines.filter((line) => /^(disk \d|total) /.test(line));
+    expect(bars.map((line) => line.slice(0, 6))).toEqual(['disk 0', 'disk 1', 'total ']);
+    // Nothing else is below them, and no line went on in the next one.
+    expect(lines.slice(-3)).toEqual(bars);
+    for (const line of bars) expect(line.length).toBeLessThan(columns);
+    await writeFile(bench.file('os', 'slow', 'go'), '');
+    expect((await waitForFile(bench.file('status'))).trim()).toBe('0');
+    const end = await screen(/web1@\d+T/);
+    expect(end.filter((line) => /no data|total/.test(line))).toEqual([]);
+    expect(end.join('\n')).toContain('marker');
+  });
+});
+
+it('a terminal that becomes narrower and wider again shows each line once', async () => {
+  await startOnTerminal(120, 24);
+  await waitForFile(bench.file('os', 'slow', 'begun'));
+  await screen(/total .*no data/);
+  for (const columns of [50, 140, 41, 90]) {
+    await tmux('resize-window', '-x', String(columns), '-y', '24');
+    const lines = await screen(new RegExp(`^(?=[^]*total .*no data)[^]{0,${columns * 24}}$`));
+    await screen(/total .*no data for \d+ s/);
+    expect({ columns, bars: lines.filter((line) => /^(disk \d {2}|total )/.test(line)).length }).toEqual({ columns, bars: 3 });
+    // What was there before is still there, on the screen or above it.
+    const all = await tmux('capture-pane', '-p', '-S', '-');
+    expect({ columns, all }).toEqual({ columns, all: expect.stringMatching(/^marker$/m) });
+    expect({ columns, all: all.replaceAll('\n', '') }).toEqual({ columns, all: expect.stringContaining('no snapshot of 2 disks') });
+  }
+});
+
+it('a terminal with few rows shows what fits', async () => {
+  await startOnTerminal(80, 3);
+  await waitForFile(bench.file('os', 'slow', 'begun'));
+  const lines = await screen(/total .*no data/);
+  expect(lines.length).toBeLessThanOrEqual(3);
+});
+
+it('a log has whole lines and no bars', async () => {
+  const running = bench.start('export', 'web1.yaml', bench.store);
+  await waitForFile(bench.file('os', 'slow', 'begun'));
+  await writeFile(bench.file('os', 'slow', 'go'), '');
+  const { stderr, exitCode } = await running.outcome;
+  expect(exitCode, stderr).toBe(0);
+  // oxlint-disable-next-line no-control-regex -- they are what must not be there
+  expect(stderr).not.toMatch(/[\u001B\r]/);
+  expect(stderr).toMatch(/^disk 0 {2}done /m);
+  expect(await readFile(bench.file('web1.yaml'), 'utf8')).toContain('web1');
+});
