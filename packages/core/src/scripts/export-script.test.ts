@@ -297,6 +297,16 @@ describe('what a script that fails wrote to stdout', () => {
     expect(await errorOf(dump)).toMatchObject({ code: 'SCRIPT_FAILED', details: [], hint: expect.stringContaining('no message') });
   });
 
+  it('is read to its end although the script had ended before it was asked for', async () => {
+    const go = directory.file('go');
+    await using dump = exportDisk(await withExport(`echo one; until [ -e ${go} ]; do sleep 0.01; done; echo two; exit 1`));
+    const pieces = dump.pieces[Symbol.asyncIterator]();
+    await pieces.next();
+    await writeFile(go, '');
+    await expect.poll(() => started.flatMap((group) => runningMembers(group))).toEqual([]);
+    await expect(pieces.next()).rejects.toMatchObject({ code: 'SCRIPT_FAILED', details: ['one', 'two'] });
+  });
+
   it('is not waited for when something left behind holds stdout open', async () => {
     const os = await withExport("echo 'its licence forbids it'; sleep 1000000 2>/dev/null & exit 1");
     await using dump = exportDisk(os);
