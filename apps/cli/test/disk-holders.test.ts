@@ -93,7 +93,7 @@ describe('a target disk is refused, and stays as it is, under', () => {
     // Of a name of its own: the machine may remember what it read of a file.
     const target = await bench.describeInstance(`target${disk.replaceAll('/', '-')}`, { disks: [disk] });
     const args = `import ${bench.store} ${reference} --to ${target}`;
-    const { exitCode, stderr } = await machine.start(`GANTRY_STATE_DIR=/run/gantry exec ${command} ${args}`).outcome;
+    const { exitCode, stderr } = await machine.start(`GANTRY_YES=1 GANTRY_STATE_DIR=/run/gantry exec ${command} ${args}`).outcome;
     expect(stderr).toContain(names);
     expect(stderr).toMatch(new RegExp(`disk 0 \\(${disk}\\) is in use: [^]*\\[BUSY\\]`));
     expect(exitCode).toBe(10);

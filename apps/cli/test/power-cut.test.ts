@@ -111,7 +111,7 @@ printf 'HostKey /root/.ssh/id_ed25519\\nPermitRootLogin yes\\n' >/run/sshd_confi
 
 const gantry = (...args: readonly string[]): string => {
   const program = `${process.execPath} ${bench.file('gantry/bin/gantry.cjs')}`;
-  return `GANTRY_STATE_DIR=/mnt/state GANTRY_OS_PATH=${bench.file('os')} ${program} ${args.join(' ')}`;
+  return `GANTRY_YES=1 GANTRY_STATE_DIR=/mnt/state GANTRY_OS_PATH=${bench.file('os')} ${program} ${args.join(' ')}`;
 };
 
 /** Runs commands in a machine with new disks, and cuts the power when the last prints its result. @returns the directory of the disks */
