@@ -11,6 +11,9 @@ const FILE_URL = /^file:\//i;
 /** What stands before the first `:` of something that is not a URL, where no `/` comes before it. */
 const COLON = /^([^/:]*):(.*)$/s;
 
+/** A link-local address with its interface, `[fe80::1%eth0]` (RFC 4007). A URL cannot hold that, but as %XX it can. */
+const ZONED_HOST = /^([a-z][a-z0-9-]*:\/\/(?:[^/?#@]*@)?)\[([0-9A-Fa-f:.]+)%(?:25)?([A-Za-z0-9._-]+)\]/;
+
 /**
  * Reads how the user named a store or a peer: a URL, or else a path of this machine, relative to `cwd`. How other tools name places
  * (`host:directory`, `s3:bucket`, `-`) is refused: as a path, each would be a new local directory.
@@ -41,7 +44,9 @@ function assertText(text: string): void {
 }
 
 function parseUrl(text: string): URL {
-  const url = URL.parse(text);
+  const url = URL.parse(
+    text.replace(ZONED_HOST, (_, start: string, host: string, zone: string) => `${start}${encodeURIComponent(`${host}%${zone}`)}`),
+  );
   if (url === null) {
     // Not shown: it could hold a password, in a place where nobody can tell.
     throw new GantryError('STORE_ADDRESS', {

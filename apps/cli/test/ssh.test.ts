@@ -21,6 +21,8 @@ import type { Workbench } from './workbench.ts';
 import { MAIN, makeWorkbench, waitForFile } from './workbench.ts';
 
 const MIB = 1024 * 1024;
+/** What marks a directory as a store: it stays when all else is gone. */
+const MARKER = 'gantry-store.json';
 
 const scope = new AsyncDisposableStack();
 afterAll(() => scope.disposeAsync());
@@ -47,7 +49,7 @@ describe('an instance with three disks', () => {
     await ok(bench.gantry('import', store, reference, '--to', target));
     await expectEqualDisks(bench);
     await ok(bench.gantry('remove', store, reference));
-    expect(await readdir(jail.store)).toEqual([]);
+    expect(await readdir(jail.store)).toEqual([MARKER]);
   });
 
   it('goes no faster than --limit-rate says', async () => {
@@ -68,7 +70,7 @@ describe('an instance with three disks', () => {
     const outcome = await bench.gantry('export', source, server.address(small.path));
     expect(outcome.exitCode, outcome.stderr).toBe(8);
     expect(outcome.stderr).toMatch(/full.*STORE_FULL/s);
-    expect(await readdir(small.path)).toEqual([]);
+    expect(await readdir(small.path)).toEqual([MARKER]);
   });
 
   it('whose connection is cut in the middle is no export: it is said where, and gantry clean clears what is left', async () => {
@@ -83,7 +85,7 @@ describe('an instance with three disks', () => {
     expect(await bench.journal()).toEqual([]);
     proxy.heal();
     await ok(bench.gantry('clean', store));
-    expect(await readdir(bench.file('peer'))).toEqual([]);
+    expect(await readdir(bench.file('peer'))).toEqual([MARKER]);
     await ok(bench.gantry('export', source, store));
   });
 });
@@ -105,9 +107,9 @@ it('what a killed export leaves on the peer is named by the next run and cleared
   expect((await bench.gantry('list', store)).stdout).toMatch(/unfinished/);
 
   expect((await bench.gantry('clean', store, '--dry-run')).stdout).toMatch(/unfinished export web1\.example\.com/);
-  expect(await readdir(bench.file('peer'))).not.toEqual([]);
+  expect(await readdir(bench.file('peer'))).not.toEqual([MARKER]);
   expect((await bench.gantry('clean', store)).stdout).toMatch(/cleared: unfinished export web1\.example\.com/);
-  expect(await readdir(bench.file('peer'))).toEqual([]);
+  expect(await readdir(bench.file('peer'))).toEqual([MARKER]);
 });
 
 it('an interrupted export leaves nothing on the peer, though Ctrl-C reaches every process of the terminal', async () => {
@@ -122,7 +124,7 @@ it('an interrupted export leaves nothing on the peer, though Ctrl-C reaches ever
   await waitForFile(bench.file('os', 'endless', 'pid'));
   running.kill('SIGINT');
   expect((await running.outcome).exitCode).toBe(130);
-  expect(await readdir(bench.file('peer'))).toEqual([]);
+  expect(await readdir(bench.file('peer'))).toEqual([MARKER]);
   await vi.waitFor(async () => expect(await server.sessions()).toBe(0), PATIENTLY);
 });
 
@@ -152,6 +154,12 @@ describe('a peer that cannot be used', () => {
       'a key that is refused',
       () => server.address('/x', { config: 'none', knownHosts: server.knownHostsFile, identity: '/dev/null' }),
       /accepted no key.*not usable: \/dev\/null.*STORE_DENIED/s,
+    ],
+    // Nobody is there: but that is found out by way of that interface.
+    [
+      'an address of an interface',
+      () => 'ssh://root@[fe80::1:2:3%lo]:1/x?config=none',
+      /ssh:\/\/root@\[fe80::1:2:3%lo\]:1\/x.*STORE_UNAVAILABLE/s,
     ],
     ['a directory that is not there', () => server.address('/nonexistent'), /no directory.*STORE_NOT_FOUND/s],
   ])('%s', async (_what, address, said) => {

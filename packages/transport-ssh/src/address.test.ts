@@ -38,12 +38,23 @@ test('what it need not say', () => {
   expect(parse('ssh://peer//srv///x').directory).toBe('/srv/x');
 });
 
+test('a link-local address with its interface, which a URL holds as %XX, is shown as it was written', () => {
+  expect(parse('ssh://root@fe80%3A%3A1%25eth0:2222/x?engine=ssh2')).toMatchObject({
+    host: 'fe80::1%eth0',
+    port: 2222,
+    shown: 'ssh://root@[fe80::1%eth0]:2222/x',
+    href: 'ssh://root@[fe80::1%eth0]:2222/x?engine=ssh2',
+  });
+});
+
 describe('what is no address', () => {
   test.each([
     ['a password', 'ssh://user:secret@peer/x', 'password'],
     ['no host', 'ssh:///x', 'host'],
     ['a host that is an option', 'ssh://-oProxyCommand=x/x', 'host'],
     ['a host with a command in it', 'ssh://a%3Bb/x', 'host'],
+    ['an interface of a name', 'ssh://peer%25eth0/x', 'host'],
+    ['an interface that is a command', 'ssh://fe80%3A%3A1%25%24(id)/x', 'host'],
     ['a user that is an option', 'ssh://-l@peer/x', 'user'],
     ['a user with a space', 'ssh://a%20b@peer/x', 'user'],
     ['no directory', 'ssh://peer', 'directory'],

@@ -29,8 +29,8 @@ export interface SshAddress {
   readonly keepAliveMs: number;
 }
 
-/** Letters, digits, dots, dashes and colons (IPv6); nothing that could be taken for an option. (A URL can name no IPv6 zone.) */
-const HOST = /^[A-Za-z0-9_:][A-Za-z0-9_.:-]*$/;
+/** Letters, digits, dots, dashes and colons (IPv6, perhaps with the interface: `fe80::1%eth0`); nothing that could be taken for an option. */
+const HOST = /^(?:[A-Za-z0-9_:][A-Za-z0-9_.:-]*|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*%[A-Za-z0-9_.-]+)$/;
 const USER = /^[A-Za-z0-9_][A-Za-z0-9_.@+$-]*$/;
 
 const OPTIONS: ReadonlySet<string> = new Set([
@@ -80,10 +80,13 @@ function parse(url: URL, directoryOf: (url: URL) => string): SshAddress {
   if (url.password !== '')
     throw invalid(`ssh://${url.host}`, 'it has a password in it', 'Use a key or an agent: passwords in addresses end up in logs.');
   const query = new Query(url);
+  const host = parseHost(url);
+  // A URL holds an address with its interface only as %XX.
+  const shownHost = host.includes('%') ? `[${host}]${url.port === '' ? '' : `:${url.port}`}` : url.host;
   return {
-    href: url.href,
-    shown: `ssh://${url.username === '' ? '' : `${url.username}@`}${url.host}${url.pathname}`,
-    host: parseHost(url),
+    href: url.href.replace(url.host, () => shownHost),
+    shown: `ssh://${url.username === '' ? '' : `${url.username}@`}${shownHost}${url.pathname}`,
+    host,
     user: parseUser(url),
     port: url.port === '' ? undefined : Number(url.port),
     directory: directoryOf(url),

@@ -213,9 +213,11 @@ async function spawn(request: ScriptRequest, { stdin, stdout, stderr, size }: Pi
   const inherited = [stdin?.readEnd, stdout.writeEnd, stderr.writeEnd, size?.writeEnd];
   const stdio = [stdin?.readEnd ?? 'ignore', stdout.writeEnd, stderr.writeEnd, ...(size === undefined ? [] : [size.writeEnd])] as const;
   const { directory: cwd, environment } = request;
-  const spawning = spawnGated([request.path, ...request.arguments], { cwd, environment, stdio, umask: SCRIPT_UMASK });
-  closeEnds(...inherited.filter((fd) => fd !== undefined));
-  return await spawning;
+  try {
+    return await spawnGated([request.path, ...request.arguments], { cwd, environment, stdio, umask: SCRIPT_UMASK });
+  } finally {
+    closeEnds(...inherited.filter((fd) => fd !== undefined));
+  }
 }
 
 /** Never stops reading before the end, so that a script may write there as much as it likes. */

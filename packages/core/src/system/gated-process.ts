@@ -1,6 +1,4 @@
-import type { ChildProcess, SpawnOptions } from 'node:child_process';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
@@ -32,12 +30,14 @@ const GATE = `
 /** How a process ended. */
 export type ProcessEnd = { readonly status: number } | { readonly signal: string };
 
+type Stdio = 'ignore' | 'pipe' | number;
+
 export interface GatedOptions {
   readonly cwd: string;
   /** All of it. */
   readonly environment: NodeJS.ProcessEnv;
   /** What the program gets as descriptors 0, 1, 2 and so on. */
-  readonly stdio: readonly ('ignore' | 'pipe' | number)[];
+  readonly stdio: readonly [stdin: Stdio, stdout: Stdio, stderr: Stdio, ...more: Stdio[]];
   /** Ours where absent. */
   readonly umask?: number | undefined;
 }
@@ -56,56 +56,78 @@ export interface GatedProcess {
 }
 
 /**
- * Makes a process for a program that does not begin before {@link GatedProcess.open}. The process exists when this returns; what the
- * promise rejects with says why it does not.
+ * Makes a process for a program that does not begin before {@link GatedProcess.open}.
  *
  * @param argv the program, with its path or found in the environment's PATH, and its arguments
  * @throws GantryError `PLATFORM` without Perl; Error with the `code` of the system
  */
 export async function spawnGated(argv: readonly [string, ...string[]], options: GatedOptions): Promise<GatedProcess> {
   keepDescriptors();
-  const { length: gateFd } = options.stdio;
-  const child = spawn(PERL, ['-e', GATE, String(gateFd), options.umask?.toString(8) ?? '', ...argv], spawnOptions(options));
+  const { cwd, environment, stdio, umask } = options;
+  const gateFd = stdio.length;
+  const [stdin, stdout, stderr, ...more] = stdio;
+  // Loaded only where something is started: it takes longer than all else here.
+  const { execa } = await import('execa');
+  const subprocess = execa(PERL, ['-e', GATE, String(gateFd), umask?.toString(8) ?? '', ...argv], {
+    cwd,
+    // Node passes NODE_V8_COVERAGE of its own on unless it stands here.
+    env: { ...environment, NODE_V8_COVERAGE: undefined },
+    extendEnv: false,
+    // setsid(2): a group and a session of its own, so that neither the terminal's Ctrl-C nor its end reaches the program.
+    detached: true,
+    stdio: [passOn(stdin), passOn(stdout), passOn(stderr), ...more.map(passOn), 'pipe'],
+    // Descriptors are passed on as they are, and pipes are not read here.
+    buffer: false,
+    encoding: 'buffer',
+    reject: false,
+  });
+  const child = subprocess.nodeChildProcess;
   const { pid } = child;
-  if (pid === undefined) throw await spawnError(child);
+  if (pid === undefined) throw spawnError((await subprocess).cause);
   const end = new Promise<ProcessEnd>((resolve) => {
     child.once('exit', (status, signal) => resolve(signal === null ? { status: status ?? -1 } : { signal }));
   });
   const gate = child.stdio[gateFd];
   if (!(gate instanceof Socket)) throw new Error('no socket for the gate');
-  // A process that was ended meanwhile does not listen: its end says so.
-  gate.on('error', () => undefined);
-  return { child, group: identifyGroup(pid), end, open: () => open(gate) };
+  return { child, group: identifyGroup(pid), end, open: openerOf(gate) };
 }
 
-function spawnOptions({ cwd, environment, stdio }: GatedOptions): SpawnOptions {
-  return {
-    cwd,
-    // Node passes NODE_V8_COVERAGE of its own on unless it stands here.
-    env: { ...environment, NODE_V8_COVERAGE: undefined },
-    // setsid(2): a group and a session of its own, so that neither the terminal's Ctrl-C nor its end reaches the program.
-    detached: true,
-    stdio: [...stdio, 'pipe'],
-  };
+/** What execa's types know as a descriptor; its code takes any. */
+type Descriptor = 3;
+
+function passOn(given: Stdio): 'ignore' | 'pipe' | Descriptor {
+  if (typeof given !== 'number' || isDescriptor(given)) return given;
+  throw new RangeError(`${given} is not a descriptor`);
 }
 
-async function spawnError(child: ChildProcess): Promise<unknown> {
-  const [error]: unknown[] = await once(child, 'error');
-  if (existsSync(PERL)) return error;
+function isDescriptor(fd: number): fd is Descriptor {
+  return Number.isSafeInteger(fd) && fd >= 0;
+}
+
+function spawnError(cause: unknown): unknown {
+  if (existsSync(PERL)) return cause;
   return new GantryError('PLATFORM', {
     message: `cannot run scripts and commands: ${PERL}, which starts them, is missing`,
     hint: 'Install Perl: apt-get install perl-base, or dnf install perl-interpreter.',
-    cause: error,
+    cause,
   });
 }
 
-async function open(gate: Socket): Promise<void> {
+/** Listens at once: the gate ends where the process is ended before it is opened. */
+function openerOf(gate: Socket): () => Promise<void> {
   let answer = '';
   gate.on('data', (bytes: Buffer) => (answer += bytes.toString('latin1')));
-  gate.write('\n');
-  await new Promise((resolve) => gate.once('close', resolve));
-  if (answer === '') return;
-  const errno = Number(answer);
-  const [code = `errno ${answer}`] = Object.entries(constants.errno).find(([, number]) => number === errno) ?? [];
-  throw Object.assign(new Error(`${code}: ${getSystemErrorMessage(-errno)}`), { code, errno: -errno });
+  // A process that was ended meanwhile does not listen: its end says so.
+  gate.on('error', () => undefined);
+  const closed = new Promise<void>((resolve) => gate.once('close', () => resolve()));
+  return async () => {
+    gate.write('\n');
+    await closed;
+    if (answer !== '') throw systemError(Number(answer));
+  };
+}
+
+function systemError(errno: number): Error {
+  const [code = `errno ${errno}`] = Object.entries(constants.errno).find(([, number]) => number === errno) ?? [];
+  return Object.assign(new Error(`${code}: ${getSystemErrorMessage(-errno)}`), { code, errno: -errno });
 }
