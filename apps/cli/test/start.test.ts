@@ -31,7 +31,11 @@ interface Call {
   readonly modules: readonly string[];
   /** The packages of others of which a part was loaded. */
   readonly packages: readonly string[];
+  /** Whether the file was loaded that starts programs: execa and what it needs, not counted above. */
+  readonly startsPrograms: boolean;
 }
+
+const PROGRAMS = /^execa-[^/]*\.cjs$/;
 
 async function call(args: readonly string[], bench?: Workbench): Promise<Call> {
   const { stdout } = await execa(process.execPath, ['--require', home.file('list-loaded.cjs'), home.file('bin/gantry.cjs'), ...args], {
@@ -46,9 +50,19 @@ async function call(args: readonly string[], bench?: Workbench): Promise<Call> {
     },
   });
   const files = (await readFile(home.file('loaded'), 'utf8')).split('\n');
-  const modules = files.flatMap((file) => modulesOf.get(basename(file)) ?? file);
+  // What starts programs has many packages in one file.
+  const [programs, others] = [
+    files.filter((file) => PROGRAMS.test(basename(file))),
+    files.filter((file) => !PROGRAMS.test(basename(file))),
+  ];
+  const modules = others.flatMap((file) => modulesOf.get(basename(file)) ?? file);
   const packages = modules.map((module) => /^.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(module)?.[1]);
-  return { stdout, modules, packages: [...new Set(packages.filter((name) => name !== undefined))].toSorted() };
+  return {
+    stdout,
+    modules,
+    startsPrograms: programs.length > 0,
+    packages: [...new Set(packages.filter((name) => name !== undefined))].toSorted(),
+  };
 }
 
 describe('the published command', () => {
@@ -59,19 +73,22 @@ describe('the published command', () => {
     expect((await call(['help'])).packages).toEqual(['commander']);
   });
 
-  test('loads no transport but the one that is used, and neither bars nor starters of programs', async () => {
+  test('loads no transport but the one that is used, no bars, and what starts programs only where one is started', async () => {
     await using bench = await makeWorkbench();
     await bench.defineOs('cat', { export: 'exec cat "$EXPORT_DEVICE"', import: 'exec cat >"$IMPORT_DEVICE"' });
     await writeFile(bench.file('disk'), 'the disk');
     await writeFile(bench.file('copy'), '');
     await bench.describeInstance('web1', { os: 'cat', disks: [bench.file('disk')] });
     await bench.describeInstance('web2', { os: 'cat', disks: [bench.file('copy')] });
-    const expected = /^(@koromix\/.*|commander|koffi|leven|yaml|zod)$/;
+    // execa and the bars share signal-exit.
+    const expected = /^(signal-exit|@koromix\/.*|commander|koffi|leven|yaml|zod)$/;
 
     const exported = await call(['export', 'web1.yaml', bench.store], bench);
     expect(exported.packages.filter((name) => !expected.test(name))).toEqual([]);
     const imported = await call(['import', bench.store, lastLine(exported.stdout), '--to', 'web2.yaml'], bench);
     expect(imported.packages.filter((name) => !expected.test(name))).toEqual([]);
+    const listed = await call(['list', bench.store], bench);
+    expect([exported, imported, listed].map(({ startsPrograms }) => startsPrograms)).toEqual([true, true, false]);
     expect(await readFile(bench.file('copy'), 'utf8')).toBe('the disk');
   });
 

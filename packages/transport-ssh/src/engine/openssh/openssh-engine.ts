@@ -12,7 +12,6 @@ import { askpassEnvironment } from './askpass.ts';
 import { childEnvironment } from './child-environment.ts';
 import type { EffectiveSettings } from './effective-settings.ts';
 import { parseEffectiveSettings } from './effective-settings.ts';
-import { explainRefusal } from './explain-refusal.ts';
 import { explainSlowness, explainStderr, isRefusal } from './explain-stderr.ts';
 import { peerArguments, sshArguments } from './ssh-arguments.ts';
 import { SshProcess } from './ssh-process.ts';
@@ -89,6 +88,8 @@ export class OpensshEngine implements SshEngine {
   async #explain(stderr: string): Promise<PeerError> {
     const error = explainStderr(stderr);
     if (!isRefusal(stderr)) return error;
+    // Loads ssh2, which reads keys.
+    const { explainRefusal } = await import('./explain-refusal.ts');
     const { launch, settings } = await this.#getReady();
     const { identityFiles: namedFiles } = this.#address;
     const options = { cwd: this.#cwd, env: this.#env };
