@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { open } from 'node:fs/promises';
+import { open, statfs } from 'node:fs/promises';
 
 import { findFileLock, isOpenElsewhere } from '../system/file-locks.ts';
 import type { DiskUser } from './disk-user.ts';
@@ -12,6 +12,12 @@ import { findQemuUse } from './qemu-locks.ts';
  * (RAID, DRBD, ZFS, iSCSI targets). Asked where nobody was found by name.
  */
 
+/**
+ * The file systems whose leases are the kernel's own: ext, xfs, btrfs, f2fs, tmpfs (statfs(2)). Those of NFS and CIFS depend on what the server
+ * has granted, and a refusal there does not say that somebody has the file open.
+ */
+const LEASING_FILE_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e, 0xf2f52010, 0x01021994]);
+
 /** @returns `nobody` where that is sure; undefined where nothing was found, which for a device or another user's file is less */
 export async function findHiddenUser(path: string): Promise<DiskUser | 'nobody' | undefined> {
   await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => undefined);
@@ -19,9 +25,13 @@ export async function findHiddenUser(path: string): Promise<DiskUser | 'nobody' 
   const locker = await findLocker(file.fd);
   if (locker !== undefined) return locker;
   if ((await file.stat()).isBlockDevice()) return await findClaim(path);
-  const isOpen = isOpenElsewhere(file.fd);
+  const isOpen = (await isLocalFileSystem(path)) ? isOpenElsewhere(file.fd) : undefined;
   if (isOpen !== true) return isOpen === false ? 'nobody' : undefined;
   return { text: 'a process that cannot be seen, or the kernel, has it open', writes: true, mayPass: true };
+}
+
+async function isLocalFileSystem(path: string): Promise<boolean> {
+  return LEASING_FILE_SYSTEMS.has((await statfs(path)).type);
 }
 
 async function findLocker(fd: number): Promise<DiskUser | undefined> {

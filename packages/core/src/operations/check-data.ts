@@ -25,13 +25,31 @@ export interface IncomingData {
 }
 
 /**
+ * Checks the beginning of one disk's data, `first`; undefined where it has no bytes at all. What Gantry exported is what the disk held, by its
+ * digest; of Ganeti's exports that is not known.
+ *
+ * @throws GantryError `DUMP_DAMAGED`
+ */
+export function checkIncoming(
+  data: IncomingData | undefined,
+  first: PlainPiece | undefined,
+  origin: 'gantry' | 'ganeti',
+  reporter: Reporter,
+): void {
+  if (data === undefined) return;
+  if (first === undefined) assertMayBeEmpty(data, origin, reporter);
+  if (origin === 'ganeti') assertNotCompressed(data, first, reporter);
+  warnOfGpt(data, first, reporter);
+}
+
+/**
  * Refuses a compressed file in the place of a disk's image, for an export that says nothing of what its disks held: somebody compressed
  * the dump by other means than its description says. One that is as long as the disk was is an image all the same, whatever it begins with; and what a script wrote, its
  * counterpart may well unpack.
  *
  * @throws GantryError `DUMP_DAMAGED`
  */
-export function assertNotCompressed(data: IncomingData, first: PlainPiece | undefined, reporter: Reporter): void {
+function assertNotCompressed(data: IncomingData, first: PlainPiece | undefined, reporter: Reporter): void {
   const compression = first instanceof Uint8Array ? compressionOf(first) : undefined;
   if (compression === undefined) return;
   const { disk, from, isRaw, plainBytes, originalSize } = data;
@@ -57,7 +75,7 @@ export function assertNotCompressed(data: IncomingData, first: PlainPiece | unde
  *
  * @throws GantryError `DUMP_DAMAGED`
  */
-export function assertMayBeEmpty({ disk, from, isRaw }: IncomingData, origin: 'gantry' | 'ganeti', reporter: Reporter): void {
+function assertMayBeEmpty({ disk, from, isRaw }: IncomingData, origin: 'gantry' | 'ganeti', reporter: Reporter): void {
   const message = `its dump in ${from} is empty`;
   if (!isRaw || origin === 'gantry') {
     reporter.warn(`${message}: ${isRaw ? 'nothing is written' : 'the import script gets nothing'}`, disk);

@@ -17,10 +17,9 @@ import type { InspectedDisks } from '../disks/inspect-disks.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { WritePlan } from '../report/events.ts';
 import type { IncomingData } from './check-data.ts';
-import { assertMayBeEmpty, assertNotCompressed, warnOfCutDump, warnOfGpt } from './check-data.ts';
+import { checkIncoming, warnOfCutDump } from './check-data.ts';
 import type { ConsentOptions } from './write-plan.ts';
-import { assertConsent, describeTargets, planDisk } from './write-plan.ts';
-import type { PlainPiece } from '../frames/types.ts';
+import { assertConsent, planImport } from './write-plan.ts';
 import type { Instance } from '../instances/model.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS, createReporter, tellPhases } from '../report/reporter.ts';
@@ -110,7 +109,7 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
   const { instance } = inspected;
   await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory: request.stateDirectory, reporter, signal });
   await assertTargetsUnused(instance, disks, { force: request.forceInUse === true, reporter, signal });
-  const plan = await makePlan(found, originals, inspected, signal);
+  const plan = await planImport(found, originals, inspected, signal);
   reporter.emit({ type: 'plan', operation: 'import', ...plan });
   const result = { reference: found.reference, instance: instance.name, disks, plan, warnings: reporter.warnings };
   if (request.dryRun === true) return { ...result, plainBytes: 0, dryRun: true };
@@ -135,21 +134,6 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
   };
   const plainBytes = await writeDisks(work, dumps, signal);
   return { ...result, plainBytes, dryRun: false };
-}
-
-async function makePlan(
-  found: StoredExport,
-  originals: readonly OriginalDisk[],
-  inspected: InspectedDisks,
-  signal: AbortSignal,
-): Promise<WritePlan> {
-  const targets = await describeTargets(
-    inspected,
-    originals.map(({ index }) => index),
-    signal,
-  );
-  const disks = targets.map((target, place) => planDisk(target, originals[place]?.plainBytes));
-  return { from: found.reference, exported: found.instance, into: inspected.instance.name, disks };
 }
 
 function describeIncoming(
@@ -252,19 +236,11 @@ async function importDump(work: Work, dump: StoredDump, signal: AbortSignal): Pr
     disk: index,
     pieces,
     forceInUse: request.forceInUse === true,
-    checkFirst: (piece) => checkFirst(incoming.get(index), piece, found, reporter),
+    checkFirst: (piece) => checkIncoming(incoming.get(index), piece, found.origin, reporter),
     onTouch: () => states.set(index, 'written in part: import it again before it is used'),
   });
   states.set(index, 'complete');
   if (found.origin === 'ganeti') warnOfCutDump(incoming.get(index), total, reporter);
   tell(total, stored.length, true);
   return total;
-}
-
-/** What Gantry exported is what the disk held, by its digest; of Ganeti's exports nobody knows. @throws GantryError `DUMP_DAMAGED` */
-function checkFirst(incoming: IncomingData | undefined, piece: PlainPiece | undefined, { origin }: StoredExport, reporter: Reporter): void {
-  if (incoming === undefined) return;
-  if (piece === undefined) assertMayBeEmpty(incoming, origin, reporter);
-  if (origin === 'ganeti') assertNotCompressed(incoming, piece, reporter);
-  warnOfGpt(incoming, piece, reporter);
 }

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { TemporaryDirectory } from '@gantry/testkit';
-import { makeExt4Image, makeRandomFile, makeSparseFile, makeTemporaryDirectory } from '@gantry/testkit';
+import { holdOpen, makeExt4Image, makeRandomFile, makeSparseFile, makeTemporaryDirectory } from '@gantry/testkit';
 import { MemoryStore } from '@gantry/transport/testing';
 import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
@@ -138,6 +138,22 @@ describe('an import', () => {
     await using bench = await Bench.make();
     expect(await bench.import('web2.example.com', { dryRun: true })).toMatchObject({ dryRun: true, plainBytes: 0 });
     expect(bench.events.filter(({ type }) => type === 'plan')).toHaveLength(1);
+    expect(await bench.isWritten()).toBe(false);
+  });
+
+  it('does not ask about a disk that is in use, and asks once more who uses it after the answer', async () => {
+    await using bench = await Bench.make();
+    let asked = 0;
+    await using stack = new AsyncDisposableStack();
+    const ask: ImportRequest['ask'] = async () => {
+      asked += 1;
+      stack.use(await holdOpen(bench.file('target'), '<>'));
+      return true;
+    };
+    await expect(bench.import('web2.example.com', { ask })).rejects.toMatchObject({ code: 'BUSY' });
+    expect(asked).toBe(1);
+    await expect(bench.import('web2.example.com', { ask })).rejects.toMatchObject({ code: 'BUSY' });
+    expect(asked).toBe(1);
     expect(await bench.isWritten()).toBe(false);
   });
 

@@ -1,5 +1,7 @@
 import { describeContents } from '../disks/disk-contents.ts';
+import type { StoredExport } from '../exports/open-export.ts';
 import type { InspectedDisks } from '../disks/inspect-disks.ts';
+import type { OriginalDisk } from './import-checks.ts';
 import { GantryError } from '../report/errors.ts';
 import type { PlannedTarget, WritePlan } from '../report/events.ts';
 
@@ -31,6 +33,19 @@ export async function describeTargets(
       return { disk, target: path ?? uri, holds, ...(bytes === undefined ? {} : { targetBytes: bytes }) };
     }),
   );
+}
+
+/** The plan of an import. @throws GantryError `DISK_*`; the reason of the signal */
+export async function planImport(
+  { reference, instance }: Pick<StoredExport, 'reference' | 'instance'>,
+  originals: readonly OriginalDisk[],
+  inspected: InspectedDisks,
+  signal: AbortSignal,
+): Promise<WritePlan> {
+  const indexes = originals.map(({ index }) => index);
+  const targets = await describeTargets(inspected, indexes, signal);
+  const disks = targets.map((target, place) => planDisk(target, originals[place]?.plainBytes));
+  return { from: reference, exported: instance, into: inspected.instance.name, disks };
 }
 
 /** One disk of a plan, with the plain bytes that come where they are known. */
