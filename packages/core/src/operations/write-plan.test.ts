@@ -247,3 +247,11 @@ it.each([
     message: 'web1.example.com has no disks: there is nothing to export or to move',
   });
 });
+
+it('a disk of 0 bytes is named as what makes its dump empty', async () => {
+  await using bench = await Bench.make();
+  await makeSparseFile(bench.file('source'), 0);
+  const instance = bench.instance('web1.example.com', 'source');
+  const { warnings } = await exportInstance({ instance, store: bench.store, stateDirectory: bench.file('state') });
+  expect(warnings).toContain('disk 0: the disk has 0 bytes: its dump is empty');
+});
