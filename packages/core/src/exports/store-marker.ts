@@ -72,10 +72,14 @@ export function initializeStore(store: Store, options: CallOptions = {}): Promis
  * there is one.
  *
  * @param options.create makes a place that is not a store one
- * @throws GantryError `STORE_NOT_FOUND`, `STORE_VERSION`, `STORE_FAILED` for a marker that is damaged; StoreError
+ * @throws GantryError `STORE_NOT_FOUND`, `STORE_VERSION`, `STORE_FAILED` for a marker that is damaged; `STORE_*`
  */
-export async function requireStore(store: Store, options: CallOptions & { readonly create: boolean }): Promise<void> {
-  const { create, signal } = options;
+export function requireStore(store: Store, options: CallOptions & { readonly create: boolean }): Promise<void> {
+  return withStoreErrors(store.address, () => assertIsStore(store, options));
+}
+
+/** {@link requireStore} for callers that translate errors of the store themselves. @throws GantryError, StoreError */
+export async function assertIsStore(store: Store, { create, signal }: CallOptions & { readonly create: boolean }): Promise<void> {
   const found = await findMarker(store, { signal });
   if (found.state === 'sound') return;
   if (found.state === 'damaged') throw damagedMarker(store, found.problem);

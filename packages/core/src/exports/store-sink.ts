@@ -21,7 +21,7 @@ import type { Manifest } from './manifest.ts';
 import { checkManifest, renderManifest } from './manifest.ts';
 import { renderSha256Sums } from './sha256sums.ts';
 import { digestText, writeText } from './small-object.ts';
-import { requireStore } from './store-marker.ts';
+import { assertIsStore } from './store-marker.ts';
 
 /** Cleaning up has a time of its own, since it must run although the operation was ended. */
 const CLEANUP_MS = 60_000;
@@ -63,7 +63,7 @@ export interface StoreSink extends Sink {
 export interface StoreSinkOptions {
   /** Called with what could not be removed after a failure, and the like. */
   readonly warn?: ((message: string) => void) | undefined;
-  /** Makes a place that is not a store one; without it, an export into such a place is refused (see {@link requireStore}). */
+  /** Makes a place that is not a store one; without it, an export into such a place is refused (see `requireStore`). */
   readonly createStore?: boolean | undefined;
 }
 
@@ -79,7 +79,7 @@ export function storeSink(store: Store, options: StoreSinkOptions = {}): StoreSi
     address: store.address,
     async open(header, call = {}) {
       const request = headerSchema.parse(header);
-      await requireStore(store, { ...call, create: options.createStore === true });
+      await assertIsStore(store, { ...call, create: options.createStore === true });
       const claim = await claimExport(store, { ...request, started: new Date(request.started) }, call);
       return new LayoutWriter(store, request.instance, claim, options);
     },

@@ -1,0 +1,168 @@
+import { mkdir } from 'node:fs/promises';
+import { GantryError, asFirstError } from '@gantry/core';
+import { makeRandomFile } from '@gantry/testkit';
+import { execa } from 'execa';
+import process from 'node:process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ParseFailure } from '../src/command-line/parse-failure.ts';
+import { createProgram } from '../src/command-line/program.ts';
+import { COMMANDS } from '../src/commands.ts';
+import type { CliContext } from '../src/session.ts';
+import type { Workbench } from './workbench.ts';
+import { MAIN, lastLine, makeWorkbench } from './workbench.ts';
+
+/*
+ * Nothing that a user can give may end in INTERNAL, or hang: every argument, every option and every variable of every command is given
+ * values that nobody means. The commands come from the registry, so that a new one is walked too.
+ */
+
+let bench: Workbench;
+/** A call of each command in which everything is right, as far as that goes without a peer. */
+let right: Readonly<Record<string, readonly string[]>>;
+
+beforeAll(async () => {
+  bench = await makeWorkbench();
+  await makeRandomFile(bench.file('disk'), 4096, 'seed');
+  await mkdir(bench.file('directory'));
+  const file = await bench.describeInstance('web1', { disks: [bench.file('disk')] });
+  const reference = lastLine((await bench.gantry('export', file, bench.store)).stdout);
+  right = {
+    export: [file, bench.store],
+    import: [bench.store, reference, '--to', file, '--yes'],
+    move: [file, 'ssh://127.0.0.1:1?engine=ssh2&connectTimeout=5', '--to', file, '--yes'],
+    receive: ['--outcome', '0'.repeat(32)],
+    list: [bench.store, 'web1'],
+    show: [bench.store, reference],
+    verify: [bench.store, reference],
+    remove: [bench.store, 'web1@20200101T000000Z'],
+    clean: [bench.store],
+    create: [file],
+    rename: [file, 'web2'],
+    'os list': [],
+    'os show': ['raw'],
+    'os check': ['raw'],
+    'store init': [bench.store],
+    'store conformance': ['/nonexistent'],
+    schema: [],
+  };
+});
+
+afterAll(() => bench[Symbol.asyncDispose]());
+
+const VALUES: Readonly<Record<string, () => string>> = {
+  empty: () => '',
+  'a space': () => ' ',
+  'with a line end': () => 'a\nb',
+  'far too long': () => 'x'.repeat(100_000),
+  'not UTF-8': () => '\uFFFD\u0001',
+  'a directory': () => bench.file('directory'),
+  'beneath a file': () => `${bench.file('disk')}/x`,
+  'a device that is full': () => '/dev/full',
+  'an option': () => '--',
+  zero: () => '0',
+};
+
+/** Why a call ended; undefined where it did its work. */
+async function run(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<unknown> {
+  const silent = (): void => {};
+  const context: CliContext = {
+    output: { event: silent, note: silent, warn: silent, ask: silent, result: silent, failure: silent, close: silent },
+    json: true,
+    quiet: true,
+    signal: AbortSignal.timeout(50_000),
+    env: { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os'), HOME: bench.path, ...env },
+    cwd: bench.path,
+    exitWith: silent,
+  };
+  try {
+    const program = await createProgram(args, context);
+    for (const command of [program, ...program.commands, ...program.commands.flatMap((group) => group.commands)]) {
+      command.configureOutput({ writeOut: silent });
+    }
+    await program.parseAsync(args, { from: 'user' });
+    return undefined;
+  } catch (error) {
+    return asFirstError(error);
+  }
+}
+
+/** The calls that ended in something that a user must not see. */
+async function defects(
+  calls: readonly { readonly what: string; readonly args: readonly string[]; readonly env?: NodeJS.ProcessEnv }[],
+): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const { what, args, env } of calls) {
+    const error = await run(args, env);
+    if (error === undefined || error instanceof GantryError || error instanceof ParseFailure) continue;
+    found.push(`${what}: ${error instanceof Error ? (error.stack ?? error.message) : JSON.stringify(error)}`);
+  }
+  return found;
+}
+
+describe.each(COMMANDS)('gantry $name', ({ name, load }) => {
+  const words = name.split(' ');
+
+  it('takes any text for its arguments without a defect', async () => {
+    const args = right[name];
+    if (args === undefined) throw new Error(`say above what a right call of gantry ${name} is`);
+    const { default: command } = await load();
+    const calls = command.arguments.flatMap((argument, index) =>
+      Object.entries(VALUES).map(([what, value]) => ({
+        what: `${argument} ${what}`,
+        args: [...words, ...args.map((word, at) => (at === index ? value() : word))],
+      })),
+    );
+    expect(await defects(calls)).toEqual([]);
+  });
+
+  it('takes any text for its options without a defect', async () => {
+    const args = right[name] ?? [];
+    const { default: command } = await load();
+    const calls = Object.values(command.options).flatMap(({ flags }) => {
+      const long = /--[a-z-]+/.exec(flags)?.[0] ?? '';
+      return Object.entries(VALUES).map(([what, value]) => ({ what: `${long} ${what}`, args: [...words, ...args, long, value()] }));
+    });
+    expect(await defects(calls)).toEqual([]);
+  });
+});
+
+/** Of the many commands, those that between them read every variable. */
+describe.each(['export', 'import', 'move', 'os list'])('gantry %s', (name) => {
+  it.each([
+    'GANTRY_STATE_DIR',
+    'GANTRY_OS_PATH',
+    'GANTRY_CREATE_STORE',
+    'GANTRY_YES',
+    'GANTRY_STORE_LOG',
+    'GANTRY_SSH_PASSPHRASE',
+    'HOME',
+    'PATH',
+  ])('takes any text for %s without a defect', async (variable) => {
+    const args = [...name.split(' '), ...(right[name] ?? [])];
+    const calls = Object.entries(VALUES).map(([what, value]) => ({ what, args, env: { [variable]: value() } }));
+    expect(await defects(calls)).toEqual([]);
+  });
+});
+
+describe('a process that lacks what others have', () => {
+  it.each([
+    ['standard output', '>&-'],
+    ['standard error', '2>&-'],
+    ['both', '>&- 2>&-'],
+    ['standard input', '<&-'],
+    ['a reader of its output', '| true'],
+  ])('%s', async (_what, redirection) => {
+    const command = `"$0" --conditions=@gantry/source "$1" list "$2" ${redirection}`;
+    const { exitCode, stderr } = await execa('/bin/sh', ['-c', command, process.execPath, MAIN, bench.store], { reject: false });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  });
+
+  it('a home, a path and a terminal type', async () => {
+    const { exitCode, stderr } = await execa(process.execPath, ['--conditions=@gantry/source', MAIN, 'list', bench.store], {
+      reject: false,
+      extendEnv: false,
+      env: {},
+    });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  });
+});
