@@ -32,7 +32,8 @@ export interface CommonOptions {
 export interface Session extends CliContext {
   readonly osSearchPath: readonly string[];
   readonly operation: OperationOptions;
-  readonly open: (address: string) => Promise<Store>;
+  /** `write` for commands that begin objects. */
+  readonly open: (address: string, access: 'read' | 'write') => Promise<Store>;
   readonly warn: (message: string) => void;
 }
 
@@ -52,6 +53,6 @@ export function createSession(context: CliContext, options: CommonOptions): Sess
       ...(stateDirectory === undefined ? {} : { stateDirectory }),
     },
     warn: output.warn,
-    open: (address) => openStore(address, { signal, env, cwd, warn: output.warn }, { bytesPerSecond: options.limitRate }),
+    open: (address, access) => openStore(address, { signal, env, cwd, warn: output.warn }, { access, bytesPerSecond: options.limitRate }),
   };
 }

@@ -22,6 +22,8 @@ export interface OpenStoreContext {
 export interface OpenStoreOptions {
   /** The most bytes a second, of everything that the store reads and writes. */
   readonly bytesPerSecond?: number | undefined;
+  /** `read` where nothing will be begun; `write` where absent. */
+  readonly access?: 'read' | 'write' | undefined;
 }
 
 /**
@@ -33,13 +35,13 @@ export interface OpenStoreOptions {
 export async function openStore(
   address: string,
   { signal, env, cwd, warn }: OpenStoreContext,
-  { bytesPerSecond }: OpenStoreOptions = {},
+  { bytesPerSecond, access }: OpenStoreOptions = {},
 ): Promise<Store> {
   const url = parseStoreAddress(address, cwd);
   const transport = await loadTransport(url.protocol.slice(0, -1));
   const log = openStoreLog({ env, cwd, warn });
   try {
-    const opened = await transport.open(url, { signal, env, cwd, warn });
+    const opened = await transport.open(url, { signal, env, cwd, warn, access });
     const patient = transport.retries === true ? opened : withRetry(opened);
     const limited = bytesPerSecond === undefined ? patient : withLimit(patient, { bytesPerSecond });
     return log === undefined ? limited : withLog(limited, log);

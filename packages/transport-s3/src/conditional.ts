@@ -1,4 +1,5 @@
 import { DeleteObjectCommand, GetBucketVersioningCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import type { OpenOptions } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 
 import { digestBody, rememberSha256 } from './body-digests.ts';
@@ -7,8 +8,8 @@ import { failedWith, mayPass } from './errors.ts';
 
 /** Which requests of the service keep `If-None-Match: *`, and how that is known. */
 export interface ConditionalSupport {
-  /** `full`: PutObject and CompleteMultipartUpload; `put`: PutObject alone. */
-  readonly kind: 'full' | 'put' | 'none';
+  /** `full`: PutObject and CompleteMultipartUpload; `put`: PutObject alone; `unknown`: the store was opened for reading, and did not ask. */
+  readonly kind: 'full' | 'put' | 'none' | 'unknown';
   /** Whether it has been seen, or was said by the user or by Amazon's documentation. */
   confirmed: boolean;
 }
@@ -21,10 +22,14 @@ export interface ConditionalSupport {
  *
  * @throws StoreError `unavailable`, or the reason of the signal
  */
-export async function findConditionalSupport(bucket: Bucket, signal?: AbortSignal): Promise<ConditionalSupport> {
+export async function findConditionalSupport(
+  bucket: Bucket,
+  { access, signal }: Pick<OpenOptions, 'access' | 'signal'>,
+): Promise<ConditionalSupport> {
   const { conditionalWrites } = bucket.address.options;
   if (conditionalWrites !== 'auto') return { kind: conditionalWrites, confirmed: true };
   if (await isAmazon(bucket)) return { kind: 'full', confirmed: true };
+  if (access === 'read') return { kind: 'unknown', confirmed: true };
   const [accepted, versioned] = await Promise.all([acceptsCondition(bucket, signal), isVersioned(bucket, signal)]);
   const kind = accepted && !versioned ? 'put' : 'none';
   return { kind, confirmed: kind === 'none' };

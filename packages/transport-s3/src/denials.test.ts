@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { createBucket, listUnfinishedUploads, s3Request } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
 import { describe, expect, it } from 'vitest';
@@ -5,7 +6,7 @@ import { openS3Store } from './open-s3-store.ts';
 import { startLab } from '../test/lab.ts';
 import { MiB, begin, bytesOf, inPieces, read, write } from '../test/objects.ts';
 
-const { ceph, bucket } = await startLab();
+const { ceph, bucket, proxy } = await startLab();
 
 const LARGE = bytesOf('denials', 12 * MiB);
 
@@ -98,5 +99,67 @@ describe('access that is denied for', () => {
     expect(warnings).toEqual([expect.stringMatching(new RegExp(`something of s3://${name}/exports/large may be left.*denies access`))]);
     expect(await listUnfinishedUploads(ceph, name)).toEqual(['exports/large']);
     await s3Request(ceph, `/${name}?policy=`, { method: 'DELETE' });
+  });
+});
+
+describe('a store that is opened for reading', () => {
+  it('reads, lists, and clears, and never asks to write', async () => {
+    {
+      await using store = await bucket.open();
+      await write(store, 'reading/there', LARGE);
+    }
+    const before = proxy.seen.length;
+    await using store = await openS3Store(bucket.address({}, proxy.endpoint), {
+      cwd: '/',
+      env: { AWS_ACCESS_KEY_ID: ceph.accessKeyId, AWS_SECRET_ACCESS_KEY: ceph.secretAccessKey },
+      access: 'read',
+      warn: () => undefined,
+    });
+    expect((await read(store, 'reading/there')).equals(LARGE)).toBe(true);
+    expect((await store.stat('reading/there')).size).toBe(LARGE.length);
+    expect(await Array.fromAsync(store.list('reading/'))).toHaveLength(1);
+    expect(await Array.fromAsync(store.pending(''))).toEqual([]);
+    const methods = new Set(proxy.seen.slice(before).map(({ request }) => request.method));
+    expect(methods).toEqual(new Set(['GET', 'HEAD']));
+    expect(store.capabilities.createOnly).toBe(false);
+    for (const ifExists of ['fail', 'replace'] as const) {
+      await expect(store.begin('reading/more', { ifExists })).rejects.toMatchObject({
+        code: 'unsupported',
+        message: expect.stringContaining('opened for reading'),
+      });
+    }
+    await store.remove(['reading/there']);
+    await expect(store.stat('reading/there')).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  it('finds, and clears, the mark of a writer that was killed while it completed', async () => {
+    const key = createHash('sha256').update('marked').digest('hex');
+    const body = JSON.stringify({ key: 'marked', uploadId: '2~gone' });
+    await s3Request(ceph, `/${bucket.name}/exports/.gantry-commit/${key}`, { method: 'PUT', body });
+    await using store = await openS3Store(bucket.address(), {
+      cwd: '/',
+      env: { AWS_ACCESS_KEY_ID: ceph.accessKeyId, AWS_SECRET_ACCESS_KEY: ceph.secretAccessKey },
+      access: 'read',
+      warn: () => undefined,
+    });
+    const left = await Array.fromAsync(store.pending(''));
+    expect(left).toMatchObject([{ key: 'marked', owner: 'dead' }]);
+    await store.clear(left.map(({ token }) => token));
+    expect(await Array.fromAsync(store.pending(''))).toEqual([]);
+  });
+});
+
+describe('a user who may only add', () => {
+  it('creates a small object once, as a store is marked with, and is told that it is there; what it may not see stays as it is', async () => {
+    const { name, store } = await deny('s3:GetObject', 's3:ListBucket', 's3:DeleteObject', 's3:ListBucketMultipartUploads');
+    await using _ = store;
+    expect(store.capabilities.createOnly).toBe(true);
+    const marker = Buffer.from('{"format":"gantry-store"}');
+    await write(store, 'gantry-store.json', marker, { expectedBytes: marker.length });
+    const other = Buffer.from('{"format":"another"}');
+    await expect(write(store, 'gantry-store.json', other, { expectedBytes: other.length })).rejects.toMatchObject({ code: 'exists' });
+    // Without the policy, whoever wrote it may read it: it is the first.
+    await s3Request(ceph, `/${name}?policy=`, { method: 'DELETE' });
+    expect((await read(store, 'gantry-store.json')).toString()).toBe(marker.toString());
   });
 });

@@ -15,11 +15,11 @@ import { S3Store } from './s3-store.ts';
 
 /**
  * Opens the store that an address such as `s3://bucket/prefix?endpoint=https://s3.example.com&region=eu-central-1` names. Nothing is
- * created; what the service can is found out with one request, unless it is Amazon's or the address says it.
+ * created; what the service can is found out with one request, unless it is Amazon's, the address says it, or the store is opened for reading.
  *
  * @throws StoreError `invalid-address`, `denied` without credentials, `unavailable`
  */
-export async function openS3Store(address: URL, { env, signal, warn }: OpenOptions): Promise<Store> {
+export async function openS3Store(address: URL, { env, access, signal, warn }: OpenOptions): Promise<Store> {
   signal?.throwIfAborted();
   const parsed = parseAddress(address);
   const clients = await makeClients(parsed, env);
@@ -31,7 +31,7 @@ export async function openS3Store(address: URL, { env, signal, warn }: OpenOptio
     const limits = { maxCount: options.concurrency, maxBytes: options.memoryBytes };
     return new S3Store({
       bucket,
-      conditional: await findConditionalSupport(bucket, signal),
+      conditional: await findConditionalSupport(bucket, { access, signal }),
       buffers: new BufferPool(options.memoryBytes),
       digests: new PartDigests(),
       uploads: new Gate(limits),

@@ -96,7 +96,7 @@ async function* staleMarks(
   prefix: string,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<StaleMark, void, undefined> {
-  if (conditional.kind !== 'put') return;
+  if (conditional.kind === 'full' || conditional.kind === 'none') return;
   for await (const object of listRaw(bucket, MARKS_PREFIX, signal)) {
     const mark = await readMark(bucket, object.key, signal);
     if (mark === undefined || !mark.key.startsWith(prefix) || (await isUploadAlive(bucket, mark, signal))) continue;

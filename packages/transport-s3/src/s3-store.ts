@@ -40,7 +40,7 @@ export class S3Store implements Store {
     this.capabilities = {
       rangedRead: true,
       resumableWrite: false,
-      createOnly: surroundings.conditional.kind !== 'none',
+      createOnly: surroundings.conditional.kind === 'full' || surroundings.conditional.kind === 'put',
       maxObjectBytes: surroundings.planFor(undefined).maxObjectBytes,
     };
   }
@@ -72,6 +72,7 @@ export class S3Store implements Store {
   async begin(key: string, { ifExists = 'fail', expectedBytes, signal }: BeginOptions = {}): Promise<PendingObject> {
     assertKey(key);
     const { bucket, planFor, warn } = this.#surroundings;
+    this.#refuseForReading(key);
     const createOnly = ifExists === 'fail';
     if (createOnly) await this.#refuseExisting(key, signal);
     signal?.throwIfAborted();
@@ -122,6 +123,16 @@ export class S3Store implements Store {
     await this.#tidy();
     await this.#surroundings.digests[Symbol.asyncDispose]();
     this.#surroundings.bucket.clients[Symbol.dispose]();
+  }
+
+  #refuseForReading(key: string): void {
+    const { bucket, conditional } = this.#surroundings;
+    if (conditional.kind !== 'unknown') return;
+    throw new StoreError('unsupported', {
+      key,
+      message: `cannot write ${bucket.show(key)}: the store was opened for reading`,
+      hint: 'Open it for writing.',
+    });
   }
 
   async #refuseExisting(key: string, signal: AbortSignal | undefined): Promise<void> {

@@ -7,6 +7,8 @@ export interface OpenOptions extends CallOptions {
   readonly cwd: string;
   /** Environment variables, for credentials and settings that the transport documents. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** `read`: nothing will be begun, so the store need not find out how it could write. `write` where absent. */
+  readonly access?: 'read' | 'write' | undefined;
   /** Called with what the user should know although nothing failed. */
   readonly warn: (message: string) => void;
 }

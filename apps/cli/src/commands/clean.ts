@@ -12,7 +12,7 @@ const command: CommandModule = defineCommand({
   },
   examples: ['gantry clean --dry-run', 'gantry clean /srv/exports', 'gantry clean /srv/exports --export web1.example.com@20261123T081500Z'],
   run: async (session, [address], { dryRun, export: exports }) => {
-    await using store = address === undefined ? undefined : await session.open(address);
+    await using store = address === undefined ? undefined : await session.open(address, 'read');
     const { signal, onEvent, stateDirectory } = session.operation;
     const things = await cleanUp({ signal, onEvent, stateDirectory, store, dryRun, exports });
     const lines = things.map(({ what, outcome }) => `${outcome}: ${what}`);

@@ -30,7 +30,7 @@ const command: CommandModule = defineCommand({
     const instance = await loadInstanceFile(resolve(session.cwd, file), { signal: session.signal });
     const snapshotConfig =
       options.snapshotConfig === undefined ? undefined : await readSnapshotConfig(resolve(session.cwd, options.snapshotConfig));
-    await using store = await session.open(address);
+    await using store = await session.open(address, 'write');
     const result = await exportInstance({
       ...session.operation,
       instance,

@@ -27,7 +27,7 @@ const command: CommandModule = defineCommand({
   run: async (session, [address, reference], options) => {
     const started = performance.now();
     const instance = await loadInstanceFile(resolve(session.cwd, options.to), { signal: session.signal });
-    await using store = await session.open(address);
+    await using store = await session.open(address, 'read');
     const result = await importInstance({
       ...session.operation,
       ...consentOf(session, options),

@@ -13,7 +13,7 @@ const command: CommandModule = defineCommand({
   options: {},
   examples: ['gantry list /srv/exports', 'gantry list /srv/exports web1.example.com --json'],
   run: async (session, [address, instance]) => {
-    await using store = await session.open(address);
+    await using store = await session.open(address, 'read');
     const exports = await Array.fromAsync(listExports(store, { instance, signal: session.signal }));
     if (exports.length === 0) await explainNothing(session, store, instance);
     const text =

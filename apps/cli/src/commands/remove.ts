@@ -8,7 +8,7 @@ const command: CommandModule = defineCommand({
   options: {},
   examples: ['gantry remove /srv/exports web1.example.com@20261123T081500Z'],
   run: async (session, [address, reference]) => {
-    await using store = await session.open(address);
+    await using store = await session.open(address, 'read');
     await removeExport(store, reference, { signal: session.signal });
     session.output.result({ operation: 'remove', store: store.address, reference }, `${reference} removed`);
   },

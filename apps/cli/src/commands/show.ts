@@ -9,7 +9,7 @@ const command: CommandModule = defineCommand({
   options: {},
   examples: ['gantry show /srv/exports web1.example.com', 'gantry show /srv/exports web1.example.com@20261123T081500Z --json'],
   run: async (session, [address, reference]) => {
-    await using store = await session.open(address);
+    await using store = await session.open(address, 'read');
     const found = await openExport(store, reference, { signal: session.signal });
     const { instance, id: exportId, origin, os, hypervisor, started, dumps, manifest, config } = found;
     // Private parameters that an export holds are for its import alone.

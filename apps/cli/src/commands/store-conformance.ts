@@ -42,7 +42,7 @@ async function assertStore(session: Session, address: string): Promise<void> {
 
 async function checkPromises(session: Session, address: string): Promise<readonly CheckResult[]> {
   const results: CheckResult[] = [];
-  for (const { title, run } of storeConformance(() => session.open(address))) {
+  for (const { title, run } of storeConformance(() => session.open(address, 'write'))) {
     session.signal.throwIfAborted();
     session.output.note(title);
     results.push(

@@ -8,7 +8,7 @@ const command: CommandModule = defineCommand({
   options: {},
   examples: ['gantry store init /srv/exports', "gantry store init 's3://backups/exports?region=eu-central-1'"],
   run: async (session, [address]) => {
-    await using store = await session.open(address);
+    await using store = await session.open(address, 'write');
     const { id, created } = await initializeStore(store, { signal: session.signal });
     const text = created ? `${store.address} is a store now` : `${store.address} is a store already`;
     session.output.result({ operation: 'store-init', store: store.address, storeId: id, created }, text);

@@ -9,7 +9,7 @@ const command: CommandModule = defineCommand({
   options: { ...RATE, ...PARALLEL },
   examples: ['gantry verify /srv/exports web1.example.com', 'gantry verify /srv/exports web1.example.com@20261123T081500Z'],
   run: async (session, [address, reference], { parallel }) => {
-    await using store = await session.open(address);
+    await using store = await session.open(address, 'read');
     const { signal, onEvent } = session.operation;
     const result = await verifyExport({ store, export: reference, signal, onEvent, parallel });
     const text = result.checksums ? 'every frame and digest is right' : 'readable; it carries no checksums';
