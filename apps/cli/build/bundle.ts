@@ -8,7 +8,7 @@ import { programsOfPackages } from './programs.ts';
 const START = fileURLToPath(new URL('../src/start.ts', import.meta.url));
 
 /** The thread of the S3 transport, which finds its file beside itself. */
-const MD5_THREAD = fileURLToPath(new URL('md5-thread.ts', import.meta.resolve('@gantry/transport-s3')));
+const MD5_THREAD = fileURLToPath(new URL('write/md5-thread.ts', import.meta.resolve('@gantry/transport-s3')));
 
 /** Both have a part in C, which they look for beside themselves. They are the published package's only dependencies. */
 const OUTSIDE = ['koffi', 'ssh2'];

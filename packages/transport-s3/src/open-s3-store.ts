@@ -1,16 +1,16 @@
 import type { OpenOptions, Store } from '@gantry/transport';
 
-import { untilAborted } from './abort.ts';
-import { parseAddress } from './address.ts';
-import { Bucket } from './bucket.ts';
-import { BufferPool } from './buffer-pool.ts';
-import { makeClients } from './clients.ts';
-import { findConditionalSupport } from './conditional.ts';
-import { Gate } from './gate.ts';
-import type { S3Options } from './options.ts';
-import { PartDigests } from './part-digests.ts';
-import type { PartPlan } from './part-plan.ts';
-import { S3_LIMITS, planParts } from './part-plan.ts';
+import { untilAborted } from './requests/abort.ts';
+import { parseAddress } from './address/address.ts';
+import { Bucket } from './requests/bucket.ts';
+import { BufferPool } from './requests/buffer-pool.ts';
+import { makeClients } from './requests/clients.ts';
+import { findConditionalSupport } from './write/conditional.ts';
+import { Gate } from './requests/gate.ts';
+import type { S3Options } from './address/options.ts';
+import { PartDigests } from './write/part-digests.ts';
+import type { PartPlan } from './write/part-plan.ts';
+import { S3_LIMITS, planParts } from './write/part-plan.ts';
 import { S3Store } from './s3-store.ts';
 
 /**

@@ -12,17 +12,17 @@ import type {
 } from '@gantry/transport';
 import { StoreError, assertKey, assertPrefix } from '@gantry/transport';
 
-import { untilAborted } from './abort.ts';
-import { listObjects } from './listing.ts';
-import { clearPending, listPending } from './pending-listing.ts';
-import { alreadyThere } from './publish.ts';
-import { look, lookIfAllowed } from './published.ts';
-import { openSource } from './reading.ts';
-import { removeObjects } from './removal.ts';
-import { S3Write } from './s3-write.ts';
+import { untilAborted } from './requests/abort.ts';
+import { listObjects } from './read/listing.ts';
+import { clearPending, listPending } from './read/pending-listing.ts';
+import { alreadyThere } from './write/publish.ts';
+import { look, lookIfAllowed } from './requests/published.ts';
+import { openSource } from './read/reading.ts';
+import { removeObjects } from './write/removal.ts';
+import { S3Write } from './write/s3-write.ts';
 import type { Surroundings } from './surroundings.ts';
-import { randomToken, uploadToken } from './token.ts';
-import { UploadStarter } from './upload-starter.ts';
+import { randomToken, uploadToken } from './requests/token.ts';
+import { UploadStarter } from './write/upload-starter.ts';
 
 /** A store in a bucket. */
 export class S3Store implements Store {

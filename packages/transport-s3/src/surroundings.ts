@@ -1,9 +1,9 @@
-import type { Bucket } from './bucket.ts';
-import type { BufferPool } from './buffer-pool.ts';
-import type { ConditionalSupport } from './conditional.ts';
-import type { Gate } from './gate.ts';
-import type { PartDigests } from './part-digests.ts';
-import type { PartPlan } from './part-plan.ts';
+import type { Bucket } from './requests/bucket.ts';
+import type { BufferPool } from './requests/buffer-pool.ts';
+import type { ConditionalSupport } from './write/conditional.ts';
+import type { Gate } from './requests/gate.ts';
+import type { PartDigests } from './write/part-digests.ts';
+import type { PartPlan } from './write/part-plan.ts';
 
 /** What the reads and writes of one store share. */
 export interface Surroundings {

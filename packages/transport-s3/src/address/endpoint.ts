@@ -1,4 +1,4 @@
-import { invalidAddress } from '../invalid-address.ts';
+import { invalidAddress } from './invalid-address.ts';
 
 /**
  * Reads where a service is.

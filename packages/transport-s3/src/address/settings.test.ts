@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { isStoreError } from '@gantry/transport';
 import { afterAll, describe, expect, it } from 'vitest';
-import { parseAddress } from '../address.ts';
+import { parseAddress } from './address.ts';
 import type { Environment } from './environment.ts';
 import { tidyAwsVariables } from './environment.ts';
 import type { Settings } from './settings.ts';

@@ -1,8 +1,8 @@
 import { loadSharedConfigFiles } from '@smithy/shared-ini-file-loader';
 
-import type { S3Address } from '../address.ts';
-import { invalidAddress } from '../invalid-address.ts';
-import { REGION } from '../options.ts';
+import type { S3Address } from './address.ts';
+import { invalidAddress } from './invalid-address.ts';
+import { REGION } from './options.ts';
 import { parseEndpoint, refuseBucketIn } from './endpoint.ts';
 import type { Environment } from './environment.ts';
 import { variable } from './environment.ts';

@@ -7,7 +7,7 @@ import { getCACertificates } from 'node:tls';
 
 import { StoreError } from '@gantry/transport';
 
-import { invalidAddress } from '../invalid-address.ts';
+import { invalidAddress } from '../address/invalid-address.ts';
 import type { Proxy } from './proxy.ts';
 
 /** Where connections are kept. */

@@ -3,10 +3,10 @@ import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { StoreError } from '@gantry/transport';
 
-import { untilAborted } from '../abort.ts';
+import { untilAborted } from './abort.ts';
 import type { Settings } from '../address/settings.ts';
-import { CREDENTIALS_HINT } from '../failure-kinds.ts';
-import { readFailure } from '../service-failure.ts';
+import { CREDENTIALS_HINT } from './failure-kinds.ts';
+import { readFailure } from './service-failure.ts';
 import { endProcessesOf } from './credential-processes.ts';
 
 /** The shortest time that credentials are waited for: an instance role takes some seconds where there is none. */

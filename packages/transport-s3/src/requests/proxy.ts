@@ -4,7 +4,7 @@ import { StoreError } from '@gantry/transport';
 
 import type { Environment } from '../address/environment.ts';
 import { variable } from '../address/environment.ts';
-import { invalidAddress } from '../invalid-address.ts';
+import { invalidAddress } from '../address/invalid-address.ts';
 
 /** A proxy that stands between here and the service. */
 export interface Proxy {

@@ -1,11 +1,11 @@
 import { isStoreError } from '@gantry/transport';
 
-import type { Bucket } from './bucket.ts';
-import { isUncertain } from './errors.ts';
+import type { Bucket } from '../requests/bucket.ts';
+import { isUncertain } from '../requests/errors.ts';
 import type { MultipartUpload } from './multipart.ts';
 import { createUpload, endUpload } from './multipart.ts';
-import { randomToken } from './token.ts';
-import { listUploads } from './uploads-listing.ts';
+import { randomToken } from '../requests/token.ts';
+import { listUploads } from '../read/uploads-listing.ts';
 
 /** By how much the clocks may differ: beyond that the SDK corrects its own. */
 const CLOCK_TOLERANCE_MS = 5 * 60_000;

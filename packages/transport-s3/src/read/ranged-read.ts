@@ -4,11 +4,11 @@ import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { StoreError } from '@gantry/transport';
 
-import { ignore } from './abort.ts';
-import type { Bucket } from './bucket.ts';
+import { ignore } from '../requests/abort.ts';
+import type { Bucket } from '../requests/bucket.ts';
 import { drain } from './drain.ts';
-import { failedWith } from './errors.ts';
-import { comparableEtag } from './etag.ts';
+import { failedWith } from '../requests/errors.ts';
+import { comparableEtag } from '../requests/etag.ts';
 
 /** Bytes `from` up to, but without, `to`. */
 export interface ByteRange {

@@ -1,7 +1,7 @@
 import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3';
 
-import type { Bucket } from './bucket.ts';
-import { failedWith } from './errors.ts';
+import type { Bucket } from '../requests/bucket.ts';
+import { failedWith } from '../requests/errors.ts';
 
 /** How many keys one DeleteObjects takes (Amazon S3 API reference). */
 const BATCH = 1000;

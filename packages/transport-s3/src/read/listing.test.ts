@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isStoreError } from '@gantry/transport';
 import { describe, expect, it } from 'vitest';
-import { openAt } from '../test/open-anywhere.ts';
-import { serve } from '../test/serve.ts';
+import { openAt } from '../../test/open-anywhere.ts';
+import { serve } from '../../test/serve.ts';
 
 /*
  * Services that list in ways that no real one at hand does: answered by hand.

@@ -2,9 +2,9 @@ import { DeleteObjectCommand, GetBucketVersioningCommand, PutObjectCommand } fro
 import type { OpenOptions } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 
-import { digestBody, rememberSha256 } from './body-digests.ts';
-import type { Bucket } from './bucket.ts';
-import { failedWith, mayPass } from './errors.ts';
+import { digestBody, rememberSha256 } from '../requests/body-digests.ts';
+import type { Bucket } from '../requests/bucket.ts';
+import { failedWith, mayPass } from '../requests/errors.ts';
 
 /** Which requests of the service keep `If-None-Match: *`, and how that is known. */
 export interface ConditionalSupport {

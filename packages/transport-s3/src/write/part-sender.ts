@@ -1,7 +1,7 @@
-import { ignore, untilAborted } from './abort.ts';
+import { ignore, untilAborted } from '../requests/abort.ts';
 import type { MultipartUpload, StoredPart } from './multipart.ts';
 import { sendPart } from './multipart.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { Surroundings } from '../surroundings.ts';
 
 /** Sends the parts of one upload, several at once, while the next one fills. The first failure ends them all. */
 export class PartSender {

@@ -4,10 +4,10 @@ import { Readable } from 'node:stream';
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { StoreError } from '@gantry/transport';
 
-import { digestBody, rememberSha256 } from './body-digests.ts';
-import type { Bucket } from './bucket.ts';
-import { failedWith } from './errors.ts';
-import { bareEtag } from './etag.ts';
+import { digestBody, rememberSha256 } from '../requests/body-digests.ts';
+import type { Bucket } from '../requests/bucket.ts';
+import { failedWith } from '../requests/errors.ts';
+import { bareEtag } from '../requests/etag.ts';
 import type { MultipartUpload } from './multipart.ts';
 import { isUploadAlive } from './multipart.ts';
 

@@ -4,15 +4,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { CallOptions, Digest, ObjectInfo, PendingObject } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 
-import { ignore, untilAborted } from './abort.ts';
+import { ignore, untilAborted } from '../requests/abort.ts';
 import { CommitMark } from './commit-mark.ts';
 import type { MultipartUpload } from './multipart.ts';
 import { endUpload } from './multipart.ts';
 import type { PartPlan } from './part-plan.ts';
 import { PartSender } from './part-sender.ts';
 import { publishParts, publishWhole } from './publish.ts';
-import { unpublish } from './published.ts';
-import type { Surroundings } from './surroundings.ts';
+import { unpublish } from '../requests/published.ts';
+import type { Surroundings } from '../surroundings.ts';
 import type { UploadStarter } from './upload-starter.ts';
 
 /** How one write was begun. */

@@ -1,12 +1,12 @@
 import type { ByteSource, ReadOptions } from '@gantry/transport';
 import { StoreError, assertRange } from '@gantry/transport';
 
-import { failedWith } from './errors.ts';
-import { look } from './published.ts';
+import { failedWith } from '../requests/errors.ts';
+import { look } from '../requests/published.ts';
 import type { ByteRange, OpenedRange } from './ranged-read.ts';
 import { openRange } from './ranged-read.ts';
 import { RANGE_BYTES, S3ByteSource } from './s3-byte-source.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { Surroundings } from '../surroundings.ts';
 
 /**
  * Opens an object, or a range of it. The first request is the first range: it tells size and ETag too.

@@ -10,11 +10,11 @@ import {
 } from '@aws-sdk/client-s3';
 import { StoreError, isStoreError } from '@gantry/transport';
 
-import { UNSIGNED_PAYLOAD, digestBody, rememberSha256 } from './body-digests.ts';
-import type { Bucket } from './bucket.ts';
-import { PATIENCE_MS } from './clients.ts';
-import { damagedOnTheWay, failedWith } from './errors.ts';
-import { assertEtag, etagTells } from './etag.ts';
+import { UNSIGNED_PAYLOAD, digestBody, rememberSha256 } from '../requests/body-digests.ts';
+import type { Bucket } from '../requests/bucket.ts';
+import { PATIENCE_MS } from '../requests/clients.ts';
+import { damagedOnTheWay, failedWith } from '../requests/errors.ts';
+import { assertEtag, etagTells } from '../requests/etag.ts';
 import { objectSettings } from './object-settings.ts';
 
 /** One multipart upload in the service. */

@@ -1,5 +1,5 @@
 import { untilAborted } from './abort.ts';
-import type { S3Address } from './address.ts';
+import type { S3Address } from '../address/address.ts';
 import type { Clients } from './clients.ts';
 import { mayPass, toStoreError } from './errors.ts';
 import { retry } from './retry.ts';

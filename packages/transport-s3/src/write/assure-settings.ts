@@ -1,8 +1,8 @@
 import { PutObjectRetentionCommand, PutObjectTaggingCommand } from '@aws-sdk/client-s3';
 
-import type { Bucket } from './bucket.ts';
+import type { Bucket } from '../requests/bucket.ts';
 import { retainUntilDate } from './object-settings.ts';
-import type { Published } from './published.ts';
+import type { Published } from '../requests/published.ts';
 
 /**
  * Sets tags and retention that the address asks for and the object does not show. They went with its first request, but some

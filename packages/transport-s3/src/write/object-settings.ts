@@ -1,6 +1,6 @@
 import type { CreateMultipartUploadCommandInput, PutObjectCommandInput, StorageClass } from '@aws-sdk/client-s3';
 
-import type { S3Options } from './options.ts';
+import type { S3Options } from '../address/options.ts';
 
 /** The name of the metadata entry that tells a store its own object from another's. */
 export const WRITE_ID = 'gantry-write';

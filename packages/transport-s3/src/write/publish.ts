@@ -1,19 +1,19 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { StoreError } from '@gantry/transport';
 
-import { ignore } from './abort.ts';
+import { ignore } from '../requests/abort.ts';
 import { assureSettings } from './assure-settings.ts';
-import { digestBody, rememberSha256 } from './body-digests.ts';
-import type { Bucket } from './bucket.ts';
+import { digestBody, rememberSha256 } from '../requests/body-digests.ts';
+import type { Bucket } from '../requests/bucket.ts';
 import type { CommitMark } from './commit-mark.ts';
 import type { ConditionalSupport } from './conditional.ts';
 import { confirmConditionalPut } from './conditional.ts';
-import { failedWith } from './errors.ts';
-import { assertEtag } from './etag.ts';
+import { failedWith } from '../requests/errors.ts';
+import { assertEtag } from '../requests/etag.ts';
 import type { MultipartUpload, StoredPart } from './multipart.ts';
 import { completeUpload, multipartEtag } from './multipart.ts';
 import { objectSettings } from './object-settings.ts';
-import { lookIfAllowed } from './published.ts';
+import { lookIfAllowed } from '../requests/published.ts';
 
 /** How often an object that seems not to be what was sent is looked at. */
 const MOST_LOOKS = 3;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { bytesOf } from '../test/objects.ts';
+import { bytesOf } from '../../test/objects.ts';
 import { PartDigests } from './part-digests.ts';
 
 function partOf(seed: string, size: number): Buffer<ArrayBuffer> {

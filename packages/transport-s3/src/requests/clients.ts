@@ -4,20 +4,20 @@ import process from 'node:process';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { S3Client } from '@aws-sdk/client-s3';
 
-import type { S3Address } from './address.ts';
-import type { Environment } from './address/environment.ts';
-import { tidyAwsVariables } from './address/environment.ts';
-import type { Settings } from './address/settings.ts';
-import { readSettings } from './address/settings.ts';
+import type { S3Address } from '../address/address.ts';
+import type { Environment } from '../address/environment.ts';
+import { tidyAwsVariables } from '../address/environment.ts';
+import type { Settings } from '../address/settings.ts';
+import { readSettings } from '../address/settings.ts';
 import { signWithDigests } from './body-digests.ts';
 import { collectAnswer } from './collect-answer.ts';
-import type { Agents } from './requests/agents.ts';
-import { makeAgents } from './requests/agents.ts';
-import type { Credentials } from './requests/credentials.ts';
-import { makeCredentials } from './requests/credentials.ts';
-import type { Proxy } from './requests/proxy.ts';
-import { findProxy } from './requests/proxy.ts';
-import { assertSendable } from './requests/sendable.ts';
+import type { Agents } from './agents.ts';
+import { makeAgents } from './agents.ts';
+import type { Credentials } from './credentials.ts';
+import { makeCredentials } from './credentials.ts';
+import type { Proxy } from './proxy.ts';
+import { findProxy } from './proxy.ts';
+import { assertSendable } from './sendable.ts';
 
 /** Two clients over the same connections. */
 export interface Clients extends Disposable {

@@ -3,7 +3,7 @@ import { ListObjectsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import type { ObjectInfo } from '@gantry/transport';
 import { StoreError, assertKey, isStoreError } from '@gantry/transport';
 
-import type { Bucket } from './bucket.ts';
+import type { Bucket } from '../requests/bucket.ts';
 import { decodeListedKey } from './listed-key.ts';
 
 /** Of objects that were removed, a service may give empty pages; not so many. */

@@ -2,7 +2,7 @@ import { StoreError } from '@gantry/transport';
 
 import type { Bucket } from './bucket.ts';
 import { damagedOnTheWay } from './errors.ts';
-import type { S3Options } from './options.ts';
+import type { S3Options } from '../address/options.ts';
 
 /** The part of an answer that says what the service keeps. */
 interface EtagAnswer {

@@ -1,10 +1,10 @@
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { StoreError } from '@gantry/transport';
 
-import type { Bucket } from './bucket.ts';
+import type { Bucket } from '../requests/bucket.ts';
 import { decodeListedKey } from './listed-key.ts';
 import { noListing } from './listing.ts';
-import type { MultipartUpload } from './multipart.ts';
+import type { MultipartUpload } from '../write/multipart.ts';
 
 /** One unfinished upload, as the service lists it. */
 export interface ListedUpload extends MultipartUpload {

@@ -2,7 +2,7 @@ import { DeleteObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
 
 import type { Bucket } from './bucket.ts';
 import { failedWith } from './errors.ts';
-import { WRITE_ID } from './object-settings.ts';
+import { WRITE_ID } from '../write/object-settings.ts';
 
 /** What stands under a key. */
 export interface Published {

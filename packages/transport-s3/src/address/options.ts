@@ -1,6 +1,6 @@
-import { parseEndpoint } from './address/endpoint.ts';
+import { parseEndpoint } from './endpoint.ts';
 import { invalidAddress } from './invalid-address.ts';
-import { S3_LIMITS } from './part-plan.ts';
+import { S3_LIMITS } from '../write/part-plan.ts';
 
 /** How the service treats `If-None-Match: *`: on PutObject and CompleteMultipartUpload, on PutObject alone, on neither; or find out. */
 export type ConditionalWrites = 'full' | 'put' | 'none' | 'auto';

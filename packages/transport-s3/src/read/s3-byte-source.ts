@@ -1,10 +1,10 @@
 import type { ByteSource } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 
-import { ignore, untilAborted } from './abort.ts';
+import { ignore, untilAborted } from '../requests/abort.ts';
 import type { ByteRange, OpenedRange, ReadTarget } from './ranged-read.ts';
 import { fetchRange } from './ranged-read.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { Surroundings } from '../surroundings.ts';
 
 /** How many bytes one request asks for. */
 export const RANGE_BYTES: number = 8 * 1024 * 1024;

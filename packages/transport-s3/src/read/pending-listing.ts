@@ -1,12 +1,12 @@
 import type { PendingInfo } from '@gantry/transport';
 
-import type { Bucket } from './bucket.ts';
-import { MARKS_PREFIX, readMark, removeMark } from './commit-mark.ts';
+import type { Bucket } from '../requests/bucket.ts';
+import { MARKS_PREFIX, readMark, removeMark } from '../write/commit-mark.ts';
 import { isKey, listRaw } from './listing.ts';
-import { endUpload, isUploadAlive, storedBytes } from './multipart.ts';
-import type { S3Write } from './s3-write.ts';
-import type { Surroundings } from './surroundings.ts';
-import { uploadToken } from './token.ts';
+import { endUpload, isUploadAlive, storedBytes } from '../write/multipart.ts';
+import type { S3Write } from '../write/s3-write.ts';
+import type { Surroundings } from '../surroundings.ts';
+import { uploadToken } from '../requests/token.ts';
 import type { ListedUpload } from './uploads-listing.ts';
 import { listUploads } from './uploads-listing.ts';
 
