@@ -51,11 +51,11 @@ describe('creating only', () => {
   ])('knows its own object when the answer that it was written got lost: %s', async (name, size) => {
     await using store = await bucket.open({}, proxy.endpoint);
     const bytes = bytesOf(name, size);
-    const publishes = ({ method, query, path }: ProxiedRequest): boolean =>
+    const commits = ({ method, query, path }: ProxiedRequest): boolean =>
       path.endsWith(`lost/${name}`) && (query.has('uploadId') ? method === 'POST' : method === 'PUT');
-    proxy.inject({ when: publishes, times: 1, fault: { kind: 'lose-answer' } });
+    proxy.inject({ when: commits, times: 1, fault: { kind: 'lose-answer' } });
     await write(store, `lost/${name}`, bytes);
-    expect(proxy.seen.filter(({ request, fault }) => fault === 'lose-answer' && publishes(request))).toHaveLength(1);
+    expect(proxy.seen.filter(({ request, fault }) => fault === 'lose-answer' && commits(request))).toHaveLength(1);
     expect((await read(store, `lost/${name}`)).equals(bytes)).toBe(true);
   });
 

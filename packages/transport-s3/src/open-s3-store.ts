@@ -6,7 +6,7 @@ import { Bucket } from './requests/bucket.ts';
 import { BufferPool } from './requests/buffer-pool.ts';
 import { makeClients } from './requests/clients.ts';
 import { findConditionalSupport } from './write/conditional.ts';
-import { Gate } from './requests/gate.ts';
+import { TransferLimit } from './requests/transfer-limit.ts';
 import type { S3Options } from './address/options.ts';
 import { PartDigests } from './write/part-digests.ts';
 import type { PartPlan } from './write/part-plan.ts';
@@ -34,8 +34,8 @@ export async function openS3Store(address: URL, { env, access, signal, warn }: O
       conditional: await findConditionalSupport(bucket, { access, signal }),
       buffers: new BufferPool(options.memoryBytes),
       digests: new PartDigests(),
-      uploads: new Gate(limits),
-      downloads: new Gate(limits),
+      uploads: new TransferLimit(limits),
+      downloads: new TransferLimit(limits),
       planFor: rememberPlan(options),
       warn,
     });

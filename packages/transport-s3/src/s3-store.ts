@@ -14,13 +14,13 @@ import { StoreError, assertKey, assertPrefix } from '@gantry/transport';
 
 import { untilAborted } from './requests/abort.ts';
 import { listObjects } from './read/listing.ts';
-import { clearPending, listPending } from './read/pending-listing.ts';
-import { alreadyThere } from './write/publish.ts';
-import { look, lookIfAllowed } from './requests/published.ts';
+import { clearPending, listPending } from './read/unfinished-listing.ts';
+import { alreadyThere } from './write/commit-object.ts';
+import { look, lookIfAllowed } from './requests/stored-object.ts';
 import { openSource } from './read/reading.ts';
 import { removeObjects } from './write/removal.ts';
 import { S3Write } from './write/s3-write.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { S3Context } from './s3-context.ts';
 import { randomToken, uploadToken } from './requests/token.ts';
 import { UploadStarter } from './write/upload-starter.ts';
 
@@ -28,26 +28,26 @@ import { UploadStarter } from './write/upload-starter.ts';
 export class S3Store implements Store {
   readonly address: string;
   readonly capabilities: StoreCapabilities;
-  readonly #surroundings: Surroundings;
+  readonly #context: S3Context;
   /** The writes of this store that are neither committed nor discarded. */
   readonly #live = new Set<S3Write>();
   /** What calls that were aborted have still to tidy up. */
   readonly #tidying = new Set<Promise<void>>();
 
-  constructor(surroundings: Surroundings) {
-    this.#surroundings = surroundings;
-    this.address = surroundings.bucket.address.text;
+  constructor(context: S3Context) {
+    this.#context = context;
+    this.address = context.bucket.address.text;
     this.capabilities = {
       rangedRead: true,
       resumableWrite: false,
-      createOnly: surroundings.conditional.kind === 'full' || surroundings.conditional.kind === 'put',
-      maxObjectBytes: surroundings.planFor(undefined).maxObjectBytes,
+      createOnly: context.conditional.kind === 'full' || context.conditional.kind === 'put',
+      maxObjectBytes: context.planFor(undefined).maxObjectBytes,
     };
   }
 
   async stat(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     assertKey(key);
-    const { bucket } = this.#surroundings;
+    const { bucket } = this.#context;
     let found: Awaited<ReturnType<typeof look>>;
     try {
       found = await look(bucket, key, signal);
@@ -62,16 +62,16 @@ export class S3Store implements Store {
 
   async read(key: string, options: ReadOptions = {}): Promise<ByteSource> {
     assertKey(key);
-    return openSource(this.#surroundings, key, options);
+    return openSource(this.#context, key, options);
   }
 
   list(prefix: string, { signal }: CallOptions = {}): AsyncIterable<ObjectInfo> {
-    return checked(prefix, () => listObjects(this.#surroundings.bucket, prefix, signal));
+    return checked(prefix, () => listObjects(this.#context.bucket, prefix, signal));
   }
 
   async begin(key: string, { ifExists = 'fail', expectedBytes, signal }: BeginOptions = {}): Promise<PendingObject> {
     assertKey(key);
-    const { bucket, planFor, warn } = this.#surroundings;
+    const { bucket, planFor, warn } = this.#context;
     this.#refuseForReading(key);
     const createOnly = ifExists === 'fail';
     if (createOnly) await this.#refuseExisting(key, signal);
@@ -83,7 +83,7 @@ export class S3Store implements Store {
     const small = expectedBytes !== undefined && expectedBytes <= plan.partBytes(1);
     const upload = small ? undefined : await this.#start(starter, signal);
     const token = upload === undefined ? randomToken() : uploadToken(key, upload.uploadId);
-    const write: S3Write = new S3Write(this.#surroundings, {
+    const write: S3Write = new S3Write(this.#context, {
       key,
       token,
       createOnly,
@@ -111,22 +111,22 @@ export class S3Store implements Store {
   async clear(tokens: readonly string[], { keys, signal }: UnfinishedOptions = {}): Promise<void> {
     signal?.throwIfAborted();
     await untilAborted(this.#tidy(), signal);
-    await untilAborted(clearPending(this.#surroundings, this.#live, new Set(tokens), { keys, signal }), signal);
+    await untilAborted(clearPending(this.#context, this.#live, new Set(tokens), { keys, signal }), signal);
   }
 
   async remove(keys: readonly string[], { signal }: CallOptions = {}): Promise<void> {
     for (const key of keys) assertKey(key);
-    await removeObjects(this.#surroundings.bucket, keys, signal);
+    await removeObjects(this.#context.bucket, keys, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#tidy();
-    await this.#surroundings.digests[Symbol.asyncDispose]();
-    this.#surroundings.bucket.clients[Symbol.dispose]();
+    await this.#context.digests[Symbol.asyncDispose]();
+    this.#context.bucket.clients[Symbol.dispose]();
   }
 
   #refuseForReading(key: string): void {
-    const { bucket, conditional } = this.#surroundings;
+    const { bucket, conditional } = this.#context;
     if (conditional.kind !== 'unknown') return;
     throw new StoreError('unsupported', {
       key,
@@ -136,7 +136,7 @@ export class S3Store implements Store {
   }
 
   async #refuseExisting(key: string, signal: AbortSignal | undefined): Promise<void> {
-    const { bucket } = this.#surroundings;
+    const { bucket } = this.#context;
     if (!this.capabilities.createOnly) {
       throw new StoreError('unsupported', {
         key,
@@ -150,7 +150,7 @@ export class S3Store implements Store {
 
   async *#listPending(prefix: string, { keys, signal }: UnfinishedOptions): AsyncGenerator<PendingInfo, void, undefined> {
     await untilAborted(this.#tidy(), signal);
-    yield* listPending(this.#surroundings, this.#live, { prefix, keys, signal });
+    yield* listPending(this.#context, this.#live, { prefix, keys, signal });
   }
 
   /** Never cuts the request: an upload that was started and not heard of would be nobody's. */

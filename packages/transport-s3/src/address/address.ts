@@ -35,11 +35,11 @@ export function parseAddress(url: URL): S3Address {
   const bucket = url.host;
   if (!BUCKET.test(bucket)) {
     throw invalidAddress(
-      bucket === '' ? 'the s3:// address names no bucket' : `${JSON.stringify(bucket.slice(0, 80))} is no name of a bucket`,
+      bucket === '' ? 'the s3:// address has no bucket in it' : `${JSON.stringify(bucket.slice(0, 80))} is not a valid bucket name`,
       'Write s3://BUCKET/PREFIX; where the service runs is said by ?endpoint=https://HOST:PORT.',
     );
   }
-  if (url.hash !== '') throw invalidAddress('an s3:// address has no part after #', 'Write a # of an option as %23.');
+  if (url.hash !== '') throw invalidAddress('an s3:// address cannot have a part after #', 'Write a # of an option as %23.');
   const prefix = parsePrefix(url.pathname);
   const options = parseOptions(url.searchParams);
   return { bucket, prefix, options, text: spell(bucket, prefix, url.searchParams) };
@@ -53,7 +53,7 @@ function parsePrefix(pathname: string): string {
     assertPrefix(prefix);
   } catch {
     throw invalidAddress(
-      `${JSON.stringify(path.slice(0, 100))} is no valid prefix in a bucket`,
+      `${JSON.stringify(path.slice(0, 100))} is not a valid prefix in a bucket`,
       'A prefix has parts of letters, digits and ._@+=- divided by single slashes; no part starts with a dot or a dash.',
     );
   }

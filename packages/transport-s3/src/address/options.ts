@@ -117,7 +117,7 @@ function refuseUnknown(parameters: URLSearchParams): void {
   for (const name of parameters.keys()) {
     if (KNOWN.has(name) || (name.startsWith(TAG_PREFIX) && name.length > TAG_PREFIX.length)) continue;
     throw invalidAddress(
-      `s3:// addresses know no option ${JSON.stringify(name.slice(0, 40))}`,
+      `unknown option of an s3:// address: ${JSON.stringify(name.slice(0, 40))}`,
       /key|secret|token|password/i.test(name)
         ? 'Credentials never stand in an address: they come from the environment, from profiles or from the role of the machine.'
         : `The options are ${[...KNOWN].join(', ')} and tag.NAME.`,

@@ -2,26 +2,26 @@ import type { ByteSource, ReadOptions } from '@gantry/transport';
 import { StoreError, assertRange } from '@gantry/transport';
 
 import { failedWith } from '../requests/errors.ts';
-import { look } from '../requests/published.ts';
+import { look } from '../requests/stored-object.ts';
 import type { ByteRange, OpenedRange } from './ranged-read.ts';
 import { openRange } from './ranged-read.ts';
 import { RANGE_BYTES, S3ByteSource } from './s3-byte-source.ts';
-import type { Surroundings } from '../surroundings.ts';
+import type { S3Context } from '../s3-context.ts';
 
 /**
  * Opens an object, or a range of it. The first request is the first range: it tells size and ETag too.
  *
  * @throws StoreError `not-found`, `invalid-range`
  */
-export async function openSource(surroundings: Surroundings, key: string, options: ReadOptions): Promise<ByteSource> {
+export async function openSource(context: S3Context, key: string, options: ReadOptions): Promise<ByteSource> {
   const { offset = 0, length, signal } = options;
   // Before the size is known, whether these are whole numbers at all.
   assertRange(key, { offset, length: length ?? 0, objectSize: Infinity });
-  const { bucket } = surroundings;
+  const { bucket } = context;
   const wanted = { from: offset, to: offset + Math.min(RANGE_BYTES, length ?? RANGE_BYTES) };
   // A range of nothing cannot be asked for.
-  const first = length === 0 ? undefined : await openFirst(surroundings, key, wanted, signal);
-  const found = first ?? (await lookAt(surroundings, key, signal));
+  const first = length === 0 ? undefined : await openFirst(context, key, wanted, signal);
+  const found = first ?? (await lookAt(context, key, signal));
   const range = { offset, length: length ?? Math.max(0, found.objectSize - offset), objectSize: found.objectSize };
   try {
     assertRange(key, range);
@@ -29,7 +29,7 @@ export async function openSource(surroundings: Surroundings, key: string, option
     first?.body.destroy();
     throw error;
   }
-  return new S3ByteSource(surroundings, {
+  return new S3ByteSource(context, {
     target: { bucket, key, etag: found.etag },
     range: { from: offset, to: offset + range.length },
     objectSize: found.objectSize,
@@ -39,12 +39,12 @@ export async function openSource(surroundings: Surroundings, key: string, option
 }
 
 async function openFirst(
-  surroundings: Surroundings,
+  context: S3Context,
   key: string,
   range: ByteRange,
   signal: AbortSignal | undefined,
 ): Promise<OpenedRange | undefined> {
-  const { bucket } = surroundings;
+  const { bucket } = context;
   const request = { doing: 'reading', key, signal, bytes: RANGE_BYTES };
   try {
     return await bucket.tryRequest(request, ({ abortSignal }) => openRange(bucket, key, range, { abortSignal }));
@@ -56,12 +56,8 @@ async function openFirst(
   }
 }
 
-async function lookAt(
-  surroundings: Surroundings,
-  key: string,
-  signal: AbortSignal | undefined,
-): Promise<{ objectSize: number; etag: string }> {
-  const { bucket } = surroundings;
+async function lookAt(context: S3Context, key: string, signal: AbortSignal | undefined): Promise<{ objectSize: number; etag: string }> {
+  const { bucket } = context;
   const request = { doing: 'reading', key, signal };
   try {
     const found = await look(bucket, key, signal);

@@ -4,7 +4,7 @@ import { StoreError } from '@gantry/transport';
 import { ignore, untilAborted } from '../requests/abort.ts';
 import type { ByteRange, OpenedRange, ReadTarget } from './ranged-read.ts';
 import { fetchRange } from './ranged-read.ts';
-import type { Surroundings } from '../surroundings.ts';
+import type { S3Context } from '../s3-context.ts';
 
 /** How many bytes one request asks for. */
 export const RANGE_BYTES: number = 8 * 1024 * 1024;
@@ -34,7 +34,7 @@ interface Fetch {
 export class S3ByteSource implements ByteSource {
   readonly length: number;
   readonly objectSize: number;
-  readonly #surroundings: Surroundings;
+  readonly #context: S3Context;
   readonly #options: SourceOptions;
   readonly #ended = new AbortController();
   readonly #fetches: Fetch[] = [];
@@ -42,8 +42,8 @@ export class S3ByteSource implements ByteSource {
   #next: number;
   #taken = false;
 
-  constructor(surroundings: Surroundings, options: SourceOptions) {
-    this.#surroundings = surroundings;
+  constructor(context: S3Context, options: SourceOptions) {
+    this.#context = context;
     this.#options = options;
     this.objectSize = options.objectSize;
     this.length = options.range.to - options.range.from;
@@ -93,8 +93,8 @@ export class S3ByteSource implements ByteSource {
   #readAhead(): void {
     const { to } = this.#options.range;
     while (this.#next < to) {
-      const gate = this.#surroundings.downloads;
-      const leave = this.#fetches.length === 0 ? gate.force(RANGE_BYTES) : gate.tryEnter(RANGE_BYTES);
+      const limit = this.#context.downloads;
+      const leave = this.#fetches.length === 0 ? limit.force(RANGE_BYTES) : limit.tryEnter(RANGE_BYTES);
       if (leave === undefined) return;
       this.#fetches.push(this.#start({ from: this.#next, to: Math.min(this.#next + RANGE_BYTES, to) }, leave));
       this.#next = Math.min(this.#next + RANGE_BYTES, to);
@@ -102,7 +102,7 @@ export class S3ByteSource implements ByteSource {
   }
 
   #start(range: ByteRange, leave: () => void): Fetch {
-    const { buffers } = this.#surroundings;
+    const { buffers } = this.#context;
     const buffer = buffers.take(RANGE_BYTES);
     const bytes = buffer.subarray(0, range.to - range.from);
     const opened = this.#first;

@@ -33,7 +33,7 @@ export interface SendOptions {
 }
 
 /** No service is as slow as this, in bytes a second: a request that takes longer is cut, even if some byte comes now and then. */
-const SLOWEST_BYTES_PER_SECOND = 16 * 1024;
+const MIN_BYTES_PER_SECOND = 16 * 1024;
 /** Before the service has ever answered, an address that leads nowhere should say so soon. */
 const FIRST_CONTACT_MS = 2000;
 
@@ -41,13 +41,13 @@ const FIRST_CONTACT_MS = 2000;
  * A request that was cut because of silence may be answered a little later only, every time: the service is busy, and has still to do
  * what was cut. So the next attempt waits twice as long, up to this.
  */
-const LONGEST_SILENCE_MS = 30_000;
+const MAX_SILENCE_MS = 30_000;
 
 /** A busy service is waited for so long, even where `stallSeconds` is small. */
 const MIN_SLOW_LIMIT_MS = 15_000;
 
 /** How often one request is signed anew because the clocks differ. */
-const MOST_SKEW_CORRECTIONS = 4;
+const MAX_SKEW_CORRECTIONS = 4;
 
 /** The bucket of a store: sends requests, tries again what may pass, and translates what does not. */
 export class Bucket {
@@ -95,9 +95,9 @@ export class Bucket {
       slowLimitMs: (error) => (isTimeout(error) ? this.#slowLimitMs() : undefined),
       mayPass: (error) => {
         options.onFailure?.(error);
-        if (isTimeout(error) && stallMs < LONGEST_SILENCE_MS) silenceMs = Math.min(2 * (silenceMs ?? stallMs), LONGEST_SILENCE_MS);
+        if (isTimeout(error) && stallMs < MAX_SILENCE_MS) silenceMs = Math.min(2 * (silenceMs ?? stallMs), MAX_SILENCE_MS);
         // The SDK learns the service's time from such an answer: if that does not help, nothing will.
-        if (readFailure(error).name === 'RequestTimeTooSkewed' && ++skewCorrections > MOST_SKEW_CORRECTIONS) return false;
+        if (readFailure(error).name === 'RequestTimeTooSkewed' && ++skewCorrections > MAX_SKEW_CORRECTIONS) return false;
         return (options.mayPass ?? mayPass)(error);
       },
     });
@@ -125,7 +125,7 @@ export class Bucket {
 
   async #once<T>({ signal, bytes = 0, patienceMs = 60_000 }: RequestOptions, send: (options: SendOptions) => Promise<T>): Promise<T> {
     const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(), patienceMs + (bytes / SLOWEST_BYTES_PER_SECOND) * 1000);
+    const timer = setTimeout(() => limit.abort(), patienceMs + (bytes / MIN_BYTES_PER_SECOND) * 1000);
     const abortSignal = signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]);
     try {
       const answer = await untilAborted(send({ abortSignal }), abortSignal);

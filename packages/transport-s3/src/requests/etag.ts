@@ -11,7 +11,7 @@ interface EtagAnswer {
 }
 
 /** How often an answer may have another ETag until it is no accident. */
-const MOST_ACCIDENTS = 3;
+const MAX_ACCIDENTS = 3;
 
 /**
  * Refuses an answer whose ETag is not the one of what was sent: as damage on the way, to be sent again, or, when that has not helped, for
@@ -21,12 +21,12 @@ const MOST_ACCIDENTS = 3;
  */
 export function assertEtag(bucket: Bucket, key: string, answer: EtagAnswer, expected: string, attempt: number): void {
   if (sameEtag(bucket, answer, expected)) return;
-  const message = `${bucket.show(key)} is kept otherwise than it was sent: its ETag is ${bareEtag(answer.ETag)} and not ${expected}`;
-  if (attempt <= MOST_ACCIDENTS) throw damagedOnTheWay(message);
+  const message = `${bucket.show(key)} does not have the bytes that were sent: ETag mismatch: got ${bareEtag(answer.ETag)}, expected ${expected}`;
+  if (attempt <= MAX_ACCIDENTS) throw damagedOnTheWay(message);
   throw new StoreError('integrity', {
     key,
     message,
-    hint: 'If the ETags of this service are no MD5 sums, add etag=opaque to the address.',
+    hint: 'If the ETags of this service are not MD5 sums, add etag=opaque to the address.',
   });
 }
 

@@ -101,7 +101,7 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
     ['EntityTooLarge'],
     final(
       'full',
-      'the service takes no more: a quota is used up, or one object is too large',
+      'the service does not accept more: a quota is used up, or one object is too large',
       `${QUOTA_HINT} For a service with smaller limits give partSize= or maxObjectSize=.`,
     ),
   ),
@@ -123,14 +123,14 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
   ),
   ...each(
     ['InvalidStorageClass'],
-    final('invalid-address', 'the service has no such storage class', 'Check storageClass= in the address.'),
+    final('invalid-address', 'the service does not have this storage class', 'Check storageClass= in the address.'),
   ),
   ...each(['InvalidTag'], final('invalid-address', 'the service does not take these tags', 'Check tag.NAME= in the address.')),
   ...each(
     ['ObjectLockConfigurationNotFoundError', 'InvalidRetentionPeriod', 'InvalidBucketState'],
     final(
       'invalid-address',
-      'the bucket has no object lock, or does not take this retention',
+      'the bucket does not have object lock, or does not accept this retention',
       'Check objectLockMode= and objectLockRetainUntil= in the address, and the bucket.',
     ),
   ),
@@ -212,7 +212,7 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
       'ERR_SSL_NO_PROTOCOLS_AVAILABLE',
       'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION',
     ],
-    final('invalid-address', 'there is no common language: one side speaks TLS and the other does not, or it is no HTTP', ENDPOINT_HINT),
+    final('invalid-address', 'what answers there does not speak HTTP, or one side uses TLS and the other does not', ENDPOINT_HINT),
   ),
 ]);
 
@@ -225,7 +225,7 @@ const BY_STATUS: Readonly<Record<number, FailureKind>> = {
   408: passing('the service did not get the request in time', LATER_HINT),
   409: passing('another request is in the way', LATER_HINT),
   407: final('denied', 'the proxy wants a user and a password', 'Give them in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@HOST:PORT'),
-  413: final('full', 'the service takes no more: a quota is used up, or one object is too large', QUOTA_HINT),
+  413: final('full', 'the service does not accept more: a quota is used up, or one object is too large', QUOTA_HINT),
   416: final('invalid-range', 'the range is outside of the object', 'Ask for bytes that it has.'),
   429: passing('the service asks to slow down', LATER_HINT),
   431: final('denied', 'the headers of the request are too large for the service', 'Is the session token right? See AWS_SESSION_TOKEN.'),

@@ -9,7 +9,7 @@ export interface RetryPolicy {
   readonly maxDelayMs: number;
 }
 
-/** What the retry loop asks of its surroundings; tests hand in their own. */
+/** What the retry loop asks of its context; tests hand in their own. */
 export interface RetryClock {
   readonly now: () => number;
   readonly random: () => number;

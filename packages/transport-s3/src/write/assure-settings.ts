@@ -2,7 +2,7 @@ import { PutObjectRetentionCommand, PutObjectTaggingCommand } from '@aws-sdk/cli
 
 import type { Bucket } from '../requests/bucket.ts';
 import { retainUntilDate } from './object-settings.ts';
-import type { Published } from '../requests/published.ts';
+import type { StoredObject } from '../requests/stored-object.ts';
 
 /**
  * Sets tags and retention that the address asks for and the object does not show. They went with its first request, but some
@@ -10,7 +10,7 @@ import type { Published } from '../requests/published.ts';
  *
  * @throws StoreError
  */
-export async function assureSettings(bucket: Bucket, key: string, found: Published, signal: AbortSignal): Promise<void> {
+export async function assureSettings(bucket: Bucket, key: string, found: StoredObject, signal: AbortSignal): Promise<void> {
   const { tags, objectLock } = bucket.address.options;
   const target = { Bucket: bucket.address.bucket, Key: bucket.fullKey(key) };
   if (found.tagCount < tags.size) {

@@ -17,7 +17,7 @@ export const MARKS_PREFIX = '.gantry-commit/';
 const MAX_MARK_BYTES = 4096;
 
 /** How often a mark that others set and remove meanwhile is tried for. */
-const MOST_ROUNDS = 20;
+const MAX_ROUNDS = 20;
 
 /** What a mark says: which upload is about to be completed. */
 export interface MarkContent extends MultipartUpload {
@@ -41,7 +41,7 @@ export class CommitMark {
 
   /** @throws StoreError `exists` when another writer is completing the key right now, or died while it did and was not cleared yet */
   async set(signal: AbortSignal): Promise<void> {
-    for (let round = 1; round <= MOST_ROUNDS; round++) {
+    for (let round = 1; round <= MAX_ROUNDS; round++) {
       if (await this.#put({ IfNoneMatch: '*' }, signal)) return;
       const holder = await readMark(this.#bucket, markKey(this.#upload.key), signal);
       if (holder === undefined) continue;

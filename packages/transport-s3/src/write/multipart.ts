@@ -43,7 +43,7 @@ export interface StoredPart {
 const UPLOAD_GONE: readonly (string | number)[] = ['NoSuchUpload', 'NoSuchKey', 'NotFound', 404];
 
 /** How often an upload is ended whose parts do not go away. */
-const MOST_ABORTS = 10;
+const MAX_ABORTS = 10;
 
 /** Starts an upload. `onFailure` hears of attempts that failed: each may have left an upload that nobody knows of. */
 export async function createUpload(
@@ -139,7 +139,7 @@ export async function endUpload(
   const { key, uploadId } = upload;
   const target = { Bucket: bucket.address.bucket, Key: bucket.fullKey(key), UploadId: uploadId };
   const request = { doing: 'ending the upload of', key, signal };
-  for (let round = 1; round <= MOST_ABORTS; round++) {
+  for (let round = 1; round <= MAX_ABORTS; round++) {
     try {
       await bucket.tryRequest(request, (send) => bucket.clients.usual.send(new AbortMultipartUploadCommand(target), send));
     } catch (error) {

@@ -23,7 +23,7 @@ type ObjectSettings = Pick<
  * Below this size, objects stay in the bucket's usual storage class: the cheap classes charge for 128 KiB at least ("Amazon S3
  * pricing"), and manifests in an archive could not be listed or read.
  */
-const SMALLEST_FOR_STORAGE_CLASS = 128 * 1024;
+const MIN_STORAGE_CLASS_BYTES = 128 * 1024;
 
 /** What the address asks for, for an object of about `size` bytes that is written now. */
 export function objectSettings(options: S3Options, writeId: string, size: number): ObjectSettings {
@@ -31,7 +31,7 @@ export function objectSettings(options: S3Options, writeId: string, size: number
   return {
     ContentType: 'application/octet-stream',
     Metadata: { [WRITE_ID]: writeId },
-    ...(isClass(storageClass) && size >= SMALLEST_FOR_STORAGE_CLASS ? { StorageClass: storageClass } : {}),
+    ...(isClass(storageClass) && size >= MIN_STORAGE_CLASS_BYTES ? { StorageClass: storageClass } : {}),
     ...(encryption === undefined ? {} : { ServerSideEncryption: encryption.algorithm }),
     ...(encryption?.kmsKeyId === undefined ? {} : { SSEKMSKeyId: encryption.kmsKeyId }),
     ...(objectLock === undefined

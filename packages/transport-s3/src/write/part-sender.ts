@@ -1,18 +1,18 @@
 import { ignore, untilAborted } from '../requests/abort.ts';
 import type { MultipartUpload, StoredPart } from './multipart.ts';
 import { sendPart } from './multipart.ts';
-import type { Surroundings } from '../surroundings.ts';
+import type { S3Context } from '../s3-context.ts';
 
 /** Sends the parts of one upload, several at once, while the next one fills. The first failure ends them all. */
 export class PartSender {
-  readonly #surroundings: Surroundings;
+  readonly #context: S3Context;
   readonly #failed = new AbortController();
   readonly #running = new Set<Promise<void>>();
   readonly #stored: StoredPart[] = [];
   #count = 0;
 
-  constructor(surroundings: Surroundings) {
-    this.#surroundings = surroundings;
+  constructor(context: S3Context) {
+    this.#context = context;
   }
 
   /** Fires with the error of the first part that failed for good, or with the reason of {@link stop}. */
@@ -31,7 +31,7 @@ export class PartSender {
    * @throws the error of a part that failed, or the reason of the signal
    */
   async send(upload: MultipartUpload, buffer: Buffer<ArrayBuffer>, length: number, signal: AbortSignal | undefined): Promise<void> {
-    const leave = await this.#surroundings.uploads.enter(buffer.length, signal, this.failed);
+    const leave = await this.#context.uploads.enter(buffer.length, signal, this.failed);
     const number = ++this.#count;
     const running = this.#store(upload, number, buffer, length).finally(() => {
       leave();
@@ -54,7 +54,7 @@ export class PartSender {
   }
 
   async #store(upload: MultipartUpload, number: number, buffer: Buffer<ArrayBuffer>, length: number): Promise<void> {
-    const { bucket, buffers, digests } = this.#surroundings;
+    const { bucket, buffers, digests } = this.#context;
     try {
       const { buffer: filled, md5 } = await digests.digest(buffer, length);
       try {

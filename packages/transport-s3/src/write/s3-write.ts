@@ -10,9 +10,9 @@ import type { MultipartUpload } from './multipart.ts';
 import { endUpload } from './multipart.ts';
 import type { PartPlan } from './part-plan.ts';
 import { PartSender } from './part-sender.ts';
-import { publishParts, publishWhole } from './publish.ts';
-import { unpublish } from '../requests/published.ts';
-import type { Surroundings } from '../surroundings.ts';
+import { commitParts, commitSmall } from './commit-object.ts';
+import { removeOwnObject } from '../requests/stored-object.ts';
+import type { S3Context } from '../s3-context.ts';
 import type { UploadStarter } from './upload-starter.ts';
 
 /** How one write was begun. */
@@ -28,7 +28,7 @@ export interface WriteOptions {
   readonly onEnd: () => void;
 }
 
-/** How long a request that could still publish the object is waited for when the write is given up; then it is cut. */
+/** How long a request that could still commit the object is waited for when the write is given up; then it is cut. */
 const GRACE_MS = 5000;
 
 /** An object on its way into a bucket: parts go out while the next one fills; what fits into one part becomes one PutObject. */
@@ -38,7 +38,7 @@ export class S3Write implements PendingObject {
   readonly started: Date = new Date();
   /** Nothing of it could be taken up by another process: the SHA-256 of the whole cannot go on from the service's parts. */
   readonly durableBytes = 0;
-  readonly #surroundings: Surroundings;
+  readonly #context: S3Context;
   readonly #options: WriteOptions;
   readonly #sender: PartSender;
   readonly #hash = createHash('sha256');
@@ -49,16 +49,16 @@ export class S3Write implements PendingObject {
   #buffer: Buffer<ArrayBuffer> | undefined;
   #filled = 0;
   #starting: Promise<MultipartUpload> | undefined;
-  #publishing: Promise<Date> | undefined;
+  #committing: Promise<Date> | undefined;
   #discarding: Promise<void> | undefined;
 
-  constructor(surroundings: Surroundings, options: WriteOptions) {
+  constructor(context: S3Context, options: WriteOptions) {
     this.key = options.key;
     this.token = options.token;
-    this.#surroundings = surroundings;
+    this.#context = context;
     this.#options = options;
     this.#upload = options.upload;
-    this.#sender = new PartSender(surroundings);
+    this.#sender = new PartSender(context);
   }
 
   get uploadId(): string | undefined {
@@ -98,16 +98,16 @@ export class S3Write implements PendingObject {
     this.#state = 'failed';
     signal?.throwIfAborted();
     this.#compare(digest);
-    const publish =
+    const commit =
       this.#upload !== undefined && this.#sender.count > 0
-        ? await this.#preparePartsOnly(this.#upload, signal)
-        : await this.#prepareWhole(signal);
+        ? await this.#prepareParts(this.#upload, signal)
+        : await this.#prepareSmall(signal);
     // From here on nothing is cut: whether it stands under the key must be known. The caller waits no longer than it wants to.
-    this.#publishing = publish();
-    this.#publishing.catch(ignore);
+    this.#committing = commit();
+    this.#committing.catch(ignore);
     let modified: Date;
     try {
-      modified = await untilAborted(this.#publishing, signal, this.#sender.failed);
+      modified = await untilAborted(this.#committing, signal, this.#sender.failed);
     } catch (error) {
       if (signal?.aborted !== true && !this.#sender.failed.aborted) await this.#warnOnFailure(this.#takeBack());
       throw error;
@@ -134,7 +134,7 @@ export class S3Write implements PendingObject {
   async suspend(): Promise<void> {
     throw new StoreError('unsupported', {
       key: this.key,
-      message: `the write of ${this.#surroundings.bucket.show(this.key)} cannot be suspended: a bucket cannot go on with one`,
+      message: `the write of ${this.#context.bucket.show(this.key)} cannot be suspended: a bucket cannot go on with one`,
       hint: 'Discard it and begin anew.',
     });
   }
@@ -152,7 +152,7 @@ export class S3Write implements PendingObject {
     for (let from = 0; from < chunk.length;) {
       // Only now is it known that more comes: what just fits stays one request.
       if (this.#buffer !== undefined && this.#filled === this.#buffer.length) await this.#sendFilled(signal);
-      this.#buffer ??= this.#surroundings.buffers.take(plan.partBytes(this.#sender.count + 1));
+      this.#buffer ??= this.#context.buffers.take(plan.partBytes(this.#sender.count + 1));
       const length = Math.min(chunk.length - from, this.#buffer.length - this.#filled);
       this.#buffer.set(chunk.subarray(from, from + length), this.#filled);
       this.#filled += length;
@@ -181,31 +181,31 @@ export class S3Write implements PendingObject {
       key: this.key,
       message:
         size === this.#received
-          ? `the bytes written to ${this.#surroundings.bucket.show(this.key)} have another SHA-256 (${arrived}) than they should (${sha256})`
-          : `${this.#received} bytes were written to ${this.#surroundings.bucket.show(this.key)}, and not ${size}`,
+          ? `${this.#context.bucket.show(this.key)}: SHA-256 mismatch: got ${arrived}, expected ${sha256}`
+          : `${this.#context.bucket.show(this.key)}: got ${this.#received} bytes, expected ${size}`,
       hint: 'Write it again; if that does not help, suspect the memory of this machine.',
     });
   }
 
-  async #prepareWhole(signal: AbortSignal | undefined): Promise<() => Promise<Date>> {
+  async #prepareSmall(signal: AbortSignal | undefined): Promise<() => Promise<Date>> {
     // Ended first: should this process be killed now, nothing is left.
     if (this.#upload !== undefined)
-      await untilAborted(endUpload(this.#surroundings.bucket, this.#upload, { signal, neverHadParts: true }), signal);
+      await untilAborted(endUpload(this.#context.bucket, this.#upload, { signal, neverHadParts: true }), signal);
     this.#upload = undefined;
     const body = this.#buffer?.subarray(0, this.#filled) ?? Buffer.alloc(0);
-    const { bucket, conditional } = this.#surroundings;
-    return () => publishWhole(bucket, this.#publication(), body, conditional);
+    const { bucket, conditional } = this.#context;
+    return () => commitSmall(bucket, this.#request(), body, conditional);
   }
 
-  async #preparePartsOnly(upload: MultipartUpload, signal: AbortSignal | undefined): Promise<() => Promise<Date>> {
+  async #prepareParts(upload: MultipartUpload, signal: AbortSignal | undefined): Promise<() => Promise<Date>> {
     await this.#sendFilled(signal);
     const parts = await this.#sender.drain(signal);
-    const { bucket, conditional } = this.#surroundings;
+    const { bucket, conditional } = this.#context;
     const mark = this.#options.createOnly && conditional.kind === 'put' ? new CommitMark(bucket, upload) : undefined;
-    return () => publishParts(bucket, this.#publication(), upload, parts, mark);
+    return () => commitParts(bucket, this.#request(), upload, parts, mark);
   }
 
-  #publication(): Parameters<typeof publishWhole>[1] {
+  #request(): Parameters<typeof commitSmall>[1] {
     const { key, createOnly, starter } = this.#options;
     return { key, writeId: starter.writeId, size: this.#received, createOnly, signal: this.#cut.signal };
   }
@@ -214,7 +214,7 @@ export class S3Write implements PendingObject {
     this.#state = 'discarded';
     await this.#sender.stop(this.#discarded());
     await this.#takeBack();
-    const { bucket } = this.#surroundings;
+    const { bucket } = this.#context;
     if (this.#upload !== undefined) await endUpload(bucket, this.#upload);
     else if (this.#starting !== undefined) await this.#options.starter.abandon(this.#starting);
     await this.#options.starter.sweep(this.#upload);
@@ -222,23 +222,23 @@ export class S3Write implements PendingObject {
     this.#options.onEnd();
   }
 
-  /** Whatever became of publishing: afterwards nothing of this write stands under the key. */
+  /** Whatever became of the commit: afterwards nothing of this write stands under the key. */
   async #takeBack(): Promise<void> {
-    if (this.#publishing === undefined) return;
+    if (this.#committing === undefined) return;
     const over = new AbortController();
-    await Promise.race([this.#publishing.then(ignore, ignore), delay(GRACE_MS, undefined, { signal: over.signal }).catch(ignore)]);
+    await Promise.race([this.#committing.then(ignore, ignore), delay(GRACE_MS, undefined, { signal: over.signal }).catch(ignore)]);
     over.abort();
     this.#cut.abort(this.#discarded());
-    await this.#publishing.catch(ignore);
-    const { bucket } = this.#surroundings;
+    await this.#committing.catch(ignore);
+    const { bucket } = this.#context;
     // An upload that has ended cannot be completed any more: then what stands under the key is all that can ever stand there.
     if (this.#upload !== undefined) await endUpload(bucket, this.#upload);
-    await unpublish(bucket, this.key, this.#options.starter.writeId);
-    this.#publishing = undefined;
+    await removeOwnObject(bucket, this.key, this.#options.starter.writeId);
+    this.#committing = undefined;
   }
 
   async #warnOnFailure(tidying: Promise<void>): Promise<void> {
-    const { bucket, warn } = this.#surroundings;
+    const { bucket, warn } = this.#context;
     try {
       await tidying;
     } catch (error) {
@@ -247,7 +247,7 @@ export class S3Write implements PendingObject {
   }
 
   #release(): void {
-    if (this.#buffer !== undefined) this.#surroundings.buffers.give(this.#buffer);
+    if (this.#buffer !== undefined) this.#context.buffers.give(this.#buffer);
     this.#buffer = undefined;
   }
 
@@ -255,7 +255,7 @@ export class S3Write implements PendingObject {
     if (this.#state === 'open') return;
     throw new StoreError('not-found', {
       key: this.key,
-      message: `the write of ${this.#surroundings.bucket.show(this.key)} cannot be ${what}: it is ${this.#state}`,
+      message: `the write of ${this.#context.bucket.show(this.key)} cannot be ${what}: it is ${this.#state}`,
       hint: 'Begin anew.',
     });
   }
@@ -263,7 +263,7 @@ export class S3Write implements PendingObject {
   #discarded(): StoreError {
     return new StoreError('not-found', {
       key: this.key,
-      message: `the write of ${this.#surroundings.bucket.show(this.key)} was given up`,
+      message: `the write of ${this.#context.bucket.show(this.key)} was given up`,
       hint: 'Begin anew.',
     });
   }
@@ -271,7 +271,7 @@ export class S3Write implements PendingObject {
   #tooLarge(limit: number): StoreError {
     return new StoreError('full', {
       key: this.key,
-      message: `${this.#surroundings.bucket.show(this.key)} is larger than an object can become here (${limit} bytes)`,
+      message: `${this.#context.bucket.show(this.key)} is larger than an object can become here (${limit} bytes)`,
       hint: 'For a service with a higher limit give maxObjectSize=, with equal parts a larger partSize=; or use a codec that compresses better.',
     });
   }

@@ -5,7 +5,7 @@ import { MARKS_PREFIX, readMark, removeMark } from '../write/commit-mark.ts';
 import { isKey, listRaw } from './listing.ts';
 import { endUpload, isUploadAlive, storedBytes } from '../write/multipart.ts';
 import type { S3Write } from '../write/s3-write.ts';
-import type { Surroundings } from '../surroundings.ts';
+import type { S3Context } from '../s3-context.ts';
 import { uploadToken } from '../requests/token.ts';
 import type { ListedUpload } from './uploads-listing.ts';
 import { listUploads } from './uploads-listing.ts';
@@ -20,11 +20,11 @@ interface Wanted {
 
 /** Every unfinished write below a prefix: what the service lists, and what this store holds and the service does not know of yet. */
 export async function* listPending(
-  surroundings: Surroundings,
+  context: S3Context,
   live: ReadonlySet<S3Write>,
   { prefix, keys, signal }: Wanted,
 ): AsyncGenerator<PendingInfo, void, undefined> {
-  const { bucket } = surroundings;
+  const { bucket } = context;
   const own = new Map([...live].map((write) => [write.uploadId, write]));
   for (const write of live) if (write.uploadId === undefined && write.key.startsWith(prefix)) yield ownInfo(write, 0);
   for await (const upload of findUploads(bucket, { prefix, keys, signal })) {
@@ -42,23 +42,23 @@ export async function* listPending(
         }
       : ownInfo(write, durableBytes);
   }
-  for await (const mark of staleMarks(surroundings, prefix, signal)) yield mark.info;
+  for await (const mark of staleMarks(context, prefix, signal)) yield mark.info;
 }
 
 /** Ends writes by their tokens. What is not there any more is no error. */
 export async function clearPending(
-  surroundings: Surroundings,
+  context: S3Context,
   live: ReadonlySet<S3Write>,
   tokens: ReadonlySet<string>,
   { keys, signal }: Omit<Wanted, 'prefix'>,
 ): Promise<void> {
   if (tokens.size === 0) return;
-  const { bucket } = surroundings;
+  const { bucket } = context;
   for (const write of live) if (tokens.has(write.token)) await write.discard();
   for await (const upload of findUploads(bucket, { prefix: '', keys, signal })) {
     if (tokens.has(uploadToken(upload.key, upload.uploadId))) await endUpload(bucket, upload, { signal });
   }
-  for await (const mark of staleMarks(surroundings, '', signal)) if (tokens.has(mark.info.token)) await removeMark(bucket, mark.name);
+  for await (const mark of staleMarks(context, '', signal)) if (tokens.has(mark.info.token)) await removeMark(bucket, mark.name);
 }
 
 /** MinIO and its kin list uploads only where they are asked for the whole key: then the keys that the caller knows find them. */
@@ -92,7 +92,7 @@ interface StaleMark {
 
 /** Marks whose upload is gone: a killed process left them between completing and tidying up. */
 async function* staleMarks(
-  { bucket, conditional }: Surroundings,
+  { bucket, conditional }: S3Context,
   prefix: string,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<StaleMark, void, undefined> {

@@ -1,7 +1,7 @@
 import { untilAborted } from './abort.ts';
 
 /** Lets so many transfers of so many bytes in all run at once. First come, first served. */
-export class Gate {
+export class TransferLimit {
   readonly #maxCount: number;
   readonly #maxBytes: number;
   readonly #waiting: { readonly bytes: number; readonly enter: () => void }[] = [];

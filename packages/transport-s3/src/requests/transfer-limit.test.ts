@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BufferPool } from './buffer-pool.ts';
-import { Gate } from './gate.ts';
+import { TransferLimit } from './transfer-limit.ts';
 
 /** Whether a promise is settled already. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
@@ -9,36 +9,36 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return (await Promise.race([promise, Promise.resolve(pending)])) !== pending;
 }
 
-describe('the gate', () => {
+describe('a limit of transfers', () => {
   it('lets in so many', async () => {
-    const gate = new Gate({ maxCount: 2, maxBytes: Infinity });
-    const leave = await gate.enter(1);
-    await gate.enter(1);
-    const third = gate.enter(1);
+    const limit = new TransferLimit({ maxCount: 2, maxBytes: Infinity });
+    const leave = await limit.enter(1);
+    await limit.enter(1);
+    const third = limit.enter(1);
     expect(await isSettled(third)).toBe(false);
-    expect(gate.tryEnter(1)).toBeUndefined();
+    expect(limit.tryEnter(1)).toBeUndefined();
     leave();
     expect(await isSettled(third)).toBe(true);
   });
 
   it('lets in so many bytes, and one transfer of any size', async () => {
-    const gate = new Gate({ maxCount: 10, maxBytes: 100 });
-    const leave = await gate.enter(1000);
-    const second = gate.enter(1);
+    const limit = new TransferLimit({ maxCount: 10, maxBytes: 100 });
+    const leave = await limit.enter(1000);
+    const second = limit.enter(1);
     expect(await isSettled(second)).toBe(false);
     leave();
     leave();
     await second;
-    const large = gate.enter(100);
+    const large = limit.enter(100);
     expect(await isSettled(large)).toBe(false);
-    expect(gate.tryEnter(99)).toBeUndefined();
+    expect(limit.tryEnter(99)).toBeUndefined();
   });
 
   it('keeps the order: a small one does not overtake a large one, or large ones would wait for ever', async () => {
-    const gate = new Gate({ maxCount: 10, maxBytes: 100 });
-    const leave = await gate.enter(60);
-    const large = gate.enter(80);
-    const small = gate.enter(10);
+    const limit = new TransferLimit({ maxCount: 10, maxBytes: 100 });
+    const leave = await limit.enter(60);
+    const large = limit.enter(80);
+    const small = limit.enter(10);
     expect(await isSettled(small)).toBe(false);
     leave();
     await large;
@@ -46,24 +46,24 @@ describe('the gate', () => {
   });
 
   it('forgets who gave up waiting', async () => {
-    const gate = new Gate({ maxCount: 1, maxBytes: 100 });
-    const leave = await gate.enter(1);
+    const limit = new TransferLimit({ maxCount: 1, maxBytes: 100 });
+    const leave = await limit.enter(1);
     const controller = new AbortController();
-    const impatient = gate.enter(1, controller.signal);
-    const patient = gate.enter(1);
+    const impatient = limit.enter(1, controller.signal);
+    const patient = limit.enter(1);
     controller.abort(new Error('enough'));
     await expect(impatient).rejects.toThrow('enough');
     leave();
     (await patient)();
-    expect(gate.tryEnter(1)).toBeDefined();
+    expect(limit.tryEnter(1)).toBeDefined();
   });
 
   it('lets in by force whoever must go on', async () => {
-    const gate = new Gate({ maxCount: 1, maxBytes: 100 });
-    await gate.enter(1);
-    const leave = gate.force(1);
+    const limit = new TransferLimit({ maxCount: 1, maxBytes: 100 });
+    await limit.enter(1);
+    const leave = limit.force(1);
     leave();
-    expect(gate.tryEnter(1)).toBeUndefined();
+    expect(limit.tryEnter(1)).toBeUndefined();
   });
 });
 

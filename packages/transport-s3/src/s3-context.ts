@@ -1,20 +1,20 @@
 import type { Bucket } from './requests/bucket.ts';
 import type { BufferPool } from './requests/buffer-pool.ts';
 import type { ConditionalSupport } from './write/conditional.ts';
-import type { Gate } from './requests/gate.ts';
+import type { TransferLimit } from './requests/transfer-limit.ts';
 import type { PartDigests } from './write/part-digests.ts';
 import type { PartPlan } from './write/part-plan.ts';
 
 /** What the reads and writes of one store share. */
-export interface Surroundings {
+export interface S3Context {
   readonly bucket: Bucket;
   readonly conditional: ConditionalSupport;
   readonly buffers: BufferPool;
   readonly digests: PartDigests;
   /** Through which parts go out. */
-  readonly uploads: Gate;
+  readonly uploads: TransferLimit;
   /** Through which ranges come in. */
-  readonly downloads: Gate;
+  readonly downloads: TransferLimit;
   readonly planFor: (expectedBytes: number | undefined) => PartPlan;
   readonly warn: (message: string) => void;
 }

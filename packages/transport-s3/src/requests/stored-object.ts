@@ -5,7 +5,7 @@ import { failedWith } from './errors.ts';
 import { WRITE_ID } from '../write/object-settings.ts';
 
 /** What stands under a key. */
-export interface Published {
+export interface StoredObject {
   readonly size: number;
   readonly modified: Date;
   readonly etag: string | undefined;
@@ -22,7 +22,7 @@ export interface Published {
 /**
  * Looks at what stands under a key; undefined when there is nothing. Rejects with what the SDK said.
  */
-export async function look(bucket: Bucket, key: string, signal?: AbortSignal): Promise<Published | undefined> {
+export async function look(bucket: Bucket, key: string, signal?: AbortSignal): Promise<StoredObject | undefined> {
   try {
     const answer = await bucket.tryRequest({ doing: 'looking for', key, signal }, (send) =>
       bucket.clients.usual.send(new HeadObjectCommand({ Bucket: bucket.address.bucket, Key: bucket.fullKey(key) }), send),
@@ -45,7 +45,7 @@ export async function look(bucket: Bucket, key: string, signal?: AbortSignal): P
 }
 
 /** As {@link look}; `denied` for those who may write but not read, such as an exporter with the least rights. */
-export async function lookIfAllowed(bucket: Bucket, key: string, signal?: AbortSignal): Promise<Published | 'denied' | undefined> {
+export async function lookIfAllowed(bucket: Bucket, key: string, signal?: AbortSignal): Promise<StoredObject | 'denied' | undefined> {
   try {
     return await look(bucket, key, signal);
   } catch (error) {
@@ -55,8 +55,8 @@ export async function lookIfAllowed(bucket: Bucket, key: string, signal?: AbortS
   }
 }
 
-/** Removes what a write published, if it did, and nothing that another write put there since. */
-export async function unpublish(bucket: Bucket, key: string, writeId: string): Promise<void> {
+/** Removes what a write committed, if it did, and nothing that another write put there since. */
+export async function removeOwnObject(bucket: Bucket, key: string, writeId: string): Promise<void> {
   const found = await lookIfAllowed(bucket, key);
   if (found === undefined || found === 'denied' || found.writeId !== writeId) return;
   // In a versioned bucket this very version goes, and the one before it stands again.

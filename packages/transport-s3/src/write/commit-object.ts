@@ -13,13 +13,13 @@ import { assertEtag } from '../requests/etag.ts';
 import type { MultipartUpload, StoredPart } from './multipart.ts';
 import { completeUpload, multipartEtag } from './multipart.ts';
 import { objectSettings } from './object-settings.ts';
-import { lookIfAllowed } from '../requests/published.ts';
+import { lookIfAllowed } from '../requests/stored-object.ts';
 
 /** How often an object that seems not to be what was sent is looked at. */
-const MOST_LOOKS = 3;
+const MAX_LOOKS = 3;
 
 /** What is to stand under a key. */
-export interface Publication {
+export interface CommitRequest {
   readonly key: string;
   /** Tells this write's object from any other. */
   readonly writeId: string;
@@ -30,13 +30,13 @@ export interface Publication {
 }
 
 /** Writes a small object in one request. @returns when it was written, by the service's clock */
-export async function publishWhole(
+export async function commitSmall(
   bucket: Bucket,
-  publication: Publication,
+  request: CommitRequest,
   body: Buffer<ArrayBuffer>,
   support: ConditionalSupport,
 ): Promise<Date> {
-  const { key, writeId, size, createOnly, signal } = publication;
+  const { key, writeId, size, createOnly, signal } = request;
   const digests = await digestBody(body);
   rememberSha256(body, digests.sha256);
   const put = async (): Promise<void> => {
@@ -59,38 +59,38 @@ export async function publishWhole(
   try {
     await put();
   } catch (error) {
-    return await settle(bucket, publication, digests.md5, error, 'writing');
+    return await settle(bucket, request, digests.md5, error, 'writing');
   }
   if (createOnly) await confirmConditionalPut(bucket, key, support, put);
-  return await verify(bucket, publication, digests.md5);
+  return await verify(bucket, request, digests.md5);
 }
 
 /** Makes one object of the parts. @returns when it was written, by the service's clock */
-export async function publishParts(
+export async function commitParts(
   bucket: Bucket,
-  publication: Publication,
+  request: CommitRequest,
   upload: MultipartUpload,
   parts: readonly StoredPart[],
   mark: CommitMark | undefined,
 ): Promise<Date> {
-  const { createOnly, signal } = publication;
+  const { createOnly, signal } = request;
   const etag = multipartEtag(parts);
   await mark?.set(signal);
   try {
-    if (mark !== undefined) await refuseExisting(bucket, publication);
+    if (mark !== undefined) await refuseExisting(bucket, request);
     try {
       await completeUpload(bucket, upload, parts, { conditional: createOnly && mark === undefined, signal });
     } catch (error) {
-      return await settle(bucket, publication, etag, error, 'completing');
+      return await settle(bucket, request, etag, error, 'completing');
     }
-    return await verify(bucket, publication, etag);
+    return await verify(bucket, request, etag);
   } finally {
     // One that stays is in nobody's way, and is listed and cleared with unfinished writes.
     await mark?.remove().catch(ignore);
   }
 }
 
-async function refuseExisting(bucket: Bucket, { key, signal }: Publication): Promise<void> {
+async function refuseExisting(bucket: Bucket, { key, signal }: CommitRequest): Promise<void> {
   const found = await lookIfAllowed(bucket, key, signal);
   if (found === 'denied') {
     throw new StoreError('denied', {
@@ -103,12 +103,12 @@ async function refuseExisting(bucket: Bucket, { key, signal }: Publication): Pro
 }
 
 /** The request failed. It may have done its work all the same: an answer was lost, or an earlier attempt had succeeded. */
-async function settle(bucket: Bucket, publication: Publication, etag: string, error: unknown, doing: string): Promise<Date> {
-  const { key, writeId, createOnly, signal } = publication;
+async function settle(bucket: Bucket, request: CommitRequest, etag: string, error: unknown, doing: string): Promise<Date> {
+  const { key, writeId, createOnly, signal } = request;
   signal.throwIfAborted();
   const found = await lookIfAllowed(bucket, key, signal);
   if (found !== undefined && found !== 'denied') {
-    if (found.writeId === writeId) return await verify(bucket, publication, etag);
+    if (found.writeId === writeId) return await verify(bucket, request, etag);
     if (createOnly) throw alreadyThere(bucket, key, error);
   }
   if (createOnly && failedWith(error, 412)) throw alreadyThere(bucket, key, error);
@@ -116,8 +116,8 @@ async function settle(bucket: Bucket, publication: Publication, etag: string, er
 }
 
 /** Never trusts that the service kept what it said it would keep. An answer that seems wrong is asked for again before it is believed. */
-async function verify(bucket: Bucket, publication: Publication, etag: string): Promise<Date> {
-  const { key, writeId, size, signal } = publication;
+async function verify(bucket: Bucket, request: CommitRequest, etag: string): Promise<Date> {
+  const { key, writeId, size, signal } = request;
   for (let attempt = 1; ; attempt++) {
     const found = await lookIfAllowed(bucket, key, signal);
     // Who may not look has the service's word alone: it has verified the digests of all that was sent.
@@ -126,10 +126,10 @@ async function verify(bucket: Bucket, publication: Publication, etag: string): P
     if (found?.writeId !== undefined && found.writeId !== writeId) return found.modified;
     try {
       if (found === undefined) throw notKept(bucket, key, 'it is not there');
-      if (found.size !== size) throw notKept(bucket, key, `it has ${found.size} bytes and not ${size}`);
+      if (found.size !== size) throw notKept(bucket, key, `it has ${found.size} bytes, expected ${size}`);
       assertEtag(bucket, key, { ETag: found.etag, ServerSideEncryption: found.serverSideEncryption }, etag, attempt);
     } catch (error) {
-      if (attempt > MOST_LOOKS) throw bucket.translate(error, { doing: 'verifying', key });
+      if (attempt > MAX_LOOKS) throw bucket.translate(error, { doing: 'verifying', key });
       continue;
     }
     await assureSettings(bucket, key, found, signal);
