@@ -114,7 +114,7 @@ export class S3Write implements PendingObject {
     }
     this.#state = 'committed';
     this.#release();
-    await this.#options.starter.sweep(this.#upload);
+    await this.#options.starter.sweep();
     this.#options.onEnd();
     return { key: this.key, size: this.#received, modified };
   }
@@ -217,7 +217,7 @@ export class S3Write implements PendingObject {
     const { bucket } = this.#context;
     if (this.#upload !== undefined) await endUpload(bucket, this.#upload);
     else if (this.#starting !== undefined) await this.#options.starter.abandon(this.#starting);
-    await this.#options.starter.sweep(this.#upload);
+    await this.#options.starter.sweep();
     this.#release();
     this.#options.onEnd();
   }

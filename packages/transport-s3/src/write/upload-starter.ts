@@ -53,17 +53,17 @@ export class UploadStarter {
     } catch {
       // Then there is none to end, or the next listing of unfinished writes shows it.
     }
-    await this.sweep(undefined);
+    await this.sweep();
   }
 
   /** Ends what lost answers may have left: uploads of the same key, from the time in question, that are nobody's here. */
-  async sweep(own: MultipartUpload | undefined): Promise<void> {
+  async sweep(): Promise<void> {
     if (this.#uncertainSince === undefined) return;
     const since = this.#uncertainSince - CLOCK_TOLERANCE_MS;
     this.#uncertainSince = undefined;
     try {
       for await (const upload of listUploads(this.#bucket, this.#key)) {
-        if (upload.key !== this.#key || upload.uploadId === own?.uploadId || this.#isOurs(upload.uploadId)) continue;
+        if (upload.key !== this.#key || this.#isOurs(upload.uploadId)) continue;
         if (upload.started.getTime() >= since) await endUpload(this.#bucket, upload);
       }
     } catch (error) {
