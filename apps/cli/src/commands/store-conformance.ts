@@ -36,7 +36,7 @@ export default command;
 
 /** The suite writes: it must not make a directory where a file system is not mounted. */
 async function assertStore(session: Session, address: string): Promise<void> {
-  await using store = await session.open(address);
+  await using store = await session.open(address, 'write');
   await requireStore(store, { create: wantsNewStore(session.env), signal: session.signal });
 }
 

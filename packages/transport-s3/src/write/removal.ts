@@ -1,10 +1,12 @@
 import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3';
 
-import type { Bucket } from '../requests/bucket.ts';
+import type { Bucket, SendOptions } from '../requests/bucket.ts';
 import { failedWith } from '../requests/errors.ts';
 
 /** How many keys one DeleteObjects takes (Amazon S3 API reference). */
 const BATCH = 1000;
+/** A thousand removals may keep a slow service busy for longer than it is usually heard of, in milliseconds. */
+const BATCH_SILENCE_MS = 120_000;
 /** Single removals at once, where a service has no batches. */
 const SINGLES = 16;
 
@@ -21,17 +23,18 @@ export async function removeObjects(bucket: Bucket, keys: readonly string[], sig
 
 /** @returns the keys that are still to be removed: all where the service has no batches, those that failed where it has */
 async function removeBatch(bucket: Bucket, keys: readonly string[], signal: AbortSignal | undefined): Promise<readonly string[]> {
-  const request = { doing: `removing ${keys.length} objects in`, key: '', signal };
+  const request = { doing: `removing ${keys.length} objects in`, key: '', patienceMs: BATCH_SILENCE_MS, signal };
   try {
-    const { Errors = [] } = await bucket.tryRequest(request, (send) =>
-      bucket.clients.usual.send(
+    const { Errors = [] } = await bucket.tryRequest(request, (send) => {
+      const patient: SendOptions = { ...send, silenceMs: BATCH_SILENCE_MS };
+      return bucket.clients.usual.send(
         new DeleteObjectsCommand({
           Bucket: bucket.address.bucket,
           Delete: { Objects: keys.map((key) => ({ Key: bucket.fullKey(key) })), Quiet: true },
         }),
-        send,
-      ),
-    );
+        patient,
+      );
+    });
     const failed = new Set(Errors.map((error) => error.Key));
     // Each says what is wrong with it when it is removed alone.
     return keys.filter((key) => failed.has(bucket.fullKey(key)));
