@@ -69,6 +69,15 @@ describe.each(ENGINES)('the ssh configuration, by %s', (engine) => {
     expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining(`the host key of ${named} is not known`) });
   });
 
+  test('accepts no new host on the way, though it may accept a new peer', async () => {
+    const trusted = directory.file(`${engine}-trusted`);
+    const strange = gatewayLines({ knownHostsFile: trusted });
+    const file = await config('strange-new', hosts(...PEER, '  ProxyJump gateway', ...strange));
+    const failure = await failureOfOpening(`${address('peer', file)}&hostKeys=accept-new`);
+    expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('is not known') });
+    await expect(readFile(trusted)).rejects.toThrow(/ENOENT/);
+  });
+
   test('says that a host on the way lets nobody through', async () => {
     const nobody = gatewayLines({ identityFile: peer.identityFile });
     const failure = await failureOfOpening(address('peer', await config('closed', hosts(...PEER, '  ProxyJump gateway', ...nobody))));

@@ -27,6 +27,14 @@ test.each(['strict', 'accept-new'])(
   },
 );
 
+test('the ssh2 engine refuses a host that an authority alone vouches for, and names the engine that can check it', async () => {
+  const knownHosts = directory.file('authority');
+  await writeFile(knownHosts, `@cert-authority * ${otherKey}`);
+  const failure = await failureOfOpening(server.address(directory.path, { engine: 'ssh2', hostKeys: 'accept-new', knownHosts }));
+  expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('@cert-authority') });
+  expect(failure.hint).toContain('engine=openssh');
+});
+
 describe.each(ENGINES)("the peer's host key, by %s", (engine) => {
   const address = (options: Readonly<Record<string, string>>): string => server.address(directory.path, { engine, ...options });
 
@@ -79,6 +87,26 @@ describe.each(ENGINES)("the peer's host key, by %s", (engine) => {
     await run('ssh-keygen', ['-q', '-H', '-f', knownHosts]);
     expect(await readFile(knownHosts, 'utf8')).not.toContain('127.0.0.1');
     await opens({ knownHosts });
+  });
+
+  test('that stands under the name without the port will do, as with ssh; another key there says nothing', async () => {
+    await opens({ knownHosts: await known('plain', `127.0.0.1 ${key}`) });
+    const other = await failureOfOpening(address({ knownHosts: await known('plain-other', `127.0.0.1 ${otherKey}`) }));
+    expect(other).toMatchObject({ code: 'denied', message: expect.stringContaining('not known') });
+  });
+
+  test('that is revoked under the name without the port is refused', async () => {
+    const knownHosts = await known('plain-revoked', `@revoked 127.0.0.1 ${key}`);
+    expect(await failureOfOpening(address({ knownHosts }))).toMatchObject({ code: 'denied' });
+  });
+
+  test('is looked up under its HostKeyAlias alone', async () => {
+    const config = directory.file(`${engine}-alias-config`);
+    const lines = ['HostKeyAlias vault', `IdentityFile ${server.identityFile}`, 'GlobalKnownHostsFile none', ''];
+    await writeFile(config, lines.join('\n'));
+    await opens({ config, knownHosts: await known('alias', `vault ${key}`) });
+    const failure = await failureOfOpening(address({ config, knownHosts: await known('no-alias', `${host} ${key}127.0.0.1 ${key}`) }));
+    expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('not known') });
   });
 
   test.each(['second file', "o'brien", 'a\\"b'])('that stands in the second of several files, %s, is known', async (name) => {
