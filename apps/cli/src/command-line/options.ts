@@ -1,4 +1,3 @@
-import type { SnapshotMode } from '@gantry/core';
 import { InvalidArgumentError } from 'commander';
 
 /** One option of a command; `T` is what the command gets. */
@@ -110,17 +109,6 @@ export const RATE: { readonly limitRate: OptionSpec<number | undefined> } = {
     description: 'the most stored bytes a second, all disks together, such as 500K or 20M',
     parse: parseRate,
   },
-};
-
-/** For commands that read disks which may be in use. */
-export const SNAPSHOTS: { readonly snapshot: OptionSpec<SnapshotMode>; readonly snapshotConfig: OptionSpec<string | undefined> } = {
-  snapshot: choice(
-    '--snapshot <provider>',
-    'how disks are held still; auto is reflink where it works, else the configured commands, else none',
-    ['auto', 'reflink', 'command', 'none'],
-    'auto',
-  ),
-  snapshotConfig: text('--snapshot-config <file>', 'YAML file with the commands of --snapshot command'),
 };
 
 /** For commands that work on several disks side by side. */

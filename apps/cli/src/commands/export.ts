@@ -3,7 +3,8 @@ import { CODEC_NAMES, DEFAULT_CODEC, describeLevels, exportInstance, loadInstanc
 import { wantsNewStore } from '../create-store.ts';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
-import { choice, flag, PARALLEL, RATE, SCRIPTS, SNAPSHOTS, wholeNumber, wholeNumbers } from '../command-line/options.ts';
+import { choice, flag, PARALLEL, RATE, SCRIPTS, wholeNumber, wholeNumbers } from '../command-line/options.ts';
+import { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 
 const command: CommandModule = defineCommand({

@@ -4,18 +4,8 @@ import { loadInstanceFile, moveInstance, readSnapshotConfig } from '@gantry/core
 import { openPeer } from '../transports.ts';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
-import {
-  CONSENT,
-  flag,
-  PARALLEL,
-  RATE,
-  requiredText,
-  SCRIPTS,
-  SNAPSHOTS,
-  text,
-  wholeNumber,
-  wholeNumbers,
-} from '../command-line/options.ts';
+import { CONSENT, flag, PARALLEL, RATE, requiredText, SCRIPTS, text, wholeNumber, wholeNumbers } from '../command-line/options.ts';
+import { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 import { consentOf, describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';

@@ -3,7 +3,7 @@ import type { UnfinishedExport } from '../exports/unfinished.ts';
 import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import type { OperationOptions } from '../report/reporter.ts';
 import { createReporter } from '../report/reporter.ts';
-import { builtinProviders } from '../snapshots/choose.ts';
+import { undoHandlers } from './undo-handlers.ts';
 import { sweepMoveRecords } from '../peer/move-record.ts';
 import { sweepLocks } from '../runs/lock-file.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
@@ -38,7 +38,7 @@ export async function cleanUp(request: CleanRequest): Promise<readonly CleanedTh
   const stateDirectory = await openStateDirectory(request.stateDirectory);
   const local = await recoverDeadRuns({
     stateDirectory,
-    providers: builtinProviders(),
+    undos: undoHandlers(),
     mode: request.dryRun === true ? 'list' : 'clear',
     signal,
   });

@@ -18,8 +18,8 @@ import { MemoryBudget } from '../frames/memory-budget.ts';
 import { FRAME_SIZE } from '../frames/types.ts';
 import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
-import type { HoldRequest } from './take-snapshots.ts';
-import { holdDisks } from './take-snapshots.ts';
+import type { SnapshotChoice } from './take-snapshots.ts';
+import { takeSnapshots } from './take-snapshots.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { Instance } from '../instances/model.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
@@ -34,7 +34,7 @@ import type { Snapshot } from '../snapshots/provider.ts';
 import type { Run } from '../runs/journal.ts';
 import { TOOL } from '../report/version.ts';
 
-export interface ExportRequest extends OperationOptions, HoldRequest {
+export interface ExportRequest extends OperationOptions, SnapshotChoice {
   readonly instance: Instance;
   /** Where the export goes. Who opened it disposes it. */
   readonly store: Store;
@@ -171,7 +171,7 @@ async function findUnfinishedIfAny(
 /** Holds all disks still, dumps them side by side, and lets go of the snapshots whatever came of it. */
 async function dumpDisks(work: Work, writer: ExportWriter, disks: readonly number[], signal: AbortSignal): Promise<DumpRecord[]> {
   const { request, reporter, instance, run } = work;
-  await using held = await holdDisks(request, disks, { instance, run, reporter, signal });
+  await using held = await takeSnapshots(request, disks, { instance, run, reporter, signal });
   const parallel = request.parallel ?? DEFAULT_PARALLEL_DISKS;
   return await sideBySide(held.snapshots, parallel, signal, (snapshot, signal) =>
     tellPhases(reporter, snapshot.index, () => dumpDisk(work, writer, snapshot, signal)),

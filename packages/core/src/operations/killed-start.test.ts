@@ -8,6 +8,7 @@ import { makeTemporaryDirectory, writeOsDefinition } from '@gantry/testkit';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 
+import { undoHandlers } from './undo-handlers.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
 
@@ -43,7 +44,7 @@ test.each([
   await once(run, 'exit');
 
   const stateDirectory = await openStateDirectory(scratch.file('state'));
-  await recoverDeadRuns({ stateDirectory, providers: [], signal: new AbortController().signal });
+  await recoverDeadRuns({ stateDirectory, undos: undoHandlers(), signal: new AbortController().signal });
   await expect.poll(() => processesOf(script), PATIENTLY).toEqual([]);
   expect(await marks()).toHaveLength(running);
 });

@@ -18,7 +18,7 @@ import { moveInstance } from './move.ts';
 import { GREETING } from '../peer/greeting.ts';
 import { windowFor } from '../peer/receiver-inboxes.ts';
 import type { Incoming } from '../peer/wire.ts';
-import { MessageSplitter, header } from '../peer/wire.ts';
+import { MessageSplitter, creditMessage, header } from '../peer/wire.ts';
 import type { ReceiveRequest, ReceiveResult } from './receive.ts';
 import { receiveInstance } from './receive.ts';
 import { moveOutcome } from '../peer/move-ledger.ts';
@@ -132,6 +132,12 @@ async function defineOs(home: string, scripts: Readonly<Record<string, string>>)
 }
 
 const CAT = { export: 'cat "$EXPORT_DEVICE"', import: 'cat >"$IMPORT_DEVICE"' };
+
+/** A control message as it goes over the channel. */
+function control(message: object): Buffer {
+  const body = Buffer.from(JSON.stringify(message));
+  return Buffer.concat([header('control', 0, body.length), body]);
+}
 
 /** The error that one side failed with. */
 function failureOf(result: PromiseSettledResult<unknown>): GantryError {
@@ -602,15 +608,13 @@ describe('a source gives up on a peer', () => {
   });
 
   /** A peer that says these messages, each after something has come, and from then on gives signs of life alone. */
-  async function playPeer(stream: Duplex, messages: readonly object[]): Promise<void> {
+  async function playPeer(stream: Duplex, messages: readonly Buffer[]): Promise<void> {
     const left = [...messages];
     const signs = setInterval(() => stream.write(header('alive', 0, 0)), 100);
     try {
       for await (const _ of stream) {
         const next = left.shift();
-        if (next === undefined) continue;
-        const body = Buffer.from(JSON.stringify(next));
-        stream.write(Buffer.concat([header('control', 0, body.length), body]));
+        if (next !== undefined) stream.write(next);
       }
     } catch {
       // The source has closed the channel.
@@ -619,7 +623,7 @@ describe('a source gives up on a peer', () => {
     }
   }
 
-  const READY = { kind: 'ready', instance: 'web1.example.com', node: 'node2', window: 64 * MIB, disks: [] };
+  const READY = control({ kind: 'ready', instance: 'web1.example.com', node: 'node2', window: 64 * MIB, disks: [] });
 
   it.each([
     ['its answer to the order', [], {}, 'ready'],
@@ -653,6 +657,33 @@ describe('a source gives up on a peer', () => {
     expect(await readdir(bench.file('here', 'state', 'locks'))).toEqual([]);
   });
 
+  const TAKEN = { kind: 'taken', disk: 0, frames: 1, plainBytes: 1, storedBytes: 1, sha256: '0'.repeat(64) };
+
+  it.each([
+    ['answers with another step', [control({ kind: 'prepared' })], /sent prepared instead of ready/],
+    [
+      'sends more steps than there are',
+      [Buffer.concat([READY, ...Array.from({ length: 5 }, () => control({ kind: 'prepared' }))])],
+      /more steps/,
+    ],
+    ['has taken what was not sent', [Buffer.concat([READY, control(TAKEN)])], /has taken disk 0, which was not sent/],
+    [
+      'allows more than can be',
+      [READY, header('alive', 0, 0), Buffer.concat([creditMessage(0, 2 ** 31), creditMessage(0, 2 ** 31)])],
+      /allows more data than can be/,
+    ],
+    ['sends data', [READY, Buffer.concat([header('data', 0, 1), Buffer.alloc(1)])], /sent data, and is to take it/],
+  ] as const)('that %s', async (_, messages, problem) => {
+    await using bench = await makeBench(1);
+    bench.pair.receiverStream.write(GREETING);
+    const playing = playPeer(bench.pair.receiverStream, messages);
+    const instance = await loadInstanceFile(bench.file('here', 'web1.yaml'));
+    const request = { instance, peer: bench.pair.source, to: 'x', stateDirectory: bench.file('here', 'state'), snapshot: 'none' } as const;
+    const error: unknown = await closing(bench.pair.source, moveInstance(request)).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'PEER_PROTOCOL', message: expect.stringMatching(problem) });
+    await playing;
+  });
+
   it('that lives, and never answers the commit: nobody but the peer knows', async () => {
     await using bench = await makeBench(1);
     const { receiver } = bench.pair;
@@ -665,7 +696,7 @@ describe('a source gives up on a peer', () => {
     const { source, receiver: received } = await bench.move({ peerTimeout: 2 }, { channel: silent });
     expect(failureOf(source)).toMatchObject({
       code: 'MOVE_UNDECIDED',
-      details: [expect.anything(), expect.stringContaining('signs of life')],
+      details: [expect.anything(), expect.stringMatching(/signs of life|was lost/)],
     });
     expect(received.status).toBe('fulfilled');
   });
@@ -687,42 +718,61 @@ describe('a source gives up on a peer', () => {
 });
 
 describe('a receiver gives up on a source', () => {
-  it.each([
-    ['that lives, and orders nothing', []],
-    ['that lives, and sends no data', [true]],
-  ] as const)('%s', async (_, [hasOrder]) => {
-    await using bench = await makeBench(1);
+  const ORDER = {
+    kind: 'order',
+    moveId: '0'.repeat(32),
+    instance: 'web1.example.com',
+    node: 'node1',
+    os: 'raw',
+    instanceFile: 'web1.yaml',
+    disks: [{ disk: 0 }],
+    rename: false,
+    allowOtherOs: false,
+    forceVariant: false,
+    forceInUse: false,
+    dryRun: false,
+    debug: false,
+    peerTimeout: 1,
+  };
+  const DATA = Buffer.concat([header('data', 5, 1), Buffer.alloc(1)]);
+
+  /** What becomes of a receiver whose source says this at once, and from then on gives signs of life alone. */
+  async function receiveFrom(bench: Bench, ...messages: readonly Uint8Array[]): Promise<unknown> {
     const { sourceStream, receiver } = bench.pair;
     sourceStream.resume();
-    sourceStream.write(GREETING);
-    const order = {
-      kind: 'order',
-      moveId: '0'.repeat(32),
-      instance: 'web1.example.com',
-      node: 'node1',
-      os: 'raw',
-      instanceFile: 'web1.yaml',
-      disks: [{ disk: 0 }],
-      rename: false,
-      allowOtherOs: false,
-      forceVariant: false,
-      forceInUse: false,
-      dryRun: false,
-      debug: false,
-      peerTimeout: 1,
-    };
-    const body = Buffer.from(JSON.stringify(order));
-    if (hasOrder === true) sourceStream.write(Buffer.concat([header('control', 0, body.length), body]));
+    sourceStream.write(Buffer.concat([Buffer.from(GREETING), ...messages]));
     const signs = setInterval(() => sourceStream.write(header('alive', 0, 0)), 100);
-    const state = bench.file('there', 'state');
-    const receiving = receiveInstance({ channel: receiver, cwd: bench.file('there'), stateDirectory: state, firstTimeout: 1 });
-    await expect(closing(receiver, receiving)).rejects.toMatchObject({
+    const stateDirectory = bench.file('there', 'state');
+    try {
+      return await closing(receiver, receiveInstance({ channel: receiver, cwd: bench.file('there'), stateDirectory, firstTimeout: 1 }));
+    } catch (error) {
+      return error;
+    } finally {
+      clearInterval(signs);
+    }
+  }
+
+  it.each([
+    ['orders nothing', [], 'waiting for the answer "order"'],
+    ['sends no data', [control(ORDER)], 'disk 0: waiting for data'],
+  ] as const)('that lives, and %s', async (_, messages, where) => {
+    await using bench = await makeBench(1);
+    expect(await receiveFrom(bench, ...messages)).toMatchObject({
       code: 'PEER_STALLED',
       message: expect.stringMatching(/nothing but signs of life came from the source/),
-      details: [hasOrder === true ? 'disk 0: waiting for data' : 'waiting for the answer "order"'],
+      details: [where],
     });
-    clearInterval(signs);
-    if (hasOrder === true) expect(await readdir(join(state, 'runs'))).toEqual([]);
+    if (messages.length > 0) expect(await readdir(bench.file('there', 'state', 'runs'))).toEqual([]);
+    expect(await isUntouched(bench, 0)).toBe(true);
+  });
+
+  it.each([
+    ['names a disk twice', [control({ ...ORDER, disks: [{ disk: 0 }, { disk: 0 }] })], /named a disk twice/],
+    ['sends data of a disk that it has not announced', [control(ORDER), DATA], /data of disk 5, which was not announced/],
+    ['allows data', [control(ORDER), creditMessage(0, 1)], /allowed data, and is to send it/],
+  ] as const)('that %s', async (_, messages, problem) => {
+    await using bench = await makeBench(1);
+    expect(await receiveFrom(bench, ...messages)).toMatchObject({ code: 'PEER_PROTOCOL', message: expect.stringMatching(problem) });
     expect(await isUntouched(bench, 0)).toBe(true);
   });
 });

@@ -12,8 +12,8 @@ import type { DumpSummary } from '../frames/types.ts';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
-import type { HoldRequest } from './take-snapshots.ts';
-import { holdDisks } from './take-snapshots.ts';
+import type { SnapshotChoice } from './take-snapshots.ts';
+import { takeSnapshots } from './take-snapshots.ts';
 import type { InspectedDisks } from '../disks/inspect-disks.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { Instance } from '../instances/model.ts';
@@ -40,7 +40,7 @@ import type { Run } from '../runs/journal.ts';
 
 const FASTEST_LEVEL = 1;
 
-export interface MoveRequest extends OperationOptions, HoldRequest, ConsentOptions {
+export interface MoveRequest extends OperationOptions, SnapshotChoice, ConsentOptions {
   readonly instance: Instance;
   /** The way to `gantry receive` on the peer. Who opened it disposes it. */
   readonly peer: PeerChannel;
@@ -101,7 +101,7 @@ const DEFAULT_PEER_TIMEOUT_SECONDS = 60;
 const MOST_PEER_WARNINGS = 1000;
 
 /** What all disks of one move share. */
-interface Work {
+interface Transfer {
   readonly request: MoveRequest;
   readonly os: SelectedOs;
   readonly instance: Instance;
@@ -116,7 +116,7 @@ interface Work {
 }
 
 /** How far a move got, for whoever has to say so when it fails. */
-interface Journey {
+interface MoveState {
   readonly moveId: string;
   stage: MoveStage;
   readonly target: TargetDisks;
@@ -147,34 +147,39 @@ async function runMove(request: MoveRequest): Promise<MoveResult> {
   const inspected = await inspectDisks(request.instance, { purpose: 'export', disks, signal });
   for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
 
-  const journey: Journey = { moveId: randomBytes(16).toString('hex'), stage: 'connect', target: new TargetDisks(disks), undecided: false };
+  const moveState: MoveState = {
+    moveId: randomBytes(16).toString('hex'),
+    stage: 'connect',
+    target: new TargetDisks(disks),
+    undecided: false,
+  };
   const { address } = request.peer;
   const sender = new Sender({
     peer: address,
     onEvent: relayTo(reporter),
-    onState: (disk, state) => journey.target.set(disk, state),
+    onState: (disk, state) => moveState.target.set(disk, state),
   });
   const peerTimeoutMs = 1000 * (request.peerTimeout ?? DEFAULT_PEER_TIMEOUT_SECONDS);
   const stallTimeoutMs = request.stallTimeout === undefined ? undefined : 1000 * request.stallTimeout;
   using link = new Link(request.peer, { peer: address, listener: sender, peerTimeoutMs, stallTimeoutMs });
   try {
     const both = AbortSignal.any([signal, link.lost]);
-    return await move({ request: { ...request, level }, os, inspected, disks, reporter, link, sender, journey }, both);
+    return await move({ request: { ...request, level }, os, inspected, disks, reporter, link, sender, moveState }, both);
   } catch (error) {
-    if (journey.committed !== undefined) {
+    if (moveState.committed !== undefined) {
       reporter.warn(`the move is committed, but cleaning up after it failed: ${errorText(error)}`);
-      return journey.committed;
+      return moveState.committed;
     }
-    await link.sayFailure(describeFailure(error, journey.stage), SAY_MS);
+    await link.sayFailure(describeFailure(error, moveState.stage), SAY_MS);
     const lastWord = await link.lastWord(LAST_WORD_MS);
-    journey.target.learn(lastWord?.states ?? []);
+    moveState.target.learn(lastWord?.states ?? []);
     // Where the receiver itself says that it gave up, it has not committed.
-    if (lastWord !== undefined) journey.undecided = false;
-    throw explain(error, journey, request, reporter);
+    if (lastWord !== undefined) moveState.undecided = false;
+    throw explain(error, moveState, request, reporter);
   }
 }
 
-interface Parts {
+interface Session {
   readonly request: MoveRequest;
   readonly os: SelectedOs;
   readonly inspected: InspectedDisks;
@@ -182,23 +187,26 @@ interface Parts {
   readonly reporter: Reporter;
   readonly link: Link;
   readonly sender: Sender;
-  readonly journey: Journey;
+  readonly moveState: MoveState;
 }
 
-async function move({ request, os, inspected, disks, reporter, link, sender, journey }: Parts, signal: AbortSignal): Promise<MoveResult> {
+async function move(
+  { request, os, inspected, disks, reporter, link, sender, moveState }: Session,
+  signal: AbortSignal,
+): Promise<MoveResult> {
   const { instance, diskBytes } = inspected;
   const { peer } = request;
   await using run = await beginRun({ instance, disks, diskLock: 'shared', stateDirectory: request.stateDirectory, reporter, signal });
   await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: request.debug }));
 
-  await link.send(composeOrder(request, { os, inspected, disks, journey }));
-  journey.stage = 'check';
+  await link.send(composeOrder(request, { os, inspected, disks, moveState }));
+  moveState.stage = 'check';
   const ready = await link.expect('ready', signal);
   sender.window = ready.window;
   const plan = makePlan(inspected, os, ready);
   reporter.emit({ type: 'plan', operation: 'move', ...plan });
   const result = {
-    moveId: journey.moveId,
+    moveId: moveState.moveId,
     instance: instance.name,
     target: ready.instance,
     peer: peer.address,
@@ -209,7 +217,7 @@ async function move({ request, os, inspected, disks, reporter, link, sender, jou
   if (request.dryRun === true) return { ...result, disks: [], plainBytes: 0, storedBytes: 0, dryRun: true };
   await assertConsent(plan, request, signal);
 
-  journey.stage = 'transfer';
+  moveState.stage = 'transfer';
   reporter.stage(`moving ${instance.name} to ${ready.instance} on ${peer.address}`);
   const pace = request.bytesPerSecond === undefined ? undefined : new Pace({ bytesPerSecond: request.bytesPerSecond });
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
@@ -217,12 +225,12 @@ async function move({ request, os, inspected, disks, reporter, link, sender, jou
   const moved = await sendDisks({ request, os, instance, diskBytes, run, reporter, budget, pace, link, sender, spacing }, disks, signal);
 
   if (request.rename === true) {
-    journey.stage = 'rename';
+    moveState.stage = 'rename';
     reporter.stage(`renaming ${instance.name} to ${ready.instance} on ${peer.address}`);
   }
   await link.send({ kind: 'prepare' });
   await link.expect('prepared', signal);
-  return await commit({ link, journey, reporter, request }, signal, {
+  return await commit({ link, moveState, reporter, request }, signal, {
     ...result,
     disks: moved,
     plainBytes: moved.reduce((total, { plainBytes }) => total + plainBytes, 0),
@@ -243,15 +251,15 @@ function makePlan({ instance, diskBytes }: InspectedDisks, os: SelectedOs, ready
 
 /** From the first byte of `commit` on until the answer, only the peer knows. A signal does not cut this short: the link's time-out does. */
 async function commit(
-  { link, journey, reporter, request }: Pick<Parts, 'link' | 'journey' | 'reporter' | 'request'>,
+  { link, moveState, reporter, request }: Pick<Session, 'link' | 'moveState' | 'reporter' | 'request'>,
   signal: AbortSignal,
   result: MoveResult,
 ): Promise<MoveResult> {
-  journey.stage = 'commit';
+  moveState.stage = 'commit';
   signal.throwIfAborted();
-  journey.undecided = true;
+  moveState.undecided = true;
   const tellOfWait = (): void =>
-    reporter.stage(`waiting for the answer to the commit; without it, ask on the peer: gantry receive --outcome ${journey.moveId}`);
+    reporter.stage(`waiting for the answer to the commit; without it, ask on the peer: gantry receive --outcome ${moveState.moveId}`);
   request.signal?.addEventListener('abort', tellOfWait);
   try {
     await link.send({ kind: 'commit' });
@@ -259,20 +267,20 @@ async function commit(
   } finally {
     request.signal?.removeEventListener('abort', tellOfWait);
   }
-  journey.undecided = false;
-  journey.committed = result;
+  moveState.undecided = false;
+  moveState.committed = result;
   await link.send({ kind: 'acknowledged' }).catch(() => undefined);
   return result;
 }
 
 function composeOrder(
   request: MoveRequest,
-  { os, inspected, disks, journey }: Pick<Parts, 'os' | 'inspected' | 'disks' | 'journey'>,
+  { os, inspected, disks, moveState }: Pick<Session, 'os' | 'inspected' | 'disks' | 'moveState'>,
 ): Order {
   const { instance, diskBytes } = inspected;
   return {
     kind: 'order',
-    moveId: journey.moveId,
+    moveId: moveState.moveId,
     instance: instance.name,
     node: instance.primary_node,
     os: os.fullName,
@@ -293,18 +301,18 @@ function composeOrder(
 }
 
 /** Holds all disks still, sends them side by side, and lets go of the snapshots whatever came of it. */
-async function sendDisks(work: Work, disks: readonly number[], signal: AbortSignal): Promise<MovedDisk[]> {
-  const { request, reporter, instance, run } = work;
-  await using held = await holdDisks(request, disks, { instance, run, reporter, signal });
-  using watch = watchStall(work);
+async function sendDisks(transfer: Transfer, disks: readonly number[], signal: AbortSignal): Promise<MovedDisk[]> {
+  const { request, reporter, instance, run } = transfer;
+  await using held = await takeSnapshots(request, disks, { instance, run, reporter, signal });
+  using watch = watchStall(transfer);
   const all = AbortSignal.any([signal, watch.signal]);
   return await sideBySide(held.snapshots, request.parallel ?? DEFAULT_PARALLEL_DISKS, all, (snapshot, signal) =>
-    tellPhases(reporter, snapshot.index, () => sendDisk(work, snapshot, signal)),
+    tellPhases(reporter, snapshot.index, () => sendDisk(transfer, snapshot, signal)),
   );
 }
 
-async function sendDisk(work: Work, snapshot: Snapshot, signal: AbortSignal): Promise<MovedDisk> {
-  const { request, os, instance, diskBytes, run, reporter, budget, pace, link, sender, spacing } = work;
+async function sendDisk(transfer: Transfer, snapshot: Snapshot, signal: AbortSignal): Promise<MovedDisk> {
+  const { request, os, instance, diskBytes, run, reporter, budget, pace, link, sender, spacing } = transfer;
   const disk = snapshot.index;
   const hooks = {
     ...scriptHooks('export', { run, reporter, signal, debug: request.debug, disk }),
@@ -321,7 +329,7 @@ async function sendDisk(work: Work, snapshot: Snapshot, signal: AbortSignal): Pr
 }
 
 /** Aborts when no byte of any disk moves for as long as the request allows. */
-function watchStall({ request, sender }: Work): Disposable & { readonly signal: AbortSignal } {
+function watchStall({ request, sender }: Transfer): Disposable & { readonly signal: AbortSignal } {
   const stalled = new AbortController();
   const limitMs = 1000 * (request.stallTimeout ?? Infinity);
   const timer = every(
@@ -356,7 +364,7 @@ function relayTo(reporter: Reporter): (event: PeerEvent) => void {
 }
 
 /** Tells how things stand on both sides, and gives the error to fail with. */
-function explain(error: unknown, { moveId, stage, undecided, target }: Journey, request: MoveRequest, reporter: Reporter): unknown {
+function explain(error: unknown, { moveId, stage, undecided, target }: MoveState, request: MoveRequest, reporter: Reporter): unknown {
   const { peer, instance } = request;
   if (undecided) {
     return new GantryError('MOVE_UNDECIDED', {

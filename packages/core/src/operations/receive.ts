@@ -65,7 +65,7 @@ const SAY_MS = 3000;
 const SOURCE = 'the source';
 
 /** How far a move got, for whoever has to say so when it fails. */
-interface Journey {
+interface MoveState {
   stage: MoveStage;
   target: TargetDisks;
   ledger: MoveLedger | undefined;
@@ -74,7 +74,7 @@ interface Journey {
 }
 
 /** What all parts of one move share. */
-interface Work {
+interface Transfer {
   readonly request: ReceiveRequest;
   readonly order: Order;
   readonly os: SelectedOs;
@@ -84,7 +84,7 @@ interface Work {
   readonly link: Link;
   readonly inboxes: ReceiverInboxes;
   readonly budget: MemoryBudget;
-  readonly journey: Journey;
+  readonly moveState: MoveState;
 }
 
 /**
@@ -108,11 +108,11 @@ async function runReceive(request: ReceiveRequest): Promise<ReceiveResult> {
     listener: inboxes,
     peerTimeoutMs: 1000 * (request.firstTimeout ?? DEFAULT_FIRST_TIMEOUT_SECONDS),
   });
-  const journey: Journey = { stage: 'check', target: new TargetDisks([]), ledger: undefined };
+  const moveState: MoveState = { stage: 'check', target: new TargetDisks([]), ledger: undefined };
   try {
-    return await receive({ request, reporter, events, inboxes, link, journey }, AbortSignal.any([signal, link.lost]));
+    return await receive({ request, reporter, events, inboxes, link, moveState }, AbortSignal.any([signal, link.lost]));
   } catch (error) {
-    const { stage, target, ledger, committed } = journey;
+    const { stage, target, ledger, committed } = moveState;
     if (committed !== undefined) {
       reporter.warn(`the move is committed, but cleaning up after it failed: ${errorText(error)}`);
       return committed;
@@ -128,22 +128,22 @@ async function runReceive(request: ReceiveRequest): Promise<ReceiveResult> {
   }
 }
 
-interface Parts {
+interface Session {
   readonly request: ReceiveRequest;
   readonly reporter: Reporter;
   readonly events: EventRelay;
   readonly inboxes: ReceiverInboxes;
   readonly link: Link;
-  readonly journey: Journey;
+  readonly moveState: MoveState;
 }
 
-async function receive({ request, reporter, events, inboxes, link, journey }: Parts, signal: AbortSignal): Promise<ReceiveResult> {
+async function receive({ request, reporter, events, inboxes, link, moveState }: Session, signal: AbortSignal): Promise<ReceiveResult> {
   const order = await link.expect('order', signal);
   link.peerTimeoutMs = order.peerTimeout * 1000;
   events.attach(link);
   const { os, inspected, disks, readable } = await checkOrder(order, request, reporter, signal);
   const { instance } = inspected;
-  journey.target = new TargetDisks(disks);
+  moveState.target = new TargetDisks(disks);
 
   const { stateDirectory } = request;
   await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory, reporter, signal });
@@ -158,17 +158,17 @@ async function receive({ request, reporter, events, inboxes, link, journey }: Pa
     return { ...result, dryRun: true, warnings: reporter.warnings };
   }
   await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: order.debug }));
-  journey.ledger = await MoveLedger.open(stateDirectory, order, { target: instance.name, disks: journey.target.states });
+  moveState.ledger = await MoveLedger.open(stateDirectory, order, { target: instance.name, disks: moveState.target.states });
 
   const incoming = disks.map((disk) => {
     const { stored, made } = inboxes.open(disk, window, (bytes) => void link.sendCredit(disk, bytes).catch(() => undefined));
     return { disk, stored, made };
   });
-  journey.stage = 'transfer';
+  moveState.stage = 'transfer';
   reporter.stage(`receiving ${terminalSafe(order.instance)} of ${terminalSafe(order.node)} into ${instance.name}`);
   await link.send(ready);
 
-  const work: Work = {
+  const transfer: Transfer = {
     request,
     order,
     os,
@@ -177,17 +177,17 @@ async function receive({ request, reporter, events, inboxes, link, journey }: Pa
     reporter,
     link,
     inboxes,
-    journey,
+    moveState,
     budget: new MemoryBudget(DEFAULT_BUDGET_BYTES),
   };
-  await sideBySide(incoming, incoming.length, signal, (disk, signal) => importDisk(work, disk, signal));
+  await sideBySide(incoming, incoming.length, signal, (disk, signal) => importDisk(transfer, disk, signal));
 
   await link.expect('prepare', signal);
-  if (order.rename) await rename(work, readable, signal);
-  journey.stage = 'commit';
+  if (order.rename) await rename(transfer, readable, signal);
+  moveState.stage = 'commit';
   await link.send({ kind: 'prepared' });
   await link.expect('commit', signal);
-  return await commit(work, { ...result, dryRun: false, warnings: reporter.warnings });
+  return await commit(transfer, { ...result, dryRun: false, warnings: reporter.warnings });
 }
 
 interface CheckedOrder {
@@ -219,9 +219,9 @@ async function checkOrder(order: Order, request: ReceiveRequest, reporter: Repor
   return { os, inspected, disks, readable };
 }
 
-async function importDisk(work: Work, incoming: IncomingDisk & { readonly disk: number }, signal: AbortSignal): Promise<void> {
+async function importDisk(transfer: Transfer, incoming: IncomingDisk & { readonly disk: number }, signal: AbortSignal): Promise<void> {
   const { disk, stored, made } = incoming;
-  const { order, os, inspected, run, reporter, link, inboxes, budget, journey } = work;
+  const { order, os, inspected, run, reporter, link, inboxes, budget, moveState } = transfer;
   const { instance } = inspected;
   reporter.disk(disk, 'waiting');
   await orAbort(stored.started, signal);
@@ -237,9 +237,9 @@ async function importDisk(work: Work, incoming: IncomingDisk & { readonly disk: 
       pieces,
       forceInUse: order.forceInUse,
       checkFirst: (piece) => warnOfGpt({ disk, isRaw: os.definition.builtin, targetBytes: inspected.diskBytes[disk] }, piece, reporter),
-      onTouch: () => journey.target.set(disk, 'partial'),
+      onTouch: () => moveState.target.set(disk, 'partial'),
     });
-    journey.target.set(disk, 'complete');
+    moveState.target.set(disk, 'complete');
     // What was compared with our own count and digest: to be compared there too.
     const { frames, plainBytes, storedBytes, sha256 } = await made;
     tell(plainBytes, storedBytes, true);
@@ -250,11 +250,11 @@ async function importDisk(work: Work, incoming: IncomingDisk & { readonly disk: 
 
 /** The system on the disks has the name that the instance had on the source, and learns the one that it has here. */
 async function rename(
-  { order, os, inspected: { instance }, run, reporter, journey }: Work,
+  { order, os, inspected: { instance }, run, reporter, moveState }: Transfer,
   disks: readonly number[],
   signal: AbortSignal,
 ): Promise<void> {
-  journey.stage = 'rename';
+  moveState.stage = 'rename';
   reporter.stage(`renaming ${terminalSafe(order.instance)} to ${instance.name}`);
   const hooks = scriptHooks('rename', { run, reporter, signal, debug: order.debug });
   const named = { ...instance, name: order.instance };
@@ -262,8 +262,8 @@ async function rename(
 }
 
 /** Once the record is on disk the move is committed, whatever becomes of the connection. */
-async function commit({ link, reporter, journey }: Work, result: ReceiveResult): Promise<ReceiveResult> {
-  const { ledger, target } = journey;
+async function commit({ link, reporter, moveState }: Transfer, result: ReceiveResult): Promise<ReceiveResult> {
+  const { ledger, target } = moveState;
   target.setAll('committed');
   try {
     await ledger?.commit(target.states);
@@ -271,7 +271,7 @@ async function commit({ link, reporter, journey }: Work, result: ReceiveResult):
     target.setAll('complete');
     throw error;
   }
-  journey.committed = result;
+  moveState.committed = result;
   try {
     await link.send({ kind: 'committed' });
     await link.expect('acknowledged', link.lost);

@@ -1,6 +1,6 @@
 import type { Instance } from '../instances/model.ts';
 import type { Reporter } from '../report/reporter.ts';
-import { builtinProviders } from '../snapshots/choose.ts';
+import { undoHandlers } from './undo-handlers.ts';
 import type { Run } from '../runs/journal.ts';
 import { openRun } from '../runs/journal.ts';
 import { lockDisk, lockInstance } from '../runs/locks.ts';
@@ -34,7 +34,7 @@ export async function beginRun({ instance, disks, diskLock, reporter, signal, ..
     const disk = instance.disks[index];
     if (disk !== undefined) held.use(await lockDisk(owner, index, disk, diskLock));
   }
-  await recoverDeadRuns({ stateDirectory, providers: builtinProviders(), signal, report: (message) => reporter.warn(message) });
+  await recoverDeadRuns({ stateDirectory, undos: undoHandlers(), signal, report: (message) => reporter.warn(message) });
   const run = held.use(await openRun({ stateDirectory, operation: reporter.operation, instance: instance.name }));
   const all = held.move();
   return {

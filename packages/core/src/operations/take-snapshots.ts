@@ -1,13 +1,13 @@
 import type { Instance } from '../instances/model.ts';
 import type { Reporter } from '../report/reporter.ts';
-import type { SnapshotMode } from '../snapshots/choose.ts';
+import type { SnapshotMode } from '../snapshots/registry.ts';
 import type { SnapshotConfig } from '../snapshots/snapshot-config.ts';
 import type { SnapshotSet } from '../snapshots/snapshot-set.ts';
-import { takeSnapshots } from '../snapshots/snapshot-set.ts';
+import { takeSnapshotSet } from '../snapshots/snapshot-set.ts';
 import type { Run } from '../runs/journal.ts';
 
 /** What an export and a move are asked for in this. */
-export interface HoldRequest {
+export interface SnapshotChoice {
   /** How disks are held still; default `auto`: reflink where it works, else none. */
   readonly snapshot?: SnapshotMode | undefined;
   /** What the provider `command` runs; see `readSnapshotConfig`. */
@@ -15,12 +15,12 @@ export interface HoldRequest {
 }
 
 /** Holds disks of an instance still, all at one moment, until disposed. From then on they wait for their turn. */
-export async function holdDisks(
-  request: HoldRequest,
+export async function takeSnapshots(
+  request: SnapshotChoice,
   disks: readonly number[],
   { instance, run, reporter, signal }: { instance: Instance; run: Run; reporter: Reporter; signal: AbortSignal },
 ): Promise<SnapshotSet> {
-  const held = await takeSnapshots({
+  const held = await takeSnapshotSet({
     mode: request.snapshot ?? 'auto',
     config: request.snapshotConfig,
     instanceName: instance.name,

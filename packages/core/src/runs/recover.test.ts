@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, readdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, open, readdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -9,15 +9,20 @@ import { makeTemporaryDirectory, PATIENTLY } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 import { isRunning } from '@gantry/transport';
 
+import { tryFlock } from '../system/flock.ts';
 import { identifyGroup, runningMembers } from '../system/process-group.ts';
-import type { SnapshotProvider } from '../snapshots/provider.ts';
-import type { SnapshotRecord } from './run-record.ts';
+import type { ScriptRecord } from '../scripts/undo-script.ts';
+import { scriptUndo } from '../scripts/undo-script.ts';
+import { freezeUndo } from '../snapshots/freeze.ts';
+import type { SnapshotProvider, SnapshotRecord } from '../snapshots/provider.ts';
+import { snapshotUndo } from '../snapshots/undo-snapshot.ts';
 import { openRun } from './journal.ts';
 import type { RecoveryOptions } from './recover.ts';
 import { recoverDeadRuns } from './recover.ts';
 import type { RunRecord } from './run-record.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { openStateDirectory } from './state-directory.ts';
+import type { Undo } from './undo.ts';
 
 /** Machines that run tests may have much else to do. */
 
@@ -73,10 +78,15 @@ async function firstLine(stream: Readable | null): Promise<unknown> {
   return line;
 }
 
+const undosOf = (providers: readonly SnapshotProvider[]): readonly Undo[] => [scriptUndo, freezeUndo, snapshotUndo(providers)];
+
 /** Recovers, and gives the report with the messages that were told. */
-async function recover(options: Partial<RecoveryOptions> & { stateDirectory: StateDirectory }) {
+async function recover({
+  providers = [],
+  ...options
+}: Partial<RecoveryOptions> & { stateDirectory: StateDirectory; providers?: readonly SnapshotProvider[] }) {
   const messages: string[] = [];
-  const report = await recoverDeadRuns({ providers: [], signal, report: (message) => messages.push(message), ...options });
+  const report = await recoverDeadRuns({ undos: undosOf(providers), signal, report: (message) => messages.push(message), ...options });
   return {
     ...report,
     outcomes: report.leftovers.map(({ outcome }) => outcome),
@@ -149,6 +159,32 @@ describe('a run that lives', () => {
     await other.kill();
   });
 
+  test('is left alone too while another that is dead is cleared', async () => {
+    await using state = await withState();
+    await killedRun(state.stateDirectory, [snapshotRecord(0)]);
+    await using mine = await openRun({ ...state, operation: 'export', instance: 'web2' });
+    const id = await mine.remember(snapshotRecord(1));
+    const provider = fakeProvider();
+    await recover({ ...state, providers: [provider] });
+    expect(provider.dropped).toEqual([0]);
+    await mine.forget(id);
+  });
+
+  test('that ends while its journal is looked at leaves nothing to do', async () => {
+    await using state = await withState();
+    await killedRun(state.stateDirectory, [snapshotRecord(0)]);
+    const [name = ''] = await readdir(state.stateDirectory.runs);
+    const path = `${state.stateDirectory.runs}/${name}`;
+    const lister = await open(path, 'r');
+    expect(tryFlock(lister.fd, 'shared')).toBe(true);
+    const provider = fakeProvider();
+    const recovering = recover({ ...state, providers: [provider] });
+    await unlink(path);
+    await lister.close();
+    expect((await recovering).outcomes).toEqual([]);
+    expect(provider.dropped).toEqual([]);
+  });
+
   test('that could not let go of something has it cleared by the next run of the same process', async () => {
     await using state = await withState();
     {
@@ -208,7 +244,7 @@ describe('several recoveries at once', () => {
     const messages: string[] = [];
     const waiting = recoverDeadRuns({
       ...state,
-      providers: [],
+      undos: undosOf([]),
       signal: cancel.signal,
       report(message) {
         messages.push(message);
@@ -223,7 +259,7 @@ describe('several recoveries at once', () => {
 });
 
 /** A script that ignores SIGTERM, with a child that does too; gives the group's first process. */
-async function stubbornScript(): Promise<{ record: RunRecord & { kind: 'script' }; members: () => readonly number[] }> {
+async function stubbornScript(): Promise<{ record: ScriptRecord; members: () => readonly number[] }> {
   const child = spawn('/bin/sh', ['-c', 'trap "" TERM; sleep 1000 & echo ready; wait'], {
     detached: true,
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -287,26 +323,40 @@ describe('processes of a killed run', () => {
   });
 });
 
-describe('what a killed run left in a store', () => {
-  const pending: RunRecord = { kind: 'pending', storeAddress: 'file:///srv/exports', exportId: '20261123T081500Z' };
-
-  test('is named and kept without somebody to clear it', async () => {
+describe('what another version of Gantry left', () => {
+  test('is named and kept where nothing here knows what it is', async () => {
     await using state = await withState();
-    await killedRun(state.stateDirectory, [pending]);
-    const { messages, outcomes } = await recover({ ...state });
-    expect(outcomes).toEqual(['kept']);
-    expect(messages[0]).toContain('the unfinished export 20261123T081500Z in file:///srv/exports');
+    await killedRun(state.stateDirectory, [{ kind: 'something-new', where: '/srv' }, snapshotRecord(0)]);
+    const provider = fakeProvider();
+    const { messages, outcomes } = await recover({ ...state, providers: [provider] });
+    expect(outcomes).toEqual(['kept', 'cleared']);
+    expect(messages[0]).toMatch(/^something of the kind "something-new", which .* could not be cleared: no part of this version/);
+    expect(provider.dropped).toEqual([0]);
+    expect(await readdir(state.stateDirectory.runs)).toHaveLength(1);
+    expect((await recover({ ...state, mode: 'list' })).outcomes).toEqual(['found']);
   });
 
-  test('is cleared by whoever is given', async () => {
+  test('is undone: a frozen instance stood in the first journals as a snapshot', async () => {
     await using state = await withState();
-    await killedRun(state.stateDirectory, [pending]);
-    expect((await recover({ ...state, clearPending: async () => false })).outcomes).toEqual(['kept']);
-    const asked: unknown[] = [];
-    const clearPending = async (record: unknown): Promise<boolean> => asked.push(record) === 1;
-    expect((await recover({ ...state, clearPending })).outcomes).toEqual(['cleared']);
-    expect(asked).toEqual([pending]);
-    expect(await readdir(state.stateDirectory.runs)).toEqual([]);
+    await writeFile(`${state.stateDirectory.path}/frozen`, '');
+    const data = { thaw: ['rm', `${state.stateDirectory.path}/frozen`], timeout: 60 };
+    const record = { provider: 'freeze', index: -1, description: 'instance web1 frozen', data };
+    await killedRun(state.stateDirectory, [{ kind: 'snapshot', record }]);
+    const { messages, outcomes } = await recover({ ...state });
+    expect(outcomes).toEqual(['cleared']);
+    expect(messages[0]).toContain('cleared instance web1 frozen');
+    expect(await readdir(state.stateDirectory.path)).not.toContain('frozen');
+  });
+
+  test.each([
+    ['a process group that would mean everybody', { kind: 'script', pgid: 1, startTime: 1, bootId: 'b', script: 's', operation: 'o' }],
+    ['a snapshot without a provider', { kind: 'snapshot', record: { index: 0 } }],
+  ])('is kept, and nothing is done, where it cannot be read: %s', async (_, record) => {
+    await using state = await withState();
+    await killedRun(state.stateDirectory, [record]);
+    const { messages, outcomes } = await recover({ ...state });
+    expect(outcomes).toEqual(['kept']);
+    expect(messages[0]).toMatch(/^something of the kind "\w+" that cannot be read/);
   });
 });
 

@@ -3,10 +3,10 @@ import { open, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRunning } from '@gantry/transport';
 
+import { errorText } from '../report/error-text.ts';
 import { tryFlock } from '../system/flock.ts';
-import type { ClearingOptions } from './clear-run.ts';
-import { clearRecords } from './clear-run.ts';
-import { leftOfScript } from './end-script.ts';
+import type { UndoOptions } from './undo-run.ts';
+import { undoRecords } from './undo-run.ts';
 import type { JournalContent } from './journal-file.ts';
 import { readJournal } from './journal-file.ts';
 import { JOURNAL_SUFFIX } from './journal.ts';
@@ -17,8 +17,9 @@ import type { RecoveryReport } from './recovery-report.ts';
 import { RecoveryLog } from './recovery-report.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { unusable } from './state-directory.ts';
+import type { Undo } from './undo.ts';
 
-export interface RecoveryOptions extends ClearingOptions {
+export interface RecoveryOptions extends UndoOptions {
   readonly stateDirectory: StateDirectory;
   /** `list` only looks and says; `clear` (default) ends and drops. */
   readonly mode?: 'list' | 'clear' | undefined;
@@ -33,17 +34,16 @@ const LISTED_TRIES = 25;
 const LISTED_WAIT_MS = 20;
 
 /**
- * Finds the runs that died without letting go of everything, and ends their processes, drops their snapshots and clears what they
- * left in stores, or only says what there is. What cannot be cleared stays in the journal for the next run. Safe to call from several
- * processes at once: one clears, the others wait for it.
+ * Finds the runs that died and left something, and undoes that, or only says what there is. What cannot be undone stays in the journal
+ * for the next run. Safe to call from several processes at once: one clears, the others wait for it.
  * @throws GantryError STATE_UNUSABLE; the signal's reason
  */
 export async function recoverDeadRuns(options: RecoveryOptions): Promise<RecoveryReport> {
-  const log = new RecoveryLog(options.report);
+  const log = new RecoveryLog(options.undos, options.report);
   const journals = await filesOf(options.stateDirectory, JOURNAL_SUFFIX);
   if (options.mode === 'list') {
     log.damaged.push(...(await filesOf(options.stateDirectory, DAMAGED_SUFFIX)));
-    for (const path of journals) await listRun(path, log);
+    for (const path of journals) await listRun(path, options.undos, log);
     return log;
   }
   if (!(await someDead(journals))) return log;
@@ -98,18 +98,19 @@ async function takeTurn({ stateDirectory, signal }: RecoveryOptions, log: Recove
   }
 }
 
-async function listRun(path: string, log: RecoveryLog): Promise<void> {
+async function listRun(path: string, undos: readonly Undo[], log: RecoveryLog): Promise<void> {
   await using file = await openJournal(path, 'r');
   if (file === undefined || !tryFlock(file.fd, 'shared')) return;
   try {
     const { header, records } = await readJournal(file);
     if (header === undefined) return;
     for (const record of records.values()) {
-      if (record.kind !== 'script' || (await leftOfScript(record, header.instance)).length > 0) log.found(header, record);
+      const undo = undos.find(({ kind }) => kind === record.kind);
+      if ((await undo?.isThere?.(record, header)) ?? true) log.found(header, record);
     }
   } catch (error) {
     log.damaged.push(path);
-    log.say(`the journal ${path} of a dead run cannot be read: ${reasonOf(error)}`);
+    log.say(`the journal ${path} of a dead run cannot be read: ${errorText(error)}`);
   }
 }
 
@@ -123,10 +124,10 @@ async function clearRun(path: string, options: RecoveryOptions, log: RecoveryLog
     const aside = `${path}${DAMAGED_SUFFIX}`;
     await rename(path, aside);
     log.damaged.push(aside);
-    log.say(`the journal of a dead run cannot be read: ${reasonOf(error)}; nothing of it was cleared, and it is set aside as ${aside}`);
+    log.say(`the journal of a dead run cannot be read: ${errorText(error)}; nothing of it was cleared, and it is set aside as ${aside}`);
     return;
   }
-  if (await clearRecords(file, content, options, log)) await unlink(path);
+  if (await undoRecords(file, content, options, log)) await unlink(path);
 }
 
 async function lockDead(file: FileHandle, signal: AbortSignal): Promise<boolean> {
@@ -135,8 +136,4 @@ async function lockDead(file: FileHandle, signal: AbortSignal): Promise<boolean>
     await pause(LISTED_WAIT_MS, signal);
   }
   return true;
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

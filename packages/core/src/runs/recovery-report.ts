@@ -1,4 +1,6 @@
-import type { PendingRecord, RunHeader, RunRecord } from './run-record.ts';
+import { errorText } from '../report/error-text.ts';
+import type { RunHeader, RunRecord } from './run-record.ts';
+import type { Undo } from './undo.ts';
 
 /** `found`: only looked at. `kept`: could not be cleared now; the next run tries again. */
 export type LeftoverOutcome = 'found' | 'cleared' | 'kept';
@@ -26,9 +28,11 @@ export interface RecoveryReport {
 export class RecoveryLog implements RecoveryReport {
   readonly leftovers: Leftover[] = [];
   readonly damaged: string[] = [];
+  readonly #undos: readonly Undo[];
   readonly #report: ((message: string) => void) | undefined;
 
-  constructor(report: ((message: string) => void) | undefined) {
+  constructor(undos: readonly Undo[], report: ((message: string) => void) | undefined) {
+    this.#undos = undos;
     this.#report = report;
   }
 
@@ -37,15 +41,24 @@ export class RecoveryLog implements RecoveryReport {
   }
 
   found(header: RunHeader, record: RunRecord): void {
-    this.#add(header, record, 'found', `${describeOwner(header)} left ${describeRecord(record)}`);
+    this.#add(header, record, 'found', `${describeOwner(header)} left ${this.#describe(record)}`);
   }
 
   cleared(header: RunHeader, record: RunRecord): void {
-    this.#add(header, record, 'cleared', `cleared ${describeRecord(record)}, which ${describeOwner(header)} left`);
+    this.#add(header, record, 'cleared', `cleared ${this.#describe(record)}, which ${describeOwner(header)} left`);
   }
 
   kept(header: RunHeader, record: RunRecord, reason: string): void {
-    this.#add(header, record, 'kept', `${describeRecord(record)}, which ${describeOwner(header)} left, could not be cleared: ${reason}`);
+    this.#add(header, record, 'kept', `${this.#describe(record)}, which ${describeOwner(header)} left, could not be cleared: ${reason}`);
+  }
+
+  #describe(record: RunRecord): string {
+    const undo = this.#undos.find(({ kind }) => kind === record.kind);
+    try {
+      return undo === undefined ? `something of the kind "${record.kind}"` : undo.describe(record);
+    } catch (error) {
+      return `something of the kind "${record.kind}" that cannot be read (${errorText(error)})`;
+    }
   }
 
   #add(header: RunHeader, record: RunRecord, outcome: LeftoverOutcome, message: string): void {
@@ -57,13 +70,4 @@ export class RecoveryLog implements RecoveryReport {
 
 function describeOwner({ operation, instance, pid, started }: RunHeader): string {
   return `the ${operation} of instance ${instance} that did not end in good order (process ${pid}, begun ${started})`;
-}
-
-function describeRecord(record: RunRecord): string {
-  if (record.kind === 'script') return `the process group ${record.pgid} of the ${record.operation} script ${record.script}`;
-  return record.kind === 'snapshot' ? record.record.description : describePending(record);
-}
-
-function describePending({ exportId, storeAddress }: PendingRecord): string {
-  return `${exportId === undefined ? 'an unfinished object' : `the unfinished export ${exportId}`} in ${storeAddress}`;
 }

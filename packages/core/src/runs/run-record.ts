@@ -13,40 +13,10 @@ export interface RunHeader {
 }
 
 /**
- * What it takes to drop a snapshot without anything else: plain JSON, written to the journal before the snapshot is made, so
- * that the next run can drop what a killed one left.
+ * What must be undone when the run that made it is dead: plain JSON, all that it takes, written to the journal before the thing is made.
+ * Each kind has its `Undo`, which alone knows the rest.
  */
-export interface SnapshotRecord {
-  readonly provider: string;
-  /** The disk's; -1 for what concerns all of them. */
-  readonly index: number;
-  /** For a human: what it is and where, such as `/srv/disks/.web1-0.img.gantry-….snap`. */
-  readonly description: string;
-  readonly data: Readonly<Record<string, unknown>>;
-}
-
-/** A script that was started: its process group, told apart from later ones of the same number by start time and boot. */
-export interface ScriptRecord {
-  readonly kind: 'script';
-  readonly pgid: number;
-  /** Of the group's first process: clock ticks since boot. */
-  readonly startTime: number;
-  readonly bootId: string;
-  readonly script: string;
-  readonly operation: string;
-}
-
-/** Something unfinished in a store. */
-export interface PendingRecord {
-  readonly kind: 'pending';
-  /** Without any secret, as a user may give it. */
-  readonly storeAddress: string;
-  readonly token?: string | undefined;
-  readonly exportId?: string | undefined;
-}
-
-/** What must be ended, dropped or named when the run that made it is dead. */
-export type RunRecord = { readonly kind: 'snapshot'; readonly record: SnapshotRecord } | ScriptRecord | PendingRecord;
+export type RunRecord = { readonly kind: string } & Readonly<Record<string, unknown>>;
 
 export const runHeaderSchema: z.ZodType<RunHeader> = z.object({
   runId: z.string(),
@@ -58,22 +28,7 @@ export const runHeaderSchema: z.ZodType<RunHeader> = z.object({
   started: z.iso.datetime(),
 });
 
-const runRecordSchema: z.ZodType<RunRecord> = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('snapshot'),
-    record: z.object({ provider: z.string(), index: z.int(), description: z.string(), data: z.record(z.string(), z.unknown()) }),
-  }),
-  z.object({
-    kind: z.literal('script'),
-    // 0, 1 and negative numbers would mean very different processes to kill(2).
-    pgid: z.int().min(2),
-    startTime: z.int().nonnegative(),
-    bootId: z.string(),
-    script: z.string(),
-    operation: z.string(),
-  }),
-  z.object({ kind: z.literal('pending'), storeAddress: z.string(), token: z.string().optional(), exportId: z.string().optional() }),
-]);
+const runRecordSchema: z.ZodType<RunRecord> = z.looseObject({ kind: z.string() });
 
 /** A line of a journal after the first. */
 export type JournalLine = { readonly remember: number; readonly record: RunRecord } | { readonly forget: number };

@@ -1,16 +1,6 @@
 import { GantryError } from '../report/errors.ts';
-import { createCommandProvider } from './command.ts';
-import { createFreezeProvider } from './freeze.ts';
-import { createNoneProvider } from './none.ts';
 import type { SnapshotProvider, SnapshotRequest } from './provider.ts';
-import { createReflinkProvider } from './reflink.ts';
-import type { SnapshotConfig } from './snapshot-config.ts';
-
-/** How disks are to be held still: one way for all of them, or for each disk the best that works. */
-export type SnapshotMode = 'auto' | 'reflink' | 'command' | 'none';
-
-/** Every {@link SnapshotMode}, the default first. */
-export const SNAPSHOT_MODES: readonly SnapshotMode[] = ['auto', 'reflink', 'command', 'none'];
+import type { SnapshotMode } from './registry.ts';
 
 /** Disks, and the provider that holds them still. */
 export interface SnapshotPlan {
@@ -18,14 +8,8 @@ export interface SnapshotPlan {
   readonly requests: readonly SnapshotRequest[];
 }
 
-/** The providers that come with Gantry, in the order in which `auto` prefers them, then what else a journal may name. */
-export function builtinProviders(config?: SnapshotConfig): readonly SnapshotProvider[] {
-  return [createReflinkProvider(), createCommandProvider(config), createNoneProvider(), createFreezeProvider()];
-}
-
 /**
- * Says which provider holds which disks still. `auto`: reflinks where they work, else the configured commands, else none. Another
- * mode: that provider for all.
+ * Says which provider holds which disks still. `auto`: for each disk the first that works. Another mode: that provider for all.
  * @throws GantryError SNAPSHOT_UNSUPPORTED with each disk that it cannot hold still, and why
  */
 export async function chooseProviders(
@@ -74,7 +58,7 @@ function addressOf({ disk }: SnapshotRequest): string {
 
 function unsupported(mode: SnapshotMode, disk: number, reasons: readonly string[]): GantryError {
   return new GantryError('SNAPSHOT_UNSUPPORTED', {
-    message: `no snapshot of the kind ${mode} is possible of ${reasons[0] ?? 'the disks'}`,
+    message: `cannot take a ${mode} snapshot of ${reasons[0] ?? 'the disks'}`,
     hint: 'Use --snapshot auto for the best that each disk allows, or --snapshot none for the disk as it is.',
     details: reasons.slice(1),
     disk,

@@ -7,7 +7,7 @@ import type { Workbench } from '../../test/snapshots/workbench.ts';
 import { openWorkbench } from '../../test/snapshots/workbench.ts';
 import { runningMembers } from '../system/process-group.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
-import { builtinProviders } from './choose.ts';
+import { undoHandlers } from '../operations/undo-handlers.ts';
 import { createCommandProvider } from './command.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
 import { parseSnapshotConfig } from './snapshot-config.ts';
@@ -224,7 +224,7 @@ describe('a remove that fails', () => {
     await bench.run[Symbol.asyncDispose]();
     await script(bench, 'remove', `rm "${bench.snapshot}"`);
     const { signal } = new AbortController();
-    const report = await recoverDeadRuns({ stateDirectory: bench.stateDirectory, providers: builtinProviders(), signal });
+    const report = await recoverDeadRuns({ stateDirectory: bench.stateDirectory, undos: undoHandlers(), signal });
     expect(report.leftovers.map(({ outcome }) => outcome)).toEqual(['cleared']);
     await expect(stat(bench.snapshot)).rejects.toMatchObject({ code: 'ENOENT' });
   });
@@ -264,7 +264,7 @@ describe('a disk that the commands do not fit', () => {
     await using bench = await withDisk();
     await expect(bench.take('command', [bench.disk])).rejects.toMatchObject({
       code: 'SNAPSHOT_UNSUPPORTED',
-      message: `no snapshot of the kind command is possible of disk 0 (${bench.disk}): no commands are configured (--snapshot-config)`,
+      message: `cannot take a command snapshot of disk 0 (${bench.disk}): no commands are configured (--snapshot-config)`,
     });
   });
 });

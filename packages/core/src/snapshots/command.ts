@@ -8,8 +8,7 @@ import { diskIdentity } from '../disks/disk-identity.ts';
 import { pause } from '../system/pause.ts';
 import { errorText } from '../report/error-text.ts';
 import { expand, placeholdersOf } from './placeholders.ts';
-import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRequest } from './provider.ts';
-import type { SnapshotRecord } from '../runs/run-record.ts';
+import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
 import type { Argv } from '../system/run-command.ts';
 import { endCommandOfKilledRun, processGroupSchema, runCommand } from '../system/run-command.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
@@ -34,7 +33,7 @@ const dataSchema = z.object({
 type Values = Readonly<Record<string, string | undefined>>;
 
 /** Snapshots by the configured commands; without a configuration it can only drop what another run made. */
-export function createCommandProvider(config?: SnapshotConfig): SnapshotProvider {
+export function createCommandProvider(config?: SnapshotConfig): SnapshotProvider & { readonly name: 'command' } {
   return {
     name: 'command',
     async supports(request) {

@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { GantryError } from '../report/errors.ts';
 import { expandAll } from './command.ts';
 import { errorText } from '../report/error-text.ts';
-import type { SnapshotContext, SnapshotProvider } from './provider.ts';
-import type { SnapshotRecord } from '../runs/run-record.ts';
+import type { Undo } from '../runs/undo.ts';
+import type { HeldRecords } from './held-records.ts';
+import type { SnapshotContext } from './provider.ts';
 import { endCommandOfKilledRun, processGroupSchema, runCommand } from '../system/run-command.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
 
@@ -14,59 +15,58 @@ import type { SnapshotConfig } from './snapshot-config.ts';
  * dropped.
  */
 
-/** `freezing` is there while the command that freezes may run. */
-const dataSchema = z.object({
+/** What it takes to thaw, as the journal has it. `freezing` is there while the command that freezes may run. */
+const recordSchema = z.object({
+  description: z.string(),
   thaw: z.tuple([z.string()], z.string()),
+  /** Of `thaw`, seconds. */
   timeout: z.number(),
   freezing: processGroupSchema.optional(),
 });
 
-/** Knows of a record how to thaw; takes no snapshots. */
-export function createFreezeProvider(): SnapshotProvider {
-  return {
-    name: 'freeze',
-    async supports() {
-      return { ok: false, reason: 'freezing makes no snapshot' };
-    },
-    async take() {
-      return [];
-    },
-    async drop(record, signal) {
-      const { thaw, timeout, freezing } = dataSchema.parse(record.data);
-      // It could freeze the instance after it was thawed, and for ever.
-      if (freezing !== undefined) await endCommandOfKilledRun(freezing);
-      await runCommand(thaw, { timeoutS: timeout, signal });
-    },
-  };
-}
+export const freezeUndo: Undo = {
+  kind: 'freeze',
+  describe: (record) => recordSchema.parse(record).description,
+  async undo(record, _run, signal) {
+    const { thaw, timeout, freezing } = recordSchema.parse(record);
+    // It could freeze the instance after it was thawed, and for ever.
+    if (freezing !== undefined) await endCommandOfKilledRun(freezing);
+    await runCommand(thaw, { timeoutS: timeout, signal });
+    return true;
+  },
+};
 
 /**
- * Freezes the instance as configured, and gives the record with which it is thawed; undefined without such commands.
- * @throws GantryError SNAPSHOT_FAILED; the signal's reason. The record is remembered then, too.
+ * Freezes the instance as configured, and gives the key under which thawing it is held; undefined without such commands.
+ * @throws GantryError SNAPSHOT_FAILED; the signal's reason. The record is held then, too.
  */
-export async function freeze(config: SnapshotConfig | undefined, context: SnapshotContext): Promise<SnapshotRecord | undefined> {
+export async function freeze(
+  config: SnapshotConfig | undefined,
+  { instanceName, runId, signal }: Pick<SnapshotContext, 'instanceName' | 'runId' | 'signal'>,
+  held: HeldRecords,
+): Promise<string | undefined> {
   const { freeze, thaw, timeouts } = config ?? {};
   if (freeze === undefined || thaw === undefined || timeouts === undefined) return undefined;
-  const values = { instance: context.instanceName, run: context.runId };
+  const values = { instance: instanceName, run: runId };
   const undo = expandAll(thaw, values);
-  const record: SnapshotRecord = {
-    provider: 'freeze',
-    index: -1,
-    description: `instance ${context.instanceName} frozen, thawed by ${undo.join(' ')}`,
-    data: { thaw: undo, timeout: timeouts.thaw },
+  const record = {
+    kind: freezeUndo.kind,
+    description: `instance ${instanceName} frozen, thawed by ${undo.join(' ')}`,
+    thaw: undo,
+    timeout: timeouts.thaw,
   };
-  await context.remember(record);
+  await held.remember(freezeUndo.kind, record);
   try {
     await runCommand(expandAll(freeze, values), {
       timeoutS: timeouts.freeze,
-      signal: context.signal,
-      started: (freezing) => context.remember({ ...record, data: { ...record.data, freezing } }),
+      signal,
+      started: (freezing) => held.remember(freezeUndo.kind, { ...record, freezing }),
     });
-    return record;
+    return freezeUndo.kind;
   } catch (error) {
-    context.signal.throwIfAborted();
+    signal.throwIfAborted();
     throw new GantryError('SNAPSHOT_FAILED', {
-      message: `cannot freeze instance ${context.instanceName} for its snapshots: ${errorText(error)}`,
+      message: `cannot freeze instance ${instanceName} for its snapshots: ${errorText(error)}`,
       hint: 'Run the command freeze of the snapshot configuration by hand to see what it lacks.',
       cause: error,
     });

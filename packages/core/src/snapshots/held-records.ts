@@ -1,54 +1,53 @@
-import type { Run } from '../runs/journal.ts';
 import { errorText } from '../report/error-text.ts';
-import type { SnapshotProvider } from './provider.ts';
-import type { SnapshotRecord } from '../runs/run-record.ts';
+import type { Run } from '../runs/journal.ts';
+import type { RunRecord } from '../runs/run-record.ts';
+import type { Undo, UndoContext } from '../runs/undo.ts';
 
-/** Dropping has a time of its own: it happens also when the operation was cancelled, and ends also when a command hangs; ms. */
-const DROP_TIMEOUT_MS = 300_000;
+/** Undoing has a time of its own: it happens also when the operation was cancelled, and ends also when a command hangs; ms. */
+const UNDO_TIMEOUT_MS = 300_000;
 
-/** What must be dropped, in the journal and here. */
+interface Held {
+  readonly record: RunRecord;
+  readonly id: number;
+  readonly disk: number | undefined;
+}
+
+/** What must be undone at the end of this run: in the journal and here. */
 export class HeldRecords {
   readonly #run: Run;
-  readonly #providers: readonly SnapshotProvider[];
+  readonly #context: UndoContext;
+  readonly #undos: readonly Undo[];
   readonly #warn: (message: string, disk?: number) => void;
-  readonly #held = new Map<string, { readonly record: SnapshotRecord; readonly id: number }>();
+  readonly #held = new Map<string, Held>();
 
-  constructor(run: Run, providers: readonly SnapshotProvider[], warn: (message: string, disk?: number) => void) {
+  constructor(run: Run, context: UndoContext, undos: readonly Undo[], warn: (message: string, disk?: number) => void) {
     this.#run = run;
-    this.#providers = providers;
+    this.#context = context;
+    this.#undos = undos;
     this.#warn = warn;
   }
 
-  async remember(record: SnapshotRecord): Promise<void> {
-    const before = this.#held.get(keyOf(record));
-    const id = await this.#run.remember({ kind: 'snapshot', record }, before?.id);
-    this.#held.set(keyOf(record), { record, id });
-    if (before !== undefined && before.id !== id) await this.#run.forget(before.id);
+  /** Resolves when the record is on disk. One with the same key takes the place of the one before. */
+  async remember(key: string, record: RunRecord, disk?: number): Promise<void> {
+    const id = await this.#run.remember(record, this.#held.get(key)?.id);
+    this.#held.set(key, { record, id, disk });
   }
 
-  /** Drops everything, the newest first. Never rejects: what cannot be dropped is told, and stays in the journal. */
-  async dropAll(): Promise<void> {
-    for (const { record } of [...this.#held.values()].toReversed()) await this.drop(record);
+  /** Undoes everything, the newest first. Never rejects: what cannot be undone is told, and stays in the journal. */
+  async undoAll(): Promise<void> {
+    for (const key of [...this.#held.keys()].toReversed()) await this.undo(key);
   }
 
-  async drop(record: SnapshotRecord): Promise<void> {
-    const held = this.#held.get(keyOf(record));
-    const provider = this.#providers.find(({ name }) => name === record.provider);
-    if (held === undefined) return;
+  async undo(key: string): Promise<void> {
+    const held = this.#held.get(key);
+    const undo = this.#undos.find(({ kind }) => kind === held?.record.kind);
+    if (held === undefined || undo === undefined) return;
     try {
-      if (provider === undefined) throw new Error(`there is no provider ${record.provider}`);
-      await provider.drop(held.record, AbortSignal.timeout(DROP_TIMEOUT_MS));
+      await undo.undo(held.record, this.#context, AbortSignal.timeout(UNDO_TIMEOUT_MS));
       await this.#run.forget(held.id);
-      this.#held.delete(keyOf(record));
+      this.#held.delete(key);
     } catch (error) {
-      this.#warn(
-        `${record.description}, could not be cleared: ${errorText(error)}; the next run tries again`,
-        record.index < 0 ? undefined : record.index,
-      );
+      this.#warn(`${undo.describe(held.record)}, could not be cleared: ${errorText(error)}; the next run tries again`, held.disk);
     }
   }
-}
-
-function keyOf({ provider, index }: SnapshotRecord): string {
-  return `${provider} ${index}`;
 }

@@ -13,7 +13,7 @@ import { identifyGroup, runningMembers } from '../system/process-group.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import type { RecoveryReport } from '../runs/recovery-report.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
-import { builtinProviders } from './choose.ts';
+import { undoHandlers } from '../operations/undo-handlers.ts';
 
 /** Machines that run tests may have much else to do. */
 
@@ -46,7 +46,7 @@ function holdSnapshots(state: string, mode: string, config: object | undefined, 
 
 async function recover(state: string, mode?: 'list'): Promise<RecoveryReport> {
   const { signal } = new AbortController();
-  return recoverDeadRuns({ stateDirectory: await openStateDirectory(state), providers: builtinProviders(), mode, signal });
+  return recoverDeadRuns({ stateDirectory: await openStateDirectory(state), undos: undoHandlers(), mode, signal });
 }
 
 async function isThere(path: string): Promise<boolean> {

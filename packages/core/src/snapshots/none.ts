@@ -7,7 +7,7 @@ import type { SnapshotProvider, SnapshotRequest } from './provider.ts';
  * No snapshot: the disk itself, with a warning when somebody may write to it meanwhile. What a script then reads is no state that
  * the disk ever had.
  */
-export function createNoneProvider(): SnapshotProvider {
+export function createNoneProvider(): SnapshotProvider & { readonly name: 'none' } {
   return {
     name: 'none',
     async supports() {

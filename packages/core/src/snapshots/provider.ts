@@ -1,6 +1,24 @@
 import type { Disk } from '../instances/model.ts';
-import type { SnapshotDropper } from '../runs/clear-run.ts';
-import type { SnapshotRecord } from '../runs/run-record.ts';
+
+/**
+ * What it takes to drop a snapshot without anything else: plain JSON, written to the journal before the snapshot is made, so
+ * that the next run can drop what a killed one left.
+ */
+export interface SnapshotRecord {
+  readonly provider: string;
+  /** The disk's; -1 for what concerns all of them. */
+  readonly index: number;
+  /** For a human: what it is and where, such as `/srv/disks/.web1-0.img.gantry-….snap`. */
+  readonly description: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** Drops the snapshots of one kind: all that undoing has to know of a provider. */
+export interface SnapshotDropper {
+  readonly name: string;
+  /** Idempotent: a snapshot that is not there (any more, or not yet) is dropped already. */
+  drop(record: SnapshotRecord, signal: AbortSignal): Promise<void>;
+}
 
 /** A disk to be held still, with its index in the instance. */
 export interface SnapshotRequest {

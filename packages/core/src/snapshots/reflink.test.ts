@@ -20,8 +20,7 @@ import type { WriterKind } from '../../test/snapshots/numbered-disk.ts';
 import { readNumberedDisk, startNumberedWriter } from '../../test/snapshots/numbered-disk.ts';
 import { openWorkbench } from '../../test/snapshots/workbench.ts';
 import type { Run } from '../runs/journal.ts';
-import type { SnapshotRecord } from '../runs/run-record.ts';
-import type { SnapshotProvider } from './provider.ts';
+import type { SnapshotProvider, SnapshotRecord } from './provider.ts';
 import { createReflinkProvider } from './reflink.ts';
 
 /** Machines that run tests may have much else to do. */

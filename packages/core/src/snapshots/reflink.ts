@@ -11,8 +11,7 @@ import { callLibcAside } from '../system/libc.ts';
 import { syncDirectory } from '../system/durable.ts';
 import { errorText } from '../report/error-text.ts';
 import { copyNoCopyOnWrite } from '../disks/inode-flags.ts';
-import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRequest } from './provider.ts';
-import type { SnapshotRecord } from '../runs/run-record.ts';
+import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
 import { whyNoReflinks } from './reflink-probe.ts';
 
 /*
@@ -49,7 +48,7 @@ const SNAPSHOT_NAME = /^\..+\.gantry-[0-9TZ-]+\.snap$/;
 const recordSchema = z.object({ path: z.string().startsWith('/') });
 
 /** Snapshots of disks that are files, on file systems with reflinks. */
-export function createReflinkProvider(): SnapshotProvider {
+export function createReflinkProvider(): SnapshotProvider & { readonly name: 'reflink' } {
   // A clone that is under way cannot be stopped.
   const underWay = new Map<string, Promise<void>>();
   const held = new Map<string, FileHandle>();

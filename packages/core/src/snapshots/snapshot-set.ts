@@ -1,10 +1,13 @@
 import type { Run } from '../runs/journal.ts';
-import type { SnapshotMode, SnapshotPlan } from './choose.ts';
-import { builtinProviders, chooseProviders } from './choose.ts';
-import { freeze } from './freeze.ts';
+import type { SnapshotPlan } from './choose.ts';
+import { chooseProviders } from './choose.ts';
+import { freeze, freezeUndo } from './freeze.ts';
 import { HeldRecords } from './held-records.ts';
-import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRequest } from './provider.ts';
+import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
+import type { SnapshotMode } from './registry.ts';
+import { createProviders } from './registry.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
+import { snapshotUndo } from './undo-snapshot.ts';
 
 export interface SnapshotSetOptions {
   readonly mode: SnapshotMode;
@@ -31,13 +34,15 @@ export interface SnapshotSet extends AsyncDisposable {
  * Takes the snapshots of all disks, or of none: what was taken before something failed is dropped again.
  * @throws GantryError SNAPSHOT_UNSUPPORTED, SNAPSHOT_FAILED, STATE_UNUSABLE; the signal's reason
  */
-export async function takeSnapshots(options: SnapshotSetOptions): Promise<SnapshotSet> {
+export async function takeSnapshotSet(options: SnapshotSetOptions): Promise<SnapshotSet> {
   const { mode, config, instanceName, requests, run, warn, signal } = options;
-  const providers = options.providers ?? builtinProviders(config);
+  const providers = options.providers ?? createProviders(config);
   const plans = await chooseProviders(mode, requests, providers, signal);
   for (const plan of plans) options.stage?.(describePlan(plan));
-  const held = new HeldRecords(run, providers, warn);
-  const context: SnapshotContext = { runId: run.id, instanceName, remember: (record) => held.remember(record), warn, signal };
+  const held = new HeldRecords(run, { instance: instanceName }, [freezeUndo, snapshotUndo(providers)], warn);
+  const remember = (record: SnapshotRecord): Promise<void> =>
+    held.remember(`${record.provider} ${record.index}`, { kind: 'snapshot', record }, record.index);
+  const context: SnapshotContext = { runId: run.id, instanceName, remember, warn, signal };
   try {
     const [live, still] = [
       plans.filter(({ provider }) => provider.name === 'none'),
@@ -45,9 +50,9 @@ export async function takeSnapshots(options: SnapshotSetOptions): Promise<Snapsh
     ];
     const snapshots = await takeAll(live, context);
     if (still.length > 0) snapshots.push(...(await whileFrozen(config, context, held, () => takeAll(still, context))));
-    return { snapshots: inOrder(requests, snapshots), [Symbol.asyncDispose]: () => held.dropAll() };
+    return { snapshots: inOrder(requests, snapshots), [Symbol.asyncDispose]: () => held.undoAll() };
   } catch (error) {
-    await held.dropAll();
+    await held.undoAll();
     throw error;
   }
 }
@@ -65,11 +70,11 @@ async function whileFrozen<T>(
   held: HeldRecords,
   work: () => Promise<T>,
 ): Promise<T> {
-  const frozen = await freeze(config, context);
+  const frozen = await freeze(config, context, held);
   try {
     return await work();
   } finally {
-    if (frozen !== undefined) await held.drop(frozen);
+    if (frozen !== undefined) await held.undo(frozen);
   }
 }
 

@@ -2,16 +2,16 @@
  * A process for tests of recovery: takes snapshots, says where they are (JSON) and keeps them until it is killed, or its stdin ends. Arguments: state
  * directory, mode, configuration (JSON, or empty), paths of disks. What it is told to say before they are taken comes from the commands.
  */
-import type { SnapshotMode } from '../../src/snapshots/choose.ts';
-import { SNAPSHOT_MODES } from '../../src/snapshots/choose.ts';
+import type { SnapshotMode } from '../../src/snapshots/registry.ts';
+import { SNAPSHOT_MODES } from '../../src/snapshots/registry.ts';
 import { parseSnapshotConfig } from '../../src/snapshots/snapshot-config.ts';
-import { takeSnapshots } from '../../src/snapshots/snapshot-set.ts';
+import { takeSnapshotSet } from '../../src/snapshots/snapshot-set.ts';
 import { openRun } from '../../src/runs/journal.ts';
 import { openStateDirectory } from '../../src/runs/state-directory.ts';
 
 const [state, mode = '', config = '', ...disks] = process.argv.slice(2);
 const run = await openRun({ stateDirectory: await openStateDirectory(state), operation: 'export', instance: 'web1' });
-const set = await takeSnapshots({
+const set = await takeSnapshotSet({
   mode: SNAPSHOT_MODES.find((known): known is SnapshotMode => known === mode) ?? 'auto',
   ...(config === '' ? {} : { config: parseSnapshotConfig(config, 'argument') }),
   instanceName: 'web1',

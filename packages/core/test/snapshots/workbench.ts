@@ -1,10 +1,10 @@
 import { makeTemporaryDirectory } from '@gantry/testkit';
 
 import type { Disk } from '../../src/instances/model.ts';
-import type { SnapshotMode } from '../../src/snapshots/choose.ts';
+import type { SnapshotMode } from '../../src/snapshots/registry.ts';
 import type { SnapshotRequest } from '../../src/snapshots/provider.ts';
 import type { SnapshotSet, SnapshotSetOptions } from '../../src/snapshots/snapshot-set.ts';
-import { takeSnapshots } from '../../src/snapshots/snapshot-set.ts';
+import { takeSnapshotSet } from '../../src/snapshots/snapshot-set.ts';
 import type { Run } from '../../src/runs/journal.ts';
 import { openRun } from '../../src/runs/journal.ts';
 import type { StateDirectory } from '../../src/runs/state-directory.ts';
@@ -34,7 +34,7 @@ export async function openWorkbench(): Promise<Workbench> {
     warnings,
     file: (...names) => scratch.file(...names),
     take: (mode, disks, more = {}) =>
-      takeSnapshots({
+      takeSnapshotSet({
         mode,
         instanceName: 'web1',
         requests: disks.map(requestOf),

@@ -1,0 +1,27 @@
+import { z } from 'zod';
+
+import type { Undo } from '../runs/undo.ts';
+import { freezeUndo } from './freeze.ts';
+import type { SnapshotDropper, SnapshotRecord } from './provider.ts';
+
+const recordSchema: z.ZodType<{ readonly record: SnapshotRecord }> = z.object({
+  record: z.object({ provider: z.string(), index: z.int(), description: z.string(), data: z.record(z.string(), z.unknown()) }),
+});
+
+/** Drops the snapshots of these providers. */
+export function snapshotUndo(providers: readonly SnapshotDropper[]): Undo {
+  return {
+    kind: 'snapshot',
+    describe: (record) => recordSchema.parse(record).record.description,
+    async undo(record, run, signal) {
+      const snapshot = recordSchema.parse(record).record;
+      const { provider: name, description, data } = snapshot;
+      // So it stood in the journals of the first version.
+      if (name === freezeUndo.kind) return freezeUndo.undo({ kind: name, description, ...data }, run, signal);
+      const provider = providers.find((each) => each.name === name);
+      if (provider === undefined) throw new Error(`nothing here knows snapshots of the kind ${name}`);
+      await provider.drop(snapshot, signal);
+      return true;
+    },
+  };
+}
