@@ -11,4 +11,4 @@ install_packages
 build_packages
 say 'Benchmark'
 node --conditions=@gantry/source bench/src/main.ts "$@"
-oxfmt docs/performance.md
+oxfmt docs/explanation/performance.md

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 
-const PAGE = new URL('../../docs/performance.md', import.meta.url);
-const CHART = new URL('../../docs/performance.svg', import.meta.url);
+const PAGE = new URL('../../docs/explanation/performance.md', import.meta.url);
+const CHART = new URL('../../docs/explanation/performance.svg', import.meta.url);
 const [BEGIN, END] = ['<!-- results begin: made by bench/run.sh --docs -->', '<!-- results end -->'];
 
 /** Puts the results between the page's two marks; the rest of the page is written by hand. */

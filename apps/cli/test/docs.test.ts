@@ -40,7 +40,7 @@ describe('the documentation', () => {
   });
 
   it('says of every error code what it means, beside the exit code that it has', async () => {
-    const text = await readFile(join(ROOT, 'docs', 'errors.md'), 'utf8');
+    const text = await readFile(join(ROOT, 'docs', 'reference', 'errors.md'), 'utf8');
     const documented = new Map<string, number>();
     let exitCode = Number.NaN;
     for (const [, exit = '', codes = ''] of text.matchAll(/^\|([^|]*)\|([^|]*)\|/gm)) {
@@ -51,7 +51,7 @@ describe('the documentation', () => {
   });
 
   it.each(COMMANDS)('has a section for gantry $name, with every option', async ({ name, load }) => {
-    const text = await readFile(join(ROOT, 'docs', 'commands.md'), 'utf8');
+    const text = await readFile(join(ROOT, 'docs', 'reference', 'commands.md'), 'utf8');
     const [word = ''] = name.split(' ');
     expect(text).toMatch(new RegExp(`^## .*gantry (?:${name}|${word}$)`, 'm'));
     expect(text).toContain(`gantry ${name}`);

@@ -9,7 +9,7 @@ import { lastLine, makeWorkbench } from './workbench.ts';
 
 /*
  * What is promised to be durable is still there when the power goes in the moment in which it is promised: a machine with a kernel of its
- * own is killed by SIGKILL, and its disks are looked at from outside. See docs/test-machines.md.
+ * own is killed by SIGKILL, and its disks are looked at from outside. See docs/how-to/run-test-machines.md.
  */
 
 const MIB = 1024 * 1024;

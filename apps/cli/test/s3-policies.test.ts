@@ -15,7 +15,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Outcome, Workbench } from './workbench.ts';
 import { lastLine, makeWorkbench } from './workbench.ts';
 
-const PAGE = fileURLToPath(new URL('../../../docs/transports/s3.md', import.meta.url));
+const PAGE = fileURLToPath(new URL('../../../docs/reference/transports/s3.md', import.meta.url));
 const MIB = 1024 * 1024;
 
 let ceph: CephServer;

@@ -19,7 +19,7 @@ const COMPRESSED_VERSION = '1';
 const GLOBAL_HYPERVISOR_PARAMETERS: ReadonlySet<string> = new Set(['migration_bandwidth', 'migration_mode', 'migration_port', 'xen_cmd']);
 
 /**
- * `config.ini` in Ganeti's form (docs/formats/export-layout.md), made from the manifest and so without private parameters unless
+ * `config.ini` in Ganeti's form (docs/reference/formats/export-layout.md), made from the manifest and so without private parameters unless
  * that has them.
  */
 export function renderExportConfig(manifest: Manifest): string {

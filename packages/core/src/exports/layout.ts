@@ -3,7 +3,7 @@ import type { Codec } from '../frames/codecs/registry.ts';
 import { codecNamed } from '../frames/codecs/registry.ts';
 
 /*
- * The names in a store (docs/formats/export-layout.md): INSTANCE/EXPORT-ID/FILE.
+ * The names in a store (docs/reference/formats/export-layout.md): INSTANCE/EXPORT-ID/FILE.
  */
 
 /** In the root of a store: says that the place is one. */

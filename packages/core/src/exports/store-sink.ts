@@ -68,7 +68,7 @@ export interface StoreSinkOptions {
 }
 
 /**
- * The export layout (docs/formats/export-layout.md) as a sink over any store. It rejects with what the store rejects with (and with a
+ * The export layout (docs/reference/formats/export-layout.md) as a sink over any store. It rejects with what the store rejects with (and with a
  * GantryError where there is no store), and does not dispose it.
  *
  * `open` looks whether there is a store, and claims an export id. Dumps become objects as they are finished. `commit` takes a {@link Manifest}, writes `config.ini`,

@@ -31,7 +31,7 @@ export interface EncodedDump {
 }
 
 /**
- * Turns a plain stream into a dump (docs/formats/dumps.md). Memory is bounded, whatever the stream's size; the taker of the dump
+ * Turns a plain stream into a dump (docs/reference/formats/dumps.md). Memory is bounded, whatever the stream's size; the taker of the dump
  * sets the pace.
  *
  * `stored` throws what `pieces` throws, or the reason of the signal.

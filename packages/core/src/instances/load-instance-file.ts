@@ -13,7 +13,7 @@ export interface LoadInstanceOptions {
 }
 
 /**
- * Reads an instance file, YAML or JSON (docs/formats/instance-file.md). Paths in it count from its own directory.
+ * Reads an instance file, YAML or JSON (docs/reference/formats/instance-file.md). Paths in it count from its own directory.
  *
  * @throws GantryError `INSTANCE_FILE_UNREADABLE`, `INSTANCE_FILE_SYNTAX`, `INSTANCE_INVALID`
  */

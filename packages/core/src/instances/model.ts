@@ -1,5 +1,5 @@
 /*
- * An instance as core works with it: checked, paths absolute. Field names are Ganeti's own (docs/formats/instance-file.md).
+ * An instance as core works with it: checked, paths absolute. Field names are Ganeti's own (docs/reference/formats/instance-file.md).
  */
 
 export type DiskAccess = 'rw' | 'ro';

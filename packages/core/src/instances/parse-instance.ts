@@ -26,7 +26,7 @@ interface Problem {
 }
 
 /**
- * Checks the description of an instance (docs/formats/instance-file.md) and completes it: paths become absolute, what may be
+ * Checks the description of an instance (docs/reference/formats/instance-file.md) and completes it: paths become absolute, what may be
  * left out gets its default. Whether the disks are there is the business of `inspectDisks`.
  *
  * @throws GantryError `INSTANCE_INVALID`, with every problem in `details`; values of private parameters are never repeated

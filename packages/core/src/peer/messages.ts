@@ -5,7 +5,7 @@ import { hostName } from '../instances/field-types.ts';
 import type { PlannedTarget } from '../report/events.ts';
 
 /*
- * The control messages of a pipe (docs/formats/pipe.md), as JSON. What the other side says is data: bounded, checked, never trusted.
+ * The control messages of a pipe (docs/reference/formats/pipe.md), as JSON. What the other side says is data: bounded, checked, never trusted.
  */
 
 /** Version of the protocol. Both sides must speak the same. */

@@ -1,5 +1,5 @@
 /*
- * The messages of a pipe as bytes (docs/formats/pipe.md): a header of 8 bytes, then so many bytes as it says.
+ * The messages of a pipe as bytes (docs/reference/formats/pipe.md): a header of 8 bytes, then so many bytes as it says.
  *
  *   type (1 byte) · 0 (1 byte) · disk (2 bytes, big-endian; 0 where none is meant) · length (4 bytes, big-endian)
  */

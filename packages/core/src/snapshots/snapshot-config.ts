@@ -7,7 +7,7 @@ import type { Argv } from '../system/run-command.ts';
 import { errorText } from '../report/error-text.ts';
 import { placeholdersOf } from './placeholders.ts';
 
-/** How snapshots are made with the user's own commands (docs/snapshots.md). Durations in seconds. */
+/** How snapshots are made with the user's own commands (docs/reference/snapshots.md). Durations in seconds. */
 export interface SnapshotConfig {
   /** Makes the snapshot of one disk. */
   readonly create?: Argv | undefined;

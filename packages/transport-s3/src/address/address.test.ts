@@ -162,7 +162,7 @@ describe('an address is refused', () => {
 });
 
 it('the documentation names every option', async () => {
-  const page = await readFile(new URL('../../../../docs/transports/s3.md', import.meta.url), 'utf8');
+  const page = await readFile(new URL('../../../../docs/reference/transports/s3.md', import.meta.url), 'utf8');
   const { hint } = refusal('s3://exports?bucket=b');
   const options = /^The options are (.*) and tag\.NAME\.$/.exec(hint)?.[1]?.split(', ') ?? [];
   expect(options.length).toBeGreaterThan(15);

@@ -16,7 +16,7 @@ export interface CodecDefinition<Name extends string = string> {
   readonly suffix: `.${string}`;
   /** Absent where the stored stream is the plain one, whose frames have their checksums in the manifest. */
   readonly compression?: {
-    /** docs/formats/dumps.md says what they cost. */
+    /** docs/reference/formats/dumps.md says what they cost. */
     readonly levels: CodecLevels;
     readonly frames: (level: number) => FrameCodec;
   };

@@ -55,7 +55,7 @@ describe.each(CODECS)('the codec $name', ({ name, suffix, compression }) => {
   });
 
   test('has a row in the page on dumps', async () => {
-    const page = await readFile(new URL('../../../../../docs/formats/dumps.md', import.meta.url), 'utf8');
+    const page = await readFile(new URL('../../../../../docs/reference/formats/dumps.md', import.meta.url), 'utf8');
     expect(page).toMatch(new RegExp(`^\\| \`${name}\`[^|]*\\| \`disk0\\${suffix}\``, 'm'));
   });
 });
