@@ -30,7 +30,13 @@ describe('an unfinished export of another host', () => {
     await using bench = await makeOperationBench({});
     await leaveExport(bench.store, 'elsewhere');
     const things = await cleanUp({ store: bench.store, stateDirectory: bench.directory.file('state') });
-    expect(things).toEqual([{ what: expect.stringMatching(`^unfinished export ${NAME}@${ID}: .*which may be running`), outcome: 'kept' }]);
+    const command = `gantry clean ${bench.store.address} --export ${NAME}@${ID}`;
+    expect(things).toEqual([
+      {
+        what: expect.stringMatching(`^unfinished export ${NAME}@${ID}: .*which may be running.*remove it with: ${command}$`),
+        outcome: 'kept',
+      },
+    ]);
     expect((await bench.exportDisks()).warnings).toEqual([]);
     expect(await left(bench.store)).toEqual(['disk0.img', 'export.claim']);
   });
@@ -91,4 +97,15 @@ test('what was left behind beside a complete export is called that', async () =>
     { what: expect.stringMatching(`^what was left behind beside the complete export ${reference}`), outcome: 'cleared' },
   ]);
   expect((await bench.importDisks(reference)).reference).toBe(reference);
+});
+
+test('in the end the store itself clears up what belongs to no export; not in a dry run', async () => {
+  const cleared: string[] = [];
+  const store = watchedStore(new MemoryStore(), { before: (call) => void (call.startsWith('clear') && cleared.push(call)) });
+  await using bench = await makeOperationBench({ store });
+  const request = { store, stateDirectory: bench.directory.file('state') };
+  await cleanUp({ ...request, dryRun: true });
+  expect(cleared).toEqual([]);
+  await cleanUp(request);
+  expect(cleared).toEqual(['clear ']);
 });

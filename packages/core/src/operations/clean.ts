@@ -1,7 +1,9 @@
 import type { Store } from '@gantry/transport';
 import type { UnfinishedExport } from '../exports/unfinished.ts';
+import { withStoreErrors } from '../exports/store-errors.ts';
 import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import type { OperationOptions } from '../report/reporter.ts';
+import { quoteWord } from '../report/quote-word.ts';
 import { createReporter } from '../report/reporter.ts';
 import { undoHandlers } from './undo-handlers.ts';
 import { sweepMoveRecords } from '../peer/move-record.ts';
@@ -49,8 +51,10 @@ export async function cleanUp(request: CleanRequest): Promise<readonly CleanedTh
   for (const path of local.damaged) reporter.warn(`the journal ${path} is damaged: look at it, and remove it`);
   const things: CleanedThing[] = local.leftovers.map(({ message, outcome }) => ({ what: message, outcome }));
   if (request.store === undefined) return things;
-  for (const unfinished of await findUnfinished(request.store, { signal }))
-    things.push(await cleanExport(request.store, unfinished, request, signal));
+  const { store } = request;
+  for (const unfinished of await findUnfinished(store, { signal })) things.push(await cleanExport(store, unfinished, request, signal));
+  // What belongs to no export and no write, such as empty directories.
+  if (request.dryRun !== true) await withStoreErrors(store.address, () => store.clear([], { signal }));
   return things;
 }
 
@@ -62,7 +66,10 @@ async function cleanExport(
 ): Promise<CleanedThing> {
   const what = `${unfinished.complete ? 'what was left behind beside the complete' : 'unfinished'} export ${unfinished.name}: ${unfinished.text}`;
   if (unfinished.owner === 'alive') return { what, outcome: 'kept' };
-  if (unfinished.owner === 'unknown' && exports?.includes(unfinished.name) !== true) return { what, outcome: 'kept' };
+  if (unfinished.owner === 'unknown' && exports?.includes(unfinished.name) !== true) {
+    const command = `gantry clean ${quoteWord(store.address)} --export ${quoteWord(unfinished.name)}`;
+    return { what: `${what}; when it is not at work any more, remove it with: ${command}`, outcome: 'kept' };
+  }
   if (dryRun === true) return { what, outcome: 'found' };
   switch (await clearUnfinished(store, unfinished, { signal })) {
     case 'complete':

@@ -7,6 +7,7 @@ import { PacketSplitter } from './packet-splitter.ts';
 import { PACKET, SFTP_VERSION } from './protocol.ts';
 import type { Reply } from './reply.ts';
 import { readReply } from './reply.ts';
+import type { Stall } from './stall-watch.ts';
 import { StallWatch } from './stall-watch.ts';
 import { SftpProtocolError, WireReader, encodePacket } from './wire.ts';
 import type { WireField } from './wire.ts';
@@ -43,7 +44,7 @@ export class SftpSession implements AsyncDisposable {
   /** @param stallMs how long outstanding requests may see no byte pass, either way */
   constructor(channel: SshChannel, { stallMs }: { readonly stallMs: number }) {
     this.#channel = channel;
-    this.#stall = new StallWatch(stallMs, () => this.#fail(stalled(stallMs)));
+    this.#stall = new StallWatch(stallMs, (stall) => this.#fail(stalled(stall, stallMs)));
     this.#splitter = new PacketSplitter({
       packet: (type, fields) => this.#takePacket(type, fields),
       dataTarget: (id, length) => this.#dataTarget(id, length),
@@ -166,8 +167,12 @@ export class SftpSession implements AsyncDisposable {
   #take(id: number): Outstanding {
     const outstanding = this.#outstanding.get(id);
     if (outstanding === undefined) throw new SftpProtocolError(`the peer answered request ${id}, which was never made`);
+    const [oldest] = this.#outstanding.keys();
     this.#outstanding.delete(id);
     this.#stall.end();
+    // Answers may come in any order, but each has to come.
+    if (id === oldest) this.#stall.inTurn();
+    else this.#stall.passOver();
     return outstanding;
   }
 
@@ -188,9 +193,10 @@ export class SftpSession implements AsyncDisposable {
   }
 }
 
-function stalled(stallMs: number): PeerError {
+function stalled(stall: Stall, stallMs: number): PeerError {
+  const what = stall === 'silence' ? 'no byte passed' : 'the peer left a request unanswered, while it answered later ones,';
   return new PeerError('unavailable', {
-    message: `no byte passed for ${stallMs / 1000} s, and the connection was given up`,
+    message: `${what} for ${stallMs / 1000} s, and the connection was given up`,
     hint: "Look at the network and at the peer's disks; ?stallTimeout=SECONDS in the address allows more.",
   });
 }

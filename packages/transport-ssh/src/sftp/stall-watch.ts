@@ -3,15 +3,19 @@ import { performance } from 'node:perf_hooks';
 /** How much later than `stallMs` a stall may be noticed, as a share of it. */
 const CHECKS_PER_STALL = 4;
 
-/** Watches that something passes while something is awaited. Costs two additions a request, not a timer each. */
+/** `silence`: no byte passed. `passed over`: one request was not answered, while later ones were. */
+export type Stall = 'silence' | 'passed over';
+
+/** Watches that something passes while something is awaited, and that nothing is passed over. Costs two additions a request, not a timer each. */
 export class StallWatch implements Disposable {
   readonly #stallMs: number;
-  readonly #onStall: () => void;
+  readonly #onStall: (stall: Stall) => void;
   #awaited = 0;
   #lastProgress = 0;
+  #passedOverSince: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(stallMs: number, onStall: () => void) {
+  constructor(stallMs: number, onStall: (stall: Stall) => void) {
     this.#stallMs = stallMs;
     this.#onStall = onStall;
   }
@@ -32,11 +36,23 @@ export class StallWatch implements Disposable {
     this.#lastProgress = performance.now();
   }
 
+  /** What was awaited longest has come: nothing is passed over any more. */
+  inTurn(): void {
+    this.#passedOverSince = undefined;
+  }
+
+  /** Something has come before what was awaited longest. */
+  passOver(): void {
+    this.#passedOverSince ??= performance.now();
+  }
+
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
 
   #check(): void {
-    if (this.#awaited > 0 && performance.now() - this.#lastProgress > this.#stallMs) this.#onStall();
+    const latest = performance.now() - this.#stallMs;
+    if (this.#awaited > 0 && this.#lastProgress < latest) this.#onStall('silence');
+    else if (this.#passedOverSince !== undefined && this.#passedOverSince < latest) this.#onStall('passed over');
   }
 }

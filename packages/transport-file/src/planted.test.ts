@@ -1,0 +1,166 @@
+import { createHash } from 'node:crypto';
+import { chmod, chown, mkdir, readFile, readdir, rename, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { TemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory } from '@gantry/testkit';
+import type { StoreError } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
+import { describe, expect, test } from 'vitest';
+import { FileStore } from './file-store.ts';
+
+/* A store that others may write to: what somebody plants there leads neither reading nor writing nor clearing out of the store. */
+
+const TOKEN = 'ab'.repeat(16);
+const EMPTY = { size: 0, sha256: createHash('sha256').digest('hex') };
+
+/** A directory with `store` and, outside of it, `outside/kept`. */
+async function makePlace(): Promise<TemporaryDirectory> {
+  const directory = await makeTemporaryDirectory();
+  await mkdir(directory.file('store'), { mode: 0o700 });
+  await mkdir(directory.file('outside', TOKEN), { recursive: true });
+  await writeFile(directory.file('outside', 'kept'), 'kept');
+  await writeFile(directory.file('outside', TOKEN, 'kept'), 'kept');
+  return directory;
+}
+
+async function expectOutsideAsItWas(directory: TemporaryDirectory): Promise<void> {
+  expect((await readdir(directory.file('outside'), { recursive: true })).toSorted()).toEqual([TOKEN, `${TOKEN}/kept`, 'kept'].toSorted());
+  expect(await readFile(directory.file('outside', 'kept'), 'utf8')).toBe('kept');
+}
+
+async function failureOf(call: Promise<unknown>): Promise<StoreError> {
+  const error = await call.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (isStoreError(error)) return error;
+  throw error ?? new Error('it did not fail');
+}
+
+describe('.gantry-pending that is a link', () => {
+  test('is used by nobody: begin, pending, clear and resume leave what it leads to alone, and the error says how to end it', async () => {
+    await using directory = await makePlace();
+    const link = directory.file('store', '.gantry-pending');
+    await symlink('../outside', link);
+    const store = new FileStore(directory.file('store'));
+    for (const call of [
+      () => store.begin('a'),
+      () => Array.fromAsync(store.pending('')),
+      () => store.clear([TOKEN]),
+      () => store.resume(TOKEN),
+    ]) {
+      const failure = await failureOf(call());
+      expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('symbolic link') });
+      expect(failure.hint).toContain(`rm ${link}`);
+    }
+    await expectOutsideAsItWas(directory);
+  });
+
+  test('that is put there while something is written diverts neither the data nor the removal', async () => {
+    await using directory = await makePlace();
+    const store = new FileStore(directory.file('store'));
+    const pending = await store.begin('a');
+    await rename(directory.file('store', '.gantry-pending'), directory.file('store', 'moved'));
+    await symlink('../outside', directory.file('store', '.gantry-pending'));
+    await pending.commit(EMPTY);
+    expect(await readdir(directory.file('store'))).toContain('a');
+    await expectOutsideAsItWas(directory);
+  });
+});
+
+test('a link in the place of an unfinished write is neither listed nor cleared', async () => {
+  await using directory = await makePlace();
+  await mkdir(directory.file('store', '.gantry-pending'));
+  await symlink(`../../outside/${TOKEN}`, directory.file('store', '.gantry-pending', TOKEN));
+  const store = new FileStore(directory.file('store'));
+  expect(await Array.fromAsync(store.pending(''))).toEqual([]);
+  await store.clear([TOKEN]);
+  await expectOutsideAsItWas(directory);
+});
+
+test.each(['record.json', 'record.json.new', `data-${'0'.repeat(16)}`])(
+  'a link %s in an unfinished write is not followed, and is cleared as the link that it is',
+  async (name) => {
+    await using directory = await makePlace();
+    const place = directory.file('store', '.gantry-pending', TOKEN);
+    await mkdir(place, { recursive: true });
+    await symlink('../../../outside/kept', join(place, name));
+    const store = new FileStore(directory.file('store'));
+    expect(await Array.fromAsync(store.pending(''))).toMatchObject([{ token: TOKEN, owner: 'unknown' }]);
+    expect((await failureOf(store.resume(TOKEN))).code).toMatch(/^(integrity|not-found)$/);
+    await store.clear([TOKEN]);
+    expect(await readdir(directory.file('store'))).toEqual([]);
+    await expectOutsideAsItWas(directory);
+  },
+);
+
+test('a record that is to be replaced goes through no link that lies where it is written first', async () => {
+  await using directory = await makePlace();
+  const store = new FileStore(directory.file('store'));
+  const first = await store.begin('a');
+  await first.suspend();
+  await symlink('../../../outside/kept', directory.file('store', '.gantry-pending', first.token, 'record.json.new'));
+  await using second = await store.resume(first.token);
+  await second.commit(EMPTY);
+  await expectOutsideAsItWas(directory);
+});
+
+test('a directory in the place of an unfinished write is not removed: the error names it, and the command', async () => {
+  await using directory = await makePlace();
+  const place = directory.file('store', '.gantry-pending', TOKEN);
+  await mkdir(join(place, 'data'), { recursive: true });
+  const failure = await failureOf(new FileStore(directory.file('store')).clear([TOKEN]));
+  expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('"data"') });
+  expect(failure.hint).toMatch(/rm -r .*\.gantry-pending\//);
+});
+
+test('a directory that becomes a link between begin and commit is not written through', async () => {
+  await using directory = await makePlace();
+  const store = new FileStore(directory.file('store'));
+  await using pending = await store.begin('x/a');
+  await symlink('../outside', directory.file('store', 'x'));
+  expect(await failureOf(pending.commit(EMPTY))).toMatchObject({ code: 'denied', key: 'x/a' });
+  await expectOutsideAsItWas(directory);
+});
+
+describe('a store that others own, or may write to', () => {
+  test.each([0o770, 0o707, 0o777])('is warned of once, with what closes it: mode %o', async (mode) => {
+    await using directory = await makePlace();
+    await chmod(directory.file('store'), mode);
+    const warnings: string[] = [];
+    const store = new FileStore(directory.file('store'), { warn: (message) => void warnings.push(message) });
+    for (const key of ['a', 'b']) await (await store.begin(key)).discard();
+    expect(warnings).toEqual([expect.stringMatching(/can be written to by (every user|its whole group).*chmod go-w/)]);
+  });
+
+  test('is not warned of where it is closed, or may be written to by root', async () => {
+    await using directory = await makePlace();
+    const warnings: string[] = [];
+    const store = new FileStore(directory.file('store'), { warn: (message) => void warnings.push(message) });
+    await (await store.begin('a')).discard();
+    expect(warnings).toEqual([]);
+  });
+
+  test('is warned of where it belongs to another user', async () => {
+    await using directory = await makePlace();
+    await chown(directory.file('store'), 4711, 4711);
+    const warnings: string[] = [];
+    const store = new FileStore(directory.file('store'), { warn: (message) => void warnings.push(message) });
+    await (await store.begin('a')).discard();
+    expect(warnings).toEqual([expect.stringContaining('belongs to another user (number 4711)')]);
+  });
+
+  test.each([
+    ['belongs to a third user', async (path: string) => chown(path, 4712, 4712)],
+    ['can be written to by others', async (path: string) => chmod(path, 0o777)],
+  ])('is not written to where its .gantry-pending %s: the data could be exchanged', async (_title, plant) => {
+    await using directory = await makePlace();
+    const pending = directory.file('store', '.gantry-pending');
+    await mkdir(pending, { mode: 0o700 });
+    await writeFile(join(pending, 'planted'), '');
+    await plant(pending);
+    const failure = await failureOf(new FileStore(directory.file('store')).begin('a'));
+    expect(failure).toMatchObject({ code: 'denied', hint: expect.stringContaining(`rm -r ${pending}`) });
+    expect(await readdir(pending)).toEqual(['planted']);
+  });
+});

@@ -1,0 +1,32 @@
+/*
+ * Run as a process of its own: writes an object into a store over SFTP, removes it again, and kills itself before its nth request.
+ *
+ *     node write-and-die.ts DIRECTORY KEY NTH-REQUEST
+ */
+import { createHash } from 'node:crypto';
+import process from 'node:process';
+import { parseAddress } from '../src/address.ts';
+import { SftpSession } from '../src/sftp/sftp-session.ts';
+import { SshStore } from '../src/ssh-store.ts';
+import { localSftp } from './local-sftp.ts';
+
+const [directory = '', key = '', nth = '1'] = process.argv.slice(2);
+let requests = 0;
+const { send } = SftpSession.prototype;
+SftpSession.prototype.send = function (...args) {
+  requests += 1;
+  if (requests >= Number(nth)) process.kill(process.pid, 'SIGKILL');
+  return send.apply(this, args);
+};
+
+await using store = new SshStore(localSftp(), parseAddress(new URL(`ssh://peer${directory}`)), () => undefined);
+{
+  await using pending = await store.begin(key);
+  await pending.append(
+    (async function* () {
+      yield Buffer.from('content');
+    })(),
+  );
+  await pending.commit({ size: 7, sha256: createHash('sha256').update('content').digest('hex') });
+}
+await store.remove([key]);
