@@ -4,6 +4,8 @@ export type { DataExtent } from './disks/disk-files.ts';
 export { makeRandomFile, makeSparseFile, pseudoRandom } from './disks/disk-files.ts';
 export type { Ext4ImageOptions } from './disks/ext4-image.ts';
 export { makeExt4Image } from './disks/ext4-image.ts';
+export type { FailingMount } from './disks/failing-mount.ts';
+export { mountFailingExt4 } from './disks/failing-mount.ts';
 export type { LoopDevice } from './disks/loop-device.ts';
 export { attachLoopDevice } from './disks/loop-device.ts';
 export type { Guest, GuestOptions } from './disks/guest.ts';

@@ -1,4 +1,4 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Directory, FileSystem, FileSystemCapabilities, RootFound } from '@gantry/directory-store';
 import { FileSystemError, isFileSystemError } from '@gantry/directory-store';
@@ -40,7 +40,7 @@ export class NodeFileSystem implements FileSystem {
     try {
       await using above = await openDirectory(dirname(this.#path));
       await calling(mkdir(this.#path, { mode: 0o700 }));
-      await above.sync();
+      await this.#syncOrRemove(above);
     } catch (error) {
       if (isFileSystemError(error, 'exists')) return;
       if (isFileSystemError(error, 'missing', 'other-kind')) throw this.#nothingAbove(error);
@@ -54,6 +54,16 @@ export class NodeFileSystem implements FileSystem {
 
   async [Symbol.asyncDispose](): Promise<void> {
     // Nothing is held open between calls.
+  }
+
+  /** A root whose name is not durable must not be taken for one that is, the next time. */
+  async #syncOrRemove(above: Directory): Promise<void> {
+    try {
+      await above.sync();
+    } catch (error) {
+      await rmdir(this.#path).catch(() => undefined);
+      throw error;
+    }
   }
 
   #nothingAbove(cause: unknown): FileSystemError {

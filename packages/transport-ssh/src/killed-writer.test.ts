@@ -23,10 +23,12 @@ function open(path: string): SshStore {
   return new SshStore(localSftp(), parseAddress(new URL(`ssh://peer${path}`)), () => undefined);
 }
 
+const WRITER = fileURLToPath(new URL('../test/write-and-die.ts', import.meta.url));
+const LOCAL_WRITER = fileURLToPath(new URL('../../transport-file/test/write-and-die.ts', import.meta.url));
+
 /** Runs a writer that kills itself at some point. Whether it came so far; nothing of it runs any more then. */
 async function isKilled(script: string, ...args: readonly string[]): Promise<boolean> {
-  const path = fileURLToPath(new URL(script, import.meta.url));
-  const child = spawn(process.execPath, ['--conditions=@gantry/source', path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--conditions=@gantry/source', script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   child.stdout.resume();
   const [, signal] = await once(child, 'close');
   return signal === 'SIGKILL';
@@ -46,7 +48,7 @@ describe('a writer over SFTP', () => {
     let kills = 0;
     for (let nth = 1; ; nth += 1) {
       const path = await mkdtemp(directory.file('sftp-'));
-      const killed = await isKilled('../test/write-and-die.ts', path, KEY, String(nth));
+      const killed = await isKilled(WRITER, path, KEY, String(nth));
       if (!killed) break;
       kills += 1;
       await using store = open(path);
@@ -64,7 +66,7 @@ describe('a writer in a directory of its own machine, cleared over SFTP', () => 
       let kills = 0;
       for (let nth = 1; ; nth += 1) {
         const path = await mkdtemp(directory.file('local-'));
-        const killed = await isKilled('../../transport-file/test/write-and-die.ts', path, KEY, called, String(nth));
+        const killed = await isKilled(LOCAL_WRITER, path, KEY, called, String(nth));
         if (!killed) break;
         kills += 1;
         await using store = open(path);

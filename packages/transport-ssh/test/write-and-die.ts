@@ -12,12 +12,13 @@ import { localSftp } from './local-sftp.ts';
 
 const [directory = '', key = '', nth = '1'] = process.argv.slice(2);
 let requests = 0;
-const { send } = SftpSession.prototype;
-SftpSession.prototype.send = function (...args) {
-  requests += 1;
-  if (requests >= Number(nth)) process.kill(process.pid, 'SIGKILL');
-  return send.apply(this, args);
-};
+SftpSession.prototype.send = new Proxy(Reflect.get(SftpSession.prototype, 'send'), {
+  apply: (send, self, args) => {
+    requests += 1;
+    if (requests >= Number(nth)) process.kill(process.pid, 'SIGKILL');
+    return Reflect.apply(send, self, args);
+  },
+});
 
 await using store = new SshStore(localSftp(), parseAddress(new URL(`ssh://peer${directory}`)), () => undefined);
 {

@@ -84,8 +84,17 @@ export async function walkToPending({ shown }: StoreContext, root: Directory): P
 async function makePendingDirectory(context: StoreContext, root: Directory): Promise<Directory> {
   const there = await orMissing(walkToPending(context, root));
   if (there !== undefined) return there;
-  if (await root.make(PENDING_DIRECTORY)) await root.sync();
+  if (await root.make(PENDING_DIRECTORY)) await syncOrRemove(root);
   return walkToPending(context, root);
+}
+
+async function syncOrRemove(root: Directory): Promise<void> {
+  try {
+    await root.sync();
+  } catch (error) {
+    await removePendingDirectory(root);
+    throw error;
+  }
 }
 
 /**

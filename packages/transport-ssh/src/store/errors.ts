@@ -4,6 +4,7 @@ import { FileSystemError } from '@gantry/directory-store';
 import type { StoreErrorCode } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 import { PeerError } from '../engine/peer-error.ts';
+import type { LaneFile } from '../sftp/lane.ts';
 import { STATUS } from '../sftp/protocol.ts';
 import type { FileSystemSpace, SftpClient } from '../sftp/sftp-client.ts';
 import { SftpStatusError, hasStatus } from '../sftp/status-error.ts';
@@ -16,12 +17,16 @@ interface Meaning {
   readonly hint?: string;
 }
 
+/** Linux does not always tell by statvfs(3) that a file system has turned read-only. */
+const LOOK_THERE =
+  "SFTP does not say why: look at the peer's kernel log (a disk may fail, or its file system have turned read-only), and at the log of its sshd.";
+
 const ACCESS: Meaning = { code: 'denied', hint: 'Give the account on the peer access to the directory.' };
 
 const MEANINGS: ReadonlyMap<number, Meaning> = new Map([
   [STATUS.noSuchFile, { reason: 'missing', code: 'not-found' }],
   [STATUS.permissionDenied, ACCESS],
-  [STATUS.failure, { code: 'unavailable', hint: "SFTP does not say why: look at the log of the peer's sshd, and at its disks." }],
+  [STATUS.failure, { code: 'unavailable', hint: LOOK_THERE }],
   [STATUS.badMessage, { code: 'unsupported', hint: 'The peer takes no such name or request.' }],
   [STATUS.noConnection, { code: 'unavailable' }],
   [STATUS.connectionLost, { code: 'unavailable' }],
@@ -88,13 +93,27 @@ export async function explainFailure(error: unknown, client: SftpClient, path: s
   return error;
 }
 
-/** As {@link explainFailure}, for data: where there is room, and still it is not taken, a quota is likeliest. */
-export async function explainWriteFailure(error: unknown, client: SftpClient, path: string): Promise<unknown> {
+/**
+ * As {@link explainFailure}, for data: where there is room, and still it is not taken, a quota is likeliest, unless what was taken cannot
+ * be made durable either.
+ */
+export async function explainWriteFailure(error: unknown, { client, handle }: LaneFile, path: string): Promise<unknown> {
   const explained = await explainFailure(error, client, path);
   const cause = failureOf(error);
   if (cause === undefined || explained !== error || client.failure !== undefined) return explained;
+  if (client.has('fsync') && (await isRefused(client.sync(handle)))) {
+    const what = 'the file system takes no writes any more: it has failed, or turned read-only after an error';
+    return statusError(cause, { code: 'unavailable', what, hint: LOOK_THERE });
+  }
   const hint = "Its file system has room: look at the account's quota, at limits on the size of files, and at the log of the peer.";
   return statusError(cause, { code: 'full', what: 'the peer takes no more', hint });
+}
+
+async function isRefused(call: Promise<void>): Promise<boolean> {
+  return call.then(
+    () => false,
+    () => true,
+  );
 }
 
 /** The bare "failure" of the server beneath an error, where there is one. */

@@ -48,8 +48,14 @@ export class SftpFileSystem implements FileSystem {
     const above = SftpDirectory.root(this.#peer, posix.dirname(path));
     const found = await orAbort(orAbsent(client.stat(above.path)), signal);
     if (found === undefined || foundOf(found).kind !== 'directory') throw nothingAbove(above.path);
-    await above.make(posix.basename(path));
-    await above.sync();
+    if (!(await above.make(posix.basename(path)))) return;
+    try {
+      await above.sync();
+    } catch (error) {
+      // One whose name is not durable must not be taken for one that is, the next time.
+      await above.removeDirectory(posix.basename(path)).catch(() => undefined);
+      throw error;
+    }
   }
 
   async explain(error: unknown): Promise<unknown> {

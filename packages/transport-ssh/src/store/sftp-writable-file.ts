@@ -125,7 +125,7 @@ export class SftpWritableFile implements WritableFile {
     try {
       return await calling(work);
     } catch (error) {
-      throw await explainWriteFailure(error, this.#lanes.first.client, this.#place.directory);
+      throw await explainWriteFailure(error, this.#lanes.first, this.#place.directory);
     }
   }
 }
