@@ -14,7 +14,10 @@ export const GROUPS: Readonly<Record<string, string>> = {
   store: 'Stores: make one, check that one keeps its promises.',
 };
 
-/** Every command, in the order of `gantry help`. A new one is a file in `commands/`, a line here and a section in `docs/reference/commands.md`. */
+/**
+ * Every command, in the order of `gantry help`. A new one is a file in `commands/`, a line here and a section in
+ * `docs/reference/commands.md`, whose options `pnpm docs:update` fills in.
+ */
 export const COMMANDS: readonly CommandEntry[] = [
   { name: 'export', summary: 'Export the disks of an instance into a store.', load: () => import('./commands/export.ts') },
   { name: 'import', summary: 'Import an export into the disks of an instance.', load: () => import('./commands/import.ts') },

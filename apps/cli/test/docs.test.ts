@@ -1,9 +1,10 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ERROR_EXIT_CODES } from '@gantry/core';
 import { describe, expect, it } from 'vitest';
+import { fillPage, PAGES } from '../build/reference.ts';
 import { COMMANDS } from '../src/commands.ts';
+import { gantryCalls, parse } from './documented-calls.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
@@ -39,26 +40,43 @@ describe('the documentation', () => {
     expect(broken).toEqual([]);
   });
 
-  it('says of every error code what it means, beside the exit code that it has', async () => {
-    const text = await readFile(join(ROOT, 'docs', 'reference', 'errors.md'), 'utf8');
-    const documented = new Map<string, number>();
-    let exitCode = Number.NaN;
-    for (const [, exit = '', codes = ''] of text.matchAll(/^\|([^|]*)\|([^|]*)\|/gm)) {
-      if (exit.trim() !== '') exitCode = Number(exit.trim());
-      for (const [, code = ''] of codes.matchAll(/`([A-Z_]+)`/g)) documented.set(code, exitCode);
-    }
-    for (const [code, exit] of Object.entries(ERROR_EXIT_CODES)) expect(documented.get(code), code).toBe(exit);
+  it.each(Object.entries(PAGES))('has in reference/%s what is made from the code (else: pnpm docs:update)', async (name, makeParts) => {
+    const page = await readFile(join(ROOT, 'docs', 'reference', name), 'utf8');
+    expect(page).toBe(fillPage(page, await makeParts()));
   });
 
-  it.each(COMMANDS)('has a section for gantry $name, with every option', async ({ name, load }) => {
+  it('lacks no part that the code makes, and has none that it does not', () => {
+    const part = (name: string, text: string): string => `<!-- made from the code: ${name} -->\n${text}\n<!-- end -->\n`;
+    expect(fillPage(`a\n${part('x', 'old')}b\n`, new Map([['x', 'new']]))).toBe(`a\n${part('x', '\nnew\n')}b\n`);
+    expect(() => fillPage('a\n', new Map([['x', 'new']]))).toThrow('lacks');
+    expect(() => fillPage(part('y', ''), new Map())).toThrow('"y"');
+    expect(() => fillPage(part('x', '') + part('x', ''), new Map([['x', 'new']]))).toThrow('twice');
+  });
+
+  it.each(COMMANDS)('has a section for gantry $name', async ({ name }) => {
     const text = await readFile(join(ROOT, 'docs', 'reference', 'commands.md'), 'utf8');
     const [word = ''] = name.split(' ');
     expect(text).toMatch(new RegExp(`^## .*gantry (?:${name}|${word}$)`, 'm'));
-    expect(text).toContain(`gantry ${name}`);
-    const { default: command } = await load();
-    for (const { flags } of Object.values(command.options)) {
-      const [, long = ''] = /(--[a-z-]+)/.exec(flags) ?? [];
-      expect(text, flags).toContain(long);
-    }
   });
+
+  it('calls gantry in its examples as gantry can be called', async () => {
+    const wrong: string[] = [];
+    let calls = 0;
+    for (const name of await markdownFiles()) {
+      for (const call of gantryCalls(await readFile(join(ROOT, name), 'utf8'))) {
+        calls += 1;
+        await parse(call).catch((error: unknown) => wrong.push(`${name}: gantry ${call.join(' ')}: ${String(error)}`));
+      }
+    }
+    expect(wrong).toEqual([]);
+    expect(calls).toBeGreaterThan(10);
+  });
+
+  it.each(['gantry exprot a b', 'gantry export a b --no-such', 'gantry import /s web1', 'gantry list /s --json=1', 'gantry os'])(
+    'would find the mistake in an example: %s',
+    async (line) => {
+      const [call = []] = gantryCalls(`\`\`\`sh\n${line}\n\`\`\`\n`);
+      await expect(parse(call)).rejects.toThrow();
+    },
+  );
 });

@@ -28,6 +28,7 @@ export type { DumpSummary } from './frames/types.ts';
 export type { GantryErrorCode, GantryErrorDetails } from './report/errors.ts';
 export { asFirstError } from './report/first-error.ts';
 export { ERROR_EXIT_CODES, GantryError } from './report/errors.ts';
+export { ERROR_MEANINGS } from './report/error-meanings.ts';
 export type { DiskPhase, EventListener, GantryEvent, OperationName, PlannedTarget, WritePlan } from './report/events.ts';
 export type { ExportRequest, ExportResult } from './operations/export.ts';
 export { exportInstance } from './operations/export.ts';

@@ -1,6 +1,6 @@
 /**
  * Every code with which an operation of core fails, by the exit code that the command line gives it. The codes are stable: programs
- * may switch on them. `docs/reference/errors.md` says of each what it means and what to do.
+ * may switch on them. `error-meanings.ts` says what each means; a new one is a line here and there, then `pnpm docs:update`.
  */
 export const ERROR_EXIT_CODES = {
   // 2: the call itself is wrong
