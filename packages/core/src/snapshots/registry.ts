@@ -17,7 +17,7 @@ function entry<Name extends string>(name: Name, summary: string, create: Entry<N
   return { name, summary, create };
 }
 
-/** Every way, in the order in which `auto` prefers them. A new one has a file of its own here and a part of docs/snapshots.md. */
+/** Every way, in the order in which `auto` prefers them. A new one has a file of its own here and a part of docs/reference/snapshots.md. */
 const ENTRIES = [
   entry('reflink', 'a clone beside a disk that is a file, on xfs and btrfs', createReflinkProvider),
   entry('command', 'what the commands of --snapshot-config make', createCommandProvider),
