@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, open, readdir, readFile, unlink, writeFile } from 'node:fs/promises';
+import { appendFile, open, readdir, readFile, readlink, unlink, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -144,6 +144,13 @@ describe('snapshots of a killed run', () => {
   });
 });
 
+/** Whether a recovery in this process has had its turn, and has the journal open beside ourselves. */
+async function isBeingCleared({ locks }: StateDirectory, journal: string): Promise<boolean> {
+  const hasTurn = (await readdir(locks)).some((name) => name.startsWith('recovery.') && name.endsWith('.holder'));
+  const open = (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => ''));
+  return hasTurn && (await Promise.all(open)).filter((target) => target === journal).length > 1;
+}
+
 describe('a run that lives', () => {
   test('is left alone, in another process and in this one', async () => {
     await using state = await withState();
@@ -179,6 +186,7 @@ describe('a run that lives', () => {
     expect(tryFlock(lister.fd, 'shared')).toBe(true);
     const provider = fakeProvider();
     const recovering = recover({ ...state, providers: [provider] });
+    await expect.poll(() => isBeingCleared(state.stateDirectory, path), { ...PATIENTLY, interval: 1 }).toBe(true);
     await unlink(path);
     await lister.close();
     expect((await recovering).outcomes).toEqual([]);

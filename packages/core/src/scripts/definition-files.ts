@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { systemErrorCode } from '../system/system-error-code.ts';
+import { systemErrorCode } from '../system/errno-name.ts';
 
 /** Far more than any list of variants or parameters; a definition is data from elsewhere. */
 const LARGEST_TEXT_BYTES = 1024 * 1024;

@@ -1,7 +1,7 @@
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
-import { systemErrorCode } from '../system/system-error-code.ts';
+import { systemErrorCode } from '../system/errno-name.ts';
 
 /** Where Ganeti itself looks for definitions (`OS_SEARCH_PATH` of its build), in its order. */
 const GANETI_DIRECTORIES: readonly string[] = ['/srv/ganeti/os', '/usr/local/lib/ganeti/os', '/usr/lib/ganeti/os', '/usr/share/ganeti/os'];

@@ -1,6 +1,6 @@
 import { constants, copyFile, open } from 'node:fs/promises';
 
-import { systemErrorCode } from '../system/system-error-code.ts';
+import { systemErrorCode } from '../system/errno-name.ts';
 
 /** open(2): a file without a name, gone with its descriptor. Its number contains that of O_DIRECTORY, which differs by machine. */
 const O_TMPFILE = 0o20_000_000 | constants.O_DIRECTORY;

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 
 import { GantryError } from '../report/errors.ts';
-import { systemErrorCode } from '../system/system-error-code.ts';
+import { systemErrorCode } from '../system/errno-name.ts';
 import { Interruption } from '../system/interruption.ts';
 import { callLibcAside } from '../system/libc.ts';
 import { syncDirectory } from '../system/durable.ts';

@@ -1,11 +1,23 @@
 import { constants } from 'node:os';
 
-/** The errors of the kernel that libuv has no names for (`EDQUOT`, `ESTALE`), by their numbers. */
-const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(constants.errno).map(([name, number]) => [-number, name]));
+/** Of every error of the kernel, also those that libuv has no names for (`EDQUOT`, `ESTALE`). */
+const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+
+/** The name of an errno, a positive number: `EDQUOT`. */
+export function nameOfErrno(errno: number): string {
+  return NAMES.get(errno) ?? `errno ${errno}`;
+}
 
 /** The name of a failed system call's errno, such as `EDQUOT`; undefined for any other error. */
 export function errnoName(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
   if (!error.code.startsWith('Unknown system error') || !('errno' in error) || typeof error.errno !== 'number') return error.code;
-  return NAMES.get(error.errno) ?? error.code;
+  return nameOfErrno(-error.errno);
+}
+
+/** The same. @throws what is not the error of a system call, as it is */
+export function systemErrorCode(error: unknown): string {
+  const name = errnoName(error);
+  if (name === undefined) throw error;
+  return name;
 }

@@ -1,10 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { constants } from 'node:os';
 import { getSystemErrorMessage } from 'node:util';
 
 import { GantryError } from '../report/errors.ts';
+import { nameOfErrno } from './errno-name.ts';
 import { keepDescriptors } from './pipes.ts';
 import type { ProcessGroup } from './process-group.ts';
 import { identifyGroup } from './process-group.ts';
@@ -128,6 +128,6 @@ function openerOf(gate: Socket): () => Promise<void> {
 }
 
 function systemError(errno: number): Error {
-  const [code = `errno ${errno}`] = Object.entries(constants.errno).find(([, number]) => number === errno) ?? [];
+  const code = nameOfErrno(errno);
   return Object.assign(new Error(`${code}: ${getSystemErrorMessage(-errno)}`), { code, errno: -errno });
 }

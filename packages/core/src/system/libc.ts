@@ -1,4 +1,5 @@
 import koffi from 'koffi';
+import { nameOfErrno } from './errno-name.ts';
 import type { Native } from './process-library.ts';
 import { callAside, processFunction } from './process-library.ts';
 
@@ -27,7 +28,7 @@ export class SystemCallError extends Error {
   readonly syscall: string;
 
   constructor(syscall: string, errno: number) {
-    const code = errnoName(errno);
+    const code = nameOfErrno(errno);
     super(`${code}: ${syscall} failed`);
     this.code = code;
     this.errno = errno;
@@ -75,11 +76,4 @@ function native(name: CallName): Native {
   const call = processFunction(PROTOTYPES[name]);
   found.set(name, call);
   return call;
-}
-
-function errnoName(errno: number): string {
-  for (const [name, value] of Object.entries(koffi.os.errno)) {
-    if (value === errno) return name;
-  }
-  return `errno ${errno}`;
 }

@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 
 import { GantryError } from '../report/errors.ts';
 import { SystemCallError, callLibc } from './libc.ts';
-import { systemErrorCode } from './system-error-code.ts';
+import { systemErrorCode } from './errno-name.ts';
 
 /**
  * What it takes to find a script's processes again, from another run too. Plain JSON. The script leads a session and a process group
