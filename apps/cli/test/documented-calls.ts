@@ -8,7 +8,7 @@ export function gantryCalls(page: string): readonly (readonly string[])[] {
   for (const [, indent = '', body = ''] of page.matchAll(/^( *)```(?:sh|ini)\n([^]*?)^\1```/gm)) {
     const lines = body.replaceAll(/\\\n\s*/g, '').split('\n');
     for (const line of lines) {
-      const [, call] = /^(?:[A-Z_]+=\S+ |ExecStart=)*(?:\S*\/)?gantry (.*)$/.exec(line.slice(indent.length).trim()) ?? [];
+      const [, call] = /^(?:[A-Z_]+=\S+ |ExecStart=|\w+=\$\()*(?:\S*\/)?gantry (.*)$/.exec(line.slice(indent.length).trim()) ?? [];
       if (call !== undefined) calls.push(words(call));
     }
   }
@@ -20,8 +20,8 @@ function words(call: string): readonly string[] {
   const found: string[] = [];
   for (const [word] of call.matchAll(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g)) {
     if (/^(#|\d?[<>|&])/.test(word)) break;
-    found.push(word.replaceAll(/'([^']*)'|"([^"]*)"/g, '$1$2').replace(/;$/, ''));
-    if (word.endsWith(';')) break;
+    found.push(word.replaceAll(/'([^']*)'|"([^"]*)"/g, '$1$2').replace(/[;)]$/, ''));
+    if (/[;)]$/.test(word)) break;
   }
   return found;
 }
