@@ -43,6 +43,15 @@ async function help(...args: readonly string[]): Promise<string> {
   return text;
 }
 
+it('help fits into 80 columns', async () => {
+  for (const name of ['', ...COMMANDS.map((command) => command.name)]) {
+    const wide = (await help('help', ...name.split(' ').filter(Boolean)))
+      .split('\n')
+      .filter((line) => line.length > 80 && !line.includes('$ '));
+    expect({ name, wide }).toEqual({ name, wide: [] });
+  }
+});
+
 describe('a wrong call is refused as every other error is', () => {
   it.each([
     [['restore', 'a', 'b'], 'unknown command "restore"', 'Did you mean gantry import?'],
@@ -50,12 +59,13 @@ describe('a wrong call is refused as every other error is', () => {
     [['backup'], 'unknown command "backup"', 'Did you mean gantry export?'],
     [['exprot'], 'unknown command "exprot"', 'Did you mean gantry export?'],
     [['os', 'chek', 'x'], 'unknown command "os chek"', 'Did you mean gantry os check?'],
-    [['os', 'frobnicate'], 'unknown command "os frobnicate"', 'There is gantry os list, gantry os show, gantry os check.'],
+    [['os', 'frobnicate'], 'unknown command "os frobnicate"', 'Its commands: gantry os list, gantry os show, gantry os check.'],
     [['help', 'os', 'lst'], 'unknown command "os lst"', 'Did you mean gantry os list?'],
     [['store', 'check', 'x'], 'unknown command "store check"', 'Did you mean gantry store conformance?'],
     [['frobnicate'], 'unknown command "frobnicate"', 'gantry help shows the commands'],
-    [['os'], 'gantry os: no command was given', 'There is gantry os list'],
+    [['os'], 'gantry os: no command was given', 'Its commands: gantry os list'],
     [[], 'no command was given', 'gantry help shows the commands'],
+    [['import', 'a', 'b'], "required option '--to <instance-file>' not specified", 'gantry help import shows its options and examples.'],
     [['list', '/a', '--jsn'], 'unknown option "--jsn"', 'Did you mean --json?'],
     [['export', 'a', 'b', '--levle=3'], 'unknown option "--levle=3"', 'Did you mean --level?'],
     [['export', 'a'], "missing required argument 'store'", 'gantry help export'],

@@ -1,4 +1,4 @@
-import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
 import { beforeEach, expect, it } from 'vitest';
 import type { Workbench } from './workbench.ts';
@@ -29,7 +29,7 @@ it('ends with 7 where an export is damaged, and says why beneath the table', asy
   const { exitCode, stdout } = await bench.gantry('list', bench.store);
   expect(exitCode).toBe(7);
   const lines = stdout.split('\n');
-  expect(lines.slice(0, 3).map((line) => line.length <= 100)).toEqual([true, true, true]);
+  for (const line of lines.slice(0, 3)) expect(line.length).toBeLessThan(80);
   expect(stdout).toMatch(new RegExp(`\n\n${reference} is damaged: .*disk0.zst[^]*\nweb2@20260101T000000Z is damaged: `));
   const json = await bench.gantry('list', bench.store, '--json');
   expect(json.exitCode).toBe(7);
@@ -41,6 +41,26 @@ it('ends with 7 where an export is damaged, and says why beneath the table', asy
       { reference: 'web2@20260101T000000Z', state: 'damaged' },
     ],
   });
+});
+
+it('shows an export within 80 columns, its digests as sha256sum prints them', async () => {
+  const { stdout } = await bench.gantry('show', bench.store, reference);
+  for (const line of stdout.split('\n')) expect(line.length).toBeLessThan(80);
+  const sums = await readFile(`${exportDirectory(bench, reference)}/SHA256SUMS`, 'utf8');
+  const digest = sums.split('\n').find((line) => line.endsWith('disk0.zst'));
+  expect(stdout).toContain(`\n\nSHA-256\n${digest}`);
+});
+
+it('says beneath the table of OS definitions why one is invalid', async () => {
+  const broken = bench.file('os', 'broken');
+  await mkdir(broken, { recursive: true });
+  await writeFile(`${broken}/ganeti_api_version`, '99\n');
+  const { exitCode, stdout } = await bench.gantry('os', 'list');
+  expect(exitCode).toBe(0);
+  const [table = '', reasons] = stdout.split('\n\n');
+  expect(table).toMatch(/^broken +INVALID +- +- +\//m);
+  expect(table).not.toContain('missing');
+  expect(reasons).toMatch(/^broken is invalid: .*API version 99.*\nbroken is invalid: create is missing/);
 });
 
 it('says which instances a name may mean that has no exports', async () => {

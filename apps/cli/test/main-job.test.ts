@@ -254,7 +254,7 @@ disk_count = 1
     }
     await writeFile(join(bench.store, 'old.example.com', 'config.ini'), config(compression));
 
-    expect((await bench.gantry('list', bench.store)).stdout).toMatch(/old\.example\.com.*no checksums/);
+    expect((await bench.gantry('list', bench.store)).stdout).toMatch(/STARTED\nold\.example\.com.*no checksums.* \d{4}-/);
     expect((await bench.gantry('show', bench.store, 'old.example.com')).stdout).toMatch(/checksums/);
     await importOk(bench, 'old.example.com', await bench.describeInstance('new.example.com', { disks: ['new.img'] }));
     expect(await sha256File(bench.file('new.img'))).toBe(await sha256File(bench.file('disk.img')));

@@ -187,7 +187,7 @@ describe('gantry move, when the way is cut in the middle of disk 1', () => {
     expect(stderr).toMatch(/disk 0: on ssh:\/\/root@192\.0\.2\.2:\d+: complete, but the move was not committed/);
     expect(stderr).toMatch(/disk 1: .*written in part/);
     expect(stderr).toMatch(/disk 2: .*untouched/);
-    expect(stderr).toMatch(/stage: transfer.*is here as it was, and is not to be released/);
+    expect(stderr).toMatch(/stage: transfer.*is unchanged here: keep it/);
     expect(await bench.journal()).toEqual([]);
   });
 
@@ -264,7 +264,7 @@ describe('gantry move to a peer that cannot take it', () => {
     ] as const) {
       const { exitCode, stdout, stderr } = await startTo(servers[1].address('', { engine, ...options }), here, there).outcome;
       expect(stderr).toMatch(said);
-      expect(stderr).toMatch(/stage: connect.*is here as it was, and is not to be released/);
+      expect(stderr).toMatch(/stage: connect.*is unchanged here: keep it/);
       expect({ exitCode, stdout }).toEqual({ exitCode: 12, stdout: '' });
     }
     await nothingRuns(10_000);
@@ -294,7 +294,7 @@ describe('gantry move to disks that take no more', () => {
     const { exitCode, stdout, stderr } = await move(source, await describeOn(small.path, os));
     expect(stderr).toMatch(/no space left/i);
     expect(stderr).toMatch(/disk 1: on ssh:\S+ written in part/);
-    expect(stderr).toMatch(/stage: transfer.*is here as it was, and is not to be released/);
+    expect(stderr).toMatch(/stage: transfer.*is unchanged here: keep it/);
     expect({ exitCode, stdout }).toEqual({ exitCode: os === 'raw' ? 5 : 6, stdout: '' });
     await nothingRuns(10_000);
   });

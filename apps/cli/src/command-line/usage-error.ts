@@ -25,7 +25,10 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
 /** What the parser refused, as Gantry says it. */
 export function asUsageError({ code, message, command }: ParseFailure): GantryError {
   const path = pathOf(command);
-  const help = `gantry help${path === '' ? ' shows the commands; gantry help COMMAND' : ` ${path}`} shows one with its options and examples.`;
+  const help =
+    path === ''
+      ? 'gantry help shows the commands; gantry help COMMAND shows one with its options and examples.'
+      : `gantry help ${path} shows its options and examples.`;
   switch (code) {
     case 'commander.help':
       return usageError(path === '' ? 'no command was given' : `gantry ${path}: no command was given`, namesHint(command) ?? help);
@@ -75,7 +78,7 @@ function suggestCommand(parent: Command, name: string): string | undefined {
 function namesHint(command: Command): string | undefined {
   if (command.parent === null) return undefined;
   const names = command.commands.map((sub) => `gantry ${pathOf(sub)}`);
-  return `There is ${names.join(', ')}.`;
+  return `Its commands: ${names.join(', ')}.`;
 }
 
 function suggestOption(command: Command, option: string): string | undefined {

@@ -46,26 +46,33 @@ function asJson({ id: exportId, ...summary }: ExportSummary): Record<string, unk
   return { exportId, ...summary };
 }
 
-const HEADING = ['EXPORT', 'STATE', 'STARTED', 'DISKS', 'PLAIN', 'STORED'];
+const HEADING = ['EXPORT', 'STATE', 'DISKS', 'PLAIN', 'STORED'];
 
 /** A table, and beneath it why exports are not complete: in it, the reasons would make it as wide as the longest. */
 function describe(exports: readonly ExportSummary[]): readonly string[] {
   const reasons = exports.flatMap(({ reference, state, reason }) =>
     state === 'complete' ? [] : [`${reference} is ${state}: ${reason ?? ''}`],
   );
-  return [...formatTable([HEADING, ...exports.map(describeRow)]), ...(reasons.length === 0 ? [] : ['', ...reasons])];
+  // The id of an export that Gantry made is the time at which it was started; a column of its own would make the table wider than 80.
+  const started = exports.some(({ origin }) => origin === 'ganeti');
+  const rows = [HEADING, ...exports.map(describeRow)];
+  const table = started ? rows.map((row, place) => [...row, place === 0 ? 'STARTED' : describeStart(exports[place - 1])]) : rows;
+  return [...formatTable(table), ...(reasons.length === 0 ? [] : ['', ...reasons])];
 }
 
 function describeRow(found: ExportSummary): readonly string[] {
-  const { reference, started, disks, plainBytes, storedBytes } = found;
+  const { reference, disks, plainBytes, storedBytes } = found;
   return [
     reference,
     describeState(found),
-    started === undefined ? '-' : started.toISOString().replace(/\.\d+Z$/, 'Z'),
     disks === undefined ? '-' : String(disks),
     plainBytes === undefined ? '-' : formatBytes(plainBytes),
     storedBytes === undefined ? '-' : formatBytes(storedBytes),
   ];
+}
+
+function describeStart(found: ExportSummary | undefined): string {
+  return found?.started?.toISOString().replace(/\.\d+Z$/, 'Z') ?? '-';
 }
 
 /** What was seen, and no more: a listing reads no dump. */

@@ -64,7 +64,7 @@ const command: CommandModule = defineCommand({
     const amount = `${formatBytes(result.plainBytes)}, ${formatBytes(result.storedBytes)} sent`;
     const took = formatDuration(performance.now() - started);
     session.output.event({ type: 'stage', operation: 'move', message: `moved ${amount}, in ${took}` });
-    const summary = `${result.instance} is ${result.target} on ${result.peer} now, committed there; here it may be released`;
+    const summary = `moved ${result.instance} to ${result.target} on ${result.peer} (committed); the copy here can be removed`;
     session.output.result({ operation: 'move', ...result }, summary);
   },
 });
@@ -76,7 +76,7 @@ async function connect(session: Session, address: string, instance: string, prog
   try {
     return await openPeer(address, session, program);
   } catch (error) {
-    session.warn(`the move failed (stage: connect): ${instance} is here as it was, and is not to be released`);
+    session.warn(`the move failed (stage: connect): ${instance} is unchanged here: keep it`);
     throw error;
   }
 }

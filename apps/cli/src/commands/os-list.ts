@@ -14,16 +14,25 @@ const command: CommandModule = defineCommand({
     const diagnoses = await diagnoseDefinitions(session.osSearchPath, session.signal);
     session.output.result(
       { operation: 'os-list', searchPath: session.osSearchPath, definitions: diagnoses.map(diagnosisAsJson) },
-      formatTable([['NAME', 'STATE', 'API', 'OPERATIONS', 'DIRECTORY'], ...diagnoses.map(describeRow)]),
+      describe(diagnoses),
     );
   },
 });
 
 export default command;
 
+/** A table, and beneath it what is wrong: in it, the reasons would make it as wide as the longest. */
+function describe(diagnoses: readonly Diagnosis[]): readonly string[] {
+  const reasons = diagnoses.flatMap((diagnosis) =>
+    diagnosis.valid ? [] : diagnosis.reasons.map((reason) => `${diagnosis.name} is invalid: ${reason}`),
+  );
+  const table = formatTable([['NAME', 'STATE', 'API', 'OPERATIONS', 'DIRECTORY'], ...diagnoses.map(describeRow)]);
+  return [...table, ...(reasons.length === 0 ? [] : ['', ...reasons])];
+}
+
 function describeRow(diagnosis: Diagnosis): readonly string[] {
   const { name, directory = 'built in' } = diagnosis;
-  if (!diagnosis.valid) return [name, 'INVALID', '-', diagnosis.reasons.join('; '), directory];
+  if (!diagnosis.valid) return [name, 'INVALID', '-', '-', directory];
   const { apiVersion, operations } = diagnosis.definition;
   return [name, 'valid', String(apiVersion), [...operations].toSorted().join(','), directory];
 }

@@ -36,6 +36,7 @@ const command: CommandModule = defineCommand({
 
 export default command;
 
+/** The digests stand beneath the table, as in SHA256SUMS: with them it would be wider than most terminals. */
 function showExport(found: StoredExport): readonly string[] {
   const { manifest } = found;
   const facts = [
@@ -48,12 +49,14 @@ function showExport(found: StoredExport): readonly string[] {
     ['node', manifest?.instance.primary_node ?? found.config?.source ?? 'unknown'],
     ['disks', String(manifest?.instance.disks.length ?? found.config?.disks.length ?? found.dumps.length)],
   ];
-  const dumps = [['DISK', 'DUMP', 'CODEC', 'PLAIN', 'STORED', 'SNAPSHOT', 'SHA-256'], ...found.dumps.map(dumpRow)];
-  return [...formatTable(facts), '', ...formatTable(dumps)];
+  const dumps = [['DISK', 'DUMP', 'CODEC', 'PLAIN', 'STORED', 'SNAPSHOT'], ...found.dumps.map(dumpRow)];
+  const digests = found.dumps.flatMap(({ name, record }) => (record === undefined ? [] : [`${record.sha256}  ${name}`]));
+  const sha256 = digests.length === 0 ? [] : ['', 'SHA-256', ...digests];
+  return [...formatTable(facts), '', ...formatTable(dumps), ...sha256];
 }
 
 function dumpRow({ index, name, codec, record, diskSize }: StoredDump): string[] {
   const disk = `${index}${diskSize === undefined ? '' : ` (${diskSize} MiB)`}`;
-  if (record === undefined) return [disk, name, codec, '-', '-', '-', '-'];
-  return [disk, name, codec, formatBytes(record.plainBytes), formatBytes(record.storedBytes), record.snapshot, record.sha256];
+  if (record === undefined) return [disk, name, codec, '-', '-', '-'];
+  return [disk, name, codec, formatBytes(record.plainBytes), formatBytes(record.storedBytes), record.snapshot];
 }

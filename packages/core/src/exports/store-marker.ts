@@ -175,6 +175,6 @@ function damagedMarker(store: Store, problem: string): GantryError {
 function noStore(store: Store, why: string): GantryError {
   return new GantryError('STORE_NOT_FOUND', {
     message: `there is no store at ${store.address}: ${why}`,
-    hint: `If a file system is to be mounted there, mount it. To make a new store: gantry store init '${store.address}', or --create-store.`,
+    hint: `If a file system is to be mounted there, mount it. To make a new store: gantry store init '${store.address}', or gantry export with --create-store.`,
   });
 }

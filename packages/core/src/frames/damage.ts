@@ -23,6 +23,17 @@ export async function locate<T>(place: DamagePlace, work: Promise<T>): Promise<T
   }
 }
 
+/** Passes on what `work` comes to, and says of which dump it is where a dump is damaged: with several disks, that is the first question. */
+export async function inDump<T>(name: string, disk: number, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof GantryError) || error.code !== 'DUMP_DAMAGED' || error.disk !== undefined) throw error;
+    const { code, message, hint, details } = error;
+    throw new GantryError(code, { message: `${name}: ${message}`, hint, details, disk, cause: error });
+  }
+}
+
 /** The error for a dump that is not what it should be. */
 export function dumpDamaged(problem: string, place?: DamagePlace, cause?: unknown): GantryError {
   return new GantryError('DUMP_DAMAGED', {

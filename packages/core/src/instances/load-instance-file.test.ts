@@ -44,7 +44,10 @@ test('a byte order mark, as some editors write it, is passed over', async () => 
 describe('a file that cannot be used', () => {
   test('is not there', async () => {
     const loading = loadInstanceFile('/nonexistent/web1.yaml');
-    await expect(loading).rejects.toMatchObject({ code: 'INSTANCE_FILE_UNREADABLE', message: expect.stringContaining('ENOENT') });
+    await expect(loading).rejects.toMatchObject({
+      code: 'INSTANCE_FILE_UNREADABLE',
+      message: expect.stringMatching(/\.yaml: no such file or directory$/),
+    });
   });
 
   test('is a directory, or a device that never ends', async () => {
@@ -67,7 +70,7 @@ describe('a file that cannot be used', () => {
     try {
       await expect(loadInstanceFile(scratch.file('web1.yaml'))).rejects.toMatchObject({
         code: 'INSTANCE_FILE_UNREADABLE',
-        message: expect.stringContaining('EACCES'),
+        message: expect.stringMatching(/: permission denied$/),
       });
     } finally {
       process.seteuid?.(0);

@@ -5,6 +5,7 @@ import { beginRun } from './session.ts';
 import { chooseOs } from './choose-os.ts';
 import { writeDisk } from './disk-target.ts';
 import { isStoredPlain } from '../frames/codecs/registry.ts';
+import { inDump } from '../frames/damage.ts';
 import { decodeDump } from '../frames/decode-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
@@ -193,7 +194,7 @@ async function writeDisks(work: Work, dumps: readonly StoredDump[], signal: Abor
   }
   try {
     const bytes = await sideBySide(dumps, request.parallel ?? DEFAULT_PARALLEL_DISKS, signal, (dump, signal) =>
-      tellPhases(reporter, dump.index, () => importDump(work, dump, signal)),
+      tellPhases(reporter, dump.index, () => inDump(dump.name, dump.index, importDump(work, dump, signal))),
     );
     return bytes.reduce((total, number) => total + number, 0);
   } catch (error) {

@@ -259,7 +259,7 @@ describe('a move that fails', () => {
     expect(bench.warnings('source')).toMatch(
       /0 on peer: complete, but the move was not committed\n1 on peer: written in part.*\n2 on peer: untouched/,
     );
-    expect(bench.warnings('source')).toMatch(/web1\.example\.com is here as it was/);
+    expect(bench.warnings('source')).toMatch(/web1\.example\.com is unchanged here: keep it/);
     expect(await isUntouched(bench, 2)).toBe(true);
   });
 
@@ -348,7 +348,7 @@ describe('a move that fails', () => {
     broken?.[Symbol.dispose]();
     expect(failureOf(outcome.receiver)).toMatchObject({ code: 'MOVE_UNDECIDED', message: expect.stringContaining('EIO') });
     expect(failureOf(outcome.source)).toMatchObject({ code: 'MOVE_UNDECIDED' });
-    expect(bench.warnings('source')).not.toMatch(/is here as it was/);
+    expect(bench.warnings('source')).not.toMatch(/is unchanged here/);
   });
 
   it('before the commit reaches the peer: the peer knows that it was not', async () => {

@@ -375,6 +375,6 @@ function explain(error: unknown, { moveId, stage, undecided, target }: MoveState
     });
   }
   if (target.touched || stage === 'transfer') target.tell(reporter.warn, `on ${peer.address}`);
-  reporter.warn(`the move failed (stage: ${stage}): ${instance.name} is here as it was, and is not to be released`);
+  reporter.warn(`the move failed (stage: ${stage}): ${instance.name} is unchanged here: keep it`);
   return error;
 }

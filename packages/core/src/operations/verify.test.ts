@@ -37,6 +37,17 @@ test('a dump that was cut off is found by its size, before it is read', async ()
   });
 });
 
+test('of several disks, the one whose dump is damaged is named', async () => {
+  await using bench = await makeOperationBench({ disks: 2 });
+  const { store } = bench;
+  const { reference } = await bench.exportDisks({ codec: 'none' });
+  const key = `${reference.replace('@', '/')}/disk1.img`;
+  await using dump = await store.read(key);
+  await put(store, key, Buffer.alloc(dump.length, 'other'));
+  const expected = { code: 'DUMP_DAMAGED', disk: 1, message: expect.stringMatching(/^disk1\.img: the dump is damaged in frame 0 /) };
+  await expect(verifyExport({ store, export: reference })).rejects.toMatchObject(expected);
+});
+
 function otherDigit(digit: string): string {
   return digit === '0' ? '1' : '0';
 }

@@ -5,6 +5,7 @@ import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { parseSha256Sums } from '../exports/sha256sums.ts';
 import { digestText } from '../exports/small-object.ts';
+import { inDump } from '../frames/damage.ts';
 import { decodeDump } from '../frames/decode-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
@@ -93,7 +94,9 @@ export async function verifyDumps(
   for (const { index, record } of dumps) reporter.disk(index, 'waiting', record?.plainBytes);
   const bytes = await sideBySide(dumps, parallel ?? DEFAULT_PARALLEL_DISKS, signal, async (dump, signal) => {
     try {
-      return await tellPhases(reporter, dump.index, () => verifyDump(found, dump, { reporter, signal, budget }));
+      return await tellPhases(reporter, dump.index, () =>
+        inDump(dump.name, dump.index, verifyDump(found, dump, { reporter, signal, budget })),
+      );
     } catch (error) {
       if (!(error instanceof GantryError)) throw error;
       failures.push(error);

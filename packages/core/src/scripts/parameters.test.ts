@@ -48,7 +48,7 @@ describe('OS parameters', () => {
     await expect(checkParameters(os, { ...NONE, osparams: { file_system: 'ext4' } })).rejects.toMatchObject({
       code: 'OS_PARAMETER',
       message: 'OS definition env-dump has no parameter file_system',
-      hint: 'Was filesystem meant?',
+      hint: 'Did you mean filesystem? Its parameters: filesystem, root-password, ssh-key.',
     });
     await expect(checkParameters(os, { ...NONE, osparams_private: { nothing_like_it: 'hunter2' } })).rejects.toMatchObject({
       code: 'OS_PARAMETER',

@@ -1,7 +1,7 @@
 import { GantryError } from '../report/errors.ts';
 import type { Instance } from '../instances/model.ts';
 import type { OsDefinition } from './definition.ts';
-import { nearestNames } from '../report/nearest.ts';
+import { didYouMean, nearestNames } from '../report/nearest.ts';
 import type { OsParameters } from '../instances/parameter-variables.ts';
 import { allParameters, isParameterName, parameterVariables } from '../instances/parameter-variables.ts';
 import type { ScriptOptions } from './script-options.ts';
@@ -49,8 +49,7 @@ function assertParameterName({ definition }: SelectedOs, name: string): void {
 function parameterHint({ apiVersion }: OsDefinition, name: string, names: readonly string[]): string {
   if (apiVersion < 20) return `It complies with API ${String(apiVersion)}, and parameters came with API 20: take them out.`;
   if (names.length === 0) return 'It takes no parameters.';
-  const near = nearestNames(name, names);
-  return near.length > 0 ? `Was ${near.join(' or ')} meant?` : `Its parameters: ${names.join(', ')}.`;
+  return `${didYouMean(nearestNames(name, names))}Its parameters: ${names.join(', ')}.`;
 }
 
 function refused({ definition }: SelectedOs, error: GantryError): GantryError {

@@ -41,7 +41,7 @@ describe('the definition that an instance names', () => {
       code: 'OS_NOT_FOUND',
       message: 'there is no OS definition env-dmup',
       details: [`searched: ${path.path}`, `searched: ${path.file('gone')} (not there)`],
-      hint: 'Was env-dump meant?',
+      hint: 'Did you mean env-dump? Put its directory on the search path (--os-path or GANTRY_OS_PATH), or use the built-in raw.',
     });
     await expect(selectOs('something-else', { searchPath: [] })).rejects.toMatchObject({
       code: 'OS_NOT_FOUND',
@@ -76,7 +76,7 @@ describe('the variant', () => {
     await expect(selectOs('env-dump+minimum', options)).rejects.toMatchObject({
       code: 'OS_VARIANT',
       details: ['its variants: default, minimal'],
-      hint: 'Was minimal meant? A variant that is not listed has to be forced.',
+      hint: 'Did you mean minimal? A variant that is not listed has to be forced (--force-variant).',
     });
   });
 

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { GantryError } from '../report/errors.ts';
 import type { OsDefinition, OsOperation } from './definition.ts';
 import { BUILTIN_DEFINITIONS } from './definition.ts';
-import { nearestNames } from '../report/nearest.ts';
+import { didYouMean, nearestNames } from '../report/nearest.ts';
 import { parseOsName } from './os-name.ts';
 import { readDefinition } from './read-definition.ts';
 import { isCandidate, listCandidates } from './search-path.ts';
@@ -88,10 +88,7 @@ async function notFound(name: string, options: SelectOptions): Promise<never> {
   throw new GantryError('OS_NOT_FOUND', {
     message: `there is no OS definition ${name}`,
     details: searched.length === 0 ? ['no directory was searched'] : searched.map((directory) => `searched: ${directory}`),
-    hint:
-      near.length > 0
-        ? `Was ${near.join(' or ')} meant?`
-        : 'Put its directory on the search path (GANTRY_OS_PATH), or use the built-in raw.',
+    hint: `${didYouMean(near)}Put its directory on the search path (--os-path or GANTRY_OS_PATH), or use the built-in raw.`,
   });
 }
 
@@ -111,6 +108,6 @@ function chooseVariant(definition: OsDefinition, variant: string | undefined, fo
   throw new GantryError('OS_VARIANT', {
     message: `OS definition ${name} has no variant ${JSON.stringify(variant)}`,
     details: [`its variants: ${variants.join(', ')}`],
-    hint: `${near.length > 0 ? `Was ${near.join(' or ')} meant? ` : ''}A variant that is not listed has to be forced.`,
+    hint: `${didYouMean(near)}A variant that is not listed has to be forced (--force-variant).`,
   });
 }
