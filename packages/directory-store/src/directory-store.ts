@@ -9,7 +9,7 @@ import type {
   Store,
   StoreCapabilities,
 } from '@gantry/transport';
-import { StoreError, assertKey, assertPrefix, assertRange, orAbort } from '@gantry/transport';
+import { StoreError, assertKey, assertPrefix, assertRange, openOrAbort, orAbort } from '@gantry/transport';
 import { StoreContext } from './context.ts';
 import type { Directory, FileSystem, Found } from './file-system.ts';
 import { isFileSystemError } from './file-system.ts';
@@ -93,8 +93,8 @@ export class DirectoryStore implements Store {
     signal?.throwIfAborted();
     try {
       await orAbort(assertRoot(this.#context, signal), signal);
-      await using root = await orAbort(this.#fileSystem.root(signal), signal);
-      await using directory = await orAbort(walkToPrefix(root, prefix), signal);
+      await using root = await openOrAbort(this.#fileSystem.root(signal), signal);
+      await using directory = await openOrAbort(walkToPrefix(root, prefix), signal);
       if (directory !== undefined) yield* listObjects(directory, prefix, signal);
     } catch (error) {
       throw await this.#context.explain(error, { doing: `listing ${prefix === '' ? 'objects' : prefix}`, signal });

@@ -1,5 +1,5 @@
 import type { ObjectInfo } from '@gantry/transport';
-import { MAX_KEY_LENGTH, isKeyPart, orAbort } from '@gantry/transport';
+import { MAX_KEY_LENGTH, isKeyPart, openOrAbort, orAbort } from '@gantry/transport';
 import type { Directory, Entry, Found } from './file-system.ts';
 import { isFileSystemError } from './file-system.ts';
 import { boundedEntries } from './limits.ts';
@@ -54,7 +54,7 @@ async function* listBeneath(
 ): AsyncGenerator<ObjectInfo, void, undefined> {
   let directory: Directory;
   try {
-    directory = await orAbort(parent.walk([name]), signal);
+    directory = await openOrAbort(parent.walk([name]), signal);
   } catch (error) {
     if (isFileSystemError(error, 'missing', 'link', 'other-kind')) return;
     throw error;

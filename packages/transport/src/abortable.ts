@@ -55,3 +55,13 @@ export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal | unde
     signal.removeEventListener('abort', onAbort);
   }
 }
+
+/** As {@link orAbort}, for what must be closed: what is opened after the signal is closed as soon as it is there. */
+export async function openOrAbort<T extends AsyncDisposable | undefined>(opening: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  try {
+    return await orAbort(opening, signal);
+  } catch (error) {
+    void opening.then((late) => late?.[Symbol.asyncDispose]()).catch(() => undefined);
+    throw error;
+  }
+}

@@ -1,4 +1,4 @@
-export { abortable, orAbort } from './abortable.ts';
+export { abortable, openOrAbort, orAbort } from './abortable.ts';
 export type { StoreErrorCode, StoreErrorDetails } from './errors.ts';
 export { StoreError, isStoreError } from './errors.ts';
 export { firstFailure, laterFailures } from './failures.ts';

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, readdir, readlink, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readFile, readdir, readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { PeerChannel } from '@gantry/transport';
@@ -22,6 +22,8 @@ import { MessageSplitter, creditMessage, header } from '../peer/wire.ts';
 import type { ReceiveRequest, ReceiveResult } from './receive.ts';
 import { receiveInstance } from './receive.ts';
 import { moveOutcome } from '../peer/move-ledger.ts';
+import { lockDisk } from '../runs/locks.ts';
+import { openStateDirectory } from '../runs/state-directory.ts';
 
 const MIB = 1024 * 1024;
 const SCRIPTS = new Set(['create', 'export', 'import', 'rename', 'verify']);
@@ -261,6 +263,35 @@ describe('a move that fails', () => {
     );
     expect(bench.warnings('source')).toMatch(/web1\.example\.com is unchanged here: keep it/);
     expect(await isUntouched(bench, 2)).toBe(true);
+  });
+
+  it('for a disk that somebody uses by the time of the rename: lets no script at it', async () => {
+    const target = { ...CAT, rename: 'printf renamed >>"$DISK_0_PATH"' };
+    await using bench = await makeBench(1, { os: 'cat', source: { ...CAT, rename: 'exit 0' }, target });
+    await using guest = new AsyncDisposableStack();
+    const peer: PeerChannel = {
+      ...bench.pair.source,
+      write: async (parts, o) => {
+        if (Buffer.concat(parts).includes('"prepare"')) guest.use(await open(bench.file('there', '0.img'), 'r+'));
+        await bench.pair.source.write(parts, o);
+      },
+    };
+    const outcome = await bench.move({ peer, rename: true });
+    expect(failureOf(outcome.receiver)).toMatchObject({ code: 'BUSY', disk: 0 });
+    expect(outcome.source.status).toBe('rejected');
+    expect((await readFile(bench.file('there', '0.img'))).equals(await readFile(bench.file('here', '0.img')))).toBe(true);
+  });
+
+  it('for a disk that the rename script may write and another operation has: does not begin', async () => {
+    const scripts = { ...CAT, rename: 'exit 0' };
+    await using bench = await makeBench(2, { os: 'cat', source: scripts, target: scripts });
+    const stateDirectory = await openStateDirectory(bench.file('there', 'state'));
+    const owner = { stateDirectory, operation: 'export', instance: 'other' } as const;
+    const disk = { path: bench.file('there', '1.img'), access: 'rw' } as const;
+    await using _held = await lockDisk(owner, 1, disk, 'shared');
+    const outcome = await bench.move({ disks: [0], rename: true });
+    expect(failureOf(outcome.receiver)).toMatchObject({ code: 'BUSY', disk: 1 });
+    expect(await isUntouched(bench, 0)).toBe(true);
   });
 
   it('for the rename script: commits nothing', async () => {

@@ -36,7 +36,7 @@ import { scriptHooks } from './script-hooks.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import type { Run } from '../runs/journal.ts';
 import { warnOfGpt } from './check-data.ts';
-import { assertTargetsUnused } from './target-use.ts';
+import { assertStillUnused, assertTargetsUnused } from './target-use.ts';
 import { describeTargets } from './write-plan.ts';
 import { MoveLedger } from '../peer/move-ledger.ts';
 
@@ -141,14 +141,13 @@ async function receive({ request, reporter, events, inboxes, link, moveState }: 
   const order = await link.expect('order', signal);
   link.peerTimeoutMs = order.peerTimeout * 1000;
   events.attach(link);
-  const { os, inspected, disks, readable } = await checkOrder(order, request, reporter, signal);
+  const { os, inspected, disks, writable } = await checkOrder(order, request, reporter, signal);
   const { instance } = inspected;
   moveState.target = new TargetDisks(disks);
 
   const { stateDirectory } = request;
-  await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory, reporter, signal });
-  // The rename script may write to any disk.
-  await assertTargetsUnused(instance, order.rename ? readable : disks, { force: order.forceInUse, reporter, signal });
+  await using run = await beginRun({ instance, disks: writable, diskLock: 'exclusive', stateDirectory, reporter, signal });
+  await assertTargetsUnused(instance, writable, { force: order.forceInUse, reporter, signal });
   const window = windowFor(disks.length);
   const targets = await describeTargets(inspected, disks, signal);
   const ready: Ready = { kind: 'ready', instance: instance.name, node: hostname(), window, disks: targets };
@@ -183,7 +182,7 @@ async function receive({ request, reporter, events, inboxes, link, moveState }: 
   await sideBySide(incoming, incoming.length, signal, (disk, signal) => importDisk(transfer, disk, signal));
 
   await link.expect('prepare', signal);
-  if (order.rename) await rename(transfer, readable, signal);
+  if (order.rename) await rename(transfer, writable, signal);
   moveState.stage = 'commit';
   await link.send({ kind: 'prepared' });
   await link.expect('commit', signal);
@@ -194,8 +193,8 @@ interface CheckedOrder {
   readonly os: SelectedOs;
   readonly inspected: InspectedDisks;
   readonly disks: readonly number[];
-  /** Every disk of the instance that could be looked at: those of the move, and others. */
-  readonly readable: readonly number[];
+  /** Those of the move, and others that could be looked at where a rename script may write to any. */
+  readonly writable: readonly number[];
 }
 
 /** Everything that can be refused is refused here: nothing has been touched, and no script has run. */
@@ -215,8 +214,8 @@ async function checkOrder(order: Order, request: ReceiveRequest, reporter: Repor
   for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
   const originals = order.disks.map(({ disk, size, plainBytes }) => ({ index: disk, size, plainBytes }));
   assertRoom(os, originals, from, inspected, reporter);
-  const readable = inspected.diskBytes.flatMap((bytes, index) => (bytes === undefined ? [] : [index]));
-  return { os, inspected, disks, readable };
+  const others = inspected.diskBytes.flatMap((bytes, index) => (bytes === undefined || disks.includes(index) ? [] : [index]));
+  return { os, inspected, disks, writable: order.rename ? [...disks, ...others] : disks };
 }
 
 async function importDisk(transfer: Transfer, incoming: IncomingDisk & { readonly disk: number }, signal: AbortSignal): Promise<void> {
@@ -258,6 +257,8 @@ async function rename(
   reporter.stage(`renaming ${terminalSafe(order.instance)} to ${instance.name}`);
   const hooks = scriptHooks('rename', { run, reporter, signal, debug: order.debug });
   const named = { ...instance, name: order.instance };
+  // Since the last look all the data came: a guest may have been started meanwhile.
+  for (const disk of disks) await assertStillUnused(instance, disk, { force: order.forceInUse, signal });
   await runAndFlush(instance, disks, () => runRenameScript(os, { ...hooks, instance: named, newName: instance.name }));
 }
 

@@ -31,6 +31,10 @@ const snapshot = (path: string): RunRecord => ({
   record: { provider: 'reflink', index: 0, description: path, data: { path } },
 });
 
+async function openDescriptors(): Promise<number> {
+  return (await readdir('/proc/self/fd')).length;
+}
+
 describe('a run', () => {
   test('has an id that says when and by which process, and that is safe in file names and LVM names', async () => {
     await using scratch = await makeTemporaryDirectory();
@@ -40,6 +44,21 @@ describe('a run', () => {
     expect(one.id).toMatch(new RegExp(`^gantry-\\d{8}T\\d{6}Z-${process.pid}$`));
     expect(other.id).toMatch(/^gantry-[0-9TZ-]+$/);
     expect(other.id).not.toBe(one.id);
+  });
+
+  test('that cannot begin leaves neither a journal nor an open file', async () => {
+    await using scratch = await makeTemporaryDirectory();
+    const stateDirectory = await openStateDirectory(scratch.file('state'));
+    const before = await openDescriptors();
+    {
+      using _broken = await failFiles('stat', async () => systemError('EIO'));
+      await expect(openRun({ stateDirectory, operation: 'export', instance: 'web1' })).rejects.toMatchObject({
+        code: 'STATE_UNUSABLE',
+        message: expect.stringMatching(/^cannot lock the journal .*: EIO/),
+      });
+    }
+    expect(await readdir(stateDirectory.runs)).toEqual([]);
+    expect(await openDescriptors()).toBe(before);
   });
 
   test('has on disk what it remembers before the call resolves, for its owner alone', async () => {

@@ -59,9 +59,16 @@ async function createJournal(path: string): Promise<FileHandle | undefined> {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return undefined;
     throw unusable(`cannot make the journal ${path}`, error);
   }
-  if (tryFlock(file.fd, 'exclusive') && (await isStillNamed(file, path))) return file;
-  await file.close();
-  return undefined;
+  await using scope = new AsyncDisposableStack();
+  scope.use(file);
+  try {
+    if (!tryFlock(file.fd, 'exclusive') || !(await isStillNamed(file, path))) return undefined;
+  } catch (error) {
+    await unlink(path).catch(() => undefined);
+    throw unusable(`cannot lock the journal ${path}`, error);
+  }
+  scope.move();
+  return file;
 }
 
 async function beginRun(id: string, file: FileHandle, started: Date, options: RunOptions): Promise<Run> {

@@ -78,12 +78,16 @@ async function tryLockFile(path: string, mode: LockMode): Promise<FileHandle | u
     const file = await open(path, 'a', 0o600).catch((error: unknown) => {
       throw unusable(`cannot open the lock file ${path}`, error);
     });
-    if (!tryFlock(file.fd, mode)) {
-      await file.close();
-      return undefined;
+    await using scope = new AsyncDisposableStack();
+    scope.use(file);
+    try {
+      if (!tryFlock(file.fd, mode)) return undefined;
+      if (!(await isStillNamed(file, path))) continue;
+    } catch (error) {
+      throw unusable(`cannot lock the file ${path}`, error);
     }
-    if (await isStillNamed(file, path)) return file;
-    await file.close();
+    scope.move();
+    return file;
   }
 }
 
@@ -108,10 +112,11 @@ async function announce(request: LockRequest, path: string, file: FileHandle): P
   return {
     async [Symbol.asyncDispose]() {
       if (file.fd === -1) return;
+      // Closed whatever fails: an open file would hold the lock until this process ends.
+      await using _closed = file;
       await unlink(link).catch(() => undefined);
       // The last holder removes the file; a shared lock that others share too cannot be made exclusive.
       if (tryFlock(file.fd, 'exclusive') && (await isStillNamed(file, path))) await unlink(path).catch(() => undefined);
-      await file.close();
     },
   };
 }

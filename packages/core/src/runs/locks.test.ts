@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { attachLoopDevice, makeSparseFile, makeTemporaryDirectory } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 
+import { failFiles, systemError } from '../../test/failing-files.ts';
 import type { Lock } from './lock-file.ts';
 import { sweepLocks } from './lock-file.ts';
 import type { LockOwner } from './locks.ts';
@@ -51,6 +52,28 @@ describe('the lock of an instance', () => {
       await using _lock = await lockInstance(state.owner('web1'));
       await expect(lockInstance(state.owner('web1'))).rejects.toMatchObject({ code: 'BUSY' });
       await using _other = await lockInstance(state.owner('web2'));
+    }
+    await using _again = await lockInstance(state.owner('web1'));
+  });
+
+  test('is free when it is let go, even where its file cannot be looked at', async () => {
+    await using state = await withState();
+    const lock = await lockInstance(state.owner('web1'));
+    {
+      using _broken = await failFiles('stat', async () => systemError('EIO'));
+      await expect(lock[Symbol.asyncDispose]()).rejects.toThrow('EIO');
+    }
+    await using _again = await lockInstance(state.owner('web1'));
+  });
+
+  test('is not kept where taking it failed', async () => {
+    await using state = await withState();
+    {
+      using _broken = await failFiles('stat', async () => systemError('EIO'));
+      await expect(lockInstance(state.owner('web1'))).rejects.toMatchObject({
+        code: 'STATE_UNUSABLE',
+        message: expect.stringMatching(/^cannot lock the file .*instance-web1\.lock: EIO/),
+      });
     }
     await using _again = await lockInstance(state.owner('web1'));
   });

@@ -345,6 +345,23 @@ describe('the end of an export', () => {
     expect(existsSync(directory.file('started'))).toBe(false);
   });
 
+  it('comes with the signal while the script has not begun', async () => {
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    await using dump = exportDisk(await withExport(`touch ${directory.file('started')}`), {
+      signal: controller.signal,
+      graceMs: 1,
+      onStart: async (group) => {
+        started.push(group);
+        // As where its file is on a server that does not answer.
+        process.kill(-group.pgid, 'SIGSTOP');
+        setImmediate(() => controller.abort(reason));
+      },
+    });
+    expect(await errorOf(dump)).toBe(reason);
+    expect(existsSync(directory.file('started'))).toBe(false);
+  });
+
   it('comes when whoever takes the data stops', async () => {
     await using dump = exportDisk(await withExport('cat /dev/zero'));
     for await (const _piece of dump.pieces) break;

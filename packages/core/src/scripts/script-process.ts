@@ -4,6 +4,7 @@ import { GantryError } from '../report/errors.ts';
 import type { Environment } from './environment.ts';
 import { ExpectedSize } from './expected-size.ts';
 import { MessageLog } from './message-log.ts';
+import { Interruption } from '../system/interruption.ts';
 import { PipeReader } from '../system/pipe-reader.ts';
 import { PipeWriter } from '../system/pipe-writer.ts';
 import type { Pipe } from '../system/pipes.ts';
@@ -21,6 +22,8 @@ import type { ScriptOptions } from './script-options.ts';
 const MESSAGE_BUFFER_BYTES = 16 * 1024;
 /** What a script leaves behind often ends with it, a moment later: `exec 2> >(tee log >&2)`, for one. */
 const LEFT_BEHIND_MS = 500;
+/** How long a script may still take to begin when it is to be ended: the system may have begun it, and not said so yet. */
+const BEGIN_MS = 500;
 /** What scripts create is for their own user alone, as under Ganeti. */
 const SCRIPT_UMASK = 0o077;
 /** How long the last messages may take to arrive when nothing of the script runs any more, but something else holds its stderr. */
@@ -98,9 +101,10 @@ export class ScriptProcess implements AsyncDisposable {
     try {
       await options.onStart?.(script.#group);
       options.signal?.throwIfAborted();
-      await gated.open().catch(async (error: unknown) => {
+      const opening = gated.open().catch(async (error: unknown) => {
         throw await startError(request, error);
       });
+      await beginOrAbort(opening, options.signal);
       return script;
     } catch (error) {
       await script[Symbol.asyncDispose]();
@@ -217,6 +221,21 @@ async function spawn(request: ScriptRequest, { stdin, stdout, stderr, size }: Pi
     return await spawnGated([request.path, ...request.arguments], { cwd, environment, stdio, umask: SCRIPT_UMASK });
   } finally {
     closeEnds(...inherited.filter((fd) => fd !== undefined));
+  }
+}
+
+/**
+ * Waits until the script has begun, and when the signal comes only a moment longer: its file may be on a server that does not answer.
+ * One that has begun by then is ended like any other, its messages kept.
+ */
+async function beginOrAbort(opening: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  using interruption = new Interruption(signal);
+  try {
+    await interruption.race(opening);
+  } catch (error) {
+    if (signal?.aborted !== true || error !== signal.reason) throw error;
+    const hasBegun = opening.then(() => true);
+    if (!(await Promise.race([hasBegun, wait(BEGIN_MS, false, { ref: false })]))) throw error;
   }
 }
 
