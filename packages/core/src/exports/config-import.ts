@@ -31,7 +31,7 @@ export interface ConfigNic {
 export interface ConfigDescription {
   readonly instanceName: string;
   readonly os: string;
-  /** The word under `compression`; see {@link codecOfCompression}. */
+  /** The word under `compression`; see `codecOfCompression`. */
   readonly compression: string;
   readonly timestamp?: Date;
   readonly source?: string;
