@@ -272,7 +272,7 @@ describe('gantry move to a peer that cannot take it', () => {
 
   it('because it is a store', async () => {
     const outcome = await bench.gantry('move', here, bench.store, '--to', there);
-    expect(outcome).toMatchObject({ exitCode: 8, stderr: expect.stringMatching(/is no peer/) });
+    expect(outcome).toMatchObject({ exitCode: 8, stderr: expect.stringMatching(/is not a peer/) });
   });
 });
 
