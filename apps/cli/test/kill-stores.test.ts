@@ -1,0 +1,218 @@
+import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { SshServer, TemporaryDirectory } from '@gantry/testkit';
+import { PATIENTLY, makeRandomFile, makeSparseFile, makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { bundleCommand } from './bundled-command.ts';
+import type { Outcome } from './workbench.ts';
+
+/*
+ * Every operation on a store, in a directory of this machine and on a peer, killed (-9) at a moment that nobody chose. What it leaves is
+ * cleared by `gantry clean`, or named with the command that removes it. More kills of each: scripts/kills.sh 300
+ */
+const KILLS = Number(process.env['GANTRY_TEST_KILLS'] ?? 3);
+/** So often, at most, an operation may have ended before it was to be killed, for each kill. */
+const MAX_TRIES_PER_KILL = 5;
+const ROUND_LIMIT_MS = 120_000;
+
+const MiB = 1024 * 1024;
+const NAME = 'web1.example.com';
+
+let scope: AsyncDisposableStack;
+let home: TemporaryDirectory;
+let server: SshServer;
+/** The directory of the one complete export, relative to a store. */
+let complete: string;
+
+beforeAll(async () => {
+  scope = new AsyncDisposableStack();
+  home = scope.use(await makeTemporaryDirectory());
+  server = scope.use(await startSshServer());
+  await bundleCommand(home.path);
+  for (const disk of ['a', 'b']) await makeRandomFile(home.file(`${disk}.img`), 3 * MiB, `disk ${disk}`);
+  for (const disk of ['x', 'y']) await makeSparseFile(home.file(`${disk}.img`), 3 * MiB);
+  await describeInstance('here', ['a', 'b']);
+  await describeInstance('there', ['x', 'y']);
+  expect(await gantry('store', 'init', home.file('origin'))).toMatchObject({ exitCode: 0 });
+  expect(await gantry('export', home.file('here.yaml'), home.file('origin'))).toMatchObject({ exitCode: 0 });
+  const [id = ''] = await readdir(home.file('origin', NAME));
+  complete = join(NAME, id);
+});
+
+afterAll(() => scope.disposeAsync());
+
+async function describeInstance(name: string, disks: readonly string[]): Promise<void> {
+  const list = disks.map((disk) => `  - path: ${home.file(`${disk}.img`)}\n`).join('');
+  await writeFile(home.file(`${name}.yaml`), `name: ${NAME}\nos: raw\nhypervisor: kvm\ndisks:\n${list}`);
+}
+
+function start(args: readonly string[]) {
+  return execa(process.execPath, [home.file('bin', 'gantry.cjs'), ...args], {
+    env: { GANTRY_STATE_DIR: home.file('state'), GANTRY_YES: '1' },
+    reject: false,
+    stdin: 'ignore',
+    forceKillAfterDelay: false,
+  });
+}
+
+async function gantry(...args: readonly string[]): Promise<Outcome> {
+  const { exitCode, stdout, stderr } = await start(args);
+  return { exitCode, stdout, stderr };
+}
+
+/** Runs a command and kills it at some moment before about the time that it takes. Whether it still ran. */
+async function killed(args: readonly string[], usualMs: number): Promise<boolean> {
+  const child = start(args);
+  const timer = new AbortController();
+  const ended = child.then((outcome) => {
+    timer.abort();
+    return outcome;
+  });
+  await wait(Math.random() * usualMs, undefined, { signal: timer.signal }).catch(() => undefined);
+  child.kill('SIGKILL');
+  const { signal } = await ended;
+  // What it had asked the peer for may still be done there.
+  await expect.poll(() => server.sessions(), { ...PATIENTLY, timeout: 60_000 }).toBe(0);
+  return signal === 'SIGKILL';
+}
+
+interface Operation {
+  readonly name: string;
+  /** Makes the store in `path` as it is before the operation. */
+  readonly prepare: (path: string, address: string) => Promise<void>;
+  readonly args: (address: string) => readonly string[];
+  /** How the store may be when the operation was killed and cleaned up after: the directories of its complete exports. */
+  readonly mayBe: 'with its export' | 'with or without it' | 'with more';
+}
+
+const nothing = async (): Promise<void> => undefined;
+
+/** About how long an export takes, ms: within it, it is killed. */
+const EXPORT_MS = { file: 600, ssh: 1800 };
+
+/** Leaves what a killed export leaves, mostly. */
+async function leaveUnfinished(path: string, address: string): Promise<void> {
+  await killed(['export', home.file('here.yaml'), address], address === path ? EXPORT_MS.file : EXPORT_MS.ssh);
+}
+
+const OPERATIONS: readonly Operation[] = [
+  { name: 'export', prepare: nothing, args: (address) => ['export', home.file('here.yaml'), address], mayBe: 'with more' },
+  {
+    name: 'import',
+    prepare: nothing,
+    args: (address) => ['import', address, NAME, '--to', home.file('there.yaml')],
+    mayBe: 'with its export',
+  },
+  { name: 'verify', prepare: nothing, args: (address) => ['verify', address, NAME], mayBe: 'with its export' },
+  { name: 'remove', prepare: nothing, args: (address) => ['remove', address, complete.replace('/', '@')], mayBe: 'with or without it' },
+  { name: 'clean', prepare: leaveUnfinished, args: (address) => ['clean', address], mayBe: 'with more' },
+];
+
+describe.each(['file', 'ssh'] as const)('in a store by %s', (scheme) => {
+  test.each(OPERATIONS)(
+    '$name that is killed leaves nothing that clean does not clear or name',
+    { timeout: KILLS * ROUND_LIMIT_MS },
+    async (operation) => {
+      const path = home.file(`${scheme}-${operation.name}`);
+      const address = scheme === 'file' ? path : server.address(path);
+      const tally: Record<string, number> = {};
+      const count = (what: string): void => void (tally[what] = (tally[what] ?? 0) + 1);
+      const usualMs = await measure(operation, path, address);
+      let kills = 0;
+      for (let tries = 0; kills < KILLS && tries < KILLS * MAX_TRIES_PER_KILL; tries += 1) {
+        await makeStore(path);
+        await operation.prepare(path, address);
+        if (!(await killed(operation.args(address), usualMs * 1.1))) continue;
+        kills += 1;
+        count(await clean(address));
+        await expectNothingLeft(operation, path, address, count);
+      }
+      expect(kills).toBe(KILLS);
+      console.info(`${operation.name} by ${scheme}: ${kills} kills within ${Math.round(usualMs)} ms: ${JSON.stringify(tally)}`);
+    },
+  );
+});
+
+/** A store with one complete export. */
+async function makeStore(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true });
+  await mkdir(path, { mode: 0o700 });
+  await cp(home.file('origin'), path, { recursive: true });
+}
+
+async function measure({ prepare, args }: Operation, path: string, address: string): Promise<number> {
+  await makeStore(path);
+  await prepare(path, address);
+  const started = performance.now();
+  const { exitCode, stderr } = await gantry(...args(address));
+  expect(exitCode, stderr).toBe(0);
+  return performance.now() - started;
+}
+
+/** Cleans, and runs the commands that it names for what it keeps. What there was to do, in a word. */
+async function clean(address: string): Promise<'nothing left' | 'cleared' | 'named with its command'> {
+  const { exitCode, stdout, stderr } = await gantry('clean', address);
+  expect(exitCode, stderr).toBe(0);
+  const kept = stdout.split('\n').filter((line) => line.startsWith('kept: '));
+  for (const line of kept) {
+    const [, command = ''] = /remove it with: gantry (.*)$/.exec(line) ?? [];
+    expect(command, line).not.toBe('');
+    expect(
+      await execa(`${process.execPath} ${home.file('bin', 'gantry.cjs')} ${command}`, {
+        shell: true,
+        reject: false,
+        env: { GANTRY_STATE_DIR: home.file('state') },
+      }),
+    ).toMatchObject({ exitCode: 0 });
+  }
+  if (kept.length > 0) return 'named with its command';
+  return stdout === 'nothing was left' ? 'nothing left' : 'cleared';
+}
+
+async function expectNothingLeft({ mayBe }: Operation, path: string, address: string, count: (what: string) => void): Promise<void> {
+  expect(await gantry('clean', address, '--dry-run')).toMatchObject({ exitCode: 0, stdout: 'nothing was left' });
+  // A removal that was cut short is listed as damaged, and finished by removing it again.
+  const damaged = await damagedExports(path);
+  if (mayBe === 'with or without it' && damaged.length > 0) {
+    count('removal finished by a second one');
+    expect(await gantry('list', address)).toMatchObject({ stdout: expect.stringContaining('damaged') });
+    for (const reference of damaged) expect(await gantry('remove', address, reference)).toMatchObject({ exitCode: 0 });
+  }
+  expect(await damagedExports(path)).toEqual([]);
+  const exports = await exportsIn(path);
+  if (mayBe === 'with or without it') expect([[], [complete]]).toContainEqual(exports);
+  else expect(exports).toContain(complete);
+  if (mayBe === 'with its export') expect(exports).toEqual([complete]);
+  for (const reference of exports) {
+    const { exitCode, stderr } = await gantry('verify', address, reference.replace('/', '@'));
+    expect(exitCode, stderr).toBe(0);
+  }
+  const names = await readdir(path);
+  expect(names.toSorted()).toEqual(['gantry-store.json', ...(exports.length > 0 ? [NAME] : [])]);
+  const state = await Promise.all(['runs', 'locks'].map((room) => readdir(home.file('state', room)).catch(() => [])));
+  expect(state.flat()).toEqual([]);
+}
+
+/** Exports that have a manifest, and nothing but what belongs to one. */
+async function exportsIn(path: string): Promise<readonly string[]> {
+  const ids = await readdir(join(path, NAME)).catch(() => []);
+  const found: string[] = [];
+  for (const id of ids) {
+    const files = await readdir(join(path, NAME, id));
+    expect(files.toSorted(), id).toEqual(['SHA256SUMS', 'config.ini', 'disk0.zst', 'disk1.zst', 'manifest.json']);
+    found.push(join(NAME, id));
+  }
+  return found.toSorted();
+}
+
+async function damagedExports(path: string): Promise<readonly string[]> {
+  const ids = await readdir(join(path, NAME)).catch(() => []);
+  const found: string[] = [];
+  for (const id of ids) {
+    if (!(await readdir(join(path, NAME, id))).includes('manifest.json')) found.push(`${NAME}@${id}`);
+  }
+  return found;
+}
