@@ -6,7 +6,7 @@ import type { StoreErrorCode } from '@gantry/transport';
  * About a dozen calls on directories, and a few on open files. The algorithm of the store (begin, commit, unfinished writes, listing,
  * removal) is written once over these; a file system says in its capabilities what it cannot do.
  *
- * 1. **Directories are walked, not named by paths.** A walk follows no symbolic link. Where `safeWalks` holds, what was walked to is
+ * 1. **Directories are walked, not named by paths.** A walk follows no symbolic link. On this machine what was walked to is
  *    what is used, whatever anybody renames meanwhile; elsewhere (SFTP) each part is looked at just before, and that is all that can be had.
  * 2. **Nothing is overwritten.** Files are created exclusively, and a link fails where the name is taken. Only `replace` takes a place.
  * 3. **Nothing is durable until it is synced:** a file's bytes by `sync` or `finish` of the file, its name by `sync` of its directory.
@@ -21,8 +21,6 @@ export interface FileSystemCapabilities {
   readonly inOrder: boolean;
   /** Files can be made durable. */
   readonly syncFile: boolean;
-  /** No link can be slipped in between looking at a directory and using it. */
-  readonly safeWalks: boolean;
   /** How much is written before it is made durable, bytes: bounds what the system holds back, and what a crash costs. */
   readonly syncEveryBytes: number;
   /** How much may be written and not be durable before the writer waits, bytes. */

@@ -13,4 +13,4 @@ export type {
   SyncOptions,
   WritableFile,
 } from './file-system.ts';
-export { FileSystemError, MARK_DIGITS, formatMark, isFileSystemError } from './file-system.ts';
+export { FileSystemError, formatMark, isFileSystemError } from './file-system.ts';

@@ -41,15 +41,6 @@ test('one that turns read-only in the middle is named as that', async () => {
   expect(await Array.fromAsync(store.list(''))).toEqual([]);
 });
 
-test('one that gets full in the middle is named as that', async () => {
-  await using disk = await mountFailingExt4(16 * MiB);
-  await using store = open(disk.file('store'));
-  const pending = await store.begin('disk0');
-  expect(await failureOf(pending.append(pieces(64)))).toMatchObject({ code: 'full', key: 'disk0' });
-  await pending.discard();
-  expect(await Array.fromAsync(store.pending(''))).toEqual([]);
-});
-
 test('one that is taken away is named as that, at commit and by what is begun later; nothing is written beneath', async () => {
   await using disk = await mountFailingExt4(64 * MiB);
   await using store = open(disk.path);

@@ -18,7 +18,7 @@ export class NodeFileSystem implements FileSystem {
   }
 
   async capabilities(): Promise<FileSystemCapabilities> {
-    return { replace: true, inOrder: true, syncFile: true, safeWalks: true, syncEveryBytes: 32 * MiB, maxUnsyncedBytes: 64 * MiB };
+    return { replace: true, inOrder: true, syncFile: true, syncEveryBytes: 32 * MiB, maxUnsyncedBytes: 64 * MiB };
   }
 
   root(): Promise<Directory> {

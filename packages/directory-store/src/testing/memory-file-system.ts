@@ -19,7 +19,6 @@ const CAPABILITIES: FileSystemCapabilities = {
   replace: true,
   inOrder: true,
   syncFile: true,
-  safeWalks: true,
   syncEveryBytes: 1000,
   maxUnsyncedBytes: 2000,
 };

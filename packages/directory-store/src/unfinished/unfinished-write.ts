@@ -167,7 +167,7 @@ export class UnfinishedWrite implements PendingObject {
 
   #warnOfDurability(): void {
     this.#context.warnOnce(
-      `${this.#context.shown}: the SFTP server of the peer cannot make everything durable (fsync@openssh.com); what is written may be lost with the peer's power`,
+      `${this.#context.shown}: not everything can be made durable there (its file system or its server lacks fsync, for SFTP fsync@openssh.com): what is written may be lost when its power fails`,
     );
   }
 

@@ -25,7 +25,6 @@ export class SftpFileSystem implements FileSystem {
       // Many requests are on their way at once, over several sessions.
       inOrder: false,
       syncFile: client.has('fsync'),
-      safeWalks: false,
       syncEveryBytes: 64 * MiB,
       maxUnsyncedBytes: 256 * MiB,
     };
