@@ -6,38 +6,52 @@ import { Interruption } from '../system/interruption.ts';
 import { endProcessGroup, runningMembers } from '../system/process-group.ts';
 import { readProcess } from '@gantry/transport';
 
-/* How the processes of a script are found and ended that a killed run has left: an `Undo` of `runs/undo.ts`. */
-
-const recordSchema = z.object({
-  kind: z.literal('script'),
-  // 0, 1 and negative numbers would mean very different processes to kill(2).
-  pgid: z.int().min(2),
+/**
+ * A script that was started: its process group, told apart from later ones of the same number by start time and boot. (A type, not an
+ * interface: so it is a `RunRecord`.)
+ */
+export type ScriptRecord = {
+  readonly kind: 'script';
+  /** 0, 1 and negative numbers would mean very different processes to kill(2). */
+  readonly pgid: number;
   /** Of the group's first process: clock ticks since boot. */
+  readonly startTime: number;
+  readonly bootId: string;
+  readonly script: string;
+  readonly operation: string;
+};
+
+const recordSchema: z.ZodType<ScriptRecord> = z.object({
+  kind: z.literal('script'),
+  pgid: z.int().min(2),
   startTime: z.int().nonnegative(),
   bootId: z.string(),
   script: z.string(),
   operation: z.string(),
 });
 
-/** A script that was started: its process group, told apart from later ones of the same number by start time and boot. */
-export type ScriptRecord = z.infer<typeof recordSchema>;
-
 /** Whose script it was. */
 interface ScriptOwner {
   readonly instance: string;
 }
 
-export const scriptUndo = {
+/** What recovery does about a script: an `Undo` of `runs/undo.ts`, which stands on a higher floor. */
+export const scriptUndo: {
+  readonly kind: 'script';
+  describe(record: unknown): string;
+  isThere(record: unknown, owner: ScriptOwner): Promise<boolean>;
+  undo(record: unknown, owner: ScriptOwner, signal: AbortSignal): Promise<boolean>;
+} = {
   kind: 'script',
-  describe(record: unknown): string {
+  describe(record) {
     const { pgid, operation, script } = recordSchema.parse(record);
     return `the process group ${pgid} of the ${operation} script ${script}`;
   },
-  async isThere(record: unknown, { instance }: ScriptOwner): Promise<boolean> {
+  async isThere(record, { instance }) {
     return (await processesLeft(recordSchema.parse(record), instance)).length > 0;
   },
   /** First gently, then for good. */
-  async undo(record: unknown, { instance }: ScriptOwner, signal: AbortSignal): Promise<boolean> {
+  async undo(record, { instance }, signal) {
     const group = recordSchema.parse(record);
     if ((await processesLeft(group, instance)).length === 0) return false;
     using interruption = new Interruption(signal);

@@ -1,5 +1,7 @@
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+
+import { errnoName } from './errno-name.ts';
 
 /** Makes the names in a directory durable: after it, a file that was made or removed there stays so (fsync(2)). */
 export async function syncDirectory(path: string): Promise<void> {
@@ -7,9 +9,27 @@ export async function syncDirectory(path: string): Promise<void> {
   await directory.sync();
 }
 
-/** Makes a directory, and those above it, where it is missing; a power cut afterwards takes none of them away. */
+/**
+ * Makes a directory, and those above it, where it is missing; a power cut afterwards takes none of them away. (Not `recursive` of Node's
+ * mkdir: that says ENOENT where a file system is read-only.)
+ */
 export async function makeDirectoryDurably(path: string, mode: number): Promise<void> {
-  const topmost = await mkdir(path, { recursive: true, mode });
-  if (topmost === undefined) return;
-  for (let made = path; made.length >= topmost.length; made = dirname(made)) await syncDirectory(dirname(made));
+  try {
+    await mkdir(path, { mode });
+  } catch (error) {
+    const errno = errnoName(error);
+    if (errno === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    if (errno !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeDirectoryDurably(dirname(path), mode);
+    return await makeInParent(path, mode);
+  }
+  await syncDirectory(dirname(path));
+}
+
+/** A second process may make the same directory at the same time. */
+async function makeInParent(path: string, mode: number): Promise<void> {
+  await mkdir(path, { mode }).catch(async (error: unknown) => {
+    if (errnoName(error) !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error;
+  });
+  await syncDirectory(dirname(path));
 }
