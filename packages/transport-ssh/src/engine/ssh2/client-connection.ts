@@ -91,14 +91,17 @@ class Handshake {
     });
     client.on('ready', () => this.#ready.resolve());
     client.on('error', (error: Error) => this.#onError(error));
-    client.on('close', () => {
+    const onClose = (): void => {
       this.#fail(
         new PeerError('unavailable', { message: 'the connection was cut', hint: "Look at the network and at the log of the peer's sshd." }),
       );
       closed.resolve();
-    });
+    };
+    client.on('close', onClose);
     try {
-      this.#connect();
+      // The library hears nothing of a way that has closed before it listens.
+      if (this.#socket.destroyed) onClose();
+      else this.#connect();
       await this.#ready.promise;
       const end = async (): Promise<void> => {
         client.end();

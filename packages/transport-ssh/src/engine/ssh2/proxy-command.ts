@@ -1,7 +1,7 @@
 import { Duplex } from 'node:stream';
 import type { LocalSurroundings } from '../../config/peer-settings.ts';
 import type { LocalProgram } from '../local-program.ts';
-import { loadLaunch } from '../local-program.ts';
+import { closedWithin, DRAIN_MS, loadLaunch } from '../local-program.ts';
 import { childEnvironment } from '../openssh/child-environment.ts';
 import { PeerError } from '../peer-error.ts';
 import { shownText } from '../shown-text.ts';
@@ -24,6 +24,7 @@ export class ProxyCommand {
     this.stream = Duplex.from({ readable: program.stdout, writable: program.stdin });
     this.stream.on('error', () => undefined);
     this.stream.once('close', () => void program.end());
+    void this.#closeAtEnd();
     program.stdout.once('end', () => {
       this.#hasEnded = true;
     });
@@ -55,6 +56,13 @@ export class ProxyCommand {
   get #hasAnswered(): boolean {
     const { stdout } = this.#program;
     return 'bytesRead' in stdout && stdout.bytesRead !== 0;
+  }
+
+  /** ssh2 waits for a socket to close: without this, until its time is over. */
+  async #closeAtEnd(): Promise<void> {
+    await this.#program.ended;
+    await closedWithin(this.#program.stdout, DRAIN_MS);
+    this.stream.destroy();
   }
 
   /** Ends it; resolves when nothing of it runs. */
