@@ -13,6 +13,8 @@ export default defineConfig({
     testTimeout: 120_000 * pace,
     hookTimeout: 240_000 * pace,
     pool: 'forks',
+    // Most tests wait for a script, a server or a machine: two of them at once are not too much even for a single processor.
+    maxWorkers: Math.max(2, availableParallelism()),
     execArgv: ['--conditions=@gantry/source'],
   },
 });
