@@ -31,7 +31,7 @@ it('a packed tarball, installed by npm into an empty prefix, exports, lists and 
   expect(`gantry-cli-${String(version)}.tgz`).toBe(tarball);
   await makeSparseFile(bench.file('disk.img'), 1024 * 1024);
   const instance = await bench.describeInstance('web1', { disks: [bench.file('disk.img')] });
-  await gantry('export', instance, bench.store);
+  await gantry('export', '--create-store', instance, bench.store);
   expect((await gantry('list', bench.store)).stdout).toContain('web1');
   expect((await gantry('verify', '--json', bench.store, 'web1')).exitCode).toBe(0);
 });
