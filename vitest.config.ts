@@ -8,7 +8,13 @@ export default defineConfig({
   resolve: { conditions: ['@gantry/source'] },
   ssr: { resolve: { conditions: ['@gantry/source'] } },
   test: {
-    include: ['packages/*/{src,test}/**/*.test.ts', 'apps/*/{src,test}/**/*.test.ts', 'examples/**/*.test.ts', 'bench/src/**/*.test.ts'],
+    include: [
+      'packages/*/{src,test}/**/*.test.ts',
+      'apps/*/{src,test}/**/*.test.ts',
+      'examples/**/*.test.ts',
+      'bench/src/**/*.test.ts',
+      'tools/tidy/*.test.ts',
+    ],
     // Real scripts, mounts and servers: slow and busy machines need time, and a hang still ends.
     testTimeout: 120_000 * pace,
     hookTimeout: 240_000 * pace,

@@ -1,0 +1,71 @@
+import { glob, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { BANNED_CONSTANT, BANNED_PHRASES } from './house-rules.ts';
+import { NOT_YET_CLEAN } from './not-yet-clean.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Made by tools, history, or the rules themselves. */
+const LEFT_OUT = /(?:^|\/)(?:node_modules|dist|coverage|\.[^/]+)(?:\/|$)|^docs\/reference\/api\/|^CHANGELOG\.md$|^tools\/tidy\//;
+
+const TEXTS: ReadonlyMap<string, string> = new Map(await Promise.all((await textFiles()).map(read)));
+
+async function textFiles(): Promise<readonly string[]> {
+  const names = await Array.fromAsync(glob('**/*.{ts,cjs,md}', { cwd: ROOT, exclude: (name) => LEFT_OUT.test(name) }));
+  return names.filter((name) => !LEFT_OUT.test(name)).toSorted();
+}
+
+async function read(name: string): Promise<readonly [name: string, text: string]> {
+  return [name, await readFile(join(ROOT, name), 'utf8')];
+}
+
+/** Sentences go on in the next line of a comment, a string or a page. */
+function inOneLine(text: string): string {
+  return text.replaceAll(/ ?['`]? *\+?\n\s*(?:\*(?!\/)|\/\/|>)?\s*['`]?/g, ' ');
+}
+
+function bannedPhrases(text: string): readonly string[] {
+  const line = inOneLine(text);
+  return BANNED_PHRASES.flatMap(({ pattern, instead }) =>
+    [...line.matchAll(new RegExp(pattern, `${pattern.flags}g`))].map((match) => {
+      const around = line.slice(Math.max(0, match.index - 30), match.index + match[0].length + 30);
+      return `"…${around}…" (say: ${instead})`;
+    }),
+  );
+}
+
+function bannedConstants(text: string): readonly string[] {
+  const declared = [...text.matchAll(/\bconst ([A-Z][A-Z0-9_]*)\b/g)].flatMap(([, name = '']) => name);
+  return declared.filter((name) => BANNED_CONSTANT.test(name)).map((name) => `${name} (say: MAX_… or MIN_…, with the unit last)`);
+}
+
+function problemsOf(name: string): readonly string[] {
+  const text = TEXTS.get(name) ?? '';
+  return [...bannedPhrases(text), ...(name.endsWith('.md') ? [] : bannedConstants(text))].map((problem) => `${name}: ${problem}`);
+}
+
+function isIn(name: string, place: string): boolean {
+  return name === place || name.startsWith(`${place}/`);
+}
+
+describe('comments, messages, pages and names of constants', () => {
+  it('are looked at, and what is banned is found', () => {
+    expect(TEXTS.size).toBeGreaterThan(500);
+    expect(bannedPhrases('/** A name that\n * is no name. */')).toEqual([expect.stringContaining('is no name')]);
+    expect(bannedPhrases("'it is no longer there, and ' +\n  'there is no other'")).toEqual([]);
+    expect(bannedPhrases("'begun by process 1: there are so ' +\n  'many'")).toHaveLength(2);
+    expect(bannedConstants('const MOST_BYTES = 1;\nconst MAX_BYTES = 2;')).toEqual([expect.stringContaining('MOST_BYTES')]);
+  });
+
+  it('are in plain English, and limits begin with MAX_ or MIN_', () => {
+    const clean = [...TEXTS.keys()].filter((name) => !NOT_YET_CLEAN.some((place) => isIn(name, place)));
+    expect(clean.flatMap(problemsOf)).toEqual([]);
+  });
+
+  it.each(NOT_YET_CLEAN)('still have something to mend in %s (else: remove its line from not-yet-clean.ts)', (place) => {
+    const names = [...TEXTS.keys()].filter((name) => isIn(name, place));
+    expect(names.flatMap(problemsOf)).not.toEqual([]);
+  });
+});
