@@ -22,7 +22,7 @@ export type {
 } from './store.ts';
 export { RETRYABLE_CODES } from './store.ts';
 export type { LimitOptions } from './limit.ts';
-export { Pace, withLimit } from './limit.ts';
+export { RateLimiter, withLimit } from './limit.ts';
 export type { LogEntry } from './log.ts';
 export { withLog } from './log.ts';
 export type { HostProcess, OwnerState } from './owner.ts';

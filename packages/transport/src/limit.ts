@@ -15,20 +15,20 @@ export interface LimitOptions {
 
 /** Holds what goes into a store and comes out of it down to a rate, so that other traffic finds room. */
 export function withLimit(store: Store, options: LimitOptions): Store {
-  const pace = new Pace(options);
+  const limiter = new RateLimiter(options);
   const slow = (pending: PendingObject): PendingObject =>
     alterPending(pending, {
-      append: (source, o) => pending.append(pace.through(source, o?.signal), o),
+      append: (source, o) => pending.append(limiter.through(source, o?.signal), o),
     });
   return alterStore(store, {
-    read: async (key, o) => alterBody(await store.read(key, o), (chunks) => pace.through(chunks, o?.signal)),
+    read: async (key, o) => alterBody(await store.read(key, o), (chunks) => limiter.through(chunks, o?.signal)),
     begin: async (key, o) => slow(await store.begin(key, o)),
     resume: async (token, o) => slow(await store.resume(token, o)),
   });
 }
 
 /** One rate for all who share it. */
-export class Pace {
+export class RateLimiter {
   readonly #bytesPerMs: number;
   readonly #pause: Pause;
   readonly #now: () => number;

@@ -23,7 +23,7 @@ import { takeSnapshots } from './take-snapshots.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { Instance } from '../instances/model.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
-import { DEFAULT_PARALLEL_DISKS, createReporter, tellPhases } from '../report/reporter.ts';
+import { DEFAULT_PARALLEL_DISKS, createReporter, reportPhases } from '../report/reporter.ts';
 import { checkParameters } from '../scripts/parameters.ts';
 import type { SelectedOs } from '../scripts/select.ts';
 import { StartSpacing } from '../scripts/start-spacing.ts';
@@ -174,7 +174,7 @@ async function dumpDisks(work: Work, writer: ExportWriter, disks: readonly numbe
   await using held = await takeSnapshots(request, disks, { instance, run, reporter, signal });
   const parallel = request.parallel ?? DEFAULT_PARALLEL_DISKS;
   return await sideBySide(held.snapshots, parallel, signal, (snapshot, signal) =>
-    tellPhases(reporter, snapshot.index, () => dumpDisk(work, writer, snapshot, signal)),
+    reportPhases(reporter, snapshot.index, () => dumpDisk(work, writer, snapshot, signal)),
   );
 }
 

@@ -23,7 +23,7 @@ import type { ConsentOptions } from './write-plan.ts';
 import { assertConsent, planImport } from './write-plan.ts';
 import type { Instance } from '../instances/model.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
-import { DEFAULT_PARALLEL_DISKS, createReporter, tellPhases } from '../report/reporter.ts';
+import { DEFAULT_PARALLEL_DISKS, createReporter, reportPhases } from '../report/reporter.ts';
 import { checkParameters } from '../scripts/parameters.ts';
 import type { SelectedOs } from '../scripts/select.ts';
 import { scriptHooks } from './script-hooks.ts';
@@ -194,7 +194,7 @@ async function writeDisks(work: Work, dumps: readonly StoredDump[], signal: Abor
   }
   try {
     const bytes = await sideBySide(dumps, request.parallel ?? DEFAULT_PARALLEL_DISKS, signal, (dump, signal) =>
-      tellPhases(reporter, dump.index, () => inDump(dump.name, dump.index, importDump(work, dump, signal))),
+      reportPhases(reporter, dump.index, () => inDump(dump.name, dump.index, importDump(work, dump, signal))),
     );
     return bytes.reduce((total, number) => total + number, 0);
   } catch (error) {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setInterval as every } from 'node:timers';
 import type { PeerChannel } from '@gantry/transport';
-import { Pace } from '@gantry/transport';
+import { RateLimiter } from '@gantry/transport';
 import { beginRun } from './session.ts';
 import { chooseOs } from './choose-os.ts';
 import { describeEmptySource, openDiskSource } from './disk-source.ts';
@@ -21,7 +21,7 @@ import type { WritePlan } from '../report/events.ts';
 import type { ConsentOptions } from './write-plan.ts';
 import { assertConsent, planDisk } from './write-plan.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
-import { DEFAULT_PARALLEL_DISKS, createReporter, tellPhases } from '../report/reporter.ts';
+import { DEFAULT_PARALLEL_DISKS, createReporter, reportPhases } from '../report/reporter.ts';
 import { assertOperation } from '../scripts/select.ts';
 import { checkParameters } from '../scripts/parameters.ts';
 import type { SelectedOs } from '../scripts/select.ts';
@@ -109,7 +109,7 @@ interface Transfer {
   readonly run: Run;
   readonly reporter: Reporter;
   readonly budget: MemoryBudget;
-  readonly pace: Pace | undefined;
+  readonly limiter: RateLimiter | undefined;
   readonly link: Link;
   readonly sender: Sender;
   readonly spacing: StartSpacing;
@@ -219,10 +219,10 @@ async function move(
 
   moveState.stage = 'transfer';
   reporter.stage(`moving ${instance.name} to ${ready.instance} on ${peer.address}`);
-  const pace = request.bytesPerSecond === undefined ? undefined : new Pace({ bytesPerSecond: request.bytesPerSecond });
+  const limiter = request.bytesPerSecond === undefined ? undefined : new RateLimiter({ bytesPerSecond: request.bytesPerSecond });
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
   const spacing = new StartSpacing();
-  const moved = await sendDisks({ request, os, instance, diskBytes, run, reporter, budget, pace, link, sender, spacing }, disks, signal);
+  const moved = await sendDisks({ request, os, instance, diskBytes, run, reporter, budget, limiter, link, sender, spacing }, disks, signal);
 
   if (request.rename === true) {
     moveState.stage = 'rename';
@@ -307,12 +307,12 @@ async function sendDisks(transfer: Transfer, disks: readonly number[], signal: A
   using watch = watchStall(transfer);
   const all = AbortSignal.any([signal, watch.signal]);
   return await sideBySide(held.snapshots, request.parallel ?? DEFAULT_PARALLEL_DISKS, all, (snapshot, signal) =>
-    tellPhases(reporter, snapshot.index, () => sendDisk(transfer, snapshot, signal)),
+    reportPhases(reporter, snapshot.index, () => sendDisk(transfer, snapshot, signal)),
   );
 }
 
 async function sendDisk(transfer: Transfer, snapshot: Snapshot, signal: AbortSignal): Promise<MovedDisk> {
-  const { request, os, instance, diskBytes, run, reporter, budget, pace, link, sender, spacing } = transfer;
+  const { request, os, instance, diskBytes, run, reporter, budget, limiter, link, sender, spacing } = transfer;
   const disk = snapshot.index;
   const hooks = {
     ...scriptHooks('export', { run, reporter, signal, debug: request.debug, disk }),
@@ -321,7 +321,7 @@ async function sendDisk(transfer: Transfer, snapshot: Snapshot, signal: AbortSig
   await using source = openDiskSource(os, { ...hooks, instance, disk, view: snapshot, diskBytes: diskBytes[disk] });
   const tell = reporter.progressOf(disk, () => source.expectedBytes());
   const encoder = encodeDump(source.pieces, { codec: 'zstd', level: request.level, budget, signal, onProgress: tell });
-  const summary: DumpSummary = await sender.send(link, disk, { ...encoder, pace }, signal);
+  const summary: DumpSummary = await sender.send(link, disk, { ...encoder, limiter }, signal);
   const { plainBytes, storedBytes, sha256 } = summary;
   tell(plainBytes, storedBytes, true);
   if (plainBytes === 0) reporter.warn(describeEmptySource(os, diskBytes[disk]), disk);

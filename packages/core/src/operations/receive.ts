@@ -15,7 +15,7 @@ import type { InspectedDisks } from '../disks/inspect-disks.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import { loadInstanceFile } from '../instances/load-instance-file.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
-import { createReporter, tellPhases } from '../report/reporter.ts';
+import { createReporter, reportPhases } from '../report/reporter.ts';
 import { checkParameters } from '../scripts/parameters.ts';
 import { runRenameScript } from '../scripts/script.ts';
 import type { SelectedOs } from '../scripts/select.ts';
@@ -224,7 +224,7 @@ async function importDisk(transfer: Transfer, incoming: IncomingDisk & { readonl
   const { instance } = inspected;
   reporter.disk(disk, 'waiting');
   await orAbort(stored.started, signal);
-  await tellPhases(reporter, disk, async () => {
+  await reportPhases(reporter, disk, async () => {
     const tell = reporter.progressOf(disk, () => order.disks.find((each) => each.disk === disk)?.plainBytes);
     const pieces = decodeLiveDump(stored, { made: () => orAbort(made, signal), budget, signal, onProgress: tell });
     const hooks = scriptHooks('import', { run, reporter, signal, debug: order.debug, disk });

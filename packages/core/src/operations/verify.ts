@@ -11,7 +11,7 @@ import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
 import { GantryError } from '../report/errors.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
-import { DEFAULT_PARALLEL_DISKS, createReporter, tellPhases } from '../report/reporter.ts';
+import { DEFAULT_PARALLEL_DISKS, createReporter, reportPhases } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 
 export interface VerifyRequest extends Pick<OperationOptions, 'signal' | 'onEvent'> {
@@ -94,7 +94,7 @@ export async function verifyDumps(
   for (const { index, record } of dumps) reporter.disk(index, 'waiting', record?.plainBytes);
   const bytes = await sideBySide(dumps, parallel ?? DEFAULT_PARALLEL_DISKS, signal, async (dump, signal) => {
     try {
-      return await tellPhases(reporter, dump.index, () =>
+      return await reportPhases(reporter, dump.index, () =>
         inDump(dump.name, dump.index, verifyDump(found, dump, { reporter, signal, budget })),
       );
     } catch (error) {

@@ -1,11 +1,11 @@
-import type { Pace } from '@gantry/transport';
+import type { RateLimiter } from '@gantry/transport';
 import { orAbort } from '@gantry/transport';
 import type { DumpSummary } from '../frames/types.ts';
 import { GantryError } from '../report/errors.ts';
 import { Credit } from './credit.ts';
 import type { Link, LinkListener } from './link.ts';
 import type { Control, PeerEvent } from './messages.ts';
-import { LARGEST_DATA, WireProblem } from './wire.ts';
+import { MAX_DATA_BYTES, WireProblem } from './wire.ts';
 
 /** What a disk that is being sent waits for. */
 type Waiting = 'the export script' | 'the peer' | 'the connection' | 'the import script';
@@ -20,7 +20,7 @@ interface SentDisk {
 }
 
 /** What is sent at once where there is a limit: so little that it goes out steadily. Bytes. */
-const PACED_DATA = 32 * 1024;
+const LIMITED_DATA_BYTES = 32 * 1024;
 
 type DumpDigest = Pick<DumpSummary, 'frames' | 'plainBytes' | 'storedBytes' | 'sha256'>;
 
@@ -56,7 +56,7 @@ export class Sender implements LinkListener {
   async send(
     link: Link,
     disk: number,
-    { stored, summary, pace }: { stored: AsyncIterable<Uint8Array>; summary: () => DumpSummary; pace: Pace | undefined },
+    { stored, summary, limiter }: { stored: AsyncIterable<Uint8Array>; summary: () => DumpSummary; limiter: RateLimiter | undefined },
     signal: AbortSignal,
   ): Promise<DumpSummary> {
     const state: SentDisk = {
@@ -67,7 +67,7 @@ export class Sender implements LinkListener {
       movedAt: performance.now(),
     };
     this.#disks.set(disk, state);
-    const slices = pace === undefined ? sliced(stored, LARGEST_DATA) : pace.through(sliced(stored, PACED_DATA), signal);
+    const slices = limiter === undefined ? sliced(stored, MAX_DATA_BYTES) : limiter.through(sliced(stored, LIMITED_DATA_BYTES), signal);
     for await (const slice of slices) {
       await this.#sendSlice(link, disk, state, slice, signal);
       state.waiting = 'the export script';

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { GREETING, GreetingReader } from './greeting.ts';
 import { parseControl } from './messages.ts';
 import type { Incoming } from './wire.ts';
-import { LARGEST_CONTROL, LARGEST_DATA, MessageSplitter, WireProblem, creditMessage, header } from './wire.ts';
+import { MAX_CONTROL_BYTES, MAX_DATA_BYTES, MessageSplitter, WireProblem, creditMessage, header } from './wire.ts';
 
 const message = fc.oneof(
   fc.record({ type: fc.constant('data' as const), disk: fc.nat(999), bytes: fc.uint8Array({ minLength: 1, maxLength: 300 }) }),
@@ -62,7 +62,7 @@ describe('the messages of a pipe', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 2000 }), sizes, (bytes, cuts) => {
         try {
-          expect(split(bytes, cuts).splitter.heldBytes).toBeLessThanOrEqual(LARGEST_CONTROL);
+          expect(split(bytes, cuts).splitter.heldBytes).toBeLessThanOrEqual(MAX_CONTROL_BYTES);
         } catch (error) {
           expect(error).toBeInstanceOf(WireProblem);
         }
@@ -72,9 +72,9 @@ describe('the messages of a pipe', () => {
   });
 
   it.each([
-    ['data', LARGEST_DATA + 1],
+    ['data', MAX_DATA_BYTES + 1],
     ['data', 0],
-    ['control', LARGEST_CONTROL + 1],
+    ['control', MAX_CONTROL_BYTES + 1],
     ['control', 2 ** 32 - 1],
     ['credit', 5],
     ['alive', 1],

@@ -9,9 +9,9 @@ const MESSAGE_TYPES = { control: 1, data: 2, credit: 3, alive: 4, working: 5 } a
 
 const HEADER_BYTES = 8;
 /** The most bytes of a dump in one message. */
-export const LARGEST_DATA: number = 1024 * 1024;
+export const MAX_DATA_BYTES: number = 1024 * 1024;
 /** The most bytes of a control message. */
-export const LARGEST_CONTROL: number = 256 * 1024;
+export const MAX_CONTROL_BYTES: number = 256 * 1024;
 const CREDIT_BYTES = 4;
 
 export type MessageType = keyof typeof MESSAGE_TYPES;
@@ -43,8 +43,8 @@ export function creditMessage(disk: number, bytes: number): Buffer {
 }
 
 const LIMITS: Readonly<Record<MessageType, { readonly least: number; readonly most: number }>> = {
-  control: { least: 2, most: LARGEST_CONTROL },
-  data: { least: 1, most: LARGEST_DATA },
+  control: { least: 2, most: MAX_CONTROL_BYTES },
+  data: { least: 1, most: MAX_DATA_BYTES },
   credit: { least: CREDIT_BYTES, most: CREDIT_BYTES },
   alive: { least: 0, most: 0 },
   working: { least: 0, most: 0 },

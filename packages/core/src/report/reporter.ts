@@ -65,7 +65,7 @@ export function createReporter(operation: OperationName, onEvent: EventListener 
 }
 
 /** Tells the phases of one disk around the work on it. */
-export async function tellPhases<T>(reporter: Reporter, disk: number, work: () => Promise<T>): Promise<T> {
+export async function reportPhases<T>(reporter: Reporter, disk: number, work: () => Promise<T>): Promise<T> {
   reporter.disk(disk, 'running');
   try {
     const result = await work();

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { GantryError } from '../report/errors.ts';
 import { systemErrorCode } from '../system/errno-name.ts';
 import { Interruption } from '../system/interruption.ts';
-import { callLibcAside } from '../system/libc.ts';
+import { callLibcOnThread } from '../system/libc.ts';
 import { syncDirectory } from '../system/durable.ts';
 import { errorText } from '../report/error-text.ts';
 import { copyNoCopyOnWrite } from '../disks/inode-flags.ts';
@@ -164,7 +164,7 @@ async function flush({ request: { index }, source, original }: Prepared, signal:
 
 async function cloneFile({ request: { index }, source, original, copy }: Prepared): Promise<void> {
   try {
-    await callLibcAside('ficlone', copy.fd, FICLONE, original.fd);
+    await callLibcOnThread('ficlone', copy.fd, FICLONE, original.fd);
   } catch (error) {
     throw failed(index, source, errorText(error), error);
   }

@@ -1,7 +1,7 @@
 import koffi from 'koffi';
 import { nameOfErrno } from './errno-name.ts';
 import type { Native } from './process-library.ts';
-import { callAside, processFunction } from './process-library.ts';
+import { callOnThread, processFunction } from './process-library.ts';
 
 /* The few calls of the C library that Node has no name for. */
 const PROTOTYPES = {
@@ -53,9 +53,9 @@ export function callLibc(name: CallName, ...parameters: readonly (number | Uint8
  *
  * @throws SystemCallError where the call says -1
  */
-export async function callLibcAside(name: CallName, ...parameters: readonly number[]): Promise<number> {
+export async function callLibcOnThread(name: CallName, ...parameters: readonly number[]): Promise<number> {
   for (;;) {
-    const result = await callAside(native(name), parameters, (returned) => outcome(name, returned));
+    const result = await callOnThread(native(name), parameters, (returned) => outcome(name, returned));
     if (result !== INTERRUPTED) return result;
   }
 }

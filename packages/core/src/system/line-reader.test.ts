@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { LineReader, LONGEST_LINE } from './line-reader.ts';
+import { LineReader, MAX_LINE_CHARACTERS } from './line-reader.ts';
 import { createRedactor } from '../report/redact.ts';
 
 /** The lines that come out when these chunks go in. */
@@ -61,11 +61,11 @@ describe('the lines of a script', () => {
   });
 
   it('are cut where they are too long, and what follows is whole again', () => {
-    const long = 'x'.repeat(LONGEST_LINE + 1);
-    expect(linesOf([`${'x'.repeat(LONGEST_LINE)}\n`])).toEqual(['x'.repeat(LONGEST_LINE)]);
-    expect(linesOf([`${long}\nnext\n`])).toEqual([`${'x'.repeat(LONGEST_LINE)}…`, 'next']);
+    const long = 'x'.repeat(MAX_LINE_CHARACTERS + 1);
+    expect(linesOf([`${'x'.repeat(MAX_LINE_CHARACTERS)}\n`])).toEqual(['x'.repeat(MAX_LINE_CHARACTERS)]);
+    expect(linesOf([`${long}\nnext\n`])).toEqual([`${'x'.repeat(MAX_LINE_CHARACTERS)}…`, 'next']);
     const endless = Array.from({ length: 1000 }, () => long);
-    expect(linesOf([...endless, '\nnext'])).toEqual([`${'x'.repeat(LONGEST_LINE)}…`, 'next']);
+    expect(linesOf([...endless, '\nnext'])).toEqual([`${'x'.repeat(MAX_LINE_CHARACTERS)}…`, 'next']);
   });
 });
 
@@ -82,7 +82,7 @@ describe('secrets', () => {
   it('do not show in part where a long line is cut', () => {
     const secret = 'abcdefghijklmnopqrstuvwxyz';
     fc.assert(
-      fc.property(fc.integer({ min: LONGEST_LINE - 60, max: LONGEST_LINE + 60 }), fc.nat(80), (before, after) => {
+      fc.property(fc.integer({ min: MAX_LINE_CHARACTERS - 60, max: MAX_LINE_CHARACTERS + 60 }), fc.nat(80), (before, after) => {
         const [line = ''] = linesOf([`${'.'.repeat(before)}${secret}${'.'.repeat(after)}`], [secret]);
         expect(line).not.toContain('ab');
       }),

@@ -4,7 +4,7 @@ import { terminalSafe } from '../report/terminal-text.ts';
 const LINE_END = /\r\n|\n|\r/g;
 
 /** The longest line that is passed on, characters; the rest of a longer one is dropped. */
-export const LONGEST_LINE = 4096;
+export const MAX_LINE_CHARACTERS = 4096;
 
 /**
  * Cuts what a program writes for humans into lines: ended by `\n`, `\r\n` or `\r` (as progress displays do), UTF-8 or not, safe for
@@ -24,7 +24,7 @@ export class LineReader {
     this.#redactor = redactor;
     this.#onLine = onLine;
     // So much more than is shown that a secret across the limit is seen whole.
-    this.#limit = LONGEST_LINE + redactor.longest;
+    this.#limit = MAX_LINE_CHARACTERS + redactor.longest;
   }
 
   write(bytes: Uint8Array): void {
@@ -65,9 +65,9 @@ export class LineReader {
     const whole = this.#overlong ? redacted.slice(0, Math.max(0, redacted.length - longest)) : redacted;
     // Once more: an escape sequence in the middle may have hidden a secret.
     const safe = redact(terminalSafe(whole));
-    const cut = this.#overlong || safe.length > LONGEST_LINE;
+    const cut = this.#overlong || safe.length > MAX_LINE_CHARACTERS;
     this.#line = '';
     this.#overlong = false;
-    this.#onLine(cut ? `${safe.slice(0, LONGEST_LINE)}…` : safe);
+    this.#onLine(cut ? `${safe.slice(0, MAX_LINE_CHARACTERS)}…` : safe);
   }
 }

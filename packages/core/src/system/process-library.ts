@@ -31,7 +31,7 @@ const underWay = new Set<readonly unknown[]>();
  *
  * @param settle makes the result of what the function returned; in it, koffi.errno() is that of the call
  */
-export function callAside<T>(native: Native, parameters: readonly unknown[], settle: (returned: unknown) => T): Promise<T> {
+export function callOnThread<T>(native: Native, parameters: readonly unknown[], settle: (returned: unknown) => T): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   underWay.add(parameters);
   native.async(...parameters, (failure: unknown, returned: unknown) => {

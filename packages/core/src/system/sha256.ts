@@ -1,5 +1,5 @@
 import type { Native } from './process-library.ts';
-import { callAside, processFunction } from './process-library.ts';
+import { callOnThread, processFunction } from './process-library.ts';
 
 /** SHA-256 on libuv's threads, by the OpenSSL that Node is made of (EVP_DigestInit(3)). */
 export interface NativeSha256 {
@@ -52,7 +52,7 @@ function start(functions: Functions): NativeSha256 {
   if (context === null) throw new Error('there is no memory for a digest');
   check(functions.init(context, functions.sha256(), null), 'EVP_DigestInit_ex');
   return {
-    update: (bytes) => callAside(functions.update, [context, bytes, bytes.length], (returned) => check(returned, 'EVP_DigestUpdate')),
+    update: (bytes) => callOnThread(functions.update, [context, bytes, bytes.length], (returned) => check(returned, 'EVP_DigestUpdate')),
     updateHere: (bytes) => check(functions.update(context, bytes, bytes.length), 'EVP_DigestUpdate'),
     digest: () => {
       const digest = Buffer.alloc(DIGEST_BYTES);

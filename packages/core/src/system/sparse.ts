@@ -1,4 +1,4 @@
-import { callLibc, callLibcAside, SystemCallError } from './libc.ts';
+import { callLibc, callLibcOnThread, SystemCallError } from './libc.ts';
 
 /* <unistd.h> of Linux. */
 const SEEK_DATA = 3;
@@ -63,7 +63,7 @@ export function zeroRange(fd: number, offset: number, bytes: number): Promise<bo
 
 async function allocate(fd: number, mode: number, offset: number, bytes: number): Promise<boolean> {
   try {
-    await callLibcAside('fallocate', fd, mode, offset, bytes);
+    await callLibcOnThread('fallocate', fd, mode, offset, bytes);
     return true;
   } catch (error) {
     if (isUnsupported(error)) return false;

@@ -1,4 +1,4 @@
-import { callLibcAside } from './libc.ts';
+import { callLibcOnThread } from './libc.ts';
 
 /** <linux/fs.h>: starts to write, and waits for nothing. */
 const SYNC_FILE_RANGE_WRITE = 2;
@@ -10,5 +10,5 @@ const SYNC_FILE_RANGE_WRITE = 2;
  * @throws SystemCallError
  */
 export async function startWriteback(fd: number, offset: number, bytes: number): Promise<void> {
-  await callLibcAside('sync_file_range', fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
+  await callLibcOnThread('sync_file_range', fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
 }

@@ -1,5 +1,5 @@
 import type { Native } from './process-library.ts';
-import { callAside, processFunction } from './process-library.ts';
+import { callOnThread, processFunction } from './process-library.ts';
 import { zstdParameters } from './zstd-parameters.ts';
 
 /*
@@ -65,13 +65,13 @@ class ProcessZstd implements NativeZstd {
     return this.#compressors.lend((context) => {
       this.#check(this.#reset(context, ZSTD_RESET_SESSION_AND_PARAMETERS));
       for (const [parameter, value] of zstdParameters(level)) this.#check(this.#setParameter(context, parameter, value));
-      return callAside(this.#compress, [context, room, room.length, plain, plain.length], (code) => room.subarray(0, this.#check(code)));
+      return callOnThread(this.#compress, [context, room, room.length, plain, plain.length], (code) => room.subarray(0, this.#check(code)));
     });
   }
 
   decompress(stored: Uint8Array, room: Uint8Array): Promise<Uint8Array> {
     return this.#decompressors.lend((context) =>
-      callAside(this.#decompress, [context, room, room.length, stored, stored.length], (code) => room.subarray(0, this.#check(code))),
+      callOnThread(this.#decompress, [context, room, room.length, stored, stored.length], (code) => room.subarray(0, this.#check(code))),
     );
   }
 
