@@ -1,22 +1,18 @@
 import { beginRun } from './session.ts';
 import { chooseOs } from './choose-os.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
-import type { Instance } from '../instances/model.ts';
 import { withFirstError } from '../report/first-error.ts';
-import type { OperationOptions } from '../report/reporter.ts';
 import { createReporter } from '../report/reporter.ts';
 import { checkParameters } from '../scripts/parameters.ts';
 import { runCreateScript } from '../scripts/script.ts';
 import { runAndFlush } from './run-and-flush.ts';
 import { scriptHooks } from './script-hooks.ts';
+import type { TargetRequest } from './target-use.ts';
 import { assertTargetsUnused } from './target-use.ts';
 
-export interface CreateRequest extends OperationOptions {
-  readonly instance: Instance;
+export interface CreateRequest extends TargetRequest {
   /** An existing instance is installed anew: the script gets `INSTANCE_REINSTALL=1`. */
   readonly reinstall?: boolean | undefined;
-  /** Goes on, with a warning, where a disk is in use. */
-  readonly forceInUse?: boolean | undefined;
 }
 
 /**
@@ -41,7 +37,7 @@ async function runCreate(request: CreateRequest): Promise<void> {
   await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory: request.stateDirectory, reporter, signal });
   const hooks = { run, reporter, signal, debug: request.debug };
   await checkParameters(os, instance, scriptHooks('verify', hooks));
-  await assertTargetsUnused(instance, disks, { force: request.forceInUse === true, reporter, signal });
+  await assertTargetsUnused(instance, disks, { force: request.forceInUse === true, guard: request.guard, reporter, signal });
   reporter.stage(`${request.reinstall === true ? 'installing anew' : 'installing'} ${instance.name} with ${os.fullName}`);
   await runAndFlush(instance, disks, () =>
     runCreateScript(os, { ...scriptHooks('create', hooks), instance, reinstall: request.reinstall }),

@@ -22,22 +22,21 @@ import { checkIncoming, warnOfCutDump } from './check-data.ts';
 import type { ConsentOptions } from './write-plan.ts';
 import { assertConsent, planImport } from './write-plan.ts';
 import type { Instance } from '../instances/model.ts';
-import type { OperationOptions, Reporter } from '../report/reporter.ts';
+import type { Reporter } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS, createReporter, reportPhases } from '../report/reporter.ts';
 import { checkParameters } from '../scripts/parameters.ts';
 import type { SelectedOs } from '../scripts/select.ts';
 import { scriptHooks } from './script-hooks.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import type { Run } from '../runs/journal.ts';
+import type { TargetRequest } from './target-use.ts';
 import { assertTargetsUnused } from './target-use.ts';
 import { verifyDumps } from './verify.ts';
 
-export interface ImportRequest extends OperationOptions, ConsentOptions {
+export interface ImportRequest extends TargetRequest, ConsentOptions {
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
-  /** The instance whose disks are written. */
-  readonly instance: Instance;
   /** These disks alone, by index. */
   readonly disks?: readonly number[] | undefined;
   /** Disks under way at once; default 4. */
@@ -46,8 +45,6 @@ export interface ImportRequest extends OperationOptions, ConsentOptions {
   readonly checkFirst?: boolean | undefined;
   /** Hands dumps to another OS definition than the one that made them. */
   readonly allowOtherOs?: boolean | undefined;
-  /** Goes on, with a warning, where a disk is in use. */
-  readonly forceInUse?: boolean | undefined;
 }
 
 export interface ImportResult {
@@ -109,7 +106,7 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
 
   const { instance } = inspected;
   await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory: request.stateDirectory, reporter, signal });
-  await assertTargetsUnused(instance, disks, { force: request.forceInUse === true, reporter, signal });
+  await assertTargetsUnused(instance, disks, { force: request.forceInUse === true, guard: request.guard, reporter, signal });
   const plan = await planImport(found, originals, inspected, signal);
   reporter.emit({ type: 'plan', operation: 'import', ...plan });
   const result = { reference: found.reference, instance: instance.name, disks, plan, warnings: reporter.warnings };

@@ -4,21 +4,17 @@ import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
 import { hostName } from '../instances/field-types.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
-import type { Instance } from '../instances/model.ts';
-import type { OperationOptions } from '../report/reporter.ts';
 import { createReporter } from '../report/reporter.ts';
 import { checkParameters } from '../scripts/parameters.ts';
 import { runRenameScript } from '../scripts/script.ts';
 import { runAndFlush } from './run-and-flush.ts';
 import { scriptHooks } from './script-hooks.ts';
+import type { TargetRequest } from './target-use.ts';
 import { assertTargetsUnused } from './target-use.ts';
 
-export interface RenameRequest extends OperationOptions {
-  /** The instance under its old name. */
-  readonly instance: Instance;
+export interface RenameRequest extends TargetRequest {
+  /** What the instance, which has its old name, is called from now on. */
   readonly newName: string;
-  /** Goes on, with a warning, where a disk is in use. */
-  readonly forceInUse?: boolean | undefined;
 }
 
 /**
@@ -49,7 +45,7 @@ async function runRename(request: RenameRequest): Promise<void> {
   await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory: request.stateDirectory, reporter, signal });
   const hooks = { run, reporter, signal, debug: request.debug };
   await checkParameters(os, instance, scriptHooks('verify', hooks));
-  await assertTargetsUnused(instance, disks, { force: request.forceInUse === true, reporter, signal });
+  await assertTargetsUnused(instance, disks, { force: request.forceInUse === true, guard: request.guard, reporter, signal });
   reporter.stage(`renaming ${instance.name} to ${newName}`);
   await runAndFlush(instance, disks, () => runRenameScript(os, { ...scriptHooks('rename', hooks), instance, newName }));
 }

@@ -17,6 +17,7 @@ import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
 import { channelPair } from '../../test/peer/channel-pair.ts';
 import { sampleInstance } from '../../test/sample-instance.ts';
+import type { InstanceGuard } from '../instances/instance-source.ts';
 import type { Instance } from '../instances/model.ts';
 import { GantryError } from '../report/errors.ts';
 import type { GantryEvent } from '../report/events.ts';
@@ -34,6 +35,8 @@ const BYTES = 16 * MIB;
 class Bench implements AsyncDisposable {
   readonly events: GantryEvent[] = [];
   readonly store: Store = new MemoryStore();
+  /** What the source of the target says of it. */
+  guard: InstanceGuard | undefined;
   readonly #scratch: TemporaryDirectory;
 
   private constructor(scratch: TemporaryDirectory) {
@@ -64,8 +67,14 @@ class Bench implements AsyncDisposable {
     return sampleInstance({ os, disks: [{ path, access: 'rw' }] });
   }
 
-  options(): { stateDirectory: string; osSearchPath: string[]; onEvent: (event: GantryEvent) => void } {
-    return { stateDirectory: this.file('state'), osSearchPath: [this.file('os')], onEvent: (event) => this.events.push(event) };
+  options(): {
+    stateDirectory: string;
+    osSearchPath: string[];
+    onEvent: (event: GantryEvent) => void;
+    guard: InstanceGuard | undefined;
+  } {
+    const onEvent = (event: GantryEvent): void => void this.events.push(event);
+    return { stateDirectory: this.file('state'), osSearchPath: [this.file('os')], onEvent, guard: this.guard };
   }
 
   warnings(): string {
@@ -203,5 +212,36 @@ describe.each(Object.entries(WRITES))('%s', (name, write) => {
         holder === undefined ? `it is mounted writable on ${mounted?.path}` : `process ${holder.pid} (sh) has it open for writing`
       }`,
     );
+  });
+});
+
+describe.each(['import', 'create', 'rename'] as const)('%s, into an instance that its source knows', (name) => {
+  const write = WRITES[name] ?? move;
+  const makeBench = async (guard: Pick<InstanceGuard, 'run'> & { readonly guards?: string }): Promise<Bench> => {
+    const bench = await Bench.make();
+    bench.guard = { source: 'ganeti:', run: guard.run, guarded: [guard.guards ?? bench.file('target.img')] };
+    return bench;
+  };
+
+  it.each([
+    ['the instance runs on node2.example.com, says ganeti:', { state: 'running', node: 'node2.example.com' }],
+    ['ganeti: cannot tell whether the instance runs', { state: 'unknown' }],
+  ] as const)('refuses a guarded disk (%s), and writes it with --force-in-use', async (why, run) => {
+    await using bench = await makeBench({ run });
+    const before = await sha256File(bench.file('target.img'));
+    const message = expect.stringContaining(`is in use: ${why}`);
+    await expect(write(bench, 'target.img', false)).rejects.toMatchObject({ code: 'BUSY', message });
+    expect(await sha256File(bench.file('target.img'))).toBe(before);
+    await write(bench, 'target.img', true);
+    expect(bench.warnings()).toContain(`is written all the same (--force-in-use): ${why}`);
+  });
+
+  it.each([
+    ['of a stopped instance', { run: { state: 'stopped' } }],
+    ['that is not guarded', { run: { state: 'running', node: 'n' }, guards: '/another/disk' }],
+  ] as const)('writes a disk %s', async (_title, guard) => {
+    await using bench = await makeBench(guard);
+    await write(bench, 'target.img', false);
+    expect(bench.warnings()).not.toContain('ganeti:');
   });
 });

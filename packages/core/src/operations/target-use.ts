@@ -1,9 +1,10 @@
 import type { DiskUsers } from '../disks/disk-users.ts';
 import { findDiskUsers } from '../disks/disk-users.ts';
-import type { Instance } from '../instances/model.ts';
+import type { InstanceGuard } from '../instances/instance-source.ts';
+import type { Disk, Instance } from '../instances/model.ts';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
-import type { Reporter } from '../report/reporter.ts';
+import type { OperationOptions, Reporter } from '../report/reporter.ts';
 import { pause } from '../system/pause.ts';
 
 /*
@@ -15,18 +16,30 @@ import { pause } from '../system/pause.ts';
 const TRIES = 10;
 const PAUSE_MS = 200;
 
+/** What every operation that writes disks is given. */
+export interface TargetRequest extends OperationOptions {
+  /** The instance whose disks are written. */
+  readonly instance: Instance;
+  /** What the source of the instance says of its running: a guest on another node cannot be seen from here. */
+  readonly guard?: InstanceGuard | undefined;
+  /** Goes on, with a warning, where a disk is in use. */
+  readonly forceInUse?: boolean | undefined;
+}
+
 export interface TargetUseOptions {
   /** Goes on, with a warning, where a disk is in use. */
   readonly force: boolean;
+  readonly guard?: InstanceGuard | undefined;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
 }
 
 /** Refuses targets that somebody uses. @throws GantryError `BUSY`, `DISK_IO`; the reason of the signal */
 export async function assertTargetsUnused(instance: Instance, disks: readonly number[], options: TargetUseOptions): Promise<void> {
-  const { force, reporter, signal } = options;
+  const { force, guard, reporter, signal } = options;
   for (const index of disks) {
     const disk = instance.disks[index];
+    assertNotGuarded(index, disk, guard, { force, reporter });
     if (disk?.path === undefined) {
       reporter.warn(`whether somebody uses ${disk?.uri ?? 'it'} cannot be seen`, index);
       continue;
@@ -40,11 +53,28 @@ export async function assertTargetsUnused(instance: Instance, disks: readonly nu
   }
 }
 
+/** Refuses a disk that the source of the instance wants left alone. @throws GantryError `BUSY` */
+function assertNotGuarded(
+  index: number,
+  disk: Disk | undefined,
+  guard: InstanceGuard | undefined,
+  { force, reporter }: Pick<TargetUseOptions, 'force' | 'reporter'>,
+): void {
+  const place = [disk?.path, disk?.uri].find((each) => each !== undefined && guard?.guarded.includes(each));
+  if (guard === undefined || place === undefined || guard.run.state === 'stopped') return;
+  const why =
+    guard.run.state === 'running'
+      ? `the instance runs on ${guard.run.node}, says ${guard.source}`
+      : `${guard.source} cannot tell whether the instance runs`;
+  if (!force) throw inUse(index, place, [why]);
+  reporter.warn(`${place} is written all the same (--force-in-use): ${why}`, index);
+}
+
 /** Asks again for one disk, just before it is touched. Who forces was warned before. @throws as {@link assertTargetsUnused} */
 export async function assertStillUnused(
   instance: Instance,
   index: number,
-  { force, signal }: Omit<TargetUseOptions, 'reporter'>,
+  { force, signal }: Pick<TargetUseOptions, 'force' | 'signal'>,
 ): Promise<void> {
   const path = instance.disks[index]?.path;
   if (force || path === undefined) return;

@@ -1,5 +1,6 @@
 import { realpath } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
+import { matchesName } from '../instances/instance-filter.ts';
 import { GantryError } from '../report/errors.ts';
 
 /** What a receiver may be asked for, where not everything. All names are the receiver's own. */
@@ -14,7 +15,7 @@ export interface ReceiveLimits {
 
 /** @throws GantryError `PEER_REFUSED` */
 export function assertInstanceAllowed(name: string, { instances }: ReceiveLimits): void {
-  if (instances === undefined || instances.some((pattern) => matches(pattern, name))) return;
+  if (instances === undefined || instances.some((pattern) => matchesName(pattern, name))) return;
   throw refused(`the instance ${name}`, '--allow-instance');
 }
 
@@ -58,21 +59,6 @@ async function real(path: string): Promise<string> {
       cause,
     });
   }
-}
-
-/** Without a regular expression: a pattern with many stars could keep one busy for ever. */
-function matches(pattern: string, name: string): boolean {
-  const [first = '', ...others] = pattern.split('*');
-  if (others.length === 0) return pattern === name;
-  const last = others.pop() ?? '';
-  if (!name.startsWith(first)) return false;
-  let at = first.length;
-  for (const part of others) {
-    const found = name.indexOf(part, at);
-    if (found === -1) return false;
-    at = found + part.length;
-  }
-  return name.length - last.length >= at && name.endsWith(last);
 }
 
 function refused(what: string, option: string): GantryError {

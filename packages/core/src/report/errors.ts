@@ -5,10 +5,16 @@
 export const ERROR_EXIT_CODES = {
   // 2: the call itself is wrong
   USAGE: 2,
-  // 3: the description of the instance
+  // 3: the description of the instance, or where it is described
   INSTANCE_FILE_UNREADABLE: 3,
   INSTANCE_FILE_SYNTAX: 3,
   INSTANCE_INVALID: 3,
+  INVENTORY_ADDRESS: 3,
+  INVENTORY_NOT_INSTALLED: 3,
+  INVENTORY_NOT_FOUND: 3,
+  INVENTORY_DENIED: 3,
+  INVENTORY_UNAVAILABLE: 3,
+  INVENTORY_FAILED: 3,
   // 4: the OS definition
   OS_NAME_INVALID: 4,
   OS_NOT_FOUND: 4,
@@ -50,7 +56,9 @@ export const ERROR_EXIT_CODES = {
   STORE_UNAVAILABLE: 8,
   STORE_UNSUPPORTED: 8,
   STORE_FAILED: 8,
-  // 9: nothing of that name
+  // 9: nothing of that name, or more than one
+  INSTANCE_NOT_FOUND: 9,
+  INSTANCE_AMBIGUOUS: 9,
   EXPORT_NOT_FOUND: 9,
   EXPORT_INCOMPLETE: 9,
   MOVE_NOT_FOUND: 9,

@@ -1,0 +1,56 @@
+import { cancelling } from './cancelling.ts';
+import { describing } from './describing.ts';
+import { ConformanceFailure } from './failure.ts';
+import type { Check, InventoryConformanceOptions, OpenSource } from './fixture.ts';
+import { expect } from './fixture.ts';
+import { listing } from './listing.ts';
+
+export { ConformanceFailure } from './failure.ts';
+export type { InventoryConformanceOptions, OpenSource } from './fixture.ts';
+
+/** One promise of the contract, to be run by any test runner, or by none. */
+export interface InventoryCase {
+  readonly title: string;
+  /** @throws ConformanceFailure when the promise is broken, or a call fails that should not (then that is its `cause`) */
+  readonly run: () => Promise<void>;
+}
+
+const TOPICS: Readonly<Record<string, readonly Check[]>> = { listing, describing, cancelling };
+
+/**
+ * What every inventory must do, as data. Under a test runner three lines serve:
+ *
+ * ```ts
+ * for (const { title, run } of inventoryConformance(() => openMySource())) {
+ *   test(title, run);
+ * }
+ * ```
+ *
+ * The suite only reads. The source must have two instances or more, which nobody changes meanwhile: better one with tags, a running and
+ * a stopped one, and private OS parameters, whose values are given as `secrets`.
+ *
+ * @param open opens the same source each time it is called; the cases dispose what they opened
+ */
+export function inventoryConformance(open: OpenSource, options: InventoryConformanceOptions = {}): readonly InventoryCase[] {
+  return Object.entries(TOPICS).flatMap(([topic, checks]) =>
+    checks.map(({ title, check }) => ({ title: `${topic}: ${title}`, run: () => run(check, open, options) })),
+  );
+}
+
+async function run(
+  check: Check['check'],
+  open: OpenSource,
+  { ambiguous, secrets = [], patienceMs = 10_000 }: InventoryConformanceOptions,
+): Promise<void> {
+  try {
+    await using source = await open();
+    const summaries = await Array.fromAsync(source.list());
+    expect(summaries.length >= 2, `the source must have two instances or more for the suite, and has ${summaries.length}`);
+    await check({ source, summaries, ambiguous, secrets, patienceMs });
+  } catch (error) {
+    if (error instanceof ConformanceFailure) throw error;
+    throw new ConformanceFailure(`a call failed that should not: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+}

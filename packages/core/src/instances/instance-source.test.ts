@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { GantryError } from '../report/errors.ts';
+import { asInventoryFailure, describeFrom, listFrom } from './instance-source.ts';
+import type { InstanceDescription } from './inventory.ts';
+import { memorySource } from './testing/memory-inventory.ts';
+
+const WEB1: InstanceDescription = {
+  instance: { name: 'web1.example.com', os: 'raw', hypervisor: 'kvm', uuid: undefined, disks: [{ path: '/a', size: undefined }] },
+  run: { state: 'stopped' },
+  guarded: [],
+};
+
+describe('describeFrom', () => {
+  it('completes what an inventory says, as of an instance file', async () => {
+    const { instance, source } = await describeFrom(memorySource([WEB1]), 'web1');
+    expect(instance).toMatchObject({ name: 'web1.example.com', tags: [], disks: [{ path: '/a', access: 'rw' }] });
+    expect(instance.primary_node).not.toBe('');
+    expect(instance).not.toHaveProperty('uuid');
+    expect(source).toBe('memory:');
+  });
+
+  it('refuses what an instance file may not say, and names instance and source', async () => {
+    const source = memorySource([{ ...WEB1, instance: { ...WEB1.instance, os: '' } }]);
+    await expect(describeFrom(source, 'web1')).rejects.toMatchObject({
+      code: 'INSTANCE_INVALID',
+      message: 'web1 of memory: os must not be empty',
+    });
+  });
+
+  it.each([
+    [{ guarded: ['relative/path'] }, 'neither an absolute path nor a URI'],
+    [{ native: { name: 'a', bytes: new Uint8Array(5 * 1024 * 1024) } }, 'the native description'],
+  ])('trusts an inventory with nothing: %o', async (wrong, message) => {
+    await expect(describeFrom(memorySource([{ ...WEB1, ...wrong }]), 'web1')).rejects.toMatchObject({
+      code: 'INVENTORY_FAILED',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  it('lists the instances of an ambiguous name', async () => {
+    await expect(describeFrom(memorySource(), 'db1')).rejects.toMatchObject({
+      code: 'INSTANCE_AMBIGUOUS',
+      details: ['db1.example.com', 'db1.example.net'],
+      hint: 'Give the full name, or the UUID.',
+    });
+  });
+
+  it('rejects with the reason of the signal, not with what a source makes of it', async () => {
+    const reason = new Error('enough');
+    await expect(describeFrom(memorySource(), 'web1', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  });
+});
+
+describe('listFrom', () => {
+  it('is in the order of names, and filters what a source did not', async () => {
+    const source = { ...memorySource(), list: () => memorySource().list() };
+    expect((await listFrom(source, { patterns: ['db*'] })).map(({ name }) => name)).toEqual(['db1.example.com', 'db1.example.net']);
+  });
+});
+
+describe('asInventoryFailure', () => {
+  it("knows the error of an inventory's own copy of this package", () => {
+    const foreign = Object.assign(new Error('refused'), { name: 'InventoryError', code: 'denied', details: [] });
+    const failure = asInventoryFailure(foreign, 'ganeti:');
+    expect(failure).toBeInstanceOf(GantryError);
+    expect(failure).toMatchObject({ code: 'INVENTORY_DENIED', message: 'ganeti: refused' });
+    const other = new Error('a defect');
+    expect(asInventoryFailure(other, 'ganeti:')).toBe(other);
+  });
+});

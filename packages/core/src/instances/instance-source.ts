@@ -1,0 +1,132 @@
+import { hostname } from 'node:os';
+import type { CallOptions } from '@gantry/transport';
+import { firstFailure } from '@gantry/transport';
+import { GantryError } from '../report/errors.ts';
+import type { GantryErrorCode } from '../report/errors.ts';
+import { asFirstError } from '../report/first-error.ts';
+import { isListed } from './instance-filter.ts';
+import type {
+  InstanceDescription,
+  InstanceSource,
+  InstanceSummary,
+  ListInstancesOptions,
+  NativeDescription,
+  RunState,
+} from './inventory.ts';
+import { MAX_NATIVE_BYTES } from './inventory.ts';
+import type { InventoryErrorCode } from './inventory-error.ts';
+import { isInventoryError } from './inventory-error.ts';
+import type { Instance } from './model.ts';
+import { parseInstance } from './parse-instance.ts';
+
+/*
+ * Where core meets inventories: what they say is checked like an instance file, and what they fail with becomes core's.
+ */
+
+/** What keeps the disks of an instance from being written to: a source that says that it runs. */
+export interface InstanceGuard {
+  /** Who says so. */
+  readonly source: string;
+  readonly run: RunState;
+  /** Absolute paths and URIs. */
+  readonly guarded: readonly string[];
+}
+
+/** An instance, checked and complete, and what its source says besides. */
+export interface DescribedInstance extends InstanceGuard {
+  readonly instance: Instance;
+  readonly native: NativeDescription | undefined;
+}
+
+/**
+ * Asks a source for one instance.
+ *
+ * @throws GantryError `INSTANCE_NOT_FOUND`, `INSTANCE_AMBIGUOUS`, `INSTANCE_INVALID`, `INVENTORY_*`; the reason of the signal
+ */
+export async function describeFrom(source: InstanceSource, name: string, options: CallOptions = {}): Promise<DescribedInstance> {
+  const description = await withInventoryErrors(source.address, options.signal, () => source.describe(name, options));
+  assertSound(source.address, description);
+  const { instance, run, guarded, native } = description;
+  const from = { baseDirectory: '/', hostName: hostname(), source: `${name} of ${labelOf(source.address)}` };
+  return { instance: parseInstance(withoutUndefined(instance), from), run, guarded, native, source: source.address };
+}
+
+/**
+ * The instances of a source that the filter allows, by name.
+ *
+ * @throws GantryError `INVENTORY_*`; the reason of the signal
+ */
+export async function listFrom(source: InstanceSource, options: ListInstancesOptions = {}): Promise<readonly InstanceSummary[]> {
+  const all = await withInventoryErrors(source.address, options.signal, () => Array.fromAsync(source.list(options)));
+  return all.filter((summary) => isListed(summary, options)).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** What an inventory failed with, in core's terms; any other error (and the reason of a signal) comes back as it is. */
+export function asInventoryFailure(error: unknown, address: string): unknown {
+  const first = firstFailure(error);
+  if (!isInventoryError(first)) return asFirstError(error);
+  const { code, hint } = TRANSLATIONS[first.code];
+  return new GantryError(code, {
+    message: `${labelOf(address)}: ${first.message}`,
+    hint: first.hint ?? hint,
+    details: first.details,
+    cause: error,
+  });
+}
+
+const TRANSLATIONS: Readonly<Record<InventoryErrorCode, { readonly code: GantryErrorCode; readonly hint?: string }>> = {
+  ambiguous: { code: 'INSTANCE_AMBIGUOUS', hint: 'Give the full name, or the UUID.' },
+  denied: { code: 'INVENTORY_DENIED', hint: 'Give the user who runs Gantry access to it.' },
+  failed: { code: 'INVENTORY_FAILED' },
+  'invalid-address': { code: 'INVENTORY_ADDRESS' },
+  'not-found': { code: 'INSTANCE_NOT_FOUND', hint: 'gantry instances lists the instances of a source.' },
+  'source-not-found': { code: 'INVENTORY_NOT_FOUND' },
+  unavailable: { code: 'INVENTORY_UNAVAILABLE', hint: 'Try again when it can be reached.' },
+};
+
+async function withInventoryErrors<T>(address: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  try {
+    signal?.throwIfAborted();
+    return await work();
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw asInventoryFailure(error, address);
+  }
+}
+
+/** An address in front of a colon. */
+function labelOf(address: string): string {
+  return address.replace(/:$/, '');
+}
+
+/** What has no schema of its own. Who relies on `guarded` must not find that it was something else. */
+function assertSound(address: string, { run, guarded, native }: InstanceDescription): void {
+  const problem =
+    runProblem(run) ??
+    (!Array.isArray(guarded) || guarded.some((place) => typeof place !== 'string' || !/^(\/|[A-Za-z][0-9A-Za-z+.-]*:)/.test(place))
+      ? 'something in "guarded" is neither an absolute path nor a URI'
+      : undefined) ??
+    (native !== undefined && !(native.bytes instanceof Uint8Array && native.bytes.length <= MAX_NATIVE_BYTES)
+      ? `the native description is not bytes, at most ${MAX_NATIVE_BYTES}`
+      : undefined);
+  if (problem === undefined) return;
+  throw new GantryError('INVENTORY_FAILED', { message: `${labelOf(address)}: ${problem}`, hint: 'Tell the authors of its inventory.' });
+}
+
+function runProblem(run: RunState): string | undefined {
+  if (run.state === 'running' && typeof run.node !== 'string') return 'the node on which the instance runs is missing';
+  return RUN_STATES.has(run.state) ? undefined : 'whether the instance runs is neither running, stopped nor unknown';
+}
+
+const RUN_STATES: ReadonlySet<unknown> = new Set(
+  Object.keys({ running: true, stopped: true, unknown: true } satisfies Record<RunState['state'], true>),
+);
+
+/** The schema of instance files knows absent fields, not undefined ones. */
+function withoutUndefined(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutUndefined);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, inner]) => (inner === undefined ? [] : [[key, withoutUndefined(inner)] as const])),
+  );
+}

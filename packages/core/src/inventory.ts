@@ -1,0 +1,21 @@
+/*
+ * `@gantry/core/inventory`: what a package that describes instances is written against. docs/reference/writing-an-inventory.md
+ */
+export type { CallOptions } from '@gantry/transport';
+export type { Disk, DiskAccess, DiskBackendType, Instance, Network, Nic, NicMode, Parameters } from './instances/model.ts';
+export type {
+  InstanceDescription,
+  InstanceFields,
+  InstanceFilter,
+  InstanceSource,
+  InstanceSummary,
+  Inventory,
+  ListInstancesOptions,
+  NativeDescription,
+  OpenInventoryOptions,
+  RunState,
+} from './instances/inventory.ts';
+export { MAX_NATIVE_BYTES } from './instances/inventory.ts';
+export type { InventoryErrorCode, InventoryErrorDetails } from './instances/inventory-error.ts';
+export { InventoryError, isInventoryError } from './instances/inventory-error.ts';
+export { isListed } from './instances/instance-filter.ts';
