@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-// In words that any Node understands: an older one would fail somewhere in the middle, with a stack.
+// In syntax that every Node understands: an older one would fail later, with a stack trace.
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 22 || (major === 22 && minor < 18)) {
   process.stderr.write(
-    `gantry: this is Node ${process.versions.node}, and Gantry needs 22.18 or later [PLATFORM]\n  Install a later Node, or run gantry with one.\n`,
+    `gantry: cannot run on Node ${process.versions.node}: Gantry needs 22.18 or later [PLATFORM]\n  Install a later Node, or run gantry with one.\n`,
   );
   process.exitCode = 11;
 } else {

@@ -7,14 +7,14 @@ import { programsOfPackages } from './programs.ts';
 
 const START = fileURLToPath(new URL('../src/start.ts', import.meta.url));
 
-/** The thread of the S3 transport, which finds its file beside itself. */
+/** The worker thread of the S3 transport, which looks for its file beside itself. */
 const MD5_THREAD = fileURLToPath(new URL('write/md5-thread.ts', import.meta.resolve('@gantry/transport-s3')));
 
-/** Both have a part in C, which they look for beside themselves. They are the published package's only dependencies. */
+/** Both have a part in C, which they look for beside themselves. The published package depends on nothing else. */
 const OUTSIDE = ['koffi', 'ssh2'];
 
 /**
- * Writes the command as it is published: one script that every call needs, and others that are loaded when they are. CommonJS, since
+ * Writes the command as it is published: one script that every call needs, and others that are loaded on demand. CommonJS, because
  * Node starts it faster; `docs/decisions/0004-one-bundle.md` has the figures. To be run with `--conditions=@gantry/source`.
  *
  * @returns the modules that went into each file, by the file's name

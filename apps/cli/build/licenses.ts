@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** What the licenses of others ask for: their texts, each once, with every package that has a module among `moduleIds`. */
+/** What third-party licenses ask for: each text once, with every package under it that has a module among `moduleIds`. */
 export async function licensesOf(moduleIds: readonly string[]): Promise<string> {
   const directories = new Set(moduleIds.map(packageDirectory).filter((directory) => directory !== undefined));
   const licenses = await Promise.all([...directories].map(licenseOf));
@@ -11,7 +11,7 @@ export async function licensesOf(moduleIds: readonly string[]): Promise<string> 
     .join(`\n${'-'.repeat(80)}\n\n`);
 }
 
-/** The innermost package in `node_modules` that a module is of. */
+/** The innermost package in `node_modules` that a module belongs to. */
 function packageDirectory(id: string): string | undefined {
   return /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(id)?.[0];
 }

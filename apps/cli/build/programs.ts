@@ -4,13 +4,13 @@ import type { Plugin } from 'rolldown';
 
 const FILE_BESIDE_A_MODULE = /new URL\((?<quoted>[^,]*),\s*import\.meta\.url\)/g;
 
-/** A package's manifest, however deep in `src` the module lies: from `dist` of the bundle it is one up. */
+/** A package's manifest, at any depth of `src`: from `dist` of the bundle it is one directory up. */
 const MANIFEST = /^'(?:\.\.\/)+package\.json'$/;
 
-/** A thread beside its module, which the bundle has beside itself too. */
+/** A worker thread beside its module, which is beside the bundle too. */
 const THREAD = /^`\.\/[\w-]+\$\{extname\(import\.meta\.filename\)\}`$/;
 
-/** Copies the shell scripts that our packages run from beside their modules, and has the bundle look for them beside itself. */
+/** Copies the shell scripts that our packages run to the bundle's directory, and makes the bundle look for them there. */
 export function programsOfPackages(): Plugin {
   const programs = new Set<string>();
   return {
@@ -18,11 +18,11 @@ export function programsOfPackages(): Plugin {
     transform: {
       filter: { id: { include: /\.ts$/, exclude: /node_modules/ }, code: 'import.meta.url' },
       handler(code, id) {
-        return code.replaceAll(FILE_BESIDE_A_MODULE, (whole, quoted: string) => {
+        return code.replaceAll(FILE_BESIDE_A_MODULE, (expression, quoted: string) => {
           if (MANIFEST.test(quoted)) return `new URL('../package.json', import.meta.url)`;
-          if (THREAD.test(quoted)) return whole;
+          if (THREAD.test(quoted)) return expression;
           const path = /^'([^']+\.sh)'$/.exec(quoted)?.[1];
-          if (path === undefined) return this.error(`${id}: ${whole} would lead nowhere from the bundle`);
+          if (path === undefined) return this.error(`${id}: ${expression} would not resolve from the bundle`);
           programs.add(resolve(dirname(id), path));
           return `new URL('./${basename(path)}', import.meta.url)`;
         });

@@ -4,7 +4,7 @@ import type { CommandModule } from '../src/command-line/command.ts';
 import type { OptionSpec } from '../src/command-line/options.ts';
 import { COMMANDS } from '../src/commands.ts';
 
-/** Pages of `docs/reference` of which parts are made from the code, and what makes these parts: each by its name. */
+/** Pages of `docs/reference` with parts that are generated from the code, and the functions that generate these parts by name. */
 export const PAGES: Readonly<Record<string, () => Promise<ReadonlyMap<string, string>>>> = {
   'errors.md': async () => await Promise.resolve(new Map([['error codes', errorTable()]])),
   'commands.md': async () => new Map(await Promise.all(COMMANDS.map(async ({ name, load }) => describe(name, (await load()).default)))),
@@ -13,8 +13,8 @@ export const PAGES: Readonly<Record<string, () => Promise<ReadonlyMap<string, st
 const PART = /(<!-- made from the code: (.+) -->\n)[^]*?(\n<!-- end -->)/g;
 
 /**
- * `page` with each of its parts made anew.
- * @throws Error where the page lacks a part, or has one that the code knows nothing of
+ * `page` with each of its parts regenerated.
+ * @throws Error if the page lacks a part, or has one that the code does not generate
  */
 export function fillPage(page: string, parts: ReadonlyMap<string, string>): string {
   const missing = new Set(parts.keys());
@@ -33,7 +33,7 @@ function errorTable(): string {
   return table([['exit', 'code', 'what it means'], ...rows]);
 }
 
-/** How a command is called, and a table of its options. */
+/** A command's usage line and a table of its options. */
 function describe(name: string, { arguments: args, options }: CommandModule): readonly [string, string] {
   const specs = Object.values(options);
   const required = specs.filter((spec) => spec.required === true).map(({ flags }) => flags);

@@ -1,6 +1,6 @@
 import type { CommandModule } from './command-line/command.ts';
 
-/** A command by its name; of a group, the group's name stands before it. */
+/** A command and its name, which for a command of a group starts with the group's name. */
 export interface CommandEntry {
   readonly name: string;
   /** One line, for the list of commands. */
@@ -8,14 +8,14 @@ export interface CommandEntry {
   readonly load: () => Promise<{ readonly default: CommandModule }>;
 }
 
-/** Words that stand before the commands of a group. */
+/** Groups of commands, by the word that their commands start with. */
 export const GROUPS: Readonly<Record<string, string>> = {
-  os: 'OS definitions: what is there, and whether it is sound.',
-  store: 'Stores: make one, check that one keeps its promises.',
+  os: 'OS definitions: list, show and check them.',
+  store: 'Stores: create one, or check that one keeps the promises of the contract.',
 };
 
 /**
- * Every command, in the order of `gantry help`. A new one is a file in `commands/`, a line here and a section in
+ * Every command, in the order of `gantry help`. A new one takes a file in `commands/`, a line here and a section in
  * `docs/reference/commands.md`, whose options `pnpm docs:update` fills in.
  */
 export const COMMANDS: readonly CommandEntry[] = [
@@ -23,21 +23,25 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'import', summary: 'Import an export into the disks of an instance.', load: () => import('./commands/import.ts') },
   {
     name: 'move',
-    summary: 'Move the disks of an instance straight into those of one on a peer.',
+    summary: 'Move the disks of an instance directly to an instance on a peer.',
     load: () => import('./commands/move.ts'),
   },
-  { name: 'receive', summary: 'Take in an instance from gantry move on another machine.', load: () => import('./commands/receive.ts') },
+  { name: 'receive', summary: 'Receive an instance from gantry move on another machine.', load: () => import('./commands/receive.ts') },
   {
     name: 'list',
     summary: 'List the exports in a store; unfinished and damaged ones are marked.',
     load: () => import('./commands/list.ts'),
   },
   { name: 'show', summary: 'Show one export: the instance, its disks and their dumps.', load: () => import('./commands/show.ts') },
-  { name: 'verify', summary: 'Read all of an export and check every frame, digest and file.', load: () => import('./commands/verify.ts') },
-  { name: 'remove', summary: 'Remove one export for good.', load: () => import('./commands/remove.ts') },
+  {
+    name: 'verify',
+    summary: 'Read an export completely and check every frame, digest and file.',
+    load: () => import('./commands/verify.ts'),
+  },
+  { name: 'remove', summary: 'Remove one export permanently.', load: () => import('./commands/remove.ts') },
   {
     name: 'clean',
-    summary: 'Name and clear what killed runs left: scripts, snapshots, unfinished exports.',
+    summary: 'Remove what killed runs left behind: scripts, snapshots, unfinished exports.',
     load: () => import('./commands/clean.ts'),
   },
   {
@@ -47,12 +51,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'rename',
-    summary: 'Make the installed system know its new name, with the rename script.',
+    summary: 'Give the installed system its new name, with the rename script.',
     load: () => import('./commands/rename.ts'),
   },
   {
     name: 'os list',
-    summary: 'List every OS definition on the search path, broken ones too.',
+    summary: 'List every OS definition on the search path, including invalid ones.',
     load: () => import('./commands/os-list.ts'),
   },
   {
@@ -65,7 +69,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Check an OS definition, and parameters against it with its verify script.',
     load: () => import('./commands/os-check.ts'),
   },
-  { name: 'store init', summary: 'Make a new store. Exports go into a store alone.', load: () => import('./commands/store-init.ts') },
+  { name: 'store init', summary: 'Create a store. Exports are only written into a store.', load: () => import('./commands/store-init.ts') },
   {
     name: 'store conformance',
     summary: 'Check that a store keeps the promises of the contract.',

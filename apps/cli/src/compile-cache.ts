@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 const WRITABLE_BY_OTHERS = 0o022;
 
-/** Has Node keep what it compiled for the next call, where there is a place for it that is safe. `NODE_DISABLE_COMPILE_CACHE=1` forbids it. */
+/** Makes Node keep its compiled code for the next call, if there is a safe directory for it. `NODE_DISABLE_COMPILE_CACHE=1` turns it off. */
 export function keepCompiledCode(): void {
   const uid = process.getuid?.();
   const directory = uid === undefined ? undefined : compileCacheDirectory(homedir(), uid);
@@ -13,10 +13,10 @@ export function keepCompiledCode(): void {
 }
 
 /**
- * The directory for compiled code below a home, made where it is missing. What is in it is run: nobody but the user (and root) may be able
- * to write there, nor to put another directory in its place. So root does not use the home of somebody else, which `sudo` may leave it.
+ * The directory for compiled code below a home directory, created if it is missing. The code in it is run: only the user and root may be
+ * able to write there or to replace the directory. So root does not use somebody else's home directory, which `sudo` may leave in HOME.
  *
- * @returns undefined where there is none, or it is not safe: everything works without
+ * @returns undefined if there is none or it is not safe: everything works without it
  */
 export function compileCacheDirectory(home: string, uid: number): string | undefined {
   const cache = join(home, '.cache');

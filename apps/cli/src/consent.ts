@@ -6,13 +6,13 @@ import { orAbort } from '@gantry/transport';
 import { describePlan } from './output/plan.ts';
 import type { Session } from './session.ts';
 
-/** Options of commands that overwrite disks of an instance that may be another one. */
+/** Options of commands that overwrite the disks of an instance. */
 export interface ConsentFlags {
   readonly yes: true | undefined;
   readonly dryRun: true | undefined;
 }
 
-/** Who says whether disks may be overwritten: an option, the environment, or whoever sits at the terminal. */
+/** Where consent to overwrite disks comes from: an option, the environment, or the user at the terminal. */
 export function consentOf(session: Session, { yes, dryRun }: ConsentFlags): ConsentOptions {
   const isTerminal = process.stdin.isTTY && process.stderr.isTTY && !session.json;
   return {
@@ -22,7 +22,7 @@ export function consentOf(session: Session, { yes, dryRun }: ConsentFlags): Cons
   };
 }
 
-/** What came of a dry run. The plan itself was shown as it was made, but for --quiet. */
+/** The result of a dry run. Without --quiet the plan has been shown already. */
 export function describeDryRun({ quiet }: Session, plan: WritePlan): readonly string[] {
   return [...(quiet ? describePlan(plan) : []), 'dry run: nothing was written'];
 }
@@ -32,11 +32,11 @@ function saysYes(value: string | undefined): boolean {
 }
 
 async function ask(session: Session, plan: WritePlan, signal: AbortSignal): Promise<boolean> {
-  // With --quiet nobody has seen yet what is asked about.
+  // With --quiet the plan has not been shown yet.
   if (session.quiet) session.output.ask(describePlan(plan));
   const count = plan.disks.length === 1 ? 'this disk' : `these ${plan.disks.length} disks`;
   session.output.ask(`Overwrite ${count} of ${plan.into}? (yes or no)`);
-  // Not as a terminal of readline's own: Ctrl-C stays the signal that it is everywhere else.
+  // readline must not take over the terminal: Ctrl-C has to stay a signal, as everywhere else.
   using lines = createInterface({ input: process.stdin, terminal: false });
   const answer = Promise.race([once(lines, 'line').then(([line]: unknown[]) => String(line)), once(lines, 'close').then(() => '')]);
   return ['y', 'yes'].includes((await orAbort(answer, signal)).trim().toLowerCase());

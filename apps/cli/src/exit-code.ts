@@ -1,7 +1,7 @@
 import { GantryError } from '@gantry/core';
 import { InterruptedError } from './signals.ts';
 
-/** What the command ends with after `error`; `docs/reference/errors.md` lists the codes. 1 is for what should never happen. */
+/** The command's exit code for `error`; `docs/reference/errors.md` lists the codes. 1 means a defect in Gantry. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof GantryError) return error.exitCode;
   if (error instanceof InterruptedError) return error.exitCode;

@@ -8,14 +8,14 @@ import type { Output } from './output/output.ts';
 import { createOutput } from './output/output.ts';
 import { catchSignals } from './signals.ts';
 
-// The published form is a script, not a module, and scripts await inside of functions alone.
+// The published form is a script, not a module, and a script cannot await at the top level.
 void main();
 
 async function main(): Promise<void> {
-  // A reader that went away (`gantry list | head`, a closed terminal) is no reason to stop cleaning up.
+  // If the reader has gone away (`gantry list | head`, a closed terminal), cleaning up goes on.
   process.stderr.on('error', () => undefined);
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') process.once('exit', () => tellLost(error));
+    if (error.code !== 'EPIPE') process.once('exit', () => reportLostOutput(error));
   });
 
   const args = process.argv.slice(2);
@@ -24,7 +24,7 @@ async function main(): Promise<void> {
   const quiet = options.includes('--quiet') || options.includes('-q');
   const live = process.stderr.isTTY && process.env['TERM'] !== 'dumb';
   const output = createOutput({ json, quiet, live, stdout: process.stdout, stderr: process.stderr });
-  // What nobody was left to hear of is a defect: told as one, without a stack. The next run clears what is left.
+  // An error that no code handled is a defect: it is shown as one, without a stack trace. The next run cleans up.
   process.on('uncaughtException', (error) => {
     output.failure(error);
     process.exit(exitCodeOf(error));
@@ -39,7 +39,7 @@ async function main(): Promise<void> {
     const context = { exitWith, output, json, quiet, signal: signals.signal, env: process.env, cwd: currentDirectory() };
     const program = await createProgram(args, context);
     await program.parseAsync(args, { from: 'user' });
-    if (signals.signal.aborted) output.note('the work was already done: it counts, and the signal changes nothing');
+    if (signals.signal.aborted) output.note('the signal came after the work was done: it changes nothing');
     process.exitCode = exitCode;
   } catch (error) {
     process.exitCode = await explain(error, output);
@@ -69,11 +69,11 @@ function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Whoever reads the result from a file must not take an empty or a cut one for all of it. */
-function tellLost(error: Error): void {
+/** Makes the exit code say that the result is incomplete: its reader must not take a cut one for all of it. */
+function reportLostOutput(error: Error): void {
   if (process.exitCode !== 0) return;
   const lost = new GantryError('PLATFORM', {
-    message: `cannot write the result to standard output: ${error.message} (what was to be done is done)`,
+    message: `cannot write the result to standard output: ${error.message} (the work itself is done)`,
   });
   process.stderr.write(`gantry: ${lost.message} [${lost.code}]\n`);
   process.exitCode = lost.exitCode;
@@ -85,8 +85,8 @@ function currentDirectory(): string {
     return process.cwd();
   } catch (cause) {
     throw new GantryError('PLATFORM', {
-      message: 'the current directory is not there any more: somebody removed it',
-      hint: 'Change into a directory that is there.',
+      message: 'cannot find the current directory: it has been removed',
+      hint: 'Change to a directory that exists.',
       cause,
     });
   }

@@ -4,17 +4,17 @@ import type { Store } from '@gantry/transport';
 import type { Output } from './output/output.ts';
 import { openStore } from './transports.ts';
 
-/** What `main` hands to every command. */
+/** What `main` passes to every command. */
 export interface CliContext {
   readonly output: Output;
-  /** Whether output is for programs. */
+  /** Whether output is JSON. */
   readonly json: boolean;
   /** Whether only results, warnings and errors are shown. */
   readonly quiet: boolean;
   readonly signal: AbortSignal;
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
-  /** Sets the exit status of a command that did its work, and found something that whoever called it should know. */
+  /** Sets the exit status of a command that succeeded, but found something its caller should know. */
   readonly exitWith: (exitCode: number) => void;
 }
 
@@ -24,15 +24,15 @@ export interface CommonOptions {
   readonly osPath?: readonly string[];
   readonly debug?: boolean;
   readonly forceVariant?: boolean;
-  /** Bytes a second. */
+  /** Bytes per second. */
   readonly limitRate?: number;
 }
 
-/** One call of one command: its options resolved, with what core wants to know of every operation. */
+/** One call of a command: its options resolved, with the options that core takes for every operation. */
 export interface Session extends CliContext {
   readonly osSearchPath: readonly string[];
   readonly operation: OperationOptions;
-  /** `write` for commands that begin objects. */
+  /** `write` for commands that write objects. */
   readonly open: (address: string, access: 'read' | 'write') => Promise<Store>;
   readonly warn: (message: string) => void;
 }

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import process from 'node:process';
 
-/** The reason with which everything ends when the user or the system sends a signal. */
+/** The abort reason when the user or the system sends a signal. */
 export class InterruptedError extends Error {
   override readonly name = 'InterruptedError';
   readonly signalName: NodeJS.Signals;
@@ -11,7 +11,7 @@ export class InterruptedError extends Error {
     this.signalName = signalName;
   }
 
-  /** As a shell counts: 128 and the signal's number. */
+  /** As in a shell: 128 plus the signal's number. */
   get exitCode(): number {
     return 128 + constants.signals[this.signalName];
   }
@@ -19,19 +19,19 @@ export class InterruptedError extends Error {
 
 const CAUGHT = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** How many signals it takes to leave without cleaning up; the next run then clears what is left. */
-const SIGNALS_TO_LEAVE_AT_ONCE = 3;
+/** How many signals it takes to exit without cleaning up; the next run then cleans up. */
+const SIGNALS_TO_EXIT_AT_ONCE = 3;
 
 export interface CaughtSignals {
   /** Aborted by the first signal that comes before the work is done. */
   readonly signal: AbortSignal;
-  /** To be called when the work is done, or has failed: from then on a signal ends the process with the exit code that it has. */
+  /** To be called when the work is done or has failed: after that, a signal ends the process with its current exit code. */
   readonly finish: () => void;
 }
 
 /**
- * Turns signals into one abort. The first cancels the operation, which cleans up; the third leaves at once. They stay caught until the
- * process ends: a command whose work is done must not be killed, as if it had failed, while it writes its result.
+ * Turns signals into one abort. The first cancels the operation, which cleans up; the third exits at once. They stay caught until the
+ * process ends: a command whose work is done must not be killed while it writes its result, as if it had failed.
  */
 export function catchSignals(note: (message: string) => void): CaughtSignals {
   const controller = new AbortController();
@@ -42,9 +42,9 @@ export function catchSignals(note: (message: string) => void): CaughtSignals {
     count += 1;
     if (finished) process.exit();
     const reason = new InterruptedError(name);
-    if (count >= SIGNALS_TO_LEAVE_AT_ONCE) process.exit(reason.exitCode);
-    if (count > 1) note('still cleaning up; once more leaves at once, and the next run clears what is left');
-    else note(`${name}: ending scripts and cleaning up`);
+    if (count >= SIGNALS_TO_EXIT_AT_ONCE) process.exit(reason.exitCode);
+    if (count > 1) note('still cleaning up; another signal exits at once, and the next run cleans up');
+    else note(`${name}: stopping and cleaning up`);
     controller.abort(reason);
   };
 

@@ -3,15 +3,15 @@ import { GantryError, standardChannel } from '@gantry/core';
 import type { PeerChannel } from '@gantry/transport';
 
 /**
- * Standard input and output as a channel to whoever started this process.
+ * Standard input and output as a channel to the program that started this process.
  *
  * @throws GantryError `USAGE`
  */
 export function stdioChannel(): PeerChannel {
   if ([0, 1].every(isPipe)) return standardChannel('the source');
   throw new GantryError('USAGE', {
-    message: 'gantry receive talks to another gantry through its standard input and output, and these are no pipes',
-    hint: 'It is run by gantry move, over SSH for instance, or by authorized_keys.',
+    message: 'cannot receive: standard input and output are not pipes to another gantry',
+    hint: 'gantry receive is started by gantry move, over SSH for example, or as a forced command in authorized_keys.',
   });
 }
 

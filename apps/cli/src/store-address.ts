@@ -2,36 +2,36 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { GantryError } from '@gantry/core';
 
-/** A URL scheme (RFC 3986, 3.1) with an authority behind it. */
+/** A URL scheme (RFC 3986, 3.1) followed by an authority. */
 const URL_START = /^([a-z][a-z0-9+.-]*):\/\//i;
 
 /** `file:/path` is a URL too (RFC 8089, 2). */
 const FILE_URL = /^file:\//i;
 
-/** What stands before the first `:` of something that is not a URL, where no `/` comes before it. */
+/** The text before the first `:` of something that is not a URL, if no `/` comes before it. */
 const COLON = /^([^/:]*):(.*)$/s;
 
-/** A link-local address with its interface, `[fe80::1%eth0]` (RFC 4007). A URL cannot hold that, but as %XX it can. */
+/** A link-local address with its interface, `[fe80::1%eth0]` (RFC 4007). A URL can hold that only when escaped as %XX. */
 const ZONED_HOST = /^([a-z][a-z0-9-]*:\/\/(?:[^/?#@]*@)?)\[([0-9A-Fa-f:.]+)%(?:25)?([A-Za-z0-9._-]+)\]/;
 
 /**
- * Reads how the user named a store or a peer: a URL, or else a path of this machine, relative to `cwd`. How other tools name places
- * (`host:directory`, `s3:bucket`, `-`) is refused: as a path, each would be a new local directory.
+ * Parses the user's name for a store or a peer: a URL, or a path on this machine, relative to `cwd`. The forms of other tools
+ * (`host:directory`, `s3:bucket`, `-`) are refused: taken as paths, each would be a new local directory.
  *
  * @throws GantryError `STORE_ADDRESS`
  */
 export function parseStoreAddress(text: string, cwd: string): URL {
   assertText(text);
   if (URL_START.test(text) || FILE_URL.test(text)) return parseUrl(text);
-  const meant = whatIsMeant(text);
-  if (meant === undefined) return pathToFileURL(resolve(cwd, text));
+  const suggestion = suggestForm(text);
+  if (suggestion === undefined) return pathToFileURL(resolve(cwd, text));
   throw new GantryError('STORE_ADDRESS', {
     message: `${JSON.stringify(text)} is neither a URL nor a plain path`,
-    hint: `${meant} For a local directory of that name: ./${text}`,
+    hint: `${suggestion} For a local directory of that name: ./${text}`,
   });
 }
 
-/** Scripts that build an address out of an unset variable, or of a line with its end, do not mean a directory of that name. */
+/** A script that builds an address from an unset variable, or from a line with its newline, does not mean a directory of that name. */
 function assertText(text: string): void {
   if (text === '')
     throw new GantryError('STORE_ADDRESS', { message: 'the address of the store is empty', hint: 'Give a directory or a URL.' });
@@ -48,10 +48,10 @@ function parseUrl(text: string): URL {
     text.replace(ZONED_HOST, (_, start: string, host: string, zone: string) => `${start}${encodeURIComponent(`${host}%${zone}`)}`),
   );
   if (url === null) {
-    // Not shown: it could hold a password, in a place where nobody can tell.
+    // Not shown: it could contain a password, and an invalid URL does not say where.
     throw new GantryError('STORE_ADDRESS', {
       message: `the address of the store is not a valid URL (it starts with ${URL_START.exec(text)?.[0] ?? 'file:'})`,
-      hint: 'Write special characters of it as %XX.',
+      hint: 'Escape special characters in it as %XX.',
     });
   }
   if (url.password !== '') {
@@ -63,15 +63,15 @@ function parseUrl(text: string): URL {
   return url;
 }
 
-/** The form in which Gantry takes what another tool names so; undefined for a plain path. */
-function whatIsMeant(text: string): string | undefined {
+/** Gantry's form of what another tool would name like this; undefined for a plain path. */
+function suggestForm(text: string): string | undefined {
   if (text === '-') return 'Gantry writes no export to standard output.';
-  if (/^~[^/]*(\/|$)/.test(text)) return 'A shell expands ~ where it stands without quotation marks.';
-  if (text.startsWith('\\\\')) return 'Mount the share, and name the directory where it is mounted.';
+  if (/^~[^/]*(\/|$)/.test(text)) return 'The shell expands ~ only outside quotation marks.';
+  if (text.startsWith('\\\\')) return 'Mount the share, and give the directory where it is mounted.';
   const [, before, behind = ''] = COLON.exec(text) ?? [];
   if (before === undefined) return undefined;
   const scheme = before.toLowerCase();
-  if (/^[a-z]$/.test(scheme)) return 'Gantry runs on Linux, where paths have no drive.';
+  if (/^[a-z]$/.test(scheme)) return 'Gantry runs on Linux, where paths have no drive letter.';
   switch (scheme) {
     case 's3':
       return `For a bucket: s3://${behind === '' ? 'BUCKET/PREFIX' : behind.replace(/^\/+/, '')}`;
@@ -80,15 +80,15 @@ function whatIsMeant(text: string): string | undefined {
     case 'ssh':
     case 'sftp':
     case 'scp':
-      return `For a directory of another machine: ${sshForm(behind)}`;
+      return `For a directory on another machine: ${sshForm(behind)}`;
     default:
-      return OTHER_TOOLS.has(scheme) ? OTHER_FORMS : `For a directory of another machine: ${sshForm(text)}`;
+      return OTHER_TOOLS.has(scheme) ? OTHER_FORMS : `For a directory on another machine: ${sshForm(text)}`;
   }
 }
 
 const OTHER_FORMS = 'Gantry takes directories, ssh://HOST/DIRECTORY and s3://BUCKET/PREFIX.';
 
-/** Prefixes of restic, rclone, duplicity and others, which name no host. */
+/** Prefixes of restic, rclone, duplicity and others that are not host names. */
 const OTHER_TOOLS: ReadonlySet<string> = new Set([
   'azure',
   'b2',
@@ -109,7 +109,7 @@ const OTHER_TOOLS: ReadonlySet<string> = new Set([
   'webdav',
 ]);
 
-/** `[user@]host[:directory]` as a URL; a directory without a leading slash counts from the home, as scp has it. */
+/** `[user@]host[:directory]` as a URL; a directory without a leading slash is relative to the home directory, as in scp. */
 function sshForm(text: string): string {
   const [, host = text, directory = ''] = COLON.exec(text.replace(/^\/+/, '')) ?? [];
   if (host === '') return 'ssh://HOST/DIRECTORY';

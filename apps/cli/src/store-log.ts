@@ -10,10 +10,10 @@ export interface StoreLogContext {
 }
 
 /**
- * Where `GANTRY_STORE_LOG` says that calls of stores are logged: one JSON object a line, with keys and numbers and nothing of what is
- * stored. Undefined where it is not set. The file stays open as long as the process lives.
+ * The log of store calls that `GANTRY_STORE_LOG` asks for: one JSON object per line, with keys and numbers but no stored data.
+ * Undefined if it is not set. The file stays open as long as the process lives.
  *
- * @throws GantryError `USAGE` where the file cannot be opened
+ * @throws GantryError `USAGE` if the file cannot be opened
  */
 export function openStoreLog({ env, cwd, warn }: StoreLogContext): ((entry: LogEntry) => void) | undefined {
   const name = env['GANTRY_STORE_LOG'] ?? '';
@@ -26,21 +26,21 @@ export function openStoreLog({ env, cwd, warn }: StoreLogContext): ((entry: LogE
     try {
       writeSync(file, `${JSON.stringify({ time: new Date().toISOString(), ...entry })}\n`);
     } catch (error) {
-      // A log that fails is not a store that fails.
+      // A failing log does not mean that the store fails.
       failed = true;
-      warn(`cannot go on with the log ${path}: ${textOf(error)}`);
+      warn(`cannot write to the log ${path}, so logging ends: ${textOf(error)}`);
     }
   };
 }
 
 function openForAppending(path: string): number {
   try {
-    // Does not wait for the reader of a named pipe.
+    // O_NONBLOCK: does not wait for the reader of a named pipe.
     return openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK, 0o600);
   } catch (cause) {
     throw new GantryError('USAGE', {
       message: `cannot write the log ${path}: ${textOf(cause)}`,
-      hint: 'GANTRY_STORE_LOG names a file; unset it to log nothing.',
+      hint: 'Set GANTRY_STORE_LOG to a file that can be written, or unset it.',
       cause,
     });
   }

@@ -5,7 +5,7 @@ import { withLimit, withLog, withRetry } from '@gantry/transport';
 import { parseStoreAddress } from './store-address.ts';
 import { openStoreLog } from './store-log.ts';
 
-/** Which package serves which scheme. Any other scheme is looked for as `gantry-transport-SCHEME`, installed beside this command. */
+/** The transports of Gantry by scheme. Any other scheme is served by the package `gantry-transport-SCHEME`, installed beside this command. */
 const OWN_TRANSPORTS: Readonly<Record<string, () => Promise<{ readonly default: Transport }>>> = {
   file: () => import('@gantry/transport-file'),
   s3: () => import('@gantry/transport-s3'),
@@ -20,17 +20,17 @@ export interface OpenStoreContext {
 }
 
 export interface OpenStoreOptions {
-  /** The most bytes a second, of everything that the store reads and writes. */
+  /** Maximum bytes per second of everything the store reads and writes. */
   readonly bytesPerSecond?: number | undefined;
-  /** `read` where nothing will be begun; `write` where absent. */
+  /** `read` if nothing will be written; `write` by default. */
   readonly access?: 'read' | 'write' | undefined;
 }
 
 /**
- * Opens the store that the user named, of whatever transport, wrapped in all that stores get: tries again what may pass (where its
- * transport does not), a limit of the rate, and a log of its calls.
+ * Opens the store that the user named, through any transport, with the wrappers that every store gets: retries of temporary failures
+ * (unless its transport retries them), a rate limit, and a log of its calls.
  *
- * @throws GantryError `STORE_ADDRESS` and what the transport says
+ * @throws GantryError `STORE_ADDRESS`, and the transport's errors
  */
 export async function openStore(
   address: string,
@@ -42,8 +42,8 @@ export async function openStore(
   const log = openStoreLog({ env, cwd, warn });
   try {
     const opened = await transport.open(url, { signal, env, cwd, warn, access });
-    const patient = transport.retries === true ? opened : withRetry(opened);
-    const limited = bytesPerSecond === undefined ? patient : withLimit(patient, { bytesPerSecond });
+    const retrying = transport.retries === true ? opened : withRetry(opened);
+    const limited = bytesPerSecond === undefined ? retrying : withLimit(retrying, { bytesPerSecond });
     return log === undefined ? limited : withLog(limited, log);
   } catch (error) {
     signal.throwIfAborted();
@@ -84,7 +84,7 @@ async function loadTransport(scheme: string): Promise<Transport> {
   } catch (cause) {
     throw new GantryError('STORE_ADDRESS', {
       message: `no transport for ${scheme}:// is installed`,
-      hint: `Gantry itself knows ${Object.keys(OWN_TRANSPORTS).join(', ')}; others come from packages such as ${packageName}, installed beside gantry (which runs from ${process.argv[1] ?? 'here'}).`,
+      hint: `Gantry has transports for ${Object.keys(OWN_TRANSPORTS).join(', ')}; others are packages such as ${packageName}, installed beside gantry (which runs from ${process.argv[1] ?? 'here'}).`,
       cause,
     });
   }

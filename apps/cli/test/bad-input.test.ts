@@ -10,10 +10,10 @@ import { MAIN, exportDirectory, jsonLines, lastLine, makeWorkbench } from './wor
 
 const MIB = 1024 * 1024;
 
-/** What npm links as `gantry`. */
+/** The file that npm links as `gantry`. */
 const BIN = fileURLToPath(new URL('../bin/gantry.cjs', import.meta.url));
 
-/** A failure as it should be: the exit code, a message that says this, no stack trace, nothing on stdout. */
+/** Expects this exit code, a message that matches, no stack trace and nothing on stdout. */
 function expectFailure(outcome: Outcome, exitCode: number, ...says: readonly (string | RegExp)[]): void {
   expect(outcome.exitCode, outcome.stderr).toBe(exitCode);
   for (const text of says) expect(outcome.stderr).toMatch(text);
@@ -21,7 +21,7 @@ function expectFailure(outcome: Outcome, exitCode: number, ...says: readonly (st
   expect(outcome.stdout).toBe('');
 }
 
-/** And nothing left behind: not in the store, not in the journal. */
+/** Expects that nothing is left in the store or in the journal. */
 async function expectNothingLeft(bench: Workbench): Promise<void> {
   expect(await bench.stored()).toEqual([]);
   expect(await bench.journal()).toEqual([]);
@@ -104,7 +104,7 @@ describe('instance files', () => {
       /disks\[0\]\.size/,
     ],
     ['an unknown field', 'name: a.example.com\nos: raw\nhypervisor: kvm\ndisk: []\n', 'INSTANCE_INVALID', /disk.*disks/s],
-    ['a name that is no host name', 'name: ../../etc\nos: raw\nhypervisor: kvm\n', 'INSTANCE_INVALID', /name/],
+    ['a name that is not a host name', 'name: ../../etc\nos: raw\nhypervisor: kvm\n', 'INSTANCE_INVALID', /name/],
     [
       'two disks with one path',
       'name: a.example.com\nos: raw\nhypervisor: kvm\ndisks:\n  - path: disk.img\n  - path: ./disk.img\n',
@@ -119,14 +119,14 @@ describe('instance files', () => {
     await expectNothingLeft(bench);
   });
 
-  it('that are not there', async () => {
+  it('that do not exist', async () => {
     await using bench = await benchWithDisk();
     expectFailure(await bench.gantry('export', 'nowhere.yaml', bench.store), 3, 'INSTANCE_FILE_UNREADABLE', /nowhere\.yaml/);
   });
 });
 
 describe('disks', () => {
-  it('that were not exported stay as they are, and the import says so', async () => {
+  it('that were not exported are not changed, and the import says so', async () => {
     await using bench = await benchWithDisk();
     for (const name of ['other.img', 'a.img', 'b.img']) await makeRandomFile(bench.file(name), 6 * MIB, name);
     const before = await sha256File(bench.file('b.img'));
@@ -140,7 +140,7 @@ describe('disks', () => {
     expect((await bench.gantry('import', bench.store, one, '--to', target, '--disk', '0')).stderr).not.toMatch(/no dump/);
   });
 
-  it('none of which the export of Ganeti has: nothing is written, and the import says so', async () => {
+  it('of which an export of Ganeti has none: nothing is written, and the import says so', async () => {
     await using bench = await benchWithDisk();
     await mkdir(join(bench.store, 'web1.example.com'));
     const config = '[export]\nversion = 0\nos = raw\ncompression = none\n[instance]\nname = web1.example.com\ndisk_count = 1\n';
@@ -150,7 +150,7 @@ describe('disks', () => {
     expect(imported.stderr).toMatch(/warning: .*has no dump of any disk: nothing is written/);
   });
 
-  it('a target as large as the original is not said to be smaller, be it no whole number of MiB', async () => {
+  it('a target as large as the original is not called smaller, even if its size is not a multiple of 1 MiB', async () => {
     await using bench = await makeWorkbench();
     for (const name of ['disk.img', 'target.img']) await makeRandomFile(bench.file(name), 5_000_000, name);
     await bench.defineOs('copy', { export: 'cat "$EXPORT_DEVICE"', import: 'cat >"$IMPORT_DEVICE"' });
@@ -176,7 +176,7 @@ describe('disks', () => {
     await expectNothingLeft(bench);
   });
 
-  it('that are read-only are refused on import, and stay as they were', async () => {
+  it('that are read-only are refused on import, and are not changed', async () => {
     await using bench = await benchWithDisk();
     const exported = await bench.gantry('export', await bench.describeInstance('a.example.com', { disks: ['disk.img'] }), bench.store);
     const reference = lastLine(exported.stdout);
@@ -229,7 +229,7 @@ describe('export scripts that fail', () => {
     await expectNothingLeft(bench);
   });
 
-  it('or rather succeed without writing anything: an empty dump, which imports', async () => {
+  it('a script that succeeds without writing anything makes an empty dump, which can be imported', async () => {
     await using bench = await benchWithDisk();
     await bench.defineOs('empty', { export: 'exit 0', import: 'test "$(wc -c)" = 0' });
     const instance = await bench.describeInstance('web1.example.com', { os: 'empty', disks: ['disk.img'] });
@@ -279,7 +279,7 @@ describe('damage in the store', () => {
     ['a truncated dump', 'DUMP_DAMAGED', 'zstd', (d) => truncate(join(d, 'disk0.zst'), 2 * MIB)],
     ['extra bytes', 'DUMP_DAMAGED', 'zstd', (d) => appendFile(join(d, 'disk0.zst'), 'x')],
     ['a missing dump', 'DUMP_MISSING', 'zstd', (d) => rm(join(d, 'disk0.zst'))],
-    ['a manifest that is no JSON', 'MANIFEST_DAMAGED', 'zstd', (d) => truncate(join(d, 'manifest.json'), 40)],
+    ['a manifest that is not JSON', 'MANIFEST_DAMAGED', 'zstd', (d) => truncate(join(d, 'manifest.json'), 40)],
     [
       'a manifest of a later version',
       'MANIFEST_VERSION',
@@ -328,13 +328,13 @@ describe('damage in the store', () => {
     const written = await readFile(bench.file('b.img'));
     const original = await readFile(bench.file('disk.img'));
     const firstDifference = written.findIndex((byte, at) => byte !== original[at]);
-    // What is there is from whole frames alone: 4 MiB of them or nothing.
+    // The disk holds complete frames only: 4 MiB of them or nothing.
     expect([0, 4 * MIB]).toContain(written.every((byte) => byte === 0) ? 0 : firstDifference);
     const list = await bench.gantry('list', bench.store);
     expect(list.exitCode).toBe(/ is damaged: /.test(list.stdout) ? 7 : 0);
   });
 
-  it('is found by --check-first before the first byte is written', async () => {
+  it('is detected by --check-first before the first byte is written', async () => {
     await using bench = await benchWithDisk();
     const source = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
     const reference = lastLine((await bench.gantry('export', source, bench.store)).stdout);
@@ -348,7 +348,7 @@ describe('damage in the store', () => {
 });
 
 describe('stores', () => {
-  it('a file where the store, or the directory of the instance in it, would be is named, and left alone', async () => {
+  it('with a file in place of the store or of the directory of an instance: the file is named and not changed', async () => {
     await using bench = await benchWithDisk();
     const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
     await writeFile(bench.file('file'), 'something else');
@@ -359,7 +359,7 @@ describe('stores', () => {
     expect(await bench.journal()).toEqual([]);
   });
 
-  it('without space: told so, and nothing is left', async () => {
+  it('without space: the error says so, and nothing is left', async () => {
     await using bench = await makeWorkbench();
     await makeRandomFile(bench.file('disk.img'), 40 * MIB, 'disk');
     await using small = await mountNewTmpfs(12 * MIB);
@@ -379,7 +379,7 @@ describe('stores', () => {
     await expectNothingLeft(bench);
   });
 
-  it('that are not there, of an unknown scheme, or with a password in the address', async () => {
+  it('that do not exist, have an unknown scheme, or have a password in the address', async () => {
     await using bench = await benchWithDisk();
     expectFailure(await bench.gantry('list', bench.file('nowhere')), 8, 'STORE_NOT_FOUND', /nowhere/);
     expectFailure(await bench.gantry('list', 'gopher://host/x'), 8, 'STORE_ADDRESS', /gopher/);
@@ -388,7 +388,7 @@ describe('stores', () => {
     expect(outcome.stderr).not.toContain('hunter2');
   });
 
-  it('without that export: the nearest names are told', async () => {
+  it('without that export: similar names are suggested', async () => {
     await using bench = await benchWithDisk();
     await bench.gantry('export', await bench.describeInstance('web1.example.com', { disks: ['disk.img'] }), bench.store);
     expectFailure(await bench.gantry('show', bench.store, 'web2.example.com'), 9, 'EXPORT_NOT_FOUND', /web1\.example\.com/);
@@ -417,7 +417,7 @@ describe('the command line', () => {
     [['list', '--json'], /store/],
     [['nonsense', '--json'], /nonsense/],
     [['--json'], /./],
-  ] as const)('%j: what is wrong with the call is the last line of --json too', async (args, says) => {
+  ] as const)('%j: a usage error is the last line of --json too', async (args, says) => {
     await using bench = await makeWorkbench();
     const outcome = await bench.gantry(...args);
     expect(outcome.exitCode).toBe(2);
@@ -433,7 +433,7 @@ describe('the command line', () => {
     ['zstd', '20', 'no level 20'],
     ['gzip', '10', 'no level 10'],
     ['none', '1', 'has no levels'],
-  ])('a level that %s does not have (%s) is refused before anything is touched', async (codec, level, says) => {
+  ])('a level that %s does not have (%s) is refused before anything is written', async (codec, level, says) => {
     await using bench = await benchWithDisk();
     const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
     const outcome = await bench.gantry('export', instance, 'new-store', '--codec', codec, '--level', level);
@@ -442,7 +442,7 @@ describe('the command line', () => {
     expect(await readdir(bench.path)).not.toContain('new-store');
   });
 
-  it('a result that cannot be written is no success', async () => {
+  it('a result that cannot be written is a failure', async () => {
     await using bench = await benchWithDisk();
     const call = 'exec "$0" --conditions=@gantry/source "$@" >/dev/full';
     const { exitCode, stderr } = await execa('/bin/sh', ['-c', call, process.execPath, MAIN, 'list', bench.store], { reject: false });
@@ -450,17 +450,17 @@ describe('the command line', () => {
     expect(stderr).toMatch(/cannot write the result to standard output: ENOSPC.*\[PLATFORM\]/);
   });
 
-  it.each(['18.20.4', '20.19.0', '22.17.1'])('Node %s is said to be too old', async (version) => {
+  it.each(['18.20.4', '20.19.0', '22.17.1'])('Node %s is refused as too old', async (version) => {
     await using bench = await makeWorkbench();
     await writeFile(bench.file('older.cjs'), `Object.defineProperty(process, 'versions', { value: { node: '${version}' } });`);
     const { exitCode, stderr } = await execa(process.execPath, ['--require', bench.file('older.cjs'), BIN, 'list', bench.store], {
       reject: false,
     });
     expect(exitCode).toBe(11);
-    expect(stderr).toMatch(/^gantry: this is Node .*22\.18 or later \[PLATFORM\]\n.*$/);
+    expect(stderr).toMatch(/^gantry: cannot run on Node [\d.]+: Gantry needs 22\.18 or later \[PLATFORM\]\n.*$/);
   });
 
-  it('a current directory that was removed is named as what is wrong', async () => {
+  it('a current directory that was removed is named as the cause', async () => {
     await using bench = await makeWorkbench();
     const call = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" --conditions=@gantry/source "$@"';
     const { exitCode, stderr } = await execa('/bin/sh', ['-c', call, process.execPath, MAIN, 'list', bench.store], {
@@ -468,16 +468,16 @@ describe('the command line', () => {
       reject: false,
     });
     expect(exitCode).toBe(11);
-    expect(stderr).toMatch(/current directory is not there any more.*\[PLATFORM\]/);
+    expect(stderr).toMatch(/cannot find the current directory: it has been removed \[PLATFORM\]/);
   });
 
-  it('a reader that has seen enough is no failure', async () => {
+  it('a reader that closes the output early does not cause a failure', async () => {
     const call = '"$0" --conditions=@gantry/source "$@" | true; exit "${PIPESTATUS[0]}"';
     const { exitCode, stderr } = await execa('/bin/bash', ['-c', call, process.execPath, MAIN, 'schema'], { reject: false });
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
   });
 
-  it('tells usage errors with exit code 2 and says where help is', async () => {
+  it('reports usage errors with exit code 2 and says where to find help', async () => {
     await using bench = await makeWorkbench();
     for (const args of [
       ['exprot'],

@@ -17,7 +17,7 @@ const context: CliContext = {
   exitWith: () => {},
 };
 
-/** What the parser ends a wrong call with. */
+/** The error for a wrong call. */
 async function refusal(...args: readonly string[]): Promise<{ readonly message: string; readonly hint: string | undefined }> {
   const program = await createProgram(args, context);
   const failure: unknown = await program.parseAsync(args, { from: 'user' }).then(
@@ -30,7 +30,7 @@ async function refusal(...args: readonly string[]): Promise<{ readonly message: 
   return { message, hint };
 }
 
-/** What a call prints for help. */
+/** The help that a call prints. */
 async function help(...args: readonly string[]): Promise<string> {
   const program = await createProgram(args, context);
   let text = '';
@@ -52,7 +52,7 @@ it('help fits into 80 columns', async () => {
   }
 });
 
-describe('a wrong call is refused as every other error is', () => {
+describe('a wrong call is reported like every other error', () => {
   it.each([
     [['restore', 'a', 'b'], 'unknown command "restore"', 'Did you mean gantry import?'],
     [['ls', '/srv'], 'unknown command "ls"', 'Did you mean gantry list?'],
@@ -63,8 +63,8 @@ describe('a wrong call is refused as every other error is', () => {
     [['help', 'os', 'lst'], 'unknown command "os lst"', 'Did you mean gantry os list?'],
     [['store', 'check', 'x'], 'unknown command "store check"', 'Did you mean gantry store conformance?'],
     [['frobnicate'], 'unknown command "frobnicate"', 'gantry help shows the commands'],
-    [['os'], 'gantry os: no command was given', 'Its commands: gantry os list'],
-    [[], 'no command was given', 'gantry help shows the commands'],
+    [['os'], 'gantry os: no command given', 'Its commands: gantry os list'],
+    [[], 'no command given', 'gantry help shows the commands'],
     [['import', 'a', 'b'], "required option '--to <instance-file>' not specified", 'gantry help import shows its options and examples.'],
     [['list', '/a', '--jsn'], 'unknown option "--jsn"', 'Did you mean --json?'],
     [['export', 'a', 'b', '--levle=3'], 'unknown option "--levle=3"', 'Did you mean --level?'],
@@ -80,7 +80,7 @@ describe('a wrong call is refused as every other error is', () => {
     expect(refused.hint).toContain(hint);
   });
 
-  it('in the form of the other errors, for humans and for programs, wherever --json stands', async () => {
+  it('in the form of the other errors, for people and for programs, wherever --json is', async () => {
     await using bench = await makeWorkbench();
     expect(await bench.gantry('lits')).toEqual({
       exitCode: 2,
@@ -108,7 +108,7 @@ describe('help', () => {
     for (const [group, summary] of Object.entries(GROUPS)) expect(await help(group, '--help')).toContain(summary);
   });
 
-  it.each(COMMANDS)('of gantry $name is the same page by help and by --help', async ({ name, load }) => {
+  it.each(COMMANDS)('for gantry $name is the same with help and with --help', async ({ name, load }) => {
     const words = name.split(' ');
     const text = await help('help', ...words);
     expect(text).toContain(`Usage: gantry ${name} [options]`);

@@ -8,7 +8,7 @@ import { MAIN, jsonLines, makeWorkbench } from './workbench.ts';
 
 const MIB = 1024 * 1024;
 
-/** An export of `one`, and an empty disk of `two`; nobody says yes for the tests. */
+/** An export of `one`, and an empty disk of `two`, without the consent that other tests give in the environment. */
 async function makeBench(env: Readonly<Record<string, string>> = {}): Promise<Workbench> {
   const bench = await makeWorkbench({ GANTRY_YES: '', ...env });
   await makeRandomFile(bench.file('one.img'), MIB, 'consent');
@@ -32,7 +32,7 @@ async function isWritten(bench: Workbench): Promise<boolean> {
   return one !== undefined && two?.subarray(0, MIB).equals(one) === true;
 }
 
-/** Runs the command on a terminal of its own, answers its question, and gives what the terminal showed. */
+/** Runs the command on a terminal of its own, answers its question, and returns the terminal's output. */
 async function onTerminal(
   bench: Workbench,
   args: readonly string[],
@@ -56,7 +56,7 @@ async function onTerminal(
 }
 
 describe('an import into another instance', () => {
-  it('is refused without a terminal, with what it would do', async () => {
+  it('is refused without a terminal, and the error shows what it would overwrite', async () => {
     await using bench = await makeBench();
     const { exitCode, stderr } = await bench.gantry(...importArguments(bench));
     expect(exitCode).toBe(14);
@@ -79,8 +79,8 @@ describe('an import into another instance', () => {
 
   it('is shown by --dry-run, which writes nothing; also as JSON', async () => {
     await using bench = await makeBench();
-    const told = await bench.gantry(...importArguments(bench), '--dry-run', '--quiet');
-    expect(told).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/disk 0: 1\.00 MiB onto .*\ndry run: nothing was written$/) });
+    const shown = await bench.gantry(...importArguments(bench), '--dry-run', '--quiet');
+    expect(shown).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/disk 0: 1\.00 MiB onto .*\ndry run: nothing was written$/) });
     const { stdout, exitCode } = await bench.gantry(...importArguments(bench), '--dry-run', '--json');
     expect(exitCode).toBe(0);
     const disks = [{ disk: 0, target: bench.file('two.img'), targetBytes: 2 * MIB, incomingBytes: MIB, holds: 'empty' }];
@@ -94,7 +94,7 @@ describe('an import into another instance', () => {
     ['yes\n', 0, true],
     ['no\n', 14, false],
     ['\n', 14, false],
-    // The end of the input, and an interruption, as a terminal sends them.
+    // End of input and an interrupt, as a terminal sends them.
     ['\u0004', 14, false],
     ['\u0003', 130, false],
   ])('asks on a terminal, and the answer %j counts', async (answer, expected, written) => {

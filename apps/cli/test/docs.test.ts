@@ -20,7 +20,7 @@ async function sourceFiles(): Promise<readonly string[]> {
 }
 
 describe('the documentation', () => {
-  it('is not what a hint names: who installed Gantry lacks it', async () => {
+  it('is not named in hints: an installed Gantry does not include it', async () => {
     const named: string[] = [];
     for (const name of await sourceFiles()) {
       const lines = (await readFile(join(ROOT, name), 'utf8')).split('\n').filter((line) => !/^\s*(\*|\/[/*])/.test(line));
@@ -29,7 +29,7 @@ describe('the documentation', () => {
     expect(named).toEqual([]);
   });
 
-  it('has no link to a page or file that is not there', async () => {
+  it('has no broken link to a page or file', async () => {
     const broken: string[] = [];
     for (const name of await markdownFiles()) {
       const text = await readFile(join(ROOT, name), 'utf8');
@@ -40,12 +40,15 @@ describe('the documentation', () => {
     expect(broken).toEqual([]);
   });
 
-  it.each(Object.entries(PAGES))('has in reference/%s what is made from the code (else: pnpm docs:update)', async (name, makeParts) => {
-    const page = await readFile(join(ROOT, 'docs', 'reference', name), 'utf8');
-    expect(page).toBe(fillPage(page, await makeParts()));
-  });
+  it.each(Object.entries(PAGES))(
+    'has the current generated parts in reference/%s (otherwise run pnpm docs:update)',
+    async (name, makeParts) => {
+      const page = await readFile(join(ROOT, 'docs', 'reference', name), 'utf8');
+      expect(page).toBe(fillPage(page, await makeParts()));
+    },
+  );
 
-  it('lacks no part that the code makes, and has none that it does not', () => {
+  it('has exactly the parts that the code generates', () => {
     const part = (name: string, text: string): string => `<!-- made from the code: ${name} -->\n${text}\n<!-- end -->\n`;
     expect(fillPage(`a\n${part('x', 'old')}b\n`, new Map([['x', 'new']]))).toBe(`a\n${part('x', '\nnew\n')}b\n`);
     expect(() => fillPage('a\n', new Map([['x', 'new']]))).toThrow('lacks');
@@ -66,7 +69,7 @@ describe('the documentation', () => {
     expect(missing).toEqual([]);
   });
 
-  it('says of every command what it prints as JSON', async () => {
+  it('says what every command prints as JSON', async () => {
     const text = await readFile(join(ROOT, 'docs', 'reference', 'json-output.md'), 'utf8');
     for (const { name } of COMMANDS) expect(text).toMatch(new RegExp(`^\\| \`gantry ${name}[ \`].*\\| \`${name.replace(' ', '-')}\``, 'm'));
   });
@@ -77,7 +80,7 @@ describe('the documentation', () => {
     expect(text).toMatch(new RegExp(`^## .*gantry (?:${name}|${word}$)`, 'm'));
   });
 
-  it('calls gantry in its examples as gantry can be called', async () => {
+  it('has only valid calls of gantry in its examples', async () => {
     const wrong: string[] = [];
     let calls = 0;
     for (const name of await markdownFiles()) {
@@ -91,7 +94,7 @@ describe('the documentation', () => {
   });
 
   it.each(['gantry exprot a b', 'gantry export a b --no-such', 'gantry import /s web1', 'gantry list /s --json=1', 'gantry os'])(
-    'would find the mistake in an example: %s',
+    'would detect the mistake in an example: %s',
     async (line) => {
       const [call = []] = gantryCalls(`\`\`\`sh\n${line}\n\`\`\`\n`);
       await expect(parse(call)).rejects.toThrow();

@@ -15,7 +15,7 @@ export function gantryCalls(page: string): readonly (readonly string[])[] {
   return calls;
 }
 
-/** As a shell splits them, up to the first comment, pipe, redirection or next command. */
+/** The words as a shell splits them, up to the first comment, pipe, redirection or next command. */
 function words(call: string): readonly string[] {
   const found: string[] = [];
   for (const [word] of call.matchAll(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g)) {
@@ -26,7 +26,7 @@ function words(call: string): readonly string[] {
   return found;
 }
 
-/** Parses a call as gantry does, and does nothing then. It rejects with what gantry would say of a wrong one. */
+/** Parses a call as gantry does, without running it. Rejects a wrong call with gantry's error. */
 export async function parse(call: readonly string[]): Promise<void> {
   const program = await createProgram(call, CONTEXT);
   doNothing(program);

@@ -19,11 +19,11 @@ import { MAIN, lastLine, makeWorkbench } from './workbench.ts';
 
 const MIB = 1024 * 1024;
 const GANTRY = [process.execPath, '--conditions=@gantry/source', MAIN];
-/** Everything by which data comes to a disk here, what makes it durable, and what could take its place. */
+/** The calls that write to a disk, make the data durable, or replace the disk's file. */
 const CALLS = ['write', 'writev', 'pwrite64', 'pwritev', 'pwritev2', 'fallocate', 'ftruncate', 'fsync', 'rename', 'renameat', 'renameat2'];
 const WRITES = new Set(['write', 'writev', 'pwrite64', 'pwritev', 'pwritev2', 'fallocate', 'ftruncate']);
 
-/** How import scripts leave a disk: in the file that was there, or in another that takes its place. None makes anything durable. */
+/** Two ways in which import scripts write a disk: into the existing file, or into another that replaces it. Neither makes data durable. */
 const IN_PLACE = 'exec dd of="$IMPORT_DEVICE" bs=64k iflag=fullblock conv=notrunc status=none';
 const REPLACED = 'set -e; cat >"$IMPORT_DEVICE.new"; mv "$IMPORT_DEVICE.new" "$IMPORT_DEVICE"';
 
@@ -47,7 +47,7 @@ beforeAll(async () => {
 
 afterAll(() => bench[Symbol.asyncDispose]());
 
-/** A target of the source's size, other than it. */
+/** A target of the source's size with other contents. */
 async function target(os: string, name: string): Promise<{ readonly disk: string; readonly file: string }> {
   const disk = bench.file(`${name}.img`);
   await makeRandomFile(disk, 3 * MIB, name);
@@ -75,14 +75,14 @@ function callsOn(path: string, calls: readonly SystemCall[], isOne: (name: strin
   return calls.filter(({ name, parameters }) => isOne(name) && /^\d+<([^>]*)>/.exec(parameters)?.[1] === path);
 }
 
-/** What is written to whoever started the command. */
+/** The write of a message to the parent process. */
 function findMessage(calls: readonly SystemCall[], message: string): SystemCall | undefined {
   return calls.find(
     ({ name, parameters }) => WRITES.has(name) && /^\d+<(pipe|socket|UNIX)/.test(parameters) && parameters.includes(message),
   );
 }
 
-/** Every write to the disk was over when a flush of it began, and that had succeeded before the first message with that text began. */
+/** Expects a flush of the disk that began after its last write and succeeded before the first message with that text. */
 function expectFlushed(calls: readonly SystemCall[], disk: string, message: string, writtenAs = disk): void {
   const writes = callsOn(writtenAs, calls, (name) => WRITES.has(name));
   const written = Math.max(...writes.map(({ ended }) => ended));
@@ -104,7 +104,7 @@ function expectNameFlushed(calls: readonly SystemCall[], message: string, direct
 }
 
 describe('an import', () => {
-  it.each(['raw', 'in-place', 'replaced'])('by %s flushes the disk after its last write, and then reports success', async (os) => {
+  it.each(['raw', 'in-place', 'replaced'])('by %s flushes the disk after its last write and before it reports success', async (os) => {
     const { disk, file } = await target(os, `import-${os}`);
     const outcome = await traced({}, 'import', bench.store, exported.get(os) ?? '', '--to', file, '--json');
     expect(outcome.exitCode, outcome.stderr).toBe(0);
@@ -118,7 +118,7 @@ describe('an import', () => {
     ['raw', 'EIO', 'dmesg'],
     ['in-place', 'ENOSPC', 'Make room'],
     ['replaced', 'EDQUOT', 'quota'],
-  ] as const)('by %s fails with the cause when the flush says %s, and the disk does not count as complete', async (os, error, hint) => {
+  ] as const)('by %s fails with the cause if the flush fails with %s, and the disk does not count as complete', async (os, error, hint) => {
     const { disk, file } = await target(os, `fails-${os}`);
     const fail = { call: 'fsync', path: disk, error };
     const { exitCode, stderr } = await traced({ fail }, 'import', bench.store, exported.get(os) ?? '', '--to', file);
@@ -149,14 +149,14 @@ describe('an import', () => {
     for (const directory of [bench.path, elsewhere.path]) expectNameFlushed(await recorded(), field('type', 'result'), directory);
   });
 
-  it('fails when its script leaves no disk', async () => {
+  it('fails if its script removes the disk', async () => {
     await bench.defineOs('removes', { export: 'exec cat "$EXPORT_DEVICE"', import: 'cat >/dev/null; rm "$IMPORT_DEVICE"' });
     const { file } = await target('removes', 'removed');
     const outcome = await bench.gantry('import', bench.store, exported.get('in-place') ?? '', '--to', file, '--allow-other-os');
     expect(outcome).toMatchObject({ exitCode: 5, stderr: expect.stringContaining('[DISK_MISSING]') });
   });
 
-  it.each(['raw', 'in-place'])('by %s into a loop device whose file has no room fails, and says which file', async (os) => {
+  it.each(['raw', 'in-place'])('by %s into a loop device whose file has no space fails, and names the file', async (os) => {
     await using tmpfs = await mountNewTmpfs(2 * MIB);
     await makeSparseFile(tmpfs.file('disk'), 3 * MIB);
     await using loop = await attachLoopDevice(tmpfs.file('disk'));
@@ -166,7 +166,7 @@ describe('an import', () => {
     expect(outcome.stderr).toMatch(new RegExp(`flushing ${loop.path} failed: .*its data is in ${tmpfs.file('disk')}.*no space left`));
   });
 
-  it('fails even where the script asked first whether its data was durable, and passed over the answer', async () => {
+  it('fails even if the script has synced the disk itself and ignored the error', async () => {
     await using tmpfs = await mountNewTmpfs(2 * MIB);
     await makeSparseFile(tmpfs.file('disk'), 3 * MIB);
     await using loop = await attachLoopDevice(tmpfs.file('disk'));
@@ -178,8 +178,8 @@ describe('an import', () => {
   });
 });
 
-describe('an installation and a renaming', () => {
-  it.each(['create', 'rename'])('%s: flushes the disks before it reports success', async (operation) => {
+describe('create and rename', () => {
+  it.each(['create', 'rename'])('%s flushes the disks before it reports success', async (operation) => {
     const { disk, file } = await target('in-place', operation);
     const outcome = await traced({}, operation, file, ...(operation === 'rename' ? ['new.example.com'] : []), '--json');
     expect(outcome.exitCode, outcome.stderr).toBe(0);
@@ -226,7 +226,7 @@ describe('a move', () => {
     expect(await sha256File(disk)).toBe(await sha256File(bench.file('source.img')));
   });
 
-  it('flushes after a renaming too, before it says that it is prepared', async () => {
+  it('flushes after the rename script too, before it reports that it is prepared', async () => {
     const { disk, file } = await target('in-place', 'renamed');
     const outcome = await move('in-place', file, {}, '--rename');
     expect(outcome.exitCode, outcome.stderr).toBe(0);

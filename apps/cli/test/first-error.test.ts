@@ -6,8 +6,8 @@ import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
 import { jsonLines, makeWorkbench } from './workbench.ts';
 
-describe('an error is shown although cleaning up fails too', () => {
-  it('of a script, where what it wrote cannot be removed', async () => {
+describe('an error is shown even if cleaning up fails too', () => {
+  it('of a script whose output cannot be removed', async () => {
     await using bench = await makeWorkbench();
     await using disk = await mountNewXfs();
     await makeRandomFile(bench.file('disk'), 4096, 'seed');
@@ -21,15 +21,15 @@ describe('an error is shown although cleaning up fails too', () => {
       const human = await bench.gantry('export', instance, disk.path);
       expect(human.exitCode, human.stderr).toBe(6);
       expect(human.stderr).toMatch(
-        /warning: the unfinished write [0-9a-f]+ of .* stays in .*EPERM[^]*gantry: .*status 3.* \[SCRIPT_FAILED\]/,
+        /warning: cannot remove the unfinished write [0-9a-f]+ of .*: .*EPERM[^]*gantry: .*status 3.* \[SCRIPT_FAILED\]/,
       );
-      expect(human.stderr).not.toContain('should not have happened');
+      expect(human.stderr).not.toContain('internal error');
     } finally {
       await execa('chattr', ['-R', '-i', pending]);
     }
   });
 
-  it('of a file system that goes away in the middle', async () => {
+  it('of a file system that goes away during the export', async () => {
     await using bench = await makeWorkbench();
     await using disk = await mountNewXfs();
     await makeRandomFile(bench.file('disk'), 4096, 'seed');
@@ -45,7 +45,7 @@ describe('an error is shown although cleaning up fails too', () => {
   });
 });
 
-describe('a signal that comes when the work is done', () => {
+describe('a signal that comes after the work is done', () => {
   /** Runs `gantry list` with something that sends it a signal at the given moment. */
   async function listWith(preload: string): Promise<{ readonly exitCode: number | undefined; readonly stdout: string }> {
     await using bench = await makeWorkbench();
@@ -57,7 +57,7 @@ describe('a signal that comes when the work is done', () => {
     return { exitCode, stdout };
   }
 
-  it('and the result is out does not make it a failure', async () => {
+  it('and after the result is printed does not make it a failure', async () => {
     const { exitCode, stdout } = await listWith(`process.once('beforeExit', () => {
       setTimeout(() => process.exit(99), 60_000);
       process.kill(process.pid, 'SIGINT');
@@ -66,7 +66,7 @@ describe('a signal that comes when the work is done', () => {
     expect(exitCode).toBe(0);
   });
 
-  it('and the result is being written does not either', async () => {
+  it('and while the result is printed does not either', async () => {
     const { exitCode, stdout } = await listWith(`const write = process.stdout.write.bind(process.stdout);
       process.stdout.write = (...args) => { process.kill(process.pid, 'SIGTERM'); return write(...args); };`);
     expect(stdout).toContain('no exports');

@@ -7,7 +7,7 @@ import { lastLine, makeWorkbench, waitForFile } from './workbench.ts';
 
 const MIB = 1024 * 1024;
 
-/** A definition whose export says its pid when it has begun, ignores TERM in a child, and never ends. */
+/** A definition whose export script writes its pid once it has started, ignores TERM in a child, and never ends. */
 async function benchWithEndlessExport(): Promise<Workbench> {
   const bench = await makeWorkbench();
   await makeRandomFile(bench.file('disk.img'), 2 * MIB, 'disk');
@@ -33,7 +33,7 @@ describe.each([
   ['SIGTERM', 143],
   ['SIGHUP', 129],
 ] as const)('%s', (signal, exitCode) => {
-  it('ends an export that never ends, its scripts and what it wrote', async () => {
+  it('ends an endless export and its scripts, and removes what it wrote', async () => {
     await using bench = await benchWithEndlessExport();
     const instance = await bench.describeInstance('web1.example.com', { os: 'endless', disks: ['disk.img'] });
     const running = bench.start('export', instance, bench.store);
@@ -47,7 +47,7 @@ describe.each([
     expect(await bench.journal()).toEqual([]);
   });
 
-  it('ends an import, and says in what state the disks are', async () => {
+  it('ends an import, and reports the state of the disks', async () => {
     await using bench = await benchWithEndlessExport();
     await bench.defineOs('stuck', { export: 'cat "$EXPORT_DEVICE"', import: 'echo $$ >"$PWD/t"; mv "$PWD/t" "$PWD/pid"; sleep 1000' });
     const instance = await bench.describeInstance('web1.example.com', { os: 'stuck', disks: ['disk.img'] });
@@ -63,7 +63,7 @@ describe.each([
 });
 
 describe('SIGKILL', () => {
-  it('leaves things that the next export names and clears', async () => {
+  it('leaves things that the next export names and removes', async () => {
     await using xfs = await mountNewXfs();
     await using bench = await benchWithEndlessExport();
     await makeRandomFile(xfs.file('disk.img'), 2 * MIB, 'disk');
@@ -89,7 +89,7 @@ describe('SIGKILL', () => {
     expect((await bench.stored()).every((name) => name.startsWith(lastLine(next.stdout).replace('@', '/')))).toBe(true);
   });
 
-  it('leaves things that gantry clean clears', async () => {
+  it('leaves things that gantry clean removes', async () => {
     await using bench = await benchWithEndlessExport();
     const instance = await bench.describeInstance('web1.example.com', { os: 'endless', disks: ['disk.img'] });
     const running = bench.start('export', instance, bench.store);
@@ -105,7 +105,7 @@ describe('SIGKILL', () => {
 });
 
 describe('two at once', () => {
-  it('a second export of the same instance is refused and told who is at it', async () => {
+  it('a second export of the same instance is refused, and the error names the process of the first', async () => {
     await using bench = await benchWithEndlessExport();
     const instance = await bench.describeInstance('web1.example.com', { os: 'endless', disks: ['disk.img'] });
     const running = bench.start('export', instance, bench.store);
@@ -113,14 +113,14 @@ describe('two at once', () => {
     const second = await bench.gantry('export', instance, bench.store);
     expect(second.exitCode, second.stderr).toBe(10);
     expect(second.stderr).toMatch(new RegExp(`web1\\.example\\.com.*${running.pid}`, 's'));
-    // Nor may an import write to a disk that is being exported, whatever the instance is called.
+    // Nor may an import write to a disk that is being exported, under any instance name.
     await makeSparseFile(bench.file('other.img'), 2 * MIB);
     const other = await bench.describeInstance('other.example.com', { disks: ['other.img'] });
     const exported = await bench.gantry('export', other, bench.store);
     const target = await bench.describeInstance('other.example.com', { disks: ['disk.img'] });
     const refused = await bench.gantry('import', bench.store, lastLine(exported.stdout), '--to', target);
     expect(refused.exitCode, refused.stderr).toBe(10);
-    // Nor may what runs be cleared away.
+    // Nor may clean remove what is in use.
     expect(await bench.gantry('clean', bench.store)).toMatchObject({ exitCode: 0 });
     running.kill('SIGTERM');
     expect((await running.outcome).exitCode).toBe(143);

@@ -17,12 +17,12 @@ import { bundleCommand } from './bundled-command.ts';
 import type { Outcome } from './workbench.ts';
 
 /*
- * Moves over SSH, of which the source, the receiver or both are killed (-9) at a moment that nobody chose. More of them:
+ * Moves over SSH whose source, receiver or both are killed (-9) at a random moment. More of them:
  *
  *   GANTRY_TEST_KILLS=300 vitest run apps/cli/test/kill-moves.test.ts
  */
 const ROUNDS = Number(process.env['GANTRY_TEST_KILLS'] ?? 8);
-/** A round that ends in neither way has hung. */
+/** A round that takes longer has hung. */
 const ROUND_LIMIT_MS = 120_000;
 
 const KIB = 1024;
@@ -35,7 +35,7 @@ let home: TemporaryDirectory;
 /** Where the disks of both sides are: a file system with reflinks. */
 let disks: MountedFileSystem;
 let server: SshServer;
-/** How long a move takes that nobody disturbs, ms. */
+/** How long an undisturbed move takes, ms. */
 let usualMs: number;
 let digests: readonly string[];
 
@@ -95,7 +95,7 @@ function startMove(os: string) {
   );
 }
 
-/** Processes that have our state directories in their environment, or our disks in it: both sides, and their scripts. */
+/** Processes with our state directories or disks in their environment: both sides, and their scripts. */
 async function ourProcesses(): Promise<readonly { readonly pid: number; readonly command: string }[]> {
   const found: { pid: number; command: string }[] = [];
   for (const name of await readdir('/proc')) {
@@ -111,7 +111,7 @@ async function receivers(): Promise<readonly number[]> {
   return (await ourProcesses()).filter(({ command }) => /gantry\.cjs receive /.test(`${command} `)).map(({ pid }) => pid);
 }
 
-/** Receivers, and the `ssh` of a killed source: one that was still connecting starts a receiver yet, which then finds nobody. */
+/** Receivers, and the `ssh` of a killed source: one that was still connecting may yet start a receiver, which then ends. */
 async function sidesLeft(): Promise<readonly string[]> {
   return (await ourProcesses()).map(({ command }) => command).filter((command) => command.endsWith(' receive '));
 }
@@ -128,8 +128,8 @@ async function moves(): Promise<readonly string[]> {
   return readdir(home.file('state-there', 'moves')).catch(() => []);
 }
 
-/** Lets so much time pass, and then so much more after the receiver's record has appeared, where `atCommit`. */
-async function aMoment(atCommit: boolean, known: readonly string[], isOver: () => boolean): Promise<void> {
+/** Waits for a random time: from now, or with `atCommit` from when the receiver's record appears. */
+async function randomMoment(atCommit: boolean, known: readonly string[], isOver: () => boolean): Promise<void> {
   if (!atCommit) {
     await wait(Math.random() * usualMs * 1.1);
     return;
@@ -153,7 +153,7 @@ beforeAll(async () => {
 });
 
 test.each(Array.from({ length: ROUNDS }, (_, round) => round))(
-  'a move whose sides are killed leaves one copy that counts, and nothing that is not cleared (%i)',
+  'a move whose sides are killed leaves one valid copy, and nothing that clean does not remove (%i)',
   async (round) => {
     const os = round % 2 === 0 ? 'cat' : 'raw';
     const side = SIDES[round % SIDES.length] ?? 'both';
@@ -173,17 +173,17 @@ test.each(Array.from({ length: ROUNDS }, (_, round) => round))(
       isOver = true;
       return outcome;
     });
-    await aMoment(round % 4 < 2, known, () => isOver);
+    await randomMoment(round % 4 < 2, known, () => isOver);
     count(isOver ? 'too late' : `killed: ${side}`);
     if (side !== 'source') for (const pid of await receivers()) kill(pid);
     if (side !== 'receiver') kill(source.pid);
     const outcome = await ended;
-    // The other side sees the end of the channel, and ends by itself.
+    // The other side sees the end of the channel and ends.
     await expect.poll(sidesLeft, PATIENTLY).toEqual([]);
 
     const cleaned = await Promise.all(['state-here', 'state-there'].map((state) => gantry(state, 'clean')));
     for (const { exitCode, stderr } of cleaned) expect(exitCode, stderr).toBe(0);
-    if (cleaned.some(({ stdout }) => /cleared/.test(stdout))) count('left something to clear');
+    if (cleaned.some(({ stdout }) => /cleared/.test(stdout))) count('left something to clean');
     await expectNothingLeft();
     await expectOneCopy(outcome, known);
     if (round === ROUNDS - 1) console.log(`${ROUNDS} kills: ${JSON.stringify(tally)}, an undisturbed move takes ${Math.round(usualMs)} ms`);
@@ -191,32 +191,32 @@ test.each(Array.from({ length: ROUNDS }, (_, round) => round))(
   ROUND_LIMIT_MS,
 );
 
-/** What was left has been named, and is gone. */
+/** Expects that everything left has been named and removed. */
 async function expectNothingLeft(): Promise<void> {
   expect(await ourProcesses()).toEqual([]);
   for (const state of ['state-here', 'state-there']) {
-    const left = await Promise.all(['runs', 'locks'].map((room) => readdir(home.file(state, room)).catch(() => [])));
+    const left = await Promise.all(['runs', 'locks'].map((directory) => readdir(home.file(state, directory)).catch(() => [])));
     expect(left.flat()).toEqual([]);
-    expect(await gantry(state, 'clean', '--dry-run')).toMatchObject({ exitCode: 0, stdout: 'nothing was left' });
+    expect(await gantry(state, 'clean', '--dry-run')).toMatchObject({ exitCode: 0, stdout: 'nothing to clean' });
   }
   expect((await moves()).filter((name) => !/^[0-9a-f]{32}\.json$/.test(name))).toEqual([]);
   expect((await readdir(disks.path)).filter((name) => !/^(here|there)-\d\.img$/.test(name))).toEqual([]);
 }
 
-/** The source's copy is as it was. What the receiver says is true of its disks, and no source says otherwise. */
+/** Expects an unchanged copy at the source, and at the receiver what its record says; the source must not claim otherwise. */
 async function expectOneCopy({ exitCode, stdout, stderr }: Partial<Outcome>, known: readonly string[]): Promise<void> {
   for (const disk of DISKS) expect(await sha256File(disks.file(`here-${disk}.img`))).toBe(digests[disk]);
   const [record, ...more] = (await moves()).filter((name) => !known.includes(name));
   expect(more).toEqual([]);
   const id = record?.replace('.json', '') ?? '0'.repeat(32);
-  const told = await gantry('state-there', 'receive', '--outcome', id);
-  const isCommitted = told.exitCode === 0;
-  expect(isCommitted || told.exitCode === 9, told.stderr).toBe(true);
+  const shown = await gantry('state-there', 'receive', '--outcome', id);
+  const isCommitted = shown.exitCode === 0;
+  expect(isCommitted || shown.exitCode === 9, shown.stderr).toBe(true);
   count(isCommitted ? 'committed' : 'not committed');
   if (exitCode !== undefined) count(`source ended with ${exitCode}`);
   if (isCommitted) for (const disk of DISKS) expect(await sha256File(disks.file(`there-${disk}.img`))).toBe(digests[disk]);
   const saysCommitted = String(stdout).includes('"type":"result"');
   if (saysCommitted) expect(isCommitted).toBe(true);
-  // Killed, or undecided, it has said nothing of it.
+  // If it was killed or undecided, it has claimed nothing.
   if (exitCode !== undefined && exitCode !== 0 && exitCode !== 13) expect(isCommitted, String(stderr)).toBe(false);
 }

@@ -10,11 +10,11 @@ import { bundleCommand } from './bundled-command.ts';
 import type { Outcome } from './workbench.ts';
 
 /*
- * Every operation on a store, in a directory of this machine and on a peer, killed (-9) at a moment that nobody chose. What it leaves is
- * cleared by `gantry clean`, or named with the command that removes it. More kills of each: scripts/kills.sh 300
+ * Every operation on a store, in a local directory and on a peer, killed (-9) at a random moment. `gantry clean` removes what it leaves,
+ * or names it with the command that removes it. More kills of each: scripts/kills.sh 300
  */
 const KILLS = Number(process.env['GANTRY_TEST_KILLS'] ?? 3);
-/** So often, at most, an operation may have ended before it was to be killed, for each kill. */
+/** Tries per kill: an operation may end before it is killed. */
 const MAX_TRIES_PER_KILL = 5;
 const ROUND_LIMIT_MS = 120_000;
 
@@ -63,7 +63,7 @@ async function gantry(...args: readonly string[]): Promise<Outcome> {
   return { exitCode, stdout, stderr };
 }
 
-/** Runs a command and kills it at some moment before about the time that it takes. Whether it still ran. */
+/** Runs a command and kills it at a random moment within about the time that it takes. @returns whether it was still running */
 async function killed(args: readonly string[], usualMs: number): Promise<boolean> {
   const child = start(args);
   const timer = new AbortController();
@@ -74,26 +74,26 @@ async function killed(args: readonly string[], usualMs: number): Promise<boolean
   await wait(Math.random() * usualMs, undefined, { signal: timer.signal }).catch(() => undefined);
   child.kill('SIGKILL');
   const { signal } = await ended;
-  // What it had asked the peer for may still be done there.
+  // The peer may still be working on its last requests.
   await expect.poll(() => server.sessions(), { ...PATIENTLY, timeout: 60_000 }).toBe(0);
   return signal === 'SIGKILL';
 }
 
 interface Operation {
   readonly name: string;
-  /** Makes the store in `path` as it is before the operation. */
+  /** Prepares the store in `path` for the operation. */
   readonly prepare: (path: string, address: string) => Promise<void>;
   readonly args: (address: string) => readonly string[];
-  /** How the store may be when the operation was killed and cleaned up after: the directories of its complete exports. */
+  /** Which complete exports the store may have after the kill and the cleanup. */
   readonly mayBe: 'with its export' | 'with or without it' | 'with more';
 }
 
 const nothing = async (): Promise<void> => undefined;
 
-/** About how long an export takes, ms: within it, it is killed. */
+/** Within which time an export is killed, ms: about as long as it takes. */
 const EXPORT_MS = { file: 600, ssh: 1800 };
 
-/** Leaves what a killed export leaves, mostly. */
+/** Leaves what a killed export leaves, in most cases. */
 async function leaveUnfinished(path: string, address: string): Promise<void> {
   await killed(['export', home.file('here.yaml'), address], address === path ? EXPORT_MS.file : EXPORT_MS.ssh);
 }
@@ -113,7 +113,7 @@ const OPERATIONS: readonly Operation[] = [
 
 describe.each(['file', 'ssh'] as const)('in a store by %s', (scheme) => {
   test.each(OPERATIONS)(
-    '$name that is killed leaves nothing that clean does not clear or name',
+    'a killed $name leaves nothing that clean does not remove or name',
     { timeout: KILLS * ROUND_LIMIT_MS },
     async (operation) => {
       const path = home.file(`${scheme}-${operation.name}`);
@@ -152,7 +152,7 @@ async function measure({ prepare, args }: Operation, path: string, address: stri
   return performance.now() - started;
 }
 
-/** Cleans, and runs the commands that it names for what it keeps. What there was to do, in a word. */
+/** Cleans, and runs the commands that it suggests for what it keeps. @returns what there was to do */
 async function clean(address: string): Promise<'nothing left' | 'cleared' | 'named with its command'> {
   const { exitCode, stdout, stderr } = await gantry('clean', address);
   expect(exitCode, stderr).toBe(0);
@@ -169,12 +169,12 @@ async function clean(address: string): Promise<'nothing left' | 'cleared' | 'nam
     ).toMatchObject({ exitCode: 0 });
   }
   if (kept.length > 0) return 'named with its command';
-  return stdout === 'nothing was left' ? 'nothing left' : 'cleared';
+  return stdout === 'nothing to clean' ? 'nothing left' : 'cleared';
 }
 
 async function expectNothingLeft({ mayBe }: Operation, path: string, address: string, count: (what: string) => void): Promise<void> {
-  expect(await gantry('clean', address, '--dry-run')).toMatchObject({ exitCode: 0, stdout: 'nothing was left' });
-  // A removal that was cut short is listed as damaged, and finished by removing it again.
+  expect(await gantry('clean', address, '--dry-run')).toMatchObject({ exitCode: 0, stdout: 'nothing to clean' });
+  // A partly removed export is listed as damaged, and removing it again finishes the job.
   const damaged = await damagedExports(path);
   if (mayBe === 'with or without it' && damaged.length > 0) {
     count('removal finished by a second one');
@@ -192,11 +192,11 @@ async function expectNothingLeft({ mayBe }: Operation, path: string, address: st
   }
   const names = await readdir(path);
   expect(names.toSorted()).toEqual(['gantry-store.json', ...(exports.length > 0 ? [NAME] : [])]);
-  const state = await Promise.all(['runs', 'locks'].map((room) => readdir(home.file('state', room)).catch(() => [])));
+  const state = await Promise.all(['runs', 'locks'].map((directory) => readdir(home.file('state', directory)).catch(() => [])));
   expect(state.flat()).toEqual([]);
 }
 
-/** Exports that have a manifest, and nothing but what belongs to one. */
+/** Complete exports, each of which must have exactly the files of an export. */
 async function exportsIn(path: string): Promise<readonly string[]> {
   const ids = await readdir(join(path, NAME)).catch(() => []);
   const found: string[] = [];

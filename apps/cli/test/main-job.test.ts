@@ -57,13 +57,13 @@ trap 'umount "$PWD/mnt"' EXIT
 (cd mnt && TMPDIR=/tmp restore -r -f - && rm -f restoresymtable)
 cat >/dev/null`;
 
-describe('an ext4 file system with some thousand files', () => {
+describe('an ext4 file system with thousands of files', () => {
   // restore(8) of dump 0.4b47 does not bring back a name of 255 bytes, the longest that ext4 takes.
   const longest = /^odd names\/x{255}/;
   it.each([
     ['tar', TAR_EXPORT, TAR_IMPORT, /^$/],
     ['dump and restore', DUMP_EXPORT, DUMP_IMPORT, longest],
-  ])('compares equal, tree by tree, after scripts that use %s', async (_, exportScript, importScript, except) => {
+  ])('has an equal tree after scripts that use %s', async (_, exportScript, importScript, except) => {
     await using bench = await makeWorkbench();
     const home = await bench.defineOs('ext4', { export: exportScript, import: importScript });
     await execa('mkdir', [join(home, 'mnt')]);
@@ -81,7 +81,7 @@ describe('an ext4 file system with some thousand files', () => {
     expect(differences.filter((difference) => !except.test(difference))).toEqual([]);
   });
 
-  it('compares equal byte by byte, and is as sparse as before, after `raw`', async () => {
+  it('is equal byte by byte, and as sparse as before, after `raw`', async () => {
     await using bench = await makeWorkbench();
     await makeExt4Image(bench.file('one.img'), { bytes: 512 * MIB, files: 3000 });
     await makeSparseFile(bench.file('two.img'), 512 * MIB);
@@ -110,7 +110,7 @@ describe('a `raw` import', () => {
     expect(await sha256File(loop.path)).toBe(await sha256File(bench.file('one.img')));
   });
 
-  it('leaves what a larger disk has beyond the dump as it was', async () => {
+  it('does not change a larger disk beyond the end of the dump', async () => {
     await using bench = await makeWorkbench();
     await makeRandomFile(bench.file('one.img'), 3 * MIB, 'one');
     await makeRandomFile(bench.file('two.img'), 5 * MIB, 'two');
@@ -124,9 +124,9 @@ describe('a `raw` import', () => {
 });
 
 describe('an instance with three disks and an empty one', () => {
-  it('runs one script for each, side by side, and brings all back', async () => {
+  it('runs one script per disk, in parallel, and restores all', async () => {
     await using bench = await makeWorkbench();
-    // Each script waits until all four have begun: run one after the other, they would wait for ever.
+    // Each script waits until all four have started: run one after the other, they would wait forever.
     const together = (kind: string): string => `
 : >"$PWD/${kind}.$${kind.toUpperCase()}_INDEX"
 for i in 0 1 2 3; do while [ ! -e "$PWD/${kind}.$i" ]; do sleep 0.05; done; done`;
@@ -204,7 +204,7 @@ describe('what an export leaves in a store', () => {
     expect(await bench.gantry('remove', bench.store, 'web1.example.com')).toMatchObject({ exitCode: 2 });
   });
 
-  it('holds one disk alone with --disk, which is imported alone too', async () => {
+  it('holds only one disk with --disk, which can be imported alone too', async () => {
     await using bench = await makeWorkbench();
     for (const name of ['a0', 'a1', 'b0', 'b1']) await makeRandomFile(bench.file(`${name}.img`), 2 * MIB, name);
     const untouched = await sha256File(bench.file('b0.img'));
@@ -241,7 +241,7 @@ disk_count = 1
   it.each([
     ['gzip, as in 2.0', 'gzip'],
     ['none, as today', 'none'],
-  ])('is listed, shown and imported (%s), and is said to carry no checksums', async (_, compression) => {
+  ])('is listed, shown and imported (%s), and is shown to have no checksums', async (_, compression) => {
     await using bench = await makeWorkbench();
     await makeRandomFile(bench.file('disk.img'), 3 * MIB, 'old');
     await makeSparseFile(bench.file('new.img'), 3 * MIB);
@@ -278,7 +278,7 @@ describe('progress', () => {
     expect(lines.at(-1)?.['reference']).toMatch(/^web1\.example\.com@/);
   });
 
-  it('says what scripts say on stderr, and nothing but the result on stdout', async () => {
+  it('shows the messages of scripts on stderr, and only the result on stdout', async () => {
     await using bench = await makeWorkbench();
     await bench.defineOs('talks', { export: 'echo "half way" >&2; exec cat "$EXPORT_DEVICE"', import: 'cat >/dev/null' });
     await makeRandomFile(bench.file('disk.img'), MIB, 'x');
@@ -290,7 +290,7 @@ describe('progress', () => {
 });
 
 describe('create and rename', () => {
-  it('run their scripts with what they need to know', async () => {
+  it('run their scripts with the environment they need', async () => {
     await using bench = await makeWorkbench();
     await bench.defineOs('new', {
       create: 'echo "create reinstall=${INSTANCE_REINSTALL:-absent} $INSTANCE_NAME" >>"$PWD/log"; printf made >"$DISK_0_PATH"',

@@ -6,10 +6,10 @@ import { MAIN, makeWorkbench } from './workbench.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
-/** 200 to 262 were measured. The garbage collector runs later on a busy machine, which takes some 40 more. */
+/** 200 to 262 were measured. On a busy machine the garbage collector runs later, which takes about 40 more. */
 const LIMIT_MIB = 350;
 
-/** Runs a command and tells the most resident memory that it, or any process it waited for, had. getrusage(2) counts in KiB. */
+/** Runs a command and prints the peak resident memory of it and of the processes it waited for. getrusage(2) counts in KiB. */
 const MEASURE = `
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:]).returncode

@@ -10,13 +10,13 @@ import { MAIN, jsonLines, lastLine, makeWorkbench, waitForFile } from './workben
 
 const MIB = 1024 * 1024;
 
-/** Two nodes with an sshd each, and what stands on them: `here` is moved from the first to the second, into `there`. */
+/** Two nodes with an sshd each: the instance `here` is moved from the first to the second, into `there`. */
 let nodes: TwoNodes;
 let servers: readonly [SshServer, SshServer];
 let bench: Workbench;
 let here: string;
 let there: string;
-/** Where the second node has no room. */
+/** File systems where the second node has no space. */
 let small: MountedFileSystem;
 let limited: MountedFileSystem;
 let scope: AsyncDisposableStack;
@@ -25,7 +25,7 @@ beforeAll(async () => {
   scope = new AsyncDisposableStack();
   nodes = scope.use(await makeTwoNodes());
   bench = scope.use(await makeWorkbench());
-  // Before the servers, which do not see what is mounted later.
+  // Before the servers, which do not see later mounts.
   small = scope.use(await mountNewTmpfs(4 * MIB));
   limited = scope.use(await mountNewBtrfs());
   await execa('btrfs', ['quota', 'enable', limited.path]);
@@ -80,7 +80,7 @@ function startTo(address: string, source: string, target: string, ...options: re
 
 const move = (...args: Parameters<typeof start>): Promise<Outcome> => start(...args).outcome;
 
-/** Defines `name` on both nodes, with the same files but for what is said of the second. */
+/** Defines `name` on both nodes, with the same files except for those in `second`. */
 async function defineOs(
   name: string,
   files: Readonly<Record<string, string>>,
@@ -100,7 +100,7 @@ async function describeWith(os: string): Promise<readonly [string, string]> {
   ];
 }
 
-/** What still runs of this test: receivers have its state directory in their environment, and scripts the paths of its disks. */
+/** The processes of this test: receivers have its state directory in their environment, and scripts the paths of its disks. */
 async function leftRunning(): Promise<readonly { readonly pid: number; readonly command: string }[]> {
   const found: { pid: number; command: string }[] = [];
   for (const name of await readdir('/proc')) {
@@ -111,7 +111,7 @@ async function leftRunning(): Promise<readonly { readonly pid: number; readonly 
   return found;
 }
 
-/** Waits until nothing does: the other side ends in its own time, but ends. */
+/** Waits until no process is left: the other side ends some time later. */
 async function nothingRuns(limitMs: number): Promise<void> {
   const deadline = performance.now() + limitMs;
   for (;;) {
@@ -151,17 +151,17 @@ describe('gantry move', () => {
     }
   });
 
-  it('says on the peer what came of a move', async () => {
+  it('shows the outcome of a move on the peer', async () => {
     const outcome = await move(here, there, '--json');
     const id = String(jsonLines(outcome.stdout).at(-1)?.['moveId']);
-    const told = await execa(bench.file('gantry'), ['receive', '--outcome', id]);
-    expect(told.stdout).toMatch(/web1\.example\.com was committed here as there\.example\.com/);
+    const shown = await execa(bench.file('gantry'), ['receive', '--outcome', id]);
+    expect(shown.stdout).toMatch(/web1\.example\.com was committed here as there\.example\.com at .*: the copy on .* can be removed$/);
     const unknown = await execa(bench.file('gantry'), ['receive', '--outcome', '0'.repeat(32)], { reject: false });
     expect(unknown).toMatchObject({ exitCode: 9, stderr: expect.stringMatching(/MOVE_NOT_FOUND/) });
   });
 });
 
-describe('gantry move, when the way is cut in the middle of disk 1', () => {
+describe('gantry move, if the connection is cut during disk 1', () => {
   const STUCK = {
     export: 'cat "$EXPORT_DEVICE"; if [ "$EXPORT_INDEX" = 1 ]; then sleep 1000; fi',
     import: 'echo $$ >"$PWD/pid$IMPORT_INDEX.tmp"; mv "$PWD/pid$IMPORT_INDEX.tmp" "$PWD/pid$IMPORT_INDEX"; cat >"$IMPORT_DEVICE"',
@@ -171,7 +171,7 @@ describe('gantry move, when the way is cut in the middle of disk 1', () => {
     ['the session is killed', 'PEER_LOST', () => servers[1].killSessions()],
     ['the cable is pulled', 'PEER_STALLED', () => nodes.setLink('down')],
     ['the receiver is killed', 'PEER_LOST', killReceiver],
-  ] as const)('because %s: releases nothing and leaves nothing running', async (_, code, cut) => {
+  ] as const)('because %s: keeps the source and leaves nothing running', async (_, code, cut) => {
     await defineOs('stuck', STUCK);
     const [source, target] = await describeWith('stuck');
     const marker = bench.file('os-there', 'stuck', 'pid1');
@@ -204,7 +204,7 @@ describe('gantry move, when the way is cut in the middle of disk 1', () => {
   });
 });
 
-/** SIGKILL for the receiver's own process. Its import script lives on without it, as after any SIGKILL: whoever comes next clears it. */
+/** SIGKILL for the receiver's own process. Its import script lives on without it, as after any SIGKILL: the next run ends it. */
 async function killReceiver(): Promise<void> {
   const receivers = (await leftRunning()).filter(({ command }) => command.includes(`${MAIN} receive`));
   expect(receivers).toHaveLength(1);
@@ -212,7 +212,7 @@ async function killReceiver(): Promise<void> {
   await execa(bench.file('gantry'), ['clean']);
 }
 
-describe('gantry move to a peer that cannot take it', () => {
+describe('gantry move to a peer that cannot receive it', () => {
   it.each([
     ['without gantry', '/nowhere/gantry', 12, /no gantry on ssh:.* \[PEER_NO_GANTRY\]/],
     ['whose gantry is too old to receive', 'old', 12, /too old.*\[PEER_VERSION\]/],
@@ -235,7 +235,7 @@ describe('gantry move to a peer that cannot take it', () => {
     expect(outcome.exitCode).toBe(exitCode);
   });
 
-  it('whose definition lacks import, or is not there', async () => {
+  it('whose definition lacks import, or does not exist', async () => {
     await bench.defineOs('lacking', { export: 'exit 0', import: 'exit 0' });
     const [source, target] = await describeWith('lacking');
     expect(await move(source, target)).toMatchObject({ exitCode: 4, stderr: expect.stringMatching(/OS_NOT_FOUND/) });
@@ -252,7 +252,7 @@ describe('gantry move to a peer that cannot take it', () => {
     expect(outcome).toMatchObject({ exitCode: 12, stderr: expect.stringMatching(/PEER_UNAVAILABLE/) });
   });
 
-  it.each(['openssh', 'ssh2'])('because its host key is not known, has changed, or its account lets nobody in, by %s', async (engine) => {
+  it.each(['openssh', 'ssh2'])('because its host key is unknown or has changed, or its account accepts no key, by %s', async (engine) => {
     const [, { configFile, knownHostsFile, identityFile }] = servers;
     const changed = bench.file('changed');
     const [name = ''] = (await readFile(knownHostsFile, 'utf8')).split(' ');
@@ -276,19 +276,19 @@ describe('gantry move to a peer that cannot take it', () => {
   });
 });
 
-describe('gantry move to disks that take no more', () => {
-  /** A target whose disk 1 has its size, but on a file system that cannot hold it. */
-  async function describeOn(room: string, os: string): Promise<string> {
-    await makeSparseFile(`${room}/small.img`, 9 * MIB);
+describe('gantry move to disks without space', () => {
+  /** A target whose disk 1 has the right size, but is on a file system that cannot hold it. */
+  async function describeOn(directory: string, os: string): Promise<string> {
+    await makeSparseFile(`${directory}/small.img`, 9 * MIB);
     return bench.describeInstance(`${os}-small.example.com`, {
       os,
-      disks: [bench.file('there-0.img'), `${room}/small.img`, bench.file('there-2.img')],
+      disks: [bench.file('there-0.img'), `${directory}/small.img`, bench.file('there-2.img')],
     });
   }
 
   const PLAIN = { export: 'cat "$EXPORT_DEVICE"', import: 'cat 1<>"$IMPORT_DEVICE"' };
 
-  it.each(['raw', 'plain'])('because the file system there is full: both sides say so, and the source stays (%s)', async (os) => {
+  it.each(['raw', 'plain'])('because the file system there is full: both sides say so, and the source is kept (%s)', async (os) => {
     await defineOs('plain', PLAIN);
     const [source] = os === 'raw' ? [here] : await describeWith(os);
     const { exitCode, stdout, stderr } = await move(source, await describeOn(small.path, os));
@@ -308,8 +308,8 @@ describe('gantry move to disks that take no more', () => {
   });
 });
 
-it('gantry receive wants pipes', async () => {
+it('gantry receive needs pipes', async () => {
   const outcome = await bench.gantry('receive');
-  expect(outcome).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/are no pipes/) });
+  expect(outcome).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/are not pipes/) });
   expect(lastLine(outcome.stdout)).toBe('');
 });

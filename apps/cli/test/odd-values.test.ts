@@ -12,12 +12,12 @@ import type { Workbench } from './workbench.ts';
 import { MAIN, lastLine, makeWorkbench } from './workbench.ts';
 
 /*
- * Nothing that a user can give may end in INTERNAL, or hang: every argument, every option and every variable of every command is given
- * values that nobody means. The commands come from the registry, so that a new one is walked too.
+ * No user input may end in INTERNAL, or hang: every argument, option and variable of every command is tried with absurd values. The
+ * commands come from the registry, so that new ones are included.
  */
 
 let bench: Workbench;
-/** A call of each command in which everything is right, as far as that goes without a peer. */
+/** A valid call of each command, as far as possible without a peer. */
 let right: Readonly<Record<string, readonly string[]>>;
 
 beforeAll(async () => {
@@ -62,7 +62,7 @@ const VALUES: Readonly<Record<string, () => string>> = {
   zero: () => '0',
 };
 
-/** Why a call ended; undefined where it did its work. */
+/** The error of a call; undefined if it succeeded. */
 async function run(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<unknown> {
   const silent = (): void => {};
   const context: CliContext = {
@@ -86,7 +86,7 @@ async function run(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promis
   }
 }
 
-/** The calls that ended in something that a user must not see. */
+/** The calls that ended in an error that a user must not see. */
 async function defects(
   calls: readonly { readonly what: string; readonly args: readonly string[]; readonly env?: NodeJS.ProcessEnv }[],
 ): Promise<readonly string[]> {
@@ -102,9 +102,9 @@ async function defects(
 describe.each(COMMANDS)('gantry $name', ({ name, load }) => {
   const words = name.split(' ');
 
-  it('takes any text for its arguments without a defect', async () => {
+  it('takes any text for its arguments without an internal error', async () => {
     const args = right[name];
-    if (args === undefined) throw new Error(`say above what a right call of gantry ${name} is`);
+    if (args === undefined) throw new Error(`add a valid call of gantry ${name} above`);
     const { default: command } = await load();
     const calls = command.arguments.flatMap((argument, index) =>
       Object.entries(VALUES).map(([what, value]) => ({
@@ -115,7 +115,7 @@ describe.each(COMMANDS)('gantry $name', ({ name, load }) => {
     expect(await defects(calls)).toEqual([]);
   });
 
-  it('takes any text for its options without a defect', async () => {
+  it('takes any text for its options without an internal error', async () => {
     const args = right[name] ?? [];
     const { default: command } = await load();
     const calls = Object.values(command.options).flatMap(({ flags }) => {
@@ -126,7 +126,7 @@ describe.each(COMMANDS)('gantry $name', ({ name, load }) => {
   });
 });
 
-/** Of the many commands, those that between them read every variable. */
+/** Commands that together read every variable. */
 describe.each(['export', 'import', 'move', 'os list'])('gantry %s', (name) => {
   it.each([
     'GANTRY_STATE_DIR',
@@ -137,14 +137,14 @@ describe.each(['export', 'import', 'move', 'os list'])('gantry %s', (name) => {
     'GANTRY_SSH_PASSPHRASE',
     'HOME',
     'PATH',
-  ])('takes any text for %s without a defect', async (variable) => {
+  ])('takes any text for %s without an internal error', async (variable) => {
     const args = [...name.split(' '), ...(right[name] ?? [])];
     const calls = Object.entries(VALUES).map(([what, value]) => ({ what, args, env: { [variable]: value() } }));
     expect(await defects(calls)).toEqual([]);
   });
 });
 
-describe('a process that lacks what others have', () => {
+describe('a process that lacks something usual works', () => {
   it.each([
     ['standard output', '>&-'],
     ['standard error', '2>&-'],

@@ -15,7 +15,7 @@ it('a packed tarball, installed by npm into an empty prefix, exports, lists and 
   await execa('pnpm', ['--filter', '@gantry/cli', 'pack', '--pack-destination', home.path], { cwd: ROOT, preferLocal: true });
   const tarball = (await readdir(home.path)).find((name) => name.endsWith('.tgz')) ?? '';
 
-  // npm keeps the user's settings, which say where the registry is. The command has nothing of this checkout and nothing of the user's.
+  // npm keeps the user's settings, which name the registry. The command gets nothing from this checkout or the user's environment.
   await execa('npm', ['install', '--global', '--prefix', home.file('prefix'), '--no-audit', '--no-fund', home.file(tarball)], {
     cwd: home.path,
   });

@@ -8,13 +8,13 @@ import type { Workbench } from './workbench.ts';
 import { lastLine, makeWorkbench } from './workbench.ts';
 
 /*
- * What is promised to be durable is still there when the power goes in the moment in which it is promised: a machine with a kernel of its
- * own is killed by SIGKILL, and its disks are looked at from outside. See docs/how-to/run-test-machines.md.
+ * Data that was reported as durable survives a power cut at that very moment: a virtual machine with its own kernel is killed by SIGKILL,
+ * and its disks are checked from outside. See docs/how-to/run-test-machines.md.
  */
 
 const MIB = 1024 * 1024;
 const IMAGE_LIMIT_MS = 900_000;
-/** A machine with two runs of Gantry, where fifteen processes want each processor: that took two minutes. */
+/** A machine with two runs of Gantry took two minutes on a host with fifteen runnable processes per processor. */
 const MACHINE_LIMIT_MS = 600_000;
 
 /** The disks of the machine, in order: three file systems with targets in them, a target that is a device, and the state of Gantry. */
@@ -30,7 +30,7 @@ const IMAGES = ['ext4', 'xfs', 'btrfs', 'state', 'device'] as const;
 
 const inEach = (file: string): readonly string[] => WITH_TARGETS.map((name) => `/mnt/${name}/${file}`);
 
-/** Targets in the machine, which hold something else before. A loop device has the file `loop.img` of the ext4. */
+/** Targets in the machine, with other data before. A loop device is backed by the file `loop.img` on the ext4. */
 const TARGETS = {
   early: inEach('early.img'),
   'in-place': [...inEach('in-place.img'), '/dev/machine/4', '/dev/loop0'],
@@ -83,7 +83,7 @@ beforeAll(async () => {
 
 afterAll(() => bench[Symbol.asyncDispose]());
 
-/** A file system with targets that hold something else, and `canary`, which is written in the machine and flushed by nobody. */
+/** A file system with targets that hold other data, and `canary`, which is written in the machine and never flushed. */
 async function makeFileSystem(name: FileSystem): Promise<void> {
   const { bytes, mkfs } = FILE_SYSTEMS[name];
   const [program, ...options] = mkfs;
@@ -94,7 +94,7 @@ async function makeFileSystem(name: FileSystem): Promise<void> {
   for (const file of [...TARGET_FILES, 'loop.img', 'canary']) await makeRandomFile(mounted.file(file), MIB, 'before');
 }
 
-/** The canaries are overwritten where they are, so that no journal takes them along. */
+/** The canaries are overwritten in place, so that no journal commit flushes them. */
 const SET_UP = [
   HOLD_WRITES,
   ...(['ext4', 'xfs', 'btrfs', 'state'] as const).map(
@@ -104,7 +104,7 @@ const SET_UP = [
   ...WITH_TARGETS.map((name) => `head -c ${MIB} /dev/zero | dd of=/mnt/${name}/canary bs=64k conv=notrunc status=none`),
 ];
 
-/** An sshd of the machine's own, to which it is itself the peer. */
+/** An sshd in the machine, which is its own peer. */
 const START_SSHD = `umask 077; mkdir -p /root/.ssh; ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
 cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
 printf '127.0.0.1 %s\\n' "$(cat /root/.ssh/id_ed25519.pub)" >/root/.ssh/known_hosts
@@ -142,7 +142,7 @@ async function readTargets(directory: string): Promise<ReadonlyMap<string, Buffe
   return found;
 }
 
-/** Every target holds what was promised. That the cut was a real one, the canaries show. */
+/** Expects the reported data on every target. The canaries show that the cut was real. */
 async function expectDisks(directory: string, expected: ReadonlyMap<Targets, Buffer>): Promise<void> {
   const found = await readTargets(directory);
   const wrong = [...expected].flatMap(([name, contents]) => TARGETS[name].filter((path) => found.get(path)?.equals(contents) !== true));
@@ -178,11 +178,11 @@ function move(os: string, targets: Targets, ...options: readonly string[]): stri
 }
 
 /*
- * A start of a machine takes time, so two commands run in each. The early one writes into files where they are, which nothing but a flush
- * of these very files makes durable: the one after it does not.
+ * Starting a machine takes time, so two commands run in each. The early one writes files in place, which only a flush of these very
+ * files makes durable: the second command does not flush them.
  */
-describe('when the power is cut as success is reported, the disks hold what was promised', { timeout: MACHINE_LIMIT_MS }, () => {
-  it('of an import and of a move by raw, and the move is known to be committed', async () => {
+describe('if the power is cut as success is reported, the disks hold the reported data', { timeout: MACHINE_LIMIT_MS }, () => {
+  it('of an import and a move by raw, and the move is recorded as committed', async () => {
     const early = gantry('import', bench.store, await exportOf('raw', 'early'), '--to', target('raw', 'early'));
     const directory = await cutAtSuccess('raw', [START_SSHD, early], move('raw', 'in-place'));
     await expectDisks(
@@ -195,7 +195,7 @@ describe('when the power is cut as success is reported, the disks hold what was 
     await expectCommitted(directory);
   });
 
-  it('of an installation, and of an import by scripts', async () => {
+  it('of create, and of an import by scripts', async () => {
     const early = gantry('create', target('careless', 'early'));
     const last = gantry('import', bench.store, await exportOf('careless', 'in-place'), '--to', target('careless', 'in-place'));
     const directory = await cutAtSuccess('import', [early], last);
@@ -208,7 +208,7 @@ describe('when the power is cut as success is reported, the disks hold what was 
     );
   });
 
-  it('of a renaming, and of a move by scripts with a renaming, and the move is known to be committed', async () => {
+  it('of rename, and of a move by scripts with --rename, and the move is recorded as committed', async () => {
     const early = gantry('rename', target('careless', 'early'), 'new.example.com');
     const directory = await cutAtSuccess('move', [START_SSHD, early], move('careless', 'replaced', '--rename'));
     const renamed = (before: Buffer): Buffer => Buffer.from(before).fill('r', 0, RENAMED_BYTES);

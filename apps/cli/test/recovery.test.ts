@@ -7,7 +7,7 @@ import { exportDirectory, lastLine, makeWorkbench } from './workbench.ts';
 const MIB = 1024 * 1024;
 
 describe('recovery without Gantry', () => {
-  it('brings a raw disk back with sha256sum and zstd, or gzip, alone', async () => {
+  it('restores a raw disk with only sha256sum and zstd or gzip', async () => {
     await using bench = await makeWorkbench();
     await makeSparseFile(bench.file('disk.img'), 21 * MIB, [{ offset: 3 * MIB, bytes: 6 * MIB, seed: 'x' }]);
     const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
@@ -24,7 +24,7 @@ describe('recovery without Gantry', () => {
     }
   });
 
-  it("hands a dump to its definition's import script with nothing but env and zstd", async () => {
+  it("runs its definition's import script with only env and zstd", async () => {
     await using bench = await makeWorkbench();
     const home = await bench.defineOs('packed', {
       export: 'tar -C "$(dirname "$EXPORT_DEVICE")" -cf - disk.img',

@@ -48,20 +48,20 @@ function rightFor({ method, query }: ProxiedRequest): string {
   return { GET: 's3:GetObject', HEAD: 's3:GetObject', DELETE: 's3:DeleteObject' }[method] ?? 's3:PutObject';
 }
 
-interface Room extends AsyncDisposable {
-  /** Of the bucket's owner. */
+interface Fixture extends AsyncDisposable {
+  /** A workbench with the credentials of the bucket's owner. */
   readonly owner: Workbench;
-  /** Of a user that has the documented rights and no other. */
+  /** A workbench with the credentials of a user that has the documented rights only. */
   readonly user: Workbench;
   readonly bucket: string;
   readonly store: string;
   readonly source: string;
-  /** The rights that the user's requests needed since the last call, but for those that opening a store may be denied. */
+  /** The rights that the user's requests needed since the last call, except those that may be denied when a store is opened. */
   readonly used: () => readonly string[];
 }
 
 /** A bucket of ours, in which a new user has the documented rights of that name. */
-async function makeRoom(name: string): Promise<Room> {
+async function makeFixture(name: string): Promise<Fixture> {
   const bucket = `bucket-${randomBytes(6).toString('hex')}`;
   await createBucket(ceph, bucket);
   const credentials = await ceph.createUser(`user${name}`);
@@ -76,7 +76,7 @@ async function makeRoom(name: string): Promise<Room> {
   });
   const [owner, user] = [await makeWorkbench(env(ceph)), await makeWorkbench(env(credentials))];
   await makeRandomFile(owner.file('disk.img'), 12 * MIB, name);
-  let told = proxy.seen.length;
+  let reported = proxy.seen.length;
   return {
     owner,
     user,
@@ -84,8 +84,8 @@ async function makeRoom(name: string): Promise<Room> {
     store: `s3://${bucket}/exports?${new URLSearchParams({ endpoint: proxy.endpoint, firstPartSize: '5MiB' }).toString()}`,
     source: await owner.describeInstance('web1.example.com', { disks: [owner.file('disk.img')] }),
     used: () => {
-      const requests = proxy.seen.slice(told).map(({ request }) => request);
-      told = proxy.seen.length;
+      const requests = proxy.seen.slice(reported).map(({ request }) => request);
+      reported = proxy.seen.length;
       const counting = requests.filter(({ path, query }) => !path.endsWith('.gantry-probe') && !query.has('versioning'));
       return [...new Set(counting.map(rightFor))].toSorted();
     },
@@ -97,7 +97,7 @@ async function makeRoom(name: string): Promise<Room> {
 }
 
 /** Every object in the bucket but the marker of the store. */
-async function keysIn({ bucket }: Room): Promise<readonly string[]> {
+async function keysIn({ bucket }: Fixture): Promise<readonly string[]> {
   const { body } = await s3Request(ceph, `/${bucket}?list-type=2`);
   return [...body.matchAll(/<Key>(.*?)<\/Key>/g)].map(([, key = '']) => key).filter((key) => !key.endsWith('/gantry-store.json'));
 }
@@ -114,74 +114,74 @@ async function expectDenied(running: Promise<Outcome>): Promise<void> {
   expect(stderr).toMatch(/STORE_DENIED/);
 }
 
-it('who may read lists, shows, verifies and imports, and needs no more and no less; nothing else', async () => {
-  await using room = await makeRoom('read');
-  const { owner, user, store } = room;
-  const reference = await ok(owner.gantry('export', room.source, store));
+it('a user with the rights to read can list, show, verify and import, uses exactly these rights, and can do nothing else', async () => {
+  await using fixture = await makeFixture('read');
+  const { owner, user, store } = fixture;
+  const reference = await ok(owner.gantry('export', fixture.source, store));
   await makeSparseFile(user.file('copy.img'), 12 * MIB);
   const target = await user.describeInstance('web2.example.com', { disks: ['copy.img'] });
-  room.used();
+  fixture.used();
   await ok(user.gantry('list', store));
   await ok(user.gantry('show', store, reference));
   await ok(user.gantry('verify', store, reference));
   await ok(user.gantry('import', store, reference, '--to', target));
-  expect(room.used()).toEqual((await documented('read')).actions);
+  expect(fixture.used()).toEqual((await documented('read')).actions);
   await expectDenied(user.gantry('remove', store, reference));
-  await expectDenied(user.gantry('export', room.source, store));
+  await expectDenied(user.gantry('export', fixture.source, store));
   await ok(owner.gantry('verify', store, reference));
-  expect(await listUnfinishedUploads(ceph, room.bucket)).toEqual([]);
+  expect(await listUnfinishedUploads(ceph, fixture.bucket)).toEqual([]);
 });
 
-it('who may export does, and clears what failed, and needs no more and no less', async () => {
-  await using room = await makeRoom('export');
-  const { user, store } = room;
-  const reference = await ok(user.gantry('export', room.source, store));
+it('a user with the rights to export can export and remove a failed export, and uses exactly these rights', async () => {
+  await using fixture = await makeFixture('export');
+  const { user, store } = fixture;
+  const reference = await ok(user.gantry('export', fixture.source, store));
   await user.defineOs('failing', { export: 'head -c 12000000 /dev/urandom; exit 1', import: 'cat >/dev/null' });
-  const failing = await user.describeInstance('web2.example.com', { os: 'failing', disks: [room.owner.file('disk.img')] });
+  const failing = await user.describeInstance('web2.example.com', { os: 'failing', disks: [fixture.owner.file('disk.img')] });
   expect((await user.gantry('export', failing, store)).exitCode).toBe(6);
-  expect(room.used()).toEqual((await documented('export')).actions);
-  expect(await listUnfinishedUploads(ceph, room.bucket)).toEqual([]);
-  const keys = await keysIn(room);
+  expect(fixture.used()).toEqual((await documented('export')).actions);
+  expect(await listUnfinishedUploads(ceph, fixture.bucket)).toEqual([]);
+  const keys = await keysIn(fixture);
   expect(keys).toHaveLength(4);
   for (const key of keys) expect(key).toContain(reference.replace('@', '/'));
 });
 
-it('who may remove does, and needs no more and no less', async () => {
-  await using room = await makeRoom('remove');
-  const { owner, user, store } = room;
-  const reference = await ok(owner.gantry('export', room.source, store));
-  room.used();
+it('a user with the rights to remove can remove, and uses exactly these rights', async () => {
+  await using fixture = await makeFixture('remove');
+  const { owner, user, store } = fixture;
+  const reference = await ok(owner.gantry('export', fixture.source, store));
+  fixture.used();
   await ok(user.gantry('remove', store, reference));
-  expect(room.used()).toEqual((await documented('remove')).actions);
-  expect(await keysIn(room)).toEqual([]);
-  await expectDenied(user.gantry('export', room.source, store));
+  expect(fixture.used()).toEqual((await documented('remove')).actions);
+  expect(await keysIn(fixture)).toEqual([]);
+  await expectDenied(user.gantry('export', fixture.source, store));
 });
 
-it('who may clean clears what was left, and needs no more and no less', async () => {
-  await using room = await makeRoom('clean');
-  const { owner, user, store } = room;
-  const claim = `/${room.bucket}/exports/web1.example.com/20200101T000000Z/export.claim`;
+it('a user with the rights to clean can clean, and uses exactly these rights', async () => {
+  await using fixture = await makeFixture('clean');
+  const { owner, user, store } = fixture;
+  const claim = `/${fixture.bucket}/exports/web1.example.com/20200101T000000Z/export.claim`;
   const answer = await s3Request(ceph, claim, { method: 'PUT', body: '{}' });
   expect(answer.status).toBe(200);
   await s3Request(ceph, `${claim.replace('export.claim', 'disk0.zst')}?uploads=`, { method: 'POST' });
-  expect(await listUnfinishedUploads(ceph, room.bucket)).toHaveLength(1);
+  expect(await listUnfinishedUploads(ceph, fixture.bucket)).toHaveLength(1);
   await ok(user.gantry('clean', store, '--export', 'web1.example.com@20200101T000000Z'));
-  expect(room.used()).toEqual((await documented('clean')).actions);
-  expect(await listUnfinishedUploads(ceph, room.bucket)).toEqual([]);
-  expect(await keysIn(room)).toEqual([]);
-  await expectDenied(user.gantry('export', room.source, store));
+  expect(fixture.used()).toEqual((await documented('clean')).actions);
+  expect(await listUnfinishedUploads(ceph, fixture.bucket)).toEqual([]);
+  expect(await keysIn(fixture)).toEqual([]);
+  await expectDenied(user.gantry('export', fixture.source, store));
   await ok(owner.gantry('list', store));
 });
 
-it('who may add exports adds them, and neither lists, reads nor removes any', async () => {
-  await using room = await makeRoom('add');
-  const { owner, user } = room;
-  const store = `${room.store}&conditionalWrites=full&acl=bucket-owner-full-control`;
-  // First: who cannot look cannot see that an id is taken, and would be refused if the other began in the same second.
-  const reference = await ok(user.gantry('export', room.source, store));
-  const own = await ok(owner.gantry('export', room.source, room.store));
+it('a user with the rights to add exports can add them, but not list, read or remove any', async () => {
+  await using fixture = await makeFixture('add');
+  const { owner, user } = fixture;
+  const store = `${fixture.store}&conditionalWrites=full&acl=bucket-owner-full-control`;
+  // First: this user cannot see that an id is taken, and would be refused if the owner started in the same second.
+  const reference = await ok(user.gantry('export', fixture.source, store));
+  const own = await ok(owner.gantry('export', fixture.source, fixture.store));
   for (const command of ['list', 'show', 'verify', 'remove']) {
     await expectDenied(user.gantry(command, store, ...(command === 'list' ? [] : [own])));
   }
-  await ok(owner.gantry('verify', room.store, reference));
+  await ok(owner.gantry('verify', fixture.store, reference));
 });

@@ -32,11 +32,11 @@ afterAll(async () => {
 interface S3Bench extends AsyncDisposable {
   readonly bench: Workbench;
   readonly bucket: string;
-  /** A store in the bucket; `options` as they stand in an address. */
+  /** The address of a store in the bucket, with these options. */
   readonly store: (options?: Readonly<Record<string, string>>) => string;
 }
 
-/** All that stands in a bucket; the mark of the store stays. */
+/** All keys in a listing; the store's marker is one of them. */
 async function keysIn(server: S3Server, path: string): Promise<readonly string[]> {
   const { body } = await s3Request(server, path);
   return [...body.matchAll(/<Key>(.*?)<\/Key>/g)].map(([, key = '']) => key);
@@ -55,7 +55,7 @@ async function makeS3Bench(credentials: Pick<CephServer, 'accessKeyId' | 'secret
   };
 }
 
-/** Something happens to about a fifth of all requests; the same for the same seed and order of requests. */
+/** A fault for about a fifth of all requests; the same for the same seed and order of requests. */
 function anyFault(seed: string): (request: ProxiedRequest) => Fault | undefined {
   let state = createHash('sha256').update(seed).digest();
   const roll = (): number => {
@@ -81,68 +81,68 @@ function anyFault(seed: string): (request: ProxiedRequest) => Fault | undefined 
 }
 
 describe('an instance with three disks', () => {
-  it('goes into a bucket and comes back equal, with every fault that a network and a service can have', async () => {
-    await using room = await makeS3Bench();
-    const { bench } = room;
+  it('is exported to a bucket and imported equal, under every kind of network and service fault', async () => {
+    await using fixture = await makeS3Bench();
+    const { bench } = fixture;
     const { source, target } = await makeThreeDisks(bench);
-    const end = proxy.inject({ when: ({ path }) => path.startsWith(`/${room.bucket}`), fault: anyFault('cli') });
-    const store = room.store({ endpoint: proxy.endpoint, stallSeconds: '1', firstPartSize: '5MiB' });
+    const end = proxy.inject({ when: ({ path }) => path.startsWith(`/${fixture.bucket}`), fault: anyFault('cli') });
+    const store = fixture.store({ endpoint: proxy.endpoint, stallSeconds: '1', firstPartSize: '5MiB' });
     const reference = await ok(bench.gantry('export', source, store));
-    expect(await ok(bench.gantry('verify', store, reference))).toMatch(/every frame and digest is right/);
+    expect(await ok(bench.gantry('verify', store, reference))).toMatch(/every frame and digest is correct/);
     await ok(bench.gantry('import', store, reference, '--to', target));
     end();
     await expectEqualDisks(bench);
     expect(new Set(proxy.seen.map(({ fault }) => fault)).size).toBeGreaterThan(7);
-    expect(await listUnfinishedUploads(ceph, room.bucket)).toEqual([]);
-    expect((await bench.gantry('list', room.store())).stdout).toContain(reference.split('@')[1]);
-    await ok(bench.gantry('remove', room.store(), reference));
-    expect(await keysIn(ceph, `/${room.bucket}?list-type=2`)).toEqual(['exports/gantry-store.json']);
+    expect(await listUnfinishedUploads(ceph, fixture.bucket)).toEqual([]);
+    expect((await bench.gantry('list', fixture.store())).stdout).toContain(reference.split('@')[1]);
+    await ok(bench.gantry('remove', fixture.store(), reference));
+    expect(await keysIn(ceph, `/${fixture.bucket}?list-type=2`)).toEqual(['exports/gantry-store.json']);
   });
 
   it('that does not fit into the quota is refused, and leaves nothing', async () => {
     const user = await ceph.createUser('tight', { quotaBytes: 20 * MIB });
-    await using room = await makeS3Bench(user);
-    const { source } = await makeThreeDisks(room.bench);
-    const outcome = await room.bench.gantry('export', source, room.store({ firstPartSize: '5MiB' }));
+    await using fixture = await makeS3Bench(user);
+    const { source } = await makeThreeDisks(fixture.bench);
+    const outcome = await fixture.bench.gantry('export', source, fixture.store({ firstPartSize: '5MiB' }));
     expect(outcome.exitCode, outcome.stderr).toBe(8);
     expect(outcome.stderr).toMatch(/quota.*STORE_FULL/s);
-    expect(await listUnfinishedUploads(user, room.bucket)).toEqual([]);
-    expect(await keysIn(user, `/${room.bucket}?list-type=2`)).toEqual(['exports/gantry-store.json']);
+    expect(await listUnfinishedUploads(user, fixture.bucket)).toEqual([]);
+    expect(await keysIn(user, `/${fixture.bucket}?list-type=2`)).toEqual(['exports/gantry-store.json']);
   });
 });
 
-it('what a killed export leaves is named by the next run and cleared by gantry clean', async () => {
-  await using room = await makeS3Bench();
-  const { bench } = room;
+it('what a killed export leaves is named by the next run and removed by gantry clean', async () => {
+  await using fixture = await makeS3Bench();
+  const { bench } = fixture;
   await bench.defineOs('endless', {
     export: 'head -c 30000000 /dev/urandom; echo $$ >"$PWD/pid.tmp"; mv "$PWD/pid.tmp" "$PWD/pid"; while :; do sleep 1; done',
     import: 'cat >/dev/null',
   });
   await makeRandomFile(bench.file('disk.img'), MIB, 'disk');
   const endless = await bench.describeInstance('web1.example.com', { os: 'endless', disks: ['disk.img'] });
-  const store = room.store({ endpoint: proxy.endpoint, firstPartSize: '5MiB' });
+  const store = fixture.store({ endpoint: proxy.endpoint, firstPartSize: '5MiB' });
   const stored = proxy.waitFor(({ query }) => query.get('partNumber') === '2');
   const running = bench.start('export', endless, store);
   await waitForFile(bench.file('os', 'endless', 'pid'));
   await stored;
   process.kill(running.pid, 'SIGKILL');
   await running.outcome;
-  expect(await listUnfinishedUploads(ceph, room.bucket)).toHaveLength(1);
+  expect(await listUnfinishedUploads(ceph, fixture.bucket)).toHaveLength(1);
   expect((await bench.gantry('list', store)).stdout).toMatch(/unfinished/);
 
   const named = await bench.gantry('clean', store, '--dry-run');
   expect(named.stdout).toMatch(/unfinished export web1\.example\.com/);
-  expect(await listUnfinishedUploads(ceph, room.bucket)).toHaveLength(1);
+  expect(await listUnfinishedUploads(ceph, fixture.bucket)).toHaveLength(1);
   const cleaned = await bench.gantry('clean', store);
   expect(cleaned.stdout).toMatch(/cleared: unfinished export web1\.example\.com/);
-  expect(await listUnfinishedUploads(ceph, room.bucket)).toEqual([]);
-  expect(await keysIn(ceph, `/${room.bucket}?list-type=2`)).toEqual(['exports/gantry-store.json']);
+  expect(await listUnfinishedUploads(ceph, fixture.bucket)).toEqual([]);
+  expect(await keysIn(ceph, `/${fixture.bucket}?list-type=2`)).toEqual(['exports/gantry-store.json']);
 });
 
-it('a user who may only add exports makes whole ones, which others read and remove; it can do neither', async () => {
+it('a user who may only add exports writes complete ones, which others read and remove; the user can do neither', async () => {
   const exporter = await ceph.createUser('exporter');
-  await using room = await makeS3Bench();
-  const { bench, bucket } = room;
+  await using fixture = await makeS3Bench();
+  const { bench, bucket } = fixture;
   const { source, target } = await makeThreeDisks(bench);
   const statement = {
     Effect: 'Allow',
@@ -153,8 +153,8 @@ it('a user who may only add exports makes whole ones, which others read and remo
   const body = JSON.stringify({ Version: '2012-10-17', Statement: [statement] });
   expect((await s3Request(ceph, `/${bucket}?policy=`, { method: 'PUT', body })).status).toBe(204);
   await using other = await makeWorkbench({ AWS_ACCESS_KEY_ID: exporter.accessKeyId, AWS_SECRET_ACCESS_KEY: exporter.secretAccessKey });
-  // This gateway completes uploads without a condition, and who wants to know may not look.
-  const store = room.store({ firstPartSize: '5MiB', conditionalWrites: 'full', acl: 'bucket-owner-full-control' });
+  // This gateway ignores conditions on completing an upload, and this user may not read to find that out.
+  const store = fixture.store({ firstPartSize: '5MiB', conditionalWrites: 'full', acl: 'bucket-owner-full-control' });
 
   const exported = await other.gantry('export', source, store);
   expect(exported.exitCode, exported.stderr).toBe(0);
@@ -168,23 +168,23 @@ it('a user who may only add exports makes whole ones, which others read and remo
     expect((await other.gantry(...args)).stderr, args[0]).toMatch(/STORE_DENIED/);
   }
 
-  await ok(bench.gantry('import', room.store(), reference, '--to', target));
+  await ok(bench.gantry('import', fixture.store(), reference, '--to', target));
   await expectEqualDisks(bench);
-  expect((await bench.gantry('clean', room.store())).stdout).toMatch(/cleared/);
-  await ok(bench.gantry('remove', room.store(), reference));
+  expect((await bench.gantry('clean', fixture.store())).stdout).toMatch(/cleared/);
+  await ok(bench.gantry('remove', fixture.store(), reference));
   expect(await keysIn(ceph, `/${bucket}?list-type=2`)).toEqual(['exports/gantry-store.json']);
 });
 
-/** Runs a command and tells the most resident memory that it, or any process it waited for, had. getrusage(2) counts in KiB. */
+/** Runs a command and prints the peak resident memory of it and of the processes it waited for. getrusage(2) counts in KiB. */
 const MEASURE = `
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:]).returncode
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
 sys.exit(code)`;
 
-it('4 GiB go into a bucket and come back in less than 450 MiB of resident memory', { timeout: 900_000 }, async () => {
-  await using room = await makeS3Bench();
-  const { bench } = room;
+it('4 GiB are exported to a bucket and imported in less than 450 MiB of resident memory', { timeout: 900_000 }, async () => {
+  await using fixture = await makeS3Bench();
+  const { bench } = fixture;
   const measured = async (...args: readonly string[]): Promise<{ readonly lines: readonly string[]; readonly mib: number }> => {
     const { stdout } = await execa('python3', ['-c', MEASURE, process.execPath, '--conditions=@gantry/source', MAIN, ...args], {
       env: {
@@ -203,27 +203,27 @@ it('4 GiB go into a bucket and come back in less than 450 MiB of resident memory
   const fill = 'head -c 100663296 /dev/zero | tr "\\0" "g" >text; for i in $(seq 32); do cat random text; done >disk.img; rm random text';
   await execa('sh', ['-c', fill], { cwd: bench.path });
   const source = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
-  const exported = await measured('export', source, room.store());
+  const exported = await measured('export', source, fixture.store());
   expect(exported.mib).toBeLessThan(450);
 
   await makeSparseFile(bench.file('copy.img'), 4096 * MIB);
   const target = await bench.describeInstance('b.example.com', { disks: ['copy.img'] });
-  const imported = await measured('import', room.store(), exported.lines.at(-2) ?? '', '--to', target);
+  const imported = await measured('import', fixture.store(), exported.lines.at(-2) ?? '', '--to', target);
   expect(imported.mib).toBeLessThan(450);
   await execa('cmp', [bench.file('disk.img'), bench.file('copy.img')]);
   process.stderr.write(`resident memory: export to S3 ${exported.mib} MiB, import from S3 ${imported.mib} MiB\n`);
 });
 
-// The last one: for half a minute, Ceph waits for the gateway that was killed whenever something is made.
-it('an export and an import outlive a gateway that is killed and started again', async () => {
-  await using room = await makeS3Bench();
-  const { bench } = room;
+// Last, because for half a minute Ceph waits for the killed gateway on every creation.
+it('an export and an import survive a gateway that is killed and restarted', async () => {
+  await using fixture = await makeS3Bench();
+  const { bench } = fixture;
   const { source, target } = await makeThreeDisks(bench);
   const restart = async (): Promise<void> => {
     await ceph.killGateway();
     await ceph.startGateway();
   };
-  const store = room.store({ endpoint: proxy.endpoint, stallSeconds: '5', firstPartSize: '5MiB' });
+  const store = fixture.store({ endpoint: proxy.endpoint, stallSeconds: '5', firstPartSize: '5MiB' });
   const part = proxy.waitFor(({ query }) => query.has('partNumber'));
   const exporting = bench.gantry('export', source, store);
   await part;
@@ -235,5 +235,5 @@ it('an export and an import outlive a gateway that is killed and started again',
   await restart();
   await ok(importing);
   await expectEqualDisks(bench);
-  expect(await listUnfinishedUploads(ceph, room.bucket)).toEqual([]);
+  expect(await listUnfinishedUploads(ceph, fixture.bucket)).toEqual([]);
 });

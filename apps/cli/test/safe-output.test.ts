@@ -3,12 +3,12 @@ import { makeRandomFile } from '@gantry/testkit';
 import { expect, it } from 'vitest';
 import { exportDirectory, jsonLines, lastLine, makeWorkbench } from './workbench.ts';
 
-/** C0 and C1 controls, what turns text around or is not seen, and a line that looks like one of Gantry's. */
+/** C0 and C1 controls, characters that are invisible or change the direction of text, and a line that looks like one of Gantry's. */
 const NASTY = 'a\u0007\u007F\u009B31m\u202Eb\u2066c\u200F\uFEFF\u2028d\u0085\ngantry: all is well';
-/** What a terminal must never get: control characters but the line end, and what turns the direction of text. */
+/** Characters that a terminal must never get: controls other than the line end, and those that change the direction of text. */
 const UNSAFE = /[\p{Cc}--\n]|[\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uFEFF]/v;
 
-it('what comes from a store reaches no terminal as it is, and programs unchanged', async () => {
+it('data from a store is escaped for terminals, and reaches programs unchanged', async () => {
   await using bench = await makeWorkbench();
   await makeRandomFile(bench.file('disk.img'), 4096, 'seed');
   const source = await bench.describeInstance('web1', { disks: [bench.file('disk.img')] });
@@ -26,7 +26,7 @@ it('what comes from a store reaches no terminal as it is, and programs unchanged
   expect(jsonLines(json.stdout).at(-1)).toMatchObject({ manifest: { tool: { name: NASTY } } });
 });
 
-it('what scripts say and what the caller says is made safe in errors and events too', async () => {
+it('output of scripts and input of the caller is escaped in errors and events too', async () => {
   await using bench = await makeWorkbench();
   await makeRandomFile(bench.file('disk.img'), 4096, 'seed');
   await bench.defineOs('loud', { export: String.raw`printf 'x\302\233y\342\200\256z\033[2J\n' >&2; exit 3`, import: 'exit 0' });

@@ -5,11 +5,11 @@ import { ok } from './three-disks.ts';
 import type { Workbench } from './workbench.ts';
 import { makeWorkbench, waitForFile } from './workbench.ts';
 
-/* A peer that says nothing, from the beginning or all at once: every wait has an end, which is said, and nothing is left here. */
+/* A peer that is silent, from the start or suddenly: every wait times out with an error that says so, and nothing is left here. */
 
 const MIB = 1024 * 1024;
 
-/** What a script does until the test has had the peer stand still. */
+/** Makes a script wait until the test has frozen the peer. */
 const WAIT = 'touch "$PWD/reached"; until [ -e "$PWD/frozen" ]; do sleep 0.1; done';
 
 async function freezeWhenReached(bench: Workbench, freeze: () => Promise<void>): Promise<void> {
@@ -19,7 +19,7 @@ async function freezeWhenReached(bench: Workbench, freeze: () => Promise<void>):
 }
 
 describe.each(['openssh', 'ssh2'])('a peer, by %s,', (engine) => {
-  it('that takes connections and says nothing', async () => {
+  it('that accepts connections and stays silent', async () => {
     await using bench = await makeWorkbench();
     await using silent = await startSilentServer();
     await makeRandomFile(bench.file('disk.img'), MIB, 'disk');
@@ -41,7 +41,7 @@ describe.each(['openssh', 'ssh2'])('a peer, by %s,', (engine) => {
     expect(await bench.journal()).toEqual([]);
   });
 
-  it('whose receiver says nothing', async () => {
+  it('whose receiver stays silent', async () => {
     await using bench = await makeWorkbench();
     await using mute = await startSshServer({ config: ['ForceCommand exec sleep 1000'] });
     await makeRandomFile(bench.file('disk.img'), MIB, 'disk');
@@ -52,7 +52,7 @@ describe.each(['openssh', 'ssh2'])('a peer, by %s,', (engine) => {
     expect(await bench.journal()).toEqual([]);
   });
 
-  it('that stands still in the middle of an export', async () => {
+  it('that freezes during an export', async () => {
     await using bench = await makeWorkbench();
     await using peer = await startSshServer();
     await bench.defineOs('waiting', { export: `head -c 3000000 /dev/urandom; ${WAIT}; exec cat /dev/urandom`, import: 'cat >/dev/null' });
@@ -66,7 +66,7 @@ describe.each(['openssh', 'ssh2'])('a peer, by %s,', (engine) => {
     expect(await bench.journal()).toEqual([]);
   });
 
-  it('that stands still in the middle of an import', async () => {
+  it('that freezes during an import', async () => {
     await using bench = await makeWorkbench();
     await using peer = await startSshServer();
     await bench.defineOs('waiting', { export: 'exec cat "$DISK_0_PATH"', import: `head -c 1000 >/dev/null; ${WAIT}; exec cat >/dev/null` });

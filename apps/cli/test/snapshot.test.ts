@@ -23,7 +23,7 @@ function numbersIn(disk: Buffer): readonly number[] {
   return Array.from({ length: BLOCKS }, (_, block) => Number(disk.readBigUInt64LE(block * BLOCK_BYTES)));
 }
 
-it('exports a disk on xfs that is written to all the while as it was at one moment', async () => {
+it('exports a disk on xfs as it was at one moment, although it is written to all the time', async () => {
   await using xfs = await mountNewXfs();
   await using bench = await makeWorkbench();
   await makeSparseFile(xfs.file('disk.img'), BLOCKS * BLOCK_BYTES);
@@ -44,7 +44,7 @@ it('exports a disk on xfs that is written to all the while as it was at one mome
   // After write number `last`, each block holds the greatest number up to it that belongs to the block.
   const expected = Array.from({ length: BLOCKS }, (_, block) => last - ((((last - block) % BLOCKS) + BLOCKS) % BLOCKS));
   expect(numbers).toEqual(expected);
-  // And the writer was not held up: the disk went on.
+  // And the writer was not blocked: the disk has newer data.
   expect(Math.max(...numbersIn(await readFile(xfs.file('disk.img'))))).toBeGreaterThan(last);
 });
 

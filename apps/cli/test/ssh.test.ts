@@ -21,7 +21,7 @@ import type { Workbench } from './workbench.ts';
 import { MAIN, makeWorkbench, waitForFile } from './workbench.ts';
 
 const MIB = 1024 * 1024;
-/** What marks a directory as a store: it stays when all else is gone. */
+/** The file that marks a directory as a store: it stays when everything else is removed. */
 const MARKER = 'gantry-store.json';
 
 const scope = new AsyncDisposableStack();
@@ -31,7 +31,7 @@ const jail = scope.use(await makeJail(account));
 const server: SshServer = scope.use(await startSshServer());
 const jailed: SshServer = scope.use(await startSshServer({ user: account.name, jail: jail.path }));
 
-/** The store through a proxy, which shows the same host key. */
+/** The store's address through a proxy, with the same host key. */
 async function throughProxy(proxy: CutProxy, bench: Workbench, directory: string): Promise<string> {
   const knownHosts = bench.file('known_hosts');
   await writeFile(knownHosts, `[127.0.0.1]:${proxy.port} ${await readFile(`${server.hostKeyFile}.pub`, 'utf8')}`);
@@ -39,20 +39,20 @@ async function throughProxy(proxy: CutProxy, bench: Workbench, directory: string
 }
 
 describe('an instance with three disks', () => {
-  it.each(['openssh', 'ssh2'])('goes to an account that may do nothing but SFTP and comes back equal, by %s', async (engine) => {
+  it.each(['openssh', 'ssh2'])('is exported to an SFTP-only account and imported equal, by %s', async (engine) => {
     await using bench = await makeWorkbench();
     const { source, target } = await makeThreeDisks(bench);
     const store = jailed.address('/home/store', { engine });
     const reference = await ok(bench.gantry('export', source, store));
     expect((await bench.gantry('list', store)).stdout).toContain(reference.split('@')[1]);
-    expect(await ok(bench.gantry('verify', store, reference))).toMatch(/every frame and digest is right/);
+    expect(await ok(bench.gantry('verify', store, reference))).toMatch(/every frame and digest is correct/);
     await ok(bench.gantry('import', store, reference, '--to', target));
     await expectEqualDisks(bench);
     await ok(bench.gantry('remove', store, reference));
     expect(await readdir(jail.store)).toEqual([MARKER]);
   });
 
-  it('goes no faster than --limit-rate says', async () => {
+  it('is not transferred faster than --limit-rate', async () => {
     await using bench = await makeWorkbench();
     await makeRandomFile(bench.file('disk.img'), 3 * MIB, 'disk');
     const source = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
@@ -63,7 +63,7 @@ describe('an instance with three disks', () => {
     expect((await bench.gantry('export', source, server.address(bench.file('peer')), '--limit-rate', 'fast')).exitCode).toBe(2);
   });
 
-  it('that does not fit on the peer is refused, and leaves nothing', async () => {
+  it('that does not fit on the peer fails, and leaves nothing', async () => {
     await using bench = await makeWorkbench();
     await using small = await mountNewTmpfs(8 * MIB);
     const { source } = await makeThreeDisks(bench);
@@ -73,7 +73,7 @@ describe('an instance with three disks', () => {
     expect(await readdir(small.path)).toEqual([MARKER]);
   });
 
-  it('whose connection is cut in the middle is no export: it is said where, and gantry clean clears what is left', async () => {
+  it('whose connection is cut fails with the position, and gantry clean removes the rest', async () => {
     await using bench = await makeWorkbench();
     await using proxy = await startCutProxy(server.port);
     const { source } = await makeThreeDisks(bench);
@@ -90,7 +90,7 @@ describe('an instance with three disks', () => {
   });
 });
 
-it('what a killed export leaves on the peer is named by the next run and cleared by gantry clean', async () => {
+it('what a killed export leaves on the peer is named by the next run and removed by gantry clean', async () => {
   await using bench = await makeWorkbench();
   await bench.defineOs('endless', {
     export: 'head -c 9000000 /dev/urandom; echo $$ >"$PWD/pid.tmp"; mv "$PWD/pid.tmp" "$PWD/pid"; while :; do sleep 1; done',
@@ -131,10 +131,10 @@ it('an interrupted export leaves nothing on the peer, though Ctrl-C reaches ever
 it.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
-] as const)('a way to the peer that does not answer ends at %s, and nothing of it is left running', async (signal, status) => {
+] as const)('a ProxyCommand that does not answer is ended by %s, with all of its processes', async (signal, status) => {
   const mark = randomUUID();
   await using bench = await makeWorkbench({ GANTRY_TEST_MARK: mark });
-  // Its child holds the stderr of ssh, and neither ends by itself.
+  // Its child holds the stderr of ssh open, and neither ends by itself.
   const way = `#!/bin/sh\ntrap '' TERM HUP\nsleep 1000 &\ntouch '${bench.file('reached')}'\nwait\n`;
   await writeFile(bench.file('way'), way, { mode: 0o755 });
   await writeFile(bench.file('config'), `Host peer\n  ProxyCommand ${bench.file('way')}\n`);
@@ -148,20 +148,20 @@ it.each([
 describe('a peer that cannot be used', () => {
   it.each([
     ['a password in the address', () => 'ssh://root:hunter2@127.0.0.1/x', /password.*STORE_ADDRESS/s],
-    ['a port that nobody listens on', async () => `ssh://127.0.0.1:${await findFreePorts(1)}/x?config=none`, /refused.*STORE_UNAVAILABLE/s],
+    ['a port without a listener', async () => `ssh://127.0.0.1:${await findFreePorts(1)}/x?config=none`, /refused.*STORE_UNAVAILABLE/s],
     ['a host key that is not known', () => server.address('/x', { knownHosts: '/dev/null' }), /SHA256:.*STORE_DENIED.*accept-new/s],
     [
       'a key that is refused',
       () => server.address('/x', { config: 'none', knownHosts: server.knownHostsFile, identity: '/dev/null' }),
       /accepted no key.*not usable: \/dev\/null.*STORE_DENIED/s,
     ],
-    // Nobody is there: but that is found out by way of that interface.
+    // Nothing listens there, but the attempt uses that interface.
     [
       'an address of an interface',
       () => 'ssh://root@[fe80::1:2:3%lo]:1/x?config=none',
       /ssh:\/\/root@\[fe80::1:2:3%lo\]:1\/x.*STORE_UNAVAILABLE/s,
     ],
-    ['a directory that is not there', () => server.address('/nonexistent'), /no directory.*STORE_NOT_FOUND/s],
+    ['a directory that does not exist', () => server.address('/nonexistent'), /no directory.*STORE_NOT_FOUND/s],
   ])('%s', async (_what, address, said) => {
     await using bench = await makeWorkbench();
     const outcome = await bench.gantry('list', await address());
@@ -177,7 +177,7 @@ it.each(['openssh', 'ssh2'])('the passphrase of a key is asked for on the termin
   await makeSshKey(identity, { passphrase: 'open sesame' });
   await writeFile(server.authorizedKeysFile, await readFile(`${identity}.pub`), { flag: 'a' });
   const store = server.address(bench.path, { engine, identity });
-  // A terminal of its own, without what the tests run in.
+  // A terminal of its own, without the agent of the tests.
   const command = [process.execPath, '--conditions=@gantry/source', MAIN, 'list', store].map((word) => `'${word}'`).join(' ');
   const terminal = execa('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
     env: { SSH_AUTH_SOCK: '' },

@@ -9,7 +9,7 @@ import { bundleCommand } from './bundled-command.ts';
 import type { Workbench } from './workbench.ts';
 import { lastLine, makeWorkbench } from './workbench.ts';
 
-/** Tells, at the end, which files were loaded. */
+/** Writes down, at exit, which files were loaded. */
 const LIST_LOADED = `process.on('exit', () => require('node:fs').writeFileSync(process.env.LOADED, Object.keys(require.cache).join('\\n')));`;
 
 let home: TemporaryDirectory;
@@ -27,11 +27,11 @@ afterAll(() => home[Symbol.asyncDispose]());
 
 interface Call {
   readonly stdout: string;
-  /** The source files that were loaded. */
+  /** The loaded source files. */
   readonly modules: readonly string[];
-  /** The packages of others of which a part was loaded. */
+  /** The third-party packages of which a part was loaded. */
   readonly packages: readonly string[];
-  /** Whether the file was loaded that starts programs: execa and what it needs, not counted above. */
+  /** Whether the file that starts programs was loaded: execa and its dependencies, not counted above. */
   readonly startsPrograms: boolean;
 }
 
@@ -50,7 +50,7 @@ async function call(args: readonly string[], bench?: Workbench): Promise<Call> {
     },
   });
   const files = (await readFile(home.file('loaded'), 'utf8')).split('\n');
-  // What starts programs has many packages in one file.
+  // The file that starts programs contains many packages.
   const [programs, others] = [
     files.filter((file) => PROGRAMS.test(basename(file))),
     files.filter((file) => !PROGRAMS.test(basename(file))),
@@ -66,14 +66,14 @@ async function call(args: readonly string[], bench?: Workbench): Promise<Call> {
 }
 
 describe('the published command', () => {
-  test('loads the parser of its command line, and nothing else, to tell its version and to help', async () => {
+  test('loads only the parser of its command line for its version and for help', async () => {
     const { stdout, packages } = await call(['--version']);
     expect(stdout).toMatch(/^\d+\.\d+\.\d+/);
     expect(packages).toEqual(['commander']);
     expect((await call(['help'])).packages).toEqual(['commander']);
   });
 
-  test('loads no transport but the one that is used, no bars, and what starts programs only where one is started', async () => {
+  test('loads only the transport that is used, and the file that starts programs only if one is started', async () => {
     await using bench = await makeWorkbench();
     await bench.defineOs('cat', { export: 'exec cat "$EXPORT_DEVICE"', import: 'exec cat >"$IMPORT_DEVICE"' });
     await writeFile(bench.file('disk'), 'the disk');
@@ -92,13 +92,13 @@ describe('the published command', () => {
     expect(await readFile(bench.file('copy'), 'utf8')).toBe('the disk');
   });
 
-  test("loads no SSH of its own where the system's serves", async () => {
+  test("does not load its own SSH client if the system's is used", async () => {
     const { packages, modules } = await call(['list', 'ssh://127.0.0.1:1/exports?engine=openssh']);
     expect(modules.filter((module) => module.endsWith('/openssh-engine.ts'))).toHaveLength(1);
     expect(packages.filter((name) => /ssh2|ssh-config|aws|smithy/.test(name))).toEqual([]);
   });
 
-  test('moves an instance through its own receiver, with scripts on both sides', async () => {
+  test('moves an instance to its own receiver, with scripts on both sides', async () => {
     await using bench = await makeWorkbench();
     await using peer = await startSshServer();
     await bench.defineOs('cat', { export: 'exec cat "$EXPORT_DEVICE"', import: 'exec cat >"$IMPORT_DEVICE"' });
@@ -114,12 +114,12 @@ describe('the published command', () => {
     expect(await readFile(bench.file('copy'), 'utf8')).toBe('the disk');
   });
 
-  test('brings the programs and threads that it starts', async () => {
+  test('includes the programs and threads that it starts', async () => {
     expect((await stat(home.file('dist/askpass.sh'))).mode & 0o111).toBe(0o111);
     await stat(home.file('dist/md5-thread.cjs'));
   });
 
-  test('names the licenses of what is in it', async () => {
+  test('includes the licenses of bundled packages', async () => {
     const licenses = await readFile(join(home.path, 'dist/THIRD-PARTY-LICENSES.txt'), 'utf8');
     for (const name of ['@aws-sdk/client-s3', 'commander', 'yaml', 'zod']) expect(licenses).toMatch(new RegExp(`^${name} `, 'm'));
   });

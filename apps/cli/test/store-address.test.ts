@@ -15,7 +15,7 @@ function refusal(text: string): GantryError {
   throw new Error(`${text} is accepted`);
 }
 
-describe('what other tools call a place', () => {
+describe('the form of another tool', () => {
   it.each([
     ['backup.example.com:exports', 'ssh://backup.example.com/~/exports'],
     ['backup:/srv/exports', 'ssh://backup/srv/exports'],
@@ -35,13 +35,13 @@ describe('what other tools call a place', () => {
     ['http:', 's3://BUCKET/PREFIX'],
     ['file:exports', './exports'],
     ['-', 'standard output'],
-    ['~/exports', 'A shell expands ~'],
-    ['~root', 'A shell expands ~'],
+    ['~/exports', 'The shell expands ~'],
+    ['~root', 'The shell expands ~'],
     ['\\\\server\\share', 'Mount the share'],
     ['C:\\exports', 'no drive'],
     ['d:/exports', 'no drive'],
     [':exports', 'ssh://HOST/DIRECTORY'],
-  ])('%s is refused with the form that is meant, and with ./', (text, hint) => {
+  ])('%s is refused, with suggestions for the URL and for ./', (text, hint) => {
     const error = refusal(text);
     expect(error).toMatchObject({ code: 'STORE_ADDRESS', exitCode: 8, message: expect.stringContaining(JSON.stringify(text)) });
     expect(error.hint).toContain(hint);
@@ -65,7 +65,7 @@ describe('what other tools call a place', () => {
   });
 
   it.each(['', ' ', ' /srv/exports', '/srv/exports\n', '/srv/ex\tports', '/srv/\u001B[31m', '/srv/\uFFFD', 's3://bucket/a '])(
-    '%j is refused: it is no text that anybody means',
+    '%j is refused: nobody means such a text',
     (text) => {
       expect(refusal(text)).toMatchObject({ code: 'STORE_ADDRESS' });
     },

@@ -12,7 +12,7 @@ describe('gantry store conformance', () => {
     expect(await readdir(bench.store)).toEqual(['gantry-store.json']);
   });
 
-  it('names the promises that a store breaks', async () => {
+  it('lists the promises that a store breaks', async () => {
     await using bench = await makeWorkbench();
     await bench.gantry('store', 'init', bench.store);
     await using readOnly = await mountReadOnly(bench.store);

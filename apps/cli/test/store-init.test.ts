@@ -22,7 +22,7 @@ describe('an export', () => {
     expect(await readdir(bench.store)).toEqual([]);
   });
 
-  it('into a directory that is not there is refused and makes none', async () => {
+  it('into a directory that does not exist is refused and creates none', async () => {
     await rm(bench.store, { recursive: true });
     const outcome = await bench.gantry('export', source, bench.store);
     expect(outcome.exitCode).toBe(8);
@@ -30,7 +30,7 @@ describe('an export', () => {
     await expect(readdir(bench.store)).rejects.toThrow('ENOENT');
   });
 
-  it('makes a store with --create-store or GANTRY_CREATE_STORE=1, and needs neither in a store', async () => {
+  it('creates a store with --create-store or GANTRY_CREATE_STORE=1, and needs neither if there is one', async () => {
     expect(await bench.gantry('export', source, bench.store, '--create-store')).toMatchObject({ exitCode: 0 });
     expect(await bench.gantry('export', source, bench.store)).toMatchObject({ exitCode: 0 });
     await using other = await makeWorkbench({ GANTRY_CREATE_STORE: '1' });
@@ -38,7 +38,7 @@ describe('an export', () => {
     await using wrong = await makeWorkbench({ GANTRY_CREATE_STORE: 'maybe' });
     expect(await wrong.gantry('export', source, wrong.store)).toMatchObject({
       exitCode: 2,
-      stderr: expect.stringContaining('GANTRY_CREATE_STORE is "maybe"'),
+      stderr: expect.stringContaining('GANTRY_CREATE_STORE must be 1, 0 or unset: it is "maybe"'),
     });
   });
 
@@ -51,20 +51,20 @@ describe('an export', () => {
 });
 
 describe('gantry store init', () => {
-  it('makes a store, and says of one that it is one already', async () => {
+  it('creates a store, and says so if it is one already', async () => {
     await rm(bench.store, { recursive: true });
     const first = await bench.gantry('store', 'init', bench.store, '--json');
     const [made] = jsonLines(first.stdout);
     expect(made).toMatchObject({ type: 'result', operation: 'store-init', created: true, store: `file://${bench.store}` });
     expect(await readdir(bench.store)).toEqual(['gantry-store.json']);
     const second = await bench.gantry('store', 'init', bench.store);
-    expect(second).toMatchObject({ exitCode: 0, stdout: `file://${bench.store} is a store already` });
+    expect(second).toMatchObject({ exitCode: 0, stdout: `file://${bench.store} is already a store` });
     const reference = lastLine((await bench.gantry('export', source, bench.store)).stdout);
     expect(reference).toMatch(/^web1@/);
     expect((await bench.gantry('list', bench.store)).stdout).toContain(reference);
   });
 
-  it('does not grow a tree for a mistyped path', async () => {
+  it('creates no tree of directories for a mistyped path', async () => {
     const outcome = await bench.gantry('store', 'init', bench.file('no', 'such', 'place'));
     expect(outcome).toMatchObject({ exitCode: 8, stderr: expect.stringContaining('STORE_NOT_FOUND') });
     await mkdir(bench.file('no'));

@@ -7,7 +7,7 @@ import type { Workbench } from './workbench.ts';
 import { MAIN, makeWorkbench, waitForFile } from './workbench.ts';
 
 /*
- * What a human sees: the command runs on a terminal of tmux, which breaks lines, scrolls and reflows as terminals do, and its screen is looked at.
+ * What a user sees: the command runs on a terminal of tmux, which wraps, scrolls and reflows as terminals do, and its screen is checked.
  */
 
 let bench: Workbench;
@@ -16,7 +16,7 @@ beforeEach(async () => {
   bench = await makeWorkbench();
   await makeRandomFile(bench.file('disk0'), 4096, 'a');
   await makeRandomFile(bench.file('disk1'), 4096, 'b');
-  // Says how much comes, gives some of it, and goes on when it is told to.
+  // Announces its size, writes a part, and waits until the test lets it go on.
   await bench.defineOs('slow', {
     export: `echo 40000000 >&"$EXP_SIZE_FD"; head -c 9000000 /dev/urandom; : >"$PWD/begun"; until [ -e "$PWD/go" ]; do sleep 0.1; done; head -c 31000000 /dev/urandom`,
     import: 'cat >/dev/null',
@@ -34,7 +34,7 @@ async function tmux(...args: readonly string[]): Promise<string> {
   return stdout;
 }
 
-/** Starts an export on a terminal of that size; its exit status ends up in the file `status`. */
+/** Starts an export on a terminal of that size; its exit status is written to the file `status`. */
 async function startOnTerminal(columns: number, rows: number): Promise<void> {
   const command = [process.execPath, '--conditions=@gantry/source', MAIN, 'export', 'web1.yaml', bench.store]
     .map((word) => `'${word}'`)
@@ -47,7 +47,7 @@ async function startOnTerminal(columns: number, rows: number): Promise<void> {
   await tmux('new-session', '-d', '-x', String(columns), '-y', String(rows), `sh '${bench.file('run')}'`);
 }
 
-/** The screen, once it shows what is asked for. */
+/** The screen, once it matches. */
 async function screen(shows: RegExp): Promise<readonly string[]> {
   for (;;) {
     const text = await tmux('capture-pane', '-p');
@@ -57,13 +57,13 @@ async function screen(shows: RegExp): Promise<readonly string[]> {
 }
 
 describe.each([40, 60, 80, 200])('on a terminal of %i columns', (columns) => {
-  it('progress takes a line for each disk and one for all, and is gone when it is done', async () => {
+  it('progress takes one line per disk and one for the total, and disappears at the end', async () => {
     await startOnTerminal(columns, 24);
     await waitForFile(bench.file('os', 'slow', 'begun'));
     const lines = await screen(/no data for \d+ s/);
     const bars = lines.filter((line) => /^(disk \d|total) /.test(line));
     expect(bars.map((line) => line.slice(0, 6))).toEqual(['disk 0', 'disk 1', 'total ']);
-    // Nothing else is below them, and no line went on in the next one.
+    // Nothing else is below them, and no line was wrapped.
     expect(lines.slice(-3)).toEqual(bars);
     for (const line of bars) expect(line.length).toBeLessThan(columns);
     await writeFile(bench.file('os', 'slow', 'go'), '');
@@ -83,21 +83,21 @@ it('a terminal that becomes narrower and wider again shows each line once', asyn
     const lines = await screen(new RegExp(`^(?=[^]*total .*no data)[^]{0,${columns * 24}}$`));
     await screen(/total .*no data for \d+ s/);
     expect({ columns, bars: lines.filter((line) => /^(disk \d {2}|total )/.test(line)).length }).toEqual({ columns, bars: 3 });
-    // What was there before is still there, on the screen or above it.
+    // Earlier output is still there, on the screen or above it.
     const all = await tmux('capture-pane', '-p', '-S', '-');
     expect({ columns, all }).toEqual({ columns, all: expect.stringMatching(/^marker$/m) });
     expect({ columns, all: all.replaceAll('\n', '') }).toEqual({ columns, all: expect.stringContaining('no snapshot of 2 disks') });
   }
 });
 
-it('a terminal with few rows shows what fits', async () => {
+it('a terminal with few rows shows only what fits', async () => {
   await startOnTerminal(80, 3);
   await waitForFile(bench.file('os', 'slow', 'begun'));
   const lines = await screen(/total .*no data/);
   expect(lines.length).toBeLessThanOrEqual(3);
 });
 
-it('a log has whole lines and no bars', async () => {
+it('a log has complete lines and no bars', async () => {
   const running = bench.start('export', 'web1.yaml', bench.store);
   await waitForFile(bench.file('os', 'slow', 'begun'));
   await writeFile(bench.file('os', 'slow', 'go'), '');

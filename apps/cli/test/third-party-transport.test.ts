@@ -6,7 +6,7 @@ import type { Workbench } from './workbench.ts';
 import { makeWorkbench } from './workbench.ts';
 import { expect, it } from 'vitest';
 
-/** A transport that is not Gantry's: its stores list nothing, and are unavailable as often as the address says. */
+/** A third-party transport: its stores list nothing, and are unavailable as often as the address says. */
 const FLAKY = (retries: string): string => `
 class StoreError extends Error { constructor(code, message) { super(message); this.name = 'StoreError'; this.code = code; } }
 export default {
@@ -27,13 +27,13 @@ export default {
   },
 };`;
 
-/** The bundle's way to packages: beside the command. */
+/** Installs it where the bundle finds packages: beside the command. */
 async function installTransport(bench: Workbench, retries: string): Promise<string> {
   const home = bench.file('node_modules', 'gantry-transport-flaky');
   await mkdir(home, { recursive: true });
   await writeFile(`${home}/package.json`, '{"name":"gantry-transport-flaky","type":"module","exports":"./index.js"}');
   await writeFile(`${home}/index.js`, FLAKY(retries));
-  // From the source, packages are looked for beside it; the resolver is told to look in the bench.
+  // The source finds packages beside itself; this hook makes the resolver look in the bench.
   await writeFile(
     bench.file('find.mjs'),
     `import { registerHooks } from 'node:module';
@@ -44,7 +44,7 @@ registerHooks({ resolve: (name, context, next) => name === 'gantry-transport-fla
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
-it("a third party's store is tried again and logged, and one that tries again itself is not", async () => {
+it('calls of a third-party store are retried and logged, but not retried if its transport does that', async () => {
   await using bench = await makeWorkbench();
   const env = { GANTRY_STORE_LOG: bench.file('log'), GANTRY_STATE_DIR: bench.file('state') };
   const call = async (retries: string, failures: number): Promise<{ exitCode: number | undefined; stderr: string }> => {
@@ -60,7 +60,7 @@ it("a third party's store is tried again and logged, and one that tries again it
   expect(await call(' retries: true,', 1)).toMatchObject({ exitCode: 8, stderr: expect.stringContaining('STORE_UNAVAILABLE') });
 });
 
-it('a log that cannot be written is said before anything is done', async () => {
+it('a log that cannot be written fails the command before anything is done', async () => {
   await using bench = await makeWorkbench({ GANTRY_STORE_LOG: '/nonexistent/log' });
   expect(await bench.gantry('list', bench.store)).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('GANTRY_STORE_LOG') });
 });

@@ -6,7 +6,7 @@ import { lastLine } from './workbench.ts';
 const MIB = 1024 * 1024;
 const SIZES = [23 * MIB + 512, 64 * MIB, 70_000];
 
-/** Waits for a command that must succeed, and gives the last line of its stdout. */
+/** Waits for a command that must succeed. @returns the last line of its stdout */
 export async function ok(running: Promise<Outcome>): Promise<string> {
   const { exitCode, stdout, stderr } = await running;
   expect(exitCode, stderr).toBe(0);

@@ -9,7 +9,7 @@ import { execa } from 'execa';
 /** The command's source, to be run with `--conditions=@gantry/source`. */
 export const MAIN: string = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
-/** What a run of the command came to. */
+/** The outcome of a command. */
 export interface Outcome {
   readonly exitCode: number | undefined;
   readonly stdout: string;
@@ -29,7 +29,7 @@ export interface InstanceSketch {
   readonly more?: string;
 }
 
-/** A place of its own for one test: OS definitions, instance files, disks, a store and the state, with the real command to use them. */
+/** A directory for one test: OS definitions, instance files, disks, a store and the state, and the real command to use them. */
 export interface Workbench extends AsyncDisposable {
   readonly path: string;
   readonly store: string;
@@ -39,16 +39,16 @@ export interface Workbench extends AsyncDisposable {
   /** Writes an OS definition; scripts are the bodies of `/bin/sh` scripts, other names are files as they are. */
   readonly defineOs: (name: string, files: Readonly<Record<string, string>>) => Promise<string>;
   readonly describeInstance: (name: string, sketch: InstanceSketch) => Promise<string>;
-  /** Every file in the store, relative to it, but its marker. */
+  /** Every file in the store except its marker, relative to the store. */
   readonly stored: () => Promise<readonly string[]>;
-  /** What the runs keep on this machine until they end. */
+  /** The journal files that runs keep on this machine until they end. */
   readonly journal: () => Promise<readonly string[]>;
 }
 
 const SCRIPTS: ReadonlySet<string> = new Set(['create', 'export', 'import', 'rename', 'verify']);
 
 /**
- * @param env more of the command's environment, such as credentials. New stores are made, and other instances
+ * @param env more of the command's environment, such as credentials. New stores are created and other instances
  * overwritten, unless it has an empty `GANTRY_CREATE_STORE` or `GANTRY_YES`.
  */
 export async function makeWorkbench(env: Readonly<Record<string, string>> = {}): Promise<Workbench> {
@@ -63,7 +63,7 @@ export async function makeWorkbench(env: Readonly<Record<string, string>> = {}):
       cwd: path,
       env: { GANTRY_STATE_DIR: file('state'), GANTRY_OS_PATH: file('os'), GANTRY_CREATE_STORE: '1', GANTRY_YES: '1', ...env },
       reject: false,
-      // It is Gantry that ends its scripts, and these may take their time.
+      // Gantry ends its scripts itself, which may take some time.
       forceKillAfterDelay: false,
       stdin: 'ignore',
     });
@@ -135,12 +135,12 @@ export function jsonLines(text: string): readonly Record<string, unknown>[] {
     .filter((line) => line !== '')
     .map((line) => {
       const value: unknown = JSON.parse(line);
-      if (typeof value !== 'object' || value === null) throw new Error(`no object: ${line}`);
+      if (typeof value !== 'object' || value === null) throw new Error(`not an object: ${line}`);
       return Object.fromEntries(Object.entries(value));
     });
 }
 
-/** Resolves when `path` is there, without asking more often than the file system tells; rejects after `limitMs`. */
+/** Resolves when `path` exists, using events of the file system instead of polling; rejects after `limitMs`. */
 export async function waitForFile(path: string, limitMs = 30_000): Promise<string> {
   const { watch } = await import('node:fs/promises');
   const read = async (): Promise<string | undefined> => {

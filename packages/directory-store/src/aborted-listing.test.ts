@@ -3,7 +3,7 @@ import { DirectoryStore } from './directory-store.ts';
 import type { Directory } from './file-system.ts';
 import { MemoryFileSystem } from './testing/memory-file-system.ts';
 
-/** Gives out directories only when the signal has come, and tells when they are closed. */
+/** Opens directories only after the signal is aborted, and resolves `closed` when one is closed. */
 class SlowFileSystem extends MemoryFileSystem {
   readonly closed: Promise<void>;
   readonly #close: () => void;
@@ -28,8 +28,8 @@ class SlowFileSystem extends MemoryFileSystem {
   }
 }
 
-describe('a listing whose signal comes while its directory is being opened', () => {
-  test('rejects with its reason, and closes the directory when that is open', async () => {
+describe('a listing that is aborted while its directory is being opened', () => {
+  test('rejects with the reason, and closes the directory once it is open', async () => {
     const abort = new AbortController();
     const fileSystem = new SlowFileSystem(abort);
     await using store = new DirectoryStore(fileSystem, { address: 'memory:', shown: 'memory', warn: () => undefined });

@@ -4,7 +4,7 @@ import { DirectoryStore } from './directory-store.ts';
 import { DiskDirectory } from './testing/disk.ts';
 import { MemoryFileSystem } from './testing/memory-file-system.ts';
 
-/* The algorithm alone, over both sorts of file systems: those where bytes arrive in order, and those that need a mark. */
+/* Only the algorithm, over both kinds of file systems: those where bytes arrive in order, and those that need a progress mark. */
 
 describe.each([{ inOrder: true }, { inOrder: false }])('over a file system in memory, %o', (options) => {
   const disk = new DiskDirectory();

@@ -2,22 +2,22 @@ import { StoreError } from '@gantry/transport';
 import type { FileSystem } from './file-system.ts';
 import { FileSystemError } from './file-system.ts';
 
-/** What was being done. */
+/** The action that an error message names. */
 export interface Doing {
   /** Such as `committing disk0`. */
   readonly doing: string;
   readonly key?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Where, when it failed; `in` the store where absent. */
+  /** Where it failed; by default `in` the store. */
   readonly where?: (() => string) | undefined;
 }
 
-/** A store's file system, and how the store talks of it. */
+/** A store's file system, and the names and warnings of the store. */
 export class StoreContext {
   readonly fileSystem: FileSystem;
-  /** The store as messages name it. */
+  /** The store's name in messages. */
   readonly shown: string;
-  /** The store as it is given on a command line. */
+  /** The store's address on a command line. */
   readonly address: string;
   readonly #warn: (message: string) => void;
   readonly #warned = new Set<string>();
@@ -32,14 +32,14 @@ export class StoreContext {
     this.#warn = options.warn;
   }
 
-  /** Tells the user what nothing failed for, once. */
+  /** Warns the user, once per message. */
   warnOnce(message: string): void {
     if (this.#warned.has(message)) return;
     this.#warned.add(message);
     this.#warn(message);
   }
 
-  /** Runs a call, and says of its errors what was being done. The signal's own reason, and what is no error of the file system, stay as they are. */
+  /** Runs a call and adds to its file system errors what was being done. The signal's reason and other errors are not changed. */
   async doing<T>(about: Doing, work: () => Promise<T>): Promise<T> {
     about.signal?.throwIfAborted();
     try {

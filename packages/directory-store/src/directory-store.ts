@@ -11,54 +11,54 @@ import type {
 } from '@gantry/transport';
 import { StoreError, assertKey, assertPrefix, assertRange, openOrAbort, orAbort } from '@gantry/transport';
 import { StoreContext } from './context.ts';
-import type { Directory, FileSystem, Found } from './file-system.ts';
+import type { Directory, FileSystem, FileInfo } from './file-system.ts';
 import { isFileSystemError } from './file-system.ts';
 import { listObjects, objectInfo } from './listing.ts';
 import { ObjectSource } from './object-source.ts';
 import { orMissing, removeEmptyParents, splitKey } from './paths.ts';
-import { alreadyThere, inTheWay, linkOnTheWay, notReplaceable } from './refusals.ts';
+import { alreadyExists, wrongKind, linkInPath, notReplaceable } from './refusals.ts';
 import { removeObjects } from './removal.ts';
-import { SteadyRoot, assertRoot } from './root.ts';
+import { StableRoot, assertRoot } from './root.ts';
 import { sweepEmptyDirectories } from './sweep.ts';
 import { listUnfinished } from './unfinished/list.ts';
-import { makePlace, openPlace, removePendingDirectory, removePlace } from './unfinished/places.ts';
+import { makeWriteDirectory, openWriteDirectory, removePendingDirectory, removeWriteDirectory } from './unfinished/write-directory.ts';
 import type { IfExists } from './unfinished/record.ts';
 import { readRecord } from './unfinished/record.ts';
 import { takeOver } from './unfinished/take-over.ts';
 import { isToken } from './unfinished/token.ts';
 import { UnfinishedWrite } from './unfinished/unfinished-write.ts';
 
-/** How many objects are removed at once. */
-const REMOVE_AT_ONCE = 32;
+/** How many objects are removed in parallel. */
+const MAX_PARALLEL_REMOVALS = 32;
 
 export interface DirectoryStoreOptions {
-  /** The address, as a user may give it again; without any secret. */
+  /** The address in the form that a user can give again, without secrets. */
   readonly address: string;
-  /** The store as messages name it. */
+  /** The store's name in messages. */
   readonly shown: string;
-  /** Called with what the user should know although nothing failed. */
+  /** Called with warnings for the user. */
   readonly warn: (message: string) => void;
 }
 
 /**
  * A store in a directory of a file system: the object `a/b` is the file `ROOT/a/b`, so that ordinary tools, and Ganeti, find it. The
- * directory is made by the first write, when the one above it is there.
+ * first write creates the directory if its parent exists.
  */
 export class DirectoryStore implements Store {
   readonly address: string;
   readonly capabilities: StoreCapabilities = { rangedRead: true, resumableWrite: true, createOnly: true, maxObjectBytes: Infinity };
   readonly #fileSystem: FileSystem;
   readonly #context: StoreContext;
-  readonly #root: SteadyRoot;
+  readonly #root: StableRoot;
 
   constructor(fileSystem: FileSystem, options: DirectoryStoreOptions) {
     this.address = options.address;
     this.#fileSystem = fileSystem;
     this.#context = new StoreContext(fileSystem, options);
-    this.#root = new SteadyRoot(this.#context);
+    this.#root = new StableRoot(this.#context);
   }
 
-  /** Reaches the file system, so that what is wrong with it is said before anything is done. @throws StoreError */
+  /** Connects to the file system, so that problems with it are reported first. @throws StoreError */
   async connect({ signal }: CallOptions = {}): Promise<void> {
     await this.#context.doing({ doing: 'connecting', where: () => `to ${this.#context.shown}`, signal }, () =>
       this.#fileSystem.capabilities(signal),
@@ -106,11 +106,11 @@ export class DirectoryStore implements Store {
     return this.#context.doing({ doing: `beginning ${key}`, key, signal }, async () => {
       if (ifExists === 'replace' && !(await this.#fileSystem.capabilities(signal)).replace) throw notReplaceable(this.#context.shown, key);
       const [root] = await orAbort(Promise.all([this.#root.ensure(signal), this.#assertFree(key, ifExists)]), signal);
-      const place = await makePlace(this.#context, root, key, ifExists);
+      const files = await makeWriteDirectory(this.#context, root, key, ifExists);
       await using scope = new AsyncDisposableStack();
-      scope.defer(() => removePlace(this.#context, place.token).catch(() => undefined));
-      scope.use(place.directory);
-      const write = await UnfinishedWrite.create(this.#context, this.#root, place, signal);
+      scope.defer(() => removeWriteDirectory(this.#context, files.token).catch(() => undefined));
+      scope.use(files.directory);
+      const write = await UnfinishedWrite.create(this.#context, this.#root, files, signal);
       scope.use(write);
       signal?.throwIfAborted();
       scope.move();
@@ -152,8 +152,8 @@ export class DirectoryStore implements Store {
   async remove(keys: readonly string[], { signal }: CallOptions = {}): Promise<void> {
     for (const key of keys) assertKey(key);
     signal?.throwIfAborted();
-    for (let at = 0; at < keys.length; at += REMOVE_AT_ONCE) {
-      const batch = keys.slice(at, at + REMOVE_AT_ONCE);
+    for (let at = 0; at < keys.length; at += MAX_PARALLEL_REMOVALS) {
+      const batch = keys.slice(at, at + MAX_PARALLEL_REMOVALS);
       const doing = `removing ${batch[0]}${batch.length > 1 ? ', …' : ''}`;
       await this.#context.doing({ doing, key: batch[0], signal }, () => orAbort(removeObjects(this.#context, batch), signal));
     }
@@ -163,8 +163,8 @@ export class DirectoryStore implements Store {
     await this.#fileSystem[Symbol.asyncDispose]();
   }
 
-  /** Undefined for what is no object that is really in this store, with no link on the way to it. */
-  async #find(key: string): Promise<Found | undefined> {
+  /** Undefined if there is no such object in this store, reached without symbolic links. */
+  async #find(key: string): Promise<FileInfo | undefined> {
     try {
       await using root = await this.#fileSystem.root();
       return await root.find(key.split('/'));
@@ -189,24 +189,24 @@ export class DirectoryStore implements Store {
     return new StoreError('not-found', { message: `there is no object ${key} in the store ${this.#context.shown}`, key });
   }
 
-  /** Says early what commit would say late. @throws StoreError `exists`, `denied` */
+  /** Finds early what would make commit fail later. @throws StoreError `exists`, `denied` */
   async #assertFree(key: string, ifExists: IfExists): Promise<void> {
     const { shown } = this.#context;
-    let found: Found | undefined;
+    let found: FileInfo | undefined;
     try {
       await using root = await this.#openRoot();
       found = await root?.find(key.split('/'));
     } catch (error) {
-      if (isFileSystemError(error, 'link')) throw linkOnTheWay(shown, key, error);
-      if (isFileSystemError(error, 'other-kind')) throw inTheWay(shown, key, error);
+      if (isFileSystemError(error, 'link')) throw linkInPath(shown, key, error);
+      if (isFileSystemError(error, 'other-kind')) throw wrongKind(shown, key, error);
       throw error;
     }
     if (found === undefined) return;
-    if (found.kind === 'directory') throw inTheWay(shown, key);
-    if (ifExists === 'fail') throw alreadyThere(key);
+    if (found.kind === 'directory') throw wrongKind(shown, key);
+    if (ifExists === 'fail') throw alreadyExists(key);
   }
 
-  /** Undefined where it is missing, or is something else. */
+  /** Undefined if it is missing or not a directory. */
   async #openRoot(signal?: AbortSignal): Promise<Directory | undefined> {
     try {
       return await this.#fileSystem.root(signal);
@@ -220,17 +220,17 @@ export class DirectoryStore implements Store {
     const key = await this.#keyOf(token);
     await using root = await this.#openRoot();
     if (root === undefined) return;
-    await removePlace(this.#context, token);
-    // Its writer may have been killed when it had just made directories for the object.
+    await removeWriteDirectory(this.#context, token);
+    // Its writer may have been killed after it had made directories for the object.
     if (key !== undefined) await removeEmptyParents(root, key);
   }
 
   async #keyOf(token: string): Promise<string | undefined> {
     try {
-      await using place = await openPlace(this.#context, token);
-      return (await readRecord(place, token)).key;
+      await using directory = await openWriteDirectory(this.#context, token);
+      return (await readRecord(directory, token)).key;
     } catch {
-      // No place, or no sound record: there is still something to be removed, perhaps.
+      // Its directory or its record is missing or damaged: there may still be something to remove.
       return undefined;
     }
   }
@@ -243,7 +243,7 @@ export class DirectoryStore implements Store {
   }
 }
 
-/** The directory whose objects begin with a prefix; undefined where there is none. */
+/** The directory of the objects with a prefix; undefined if there is none. */
 async function walkToPrefix(root: Directory, prefix: string): Promise<Directory | undefined> {
   try {
     return await root.walk(splitKey(prefix).parents);

@@ -6,40 +6,40 @@ import type { StoreErrorCode } from '@gantry/transport';
  * About a dozen calls on directories, and a few on open files. The algorithm of the store (begin, commit, unfinished writes, listing,
  * removal) is written once over these; a file system says in its capabilities what it cannot do.
  *
- * 1. **Directories are walked, not named by paths.** A walk follows no symbolic link. On this machine what was walked to is
- *    what is used, whatever anybody renames meanwhile; elsewhere (SFTP) each part is looked at just before, and that is all that can be had.
- * 2. **Nothing is overwritten.** Files are created exclusively, and a link fails where the name is taken. Only `replace` takes a place.
+ * 1. **Directories are opened part by part, not by path.** A walk follows no symbolic link. On this machine an open directory stays the
+ *    same although others rename it; over SFTP each part is only checked just before its use, because the protocol offers no more.
+ * 2. **Nothing is overwritten.** Files are created exclusively, and a link fails if the name exists. Only `replace` replaces a file.
  * 3. **Nothing is durable until it is synced:** a file's bytes by `sync` or `finish` of the file, its name by `sync` of its directory.
- * 4. **Errors** are {@link FileSystemError}, with the reason that the algorithm may act on.
+ * 4. **Errors** are {@link FileSystemError}, with a reason for the algorithm to act on.
  */
 
-/** What a file system can do, as data. */
+/** The capabilities of a file system, as data. */
 export interface FileSystemCapabilities {
-  /** `replace` is one step for everybody who looks. Without it, objects cannot be replaced. */
+  /** `replace` is atomic. Without it, objects cannot be replaced. */
   readonly replace: boolean;
-  /** Bytes arrive in their order: so the size of what a killed writer left says how far it came. Without it, a mark beside the data does. */
+  /** Bytes arrive in order, so that the file size shows how far a killed writer came. Without it, a mark beside the data does. */
   readonly inOrder: boolean;
   /** Files can be made durable. */
   readonly syncFile: boolean;
-  /** How much is written before it is made durable, bytes: bounds what the system holds back, and what a crash costs. */
+  /** After how many bytes data is made durable: bounds the system's dirty data, and the loss in a crash. */
   readonly syncEveryBytes: number;
-  /** How much may be written and not be durable before the writer waits, bytes. */
+  /** How many bytes may be written but not yet durable before the writer waits. */
   readonly maxUnsyncedBytes: number;
 }
 
 export type FileKind = 'file' | 'directory' | 'link' | 'other';
 
-/** What stands under a name. */
-export interface Found {
+/** What lstat(2) reports for a name. */
+export interface FileInfo {
   readonly kind: FileKind;
   /** Bytes. */
   readonly size: number;
   readonly modified: Date;
   /** Permissions, as of chmod(2). */
   readonly mode?: number | undefined;
-  /** The number of the user whom it belongs to. */
+  /** The numeric id of its owner. */
   readonly user?: number | undefined;
-  /** How many names it has, where the file system says. */
+  /** How many hard links it has, if the file system reports that. */
   readonly links?: number | undefined;
 }
 
@@ -47,15 +47,15 @@ export interface Found {
 export interface Entry {
   readonly name: string;
   readonly kind: FileKind;
-  /** Where listing says more than the kind at no further cost. */
-  readonly found?: Found | undefined;
+  /** Set if listing provides it at no extra cost. */
+  readonly found?: FileInfo | undefined;
 }
 
 export type FileSystemReason =
-  /** Nothing is there. */
+  /** Nothing has that name. */
   | 'missing'
   | 'exists'
-  /** Something else is in the way: a file where a directory should be, or a directory where a file should be. */
+  /** A file where a directory is needed, or the other way round. */
   | 'other-kind'
   /** A symbolic link, which is not followed. */
   | 'link'
@@ -63,7 +63,7 @@ export type FileSystemReason =
   /** Any other failure. */
   | 'failed';
 
-/** With what the calls of a file system reject, besides the reason of a signal. */
+/** The error with which calls of a file system reject, besides the reason of a signal. */
 export class FileSystemError extends Error {
   override readonly name = 'FileSystemError';
   readonly reason: FileSystemReason;
@@ -85,100 +85,100 @@ export function isFileSystemError(error: unknown, ...reasons: readonly FileSyste
   return error instanceof FileSystemError && (reasons.length === 0 || reasons.includes(error.reason));
 }
 
-/** The store's directory, as it is found. */
-export interface RootFound extends Found {
-  /** Tells it from others that may stand under the same path later, where that can be told: so that a lost mount is noticed. */
+/** The store's directory. */
+export interface RootInfo extends FileInfo {
+  /** Distinguishes it, if possible, from another directory that has the same path later: so that a lost mount is noticed. */
   readonly identity?: string | undefined;
 }
 
 /** The directory of a store, on some file system. */
 export interface FileSystem extends AsyncDisposable {
-  /** Connects where that is needed. */
+  /** Connects if necessary. */
   capabilities(signal?: AbortSignal): Promise<FileSystemCapabilities>;
   /**
-   * The store's directory; links are followed on the way to it. Where looking costs a round trip, one that is not there is said by the
-   * first call beneath it. @throws FileSystemError `missing`, `other-kind`
+   * Opens the store's directory, following links in its path. Where checking costs a round trip, a missing one is only reported by the
+   * first call in it. @throws FileSystemError `missing`, `other-kind`
    */
   root(signal?: AbortSignal): Promise<Directory>;
-  /** What stands where the store's directory should be, links followed; undefined for nothing. */
-  lookAtRoot(signal?: AbortSignal): Promise<RootFound | undefined>;
-  /** Makes the store's directory, mode 0700, where the one above it is there, and its name durable. @throws FileSystemError `missing` */
+  /** Information on the store's directory, following links; undefined if nothing is there. */
+  statRoot(signal?: AbortSignal): Promise<RootInfo | undefined>;
+  /** Makes the store's directory, mode 0700, and its name durable. @throws FileSystemError `missing` if its parent directory is missing */
   makeRoot(signal?: AbortSignal): Promise<void>;
-  /** An error with what it means, where the system itself said little: whether the disk is full, for instance. */
+  /** Adds to an error what it means, if the system itself says little: for example that the disk is full. */
   explain(error: unknown): Promise<unknown>;
 }
 
-/** A directory that was walked to. Names are single parts, never paths. Disposing is idempotent. */
+/** An open directory. Names are single parts, never paths. Disposing is idempotent. */
 export interface Directory extends AsyncDisposable {
   /** For messages and commands. */
   readonly path: string;
-  /** As it was when it was opened. */
-  readonly found: Found;
-  /** A directory beneath this one, no link followed. @throws FileSystemError `missing`, `other-kind`, `link` */
+  /** As it was when opened. */
+  readonly found: FileInfo;
+  /** Opens a directory below this one, without following links. @throws FileSystemError `missing`, `other-kind`, `link` */
   walk(parts: readonly string[]): Promise<Directory>;
-  /** Every directory on such a walk, the first one first, as far as there are any. @throws FileSystemError `other-kind`, `link` */
+  /** Opens every directory on such a walk, from the top, as far as they exist. @throws FileSystemError `other-kind`, `link` */
   walkEach(parts: readonly string[]): Promise<readonly Directory[]>;
-  /** What stands at the end of a walk, a link as the link that it is; undefined for nothing. @throws as `walk` but for `missing` */
-  find(parts: readonly string[]): Promise<Found | undefined>;
-  /** Every name but `.` and `..`, in no order, some at a time. */
+  /** What is at the end of a walk, without following a link; undefined if nothing is. @throws as `walk` except `missing` */
+  find(parts: readonly string[]): Promise<FileInfo | undefined>;
+  /** Every name except `.` and `..`, unordered, in batches. */
   entries(): AsyncIterable<readonly Entry[]>;
-  /** Makes a directory, mode 0700. @returns whether it was made; false where something is there */
+  /** Makes a directory, mode 0700. @returns false if the name exists already */
   make(name: string): Promise<boolean>;
   /** Opens a regular file at the end of a walk. @throws FileSystemError `missing`; `link` or `other-kind` for anything else */
   read(parts: readonly string[], signal?: AbortSignal): Promise<ReadableFile>;
-  /** A small file as a whole, at most `maxBytes` of it; undefined for nothing. @throws as `read` */
+  /** The contents of a small file, at most `maxBytes` of it; undefined if it does not exist. @throws as `read` */
   readSmall(parts: readonly string[], maxBytes: number): Promise<Uint8Array | undefined>;
   /** Makes a file, mode 0600. @throws FileSystemError `exists` */
   create(name: string, signal?: AbortSignal): Promise<WritableFile>;
   /** Makes a small file, mode 0600, its bytes durable. @throws FileSystemError `exists` */
   createSmall(name: string, content: Uint8Array): Promise<void>;
-  /** Gives a file of this directory its name in another, where nothing has that name. It may keep the old one. @throws FileSystemError `exists`, `missing`, `other-kind` */
+  /** Links a file of this directory into another, if the new name is free. It may keep the old one. @throws FileSystemError `exists`, `missing`, `other-kind` */
   link(name: string, to: Directory, toName: string): Promise<void>;
-  /** Gives a file or directory another name; takes the place of a file. @throws FileSystemError `missing`, `other-kind` */
+  /** Renames a file or directory; replaces an existing file. @throws FileSystemError `missing`, `other-kind` */
   replace(name: string, to: Directory, toName: string): Promise<void>;
   /** @throws FileSystemError `missing`; `other-kind` for a directory */
   remove(name: string): Promise<void>;
   /** @throws FileSystemError `missing`, `not-empty`, `other-kind` */
   removeDirectory(name: string): Promise<void>;
-  /** Makes the names in it durable; one that is gone has none. @returns whether that can be had at all here */
+  /** Makes its names durable; a directory that was removed has none. @returns whether this file system can do that */
   sync(): Promise<boolean>;
 }
 
 /** A file that is open for reading. Disposing is idempotent. */
 export interface ReadableFile extends AsyncDisposable {
-  readonly found: Found;
+  readonly found: FileInfo;
   /**
-   * The bytes from `offset` to `end`; ends early where the file does. A chunk is the taker's until it asks for the next one.
+   * The bytes from `offset` to `end`; ends early if the file does. A chunk belongs to the consumer until it asks for the next one.
    */
   read(offset: number, end: number): AsyncGenerator<Uint8Array, void, undefined>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A new file that is open for writing. Calls come one after the other, but `sync` with `writing` runs beside them. Disposing is idempotent. */
+/** A new file that is open for writing. Calls are made one at a time, except that `sync` with `writing` runs in parallel. Disposing is idempotent. */
 export interface WritableFile extends AsyncDisposable {
-  /** Takes a chunk, behind those before it. The chunk's memory is the caller's again when this settles. */
+  /** Appends a chunk. The chunk's memory belongs to the caller again when this settles. */
   write(chunk: Uint8Array, signal?: AbortSignal): Promise<void>;
-  /** Up to where every byte has arrived, so that a sync that begins now makes it durable. */
+  /** How many bytes from the start have arrived, so that a sync started now makes them durable. */
   readonly arrivedBytes: number;
-  /** Waits until all that was taken has arrived. */
+  /** Waits until all bytes taken have arrived. */
   flush(): Promise<void>;
-  /** Makes durable what has arrived, and, with a mark, says in a small file of that name beside it how much that is, durably. */
+  /** Makes the arrived bytes durable and, with a mark, durably writes their number to a small file of that name beside it. */
   sync(options: SyncOptions): Promise<void>;
-  /** All has arrived and is durable, and is as old as this call where its time can be set. */
-  finish(): Promise<Found>;
+  /** Makes everything durable and sets its modification time to now, if possible. */
+  finish(): Promise<FileInfo>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 export interface SyncOptions {
-  /** How many bytes that are, all of which have arrived. */
+  /** How many bytes to make durable, all of which have arrived. */
   readonly bytes: number;
-  /** The name of the mark; undefined for none. */
+  /** The name of the mark file; undefined for none. */
   readonly mark: string | undefined;
-  /** More is being written meanwhile, which should not be held up. */
+  /** More is being written at the same time, which should not be blocked. */
   readonly writing: boolean;
 }
 
-/** How a mark says it: a number of so many decimal digits, always written whole, so never seen in part. */
+/** A mark is a number with this many decimal digits, written in one call, so that no part of it is ever seen. */
 export const MARK_DIGITS = 16;
 
 export function formatMark(bytes: number): string {

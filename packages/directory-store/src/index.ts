@@ -7,9 +7,9 @@ export type {
   FileSystem,
   FileSystemCapabilities,
   FileSystemReason,
-  Found,
+  FileInfo,
   ReadableFile,
-  RootFound,
+  RootInfo,
   SyncOptions,
   WritableFile,
 } from './file-system.ts';

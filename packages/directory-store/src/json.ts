@@ -1,4 +1,4 @@
-/** Whether a value from elsewhere is an object, whose fields may be anything. */
+/** Whether an untrusted value is an object, with fields of any type. */
 export function isJsonObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

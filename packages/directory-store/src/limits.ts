@@ -2,12 +2,12 @@ import { StoreError } from '@gantry/transport';
 import type { Directory, Entry } from './file-system.ts';
 import { isFileSystemError } from './file-system.ts';
 
-/** Far more than a directory of a store ever holds; sorting needs all its names in memory. */
+/** Far more than a directory of a store ever has; sorting needs all of its names in memory. */
 const MAX_DIRECTORY_ENTRIES = 250_000;
 
 /**
- * The names in a directory, but not without end: a server may go on giving names for ever, and memory must not depend on it. A directory
- * that was removed meanwhile has none.
+ * The names in a directory, with an upper bound: a server may send names forever, and memory must not depend on it. A directory that was
+ * removed in the meantime has none.
  *
  * @throws StoreError `unsupported` beyond {@link MAX_DIRECTORY_ENTRIES}
  */
@@ -27,6 +27,6 @@ export async function* boundedEntries(directory: Directory): AsyncGenerator<Entr
 function tooMany({ path }: Directory): StoreError {
   return new StoreError('unsupported', {
     message: `${path} has more than ${MAX_DIRECTORY_ENTRIES.toLocaleString('en')} entries`,
-    hint: 'A store is a directory of its own: look at what else writes there, and divide the exports among several stores.',
+    hint: 'A store needs a directory of its own: check what else writes there, or distribute the exports over several stores.',
   });
 }

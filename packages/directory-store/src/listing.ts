@@ -1,17 +1,17 @@
 import type { ObjectInfo } from '@gantry/transport';
 import { MAX_KEY_LENGTH, isKeyPart, openOrAbort, orAbort } from '@gantry/transport';
-import type { Directory, Entry, Found } from './file-system.ts';
+import type { Directory, Entry, FileInfo } from './file-system.ts';
 import { isFileSystemError } from './file-system.ts';
 import { boundedEntries } from './limits.ts';
 
-/** How many files are looked at at once. */
-const LOOK_AT_ONCE = 64;
+/** How many files are checked in parallel. */
+const MAX_PARALLEL_CHECKS = 64;
 
 /**
- * Every object beneath a directory in the order of the keys' bytes, one directory at a time. Links, hidden names and whatever else
- * is no object are passed over.
+ * Every object below a directory in the order of the keys' bytes, one directory at a time. Links, hidden names and anything else that
+ * is not an object are skipped.
  *
- * @param prefix of its keys: empty, or ending in `/`
+ * @param prefix the start of its keys: empty, or ending in `/`
  */
 export async function* listObjects(
   directory: Directory,
@@ -19,8 +19,8 @@ export async function* listObjects(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ObjectInfo, void, undefined> {
   const entries = await orAbort(sortedEntries(directory), signal);
-  for (let at = 0; at < entries.length; at += LOOK_AT_ONCE) {
-    const some = await orAbort(lookAtEach(directory, entries.slice(at, at + LOOK_AT_ONCE)), signal);
+  for (let at = 0; at < entries.length; at += MAX_PARALLEL_CHECKS) {
+    const some = await orAbort(lookAtEach(directory, entries.slice(at, at + MAX_PARALLEL_CHECKS)), signal);
     for (const { name, kind, found } of some) {
       signal?.throwIfAborted();
       const key = `${prefix}${name}`;
@@ -31,7 +31,7 @@ export async function* listObjects(
   }
 }
 
-/** Files with their size and time, where the names alone did not come with them. */
+/** Adds size and time to files whose entries lack them. */
 async function lookAtEach(directory: Directory, entries: readonly Entry[]): Promise<readonly Entry[]> {
   return Promise.all(
     entries.map(async (entry) =>
@@ -41,11 +41,11 @@ async function lookAtEach(directory: Directory, entries: readonly Entry[]): Prom
 }
 
 /** A file as an object. */
-export function objectInfo(key: string, { size, modified }: Found): ObjectInfo {
+export function objectInfo(key: string, { size, modified }: FileInfo): ObjectInfo {
   return { key, size, modified };
 }
 
-/** Nothing where it is gone meanwhile, or has become something else. */
+/** Lists nothing if the directory has been removed or replaced. */
 async function* listBeneath(
   parent: Directory,
   name: string,
@@ -63,7 +63,7 @@ async function* listBeneath(
   yield* listObjects(open, prefix, signal);
 }
 
-/** As keys sort: a directory counts with the slash behind its name. */
+/** Sorted like keys: a directory counts with a slash after its name. */
 async function sortedEntries(directory: Directory): Promise<readonly Entry[]> {
   const shown: Entry[] = [];
   for await (const entry of boundedEntries(directory)) {

@@ -3,7 +3,7 @@ import { StoreError, orAbort } from '@gantry/transport';
 import type { StoreContext } from './context.ts';
 import type { ReadableFile } from './file-system.ts';
 
-/** A range of an open object. Memory is used again: a chunk belongs to the taker until the next one is asked for. */
+/** A range of an open object. Memory is reused: a chunk belongs to the consumer until it asks for the next one. */
 export class ObjectSource implements ByteSource {
   readonly length: number;
   readonly objectSize: number;
@@ -50,8 +50,8 @@ export class ObjectSource implements ByteSource {
   #shrunk(done: number): StoreError {
     return new StoreError('integrity', {
       key: this.#key,
-      message: `reading ${this.#key}: it ended after ${this.#offset + done} of ${this.objectSize} bytes`,
-      hint: 'Somebody truncated it meanwhile.',
+      message: `cannot read ${this.#key} to its end: it has only ${this.#offset + done} of ${this.objectSize} bytes`,
+      hint: 'Another program truncated it: find out which one, and take another export.',
     });
   }
 }

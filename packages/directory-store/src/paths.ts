@@ -1,10 +1,10 @@
 import type { Directory } from './file-system.ts';
 import { isFileSystemError } from './file-system.ts';
 
-/** How often a directory may be removed by somebody else, between being made and being used, before that is an error. */
+/** How often another process may remove a directory between its creation and its use before that is an error. */
 export const MAX_TRIES = 100;
 
-/** The directories of a key from the root down, open; disposing closes all but the root. */
+/** The open directories of a key from the root down; disposing closes all but the root. */
 export class KeyPath implements AsyncDisposable {
   readonly #directories: Directory[];
   readonly #root: Directory;
@@ -17,7 +17,7 @@ export class KeyPath implements AsyncDisposable {
     this.name = name;
   }
 
-  /** Makes what is missing. @throws FileSystemError `link`, `other-kind`; `missing` where somebody removes it meanwhile */
+  /** Makes missing directories. @throws FileSystemError `link`, `other-kind`; `missing` if another process removes one at the same time */
   static async make(root: Directory, key: string): Promise<KeyPath> {
     const { parents, name } = splitKey(key);
     const path = new KeyPath(root, [...(await root.walkEach(parents))], name);
@@ -38,7 +38,7 @@ export class KeyPath implements AsyncDisposable {
     return this.#directories.at(-1) ?? this.#root;
   }
 
-  /** Any of them may be new, and another writer may have made it and not yet have made its name durable. @returns as `Directory.sync` */
+  /** Syncs all of them: any may be new, made by another writer that has not synced its name yet. @returns as `Directory.sync` */
   async sync(): Promise<boolean> {
     const synced = await Promise.all([...this.#directories.toReversed(), this.#root].map((directory) => directory.sync()));
     return !synced.includes(false);
@@ -49,13 +49,13 @@ export class KeyPath implements AsyncDisposable {
   }
 }
 
-/** The parts of a key: those of its directories, and its own name. */
+/** Splits a key into the names of its directories and its own name. */
 export function splitKey(key: string): { readonly parents: readonly string[]; readonly name: string } {
   const parts = key.split('/');
   return { parents: parts.slice(0, -1), name: parts.at(-1) ?? '' };
 }
 
-/** Removes the directories above a key that hold nothing any more, up to the root. One that somebody fills meanwhile stays. */
+/** Removes the empty directories above a key, up to the root. A directory that is not empty stays. */
 export async function removeEmptyParents(root: Directory, key: string): Promise<void> {
   for (let { parents } = splitKey(key); parents.length > 0; parents = parents.slice(0, -1)) {
     try {
@@ -67,7 +67,7 @@ export async function removeEmptyParents(root: Directory, key: string): Promise<
   }
 }
 
-/** What a call gives; undefined where nothing is there. */
+/** The result of a call; undefined if it fails because something is missing. */
 export async function orMissing<T>(call: Promise<T>): Promise<T | undefined> {
   try {
     return await call;

@@ -8,8 +8,8 @@ import { DiskDirectory, afterPowerCut } from './testing/disk.ts';
 import { complete, contentsOf, digestOf, inChunks, pathsOn, put, storeOn } from './testing/objects.ts';
 
 /*
- * The power is cut before every single step, and what was not synced is lost, or is not, or in part: names without bytes, bytes without
- * names. Whatever happens, an object is complete and right, or not visible; and what was acknowledged stays.
+ * The power is cut before every single step, and unsynced data is lost, kept, or lost in part: names without bytes, bytes without names.
+ * In every case an object is complete and correct, or not visible, and what was acknowledged stays.
  */
 
 interface Action {
@@ -25,13 +25,13 @@ const LOSSES: Readonly<Record<string, Loss>> = {
   'names but no bytes': { name: () => true, bytes: () => false },
 };
 
-/** Loses some of it: what, is decided by the seed alone. */
+/** Loses a part of it, chosen only by the seed. */
 function partOf(seed: number): Loss {
   const isLost = (path: string): boolean => (Buffer.from(path).reduce((sum, byte) => sum * 31 + byte, seed) & 8) === 0;
   return { name: isLost, bytes: (path) => isLost(`${path} bytes`) };
 }
 
-/** What may be found under each key: nothing (undefined) is one of it. */
+/** The possible contents of each key; undefined for no object. */
 type Expected = ReadonlyMap<string, ReadonlySet<string | undefined>>;
 
 interface Found {
@@ -39,11 +39,11 @@ interface Found {
   readonly loss: string;
   readonly disk: DiskDirectory;
   readonly expected: Expected;
-  /** What is being written, as a whole, and how much of it its writer said to be durable. */
+  /** The complete content of the current write, and how much of it the writer has reported as durable. */
   readonly writing: { readonly key: string; readonly content: Buffer; readonly durableBytes: number } | undefined;
 }
 
-/** Does things to a store, and gathers how its disk would be found if the power were cut before each step. */
+/** Makes changes to a store, and records the disk as it would be after a power cut before each step. */
 class Recording {
   readonly disk = new DiskDirectory();
   readonly found: Found[] = [];
@@ -58,7 +58,7 @@ class Recording {
     this.store = storeOn(this.disk, { inOrder, before: ({ call, path }) => this.#cut(`${call} ${path}`) });
   }
 
-  /** Checks all that was found, and how the disk is found now. */
+  /** Checks all recorded disks, and the current one. */
   async check(): Promise<void> {
     this.#cut('the end');
     for (const each of this.found) await checkFound(each);
@@ -102,7 +102,7 @@ class Recording {
       await work();
       this.#settled.set(key, content);
     } catch (error) {
-      // Taken: that is settled too.
+      // The key exists: that is a definite result too.
       if (!isStoreError(error, 'exists')) throw error;
     } finally {
       this.#possible = undefined;
@@ -158,7 +158,7 @@ async function checkResuming(
   try {
     resumed = await store.resume(token);
   } catch (error) {
-    // Its writer had just given it its name.
+    // Its writer had just committed it.
     if (isStoreError(error, 'not-found')) return;
     throw error;
   }
@@ -166,7 +166,7 @@ async function checkResuming(
   expect(write.durableBytes, `durable ${when}`).toBeGreaterThanOrEqual(writing.durableBytes);
   await write.append(inChunks(writing.content.subarray(write.durableBytes), 700));
   await write.commit(digestOf(writing.content)).catch((error: unknown) => {
-    if (!isStoreError(error, 'exists')) throw new Error(`what was resumed is wrong after a ${when}`, { cause: error });
+    if (!isStoreError(error, 'exists')) throw new Error(`the resumed object is wrong after a ${when}`, { cause: error });
   });
 }
 
@@ -180,15 +180,15 @@ const ACTIONS: readonly Action[] = [
   { kind: 'create', key: 'a/b/c', bytes: 0 },
 ];
 
-describe.each([{ inOrder: true }, { inOrder: false }])('whatever is lost with the power, %o', ({ inOrder }) => {
-  test('at every step of every sort of change, objects are complete and right, or not visible', async () => {
+describe.each([{ inOrder: true }, { inOrder: false }])('after a power cut, %o', ({ inOrder }) => {
+  test('at every step of every kind of change, objects are complete and correct, or not visible', async () => {
     const recording = new Recording(LOSSES, inOrder);
     for (const action of ACTIONS) await recording.run(action);
     await recording.check();
     expect(recording.found.length).toBeGreaterThan(400);
   });
 
-  test('the same for any changes in any order, and any part that is lost', { timeout: 300_000 }, async () => {
+  test('the same is true for any changes in any order, and any lost part', { timeout: 300_000 }, async () => {
     const action = fc.record({
       kind: fc.constantFrom<Action['kind']>('create', 'replace', 'remove', 'resume', 'discard'),
       key: fc.constantFrom('a', 'b/c', 'b/d', 'b/e/f'),
@@ -205,7 +205,7 @@ describe.each([{ inOrder: true }, { inOrder: false }])('whatever is lost with th
   });
 });
 
-test('what killed it loses nothing that was acknowledged before: an object that is there is found', async () => {
+test('an object that was acknowledged before survives', async () => {
   const disk = new DiskDirectory();
   await put(storeOn(disk), 'x/y', Buffer.from('content'));
   const left = afterPowerCut(disk, { name: () => true, bytes: () => true });

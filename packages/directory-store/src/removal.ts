@@ -3,7 +3,7 @@ import type { Directory } from './file-system.ts';
 import { isFileSystemError } from './file-system.ts';
 import { orMissing, removeEmptyParents, splitKey } from './paths.ts';
 
-/** Removes objects, durably. What is no object is removed already. */
+/** Removes objects, durably. Missing ones count as removed. */
 export async function removeObjects({ fileSystem }: StoreContext, keys: readonly string[]): Promise<void> {
   await using root = await orMissing(fileSystem.root());
   if (root === undefined) return;
@@ -13,14 +13,14 @@ export async function removeObjects({ fileSystem }: StoreContext, keys: readonly
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
-/** Objects of one directory. */
+/** Removes objects of one directory. */
 async function removeSiblings(root: Directory, keys: readonly string[]): Promise<void> {
   const [first = ''] = keys;
   const directory = await openIfThere(root, splitKey(first).parents);
   if (directory === undefined) return;
   await using open = directory;
   const results = await Promise.allSettled(keys.map((key) => removeOne(open, splitKey(key).name)));
-  // Also where nothing was there: an earlier call may have removed it, and failed to make that durable.
+  // Even if nothing was there: an earlier call may have removed it, but failed to make that durable.
   await open.sync();
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
@@ -29,7 +29,7 @@ async function removeOne(directory: Directory, name: string): Promise<void> {
   try {
     await directory.remove(name);
   } catch (error) {
-    // A directory is no object, so there is none of that name.
+    // A directory is not an object.
     if (!isFileSystemError(error, 'missing', 'other-kind')) throw error;
   }
 }

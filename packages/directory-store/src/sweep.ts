@@ -5,10 +5,10 @@ import { boundedEntries } from './limits.ts';
 import { orMissing } from './paths.ts';
 
 /**
- * Removes the directories beneath one that hold nothing. A store keeps none: who removes the last object of a directory removes that
- * too, unless it is killed in between. A writer whose directory is taken away just before it has something in it makes it anew.
+ * Removes empty directories below a directory. A store keeps none: removing the last object of a directory removes the directory too,
+ * unless the process is killed in between. A writer whose new directory is removed before it has an object creates it again.
  *
- * @returns whether the directory itself holds nothing now
+ * @returns whether the directory itself is empty now
  */
 export async function sweepEmptyDirectories(directory: Directory, signal: AbortSignal | undefined): Promise<boolean> {
   const names: string[] = [];
@@ -24,7 +24,7 @@ export async function sweepEmptyDirectories(directory: Directory, signal: AbortS
   return kept === 0;
 }
 
-/** Whether it is gone. What this user may not look into or remove stays. */
+/** @returns whether it is gone. Directories that this user may not read or remove stay. */
 async function sweepOne(parent: Directory, name: string, signal: AbortSignal | undefined): Promise<boolean> {
   try {
     const directory = await orMissing(parent.walk([name]));

@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { link, lstat, mkdir, open, opendir, rename, rmdir, unlink } from 'node:fs/promises';
-import type { Directory, Entry, Found, ReadableFile, WritableFile } from '@gantry/directory-store';
+import type { Directory, Entry, FileInfo, ReadableFile, WritableFile } from '@gantry/directory-store';
 import { FileSystemError, isFileSystemError } from '@gantry/directory-store';
-import { foundOf, kindOf } from './found.ts';
+import { foundOf, kindOf } from './file-info.ts';
 import { NodeReadableFile, NodeWritableFile } from './node-files.ts';
 import { asLinkError, calling, systemErrorCode } from './system-error.ts';
 
@@ -32,11 +32,11 @@ export async function openDirectory(path: string): Promise<NodeDirectory> {
  */
 export class NodeDirectory implements Directory {
   readonly path: string;
-  readonly found: Found;
+  readonly found: FileInfo;
   readonly #handle: FileHandle;
   #open = true;
 
-  private constructor(handle: FileHandle, path: string, found: Found) {
+  private constructor(handle: FileHandle, path: string, found: FileInfo) {
     this.#handle = handle;
     this.path = path;
     this.found = found;
@@ -80,7 +80,7 @@ export class NodeDirectory implements Directory {
     return directories;
   }
 
-  async find(parts: readonly string[]): Promise<Found | undefined> {
+  async find(parts: readonly string[]): Promise<FileInfo | undefined> {
     try {
       return await this.#beneath(parts, async (name) => foundOf(await calling(lstat(name))));
     } catch (error) {

@@ -1,8 +1,8 @@
 import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Directory, FileSystem, FileSystemCapabilities, RootFound } from '@gantry/directory-store';
+import type { Directory, FileSystem, FileSystemCapabilities, RootInfo } from '@gantry/directory-store';
 import { FileSystemError, isFileSystemError } from '@gantry/directory-store';
-import { foundOf } from './found.ts';
+import { foundOf } from './file-info.ts';
 import { openDirectory } from './node-directory.ts';
 import { calling } from './system-error.ts';
 
@@ -25,7 +25,7 @@ export class NodeFileSystem implements FileSystem {
     return openDirectory(this.#path);
   }
 
-  async lookAtRoot(): Promise<RootFound | undefined> {
+  async statRoot(): Promise<RootInfo | undefined> {
     try {
       const stats = await calling(stat(this.#path));
       return { ...foundOf(stats), identity: `${stats.dev}:${stats.ino}` };

@@ -1,8 +1,8 @@
 import { Buffer } from 'node:buffer';
 import type { FileHandle } from 'node:fs/promises';
-import type { Found, ReadableFile, WritableFile } from '@gantry/directory-store';
+import type { FileInfo, ReadableFile, WritableFile } from '@gantry/directory-store';
 import { FileSystemError } from '@gantry/directory-store';
-import { foundOf } from './found.ts';
+import { foundOf } from './file-info.ts';
 import { calling } from './system-error.ts';
 
 const READ_BYTES = 1024 * 1024;
@@ -12,11 +12,11 @@ const MAX_WRITE_BYTES = 256 * 1024;
 
 /** A file that is open for reading. Every chunk is in the same memory. */
 export class NodeReadableFile implements ReadableFile {
-  readonly found: Found;
+  readonly found: FileInfo;
   readonly #file: FileHandle;
   #open = true;
 
-  private constructor(file: FileHandle, found: Found) {
+  private constructor(file: FileHandle, found: FileInfo) {
     this.#file = file;
     this.found = found;
   }
@@ -80,7 +80,7 @@ export class NodeWritableFile implements WritableFile {
     await calling(this.#file.datasync());
   }
 
-  async finish(): Promise<Found> {
+  async finish(): Promise<FileInfo> {
     const now = new Date();
     await calling(this.#file.utimes(now, now));
     await calling(this.#file.sync());

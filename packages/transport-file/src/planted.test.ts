@@ -130,7 +130,7 @@ describe('a store that others own, or may write to', () => {
     const warnings: string[] = [];
     const store = new FileStore(directory.file('store'), { warn: (message) => void warnings.push(message) });
     for (const key of ['a', 'b']) await (await store.begin(key)).discard();
-    expect(warnings).toEqual([expect.stringMatching(/can be written to by (every user|its whole group).*chmod go-w/)]);
+    expect(warnings).toEqual([expect.stringMatching(/is writable by every (user|member of its group),.*chmod go-w/)]);
   });
 
   test('is not warned of where it is closed, or may be written to by root', async () => {
@@ -147,12 +147,12 @@ describe('a store that others own, or may write to', () => {
     const warnings: string[] = [];
     const store = new FileStore(directory.file('store'), { warn: (message) => void warnings.push(message) });
     await (await store.begin('a')).discard();
-    expect(warnings).toEqual([expect.stringContaining('belongs to another user (number 4711)')]);
+    expect(warnings).toEqual([expect.stringContaining('belongs to another user (uid 4711)')]);
   });
 
   test.each([
     ['belongs to a third user', async (path: string) => chown(path, 4712, 4712)],
-    ['can be written to by others', async (path: string) => chmod(path, 0o777)],
+    ['is writable by other users', async (path: string) => chmod(path, 0o777)],
   ])('is not written to where its .gantry-pending %s: the data could be exchanged', async (_title, plant) => {
     await using directory = await makePlace();
     const pending = directory.file('store', '.gantry-pending');

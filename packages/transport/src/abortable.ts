@@ -1,6 +1,6 @@
 /**
- * Iterates `source`, and rejects with the signal's reason as soon as it is aborted, in the middle of waiting too. The source is
- * told to end; it is not waited for when the signal ended it in the middle of its next item, for it may hang.
+ * Iterates `source`, and rejects with the signal's reason as soon as it is aborted, even while waiting. The source is then closed; if it
+ * was just producing an item, its end is not awaited, because it may hang.
  */
 export async function* abortable<T>(source: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T, void, undefined> {
   if (signal === undefined) {
@@ -40,8 +40,8 @@ export async function* abortable<T>(source: AsyncIterable<T>, signal: AbortSigna
 }
 
 /**
- * Waits for `promise`, but no longer than until the signal; what the promise comes to after that is nobody's business. A race with one
- * promise for the whole stream would keep every item that ever won against it, until the stream ends.
+ * Waits for `promise`, or until the signal is aborted; a later result is ignored. Each call makes its own promise for the signal: a race
+ * against a single one for the complete stream would keep every item in memory until the stream ends.
  */
 export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
@@ -56,7 +56,7 @@ export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal | unde
   }
 }
 
-/** As {@link orAbort}, for what must be closed: what is opened after the signal is closed as soon as it is there. */
+/** As {@link orAbort}, for something that must be closed: if it opens after the abort, it is closed at once. */
 export async function openOrAbort<T extends AsyncDisposable | undefined>(opening: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   try {
     return await orAbort(opening, signal);

@@ -1,6 +1,6 @@
 import type { ByteSource, PendingObject, Store } from './store.ts';
 
-/** A store that does everything as `store` does, but for the given changes. Disposing it disposes `store`. */
+/** A store that does the same as `store` except for the given changes. Disposing it disposes `store`. */
 export function alterStore(store: Store, changes: Partial<Store>): Store {
   return {
     address: store.address,
@@ -18,7 +18,7 @@ export function alterStore(store: Store, changes: Partial<Store>): Store {
   };
 }
 
-/** An unfinished object that does everything as `pending` does, but for the given changes. */
+/** An unfinished write that does the same as `pending` except for the given changes. */
 export function alterPending(pending: PendingObject, changes: Partial<Omit<PendingObject, 'durableBytes'>>): PendingObject {
   return {
     key: pending.key,
@@ -35,7 +35,7 @@ export function alterPending(pending: PendingObject, changes: Partial<Omit<Pendi
   };
 }
 
-/** A body whose chunks go through `through`. Disposing it disposes `source`. */
+/** A body whose chunks pass through `through`. Disposing it disposes `source`. */
 export function alterBody(source: ByteSource, through: (chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>): ByteSource {
   return {
     length: source.length,

@@ -1,4 +1,4 @@
-/** What a store can fail with; the values are stable and may be switched on. */
+/** The failures of a store; the values are stable, so code may depend on them. */
 export type StoreErrorCode =
   | 'not-found'
   | 'exists'
@@ -11,22 +11,22 @@ export type StoreErrorCode =
   | 'unavailable'
   | 'unsupported';
 
-/** Everything that can be said of a failure besides its code. */
+/** The details of a failure. */
 export interface StoreErrorDetails {
-  /** What was being done, to what, and what happened: one sentence without a final stop. */
+  /** What failed and why, in one sentence without a final stop. */
   readonly message: string;
-  /** The key (or prefix, or token) that it happened to. */
+  /** The key, prefix or token concerned. */
   readonly key?: string | undefined;
   /** What the user can do about it: one sentence. */
   readonly hint?: string | undefined;
-  /** The error underneath, for logs. */
+  /** The underlying error, for logs. */
   readonly cause?: unknown;
 }
 
 /**
- * The only error, besides the reason of an aborted signal, with which a store rejects.
+ * The error with which a store rejects, except for the reason of an aborted signal and errors of a given source.
  *
- * `unavailable` alone may be tried again, and only for what can be replayed.
+ * Only `unavailable` may be retried, and only for calls that can be replayed.
  */
 export class StoreError extends Error {
   override readonly name = 'StoreError';
@@ -43,8 +43,8 @@ export class StoreError extends Error {
 }
 
 /**
- * Whether `error` is a {@link StoreError}, with the given code where one is given. Told by what it says of itself: a transport may
- * come with a copy of this package of its own, whose class is another one.
+ * Whether `error` is a {@link StoreError}, with the given code if there is one. It is recognized by its name and code, because a
+ * transport may come with its own copy of this package and thus another class.
  */
 export function isStoreError(error: unknown, code?: StoreErrorCode): error is StoreError {
   if (!(error instanceof Error) || error.name !== 'StoreError' || !('code' in error)) return false;

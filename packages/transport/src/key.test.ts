@@ -14,7 +14,7 @@ describe('keys', () => {
     },
   );
 
-  it('accepts just what joins safe parts with single slashes', () => {
+  it('accepts all safe parts joined by single slashes', () => {
     const part = fc.stringMatching(/^[A-Za-z0-9_][A-Za-z0-9._@+=-]{0,20}$/);
     fc.assert(
       fc.property(fc.array(part, { minLength: 1, maxLength: 8 }), (parts) => {
@@ -24,7 +24,7 @@ describe('keys', () => {
     );
   });
 
-  it('refuses every key with a character outside the alphabet, wherever it stands', () => {
+  it('refuses every key with a character outside the alphabet, at any position', () => {
     fc.assert(
       fc.property(
         fc.string({ maxLength: 10 }),
@@ -37,7 +37,7 @@ describe('keys', () => {
     );
   });
 
-  it('accepts the empty prefix, and refuses one that does not end with a whole part', () => {
+  it('accepts the empty prefix, and refuses one that does not end with a slash', () => {
     expect(() => assertPrefix('')).not.toThrow();
     expect(() => assertPrefix('web1')).toThrow(/not a valid prefix/);
     expect(() => assertPrefix('../')).toThrow(/not a valid prefix/);

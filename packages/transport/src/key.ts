@@ -1,20 +1,20 @@
 import { StoreError } from './errors.ts';
 
-/** The longest key, in characters (all of them ASCII, so bytes too): what S3 allows, less room for a prefix of 256. */
+/** Maximum length of a key in characters, which are ASCII and so bytes too: the limit of S3 minus 256 for a prefix. */
 export const MAX_KEY_LENGTH = 768;
 
-/** The longest part of a key between two `/`: `NAME_MAX` of Linux file systems, less room for a store's own marks. */
+/** Maximum length of a part of a key between two `/`: `NAME_MAX` of Linux file systems minus space for a store's own suffixes. */
 export const MAX_KEY_PART_LENGTH = 200;
 
 const PART = /^[A-Za-z0-9_][A-Za-z0-9._@+=-]*$/;
 
-/** Whether `part` may stand between two `/` of a key: letters, digits and `._@+=-`, not starting with a mark but `_`. */
+/** Whether `part` is valid between two `/` of a key: letters, digits and `._@+=-`, starting with a letter, a digit or `_`. */
 export function isKeyPart(part: string): boolean {
   return part.length <= MAX_KEY_PART_LENGTH && PART.test(part);
 }
 
 /**
- * Refuses a key that is not safe in every store: keys are relative, their parts divided by `/`.
+ * Refuses a key that is not safe in every store: keys are relative, with parts separated by `/`.
  *
  * @throws StoreError `invalid-key`
  */
@@ -25,8 +25,8 @@ export function assertKey(key: string): void {
 }
 
 /**
- * Refuses a prefix that {@link assertKey} would refuse as the beginning of a key. A prefix is empty (everything) or ends
- * in `/`: listing goes by whole parts.
+ * Refuses a prefix that {@link assertKey} would refuse as the start of a key. A prefix is empty (everything) or ends in `/`: listings go
+ * by complete parts.
  *
  * @throws StoreError `invalid-key`
  */
@@ -42,6 +42,6 @@ function invalidKey(key: string, what: 'key' | 'prefix'): StoreError {
   return new StoreError('invalid-key', {
     key: shown,
     message: `${JSON.stringify(shown)} is not a valid ${what}`,
-    hint: `A ${what} has parts of letters, digits and ._@+=- divided by single slashes; no part starts with a dot or a dash.`,
+    hint: `A ${what} consists of letters, digits and ._@+=- in parts separated by single slashes; each part starts with a letter, a digit or _.`,
   });
 }

@@ -5,7 +5,7 @@ import type { LimitOptions } from './limit.ts';
 import { withLimit } from './limit.ts';
 import { Memory, MemoryStore } from './testing/index.ts';
 
-/** A clock that goes only while somebody waits. */
+/** A clock that advances only during waits. */
 class Clock {
   ms = 1000;
 
@@ -21,14 +21,14 @@ class Clock {
   }
 }
 
-test('what is written takes its time', async () => {
+test('writing is limited', async () => {
   const clock = new Clock();
   await using pending = await withLimit(new MemoryStore(), clock.limit(1000)).begin('a');
   await pending.append(pieces('x'.repeat(500), 'x'.repeat(2000), 'x'));
   expect(clock.ms).toBe(1000 + 2500);
 });
 
-test('what is read takes its time', async () => {
+test('reading is limited', async () => {
   const clock = new Clock();
   const memory = new MemoryStore();
   await put(memory, 'a', 'x'.repeat(200_000));
@@ -48,7 +48,7 @@ test('reading and writing share one rate', async () => {
   expect(clock.ms).toBe(1000 + 1000);
 });
 
-test('time that nobody used is not saved up', async () => {
+test('unused time is not accumulated', async () => {
   const clock = new Clock();
   await using pending = await withLimit(new MemoryStore(), clock.limit(1000)).begin('a');
   await pending.append(pieces('x'));
@@ -58,7 +58,7 @@ test('time that nobody used is not saved up', async () => {
   expect(clock.ms - before).toBe(2000);
 });
 
-test('a wait ends when the signal is aborted, with the reason', async () => {
+test('an abort ends a wait, with the reason', async () => {
   const controller = new AbortController();
   const reason = new Error('enough');
   await using pending = await withLimit(new MemoryStore(), { bytesPerSecond: 0.001 }).begin('a');
@@ -67,11 +67,11 @@ test('a wait ends when the signal is aborted, with the reason', async () => {
   await expect(appended).rejects.toBe(reason);
 });
 
-test.each([0, -1, Number.NaN])('%d bytes a second is no limit', (bytesPerSecond) => {
+test.each([0, -1, Number.NaN])('%d bytes per second is not a valid limit', (bytesPerSecond) => {
   expect(() => withLimit(new MemoryStore(), { bytesPerSecond })).toThrow(RangeError);
 });
 
-describe('it is a store still', () => {
+describe('it keeps the promises of a store', () => {
   const memory = new Memory();
   for (const { title, run } of storeConformance(async () => withLimit(new MemoryStore(memory), { bytesPerSecond: 1e15 }))) test(title, run);
 });

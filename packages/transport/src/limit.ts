@@ -5,15 +5,15 @@ import { pause } from './pause.ts';
 import type { PendingObject, Store } from './store.ts';
 
 export interface LimitOptions {
-  /** Bytes a second, of everything that is read and written together; more than 0. */
+  /** Bytes per second, for reading and writing together; more than 0. */
   readonly bytesPerSecond: number;
-  /** For tests: how to wait. */
+  /** How to wait, for tests. */
   readonly pause?: Pause | undefined;
-  /** For tests: the time, in ms. */
+  /** The time in ms, for tests. */
   readonly now?: (() => number) | undefined;
 }
 
-/** Holds what goes into a store and comes out of it down to a rate, so that other traffic finds room. */
+/** Limits the rate at which a store is read and written, to leave bandwidth for other traffic. */
 export function withLimit(store: Store, options: LimitOptions): Store {
   const limiter = new RateLimiter(options);
   const slow = (pending: PendingObject): PendingObject =>
@@ -27,16 +27,16 @@ export function withLimit(store: Store, options: LimitOptions): Store {
   });
 }
 
-/** One rate for all who share it. */
+/** A rate that several streams share. */
 export class RateLimiter {
   readonly #bytesPerMs: number;
   readonly #pause: Pause;
   readonly #now: () => number;
-  /** When all that was let through so far has had its time. */
+  /** When the bytes passed so far have used up their time. */
   #free = 0;
 
   constructor({ bytesPerSecond, pause: given, now }: LimitOptions) {
-    if (!(bytesPerSecond > 0)) throw new RangeError(`a limit is more than 0 bytes a second, not ${bytesPerSecond}`);
+    if (!(bytesPerSecond > 0)) throw new RangeError(`a rate limit must be more than 0 bytes per second, not ${bytesPerSecond}`);
     this.#bytesPerMs = bytesPerSecond / 1000;
     this.#pause = given ?? pause;
     this.#now = now ?? (() => performance.now());

@@ -21,7 +21,7 @@ function logged(store: Store): { store: Store; entries: () => Shown[] } {
   };
 }
 
-test('every call is told when it has ended, with the bytes or items that went through', async () => {
+test('every call is logged when it has ended, with its number of bytes or items', async () => {
   const { store, entries } = logged(new MemoryStore());
   await put(store, 'a/b', 'content');
   expect(entries()).toEqual([
@@ -60,7 +60,7 @@ test('an unfinished write that is suspended, resumed, discarded and cleared', as
   ]);
 });
 
-test('how a call failed: by its code, by the signal, or by the source', async () => {
+test('a failed call is logged with its code, or as aborted or failed', async () => {
   const broken = new StoreError('unavailable', { message: 'gone' });
   const { store, entries } = logged(faultyStore(new MemoryStore(), { faults: [{ on: 'body', after: 3, error: broken }] }));
   const reason = new Error('enough');
@@ -83,7 +83,7 @@ test('how a call failed: by its code, by the signal, or by the source', async ()
   ]);
 });
 
-describe('it is a store still', () => {
+describe('it keeps the promises of a store', () => {
   const memory = new Memory();
   for (const { title, run } of storeConformance(async () => withLog(new MemoryStore(memory), () => undefined))) test(title, run);
 });

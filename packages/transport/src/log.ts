@@ -4,7 +4,7 @@ import type { StoreErrorCode } from './errors.ts';
 import { isStoreError } from './errors.ts';
 import type { PendingObject, Store } from './store.ts';
 
-/** One call of a store, when it has ended. */
+/** A call of a store that has ended. */
 export interface LogEntry {
   readonly call:
     | 'stat'
@@ -20,52 +20,52 @@ export interface LogEntry {
     | 'pending'
     | 'clear'
     | 'remove';
-  /** The key, prefix or token; of several, the first. */
+  /** The key, prefix or token; the first of several. */
   readonly of: string;
-  /** How long it took, in ms; of a body or a listing, with the time that its taker took. */
+  /** Its duration in ms; for a body or a listing it includes the time of the consumer. */
   readonly ms: number;
-  /** `failed` is an error that is not the store's: the caller's source threw it. */
+  /** `failed` means an error that is not the store's: the caller's source threw it. */
   readonly outcome: 'ok' | 'aborted' | 'failed' | StoreErrorCode;
-  /** Bytes that went through, of `body` and `append`. */
+  /** Number of bytes, for `body` and `append`. */
   readonly bytes?: number | undefined;
-  /** How many keys, tokens or items, of `list`, `pending`, `clear` and `remove`. */
+  /** Number of keys, tokens or items, for `list`, `pending`, `clear` and `remove`. */
   readonly count?: number | undefined;
 }
 
-/** Tells `log` of each call when it has ended. Entries hold keys and numbers, and nothing of what is stored. */
+/** Calls `log` after each call. Entries contain keys and numbers, but no stored data. */
 export function withLog(store: Store, log: (entry: LogEntry) => void): Store {
-  const keep = new Keeper(log);
-  const told = (pending: PendingObject): PendingObject =>
+  const calls = new CallLog(log);
+  const logged = (pending: PendingObject): PendingObject =>
     alterPending(pending, {
       append: async (source, o) => {
         const tally = { bytes: 0 };
-        await keep.call('append', pending.key, o?.signal, () => pending.append(counted(source, o?.signal, tally), o), tally);
+        await calls.call('append', pending.key, o?.signal, () => pending.append(counted(source, o?.signal, tally), o), tally);
       },
-      commit: (digest, o) => keep.call('commit', pending.key, o?.signal, () => pending.commit(digest, o)),
-      discard: () => keep.call('discard', pending.key, undefined, () => pending.discard()),
-      suspend: () => keep.call('suspend', pending.key, undefined, () => pending.suspend()),
+      commit: (digest, o) => calls.call('commit', pending.key, o?.signal, () => pending.commit(digest, o)),
+      discard: () => calls.call('discard', pending.key, undefined, () => pending.discard()),
+      suspend: () => calls.call('suspend', pending.key, undefined, () => pending.suspend()),
     });
   return alterStore(store, {
-    stat: (key, o) => keep.call('stat', key, o?.signal, () => store.stat(key, o)),
+    stat: (key, o) => calls.call('stat', key, o?.signal, () => store.stat(key, o)),
     read: async (key, o) => {
-      const source = await keep.call('read', key, o?.signal, () => store.read(key, o));
+      const source = await calls.call('read', key, o?.signal, () => store.read(key, o));
       return alterBody(source, (chunks) =>
-        keep.items('body', key, o?.signal, chunks, (chunk, tally) => (tally.bytes += chunk.length), { bytes: 0 }),
+        calls.items('body', key, o?.signal, chunks, (chunk, tally) => (tally.bytes += chunk.length), { bytes: 0 }),
       );
     },
-    list: (prefix, o) => keep.items('list', prefix, o?.signal, store.list(prefix, o), (_item, tally) => (tally.count += 1), { count: 0 }),
+    list: (prefix, o) => calls.items('list', prefix, o?.signal, store.list(prefix, o), (_item, tally) => (tally.count += 1), { count: 0 }),
     pending: (prefix, o) =>
-      keep.items('pending', prefix, o?.signal, store.pending(prefix, o), (_item, tally) => (tally.count += 1), { count: 0 }),
-    begin: async (key, o) => told(await keep.call('begin', key, o?.signal, () => store.begin(key, o))),
-    resume: async (token, o) => told(await keep.call('resume', token, o?.signal, () => store.resume(token, o))),
-    clear: (tokens, o) => keep.call('clear', tokens[0] ?? '', o?.signal, () => store.clear(tokens, o), { count: tokens.length }),
-    remove: (keys, o) => keep.call('remove', keys[0] ?? '', o?.signal, () => store.remove(keys, o), { count: keys.length }),
+      calls.items('pending', prefix, o?.signal, store.pending(prefix, o), (_item, tally) => (tally.count += 1), { count: 0 }),
+    begin: async (key, o) => logged(await calls.call('begin', key, o?.signal, () => store.begin(key, o))),
+    resume: async (token, o) => logged(await calls.call('resume', token, o?.signal, () => store.resume(token, o))),
+    clear: (tokens, o) => calls.call('clear', tokens[0] ?? '', o?.signal, () => store.clear(tokens, o), { count: tokens.length }),
+    remove: (keys, o) => calls.call('remove', keys[0] ?? '', o?.signal, () => store.remove(keys, o), { count: keys.length }),
   });
 }
 
 type Tally = Pick<LogEntry, 'bytes' | 'count'>;
 
-class Keeper {
+class CallLog {
   readonly #log: (entry: LogEntry) => void;
 
   constructor(log: (entry: LogEntry) => void) {

@@ -12,7 +12,7 @@ test('this process is alive', async () => {
 test('a process that was killed is dead', async () => {
   const child = spawn('sleep', ['600']);
   const identity = await identifyProcess(child.pid ?? 0);
-  if (identity === undefined) throw new Error('it ended by itself');
+  if (identity === undefined) throw new Error('the process has ended');
   const holder: HostProcess = { ...(await thisProcess()), ...identity };
   expect(await ownerOf(holder)).toBe('alive');
   child.kill('SIGKILL');
@@ -20,18 +20,18 @@ test('a process that was killed is dead', async () => {
   expect(await ownerOf(holder)).toBe('dead');
 });
 
-test('another process with the number of one that is gone is not taken for it', async () => {
+test('a process is dead even if another one has its number now', async () => {
   const here = await thisProcess();
   expect(await ownerOf({ ...here, startTime: here.startTime - 1 })).toBe('dead');
 });
 
-test('one that ran before this host was started anew is dead', async () => {
+test('a process from before the last boot of this host is dead', async () => {
   const here = await thisProcess();
   expect(await ownerOf({ ...here, bootId: '00000000-0000-4000-8000-000000000000' })).toBe(here.machine === '' ? 'unknown' : 'dead');
 });
 
 test.each([{ host: 'another.example.com' }, { machine: 'f'.repeat(32) }, { pidNamespace: 'pid:[1]' }])(
-  'of one elsewhere nothing is known: %j',
+  'the state of a process elsewhere is unknown: %j',
   async (elsewhere) => {
     expect(await ownerOf({ ...(await thisProcess()), ...elsewhere })).toBe('unknown');
   },

@@ -5,15 +5,15 @@ import process from 'node:process';
 import type { ProcessIdentity } from './process-identity.ts';
 import { identifyProcess, isRunning } from './process-identity.ts';
 
-/** Who holds a claim or an unfinished write: `alive` and `dead` where that can be told from here, else `unknown`. */
+/** The state of the process that holds a claim or an unfinished write; `unknown` if it cannot be determined from here. */
 export type OwnerState = 'alive' | 'dead' | 'unknown';
 
-/** A process of any host, as it says of itself. */
+/** A process on any host, as it describes itself. */
 export interface HostProcess extends ProcessIdentity {
   readonly host: string;
-  /** Tells hosts of one name apart: made from machine-id(5); empty where there is none. */
+  /** Distinguishes hosts of the same name: derived from machine-id(5); empty if there is none. */
   readonly machine: string;
-  /** Process numbers count within it (pid_namespaces(7)); empty where that cannot be read. */
+  /** The namespace of its process number (pid_namespaces(7)); empty if it cannot be read. */
   readonly pidNamespace: string;
 }
 
@@ -24,8 +24,8 @@ export async function thisProcess(): Promise<HostProcess> {
 }
 
 /**
- * Whether a process still runs. Only what is certain is called dead, since what it left is removed then: a process of this very
- * host that is gone, or that ran before the host was started anew.
+ * Whether a process still runs. `dead` is returned only if it is certain, because its leftovers are then removed: for a process of this
+ * host that is gone, or that ran before the last boot.
  */
 export async function ownerOf(holder: HostProcess): Promise<OwnerState> {
   const here = await thisProcess();
@@ -35,7 +35,7 @@ export async function ownerOf(holder: HostProcess): Promise<OwnerState> {
   return (await isRunning(holder)) ? 'alive' : 'dead';
 }
 
-/** machine-id(5) asks not to show the id itself to others, and stores are read by others. */
+/** machine-id(5) asks programs not to disclose the id itself, and others read stores. */
 async function machineName(): Promise<string> {
   const id = (await readFile('/etc/machine-id', 'utf8').catch(() => '')).trim();
   return /^[0-9a-f]{32}$/.test(id) ? createHash('sha256').update(`gantry claim ${id}`).digest('hex').slice(0, 32) : '';

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 
-/** Waits some ms, or rejects with `signal.reason`. */
+/** Waits for some ms, or rejects with `signal.reason`. */
 export type Pause = (ms: number, signal: AbortSignal | undefined) => Promise<void>;
 
 export const pause: Pause = async (ms, signal) => {

@@ -8,11 +8,11 @@ export interface ByteRange {
 }
 
 /**
- * Refuses a range that is not wholly inside the object, or is not made of whole numbers.
+ * Refuses a range that exceeds the object, or is not made of integers.
  *
  * @throws StoreError `invalid-range`
  */
 export function assertRange(key: string, { offset, length, objectSize }: ByteRange): void {
   if (Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0 && offset + length <= objectSize) return;
-  throw new StoreError('invalid-range', { key, message: `${key} has ${objectSize} bytes: there are no ${length} bytes from ${offset} on` });
+  throw new StoreError('invalid-range', { key, message: `cannot read ${length} bytes at ${offset} of ${key}: it has ${objectSize} bytes` });
 }

@@ -5,27 +5,27 @@ import process from 'node:process';
 import { expect, test } from 'vitest';
 import { releaseMemory } from './release-memory.ts';
 
-test('memory of its own is gone at once, and with it every view', () => {
+test('a buffer with its own memory is released at once, with every view', () => {
   const memory = Buffer.alloc(64 * 1024);
   const part = memory.subarray(100);
   releaseMemory(part);
   expect([memory.length, part.length, memory.buffer.byteLength]).toEqual([0, 0, 0]);
 });
 
-test('memory that small buffers share stays', () => {
+test('memory that small buffers share is kept', () => {
   const [one, other] = [Buffer.from('one'), Buffer.from('other')];
   expect(one.buffer).toBe(other.buffer);
   releaseMemory(one);
   expect([String(one), String(other)]).toEqual(['one', 'other']);
 });
 
-test('memory that cannot be given back stays', () => {
+test('memory that cannot be released is kept', () => {
   const shared = new Uint8Array(new SharedArrayBuffer(64 * 1024));
   releaseMemory(shared);
   expect(shared).toHaveLength(64 * 1024);
 });
 
-test('what sockets read comes to nothing more than is held at one time', async () => {
+test('chunks from a socket use only the memory that is held at one time', async () => {
   const total = 256 * 1024 * 1024;
   await using server = createServer((socket) => {
     const chunk = Buffer.alloc(1024 * 1024);

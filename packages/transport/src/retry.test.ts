@@ -9,9 +9,9 @@ import type { Fault } from './testing/index.ts';
 import { Memory, MemoryStore, faultyStore } from './testing/index.ts';
 
 const unavailable = new StoreError('unavailable', { message: 'the network is down' });
-const denied = new StoreError('denied', { message: 'you may not' });
+const denied = new StoreError('denied', { message: 'permission denied' });
 
-/** A store that fails as told, tried again without real waiting; `waits` are the ms it would have waited. */
+/** A store with the given faults, retried without real waits; `waits` has the ms it would have waited. */
 async function unreliable(
   faults: readonly Fault[],
   options: RetryOptions = {},
@@ -26,21 +26,21 @@ async function unreliable(
   return { memory, waits, store: withRetry(faultyStore(memory, { faults }), { pause, random: () => 1, ...options }) };
 }
 
-describe('what is unavailable is tried again', () => {
-  test('stat, until it succeeds, each time after a longer wait', async () => {
+describe('unavailable calls are retried', () => {
+  test('stat, until it succeeds, with longer and longer waits', async () => {
     const { store, waits } = await unreliable([1, 2, 3].map((nth) => ({ on: 'stat', nth, error: unavailable })));
     expect(await store.stat('a')).toMatchObject({ size: 12 });
     expect(waits).toEqual([200, 400, 800]);
   });
 
-  test('no wait is longer than maxMs, and chance makes it up to a half shorter', async () => {
+  test('a wait is at most maxMs, and randomly up to a half shorter', async () => {
     const faults: Fault[] = [1, 2, 3].map((nth) => ({ on: 'stat', nth, error: unavailable }));
     const { store, waits } = await unreliable(faults, { baseMs: 100, maxMs: 150, random: () => 0 });
     await store.stat('a');
     expect(waits).toEqual([50, 75, 75]);
   });
 
-  test('the last attempt says what it was told; each failure before it is reported', async () => {
+  test('the last attempt rejects with its error; each earlier failure is reported', async () => {
     const reported: number[] = [];
     const { store, waits } = await unreliable([{ on: 'stat', error: unavailable }], {
       attempts: 3,
@@ -63,7 +63,7 @@ describe('what is unavailable is tried again', () => {
     expect(await Array.fromAsync(memory.pending(''))).toEqual([]);
   });
 
-  test('list goes on behind the last key that it gave', async () => {
+  test('list continues after the last key that it yielded', async () => {
     const { store, waits } = await unreliable([
       { on: 'list', nth: 1, after: 1, error: unavailable },
       { on: 'list', nth: 2, after: 2, error: unavailable },
@@ -72,7 +72,7 @@ describe('what is unavailable is tried again', () => {
     expect(waits).toEqual([200, 200]);
   });
 
-  test('read goes on at the byte that it reached, within its range', async () => {
+  test('read continues at the byte that it reached, within its range', async () => {
     const { store, waits } = await unreliable([
       { on: 'read', nth: 1, error: unavailable },
       { on: 'body', nth: 1, after: 3, error: unavailable },
@@ -85,7 +85,7 @@ describe('what is unavailable is tried again', () => {
     expect(waits).toHaveLength(4);
   });
 
-  test('an object that was replaced while it was read is not mixed', async () => {
+  test('an object that was replaced while it was read is not mixed with the new one', async () => {
     const { store, memory } = await unreliable([{ on: 'body', nth: 1, after: 3, error: unavailable }]);
     await using source = await store.read('a');
     await memory.remove(['a']);
@@ -94,8 +94,8 @@ describe('what is unavailable is tried again', () => {
   });
 });
 
-describe('what is not tried again', () => {
-  test('any other failure', async () => {
+describe('not retried are', () => {
+  test('other failures', async () => {
     const { store, waits } = await unreliable([
       { on: 'stat', error: denied },
       { on: 'list', after: 1, error: denied },
@@ -120,7 +120,7 @@ describe('what is not tried again', () => {
     expect(waits).toEqual([]);
   });
 
-  test('anything, once the signal is aborted: the wait ends with the reason', async () => {
+  test('aborted calls: the wait ends with the reason', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');
     const store = withRetry(faultyStore(new MemoryStore(), { faults: [{ on: 'stat', error: unavailable }] }), {
@@ -132,7 +132,7 @@ describe('what is not tried again', () => {
   });
 });
 
-describe('it is a store still', () => {
+describe('it keeps the promises of a store', () => {
   const memory = new Memory();
   for (const { title, run } of storeConformance(async () => withRetry(new MemoryStore(memory)))) test(title, run);
 });

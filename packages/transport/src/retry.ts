@@ -6,42 +6,42 @@ import type { ByteSource, CallOptions, ObjectInfo, ReadOptions, Store } from './
 import { RETRYABLE_CODES } from './store.ts';
 
 export interface RetryOptions {
-  /** How often a call is made at most, the first time included; 5 where absent. A body that goes on counts anew. */
+  /** Maximum number of attempts, including the first; 5 by default. The count restarts when a body has made progress. */
   readonly attempts?: number | undefined;
-  /** The longest wait before the second attempt, in ms; doubles with each further one. 200 where absent. */
+  /** Maximum wait before the second attempt, in ms; it doubles with each further one. 200 by default. */
   readonly baseMs?: number | undefined;
-  /** No wait is longer than that, in ms; 10 000 where absent. */
+  /** Maximum wait in ms; 10 000 by default. */
   readonly maxMs?: number | undefined;
-  /** Told of each failure that is tried again. */
+  /** Called for each failure that is retried. */
   readonly onRetry?: ((error: StoreError, attempt: number) => void) | undefined;
-  /** For tests: how to wait. */
+  /** How to wait, for tests. */
   readonly pause?: Pause | undefined;
-  /** For tests: a number from 0 to 1, by which the wait is shortened so that many clients do not come back at once. */
+  /** A number from 0 to 1, for tests. It shortens the wait, so that many clients do not return at the same time. */
   readonly random?: (() => number) | undefined;
 }
 
 /**
- * Tries again what fails with `unavailable` and can be replayed: `stat`, `remove`, `clear`, `begin`, `list` (behind the last key it
- * gave) and `read` (from the byte it reached, where the store reads ranges). Never `append` or `commit`, whose source is used up:
- * there, `resume` helps. A `begin` whose answer was lost may leave an unfinished write, which `pending` names.
+ * Retries calls that fail with `unavailable` and can be replayed: `stat`, `remove`, `clear`, `begin`, `list` (after the last key it
+ * yielded) and `read` (from the byte it reached, if the store reads ranges). Never `append` or `commit`, whose source is used up: there,
+ * `resume` helps. A `begin` whose response was lost may leave an unfinished write, which `pending` lists.
  */
 export function withRetry(store: Store, options: RetryOptions = {}): Store {
-  const again = new Again(options);
+  const retrier = new Retrier(options);
   return alterStore(store, {
-    stat: (key, o) => again.run(() => store.stat(key, o), o),
-    remove: (keys, o) => again.run(() => store.remove(keys, o), o),
-    clear: (tokens, o) => again.run(() => store.clear(tokens, o), o),
-    begin: (key, o) => again.run(() => store.begin(key, o), o),
-    list: (prefix, o) => listOn(store, prefix, o, again),
+    stat: (key, o) => retrier.run(() => store.stat(key, o), o),
+    remove: (keys, o) => retrier.run(() => store.remove(keys, o), o),
+    clear: (tokens, o) => retrier.run(() => store.clear(tokens, o), o),
+    begin: (key, o) => retrier.run(() => store.begin(key, o), o),
+    list: (prefix, o) => listWithRetry(store, prefix, o, retrier),
     read: async (key, o = {}) => {
-      const source = await again.run(() => store.read(key, o), o);
-      return store.capabilities.rangedRead ? new ResumedBody(store, key, o, source, again) : source;
+      const source = await retrier.run(() => store.read(key, o), o);
+      return store.capabilities.rangedRead ? new ResumedBody(store, key, o, source, retrier) : source;
     },
   });
 }
 
-/** When to try again. */
-class Again {
+/** Decides when to retry. */
+class Retrier {
   readonly #attempts: number;
   readonly #baseMs: number;
   readonly #maxMs: number;
@@ -68,7 +68,7 @@ class Again {
     }
   }
 
-  /** Waits for the next attempt, or throws `error` where there is none. */
+  /** Waits for the next attempt, or throws `error` if there is none. */
   async afterFailure(error: unknown, attempt: number, signal: AbortSignal | undefined): Promise<void> {
     if (!isStoreError(error) || !RETRYABLE_CODES.has(error.code) || attempt >= this.#attempts) throw error;
     this.#onRetry?.(error, attempt);
@@ -77,7 +77,12 @@ class Again {
   }
 }
 
-async function* listOn(store: Store, prefix: string, options: CallOptions | undefined, again: Again): AsyncGenerator<ObjectInfo> {
+async function* listWithRetry(
+  store: Store,
+  prefix: string,
+  options: CallOptions | undefined,
+  retrier: Retrier,
+): AsyncGenerator<ObjectInfo> {
   let last = '';
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -89,28 +94,28 @@ async function* listOn(store: Store, prefix: string, options: CallOptions | unde
       }
       return;
     } catch (error) {
-      await again.afterFailure(error, attempt, options?.signal);
+      await retrier.afterFailure(error, attempt, options?.signal);
     }
   }
 }
 
-/** A body that is asked for once more, from the byte that it reached. */
+/** A body that is opened again after a failure, from the byte that it reached. */
 class ResumedBody implements ByteSource {
   readonly length: number;
   readonly objectSize: number;
   readonly #store: Store;
   readonly #key: string;
   readonly #options: ReadOptions;
-  readonly #again: Again;
+  readonly #retrier: Retrier;
   #source: ByteSource;
 
-  constructor(store: Store, key: string, options: ReadOptions, source: ByteSource, again: Again) {
+  constructor(store: Store, key: string, options: ReadOptions, source: ByteSource, retrier: Retrier) {
     this.length = source.length;
     this.objectSize = source.objectSize;
     this.#store = store;
     this.#key = key;
     this.#options = options;
-    this.#again = again;
+    this.#retrier = retrier;
     this.#source = source;
   }
 
@@ -126,9 +131,9 @@ class ResumedBody implements ByteSource {
         }
         return;
       } catch (error) {
-        // The failure of the body says more.
+        // The failure of the body is more useful than one of closing it.
         await Promise.resolve(this.#source[Symbol.asyncDispose]()).catch(() => undefined);
-        await this.#again.afterFailure(error, attempt, this.#options.signal);
+        await this.#retrier.afterFailure(error, attempt, this.#options.signal);
       }
     }
   }
@@ -144,7 +149,7 @@ class ResumedBody implements ByteSource {
     if (source.objectSize === this.objectSize) return;
     throw new StoreError('integrity', {
       key: this.#key,
-      message: `${this.#key} had ${this.objectSize} bytes and now has ${source.objectSize}: it was replaced while it was read`,
+      message: `cannot continue reading ${this.#key}: it was replaced (it had ${this.objectSize} bytes and now has ${source.objectSize})`,
       hint: 'Read it again from the start.',
     });
   }

@@ -9,18 +9,18 @@ export interface StreamChannelOptions {
   readonly input: AsyncIterable<unknown>;
   readonly output: Writable;
   readonly ended: Promise<PeerEnd>;
-  /** Called once, to let go of what is beneath. */
+  /** Called once, to close the underlying streams. */
   readonly close: () => Promise<void>;
 }
 
-/** A channel made of what processes and sockets have: something to read, and one of Node's streams to write to. */
+/** A channel over the streams of a process or socket: an iterable to read, and a Node.js stream to write to. */
 export function streamChannel({ address, input, output, ended, close }: StreamChannelOptions): PeerChannel {
   let closing: Promise<void> | undefined;
   const lost = (cause: unknown): StoreError =>
-    new StoreError('unavailable', { message: `the connection to ${address} was lost`, hint: 'Look at the network and the peer.', cause });
-  // Told to whoever writes at the time.
+    new StoreError('unavailable', { message: `the connection to ${address} was lost`, hint: 'Check the network and the peer.', cause });
+  // The write in progress reports the error.
   output.on('error', () => undefined);
-  const handOn = (parts: readonly Uint8Array[]): Promise<void> =>
+  const send = (parts: readonly Uint8Array[]): Promise<void> =>
     new Promise((resolve, reject) => {
       const last = parts.at(-1) ?? new Uint8Array(0);
       output.cork();
@@ -35,7 +35,7 @@ export function streamChannel({ address, input, output, ended, close }: StreamCh
     address,
     input: pull(input, lost),
     ended,
-    write: (parts, { signal } = {}) => (signal === undefined ? handOn(parts) : orAbort(handOn(parts), signal)),
+    write: (parts, { signal } = {}) => (signal === undefined ? send(parts) : orAbort(send(parts), signal)),
     [Symbol.asyncDispose]: () => (closing ??= close()),
   };
 }

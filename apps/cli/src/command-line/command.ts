@@ -12,14 +12,14 @@ type ArgumentValues<A extends readonly ArgumentSpec[]> = {
 
 type OptionValues<S extends OptionSpecs> = { readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never };
 
-/** What stands in a command's file: its options, its help and what it does. */
+/** The contents of a command's file: its options, its help and what it does. */
 interface CommandDefinition<A extends readonly ArgumentSpec[], S extends OptionSpecs> {
-  /** More than the summary of the registry says; a sentence or some. */
+  /** More detail than the registry's summary: one or a few sentences. */
   readonly description?: string;
   readonly arguments: A;
-  /** By the name that `run` gets the value under. */
+  /** By the name under which `run` gets the value. */
   readonly options: S;
-  /** Whole command lines. */
+  /** Complete command lines. */
   readonly examples: readonly string[];
   /** Does the work. The file is loaded when the command is called, so it may import what it needs. */
   readonly run: (session: Session, args: ArgumentValues<A>, options: OptionValues<S>) => Promise<void>;
@@ -35,7 +35,7 @@ export interface CommandModule {
   readonly run: (context: CliContext, read: ParsedCommand) => Promise<void>;
 }
 
-/** A call that the parser has checked against the command's arguments and options. */
+/** A command line that the parser has checked against the command's arguments and options. */
 export interface ParsedCommand {
   readonly args: readonly string[];
   readonly opts: <T extends Record<string, unknown>>() => T;
@@ -52,7 +52,7 @@ export function defineCommand<const A extends readonly ArgumentSpec[], S extends
     run: async (context, { args, opts }) => {
       const { createSession } = await import('../session.ts');
       const session = createSession(context, opts<CommonOptions & Record<string, unknown>>());
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the parser made sure that as many are there as are needed
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the parser has checked their number
       const values = args as unknown as ArgumentValues<A>;
       await definition.run(session, values, opts<OptionValues<S>>());
     },

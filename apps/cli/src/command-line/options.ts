@@ -8,7 +8,7 @@ export interface OptionSpec<T> {
   readonly choices?: readonly string[];
   readonly required?: boolean;
   readonly default?: T;
-  /** @throws InvalidArgumentError; `previous` is what the same option said before it */
+  /** `previous` is the value from an earlier use of the same option. @throws InvalidArgumentError */
   parse?(value: string, previous: T | undefined): T;
 }
 
@@ -63,22 +63,22 @@ function parseWholeNumber(value: string, minimum: number): number {
 
 const RATE_UNITS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
 
-/** Parses a rate such as `500K` or `20M`, in bytes a second. */
+/** Parses a rate such as `500K` or `20M`, in bytes per second. */
 function parseRate(value: string): number {
   const [, digits = '', unit = ''] = /^(\d{1,9})([KMG]?)$/i.exec(value) ?? [];
   const rate = Number(digits) * (RATE_UNITS[unit.toUpperCase()] ?? 0);
   if (rate > 0) return rate;
-  throw new InvalidArgumentError('It must be a number of bytes a second above 0, such as 500K, 20M or 1G.');
+  throw new InvalidArgumentError('It must be a number of bytes per second above 0, such as 500K, 20M or 1G.');
 }
 
-/** For commands that keep locks and a journal. */
+/** For commands that use locks and a journal. */
 export const STATE: { readonly stateDir: OptionSpec<string | undefined> } = {
   stateDir: text('--state-dir <directory>', 'where locks and the journal are kept (or GANTRY_STATE_DIR)'),
 };
 
-/** For commands that look for OS definitions. */
+/** For commands that search for OS definitions. */
 export const OS_PATH: { readonly osPath: OptionSpec<readonly string[] | undefined> } = {
-  osPath: texts('--os-path <directory>', 'look for OS definitions here first (or GANTRY_OS_PATH)'),
+  osPath: texts('--os-path <directory>', 'search this directory for OS definitions first (or GANTRY_OS_PATH)'),
 };
 
 /** For commands that run scripts. */
@@ -92,26 +92,26 @@ export const SCRIPTS: typeof STATE &
 
 /** For commands that write disks. */
 export const TARGETS: { readonly forceInUse: OptionSpec<true | undefined> } = {
-  forceInUse: flag('--force-in-use', 'write disks although somebody uses them: what is there may be damaged, and so may what comes'),
+  forceInUse: flag('--force-in-use', 'write disks even if they are in use: both the old and the new data may be damaged'),
 };
 
-/** For commands that overwrite the disks of an instance that is named beside the data. */
+/** For commands that overwrite the disks of an instance with data that may be another instance's. */
 export const CONSENT: typeof TARGETS & { readonly yes: OptionSpec<true | undefined>; readonly dryRun: OptionSpec<true | undefined> } = {
   ...TARGETS,
-  yes: flag('-y, --yes', 'overwrite without a question, also disks of another instance than the one that was exported (or GANTRY_YES=1)'),
-  dryRun: flag('--dry-run', 'show what would be overwritten with what, and stop'),
+  yes: flag('-y, --yes', 'overwrite without asking, even the disks of another instance than the exported one (or GANTRY_YES=1)'),
+  dryRun: flag('--dry-run', 'show what would be overwritten and with what, then stop'),
 };
 
-/** For commands that move whole dumps. */
+/** For commands that transfer dumps. */
 export const RATE: { readonly limitRate: OptionSpec<number | undefined> } = {
   limitRate: {
     flags: '--limit-rate <rate>',
-    description: 'the most stored bytes a second, all disks together, such as 500K or 20M',
+    description: 'maximum stored bytes per second for all disks together, such as 500K or 20M',
     parse: parseRate,
   },
 };
 
-/** For commands that work on several disks side by side. */
+/** For commands that work on several disks in parallel. */
 export const PARALLEL: { readonly parallel: OptionSpec<number | undefined> } = {
-  parallel: wholeNumber('--parallel <n>', 'how many disks at once (default 4)'),
+  parallel: wholeNumber('--parallel <n>', 'how many disks to process at once (default 4)'),
 };

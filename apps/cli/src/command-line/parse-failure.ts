@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { CommanderError } from 'commander';
 
-/** What the parser ended with: a call that is wrong, or help and version, after which it exits with 0. */
+/** How the parser ended: with an invalid call, or with help or version, after which the process exits with 0. */
 export class ParseFailure extends Error {
   override readonly name = 'ParseFailure';
   /** Commander's own code, such as `commander.unknownOption`. */

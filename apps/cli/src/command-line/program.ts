@@ -17,15 +17,15 @@ Exit codes: 0 done; 1 internal; 2 usage; 3 instance file; 4 OS definition;
 128+N ended by signal N.`;
 
 /**
- * The whole command line, of which the commands that `args` name are loaded with their options, and of the others only the names.
+ * The complete command line. Only commands that `args` name are loaded with their options; of the others it has the names.
  * Parsing rejects with a {@link ParseFailure} instead of ending the process.
  */
 export async function createProgram(args: readonly string[], context: CliContext): Promise<Command> {
   const program = prepare(new Command('gantry'))
-    .description('Lifts the disks of virtual machine instances out of one place and sets them down in another.')
+    .description('Exports, restores and moves the disks of virtual machine instances.')
     .version(readVersion())
-    .option('--json', 'print events and the result as JSON, one object a line')
-    .option('-q, --quiet', 'print the result, warnings and errors alone')
+    .option('--json', 'print events and the result as JSON, one object per line')
+    .option('-q, --quiet', 'print only the result, warnings and errors')
     .helpCommand(false)
     .addHelpText('after', ADDRESSES_AND_EXIT_CODES);
   const asked = namedCommands(args);
@@ -37,7 +37,7 @@ export async function createProgram(args: readonly string[], context: CliContext
   return program;
 }
 
-/** The commands that the words of a call may mean. What comes before the name of one has no value: --json, --quiet. */
+/** The commands that the words of a call may name. Options before the name take no value: --json, --quiet. */
 function namedCommands(args: readonly string[]): readonly CommandEntry[] {
   const words = args.filter((arg) => !arg.startsWith('-'));
   if (words[0] === 'help') words.shift();
@@ -56,7 +56,7 @@ function addCommand(program: Command, { name, summary }: CommandEntry): Command 
   return prepare(group.command(inGroup)).description(summary);
 }
 
-/** What every command of the tree has, since commander hands little of it down. */
+/** Settings that every command of the tree needs, because commander hands down few of them. */
 function prepare(command: Command): Command {
   return command
     .exitOverride((error) => {

@@ -7,7 +7,7 @@ import { choice, text } from './options.ts';
 export const SNAPSHOTS: { readonly snapshot: OptionSpec<SnapshotMode>; readonly snapshotConfig: OptionSpec<string | undefined> } = {
   snapshot: choice(
     '--snapshot <provider>',
-    `how disks are held still; auto is the first of these that works: ${SNAPSHOT_SUMMARY}`,
+    `how disks are snapshotted; auto uses the first of these that works: ${SNAPSHOT_SUMMARY}`,
     SNAPSHOT_MODES,
     'auto',
   ),

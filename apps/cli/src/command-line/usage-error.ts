@@ -2,7 +2,7 @@ import { GantryError, nearestNames } from '@gantry/core';
 import type { Command } from 'commander';
 import type { ParseFailure } from './parse-failure.ts';
 
-/** What other tools call our commands. */
+/** Names that other tools have for our commands. */
 const OTHER_NAMES: Readonly<Record<string, string>> = {
   'store check': 'store conformance',
   check: 'verify',
@@ -22,7 +22,7 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   transfer: 'move',
 };
 
-/** What the parser refused, as Gantry says it. */
+/** A parser error in the form of Gantry's other errors. */
 export function asUsageError({ code, message, command }: ParseFailure): GantryError {
   const path = pathOf(command);
   const help =
@@ -31,7 +31,7 @@ export function asUsageError({ code, message, command }: ParseFailure): GantryEr
       : `gantry help ${path} shows its options and examples.`;
   switch (code) {
     case 'commander.help':
-      return usageError(path === '' ? 'no command was given' : `gantry ${path}: no command was given`, namesHint(command) ?? help);
+      return usageError(path === '' ? 'no command given' : `gantry ${path}: no command given`, namesHint(command) ?? help);
     case 'commander.unknownCommand': {
       const [, name = ''] = /unknown command '(.*)'$/s.exec(message) ?? [];
       return usageError(

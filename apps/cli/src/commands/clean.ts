@@ -7,8 +7,8 @@ const command: CommandModule = defineCommand({
   arguments: ['[store]'],
   options: {
     ...STATE,
-    dryRun: flag('--dry-run', 'name it, and leave it'),
-    export: texts('--export <export>', 'remove this unfinished export although another host may be at work on it'),
+    dryRun: flag('--dry-run', 'only show what would be removed'),
+    export: texts('--export <export>', 'remove this unfinished export even if another host may still be writing it'),
   },
   examples: ['gantry clean --dry-run', 'gantry clean /srv/exports', 'gantry clean /srv/exports --export web1.example.com@20261123T081500Z'],
   run: async (session, [address], { dryRun, export: exports }) => {
@@ -16,7 +16,7 @@ const command: CommandModule = defineCommand({
     const { signal, onEvent, stateDirectory } = session.operation;
     const things = await cleanUp({ signal, onEvent, stateDirectory, store, dryRun, exports });
     const lines = things.map(({ what, outcome }) => `${outcome}: ${what}`);
-    session.output.result({ operation: 'clean', things }, lines.length === 0 ? 'nothing was left' : lines);
+    session.output.result({ operation: 'clean', things }, lines.length === 0 ? 'nothing to clean' : lines);
   },
 });
 

@@ -9,7 +9,7 @@ const command: CommandModule = defineCommand({
   options: {
     ...SCRIPTS,
     ...TARGETS,
-    reinstall: flag('--reinstall', 'say to the script that an existing instance is installed anew'),
+    reinstall: flag('--reinstall', 'tell the script that it reinstalls an existing instance'),
   },
   examples: ['gantry create web1.yaml', 'gantry create web1.yaml --reinstall'],
   run: async (session, [file], options) => {
@@ -18,7 +18,7 @@ const command: CommandModule = defineCommand({
     await createInstance({ ...session.operation, instance, reinstall, forceInUse: options.forceInUse });
     session.output.result(
       { operation: 'create', instance: instance.name, os: instance.os, reinstall },
-      `${instance.name} ${reinstall ? 'installed anew' : 'installed'} with ${instance.os}`,
+      `${instance.name} ${reinstall ? 'reinstalled' : 'installed'} with ${instance.os}`,
     );
   },
 });

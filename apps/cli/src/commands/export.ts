@@ -15,10 +15,10 @@ const command: CommandModule = defineCommand({
     ...SNAPSHOTS,
     codec: choice('--codec <codec>', 'how dumps are compressed', CODEC_NAMES, DEFAULT_CODEC),
     level: wholeNumber('--level <n>', `level of the codec: ${describeLevels()}`),
-    disk: wholeNumbers('--disk <n>', 'export this disk alone'),
+    disk: wholeNumbers('--disk <n>', 'export only this disk'),
     ...PARALLEL,
-    withPrivate: flag('--with-private', 'write private OS parameters into the export too'),
-    createStore: flag('--create-store', 'make a new store where there is none yet (or GANTRY_CREATE_STORE=1)'),
+    withPrivate: flag('--with-private', 'include private OS parameters in the export'),
+    createStore: flag('--create-store', 'create the store if there is none yet (or GANTRY_CREATE_STORE=1)'),
   },
   examples: [
     'gantry export web1.yaml /srv/exports',
@@ -47,7 +47,7 @@ const command: CommandModule = defineCommand({
     });
     const amount = `${formatBytes(result.plainBytes)}, ${formatBytes(result.storedBytes)} stored`;
     const took = formatDuration(performance.now() - started);
-    session.output.event({ type: 'stage', operation: 'export', message: `exported ${amount}, in ${took}` });
+    session.output.event({ type: 'stage', operation: 'export', message: `exported ${amount} in ${took}` });
     session.output.result({ operation: 'export', ...result }, result.reference);
   },
 });

@@ -7,17 +7,17 @@ import { consentOf, describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 
 const command: CommandModule = defineCommand({
-  description: 'Import an export into the disks of an instance. What they hold is overwritten.',
+  description: 'Import an export into the disks of an instance. Their contents are overwritten.',
   arguments: ['<store>', '<export>'],
   options: {
     ...SCRIPTS,
     ...CONSENT,
     ...RATE,
     to: requiredText('--to <instance-file>', 'the instance whose disks are written'),
-    disk: wholeNumbers('--disk <n>', 'import this disk alone'),
+    disk: wholeNumbers('--disk <n>', 'import only this disk'),
     ...PARALLEL,
-    checkFirst: flag('--check-first', 'read and check every dump once before the first byte is written'),
-    allowOtherOs: flag('--allow-other-os', 'hand the dumps to another OS definition than the one that made them'),
+    checkFirst: flag('--check-first', 'read and check every dump before the first byte is written'),
+    allowOtherOs: flag('--allow-other-os', 'allow another OS definition than the one that made the dumps'),
   },
   examples: [
     'gantry import /srv/exports web1.example.com --to web2.yaml',
@@ -41,7 +41,7 @@ const command: CommandModule = defineCommand({
       forceInUse: options.forceInUse,
     });
     const took = formatDuration(performance.now() - started);
-    const done = `${result.reference} imported into ${instance.name}: ${formatBytes(result.plainBytes)} in ${took}`;
+    const done = `imported ${result.reference} into ${instance.name}: ${formatBytes(result.plainBytes)} in ${took}`;
     session.output.result({ operation: 'import', ...result }, result.dryRun ? describeDryRun(session, result.plan) : done);
   },
 });

@@ -8,7 +8,7 @@ import type { Session } from '../session.ts';
 
 const command: CommandModule = defineCommand({
   description:
-    'List the exports in a store, and say which are damaged or unfinished: the files of each are looked at, their contents are not. The exit status is 7 where an export is damaged.',
+    'List the exports in a store and show which are damaged or unfinished. It checks names and sizes of the files and reads no dump: gantry verify does. The exit status is 7 if an export is damaged.',
   arguments: ['<store>', '[instance]'],
   options: {},
   examples: ['gantry list /srv/exports', 'gantry list /srv/exports web1.example.com --json'],
@@ -26,11 +26,11 @@ const command: CommandModule = defineCommand({
 
 export default command;
 
-/** An empty answer may mean that the wrong thing was asked for. */
+/** An empty list may mean a mistyped name or an unmounted file system. */
 async function explainNothing({ output, signal }: Session, store: Store, instance: string | undefined): Promise<void> {
   if (instance !== undefined) {
     const similar = await similarInstances(store, instance, { signal });
-    if (similar.length > 0) output.warn(`there are no exports of ${instance}; there are some of ${similar.join(', ')}`);
+    if (similar.length > 0) output.warn(`there are no exports of ${instance}, but of ${similar.join(', ')}`);
     return;
   }
   try {
@@ -41,19 +41,19 @@ async function explainNothing({ output, signal }: Session, store: Store, instanc
   }
 }
 
-/** One name for the id in the results of all commands. */
+/** Renames `id`, so that all commands have the same name for it in their results. */
 function asJson({ id: exportId, ...summary }: ExportSummary): Record<string, unknown> {
   return { exportId, ...summary };
 }
 
 const HEADING = ['EXPORT', 'STATE', 'DISKS', 'PLAIN', 'STORED'];
 
-/** A table, and beneath it why exports are not complete: in it, the reasons would make it as wide as the longest. */
+/** A table, and below it why exports are not complete: a column of reasons would make the table too wide. */
 function describe(exports: readonly ExportSummary[]): readonly string[] {
   const reasons = exports.flatMap(({ reference, state, reason }) =>
     state === 'complete' ? [] : [`${reference} is ${state}: ${reason ?? ''}`],
   );
-  // The id of an export that Gantry made is the time at which it was started; a column of its own would make the table wider than 80.
+  // The id of Gantry's own exports is their start time: another column would make the table wider than 80 characters.
   const started = exports.some(({ origin }) => origin === 'ganeti');
   const rows = [HEADING, ...exports.map(describeRow)];
   const table = started ? rows.map((row, place) => [...row, place === 0 ? 'STARTED' : describeStart(exports[place - 1])]) : rows;
@@ -75,8 +75,7 @@ function describeStart(found: ExportSummary | undefined): string {
   return found?.started?.toISOString().replace(/\.\d+Z$/, 'Z') ?? '-';
 }
 
-/** What was seen, and no more: a listing reads no dump. */
+/** `complete` says only that every file is there with its size. Ganeti's exports lack even the sizes. */
 function describeState({ state, origin }: ExportSummary): string {
-  if (state !== 'complete') return state;
-  return origin === 'ganeti' ? 'no checksums' : 'not verified';
+  return state === 'complete' && origin === 'ganeti' ? 'no checksums' : state;
 }

@@ -12,22 +12,22 @@ import type { Session } from '../session.ts';
 
 const command: CommandModule = defineCommand({
   description:
-    'Move the disks of an instance straight into those of one on a peer, which must have gantry too. What they hold is overwritten.',
+    'Move the disks of an instance directly to an instance on a peer, which must have gantry too. The contents of its disks are overwritten.',
   arguments: ['<instance-file>', '<peer>'],
   options: {
     ...SCRIPTS,
     ...CONSENT,
     ...SNAPSHOTS,
     ...RATE,
-    to: requiredText('--to <instance-file>', 'the instance file on the peer that describes the target'),
-    level: wholeNumber('--level <n>', 'level of zstd, 1-19 (default 1: more for slow lines)'),
-    disk: wholeNumbers('--disk <n>', 'move this disk alone'),
+    to: requiredText('--to <instance-file>', 'the instance file of the target, on the peer'),
+    level: wholeNumber('--level <n>', 'zstd level, 1-19 (default 1: use more on slow links)'),
+    disk: wholeNumbers('--disk <n>', 'move only this disk'),
     ...PARALLEL,
-    rename: flag('--rename', 'let the rename script there give the system the name of the target'),
-    allowOtherOs: flag('--allow-other-os', 'hand the data to another OS definition than the one that made it'),
-    peerTimeout: wholeNumber('--peer-timeout <seconds>', 'give the peer up when nothing comes from it for this long (default 60)'),
-    stallTimeout: wholeNumber('--stall-timeout <seconds>', 'give up when no byte of any disk moves for this long (default: never)'),
-    peerProgram: text('--peer-program <path>', 'how gantry is called on the peer'),
+    rename: flag('--rename', 'run the rename script on the peer, which gives the system the name of the target'),
+    allowOtherOs: flag('--allow-other-os', 'allow another OS definition than the one that exports the data'),
+    peerTimeout: wholeNumber('--peer-timeout <seconds>', 'fail if nothing comes from the peer for this long (default 60)'),
+    stallTimeout: wholeNumber('--stall-timeout <seconds>', 'fail if no disk makes progress for this long (default: never)'),
+    peerProgram: text('--peer-program <path>', 'the gantry command on the peer'),
   },
   examples: [
     'gantry move web1.yaml ssh://node2.example.com --to /etc/gantry/web1.yaml',
@@ -63,7 +63,7 @@ const command: CommandModule = defineCommand({
     }
     const amount = `${formatBytes(result.plainBytes)}, ${formatBytes(result.storedBytes)} sent`;
     const took = formatDuration(performance.now() - started);
-    session.output.event({ type: 'stage', operation: 'move', message: `moved ${amount}, in ${took}` });
+    session.output.event({ type: 'stage', operation: 'move', message: `moved ${amount} in ${took}` });
     const summary = `moved ${result.instance} to ${result.target} on ${result.peer} (committed); the copy here can be removed`;
     session.output.result({ operation: 'move', ...result }, summary);
   },
@@ -71,7 +71,7 @@ const command: CommandModule = defineCommand({
 
 export default command;
 
-/** Like every stage after it, this one says when it fails what that means for the instance. */
+/** Like every later stage, this one says on failure what that means for the instance. */
 async function connect(session: Session, address: string, instance: string, program: string | undefined): Promise<PeerChannel> {
   try {
     return await openPeer(address, session, program);

@@ -24,7 +24,7 @@ const command: CommandModule = defineCommand({
     const names = Object.keys(parameters);
     session.output.result(
       { operation: 'os-check', os: name, parameters: names },
-      `${name} is valid${names.length === 0 ? '' : `, and so are its ${names.length} parameters`}`,
+      `${name} is valid${names.length === 0 ? '' : `, with ${names.length === 1 ? '1 parameter' : `${names.length} parameters`}`}`,
     );
   },
 });

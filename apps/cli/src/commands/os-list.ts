@@ -21,7 +21,7 @@ const command: CommandModule = defineCommand({
 
 export default command;
 
-/** A table, and beneath it what is wrong: in it, the reasons would make it as wide as the longest. */
+/** A table, and below it what is wrong: a column of reasons would make the table too wide. */
 function describe(diagnoses: readonly Diagnosis[]): readonly string[] {
   const reasons = diagnoses.flatMap((diagnosis) =>
     diagnosis.valid ? [] : diagnosis.reasons.map((reason) => `${diagnosis.name} is invalid: ${reason}`),

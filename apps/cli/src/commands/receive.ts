@@ -8,15 +8,15 @@ import type { Session } from '../session.ts';
 
 const command: CommandModule = defineCommand({
   description:
-    'Take in an instance from gantry move on another machine, through standard input and output. Run by gantry move, or as a forced command of authorized_keys.',
+    'Receive an instance from gantry move on another machine, through standard input and output. It is started by gantry move, or as a forced command in authorized_keys.',
   arguments: [],
   options: {
     ...STATE,
     ...OS_PATH,
-    allowInstance: texts('--allow-instance <pattern>', 'instances that may be received, by their names here; * is anything'),
-    allowOs: texts('--allow-os <name>', 'OS definitions that may be used'),
-    instanceDirectory: text('--instance-directory <directory>', 'instance files must be in it, and count from it'),
-    outcome: text('--outcome <move-id>', 'say whether this move was committed here, and do nothing else'),
+    allowInstance: texts('--allow-instance <pattern>', 'allow only instances whose name here matches; * matches any text'),
+    allowOs: texts('--allow-os <name>', 'allow only this OS definition'),
+    instanceDirectory: text('--instance-directory <directory>', 'allow only instance files in this directory; --to is relative to it'),
+    outcome: text('--outcome <move-id>', 'only show whether this move was committed here'),
   },
   examples: [
     'gantry receive --allow-instance "web*" --allow-os debootstrap --instance-directory /etc/gantry',
@@ -31,24 +31,24 @@ const command: CommandModule = defineCommand({
 
 export default command;
 
-/** Standard output belongs to the channel: what is for humans goes to stderr. */
+/** Standard output belongs to the channel, so messages for people go to stderr. */
 async function receive(session: Session, limits: ReceiveLimits): Promise<void> {
   if (session.json) {
     throw new GantryError('USAGE', {
-      message: 'gantry receive has no --json but for --outcome: standard output belongs to the source',
-      hint: 'The source tells what happens here: gantry move --json.',
+      message: 'gantry receive takes --json only with --outcome: its standard output belongs to the source',
+      hint: 'To follow a move as JSON, use gantry move --json on the source.',
     });
   }
   await using channel = stdioChannel();
   const result = await receiveInstance({ ...session.operation, channel, cwd: session.cwd, limits });
-  if (result.dryRun) session.output.note(`${result.instance} looked at for a dry run: nothing was received`);
-  else session.output.note(`${result.instance} received and committed (move ${result.moveId})`);
+  if (result.dryRun) session.output.note(`dry run for ${result.instance}: nothing was received`);
+  else session.output.note(`received and committed ${result.instance} (move ${result.moveId})`);
 }
 
 async function showOutcome(session: Session, moveId: string): Promise<void> {
   const record = await moveOutcome(moveId, { stateDirectory: session.operation.stateDirectory });
   session.output.result(
     { operation: 'receive', ...record },
-    `${record.instance} was committed here as ${record.target} at ${record.time}: it may be released on ${record.node}`,
+    `${record.instance} was committed here as ${record.target} at ${record.time}: the copy on ${record.node} can be removed`,
   );
 }

@@ -3,14 +3,14 @@ import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 
 const command: CommandModule = defineCommand({
-  description: 'Remove one export for good. The id must be given.',
+  description: 'Remove one export permanently. The id must be given.',
   arguments: ['<store>', '<export>'],
   options: {},
   examples: ['gantry remove /srv/exports web1.example.com@20261123T081500Z'],
   run: async (session, [address, reference]) => {
     await using store = await session.open(address, 'read');
     await removeExport(store, reference, { signal: session.signal });
-    session.output.result({ operation: 'remove', store: store.address, reference }, `${reference} removed`);
+    session.output.result({ operation: 'remove', store: store.address, reference }, `removed ${reference}`);
   },
 });
 

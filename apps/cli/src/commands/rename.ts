@@ -5,7 +5,7 @@ import { defineCommand } from '../command-line/command.ts';
 import { SCRIPTS, TARGETS } from '../command-line/options.ts';
 
 const command: CommandModule = defineCommand({
-  description: 'Make the installed system know its new name, with the rename script. The instance file stays as it is.',
+  description: 'Give the installed system its new name, with the rename script. The instance file is not changed.',
   arguments: ['<instance-file>', '<new-name>'],
   options: { ...SCRIPTS, ...TARGETS },
   examples: ['gantry rename web1.yaml web2.example.com'],
@@ -14,7 +14,7 @@ const command: CommandModule = defineCommand({
     await renameInstance({ ...session.operation, instance, newName, forceInUse });
     session.output.result(
       { operation: 'rename', instance: newName, oldName: instance.name },
-      `${instance.name} renamed to ${newName}; write the new name into the instance file too`,
+      `renamed ${instance.name} to ${newName}; now change the name in the instance file too`,
     );
   },
 });

@@ -12,7 +12,7 @@ const command: CommandModule = defineCommand({
     await using store = await session.open(address, 'read');
     const found = await openExport(store, reference, { signal: session.signal });
     const { instance, id: exportId, origin, os, hypervisor, started, dumps, manifest, config } = found;
-    // Private parameters that an export holds are for its import alone.
+    // Private parameters in an export are only for its import.
     const shown =
       manifest === undefined ? undefined : { ...manifest, instance: describeInstance(manifest.instance, { includePrivate: false }) };
     session.output.result(
@@ -36,12 +36,12 @@ const command: CommandModule = defineCommand({
 
 export default command;
 
-/** The digests stand beneath the table, as in SHA256SUMS: with them it would be wider than most terminals. */
+/** The digests are below the table, as in SHA256SUMS: they would make it wider than most terminals. */
 function showExport(found: StoredExport): readonly string[] {
   const { manifest } = found;
   const facts = [
     ['export', found.reference],
-    ['made by', manifest === undefined ? 'Ganeti: it carries no checksums' : `${manifest.tool.name} ${manifest.tool.version}`],
+    ['made by', manifest === undefined ? 'Ganeti, without checksums' : `${manifest.tool.name} ${manifest.tool.version}`],
     ['started', found.started?.toISOString() ?? 'unknown'],
     ...(manifest === undefined ? [] : [['ended', manifest.ended]]),
     ['os', found.os],

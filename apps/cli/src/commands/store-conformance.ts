@@ -5,7 +5,7 @@ import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 import type { Session } from '../session.ts';
 
-/** What came of one promise. */
+/** The result for one promise. */
 interface CheckResult {
   readonly title: string;
   readonly kept: boolean;
@@ -13,7 +13,7 @@ interface CheckResult {
 }
 
 const command: CommandModule = defineCommand({
-  description: 'Run the conformance suite against a live store, under prefixes of its own that it removes.',
+  description: 'Run the conformance suite against a live store, under prefixes of its own, which it removes afterwards.',
   arguments: ['<store>'],
   options: {},
   examples: ['gantry store conformance /srv/exports'],
@@ -25,7 +25,7 @@ const command: CommandModule = defineCommand({
       throw new GantryError('STORE_FAILED', {
         message: `the store ${address} breaks ${broken.length} of ${results.length} promises`,
         details: broken.map(({ title, reason }) => `${title}: ${reason ?? ''}`),
-        hint: 'Exports are not safe in it: keep them elsewhere, and tell the authors of its transport.',
+        hint: 'Exports are not safe in it: keep them elsewhere, and report this to the authors of its transport.',
       });
     }
     session.output.result({ operation: 'store-conformance', store: address, results }, `${address} keeps all ${results.length} promises`);
@@ -34,7 +34,7 @@ const command: CommandModule = defineCommand({
 
 export default command;
 
-/** The suite writes: it must not make a directory where a file system is not mounted. */
+/** The suite writes, so it must not create a directory where a file system is not mounted. */
 async function assertStore(session: Session, address: string): Promise<void> {
   await using store = await session.open(address, 'write');
   await requireStore(store, { create: wantsNewStore(session.env), signal: session.signal });

@@ -12,7 +12,7 @@ const command: CommandModule = defineCommand({
     await using store = await session.open(address, 'read');
     const { signal, onEvent } = session.operation;
     const result = await verifyExport({ store, export: reference, signal, onEvent, parallel });
-    const text = result.checksums ? 'every frame and digest is right' : 'readable; it carries no checksums';
+    const text = result.checksums ? 'every frame and digest is correct' : 'readable, but it has no checksums';
     session.output.result({ operation: 'verify', ...result }, `${result.reference}: ${text} (${formatBytes(result.plainBytes)})`);
   },
 });

@@ -1,6 +1,6 @@
 import type { OsDefinition } from '@gantry/core';
 
-/** An OS definition for programs: sets as lists. */
+/** An OS definition as JSON: sets become lists. */
 export function definitionAsJson(definition: OsDefinition): Record<string, unknown> {
   return { ...definition, operations: [...definition.operations].toSorted() };
 }

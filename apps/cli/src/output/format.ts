@@ -1,6 +1,6 @@
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 
-/** Bytes for humans: `512 B`, `1.5 GiB`. */
+/** Bytes in a readable unit: `512 B`, `1.5 GiB`. */
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;
@@ -11,7 +11,7 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${UNITS[unit] ?? ''}`;
 }
 
-/** Milliseconds for humans: `0.4 s`, `3 min 20 s`, `2 h 05 min`. */
+/** Milliseconds in readable units: `0.4 s`, `3 min 20 s`, `2 h 05 min`. */
 export function formatDuration(ms: number): string {
   if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
   const seconds = Math.round(ms / 1000);

@@ -6,13 +6,13 @@ import { describePlan } from './plan.ts';
 import { liveLines } from './live-lines.ts';
 import { createProgress } from './progress.ts';
 
-/** How often the bars are drawn again on a terminal, ms. */
+/** How often the bars are redrawn on a terminal, ms. */
 const REDRAW_INTERVAL_MS = 200;
 
-/** How often a line tells how far it is where there is no terminal, ms. */
+/** How often a line of progress is printed without a terminal, ms. */
 const LINE_INTERVAL_MS = 10_000;
 
-/** Results on stdout; progress, messages and failures on stderr, with live bars where that is a terminal. */
+/** Results on stdout; progress, messages and failures on stderr, with live bars if that is a terminal. */
 export function createHumanOutput({ stdout, stderr, quiet, live }: OutputOptions): Output {
   const progress = createProgress(() => performance.now());
   const bars = live ? liveLines(stderr) : undefined;
@@ -64,12 +64,12 @@ export function createHumanOutput({ stdout, stderr, quiet, live }: OutputOptions
   };
 }
 
-/** Much of what is shown is data from elsewhere: manifests, scripts, file names. */
+/** Much of the text comes from untrusted data: manifests, scripts, file names. */
 function safe(text: Lines): string {
   return [text].flat().map(terminalSafe).join('\n');
 }
 
-/** The lines of one message: none but the first begins where a message begins. */
+/** The lines of one message: all but the first are indented, so that none looks like a message of its own. */
 function indented(message: string): readonly string[] {
   return message.split('\n').map((line, index) => (index === 0 ? line : `  ${line}`));
 }
@@ -98,7 +98,7 @@ function describeFailure(error: unknown): readonly string[] {
   if (error instanceof InterruptedError) return [`gantry: ${error.message}`];
   const message = error instanceof Error ? error.message || error.name : String(error);
   return [
-    ...indented(`gantry: this should not have happened: ${message} [INTERNAL]`),
-    '  Please report it, with the command and its output.',
+    ...indented(`gantry: internal error: ${message} [INTERNAL]`),
+    '  This is a defect in Gantry. Please report it, with the command and its output.',
   ];
 }

@@ -2,7 +2,7 @@ import { GantryError, terminalSafeJson } from '@gantry/core';
 import { exitCodeOf } from '../exit-code.ts';
 import type { Lines, Output, OutputOptions } from './output.ts';
 
-/** A failure as programs see it: one object, without secrets and without a stack. */
+/** A failure as one JSON object, without secrets and without a stack trace. */
 function describeFailure(error: unknown): Record<string, unknown> {
   const exitCode = exitCodeOf(error);
   if (error instanceof GantryError) {
@@ -13,7 +13,7 @@ function describeFailure(error: unknown): Record<string, unknown> {
   return { type: 'error', code: exitCode > 128 ? 'INTERRUPTED' : 'INTERNAL', message, exitCode };
 }
 
-/** One JSON object a line on stdout: events as they happen, then `result` or `error`. */
+/** One JSON object per line on stdout: events as they happen, then `result` or `error`. */
 export function createJsonOutput({ stdout, quiet }: OutputOptions): Output {
   const write = (value: unknown): void => {
     stdout.write(`${terminalSafeJson(value)}\n`);

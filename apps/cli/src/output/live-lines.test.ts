@@ -14,7 +14,7 @@ function makeTerminal(columns: number, rows: number): { columns: number; rows: n
   };
 }
 
-it('draws over what it drew, and keeps what is printed above', () => {
+it('redraws its lines in place, and keeps what is printed above', () => {
   const terminal = makeTerminal(80, 24);
   const lines = liveLines(terminal);
   lines.draw(['one', 'two']);
@@ -23,7 +23,7 @@ it('draws over what it drew, and keeps what is printed above', () => {
   expect(terminal.text).toBe('one\ntwo\n\r\u001B[2A\u001B[Jsaid\none\ntwo\n\r\u001B[2A\u001B[J');
 });
 
-it('counts the rows into which a narrower terminal has broken its lines', () => {
+it('counts the rows that its lines take after a terminal has become narrower', () => {
   const terminal = makeTerminal(80, 24);
   const lines = liveLines(terminal);
   lines.draw(['x'.repeat(70)]);
@@ -33,7 +33,7 @@ it('counts the rows into which a narrower terminal has broken its lines', () => 
   expect(terminal.text).toBe('\r\u001B[3A\u001B[Jy\n');
 });
 
-it('has room for a line on a terminal that says nothing sensible of its size', () => {
+it('has room for a line on a terminal that reports no sensible size', () => {
   expect(liveLines(makeTerminal(0, 0)).width()).toBe(79);
   expect(liveLines(makeTerminal(0, 0)).height()).toBe(23);
   expect(liveLines(makeTerminal(1, 1)).width()).toBeGreaterThan(0);

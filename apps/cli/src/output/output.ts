@@ -2,19 +2,19 @@ import type { GantryEvent } from '@gantry/core';
 import { createHumanOutput } from './human.ts';
 import { createJsonOutput } from './json.ts';
 
-/** One line, or some. What is data from elsewhere cannot make a line of its own. */
+/** One or more lines. Line ends in the data do not start new lines. */
 export type Lines = string | readonly string[];
 
-/** Where a command says what it does and what came of it. Two readers of the same events: humans and programs. */
+/** Where a command reports its progress and result, for people or for programs. */
 export interface Output {
   readonly event: (event: GantryEvent) => void;
-  /** A remark for the human at the terminal; left out where only results are wanted. */
+  /** A remark for the user at the terminal; left out with --quiet. */
   readonly note: (message: Lines) => void;
-  /** What the human should know although nothing failed. */
+  /** Something the user should know although nothing failed. */
   readonly warn: (message: string) => void;
-  /** A question to the human, or what belongs to it. */
+  /** A question to the user, or text that belongs to it. */
   readonly ask: (message: Lines) => void;
-  /** What came of the command: `value` for programs, `text` for humans; both are the last of stdout. */
+  /** The command's result: `value` for programs, `text` for people. It is the last output on stdout. */
   readonly result: (value: Readonly<Record<string, unknown>>, text: Lines) => void;
   readonly failure: (error: unknown) => void;
   readonly close: () => void;
@@ -22,9 +22,9 @@ export interface Output {
 
 export interface OutputOptions {
   readonly json: boolean;
-  /** Results, warnings and errors alone. */
+  /** Only results, warnings and errors. */
   readonly quiet: boolean;
-  /** Whether stderr is a terminal whose lines can be drawn again. */
+  /** Whether stderr is a terminal whose lines can be redrawn. */
   readonly live: boolean;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;

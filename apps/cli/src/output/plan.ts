@@ -1,9 +1,9 @@
 import type { WritePlan } from '@gantry/core';
 import { formatBytes } from './format.ts';
 
-/** What will be overwritten with what, a line for each disk. */
+/** What will be overwritten and with what, one line per disk. */
 export function describePlan({ from, exported, into, disks }: WritePlan): readonly string[] {
-  const title = into === exported ? `${from} goes into ${into}, where it is from:` : `${from} goes into another instance, ${into}:`;
+  const title = into === exported ? `${from} goes back into ${into}:` : `${from} goes into another instance, ${into}:`;
   return [title, ...disks.map(describeDisk)];
 }
 

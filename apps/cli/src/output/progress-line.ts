@@ -1,19 +1,19 @@
 import { formatBytes, formatDuration } from './format.ts';
 
-/** How far a disk is, or all of them. */
+/** The progress of one disk or of all together. */
 export interface ProgressState {
   readonly label: string;
   readonly plainBytes: number;
   readonly storedBytes: number;
-  /** Plain bytes at the end, where known. */
+  /** Plain bytes at the end, if known. */
   readonly expectedBytes: number | undefined;
-  /** Plain bytes a second. */
+  /** Plain bytes per second. */
   readonly rate: number;
-  /** Ms without a byte, where it stands still. */
+  /** Ms since the last byte, if it has stalled. */
   readonly stillMs: number | undefined;
-  /** Ms that the rest will take, where that can be told. */
+  /** Ms that the rest will take, if that can be estimated. */
   readonly leftMs: number | undefined;
-  /** What else there is to say, where there is room. */
+  /** More text, shown if there is room. */
   readonly note?: string | undefined;
 }
 
@@ -26,7 +26,7 @@ interface Layout {
   readonly note: boolean;
 }
 
-/** From the richest to the shortest: the first that fits is taken. */
+/** From the longest to the shortest: the first that fits is used. */
 const LAYOUTS: readonly Layout[] = [
   { bar: 24, amount: 'with stored', left: true, note: true },
   { bar: 12, amount: 'with stored', left: true, note: true },
@@ -37,7 +37,7 @@ const LAYOUTS: readonly Layout[] = [
   { bar: 0, amount: 'none', left: false, note: false },
 ];
 
-/** For a log, where no line needs to be short and bars mean nothing. */
+/** For a log, where lines may be long and bars are useless. */
 const LOG_LAYOUT: Layout = { bar: 0, amount: 'with stored', left: true, note: true };
 
 /** One line of at most `width` characters, all of them ASCII; without a width, a line of a log. */
@@ -54,7 +54,7 @@ function compose(state: ProgressState, { bar, amount, left, note }: Layout): str
   const { label, plainBytes, storedBytes, expectedBytes, rate, stillMs, leftMs } = state;
   const parts = [label];
   if (expectedBytes !== undefined && expectedBytes > 0) {
-    // What a script expects is its guess: more than all of it is shown as all.
+    // The size that a script announces is an estimate: more than 100 % is shown as 100 %.
     const share = Math.min(1, plainBytes / expectedBytes);
     const percent = Math.floor(share * 100);
     const filled = Math.round(share * bar);
@@ -67,7 +67,7 @@ function compose(state: ProgressState, { bar, amount, left, note }: Layout): str
   return parts.join('  ');
 }
 
-/** In whole seconds, so that it does not change with each drawing. */
+/** In full seconds, so that it does not change with each redraw. */
 function formatSeconds(ms: number): string {
   const seconds = Math.ceil(ms / 1000);
   return seconds < 60 ? `${seconds} s` : formatDuration(seconds * 1000);

@@ -41,7 +41,7 @@ describe('a line of progress', () => {
     }
   });
 
-  it('says the more the more room there is', () => {
+  it('shows more the more room there is', () => {
     const [state] = STATES;
     if (state === undefined) throw new Error('no state');
     expect(progressLine(state, 39)).toBe('disk 0  12%  123 MiB/s  2 h 07 min left');
@@ -51,30 +51,30 @@ describe('a line of progress', () => {
     expect(progressLine(state, undefined)).toBe('disk 0  12%  123 GiB (98.7 GiB stored)  123 MiB/s  2 h 07 min left');
   });
 
-  it('says what stands still', () => {
+  it('shows that no data comes', () => {
     expect(STATES[2] && progressLine(STATES[2], 79)).toBe('total   [#######.....]  55%  5.00 GiB  no data for 1 min 15 s  3 of 16 done');
   });
 });
 
-/** A disk of `expected` bytes on its way, with a clock of its own. */
+/** Disks of `expected` bytes in progress, with a clock of their own. */
 function makeProgress(
   disks: readonly number[],
   expected = 1000 * MIB,
 ): { progress: Progress; at: (ms: number) => void; disk: (disk: number, bytes: number) => void; end: (disk: number) => void } {
   let now = 0;
   const progress = createProgress(() => now);
-  const tell = (event: GantryEvent): void => progress.take(event);
-  for (const disk of disks) tell({ type: 'disk', operation: 'import', disk, phase: 'waiting', expectedBytes: expected });
+  const report = (event: GantryEvent): void => progress.take(event);
+  for (const disk of disks) report({ type: 'disk', operation: 'import', disk, phase: 'waiting', expectedBytes: expected });
   return {
     progress,
     at: (ms) => {
       now = ms;
     },
     disk: (disk, bytes) => {
-      if (bytes === 0) tell({ type: 'disk', operation: 'import', disk, phase: 'running' });
-      tell({ type: 'progress', operation: 'import', disk, plainBytes: bytes, storedBytes: bytes / 2, expectedBytes: expected });
+      if (bytes === 0) report({ type: 'disk', operation: 'import', disk, phase: 'running' });
+      report({ type: 'progress', operation: 'import', disk, plainBytes: bytes, storedBytes: bytes / 2, expectedBytes: expected });
     },
-    end: (disk) => tell({ type: 'disk', operation: 'import', disk, phase: 'done' }),
+    end: (disk) => report({ type: 'disk', operation: 'import', disk, phase: 'done' }),
   };
 }
 
@@ -94,11 +94,11 @@ describe('the time that is left', () => {
     }
     const steps = shown.slice(1).map((value, index) => value - (shown[index] ?? value));
     expect(shown.length).toBeGreaterThan(200);
-    // As it learns how fast it goes, it may correct itself; with each burst it must not.
+    // It may correct itself once it knows the speed, but not with every burst.
     expect(steps.filter((step) => step > 0 || step < -1).length).toBeLessThanOrEqual(2);
   });
 
-  it('is not told of what stands still, which is said to stand still', () => {
+  it('is not shown while no data comes, which is shown instead', () => {
     const { progress, at, disk } = makeProgress([0]);
     disk(0, 0);
     for (let ms = 100; ms <= 5000; ms += 100) {
@@ -110,7 +110,7 @@ describe('the time that is left', () => {
     expect(progress.lines()[0]).toMatch(LEFT);
     at(8100);
     expect(progress.lines()[0]).toMatch(/no data for 4 s$/);
-    // Core may tell of the same bytes again and again.
+    // Core may report the same number of bytes repeatedly.
     disk(0, 5000 * 10_000);
     at(65_000);
     expect(progress.lines()[0]).toMatch(/no data for 1 min 0 s$/);
@@ -120,7 +120,7 @@ describe('the time that is left', () => {
 });
 
 describe('several disks', () => {
-  it('have a line for the whole, which knows of those that wait and that are done', () => {
+  it('have a line for the total, which includes those that wait and those that are done', () => {
     const { progress, at, disk, end } = makeProgress([0, 1, 2, 3], 100 * MIB);
     expect(progress.lines()).toEqual([]);
     disk(0, 0);
@@ -135,14 +135,14 @@ describe('several disks', () => {
     expect(lines[1]).toMatch(/^total {3}\[####\.{8}\] {2}30% {2}120 MiB {2}120 MiB\/s {2}3 s left {2}1 of 4 done$/);
   });
 
-  it('have no share of the whole where one is of unknown size', () => {
+  it('have no percentage of the total if the size of one is unknown', () => {
     const progress = createProgress(() => 0);
     for (const index of [0, 1]) progress.take({ type: 'disk', operation: 'export', disk: index, phase: 'waiting' });
     progress.take({ type: 'disk', operation: 'export', disk: 0, phase: 'running' });
     expect(progress.lines()).toEqual(['disk 0  0 B (0 B stored)  0 B/s', 'total   0 B (0 B stored)  0 B/s  0 of 2 done']);
   });
 
-  it('take no more lines than there are, and say how many are left out', () => {
+  it('take no more lines than the terminal has, and say how many are left out', () => {
     const { progress, disk } = makeProgress([...Array(20).keys()]);
     for (let index = 0; index < 20; index += 1) disk(index, 0);
     const lines = progress.lines({ width: 79, height: 5 });

@@ -12,8 +12,8 @@ interface DiskProgress {
   expectedBytes: number | undefined;
 }
 
-/** The room for progress on a terminal; absent in a log. */
-export interface Room {
+/** The size of the area for progress on a terminal; absent in a log. */
+export interface Area {
   readonly width: number;
   readonly height: number;
 }
@@ -21,16 +21,16 @@ export interface Room {
 export interface Progress {
   readonly take: (event: GantryEvent) => void;
   readonly running: () => boolean;
-  /** One line for each disk that is under way, and one for all of them where there are several. */
-  readonly lines: (room?: Room) => readonly string[];
-  /** What to say for good when this very event ended a disk. */
+  /** One line for each disk in progress, and one for the total if there are several disks. */
+  readonly lines: (area?: Area) => readonly string[];
+  /** A line that stays, if this event finished a disk. */
   readonly finishedLine: (event: GantryEvent) => string | undefined;
 }
 
-/** Keeps what the events said of each disk, and puts it in words. `now` is a clock in ms. */
+/** Keeps the state of each disk from the events, and describes it. `now` is a clock in ms. */
 export function createProgress(now: () => number): Progress {
   const disks = new Map<number, DiskProgress>();
-  let whole = new Speed(now());
+  let totalSpeed = new Speed(now());
 
   const take = (event: GantryEvent): void => {
     if (event.type === 'disk') {
@@ -38,8 +38,8 @@ export function createProgress(now: () => number): Progress {
       if (event.phase === 'waiting' || event.phase === 'running') {
         const underWay = [...disks.values()].some(({ phase }) => phase === 'running');
         disks.set(event.disk, begin(event.phase, known, event.expectedBytes, now()));
-        // What went before, such as a check of all dumps, does not count.
-        if (!underWay) whole = new Speed(now(), sum(disks, 'plainBytes'));
+        // An earlier pass, such as a check of all dumps, does not count.
+        if (!underWay) totalSpeed = new Speed(now(), sum(disks, 'plainBytes'));
       } else if (known !== undefined) {
         known.phase = 'ended';
       }
@@ -50,16 +50,16 @@ export function createProgress(now: () => number): Progress {
       disk.storedBytes = event.storedBytes;
       disk.expectedBytes = event.expectedBytes ?? disk.expectedBytes;
       disk.speed.reach(event.plainBytes, now());
-      whole.reach(sum(disks, 'plainBytes'), now());
+      totalSpeed.reach(sum(disks, 'plainBytes'), now());
     }
   };
 
-  const lines = (room?: Room): readonly string[] => {
+  const lines = (area?: Area): readonly string[] => {
     const at = now();
     const running = [...disks].filter(([, { phase }]) => phase === 'running').toSorted(([a], [b]) => a - b);
-    const shown = running.map(([index, disk]) => describe(`disk ${index}`, disk, disk.speed, at, room?.width));
+    const shown = running.map(([index, disk]) => describe(`disk ${index}`, disk, disk.speed, at, area?.width));
     if (disks.size < 2 || running.length === 0) return shown;
-    return [...fit(shown, (room?.height ?? Infinity) - 1), describe('total ', total(disks), whole, at, room?.width, countDone(disks))];
+    return [...fit(shown, (area?.height ?? Infinity) - 1), describe('total ', total(disks), totalSpeed, at, area?.width, countDone(disks))];
   };
 
   const finishedLine = (event: GantryEvent): string | undefined => {
@@ -87,7 +87,7 @@ function describe(label: string, amounts: Amounts, speed: Speed, at: number, wid
   );
 }
 
-/** Where there is no room for all, the last line says how many are left out. */
+/** If not all lines fit, the last one says how many are left out. */
 function fit(lines: readonly string[], height: number): readonly string[] {
   if (lines.length <= height) return lines;
   const shown = Math.max(0, height - 1);
@@ -102,7 +102,7 @@ function countDone(disks: ReadonlyMap<number, DiskProgress>): string {
 
 function total(disks: ReadonlyMap<number, DiskProgress>): Amounts {
   const known = [...disks.values()].every(({ phase, expectedBytes }) => phase === 'ended' || expectedBytes !== undefined);
-  // What has ended was as large as it was, whatever had been expected.
+  // A disk that is done counts with its real size, not with the expected one.
   const expected = (): number =>
     [...disks.values()].reduce((all, disk) => all + (disk.phase === 'ended' ? disk.plainBytes : (disk.expectedBytes ?? 0)), 0);
   return { plainBytes: sum(disks, 'plainBytes'), storedBytes: sum(disks, 'storedBytes'), expectedBytes: known ? expected() : undefined };

@@ -1,13 +1,13 @@
-/** The span over which the rate that is shown is taken, ms. */
+/** The window for the rate that is shown, ms. */
 const SHOWN_WINDOW_MS = 10_000;
 
-/** The span over which the rate is taken that says how long the rest will take, ms: longer, since that must not jump. */
+/** The window for the rate that gives the time left, ms: longer, because that must not jump. */
 const LEFT_WINDOW_MS = 40_000;
 
-/** After how long without a byte something stands still, ms. */
+/** After how long without a byte a transfer counts as stalled, ms. */
 const STILL_AFTER_MS = 3000;
 
-/** By which share of what is left a new estimate must differ to be shown: smaller changes only make the time jump. */
+/** By what fraction of the time left a new estimate must differ to be used: smaller changes only make the time jump. */
 const TOLERANCE = 0.2;
 
 interface Sample {
@@ -15,11 +15,11 @@ interface Sample {
   readonly bytes: number;
 }
 
-/** How fast a growing number of bytes grows. Times are of one clock, ms. */
+/** The rate at which a number of bytes grows. All times are from the same clock, ms. */
 export class Speed {
   #samples: Sample[];
   #changedAt: number;
-  /** When the end was last expected. */
+  /** The last estimate of the end. */
   #end: number | undefined;
 
   constructor(at: number, bytes = 0) {
@@ -34,7 +34,7 @@ export class Speed {
     this.#forget(at);
   }
 
-  /** Bytes a second over the last seconds, up to now: what stands still becomes slower and not faster. */
+  /** Bytes per second over the last seconds up to now, so that the rate falls when no bytes come. */
   rate(at: number): number {
     return this.#rateOver(SHOWN_WINDOW_MS, at);
   }
@@ -47,13 +47,13 @@ export class Speed {
     return ((newest.bytes - oldest.bytes) / (at - oldest.at)) * 1000;
   }
 
-  /** For how long no byte has come, where that is longer than usual; ms. */
+  /** For how long no byte has come, if that is longer than usual; ms. */
   stillFor(at: number): number | undefined {
     const still = at - this.#changedAt;
     return still >= STILL_AFTER_MS ? still : undefined;
   }
 
-  /** How long the rest will take, ms: counts down evenly as long as the estimate stays about the same. Undefined where it cannot be told. */
+  /** How long the rest will take, ms: counts down evenly while the estimate stays about the same. Undefined if there is no estimate. */
   left(bytesLeft: number, at: number): number | undefined {
     const rate = this.#rateOver(LEFT_WINDOW_MS, at);
     if (rate <= 0 || bytesLeft <= 0 || this.stillFor(at) !== undefined) {
@@ -66,7 +66,7 @@ export class Speed {
     return Math.max(0, this.#end - at);
   }
 
-  /** Keeps one sample from before the longest window, from which its rate counts. */
+  /** Keeps one sample from before the longest window, as the start of its rate. */
   #forget(at: number): void {
     while (this.#samples.length > 2 && at - (this.#samples[1]?.at ?? at) > LEFT_WINDOW_MS) this.#samples.shift();
   }

@@ -1,9 +1,9 @@
 import { Buffer } from 'node:buffer';
 
-/** What a recording file system was asked to do, in its order. */
+/** A change that a recording file system was asked to make. */
 export interface Step {
   readonly call: 'make' | 'create' | 'write' | 'sync' | 'link' | 'replace' | 'remove' | 'removeDirectory' | 'sync directory';
-  /** Beneath the store's directory. */
+  /** Relative to the store's directory. */
   readonly path: string;
   /** The new name of `link` and `replace`. */
   readonly to?: string | undefined;
@@ -12,13 +12,13 @@ export interface Step {
 export class DiskFile {
   readonly kind = 'file';
   bytes: Buffer = Buffer.alloc(0);
-  /** What is on the disk whatever happens. */
+  /** The bytes that survive a power cut. */
   durable: Buffer = Buffer.alloc(0);
   modified: Date = new Date(0);
   links = 0;
   #memory: Buffer = this.bytes;
 
-  /** What was there before stays as it is, in the same memory. */
+  /** Earlier bytes stay unchanged in the same memory. */
   append(chunk: Uint8Array): void {
     const { length } = this.bytes;
     if (length + chunk.length > this.#memory.length) {
@@ -35,20 +35,20 @@ export type DiskNode = DiskFile | DiskDirectory;
 export class DiskDirectory {
   readonly kind = 'directory';
   entries: Map<string, DiskNode> = new Map();
-  /** The names that are on the disk whatever happens. */
+  /** The names that survive a power cut. */
   durable: Map<string, DiskNode> = new Map();
   modified: Date = new Date();
 }
 
-/** What of that which was not synced is lost when the power goes. */
+/** Which unsynced changes are lost in a power cut. */
 export interface Loss {
-  /** Whether a change of a directory that was not synced is lost. */
+  /** Whether an unsynced change of a directory is lost. */
   readonly name: (path: string) => boolean;
-  /** Whether what a file was given since it was synced is lost. */
+  /** Whether the bytes of a file since its last sync are lost. */
   readonly bytes: (path: string) => boolean;
 }
 
-/** As a disk is found after the power was cut. */
+/** The disk after a power cut. */
 export function afterPowerCut(root: DiskDirectory, loss: Loss): DiskDirectory {
   return copyDirectory(root, '', loss, new Map());
 }
@@ -68,7 +68,7 @@ function copyDirectory(directory: DiskDirectory, path: string, loss: Loss, files
   return copy;
 }
 
-/** A file of two names stays one. */
+/** A file with two names stays one file. */
 function copyFile(file: DiskFile, path: string, loss: Loss, files: Map<DiskFile, DiskFile>): DiskFile {
   const known = files.get(file);
   if (known !== undefined) {

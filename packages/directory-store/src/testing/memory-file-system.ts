@@ -5,9 +5,9 @@ import type {
   Entry,
   FileSystem,
   FileSystemCapabilities,
-  Found,
+  FileInfo,
   ReadableFile,
-  RootFound,
+  RootInfo,
   SyncOptions,
   WritableFile,
 } from '../file-system.ts';
@@ -24,13 +24,13 @@ const CAPABILITIES: FileSystemCapabilities = {
 };
 
 export interface MemoryOptions extends Partial<FileSystemCapabilities> {
-  /** Called before each step is done: what it throws, the step fails with. */
+  /** Called before each step: if it throws, the step fails with that error. */
   readonly before?: ((step: Step) => void) | undefined;
 }
 
 /**
- * A file system in memory, which tells each change before it makes it, and knows what of it would survive a power cut. Its directories
- * are open ones, as those of this machine: they stay the same wherever they are moved.
+ * A file system in memory, which reports each change before it makes it, and tracks what would survive a power cut. Open directories
+ * stay the same when they are renamed, as on a local file system.
  */
 export class MemoryFileSystem implements FileSystem {
   readonly disk: DiskDirectory;
@@ -51,12 +51,12 @@ export class MemoryFileSystem implements FileSystem {
     return new MemoryDirectory(this, this.disk, '');
   }
 
-  async lookAtRoot(): Promise<RootFound> {
+  async statRoot(): Promise<RootInfo> {
     return { ...foundOf(this.disk), identity: 'memory' };
   }
 
   async makeRoot(): Promise<void> {
-    // It is always there.
+    // It always exists.
   }
 
   async explain(error: unknown): Promise<unknown> {
@@ -67,13 +67,13 @@ export class MemoryFileSystem implements FileSystem {
     // Memory holds nothing open.
   }
 
-  /** A step is about to be done. Changes happen at once, and each after others had their turn. */
+  /** Announces a step. Changes are synchronous, and each comes after other tasks had a turn. */
   async step(step: Step): Promise<void> {
     await Promise.resolve();
     this.#options.before?.(step);
   }
 
-  /** As Linux does it: what a sync failed to write is never tried again, and the next sync says nothing of it. */
+  /** As on Linux: data whose sync failed is never written again, and the next sync does not report that. */
   async sync(node: DiskNode, step: Step, work: () => void): Promise<void> {
     try {
       await this.step(step);
@@ -87,7 +87,7 @@ export class MemoryFileSystem implements FileSystem {
 
 class MemoryDirectory implements Directory {
   readonly path: string;
-  readonly found: Found;
+  readonly found: FileInfo;
   readonly #system: MemoryFileSystem;
   readonly #node: DiskDirectory;
 
@@ -117,7 +117,7 @@ class MemoryDirectory implements Directory {
     return directories;
   }
 
-  async find(parts: readonly string[]): Promise<Found | undefined> {
+  async find(parts: readonly string[]): Promise<FileInfo | undefined> {
     const node = this.#look(parts);
     return node === undefined ? undefined : foundOf(node);
   }
@@ -237,7 +237,7 @@ class MemoryDirectory implements Directory {
 }
 
 class MemoryReadableFile implements ReadableFile {
-  readonly found: Found;
+  readonly found: FileInfo;
   readonly #file: DiskFile;
 
   constructor(file: DiskFile) {
@@ -247,7 +247,7 @@ class MemoryReadableFile implements ReadableFile {
 
   async *read(offset: number, end: number): AsyncGenerator<Uint8Array, void, undefined> {
     const { bytes } = this.#file;
-    // As with a real disk, others have their turn.
+    // As with a real disk, other tasks get a turn.
     await setImmediate();
     for (let at = offset; at < Math.min(end, bytes.length); at += 64 * 1024) {
       yield Buffer.from(bytes.subarray(at, Math.min(end, at + 64 * 1024)));
@@ -282,7 +282,7 @@ class MemoryWritableFile implements WritableFile {
   }
 
   async flush(): Promise<void> {
-    // Written is arrived.
+    // Written bytes have arrived.
   }
 
   async sync({ bytes, mark }: SyncOptions): Promise<void> {
@@ -293,7 +293,7 @@ class MemoryWritableFile implements WritableFile {
     if (mark !== undefined) await this.#mark(mark, bytes);
   }
 
-  async finish(): Promise<Found> {
+  async finish(): Promise<FileInfo> {
     this.#file.modified = new Date();
     await this.sync({ bytes: this.arrivedBytes, mark: undefined, writing: false });
     return foundOf(this.#file);
@@ -304,7 +304,7 @@ class MemoryWritableFile implements WritableFile {
   }
 }
 
-function foundOf(node: DiskNode): Found {
+function foundOf(node: DiskNode): FileInfo {
   if (node.kind === 'directory') return { kind: 'directory', size: 0, modified: node.modified, mode: 0o700, user: 0 };
   return { kind: 'file', size: node.bytes.length, modified: node.modified, mode: 0o600, user: 0, links: node.links };
 }
@@ -319,9 +319,9 @@ function missing(what: string): FileSystemError {
 }
 
 function exists(what: string): FileSystemError {
-  return new FileSystemError('exists', { code: 'exists', message: `${what} is there` });
+  return new FileSystemError('exists', { code: 'exists', message: `${what} exists` });
 }
 
 function otherKind(what: string): FileSystemError {
-  return new FileSystemError('other-kind', { code: 'exists', message: `${what} is something else` });
+  return new FileSystemError('other-kind', { code: 'exists', message: `${what} is of another kind` });
 }

@@ -19,7 +19,7 @@ export async function* inChunks(content: Buffer, bytes: number): AsyncGenerator<
   for (let at = 0; at < content.length; at += bytes) yield content.subarray(at, at + bytes);
 }
 
-/** Appends what is not there yet, and commits. */
+/** Appends the rest, and commits. */
 export async function complete(write: PendingObject, content: Buffer): Promise<void> {
   await write.append(inChunks(content.subarray(write.durableBytes), 700));
   await write.commit(digestOf(content));

@@ -1,6 +1,6 @@
 import type { FileSystemCapabilities, WritableFile } from '../file-system.ts';
 
-/** Makes the data of an unfinished write durable while more is written, and knows how much is. */
+/** Makes the data of an unfinished write durable while more is written, and knows how much of it is durable. */
 export class DurableProgress {
   readonly #file: WritableFile;
   readonly #syncNames: () => Promise<unknown>;
@@ -13,8 +13,8 @@ export class DurableProgress {
   #named: Promise<unknown> | undefined;
 
   /**
-   * @param syncNames makes the names durable with which the file is found again
-   * @param options.mark the name of the file that says how much is durable; undefined for none
+   * @param syncNames makes the names of the file and its directories durable
+   * @param options.mark the name of the file that holds the number of durable bytes; undefined for none
    */
   constructor(
     file: WritableFile,
@@ -31,7 +31,7 @@ export class DurableProgress {
     return this.#durableBytes;
   }
 
-  /** To be called after each chunk: begins to make durable what has arrived, and waits while too much is not. Throws what that failed with. */
+  /** To be called after each chunk: starts making arrived bytes durable, and waits while too many are not. Throws the error of a failed sync. */
   async keepUp(): Promise<void> {
     this.#throwFailure();
     while (this.#file.arrivedBytes - this.#durableBytes >= this.#limits.maxUnsyncedBytes && this.#running !== undefined) await this.idle();
@@ -40,19 +40,19 @@ export class DurableProgress {
     }
   }
 
-  /** Waits until nothing runs. Throws what it failed with: the system may not say it twice. */
+  /** Waits for a running sync. Throws its error, because the system may not report it twice. */
   async idle(): Promise<void> {
     await this.#running;
     this.#throwFailure();
   }
 
-  /** Makes the first `bytes`, which is all that was written and has arrived, durable. */
+  /** Makes the first `bytes` durable: all bytes written, which must have arrived. */
   async all(bytes: number): Promise<void> {
     await this.idle();
     if (bytes > this.#durableBytes || bytes === 0) await this.#sync(bytes, false);
   }
 
-  /** Waits until nothing runs, whatever came of it. */
+  /** Waits for a running sync and ignores its result. */
   async end(): Promise<void> {
     await this.#running;
   }
@@ -70,7 +70,7 @@ export class DurableProgress {
 
   async #sync(bytes: number, writing: boolean): Promise<void> {
     await this.#file.sync({ bytes, mark: this.#mark, writing });
-    // What is durable must be found again, by its names.
+    // Durable bytes must also be reachable by name.
     this.#named ??= this.#syncNames();
     await this.#named;
     this.#durableBytes = Math.max(this.#durableBytes, bytes);

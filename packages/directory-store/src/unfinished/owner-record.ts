@@ -2,10 +2,10 @@ import type { HostProcess, OwnerState } from '@gantry/transport';
 import { ownerOf, thisProcess } from '@gantry/transport';
 import { isJsonObject } from '../json.ts';
 
-/** A process as it stands beside what it writes. Version 0.1.0 wrote neither machine nor process namespace. */
+/** The owner in the record of an unfinished write. Version 0.1.0 wrote neither machine nor process namespace. */
 export type RecordedOwner = Omit<HostProcess, 'machine' | 'pidNamespace'> & Partial<Pick<HostProcess, 'machine' | 'pidNamespace'>>;
 
-/** As {@link ownerOf}. Without the machine's name, hosts of one name are told apart by the boot alone: no other has the same. */
+/** As {@link ownerOf}. Without the machine, only the boot id distinguishes hosts of the same name: it is unique. */
 export async function stateOf(owner: RecordedOwner): Promise<OwnerState> {
   const here = await thisProcess();
   if (owner.machine === undefined && owner.bootId !== here.bootId) return 'unknown';
@@ -16,12 +16,12 @@ export function describeOwner({ host, pid }: RecordedOwner): string {
   return `host ${host}, process ${pid}`;
 }
 
-/** The start time is a text on disk, as in version 0.1.0. */
+/** On disk the start time is a string, as in version 0.1.0. */
 export function ownerDocument(owner: HostProcess): object {
   return { ...owner, startTime: String(owner.startTime) };
 }
 
-/** Undefined for what says no process. */
+/** Undefined for an invalid value. */
 export function parseOwner(value: unknown): RecordedOwner | undefined {
   if (!isJsonObject(value)) return undefined;
   const { host, bootId, pid, startTime, machine, pidNamespace } = value;

@@ -11,25 +11,25 @@ export const RECORD_FILE = 'record.json';
 
 const DATA_NAME = /^data-[0-9a-f]{16}$/;
 
-/** More than any record that was ever written, bytes. */
+/** Larger than any valid record. */
 const MAX_RECORD_BYTES = 8 * 1024;
 
 export type IfExists = 'fail' | 'replace';
 
-/** What stands beside the data of an unfinished write. */
+/** The record beside the data of an unfinished write. */
 export interface WriteRecord {
   readonly key: string;
   readonly ifExists: IfExists;
   /** ISO 8601, UTC. */
   readonly started: string;
   readonly owner: RecordedOwner;
-  /** Name of the file that has its bytes: each writer's own, so that one which was taken for dead can do no harm. */
+  /** Name of the file with its bytes. Each writer has its own, so that a writer wrongly taken for dead can do no harm. */
   readonly data: string;
-  /** Name of the file that says how many of them are durable; undefined where all that were written count. */
+  /** Name of the file with the number of durable bytes; undefined if all bytes in the file count. */
   readonly mark: string | undefined;
 }
 
-/** A record of this process, and of a data file that no other writer has. */
+/** A new record, with this process as owner and a data file of its own. */
 export async function ownRecord(
   about: Pick<WriteRecord, 'key' | 'ifExists' | 'started'>,
   options: { readonly withMark: boolean },
@@ -43,32 +43,32 @@ export async function ownRecord(
   return { key, ifExists, started, owner, data, mark, document };
 }
 
-/** Writes the first record of a place. */
-export async function createRecord(place: Directory, document: Uint8Array): Promise<void> {
-  await place.createSmall(RECORD_FILE, document);
+/** Writes the first record of a write. */
+export async function createRecord(directory: Directory, document: Uint8Array): Promise<void> {
+  await directory.createSmall(RECORD_FILE, document);
 }
 
-/** Puts a record in the place of an older one: at once, where the file system can do that. */
-export async function replaceRecord(place: Directory, document: Uint8Array, options: { readonly atOnce: boolean }): Promise<void> {
+/** Replaces an older record, atomically if the file system can do that. */
+export async function replaceRecord(directory: Directory, document: Uint8Array, options: { readonly atOnce: boolean }): Promise<void> {
   const fresh = `record-${randomBytes(8).toString('hex')}.json`;
-  await place.createSmall(fresh, document);
-  if (!options.atOnce) await place.remove(RECORD_FILE);
-  await place.replace(fresh, place, RECORD_FILE);
-  await place.sync();
+  await directory.createSmall(fresh, document);
+  if (!options.atOnce) await directory.remove(RECORD_FILE);
+  await directory.replace(fresh, directory, RECORD_FILE);
+  await directory.sync();
 }
 
-/** @throws StoreError `not-found` where there is none; `integrity` for one that is damaged */
-export async function readRecord(place: Directory, token: string): Promise<WriteRecord> {
-  const bytes = await readBytes(place, token);
+/** @throws StoreError `not-found` if there is none; `integrity` if it is damaged */
+export async function readRecord(directory: Directory, token: string): Promise<WriteRecord> {
+  const bytes = await readBytes(directory, token);
   if (bytes === undefined) throw unknownToken(token);
   const record = parseRecord(Buffer.from(bytes).toString('utf8'));
   if (record !== undefined) return record;
   throw damaged(token);
 }
 
-async function readBytes(place: Directory, token: string): Promise<Uint8Array | undefined> {
+async function readBytes(directory: Directory, token: string): Promise<Uint8Array | undefined> {
   try {
-    return await place.readSmall([RECORD_FILE], MAX_RECORD_BYTES);
+    return await directory.readSmall([RECORD_FILE], MAX_RECORD_BYTES);
   } catch (error) {
     if (isFileSystemError(error, 'link', 'other-kind')) throw damaged(token);
     throw error;
@@ -86,7 +86,7 @@ function parseRecord(text: string): WriteRecord | undefined {
     if (typeof started !== 'string' || Number.isNaN(Date.parse(started))) return undefined;
     const who = parseOwner(owner);
     if (who === undefined) return undefined;
-    // A mark of another writer's says nothing of this one's data: version 0.1.0 could leave it there.
+    // Another writer's mark does not belong to this data: version 0.1.0 could leave one.
     const own = data.replace('data-', 'durable-');
     return { key, ifExists, started, owner: who, data, mark: mark === own ? own : undefined };
   } catch {
@@ -98,7 +98,7 @@ function damaged(token: string): StoreError {
   return new StoreError('integrity', {
     message: `the record of the unfinished write ${token} is damaged`,
     key: token,
-    hint: 'It can be cleared, but not resumed.',
+    hint: 'The write can be cleared, but not resumed.',
   });
 }
 

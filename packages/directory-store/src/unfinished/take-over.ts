@@ -3,27 +3,27 @@ import type { StoreContext } from '../context.ts';
 import type { Directory, ReadableFile } from '../file-system.ts';
 import { isFileSystemError } from '../file-system.ts';
 import { orMissing } from '../paths.ts';
-import type { SteadyRoot } from '../root.ts';
+import type { StableRoot } from '../root.ts';
 import { durableBytesOf } from './list.ts';
-import { openPlace } from './places.ts';
+import { openWriteDirectory } from './write-directory.ts';
 import type { WriteRecord } from './record.ts';
 import { ownRecord, readRecord, replaceRecord, unknownToken } from './record.ts';
 import { isWriteToken } from './token.ts';
 import { UnfinishedWrite } from './unfinished-write.ts';
 
 /**
- * Goes on where another writer stopped. With a copy, since who looks dead may only be slow: it keeps a file that nobody will look at
- * again, whatever it still writes. (No copy within the file system: the bytes must be read anyway, for the digest of the whole.)
+ * Continues another writer's write, in a copy of its data: a writer that seems dead may only be slow, and can then still write to its own
+ * file, which is no longer used. (The copy is not made by the file system, because the digest needs the bytes anyway.)
  *
  * @throws StoreError `not-found`, `integrity`
  */
 export async function takeOver(
   context: StoreContext,
-  root: SteadyRoot,
+  root: StableRoot,
   token: string,
   signal: AbortSignal | undefined,
 ): Promise<UnfinishedWrite> {
-  const directory = isWriteToken(token) ? await orMissing(openPlace(context, token)) : undefined;
+  const directory = isWriteToken(token) ? await orMissing(openWriteDirectory(context, token)) : undefined;
   if (directory === undefined) throw unknownToken(token);
   await using scope = new AsyncDisposableStack();
   scope.use(directory);
@@ -36,7 +36,7 @@ export async function takeOver(
   try {
     await write.copyFrom(left, bytes ?? 0, signal);
     await replaceRecord(directory, document, { atOnce: replace });
-    // What stays is removed with the place.
+    // Files that remain are removed with the directory.
     await removeFiles(directory, before);
     scope.move();
     return write;
@@ -60,7 +60,7 @@ async function openLeft(directory: Directory, { key, data }: WriteRecord, signal
     if (isFileSystemError(error, 'missing', 'link', 'other-kind')) throw endedAlready(key);
     throw error;
   }
-  // Two names: its writer was killed just after it had linked the object, before it removed the rest.
+  // Two names: its writer was killed after linking the object and before removing the rest.
   if ((left.found.links ?? 1) === 1) return left;
   await left[Symbol.asyncDispose]();
   throw endedAlready(key);
@@ -69,7 +69,7 @@ async function openLeft(directory: Directory, { key, data }: WriteRecord, signal
 function endedAlready(key: string): StoreError {
   return new StoreError('not-found', {
     key,
-    message: `the write of ${key} was committed or taken over already`,
-    hint: 'Clear it; an object that was committed stays.',
+    message: `cannot resume the write of ${key}: it was committed, or taken over by another process`,
+    hint: 'Clear it; a committed object stays.',
   });
 }

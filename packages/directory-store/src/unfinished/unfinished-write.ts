@@ -1,22 +1,22 @@
 import { createHash } from 'node:crypto';
 import type { CallOptions, Digest, ObjectInfo, PendingObject } from '@gantry/transport';
 import { StoreError, abortable } from '@gantry/transport';
-import { giveName } from '../commit.ts';
+import { commitFile } from '../commit.ts';
 import type { StoreContext } from '../context.ts';
 import type { FileSystemCapabilities, ReadableFile, WritableFile } from '../file-system.ts';
 import { objectInfo } from '../listing.ts';
-import type { SteadyRoot } from '../root.ts';
+import type { StableRoot } from '../root.ts';
 import { DurableProgress } from './durable-progress.ts';
-import type { Place } from './places.ts';
-import { removePlace, syncPlaces } from './places.ts';
+import type { WriteFiles } from './write-directory.ts';
+import { removeWriteDirectory, syncWriteDirectories } from './write-directory.ts';
 
-/** An unfinished write: a file that nobody sees, until commit gives it its name. */
+/** An unfinished write: a file that is not visible until commit gives it its name. */
 export class UnfinishedWrite implements PendingObject {
   readonly key: string;
   readonly token: string;
   readonly #context: StoreContext;
-  readonly #root: SteadyRoot;
-  readonly #place: Place;
+  readonly #root: StableRoot;
+  readonly #files: WriteFiles;
   readonly #file: WritableFile;
   readonly #progress: DurableProgress;
   readonly #hash = createHash('sha256');
@@ -26,34 +26,43 @@ export class UnfinishedWrite implements PendingObject {
 
   private constructor(
     context: StoreContext,
-    root: SteadyRoot,
-    { place, file, capabilities }: { readonly place: Place; readonly file: WritableFile; readonly capabilities: FileSystemCapabilities },
+    root: StableRoot,
+    {
+      files,
+      file,
+      capabilities,
+    }: { readonly files: WriteFiles; readonly file: WritableFile; readonly capabilities: FileSystemCapabilities },
   ) {
-    this.key = place.record.key;
-    this.token = place.token;
+    this.key = files.record.key;
+    this.token = files.token;
     this.#context = context;
     this.#root = root;
-    this.#place = place;
+    this.#files = files;
     this.#file = file;
     this.#capabilities = capabilities;
-    this.#progress = new DurableProgress(file, () => Promise.all([place.directory.sync(), syncPlaces(context)]), {
+    this.#progress = new DurableProgress(file, () => Promise.all([files.directory.sync(), syncWriteDirectories(context)]), {
       ...capabilities,
-      mark: place.record.mark,
+      mark: files.record.mark,
     });
   }
 
-  /** Begins with no byte, in a file of its own that this makes. Owns the place, when it succeeds. */
-  static async create(context: StoreContext, root: SteadyRoot, place: Place, signal: AbortSignal | undefined): Promise<UnfinishedWrite> {
+  /** Starts an empty write, in a new file. On success it owns the directory. */
+  static async create(
+    context: StoreContext,
+    root: StableRoot,
+    files: WriteFiles,
+    signal: AbortSignal | undefined,
+  ): Promise<UnfinishedWrite> {
     const capabilities = await context.fileSystem.capabilities(signal);
-    const file = await place.directory.create(place.record.data, signal);
-    return new UnfinishedWrite(context, root, { place, file, capabilities });
+    const file = await files.directory.create(files.record.data, signal);
+    return new UnfinishedWrite(context, root, { files, file, capabilities });
   }
 
   get durableBytes(): number {
     return this.#progress.durableBytes;
   }
 
-  /** Takes what another writer left, durably. */
+  /** Copies the bytes that another writer left, durably. */
   async copyFrom(left: ReadableFile, bytes: number, signal: AbortSignal | undefined): Promise<void> {
     for await (const chunk of abortable(left.read(0, bytes), signal)) await this.#take(chunk, signal);
     await this.#syncAll();
@@ -62,7 +71,7 @@ export class UnfinishedWrite implements PendingObject {
   async append(source: AsyncIterable<Uint8Array>, { signal }: CallOptions = {}): Promise<void> {
     this.#assertOpen();
     try {
-      // What the source throws comes through as it is, so only what is done with the file is translated.
+      // Errors of the source are not changed: only errors of the file are translated.
       for await (const chunk of abortable(source, signal)) {
         await this.#doing('writing', signal, () => this.#take(chunk, signal));
       }
@@ -82,8 +91,8 @@ export class UnfinishedWrite implements PendingObject {
       this.#compare(digest);
       const info = await this.#doing('committing', signal, () => this.#finish());
       signal?.throwIfAborted();
-      // From here on it is not cancelled: whoever is told that it failed could not know whether it can be seen.
-      await this.#doing('committing', undefined, () => this.#giveName());
+      // It is not cancelled from here on: after a cancelled commit the caller could not know whether the object is visible.
+      await this.#doing('committing', undefined, () => this.#commitFile());
       committed = true;
       return info;
     } finally {
@@ -107,7 +116,7 @@ export class UnfinishedWrite implements PendingObject {
     }
   }
 
-  /** Closes what is open, and leaves everything where it is. */
+  /** Closes its files, and leaves everything in files. */
   async abandon(): Promise<void> {
     this.#state = 'ended';
     await this.#close();
@@ -119,12 +128,12 @@ export class UnfinishedWrite implements PendingObject {
 
   #assertOpen(): void {
     if (this.#state === 'open') return;
-    throw new StoreError('unsupported', { message: `the write of ${this.key} has ${this.#state}; it takes no more calls`, key: this.key });
+    throw new StoreError('unsupported', { message: `cannot use the write of ${this.key}: it has ${this.#state}`, key: this.key });
   }
 
   async #take(chunk: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
     const written = this.#file.write(chunk, signal);
-    // On this thread, while another one writes.
+    // Hashes on this thread while another one writes.
     this.#hash.update(chunk);
     await written;
     this.#written += chunk.length;
@@ -141,8 +150,8 @@ export class UnfinishedWrite implements PendingObject {
     if (size === this.#written && sha256 === actual) return;
     throw new StoreError('integrity', {
       key: this.key,
-      message: `${this.key} should have ${size} bytes with SHA-256 ${sha256}, but ${this.#written} bytes with ${actual} arrived`,
-      hint: 'The data was changed on its way: check memory and disks of this machine, and try again.',
+      message: `cannot commit ${this.key}: got ${this.#written} bytes with SHA-256 ${actual}, expected ${size} bytes with ${sha256}`,
+      hint: 'The data changed on its way: check the memory and disks of this machine, and try again.',
     });
   }
 
@@ -153,38 +162,38 @@ export class UnfinishedWrite implements PendingObject {
     if (found.size === this.#written) return objectInfo(this.key, found);
     throw new StoreError('integrity', {
       key: this.key,
-      message: `the unfinished file of ${this.key} has ${found.size} bytes, but ${this.#written} were written`,
-      hint: 'Something else changed it: look for another program that writes in the store.',
+      message: `cannot commit ${this.key}: its file has ${found.size} bytes, but ${this.#written} were written`,
+      hint: 'Another program changed it: find out what else writes in the store.',
     });
   }
 
-  async #giveName(): Promise<void> {
-    const { directory, record } = this.#place;
+  async #commitFile(): Promise<void> {
+    const { directory, record } = this.#files;
     const { key, ifExists, data } = record;
-    const durable = await giveName(this.#context, { key, ifExists, data, place: directory });
+    const durable = await commitFile(this.#context, { key, ifExists, data, directory });
     if (!durable || !this.#capabilities.syncFile) this.#warnOfDurability();
   }
 
   #warnOfDurability(): void {
     this.#context.warnOnce(
-      `${this.#context.shown}: not everything can be made durable there (its file system or its server lacks fsync, for SFTP fsync@openssh.com): what is written may be lost when its power fails`,
+      `${this.#context.shown}: its file system or server lacks fsync (for SFTP fsync@openssh.com): what is written may be lost if the power fails`,
     );
   }
 
-  /** What cannot be removed is named by `pending`; it must not hide how the write went. */
+  /** A failure to remove the rest must not hide the result of the write: `pending` lists what is left. */
   async #end(committed: boolean): Promise<void> {
     try {
-      const { data, mark } = this.#place.record;
-      // Without its own file, the place is somebody else's by now.
-      const isOwn = committed || (await this.#place.directory.find([data])) !== undefined;
+      const { data, mark } = this.#files.record;
+      // If its own file is gone, another writer has taken over the directory.
+      const isOwn = committed || (await this.#files.directory.find([data])) !== undefined;
       await this.#progress.end();
       await Promise.all([
         this.#close(),
-        isOwn ? removePlace(this.#context, this.token, mark === undefined ? [data] : [data, mark]) : undefined,
+        isOwn ? removeWriteDirectory(this.#context, this.token, mark === undefined ? [data] : [data, mark]) : undefined,
       ]);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      this.#context.warnOnce(`the unfinished write ${this.token} of ${this.key} stays in ${this.#context.shown}: ${why}`);
+      this.#context.warnOnce(`cannot remove the unfinished write ${this.token} of ${this.key} from ${this.#context.shown}: ${why}`);
     } finally {
       await this.#close();
     }
@@ -193,7 +202,7 @@ export class UnfinishedWrite implements PendingObject {
   async #close(): Promise<void> {
     await this.#progress.end();
     await this.#file[Symbol.asyncDispose]().catch(() => undefined);
-    await this.#place.directory[Symbol.asyncDispose]();
+    await this.#files.directory[Symbol.asyncDispose]();
   }
 
   #doing<T>(doing: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {

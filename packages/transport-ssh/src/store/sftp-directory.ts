@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { posix } from 'node:path';
-import type { Directory, Entry, Found, ReadableFile, WritableFile } from '@gantry/directory-store';
+import type { Directory, Entry, FileInfo, ReadableFile, WritableFile } from '@gantry/directory-store';
 import { FileSystemError } from '@gantry/directory-store';
 import type { Attributes } from '../sftp/attributes.ts';
 import type { NamedAttributes } from '../sftp/reply.ts';
@@ -8,7 +8,7 @@ import { OPEN, STATUS } from '../sftp/protocol.ts';
 import type { Handle, SftpClient } from '../sftp/sftp-client.ts';
 import { hasStatus } from '../sftp/status-error.ts';
 import { asFileSystemError, calling, orAbsent, withReason } from './errors.ts';
-import { assertKind, foundOf } from './found.ts';
+import { assertKind, foundOf } from './file-info.ts';
 import type { Peer } from './peer.ts';
 import { openReadable } from './sftp-readable-file.ts';
 import { SftpWritableFile, writeSynced } from './sftp-writable-file.ts';
@@ -23,7 +23,7 @@ const READ_AHEAD = 4;
 const MAX_TRIES = 5;
 
 /** What is known of a directory without asking. */
-const JUST_MADE: Found = { kind: 'directory', size: 0, modified: new Date(0) };
+const JUST_MADE: FileInfo = { kind: 'directory', size: 0, modified: new Date(0) };
 
 /**
  * A directory of the peer. The protocol knows paths alone: so every part of one is looked at just before it is used, and what somebody
@@ -31,12 +31,12 @@ const JUST_MADE: Found = { kind: 'directory', size: 0, modified: new Date(0) };
  */
 export class SftpDirectory implements Directory {
   readonly path: string;
-  readonly found: Found;
+  readonly found: FileInfo;
   readonly #peer: Peer;
   /** Directories that were just listed, made or renamed, which need no further look. */
-  readonly #known = new Map<string, Found>();
+  readonly #known = new Map<string, FileInfo>();
 
-  private constructor(peer: Peer, path: string, found: Found) {
+  private constructor(peer: Peer, path: string, found: FileInfo) {
     this.#peer = peer;
     this.path = path;
     this.found = found;
@@ -68,7 +68,7 @@ export class SftpDirectory implements Directory {
     return directories;
   }
 
-  async find(parts: readonly string[]): Promise<Found | undefined> {
+  async find(parts: readonly string[]): Promise<FileInfo | undefined> {
     return (await this.#lookAtEach(parts)).at(-1);
   }
 
@@ -231,11 +231,11 @@ export class SftpDirectory implements Directory {
    * What stands on each step of a walk, all asked for at once; nothing behind one that is missing.
    * @throws FileSystemError where a step before the last is something else than a directory
    */
-  async #lookAtEach(parts: readonly string[]): Promise<readonly (Found | undefined)[]> {
+  async #lookAtEach(parts: readonly string[]): Promise<readonly (FileInfo | undefined)[]> {
     const client = await this.#peer.client();
     const paths = parts.map((_, index) => this.#at(...parts.slice(0, index + 1)));
     const answers = await Promise.allSettled(paths.map((path) => client.lstat(path)));
-    const steps: (Found | undefined)[] = [];
+    const steps: (FileInfo | undefined)[] = [];
     for (const [index, answer] of answers.entries()) {
       const found = foundIn(answer);
       if (found === undefined) return steps.concat(paths.slice(index).map(() => undefined));
@@ -256,7 +256,7 @@ export class SftpDirectory implements Directory {
 }
 
 /** Undefined for nothing. @throws FileSystemError */
-function foundIn(answer: PromiseSettledResult<Attributes>): Found | undefined {
+function foundIn(answer: PromiseSettledResult<Attributes>): FileInfo | undefined {
   if (answer.status === 'fulfilled') return foundOf(answer.value);
   if (hasStatus(answer.reason, STATUS.noSuchFile)) return undefined;
   throw asFileSystemError(answer.reason);

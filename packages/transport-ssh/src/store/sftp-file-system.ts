@@ -1,10 +1,10 @@
 import { posix } from 'node:path';
-import type { Directory, FileSystem, FileSystemCapabilities, RootFound } from '@gantry/directory-store';
+import type { Directory, FileSystem, FileSystemCapabilities, RootInfo } from '@gantry/directory-store';
 import { FileSystemError, isFileSystemError } from '@gantry/directory-store';
 import { orAbort } from '@gantry/transport';
 import type { SftpClient } from '../sftp/sftp-client.ts';
 import { explainFailure, orAbsent } from './errors.ts';
-import { foundOf } from './found.ts';
+import { foundOf } from './file-info.ts';
 import type { Peer } from './peer.ts';
 import { SftpDirectory } from './sftp-directory.ts';
 
@@ -35,7 +35,7 @@ export class SftpFileSystem implements FileSystem {
     return SftpDirectory.root(this.#peer, await this.#peer.rootPath(signal));
   }
 
-  async lookAtRoot(signal?: AbortSignal): Promise<RootFound | undefined> {
+  async statRoot(signal?: AbortSignal): Promise<RootInfo | undefined> {
     const [client, path] = [await this.#peer.client(signal), await this.#peer.rootPath(signal)];
     const [found, identity] = await orAbort(Promise.all([orAbsent(client.stat(path)), identityOf(client, path)]), signal);
     return found === undefined ? undefined : { ...foundOf(found), identity };

@@ -1,11 +1,11 @@
-import type { Found, ReadableFile } from '@gantry/directory-store';
+import type { FileInfo, ReadableFile } from '@gantry/directory-store';
 import type { Attributes } from '../sftp/attributes.ts';
 import { FileLanes } from '../sftp/file-lanes.ts';
 import { readPieces } from '../sftp/file-reader.ts';
 import { OPEN } from '../sftp/protocol.ts';
 import type { Handle, SftpClient } from '../sftp/sftp-client.ts';
 import { asFileSystemError, calling } from './errors.ts';
-import { assertKind, foundOf } from './found.ts';
+import { assertKind, foundOf } from './file-info.ts';
 import type { Peer } from './peer.ts';
 
 /**
@@ -34,10 +34,10 @@ export async function openReadable({ pool }: Peer, path: string, signal: AbortSi
 }
 
 class SftpReadableFile implements ReadableFile {
-  readonly found: Found;
+  readonly found: FileInfo;
   readonly #lanes: FileLanes;
 
-  constructor(lanes: FileLanes, found: Found) {
+  constructor(lanes: FileLanes, found: FileInfo) {
     this.#lanes = lanes;
     this.found = found;
   }

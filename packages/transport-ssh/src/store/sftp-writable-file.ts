@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { posix } from 'node:path';
-import type { Found, SyncOptions, WritableFile } from '@gantry/directory-store';
+import type { FileInfo, SyncOptions, WritableFile } from '@gantry/directory-store';
 import { formatMark } from '@gantry/directory-store';
 import { orAbort } from '@gantry/transport';
 import { FileLanes } from '../sftp/file-lanes.ts';
@@ -9,7 +9,7 @@ import type { LaneFile } from '../sftp/lane.ts';
 import { OPEN } from '../sftp/protocol.ts';
 import type { Handle, SftpClient } from '../sftp/sftp-client.ts';
 import { calling, explainWriteFailure } from './errors.ts';
-import { foundOf } from './found.ts';
+import { foundOf } from './file-info.ts';
 import type { Peer } from './peer.ts';
 
 const FILE_MODE = 0o600;
@@ -72,7 +72,7 @@ export class SftpWritableFile implements WritableFile {
     return this.#explaining(this.#sync(options));
   }
 
-  finish(): Promise<Found> {
+  finish(): Promise<FileInfo> {
     return this.#explaining(this.#finish());
   }
 
@@ -82,7 +82,7 @@ export class SftpWritableFile implements WritableFile {
     await this.#lanes[Symbol.asyncDispose]();
   }
 
-  async #finish(): Promise<Found> {
+  async #finish(): Promise<FileInfo> {
     await this.#writer.flush();
     const { client, handle } = this.#lanes.first;
     const [attributes] = await Promise.all([client.fstat(handle), client.has('fsync') ? client.sync(handle) : undefined]);

@@ -2,38 +2,38 @@ import type { CallOptions, PendingObject } from '../store.ts';
 import type { Check } from './check.ts';
 import { MiB, bytesOf, digestOf, inPieces } from './data.ts';
 import { expect, expectBytes, expectEqual, expectReason } from './expect.ts';
-import type { Room } from './room.ts';
+import type { Fixture } from './fixture.ts';
 import { StallingSource } from './stalling-source.ts';
 
 const BYTES = bytesOf(5 * MiB, 1);
 
-/** Like an error of the system, so that a store which translates those shows whether it knows a reason from a failure. */
+/** It looks like a system error, to find stores that translate a reason as if it were a failure. */
 function someReason(): Error {
-  return Object.assign(new Error('the caller has enough'), { code: 'ENOENT', errno: -2, syscall: 'open' });
+  return Object.assign(new Error('the caller aborted'), { code: 'ENOENT', errno: -2, syscall: 'open' });
 }
 
-type Call = (room: Room, options: CallOptions, token: string) => Promise<unknown>;
+type Call = (fixture: Fixture, options: CallOptions, token: string) => Promise<unknown>;
 
-/** Every call that is a promise, on a room with the object `here` and the unfinished write `token`. */
+/** Every asynchronous call, on a fixture with the object `here` and the unfinished write `token`. */
 const CALLS: Readonly<Record<string, Call>> = {
-  stat: (room, options) => room.store.stat(room.key('here'), options),
-  read: async (room, options) => (await room.store.read(room.key('here'), options))[Symbol.asyncDispose](),
-  list: (room, options) => Array.fromAsync(room.store.list(room.prefix, options)),
-  begin: async (room, options) => (await room.begin('new', options)).discard(),
-  resume: async (room, options, token) => {
-    if (!room.store.capabilities.resumableWrite) options.signal?.throwIfAborted();
-    else await (await room.store.resume(token, options)).suspend();
+  stat: (fixture, options) => fixture.store.stat(fixture.key('here'), options),
+  read: async (fixture, options) => (await fixture.store.read(fixture.key('here'), options))[Symbol.asyncDispose](),
+  list: (fixture, options) => Array.fromAsync(fixture.store.list(fixture.prefix, options)),
+  begin: async (fixture, options) => (await fixture.begin('new', options)).discard(),
+  resume: async (fixture, options, token) => {
+    if (!fixture.store.capabilities.resumableWrite) options.signal?.throwIfAborted();
+    else await (await fixture.store.resume(token, options)).suspend();
   },
-  pending: (room, options) => Array.fromAsync(room.store.pending(room.prefix, options)),
-  clear: (room, options, token) => room.store.clear([token], options),
-  remove: (room, options) => room.store.remove([room.key('here')], options),
+  pending: (fixture, options) => Array.fromAsync(fixture.store.pending(fixture.prefix, options)),
+  clear: (fixture, options, token) => fixture.store.clear([token], options),
+  remove: (fixture, options) => fixture.store.remove([fixture.key('here')], options),
 };
 
-/** An unfinished write that nobody holds, where the store can have one. */
-async function leaveUnfinished(room: Room): Promise<PendingObject> {
-  const pending = await room.begin('unfinished');
+/** An unfinished write, without an owner if the store can suspend it. */
+async function leaveUnfinished(fixture: Fixture): Promise<PendingObject> {
+  const pending = await fixture.begin('unfinished');
   await pending.append(inPieces(BYTES.subarray(0, 1000), 100));
-  if (room.store.capabilities.resumableWrite) await pending.suspend();
+  if (fixture.store.capabilities.resumableWrite) await pending.suspend();
   return pending;
 }
 
@@ -41,18 +41,18 @@ export const cancelling: readonly Check[] = [
   ...Object.entries(CALLS).map(
     ([name, call]) =>
       ({
-        title: `${name} with a signal that was aborted before rejects with the reason, and does nothing`,
-        check: async (room) => {
-          await room.write('here', BYTES.subarray(0, 5000));
-          const { token } = await leaveUnfinished(room);
+        title: `${name} with an aborted signal rejects with the reason, and does nothing`,
+        check: async (fixture) => {
+          await fixture.write('here', BYTES.subarray(0, 5000));
+          const { token } = await leaveUnfinished(fixture);
           const reason = someReason();
-          await room.soon(
-            expectReason(() => call(room, { signal: AbortSignal.abort(reason) }, token), reason, name),
+          await fixture.soon(
+            expectReason(() => call(fixture, { signal: AbortSignal.abort(reason) }, token), reason, name),
             name,
           );
-          expectBytes(await room.read('here'), BYTES.subarray(0, 5000), 'the object');
+          expectBytes(await fixture.read('here'), BYTES.subarray(0, 5000), 'the object');
           expectEqual(
-            (await room.unfinished()).map((info) => info.token),
+            (await fixture.unfinished()).map((info) => info.token),
             [token],
             'unfinished writes',
           );
@@ -62,134 +62,137 @@ export const cancelling: readonly Check[] = [
   ...Object.entries(CALLS).map(
     ([name, call]) =>
       ({
-        title: `${name} that is aborted on its way rejects with the reason, if it does`,
-        check: async (room) => {
-          await room.write('here', BYTES.subarray(0, 5000));
-          const { token } = await leaveUnfinished(room);
+        title: `${name} that is aborted while it runs either succeeds or rejects with the reason`,
+        check: async (fixture) => {
+          await fixture.write('here', BYTES.subarray(0, 5000));
+          const { token } = await leaveUnfinished(fixture);
           for (let turns = 0; turns < 4; turns += 1) {
             const controller = new AbortController();
             const reason = someReason();
-            const called = call(room, { signal: controller.signal }, token).catch((error: unknown) => error);
+            const called = call(fixture, { signal: controller.signal }, token).catch((error: unknown) => error);
             for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve));
             controller.abort(reason);
-            const result = await room.soon(called, name);
-            expect(!(result instanceof Error) || result === reason, `${name} rejected with ${String(result)}, not with the very reason`);
-            await room.write('here', BYTES.subarray(0, 5000), { ifExists: 'replace' });
+            const result = await fixture.soon(called, name);
+            expect(
+              !(result instanceof Error) || result === reason,
+              `${name} rejected with ${String(result)}, not with the signal's reason`,
+            );
+            await fixture.write('here', BYTES.subarray(0, 5000), { ifExists: 'replace' });
           }
           expectEqual(
-            (await room.unfinished()).filter((info) => info.token !== token),
+            (await fixture.unfinished()).filter((info) => info.token !== token),
             [],
-            'unfinished writes besides the one that was there',
+            'unfinished writes other than the first',
           );
         },
       }) satisfies Check,
   ),
   {
-    title: 'append with a signal that was aborted before asks for nothing and leaves nothing',
-    check: async (room) => {
+    title: 'append with an aborted signal reads nothing and leaves nothing',
+    check: async (fixture) => {
       const reason = someReason();
       {
-        await using pending = await room.begin('never');
+        await using pending = await fixture.begin('never');
         let asked = false;
         const source = (async function* () {
           asked = true;
           yield BYTES;
         })();
-        await room.soon(
+        await fixture.soon(
           expectReason(() => pending.append(source, { signal: AbortSignal.abort(reason) }), reason, 'append'),
           'append',
         );
-        expect(!asked, 'append asked its source although the signal was aborted before');
+        expect(!asked, 'append read its source although the signal was aborted');
       }
-      await room.expectNothingLeft('never', 'after an aborted append');
+      await fixture.expectNothingLeft('never', 'after an aborted append');
     },
   },
   {
-    title: 'append is aborted while it waits for its source, lets go of it, and leaves nothing',
-    check: async (room) => {
+    title: 'append that is aborted while it waits for its source closes the source, and leaves nothing',
+    check: async (fixture) => {
       const controller = new AbortController();
       const reason = someReason();
       const source = new StallingSource([BYTES.subarray(0, MiB), BYTES.subarray(MiB, 2 * MiB)]);
       {
-        await using pending = await room.begin('stalled');
+        await using pending = await fixture.begin('stalled');
         const appended = expectReason(() => pending.append(source, { signal: controller.signal }), reason, 'append');
         appended.catch(() => undefined);
-        await room.soon(source.stalled, 'asking for a third chunk');
+        await fixture.soon(source.stalled, 'asking for a third chunk');
         controller.abort(reason);
-        await room.soon(appended, 'append after the abort');
-        await room.soon(source.released, 'telling the source that nobody will ask any more');
+        await fixture.soon(appended, 'append after the abort');
+        await fixture.soon(source.released, 'closing the source');
       }
-      await room.expectNothingLeft('stalled', 'after an aborted append');
+      await fixture.expectNothingLeft('stalled', 'after an aborted append');
     },
   },
   {
-    title: 'commit with a signal that was aborted before rejects with the reason and leaves nothing',
-    check: async (room) => {
+    title: 'commit with an aborted signal rejects with the reason and leaves nothing',
+    check: async (fixture) => {
       const reason = someReason();
       {
-        await using pending = await room.begin('uncommitted');
+        await using pending = await fixture.begin('uncommitted');
         await pending.append(inPieces(BYTES, MiB));
-        await room.soon(
+        await fixture.soon(
           expectReason(() => pending.commit(digestOf(BYTES), { signal: AbortSignal.abort(reason) }), reason, 'commit'),
           'commit',
         );
       }
-      await room.expectNothingLeft('uncommitted', 'after an aborted commit');
+      await fixture.expectNothingLeft('uncommitted', 'after an aborted commit');
     },
   },
   {
-    title: 'commit that is aborted on its way leaves the whole object or nothing',
-    check: async (room) => {
+    title: 'commit that is aborted while it runs leaves the complete object or nothing',
+    check: async (fixture) => {
       for (let turns = 0; turns < 6; turns += 1) {
         const name = `commit-${turns}`;
         const controller = new AbortController();
         const reason = someReason();
         let result: unknown;
         {
-          await using pending = await room.begin(name);
+          await using pending = await fixture.begin(name);
           await pending.append(inPieces(BYTES.subarray(0, MiB), MiB));
           const called = pending.commit(digestOf(BYTES.subarray(0, MiB)), { signal: controller.signal }).catch((error: unknown) => error);
           for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve));
           controller.abort(reason);
-          result = await room.soon(called, 'commit');
+          result = await fixture.soon(called, 'commit');
         }
-        if (result === reason) await room.expectNothingLeft(name, 'after an aborted commit');
+        if (result === reason) await fixture.expectNothingLeft(name, 'after an aborted commit');
         else if (result instanceof Error) throw result;
-        else expectBytes(await room.read(name), BYTES.subarray(0, MiB), 'the object that was committed in spite of the abort');
+        else expectBytes(await fixture.read(name), BYTES.subarray(0, MiB), 'the object that was committed despite the abort');
       }
     },
   },
   {
-    title: 'a body is aborted in the middle, with the reason',
-    check: async (room) => {
-      await room.write('body', BYTES);
+    title: 'reading a body can be aborted, with the reason',
+    check: async (fixture) => {
+      await fixture.write('body', BYTES);
       for (const pulls of [0, 1, 2]) {
         const controller = new AbortController();
         const reason = someReason();
-        await using source = await room.store.read(room.key('body'), { signal: controller.signal });
+        await using source = await fixture.store.read(fixture.key('body'), { signal: controller.signal });
         const body = source[Symbol.asyncIterator]();
         let bytes = 0;
         for (let pull = 0; pull < pulls; pull += 1) bytes += (await body.next()).value?.length ?? 0;
         controller.abort(reason);
         if (bytes < BYTES.length)
-          await room.soon(
+          await fixture.soon(
             expectReason(() => body.next(), reason, `the body after ${pulls} chunks`),
             'the body',
           );
       }
-      expectBytes(await room.read('body'), BYTES, 'the object afterwards');
+      expectBytes(await fixture.read('body'), BYTES, 'the object afterwards');
     },
   },
   {
-    title: 'a listing is aborted in the middle, with the reason',
-    check: async (room) => {
-      for (const name of ['1', '2/a', '3']) await room.write(name, BYTES.subarray(0, 10));
+    title: 'a listing can be aborted, with the reason',
+    check: async (fixture) => {
+      for (const name of ['1', '2/a', '3']) await fixture.write(name, BYTES.subarray(0, 10));
       const controller = new AbortController();
       const reason = someReason();
-      const listed = room.store.list(room.prefix, { signal: controller.signal })[Symbol.asyncIterator]();
+      const listed = fixture.store.list(fixture.prefix, { signal: controller.signal })[Symbol.asyncIterator]();
       await listed.next();
       controller.abort(reason);
-      await room.soon(
+      await fixture.soon(
         expectReason(() => listed.next(), reason, 'the listing'),
         'the listing',
       );

@@ -1,7 +1,7 @@
-import type { Room } from './room.ts';
+import type { Fixture } from './fixture.ts';
 
-/** One promise and how it is put to the test, in a room of its own. */
+/** One promise and its test, which gets a fixture of its own. */
 export interface Check {
   readonly title: string;
-  readonly check: (room: Room) => Promise<void>;
+  readonly check: (fixture: Fixture) => Promise<void>;
 }

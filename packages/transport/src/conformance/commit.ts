@@ -14,85 +14,89 @@ const WRONG_DIGESTS = [
 
 export const commit: readonly Check[] = [
   {
-    title: 'commit says what stat and list say',
-    check: async (room) => {
-      const committed = await room.write('told', BYTES);
-      expectEqual({ key: committed.key, size: committed.size }, { key: room.key('told'), size: BYTES.length }, 'what commit says');
-      expect(Number.isFinite(committed.modified.getTime()), 'commit gives no valid time');
-      const found = await room.store.stat(room.key('told'));
-      expectEqual({ key: found.key, size: found.size }, { key: room.key('told'), size: BYTES.length }, 'what stat says');
+    title: 'commit, stat and list report the same',
+    check: async (fixture) => {
+      const committed = await fixture.write('reported', BYTES);
+      expectEqual(
+        { key: committed.key, size: committed.size },
+        { key: fixture.key('reported'), size: BYTES.length },
+        'the result of commit',
+      );
+      expect(Number.isFinite(committed.modified.getTime()), 'commit returned an invalid time');
+      const found = await fixture.store.stat(fixture.key('reported'));
+      expectEqual({ key: found.key, size: found.size }, { key: fixture.key('reported'), size: BYTES.length }, 'the result of stat');
       expect(Math.abs(found.modified.getTime() - committed.modified.getTime()) < 60_000, 'stat and commit differ in the time');
-      const [listed] = await Array.fromAsync(room.store.list(room.prefix));
-      expectEqual(listed, found, 'what list says');
+      const [listed] = await Array.fromAsync(fixture.store.list(fixture.prefix));
+      expectEqual(listed, found, 'the result of list');
     },
   },
   ...WRONG_DIGESTS.map(
     ([what, digest]) =>
       ({
         title: `${what} is refused, and nothing is left`,
-        check: async (room) => {
+        check: async (fixture) => {
           {
-            await using pending = await room.begin('wrong');
+            await using pending = await fixture.begin('wrong');
             await pending.append(inPieces(BYTES, 50_000));
             await expectCode(() => pending.commit(digest), 'integrity', `commit with ${what}`);
-            await room.expectAbsent('wrong', 'after the refused commit');
+            await fixture.expectAbsent('wrong', 'after the refused commit');
           }
-          await room.expectNothingLeft('wrong', 'after the refused commit');
+          await fixture.expectNothingLeft('wrong', 'after the refused commit');
         },
       }) satisfies Check,
   ),
   {
     title: 'a refused replacement leaves the old object',
-    check: async (room) => {
+    check: async (fixture) => {
       const old = bytesOf(1_000, 3);
-      await room.write('kept', old);
+      await fixture.write('kept', old);
       {
-        await using pending = await room.begin('kept', { ifExists: 'replace' });
+        await using pending = await fixture.begin('kept', { ifExists: 'replace' });
         await pending.append(inPieces(BYTES, 50_000));
         await expectCode(() => pending.commit({ ...DIGEST, size: 1 }), 'integrity', 'commit with a wrong size');
       }
-      expectBytes(await room.read('kept'), old, 'the old object');
-      expectEqual(await room.unfinished(), [], 'unfinished writes');
+      expectBytes(await fixture.read('kept'), old, 'the old object');
+      expectEqual(await fixture.unfinished(), [], 'unfinished writes');
     },
   },
   {
-    title: 'a discarded object leaves nothing; discarding it again is no error',
-    check: async (room) => {
-      const pending = await room.begin('discarded');
+    title: 'a discarded write leaves nothing, and can be discarded again',
+    check: async (fixture) => {
+      const pending = await fixture.begin('discarded');
       await pending.append(inPieces(BYTES, 50_000));
       await pending.discard();
-      await room.expectNothingLeft('discarded', 'after discard');
+      await fixture.expectNothingLeft('discarded', 'after discard');
       await pending.discard();
       await pending[Symbol.asyncDispose]();
     },
   },
   {
-    title: 'a disposed object leaves nothing',
-    check: async (room) => {
-      const pending = await room.begin('disposed');
+    title: 'a disposed write leaves nothing',
+    check: async (fixture) => {
+      const pending = await fixture.begin('disposed');
       await pending.append(inPieces(BYTES, 50_000));
       await pending[Symbol.asyncDispose]();
-      await room.expectNothingLeft('disposed', 'after it was disposed');
+      await fixture.expectNothingLeft('disposed', 'after it was disposed');
     },
   },
   {
-    title: 'a key that was discarded can be written',
-    check: async (room) => {
-      await (await room.begin('again')).discard();
-      await room.write('again', BYTES);
-      expectBytes(await room.read('again'), BYTES, 'the object');
+    title: 'a key can be written after a discarded write',
+    check: async (fixture) => {
+      await (await fixture.begin('again')).discard();
+      await fixture.write('again', BYTES);
+      expectBytes(await fixture.read('again'), BYTES, 'the object');
     },
   },
   {
     title: 'discarding and disposing do nothing after commit',
-    check: async (room) => {
-      const pending = await room.begin('done');
+    check: async (fixture) => {
+      const pending = await fixture.begin('done');
       await pending.append(inPieces(BYTES, 50_000));
       await pending.commit(DIGEST);
       await pending.discard();
       await pending[Symbol.asyncDispose]();
-      expectBytes(await room.read('done'), BYTES, 'the object');
-      expectEqual(await room.unfinished(), [], 'unfinished writes after commit');
+      expectBytes(await fixture.read('done'), BYTES, 'the object');
+      expectEqual(await fixture.unfinished(), [], 'unfinished writes after commit');
     },
   },
 ];

@@ -4,7 +4,7 @@ import { expect, expectEqual } from './expect.ts';
 
 export const MiB: number = 1024 * 1024;
 
-/** Bytes that look random and are the same for the same seed: a mix-up of two objects or two offsets shows. */
+/** Bytes that look random and are the same for the same seed, so that mixed-up objects or offsets are detected. */
 export function bytesOf(size: number, seed: number): Buffer {
   const bytes = Buffer.alloc(size);
   let state = (seed * 2_654_435_761 + 1) >>> 0 || 1;
@@ -21,7 +21,7 @@ export function digestOf(bytes: Uint8Array): Digest {
   return { size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
-/** Gives `bytes` in pieces of the given sizes, in turn. */
+/** Yields `bytes` in pieces of the given sizes, in turn. */
 export async function* inPieces(bytes: Buffer, ...sizes: readonly [number, ...number[]]): AsyncGenerator<Uint8Array> {
   for (let offset = 0, turn = 0; offset < bytes.length; turn += 1) {
     const size = sizes[turn % sizes.length] ?? sizes[0];
@@ -30,7 +30,7 @@ export async function* inPieces(bytes: Buffer, ...sizes: readonly [number, ...nu
   }
 }
 
-/** Gives `bytes` in one piece of memory, which it fills again whenever it is asked, and spoils at the end. */
+/** Yields `bytes` in a single buffer, which it refills for every chunk and overwrites afterwards. */
 export async function* refilled(bytes: Buffer, size: number): AsyncGenerator<Uint8Array> {
   const memory = Buffer.alloc(size);
   for (let offset = 0; offset < bytes.length; offset += size) {
@@ -40,15 +40,15 @@ export async function* refilled(bytes: Buffer, size: number): AsyncGenerator<Uin
   }
 }
 
-/** All bytes of a source, copied; as many as it announced. */
+/** Copies all bytes of a source, and checks their number against its length. */
 export async function collect(source: ByteSource, what: string): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let total = 0;
   for await (const chunk of source) {
     total += chunk.length;
-    expect(total <= source.length, `${what}: gave more than the ${source.length} bytes it had announced`);
+    expect(total <= source.length, `${what}: got more than the announced ${source.length} bytes`);
     chunks.push(Buffer.from(chunk));
   }
-  expectEqual(total, source.length, `${what}: bytes given, of those announced`);
+  expectEqual(total, source.length, `${what}: number of bytes`);
   return Buffer.concat(chunks);
 }

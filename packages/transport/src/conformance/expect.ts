@@ -11,15 +11,15 @@ export function expect(condition: boolean, otherwise: string): asserts condition
 
 export function expectEqual(actual: unknown, expected: unknown, what: string): void {
   const [got, wanted] = [show(actual), show(expected)];
-  expect(got === wanted, `${what}: ${wanted} was expected, ${got} came`);
+  expect(got === wanted, `${what}: got ${got}, expected ${wanted}`);
 }
 
-/** Compares bytes, and names the first one that differs. */
+/** Compares bytes, and reports the first difference. */
 export function expectBytes(actual: Buffer, expected: Buffer, what: string): void {
   if (actual.equals(expected)) return;
   const first = expected.findIndex((byte, index) => byte !== actual[index]);
   throw new ConformanceFailure(
-    `${what}: ${actual.length} bytes came, ${expected.length} were expected; the first difference is at byte ${first < 0 ? expected.length : first}`,
+    `${what}: got ${actual.length} bytes, expected ${expected.length}; the first difference is at byte ${first < 0 ? expected.length : first}`,
   );
 }
 
@@ -27,16 +27,13 @@ export function expectBytes(actual: Buffer, expected: Buffer, what: string): voi
 export async function expectCode(call: () => unknown, codes: StoreErrorCode | readonly StoreErrorCode[], what: string): Promise<void> {
   const allowed = [codes].flat();
   const error = await rejectionOf(call, `${what} was not refused (${allowed.join(' or ')})`);
-  expect(
-    isStoreError(error) && allowed.includes(error.code),
-    `${what}: StoreError ${allowed.join(' or ')} was expected, ${show(error)} came`,
-  );
+  expect(isStoreError(error) && allowed.includes(error.code), `${what}: got ${show(error)}, expected StoreError ${allowed.join(' or ')}`);
 }
 
 /** Runs `call`, which must reject with `reason` itself. */
 export async function expectReason(call: () => unknown, reason: unknown, what: string): Promise<void> {
   const error = await rejectionOf(call, `${what} did not reject`);
-  expect(error === reason, `${what}: rejected with ${show(error)}, not with the very reason ${show(reason)}`);
+  expect(error === reason, `${what}: rejected with ${show(error)}, not with the signal's reason ${show(reason)}`);
 }
 
 async function rejectionOf(call: () => unknown, otherwise: string): Promise<unknown> {
@@ -50,7 +47,7 @@ async function rejectionOf(call: () => unknown, otherwise: string): Promise<unkn
   throw new ConformanceFailure(otherwise);
 }
 
-/** A value as a message names it. */
+/** A value as text for messages. */
 export function show(value: unknown): string {
   if (isStoreError(value)) return `StoreError ${value.code} (${value.message})`;
   if (value instanceof Error) return `${value.name} (${value.message})`;

@@ -1,4 +1,4 @@
-/** A store broke one of the contract's promises: the message says which, and what it did instead. */
+/** A store broke a promise of the contract: the message says which, and what the store did instead. */
 export class ConformanceFailure extends Error {
   override readonly name = 'ConformanceFailure';
 }

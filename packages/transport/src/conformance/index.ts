@@ -10,22 +10,22 @@ import { listing } from './listing.ts';
 import { reading } from './reading.ts';
 import { removing } from './removing.ts';
 import { resume } from './resume.ts';
-import type { OpenStore } from './room.ts';
-import { Room } from './room.ts';
+import type { OpenStore } from './fixture.ts';
+import { Fixture } from './fixture.ts';
 import { streams } from './streams.ts';
 import { writing } from './writing.ts';
 
 export { ConformanceFailure } from './failure.ts';
 
 export interface ConformanceOptions {
-  /** After how long a call that should have ended counts as hanging, in ms; 10 000 where absent. Slow, distant stores need more. */
+  /** After how long a call counts as hanging, in ms; 10 000 by default. Slow or distant stores need more. */
   readonly patienceMs?: number | undefined;
 }
 
-/** One promise of the contract, to be run by any test runner, or by none. */
+/** One promise of the contract, to be run with or without a test runner. */
 export interface ConformanceCase {
   readonly title: string;
-  /** @throws ConformanceFailure when the promise is broken, or a call fails that should not (then that is its `cause`) */
+  /** @throws ConformanceFailure if the promise is broken, or a call fails unexpectedly (then its error is the `cause`) */
   readonly run: () => Promise<void>;
 }
 
@@ -43,7 +43,7 @@ const TOPICS: Readonly<Record<string, readonly Check[]>> = {
 };
 
 /**
- * What every store must do, as data. Under a test runner three lines serve:
+ * The promises of every store, as data. With a test runner three lines are enough:
  *
  * ```ts
  * for (const { title, run } of storeConformance(() => openMyStore('…'))) {
@@ -51,10 +51,10 @@ const TOPICS: Readonly<Record<string, readonly Check[]>> = {
  * }
  * ```
  *
- * Each case works under a key prefix of its own (`gantry-check-…/`) and removes what it wrote, so that a store in use can be
- * checked too. What a store's capabilities rule out must be refused with `unsupported`: that is checked, not skipped.
+ * Each case works under a key prefix of its own (`gantry-check-…/`) and removes what it wrote, so that a store in use can be checked
+ * too. Calls that the store's capabilities rule out must be refused with `unsupported`: that is checked, not skipped.
  *
- * @param open opens the same place each time it is called; the cases dispose what they opened
+ * @param open opens the same store each time; the cases dispose what they open
  */
 export function storeConformance(open: OpenStore, { patienceMs = 10_000 }: ConformanceOptions = {}): readonly ConformanceCase[] {
   return Object.entries(TOPICS).flatMap(([topic, checks]) =>
@@ -65,24 +65,24 @@ export function storeConformance(open: OpenStore, { patienceMs = 10_000 }: Confo
   );
 }
 
-/** What the check found counts; that clearing up failed as well only where it found nothing. */
+/** The error of the check counts; an error of the cleanup only if the check succeeded. */
 async function run(check: Check['check'], open: OpenStore, patienceMs: number): Promise<void> {
   try {
-    const room = await Room.enter(open, patienceMs);
+    const fixture = await Fixture.create(open, patienceMs);
     try {
-      await check(room);
+      await check(fixture);
     } catch (error) {
-      await room[Symbol.asyncDispose]().catch(() => undefined);
+      await fixture[Symbol.asyncDispose]().catch(() => undefined);
       throw error;
     }
-    await room[Symbol.asyncDispose]();
+    await fixture[Symbol.asyncDispose]();
   } catch (error) {
     const first = firstFailure(error);
     throw first instanceof ConformanceFailure ? first : unexpected(first);
   }
 }
 
-/** Whatever a call rejects with that should have succeeded. */
+/** The failure for a call that should have succeeded. */
 function unexpected(error: unknown): ConformanceFailure {
-  return new ConformanceFailure(`a call failed that should not: ${show(error)}`, { cause: error });
+  return new ConformanceFailure(`a call failed unexpectedly: ${show(error)}`, { cause: error });
 }

@@ -2,11 +2,11 @@ import { MAX_KEY_LENGTH, MAX_KEY_PART_LENGTH } from '../key.ts';
 import type { Check } from './check.ts';
 import { bytesOf } from './data.ts';
 import { expectBytes, expectCode, expectEqual } from './expect.ts';
-import type { Room } from './room.ts';
+import type { Fixture } from './fixture.ts';
 
-/** None of them names anything that exists: a store that takes one destroys nothing. */
-function evilKeys(room: Room): readonly string[] {
-  const name = room.prefix.slice(0, -1);
+/** None of them names an existing file: a store that accepts one destroys nothing. */
+function unsafeKeys(fixture: Fixture): readonly string[] {
+  const name = fixture.prefix.slice(0, -1);
   return [
     `../${name}`,
     `${name}/../../${name}-up`,
@@ -33,17 +33,17 @@ function evilKeys(room: Room): readonly string[] {
   ];
 }
 
-function evilPrefixes(room: Room): readonly string[] {
-  const name = room.prefix.slice(0, -1);
+function unsafePrefixes(fixture: Fixture): readonly string[] {
+  const name = fixture.prefix.slice(0, -1);
   return [name, '/', '../', './', `${name}//`, `${name}/../`, `/${name}/`, `${name}/a b/`, `${name}/\0/`, `${name}/.hidden/`];
 }
 
 export const keys: readonly Check[] = [
   {
-    title: 'a key that is not safe is refused by every call',
-    check: async (room) => {
-      const { store } = room;
-      for (const key of ['', ...evilKeys(room)]) {
+    title: 'an unsafe key is refused by every call',
+    check: async (fixture) => {
+      const { store } = fixture;
+      for (const key of ['', ...unsafeKeys(fixture)]) {
         const shown = JSON.stringify(key.length > 60 ? `${key.slice(0, 60)}…` : key);
         await expectCode(() => store.stat(key), 'invalid-key', `stat of ${shown}`);
         await expectCode(() => store.read(key), 'invalid-key', `read of ${shown}`);
@@ -55,31 +55,31 @@ export const keys: readonly Check[] = [
           );
         }
       }
-      for (const key of evilKeys(room)) await expectCode(() => store.remove([key]), 'invalid-key', `remove of ${JSON.stringify(key)}`);
+      for (const key of unsafeKeys(fixture)) await expectCode(() => store.remove([key]), 'invalid-key', `remove of ${JSON.stringify(key)}`);
     },
   },
   {
-    title: 'a prefix that is not safe is refused',
-    check: async (room) => {
-      for (const prefix of evilPrefixes(room)) {
-        await expectCode(() => Array.fromAsync(room.store.list(prefix)), 'invalid-key', `list of ${JSON.stringify(prefix)}`);
-        await expectCode(() => Array.fromAsync(room.store.pending(prefix)), 'invalid-key', `pending of ${JSON.stringify(prefix)}`);
+    title: 'an unsafe prefix is refused',
+    check: async (fixture) => {
+      for (const prefix of unsafePrefixes(fixture)) {
+        await expectCode(() => Array.fromAsync(fixture.store.list(prefix)), 'invalid-key', `list of ${JSON.stringify(prefix)}`);
+        await expectCode(() => Array.fromAsync(fixture.store.pending(prefix)), 'invalid-key', `pending of ${JSON.stringify(prefix)}`);
       }
     },
   },
   {
-    title: 'one key that is not safe among others is refused before anything happens',
-    check: async (room) => {
-      await room.write('kept', bytesOf(10, 1));
-      const { store } = room;
-      await expectCode(() => store.remove([room.key('kept'), room.key('../kept')]), 'invalid-key', 'remove with one such key');
-      expectBytes(await room.read('kept'), bytesOf(10, 1), 'the object that was named first');
-      expectEqual(await room.unfinished(), [], 'unfinished writes');
+    title: 'one unsafe key among others is refused before anything happens',
+    check: async (fixture) => {
+      await fixture.write('kept', bytesOf(10, 1));
+      const { store } = fixture;
+      await expectCode(() => store.remove([fixture.key('kept'), fixture.key('../kept')]), 'invalid-key', 'remove with one such key');
+      expectBytes(await fixture.read('kept'), bytesOf(10, 1), 'the object that was named first');
+      expectEqual(await fixture.unfinished(), [], 'unfinished writes');
     },
   },
   {
-    title: 'every key that is safe is taken, also the longest',
-    check: async (room) => {
+    title: 'every safe key is accepted, even the longest',
+    check: async (fixture) => {
       const longest = `${'l'.repeat(MAX_KEY_PART_LENGTH)}/${'m'.repeat(MAX_KEY_PART_LENGTH)}/${'n'.repeat(MAX_KEY_PART_LENGTH)}/`;
       const names = [
         '0',
@@ -87,13 +87,13 @@ export const keys: readonly Check[] = [
         '_',
         'a..b',
         'x/y.z/w',
-        longest + 'o'.repeat(MAX_KEY_LENGTH - room.prefix.length - longest.length),
+        longest + 'o'.repeat(MAX_KEY_LENGTH - fixture.prefix.length - longest.length),
       ];
       for (const name of names) {
-        await room.write(name, bytesOf(name.length, 1));
-        expectBytes(await room.read(name), bytesOf(name.length, 1), name);
+        await fixture.write(name, bytesOf(name.length, 1));
+        expectBytes(await fixture.read(name), bytesOf(name.length, 1), name);
       }
-      expectEqual(await room.names(), names.toSorted(), 'the listing');
+      expectEqual(await fixture.names(), names.toSorted(), 'the listing');
     },
   },
 ];

@@ -13,7 +13,7 @@ interface PlantedBug {
   readonly plant: (store: Store, memory: Memory) => Store;
 }
 
-/** Plants a bug in what `begin` and `resume` give. */
+/** Plants a bug in the writes that `begin` and `resume` return. */
 function inPending(store: Store, alter: (pending: PendingObject) => PendingObject): Store {
   return alterStore(store, {
     begin: async (key, options) => alter(await store.begin(key, options)),
@@ -21,7 +21,7 @@ function inPending(store: Store, alter: (pending: PendingObject) => PendingObjec
   });
 }
 
-/** Asks for all chunks at once and waits for none. */
+/** Asks for chunks without waiting for the previous ones. */
 async function* drained(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const iterator = source[Symbol.asyncIterator]();
   for (;;) {
@@ -39,7 +39,7 @@ async function* kept(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arr
   yield* chunks;
 }
 
-/** Looks for the object when the first byte is asked for. */
+/** Opens the object only when the first byte is asked for. */
 function openedLate(store: Store, key: string, options: ReadOptions | undefined): ByteSource {
   return {
     length: 10,
@@ -66,8 +66,8 @@ const BUGS: readonly PlantedBug[] = [
     plant: (store) => alterStore(store, { read: (key, { signal } = {}) => store.read(key, { signal }) }),
   },
   {
-    bug: 'a range beyond the end is cut short',
-    caughtBy: 'reading: a range that is not wholly inside is refused before the first byte',
+    bug: 'a range beyond the end is truncated',
+    caughtBy: 'reading: a range that exceeds the object is refused before the first byte',
     plant: (store) =>
       alterStore(store, {
         read: async (key, { offset = 0, length, signal } = {}) => {
@@ -77,8 +77,8 @@ const BUGS: readonly PlantedBug[] = [
       }),
   },
   {
-    bug: 'an object can be seen before commit',
-    caughtBy: 'writing: nothing can be seen before commit',
+    bug: 'an object is visible before commit',
+    caughtBy: 'writing: nothing is visible before commit',
     plant: (store, memory) =>
       alterStore(store, {
         begin: async (key, options) => {
@@ -90,7 +90,7 @@ const BUGS: readonly PlantedBug[] = [
   },
   {
     bug: 'unfinished objects are listed',
-    caughtBy: 'listing: unfinished writes are in no listing',
+    caughtBy: 'listing: unfinished writes are not listed',
     plant: (store, memory) =>
       alterStore(store, {
         async *list(prefix, options) {
@@ -101,27 +101,27 @@ const BUGS: readonly PlantedBug[] = [
   },
   {
     bug: 'the signal of append is ignored',
-    caughtBy: 'cancelling: append is aborted while it waits for its source, lets go of it, and leaves nothing',
+    caughtBy: 'cancelling: append that is aborted while it waits for its source closes the source, and leaves nothing',
     plant: (store) => inPending(store, (pending) => alterPending(pending, { append: (source) => pending.append(source) })),
   },
   {
     bug: 'the signal of commit is ignored',
-    caughtBy: 'cancelling: commit with a signal that was aborted before rejects with the reason and leaves nothing',
+    caughtBy: 'cancelling: commit with an aborted signal rejects with the reason and leaves nothing',
     plant: (store) => inPending(store, (pending) => alterPending(pending, { commit: (digest) => pending.commit(digest) })),
   },
   {
     bug: 'the signal of a body is ignored',
-    caughtBy: 'cancelling: a body is aborted in the middle, with the reason',
+    caughtBy: 'cancelling: reading a body can be aborted, with the reason',
     plant: (store) => alterStore(store, { read: (key, { offset, length } = {}) => store.read(key, { offset, length }) }),
   },
   {
     bug: 'the signal of a listing is ignored',
-    caughtBy: 'cancelling: a listing is aborted in the middle, with the reason',
+    caughtBy: 'cancelling: a listing can be aborted, with the reason',
     plant: (store) => alterStore(store, { list: (prefix) => store.list(prefix) }),
   },
   ...(['stat', 'read', 'list', 'begin', 'resume', 'pending', 'clear', 'remove'] as const).map((name) => ({
     bug: `${name} wraps the reason of the signal`,
-    caughtBy: `cancelling: ${name} with a signal that was aborted before rejects with the reason, and does nothing`,
+    caughtBy: `cancelling: ${name} with an aborted signal rejects with the reason, and does nothing`,
     plant: (store: Store) => {
       const refuse = (signal: AbortSignal | undefined): void => {
         if (signal?.aborted === true) throw new StoreError('unavailable', { message: 'aborted', cause: signal.reason });
@@ -160,12 +160,12 @@ const BUGS: readonly PlantedBug[] = [
       }),
   },
   {
-    bug: 'what is listed has no order',
-    caughtBy: 'listing: objects come in the order of the bytes of their keys, with their size',
+    bug: 'a listing is not sorted',
+    caughtBy: 'listing: objects are listed in the order of the bytes of their keys, with their size',
     plant: (store) =>
       alterStore(store, {
         async *list(prefix, options) {
-          // As a file system gives it whose directories sort without their slash.
+          // As in a file system whose directories sort without their slash.
           const all = await Array.fromAsync(store.list(prefix, options));
           const name = (key: string): string => key.replaceAll('/', '\u0001');
           yield* all.toSorted((a, b) => (name(a.key) < name(b.key) ? -1 : 1));
@@ -173,8 +173,8 @@ const BUGS: readonly PlantedBug[] = [
       }),
   },
   {
-    bug: 'a prefix counts by characters, not by parts',
-    caughtBy: 'keys: a prefix that is not safe is refused',
+    bug: 'a prefix matches characters instead of parts',
+    caughtBy: 'keys: an unsafe prefix is refused',
     plant: (store) =>
       alterStore(store, {
         async *list(prefix, options) {
@@ -184,17 +184,17 @@ const BUGS: readonly PlantedBug[] = [
   },
   {
     bug: 'discard leaves the unfinished write',
-    caughtBy: 'commit: a discarded object leaves nothing; discarding it again is no error',
+    caughtBy: 'commit: a discarded write leaves nothing, and can be discarded again',
     plant: (store) => inPending(store, (pending) => alterPending(pending, { discard: async () => undefined })),
   },
   {
     bug: 'disposing leaves the unfinished write',
-    caughtBy: 'commit: a disposed object leaves nothing',
+    caughtBy: 'commit: a disposed write leaves nothing',
     plant: (store) => inPending(store, (pending) => alterPending(pending, { [Symbol.asyncDispose]: async () => undefined })),
   },
   {
     bug: 'remove is not idempotent',
-    caughtBy: 'removing: removing what is not there is no error',
+    caughtBy: 'removing: removing a missing object succeeds',
     plant: (store) =>
       alterStore(store, {
         remove: async (keys, options) => {
@@ -204,34 +204,34 @@ const BUGS: readonly PlantedBug[] = [
       }),
   },
   {
-    bug: 'remove takes what is beneath as well',
-    caughtBy: 'removing: removing a beginning of keys removes nothing',
+    bug: 'remove also removes objects below',
+    caughtBy: 'removing: removing the start of a key removes nothing',
     plant: (store) =>
       alterStore(store, {
         remove: async (keys, options) => {
-          for (const key of keys) for await (const { key: beneath } of store.list(`${key}/`)) await store.remove([beneath]);
+          for (const key of keys) for await (const { key: below } of store.list(`${key}/`)) await store.remove([below]);
           await store.remove(keys, options);
         },
       }),
   },
   {
     bug: 'create-only is not honoured',
-    caughtBy: 'create-only: of two writers of one key one wins and the other is told',
+    caughtBy: 'create-only: of two writers of one key one wins and the other gets exists',
     plant: (store) => alterStore(store, { begin: (key, options) => store.begin(key, { ...options, ifExists: 'replace' }) }),
   },
   {
-    bug: 'the store says that it has no create-only, but takes the option',
-    caughtBy: 'create-only: a key that is taken is refused, at commit at the latest',
+    bug: 'the store denies create-only, but accepts the option',
+    caughtBy: 'create-only: an existing key is refused, at commit at the latest',
     plant: (store) => alterStore(store, { capabilities: { ...store.capabilities, createOnly: false } }),
   },
   {
-    bug: 'the store says that it reads whole objects only, but takes a range',
+    bug: 'the store denies ranged reads, but accepts a range',
     caughtBy: 'reading: any range of bytes',
     plant: (store) => alterStore(store, { capabilities: { ...store.capabilities, rangedRead: false } }),
   },
   {
-    bug: 'the store says that it cannot resume, but does',
-    caughtBy: 'resume: a token that nobody has is not found',
+    bug: 'the store denies resuming, but resumes',
+    caughtBy: 'resume: an unknown token is not found',
     plant: (store) => alterStore(store, { capabilities: { ...store.capabilities, resumableWrite: false } }),
   },
   {
@@ -247,12 +247,12 @@ const BUGS: readonly PlantedBug[] = [
   },
   {
     bug: 'a key is not validated',
-    caughtBy: 'keys: a key that is not safe is refused by every call',
+    caughtBy: 'keys: an unsafe key is refused by every call',
     plant: (store) => alterStore(store, { stat: (key, options) => forgiving(() => store.stat(key, options)) }),
   },
   {
-    bug: 'remove validates one key after the other',
-    caughtBy: 'keys: one key that is not safe among others is refused before anything happens',
+    bug: 'remove validates keys one by one',
+    caughtBy: 'keys: one unsafe key among others is refused before anything happens',
     plant: (store) =>
       alterStore(store, {
         remove: async (keys, options) => {
@@ -261,8 +261,8 @@ const BUGS: readonly PlantedBug[] = [
       }),
   },
   {
-    bug: 'not-found comes in the middle of the body',
-    caughtBy: 'reading: what is not there is not found, before the first byte',
+    bug: 'not-found is only reported while reading the body',
+    caughtBy: 'reading: a missing object is not found, before the first byte',
     plant: (store) => alterStore(store, { read: async (key, options) => openedLate(store, key, options) }),
   },
   {
@@ -273,13 +273,13 @@ const BUGS: readonly PlantedBug[] = [
   },
   {
     bug: 'a chunk is kept without a copy',
-    caughtBy: 'streams: a chunk is used before the next one is asked for: the giver may fill the same memory again',
+    caughtBy: 'streams: a chunk is used before the next one is asked for: its source may reuse the memory',
     plant: (store) =>
       inPending(store, (pending) => alterPending(pending, { append: (source, options) => pending.append(kept(source), options) })),
   },
   {
     bug: "the source's error is wrapped",
-    caughtBy: 'streams: what the source throws comes through as it is, and nothing is left',
+    caughtBy: 'streams: errors of the source are passed on unchanged, and nothing is left',
     plant: (store) =>
       inPending(store, (pending) =>
         alterPending(pending, {
@@ -291,8 +291,8 @@ const BUGS: readonly PlantedBug[] = [
       ),
   },
   {
-    bug: 'a resumed write starts again from nothing',
-    caughtBy: 'resume: another connection goes on with a suspended write at just the durable byte',
+    bug: 'a resumed write restarts from nothing',
+    caughtBy: 'resume: another connection continues a suspended write from exactly the durable byte',
     plant: (store, memory) =>
       alterStore(store, {
         resume: async (token, options) => {
@@ -305,8 +305,8 @@ const BUGS: readonly PlantedBug[] = [
       }),
   },
   {
-    bug: 'who was taken for dead writes into the object that its successor committed',
-    caughtBy: 'resume: a writer that was taken for dead can change nothing of what its successor commits',
+    bug: 'a writer that was taken for dead writes into the object that its successor committed',
+    caughtBy: 'resume: a writer that was taken for dead cannot change what its successor commits',
     plant: (store, memory) =>
       inPending(store, (pending) =>
         alterPending(pending, {
@@ -320,16 +320,16 @@ const BUGS: readonly PlantedBug[] = [
       ),
   },
   {
-    bug: 'disposing a suspended write ends it, whoever goes on with it',
-    caughtBy: 'resume: a suspended writer that is disposed late takes nothing from its successor',
+    bug: 'disposing a suspended write ends it, even if another writer continues it',
+    caughtBy: 'resume: disposing a suspended writer late does not harm its successor',
     plant: (store, memory) =>
       inPending(store, (pending) =>
         alterPending(pending, { [Symbol.asyncDispose]: async () => void memory.unfinished.delete(pending.token) }),
       ),
   },
   {
-    bug: 'clear ends nothing',
-    caughtBy: 'resume: pending names what is unfinished, to another connection too, and clear ends it for good',
+    bug: 'clear removes nothing',
+    caughtBy: 'resume: pending lists unfinished writes, to another connection too, and clear removes them',
     plant: (store) => alterStore(store, { clear: async () => undefined }),
   },
 ];
@@ -346,7 +346,7 @@ describe('a planted bug is caught', () => {
     const memory = new Memory();
     const cases = storeConformance(async () => plant(new MemoryStore(memory), memory), { patienceMs: 300 });
     const found = cases.find(({ title }) => title === caughtBy);
-    if (found === undefined) throw new Error(`there is no case ${caughtBy}`);
+    if (found === undefined) throw new Error(`no such case: ${caughtBy}`);
     expect(await failureOf(found.run)).toBeInstanceOf(ConformanceFailure);
   });
 });

@@ -2,7 +2,7 @@ import type { ReadOptions } from '../store.ts';
 import type { Check } from './check.ts';
 import { MiB, bytesOf } from './data.ts';
 import { expectBytes, expectCode, expectEqual } from './expect.ts';
-import type { Room } from './room.ts';
+import type { Fixture } from './fixture.ts';
 
 const SIZE = 3 * MiB + 11;
 const BYTES = bytesOf(SIZE, 1);
@@ -21,7 +21,7 @@ const RANGES: readonly { readonly offset?: number; readonly length?: number }[] 
   { offset: SIZE },
 ];
 
-const WHOLE: readonly ReadOptions[] = [{}, { offset: 0 }, { length: SIZE }, { offset: 0, length: SIZE }];
+const COMPLETE: readonly ReadOptions[] = [{}, { offset: 0 }, { length: SIZE }, { offset: 0, length: SIZE }];
 
 const BEYOND: readonly ReadOptions[] = [
   { offset: 0, length: SIZE + 1 },
@@ -36,77 +36,77 @@ const BEYOND: readonly ReadOptions[] = [
   { offset: Number.MAX_SAFE_INTEGER, length: Number.MAX_SAFE_INTEGER },
 ];
 
-function said({ offset, length }: ReadOptions): string {
+function describeRange({ offset, length }: ReadOptions): string {
   return `offset ${offset ?? 'absent'}, length ${length ?? 'absent'}`;
 }
 
-async function readAndLetGo(room: Room, options: ReadOptions): Promise<void> {
-  await using _source = await room.store.read(room.key('object'), options);
+async function openAndClose(fixture: Fixture, options: ReadOptions): Promise<void> {
+  await using _source = await fixture.store.read(fixture.key('object'), options);
 }
 
 export const reading: readonly Check[] = [
   {
-    title: 'the whole object, asked for in each way',
-    check: async (room) => {
-      await room.write('object', BYTES);
-      for (const options of WHOLE) {
-        await using source = await room.store.read(room.key('object'), options);
-        expectEqual([source.length, source.objectSize], [SIZE, SIZE], `length and objectSize, ${said(options)}`);
-        expectBytes(await room.read('object', options), BYTES, said(options));
+    title: 'the complete object, asked for in every way',
+    check: async (fixture) => {
+      await fixture.write('object', BYTES);
+      for (const options of COMPLETE) {
+        await using source = await fixture.store.read(fixture.key('object'), options);
+        expectEqual([source.length, source.objectSize], [SIZE, SIZE], `length and objectSize, ${describeRange(options)}`);
+        expectBytes(await fixture.read('object', options), BYTES, describeRange(options));
       }
     },
   },
   {
     title: 'any range of bytes',
-    check: async (room) => {
-      await room.write('object', BYTES);
+    check: async (fixture) => {
+      await fixture.write('object', BYTES);
       for (const { offset = 0, length } of RANGES) {
         const options = { offset, length };
-        if (!room.store.capabilities.rangedRead) {
-          await expectCode(() => readAndLetGo(room, options), ['unsupported', 'invalid-range'], `reading ${said(options)}`);
+        if (!fixture.store.capabilities.rangedRead) {
+          await expectCode(() => openAndClose(fixture, options), ['unsupported', 'invalid-range'], `reading ${describeRange(options)}`);
           continue;
         }
         const expected = BYTES.subarray(offset, length === undefined ? undefined : offset + length);
-        await using source = await room.store.read(room.key('object'), options);
-        expectEqual([source.length, source.objectSize], [expected.length, SIZE], `length and objectSize, ${said(options)}`);
-        expectBytes(await room.read('object', options), expected, said(options));
+        await using source = await fixture.store.read(fixture.key('object'), options);
+        expectEqual([source.length, source.objectSize], [expected.length, SIZE], `length and objectSize, ${describeRange(options)}`);
+        expectBytes(await fixture.read('object', options), expected, describeRange(options));
       }
     },
   },
   {
     title: 'several ranges at once',
-    check: async (room) => {
-      await room.write('object', BYTES);
-      if (!room.store.capabilities.rangedRead) {
-        await expectCode(() => readAndLetGo(room, { offset: 1, length: 1 }), 'unsupported', 'reading a range');
+    check: async (fixture) => {
+      await fixture.write('object', BYTES);
+      if (!fixture.store.capabilities.rangedRead) {
+        await expectCode(() => openAndClose(fixture, { offset: 1, length: 1 }), 'unsupported', 'reading a range');
         return;
       }
       const starts = [0, 1, 77_777, MiB, 2 * MiB + 5, 2 * MiB + 6];
-      const parts = await Promise.all(starts.map((offset) => room.read('object', { offset, length: MiB })));
+      const parts = await Promise.all(starts.map((offset) => fixture.read('object', { offset, length: MiB })));
       for (const [index, offset] of starts.entries()) {
         expectBytes(parts[index] ?? Buffer.alloc(0), BYTES.subarray(offset, offset + MiB), `${MiB} bytes from ${offset} on, among others`);
       }
     },
   },
   {
-    title: 'a range that is not wholly inside is refused before the first byte',
-    check: async (room) => {
-      await room.write('object', BYTES);
-      const code = room.store.capabilities.rangedRead ? 'invalid-range' : (['invalid-range', 'unsupported'] as const);
-      for (const options of BEYOND) await expectCode(() => readAndLetGo(room, options), code, `reading ${said(options)}`);
-      await room.write('empty', Buffer.alloc(0));
-      await expectCode(() => room.store.read(room.key('empty'), { offset: 0, length: 1 }), code, 'reading 1 byte of none');
+    title: 'a range that exceeds the object is refused before the first byte',
+    check: async (fixture) => {
+      await fixture.write('object', BYTES);
+      const code = fixture.store.capabilities.rangedRead ? 'invalid-range' : (['invalid-range', 'unsupported'] as const);
+      for (const options of BEYOND) await expectCode(() => openAndClose(fixture, options), code, `reading ${describeRange(options)}`);
+      await fixture.write('empty', Buffer.alloc(0));
+      await expectCode(() => fixture.store.read(fixture.key('empty'), { offset: 0, length: 1 }), code, 'reading 1 byte of none');
     },
   },
   {
-    title: 'what is not there is not found, before the first byte',
-    check: async (room) => {
-      await room.write('object', BYTES.subarray(0, 10));
+    title: 'a missing object is not found, before the first byte',
+    check: async (fixture) => {
+      await fixture.write('object', BYTES.subarray(0, 10));
       for (const name of ['missing', 'missing/too', 'object/beneath', 'objec', 'object.']) {
-        await expectCode(() => room.store.stat(room.key(name)), 'not-found', `stat of ${name}`);
-        await expectCode(() => room.store.read(room.key(name)), 'not-found', `read of ${name}`);
+        await expectCode(() => fixture.store.stat(fixture.key(name)), 'not-found', `stat of ${name}`);
+        await expectCode(() => fixture.store.read(fixture.key(name)), 'not-found', `read of ${name}`);
         await expectCode(
-          () => room.store.read(room.key(name), { offset: 0, length: 1 }),
+          () => fixture.store.read(fixture.key(name), { offset: 0, length: 1 }),
           ['not-found', 'unsupported'],
           `ranged read of ${name}`,
         );
@@ -114,30 +114,30 @@ export const reading: readonly Check[] = [
     },
   },
   {
-    title: 'the beginning of a key is no object',
-    check: async (room) => {
-      await room.write('above/object', BYTES.subarray(0, 10));
-      await expectCode(() => room.store.stat(room.key('above')), 'not-found', 'stat of above');
-      await expectCode(() => room.store.read(room.key('above')), 'not-found', 'read of above');
+    title: 'the start of a key is not an object',
+    check: async (fixture) => {
+      await fixture.write('above/object', BYTES.subarray(0, 10));
+      await expectCode(() => fixture.store.stat(fixture.key('above')), 'not-found', 'stat of above');
+      await expectCode(() => fixture.store.read(fixture.key('above')), 'not-found', 'read of above');
     },
   },
   {
-    title: 'a reader can be left in the middle, and disposed again and again',
-    check: async (room) => {
-      await room.write('object', BYTES);
+    title: 'a reader can be left early, and disposed repeatedly',
+    check: async (fixture) => {
+      await fixture.write('object', BYTES);
       for (let round = 0; round < 5; round += 1) {
-        const source = await room.store.read(room.key('object'));
+        const source = await fixture.store.read(fixture.key('object'));
         for await (const chunk of source) {
           if (chunk.length > 0) break;
         }
         await source[Symbol.asyncDispose]();
         await source[Symbol.asyncDispose]();
-        await (await room.store.read(room.key('object')))[Symbol.asyncDispose]();
+        await (await fixture.store.read(fixture.key('object')))[Symbol.asyncDispose]();
       }
-      const source = await room.store.read(room.key('object'));
+      const source = await fixture.store.read(fixture.key('object'));
       await source[Symbol.asyncIterator]().next();
       await source[Symbol.asyncDispose]();
-      expectBytes(await room.read('object'), BYTES, 'the object afterwards');
+      expectBytes(await fixture.read('object'), BYTES, 'the object afterwards');
     },
   },
 ];

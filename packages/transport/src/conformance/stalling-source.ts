@@ -1,10 +1,10 @@
 /**
- * Gives some chunks and then nothing any more: neither a further one nor an end. Counts how it is treated.
+ * Yields some chunks and then hangs: it yields neither another chunk nor an end.
  */
 export class StallingSource implements AsyncIterable<Uint8Array> {
-  /** Resolves when a chunk is asked for that never comes. */
+  /** Resolves when the chunk that never comes is asked for. */
   readonly stalled: Promise<void>;
-  /** Resolves when it is told that nobody will ask any more. */
+  /** Resolves when the consumer closes it. */
   readonly released: Promise<void>;
   readonly #chunks: Uint8Array[];
   readonly #stalled: PromiseWithResolvers<void> = Promise.withResolvers<void>();

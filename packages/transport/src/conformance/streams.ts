@@ -2,7 +2,7 @@ import type { Check } from './check.ts';
 import { bytesOf, digestOf, inPieces, refilled } from './data.ts';
 import { expect, expectBytes, expectCode, expectReason } from './expect.ts';
 
-/** As the file system would say it: a store must not take the error of its caller's source for its own. */
+/** It looks like a file system error: a store must not take an error of its caller's source for its own. */
 function sourceError(): Error {
   return Object.assign(new Error('the source failed'), { code: 'ENOENT', errno: -2, syscall: 'open' });
 }
@@ -12,9 +12,9 @@ async function* failing(bytes: Buffer, error: Error): AsyncGenerator<Uint8Array>
   throw error;
 }
 
-/** Gives each chunk a turn of the event loop late, and counts how many are asked for at once and whether it is let go. */
+/** Yields each chunk one turn of the event loop late, and counts how many are asked for at once. */
 class CountingSource implements AsyncIterable<Uint8Array> {
-  mostAtOnce = 0;
+  maxConcurrent = 0;
   returned = false;
   #asked = 0;
   readonly #chunks: Iterator<Uint8Array>;
@@ -29,7 +29,7 @@ class CountingSource implements AsyncIterable<Uint8Array> {
     return {
       next: async () => {
         this.#asked += 1;
-        this.mostAtOnce = Math.max(this.mostAtOnce, this.#asked);
+        this.maxConcurrent = Math.max(this.maxConcurrent, this.#asked);
         await new Promise((resolve) => setImmediate(resolve));
         this.#asked -= 1;
         const { done, value } = this.#chunks.next();
@@ -45,51 +45,51 @@ class CountingSource implements AsyncIterable<Uint8Array> {
 
 export const streams: readonly Check[] = [
   {
-    title: 'a chunk is used before the next one is asked for: the giver may fill the same memory again',
-    check: async (room) => {
+    title: 'a chunk is used before the next one is asked for: its source may reuse the memory',
+    check: async (fixture) => {
       const bytes = bytesOf(500_000, 1);
-      await using pending = await room.begin('refilled');
+      await using pending = await fixture.begin('refilled');
       await pending.append(refilled(bytes, 10_007));
       await pending.commit(digestOf(bytes));
-      expectBytes(await room.read('refilled'), bytes, 'the object');
+      expectBytes(await fixture.read('refilled'), bytes, 'the object');
     },
   },
   {
     title: 'append asks for one chunk at a time',
-    check: async (room) => {
+    check: async (fixture) => {
       const bytes = bytesOf(300_000, 2);
       const source = new CountingSource(bytes, 4_096);
-      await using pending = await room.begin('pulled');
+      await using pending = await fixture.begin('pulled');
       await pending.append(source);
-      expect(source.mostAtOnce === 1, `append asked for ${source.mostAtOnce} chunks at once: the source sets no pace any more`);
+      expect(source.maxConcurrent === 1, `append asked for ${source.maxConcurrent} chunks at once, without back-pressure`);
       await pending.commit(digestOf(bytes));
-      expectBytes(await room.read('pulled'), bytes, 'the object');
+      expectBytes(await fixture.read('pulled'), bytes, 'the object');
     },
   },
   {
-    title: 'what the source throws comes through as it is, and nothing is left',
-    check: async (room) => {
+    title: 'errors of the source are passed on unchanged, and nothing is left',
+    check: async (fixture) => {
       const error = sourceError();
       {
-        await using pending = await room.begin('broken');
+        await using pending = await fixture.begin('broken');
         await expectReason(() => pending.append(failing(bytesOf(50_000, 3), error)), error, 'append from a source that throws');
-        await room.expectAbsent('broken', 'after the source failed');
+        await fixture.expectAbsent('broken', 'after the source failed');
       }
-      await room.expectNothingLeft('broken', 'after the source failed');
+      await fixture.expectNothingLeft('broken', 'after the source failed');
     },
   },
   {
     title: 'after a rejected append the object cannot be committed',
-    check: async (room) => {
+    check: async (fixture) => {
       const bytes = bytesOf(50_000, 4);
       {
-        await using pending = await room.begin('half');
+        await using pending = await fixture.begin('half');
         const error = sourceError();
         await expectReason(() => pending.append(failing(bytes, error)), error, 'append from a source that throws');
         const codes = ['unsupported', 'integrity', 'not-found', 'unavailable'] as const;
         await expectCode(() => pending.commit(digestOf(bytes)), codes, 'commit after a rejected append');
       }
-      await room.expectNothingLeft('half', 'after a refused commit');
+      await fixture.expectNothingLeft('half', 'after a refused commit');
     },
   },
 ];

@@ -6,14 +6,14 @@ import { Memory, MemoryStore, faultyStore } from './index.ts';
 
 const error = new StoreError('unavailable', { message: 'gone' });
 
-test('the call that was named fails, and no other', async () => {
+test('only the chosen call fails', async () => {
   const store = faultyStore(new MemoryStore(), { faults: [{ on: 'begin', nth: 2, error }] });
   await put(store, 'a', 'content');
   await expect(store.begin('b')).rejects.toBe(error);
   await put(store, 'b', 'content');
 });
 
-test('a body is cut after just so many bytes', async () => {
+test('a body is cut after the given number of bytes', async () => {
   const store = faultyStore(new MemoryStore(), { faults: [{ on: 'body', nth: 1, after: 3, error }] });
   await put(store, 'a', 'content');
   let text = '';
@@ -40,14 +40,14 @@ test('a call that stalls ends when it is aborted', async () => {
   }
 });
 
-test('when the room is used up, append fails with full', async () => {
-  const store = faultyStore(new MemoryStore(), { roomBytes: 5 });
+test('if the space is used up, append fails with full', async () => {
+  const store = faultyStore(new MemoryStore(), { freeBytes: 5 });
   await using pending = await store.begin('a');
   await pending.append(pieces('ab', 'cd'));
   await expect(pending.append(pieces('ef'))).rejects.toMatchObject({ code: 'full' });
 });
 
-describe('without faults it is a store still', () => {
+describe('without faults it keeps the promises of a store', () => {
   const memory = new Memory();
   for (const { title, run } of storeConformance(async () => faultyStore(new MemoryStore(memory), {}))) test(title, run);
 });

@@ -4,29 +4,29 @@ import { alterBody, alterPending, alterStore } from '../alter.ts';
 import { StoreError } from '../errors.ts';
 import type { PendingObject, Store } from '../store.ts';
 
-/** What can go wrong: the calls of a store and of what it gives; `body` is the iteration of what `read` gave. */
+/** The calls that can fail: those of a store and of the objects it returns; `body` is the iteration of the result of `read`. */
 export type FaultyCall = 'stat' | 'read' | 'body' | 'list' | 'begin' | 'resume' | 'append' | 'commit' | 'pending' | 'clear' | 'remove';
 
 export interface Fault {
   readonly on: FaultyCall;
-  /** Which call of its kind, from 1; each of them where absent. */
+  /** Which call of its kind, from 1; all by default. */
   readonly nth?: number | undefined;
-  /** With what it fails; where absent, it neither goes on nor ends until its signal is aborted. */
+  /** The error; without one, the call hangs until its signal is aborted. */
   readonly error?: StoreError | undefined;
-  /** After how many bytes (`body`, `append`) or items (`list`, `pending`); 0, at once, where absent. */
+  /** After how many bytes (`body`, `append`) or items (`list`, `pending`); 0 by default. */
   readonly after?: number | undefined;
 }
 
 export interface FaultyStoreOptions {
   readonly faults?: readonly Fault[] | undefined;
-  /** How many bytes all appends together find room for; then they fail with `full`. */
-  readonly roomBytes?: number | undefined;
+  /** How many bytes all appends together can write before they fail with `full`. */
+  readonly freeBytes?: number | undefined;
 }
 
-/** A store that fails on purpose, for tests of those who use one. */
-export function faultyStore(store: Store, { faults = [], roomBytes = Infinity }: FaultyStoreOptions): Store {
+/** A store with injected faults, for tests of code that uses a store. */
+export function faultyStore(store: Store, { faults = [], freeBytes = Infinity }: FaultyStoreOptions): Store {
   const calls = new Map<FaultyCall, number>();
-  let room = roomBytes;
+  let left = freeBytes;
   const next = (on: FaultyCall): Fault | undefined => {
     const nth = (calls.get(on) ?? 0) + 1;
     calls.set(on, nth);
@@ -34,7 +34,7 @@ export function faultyStore(store: Store, { faults = [], roomBytes = Infinity }:
   };
   const call = async <T>(on: FaultyCall, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> => {
     const fault = next(on);
-    if (fault !== undefined) await strike(fault, signal);
+    if (fault !== undefined) await applyFault(fault, signal);
     return work();
   };
   const faulty = (pending: PendingObject): PendingObject =>
@@ -42,7 +42,7 @@ export function faultyStore(store: Store, { faults = [], roomBytes = Infinity }:
       append: (source, o) => {
         const cut = cutChunks(abortable(source, o?.signal), next('append'), o?.signal);
         return pending.append(
-          fill(cut, (bytes) => (room -= bytes)),
+          fill(cut, (bytes) => (left -= bytes)),
           o,
         );
       },
@@ -63,7 +63,7 @@ export function faultyStore(store: Store, { faults = [], roomBytes = Infinity }:
   });
 }
 
-async function strike({ error }: Fault, signal: AbortSignal | undefined): Promise<never> {
+async function applyFault({ error }: Fault, signal: AbortSignal | undefined): Promise<never> {
   if (error !== undefined) throw error;
   signal?.throwIfAborted();
   if (signal === undefined) return new Promise<never>(() => undefined);
@@ -74,11 +74,11 @@ async function strike({ error }: Fault, signal: AbortSignal | undefined): Promis
 async function* cutItems<T>(items: AsyncIterable<T>, fault: Fault | undefined, signal: AbortSignal | undefined): AsyncGenerator<T> {
   let left = fault?.after ?? 0;
   for await (const item of items) {
-    if (fault !== undefined && left === 0) await strike(fault, signal);
+    if (fault !== undefined && left === 0) await applyFault(fault, signal);
     left -= 1;
     yield item;
   }
-  if (fault !== undefined && left >= 0) await strike(fault, signal);
+  if (fault !== undefined && left >= 0) await applyFault(fault, signal);
 }
 
 async function* cutChunks(
@@ -94,14 +94,14 @@ async function* cutChunks(
       continue;
     }
     if (left > 0) yield chunk.subarray(0, left);
-    await strike(fault, signal);
+    await applyFault(fault, signal);
   }
-  if (fault !== undefined) await strike(fault, signal);
+  if (fault !== undefined) await applyFault(fault, signal);
 }
 
 async function* fill(chunks: AsyncIterable<Uint8Array>, take: (bytes: number) => number): AsyncGenerator<Uint8Array> {
   for await (const chunk of chunks) {
-    if (take(chunk.length) < 0) throw new StoreError('full', { message: 'there is no room left', hint: 'Make room.' });
+    if (take(chunk.length) < 0) throw new StoreError('full', { message: 'no space left', hint: 'Free some space.' });
     yield chunk;
   }
 }

@@ -26,11 +26,11 @@ interface Unfinished {
   readonly ifExists: 'fail' | 'replace';
   readonly started: Date;
   bytes: Buffer;
-  /** The store object that holds it now; undefined when it was suspended. */
+  /** The store that owns it now; undefined when suspended. */
   holder: MemoryStore | undefined;
 }
 
-/** What is kept. Two stores over one memory are like two processes with one store. */
+/** The stored data. Two stores over one memory act like two processes with one store. */
 export class Memory {
   readonly objects: Map<string, StoredObject> = new Map();
   readonly unfinished: Map<string, Unfinished> = new Map();
@@ -38,7 +38,7 @@ export class Memory {
 
 const CHUNK_BYTES = 64 * 1024;
 
-/** A store in memory, for tests: every promise of the contract but to outlive the process. */
+/** A store in memory, for tests. It keeps every promise of the contract, except that its data does not survive the process. */
 export class MemoryStore implements Store {
   readonly address = 'memory:';
   readonly capabilities: StoreCapabilities = { rangedRead: true, resumableWrite: true, createOnly: true, maxObjectBytes: Infinity };
@@ -93,7 +93,7 @@ export class MemoryStore implements Store {
     const unfinished = this.#memory.unfinished.get(token);
     if (unfinished === undefined)
       throw new StoreError('not-found', { key: token, message: `there is no unfinished write ${JSON.stringify(token)}` });
-    // Another record of it, so that who held it before, and was taken for dead, holds nothing any more.
+    // A new record, so that the previous holder, which was taken for dead, no longer owns it.
     const resumed = { ...unfinished, holder: this };
     this.#memory.unfinished.set(token, resumed);
     return this.#pendingObject(token, resumed);
@@ -120,7 +120,7 @@ export class MemoryStore implements Store {
     for (const key of keys) this.#memory.objects.delete(key);
   }
 
-  /** As when a process ends: what it had not finished is nobody's. */
+  /** As when a process ends: its unfinished writes have no owner any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const unfinished of this.#memory.unfinished.values()) {
       if (unfinished.holder === this) unfinished.holder = undefined;
@@ -129,12 +129,12 @@ export class MemoryStore implements Store {
 
   #find(key: string): StoredObject {
     const found = this.#memory.objects.get(key);
-    if (found === undefined) throw new StoreError('not-found', { key, message: `there is no ${key}` });
+    if (found === undefined) throw new StoreError('not-found', { key, message: `there is no object ${key}` });
     return found;
   }
 
   #assertFree(key: string): void {
-    if (this.#memory.objects.has(key)) throw new StoreError('exists', { key, message: `${key} is there already` });
+    if (this.#memory.objects.has(key)) throw new StoreError('exists', { key, message: `${key} exists already` });
   }
 
   #pendingObject(token: string, unfinished: Unfinished): PendingObject {
@@ -142,8 +142,9 @@ export class MemoryStore implements Store {
     const { objects, unfinished: all } = this.#memory;
     let failed = false;
     const assertOpen = (): void => {
-      if (failed) throw new StoreError('unsupported', { key, message: `the write of ${key} has failed; it takes no more calls` });
-      if (all.get(token) !== unfinished) throw new StoreError('not-found', { key, message: `the write of ${key} has ended` });
+      if (failed) throw new StoreError('unsupported', { key, message: `cannot use the write of ${key}: it has failed` });
+      if (all.get(token) !== unfinished)
+        throw new StoreError('not-found', { key, message: `cannot use the write of ${key}: it has ended` });
     };
     const end = async (): Promise<void> => {
       if (unfinished.holder !== undefined && all.get(token) === unfinished) all.delete(token);
@@ -187,10 +188,13 @@ export class MemoryStore implements Store {
 
 function assertDigest(key: string, bytes: Buffer, { size, sha256 }: Digest): void {
   if (bytes.length === size && createHash('sha256').update(bytes).digest('hex') === sha256) return;
-  throw new StoreError('integrity', { key, message: `${key} is not what was announced: ${bytes.length} bytes arrived, not these ${size}` });
+  throw new StoreError('integrity', {
+    key,
+    message: `cannot commit ${key}: the ${bytes.length} bytes that arrived do not match the digest of ${size} bytes`,
+  });
 }
 
-/** In one and the same memory, as a store may: who keeps a chunk must copy it. */
+/** Always in the same memory, as a store may: a consumer that keeps a chunk must copy it. */
 async function* inChunks(bytes: Buffer): AsyncGenerator<Uint8Array> {
   const chunk = Buffer.alloc(Math.min(CHUNK_BYTES, bytes.length));
   for (let offset = 0; offset < bytes.length; offset += CHUNK_BYTES) {

@@ -6,11 +6,11 @@ import { collect, digestOf, inPieces } from './data.ts';
 import { expect, expectCode, expectEqual } from './expect.ts';
 import { ConformanceFailure } from './failure.ts';
 
-/** Opens the place under test once more; two of them stand for two processes. */
+/** Opens the store under test; two of them act like two processes. */
 export type OpenStore = () => Promise<Store>;
 
-/** A place in the store for one case alone: a prefix that nobody else has, emptied in the end. */
-export class Room implements AsyncDisposable {
+/** A part of the store for a single case: a unique prefix, emptied at the end. */
+export class Fixture implements AsyncDisposable {
   readonly store: Store;
   /** Ends in `/`. */
   readonly prefix: string = `gantry-check-${randomBytes(8).toString('hex')}/`;
@@ -24,11 +24,11 @@ export class Room implements AsyncDisposable {
     this.#patienceMs = patienceMs;
   }
 
-  static async enter(open: OpenStore, patienceMs: number): Promise<Room> {
-    return new Room(await open(), open, patienceMs);
+  static async create(open: OpenStore, patienceMs: number): Promise<Fixture> {
+    return new Fixture(await open(), open, patienceMs);
   }
 
-  /** A further connection to the same place; the room closes it. */
+  /** Another connection to the same store; the fixture closes it. */
   async another(): Promise<Store> {
     const store = await this.#open();
     this.#others.push(store);
@@ -39,13 +39,13 @@ export class Room implements AsyncDisposable {
     return this.prefix + name;
   }
 
-  /** Begins a write in the way that the store offers: create-only where it can. */
+  /** Begins a write, create-only if the store offers that. */
   async begin(name: string, options: BeginOptions = {}, store: Store = this.store): Promise<PendingObject> {
     const ifExists = store.capabilities.createOnly ? 'fail' : 'replace';
     return store.begin(this.key(name), { ifExists, ...options });
   }
 
-  /** Writes a whole object. */
+  /** Writes a complete object. */
   async write(name: string, bytes: Buffer, options: BeginOptions = {}, store: Store = this.store): Promise<ObjectInfo> {
     await using pending = await this.begin(name, options, store);
     await pending.append(inPieces(bytes, 256 * 1024));
@@ -57,7 +57,7 @@ export class Room implements AsyncDisposable {
     return await collect(source, `reading ${name}`);
   }
 
-  /** The names of all objects in the room, as the store lists them. */
+  /** The names of all objects of the fixture, in the store's order. */
   async names(store: Store = this.store): Promise<readonly string[]> {
     const names: string[] = [];
     for await (const { key } of store.list(this.prefix)) names.push(key.slice(this.prefix.length));
@@ -68,26 +68,26 @@ export class Room implements AsyncDisposable {
     return Array.fromAsync(store.pending(this.prefix));
   }
 
-  /** Nobody can see an object of this name, this connection or another. */
+  /** Expects that neither this connection nor another sees an object of this name. */
   async expectAbsent(name: string, when: string): Promise<void> {
     for (const [store, who] of [[this.store, 'the writer itself'] as const, [await this.another(), 'another connection'] as const]) {
       await expectCode(() => store.stat(this.key(name)), 'not-found', `stat of ${name} ${when}, by ${who}`);
-      await expectCode(() => readAndLetGo(store, this.key(name)), 'not-found', `read of ${name} ${when}, by ${who}`);
+      await expectCode(() => openAndClose(store, this.key(name)), 'not-found', `read of ${name} ${when}, by ${who}`);
       expect(!(await this.names(store)).includes(name), `list shows ${name} ${when}, to ${who}`);
     }
   }
 
-  /** As if it had never been begun: no object and no unfinished write either. */
+  /** Expects neither an object nor an unfinished write. */
   async expectNothingLeft(name: string, when: string): Promise<void> {
     await this.expectAbsent(name, when);
     expectEqual(await this.unfinished(), [], `unfinished writes ${when}`);
   }
 
-  /** What must come about soon, and is a failure when it hangs. */
+  /** Waits for a promise, which fails the case if it hangs. */
   async soon<T>(promise: PromiseLike<T>, what: string): Promise<T> {
     const timer = new AbortController();
     const late = wait(this.#patienceMs, undefined, { signal: timer.signal }).then(() => {
-      throw new ConformanceFailure(`${what} hangs: nothing within ${this.#patienceMs} ms`);
+      throw new ConformanceFailure(`${what} hangs: no result within ${this.#patienceMs} ms`);
     });
     late.catch(() => undefined);
     try {
@@ -98,15 +98,15 @@ export class Room implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.soon(this.#leave(), 'clearing up after the case');
+    await this.soon(this.#removeAll(), 'clearing up after the case');
   }
 
-  async #leave(): Promise<void> {
+  async #removeAll(): Promise<void> {
     try {
       await this.store.clear((await this.unfinished()).map(({ token }) => token));
       await this.store.remove((await this.names()).map((name) => this.key(name)));
     } catch (error) {
-      // Where nothing was ever written, a store may say that the place itself is not there.
+      // If nothing was ever written, a store may report that it does not exist.
       if (!isStoreError(error, 'not-found')) throw error;
     } finally {
       for (const store of [...this.#others, this.store]) await store[Symbol.asyncDispose]();
@@ -114,6 +114,6 @@ export class Room implements AsyncDisposable {
   }
 }
 
-async function readAndLetGo(store: Store, key: string): Promise<void> {
+async function openAndClose(store: Store, key: string): Promise<void> {
   await using _source = await store.read(key);
 }
