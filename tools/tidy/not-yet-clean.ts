@@ -1,6 +1,5 @@
 /** Directories and files that the rules do not hold for yet. The list only shrinks: a new place is clean from its first day. */
 export const NOT_YET_CLEAN: readonly string[] = [
-  'apps/cli/src',
   'apps/cli/test',
   'bench/src',
   'changes/disks-in-use.md',
@@ -22,11 +21,9 @@ export const NOT_YET_CLEAN: readonly string[] = [
   'packages/core/src/snapshots',
   'packages/core/src/system',
   'packages/core/test',
-  'packages/directory-store/src',
   'packages/testkit/src',
   'packages/transport-file/src',
   'packages/transport-s3/src',
   'packages/transport-ssh/src',
   'packages/transport-ssh/test',
-  'packages/transport/src',
 ];
