@@ -20,7 +20,7 @@ import { mergeContests } from './merge.ts';
 import { holdScaling } from './scaling.ts';
 import { updateDocs } from './update-docs.ts';
 import type { Contest } from './report.ts';
-import { table } from './report.ts';
+import { remarks, table } from './report.ts';
 
 const { values } = parseArgs({
   options: {
@@ -123,7 +123,7 @@ const date = new Date().toISOString().slice(0, 10);
 /** Scaling is told by numbers better than by bars. */
 const inChart = all.filter(({ key }) => !/\d$/.test(key) || key === 's3');
 const tables = all.map((contest) => `### ${contest.title}\n\n${table(contest)}\n`).join('\n');
-const text = `Measured on ${date}: ${machine}; ${runs} runs in turn, medians, ± half the range.\n\n${tables}`;
+const text = `Measured on ${date}: ${machine}; ${runs} runs in turn, medians, ± half the range.\n\n${remarks(all)}\n\n${tables}`;
 await writeFile(join(values.out, 'results.md'), text);
 await writeFile(join(values.out, 'results.json'), `${JSON.stringify({ date, machine, runs, contests: all }, null, 2)}\n`);
 await writeFile(join(values.out, 'exports.svg'), chart(inChart));

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { chart } from './chart.ts';
 import type { Contest } from './report.ts';
-import { ratioOf, table } from './report.ts';
+import { ratioOf, remarks, table } from './report.ts';
 
 const MIB = 1024 * 1024;
 const summary = (wall: number) => ({ runs: 3, wall, spread: 0.1, cpu: 2 * wall, peakBytes: 100 * MIB });
@@ -23,12 +23,18 @@ test('who takes twice as long has the ratio 2', () => {
 
 test('a table names everybody, those that could not run too', () => {
   expect(table(contest).split('\n')).toEqual([
-    '|  | export | gantry × | CPU | memory | stored | import | gantry × | CPU | memory |',
+    '|  | export MiB/s | × | s/GiB | MiB | stored | import MiB/s | × | s/GiB | MiB |',
     '| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |',
-    String.raw`| **a \| slow**: a note | 256 MiB/s ±5 % | 2.00 | 8.0 s/GiB | 100 MiB | 50 % |  |  |  |  |`,
-    '| **gantry** | 512 MiB/s ±5 % | 1.00 | 4.0 s/GiB | 100 MiB | 25 % | 1024 MiB/s ±5 % | 1.00 | 2.0 s/GiB | 100 MiB |',
-    '| **broken** | could not run: exit 1: no |',
+    String.raw`| a \| slow | 256 ±5 % | 2.00 | 8.0 | 100 | 50 % |  |  |  |  |`,
+    '| **gantry** | 512 ±5 % | 1.00 | 4.0 | 100 | 25 % | 1024 ±5 % | 1.00 | 2.0 | 100 |',
+    '| broken | could not run |',
+    '',
+    'broken could not run: exit 1: no',
   ]);
+});
+
+test('each remark about a tool stands once, however many tables it is in', () => {
+  expect(remarks([contest, { ...contest, key: 'again' }])).toBe(String.raw`- a \| slow: a note`);
 });
 
 test('a chart has a bar for everybody who ran, the longest for the fastest', () => {

@@ -1,5 +1,5 @@
 /*
- * Writes the parts of `docs/reference` that are made from the code: the table of error codes, the options of every command.
+ * Writes the parts of `docs/reference` that are made from the code: the list of error codes, the options of every command.
  * To be run with `--conditions=@gantry/source`.
  */
 import { readFile, writeFile } from 'node:fs/promises';

@@ -6,9 +6,12 @@ import { COMMANDS } from '../src/commands.ts';
 
 /** Pages of `docs/reference` with parts that are generated from the code, and the functions that generate these parts by name. */
 export const PAGES: Readonly<Record<string, () => Promise<ReadonlyMap<string, string>>>> = {
-  'errors.md': async () => await Promise.resolve(new Map([['error codes', errorTable()]])),
+  'errors.md': async () => await Promise.resolve(new Map([['error codes', errorList()]])),
   'commands.md': async () => new Map(await Promise.all(COMMANDS.map(async ({ name, load }) => describe(name, (await load()).default)))),
 };
+
+/** As `.oxfmtrc.json` has it for pages. */
+const PAGE_WIDTH = 120;
 
 const PART = /(<!-- made from the code: (.+) -->\n)[^]*?(\n<!-- end -->)/g;
 
@@ -27,21 +30,25 @@ export function fillPage(page: string, parts: ReadonlyMap<string, string>): stri
   return filled;
 }
 
-function errorTable(): string {
+/** The codes by exit code, each with what it means. */
+function errorList(): string {
   const codes = Object.keys(ERROR_MEANINGS).filter((code): code is GantryErrorCode => code in ERROR_EXIT_CODES);
-  const rows = codes.map((code) => [String(ERROR_EXIT_CODES[code]), `\`${code}\``, ERROR_MEANINGS[code]]);
-  return table([['exit', 'code', 'what it means'], ...rows]);
+  const byExitCode = Map.groupBy(codes, (code) => ERROR_EXIT_CODES[code]);
+  const parts = [...byExitCode].map(([exitCode, those]) => {
+    const items = those.map((code) => item(`\`${code}\`: ${ERROR_MEANINGS[code]}`));
+    return [`Exit code ${exitCode}:`, '', ...items].join('\n');
+  });
+  return parts.join('\n\n');
 }
 
-/** A command's usage line and a table of its options. */
+/** A command's usage line and a list of its options. */
 function describe(name: string, { arguments: args, options }: CommandModule): readonly [string, string] {
   const specs = Object.values(options);
   const required = specs.filter((spec) => spec.required === true).map(({ flags }) => flags);
   const optional = specs.length > required.length ? ['[options]'] : [];
   const usage = `\`${['gantry', name, ...args, ...required, ...optional].join(' ')}\``;
-  if (specs.length === 0) return [`gantry ${name}`, usage];
-  const rows = specs.map((spec) => [`\`${spec.flags}\``, explain(spec)]);
-  return [`gantry ${name}`, `${usage}\n\n${table([['option', 'what it does'], ...rows])}`];
+  const items = specs.map((spec) => item(`\`${spec.flags}\`: ${explain(spec)}`));
+  return [`gantry ${name}`, items.length === 0 ? usage : [usage, '', ...items].join('\n')];
 }
 
 function explain({ description, choices, required, default: byDefault }: OptionSpec<unknown>): string {
@@ -50,14 +57,18 @@ function explain({ description, choices, required, default: byDefault }: OptionS
     ...(choices === undefined ? [] : [choices.map((value) => `\`${value}\``).join(', ')]),
     ...(typeof byDefault === 'string' ? [`default \`${byDefault}\``] : []),
   ];
-  const text = description.replaceAll('*', String.raw`\*`).replaceAll('|', String.raw`\|`);
+  const text = description.replaceAll('*', String.raw`\*`);
   return notes.length === 0 ? text : `${text} (${notes.join('; ')})`;
 }
 
-/** A table as oxfmt lays it out, so that formatting changes nothing. */
-function table(rows: readonly (readonly string[])[]): string {
-  const [head = [], ...body] = rows;
-  const widths = head.map((_, column) => Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (cells: readonly string[]): string => `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
-  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...body.map(line)].join('\n');
+/** An item of a list, with lines as long as the formatter makes them: it breaks no inline code. */
+function item(text: string): string {
+  const words = text.match(/(?:`[^`]*`|\S)+/g) ?? [];
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= PAGE_WIDTH) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(lines.length === 0 ? `- ${word}` : `  ${word}`);
+  }
+  return lines.join('\n');
 }

@@ -166,5 +166,5 @@ it('the documentation names every option', async () => {
   const { hint } = refusal('s3://exports?bucket=b');
   const options = /^The options are (.*) and tag\.NAME\.$/.exec(hint)?.[1]?.split(', ') ?? [];
   expect(options.length).toBeGreaterThan(15);
-  for (const option of [...options, 'tag.NAME']) expect(page, option).toMatch(new RegExp(`^\\| \`${option}\` `, 'm'));
+  for (const option of [...options, 'tag.NAME']) expect(page, option).toMatch(new RegExp(`^- \`${option}\`[ :]`, 'm'));
 });
