@@ -18,7 +18,7 @@ const command: CommandModule = defineCommand({
   options: {},
   examples: ['gantry store conformance /srv/exports'],
   run: async (session, [address]) => {
-    await assertStore(session, address);
+    const store = await assertStore(session, address);
     const results = await checkPromises(session, address);
     const broken = results.filter(({ kept }) => !kept);
     if (broken.length > 0) {
@@ -28,16 +28,17 @@ const command: CommandModule = defineCommand({
         hint: 'Exports are not safe in it: keep them elsewhere, and report this to the authors of its transport.',
       });
     }
-    session.output.result({ operation: 'store-conformance', store: address, results }, `${address} keeps all ${results.length} promises`);
+    session.output.result({ operation: 'store-conformance', store, results }, `${address} keeps all ${results.length} promises`);
   },
 });
 
 export default command;
 
-/** The suite writes, so it must not create a directory where a file system is not mounted. */
-async function assertStore(session: Session, address: string): Promise<void> {
+/** The suite writes, so it must not create a directory where a file system is not mounted. @returns the store's full address */
+async function assertStore(session: Session, address: string): Promise<string> {
   await using store = await session.open(address, 'write');
   await requireStore(store, { create: wantsNewStore(session.env), signal: session.signal });
+  return store.address;
 }
 
 async function checkPromises(session: Session, address: string): Promise<readonly CheckResult[]> {

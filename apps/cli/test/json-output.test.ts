@@ -1,0 +1,138 @@
+import { cp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { makeRandomFile, makeSparseFile, startSshServer } from '@gantry/testkit';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { COMMANDS } from '../src/commands.ts';
+import { fieldsOf, readDocumentedFields } from './documented-json.ts';
+import type { DocumentedFields } from './documented-json.ts';
+import type { Workbench } from './workbench.ts';
+import { exportDirectory, jsonLines, MAIN, makeWorkbench, waitForFile } from './workbench.ts';
+
+const MIB = 1024 * 1024;
+const REFERENCE = new URL('../../../docs/reference/', import.meta.url);
+
+const page = await readFile(new URL('json-output.md', REFERENCE), 'utf8');
+const documented: DocumentedFields = readDocumentedFields(page);
+/** What came, by the headings of the page. */
+const seen = new Map<string, Set<string>>();
+
+let bench: Workbench;
+let scope: AsyncDisposableStack;
+
+/** Runs a command with `--json`, notes what it printed, and gives its last line. */
+async function run(...args: readonly string[]): Promise<Readonly<Record<string, unknown>>> {
+  const { stdout, stderr } = await bench.gantry(...args, '--json');
+  const lines = jsonLines(stdout);
+  expect(lines.at(-1)?.['type'], `${args.join(' ')}: ${stderr}`).toMatch(/^(result|error)$/);
+  for (const { type, ...fields } of lines) {
+    const operation = String(fields['operation']).replace(/^(os|store)-/, '$1 ');
+    const heading = type === 'result' ? `gantry ${operation}` : `Event ${String(type)}`;
+    const known = seen.get(heading) ?? new Set();
+    for (const field of fieldsOf(fields, documented.get(heading) ?? new Set())) known.add(field);
+    seen.set(heading, known);
+  }
+  return lines.at(-1) ?? {};
+}
+
+beforeAll(async () => {
+  scope = new AsyncDisposableStack();
+  bench = scope.use(await makeWorkbench());
+  await bench.defineOs('full', {
+    export: 'echo exporting >&2; exec cat "$EXPORT_DEVICE"',
+    // Leaves a few bytes unread, of which Gantry warns.
+    import: `head -c ${MIB - 100} >"$IMPORT_DEVICE"`,
+    rename: 'exit 0',
+    'parameters.list': 'filesystem the kind of file system\n',
+    hypervisors: 'kvm\n',
+  });
+  await bench.defineOs('../more/full', {});
+  await bench.defineOs('broken', { ganeti_api_version: '99\n' });
+  await bench.defineOs('slow', { export: 'echo started >"$EXPORT_DEVICE.started"; sleep 600', import: 'exit 0' });
+  await makeRandomFile(bench.file('a.img'), MIB, 'a');
+  await makeSparseFile(bench.file('b.img'), MIB);
+  await makeSparseFile(bench.file('small.img'), MIB / 2);
+  const a = await bench.describeInstance('a.example.com', { os: 'full', disks: ['a.img'] });
+  const b = await bench.describeInstance('b.example.com', { os: 'full', disks: ['b.img'] });
+  const raw = await bench.describeInstance('raw.example.com', { disks: ['a.img'] });
+  const small = await bench.describeInstance('small.example.com', { disks: ['small.img'] });
+  const slow = await bench.describeInstance('slow.example.com', { os: 'slow', disks: ['a.img'] });
+  const { store } = bench;
+
+  await run('store', 'init', store);
+  const { reference } = await run('export', a, store);
+  const { reference: plain } = await run('export', raw, store, '--codec', 'none');
+  await run('import', store, String(reference), '--to', b);
+  await run('import', store, String(reference), '--to', b, '--dry-run');
+  await run('import', store, String(plain), '--to', small);
+  await run('verify', store, String(reference));
+  await run('show', store, String(reference));
+  await copyIntoTheFuture(String(plain));
+  await makeGanetiExport(String(plain));
+  await run('show', store, 'ganeti.example.com');
+
+  const killed = bench.start('export', slow, store);
+  await waitForFile(bench.file('a.img.started'));
+  killed.kill('SIGKILL');
+  await killed.outcome;
+  await run('list', store);
+  await run('clean', store, '--dry-run');
+  await run('clean', store);
+  await run('remove', store, String(plain));
+
+  await run('create', b);
+  await run('rename', b, 'c.example.com');
+  await run('os', 'list', '--os-path', bench.file('os'), '--os-path', bench.file('more'));
+  await run('os', 'show', 'full');
+  await run('os', 'check', 'full', '-O', 'filesystem=ext4');
+  await run('store', 'conformance', store);
+  await run('schema');
+
+  const server = scope.use(await startSshServer());
+  const peer = bench.file('peer');
+  const command = `${process.execPath} --conditions=@gantry/source ${MAIN} "$@"`;
+  const there = `GANTRY_STATE_DIR=${bench.file('state-there')} GANTRY_OS_PATH=${bench.file('os')}`;
+  await writeFile(peer, `#!/bin/sh\n${there} exec ${command}\n`, { mode: 0o755 });
+  const { moveId } = await run('move', a, server.address(''), '--to', b, '--peer-program', peer);
+  await run('receive', '--outcome', String(moveId), '--state-dir', bench.file('state-there'));
+});
+
+afterAll(() => scope.disposeAsync());
+
+/** An export that seems to begin next century, of which a listing warns. */
+async function copyIntoTheFuture(reference: string): Promise<void> {
+  const from = exportDirectory(bench, reference);
+  const to = join(from, '..', '20991231T235959Z');
+  await cp(from, to, { recursive: true });
+  const manifest: unknown = JSON.parse(await readFile(join(to, 'manifest.json'), 'utf8'));
+  const changed = { ...Object(manifest), exportId: '20991231T235959Z', started: '2099-12-31T23:59:59.000Z' };
+  await writeFile(join(to, 'manifest.json'), JSON.stringify(changed));
+}
+
+/** What Ganeti would have written: `config.ini` and the dumps. */
+async function makeGanetiExport(reference: string): Promise<void> {
+  const to = join(bench.store, 'ganeti.example.com');
+  await cp(exportDirectory(bench, reference), to, { recursive: true });
+  for (const name of await readdir(to)) if (/^(manifest|export|SHA)/.test(name)) await rm(join(to, name));
+  const config = await readFile(join(to, 'config.ini'), 'utf8');
+  await writeFile(join(to, 'config.ini'), config.replaceAll('raw.example.com', 'ganeti.example.com'));
+}
+
+describe('the page of JSON output', () => {
+  it.each([...documented.keys()])('says of "%s" what comes, and nothing else', (heading) => {
+    expect([...(seen.get(heading) ?? [])].toSorted()).toEqual([...(documented.get(heading) ?? [])].toSorted());
+  });
+
+  it('has a section for every command and event', () => {
+    expect(COMMANDS.map(({ name }) => `gantry ${name}`).filter((heading) => !documented.has(heading))).toEqual([]);
+    expect([...seen.keys()].filter((heading) => !documented.has(heading))).toEqual([]);
+  });
+
+  it('leaves the fields of a dump to the page of the manifest, which has them all', async () => {
+    const layout = await readFile(new URL('formats/export-layout.md', REFERENCE), 'utf8');
+    const { dumps } = await run('export', bench.file('a.example.com.yaml'), bench.store, '--codec', 'none');
+    const fields = Array.isArray(dumps) ? dumps.flatMap((dump) => Object.keys(Object(dump))) : [];
+    expect(fields).toContain('frameCrc32');
+    expect(fields.filter((field) => !new RegExp(`\`(dumps\\[\\]\\.)?${field}\``).test(layout))).toEqual([]);
+  });
+});
