@@ -1,12 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 
-type Call = 'sync' | 'datasync' | 'stat';
+type Call = 'sync' | 'datasync' | 'stat' | 'truncate';
 
 /**
- * Lets calls on files of this process fail, as a disk that is broken or full does, until it is disposed.
+ * Makes calls on files of this process fail, as on a broken or full disk, until it is disposed.
  *
- * @param fails asked before each call; what it gives, the call rejects with
+ * @param fails called before each call, which rejects with the error that it returns
  */
 export async function failFiles(call: Call, fails: (file: FileHandle) => Promise<Error | undefined>): Promise<Disposable> {
   await using anyFile = await open('/dev/null');
@@ -24,7 +24,7 @@ export async function failFiles(call: Call, fails: (file: FileHandle) => Promise
   };
 }
 
-/** An error as Node gives it for a system call. */
+/** An error of a system call as Node makes it. */
 export function systemError(code: 'EIO' | 'ENOSPC' | 'EDQUOT' | 'EROFS'): Error {
   return Object.assign(new Error(`${code}: injected`), { code });
 }

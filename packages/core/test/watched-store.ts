@@ -6,7 +6,7 @@ export type StoreCall = `${'stat' | 'read' | 'list' | 'begin' | 'append' | 'comm
 export interface Watching {
   /** Called before each call; what it throws is what the call rejects with, and then nothing happens. */
   readonly before?: (call: StoreCall) => void | Promise<void>;
-  /** Called after each call that did its work; what it throws is what the call rejects with all the same. */
+  /** Called after each call that did its work; the call rejects with what it throws. */
   readonly after?: (call: StoreCall) => void | Promise<void>;
   readonly capabilities?: Partial<StoreCapabilities>;
 }

@@ -82,7 +82,10 @@ describe('a file that cannot be used', () => {
     await writeFile(scratch.file('web1.yaml'), least);
     await truncate(scratch.file('web1.yaml'), 1024 ** 4);
     const loading = loadInstanceFile(scratch.file('web1.yaml'));
-    await expect(loading).rejects.toMatchObject({ code: 'INSTANCE_FILE_UNREADABLE', message: expect.stringContaining('more than 1 MiB') });
+    await expect(loading).rejects.toMatchObject({
+      code: 'INSTANCE_FILE_UNREADABLE',
+      message: expect.stringContaining('larger than 1 MiB'),
+    });
   });
 
   test('is a named pipe that nobody writes to', async () => {

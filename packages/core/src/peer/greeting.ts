@@ -1,8 +1,8 @@
-import { TOOL } from '../report/version.ts';
+import { VERSION } from '../report/version.ts';
 import { PIPE_VERSION } from './messages.ts';
 
 /** The line that each side sends first, whatever else changes in later versions. */
-export const GREETING: string = `gantry-pipe ${PIPE_VERSION} ${TOOL.version}\n`;
+export const GREETING: string = `gantry-pipe ${PIPE_VERSION} ${VERSION}\n`;
 
 const PREFIX = Buffer.from('gantry-pipe ');
 const LONGEST = 80;

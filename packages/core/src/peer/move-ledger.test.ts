@@ -151,11 +151,38 @@ describe('a move record', () => {
     expect(await readdir(state.file('state', 'moves'))).toEqual([`${ID}.json`]);
   });
 
-  test('that cannot be written is no commit, and the move has failed', async () => {
+  test('is written although a sweep removes its temporary file before it is locked', async () => {
+    await using state = await withState();
+    const directory = await openStateDirectory(state.stateDirectory);
+    const ledger = await open(state.stateDirectory);
+    const real = fsPromises.open;
+    const swept: unknown[] = [];
+    // The sweep of another receiver comes just after the file was created.
+    Object.assign(fsPromises, {
+      open: async (...parameters: Parameters<typeof real>) => {
+        const file = await real(...parameters);
+        if (String(parameters[0]).endsWith('.new') && parameters[1] !== 'r' && swept.push(parameters[0]) === 1)
+          await sweepMoveRecords(directory);
+        return file;
+      },
+    });
+    syncBuiltinESMExports();
+    try {
+      await ledger.commit(DISKS);
+    } finally {
+      Object.assign(fsPromises, { open: real });
+      syncBuiltinESMExports();
+    }
+    expect(swept).toHaveLength(2);
+    expect(await moveOutcome(ID, state)).toMatchObject({ state: 'committed' });
+    expect(await readdir(state.file('state', 'moves'))).toEqual([`${ID}.json`]);
+  });
+
+  test('that cannot be written is not a commit, and the move has failed', async () => {
     await using state = await withState();
     const ledger = await open(state.stateDirectory);
     using _broken = await failFiles('sync', async () => systemError('ENOSPC'));
-    await expect(ledger.commit(DISKS)).rejects.toMatchObject({ code: 'STATE_UNUSABLE', hint: expect.stringContaining('Make room') });
+    await expect(ledger.commit(DISKS)).rejects.toMatchObject({ code: 'STATE_UNUSABLE', hint: expect.stringContaining('Free space') });
     expect(await ledger.fail('no room', DISKS)).toBe(true);
     const { state: found } = (await readMoveRecord(await openStateDirectory(state.stateDirectory), ID)) ?? {};
     expect(found).toBe('open');

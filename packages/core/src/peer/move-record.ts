@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
 import { link, open, readFile, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -7,7 +9,7 @@ import { errnoName } from '../system/errno-name.ts';
 import { tryFlock } from '../system/flock.ts';
 import { hostProcessSchema } from '../system/process-owner.ts';
 import type { GantryError } from '../report/errors.ts';
-import { removeUnlocked } from '../runs/lock-file.ts';
+import { isStillNamed, removeUnlocked } from '../runs/lock-file.ts';
 import type { StateDirectory } from '../runs/state-directory.ts';
 import { unusable } from '../runs/state-directory.ts';
 
@@ -46,6 +48,8 @@ const recordSchema: z.ZodType<MoveRecord> = z.object({
 const KEEP_MS = 90 * 24 * 60 * 60 * 1000;
 const SUFFIX = '.json';
 const TEMPORARY_SUFFIX = '.new';
+/** A sweep that comes between creating a file and locking it is rare; this many in a row are something else. */
+const MAX_TEMPORARY_FILES = 100;
 
 /**
  * Writes the first record of a move; it is on disk when this resolves.
@@ -85,16 +89,28 @@ export async function replaceMoveRecord(state: StateDirectory, record: MoveRecor
 
 /** A record that has no name yet by which it is found; durable, but for that name. Disposing removes what is left of it. */
 async function writeTemporary(state: StateDirectory, record: MoveRecord): Promise<AsyncDisposable & { readonly path: string }> {
-  const path = `${recordPath(state, record.moveId)}.${process.pid}${TEMPORARY_SUFFIX}`;
   await using scope = new AsyncDisposableStack();
-  const file = scope.use(await open(path, 'w', 0o600));
+  const { path, file } = await createTemporary(state, record.moveId);
+  scope.use(file);
   scope.defer(() => unlink(path).catch(() => undefined));
-  // The lock says to a sweep that somebody is at it.
-  tryFlock(file.fd, 'exclusive');
   await file.writeFile(`${JSON.stringify(record)}\n`);
   await file.sync();
   const kept = scope.move();
   return { path, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/** Creates and locks a file: the lock keeps {@link sweepMoveRecords} from removing it. A sweep may come before the lock. */
+async function createTemporary(state: StateDirectory, moveId: string): Promise<{ readonly path: string; readonly file: FileHandle }> {
+  for (let tries = 0; tries < MAX_TEMPORARY_FILES; tries += 1) {
+    const path = `${recordPath(state, moveId)}.${randomUUID()}${TEMPORARY_SUFFIX}`;
+    await using scope = new AsyncDisposableStack();
+    const file = scope.use(await open(path, 'wx', 0o600));
+    scope.defer(() => unlink(path).catch(() => undefined));
+    if (!tryFlock(file.fd, 'exclusive') || !(await isStillNamed(file, path))) continue;
+    scope.move();
+    return { path, file };
+  }
+  throw new Error(`each of ${MAX_TEMPORARY_FILES} temporary files was locked or removed by another process`);
 }
 
 function cannotWrite({ moveId }: MoveRecord, error: unknown): GantryError {

@@ -4,7 +4,7 @@ import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 import { asFirstError } from '../report/first-error.ts';
 import { terminalSafe } from '../report/terminal-text.ts';
-import { TOOL } from '../report/version.ts';
+import { VERSION } from '../report/version.ts';
 import type { Failure } from './messages.ts';
 import { PIPE_VERSION, knownCode } from './messages.ts';
 
@@ -32,7 +32,7 @@ export function endedError(peer: string, end: PeerEnd | undefined, greeted: bool
   if (!greeted && /unknown command|unknown option/.test(text)) {
     return new GantryError('PEER_VERSION', {
       message: `the gantry on ${peer} is too old: it cannot receive`,
-      hint: `Install this version, ${TOOL.version}, there.`,
+      hint: `Install this version, ${VERSION}, there.`,
       details,
     });
   }
@@ -79,7 +79,7 @@ export function notGantryError(peer: string, text: string): GantryError {
 
 export function versionError(peer: string, protocol: number, version: string): GantryError {
   return new GantryError('PEER_VERSION', {
-    message: `${peer} has gantry ${version} with version ${protocol} of the pipe, and here is ${TOOL.version} with version ${PIPE_VERSION}`,
+    message: `${peer} has gantry ${version} with version ${protocol} of the pipe, and here is ${VERSION} with version ${PIPE_VERSION}`,
     hint: 'Install the same version of Gantry on both.',
   });
 }

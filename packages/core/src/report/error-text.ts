@@ -1,6 +1,6 @@
 import { firstFailure } from '@gantry/transport';
 
-/** What an error says, for a message of our own; of several failures, the first. */
+/** The message of an error, for use in a message of our own; of several failures, the first. */
 export function errorText(error: unknown): string {
   const first = firstFailure(error);
   return first instanceof Error ? first.message : String(first);

@@ -1,6 +1,6 @@
 /**
- * Every code with which an operation of core fails, by the exit code that the command line gives it. The codes are stable: programs
- * may switch on them. `error-meanings.ts` says what each means; a new one is a line here and there, then `pnpm docs:update`.
+ * Every error code of core, with the exit code that the command line ends with. The codes are stable: programs may switch on them.
+ * `error-meanings.ts` says what each one means. A new code needs a line in both files, then `pnpm docs:update`.
  */
 export const ERROR_EXIT_CODES = {
   // 2: the call itself is wrong
@@ -63,12 +63,12 @@ export const ERROR_EXIT_CODES = {
   EXPORT_INCOMPLETE: 9,
   MOVE_NOT_FOUND: 9,
   MOVE_NOT_COMMITTED: 9,
-  // 10: somebody else is at it
+  // 10: in use by somebody else
   BUSY: 10,
   // 11: the machine
   STATE_UNUSABLE: 11,
   PLATFORM: 11,
-  // 12: the peer of a move, or the way to it
+  // 12: the peer of a move, or the connection to it
   PEER_UNAVAILABLE: 12,
   PEER_DENIED: 12,
   PEER_NO_GANTRY: 12,
@@ -78,27 +78,27 @@ export const ERROR_EXIT_CODES = {
   PEER_LOST: 12,
   PEER_STALLED: 12,
   PEER_FAILED: 12,
-  // 13: a move of which only the peer knows whether it was committed
+  // 13: only the peer knows whether the move was committed
   MOVE_UNDECIDED: 13,
-  // 14: nobody has said that what is there may be overwritten
+  // 14: nobody confirmed that the disks may be overwritten
   CONFIRM_NEEDED: 14,
 } as const;
 
 export type GantryErrorCode = keyof typeof ERROR_EXIT_CODES;
 
 export interface GantryErrorDetails {
-  /** What was being done, to what, and what happened: a sentence without a final stop. Never a secret. */
+  /** What failed, then why: a sentence without a full stop. Never contains a secret. */
   readonly message: string;
-  /** What the user can do: a sentence, with its stop. */
+  /** What the user can do: a sentence with a full stop. */
   readonly hint?: string | undefined;
-  /** The disk that it is about, by its index. */
+  /** The index of the disk that failed. */
   readonly disk?: number | undefined;
-  /** More lines to show beneath the message: reasons, the last words of a script, the state of each disk. */
+  /** More lines to show below the message: reasons, the last lines of a script, the state of each disk. */
   readonly details?: readonly string[] | undefined;
   readonly cause?: unknown;
 }
 
-/** What every operation of core rejects with, but for the reason of an aborted signal. */
+/** What every operation of core rejects with, except when its signal is aborted: then it rejects with the reason of the signal. */
 export class GantryError extends Error {
   override readonly name = 'GantryError';
   readonly code: GantryErrorCode;

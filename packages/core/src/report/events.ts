@@ -10,7 +10,7 @@ export interface PlannedTarget {
   /** Its path, or its URI. */
   readonly target: string;
   readonly targetBytes?: number;
-  /** What it holds now, in words: `empty`, `ext file system "root"`, `data of an unknown kind`. */
+  /** What it contains now, in words: `empty`, `ext file system "root"`, `data of an unknown kind`. */
   readonly holds: string;
 }
 
@@ -18,25 +18,25 @@ export interface PlannedTarget {
 export interface WritePlan {
   /** Where the data comes from: `INSTANCE@EXPORT-ID`, or the instance that is moved. */
   readonly from: string;
-  /** The instance that the data is of. */
+  /** The instance that was exported, or is moved. */
   readonly exported: string;
   /** The instance whose disks are overwritten. */
   readonly into: string;
-  /** `incomingBytes`: plain bytes that come, where known. */
+  /** `incomingBytes`: plain bytes that will be written, where known. */
   readonly disks: readonly (PlannedTarget & { readonly incomingBytes?: number })[];
 }
 
-/** Where a disk is in its operation. */
+/** How far the work on one disk has got. */
 export type DiskPhase = 'waiting' | 'running' | 'done' | 'failed';
 
 export type GantryEvent =
-  /** A stage of the operation began, in words for a human, such as `snapshot of 2 disks (reflink)`. */
+  /** A stage of the operation started, described for a human, such as `snapshot of 2 disks (reflink)`. */
   | { readonly type: 'stage'; readonly operation: OperationName; readonly message: string }
-  /** What will be overwritten with what, before anything is. */
+  /** What will be overwritten with what; emitted before anything is written. */
   | ({ readonly type: 'plan'; readonly operation: OperationName } & WritePlan)
   /** Something that the user should know although nothing failed. */
   | { readonly type: 'warning'; readonly operation: OperationName; readonly message: string; readonly disk?: number }
-  /** One line that a script wrote for the user (stderr; stdout too, but for export). */
+  /** One line that a script wrote for the user (to stderr; also to stdout, except for export scripts). */
   | {
       readonly type: 'message';
       readonly operation: OperationName;
@@ -45,16 +45,16 @@ export type GantryEvent =
       readonly stream: 'stdout' | 'stderr';
       readonly line: string;
     }
-  /** A disk changed its phase. */
+  /** A disk entered another phase. */
   | {
       readonly type: 'disk';
       readonly operation: OperationName;
       readonly disk: number;
       readonly phase: DiskPhase;
-      /** Plain bytes that will come, where they are known before it runs. */
+      /** Plain bytes to be transferred, where that is known in advance. */
       readonly expectedBytes?: number;
     }
-  /** How far one disk is. At most some ten a second for each disk. */
+  /** Progress of one disk; at most about ten a second for each disk. */
   | {
       readonly type: 'progress';
       readonly operation: OperationName;
@@ -63,9 +63,9 @@ export type GantryEvent =
       readonly plainBytes: number;
       /** Bytes into or out of the store. */
       readonly storedBytes: number;
-      /** Plain bytes at the end: what the script said (export) or the manifest says (import), where known. */
+      /** Total plain bytes, as the script (export) or the manifest (import) says, where known. */
       readonly expectedBytes?: number;
     };
 
-/** Takes events as they happen. Must not throw, and is not waited for. */
+/** Receives events as they happen. Must not throw; nothing waits for it. */
 export type EventListener = (event: GantryEvent) => void;

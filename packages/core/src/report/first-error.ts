@@ -3,8 +3,8 @@ import { errorText } from './error-text.ts';
 import { GantryError } from './errors.ts';
 
 /**
- * The error that comes first, where cleaning up failed too; what failed later becomes details of it. An error that cannot have
- * details, such as the reason of a signal, comes back as it is.
+ * The first error, where cleaning up failed too; the later ones become its details. An error that cannot have details, such as the
+ * reason of a signal, is returned as it is.
  */
 export function asFirstError(error: unknown): unknown {
   const first = firstFailure(error);
@@ -14,7 +14,7 @@ export function asFirstError(error: unknown): unknown {
   return new GantryError(code, { message, hint, disk, details: [...details, ...later], cause: error });
 }
 
-/** Runs an operation, which rejects with what failed first. */
+/** Runs an operation, and rejects with what failed first. */
 export async function withFirstError<T>(operation: () => Promise<T>): Promise<T> {
   try {
     return await operation();

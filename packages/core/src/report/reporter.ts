@@ -1,11 +1,11 @@
 import type { DiskPhase, EventListener, GantryEvent, OperationName } from './events.ts';
 
-/** What every operation takes. */
+/** Options of every operation. */
 export interface OperationOptions {
-  /** Ends the operation in good order: it then rejects with the signal's reason, when everything is let go. */
+  /** Cancels the operation; it rejects with the signal's reason after cleanup. */
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: EventListener | undefined;
-  /** Where OS definitions are looked for; Ganeti's own directories where absent. */
+  /** Directories that are searched for OS definitions; Ganeti's own when absent. */
   readonly osSearchPath?: readonly string[] | undefined;
   /** Where locks and the journal are kept; see `stateDirectoryPath`. */
   readonly stateDirectory?: string | undefined;
@@ -15,20 +15,20 @@ export interface OperationOptions {
   readonly forceVariant?: boolean | undefined;
 }
 
-/** Disks under way at once, where nothing else is asked for. */
+/** How many disks are processed at once by default. */
 export const DEFAULT_PARALLEL_DISKS = 4;
 
-/** How often one disk's progress is told, ms. */
+/** How often the progress of one disk is reported, ms. */
 const PROGRESS_INTERVAL_MS = 100;
 
-/** Ways to tell the listener of one operation what happens, with the operation's name filled in. */
+/** Reports what happens to the listener of one operation; the operation's name is filled in. */
 export interface Reporter {
   readonly operation: OperationName;
   readonly emit: EventListener;
   readonly stage: (message: string) => void;
   readonly warn: (message: string, disk?: number) => void;
   readonly disk: (disk: number, phase: DiskPhase, expectedBytes?: number) => void;
-  /** A teller of one disk's progress that leaves out what comes too fast; `last` is always told. */
+  /** Reports one disk's progress, leaving out what comes too fast; a report with `last` is never left out. */
   readonly progressOf: (
     disk: number,
     expectedBytes: () => number | undefined,
@@ -52,11 +52,11 @@ export function createReporter(operation: OperationName, onEvent: EventListener 
     disk: (disk, phase, expectedBytes) =>
       emit({ type: 'disk', operation, disk, phase, ...(expectedBytes === undefined ? {} : { expectedBytes }) }),
     progressOf: (disk, expected) => {
-      let toldAt = -Infinity;
+      let reportedAt = -Infinity;
       return (plainBytes, storedBytes, last = false) => {
         const now = performance.now();
-        if (!last && now - toldAt < PROGRESS_INTERVAL_MS) return;
-        toldAt = now;
+        if (!last && now - reportedAt < PROGRESS_INTERVAL_MS) return;
+        reportedAt = now;
         const expectedBytes = expected();
         emit({ type: 'progress', operation, disk, plainBytes, storedBytes, ...(expectedBytes === undefined ? {} : { expectedBytes }) });
       };
@@ -64,7 +64,7 @@ export function createReporter(operation: OperationName, onEvent: EventListener 
   };
 }
 
-/** Tells the phases of one disk around the work on it. */
+/** Runs the work on one disk, and reports its phases. */
 export async function reportPhases<T>(reporter: Reporter, disk: number, work: () => Promise<T>): Promise<T> {
   reporter.disk(disk, 'running');
   try {

@@ -30,7 +30,7 @@ describe('terminalSafe', () => {
 });
 
 describe('terminalSafeJson', () => {
-  it.each(UNSAFE)('escapes %j so that whoever reads the JSON gets it back', (character) => {
+  it.each(UNSAFE)('escapes %j so that a reader of the JSON gets it back', (character) => {
     const value = { [`key${character}`]: `a${character}b` };
     const text = terminalSafeJson(value);
     expect(text).toMatch(/^[ -~]*$/);

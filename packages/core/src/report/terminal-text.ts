@@ -3,19 +3,19 @@
 const ESCAPE_SEQUENCE = /\u001B(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001B]*(?:\u0007|\u001B\\))/g;
 
 /**
- * Control characters but the tab (C1 is in them: U+009B begins a sequence as ESC [ does); what turns the direction of text, or is not
- * seen; line and paragraph separators; lone surrogates.
+ * Control characters except the tab (C1 too: U+009B starts a sequence as ESC [ does); characters that change the direction of text or
+ * are invisible; line and paragraph separators; lone surrogates.
  */
 const UNSAFE = /[\p{Cc}--\t]|[\u061C\u200B\u200E\u200F\u2028-\u202E\u2060-\u206F\uFEFF]|[\u{E0000}-\u{E007F}]|\p{Cs}/gv;
 
-/** Text from elsewhere, fit to be shown on a terminal: no escape sequences, other control characters written out as `\x07`. */
+/** Makes foreign text safe for a terminal: escape sequences are removed, other control characters are written as `\x07`. */
 export function terminalSafe(text: string): string {
   return text.replaceAll(ESCAPE_SEQUENCE, '').replaceAll(UNSAFE, writtenOut);
 }
 
 /**
- * A value as one line of JSON that a terminal can show. What {@link terminalSafe} writes out is escaped as `\u009b`, which JSON allows
- * in strings, where alone such characters stand: whoever reads the JSON gets them as they were.
+ * A value as one line of JSON that is safe for a terminal. What {@link terminalSafe} would write out is escaped as `\u009b`: such
+ * characters occur only in strings, so a reader of the JSON gets them back unchanged.
  */
 export function terminalSafeJson(value: unknown): string {
   return JSON.stringify(value).replaceAll(UNSAFE, escapedUnits);

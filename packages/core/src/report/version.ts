@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 
-/** What manifests and claims call the program that wrote them. */
+/** The program that wrote a manifest, a claim or a store marker. */
 export interface Tool {
   readonly name: string;
   readonly version: string;
@@ -9,8 +9,10 @@ export interface Tool {
 
 const packageSchema = z.object({ version: z.string() });
 
-/** This very Gantry: the version is the package's own. */
-export const TOOL: Tool = {
-  name: 'gantry',
-  version: packageSchema.parse(JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))).version,
-};
+/** The version of this Gantry: that of the package. */
+export const VERSION: string = packageSchema.parse(
+  JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')),
+).version;
+
+/** This Gantry, as it signs what it writes. */
+export const TOOL: Tool = { name: 'gantry', version: VERSION };

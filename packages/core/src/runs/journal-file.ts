@@ -5,27 +5,29 @@ import { journalLineSchema, runHeaderSchema } from './run-record.ts';
 import { unusable } from './state-directory.ts';
 
 /*
- * A journal is a file of JSON lines: the header, then what was remembered and forgotten, in order. It only grows, line by line, each
- * on disk before its call resolves; a line that a crash cut short describes nothing that was made.
+ * A journal is a file of JSON lines: the header, then what was remembered and forgotten, in order. It only grows, and each line is on
+ * disk before its call resolves. A line that was cut short by a crash describes something that was not made yet.
  */
 
-/** More than any run writes; a file beyond it is not read into memory. */
-const LARGEST_JOURNAL_BYTES = 16 * 1024 * 1024;
+/** More than any run writes; a larger file is not read into memory. */
+const MAX_JOURNAL_BYTES = 16 * 1024 * 1024;
 
-/** What a journal says. */
+/** The contents of a journal. */
 export interface JournalContent {
-  /** Absent when its run died before it had written even that. */
+  /** Absent when the run died before it wrote the header. */
   readonly header?: RunHeader;
-  /** What was remembered and not forgotten, oldest first, by the numbers they were remembered under. */
+  /** What was remembered and not forgotten, oldest first, by the number of each record. */
   readonly records: ReadonlyMap<number, RunRecord>;
-  /** How many bytes of the file are whole lines. */
+  /** Length of the complete lines, bytes. */
   readonly bytes: number;
 }
 
-/** Appends to a journal: in order, durably, and so that a failed write is not in the way of the next. */
+/** Appends to a journal: in order, durably, and so that a failed write does not affect the next. */
 export class JournalWriter {
   readonly #file: FileHandle;
   #bytes: number;
+  /** A line that could not be written may be in the file, behind the complete ones. */
+  #hasRemainder = false;
   #last: Promise<void> = Promise.resolve();
 
   constructor(file: FileHandle, bytes: number) {
@@ -41,26 +43,42 @@ export class JournalWriter {
     await written;
   }
 
+  /**
+   * Removes what a failed write left before the next: a shorter line over a longer one would leave the end of that one behind it, which
+   * nobody could read, and the whole journal with it.
+   */
   async #write(bytes: Buffer): Promise<void> {
     try {
+      if (this.#hasRemainder) await this.#file.truncate(this.#bytes);
+      this.#hasRemainder = true;
       const { bytesWritten } = await this.#file.write(bytes, 0, bytes.length, this.#bytes);
-      if (bytesWritten < bytes.length) throw Object.assign(new Error('ENOSPC: no space left for a whole line'), { code: 'ENOSPC' });
+      if (bytesWritten < bytes.length) throw Object.assign(new Error('ENOSPC: no space left for a complete line'), { code: 'ENOSPC' });
       await this.#file.datasync();
       this.#bytes += bytes.length;
+      this.#hasRemainder = false;
     } catch (error) {
-      await this.#file.truncate(this.#bytes).catch(() => undefined);
+      await this.#removeRemainder();
       throw unusable('cannot write the journal of this run', error);
+    }
+  }
+
+  async #removeRemainder(): Promise<void> {
+    try {
+      await this.#file.truncate(this.#bytes);
+      this.#hasRemainder = false;
+    } catch {
+      // Tried again before the next line is written.
     }
   }
 }
 
 /**
- * Reads what a journal says.
- * @throws Error with the reason when it is not a journal: not JSON, not of these shapes, too large
+ * Reads a journal.
+ * @throws Error with the reason when it is not a journal: not JSON, not of this shape, or too large
  */
 export async function readJournal(file: FileHandle): Promise<JournalContent> {
   const { size } = await file.stat();
-  if (size > LARGEST_JOURNAL_BYTES) throw new Error(`it has ${size} bytes, more than any run writes`);
+  if (size > MAX_JOURNAL_BYTES) throw new Error(`it is too large: ${size} bytes, more than any run writes`);
   const content = Buffer.alloc(size);
   await file.read(content, 0, size, 0);
   return parseJournal(content);
@@ -86,6 +104,6 @@ function parseLine<T>(text: string, number: number, schema: { parse(value: unkno
   try {
     return schema.parse(JSON.parse(text));
   } catch (error) {
-    throw new Error(`line ${number} is not one of a journal`, { cause: error });
+    throw new Error(`line ${number} is not a line of a journal`, { cause: error });
   }
 }

@@ -119,7 +119,7 @@ describe('a run', () => {
     expect([...parseJournal(await readFile(`${stateDirectory.runs}/${run.id}.journal`)).records.values()]).toEqual(records);
   });
 
-  test('one that cannot be removed at the end is no failure of what is done, and is nothing to the next run', async () => {
+  test('one that cannot be removed at the end does not fail what succeeded, and is ignored by the next run', async () => {
     await using scratch = await makeTemporaryDirectory();
     const stateDirectory = await openStateDirectory(scratch.file('state'));
     {
@@ -171,7 +171,7 @@ describe('a run', () => {
     await expect(run.remember(snapshot('x'.repeat(8192)))).rejects.toMatchObject({
       code: 'STATE_UNUSABLE',
       message: expect.stringMatching(/ENOSPC|no space/),
-      hint: expect.stringMatching(/^Make room/),
+      hint: expect.stringMatching(/^Free space/),
     });
     await writeFile(small.file('big'), '');
     await run.remember(snapshot('/later'));
@@ -229,6 +229,24 @@ describe('a line of a journal', () => {
   });
 });
 
+test('what neither became durable nor could be removed does not spoil the journal', async () => {
+  await using scratch = await makeTemporaryDirectory();
+  const stateDirectory = await openStateDirectory(scratch.file('state'));
+  await using run = await openRun({ stateDirectory, operation: 'export', instance: 'web1' });
+  const first = await run.remember(snapshot('/first'));
+  {
+    using _unsynced = await failFiles('datasync', async () => systemError('EIO'));
+    using _kept = await failFiles('truncate', async () => systemError('EIO'));
+    await expect(run.remember(snapshot(`/lost-${'x'.repeat(500)}`))).rejects.toMatchObject({ code: 'STATE_UNUSABLE' });
+    // Still in the way, so that nothing can be written.
+    await expect(run.remember(snapshot('/short'))).rejects.toMatchObject({ code: 'STATE_UNUSABLE' });
+  }
+  const last = await run.remember(snapshot('/last'));
+  const content = parseJournal(await readFile(`${stateDirectory.runs}/${run.id}.journal`));
+  expect([...content.records.values()]).toEqual([snapshot('/first'), snapshot('/last')]);
+  for (const id of [first, last]) await run.forget(id);
+});
+
 describe('reading a journal', () => {
   const lines = [header, { remember: 1, record: snapshot('/a') }, { remember: 2, record: snapshot('/ü') }, { forget: 1 }];
   const whole = Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
@@ -248,12 +266,12 @@ describe('reading a journal', () => {
     );
   });
 
-  test('refuses whatever is not a journal, and never fails in another way', () => {
+  test('refuses everything that is not a journal, and never fails in another way', () => {
     assert(
       property(uint8Array({ maxLength: 300 }), (bytes) => {
         const buffer = Buffer.from(bytes);
         if (!buffer.includes('\n')) expect(parseJournal(buffer).records.size).toBe(0);
-        else expect(() => parseJournal(buffer)).toThrow('line 1 is not one of a journal');
+        else expect(() => parseJournal(buffer)).toThrow('line 1 is not a line of a journal');
       }),
     );
   });
@@ -263,7 +281,7 @@ describe('reading a journal', () => {
     ['something else beside', { forget: 1, remember: 1, record: snapshot('/a') }],
   ])('refuses %s', (_, line) => {
     expect(() => parseJournal(Buffer.from(`${JSON.stringify(header)}\n${JSON.stringify(line)}\n`))).toThrow(
-      'line 2 is not one of a journal',
+      'line 2 is not a line of a journal',
     );
   });
 

@@ -13,7 +13,7 @@ import type { RunRecord } from './run-record.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { unusable } from './state-directory.ts';
 
-/** The ending of a journal's file name. */
+/** The suffix of a journal's file name. */
 export const JOURNAL_SUFFIX = '.journal';
 
 export interface RunOptions {
@@ -23,23 +23,23 @@ export interface RunOptions {
 }
 
 /**
- * One operation under way, and its journal: what the next run must clear if this one is killed. Disposing removes the journal when
- * everything was forgotten, and else leaves it for the next run.
+ * A running operation and its journal, which lists what the next run must clear if this one is killed. Disposing removes the journal
+ * when everything was forgotten; otherwise the journal stays for the next run.
  */
 export interface Run extends AsyncDisposable {
   /** Unique on this machine, safe in file names and LVM names: `gantry-20261123T081500Z-4711`. */
   readonly id: string;
   /**
-   * Resolves when the record is on disk: only then may the thing be made. Gives the number to forget it by: that of the record whose
-   * place it takes, where one is given.
+   * Resolves when the record is on disk: only then may the thing be made. Returns the number to forget it by. With `inPlaceOf`, the
+   * record replaces the one of that number.
    * @throws GantryError STATE_UNUSABLE
    */
   remember(record: RunRecord, inPlaceOf?: number): Promise<number>;
-  /** When the thing is gone. @throws GantryError STATE_UNUSABLE */
+  /** To be called when the thing is gone. @throws GantryError STATE_UNUSABLE */
   forget(id: number): Promise<void>;
 }
 
-/** Begins a run. @throws GantryError STATE_UNUSABLE */
+/** Starts a run. @throws GantryError STATE_UNUSABLE */
 export async function openRun(options: RunOptions): Promise<Run> {
   const started = new Date();
   const base = `gantry-${started.toISOString().replaceAll(/[-:]|\.\d+/g, '')}-${process.pid}`;
@@ -50,14 +50,14 @@ export async function openRun(options: RunOptions): Promise<Run> {
   }
 }
 
-/** Makes and locks the file; undefined when the name is taken, or when a recovery saw the file before it was locked. */
+/** Creates and locks the file; undefined when the name is taken, or when a recovery removed the file before it was locked. */
 async function createJournal(path: string): Promise<FileHandle | undefined> {
   let file: FileHandle;
   try {
     file = await open(path, 'wx', 0o600);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return undefined;
-    throw unusable(`cannot make the journal ${path}`, error);
+    throw unusable(`cannot create the journal ${path}`, error);
   }
   await using scope = new AsyncDisposableStack();
   scope.use(file);
@@ -109,8 +109,8 @@ function createRun(id: string, path: string, file: FileHandle, journal: JournalW
       if (closed) return;
       closed = true;
       try {
-        // Removed while it is still locked: a recovery that opened it meanwhile sees that the name is gone. One that cannot be
-        // removed remembers nothing, and must not make a failure of an operation that is done.
+        // Removed while it is still locked: a recovery that opened it meanwhile sees that the name is gone. A journal that cannot be
+        // removed lists nothing, so this must not fail an operation that succeeded.
         if (remembered.size === 0) await unlink(path).catch(() => undefined);
       } finally {
         await file.close();

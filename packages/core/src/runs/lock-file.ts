@@ -10,17 +10,17 @@ import { pause } from '../system/pause.ts';
 import { unusable } from './state-directory.ts';
 
 /*
- * A lock is a flock(2) on a file: the kernel lets go of it when the process ends, however it ends. The file is there as long as
- * somebody holds the lock. It is removed by its holder alone, and whoever takes a lock looks afterwards whether the file that it
- * locked is still the one of that name; if not, the lock means nothing and it starts again.
+ * A lock is a flock(2) on a file: the kernel releases it when the process ends, no matter how. The file exists as long as somebody
+ * holds the lock. Only a holder removes it, and a process that takes a lock checks afterwards that the file it locked still has its
+ * name; if not, the lock means nothing and the process starts again.
  *
- * Beside the file stands, for each holder, a symbolic link to nowhere whose target says in JSON who that is: a link is made and
- * read at once, so nobody ever sees half of it. It is for messages alone; what a killed process left is swept by the next.
+ * Beside the file there is, for each holder, a dangling symbolic link whose target says in JSON who the holder is: a link is created
+ * and read atomically, so nobody ever sees half of it. It is only used in messages; what a killed process left is removed by the next.
  */
 
 export type LockMode = 'shared' | 'exclusive';
 
-/** Who holds a lock, as it told the others. */
+/** The holder of a lock, as it describes itself. */
 export interface LockHolder {
   readonly operation: string;
   readonly instance: string;
@@ -31,7 +31,7 @@ export interface LockHolder {
   readonly since: string;
 }
 
-/** Held until it is disposed, or the process ends. */
+/** Held until it is disposed or the process ends. */
 export type Lock = AsyncDisposable;
 
 export interface LockRequest {
@@ -53,12 +53,12 @@ const holderSchema = z.object({
   since: z.iso.datetime(),
 });
 
-/** A holder says who it is just after it took the lock, and takes that back just before it lets go: so long is a refusal tried again. */
+/** A holder adds its link just after it takes the lock, and removes it just before it releases the lock: meanwhile others try again. */
 const NAMELESS_TRIES = 25;
 const NAMELESS_WAIT_MS = 20;
 
 /**
- * Takes a lock or gives those who hold it; none where they cannot be named. Never waits for a holder to end.
+ * Takes a lock, or returns its holders (an empty list where they are unknown). Never waits for a holder to end.
  * @throws GantryError STATE_UNUSABLE
  */
 export async function tryLock(request: LockRequest): Promise<Lock | { readonly heldBy: readonly LockHolder[] }> {
@@ -91,7 +91,7 @@ async function tryLockFile(path: string, mode: LockMode): Promise<FileHandle | u
   }
 }
 
-/** Whether the open file is the one that its name leads to, and not one that was removed meanwhile. */
+/** Whether `path` still leads to the open file, which may have been removed meanwhile. */
 export async function isStillNamed(file: FileHandle, path: string): Promise<boolean> {
   const [opened, named] = await Promise.all([file.stat(), stat(path).catch(() => undefined)]);
   return named !== undefined && opened.ino === named.ino && opened.dev === named.dev;
@@ -112,21 +112,18 @@ async function announce(request: LockRequest, path: string, file: FileHandle): P
   return {
     async [Symbol.asyncDispose]() {
       if (file.fd === -1) return;
-      // Closed whatever fails: an open file would hold the lock until this process ends.
+      // Closed even when something fails: an open file would hold the lock until this process ends.
       await using _closed = file;
       await unlink(link).catch(() => undefined);
-      // The last holder removes the file; a shared lock that others share too cannot be made exclusive.
+      // The last holder removes the file: a lock that others share cannot be made exclusive.
       if (tryFlock(file.fd, 'exclusive') && (await isStillNamed(file, path))) await unlink(path).catch(() => undefined);
     },
   };
 }
 
-/** Reads who says that they hold the lock, and sweeps what killed holders left. */
+/** Reads the links of the holders, and removes those of killed ones. */
 async function liveHolders(request: LockRequest): Promise<readonly LockHolder[]> {
-  const all = await readdir(request.directory).catch((error: unknown) => {
-    throw unusable(`cannot look into ${request.directory}`, error);
-  });
-  const names = all.filter((name) => name.startsWith(`${request.name}.`) && name.endsWith('.holder'));
+  const names = (await readNames(request.directory)).filter((name) => name.startsWith(`${request.name}.`) && name.endsWith('.holder'));
   const live: LockHolder[] = [];
   for (const name of names) {
     const link = join(request.directory, name);
@@ -137,9 +134,15 @@ async function liveHolders(request: LockRequest): Promise<readonly LockHolder[]>
   return live;
 }
 
-/** Removes the files of locks that nobody holds: those that were held by processes which were killed. */
+async function readNames(directory: string): Promise<readonly string[]> {
+  return await readdir(directory).catch((error: unknown) => {
+    throw unusable(`cannot read the directory ${directory}`, error);
+  });
+}
+
+/** Removes lock files that nobody holds: those of killed processes. @throws GantryError STATE_UNUSABLE */
 export async function sweepLocks(directory: string): Promise<void> {
-  for (const name of await readdir(directory)) {
+  for (const name of await readNames(directory)) {
     const path = join(directory, name);
     if (name.endsWith('.holder')) await sweepHolder(path);
     else if (name.endsWith('.lock')) await removeUnlocked(path);
@@ -152,8 +155,8 @@ async function sweepHolder(link: string): Promise<void> {
 }
 
 /**
- * Removes a file that no process has locked. Has it locked itself for a moment: who wants it meanwhile finds no name to blame and tries
- * again.
+ * Removes a file that no process has locked. It is locked here for a moment: a process that wants it meanwhile finds no holder's link
+ * and tries again.
  */
 export async function removeUnlocked(path: string): Promise<void> {
   const file = await open(path, 'r').catch(() => undefined);

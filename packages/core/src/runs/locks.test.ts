@@ -46,7 +46,7 @@ async function holdInOtherProcess(
 }
 
 describe('the lock of an instance', () => {
-  test('is held by one at a time, also within one process, and free again when it is let go', async () => {
+  test('is held by one at a time, also within one process, and free again when it is released', async () => {
     await using state = await withState();
     {
       await using _lock = await lockInstance(state.owner('web1'));
@@ -56,7 +56,7 @@ describe('the lock of an instance', () => {
     await using _again = await lockInstance(state.owner('web1'));
   });
 
-  test('is free when it is let go, even where its file cannot be looked at', async () => {
+  test('is free when it is released, even where its file cannot be looked at', async () => {
     await using state = await withState();
     const lock = await lockInstance(state.owner('web1'));
     {
@@ -162,7 +162,7 @@ describe('the lock of an instance', () => {
 });
 
 describe('the lock of a disk', () => {
-  test('is shared among those who read, and excludes whoever writes', async () => {
+  test('is shared by readers, and excludes a writer', async () => {
     await using state = await withState();
     await makeSparseFile(state.file('disk'), 1024 * 1024);
     const disk = { path: state.file('disk'), access: 'rw' } as const;
@@ -186,7 +186,7 @@ describe('the lock of a disk', () => {
     await expect(lockDisk(state.owner('web1'), 0, disk, 'shared')).rejects.toMatchObject({ code: 'BUSY' });
   });
 
-  test('is one lock by whatever name the disk is reached', async () => {
+  test('is the same lock under every name of the disk', async () => {
     await using state = await withState();
     await makeSparseFile(state.file('disk'), 1024 * 1024);
     await symlink('disk', state.file('symbolic'));
@@ -206,7 +206,7 @@ describe('the lock of a disk', () => {
     await expect(lockDisk(state.owner('web1'), 1, { path: state.file('hard'), access: 'rw' }, 'exclusive')).rejects.toMatchObject({
       code: 'BUSY',
       disk: 1,
-      message: `disk 1 (${state.file('hard')}) is also another disk of instance web1, by another path`,
+      message: `disk 1 (${state.file('hard')}) is the same as another disk of instance web1, under another path`,
     });
   });
 

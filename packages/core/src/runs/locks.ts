@@ -8,7 +8,7 @@ import type { Lock, LockHolder, LockMode } from './lock-file.ts';
 import { tryLock } from './lock-file.ts';
 import type { StateDirectory } from './state-directory.ts';
 
-/** On whose behalf a lock is taken; the others are told when they are refused. */
+/** For whom a lock is taken; shown to others whom it keeps out. */
 export interface LockOwner {
   readonly stateDirectory: StateDirectory;
   readonly operation: OperationName;
@@ -16,11 +16,11 @@ export interface LockOwner {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Longer names do not fit into a file name with what is added to it. */
-const LONGEST_NAME = 180;
+/** Longer names do not fit into a file name together with prefix and suffix. */
+const MAX_NAME_BYTES = 180;
 
 /**
- * Has the instance for this operation alone, until the lock is disposed or the process ends. Never waits.
+ * Locks the instance for this operation, until the lock is disposed or the process ends. Never waits.
  * @throws GantryError BUSY, STATE_UNUSABLE
  */
 export async function lockInstance(owner: LockOwner): Promise<Lock> {
@@ -28,8 +28,8 @@ export async function lockInstance(owner: LockOwner): Promise<Lock> {
 }
 
 /**
- * Has a disk, whatever instance it is described in and by whatever path: shared with others who read it (export), or alone (import,
- * create). Until the lock is disposed or the process ends. Never waits.
+ * Locks a disk, no matter in which instance and by which path it is described: shared with other readers (export), or exclusive
+ * (import, create). Held until the lock is disposed or the process ends. Never waits.
  * @throws GantryError BUSY, DISK_MISSING, STATE_UNUSABLE
  */
 export async function lockDisk(owner: LockOwner, index: number, disk: Disk, mode: LockMode): Promise<Lock> {
@@ -43,7 +43,7 @@ async function identify(index: number, path: string): Promise<string> {
     return await diskIdentity(path);
   } catch (error) {
     throw new GantryError('DISK_MISSING', {
-      message: `cannot look at disk ${index} (${path}): ${error instanceof Error ? error.message : String(error)}`,
+      message: `cannot examine disk ${index} (${path}): ${error instanceof Error ? error.message : String(error)}`,
       hint: 'Check the path in the instance file.',
       disk: index,
       cause: error,
@@ -64,10 +64,10 @@ async function lock(owner: LockOwner, name: string, mode: LockMode, subject: Sub
   throw subject.disk !== undefined && bySelf ? sameDisk(subject, instance) : busy(subject, result.heldBy);
 }
 
-/** One operation locks the instance first, so that the disk can only be held for another disk of it. */
+/** An operation locks its instance first, so the holder can only be another disk of the same instance. */
 function sameDisk({ what, disk }: Subject, instance: string): GantryError {
   return new GantryError('BUSY', {
-    message: `${what} is also another disk of instance ${instance}, by another path`,
+    message: `${what} is the same as another disk of instance ${instance}, under another path`,
     hint: 'Describe each disk once in the instance file.',
     disk,
   });
@@ -77,8 +77,8 @@ function busy({ what, disk }: Subject, holders: readonly LockHolder[]): GantryEr
   const [first, ...more] = holders.map(describeHolder);
   const pids = holders.map((holder) => holder.pid).join(', ');
   return new GantryError('BUSY', {
-    message: `${what} is in use: ${first ?? 'another process of Gantry has it locked'}`,
-    hint: first === undefined ? 'Try again when that has ended.' : `Wait until it ends, or end process ${pids}.`,
+    message: `${what} is in use: ${first ?? 'it is locked by another process of Gantry'}`,
+    hint: first === undefined ? 'Try again when that process has ended.' : `Wait until it ends, or end process ${pids}.`,
     details: more.map((holder) => `also in use: ${holder}`),
     disk,
   });
@@ -89,7 +89,7 @@ function describeHolder(holder: LockHolder): string {
 }
 
 function safeName(name: string): string {
-  return name.length <= LONGEST_NAME && /^[A-Za-z0-9._-]+$/.test(name) ? name : `long-${digest(name)}`;
+  return name.length <= MAX_NAME_BYTES && /^[A-Za-z0-9._-]+$/.test(name) ? name : `long-${digest(name)}`;
 }
 
 function digest(text: string): string {

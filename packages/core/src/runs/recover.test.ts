@@ -1,11 +1,12 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, open, readdir, readFile, readlink, unlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, open, readdir, readFile, readlink, symlink, unlink, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 import { makeTemporaryDirectory, PATIENTLY } from '@gantry/testkit';
+import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { isRunning } from '@gantry/transport';
 
@@ -23,8 +24,6 @@ import type { RunRecord } from './run-record.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { openStateDirectory } from './state-directory.ts';
 import type { Undo } from './undo.ts';
-
-/** Machines that run tests may have much else to do. */
 
 const driver = fileURLToPath(import.meta.resolve('../../test/runs/remember.ts'));
 const { signal } = new AbortController();
@@ -80,7 +79,7 @@ async function firstLine(stream: Readable | null): Promise<unknown> {
 
 const undosOf = (providers: readonly SnapshotProvider[]): readonly Undo[] => [scriptUndo, freezeUndo, snapshotUndo(providers)];
 
-/** Recovers, and gives the report with the messages that were told. */
+/** Recovers, and returns the report with the messages. */
 async function recover({
   providers = [],
   ...options
@@ -105,9 +104,7 @@ describe('snapshots of a killed run', () => {
     expect(provider.dropped).toEqual([1, 0]);
     expect(outcomes).toEqual(['cleared', 'cleared']);
     expect(leftovers[0]).toMatchObject({ operation: 'export', instance: 'web1' });
-    expect(messages[0]).toMatch(
-      /^cleared snapshot 1, which the export of instance web1 that did not end in good order \(process \d+, begun .*Z\) left$/,
-    );
+    expect(messages[0]).toMatch(/^cleared snapshot 1, which the interrupted export of instance web1 \(process \d+, started .*Z\) left$/);
     expect(await readdir(state.stateDirectory.runs)).toEqual([]);
   });
 
@@ -139,7 +136,7 @@ describe('snapshots of a killed run', () => {
     await using state = await withState();
     await killedRun(state.stateDirectory, [snapshotRecord(0)]);
     const { messages } = await recover({ ...state });
-    expect(messages[0]).toContain('nothing here knows snapshots of the kind fake');
+    expect(messages[0]).toContain('this version of Gantry does not know snapshots of the kind fake');
     expect(await readdir(state.stateDirectory.runs)).toHaveLength(1);
   });
 });
@@ -193,7 +190,7 @@ describe('a run that lives', () => {
     expect(provider.dropped).toEqual([]);
   });
 
-  test('that could not let go of something has it cleared by the next run of the same process', async () => {
+  test('that could not undo something has it cleared by the next run of the same process', async () => {
     await using state = await withState();
     {
       await using run = await openRun({ ...state, operation: 'export', instance: 'web1' });
@@ -233,7 +230,7 @@ describe('several recoveries at once', () => {
   test('wait no longer when they are cancelled', async () => {
     await using state = await withState();
     await killedRun(state.stateDirectory, [snapshotRecord(0)]);
-    const { promise: begun, resolve: begin } = Promise.withResolvers<undefined>();
+    const { promise: dropping, resolve: begin } = Promise.withResolvers<undefined>();
     const { promise: released, resolve: release } = Promise.withResolvers<undefined>();
     const held = recover({
       ...state,
@@ -247,7 +244,7 @@ describe('several recoveries at once', () => {
         },
       ],
     });
-    await begun;
+    await dropping;
     const cancel = new AbortController();
     const messages: string[] = [];
     const waiting = recoverDeadRuns({
@@ -260,7 +257,7 @@ describe('several recoveries at once', () => {
       },
     });
     await expect(waiting).rejects.toThrow('enough');
-    expect(messages).toEqual([`waiting for process ${process.pid}, which clears what a killed run left`]);
+    expect(messages).toEqual([`waiting for process ${process.pid}, which is clearing what a killed run left`]);
     release(undefined);
     expect((await held).outcomes).toEqual(['cleared']);
   });
@@ -332,13 +329,15 @@ describe('processes of a killed run', () => {
 });
 
 describe('what another version of Gantry left', () => {
-  test('is named and kept where nothing here knows what it is', async () => {
+  test('is reported and kept where this version does not know it', async () => {
     await using state = await withState();
     await killedRun(state.stateDirectory, [{ kind: 'something-new', where: '/srv' }, snapshotRecord(0)]);
     const provider = fakeProvider();
     const { messages, outcomes } = await recover({ ...state, providers: [provider] });
     expect(outcomes).toEqual(['kept', 'cleared']);
-    expect(messages[0]).toMatch(/^something of the kind "something-new", which .* could not be cleared: no part of this version/);
+    expect(messages[0]).toMatch(
+      /^something of the kind "something-new", which .* could not be cleared: this version of Gantry does not know/,
+    );
     expect(provider.dropped).toEqual([0]);
     expect(await readdir(state.stateDirectory.runs)).toHaveLength(1);
     expect((await recover({ ...state, mode: 'list' })).outcomes).toEqual(['found']);
@@ -369,7 +368,7 @@ describe('what another version of Gantry left', () => {
 });
 
 describe('journals', () => {
-  test('that are damaged are reported and set aside, and the others are cleared all the same', async () => {
+  test('that are damaged are reported and set aside, and the others are cleared anyway', async () => {
     await using state = await withState();
     const { runs } = state.stateDirectory;
     await writeFile(`${runs}/a.journal`, '{"not": "a journal"}\n');
@@ -381,7 +380,7 @@ describe('journals', () => {
     const { damaged, messages } = await recover({ ...state, providers: [provider] });
     expect(damaged).toEqual([`${runs}/a.journal.damaged`, `${runs}/b.journal.damaged`]);
     expect(messages[0]).toBe(
-      `the journal of a dead run cannot be read: line 1 is not one of a journal; nothing of it was cleared, and it is set aside as ${runs}/a.journal.damaged`,
+      `the journal of a dead run cannot be read: line 1 is not a line of a journal; nothing was cleared, and it was set aside as ${runs}/a.journal.damaged`,
     );
     expect(provider.dropped).toEqual([0]);
     expect((await readdir(runs)).toSorted()).toEqual(['a.journal.damaged', 'b.journal.damaged']);
@@ -399,6 +398,45 @@ describe('journals', () => {
     expect((await recover({ ...state, providers: [fakeProvider()] })).outcomes).toEqual(['cleared']);
   });
 
+  test('that cannot be set aside are an error of the state directory', async () => {
+    await using state = await withState();
+    const { runs } = state.stateDirectory;
+    await writeFile(`${runs}/a.journal`, '{"not": "a journal"}\n');
+    await mkdir(`${runs}/a.journal.damaged`);
+    await expect(recover({ ...state })).rejects.toMatchObject({
+      code: 'STATE_UNUSABLE',
+      message: expect.stringMatching(/^cannot set aside the journal .*a\.journal: E/),
+    });
+  });
+
+  test('that are cleared and cannot be removed are an error of the state directory', async () => {
+    await using state = await withState();
+    const { runs } = state.stateDirectory;
+    await killedRun(state.stateDirectory, [snapshotRecord(0)]);
+    await execa('chattr', ['+i', runs]);
+    try {
+      await expect(recover({ ...state, providers: [fakeProvider()] })).rejects.toMatchObject({
+        code: 'STATE_UNUSABLE',
+        message: expect.stringMatching(/^cannot remove the journal .*\.journal: EPERM/),
+      });
+    } finally {
+      await execa('chattr', ['-i', runs]);
+    }
+    const provider = fakeProvider();
+    expect((await recover({ ...state, providers: [provider] })).messages).toEqual([]);
+    expect(provider.dropped).toEqual([]);
+    expect(await readdir(runs)).toEqual([]);
+  });
+
+  test('that cannot be opened are an error of the state directory, and not passed over', async () => {
+    await using state = await withState();
+    await symlink('loop.journal', `${state.stateDirectory.runs}/loop.journal`);
+    await expect(recover({ ...state })).rejects.toMatchObject({
+      code: 'STATE_UNUSABLE',
+      message: expect.stringMatching(/^cannot open the journal .*loop\.journal: ELOOP/),
+    });
+  });
+
   test('without a line in them mean nothing', async () => {
     await using state = await withState();
     await writeFile(`${state.stateDirectory.runs}/empty.journal`, '');
@@ -408,7 +446,7 @@ describe('journals', () => {
   });
 });
 
-test('a process is told apart from another of the same number', async () => {
+test('a process is distinguished from another of the same number', async () => {
   const group = identifyGroup(process.pid);
   const { pid } = process;
   expect(await isRunning({ pid, ...group })).toBe(true);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { isRunning } from '@gantry/transport';
 
 import { errorText } from '../report/error-text.ts';
+import { errnoName } from '../system/errno-name.ts';
 import { tryFlock } from '../system/flock.ts';
 import type { UndoOptions } from './undo-run.ts';
 import { undoRecords } from './undo-run.ts';
@@ -21,21 +22,21 @@ import type { Undo } from './undo.ts';
 
 export interface RecoveryOptions extends UndoOptions {
   readonly stateDirectory: StateDirectory;
-  /** `list` only looks and says; `clear` (default) ends and drops. */
+  /** `list` only reports what is left; `clear` (the default) undoes it. */
   readonly mode?: 'list' | 'clear' | undefined;
-  /** Told of each thing as it is found, cleared or kept: one sentence. */
+  /** Called for each thing that is found, cleared or kept, with one sentence. */
   readonly report?: ((message: string) => void) | undefined;
 }
 
 const DAMAGED_SUFFIX = '.damaged';
 const TURN_WAIT_MS = 50;
-/** Somebody who only lists has a dead run's journal locked for a moment. */
+/** A process that only lists locks a dead run's journal for a moment. */
 const LISTED_TRIES = 25;
 const LISTED_WAIT_MS = 20;
 
 /**
- * Finds the runs that died and left something, and undoes that, or only says what there is. What cannot be undone stays in the journal
- * for the next run. Safe to call from several processes at once: one clears, the others wait for it.
+ * Finds what dead runs left and undoes it, or only reports it. What cannot be undone stays in the journal for the next run. Safe to call
+ * from several processes at once: one clears, the others wait for it.
  * @throws GantryError STATE_UNUSABLE; the signal's reason
  */
 export async function recoverDeadRuns(options: RecoveryOptions): Promise<RecoveryReport> {
@@ -57,7 +58,7 @@ export async function recoverDeadRuns(options: RecoveryOptions): Promise<Recover
 
 async function filesOf({ runs }: StateDirectory, suffix: string): Promise<readonly string[]> {
   const all = await readdir(runs).catch((error: unknown) => {
-    throw unusable(`cannot look into ${runs}`, error);
+    throw unusable(`cannot read the directory ${runs}`, error);
   });
   return all
     .filter((name) => name.endsWith(suffix))
@@ -68,23 +69,42 @@ async function filesOf({ runs }: StateDirectory, suffix: string): Promise<readon
 async function someDead(journals: readonly string[]): Promise<boolean> {
   for (const path of journals) {
     await using file = await openJournal(path, 'r');
-    if (file !== undefined && (tryFlock(file.fd, 'shared') || !(await ownerRuns(file)))) return true;
+    if (file !== undefined && (tryToLock(file, path, 'shared') || !(await ownerRuns(file)))) return true;
   }
   return false;
 }
 
-/** Undefined when its run has ended in good order, or somebody has cleared it. */
+/** Undefined when it is gone: its run has ended, or another process has cleared it. @throws GantryError STATE_UNUSABLE */
 async function openJournal(path: string, flags: string): Promise<FileHandle | undefined> {
-  return open(path, flags).catch(() => undefined);
+  return await goneOr('open', path, () => open(path, flags));
 }
 
-/** Whether the process that wrote the journal runs. A locked journal whose process does not is being cleared by somebody. */
+/** @throws GantryError STATE_UNUSABLE */
+function tryToLock(file: FileHandle, path: string, mode: 'shared' | 'exclusive'): boolean {
+  try {
+    return tryFlock(file.fd, mode);
+  } catch (error) {
+    throw unusable(`cannot lock the journal ${path}`, error);
+  }
+}
+
+/** Undefined where the journal is gone. @throws GantryError STATE_UNUSABLE */
+async function goneOr<T>(verb: string, path: string, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (errnoName(error) === 'ENOENT') return undefined;
+    throw unusable(`cannot ${verb} the journal ${path}`, error);
+  }
+}
+
+/** Whether the process that wrote the journal runs. If it does not but the journal is locked, another process is clearing it. */
 async function ownerRuns(file: FileHandle): Promise<boolean> {
   const content = await readJournal(file).catch(() => undefined);
   return content?.header === undefined || (await isRunning(content.header));
 }
 
-/** Waits until no other process is clearing: what it clears, such as a script that still writes to a disk, is gone then. */
+/** Waits until no other process is clearing. What that process clears, such as a script that still writes to a disk, is gone then. */
 async function takeTurn({ stateDirectory, signal }: RecoveryOptions, log: RecoveryLog): Promise<Lock> {
   let waitsFor: number | undefined;
   for (;;) {
@@ -92,7 +112,7 @@ async function takeTurn({ stateDirectory, signal }: RecoveryOptions, log: Recove
     const result = await tryLock({ directory, name: 'recovery', mode: 'exclusive', operation: 'recovery', instance: '-', signal });
     if (!('heldBy' in result)) return result;
     const pid = result.heldBy[0]?.pid;
-    if (pid !== undefined && pid !== waitsFor) log.say(`waiting for process ${pid}, which clears what a killed run left`);
+    if (pid !== undefined && pid !== waitsFor) log.say(`waiting for process ${pid}, which is clearing what a killed run left`);
     waitsFor = pid;
     await pause(TURN_WAIT_MS, signal);
   }
@@ -100,7 +120,7 @@ async function takeTurn({ stateDirectory, signal }: RecoveryOptions, log: Recove
 
 async function listRun(path: string, undos: readonly Undo[], log: RecoveryLog): Promise<void> {
   await using file = await openJournal(path, 'r');
-  if (file === undefined || !tryFlock(file.fd, 'shared')) return;
+  if (file === undefined || !tryToLock(file, path, 'shared')) return;
   try {
     const { header, records } = await readJournal(file);
     if (header === undefined) return;
@@ -116,22 +136,22 @@ async function listRun(path: string, undos: readonly Undo[], log: RecoveryLog): 
 
 async function clearRun(path: string, options: RecoveryOptions, log: RecoveryLog): Promise<void> {
   await using file = await openJournal(path, 'r+');
-  if (file === undefined || !(await lockDead(file, options.signal)) || !(await isStillNamed(file, path))) return;
+  if (file === undefined || !(await lockDead(file, path, options.signal)) || !(await isStillNamed(file, path))) return;
   let content: JournalContent;
   try {
     content = await readJournal(file);
   } catch (error) {
     const aside = `${path}${DAMAGED_SUFFIX}`;
-    await rename(path, aside);
+    await goneOr('set aside', path, () => rename(path, aside));
     log.damaged.push(aside);
-    log.say(`the journal of a dead run cannot be read: ${errorText(error)}; nothing of it was cleared, and it is set aside as ${aside}`);
+    log.say(`the journal of a dead run cannot be read: ${errorText(error)}; nothing was cleared, and it was set aside as ${aside}`);
     return;
   }
-  if (await undoRecords(file, content, options, log)) await unlink(path);
+  if (await undoRecords(file, content, options, log)) await goneOr('remove', path, () => unlink(path));
 }
 
-async function lockDead(file: FileHandle, signal: AbortSignal): Promise<boolean> {
-  for (let tries = 0; !tryFlock(file.fd, 'exclusive'); tries += 1) {
+async function lockDead(file: FileHandle, path: string, signal: AbortSignal): Promise<boolean> {
+  for (let tries = 0; !tryToLock(file, path, 'exclusive'); tries += 1) {
     if (tries === LISTED_TRIES || (await ownerRuns(file))) return false;
     await pause(LISTED_WAIT_MS, signal);
   }

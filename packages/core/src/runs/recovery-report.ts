@@ -2,7 +2,7 @@ import { errorText } from '../report/error-text.ts';
 import type { RunHeader, RunRecord } from './run-record.ts';
 import type { Undo } from './undo.ts';
 
-/** `found`: only looked at. `kept`: could not be cleared now; the next run tries again. */
+/** `found`: only listed. `kept`: could not be cleared; the next run tries again. */
 export type LeftoverOutcome = 'found' | 'cleared' | 'kept';
 
 /** One thing that a dead run left. */
@@ -10,21 +10,21 @@ export interface Leftover {
   readonly runId: string;
   readonly operation: string;
   readonly instance: string;
-  /** When the run began, ISO 8601. */
+  /** When the run started, ISO 8601. */
   readonly started: string;
   readonly record: RunRecord;
   readonly outcome: LeftoverOutcome;
-  /** All of this as a sentence for a human. */
+  /** The same as a sentence for a human. */
   readonly message: string;
 }
 
 export interface RecoveryReport {
   readonly leftovers: readonly Leftover[];
-  /** Journals that cannot be read, by their paths: set aside for a human, never acted upon. */
+  /** Paths of journals that cannot be read: set aside for a human, never acted upon. */
   readonly damaged: readonly string[];
 }
 
-/** Gathers what a recovery finds and does, and tells a listener of each thing as it happens. */
+/** Collects what a recovery finds and does, and reports each thing to a listener as it happens. */
 export class RecoveryLog implements RecoveryReport {
   readonly leftovers: Leftover[] = [];
   readonly damaged: string[] = [];
@@ -69,5 +69,5 @@ export class RecoveryLog implements RecoveryReport {
 }
 
 function describeOwner({ operation, instance, pid, started }: RunHeader): string {
-  return `the ${operation} of instance ${instance} that did not end in good order (process ${pid}, begun ${started})`;
+  return `the interrupted ${operation} of instance ${instance} (process ${pid}, started ${started})`;
 }

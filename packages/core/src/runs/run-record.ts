@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** The line that a journal begins with: whose it is. */
+/** The first line of a journal: the run that it belongs to. */
 export interface RunHeader {
   readonly runId: string;
   readonly operation: string;
@@ -13,8 +13,8 @@ export interface RunHeader {
 }
 
 /**
- * What must be undone when the run that made it is dead: plain JSON, all that it takes, written to the journal before the thing is made.
- * Each kind has its `Undo`, which alone knows the rest.
+ * Describes a thing that must be undone when its run is dead: plain JSON with everything that undoing needs, written to the journal
+ * before the thing is made. Only the `Undo` of its kind knows the other fields.
  */
 export type RunRecord = { readonly kind: string } & Readonly<Record<string, unknown>>;
 

@@ -47,7 +47,7 @@ describe('opening it', () => {
     await chmod(scratch.file('state'), 0o770);
     await expect(openStateDirectory(scratch.file('state'))).rejects.toMatchObject({
       code: 'STATE_UNUSABLE',
-      message: expect.stringMatching(/may be written by others/),
+      message: expect.stringMatching(/is writable for others/),
     });
   });
 
@@ -74,7 +74,7 @@ describe('opening it', () => {
     await expect(openStateDirectory(small.file('a', 'b', 'c'))).rejects.toMatchObject({
       code: 'STATE_UNUSABLE',
       message: expect.stringMatching(/ENOSPC/),
-      hint: expect.stringMatching(/^Make room on its file system \(df -h, and df -i/),
+      hint: expect.stringMatching(/^Free space on its file system \(df -h, and df -i/),
     });
   });
 

@@ -7,19 +7,19 @@ import { GantryError } from '../report/errors.ts';
 import { makeDirectoryDurably } from '../system/durable.ts';
 import { errnoName } from '../system/errno-name.ts';
 
-/** Where Gantry keeps locks and what must outlive a killed run. Made and checked by {@link openStateDirectory}. */
+/** Where Gantry keeps locks and journals. Created and checked by {@link openStateDirectory}. */
 export interface StateDirectory {
   readonly path: string;
-  /** One file for each thing that is locked at the moment. */
+  /** One file for each thing that is locked. */
   readonly locks: string;
-  /** One journal for each run that lives, and for each that died with something left to clear. */
+  /** One journal for each running operation, and for each dead one that left something to clear. */
   readonly runs: string;
 }
 
 const OTHERS_MAY_WRITE = 0o022;
 
 /**
- * Which directory it is: `option`, else `GANTRY_STATE_DIR`, else `/var/lib/gantry` for root and `gantry` in the user's state
+ * Path of the state directory: `option`, else `GANTRY_STATE_DIR`, else `/var/lib/gantry` for root and `gantry` in the user's state
  * directory (XDG Base Directory Specification 0.8: `XDG_STATE_HOME`, where absolute, else `~/.local/state`) for others.
  */
 export function stateDirectoryPath(option?: string, environment: NodeJS.ProcessEnv = process.env): string {
@@ -31,8 +31,8 @@ export function stateDirectoryPath(option?: string, environment: NodeJS.ProcessE
 }
 
 /**
- * Makes the state directory where it is missing (mode 0700), and refuses one that somebody else could write into: what stands in
- * it is acted upon later, for root as root.
+ * Creates the state directory if it is missing (mode 0700), and refuses one that somebody else could write to: what its files say is
+ * acted upon later, and by root if root runs Gantry.
  * @throws GantryError STATE_UNUSABLE
  */
 export async function openStateDirectory(option?: string): Promise<StateDirectory> {
@@ -47,34 +47,34 @@ async function makeDirectory(directory: string): Promise<Stats> {
     await makeDirectoryDurably(directory, 0o700);
     return await stat(directory);
   } catch (error) {
-    throw unusable(`cannot make the state directory ${directory}`, error);
+    throw unusable(`cannot create the state directory ${directory}`, error);
   }
 }
 
 function assertOurs(directory: string, stats: Stats): void {
   const us = process.geteuid?.();
   if (stats.uid !== us)
-    throw unusable(`the state directory ${directory} belongs to user ${stats.uid}, not to user ${String(us)} who runs this`);
-  if ((stats.mode & OTHERS_MAY_WRITE) !== 0) throw unusable(`the state directory ${directory} may be written by others`);
+    throw unusable(`the state directory ${directory} belongs to user ${stats.uid}, not to user ${String(us)}, who runs Gantry`);
+  if ((stats.mode & OTHERS_MAY_WRITE) !== 0) throw unusable(`the state directory ${directory} is writable for others`);
 }
 
 const ELSEWHERE = 'or name another directory with GANTRY_STATE_DIR';
-const OWN_HINT = `Give it to the user who runs Gantry with mode 0700, ${ELSEWHERE}.`;
+const OWN_HINT = `Make the user who runs Gantry its owner (chown), with mode 0700, ${ELSEWHERE}.`;
 
-/** What the user can do about a system call that failed in the state directory. */
+/** Hints for system calls that fail in the state directory. */
 const HINTS: Readonly<Record<string, string>> = {
-  ENOSPC: `Make room on its file system (df -h, and df -i for inodes), ${ELSEWHERE}.`,
-  EDQUOT: `Make room: a quota on its file system is used up. Or name another directory with GANTRY_STATE_DIR.`,
-  EROFS: `Its file system is mounted read-only: see why (dmesg), and mount it for writing (mount -o remount,rw), ${ELSEWHERE}.`,
+  ENOSPC: `Free space on its file system (df -h, and df -i for inodes), ${ELSEWHERE}.`,
+  EDQUOT: `A quota on its file system is used up: free space or raise the quota, ${ELSEWHERE}.`,
+  EROFS: `Its file system is mounted read-only: find out why (dmesg) and remount it (mount -o remount,rw), ${ELSEWHERE}.`,
   EIO: `Its disk or file system may be damaged: see dmesg. Until it is repaired, name another directory with GANTRY_STATE_DIR.`,
-  ENOTDIR: `Something that is not a directory has its name or that of a directory above it: move that away, ${ELSEWHERE}.`,
-  EEXIST: `Something that is not a directory has its name: move that away, ${ELSEWHERE}.`,
-  ENOENT: 'Somebody may have removed it: try again.',
+  ENOTDIR: `A file that is not a directory is in the way: move it away, ${ELSEWHERE}.`,
+  EEXIST: `A file that is not a directory is in the way: move it away, ${ELSEWHERE}.`,
+  ENOENT: 'It may have been removed meanwhile: try again.',
   EMFILE: 'Raise the limit of open files (ulimit -n).',
   ENFILE: 'The machine has too many open files: see sysctl fs.file-max.',
 };
 
-/** What went wrong with the state directory or a file in it; `cause` is what a system call failed with. */
+/** The error for the state directory or a file in it; `cause` is the error of the system call. */
 export function unusable(message: string, cause?: unknown): GantryError {
   return new GantryError('STATE_UNUSABLE', {
     message: cause instanceof Error ? `${message}: ${cause.message}` : message,

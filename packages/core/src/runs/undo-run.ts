@@ -13,30 +13,30 @@ export interface UndoOptions {
   readonly signal: AbortSignal;
 }
 
-/** Nothing takes longer to be undone; ms. */
+/** Longer than undoing anything takes, ms. */
 const UNDO_TIMEOUT_MS = 300_000;
 
 /**
- * Undoes what stands in the journal of a dead run, which must be locked: kind by kind, and of each kind the newest first. What cannot be
- * undone, or is of a kind that nobody here knows, stays in the journal.
- * @returns whether all is undone
+ * Undoes what the journal of a dead run lists; the journal must be locked. Kind by kind, and within each kind the newest first. What
+ * cannot be undone, or is of an unknown kind, stays in the journal.
+ * @returns whether everything is undone
  * @throws the signal's reason
  */
 export async function undoRecords(file: FileHandle, content: JournalContent, options: UndoOptions, log: RecoveryLog): Promise<boolean> {
   const { header, records, bytes } = content;
   if (header === undefined || records.size === 0) return true;
-  // What follows the last whole line is overwritten, or has no end and does not count.
+  // What follows the last complete line is overwritten, or ignored because it has no newline.
   const journal = new JournalWriter(file, bytes);
   const known = new Set(options.undos.map(({ kind }) => kind));
   for (const record of records.values()) {
-    if (!known.has(record.kind)) log.kept(header, record, 'no part of this version of Gantry knows what it is');
+    if (!known.has(record.kind)) log.kept(header, record, 'this version of Gantry does not know what it is');
   }
   let left = records.size;
   for (const undo of options.undos) {
     for (const [id, record] of [...records].toReversed()) {
       if (record.kind !== undo.kind || !(await undoRecord(undo, record, header, options.signal, log))) continue;
       left -= 1;
-      // Not remembered as forgotten, it is undone once more, which does no harm.
+      // Where this fails, the thing is undone once more, which does no harm.
       await journal.append({ forget: id }).catch(() => undefined);
     }
   }

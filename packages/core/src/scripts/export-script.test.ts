@@ -233,7 +233,7 @@ describe('the expected size', () => {
 describe('an export that fails', () => {
   it.each([
     ['exit-status', 'SCRIPT_FAILED', 'the export script of exit-status (disk 0) failed with exit status 3'],
-    ['killed', 'SCRIPT_SIGNALLED', 'the export script of killed (disk 0) was ended by SIGKILL'],
+    ['killed', 'SCRIPT_SIGNALLED', 'the export script of killed (disk 0) was killed by SIGKILL'],
     ['closes-stdout', 'SCRIPT_FAILED', 'the export script of closes-stdout (disk 0) failed with exit status 4'],
   ])('is no dump, however much data came: %s', async (name, code, message) => {
     await using dump = exportDisk(await sample(name));

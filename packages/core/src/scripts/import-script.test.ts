@@ -191,7 +191,7 @@ describe('an import script', () => {
 describe('an import that fails', () => {
   it.each([
     ['exit-status', 'SCRIPT_FAILED', 'the import script of exit-status (disk 0) failed with exit status 3'],
-    ['killed', 'SCRIPT_SIGNALLED', 'the import script of killed (disk 0) was ended by SIGKILL'],
+    ['killed', 'SCRIPT_SIGNALLED', 'the import script of killed (disk 0) was killed by SIGKILL'],
   ])('is told by its status: %s', async (name, code, message) => {
     await expect(importDisk(await sample(name), from(Buffer.alloc(100)))).rejects.toMatchObject({ code, message, disk: 0 });
   });

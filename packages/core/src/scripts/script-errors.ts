@@ -36,7 +36,7 @@ export function exitError(identity: ScriptIdentity, exit: ProcessEnd, { messages
   const details = [...messages, ...onStdout];
   if ('signal' in exit) {
     return new GantryError('SCRIPT_SIGNALLED', {
-      message: `${describeScript(identity)} was ended by ${exit.signal}`,
+      message: `${describeScript(identity)} was killed by ${exit.signal}`,
       details,
       disk: identity.disk,
       hint: 'Something other than Gantry ended it: look into the log of the machine for crashes and for lack of memory.',

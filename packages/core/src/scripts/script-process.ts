@@ -12,7 +12,7 @@ import { closeEnds, duplicate, openPipe, PIPE_BYTES } from '../system/pipes.ts';
 import type { GatedProcess, ProcessEnd } from '../system/gated-process.ts';
 import { spawnGated } from '../system/gated-process.ts';
 import type { ProcessGroup } from '../system/process-group.ts';
-import { assertProcessesShow, endProcessGroup, groupEnded, runningMembers } from '../system/process-group.ts';
+import { assertProcessesVisible, endProcessGroup, groupEnded, runningMembers } from '../system/process-group.ts';
 import { createRedactor } from '../report/redact.ts';
 import type { ScriptIdentity } from './script-errors.ts';
 import { describeScript, exitError, startError } from './script-errors.ts';
@@ -86,7 +86,7 @@ export class ScriptProcess implements AsyncDisposable {
    */
   static async start(request: ScriptRequest, options: ScriptOptions): Promise<ScriptProcess> {
     options.signal?.throwIfAborted();
-    assertProcessesShow();
+    assertProcessesVisible();
     await options.beforeStart?.();
     options.signal?.throwIfAborted();
     const pipes = openPipes(request);

@@ -215,7 +215,7 @@ describe('a script that fails', () => {
   it('is told by the signal that ended it', async () => {
     await expect(createLines(await sample('killed'))).rejects.toMatchObject({
       code: 'SCRIPT_SIGNALLED',
-      message: 'the create script of killed was ended by SIGKILL',
+      message: 'the create script of killed was killed by SIGKILL',
     });
   });
 
@@ -278,7 +278,9 @@ describe('a script that fails', () => {
     `;
     const withoutProc = ['--mount', 'sh', '-c', 'mount -t tmpfs tmpfs /proc && exec "$0" "$@"'];
     const node = [process.execPath, '--conditions=@gantry/source', '--input-type=module', '--eval', program];
-    expect((await execa('unshare', [...withoutProc, ...node])).stdout).toMatch(/^PLATFORM .*\/proc does not show them$/);
+    expect((await execa('unshare', [...withoutProc, ...node])).stdout).toMatch(
+      /^PLATFORM .*\/proc does not show their processes, so that they could not be ended$/,
+    );
   });
 
   it('leaves no descriptor open in us', async () => {

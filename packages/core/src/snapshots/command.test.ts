@@ -136,7 +136,7 @@ async function removed(bench: Workbench): Promise<string[]> {
 describe('a create that goes wrong fails the export, and remove runs', () => {
   test.each([
     ['exits with a status', 'echo one >&2; echo two >&2; exit 5', / failed with status 5: one \/ two$/],
-    ['dies by a signal', 'kill -KILL $$', / was ended by SIGKILL and no output$/],
+    ['dies by a signal', 'kill -KILL $$', / was killed by SIGKILL and no output$/],
     ['says nothing of where the snapshot is', 'true', /the last line of what create wrote is no absolute path: ""$/],
     ['says something else in its last line', 'echo /etc; echo done', /no absolute path: "done"$/],
     ['names what is not there', 'echo /nowhere/x', /\/nowhere\/x is not there 0 s after create has ended$/],
@@ -174,7 +174,7 @@ describe('a create that goes wrong fails the export, and remove runs', () => {
     const create = await script(bench, 'create', `sleep 1000 & echo $$ > "${bench.file('pid')}"; wait`);
     const config = configure({ create: [create], remove: ['true'], timeouts: { create: 0.5 } });
     await expect(bench.take('command', [bench.disk], { config })).rejects.toMatchObject({
-      message: expect.stringContaining('did not end within 0.5 s and was ended'),
+      message: expect.stringContaining('did not end within 0.5 s and was killed'),
     });
     expect(await alive(bench)).toEqual([]);
   });
@@ -245,7 +245,7 @@ describe('a remove that fails', () => {
     {
       await using _set = await bench.take('command', [bench.disk], { config });
     }
-    expect(bench.warnings).toEqual([expect.stringContaining('sleep did not end within 0.2 s and was ended')]);
+    expect(bench.warnings).toEqual([expect.stringContaining('sleep did not end within 0.2 s and was killed')]);
   });
 });
 

@@ -19,7 +19,7 @@ export function snapshotUndo(providers: readonly SnapshotDropper[]): Undo {
       // So it stood in the journals of the first version.
       if (name === freezeUndo.kind) return freezeUndo.undo({ kind: name, description, ...data }, run, signal);
       const provider = providers.find((each) => each.name === name);
-      if (provider === undefined) throw new Error(`nothing here knows snapshots of the kind ${name}`);
+      if (provider === undefined) throw new Error(`this version of Gantry does not know snapshots of the kind ${name}`);
       await provider.drop(snapshot, signal);
       return true;
     },

@@ -1,11 +1,11 @@
 import { callLibc } from './libc.ts';
 
 const SEEK_END = 2;
-/** Get whether it is read-only, into an int (<linux/fs.h>: `_IO(0x12, 94)`). */
+/** Gets whether the device is read-only, as an int (<linux/fs.h>: `_IO(0x12, 94)`). */
 const BLKROGET = 0x125e;
 
 /**
- * Bytes of an open block device, whose stat(2) says 0. Works for a regular file too.
+ * Size of an open block device in bytes (stat(2) says 0). Works for a regular file too.
  *
  * @throws SystemCallError
  */
@@ -14,7 +14,7 @@ export function blockDeviceSize(fd: number): number {
 }
 
 /**
- * Whether an open block device is set read-only. Such a device can be opened for writing all the same: only writing fails.
+ * Whether an open block device is set read-only. Such a device can still be opened for writing; only writing fails.
  *
  * @throws SystemCallError
  */

@@ -3,15 +3,15 @@ import { dirname } from 'node:path';
 
 import { errnoName } from './errno-name.ts';
 
-/** Makes the names in a directory durable: after it, a file that was made or removed there stays so (fsync(2)). */
+/** Makes the names in a directory durable: files that were created or removed there stay so after a power cut (fsync(2)). */
 export async function syncDirectory(path: string): Promise<void> {
   await using directory = await open(path, 'r');
   await directory.sync();
 }
 
 /**
- * Makes a directory, and those above it, where it is missing; a power cut afterwards takes none of them away. (Not `recursive` of Node's
- * mkdir: that says ENOENT where a file system is read-only.)
+ * Creates a directory, and those above it, if it is missing; they survive a power cut. (Node's `recursive` mkdir is not used: it fails
+ * with ENOENT where a file system is read-only.)
  */
 export async function makeDirectoryDurably(path: string, mode: number): Promise<void> {
   try {
@@ -26,7 +26,7 @@ export async function makeDirectoryDurably(path: string, mode: number): Promise<
   await syncDirectory(dirname(path));
 }
 
-/** A second process may make the same directory at the same time. */
+/** Another process may create the same directory at the same time. */
 async function makeInParent(path: string, mode: number): Promise<void> {
   await mkdir(path, { mode }).catch(async (error: unknown) => {
     if (errnoName(error) !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error;

@@ -1,9 +1,9 @@
 import { constants } from 'node:os';
 
-/** Of every error of the kernel, also those that libuv has no names for (`EDQUOT`, `ESTALE`). */
+/** Names of all errors of the kernel, including those that libuv does not name (`EDQUOT`, `ESTALE`). */
 const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 
-/** The name of an errno, a positive number: `EDQUOT`. */
+/** The name of a (positive) errno, such as `EDQUOT`. */
 export function nameOfErrno(errno: number): string {
   return NAMES.get(errno) ?? `errno ${errno}`;
 }
@@ -15,7 +15,7 @@ export function errnoName(error: unknown): string | undefined {
   return nameOfErrno(-error.errno);
 }
 
-/** The same. @throws what is not the error of a system call, as it is */
+/** The same for an error that must come from a system call. @throws any other error, unchanged */
 export function systemErrorCode(error: unknown): string {
   const name = errnoName(error);
   if (name === undefined) throw error;

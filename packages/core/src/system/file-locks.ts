@@ -8,18 +8,18 @@ const F_RDLCK = 0;
 const F_WRLCK = 1;
 const F_UNLCK = 2;
 
-/** An advisory lock that some process has on bytes of a file. */
+/** An advisory lock of another process on bytes of a file. */
 export interface FoundLock {
-  /** Of whom it is; undefined for a lock of an open file description (F_OFD_SETLK), which belongs to no process. */
+  /** The owner; undefined for a lock of an open file description (F_OFD_SETLK), which does not belong to a process. */
   readonly pid: number | undefined;
   readonly start: number;
 }
 
 /**
- * Somebody else's lock (fcntl(2): POSIX or open file description) on any of `bytes` bytes from `start` on; 0 means up to the end. The
- * kernel tells of it whoever holds it, also a process that we may not look into or one of another container.
+ * Finds another process's lock (fcntl(2): POSIX or open file description) on any of `bytes` bytes from `start`; 0 means up to the end.
+ * The kernel reports the locks of all processes, including those of other users and containers.
  *
- * @returns undefined where there is none, or the file system knows of no locks
+ * @returns undefined where there is none, or the file system does not support locks
  */
 export function findFileLock(fd: number, start: number, bytes: number): FoundLock | undefined {
   const lock = flockStruct(F_WRLCK, start, bytes);
@@ -35,8 +35,8 @@ export function findFileLock(fd: number, start: number, bytes: number): FoundLoc
 }
 
 /**
- * Puts a shared lock of the open file description on some bytes, without waiting; it goes when the file is closed. Does nothing where
- * the file system knows of no locks, or somebody has an exclusive one.
+ * Puts a shared lock of the open file description on some bytes, without waiting; closing the file releases it. Does nothing where the
+ * file system does not support locks, or another process has an exclusive one.
  *
  * @param fd open for reading
  */
@@ -48,7 +48,7 @@ export function lockFileShared(fd: number, start: number, bytes: number): void {
   }
 }
 
-/** struct flock of machines whose long has 64 bits: short type, short whence, long start, long length, int pid. */
+/** struct flock where long has 64 bits: short type, short whence, long start, long length, int pid. */
 function flockStruct(type: number, start: number, bytes: number): Buffer {
   const lock = Buffer.alloc(32);
   lock.writeInt16LE(type, 0);
@@ -58,15 +58,14 @@ function flockStruct(type: number, start: number, bytes: number): Buffer {
 }
 
 /**
- * Whether anybody else has a regular file open, in whatever way: a process of any user or container, or the kernel itself (a loop
- * device, an iSCSI target, swap). The kernel gives a write lease (F_SETLEASE) only for a file that nobody else has open; it is given
- * back at once.
+ * Whether anybody else has a regular file open: a process of any user or container, or the kernel itself (a loop device, an iSCSI
+ * target, swap). The kernel grants a write lease (F_SETLEASE) only for a file that nobody else has open; it is given back at once.
  *
- * @param fd opened for reading alone
- * @returns undefined where there is no answer: leases need the file's owner or CAP_LEASE, and a file system of this machine
+ * @param fd open for reading only
+ * @returns undefined where that cannot be found out: leases need the file's owner or CAP_LEASE, and a local file system
  */
 export function isOpenElsewhere(fd: number): boolean | undefined {
-  // Should somebody open the file in the moment of the lease, the kernel sends SIGIO, which ends a process that does not catch it.
+  // If somebody opens the file during the lease, the kernel sends SIGIO, which ends a process that does not catch it.
   const ignore = (): void => undefined;
   process.on('SIGIO', ignore);
   try {
@@ -77,7 +76,7 @@ export function isOpenElsewhere(fd: number): boolean | undefined {
     if (!(error instanceof SystemCallError)) throw error;
     return error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK' ? true : undefined;
   } finally {
-    // The signal may still be on its way into JavaScript: what ends the process is only that nobody catches it.
+    // The signal may still be pending: without a handler it would end the process.
     setImmediate(() => process.off('SIGIO', ignore));
   }
 }

@@ -7,8 +7,8 @@ const LOCK_NB = 4;
 const LOCK_UN = 8;
 
 /**
- * Locks an open file (flock(2)) without waiting: false when somebody else has it. The lock belongs to the open file description; it
- * goes when the last descriptor of it is closed, so also when the process dies.
+ * Locks an open file (flock(2)) without waiting: false when another process holds the lock. The lock belongs to the open file
+ * description: closing its last descriptor releases it, and so does the death of the process.
  *
  * @throws SystemCallError when the file cannot be locked at all
  */
@@ -23,7 +23,7 @@ export function tryFlock(fd: number, mode: 'exclusive' | 'shared'): boolean {
   }
 }
 
-/** Gives a lock back before its file is closed. */
+/** Releases a lock before its file is closed. */
 export function unlock(fd: number): void {
   callLibc('flock', fd, LOCK_UN);
 }

@@ -15,7 +15,7 @@ import { identifyGroup, runningMembers } from './process-group.ts';
 /** Machines that run tests may have much else to do. */
 const PATIENTLY = { timeout: 30_000 };
 
-const ENVIRONMENT = { PATH: '/usr/bin:/bin', 'OSP_A.B': 'a name that is no name for a shell', EMPTY: '' };
+const ENVIRONMENT = { PATH: '/usr/bin:/bin', 'OSP_A.B': 'not a valid shell variable', EMPTY: '' };
 const NOTHING = ['ignore', 'ignore', 'ignore'] as const;
 
 const STATUS =
@@ -75,7 +75,7 @@ describe('a program behind the gate', () => {
     expect(existsSync(scratch.file('ran'))).toBe(false);
   });
 
-  test('that was ended at the gate is no failure to open it: its end says so', async () => {
+  test('killed at the gate opens without an error: its end says so', async () => {
     const gated = await spawnGated(['/bin/true'], { cwd: '/', environment: {}, stdio: NOTHING });
     process.kill(gated.group.pgid, 'SIGTERM');
     await gated.open();
@@ -86,7 +86,7 @@ describe('a program behind the gate', () => {
     ['does not exist', '/nowhere/program', 'ENOENT'],
     ['may not be run', '/etc/passwd', 'EACCES'],
     ['is not a program', '/', 'EACCES'],
-  ])('that %s is told by the code of the system', async (_, program, code) => {
+  ])('that %s is reported with the code of the system', async (_, program, code) => {
     const gated = await spawnGated([program], { cwd: '/', environment: {}, stdio: NOTHING });
     await expect(gated.open()).rejects.toMatchObject({ code, message: expect.stringMatching(new RegExp(`^${code}: `)) });
     expect(await gated.end).toEqual({ status: 127 });

@@ -10,13 +10,13 @@ import type { ProcessGroup } from './process-group.ts';
 import { identifyGroup } from './process-group.ts';
 
 /*
- * A program that has a process, and so a number for the journal, before its first instruction. What runs until then is Perl, which
- * waits at a socket for one byte and becomes the program: the number, the start time, the session, the environment and the descriptors
- * stay. Where we die before, the socket ends and so does Perl. See docs/decisions/0026-programs-wait-for-the-journal.md.
+ * A program whose process exists, and can be written to the journal, before its first instruction. Until then the process runs Perl,
+ * which waits for one byte on a socket and then execs the program: process number, start time, session, environment and descriptors stay
+ * the same. If we die before, the socket closes and Perl exits. See docs/decisions/0026-programs-wait-for-the-journal.md.
  */
 
 const PERL = '/usr/bin/perl';
-/** Perl marks the socket close-on-exec, since its number is above 2: its end says that the program runs. */
+/** Perl marks the socket close-on-exec, since its number is above 2: when it closes, the program runs. */
 const GATE = `
   open(my $gate, "+<&=", shift) or exit 125;
   my $umask = shift;
@@ -34,11 +34,11 @@ type Stdio = 'ignore' | 'pipe' | number;
 
 export interface GatedOptions {
   readonly cwd: string;
-  /** All of it. */
+  /** The complete environment. */
   readonly environment: NodeJS.ProcessEnv;
-  /** What the program gets as descriptors 0, 1, 2 and so on. */
+  /** The program's descriptors 0, 1, 2 and so on. */
   readonly stdio: readonly [stdin: Stdio, stdout: Stdio, stderr: Stdio, ...more: Stdio[]];
-  /** Ours where absent. */
+  /** The umask of this process when absent. */
   readonly umask?: number | undefined;
 }
 
@@ -49,16 +49,16 @@ export interface GatedProcess {
   /** Never rejects. */
   readonly end: Promise<ProcessEnd>;
   /**
-   * Lets the program begin; resolves when it has begun, or when its process was ended before. To be called once.
-   * @throws Error with the `code` with which the system refused to run it
+   * Starts the program; resolves when it runs, or when its process was killed before. To be called once.
+   * @throws Error with the `code` of the system when the program cannot be run
    */
   readonly open: () => Promise<void>;
 }
 
 /**
- * Makes a process for a program that does not begin before {@link GatedProcess.open}.
+ * Creates a process for a program that does not start before {@link GatedProcess.open}.
  *
- * @param argv the program, with its path or found in the environment's PATH, and its arguments
+ * @param argv the program (a path, or a name to be found in the environment's PATH) and its arguments
  * @throws GantryError `PLATFORM` without Perl; Error with the `code` of the system
  */
 export async function spawnGated(argv: readonly [string, ...string[]], options: GatedOptions): Promise<GatedProcess> {
@@ -66,17 +66,17 @@ export async function spawnGated(argv: readonly [string, ...string[]], options: 
   const { cwd, environment, stdio, umask } = options;
   const gateFd = stdio.length;
   const [stdin, stdout, stderr, ...more] = stdio;
-  // Loaded only where something is started: it takes longer than all else here.
+  // Loaded only when something is started: loading takes longer than everything else here.
   const { execa } = await import('execa');
   const subprocess = execa(PERL, ['-e', GATE, String(gateFd), umask?.toString(8) ?? '', ...argv], {
     cwd,
-    // Node passes NODE_V8_COVERAGE of its own on unless it stands here.
+    // Node passes its own NODE_V8_COVERAGE on unless it is set here.
     env: { ...environment, NODE_V8_COVERAGE: undefined },
     extendEnv: false,
     // setsid(2): a group and a session of its own, so that neither the terminal's Ctrl-C nor its end reaches the program.
     detached: true,
     stdio: [passOn(stdin), passOn(stdout), passOn(stderr), ...more.map(passOn), 'pipe'],
-    // Descriptors are passed on as they are, and pipes are not read here.
+    // Descriptors are passed on unchanged, and pipes are not read here.
     buffer: false,
     encoding: 'buffer',
     reject: false,
@@ -88,11 +88,11 @@ export async function spawnGated(argv: readonly [string, ...string[]], options: 
     child.once('exit', (status, signal) => resolve(signal === null ? { status: status ?? -1 } : { signal }));
   });
   const gate = child.stdio[gateFd];
-  if (!(gate instanceof Socket)) throw new Error('no socket for the gate');
+  if (!(gate instanceof Socket)) throw new Error('the process has no socket to wait on');
   return { child, group: identifyGroup(pid), end, open: openerOf(gate) };
 }
 
-/** What execa's types know as a descriptor; its code takes any. */
+/** The type that execa has for a descriptor; its code accepts any number. */
 type Descriptor = 3;
 
 function passOn(given: Stdio): 'ignore' | 'pipe' | Descriptor {
@@ -113,11 +113,11 @@ function spawnError(cause: unknown): unknown {
   });
 }
 
-/** Listens at once: the gate ends where the process is ended before it is opened. */
+/** Listens at once: the socket closes if the process is killed before it is opened. */
 function openerOf(gate: Socket): () => Promise<void> {
   let answer = '';
   gate.on('data', (bytes: Buffer) => (answer += bytes.toString('latin1')));
-  // A process that was ended meanwhile does not listen: its end says so.
+  // Writing fails if the process was killed meanwhile: its end says so.
   gate.on('error', () => undefined);
   const closed = new Promise<void>((resolve) => gate.once('close', () => resolve()));
   return async () => {

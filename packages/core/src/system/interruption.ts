@@ -1,6 +1,6 @@
 /**
- * Something that may cut short whatever is being waited for. Unlike `Promise.race` with one long-lived promise, waiting a million
- * times leaves nothing behind. One waiter at a time.
+ * Can cut a wait short. Unlike `Promise.race` with one long-lived promise, waiting a million times leaves nothing behind. One waiter at
+ * a time.
  */
 export class Interruption implements Disposable {
   #interrupted: { readonly reason: unknown } | undefined;
@@ -15,17 +15,17 @@ export class Interruption implements Disposable {
     else signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
 
-  /** Makes the wait under way and every later one reject with `reason`; the first call counts. */
+  /** Makes the current wait and every later one reject with `reason`; only the first call counts. */
   interrupt(reason: unknown): void {
     if (this.#interrupted !== undefined) return;
     this.#interrupted = { reason };
     this.#reject?.(reason);
   }
 
-  /** Settles as `work` does, or rejects when interrupted; `work` goes on then, unheard. */
+  /** Settles like `work`, or rejects when interrupted; `work` then goes on, and its result is ignored. */
   async race<T>(work: Promise<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    // Heard in every case, so that a late failure of `work` is nobody's unhandled rejection.
+    // Always handled, so that a late failure of `work` is not an unhandled rejection.
     work.then(resolve, reject);
     if (this.#interrupted !== undefined) reject(this.#interrupted.reason);
     this.#reject = reject;

@@ -3,7 +3,7 @@ import { nameOfErrno } from './errno-name.ts';
 import type { Native } from './process-library.ts';
 import { callOnThread, processFunction } from './process-library.ts';
 
-/* The few calls of the C library that Node has no name for. */
+/* The few calls of the C library that Node does not offer. */
 const PROTOTYPES = {
   fcntl: 'int fcntl(int fd, int command, intptr_t argument)',
   fcntl_pointer: 'int fcntl(int fd, int command, void *argument)',
@@ -20,7 +20,7 @@ type CallName = keyof typeof PROTOTYPES;
 
 const found = new Map<CallName, Native>();
 
-/** A system call that failed, in the form of Node's own errors: `code` is the name of the errno, such as `EINVAL`. */
+/** A failed system call, in the form of Node's own errors: `code` is the name of the errno, such as `EINVAL`. */
 export class SystemCallError extends Error {
   override readonly name = 'SystemCallError';
   readonly code: string;
@@ -37,9 +37,9 @@ export class SystemCallError extends Error {
 }
 
 /**
- * Calls on this thread; a call that a signal interrupted is made again.
+ * Calls on this thread; a call that was interrupted by a signal is repeated.
  *
- * @throws SystemCallError where the call says -1
+ * @throws SystemCallError where the call returns -1
  */
 export function callLibc(name: CallName, ...parameters: readonly (number | Uint8Array)[]): number {
   for (;;) {
@@ -49,9 +49,9 @@ export function callLibc(name: CallName, ...parameters: readonly (number | Uint8
 }
 
 /**
- * Calls on another thread, for calls that may take long.
+ * Calls on another thread: for calls that may take long.
  *
- * @throws SystemCallError where the call says -1
+ * @throws SystemCallError where the call returns -1
  */
 export async function callLibcOnThread(name: CallName, ...parameters: readonly number[]): Promise<number> {
   for (;;) {
@@ -62,7 +62,7 @@ export async function callLibcOnThread(name: CallName, ...parameters: readonly n
 
 const INTERRUPTED: unique symbol = Symbol('EINTR');
 
-/** To be asked at once: the next call has an errno of its own. */
+/** To be called at once: the next call overwrites errno. */
 function outcome(name: CallName, returned: unknown): number | typeof INTERRUPTED {
   if (returned !== -1) return Number(returned);
   const error = new SystemCallError(name, koffi.errno());

@@ -3,12 +3,12 @@ import { terminalSafe } from '../report/terminal-text.ts';
 
 const LINE_END = /\r\n|\n|\r/g;
 
-/** The longest line that is passed on, characters; the rest of a longer one is dropped. */
+/** Maximum length of a line that is passed on, characters; the rest of a longer line is dropped. */
 export const MAX_LINE_CHARACTERS = 4096;
 
 /**
- * Cuts what a program writes for humans into lines: ended by `\n`, `\r\n` or `\r` (as progress displays do), UTF-8 or not, safe for
- * a terminal, without the secrets. Empty lines of `\r` are dropped. Memory is bounded whatever is written.
+ * Splits what a program writes for humans into lines ended by `\n`, `\r\n` or `\r` (as progress displays do), UTF-8 or not, safe for a
+ * terminal and without the secrets. Empty lines ended by `\r` are dropped. Memory is bounded.
  */
 export class LineReader {
   readonly #decoder = new TextDecoder();
@@ -17,13 +17,13 @@ export class LineReader {
   readonly #limit: number;
   #line = '';
   #overlong = false;
-  /** The last line was ended by `\r`, so that a `\n` at once belongs to it. */
+  /** The last line was ended by `\r`: a `\n` right after it belongs to it. */
   #endedByReturn = false;
 
   constructor(redactor: Redactor, onLine: (line: string) => void) {
     this.#redactor = redactor;
     this.#onLine = onLine;
-    // So much more than is shown that a secret across the limit is seen whole.
+    // Longer than what is shown, so that a secret across the limit is recognised.
     this.#limit = MAX_LINE_CHARACTERS + redactor.longest;
   }
 
@@ -31,7 +31,7 @@ export class LineReader {
     this.#take(this.#decoder.decode(bytes, { stream: true }));
   }
 
-  /** The end of the stream: passes on what has no line end. */
+  /** The end of the stream: passes on a last line without a line end. */
   end(): void {
     this.#take(this.#decoder.decode());
     if (this.#line !== '') this.#emit();
@@ -61,10 +61,10 @@ export class LineReader {
   #emit(): void {
     const { redact, longest } = this.#redactor;
     const redacted = redact(this.#line);
-    // What a cut line ends with may be the beginning of a secret.
-    const whole = this.#overlong ? redacted.slice(0, Math.max(0, redacted.length - longest)) : redacted;
-    // Once more: an escape sequence in the middle may have hidden a secret.
-    const safe = redact(terminalSafe(whole));
+    // The end of a cut line may be the beginning of a secret.
+    const shown = this.#overlong ? redacted.slice(0, Math.max(0, redacted.length - longest)) : redacted;
+    // Once more: an escape sequence inside may have hidden a secret.
+    const safe = redact(terminalSafe(shown));
     const cut = this.#overlong || safe.length > MAX_LINE_CHARACTERS;
     this.#line = '';
     this.#overlong = false;

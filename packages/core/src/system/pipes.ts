@@ -7,23 +7,23 @@ import { GantryError } from '../report/errors.ts';
 import { processFunction } from './process-library.ts';
 
 /*
- * Real pipes, which Node does not make: what it calls a pipe to a child is a socket, and `echo … >/dev/stderr` or `tar -f /dev/stdin`
- * in a script fails on a socket. A pipe also holds more at once and says how much of it has not been read.
+ * Real pipes, which Node does not create: what it calls a pipe to a child is a socket, and `echo … >/dev/stderr` or `tar -f /dev/stdin`
+ * in a script fails on a socket. A pipe also holds more at once, and reports how much of it has not been read.
  */
 
-// From the kernel's asm-generic/fcntl.h, linux/fcntl.h and asm-generic/ioctls.h: alike on x86, ARM, RISC-V and s390.
+// From the kernel's asm-generic/fcntl.h, linux/fcntl.h and asm-generic/ioctls.h: the same on x86, ARM, RISC-V and s390.
 const O_CLOEXEC = 0o2_000_000;
 const F_SETPIPE_SZ = 1031;
 const F_DUPFD_CLOEXEC = 1030;
 const FIONREAD = 0x541b;
-/** linux/close_range.h: marks, rather than closes. */
+/** linux/close_range.h: marks descriptors close-on-exec instead of closing them. */
 const CLOSE_RANGE_CLOEXEC = 4;
 
-/** The most that an unprivileged process may ask for (`/proc/sys/fs/pipe-max-size` as shipped). */
+/** The maximum for an unprivileged process (the default of `/proc/sys/fs/pipe-max-size`). */
 export const PIPE_BYTES: number = 1024 * 1024;
 
 export interface Pipe {
-  /** File descriptors; neither is inherited by a child unless it is passed on. */
+  /** File descriptors; a child inherits neither unless it is passed on. */
   readonly readEnd: number;
   readonly writeEnd: number;
 }
@@ -41,31 +41,31 @@ export function openPipe(bytes?: number): Pipe {
   return { readEnd, writeEnd };
 }
 
-/** A second descriptor for the same end of a pipe. It belongs to the caller. */
+/** A duplicate of a descriptor. It belongs to the caller. */
 export function duplicate(fd: number): number {
   const copy = loadLibc().fcntl(fd, F_DUPFD_CLOEXEC, 'int', 3);
-  if (copy === -1) throw systemError('duplicating a descriptor');
+  if (copy === -1) throw systemError('cannot duplicate a descriptor');
   return copy;
 }
 
 /**
- * Moves an open descriptor, such as standard input, to a number of its own, so that nobody else in this process takes or spoils a byte:
- * a library that opens `process.stdin`, or one that prints. The descriptor that is returned belongs to the caller.
+ * Moves an open descriptor, such as standard input, to a new number, so that nothing else in this process reads from or writes to it: a
+ * library that opens `process.stdin`, or one that prints. The returned descriptor belongs to the caller.
  *
- * @param substitute what the old number stands for from now on; duplicated
+ * @param substitute what the old number refers to from now on; it is duplicated
  */
 export function takeOver(fd: number, substitute: number): number {
   const own = duplicate(fd);
   if (loadLibc().dup2(substitute, fd) !== -1) return own;
   closeSync(own);
-  throw systemError('replacing a descriptor');
+  throw systemError('cannot replace a descriptor');
 }
 
-/** Bytes that were written to a pipe and that nobody has read yet. */
+/** Bytes in a pipe that have not been read yet. */
 export function unreadBytes(fd: number): number {
   const { ioctl } = loadLibc();
   const count = [0];
-  if (ioctl(fd, FIONREAD, '_Out_ int *', count) !== 0) throw systemError('asking how much of a pipe was read');
+  if (ioctl(fd, FIONREAD, '_Out_ int *', count) !== 0) throw systemError('cannot find out how much of a pipe was read');
   return count[0] ?? 0;
 }
 
@@ -100,8 +100,8 @@ function bindLibc(): Libc {
     };
   } catch (error) {
     throw new GantryError('PLATFORM', {
-      message: 'scripts cannot be run here: the C library could not be used',
-      hint: 'Scripts are run on Linux with the GNU C library.',
+      message: 'cannot run scripts: the C library could not be loaded',
+      hint: 'Running scripts needs Linux with the GNU C library.',
       cause: error,
     });
   }
@@ -110,8 +110,8 @@ function bindLibc(): Libc {
 let descriptorsKept = false;
 
 /**
- * Keeps what our caller left open, such as a lock, from all that we start. What we open ourselves is kept from them already. Does so
- * once.
+ * Keeps our children from inheriting descriptors that our caller left open, such as a lock. (Those that we open ourselves are
+ * close-on-exec.) Only the first call does anything.
  */
 export function keepDescriptors(): void {
   if (descriptorsKept) return;
@@ -120,19 +120,19 @@ export function keepDescriptors(): void {
     const closeRange = processFunction('int close_range(uint first, uint last, int flags)');
     closeRange(3, 0xffff_ffff, CLOSE_RANGE_CLOEXEC);
   } catch {
-    // Before glibc 2.34 there is no such function: scripts then get them too, as the children of most programs do.
+    // glibc before 2.34 lacks this function: children then inherit them, as those of most programs do.
   }
 }
 
 function open(pipe2: Pipe2): number[] {
   const fds = [-1, -1];
-  if (pipe2(fds, O_CLOEXEC) !== 0) throw systemError('opening a pipe');
+  if (pipe2(fds, O_CLOEXEC) !== 0) throw systemError('cannot open a pipe');
   return fds;
 }
 
-function systemError(doing: string): GantryError {
+function systemError(failure: string): GantryError {
   return new GantryError('PLATFORM', {
-    message: `${doing} failed (${getSystemErrorName(-koffi.errno())})`,
-    hint: 'Too many open files? See ulimit -n.',
+    message: `${failure}: ${getSystemErrorName(-koffi.errno())}`,
+    hint: 'There may be too many open files: see ulimit -n.',
   });
 }

@@ -57,9 +57,9 @@ describe('a process group', () => {
 
   it('is killed when it does not heed SIGTERM, grandchildren too', async () => {
     await using running = await startGroup("trap '' TERM; (sleep 1000000; :) & timeout --signal=KILL 1000000 sleep 1000000 &");
-    const begun = performance.now();
+    const startedAt = performance.now();
     expect(await endProcessGroup(running.group, { graceMs: 200 })).toEqual([]);
-    expect(performance.now() - begun).toBeGreaterThanOrEqual(200);
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(200);
     expect(await running.exited).toEqual([null, 'SIGKILL']);
   });
 
@@ -95,7 +95,7 @@ describe('a process group', () => {
     expect(runningMembers(running.group)).not.toEqual([]);
   });
 
-  it('is found whatever its leader’s name is', async () => {
+  it('is found with any name of its leader', async () => {
     const leader = spawn('/bin/sh', ['-c', 'printf ") R 1 (" >/proc/$$/comm; echo ready; sleep 1000000'], {
       detached: true,
       stdio: ['ignore', 'pipe', 'ignore'],

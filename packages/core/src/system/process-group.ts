@@ -6,8 +6,8 @@ import { SystemCallError, callLibc } from './libc.ts';
 import { systemErrorCode } from './errno-name.ts';
 
 /**
- * What it takes to find a script's processes again, from another run too. Plain JSON. The script leads a session and a process group
- * of its own, both numbered as its own process; the number alone could belong to somebody else by now.
+ * Identifies a script's processes, also for a later run. Plain JSON. The script leads a session and a process group of its own, both with
+ * the number of its process; the number alone may belong to another process by now.
  */
 export interface ProcessGroup {
   readonly pgid: number;
@@ -17,15 +17,15 @@ export interface ProcessGroup {
   readonly bootId: string;
 }
 
-/** How long a group that was told to end has to do so, milliseconds, where nothing else is said. */
+/** Default time between SIGTERM and SIGKILL, ms. */
 export const DEFAULT_GRACE_MS = 5000;
 
-/** A killed process ends at once, unless it hangs in the kernel: a disk that does not answer, say. */
+/** A killed process ends at once, unless it hangs in the kernel: for instance on a disk that does not answer. */
 const KILL_WAIT_MS = 10_000;
-const LONGEST_PAUSE_MS = 50;
+const MAX_PAUSE_MS = 50;
 
-/** @throws GantryError `PLATFORM` where the processes of a group could not be found again */
-export function assertProcessesShow(): void {
+/** @throws GantryError `PLATFORM` where the processes of a group could not be found again: /proc is not mounted */
+export function assertProcessesVisible(): void {
   try {
     readBootId();
     if (readProcess(process.pid) !== undefined) return;
@@ -33,64 +33,64 @@ export function assertProcessesShow(): void {
     systemErrorCode(error);
   }
   throw new GantryError('PLATFORM', {
-    message: 'scripts cannot be run here: their processes could not be found again, as /proc does not show them',
+    message: 'cannot run scripts: /proc does not show their processes, so that they could not be ended',
     hint: 'Mount /proc: mount -t proc proc /proc.',
   });
 }
 
-/** Remembers the process `pid`, which leads a group, and which must not have been reaped. */
+/** Identifies the group led by the process `pid`, which must not have been reaped. */
 export function identifyGroup(pid: number): ProcessGroup {
   return { pgid: pid, startTime: readProcess(pid)?.startTime ?? 0, bootId: readBootId() };
 }
 
 /**
- * The processes of a group that still run; its leader may have ended long ago. Also those that a script has put into groups of their
- * own (`timeout` and shells with job control do), as long as they have not left its session. Empty after a restart of the machine,
- * or when the number belongs to another group now.
+ * The running processes of a group, whose leader may have ended long ago. Includes those that a script has put into other groups
+ * (`timeout` and shells with job control do), as long as they are in its session. Empty after a reboot, or when the number belongs to
+ * another group by now.
  */
 export function runningMembers(group: ProcessGroup): readonly number[] {
   return members(group).map(({ pid }) => pid);
 }
 
 /**
- * Ends a group: SIGTERM, then, when the grace time is over, SIGKILL, and waits until nothing of it runs any more.
- * @returns the processes that even SIGKILL did not end in ten seconds: they hang in the kernel
+ * Ends a group: SIGTERM, then SIGKILL after the grace time; waits until none of its processes runs.
+ * @returns processes that SIGKILL did not end within ten seconds: they hang in the kernel
  */
 export async function endProcessGroup(group: ProcessGroup, o: { readonly graceMs?: number | undefined } = {}): Promise<readonly number[]> {
-  if (await ended(group, o.graceMs ?? DEFAULT_GRACE_MS, tellOnce(members(group)))) return [];
+  if (await ended(group, o.graceMs ?? DEFAULT_GRACE_MS, terminateOnce(members(group)))) return [];
   if (await ended(group, KILL_WAIT_MS, kill)) return [];
   return runningMembers(group);
 }
 
 /**
- * Tells the groups of these processes to end, once. Whoever has gone into a group of its own between the look and the signal is told
- * in that one; what a script starts only now, to clean up, is not told.
+ * Sends SIGTERM to the groups of these processes, once to each. A process that moves into another group meanwhile gets it there;
+ * processes that a script starts later, to clean up, do not get it.
  */
-function tellOnce(first: readonly Process[]): (now: readonly Process[]) => void {
-  const told = new Set<number>();
+function terminateOnce(first: readonly Process[]): (now: readonly Process[]) => void {
+  const signalled = new Set<number>();
   return (now) => {
-    const untold = now.filter(({ pid, pgid }) => !told.has(pgid) && first.some((process) => process.pid === pid));
-    for (const pgid of groupsOf(untold)) {
-      told.add(pgid);
+    const others = now.filter(({ pid, pgid }) => !signalled.has(pgid) && first.some((process) => process.pid === pid));
+    for (const pgid of groupsOf(others)) {
+      signalled.add(pgid);
       send(pgid, 'SIGTERM');
     }
   };
 }
 
-/** At each look again: between two of them the group may have grown. */
+/** Called repeatedly: the group may have grown meanwhile. */
 function kill(now: readonly Process[]): void {
   for (const pgid of groupsOf(now)) send(pgid, 'SIGKILL');
 }
 
-/** Waits, for so many milliseconds at most, until nothing of the group runs. */
+/** Waits up to `limitMs` until no process of the group runs. */
 export async function groupEnded(group: ProcessGroup, limitMs: number): Promise<boolean> {
   return ended(group, limitMs);
 }
 
-/** @param onLook is given what still runs, each time it was looked for */
+/** @param onLook gets the running processes each time they were looked up */
 async function ended(group: ProcessGroup, limitMs: number, onLook?: (now: readonly Process[]) => void): Promise<boolean> {
   const deadline = performance.now() + limitMs;
-  for (let pause = 1; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+  for (let pause = 1; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
     const now = members(group);
     if (now.length === 0) return true;
     onLook?.(now);
@@ -108,7 +108,7 @@ function send(pgid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
   try {
     process.kill(-pgid, signal);
   } catch (error) {
-    // ESRCH: it has just ended. EPERM: it is another user's now, and is reported as left over.
+    // ESRCH: it has just ended. EPERM: it belongs to another user now, and is reported as left over.
     systemErrorCode(error);
   }
 }
@@ -124,7 +124,7 @@ interface Process {
 function members(group: ProcessGroup): readonly Process[] {
   if (group.bootId !== readBootId()) return [];
   const leader = readProcess(group.pgid);
-  // The kernel gives the number out again only when no process has it as its group or session.
+  // The kernel reuses the number only when no process has it as its group or session.
   if (leader !== undefined && leader.startTime !== group.startTime) return [];
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -134,7 +134,7 @@ function members(group: ProcessGroup): readonly Process[] {
     .filter(({ session, startTime, state }) => session === group.pgid && startTime >= group.startTime && !/[ZXx]/.test(state));
 }
 
-/** Asks by getsid(2): to read what /proc says of every process takes a hundred times as long. */
+/** Uses getsid(2): reading /proc for every process takes a hundred times as long. */
 function mayBeIn(session: number, pid: number): boolean {
   try {
     return callLibc('getsid', pid) === session;
@@ -143,7 +143,7 @@ function mayBeIn(session: number, pid: number): boolean {
   }
 }
 
-/** Undefined for a process that is not there (any more). The layout is that of proc_pid_stat(5). */
+/** Undefined for a process that does not exist. The format is described in proc_pid_stat(5). */
 function readProcess(pid: number): Process | undefined {
   let text: string;
   try {
@@ -152,7 +152,7 @@ function readProcess(pid: number): Process | undefined {
     systemErrorCode(error);
     return undefined;
   }
-  // The second field is the program's name in parentheses, and may hold any character.
+  // The second field is the program's name in parentheses, and may contain any character.
   const [state = '', , pgid, session, ...rest] = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return { pid, state, pgid: Number(pgid), session: Number(session), startTime: Number(rest[15]) };
 }

@@ -3,17 +3,16 @@ import koffi from 'koffi';
 /** A C function of this process. */
 export type Native = ReturnType<ReturnType<typeof koffi.load>['func']>;
 
-/** What a call on another thread may take of its stack: koffi gives it one of its own, of 128 KiB unless told. Bytes. */
+/** Stack of a call on another thread, bytes; koffi's default is 128 KiB. */
 const THREAD_STACK_BYTES = 1024 * 1024;
 
 let library: ReturnType<typeof koffi.load> | undefined;
 
 /**
- * A C function that this process has: of the C library, whatever its file's name, or of what Node itself is made of (dlopen(3) of
- * NULL).
+ * A C function that is loaded in this process: of the C library, or of a library that is linked into Node (dlopen(3) of NULL).
  *
  * @param prototype in C, such as `int flock(int fd, int operation)`
- * @throws Error where the process has no such function
+ * @throws Error where the process lacks such a function
  */
 export function processFunction(prototype: string): Native {
   if (library === undefined) {
@@ -23,7 +22,7 @@ export function processFunction(prototype: string): Native {
   return library.func(prototype);
 }
 
-/** What calls on other threads were given: it must not be collected while they run. */
+/** Parameters of running calls on other threads: they must not be garbage-collected. */
 const underWay = new Set<readonly unknown[]>();
 
 /**
@@ -37,7 +36,7 @@ export function callOnThread<T>(native: Native, parameters: readonly unknown[], 
   native.async(...parameters, (failure: unknown, returned: unknown) => {
     underWay.delete(parameters);
     try {
-      if (failure !== null && failure !== undefined) throw new Error(`${native.info.name} could not be called`, { cause: failure });
+      if (failure !== null && failure !== undefined) throw new Error(`cannot call ${native.info.name}`, { cause: failure });
       resolve(settle(returned));
     } catch (error) {
       reject(error);

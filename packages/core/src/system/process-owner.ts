@@ -1,7 +1,7 @@
 import type { HostProcess } from '@gantry/transport';
 import { z } from 'zod';
 
-/** A process of any host, as it stands in a claim. */
+/** A process of any host, as recorded in a claim or a move record. */
 export const hostProcessSchema: z.ZodType<HostProcess> = z.object({
   host: z.string(),
   machine: z.string(),

@@ -1,11 +1,11 @@
 import { orAbort } from '@gantry/transport';
 
 /**
- * Pulls a source while the taker is busy with what came before, at most `limit` items ahead, and hands the items on in order.
+ * Reads a source while its consumer is busy, at most `limit` items ahead, and yields the items in order.
  *
- * However the iteration ends, the source is let go and every item that was pulled and not handed on goes to `drop`.
+ * When the iteration ends, for any reason, the source is closed and every item that was not yielded is passed to `drop`.
  *
- * @param open makes the source; it must end soon after the signal that it is given
+ * @param open opens the source, which must end soon after the signal that it gets
  */
 export async function* readAhead<T>(
   open: (signal: AbortSignal) => AsyncGenerator<T, void, undefined>,

@@ -14,25 +14,25 @@ import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 
 const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
-/** Of each of stdout and stderr, the end. */
+/** How much of the end of stdout and of stderr is kept. */
 const KEPT_BYTES = 16 * 1024;
-/** A daemon that the command started may keep its output open for ever: what came by then is all. */
+/** A daemon that the command started may keep its output open for ever: nothing is read after this time. */
 const DRAIN_MS = 500;
 
-/** A command as its arguments: the first is the program, with its path or found in /usr/sbin:/usr/bin:/sbin:/bin. No shell sees it. */
+/** A command: the program (a path, or a name in /usr/sbin:/usr/bin:/sbin:/bin) and its arguments. It is run without a shell. */
 export type Argv = readonly [string, ...string[]];
 
 export interface CommandOptions {
   readonly timeoutS: number;
   readonly signal: AbortSignal;
-  /** Remembers which process group it is. The command begins when this has resolved. */
+  /** Remembers the process group. The command starts when this has resolved. */
   readonly started?: ((group: ProcessGroup) => Promise<void>) | undefined;
 }
 
 /**
- * Runs one of the user's commands to its end and gives what it wrote to stdout, the last 16 KiB. It has a process group of its own,
- * which is ended when the signal is aborted or the time is over, and no environment but PATH and LC_ALL.
- * @throws Error with the exit status and the command's last words; the signal's reason
+ * Runs one of the user's commands to its end and returns the last 16 KiB that it wrote to stdout. The command has a process group of its
+ * own, which is ended when the signal is aborted or the time is up. Its environment is only PATH and LC_ALL.
+ * @throws Error with the exit status and the command's last lines; the signal's reason
  */
 export async function runCommand([program, ...parameters]: Argv, options: CommandOptions): Promise<string> {
   const { signal, timeoutS } = options;
@@ -52,13 +52,14 @@ export async function runCommand([program, ...parameters]: Argv, options: Comman
     const how = await interruption.race(ended);
     if ('status' in how && how.status === 0) return output.stdout();
     throw new Error(
-      `${program} ${'status' in how ? `failed with status ${how.status}` : `was ended by ${how.signal}`}${lastWords(output)}`,
+      `${program} ${'status' in how ? `failed with status ${how.status}` : `was killed by ${how.signal}`}${lastLines(output)}`,
     );
   } catch (error) {
-    // Nothing of it is left when this rejects, also not what a command that failed had started.
+    // Nothing of it is left when this rejects, not even what a failed command had started.
     await endProcessGroup(group);
     signal.throwIfAborted();
-    if (timeout.aborted) throw new Error(`${program} did not end within ${timeoutS} s and was ended${lastWords(output)}`, { cause: error });
+    if (timeout.aborted)
+      throw new Error(`${program} did not end within ${timeoutS} s and was killed${lastLines(output)}`, { cause: error });
     throw error;
   } finally {
     child.stdout?.destroy();
@@ -72,20 +73,20 @@ function notRun(program: string): (error: unknown) => never {
   };
 }
 
-/** A process group as the journal keeps it. */
+/** A process group in the journal. */
 export const processGroupSchema: z.ZodType<ProcessGroup> = z.object({
   pgid: z.int().min(2),
   startTime: z.int().nonnegative(),
   bootId: z.string(),
 });
 
-/** Ends a command that a killed run had started, so that what it does is not done after it was undone. @throws Error where it stays */
+/** Ends a command of a killed run before its effect is undone. @throws Error where it does not end */
 export async function endCommandOfKilledRun(group: ProcessGroup): Promise<void> {
   const left = await endProcessGroup(group);
-  if (left.length > 0) throw new Error(`a command that a killed run had started does not end (processes ${left.join(', ')})`);
+  if (left.length > 0) throw new Error(`a command of the killed run cannot be ended (processes ${left.join(', ')})`);
 }
 
-/** How the command ended, when its output has come too. */
+/** How the command ended, after its output has been read. */
 async function withOutput(child: ChildProcess, end: Promise<ProcessEnd>): Promise<ProcessEnd> {
   const closed = once(child, 'close').catch(() => undefined);
   const how = await end;
@@ -101,7 +102,7 @@ function keepEnd(stream: Readable | null): () => string {
   return () => kept.toString().trimEnd();
 }
 
-function lastWords(output: { readonly stdout: () => string; readonly stderr: () => string }): string {
+function lastLines(output: { readonly stdout: () => string; readonly stderr: () => string }): string {
   const text = output.stderr() === '' ? output.stdout() : output.stderr();
   return text === '' ? ' and no output' : `: ${text.split('\n').slice(-5).join(' / ')}`;
 }

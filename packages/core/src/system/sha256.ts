@@ -1,15 +1,15 @@
 import type { Native } from './process-library.ts';
 import { callOnThread, processFunction } from './process-library.ts';
 
-/** SHA-256 on libuv's threads, by the OpenSSL that Node is made of (EVP_DigestInit(3)). */
+/** SHA-256 on libuv's threads, by Node's own OpenSSL (EVP_DigestInit(3)). */
 export interface NativeSha256 {
-  /** One call at a time. The bytes must stay as they are until it is done. */
+  /** One call at a time. The bytes must not change until it resolves. */
   update(bytes: Uint8Array): Promise<void>;
-  /** The same on this thread: cheaper for some KiB. */
+  /** The same on this thread: cheaper for a few KiB. */
   updateHere(bytes: Uint8Array): void;
-  /** The digest's 32 bytes, once and at the end. */
+  /** The 32 bytes of the digest; to be called once, at the end. */
   digest(): Buffer;
-  /** Lets go of its memory. Not while a call is under way. */
+  /** Frees the memory. Must not be called during another call. */
   free(): void;
 }
 
@@ -22,7 +22,7 @@ interface Functions {
   readonly free: Native;
 }
 
-/** Undefined where this process has no OpenSSL to call. */
+/** Undefined where Node's OpenSSL cannot be called. */
 export function createNativeSha256(): NativeSha256 | undefined {
   found ??= { functions: tryToFind() };
   return found.functions === undefined ? undefined : start(found.functions);
@@ -49,7 +49,7 @@ function tryToFind(): Functions | undefined {
 
 function start(functions: Functions): NativeSha256 {
   const context: unknown = functions.create();
-  if (context === null) throw new Error('there is no memory for a digest');
+  if (context === null) throw new Error('out of memory for a digest');
   check(functions.init(context, functions.sha256(), null), 'EVP_DigestInit_ex');
   return {
     update: (bytes) => callOnThread(functions.update, [context, bytes, bytes.length], (returned) => check(returned, 'EVP_DigestUpdate')),

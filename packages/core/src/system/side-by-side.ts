@@ -1,6 +1,6 @@
 /**
- * Runs `work` for every item, at most `limit` at once, and waits until all have ended. The first failure aborts the rest through
- * the signal that each is given; it is what this rejects with, never what the abort made of the others.
+ * Runs `work` for every item, at most `limit` at once, and waits until all have ended. The first failure aborts the others through
+ * their signal; this function rejects with that failure, never with what the abort caused in the others.
  */
 export async function sideBySide<T, R>(
   items: readonly T[],
@@ -34,7 +34,7 @@ export async function sideBySide<T, R>(
     signal.throwIfAborted();
     throw first.error;
   }
-  // Where all is done, an abort that comes now changes nothing.
+  // If everything is done, an abort that comes now changes nothing.
   if (next < items.length) signal.throwIfAborted();
   return results;
 }

@@ -9,8 +9,8 @@ const FALLOC_FL_PUNCH_HOLE = 2;
 const FALLOC_FL_ZERO_RANGE = 16;
 
 /**
- * Where the first data at or behind `offset` begins (lseek(2), SEEK_DATA); undefined where there is none up to the end. Where
- * the file system cannot tell, all is data.
+ * Where the first data at or after `offset` starts (lseek(2), SEEK_DATA); undefined where there is none up to the end. Where the file
+ * system does not report holes, everything is data.
  *
  * @throws SystemCallError
  */
@@ -25,8 +25,8 @@ export function findData(fd: number, offset: number): number | undefined {
 }
 
 /**
- * Where the first hole at or behind `offset` begins, the end of the file being one (lseek(2), SEEK_HOLE); undefined where the file
- * system cannot tell, or the file ends before `offset`.
+ * Where the first hole at or after `offset` starts; the end of the file counts as one (lseek(2), SEEK_HOLE). Undefined where the file
+ * system does not report holes, or the file ends before `offset`.
  *
  * @throws SystemCallError
  */
@@ -40,10 +40,10 @@ export function findHole(fd: number, offset: number): number | undefined {
 }
 
 /**
- * Makes a hole (fallocate(2)): the range reads as zeros afterwards, and takes no space. A block device is asked for the same; only one
- * that promises zeros does it. Runs on another thread.
+ * Punches a hole (fallocate(2)): the range then reads as zeros and uses no space. A block device does it only if it guarantees zeros.
+ * Runs on another thread.
  *
- * @returns false where it is not to be had, and nothing has changed
+ * @returns false where it is not supported; nothing has changed then
  * @throws SystemCallError
  */
 export function punchHole(fd: number, offset: number, bytes: number): Promise<boolean> {
@@ -51,10 +51,9 @@ export function punchHole(fd: number, offset: number, bytes: number): Promise<bo
 }
 
 /**
- * Makes the range read as zeros, with its space kept. The kernel may have to write them, so it may take as long as that. Runs on
- * another thread.
+ * Makes the range read as zeros and keeps its space allocated. May take as long as writing zeros. Runs on another thread.
  *
- * @returns false where it is not to be had, and nothing has changed
+ * @returns false where it is not supported; nothing has changed then
  * @throws SystemCallError
  */
 export function zeroRange(fd: number, offset: number, bytes: number): Promise<boolean> {
@@ -71,7 +70,7 @@ async function allocate(fd: number, mode: number, offset: number, bytes: number)
   }
 }
 
-/** What kernels and file systems say instead of "I cannot do that", as the man pages list them. */
+/** The errors by which kernels and file systems say "not supported", according to the man pages. */
 function isUnsupported(error: unknown): boolean {
   return ['EINVAL', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'ENODEV'].some((code) => hasCode(error, code));
 }

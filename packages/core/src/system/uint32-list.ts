@@ -1,6 +1,6 @@
 const CHUNK_LENGTH = 16 * 1024;
 
-/** Whole numbers below 2^32, one after the other, in 4 bytes each: a disk of 1 TiB has 262,144 frames. */
+/** A growing list of unsigned 32-bit numbers, in 4 bytes each: a disk of 1 TiB has 262,144 frames. */
 export class Uint32List {
   readonly #chunks: Uint32Array[] = [];
   #length = 0;
@@ -17,7 +17,7 @@ export class Uint32List {
     this.#length += 1;
   }
 
-  /** The value at a place from 0 on; undefined beyond the end. */
+  /** The value at an index, from 0; undefined beyond the end. */
   at(index: number): number | undefined {
     return index < this.#length ? this.#chunks[Math.floor(index / CHUNK_LENGTH)]?.[index % CHUNK_LENGTH] : undefined;
   }

@@ -1,11 +1,11 @@
 import { callLibcOnThread } from './libc.ts';
 
-/** <linux/fs.h>: starts to write, and waits for nothing. */
+/** <linux/fs.h>: starts writing without waiting. */
 const SYNC_FILE_RANGE_WRITE = 2;
 
 /**
- * Has the system begin to write a range to the disk that it holds in memory (sync_file_range(2)). Nothing is durable by that, and no
- * failure of the disk is told: fsync(2) at the end tells it. Runs on another thread, since it waits while the disk has enough to do.
+ * Starts writing a range from the page cache to the disk (sync_file_range(2)). This makes nothing durable and reports no errors of the
+ * disk; fsync(2) at the end does both. Runs on another thread, since it waits while the disk's queue is full.
  *
  * @throws SystemCallError
  */

@@ -5,12 +5,12 @@ const CHECKSUM_FLAG = 201;
 
 const USUAL_LEVEL = 3;
 /**
- * In place of 17. The tables of level 3 then take half a MiB, and stay in the second-level cache of one processor (often 1 MiB) beside
- * the data: with 768 KiB they do not, once every processor compresses. docs/decisions/0003-what-the-profile-showed.md has the figures.
+ * Instead of 17. The tables of level 3 then take half a MiB, and fit into the second-level cache of one processor (often 1 MiB) beside
+ * the data; with 768 KiB they do not, once every processor compresses. Figures: docs/decisions/0003-what-the-profile-showed.md.
  */
 const USUAL_HASH_LOG = 16;
 
-/** How frames are compressed: parameters of zstd (ZSTD_CCtx_setParameter) and their values. */
+/** Parameters of zstd (ZSTD_CCtx_setParameter) for compressing frames, with their values. */
 export function zstdParameters(level: number): ReadonlyMap<number, number> {
   return new Map([[COMPRESSION_LEVEL, level], [CHECKSUM_FLAG, 1], ...(level === USUAL_LEVEL ? [[HASH_LOG, USUAL_HASH_LOG] as const] : [])]);
 }

@@ -3,8 +3,8 @@ import { callOnThread, processFunction } from './process-library.ts';
 import { zstdParameters } from './zstd-parameters.ts';
 
 /*
- * The zstd that Node is made of, called by its own stable interface (zstd.h). Node's zlib module makes a context and memory for the output
- * anew for every call, which costs a page fault for every 4 KiB; here contexts are used again, and the output goes where the caller says.
+ * Node's own zstd, called through its stable interface (zstd.h). Node's zlib module allocates a context and an output buffer for every
+ * call, which costs a page fault for every 4 KiB; here contexts are reused, and the caller provides the output buffer.
  */
 
 /** ZSTD_ResetDirective of zstd.h. */
@@ -15,23 +15,23 @@ export interface NativeZstd {
   /**
    * Compresses to one frame with content size and checksum.
    *
-   * @returns the part of `room` that the frame takes
+   * @returns the part of `output` that the frame takes
    */
-  compress(plain: Uint8Array, room: Uint8Array, level: number): Promise<Uint8Array>;
+  compress(plain: Uint8Array, output: Uint8Array, level: number): Promise<Uint8Array>;
 
   /**
    * Decompresses one frame, and checks its checksum.
    *
-   * @returns the part of `room` that the plain bytes take
-   * @throws Error with what zstd says
+   * @returns the part of `output` that the plain bytes take
+   * @throws Error with the message of zstd
    */
-  decompress(stored: Uint8Array, room: Uint8Array): Promise<Uint8Array>;
+  decompress(stored: Uint8Array, output: Uint8Array): Promise<Uint8Array>;
 
-  /** Keeps contexts for later calls until disposed. */
+  /** Keeps contexts for later calls until it is disposed. */
   use(): Disposable;
 }
 
-/** Undefined where this process has no zstd to call: a Node that was built in another way. */
+/** Undefined where Node's zstd cannot be called: in a Node that was built differently. */
 export function findNativeZstd(): NativeZstd | undefined {
   found ??= { zstd: tryToFind() };
   return found.zstd;
@@ -53,25 +53,29 @@ class ProcessZstd implements NativeZstd {
   readonly #reset = processFunction('size_t ZSTD_CCtx_reset(void *context, int directive)');
   readonly #setParameter = processFunction('size_t ZSTD_CCtx_setParameter(void *context, int parameter, int value)');
   readonly #compress = processFunction(
-    'size_t ZSTD_compress2(void *context, void *room, size_t roomBytes, const void *plain, size_t plainBytes)',
+    'size_t ZSTD_compress2(void *context, void *output, size_t outputBytes, const void *plain, size_t plainBytes)',
   );
   readonly #decompress = processFunction(
-    'size_t ZSTD_decompressDCtx(void *context, void *room, size_t roomBytes, const void *stored, size_t storedBytes)',
+    'size_t ZSTD_decompressDCtx(void *context, void *output, size_t outputBytes, const void *stored, size_t storedBytes)',
   );
   readonly #isError = processFunction('uint32_t ZSTD_isError(size_t code)');
   readonly #errorName = processFunction('const char *ZSTD_getErrorName(size_t code)');
 
-  compress(plain: Uint8Array, room: Uint8Array, level: number): Promise<Uint8Array> {
+  compress(plain: Uint8Array, output: Uint8Array, level: number): Promise<Uint8Array> {
     return this.#compressors.lend((context) => {
       this.#check(this.#reset(context, ZSTD_RESET_SESSION_AND_PARAMETERS));
       for (const [parameter, value] of zstdParameters(level)) this.#check(this.#setParameter(context, parameter, value));
-      return callOnThread(this.#compress, [context, room, room.length, plain, plain.length], (code) => room.subarray(0, this.#check(code)));
+      return callOnThread(this.#compress, [context, output, output.length, plain, plain.length], (code) =>
+        output.subarray(0, this.#check(code)),
+      );
     });
   }
 
-  decompress(stored: Uint8Array, room: Uint8Array): Promise<Uint8Array> {
+  decompress(stored: Uint8Array, output: Uint8Array): Promise<Uint8Array> {
     return this.#decompressors.lend((context) =>
-      callOnThread(this.#decompress, [context, room, room.length, stored, stored.length], (code) => room.subarray(0, this.#check(code))),
+      callOnThread(this.#decompress, [context, output, output.length, stored, stored.length], (code) =>
+        output.subarray(0, this.#check(code)),
+      ),
     );
   }
 
@@ -82,14 +86,14 @@ class ProcessZstd implements NativeZstd {
     return both;
   }
 
-  /** zstd says sizes and errors with one number. */
+  /** zstd returns sizes and errors as one number. */
   #check(code: unknown): number {
     if (this.#isError(code) !== 0) throw new Error(String(this.#errorName(code)));
     return Number(code);
   }
 }
 
-/** Contexts, of which there come to be as many as are used at once. They are let go when nobody uses zstd. */
+/** A pool of contexts: as many as are used at once. They are freed when zstd is no longer in use. */
 class Contexts {
   readonly #create: Native;
   readonly #free: Native;
@@ -123,7 +127,7 @@ class Contexts {
 
   #make(): unknown {
     const context: unknown = this.#create();
-    if (context === null) throw new Error('there is no memory for a zstd context');
+    if (context === null) throw new Error('out of memory for a zstd context');
     return context;
   }
 }

@@ -17,7 +17,7 @@ export function channelPair(): ChannelPair {
   return { source: channelOf(here, 'peer'), receiver: channelOf(there, 'the source'), receiverStream: there, sourceStream: here };
 }
 
-/** A channel over one stream, and what is told of how its other end ended. */
+/** A channel over one stream, and how its other end is said to have ended. */
 export function channelOf(stream: Duplex, address: string, end: Partial<PeerEnd> = {}): PeerChannel {
   return streamChannel({
     address,

@@ -1,6 +1,6 @@
 /*
  * A process for tests of locks. With two arguments (state directory, instance) it takes the lock, says `locked` and keeps it. With two
- * more (rounds, file) it takes and lets go of the lock so often, and fails when somebody else changed the file meanwhile.
+ * more (rounds, file) it takes and releases the lock that many times, and fails when somebody else changed the file meanwhile.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';

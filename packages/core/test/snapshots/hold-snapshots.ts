@@ -1,6 +1,6 @@
 /*
  * A process for tests of recovery: takes snapshots, says where they are (JSON) and keeps them until it is killed, or its stdin ends. Arguments: state
- * directory, mode, configuration (JSON, or empty), paths of disks. What it is told to say before they are taken comes from the commands.
+ * directory, mode, configuration (JSON, or empty), paths of disks. What it says before they are taken comes from the commands.
  */
 import type { SnapshotMode } from '../../src/snapshots/registry.ts';
 import { SNAPSHOT_MODES } from '../../src/snapshots/registry.ts';
