@@ -55,6 +55,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/rename.ts'),
   },
   {
+    name: 'instances',
+    summary: 'List the instances that a source describes.',
+    load: () => import('./commands/instances.ts'),
+  },
+  {
+    name: 'describe',
+    summary: 'Print the instance file of an instance of any source.',
+    load: () => import('./commands/describe.ts'),
+  },
+  {
     name: 'os list',
     summary: 'List every OS definition on the search path, including invalid ones.',
     load: () => import('./commands/os-list.ts'),

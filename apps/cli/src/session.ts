@@ -1,8 +1,9 @@
-import type { OperationOptions } from '@gantry/core';
+import { openInstance, openInstanceSource, openPeer, openStore } from '@gantry/config';
+import type { DescribedInstance, OperationOptions } from '@gantry/core';
 import { osSearchPath } from '@gantry/core';
-import type { Store } from '@gantry/transport';
+import type { InstanceSource } from '@gantry/core/inventory';
+import type { PeerChannel, Store } from '@gantry/transport';
 import type { Output } from './output/output.ts';
-import { openStore } from './transports.ts';
 
 /** What `main` passes to every command. */
 export interface CliContext {
@@ -34,11 +35,16 @@ export interface Session extends CliContext {
   readonly operation: OperationOptions;
   /** `write` for commands that write objects. */
   readonly open: (address: string, access: 'read' | 'write') => Promise<Store>;
+  readonly openPeer: (address: string, program: string | undefined) => Promise<PeerChannel>;
+  /** The instance of that address: a file, or of another source. */
+  readonly describe: (address: string) => Promise<DescribedInstance>;
+  readonly openInstances: (address: string) => Promise<InstanceSource>;
   readonly warn: (message: string) => void;
 }
 
 export function createSession(context: CliContext, options: CommonOptions): Session {
   const { output, signal, env, cwd } = context;
+  const surroundings = { signal, env, cwd, warn: output.warn };
   const searchPath = osSearchPath({ flags: options.osPath ?? [], env });
   const stateDirectory = options.stateDir ?? env['GANTRY_STATE_DIR'];
   return {
@@ -53,6 +59,9 @@ export function createSession(context: CliContext, options: CommonOptions): Sess
       ...(stateDirectory === undefined ? {} : { stateDirectory }),
     },
     warn: output.warn,
-    open: (address, access) => openStore(address, { signal, env, cwd, warn: output.warn }, { access, bytesPerSecond: options.limitRate }),
+    open: (address, access) => openStore(address, surroundings, { access, bytesPerSecond: options.limitRate }),
+    openPeer: (address, program) => openPeer(address, surroundings, program),
+    describe: (address) => openInstance(address, surroundings),
+    openInstances: (address) => openInstanceSource(address, surroundings),
   };
 }

@@ -1,11 +1,12 @@
 import { cp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import { makeRandomFile, makeSparseFile, startSshServer } from '@gantry/testkit';
+import { makeRandomFile, makeSparseFile, makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMANDS } from '../src/commands.ts';
 import { fieldsOf, readDocumentedFields } from './documented-json.ts';
 import type { DocumentedFields } from './documented-json.ts';
+import { writeShelf } from './shelf-inventory.ts';
 import type { Workbench } from './workbench.ts';
 import { exportDirectory, jsonLines, MAIN, makeWorkbench, waitForFile } from './workbench.ts';
 
@@ -37,7 +38,10 @@ async function run(...args: readonly string[]): Promise<Readonly<Record<string, 
 
 beforeAll(async () => {
   scope = new AsyncDisposableStack();
-  bench = scope.use(await makeWorkbench());
+  const home = scope.use(await makeTemporaryDirectory());
+  const instance = { name: 'shelved.example.com', os: 'raw', hypervisor: 'kvm' };
+  const env = await writeShelf(home.path, [{ instance, run: { state: 'running', node: 'node2' }, guarded: ['/dev/vg/shelved'] }]);
+  bench = scope.use(await makeWorkbench(env));
   await bench.defineOs('full', {
     export: 'echo exporting >&2; exec cat "$EXPORT_DEVICE"',
     // Leaves a few bytes unread, of which Gantry warns.
@@ -87,6 +91,8 @@ beforeAll(async () => {
   await run('os', 'check', 'full', '-O', 'filesystem=ext4');
   await run('store', 'conformance', store);
   await run('schema');
+  await run('instances', 'shelf:');
+  await run('describe', 'shelf:shelved');
 
   const server = scope.use(await startSshServer());
   const peer = bench.file('peer');

@@ -1,13 +1,13 @@
 import type { CliContext, CommonOptions, Session } from '../session.ts';
 import type { OptionSpec } from './options.ts';
 
-/** `<name>` must be given, `[name]` may be. */
+/** `<name>` must be given, `[name]` may be, `[name...]` stands at the end and may be given several times. */
 export type ArgumentSpec = `<${string}>` | `[${string}]`;
 
 type OptionSpecs = Readonly<Record<string, OptionSpec<unknown>>>;
 
 type ArgumentValues<A extends readonly ArgumentSpec[]> = {
-  readonly [I in keyof A]: A[I] extends `<${string}>` ? string : string | undefined;
+  readonly [I in keyof A]: A[I] extends `<${string}>` ? string : A[I] extends `[${string}...]` ? readonly string[] : string | undefined;
 };
 
 type OptionValues<S extends OptionSpecs> = { readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never };
@@ -53,8 +53,15 @@ export function defineCommand<const A extends readonly ArgumentSpec[], S extends
       const { createSession } = await import('../session.ts');
       const session = createSession(context, opts<CommonOptions & Record<string, unknown>>());
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the parser has checked their number
-      const values = args as unknown as ArgumentValues<A>;
+      const values = withRest(definition.arguments, args) as ArgumentValues<A>;
       await definition.run(session, values, opts<OptionValues<S>>());
     },
   };
+}
+
+/** What the last argument of a command took, where it may be given several times, as one list. */
+function withRest(specs: readonly ArgumentSpec[], args: readonly string[]): unknown {
+  if (specs.at(-1)?.endsWith('...]') !== true) return args;
+  const single = specs.length - 1;
+  return [...Array.from({ length: single }, (_, index) => args[index]), args.slice(single)];
 }

@@ -7,12 +7,13 @@ import type { CommandModule } from './command.ts';
 import { ParseFailure } from './parse-failure.ts';
 
 const ADDRESSES_AND_EXIT_CODES = `
+An INSTANCE is an instance file, SCHEME:NAME or SCHEME://host/NAME.
 A STORE is a directory, or a URL such as file:///srv/exports.
 A PEER is ssh://[user@]host[:port], with gantry installed there.
 An EXPORT is INSTANCE (the newest complete one) or INSTANCE@EXPORT-ID.
 
-Exit codes: 0 done; 1 internal; 2 usage; 3 instance file; 4 OS definition;
-5 disk or snapshot; 6 script; 7 damaged data; 8 store; 9 no such export;
+Exit codes: 0 done; 1 internal; 2 usage; 3 instance; 4 OS definition;
+5 disk or snapshot; 6 script; 7 damaged data; 8 store; 9 not found;
 10 busy; 11 this machine; 12 peer; 13 move undecided; 14 not confirmed;
 128+N ended by signal N.`;
 

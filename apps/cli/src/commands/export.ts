@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { CODEC_NAMES, DEFAULT_CODEC, describeLevels, exportInstance, loadInstanceFile, readSnapshotConfig } from '@gantry/core';
+import { CODEC_NAMES, DEFAULT_CODEC, describeLevels, exportInstance, readSnapshotConfig } from '@gantry/core';
 import { wantsNewStore } from '../create-store.ts';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
@@ -8,7 +8,7 @@ import { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 
 const command: CommandModule = defineCommand({
-  arguments: ['<instance-file>', '<store>'],
+  arguments: ['<instance>', '<store>'],
   options: {
     ...SCRIPTS,
     ...RATE,
@@ -25,10 +25,10 @@ const command: CommandModule = defineCommand({
     'gantry export web1.yaml /srv/exports --codec gzip --level 6',
     'gantry export web1.yaml /srv/exports --disk 0 --snapshot none --json',
   ],
-  run: async (session, [file, address], options) => {
+  run: async (session, [named, address], options) => {
     const started = performance.now();
     const createStore = options.createStore === true || wantsNewStore(session.env);
-    const instance = await loadInstanceFile(resolve(session.cwd, file), { signal: session.signal });
+    const { instance } = await session.describe(named);
     const snapshotConfig =
       options.snapshotConfig === undefined ? undefined : await readSnapshotConfig(resolve(session.cwd, options.snapshotConfig));
     await using store = await session.open(address, 'write');

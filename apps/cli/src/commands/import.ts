@@ -1,5 +1,4 @@
-import { resolve } from 'node:path';
-import { importInstance, loadInstanceFile } from '@gantry/core';
+import { importInstance } from '@gantry/core';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 import { CONSENT, flag, PARALLEL, RATE, requiredText, SCRIPTS, wholeNumbers } from '../command-line/options.ts';
@@ -13,7 +12,7 @@ const command: CommandModule = defineCommand({
     ...SCRIPTS,
     ...CONSENT,
     ...RATE,
-    to: requiredText('--to <instance-file>', 'the instance whose disks are written'),
+    to: requiredText('--to <instance>', 'the instance whose disks are written'),
     disk: wholeNumbers('--disk <n>', 'import only this disk'),
     ...PARALLEL,
     checkFirst: flag('--check-first', 'read and check every dump before the first byte is written'),
@@ -26,7 +25,8 @@ const command: CommandModule = defineCommand({
   ],
   run: async (session, [address, reference], options) => {
     const started = performance.now();
-    const instance = await loadInstanceFile(resolve(session.cwd, options.to), { signal: session.signal });
+    const guard = await session.describe(options.to);
+    const { instance } = guard;
     await using store = await session.open(address, 'read');
     const result = await importInstance({
       ...session.operation,
@@ -38,6 +38,7 @@ const command: CommandModule = defineCommand({
       parallel: options.parallel,
       checkFirst: options.checkFirst,
       allowOtherOs: options.allowOtherOs,
+      guard,
       forceInUse: options.forceInUse,
     });
     const took = formatDuration(performance.now() - started);

@@ -1,7 +1,6 @@
 import { resolve } from 'node:path';
 import type { PeerChannel } from '@gantry/transport';
-import { loadInstanceFile, moveInstance, readSnapshotConfig } from '@gantry/core';
-import { openPeer } from '../transports.ts';
+import { moveInstance, readSnapshotConfig } from '@gantry/core';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 import { CONSENT, flag, PARALLEL, RATE, requiredText, SCRIPTS, text, wholeNumber, wholeNumbers } from '../command-line/options.ts';
@@ -13,13 +12,13 @@ import type { Session } from '../session.ts';
 const command: CommandModule = defineCommand({
   description:
     'Move the disks of an instance directly to an instance on a peer, which must have gantry too. The contents of its disks are overwritten.',
-  arguments: ['<instance-file>', '<peer>'],
+  arguments: ['<instance>', '<peer>'],
   options: {
     ...SCRIPTS,
     ...CONSENT,
     ...SNAPSHOTS,
     ...RATE,
-    to: requiredText('--to <instance-file>', 'the instance file of the target, on the peer'),
+    to: requiredText('--to <instance>', 'the target as the peer names it: an instance file there, or SCHEME:NAME'),
     level: wholeNumber('--level <n>', 'zstd level, 1-19 (default 1: use more on slow links)'),
     disk: wholeNumbers('--disk <n>', 'move only this disk'),
     ...PARALLEL,
@@ -33,9 +32,9 @@ const command: CommandModule = defineCommand({
     'gantry move web1.yaml ssh://node2.example.com --to /etc/gantry/web1.yaml',
     'gantry move web1.yaml ssh://gantry@node2.example.com:2222 --to web1.yaml --rename --limit-rate 50M',
   ],
-  run: async (session, [file, address], options) => {
+  run: async (session, [named, address], options) => {
     const started = performance.now();
-    const instance = await loadInstanceFile(resolve(session.cwd, file), { signal: session.signal });
+    const { instance } = await session.describe(named);
     const snapshotConfig =
       options.snapshotConfig === undefined ? undefined : await readSnapshotConfig(resolve(session.cwd, options.snapshotConfig));
     await using peer = await connect(session, address, instance.name, options.peerProgram);
@@ -74,7 +73,7 @@ export default command;
 /** Like every later stage, this one says on failure what that means for the instance. */
 async function connect(session: Session, address: string, instance: string, program: string | undefined): Promise<PeerChannel> {
   try {
-    return await openPeer(address, session, program);
+    return await session.openPeer(address, program);
   } catch (error) {
     session.warn(`the move failed (stage: connect): ${instance} is unchanged here: keep it`);
     throw error;

@@ -40,7 +40,7 @@ async function receive(session: Session, limits: ReceiveLimits): Promise<void> {
     });
   }
   await using channel = stdioChannel();
-  const result = await receiveInstance({ ...session.operation, channel, cwd: session.cwd, limits });
+  const result = await receiveInstance({ ...session.operation, channel, cwd: session.cwd, limits, describe: session.describe });
   if (result.dryRun) session.output.note(`dry run for ${result.instance}: nothing was received`);
   else session.output.note(`received and committed ${result.instance} (move ${result.moveId})`);
 }

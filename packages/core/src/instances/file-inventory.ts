@@ -1,5 +1,5 @@
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CallOptions } from '@gantry/transport';
 import { errorText } from '../report/error-text.ts';
@@ -117,7 +117,7 @@ export const fileInventory: Inventory = {
 
 function pathOf(address: URL): string {
   try {
-    return fileURLToPath(address);
+    return resolve(fileURLToPath(address));
   } catch (cause) {
     throw new InventoryError('invalid-address', {
       message: errorText(cause),

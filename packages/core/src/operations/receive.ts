@@ -13,6 +13,8 @@ import { withFirstError } from '../report/first-error.ts';
 import { assertEnoughDisks, assertRoom, assertSameOs } from './import-checks.ts';
 import type { InspectedDisks } from '../disks/inspect-disks.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
+import type { DescribedInstance, InstanceGuard } from '../instances/instance-source.ts';
+import type { Instance } from '../instances/model.ts';
 import { loadInstanceFile } from '../instances/load-instance-file.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
 import { createReporter, reportPhases } from '../report/reporter.ts';
@@ -46,6 +48,8 @@ export interface ReceiveRequest extends OperationOptions {
   readonly limits?: ReceiveLimits | undefined;
   /** What relative names of instance files count from, where no limit says. */
   readonly cwd: string;
+  /** Describes the target by the address that the source gave. Where it is absent, or a directory is a limit, instance files alone. */
+  readonly describe?: ((address: string) => Promise<DescribedInstance>) | undefined;
   /** Seconds in which the source must say what it wants; 60 where absent. Then its order says how long it may be silent. */
   readonly firstTimeout?: number | undefined;
 }
@@ -141,13 +145,13 @@ async function receive({ request, reporter, events, inboxes, link, moveState }: 
   const order = await link.expect('order', signal);
   link.peerTimeoutMs = order.peerTimeout * 1000;
   events.attach(link);
-  const { os, inspected, disks, writable } = await checkOrder(order, request, reporter, signal);
+  const { os, inspected, guard, disks, writable } = await checkOrder(order, request, reporter, signal);
   const { instance } = inspected;
   moveState.target = new TargetDisks(disks);
 
   const { stateDirectory } = request;
   await using run = await beginRun({ instance, disks: writable, diskLock: 'exclusive', stateDirectory, reporter, signal });
-  await assertTargetsUnused(instance, writable, { force: order.forceInUse, reporter, signal });
+  await assertTargetsUnused(instance, writable, { force: order.forceInUse, guard, reporter, signal });
   const window = windowFor(disks.length);
   const targets = await describeTargets(inspected, disks, signal);
   const ready: Ready = { kind: 'ready', instance: instance.name, node: hostname(), window, disks: targets };
@@ -192,6 +196,7 @@ async function receive({ request, reporter, events, inboxes, link, moveState }: 
 interface CheckedOrder {
   readonly os: SelectedOs;
   readonly inspected: InspectedDisks;
+  readonly guard: InstanceGuard | undefined;
   readonly disks: readonly number[];
   /** Those of the move, and others that could be looked at where a rename script may write to any. */
   readonly writable: readonly number[];
@@ -202,7 +207,7 @@ async function checkOrder(order: Order, request: ReceiveRequest, reporter: Repor
   const limits = request.limits ?? {};
   const disks = order.disks.map(({ disk }) => disk);
   if (new Set(disks).size < disks.length) throw garbageError(SOURCE, 'it named a disk twice');
-  const described = await loadInstanceFile(await allowedInstanceFile(order.instanceFile, limits, request.cwd), { signal });
+  const { instance: described, guard } = await describeTarget(order.instanceFile, request, signal);
   assertInstanceAllowed(described.name, limits);
   const os = await chooseOs(described, 'import', { ...request, forceVariant: order.forceVariant });
   assertOsAllowed(os.definition.name, limits);
@@ -215,7 +220,18 @@ async function checkOrder(order: Order, request: ReceiveRequest, reporter: Repor
   const originals = order.disks.map(({ disk, size, plainBytes }) => ({ index: disk, size, plainBytes }));
   assertRoom(os, originals, from, inspected, reporter);
   const others = inspected.diskBytes.flatMap((bytes, index) => (bytes === undefined || disks.includes(index) ? [] : [index]));
-  return { os, inspected, disks, writable: order.rename ? [...disks, ...others] : disks };
+  return { os, inspected, guard, disks, writable: order.rename ? [...disks, ...others] : disks };
+}
+
+async function describeTarget(
+  address: string,
+  { describe, limits = {}, cwd }: ReceiveRequest,
+  signal: AbortSignal,
+): Promise<{ readonly instance: Instance; readonly guard?: InstanceGuard }> {
+  if (describe === undefined || limits.instanceDirectory !== undefined)
+    return { instance: await loadInstanceFile(await allowedInstanceFile(address, limits, cwd), { signal }) };
+  const described = await describe(address);
+  return { instance: described.instance, guard: described };
 }
 
 async function importDisk(transfer: Transfer, incoming: IncomingDisk & { readonly disk: number }, signal: AbortSignal): Promise<void> {

@@ -1,18 +1,13 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { GantryError } from '@gantry/core';
+import type { AddressKind } from './address.ts';
+import { parseUrl } from './address.ts';
 
-/** A URL scheme (RFC 3986, 3.1) followed by an authority. */
-const URL_START = /^([a-z][a-z0-9+.-]*):\/\//i;
-
-/** `file:/path` is a URL too (RFC 8089, 2). */
-const FILE_URL = /^file:\//i;
+const STORE: AddressKind = { code: 'STORE_ADDRESS', what: 'store', hint: 'Give a directory or a URL.' };
 
 /** The text before the first `:` of something that is not a URL, if no `/` comes before it. */
 const COLON = /^([^/:]*):(.*)$/s;
-
-/** A link-local address with its interface, `[fe80::1%eth0]` (RFC 4007). A URL can hold that only when escaped as %XX. */
-const ZONED_HOST = /^([a-z][a-z0-9-]*:\/\/(?:[^/?#@]*@)?)\[([0-9A-Fa-f:.]+)%(?:25)?([A-Za-z0-9._-]+)\]/;
 
 /**
  * Parses the user's name for a store or a peer: a URL, or a path on this machine, relative to `cwd`. The forms of other tools
@@ -21,46 +16,14 @@ const ZONED_HOST = /^([a-z][a-z0-9-]*:\/\/(?:[^/?#@]*@)?)\[([0-9A-Fa-f:.]+)%(?:2
  * @throws GantryError `STORE_ADDRESS`
  */
 export function parseStoreAddress(text: string, cwd: string): URL {
-  assertText(text);
-  if (URL_START.test(text) || FILE_URL.test(text)) return parseUrl(text);
+  const url = parseUrl(text, STORE);
+  if (url !== undefined) return url;
   const suggestion = suggestForm(text);
   if (suggestion === undefined) return pathToFileURL(resolve(cwd, text));
   throw new GantryError('STORE_ADDRESS', {
     message: `${JSON.stringify(text)} is neither a URL nor a plain path`,
     hint: `${suggestion} For a local directory of that name: ./${text}`,
   });
-}
-
-/** A script that builds an address from an unset variable, or from a line with its newline, does not mean a directory of that name. */
-function assertText(text: string): void {
-  if (text === '')
-    throw new GantryError('STORE_ADDRESS', { message: 'the address of the store is empty', hint: 'Give a directory or a URL.' });
-  if (text.trim() !== text || /[\p{Cc}\uFFFD]/u.test(text)) {
-    throw new GantryError('STORE_ADDRESS', {
-      message: `the address ${JSON.stringify(text)} has white space at an end, control characters, or bytes that are not UTF-8`,
-      hint: 'Check the script or variable that it comes from.',
-    });
-  }
-}
-
-function parseUrl(text: string): URL {
-  const url = URL.parse(
-    text.replace(ZONED_HOST, (_, start: string, host: string, zone: string) => `${start}${encodeURIComponent(`${host}%${zone}`)}`),
-  );
-  if (url === null) {
-    // Not shown: it could contain a password, and an invalid URL does not say where.
-    throw new GantryError('STORE_ADDRESS', {
-      message: `the address of the store is not a valid URL (it starts with ${URL_START.exec(text)?.[0] ?? 'file:'})`,
-      hint: 'Escape special characters in it as %XX.',
-    });
-  }
-  if (url.password !== '') {
-    throw new GantryError('STORE_ADDRESS', {
-      message: `the address of the ${url.protocol.slice(0, -1)} store on ${url.host} has a password in it`,
-      hint: 'Passwords in addresses end up in logs and process lists: use the keys, agents or credential files of the transport.',
-    });
-  }
-  return url;
 }
 
 /** Gantry's form of what another tool would name like this; undefined for a plain path. */

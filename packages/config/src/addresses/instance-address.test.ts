@@ -1,0 +1,67 @@
+import { GantryError } from '@gantry/core';
+import { describe, expect, it } from 'vitest';
+import { parseInstanceAddress, parseSourceAddress } from './instance-address.ts';
+
+function refusal(parse: () => unknown): GantryError {
+  try {
+    parse();
+  } catch (error) {
+    if (error instanceof GantryError) return error;
+    throw error;
+  }
+  throw new Error('it was accepted');
+}
+
+describe('the address of an instance', () => {
+  it.each([
+    ['web1.yaml', 'file:///work', 'web1.yaml'],
+    ['./ganeti:web1', 'file:///work', 'ganeti:web1'],
+    ['/etc/gantry/web1.yaml', 'file:///etc/gantry', 'web1.yaml'],
+    ['file:///etc/gantry/web%201.yaml', 'file:///etc/gantry/', 'web 1.yaml'],
+    ['ganeti:web1', 'ganeti:', 'web1'],
+    ['Ganeti:web1.example.com', 'ganeti:', 'web1.example.com'],
+    ['ganeti://master:5080/web1', 'ganeti://master:5080', 'web1'],
+    ['ganeti://user@master/web1?ca=/etc/ca', 'ganeti://user@master?ca=/etc/ca', 'web1'],
+    ['libvirt:///session/web1', 'libvirt:///session', 'web1'],
+    ['libvirt:///web1', 'libvirt:', 'web1'],
+    ['libvirt:my%20machine', 'libvirt:', 'my%20machine'],
+    ['libvirt:///my%20machine', 'libvirt:', 'my machine'],
+    ['c:web1', 'file:///work', 'c:web1'],
+  ])('%s is in %s, as %s', (text, source, name) => {
+    const address = parseInstanceAddress(text, '/work');
+    expect({ source: address.source.href, name: address.name }).toEqual({ source, name });
+  });
+
+  it.each([
+    ['ganeti:', 'not an instance'],
+    ['ganeti://master', 'not an instance'],
+    ['ganeti://master/', 'not an instance'],
+    ['file:web1.yaml', 'neither a URL nor a plain path'],
+    ['ganeti://user:secret@master/web1', 'has a password in it'],
+    ['', 'is empty'],
+    ['web1.yaml\n', 'white space'],
+  ])('%j is refused: %s', (text, message) => {
+    const error = refusal(() => parseInstanceAddress(text, '/work'));
+    expect(error).toMatchObject({ code: 'INVENTORY_ADDRESS', exitCode: 3, message: expect.stringContaining(message) });
+    expect(`${error.message} ${error.hint ?? ''}`).not.toContain('secret');
+  });
+});
+
+describe('the address of a source', () => {
+  it.each([
+    ['/etc/gantry/instances', 'file:///etc/gantry/instances'],
+    ['instances/', 'file:///work/instances'],
+    ['file:///etc/gantry', 'file:///etc/gantry'],
+    ['ganeti:', 'ganeti:'],
+    ['ganeti://master/', 'ganeti://master'],
+    ['libvirt:///session/', 'libvirt:///session'],
+    ['libvirt:///', 'libvirt:'],
+  ])('%s is %s', (text, href) => {
+    expect(parseSourceAddress(text, '/work').href).toBe(href);
+  });
+
+  it('is not that of an instance', () => {
+    const error = refusal(() => parseSourceAddress('ganeti:web1', '/work'));
+    expect(error).toMatchObject({ code: 'INVENTORY_ADDRESS', hint: expect.stringContaining('gantry instances ganeti: web1') });
+  });
+});

@@ -1,0 +1,9 @@
+/** What opening something may use of its surroundings: handed in, so that nothing here reads globals. */
+export interface OpenContext {
+  readonly signal: AbortSignal;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** What relative paths in addresses count from. */
+  readonly cwd: string;
+  /** Called with what the user should know although nothing failed. */
+  readonly warn: (message: string) => void;
+}

@@ -1,0 +1,36 @@
+import type { DescribedInstance } from '@gantry/core';
+import { asInventoryFailure, describeFrom } from '@gantry/core';
+import type { InstanceSource } from '@gantry/core/inventory';
+import { parseInstanceAddress, parseSourceAddress } from './addresses/instance-address.ts';
+import type { OpenContext } from './context.ts';
+import { loadInventory } from './inventories.ts';
+
+/**
+ * Describes the instance that the user named: an instance file by its path, `scheme:NAME` or `scheme://host/NAME`.
+ *
+ * @throws GantryError `INSTANCE_*`, `INVENTORY_*`; the reason of the signal
+ */
+export async function openInstance(address: string, context: OpenContext): Promise<DescribedInstance> {
+  const { source: url, name } = parseInstanceAddress(address, context.cwd);
+  await using source = await openSource(url, context);
+  return await describeFrom(source, name, { signal: context.signal });
+}
+
+/**
+ * Opens the source of instances that the user named: a directory of instance files, `scheme:` or `scheme://host`.
+ *
+ * @throws GantryError `INVENTORY_*`; the reason of the signal
+ */
+export async function openInstanceSource(address: string, context: OpenContext): Promise<InstanceSource> {
+  return await openSource(parseSourceAddress(address, context.cwd), context);
+}
+
+async function openSource(url: URL, { signal, env, warn }: OpenContext): Promise<InstanceSource> {
+  const inventory = await loadInventory(url);
+  try {
+    return await inventory.open(url, { signal, env, warn });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw asInventoryFailure(error, url.href);
+  }
+}
