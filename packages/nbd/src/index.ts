@@ -1,0 +1,16 @@
+export type { NbdErrorCode } from './errors.ts';
+export { NbdError } from './errors.ts';
+export type { Extent, Range } from './extents.ts';
+export { isData, isDirty, JOINED_GAP_BYTES, joinRanges } from './extents.ts';
+export type { BlockSizes, ListedExport } from './wire/options.ts';
+export { ALLOCATION, ALLOCATION_CONTEXT } from './wire/protocol.ts';
+export type { CallOptions } from './client/client.ts';
+export { NbdClient } from './client/client.ts';
+export type { ExportInfo } from './client/choose-export.ts';
+export type { ConnectOptions, ReachOptions } from './client/connect.ts';
+export { connectNbd, describeExport, listExports } from './client/connect.ts';
+export type { NbdAddress } from './client/open-socket.ts';
+export type { BlockStatus } from './client/transaction.ts';
+export type { NbdServer, ServeOptions } from './server/serve.ts';
+export { serveNbd } from './server/serve.ts';
+export type { ServedExport } from './server/served-export.ts';
