@@ -10,6 +10,7 @@ export interface CommandEntry {
 
 /** Groups of commands, by the word that their commands start with. */
 export const GROUPS: Readonly<Record<string, string>> = {
+  snapshots: 'Snapshots: check what an export would take.',
   os: 'OS definitions: list, show and check them.',
   store: 'Stores: create one, or check that one keeps the promises of the contract.',
 };
@@ -43,6 +44,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'clean',
     summary: 'Remove what killed runs left behind: scripts, snapshots, unfinished exports.',
     load: () => import('./commands/clean.ts'),
+  },
+  {
+    name: 'snapshots check',
+    summary: 'Show which snapshot an export would take of each disk, and why not others.',
+    load: () => import('./commands/snapshots-check.ts'),
   },
   {
     name: 'create',

@@ -27,7 +27,7 @@ async function run(...args: readonly string[]): Promise<Readonly<Record<string, 
   const lines = jsonLines(stdout);
   expect(lines.at(-1)?.['type'], `${args.join(' ')}: ${stderr}`).toMatch(/^(result|error)$/);
   for (const { type, ...fields } of lines) {
-    const operation = String(fields['operation']).replace(/^(os|store)-/, '$1 ');
+    const operation = String(fields['operation']).replace(/^(os|store|snapshots)-/, '$1 ');
     const heading = type === 'result' ? `gantry ${operation}` : `Event ${String(type)}`;
     const known = seen.get(heading) ?? new Set();
     for (const field of fieldsOf(fields, documented.get(heading) ?? new Set())) known.add(field);
@@ -70,6 +70,7 @@ beforeAll(async () => {
   await run('import', store, String(reference), '--to', b, '--dry-run');
   await run('import', store, String(plain), '--to', small);
   await run('verify', store, String(reference));
+  await run('snapshots', 'check', raw);
   await run('show', store, String(reference));
   await copyIntoTheFuture(String(plain));
   await makeGanetiExport(String(plain));

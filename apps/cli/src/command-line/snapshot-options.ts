@@ -1,10 +1,15 @@
-import type { SnapshotMode } from '@gantry/core';
-import { SNAPSHOT_MODES, SNAPSHOT_SUMMARY } from '@gantry/core';
+import { InvalidArgumentError } from 'commander';
+import type { SnapshotMode, SnapshotSize } from '@gantry/core';
+import { parseSnapshotSize, SNAPSHOT_MODES, SNAPSHOT_SUMMARY } from '@gantry/core';
 import type { OptionSpec } from './options.ts';
 import { choice, text } from './options.ts';
 
 /** For commands that read disks which may be in use. */
-export const SNAPSHOTS: { readonly snapshot: OptionSpec<SnapshotMode>; readonly snapshotConfig: OptionSpec<string | undefined> } = {
+export const SNAPSHOTS: {
+  readonly snapshot: OptionSpec<SnapshotMode>;
+  readonly snapshotConfig: OptionSpec<string | undefined>;
+  readonly snapshotSize: OptionSpec<SnapshotSize | undefined>;
+} = {
   snapshot: choice(
     '--snapshot <provider>',
     `how disks are snapshotted; auto uses the first of these that works: ${SNAPSHOT_SUMMARY}`,
@@ -12,4 +17,15 @@ export const SNAPSHOTS: { readonly snapshot: OptionSpec<SnapshotMode>; readonly 
     'auto',
   ),
   snapshotConfig: text('--snapshot-config <file>', 'YAML file with the commands of --snapshot command'),
+  snapshotSize: {
+    flags: '--snapshot-size <size>',
+    description: 'space for each classic snapshot of LVM, such as 5G or 20% of the disk (default 20%, and 256 MiB at least)',
+    parse: (value) => {
+      try {
+        return parseSnapshotSize(value);
+      } catch (error) {
+        throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+      }
+    },
+  },
 };

@@ -47,6 +47,7 @@ const command: CommandModule = defineCommand({
       level: options.level,
       snapshot: options.snapshot,
       snapshotConfig,
+      snapshotSize: options.snapshotSize,
       disks: options.disk,
       parallel: options.parallel,
       rename: options.rename,

@@ -4,6 +4,7 @@ import { runExportScript } from '../scripts/export-script.ts';
 import type { SelectedOs } from '../scripts/select.ts';
 import type { Snapshot } from '../snapshots/provider.ts';
 import { readDevice } from '../disks/read-device.ts';
+import type { PlainPiece } from '../frames/types.ts';
 
 export interface DiskSourceOptions extends ExportScriptOptions {
   readonly view: Omit<Snapshot, 'index' | 'kind'>;
@@ -16,8 +17,27 @@ export function openDiskSource(os: SelectedOs, options: DiskSourceOptions): Disk
   const { disk, view, signal, diskBytes } = options;
   if (!os.definition.builtin) return runExportScript(os, { ...options, ...checkingSnapshot(options) });
   const path = view.descriptor === undefined ? (view.path ?? refuseUri(disk)) : `/proc/self/fd/${view.descriptor}`;
-  const pieces = readDevice(path, { signal: signal ?? new AbortController().signal });
+  const pieces = readIntact(readDevice(path, { signal: signal ?? new AbortController().signal }), view);
   return { pieces, expectedBytes: () => diskBytes, messages: () => [], [Symbol.asyncDispose]: async () => undefined };
+}
+
+/** A snapshot that is lost can still give bytes, or fail to: what is said is why, and its last byte counts only if it is intact after that. */
+async function* readIntact(
+  pieces: AsyncIterable<PlainPiece>,
+  { assertIntact }: DiskSourceOptions['view'],
+): AsyncGenerator<PlainPiece, void, undefined> {
+  try {
+    yield* pieces;
+  } catch (error) {
+    if (error instanceof GantryError) await assertIntact?.();
+    throw error;
+  }
+  await assertIntact?.();
+}
+
+/** A signal for the work on one disk: that of all, or the loss of its snapshot. */
+export function untilLost({ lost }: Snapshot, signal: AbortSignal): AbortSignal {
+  return lost === undefined ? signal : AbortSignal.any([signal, lost]);
 }
 
 /** A script that is given a snapshot by its name succeeds only if the name leads there before it starts, and when it has ended. */

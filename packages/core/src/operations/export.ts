@@ -9,7 +9,7 @@ import type { UnfinishedExport } from '../exports/unfinished.ts';
 import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import { beginRun } from './session.ts';
 import { chooseOs } from './choose-os.ts';
-import { describeEmptySource, openDiskSource } from './disk-source.ts';
+import { describeEmptySource, openDiskSource, untilLost } from './disk-source.ts';
 import { chooseLevel } from '../frames/codecs/levels.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
 import { DEFAULT_CODEC } from '../frames/codecs/registry.ts';
@@ -174,7 +174,7 @@ async function dumpDisks(work: Work, writer: ExportWriter, disks: readonly numbe
   await using held = await takeSnapshots(request, disks, { instance, run, reporter, signal });
   const parallel = request.parallel ?? DEFAULT_PARALLEL_DISKS;
   return await sideBySide(held.snapshots, parallel, signal, (snapshot, signal) =>
-    reportPhases(reporter, snapshot.index, () => dumpDisk(work, writer, snapshot, signal)),
+    reportPhases(reporter, snapshot.index, () => dumpDisk(work, writer, snapshot, untilLost(snapshot, signal))),
   );
 }
 

@@ -4,7 +4,7 @@ import type { PeerChannel } from '@gantry/transport';
 import { RateLimiter } from '@gantry/transport';
 import { beginRun } from './session.ts';
 import { chooseOs } from './choose-os.ts';
-import { describeEmptySource, openDiskSource } from './disk-source.ts';
+import { describeEmptySource, openDiskSource, untilLost } from './disk-source.ts';
 import { chooseLevel } from '../frames/codecs/levels.ts';
 import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
@@ -307,7 +307,7 @@ async function sendDisks(transfer: Transfer, disks: readonly number[], signal: A
   using watch = watchStall(transfer);
   const all = AbortSignal.any([signal, watch.signal]);
   return await sideBySide(held.snapshots, request.parallel ?? DEFAULT_PARALLEL_DISKS, all, (snapshot, signal) =>
-    reportPhases(reporter, snapshot.index, () => sendDisk(transfer, snapshot, signal)),
+    reportPhases(reporter, snapshot.index, () => sendDisk(transfer, snapshot, untilLost(snapshot, signal))),
   );
 }
 

@@ -2,16 +2,25 @@ import type { Instance } from '../instances/model.ts';
 import type { Reporter } from '../report/reporter.ts';
 import type { SnapshotMode } from '../snapshots/registry.ts';
 import type { SnapshotConfig } from '../snapshots/snapshot-config.ts';
-import type { SnapshotSet } from '../snapshots/snapshot-set.ts';
+import type { SnapshotSize } from '../snapshots/snapshot-size.ts';
+import type { SnapshotSet, SnapshotSetOptions } from '../snapshots/snapshot-set.ts';
 import { takeSnapshotSet } from '../snapshots/snapshot-set.ts';
 import type { Run } from '../runs/journal.ts';
 
 /** What an export and a move are asked for in this. */
 export interface SnapshotChoice {
-  /** How disks are held still; default `auto`: reflink where it works, else none. */
+  /** How disks are held still; default `auto`: for each disk the first of `SNAPSHOT_MODES` that works. */
   readonly snapshot?: SnapshotMode | undefined;
   /** What the provider `command` runs; see `readSnapshotConfig`. */
   readonly snapshotConfig?: SnapshotConfig | undefined;
+  /** Space for a snapshot that needs some of its own; else what the configuration says, else the provider's default. */
+  readonly snapshotSize?: SnapshotSize | undefined;
+}
+
+/** What was asked for, with what the configuration and the defaults say where it is silent. */
+export function choiceOptions(request: SnapshotChoice): Pick<SnapshotSetOptions, 'mode' | 'config' | 'size'> {
+  const { snapshot: mode = 'auto', snapshotConfig: config, snapshotSize: size = config?.size } = request;
+  return { mode, config, size };
 }
 
 /** Holds disks of an instance still, all at one moment, until disposed. From then on they wait for their turn. */
@@ -21,8 +30,7 @@ export async function takeSnapshots(
   { instance, run, reporter, signal }: { instance: Instance; run: Run; reporter: Reporter; signal: AbortSignal },
 ): Promise<SnapshotSet> {
   const held = await takeSnapshotSet({
-    mode: request.snapshot ?? 'auto',
-    config: request.snapshotConfig,
+    ...choiceOptions(request),
     instanceName: instance.name,
     requests: disks.flatMap((index) => {
       const disk = instance.disks[index];

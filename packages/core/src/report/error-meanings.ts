@@ -29,6 +29,7 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   DISK_UNKNOWN: 'There is no disk with that index.',
   DISK_IO: 'Reading, writing or flushing a disk failed, or its size changed.',
   SNAPSHOT_FAILED: 'Making or removing a snapshot failed.',
+  SNAPSHOT_FULL: 'There is too little space for a snapshot, or it ran out of space while it was read.',
   SNAPSHOT_UNSUPPORTED: 'The disk cannot be snapshotted in this way.',
   SCRIPT_START: 'A script could not be started.',
   SCRIPT_FAILED: 'A script exited with a status other than 0; its last lines are shown.',

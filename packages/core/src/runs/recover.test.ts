@@ -38,8 +38,8 @@ function fakeProvider(fails: (record: SnapshotRecord) => boolean = () => false):
   return {
     name: 'fake',
     dropped,
-    supports: async () => ({ ok: true }),
-    take: async () => [],
+    supports: async () => ({ ok: true, what: 'nothing' }),
+    prepare: async () => ({ take: async () => undefined, open: async () => [] }),
     async drop(record) {
       if (fails(record)) throw new Error('device is busy');
       dropped.push(record.index);

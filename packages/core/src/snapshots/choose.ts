@@ -1,11 +1,17 @@
 import { GantryError } from '../report/errors.ts';
-import type { SnapshotProvider, SnapshotRequest } from './provider.ts';
+import type { SnapshotProvider, SnapshotRequest, Support } from './provider.ts';
 import type { SnapshotMode } from './registry.ts';
 
 /** Disks, and the provider that holds them still. */
 export interface SnapshotPlan {
   readonly provider: SnapshotProvider;
   readonly requests: readonly SnapshotRequest[];
+}
+
+/** What one provider says of one disk. */
+export interface ProviderAnswer {
+  readonly provider: SnapshotProvider;
+  readonly support: Support;
 }
 
 /**
@@ -19,48 +25,69 @@ export async function chooseProviders(
   signal: AbortSignal,
 ): Promise<readonly SnapshotPlan[]> {
   const plans = new Map<SnapshotProvider, SnapshotRequest[]>();
-  const refused: { readonly index: number; readonly reason: string }[] = [];
+  const refused: Refusal[] = [];
   for (const request of requests) {
-    const choice = await chooseProvider(mode, request, providers, signal);
-    if ('reason' in choice)
-      refused.push({ index: request.index, reason: `disk ${request.index} (${addressOf(request)}): ${choice.reason}` });
-    else plans.set(choice, [...(plans.get(choice) ?? []), request]);
+    const answer = await askUntilSettled(providersOf(mode, providers), request, signal);
+    if (answer?.support.ok === true) plans.set(answer.provider, [...(plans.get(answer.provider) ?? []), request]);
+    else refused.push({ request, answer });
   }
-  const [first] = refused;
-  if (first !== undefined)
-    throw unsupported(
-      mode,
-      first.index,
-      refused.map(({ reason }) => reason),
-    );
+  const [first, ...others] = refused;
+  if (first !== undefined) throw unsupported(mode, first, others);
+  for (const [provider, wanted] of plans) await assertTogether(provider, wanted, signal);
   return [...plans].map(([provider, wanted]) => ({ provider, requests: wanted }));
 }
 
-async function chooseProvider(
-  mode: SnapshotMode,
-  request: SnapshotRequest,
+export function providersOf(mode: SnapshotMode, providers: readonly SnapshotProvider[]): readonly SnapshotProvider[] {
+  return mode === 'auto' ? providers : providers.filter(({ name }) => name === mode);
+}
+
+/** Whether the providers after this one do not count: it holds the disk still, or is the one that should and is kept from it. */
+export function isSettled({ support }: ProviderAnswer): boolean {
+  return support.ok || support.isObstacle === true;
+}
+
+/** The answer that counts: the first that settles it, else the last. */
+async function askUntilSettled(
   providers: readonly SnapshotProvider[],
+  request: SnapshotRequest,
   signal: AbortSignal,
-): Promise<SnapshotProvider | { readonly reason: string }> {
-  let reason = 'there is no such way';
+): Promise<ProviderAnswer | undefined> {
+  let answer: ProviderAnswer | undefined;
   for (const provider of providers) {
-    if (mode !== 'auto' && provider.name !== mode) continue;
-    const answer = await provider.supports(request, signal);
-    if (answer.ok) return provider;
-    reason = answer.reason;
+    answer = { provider, support: await provider.supports(request, signal) };
+    if (isSettled(answer)) break;
   }
-  return { reason };
+  return answer;
 }
 
-function addressOf({ disk }: SnapshotRequest): string {
-  return disk.path ?? disk.uri ?? '';
-}
-
-function unsupported(mode: SnapshotMode, disk: number, reasons: readonly string[]): GantryError {
-  return new GantryError('SNAPSHOT_UNSUPPORTED', {
-    message: `cannot take a ${mode} snapshot of ${reasons[0] ?? 'the disks'}`,
-    hint: 'Use --snapshot auto for the best that each disk allows, or --snapshot none for the disk as it is.',
-    details: reasons.slice(1),
-    disk,
+async function assertTogether(provider: SnapshotProvider, requests: readonly SnapshotRequest[], signal: AbortSignal): Promise<void> {
+  const reason = requests.length > 1 ? await provider.whyNotTogether?.(requests, signal) : undefined;
+  if (reason === undefined) return;
+  throw new GantryError('SNAPSHOT_FULL', {
+    message: `cannot take ${provider.name} snapshots of disks ${requests.map(({ index }) => index).join(', ')} together: ${reason}`,
+    hint: 'Free space, or ask for less with --snapshot-size.',
   });
+}
+
+interface Refusal {
+  readonly request: SnapshotRequest;
+  readonly answer: ProviderAnswer | undefined;
+}
+
+function unsupported(mode: SnapshotMode, first: Refusal, others: readonly Refusal[]): GantryError {
+  const name = first.answer?.provider.name ?? mode;
+  const isObstacle = first.answer?.support.ok === false && first.answer.support.isObstacle === true;
+  return new GantryError('SNAPSHOT_UNSUPPORTED', {
+    message: `cannot take ${name === 'lvm' ? 'an' : 'a'} ${name} snapshot of ${describeRefusal(first)}`,
+    hint: isObstacle
+      ? 'Remove the obstacle; or stop the instance and use --snapshot none, which reads the disk itself.'
+      : 'Use --snapshot auto for the best that each disk allows, or --snapshot none for the disk as it is.',
+    details: others.map(describeRefusal),
+    disk: first.request.index,
+  });
+}
+
+function describeRefusal({ request: { index, disk }, answer }: Refusal): string {
+  const reason = answer === undefined || answer.support.ok ? 'there is no such way' : answer.support.reason;
+  return `disk ${index} (${disk.path ?? disk.uri ?? ''}): ${reason}`;
 }

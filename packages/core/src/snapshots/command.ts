@@ -38,12 +38,15 @@ export function createCommandProvider(config?: SnapshotConfig): SnapshotProvider
     name: 'command',
     async supports(request) {
       const reason = whyNot(config, request);
-      return reason === undefined ? { ok: true } : { ok: false, reason };
+      const what = `what ${config?.create?.join(' ') ?? ''} makes`;
+      return reason === undefined ? { ok: true, what } : { ok: false, reason };
     },
-    async take(requests, context) {
+    async prepare(requests, context) {
       const snapshots: Snapshot[] = [];
-      for (const request of requests) snapshots.push(await createOne(config, request, context));
-      return snapshots;
+      const take = async (): Promise<void> => {
+        for (const request of requests) snapshots.push(await createOne(config, request, context));
+      };
+      return { take, open: async () => snapshots };
     },
     drop: dropOne,
   };

@@ -11,9 +11,9 @@ export function createNoneProvider(): SnapshotProvider & { readonly name: 'none'
   return {
     name: 'none',
     async supports() {
-      return { ok: true };
+      return { ok: true, what: 'the disk itself' };
     },
-    async take(requests, { signal, warn }) {
+    async prepare(requests, { signal, warn }) {
       for (const { index, disk } of requests) {
         signal.throwIfAborted();
         if (disk.path === undefined) {
@@ -23,7 +23,7 @@ export function createNoneProvider(): SnapshotProvider & { readonly name: 'none'
         const warning = await writersWarning(disk.path, signal);
         if (warning !== undefined) warn(warning, index);
       }
-      return requests.map(viewOfDisk);
+      return { take: async () => undefined, open: async () => requests.map(viewOfDisk) };
     },
     // Nothing was made.
     async drop() {},

@@ -36,8 +36,13 @@ export interface Snapshot {
   readonly uri?: string;
   /** What `path` leads to, open for reading for as long as the snapshot is held: another user may change where the name leads. */
   readonly descriptor?: number;
-  /** @throws GantryError `SNAPSHOT_FAILED` where `path` does not lead to the snapshot any more */
+  /**
+   * @throws GantryError `SNAPSHOT_FAILED` where `path` does not lead to the snapshot any more, `SNAPSHOT_FULL` where it no longer holds
+   *   what the disk held
+   */
   readonly assertIntact?: () => Promise<void>;
+  /** Aborted with a GantryError as soon as the snapshot is seen to be lost: what was read of it must not be taken as complete. */
+  readonly lost?: AbortSignal;
 }
 
 export interface SnapshotContext {
@@ -53,12 +58,33 @@ export interface SnapshotContext {
   readonly signal: AbortSignal;
 }
 
-/**
- * A way to hold disks still while they are exported. `take` gets all disks of the instance together, before the first
- * script runs, and makes their views as near to each other in time as it can. Where it rejects, core drops what it remembered.
- */
+/** Whether a disk can be held still in one way. */
+export type Support =
+  /** `what` would be made, in words: `a classic snapshot of vg/web1 with 2.00 GiB`. */
+  | { readonly ok: true; readonly what: string }
+  /**
+   * Why not: one clause. `isObstacle`: this is the way for this disk, which is in use, and it would work if the reason were removed.
+   * `auto` fails then, rather than read a disk that changes.
+   */
+  | { readonly ok: false; readonly reason: string; readonly isObstacle?: boolean };
+
+/** Snapshots that are about to be taken. Where a step rejects, core drops what was remembered. */
+export interface PreparedSnapshots {
+  /** Makes the views, as near to each other in time as can be. The instance may be frozen until this resolves. */
+  take(): Promise<void>;
+  /** To be called once they are taken, and the instance runs again. */
+  open(): Promise<readonly Snapshot[]>;
+}
+
+/** A way to hold disks still while they are exported. */
 export interface SnapshotProvider extends SnapshotDropper {
-  /** Whether this disk can be held still this way, and if not, why: one clause. Changes nothing. */
-  supports(request: SnapshotRequest, signal: AbortSignal): Promise<{ readonly ok: true } | { readonly ok: false; readonly reason: string }>;
-  take(requests: readonly SnapshotRequest[], context: SnapshotContext): Promise<readonly Snapshot[]>;
+  /** Changes nothing. */
+  supports(request: SnapshotRequest, signal: AbortSignal): Promise<Support>;
+  /** Why disks that are each supported cannot be held still together: one clause. Changes nothing. */
+  whyNotTogether?(requests: readonly SnapshotRequest[], signal: AbortSignal): Promise<string | undefined>;
+  /**
+   * Does what takes time and does not need to be done at one moment, such as writing the journal. Gets all disks of the instance that
+   * are held still in this way, before the first script runs. Where it rejects, core drops what it remembered.
+   */
+  prepare(requests: readonly SnapshotRequest[], context: SnapshotContext): Promise<PreparedSnapshots>;
 }

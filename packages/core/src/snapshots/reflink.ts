@@ -11,7 +11,7 @@ import { callLibcOnThread } from '../system/libc.ts';
 import { syncDirectory } from '../system/durable.ts';
 import { errorText } from '../report/error-text.ts';
 import { copyNoCopyOnWrite } from '../disks/inode-flags.ts';
-import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
+import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest, Support } from './provider.ts';
 import { whyNoReflinks } from './reflink-probe.ts';
 
 /*
@@ -51,7 +51,7 @@ const recordSchema = z.object({ path: z.string().startsWith('/') });
 export function createReflinkProvider(): SnapshotProvider & { readonly name: 'reflink' } {
   // A clone that is under way cannot be stopped.
   const underWay = new Map<string, Promise<void>>();
-  const held = new Map<string, FileHandle>();
+  const held = new Map<string, Prepared>();
 
   const clone = async (plan: Prepared, signal: AbortSignal): Promise<void> => {
     signal.throwIfAborted();
@@ -65,22 +65,25 @@ export function createReflinkProvider(): SnapshotProvider & { readonly name: 're
     name: 'reflink',
     supports: whyOrWhyNot,
 
-    async take(requests, context) {
+    async prepare(requests, context) {
       const plans = await Promise.all(requests.map((request) => planSnapshot(request, context)));
-      await using originals = new AsyncDisposableStack();
       const prepared: Prepared[] = [];
-      // What takes time comes before the first clone, so that they are as near to each other as they can be.
       for (const plan of plans) {
-        const original = originals.use(await openOriginal(plan));
         await context.remember(recordOf(plan));
-        const copy = await createCopy(plan, original);
-        held.set(plan.target, copy);
-        prepared.push({ ...plan, original, copy });
+        const files = await openFiles(plan);
+        held.set(plan.target, files);
+        prepared.push(files);
       }
       for (const plan of prepared) await flush(plan, context.signal);
-      for (const plan of prepared) await clone(plan, context.signal);
-      for (const plan of prepared) await assertNamed(plan);
-      return prepared.map(toSnapshot);
+      return {
+        async take() {
+          for (const plan of prepared) await clone(plan, context.signal);
+        },
+        async open() {
+          for (const plan of prepared) await assertNamed(plan);
+          return prepared.map(toSnapshot);
+        },
+      };
     },
 
     async drop(record, signal) {
@@ -88,21 +91,23 @@ export function createReflinkProvider(): SnapshotProvider & { readonly name: 're
       if (!SNAPSHOT_NAME.test(basename(path))) throw new Error(`${path} is not named as a snapshot of Gantry`);
       using interruption = new Interruption(signal);
       await interruption.race(underWay.get(path)?.catch(() => undefined) ?? Promise.resolve());
-      await using file = held.get(path);
+      const files = held.get(path);
       held.delete(path);
-      await removeSnapshot(path, file);
+      await using _original = files?.original;
+      await using copy = files?.copy;
+      await removeSnapshot(path, copy);
     },
   };
 }
 
-async function whyOrWhyNot({ disk }: SnapshotRequest, signal: AbortSignal): Promise<{ ok: true } | { ok: false; reason: string }> {
+async function whyOrWhyNot({ disk }: SnapshotRequest, signal: AbortSignal): Promise<Support> {
   signal.throwIfAborted();
   if (disk.path === undefined) return { ok: false, reason: 'it has a URI and no path' };
   try {
     const path = await realpath(disk.path);
     if (!(await stat(path)).isFile()) return { ok: false, reason: 'it is not a regular file' };
     const reason = await whyNoReflinks(dirname(path));
-    return reason === undefined ? { ok: true } : { ok: false, reason };
+    return reason === undefined ? { ok: true, what: `a clone of ${path} in its directory` } : { ok: false, reason };
   } catch (error) {
     return { ok: false, reason: `it cannot be looked at (${systemErrorCode(error)})` };
   }
@@ -124,6 +129,16 @@ async function planSnapshot(request: SnapshotRequest, { runId }: SnapshotContext
 
 function recordOf({ request: { index }, target }: Plan): SnapshotRecord {
   return { provider: 'reflink', index, description: `snapshot ${target} of disk ${index}`, data: { path: target } };
+}
+
+async function openFiles(plan: Plan): Promise<Prepared> {
+  const original = await openOriginal(plan);
+  try {
+    return { ...plan, original, copy: await createCopy(plan, original) };
+  } catch (error) {
+    await original.close();
+    throw error;
+  }
 }
 
 /** Without waiting for a named pipe that somebody has put there, and without following a link. */

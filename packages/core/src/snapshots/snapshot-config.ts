@@ -6,6 +6,8 @@ import { readSmallFile } from '../system/read-small-file.ts';
 import type { Argv } from '../system/run-command.ts';
 import { errorText } from '../report/error-text.ts';
 import { placeholdersOf } from './placeholders.ts';
+import type { SnapshotSize } from './snapshot-size.ts';
+import { parseSnapshotSize } from './snapshot-size.ts';
 
 /** How snapshots are made with the user's own commands (docs/reference/snapshots.md). Durations in seconds. */
 export interface SnapshotConfig {
@@ -19,6 +21,8 @@ export interface SnapshotConfig {
   readonly freeze?: Argv | undefined;
   /** Runs once after the last one, also when something failed. */
   readonly thaw?: Argv | undefined;
+  /** Space for a snapshot that needs some of its own, as a classic one of LVM does. */
+  readonly size?: SnapshotSize | undefined;
   readonly timeouts: SnapshotTimeouts;
 }
 
@@ -60,6 +64,7 @@ const configSchema = z
     device: template(DISK_PLACEHOLDERS).regex(ABSOLUTE, 'must be an absolute path').optional(),
     freeze: command(INSTANCE_PLACEHOLDERS).optional(),
     thaw: command(INSTANCE_PLACEHOLDERS).optional(),
+    size: size().optional(),
     timeouts: timeoutsSchema.prefault({}),
   })
   .superRefine((config, context) => {
@@ -67,7 +72,8 @@ const configSchema = z
     if ((config.create === undefined) !== (config.remove === undefined))
       complain('remove', 'create and remove belong together: one is missing');
     if ((config.freeze === undefined) !== (config.thaw === undefined)) complain('thaw', 'freeze and thaw belong together: one is missing');
-    if (config.create === undefined && config.freeze === undefined) complain('create', 'there is no command');
+    if (config.create === undefined && config.freeze === undefined && config.size === undefined)
+      complain('create', 'there is no command, and no size');
     if (config.device === undefined && config.remove?.some((part) => placeholdersOf(part).includes('device')) === true) {
       complain('remove', '{device} can only be used where `device` says what it is, for it must be known before the snapshot is made');
     }
@@ -84,6 +90,17 @@ function template(known: readonly string[]): z.ZodString {
         });
     } catch (error) {
       context.addIssue({ code: 'custom', message: errorText(error) });
+    }
+  });
+}
+
+function size() {
+  return z.union([z.string(), z.int().positive().transform(String)]).transform((text, context) => {
+    try {
+      return parseSnapshotSize(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: errorText(error) });
+      return z.NEVER;
     }
   });
 }

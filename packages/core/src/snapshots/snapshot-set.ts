@@ -3,15 +3,18 @@ import type { SnapshotPlan } from './choose.ts';
 import { chooseProviders } from './choose.ts';
 import { freeze, freezeUndo } from './freeze.ts';
 import { HeldRecords } from './held-records.ts';
-import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
+import type { PreparedSnapshots, Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
 import type { SnapshotMode } from './registry.ts';
 import { createProviders } from './registry.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
+import type { SnapshotSize } from './snapshot-size.ts';
 import { snapshotUndo } from './undo-snapshot.ts';
 
 export interface SnapshotSetOptions {
   readonly mode: SnapshotMode;
   readonly config?: SnapshotConfig | undefined;
+  /** Space for snapshots that need some of their own; their provider's default where absent. */
+  readonly size?: SnapshotSize | undefined;
   /** Instead of those that come with Gantry, in the order in which `auto` prefers them. */
   readonly providers?: readonly SnapshotProvider[] | undefined;
   readonly instanceName: string;
@@ -36,7 +39,7 @@ export interface SnapshotSet extends AsyncDisposable {
  */
 export async function takeSnapshotSet(options: SnapshotSetOptions): Promise<SnapshotSet> {
   const { mode, config, instanceName, requests, run, warn, signal } = options;
-  const providers = options.providers ?? createProviders(config);
+  const providers = options.providers ?? createProviders({ config, size: options.size });
   const plans = await chooseProviders(mode, requests, providers, signal);
   for (const plan of plans) options.stage?.(describePlan(plan));
   const held = new HeldRecords(run, { instance: instanceName }, [freezeUndo, snapshotUndo(providers)], warn);
@@ -44,12 +47,15 @@ export async function takeSnapshotSet(options: SnapshotSetOptions): Promise<Snap
     held.remember(`${record.provider} ${record.index}`, { kind: 'snapshot', record }, record.index);
   const context: SnapshotContext = { runId: run.id, instanceName, remember, warn, signal };
   try {
-    const [live, still] = [
-      plans.filter(({ provider }) => provider.name === 'none'),
-      plans.filter(({ provider }) => provider.name !== 'none'),
-    ];
-    const snapshots = await takeAll(live, context);
-    if (still.length > 0) snapshots.push(...(await whileFrozen(config, context, held, () => takeAll(still, context))));
+    const prepared: PreparedSnapshots[] = [];
+    for (const { provider, requests: wanted } of plans) prepared.push(await provider.prepare(wanted, context));
+    const takesSome = plans.some(({ provider }) => provider.name !== 'none');
+    if (takesSome) {
+      const took = await whileFrozen(config, context, held, () => takeAll(prepared));
+      options.stage?.(describeTaking(plans, took));
+    }
+    const snapshots: Snapshot[] = [];
+    for (const each of prepared) snapshots.push(...(await each.open()));
     return { snapshots: inOrder(requests, snapshots), [Symbol.asyncDispose]: () => held.undoAll() };
   } catch (error) {
     await held.undoAll();
@@ -57,10 +63,11 @@ export async function takeSnapshotSet(options: SnapshotSetOptions): Promise<Snap
   }
 }
 
-async function takeAll(plans: readonly SnapshotPlan[], context: SnapshotContext): Promise<Snapshot[]> {
-  const snapshots: Snapshot[] = [];
-  for (const { provider, requests } of plans) snapshots.push(...(await provider.take(requests, context)));
-  return snapshots;
+/** Gives how long it took, ms. */
+async function takeAll(prepared: readonly PreparedSnapshots[]): Promise<number> {
+  const started = performance.now();
+  for (const each of prepared) await each.take();
+  return performance.now() - started;
 }
 
 /** That thawing fails is no reason to throw away the snapshots: it is told, and tried once more when they are dropped. */
@@ -81,6 +88,11 @@ async function whileFrozen<T>(
 function describePlan({ provider, requests }: SnapshotPlan): string {
   const disks = requests.length === 1 ? '1 disk' : `${requests.length} disks`;
   return provider.name === 'none' ? `no snapshot of ${disks}` : `snapshot of ${disks} (${provider.name})`;
+}
+
+function describeTaking(plans: readonly SnapshotPlan[], tookMs: number): string {
+  const disks = plans.flatMap(({ provider, requests }) => (provider.name === 'none' ? [] : requests)).length;
+  return `${disks === 1 ? '1 snapshot' : `${disks} snapshots`} taken within ${Math.ceil(tookMs)} ms`;
 }
 
 function inOrder(requests: readonly SnapshotRequest[], snapshots: readonly Snapshot[]): readonly Snapshot[] {

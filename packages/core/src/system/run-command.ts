@@ -14,8 +14,8 @@ import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 
 const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
-/** How much of the end of stdout and of stderr is kept. */
-const KEPT_BYTES = 16 * 1024;
+/** How much of the end of stdout and of stderr is kept by default. */
+const DEFAULT_KEPT_BYTES = 16 * 1024;
 /** A daemon that the command started may keep its output open for ever: nothing is read after this time. */
 const DRAIN_MS = 500;
 
@@ -27,10 +27,14 @@ export interface CommandOptions {
   readonly signal: AbortSignal;
   /** Remembers the process group. The command starts when this has resolved. */
   readonly started?: ((group: ProcessGroup) => Promise<void>) | undefined;
+  /** How much of the end of its output is kept; default 16 KiB. */
+  readonly keptBytes?: number | undefined;
+  /** Time between SIGTERM and SIGKILL, ms; default 5000. */
+  readonly graceMs?: number | undefined;
 }
 
 /**
- * Runs one of the user's commands to its end and returns the last 16 KiB that it wrote to stdout. The command has a process group of its
+ * Runs a command to its end and returns the end of what it wrote to stdout. The command has a process group of its
  * own, which is ended when the signal is aborted or the time is up. Its environment is only PATH and LC_ALL.
  * @throws Error with the exit status and the command's last lines; the signal's reason
  */
@@ -42,7 +46,8 @@ export async function runCommand([program, ...parameters]: Argv, options: Comman
     environment: ENVIRONMENT,
     stdio: ['ignore', 'pipe', 'pipe'],
   }).catch(notRun(program));
-  const output = { stdout: keepEnd(child.stdout), stderr: keepEnd(child.stderr) };
+  const kept = options.keptBytes ?? DEFAULT_KEPT_BYTES;
+  const output = { stdout: keepEnd(child.stdout, kept), stderr: keepEnd(child.stderr, kept) };
   const ended = withOutput(child, end);
   const timeout = AbortSignal.timeout(timeoutS * 1000);
   using interruption = new Interruption(AbortSignal.any([signal, timeout]));
@@ -56,7 +61,7 @@ export async function runCommand([program, ...parameters]: Argv, options: Comman
     );
   } catch (error) {
     // Nothing of it is left when this rejects, not even what a failed command had started.
-    await endProcessGroup(group);
+    await endProcessGroup(group, { graceMs: options.graceMs });
     signal.throwIfAborted();
     if (timeout.aborted)
       throw new Error(`${program} did not end within ${timeoutS} s and was killed${lastLines(output)}`, { cause: error });
@@ -80,9 +85,13 @@ export const processGroupSchema: z.ZodType<ProcessGroup> = z.object({
   bootId: z.string(),
 });
 
-/** Ends a command of a killed run before its effect is undone. @throws Error where it does not end */
-export async function endCommandOfKilledRun(group: ProcessGroup): Promise<void> {
-  const left = await endProcessGroup(group);
+/**
+ * Ends a command of a killed run before its effect is undone.
+ * @param graceMs time between SIGTERM and SIGKILL, default 5000
+ * @throws Error where it does not end
+ */
+export async function endCommandOfKilledRun(group: ProcessGroup, graceMs?: number): Promise<void> {
+  const left = await endProcessGroup(group, { graceMs });
   if (left.length > 0) throw new Error(`a command of the killed run cannot be ended (processes ${left.join(', ')})`);
 }
 
@@ -94,15 +103,16 @@ async function withOutput(child: ChildProcess, end: Promise<ProcessEnd>): Promis
   return how;
 }
 
-function keepEnd(stream: Readable | null): () => string {
+function keepEnd(stream: Readable | null, bytes: number): () => string {
   let kept: Buffer = Buffer.alloc(0);
   stream?.on('data', (chunk: Buffer) => {
-    kept = Buffer.concat([kept, chunk]).subarray(-KEPT_BYTES);
+    kept = Buffer.concat([kept, chunk]).subarray(-bytes);
   });
   return () => kept.toString().trimEnd();
 }
 
 function lastLines(output: { readonly stdout: () => string; readonly stderr: () => string }): string {
   const text = output.stderr() === '' ? output.stdout() : output.stderr();
-  return text === '' ? ' and no output' : `: ${text.split('\n').slice(-5).join(' / ')}`;
+  const lines = text.split('\n').slice(-5);
+  return text === '' ? ' and no output' : `: ${lines.map((line) => line.trim()).join(' / ')}`;
 }

@@ -1,0 +1,217 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { SnapshotMachine } from './snapshot-machine.ts';
+import { startSnapshotMachine } from './snapshot-machine.ts';
+import { lastLine } from './workbench.ts';
+
+/*
+ * Snapshots of logical volumes, in a machine with a kernel that has device mapper: one machine for all, since they start slowly.
+ */
+
+const MIB = 1024 * 1024;
+const IMAGE_LIMIT_MS = 900_000;
+
+/** Volumes: `data` and `copy` are linear, `thin` and `thin-copy` are in a pool, `idle` is not in use. */
+const STORAGE = `set -e
+for module in dm_mod dm_snapshot dm_thin_pool; do modprobe $module; done
+pvcreate -q /dev/machine/0; vgcreate -q vg /dev/machine/0
+for name in data copy idle; do lvcreate -q -y -Wn -L 64M -n $name vg; done
+lvcreate -q --type thin-pool -L 96M -n pool vg
+for name in thin thin-copy; do lvcreate -q -V 64M -T vg/pool -n $name; done
+for name in data thin; do mkfs.ext4 -q -E nodiscard /dev/vg/$name; done
+mount /dev/vg/data /mnt/a; mount /dev/vg/thin /mnt/b`;
+
+/** Numbers its writes: each goes to both file systems and is synced there before the next one. */
+const WRITER = `number=0
+while :; do
+  number=$((number + 1))
+  for at in /mnt/a /mnt/b; do echo $number >$at/$((number % 40)); sync $at/$((number % 40)); done
+  echo $number >/run/number.new; mv /run/number.new /run/number
+done`;
+
+/** More than the space of the snapshots that it is used with. */
+const overwrite = (volume: string, mebibytes: number): string =>
+  `dd if=/dev/urandom of=/dev/vg/${volume} bs=1M count=${mebibytes} oflag=direct status=none`;
+
+/** Writes to another volume of the pool until so much of its data space is used. Blocks have 64 KiB. */
+const fillPool = (percent: number): string => `lvcreate -q -V 128M -T vg/pool -n filler 2>/dev/null
+set -- $(dmsetup status vg-pool-tpool); used=\${6%/*}; all=\${6#*/}
+${overwrite('filler', 0).replace('count=0', `count=$(((all * ${percent} / 100 - used) / 16))`)}`;
+
+describe('snapshots of logical volumes', () => {
+  let bench: SnapshotMachine;
+
+  beforeAll(async () => {
+    bench = await startSnapshotMachine([640 * MIB, 32 * MIB]);
+    await bench.machine.run(STORAGE);
+  }, IMAGE_LIMIT_MS);
+
+  afterAll(() => bench[Symbol.asyncDispose]());
+
+  afterEach(async () => {
+    expect(await snapshots(), 'what a test left').toBe('');
+  });
+
+  /** The snapshots that are there, by their tag. */
+  async function snapshots(): Promise<string> {
+    return (await bench.machine.run('lvs --noheadings -o lv_name @gantry')).stdout.trim();
+  }
+
+  /** Commands that run before the snapshots are taken, and after. */
+  async function configure({ freeze = 'true', thaw = 'true' }): Promise<string> {
+    const command = (text: string): readonly string[] => ['sh', '-c', text.replaceAll(/[{}]/g, '$&$&')];
+    const config = JSON.stringify({ freeze: command(freeze), thaw: command(thaw) });
+    await bench.machine.run(`cat >/run/snapshots.yaml <<'END'\n${config}\nEND`);
+    return '--snapshot-config /run/snapshots.yaml';
+  }
+
+  async function defineOs(name: string, exportScript: string): Promise<void> {
+    await bench.machine.run(`mkdir -p /run/os/${name}; cd /run/os/${name}; echo 20 >ganeti_api_version; : >parameters.list
+for script in create import verify rename; do printf '#!/bin/sh\\n' >$script; done
+cat >export <<'END'\n#!/bin/sh\n${exportScript}\nEND\nchmod 755 create import verify rename export`);
+  }
+
+  async function exportedNames(): Promise<string> {
+    return (await bench.machine.run('ls -A /run/exports 2>/dev/null | grep -v gantry-store.json; :')).stdout.trim();
+  }
+
+  it('hold what was synced when they were taken, classic and thin ones, and the file systems recover', async () => {
+    await bench.machine.run(`(${WRITER}) >/dev/null 2>&1 & echo $! >/run/writer; until [ -e /run/number ]; do sleep 0.1; done`);
+    const config = await configure({ freeze: 'cp /run/number /run/before', thaw: 'cp /run/number /run/after' });
+    const source = await bench.describe('loaded', ['/dev/vg/data', '/dev/vg/thin']);
+    const { exitCode, stdout, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 32M ${config}`);
+    await bench.machine.run('kill $(cat /run/writer)');
+    expect(exitCode, stderr).toBe(0);
+    expect(stderr).toContain('snapshot of 2 disks (lvm)');
+    expect(stderr).toMatch(/2 snapshots taken within \d+ ms/);
+
+    const target = await bench.describe('recovered', ['/dev/vg/copy', '/dev/vg/thin-copy']);
+    const imported = await bench.gantry(`import /run/exports ${lastLine(stdout)} --to ${target}`);
+    expect(imported.exitCode, imported.stderr).toBe(0);
+    // Mounting replays the journal; a check after that finds nothing wrong.
+    const { stdout: numbers } = await bench.machine.run(`set -e; cat /run/before /run/after; mkdir -p /mnt/copy
+for name in copy thin-copy; do
+  mount /dev/vg/$name /mnt/copy; cat /mnt/copy/[0-9]* | sort -n | tail -n 1; umount /mnt/copy; e2fsck -fn /dev/vg/$name >/dev/null 2>&1
+done; rm -r /run/exports`);
+    const [before = NaN, after = NaN, classic = NaN, thin = NaN] = numbers.trim().split('\n').map(Number);
+    for (const found of [classic, thin]) {
+      expect(found).toBeGreaterThanOrEqual(before);
+      expect(found).toBeLessThanOrEqual(after + 1);
+    }
+  });
+
+  describe('that overflow fail the export, and nothing of it is visible,', () => {
+    it('where the disk is read as it is', async () => {
+      const config = await configure({ thaw: overwrite('copy', 16) });
+      const source = await bench.describe('full', ['/dev/vg/copy']);
+      const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M ${config}`);
+      expect(stderr).toMatch(/the snapshot of disk 0 was lost while it was read: vg\/gantry-\S+-0 is full \[SNAPSHOT_FULL\]/);
+      expect(exitCode).toBe(5);
+      expect(await exportedNames()).toBe('');
+    });
+
+    it.each([
+      ['after a script has read all of it', `cat "$EXPORT_DEVICE"; ${overwrite('copy', 16)}`],
+      ['while a script waits', `${overwrite('copy', 16)}; sleep 1000000`],
+      ['and the script fails for it', `${overwrite('copy', 16)}; cat "$EXPORT_DEVICE"`],
+    ])('%s', async (_, exportScript) => {
+      await defineOs('overflow', exportScript);
+      const source = await bench.describe('full', ['/dev/vg/copy'], 'overflow');
+      const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M`);
+      expect(stderr).toMatch(/was lost while it was read: .* is full.*\[SNAPSHOT_FULL\]/s);
+      expect(exitCode).toBe(5);
+      expect(await exportedNames()).toBe('');
+    });
+  });
+
+  it('that are nearly full are warned of', async () => {
+    const config = await configure({ thaw: overwrite('copy', 7) });
+    const source = await bench.describe('nearly', ['/dev/vg/copy']);
+    const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M ${config}`);
+    expect(stderr).toMatch(/warning: disk 0: vg\/gantry-\S+-0 is \d\d % full/);
+    expect(exitCode, stderr).toBe(0);
+    await bench.machine.run('rm -r /run/exports');
+  });
+
+  describe('of a killed run are named, and cleared by clean,', () => {
+    it.each([
+      ['when they are read', 'until [ -e /run/reading ]; do sleep 0.1; done', /left snapshot vg\/gantry-\S+-0 of disk 0 \(vg\/data\)/],
+      ['when they are made', 'until pidof lvcreate; do :; done', /left snapshot vg\/gantry-\S+-0 of disk 0 \(vg\/data\)/],
+    ])('%s', async (_, wait, named) => {
+      await defineOs('waits', 'touch /run/reading; sleep 1000000');
+      const source = await bench.describe('killed', ['/dev/vg/data'], 'waits');
+      const start = `rm -f /run/reading; $GANTRY export ${source} /run/exports --snapshot-size 16M >/dev/null 2>&1 & gantry=$!`;
+      await bench.script(`${start}\n${wait}\nkill -KILL $gantry; wait $gantry`).outcome;
+      const listed = await bench.gantry('clean --dry-run');
+      expect(listed.stdout + listed.stderr).toMatch(named);
+      const cleaned = await bench.gantry('clean /run/exports');
+      expect(cleaned.exitCode, cleaned.stderr).toBe(0);
+      expect(await snapshots()).toBe('');
+      // The volume goes on: nothing has left it suspended.
+      await bench.machine.run('echo written >/mnt/a/after-kill; sync /mnt/a/after-kill; [ "$(ls /run/gantry/runs)" = "" ]');
+    });
+  });
+
+  it('that somebody else removes while they are read fail the export', async () => {
+    const config = await configure({ thaw: 'true' });
+    await defineOs('removes', 'cat "$EXPORT_DEVICE"; dmsetup remove --force --retry $(basename $(ls /dev/mapper/vg-gantry*[0-9]))');
+    const source = await bench.describe('removed', ['/dev/vg/idle'], 'removes');
+    const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports ${config} --snapshot-size 8M`);
+    expect(stderr).toMatch(/the snapshot of disk 0 was lost while it was read.*\[SNAPSHOT_FAILED\]/s);
+    expect(exitCode).toBe(5);
+    expect(await exportedNames()).toBe('');
+  });
+
+  it('of thin volumes are given up before their pool is full, and guests go on', async () => {
+    const config = await configure({ thaw: fillPool(97) });
+    const { exitCode, stderr } = await bench.gantry(`export ${await bench.describe('thin', ['/dev/vg/thin'])} /run/exports ${config}`);
+    expect(stderr).toMatch(/was lost while it was read: the data space of thin pool vg\/pool is 9\d % full \[SNAPSHOT_FULL\]/);
+    expect(exitCode).toBe(5);
+    expect(await exportedNames()).toBe('');
+    await bench.machine.run('echo written >/mnt/b/after; sync /mnt/b/after');
+    const again = await bench.gantry(`export ${await bench.describe('thin', ['/dev/vg/thin'])} /run/exports`);
+    expect(again.stderr).toMatch(
+      /data space of thin pool vg\/pool is 9\d\.\d+ % full: a snapshot could fill it up \[SNAPSHOT_UNSUPPORTED\]/,
+    );
+    await bench.machine.run('lvremove -q -y vg/filler');
+  });
+
+  describe('that cannot be taken', () => {
+    it('for lack of space are refused where the volume is in use, and the disk itself is read where not', async () => {
+      await bench.machine.run('lvcreate -q -y -Wn -l 100%FREE -n rest vg; lvreduce -q -y -L -8M vg/rest');
+      const inUse = await bench.gantry(`export ${await bench.describe('in-use', ['/dev/vg/data'])} /run/exports`);
+      expect(inUse.stderr).toContain(
+        'cannot take an lvm snapshot of disk 0 (/dev/vg/data): volume group vg has 8 MiB free, and 72 MiB are wanted (--snapshot-size)',
+      );
+      expect(inUse.stderr).toContain('[SNAPSHOT_UNSUPPORTED]');
+      expect(inUse.exitCode).toBe(5);
+      const idle = await bench.gantry(`export ${await bench.describe('idle', ['/dev/vg/idle'])} /run/exports`);
+      expect(idle.exitCode, idle.stderr).toBe(0);
+      expect(idle.stderr).toContain('no snapshot of 1 disk');
+      const both = await bench.gantry(
+        `export ${await bench.describe('both', ['/dev/vg/data', '/dev/vg/idle'])} /run/exports --snapshot-size 8M`,
+      );
+      expect(both.stderr).toMatch(/volume group vg has 8 MiB free, and 16 MiB are wanted \(--snapshot-size\) \[SNAPSHOT_FULL\]/);
+      await bench.machine.run('rm -r /run/exports; lvremove -q -y vg/rest');
+    });
+
+    it('because the group is read-only are refused', async () => {
+      await bench.machine.run(`set -e; pvcreate -q /dev/machine/1; vgcreate -q ro /dev/machine/1; lvcreate -q -y -Wn -L 8M -n disk ro
+vgcfgbackup -q -f /run/ro.conf ro; sed -i 's/"RESIZEABLE", "READ", "WRITE"/"RESIZEABLE", "READ"/' /run/ro.conf; vgcfgrestore -q -y -f /run/ro.conf ro`);
+      const { stderr, exitCode } = await bench.gantry(`export ${await bench.describe('ro', ['/dev/ro/disk'])} /run/exports --snapshot lvm`);
+      expect(stderr).toContain('cannot take an lvm snapshot of disk 0 (/dev/ro/disk): volume group ro is read-only [SNAPSHOT_UNSUPPORTED]');
+      expect(exitCode).toBe(5);
+    });
+
+    it('because the volume has vanished say so', async () => {
+      await bench.machine.run('lvcreate -q -y -Wn -L 8M -n gone vg');
+      const config = await configure({ freeze: 'lvremove -q -y vg/gone' });
+      const { stderr, exitCode } = await bench.gantry(`export ${await bench.describe('gone', ['/dev/vg/gone'])} /run/exports ${config}`);
+      expect(stderr).toMatch(
+        /cannot take a snapshot of disk 0 \(\/dev\/vg\/gone\): lvcreate failed .*LV gone not found in Volume group vg/,
+      );
+      expect(stderr).toContain('[SNAPSHOT_FAILED]');
+      expect(exitCode).toBe(5);
+      expect(await exportedNames()).toBe('');
+    });
+  });
+});

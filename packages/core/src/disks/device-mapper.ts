@@ -1,0 +1,15 @@
+import { readFile } from 'node:fs/promises';
+
+/**
+ * The UUID that whoever made a device of device mapper gave it: `LVM-…`, `CRYPT-…`, `mpath-…`. It says what the device is, whatever its
+ * names are.
+ *
+ * @param number as the kernel writes it, `MAJOR:MINOR`
+ * @returns undefined for any other device
+ */
+export async function deviceMapperUuid(number: string): Promise<string | undefined> {
+  return readFile(`/sys/dev/block/${number}/dm/uuid`, 'utf8').then(
+    (text) => text.trimEnd(),
+    () => undefined,
+  );
+}

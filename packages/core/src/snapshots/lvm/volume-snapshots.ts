@@ -1,0 +1,208 @@
+import type { FileHandle } from 'node:fs/promises';
+import { constants, open, stat } from 'node:fs/promises';
+
+import { z } from 'zod';
+
+import { deviceMapperUuid } from '../../disks/device-mapper.ts';
+import { deviceNumber } from '../../disks/disk-identity.ts';
+import { errorText } from '../../report/error-text.ts';
+import type { GantryErrorCode } from '../../report/errors.ts';
+import { GantryError } from '../../report/errors.ts';
+import { pause } from '../../system/pause.ts';
+import type { Argv } from '../../system/run-command.ts';
+import { endCommandOfKilledRun, processGroupSchema } from '../../system/run-command.ts';
+import type { PreparedSnapshots, Snapshot, SnapshotContext, SnapshotRecord, SnapshotRequest } from '../provider.ts';
+import type { VolumeReport } from './commands.ts';
+import { isGroupThere, LVM_GRACE_MS, reportVolumes, runLvm } from './commands.ts';
+import { lookAtFill } from './fill.ts';
+import { isDeviceOf } from './find-volume.ts';
+import type { VolumePlan } from './plan.ts';
+import { volumeName } from './plan.ts';
+import { FillWatch } from './watch.ts';
+
+/*
+ * Snapshots of logical volumes: what the providers `lvm` and `drbd` share. A classic snapshot keeps the old content of what is written
+ * to its volume in space of its own, and is lost when that is full: the kernel then fails every read of it. A thin one shares its blocks
+ * with its volume; what fills up is the pool, and with it every guest on it. See docs/decisions/0085-lvm-snapshots.md.
+ */
+
+/** A disk with the plan for its snapshot. */
+export interface PlannedRequest {
+  readonly request: SnapshotRequest;
+  readonly plan: VolumePlan;
+}
+
+/** What it takes to remove the snapshot. Names in a group can be given again, and groups can be renamed: so UUIDs. */
+const dataSchema = z.object({
+  groupUuid: z.string(),
+  /** For messages. */
+  group: z.string(),
+  name: z.string().regex(/^gantry-[\w.+-]+$/),
+  originUuid: z.string(),
+  creating: processGroupSchema.optional(),
+});
+type SnapshotData = z.infer<typeof dataSchema>;
+
+/** To find them by hand: `lvs @gantry`. */
+const TAG = 'gantry';
+/** udev and others open a new device for a moment. */
+const REMOVAL_TIMEOUT_MS = 30_000;
+const REMOVAL_PAUSE_MS = 250;
+
+/** A snapshot that this process holds. */
+interface Held extends AsyncDisposable {
+  readonly file: FileHandle;
+  readonly watch: FillWatch;
+}
+
+/** Makes and removes snapshots of logical volumes, in the name of one provider. */
+export class VolumeSnapshots {
+  readonly #provider: string;
+  readonly #held = new Map<string, Held>();
+
+  constructor(provider: string) {
+    this.#provider = provider;
+  }
+
+  async prepare(planned: readonly PlannedRequest[], context: SnapshotContext): Promise<PreparedSnapshots> {
+    const wanted = planned.map((each) => ({ ...each, record: this.#recordOf(each, context.runId) }));
+    for (const { record } of wanted) await context.remember(record);
+    return {
+      take: async () => {
+        for (const each of wanted) await create(each, context);
+      },
+      open: async () => Promise.all(wanted.map((each) => this.#open(each, context))),
+    };
+  }
+
+  /** Idempotent. @throws Error where it is still there, or its group is not */
+  async drop(record: SnapshotRecord, signal: AbortSignal): Promise<void> {
+    const data = dataSchema.parse(record.data);
+    if (data.creating !== undefined) await endCommandOfKilledRun(data.creating, LVM_GRACE_MS);
+    await this.#held.get(data.name)?.[Symbol.asyncDispose]();
+    this.#held.delete(data.name);
+    await remove(data, signal);
+  }
+
+  #recordOf({ request: { index }, plan: { volume } }: PlannedRequest, runId: string): SnapshotRecord {
+    const name = `${runId}-${index}`;
+    const data: SnapshotData = { groupUuid: volume.vg_uuid, group: volume.vg_name, name, originUuid: volume.lv_uuid };
+    const description = `snapshot ${volume.vg_name}/${name} of disk ${index} (${volumeName(volume)})`;
+    return { provider: this.#provider, index, description, data };
+  }
+
+  async #open({ request, plan, record }: PlannedRequest & { record: SnapshotRecord }, context: SnapshotContext): Promise<Snapshot> {
+    const data = dataSchema.parse(record.data);
+    try {
+      const volume = await findSnapshot(data, context.signal);
+      if (volume === undefined) throw new Error(`${data.group}/${data.name} is not there`);
+      const file = await openVolume(volume);
+      const number = deviceNumber((await file.stat({ bigint: true })).rdev);
+      const [device, name] =
+        plan.kind === 'classic'
+          ? [number, volumeName(volume)]
+          : [`${plan.pool.lv_kernel_major}:${plan.pool.lv_kernel_minor}`, volumeName(plan.pool)];
+      const look = (signal: AbortSignal) => lookAtFill(device, name, signal);
+      const watch = new FillWatch({ disk: request.index, look, warn: context.warn });
+      this.#held.set(data.name, { file, watch, [Symbol.asyncDispose]: () => closeBoth(file, watch) });
+      const assertIntact = async (): Promise<void> => {
+        await watch.assertIntact();
+        await assertNamed(volume.lv_path, number, request);
+      };
+      return { index: request.index, kind: this.#provider, path: volume.lv_path, descriptor: file.fd, assertIntact, lost: watch.lost };
+    } catch (error) {
+      context.signal.throwIfAborted();
+      throw failed('SNAPSHOT_FAILED', request, errorText(error), error);
+    }
+  }
+}
+
+async function closeBoth(file: FileHandle, watch: FillWatch): Promise<void> {
+  await watch[Symbol.asyncDispose]();
+  await file.close();
+}
+
+async function create(
+  { request, plan, record }: PlannedRequest & { readonly record: SnapshotRecord },
+  { remember, signal }: SnapshotContext,
+): Promise<void> {
+  const { name } = dataSchema.parse(record.data);
+  const started = (creating: unknown): Promise<void> => remember({ ...record, data: { ...record.data, creating } });
+  try {
+    await runLvm(createCommand(plan, name), { signal, started });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw failed(isForSpace(errorText(error)) ? 'SNAPSHOT_FULL' : 'SNAPSHOT_FAILED', request, errorText(error), error);
+  }
+}
+
+/** Thin snapshots would not be activated unless that is asked for. */
+function createCommand(plan: VolumePlan, name: string): Argv {
+  const how =
+    plan.kind === 'classic' ? ['--size', `${plan.bytes}b`] : ['--setactivationskip', 'n', '--ignoreactivationskip', '--activate', 'y'];
+  return ['lvcreate', '--snapshot', '--name', name, ...how, '--addtag', TAG, '--yes', volumeName(plan.volume)];
+}
+
+/** Somebody else may have taken the space, or filled the pool, since it was looked at. */
+function isForSpace(text: string): boolean {
+  return /insufficient (?:suitable )?(?:allocatable|free)|free space|reached threshold|out of (?:data|metadata) space/i.test(text);
+}
+
+async function findSnapshot({ groupUuid, name, originUuid }: SnapshotData, signal: AbortSignal): Promise<VolumeReport | undefined> {
+  const [volume] = await reportVolumes({ vg_uuid: groupUuid, lv_name: name }, signal);
+  if (volume === undefined || volume.origin_uuid === originUuid) return volume;
+  throw new Error(`${volumeName(volume)} is not the snapshot that was made: it has another origin`);
+}
+
+/** @throws Error where the path leads elsewhere */
+async function openVolume(volume: VolumeReport): Promise<FileHandle> {
+  const file = await open(volume.lv_path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const stats = await file.stat({ bigint: true });
+    if (stats.isBlockDevice() && isDeviceOf(await deviceMapperUuid(deviceNumber(stats.rdev)), volume)) return file;
+    throw new Error(`${volume.lv_path} does not lead to ${volumeName(volume)}`);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** Scripts get the name. */
+async function assertNamed(path: string, number: string, request: SnapshotRequest): Promise<void> {
+  const stats = await stat(path, { bigint: true }).catch(() => undefined);
+  if (stats?.isBlockDevice() === true && deviceNumber(stats.rdev) === number) return;
+  throw failed('SNAPSHOT_FAILED', request, `somebody else has removed or replaced ${path}`);
+}
+
+/** As long as somebody has it open it cannot be removed. */
+async function remove(data: SnapshotData, signal: AbortSignal): Promise<void> {
+  const deadline = performance.now() + REMOVAL_TIMEOUT_MS;
+  for (;;) {
+    const volume = await findSnapshot(data, signal);
+    if (volume === undefined) {
+      // It may come back, and the snapshot with it.
+      if (!(await isGroupThere(data.groupUuid, signal))) throw new Error(`volume group ${data.group} is not there`);
+      return;
+    }
+    try {
+      await runLvm(['lvremove', '--force', '--yes', volumeName(volume)], { signal });
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!/\bin use\b|\bused by\b/.test(errorText(error)) || performance.now() > deadline) throw error;
+    }
+    await pause(REMOVAL_PAUSE_MS, signal);
+  }
+}
+
+function failed(code: GantryErrorCode, { disk, index }: SnapshotRequest, reason: string, cause?: unknown): GantryError {
+  return new GantryError(code, {
+    message: `cannot take a snapshot of disk ${index} (${disk.path ?? ''}): ${reason}`,
+    hint:
+      code === 'SNAPSHOT_FULL'
+        ? 'Free space in the volume group or the pool, or ask for less with --snapshot-size; gantry snapshots check says what is there.'
+        : 'gantry snapshots check says what would be taken; see also the kernel log (dmesg).',
+    disk: index,
+    cause,
+  });
+}

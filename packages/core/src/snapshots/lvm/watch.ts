@@ -1,0 +1,77 @@
+import { errorText } from '../../report/error-text.ts';
+import { GantryError } from '../../report/errors.ts';
+import { pause } from '../../system/pause.ts';
+import type { Fill } from './fill.ts';
+
+/** Between two looks, ms. That a snapshot is lost shows in what is read of it too: this is for the warning, and for thin pools. */
+const INTERVAL_MS = 2000;
+/** From this fill level on a warning is given, once. */
+const HIGH_SHARE = 0.8;
+
+export interface WatchOptions {
+  readonly disk: number;
+  readonly look: (signal: AbortSignal) => Promise<Fill>;
+  readonly warn: (message: string, disk: number) => void;
+}
+
+/** Watches a snapshot while it is read. Disposing ends that. */
+export class FillWatch implements AsyncDisposable {
+  readonly #options: WatchOptions;
+  readonly #stop = new AbortController();
+  readonly #lost = new AbortController();
+  readonly #loop: Promise<void>;
+  #warned = false;
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+    this.#loop = this.#run();
+  }
+
+  /** Aborted with a GantryError when the snapshot is lost. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** @throws GantryError `SNAPSHOT_FULL`, or `SNAPSHOT_FAILED` where it is lost in another way */
+  async assertIntact(): Promise<void> {
+    this.#lost.signal.throwIfAborted();
+    const fill = await this.#options.look(this.#stop.signal).catch((error: unknown): Fill => {
+      this.#stop.signal.throwIfAborted();
+      return { lost: `the snapshot cannot be looked at: ${errorText(error)}`, isFull: false };
+    });
+    if ('lost' in fill) throw this.#lose(fill);
+    if (fill.share < HIGH_SHARE || this.#warned) return;
+    this.#warned = true;
+    this.#options.warn(`${fill.of} is ${Math.floor(fill.share * 100)} % full; when it is full the export fails`, this.#options.disk);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#loop;
+  }
+
+  #lose({ lost, isFull }: Extract<Fill, { readonly lost: string }>): GantryError {
+    const { disk } = this.#options;
+    const error = new GantryError(isFull ? 'SNAPSHOT_FULL' : 'SNAPSHOT_FAILED', {
+      message: `the snapshot of disk ${disk} was lost while it was read: ${lost}`,
+      hint: isFull
+        ? 'Give it more space (--snapshot-size; a larger pool), or export when less is written.'
+        : 'Leave the snapshot alone while it is read, and try again.',
+      disk,
+    });
+    this.#lost.abort(error);
+    return error;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    try {
+      while (!this.#lost.signal.aborted) {
+        await pause(INTERVAL_MS, signal);
+        await this.assertIntact();
+      }
+    } catch {
+      // Stopped; or lost, which its signal has said.
+    }
+  }
+}
