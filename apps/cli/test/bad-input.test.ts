@@ -324,7 +324,10 @@ describe('damage in the store', () => {
     await makeSparseFile(bench.file('b.img'), 6 * MIB);
     const target = await bench.describeInstance('b.example.com', { disks: ['b.img'] });
     expectFailure(await bench.gantry('import', bench.store, reference, '--to', target), 7, code);
-    expectFailure(await bench.gantry('verify', bench.store, reference), 7, code);
+    const verified = await bench.gantry('verify', bench.store, reference);
+    expectFailure(verified, 7, code);
+    // What to do about it is the line after the error.
+    expect(verified.stderr).toMatch(/\[\w+\]\n {2}\S/);
     const written = await readFile(bench.file('b.img'));
     const original = await readFile(bench.file('disk.img'));
     const firstDifference = written.findIndex((byte, at) => byte !== original[at]);

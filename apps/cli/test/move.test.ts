@@ -214,11 +214,11 @@ async function killReceiver(): Promise<void> {
 
 describe('gantry move to a peer that cannot receive it', () => {
   it.each([
-    ['without gantry', '/nowhere/gantry', 12, /no gantry on ssh:.* \[PEER_NO_GANTRY\]/],
+    ['without gantry', '/nowhere/gantry', 12, /cannot run gantry on ssh:.*: it is not installed.* \[PEER_NO_GANTRY\]/],
     ['whose gantry is too old to receive', 'old', 12, /too old.*\[PEER_VERSION\]/],
     ['whose gantry speaks another version', 'newer', 12, /gantry 9\.0\.0 with version 9.*\[PEER_VERSION\]/],
     ['that talks before gantry does', 'chatty', 12, /is not gantry \[PEER_PROTOCOL\]\n {2}it says: Welcome/],
-    ['by a program that a shell would interpret', 'a;b', 8, /cannot be the name of a program.*\[STORE_ADDRESS\]/],
+    ['by a program that a shell would interpret', 'a;b', 8, /cannot run "a;b" on .*\[STORE_ADDRESS\]/],
   ] as const)('%s', async (_, program, exitCode, message) => {
     const scripts = {
       old: 'echo "error: unknown command \'receive\'" >&2; exit 2',
@@ -258,7 +258,7 @@ describe('gantry move to a peer that cannot receive it', () => {
     const [name = ''] = (await readFile(knownHostsFile, 'utf8')).split(' ');
     await writeFile(changed, `${name} ${await readFile(`${identityFile}.pub`, 'utf8')}`);
     for (const [options, said] of [
-      [{ config: configFile, knownHosts: '/dev/null' }, /host key of \S+ is not known.*SHA256:.*\[PEER_DENIED\].*accept-new/s],
+      [{ config: configFile, knownHosts: '/dev/null' }, /host key of \S+ is unknown.*SHA256:.*\[PEER_DENIED\].*accept-new/s],
       [{ config: configFile, knownHosts: changed }, /host key of .* has changed.*SHA256:.*\[PEER_DENIED\]/s],
       [{ config: 'none', knownHosts: knownHostsFile, identity: '/dev/null' }, /accepted no key.*not usable: \/dev\/null.*\[PEER_DENIED\]/s],
     ] as const) {

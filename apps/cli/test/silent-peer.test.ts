@@ -33,11 +33,11 @@ describe.each(['openssh', 'ssh2'])('a peer, by %s,', (engine) => {
     ]) {
       const outcome = await bench.gantry(...args);
       expect(outcome.exitCode, outcome.stderr).toBe(8);
-      expect(outcome.stderr).toMatch(/takes connections, but did not answer.*STORE_UNAVAILABLE/s);
+      expect(outcome.stderr).toMatch(/accepts connections, but did not answer.*STORE_UNAVAILABLE/s);
     }
     const moved = await bench.gantry('move', instance, `${peer}${options}`, '--to', instance);
     expect(moved.exitCode, moved.stderr).toBe(12);
-    expect(moved.stderr).toMatch(/takes connections, but did not answer.*PEER_UNAVAILABLE/s);
+    expect(moved.stderr).toMatch(/accepts connections, but did not answer.*PEER_UNAVAILABLE/s);
     expect(await bench.journal()).toEqual([]);
   });
 

@@ -1,4 +1,4 @@
-import { StoreError } from '@gantry/transport';
+import { StoreError, firstFailure, translateFailure } from '@gantry/transport';
 import type { FileSystem } from './file-system.ts';
 import { FileSystemError } from './file-system.ts';
 
@@ -49,11 +49,24 @@ export class StoreContext {
     }
   }
 
+  /** Runs the first call, whose errors say only why: the caller says what could not be opened. */
+  async connecting<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    signal?.throwIfAborted();
+    try {
+      return await work();
+    } catch (error) {
+      throw translateFailure(error, (cause) => {
+        if (!(cause instanceof FileSystemError)) return cause;
+        return new StoreError(cause.code, { message: cause.message, hint: cause.hint, cause });
+      });
+    }
+  }
+
   async explain(error: unknown, { doing, key, signal, where = () => `in ${this.shown}` }: Doing): Promise<unknown> {
     if (signal?.aborted === true && error === signal.reason) return error;
-    const explained = await this.fileSystem.explain(error);
-    if (!(explained instanceof FileSystemError)) return explained;
+    const explained = await this.fileSystem.explain(firstFailure(error));
+    if (!(explained instanceof FileSystemError)) return translateFailure(error, () => explained);
     const { code, message, hint } = explained;
-    return new StoreError(code, { message: `${doing} ${where()}: ${message}`, key, hint, cause: error });
+    return translateFailure(error, (cause) => new StoreError(code, { message: `${doing} ${where()}: ${message}`, key, hint, cause }));
   }
 }

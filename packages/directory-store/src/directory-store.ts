@@ -60,14 +60,12 @@ export class DirectoryStore implements Store {
 
   /** Connects to the file system, so that problems with it are reported first. @throws StoreError */
   async connect({ signal }: CallOptions = {}): Promise<void> {
-    await this.#context.doing({ doing: 'connecting', where: () => `to ${this.#context.shown}`, signal }, () =>
-      this.#fileSystem.capabilities(signal),
-    );
+    await this.#context.connecting(signal, () => this.#fileSystem.capabilities(signal));
   }
 
   async stat(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     assertKey(key);
-    return this.#context.doing({ doing: `looking at ${key}`, key, signal }, async () => {
+    return this.#context.doing({ doing: `checking ${key}`, key, signal }, async () => {
       const found = await orAbort(this.#find(key), signal);
       if (found?.kind === 'file') return objectInfo(key, found);
       throw await this.#noObject(key, signal);
@@ -103,7 +101,7 @@ export class DirectoryStore implements Store {
 
   async begin(key: string, { ifExists = 'fail', signal }: BeginOptions = {}): Promise<PendingObject> {
     assertKey(key);
-    return this.#context.doing({ doing: `beginning ${key}`, key, signal }, async () => {
+    return this.#context.doing({ doing: `creating ${key}`, key, signal }, async () => {
       if (ifExists === 'replace' && !(await this.#fileSystem.capabilities(signal)).replace) throw notReplaceable(this.#context.shown, key);
       const [root] = await orAbort(Promise.all([this.#root.ensure(signal), this.#assertFree(key, ifExists)]), signal);
       const files = await makeWriteDirectory(this.#context, root, key, ifExists);
@@ -135,7 +133,7 @@ export class DirectoryStore implements Store {
         if (value.key.startsWith(prefix)) yield value;
       }
     } catch (error) {
-      throw await this.#context.explain(error, { doing: 'looking for unfinished writes', signal });
+      throw await this.#context.explain(error, { doing: 'listing unfinished writes', signal });
     } finally {
       await infos.return();
     }
@@ -145,7 +143,7 @@ export class DirectoryStore implements Store {
     for (const token of tokens.filter(isToken)) {
       await this.#context.doing({ doing: `clearing ${token}`, key: token, signal }, () => this.#clear(token));
     }
-    if (tokens.length === 0) await this.#context.doing({ doing: 'clearing up', signal }, () => this.#sweep(signal));
+    if (tokens.length === 0) await this.#context.doing({ doing: 'cleaning up', signal }, () => this.#sweep(signal));
     signal?.throwIfAborted();
   }
 

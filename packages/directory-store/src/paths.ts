@@ -1,3 +1,4 @@
+import { closeOnFailure } from '@gantry/transport';
 import type { Directory } from './file-system.ts';
 import { isFileSystemError } from './file-system.ts';
 
@@ -21,16 +22,14 @@ export class KeyPath implements AsyncDisposable {
   static async make(root: Directory, key: string): Promise<KeyPath> {
     const { parents, name } = splitKey(key);
     const path = new KeyPath(root, [...(await root.walkEach(parents))], name);
-    try {
+    const close = (): Promise<void> => path[Symbol.asyncDispose]();
+    return closeOnFailure(close, async () => {
       for (const part of parents.slice(path.#directories.length)) {
         await path.leaf.make(part);
         path.#directories.push(await path.leaf.walk([part]));
       }
       return path;
-    } catch (error) {
-      await path[Symbol.asyncDispose]();
-      throw error;
-    }
+    });
   }
 
   /** The directory that holds the object. */

@@ -1,6 +1,7 @@
 import { StoreError } from '@gantry/transport';
 import type { StoreContext } from './context.ts';
 import type { FileInfo, RootInfo } from './file-system.ts';
+import { isFileSystemError } from './file-system.ts';
 
 const WRITABLE_BY_GROUP = 0o020;
 const WRITABLE_BY_ALL = 0o002;
@@ -35,7 +36,7 @@ export class StableRoot {
     const { fileSystem } = this.#context;
     const found = await fileSystem.statRoot(signal);
     if (found === undefined && this.#identity === undefined) {
-      await fileSystem.makeRoot(signal);
+      await this.#make(signal);
       return this.#take(await fileSystem.statRoot(signal));
     }
     if (found !== undefined && found.kind !== 'directory') await assertRoot(this.#context, signal);
@@ -45,6 +46,17 @@ export class StableRoot {
   /** @throws StoreError `unavailable` if it is another directory now */
   async assertSame(signal?: AbortSignal): Promise<void> {
     if (this.#identity !== undefined) this.#take(await this.#context.fileSystem.statRoot(signal));
+  }
+
+  async #make(signal: AbortSignal | undefined): Promise<void> {
+    const { fileSystem, shown } = this.#context;
+    try {
+      await fileSystem.makeRoot(signal);
+    } catch (error) {
+      if (!isFileSystemError(error, 'missing')) throw error;
+      const { message, hint } = error;
+      throw new StoreError('not-found', { message: `cannot create the directory ${shown}: ${message}`, hint, cause: error });
+    }
   }
 
   #take(found: RootInfo | undefined): RootInfo | undefined {

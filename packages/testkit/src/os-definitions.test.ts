@@ -8,14 +8,14 @@ import { makeTemporaryDirectory } from './disks/temporary-directory.ts';
 import { OS_DEFINITIONS, writeOsDefinition, writeOsDefinitions } from './os-definitions.ts';
 
 describe('sample OS definitions', () => {
-  it('are all written where none are named, each with a create script', async () => {
+  it('are all written by default, each with a create script', async () => {
     await using directory = await makeTemporaryDirectory();
     await writeOsDefinitions(directory.path);
     expect((await readdir(directory.path)).sort()).toEqual([...OS_DEFINITIONS].sort());
     for (const name of OS_DEFINITIONS) expect(await readdir(directory.file(name))).toContain('create');
   });
 
-  it('hold scripts that sh can parse and that may be executed', async () => {
+  it('have scripts that sh can parse and that are executable', async () => {
     await using directory = await makeTemporaryDirectory();
     await writeOsDefinitions(directory.path);
     for (const name of OS_DEFINITIONS.filter((each) => each !== 'broken')) {
@@ -28,16 +28,16 @@ describe('sample OS definitions', () => {
     }
   });
 
-  it('are written one by one, and an unknown name is refused', async () => {
+  it('can be written by name, and an unknown name is refused', async () => {
     await using directory = await makeTemporaryDirectory();
     await writeOsDefinitions(directory.path, ['cat', 'silent']);
     expect((await readdir(directory.path)).sort()).toEqual(['cat', 'silent']);
-    await expect(writeOsDefinitions(directory.path, ['dog'])).rejects.toThrow('no sample definition dog');
+    await expect(writeOsDefinitions(directory.path, ['dog'])).rejects.toThrow('unknown sample definition dog');
   });
 });
 
 describe('an OS definition for one test', () => {
-  it('is a whole one, but for the files that are given', async () => {
+  it('is complete, except for the given files', async () => {
     await using directory = await makeTemporaryDirectory();
     const path = await writeOsDefinition(directory.path, 'mine', {
       files: { rename: null, create: { text: '#!/bin/false\n', mode: 0o600 }, 'variants.list': { link: 'more/variants' } },

@@ -1,5 +1,5 @@
 /**
- * How long a test waits for something that comes at once on a quiet machine, for vitest's `expect.poll` and `vi.waitFor`, ms. Long enough for a
- * machine with ten times the work that it can do; a hang still ends.
+ * How long a test waits for something that happens at once on an idle machine, for vitest's `expect.poll` and `vi.waitFor`, ms. Long enough
+ * for a machine with ten times the load that it can handle; a hang still ends.
  */
 export const PATIENTLY: { readonly timeout: number } = { timeout: 90_000 };

@@ -8,8 +8,8 @@ import { watchCalls } from '../test/watched-calls.ts';
 import { FileStore } from './file-store.ts';
 
 /*
- * What the kernel is asked to make durable, and when, and what becomes of a write where it cannot. That nothing more is needed is
- * shown by the replay of power cuts over the algorithm (packages/directory-store/src/power-cut.test.ts).
+ * What the kernel is asked to make durable and when, and what happens to a write if that fails. The replay of power cuts shows that
+ * nothing more is needed (packages/directory-store/src/power-cut.test.ts).
  */
 
 const MiB = 1024 * 1024;
@@ -35,7 +35,7 @@ describe('the order', () => {
   test.each([
     ['fail', 'link'],
     ['replace', 'rename'],
-  ] as const)('of a commit (%s): the record, the data, the name, each directory down to it', async (ifExists, naming) => {
+  ] as const)('of a commit (%s): the record, the data, the name, each directory above it', async (ifExists, naming) => {
     await using directory = await makeTemporaryDirectory();
     const store = new FileStore(directory.path);
     await using calls = await watchCalls(directory.path);
@@ -53,7 +53,7 @@ describe('the order', () => {
     expect(after.toSorted()).toEqual(['fsync .', 'fsync ./a', 'fsync ./a/b']);
   });
 
-  test('of a long write: the data in steps, and before any of it counts as durable the names with which it is found', async () => {
+  test('of a long write: the data in steps, and the names above it before any data counts as durable', async () => {
     await using directory = await makeTemporaryDirectory();
     const store = new FileStore(directory.path);
     await using pending = await store.begin('disk0');
@@ -72,7 +72,7 @@ describe('the order', () => {
     expect(calls.steps[0]).toBe('fsync .');
   });
 
-  test('of a removal: the directory, once for all that was in it', async () => {
+  test('of a removal: the directory, once for all of its objects', async () => {
     await using directory = await makeTemporaryDirectory();
     const store = new FileStore(directory.path);
     for (const key of ['a/1', 'a/2', 'kept']) await put(store, key, 0);
@@ -83,21 +83,21 @@ describe('the order', () => {
   });
 });
 
-describe('where the disk cannot keep it (EIO)', () => {
-  /** What happens to a write of 70 MiB whose nth sync fails. */
+describe('if the disk fails (EIO)', () => {
+  /** The result of a write of 70 MiB whose nth sync fails. */
   async function failing(
     which: RegExp,
     nth: number,
-  ): Promise<{ readonly failed: boolean; readonly struck: boolean; readonly left: readonly string[] }> {
+  ): Promise<{ readonly failed: boolean; readonly injected: boolean; readonly left: readonly string[] }> {
     await using directory = await makeTemporaryDirectory();
     const store = new FileStore(directory.file('store'));
     let count = 0;
-    let struck = false;
+    let injected = false;
     const calls = await watchCalls(directory.path, (step) => {
       if (which.test(step)) count += 1;
-      const strikes = which.test(step) && count === nth && !struck;
-      struck ||= strikes;
-      return strikes;
+      const fails = which.test(step) && count === nth && !injected;
+      injected ||= fails;
+      return fails;
     });
     let failed = false;
     try {
@@ -108,28 +108,28 @@ describe('where the disk cannot keep it (EIO)', () => {
     } finally {
       await calls[Symbol.asyncDispose]();
     }
-    return { failed, struck, left: await readdir(directory.path, { recursive: true }) };
+    return { failed, injected, left: await readdir(directory.path, { recursive: true }) };
   }
 
   test(
-    'each sync of a write, also one in the middle whose failure nobody would hear of again, fails it, and nothing is left',
+    'a failed sync fails the write, even one in between that the kernel reports only once, and nothing is left',
     { timeout: 240_000 },
     async () => {
       let syncs = 0;
       for (let nth = 1; ; nth += 1) {
-        const { failed, struck, left } = await failing(/^f(data)?sync /, nth);
-        if (!struck) break;
+        const { failed, injected, left } = await failing(/^f(data)?sync /, nth);
+        if (!injected) break;
         syncs += 1;
         expect(failed, `sync ${nth}`).toBe(true);
         // The first one is for the store's own name.
         expect(left, `sync ${nth}`).toEqual(nth === 1 ? [] : ['store']);
       }
-      // The store's names; the record; the data in two steps, with the names once; the whole; the two directories.
+      // The store's names; the record; the data in two steps, with the names once; the complete data; the two directories.
       expect(syncs).toBeGreaterThanOrEqual(9);
     },
   );
 
-  test('a removal fails, and says which; tried again, it is made durable', async () => {
+  test('a removal fails and names the object; the next attempt makes it durable', async () => {
     await using directory = await makeTemporaryDirectory();
     const store = new FileStore(directory.path);
     await put(store, 'a/b', 0);

@@ -1,7 +1,7 @@
 import type { Dirent, Stats } from 'node:fs';
 import type { FileKind, FileInfo } from '@gantry/directory-store';
 
-export function foundOf(stats: Stats): FileInfo {
+export function fileInfoOf(stats: Stats): FileInfo {
   const { size, mtime, mode, uid, nlink } = stats;
   return { kind: kindOf(stats), size, modified: mtime, mode: mode & 0o7777, user: uid, links: nlink };
 }

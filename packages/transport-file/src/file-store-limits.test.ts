@@ -50,8 +50,8 @@ async function openDescriptors(): Promise<number> {
   return (await readdir('/proc/self/fd')).length;
 }
 
-describe('where there is no room', () => {
-  test('append is told full, and nothing is left', async () => {
+describe('without free space', () => {
+  test('append fails with full, and nothing is left', async () => {
     await using disk = await mountNewTmpfs(4 * MiB);
     const store = new FileStore(disk.file('store'));
     {
@@ -59,10 +59,10 @@ describe('where there is no room', () => {
       expect(await codeOf(pending.append(pieces(8)))).toBe('full');
     }
     expect(await readdir(disk.file('store'))).toEqual([]);
-    await put(store, 'small', 'there is room again');
+    await put(store, 'small', 'there is space again');
   });
 
-  test('because of a quota, append is told full too', async () => {
+  test('because of a quota, append fails with full too', async () => {
     await using disk = await mountNewBtrfs();
     const run = promisify(execFile);
     await run('btrfs', ['quota', 'enable', disk.path]);
@@ -72,7 +72,7 @@ describe('where there is no room', () => {
     expect(failure).toMatchObject({ code: 'full', message: expect.stringContaining('EDQUOT') });
   });
 
-  test('begin is told full, and nothing is left', async () => {
+  test('begin fails with full, and nothing is left', async () => {
     await using disk = await mountNewTmpfs(MiB);
     await mkdir(disk.file('store'));
     await writeFile(disk.file('filler'), Buffer.alloc(MiB));
@@ -81,7 +81,7 @@ describe('where there is no room', () => {
   });
 });
 
-test('a store that is mounted read-only can be read and says denied to writers', async () => {
+test('a store that is mounted read-only can be read, and fails with denied on writing', async () => {
   await using directory = await makeTemporaryDirectory();
   await put(new FileStore(directory.path), 'a', 'content');
   await using mounted = await mountReadOnly(directory.path);
@@ -91,7 +91,7 @@ test('a store that is mounted read-only can be read and says denied to writers',
   expect(await codeOf(store.remove(['a']))).toBe('denied');
 });
 
-test('files have mode 0600 and directories 0700, the root too where the store made it', async () => {
+test('files have mode 0600 and directories 0700, including a root that the store created', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.file('store'));
   await using _pending = await store.begin('c');
@@ -108,7 +108,7 @@ test('files have mode 0600 and directories 0700, the root too where the store ma
 });
 
 describe('the root', () => {
-  test('is not made by reading, and its absence is said', async () => {
+  test('is not created by reading, which reports that it is missing', async () => {
     await using directory = await makeTemporaryDirectory();
     const store = new FileStore(directory.file('store'));
     expect(await codeOf(store.stat('a'))).toBe('not-found');
@@ -119,13 +119,13 @@ describe('the root', () => {
     expect(await readdir(directory.path)).toEqual([]);
   });
 
-  test('is not made where the directory above is missing', async () => {
+  test('is not created if its parent is missing', async () => {
     await using directory = await makeTemporaryDirectory();
     expect(await codeOf(new FileStore(directory.file('typo', 'store')).begin('a'))).toBe('not-found');
     expect(await readdir(directory.path)).toEqual([]);
   });
 
-  test('is said to be none where it is a file', async () => {
+  test('cannot be a file', async () => {
     await using directory = await makeTemporaryDirectory();
     await writeFile(directory.file('store'), 'something else');
     const store = new FileStore(directory.file('store'));
@@ -146,7 +146,7 @@ describe('the root', () => {
 });
 
 describe('a link inside the store', () => {
-  /** `store/out` leads to `store-outside`, whose name begins like the store's own. */
+  /** `store/out` leads to `store-outside`, whose name starts like the store's own. */
   async function withLink(directory: { file(...names: readonly string[]): string }): Promise<FileStore> {
     await mkdir(directory.file('store'));
     await mkdir(directory.file('store-outside'));
@@ -179,7 +179,7 @@ describe('a link inside the store', () => {
   });
 });
 
-test('an object that is truncated while it is read is damaged, not short', async () => {
+test('an object that is truncated while it is read fails with integrity', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.path);
   {
@@ -195,7 +195,7 @@ test('an object that is truncated while it is read is damaged, not short', async
   expect(await codeOf(Array.fromAsync(source))).toBe('integrity');
 });
 
-test('directories that hold nothing any more are removed, others and the root stay', async () => {
+test('empty directories are removed, others and the root stay', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.path);
   for (const key of ['a/b/c/1', 'a/b/2', 'x/3']) await put(store, key, key);
@@ -205,7 +205,7 @@ test('directories that hold nothing any more are removed, others and the root st
   expect(await readdir(directory.path)).toEqual([]);
 });
 
-test('a commit that finds its name taken leaves no directory and no unfinished write', async () => {
+test('a commit whose name is occupied leaves no directory and no unfinished write', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.path);
   {
@@ -217,7 +217,7 @@ test('a commit that finds its name taken leaves no directory and no unfinished w
   expect(await readdir(directory.path)).toEqual(['a']);
 });
 
-test('a write that was cleared by somebody else is not committed', async () => {
+test('a write that another process cleared is not committed', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.path);
   await using pending = await store.begin('a/b');
@@ -226,30 +226,33 @@ test('a write that was cleared by somebody else is not committed', async () => {
   expect(await readdir(directory.path)).toEqual([]);
 });
 
-test.each(['fail', 'replace'] as const)('two writers that resumed one write never mix, and one of them wins (%s)', async (ifExists) => {
-  await using directory = await makeTemporaryDirectory();
-  const [one, two] = [new FileStore(directory.path), new FileStore(directory.path)];
-  const orphan = await one.begin('a', { ifExists });
-  await orphan.append(pieces(1));
-  const first = await one.resume(orphan.token);
-  const second = await two.resume(orphan.token);
-  await first.append(pieces(1));
-  await second.append(pieces(2));
-  expect(await codeOf(first.commit(digestOfPieces(2)))).toBe('not-found');
-  expect(await Array.fromAsync(one.pending(''))).toMatchObject([{ token: orphan.token, durableBytes: 3 * MiB }]);
-  await second.commit(digestOfPieces(3));
-  await orphan.append(pieces(1));
-  await orphan.discard();
-  expect(await one.stat('a')).toMatchObject({ size: 3 * MiB });
-  expect(await readdir(directory.path)).toEqual(['a']);
-});
+test.each(['fail', 'replace'] as const)(
+  'two writers that resumed one write do not interfere, and one of them wins (%s)',
+  async (ifExists) => {
+    await using directory = await makeTemporaryDirectory();
+    const [one, two] = [new FileStore(directory.path), new FileStore(directory.path)];
+    const orphan = await one.begin('a', { ifExists });
+    await orphan.append(pieces(1));
+    const first = await one.resume(orphan.token);
+    const second = await two.resume(orphan.token);
+    await first.append(pieces(1));
+    await second.append(pieces(2));
+    expect(await codeOf(first.commit(digestOfPieces(2)))).toBe('not-found');
+    expect(await Array.fromAsync(one.pending(''))).toMatchObject([{ token: orphan.token, durableBytes: 3 * MiB }]);
+    await second.commit(digestOfPieces(3));
+    await orphan.append(pieces(1));
+    await orphan.discard();
+    expect(await one.stat('a')).toMatchObject({ size: 3 * MiB });
+    expect(await readdir(directory.path)).toEqual(['a']);
+  },
+);
 
-test('a place where no directory can be made is refused, and not tried for ever', async () => {
+test('a directory in which none can be created is refused, and not tried forever', async () => {
   const store = new FileStore('/proc/self');
   expect(await codeOf(store.begin('a'))).toBe('denied');
 });
 
-test('a write whose writer was killed right after its commit is not gone on with; clearing it keeps the object', async () => {
+test('a write whose writer was killed right after its commit cannot be resumed; clearing it keeps the object', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.path);
   const pending = await store.begin('a');
@@ -265,8 +268,8 @@ test('a write whose writer was killed right after its commit is not gone on with
   expect(await store.stat('a')).toMatchObject({ size: MiB });
 });
 
-test('a disk that takes data and then cannot keep it fails the write, whenever it says so', async () => {
-  // Half of the file system's blocks have no room beneath: the kernel finds out when it writes back.
+test('a disk that accepts data and fails later fails the write', async () => {
+  // Most of the file system's blocks have no space behind them: the kernel notices at writeback.
   await using small = await mountNewTmpfs(48 * MiB);
   const image = small.file('image');
   await writeFile(image, '');
@@ -283,7 +286,7 @@ test('a disk that takes data and then cannot keep it fails the write, whenever i
   expect(await Array.fromAsync(store.list(''))).toEqual([]);
 });
 
-describe('what a writer left that was killed at the very beginning', () => {
+describe('leftovers of a writer that was killed while starting', () => {
   test.each([
     ['no record', undefined],
     ['half a record', '{"key": "a'],
@@ -305,7 +308,7 @@ describe('what a writer left that was killed at the very beginning', () => {
 });
 
 test.each(['..', '../kept', `new-${'0'.repeat(32)}~1~1~~../../../kept`, `gone-${'0'.repeat(32)}/../../kept`])(
-  'a token that leads elsewhere clears nothing: %s',
+  'a token with a path clears nothing: %s',
   async (token) => {
     await using directory = await makeTemporaryDirectory();
     await using store = new FileStore(directory.path);
@@ -316,7 +319,7 @@ test.each(['..', '../kept', `new-${'0'.repeat(32)}~1~1~~../../../kept`, `gone-${
   },
 );
 
-test('a file that stands where unfinished writes are is none of them, and in the way of nothing', async () => {
+test('a file among the unfinished writes is ignored', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.path);
   await using pending = await store.begin('a');
@@ -324,7 +327,7 @@ test('a file that stands where unfinished writes are is none of them, and in the
   expect((await Array.fromAsync(store.pending(''))).map(({ token }) => token)).toEqual([pending.token]);
 });
 
-test('an unfinished write of another host has an unknown owner; one from before the boot a dead one', async () => {
+test('an unfinished write of another host has an unknown owner; one from before the boot has a dead one', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.path);
   await using pending = await store.begin('a');
@@ -342,7 +345,7 @@ test('an unfinished write of another host has an unknown owner; one from before 
   expect(owners).toEqual(['unknown', 'dead', 'dead']);
 });
 
-test('no descriptor stays open, however a reader or a writer ends', async () => {
+test('no descriptor stays open after any end of a reader or writer', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.path);
   await put(store, 'a', 'x'.repeat(3 * MiB));
@@ -359,7 +362,7 @@ test('no descriptor stays open, however a reader or a writer ends', async () => 
   expect(await openDescriptors()).toBe(before);
 });
 
-test('objects of other sorts are none: a pipe, a directory, a hidden file', async () => {
+test('a pipe, a directory and a hidden file are not objects', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.path);
   await mkdir(directory.file('directory'));
@@ -374,24 +377,24 @@ test('objects of other sorts are none: a pipe, a directory, a hidden file', asyn
   await rm(directory.file('directory'), { recursive: true });
 });
 
-test('memory stays bounded, however much is written and read', async () => {
+test('memory stays bounded for any amount of data', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.path);
   const count = 256;
   const before = process.memoryUsage().rss;
-  let most = before;
+  let peak = before;
   const hash = createHash('sha256');
   async function* watched(): AsyncGenerator<Uint8Array> {
     for await (const piece of pieces(count)) {
       hash.update(piece);
       yield piece;
-      most = Math.max(most, process.memoryUsage().rss);
+      peak = Math.max(peak, process.memoryUsage().rss);
     }
   }
   await using pending = await store.begin('large');
   await pending.append(watched());
   expect(pending.durableBytes).toBeGreaterThanOrEqual((count - 64) * MiB);
   await pending.commit({ size: count * MiB, sha256: hash.digest('hex') });
-  for await (const _chunk of await store.read('large')) most = Math.max(most, process.memoryUsage().rss);
-  expect(most - before).toBeLessThan(64 * MiB);
+  for await (const _chunk of await store.read('large')) peak = Math.max(peak, process.memoryUsage().rss);
+  expect(peak - before).toBeLessThan(64 * MiB);
 });

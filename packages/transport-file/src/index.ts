@@ -7,7 +7,7 @@ import { FileStore } from './file-store.ts';
 export type { FileStoreOptions } from './file-store.ts';
 export { FileStore } from './file-store.ts';
 
-/** Opens the store in a directory; a relative path counts from the current one. */
+/** Opens the store in a directory; a relative path is relative to the current directory. */
 export function openFileStore(directory: string, options: FileStoreOptions = {}): FileStore {
   return new FileStore(directory, options);
 }
@@ -15,7 +15,7 @@ export function openFileStore(directory: string, options: FileStoreOptions = {})
 /** Serves `file:///DIRECTORY`. */
 const transport: Transport = {
   schemes: ['file'],
-  // What a local file system refuses now it refuses in a second, too.
+  // Failures of a local file system are not temporary.
   retries: true,
   open: async (address, { warn }) => new FileStore(directoryOf(address), { warn }),
 };
@@ -27,10 +27,10 @@ function directoryOf(address: URL): string {
     const more = address.username + address.password + address.port + address.search + address.hash;
     if (address.host === '' && more === '') return fileURLToPath(address);
   } catch {
-    // Another scheme, or a `%2F`, which no file name can hold: said below.
+    // Another scheme, or a `%2F`, which a file name cannot contain: refused below.
   }
   throw new StoreError('invalid-address', {
-    message: `${address.protocol}//${address.host}${address.pathname} is not a directory of this machine`,
+    message: `${address.protocol}//${address.host}${address.pathname} is not the address of a local directory`,
     hint: 'Write file:///srv/exports, or just the path.',
   });
 }

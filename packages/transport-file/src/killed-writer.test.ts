@@ -10,7 +10,7 @@ import { FileStore } from './file-store.ts';
 const WRITER = fileURLToPath(new URL('../test/write-and-wait.ts', import.meta.url));
 const DYING_WRITER = fileURLToPath(new URL('../test/write-and-die.ts', import.meta.url));
 
-/** A process that has begun an object, written `bytes` bytes of it and goes no further. */
+/** A process that has started an object, written `bytes` bytes of it, and waits. */
 async function startWriter(
   directory: string,
   key: string,
@@ -31,7 +31,7 @@ async function startWriter(
   };
 }
 
-/** Lets a process write an object and ends it, with SIGKILL, at its `nth` call of a function. Whether it came so far. */
+/** Runs a process that writes an object and is killed at its `nth` call of a function. @returns whether it reached that call */
 async function killWriterAt(directory: string, key: string, called: string, nth: number): Promise<boolean> {
   const child = spawn(process.execPath, ['--conditions=@gantry/source', DYING_WRITER, directory, key, called, String(nth)], {
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -49,7 +49,7 @@ async function putRest(store: FileStore, token: string, rest: Buffer, digest: { 
   await pending.commit(digest);
 }
 
-test('a writer that runs is alive, one that was killed is dead; clearing it leaves nothing', async () => {
+test('a running writer is alive, a killed one is dead; clearing it leaves nothing', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.path);
   const writer = await startWriter(directory.path, 'web1/x/disk0', 100_000);
@@ -68,20 +68,20 @@ test('a writer that runs is alive, one that was killed is dead; clearing it leav
   expect(await readdir(directory.path)).toEqual([]);
 });
 
-test('what a killed writer wrote is gone on with', async () => {
+test('the write of a killed writer can be resumed', async () => {
   await using directory = await makeTemporaryDirectory();
   const store = new FileStore(directory.path);
   const writer = await startWriter(directory.path, 'disk0', 70_000);
   await writer.kill();
-  const whole = Buffer.concat([Buffer.alloc(70_000, 'x'), Buffer.alloc(5, 'y')]);
-  const digest = { size: whole.length, sha256: createHash('sha256').update(whole).digest('hex') };
-  await putRest(store, writer.token, whole.subarray(70_000), digest);
+  const content = Buffer.concat([Buffer.alloc(70_000, 'x'), Buffer.alloc(5, 'y')]);
+  const digest = { size: content.length, sha256: createHash('sha256').update(content).digest('hex') };
+  await putRest(store, writer.token, content.subarray(70_000), digest);
   expect(await store.stat('disk0')).toMatchObject({ size: 70_005 });
   expect(await readdir(directory.path)).toEqual(['disk0']);
 });
 
 test.each(['mkdir', 'open', 'rename', 'link', 'unlink', 'rmdir'])(
-  'a writer that was killed at any call of %s is known to be dead, and clearing leaves nothing but objects that are whole',
+  'a writer that was killed at any call of %s is known to be dead, and clearing leaves only complete objects',
   async (called) => {
     let kills = 0;
     for (let nth = 1; ; nth += 1) {
@@ -92,7 +92,7 @@ test.each(['mkdir', 'open', 'rename', 'link', 'unlink', 'rmdir'])(
       const left = await Array.fromAsync(store.pending(''));
       for (const write of left) expect(write, `${called} ${nth}`).toMatchObject({ owner: 'dead' });
       await store.clear(left.map(({ token }) => token));
-      // As `gantry clean` does in the end: for what belongs to no write.
+      // As `gantry clean` does at the end, for leftovers that do not belong to a write.
       await store.clear([]);
       const found = await readdir(directory.path, { recursive: true });
       expect([[], ['store'], ['store', 'store/web1', 'store/web1/x', 'store/web1/x/disk0']], `${called} ${nth}`).toContainEqual(

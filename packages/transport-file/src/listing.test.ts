@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { FileStore } from './file-store.ts';
 
-/** Few letters, and just those around the slash in the order of bytes, so that names begin alike and differ by one mark. */
+/** Few characters, around the slash in the order of bytes, so that names share prefixes and differ by one character. */
 const part = fc.string({ unit: fc.constantFrom('a', 'b', '-', '.', '0', '_', '+'), minLength: 1, maxLength: 3 }).filter(isKeyPart);
 const key = fc.array(part, { minLength: 1, maxLength: 3 }).map((parts) => parts.join('/'));
 
@@ -15,7 +15,7 @@ function without(keys: readonly string[]): readonly string[] {
   return [...new Set(keys)].filter((one) => !keys.some((other) => other.startsWith(`${one}/`)));
 }
 
-test('whatever keys there are, they come in the order of their bytes', async () => {
+test('any keys are listed in the order of their bytes', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(key, { maxLength: 25 }), async (keys) => {
       await using directory = await makeTemporaryDirectory();

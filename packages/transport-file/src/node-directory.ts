@@ -3,11 +3,12 @@ import type { FileHandle } from 'node:fs/promises';
 import { link, lstat, mkdir, open, opendir, rename, rmdir, unlink } from 'node:fs/promises';
 import type { Directory, Entry, FileInfo, ReadableFile, WritableFile } from '@gantry/directory-store';
 import { FileSystemError, isFileSystemError } from '@gantry/directory-store';
-import { foundOf, kindOf } from './file-info.ts';
+import { closeOnFailure } from '@gantry/transport';
+import { fileInfoOf, kindOf } from './file-info.ts';
 import { NodeReadableFile, NodeWritableFile } from './node-files.ts';
 import { asLinkError, calling, systemErrorCode } from './system-error.ts';
 
-/** `O_PATH` of open(2), which Node does not name: the directory itself, to be walked on from, and neither read nor written. */
+/** `O_PATH` of open(2), for which Node has no constant: the directory can be walked from, but neither read nor written. */
 const O_PATH = 0o10000000;
 
 const WALK = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
@@ -17,18 +18,18 @@ const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | const
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 
-/** How many names are read at once. */
-const NAMES_AT_ONCE = 1024;
+/** How many names are read at a time. */
+const NAMES_PER_BATCH = 1024;
 
-/** Opens a directory by its path, links followed. */
+/** Opens a directory by its path, following links. */
 export async function openDirectory(path: string): Promise<NodeDirectory> {
   const handle = await calling(open(path, O_PATH | constants.O_DIRECTORY));
   return NodeDirectory.of(handle, path);
 }
 
 /**
- * An open directory. What is done in it goes through `/proc/self/fd/N/NAME` (proc_pid_fd(5)), as with openat(2): so it is done in this
- * very directory, wherever it was moved to and whatever stands under its path now.
+ * An open directory. Calls in it go through `/proc/self/fd/N/NAME` (proc_pid_fd(5)), like openat(2): they happen in this very directory,
+ * even if it was moved and another one has its path now.
  */
 export class NodeDirectory implements Directory {
   readonly path: string;
@@ -43,24 +44,20 @@ export class NodeDirectory implements Directory {
   }
 
   static async of(handle: FileHandle, path: string): Promise<NodeDirectory> {
-    try {
-      return new NodeDirectory(handle, path, foundOf(await calling(handle.stat())));
-    } catch (error) {
-      await handle.close();
-      throw error;
-    }
+    const close = (): Promise<void> => handle.close();
+    return closeOnFailure(close, async () => new NodeDirectory(handle, path, fileInfoOf(await calling(handle.stat()))));
   }
 
   async walk(parts: readonly string[]): Promise<NodeDirectory> {
     const [first, ...more] = parts;
     if (first === undefined) return NodeDirectory.of(await calling(open(this.#itself(), O_PATH | constants.O_DIRECTORY)), this.path);
-    let handle = await openBeneath(this.#handle, first);
+    let handle = await openIn(this.#handle, first);
     let path = `${this.path}/${first}`;
     for (const part of more) {
       const above = handle;
       path = `${path}/${part}`;
       try {
-        handle = await openBeneath(above, part);
+        handle = await openIn(above, part);
       } finally {
         await above.close();
       }
@@ -69,31 +66,26 @@ export class NodeDirectory implements Directory {
   }
 
   async walkEach(parts: readonly string[]): Promise<readonly NodeDirectory[]> {
+    await using opened = new AsyncDisposableStack();
     const directories: NodeDirectory[] = [];
-    try {
-      for (const part of parts) directories.push(await (directories.at(-1) ?? this).walk([part]));
-    } catch (error) {
-      if (isFileSystemError(error, 'missing')) return directories;
-      for (const directory of directories) await directory[Symbol.asyncDispose]();
-      throw error;
+    for (const part of parts) {
+      const next = await orMissing((directories.at(-1) ?? this).walk([part]));
+      if (next === undefined) break;
+      directories.push(opened.use(next));
     }
+    opened.move();
     return directories;
   }
 
   async find(parts: readonly string[]): Promise<FileInfo | undefined> {
-    try {
-      return await this.#beneath(parts, async (name) => foundOf(await calling(lstat(name))));
-    } catch (error) {
-      if (isFileSystemError(error, 'missing')) return undefined;
-      throw error;
-    }
+    return orMissing(this.#atEndOf(parts, async (name) => fileInfoOf(await calling(lstat(name)))));
   }
 
   async *entries(): AsyncGenerator<readonly Entry[], void, undefined> {
-    await using directory = await calling(opendir(this.#itself(), { bufferSize: NAMES_AT_ONCE }));
+    await using directory = await calling(opendir(this.#itself(), { bufferSize: NAMES_PER_BATCH }));
     for (;;) {
       const batch: Entry[] = [];
-      while (batch.length < NAMES_AT_ONCE) {
+      while (batch.length < NAMES_PER_BATCH) {
         const entry = await calling(directory.read());
         if (entry === null) break;
         batch.push({ name: entry.name, kind: kindOf(entry) });
@@ -114,19 +106,13 @@ export class NodeDirectory implements Directory {
   }
 
   async read(parts: readonly string[]): Promise<ReadableFile> {
-    return this.#beneath(parts, async (name) => NodeReadableFile.of(await calling(open(name, READ))));
+    return this.#atEndOf(parts, async (name) => NodeReadableFile.of(await calling(open(name, READ))));
   }
 
   async readSmall(parts: readonly string[], maxBytes: number): Promise<Uint8Array | undefined> {
-    let file: ReadableFile;
-    try {
-      file = await this.read(parts);
-    } catch (error) {
-      if (isFileSystemError(error, 'missing')) return undefined;
-      throw error;
-    }
-    await using open = file;
-    return Buffer.concat(await Array.fromAsync(open.read(0, maxBytes), (chunk) => Buffer.from(chunk)));
+    await using file = await orMissing(this.read(parts));
+    if (file === undefined) return undefined;
+    return Buffer.concat(await Array.fromAsync(file.read(0, maxBytes), (chunk) => Buffer.from(chunk)));
   }
 
   async create(name: string): Promise<WritableFile> {
@@ -161,7 +147,7 @@ export class NodeDirectory implements Directory {
       await directory.sync();
       return true;
     } catch (error) {
-      // fsync(2): what stands there supports no synchronization, as some network and user-space file systems.
+      // fsync(2): the file system does not support it, like some network and user-space file systems.
       if (systemErrorCode(error) === 'EINVAL') return false;
       return await calling(Promise.reject(error));
     }
@@ -181,8 +167,8 @@ export class NodeDirectory implements Directory {
     return `${this.#itself()}/${name}`;
   }
 
-  /** Does something with the file at the end of a walk. */
-  async #beneath<T>(parts: readonly string[], work: (path: string) => Promise<T>): Promise<T> {
+  /** Runs a call on the file at the end of a walk. */
+  async #atEndOf<T>(parts: readonly string[], work: (path: string) => Promise<T>): Promise<T> {
     const name = parts.at(-1) ?? '.';
     if (parts.length <= 1) return work(this.#at(name));
     await using directory = await this.walk(parts.slice(0, -1));
@@ -190,18 +176,28 @@ export class NodeDirectory implements Directory {
   }
 }
 
-async function openBeneath(above: FileHandle, part: string): Promise<FileHandle> {
+async function openIn(above: FileHandle, part: string): Promise<FileHandle> {
   const path = `/proc/self/fd/${above.fd}/${part}`;
   try {
     return await calling(open(path, WALK));
   } catch (error) {
-    // With these flags a link is "not a directory", as a file is.
+    // With these flags, a link also causes "not a directory".
     if (!isFileSystemError(error, 'other-kind') || !(await calling(lstat(path))).isSymbolicLink()) throw error;
     throw new FileSystemError('link', {
       code: 'denied',
       message: `${part} is a symbolic link`,
-      hint: 'Remove the link; a store follows none.',
+      hint: 'Remove the link: a store does not follow symbolic links.',
     });
+  }
+}
+
+/** The result of a call; undefined if it fails because something is missing. */
+async function orMissing<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isFileSystemError(error, 'missing')) return undefined;
+    throw error;
   }
 }
 

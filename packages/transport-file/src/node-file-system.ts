@@ -2,13 +2,13 @@ import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Directory, FileSystem, FileSystemCapabilities, RootInfo } from '@gantry/directory-store';
 import { FileSystemError, isFileSystemError } from '@gantry/directory-store';
-import { foundOf } from './file-info.ts';
+import { fileInfoOf } from './file-info.ts';
 import { openDirectory } from './node-directory.ts';
 import { calling } from './system-error.ts';
 
 const MiB = 1024 * 1024;
 
-/** A directory of this machine. */
+/** A local directory. */
 export class NodeFileSystem implements FileSystem {
   readonly #path: string;
 
@@ -28,9 +28,9 @@ export class NodeFileSystem implements FileSystem {
   async statRoot(): Promise<RootInfo | undefined> {
     try {
       const stats = await calling(stat(this.#path));
-      return { ...foundOf(stats), identity: `${stats.dev}:${stats.ino}` };
+      return { ...fileInfoOf(stats), identity: `${stats.dev}:${stats.ino}` };
     } catch (error) {
-      // A file on the way to it is no directory either.
+      // A file in its path means that it does not exist either.
       if (isFileSystemError(error, 'missing', 'other-kind')) return undefined;
       throw error;
     }
@@ -43,7 +43,7 @@ export class NodeFileSystem implements FileSystem {
       await this.#syncOrRemove(above);
     } catch (error) {
       if (isFileSystemError(error, 'exists')) return;
-      if (isFileSystemError(error, 'missing', 'other-kind')) throw this.#nothingAbove(error);
+      if (isFileSystemError(error, 'missing', 'other-kind')) throw this.#parentMissing(error);
       throw error;
     }
   }
@@ -53,10 +53,10 @@ export class NodeFileSystem implements FileSystem {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // Nothing is held open between calls.
+    // Nothing stays open between calls.
   }
 
-  /** A root whose name is not durable must not be taken for one that is, the next time. */
+  /** If its name is not durable, the root must not exist: the next time, it would be taken as durable. */
   async #syncOrRemove(above: Directory): Promise<void> {
     try {
       await above.sync();
@@ -66,11 +66,11 @@ export class NodeFileSystem implements FileSystem {
     }
   }
 
-  #nothingAbove(cause: unknown): FileSystemError {
-    return new FileSystemError('failed', {
+  #parentMissing(cause: unknown): FileSystemError {
+    return new FileSystemError('missing', {
       code: 'not-found',
-      message: `there is no directory ${dirname(this.#path)} to make the store in`,
-      hint: 'Check the path, or make the directory.',
+      message: `its parent directory ${dirname(this.#path)} does not exist`,
+      hint: `Check the path, or create the parent directory first: mkdir -p ${dirname(this.#path)}`,
       cause,
     });
   }

@@ -2,15 +2,16 @@ import { Buffer } from 'node:buffer';
 import type { FileHandle } from 'node:fs/promises';
 import type { FileInfo, ReadableFile, WritableFile } from '@gantry/directory-store';
 import { FileSystemError } from '@gantry/directory-store';
-import { foundOf } from './file-info.ts';
+import { closeOnFailure } from '@gantry/transport';
+import { fileInfoOf } from './file-info.ts';
 import { calling } from './system-error.ts';
 
 const READ_BYTES = 1024 * 1024;
 
-/** For larger calls Linux looks for memory in larger pieces, which it took up to five times as long to fill. */
+/** For larger calls, Linux allocates memory in larger pieces, which took up to five times as long to fill. */
 const MAX_WRITE_BYTES = 256 * 1024;
 
-/** A file that is open for reading. Every chunk is in the same memory. */
+/** A file that is open for reading. All chunks use the same memory. */
 export class NodeReadableFile implements ReadableFile {
   readonly found: FileInfo;
   readonly #file: FileHandle;
@@ -21,16 +22,14 @@ export class NodeReadableFile implements ReadableFile {
     this.found = found;
   }
 
-  /** @throws FileSystemError `other-kind` for what is no regular file; closes it then */
+  /** @throws FileSystemError `other-kind` if it is not a regular file; it is closed then */
   static async of(file: FileHandle): Promise<NodeReadableFile> {
-    try {
-      const found = foundOf(await calling(file.stat()));
+    const close = (): Promise<void> => file.close();
+    return closeOnFailure(close, async () => {
+      const found = fileInfoOf(await calling(file.stat()));
       if (found.kind === 'file') return new NodeReadableFile(file, found);
       throw new FileSystemError('other-kind', { code: 'not-found', message: 'it is not a regular file' });
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
+    });
   }
 
   async *read(offset: number, end: number): AsyncGenerator<Uint8Array, void, undefined> {
@@ -50,7 +49,7 @@ export class NodeReadableFile implements ReadableFile {
   }
 }
 
-/** A new file. Bytes are written as they come, straight from the caller's memory. */
+/** A new file. Bytes are written directly from the caller's memory. */
 export class NodeWritableFile implements WritableFile {
   readonly #file: FileHandle;
   #arrivedBytes = 0;
@@ -73,7 +72,7 @@ export class NodeWritableFile implements WritableFile {
   }
 
   async flush(): Promise<void> {
-    // Written is arrived.
+    // Written bytes have arrived.
   }
 
   async sync(): Promise<void> {
@@ -84,7 +83,7 @@ export class NodeWritableFile implements WritableFile {
     const now = new Date();
     await calling(this.#file.utimes(now, now));
     await calling(this.#file.sync());
-    return foundOf(await calling(this.#file.stat()));
+    return fileInfoOf(await calling(this.#file.stat()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -8,13 +8,13 @@ import { isStoreError } from '@gantry/transport';
 import { describe, expect, test } from 'vitest';
 import { FileStore } from './file-store.ts';
 
-/* A store that others may write to: what somebody plants there leads neither reading nor writing nor clearing out of the store. */
+/* A store that others can write to: nothing planted there makes reading, writing or clearing leave the store. */
 
 const TOKEN = 'ab'.repeat(16);
 const EMPTY = { size: 0, sha256: createHash('sha256').digest('hex') };
 
 /** A directory with `store` and, outside of it, `outside/kept`. */
-async function makePlace(): Promise<TemporaryDirectory> {
+async function makeDirectories(): Promise<TemporaryDirectory> {
   const directory = await makeTemporaryDirectory();
   await mkdir(directory.file('store'), { mode: 0o700 });
   await mkdir(directory.file('outside', TOKEN), { recursive: true });
@@ -23,7 +23,7 @@ async function makePlace(): Promise<TemporaryDirectory> {
   return directory;
 }
 
-async function expectOutsideAsItWas(directory: TemporaryDirectory): Promise<void> {
+async function expectOutsideUnchanged(directory: TemporaryDirectory): Promise<void> {
   expect((await readdir(directory.file('outside'), { recursive: true })).toSorted()).toEqual([TOKEN, `${TOKEN}/kept`, 'kept'].toSorted());
   expect(await readFile(directory.file('outside', 'kept'), 'utf8')).toBe('kept');
 }
@@ -34,12 +34,12 @@ async function failureOf(call: Promise<unknown>): Promise<StoreError> {
     (error: unknown) => error,
   );
   if (isStoreError(error)) return error;
-  throw error ?? new Error('it did not fail');
+  throw error ?? new Error('the call did not fail');
 }
 
 describe('.gantry-pending that is a link', () => {
-  test('is used by nobody: begin, pending, clear and resume leave what it leads to alone, and the error says how to end it', async () => {
-    await using directory = await makePlace();
+  test('is not used: begin, pending, clear and resume do not follow it, and the error says how to remove it', async () => {
+    await using directory = await makeDirectories();
     const link = directory.file('store', '.gantry-pending');
     await symlink('../outside', link);
     const store = new FileStore(directory.file('store'));
@@ -53,79 +53,79 @@ describe('.gantry-pending that is a link', () => {
       expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('symbolic link') });
       expect(failure.hint).toContain(`rm ${link}`);
     }
-    await expectOutsideAsItWas(directory);
+    await expectOutsideUnchanged(directory);
   });
 
-  test('that is put there while something is written diverts neither the data nor the removal', async () => {
-    await using directory = await makePlace();
+  test('that is planted during a write diverts neither the data nor the removal', async () => {
+    await using directory = await makeDirectories();
     const store = new FileStore(directory.file('store'));
     const pending = await store.begin('a');
     await rename(directory.file('store', '.gantry-pending'), directory.file('store', 'moved'));
     await symlink('../outside', directory.file('store', '.gantry-pending'));
     await pending.commit(EMPTY);
     expect(await readdir(directory.file('store'))).toContain('a');
-    await expectOutsideAsItWas(directory);
+    await expectOutsideUnchanged(directory);
   });
 });
 
-test('a link in the place of an unfinished write is neither listed nor cleared', async () => {
-  await using directory = await makePlace();
+test('a link in place of an unfinished write is neither listed nor cleared', async () => {
+  await using directory = await makeDirectories();
   await mkdir(directory.file('store', '.gantry-pending'));
   await symlink(`../../outside/${TOKEN}`, directory.file('store', '.gantry-pending', TOKEN));
   const store = new FileStore(directory.file('store'));
   expect(await Array.fromAsync(store.pending(''))).toEqual([]);
   await store.clear([TOKEN]);
-  await expectOutsideAsItWas(directory);
+  await expectOutsideUnchanged(directory);
 });
 
 test.each(['record.json', 'record.json.new', `data-${'0'.repeat(16)}`])(
-  'a link %s in an unfinished write is not followed, and is cleared as the link that it is',
+  'a link %s in an unfinished write is not followed, and only the link is removed',
   async (name) => {
-    await using directory = await makePlace();
-    const place = directory.file('store', '.gantry-pending', TOKEN);
-    await mkdir(place, { recursive: true });
-    await symlink('../../../outside/kept', join(place, name));
+    await using directory = await makeDirectories();
+    const unfinished = directory.file('store', '.gantry-pending', TOKEN);
+    await mkdir(unfinished, { recursive: true });
+    await symlink('../../../outside/kept', join(unfinished, name));
     const store = new FileStore(directory.file('store'));
     expect(await Array.fromAsync(store.pending(''))).toMatchObject([{ token: TOKEN, owner: 'unknown' }]);
     expect((await failureOf(store.resume(TOKEN))).code).toMatch(/^(integrity|not-found)$/);
     await store.clear([TOKEN]);
     expect(await readdir(directory.file('store'))).toEqual([]);
-    await expectOutsideAsItWas(directory);
+    await expectOutsideUnchanged(directory);
   },
 );
 
-test('a record that is to be replaced goes through no link that lies where it is written first', async () => {
-  await using directory = await makePlace();
+test('replacing a record does not follow a link at its temporary name', async () => {
+  await using directory = await makeDirectories();
   const store = new FileStore(directory.file('store'));
   const first = await store.begin('a');
   await first.suspend();
   await symlink('../../../outside/kept', directory.file('store', '.gantry-pending', first.token, 'record.json.new'));
   await using second = await store.resume(first.token);
   await second.commit(EMPTY);
-  await expectOutsideAsItWas(directory);
+  await expectOutsideUnchanged(directory);
 });
 
-test('a directory in the place of an unfinished write is not removed: the error names it, and the command', async () => {
-  await using directory = await makePlace();
-  const place = directory.file('store', '.gantry-pending', TOKEN);
-  await mkdir(join(place, 'data'), { recursive: true });
+test('a directory inside an unfinished write is not removed: the error names it, and the command', async () => {
+  await using directory = await makeDirectories();
+  const unfinished = directory.file('store', '.gantry-pending', TOKEN);
+  await mkdir(join(unfinished, 'data'), { recursive: true });
   const failure = await failureOf(new FileStore(directory.file('store')).clear([TOKEN]));
   expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('"data"') });
   expect(failure.hint).toMatch(/rm -r .*\.gantry-pending\//);
 });
 
 test('a directory that becomes a link between begin and commit is not written through', async () => {
-  await using directory = await makePlace();
+  await using directory = await makeDirectories();
   const store = new FileStore(directory.file('store'));
   await using pending = await store.begin('x/a');
   await symlink('../outside', directory.file('store', 'x'));
   expect(await failureOf(pending.commit(EMPTY))).toMatchObject({ code: 'denied', key: 'x/a' });
-  await expectOutsideAsItWas(directory);
+  await expectOutsideUnchanged(directory);
 });
 
-describe('a store that others own, or may write to', () => {
-  test.each([0o770, 0o707, 0o777])('is warned of once, with what closes it: mode %o', async (mode) => {
-    await using directory = await makePlace();
+describe('a store that others own or can write to', () => {
+  test.each([0o770, 0o707, 0o777])('causes one warning, with the command to protect it: mode %o', async (mode) => {
+    await using directory = await makeDirectories();
     await chmod(directory.file('store'), mode);
     const warnings: string[] = [];
     const store = new FileStore(directory.file('store'), { warn: (message) => void warnings.push(message) });
@@ -133,16 +133,16 @@ describe('a store that others own, or may write to', () => {
     expect(warnings).toEqual([expect.stringMatching(/is writable by every (user|member of its group),.*chmod go-w/)]);
   });
 
-  test('is not warned of where it is closed, or may be written to by root', async () => {
-    await using directory = await makePlace();
+  test('causes no warning if only the user and root can write to it', async () => {
+    await using directory = await makeDirectories();
     const warnings: string[] = [];
     const store = new FileStore(directory.file('store'), { warn: (message) => void warnings.push(message) });
     await (await store.begin('a')).discard();
     expect(warnings).toEqual([]);
   });
 
-  test('is warned of where it belongs to another user', async () => {
-    await using directory = await makePlace();
+  test('causes a warning if it belongs to another user', async () => {
+    await using directory = await makeDirectories();
     await chown(directory.file('store'), 4711, 4711);
     const warnings: string[] = [];
     const store = new FileStore(directory.file('store'), { warn: (message) => void warnings.push(message) });
@@ -153,8 +153,8 @@ describe('a store that others own, or may write to', () => {
   test.each([
     ['belongs to a third user', async (path: string) => chown(path, 4712, 4712)],
     ['is writable by other users', async (path: string) => chmod(path, 0o777)],
-  ])('is not written to where its .gantry-pending %s: the data could be exchanged', async (_title, plant) => {
-    await using directory = await makePlace();
+  ])('is not written to if its .gantry-pending %s: the data could be replaced', async (_title, plant) => {
+    await using directory = await makeDirectories();
     const pending = directory.file('store', '.gantry-pending');
     await mkdir(pending, { mode: 0o700 });
     await writeFile(join(pending, 'planted'), '');

@@ -11,7 +11,7 @@ test('file:///DIRECTORY is the store in that directory', async () => {
   expect(store.address).toBe('file:///srv/some%20exports');
 });
 
-test('a path is a store too, counted from the current directory', () => {
+test('a path is a store too, relative to the current directory', () => {
   expect(openFileStore('exports').address).toBe(`file://${process.cwd()}/exports`);
 });
 

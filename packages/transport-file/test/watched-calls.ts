@@ -2,15 +2,15 @@ import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import process from 'node:process';
 
-/** What is asked of the kernel that decides what survives a power cut: `fsync PATH`, `fdatasync PATH`, `link PATH`, `rename PATH`, `unlink PATH`. */
+/** The system calls that decide what survives a power cut: `fsync PATH`, `fdatasync PATH`, `link PATH`, `rename PATH`, `unlink PATH`. */
 export interface WatchedCalls extends AsyncDisposable {
   readonly steps: string[];
 }
 
 /**
- * Notes the calls of this process from now on. Paths are shown as they are on disk, beneath `root`, with made-up names left out.
+ * Records the calls of this process from now on. Paths are relative to `root`, without random names.
  *
- * @param fail which of them fail, with EIO, and do nothing
+ * @param fail which of them fail with EIO and do nothing
  */
 export async function watchCalls(root: string, fail: (step: string, nth: number) => boolean = () => false): Promise<WatchedCalls> {
   const steps: string[] = [];
@@ -58,7 +58,7 @@ function pathOf(handle: unknown): string {
   return fs.readlinkSync(`/proc/self/fd/${String(handle.fd)}`);
 }
 
-/** `/proc/self/fd/N/NAME` as it is on disk. */
+/** The real path of `/proc/self/fd/N/NAME`. */
 function real(path: unknown): string {
   const text = String(path);
   const [, fd, rest = ''] = /^\/proc\/self\/fd\/(\d+)(.*)$/.exec(text) ?? [];

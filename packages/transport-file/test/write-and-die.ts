@@ -1,5 +1,5 @@
 /*
- * Run as a process of its own: writes an object into a store, and kills itself at a call of a function of `node:fs/promises`.
+ * Run as a separate process: writes an object into a store, and kills itself at a call of a function of `node:fs/promises`.
  *
  *     node write-and-die.ts DIRECTORY KEY FUNCTION NTH-CALL
  */
@@ -14,7 +14,7 @@ let calls = 0;
 
 function die(): never {
   process.kill(process.pid, 'SIGKILL');
-  throw new Error('it runs on');
+  throw new Error('still running after SIGKILL');
 }
 
 Object.defineProperty(fs.promises, called, {

@@ -1,5 +1,5 @@
 /*
- * Run as a process of its own, which a test kills: begins an object in a store, writes to it, says its token and waits.
+ * Run as a separate process, which a test kills: starts an object in a store, writes to it, prints its token and waits.
  *
  *     node write-and-wait.ts DIRECTORY KEY BYTES
  */
@@ -14,5 +14,5 @@ async function* once(): AsyncGenerator<Uint8Array> {
 
 await pending.append(once());
 process.stdout.write(`${pending.token}\n`);
-// Holds the process open until it is killed.
+// Keeps the process running until it is killed.
 process.stdin.resume();

@@ -1,12 +1,12 @@
 #!/bin/sh
-# What ssh runs instead of asking on a terminal; its question is the first argument. Only the passphrase of a key file is told, which
-# ssh uses on this machine. A password, a host key ("yes/no"), the PIN of a token: no answer, which ssh takes for a refusal.
+# ssh runs this instead of asking on a terminal; the question is the first argument. It answers only for the passphrase of a key file,
+# which ssh uses on this machine. For a password, a host key ("yes/no") or the PIN of a token it fails, which ssh takes as a refusal.
 prefix="Enter passphrase for key '"
 case $1 in
   "$prefix"*"': ") ;;
   *) exit 1 ;;
 esac
-# Where the passphrase is that of one key: ssh shows the first 100 bytes of its name.
+# If the passphrase belongs to one key: ssh shows the first 100 bytes of its name.
 key=${1#"$prefix"}
 key=${key%"': "}
 if [ -n "${GANTRY_SSH_KEY-}" ] && [ "$key" != "$GANTRY_SSH_KEY" ]; then

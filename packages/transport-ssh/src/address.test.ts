@@ -7,7 +7,7 @@ function parse(text: string): ReturnType<typeof parseAddress> {
   return parseAddress(new URL(text));
 }
 
-test('everything that an address may say', () => {
+test('an address with every part and option', () => {
   const text =
     'ssh://backup@peer.example.com:2222/srv/my%20exports/?engine=ssh2&hostKeys=accept-new&config=/c&identity=/a&identity=/b&knownHosts=/k&connections=3&connectTimeout=5&stallTimeout=7&keepAlive=0';
   expect(parse(text)).toEqual({
@@ -29,7 +29,7 @@ test('everything that an address may say', () => {
   });
 });
 
-test('what it need not say', () => {
+test('optional parts and their defaults', () => {
   expect(parse('ssh://peer/x')).toMatchObject({ host: 'peer', user: undefined, port: undefined, engine: undefined, hostKeys: 'strict' });
   expect(parse('ssh://[2001:db8::1]/x').host).toBe('2001:db8::1');
   expect(parse('ssh://peer/').directory).toBe('/');
@@ -38,7 +38,7 @@ test('what it need not say', () => {
   expect(parse('ssh://peer//srv///x').directory).toBe('/srv/x');
 });
 
-test('a link-local address with its interface, which a URL holds as %XX, is shown as it was written', () => {
+test('a link-local address with its interface, which a URL holds as %XX, is shown as the user wrote it', () => {
   expect(parse('ssh://root@fe80%3A%3A1%25eth0:2222/x?engine=ssh2')).toMatchObject({
     host: 'fe80::1%eth0',
     port: 2222,
@@ -47,7 +47,7 @@ test('a link-local address with its interface, which a URL holds as %XX, is show
   });
 });
 
-describe('what is no address', () => {
+describe('an invalid address', () => {
   test.each([
     ['a password', 'ssh://user:secret@peer/x', 'password'],
     ['no host', 'ssh:///x', 'host'],
@@ -59,16 +59,16 @@ describe('what is no address', () => {
     ['a user with a space', 'ssh://a%20b@peer/x', 'user'],
     ['no directory', 'ssh://peer', 'directory'],
     ['a directory with a line break', 'ssh://peer/a%0Ab', 'directory'],
-    ['a directory that climbs', 'ssh://peer/a%2F..%2Fb', 'directory'],
+    ['a directory with ..', 'ssh://peer/a%2F..%2Fb', 'directory'],
     ['a fragment', 'ssh://peer/a#b', '#'],
     ['a broken escape', 'ssh://peer/%ff', '%'],
     ['an unknown option', 'ssh://peer/x?speed=fast', 'speed'],
     ['an unknown engine', 'ssh://peer/x?engine=putty', 'engine'],
     ['host keys that are not checked', 'ssh://peer/x?hostKeys=no', 'hostKeys'],
     ['no connections', 'ssh://peer/x?connections=0', 'connections'],
-    ['a time that is no number', 'ssh://peer/x?stallTimeout=1e3', 'stallTimeout'],
+    ['a time that is not a number', 'ssh://peer/x?stallTimeout=1e3', 'stallTimeout'],
     ['an empty file name', 'ssh://peer/x?identity=', 'identity'],
-  ])('%s is refused, and named', (_what, text, named) => {
+  ])('with %s is refused, and the error names it', (_what, text, named) => {
     let error: unknown;
     try {
       parse(text);
@@ -81,7 +81,7 @@ describe('what is no address', () => {
   });
 });
 
-test('any URL is read or refused, and what is read holds nothing that ssh would take for an option', () => {
+test('any URL is parsed or refused, and a parsed one has nothing that ssh would take for an option', () => {
   fc.assert(
     fc.property(fc.webUrl({ withQueryParameters: true, withFragments: true }), fc.string(), (url, user) => {
       const text = url.replace(/^https?:\/\//, `ssh://${encodeURIComponent(user)}@`);

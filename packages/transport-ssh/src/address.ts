@@ -1,35 +1,35 @@
 import { StoreError } from '@gantry/transport';
 
-/** How host keys that are not known are treated. */
+/** How unknown host keys are treated. */
 export type HostKeyPolicy = 'strict' | 'accept-new';
 
-/** What the user's address says; what it does not say is undefined, and comes from `~/.ssh/config` or has a default. */
+/** The parsed address; parts that it lacks are undefined, and come from `~/.ssh/config` or have a default. */
 export interface SshAddress {
-  /** The address again, as a user may give it. */
+  /** The address in the form that a user can give again. */
   readonly href: string;
-  /** The same without its options: what messages show. */
+  /** The same without its options, for messages. */
   readonly shown: string;
   /** A name, an address, or an alias of `~/.ssh/config`. IPv6 without brackets. */
   readonly host: string;
   readonly user: string | undefined;
   readonly port: number | undefined;
-  /** Absolute, or starting with `~/`: below the account's home. Empty for a peer as a whole. */
+  /** Absolute, or starting with `~/` for one below the account's home. Empty for a peer without a directory. */
   readonly directory: string;
   readonly engine: 'openssh' | 'ssh2' | undefined;
   readonly hostKeys: HostKeyPolicy;
-  /** The file read instead of `~/.ssh/config`; `none`: no file. */
+  /** The file to read instead of `~/.ssh/config`; `none` for no file. */
   readonly configFile: string | undefined;
   readonly identityFiles: readonly string[];
   readonly knownHostsFiles: readonly string[];
-  /** The most connections (SFTP sessions) at once. */
+  /** Maximum number of connections (SFTP sessions) at a time. */
   readonly connections: number | undefined;
   readonly connectTimeoutMs: number;
   readonly stallTimeoutMs: number;
-  /** 0: none. */
+  /** 0 for none. */
   readonly keepAliveMs: number;
 }
 
-/** Letters, digits, dots, dashes and colons (IPv6, perhaps with the interface: `fe80::1%eth0`); nothing that could be taken for an option. */
+/** Letters, digits, dots, dashes and colons (IPv6, optionally with an interface: `fe80::1%eth0`); nothing that looks like an option. */
 const HOST = /^(?:[A-Za-z0-9_:][A-Za-z0-9_.:-]*|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*%[A-Za-z0-9_.-]+)$/;
 const USER = /^[A-Za-z0-9_][A-Za-z0-9_.@+$-]*$/;
 
@@ -52,7 +52,7 @@ const DEFAULT_STALL_SECONDS = 60;
 const DEFAULT_KEEP_ALIVE_SECONDS = 15;
 
 /**
- * Reads `ssh://[user@]host[:port]/directory[?option=value…]`.
+ * Parses `ssh://[user@]host[:port]/directory[?option=value…]`.
  *
  * @throws StoreError `invalid-address`
  */
@@ -61,27 +61,22 @@ export function parseAddress(url: URL): SshAddress {
 }
 
 /**
- * Reads `ssh://[user@]host[:port][?option=value…]`: a peer, and nothing on it.
+ * Parses `ssh://[user@]host[:port][?option=value…]`: a peer without a directory.
  *
  * @throws StoreError `invalid-address`
  */
 export function parsePeerAddress(url: URL): SshAddress {
   return parse(url, ({ pathname, hash }) => {
     if (hash === '' && (pathname === '' || pathname === '/')) return '';
-    throw invalid(
-      `ssh://${url.host}`,
-      'a peer has no directory',
-      'Write ssh://user@host:port; the instance file there is named by itself.',
-    );
+    throw invalid('a peer has no directory', 'Write ssh://user@host:port, and give the instance file there with --to.');
   });
 }
 
 function parse(url: URL, directoryOf: (url: URL) => string): SshAddress {
-  if (url.password !== '')
-    throw invalid(`ssh://${url.host}`, 'it has a password in it', 'Use a key or an agent: passwords in addresses end up in logs.');
+  if (url.password !== '') throw invalid('it contains a password', 'Use a key or an agent: passwords in addresses end up in logs.');
   const query = new Query(url);
   const host = parseHost(url);
-  // A URL holds an address with its interface only as %XX.
+  // A URL can hold an address with its interface only when escaped as %XX.
   const shownHost = host.includes('%') ? `[${host}]${url.port === '' ? '' : `:${url.port}`}` : url.host;
   return {
     href: url.href.replace(url.host, () => shownHost),
@@ -103,51 +98,49 @@ function parse(url: URL, directoryOf: (url: URL) => string): SshAddress {
 }
 
 function parseHost(url: URL): string {
-  const host = decode(url, url.hostname.replace(/^\[(.*)\]$/, '$1'));
+  const host = decode(url.hostname.replace(/^\[(.*)\]$/, '$1'));
   if (HOST.test(host)) return host;
-  throw invalid(url.href, host === '' ? 'it names no host' : 'its host is not valid');
+  throw invalid(host === '' ? 'it has no host' : `${JSON.stringify(host)} is not a valid host`);
 }
 
 function parseUser(url: URL): string | undefined {
   if (url.username === '') return undefined;
-  const user = decode(url, url.username);
+  const user = decode(url.username);
   if (USER.test(user)) return user;
-  throw invalid(url.href, 'its user is not valid');
+  throw invalid(`${JSON.stringify(user)} is not a valid user`);
 }
 
 function parseDirectory(url: URL): string {
-  const path = decode(url, url.pathname);
-  if (url.hash !== '') throw invalid(url.href, 'it has a # in it', 'Write # in a directory as %23.');
-  if (/\p{Cc}/u.test(path) || path.split('/').includes('..')) throw invalid(url.href, 'its directory is not valid');
+  const path = decode(url.pathname);
+  if (url.hash !== '') throw invalid('it contains a #', 'Write # in a directory as %23.');
+  if (/\p{Cc}/u.test(path) || path.split('/').includes('..')) throw invalid(`${JSON.stringify(path)} is not a valid directory`);
   const trimmed = path.replaceAll(/\/+/g, '/').replace(/(?<=.)\/$/, '');
-  if (trimmed === '') throw invalid(url.href, 'it names no directory');
+  if (trimmed === '') throw invalid('it has no directory');
   return trimmed === '/~' || trimmed.startsWith('/~/') ? trimmed.slice(1) : trimmed;
 }
 
-function decode(url: URL, text: string): string {
+function decode(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw invalid(url.href, 'a % in it is not followed by two hexadecimal digits of valid UTF-8');
+    throw invalid('a % in it is not followed by two hexadecimal digits of valid UTF-8');
   }
 }
 
-/** The options behind the `?`, checked. */
+/** The options after the `?`, checked. */
 class Query {
   readonly #url: URL;
 
   constructor(url: URL) {
     this.#url = url;
     for (const name of url.searchParams.keys()) {
-      if (!OPTIONS.has(name))
-        throw invalid(url.href, `there is no option ${JSON.stringify(name)}`, `There are: ${[...OPTIONS].join(', ')}.`);
+      if (!OPTIONS.has(name)) throw invalid(`unknown option ${JSON.stringify(name)}`, `The options are: ${[...OPTIONS].join(', ')}.`);
     }
   }
 
   all(name: string): readonly string[] {
     const values = this.#url.searchParams.getAll(name);
-    if (values.some((value) => value === '' || /\p{Cc}/u.test(value)))
-      throw invalid(this.#url.href, `its option ${name} has no valid value`);
+    if (values.some((value) => value === '' || /\p{Cc}/u.test(value))) throw invalid(`its option ${name} has no valid value`);
     return values;
   }
 
@@ -155,18 +148,19 @@ class Query {
     const value = this.all(name).at(-1);
     const chosen = choices.find((choice) => choice === value);
     if (value === undefined || chosen !== undefined) return chosen;
-    throw invalid(this.#url.href, `its option ${name} is neither ${choices.join(' nor ')}`);
+    throw invalid(`its option ${name} must be ${choices.join(' or ')}`);
   }
 
-  integer(name: string, least: number, most: number): number | undefined {
+  integer(name: string, min: number, max: number): number | undefined {
     const text = this.all(name).at(-1);
     if (text === undefined) return undefined;
     const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= least && value <= most) return value;
-    throw invalid(this.#url.href, `its option ${name} is no whole number from ${least} to ${most}`);
+    if (value >= min && value <= max) return value;
+    throw invalid(`its option ${name} must be a whole number from ${min} to ${max}`);
   }
 }
 
-function invalid(address: string, why: string, hint = 'Write ssh://user@host:port/directory.'): StoreError {
-  return new StoreError('invalid-address', { message: `${address} is no address of a store on a peer: ${why}`, hint });
+/** The address itself is not in the message: the caller names it, and it could contain a password. */
+function invalid(why: string, hint = 'Write ssh://user@host:port/directory.'): StoreError {
+  return new StoreError('invalid-address', { message: `invalid address: ${why}`, hint });
 }

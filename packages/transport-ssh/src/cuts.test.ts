@@ -3,7 +3,7 @@ import { makeTemporaryDirectory, PATIENTLY, startCutProxy, startSshServer } from
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { ENGINES, MiB, addressThrough, digestOf, failureOf, open, put, readDigest, runningClients } from '../test/helpers.ts';
 
-/* A connection that is cut at any byte: an error that says so, nothing that a listing shows in part, nothing left running. */
+/* A connection that is cut at any byte: the error says so, no listing shows a partial object, and nothing is left running. */
 
 const SIZE_MIB = 3;
 
@@ -11,9 +11,9 @@ const scope = new AsyncDisposableStack();
 afterAll(() => scope.disposeAsync());
 const server = scope.use(await startSshServer());
 const directory = scope.use(await makeTemporaryDirectory('gantry-ssh-cuts-'));
-const whole = await digestOf(SIZE_MIB);
+const complete = await digestOf(SIZE_MIB);
 
-/** Bytes over the wire, both ways: during the greeting, the key exchange, the login, the calls before the data, the data, the commit. */
+/** Bytes on the wire in both directions: in the greeting, the key exchange, the login, the calls before the data, the data, the commit. */
 const CUTS = [
   0,
   1,
@@ -42,7 +42,7 @@ describe.each(ENGINES)('by %s', (engine) => {
       (async () => {
         await using store = await open(address);
         await put(store, 'disk0', SIZE_MIB);
-        // What needs fewer bytes than that is cut now.
+        // If all that took fewer bytes, the connection is cut now.
         proxy.cutAfter(0);
         await store.stat('disk0');
       })(),
@@ -53,8 +53,8 @@ describe.each(ENGINES)('by %s', (engine) => {
 
     await using store = await open(server.address(path, { engine }));
     const visible = await Array.fromAsync(store.list('')).catch(() => []);
-    // The answer to a commit may be what was cut off.
-    for (const { key } of visible) expect(await readDigest(store, key)).toBe(whole.sha256);
+    // The response to the commit may have been lost.
+    for (const { key } of visible) expect(await readDigest(store, key)).toBe(complete.sha256);
     const left = await Array.fromAsync(store.pending(''));
     await store.clear(left.map(({ token }) => token));
     if (visible.length + left.length > 0) expect(await readdir(path)).toEqual(visible.map(({ key }) => key));
@@ -73,11 +73,11 @@ describe.each(ENGINES)('by %s', (engine) => {
     expect(failure).toMatchObject({ code: 'unavailable', key: 'disk0' });
     expect(failure.message).toMatch(/at byte \d+/);
     proxy.heal();
-    expect(await readDigest(store, 'disk0')).toBe(whole.sha256);
+    expect(await readDigest(store, 'disk0')).toBe(complete.sha256);
   });
 });
 
-test('in the end nothing runs any more, here or there', async () => {
+test('in the end nothing is running here or on the peer', async () => {
   await expect.poll(() => server.sessions(), PATIENTLY).toBe(0);
   expect(await runningClients()).toEqual([]);
 });

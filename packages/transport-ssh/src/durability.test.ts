@@ -6,13 +6,13 @@ import { localSftp } from '../test/local-sftp.ts';
 import { parseAddress } from './address.ts';
 import { SshStore } from './ssh-store.ts';
 
-/* What the peer's server is asked to make durable, and when: as the server itself logs it. */
+/* The order in which the peer's server is asked to make data durable, from the server's own log. */
 
 const scope = new AsyncDisposableStack();
 afterAll(() => scope.disposeAsync());
 const directory = scope.use(await makeTemporaryDirectory('gantry-ssh-durable-'));
 
-/** The steps that count, as the server logged them; names that are made up are left out. */
+/** The relevant steps in the server's log, without random names. */
 function stepsIn(log: readonly string[]): readonly string[] {
   const steps = log.flatMap((line) => {
     const [, synced] = /^fsync "([^"]*)"/.exec(line) ?? [];
@@ -30,7 +30,7 @@ function stepsIn(log: readonly string[]): readonly string[] {
   );
 }
 
-test('a commit has the data durable before it has its name, and then each directory down to it; a removal has its directory', async () => {
+test('a commit makes data durable before it links it, and each directory afterwards; a removal syncs its directory', async () => {
   const engine = localSftp();
   const path = directory.file('order');
   await using store = new SshStore(engine, parseAddress(new URL(`ssh://peer${path}?connections=1`)), () => undefined);
@@ -50,15 +50,15 @@ test('a commit has the data durable before it has its name, and then each direct
   expect(steps.slice(removed)).toContain(`fsync ${path}/a/b`);
 });
 
-test('a file of another size than what was written is not committed', async () => {
+test('a file whose size differs from the bytes written is not committed', async () => {
   const path = directory.file('size');
   await using store = new SshStore(localSftp(), parseAddress(new URL(`ssh://peer${path}`)), () => undefined);
   {
     await using pending = await store.begin('disk0');
     await pending.append(pieces(2));
-    const place = `${path}/.gantry-pending/${pending.token}`;
-    const data = (await readdir(place)).find((name) => name.startsWith('data-')) ?? '';
-    await truncate(`${place}/${data}`, 5 * MiB);
+    const unfinished = `${path}/.gantry-pending/${pending.token}`;
+    const data = (await readdir(unfinished)).find((name) => name.startsWith('data-')) ?? '';
+    await truncate(`${unfinished}/${data}`, 5 * MiB);
     const failure = await failureOf(pending.commit(await digestOf(2)));
     expect(failure).toMatchObject({ code: 'integrity', message: expect.stringContaining(`has ${5 * MiB} bytes`) });
   }

@@ -11,7 +11,7 @@ export { SshStore } from './ssh-store.ts';
 /** Serves `ssh://[user@]host[:port]/DIRECTORY`, and `ssh://[user@]host[:port]` as a peer to move to; passphrases of keys are asked for on the terminal. */
 const transport: Transport = {
   schemes: ['ssh'],
-  // A session that was lost is opened anew; what a call of it came to cannot be known.
+  // A lost session is reopened; the result of a call that was in progress cannot be known.
   retries: true,
   open: (address, options) => openSshStore(address, { ...options, askPassphrase: askOnTerminal }),
   openPeer: (address, options) => openSshPeer(address, { ...options, askPassphrase: askOnTerminal }),

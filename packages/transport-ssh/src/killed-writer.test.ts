@@ -10,7 +10,7 @@ import { localSftp } from '../test/local-sftp.ts';
 import { parseAddress } from './address.ts';
 import { SshStore } from './ssh-store.ts';
 
-/* What a writer leaves that is killed at any moment: its owner is known to be dead, and clearing it leaves complete objects alone. */
+/* The leftovers of a writer that is killed at any moment: its owner is known to be dead, and clearing does not touch complete objects. */
 
 const scope = new AsyncDisposableStack();
 afterAll(() => scope.disposeAsync());
@@ -26,7 +26,7 @@ function open(path: string): SshStore {
 const WRITER = fileURLToPath(new URL('../test/write-and-die.ts', import.meta.url));
 const LOCAL_WRITER = fileURLToPath(new URL('../../transport-file/test/write-and-die.ts', import.meta.url));
 
-/** Runs a writer that kills itself at some point. Whether it came so far; nothing of it runs any more then. */
+/** Runs a writer that kills itself at some point. @returns whether it reached that point; it has ended in any case */
 async function isKilled(script: string, ...args: readonly string[]): Promise<boolean> {
   const child = spawn(process.execPath, ['--conditions=@gantry/source', script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   child.stdout.resume();
@@ -34,7 +34,7 @@ async function isKilled(script: string, ...args: readonly string[]): Promise<boo
   return signal === 'SIGKILL';
 }
 
-/** Clears as `gantry clean` does, and gives what is there then. */
+/** Clears as `gantry clean` does. @returns what is left */
 async function clear(store: Store, path: string, when: string): Promise<readonly string[]> {
   const left = await Array.fromAsync(store.pending(''));
   for (const write of left) expect(write, when).toMatchObject({ owner: 'dead' });
@@ -58,7 +58,7 @@ describe('a writer over SFTP', () => {
   });
 });
 
-describe('a writer in a directory of its own machine, cleared over SFTP', () => {
+describe('a writer in a local directory, cleared over SFTP', () => {
   test.each(['mkdir', 'open', 'rename', 'link', 'unlink', 'rmdir'])(
     'that is killed at any call of %s',
     { timeout: 300_000 },
@@ -77,23 +77,23 @@ describe('a writer in a directory of its own machine, cleared over SFTP', () => 
   );
 });
 
-describe('what version 0.1.0 left when it was killed', () => {
+describe('leftovers of a killed version 0.1.0', () => {
   const token = 'ab'.repeat(16);
   const DAY_MS = 24 * 60 * 60 * 1000;
 
   async function leave(name: string, ageMs: number): Promise<string> {
     const path = await mkdtemp(directory.file('old-'));
-    const place = join(path, '.gantry-pending', token);
-    await mkdir(place, { recursive: true });
-    await writeFile(join(place, name), '{"key":');
+    const unfinished = join(path, '.gantry-pending', token);
+    await mkdir(unfinished, { recursive: true });
+    await writeFile(join(unfinished, name), '{"key":');
     const then = new Date(Date.now() - ageMs);
-    await utimes(join(place, name), then, then);
-    await utimes(place, then, then);
+    await utimes(join(unfinished, name), then, then);
+    await utimes(unfinished, then, then);
     return path;
   }
 
   test.each(['record.json.new', `data-${'0'.repeat(16)}`])(
-    'no record, and %s, for more than a day: it is dead, and cleared',
+    'no record, but %s, for more than a day: its owner is dead, and it is cleared',
     async (name) => {
       const path = await leave(name, DAY_MS + 60_000);
       await using store = open(path);
@@ -106,12 +106,12 @@ describe('what version 0.1.0 left when it was killed', () => {
     ['record.json.new', DAY_MS - 60_000],
     ['record.json', 2 * DAY_MS],
     ['something else', 2 * DAY_MS],
-  ])('%s, for %i ms: whose it is, is unknown', async (name, ageMs) => {
+  ])('%s, for %i ms: its owner is unknown', async (name, ageMs) => {
     await using store = open(await leave(name, ageMs));
     expect(await Array.fromAsync(store.pending(''))).toMatchObject([{ token, owner: 'unknown' }]);
   });
 
-  test('an empty .gantry-pending: it goes', async () => {
+  test('an empty .gantry-pending: it is removed', async () => {
     const path = await mkdtemp(directory.file('empty-'));
     await mkdir(join(path, '.gantry-pending'));
     await using store = open(path);
@@ -120,14 +120,14 @@ describe('what version 0.1.0 left when it was killed', () => {
 
   test('a write with a record of that version is listed with its owner, resumed, and cleared', async () => {
     const path = await mkdtemp(directory.file('record-'));
-    const place = join(path, '.gantry-pending', token);
-    await mkdir(place, { recursive: true });
+    const unfinished = join(path, '.gantry-pending', token);
+    await mkdir(unfinished, { recursive: true });
     const owner = { host: 'elsewhere', bootId: 'b', pid: 1, startTime: '1' };
     const id = '0'.repeat(16);
     const record = { key: 'a', ifExists: 'fail', started: '2026-01-01T00:00:00Z', owner, data: `data-${id}`, mark: `durable-${id}` };
-    await writeFile(join(place, 'record.json'), JSON.stringify(record));
-    await writeFile(join(place, `data-${id}`), 'content, and a hole');
-    await writeFile(join(place, `durable-${id}`), '0000000000000007');
+    await writeFile(join(unfinished, 'record.json'), JSON.stringify(record));
+    await writeFile(join(unfinished, `data-${id}`), 'content, and a hole');
+    await writeFile(join(unfinished, `durable-${id}`), '0000000000000007');
     await using store = open(path);
     expect(await Array.fromAsync(store.pending(''))).toMatchObject([
       { token, key: 'a', durableBytes: 7, owner: 'unknown', ownerText: 'host elsewhere, process 1' },

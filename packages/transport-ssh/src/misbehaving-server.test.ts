@@ -6,14 +6,14 @@ import { parseAddress } from './address.ts';
 import { PACKET } from './sftp/protocol.ts';
 import { SshStore } from './ssh-store.ts';
 
-/* A server that never ends, or answers half: every wait has an end, and memory one too. */
+/* A server that sends endless or partial answers: every wait ends, and memory is bounded. */
 
 function storeOf(play: (request: PlayedRequest) => PlayedAnswer | 'usual', stallTimeout = 1): SshStore {
   return new SshStore(playedServer(play), parseAddress(new URL(`ssh://peer/store?stallTimeout=${stallTimeout}`)), () => undefined);
 }
 
-describe('a directory whose names never end', () => {
-  /** A thousand names in each answer, none of them twice. */
+describe('a directory with endless names', () => {
+  /** A thousand different names in each answer. */
   function endless(): (request: PlayedRequest) => PlayedAnswer | 'usual' {
     let count = 0;
     return ({ type }) => {
@@ -27,7 +27,7 @@ describe('a directory whose names never end', () => {
     ['listing', (store: SshStore) => Array.fromAsync(store.list(''))],
     ['looking for unfinished writes', (store: SshStore) => Array.fromAsync(store.pending(''))],
     ['clearing up', (store: SshStore) => store.clear([])],
-  ])('%s ends with an error that says so, and with bounded memory', { timeout: 120_000 }, async (_title, call) => {
+  ])('%s fails with an error that says so, with bounded memory', { timeout: 120_000 }, async (_title, call) => {
     await using store = storeOf(endless(), 60);
     const before = process.memoryUsage().heapUsed;
     const failure = await failureOf(call(store));
@@ -39,7 +39,7 @@ describe('a directory whose names never end', () => {
 describe('a server that does not answer', () => {
   test.each([
     ['any request', () => undefined],
-    ['the first request to look at something', (type: number) => (type === PACKET.lstat ? undefined : 'usual')],
+    ['the first lstat', (type: number) => (type === PACKET.lstat ? undefined : 'usual')],
   ] as const)('%s: the wait ends after stallTimeout', async (_title, answer) => {
     await using store = storeOf(({ type }) => (type === PACKET.realpath ? 'usual' : answer(type)));
     expect(await failureOf(store.stat('a'))).toMatchObject({
@@ -48,7 +48,7 @@ describe('a server that does not answer', () => {
     });
   });
 
-  test('one request, while it goes on answering later ones: the wait ends all the same', async () => {
+  test('one request, but answers later ones: the wait ends too', async () => {
     let left: number | undefined;
     await using store = storeOf(({ type, id }) => {
       if (type !== PACKET.lstat) return 'usual';
@@ -58,7 +58,7 @@ describe('a server that does not answer', () => {
     const waiting = failureOf(store.stat('a'));
     let others = 0;
     const ended = waiting.then(() => true);
-    // Until the wait ends, something always passes.
+    // Until the wait ends, other requests are answered.
     while (!(await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 50, false))]))) {
       await store.stat('b').catch(() => undefined);
       others += 1;

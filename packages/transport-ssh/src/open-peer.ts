@@ -1,5 +1,5 @@
 import type { OpenPeerOptions, PeerChannel, PeerEnd } from '@gantry/transport';
-import { StoreError, receiverCommand, streamChannel } from '@gantry/transport';
+import { StoreError, closeOnFailure, receiverCommand, streamChannel } from '@gantry/transport';
 import type { SshAddress } from './address.ts';
 import { parsePeerAddress } from './address.ts';
 import type { ChannelEnd, SshChannel, SshEngine } from './engine/channel.ts';
@@ -8,7 +8,7 @@ import { openEngine } from './open.ts';
 import { asStoreError } from './store/errors.ts';
 
 /**
- * Runs `gantry receive` on a peer. The command is that and nothing else, or what the account's `authorized_keys` forces in its place.
+ * Runs `gantry receive` on a peer: exactly that command, or the one that the account's `authorized_keys` forces instead.
  *
  * @throws StoreError `invalid-address`, `denied`, `unavailable`
  */
@@ -17,16 +17,17 @@ export async function openSshPeer(address: URL, options: OpenPeerOptions & SshOp
   const command = receiverCommand(options.program);
   if (command === undefined) {
     throw new StoreError('invalid-address', {
-      message: `${JSON.stringify(options.program)} cannot be the name of a program on ${peerName(parsed)}`,
-      hint: 'Use a path of letters, digits and ._/+- alone: a shell reads it there.',
+      message: `cannot run ${JSON.stringify(options.program)} on ${peerName(parsed)}: it has characters that a shell would interpret`,
+      hint: 'Use a path of only letters, digits and ._/+-.',
     });
   }
   const engine = await openEngine(parsed, options);
+  const close = (): PromiseLike<void> => engine[Symbol.asyncDispose]();
   try {
-    return channelOf(engine, await engine.openChannel({ command }, { signal: options.signal }), parsed);
+    const channel = await closeOnFailure(close, () => engine.openChannel({ command }, { signal: options.signal }));
+    return channelOf(engine, channel, parsed);
   } catch (error) {
-    await engine[Symbol.asyncDispose]();
-    throw asStoreError(error, { doing: `connecting to ${peerName(parsed)}` });
+    throw asStoreError(error, `cannot connect to ${peerName(parsed)}`);
   }
 }
 
@@ -45,7 +46,7 @@ function channelOf(engine: SshEngine, channel: SshChannel, address: SshAddress):
 }
 
 function describeEnd({ exitCode, error, stderr }: ChannelEnd, name: string): PeerEnd {
-  const failure = error === undefined ? undefined : asStoreError(error, { doing: `talking to ${name}` });
+  const failure = error === undefined ? undefined : asStoreError(error, `the connection to ${name} failed`);
   return { exitCode, error: failure instanceof StoreError ? failure : undefined, text: stderr };
 }
 

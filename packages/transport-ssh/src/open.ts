@@ -1,3 +1,4 @@
+import { closeOnFailure } from '@gantry/transport';
 import type { OpenOptions } from '@gantry/transport';
 import type { SshAddress } from './address.ts';
 import { parseAddress } from './address.ts';
@@ -8,26 +9,24 @@ import { isSshUsable } from './engine/openssh/installed.ts';
 import { OpensshEngine } from './engine/openssh/openssh-engine.ts';
 import { SshStore } from './ssh-store.ts';
 
-/** What a peer is opened with. */
+/** Options for opening a store or a peer. */
 export interface SshOpenOptions extends OpenOptions {
-  /** Asks a human for the passphrase of a key file; without it, locked keys are opened by `GANTRY_SSH_PASSPHRASE` alone. */
+  /** Asks the user for the passphrase of a key file; without it, only `GANTRY_SSH_PASSPHRASE` opens locked keys. */
   readonly askPassphrase?: AskPassphrase | undefined;
 }
 
-/** Opens the store that the address names, and connects. @throws StoreError `invalid-address`, `denied`, `unavailable` */
+/** Opens the store at the address, and connects. @throws StoreError `invalid-address`, `denied`, `unavailable` */
 export async function openSshStore(address: URL, options: SshOpenOptions): Promise<SshStore> {
   const parsed = parseAddress(address);
   const store = new SshStore(await openEngine(parsed, options), parsed, options.warn);
-  try {
-    await store.connect({ signal: options.signal });
-    return store;
-  } catch (error) {
-    await store[Symbol.asyncDispose]();
-    throw error;
-  }
+  await closeOnFailure(
+    () => store[Symbol.asyncDispose](),
+    () => store.connect({ signal: options.signal }),
+  );
+  return store;
 }
 
-/** A way to the peer: the engine that the address names, else the system's `ssh` where it serves. Connects only when used. */
+/** The engine that the address names, or else the system's `ssh` if it is recent enough. Connects only when used. */
 export async function openEngine(address: SshAddress, options: SshOpenOptions): Promise<SshEngine> {
   const passphrases = new Passphrases(options.env, options.askPassphrase);
   if (address.engine !== 'ssh2') {

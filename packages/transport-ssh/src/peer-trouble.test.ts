@@ -27,7 +27,7 @@ import {
 
 const run = promisify(execFile);
 
-/* What is wrong with a peer from the beginning, or becomes so in the middle: each is said, and leaves nothing behind. */
+/* Problems of a peer, from the start or later: each causes an error that names it, and leaves nothing behind. */
 
 const scope = new AsyncDisposableStack();
 afterAll(() => scope.disposeAsync());
@@ -38,19 +38,19 @@ const directory = scope.use(await makeTemporaryDirectory('gantry-ssh-trouble-'))
 await mkdir(directory.file('there'));
 
 describe.each(ENGINES)('by %s', (engine) => {
-  test.concurrent('a host that is not there is named', async () => {
+  test.concurrent('an unknown host is named', async () => {
     const failure = await failureOfOpening(`ssh://no-such-host.invalid/x?engine=${engine}`);
-    expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringMatching(/no host|cannot be looked up/) });
+    expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringMatching(/unknown host|cannot look up the host/) });
     expect(failure.message).toContain('no-such-host.invalid');
   });
 
-  test.concurrent('a port that nobody listens on', async () => {
+  test.concurrent('a port without a listener', async () => {
     const failure = await failureOfOpening(`ssh://127.0.0.1:${await findFreePorts(1)}/x?engine=${engine}&config=none`);
     expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringContaining('connection refused') });
     expect(failure.hint).toContain('port');
   });
 
-  test.concurrent('a directory that is not there: reading says so, writing makes it, but not the one above it', async () => {
+  test.concurrent('a missing directory: reading fails, and writing creates it, but not its parent', async () => {
     const none = directory.file(`${engine}-none`);
     await using store = await open(server.address(none, { engine }));
     expect(await failureOf(Array.fromAsync(store.list('')))).toMatchObject({ code: 'not-found', message: expect.stringContaining(none) });
@@ -61,7 +61,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     expect(await readdir(none)).toEqual(['a']);
   });
 
-  test.concurrent('a directory that the account may neither read nor write', async () => {
+  test.concurrent('a directory that the account can neither read nor write', async () => {
     await using store = await open(accountServer.address(directory.path, { engine }));
     expect(await failureOf(store.begin('there/a'))).toMatchObject({ code: 'denied' });
     expect(await failureOf(Array.fromAsync(store.list('')))).toMatchObject({ code: 'denied' });
@@ -74,7 +74,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     expect(await failureOf(store.begin('a'))).toMatchObject({ code: 'denied', message: expect.stringContaining('read-only') });
   });
 
-  test.concurrent('a disk that gets full: nothing is left, and there is room again', async () => {
+  test.concurrent('a disk that gets full: nothing is left, and the space is free again', async () => {
     await using small = await mountNewTmpfs(8 * 1024 * 1024);
     await using store = await open(server.address(small.path, { engine }));
     {
@@ -85,17 +85,17 @@ describe.each(ENGINES)('by %s', (engine) => {
     await put(store, 'disk0', 4);
   });
 
-  test.concurrent('a quota, though the disk has room', async () => {
-    await using room = await mountNewBtrfs();
-    await run('btrfs', ['quota', 'enable', room.path]);
-    await run('btrfs', ['qgroup', 'limit', '8M', room.path]);
-    await using store = await open(server.address(room.path, { engine }));
+  test.concurrent('a quota, although the disk has space', async () => {
+    await using disk = await mountNewBtrfs();
+    await run('btrfs', ['quota', 'enable', disk.path]);
+    await run('btrfs', ['qgroup', 'limit', '8M', disk.path]);
+    await using store = await open(server.address(disk.path, { engine }));
     {
       await using pending = await store.begin('disk0');
       const failure = await failureOf(pending.append(pieces(64)));
       expect(failure).toMatchObject({ code: 'full', key: 'disk0', hint: expect.stringContaining('quota') });
     }
-    expect(await readdir(room.path)).toEqual([]);
+    expect(await readdir(disk.path)).toEqual([]);
   });
 
   test.concurrent('a peer without SFTP', async () => {
@@ -111,13 +111,13 @@ describe.each(ENGINES)('by %s', (engine) => {
     expect(failure.hint).toContain('print nothing');
   });
 
-  test.concurrent('a peer that shares no algorithm with us', async () => {
+  test.concurrent('a peer without a common algorithm', async () => {
     await using old = await startSshServer({ config: ['KexAlgorithms diffie-hellman-group1-sha1'] });
     const failure = await failureOfOpening(old.address(directory.path, { engine }));
-    expect(failure).toMatchObject({ code: 'unsupported', message: expect.stringMatching(/no algorithm/) });
+    expect(failure).toMatchObject({ code: 'unsupported', message: expect.stringMatching(/no algorithm in common/) });
   });
 
-  test.concurrent('a server that can neither link, nor sync, nor replace: it serves, with a warning, but replaces nothing', async () => {
+  test.concurrent('a server that cannot link, sync or replace works with a warning, but cannot replace objects', async () => {
     await using poor = await startSshServer({ sftpArguments: '-P fsync,hardlink,posix-rename,statvfs,limits' });
     const warnings: string[] = [];
     const address = poor.address(directory.file(`${engine}-poor`), { engine });
@@ -126,17 +126,17 @@ describe.each(ENGINES)('by %s', (engine) => {
     expect(await readDigest(store, 'a')).toBe((await digestOf(3)).sha256);
     expect(await failureOf(put(store, 'a', 1))).toMatchObject({ code: 'exists' });
     expect(await failureOf(store.begin('a', { ifExists: 'replace' }))).toMatchObject({ code: 'unsupported' });
-    expect(warnings.filter((warning) => warning.includes('durable'))).toHaveLength(1);
+    expect(warnings.filter((warning) => warning.includes('lacks fsync'))).toHaveLength(1);
   });
 
-  test.concurrent('a server that gives each connection one session only: it takes longer, but serves', async () => {
+  test.concurrent('a server that allows only one session per connection is slower, but works', async () => {
     await using narrow = await startSshServer({ config: ['MaxSessions 1'] });
     await using store = await open(narrow.address(directory.file(`${engine}-narrow`), { engine }));
     await Promise.all([put(store, 'a', 70), put(store, 'b', 3)]);
     expect(await readDigest(store, 'a')).toBe((await digestOf(70)).sha256);
   });
 
-  test.concurrent('a peer that is killed while it is written to: what was durable can be gone on with when it is back', async () => {
+  test.concurrent('a peer that is killed during a write: the durable bytes can be resumed when it is back', async () => {
     const store = directory.file(`${engine}-killed`);
     await using first = await startSshServer();
     const before = await open(first.address(store, { engine }));
@@ -160,7 +160,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     expect(await readDigest(after, 'disk0')).toBe((await digestOf(70)).sha256);
   });
 
-  test.concurrent('sessions that are killed: the next call has a new one', async () => {
+  test.concurrent('killed sessions: the next call opens a new one', async () => {
     await using shaky = await startSshServer();
     await using store = await open(shaky.address(directory.file(`${engine}-shaky`), { engine }));
     await put(store, 'a', 2);
@@ -171,15 +171,15 @@ describe.each(ENGINES)('by %s', (engine) => {
   });
 });
 
-test('a machine without ssh uses ssh2; where ssh is asked for, its absence is said', async () => {
+test('a machine without ssh uses ssh2; if ssh is requested, the error says that it is missing', async () => {
   const address = server.address(directory.file('there'));
   await using store = await open(address, { env: { PATH: '/nonexistent' } });
   expect(await Array.fromAsync(store.list(''))).toEqual([]);
   const failure = await failureOfOpening(`${address}&engine=openssh`, { env: { PATH: '/nonexistent' } });
-  expect(failure).toMatchObject({ code: 'unsupported', message: expect.stringContaining('no ssh on this machine') });
+  expect(failure).toMatchObject({ code: 'unsupported', message: expect.stringContaining('ssh is not installed on this machine') });
 });
 
-test('an ssh that is too old, or of another make, is not used', async () => {
+test('an ssh that is too old, or not OpenSSH, is not used', async () => {
   await mkdir(directory.file('bin'));
   for (const version of ['OpenSSH_8.4p1 Debian-5', 'Dropbear v2022.83']) {
     await writeFile(directory.file('bin', 'ssh'), `#!/bin/sh\necho '${version}' >&2\n`, { mode: 0o755 });
@@ -188,7 +188,7 @@ test('an ssh that is too old, or of another make, is not used', async () => {
   }
 });
 
-test('in the end nothing runs any more, here or there', async () => {
+test('in the end nothing is running here or on the peer', async () => {
   await expect.poll(() => server.sessions(), PATIENTLY).toBe(0);
   expect(await runningClients()).toEqual([]);
 });

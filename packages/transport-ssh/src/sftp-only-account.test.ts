@@ -10,10 +10,10 @@ const account = scope.use(await makeAccount());
 const jail = scope.use(await makeJail(account));
 const server = scope.use(await startSshServer({ user: account.name, jail: jail.path }));
 
-describe.each(ENGINES)('an account that may do nothing but SFTP, in a directory that it cannot leave, by %s', (engine) => {
+describe.each(ENGINES)('an SFTP-only account in a chroot, by %s', (engine) => {
   const address = server.address('/home/store', { engine });
 
-  test('serves: objects are files of its own', async () => {
+  test('works: objects are its files', async () => {
     await using store = await open(address);
     await put(store, `${engine}/disk0`, 1);
     expect(await readdir(jail.store, { recursive: true })).toEqual([engine, `${engine}/disk0`]);
@@ -21,7 +21,7 @@ describe.each(ENGINES)('an account that may do nothing but SFTP, in a directory 
     expect(await readdir(jail.store)).toEqual([]);
   });
 
-  test('is told what it may not do', async () => {
+  test('gets an error for what it may not do', async () => {
     await using store = await open(server.address('/store', { engine }));
     expect(await failureOf(store.begin('disk0'))).toMatchObject({ code: 'denied', key: 'disk0' });
   });

@@ -5,7 +5,7 @@ import { parseAddress } from './address.ts';
 import { openEngine } from './open.ts';
 import { ENGINES, MiB, addressThrough, failureOf, failureOfOpening, open, pieces, put, readDigest } from '../test/helpers.ts';
 
-/* A peer that falls silent, while its connection stays: nobody says so, and only the clock tells. */
+/* A peer that falls silent while its connection stays open: only a timeout detects that. */
 
 const scope = new AsyncDisposableStack();
 afterAll(() => scope.disposeAsync());
@@ -20,7 +20,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     return result;
   };
 
-  test.concurrent('a peer that does not answer from the beginning', async () => {
+  test.concurrent('a peer that never answers', async () => {
     await using proxy = await startCutProxy(server.port);
     const address = await addressThrough(proxy, server, directory.path, { engine, connectTimeout: '1' });
     proxy.freezeAfter(0);
@@ -28,7 +28,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     expect(failure).toMatchObject({ code: 'unavailable' });
   });
 
-  test.concurrent('a peer that falls silent while it lets us in', async () => {
+  test.concurrent('a peer that falls silent during the login', async () => {
     await using proxy = await startCutProxy(server.port);
     const address = await addressThrough(proxy, server, directory.path, { engine, connectTimeout: '1' });
     proxy.freezeAfter(1200);
@@ -37,23 +37,23 @@ describe.each(ENGINES)('by %s', (engine) => {
   });
 
   test.concurrent.each([
-    ['takes connections and says nothing', '', 'takes connections, but did not answer'],
-    ['says who it is, and nothing more', 'SSH-2.0-Silent\r\n', 'did not finish the key exchange'],
+    ['accepts connections and stays silent', '', 'accepts connections, but did not answer'],
+    ['sends only its greeting', 'SSH-2.0-Silent\r\n', 'did not finish the key exchange'],
   ])('a peer that %s', async (_what, greeting, said) => {
     await using silent = await startSilentServer(greeting);
     const failure = await failureOfOpening(`ssh://127.0.0.1:${silent.port}/x?engine=${engine}&config=none&connectTimeout=1`);
     expect(failure.code).toBe('unavailable');
-    // Either our clock or that of ssh itself is first.
+    // Either our timeout or that of ssh comes first.
     expect(failure.message).toContain(said);
   });
 
-  test.concurrent('a peer that begins an answer of SFTP and does not end it', async () => {
+  test.concurrent('a peer that sends only the start of an SFTP answer', async () => {
     await using half = await startSshServer({ config: ["ForceCommand printf '\\000\\000\\000\\011\\002'; exec sleep 1000"] });
     const failure = await failureOfOpening(half.address('/', { engine, stallTimeout: '1' }));
     expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringContaining('no byte passed for 1 s') });
   });
 
-  test.concurrent('an sshd that stands still in the middle of a write', async () => {
+  test.concurrent('an sshd that freezes during a write', async () => {
     await using frozen = await startSshServer();
     await using store = await open(frozen.address(directory.file(`${engine}-frozen`), { engine, stallTimeout: '1', connectTimeout: '1' }));
     const pending = await store.begin('disk0');
@@ -64,7 +64,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     }
     const failure = await failureOf(pending.append(freezing()));
     expect(failure).toMatchObject({ code: 'unavailable', key: 'disk0', message: expect.stringContaining('no byte passed for 1 s') });
-    // There is nobody whom the unfinished write could be taken back from.
+    // The peer cannot remove the unfinished write.
     await pending.discard().catch(() => undefined);
     expect(await failureOf(store.stat('disk0'))).toMatchObject({ code: 'unavailable' });
   });
@@ -72,17 +72,21 @@ describe.each(ENGINES)('by %s', (engine) => {
   test.concurrent('an sshd that opens no further channel', async () => {
     await using frozen = await startSshServer();
     const address = parseAddress(new URL(frozen.address('/', { engine, connectTimeout: '2', keepAlive: '0' })));
-    await using way = await openEngine(address, { cwd: '/', env: { ...process.env, SSH_AUTH_SOCK: undefined }, warn: () => undefined });
-    await using channel = await way.openChannel({ command: 'echo here; exec cat' });
+    await using connection = await openEngine(address, {
+      cwd: '/',
+      env: { ...process.env, SSH_AUTH_SOCK: undefined },
+      warn: () => undefined,
+    });
+    await using channel = await connection.openChannel({ command: 'echo here; exec cat' });
     await once(channel.output, 'data');
     await frozen.freeze();
-    await expect(way.openChannel({ command: 'true' })).rejects.toMatchObject({
+    await expect(connection.openChannel({ command: 'true' })).rejects.toMatchObject({
       code: 'unavailable',
       message: expect.stringContaining('2 s'),
     });
   });
 
-  test.concurrent('a write that stalls says at which byte, and how long nothing passed', async () => {
+  test.concurrent('a stalled write fails with the byte, and with the time without data', async () => {
     await using proxy = await startCutProxy(server.port);
     const address = await addressThrough(proxy, server, directory.file(`${engine}-write`), { engine, stallTimeout: '1' });
     await using store = await open(address);
@@ -97,7 +101,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     expect(await Array.fromAsync(store.pending(''))).toEqual([]);
   });
 
-  test.concurrent('a read that stalls says at which byte', async () => {
+  test.concurrent('a stalled read fails with the byte', async () => {
     const path = directory.file(`${engine}-read`);
     await using proxy = await startCutProxy(server.port);
     await using store = await open(await addressThrough(proxy, server, path, { engine, stallTimeout: '1' }));
@@ -107,7 +111,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringMatching(/at byte \d+: no byte passed for 1 s/) });
   });
 
-  test.concurrent('one who takes his time on this side is no stall', async () => {
+  test.concurrent('a slow source on this side is not a stall', async () => {
     await using store = await open(server.address(directory.file(`${engine}-slow`), { engine, stallTimeout: '1' }));
     await using pending = await store.begin('disk0');
     async function* slow(): AsyncGenerator<Uint8Array> {
@@ -118,7 +122,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     await pending.append(slow());
   });
 
-  test.concurrent('keep-alive messages that nobody answers end an idle connection', async () => {
+  test.concurrent('unanswered keep-alive messages end an idle connection', async () => {
     await using proxy = await startCutProxy(server.port);
     const address = await addressThrough(proxy, server, directory.file(`${engine}-idle`), { engine, keepAlive: '1', stallTimeout: '600' });
     await using store = await open(address);

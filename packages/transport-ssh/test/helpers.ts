@@ -12,13 +12,13 @@ export const MiB: number = 1024 * 1024;
 
 export const ENGINES = ['openssh', 'ssh2'] as const;
 
-/** Opens a store with the environment of the tests, less what a developer's own agent would offer. */
+/** Opens a store with the environment of the tests, without a developer's own agent. */
 export function open(address: string, options: Partial<SshOpenOptions> = {}): Promise<SshStore> {
   const env = { ...process.env, SSH_AUTH_SOCK: undefined, ...options.env };
   return openSshStore(new URL(address), { cwd: '/', warn: () => undefined, ...options, env });
 }
 
-/** What `call` rejects with, which must be a StoreError. */
+/** The StoreError with which `call` rejects. */
 export async function failureOf(call: Promise<unknown>): Promise<StoreError> {
   try {
     await call;
@@ -26,10 +26,10 @@ export async function failureOf(call: Promise<unknown>): Promise<StoreError> {
     if (isStoreError(error)) return error;
     throw error;
   }
-  throw new Error('it did not fail');
+  throw new Error('the call did not fail');
 }
 
-/** Opening a store, using it in some way and closing it. */
+/** The failure of opening a store, using it and closing it. */
 export async function failureOfOpening(address: string, options: Partial<SshOpenOptions> = {}): Promise<StoreError> {
   return failureOf(
     (async () => {
@@ -44,7 +44,7 @@ export async function* pieces(count: number): AsyncGenerator<Uint8Array> {
   for (let index = 0; index < count; index += 1) yield Buffer.alloc(MiB, String(index));
 }
 
-/** What {@link pieces} gives, from a byte on. */
+/** The output of {@link pieces} from a byte on. */
 export async function* piecesFrom(byte: number, count: number): AsyncGenerator<Uint8Array> {
   let left = byte;
   for await (const piece of pieces(count)) {
@@ -53,28 +53,28 @@ export async function* piecesFrom(byte: number, count: number): AsyncGenerator<U
   }
 }
 
-/** The size and SHA-256 of what {@link pieces} gives. */
+/** The size and SHA-256 of the output of {@link pieces}. */
 export async function digestOf(count: number): Promise<{ readonly size: number; readonly sha256: string }> {
   const hash = createHash('sha256');
   for await (const piece of pieces(count)) hash.update(piece);
   return { size: count * MiB, sha256: hash.digest('hex') };
 }
 
-/** Writes an object of some MiB. */
+/** Writes an object of `count` MiB. */
 export async function put(store: SshStore, key: string, count: number, ifExists: 'fail' | 'replace' = 'fail'): Promise<void> {
   await using pending = await store.begin(key, { ifExists });
   await pending.append(pieces(count));
   await pending.commit(await digestOf(count));
 }
 
-/** SHA-256 of a whole object. */
+/** The SHA-256 of a complete object. */
 export async function readDigest(store: SshStore, key: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of await store.read(key)) hash.update(chunk);
   return hash.digest('hex');
 }
 
-/** The address of a directory on a server that is reached through a proxy. */
+/** The address of a directory on a server, through a proxy. */
 export async function addressThrough(
   proxy: CutProxy,
   server: SshServer,
@@ -88,7 +88,7 @@ export async function addressThrough(
   return url.href;
 }
 
-/** The processes named `ssh` that this one has started and that still run. */
+/** The running processes named `ssh` that this one has started. */
 export async function runningClients(): Promise<readonly number[]> {
   const [, ...children] = await processTree(process.pid);
   const names = await Promise.all(children.map((pid) => readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')));

@@ -4,12 +4,12 @@ import type { SshChannel, SshEngine } from '../src/engine/channel.ts';
 
 const SFTP_SERVER = '/usr/lib/openssh/sftp-server';
 
-/** What the servers logged, oldest first: a line for each request, such as `fsync (handle 3)`. */
+/** An engine whose servers log each request. */
 export interface LocalSftp extends SshEngine {
   readonly log: readonly string[];
 }
 
-/** An engine whose channels lead to an sftp-server(8) of this machine, with no ssh between, which logs each request. */
+/** An engine whose channels lead to an sftp-server(8) on this machine, without ssh. */
 export function localSftp(): LocalSftp {
   const log: string[] = [];
   const channels = new Set<SshChannel>();
@@ -28,7 +28,7 @@ export function localSftp(): LocalSftp {
 }
 
 function startServer(log: string[]): SshChannel {
-  // Our own output too, so that whoever waits for its end waits for the server's: it may be at work when this process was killed.
+  // It inherits our stdout too, so that its end is awaited with ours: it may still be working when this process was killed.
   const child = spawn(SFTP_SERVER, ['-e', '-l', 'DEBUG3'], { stdio: ['pipe', 'pipe', 'pipe', 1] });
   const { stdin, stdout, stderr } = child;
   if (stdin === null || stdout === null || stderr === null) throw new Error('no pipes to the server');

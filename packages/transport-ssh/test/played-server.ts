@@ -4,7 +4,7 @@ import { PACKET, STATUS } from '../src/sftp/protocol.ts';
 import type { WireField } from '../src/sftp/wire.ts';
 import { WireReader, encodePacket } from '../src/sftp/wire.ts';
 
-/** A request as it comes: its type, its id, and its fields behind that. */
+/** A request: its type, its id, and its fields. */
 export interface PlayedRequest {
   readonly type: number;
   readonly id: number;
@@ -17,12 +17,12 @@ export type PlayedAnswer = readonly [type: number, ...fields: WireField[]] | und
 const DIRECTORY_MODE = 0o040700;
 const HAS_PERMISSIONS = 4;
 
-/** What every path is, in the words of the protocol: a directory. */
+/** The attributes of every path: a directory. */
 export const DIRECTORY_FIELDS: readonly WireField[] = [HAS_PERMISSIONS, DIRECTORY_MODE];
 
 /**
- * An SFTP server that misbehaves, which no real one can be made to do: it is played. What `play` does not answer is answered as by a
- * server with directories alone.
+ * A fake SFTP server that misbehaves as no real one can be made to. Requests that `play` answers with 'usual' get the answers of a server
+ * with only directories.
  */
 export function playedServer(play: (request: PlayedRequest) => PlayedAnswer | 'usual'): SshEngine {
   return { name: 'openssh', openChannel: async () => playedChannel(play), [Symbol.asyncDispose]: async () => undefined };

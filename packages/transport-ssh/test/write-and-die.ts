@@ -1,5 +1,5 @@
 /*
- * Run as a process of its own: writes an object into a store over SFTP, removes it again, and kills itself before its nth request.
+ * Run as a separate process: writes an object into a store over SFTP, removes it, and kills itself before its nth request.
  *
  *     node write-and-die.ts DIRECTORY KEY NTH-REQUEST
  */

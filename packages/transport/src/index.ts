@@ -1,7 +1,7 @@
 export { abortable, openOrAbort, orAbort } from './abortable.ts';
 export type { StoreErrorCode, StoreErrorDetails } from './errors.ts';
 export { StoreError, isStoreError } from './errors.ts';
-export { firstFailure, laterFailures } from './failures.ts';
+export { closeOnFailure, firstFailure, laterFailures, translateFailure } from './failures.ts';
 export { MAX_KEY_LENGTH, MAX_KEY_PART_LENGTH, assertKey, assertPrefix, isKeyPart } from './key.ts';
 export type { ByteRange } from './range.ts';
 export { assertRange } from './range.ts';

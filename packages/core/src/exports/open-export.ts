@@ -1,5 +1,6 @@
 import type { ByteSource, CallOptions, ObjectInfo, ReadOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
+import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
 import { GantryError } from '../report/errors.ts';
 import type { ConfigDescription } from './config-import.ts';
@@ -171,7 +172,11 @@ export function dumpMissing(reference: string, { name, index }: Pick<StoredDump,
 function assertSize(reference: string, dump: StoredDump, size: number): void {
   const problem = sizeProblem(dump.record, size);
   if (problem !== undefined)
-    throw new GantryError('DUMP_DAMAGED', { message: `${dump.name} of ${reference} is damaged: ${problem}`, disk: dump.index });
+    throw new GantryError('DUMP_DAMAGED', {
+      message: `${dump.name} of ${reference} is damaged: ${problem}`,
+      hint: DAMAGED_DUMP_HINT,
+      disk: dump.index,
+    });
 }
 
 /** What the size of a dump in the store says against it. */

@@ -34,11 +34,15 @@ export async function inDump<T>(name: string, disk: number, work: Promise<T>): P
   }
 }
 
+/** What to do about any damaged dump. */
+export const DAMAGED_DUMP_HINT =
+  'Fetch or copy the dump again, or use another export. zstd -dc and gzip -dc still give the data before the damage.';
+
 /** The error for a dump that is not what it should be. */
 export function dumpDamaged(problem: string, place?: DamagePlace, cause?: unknown): GantryError {
   return new GantryError('DUMP_DAMAGED', {
     message: `the dump is damaged${place === undefined ? '' : placeText(place)}: ${problem}`,
-    hint: 'Fetch or copy the dump again, or take another export. zstd -dc and gzip -dc still give what stands before the damage.',
+    hint: DAMAGED_DUMP_HINT,
     cause,
   });
 }

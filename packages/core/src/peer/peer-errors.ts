@@ -24,7 +24,7 @@ export function endedError(peer: string, end: PeerEnd | undefined, greeted: bool
   if (error !== undefined) return connectionError(peer, error, greeted);
   if (!greeted && exitCode !== undefined && NO_PROGRAM.has(exitCode)) {
     return new GantryError('PEER_NO_GANTRY', {
-      message: `there is no gantry on ${peer} that could be run`,
+      message: `cannot run gantry on ${peer}: it is not installed there, or not executable`,
       hint: 'Install it there, so that the account finds it in a login without a terminal, or give its path with --peer-program.',
       details,
     });

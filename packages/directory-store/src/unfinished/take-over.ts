@@ -1,4 +1,4 @@
-import { StoreError } from '@gantry/transport';
+import { StoreError, closeOnFailure } from '@gantry/transport';
 import type { StoreContext } from '../context.ts';
 import type { Directory, ReadableFile } from '../file-system.ts';
 import { isFileSystemError } from '../file-system.ts';
@@ -33,18 +33,18 @@ export async function takeOver(
   const { inOrder, replace } = await context.fileSystem.capabilities(signal);
   const { document, ...record } = await ownRecord(before, { withMark: !inOrder });
   const write = await UnfinishedWrite.create(context, root, { token, record, directory }, signal);
-  try {
+  const abandon = async (): Promise<void> => {
+    await write.abandon();
+    await removeFiles(directory, record);
+  };
+  await closeOnFailure(abandon, async () => {
     await write.copyFrom(left, bytes ?? 0, signal);
     await replaceRecord(directory, document, { atOnce: replace });
     // Files that remain are removed with the directory.
     await removeFiles(directory, before);
-    scope.move();
-    return write;
-  } catch (error) {
-    await write.abandon();
-    await removeFiles(directory, record);
-    throw error;
-  }
+  });
+  scope.move();
+  return write;
 }
 
 async function removeFiles(directory: Directory, { data, mark }: WriteRecord): Promise<void> {

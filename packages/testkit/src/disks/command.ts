@@ -2,15 +2,15 @@ import { spawnSync } from 'node:child_process';
 
 import { execa } from 'execa';
 
-/** Runs a command to its end and gives its stdout without the last newline. @throws with the command's stderr when it fails */
+/** Runs a command. @returns its stdout without the last newline @throws with the command's stderr if it fails */
 export async function command(file: string, ...args: readonly string[]): Promise<string> {
-  // In English, and found where mount and mkfs live, whatever the caller's PATH says.
+  // In English, and with the directories of mount and mkfs in PATH.
   const env = { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`, LC_ALL: 'C' };
   const { stdout } = await execa(file, args, { env, stdin: 'ignore' });
   return stdout;
 }
 
-/** The last chance: for process exit, where nothing can be waited for. Never throws. */
+/** Runs a command synchronously, for process exit. Never throws. */
 export function commandAtExit(file: string, ...args: readonly string[]): void {
   spawnSync(file, args, { stdio: 'ignore', env: { PATH: '/usr/sbin:/sbin:/usr/bin:/bin' } });
 }

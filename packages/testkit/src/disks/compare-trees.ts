@@ -7,13 +7,13 @@ import { execa } from 'execa';
 import { sha256File } from './measure.ts';
 
 export interface CompareOptions {
-  /** Paths relative to the roots that are not looked at, such as `lost+found`; `.` is the root directory itself, not what is in it. */
+  /** Paths to ignore, relative to the roots, such as `lost+found`; `.` is the root directory itself without its contents. */
   readonly ignore?: readonly string[];
 }
 
 /**
- * Compares two directory trees: names, kinds, modes, owners, modification times (whole seconds), link targets, which names are hard
- * links of one file, device numbers, sizes, content and extended attributes. Gives one line for each difference; none: the same.
+ * Compares two directory trees: names, kinds, modes, owners, modification times in seconds, link targets, hard links, device numbers,
+ * sizes, content and extended attributes. @returns one line for each difference
  */
 export async function compareTrees(a: string, b: string, options: CompareOptions = {}): Promise<readonly string[]> {
   const ignore = new Set(options.ignore);
@@ -27,7 +27,7 @@ export async function compareTrees(a: string, b: string, options: CompareOptions
   });
 }
 
-/** For every path what is to be compared, in the same order. */
+/** The facts to compare for every path, always in the same order. */
 async function describeTree(root: string, ignore: ReadonlySet<string>): Promise<Map<string, string[]>> {
   const attributes = await extendedAttributes(root);
   const found = new Map<string, string[]>();
@@ -53,7 +53,7 @@ async function describeTree(root: string, ignore: ReadonlySet<string>): Promise<
 }
 
 function facts(stats: BigIntStats): string[] {
-  // A directory's size is the file system's affair.
+  // A directory's size depends on the file system.
   const size = stats.isDirectory() ? 'any' : String(stats.size);
   return [
     `mode ${stats.mode.toString(8)}`,
@@ -70,7 +70,7 @@ async function content(path: string, stats: BigIntStats): Promise<string> {
   return 'no content';
 }
 
-/** getfattr's own words, by path. It escapes odd bytes in names, alike for both trees; the names themselves are unescaped here. */
+/** The output of getfattr by path. It escapes odd bytes in names; the paths are unescaped here. */
 async function extendedAttributes(root: string): Promise<Map<string, string>> {
   const { stdout } = await execa('getfattr', ['-R', '-P', '-h', '-d', '-m', '-', '-e', 'hex', '.'], { cwd: root });
   const found = new Map<string, string>();

@@ -8,11 +8,11 @@ export interface DataExtent {
   /** Bytes from the start. */
   readonly offset: number;
   readonly bytes: number;
-  /** The same seed gives the same bytes on every machine. */
+  /** The same seed makes the same bytes on every machine. */
   readonly seed: string;
 }
 
-/** A file of `bytes` bytes that is one hole, but for the given extents. */
+/** Makes a file of `bytes` bytes that is one hole except for the given extents. */
 export async function makeSparseFile(path: string, bytes: number, extents: readonly DataExtent[] = []): Promise<void> {
   await using file = await open(path, 'w', 0o600);
   await file.truncate(bytes);
@@ -25,7 +25,7 @@ export async function makeSparseFile(path: string, bytes: number, extents: reado
   }
 }
 
-/** A file of `bytes` pseudo-random bytes, which no codec makes smaller. */
+/** Makes a file of `bytes` pseudo-random bytes, which are incompressible. */
 export async function makeRandomFile(path: string, bytes: number, seed: string): Promise<void> {
   await makeSparseFile(path, bytes, [{ offset: 0, bytes, seed }]);
 }

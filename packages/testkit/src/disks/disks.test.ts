@@ -16,7 +16,7 @@ import { makeTemporaryDirectory } from './temporary-directory.ts';
 const MiB = 1024 * 1024;
 
 describe('disk files', () => {
-  test('a sparse file takes space for its extents alone, and a seed always gives the same bytes', async () => {
+  test('a sparse file takes space only for its extents, and a seed always makes the same bytes', async () => {
     await using scratch = await makeTemporaryDirectory();
     await makeSparseFile(scratch.file('a'), 64 * MiB, [{ offset: 8 * MiB, bytes: 2 * MiB + 5, seed: 'x' }]);
     await makeSparseFile(scratch.file('b'), 64 * MiB, [{ offset: 8 * MiB, bytes: 2 * MiB + 5, seed: 'x' }]);
@@ -35,7 +35,7 @@ describe('disk files', () => {
 });
 
 describe('an ext4 image', () => {
-  test('holds the very tree that it was made from', async () => {
+  test('contains exactly the tree that it was made from', async () => {
     await using scratch = await makeTemporaryDirectory();
     await using tree = await makeTemporaryDirectory();
     await makeSampleTree(tree.path, 300);
@@ -61,8 +61,8 @@ describe('comparing trees', () => {
         await writeFile(join(dir, 'links', 'hard'), content);
       },
     ],
-    ['a hard link too many', (dir: string) => link(join(dir, 'dir0', 'file1'), join(dir, 'dir0', 'more'))],
-  ])('sees %s', async (_, change) => {
+    ['an additional hard link', (dir: string) => link(join(dir, 'dir0', 'file1'), join(dir, 'dir0', 'more'))],
+  ])('detects %s', async (_, change) => {
     await using one = await makeTemporaryDirectory();
     await using other = await makeTemporaryDirectory();
     await makeSampleTree(one.path, 20);
@@ -74,7 +74,7 @@ describe('comparing trees', () => {
 });
 
 describe('devices and mounts', () => {
-  test('a loop device shows the file and is gone afterwards', async () => {
+  test('a loop device has the contents of the file, and is gone afterwards', async () => {
     await using scratch = await makeTemporaryDirectory();
     await makeRandomFile(scratch.file('disk'), MiB, 'loop');
     let path: string;
@@ -102,19 +102,19 @@ describe('devices and mounts', () => {
     expect(await readFile('/proc/self/mounts', 'utf8')).not.toContain(path);
   });
 
-  test('a small tmpfs is full when it is full', async () => {
+  test('a small tmpfs gets full', async () => {
     await using mounted = await mountNewTmpfs(MiB);
     await expect(makeRandomFile(mounted.file('big'), 2 * MiB, 'full')).rejects.toMatchObject({ code: 'ENOSPC' });
   });
 
-  test('a read-only view refuses to write, the directory itself does not', async () => {
+  test('a read-only view refuses writes, the directory itself does not', async () => {
     await using scratch = await makeTemporaryDirectory();
     await using view = await mountReadOnly(scratch.path);
     await expect(open(view.file('x'), 'w')).rejects.toMatchObject({ code: 'EROFS' });
     await writeFile(scratch.file('x'), '');
   });
 
-  test('what was not disposed is undone when the process exits', async () => {
+  test('leftovers that were not disposed are removed when the process exits', async () => {
     const script = `
       const { attachLoopDevice, makeSparseFile, makeTemporaryDirectory, mountNewTmpfs } = await import('@gantry/testkit');
       const scratch = await makeTemporaryDirectory();

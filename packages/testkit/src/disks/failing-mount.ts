@@ -10,13 +10,13 @@ import { undoAtExit } from './undo.ts';
 
 /** A file system that can be made to fail while it is in use. */
 export interface FailingMount extends MountedFileSystem {
-  /** Has the kernel find damage in it: it turns read-only then, as with `errors=remount-ro`, under the hands of who writes there. */
+  /** Makes the kernel detect an error in it: it then turns read-only, as with `errors=remount-ro`, while it is in use. */
   turnReadOnly(): Promise<void>;
-  /** Takes it away from its mount point, under the hands of who writes there: what stands beneath is an empty directory. */
+  /** Covers its mount point with an empty directory while it is in use. */
   takeAway(): Promise<void>;
 }
 
-/** A new ext4 in a sparse file of its own, mounted. Needs root and e2fsprogs. */
+/** Makes and mounts a new ext4 in a sparse file. Needs root and e2fsprogs. */
 export async function mountFailingExt4(bytes: number): Promise<FailingMount> {
   await using scratch = new AsyncDisposableStack();
   const directory = scratch.use(await makeTemporaryDirectory('gantry-fs-'));

@@ -3,21 +3,21 @@ import { once } from 'node:events';
 
 /** A virtual machine that has a disk open. */
 export interface Guest extends AsyncDisposable {
-  /** Of its QEMU. */
+  /** The pid of its QEMU. */
   readonly pid: number;
 }
 
 export interface GuestOptions {
-  /** How QEMU reads the image; default `raw`. */
+  /** The image format for QEMU; `raw` by default. */
   readonly format?: 'raw' | 'qcow2';
   readonly readOnly?: boolean;
 }
 
 /**
- * Starts a virtual machine of QEMU, emulated, that has the image as its disk: opened and locked as for every guest. It computes
- * nothing. Needs qemu-system-x86_64.
+ * Starts an emulated virtual machine of QEMU that has the image as its disk: opened and locked as for every guest. Its processor is
+ * stopped. Needs qemu-system-x86_64.
  *
- * @throws Error with QEMU's own words where it does not start, such as of a lock that somebody else has
+ * @throws Error with QEMU's message if it does not start, for example because another process has a lock
  */
 export async function startGuest(image: string, { format = 'raw', readOnly = false }: GuestOptions = {}): Promise<Guest> {
   // A comma ends a value in QEMU's options, unless it is doubled.
@@ -25,13 +25,13 @@ export async function startGuest(image: string, { format = 'raw', readOnly = fal
   const machine = ['-accel', 'tcg', '-m', '32', '-nodefaults', '-display', 'none', '-S', '-qmp', 'stdio', '-drive', drive];
   const qemu = spawn('qemu-system-x86_64', machine, { stdio: ['pipe', 'pipe', 'pipe'] });
   const ended = once(qemu, 'exit');
-  let words = '';
+  let stderr = '';
   qemu.stderr.on('data', (chunk: Buffer) => {
-    words += chunk.toString();
+    stderr += chunk.toString();
   });
-  // It greets when all devices are there.
+  // QMP sends a greeting when all devices exist.
   const greeted = await Promise.race([once(qemu.stdout, 'data').then(() => true), ended.then(() => false)]);
-  if (!greeted || qemu.pid === undefined) throw new Error(`QEMU did not start: ${words.trim()}`);
+  if (!greeted || qemu.pid === undefined) throw new Error(`QEMU did not start: ${stderr.trim()}`);
   return {
     pid: qemu.pid,
     async [Symbol.asyncDispose]() {

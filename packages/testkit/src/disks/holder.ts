@@ -1,17 +1,17 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-/** A process that uses something until it is disposed. */
+/** A process that uses a file or device until it is disposed. */
 export interface Holder extends AsyncDisposable {
   readonly pid: number;
 }
 
-/** A shell that has a file or device open in the given way. */
+/** Starts a shell that has a file or device open in the given mode. */
 export async function holdOpen(path: string, redirection: '<' | '>>' | '<>'): Promise<Holder> {
   return hold('/bin/sh', ['-c', `exec 3${redirection}"$1"; echo ready; read line`, 'sh', path]);
 }
 
-/** A shell that has a file system mounted in a mount namespace of its own, where nobody else sees it. Needs root. */
+/** Starts a shell that mounts a file system in its own mount namespace, invisible to others. Needs root. */
 export async function mountInNamespace(device: string, directory: string): Promise<Holder> {
   return hold('unshare', ['--mount', '/bin/sh', '-c', 'mount "$1" "$2" && echo ready; read line', 'sh', device, directory]);
 }

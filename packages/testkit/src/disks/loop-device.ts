@@ -8,7 +8,7 @@ export interface LoopDevice extends AsyncDisposable {
 
 export interface LoopDeviceOptions {
   readonly readOnly?: boolean;
-  /** It may get partitions, by the kernel or by addpart(8); they go when it is detached. */
+  /** Whether it can have partitions, from the kernel or addpart(8); they disappear when it is detached. */
   readonly partitions?: boolean;
 }
 

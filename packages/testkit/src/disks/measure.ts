@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 
-/** How many bytes of disk space a file takes: less than its size where it has holes. */
+/** How many bytes of disk space a file takes: less than its size if it has holes. */
 export async function allocatedBytes(path: string): Promise<number> {
-  // st_blocks counts units of 512 bytes whatever the file system's block is (stat(2)).
+  // st_blocks counts units of 512 bytes for any block size of the file system (stat(2)).
   return (await stat(path)).blocks * 512;
 }
 

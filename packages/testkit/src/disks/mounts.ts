@@ -11,17 +11,17 @@ import { undoAtExit } from './undo.ts';
 
 const MiB = 1024 * 1024;
 /** mkfs.xfs refuses less than 300 MB. */
-const SMALLEST_XFS_BYTES = 320 * MiB;
-const SMALLEST_BTRFS_BYTES = 128 * MiB;
+const MIN_XFS_BYTES = 320 * MiB;
+const MIN_BTRFS_BYTES = 128 * MiB;
 const BUSY_TRIES = 50;
 const BUSY_WAIT_MS = 100;
 
 export interface MountedFileSystem extends AsyncDisposable {
-  /** The mount point: a directory of its own. */
+  /** The mount point, a new directory. */
   readonly path: string;
-  /** A path inside; nothing is made. */
+  /** A path inside; nothing is created. */
   file(...names: readonly string[]): string;
-  /** Mounts it again, read-only or writable, in place. */
+  /** Remounts it in place, read-only or writable. */
   remount(access: 'ro' | 'rw'): Promise<void>;
 }
 
@@ -30,33 +30,33 @@ export interface MountOptions {
 }
 
 /**
- * A new xfs with reflinks in a sparse file of its own, mounted. Needs root and xfsprogs.
- * @param bytes at least 320 MiB (taken where less is asked for)
+ * Makes and mounts a new xfs with reflinks in a sparse file. Needs root and xfsprogs.
+ * @param bytes at least 320 MiB (the minimum is used for smaller values)
  */
-export async function mountNewXfs(bytes: number = SMALLEST_XFS_BYTES): Promise<MountedFileSystem> {
-  return mountNew(Math.max(bytes, SMALLEST_XFS_BYTES), ['mkfs.xfs', '-q', '-m', 'reflink=1']);
+export async function mountNewXfs(bytes: number = MIN_XFS_BYTES): Promise<MountedFileSystem> {
+  return mountNew(Math.max(bytes, MIN_XFS_BYTES), ['mkfs.xfs', '-q', '-m', 'reflink=1']);
 }
 
 /**
- * A new btrfs in a sparse file of its own, mounted. Needs root and btrfs-progs.
- * @param bytes at least 128 MiB (taken where less is asked for)
+ * Makes and mounts a new btrfs in a sparse file. Needs root and btrfs-progs.
+ * @param bytes at least 128 MiB (the minimum is used for smaller values)
  */
-export async function mountNewBtrfs(bytes: number = SMALLEST_BTRFS_BYTES): Promise<MountedFileSystem> {
-  return mountNew(Math.max(bytes, SMALLEST_BTRFS_BYTES), ['mkfs.btrfs', '-q']);
+export async function mountNewBtrfs(bytes: number = MIN_BTRFS_BYTES): Promise<MountedFileSystem> {
+  return mountNew(Math.max(bytes, MIN_BTRFS_BYTES), ['mkfs.btrfs', '-q']);
 }
 
-/** A new tmpfs that has room for `bytes` bytes and no more. Needs root. */
+/** Mounts a new tmpfs with exactly `bytes` bytes of space. Needs root. */
 export async function mountNewTmpfs(bytes: number): Promise<MountedFileSystem> {
   return mountAt(['-t', 'tmpfs', '-o', `size=${String(bytes)},mode=0700`, 'tmpfs']);
 }
 
-/** Mounts the file system that is in a file (through a loop device of its own) or on a block device. Needs root. */
+/** Mounts the file system in a file (through a new loop device) or on a block device. Needs root. */
 export async function mountImage(image: string, options: MountOptions = {}): Promise<MountedFileSystem> {
   const loop = (await stat(image)).isBlockDevice() ? [] : ['loop'];
   return mountAt(['-o', [...loop, options.readOnly === true ? 'ro' : 'rw'].join(','), image]);
 }
 
-/** Shows a directory a second time, read-only: whoever writes there is told `EROFS`, root as well. Needs root. */
+/** Mounts a directory a second time, read-only: writing there fails with `EROFS`, even for root. Needs root. */
 export async function mountReadOnly(directory: string): Promise<MountedFileSystem> {
   const mounted = await mountAt(['--bind', directory]);
   try {
@@ -93,7 +93,7 @@ async function mountAt(mountArguments: readonly string[]): Promise<MountedFileSy
     try {
       rmdirSync(path);
     } catch {
-      // Not unmounted after all: the directory stays, and so does what is in it.
+      // It was not unmounted: the directory and its contents stay.
     }
   });
   let mounted = true;
@@ -113,7 +113,7 @@ async function mountAt(mountArguments: readonly string[]): Promise<MountedFileSy
   };
 }
 
-/** Waits a while for processes that are ending; then lets the mount go when its last user does, and says so. */
+/** Waits for processes that are ending; after that, unmounts lazily and throws. */
 async function unmount(path: string): Promise<void> {
   for (let left = BUSY_TRIES; ; left -= 1) {
     try {
@@ -125,7 +125,7 @@ async function unmount(path: string): Promise<void> {
         continue;
       }
       await command('umount', '--lazy', path);
-      throw new Error(`${path} was still in use when the test ended`, { cause: error });
+      throw new Error(`${path} was still in use at the end of the test`, { cause: error });
     }
   }
 }

@@ -5,10 +5,10 @@ import { command } from './command.ts';
 import { pseudoRandom } from './disk-files.ts';
 
 const FILES_IN_A_DIRECTORY = 100;
-/** Some are empty, some end on a block's edge, some are just beyond it. */
+/** Some are empty, some end at the end of a block, some just after it. */
 const SIZES_BYTES = [0, 1, 100, 4095, 4096, 4097, 20_000, 65_536];
 const MODES = [0o644, 0o600, 0o755, 0o400, 0o4755, 0o2750, 0o1777, 0o000];
-/** Whole seconds: what every archiver and `mkfs.ext4 -d` keep. */
+/** Full seconds, which every archiver and `mkfs.ext4 -d` preserve. */
 const FIRST_MTIME_S = 1_100_000_000;
 
 /**
@@ -32,7 +32,7 @@ async function makeOrdinaryFiles(directory: string, files: number): Promise<void
     const size = SIZES_BYTES[index % SIZES_BYTES.length] ?? 0;
     await writeFile(path, Buffer.concat([...pseudoRandom(`file${String(index)}`, size)]));
     if (index % 7 === 0) await chown(path, 1000 + (index % 3), 2000 + (index % 5));
-    // After chown, which takes setuid and setgid away.
+    // After chown, which clears setuid and setgid.
     await chmod(path, MODES[index % MODES.length] ?? 0o644);
   }
 }
@@ -69,7 +69,7 @@ async function makeSpecialFiles(directory: string): Promise<void> {
   await command('mknod', join(directory, 'null'), 'c', '1', '3');
 }
 
-/** Fixed times, from the leaves up: a directory's own changes with every entry made in it. */
+/** Sets fixed times from the leaves up, because a directory's own time changes with every entry made in it. */
 async function setTimes(directory: string): Promise<void> {
   const entries = await readdir(directory, { withFileTypes: true });
   for (const [index, entry] of entries.sort((a, b) => (a.name < b.name ? -1 : 1)).entries()) {

@@ -1,6 +1,6 @@
 /*
- * Mounts and loop devices outlive the process that made them. What a test did not dispose (it failed in its set-up, the runner
- * called `process.exit`) is undone when the process ends, newest first.
+ * Mounts and loop devices outlive the process that made them. What a test did not dispose (its set-up failed, or the runner called
+ * `process.exit`) is undone when the process ends, newest first.
  */
 
 const undos = new Set<() => void>();
@@ -9,7 +9,7 @@ process.on('exit', () => {
   for (const undo of [...undos].toReversed()) undo();
 });
 
-/** Has `undo`, which must be synchronous and never throw, run at process exit unless the returned function was called before. */
+/** Registers `undo`, which must be synchronous and never throw, for process exit. The returned function cancels it. */
 export function undoAtExit(undo: () => void): () => void {
   undos.add(undo);
   return () => {

@@ -18,29 +18,29 @@ export type { MachineEngine } from './engines.ts';
 export type { MachineScript, ScriptOutcome } from './script-lines.ts';
 
 export interface MachineOptions {
-  /** `uml` where absent. */
+  /** `uml` by default. */
   readonly engine?: MachineEngine;
-  /** Raw images, which the machine has as `/dev/machine/0` and so on, writable. */
+  /** Raw images, which are `/dev/machine/0` and so on in the machine, writable. */
   readonly disks?: readonly string[];
-  /** Directories of this machine that it sees under the same path, read-only. */
+  /** Host directories that it sees under the same path, read-only. */
   readonly shares?: readonly string[];
-  /** 768 where absent. */
+  /** 768 by default. */
   readonly memoryMib?: number;
 }
 
-/** A throw-away machine with a kernel of its own; what is written to its root file system goes with it. */
+/** A disposable machine with its own kernel; changes of its root file system are discarded. */
 export interface Machine extends AsyncDisposable {
-  /** Runs a script of /bin/sh as root. @throws when it exits with another status than 0, or the machine ends */
+  /** Runs a script of /bin/sh as root. @throws if its exit status is not 0, or the machine ends */
   run(script: string): Promise<ScriptOutcome>;
-  /** Starts one; the one before must have ended. */
+  /** Starts a script; the previous one must have ended. */
   start(script: string): MachineScript;
-  /** SIGKILL: what the machine held in memory is gone, what it had flushed to its disks is there. Resolves when nothing of it runs. */
+  /** SIGKILL: data in the machine's memory is lost, data that it had flushed to its disks is kept. Resolves when all processes have ended. */
   cutPower(): Promise<void>;
 }
 
 /**
- * Has a machine keep in memory what is written in it until somebody flushes it, for hours. (An interval of 0, which the kernel knows too,
- * stops the regular writing, but has each file written once as soon as it is written to.)
+ * Makes a machine keep written data in memory for hours until it is flushed. (An interval of 0 stops the regular writeback too, but then
+ * each file is written back once as soon as it changes.)
  */
 export const HOLD_WRITES = `for name in dirty_writeback dirty_expire; do echo 3600000 >/proc/sys/vm/\${name}_centisecs; done
 modprobe xfs && echo 720000 >/proc/sys/fs/xfs/xfssyncd_centisecs`;
@@ -48,7 +48,7 @@ modprobe xfs && echo 720000 >/proc/sys/fs/xfs/xfssyncd_centisecs`;
 const BOOT_LIMIT_MS = 180_000;
 const MAX_CONSOLE_CHARACTERS = 16_384;
 
-/** Starts a machine; its image is made first where that was not done yet. It dies with this process. Needs root. */
+/** Starts a machine; its image is made first if it does not exist. It dies with this process. Needs root. */
 export async function startMachine(options: MachineOptions = {}): Promise<Machine> {
   const { engine = 'uml', disks = [], shares = [], memoryMib = 768 } = options;
   await using scope = new AsyncDisposableStack();
@@ -68,7 +68,7 @@ export async function startMachine(options: MachineOptions = {}): Promise<Machin
   };
 }
 
-/** A virtiofsd for each directory. @returns its socket, by the directory */
+/** Starts a virtiofsd for each directory. @returns its socket by directory */
 async function serveShares(
   directories: readonly string[],
   scratch: string,
@@ -91,11 +91,11 @@ class RunningMachine implements AsyncDisposable {
   readonly #closed = Promise.withResolvers<void>();
   readonly #forget: () => void;
   #console = '';
-  /** The first process of the namespace, once the machine runs: to kill it kills them all. */
+  /** The first process of the namespace, once the machine runs: killing it kills them all. */
   #engine: number | undefined;
 
   constructor(engine: readonly string[], scratch: string) {
-    // Its processes are in a namespace of their own, and die with the first of them, which dies with us.
+    // Its processes are in their own namespace, and die with the first of them, which dies with this process.
     const alone = ['--pdeathsig', 'KILL', 'unshare', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
     this.#process = spawn('setpriv', [...alone, ...engine], {
       stdio: ['ignore', 'pipe', 'pipe', ...LINES.map(() => 'pipe' as const)],
@@ -107,7 +107,7 @@ class RunningMachine implements AsyncDisposable {
     this.#lines = new ScriptLines(scripts, stdout, stderr);
     for (const output of [this.#process.stdout, this.#process.stderr]) this.#keepConsole(output);
     this.#process.once('error', (error) => this.#lines.end(error));
-    // When no process holds any end of our pipes any more.
+    // When no process has our pipes open any more.
     this.#process.once('close', () => {
       this.#engine = undefined;
       this.#lines.end(new Error(`the machine has ended; its console:\n${this.#console}`));
@@ -115,7 +115,7 @@ class RunningMachine implements AsyncDisposable {
     });
   }
 
-  /** Resolves when the machine takes scripts. */
+  /** Resolves when the machine accepts scripts. */
   async start(): Promise<void> {
     const { promise, reject } = Promise.withResolvers<void>();
     const limit = setTimeout(() => reject(new Error(`the machine did not start; its console:\n${this.#console}`)), BOOT_LIMIT_MS);
@@ -135,7 +135,7 @@ class RunningMachine implements AsyncDisposable {
   }
 
   async cutPower(): Promise<void> {
-    // Its parent collects it. Where that is killed instead, the system's first process has to, and in a container it may not.
+    // Its parent collects it. If the parent is killed instead, the system's first process would have to, which may not work in a container.
     if (this.#engine === undefined) this.#process.kill('SIGKILL');
     else killOne(this.#engine);
     await this.#closed.promise;
@@ -153,7 +153,7 @@ class RunningMachine implements AsyncDisposable {
   }
 }
 
-/** A pipe that Node made is a socket, so it goes both ways. */
+/** A pipe from Node is a socket, so it works in both directions. */
 function lineOf(child: ChildProcess, fd: number): Duplex | undefined {
   const line: unknown = child.stdio[fd];
   return line instanceof Duplex ? line : undefined;

@@ -1,22 +1,22 @@
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 
-/** What a script in a machine came to. */
+/** The outcome of a script in a machine. */
 export interface ScriptOutcome {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** A script that runs in a machine. */
+/** A running script in a machine. */
 export interface MachineScript {
-  /** Resolves when it has ended; rejects when the machine has. */
+  /** Resolves when it has ended; rejects if the machine ends. */
   readonly outcome: Promise<ScriptOutcome>;
-  /** Resolves with the first event that its output has the text; rejects when script or machine end without. */
+  /** Resolves as soon as its output contains the text; rejects if the script or machine ends before. */
   printed(text: string): Promise<void>;
 }
 
-/** One output of the script that runs, up to the mark behind it. */
+/** One output stream of the running script, up to the mark after it. */
 class Output {
   readonly #mark: string;
   readonly #end = Promise.withResolvers<{ readonly text: string; readonly status: number }>();
@@ -47,7 +47,7 @@ class Output {
   }
 }
 
-/** Runs scripts in a machine, one after the other, over the three lines that its first process serves. */
+/** Runs scripts in a machine, one at a time, over the three serial lines of its first process. */
 export class ScriptLines {
   readonly #scripts: Duplex;
   readonly #ready = Promise.withResolvers<void>();
@@ -71,7 +71,7 @@ export class ScriptLines {
     return this.#ready.promise;
   }
 
-  /** To be called when the one before has ended. */
+  /** To be called when the previous script has ended. */
   start(script: string): MachineScript {
     if (this.#ended !== undefined) throw this.#ended;
     const mark = randomBytes(16).toString('hex');
@@ -83,7 +83,7 @@ export class ScriptLines {
     return { outcome, printed: (text) => this.#printed(outputs, text, outcome) };
   }
 
-  /** The machine is gone: whoever waits for it is told why. */
+  /** The machine has ended: rejects all waiting promises with the reason. */
   end(error: Error): void {
     this.#ended ??= error;
     this.#ready.reject(error);
@@ -92,17 +92,17 @@ export class ScriptLines {
 
   async #printed(outputs: readonly Output[], text: string, outcome: Promise<unknown>): Promise<void> {
     const found = Promise.withResolvers<void>();
-    const look = (): void => {
+    const check = (): void => {
       if (outputs.some((output) => output.has(text))) found.resolve();
     };
-    this.#watchers.push(look);
-    look();
+    this.#watchers.push(check);
+    check();
     const tooLate = outcome.then((result) => {
-      look();
+      check();
       throw new Error(`the script ended and did not print ${text}: ${JSON.stringify(result)}`);
     });
     await Promise.race([found.promise, tooLate]);
-    this.#watchers = this.#watchers.filter((watcher) => watcher !== look);
+    this.#watchers = this.#watchers.filter((watcher) => watcher !== check);
   }
 
   #take(index: number, text: string): void {

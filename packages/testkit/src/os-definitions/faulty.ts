@@ -1,7 +1,7 @@
 import type { OsDefinitionFiles } from './write-os-definition.ts';
 
 /*
- * Definitions that do one thing wrong, or leave one thing out. All scripts that are not named here are sound.
+ * Definitions that do one thing wrong, or lack one thing. Scripts that are not named here are correct.
  */
 
 const READS_ALL = '#!/bin/sh\nexec cat >/dev/null\n';
@@ -14,7 +14,7 @@ exit ${String(status)}
 
 const NEVER_ENDS = '#!/bin/sh\necho "at it" >&2\nexec sleep 1000000\n';
 
-/** Neither it nor its child heeds SIGTERM; the child is in a process group of its own, as timeout(1) makes it. */
+/** It and its child ignore SIGTERM; the child is in its own process group, as with timeout(1). */
 const STUBBORN = `#!/bin/sh
 trap '' TERM INT HUP
 timeout --signal=KILL 1000000 sleep 1000000 &
@@ -23,7 +23,7 @@ wait
 `;
 
 export const FAULTY_DEFINITIONS: Readonly<Record<string, OsDefinitionFiles>> = {
-  /** Every script exits with 3, however much data went before. */
+  /** Every script exits with 3, after some data. */
   'exit-status': {
     create: failing(3),
     export: failing(3, 'head -c 100000 "$EXPORT_DEVICE"'),
@@ -39,11 +39,11 @@ export const FAULTY_DEFINITIONS: Readonly<Record<string, OsDefinitionFiles>> = {
     rename: '#!/bin/sh\nkill -KILL $$\n',
     verify: '#!/bin/sh\nkill -KILL $$\n',
   },
-  /** The data comes to its end before the script fails. */
+  /** The data is complete before the script fails. */
   'closes-stdout': { export: failing(4, 'cat "$EXPORT_DEVICE"\nexec >&-') },
   /** Succeeds without a byte of data. */
   silent: { export: '#!/bin/sh\nexit 0\n', import: READS_ALL },
-  /** Every script waits for ever, export and import after their data; ends when told to. */
+  /** Every script waits forever, export and import after their data; it ends on SIGTERM. */
   'never-ends': {
     create: NEVER_ENDS,
     export: '#!/bin/sh\ncat "$EXPORT_DEVICE"\necho "at it" >&2\nexec sleep 1000000\n',
@@ -51,24 +51,24 @@ export const FAULTY_DEFINITIONS: Readonly<Record<string, OsDefinitionFiles>> = {
     rename: NEVER_ENDS,
     verify: NEVER_ENDS,
   },
-  /** Waits for ever, and has to be killed. Says `at it: PID PID` of itself and its child. */
+  /** Waits forever, and must be killed. Prints `at it: PID PID` with its own pid and its child's. */
   stubborn: { create: STUBBORN, export: STUBBORN, import: STUBBORN, rename: STUBBORN, verify: STUBBORN },
-  /** What it says of its size is no number. */
+  /** The size that it announces is not a number. */
   'rubbish-size': { export: '#!/bin/sh\necho "a lot" >&"$EXP_SIZE_FD"\nexec cat "$EXPORT_DEVICE"\n' },
-  /** Reads the first thousand bytes, and finds that enough. */
+  /** Reads only the first thousand bytes. */
   'early-exit': { import: '#!/bin/sh\nhead -c 1000 >/dev/null\nexit 0\n' },
-  /** Leaves a process in the background that holds none of its streams. */
+  /** Leaves a process in the background without any of its streams. */
   'leaves-children': {
     create: '#!/bin/sh\nsleep 1000000 </dev/null >/dev/null 2>&1 &\n',
     export: '#!/bin/sh\nsleep 1000000 </dev/null >/dev/null 2>&1 3>&- &\nexec cat "$EXPORT_DEVICE"\n',
   },
-  /** Leaves a process in the background that holds its stdout. */
+  /** Leaves a process in the background that keeps its stdout open. */
   'holds-stdout': { export: '#!/bin/sh\nsleep 1000000 &\nexec cat "$EXPORT_DEVICE"\n' },
-  /** Can install, and nothing else. */
+  /** Can only install. */
   'create-only': { export: null, import: null, rename: null },
   /** Made for one hypervisor. */
   'kvm-only': { hypervisors: '# tested with\nkvm\n' },
-  /** From a time to come. */
+  /** From a future version. */
   'api-99': { ganeti_api_version: '99\n' },
   /** Broken in three ways. */
   broken: { ganeti_api_version: 'twenty\n', create: { text: '#!/bin/sh\n', mode: 0o644 }, import: null },

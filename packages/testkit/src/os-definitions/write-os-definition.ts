@@ -1,15 +1,15 @@
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** A file of a definition: its text (scripts get mode 0755, other files 0644), text with a mode, or where a link leads. */
+/** A file of a definition: its text (scripts get mode 0755, other files 0644), text with a mode, or the target of a link. */
 export type OsDefinitionFile = string | { readonly text: string; readonly mode: number } | { readonly link: string };
 
-/** Files by their names. Null leaves out a file that would be there otherwise. */
+/** Files by name. Null leaves out a file that would exist by default. */
 export type OsDefinitionFiles = Readonly<Record<string, OsDefinitionFile | null>>;
 
 const SCRIPTS: ReadonlySet<string> = new Set(['create', 'export', 'import', 'rename', 'verify']);
 
-/** A whole definition at API 20 whose dump is the plain image of the disk. */
+/** A complete definition at API 20 whose dump is the plain image of the disk. */
 const DEFAULT_FILES: OsDefinitionFiles = {
   ganeti_api_version: '20\n',
   create: '#!/bin/sh\nexit 0\n',
@@ -21,8 +21,8 @@ const DEFAULT_FILES: OsDefinitionFiles = {
 };
 
 /**
- * Writes an OS definition `name` into `directory`, which becomes a directory of a search path: a small whole one, but for `files`.
- * @returns the definition's own directory
+ * Writes an OS definition `name` into `directory`, which can then be on a search path: a small complete one, except for `files`.
+ * @returns the definition's directory
  */
 export async function writeOsDefinition(
   directory: string,
@@ -41,6 +41,6 @@ async function writeDefinitionFile(path: string, content: OsDefinitionFile, isSc
   if (typeof content === 'object' && 'link' in content) return symlink(content.link, path);
   const { text, mode } = typeof content === 'string' ? { text: content, mode: isScript ? 0o755 : 0o644 } : content;
   await writeFile(path, text);
-  // Whatever the umask is.
+  // For any umask.
   return chmod(path, mode);
 }

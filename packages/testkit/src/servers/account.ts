@@ -12,18 +12,18 @@ export interface Account extends AsyncDisposable {
 }
 
 export interface AccountOptions {
-  /** With which sshd lets the account in, where it allows passwords; none where absent. */
+  /** The account's password, for an sshd that allows passwords; none by default. */
   readonly password?: string;
-  /** The home directory; one that is not there where absent. */
+  /** The home directory; by default one that does not exist. */
   readonly home?: string;
-  /** The login shell; `/bin/sh` where absent. */
+  /** The login shell; `/bin/sh` by default. */
   readonly shell?: string;
 }
 
 /** A user of this system, removed when disposed. Needs root. */
 export async function makeAccount({ password, home = '/nonexistent', shell = '/bin/sh' }: AccountOptions = {}): Promise<Account> {
   const name = `gantry-${randomBytes(4).toString('hex')}`;
-  // "*" is no password, but does not lock the account, which sshd would refuse.
+  // "*" means no password, but does not lock the account, which sshd would refuse.
   const hash = password === undefined ? '*' : await command('openssl', 'passwd', '-6', password);
   await command('useradd', '--no-create-home', '--home-dir', home, '--shell', shell, '--password', hash, name);
   const forget = undoAtExit(() => commandAtExit('userdel', '--force', name));
@@ -38,13 +38,13 @@ export async function makeAccount({ password, home = '/nonexistent', shell = '/b
 }
 
 export interface Jail extends AsyncDisposable {
-  /** The directory that sessions see as `/`. */
+  /** The directory that is `/` in sessions. */
   readonly path: string;
-  /** A directory inside that belongs to the account: `/home/store` to the sessions. */
+  /** A directory inside that belongs to the account: `/home/store` in sessions. */
   readonly store: string;
 }
 
-/** A directory for sshd's ChrootDirectory, which wants root to own it and all above it. Needs root. */
+/** A directory for sshd's ChrootDirectory, which must be owned by root, with all of its parents. Needs root. */
 export async function makeJail(account: Account): Promise<Jail> {
   const path = await mkdtemp('/var/lib/gantry-jail-');
   const forget = undoAtExit(() => rmSync(path, { recursive: true, force: true }));

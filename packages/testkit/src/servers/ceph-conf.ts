@@ -1,6 +1,6 @@
 import type { Certificate } from './certificate.ts';
 
-/** Which ports a cluster takes: two from `monitor` on, forty from `osd` on. */
+/** The ports of a cluster: two from `monitor` on, forty from `osd` on. */
 export interface CephPorts {
   readonly monitor: number;
   readonly osd: number;
@@ -16,10 +16,10 @@ export interface CephConfOptions {
   readonly store: 'memory' | 'disk';
 }
 
-/** The one key for SSE-KMS that the gateway has. */
+/** The gateway's only key for SSE-KMS. */
 export const KMS_KEY_ID = 'test-key';
 
-/** The configuration of a cluster of one monitor, one OSD and one gateway that lasts for a test: no authentication inside, no replicas. */
+/** The configuration of a test cluster with one monitor, one OSD and one gateway: no internal authentication, no replicas. */
 export function cephConf({ directory, fsid, ports, certificate, store }: CephConfOptions): string {
   return `[global]
 fsid = ${fsid}

@@ -14,23 +14,23 @@ import type { S3Server } from './s3-server.ts';
 import { answersHttp } from './s3-server.ts';
 
 export interface CephOptions {
-  /** `memory` (default) for tests that keep little; `disk` for gigabytes. */
+  /** `memory` (default) for small amounts of data; `disk` for gigabytes. */
   readonly store?: 'memory' | 'disk';
 }
 
-/** Ceph with a RADOS Gateway, on loopback, from nothing. */
+/** A new Ceph cluster with a RADOS Gateway, on loopback. */
 export interface CephServer extends S3Server, AsyncDisposable {
   /** The same gateway, over TLS. */
   readonly tlsEndpoint: string;
-  /** What a client must trust for {@link tlsEndpoint}. */
+  /** The certificate that a client must trust for {@link tlsEndpoint}. */
   readonly caFile: string;
-  /** A key that it encrypts with for `aws:kms`. */
+  /** Its encryption key for `aws:kms`. */
   readonly kmsKeyId: string;
-  /** Another user, with other keys and, where given, a quota in bytes for all that it keeps. */
+  /** Creates another user with its own keys and optionally a quota in bytes for all of its data. */
   createUser(name: string, options?: { readonly quotaBytes?: number }): Promise<S3Server>;
-  /** Ends the gateway with SIGKILL, in the middle of whatever it does. The cluster behind it goes on. */
+  /** Kills the gateway (SIGKILL). The cluster behind it keeps running. */
   killGateway(): Promise<void>;
-  /** Starts it again, on the same ports. */
+  /** Restarts it on the same ports. */
   startGateway(): Promise<void>;
 }
 

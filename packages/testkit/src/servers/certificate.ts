@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { command } from '../disks/command.ts';
 
-/** PEM files of a certificate for 127.0.0.1 and localhost, signed by itself. */
+/** PEM files of a self-signed certificate for 127.0.0.1 and localhost. */
 export interface Certificate {
   readonly certFile: string;
   readonly keyFile: string;
 }
 
-/** Makes a key and a certificate in a directory; whoever trusts `certFile` as an authority accepts it. */
+/** Makes a key and a certificate in a directory; clients that trust `certFile` as an authority accept it. */
 export async function makeCertificate(directory: string): Promise<Certificate> {
   const certFile = join(directory, 'cert.pem');
   const keyFile = join(directory, 'key.pem');

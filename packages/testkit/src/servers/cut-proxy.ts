@@ -3,24 +3,24 @@ import type { Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
 
 export interface CutProxyOptions {
-  /** How long each byte is held back on its way, one way, ms; 0 where absent. */
+  /** The delay of each byte in each direction, ms; 0 by default. */
   readonly delayMs?: number;
 }
 
-/** A TCP proxy on 127.0.0.1 that can be told to fail as networks do. */
+/** A TCP proxy on 127.0.0.1 that can fail like a network. */
 export interface CutProxy extends AsyncDisposable {
   readonly port: number;
-  /** How many bytes it has passed on so far, both ways, over all connections. */
+  /** How many bytes it has forwarded so far, in both directions, over all connections. */
   readonly passedBytes: number;
   /** How many connections are open now. */
   readonly connections: number;
-  /** Cuts every connection (with a reset) once so many further bytes have passed, both ways together. */
+  /** Cuts every connection (with a reset) after this many more bytes, in both directions together. */
   cutAfter(bytes: number): void;
-  /** Passes nothing on any more, and tells nobody, once so many further bytes have passed. */
+  /** Silently stops forwarding after this many more bytes. */
   freezeAfter(bytes: number): void;
-  /** Takes new connections again, after a cut or a freeze. */
+  /** Accepts new connections again, after a cut or a freeze. */
   heal(): void;
-  /** Resolves when a cut or a freeze has come about. */
+  /** Resolves when a cut or a freeze has happened. */
   broken(): Promise<void>;
 }
 
@@ -38,9 +38,9 @@ export async function startCutProxy(targetPort: number, { delayMs = 0 }: CutProx
   };
   const pass = (chunk: Buffer, from: Socket, to: Socket): void => {
     if (isBroken()) return;
-    const room = fault === undefined ? chunk.length : Math.min(chunk.length, fault.at - passedBytes);
-    passedBytes += room;
-    if (!to.write(chunk.subarray(0, room))) {
+    const allowed = fault === undefined ? chunk.length : Math.min(chunk.length, fault.at - passedBytes);
+    passedBytes += allowed;
+    if (!to.write(chunk.subarray(0, allowed))) {
       from.pause();
       to.once('drain', () => from.resume());
     }

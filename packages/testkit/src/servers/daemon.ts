@@ -9,27 +9,27 @@ export interface DaemonOptions {
   readonly file: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Where its output goes; shown when it does not start. */
+  /** The file for its output; shown if it does not start. */
   readonly log: string;
-  /** Whether it serves already; asked again and again. */
+  /** Whether it accepts requests; polled. */
   readonly isReady: () => Promise<boolean>;
 }
 
-/** A server of the test's own, in the foreground of nobody. */
+/** A server of a test. */
 export interface Daemon extends AsyncDisposable {
   readonly pid: number;
-  /** SIGKILL, and waits until it is gone. */
+  /** Sends SIGKILL, and waits until it has ended. */
   kill(): Promise<void>;
 }
 
 const START_MS = 60_000;
 const STOP_MS = 3000;
 
-/** Starts a program that stays in the foreground, and waits until it serves. It dies with this process, however that ends. */
+/** Starts a program that stays in the foreground, and waits until it accepts requests. It dies with this process in every case. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { file, args, env = {}, log, isReady } = options;
   const output = openSync(log, 'a', 0o600);
-  // setpriv has the kernel kill it when we are killed ourselves (PR_SET_PDEATHSIG, prctl(2)).
+  // setpriv makes the kernel kill it when this process is killed (PR_SET_PDEATHSIG, prctl(2)).
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', file, ...args], {
     stdio: ['ignore', output, output],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8', ...env },
@@ -51,7 +51,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     await waitUntilReady(child, isReady);
   } catch (error) {
     await kill('SIGKILL');
-    throw new Error(`${file} does not start: ${(await readFile(log, 'utf8')).slice(-2000)}`, { cause: error });
+    throw new Error(`${file} did not start: ${(await readFile(log, 'utf8')).slice(-2000)}`, { cause: error });
   }
   return {
     pid: child.pid ?? -1,
@@ -64,7 +64,7 @@ async function waitUntilReady(child: ChildProcess, isReady: () => Promise<boolea
   const start = performance.now();
   while (!(await isReady())) {
     if (!isAlive(child)) throw new Error('it ended');
-    if (performance.now() - start > START_MS) throw new Error(`it did not serve within ${START_MS} ms`);
+    if (performance.now() - start > START_MS) throw new Error(`it did not accept requests within ${START_MS} ms`);
     await delay(25);
   }
 }

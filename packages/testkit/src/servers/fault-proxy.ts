@@ -8,37 +8,37 @@ import { pipeline } from 'node:stream/promises';
 import type { Fault } from './faults.ts';
 import { CutError, cutAfter, flipBitAt, stallAfter, errorDocument, truncateAfter } from './faults.ts';
 
-/** What a rule decides by. */
+/** A request, for rules. */
 export interface ProxiedRequest {
   readonly method: string;
   /** Without the query. */
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** Counts all requests, from 1. */
+  /** Its number among all requests, from 1. */
   readonly number: number;
 }
 
-/** Which requests a fault happens to: all for which `when` holds, or only the first so many of them. */
+/** Injects a fault into requests for which `when` returns true: all of them, or the first `times`. */
 export interface FaultRule {
   readonly when: (request: ProxiedRequest) => boolean;
   readonly fault: Fault | ((request: ProxiedRequest) => Fault | undefined);
   readonly times?: number;
 }
 
-/** An HTTP server between a client and a real server, that does to requests and answers what networks and services do to them. */
+/** An HTTP proxy in front of a real server that injects faults of networks and services into requests and responses. */
 export interface FaultProxy extends AsyncDisposable {
   /** Such as `http://127.0.0.1:40001`. */
   readonly endpoint: string;
-  /** Every request so far, and which fault happened to it. */
+  /** Every request so far, and its fault. */
   readonly seen: readonly { readonly request: ProxiedRequest; readonly fault: string | undefined }[];
-  /** Adds a rule. Of several that hold, the newest counts. The returned function takes it away again. */
+  /** Adds a rule. The newest matching rule applies. The returned function removes it. */
   inject(rule: FaultRule): () => void;
-  /** Waits for the first request from now on for which `when` holds. */
+  /** Waits for the next request for which `when` returns true. */
   waitFor(when: (request: ProxiedRequest) => boolean): Promise<ProxiedRequest>;
 }
 
-/** Starts a proxy in front of `target`, such as `http://127.0.0.1:7480`, which is sent the Host header of the client (it is signed). */
+/** Starts a proxy in front of `target`, such as `http://127.0.0.1:7480`, which gets the client's Host header (it is signed). */
 export async function startFaultProxy(target: string): Promise<FaultProxy> {
   const rules: { rule: FaultRule; left: number }[] = [];
   const seen: { request: ProxiedRequest; fault: string | undefined }[] = [];
@@ -137,7 +137,7 @@ async function forward(exchange: Exchange): Promise<void> {
     if (!outgoing.writableFinished) request.destroy();
   });
   sendBody(exchange, request);
-  // An answer may come before the whole body was taken.
+  // A response may come before the complete body was sent.
   const [answered]: IncomingMessage[] = await once(request, 'response');
   if (answered !== undefined) await sendAnswer(exchange, answered);
 }
@@ -171,7 +171,7 @@ async function sendAnswer({ outgoing, fault }: Exchange, answered: IncomingMessa
   const headers = { ...answered.headers };
   if (fault?.kind === 'etag' && headers.etag !== undefined) headers.etag = 'value' in fault ? fault.value : fault.change(headers.etag);
   if (fault?.kind === 'lose-answer') {
-    // The server has done its work: it must only not be heard of.
+    // The server has done its work: only its response is lost.
     answered.resume();
     await once(answered, 'end');
     outgoing.socket?.resetAndDestroy();
@@ -191,7 +191,7 @@ async function sendAnswer({ outgoing, fault }: Exchange, answered: IncomingMessa
     if (error instanceof CutError) outgoing.socket?.resetAndDestroy();
     throw error;
   }
-  // Fewer bytes than were announced: only the end of the connection can end the answer.
+  // There are fewer bytes than announced: only closing the connection can end the response.
   if (fault?.kind === 'truncate-response') socket?.end();
 }
 

@@ -1,8 +1,8 @@
 import { Transform } from 'node:stream';
 
-/** What can happen to one request. Bytes count from the start of the body. */
+/** A fault of one request. Bytes count from the start of the body. */
 export type Fault =
-  /** The proxy answers itself, with an error document, or an empty body where `code` is empty; the server hears nothing. */
+  /** The proxy itself responds with an error document, or an empty body if `code` is empty; the server gets nothing. */
   | {
       readonly kind: 'answer';
       readonly status: number;
@@ -10,28 +10,28 @@ export type Fault =
       readonly fields?: Readonly<Record<string, string>>;
       readonly headers?: Readonly<Record<string, string>>;
     }
-  /** The document of the answer is another one. */
+  /** The document of the response is changed. */
   | { readonly kind: 'rewrite'; readonly change: (body: string) => string }
-  /** Nothing is ever answered; the server hears nothing. */
+  /** There is no response; the server gets nothing. */
   | { readonly kind: 'silence' }
-  /** The connection is reset after so many bytes of the request's body. */
+  /** The connection is reset after this many bytes of the request's body. */
   | { readonly kind: 'cut-request'; readonly bytes: number }
-  /** Nothing moves any more after so many bytes. */
+  /** The transfer stalls after this many bytes. */
   | { readonly kind: 'stall-request'; readonly bytes: number }
-  /** One bit of the request's body is another. */
+  /** One bit of the request's body is flipped. */
   | { readonly kind: 'flip-request'; readonly byte: number }
-  /** The server does what it was asked for; the connection is reset before a byte of its answer. */
+  /** The server processes the request; the connection is reset before its response. */
   | { readonly kind: 'lose-answer' }
   | { readonly kind: 'cut-response'; readonly bytes: number }
   | { readonly kind: 'stall-response'; readonly bytes: number }
-  /** The answer ends early, in peace. */
+  /** The response ends early without an error. */
   | { readonly kind: 'truncate-response'; readonly bytes: number }
   | { readonly kind: 'flip-response'; readonly byte: number }
-  /** The answer has another ETag: this one, or its own as `change` writes it. */
+  /** The response has another ETag: this one, or its own changed by `change`. */
   | { readonly kind: 'etag'; readonly value: string }
   | { readonly kind: 'etag'; readonly change: (etag: string) => string };
 
-/** With which a stream ends that was cut on purpose. */
+/** The error of a stream that was cut on purpose. */
 export class CutError extends Error {
   override readonly name = 'CutError';
 }
@@ -43,7 +43,7 @@ export function cutAfter(bytes: number): Transform {
   });
 }
 
-/** Lets so many bytes through and then takes no more, until the stream is destroyed. */
+/** Passes this many bytes and then stalls, until the stream is destroyed. */
 export function stallAfter(bytes: number): Transform {
   let passed = 0;
   return new Transform({
@@ -60,15 +60,15 @@ export function truncateAfter(bytes: number): Transform {
 
 export function flipBitAt(byte: number): Transform {
   return transform((chunk, before) => {
-    const place = byte - before;
-    if (place < 0 || place >= chunk.length) return chunk;
+    const index = byte - before;
+    if (index < 0 || index >= chunk.length) return chunk;
     const flipped = Buffer.from(chunk);
-    flipped[place] = (flipped[place] ?? 0) ^ 1;
+    flipped[index] = (flipped[index] ?? 0) ^ 1;
     return flipped;
   });
 }
 
-/** An error as S3 services write it ("REST error responses" in the Amazon S3 API reference). */
+/** An error document of S3 services ("REST error responses" in the Amazon S3 API reference). */
 export function errorDocument(code: string, fields: Readonly<Record<string, string>> = {}): string {
   const elements = Object.entries({ Code: code, Message: `${code}, says the proxy`, ...fields });
   return `<?xml version="1.0" encoding="UTF-8"?>\n<Error>${elements.map(([name, value]) => `<${name}>${value}</${name}>`).join('')}</Error>`;

@@ -2,17 +2,17 @@ import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Below the range from which Linux takes ports for outgoing connections (ip_local_port_range), and above the well-known ones. */
-const LOWEST = 12_000;
-const HIGHEST = 31_000;
+/** Below the range of ports for outgoing connections on Linux (ip_local_port_range), and above the well-known ones. */
+const MIN_PORT = 12_000;
+const MAX_PORT = 31_000;
 
-/** Finds `count` consecutive ports of 127.0.0.1 on which nothing listens, and gives the first. */
+/** Finds `count` consecutive free ports of 127.0.0.1. @returns the first */
 export async function findFreePorts(count: number): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt++) {
-    const first = randomInt(LOWEST, HIGHEST - count);
+    const first = randomInt(MIN_PORT, MAX_PORT - count);
     if (await areFree(first, count)) return first;
   }
-  throw new Error(`no ${count} free ports in a row on 127.0.0.1`);
+  throw new Error(`found no ${count} consecutive free ports on 127.0.0.1`);
 }
 
 async function areFree(first: number, count: number): Promise<boolean> {

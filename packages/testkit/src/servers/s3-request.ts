@@ -15,12 +15,12 @@ export interface S3RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Both servers of the test kit are in it, or do not care. */
+/** Both servers of the test kit accept it. */
 const REGION = 'us-east-1';
 
 /**
- * Sends one signed request that has nothing to do with Gantry or with its SDK: for making buckets, for setting policies, and for
- * seeing what is really there. `path` is such as `/bucket?uploads=`: with every `=`, sorted, as it is signed.
+ * Sends a signed request without Gantry or its SDK: for making buckets, setting policies, and checking the real state. `path` is such as
+ * `/bucket?uploads=`: with every `=`, sorted, as it is signed.
  */
 export async function s3Request(server: S3Server, path: string, options: S3RequestOptions = {}): Promise<S3Answer> {
   const { method = 'GET', body = '' } = options;
@@ -30,17 +30,17 @@ export async function s3Request(server: S3Server, path: string, options: S3Reque
   return { status: response.status, body: await response.text(), headers: Object.fromEntries(response.headers) };
 }
 
-/** Makes a bucket; with object lock, and so with versions, where asked for. @throws when the server refuses */
+/** Makes a bucket, optionally with object lock and so with versions. @throws if the server refuses */
 export async function createBucket(server: S3Server, name: string, options: { readonly objectLock?: boolean } = {}): Promise<void> {
   const headers: Record<string, string> = options.objectLock === true ? { 'x-amz-bucket-object-lock-enabled': 'true' } : {};
   const { status, body } = await s3Request(server, `/${name}`, { method: 'PUT', headers });
-  if (status !== 200) throw new Error(`the server refuses to make the bucket ${name}: ${status} ${body}`);
+  if (status !== 200) throw new Error(`cannot make the bucket ${name}: ${status} ${body}`);
 }
 
-/** The keys of all unfinished multipart uploads of a bucket, as the server tells them. */
+/** The keys of all unfinished multipart uploads of a bucket, as the server lists them. */
 export async function listUnfinishedUploads(server: S3Server, bucket: string): Promise<readonly string[]> {
   const { status, body } = await s3Request(server, `/${bucket}?uploads=`);
-  if (status !== 200) throw new Error(`the server does not list the uploads of ${bucket}: ${status} ${body}`);
+  if (status !== 200) throw new Error(`cannot list the uploads of ${bucket}: ${status} ${body}`);
   return [...body.matchAll(/<Upload>.*?<Key>(.*?)<\/Key>.*?<\/Upload>/gs)].map((match) => match[1] ?? '');
 }
 

@@ -1,4 +1,4 @@
-/** What a client needs to know of an S3 server. */
+/** The connection details of an S3 server. */
 export interface S3Server {
   /** Such as `http://127.0.0.1:28080`. */
   readonly endpoint: string;
@@ -6,7 +6,7 @@ export interface S3Server {
   readonly secretAccessKey: string;
 }
 
-/** Whether something answers HTTP there, with whatever status. */
+/** Whether a server responds there over HTTP, with any status. */
 export async function answersHttp(url: string): Promise<boolean> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(2000) });

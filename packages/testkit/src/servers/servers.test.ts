@@ -17,13 +17,13 @@ describe('a gateway of Ceph', () => {
   });
   afterAll(() => ceph[Symbol.asyncDispose]());
 
-  it('keeps objects, for those with the right keys alone', async () => {
+  it('keeps objects, only for clients with the right keys', async () => {
     expect((await s3Request(ceph, '/box/a', { method: 'PUT', body: 'text' })).status).toBe(200);
     expect(await s3Request(ceph, '/box/a')).toMatchObject({ status: 200, body: 'text' });
     expect((await s3Request({ ...ceph, secretAccessKey: 'wrong' }, '/box/a')).status).toBe(403);
   });
 
-  it('lists the uploads that were not finished', async () => {
+  it('lists unfinished uploads', async () => {
     expect(await listUnfinishedUploads(ceph, 'box')).toEqual([]);
     await s3Request(ceph, '/box/big?uploads=', { method: 'POST' });
     expect(await listUnfinishedUploads(ceph, 'box')).toEqual(['big']);
@@ -37,7 +37,7 @@ describe('a gateway of Ceph', () => {
     expect(refused).toMatchObject({ status: 403, body: expect.stringContaining('QuotaExceeded') });
   });
 
-  it('can be killed and started again, with all that it kept', async () => {
+  it('can be killed and restarted, and keeps its data', async () => {
     await s3Request(ceph, '/box/before', { method: 'PUT', body: 'kept' });
     await ceph.killGateway();
     await expect(s3Request(ceph, '/box/before')).rejects.toThrow('fetch failed');
@@ -89,12 +89,12 @@ describe('the fault proxy', () => {
   const get = (): Promise<string> => fetch(`${proxy.endpoint}/x`).then((response) => response.text());
   const put = (): Promise<Response> => fetch(`${proxy.endpoint}/x`, { method: 'PUT', body: text });
 
-  it('passes on what no rule speaks of, and remembers it', async () => {
+  it('forwards and records requests without a rule', async () => {
     expect(await get()).toBe(text);
     expect(proxy.seen.at(-1)).toMatchObject({ request: { method: 'GET', path: '/x' }, fault: undefined });
   });
 
-  it('answers with errors in place of the server, as often as it is told', async () => {
+  it('responds with errors instead of the server, a given number of times', async () => {
     const before = received.length;
     proxy.inject({ when: () => true, times: 2, fault: { kind: 'answer', status: 503, code: 'SlowDown' } });
     expect(await get()).toContain('<Code>SlowDown</Code>');
@@ -104,7 +104,7 @@ describe('the fault proxy', () => {
   });
 
   it.each([{ kind: 'cut-response', bytes: 5 }, { kind: 'truncate-response', bytes: 5 }, { kind: 'lose-answer' }] as const)(
-    'breaks answers: $kind',
+    'breaks responses: $kind',
     async (fault) => {
       proxy.inject({ when: () => true, times: 1, fault });
       await expect(get()).rejects.toThrow();
@@ -112,7 +112,7 @@ describe('the fault proxy', () => {
     },
   );
 
-  it('breaks requests, so that the server gets none, and damages them, so that it gets another', async () => {
+  it('cuts requests, so that the server gets none, and damages them, so that it gets another', async () => {
     const before = received.length;
     proxy.inject({ when: ({ method }) => method === 'PUT', times: 1, fault: { kind: 'cut-request', bytes: 5 } });
     await expect(put()).rejects.toThrow();
@@ -122,14 +122,14 @@ describe('the fault proxy', () => {
     expect(received.at(-1)).toBe(`\`${text.slice(1)}`);
   });
 
-  it('changes bits and ETags of answers', async () => {
+  it('changes bits and ETags of responses', async () => {
     proxy.inject({ when: () => true, times: 1, fault: { kind: 'flip-response', byte: 0 } });
     expect(await get()).toBe(`\`${text.slice(1)}`);
     proxy.inject({ when: () => true, times: 1, fault: { kind: 'etag', value: '"other"' } });
     expect((await put()).headers.get('etag')).toBe('"other"');
   });
 
-  it.each(['stall-request', 'stall-response'] as const)('lets requests hang: %s', async (kind) => {
+  it.each(['stall-request', 'stall-response'] as const)('makes requests hang: %s', async (kind) => {
     proxy.inject({ when: () => true, times: 1, fault: { kind, bytes: 0 } });
     const seen = proxy.waitFor(() => true);
     const controller = new AbortController();

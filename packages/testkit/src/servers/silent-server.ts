@@ -4,11 +4,11 @@ import { createServer } from 'node:net';
 
 export interface SilentServer extends AsyncDisposable {
   readonly port: number;
-  /** Resolves when somebody has connected. */
+  /** Resolves when a client has connected. */
   readonly reached: Promise<unknown>;
 }
 
-/** A TCP server on 127.0.0.1 that takes connections, says `greeting` to each, if anything, and then nothing, or `goodbye`: it closes. */
+/** Starts a TCP server on 127.0.0.1 that accepts connections, sends `greeting`, and then stays silent, or closes with `goodbye`. */
 export async function startSilentServer(greeting = '', then: 'silence' | 'goodbye' = 'silence'): Promise<SilentServer> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {

@@ -7,11 +7,11 @@ import { makeTemporaryDirectory } from '../disks/temporary-directory.ts';
 import { undoAtExit } from '../disks/undo.ts';
 
 export interface SshAgent extends AsyncDisposable {
-  /** What `SSH_AUTH_SOCK` says to find it. */
+  /** The value of `SSH_AUTH_SOCK`. */
   readonly socket: string;
 }
 
-/** Starts an ssh-agent that holds the keys of the files, which have no passphrase, in that order. Needs openssh-client. */
+/** Starts an ssh-agent with the keys of these files, which have no passphrase, in that order. Needs openssh-client. */
 export async function startSshAgent(...keyFiles: readonly string[]): Promise<SshAgent> {
   await using scope = new AsyncDisposableStack();
   const directory = scope.use(await makeTemporaryDirectory('gantry-agent-'));
@@ -24,7 +24,7 @@ export async function startSshAgent(...keyFiles: readonly string[]): Promise<Ssh
     await exited;
     forget();
   });
-  // It says where it listens as soon as it does.
+  // It prints its socket as soon as it listens.
   await once(agent.stdout, 'data');
   for (const file of keyFiles) await execa('ssh-add', ['-q', file], { env: { SSH_AUTH_SOCK: socket } });
   const owned = scope.move();

@@ -10,50 +10,50 @@ import { findFreePorts } from './free-ports.ts';
 import { killOne, killTree, processTree } from './process-tree.ts';
 
 export interface SshServerOptions {
-  /** Whom the client's key lets in; root where absent. */
+  /** The user for whom the client's key is accepted; root by default. */
   readonly user?: string;
   /** Confine the user to SFTP in this directory (`ChrootDirectory`, `ForceCommand internal-sftp`). */
   readonly jail?: string;
   /** Arguments of `internal-sftp`, such as `-P fsync` for a server that lacks a request. */
   readonly sftpArguments?: string;
-  /** Further lines of sshd_config(5), which count before ours. */
+  /** Additional lines of sshd_config(5), which take precedence. */
   readonly config?: readonly string[];
-  /** On which port; a free one where absent. */
+  /** The port; a free one by default. */
   readonly port?: number;
-  /** The address that it listens on; 127.0.0.1 where absent. */
+  /** The address that it listens on; 127.0.0.1 by default. */
   readonly host?: string;
   /** The network namespace that it runs in; see ip-netns(8). */
   readonly namespace?: string;
-  /** Whose keys and files are used; new ones where absent. For a server that comes back. */
+  /** The server whose keys and files are used, for a server that comes back; new ones by default. */
   readonly like?: SshServer;
 }
 
-/** A real sshd of its own on 127.0.0.1, and what a client needs to be let in. */
+/** A real sshd on 127.0.0.1, and the files that a client needs for it. */
 export interface SshServer extends AsyncDisposable {
   readonly port: number;
   readonly user: string;
-  /** Everything below belongs to this one server. */
+  /** The directory of this server's files. */
   readonly directory: string;
   /** The server's private host key (ed25519); `.pub` beside it. */
   readonly hostKeyFile: string;
-  /** The private key that it lets in, without a passphrase; `.pub` beside it. */
+  /** A private key that it accepts, without a passphrase; `.pub` beside it. */
   readonly identityFile: string;
   readonly authorizedKeysFile: string;
   /** The server's host key, for `[127.0.0.1]:PORT`. */
   readonly knownHostsFile: string;
-  /** An ssh_config(5) with these files for 127.0.0.1, and nothing of the machine's. */
+  /** An ssh_config(5) with these files for 127.0.0.1, without the machine's. */
   readonly configFile: string;
-  /** What the server has logged so far. */
+  /** The server's log so far. */
   log(): string;
-  /** `ssh://USER@127.0.0.1:PORT/DIRECTORY?config=FILE` and further options. */
+  /** `ssh://USER@127.0.0.1:PORT/DIRECTORY?config=FILE` with further options. */
   address(directory: string, options?: Readonly<Record<string, string>>): string;
-  /** How many processes serve sessions now. */
+  /** The number of processes that serve sessions now. */
   sessions(): Promise<number>;
   /** Ends the server and every session with SIGKILL. */
   kill(): Promise<void>;
-  /** Ends every session with SIGKILL, and leaves the server running. */
+  /** Ends every session with SIGKILL, but not the server. */
   killSessions(): Promise<void>;
-  /** Has the server and every session stand still, as SIGSTOP does. */
+  /** Stops the server and every session with SIGSTOP. */
   freeze(): Promise<void>;
 }
 
@@ -138,7 +138,7 @@ function serverConfig(
   { hostKeyFile, authorizedKeysFile }: Pick<Files, 'hostKeyFile' | 'authorizedKeysFile'>,
 ): string {
   const lines = [
-    // The first of several lines counts.
+    // The first of several lines applies.
     ...config,
     `Port ${port}`,
     `ListenAddress ${host}`,
@@ -154,8 +154,8 @@ function serverConfig(
     'LogLevel VERBOSE',
     'MaxStartups 200',
     'MaxSessions 50',
-    // Where bash is the shell, it reads its .bashrc for every command that sshd runs, but not below another shell: that file may do
-    // much, and be left in the midst of it when a test kills the session.
+    // As a login shell, bash reads its .bashrc for every command that sshd runs, unless SHLVL shows another shell above: that file may do
+    // a lot, and be interrupted when a test kills the session.
     'SetEnv SHLVL=1',
     ...(config.some((line) => line.startsWith('Subsystem ')) ? [] : [`Subsystem sftp internal-sftp ${sftpArguments}`]),
   ];
@@ -186,7 +186,7 @@ interface Running extends AsyncDisposable {
 async function run(configFile: string, namespace: string | undefined): Promise<Running> {
   // Debian's service makes this directory when it starts.
   await mkdir('/run/sshd', { recursive: true, mode: 0o755 });
-  // setpriv has the kernel kill it when we are killed ourselves (PR_SET_PDEATHSIG, prctl(2)).
+  // setpriv makes the kernel kill it when this process is killed (PR_SET_PDEATHSIG, prctl(2)).
   const sshd = ['setpriv', '--pdeathsig', 'KILL', '/usr/sbin/sshd', '-D', '-e', '-f', configFile];
   const [program = '', ...args] = namespace === undefined ? sshd : ['ip', 'netns', 'exec', namespace, ...sshd];
   const server = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });

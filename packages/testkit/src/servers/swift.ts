@@ -7,7 +7,7 @@ import type { S3Server } from './s3-server.ts';
 import { answersHttp } from './s3-server.ts';
 import { proxyConf, storageConf, SWIFT_CONF } from './swift-conf.ts';
 
-/** OpenStack Swift with its S3 API, on loopback, from nothing. */
+/** A new OpenStack Swift with its S3 API, on loopback. */
 export interface SwiftServer extends S3Server, AsyncDisposable {
   /** The only region that it accepts. */
   readonly region: string;
@@ -50,7 +50,7 @@ export async function startSwift(): Promise<SwiftServer> {
         log: `${directory}/log/${name}`,
         isReady: () => answersHttp(`http://127.0.0.1:${at}/`),
       });
-    // All at once: each takes seconds to load.
+    // In parallel, because each takes seconds to load.
     const started = await Promise.allSettled([...storage.map((server) => start(server.name, server.port)), start('proxy', port)]);
     for (const result of started) if (result.status === 'fulfilled') stack.use(result.value);
     for (const result of started) if (result.status === 'rejected') throw result.reason;

@@ -11,11 +11,11 @@ export interface NetworkNode {
   readonly enter: readonly string[];
 }
 
-/** Two machines, as far as the network goes, with a cable between them. */
+/** Two network namespaces with a cable between them. */
 export interface TwoNodes extends AsyncDisposable {
   readonly first: NetworkNode;
   readonly second: NetworkNode;
-  /** Pulls the cable, or puts it in again. */
+  /** Pulls the cable, or plugs it in again. */
   setLink(state: 'up' | 'down'): Promise<void>;
 }
 

@@ -7,8 +7,8 @@ const LINE_ENDS: ReadonlySet<string> = new Set(['\r', '\n', '\u0004']);
 const BACKSPACES: ReadonlySet<string> = new Set(['\b', '\u007f']);
 
 /**
- * Asks for the passphrase of a key file on the terminal of this process, whatever stdin and stdout are, and shows nothing of what is
- * typed. Undefined where there is no terminal (opening `/dev/tty` fails: tty(4)), or no answer. Ctrl-C is a SIGINT to us, as ever.
+ * Asks for the passphrase of a key file on the terminal of this process, even if stdin and stdout are redirected, without echo. Undefined
+ * if there is no terminal (opening `/dev/tty` fails: tty(4)) or no answer. Ctrl-C sends SIGINT to this process, as usual.
  */
 export async function askOnTerminal(keyFile: string): Promise<string | undefined> {
   const terminal = openTerminal();

@@ -9,16 +9,16 @@ import { ENGINES, failureOfOpening, open } from '../../test/helpers.ts';
 const run = promisify(execFile);
 const HELPER = fileURLToPath(new URL('../../bin/askpass.sh', import.meta.url));
 
-/** Of a key; and, by bad luck, of an account too: a host that is given it by mistake lets us in, and its log says so. */
+/** The passphrase of a key that is also the password of an account: a host that gets it by mistake accepts it, and its log shows that. */
 const PASSPHRASE = 'correct horse';
 
-describe('the helper that ssh asks', () => {
+describe('the askpass helper of ssh', () => {
   const LONG = `/home/${'é'.repeat(60)}/id_ed25519`;
   const first100 = Buffer.from(LONG).subarray(0, 100).toString('latin1');
 
   async function answer(question: string, keyFile = ''): Promise<string> {
     const env = { GANTRY_SSH_PASSPHRASE: PASSPHRASE, GANTRY_SSH_KEY: keyFile, PATH: '/usr/bin:/bin', LC_ALL: 'C' };
-    // A word of bytes: what ssh cuts off may be half of a character.
+    // As bytes, because ssh may cut a character in half.
     const word = `$(printf '${[...Buffer.from(question, 'latin1')].map((byte) => `\\${byte.toString(8).padStart(3, '0')}`).join('')}x')`;
     const { stdout } = await run('sh', ['-c', `q=${word}; exec '${HELPER}' "\${q%x}"`], { env }).catch(() => ({ stdout: '' }));
     return stdout;
@@ -29,7 +29,7 @@ describe('the helper that ssh asks', () => {
     ['a key with a quote in its name', "Enter passphrase for key '/root/o'brien': ", ''],
     ['the one key', "Enter passphrase for key '/root/.ssh/id_rsa': ", '/root/.ssh/id_rsa'],
     ['the one key, whose name ssh cuts off', `Enter passphrase for key '${first100}': `, LONG],
-  ])('tells the passphrase of %s', async (_what, question, key) => {
+  ])('answers with the passphrase for %s', async (_what, question, key) => {
     expect(await answer(question, key)).toBe(`${PASSPHRASE}\n`);
   });
 
@@ -40,15 +40,15 @@ describe('the helper that ssh asks', () => {
     ['a question of the server', "(root@gateway) Enter passphrase for key '/root/.ssh/id_rsa': ", ''],
     ['the PIN of a token', "Enter PIN for 'token': ", ''],
     ['another key than the one', "Enter passphrase for key '/root/.ssh/id_ecdsa': ", '/root/.ssh/id_rsa'],
-    ['a key whose name is only the beginning', "Enter passphrase for key '/root/.ssh/id': ", '/root/.ssh/id_rsa'],
+    ['a key whose name is a prefix of it', "Enter passphrase for key '/root/.ssh/id': ", '/root/.ssh/id_rsa'],
     ['another long name', `Enter passphrase for key '${first100.replace('home', 'root')}': `, LONG],
     ['nothing', '', ''],
-  ])('tells nothing for %s', async (_what, question, key) => {
+  ])('does not answer for %s', async (_what, question, key) => {
     expect(await answer(question, key)).toBe('');
   });
 });
 
-describe.each(ENGINES)('a host on the way, by %s', async (engine) => {
+describe.each(ENGINES)('a jump host, by %s', async (engine) => {
   const scope = new AsyncDisposableStack();
   afterAll(() => scope.disposeAsync());
   const directory = scope.use(await makeTemporaryDirectory('gantry-ssh-askpass-'));
@@ -83,18 +83,18 @@ describe.each(ENGINES)('a host on the way, by %s', async (engine) => {
     return `ssh://peer${directory.file('store')}?${query.toString()}`;
   }
 
-  test('that asks for a password is not given the passphrase of a key', async () => {
+  test('that asks for a password does not get the passphrase of a key', async () => {
     const failure = await failureOfOpening(await address('password', 'none'), { env });
     expect(failure).toMatchObject({ code: 'denied' });
     expect(gateway.log()).not.toContain('Accepted password');
   });
 
-  test('whose host key is not known is refused at once', async () => {
+  test('whose host key is unknown is refused at once', async () => {
     const failure = await failureOfOpening(await address('strange', gateway.identityFile, '/nonexistent'), { env });
-    expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('is not known') });
+    expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('is unknown') });
   });
 
-  test('is shown its own key, which the same passphrase opens', async () => {
+  test('gets its own key, which the same passphrase opens', async () => {
     await writeFile(gateway.authorizedKeysFile, await readFile(`${locked}.pub`), { flag: 'a' });
     await using store = await open(await address('same', locked), { env });
     expect(await Array.fromAsync(store.pending(''))).toEqual([]);

@@ -17,17 +17,17 @@ const accepted = await Promise.all([locked, agents].map((file) => readFile(`${fi
 await writeFile(server.authorizedKeysFile, accepted.join(''));
 const agent = scope.use(await startSshAgent(agents));
 const fullAgent = scope.use(await startSshAgent(...strangers, agents));
-// A key of an agent is named by its public half.
+// IdentityFile can name an agent's key by its public half.
 await writeFile(directory.file('named.pub'), await readFile(`${agents}.pub`));
 
-/** An ssh_config(5) that offers `lines` alone. */
+/** An ssh_config(5) with only these lines. */
 async function config(name: string, ...lines: readonly string[]): Promise<string> {
   const file = directory.file(name);
   await writeFile(file, [`UserKnownHostsFile ${server.knownHostsFile}`, 'GlobalKnownHostsFile none', ...lines, ''].join('\n'));
   return file;
 }
 
-describe.each(ENGINES)('who comes with %s is let in', (engine) => {
+describe.each(ENGINES)('a login by %s succeeds', (engine) => {
   const address = (options: Readonly<Record<string, string>>): string => server.address(directory.path, { engine, ...options });
 
   async function opens(options: Readonly<Record<string, string>>, more: Parameters<typeof open>[1]): Promise<void> {
@@ -35,11 +35,11 @@ describe.each(ENGINES)('who comes with %s is let in', (engine) => {
     await Array.fromAsync(store.list(''));
   }
 
-  test('by a key file whose passphrase the environment tells', async () => {
+  test('with a key file whose passphrase is in the environment', async () => {
     await opens({ identity: locked }, { env: { GANTRY_SSH_PASSPHRASE: PASSPHRASE } });
   });
 
-  test('by a key file whose passphrase a human tells, who is asked once', async () => {
+  test('with a key file whose passphrase the user enters, who is asked once', async () => {
     const asked: string[] = [];
     const askPassphrase = async (file: string): Promise<string> => {
       asked.push(file);
@@ -49,11 +49,11 @@ describe.each(ENGINES)('who comes with %s is let in', (engine) => {
     expect(asked).toEqual([locked]);
   });
 
-  test('by an agent', async () => {
+  test('with an agent', async () => {
     await opens({ config: await config('agent', 'IdentityFile none') }, { env: { SSH_AUTH_SOCK: agent.socket } });
   });
 
-  test('by the one key of many in an agent that IdentityFile names', async () => {
+  test('with the key of an agent that IdentityFile names', async () => {
     const env = { SSH_AUTH_SOCK: fullAgent.socket };
     const all = address({ config: await config('all', 'IdentityFile none') });
     expect(await failureOfOpening(all, { env })).toMatchObject({ code: expect.stringMatching(/denied|unavailable/) });
@@ -61,16 +61,16 @@ describe.each(ENGINES)('who comes with %s is let in', (engine) => {
   });
 });
 
-describe.each(ENGINES)('who comes with %s is refused, and told why', (engine) => {
+describe.each(ENGINES)('a login by %s fails with the cause', (engine) => {
   const address = (identity: string): string =>
     server.address(directory.path, { engine, config: 'none', knownHosts: server.knownHostsFile, identity });
 
   test.each([
-    ['a key that the peer does not know', strangers[0] ?? '', {}, 'authorized_keys'],
-    ['a key file that is not there', directory.file('none'), {}, 'Check the name'],
-    ['a locked key, without its passphrase', locked, {}, 'GANTRY_SSH_PASSPHRASE'],
-    ['a locked key, with another passphrase', locked, { env: { GANTRY_SSH_PASSPHRASE: 'wrong' } }, 'GANTRY_SSH_PASSPHRASE'],
-    ['a locked key, whose passphrase nobody tells', locked, { askPassphrase: async () => undefined }, 'GANTRY_SSH_PASSPHRASE'],
+    ['with a key that the peer does not know', strangers[0] ?? '', {}, 'authorized_keys'],
+    ['with a key file that does not exist', directory.file('none'), {}, 'Check the name'],
+    ['with a locked key without its passphrase', locked, {}, 'GANTRY_SSH_PASSPHRASE'],
+    ['with a locked key and another passphrase', locked, { env: { GANTRY_SSH_PASSPHRASE: 'wrong' } }, 'GANTRY_SSH_PASSPHRASE'],
+    ['with a locked key whose passphrase is not entered', locked, { askPassphrase: async () => undefined }, 'GANTRY_SSH_PASSPHRASE'],
   ])('%s', async (_what, identity, options, hint) => {
     const failure = await failureOfOpening(address(identity), options);
     expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('accepted no key') });

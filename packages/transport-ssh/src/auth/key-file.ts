@@ -7,12 +7,12 @@ import type { Passphrases } from './passphrases.ts';
 /** A private key, read from its file. */
 type KeyFile =
   | { readonly kind: 'open'; readonly key: ParsedKey }
-  /** It has a passphrase: the one given, if any, is not it. */
+  /** It has a passphrase, other than the given one. */
   | { readonly kind: 'locked' }
-  /** It is not there, may not be read, or is no private key. */
+  /** It does not exist, cannot be read, or is not a private key. */
   | { readonly kind: 'unusable' };
 
-/** Reads a private key; asks for its passphrase where it has one. Undefined where it cannot be used. */
+/** Reads a private key, and asks for its passphrase if it has one. Undefined if it cannot be used. */
 export async function openKeyFile(path: string, passphrases: Passphrases): Promise<ParsedKey | undefined> {
   const plain = await readKeyFile(path);
   if (plain.kind !== 'locked') return plain.kind === 'open' ? plain.key : undefined;
@@ -27,7 +27,7 @@ export async function isLocked(path: string): Promise<boolean> {
   return (await readKeyFile(path)).kind === 'locked';
 }
 
-/** The public half of a key: from the file beside it, or from the file itself where that is public, or not locked. */
+/** The public half of a key: from the `.pub` file beside it, or from the file itself if that is public or not locked. */
 export async function readPublicKey(path: string): Promise<Buffer | undefined> {
   for (const file of [`${path}.pub`, path]) {
     const text = await readFile(file).catch(() => undefined);
@@ -37,17 +37,17 @@ export async function readPublicKey(path: string): Promise<Buffer | undefined> {
   return undefined;
 }
 
-/** Reads a private key, as far as the passphrase opens it. Never rejects. */
+/** Reads a private key, with the passphrase if there is one. Never rejects. */
 export async function readKeyFile(path: string, passphrase?: string): Promise<KeyFile> {
   const text = await readFile(path).catch(() => undefined);
   if (text === undefined) return { kind: 'unusable' };
   const key = parseKey(text, passphrase);
   if (!(key instanceof Error)) return key.isPrivateKey() ? { kind: 'open', key } : { kind: 'unusable' };
-  // The library tells by text alone: "Encrypted … no passphrase given", "… integrity check failed".
+  // The library distinguishes them only by text: "Encrypted … no passphrase given", "… integrity check failed".
   return { kind: /encrypted|passphrase|integrity|decrypt/i.test(key.message) ? 'locked' : 'unusable' };
 }
 
-/** Against its types, the library may give a list of one. */
+/** Contrary to its types, the library may return a list with one key. */
 function parseKey(text: Buffer, passphrase?: string): ParsedKey | Error {
   const parsed: ParsedKey | Error | readonly ParsedKey[] = ssh2.utils.parseKey(text, passphrase);
   const [key = new Error('no key')] = Array.isArray(parsed) ? parsed : [parsed];

@@ -3,12 +3,12 @@ import process from 'node:process';
 import { PeerError } from '../engine/peer-error.ts';
 import { readKeyFile } from './key-file.ts';
 
-/** What is the matter with a key file that was not used. */
+/** Why a key file was not used. */
 export interface KeyProblem {
   readonly path: string;
-  /** A clause, such as `others may read it (mode 0644)`. */
+  /** A clause, such as `other users can read it (mode 0644)`. */
   readonly why: string;
-  /** One sentence: what to do. */
+  /** What to do about it, in one sentence. */
   readonly hint: string;
   readonly isAbsent?: boolean;
 }
@@ -16,37 +16,37 @@ export interface KeyProblem {
 export interface KeyProblemOptions {
   /** The passphrase that was tried, if any. */
   readonly passphrase: string | undefined;
-  /** Whether the engine passes over a key that others may read, as `ssh` does. */
+  /** Whether the engine ignores a key that other users can read, as `ssh` does. */
   readonly isStrict: boolean;
 }
 
 type Problem = Omit<KeyProblem, 'path'>;
 
-/** More is no key, bytes. */
+/** Larger files are not keys. */
 const MAX_KEY_FILE_BYTES = 256 * 1024;
 
-/** Whom `ssh` lets read a private key of the user's own: nobody else (`sshkey_perm_ok` of OpenSSH). */
+/** `ssh` refuses a key of the user that anybody else can access (`sshkey_perm_ok` of OpenSSH). */
 const OTHERS = 0o077;
 
-/** Texts by which a file is told from a private key that OpenSSH reads, the most telling first. */
+/** Patterns of files that are not private keys for OpenSSH, the most specific first. */
 const FORMS: readonly (readonly [pattern: RegExp, problem: Problem])[] = [
-  [/^\s*$/, { why: 'it is empty', hint: 'Name a private key.' }],
+  [/^\s*$/, { why: 'it is empty', hint: 'Give a private key.' }],
   [
     /^(?:ssh-|ecdsa-|sk-)\S+ \S+|PUBLIC KEY/,
-    { why: 'it is the public half of a key', hint: 'Name the private key: the file without .pub.' },
+    { why: 'it is the public half of a key', hint: 'Give the private key: the file without .pub.' },
   ],
-  [/^PuTTY-User-Key-File/, { why: 'it is in the format of PuTTY', hint: 'Convert it: puttygen FILE -O private-openssh -o NEW.' }],
-  [/\r/, { why: 'its lines end as on Windows (CR LF)', hint: 'Convert it: sed -i "s/\\r$//" FILE.' }],
-  [/^(?![\s\S]*PRIVATE KEY-----)/, { why: 'it holds no private key', hint: 'Name a private key.' }],
-  [/OPENSSH PRIVATE KEY-----$/, { why: 'the end of its last line is missing', hint: 'Add it: echo >> FILE.' }],
+  [/^PuTTY-User-Key-File/, { why: 'it is in PuTTY format', hint: 'Convert it: puttygen FILE -O private-openssh -o NEW.' }],
+  [/\r/, { why: 'it has Windows line ends (CR LF)', hint: 'Convert it: sed -i "s/\\r$//" FILE.' }],
+  [/^(?![\s\S]*PRIVATE KEY-----)/, { why: 'it does not contain a private key', hint: 'Give a private key.' }],
+  [/OPENSSH PRIVATE KEY-----$/, { why: 'its last line lacks a line end', hint: 'Add it: echo >> FILE.' }],
 ];
 
-/** Whether ssh would look for a key there unasked. */
+/** Whether it is one of the default keys of ssh. */
 export function isDefaultKey(path: string): boolean {
   return /\/\.ssh\/id_(?:rsa|dsa|ecdsa|ecdsa_sk|ed25519|ed25519_sk|xmss)$/.test(path);
 }
 
-/** A refusal of every key that also says which keys were never shown. */
+/** Adds to a refusal which keys could not be offered. */
 export function withKeyProblems(refusal: PeerError, found: readonly (KeyProblem | undefined)[]): PeerError {
   const problems = found.filter((problem) => problem !== undefined);
   const [first] = problems;
@@ -55,7 +55,7 @@ export function withKeyProblems(refusal: PeerError, found: readonly (KeyProblem 
   return new PeerError(refusal.code, { message: `${refusal.message}; not usable: ${list}`, hint: first.hint, cause: refusal });
 }
 
-/** Why a key file was of no use; undefined where nothing is the matter with it, or where that cannot be told. Never rejects. */
+/** Why a key file could not be used; undefined if it is fine, or if that cannot be determined. Never rejects. */
 export async function findKeyProblem(path: string, options: KeyProblemOptions): Promise<KeyProblem | undefined> {
   const problem = (await problemOfFile(path, options)) ?? (await problemOfKey(path, options));
   return problem === undefined ? undefined : { ...problem, path, hint: problem.hint.replaceAll(/\bFILE\b/g, () => path) };
@@ -65,20 +65,21 @@ async function problemOfFile(path: string, { isStrict }: KeyProblemOptions): Pro
   try {
     const file = await stat(path);
     const { mode, uid, size } = file;
-    if (!file.isFile()) return { why: 'it is not a file', hint: 'Name a private key.' };
-    if (size > MAX_KEY_FILE_BYTES) return { why: 'it is too large for a key', hint: 'Name a private key.' };
+    if (!file.isFile()) return { why: 'it is not a file', hint: 'Give a private key.' };
+    if (size > MAX_KEY_FILE_BYTES) return { why: 'it is too large for a key', hint: 'Give a private key.' };
     const text = await readFile(path, 'latin1');
     const form = FORMS.find(([pattern]) => pattern.test(text))?.[1];
     if (form !== undefined) return form;
     if (!isStrict || uid !== process.getuid?.() || (mode & OTHERS) === 0) return undefined;
     return {
-      why: `others may read it (mode ${(mode & 0o7777).toString(8).padStart(4, '0')})`,
-      hint: 'Let nobody else read it: chmod 600 FILE.',
+      why: `other users can read it (mode ${(mode & 0o7777).toString(8).padStart(4, '0')})`,
+      hint: 'Make it private: chmod 600 FILE.',
     };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return { why: 'it is not there', hint: 'Check the name of the key file.', isAbsent: true };
-    return { why: `it cannot be read (${code})`, hint: 'Make it readable for this user.' };
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      return { why: 'it does not exist', hint: 'Check the name of the key file.', isAbsent: true };
+    return { why: `it cannot be read (${code})`, hint: 'Make it readable for the user who runs gantry.' };
   }
 }
 
@@ -90,7 +91,7 @@ async function problemOfKey(path: string, { passphrase }: KeyProblemOptions): Pr
   return { why: 'the passphrase does not open it', hint: 'Correct GANTRY_SSH_PASSPHRASE, or load the key into the agent (ssh-add FILE).' };
 }
 
-/** @param why a clause, as ssh or a library says it */
+/** @param why a clause from ssh or the library */
 export function agentProblem(why: string): KeyProblem {
-  return { path: 'the agent', why: `it cannot be asked: ${why}`, hint: 'Start an ssh-agent, or unset SSH_AUTH_SOCK.' };
+  return { path: 'the agent', why: `cannot connect: ${why}`, hint: 'Start an ssh-agent, or unset SSH_AUTH_SOCK.' };
 }

@@ -1,10 +1,10 @@
-/** Asks a human for the passphrase of a key file; undefined when there is nobody to ask, or no answer. */
+/** Asks the user for the passphrase of a key file; undefined if there is no terminal or no answer. */
 export type AskPassphrase = (keyFile: string) => Promise<string | undefined>;
 
 /** The environment variable that holds the passphrase of locked key files. */
 export const PASSPHRASE_VARIABLE = 'GANTRY_SSH_PASSPHRASE';
 
-/** The passphrases of locked key files: from the environment, else asked for, each once. */
+/** The passphrases of locked key files: from the environment, or else asked for once per key. */
 export class Passphrases {
   readonly #fromEnvironment: string | undefined;
   readonly #ask: AskPassphrase | undefined;
@@ -15,7 +15,7 @@ export class Passphrases {
     this.#ask = ask;
   }
 
-  /** What can be had without asking. */
+  /** The passphrase from the environment. */
   get given(): string | undefined {
     return this.#fromEnvironment;
   }

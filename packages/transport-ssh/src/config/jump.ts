@@ -5,7 +5,7 @@ const JUMP =
   /^(?:ssh:\/\/)?(?:(?<user>[^@]+)@)?(?:\[(?<ipv6>[0-9A-Fa-f:.%]+)\]|(?<host>[A-Za-z0-9_][A-Za-z0-9_.-]*))(?::(?<port>\d{1,5}))?\/?$/;
 
 /**
- * Reads one host of a ProxyJump line, `[user@]host[:port]` (ssh_config(5)).
+ * Parses one host of a ProxyJump line, `[user@]host[:port]` (ssh_config(5)).
  *
  * @throws PeerError `invalid-address`
  */
@@ -14,7 +14,7 @@ export function parseJump(text: string): Pick<PeerQuestion, 'host' | 'user' | 'p
   const host = groups?.['ipv6'] ?? groups?.['host'];
   if (host === undefined)
     throw new PeerError('invalid-address', {
-      message: `${JSON.stringify(text)} is no host to jump through`,
+      message: `${JSON.stringify(text)} is not a valid jump host`,
       hint: 'Correct ProxyJump in the ssh configuration.',
     });
   const port = groups?.['port'];

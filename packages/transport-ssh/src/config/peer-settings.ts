@@ -5,36 +5,36 @@ import type { SshAddress } from '../address.ts';
 import { PeerError } from '../engine/peer-error.ts';
 import { readConfig } from './read-config.ts';
 
-/** Where this side's settings come from. */
-export interface LocalSurroundings {
+/** The environment of this side. */
+export interface LocalContext {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly warn: (message: string) => void;
 }
 
-/** How a peer is reached: the address, filled up from ssh_config(5) files, then with ssh's own defaults. */
+/** How a peer is reached: from the address, then from ssh_config(5) files, then from ssh's defaults. */
 export interface PeerSettings {
   readonly hostName: string;
   readonly port: number;
   readonly user: string;
   readonly hostKeyAlias: string | undefined;
-  /** Absolute, in the order in which they are tried; some may not be there. */
+  /** Absolute, in the order in which they are tried; some may not exist. */
   readonly identityFiles: readonly string[];
-  /** Whether the user named the identities, rather than that they are ssh's default names. */
+  /** Whether the user named the identities; otherwise they are ssh's defaults. */
   readonly identitiesNamed: boolean;
   readonly identitiesOnly: boolean;
   readonly agentSocket: string | undefined;
   readonly userKnownHostsFiles: readonly string[];
   readonly globalKnownHostsFiles: readonly string[];
-  /** `[user@]host[:port]` of each host on the way, the nearest first. */
+  /** `[user@]host[:port]` of each jump host, the nearest first. */
   readonly jumps: readonly string[];
-  /** A command line for the user's shell that carries the connection, its tokens expanded. Never beside `jumps`. */
+  /** A command line for the user's shell that carries the connection, with its tokens expanded. Never together with `jumps`. */
   readonly proxyCommand: string | undefined;
 }
 
 type Values = Readonly<Record<string, string | readonly string[]>>;
 
-/** A name that no configuration has. */
+/** A name that no configuration uses. */
 const MARK = 'gantrymark';
 /** The library would run `nslookup` for it. */
 const UNSUPPORTED = /^\s*canonicalizehostname\b.*$/gim;
@@ -42,11 +42,11 @@ const DEFAULT_IDENTITIES = ['id_ed25519', 'id_ecdsa', 'id_rsa'];
 const DEFAULT_KNOWN_HOSTS = ['known_hosts', 'known_hosts2'];
 const GLOBAL_KNOWN_HOSTS = ['/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known_hosts2'];
 
-/** What the address asks of a peer, and what it leaves to the configuration. */
+/** The parts of the address that the configuration completes. */
 export type PeerQuestion = Pick<SshAddress, 'host' | 'user' | 'port' | 'configFile' | 'identityFiles' | 'knownHostsFiles'>;
 
-/** Reads the configuration for one peer. @throws PeerError `invalid-address` when a file that the user named cannot be read */
-export async function readPeerSettings(question: PeerQuestion, local: LocalSurroundings): Promise<PeerSettings> {
+/** Reads the configuration for one peer. @throws PeerError `invalid-address` if a file that the user named cannot be read */
+export async function readPeerSettings(question: PeerQuestion, local: LocalContext): Promise<PeerSettings> {
   const values = await computeValues(question, local);
   const home = homeOf(local);
   const user = question.user ?? first(values['user']) ?? userInfo().username;
@@ -72,7 +72,7 @@ export async function readPeerSettings(question: PeerQuestion, local: LocalSurro
   };
 }
 
-/** Of ProxyJump and ProxyCommand the one that comes first holds. @throws PeerError `unsupported` */
+/** Of ProxyJump and ProxyCommand the first one applies. @throws PeerError `unsupported` */
 function proxyOf(values: Values, tokens: Readonly<Record<string, string>>): Pick<PeerSettings, 'jumps' | 'proxyCommand'> {
   const name = Object.keys(values).find((each) => each === 'proxyjump' || each === 'proxycommand');
   const value = first(values[name ?? '']) ?? 'none';
@@ -87,21 +87,21 @@ function proxyOf(values: Values, tokens: Readonly<Record<string, string>>): Pick
   if (!isNotNone(value)) return { jumps: [], proxyCommand: undefined };
   if (first(values['proxyusefdpass'])?.toLowerCase() === 'yes')
     throw new PeerError('unsupported', {
-      message: 'the ssh2 engine cannot take a descriptor of a ProxyCommand (ProxyUseFdpass)',
+      message: 'the ssh2 engine cannot receive a file descriptor from a ProxyCommand (ProxyUseFdpass)',
       hint: 'Use ?engine=openssh.',
     });
-  return { jumps: [], proxyCommand: value.replaceAll(/%(.)/g, (whole, token: string) => (token === '%' ? '%' : (tokens[token] ?? whole))) };
+  return { jumps: [], proxyCommand: value.replaceAll(/%(.)/g, (match, token: string) => (token === '%' ? '%' : (tokens[token] ?? match))) };
 }
 
-function homeOf({ env }: LocalSurroundings): string {
+function homeOf({ env }: LocalContext): string {
   return env['HOME'] ?? homedir();
 }
 
-/** The first value of a name wins, and those of the user's file come before the system's (ssh_config(5)). */
-async function computeValues({ host, user, configFile }: PeerQuestion, local: LocalSurroundings): Promise<Values> {
+/** The first value of a name wins, and the user's file comes before the system's (ssh_config(5)). */
+async function computeValues({ host, user, configFile }: PeerQuestion, local: LocalContext): Promise<Values> {
   const compute = (text: string): Values => {
     const asked = { Host: host, ...(user === undefined ? {} : { User: user }) };
-    // Commands of "Match exec" are not run.
+    // The commands of "Match exec" are not run.
     return SSHConfig.parse(text.replaceAll(UNSUPPORTED, '')).compute(asked, { ignoreCase: true, matchExec: false });
   };
   const applies = (before: string, header: string): boolean => MARK in compute(`${before}\n${header}\n  ${MARK} yes\n`);
@@ -110,7 +110,7 @@ async function computeValues({ host, user, configFile }: PeerQuestion, local: Lo
   return compute(text);
 }
 
-function warnOfUnsupported(text: string, { warn }: LocalSurroundings): void {
+function warnOfUnsupported(text: string, { warn }: LocalContext): void {
   if (/^\s*match\s[^#\n]*\bexec\b/im.test(text)) warn('the ssh2 engine does not run the commands of Match exec in the ssh configuration');
   if (/^\s*canonicalizehostname\s+(?!no\b)/im.test(text))
     warn('the ssh2 engine does not read CanonicalizeHostname of the ssh configuration');
@@ -120,12 +120,12 @@ function parsePort(text: string | undefined): number {
   const port = Number(text ?? 22);
   if (Number.isInteger(port) && port > 0 && port < 65_536) return port;
   throw new PeerError('invalid-address', {
-    message: `the ssh configuration has the port ${JSON.stringify(text)}`,
+    message: `the ssh configuration has an invalid port: ${JSON.stringify(text)}`,
     hint: 'Correct its Port line.',
   });
 }
 
-function agentSocket(configured: string | undefined, { env }: LocalSurroundings, expand: (path: string) => string): string | undefined {
+function agentSocket(configured: string | undefined, { env }: LocalContext, expand: (path: string) => string): string | undefined {
   if (configured === 'none') return undefined;
   if (configured === undefined || configured === 'SSH_AUTH_SOCK') return env['SSH_AUTH_SOCK'] || undefined;
   return configured.startsWith('$') ? env[configured.slice(1)] : expand(configured);
@@ -135,10 +135,10 @@ function globalFiles(configured: readonly string[]): readonly string[] {
   return configured.length > 0 ? configured : GLOBAL_KNOWN_HOSTS;
 }
 
-/** `~` and the tokens of ssh_config(5) that make sense in a path. */
+/** Expands `~` and the tokens of ssh_config(5) that make sense in a path. */
 function expandPath(path: string, { home, cwd, ...tokens }: { home: string; cwd: string; h: string; p: string; r: string }): string {
   const values: Readonly<Record<string, string>> = { ...tokens, d: home, u: userInfo().username, '%': '%' };
-  const expanded = path.replaceAll(/%(.)/g, (whole, token: string) => values[token] ?? whole);
+  const expanded = path.replaceAll(/%(.)/g, (match, token: string) => values[token] ?? match);
   return resolve(
     cwd,
     expanded.replace(/^~(?=\/|$)/, () => home),

@@ -5,7 +5,7 @@ import { makeTemporaryDirectory } from '@gantry/testkit';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readPeerSettings } from './peer-settings.ts';
 
-/* What the ssh2 engine makes of a configuration is compared with what `ssh -G` makes of it. */
+/* Compares how the ssh2 engine reads a configuration with the output of `ssh -G`. */
 
 const run = promisify(execFile);
 
@@ -29,7 +29,7 @@ for (const [name, text] of Object.entries(files)) await writeFile(file(name), te
 
 let count = 0;
 
-/** Both readings of a configuration, of what decides where a connection goes. */
+/** Both readings of the settings that decide where a connection goes. */
 async function readings(
   text: string,
   host: string,
@@ -49,7 +49,7 @@ async function readings(
       port: value('port'),
       user: value('user'),
       jump: value('proxyjump'),
-      // ssh -G shows it as it is written.
+      // ssh -G does not expand its tokens.
       proxyCommand: value('proxycommand')?.replaceAll('%h', hostName).replaceAll('%p', String(port)),
     },
     warnings,
@@ -58,15 +58,15 @@ async function readings(
 
 describe.each(['a', 'b', 'c'])('for the host %s, as ssh does', (host) => {
   test.each([
-    ['files of a pattern, in their order', `Include ${file('conf.d/*.conf')}\nHost *\n  Port 99\n`],
-    ['a file in a Host that may not hold', `Host b\n  Include ${file('plain.conf')}\nHost *\n  Port 99\n`],
-    ['lines behind an included Host', `Include ${file('conf.d/10-first.conf')}\nPort 98\n`],
-    ['lines of a Host behind an included Host', `Host b c\n  Include ${file('conf.d/20-second.conf')}\n  Port 97\nHost *\n  Port 96\n`],
+    ['files that match a pattern, in order', `Include ${file('conf.d/*.conf')}\nHost *\n  Port 99\n`],
+    ['a file in a Host that may not match', `Host b\n  Include ${file('plain.conf')}\nHost *\n  Port 99\n`],
+    ['lines after an included Host', `Include ${file('conf.d/10-first.conf')}\nPort 98\n`],
+    ['lines of a Host after an included Host', `Host b c\n  Include ${file('conf.d/20-second.conf')}\n  Port 97\nHost *\n  Port 96\n`],
     ['a file that includes another', `Include ${file('nested.conf')}\n`],
-    ['a file that is not there, and a pattern of none', `Include ${file('none.conf')} ${file('empty.d/*')}\nPort 95\n`],
+    ['a missing file, and a pattern without a match', `Include ${file('none.conf')} ${file('empty.d/*')}\nPort 95\n`],
     ['a name with a space', `Include "${file('with space.conf')}"\n`],
     ['several in one line, with =', `include=${file('plain.conf')} ${file('conf.d/10-first.conf')}\n`],
-    ['a Match of a user that was named before', `Host a\n  User x\nMatch user x\n  Include ${file('plain.conf')}\nHost *\n  Port 94\n`],
+    ['a Match of a user that was set before', `Host a\n  User x\nMatch user x\n  Include ${file('plain.conf')}\nHost *\n  Port 94\n`],
     ['ProxyJump before ProxyCommand', `ProxyJump gate\nProxyCommand nc %h %p\n`],
     ['ProxyCommand before ProxyJump', `ProxyCommand nc -x "a b" %h %p\nProxyJump gate\n`],
     ['ProxyJump none in an included file', `Include ${file('jump.conf')}\nProxyJump gate\n`],
@@ -88,7 +88,7 @@ test('a ProxyCommand that passes a descriptor is refused', async () => {
   await expect(settingsOf('ProxyUseFdpass yes\nProxyCommand nc -F %h %p\n')).rejects.toMatchObject({ code: 'unsupported' });
 });
 
-test('what is passed over and may lead elsewhere is warned of, and runs nothing', async () => {
+test('ignored options that may change the destination cause a warning, and run nothing', async () => {
   const { warnings } = await readings(`Match exec "false"\n  Port 1\nCanonicalizeHostname yes\n`, 'a');
   expect(warnings).toEqual([expect.stringContaining('Match exec'), expect.stringContaining('CanonicalizeHostname')]);
 });

@@ -2,31 +2,31 @@ import { glob, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { PeerError } from '../engine/peer-error.ts';
 
-/** Where the ssh_config(5) files are that hold for a user. */
+/** Where a user's ssh_config(5) files are. */
 export interface ConfigPlaces {
-  /** The one file that holds, instead of the user's and the system's; `none` for no file; undefined for both. */
+  /** A single file to read instead of the user's and the system's; `none` for no file; undefined for both. */
   readonly configFile: string | undefined;
   readonly cwd: string;
   readonly home: string;
 }
 
-/** Whether lines behind this `Host` or `Match` line hold for the peer, after the configuration that was read so far. */
+/** Whether lines after this `Host` or `Match` line apply to the peer, after the configuration read so far. */
 export type Applies = (before: string, header: string) => boolean;
 
 const SYSTEM_DIRECTORY = '/etc/ssh';
 
-/** As in OpenSSH (`READCONF_MAX_DEPTH`): files that include files that include files. */
+/** Maximum nesting of included files, as in OpenSSH (`READCONF_MAX_DEPTH`). */
 const MAX_DEPTH = 16;
 
-/** Holds for every host: what stands behind an included file is not of the last `Host` of that file. */
+/** Applies to every host: lines after an included file do not belong to the last `Host` in that file. */
 const EVERY_HOST = 'Match all';
 
 const HEADER = /^\s*(?:host|match)(?:\s|=)/i;
 const INCLUDE = /^\s*include(?:\s+|\s*=\s*)(\S.*)$/i;
 
 /**
- * The text of the configuration for a user, the files that it includes in their places.
- * @throws PeerError `invalid-address` where a file that the user named cannot be read
+ * The text of the configuration for a user, with included files in place.
+ * @throws PeerError `invalid-address` if a file that the user named cannot be read
  */
 export async function readConfig({ configFile, cwd, home }: ConfigPlaces, applies: Applies): Promise<string> {
   if (configFile === 'none') return '';
@@ -42,14 +42,14 @@ export async function readConfig({ configFile, cwd, home }: ConfigPlaces, applie
   return ofSystem.add(await readIfThere(join(SYSTEM_DIRECTORY, 'ssh_config')), 0);
 }
 
-/** One configuration with its included files, as it grows. */
+/** A configuration with its included files. */
 class Inclusion {
   readonly #directory: string;
   readonly #home: string;
   readonly #applies: Applies;
   #lines: string[];
 
-  /** @param options.directory what relative names of included files count from */
+  /** @param options.directory the directory of relative names of included files */
   constructor(options: { readonly directory: string; readonly home: string; readonly applies: Applies; readonly before?: string }) {
     this.#directory = options.directory;
     this.#home = options.home;
@@ -75,8 +75,8 @@ class Inclusion {
   async #include(patterns: string, header: string | undefined, depth: number): Promise<void> {
     if (depth >= MAX_DEPTH)
       throw new PeerError('invalid-address', {
-        message: `files of the ssh configuration include each other more than ${MAX_DEPTH} deep`,
-        hint: 'Correct the lines with Include in it.',
+        message: `cannot read the ssh configuration: its files include each other more than ${MAX_DEPTH} levels deep`,
+        hint: 'Correct the Include lines in it.',
       });
     for (const [, quoted, plain] of patterns.matchAll(/"([^"]*)"|(\S+)/g)) {
       const pattern = (quoted ?? plain ?? '').replace(/^~(?=\/)/, () => this.#home);
@@ -92,7 +92,7 @@ async function readNamed(path: string): Promise<string> {
     return await readFile(path, 'utf8');
   } catch (cause) {
     throw new PeerError('invalid-address', {
-      message: `the configuration ${path} cannot be read`,
+      message: `cannot read the ssh configuration ${path}`,
       hint: 'Check ?config= in the address.',
       cause,
     });

@@ -40,13 +40,13 @@ describe.each(ENGINES)('the ssh configuration, by %s', (engine) => {
   const address = (host: string, file: string): string =>
     `ssh://${host}${directory.file('store')}?${new URLSearchParams({ engine, config: file }).toString()}`;
 
-  test('says where an alias leads, as whom, by which key, and whom to trust', async () => {
+  test('gives the host, user, key and known hosts of an alias', async () => {
     await using store = await open(address('peer', await config('alias', hosts(...PEER))));
     await put(store, `${engine}-alias`, 1);
     expect(await readdir(directory.file('store'))).toContain(`${engine}-alias`);
   });
 
-  test('gives way to what the address says', async () => {
+  test('is overridden by the address', async () => {
     const file = await config('overruled', hosts('Host 127.0.0.1', '  User nobody', '  Port 1', ...PEER.slice(4)));
     const failure = await failureOfOpening(address('127.0.0.1', file));
     expect(failure.code).toBe('unavailable');
@@ -54,7 +54,7 @@ describe.each(ENGINES)('the ssh configuration, by %s', (engine) => {
     await put(store, `${engine}-overruled`, 1);
   });
 
-  test('leads through another host, which judges and is judged by itself', async () => {
+  test('can lead through a jump host, with its own authentication and host key', async () => {
     const before = gateway.log().length;
     const file = await config('jump', hosts(...PEER, '  ProxyJump gateway', ...gatewayLines()));
     await using store = await open(address('peer', file));
@@ -62,36 +62,36 @@ describe.each(ENGINES)('the ssh configuration, by %s', (engine) => {
     expect(gateway.log().slice(before)).toContain(`Accepted publickey for ${account.name}`);
   });
 
-  test('says which host on the way is not known', async () => {
+  test('with a jump host whose key is unknown: the error names it', async () => {
     const strange = gatewayLines({ knownHostsFile: '/nonexistent' });
     const failure = await failureOfOpening(address('peer', await config('strange', hosts(...PEER, '  ProxyJump gateway', ...strange))));
-    const named = engine === 'openssh' ? 'gateway, which is on the way to the peer,' : `[127.0.0.1]:${gateway.port}`;
-    expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining(`the host key of ${named} is not known`) });
+    const named = engine === 'openssh' ? 'the jump host gateway' : `[127.0.0.1]:${gateway.port}`;
+    expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining(`the host key of ${named} is unknown`) });
   });
 
-  test('accepts no new host on the way, though it may accept a new peer', async () => {
+  test('does not accept a new jump host, even if a new peer is accepted', async () => {
     const trusted = directory.file(`${engine}-trusted`);
     const strange = gatewayLines({ knownHostsFile: trusted });
     const file = await config('strange-new', hosts(...PEER, '  ProxyJump gateway', ...strange));
     const failure = await failureOfOpening(`${address('peer', file)}&hostKeys=accept-new`);
-    expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('is not known') });
+    expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('is unknown') });
     await expect(readFile(trusted)).rejects.toThrow(/ENOENT/);
   });
 
-  test('says that a host on the way lets nobody through', async () => {
+  test('with a jump host that refuses the key', async () => {
     const nobody = gatewayLines({ identityFile: peer.identityFile });
     const failure = await failureOfOpening(address('peer', await config('closed', hosts(...PEER, '  ProxyJump gateway', ...nobody))));
     expect(failure).toMatchObject({ code: 'denied' });
   });
 
-  test('may not be there where the address names it', async () => {
+  test('must exist if the address names it', async () => {
     const failure = await failureOfOpening(address('peer', directory.file('none')));
     expect(failure.code).toBe('invalid-address');
     expect(failure.message).toContain(directory.file('none'));
   });
 });
 
-test('the ssh2 engine reads ~/.ssh/config by itself, as ssh does', async () => {
+test('the ssh2 engine reads ~/.ssh/config by default, as ssh does', async () => {
   await writeFile(directory.file('home', '.ssh', 'config'), hosts(...PEER));
   const env = { HOME: directory.file('home') };
   await using store = await open(`ssh://peer${directory.file('store')}?engine=ssh2`, { env });

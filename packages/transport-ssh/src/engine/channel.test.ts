@@ -24,47 +24,47 @@ describe.each(ENGINES)('a channel to a command on the peer, by %s', (name) => {
     return openEngine(address, { cwd: '/', env: { ...process.env, SSH_AUTH_SOCK: undefined }, warn: () => undefined });
   };
 
-  test('carries bytes both ways, to their end', async () => {
-    await using way = await engine();
-    await using channel = await way.openChannel({ command: 'cat' });
+  test('carries bytes in both directions, to their end', async () => {
+    await using connection = await engine();
+    await using channel = await connection.openChannel({ command: 'cat' });
     const sent = 'some bytes\n'.repeat(100_000);
     channel.input.end(sent);
     expect(await text(channel)).toBe(sent);
     expect(await channel.ended).toEqual({ exitCode: 0, error: undefined, stderr: '' });
   });
 
-  test('tells the exit status and the last words', async () => {
-    await using way = await engine();
-    await using channel = await way.openChannel({ command: 'echo no such thing >&2; exit 3' });
+  test('reports the exit status and stderr', async () => {
+    await using connection = await engine();
+    await using channel = await connection.openChannel({ command: 'echo no such thing >&2; exit 3' });
     channel.output.resume();
     expect(await channel.ended).toEqual({ exitCode: 3, error: undefined, stderr: expect.stringContaining('no such thing') });
   });
 
   test('ends its command when it is disposed', async () => {
-    await using way = await engine();
-    const channel = await way.openChannel({ command: 'echo here; exec cat' });
+    await using connection = await engine();
+    const channel = await connection.openChannel({ command: 'echo here; exec cat' });
     await once(channel.output, 'data');
     await channel[Symbol.asyncDispose]();
-    await way[Symbol.asyncDispose]();
+    await connection[Symbol.asyncDispose]();
     await vi.waitFor(async () => expect(await server.sessions()).toBe(0), PATIENTLY);
     expect(await runningClients()).toEqual([]);
   });
 
-  test('says that the connection was lost', async () => {
-    await using way = await engine();
-    await using channel = await way.openChannel({ command: 'echo here; exec cat' });
+  test('reports a lost connection', async () => {
+    await using connection = await engine();
+    await using channel = await connection.openChannel({ command: 'echo here; exec cat' });
     await once(channel.output, 'data');
     channel.output.resume();
     await server.killSessions();
     expect(await channel.ended).toMatchObject({ exitCode: undefined, error: { code: 'unavailable' } });
   });
 
-  test('is not opened once the caller has given up', async () => {
-    await using way = await engine();
+  test('is not opened after an abort', async () => {
+    await using connection = await engine();
     const reason = new Error('enough');
-    await expect(way.openChannel({ command: 'cat' }, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    await expect(connection.openChannel({ command: 'cat' }, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     const stop = new AbortController();
-    const opening = way.openChannel({ command: 'cat' }, { signal: stop.signal });
+    const opening = connection.openChannel({ command: 'cat' }, { signal: stop.signal });
     stop.abort(reason);
     await expect(opening).rejects.toBe(reason);
   });

@@ -5,8 +5,8 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { ENGINES, failureOf, open, put } from '../../test/helpers.ts';
 
 /*
- * What a configuration has ssh start on the way to a peer (ProxyCommand, ProxyJump, Match exec) may hang, ignore signals, and hold
- * ssh's stderr. It ends with the connection, however that ends.
+ * A program that ssh starts because of its configuration (ProxyCommand, ProxyJump, Match exec) may hang, ignore signals, and hold ssh's
+ * stderr open. It must end with the connection in every case.
  */
 
 const scope = new AsyncDisposableStack();
@@ -14,7 +14,7 @@ afterAll(() => scope.disposeAsync());
 const server = scope.use(await startSshServer());
 const silent = scope.use(await startSilentServer());
 const directory = scope.use(await makeTemporaryDirectory('gantry-ssh-left-'));
-/** Takes no SIGTERM and no SIGHUP, has a child that does neither, and says nothing to ssh. */
+/** Ignores SIGTERM and SIGHUP, as its child does, and does not talk to ssh. */
 const STUBBORN = await script('stubborn', "trap '' TERM HUP", 'sleep 1000 & wait');
 const LASTING = await script('lasting', "trap '' TERM HUP", 'sleep 1000 2>&1 &', 'exec socat - "TCP:$1:$2"');
 
@@ -36,7 +36,7 @@ function address(configFile: string, options: Readonly<Record<string, string>> =
   return `ssh://peer${directory.file('store')}?${query.toString()}`;
 }
 
-/** An environment by which everything is found that was started with it. */
+/** An environment that marks every process started with it. */
 function marked(): { readonly env: Readonly<Record<string, string>>; readonly running: () => Promise<readonly number[]> } {
   const mark = randomUUID();
   return { env: { GANTRY_TEST_MARK: mark }, running: () => processesWithVariable('GANTRY_TEST_MARK', mark) };
@@ -48,17 +48,17 @@ describe.each([
   ['openssh', 'Match exec', `Match exec "${STUBBORN}"`],
   ['ssh2', 'ProxyCommand', `ProxyCommand ${STUBBORN}`],
 ])('by %s, a %s that does not answer', (engine, name, line) => {
-  test('is given up at connectTimeout, and nothing of it is left running', async () => {
+  test('times out after connectTimeout, with nothing left running', async () => {
     const { env, running } = marked();
     const before = performance.now();
     const failure = await failureOf(open(address(await config(name, line), { engine }), { env }));
     expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringContaining('1 s') });
     expect(await running()).toEqual([]);
-    // Within connectTimeout, and what SIGTERM and SIGKILL may take.
+    // Within connectTimeout and the grace times of SIGTERM and SIGKILL.
     expect(performance.now() - before).toBeLessThan(10_000);
   });
 
-  test('is given up when the caller gives up', async () => {
+  test('ends when the caller aborts', async () => {
     const { env, running } = marked();
     const stop = new AbortController();
     const reason = new Error('enough');
@@ -72,7 +72,7 @@ describe.each([
   });
 });
 
-test.each(ENGINES)('a ProxyCommand that lets through and goes on running ends with the connection, by %s', async (engine) => {
+test.each(ENGINES)('a ProxyCommand that works and keeps running ends with the connection, by %s', async (engine) => {
   const { env, running } = marked();
   const file = await config('lasts', `ProxyCommand ${LASTING} %h %p`);
   {

@@ -2,25 +2,25 @@ import process from 'node:process';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 
-/** How a program on this machine ended. */
+/** The end of a program on this machine. */
 export interface ProgramEnd {
-  /** Its exit status; undefined where a signal ended it, or where it never started. */
+  /** Its exit status; undefined if a signal ended it or it never started. */
   readonly status: number | undefined;
-  /** Why it could not be started. */
+  /** The error if it could not be started. */
   readonly startError: NodeJS.ErrnoException | undefined;
 }
 
 export interface LaunchOptions {
   /** Absolute: the working directory. */
   readonly cwd: string;
-  /** All of it. */
+  /** The complete environment. */
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Starts a program, which the caller then owns: it ends by itself or by {@link LocalProgram.end}. */
+/** Starts a program, which the caller then owns: it must end by itself or by {@link LocalProgram.end}. */
 export type Launch = (file: string, args: readonly string[], options: LaunchOptions) => LocalProgram;
 
-/** What of execa's subprocess is used here; streams are the pipes themselves. */
+/** The parts of execa's subprocess that are used here; the streams are the pipes themselves. */
 interface Subprocess extends PromiseLike<{ readonly cause?: unknown }> {
   readonly nodeChildProcess: {
     readonly pid?: number | undefined;
@@ -31,13 +31,13 @@ interface Subprocess extends PromiseLike<{ readonly cause?: unknown }> {
   readonly stderr: Readable;
 }
 
-/** How long a program and what it started may take to end after SIGTERM, and again after SIGKILL, ms. */
+/** How long a program and its children may take to end after SIGTERM, and again after SIGKILL, ms. */
 const GRACE_MS = 1000;
-const LOOK_AGAIN_MS = 10;
-/** How long what was written may take to arrive. Somebody outside of the group may hold the pipe for ever (`ControlPersist` of a jump host). */
+const POLL_INTERVAL_MS = 10;
+/** How long output may take to arrive, ms. A process outside the group may hold the pipe open forever (`ControlPersist` of a jump host). */
 export const DRAIN_MS = 500;
 
-/** Loads what starts programs, for which not every call has a use. */
+/** Loads the code that starts programs, which not every call needs. */
 export async function loadLaunch(): Promise<Launch> {
   const { execa } = await import('execa');
   return (file, args, { cwd, env }) => {
@@ -45,8 +45,8 @@ export async function loadLaunch(): Promise<Launch> {
       cwd,
       env,
       extendEnv: false,
-      // setsid(2): a session and a group of its own. Ctrl-C on the terminal ends gantry, which still needs the connection to clean
-      // up, and all that the program starts can be ended with it.
+      // setsid(2): its own session and group. After Ctrl-C on the terminal, gantry still needs the connection to clean up, and the
+      // children of the program can be ended together with it.
       detached: true,
       stdin: 'pipe',
       buffer: false,
@@ -58,15 +58,15 @@ export async function loadLaunch(): Promise<Launch> {
 }
 
 /**
- * A program of this machine that leads a session and a process group of its own, and what it starts: an `ssh` and its ProxyCommand.
- * When it has ended, the rest of its group is ended too.
+ * A program on this machine with its own session and process group, which includes its children: an `ssh` and its ProxyCommand. When it
+ * has ended, the rest of its group is ended too.
  */
 export class LocalProgram {
   readonly stdin: Writable;
-  /** Nothing is read before somebody reads. */
+  /** Not read before a consumer reads it. */
   readonly stdout: Readable;
   readonly stderr: Readable;
-  /** When nothing of its group runs any more, and its stderr was read. `stdout` may still hold what it wrote. Never rejects. */
+  /** Resolves when its group has ended and its stderr has been read. `stdout` may still have unread output. Never rejects. */
   readonly ended: Promise<ProgramEnd>;
   readonly #group: number | undefined;
   #ending: Promise<void> | undefined;
@@ -91,7 +91,7 @@ export class LocalProgram {
     });
   }
 
-  /** Ends its group: with SIGTERM, then with SIGKILL. Resolves when nothing of it runs, but for what even SIGKILL does not end. */
+  /** Ends its group: with SIGTERM, then with SIGKILL. Resolves when it has ended, or does not end even after SIGKILL. */
   end(): Promise<void> {
     this.#ending ??= this.#end();
     return this.#ending;
@@ -107,12 +107,12 @@ export class LocalProgram {
     const deadline = performance.now() + GRACE_MS;
     while (this.#send(0)) {
       if (performance.now() > deadline) return false;
-      await wait(LOOK_AGAIN_MS);
+      await wait(POLL_INTERVAL_MS);
     }
     return true;
   }
 
-  /** @returns whether there was somebody to send it to: the number belongs to the group as long as that has a member */
+  /** @returns whether the group exists: its number is not reused while it has a member */
   #send(signal: NodeJS.Signals | 0): boolean {
     if (this.#group === undefined) return false;
     try {
@@ -123,7 +123,7 @@ export class LocalProgram {
   }
 }
 
-/** Resolves when a stream that is read has given all, or when the time is over, if there is a limit. */
+/** Resolves when a stream that is being read has closed, or after the time limit, if there is one. */
 export async function closedWithin(stream: Readable, limitMs: number | undefined): Promise<void> {
   if (stream.closed) return;
   const closed = Promise.withResolvers<void>();
@@ -133,7 +133,7 @@ export async function closedWithin(stream: Readable, limitMs: number | undefined
   clearTimeout(patience);
 }
 
-/** execa lets what nobody reads by its second turn run off unread, unless somebody waits for `readable` by then. */
+/** execa discards output that is not read by the second turn of the event loop, unless there is a listener for `readable` by then. */
 function keepUnread(stream: Readable): void {
   const waiting = (): void => undefined;
   stream.on('readable', waiting);

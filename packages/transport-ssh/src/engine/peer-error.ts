@@ -1,6 +1,6 @@
 import type { StoreErrorCode } from '@gantry/transport';
 
-/** What is known of a failure of the connection, or of the peer as a whole. */
+/** The details of a failure of the connection or the peer. */
 export interface PeerErrorDetails {
   /** What happened: a clause without a final stop, such as `the peer closed the connection`. */
   readonly message: string;
@@ -9,7 +9,7 @@ export interface PeerErrorDetails {
   readonly cause?: unknown;
 }
 
-/** A connection that could not be had, or that was lost. The store says what it was doing then, and to what. */
+/** A connection that could not be made, or was lost. The store adds what it was doing. */
 export class PeerError extends Error {
   override readonly name = 'PeerError';
   readonly code: StoreErrorCode;

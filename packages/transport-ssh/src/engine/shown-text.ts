@@ -2,8 +2,8 @@ const MAX_LINES = 4;
 const MAX_CHARACTERS = 300;
 
 /**
- * Text of a peer, or of a program, as an error may show it: its last lines in quotation marks, bounded, and without anything that
- * acts on a terminal. Empty where there is no text.
+ * Untrusted text of a peer or a program for an error message: its last lines in quotation marks, limited in length, and without control
+ * characters. Empty if there is no text.
  */
 export function shownText(text: string): string {
   const lines = text

@@ -1,22 +1,22 @@
 import { StringDecoder } from 'node:string_decoder';
 
-/** The beginning and the end of a text that may be long: what a program says first and last tells most. */
+/** Keeps the start and the end of a long text: a program's first and last output is the most useful. */
 export class TextTail {
   readonly #decoder = new StringDecoder('utf8');
   readonly #limit: number;
   #head = '';
   #tail = '';
 
-  /** @param limit characters to keep of each */
+  /** @param limit maximum number of characters of each */
   constructor(limit: number = 16 * 1024) {
     this.#limit = limit;
   }
 
   add(chunk: Buffer): void {
     const text = this.#decoder.write(chunk);
-    const room = this.#limit - this.#head.length;
-    this.#head += text.slice(0, room);
-    this.#tail = (this.#tail + text.slice(room)).slice(-this.#limit);
+    const free = this.#limit - this.#head.length;
+    this.#head += text.slice(0, free);
+    this.#tail = (this.#tail + text.slice(free)).slice(-this.#limit);
   }
 
   get text(): string {

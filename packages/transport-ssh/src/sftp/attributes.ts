@@ -11,13 +11,13 @@ const REGULAR = 0o100000;
 const DIRECTORY = 0o040000;
 const SYMBOLIC_LINK = 0o120000;
 
-/** What a server says of a file (section 5 of the draft); what it does not say is undefined. */
+/** The attributes that a server reports for a file (section 5 of the draft); others are undefined. */
 export interface Attributes {
   /** Bytes. */
   readonly size?: number;
   /** `st_mode` of stat(2): kind and permissions. */
   readonly mode?: number;
-  /** The number of the user whom it belongs to, on the server. */
+  /** The uid of its owner, on the server. */
   readonly user?: number;
   /** Seconds since 1970. */
   readonly modifiedSeconds?: number;
@@ -47,7 +47,7 @@ function skipExtended(reader: WireReader): void {
   }
 }
 
-/** The attributes of something new, or those to be changed: permissions, and a size to cut a file to. */
+/** The fields for a new file, or for a change: permissions, and the size to truncate a file to. */
 export function attributeFields({ size, mode }: Pick<Attributes, 'size' | 'mode'>): readonly WireField[] {
   const flags = (size === undefined ? 0 : HAS_SIZE) | (mode === undefined ? 0 : HAS_PERMISSIONS);
   return [flags, ...(size === undefined ? [] : [BigInt(size)]), ...(mode === undefined ? [] : [mode])];

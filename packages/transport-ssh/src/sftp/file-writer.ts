@@ -1,28 +1,28 @@
 import { Buffer } from 'node:buffer';
-import type { FileLanes } from './file-lanes.ts';
-import type { LaneFile } from './lane.ts';
+import type { FileSessions } from './file-sessions.ts';
+import type { SessionFile } from './pooled-session.ts';
 
-/** How much may be unanswered over one lane, bytes: twice what the channel's window lets through, so that it never runs dry. */
-const LANE_WINDOW_BYTES = 4 * 1024 * 1024;
+/** How many bytes may be unanswered over one session: twice the channel's window, so that it never runs dry. */
+const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;
 
-/** The most bytes that can stand before the data of a WRITE (a handle has 256 at most, draft section 6.2). */
+/** Maximum number of bytes before the data of a WRITE (a handle has at most 256, draft section 6.2). */
 const MAX_HEAD_BYTES = 512;
 
 interface Packet {
-  readonly file: LaneFile;
+  readonly file: SessionFile;
   readonly memory: Buffer;
-  /** Bytes used, the head's included. */
+  /** Bytes used, including the head. */
   end: number;
 }
 
 /**
- * Writes a stream to a file, many requests at once. Chunks are copied, once, into packets that are used again: the giver may fill
- * its memory anew as soon as `write` resolves.
+ * Writes a stream to a file, with many requests in flight. Chunks are copied once, into reused packets: the caller may reuse its memory
+ * as soon as `write` resolves.
  */
 export class FileWriter {
-  readonly #lanes: FileLanes;
-  readonly #unanswered = new Map<LaneFile, number>();
-  /** Where the writes begin that are not answered; in the order in which they were sent. */
+  readonly #sessions: FileSessions;
+  readonly #unanswered = new Map<SessionFile, number>();
+  /** The offsets of unanswered writes, in the order in which they were sent. */
   readonly #offsets = new Set<number>();
   readonly #free: Buffer[] = [];
   #position = 0;
@@ -31,38 +31,38 @@ export class FileWriter {
   #answered: PromiseWithResolvers<void> | undefined;
   #passed = 0;
 
-  constructor(lanes: FileLanes) {
-    this.#lanes = lanes;
+  constructor(sessions: FileSessions) {
+    this.#sessions = sessions;
   }
 
-  /** How many bytes the file has once all that was taken is written. */
+  /** The size of the file once all bytes taken are written. */
   get position(): number {
     const { file, end } = this.#packet ?? {};
     return this.#position + (file === undefined || end === undefined ? 0 : end - file.client.writeHeadBytes(file.handle));
   }
 
-  /** Up to where every byte is written: what a sync that begins now makes durable. */
+  /** How many bytes from the start are written, so that a sync started now makes them durable. */
   get answeredTo(): number {
     const [oldest = this.#position] = this.#offsets;
     return oldest;
   }
 
-  /** Takes a chunk; waits while too much is unanswered. Rejects with the first failure of any write. */
+  /** Appends a chunk; waits while too many bytes are unanswered. Rejects with the first failure of any write. */
   async write(chunk: Uint8Array): Promise<void> {
     for (let at = 0; at < chunk.length;) {
       this.#packet ??= await this.#begin();
       const { memory, file, end } = this.#packet;
-      const room = Math.min(memory.length, file.client.writeHeadBytes(file.handle) + file.client.dataBytes) - end;
-      const count = Math.min(room, chunk.length - at);
+      const free = Math.min(memory.length, file.client.writeHeadBytes(file.handle) + file.client.dataBytes) - end;
+      const count = Math.min(free, chunk.length - at);
       memory.set(chunk.subarray(at, at + count), end);
       this.#packet.end += count;
       at += count;
-      if (count === room) this.#send(this.#packet);
+      if (count === free) this.#send(this.#packet);
     }
     this.#throwFailure();
   }
 
-  /** Waits until all that was taken is written. */
+  /** Waits until all bytes taken are written. */
   async flush(): Promise<void> {
     if (this.#packet !== undefined) this.#send(this.#packet);
     while (this.#unansweredBytes() > 0) {
@@ -76,7 +76,7 @@ export class FileWriter {
     for (;;) {
       this.#throwFailure();
       const file = this.#idlest();
-      if (this.#unansweredOf(file) + file.client.dataBytes <= LANE_WINDOW_BYTES) {
+      if (this.#unansweredOf(file) + file.client.dataBytes <= SESSION_WINDOW_BYTES) {
         const memory = this.#free.pop() ?? Buffer.allocUnsafeSlow(MAX_HEAD_BYTES + file.client.dataBytes);
         return { file, memory, end: file.client.writeHeadBytes(file.handle) };
       }
@@ -98,10 +98,10 @@ export class FileWriter {
       bytes,
       file.client.write(file.handle, offset, memory.subarray(0, end), () => this.#free.push(memory)),
     );
-    this.#lanes.passed(this.#passed);
+    this.#sessions.passed(this.#passed);
   }
 
-  async #follow(file: LaneFile, offset: number, bytes: number, answer: Promise<void>): Promise<void> {
+  async #follow(file: SessionFile, offset: number, bytes: number, answer: Promise<void>): Promise<void> {
     try {
       await answer;
       this.#offsets.delete(offset);
@@ -113,11 +113,14 @@ export class FileWriter {
     this.#answered = undefined;
   }
 
-  #idlest(): LaneFile {
-    return this.#lanes.files.reduce((best, file) => (this.#unansweredOf(file) < this.#unansweredOf(best) ? file : best), this.#lanes.first);
+  #idlest(): SessionFile {
+    return this.#sessions.files.reduce(
+      (best, file) => (this.#unansweredOf(file) < this.#unansweredOf(best) ? file : best),
+      this.#sessions.first,
+    );
   }
 
-  #unansweredOf(file: LaneFile): number {
+  #unansweredOf(file: SessionFile): number {
     return this.#unanswered.get(file) ?? 0;
   }
 

@@ -6,7 +6,7 @@ import { PACKET } from './protocol.ts';
 import { readReply } from './reply.ts';
 import { SftpProtocolError, WireReader, encodePacket } from './wire.ts';
 
-/** What came out: packets by type and fields, data by id and content. */
+/** The output: packets by type and fields, data by id and content. */
 interface Taken {
   readonly splitter: PacketSplitter;
   readonly packets: unknown[];
@@ -34,7 +34,7 @@ const packet = fc.oneof(
   fc.record({ type: fc.constant(PACKET.data), id: fc.integer({ min: 0, max: 0xffffffff }), content: bytes }),
 );
 
-test('packets come out whole, however the stream is cut into chunks', () => {
+test('packets are complete, for any division of the stream into chunks', () => {
   fc.assert(
     fc.property(fc.array(packet, { maxLength: 8 }), fc.array(fc.integer({ min: 1, max: 700 }), { minLength: 1 }), (sent, chunkSizes) => {
       const stream = Buffer.concat(
@@ -56,8 +56,8 @@ test('packets come out whole, however the stream is cut into chunks', () => {
   );
 });
 
-test('what is no SFTP is refused, and shown', () => {
-  expect(() => take().splitter.push(Buffer.from('Welcome!'))).toThrow(/does not speak SFTP: it began with "Welco"/);
+test('anything other than SFTP is refused, and shown', () => {
+  expect(() => take().splitter.push(Buffer.from('Welcome!'))).toThrow(/does not speak SFTP: it sent "Welco"/);
   expect(() => take().splitter.push(Buffer.from('0000000065', 'hex'))).toThrow(SftpProtocolError);
 });
 
@@ -67,7 +67,7 @@ test('data of the wrong length is refused', () => {
   expect(() => take().splitter.push(wrong)).toThrow(/wrong length/);
 });
 
-test('any answer is read, or refused as no SFTP: nothing else is thrown, and no size is believed', () => {
+test('any answer is parsed or refused with SftpProtocolError, and no size is trusted', () => {
   const types = fc.constantFrom(PACKET.status, PACKET.handle, PACKET.name, PACKET.attributes, PACKET.extendedReply, 77);
   fc.assert(
     fc.property(types, bytes, (type, fields) => {

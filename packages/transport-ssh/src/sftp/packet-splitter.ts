@@ -2,26 +2,26 @@ import { Buffer } from 'node:buffer';
 import { PACKET } from './protocol.ts';
 import { SftpProtocolError } from './wire.ts';
 
-/** The largest packet that is taken, bytes: OpenSSH sends 256 KiB at most, and names of a directory may come a thousand at once. */
+/** Maximum size of an accepted packet: OpenSSH sends at most 256 KiB, and other servers up to a thousand names of a directory at once. */
 const MAX_PACKET_BYTES = 1024 * 1024;
 
 const LENGTH_BYTES = 4;
-/** Length and type: enough to tell what it is. */
+/** Length and type: enough to identify a packet. */
 const HEAD_BYTES = 5;
-/** Length, type, id, and how much data follows. */
+/** Length, type, id and the length of the data. */
 const DATA_HEAD_BYTES = 13;
 
-/** Who takes the packets of a stream. */
-export interface PacketTaker {
-  /** A whole packet but for DATA: its fields from behind the type on. The memory is the taker's. */
+/** Receives the packets of a stream. */
+export interface PacketHandler {
+  /** Takes a complete packet other than DATA: its fields after the type. The memory belongs to the handler. */
   packet(type: number, fields: Buffer): void;
-  /** Where `length` bytes of data that answer request `id` go, or undefined to let them fall. */
+  /** The memory for `length` bytes of data that answer request `id`, or undefined to discard them. */
   dataTarget(id: number, length: number): Uint8Array | undefined;
-  /** All the data that answers request `id` is in its target. */
+  /** Called when all data that answers request `id` is in its target. */
   dataEnd(id: number, length: number): void;
 }
 
-interface ComingData {
+interface IncomingData {
   readonly id: number;
   readonly length: number;
   readonly target: Uint8Array | undefined;
@@ -29,24 +29,24 @@ interface ComingData {
 }
 
 /**
- * Cuts a stream into packets. Data, which is nearly all of it when files are read, is copied once: from the chunk that arrived to
- * where its reader wants it.
+ * Splits a stream into packets. Data, which is most of the stream when files are read, is copied once: from the chunk to the reader's
+ * memory.
  */
 export class PacketSplitter {
-  readonly #taker: PacketTaker;
+  readonly #handler: PacketHandler;
   readonly #head = Buffer.alloc(DATA_HEAD_BYTES);
   #headBytes = 0;
-  /** A packet that is no DATA, being gathered. */
+  /** An incomplete packet other than DATA. */
   #body: Buffer | undefined;
   #bodyBytes = 0;
-  /** Data that is still to come, and where it goes. */
-  #data: ComingData | undefined;
+  /** The DATA packet that is being received. */
+  #data: IncomingData | undefined;
 
-  constructor(taker: PacketTaker) {
-    this.#taker = taker;
+  constructor(handler: PacketHandler) {
+    this.#handler = handler;
   }
 
-  /** @throws SftpProtocolError when this cannot be SFTP */
+  /** @throws SftpProtocolError if this cannot be SFTP */
   push(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.length;) {
       if (this.#data !== undefined) at = this.#takeData(chunk, at, this.#data);
@@ -60,11 +60,11 @@ export class PacketSplitter {
     const end = Math.min(chunk.length, start + wanted - this.#headBytes);
     this.#head.set(chunk.subarray(start, end), this.#headBytes);
     this.#headBytes += end - start;
-    if (this.#headBytes === wanted) this.#lookAtHead();
+    if (this.#headBytes === wanted) this.#parseHead();
     return end;
   }
 
-  #lookAtHead(): void {
+  #parseHead(): void {
     const length = this.#head.readUInt32BE(0);
     if (length === 0 || length > MAX_PACKET_BYTES) throw this.#notSftp();
     const type = this.#head.readUInt8(LENGTH_BYTES);
@@ -84,11 +84,10 @@ export class PacketSplitter {
   #beginData(length: number): void {
     const id = this.#head.readUInt32BE(HEAD_BYTES);
     const dataBytes = this.#head.readUInt32BE(HEAD_BYTES + 4);
-    // Later versions of the protocol may say behind the data that it was the last; version 3 has nothing there.
-    if (length !== DATA_HEAD_BYTES - LENGTH_BYTES + dataBytes)
-      throw new SftpProtocolError('a DATA packet of the peer has the wrong length');
+    // Later versions of the protocol may have a flag after the data; version 3 has nothing there.
+    if (length !== DATA_HEAD_BYTES - LENGTH_BYTES + dataBytes) throw new SftpProtocolError('the peer sent a DATA packet of wrong length');
     this.#headBytes = 0;
-    this.#data = { id, length: dataBytes, target: this.#taker.dataTarget(id, dataBytes), done: 0 };
+    this.#data = { id, length: dataBytes, target: this.#handler.dataTarget(id, dataBytes), done: 0 };
     if (dataBytes === 0) this.#endData(this.#data);
   }
 
@@ -102,10 +101,10 @@ export class PacketSplitter {
 
   #endBody(body: Buffer): void {
     this.#body = undefined;
-    this.#taker.packet(body.readUInt8(0), body.subarray(1));
+    this.#handler.packet(body.readUInt8(0), body.subarray(1));
   }
 
-  #takeData(chunk: Uint8Array, start: number, data: ComingData): number {
+  #takeData(chunk: Uint8Array, start: number, data: IncomingData): number {
     const end = Math.min(chunk.length, start + data.length - data.done);
     data.target?.set(chunk.subarray(start, end), data.done);
     data.done += end - start;
@@ -113,14 +112,14 @@ export class PacketSplitter {
     return end;
   }
 
-  #endData({ id, length }: ComingData): void {
+  #endData({ id, length }: IncomingData): void {
     this.#data = undefined;
-    this.#taker.dataEnd(id, length);
+    this.#handler.dataEnd(id, length);
   }
 
-  /** The commonest cause is text where SFTP should begin: show it. */
+  /** The most common cause is text instead of SFTP: show it. */
   #notSftp(): SftpProtocolError {
-    const said = this.#head.subarray(0, this.#headBytes).toString('latin1');
-    return new SftpProtocolError(`the peer does not speak SFTP: it began with ${JSON.stringify(said)}`);
+    const start = this.#head.subarray(0, this.#headBytes).toString('latin1');
+    return new SftpProtocolError(`the peer does not speak SFTP: it sent ${JSON.stringify(start)}`);
   }
 }

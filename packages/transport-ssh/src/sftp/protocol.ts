@@ -1,5 +1,5 @@
 /*
- * The numbers of SFTP version 3: draft-ietf-secsh-filexfer-02, and OpenSSH's extensions to it (its file PROTOCOL).
+ * The constants of SFTP version 3 (draft-ietf-secsh-filexfer-02) and of OpenSSH's extensions (its file PROTOCOL).
  */
 
 /** Packet types. */
@@ -31,7 +31,7 @@ export const PACKET = {
   extendedReply: 201,
 } as const;
 
-/** What a server answers with when there is nothing else to say. */
+/** The status codes of a server. */
 export const STATUS = {
   ok: 0,
   endOfFile: 1,
@@ -44,10 +44,10 @@ export const STATUS = {
   unsupported: 8,
 } as const;
 
-/** How a file is opened: bits. */
+/** Flags for opening a file. */
 export const OPEN = { read: 1, write: 2, append: 4, create: 8, truncate: 16, exclusive: 32 } as const;
 
-/** Extensions of OpenSSH that a server may have; it says so in its first packet. */
+/** Extensions of OpenSSH that a server may have; it lists them in its first packet. */
 export const EXTENSION = {
   fsync: 'fsync@openssh.com',
   hardlink: 'hardlink@openssh.com',
@@ -56,8 +56,8 @@ export const EXTENSION = {
   limits: 'limits@openssh.com',
 } as const;
 
-/** The protocol version that is spoken here. */
+/** The protocol version that is used. */
 export const SFTP_VERSION = 3;
 
-/** What every server takes as the data of one packet (section 3 of the draft: packets of 34,000 bytes), bytes. */
+/** How much data every server accepts in one packet (section 3 of the draft: packets of 34,000 bytes). */
 export const SAFE_DATA_BYTES: number = 32 * 1024;

@@ -11,7 +11,7 @@ export interface NamedAttributes {
   readonly attributes: Attributes;
 }
 
-/** What a server answers with. A refusal is an error instead. */
+/** A server's answer. A refusal is an error instead. */
 export type Reply =
   | { readonly kind: 'ok' }
   | { readonly kind: 'end' }
@@ -21,10 +21,10 @@ export type Reply =
   | { readonly kind: 'extended'; readonly fields: WireReader }
   | { readonly kind: 'data'; readonly length: number };
 
-/** A handle is a text of the server of at most so many bytes (section 6.2 of the draft). */
+/** Maximum length of a handle (section 6.2 of the draft). */
 const MAX_HANDLE_BYTES = 256;
 
-/** Reads an answer's fields behind its id. A refusal is returned, not thrown: only what is no SFTP throws. @throws SftpProtocolError */
+/** Parses an answer's fields after its id. A refusal is returned, not thrown. @throws SftpProtocolError if it is not valid SFTP */
 export function readReply(type: number, fields: WireReader): Reply | SftpStatusError {
   switch (type) {
     case PACKET.status:
@@ -41,7 +41,7 @@ export function readReply(type: number, fields: WireReader): Reply | SftpStatusE
     case PACKET.extendedReply:
       return { kind: 'extended', fields };
     default:
-      throw new SftpProtocolError(`the peer sent a packet of the type ${type}`);
+      throw new SftpProtocolError(`the peer sent a packet of unknown type ${type}`);
   }
 }
 
@@ -57,7 +57,7 @@ function readNames(fields: WireReader): readonly NamedAttributes[] {
   const names: NamedAttributes[] = [];
   for (let left = fields.uint32(); left > 0; left -= 1) {
     const name = fields.text();
-    // The same for human eyes, as `ls -l` shows it.
+    // The same as text, like the output of `ls -l`.
     fields.bytes();
     names.push({ name, attributes: readAttributes(fields) });
   }

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { closeOnFailure } from '@gantry/transport';
 import type { SshChannel } from '../engine/channel.ts';
 import type { Attributes } from './attributes.ts';
 import { attributeFields } from './attributes.ts';
@@ -8,34 +9,34 @@ import { SftpSession } from './sftp-session.ts';
 import { SftpStatusError } from './status-error.ts';
 import { SftpProtocolError } from './wire.ts';
 
-/** The largest packets that are sent, bytes of data: more gains nothing that can be measured. */
+/** Maximum number of data bytes in a packet: more has no measurable benefit. */
 const MAX_DATA_BYTES = 255 * 1024;
 
-/** An open file or directory of the server. */
+/** An open file or directory on the server. */
 export type Handle = Buffer;
 
-/** What statvfs(3) says of a file system. */
+/** The state of a file system, as from statvfs(3). */
 export interface FileSystemSpace {
-  /** Bytes that this account may still write. */
+  /** Free bytes for this account. */
   readonly availableBytes: number;
-  /** Files that may still be made; undefined where the file system has no such limit. */
+  /** Number of files that can still be created; undefined if the file system has no such limit. */
   readonly availableFiles: number | undefined;
   readonly readOnly: boolean;
-  /** `f_fsid`: tells it from other file systems; 0 where it has no such number. */
+  /** `f_fsid`, which identifies the file system; 0 if it has none. */
   readonly fileSystemId: bigint;
 }
 
-/** `ST_RDONLY` of statvfs(3), as the extension carries it. */
+/** `ST_RDONLY` of statvfs(3) in the extension. */
 const READ_ONLY_FLAG = 1n;
 
 /**
  * The calls of SFTP version 3 and of OpenSSH's extensions, typed. Paths are the server's, absolute.
- * Every call @throws SftpStatusError when the server refuses; PeerError when the connection fails.
+ * Every call @throws SftpStatusError if the server refuses; PeerError if the connection fails.
  */
 export class SftpClient implements AsyncDisposable {
   readonly #session: SftpSession;
   readonly #extensions: ReadonlyMap<string, string>;
-  /** The most data that one READ or WRITE may carry, bytes. */
+  /** Maximum number of data bytes in one READ or WRITE. */
   readonly dataBytes: number;
 
   private constructor(session: SftpSession, extensions: ReadonlyMap<string, string>, dataBytes: number) {
@@ -47,16 +48,14 @@ export class SftpClient implements AsyncDisposable {
   /** Starts SFTP on a channel, which it then owns. */
   static async start(channel: SshChannel, options: { readonly stallMs: number }): Promise<SftpClient> {
     const session = new SftpSession(channel, options);
-    try {
+    const close = (): Promise<void> => session[Symbol.asyncDispose]();
+    return closeOnFailure(close, async () => {
       const extensions = await session.start();
       return new SftpClient(session, extensions, await askDataBytes(session, extensions));
-    } catch (error) {
-      await session[Symbol.asyncDispose]();
-      throw error;
-    }
+    });
   }
 
-  /** Why this client is of no more use; undefined while it is. */
+  /** Why this client cannot be used any more; undefined if it can. */
   get failure(): Error | undefined {
     return this.#session.failure;
   }
@@ -74,7 +73,7 @@ export class SftpClient implements AsyncDisposable {
     expectOk(await this.#session.request(PACKET.close, [handle]));
   }
 
-  /** Reads into `target`, as much as fits, in one request. Gives how many bytes came; 0 at the end of the file. */
+  /** Reads into `target`, as much as fits, in one request. @returns the number of bytes; 0 at the end of the file */
   async read(handle: Handle, offset: number, target: Uint8Array): Promise<number> {
     const reply = await this.#session.request(PACKET.read, [handle, BigInt(offset), target.length], target);
     if (reply.kind === 'end') return 0;
@@ -82,14 +81,14 @@ export class SftpClient implements AsyncDisposable {
     throw unexpected(reply);
   }
 
-  /** How many bytes stand before the data in a WRITE packet for this handle. */
+  /** How many bytes precede the data in a WRITE packet for this handle. */
   writeHeadBytes(handle: Handle): number {
     return 4 + 1 + 4 + 4 + handle.length + 8 + 4;
   }
 
   /**
-   * Writes the data that stands in `packet` behind {@link writeHeadBytes} bytes of room: no byte is copied.
-   * @param onWritten called when the packet's memory may be used again
+   * Writes the data that is in `packet` after {@link writeHeadBytes} free bytes, without a copy.
+   * @param onWritten called when the packet's memory may be reused
    */
   async write(handle: Handle, offset: number, packet: Buffer, onWritten?: () => void): Promise<void> {
     const head = this.writeHeadBytes(handle);
@@ -123,7 +122,7 @@ export class SftpClient implements AsyncDisposable {
     return handleOf(await this.#session.request(PACKET.opendir, [path]));
   }
 
-  /** Some more entries, `.` and `..` among them; undefined when there are none left. */
+  /** More entries, including `.` and `..`; undefined at the end. */
   async readDirectory(handle: Handle): Promise<readonly NamedAttributes[] | undefined> {
     const reply = await this.#session.request(PACKET.readdir, [handle]);
     if (reply.kind === 'end') return undefined;
@@ -151,22 +150,22 @@ export class SftpClient implements AsyncDisposable {
     return name;
   }
 
-  /** Fails when `to` exists (section 6.5 of the draft). */
+  /** Fails if `to` exists (section 6.5 of the draft). */
   async rename(from: string, to: string): Promise<void> {
     expectOk(await this.#session.request(PACKET.rename, [from, to]));
   }
 
-  /** Takes the place of `to`, at once, as rename(2). */
+  /** Replaces `to` atomically, like rename(2). */
   async posixRename(from: string, to: string): Promise<void> {
     await this.#extended('posixRename', [from, to]);
   }
 
-  /** A second name, as link(2): fails when `to` exists. */
+  /** Makes a second name, like link(2); fails if `to` exists. */
   async hardLink(from: string, to: string): Promise<void> {
     await this.#extended('hardlink', [from, to]);
   }
 
-  /** Makes durable what was written, as fsync(2). */
+  /** Makes written data durable, like fsync(2). */
   async sync(handle: Handle): Promise<void> {
     await this.#extended('fsync', [handle]);
   }
@@ -190,17 +189,17 @@ export class SftpClient implements AsyncDisposable {
   }
 
   async #extended(extension: keyof typeof EXTENSION, fields: readonly (string | Handle)[]): Promise<void> {
-    if (!this.has(extension)) throw new SftpStatusError(STATUS.unsupported, `the server has no ${EXTENSION[extension]}`);
+    if (!this.has(extension)) throw new SftpStatusError(STATUS.unsupported, `the server lacks ${EXTENSION[extension]}`);
     expectOk(await this.#session.request(PACKET.extended, [EXTENSION[extension], ...fields]));
   }
 }
 
-/** Asks how much data a packet may carry; a server that cannot tell takes what every server takes. */
+/** Asks how much data a packet may carry; without an answer, every server accepts {@link SAFE_DATA_BYTES}. */
 async function askDataBytes(session: SftpSession, extensions: ReadonlyMap<string, string>): Promise<number> {
   if (!extensions.has(EXTENSION.limits)) return SAFE_DATA_BYTES;
   const reply = await session.request(PACKET.extended, [EXTENSION.limits]);
   if (reply.kind !== 'extended') throw unexpected(reply);
-  // max-packet-length, max-read-length, max-write-length, max-open-handles; 0 says "no limit".
+  // max-packet-length, max-read-length, max-write-length, max-open-handles; 0 means "no limit".
   const [, read, write] = Array.from({ length: 4 }, () => Number(reply.fields.bigUint64()));
   return Math.min(MAX_DATA_BYTES, read || MAX_DATA_BYTES, write || MAX_DATA_BYTES);
 }
@@ -220,5 +219,5 @@ function attributesOf(reply: Reply): Attributes {
 }
 
 function unexpected(reply: Reply): SftpProtocolError {
-  return new SftpProtocolError(`the peer answered with ${reply.kind}, which does not fit the request`);
+  return new SftpProtocolError(`the peer sent an unexpected answer: ${reply.kind}`);
 }

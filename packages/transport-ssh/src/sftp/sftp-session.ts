@@ -12,22 +12,25 @@ import { StallWatch } from './stall-watch.ts';
 import { SftpProtocolError, WireReader, encodePacket } from './wire.ts';
 import type { WireField } from './wire.ts';
 
-/** Enough to show what it is, characters. */
-const MAX_BEGINNING_CHARACTERS = 1024;
+/** Enough to show what the peer sent instead of SFTP. */
+const MAX_START_CHARACTERS = 1024;
 
-/** Where the id stands in a packet: behind its length and type. */
+/** How long the rest of a line may take that came instead of SFTP, ms. */
+const LINE_PATIENCE_MS = 2000;
+
+/** The offset of the id in a packet: after its length and type. */
 const ID_AT = 5;
 
 interface Outstanding {
   readonly resolve: (reply: Reply) => void;
   readonly reject: (error: unknown) => void;
-  /** Where the data goes that a READ asks for. */
+  /** The memory for the data of a READ. */
   readonly target: Uint8Array | undefined;
 }
 
 /**
- * SFTP over one channel: many requests outstanding at once, answers in any order. Fails as a whole: with the connection, with an
- * answer that is no SFTP, or when no byte passes for too long; then every outstanding request, and every later one, fails with it.
+ * SFTP over one channel: many requests outstanding at a time, answers in any order. A failed connection, an invalid answer, or too long a
+ * time without a byte end the session; then every outstanding and every later request fails.
  */
 export class SftpSession implements AsyncDisposable {
   readonly #channel: SshChannel;
@@ -36,12 +39,14 @@ export class SftpSession implements AsyncDisposable {
   readonly #outstanding = new Map<number, Outstanding>();
   readonly #version = Promise.withResolvers<WireReader>();
   #isGreeted = false;
-  /** What came before SFTP began: it may be text. */
-  readonly #beginning = new TextTail(MAX_BEGINNING_CHARACTERS);
+  /** The first bytes from the peer: they may be text. */
+  readonly #start = new TextTail(MAX_START_CHARACTERS);
   #failure: Error | undefined;
+  /** Set while the rest of a line is awaited that came instead of SFTP. */
+  #lineTimer: NodeJS.Timeout | undefined;
   #nextId = 0;
 
-  /** @param stallMs how long outstanding requests may see no byte pass, either way */
+  /** @param stallMs how long no byte may pass in either direction while requests are outstanding */
   constructor(channel: SshChannel, { stallMs }: { readonly stallMs: number }) {
     this.#channel = channel;
     this.#stall = new StallWatch(stallMs, (stall) => this.#fail(stalled(stall, stallMs)));
@@ -57,12 +62,12 @@ export class SftpSession implements AsyncDisposable {
     void channel.ended.then((end) => this.#fail(this.#explainEnd(end)));
   }
 
-  /** Why this session is of no more use; undefined while it is. */
+  /** Why this session cannot be used any more; undefined if it can. */
   get failure(): Error | undefined {
     return this.#failure;
   }
 
-  /** Begins: tells the version, and gives the extensions that the server has, by name. */
+  /** Exchanges versions. @returns the server's extensions by name */
   async start(): Promise<ReadonlyMap<string, string>> {
     this.#stall.begin();
     try {
@@ -70,7 +75,7 @@ export class SftpSession implements AsyncDisposable {
       const fields = await this.#version.promise;
       const version = fields.uint32();
       if (version !== SFTP_VERSION)
-        throw new PeerError('unsupported', { message: `the peer speaks version ${version} of SFTP, not ${SFTP_VERSION}` });
+        throw new PeerError('unsupported', { message: `the peer uses version ${version} of SFTP, not ${SFTP_VERSION}` });
       const extensions = new Map<string, string>();
       while (fields.remaining > 0) extensions.set(fields.text(), fields.text());
       return extensions;
@@ -84,17 +89,17 @@ export class SftpSession implements AsyncDisposable {
   }
 
   /**
-   * Sends a request and gives its answer.
-   * @param target where the data of a READ goes: not to be touched until the answer, or the session's failure
-   * @throws SftpStatusError when the server refuses; PeerError when the session fails
+   * Sends a request and returns its answer.
+   * @param target the memory for the data of a READ: it must not be used before the answer or the session's failure
+   * @throws SftpStatusError if the server refuses; PeerError if the session fails
    */
   request(type: number, fields: readonly WireField[], target?: Uint8Array): Promise<Reply> {
     return this.send(encodePacket(type, [0, ...fields]), { target });
   }
 
   /**
-   * Sends a packet that is ready but for its id.
-   * @param options.onWritten called when the packet's memory may be used again
+   * Sends a packet that is complete except for its id.
+   * @param options.onWritten called when the packet's memory may be reused
    */
   send(
     packet: Buffer,
@@ -123,7 +128,7 @@ export class SftpSession implements AsyncDisposable {
 
   #write(packet: Buffer, onWritten?: () => void): void {
     this.#channel.input.write(packet, (error) => {
-      // A broken pipe says less than what the channel says when it ends, which follows.
+      // The end of the channel, which follows, has a better error than a broken pipe.
       if (error !== null && error !== undefined) return;
       this.#stall.progress();
       onWritten?.();
@@ -133,13 +138,27 @@ export class SftpSession implements AsyncDisposable {
   #takeChunk(chunk: Uint8Array): void {
     if (this.#failure !== undefined) return;
     this.#stall.progress();
-    if (!this.#isGreeted) this.#beginning.add(Buffer.from(chunk));
+    if (!this.#isGreeted) this.#start.add(Buffer.from(chunk));
+    if (this.#lineTimer !== undefined) return this.#awaitLine();
     try {
       this.#splitter.push(chunk);
       this.#channel.release(chunk);
     } catch (error) {
-      this.#fail(this.#isGreeted ? asPeerError(error) : notSftpError(this.#beginning.text));
+      if (this.#isGreeted) this.#fail(asPeerError(error));
+      else this.#awaitLine();
     }
+  }
+
+  /** Fails with the text that came instead of SFTP, but not before its line is complete: a part of it may not say what prints it. */
+  #awaitLine(): void {
+    this.#lineTimer ??= setTimeout(() => this.#fail(notSftpError(this.#text)), LINE_PATIENCE_MS);
+    if (this.#start.text.includes('\n')) this.#fail(notSftpError(this.#text));
+  }
+
+  /** The first bytes as text. SFTP may follow it, whose packets start with a null byte. */
+  get #text(): string {
+    const { text } = this.#start;
+    return text.split('\0', 1)[0] || text;
   }
 
   #takePacket(type: number, body: Buffer): void {
@@ -156,7 +175,8 @@ export class SftpSession implements AsyncDisposable {
 
   #dataTarget(id: number, length: number): Uint8Array | undefined {
     const target = this.#outstanding.get(id)?.target;
-    if (target === undefined || length > target.length) throw new SftpProtocolError(`the peer sent ${length} bytes that nobody asked for`);
+    if (target === undefined || length > target.length)
+      throw new SftpProtocolError(`the peer sent ${length} bytes that were not requested`);
     return target;
   }
 
@@ -170,25 +190,26 @@ export class SftpSession implements AsyncDisposable {
     const [oldest] = this.#outstanding.keys();
     this.#outstanding.delete(id);
     this.#stall.end();
-    // Answers may come in any order, but each has to come.
-    if (id === oldest) this.#stall.inTurn();
-    else this.#stall.passOver();
+    // Answers may come in any order, but each must come.
+    if (id === oldest) this.#stall.oldestAnswered();
+    else this.#stall.laterAnswered();
     return outstanding;
   }
 
   #explainEnd(end: ChannelEnd): PeerError {
-    const isText = !this.#isGreeted && end.error === undefined && this.#beginning.text !== '';
-    return isText ? notSftpError(this.#beginning.text) : explainSftpEnd(end, this.#isGreeted);
+    const isText = !this.#isGreeted && end.error === undefined && this.#start.text !== '';
+    return isText ? notSftpError(this.#text) : explainSftpEnd(end, this.#isGreeted);
   }
 
   #fail(error: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
+    clearTimeout(this.#lineTimer);
     this.#stall[Symbol.dispose]();
     this.#version.reject(error);
     for (const { reject } of this.#outstanding.values()) reject(error);
     this.#outstanding.clear();
-    // A connection that failed here (stalled, garbage) is still open there.
+    // After a stall or an invalid answer, the connection is still open.
     void this.#channel[Symbol.asyncDispose]();
   }
 }
@@ -196,13 +217,13 @@ export class SftpSession implements AsyncDisposable {
 function stalled(stall: Stall, stallMs: number): PeerError {
   const what = stall === 'silence' ? 'no byte passed' : 'the peer left a request unanswered, while it answered later ones,';
   return new PeerError('unavailable', {
-    message: `${what} for ${stallMs / 1000} s, and the connection was given up`,
-    hint: "Look at the network and at the peer's disks; ?stallTimeout=SECONDS in the address allows more.",
+    message: `${what} for ${stallMs / 1000} s, so the connection was closed`,
+    hint: "Check the network and the peer's disks; ?stallTimeout=SECONDS in the address allows more time.",
   });
 }
 
 function asPeerError(error: unknown): PeerError {
   if (error instanceof PeerError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new PeerError('unsupported', { message, hint: 'Look at what the account runs there: it has to be an SFTP server.', cause: error });
+  return new PeerError('unsupported', { message, hint: 'Check what the account runs there: it must be an SFTP server.', cause: error });
 }

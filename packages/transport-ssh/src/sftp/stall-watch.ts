@@ -1,18 +1,18 @@
 import { performance } from 'node:perf_hooks';
 
-/** How much later than `stallMs` a stall may be noticed, as a share of it. */
+/** How many checks there are per `stallMs`: a stall is noticed at most one interval late. */
 const CHECKS_PER_STALL = 4;
 
-/** `silence`: no byte passed. `passed over`: one request was not answered, while later ones were. */
-export type Stall = 'silence' | 'passed over';
+/** `silence`: no byte passed. `skipped`: one request was not answered, while later ones were. */
+export type Stall = 'silence' | 'skipped';
 
-/** Watches that something passes while something is awaited, and that nothing is passed over. Costs two additions a request, not a timer each. */
+/** Detects that no byte passes while requests are outstanding, or that one is skipped. It needs no timer per request. */
 export class StallWatch implements Disposable {
   readonly #stallMs: number;
   readonly #onStall: (stall: Stall) => void;
-  #awaited = 0;
+  #outstanding = 0;
   #lastProgress = 0;
-  #passedOverSince: number | undefined;
+  #skippedSince: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(stallMs: number, onStall: (stall: Stall) => void) {
@@ -20,30 +20,30 @@ export class StallWatch implements Disposable {
     this.#onStall = onStall;
   }
 
-  /** One more thing is awaited. */
+  /** One more request is outstanding. */
   begin(): void {
-    if (this.#awaited === 0) this.progress();
-    this.#awaited += 1;
+    if (this.#outstanding === 0) this.progress();
+    this.#outstanding += 1;
     this.#timer ??= setInterval(() => this.#check(), this.#stallMs / CHECKS_PER_STALL).unref();
   }
 
-  /** One thing is awaited no longer. */
+  /** One request is no longer outstanding. */
   end(): void {
-    this.#awaited -= 1;
+    this.#outstanding -= 1;
   }
 
   progress(): void {
     this.#lastProgress = performance.now();
   }
 
-  /** What was awaited longest has come: nothing is passed over any more. */
-  inTurn(): void {
-    this.#passedOverSince = undefined;
+  /** The oldest request was answered: none is skipped any more. */
+  oldestAnswered(): void {
+    this.#skippedSince = undefined;
   }
 
-  /** Something has come before what was awaited longest. */
-  passOver(): void {
-    this.#passedOverSince ??= performance.now();
+  /** Another request than the oldest was answered. */
+  laterAnswered(): void {
+    this.#skippedSince ??= performance.now();
   }
 
   [Symbol.dispose](): void {
@@ -52,7 +52,7 @@ export class StallWatch implements Disposable {
 
   #check(): void {
     const latest = performance.now() - this.#stallMs;
-    if (this.#awaited > 0 && this.#lastProgress < latest) this.#onStall('silence');
-    else if (this.#passedOverSince !== undefined && this.#passedOverSince < latest) this.#onStall('passed over');
+    if (this.#outstanding > 0 && this.#lastProgress < latest) this.#onStall('silence');
+    else if (this.#skippedSince !== undefined && this.#skippedSince < latest) this.#onStall('skipped');
   }
 }

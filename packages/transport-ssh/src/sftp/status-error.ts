@@ -2,10 +2,10 @@ import { STATUS } from './protocol.ts';
 
 const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(STATUS).map(([name, code]) => [code, name]));
 
-/** A request that the server refused, as it said it. */
+/** The server's refusal of a request. */
 export class SftpStatusError extends Error {
   override readonly name = 'SftpStatusError';
-  /** One of {@link STATUS}, or whatever else the server sent. */
+  /** One of {@link STATUS}, or another number from the server. */
   readonly status: number;
 
   constructor(status: number, serverText: string) {
@@ -14,7 +14,7 @@ export class SftpStatusError extends Error {
   }
 }
 
-/** The server's text is shown, but not trusted: bounded, and without control characters. */
+/** The server's text is not trusted: it is shortened, and control characters are removed. */
 function describe(status: number, serverText: string): string {
   const name = NAMES.get(status) ?? `status ${status}`;
   const text = serverText

@@ -1,11 +1,11 @@
 import { Buffer } from 'node:buffer';
 
-/** What a peer sent is not SFTP. Ends the connection. */
+/** The peer sent something that is not valid SFTP. It ends the connection. */
 export class SftpProtocolError extends Error {
   override readonly name = 'SftpProtocolError';
 }
 
-/** Reads the fields of a packet, in order. Every read is checked: @throws SftpProtocolError beyond the end */
+/** Reads the fields of a packet, in order. Every read @throws SftpProtocolError beyond the end */
 export class WireReader {
   readonly #bytes: Buffer;
   #at = 0;
@@ -22,10 +22,10 @@ export class WireReader {
     return this.#bytes.readUInt32BE(this.#take(4));
   }
 
-  /** @throws SftpProtocolError where the number is beyond what JavaScript counts exactly (2^53) */
+  /** @throws SftpProtocolError if the number is too large for JavaScript (2^53) */
   uint64(): number {
     const value = this.bigUint64();
-    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new SftpProtocolError(`the peer sent the number ${value}`);
+    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new SftpProtocolError(`the peer sent a number that is too large: ${value}`);
     return Number(value);
   }
 
@@ -34,7 +34,7 @@ export class WireReader {
     return this.#bytes.readBigUInt64BE(this.#take(8));
   }
 
-  /** Bytes with their length before them: a view, not a copy. */
+  /** Bytes preceded by their length, as a view without a copy. */
   bytes(): Buffer {
     const length = this.uint32();
     const start = this.#take(length);
@@ -47,16 +47,16 @@ export class WireReader {
 
   #take(count: number): number {
     const start = this.#at;
-    if (count > this.remaining) throw new SftpProtocolError(`a packet of the peer ends ${count - this.remaining} bytes too early`);
+    if (count > this.remaining) throw new SftpProtocolError(`the peer sent a packet that ends ${count - this.remaining} bytes too early`);
     this.#at += count;
     return start;
   }
 }
 
-/** One field of a packet: a number of 4 bytes, a number of 8 (bigint), a text or bytes with their length before them. */
+/** A field of a packet: a number of 4 bytes, a bigint of 8 bytes, or a text or bytes preceded by their length. */
 export type WireField = number | bigint | string | Uint8Array;
 
-/** A whole packet: its length, its type, its fields. */
+/** A complete packet: its length, its type, its fields. */
 export function encodePacket(type: number, fields: readonly WireField[]): Buffer {
   let length = 1;
   for (const field of fields) length += fieldBytes(field);

@@ -2,9 +2,9 @@ import { posix } from 'node:path';
 import type { FileSystemReason } from '@gantry/directory-store';
 import { FileSystemError } from '@gantry/directory-store';
 import type { StoreErrorCode } from '@gantry/transport';
-import { StoreError } from '@gantry/transport';
+import { StoreError, translateFailure } from '@gantry/transport';
 import { PeerError } from '../engine/peer-error.ts';
-import type { LaneFile } from '../sftp/lane.ts';
+import type { SessionFile } from '../sftp/pooled-session.ts';
 import { STATUS } from '../sftp/protocol.ts';
 import type { FileSystemSpace, SftpClient } from '../sftp/sftp-client.ts';
 import { SftpStatusError, hasStatus } from '../sftp/status-error.ts';
@@ -17,27 +17,31 @@ interface Meaning {
   readonly hint?: string;
 }
 
-/** Linux does not always tell by statvfs(3) that a file system has turned read-only. */
-const LOOK_THERE =
-  "SFTP does not say why: look at the peer's kernel log (a disk may fail, or its file system have turned read-only), and at the log of its sshd.";
+/** On Linux, statvfs(3) does not always show that a file system has turned read-only. */
+const CHECK_LOGS =
+  "SFTP does not say why: check the peer's kernel log (a disk may be failing, or its file system may have turned read-only) and the log of its sshd.";
 
 const ACCESS: Meaning = { code: 'denied', hint: 'Give the account on the peer access to the directory.' };
 
 const MEANINGS: ReadonlyMap<number, Meaning> = new Map([
   [STATUS.noSuchFile, { reason: 'missing', code: 'not-found' }],
   [STATUS.permissionDenied, ACCESS],
-  [STATUS.failure, { code: 'unavailable', hint: LOOK_THERE }],
-  [STATUS.badMessage, { code: 'unsupported', hint: 'The peer takes no such name or request.' }],
+  [STATUS.failure, { code: 'unavailable', hint: CHECK_LOGS }],
+  [STATUS.badMessage, { code: 'unsupported', hint: 'The peer does not accept that name or request.' }],
   [STATUS.noConnection, { code: 'unavailable' }],
   [STATUS.connectionLost, { code: 'unavailable' }],
-  [STATUS.unsupported, { code: 'unsupported', hint: 'The SFTP server of the peer cannot do that; OpenSSH can.' }],
+  [STATUS.unsupported, { code: 'unsupported', hint: "The peer's SFTP server cannot do that; OpenSSH can." }],
 ]);
 
-/** Less room than this in a file system counts as none, bytes: some keep the last blocks for themselves. */
-const MIN_ROOM_BYTES = 1024 * 1024;
+/** Less free space than this counts as none: some file systems reserve the last blocks. */
+const MIN_FREE_BYTES = 1024 * 1024;
 
-/** An error of the connection or the server as a file system says it; any other error as it is. */
+/** Turns an error of the connection or the server into a FileSystemError; returns any other error unchanged. */
 export function asFileSystemError(error: unknown): unknown {
+  return translateFailure(error, firstAsFileSystemError);
+}
+
+function firstAsFileSystemError(error: unknown): unknown {
   if (error instanceof PeerError) {
     const { code, message, hint } = error;
     return new FileSystemError('failed', { code, message, hint, cause: error });
@@ -48,13 +52,15 @@ export function asFileSystemError(error: unknown): unknown {
   return error;
 }
 
-/** An error of the connection as a caller hears it; any other error as it is. @param about `doing` such as `connecting to ssh://peer` */
-export function asStoreError(error: unknown, { doing }: { readonly doing: string }): unknown {
-  if (!(error instanceof PeerError)) return error;
-  return new StoreError(error.code, { message: `${doing}: ${error.message}`, hint: error.hint, cause: error });
+/** Turns an error of the connection into a StoreError; returns any other error unchanged. @param what such as `cannot connect to ssh://peer` */
+export function asStoreError(error: unknown, what: string): unknown {
+  return translateFailure(error, (cause) => {
+    if (!(cause instanceof PeerError)) return cause;
+    return new StoreError(cause.code, { message: `${what}: ${cause.message}`, hint: cause.hint, cause });
+  });
 }
 
-/** Runs calls of the protocol, and says their errors as a file system does. */
+/** Runs calls of the protocol, and turns their errors into those of a file system. */
 export async function calling<T>(call: Promise<T>): Promise<T> {
   try {
     return await call;
@@ -63,7 +69,7 @@ export async function calling<T>(call: Promise<T>): Promise<T> {
   }
 }
 
-/** What a call gives; undefined where the server says that nothing is there. */
+/** The result of a call; undefined if the server reports that the file does not exist. */
 export async function orAbsent<T>(call: Promise<T>): Promise<T | undefined> {
   try {
     return await call;
@@ -73,14 +79,14 @@ export async function orAbsent<T>(call: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** A refusal with the reason that the server did not give. */
+/** Adds the reason to a refusal whose reason the server did not report. */
 export function withReason(reason: FileSystemReason, cause: SftpStatusError): FileSystemError {
   return statusError(cause, { ...MEANINGS.get(cause.status), code: reason === 'exists' ? 'exists' : 'unavailable', reason });
 }
 
 /**
- * Where the server says no more than "failure", its file system is asked: it may be full or read-only.
- * @param path what it happened to, which need not be there, or anything on the same file system
+ * If the server reports only "failure", checks its file system: it may be full or read-only.
+ * @param path the path concerned, which need not exist, or another path on the same file system
  */
 export async function explainFailure(error: unknown, client: SftpClient, path: string): Promise<unknown> {
   const cause = failureOf(error);
@@ -88,25 +94,25 @@ export async function explainFailure(error: unknown, client: SftpClient, path: s
   const space = await askSpace(client, path);
   if (space === undefined) return error;
   if (space.readOnly) return statusError(cause, { code: 'denied', what: 'the file system is mounted read-only' });
-  if (space.availableBytes < MIN_ROOM_BYTES) return statusError(cause, full('the file system is full'));
-  if (space.availableFiles === 0) return statusError(cause, full('the file system has no room for more files'));
+  if (space.availableBytes < MIN_FREE_BYTES) return statusError(cause, full('the file system is full'));
+  if (space.availableFiles === 0) return statusError(cause, full('the file system cannot hold more files'));
   return error;
 }
 
 /**
- * As {@link explainFailure}, for data: where there is room, and still it is not taken, a quota is likeliest, unless what was taken cannot
- * be made durable either.
+ * As {@link explainFailure}, for data: if there is free space but a write fails, a quota is the likely cause, unless data that was already
+ * written cannot be made durable either.
  */
-export async function explainWriteFailure(error: unknown, { client, handle }: LaneFile, path: string): Promise<unknown> {
+export async function explainWriteFailure(error: unknown, { client, handle }: SessionFile, path: string): Promise<unknown> {
   const explained = await explainFailure(error, client, path);
   const cause = failureOf(error);
   if (cause === undefined || explained !== error || client.failure !== undefined) return explained;
   if (client.has('fsync') && (await isRefused(client.sync(handle)))) {
-    const what = 'the file system takes no writes any more: it has failed, or turned read-only after an error';
-    return statusError(cause, { code: 'unavailable', what, hint: LOOK_THERE });
+    const what = 'the file system accepts no more writes: it has failed, or turned read-only after an error';
+    return statusError(cause, { code: 'unavailable', what, hint: CHECK_LOGS });
   }
-  const hint = "Its file system has room: look at the account's quota, at limits on the size of files, and at the log of the peer.";
-  return statusError(cause, { code: 'full', what: 'the peer takes no more', hint });
+  const hint = "Its file system has free space: check the account's quota, limits on the size of files, and the log of the peer.";
+  return statusError(cause, { code: 'full', what: 'the peer accepts no more data', hint });
 }
 
 async function isRefused(call: Promise<void>): Promise<boolean> {
@@ -116,7 +122,7 @@ async function isRefused(call: Promise<void>): Promise<boolean> {
   );
 }
 
-/** The bare "failure" of the server beneath an error, where there is one. */
+/** The server's plain "failure" that caused an error, if any. */
 function failureOf(error: unknown): SftpStatusError | undefined {
   const cause = error instanceof FileSystemError ? error.cause : undefined;
   return hasStatus(cause, STATUS.failure) ? cause : undefined;
@@ -131,7 +137,7 @@ async function askSpace(client: SftpClient, path: string): Promise<FileSystemSpa
 }
 
 function full(what: string): Meaning {
-  return { code: 'full', what, hint: 'Make room on the peer, or use another store.' };
+  return { code: 'full', what, hint: 'Free some space on the peer, or use another store.' };
 }
 
 function statusError(error: SftpStatusError, { reason = 'failed', code, what, hint }: Meaning): FileSystemError {

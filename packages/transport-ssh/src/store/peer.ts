@@ -1,17 +1,17 @@
 import { posix } from 'node:path';
 import { orAbort } from '@gantry/transport';
-import type { LanePool } from '../sftp/lane-pool.ts';
+import type { SessionPool } from '../sftp/session-pool.ts';
 import type { SftpClient } from '../sftp/sftp-client.ts';
 import { asFileSystemError } from './errors.ts';
 
-/** The peer of a store: sessions to it, and where the store's directory is there. */
+/** The peer of a store: its sessions, and the path of the store's directory there. */
 export class Peer {
-  readonly pool: LanePool;
+  readonly pool: SessionPool;
   readonly #directory: string;
   #root: string | undefined;
 
   /** @param directory absolute, or `~/…` for one below the account's home */
-  constructor(pool: LanePool, directory: string) {
+  constructor(pool: SessionPool, directory: string) {
     this.pool = pool;
     this.#directory = directory;
   }
@@ -19,7 +19,7 @@ export class Peer {
   /** A session for calls. @throws FileSystemError; the signal's reason */
   async client(signal?: AbortSignal): Promise<SftpClient> {
     try {
-      return (await this.pool.lane(signal)).client;
+      return (await this.pool.session(signal)).client;
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
       throw asFileSystemError(error);
@@ -31,7 +31,7 @@ export class Peer {
     if (!this.#directory.startsWith('~')) return this.#directory;
     const client = await this.client(signal);
     try {
-      // Where a session begins is the account's home (or its forced directory): "." of the protocol.
+      // A session starts in the account's home (or its forced directory): "." in the protocol.
       this.#root ??= posix.join(await orAbort(client.realPath('.'), signal), this.#directory.slice(1));
       return this.#root;
     } catch (error) {

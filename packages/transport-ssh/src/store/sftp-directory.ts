@@ -8,7 +8,7 @@ import { OPEN, STATUS } from '../sftp/protocol.ts';
 import type { Handle, SftpClient } from '../sftp/sftp-client.ts';
 import { hasStatus } from '../sftp/status-error.ts';
 import { asFileSystemError, calling, orAbsent, withReason } from './errors.ts';
-import { assertKind, foundOf } from './file-info.ts';
+import { assertKind, fileInfoOf } from './file-info.ts';
 import type { Peer } from './peer.ts';
 import { openReadable } from './sftp-readable-file.ts';
 import { SftpWritableFile, writeSynced } from './sftp-writable-file.ts';
@@ -16,24 +16,24 @@ import { SftpWritableFile, writeSynced } from './sftp-writable-file.ts';
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 
-/** How many requests for entries are outstanding at once: a server answers with a hundred entries or so. */
+/** How many requests for entries are outstanding at a time: a server answers each with about a hundred entries. */
 const READ_AHEAD = 4;
 
-/** How often a directory may be removed by somebody else while it is made. Few: a full disk looks the same. */
+/** How often another process may remove a directory while it is being created. Few, because a full disk looks the same. */
 const MAX_TRIES = 5;
 
-/** What is known of a directory without asking. */
-const JUST_MADE: FileInfo = { kind: 'directory', size: 0, modified: new Date(0) };
+/** The assumed information on a directory that was just created. */
+const NEW_DIRECTORY: FileInfo = { kind: 'directory', size: 0, modified: new Date(0) };
 
 /**
- * A directory of the peer. The protocol knows paths alone: so every part of one is looked at just before it is used, and what somebody
- * exchanges between the look and the use is not noticed.
+ * A directory on the peer. The protocol has only paths: every part of one is checked just before its use, and a replacement in between is
+ * not noticed.
  */
 export class SftpDirectory implements Directory {
   readonly path: string;
   readonly found: FileInfo;
   readonly #peer: Peer;
-  /** Directories that were just listed, made or renamed, which need no further look. */
+  /** Directories that were just listed, made or renamed, which need no further check. */
   readonly #known = new Map<string, FileInfo>();
 
   private constructor(peer: Peer, path: string, found: FileInfo) {
@@ -42,9 +42,9 @@ export class SftpDirectory implements Directory {
     this.found = found;
   }
 
-  /** A directory to which links may lead. It may be missing: the first call beneath it says so. */
+  /** The root, whose path may contain links. It may be missing: the first call in it reports that. */
   static root(peer: Peer, path: string): SftpDirectory {
-    return new SftpDirectory(peer, path, JUST_MADE);
+    return new SftpDirectory(peer, path, NEW_DIRECTORY);
   }
 
   async walk(parts: readonly string[]): Promise<SftpDirectory> {
@@ -57,7 +57,7 @@ export class SftpDirectory implements Directory {
   async walkEach(parts: readonly string[]): Promise<readonly SftpDirectory[]> {
     const [first = '', ...more] = parts;
     const known = more.length === 0 ? this.#known.get(first) : undefined;
-    const answers = known === undefined ? await this.#lookAtEach(parts) : [known];
+    const answers = known === undefined ? await this.#statEach(parts) : [known];
     const directories: SftpDirectory[] = [];
     for (const [index, found] of answers.entries()) {
       if (found === undefined) break;
@@ -69,7 +69,7 @@ export class SftpDirectory implements Directory {
   }
 
   async find(parts: readonly string[]): Promise<FileInfo | undefined> {
-    return (await this.#lookAtEach(parts)).at(-1);
+    return (await this.#statEach(parts)).at(-1);
   }
 
   async *entries(): AsyncGenerator<readonly Entry[], void, undefined> {
@@ -93,12 +93,12 @@ export class SftpDirectory implements Directory {
     for (let tries = 1; ; tries += 1) {
       try {
         await client.makeDirectory(this.#at(name), DIRECTORY_MODE);
-        this.#known.set(name, JUST_MADE);
+        this.#known.set(name, NEW_DIRECTORY);
         return true;
       } catch (error) {
         if (!hasStatus(error, STATUS.failure)) throw asFileSystemError(error);
         if ((await this.find([name])) !== undefined) return false;
-        // What was there is gone again; or there is no room for it, which looks the same.
+        // It was removed again; or there is no space for it, which looks the same.
         if (tries === MAX_TRIES) throw asFileSystemError(error);
       }
     }
@@ -106,7 +106,7 @@ export class SftpDirectory implements Directory {
 
   async read(parts: readonly string[], signal?: AbortSignal): Promise<ReadableFile> {
     const path = this.#at(...parts);
-    assertKind(path, (await this.#lookAtEach(parts)).at(-1), 'file');
+    assertKind(path, (await this.#statEach(parts)).at(-1), 'file');
     return openReadable(this.#peer, path, signal);
   }
 
@@ -129,7 +129,7 @@ export class SftpDirectory implements Directory {
     try {
       return await SftpWritableFile.create(this.#peer, { directory: this.path, name }, signal);
     } catch (error) {
-      throw await this.#orTaken(error, name);
+      throw await this.#orExists(error, name);
     }
   }
 
@@ -139,9 +139,9 @@ export class SftpDirectory implements Directory {
     try {
       handle = await client.open(this.#at(name), OPEN.write | OPEN.create | OPEN.exclusive, FILE_MODE);
     } catch (error) {
-      throw await this.#orTaken(error, name);
+      throw await this.#orExists(error, name);
     }
-    // Requests for one file are served in their order (section 6 of the draft): no need to wait for each answer.
+    // Requests for one file are served in order (section 6 of the draft), so there is no need to wait for each answer.
     const answers = await Promise.allSettled([writeSynced(client, handle, content), client.close(handle)]);
     for (const answer of answers) if (answer.status === 'rejected') throw asFileSystemError(answer.reason);
   }
@@ -150,11 +150,11 @@ export class SftpDirectory implements Directory {
     const client = await this.#peer.client();
     const [from, path] = [this.#at(name), own(to).#at(toName)];
     try {
-      // The plain protocol's rename fails, too, where the name is taken (section 6.5 of the draft).
+      // The plain protocol's rename also fails if the name exists (section 6.5 of the draft).
       await (client.has('hardlink') ? client.hardLink(from, path) : client.rename(from, path));
     } catch (error) {
       if (hasStatus(error, STATUS.permissionDenied)) throw cannotLink(error);
-      throw await own(to).#orTaken(error, toName);
+      throw await own(to).#orExists(error, toName);
     }
   }
 
@@ -190,7 +190,7 @@ export class SftpDirectory implements Directory {
     try {
       await client.removeDirectory(this.#at(name));
     } catch (error) {
-      // "Failure" is all that a server says, and that something is in it is nearly always why.
+      // A server only reports "failure", and the usual cause is that the directory is not empty.
       throw hasStatus(error, STATUS.failure) ? withReason('not-empty', error) : asFileSystemError(error);
     }
   }
@@ -214,7 +214,7 @@ export class SftpDirectory implements Directory {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // The peer holds nothing open for it.
+    // Nothing is open on the peer.
   }
 
   #at(...parts: readonly string[]): string {
@@ -222,16 +222,16 @@ export class SftpDirectory implements Directory {
   }
 
   #take({ name, attributes }: NamedAttributes): Entry {
-    const found = foundOf(attributes);
+    const found = fileInfoOf(attributes);
     if (found.kind === 'directory') this.#known.set(name, found);
     return { name, kind: found.kind, found };
   }
 
   /**
-   * What stands on each step of a walk, all asked for at once; nothing behind one that is missing.
-   * @throws FileSystemError where a step before the last is something else than a directory
+   * Information on each step of a walk, requested at once; undefined from a missing one on.
+   * @throws FileSystemError if a step before the last is not a directory
    */
-  async #lookAtEach(parts: readonly string[]): Promise<readonly (FileInfo | undefined)[]> {
+  async #statEach(parts: readonly string[]): Promise<readonly (FileInfo | undefined)[]> {
     const client = await this.#peer.client();
     const paths = parts.map((_, index) => this.#at(...parts.slice(0, index + 1)));
     const answers = await Promise.allSettled(paths.map((path) => client.lstat(path)));
@@ -239,15 +239,15 @@ export class SftpDirectory implements Directory {
     for (const [index, answer] of answers.entries()) {
       const found = foundIn(answer);
       if (found === undefined) return steps.concat(paths.slice(index).map(() => undefined));
-      // What is beneath something else than a directory is a failure of its own, which says less.
+      // The error for a path below a file would be less specific.
       if (index < paths.length - 1) assertKind(paths[index] ?? '', found, 'directory');
       steps.push(found);
     }
     return steps;
   }
 
-  /** A refusal, or what stands in the way. */
-  async #orTaken(refusal: unknown, name: string): Promise<unknown> {
+  /** The refusal, or `exists` if the name exists. */
+  async #orExists(refusal: unknown, name: string): Promise<unknown> {
     const status = refusal instanceof FileSystemError ? refusal.cause : refusal;
     if (!hasStatus(status, STATUS.failure)) return asFileSystemError(refusal);
     const found = await this.find([name]).catch(() => undefined);
@@ -257,12 +257,12 @@ export class SftpDirectory implements Directory {
 
 /** Undefined for nothing. @throws FileSystemError */
 function foundIn(answer: PromiseSettledResult<Attributes>): FileInfo | undefined {
-  if (answer.status === 'fulfilled') return foundOf(answer.value);
+  if (answer.status === 'fulfilled') return fileInfoOf(answer.value);
   if (hasStatus(answer.reason, STATUS.noSuchFile)) return undefined;
   throw asFileSystemError(answer.reason);
 }
 
-/** Without waiting for more than is there: the size was just asked for. */
+/** Reads a file whose size is known, without waiting for more. */
 async function readUpTo(client: SftpClient, handle: Handle, bytes: number): Promise<Uint8Array> {
   const memory = Buffer.alloc(bytes);
   let length = 0;
@@ -283,7 +283,7 @@ function cannotLink(cause: Error): FileSystemError {
   return new FileSystemError('failed', {
     code: 'denied',
     message: cause.message,
-    hint: 'Give the account on the peer access to the directory. Where it has access: the file system must have hard links, as ext4, xfs and btrfs have.',
+    hint: 'Give the account on the peer access to the directory. If it has access, use a file system with hard links, such as ext4, xfs or btrfs.',
     cause,
   });
 }

@@ -4,7 +4,7 @@ import { FileSystemError, isFileSystemError } from '@gantry/directory-store';
 import { orAbort } from '@gantry/transport';
 import type { SftpClient } from '../sftp/sftp-client.ts';
 import { explainFailure, orAbsent } from './errors.ts';
-import { foundOf } from './file-info.ts';
+import { fileInfoOf } from './file-info.ts';
 import type { Peer } from './peer.ts';
 import { SftpDirectory } from './sftp-directory.ts';
 
@@ -22,7 +22,7 @@ export class SftpFileSystem implements FileSystem {
     const client = await this.#peer.client(signal);
     return {
       replace: client.has('posixRename'),
-      // Many requests are on their way at once, over several sessions.
+      // Many requests are in flight at a time, over several sessions.
       inOrder: false,
       syncFile: client.has('fsync'),
       syncEveryBytes: 64 * MiB,
@@ -38,7 +38,7 @@ export class SftpFileSystem implements FileSystem {
   async statRoot(signal?: AbortSignal): Promise<RootInfo | undefined> {
     const [client, path] = [await this.#peer.client(signal), await this.#peer.rootPath(signal)];
     const [found, identity] = await orAbort(Promise.all([orAbsent(client.stat(path)), identityOf(client, path)]), signal);
-    return found === undefined ? undefined : { ...foundOf(found), identity };
+    return found === undefined ? undefined : { ...fileInfoOf(found), identity };
   }
 
   async makeRoot(signal?: AbortSignal): Promise<void> {
@@ -46,12 +46,12 @@ export class SftpFileSystem implements FileSystem {
     const client = await this.#peer.client(signal);
     const above = SftpDirectory.root(this.#peer, posix.dirname(path));
     const found = await orAbort(orAbsent(client.stat(above.path)), signal);
-    if (found === undefined || foundOf(found).kind !== 'directory') throw nothingAbove(above.path);
+    if (found === undefined || fileInfoOf(found).kind !== 'directory') throw parentMissing(above.path);
     if (!(await above.make(posix.basename(path)))) return;
     try {
       await above.sync();
     } catch (error) {
-      // One whose name is not durable must not be taken for one that is, the next time.
+      // If its name is not durable, it must not exist: the next time, it would be taken as durable.
       await above.removeDirectory(posix.basename(path)).catch(() => undefined);
       throw error;
     }
@@ -62,7 +62,7 @@ export class SftpFileSystem implements FileSystem {
     try {
       return await explainFailure(error, await this.#peer.client(), await this.#peer.rootPath());
     } catch {
-      // The peer cannot be asked any more.
+      // The peer does not answer any more.
       return error;
     }
   }
@@ -72,17 +72,17 @@ export class SftpFileSystem implements FileSystem {
   }
 }
 
-/** The number of the file system that a path is on; undefined where it has none, or the server does not say. */
+/** The id of the file system that a path is on; undefined if it has none, or the server does not report it. */
 async function identityOf(client: SftpClient, path: string): Promise<string | undefined> {
   if (!client.has('statvfs')) return undefined;
   const { fileSystemId } = (await client.space(path).catch(() => undefined)) ?? {};
   return fileSystemId === undefined || fileSystemId === 0n ? undefined : String(fileSystemId);
 }
 
-function nothingAbove(path: string): FileSystemError {
-  return new FileSystemError('failed', {
+function parentMissing(path: string): FileSystemError {
+  return new FileSystemError('missing', {
     code: 'not-found',
-    message: `there is no directory ${path} on the peer to make the store in`,
-    hint: 'Check the path, or make the directory there.',
+    message: `its parent directory ${path} does not exist on the peer`,
+    hint: `Check the path, or create the parent directory there first: mkdir -p ${path}`,
   });
 }

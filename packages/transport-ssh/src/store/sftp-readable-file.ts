@@ -1,16 +1,17 @@
 import type { FileInfo, ReadableFile } from '@gantry/directory-store';
+import { closeOnFailure } from '@gantry/transport';
 import type { Attributes } from '../sftp/attributes.ts';
-import { FileLanes } from '../sftp/file-lanes.ts';
+import { FileSessions } from '../sftp/file-sessions.ts';
 import { readPieces } from '../sftp/file-reader.ts';
 import { OPEN } from '../sftp/protocol.ts';
 import type { Handle, SftpClient } from '../sftp/sftp-client.ts';
 import { asFileSystemError, calling } from './errors.ts';
-import { assertKind, foundOf } from './file-info.ts';
+import { assertKind, fileInfoOf } from './file-info.ts';
 import type { Peer } from './peer.ts';
 
 /**
- * Opens a file to be read. It may be replaced meanwhile, and is then read as it was: a further lane that finds a file of another size
- * or time under the name is not used. (The protocol has no number that tells two files apart.)
+ * Opens a file for reading. If it is replaced in the meantime, the old contents are read: a further session that finds another size or
+ * time under the name is not used. (The protocol has no inode number.)
  */
 export async function openReadable({ pool }: Peer, path: string, signal: AbortSignal | undefined): Promise<ReadableFile> {
   let first: Attributes | undefined;
@@ -22,35 +23,33 @@ export async function openReadable({ pool }: Peer, path: string, signal: AbortSi
     await client.close(handle);
     throw new Error(`${path} was replaced`);
   };
-  const lanes = await calling(FileLanes.open(pool, open, signal));
-  try {
-    const found = foundOf(first ?? {});
+  const sessions = await calling(FileSessions.open(pool, open, signal));
+  const close = (): Promise<void> => sessions[Symbol.asyncDispose]();
+  return closeOnFailure(close, async () => {
+    const found = fileInfoOf(first ?? {});
     assertKind(path, found, 'file');
-    return new SftpReadableFile(lanes, found);
-  } catch (error) {
-    await lanes[Symbol.asyncDispose]();
-    throw error;
-  }
+    return new SftpReadableFile(sessions, found);
+  });
 }
 
 class SftpReadableFile implements ReadableFile {
   readonly found: FileInfo;
-  readonly #lanes: FileLanes;
+  readonly #sessions: FileSessions;
 
-  constructor(lanes: FileLanes, found: FileInfo) {
-    this.#lanes = lanes;
+  constructor(sessions: FileSessions, found: FileInfo) {
+    this.#sessions = sessions;
     this.found = found;
   }
 
   async *read(offset: number, end: number): AsyncGenerator<Uint8Array, void, undefined> {
     try {
-      yield* readPieces(this.#lanes, offset, end);
+      yield* readPieces(this.#sessions, offset, end);
     } catch (error) {
       throw asFileSystemError(error);
     }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#lanes[Symbol.asyncDispose]();
+    return this.#sessions[Symbol.asyncDispose]();
   }
 }

@@ -3,57 +3,57 @@ import { posix } from 'node:path';
 import type { FileInfo, SyncOptions, WritableFile } from '@gantry/directory-store';
 import { formatMark } from '@gantry/directory-store';
 import { orAbort } from '@gantry/transport';
-import { FileLanes } from '../sftp/file-lanes.ts';
+import { FileSessions } from '../sftp/file-sessions.ts';
 import { FileWriter } from '../sftp/file-writer.ts';
-import type { LaneFile } from '../sftp/lane.ts';
+import type { SessionFile } from '../sftp/pooled-session.ts';
 import { OPEN } from '../sftp/protocol.ts';
 import type { Handle, SftpClient } from '../sftp/sftp-client.ts';
 import { calling, explainWriteFailure } from './errors.ts';
-import { foundOf } from './file-info.ts';
+import { fileInfoOf } from './file-info.ts';
 import type { Peer } from './peer.ts';
 
 const FILE_MODE = 0o600;
 
-/** The session over which data is made durable, with the mark beside it. */
+/** The session that makes data durable, and the mark beside the data. */
 interface Syncing extends AsyncDisposable {
-  readonly data: LaneFile;
+  readonly data: SessionFile;
   mark: Handle | undefined;
 }
 
-/** Where a file is. */
-export interface FilePlace {
+/** The path of a file. */
+export interface FilePath {
   /** Absolute. */
   readonly directory: string;
   readonly name: string;
 }
 
 /**
- * A new file on the peer. It is made durable over a session of its own while more is written: a server answers one session's requests
- * one after the other, and nothing would be written while it syncs.
+ * A new file on the peer. It is synced over a second session while more is written: a server processes the requests of one session in
+ * sequence, so a sync would block writing.
  */
 export class SftpWritableFile implements WritableFile {
   readonly #peer: Peer;
-  readonly #place: FilePlace;
-  readonly #lanes: FileLanes;
+  readonly #file: FilePath;
+  readonly #sessions: FileSessions;
   readonly #writer: FileWriter;
   #syncing: Promise<Syncing> | undefined;
 
-  private constructor(peer: Peer, place: FilePlace, lanes: FileLanes) {
+  private constructor(peer: Peer, file: FilePath, sessions: FileSessions) {
     this.#peer = peer;
-    this.#place = place;
-    this.#lanes = lanes;
-    this.#writer = new FileWriter(lanes);
+    this.#file = file;
+    this.#sessions = sessions;
+    this.#writer = new FileWriter(sessions);
   }
 
-  static async create(peer: Peer, place: FilePlace, signal: AbortSignal | undefined): Promise<SftpWritableFile> {
-    const path = posix.join(place.directory, place.name);
+  static async create(peer: Peer, file: FilePath, signal: AbortSignal | undefined): Promise<SftpWritableFile> {
+    const path = posix.join(file.directory, file.name);
     let flags = OPEN.read | OPEN.write | OPEN.create | OPEN.exclusive;
     const open = (client: SftpClient): Promise<Handle> => {
       const opening = client.open(path, flags, FILE_MODE);
       flags = OPEN.read | OPEN.write;
       return opening;
     };
-    return new SftpWritableFile(peer, place, await calling(FileLanes.open(peer.pool, open, signal)));
+    return new SftpWritableFile(peer, file, await calling(FileSessions.open(peer.pool, open, signal)));
   }
 
   get arrivedBytes(): number {
@@ -79,31 +79,31 @@ export class SftpWritableFile implements WritableFile {
   async [Symbol.asyncDispose](): Promise<void> {
     const syncing = await this.#syncing?.catch(() => undefined);
     await syncing?.[Symbol.asyncDispose]();
-    await this.#lanes[Symbol.asyncDispose]();
+    await this.#sessions[Symbol.asyncDispose]();
   }
 
   async #finish(): Promise<FileInfo> {
     await this.#writer.flush();
-    const { client, handle } = this.#lanes.first;
+    const { client, handle } = this.#sessions.first;
     const [attributes] = await Promise.all([client.fstat(handle), client.has('fsync') ? client.sync(handle) : undefined]);
-    return foundOf(attributes);
+    return fileInfoOf(attributes);
   }
 
   async #sync({ bytes, mark, writing }: SyncOptions): Promise<void> {
     this.#syncing ??= this.#openSyncing(writing);
     const syncing = await this.#syncing;
     const { client, handle } = syncing.data;
-    // Without the extension nothing more can be had than that the server has it.
+    // Without the extension, data can only be on the server, but not be made durable.
     if (client.has('fsync')) await client.sync(handle);
     if (mark === undefined) return;
-    syncing.mark ??= await client.open(posix.join(this.#place.directory, mark), OPEN.write | OPEN.create | OPEN.exclusive, FILE_MODE);
+    syncing.mark ??= await client.open(posix.join(this.#file.directory, mark), OPEN.write | OPEN.create | OPEN.exclusive, FILE_MODE);
     await writeSynced(client, syncing.mark, Buffer.from(formatMark(bytes)));
   }
 
-  /** @param writing whether more is written meanwhile; else the writer's own session serves */
+  /** @param writing whether more is written at the same time; otherwise the writer's own session is used */
   async #openSyncing(writing: boolean): Promise<Syncing> {
     await using scope = new AsyncDisposableStack();
-    const data = writing ? scope.use(await this.#openBeside()).first : this.#lanes.first;
+    const data = writing ? scope.use(await this.#openBeside()).first : this.#sessions.first;
     const owned = scope.move();
     const syncing: Syncing = {
       data,
@@ -116,21 +116,21 @@ export class SftpWritableFile implements WritableFile {
     return syncing;
   }
 
-  #openBeside(): Promise<FileLanes> {
-    const path = posix.join(this.#place.directory, this.#place.name);
-    return FileLanes.open(this.#peer.pool, (client) => client.open(path, OPEN.read | OPEN.write));
+  #openBeside(): Promise<FileSessions> {
+    const path = posix.join(this.#file.directory, this.#file.name);
+    return FileSessions.open(this.#peer.pool, (client) => client.open(path, OPEN.read | OPEN.write));
   }
 
   async #explaining<T>(work: Promise<T>): Promise<T> {
     try {
       return await calling(work);
     } catch (error) {
-      throw await explainWriteFailure(error, this.#lanes.first, this.#place.directory);
+      throw await explainWriteFailure(error, this.#sessions.first, this.#file.directory);
     }
   }
 }
 
-/** Writes some bytes of at most one packet at the beginning of a file, and makes them durable where the server can. */
+/** Writes bytes (at most one packet) to the start of a file, and makes them durable if the server can. */
 export async function writeSynced(client: SftpClient, handle: Handle, content: Uint8Array): Promise<void> {
   const head = client.writeHeadBytes(handle);
   const packet = Buffer.allocUnsafe(head + content.length);

@@ -6,20 +6,20 @@ import { PeerError } from '../engine/peer-error.ts';
 import type { HostKeyVerdict, KnownHost } from './known-hosts.ts';
 import { fingerprint, judgeHostKey, keyTypeOf, knownHostName, knownKeyTypes, knownLine, parseKnownHosts } from './known-hosts.ts';
 
-/** The host whose key is judged, and by what. */
+/** A host whose key is checked, and the known_hosts files to use. */
 export interface HostKeyCheckOptions {
-  /** As it is reached: what the keys are kept under. */
+  /** The host name under which its keys are stored. */
   readonly host: string;
   readonly port: number;
-  /** `HostKeyAlias`: what the keys are kept under instead, whatever the port. */
+  /** `HostKeyAlias`: the name under which they are stored instead, for any port. */
   readonly alias: string | undefined;
   readonly policy: HostKeyPolicy;
-  /** Files of the user: the first takes new keys. */
+  /** Files of the user; new keys are added to the first. */
   readonly userFiles: readonly string[];
   readonly globalFiles: readonly string[];
 }
 
-/** Judges the key that a host shows by the known_hosts files, read when it was made. */
+/** Checks a host's key against the known_hosts files, which are read once by `load`. */
 export class HostKeyCheck {
   readonly #options: HostKeyCheckOptions;
   readonly #known: readonly KnownHost[];
@@ -37,12 +37,12 @@ export class HostKeyCheck {
     return new HostKeyCheck(options, known.flat());
   }
 
-  /** The types of the keys by which the host is known: to be asked for first. */
+  /** The types of the host's known keys, which should be requested first. */
   get knownTypes(): ReadonlySet<string> {
     return knownKeyTypes(this.#known, this.#name);
   }
 
-  /** @throws PeerError `denied`, with the key's fingerprint, unless the key may be trusted */
+  /** @throws PeerError `denied`, with the key's fingerprint, unless the key is trusted */
   async assertTrusted(key: Buffer): Promise<void> {
     const verdict = this.#judge(key);
     if (verdict === 'known') return;
@@ -53,14 +53,14 @@ export class HostKeyCheck {
   #judge(key: Buffer): HostKeyVerdict {
     const verdict = judgeHostKey(this.#known, this.#name, key);
     if (verdict !== 'unknown' || this.#options.alias !== undefined || this.#options.port === 22) return verdict;
-    // As ssh does: the same key under the host's name alone will do, but only the same.
+    // As in ssh, the same key under the host's name without the port is enough.
     const plain = judgeHostKey(this.#known, this.#options.host.toLowerCase(), key);
     return plain === 'known' || plain === 'revoked' ? plain : 'unknown';
   }
 
   #oldKey(key: Buffer): string {
     const old = knownLine(this.#known, this.#name, key);
-    return old === undefined ? '' : `; line ${old.line} of ${old.file} has another`;
+    return old === undefined ? '' : `; line ${old.line} of ${old.file} has another key`;
   }
 
   async #remember(key: Buffer): Promise<void> {
@@ -79,19 +79,22 @@ export class HostKeyCheck {
     switch (verdict) {
       case 'unknown':
         return denied(
-          `the host key of ${this.#name} is not known: ${shown}`,
-          `Compare the fingerprint with the peer's own (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub there), then add the key to ${files}, or use ?hostKeys=accept-new.`,
+          `the host key of ${this.#name} is unknown: ${shown}`,
+          `Compare the fingerprint with the peer's own (run ssh-keygen -lf on /etc/ssh/ssh_host_*_key.pub there), then add the key to ${files}, or use ?hostKeys=accept-new.`,
         );
       case 'changed':
         return denied(
           `the host key of ${this.#name} has changed: it is now ${shown}${this.#oldKey(key)}`,
-          `Somebody may be in between, or the peer was installed anew. Compare the fingerprint with the peer's own; only then replace the old key.`,
+          `An attacker may intercept the connection, or the peer was reinstalled. Compare the fingerprint with the peer's own; only then replace the old key.`,
         );
       case 'revoked':
-        return denied(`the host key of ${this.#name} is revoked: ${shown}`, `It is marked @revoked in ${files} or a global file.`);
+        return denied(
+          `the host key of ${this.#name} is revoked: ${shown}`,
+          `It is marked @revoked in ${files} or a global file: do not trust the host, or remove that line if it is wrong.`,
+        );
       case 'authority':
         return denied(
-          `the host key of ${this.#name}, ${shown}, is vouched for by a @cert-authority alone, which the ssh2 engine cannot check`,
+          `the host key of ${this.#name}, ${shown}, is only vouched for by a @cert-authority, which the ssh2 engine cannot check`,
           'Use ?engine=openssh, or add the host key itself.',
         );
     }
@@ -102,13 +105,13 @@ function denied(message: string, hint: string): PeerError {
   return new PeerError('denied', { message, hint });
 }
 
-/** A file that is not there says nothing. One that cannot be read may say that a key is revoked, or is another: nothing is then trusted. */
+/** A missing file is ignored. An unreadable one may revoke or contradict a key, so nothing is trusted then. */
 async function readIfThere(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     if (code === 'ENOENT' || code === 'ENOTDIR') return '';
-    throw denied(`the known-hosts file ${path} cannot be read (${code})`, 'Make it readable, or name another with ?knownHosts=FILE.');
+    throw denied(`cannot read the known-hosts file ${path} (${code})`, 'Make it readable, or give another with ?knownHosts=FILE.');
   }
 }

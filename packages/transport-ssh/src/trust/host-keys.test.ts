@@ -18,16 +18,19 @@ const fingerprint = (await run('ssh-keygen', ['-l', '-f', server.hostKeyFile])).
 const host = `[127.0.0.1]:${server.port}`;
 
 test.each(['strict', 'accept-new'])(
-  'a known-hosts file that cannot be read ends the attempt: it may say that the key is not to be trusted (%s)',
+  'an unreadable known-hosts file fails the connection, because it may revoke the key (%s)',
   async (hostKeys) => {
     const url = new URL(server.address(directory.path, { engine: 'ssh2', hostKeys, knownHosts: directory.path }));
     url.searchParams.append('knownHosts', server.knownHostsFile);
     const failure = await failureOfOpening(url.href);
-    expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining(`${directory.path} cannot be read`) });
+    expect(failure).toMatchObject({
+      code: 'denied',
+      message: expect.stringContaining(`cannot read the known-hosts file ${directory.path}`),
+    });
   },
 );
 
-test('the ssh2 engine refuses a host that an authority alone vouches for, and names the engine that can check it', async () => {
+test('the ssh2 engine refuses a host that only an authority vouches for, and suggests the engine that can check it', async () => {
   const knownHosts = directory.file('authority');
   await writeFile(knownHosts, `@cert-authority * ${otherKey}`);
   const failure = await failureOfOpening(server.address(directory.path, { engine: 'ssh2', hostKeys: 'accept-new', knownHosts }));
@@ -38,7 +41,7 @@ test('the ssh2 engine refuses a host that an authority alone vouches for, and na
 describe.each(ENGINES)("the peer's host key, by %s", (engine) => {
   const address = (options: Readonly<Record<string, string>>): string => server.address(directory.path, { engine, ...options });
 
-  /** A known_hosts file of its own. */
+  /** A new known_hosts file. */
   async function known(name: string, ...lines: readonly string[]): Promise<string> {
     const file = directory.file(`${engine}-${name}`);
     await writeFile(file, lines.join(''));
@@ -50,17 +53,17 @@ describe.each(ENGINES)("the peer's host key, by %s", (engine) => {
     await Array.fromAsync(store.list(''));
   }
 
-  test('that is not known is refused with its fingerprint, and not remembered', async () => {
+  test('that is unknown is refused with its fingerprint, and not added', async () => {
     const knownHosts = await known('none');
     const failure = await failureOfOpening(address({ knownHosts }));
     expect(failure.code).toBe('denied');
-    expect(failure.message).toContain('not known');
+    expect(failure.message).toContain('is unknown');
     expect(failure.message).toContain(fingerprint);
     expect(failure.hint).toContain('hostKeys=accept-new');
     expect(await readFile(knownHosts, 'utf8')).toBe('');
   });
 
-  test('that is not known is accepted once where that is asked for, and remembered', async () => {
+  test('that is unknown is accepted with accept-new, and added', async () => {
     const knownHosts = await known('new', 'other.example.com ', key);
     await opens({ knownHosts, hostKeys: 'accept-new' });
     expect(await readFile(knownHosts, 'utf8')).toContain(key.split(' ')[1]);
@@ -82,17 +85,17 @@ describe.each(ENGINES)("the peer's host key, by %s", (engine) => {
     expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('revoked') });
   });
 
-  test('that stands under a hashed name is known', async () => {
+  test('under a hashed name is known', async () => {
     const knownHosts = await known('hashed', `${host} ${key}`);
     await run('ssh-keygen', ['-q', '-H', '-f', knownHosts]);
     expect(await readFile(knownHosts, 'utf8')).not.toContain('127.0.0.1');
     await opens({ knownHosts });
   });
 
-  test('that stands under the name without the port will do, as with ssh; another key there says nothing', async () => {
+  test('under the name without the port is known, as in ssh; another key there is ignored', async () => {
     await opens({ knownHosts: await known('plain', `127.0.0.1 ${key}`) });
     const other = await failureOfOpening(address({ knownHosts: await known('plain-other', `127.0.0.1 ${otherKey}`) }));
-    expect(other).toMatchObject({ code: 'denied', message: expect.stringContaining('not known') });
+    expect(other).toMatchObject({ code: 'denied', message: expect.stringContaining('is unknown') });
   });
 
   test('that is revoked under the name without the port is refused', async () => {
@@ -101,16 +104,16 @@ describe.each(ENGINES)("the peer's host key, by %s", (engine) => {
     expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('revoked') });
   });
 
-  test('is looked up under its HostKeyAlias alone', async () => {
+  test('is only looked up under its HostKeyAlias', async () => {
     const config = directory.file(`${engine}-alias-config`);
     const lines = ['HostKeyAlias vault', `IdentityFile ${server.identityFile}`, 'GlobalKnownHostsFile none', ''];
     await writeFile(config, lines.join('\n'));
     await opens({ config, knownHosts: await known('alias', `vault ${key}`) });
     const failure = await failureOfOpening(address({ config, knownHosts: await known('no-alias', `${host} ${key}127.0.0.1 ${key}`) }));
-    expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('not known') });
+    expect(failure).toMatchObject({ code: 'denied', message: expect.stringContaining('is unknown') });
   });
 
-  test.each(['second file', "o'brien", 'a\\"b'])('that stands in the second of several files, %s, is known', async (name) => {
+  test.each(['second file', "o'brien", 'a\\"b'])('in the second of several files, %s, is known', async (name) => {
     const url = new URL(address({ knownHosts: await known('first') }));
     url.searchParams.append('knownHosts', await known(name, `${host} ${key}`));
     await using store = await open(url.href);

@@ -9,7 +9,7 @@ import { fingerprint, judgeHostKey, knownHostName, knownKeyTypes, parseKnownHost
 
 const run = promisify(execFile);
 
-/** A key of the right form, without a meaning. */
+/** A random key in the right format. */
 function keyOf(type: string, seed: string = randomBytes(8).toString('hex')): Buffer {
   const field = (bytes: Buffer): Buffer => {
     const length = Buffer.alloc(4);
@@ -26,10 +26,10 @@ function line(hosts: string, key: Buffer, marker = ''): string {
 
 const [KEY, OTHER] = [keyOf('ssh-ed25519'), keyOf('ssh-ed25519')];
 
-describe('what is known of a host', () => {
+describe('the verdict on a host key', () => {
   test.each([
     ['its own name', 'peer', 'peer', 'known'],
-    ['whatever the case', 'Peer.Example.COM', 'peer.example.com', 'known'],
+    ['case is ignored', 'Peer.Example.COM', 'peer.example.com', 'known'],
     ['one of several names', 'a,b,peer', 'peer', 'known'],
     ['a pattern', '*.example.com', 'x.example.com', 'known'],
     ['a pattern of one character', 'node?', 'node1', 'known'],
@@ -37,7 +37,7 @@ describe('what is known of a host', () => {
     ['a name that is excluded', '*.example.com,!bad.example.com', 'bad.example.com', 'unknown'],
     ['another port', '[peer]:2222', 'peer', 'unknown'],
     ['its port', '[peer]:2222', '[peer]:2222', 'known'],
-    ['a name that only begins alike', 'peer', 'peer2', 'unknown'],
+    ['a name with the same prefix', 'peer', 'peer2', 'unknown'],
     ['dots are dots', 'a.b', 'aXb', 'unknown'],
   ] as const)('%s: %s', (_what, hosts, name, verdict) => {
     expect(judgeHostKey(parseKnownHosts(line(hosts, KEY)), name, KEY)).toBe(verdict);
@@ -62,13 +62,13 @@ describe('what is known of a host', () => {
     expect(judgeHostKey(parseKnownHosts(text), 'peer', KEY)).toBe(verdict);
   });
 
-  test('the types by which it is known, authorities not counted', () => {
+  test('the types of the known keys, without authorities', () => {
     const text = line('peer', KEY) + line('peer', keyOf('ssh-rsa')) + line('*', keyOf('ecdsa-sha2-nistp256'), '@cert-authority');
     expect(knownKeyTypes(parseKnownHosts(text), 'peer')).toEqual(new Set(['ssh-ed25519', 'ssh-rsa']));
   });
 });
 
-test('names that ssh-keygen hashed are found, and only they; fingerprints are as ssh-keygen shows them', async () => {
+test('exactly the names that ssh-keygen hashed are found; fingerprints are as ssh-keygen shows them', async () => {
   await using directory = await makeTemporaryDirectory();
   await makeSshKey(directory.file('key'));
   const [type = '', encoded = ''] = (await readFile(directory.file('key.pub'), 'utf8')).split(' ');
@@ -85,13 +85,13 @@ test('names that ssh-keygen hashed are found, and only they; fingerprints are as
   expect(stdout).toContain(` ${fingerprint(key)} `);
 });
 
-test('a name is kept with its port, but for 22', () => {
+test('a name is stored with its port, except for 22', () => {
   expect(knownHostName('Peer', 22)).toBe('peer');
   expect(knownHostName('Peer', 2222)).toBe('[peer]:2222');
   expect(knownHostName('2001:DB8::1', 2222)).toBe('[2001:db8::1]:2222');
 });
 
-test('what was written is found again, whatever stands around it', () => {
+test('written keys are found, between any other lines', () => {
   const name = fc.stringMatching(/^[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?$/);
   const noise = fc.constantFrom('', '\n', '# x\n', 'broken\n', '@x y z\n', ' \t \n', 'host ssh-ed25519 !!!\n');
   fc.assert(
@@ -104,7 +104,7 @@ test('what was written is found again, whatever stands around it', () => {
   );
 });
 
-test('any text is read without an error, and trusts nobody by itself', () => {
+test('any text is parsed without an error, and does not make a key trusted', () => {
   fc.assert(
     fc.property(fc.string(), fc.string(), (text, name) => {
       expect(['unknown', 'changed', 'authority']).toContain(judgeHostKey(parseKnownHosts(text), name, KEY));
@@ -112,7 +112,7 @@ test('any text is read without an error, and trusts nobody by itself', () => {
   );
 });
 
-test('patterns match as regular expressions say that they should, in bounded time', () => {
+test('patterns match like the equivalent regular expressions, in bounded time', () => {
   const pattern = fc.stringMatching(/^[ab*?.]{1,12}$/);
   const name = fc.stringMatching(/^[ab.]{1,12}$/);
   fc.assert(

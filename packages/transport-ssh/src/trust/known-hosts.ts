@@ -4,28 +4,28 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 /** One line of a known_hosts file (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"). */
 export interface KnownHost {
   readonly marker: 'revoked' | 'cert-authority' | undefined;
-  /** Names and patterns divided by commas, or one hashed name. */
+  /** Names and patterns separated by commas, or one hashed name. */
   readonly hosts: string;
   /** Such as `ssh-ed25519`. */
   readonly keyType: string;
   readonly key: Buffer;
-  /** Where it stands. */
+  /** The file it is in. */
   readonly file: string;
   /** From 1. */
   readonly line: number;
 }
 
-/** What the known_hosts files say about the key that a host has shown. */
+/** The verdict of the known_hosts files on a host's key. */
 export type HostKeyVerdict =
   /** The key is the host's. */
   | 'known'
-  /** Nothing is known about the host. */
+  /** The host is unknown. */
   | 'unknown'
-  /** The host is known by other keys alone. */
+  /** The host is known only with other keys. */
   | 'changed'
-  /** Somebody marked the key as stolen. */
+  /** The key is marked as stolen. */
   | 'revoked'
-  /** The host is known by the authority that signs its certificates alone. */
+  /** The host is known only by the authority that signs its certificates. */
   | 'authority';
 
 const MARKERS: ReadonlyMap<string, NonNullable<KnownHost['marker']>> = new Map([
@@ -35,7 +35,7 @@ const MARKERS: ReadonlyMap<string, NonNullable<KnownHost['marker']>> = new Map([
 
 const SALT_AND_HASH = /^\|1\|([A-Za-z0-9+/]+=*)\|([A-Za-z0-9+/]+=*)$/;
 
-/** Reads a known_hosts file. Lines that are damaged, or of a form that is not known, are passed over, as ssh does. */
+/** Parses a known_hosts file. Damaged lines, and lines of an unknown form, are skipped, as in ssh. */
 export function parseKnownHosts(text: string, file = ''): readonly KnownHost[] {
   return text.split('\n').flatMap((line, index) => parseLine(line, { file, line: index + 1 }) ?? []);
 }
@@ -52,20 +52,20 @@ function parseLine(line: string, at: Pick<KnownHost, 'file' | 'line'>): KnownHos
   return keyTypeOf(key) === keyType ? { marker, hosts, keyType, key, ...at } : undefined;
 }
 
-/** The type that a public key names itself (RFC 4253, section 6.6); undefined for what is no key. */
+/** The type that a public key contains (RFC 4253, section 6.6); undefined if it is not a key. */
 export function keyTypeOf(key: Buffer): string | undefined {
   if (key.length < 4) return undefined;
   const length = key.readUInt32BE(0);
   return length > 0 && length <= key.length - 4 ? key.toString('latin1', 4, 4 + length) : undefined;
 }
 
-/** The name under which a host's key is kept: `host` on port 22, else `[host]:port`. */
+/** The name under which a host's key is stored: `host` on port 22, else `[host]:port`. */
 export function knownHostName(host: string, port: number): string {
   const name = host.toLowerCase();
   return port === 22 ? name : `[${name}]:${port}`;
 }
 
-/** What is known about `key`, shown by the host that is kept under `name` (see {@link knownHostName}). */
+/** The verdict on `key` from the host that is stored under `name` (see {@link knownHostName}). */
 export function judgeHostKey(known: readonly KnownHost[], name: string, key: Buffer): HostKeyVerdict {
   const ofHost = known.filter((line) => hostsMatch(line.hosts, name));
   const same = ofHost.filter((line) => line.key.equals(key));
@@ -76,18 +76,18 @@ export function judgeHostKey(known: readonly KnownHost[], name: string, key: Buf
   return 'unknown';
 }
 
-/** The types of the keys by which a host is known: those to ask it for first. */
+/** The types of a host's known keys, which should be requested first. */
 export function knownKeyTypes(known: readonly KnownHost[], name: string): ReadonlySet<string> {
   return new Set(known.filter(({ marker, hosts }) => marker === undefined && hostsMatch(hosts, name)).map(({ keyType }) => keyType));
 }
 
-/** The line by which a host is known that now shows another key: one of the same type, where there is one. */
+/** The line of the known key of a host that now has another one: of the same type, if there is one. */
 export function knownLine(known: readonly KnownHost[], name: string, key: Buffer): KnownHost | undefined {
   const lines = known.filter(({ marker, hosts }) => marker === undefined && hostsMatch(hosts, name));
   return lines.find(({ keyType }) => keyType === keyTypeOf(key)) ?? lines[0];
 }
 
-/** As ssh shows it: `SHA256:` and the hash in base64 without its padding. */
+/** The fingerprint in the form of ssh: `SHA256:` and the hash in base64 without padding. */
 export function fingerprint(key: Buffer): string {
   return `SHA256:${createHash('sha256').update(key).digest('base64').replaceAll('=', '')}`;
 }
@@ -98,7 +98,7 @@ function hostsMatch(hosts: string, name: string): boolean {
   let matched = false;
   for (const pattern of hosts.toLowerCase().split(',')) {
     if (pattern.startsWith('!')) {
-      // One name that is excluded excludes the line, wherever it stands.
+      // An excluded name excludes the line, in any position.
       if (patternMatches(pattern.slice(1), name)) return false;
     } else if (patternMatches(pattern, name)) matched = true;
   }
@@ -111,7 +111,7 @@ function hashMatches(salt: string, hash: string, name: string): boolean {
   return expected.length === actual.length && timingSafeEqual(expected, actual);
 }
 
-/** `*` stands for any characters, `?` for one. No backtracking beyond the last star: time is bounded by the product of the lengths. */
+/** `*` matches any characters, `?` one. It only backtracks to the last star, so time is bounded by the product of the lengths. */
 function patternMatches(pattern: string, name: string): boolean {
   let at = 0;
   let star = -1;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# First process of a machine (both engines): no systemd, which would take longer than the tests. Runs what comes over the command
-# line to the test: on it, a line is a mark, a space, and a script in base64. What the script writes goes to two other lines; when it
+# First process of a machine (both engines), without systemd, which would take longer than the tests. It runs the scripts that come over
+# a serial line from the test: each line is a mark, a space, and a script in base64. The script's output goes to two other lines; when it
 # has ended, the mark and its status follow on both.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 mount -t proc proc /proc
@@ -14,7 +14,7 @@ mkdir -p /run/lock /run/udev /run/sshd
 ip link set lo up
 hostname machine
 
-# LVM and others wait for udev, which is content without systemd.
+# LVM and others wait for udev, which works without systemd.
 /lib/systemd/systemd-udevd --daemon --resolve-names=never
 udevadm trigger --action=add --subsystem-match=virtio --subsystem-match=block
 udevadm settle -t 30

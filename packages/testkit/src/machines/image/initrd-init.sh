@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# First process of the emulated machine: finds the first disk, and goes on there.
+# First process of the emulated machine: finds the first disk, and continues there.
 b=/bin/busybox
 while read -r file; do $b insmod "/modules/$file"; done </modules/list
 $b mount -t devtmpfs dev /dev

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes, from Debian packages alone, what machines start from, and prints the directory it is in. What is there already is not made again.
+# Makes the image from which machines start, from Debian packages only, and prints its directory. An existing image is not made again.
 #   root.ext4    the root file system, the same for both engines
 #   linux.uml    Debian's user-mode kernel (package user-mode-linux)
 #   vmlinux      Debian's cloud kernel, unpacked: QEMU starts such a file directly, and an emulated processor takes seconds to unpack one
@@ -15,7 +15,7 @@ suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 packages='busybox-static udev kmod util-linux mount procps iproute2 e2fsprogs xfsprogs btrfs-progs openssh-server openssh-client
   dmsetup lvm2 thin-provisioning-tools mdadm drbd-utils libatomic1 libstdc++6'
 
-# Of another recipe, or for another Debian: another image.
+# Another recipe, or another Debian, makes another image.
 recipe=$(cat "$here"/*.sh | sha256sum | cut -c -16)
 image=$cache/$suite-$recipe
 found() { [ -e "$image/complete" ] && touch "$image/complete" && echo "$image" && exit 0; }
@@ -25,7 +25,7 @@ exec 9>"$cache/lock"
 flock 9
 found || :
 
-# In memory: a package manager writes to disk again and again, and nothing here need outlive a crash.
+# In memory: a package manager writes to disk repeatedly, and nothing here has to survive a crash.
 work=$(mktemp -d -p /dev/shm gantry-image.XXXXXX)
 trap 'rm -rf "$work" "$image.new"' EXIT
 chmod 755 "$work"
@@ -36,7 +36,7 @@ mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'C
 [ -n "$mirror" ] || { echo "make-image: apt knows no mirror of $suite" >&2; exit 1; }
 cloud=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: linux-image-//p' | head -n 1)
 
-# Kernels are unpacked and not installed: their scripts would make an initrd that nobody uses.
+# Kernels are unpacked and not installed: their scripts would make an unused initrd.
 mkdir "$work/debs" "$work/kernels" "$work/initrd"
 (cd "$work/debs" && apt-get -qq download "linux-image-$cloud" user-mode-linux >&2) &
 download=$!
@@ -58,7 +58,7 @@ echo machine >"$tree/etc/hostname"
 echo '127.0.0.1 localhost machine' >"$tree/etc/hosts"
 rm -rf "$tree"/var/cache/apt/*.bin "$tree"/var/lib/apt/lists/*
 
-# The initrd: modules in the order in which they are to be loaded.
+# The initrd, with modules in the order in which they must be loaded.
 mkdir "$work"/initrd/{bin,modules,root,dev}
 cp "$tree/bin/busybox" "$work/initrd/bin/"
 install -m 755 "$here/initrd-init.sh" "$work/initrd/init"
@@ -73,7 +73,7 @@ mkdir -p "$image.new"
 (cd "$work/initrd" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) >"$image.new/initrd.gz"
 cp "$work/kernels/usr/bin/linux.uml" "$image.new/"
 
-# The kernel inside a bzImage begins at setup_sects * 512 + 512 + payload_offset, and ends with 4 bytes that say its length
+# The kernel inside a bzImage starts at setup_sects * 512 + 512 + payload_offset, and ends with 4 bytes that contain its length
 # (Documentation/arch/x86/boot.rst, protocol 2.08).
 packed=$(ls "$work"/kernels/boot/vmlinuz-*)
 number() { od -An "-tu$2" -j "$1" -N "$2" "$packed" | tr -d ' '; }
@@ -81,16 +81,16 @@ dd if="$packed" iflag=skip_bytes,count_bytes bs=1M status=none \
   skip=$((($(number 497 1) + 1) * 512 + $(number 584 4))) count=$(($(number 588 4) - 4)) >"$work/payload"
 for unpack in 'lz4 -dcq' 'zstd -dcq' 'xz -dcq' 'gzip -dcq'; do
   $unpack <"$work/payload" >"$image.new/vmlinux" 2>/dev/null && break
-  # Of an unknown packing: QEMU starts that too.
+  # An unknown compression: QEMU can start that file too.
   cp "$packed" "$image.new/vmlinux"
 done
 
-# Straight from the tree, without a mount; without a journal, as nobody keeps what is written to it.
+# Directly from the tree, without a mount; without a journal, because changes are discarded.
 truncate -s $(($(du -sm "$tree" | cut -f1) + 512))M "$image.new/root.ext4"
 mkfs.ext4 -q -F -O ^has_journal -E lazy_itable_init=0,nodiscard -m 0 -L root -d "$tree" "$image.new/root.ext4"
 touch "$image.new/complete"
 rm -rf "$image"
 mv "$image.new" "$image"
-# Images of other recipes that nothing has used for two weeks.
+# Removes images of other recipes that were not used for two weeks.
 find "$cache" -mindepth 2 -maxdepth 2 -name complete -mtime +14 -printf '%h\0' | xargs -0r rm -rf
 echo "$image"

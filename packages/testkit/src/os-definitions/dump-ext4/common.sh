@@ -1,4 +1,4 @@
-# Sourced. A block device and a mount for a file system; both are let go of at the end, whatever that is.
+# Sourced. A block device and a mount for a file system; both are released at any exit.
 
 device=
 loop=

@@ -1,4 +1,4 @@
-# Sourced. Mounts an ext4 file system that is in a file or on a block device; lets go of it at the end, whatever that is.
+# Sourced. Mounts an ext4 file system that is in a file or on a block device; unmounts it at any exit.
 
 mountpoint=
 

@@ -2,10 +2,10 @@ import type { Launch, LaunchOptions } from '../local-program.ts';
 import { DRAIN_MS, closedWithin } from '../local-program.ts';
 import { TextTail } from '../text-tail.ts';
 
-/** More than any `ssh -G` says, characters. */
+/** More than any `ssh -G` prints. */
 const MAX_ANSWER_CHARACTERS = 1024 * 1024;
 
-/** What a program said, and whether it came to an end by itself. */
+/** The output of a program, and whether it timed out. */
 export interface ProgramAnswer {
   readonly stdout: string;
   readonly stderr: string;
@@ -13,8 +13,8 @@ export interface ProgramAnswer {
 }
 
 /**
- * What a program of OpenSSH says to these arguments, whether it succeeds or not; nothing where there is none. A configuration may
- * run programs (`Match exec`), so it may take for ever: it is ended after `timeoutMs`, and when the signal is aborted. Never rejects.
+ * Runs a program of OpenSSH and returns its output, whether it succeeds or not; the output is empty if it cannot be started. A
+ * configuration may run programs (`Match exec`) and so hang: it is ended after `timeoutMs`, and on abort. Never rejects.
  */
 export async function askProgram(
   launch: Launch,

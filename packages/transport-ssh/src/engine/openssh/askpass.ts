@@ -1,22 +1,22 @@
 import { fileURLToPath } from 'node:url';
 import { PASSPHRASE_VARIABLE } from '../../auth/passphrases.ts';
 
-/** A program that `ssh` runs where it would else ask on a terminal: it answers for key files alone. */
+/** A program that `ssh` runs instead of asking on a terminal: it answers only for key files. */
 const HELPER: string = fileURLToPath(new URL('../../../bin/askpass.sh', import.meta.url));
 
-/** For which key file alone the passphrase is; the helper reads it. */
+/** Tells the helper to which key file the passphrase belongs. */
 const KEY_VARIABLE = 'GANTRY_SSH_KEY';
 
-/** A passphrase, and what it opens. */
+/** A passphrase and its key. */
 export interface KeyPassphrase {
   readonly passphrase: string;
-  /** As ssh names the file; undefined: any. */
+  /** The file name as ssh shows it; undefined for any file. */
   readonly keyFile: string | undefined;
 }
 
 /**
- * What makes `ssh` ask our helper for passphrases, whatever terminal or display there is (ssh(1), OpenSSH 8.4 and later). An `ssh` to
- * a host on the way (`ProxyJump`) inherits it, and asks for more than that: without a passphrase nothing is to be asked at all.
+ * Makes `ssh` ask our helper for passphrases, even if there is a terminal or display (ssh(1), OpenSSH 8.4 and later). The `ssh` to a jump
+ * host (`ProxyJump`) inherits it and may ask for other things too: without a passphrase, nothing is asked at all.
  */
 export function askpassEnvironment(known: KeyPassphrase | undefined): Readonly<Record<string, string>> {
   if (known === undefined) return { SSH_ASKPASS_REQUIRE: 'never' };

@@ -1,18 +1,18 @@
 import { homedir } from 'node:os';
 
-/** What `ssh -G` tells, as far as it is of use here. */
+/** The parts of `ssh -G` that are used here. */
 export interface EffectiveSettings {
-  /** The ciphers that ssh would offer, the fastest first; undefined where it told none. */
+  /** The ciphers that ssh would offer, the fastest first; undefined if it reports none. */
   readonly ciphers: string | undefined;
   readonly identityFiles: readonly string[];
   readonly certificateFiles: readonly string[];
   readonly user: string | undefined;
 }
 
-/** Those that processors have instructions for, in the order of their speed. */
+/** Ciphers with processor support, in the order of their speed. */
 const FAST_CIPHERS = ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com'];
 
-/** Reads the output of `ssh -G`: a keyword and its value on each line. */
+/** Parses the output of `ssh -G`: a keyword and its value on each line. */
 export function parseEffectiveSettings(text: string): EffectiveSettings {
   const values = (keyword: string): readonly string[] =>
     text.split('\n').flatMap((line) => (line.startsWith(`${keyword} `) ? [line.slice(keyword.length + 1).trim()] : []));
@@ -25,7 +25,7 @@ export function parseEffectiveSettings(text: string): EffectiveSettings {
   };
 }
 
-/** The very ciphers that the configuration allows, none added and none taken away, the fast ones moved to the front. */
+/** Exactly the ciphers that the configuration allows, with the fast ones first. */
 function fastFirst(ciphers: string | undefined): string | undefined {
   const allowed = ciphers?.split(',').filter((cipher) => cipher !== '') ?? [];
   if (allowed.length === 0) return undefined;

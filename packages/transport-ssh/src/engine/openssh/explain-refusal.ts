@@ -6,29 +6,29 @@ import type { PeerError } from '../peer-error.ts';
 import { askProgram } from './ask-program.ts';
 import { certificateProblem } from './certificate-problem.ts';
 import type { EffectiveSettings } from './effective-settings.ts';
-import { isJumpSpeaking } from './explain-stderr.ts';
+import { isFromJumpHost } from './explain-stderr.ts';
 
-/** How `ssh` was called that was refused. */
+/** A login by `ssh` that the peer refused. */
 export interface RefusedLogin {
-  /** All that it wrote to stderr. */
+  /** Its complete stderr. */
   readonly stderr: string;
   readonly settings: EffectiveSettings;
   /** The key files that the address names. */
   readonly namedFiles: readonly string[];
-  /** With which locked keys were tried. */
+  /** The passphrase that was tried on locked keys. */
   readonly passphrase: string | undefined;
   readonly launch: Launch;
   readonly options: LaunchOptions;
 }
 
-/** For one look at a file, ms. */
+/** Time limit for reading one certificate, ms. */
 const PATIENCE_MS = 10_000;
 
-/** Says of a refusal what `ssh` itself put aside: a key that was never shown cannot be accepted. */
+/** Adds to a refusal the keys that `ssh` itself ignored: a key that was never offered cannot be accepted. */
 export async function explainRefusal(refusal: PeerError, login: RefusedLogin): Promise<PeerError> {
-  const files = new Set([...filesNotLoaded(login.stderr), ...(isJumpSpeaking(login.stderr) ? [] : login.settings.identityFiles)]);
+  const files = new Set([...filesNotLoaded(login.stderr), ...(isFromJumpHost(login.stderr) ? [] : login.settings.identityFiles)]);
   const keys = await Promise.all([...files].filter((file) => !wasRefused(file, login.stderr)).map((file) => keyProblem(file, login)));
-  const certificates = isJumpSpeaking(login.stderr) ? [] : await certificateProblems(login);
+  const certificates = isFromJumpHost(login.stderr) ? [] : await certificateProblems(login);
   return withKeyProblems(refusal, [...keys, ...certificates, agentOf(login.stderr)]);
 }
 
@@ -41,7 +41,7 @@ function filesNotLoaded(stderr: string): readonly string[] {
   return [...stderr.matchAll(/^Load key "(.*)": /gm)].flatMap(([, file]) => file ?? []);
 }
 
-/** Whether the peer saw the key and did not want it: then nothing is the matter with the file. */
+/** Whether the peer was offered the key and refused it: then the file is fine. */
 function wasRefused(file: string, stderr: string): boolean {
   return (
     stderr.includes(`debug1: Offering public key: ${file} `) &&
@@ -54,7 +54,7 @@ async function certificateProblems({ settings, launch, options }: RefusedLogin):
   const candidates = [...settings.certificateFiles, ...settings.identityFiles.map((file) => `${file}-cert.pub`)];
   return Promise.all(
     candidates.map(async (file) => {
-      if (!(await isThere(file))) return undefined;
+      if (!(await exists(file))) return undefined;
       const { stdout } = await askProgram(launch, 'ssh-keygen', ['-L', '-f', file], { ...options, timeoutMs: PATIENCE_MS });
       return certificateProblem(file, stdout, settings.user);
     }),
@@ -66,7 +66,7 @@ function agentOf(stderr: string): KeyProblem | undefined {
   return why === undefined ? undefined : agentProblem(why);
 }
 
-async function isThere(file: string): Promise<boolean> {
+async function exists(file: string): Promise<boolean> {
   return access(file).then(
     () => true,
     () => false,

@@ -1,7 +1,7 @@
 import { orAbort } from '@gantry/transport';
 import type { SshAddress } from '../../address.ts';
 import type { Passphrases } from '../../auth/passphrases.ts';
-import type { LocalSurroundings } from '../../config/peer-settings.ts';
+import type { LocalContext } from '../../config/peer-settings.ts';
 import type { ChannelRequest, SshChannel, SshEngine } from '../channel.ts';
 import type { Launch } from '../local-program.ts';
 import { loadLaunch } from '../local-program.ts';
@@ -16,14 +16,14 @@ import { explainSlowness, explainStderr, isRefusal } from './explain-stderr.ts';
 import { peerArguments, sshArguments } from './ssh-arguments.ts';
 import { SshProcess } from './ssh-process.ts';
 
-/** What the first channel waits for. */
+/** The preparations that the first channel waits for. */
 interface Ready {
   readonly launch: Launch;
-  /** What ssh makes of the address and its configuration files. */
+  /** The settings of ssh for the address and its configuration files. */
   readonly settings: EffectiveSettings;
 }
 
-/** SSH by the system's own `ssh`: a process, and a connection, for each channel. */
+/** SSH with the system's own `ssh`: one process and connection per channel. */
 export class OpensshEngine implements SshEngine {
   readonly name = 'openssh';
   readonly #address: SshAddress;
@@ -35,7 +35,7 @@ export class OpensshEngine implements SshEngine {
   #ready: Promise<Ready> | undefined;
   readonly #end = new AbortController();
 
-  constructor(address: SshAddress, local: LocalSurroundings, passphrases: Passphrases) {
+  constructor(address: SshAddress, local: LocalContext, passphrases: Passphrases) {
     this.#address = address;
     this.#env = childEnvironment(local.env);
     this.#passphrases = passphrases;
@@ -43,7 +43,7 @@ export class OpensshEngine implements SshEngine {
     this.#passphrase = passphrases.given === undefined ? undefined : { passphrase: passphrases.given, keyFile: undefined };
   }
 
-  /** Asks `ssh` now for what the first channel will wait for. */
+  /** Starts the preparations for the first channel. */
   prepare(): void {
     this.#getReady().catch(() => undefined);
   }
@@ -73,7 +73,7 @@ export class OpensshEngine implements SshEngine {
     const process = new SshProcess(launch('ssh', args, { cwd: this.#cwd, env }), (stderr) => this.#explain(stderr));
     this.#processes.add(process);
     void process.ended.then(() => this.#processes.delete(process));
-    const patience = setTimeout(() => void process.kill(this.#tooSlow(process.said)), this.#address.connectTimeoutMs);
+    const patience = setTimeout(() => void process.kill(this.#tooSlow(process.stderrText)), this.#address.connectTimeoutMs);
     try {
       await orAbort(process.authenticated, signal);
       return process;
@@ -88,7 +88,7 @@ export class OpensshEngine implements SshEngine {
   async #explain(stderr: string): Promise<PeerError> {
     const error = explainStderr(stderr);
     if (!isRefusal(stderr)) return error;
-    // Loads ssh2, which reads keys.
+    // This loads ssh2, which reads keys.
     const { explainRefusal } = await import('./explain-refusal.ts');
     const { launch, settings } = await this.#getReady();
     const { identityFiles: namedFiles } = this.#address;
@@ -99,7 +99,7 @@ export class OpensshEngine implements SshEngine {
   #tooSlow(stderr: string): PeerError {
     return new PeerError('unavailable', {
       message: `${explainSlowness(stderr)} within ${this.#address.connectTimeoutMs / 1000} s`,
-      hint: 'Look at the network and the peer; ?connectTimeout=SECONDS allows more.',
+      hint: 'Check the network and the peer; ?connectTimeout=SECONDS allows more time.',
     });
   }
 
@@ -120,15 +120,15 @@ export class OpensshEngine implements SshEngine {
     });
     if (timedOut)
       throw new PeerError('unavailable', {
-        message: `ssh was still reading its configuration after ${timeoutMs / 1000} s`,
-        hint: 'Look at the commands of Match exec in it; ?connectTimeout=SECONDS allows more.',
+        message: `ssh did not finish reading its configuration within ${timeoutMs / 1000} s`,
+        hint: 'Check the commands of Match exec in it; ?connectTimeout=SECONDS allows more time.',
       });
-    // Where it fails, the connection fails for the same reason, and says why.
+    // If it fails, the connection fails for the same reason, with a message.
     return { launch, settings: parseEffectiveSettings(stdout) };
   }
 
   async #askForLockedKey(): Promise<KeyPassphrase | undefined> {
-    // Loads ssh2, for which there is seldom a use.
+    // This loads ssh2, which is rarely needed.
     const { isLocked } = await import('../../auth/key-file.ts');
     const { settings } = await this.#getReady();
     for (const keyFile of settings.identityFiles) {

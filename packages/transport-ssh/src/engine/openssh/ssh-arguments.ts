@@ -4,33 +4,33 @@ import type { ChannelRequest } from '../channel.ts';
 /** How many unanswered keep-alive messages end a connection. */
 const KEEP_ALIVE_TRIES = 3;
 
-/** The arguments of `ssh` that say which peer, without what to do there. */
+/** The arguments of `ssh` that identify the peer, without the command. */
 export function peerArguments(address: SshAddress): readonly string[] {
   return [
     ...(address.configFile === undefined ? [] : ['-F', address.configFile]),
     ...(address.port === undefined ? [] : ['-p', String(address.port)]),
     ...(address.user === undefined ? [] : ['-l', address.user]),
-    // Not -i: with that, ssh takes its default keys in place of a file that is not there.
+    // Not -i: with -i, ssh uses its default keys if the file does not exist.
     ...address.identityFiles.flatMap((file) => ['-o', `IdentityFile=${quote(file)}`]),
     ...(address.identityFiles.length > 0 ? ['-o', 'IdentitiesOnly=yes'] : []),
     ...(address.knownHostsFiles.length > 0 ? ['-o', `UserKnownHostsFile=${address.knownHostsFiles.map(quote).join(' ')}`] : []),
   ];
 }
 
-/** What the arguments of one connection depend on besides the address. */
+/** Other choices that determine the arguments of a connection. */
 export interface ConnectionChoices {
-  /** Whether a passphrase can be asked for, through a helper; else nothing is asked. */
+  /** Whether ssh may ask for a passphrase, through a helper; otherwise it may ask nothing. */
   readonly mayAsk: boolean;
-  /** Ciphers in the order of preference; undefined for ssh's own. */
+  /** Ciphers in the order of preference; undefined for ssh's default. */
   readonly ciphers: string | undefined;
 }
 
-/** The whole command line of one connection, `ssh` itself left out (ssh(1), ssh_config(5)). */
+/** The complete arguments of `ssh` for one connection (ssh(1), ssh_config(5)). */
 export function sshArguments(address: SshAddress, request: ChannelRequest, { mayAsk, ciphers }: ConnectionChoices): readonly string[] {
   const options: Readonly<Record<string, string>> = {
-    // With a helper the passphrase of a key alone may be asked for: every other question is switched off.
+    // With a helper, ssh may ask only for the passphrase of a key: every other question is turned off.
     BatchMode: mayAsk ? 'no' : 'yes',
-    // The helper would say the same again.
+    // The helper would give the same answer again.
     NumberOfPasswordPrompts: '1',
     PasswordAuthentication: 'no',
     KbdInteractiveAuthentication: 'no',
@@ -38,7 +38,7 @@ export function sshArguments(address: SshAddress, request: ChannelRequest, { may
     ConnectTimeout: String(address.connectTimeoutMs / 1000),
     ServerAliveInterval: String(address.keepAliveMs / 1000),
     ServerAliveCountMax: String(KEEP_ALIVE_TRIES),
-    // Data comes compressed; a shared connection would share its window and its fate.
+    // The data is compressed already; a shared connection would share its window and its failures.
     Compression: 'no',
     ControlMaster: 'no',
     ControlPath: 'none',
@@ -51,7 +51,7 @@ export function sshArguments(address: SshAddress, request: ChannelRequest, { may
     ForkAfterAuthentication: 'no',
     StdinNull: 'no',
     SessionType: 'subsystem' in request ? 'subsystem' : 'default',
-    // Tells which key the host showed, and why it was refused.
+    // Shows the host's key, and why keys were refused.
     LogLevel: 'DEBUG1',
     ...(ciphers === undefined ? {} : { Ciphers: ciphers }),
   };
@@ -64,7 +64,7 @@ export function sshArguments(address: SshAddress, request: ChannelRequest, { may
   ];
 }
 
-/** As the configuration's own syntax wants a path with spaces, quotation marks or backslashes. */
+/** Quotes a path with spaces, quotation marks or backslashes for the configuration syntax. */
 function quote(path: string): string {
   return /[\s"'\\#]/.test(path) ? `"${path.replaceAll(/["\\]/g, '\\$&')}"` : path;
 }

@@ -7,30 +7,30 @@ import { PeerError } from '../peer-error.ts';
 import { TextTail } from '../text-tail.ts';
 import { withoutDebugging } from './explain-stderr.ts';
 
-/** How long `ssh` may take to end by itself once nobody wants anything from it, ms. */
+/** How long `ssh` may take to end by itself after its input is closed, ms. */
 const END_PATIENCE_MS = 1000;
 
-/** The status with which ssh itself fails; any other is the peer's command's (ssh(1), EXIT STATUS). */
+/** The exit status of ssh's own failures; any other is that of the command on the peer (ssh(1), EXIT STATUS). */
 const OWN_FAILURE = 255;
 
 const AUTHENTICATED = /^Authenticated to |^(debug1: )?Authentication succeeded/m;
 
-/** One run of the system's `ssh`: one connection with one channel in it. */
+/** A running `ssh` of the system: one connection with one channel. */
 export class SshProcess implements SshChannel {
   readonly input: Writable;
   readonly output: Readable;
   readonly ended: Promise<ChannelEnd>;
-  /** Resolves when the peer has let us in; rejects when it has not. @throws PeerError */
+  /** Resolves when the peer has accepted the login. @throws PeerError */
   readonly authenticated: Promise<void>;
   readonly #program: LocalProgram;
   readonly #explain: (stderr: string) => Promise<PeerError>;
   readonly #stderr = new TextTail();
-  /** Nobody waits for what is still to come; with the reason, where there is one to tell. */
+  /** Set when it was killed, with the reason if there is one. */
   #killed: { readonly why: PeerError | undefined } | undefined;
 
   /**
-   * When gantry dies, its ends of the pipes close, and ssh ends.
-   * @param explain says what the last words of an `ssh` that failed mean
+   * If gantry dies, its ends of the pipes close, and ssh ends.
+   * @param explain explains the stderr of a failed `ssh`
    */
   constructor(program: LocalProgram, explain: (stderr: string) => Promise<PeerError>) {
     this.#program = program;
@@ -48,26 +48,26 @@ export class SshProcess implements SshChannel {
     void this.#refuseAtEnd(authenticated);
   }
 
-  /** What it has said so far, its debugging included. */
-  get said(): string {
+  /** Its stderr so far, including debug messages. */
+  get stderrText(): string {
     return this.#stderr.text;
   }
 
-  /** Each chunk was read from the pipe into memory of its own. */
+  /** Each chunk was read from the pipe into its own memory. */
   release(chunk: Uint8Array): void {
     releaseMemory(chunk);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.input.end();
-    // Nobody reads any more: without this, ssh would wait for room in the pipe.
+    // Its output is no longer read: without this, ssh would block on a full pipe.
     this.output.resume();
     const patience = setTimeout(() => void this.kill(), END_PATIENCE_MS);
     await this.ended;
     clearTimeout(patience);
   }
 
-  /** Ends it, and what it has started, without waiting for anything to be sent; `why` is then how it ended. */
+  /** Ends it and its children without flushing; `why` becomes the error of its end. */
   async kill(why?: PeerError): Promise<void> {
     this.#killed ??= { why };
     void this.#program.end();
@@ -76,7 +76,7 @@ export class SshProcess implements SshChannel {
 
   async #waitForEnd(): Promise<ChannelEnd> {
     const end = await this.#program.ended;
-    // What nobody has begun to read, nobody will.
+    // Output that has no reader by now will not get one.
     if (this.output.readableFlowing === null) this.output.resume();
     await closedWithin(this.output, this.#killed === undefined ? undefined : DRAIN_MS);
     return this.#describeEnd(end);
@@ -100,9 +100,9 @@ export class SshProcess implements SshChannel {
 function cannotStart(cause: NodeJS.ErrnoException): PeerError {
   if (cause.code === 'ENOENT')
     return new PeerError('unsupported', {
-      message: 'there is no ssh on this machine',
+      message: 'ssh is not installed on this machine',
       hint: 'Install the OpenSSH client, or use ?engine=ssh2.',
       cause,
     });
-  return new PeerError('unavailable', { message: `ssh cannot be started (${cause.code ?? cause.message})`, cause });
+  return new PeerError('unavailable', { message: `cannot start ssh (${cause.code ?? cause.message})`, cause });
 }

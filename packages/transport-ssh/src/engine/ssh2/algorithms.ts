@@ -1,7 +1,7 @@
 import type { Algorithms, ServerHostKeyAlgorithm } from 'ssh2';
 
-/** Which signature algorithms a host key of a type may use: none with SHA-1. */
-const OF_TYPE: readonly (readonly [type: string, algorithms: readonly ServerHostKeyAlgorithm[]])[] = [
+/** The allowed signature algorithms for each type of host key: none with SHA-1. */
+const ALGORITHMS_BY_TYPE: readonly (readonly [type: string, algorithms: readonly ServerHostKeyAlgorithm[]])[] = [
   ['ssh-ed25519', ['ssh-ed25519']],
   ['ecdsa-sha2-nistp256', ['ecdsa-sha2-nistp256']],
   ['ecdsa-sha2-nistp384', ['ecdsa-sha2-nistp384']],
@@ -10,11 +10,11 @@ const OF_TYPE: readonly (readonly [type: string, algorithms: readonly ServerHost
 ];
 
 /**
- * What is offered to a peer: modern algorithms alone, and of the ciphers the one that processors have instructions for first.
- * The peer is asked for a key of the types that are known of it first, or a known host would look like an unknown one.
+ * The algorithms to offer to a peer: only modern ones, with the ciphers that processors support first. The types of the peer's known host
+ * keys come first, or else a known host would look like an unknown one.
  */
 export function algorithmsFor(knownTypes: ReadonlySet<string>): Algorithms {
-  const byKnown = OF_TYPE.toSorted(([a], [b]) => Number(knownTypes.has(b)) - Number(knownTypes.has(a)));
+  const byKnown = ALGORITHMS_BY_TYPE.toSorted(([a], [b]) => Number(knownTypes.has(b)) - Number(knownTypes.has(a)));
   return {
     kex: [
       'curve25519-sha256',

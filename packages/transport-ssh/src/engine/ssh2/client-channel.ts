@@ -6,10 +6,10 @@ import { TextTail } from '../text-tail.ts';
 import type { ClientConnection } from './client-connection.ts';
 import { explainClientError } from './explain-error.ts';
 
-/** How long the peer may take to confirm that a channel is closed, ms; then its connection is held for dead. */
+/** How long the peer may take to confirm that a channel is closed, ms; after that, its connection is closed. */
 const CLOSE_PATIENCE_MS = 1000;
 
-/** Opens one channel in a connection that is up. @throws PeerError */
+/** Opens a channel in an open connection. @throws PeerError */
 export async function openClientChannel(connection: ClientConnection, request: ChannelRequest, timeoutMs: number): Promise<SshChannel> {
   const opened = Promise.withResolvers<Channel>();
   const onOpened = (error: Error | undefined, channel: Channel): void => {
@@ -20,15 +20,15 @@ export async function openClientChannel(connection: ClientConnection, request: C
   return new ClientChannel(connection, await confirmedWithin(timeoutMs, connection, opened));
 }
 
-/** Waits until the peer has opened a channel. One that does not answer is given up, with its connection. @throws PeerError */
+/** Waits until the peer has opened a channel. If it does not answer, its connection is closed. @throws PeerError */
 export async function confirmedWithin<T>(timeoutMs: number, connection: ClientConnection, opened: PromiseWithResolvers<T>): Promise<T> {
-  // The library forgets who waits for a channel when the connection goes.
+  // The library does not call back if the connection ends before the channel is open.
   void connection.closed.then(() => opened.reject(connection.failure()));
   const patience = setTimeout(() => {
     opened.reject(
       new PeerError('unavailable', {
         message: `the peer opened no channel within ${timeoutMs / 1000} s`,
-        hint: 'Look at the peer; ?connectTimeout=SECONDS allows more.',
+        hint: 'Check the peer; ?connectTimeout=SECONDS allows more time.',
       }),
     );
     void connection.end();
@@ -76,7 +76,7 @@ class ClientChannel implements SshChannel {
     void connection.closed.then(end);
   }
 
-  /** Whose memory it is, the library alone knows. */
+  /** The library owns the memory. */
   release(): void {}
 
   async [Symbol.asyncDispose](): Promise<void> {

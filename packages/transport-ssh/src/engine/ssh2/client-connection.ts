@@ -14,20 +14,20 @@ import { algorithmsFor } from './algorithms.ts';
 import { explainClientError, isHandshakeTimeout } from './explain-error.ts';
 import { offerIdentities } from './identities.ts';
 
-/** What a connection needs besides the peer's settings. */
+/** Further options of a connection. */
 export interface ConnectionOptions {
   readonly hostKeys: HostKeyPolicy;
   readonly passphrases: Passphrases;
   readonly connectTimeoutMs: number;
   readonly keepAliveMs: number;
-  /** The way there, through another host; a TCP connection where absent. */
+  /** A stream to the peer through another host; by default a TCP connection is made. */
   readonly through?: Duplex | undefined;
 }
 
-/** A connection that is up, and how it will end. */
+/** An open connection. */
 export interface ClientConnection {
   readonly client: Client;
-  /** Why it ended; undefined until it has, and where it ended in peace. */
+  /** Why it ended; undefined while it is open, and after a normal end. */
   readonly failure: () => PeerError | undefined;
   /** Resolves when it has ended. */
   readonly closed: Promise<void>;
@@ -38,11 +38,11 @@ export interface ClientConnection {
 /** How many unanswered keep-alive messages end a connection. */
 const KEEP_ALIVE_TRIES = 3;
 
-/** How long a peer may take to say that a connection is over, ms. */
+/** How long a peer may take to close a connection, ms. */
 const END_PATIENCE_MS = 500;
 
 /**
- * Connects, checks the host's key, and shows ours. Nothing is left open when it rejects.
+ * Connects, checks the host's key, and authenticates. Nothing is left open if it rejects.
  * @throws PeerError; the signal's reason
  */
 export async function connectClient(settings: PeerSettings, options: ConnectionOptions, signal?: AbortSignal): Promise<ClientConnection> {
@@ -59,7 +59,7 @@ export async function connectClient(settings: PeerSettings, options: ConnectionO
   return new Handshake(settings, options, trust, socket).run(signal);
 }
 
-/** From a TCP connection to one that may be used. */
+/** Turns a TCP connection into an authenticated SSH connection. */
 class Handshake {
   readonly #settings: PeerSettings;
   readonly #options: ConnectionOptions;
@@ -69,9 +69,9 @@ class Handshake {
   readonly #ready = Promise.withResolvers<void>();
   readonly #unusedFiles: string[] = [];
   #agentProblem: KeyProblem | undefined;
-  /** Whether the key exchange is done. */
+  /** Whether the key exchange has finished. */
   #hasKeys = false;
-  /** The first thing that went wrong: what follows is its echo. */
+  /** The first failure: later ones are its consequences. */
   #failure: PeerError | undefined;
 
   constructor(settings: PeerSettings, options: ConnectionOptions, trust: HostKeyCheck, socket: Duplex) {
@@ -93,19 +93,19 @@ class Handshake {
     client.on('error', (error: Error) => this.#onError(error));
     const onClose = (): void => {
       this.#fail(
-        new PeerError('unavailable', { message: 'the connection was cut', hint: "Look at the network and at the log of the peer's sshd." }),
+        new PeerError('unavailable', { message: 'the connection was cut', hint: "Check the network and the log of the peer's sshd." }),
       );
       closed.resolve();
     };
     client.on('close', onClose);
     try {
-      // The library hears nothing of a way that has closed before it listens.
+      // The library does not notice a socket that was closed before it listens.
       if (this.#socket.destroyed) onClose();
       else this.#connect();
       await this.#ready.promise;
       const end = async (): Promise<void> => {
         client.end();
-        // The library waits for the peer's end, which one that hangs never sends.
+        // The library waits for the peer to close, which a hanging peer never does.
         const patience = setTimeout(() => this.#socket.destroy(), END_PATIENCE_MS);
         await closed.promise;
         clearTimeout(patience);
@@ -152,8 +152,8 @@ class Handshake {
     const { identitiesNamed } = this.#settings;
     const passphrase = this.#options.passphrases.given;
     const problems = await Promise.all(this.#unusedFiles.map((path) => findKeyProblem(path, { passphrase, isStrict: false })));
-    const told = problems.filter((problem) => problem?.isAbsent !== true || identitiesNamed);
-    return withKeyProblems(refused(methodsLeft), [...told, this.#agentProblem]);
+    const relevant = problems.filter((problem) => problem?.isAbsent !== true || identitiesNamed);
+    return withKeyProblems(refused(methodsLeft), [...relevant, this.#agentProblem]);
   }
 
   async #verify(key: Buffer, verify: (trusted: boolean) => void): Promise<void> {
@@ -167,7 +167,7 @@ class Handshake {
   }
 
   #onError(error: Error): void {
-    // An agent that cannot be asked is one way in that is closed; the next is tried.
+    // If the agent cannot be used, the next way to authenticate is tried.
     if ('level' in error && error.level === 'agent') {
       this.#agentProblem = agentProblem(error.message);
       return;
@@ -177,7 +177,7 @@ class Handshake {
 
   #tooSlow(cause: Error): PeerError {
     const isSilent = 'bytesRead' in this.#socket && this.#socket.bytesRead === 0;
-    const early = isSilent ? 'takes connections, but did not answer' : 'did not finish the key exchange';
+    const early = isSilent ? 'accepts connections, but did not answer' : 'did not finish the key exchange';
     return new PeerError('unavailable', {
       message: `the peer ${this.#hasKeys ? 'did not finish the login' : early} within ${this.#options.connectTimeoutMs / 1000} s`,
       hint: 'Look at the peer; ?connectTimeout=SECONDS allows more.',
@@ -194,7 +194,7 @@ class Handshake {
 async function connectSocket({ hostName, port }: PeerSettings, timeoutMs: number, signal: AbortSignal | undefined): Promise<Duplex> {
   if (/^fe80:[^%]*$/i.test(hostName))
     throw new PeerError('unavailable', {
-      message: 'the address is link-local, and does not say by which interface',
+      message: 'the address is link-local and lacks its interface',
       hint: 'A link-local address needs its interface: [fe80::1%eth0].',
     });
   const patience = AbortSignal.timeout(timeoutMs);
@@ -216,7 +216,7 @@ async function connectSocket({ hostName, port }: PeerSettings, timeoutMs: number
 
 function refused(methodsLeft: readonly string[] | null): PeerError {
   return new PeerError('denied', {
-    message: `the peer accepted no key${methodsLeft === null ? '' : ` (it would take: ${methodsLeft.join(',')})`}`,
-    hint: "Add the public key to the account's authorized_keys, load the key into the agent, or name it with ?identity=FILE; GANTRY_SSH_PASSPHRASE opens a key that is locked.",
+    message: `the peer accepted no key${methodsLeft === null ? '' : ` (it allows: ${methodsLeft.join(',')})`}`,
+    hint: "Add the public key to the account's authorized_keys, load the key into the agent, or give it with ?identity=FILE; GANTRY_SSH_PASSPHRASE opens a locked key.",
   });
 }

@@ -1,7 +1,7 @@
 import type { StoreErrorCode } from '@gantry/transport';
 import { PeerError } from '../peer-error.ts';
 
-/** Why a channel was not opened (RFC 4254, section 5.1). */
+/** A reason for not opening a channel (RFC 4254, section 5.1). */
 const ADMINISTRATIVELY_PROHIBITED = 1;
 
 interface Meaning {
@@ -10,7 +10,7 @@ interface Meaning {
   readonly hint: string;
 }
 
-/** errno names of the connection, and what they tell. */
+/** The meaning of errno names from the connection. */
 const SYSTEM: Readonly<Record<string, Meaning>> = {
   ECONNREFUSED: {
     code: 'unavailable',
@@ -24,31 +24,31 @@ const SYSTEM: Readonly<Record<string, Meaning>> = {
   EPIPE: cut(),
 };
 
-/** Texts of the library, and of sshd where it takes its leave. */
+/** Messages of the library, and of sshd when it disconnects. */
 const TEXTS: readonly (readonly [pattern: RegExp, meaning: Meaning])[] = [
   [
     /Too many authentication failures/,
     {
       code: 'denied',
-      message: 'the peer gave up after too many keys that it does not know',
-      hint: 'Name the key with ?identity=FILE: then no other key of the agent is offered.',
+      message: 'the peer refused the login after too many unknown keys',
+      hint: 'Give the key with ?identity=FILE: then no other key of the agent is offered.',
     },
   ],
   [
     /Invalid identification string/,
-    { code: 'unsupported', message: 'what answers there is not an SSH server', hint: 'Check the port, and that sshd runs there.' },
+    { code: 'unsupported', message: 'another kind of server answers there, not SSH', hint: 'Check the port, and that sshd runs there.' },
   ],
   [
     /unable to start subsystem|unable to exec/i,
     {
       code: 'unsupported',
-      message: 'the peer refuses what was asked of it (SFTP, or a command)',
+      message: 'the peer refuses to start SFTP or the command',
       hint: 'Its sshd_config needs a line "Subsystem sftp internal-sftp".',
     },
   ],
 ];
 
-/** What an error of the ssh2 library, or of its socket, means. The library tells kinds apart by `level`, and the rest by text. */
+/** The meaning of an error of the ssh2 library or its socket. The library classifies errors by `level`, and otherwise only by text. */
 export function explainClientError(error: unknown): PeerError {
   if (error instanceof PeerError) return error;
   const { code, level, message, hostname } = detailsOf(error);
@@ -57,43 +57,47 @@ export function explainClientError(error: unknown): PeerError {
   if (level === 'client-timeout' && message.includes('Keepalive'))
     return new PeerError('unavailable', {
       message: 'the peer stopped answering keep-alive messages',
-      hint: 'Look at the network and at the peer.',
+      hint: 'Check the network and the peer.',
       cause: error,
     });
   if (level === 'handshake' && /no matching/i.test(message))
     return new PeerError('unsupported', {
-      message: `the two sides share no algorithm: ${message}`,
-      hint: "Update the peer's sshd, or use ?engine=openssh, which knows more of them.",
+      message: `the two sides have no algorithm in common: ${message}`,
+      hint: "Update the peer's sshd, or use ?engine=openssh, which supports more algorithms.",
       cause: error,
     });
   return new PeerError('unavailable', { message: `the connection failed: ${message}`, cause: error });
 }
 
-/** Whether the time of a handshake was over, rather than of keep-alive messages. */
+/** Whether the handshake timed out, rather than keep-alive messages. */
 export function isHandshakeTimeout(error: Error): boolean {
   const { level, message } = detailsOf(error);
   return level === 'client-timeout' && !message.includes('Keepalive');
 }
 
-/** What an error means of a host on the way that was to connect to the next one. */
+/** The meaning of a jump host's error when it should connect to the next host. */
 export function explainForwardError(error: Error): PeerError {
   if ('reason' in error && error.reason === ADMINISTRATIVELY_PROHIBITED)
     return new PeerError('denied', {
-      message: 'a host on the way does not let connections through',
+      message: 'the jump host does not allow forwarding',
       hint: 'Its sshd_config needs AllowTcpForwarding for that account.',
       cause: error,
     });
   return new PeerError('unavailable', {
-    message: `a host on the way cannot reach the peer (${error.message})`,
-    hint: 'Check the name and the port of the peer, as that host sees them.',
+    message: `the jump host cannot reach the peer (${error.message})`,
+    hint: 'Check the name and port of the peer as seen from that host.',
     cause: error,
   });
 }
 
 function ofName(code: string, hostname: string): Meaning | undefined {
-  if (code === 'ENOTFOUND') return { code: 'unavailable', message: `there is no host ${hostname}`, hint: 'Check the name of the host.' };
+  if (code === 'ENOTFOUND') return { code: 'unavailable', message: `unknown host ${hostname}`, hint: 'Check the name of the host.' };
   if (code !== 'EAI_AGAIN') return undefined;
-  return { code: 'unavailable', message: `the name of the host ${hostname} cannot be looked up now`, hint: 'Check the name server.' };
+  return {
+    code: 'unavailable',
+    message: `cannot look up the host ${hostname}: the name server does not answer`,
+    hint: 'Check the name server.',
+  };
 }
 
 interface ErrorDetails {
@@ -107,7 +111,7 @@ function detailsOf(error: unknown): ErrorDetails {
   if (!(error instanceof Error)) return { code: '', level: '', message: String(error), hostname: '' };
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   const level = 'level' in error && typeof error.level === 'string' ? error.level : '';
-  // Several addresses were tried, and each failed: the first tells as much as any.
+  // Several addresses were tried, and each failed: the first error is as good as any.
   if (error instanceof AggregateError && error.message === '') return detailsOf(error.errors[0]);
   const hostname = 'hostname' in error && typeof error.hostname === 'string' ? error.hostname : '';
   return { code, level, message: error.message, hostname };
@@ -118,5 +122,5 @@ function unreachable(why: string): Meaning {
 }
 
 function cut(): Meaning {
-  return { code: 'unavailable', message: 'the connection was cut', hint: "Look at the network and at the log of the peer's sshd." };
+  return { code: 'unavailable', message: 'the connection was cut', hint: "Check the network and the log of the peer's sshd." };
 }

@@ -6,10 +6,10 @@ import type { Passphrases } from '../../auth/passphrases.ts';
 import type { PeerSettings } from '../../config/peer-settings.ts';
 
 /**
- * What is offered to a peer, one after the other: the agent's keys first, since they need no passphrase; then the key files. With
- * `IdentitiesOnly` the agent offers only those of its keys that a key file names.
+ * The identities to offer to a peer, in order: the agent's keys first, because they need no passphrase, then the key files. With
+ * `IdentitiesOnly` the agent offers only keys that a key file names.
  *
- * @param unused takes the key files that cannot be offered
+ * @param unused receives the key files that cannot be offered
  */
 export async function* offerIdentities(
   settings: PeerSettings,
@@ -29,7 +29,7 @@ export async function* offerIdentities(
   return undefined;
 }
 
-/** An agent that shows all of its keys, or only the named ones. */
+/** An agent that offers all of its keys, or only the named ones. */
 class Agent extends ssh2.OpenSSHAgent {
   readonly #named: readonly (Buffer | undefined)[] | undefined;
 

@@ -1,5 +1,5 @@
 import { Duplex } from 'node:stream';
-import type { LocalSurroundings } from '../../config/peer-settings.ts';
+import type { LocalContext } from '../../config/peer-settings.ts';
 import type { LocalProgram } from '../local-program.ts';
 import { closedWithin, DRAIN_MS, loadLaunch } from '../local-program.ts';
 import { childEnvironment } from '../openssh/child-environment.ts';
@@ -7,14 +7,14 @@ import { PeerError } from '../peer-error.ts';
 import { shownText } from '../shown-text.ts';
 import { TextTail } from '../text-tail.ts';
 
-/** A `ProxyCommand` that runs: its stdin and stdout are the way to the peer. */
+/** A running `ProxyCommand`: its stdin and stdout are the connection to the peer. */
 export class ProxyCommand {
-  /** Destroying it ends the command and all that it started. */
+  /** Destroying it ends the command and its children. */
   readonly stream: Duplex;
   readonly #command: string;
   readonly #program: LocalProgram;
   readonly #stderr = new TextTail();
-  /** Whether it closed its output, rather than that we did not want it any more. */
+  /** Whether it closed its output by itself. */
   #hasEnded = false;
 
   private constructor(command: string, program: LocalProgram) {
@@ -30,13 +30,13 @@ export class ProxyCommand {
     });
   }
 
-  /** Starts it as ssh does: by the user's shell, which it replaces (ssh_config(5)). */
-  static async start(command: string, { cwd, env }: LocalSurroundings): Promise<ProxyCommand> {
+  /** Starts it as ssh does: with the user's shell, which it replaces (ssh_config(5)). */
+  static async start(command: string, { cwd, env }: LocalContext): Promise<ProxyCommand> {
     const launch = await loadLaunch();
     return new ProxyCommand(command, launch(env['SHELL'] || '/bin/sh', ['-c', `exec ${command}`], { cwd, env: childEnvironment(env) }));
   }
 
-  /** What a failure of the connection over it means. It is ended then. */
+  /** Ends it, and explains a failure of the connection through it. */
   async explain(error: unknown): Promise<unknown> {
     await this.end();
     if (!(error instanceof PeerError) || this.#hasAnswered) return error;
@@ -50,7 +50,7 @@ export class ProxyCommand {
         cause: error,
       });
     }
-    return new PeerError(error.code, { message: `${error.message} by way of ${command}`, hint: error.hint ?? hint, cause: error });
+    return new PeerError(error.code, { message: `${error.message} (through ${command})`, hint: error.hint ?? hint, cause: error });
   }
 
   get #hasAnswered(): boolean {
@@ -58,14 +58,14 @@ export class ProxyCommand {
     return 'bytesRead' in stdout && stdout.bytesRead !== 0;
   }
 
-  /** ssh2 waits for a socket to close: without this, until its time is over. */
+  /** ssh2 waits for a socket to close: without this, until it times out. */
   async #closeAtEnd(): Promise<void> {
     await this.#program.ended;
     await closedWithin(this.#program.stdout, DRAIN_MS);
     this.stream.destroy();
   }
 
-  /** Ends it; resolves when nothing of it runs. */
+  /** Ends it; resolves when all of its processes have ended. */
   async end(): Promise<void> {
     this.stream.destroy();
     await this.#program.end();

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { SshAddress } from '../../address.ts';
 import type { Passphrases } from '../../auth/passphrases.ts';
 import { parseJump } from '../../config/jump.ts';
-import type { LocalSurroundings, PeerQuestion, PeerSettings } from '../../config/peer-settings.ts';
+import type { LocalContext, PeerQuestion, PeerSettings } from '../../config/peer-settings.ts';
 import { readPeerSettings } from '../../config/peer-settings.ts';
 import type { ChannelRequest, SshChannel, SshEngine } from '../channel.ts';
 import { PeerError } from '../peer-error.ts';
@@ -13,20 +13,20 @@ import { connectClient } from './client-connection.ts';
 import { explainForwardError } from './explain-error.ts';
 import { ProxyCommand } from './proxy-command.ts';
 
-/** A host that leads to hosts that lead to hosts: more is a circle. */
+/** Maximum number of jump hosts: more are probably a loop. */
 const MAX_JUMPS = 8;
 
-/** SSH in this process, in JavaScript: all channels share one connection, which is made again when it was lost. */
+/** SSH in this process, in JavaScript: all channels share one connection, which is reopened if it was lost. */
 export class Ssh2Engine implements SshEngine {
   readonly name = 'ssh2';
   readonly #address: SshAddress;
-  readonly #local: LocalSurroundings;
+  readonly #local: LocalContext;
   readonly #passphrases: Passphrases;
   readonly #end = new AbortController();
   readonly #proxies = new Set<ProxyCommand>();
   #connection: Promise<ClientConnection> | undefined;
 
-  constructor(address: SshAddress, local: LocalSurroundings, passphrases: Passphrases) {
+  constructor(address: SshAddress, local: LocalContext, passphrases: Passphrases) {
     this.#address = address;
     this.#local = local;
     this.#passphrases = passphrases;
@@ -44,7 +44,7 @@ export class Ssh2Engine implements SshEngine {
     await Promise.all([...this.#proxies].map((proxy) => proxy.end()));
   }
 
-  /** The one connection; a new one where there is none any more. Callers that come at once share the attempt. */
+  /** The shared connection, reopened if it was lost. Concurrent callers share the attempt. */
   async #connect(): Promise<ClientConnection> {
     const before = this.#connection;
     const current = await before?.catch(() => undefined);
@@ -54,13 +54,13 @@ export class Ssh2Engine implements SshEngine {
     return this.#connection ?? this.#connect();
   }
 
-  /** @param jumps the hosts on the way, where they are not to be taken from the configuration */
+  /** @param jumps the jump hosts, if they should not be taken from the configuration */
   async #connectTo(question: PeerQuestion, jumps: readonly string[] | undefined, depth: number): Promise<ClientConnection> {
     const settings = await readPeerSettings(question, this.#local);
     const proxy = jumps === undefined && settings.proxyCommand !== undefined ? await this.#startProxy(settings.proxyCommand) : undefined;
     const through = proxy?.stream ?? (await this.#jump(settings, jumps ?? settings.jumps, depth));
     const { connectTimeoutMs, keepAliveMs } = this.#address;
-    // As ssh does: what the address says of the peer does not hold for hosts on the way.
+    // As in ssh, the address's policy for the peer does not apply to jump hosts.
     const hostKeys = depth === 0 ? this.#address.hostKeys : 'strict';
     const options = { hostKeys, connectTimeoutMs, keepAliveMs, passphrases: this.#passphrases, through };
     try {
@@ -80,22 +80,22 @@ export class Ssh2Engine implements SshEngine {
     return proxy;
   }
 
-  /** A stream to the peer by way of the last host before it, which may itself be behind others. */
+  /** A stream to the peer through the last jump host, which may itself be behind others. */
   async #jump(settings: PeerSettings, jumps: readonly string[], depth: number): Promise<Duplex | undefined> {
     const last = jumps.at(-1);
     if (last === undefined) return undefined;
     if (depth >= MAX_JUMPS)
       throw new PeerError('invalid-address', {
-        message: `the way to ${settings.hostName} leads through more than ${MAX_JUMPS} hosts`,
+        message: `cannot reach ${settings.hostName}: it is behind more than ${MAX_JUMPS} jump hosts`,
         hint: 'Correct ProxyJump in the ssh configuration.',
       });
     const { configFile } = this.#address;
     const question = { ...parseJump(last), configFile, identityFiles: [], knownHostsFiles: [] };
     const before = jumps.slice(0, -1);
     const gateway = await this.#connectTo(question, before.length === 0 ? undefined : before, depth + 1);
-    const way = await forward(gateway, settings, this.#address.connectTimeoutMs);
-    way.once('close', () => void gateway.end());
-    return way;
+    const stream = await forward(gateway, settings, this.#address.connectTimeoutMs);
+    stream.once('close', () => void gateway.end());
+    return stream;
   }
 }
 

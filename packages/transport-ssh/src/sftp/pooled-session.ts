@@ -1,36 +1,34 @@
-import { orAbort } from '@gantry/transport';
+import { closeOnFailure, orAbort } from '@gantry/transport';
 import { performance } from 'node:perf_hooks';
 import type { SshChannel, SshEngine } from '../engine/channel.ts';
 import type { Handle } from './sftp-client.ts';
 import { SftpClient } from './sftp-client.ts';
 
-/** One SFTP session, and what is known of it. */
-export interface Lane extends AsyncDisposable {
+/** An SFTP session, with its latency and load. */
+export interface PooledSession extends AsyncDisposable {
   readonly client: SftpClient;
-  /** How long an answer takes at least, ms. */
+  /** The time of one round trip, ms. */
   readonly roundTripMs: number;
-  /** How many streams of bytes go over it now. */
+  /** How many streams use it now. */
   transfers: number;
 }
 
-/** A file, opened over one lane. */
-export interface LaneFile {
+/** A file, opened over one session. */
+export interface SessionFile {
   readonly client: SftpClient;
   readonly handle: Handle;
 }
 
 /** @throws PeerError; the signal's reason */
-export async function openLane(engine: SshEngine, stallMs: number, signal: AbortSignal | undefined): Promise<Lane> {
+export async function openSession(engine: SshEngine, stallMs: number, signal: AbortSignal | undefined): Promise<PooledSession> {
   const channel = await engine.openChannel({ subsystem: 'sftp' }, { signal });
-  try {
-    return await orAbort(startLane(channel, stallMs), signal);
-  } catch (error) {
-    await channel[Symbol.asyncDispose]();
-    throw error;
-  }
+  return closeOnFailure(
+    () => channel[Symbol.asyncDispose](),
+    () => orAbort(startSession(channel, stallMs), signal),
+  );
 }
 
-async function startLane(channel: SshChannel, stallMs: number): Promise<Lane> {
+async function startSession(channel: SshChannel, stallMs: number): Promise<PooledSession> {
   const client = await SftpClient.start(channel, { stallMs });
   const before = performance.now();
   await client.realPath('.');

@@ -1,0 +1,46 @@
+import { describe, expect, test } from 'vitest';
+import { closeOnFailure, firstFailure, laterFailures } from './failures.ts';
+
+const [first, later] = [new Error('first'), new Error('later')];
+
+function fail(error: Error): () => Promise<never> {
+  return async () => {
+    throw error;
+  };
+}
+
+async function rejection(call: Promise<unknown>): Promise<unknown> {
+  return call.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}
+
+describe('closeOnFailure', () => {
+  test('does not close what works', async () => {
+    let closed = 0;
+    const close = async (): Promise<void> => void (closed += 1);
+    expect(await closeOnFailure(close, async () => 'open')).toBe('open');
+    expect(closed).toBe(0);
+  });
+
+  test('closes after a failure, which is thrown unchanged', async () => {
+    let closed = 0;
+    const close = async (): Promise<void> => void (closed += 1);
+    expect(await rejection(closeOnFailure(close, fail(first)))).toBe(first);
+    expect(closed).toBe(1);
+  });
+
+  test('keeps the first failure if closing fails too, and adds the later one', async () => {
+    const error = await rejection(closeOnFailure(fail(later), fail(first)));
+    expect(firstFailure(error)).toBe(first);
+    expect(laterFailures(error)).toEqual([later]);
+  });
+
+  test('adds all failures in order if it is nested', async () => {
+    const last = new Error('last');
+    const error = await rejection(closeOnFailure(fail(last), () => closeOnFailure(fail(later), fail(first))));
+    expect(firstFailure(error)).toBe(first);
+    expect(laterFailures(error)).toEqual([later, last]);
+  });
+});
