@@ -145,7 +145,7 @@ describe.each(ENGINES)('a peer whose account cannot use SFTP, by %s', (engine) =
     const failure = await opening(await serverFor({ shell, config: ['Subsystem sftp /usr/lib/openssh/sftp-server'] }));
     expect(failure).toMatchObject({
       code: 'unsupported',
-      message: expect.stringContaining('the peer sent text instead of SFTP: "Good [31mmorning ]0;x"'),
+      message: expect.stringContaining('the peer sent text instead of SFTP: "Good  [31mmorning ]0;x"'),
     });
     expect(failure.message).not.toMatch(/\p{Cc}/u);
     expect(failure.hint).toContain('internal-sftp');
