@@ -18,9 +18,5 @@ export const NOT_YET_CLEAN: readonly string[] = [
   'packages/core/src/scripts',
   'packages/core/src/snapshots',
   'packages/core/src/system',
-  'packages/testkit/src',
-  'packages/transport-file/src',
   'packages/transport-s3/src',
-  'packages/transport-ssh/src',
-  'packages/transport-ssh/test',
 ];

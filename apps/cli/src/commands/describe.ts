@@ -6,7 +6,7 @@ import { flag } from '../command-line/options.ts';
 import { describeRun } from '../output/run-state.ts';
 
 const command: CommandModule = defineCommand({
-  description: 'Print the instance file of an instance, whatever describes it: what gantry export and the others take.',
+  description: 'Print the instance file of an instance, from any inventory: what gantry export and the others take.',
   arguments: ['<instance>'],
   options: { withPrivate: flag('--with-private', 'print private OS parameters too') },
   examples: ['gantry describe /etc/gantry/instances/web1.yaml', 'gantry describe file:///etc/gantry/instances/web1.example.com'],
