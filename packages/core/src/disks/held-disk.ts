@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { diskCallError } from './disk-errors.ts';
 import { flushDisk } from './flush-disk.ts';
 import type { OpenDisk } from './open-disk.ts';
-import { openDisk } from './open-disk.ts';
+import { isSameDisk, openDisk } from './open-disk.ts';
 
 /**
  * A disk that others, such as a script, are about to write. It is kept open (for reading) meanwhile, for two reasons: the kernel tells
@@ -31,7 +31,7 @@ export class HeldDisk implements AsyncDisposable {
   async flush(): Promise<void> {
     const { path } = this.#before;
     await using now = await openDisk(path, 'read');
-    if (await isSameDisk(this.#before, now)) {
+    if (await isStillThere(this.#before, now)) {
       await flushDisk(this.#before);
       return;
     }
@@ -44,10 +44,9 @@ export class HeldDisk implements AsyncDisposable {
   }
 }
 
-async function isSameDisk(before: OpenDisk, now: OpenDisk): Promise<boolean> {
-  if (before.kind !== now.kind) return false;
+async function isStillThere(before: OpenDisk, now: OpenDisk): Promise<boolean> {
   const [a, b] = await Promise.all([before.file.stat({ bigint: true }), now.file.stat({ bigint: true })]);
-  return before.kind === 'block' ? a.rdev === b.rdev : a.dev === b.dev && a.ino === b.ino;
+  return isSameDisk(a, b);
 }
 
 /** The directory of a file, and that of the link which leads to it, where one does. */

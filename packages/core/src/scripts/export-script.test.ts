@@ -2,63 +2,33 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 
-import type { OsDefinitionFiles, TemporaryDirectory } from '@gantry/testkit';
-import { makeTemporaryDirectory, writeOsDefinition, writeOsDefinitions } from '@gantry/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { sampleInstance } from '../../test/sample-instance.ts';
+import { ScriptBench } from '../../test/scripts/script-bench.ts';
 import type { PlainPiece } from '../frames/types.ts';
-import type { Instance } from '../instances/model.ts';
 import type { DiskDump, ExportScriptOptions } from './export-script.ts';
 import { runExportScript } from './export-script.ts';
-import type { ProcessGroup } from '../system/process-group.ts';
 import { runningMembers } from '../system/process-group.ts';
 import type { SelectedOs } from './select.ts';
-import { selectOs } from './select.ts';
 
 const DISK_BYTES = 3 * 1024 * 1024 + 17;
 
-let directory: TemporaryDirectory;
+let bench: ScriptBench;
 let content: Buffer;
-/** Every group that was started, and every one that has ended. */
-let started: ProcessGroup[];
-let ended: ProcessGroup[];
 
 beforeEach(async () => {
-  directory = await makeTemporaryDirectory();
   content = randomBytes(DISK_BYTES);
-  await writeFile(directory.file('disk0.img'), content);
-  started = [];
-  ended = [];
+  bench = await ScriptBench.make(content);
 });
 
-afterEach(async () => {
-  expect(ended).toEqual(started);
-  expect(started.flatMap((group) => runningMembers(group))).toEqual([]);
-  await directory[Symbol.asyncDispose]();
-});
-
-async function sample(name: string): Promise<SelectedOs> {
-  await writeOsDefinitions(directory.path, [name]);
-  return selectOs(name, { searchPath: [directory.path] });
-}
-
-async function withExport(body: string, files: OsDefinitionFiles = {}): Promise<SelectedOs> {
-  await writeOsDefinition(directory.path, 'mine', { files: { export: `#!/bin/sh\n${body}\n`, ...files } });
-  return selectOs('mine', { searchPath: [directory.path] });
-}
-
-function instance(): Instance {
-  return sampleInstance({ disks: [{ path: directory.file('disk0.img'), size: 4, access: 'rw', backend_type: 'file:loop' }] });
-}
+afterEach(() => bench[Symbol.asyncDispose]());
 
 function exportDisk(os: SelectedOs, options: Partial<ExportScriptOptions> = {}): DiskDump {
   return runExportScript(os, {
-    instance: instance(),
+    instance: bench.instance(),
     disk: 0,
-    view: { path: directory.file('disk0.img') },
-    onStart: async (group) => void started.push(group),
-    onEnd: async (group) => void ended.push(group),
+    view: { path: bench.file('disk0.img') },
+    ...bench.hooks,
     ...options,
   });
 }
@@ -79,7 +49,7 @@ async function errorOf(dump: DiskDump): Promise<unknown> {
 
 /** How far dd, which opens its input as descriptor 0, has come in the disk. */
 function inputPosition(): number {
-  return Number(/^pos:\s+(\d+)/.exec(readFileSync(`/proc/${String(started[0]?.pgid)}/fdinfo/0`, 'utf8'))?.[1]);
+  return Number(/^pos:\s+(\d+)/.exec(readFileSync(`/proc/${String(bench.started[0]?.pgid)}/fdinfo/0`, 'utf8'))?.[1]);
 }
 
 function openDescriptors(): number {
@@ -88,15 +58,15 @@ function openDescriptors(): number {
 
 describe('an export script', () => {
   it('gives the disk byte by byte, and its size before its end', async () => {
-    await using dump = exportDisk(await sample('cat'));
+    await using dump = exportDisk(await bench.sample('cat'));
     expect(dump.expectedBytes()).toBeUndefined();
     expect((await collect(dump.pieces)).equals(content)).toBe(true);
     expect(dump.expectedBytes()).toBe(DISK_BYTES);
   });
 
   it('gets the environment of the interface, and nothing else', async () => {
-    const os = await sample('env-dump');
-    const withParameters = { ...instance(), osparams: { filesystem: 'ext4' }, osparams_private: { 'root-password': 'one\ntwo ü' } };
+    const os = await bench.sample('env-dump');
+    const withParameters = { ...bench.instance(), osparams: { filesystem: 'ext4' }, osparams_private: { 'root-password': 'one\ntwo ü' } };
     await using dump = exportDisk(os, { instance: withParameters, view: { path: '/dev/vg/snap' }, debug: true });
     const text = (await collect(dump.pieces)).toString();
     expect(text.endsWith('\0')).toBe(true);
@@ -104,7 +74,7 @@ describe('an export script', () => {
       'DEBUG_LEVEL=1',
       'DISK_0_ACCESS=rw',
       'DISK_0_BACKEND_TYPE=file:loop',
-      `DISK_0_PATH=${directory.file('disk0.img')}`,
+      `DISK_0_PATH=${bench.file('disk0.img')}`,
       'DISK_0_SIZE=4',
       'DISK_COUNT=1',
       'EXPORT_DEVICE=/dev/vg/snap',
@@ -128,7 +98,8 @@ describe('an export script', () => {
   });
 
   it('gets an empty stdin, real pipes, and no descriptor besides', async () => {
-    const os = await withExport(
+    const os = await bench.define(
+      'export',
       'cat; echo $(ls /proc/self/fd); for f in 0 1 2 3; do readlink /proc/$$/fd/$f | cut -d: -f1; done >/dev/stdout',
     );
     await using dump = exportDisk(os);
@@ -138,27 +109,27 @@ describe('an export script', () => {
 
   it('creates files for its own user alone, and leaves the umask of this process as it was', async () => {
     const before = process.umask();
-    const os = await withExport('umask; : >"$EXPORT_DEVICE.made"; stat -c %a "$EXPORT_DEVICE.made"');
+    const os = await bench.define('export', 'umask; : >"$EXPORT_DEVICE.made"; stat -c %a "$EXPORT_DEVICE.made"');
     await using dump = exportDisk(os);
     expect((await collect(dump.pieces)).toString()).toBe('0077\n600\n');
     expect(process.umask()).toBe(before);
   });
 
   it('is not started before its data is asked for', async () => {
-    await using dump = exportDisk(await sample('cat'));
+    await using dump = exportDisk(await bench.sample('cat'));
     await dump[Symbol.asyncDispose]();
-    expect(started).toEqual([]);
+    expect(bench.started).toEqual([]);
     expect(await collect(dump.pieces)).toHaveLength(0);
   });
 
   it('may give nothing', async () => {
-    await using dump = exportDisk(await sample('silent'));
+    await using dump = exportDisk(await bench.sample('silent'));
     expect(await collect(dump.pieces)).toHaveLength(0);
   });
 
   it('speaks on stderr meanwhile', async () => {
     const lines: string[] = [];
-    const os = await withExport('echo one >&2; cat "$EXPORT_DEVICE"; echo two >&2');
+    const os = await bench.define('export', 'echo one >&2; cat "$EXPORT_DEVICE"; echo two >&2');
     await using dump = exportDisk(os, { onMessage: ({ stream, line }) => lines.push(`${stream} ${line}`) });
     await collect(dump.pieces);
     expect(lines).toEqual(['stderr one', 'stderr two']);
@@ -167,8 +138,8 @@ describe('an export script', () => {
 
   it('waits for whoever takes its data', async () => {
     // A disk much larger than all the buffers on the way, and a script that says how much of it is through.
-    await truncate(directory.file('disk0.img'), 64 * 1024 * 1024);
-    const os = await withExport('exec dd if="$EXPORT_DEVICE" bs=64k status=none');
+    await truncate(bench.file('disk0.img'), 64 * 1024 * 1024);
+    const os = await bench.define('export', 'exec dd if="$EXPORT_DEVICE" bs=64k status=none');
     await using dump = exportDisk(os);
     const pieces = dump.pieces[Symbol.asyncIterator]();
     await pieces.next();
@@ -185,7 +156,7 @@ describe('an export script', () => {
   });
 
   it('cannot be run without one', async () => {
-    const os = await sample('create-only');
+    const os = await bench.sample('create-only');
     expect(() => exportDisk(os)).toThrow(expect.objectContaining({ code: 'OS_OPERATION_UNSUPPORTED' }));
   });
 });
@@ -199,15 +170,16 @@ describe('the expected size', () => {
     ['a second line', 'echo 12 >&3; echo 13 >&3'],
     ['a lot without an end', 'head -c 1000000 /dev/zero >&3'],
   ])('changes nothing with %s', async (what, first) => {
-    const os = await withExport(`${first}\ncat "$EXPORT_DEVICE"`);
+    const os = await bench.define('export', `${first}\ncat "$EXPORT_DEVICE"`);
     await using dump = exportDisk(os);
     expect((await collect(dump.pieces)).equals(content)).toBe(true);
     expect(dump.expectedBytes()).toBe(what === 'a second line' ? 12 : undefined);
   });
 
   it('changes nothing when a background process that has left the session holds the descriptor', async () => {
-    const pidFile = directory.file('pid');
-    const os = await withExport(
+    const pidFile = bench.file('pid');
+    const os = await bench.define(
+      'export',
       `setsid sh -c 'echo $$ >${pidFile}; exec sleep 1000000' >/dev/null 2>&1 & until [ -s ${pidFile} ]; do sleep 0.01; done\ncat "$EXPORT_DEVICE"`,
     );
     try {
@@ -219,8 +191,8 @@ describe('the expected size', () => {
   });
 
   it('is known while the data still comes', async () => {
-    const go = directory.file('go');
-    const os = await withExport(`echo 4711 >&3; echo first; until [ -e ${go} ]; do sleep 0.01; done; echo second`);
+    const go = bench.file('go');
+    const os = await bench.define('export', `echo 4711 >&3; echo first; until [ -e ${go} ]; do sleep 0.01; done; echo second`);
     await using dump = exportDisk(os);
     const pieces = dump.pieces[Symbol.asyncIterator]();
     await pieces.next();
@@ -236,18 +208,18 @@ describe('an export that fails', () => {
     ['killed', 'SCRIPT_SIGNALLED', 'the export script of killed (disk 0) was killed by SIGKILL'],
     ['closes-stdout', 'SCRIPT_FAILED', 'the export script of closes-stdout (disk 0) failed with exit status 4'],
   ])('is no dump, however much data came: %s', async (name, code, message) => {
-    await using dump = exportDisk(await sample(name));
+    await using dump = exportDisk(await bench.sample(name));
     expect(await errorOf(dump)).toMatchObject({ code, message, disk: 0, details: name === 'killed' ? [] : ['the disk is on fire'] });
   });
 
   it('is told at once, although a process left behind still holds the data open', async () => {
-    const os = await withExport('sleep 1000000 &\nexit 5');
+    const os = await bench.define('export', 'sleep 1000000 &\nexit 5');
     await using dump = exportDisk(os);
     expect(await errorOf(dump)).toMatchObject({ code: 'SCRIPT_FAILED', message: expect.stringContaining('status 5') });
   });
 
   it('cannot be told apart from one that is not whole: a process left behind holds the data open', async () => {
-    const os = await sample('holds-stdout');
+    const os = await bench.sample('holds-stdout');
     await using dump = exportDisk(os, { graceMs: 100 });
     expect(await errorOf(dump)).toMatchObject({
       code: 'SCRIPT_FAILED',
@@ -257,13 +229,13 @@ describe('an export that fails', () => {
   });
 
   it('is not one where what was left behind gives the rest of the data', async () => {
-    const os = await withExport('(sleep 0.2; cat "$EXPORT_DEVICE") &\nexit 0');
+    const os = await bench.define('export', '(sleep 0.2; cat "$EXPORT_DEVICE") &\nexit 0');
     await using dump = exportDisk(os);
     expect((await collect(dump.pieces)).equals(content)).toBe(true);
   });
 
   it('is told when the script could not be started', async () => {
-    const os = await withExport('', { export: '#!/no/such/shell\n' });
+    const os = await bench.define('export', '', { export: '#!/no/such/shell\n' });
     await using dump = exportDisk(os);
     expect(await errorOf(dump)).toMatchObject({
       code: 'SCRIPT_START',
@@ -282,7 +254,9 @@ describe('what a script that fails wrote to stdout', () => {
     ['with a private parameter', 'echo "no access with $OSP_TOKEN"; exit 1', ['no access with ***']],
     ['in many lines', 'seq 1 100; exit 1', Array.from({ length: 20 }, (_, index) => String(index + 81))],
   ])('is shown where it is little and plain text: %s', async (_what, body, lines) => {
-    await using dump = exportDisk(await withExport(body), { instance: { ...instance(), osparams_private: { token: 's3cr3t' } } });
+    await using dump = exportDisk(await bench.define('export', body), {
+      instance: { ...bench.instance(), osparams_private: { token: 's3cr3t' } },
+    });
     expect(await errorOf(dump)).toMatchObject({ details: lines, hint: expect.not.stringContaining('no message') });
   });
 
@@ -293,22 +267,22 @@ describe('what a script that fails wrote to stdout', () => {
     ['much more than a message', 'seq 1 1000000; exit 1'],
     ['nothing', 'exit 1'],
   ])('is not shown where it is something else: %s', async (_what, body) => {
-    await using dump = exportDisk(await withExport(body));
+    await using dump = exportDisk(await bench.define('export', body));
     expect(await errorOf(dump)).toMatchObject({ code: 'SCRIPT_FAILED', details: [], hint: expect.stringContaining('no message') });
   });
 
   it('is read to its end although the script had ended before it was asked for', async () => {
-    const go = directory.file('go');
-    await using dump = exportDisk(await withExport(`echo one; until [ -e ${go} ]; do sleep 0.01; done; echo two; exit 1`));
+    const go = bench.file('go');
+    await using dump = exportDisk(await bench.define('export', `echo one; until [ -e ${go} ]; do sleep 0.01; done; echo two; exit 1`));
     const pieces = dump.pieces[Symbol.asyncIterator]();
     await pieces.next();
     await writeFile(go, '');
-    await expect.poll(() => started.flatMap((group) => runningMembers(group))).toEqual([]);
+    await expect.poll(() => bench.started.flatMap((group) => runningMembers(group))).toEqual([]);
     await expect(pieces.next()).rejects.toMatchObject({ code: 'SCRIPT_FAILED', details: ['one', 'two'] });
   });
 
   it('is not waited for when something left behind holds stdout open', async () => {
-    const os = await withExport("echo 'its licence forbids it'; sleep 1000000 2>/dev/null & exit 1");
+    const os = await bench.define('export', "echo 'its licence forbids it'; sleep 1000000 2>/dev/null & exit 1");
     await using dump = exportDisk(os);
     expect(await errorOf(dump)).toMatchObject({ code: 'SCRIPT_FAILED', details: ['its licence forbids it'] });
   });
@@ -318,7 +292,7 @@ describe('the end of an export', () => {
   it.each(['never-ends', 'stubborn'])('comes with the signal, wherever the script is: %s', async (name) => {
     const controller = new AbortController();
     const reason = new Error('enough');
-    await using dump = exportDisk(await sample(name), {
+    await using dump = exportDisk(await bench.sample(name), {
       signal: controller.signal,
       graceMs: 100,
       onMessage: () => controller.abort(reason),
@@ -330,61 +304,61 @@ describe('the end of an export', () => {
   it('comes with the signal while nobody asks for data', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');
-    await using dump = exportDisk(await withExport('cat /dev/zero'), { signal: controller.signal });
+    await using dump = exportDisk(await bench.define('export', 'cat /dev/zero'), { signal: controller.signal });
     const pieces = dump.pieces[Symbol.asyncIterator]();
     await pieces.next();
     controller.abort(reason);
     await expect(pieces.next()).rejects.toBe(reason);
-    expect(ended).toHaveLength(1);
+    expect(bench.ended).toHaveLength(1);
   });
 
   it('comes before the start when the signal was aborted before', async () => {
     const reason = new Error('enough');
-    await using dump = exportDisk(await withExport(`touch ${directory.file('started')}`), { signal: AbortSignal.abort(reason) });
+    await using dump = exportDisk(await bench.define('export', `touch ${bench.file('started')}`), { signal: AbortSignal.abort(reason) });
     expect(await errorOf(dump)).toBe(reason);
-    expect(existsSync(directory.file('started'))).toBe(false);
+    expect(existsSync(bench.file('started'))).toBe(false);
   });
 
   it('comes with the signal while the script has not begun', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');
-    await using dump = exportDisk(await withExport(`touch ${directory.file('started')}`), {
+    await using dump = exportDisk(await bench.define('export', `touch ${bench.file('started')}`), {
       signal: controller.signal,
       graceMs: 1,
       onStart: async (group) => {
-        started.push(group);
+        await bench.hooks.onStart(group);
         // As where its file is on a server that does not answer.
         process.kill(-group.pgid, 'SIGSTOP');
         setImmediate(() => controller.abort(reason));
       },
     });
     expect(await errorOf(dump)).toBe(reason);
-    expect(existsSync(directory.file('started'))).toBe(false);
+    expect(existsSync(bench.file('started'))).toBe(false);
   });
 
   it('comes when whoever takes the data stops', async () => {
-    await using dump = exportDisk(await withExport('cat /dev/zero'));
+    await using dump = exportDisk(await bench.define('export', 'cat /dev/zero'));
     for await (const _piece of dump.pieces) break;
-    expect(ended).toHaveLength(1);
+    expect(bench.ended).toHaveLength(1);
   });
 
   it('comes when the dump is let go while data is being waited for', async () => {
-    const dump = exportDisk(await withExport('echo data; sleep 1000000'));
+    const dump = exportDisk(await bench.define('export', 'echo data; sleep 1000000'));
     const pieces = dump.pieces[Symbol.asyncIterator]();
     await pieces.next();
     const waiting = pieces.next();
     const heard = expect(waiting).rejects.toThrow('let go');
     await dump[Symbol.asyncDispose]();
-    expect(ended).toHaveLength(1);
+    expect(bench.ended).toHaveLength(1);
     await heard;
     await dump[Symbol.asyncDispose]();
   });
 
   it('comes when the start cannot be remembered', async () => {
     const failure = new Error('no space in the journal');
-    await using dump = exportDisk(await withExport('cat /dev/zero'), {
+    await using dump = exportDisk(await bench.define('export', 'cat /dev/zero'), {
       onStart: async (group) => {
-        started.push(group);
+        await bench.hooks.onStart(group);
         throw failure;
       },
     });
@@ -393,13 +367,13 @@ describe('the end of an export', () => {
 
   it('comes for what the script leaves behind', async () => {
     const warnings: string[] = [];
-    await using dump = exportDisk(await sample('leaves-children'), { onWarning: (warning) => warnings.push(warning) });
+    await using dump = exportDisk(await bench.sample('leaves-children'), { onWarning: (warning) => warnings.push(warning) });
     expect((await collect(dump.pieces)).equals(content)).toBe(true);
     expect(warnings).toEqual([expect.stringContaining('left processes behind')]);
   });
 
   it('leaves no descriptor open in us', async () => {
-    const os = await sample('cat');
+    const os = await bench.sample('cat');
     const before = openDescriptors();
     for (let run = 0; run < 3; run += 1) {
       await using whole = exportDisk(os);

@@ -4,15 +4,13 @@ import { existsSync, readdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 
-import type { TemporaryDirectory } from '@gantry/testkit';
-import { makeTemporaryDirectory, writeOsDefinition, writeOsDefinitions } from '@gantry/testkit';
+import { writeOsDefinition } from '@gantry/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { sampleInstance } from '../../test/sample-instance.ts';
+import { ScriptBench } from '../../test/scripts/script-bench.ts';
 import type { PlainPiece } from '../frames/types.ts';
 import type { ImportScriptOptions } from './import-script.ts';
 import { runImportScript } from './import-script.ts';
-import type { ProcessGroup } from '../system/process-group.ts';
 import { runningMembers } from '../system/process-group.ts';
 import type { ScriptOutcome } from './script-options.ts';
 import type { SelectedOs } from './select.ts';
@@ -20,32 +18,13 @@ import { selectOs } from './select.ts';
 
 const MiB = 1024 * 1024;
 
-let directory: TemporaryDirectory;
-let started: ProcessGroup[];
-let ended: ProcessGroup[];
+let bench: ScriptBench;
 
 beforeEach(async () => {
-  directory = await makeTemporaryDirectory();
-  await writeFile(directory.file('disk0.img'), '');
-  started = [];
-  ended = [];
+  bench = await ScriptBench.make('');
 });
 
-afterEach(async () => {
-  expect(ended).toEqual(started);
-  expect(started.flatMap((group) => runningMembers(group))).toEqual([]);
-  await directory[Symbol.asyncDispose]();
-});
-
-async function sample(name: string): Promise<SelectedOs> {
-  await writeOsDefinitions(directory.path, [name]);
-  return selectOs(name, { searchPath: [directory.path] });
-}
-
-async function withImport(body: string): Promise<SelectedOs> {
-  await writeOsDefinition(directory.path, 'mine', { files: { import: `#!/bin/sh\n${body}\n` } });
-  return selectOs('mine', { searchPath: [directory.path] });
-}
+afterEach(() => bench[Symbol.asyncDispose]());
 
 async function importDisk(
   os: SelectedOs,
@@ -53,11 +32,10 @@ async function importDisk(
   options: Partial<ImportScriptOptions> = {},
 ): Promise<ScriptOutcome> {
   return runImportScript(os, {
-    instance: sampleInstance({ disks: [{ path: directory.file('disk0.img'), size: 4, access: 'rw', backend_type: 'file:loop' }] }),
+    instance: bench.instance(),
     disk: 0,
     pieces,
-    onStart: async (group) => void started.push(group),
-    onEnd: async (group) => void ended.push(group),
+    ...bench.hooks,
     ...options,
   });
 }
@@ -76,12 +54,12 @@ async function* endless(piece: PlainPiece): AsyncGenerator<PlainPiece, void, und
 /** The first piece; then, when the script has ended, the others. */
 async function* afterItsEnd(first: PlainPiece, ...others: readonly PlainPiece[]): AsyncGenerator<PlainPiece, void, undefined> {
   yield first;
-  await expect.poll(() => started.flatMap((group) => runningMembers(group))).toEqual([]);
+  await expect.poll(() => bench.started.flatMap((group) => runningMembers(group))).toEqual([]);
   yield* others;
 }
 
 function disk(): Promise<Buffer> {
-  return readFile(directory.file('disk0.img'));
+  return readFile(bench.file('disk0.img'));
 }
 
 function openDescriptors(): number {
@@ -91,7 +69,7 @@ function openDescriptors(): number {
 describe('an import script', () => {
   it('gets the data byte by byte, holes as zeros', async () => {
     const [one, two] = [randomBytes(5 * MiB + 3), randomBytes(17)];
-    await importDisk(await sample('cat'), from(one, { zeros: 3 * MiB + 1 }, new Uint8Array(0), two, { zeros: 0 }, { zeros: 7 }));
+    await importDisk(await bench.sample('cat'), from(one, { zeros: 3 * MiB + 1 }, new Uint8Array(0), two, { zeros: 0 }, { zeros: 7 }));
     expect((await disk()).equals(Buffer.concat([one, Buffer.alloc(3 * MiB + 1), two, Buffer.alloc(7)]))).toBe(true);
   });
 
@@ -106,7 +84,7 @@ describe('an import script', () => {
       }
     }
     // Slowly, in odd portions, so that the pipe is full all the time.
-    await importDisk(await withImport('exec dd of="$IMPORT_DEVICE" bs=1001 status=none'), reusing());
+    await importDisk(await bench.define('import', 'exec dd of="$IMPORT_DEVICE" bs=1001 status=none'), reusing());
     expect(
       createHash('sha256')
         .update(await disk())
@@ -115,31 +93,31 @@ describe('an import script', () => {
   });
 
   it('gets an end at once where there is no data', async () => {
-    await importDisk(await withImport('cat >"$IMPORT_DEVICE"; echo end >>"$IMPORT_DEVICE"'), from());
+    await importDisk(await bench.define('import', 'cat >"$IMPORT_DEVICE"; echo end >>"$IMPORT_DEVICE"'), from());
     expect((await disk()).toString()).toBe('end\n');
   });
 
   it('can open its data by name', async () => {
-    await importDisk(await withImport('cat /dev/stdin >"$IMPORT_DEVICE"'), from(Buffer.from('data')));
+    await importDisk(await bench.define('import', 'cat /dev/stdin >"$IMPORT_DEVICE"'), from(Buffer.from('data')));
     expect((await disk()).toString()).toBe('data');
   });
 
   it('gets the environment of the interface; what it says on both streams is kept', async () => {
     const lines: string[] = [];
-    const os = await sample('env-dump');
+    const os = await bench.sample('env-dump');
     await importDisk(os, from(Buffer.from('data')), { onMessage: ({ stream, line }) => lines.push(`${stream} ${line}`) });
     expect((await disk()).toString()).toBe('data');
     expect(lines.sort()).toEqual([
       'stdout DEBUG_LEVEL=0',
       'stdout DISK_0_ACCESS=rw',
       'stdout DISK_0_BACKEND_TYPE=file:loop',
-      `stdout DISK_0_PATH=${directory.file('disk0.img')}`,
+      `stdout DISK_0_PATH=${bench.file('disk0.img')}`,
       'stdout DISK_0_SIZE=4',
       'stdout DISK_COUNT=1',
       'stdout EXP_SIZE_FD=3',
       'stdout HYPERVISOR=kvm',
-      `stdout IMPORT_DEVICE=${directory.file('disk0.img')}`,
-      `stdout IMPORT_DISK_PATH=${directory.file('disk0.img')}`,
+      `stdout IMPORT_DEVICE=${bench.file('disk0.img')}`,
+      `stdout IMPORT_DISK_PATH=${bench.file('disk0.img')}`,
       'stdout IMPORT_INDEX=0',
       'stdout INSTANCE_NAME=web1.example.com',
       'stdout INSTANCE_OS=env-dump+default',
@@ -155,7 +133,8 @@ describe('an import script', () => {
   });
 
   it('may write to the descriptor for a size, as under Ganeti, and to no other', async () => {
-    const os = await withImport(
+    const os = await bench.define(
+      'import',
       'set -e; echo 4711 >&"$EXP_SIZE_FD"; yes | head -c 1000000 >&"$EXP_SIZE_FD"; echo $(ls /proc/self/fd); cat >"$IMPORT_DEVICE"',
     );
     const { messages } = await importDisk(os, from(Buffer.from('data')));
@@ -165,8 +144,8 @@ describe('an import script', () => {
   });
 
   it('sets the pace: nothing is pulled that it has no room for', async () => {
-    const go = directory.file('go');
-    const os = await withImport(`until [ -e ${go} ]; do sleep 0.01; done; cat >/dev/null`);
+    const go = bench.file('go');
+    const os = await bench.define('import', `until [ -e ${go} ]; do sleep 0.01; done; cat >/dev/null`);
     let pulled = 0;
     async function* counting(): AsyncGenerator<PlainPiece, void, undefined> {
       for (; pulled < 100; pulled += 1) yield Buffer.alloc(MiB);
@@ -182,7 +161,7 @@ describe('an import script', () => {
 
   it('may stop by itself when it has read all, before it is told that this is all', async () => {
     // As a reader of archives does, that knows the end when it sees it.
-    const os = await withImport('head -c 1000000 >"$IMPORT_DEVICE"; exit 0');
+    const os = await bench.define('import', 'head -c 1000000 >"$IMPORT_DEVICE"; exit 0');
     await importDisk(os, afterItsEnd(Buffer.alloc(1_000_000, 1)));
     expect(await disk()).toHaveLength(1_000_000);
   });
@@ -193,7 +172,7 @@ describe('an import that fails', () => {
     ['exit-status', 'SCRIPT_FAILED', 'the import script of exit-status (disk 0) failed with exit status 3'],
     ['killed', 'SCRIPT_SIGNALLED', 'the import script of killed (disk 0) was killed by SIGKILL'],
   ])('is told by its status: %s', async (name, code, message) => {
-    await expect(importDisk(await sample(name), from(Buffer.alloc(100)))).rejects.toMatchObject({ code, message, disk: 0 });
+    await expect(importDisk(await bench.sample(name), from(Buffer.alloc(100)))).rejects.toMatchObject({ code, message, disk: 0 });
   });
 
   it.each([
@@ -204,7 +183,7 @@ describe('an import that fails', () => {
     ['more than the last bit', 'head -c 5000000 >/dev/null', 5_000_000 + 200_000],
     ['more than the last bit, having closed its stdin', 'head -c 5000000 >/dev/null; exec <&-; sleep 0.2', 5_000_000 + 200_000],
   ])('is one that ended well before it had read enough: it left %s', async (_, body, zeros) => {
-    await expect(importDisk(await withImport(body), from({ zeros }))).rejects.toMatchObject({
+    await expect(importDisk(await bench.define('import', body), from({ zeros }))).rejects.toMatchObject({
       code: 'SCRIPT_CLOSED_INPUT',
       message: 'the import script of mine (disk 0) stopped reading before it had all of its data',
       disk: 0,
@@ -218,7 +197,7 @@ describe('an import that fails', () => {
     ['of little data', 'head -c 1000 >/dev/null', 1001],
   ])('is none where it left only the last bit, %s; that is warned of', async (how, body, bytes) => {
     const warnings: string[] = [];
-    const os = await withImport(body);
+    const os = await bench.define('import', body);
     const pieces =
       how === 'in one piece'
         ? from(Buffer.alloc(bytes))
@@ -231,17 +210,17 @@ describe('an import that fails', () => {
 
   it('is none where it read just all', async () => {
     const warnings: string[] = [];
-    await importDisk(await sample('early-exit'), from(Buffer.alloc(1000)), { onWarning: (warning) => warnings.push(warning) });
+    await importDisk(await bench.sample('early-exit'), from(Buffer.alloc(1000)), { onWarning: (warning) => warnings.push(warning) });
     expect(warnings).toEqual([]);
   });
 
   it('is one that ended well while the data was still on its way', async () => {
     const late = afterItsEnd(Buffer.alloc(1000), { zeros: 1000 });
-    await expect(importDisk(await sample('early-exit'), late)).rejects.toMatchObject({ code: 'SCRIPT_CLOSED_INPUT' });
+    await expect(importDisk(await bench.sample('early-exit'), late)).rejects.toMatchObject({ code: 'SCRIPT_CLOSED_INPUT' });
   });
 
   it('is told by its status rather than by what it did not read', async () => {
-    const os = await withImport('head -c 10 >/dev/null; exec <&-; echo "no space" >&2; sleep 0.1; exit 7');
+    const os = await bench.define('import', 'head -c 10 >/dev/null; exec <&-; echo "no space" >&2; sleep 0.1; exit 7');
     await expect(importDisk(os, endless(Buffer.alloc(MiB)))).rejects.toMatchObject({
       code: 'SCRIPT_FAILED',
       message: expect.stringContaining('exit status 7'),
@@ -250,7 +229,7 @@ describe('an import that fails', () => {
   });
 
   it('is one that closed its stdin and does not end', async () => {
-    const os = await withImport('exec <&-; sleep 1000000');
+    const os = await bench.define('import', 'exec <&-; sleep 1000000');
     await expect(importDisk(os, endless(Buffer.alloc(MiB)), { graceMs: 100 })).rejects.toMatchObject({ code: 'SCRIPT_CLOSED_INPUT' });
   });
 
@@ -265,7 +244,7 @@ describe('an import that fails', () => {
       }
       yield { zeros: 1 };
     }
-    await expect(importDisk(await withImport('exit 9'), hanging())).rejects.toMatchObject({ code: 'SCRIPT_FAILED' });
+    await expect(importDisk(await bench.define('import', 'exit 9'), hanging())).rejects.toMatchObject({ code: 'SCRIPT_FAILED' });
     hung.resolve(undefined);
     await expect.poll(() => cleaned).toBe(true);
   });
@@ -276,10 +255,10 @@ describe('an import that fails', () => {
       yield Buffer.alloc(MiB);
       throw damage;
     }
-    const os = await withImport(`cat >/dev/null; touch ${directory.file('went-on')}`);
+    const os = await bench.define('import', `cat >/dev/null; touch ${bench.file('went-on')}`);
     await expect(importDisk(os, damaged())).rejects.toBe(damage);
-    expect(existsSync(directory.file('went-on'))).toBe(false);
-    expect(ended).toHaveLength(1);
+    expect(existsSync(bench.file('went-on'))).toBe(false);
+    expect(bench.ended).toHaveLength(1);
   });
 
   it('lets its source clean up', async () => {
@@ -291,13 +270,13 @@ describe('an import that fails', () => {
         cleaned = true;
       }
     }
-    await expect(importDisk(await sample('early-exit'), owning())).rejects.toMatchObject({ code: 'SCRIPT_CLOSED_INPUT' });
+    await expect(importDisk(await bench.sample('early-exit'), owning())).rejects.toMatchObject({ code: 'SCRIPT_CLOSED_INPUT' });
     expect(cleaned).toBe(true);
   });
 
   it('is told when the script could not be started; the source is not touched', async () => {
-    await writeOsDefinition(directory.path, 'mine', { files: { import: '#!/no/such/shell\n' } });
-    const os = await selectOs('mine', { searchPath: [directory.path] });
+    await writeOsDefinition(bench.path, 'mine', { files: { import: '#!/no/such/shell\n' } });
+    const os = await selectOs('mine', { searchPath: [bench.path] });
     let touched = false;
     async function* untouched(): AsyncGenerator<PlainPiece, void, undefined> {
       touched = true;
@@ -312,13 +291,13 @@ describe('the end of an import', () => {
   it.each(['never-ends', 'stubborn'])('comes with the signal, wherever the script is: %s', async (name) => {
     const controller = new AbortController();
     const reason = new Error('enough');
-    const running = importDisk(await sample(name), from(Buffer.alloc(8 * MiB)), {
+    const running = importDisk(await bench.sample(name), from(Buffer.alloc(8 * MiB)), {
       signal: controller.signal,
       graceMs: 100,
       onMessage: () => controller.abort(reason),
     });
     await expect(running).rejects.toBe(reason);
-    expect(ended).toHaveLength(1);
+    expect(bench.ended).toHaveLength(1);
   });
 
   it('comes with the signal while data is being waited for', async () => {
@@ -331,32 +310,32 @@ describe('the end of an import', () => {
       pulling.resolve(undefined);
       await never.promise;
     }
-    const running = importDisk(await sample('cat'), hanging(), { signal: controller.signal });
+    const running = importDisk(await bench.sample('cat'), hanging(), { signal: controller.signal });
     const heard = expect(running).rejects.toBe(reason);
     await pulling.promise;
     controller.abort(reason);
     await heard;
-    expect(ended).toHaveLength(1);
+    expect(bench.ended).toHaveLength(1);
     never.resolve(undefined);
   });
 
   it('comes with the signal while the script takes its time with the last bytes', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');
-    const os = await withImport('echo waiting; sleep 1000000');
+    const os = await bench.define('import', 'echo waiting; sleep 1000000');
     const running = importDisk(os, from(Buffer.alloc(10)), { signal: controller.signal, onMessage: () => controller.abort(reason) });
     await expect(running).rejects.toBe(reason);
   });
 
   it('comes before the start when the signal was aborted before', async () => {
     const reason = new Error('enough');
-    await expect(importDisk(await sample('cat'), from(), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
-    expect(started).toEqual([]);
+    await expect(importDisk(await bench.sample('cat'), from(), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    expect(bench.started).toEqual([]);
   });
 
   it('leaves no descriptor open in us, and no listener on the signal', async () => {
     const controller = new AbortController();
-    const [good, bad] = [await sample('cat'), await sample('early-exit')];
+    const [good, bad] = [await bench.sample('cat'), await bench.sample('early-exit')];
     const before = openDescriptors();
     for (let run = 0; run < 3; run += 1) {
       await importDisk(good, from({ zeros: 10 }), { signal: controller.signal });

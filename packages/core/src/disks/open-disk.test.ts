@@ -1,0 +1,48 @@
+import { rename, symlink, writeFile } from 'node:fs/promises';
+import { attachLoopDevice, makeTemporaryDirectory } from '@gantry/testkit';
+import { execa } from 'execa';
+import { expect, it } from 'vitest';
+import { findDisk, openDisk, openFound } from './open-disk.ts';
+
+const MIB = 1024 * 1024;
+
+it.each(['read', 'write', 'write shared'] as const)(
+  'refuses to %s a file, a named pipe or a device that takes the place of a disk between the look at it and the open',
+  async (mode) => {
+    await using directory = await makeTemporaryDirectory();
+    const [disk, other, image] = [directory.file('disk'), directory.file('other'), directory.file('image')];
+    for (const file of [disk, other, image]) await writeFile(file, Buffer.alloc(MIB));
+    await using loop = await attachLoopDevice(image);
+    await execa('mkfifo', [directory.file('pipe')]);
+    await symlink(loop.path, directory.file('device'));
+    for (const newcomer of ['other', 'pipe', 'device']) {
+      const found = await findDisk(disk);
+      await rename(directory.file(newcomer), disk);
+      await expect(openFound(disk, found, mode), newcomer).rejects.toMatchObject({
+        code: 'DISK_IO',
+        message: `cannot open ${disk}: another file or device took its place meanwhile`,
+      });
+      await writeFile(directory.file('next'), '');
+      await rename(directory.file('next'), disk);
+    }
+  },
+);
+
+it('refuses a file that takes the place of a device', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const [link, file] = [directory.file('link'), directory.file('file')];
+  await writeFile(file, Buffer.alloc(MIB));
+  await using loop = await attachLoopDevice(file);
+  await symlink(loop.path, link);
+  const found = await findDisk(link);
+  await rename(file, link);
+  await expect(openFound(link, found, 'read')).rejects.toMatchObject({ code: 'DISK_IO' });
+});
+
+it('opens a disk by another of its names', async () => {
+  await using directory = await makeTemporaryDirectory();
+  await writeFile(directory.file('disk'), Buffer.alloc(MIB));
+  await symlink(directory.file('disk'), directory.file('link'));
+  await using disk = await openDisk(directory.file('link'), 'write');
+  expect(disk).toMatchObject({ kind: 'file', bytes: MIB });
+});
