@@ -2,13 +2,7 @@
 export const NOT_YET_CLEAN: readonly string[] = [
   'apps/cli/test',
   'bench/src',
-  'changes/disks-in-use.md',
-  'changes/move-outcome.md',
-  'changes/what-goes-where.md',
   'docs/decisions',
-  'docs/explanation',
-  'docs/how-to',
-  'docs/reference',
   'packages/core/src/disks',
   'packages/core/src/exports',
   'packages/core/src/frames',

@@ -33,7 +33,8 @@ describe('the documentation', () => {
     const broken: string[] = [];
     for (const name of await markdownFiles()) {
       const text = await readFile(join(ROOT, name), 'utf8');
-      for (const [, target = ''] of text.matchAll(/\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)/g)) {
+      const prose = text.replaceAll(/^(`{3,})[^]*?^\1$/gm, '');
+      for (const [, target = ''] of prose.matchAll(/\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)/g)) {
         await stat(join(ROOT, dirname(name), target)).catch(() => broken.push(`${name}: ${target}`));
       }
     }

@@ -5,7 +5,9 @@ import type { CliContext } from '../src/session.ts';
 /** The arguments of every call of gantry in the shell examples of a page, and in its systemd units. */
 export function gantryCalls(page: string): readonly (readonly string[])[] {
   const calls: (readonly string[])[] = [];
-  for (const [, indent = '', body = ''] of page.matchAll(/^( *)```(?:sh|ini)\n([^]*?)^\1```/gm)) {
+  // A block that holds another page is for a copy of the sources: see contributing.test.ts.
+  const shown = page.replaceAll(/^(`{4,})[^]*?^\1$/gm, '');
+  for (const [, indent = '', body = ''] of shown.matchAll(/^( *)```(?:sh|ini)\n([^]*?)^\1```/gm)) {
     const lines = body.replaceAll(/\\\n\s*/g, '').split('\n');
     for (const line of lines) {
       const [, call] = /^(?:[A-Z_]+=\S+ |ExecStart=|\w+=\$\()*(?:\S*\/)?gantry (.*)$/.exec(line.slice(indent.length).trim()) ?? [];
