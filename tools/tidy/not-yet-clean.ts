@@ -2,7 +2,6 @@
 export const NOT_YET_CLEAN: readonly string[] = [
   'apps/cli/test',
   'bench/src',
-  'docs/decisions',
   'packages/core/src/disks',
   'packages/core/src/exports',
   'packages/core/src/frames',

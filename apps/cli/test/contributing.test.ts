@@ -50,7 +50,7 @@ async function inCopy(program: string, ...args: readonly string[]): Promise<Outc
   const env = { GANTRY_STATE_DIR: bench.file('state'), GANTRY_YES: '1', GANTRY_CREATE_STORE: '1' };
   const { exitCode, stdout, stderr } = await execa(process.execPath, ['--conditions=@gantry/source', copy.file(program), ...args], {
     cwd: bench.path,
-    env: { ...env, SHARED_ROOT: bench.file('shared') },
+    env: { ...env, SHARED_ROOT: bench.file('shared'), IMAGES_ROOT: bench.path },
     reject: false,
     stdin: 'ignore',
   });
@@ -106,9 +106,22 @@ describe('the examples of CONTRIBUTING.md', () => {
     expect({ exitCode, stderr }).toEqual({ exitCode: 8, stderr: expect.stringContaining('STORE_EMPTY') });
   });
 
+  it('add a source of instances', async () => {
+    expect(await gantry('instances', 'images:')).toMatch(/^a +/m);
+    expect(lastLine(await gantry('export', 'images:a', bench.store))).toMatch(/^a@/);
+  });
+
   it('cover every kind of addition', () => {
     const files = examples.map(({ file }) => file).join('\n');
-    for (const part of ['frames/codecs/', 'src/snapshots/', 'src/commands/', 'gantry-transport-', 'report/errors.ts', 'docs/how-to/'])
+    for (const part of [
+      'frames/codecs/',
+      'src/snapshots/',
+      'src/commands/',
+      'gantry-transport-',
+      'gantry-inventory-',
+      'report/errors.ts',
+      'docs/how-to/',
+    ])
       expect(files).toContain(part);
   });
 });
