@@ -22,15 +22,20 @@ export async function applyExample(root: string, { file, kind, text }: Example):
   await writeFile(path, kind === 'file' ? text : changed(await readFile(path, 'utf8'), text, file));
 }
 
-/** Each run of lines that belong together takes the place of what it says was there, which must be in the text just once. */
+/** Each run of lines that belong together takes the place of what it says was there, which must be in the text just once. `…` is any text in a line. */
 function changed(before: string, change: string, file: string): string {
   let text = before;
   for (const hunk of hunksOf(change)) {
     const was = hunk.filter(([sign]) => sign !== '+').map((line) => `${line.slice(1)}\n`);
     const is = hunk.filter(([sign]) => sign !== '-').map((line) => `${line.slice(1)}\n`);
-    const parts = `\n${text}`.split(`\n${was.join('')}`);
-    if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} times:\n${was.join('')}`);
-    text = parts.join(`\n${is.join('')}`).slice(1);
+    const escaped = was.join('').replaceAll(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`);
+    const pattern = new RegExp(`^${escaped.replaceAll('…', '(.*)')}`, 'gm');
+    const found = [...text.matchAll(pattern)];
+    if (found.length !== 1) throw new Error(`${file} has ${found.length} times:\n${was.join('')}`);
+    text = text.replace(pattern, (_all, ...kept: readonly string[]) => {
+      const rest = kept.values();
+      return is.join('').replaceAll('…', () => rest.next().value ?? '…');
+    });
   }
   return text;
 }
