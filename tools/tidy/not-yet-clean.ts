@@ -6,7 +6,6 @@ export const NOT_YET_CLEAN: readonly string[] = [
   'packages/core/src/exports',
   'packages/core/src/frames',
   'packages/core/src/instances',
-  'packages/core/src/operations',
   'packages/core/src/peer',
   'packages/core/src/scripts',
   'packages/core/src/snapshots',

@@ -158,7 +158,7 @@ it('a user who may only add exports writes complete ones, which others read and 
 
   const exported = await other.gantry('export', source, store);
   expect(exported.exitCode, exported.stderr).toBe(0);
-  expect(exported.stderr).toMatch(/may not look into the store/);
+  expect(exported.stderr).toMatch(/cannot list the store/);
   const reference = lastLine(exported.stdout);
   for (const args of [
     ['list', store],

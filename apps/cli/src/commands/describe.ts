@@ -27,7 +27,7 @@ export default command;
 function printFile({ instance, source, run }: DescribedInstance, includePrivate: boolean): readonly string[] {
   const left = includePrivate ? [] : Object.keys(instance.osparams_private);
   return [
-    `# ${instance.name} of ${source}: ${run.state === 'unknown' ? 'whether it runs is not known' : describeRun(run)}`,
+    `# ${instance.name} of ${source}: ${run.state === 'unknown' ? 'unknown whether it runs' : describeRun(run)}`,
     ...(left.length === 0 ? [] : [`# private OS parameters are left out: ${left.join(', ')} (--with-private)`]),
     ...formatInstanceFile(instance, { includePrivate }).trimEnd().split('\n'),
   ];

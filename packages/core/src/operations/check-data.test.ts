@@ -51,7 +51,7 @@ describe('a dump of Ganeti that is not what config.ini says', () => {
     const { stdout } = await execa(tool, ['-c', scratch.file('plain')], { encoding: 'buffer' });
     await expect(importGaneti(scratch, stdout)).rejects.toMatchObject({
       code: 'DUMP_DAMAGED',
-      message: expect.stringContaining(`begins like a file compressed with ${tool === 'pigz' ? 'gzip' : tool}, and not like a disk`),
+      message: expect.stringContaining(`begins like a file compressed with ${tool === 'pigz' ? 'gzip' : tool}, not like a disk`),
       hint: expect.stringContaining('config.ini'),
     });
     expect(await isUntouched(scratch)).toBe(true);
@@ -67,7 +67,7 @@ describe('a dump of Ganeti that is not what config.ini says', () => {
     expect(await isUntouched(scratch)).toBe(true);
   });
 
-  it('is a disk all the same, with a warning, when it is as long as the disk was', async () => {
+  it('is taken for a disk, with a warning, when it is as long as the disk was', async () => {
     await using scratch = await makeTemporaryDirectory();
     const image = Buffer.alloc(8 * MIB, 'data');
     image.set([0x1f, 0x8b, 0x08]);
@@ -82,11 +82,11 @@ describe('a dump of Ganeti that is not what config.ini says', () => {
     await writeFile(scratch.file('plain'), 'text');
     const { stdout } = await execa('gzip', ['-c', scratch.file('plain')], { encoding: 'buffer' });
     const { warnings } = await importGaneti(scratch, stdout, { os: 'cat' });
-    expect(warnings.join('\n')).toMatch(/begins like a file compressed with gzip.*: the import script gets it as it is/);
+    expect(warnings.join('\n')).toMatch(/begins like a file compressed with gzip.*: the import script gets it unchanged/);
   });
 });
 
-it('a dump of Ganeti that ends before the disk did is told; one that is a bit shorter than whole MiB is not', async () => {
+it('a dump of Ganeti that ends before the disk did is reported, one that is a bit shorter than whole MiB is not', async () => {
   await using scratch = await makeTemporaryDirectory();
   const cut = await importGaneti(scratch, Buffer.alloc(5 * MIB, 'data'));
   expect(cut.warnings.join('\n')).toMatch(/has 5242880 bytes, and the disk had 8 MiB: it may have been cut short/);
@@ -95,7 +95,7 @@ it('a dump of Ganeti that ends before the disk did is told; one that is a bit sh
 });
 
 describe('an empty dump of Ganeti', () => {
-  it('is no disk for raw', async () => {
+  it('is refused for raw', async () => {
     await using scratch = await makeTemporaryDirectory();
     await expect(importGaneti(scratch, Buffer.alloc(0))).rejects.toMatchObject({
       code: 'DUMP_DAMAGED',

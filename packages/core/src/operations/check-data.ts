@@ -4,7 +4,7 @@ import { GantryError } from '../report/errors.ts';
 import type { Reporter } from '../report/reporter.ts';
 
 /*
- * What the first bytes for a disk tell, before it is touched.
+ * What the first bytes for a disk say about it, before it is written.
  */
 
 const MIB = 1024 * 1024;
@@ -14,7 +14,7 @@ export interface IncomingData {
   readonly disk: number;
   /** What it comes from, in words. */
   readonly from: string;
-  /** Whether they are written as they are, by the built-in definition. */
+  /** Whether the built-in definition writes the data as it is. */
   readonly isRaw: boolean;
   /** Bytes that will come, where known. */
   readonly plainBytes: number | undefined;
@@ -25,8 +25,8 @@ export interface IncomingData {
 }
 
 /**
- * Checks the beginning of one disk's data, `first`; undefined where it has no bytes at all. What Gantry exported is what the disk held, by its
- * digest; of Ganeti's exports that is not known.
+ * Checks the beginning of one disk's data, `first`, which is undefined if there are no bytes. An export of Gantry holds what the disk held,
+ * as its digest shows; an export of Ganeti may hold something else.
  *
  * @throws GantryError `DUMP_DAMAGED`
  */
@@ -43,9 +43,9 @@ export function checkIncoming(
 }
 
 /**
- * Refuses a compressed file in the place of a disk's image, for an export that says nothing of what its disks held: somebody compressed
- * the dump by other means than its description says. One that is as long as the disk was is an image all the same, whatever it begins with; and what a script wrote, its
- * counterpart may well unpack.
+ * Refuses a compressed file in place of a disk's image, in an export without digests: somebody compressed the dump in another way than
+ * its description says. A file exactly as long as the disk was is taken for an image, even if it begins like a compressed file. What an
+ * export script wrote, its import script may unpack.
  *
  * @throws GantryError `DUMP_DAMAGED`
  */
@@ -53,13 +53,13 @@ function assertNotCompressed(data: IncomingData, first: PlainPiece | undefined, 
   const compression = first instanceof Uint8Array ? compressionOf(first) : undefined;
   if (compression === undefined) return;
   const { disk, from, isRaw, plainBytes, originalSize } = data;
-  const message = `what ${from} has for it begins like a file compressed with ${compression}, and not like a disk`;
+  const message = `its data in ${from} begins like a file compressed with ${compression}, not like a disk`;
   if (!isRaw) {
-    reporter.warn(`${message}: the import script gets it as it is`, disk);
+    reporter.warn(`${message}: the import script gets it unchanged`, disk);
     return;
   }
   if (plainBytes !== undefined && originalSize !== undefined && Math.ceil(plainBytes / MIB) === originalSize) {
-    reporter.warn(`${message}; but it is as long as the disk was, and so is taken for its image`, disk);
+    reporter.warn(`${message}, but it is as long as the disk was: it is taken for the disk's image`, disk);
     return;
   }
   throw new GantryError('DUMP_DAMAGED', {
@@ -70,8 +70,8 @@ function assertNotCompressed(data: IncomingData, first: PlainPiece | undefined, 
 }
 
 /**
- * A dump of no bytes is what Ganeti leaves where its disk was full. No disk has such an image; a definition's own scripts may have
- * nothing to keep of a disk (swap, say), and Gantry's manifest says that there was nothing.
+ * Ganeti leaves an empty dump if it runs out of space, and no disk has an empty image. The scripts of a definition may have nothing to keep
+ * of a disk (swap, for example), and Gantry's manifest says so.
  *
  * @throws GantryError `DUMP_DAMAGED`
  */
@@ -83,19 +83,19 @@ function assertMayBeEmpty({ disk, from, isRaw }: IncomingData, origin: 'gantry' 
   }
   throw new GantryError('DUMP_DAMAGED', {
     message: `disk ${disk} was not written: ${message}`,
-    hint: 'Take another export; an export that ran out of space leaves such dumps. --disk imports the others.',
+    hint: 'Use another export: one that ran out of space has empty dumps. --disk imports the other disks.',
     disk,
   });
 }
 
-/** Warns of an image that ended before the disk did: what ran out of space leaves that, too. */
+/** Warns of an image that is shorter than the disk was: an export that ran out of space leaves such an image. */
 export function warnOfCutDump(data: IncomingData | undefined, plainBytes: number, reporter: Reporter): void {
   if (data?.isRaw !== true || data.originalSize === undefined || plainBytes > (data.originalSize - 1) * MIB) return;
   const { disk, from, originalSize } = data;
   reporter.warn(`its dump in ${from} has ${plainBytes} bytes, and the disk had ${originalSize} MiB: it may have been cut short`, disk);
 }
 
-/** Warns of a GPT that was made for a disk of another size: its second table is not where it should be. */
+/** Warns of a GPT that was made for a disk of another size: its backup table is in the wrong place. */
 export function warnOfGpt(
   { disk, isRaw, targetBytes }: Pick<IncomingData, 'disk' | 'isRaw' | 'targetBytes'>,
   first: PlainPiece | undefined,
@@ -105,16 +105,14 @@ export function warnOfGpt(
   const described = gptDiskBytes(first);
   if (described === undefined || described === targetBytes) return;
   const place =
-    described < targetBytes
-      ? `which is not at the end of this one (${targetBytes} bytes)`
-      : `beyond the end of this one (${targetBytes} bytes)`;
+    described < targetBytes ? `not at the end of this disk (${targetBytes} bytes)` : `beyond the end of this disk (${targetBytes} bytes)`;
   reporter.warn(
-    `its GPT is of a disk of ${described} bytes and has its second table there, ${place}; "sgdisk --move-second-header" on it moves it`,
+    `its GPT was made for a disk of ${described} bytes, so its backup table is ${place}; "sgdisk --move-second-header" moves it`,
     disk,
   );
 }
 
-/** Bytes of the disk that a GPT was made for: up to its second header (UEFI, 5.3.2), for the two sizes of sectors that there are. */
+/** Bytes of the disk that a GPT was made for: up to its backup header (UEFI, 5.3.2), with either sector size. */
 function gptDiskBytes(start: Uint8Array): number | undefined {
   const bytes = Buffer.from(start.buffer, start.byteOffset, start.byteLength);
   for (const sector of [512, 4096]) {

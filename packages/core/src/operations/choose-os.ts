@@ -6,7 +6,7 @@ import type { SelectedOs } from '../scripts/select.ts';
 import { assertHypervisor, assertOperation, selectOs } from '../scripts/select.ts';
 
 /**
- * The OS definition of an instance, known to be sound, to support its hypervisor, and to be able to do `operation`.
+ * Finds the OS definition of an instance: valid, with a script for `operation`, and for its hypervisor.
  *
  * @throws GantryError `OS_*`
  */

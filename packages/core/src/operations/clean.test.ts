@@ -69,7 +69,7 @@ test('an unfinished export of a process of this host that is gone is cleared by 
   await leaveExport(bench.store, 'dead');
   expect(await cleanUp({ store: bench.store, stateDirectory: bench.directory.file('state') })).toMatchObject([{ outcome: 'cleared' }]);
   await leaveExport(bench.store, 'dead');
-  expect((await bench.exportDisks()).warnings).toEqual([expect.stringContaining('cleared what a killed export left in the store')]);
+  expect((await bench.exportDisks()).warnings).toEqual([expect.stringContaining('cleared the remains of a killed export in the store')]);
   expect(await left(bench.store)).toEqual([]);
 });
 
@@ -84,7 +84,7 @@ test('of an export that has just become complete, clean does not say that it was
   });
   await using bench = await makeOperationBench({ store });
   const things = await cleanUp({ store, stateDirectory: bench.directory.file('state'), exports: [`${NAME}@${ID}`] });
-  expect(things).toEqual([{ what: `export ${NAME}@${ID}, which has become complete meanwhile`, outcome: 'kept' }]);
+  expect(things).toEqual([{ what: `export ${NAME}@${ID}, which is complete now`, outcome: 'kept' }]);
   expect(await left(memory)).toEqual(['disk0.img', 'manifest.json']);
 });
 
@@ -93,9 +93,7 @@ test('what was left behind beside a complete export is called that', async () =>
   const { reference } = await bench.exportDisks();
   await put(bench.store, `${reference.replace('@', '/')}/export.claim`, '{}');
   const things = await cleanUp({ store: bench.store, stateDirectory: bench.directory.file('state'), exports: [reference] });
-  expect(things).toEqual([
-    { what: expect.stringMatching(`^what was left behind beside the complete export ${reference}`), outcome: 'cleared' },
-  ]);
+  expect(things).toEqual([{ what: expect.stringMatching(`^remains beside the complete export ${reference}`), outcome: 'cleared' }]);
   expect((await bench.importDisks(reference)).reference).toBe(reference);
 });
 

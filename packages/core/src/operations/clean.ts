@@ -12,25 +12,25 @@ import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
 
 export interface CleanRequest extends Pick<OperationOptions, 'signal' | 'onEvent' | 'stateDirectory'> {
-  /** Looks into this store too. */
+  /** Cleans this store too. */
   readonly store?: Store | undefined;
-  /** Names what was left and leaves it. */
+  /** Lists what was left, and clears nothing. */
   readonly dryRun?: boolean | undefined;
   /** `INSTANCE@EXPORT-ID` of unfinished exports to remove although another host may be at work on them. */
   readonly exports?: readonly string[] | undefined;
 }
 
-/** One thing that a dead run left. */
+/** Something that a dead run left. */
 export interface CleanedThing {
-  /** What it is, where, and whose, for a human. */
+  /** What it is, where it is, and who made it, in words. */
   readonly what: string;
-  /** `found`: a dry run looked at it. `kept`: it may be at work, or could not be cleared. */
+  /** `found`: seen by a dry run. `kept`: it may be in use, or could not be cleared. */
   readonly outcome: 'found' | 'cleared' | 'kept';
 }
 
 /**
- * Names, and clears unless it is a dry run, what killed runs left: on this machine scripts and snapshots, in the store exports and
- * writes that were never finished. What a living run holds is left alone.
+ * Clears what killed runs left (a dry run only lists it): scripts and snapshots on this machine, unfinished exports and writes in the
+ * store. What belongs to a running process is kept.
  *
  * @throws GantryError `STATE_UNUSABLE`, `STORE_*`
  */
@@ -48,12 +48,12 @@ export async function cleanUp(request: CleanRequest): Promise<readonly CleanedTh
     await sweepLocks(stateDirectory.locks);
     await sweepMoveRecords(stateDirectory);
   }
-  for (const path of local.damaged) reporter.warn(`the journal ${path} is damaged: look at it, and remove it`);
+  for (const path of local.damaged) reporter.warn(`the journal ${path} is damaged: inspect it, then remove it`);
   const things: CleanedThing[] = local.leftovers.map(({ message, outcome }) => ({ what: message, outcome }));
   if (request.store === undefined) return things;
   const { store } = request;
   for (const unfinished of await findUnfinished(store, { signal })) things.push(await cleanExport(store, unfinished, request, signal));
-  // What belongs to no export and no write, such as empty directories.
+  // Remains that are not part of an export or a write, such as empty directories.
   if (request.dryRun !== true) await withStoreErrors(store.address, () => store.clear([], { signal }));
   return things;
 }
@@ -64,18 +64,18 @@ async function cleanExport(
   { dryRun, exports }: CleanRequest,
   signal: AbortSignal,
 ): Promise<CleanedThing> {
-  const what = `${unfinished.complete ? 'what was left behind beside the complete' : 'unfinished'} export ${unfinished.name}: ${unfinished.text}`;
+  const what = `${unfinished.complete ? 'remains beside the complete' : 'unfinished'} export ${unfinished.name}: ${unfinished.text}`;
   if (unfinished.owner === 'alive') return { what, outcome: 'kept' };
   if (unfinished.owner === 'unknown' && exports?.includes(unfinished.name) !== true) {
     const command = `gantry clean ${quoteWord(store.address)} --export ${quoteWord(unfinished.name)}`;
-    return { what: `${what}; when it is not at work any more, remove it with: ${command}`, outcome: 'kept' };
+    return { what: `${what}; once no process writes it, remove it with: ${command}`, outcome: 'kept' };
   }
   if (dryRun === true) return { what, outcome: 'found' };
   switch (await clearUnfinished(store, unfinished, { signal })) {
     case 'complete':
-      return { what: `export ${unfinished.name}, which has become complete meanwhile`, outcome: 'kept' };
+      return { what: `export ${unfinished.name}, which is complete now`, outcome: 'kept' };
     case 'taken':
-      return { what: `${what}; another run has claimed its place meanwhile`, outcome: 'kept' };
+      return { what: `${what}; another run has claimed it meanwhile`, outcome: 'kept' };
     case 'cleared':
     default:
       return { what, outcome: 'cleared' };

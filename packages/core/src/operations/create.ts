@@ -11,13 +11,13 @@ import type { TargetRequest } from './target-use.ts';
 import { assertTargetsUnused } from './target-use.ts';
 
 export interface CreateRequest extends TargetRequest {
-  /** An existing instance is installed anew: the script gets `INSTANCE_REINSTALL=1`. */
+  /** Reinstalls an existing instance: the script gets `INSTANCE_REINSTALL=1`. */
   readonly reinstall?: boolean | undefined;
 }
 
 /**
- * Installs an instance with the `create` script of its OS definition. What its disks hold may be overwritten. Resolves when what the
- * script wrote is durable.
+ * Installs an instance with the `create` script of its OS definition. Its disks may be overwritten. Resolves when what the script wrote is
+ * durable.
  *
  * @throws GantryError, or the reason of the signal
  */
@@ -38,7 +38,7 @@ async function runCreate(request: CreateRequest): Promise<void> {
   const hooks = { run, reporter, signal, debug: request.debug };
   await checkParameters(os, instance, scriptHooks('verify', hooks));
   await assertTargetsUnused(instance, disks, { force: request.forceInUse === true, guard: request.guard, reporter, signal });
-  reporter.stage(`${request.reinstall === true ? 'installing anew' : 'installing'} ${instance.name} with ${os.fullName}`);
+  reporter.stage(`${request.reinstall === true ? 'reinstalling' : 'installing'} ${instance.name} with ${os.fullName}`);
   await runAndFlush(instance, disks, () =>
     runCreateScript(os, { ...scriptHooks('create', hooks), instance, reinstall: request.reinstall }),
   );

@@ -36,19 +36,19 @@ import { TOOL } from '../report/version.ts';
 
 export interface ExportRequest extends OperationOptions, SnapshotChoice {
   readonly instance: Instance;
-  /** Where the export goes. Who opened it disposes it. */
+  /** Where the export goes. The caller disposes it. */
   readonly store: Store;
   /** Default `zstd`. */
   readonly codec?: Codec | undefined;
-  /** The codec's own level; its default where absent. */
+  /** Level of the codec; default: the codec's own. */
   readonly level?: number | undefined;
-  /** These disks alone, by index. */
+  /** Only these disks, by index. */
   readonly disks?: readonly number[] | undefined;
-  /** Disks under way at once; default 4. */
+  /** How many disks are exported at once; default 4. */
   readonly parallel?: number | undefined;
   /** Writes private OS parameters into the export too. */
   readonly includePrivate?: boolean | undefined;
-  /** Makes a place that is not a store one. Without it, an export into such a place is refused with `STORE_NOT_FOUND`. */
+  /** Makes a new store if there is none. Otherwise that is refused with `STORE_NOT_FOUND`. */
   readonly createStore?: boolean | undefined;
 }
 
@@ -77,8 +77,8 @@ interface Work {
 }
 
 /**
- * Exports the disks of an instance into a store. Nothing of it can be seen there as an export before all disks are whole,
- * durable and have their digest; when this rejects, nothing is left.
+ * Exports the disks of an instance into a store. The export becomes visible there when all disks are complete, durable and have their
+ * digests; when this rejects, nothing is left of it.
  *
  * @throws GantryError, or the reason of the signal
  */
@@ -90,7 +90,7 @@ async function runExport(request: ExportRequest): Promise<ExportResult> {
   const started = new Date();
   const signal = request.signal ?? new AbortController().signal;
   const reporter = createReporter('export', request.onEvent);
-  // Refused before a guest is frozen for it.
+  // A wrong level is refused before a guest is frozen.
   const level = chooseLevel(request.codec ?? DEFAULT_CODEC, request.level);
 
   const os = await chooseOs(request.instance, 'export', request);
@@ -136,20 +136,20 @@ async function runExport(request: ExportRequest): Promise<ExportResult> {
 async function warnOfGanetiDirectory(store: Store, instance: string, reporter: Reporter, signal: AbortSignal): Promise<void> {
   if (!(await isGanetiDirectory(store, instance, { signal }))) return;
   reporter.warn(
-    `${store.address} is where Ganeti keeps its own exports: "gnt-backup export ${instance}" removes all of ${instance} there, this export too. Use another directory`,
+    `${store.address} is where Ganeti keeps its own exports: "gnt-backup export ${instance}" removes all exports of ${instance} there, including this one. Use another directory`,
   );
 }
 
-/** What a killed export of this instance left in the store, if its process was of this host and is gone. */
+/** Clears what killed exports of this instance left in the store, if their processes ran on this machine. */
 async function clearDeadExports(store: Store, instance: string, reporter: Reporter, signal: AbortSignal): Promise<void> {
   for (const unfinished of await findUnfinishedIfAny(store, instance, reporter, signal)) {
     if (unfinished.owner !== 'dead') continue;
     if ((await clearUnfinished(store, unfinished, { signal })) !== 'cleared') continue;
-    reporter.warn(`cleared what a killed export left in the store: ${unfinished.name}, ${unfinished.text}`);
+    reporter.warn(`cleared the remains of a killed export in the store: ${unfinished.name}, ${unfinished.text}`);
   }
 }
 
-/** Nothing where there is no store yet. */
+/** Finds nothing if there is no store yet. */
 async function findUnfinishedIfAny(
   store: Store,
   instance: string,
@@ -161,14 +161,16 @@ async function findUnfinishedIfAny(
   } catch (error) {
     if (error instanceof GantryError && error.code === 'STORE_NOT_FOUND') return [];
     if (error instanceof GantryError && error.code === 'STORE_DENIED' && store.capabilities.createOnly) {
-      reporter.warn('may not look into the store: what killed exports left there stays until somebody clears it who may');
+      reporter.warn(
+        'cannot list the store (permission denied): remains of killed exports stay there until they are cleared with more permissions',
+      );
       return [];
     }
     throw error;
   }
 }
 
-/** Holds all disks still, dumps them side by side, and lets go of the snapshots whatever came of it. */
+/** Takes snapshots of the disks, dumps them side by side, and removes the snapshots. */
 async function dumpDisks(work: Work, writer: ExportWriter, disks: readonly number[], signal: AbortSignal): Promise<DumpRecord[]> {
   const { request, reporter, instance, run } = work;
   await using held = await takeSnapshots(request, disks, { instance, run, reporter, signal });
@@ -178,7 +180,7 @@ async function dumpDisks(work: Work, writer: ExportWriter, disks: readonly numbe
   );
 }
 
-/** One disk, from its script to the sink. The sink is told that the dump is whole only after the script ended well. */
+/** Dumps one disk, from its script to the store. The dump is finished only after the script succeeded. */
 async function dumpDisk(work: Work, writer: ExportWriter, snapshot: Snapshot, signal: AbortSignal): Promise<DumpRecord> {
   const { request, os, instance, diskBytes, run, reporter, budget, spacing } = work;
   const { index } = snapshot;

@@ -5,37 +5,37 @@ import { parseOsName } from '../scripts/os-name.ts';
 import type { SelectedOs } from '../scripts/select.ts';
 
 /*
- * What is checked before an export, wherever it comes from, is written to the disks of an instance.
+ * What is checked before data is written to the disks of an instance, by an import or a move.
  */
 
 const MIB = 1024 * 1024;
 
-/** The disk that a dump was made of, as far as it is known. */
+/** What is known of the disk that a dump was made from. */
 export interface OriginalDisk {
   readonly index: number;
-  /** Bytes of the plain dump. */
+  /** Bytes of the plain data. */
   readonly plainBytes: number | undefined;
   /** MiB, rounded up. */
   readonly size: number | undefined;
 }
 
 /**
- * What a script wrote is for its own definition to read.
+ * Only the definition whose script wrote the data can be expected to read it.
  *
  * @param exported the `os` or `os+variant` that made the dumps
- * @param from what the dumps are of, in words
+ * @param from where the dumps come from, in words
  * @throws GantryError `OS_MISMATCH`
  */
 export function assertSameOs({ definition }: SelectedOs, exported: string, from: string, allowed: boolean): void {
   const { name } = parseOsName(exported);
   if (allowed || name === definition.name) return;
   throw new GantryError('OS_MISMATCH', {
-    message: `${from} was made by the OS definition ${name}, and the instance file says ${definition.name}`,
-    hint: `Set os to ${exported} in the instance file; or, where ${definition.name} can read what ${name} wrote, add --allow-other-os.`,
+    message: `${from} was made with the OS definition ${name}, but the instance file says ${definition.name}`,
+    hint: `Set os to ${exported} in the instance file, or add --allow-other-os if ${definition.name} can read what ${name} wrote.`,
   });
 }
 
-/** A disk that is too small is found out before the first byte is written. @throws GantryError `DISK_TOO_SMALL` */
+/** Finds disks that are too small before the first byte is written. @throws GantryError `DISK_TOO_SMALL` */
 export function assertRoom(
   os: SelectedOs,
   originals: readonly OriginalDisk[],
@@ -48,22 +48,25 @@ export function assertRoom(
     if (room === undefined) continue;
     if (os.definition.builtin && plainBytes !== undefined && room < plainBytes) {
       throw new GantryError('DISK_TOO_SMALL', {
-        message: `disk ${index} (${instance.disks[index]?.path}) has ${room} bytes, and the disk in ${from} had ${plainBytes}`,
-        hint: 'Make it at least as large.',
+        message: `disk ${index} (${instance.disks[index]?.path}) has ${room} bytes, but the disk in ${from} had ${plainBytes}`,
+        hint: 'Enlarge it, or use another disk.',
         disk: index,
       });
     }
     if (os.definition.builtin && plainBytes !== undefined && plainBytes < room) {
       reporter.warn(
-        `it is larger than the disk in ${from}: ${room} bytes, and ${plainBytes} there; its last ${room - plainBytes} bytes stay as they are`,
+        `it has ${room} bytes, the disk in ${from} had ${plainBytes}: its last ${room - plainBytes} bytes are not changed`,
         index,
       );
     }
     if (!os.definition.builtin && size !== undefined && Math.ceil(room / MIB) > size) {
-      reporter.warn(`it is larger than the disk that was exported: ${Math.ceil(room / MIB)} MiB, and ${size} MiB there`, index);
+      reporter.warn(`it has ${Math.ceil(room / MIB)} MiB, the exported disk had ${size} MiB`, index);
     }
     if (!os.definition.builtin && size !== undefined && Math.ceil(room / MIB) < size) {
-      reporter.warn(`it is smaller than the disk that was exported, which had ${size} MiB: the import script may run out of space`, index);
+      reporter.warn(
+        `it has ${Math.ceil(room / MIB)} MiB, the exported disk had ${size} MiB: the import script may run out of space`,
+        index,
+      );
     }
   }
 }
@@ -77,7 +80,7 @@ export function assertEnoughDisks(
   const needed = Math.max(-1, ...indexes) + 1;
   if (needed <= instance.disks.length) return;
   throw new GantryError('DISK_TOO_FEW', {
-    message: `${from} has ${needed} disks, and ${instance.name} has ${instance.disks.length}`,
-    hint: 'Add disks to the instance file, or name with --disk those that are to be imported.',
+    message: `${from} has ${needed} disks, but ${instance.name} has only ${instance.disks.length}`,
+    hint: 'Add disks to the instance file, or import only some disks with --disk.',
   });
 }

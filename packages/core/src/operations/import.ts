@@ -37,13 +37,13 @@ export interface ImportRequest extends TargetRequest, ConsentOptions {
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
-  /** These disks alone, by index. */
+  /** Only these disks, by index. */
   readonly disks?: readonly number[] | undefined;
-  /** Disks under way at once; default 4. */
+  /** How many disks are imported at once; default 4. */
   readonly parallel?: number | undefined;
-  /** Reads and checks every dump once before the first byte is written. */
+  /** Reads and checks every dump before the first byte is written. */
   readonly checkFirst?: boolean | undefined;
-  /** Hands dumps to another OS definition than the one that made them. */
+  /** Allows another OS definition than the one that made the dumps. */
   readonly allowOtherOs?: boolean | undefined;
 }
 
@@ -54,13 +54,13 @@ export interface ImportResult {
   /** Indexes of the disks that were written. */
   readonly disks: readonly number[];
   readonly plainBytes: number;
-  /** What was overwritten with what; with `dryRun`, what would have been. */
+  /** What was overwritten with what; with `dryRun`, what would be. */
   readonly plan: WritePlan;
   readonly dryRun: boolean;
   readonly warnings: readonly string[];
 }
 
-/** What became of a disk, should the import fail. */
+/** The state of a disk, for the report when the import fails. */
 type DiskState = 'untouched' | 'written in part: import it again before it is used' | 'complete';
 
 /** What all disks of one import share. */
@@ -77,8 +77,8 @@ interface Work {
 }
 
 /**
- * Imports an export into the disks of an instance. No byte of a frame is handed on before it was checked. When this rejects after
- * the first disk was touched, warnings have told the state of each disk.
+ * Imports an export into the disks of an instance. No byte of a frame is passed on before it was checked. When this rejects after the first
+ * write, warnings have reported the state of each disk.
  *
  * @throws GantryError, or the reason of the signal
  */
@@ -162,17 +162,17 @@ function selectDumps(found: StoredExport, { instance, disks }: ImportRequest): r
   return disks === undefined ? found.dumps : found.dumps.filter(({ index }) => disks.includes(index));
 }
 
-/** An import that leaves disks as they are must not look like one of all disks. */
+/** Warns of disks without a dump: an import that skips disks must not look like one of all disks. */
 function warnOfMissing({ reference, dumps, manifest, config }: StoredExport, targets: number, reporter: Reporter): void {
   if (dumps.length === 0 && targets > 0) reporter.warn(`${reference} has no dump of any disk: nothing is written`);
   else {
     const known = manifest?.instance.disks.map((_, index) => index) ?? config?.disks.map(({ index }) => index) ?? [];
     for (const index of known.filter((index) => !dumps.some((dump) => dump.index === index)))
-      reporter.warn(`${reference} has no dump of this disk, which was not exported: it stays as it is`, index);
+      reporter.warn(`${reference} has no dump of this disk, which was not exported: it is not changed`, index);
   }
 }
 
-/** What is known of the disks that the dumps were made of, before the first byte is read. */
+/** What is known of the disks that the dumps were made from, before the first byte is read. */
 async function findOriginals(found: StoredExport, dumps: readonly StoredDump[], signal: AbortSignal): Promise<readonly OriginalDisk[]> {
   const sizes = await found.checkDumpsPresent({ disks: dumps.map(({ index }) => index), signal });
   return dumps.map(({ index, record, codec, diskSize }, place) => ({
@@ -200,7 +200,7 @@ async function writeDisks(work: Work, dumps: readonly StoredDump[], signal: Abor
   }
 }
 
-/** Some definitions have scripts that disturb each other: `restore`, for one, works in a directory that the dump names. */
+/** Scripts of some definitions disturb each other: those that use restore(8) work in a directory named by the dump. */
 function withOneByOne(error: unknown): unknown {
   if (!(error instanceof GantryError) || !SCRIPT_FAILURES.has(error.code)) return error;
   const { code, message, hint = '', disk, details } = error;

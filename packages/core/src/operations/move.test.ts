@@ -204,7 +204,7 @@ describe('a move', () => {
     expect(new Set(starts).size).toBe(2);
   });
 
-  it('compresses as little as it can, unless it is told to do more', async () => {
+  it('compresses as little as it can, unless a level is given', async () => {
     const storedBytes = async (level?: number): Promise<number> => {
       const text = { ...CAT, export: 'seq 400000' };
       await using bench = await makeBench(1, { os: 'cat', source: text, target: CAT });
@@ -237,9 +237,9 @@ describe('a move', () => {
 describe('a move that fails', () => {
   it('for the export script: ends the import, and nothing counts', async () => {
     await using meeting = await makeTemporaryDirectory();
-    await execa('mkfifo', [meeting.file('begun')]);
-    const source = { ...CAT, export: `head -c 9000000 "$EXPORT_DEVICE"; read line <${meeting.file('begun')}; exit 3` };
-    const target = { ...CAT, import: `echo >${meeting.file('begun')}; cat >"$IMPORT_DEVICE"; sleep 1000` };
+    await execa('mkfifo', [meeting.file('started')]);
+    const source = { ...CAT, export: `head -c 9000000 "$EXPORT_DEVICE"; read line <${meeting.file('started')}; exit 3` };
+    const target = { ...CAT, import: `echo >${meeting.file('started')}; cat >"$IMPORT_DEVICE"; sleep 1000` };
     await using bench = await makeBench(1, { os: 'cat', source, target });
     const outcome = await bench.move();
     expect(failureOf(outcome.source)).toMatchObject({ code: 'SCRIPT_FAILED' });
@@ -344,7 +344,7 @@ describe('a move that fails', () => {
     expect(await isUntouched(bench, 0)).toBe(true);
   });
 
-  it('between the two halves of the commit: says so, and the peer knows', async () => {
+  it('during the commit: says so, and the peer knows', async () => {
     await using bench = await makeBench(1);
     const channel: PeerChannel = {
       ...bench.pair.receiver,
@@ -445,7 +445,7 @@ describe('a move that is interrupted at the last moment', () => {
     await expect(asked).rejects.toMatchObject({ code: 'MOVE_NOT_COMMITTED' });
   });
 
-  it('after the commit, when cleaning up fails: is committed all the same, with a warning', async () => {
+  it('after the commit, when cleaning up fails: is committed anyway, with a warning', async () => {
     await using bench = await makeBench(1);
     let broken: Disposable | undefined;
     const start = async (): Promise<void> => {

@@ -38,33 +38,33 @@ import { sideBySide } from '../system/side-by-side.ts';
 import type { Snapshot } from '../snapshots/provider.ts';
 import type { Run } from '../runs/journal.ts';
 
-const FASTEST_LEVEL = 1;
+const FAST_LEVEL = 1;
 
 export interface MoveRequest extends OperationOptions, SnapshotChoice, ConsentOptions {
   readonly instance: Instance;
-  /** The way to `gantry receive` on the peer. Who opened it disposes it. */
+  /** The channel to `gantry receive` on the peer. The caller disposes it. */
   readonly peer: PeerChannel;
-  /** The instance file there that describes the target. */
+  /** The target as the peer names it: an instance file there, or another address of an instance. */
   readonly to: string;
-  /** Level of zstd; 1 where absent, since nothing is kept, and what counts is when it is there. */
+  /** Level of zstd; default 1, since nothing is kept and time counts. */
   readonly level?: number | undefined;
   /** These disks alone, by index. */
   readonly disks?: readonly number[] | undefined;
   /** Disks under way at once; default 4. */
   readonly parallel?: number | undefined;
-  /** Lets the definition's `rename` script there give the installed system the name that the target has. */
+  /** Runs the `rename` script of the definition on the peer, which gives the installed system the name of the target. */
   readonly rename?: boolean | undefined;
-  /** Hands the data to another OS definition than the one that made it. */
+  /** Allows another OS definition on the peer than the one that exports the data. */
   readonly allowOtherOs?: boolean | undefined;
-  /** Lets the peer go on, with a warning, where a disk of the target is in use. */
+  /** Writes disks of the target that are in use, with a warning. */
   readonly forceInUse?: boolean | undefined;
-  /** Stored bytes a second, all disks together; no limit where absent. */
+  /** Maximum stored bytes per second, all disks together; no limit by default. */
   readonly bytesPerSecond?: number | undefined;
-  /** Seconds without anything from the peer, signs of life included, after which it is given up; default 60. */
+  /** Seconds without any message from the peer after which the move fails; default 60. */
   readonly peerTimeout?: number | undefined;
   /**
-   * Seconds without a byte of any disk, while one is under way, after which the move is given up; never where absent. So is a peer that
-   * neither answers nor works; after twice `peerTimeout` at the latest.
+   * Seconds without progress of any disk after which the move fails; never by default. A peer that sends messages but makes no progress
+   * fails it after twice `peerTimeout` at the latest.
    */
   readonly stallTimeout?: number | undefined;
 }
@@ -72,7 +72,7 @@ export interface MoveRequest extends OperationOptions, SnapshotChoice, ConsentOp
 export interface MovedDisk {
   readonly disk: number;
   readonly plainBytes: number;
-  /** Bytes that went through the channel, and their SHA-256, on which both sides agree. */
+  /** Bytes that went through the channel, and their SHA-256; both sides have compared them. */
   readonly storedBytes: number;
   readonly sha256: string;
 }
@@ -88,17 +88,17 @@ export interface MoveResult {
   readonly disks: readonly MovedDisk[];
   readonly plainBytes: number;
   readonly storedBytes: number;
-  /** What was overwritten with what there; with `dryRun`, what would have been. */
+  /** What was overwritten with what on the peer; with `dryRun`, what would be. */
   readonly plan: WritePlan;
   readonly dryRun: boolean;
   readonly warnings: readonly string[];
 }
 
-/** How long a source that gives up waits for the receiver to end its scripts and to say how its disks are, ms. */
+/** After a failure: how long the receiver may take to end its scripts and to report the state of its disks, ms. */
 const LAST_WORD_MS = 20_000;
 const SAY_MS = 3000;
 const DEFAULT_PEER_TIMEOUT_SECONDS = 60;
-const MOST_PEER_WARNINGS = 1000;
+const MAX_PEER_WARNINGS = 1000;
 
 /** What all disks of one move share. */
 interface Transfer {
@@ -115,21 +115,21 @@ interface Transfer {
   readonly spacing: StartSpacing;
 }
 
-/** How far a move got, for whoever has to say so when it fails. */
+/** How far a move got, for the report when it fails. */
 interface MoveState {
   readonly moveId: string;
   stage: MoveStage;
   readonly target: TargetDisks;
-  /** Whether the peer may have committed although nothing says so. */
+  /** Whether the peer may have committed without our having its answer. */
   undecided: boolean;
-  /** What the move came to, once the peer has said that it is committed: nothing that fails later changes that. */
+  /** The result, once the peer has committed: later failures do not change it. */
   committed?: MoveResult;
 }
 
 /**
  * Moves the disks of an instance to a peer: export scripts here, import scripts there, nothing stored in between. When this
- * resolves, the peer has committed, and the instance here may be released; when it rejects, the instance here is as it was, and
- * warnings have told the state of each disk there. Only with `MOVE_UNDECIDED` the peer must be asked.
+ * resolves, the peer has committed, and the copy here can be removed. When it rejects, the instance here is unchanged, and warnings have
+ * reported the state of each disk on the peer; after `MOVE_UNDECIDED` the peer must be asked.
  *
  * @throws GantryError, or the reason of the signal
  */
@@ -140,7 +140,7 @@ export function moveInstance(request: MoveRequest): Promise<MoveResult> {
 async function runMove(request: MoveRequest): Promise<MoveResult> {
   const signal = request.signal ?? new AbortController().signal;
   const reporter = createReporter('move', request.onEvent);
-  const level = chooseLevel('zstd', request.level ?? FASTEST_LEVEL);
+  const level = chooseLevel('zstd', request.level ?? FAST_LEVEL);
   const os = await chooseOs(request.instance, 'export', request);
   if (request.rename === true) assertOperation(os, 'rename');
   const disks = selectDisks(request.instance, request.disks);
@@ -173,7 +173,7 @@ async function runMove(request: MoveRequest): Promise<MoveResult> {
     await link.sayFailure(describeFailure(error, moveState.stage), SAY_MS);
     const lastWord = await link.lastWord(LAST_WORD_MS);
     moveState.target.learn(lastWord?.states ?? []);
-    // Where the receiver itself says that it gave up, it has not committed.
+    // A receiver that reports its own failure has not committed.
     if (lastWord !== undefined) moveState.undecided = false;
     throw explain(error, moveState, request, reporter);
   }
@@ -239,7 +239,7 @@ async function move(
   });
 }
 
-/** What the peer says of its disks is data of another machine. */
+/** The peer's description of its disks comes from another machine: it is not trusted. */
 function makePlan({ instance, diskBytes }: InspectedDisks, os: SelectedOs, ready: Ready): WritePlan {
   const disks = ready.disks.map(({ disk, target, holds, targetBytes }) => {
     const size = targetBytes === undefined ? {} : { targetBytes };
@@ -249,7 +249,7 @@ function makePlan({ instance, diskBytes }: InspectedDisks, os: SelectedOs, ready
   return { from: instance.name, exported: instance.name, into: ready.instance, disks };
 }
 
-/** From the first byte of `commit` on until the answer, only the peer knows. A signal does not cut this short: the link's time-out does. */
+/** Between sending `commit` and its answer only the peer knows the outcome. A signal does not end this wait, the link's time-out does. */
 async function commit(
   { link, moveState, reporter, request }: Pick<Session, 'link' | 'moveState' | 'reporter' | 'request'>,
   signal: AbortSignal,
@@ -258,14 +258,14 @@ async function commit(
   moveState.stage = 'commit';
   signal.throwIfAborted();
   moveState.undecided = true;
-  const tellOfWait = (): void =>
-    reporter.stage(`waiting for the answer to the commit; without it, ask on the peer: gantry receive --outcome ${moveState.moveId}`);
-  request.signal?.addEventListener('abort', tellOfWait);
+  const reportWait = (): void =>
+    reporter.stage(`waiting for the answer to the commit; if none comes, ask on the peer: gantry receive --outcome ${moveState.moveId}`);
+  request.signal?.addEventListener('abort', reportWait);
   try {
     await link.send({ kind: 'commit' });
     await link.expect('committed', link.lost);
   } finally {
-    request.signal?.removeEventListener('abort', tellOfWait);
+    request.signal?.removeEventListener('abort', reportWait);
   }
   moveState.undecided = false;
   moveState.committed = result;
@@ -300,7 +300,7 @@ function composeOrder(
   };
 }
 
-/** Holds all disks still, sends them side by side, and lets go of the snapshots whatever came of it. */
+/** Takes snapshots of the disks, sends them side by side, and removes the snapshots. */
 async function sendDisks(transfer: Transfer, disks: readonly number[], signal: AbortSignal): Promise<MovedDisk[]> {
   const { request, reporter, instance, run } = transfer;
   await using held = await takeSnapshots(request, disks, { instance, run, reporter, signal });
@@ -328,7 +328,7 @@ async function sendDisk(transfer: Transfer, snapshot: Snapshot, signal: AbortSig
   return { disk, plainBytes, storedBytes, sha256 };
 }
 
-/** Aborts when no byte of any disk moves for as long as the request allows. */
+/** Aborts when no disk makes progress for as long as the request allows. */
 function watchStall({ request, sender }: Transfer): Disposable & { readonly signal: AbortSignal } {
   const stalled = new AbortController();
   const limitMs = 1000 * (request.stallTimeout ?? Infinity);
@@ -339,7 +339,7 @@ function watchStall({ request, sender }: Transfer): Disposable & { readonly sign
         new GantryError('PEER_STALLED', {
           message: `no byte of any disk has moved for ${request.stallTimeout} s`,
           details: sender.where(),
-          hint: 'The last line of each disk says what it waited for; --stall-timeout allows more.',
+          hint: 'Above is what each disk waited for; a larger --stall-timeout waits longer.',
         }),
       );
     },
@@ -348,7 +348,7 @@ function watchStall({ request, sender }: Transfer): Disposable & { readonly sign
   return { signal: stalled.signal, [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-/** Lines of scripts on the peer, and its warnings, as our own. Warnings are kept for the result: not more than there is room for. */
+/** Relays script output and warnings of the peer. The number of warnings is limited, since they are kept for the result. */
 function relayTo(reporter: Reporter): (event: PeerEvent) => void {
   let warnings = 0;
   return ({ script, stream = 'stderr', disk, text }) => {
@@ -356,21 +356,21 @@ function relayTo(reporter: Reporter): (event: PeerEvent) => void {
     if (script !== undefined) {
       const about = disk === undefined ? {} : { disk };
       reporter.emit({ type: 'message', operation: reporter.operation, script: terminalSafe(script), stream, line, ...about });
-    } else if (warnings < MOST_PEER_WARNINGS) {
+    } else if (warnings < MAX_PEER_WARNINGS) {
       warnings += 1;
       reporter.warn(line, disk);
     }
   };
 }
 
-/** Tells how things stand on both sides, and gives the error to fail with. */
+/** Reports the state of both sides. @returns the error to fail with */
 function explain(error: unknown, { moveId, stage, undecided, target }: MoveState, request: MoveRequest, reporter: Reporter): unknown {
   const { peer, instance } = request;
   if (undecided) {
     return new GantryError('MOVE_UNDECIDED', {
-      message: `the connection to ${peer.address} was lost between the two halves of the commit: whether ${instance.name} is there now, the peer alone knows`,
+      message: `the connection to ${peer.address} was lost during the commit: only the peer knows whether ${instance.name} is there now`,
       details: [`move id: ${moveId}`, errorText(error)],
-      hint: `Start it on neither side before you have asked there: gantry receive --outcome ${moveId}`,
+      hint: `Do not start it on either side before you have asked on the peer: gantry receive --outcome ${moveId}`,
       cause: error,
     });
   }

@@ -43,14 +43,14 @@ import { describeTargets } from './write-plan.ts';
 import { MoveLedger } from '../peer/move-ledger.ts';
 
 export interface ReceiveRequest extends OperationOptions {
-  /** The way to the source. Who opened it disposes it. */
+  /** The channel to the source. The caller disposes it. */
   readonly channel: PeerChannel;
   readonly limits?: ReceiveLimits | undefined;
-  /** What relative names of instance files count from, where no limit says. */
+  /** Relative paths of instance files count from here, unless a limit names a directory. */
   readonly cwd: string;
   /** Describes the target by the address that the source gave. Where it is absent, or a directory is a limit, instance files alone. */
   readonly describe?: ((address: string) => Promise<DescribedInstance>) | undefined;
-  /** Seconds in which the source must say what it wants; 60 where absent. Then its order says how long it may be silent. */
+  /** Seconds in which the source must send its order; default 60. The order then says how long the source may be silent. */
   readonly firstTimeout?: number | undefined;
 }
 
@@ -59,7 +59,7 @@ export interface ReceiveResult {
   /** The instance's name here. */
   readonly instance: string;
   readonly disks: readonly number[];
-  /** The source only wanted to know what would be overwritten: nothing was moved. */
+  /** The source only asked what would be overwritten: nothing was moved. */
   readonly dryRun: boolean;
   readonly warnings: readonly string[];
 }
@@ -68,12 +68,12 @@ const DEFAULT_FIRST_TIMEOUT_SECONDS = 60;
 const SAY_MS = 3000;
 const SOURCE = 'the source';
 
-/** How far a move got, for whoever has to say so when it fails. */
+/** How far a move got, for the report when it fails. */
 interface MoveState {
   stage: MoveStage;
   target: TargetDisks;
   ledger: MoveLedger | undefined;
-  /** What the move came to, once it is committed: nothing that fails later changes that. */
+  /** The result, once the move is committed: later failures do not change it. */
   committed?: ReceiveResult;
 }
 
@@ -92,9 +92,9 @@ interface Transfer {
 }
 
 /**
- * Takes in one instance from `moveInstance` on another machine, which gives all orders through the channel. Refuses what the limits
- * do not allow before any script runs. Never outlives the channel: when that ends, so do the scripts. When this rejects, warnings
- * have told the state of each disk, and the source was told, as far as it still listens.
+ * Receives one instance from `moveInstance` on another machine, which sends its order through the channel. Refuses what the limits do
+ * not allow before any script runs. Never outlives the channel: when that ends, so do the scripts. When this rejects, warnings have
+ * reported the state of each disk, to the source too if it is still connected.
  *
  * @throws GantryError, or the reason of the signal
  */
@@ -123,7 +123,7 @@ async function runReceive(request: ReceiveRequest): Promise<ReceiveResult> {
     }
     const failure = describeFailure(error, stage);
     const hasFailed = await ledger?.fail(`stage ${stage}: ${failure.message}`, target.states);
-    // Nothing may be said to the source: what is found on disk after a power cut may be either.
+    // The source must not get an answer: after a power cut the record on disk may say either.
     if (ledger !== undefined && hasFailed === false) throw undecidedError(ledger.moveId, error);
     await link.sayFailure({ ...failure, states: target.states }, SAY_MS);
     target.tell((message, disk) => reporter.warn(message, disk), 'this side');
@@ -202,7 +202,7 @@ interface CheckedOrder {
   readonly writable: readonly number[];
 }
 
-/** Everything that can be refused is refused here: nothing has been touched, and no script has run. */
+/** All refusals come from here, before any disk is written and any script runs. */
 async function checkOrder(order: Order, request: ReceiveRequest, reporter: Reporter, signal: AbortSignal): Promise<CheckedOrder> {
   const limits = request.limits ?? {};
   const disks = order.disks.map(({ disk }) => disk);
@@ -255,7 +255,7 @@ async function importDisk(transfer: Transfer, incoming: IncomingDisk & { readonl
       onTouch: () => moveState.target.set(disk, 'partial'),
     });
     moveState.target.set(disk, 'complete');
-    // What was compared with our own count and digest: to be compared there too.
+    // Already compared with our own count and digest; the source compares them too.
     const { frames, plainBytes, storedBytes, sha256 } = await made;
     tell(plainBytes, storedBytes, true);
     await link.send({ kind: 'taken', disk, frames, plainBytes, storedBytes, sha256 });
@@ -263,7 +263,7 @@ async function importDisk(transfer: Transfer, incoming: IncomingDisk & { readonl
   });
 }
 
-/** The system on the disks has the name that the instance had on the source, and learns the one that it has here. */
+/** Gives the system on the disks, which has the instance's name on the source, its name here. */
 async function rename(
   { order, os, inspected: { instance }, run, reporter, moveState }: Transfer,
   disks: readonly number[],
@@ -273,12 +273,12 @@ async function rename(
   reporter.stage(`renaming ${terminalSafe(order.instance)} to ${instance.name}`);
   const hooks = scriptHooks('rename', { run, reporter, signal, debug: order.debug });
   const named = { ...instance, name: order.instance };
-  // Since the last look all the data came: a guest may have been started meanwhile.
+  // The transfer took a while: a guest may have been started meanwhile.
   for (const disk of disks) await assertStillUnused(instance, disk, { force: order.forceInUse, signal });
   await runAndFlush(instance, disks, () => runRenameScript(os, { ...hooks, instance: named, newName: instance.name }));
 }
 
-/** Once the record is on disk the move is committed, whatever becomes of the connection. */
+/** Once the record is on disk the move is committed, even if the connection is lost. */
 async function commit({ link, reporter, moveState }: Transfer, result: ReceiveResult): Promise<ReceiveResult> {
   const { ledger, target } = moveState;
   target.setAll('committed');
@@ -294,15 +294,15 @@ async function commit({ link, reporter, moveState }: Transfer, result: ReceiveRe
     await link.expect('acknowledged', link.lost);
   } catch (error) {
     if (!(error instanceof GantryError)) throw error;
-    reporter.warn('the move is committed here, but the source did not acknowledge it: it may not know');
+    reporter.warn('the move is committed here, but the source did not acknowledge that: it may not know');
   }
   return result;
 }
 
 function undecidedError(moveId: string, cause: unknown): GantryError {
   return new GantryError('MOVE_UNDECIDED', {
-    message: `the record that the move is committed could neither be made durable nor be taken back: ${errorText(cause)}`,
-    hint: `When the state directory can be written again, ask here: gantry receive --outcome ${moveId}`,
+    message: `the record that the move is committed could neither be made durable nor be removed: ${errorText(cause)}`,
+    hint: `Once the state directory is writable, ask on this machine: gantry receive --outcome ${moveId}`,
     cause,
   });
 }

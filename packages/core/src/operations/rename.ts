@@ -18,8 +18,7 @@ export interface RenameRequest extends TargetRequest {
 }
 
 /**
- * Makes the installed system know its new name, with the `rename` script of its OS definition. Resolves when what the script wrote is
- * durable.
+ * Gives the installed system its new name, with the `rename` script of its OS definition. Resolves when what the script wrote is durable.
  *
  * @throws GantryError, or the reason of the signal
  */
@@ -33,8 +32,8 @@ async function runRename(request: RenameRequest): Promise<void> {
   const reporter = createReporter('rename', request.onEvent);
   if (!hostName.safeParse(newName).success) {
     throw new GantryError('USAGE', {
-      message: `${JSON.stringify(newName)} is not a host name`,
-      hint: 'Give the new name as web2.example.com.',
+      message: `${JSON.stringify(newName)} is not a valid host name`,
+      hint: 'Give a name such as web2.example.com.',
     });
   }
   const os = await chooseOs(request.instance, 'rename', request);

@@ -3,7 +3,7 @@ import type { ScriptName } from '../scripts/definition.ts';
 import type { ScriptOptions } from '../scripts/script-options.ts';
 import type { Run } from '../runs/journal.ts';
 
-/** What a script of this run is given: its lines become events, and its process group stands in the journal while it lives. */
+/** How a script of this run is started: its output becomes events, and its process group is in the journal while it runs. */
 export function scriptHooks(
   script: ScriptName,
   { run, reporter, signal, debug, disk }: { run: Run; reporter: Reporter; signal: AbortSignal; debug: boolean | undefined; disk?: number },

@@ -2,10 +2,10 @@ import { GantryError } from '../report/errors.ts';
 import type { Instance } from '../instances/model.ts';
 
 /**
- * The disks that an operation is about, in order and each once: those that were asked for, else all. Whether the instance has those that were asked for is
- * checked when they are looked at.
+ * The indexes of the disks to work on, sorted, without duplicates: those requested, or all. Whether the instance has them is checked when
+ * they are inspected.
  *
- * @throws GantryError `DISK_TOO_FEW` where there are none: an export of nothing would pass for a backup
+ * @throws GantryError `DISK_TOO_FEW` if there are none: an export of nothing would look like a backup
  */
 export function selectDisks({ name, disks }: Instance, wanted: readonly number[] | undefined): readonly number[] {
   const selected = [...new Set(wanted ?? disks.keys())].toSorted((a, b) => a - b);

@@ -7,12 +7,12 @@ import { lockDisk, lockInstance } from '../runs/locks.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
 
-/** What a run locks, and what it says of itself. */
+/** What a run locks. */
 export interface RunRequest {
   readonly instance: Instance;
-  /** The disks that the run touches; each is locked by what it is, not by its name. */
+  /** Indexes of the disks to lock; each is locked by its identity, not by its path. */
   readonly disks: readonly number[];
-  /** `shared`: others may read them too. `exclusive`: nobody else. */
+  /** `shared`: other runs may read the disks too. */
   readonly diskLock: 'shared' | 'exclusive';
   readonly stateDirectory: string | undefined;
   readonly reporter: Reporter;
@@ -20,8 +20,8 @@ export interface RunRequest {
 }
 
 /**
- * Begins what must not run twice: takes the locks, clears what dead runs left on this machine, opens the journal. Disposing it
- * lets go of all, the last taken first.
+ * Starts a run: takes the locks, clears what dead runs left on this machine, opens the journal. Disposing the run closes the journal and
+ * releases the locks.
  *
  * @throws GantryError `BUSY`, `STATE_UNUSABLE`
  */

@@ -7,9 +7,9 @@ import type { SnapshotSet, SnapshotSetOptions } from '../snapshots/snapshot-set.
 import { takeSnapshotSet } from '../snapshots/snapshot-set.ts';
 import type { Run } from '../runs/journal.ts';
 
-/** What an export and a move are asked for in this. */
+/** How an export or a move takes snapshots. */
 export interface SnapshotChoice {
-  /** How disks are held still; default `auto`: for each disk the first of `SNAPSHOT_MODES` that works. */
+  /** The provider; default `auto`: for each disk the first of `SNAPSHOT_MODES` that works. */
   readonly snapshot?: SnapshotMode | undefined;
   /** What the provider `command` runs; see `readSnapshotConfig`. */
   readonly snapshotConfig?: SnapshotConfig | undefined;
@@ -23,7 +23,7 @@ export function choiceOptions(request: SnapshotChoice): Pick<SnapshotSetOptions,
   return { mode, config, size };
 }
 
-/** Holds disks of an instance still, all at one moment, until disposed. From then on they wait for their turn. */
+/** Takes snapshots of disks of an instance, all at one moment; disposing removes them. Reports each disk as waiting. */
 export async function takeSnapshots(
   request: SnapshotChoice,
   disks: readonly number[],

@@ -25,6 +25,7 @@ import { createInstance } from './create.ts';
 import { exportInstance } from './export.ts';
 import { importInstance } from './import.ts';
 import { moveInstance } from './move.ts';
+import type { ReceiveRequest } from './receive.ts';
 import { receiveInstance } from './receive.ts';
 import { renameInstance } from './rename.ts';
 
@@ -112,6 +113,16 @@ const WRITES: Readonly<Record<string, Write>> = {
     renameInstance({ ...bench.options(), instance: bench.instance('mark', disk), newName: 'web2.example.com', forceInUse }),
 };
 
+/** The peer's own inventory, where the target is known to one. */
+function describeThere(bench: Bench, disk: string): ReceiveRequest['describe'] {
+  const { guard } = bench;
+  if (guard === undefined) return undefined;
+  return async (address) => {
+    expect(address).toBe('there.yaml');
+    return await Promise.resolve({ ...guard, instance: bench.instance('raw', disk), native: undefined });
+  };
+}
+
 async function move(bench: Bench, disk: string, forceInUse: boolean): Promise<unknown> {
   const pair = channelPair();
   await writeFile(bench.file('there.yaml'), `name: web1.example.com\nos: raw\nhypervisor: kvm\ndisks:\n  - path: ${disk}\n`);
@@ -120,6 +131,7 @@ async function move(bench: Bench, disk: string, forceInUse: boolean): Promise<un
     cwd: bench.file(),
     stateDirectory: bench.file('state-there'),
     osSearchPath: [bench.file('os')],
+    describe: describeThere(bench, disk),
   });
   const sender = moveInstance({
     ...bench.options(),
@@ -127,7 +139,7 @@ async function move(bench: Bench, disk: string, forceInUse: boolean): Promise<un
     peer: pair.source,
     to: 'there.yaml',
     // Not possible here: a source that came to it before it was refused would fail with that.
-    snapshot: forceInUse ? 'none' : 'reflink',
+    snapshot: forceInUse || bench.guard !== undefined ? 'none' : 'reflink',
     forceInUse,
   });
   const [sent, received] = await Promise.allSettled([sender, receiver]);
@@ -138,7 +150,7 @@ async function move(bench: Bench, disk: string, forceInUse: boolean): Promise<un
   return sent.value;
 }
 
-/** Whoever uses the target: gives the disk's path as the instance has it, and the clause that names the user. */
+/** Puts the target to use: gives the disk's path as the instance has it, and the clause that names the user. */
 type Use = (bench: Bench, stack: AsyncDisposableStack) => Promise<{ readonly disk: string; readonly user: RegExp }>;
 
 const USES: Readonly<Record<string, Use>> = {
@@ -208,14 +220,14 @@ describe.each(Object.entries(WRITES))('%s', (name, write) => {
     const holder = mounts ? undefined : stack.use(await holdOpen(disk, '<>'));
     await write(bench, disk, true);
     expect(bench.warnings()).toContain(
-      `is in use and is written all the same (--force-in-use): ${
+      `is in use and is written anyway (--force-in-use): ${
         holder === undefined ? `it is mounted writable on ${mounted?.path}` : `process ${holder.pid} (sh) has it open for writing`
       }`,
     );
   });
 });
 
-describe.each(['import', 'create', 'rename'] as const)('%s, into an instance that its source knows', (name) => {
+describe.each(['import', 'move', 'create', 'rename'] as const)('%s, into an instance that its source knows', (name) => {
   const write = WRITES[name] ?? move;
   const makeBench = async (guard: Pick<InstanceGuard, 'run'> & { readonly guards?: string }): Promise<Bench> => {
     const bench = await Bench.make();
@@ -233,7 +245,7 @@ describe.each(['import', 'create', 'rename'] as const)('%s, into an instance tha
     await expect(write(bench, 'target.img', false)).rejects.toMatchObject({ code: 'BUSY', message });
     expect(await sha256File(bench.file('target.img'))).toBe(before);
     await write(bench, 'target.img', true);
-    expect(bench.warnings()).toContain(`is written all the same (--force-in-use): ${why}`);
+    expect(bench.warnings()).toContain(`is written anyway (--force-in-use): ${why}`);
   });
 
   it.each([

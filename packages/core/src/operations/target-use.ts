@@ -8,11 +8,11 @@ import type { OperationOptions, Reporter } from '../report/reporter.ts';
 import { pause } from '../system/pause.ts';
 
 /*
- * What is in use is not overwritten. Asked under the disks' locks: once for all disks before anything begins, so that a refusal costs
- * nothing, and once more for each just before it is touched, so that little time is left between the answer and the first write.
+ * A disk in use is not overwritten. This is checked while the disks are locked: for all disks before any work starts, so that a refusal
+ * costs nothing, and again for each disk just before its first write, so that little time is left in between.
  */
 
-/** How long who merely looks at a disk (udev at a new device, say) is waited for: tries, and ms between them. */
+/** Programs that open a disk briefly (udev opens each new device) are waited for: number of tries, and ms between them. */
 const TRIES = 10;
 const PAUSE_MS = 200;
 
@@ -22,32 +22,32 @@ export interface TargetRequest extends OperationOptions {
   readonly instance: Instance;
   /** What the source of the instance says of its running: a guest on another node cannot be seen from here. */
   readonly guard?: InstanceGuard | undefined;
-  /** Goes on, with a warning, where a disk is in use. */
+  /** Writes to disks in use, with a warning. */
   readonly forceInUse?: boolean | undefined;
 }
 
 export interface TargetUseOptions {
-  /** Goes on, with a warning, where a disk is in use. */
+  /** Writes to disks in use, with a warning. */
   readonly force: boolean;
   readonly guard?: InstanceGuard | undefined;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
 }
 
-/** Refuses targets that somebody uses. @throws GantryError `BUSY`, `DISK_IO`; the reason of the signal */
+/** Refuses disks that are in use. @throws GantryError `BUSY`, `DISK_IO`; the reason of the signal */
 export async function assertTargetsUnused(instance: Instance, disks: readonly number[], options: TargetUseOptions): Promise<void> {
   const { force, guard, reporter, signal } = options;
   for (const index of disks) {
     const disk = instance.disks[index];
     assertNotGuarded(index, disk, guard, { force, reporter });
     if (disk?.path === undefined) {
-      reporter.warn(`whether somebody uses ${disk?.uri ?? 'it'} cannot be seen`, index);
+      reporter.warn(`cannot see whether ${disk?.uri ?? 'it'} is in use`, index);
       continue;
     }
     const { users, hiddenProcesses } = await findLastingUsers(index, disk.path, signal);
     const names = users.map(({ text }) => text);
     if (names.length > 0 && !force) throw inUse(index, disk.path, names);
-    if (names.length > 0) reporter.warn(`${disk.path} is in use and is written all the same (--force-in-use): ${names.join(', ')}`, index);
+    if (names.length > 0) reporter.warn(`${disk.path} is in use and is written anyway (--force-in-use): ${names.join(', ')}`, index);
     else if (hiddenProcesses > 0)
       reporter.warn(`only root can see whether one of ${hiddenProcesses} processes of other users has ${disk.path} open`, index);
   }
@@ -67,10 +67,10 @@ function assertNotGuarded(
       ? `the instance runs on ${guard.run.node}, says ${guard.source}`
       : `${guard.source} cannot tell whether the instance runs`;
   if (!force) throw inUse(index, place, [why]);
-  reporter.warn(`${place} is written all the same (--force-in-use): ${why}`, index);
+  reporter.warn(`${place} is written anyway (--force-in-use): ${why}`, index);
 }
 
-/** Asks again for one disk, just before it is touched. Who forces was warned before. @throws as {@link assertTargetsUnused} */
+/** Checks one disk again, just before its first write. With `force` the warning was given before. @throws as {@link assertTargetsUnused} */
 export async function assertStillUnused(
   instance: Instance,
   index: number,
@@ -102,8 +102,8 @@ async function findUsers(index: number, path: string, signal: AbortSignal): Prom
   } catch (cause) {
     signal.throwIfAborted();
     throw new GantryError('DISK_IO', {
-      message: `cannot find out who uses disk ${index} (${path}): ${errorText(cause)}`,
-      hint: 'Gantry needs /proc and /sys for that.',
+      message: `cannot find out whether disk ${index} (${path}) is in use: ${errorText(cause)}`,
+      hint: 'Gantry needs /proc and /sys for this.',
       disk: index,
       cause,
     });
@@ -115,7 +115,7 @@ function inUse(disk: number, path: string, users: readonly string[]): GantryErro
   return new GantryError('BUSY', {
     message: `disk ${disk} (${path}) is in use: ${first}`,
     details: more.map((user) => `also: ${user}`),
-    hint: 'Stop the guest, unmount or detach it, and try again; --force-in-use overwrites it all the same.',
+    hint: 'Stop the guest, or unmount or detach the disk, and try again; --force-in-use overwrites it anyway.',
     disk,
   });
 }

@@ -5,8 +5,8 @@ import { freezeUndo } from '../snapshots/freeze.ts';
 import { snapshotUndo } from '../snapshots/undo-snapshot.ts';
 
 /**
- * Undoes whatever a killed run may have left on this machine. First the processes, which may write to a disk and have a snapshot open;
- * then what stands still because of us.
+ * Undoes everything a killed run may have left on this machine: first processes, which may write to a disk or have a snapshot open, then
+ * freezes, then snapshots.
  */
 export function undoHandlers(): readonly Undo[] {
   return [scriptUndo, freezeUndo, snapshotUndo(createProviders())];

@@ -109,7 +109,7 @@ describe('an import', () => {
     await expect(bench.import('web2.example.com')).rejects.toMatchObject({
       code: 'CONFIRM_NEEDED',
       exitCode: 14,
-      message: expect.stringMatching(/is of web1\.example\.com, and would overwrite 1 disk of another instance, web2\.example\.com/),
+      message: expect.stringMatching(/belongs to web1\.example\.com, and would overwrite 1 disk of another instance, web2\.example\.com/),
       details: [`disk 0: ${bench.file('target')} (ext file system)`],
       hint: expect.stringContaining('--yes'),
     });
@@ -118,7 +118,7 @@ describe('an import', () => {
     expect(await bench.isWritten()).toBe(true);
   });
 
-  it('asks where somebody is there, whatever instance it is', async () => {
+  it('asks where a person is there, for any instance', async () => {
     await using bench = await Bench.make();
     const asked: string[] = [];
     const answering =
@@ -202,22 +202,20 @@ describe('a move', () => {
 });
 
 describe('a target of another size', () => {
-  it('that is larger is told, with what stays of it', async () => {
+  it('that is larger is reported, with what stays of it', async () => {
     await using bench = await Bench.make();
     await bench.import('web1.example.com');
-    expect(bench.warnings()).toMatch(
-      /larger than the disk in .*: 16777216 bytes, and 8388608 there; its last 8388608 bytes stay as they are/,
-    );
+    expect(bench.warnings()).toMatch(/it has 16777216 bytes, the disk in .* had 8388608: its last 8388608 bytes are not changed/);
   });
 
-  it.each(['import', 'move'] as const)('has the second table of a GPT in the wrong place, which is told (%s)', async (operation) => {
+  it.each(['import', 'move'] as const)('has the second table of a GPT in the wrong place, which is reported (%s)', async (operation) => {
     await using bench = await Bench.make(async (path) => {
       await makeSparseFile(path, 8 * MIB);
       await execa('sfdisk', ['-q', path], { input: 'label: gpt\nsize=4MiB\n' });
     });
     if (operation === 'import') await bench.import('web1.example.com');
     else await bench.move('web1.example.com');
-    expect(bench.warnings()).toMatch(/its GPT is of a disk of 8388608 bytes .* not at the end of this one \(16777216 bytes\)/);
+    expect(bench.warnings()).toMatch(/its GPT was made for a disk of 8388608 bytes, .* not at the end of this disk \(16777216 bytes\)/);
   });
 
   it('of the same size is not spoken of, and neither is its GPT', async () => {

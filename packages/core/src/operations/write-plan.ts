@@ -6,20 +6,20 @@ import { GantryError } from '../report/errors.ts';
 import type { PlannedTarget, WritePlan } from '../report/events.ts';
 
 /*
- * What would be overwritten with what, before it is: shown always, asked about where somebody is there to answer, and gone on with
- * unasked only into the instance that the data is of.
+ * What would be overwritten with what. It is always shown, and confirmed by a person where one is there. Without a person, only the
+ * instance that the data belongs to is overwritten.
  */
 
 export interface ConsentOptions {
-  /** Goes on without asking, whatever instance it is. */
+  /** Goes on without asking, for any instance. */
   readonly yes?: boolean | undefined;
-  /** Asks somebody whether to go on; absent where nobody is there. */
+  /** Asks a person whether to go on; absent if there is none to ask. */
   readonly ask?: ((plan: WritePlan, options: { readonly signal: AbortSignal }) => Promise<boolean>) | undefined;
-  /** Shows the plan and stops. */
+  /** Only shows the plan. */
   readonly dryRun?: boolean | undefined;
 }
 
-/** What the target's disks are and hold. @throws GantryError `DISK_*`; the reason of the signal */
+/** What is on the target's disks. @throws GantryError `DISK_*`; the reason of the signal */
 export async function describeTargets(
   { instance, diskBytes }: InspectedDisks,
   disks: readonly number[],
@@ -29,7 +29,7 @@ export async function describeTargets(
     disks.map(async (disk) => {
       const { path, uri = '' } = instance.disks[disk] ?? {};
       const bytes = diskBytes[disk];
-      const holds = path === undefined ? 'not known' : await describeContents(path, signal);
+      const holds = path === undefined ? 'unknown' : await describeContents(path, signal);
       return { disk, target: path ?? uri, holds, ...(bytes === undefined ? {} : { targetBytes: bytes }) };
     }),
   );
@@ -48,13 +48,14 @@ export async function planImport(
   return { from: reference, exported: instance, into: inspected.instance.name, disks };
 }
 
-/** One disk of a plan, with the plain bytes that come where they are known. */
+/** One disk of a plan, with the incoming plain bytes if they are known. */
 export function planDisk(target: PlannedTarget, incomingBytes: number | undefined): WritePlan['disks'][number] {
   return incomingBytes === undefined ? target : { ...target, incomingBytes };
 }
 
 /**
- * Goes on where that was said before or is answered now, and unasked where the data goes back to the instance that it is of.
+ * Checks that the plan was confirmed, by an option or by a person. The instance that the data belongs to needs no confirmation if there is
+ * nobody to ask.
  *
  * @throws GantryError `CONFIRM_NEEDED`; the reason of the signal
  */
@@ -67,8 +68,8 @@ export async function assertConsent(plan: WritePlan, { yes, ask }: ConsentOption
   if (plan.into === plan.exported) return;
   const count = plan.disks.length === 1 ? '1 disk' : `${plan.disks.length} disks`;
   throw new GantryError('CONFIRM_NEEDED', {
-    message: `${plan.from} is of ${plan.exported}, and would overwrite ${count} of another instance, ${plan.into}`,
+    message: `${plan.from} belongs to ${plan.exported}, and would overwrite ${count} of another instance, ${plan.into}`,
     details: plan.disks.map(({ disk, target, holds }) => `disk ${disk}: ${target} (${holds})`),
-    hint: 'If that is meant, say --yes (or GANTRY_YES=1); --dry-run shows what goes where.',
+    hint: 'If this is intended, use --yes (or GANTRY_YES=1); --dry-run shows what goes where.',
   });
 }
