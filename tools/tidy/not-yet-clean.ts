@@ -5,10 +5,8 @@ export const NOT_YET_CLEAN: readonly string[] = [
   'packages/core/src/disks',
   'packages/core/src/exports',
   'packages/core/src/frames',
-  'packages/core/src/instances',
   'packages/core/src/peer',
   'packages/core/src/scripts',
-  'packages/core/src/snapshots',
   'packages/core/src/system',
   'packages/transport-s3/src',
 ];

@@ -2,26 +2,26 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { isKeyPart, MAX_KEY_PART_LENGTH } from '@gantry/transport';
 import { z } from 'zod';
 
-/** MiB; more would not be a safe number of bytes. */
-const LARGEST_SIZE = Math.floor(Number.MAX_SAFE_INTEGER / 1024 ** 2);
+/** More would not be a safe integer in bytes. */
+const MAX_SIZE_MIB = Math.floor(Number.MAX_SAFE_INTEGER / 1024 ** 2);
 
 const CONTROL_CHARACTER = /\p{Cc}/u;
 
 /*
- * The patterns stand in the JSON Schema too, so they do without flags.
+ * The patterns are also part of the JSON Schema, which has no flags.
  */
 const UUID = /^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$/;
 const MAC = /^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$/;
 const MAC_PREFIX = /^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){2}$/;
 /** RFC 1123, section 2.1: labels of letters, digits and inner dashes. */
 const HOST_NAME = /^[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?)*$/;
-/** As Ganeti takes it: one untagged VLAN (`100` or `.100`), tagged ones (`:20:30`), or both (`.100:20`); empty for none. */
+/** As Ganeti accepts it: one untagged VLAN (`100` or `.100`), tagged ones (`:20:30`), or both (`.100:20`); empty for none. */
 const VLAN = /^(\.?[0-9]+(:[0-9]+)*|(:[0-9]+)+)?$/;
 const WORD = /^[0-9A-Za-z][0-9A-Za-z_.-]*$/;
 const TAG = /^\S{1,128}$/;
 const URI = /^[A-Za-z][0-9A-Za-z+.-]*:\S+$/;
 
-/** Says what is wrong with a value of the wrong type, without repeating it: it may be a secret. */
+/** Says what is wrong with a value of the wrong type, without showing the value, which may be a secret. */
 export function expected(what: string): (issue: { readonly input?: unknown }) => string {
   return ({ input }) => {
     if (input === undefined) return 'is missing';
@@ -40,12 +40,12 @@ type Text = z.ZodType<string, string>;
 
 const text = (what = 'text'): z.ZodString => z.string({ error: expected(what) });
 
-/** Text in one line. */
+/** One line of text. */
 export const line: Text = text().refine((value) => !CONTROL_CHARACTER.test(value), 'must not contain control characters');
 
 export const nonEmptyLine: Text = line.refine((value) => value !== '', 'must not be empty').meta({ minLength: 1 });
 
-/** Shows the value, which is no secret, beside what it should have been. */
+/** On failure, shows the value (which is not a secret) and what it should have been. */
 function checked(what: string, isRight: (value: string) => boolean): Text {
   return text(what).refine((value) => !CONTROL_CHARACTER.test(value) && isRight(value), {
     error: ({ input }) => `must be ${what}, not ${JSON.stringify(input)}`,
@@ -57,7 +57,7 @@ function matching(what: string, pattern: RegExp): Text {
 }
 
 export const hostName: Text = checked(
-  `a host name of at most ${MAX_KEY_PART_LENGTH} characters (letters, digits and inner dashes, divided by dots)`,
+  `a host name of at most ${MAX_KEY_PART_LENGTH} characters (letters, digits and inner dashes, separated by dots)`,
   (value) => HOST_NAME.test(value) && isKeyPart(value),
 ).meta({ pattern: HOST_NAME.source, maxLength: MAX_KEY_PART_LENGTH });
 export const uuid: Text = matching('a UUID such as 7f0c0f6e-5f0a-4b8e-9d57-0c8a1f6f2b11', UUID);
@@ -65,7 +65,7 @@ export const mac: Text = matching('a MAC address such as aa:00:00:35:4c:01', MAC
 export const macPrefix: Text = matching('the first three bytes of a MAC address, such as aa:00:01', MAC_PREFIX);
 export const vlan: Text = matching('a VLAN such as 100, .100, :20:30 or .100:20', VLAN);
 export const word: Text = matching('a word of letters, digits and _.-', WORD);
-export const tag: Text = matching('a tag of at most 128 characters without white space', TAG);
+export const tag: Text = matching('a tag of at most 128 characters without whitespace', TAG);
 export const uri: Text = matching('a URI such as rbd:pool/image', URI);
 export const ip: Text = checked('an IPv4 or IPv6 address', (value) => isIPv4(value) || isIPv6(value));
 export const ipv4: Text = checked('an IPv4 address', isIPv4);
@@ -79,10 +79,10 @@ function isSubnet(value: string, isAddress: (address: string) => boolean, bits: 
 }
 
 const wrongSize = ({ input }: { readonly input?: unknown }): string =>
-  `must be a whole number of MiB from 1 to ${LARGEST_SIZE}, not ${JSON.stringify(input)}`;
+  `must be a whole number of MiB from 1 to ${MAX_SIZE_MIB}, not ${JSON.stringify(input)}`;
 
-/** MiB. The text of a number counts as one: the reader of files gives every scalar as it was written. */
+/** MiB. A number may come as text: the YAML reader returns every scalar as it was written. */
 export const size: z.ZodType<number> = z.preprocess(
   (value) => (typeof value === 'string' && /^[0-9]{1,16}$/.test(value) ? Number(value) : value),
-  z.int({ error: wrongSize }).min(1, { error: wrongSize }).max(LARGEST_SIZE, { error: wrongSize }),
+  z.int({ error: wrongSize }).min(1, { error: wrongSize }).max(MAX_SIZE_MIB, { error: wrongSize }),
 );

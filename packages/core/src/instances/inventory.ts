@@ -8,7 +8,7 @@ import type { Disk, Instance, Nic } from './model.ts';
  *
  * 1. **Read only.** No call starts, stops, locks or writes anything where instances are described.
  * 2. **Names.** `list` gives each instance once, under the name by which `describe` finds it. `describe` also takes what users of
- *    the source are used to (a short name, a UUID), and any other text is `not-found`, whatever characters it has: it never becomes
+ *    the source are used to (a short name, a UUID), and any other text is `not-found`, no matter which characters it has: it never becomes
  *    part of a path, a command or a query unchecked. A name that more than one instance has is `ambiguous`.
  * 3. **Filters.** `list` gives every instance that the filter allows ({@link isListed}), and no other.
  * 4. **Descriptions** are what an instance file says (`docs/reference/formats/instance-file.md`). Paths are absolute, and are those

@@ -8,12 +8,12 @@ import { readYaml } from './read-yaml.ts';
 
 export interface LoadInstanceOptions {
   readonly signal?: AbortSignal | undefined;
-  /** The primary node where the file names none; this host's name when absent. */
+  /** The primary node if the file does not say; this host's name when absent. */
   readonly hostName?: string | undefined;
 }
 
 /**
- * Reads an instance file, YAML or JSON (docs/reference/formats/instance-file.md). Paths in it count from its own directory.
+ * Reads an instance file, YAML or JSON (docs/reference/formats/instance-file.md). Relative paths in it are relative to its directory.
  *
  * @throws GantryError `INSTANCE_FILE_UNREADABLE`, `INSTANCE_FILE_SYNTAX`, `INSTANCE_INVALID`
  */
@@ -36,14 +36,14 @@ function decode(bytes: Buffer, path: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new GantryError('INSTANCE_FILE_SYNTAX', { message: `${path}: it is not UTF-8 text`, hint: 'Save it as UTF-8.', cause: error });
+    throw new GantryError('INSTANCE_FILE_SYNTAX', { message: `${path} is not UTF-8 text`, hint: 'Save it as UTF-8.', cause: error });
   }
 }
 
 function unreadable(path: string, reason: string, cause: unknown): GantryError {
   return new GantryError('INSTANCE_FILE_UNREADABLE', {
     message: `cannot read the instance file ${path}: ${reason}`,
-    hint: 'Name a YAML or JSON file that describes the instance; gantry schema prints what may stand in it.',
+    hint: 'Name a YAML or JSON file that describes the instance; gantry schema prints its format.',
     cause,
   });
 }

@@ -11,13 +11,13 @@ export interface Disk {
   readonly path?: string;
   /** Userspace URI, such as `rbd:pool/image`. */
   readonly uri?: string;
-  /** MiB, rounded up; absent as long as it was neither given nor read from the device. */
+  /** MiB, rounded up; absent if it was neither given nor read from the device yet. */
   readonly size?: number;
   readonly access: DiskAccess;
   readonly name?: string;
   readonly uuid?: string;
   readonly frontend_type?: string;
-  /** Absent until the device was looked at, where the file does not say. */
+  /** Absent if the file does not say and the device was not examined yet. */
   readonly backend_type?: DiskBackendType;
 }
 
@@ -60,7 +60,7 @@ export interface Instance {
   readonly disks: readonly Disk[];
   readonly nics: readonly Nic[];
   readonly osparams: Parameters;
-  /** Never shown, logged or exported unless asked. */
+  /** Never shown, logged or exported unless requested. */
   readonly osparams_private: Parameters;
   readonly beparams: Parameters;
   readonly hvparams: Parameters;

@@ -1,12 +1,12 @@
 import { GantryError } from '../report/errors.ts';
 import type { Instance } from './model.ts';
 
-/** The parameters of an OS as an instance has them. */
+/** The OS parameters of an instance. */
 export type OsParameters = Pick<Instance, 'osparams' | 'osparams_private'>;
 
 const PARAMETER_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$/;
 
-/** Whether a parameter of that name can be listed and passed on. */
+/** Whether a parameter can have this name. */
 export function isParameterName(name: string): boolean {
   return PARAMETER_NAME.test(name);
 }
@@ -18,7 +18,7 @@ export function allParameters(parameters: OsParameters): (readonly [name: string
 
 /**
  * The environment variables that carry the parameters: `OSP_` and the name, upper-cased, `-` as `_`.
- * @throws GantryError `OS_PARAMETER` where two of them would be one variable, or a value cannot be passed on; without values
+ * @throws GantryError `OS_PARAMETER` where two parameters have the same variable, or a value cannot be passed on; never shows values
  */
 export function parameterVariables(parameters: OsParameters): (readonly [name: string, value: string])[] {
   const carriers = new Map<string, string>();
@@ -28,8 +28,8 @@ export function parameterVariables(parameters: OsParameters): (readonly [name: s
     if (other !== undefined) throw collision(name, other, variable);
     if (value.includes('\0')) {
       throw new GantryError('OS_PARAMETER', {
-        message: `the value of the OS parameter ${name} holds a NUL character, which no script can be given`,
-        hint: 'Take it out, or give the value in another form, such as base64.',
+        message: `the value of the OS parameter ${name} contains a NUL character, which cannot be passed to a script`,
+        hint: 'Remove it, or encode the value, for example as base64.',
       });
     }
     carriers.set(variable, name);
@@ -41,8 +41,8 @@ function collision(name: string, other: string, variable: string): GantryError {
   return new GantryError('OS_PARAMETER', {
     message:
       name === other
-        ? `the OS parameter ${name} is given twice, as a public and as a private one`
-        : `the OS parameters ${other} and ${name} both reach scripts as ${variable}`,
-    hint: 'Give one of them only.',
+        ? `the OS parameter ${name} is given twice: as a public and as a private parameter`
+        : `the OS parameters ${other} and ${name} would both be passed to scripts as ${variable}`,
+    hint: 'Give only one of them.',
   });
 }

@@ -114,7 +114,7 @@ describe('what is wrong is named by its place', () => {
     [{ name: undefined }, 'web1.yaml: name is missing'],
     [
       { name: 123 },
-      'name must be a host name of at most 200 characters (letters, digits and inner dashes, divided by dots), not a number: write it in quotes',
+      'name must be a host name of at most 200 characters (letters, digits and inner dashes, separated by dots), not a number: write it in quotes',
     ],
     [{ name: '../../etc' }, 'not "../../etc"'],
     [{ name: 'web_1' }, 'name must be a host name'],
@@ -128,7 +128,7 @@ describe('what is wrong is named by its place', () => {
     [{ uuid: '7e5' }, 'uuid must be a UUID such as 7f0c0f6e-5f0a-4b8e-9d57-0c8a1f6f2b11, not "7e5"'],
     [{ primary_node: 'node 1' }, 'primary_node must be a host name'],
     [{ tags: 'web' }, 'tags must be a list of tags, not text'],
-    [{ tags: ['web', 'a b'] }, 'tags[1] must be a tag of at most 128 characters without white space, not "a b"'],
+    [{ tags: ['web', 'a b'] }, 'tags[1] must be a tag of at most 128 characters without whitespace, not "a b"'],
     [{ disks: {} }, 'disks must be a list of disks, not a group of fields'],
     [{ disks: ['/dev/vg/web1'] }, 'disks[0] must be a group of fields (path, size, …), not text'],
     [{ disks: [{ size: 5 }] }, 'disks[0] needs a path or a uri'],
@@ -159,7 +159,7 @@ describe('what is wrong is named by its place', () => {
     [{ nics: [{ mac: 'aa:00:00:35:4c:01', network: { name: 'lan', gateway: '::1' } }] }, 'nics[0].network.gateway must be an IPv4 address'],
     [{ nics: [{ mac: 'aa:00:00:35:4c:01', network: { name: 'lan', mac_prefix: 'aa:00' } }] }, 'nics[0].network.mac_prefix must be'],
     [{ osparams: ['a'] }, 'osparams must be a group of parameters, not a list'],
-    [{ osparams: { 'a=b': 'c' } }, 'osparams."a=b" is not a parameter name'],
+    [{ osparams: { 'a=b': 'c' } }, 'osparams."a=b" is not a valid parameter name'],
     [{ osparams: { a: 'b\0c' } }, 'osparams.a must not contain NUL characters'],
     [{ beparams: { maxmem: null } }, 'beparams.maxmem has no value'],
     [{ osparams: { a: '1' }, osparams_private: { a: '2' } }, 'osparams_private.a is given as a public parameter too'],
@@ -167,7 +167,7 @@ describe('what is wrong is named by its place', () => {
     expect(problem(fields)).toContain(message);
   });
 
-  test.each([[null], [undefined], ['text'], [[least]], [5]])('%j is no instance', (document) => {
+  test.each([[null], [undefined], ['text'], [[least]], [5]])('%j is not an instance', (document) => {
     expect(failure(document).message).toBe('web1.yaml: the document is empty or not a group of fields (name: …, os: …, hypervisor: …)');
   });
 
@@ -181,14 +181,14 @@ describe('what is wrong is named by its place', () => {
 
   test('all problems are listed together', () => {
     const { message, details } = failure({ name: 'a b', os: 'raw', disks: [{}, { path: '', size: 'x' }] });
-    expect(message).toBe('web1.yaml: 5 fields are not right');
+    expect(message).toBe('web1.yaml: 5 fields are not valid');
     expect(details.map((line) => line.split(' ')[0])).toEqual(['name', 'hypervisor', 'disks[0]', 'disks[1].path', 'disks[1].size']);
   });
 
   test('problems without end are counted, and the first 20 are listed', () => {
     const unknown = Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`field${index}`, 'x']));
     const error = failure({ ...least, ...unknown });
-    expect(error.message).toBe('web1.yaml: 5000 fields are not right');
+    expect(error.message).toBe('web1.yaml: 5000 fields are not valid');
     expect(error.details).toHaveLength(21);
     expect(error.details.at(-1)).toBe('and 4980 more');
   });

@@ -8,28 +8,28 @@ import type { InstanceDocument } from './schema.ts';
 import { instanceSchema, KNOWN_FIELDS } from './schema.ts';
 
 export interface ParseInstanceOptions {
-  /** What relative paths of disks count from; absolute. */
+  /** The absolute directory that relative paths of disks are relative to. */
   readonly baseDirectory: string;
-  /** The primary node where the document names none. */
+  /** The primary node if the document does not say. */
   readonly hostName: string;
-  /** Where the document came from, for messages; `instance` when absent. */
+  /** Name of the document in messages; `instance` when absent. */
   readonly source?: string | undefined;
 }
 
 /** At most this many problems of a document are listed. */
 const MAX_PROBLEMS = 20;
 
-/** A value that is not what it should be: where it is, such as `disks[1].size`, and what is wrong, as the rest of a sentence. */
+/** An invalid value: where it is, such as `disks[1].size`, and what is wrong with it, as the rest of a sentence. */
 interface Problem {
   readonly place: string;
   readonly text: string;
 }
 
 /**
- * Checks the description of an instance (docs/reference/formats/instance-file.md) and completes it: paths become absolute, what may be
- * left out gets its default. Whether the disks are there is the business of `inspectDisks`.
+ * Checks the description of an instance (docs/reference/formats/instance-file.md) and completes it: paths become absolute, and optional
+ * fields get their defaults. Whether the disks exist is checked by `inspectDisks`.
  *
- * @throws GantryError `INSTANCE_INVALID`, with every problem in `details`; values of private parameters are never repeated
+ * @throws GantryError `INSTANCE_INVALID`, with every problem in `details`; never shows values of private parameters
  */
 export function parseInstance(document: unknown, options: ParseInstanceOptions): Instance {
   const parsed = instanceSchema.safeParse(document);
@@ -44,7 +44,7 @@ export function parseInstance(document: unknown, options: ParseInstanceOptions):
   return instance;
 }
 
-/** The JSON Schema (draft 7, which editors know) of an instance file, made from what {@link parseInstance} checks with. */
+/** The JSON Schema of an instance file (draft 7, which editors support), generated from the schema of {@link parseInstance}. */
 export function instanceJsonSchema(): Record<string, unknown> {
   const { $schema, ...schema } = z.toJSONSchema(instanceSchema, { io: 'input', target: 'draft-7' });
   return { $schema, title: 'Gantry instance file', ...schema };
@@ -97,8 +97,8 @@ function placeOf(path: readonly PropertyKey[]): string {
 }
 
 /**
- * A name from the document, short and without anything that could disturb a terminal. Among private parameters, what is no name
- * is not shown at all: with a space forgotten, `{password:x}` is a name with the secret in it.
+ * A field name from the document, short and safe for a terminal. Among private parameters, an invalid name is not shown at all: without
+ * the space after the colon, `{password:x}` is a name that contains the secret.
  */
 function nameOf(step: PropertyKey, secret: boolean): string {
   const name = String(step);
@@ -106,13 +106,13 @@ function nameOf(step: PropertyKey, secret: boolean): string {
   return secret ? '"…"' : JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
 }
 
-/** @param count of all problems, of which the first are enough */
+/** @param count of all problems; only the first are listed */
 function invalid(problems: readonly Problem[], count: number, source = 'instance'): GantryError {
   const lines = problems.slice(0, MAX_PROBLEMS).map(({ place, text }) => (place === '' ? `the document ${text}` : `${place} ${text}`));
   const [only = ''] = lines;
   return new GantryError('INSTANCE_INVALID', {
-    message: count === 1 ? `${source}: ${only}` : `${source}: ${count} fields are not right`,
+    message: count === 1 ? `${source}: ${only}` : `${source}: ${count} fields are not valid`,
     details: count === 1 ? [] : [...lines, ...(count > lines.length ? [`and ${count - lines.length} more`] : [])],
-    hint: 'gantry schema prints what each field may be.',
+    hint: 'gantry schema prints the valid values of each field.',
   });
 }

@@ -38,7 +38,7 @@ describe('what is taken', () => {
     });
   });
 
-  test('null stays what it is, whichever way it is written', () => {
+  test('null stays null, however it is written', () => {
     expect(readYaml('a:\nb: ~\nc: null\nd: ""', 'web1.yaml')).toEqual({ a: null, b: null, c: null, d: '' });
   });
 
@@ -58,9 +58,9 @@ describe('what is taken', () => {
 describe('what is refused, with its place', () => {
   test.each([
     ['a second document', 'a: 1\n---\nb: 2', 'web1.yaml:2:1: a second document'],
-    ['a field given twice', 'a: 1\nb: 2\na: 3', 'web1.yaml:3:1: a field that was given before'],
-    ['a field given twice, once as a number and once as text', '{1: a, "1": b}', 'web1.yaml:1:8: a field that was given before'],
-    ['a field given twice in JSON', '{"a": 1,\n "a": 2}', 'web1.yaml:2:2: a field that was given before'],
+    ['a field given twice', 'a: 1\nb: 2\na: 3', 'web1.yaml:3:1: a field that was given already'],
+    ['a field given twice, once as a number and once as text', '{1: a, "1": b}', 'web1.yaml:1:8: a field that was given already'],
+    ['a field given twice in JSON', '{"a": 1,\n "a": 2}', 'web1.yaml:2:2: a field that was given already'],
     ['a tag', 'a: !binary aGk=', 'web1.yaml:1:4: a tag'],
     ['a tag that YAML itself defines, but not in its core', 'a: !!set {b}', 'web1.yaml:1:4: a tag'],
     ['an alias without its anchor', 'a: 1\nb: *c', 'web1.yaml:2:4: an alias (*name) without its anchor'],
@@ -68,9 +68,9 @@ describe('what is refused, with its place', () => {
     ['a field within a line', 'a: b: c', 'web1.yaml:1:4: fields within a line'],
     ['a quote that is not closed', 'a: "b\nc: d', 'web1.yaml:2:5: '],
     ['another version of YAML', '%YAML 1.1\n---\na: yes', 'web1.yaml:1:1: not YAML 1.2'],
-    ['a field name that is no text', '? [a, b]\n: c', 'web1.yaml:1:3: a field name that is not plain text'],
+    ['a field name that is not text', '? [a, b]\n: c', 'web1.yaml:1:3: a field name that is not plain text'],
     ['a field name that objects treat in a way of their own', '__proto__: {a: b}', 'web1.yaml:1:1: a field name that is not plain text'],
-    ['what is no YAML at all', '@', 'web1.yaml:1:1: '],
+    ['text that is not YAML', '@', 'web1.yaml:1:1: '],
   ])('%s', (_title, text, message) => {
     const error = failure(text);
     expect(error.code).toBe('INSTANCE_FILE_SYNTAX');
@@ -108,7 +108,7 @@ describe('what is refused, with its place', () => {
   });
 });
 
-test('any text whatever is read or refused, never anything else', () => {
+test('any text is read or refused, never anything else', () => {
   const yamlish = fc.array(
     fc.constantFrom('a', ':', ' ', '\n', '-', '[', ']', '{', '}', '&x', '*x', '!', '"', "'", '#', '|', '>', '?', ',', '1', '\t'),
     {

@@ -2,55 +2,54 @@ import type { Document, ErrorCode, Scalar } from 'yaml';
 import { isNode, isScalar, Lexer, LineCounter, parseDocument, visit } from 'yaml';
 import { GantryError } from '../report/errors.ts';
 
-/** Enough for networks and parameters that several NICs share; far too few for a document that unfolds without end. */
+/** Enough for networks and parameters that several NICs share; too few for a document that expands without end. */
 const MAX_ALIASES = 100;
 /**
- * Words, signs and spaces between them, as the parser cuts a document: twice what the largest instance has, with 256 disks and NICs and
- * 1000 parameters of each kind. More take the parser many seconds, and a thousand times their size in memory.
+ * Tokens of the parser: twice as many as the largest instance has, with 256 disks and NICs and 1000 parameters of each kind. For more
+ * the parser needs many seconds, and a thousand times their size in memory.
  */
 const MAX_TOKENS = 200_000;
 /** At most this many problems of a document are listed. */
 const MAX_PROBLEMS = 20;
 
 const TOO_MANY_ALIASES = `more than ${MAX_ALIASES} aliases (*name)`;
-const DUPLICATE_KEY = 'a field that was given before';
+const DUPLICATE_KEY = 'a field that was given already';
 const BAD_ALIAS = 'an alias (*name) without its anchor (&name), or text that starts with *: write it in quotes';
 
 /**
- * What is wrong, by the parser's code: in our own words, since the parser's repeat pieces of the document, and those may be
- * secrets.
+ * What is wrong, by the parser's error code. The parser's own messages quote parts of the document, which may be secrets.
  */
 const REASONS: Readonly<Partial<Record<ErrorCode, string>>> = {
   BAD_ALIAS,
-  BAD_COLLECTION_TYPE: 'a tag that does not fit its value',
-  BAD_DIRECTIVE: 'a directive (%…) that is not known',
-  BAD_DQ_ESCAPE: 'an escape (\\…) in double quotes that is not known',
+  BAD_COLLECTION_TYPE: 'a tag that does not match its value',
+  BAD_DIRECTIVE: 'an unknown directive (%…)',
+  BAD_DQ_ESCAPE: 'an unknown escape (\\…) in double quotes',
   BAD_INDENT: 'wrong indentation',
   BAD_SCALAR_START: 'text that starts with a reserved character: write it in quotes',
-  BLOCK_AS_IMPLICIT_KEY: 'fields within a line: text that contains ": " must stand in quotes',
+  BLOCK_AS_IMPLICIT_KEY: 'fields within a line: text that contains ": " must be in quotes',
   BLOCK_IN_FLOW: 'an indented block inside brackets',
   KEY_OVER_1024_CHARS: 'a field name of more than 1024 characters',
   MISSING_CHAR: 'a missing bracket, comma, colon, space or quote',
   MULTILINE_IMPLICIT_KEY: 'a field name of several lines, or a line without a colon',
-  MULTIPLE_DOCS: 'a second document (---): only one may be in the file',
+  MULTIPLE_DOCS: 'a second document (---): the file must contain only one',
   RESOURCE_EXHAUSTION: 'values nested too deeply',
   TAB_AS_INDENT: 'a tab as indentation: use spaces',
   TAG_RESOLVE_FAILED: 'a tag (!name), which is not allowed, or text that starts with !: write it in quotes',
-  UNEXPECTED_TOKEN: 'text where none may stand',
+  UNEXPECTED_TOKEN: 'unexpected text',
 };
 
-/** Something that is wrong, and where: an offset into the text, or the text as a whole. */
+/** What is wrong, and where: an offset into the text; undefined for the text as a whole. */
 interface Problem {
   readonly offset: number | undefined;
   readonly reason: string;
 }
 
 /**
- * Reads one YAML 1.2 (so also JSON) document into plain values. Numbers and truth values come as the text that was written, since
- * all but a few fields of an instance are text: a UUID such as `7e5`, a VLAN `.100` or a parameter `010` is what it says. Only
- * null stays what it is. Duplicate fields, tags, second documents and aliases beyond measure are refused.
+ * Reads one YAML 1.2 (or JSON) document into plain values. Numbers and booleans are returned as the text that was written, since almost
+ * all fields of an instance are text: a UUID such as `7e5`, a VLAN `.100` or a parameter `010` stays as it is. Only null stays null.
+ * Duplicate fields, tags, second documents and excessive aliases are refused.
  *
- * @throws GantryError `INSTANCE_FILE_SYNTAX` with line and column; never with a piece of the document
+ * @throws GantryError `INSTANCE_FILE_SYNTAX` with line and column; never shows a part of the document
  */
 export function readYaml(text: string, source: string): unknown {
   const lines = new LineCounter();
@@ -59,7 +58,7 @@ export function readYaml(text: string, source: string): unknown {
     version: '1.2',
     schema: 'core',
     resolveKnownTags: false,
-    // Its own check compares every key of a group with every other: minutes for 1 MiB of keys.
+    // The parser's own check compares every key of a group with every other: minutes for 1 MiB of keys.
     uniqueKeys: false,
     prettyErrors: false,
     lineCounter: lines,
@@ -92,7 +91,7 @@ function parserProblems(document: Document.Parsed): Problem[] {
   return problems;
 }
 
-/** Gives numbers and truth values back their text, and finds what the parser lets pass. */
+/** Restores the text of numbers and booleans, and finds problems that the parser accepts. */
 function takeTextAsWritten(document: Document.Parsed): Problem[] {
   const problems: Problem[] = [];
   let aliases = 0;
@@ -104,7 +103,7 @@ function takeTextAsWritten(document: Document.Parsed): Problem[] {
       node.value = textOf(node);
     },
     Alias(_key, node) {
-      // Each takes a look through the whole document.
+      // Resolving an alias searches the complete document.
       aliases += 1;
       if (aliases > MAX_ALIASES) {
         add(node, TOO_MANY_ALIASES);
@@ -123,14 +122,14 @@ function takeTextAsWritten(document: Document.Parsed): Problem[] {
       }
     },
     Pair(_key, pair) {
-      // `__proto__` would be dropped without a word on the way through the schema.
+      // The schema would silently drop `__proto__`.
       if (!isScalar(pair.key) || pair.key.value === '__proto__') add(pair.key, 'a field name that is not plain text');
     },
   });
   return problems;
 }
 
-/** What was written, but for null, which stays what it is. */
+/** The text that was written; null stays null. */
 function textOf({ value, source }: Scalar): string | null {
   return value === null || typeof value === 'string' ? value : (source ?? '');
 }
@@ -144,6 +143,6 @@ function syntaxError(source: string, lines: LineCounter, problems: readonly Prob
   return new GantryError('INSTANCE_FILE_SYNTAX', {
     message: texts[0] ?? `${source}: not YAML`,
     details: texts.length > 1 ? texts : [],
-    hint: 'It must be one YAML 1.2 or JSON document; gantry schema prints what may stand in it.',
+    hint: 'It must be one YAML 1.2 or JSON document; gantry schema prints its format.',
   });
 }

@@ -21,12 +21,12 @@ import {
 } from './field-types.ts';
 import type { Instance, Parameters } from './model.ts';
 
-/** An instance as its file says it: defaults filled in, paths as they were written. */
+/** An instance as described by its file: defaults filled in, paths as written. */
 export type InstanceDocument = Omit<Instance, 'primary_node'> & { readonly primary_node?: string };
 
-/** More of them is a mistake: Ganeti itself takes 16 disks and 8 NICs. */
+/** More of them must be a mistake: Ganeti accepts 16 disks and 8 NICs. */
 const MAX_DEVICES = 256;
-/** Of tags, nodes, and parameters of one kind. What an instance file may have, manifests and config.ini must have room for. */
+/** For tags, nodes, and parameters of one kind. Manifests and config.ini must have room for what an instance file may contain. */
 const MAX_ENTRIES = 1000;
 
 const list = <T>(item: z.ZodType<T>, what: string, max = MAX_ENTRIES): z.ZodArray<z.ZodType<T>> =>
@@ -34,16 +34,16 @@ const list = <T>(item: z.ZodType<T>, what: string, max = MAX_ENTRIES): z.ZodArra
 
 const tags = list(tag, 'tags').default([]);
 
-/** Text reaches scripts as it is; numbers and truth values as JSON writes them. */
+/** Text is passed to scripts unchanged; numbers and booleans as JSON writes them. */
 const parameterValue = z
-  .union([z.string(), z.number(), z.boolean()], { error: expected('text, a number or a truth value') })
+  .union([z.string(), z.number(), z.boolean()], { error: expected('text, a number, or true or false') })
   .transform(String)
   .refine((value) => !value.includes('\0'), 'must not contain NUL characters');
 
 const parameters = (description: string): z.ZodType<Parameters> =>
   z
     .record(
-      z.string().refine(isParameterName, 'is not a parameter name: it has letters, digits and _.-, and starts with none of .-'),
+      z.string().refine(isParameterName, 'is not a valid parameter name: use letters, digits and _.-, and do not start with . or -'),
       parameterValue,
       { error: expected('a group of parameters') },
     )
@@ -56,13 +56,13 @@ const diskSchema = z
     {
       path: nonEmptyLine
         .exactOptional()
-        .meta({ description: 'Block device or regular file; relative paths count from the directory of this file' }),
-      uri: uri.exactOptional().meta({ description: 'Userspace URI, instead of or beside the path' }),
+        .meta({ description: 'Block device or regular file; relative paths are relative to the directory of this file' }),
+      uri: uri.exactOptional().meta({ description: 'Userspace URI, instead of or in addition to the path' }),
       size: size.exactOptional().meta({ description: 'MiB; read from the device when absent' }),
       access: z
         .enum(['rw', 'ro'], { error: 'must be rw or ro' })
         .default('rw')
-        .meta({ description: 'What scripts are told of it; ro disks are never written' }),
+        .meta({ description: 'Passed to scripts; ro disks are never written' }),
       name: nonEmptyLine.exactOptional(),
       uuid: uuid.exactOptional(),
       frontend_type: word.exactOptional().meta({ description: 'As the instance sees it, such as virtio, scsi, ide, paravirtual, ioemu' }),
@@ -117,17 +117,17 @@ const instanceObject = z.strictObject(
     disks: list(diskSchema, 'disks', MAX_DEVICES).default([]),
     nics: list(nicSchema, 'NICs', MAX_DEVICES).default([]),
     osparams: parameters('OS parameters: scripts get OSP_<NAME>'),
-    osparams_private: parameters('OS parameters that are never shown, logged or exported unless asked'),
+    osparams_private: parameters('OS parameters that are never shown, logged or exported unless requested'),
     beparams: parameters('Backend parameters such as maxmem, minmem (MiB), vcpus: scripts get INSTANCE_BE_<name>'),
     hvparams: parameters('Hypervisor parameters: scripts get INSTANCE_HV_<name>'),
   },
   { error: 'is empty or not a group of fields (name: …, os: …, hypervisor: …)' },
 );
 
-/** The one source of validation and of the JSON Schema of an instance file; the compiler holds the types against it. */
+/** The source of both validation and the JSON Schema of an instance file; the compiler checks it against the types. */
 export const instanceSchema: z.ZodType<InstanceDocument> = instanceObject;
 
-/** The fields that may stand at a place, for naming the one that was meant. Places are paths without indexes. */
+/** The valid fields of each place, used to suggest the one that was meant. Places are paths without indexes. */
 export const KNOWN_FIELDS: ReadonlyMap<string, readonly string[]> = new Map([
   ['disks', Object.keys(diskSchema.shape)],
   ['nics', Object.keys(nicSchema.shape)],

@@ -4,33 +4,33 @@ import { join } from 'node:path';
 
 import { systemErrorCode } from '../system/errno-name.ts';
 
-/** Far more than any list of variants or parameters; a definition is data from elsewhere. */
-const LARGEST_TEXT_BYTES = 1024 * 1024;
+/** Far more than any list of variants or parameters needs. */
+const MAX_TEXT_BYTES = 1024 * 1024;
 
-/** One file of a definition: what is in it, or that it is not there, or one clause that says what is wrong with it. */
+/** One file of a definition: its content, or that it is absent, or one clause about what is wrong with it. */
 export type FileFinding<T> =
   | { readonly kind: 'found'; readonly value: T }
   | { readonly kind: 'absent' }
   | { readonly kind: 'bad'; readonly reason: string };
 
-/** Why a directory cannot be looked into, as one clause; undefined where it can. */
+/** Why a directory cannot be read, as one clause; undefined where it can. */
 export async function directoryProblem(directory: string): Promise<string | undefined> {
   try {
     return (await stat(directory)).isDirectory() ? undefined : 'it is not a directory';
   } catch (error) {
     const code = systemErrorCode(error);
-    return code === 'ENOENT' ? 'it is a link that leads nowhere' : `its directory cannot be read (${code})`;
+    return code === 'ENOENT' ? 'it is a dangling symbolic link' : `its directory cannot be read (${code})`;
   }
 }
 
-/** The lines of a text file of a definition, without white space around them; empty ones too. */
+/** The lines of a text file of a definition, trimmed; includes empty lines. */
 export async function readLines(directory: string, file: string): Promise<FileFinding<readonly string[]>> {
   try {
-    // Opening must not wait for the other end of a pipe that somebody put there.
+    // Opening must not wait on a named pipe that somebody may have put there.
     await using handle = await open(join(directory, file), constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = await handle.stat();
     if (!stats.isFile()) return bad(`${file} is not a regular file`);
-    if (stats.size > LARGEST_TEXT_BYTES) return bad(`${file} is larger than 1 MiB`);
+    if (stats.size > MAX_TEXT_BYTES) return bad(`${file} is larger than 1 MiB`);
     const text = await handle.readFile('utf8');
     return { kind: 'found', value: text.split(/\r\n|\n|\r/).map((line) => line.trim()) };
   } catch (error) {
@@ -38,7 +38,7 @@ export async function readLines(directory: string, file: string): Promise<FileFi
   }
 }
 
-/** The absolute path of a script that can be run: a regular file, or a link to one, with its owner's execute bit. */
+/** The absolute path of an executable script: a regular file, or a link to one, with its owner's execute bit. */
 export async function findScript(directory: string, script: string): Promise<FileFinding<string>> {
   const path = join(directory, script);
   try {

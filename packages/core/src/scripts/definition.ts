@@ -1,10 +1,10 @@
-/** What an OS definition can do to an instance. */
+/** An operation that an OS definition can have a script for. */
 export type OsOperation = 'create' | 'export' | 'import' | 'rename';
 
-/** Scripts bear the name of their operation; `verify` checks parameters and belongs to no operation. */
+/** Scripts have the name of their operation; `verify` checks parameters and does not belong to an operation. */
 export type ScriptName = OsOperation | 'verify';
 
-/** Versions of the OS interface that are spoken here, the best first. */
+/** The supported versions of the OS interface, the latest first. */
 export const API_VERSIONS: readonly [20, 15, 10] = [20, 15, 10];
 
 export type ApiVersion = (typeof API_VERSIONS)[number];
@@ -12,26 +12,26 @@ export type ApiVersion = (typeof API_VERSIONS)[number];
 /** One line of `parameters.list`. */
 export interface OsParameter {
   readonly name: string;
-  /** As the definition says it; may be empty. */
+  /** From the definition; may be empty. */
   readonly description: string;
 }
 
-/** A definition that diagnosis found whole. */
+/** A valid definition. */
 export interface OsDefinition {
   readonly name: string;
   /** Absolute; absent for a built-in definition. */
   readonly directory?: string;
   readonly builtin: boolean;
-  /** All that the definition says it complies with, spoken here or not, in its order. */
+  /** All versions that the definition says it complies with, supported or not, in its order. */
   readonly apiVersions: readonly number[];
-  /** The highest that both sides know. */
+  /** The highest version that both sides support. */
   readonly apiVersion: ApiVersion;
-  /** In the definition's order: the first is the default. Empty: it has no variants. */
+  /** In the definition's order: the first is the default. Empty if the definition has no variants. */
   readonly variants: readonly string[];
   readonly parameters: readonly OsParameter[];
-  /** The only hypervisors that it supports; absent: any. */
+  /** The supported hypervisors; absent if it supports any. */
   readonly hypervisors?: readonly string[];
-  /** Absolute paths of the scripts that are there. */
+  /** Absolute paths of the existing scripts. */
   readonly scripts: Readonly<Partial<Record<ScriptName, string>>>;
   readonly operations: ReadonlySet<OsOperation>;
 }

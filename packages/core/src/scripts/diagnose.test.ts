@@ -59,7 +59,7 @@ describe('diagnosis', () => {
       name: 'lost',
       directory: path.file('lost'),
       valid: false,
-      reasons: ['it is a link that leads nowhere'],
+      reasons: ['it is a dangling symbolic link'],
     });
   });
 

@@ -6,7 +6,7 @@ import { BUILTIN_DEFINITIONS } from './definition.ts';
 import { readDefinition } from './read-definition.ts';
 import { listCandidates } from './search-path.ts';
 
-/** What diagnosis says of one definition. */
+/** The diagnosis of one definition. */
 export type Diagnosis =
   | {
       readonly name: string;
@@ -14,7 +14,7 @@ export type Diagnosis =
       readonly directory?: string;
       readonly valid: true;
       readonly definition: OsDefinition;
-      /** The directory of the definition of the same name that is found first: this one is never used. */
+      /** The directory of a definition of the same name that comes first on the search path: this one is never used. */
       readonly shadowedBy?: string;
     }
   | {
@@ -27,9 +27,9 @@ export type Diagnosis =
     };
 
 /**
- * Reads every definition on the search path, in its order, the built-in ones last. The first of a name wins, even where it is
- * broken. Directories of the path that are not there count as empty.
- * @throws GantryError `OS_NOT_FOUND` where a directory of the path is there but cannot be listed
+ * Reads every definition on the search path, in its order, the built-in ones last. The first of a name wins, even if it is broken.
+ * Directories that do not exist count as empty.
+ * @throws GantryError `OS_NOT_FOUND` where a directory of the path exists but cannot be listed
  */
 export async function diagnoseDefinitions(searchPath: readonly string[], signal?: AbortSignal): Promise<readonly Diagnosis[]> {
   const first = new Map<string, string>();
@@ -51,10 +51,10 @@ export async function diagnoseDefinitions(searchPath: readonly string[], signal?
 
 async function candidates(directory: string): Promise<readonly string[]> {
   const { names, problem } = await listCandidates(directory);
-  if (problem === undefined || problem === 'not there') return names;
+  if (problem === undefined || problem === 'does not exist') return names;
   throw new GantryError('OS_NOT_FOUND', {
-    message: `OS definitions cannot be listed: ${directory} ${problem}`,
-    hint: 'Make the directory readable, or take it off the search path.',
+    message: `cannot list OS definitions: ${directory} ${problem}`,
+    hint: 'Make the directory readable, or remove it from the search path.',
   });
 }
 

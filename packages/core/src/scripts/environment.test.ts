@@ -202,7 +202,7 @@ describe('the environment of every script', () => {
     expect(() => createEnvironment(selected(20), sampleInstance({ primary_node: 'node\0secret' }), {})).toThrow(
       expect.objectContaining({
         code: 'INSTANCE_INVALID',
-        message: "the value for the script's variable INSTANCE_PRIMARY_NODE holds a NUL character",
+        message: "the value of the script's variable INSTANCE_PRIMARY_NODE contains a NUL character",
       }),
     );
     expect(() => createEnvironment(selected(20), sampleInstance({ hvparams: { 'a=b': 'c' } }), {})).toThrow(
@@ -224,14 +224,14 @@ describe('OS parameters', () => {
     expect(() => createEnvironment(selected(20), two, {})).toThrow(
       expect.objectContaining({
         code: 'OS_PARAMETER',
-        message: 'the OS parameters boot-size and boot_size both reach scripts as OSP_BOOT_SIZE',
+        message: 'the OS parameters boot-size and boot_size would both be passed to scripts as OSP_BOOT_SIZE',
       }),
     );
     const both = sampleInstance({ osparams: { password: 'public' }, osparams_private: { password: 'private' } });
     expect(() => createEnvironment(selected(20), both, {})).toThrow(
       expect.objectContaining({
         code: 'OS_PARAMETER',
-        message: 'the OS parameter password is given twice, as a public and as a private one',
+        message: 'the OS parameter password is given twice: as a public and as a private parameter',
       }),
     );
   });

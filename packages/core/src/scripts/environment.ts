@@ -4,27 +4,27 @@ import { parameterVariables } from '../instances/parameter-variables.ts';
 import type { OsParameters } from '../instances/parameter-variables.ts';
 import type { SelectedOs } from './select.ts';
 
-/** All that a script gets, and nothing else. */
+/** The complete environment of a script. */
 export type Environment = Readonly<Record<string, string>>;
 
 /**
- * The number of the descriptor that an export script may write the expected size to. One digit: dash knows no more in `>&N`. Ganeti
- * gives one to import scripts too, so those may write there although nobody reads it.
+ * The number of the descriptor that an export script may write the expected size to. One digit, because dash supports only one in
+ * `>&N`. Ganeti gives import scripts one too, so those may write there although nobody reads it.
  */
 const EXP_SIZE_FD = 3;
 
-/** As Ganeti sets it for hooks and OS scripts. */
+/** The PATH that Ganeti sets for hooks and OS scripts. */
 const PATH = '/sbin:/bin:/usr/sbin:/usr/bin';
 
-/** What Ganeti's import-export daemon sets besides, so that messages and sorting are everywhere the same. */
+/** Further variables that Ganeti's import-export daemon sets, so that messages and sorting are the same everywhere. */
 const TRANSFER_VARIABLES: readonly Variable[] = [
   ['EXP_SIZE_FD', String(EXP_SIZE_FD)],
   ['LC_ALL', 'C'],
 ];
 
-/** What stands for a disk in an export: its snapshot, or itself. */
+/** What an export reads for a disk: its snapshot, or the disk itself. */
 export interface ExportView {
-  /** Absent only for a disk that has a URI alone. */
+  /** Absent only for a disk that has only a URI. */
   readonly path?: string | undefined;
   readonly uri?: string | undefined;
 }
@@ -35,11 +35,11 @@ export interface EnvironmentOptions {
 }
 
 /*
- * One function an operation; what is absent is not there, rather than empty. All throw GantryError `OS_PARAMETER` where two
- * parameters come out as one variable, and `INSTANCE_INVALID` where a name or value cannot stand in an environment.
+ * One function for each operation. Variables for absent values are not set, rather than empty. All functions throw GantryError
+ * `OS_PARAMETER` where two parameters have the same variable, and `INSTANCE_INVALID` where a name or value is not possible in an environment.
  */
 
-/** What `create` gets. `reinstall`: an existing instance is installed anew. */
+/** The environment of `create`. `reinstall`: an existing instance is reinstalled. */
 export function createEnvironment(
   os: SelectedOs,
   instance: Instance,
@@ -48,12 +48,12 @@ export function createEnvironment(
   return build([...commonVariables(os, instance, o), ['INSTANCE_REINSTALL', o.reinstall === true ? '1' : undefined]]);
 }
 
-/** What `rename` gets; `instance` bears the new name already. */
+/** The environment of `rename`; `instance` already has the new name. */
 export function renameEnvironment(os: SelectedOs, instance: Instance, o: EnvironmentOptions & { readonly oldName: string }): Environment {
   return build([...commonVariables(os, instance, o), ['OLD_INSTANCE_NAME', o.oldName]]);
 }
 
-/** What `export` gets for the disk with that index. The snapshot shows in the `EXPORT_` variables alone. */
+/** The environment of `export` for the disk with that index. Only the `EXPORT_` variables refer to the snapshot. */
 export function exportEnvironment(
   os: SelectedOs,
   instance: Instance,
@@ -69,7 +69,7 @@ export function exportEnvironment(
   ]);
 }
 
-/** What `import` gets for the disk with that index. */
+/** The environment of `import` for the disk with that index. */
 export function importEnvironment(os: SelectedOs, instance: Instance, o: EnvironmentOptions & { readonly index: number }): Environment {
   const disk = instance.disks[o.index];
   return build([
@@ -82,7 +82,7 @@ export function importEnvironment(os: SelectedOs, instance: Instance, o: Environ
   ]);
 }
 
-/** What `verify` gets: what every script gets, as far as it is known; without an instance, that is the definition and the parameters. */
+/** The environment of `verify`: what every script gets, as far as known. Without an instance, that is the definition and the parameters. */
 export function verifyEnvironment(
   os: SelectedOs,
   parameters: OsParameters,
@@ -115,7 +115,7 @@ function instanceVariables(instance: Instance): Variable[] {
     ['INSTANCE_NAME', instance.name],
     ['INSTANCE_UUID', known(instance.uuid)],
     ['INSTANCE_PRIMARY_NODE', instance.primary_node],
-    // Empty where there are none, as under Ganeti: scripts with "set -u" rely on it.
+    // Set even if empty, as under Ganeti: scripts with "set -u" rely on it.
     ['INSTANCE_SECONDARY_NODES', instance.secondary_nodes.join(' ')],
     ['HYPERVISOR', instance.hypervisor],
     ['DISK_COUNT', String(instance.disks.length)],
@@ -166,18 +166,18 @@ function prefixed(prefix: string, parameters: Parameters): Variable[] {
   return Object.entries(parameters).map(([name, value]) => [`${prefix}${name}`, value]);
 }
 
-/** An empty value says no more than an absent one. */
+/** An empty value means the same as an absent one. */
 function known(value: string | undefined): string | undefined {
   return value === '' ? undefined : value;
 }
 
-/** The last look before the kernel's: it takes neither a NUL nor a name with `=` in it. */
+/** Refuses what the kernel cannot pass on: a NUL, or a name with `=` in it. */
 function build(variables: readonly Variable[]): Environment {
   const environment: Record<string, string> = {};
   for (const [name, value] of variables) {
     if (value === undefined) continue;
     if (/[=\0]/.test(name)) throw unfit(`${JSON.stringify(name)} cannot be the name of an environment variable`);
-    if (value.includes('\0')) throw unfit(`the value for the script's variable ${name} holds a NUL character`);
+    if (value.includes('\0')) throw unfit(`the value of the script's variable ${name} contains a NUL character`);
     environment[name] = value;
   }
   return environment;

@@ -1,8 +1,8 @@
-const LONGEST_NUMBER = 32;
+const MAX_NUMBER_CHARACTERS = 32;
 
 /**
- * Reads what an export script writes to `EXP_SIZE_FD`: the size that it expects, in bytes, and a newline. Only the first line counts;
- * rubbish, nothing, or no end at all mean that the size is not known.
+ * Reads what an export script writes to `EXP_SIZE_FD`: the expected size in bytes and a newline. Only the first line counts; if it is
+ * missing, endless or not a number, the size is unknown.
  */
 export class ExpectedSize {
   #text = '';
@@ -15,11 +15,11 @@ export class ExpectedSize {
 
   write(bytes: Uint8Array): void {
     if (this.#done) return;
-    this.#text += Buffer.from(bytes.subarray(0, LONGEST_NUMBER + 1)).toString('latin1');
-    if (this.#text.includes('\n') || this.#text.length > LONGEST_NUMBER) this.end();
+    this.#text += Buffer.from(bytes.subarray(0, MAX_NUMBER_CHARACTERS + 1)).toString('latin1');
+    if (this.#text.includes('\n') || this.#text.length > MAX_NUMBER_CHARACTERS) this.end();
   }
 
-  /** A number without its newline counts too, when nothing more can come. */
+  /** At the end of the file, a number without a newline counts too. */
   end(): void {
     if (this.#done) return;
     this.#done = true;

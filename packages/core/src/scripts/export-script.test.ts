@@ -136,7 +136,7 @@ describe('an export script', () => {
     expect(dump.messages()).toEqual(['one', 'two']);
   });
 
-  it('waits for whoever takes its data', async () => {
+  it('waits for the consumer of its data', async () => {
     // A disk much larger than all the buffers on the way, and a script that says how much of it is through.
     await truncate(bench.file('disk0.img'), 64 * 1024 * 1024);
     const os = await bench.define('export', 'exec dd if="$EXPORT_DEVICE" bs=64k status=none');
@@ -207,23 +207,23 @@ describe('an export that fails', () => {
     ['exit-status', 'SCRIPT_FAILED', 'the export script of exit-status (disk 0) failed with exit status 3'],
     ['killed', 'SCRIPT_SIGNALLED', 'the export script of killed (disk 0) was killed by SIGKILL'],
     ['closes-stdout', 'SCRIPT_FAILED', 'the export script of closes-stdout (disk 0) failed with exit status 4'],
-  ])('is no dump, however much data came: %s', async (name, code, message) => {
+  ])('is not a dump, however much data came: %s', async (name, code, message) => {
     await using dump = exportDisk(await bench.sample(name));
     expect(await errorOf(dump)).toMatchObject({ code, message, disk: 0, details: name === 'killed' ? [] : ['the disk is on fire'] });
   });
 
-  it('is told at once, although a process left behind still holds the data open', async () => {
+  it('is reported at once, although a process left behind still holds the data open', async () => {
     const os = await bench.define('export', 'sleep 1000000 &\nexit 5');
     await using dump = exportDisk(os);
     expect(await errorOf(dump)).toMatchObject({ code: 'SCRIPT_FAILED', message: expect.stringContaining('status 5') });
   });
 
-  it('cannot be told apart from one that is not whole: a process left behind holds the data open', async () => {
+  it('cannot be distinguished from an incomplete one: a process left behind holds the data open', async () => {
     const os = await bench.sample('holds-stdout');
     await using dump = exportDisk(os, { graceMs: 100 });
     expect(await errorOf(dump)).toMatchObject({
       code: 'SCRIPT_FAILED',
-      message: expect.stringContaining('holds its stdout open'),
+      message: expect.stringContaining('keeps its stdout open'),
       disk: 0,
     });
   });
@@ -234,7 +234,7 @@ describe('an export that fails', () => {
     expect((await collect(dump.pieces)).equals(content)).toBe(true);
   });
 
-  it('is told when the script could not be started', async () => {
+  it('is reported when the script could not be started', async () => {
     const os = await bench.define('export', '', { export: '#!/no/such/shell\n' });
     await using dump = exportDisk(os);
     expect(await errorOf(dump)).toMatchObject({
@@ -319,7 +319,7 @@ describe('the end of an export', () => {
     expect(existsSync(bench.file('started'))).toBe(false);
   });
 
-  it('comes with the signal while the script has not begun', async () => {
+  it('comes with the signal while the script has not started', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');
     await using dump = exportDisk(await bench.define('export', `touch ${bench.file('started')}`), {
@@ -336,13 +336,13 @@ describe('the end of an export', () => {
     expect(existsSync(bench.file('started'))).toBe(false);
   });
 
-  it('comes when whoever takes the data stops', async () => {
+  it('comes when the consumer of the data stops', async () => {
     await using dump = exportDisk(await bench.define('export', 'cat /dev/zero'));
     for await (const _piece of dump.pieces) break;
     expect(bench.ended).toHaveLength(1);
   });
 
-  it('comes when the dump is let go while data is being waited for', async () => {
+  it('comes when the dump is disposed while data is being waited for', async () => {
     const dump = exportDisk(await bench.define('export', 'echo data; sleep 1000000'));
     const pieces = dump.pieces[Symbol.asyncIterator]();
     await pieces.next();

@@ -159,7 +159,7 @@ describe('an import script', () => {
     expect(pulled).toBe(100);
   });
 
-  it('may stop by itself when it has read all, before it is told that this is all', async () => {
+  it('may stop by itself when it has read all, before it knows that this is all', async () => {
     // As a reader of archives does, that knows the end when it sees it.
     const os = await bench.define('import', 'head -c 1000000 >"$IMPORT_DEVICE"; exit 0');
     await importDisk(os, afterItsEnd(Buffer.alloc(1_000_000, 1)));
@@ -171,7 +171,7 @@ describe('an import that fails', () => {
   it.each([
     ['exit-status', 'SCRIPT_FAILED', 'the import script of exit-status (disk 0) failed with exit status 3'],
     ['killed', 'SCRIPT_SIGNALLED', 'the import script of killed (disk 0) was killed by SIGKILL'],
-  ])('is told by its status: %s', async (name, code, message) => {
+  ])('is reported with its status: %s', async (name, code, message) => {
     await expect(importDisk(await bench.sample(name), from(Buffer.alloc(100)))).rejects.toMatchObject({ code, message, disk: 0 });
   });
 
@@ -185,7 +185,7 @@ describe('an import that fails', () => {
   ])('is one that ended well before it had read enough: it left %s', async (_, body, zeros) => {
     await expect(importDisk(await bench.define('import', body), from({ zeros }))).rejects.toMatchObject({
       code: 'SCRIPT_CLOSED_INPUT',
-      message: 'the import script of mine (disk 0) stopped reading before it had all of its data',
+      message: 'the import script of mine (disk 0) stopped reading before the end of its data',
       disk: 0,
     });
   });
@@ -219,7 +219,7 @@ describe('an import that fails', () => {
     await expect(importDisk(await bench.sample('early-exit'), late)).rejects.toMatchObject({ code: 'SCRIPT_CLOSED_INPUT' });
   });
 
-  it('is told by its status rather than by what it did not read', async () => {
+  it('is reported with its status rather than by what it did not read', async () => {
     const os = await bench.define('import', 'head -c 10 >/dev/null; exec <&-; echo "no space" >&2; sleep 0.1; exit 7');
     await expect(importDisk(os, endless(Buffer.alloc(MiB)))).rejects.toMatchObject({
       code: 'SCRIPT_FAILED',
@@ -233,7 +233,7 @@ describe('an import that fails', () => {
     await expect(importDisk(os, endless(Buffer.alloc(MiB)), { graceMs: 100 })).rejects.toMatchObject({ code: 'SCRIPT_CLOSED_INPUT' });
   });
 
-  it('is told at once when the script fails while data is being waited for', async () => {
+  it('is reported at once when the script fails while data is being waited for', async () => {
     let cleaned = false;
     const hung = Promise.withResolvers<undefined>();
     async function* hanging(): AsyncGenerator<PlainPiece, void, undefined> {
@@ -249,7 +249,7 @@ describe('an import that fails', () => {
     await expect.poll(() => cleaned).toBe(true);
   });
 
-  it('is one whose source failed: the script is ended at once, and the source’s own error is told', async () => {
+  it('is one whose source failed: the script is ended at once, and the source’s own error is reported', async () => {
     const damage = new Error('frame 7 is damaged');
     async function* damaged(): AsyncGenerator<PlainPiece, void, undefined> {
       yield Buffer.alloc(MiB);
@@ -274,7 +274,7 @@ describe('an import that fails', () => {
     expect(cleaned).toBe(true);
   });
 
-  it('is told when the script could not be started; the source is not touched', async () => {
+  it('is reported when the script could not be started; the source is not touched', async () => {
     await writeOsDefinition(bench.path, 'mine', { files: { import: '#!/no/such/shell\n' } });
     const os = await selectOs('mine', { searchPath: [bench.path] });
     let touched = false;

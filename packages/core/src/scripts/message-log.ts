@@ -3,10 +3,10 @@ import type { PipeReader } from '../system/pipe-reader.ts';
 import type { Redactor } from '../report/redact.ts';
 import type { ScriptLine } from './script-options.ts';
 
-/** How many of a script's last lines are kept, for errors and for the manifest. */
+/** How many of a script's last lines are kept for errors and the manifest. */
 const KEPT_LINES = 20;
 
-/** Takes what a script says, passes it on line by line and keeps the last lines of all its streams together. */
+/** Passes a script's messages on line by line, and keeps the last lines of all its streams together. */
 export class MessageLog {
   readonly #kept: string[] = [];
   readonly #redactor: Redactor;
@@ -22,7 +22,7 @@ export class MessageLog {
     return [...this.#kept];
   }
 
-  /** Resolves at the end of the stream, whatever ends it: a broken stream of messages fails nothing. */
+  /** Resolves at the end of the stream. Never rejects because of messages: a broken stream is not a failure. */
   async follow(stream: ScriptLine['stream'], reader: PipeReader): Promise<void> {
     const lines = new LineReader(this.#redactor, (line) => this.#keep({ stream, line }));
     try {

@@ -59,7 +59,7 @@ describe('OS parameters', () => {
   it.each(['', 'a b', 'a=b', 'a\0', '-a', 'ä', '../a'])('must have a legal name: not %j', async (name) => {
     await expect(checkParameters(await sample('env-dump'), { ...NONE, osparams: { [name]: '1' } })).rejects.toMatchObject({
       code: 'OS_PARAMETER',
-      message: `${JSON.stringify(name)} is no legal name for an OS parameter`,
+      message: `${JSON.stringify(name)} is not a valid name of an OS parameter`,
     });
   });
 
@@ -76,7 +76,7 @@ describe('OS parameters', () => {
     await checkParameters(os, NONE);
     await expect(checkParameters(os, { ...NONE, osparams: { size: '1' } })).rejects.toMatchObject({
       code: 'OS_PARAMETER',
-      hint: `It complies with API ${String(version)}, and parameters came with API 20: take them out.`,
+      hint: `It complies with API ${String(version)}, and parameters need API 20: remove them.`,
     });
   });
 
@@ -85,7 +85,7 @@ describe('OS parameters', () => {
     await checkParameters(os, NONE);
     await expect(checkParameters(os, { ...NONE, osparams: { size: '1' } })).rejects.toMatchObject({
       code: 'OS_PARAMETER',
-      hint: 'It takes no parameters.',
+      hint: 'It does not have parameters.',
     });
   });
 });
@@ -101,12 +101,12 @@ describe('the verify script', () => {
     expect(error).toMatchObject({
       code: 'OS_PARAMETER',
       exitCode: 4,
-      message: 'OS definition mine refuses the OS parameters: its verify script said no',
+      message: 'OS definition mine refuses the OS parameters: its verify script failed',
       details: expect.arrayContaining(['bad user nobody', 'bad password ***']),
     });
   });
 
-  it('that refuses without a word is named', async () => {
+  it('that refuses without a message is named', async () => {
     const os = await withFiles({ verify: '#!/bin/sh\nexit 1\n' });
     await expect(checkParameters(os, NONE)).rejects.toMatchObject({
       code: 'OS_PARAMETER',

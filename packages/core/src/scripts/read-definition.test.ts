@@ -106,7 +106,7 @@ describe('a whole definition', () => {
     await definitionOf({ ganeti_api_version: '15\n', verify: null, 'parameters.list': null });
   });
 
-  it('at API 10 has no variants, whatever a file says', async () => {
+  it('at API 10 has no variants, no matter what a file says', async () => {
     expect((await definitionOf({ ganeti_api_version: '10\n', 'variants.list': 'one\n' })).variants).toEqual([]);
   });
 
@@ -124,26 +124,30 @@ describe('a broken definition', () => {
       { ganeti_api_version: '5\n99\n' },
       'ganeti_api_version states API version 5, 99, but only 20, 15, 10 are supported',
     ],
-    ['an API version that is none', { ganeti_api_version: '20\n\ntwenty\n' }, 'ganeti_api_version, line 3: "twenty" is not an integer'],
+    [
+      'an API version that is not a number',
+      { ganeti_api_version: '20\n\ntwenty\n' },
+      'ganeti_api_version, line 3: "twenty" is not an integer',
+    ],
     ['an API version that is a link to nowhere', { ganeti_api_version: { link: 'nowhere' } }, 'ganeti_api_version is missing'],
     ['no create', { create: null }, 'create is missing'],
     ['a create that is not executable', { create: { text: SCRIPT, mode: 0o644 } }, 'create is not executable by its owner'],
     ['a create that only others may execute', { create: { text: SCRIPT, mode: 0o655 } }, 'create is not executable by its owner'],
     ['a create that is a link to a directory', { create: { link: '.' } }, 'create is not a regular file'],
-    ['export without import', { import: null }, 'there is an export but no import: both are needed, or neither'],
-    ['import without export', { export: null }, 'there is an import but no export: both are needed, or neither'],
+    ['export without import', { import: null }, 'export exists but import is missing: both are needed, or neither'],
+    ['import without export', { export: null }, 'import exists but export is missing: both are needed, or neither'],
     ['a rename that is not executable', { rename: { text: SCRIPT, mode: 0o600 } }, 'rename is not executable by its owner'],
     ['an import that is not executable', { import: { text: SCRIPT, mode: 0o600 } }, 'import is not executable by its owner'],
-    ['no verify at API 20', { verify: null }, 'verify is missing, which API 20 needs'],
-    ['no parameters.list at API 20', { 'parameters.list': null }, 'parameters.list is missing, which API 20 needs'],
+    ['no verify at API 20', { verify: null }, 'verify is missing, which API 20 requires'],
+    ['no parameters.list at API 20', { 'parameters.list': null }, 'parameters.list is missing, which API 20 requires'],
     ['a parameters.list that is a directory', { 'parameters.list': { link: '.' } }, 'parameters.list is not a regular file'],
-    ['a parameter with an illegal name', { 'parameters.list': 'a=b  oops\n' }, 'parameters.list: "a=b" is no legal parameter name'],
+    ['a parameter with an illegal name', { 'parameters.list': 'a=b  oops\n' }, 'parameters.list: "a=b" is not a valid parameter name'],
     ['a variants.list that is a directory', { 'variants.list': { link: '/' } }, 'variants.list is not a regular file'],
-    ['a variant with an illegal name', { 'variants.list': 'one two\n' }, 'variants.list: "one two" is no legal variant'],
+    ['a variant with an illegal name', { 'variants.list': 'one two\n' }, 'variants.list: "one two" is not a valid variant'],
     [
       'a list of no hypervisors',
       { hypervisors: '# none\n' },
-      'hypervisors is there but names none, so that no instance could use the definition',
+      'hypervisors exists but is empty, so that no instance could use the definition',
     ],
     ['hypervisors that are a directory', { hypervisors: { link: '..' } }, 'hypervisors is not a regular file'],
     ['a text file without end', { hypervisors: 'kvm\n'.repeat(300_000) }, 'hypervisors is larger than 1 MiB'],
@@ -166,20 +170,20 @@ describe('a broken definition', () => {
       'ganeti_api_version, line 1: "twenty" is not an integer',
       'ganeti_api_version states no API version, but only 20, 15, 10 are supported',
       'create is not executable by its owner',
-      'there is an export but no import: both are needed, or neither',
-      'hypervisors is there but names none, so that no instance could use the definition',
+      'export exists but import is missing: both are needed, or neither',
+      'hypervisors exists but is empty, so that no instance could use the definition',
     ]);
   });
 
   it('without a directory says that alone', async () => {
-    expect(await reasonsOf({}, (directory) => rm(directory, { recursive: true }))).toEqual(['it is a link that leads nowhere']);
+    expect(await reasonsOf({}, (directory) => rm(directory, { recursive: true }))).toEqual(['it is a dangling symbolic link']);
     expect(await reasonsOf({}, replaceByFile)).toEqual(['it is not a directory']);
   });
 
   it('with a name that nobody could call it by says so', async () => {
     await using parent = await makeTemporaryDirectory();
     const directory = await writeOsDefinition(parent.path, 'a b');
-    expect(await readDefinition('a b', directory)).toEqual({ valid: false, reasons: ['"a b" is no legal name for a definition'] });
+    expect(await readDefinition('a b', directory)).toEqual({ valid: false, reasons: ['"a b" is not a valid name of a definition'] });
     await mkdir(parent.file('target'));
     await symlink('target', parent.file('c+d'));
     expect(await readDefinition('c+d', parent.file('c+d'))).toMatchObject({ valid: false });

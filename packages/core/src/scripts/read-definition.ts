@@ -4,20 +4,20 @@ import { directoryProblem, findScript, readLines } from './definition-files.ts';
 import { isDefinitionName, isVariant } from './os-name.ts';
 import { isParameterName } from '../instances/parameter-variables.ts';
 
-/** What a directory turned out to be: a definition, or every reason why it is none, each one clause. */
+/** A definition, or every reason why the directory is not a valid one, each one clause. */
 export type DefinitionReading =
   | { readonly valid: true; readonly definition: OsDefinition }
   | { readonly valid: false; readonly reasons: readonly string[] };
 
 /**
- * Reads the definition in a directory. Everything that is wrong is told at once, so that one look is enough to mend it.
+ * Reads the definition in a directory. Reports every problem at once.
  * @param directory absolute
  */
 export async function readDefinition(name: string, directory: string): Promise<DefinitionReading> {
   const problem = await directoryProblem(directory);
   if (problem !== undefined) return { valid: false, reasons: [problem] };
   const reasons: string[] = [];
-  if (!isDefinitionName(name)) reasons.push(`${JSON.stringify(name)} is no legal name for a definition`);
+  if (!isDefinitionName(name)) reasons.push(`${JSON.stringify(name)} is not a valid name of a definition`);
   const { apiVersions, apiVersion } = await readApiVersions(directory, reasons);
   const scripts = await findScripts(directory, apiVersion, reasons);
   const variants = await readVariants(directory, apiVersion, reasons);
@@ -41,7 +41,7 @@ export async function readDefinition(name: string, directory: string): Promise<D
   };
 }
 
-/** At most this many are listed: a file of 1 MiB has room for half a million mistakes. */
+/** At most this many are listed: a file of 1 MiB may have half a million problems. */
 const MAX_REASONS = 20;
 
 function firstOf(reasons: readonly string[]): readonly string[] {
@@ -53,7 +53,7 @@ const OPERATIONS: readonly OsOperation[] = ['create', 'export', 'import', 'renam
 
 interface StatedVersions {
   readonly apiVersions: readonly number[];
-  /** Absent: none of them is spoken here. */
+  /** Absent if none of them is supported. */
   readonly apiVersion: ApiVersion | undefined;
 }
 
@@ -81,7 +81,7 @@ async function readApiVersions(directory: string, reasons: string[]): Promise<St
 async function findScripts(directory: string, apiVersion: ApiVersion | undefined, reasons: string[]): Promise<OsDefinition['scripts']> {
   const scripts: Partial<Record<ScriptName, string>> = {};
   const there = new Set<ScriptName>();
-  // Before API 20 a file of that name means nothing.
+  // Before API 20, a file named verify has no meaning.
   const names: readonly ScriptName[] = apiVersion === 20 ? [...OPERATIONS, 'verify'] : OPERATIONS;
   for (const name of names) {
     const found = await findScript(directory, name);
@@ -90,27 +90,27 @@ async function findScripts(directory: string, apiVersion: ApiVersion | undefined
     if (found.kind === 'bad') reasons.push(found.reason);
   }
   if (!there.has('create')) reasons.push('create is missing');
-  if (there.has('export') && !there.has('import')) reasons.push('there is an export but no import: both are needed, or neither');
-  if (there.has('import') && !there.has('export')) reasons.push('there is an import but no export: both are needed, or neither');
-  if (apiVersion === 20 && !there.has('verify')) reasons.push('verify is missing, which API 20 needs');
+  if (there.has('export') && !there.has('import')) reasons.push('export exists but import is missing: both are needed, or neither');
+  if (there.has('import') && !there.has('export')) reasons.push('import exists but export is missing: both are needed, or neither');
+  if (apiVersion === 20 && !there.has('verify')) reasons.push('verify is missing, which API 20 requires');
   return scripts;
 }
 
 async function readVariants(directory: string, apiVersion: ApiVersion | undefined, reasons: string[]): Promise<readonly string[]> {
   if (apiVersion === undefined || apiVersion < 15) return [];
   const variants = (await readList(directory, 'variants.list', reasons)) ?? [];
-  for (const variant of variants) if (!isVariant(variant)) reasons.push(`variants.list: ${quote(variant)} is no legal variant`);
+  for (const variant of variants) if (!isVariant(variant)) reasons.push(`variants.list: ${quote(variant)} is not a valid variant`);
   return [...new Set(variants)];
 }
 
 async function readParameters(directory: string, apiVersion: ApiVersion | undefined, reasons: string[]): Promise<readonly OsParameter[]> {
   if (apiVersion !== 20) return [];
-  const missing = 'parameters.list is missing, which API 20 needs';
+  const missing = 'parameters.list is missing, which API 20 requires';
   const parameters = new Map<string, OsParameter>();
   for (const line of (await readList(directory, 'parameters.list', reasons, missing)) ?? []) {
     const [name = ''] = line.split(/\s/, 1);
-    if (!isParameterName(name)) reasons.push(`parameters.list: ${quote(name)} is no legal parameter name`);
-    // A second line of one name only repeats it.
+    if (!isParameterName(name)) reasons.push(`parameters.list: ${quote(name)} is not a valid parameter name`);
+    // A second line with the same name is ignored.
     else if (!parameters.has(name)) parameters.set(name, { name, description: line.slice(name.length).trim() });
   }
   return [...parameters.values()];
@@ -118,13 +118,13 @@ async function readParameters(directory: string, apiVersion: ApiVersion | undefi
 
 async function readHypervisors(directory: string, reasons: string[]): Promise<readonly string[] | undefined> {
   const hypervisors = await readList(directory, 'hypervisors', reasons);
-  if (hypervisors?.length === 0) reasons.push('hypervisors is there but names none, so that no instance could use the definition');
+  if (hypervisors?.length === 0) reasons.push('hypervisors exists but is empty, so that no instance could use the definition');
   return hypervisors;
 }
 
 /**
- * The lines that count: neither blank nor a comment. Undefined where there is no such list; then `missing`, where it is given,
- * is the reason, or what makes the file unreadable.
+ * The lines of a list without blank lines and comments. Undefined if the file is absent (then `missing` is added to the reasons, where
+ * given) or unreadable (then why is added).
  */
 async function readList(directory: string, file: string, reasons: string[], missing?: string): Promise<readonly string[] | undefined> {
   const found = await readLines(directory, file);

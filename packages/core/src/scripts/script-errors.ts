@@ -4,7 +4,7 @@ import { GantryError } from '../report/errors.ts';
 import type { ProcessEnd } from '../system/gated-process.ts';
 import type { ScriptName } from './definition.ts';
 
-/** Which script an error is about. */
+/** Identifies the script that an error is about. */
 export interface ScriptIdentity {
   readonly script: ScriptName;
   /** The definition's name. */
@@ -13,7 +13,7 @@ export interface ScriptIdentity {
   readonly disk: number | undefined;
 }
 
-/** Success is status 0 and nothing else. */
+/** Only status 0 is success. */
 export function succeeded(exit: ProcessEnd): boolean {
   return 'status' in exit && exit.status === 0;
 }
@@ -24,7 +24,7 @@ export function describeScript({ script, os, disk }: ScriptIdentity): string {
 }
 
 /** What a script wrote for the user. */
-export interface LastWords {
+export interface LastLines {
   /** Its last lines. */
   readonly messages: readonly string[];
   /** Lines that an export script wrote to stdout, where its data belongs. */
@@ -32,14 +32,14 @@ export interface LastWords {
 }
 
 /** The error for an exit; undefined for success. */
-export function exitError(identity: ScriptIdentity, exit: ProcessEnd, { messages, onStdout }: LastWords): GantryError | undefined {
+export function exitError(identity: ScriptIdentity, exit: ProcessEnd, { messages, onStdout }: LastLines): GantryError | undefined {
   const details = [...messages, ...onStdout];
   if ('signal' in exit) {
     return new GantryError('SCRIPT_SIGNALLED', {
       message: `${describeScript(identity)} was killed by ${exit.signal}`,
       details,
       disk: identity.disk,
-      hint: 'Something other than Gantry ended it: look into the log of the machine for crashes and for lack of memory.',
+      hint: 'It was not Gantry that killed it: look for crashes and lack of memory in the log of the machine.',
     });
   }
   if (exit.status === 0) return undefined;
@@ -49,32 +49,32 @@ export function exitError(identity: ScriptIdentity, exit: ProcessEnd, { messages
     disk: identity.disk,
     hint:
       details.length === 0
-        ? `It gave no message: see what ends ${identity.path} with that status.`
-        : 'The lines with it are the last that the script wrote.',
+        ? `It wrote no message: see where ${identity.path} exits with that status.`
+        : 'The lines below the message are the last that the script wrote.',
   });
 }
 
-/** The import script ended, or closed its stdin, although there was more for it. */
+/** The import script ended, or closed its stdin, before the end of its data. */
 export function closedInputError(identity: ScriptIdentity, messages: readonly string[]): GantryError {
   return new GantryError('SCRIPT_CLOSED_INPUT', {
-    message: `${describeScript(identity)} stopped reading before it had all of its data`,
+    message: `${describeScript(identity)} stopped reading before the end of its data`,
     details: messages,
     disk: identity.disk,
-    hint: 'The disk may be incomplete. A script that needs only the first part has to read the rest too, for example with "cat >/dev/null".',
+    hint: 'The disk may be incomplete. A script that needs only the first part must read the rest too, for example with "cat >/dev/null".',
   });
 }
 
-/** The export script succeeded, but its data has no end. */
+/** The export script succeeded, but its stdout stays open. */
 export function heldOpenError(identity: ScriptIdentity, messages: readonly string[]): GantryError {
   return new GantryError('SCRIPT_FAILED', {
-    message: `${describeScript(identity)} ended, but a process that it left behind holds its stdout open, so that the end of its data is not known`,
+    message: `${describeScript(identity)} ended, but a process that it left behind keeps its stdout open, so that its data may be incomplete`,
     details: messages,
     disk: identity.disk,
-    hint: `What ${identity.path} starts in the background must not keep its stdout: add ">/dev/null" there.`,
+    hint: `Add ">/dev/null" to what ${identity.path} starts in the background.`,
   });
 }
 
-/** The system refused to run the script. @param cause what spawning failed with; it must hold no environment */
+/** The script could not be started. @param cause the error of spawning; must not contain the environment */
 export async function startError(identity: ScriptIdentity, cause: unknown): Promise<GantryError> {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
   return new GantryError('SCRIPT_START', {
@@ -90,26 +90,26 @@ async function startHint(path: string, code: string): Promise<string> {
     case 'ENOENT': {
       const interpreter = await readInterpreter(path);
       return interpreter === undefined
-        ? 'The script or its directory has gone.'
-        : `Its first line names the interpreter ${interpreter}: see that this is installed, and that the line does not end with a carriage return.`;
+        ? 'The script or its directory no longer exists.'
+        : `Its first line names the interpreter ${interpreter}: check that it is installed, and that the line does not end with a carriage return.`;
     }
     case 'EACCES':
-      return 'See that you may execute it and its interpreter, and that its file system is not mounted with noexec.';
+      return 'Check that you may execute it and its interpreter, and that its file system is not mounted with noexec.';
     case 'ETXTBSY':
-      return 'Somebody is writing the script at this moment: try again when that is done.';
+      return 'Another process has the script open for writing: try again later.';
     case 'E2BIG':
-      return 'What the instance says of itself is too long for an environment: one value has room for 128 KiB. Shorten its parameters.';
+      return 'The description of the instance is too long for an environment; one value may have 128 KiB. Shorten its parameters.';
     case 'EAGAIN':
     case 'ENOMEM':
     case 'EMFILE':
     case 'ENFILE':
-      return 'The machine lacks memory, processes or open files: see ulimit -a.';
+      return 'The machine is short of memory, processes or open files: see ulimit -a.';
     default:
-      return 'See that the script can be run by hand.';
+      return 'Check that the script can be run by hand.';
   }
 }
 
-/** What stands behind `#!`, written out as JSON so that odd characters show; undefined where the script cannot be read. */
+/** The interpreter after `#!`, as JSON so that odd characters are visible; undefined where the script cannot be read. */
 async function readInterpreter(path: string): Promise<string | undefined> {
   try {
     await using file = await open(path);

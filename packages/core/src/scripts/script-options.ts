@@ -1,32 +1,32 @@
 import type { ProcessGroup } from '../system/process-group.ts';
 
-/** One line that a script wrote for the user, fit for a terminal, without private parameters. */
+/** One line that a script wrote for the user, safe for a terminal and without private parameters. */
 export interface ScriptLine {
   readonly stream: 'stdout' | 'stderr';
   readonly line: string;
 }
 
-/** What running any script takes. */
+/** Options for running any script. */
 export interface ScriptOptions {
-  /** Ends the script's whole group; the run then rejects with the signal's reason, when nothing of it runs any more. */
+  /** Ends the script's process group; the run then rejects with the signal's reason, when all its processes have ended. */
   readonly signal?: AbortSignal | undefined;
   /** The script gets `DEBUG_LEVEL=1`. */
   readonly debug?: boolean | undefined;
-  /** How long a script that was told to end has to do so, milliseconds; 5000 where absent. */
+  /** Time between SIGTERM and SIGKILL, ms; 5000 when absent. */
   readonly graceMs?: number | undefined;
-  /** Lines as they come. Must not throw. */
+  /** Called with each line. Must not throw. */
   readonly onMessage?: ((line: ScriptLine) => void) | undefined;
-  /** Something that the user should know although nothing failed. Must not throw. */
+  /** Called with what the user should know although nothing failed. Must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
-  /** Waited for before the script is started. What it rejects with, the run rejects with. */
+  /** Awaited before the script is started. If it rejects, the run rejects with the same error. */
   readonly beforeStart?: (() => Promise<void>) | undefined;
-  /** Remembers the script's process group. Not one instruction of the script runs before this has resolved. */
+  /** Remembers the script's process group. No instruction of the script runs before this has resolved. */
   readonly onStart?: ((group: ProcessGroup) => Promise<void>) | undefined;
-  /** Called when nothing of the script runs any more. */
+  /** Called when all processes of the script have ended. */
   readonly onEnd?: ((group: ProcessGroup) => Promise<void>) | undefined;
 }
 
-/** What is left of a script that succeeded. */
+/** The result of a script that succeeded. */
 export interface ScriptOutcome {
   /** Its last lines. */
   readonly messages: readonly string[];

@@ -20,35 +20,35 @@ import type { ScriptOptions } from './script-options.ts';
 
 /** Enough for a few lines at a time. */
 const MESSAGE_BUFFER_BYTES = 16 * 1024;
-/** What a script leaves behind often ends with it, a moment later: `exec 2> >(tee log >&2)`, for one. */
+/** Processes that a script leaves behind often end a moment after it: `exec 2> >(tee log >&2)`, for example. */
 const LEFT_BEHIND_MS = 500;
-/** How long a script may still take to begin when it is to be ended: the system may have begun it, and not said so yet. */
-const BEGIN_MS = 500;
-/** What scripts create is for their own user alone, as under Ganeti. */
+/** How long to wait for a script to start when the operation is cancelled: it may have started without our knowing yet. */
+const START_MS = 500;
+/** Files that scripts create are accessible only to their user, as under Ganeti. */
 const SCRIPT_UMASK = 0o077;
-/** How long the last messages may take to arrive when nothing of the script runs any more, but something else holds its stderr. */
+/** How long to wait for the last messages when all processes of the script have ended, but something else keeps its stderr open. */
 const LAST_MESSAGES_MS = 1000;
 
-/** One run of one script. */
+/** A script to be run. */
 export interface ScriptRequest extends ScriptIdentity {
-  /** Absolute: the working directory. */
+  /** Absolute path of the working directory. */
   readonly directory: string;
   readonly arguments: readonly string[];
-  /** All of it. */
+  /** The complete environment. */
   readonly environment: Environment;
-  /** Values that must not be shown, wherever the script writes them. */
+  /** Values that must never be shown, even if the script writes them. */
   readonly secrets: readonly string[];
-  /** `import` reads data; the stdin of all others is empty. */
+  /** `import` reads data; the stdin of all other scripts is empty. */
   readonly reads: 'data' | 'nothing';
-  /** `export` writes data to stdout; the stdout of all others is messages. */
+  /** `export` writes data to stdout; all other scripts write messages to it. */
   readonly writes: 'data' | 'messages';
 }
 
-/** A script that runs, or has run. Whoever has it disposes of it: then nothing of it runs any more. */
+/** A script that runs, or has run. Must be disposed, which ends all its processes. */
 export class ScriptProcess implements AsyncDisposable {
-  /** How the script itself ended; its children may go on. Never rejects. */
+  /** How the script itself ended; its children may still run. Never rejects. */
   readonly exit: Promise<ProcessEnd>;
-  /** Where it reads data, for `reads: 'data'`. */
+  /** Its stdin, for `reads: 'data'`. */
   readonly stdin: PipeWriter | undefined;
   /** Its data, for `writes: 'data'`. */
   readonly stdout: PipeReader;
@@ -81,8 +81,8 @@ export class ScriptProcess implements AsyncDisposable {
   }
 
   /**
-   * Starts a script in a session of its own. Its process is there before, and waits until `onStart` has remembered it.
-   * @throws GantryError `SCRIPT_START`, `PLATFORM`; what `onStart` throws; the reason of a signal that was aborted before
+   * Starts a script in its own session. Its process is created first, and waits until `onStart` has remembered it.
+   * @throws GantryError `SCRIPT_START`, `PLATFORM`; what `onStart` throws; the reason of the signal
    */
   static async start(request: ScriptRequest, options: ScriptOptions): Promise<ScriptProcess> {
     options.signal?.throwIfAborted();
@@ -104,7 +104,7 @@ export class ScriptProcess implements AsyncDisposable {
       const opening = gated.open().catch(async (error: unknown) => {
         throw await startError(request, error);
       });
-      await beginOrAbort(opening, options.signal);
+      await startOrAbort(opening, options.signal);
       return script;
     } catch (error) {
       await script[Symbol.asyncDispose]();
@@ -112,7 +112,7 @@ export class ScriptProcess implements AsyncDisposable {
     }
   }
 
-  /** How the script itself ended, as far as that has happened. */
+  /** How the script itself ended; undefined while it runs. */
   get exited(): ProcessEnd | undefined {
     return this.#exited;
   }
@@ -123,7 +123,7 @@ export class ScriptProcess implements AsyncDisposable {
   }
 
   /**
-   * Ends what still runs of the script, takes in its last messages and lets everything go. To be waited for before the end is judged.
+   * Ends all processes of the script, reads its last messages and closes its pipes. To be awaited before {@link failure}.
    * @throws what `onEnd` throws
    */
   async close(): Promise<void> {
@@ -132,15 +132,15 @@ export class ScriptProcess implements AsyncDisposable {
   }
 
   /**
-   * The error for the way in which the script ended; undefined for success. After {@link close}.
+   * The error for the way in which the script ended; undefined for success. To be called after {@link close}.
    *
-   * @param onStdout lines for the user that came where its data belongs
+   * @param onStdout lines for the user on stdout, where its data belongs
    */
   failure(onStdout: readonly string[] = []): GantryError | undefined {
     return this.#exited === undefined ? undefined : exitError(this.#request, this.#exited, { messages: this.messages, onStdout });
   }
 
-  /** Closes; a failure of that is only warned of, since another one is on its way already. */
+  /** Closes. A failure is only reported as a warning, because another error is being thrown already. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       await this.close();
@@ -164,16 +164,16 @@ export class ScriptProcess implements AsyncDisposable {
     const name = describeScript(this.#request);
     if (this.#exited !== undefined) {
       if (await groupEnded(this.#group, LEFT_BEHIND_MS)) return [];
-      onWarning?.(`${name} left processes behind, which are ended now (${runningMembers(this.#group).join(', ')})`);
+      onWarning?.(`${name} left processes behind, which are being ended (${runningMembers(this.#group).join(', ')})`);
     }
     const survivors = await endProcessGroup(this.#group, { graceMs });
-    if (survivors.length > 0) onWarning?.(`processes of ${name} cannot be ended and may go on using its disk: ${survivors.join(', ')}`);
+    if (survivors.length > 0) onWarning?.(`processes of ${name} cannot be ended and may still use its disk: ${survivors.join(', ')}`);
     return survivors;
   }
 }
 
 interface Pipes {
-  /** With a second descriptor for its writing end. */
+  /** `probe`: a duplicate of the writing end. */
   readonly stdin: (Pipe & { readonly probe: number }) | undefined;
   readonly stdout: Pipe;
   readonly stderr: Pipe;
@@ -181,7 +181,7 @@ interface Pipes {
   readonly size: Pipe | undefined;
 }
 
-/** Opens every pipe, or none. */
+/** Opens all pipes or none. */
 function openPipes(request: ScriptRequest): Pipes {
   const opened: number[] = [];
   const next = (bytes?: number): Pipe => {
@@ -212,7 +212,7 @@ function ourEnds({ stdin, stdout, stderr, size }: Pipes): number[] {
   return [stdin?.writeEnd, stdin?.probe, stdout.readEnd, stderr.readEnd, size?.readEnd].filter((fd) => fd !== undefined);
 }
 
-/** Makes the script's process. The script's ends of the pipes are closed here in every case. */
+/** Creates the script's process. The script's ends of the pipes are closed here in any case. */
 async function spawn(request: ScriptRequest, { stdin, stdout, stderr, size }: Pipes): Promise<GatedProcess> {
   const inherited = [stdin?.readEnd, stdout.writeEnd, stderr.writeEnd, size?.writeEnd];
   const stdio = [stdin?.readEnd ?? 'ignore', stdout.writeEnd, stderr.writeEnd, ...(size === undefined ? [] : [size.writeEnd])] as const;
@@ -225,26 +225,26 @@ async function spawn(request: ScriptRequest, { stdin, stdout, stderr, size }: Pi
 }
 
 /**
- * Waits until the script has begun, and when the signal comes only a moment longer: its file may be on a server that does not answer.
- * One that has begun by then is ended like any other, its messages kept.
+ * Waits until the script has started, but only a moment longer once the signal is aborted: its file may be on a server that does not
+ * answer. A script that has started by then is ended like any other, and its messages are kept.
  */
-async function beginOrAbort(opening: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+async function startOrAbort(opening: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
   using interruption = new Interruption(signal);
   try {
     await interruption.race(opening);
   } catch (error) {
     if (signal?.aborted !== true || error !== signal.reason) throw error;
-    const hasBegun = opening.then(() => true);
-    if (!(await Promise.race([hasBegun, wait(BEGIN_MS, false, { ref: false })]))) throw error;
+    const hasStarted = opening.then(() => true);
+    if (!(await Promise.race([hasStarted, wait(START_MS, false, { ref: false })]))) throw error;
   }
 }
 
-/** Never stops reading before the end, so that a script may write there as much as it likes. */
+/** Reads to the end, so that a script may write any amount there. */
 async function followSize(reader: PipeReader, size: ExpectedSize): Promise<void> {
   try {
     for (let chunk = await reader.read(); chunk !== undefined; chunk = await reader.read()) size.write(chunk);
   } catch {
-    // Only the display suffers.
+    // Only the progress display needs it.
   }
   size.end();
 }

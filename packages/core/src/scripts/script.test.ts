@@ -196,7 +196,7 @@ describe('what a script says', () => {
 });
 
 describe('a script that fails', () => {
-  it.each(['create', 'rename', 'verify'] as const)('is told by its status and its last lines: %s', async (script) => {
+  it.each(['create', 'rename', 'verify'] as const)('is reported with its status and its last lines: %s', async (script) => {
     const os = await sample('exit-status');
     const instance = sampleInstance();
     const runs = {
@@ -212,7 +212,7 @@ describe('a script that fails', () => {
     });
   });
 
-  it('is told by the signal that ended it', async () => {
+  it('is reported with the signal that killed it', async () => {
     await expect(createLines(await sample('killed'))).rejects.toMatchObject({
       code: 'SCRIPT_SIGNALLED',
       message: 'the create script of killed was killed by SIGKILL',
@@ -231,9 +231,9 @@ describe('a script that fails', () => {
   it('cannot be started when it has gone since it was looked at', async () => {
     const os = await withFiles({});
     await rm(directory.file('mine', 'create'));
-    await expect(createLines(os)).rejects.toMatchObject({ code: 'SCRIPT_START', hint: 'The script or its directory has gone.' });
+    await expect(createLines(os)).rejects.toMatchObject({ code: 'SCRIPT_START', hint: 'The script or its directory no longer exists.' });
     await rm(directory.file('mine'), { recursive: true });
-    await expect(createLines(os)).rejects.toMatchObject({ code: 'SCRIPT_START', hint: 'The script or its directory has gone.' });
+    await expect(createLines(os)).rejects.toMatchObject({ code: 'SCRIPT_START', hint: 'The script or its directory no longer exists.' });
   });
 
   it('cannot be started where its file system forbids it', async () => {
@@ -359,7 +359,7 @@ describe('the end', () => {
       onStart: async (started) => void (group = started),
     });
     expect(warnings).toEqual([
-      expect.stringMatching(/^the create script of leaves-children left processes behind, which are ended now \(\d+\)$/),
+      expect.stringMatching(/^the create script of leaves-children left processes behind, which are being ended \(\d+\)$/),
     ]);
     expect(group === undefined ? ['no group'] : runningMembers(group)).toEqual([]);
   });
@@ -399,7 +399,7 @@ describe('the end', () => {
     expect(groups.flatMap((group) => runningMembers(group))).toEqual([]);
   });
 
-  it('is told when it cannot be remembered: as the error after success, as a warning after another error', async () => {
+  it('is reported when it cannot be remembered: as the error after success, as a warning after another error', async () => {
     const failure = new Error('no space in the journal');
     const onEnd = (): Promise<void> => Promise.reject(failure);
     await expect(createLines(await withFiles({}), { onEnd })).rejects.toBe(failure);

@@ -12,7 +12,7 @@ import type { SelectedOs } from './select.ts';
 
 export interface CreateScriptOptions extends ScriptOptions {
   readonly instance: Instance;
-  /** An existing instance is installed anew. */
+  /** An existing instance is reinstalled. */
   readonly reinstall?: boolean | undefined;
 }
 
@@ -24,13 +24,13 @@ export interface RenameScriptOptions extends ScriptOptions {
 
 export interface VerifyScriptOptions extends ScriptOptions {
   readonly parameters: OsParameters;
-  /** Whose parameters they are, where it is known. */
+  /** The instance that the parameters belong to, where known. */
   readonly instance?: Instance | undefined;
 }
 
 /*
  * All of these reject with GantryError `SCRIPT_START`, `SCRIPT_FAILED` or `SCRIPT_SIGNALLED` (with the script's last lines),
- * `OS_OPERATION_UNSUPPORTED` where there is no such script, and the reason of the signal.
+ * `OS_OPERATION_UNSUPPORTED` if the definition lacks the script, and the reason of the signal.
  */
 
 /** Formats the disks and installs the instance. */
@@ -38,7 +38,7 @@ export async function runCreateScript(os: SelectedOs, o: CreateScriptOptions): P
   return runToEnd(requestScript(os, 'create', createEnvironment(os, o.instance, o), o.instance), o);
 }
 
-/** Makes the installed system know its new name. */
+/** Changes the name inside the installed system. */
 export async function runRenameScript(os: SelectedOs, o: RenameScriptOptions): Promise<ScriptOutcome> {
   const renamed: Instance = { ...o.instance, name: o.newName };
   const environment = renameEnvironment(os, renamed, { debug: o.debug, oldName: o.instance.name });
@@ -52,7 +52,7 @@ export async function runVerifyScript(os: SelectedOs, o: VerifyScriptOptions): P
 }
 
 /**
- * A run of a script of the definition: no arguments, nothing to read, messages on stdout; the caller changes what is different.
+ * The request for a script without arguments, without input, and with messages on stdout; the caller changes what is different.
  * @throws GantryError `OS_OPERATION_UNSUPPORTED`
  */
 export function requestScript(
@@ -65,7 +65,7 @@ export function requestScript(
   const path = scripts[script];
   if (path === undefined || directory === undefined) {
     throw new GantryError('OS_OPERATION_UNSUPPORTED', {
-      message: `OS definition ${name} has no ${script} script to run`,
+      message: `OS definition ${name} has no ${script} script`,
       hint: 'Use a definition that has one.',
     });
   }

@@ -41,10 +41,10 @@ describe('what may be a definition in a directory of the path', () => {
     expect(await listCandidates(directory.path)).toEqual({ names: ['a', 'b', 'd'], problem: undefined });
   });
 
-  it('is nothing, with the reason, where the directory is not there or is none', async () => {
+  it('is nothing, with the reason, where the directory does not exist or is a file', async () => {
     await using directory = await makeTemporaryDirectory();
     await writeFile(directory.file('file'), '');
-    expect(await listCandidates(directory.file('gone'))).toEqual({ names: [], problem: 'not there' });
+    expect(await listCandidates(directory.file('gone'))).toEqual({ names: [], problem: 'does not exist' });
     expect(await listCandidates(directory.file('file'))).toEqual({ names: [], problem: 'cannot be read (ENOTDIR)' });
   });
 });

@@ -3,13 +3,13 @@ import { join, resolve } from 'node:path';
 
 import { systemErrorCode } from '../system/errno-name.ts';
 
-/** Where Ganeti itself looks for definitions (`OS_SEARCH_PATH` of its build), in its order. */
+/** Where Ganeti looks for definitions (`OS_SEARCH_PATH` of its build), in its order. */
 const GANETI_DIRECTORIES: readonly string[] = ['/srv/ganeti/os', '/usr/local/lib/ganeti/os', '/usr/lib/ganeti/os', '/usr/share/ganeti/os'];
 
 export interface SearchPathSources {
-  /** Directories that the user named for this call; they come first. */
+  /** Directories from the command line; they come first. */
   readonly flags?: readonly string[] | undefined;
-  /** Looked at for `GANTRY_OS_PATH`: directories with `:` between them. */
+  /** Environment variables; `GANTRY_OS_PATH` has directories separated by `:`. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
@@ -20,21 +20,21 @@ export function osSearchPath(sources: SearchPathSources): string[] {
   return [...new Set(all.map((directory) => resolve(directory)))];
 }
 
-/** The names in one directory of the search path, sorted: directories, and what cannot be told from a broken one. */
+/** The names in one directory of the search path, sorted: directories, and entries that may be broken ones. */
 export interface CandidateListing {
   readonly names: readonly string[];
-  /** Why the directory could not be listed, as one clause; `undefined` where it was. */
+  /** Why the directory could not be listed, as one clause; undefined on success. */
   readonly problem: string | undefined;
 }
 
-/** Lists what may be a definition. Hidden entries and ordinary files, such as a README, are none. */
+/** Lists what may be a definition. Hidden entries and ordinary files, such as a README, are left out. */
 export async function listCandidates(directory: string): Promise<CandidateListing> {
   let entries: string[];
   try {
     entries = await readdir(directory);
   } catch (error) {
     const code = systemErrorCode(error);
-    return { names: [], problem: code === 'ENOENT' ? 'not there' : `cannot be read (${code})` };
+    return { names: [], problem: code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})` };
   }
   const names: string[] = [];
   for (const name of entries.sort()) {
@@ -44,8 +44,8 @@ export async function listCandidates(directory: string): Promise<CandidateListin
 }
 
 /**
- * Whether a definition of that name ends the search here. A link that leads nowhere does: something was meant to be here, and to
- * go on would use another definition quietly.
+ * Whether the search for a definition ends at this path. It also ends at a dangling link: something was meant to be there, and going on
+ * would silently use another definition.
  */
 export async function isCandidate(path: string): Promise<boolean> {
   try {

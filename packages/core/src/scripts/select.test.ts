@@ -23,7 +23,7 @@ describe('the definition that an instance names', () => {
     await expect(selectOs('mine', { searchPath: [first.path, second.path] })).rejects.toMatchObject({
       code: 'OS_INVALID',
       message: expect.stringContaining(first.file('mine')),
-      details: ['create is missing', 'verify is missing, which API 20 needs'],
+      details: ['create is missing', 'verify is missing, which API 20 requires'],
     });
   });
 
@@ -39,8 +39,8 @@ describe('the definition that an instance names', () => {
     await writeOsDefinitions(path.path, ['env-dump', 'tar-ext4']);
     await expect(selectOs('env-dmup+default', { searchPath: [path.path, path.file('gone')] })).rejects.toMatchObject({
       code: 'OS_NOT_FOUND',
-      message: 'there is no OS definition env-dmup',
-      details: [`searched: ${path.path}`, `searched: ${path.file('gone')} (not there)`],
+      message: 'OS definition env-dmup not found',
+      details: [`searched: ${path.path}`, `searched: ${path.file('gone')} (does not exist)`],
       hint: 'Did you mean env-dump? Put its directory on the search path (--os-path or GANTRY_OS_PATH), or use the built-in raw.',
     });
     await expect(selectOs('something-else', { searchPath: [] })).rejects.toMatchObject({
@@ -76,7 +76,7 @@ describe('the variant', () => {
     await expect(selectOs('env-dump+minimum', options)).rejects.toMatchObject({
       code: 'OS_VARIANT',
       details: ['its variants: default, minimal'],
-      hint: 'Did you mean minimal? A variant that is not listed has to be forced (--force-variant).',
+      hint: 'Did you mean minimal? To use a variant that is not listed, add --force-variant.',
     });
   });
 

@@ -8,18 +8,18 @@ import { parseOsName } from './os-name.ts';
 import { readDefinition } from './read-definition.ts';
 import { isCandidate, listCandidates } from './search-path.ts';
 
-/** A definition with the variant of it that an instance uses. */
+/** A definition and the variant that an instance uses. */
 export interface SelectedOs {
   readonly definition: OsDefinition;
   /** Empty for a definition without variants. */
   readonly variant: string;
-  /** `os+variant`, or `os` alone for a definition without variants: what scripts get as `INSTANCE_OS`. */
+  /** `os+variant`, or `os` for a definition without variants; scripts get it as `INSTANCE_OS`. */
   readonly fullName: string;
 }
 
 export interface SelectOptions {
   readonly searchPath: readonly string[];
-  /** Takes a variant that the definition does not list. */
+  /** Accepts a variant that the definition does not list. */
   readonly forceVariant?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -35,7 +35,7 @@ export async function selectOs(osName: string, options: SelectOptions): Promise<
   return { definition, variant: chosen, fullName: chosen === '' ? name : `${name}+${chosen}` };
 }
 
-/** @throws GantryError `OS_OPERATION_UNSUPPORTED` where the script of that operation is missing */
+/** @throws GantryError `OS_OPERATION_UNSUPPORTED` if the definition lacks the script of that operation */
 export function assertOperation(os: SelectedOs, operation: OsOperation): void {
   const { name, directory, operations } = os.definition;
   if (operations.has(operation)) return;
@@ -43,12 +43,12 @@ export function assertOperation(os: SelectedOs, operation: OsOperation): void {
     message: `OS definition ${name} cannot ${operation} instances: it has no ${operation} script`,
     hint:
       directory === undefined
-        ? `The built-in definition ${name} runs no scripts; use a definition that has one.`
+        ? `The built-in definition ${name} has no scripts; use a definition that has them.`
         : `Add an executable ${join(directory, operation)}, or use another definition.`,
   });
 }
 
-/** @throws GantryError `OS_HYPERVISOR` where the definition names its hypervisors and this is none of them */
+/** @throws GantryError `OS_HYPERVISOR` if the definition lists hypervisors, and not this one */
 export function assertHypervisor(os: SelectedOs, hypervisor: string): void {
   const { name, hypervisors } = os.definition;
   if (hypervisors === undefined || hypervisors.includes(hypervisor)) return;
@@ -69,7 +69,7 @@ async function findDefinition(name: string, options: SelectOptions): Promise<OsD
     throw new GantryError('OS_INVALID', {
       message: `OS definition ${name} in ${directory} is broken`,
       details: reading.reasons,
-      hint: 'Mend the definition. Being the first of its name on the search path, it hides any other.',
+      hint: 'Repair the definition. It is the first of its name on the search path, and hides any other.',
     });
   }
   return BUILTIN_DEFINITIONS.get(name) ?? (await notFound(name, options));
@@ -86,7 +86,7 @@ async function notFound(name: string, options: SelectOptions): Promise<never> {
   }
   const near = nearestNames(name, known);
   throw new GantryError('OS_NOT_FOUND', {
-    message: `there is no OS definition ${name}`,
+    message: `OS definition ${name} not found`,
     details: searched.length === 0 ? ['no directory was searched'] : searched.map((directory) => `searched: ${directory}`),
     hint: `${didYouMean(near)}Put its directory on the search path (--os-path or GANTRY_OS_PATH), or use the built-in raw.`,
   });
@@ -108,6 +108,6 @@ function chooseVariant(definition: OsDefinition, variant: string | undefined, fo
   throw new GantryError('OS_VARIANT', {
     message: `OS definition ${name} has no variant ${JSON.stringify(variant)}`,
     details: [`its variants: ${variants.join(', ')}`],
-    hint: `${didYouMean(near)}A variant that is not listed has to be forced (--force-variant).`,
+    hint: `${didYouMean(near)}To use a variant that is not listed, add --force-variant.`,
   });
 }

@@ -2,17 +2,17 @@ import { orAbort } from '@gantry/transport';
 import { pause } from '../system/pause.ts';
 
 /**
- * `restore` makes a directory that is named after the date of the dump, to the second: two disks that were dumped in one second cannot
- * be restored side by side. The half second is for scripts that take a different time to get from their start to that date.
+ * `restore` creates a directory named after the date of the dump, in seconds: two disks that were dumped in the same second cannot be
+ * restored side by side. The extra half second allows for scripts that differ in the time from their start to that date.
  */
 const SPACING_MS = 1500;
 
-/** Keeps the starts of an instance's export scripts apart. Nothing is kept apart but starts: the scripts run side by side. */
+/** Spaces the starts of an instance's export scripts out. The scripts still run side by side. */
 export class StartSpacing {
   #queue: Promise<void> = Promise.resolve();
   #lastMs = -Infinity;
 
-  /** Resolves when the next script may start, in the order of asking; rejects with the signal's reason. */
+  /** Resolves when the next script may start, in the order of the calls; rejects with the signal's reason. */
   async turn(signal: AbortSignal): Promise<void> {
     const before = this.#queue;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -22,7 +22,7 @@ export class StartSpacing {
       await pause(Math.max(0, this.#lastMs + SPACING_MS - performance.now()), signal);
       this.#lastMs = performance.now();
     } finally {
-      // One that gives up must not let the next one past those before it.
+      // A cancelled call must not let the next one overtake those before it.
       void before.then(resolve);
     }
   }

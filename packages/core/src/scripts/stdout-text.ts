@@ -1,23 +1,23 @@
 import type { Redactor } from '../report/redact.ts';
 import { LineReader } from '../system/line-reader.ts';
 
-/** More than that is data, or shows well enough without. */
+/** More than this is data, or too much to show. */
 const MAX_TEXT_BYTES = 4096;
-/** As many as of messages. */
+/** The same as for messages. */
 const MAX_LINES = 20;
-/** Control characters that no message has: escape sequences (for colours) and white space are left out. */
+/** Control characters that do not occur in messages; ESC (for colours) and whitespace do. */
 // oxlint-disable-next-line no-control-regex -- they are what is looked for
 const BINARY = /[\0-\x06\x0e-\x1a\x1c-\x1f\x7f]/;
 
 /**
- * What an export script wrote to stdout, as long as that is little. Scripts in the wild say there why they refuse, and exit with 1;
- * where it is plain text, it is a message.
+ * Keeps what an export script wrote to stdout, as long as it is short. Some scripts write there why they fail, and exit with 1: plain text
+ * is taken for a message.
  */
 export class StdoutText {
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
 
-  /** Whether what has come so far may be a message. */
+  /** Whether the output so far may be a message. */
   get mayGoOn(): boolean {
     return this.#bytes <= MAX_TEXT_BYTES;
   }
@@ -30,7 +30,7 @@ export class StdoutText {
     else this.#chunks.length = 0;
   }
 
-  /** Its last lines, fit for a terminal; none where it is not plain text. */
+  /** The last lines, safe for a terminal; empty if the output is not plain text. */
   lines(redactor: Redactor): readonly string[] {
     const bytes = Buffer.concat(this.#chunks);
     if (!isPlainText(bytes)) return [];

@@ -7,14 +7,14 @@ import { endProcessGroup, runningMembers } from '../system/process-group.ts';
 import { readProcess } from '@gantry/transport';
 
 /**
- * A script that was started: its process group, told apart from later ones of the same number by start time and boot. (A type, not an
- * interface: so it is a `RunRecord`.)
+ * A script that was started: its process group, distinguished from later ones of the same number by start time and boot. (A type, not an
+ * interface, so that it is a `RunRecord`.)
  */
 export type ScriptRecord = {
   readonly kind: 'script';
-  /** 0, 1 and negative numbers would mean very different processes to kill(2). */
+  /** At least 2: kill(2) gives 0, 1 and negative numbers another meaning. */
   readonly pgid: number;
-  /** Of the group's first process: clock ticks since boot. */
+  /** Start of the group's first process, in clock ticks since boot. */
   readonly startTime: number;
   readonly bootId: string;
   readonly script: string;
@@ -30,12 +30,12 @@ const recordSchema: z.ZodType<ScriptRecord> = z.object({
   operation: z.string(),
 });
 
-/** Whose script it was. */
+/** The run that the script belonged to. */
 interface ScriptOwner {
   readonly instance: string;
 }
 
-/** What recovery does about a script: an `Undo` of `runs/undo.ts`, which stands on a higher floor. */
+/** Ends a script of a dead run: an `Undo` (`runs/undo.ts`, which this floor must not import). */
 export const scriptUndo: {
   readonly kind: 'script';
   describe(record: unknown): string;
@@ -50,26 +50,26 @@ export const scriptUndo: {
   async isThere(record, { instance }) {
     return (await processesLeft(recordSchema.parse(record), instance)).length > 0;
   },
-  /** First gently, then for good. */
+  /** Ends the script by SIGTERM, then by SIGKILL. */
   async undo(record, { instance }, signal) {
     const group = recordSchema.parse(record);
     if ((await processesLeft(group, instance)).length === 0) return false;
     using interruption = new Interruption(signal);
     const still = await interruption.race(endProcessGroup(group));
-    if (still.length > 0) throw new Error(`it does not end, not even when killed (processes ${still.join(', ')})`);
+    if (still.length > 0) throw new Error(`SIGKILL did not end it (processes ${still.join(', ')})`);
     return true;
   },
 };
 
 /**
- * The processes that the script still has. Empty unless they are certainly of that script: after a reboot, or when its number was given
- * out again, they are somebody else's.
+ * The running processes of the script. Empty unless they certainly belong to it: after a reboot, or when its number was reused, they
+ * belong to something else.
  */
 async function processesLeft(record: ScriptRecord, instance: string): Promise<readonly number[]> {
   const members = runningMembers(record);
   if (members.length === 0 || (await readProcess(record.pgid)) !== undefined) return members;
-  // The script itself has ended, but not all that it started. While that runs, the kernel gives the script's number to nobody; but it
-  // could have ended too, and these be children of a later process of that number, which has ended as well. The environment tells.
+  // The script itself has ended, but not all its children. While they run, the kernel does not reuse the script's number. But they may
+  // have ended too, and these may be children of a later process of that number, which has ended as well: the environment shows which.
   const ours = await Promise.all(members.map((pid) => hasEnvironmentOfScript(pid, instance)));
   return ours.every(Boolean) ? members : [];
 }

@@ -2,21 +2,21 @@ import { GantryError } from '../report/errors.ts';
 import type { SnapshotProvider, SnapshotRequest, Support } from './provider.ts';
 import type { SnapshotMode } from './registry.ts';
 
-/** Disks, and the provider that holds them still. */
+/** Disks, and the provider that takes their snapshots. */
 export interface SnapshotPlan {
   readonly provider: SnapshotProvider;
   readonly requests: readonly SnapshotRequest[];
 }
 
-/** What one provider says of one disk. */
+/** A provider's answer about one disk. */
 export interface ProviderAnswer {
   readonly provider: SnapshotProvider;
   readonly support: Support;
 }
 
 /**
- * Says which provider holds which disks still. `auto`: for each disk the first that works. Another mode: that provider for all.
- * @throws GantryError SNAPSHOT_UNSUPPORTED with each disk that it cannot hold still, and why
+ * Chooses a provider for each disk. `auto`: the first that works for the disk. Any other mode: that provider for all disks.
+ * @throws GantryError SNAPSHOT_UNSUPPORTED with each disk that the provider does not support, and why
  */
 export async function chooseProviders(
   mode: SnapshotMode,
@@ -41,12 +41,12 @@ export function providersOf(mode: SnapshotMode, providers: readonly SnapshotProv
   return mode === 'auto' ? providers : providers.filter(({ name }) => name === mode);
 }
 
-/** Whether the providers after this one do not count: it holds the disk still, or is the one that should and is kept from it. */
+/** Whether the search ends with this provider: it supports the disk, or would if an obstacle were removed. */
 export function isSettled({ support }: ProviderAnswer): boolean {
   return support.ok || support.isObstacle === true;
 }
 
-/** The answer that counts: the first that settles it, else the last. */
+/** The first answer that ends the search, or else the last. */
 async function askUntilSettled(
   providers: readonly SnapshotProvider[],
   request: SnapshotRequest,
@@ -81,13 +81,13 @@ function unsupported(mode: SnapshotMode, first: Refusal, others: readonly Refusa
     message: `cannot take ${name === 'lvm' ? 'an' : 'a'} ${name} snapshot of ${describeRefusal(first)}`,
     hint: isObstacle
       ? 'Remove the obstacle; or stop the instance and use --snapshot none, which reads the disk itself.'
-      : 'Use --snapshot auto for the best that each disk allows, or --snapshot none for the disk as it is.',
+      : 'Use --snapshot auto for the best kind that each disk supports, or --snapshot none to read the disk itself.',
     details: others.map(describeRefusal),
     disk: first.request.index,
   });
 }
 
 function describeRefusal({ request: { index, disk }, answer }: Refusal): string {
-  const reason = answer === undefined || answer.support.ok ? 'there is no such way' : answer.support.reason;
+  const reason = answer === undefined || answer.support.ok ? 'no provider of this kind exists' : answer.support.reason;
   return `disk ${index} (${disk.path ?? disk.uri ?? ''}): ${reason}`;
 }

@@ -137,9 +137,9 @@ describe('a create that goes wrong fails the export, and remove runs', () => {
   test.each([
     ['exits with a status', 'echo one >&2; echo two >&2; exit 5', / failed with status 5: one \/ two$/],
     ['dies by a signal', 'kill -KILL $$', / was killed by SIGKILL and no output$/],
-    ['says nothing of where the snapshot is', 'true', /the last line of what create wrote is no absolute path: ""$/],
-    ['says something else in its last line', 'echo /etc; echo done', /no absolute path: "done"$/],
-    ['names what is not there', 'echo /nowhere/x', /\/nowhere\/x is not there 0 s after create has ended$/],
+    ['says nothing of where the snapshot is', 'true', /the last line that create wrote is not an absolute path: ""$/],
+    ['says something else in its last line', 'echo /etc; echo done', /is not an absolute path: "done"$/],
+    ['names what is not there', 'echo /nowhere/x', /\/nowhere\/x did not appear within 0 s after create ended$/],
     ['names a directory', 'echo /etc', /\/etc is neither a block device nor a file$/],
     ['names a character device', 'echo /dev/null', /\/dev\/null is neither a block device nor a file$/],
     ['names the disk itself', 'echo "$1"', /disk is the disk itself$/],
@@ -210,7 +210,7 @@ async function alive(bench: Workbench): Promise<readonly number[]> {
 }
 
 describe('a remove that fails', () => {
-  test('is told, and stays in the journal for the next run', async () => {
+  test('is reported, and stays in the journal for the next run', async () => {
     await using bench = await withDisk();
     const config = configure({ ...copies, remove: [await script(bench, 'remove', 'echo in use >&2; exit 1')] });
     {
@@ -218,7 +218,7 @@ describe('a remove that fails', () => {
     }
     expect(bench.warnings).toEqual([
       expect.stringMatching(
-        /^disk 0: snapshot of disk 0 \(.*\), removed by .*remove, could not be cleared: .* failed with status 1: in use; the next run tries again$/,
+        /^disk 0: could not undo: snapshot of disk 0 \(.*\), removed by .*remove: .* failed with status 1: in use; the next run tries again$/,
       ),
     ]);
     await bench.run[Symbol.asyncDispose]();
@@ -251,8 +251,8 @@ describe('a remove that fails', () => {
 
 describe('a disk that the commands do not fit', () => {
   test.each([
-    ['it has no name', { create: ['a', '{name}'], remove: ['b'] }, 'the commands need {name}, which the disk has not'],
-    ['only remove asks for it', { create: ['a'], remove: ['b', '{uuid}'] }, 'the commands need {uuid}, which the disk has not'],
+    ['it has no name', { create: ['a', '{name}'], remove: ['b'] }, 'the commands need {name}, which the disk does not have'],
+    ['only remove asks for it', { create: ['a'], remove: ['b', '{uuid}'] }, 'the commands need {uuid}, which the disk does not have'],
     ['there are only freeze and thaw', { freeze: ['a'], thaw: ['b'] }, 'the configuration has no commands create and remove'],
   ])('is refused: %s', async (_, config, reason) => {
     const { signal } = new AbortController();

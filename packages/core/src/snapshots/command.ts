@@ -14,15 +14,15 @@ import { endCommandOfKilledRun, processGroupSchema, runCommand } from '../system
 import type { SnapshotConfig } from './snapshot-config.ts';
 
 /*
- * Snapshots by commands of the user's own. What is remembered before `create` runs is the finished command that removes, so that the
- * next run can do so without the configuration. A command that was killed with us may still have made the snapshot, or half of it:
- * `remove` runs in any case, and that it fails means nothing where the device is not there.
+ * Snapshots by the user's own commands. Before `create` runs, the complete command that removes the snapshot is written to the journal,
+ * so that the next run can remove it without the configuration. A command that was killed with us may still have made the snapshot, or
+ * part of it: `remove` runs in any case, and its failure is ignored where the device does not exist.
  */
 
 const DEVICE_WAIT_MS = 50;
 
 const argvSchema = z.tuple([z.string()], z.string());
-/** Seconds. `creating` is there while the command that makes the snapshot may run. */
+/** `timeout` is in seconds. `creating` is present while the command that makes the snapshot may run. */
 const dataSchema = z.object({
   remove: argvSchema,
   timeout: z.number(),
@@ -32,7 +32,7 @@ const dataSchema = z.object({
 
 type Values = Readonly<Record<string, string | undefined>>;
 
-/** Snapshots by the configured commands; without a configuration it can only drop what another run made. */
+/** Snapshots by the configured commands; without a configuration it can only drop snapshots of another run. */
 export function createCommandProvider(config?: SnapshotConfig): SnapshotProvider & { readonly name: 'command' } {
   return {
     name: 'command',
@@ -58,7 +58,7 @@ function whyNot(config: SnapshotConfig | undefined, { disk, index }: SnapshotReq
   if (create === undefined || remove === undefined) return 'the configuration has no commands create and remove';
   const values = diskValues({ disk, index }, { instanceName: '', runId: '' });
   const missing = [...create, ...remove, device].flatMap(placeholdersOf).find((name) => name !== 'device' && values[name] === undefined);
-  return missing === undefined ? undefined : `the commands need {${missing}}, which the disk has not`;
+  return missing === undefined ? undefined : `the commands need {${missing}}, which the disk does not have`;
 }
 
 async function createOne(config: SnapshotConfig | undefined, request: SnapshotRequest, context: SnapshotContext): Promise<Snapshot> {
@@ -102,14 +102,14 @@ function diskValues(
   return { ...names, uri, name, uuid, index: String(index), instance: instanceName, run: runId };
 }
 
-/** Puts values into a command, each within its argument. */
+/** Fills values into a command; each stays within its argument. */
 export function expandAll([program, ...parameters]: Argv, values: Values): Argv {
   return [expand(program, values), ...parameters.map((parameter) => expand(parameter, values))];
 }
 
-/** @throws Error with the reason why the path is not that of a snapshot */
+/** @throws Error with the reason why the path cannot be that of the snapshot */
 async function assertUsable(path: string, { disk }: SnapshotRequest, waitS: number, signal: AbortSignal): Promise<void> {
-  if (!path.startsWith('/')) throw new Error(`the last line of what create wrote is no absolute path: "${path}"`);
+  if (!path.startsWith('/')) throw new Error(`the last line that create wrote is not an absolute path: "${path}"`);
   await waitForDevice(path, waitS, signal);
   const stats = await stat(path);
   if (!stats.isBlockDevice() && !stats.isFile()) throw new Error(`${path} is neither a block device nor a file`);
@@ -117,11 +117,11 @@ async function assertUsable(path: string, { disk }: SnapshotRequest, waitS: numb
     throw new Error(`${path} is the disk itself`);
 }
 
-/** Device nodes appear when udev has seen the device, which may be after the command's end. */
+/** udev creates device nodes, maybe after the command has ended. */
 async function waitForDevice(path: string, waitS: number, signal: AbortSignal): Promise<void> {
   const deadline = Date.now() + waitS * 1000;
   while (!(await exists(path))) {
-    if (Date.now() >= deadline) throw new Error(`${path} is not there ${waitS} s after create has ended`);
+    if (Date.now() >= deadline) throw new Error(`${path} did not appear within ${waitS} s after create ended`);
     await pause(DEVICE_WAIT_MS, signal);
   }
 }
@@ -135,7 +135,7 @@ async function exists(path: string): Promise<boolean> {
 
 async function dropOne(record: SnapshotRecord, signal: AbortSignal): Promise<void> {
   const { remove, timeout, device, creating } = dataSchema.parse(record.data);
-  // It could make the snapshot after it was removed.
+  // It could still make the snapshot after the removal.
   if (creating !== undefined) await endCommandOfKilledRun(creating);
   try {
     await runCommand(remove, { timeoutS: timeout, signal });
@@ -149,7 +149,7 @@ async function dropOne(record: SnapshotRecord, signal: AbortSignal): Promise<voi
 function failed({ disk, index }: SnapshotRequest, reason: string, cause?: unknown): GantryError {
   return new GantryError('SNAPSHOT_FAILED', {
     message: `cannot make a snapshot of disk ${index} (${disk.path ?? disk.uri ?? ''}): ${reason}`,
-    hint: 'Run the command of the snapshot configuration by hand to see what it lacks.',
+    hint: 'Run the command create of the snapshot configuration by hand to see why it fails.',
     disk: index,
     cause,
   });

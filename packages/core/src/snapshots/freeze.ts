@@ -10,16 +10,15 @@ import { endCommandOfKilledRun, processGroupSchema, runCommand } from '../system
 import type { SnapshotConfig } from './snapshot-config.ts';
 
 /*
- * Freezing an instance while snapshots are taken, with commands of the user's own: what makes the snapshots of several disks one
- * moment. A frozen instance stands still, so that thawing it is in the journal before it is frozen, like a snapshot that must be
- * dropped.
+ * Freezes an instance while snapshots are taken, with the user's own commands, so that the snapshots of several disks show one moment.
+ * A frozen instance does not work, so thawing it is written to the journal before it is frozen, like a snapshot that must be dropped.
  */
 
-/** What it takes to thaw, as the journal has it. `freezing` is there while the command that freezes may run. */
+/** What the journal says about thawing. `freezing` is present while the command that freezes may run. */
 const recordSchema = z.object({
   description: z.string(),
   thaw: z.tuple([z.string()], z.string()),
-  /** Of `thaw`, seconds. */
+  /** Timeout of `thaw`, seconds. */
   timeout: z.number(),
   freezing: processGroupSchema.optional(),
 });
@@ -29,7 +28,7 @@ export const freezeUndo: Undo = {
   describe: (record) => recordSchema.parse(record).description,
   async undo(record, _run, signal) {
     const { thaw, timeout, freezing } = recordSchema.parse(record);
-    // It could freeze the instance after it was thawed, and for ever.
+    // It could still freeze the instance after the thaw, and for ever.
     if (freezing !== undefined) await endCommandOfKilledRun(freezing);
     await runCommand(thaw, { timeoutS: timeout, signal });
     return true;
@@ -37,8 +36,8 @@ export const freezeUndo: Undo = {
 };
 
 /**
- * Freezes the instance as configured, and gives the key under which thawing it is held; undefined without such commands.
- * @throws GantryError SNAPSHOT_FAILED; the signal's reason. The record is held then, too.
+ * Freezes the instance as configured, and returns the key of the record for thawing it; undefined without such commands.
+ * @throws GantryError SNAPSHOT_FAILED; the signal's reason. The record is kept in this case, too.
  */
 export async function freeze(
   config: SnapshotConfig | undefined,
@@ -67,7 +66,7 @@ export async function freeze(
     signal.throwIfAborted();
     throw new GantryError('SNAPSHOT_FAILED', {
       message: `cannot freeze instance ${instanceName} for its snapshots: ${errorText(error)}`,
-      hint: 'Run the command freeze of the snapshot configuration by hand to see what it lacks.',
+      hint: 'Run the command freeze of the snapshot configuration by hand to see why it fails.',
       cause: error,
     });
   }

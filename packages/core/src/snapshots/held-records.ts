@@ -3,7 +3,7 @@ import type { Run } from '../runs/journal.ts';
 import type { RunRecord } from '../runs/run-record.ts';
 import type { Undo, UndoContext } from '../runs/undo.ts';
 
-/** Undoing has a time of its own: it happens also when the operation was cancelled, and ends also when a command hangs; ms. */
+/** Undoing has its own timeout, ms: it also runs when the operation was cancelled, and ends when a command hangs. */
 const UNDO_TIMEOUT_MS = 300_000;
 
 interface Held {
@@ -12,7 +12,7 @@ interface Held {
   readonly disk: number | undefined;
 }
 
-/** What must be undone at the end of this run: in the journal and here. */
+/** What must be undone at the end of this run; everything is also in the journal. */
 export class HeldRecords {
   readonly #run: Run;
   readonly #context: UndoContext;
@@ -27,13 +27,13 @@ export class HeldRecords {
     this.#warn = warn;
   }
 
-  /** Resolves when the record is on disk. One with the same key takes the place of the one before. */
+  /** Resolves when the record is on disk. A record with the same key replaces the previous one. */
   async remember(key: string, record: RunRecord, disk?: number): Promise<void> {
     const id = await this.#run.remember(record, this.#held.get(key)?.id);
     this.#held.set(key, { record, id, disk });
   }
 
-  /** Undoes everything, the newest first. Never rejects: what cannot be undone is told, and stays in the journal. */
+  /** Undoes everything, the newest first. Never rejects: what cannot be undone is reported as a warning and stays in the journal. */
   async undoAll(): Promise<void> {
     for (const key of [...this.#held.keys()].toReversed()) await this.undo(key);
   }
@@ -47,7 +47,7 @@ export class HeldRecords {
       await this.#run.forget(held.id);
       this.#held.delete(key);
     } catch (error) {
-      this.#warn(`${undo.describe(held.record)}, could not be cleared: ${errorText(error)}; the next run tries again`, held.disk);
+      this.#warn(`could not undo: ${undo.describe(held.record)}: ${errorText(error)}; the next run tries again`, held.disk);
     }
   }
 }

@@ -4,8 +4,8 @@ import { describeUsers, findDiskWriters } from '../disks/disk-users.ts';
 import type { SnapshotProvider, SnapshotRequest } from './provider.ts';
 
 /**
- * No snapshot: the disk itself, with a warning when somebody may write to it meanwhile. What a script then reads is no state that
- * the disk ever had.
+ * No snapshot: the disk itself, with a warning when another process may write to it meanwhile. What a script reads then may be a state
+ * that the disk never had.
  */
 export function createNoneProvider(): SnapshotProvider & { readonly name: 'none' } {
   return {
@@ -17,7 +17,7 @@ export function createNoneProvider(): SnapshotProvider & { readonly name: 'none'
       for (const { index, disk } of requests) {
         signal.throwIfAborted();
         if (disk.path === undefined) {
-          warn(`it is exported without a snapshot, and whether somebody writes to ${disk.uri ?? 'it'} cannot be seen`, index);
+          warn(`it is exported without a snapshot, and Gantry cannot see whether another process writes to ${disk.uri ?? 'it'}`, index);
           continue;
         }
         const warning = await writersWarning(disk.path, signal);
@@ -45,7 +45,7 @@ async function writersWarning(path: string, signal: AbortSignal): Promise<string
     found = await findDiskWriters(path, signal);
   } catch (error) {
     signal.throwIfAborted();
-    return `whether somebody writes to ${path} could not be found out: ${errorText(error)}`;
+    return `could not find out whether another process writes to ${path}: ${errorText(error)}`;
   }
   const { users, hiddenProcesses } = found;
   if (users.length > 0) return `${path} is exported without a snapshot and may change meanwhile: ${describeUsers(users)}`;

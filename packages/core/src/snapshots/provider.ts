@@ -1,26 +1,26 @@
 import type { Disk } from '../instances/model.ts';
 
 /**
- * What it takes to drop a snapshot without anything else: plain JSON, written to the journal before the snapshot is made, so
- * that the next run can drop what a killed one left.
+ * Everything that dropping a snapshot needs: plain JSON, written to the journal before the snapshot is made, so that the next run can
+ * drop what a killed one left.
  */
 export interface SnapshotRecord {
   readonly provider: string;
-  /** The disk's; -1 for what concerns all of them. */
+  /** The index of the disk; -1 in records of the first version that concern all disks. */
   readonly index: number;
-  /** For a human: what it is and where, such as `/srv/disks/.web1-0.img.gantry-….snap`. */
+  /** For a human: what the snapshot is and where, such as `/srv/disks/.web1-0.img.gantry-….snap`. */
   readonly description: string;
   readonly data: Readonly<Record<string, unknown>>;
 }
 
-/** Drops the snapshots of one kind: all that undoing has to know of a provider. */
+/** Drops the snapshots of one kind: the only part of a provider that undoing needs. */
 export interface SnapshotDropper {
   readonly name: string;
-  /** Idempotent: a snapshot that is not there (any more, or not yet) is dropped already. */
+  /** Idempotent: a snapshot that does not exist (any more, or yet) is dropped already. */
   drop(record: SnapshotRecord, signal: AbortSignal): Promise<void>;
 }
 
-/** A disk to be held still, with its index in the instance. */
+/** A disk to take a snapshot of, with its index in the instance. */
 export interface SnapshotRequest {
   readonly index: number;
   readonly disk: Disk;
@@ -29,19 +29,19 @@ export interface SnapshotRequest {
 /** A stable view of one disk. */
 export interface Snapshot {
   readonly index: number;
-  /** Which provider made it, as the manifest says it: `reflink`, `command`, `none`. */
+  /** Name of the provider that made it, also used in manifests: `reflink`, `command`, `none`. */
   readonly kind: string;
-  /** What `EXPORT_DEVICE` names; absent only for a disk that has a URI alone. */
+  /** Passed to scripts as `EXPORT_DEVICE`; absent only for a disk with only a URI. */
   readonly path?: string;
   readonly uri?: string;
-  /** What `path` leads to, open for reading for as long as the snapshot is held: another user may change where the name leads. */
+  /** The snapshot itself, open for reading as long as the snapshot exists: another user may replace what is at `path`. */
   readonly descriptor?: number;
   /**
-   * @throws GantryError `SNAPSHOT_FAILED` where `path` does not lead to the snapshot any more, `SNAPSHOT_FULL` where it no longer holds
-   *   what the disk held
+   * @throws GantryError `SNAPSHOT_FAILED` if `path` no longer leads to the snapshot, `SNAPSHOT_FULL` if it no longer has the contents of
+   *   the disk
    */
   readonly assertIntact?: () => Promise<void>;
-  /** Aborted with a GantryError as soon as the snapshot is seen to be lost: what was read of it must not be taken as complete. */
+  /** Aborted with a GantryError when the snapshot is lost: what was read from it is not complete. */
   readonly lost?: AbortSignal;
 }
 
@@ -50,41 +50,41 @@ export interface SnapshotContext {
   readonly runId: string;
   readonly instanceName: string;
   /**
-   * Must resolve before the thing that the record describes is made: it is then on disk. A further record of the same provider and
-   * index takes the place of the one before.
+   * Must resolve before the snapshot that the record describes is made: the record is then on disk. Another record of the same provider
+   * and index replaces the previous one.
    */
   readonly remember: (record: SnapshotRecord) => Promise<void>;
   readonly warn: (message: string, disk?: number) => void;
   readonly signal: AbortSignal;
 }
 
-/** Whether a disk can be held still in one way. */
+/** Whether a provider supports a disk. */
 export type Support =
   /** `what` would be made, in words: `a classic snapshot of vg/web1 with 2.00 GiB`. */
   | { readonly ok: true; readonly what: string }
   /**
-   * Why not: one clause. `isObstacle`: this is the way for this disk, which is in use, and it would work if the reason were removed.
-   * `auto` fails then, rather than read a disk that changes.
+   * Why not: one clause. `isObstacle`: the disk is in use, and this provider would support it if the reason were removed. `auto` then
+   * fails instead of reading a disk that changes.
    */
   | { readonly ok: false; readonly reason: string; readonly isObstacle?: boolean };
 
-/** Snapshots that are about to be taken. Where a step rejects, core drops what was remembered. */
+/** Snapshots that are about to be taken. If a step rejects, core drops what was remembered. */
 export interface PreparedSnapshots {
-  /** Makes the views, as near to each other in time as can be. The instance may be frozen until this resolves. */
+  /** Takes the snapshots, as close together in time as possible. The instance may be frozen until this resolves. */
   take(): Promise<void>;
-  /** To be called once they are taken, and the instance runs again. */
+  /** To be called after they are taken and the instance runs again. */
   open(): Promise<readonly Snapshot[]>;
 }
 
-/** A way to hold disks still while they are exported. */
+/** A way to get stable views of disks while they are exported. */
 export interface SnapshotProvider extends SnapshotDropper {
   /** Changes nothing. */
   supports(request: SnapshotRequest, signal: AbortSignal): Promise<Support>;
-  /** Why disks that are each supported cannot be held still together: one clause. Changes nothing. */
+  /** Why snapshots of these disks, each of which is supported, cannot be taken together: one clause. Changes nothing. */
   whyNotTogether?(requests: readonly SnapshotRequest[], signal: AbortSignal): Promise<string | undefined>;
   /**
-   * Does what takes time and does not need to be done at one moment, such as writing the journal. Gets all disks of the instance that
-   * are held still in this way, before the first script runs. Where it rejects, core drops what it remembered.
+   * Does everything slow that need not happen at one moment, such as writing the journal. Gets all disks of the instance that use this
+   * provider, before the first script runs. If it rejects, core drops what it remembered.
    */
   prepare(requests: readonly SnapshotRequest[], context: SnapshotContext): Promise<PreparedSnapshots>;
 }

@@ -2,14 +2,14 @@ import { constants, copyFile, open } from 'node:fs/promises';
 
 import { systemErrorCode } from '../system/errno-name.ts';
 
-/** open(2): a file without a name, gone with its descriptor. Its number contains that of O_DIRECTORY, which differs by machine. */
+/** open(2): a file without a name, which is removed with its descriptor. The value includes O_DIRECTORY, which differs by architecture. */
 const O_TMPFILE = 0o20_000_000 | constants.O_DIRECTORY;
-/** A block of every common file system: less could be kept in the inode, where there is nothing to share. */
+/** At least one block of every common file system: less may be stored in the inode, where nothing can be shared. */
 const PROBE_BYTES = 65_536;
 
 /**
- * Whether files in a directory can share data, found out by sharing some between two files that never have a name: nothing of it is
- * seen, whenever the process dies. Gives the reason why not, as a clause; undefined when they can.
+ * Finds out whether files in a directory can share data, by sharing some between two files without a name: nothing is left, no matter
+ * when the process dies. Returns the reason why not, as a clause; undefined if they can.
  */
 export async function whyNoReflinks(directory: string): Promise<string | undefined> {
   try {
@@ -31,16 +31,16 @@ function reasonOf(code: string, directory: string): string {
     case 'ENOSYS':
     case 'EINVAL':
     case 'EISDIR':
-      return `the file system of ${directory} has no reflinks (xfs and btrfs have)`;
+      return `the file system of ${directory} does not support reflinks (xfs and btrfs do)`;
     case 'EROFS':
       return `the file system of ${directory} is read-only, and a reflink must be made beside the disk`;
     case 'EACCES':
     case 'EPERM':
-      return `a reflink must be made beside the disk, and ${directory} may not be written`;
+      return `a reflink must be made beside the disk, and ${directory} is not writable`;
     case 'ENOSPC':
     case 'EDQUOT':
       return `a reflink must be made beside the disk, and ${directory} has no space left`;
     default:
-      return `a reflink beside the disk, in ${directory}, failed (${code})`;
+      return `making a reflink beside the disk, in ${directory}, failed (${code})`;
   }
 }

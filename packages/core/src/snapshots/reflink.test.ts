@@ -38,7 +38,7 @@ async function run(program: string, ...parameters: string[]): Promise<string> {
 }
 
 describe.each(fileSystems)('a reflink on %s', (_, mountNew) => {
-  test('is the disk as it was, whatever is written to the disk afterwards', async () => {
+  test('is the disk as it was, no matter what is written to the disk afterwards', async () => {
     await using bench = await openWorkbench();
     await using mounted = await mountNew();
     const disk = mounted.file('disk.img');
@@ -112,7 +112,7 @@ describe.each(fileSystems)('a reflink on %s', (_, mountNew) => {
     await run('e2fsck', '-fn', snapshot);
   });
 
-  test('of several disks leaves nothing when it is let go', async () => {
+  test('of several disks leaves nothing when it is dropped', async () => {
     await using bench = await openWorkbench();
     await using mounted = await mountNew();
     const disks = [0, 1, 2].map((index) => mounted.file(`disk${index}.img`));
@@ -161,7 +161,7 @@ describe.each(fileSystems)('a reflink on %s', (_, mountNew) => {
   });
 });
 
-test('a plain copy of a disk that is written to is no moment of it: the comparison above does tell', async () => {
+test('a plain copy of a disk that is written to does not show one moment of it: the comparison above notices', async () => {
   const blocks = 2048;
   await using bench = await openWorkbench();
   const disk = bench.file('disk.img');
@@ -216,11 +216,11 @@ test('a disk that only root may read has a snapshot that only root may read', as
 
 describe('what has no reflink', () => {
   test.each([
-    ['a file on another file system', 'file', /^the file system of .* has no reflinks \(xfs and btrfs have\)$/],
+    ['a file on another file system', 'file', /^the file system of .* does not support reflinks \(xfs and btrfs do\)$/],
     ['a device', 'device', /^it is not a regular file$/],
-    ['a disk that has a URI alone', 'uri', /^it has a URI and no path$/],
-    ['a disk that is not there', 'missing', /^it cannot be looked at \(ENOENT\)$/],
-  ])('%s is told with the reason', async (_, kind, reason) => {
+    ['a disk that has a URI alone', 'uri', /^it has only a URI, not a path$/],
+    ['a disk that is not there', 'missing', /^it cannot be examined \(ENOENT\)$/],
+  ])('%s is refused with the reason', async (_, kind, reason) => {
     await using bench = await openWorkbench();
     await makeSparseFile(bench.file('file'), MiB);
     await using loop = await attachLoopDevice(bench.file('file'));
@@ -248,7 +248,9 @@ describe('dropping', () => {
   test.each(['disk.img', '.bashrc', '.disk.snap', 'disk.gantry-20261123T081500Z-1.snap'])('never removes %s', async (name) => {
     await using bench = await openWorkbench();
     await writeFile(bench.file(name), '');
-    await expect(createReflinkProvider().drop(record(bench.file(name)), signal)).rejects.toThrow('is not named as a snapshot of Gantry');
+    await expect(createReflinkProvider().drop(record(bench.file(name)), signal)).rejects.toThrow(
+      'does not have the name of a snapshot of Gantry',
+    );
     expect(await readdir(bench.file())).toContain(name);
   });
 });
@@ -317,7 +319,7 @@ describe('in a directory that belongs to another user, who changes what names le
     };
     await expect(bench.take('reflink', disks, { run })).rejects.toMatchObject({
       code: 'SNAPSHOT_FAILED',
-      message: expect.stringContaining('somebody else has removed or replaced'),
+      message: expect.stringContaining('another process has removed or replaced'),
     });
     await assertUntouched();
     expect(bench.warnings).toEqual([]);
@@ -356,7 +358,7 @@ describe('in a directory that belongs to another user, who changes what names le
     });
   });
 
-  test('what is read is the snapshot, not what the name leads to later; and that it does not is told', async () => {
+  test('what is read is the snapshot, not what the name leads to later; and that it does not is reported', async () => {
     await using bench = await openWorkbench();
     await using mounted = await mountNewXfs();
     const { disks, victim, snapshotOf, assertUntouched } = await withVictim(mounted);
@@ -368,7 +370,7 @@ describe('in a directory that belongs to another user, who changes what names le
     await expect(set.snapshots[1]?.assertIntact?.()).resolves.toBeUndefined();
     await asNobody('mv "$1" "$1.away"', snapshotOf(disks[1] ?? '', bench.run.id));
     await set[Symbol.asyncDispose]();
-    expect(bench.warnings).toEqual([expect.stringContaining('somebody else has moved it away')]);
+    expect(bench.warnings).toEqual([expect.stringContaining('another process has moved it away')]);
     await assertUntouched();
   });
 });

@@ -16,17 +16,17 @@ import { whyNoReflinks } from './reflink-probe.ts';
 
 /*
  * A snapshot of a disk that is a file: another file beside it that shares its data, made by FICLONE. It is atomic with regard to
- * writers (FICLONE(2const)): xfs and btrfs keep writes, direct ones and those of mapped memory too, out of the file from before they
- * flush its cached data until all of it is shared. So it is the disk as a power cut at that moment would have left it. Several disks
- * are cloned one right after the other, in their order: a moment apart, not at one moment.
+ * writers (FICLONE(2const)): xfs and btrfs block all writes to the file, direct ones and those through mapped memory too, from before
+ * they flush its cached data until all of it is shared. So the snapshot is what a power cut at that moment would have left. Several
+ * disks are cloned directly one after the other, in their order, but not at the same moment.
  */
 
 /*
- * The directory may belong to another user, who can put any file or link where a name led a moment before. So each file is opened once,
+ * The directory may belong to another user, who can replace a file by another file or a link at any time. So each file is opened once,
  * and everything is done with its descriptor. See docs/decisions/0027-snapshots-by-descriptor.md.
  */
 
-/** One disk on its way to being cloned. */
+/** A disk that is to be cloned. */
 interface Plan {
   readonly request: SnapshotRequest;
   readonly source: string;
@@ -42,14 +42,14 @@ interface Prepared extends Plan {
 /** `_IOW(0x94, 9, int)` of linux/fs.h. */
 const FICLONE = 0x4004_9409;
 
-const LONGEST_FILE_NAME_BYTES = 255;
-/** What a snapshot of ours is called; nothing else is ever removed. */
+const MAX_FILE_NAME_BYTES = 255;
+/** The names of Gantry's snapshots; files with other names are never removed. */
 const SNAPSHOT_NAME = /^\..+\.gantry-[0-9TZ-]+\.snap$/;
 const recordSchema = z.object({ path: z.string().startsWith('/') });
 
 /** Snapshots of disks that are files, on file systems with reflinks. */
 export function createReflinkProvider(): SnapshotProvider & { readonly name: 'reflink' } {
-  // A clone that is under way cannot be stopped.
+  // Clones in progress: they cannot be stopped.
   const underWay = new Map<string, Promise<void>>();
   const held = new Map<string, Prepared>();
 
@@ -88,7 +88,7 @@ export function createReflinkProvider(): SnapshotProvider & { readonly name: 're
 
     async drop(record, signal) {
       const { path } = recordSchema.parse(record.data);
-      if (!SNAPSHOT_NAME.test(basename(path))) throw new Error(`${path} is not named as a snapshot of Gantry`);
+      if (!SNAPSHOT_NAME.test(basename(path))) throw new Error(`${path} does not have the name of a snapshot of Gantry`);
       using interruption = new Interruption(signal);
       await interruption.race(underWay.get(path)?.catch(() => undefined) ?? Promise.resolve());
       const files = held.get(path);
@@ -102,25 +102,25 @@ export function createReflinkProvider(): SnapshotProvider & { readonly name: 're
 
 async function whyOrWhyNot({ disk }: SnapshotRequest, signal: AbortSignal): Promise<Support> {
   signal.throwIfAborted();
-  if (disk.path === undefined) return { ok: false, reason: 'it has a URI and no path' };
+  if (disk.path === undefined) return { ok: false, reason: 'it has only a URI, not a path' };
   try {
     const path = await realpath(disk.path);
     if (!(await stat(path)).isFile()) return { ok: false, reason: 'it is not a regular file' };
     const reason = await whyNoReflinks(dirname(path));
     return reason === undefined ? { ok: true, what: `a clone of ${path} in its directory` } : { ok: false, reason };
   } catch (error) {
-    return { ok: false, reason: `it cannot be looked at (${systemErrorCode(error)})` };
+    return { ok: false, reason: `it cannot be examined (${systemErrorCode(error)})` };
   }
 }
 
 async function planSnapshot(request: SnapshotRequest, { runId }: SnapshotContext): Promise<Plan> {
   const { disk, index } = request;
-  if (disk.path === undefined) throw failed(index, 'a disk without a path', 'it has a URI alone');
+  if (disk.path === undefined) throw failed(index, 'a disk without a path', 'it has only a URI');
   try {
-    // Beside the file itself, not beside a link to it.
+    // Beside the file itself, not beside a symbolic link to it.
     const source = await realpath(disk.path);
     const name = `.${basename(source)}.${runId}.snap`;
-    const fits = Buffer.byteLength(name) <= LONGEST_FILE_NAME_BYTES;
+    const fits = Buffer.byteLength(name) <= MAX_FILE_NAME_BYTES;
     return { request, source, target: join(dirname(source), fits ? name : `.disk${index}.${runId}.snap`) };
   } catch (error) {
     throw failed(index, disk.path, errorText(error), error);
@@ -141,7 +141,7 @@ async function openFiles(plan: Plan): Promise<Prepared> {
   }
 }
 
-/** Without waiting for a named pipe that somebody has put there, and without following a link. */
+/** Opens without following a link, and without waiting on a named pipe that somebody may have put there. */
 async function openOriginal({ request: { index }, source }: Plan): Promise<FileHandle> {
   let file: FileHandle | undefined;
   try {
@@ -154,7 +154,7 @@ async function openOriginal({ request: { index }, source }: Plan): Promise<FileH
   }
 }
 
-/** Makes the empty file that takes the clone, for its owner alone whatever the disk's mode is. O_EXCL follows no link. */
+/** Creates the empty file for the clone, accessible only to its owner regardless of the disk's mode. O_EXCL does not follow links. */
 async function createCopy({ request: { index }, source, target }: Plan, original: FileHandle): Promise<FileHandle> {
   try {
     const copy = await open(target, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
@@ -165,7 +165,7 @@ async function createCopy({ request: { index }, source, target }: Plan, original
   }
 }
 
-/** FICLONE writes out what is cached of the file while nobody may write to it: what is written out before need not wait then. */
+/** FICLONE flushes cached data while it blocks writers: flushing before makes that shorter. */
 async function flush({ request: { index }, source, original }: Prepared, signal: AbortSignal): Promise<void> {
   using interruption = new Interruption(signal);
   try {
@@ -185,9 +185,9 @@ async function cloneFile({ request: { index }, source, original, copy }: Prepare
   }
 }
 
-/** Scripts get the name. @throws GantryError `SNAPSHOT_FAILED` where it does not lead to the snapshot */
+/** Scripts get the path. @throws GantryError `SNAPSHOT_FAILED` if it does not lead to the snapshot */
 async function assertNamed({ request: { index }, source, target, copy }: Prepared): Promise<void> {
-  if (!(await isNamed(copy, target))) throw failed(index, source, `somebody else has removed or replaced ${target}`);
+  if (!(await isNamed(copy, target))) throw failed(index, source, `another process has removed or replaced ${target}`);
 }
 
 async function isNamed(file: FileHandle, path: string): Promise<boolean> {
@@ -196,14 +196,14 @@ async function isNamed(file: FileHandle, path: string): Promise<boolean> {
 }
 
 /**
- * Gone for good before the record of it is: a snapshot that came back after a power cut would be nobody's.
+ * Removes a snapshot durably before its record is removed: otherwise a power cut could bring back a snapshot without a record.
  *
- * @param file the snapshot itself, where this process has made it
+ * @param file the snapshot itself, if this process has made it
  */
 async function removeSnapshot(path: string, file: FileHandle | undefined): Promise<void> {
   if (file !== undefined && !(await isNamed(file, path))) {
     if ((await file.stat()).nlink === 0) return;
-    throw new Error(`somebody else has moved it away from ${path}`);
+    throw new Error(`another process has moved it away from ${path}`);
   }
   try {
     if (!(await lstat(path)).isFile()) throw new Error(`${path} is not a file`);
@@ -222,7 +222,7 @@ function toSnapshot(plan: Prepared): Snapshot {
 function failed(index: number, what: string, reason: string, cause?: unknown): GantryError {
   return new GantryError('SNAPSHOT_FAILED', {
     message: `cannot make a reflink of disk ${index} (${what}): ${reason}`,
-    hint: 'Free space on its file system, or choose another way with --snapshot.',
+    hint: 'Free space on its file system, or choose another kind with --snapshot.',
     disk: index,
     cause,
   });

@@ -6,10 +6,10 @@ import { createReflinkProvider } from './reflink.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
 import type { SnapshotSize } from './snapshot-size.ts';
 
-/** The ways to hold disks still, by the names that `--snapshot`, manifests and journals have. */
+/** The kinds of snapshots, by their names in `--snapshot`, manifests and journals. */
 type SnapshotKind = 'reflink' | 'command' | 'lvm' | 'none';
 
-/** What providers are made with. */
+/** Options of providers. */
 export interface ProviderOptions {
   readonly config?: SnapshotConfig | undefined;
   readonly size?: SnapshotSize | undefined;
@@ -21,21 +21,21 @@ interface Entry<Kind extends SnapshotKind> {
   readonly create: (options: ProviderOptions) => SnapshotProvider & { readonly name: Kind };
 }
 
-/** Every way, in the order in which `auto` prefers them. A new one has a file of its own here and a part of docs/reference/snapshots.md. */
+/** Every kind, in the order in which `auto` prefers them. A new one gets its own file here and a section in docs/reference/snapshots.md. */
 const ENTRIES: { readonly [Kind in SnapshotKind]: Entry<Kind> } = {
   reflink: { summary: 'a clone beside a disk that is a file, on xfs and btrfs', create: createReflinkProvider },
   command: { summary: 'what the commands of --snapshot-config make', create: ({ config }) => createCommandProvider(config) },
   lvm: { summary: 'a snapshot of a logical volume, classic or thin', create: createLvmProvider },
-  none: { summary: 'the disk itself', create: createNoneProvider },
+  none: { summary: 'no snapshot: the disk itself', create: createNoneProvider },
 };
 
-/** How disks are to be held still: one way for all of them, or for each disk the first that works. */
+/** Which snapshots to take: one kind for all disks, or for each disk the first kind that works. */
 export type SnapshotMode = 'auto' | SnapshotKind;
 
 /** Every {@link SnapshotMode}, the default first. */
 export const SNAPSHOT_MODES: readonly SnapshotMode[] = ['auto', ...Object.keys(ENTRIES).filter(isKind)];
 
-/** What each way is, for help. */
+/** What each kind is, for help. */
 export const SNAPSHOT_SUMMARY: string = Object.entries(ENTRIES)
   .map(([name, { summary }]) => `${name} (${summary})`)
   .join(', ');

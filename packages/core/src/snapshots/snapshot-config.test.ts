@@ -20,7 +20,7 @@ describe('placeholders', () => {
   });
 
   test.each(['{', '}', '{Name}', '{na me}', '{}', 'a{name', 'name}b'])('are not misread: %s is refused', (text) => {
-    expect(() => placeholdersOf(text)).toThrow(/stands alone in/);
+    expect(() => placeholdersOf(text)).toThrow(/^a single . in/);
   });
 
   test('never change what holds no brace', () => {
@@ -77,25 +77,25 @@ describe('the snapshot configuration', () => {
     ['create: [a]', /remove: create and remove belong together/],
     ['remove: [a]', /remove: create and remove belong together/],
     ['freeze: [a]', /thaw: freeze and thaw belong together/],
-    ['{}', /create: there is no command/],
-    ['', /the whole: .*expected object/],
-    ['- a', /the whole: .*expected object/],
+    ['{}', /create: is missing: there must be at least create, freeze or size/],
+    ['', /the file: .*expected object/],
+    ['- a', /the file: .*expected object/],
     ['create: lvcreate -s\nremove: [a]', /create: .*expected (tuple|array)/],
     ['create: []\nremove: [a]', /create/],
     ['create: [""]\nremove: [a]', /create\.0/],
     ['create: [a, 5]\nremove: [a]', /create\.1: .*expected string/],
-    ['create: [a, "{disk}"]\nremove: [a]', /create\.1: \{disk\} is not known here; known are \{instance\} \{run\} \{path\}/],
-    ['create: [a, "{device}"]\nremove: [a]', /create\.1: \{device\} is not known here/],
-    ['create: [a, "{"]\nremove: [a]', /create\.1: a \{ that stands alone/],
-    ['create: [a]\nremove: [a, "{device}"]', /remove: \{device\} can only be used where `device` says what it is/],
-    ['freeze: [a, "{path}"]\nthaw: [b]', /freeze\.1: \{path\} is not known here; known are \{instance\} \{run\}/],
+    ['create: [a, "{disk}"]\nremove: [a]', /create\.1: unknown placeholder \{disk\}; use \{instance\} \{run\} \{path\}/],
+    ['create: [a, "{device}"]\nremove: [a]', /create\.1: unknown placeholder \{device\}/],
+    ['create: [a, "{"]\nremove: [a]', /create\.1: a single \{ in/],
+    ['create: [a]\nremove: [a, "{device}"]', /remove: \{device\} can only be used if `device` is given/],
+    ['freeze: [a, "{path}"]\nthaw: [b]', /freeze\.1: unknown placeholder \{path\}; use \{instance\} \{run\}/],
     [`${pair}device: dev/vg`, /device: must be an absolute path/],
     [`${pair}device: "{name}"`, /device: must be an absolute path/],
-    [`${pair}device: "/dev/{device}"`, /device: \{device\} is not known here/],
+    [`${pair}device: "/dev/{device}"`, /device: unknown placeholder \{device\}/],
     [`${pair}timeouts: {create: -1}`, /timeouts\.create/],
     [`${pair}timeouts: {remove: 100000}`, /timeouts\.remove/],
     [`${pair}timeout: 5`, /Unrecognized key.*timeout/],
-    ['create: [a', /is not YAML/],
+    ['create: [a', /is not valid YAML/],
   ])('is refused with the place of what is wrong: %s', (text, message) => {
     expect(() => parseSnapshotConfig(text, '/etc/snapshots.yaml')).toThrow(
       expect.objectContaining({
@@ -115,7 +115,7 @@ describe('the snapshot configuration', () => {
     });
   });
 
-  test('that is not there is told with its path', async () => {
+  test('that does not exist is reported with its path', async () => {
     await expect(readSnapshotConfig('/nowhere/snapshots.yaml')).rejects.toMatchObject({
       code: 'USAGE',
       message: expect.stringMatching(/\/nowhere\/snapshots.yaml.*no such file or directory/),

@@ -13,13 +13,13 @@ import { parseSnapshotSize } from './snapshot-size.ts';
 export interface SnapshotConfig {
   /** Makes the snapshot of one disk. */
   readonly create?: Argv | undefined;
-  /** Removes it; is also called for one that was not made, or not wholly. */
+  /** Removes the snapshot; also called if the snapshot was not made, or only in part. */
   readonly remove?: Argv | undefined;
-  /** Where the snapshot is then; without it the last line that `create` writes to stdout says so. */
+  /** Path of the snapshot; without it, the last line that `create` writes to stdout is the path. */
   readonly device?: string | undefined;
-  /** Runs once before the first snapshot, of whatever kind. */
+  /** Runs once before the first snapshot of any kind. */
   readonly freeze?: Argv | undefined;
-  /** Runs once after the last one, also when something failed. */
+  /** Runs once after the last snapshot, even if something failed. */
   readonly thaw?: Argv | undefined;
   /** Space for a snapshot that needs some of its own, as a classic one of LVM does. */
   readonly size?: SnapshotSize | undefined;
@@ -32,28 +32,28 @@ interface SnapshotTimeouts {
   readonly remove: number;
   readonly freeze: number;
   readonly thaw: number;
-  /** For the device to appear after `create` has ended. */
+  /** For the device to appear after `create` ended. */
   readonly device: number;
 }
 
-/** What stands for something in the commands; those of one disk, and those of the whole instance. */
+/** Placeholders in the commands: those of the instance, and those of one disk. */
 const INSTANCE_PLACEHOLDERS: readonly string[] = ['instance', 'run'];
 const DISK_PLACEHOLDERS: readonly string[] = [...INSTANCE_PLACEHOLDERS, 'path', 'uri', 'basename', 'dirname', 'name', 'index', 'uuid'];
 
-/** What it begins with is a path itself, or fills in as one. */
+/** Starts with a slash, or with a placeholder that is an absolute path. */
 const ABSOLUTE = /^(\/|\{path\}|\{dirname\})/;
 
-/** Taking snapshots must end in the time in which somebody still waits, and cleaning up in the time that it is given. */
-const LONGEST_CREATE_S = 3600;
-const LONGEST_REMOVE_S = 240;
+/** Removing must end within the timeout of cleaning up. */
+const MAX_CREATE_S = 3600;
+const MAX_REMOVE_S = 240;
 
-const seconds = (preset: number, most: number): z.ZodDefault<z.ZodNumber> => z.number().min(0).max(most).default(preset);
+const seconds = (preset: number, max: number): z.ZodDefault<z.ZodNumber> => z.number().min(0).max(max).default(preset);
 const timeoutsSchema = z.strictObject({
-  create: seconds(60, LONGEST_CREATE_S),
-  remove: seconds(60, LONGEST_REMOVE_S),
-  freeze: seconds(10, LONGEST_CREATE_S),
-  thaw: seconds(10, LONGEST_REMOVE_S),
-  device: seconds(5, LONGEST_CREATE_S),
+  create: seconds(60, MAX_CREATE_S),
+  remove: seconds(60, MAX_REMOVE_S),
+  freeze: seconds(10, MAX_CREATE_S),
+  thaw: seconds(10, MAX_REMOVE_S),
+  device: seconds(5, MAX_CREATE_S),
 });
 const command = (known: readonly string[]) => z.tuple([template(known).min(1)], template(known));
 
@@ -73,9 +73,9 @@ const configSchema = z
       complain('remove', 'create and remove belong together: one is missing');
     if ((config.freeze === undefined) !== (config.thaw === undefined)) complain('thaw', 'freeze and thaw belong together: one is missing');
     if (config.create === undefined && config.freeze === undefined && config.size === undefined)
-      complain('create', 'there is no command, and no size');
+      complain('create', 'is missing: there must be at least create, freeze or size');
     if (config.device === undefined && config.remove?.some((part) => placeholdersOf(part).includes('device')) === true) {
-      complain('remove', '{device} can only be used where `device` says what it is, for it must be known before the snapshot is made');
+      complain('remove', '{device} can only be used if `device` is given, because it must be known before the snapshot is made');
     }
   });
 
@@ -86,7 +86,7 @@ function template(known: readonly string[]): z.ZodString {
       if (unknown !== undefined)
         context.addIssue({
           code: 'custom',
-          message: `{${unknown}} is not known here; known are ${known.map((name) => `{${name}}`).join(' ')}`,
+          message: `unknown placeholder {${unknown}}; use ${known.map((name) => `{${name}}`).join(' ')}`,
         });
     } catch (error) {
       context.addIssue({ code: 'custom', message: errorText(error) });
@@ -125,12 +125,12 @@ export function parseSnapshotConfig(text: string, path: string): SnapshotConfig 
   try {
     value = parse(text);
   } catch (error) {
-    throw unusable(path, `the snapshot configuration ${path} is not YAML: ${errorText(error)}`, [], error);
+    throw unusable(path, `the snapshot configuration ${path} is not valid YAML: ${errorText(error)}`, [], error);
   }
   const result = configSchema.safeParse(value);
   if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) => `${issue.path.map(String).join('.') || 'the whole'}: ${issue.message}`);
-  throw unusable(path, `the snapshot configuration ${path} is wrong: ${problems[0] ?? 'it cannot be understood'}`, problems.slice(1));
+  const problems = result.error.issues.map((issue) => `${issue.path.map(String).join('.') || 'the file'}: ${issue.message}`);
+  throw unusable(path, `the snapshot configuration ${path} is not valid: ${problems[0] ?? 'unknown problem'}`, problems.slice(1));
 }
 
 function unusable(path: string, message: string, details: readonly string[], cause?: unknown): GantryError {

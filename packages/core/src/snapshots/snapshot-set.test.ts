@@ -72,7 +72,9 @@ describe('one way for all disks', () => {
     await expect(bench.take('reflink', [xfs.file('a'), bench.file('b'), loop.path])).rejects.toMatchObject({
       code: 'SNAPSHOT_UNSUPPORTED',
       disk: 1,
-      message: expect.stringMatching(/^cannot take a reflink snapshot of disk 1 \(.*\/b\): the file system of .* has no reflinks/),
+      message: expect.stringMatching(
+        /^cannot take a reflink snapshot of disk 1 \(.*\/b\): the file system of .* does not support reflinks/,
+      ),
       details: [`disk 2 (${loop.path}): it is not a regular file`],
       hint: expect.stringContaining('--snapshot auto'),
     });
@@ -123,7 +125,7 @@ describe('freezing', () => {
     expect(await readdir(xfs.path)).toEqual(['a']);
   });
 
-  test('that cannot be undone is told at once, tried again at the end, and left to the next run', async () => {
+  test('that cannot be undone is reported at once, tried again at the end, and left to the next run', async () => {
     await using bench = await openWorkbench();
     await using xfs = await mountNewXfs();
     await makeRandomFile(xfs.file('a'), MiB, 'a');
@@ -134,7 +136,7 @@ describe('freezing', () => {
       await using set = await bench.take('reflink', [xfs.file('a')], { config });
       expect(set.snapshots).toHaveLength(1);
       expect(bench.warnings).toEqual([
-        expect.stringMatching(/^instance web1 frozen, thawed by sh -c .*, could not be cleared: sh failed with status 1/),
+        expect.stringMatching(/^could not undo: instance web1 frozen, thawed by sh -c .*: sh failed with status 1/s),
       ]);
     }
     expect(bench.warnings).toHaveLength(2);
@@ -171,7 +173,7 @@ describe('snapshots are dropped', () => {
     };
   }
 
-  test('the last one first, when the set is let go, also after the operation was cancelled', async () => {
+  test('the last one first, when the set is disposed, also after the operation was cancelled', async () => {
     await using bench = await openWorkbench();
     const events: string[] = [];
     const cancel = new AbortController();
@@ -183,7 +185,7 @@ describe('snapshots are dropped', () => {
     expect(await remembered(bench)).toEqual([]);
   });
 
-  test('once, however often the set is let go', async () => {
+  test('once, however often the set is disposed', async () => {
     await using bench = await openWorkbench();
     const events: string[] = [];
     const set = await bench.take('auto', ['/a'], { providers: [notingProvider(events, {})] });
@@ -201,14 +203,14 @@ describe('snapshots are dropped', () => {
     expect(events).toEqual(['take 0', 'drop 1', 'drop 0']);
   });
 
-  test('all but the one that cannot be: that is told and stays in the journal', async () => {
+  test('all but the one that cannot be: that is reported and stays in the journal', async () => {
     await using bench = await openWorkbench();
     const events: string[] = [];
     {
       await using _set = await bench.take('auto', ['/a', '/b', '/c'], { providers: [notingProvider(events, { drop: 1 })] });
     }
     expect(events.slice(3)).toEqual(['drop 2', 'drop 0']);
-    expect(bench.warnings).toEqual(['disk 1: snapshot 1, could not be cleared: cannot drop 1; the next run tries again']);
+    expect(bench.warnings).toEqual(['disk 1: could not undo: snapshot 1: cannot drop 1; the next run tries again']);
     expect(await remembered(bench)).toEqual(['noting']);
   });
 });

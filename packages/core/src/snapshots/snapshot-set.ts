@@ -18,23 +18,23 @@ export interface SnapshotSetOptions {
   /** Instead of those that come with Gantry, in the order in which `auto` prefers them. */
   readonly providers?: readonly SnapshotProvider[] | undefined;
   readonly instanceName: string;
-  /** All disks that are wanted, together. */
+  /** All disks of which snapshots are wanted. */
   readonly requests: readonly SnapshotRequest[];
   readonly run: Run;
   readonly warn: (message: string, disk?: number) => void;
-  /** Told what is about to be done, such as `snapshot of 2 disks (reflink)`. */
+  /** Called with what is about to be done, such as `snapshot of 2 disks (reflink)`. */
   readonly stage?: ((message: string) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
-/** Stable views of all disks that were asked for. Disposing drops them, whatever became of the operation. */
+/** Stable views of all requested disks. Disposing drops them, whether the operation succeeded or not. */
 export interface SnapshotSet extends AsyncDisposable {
   /** In the order of the requests. */
   readonly snapshots: readonly Snapshot[];
 }
 
 /**
- * Takes the snapshots of all disks, or of none: what was taken before something failed is dropped again.
+ * Takes the snapshots of all disks or of none: if one fails, those taken before are dropped.
  * @throws GantryError SNAPSHOT_UNSUPPORTED, SNAPSHOT_FAILED, STATE_UNUSABLE; the signal's reason
  */
 export async function takeSnapshotSet(options: SnapshotSetOptions): Promise<SnapshotSet> {
@@ -70,7 +70,7 @@ async function takeAll(prepared: readonly PreparedSnapshots[]): Promise<number> 
   return performance.now() - started;
 }
 
-/** That thawing fails is no reason to throw away the snapshots: it is told, and tried once more when they are dropped. */
+/** If thawing fails, the snapshots are still used: there is a warning, and thawing is tried again when they are dropped. */
 async function whileFrozen<T>(
   config: SnapshotConfig | undefined,
   context: SnapshotContext,

@@ -16,7 +16,7 @@ export function snapshotUndo(providers: readonly SnapshotDropper[]): Undo {
     async undo(record, run, signal) {
       const snapshot = recordSchema.parse(record).record;
       const { provider: name, description, data } = snapshot;
-      // So it stood in the journals of the first version.
+      // The first version of Gantry wrote it this way.
       if (name === freezeUndo.kind) return freezeUndo.undo({ kind: name, description, ...data }, run, signal);
       const provider = providers.find((each) => each.name === name);
       if (provider === undefined) throw new Error(`this version of Gantry does not know snapshots of the kind ${name}`);

@@ -7,7 +7,7 @@ import { runCommand } from '../../system/run-command.ts';
 
 /** A command of LVM waits for others that change the same group. */
 const TIMEOUT_S = 120;
-/** One that is killed in the middle can leave a volume suspended, and whoever writes to it waiting: it gets time to end by itself. */
+/** One that is killed in the middle can leave a volume suspended, and all writers waiting: it gets time to end by itself. */
 export const LVM_GRACE_MS = 60_000;
 /** A report of one volume has 1 KiB. */
 const MAX_REPORT_BYTES = 1024 * 1024;

@@ -1,6 +1,6 @@
 import { runLvm } from './commands.ts';
 
-/** Shares of a thin pool's data or metadata space: a snapshot is not begun from the first on, and given up from the second. */
+/** Shares of a thin pool's data or metadata space: a snapshot is not started from the first on, and given up from the second. */
 export const MAX_POOL_FILL_AT_START = 0.9;
 const MAX_POOL_FILL = 0.95;
 

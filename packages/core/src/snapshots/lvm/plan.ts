@@ -7,7 +7,7 @@ import { MAX_POOL_FILL_AT_START } from './fill.ts';
 
 const MIB = 1024 * 1024;
 
-/** Where nothing else is asked for: this share of the volume, and not less than so many bytes. */
+/** Where nothing else is asked for: this share of the volume, and at least this many bytes. */
 const DEFAULT_SIZE = { percent: 20 };
 const MIN_DEFAULT_BYTES = 256 * MIB;
 
