@@ -154,7 +154,10 @@ describe('a run that is killed while a command runs', () => {
     const group = identifyGroup(pid);
     expect(runningMembers(group)).toContain(pid);
     const { leftovers } = await recover(scratch.file('state'));
-    expect(leftovers).toMatchObject([{ outcome: 'cleared', message: expect.stringContaining('instance web1 frozen, thawed by rm') }]);
+    expect(leftovers).toMatchObject([
+      { outcome: 'cleared', message: expect.stringContaining('instance web1 frozen, thawed by rm') },
+      { outcome: 'cleared', message: expect.stringContaining('.snap of disk 0') },
+    ]);
     expect(runningMembers(group)).toEqual([]);
     expect(await isThere(scratch.file('frozen'))).toBe(false);
     expect(await readdir(xfs.path)).toEqual(['disk']);

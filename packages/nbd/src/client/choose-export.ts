@@ -51,7 +51,7 @@ export async function inquireExport(negotiation: Negotiation, name: string): Pro
 }
 
 /**
- * Structured replies, metadata contexts, `NBD_OPT_GO`: after it the transmission phase has begun.
+ * Structured replies, metadata contexts, `NBD_OPT_GO`: after it the transmission phase has started.
  * @param contexts that must be selected
  * @throws NbdError as {@link Negotiation.ask}; `unsupported` where the server lacks one of the contexts
  */

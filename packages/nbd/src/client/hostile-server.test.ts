@@ -102,7 +102,7 @@ describe('a handshake against the rules', () => {
       /answered option 3/,
     ],
     [
-      'an answer that is none',
+      'an answer that is not one',
       option(OPTION.GO, ({ socket }) => socket.write(Buffer.alloc(20))),
       'protocol',
       /something else than a reply/,

@@ -9,7 +9,7 @@ import { Coverage } from './coverage.ts';
 /** "Structured reply types": error, length of the message, message, offset, and room for what may be added. */
 const MAX_ERROR_BYTES = MAX_STRING_BYTES + 64;
 const MAX_STATUS_BYTES = 4 + 8 * MAX_STATUS_EXTENTS;
-/** Offsets may be told of as many errors as there are; one is enough for us. */
+/** Many offsets may be reported with errors; one is enough for us. */
 const MAX_ERROR_CHUNKS = 1024;
 
 /** One request and what has come of its reply. Everything that the reply says is checked against the request. */
@@ -35,7 +35,7 @@ abstract class Transaction<Result> {
 
   /** "Simple reply message": what follows it, where it is not an error. */
   protected abstract readSimple(reader: ByteReader): Promise<void>;
-  /** @returns false where a chunk of this type is no answer to this request */
+  /** @returns false if a chunk of this type does not answer this request */
   protected abstract readContent(header: ChunkHeader, reader: ByteReader): Promise<boolean>;
   /** @throws NbdError `protocol` where something is missing */
   protected abstract finish(): Result;

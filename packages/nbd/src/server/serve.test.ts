@@ -249,7 +249,7 @@ test('a client that chooses nothing is sent away when its time is over', async (
   await closed;
 });
 
-test('whatever a client sends, the server goes on serving others', async () => {
+test('the server goes on serving others, no matter what a client sends', async () => {
   await using scratch = await makeTemporaryDirectory();
   const content = sparse(4 * MiB);
   await using server = await serveNbd({ path: scratch.file('s'), exports: [memoryExport('disk', content)] });

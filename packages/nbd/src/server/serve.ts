@@ -15,7 +15,7 @@ export interface ServeOptions {
   readonly path: string;
   /** With different names. One alone is also the default export. */
   readonly exports: readonly ServedExport[];
-  /** Who comes when so many are connected is sent away. */
+  /** Maximum number of connected clients; further ones are refused. */
   readonly maxClients?: number;
   /** For a client to choose an export, ms. */
   readonly handshakeTimeoutMs?: number;

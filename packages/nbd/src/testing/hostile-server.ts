@@ -72,7 +72,7 @@ export interface Promised {
   /** Minimum, preferred and maximum. */
   readonly blockSizes?: readonly [number, number, number];
   readonly structured?: boolean;
-  /** The metadata context that it selects, whatever is asked for. */
+  /** The metadata context that it selects, no matter which is requested. */
   readonly context?: string;
 }
 

@@ -141,7 +141,7 @@ describe('what is encoded decodes to the same', () => {
   });
 });
 
-test('whatever bytes come, decoders give a value or a typed error', () => {
+test('decoders return a value or a typed error for all bytes', () => {
   const decoders = [
     decodeOptionHeader,
     decodeOptionReplyHeader,
