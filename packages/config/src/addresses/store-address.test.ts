@@ -42,6 +42,7 @@ describe('the form of another tool', () => {
     const error = refusal(text);
     expect(error).toMatchObject({ code: 'STORE_ADDRESS', exitCode: 8, message: expect.stringContaining(JSON.stringify(text)) });
     expect(error.hint).toContain(hint);
+    expect(error.hint).toMatch(/(\. F|; f)or a local directory of that name: \.\//);
     expect(error.hint).toContain(`: ./${text}`);
   });
 

@@ -22,7 +22,7 @@ export function parseStoreAddress(text: string, cwd: string): URL {
   if (suggestion === undefined) return pathToFileURL(resolve(cwd, text));
   throw new GantryError('STORE_ADDRESS', {
     message: `${JSON.stringify(text)} is neither a URL nor a plain path`,
-    hint: `${suggestion} For a local directory of that name: ./${text}`,
+    hint: `${suggestion}${suggestion.endsWith('.') ? ' For' : '; for'} a local directory of that name: ./${text}`,
   });
 }
 

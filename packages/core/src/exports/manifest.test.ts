@@ -51,6 +51,15 @@ describe('what is refused', () => {
     expect(error).toMatchObject({ code: 'MANIFEST_VERSION', message: 'manifest.json of web1 has version 2; this Gantry reads version 1' });
   });
 
+  test('a codec of a later version, by its name', () => {
+    const error = failure({ ...manifest, dumps: [{ ...record, codec: 'lz9' }, manifest.dumps[1]] });
+    expect(error).toMatchObject({
+      code: 'CODEC_UNKNOWN',
+      message: 'manifest.json of web1: this version of Gantry does not know the codec lz9',
+      hint: expect.stringContaining('It knows zstd, gzip, none.'),
+    });
+  });
+
   test.each([['{'], ['[]'], ['null'], ['"text"'], ['{}'], ['{"format":"gantry-export"}'], ['{"format":"other","version":1}']])(
     '%s is none',
     (text) => {
@@ -67,7 +76,7 @@ describe('what is refused', () => {
     ['the disk of another dump', { index: 1 }, 'dumps.1: disk 1 has another dump'],
     ['a disk that the instance does not have', { index: 2 }, 'dumps.0: the instance has no disk 2'],
     ['a disk that is none', { index: -1 }, 'dumps.0.index: '],
-    ['a codec that is none', { codec: 'lzma' }, 'dumps.0.codec: '],
+    ['a codec that cannot be one', { codec: 'L Z' }, 'dumps.0.codec: '],
     ['frames that no reader can hold', { frameSize: 2 ** 40 }, 'dumps.0.frameSize: '],
     ['frames of nothing', { frameSize: 0 }, 'dumps.0.frameSize: '],
     ['too few frames for the bytes', { frames: 2 }, 'dumps.0: 8388609 plain bytes in frames of 4194304 make 3 frames, not 2'],
@@ -124,7 +133,7 @@ describe('what is refused', () => {
         try {
           parseManifest(text.slice(0, at) + character + text.slice(at + 1), 'it');
         } catch (error) {
-          expect(error).toMatchObject({ code: expect.stringMatching(/^MANIFEST_/) });
+          expect(error).toMatchObject({ code: expect.stringMatching(/^(MANIFEST_|CODEC_UNKNOWN$)/) });
         }
       }),
       { numRuns: 1000 },

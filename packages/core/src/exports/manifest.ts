@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { CODEC_NAMES, isCodec } from '../frames/codecs/registry.ts';
 import type { DumpSummary } from '../frames/types.ts';
 import { GantryError } from '../report/errors.ts';
 import type { Instance } from '../instances/model.ts';
@@ -64,7 +65,7 @@ export function renderManifest(manifest: Manifest): string {
  * what changes the meaning of others gets a new version.
  *
  * @param source what to call it in messages, such as `manifest.json of web1@20261123T081500Z`
- * @throws GantryError `MANIFEST_DAMAGED`, `MANIFEST_VERSION`
+ * @throws GantryError `MANIFEST_DAMAGED`, `MANIFEST_VERSION`, `CODEC_UNKNOWN`
  */
 export function parseManifest(text: string, source: string): Manifest {
   try {
@@ -78,6 +79,7 @@ export function parseManifest(text: string, source: string): Manifest {
 export function checkManifest(document: unknown, source: string): Manifest {
   assertVersion(document, source);
   assertCounts(document, source);
+  assertCodecs(document, source);
   const parsed = manifestSchema.safeParse(document);
   if (parsed.success) return parsed.data;
   throw damaged(
@@ -117,6 +119,19 @@ function assertCounts(document: unknown, source: string): void {
   ] as const)
     if (list !== undefined && list.length > MAX_DEVICES)
       throw damaged(source, [`${name}: has ${list.length} items; at most ${MAX_DEVICES} are allowed`]);
+}
+
+const codecsSchema = z.looseObject({ dumps: z.array(z.looseObject({ codec: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/) })) });
+
+/** A name that could be that of a codec is one of a later version, not damage. */
+function assertCodecs(document: unknown, source: string): void {
+  const { dumps = [] } = codecsSchema.safeParse(document).data ?? {};
+  const unknown = dumps.find(({ codec }) => !isCodec(codec));
+  if (unknown === undefined) return;
+  throw new GantryError('CODEC_UNKNOWN', {
+    message: `${source}: this version of Gantry does not know the codec ${unknown.codec}`,
+    hint: `It knows ${CODEC_NAMES.join(', ')}. Use the version of Gantry that made the export, or a later one.`,
+  });
 }
 
 function damaged(source: string, problems: readonly string[], cause?: unknown): GantryError {

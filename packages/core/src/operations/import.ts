@@ -149,7 +149,7 @@ function selectDumps(found: StoredExport, { instance, disks }: ImportRequest): r
   if (missing !== undefined) {
     throw new GantryError('DUMP_MISSING', {
       message: `${found.reference} has no dump of disk ${missing}`,
-      hint: `It has dumps of the disks ${found.dumps.map(({ index }) => index).join(', ')}.`,
+      hint: `It has dumps of: ${found.dumps.map(({ index }) => `disk ${index}`).join(', ')}.`,
       disk: missing,
     });
   }

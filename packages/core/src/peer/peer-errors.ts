@@ -39,7 +39,7 @@ export function endedError(peer: string, end: PeerEnd | undefined, greeted: bool
   if (!greeted && exitCode !== undefined) {
     return new GantryError('PEER_FAILED', {
       message: `${peer} ended with status ${exitCode} before it said anything`,
-      hint: 'Its words are above; see whether the account may run "gantry receive" there.',
+      hint: 'Check that the account may run "gantry receive" there.',
       details,
     });
   }
