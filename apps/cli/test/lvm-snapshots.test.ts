@@ -1,3 +1,4 @@
+import type { ScriptOutcome } from '@gantry/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { SnapshotMachine } from './snapshot-machine.ts';
 import { startSnapshotMachine } from './snapshot-machine.ts';
@@ -20,11 +21,11 @@ for name in thin thin-copy; do lvcreate -q -V 64M -T vg/pool -n $name; done
 for name in data thin; do mkfs.ext4 -q -E nodiscard /dev/vg/$name; done
 mount /dev/vg/data /mnt/a; mount /dev/vg/thin /mnt/b`;
 
-/** Numbers its writes: each goes to both file systems and is synced there before the next one. */
-const WRITER = `number=0
+/** Numbers its writes: each goes to all file systems and is synced there before the next one. */
+const writer = (...mounts: readonly string[]): string => `number=0; rm -f /run/number
 while :; do
   number=$((number + 1))
-  for at in /mnt/a /mnt/b; do echo $number >$at/$((number % 40)); sync $at/$((number % 40)); done
+  for at in ${mounts.join(' ')}; do echo $number >$at/$((number % 40)); sync $at/$((number % 40)); done
   echo $number >/run/number.new; mv /run/number.new /run/number
 done`;
 
@@ -51,9 +52,9 @@ describe('snapshots of logical volumes', () => {
     expect(await snapshots(), 'what a test left').toBe('');
   });
 
-  /** The snapshots that are there, by their tag. */
+  /** The snapshots that are there, by their tag, and devices upon them. */
   async function snapshots(): Promise<string> {
-    return (await bench.machine.run('lvs --noheadings -o lv_name @gantry')).stdout.trim();
+    return (await bench.machine.run('lvs --noheadings -o lv_name @gantry; dmsetup ls | grep ^gantry; :')).stdout.trim();
   }
 
   /** Commands that run before the snapshots are taken, and after. */
@@ -74,29 +75,40 @@ cat >export <<'END'\n#!/bin/sh\n${exportScript}\nEND\nchmod 755 create import ve
     return (await bench.machine.run('ls -A /run/exports 2>/dev/null | grep -v gantry-store.json; :')).stdout.trim();
   }
 
-  it('hold what was synced when they were taken, classic and thin ones, and the file systems recover', async () => {
-    await bench.machine.run(`(${WRITER}) >/dev/null 2>&1 & echo $! >/run/writer; until [ -e /run/number ]; do sleep 0.1; done`);
+  /** Exports while numbers are written to file systems, and notes which was synced before the snapshots and after. */
+  async function exportLoaded(source: string, ...mounts: readonly string[]): Promise<ScriptOutcome> {
+    await bench.machine.run(`(${writer(...mounts)}) >/dev/null 2>&1 & echo $! >/run/writer; until [ -e /run/number ]; do sleep 0.1; done`);
     const config = await configure({ freeze: 'cp /run/number /run/before', thaw: 'cp /run/number /run/after' });
-    const source = await bench.describe('loaded', ['/dev/vg/data', '/dev/vg/thin']);
-    const { exitCode, stdout, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 32M ${config}`);
+    const outcome = await bench.gantry(`export ${source} /run/exports --snapshot-size 32M ${config}`);
     await bench.machine.run('kill $(cat /run/writer)');
-    expect(exitCode, stderr).toBe(0);
+    expect(outcome.exitCode, outcome.stderr).toBe(0);
+    return outcome;
+  }
+
+  /** Mounting replays the journal; a check after that finds nothing wrong. */
+  async function expectRecovered(...devices: readonly string[]): Promise<void> {
+    const { stdout } = await bench.machine.run(`set -e; cat /run/before /run/after; mkdir -p /mnt/copy
+for device in ${devices.join(' ')}; do
+  mount $device /mnt/copy; cat /mnt/copy/[0-9]* | sort -n | tail -n 1; umount /mnt/copy; e2fsck -fn $device >/dev/null 2>&1
+done; rm -r /run/exports`);
+    const [before = NaN, after = NaN, ...found] = stdout.trim().split('\n').map(Number);
+    expect(found).toHaveLength(devices.length);
+    for (const number of found) {
+      expect(number).toBeGreaterThanOrEqual(before);
+      expect(number).toBeLessThanOrEqual(after + 1);
+    }
+  }
+
+  it('hold what was synced when they were taken, classic and thin ones, and the file systems recover', async () => {
+    const source = await bench.describe('loaded', ['/dev/vg/data', '/dev/vg/thin']);
+    const { stdout, stderr } = await exportLoaded(source, '/mnt/a', '/mnt/b');
     expect(stderr).toContain('snapshot of 2 disks (lvm)');
     expect(stderr).toMatch(/2 snapshots taken within \d+ ms/);
 
     const target = await bench.describe('recovered', ['/dev/vg/copy', '/dev/vg/thin-copy']);
     const imported = await bench.gantry(`import /run/exports ${lastLine(stdout)} --to ${target}`);
     expect(imported.exitCode, imported.stderr).toBe(0);
-    // Mounting replays the journal; a check after that finds nothing wrong.
-    const { stdout: numbers } = await bench.machine.run(`set -e; cat /run/before /run/after; mkdir -p /mnt/copy
-for name in copy thin-copy; do
-  mount /dev/vg/$name /mnt/copy; cat /mnt/copy/[0-9]* | sort -n | tail -n 1; umount /mnt/copy; e2fsck -fn /dev/vg/$name >/dev/null 2>&1
-done; rm -r /run/exports`);
-    const [before = NaN, after = NaN, classic = NaN, thin = NaN] = numbers.trim().split('\n').map(Number);
-    for (const found of [classic, thin]) {
-      expect(found).toBeGreaterThanOrEqual(before);
-      expect(found).toBeLessThanOrEqual(after + 1);
-    }
+    await expectRecovered('/dev/vg/copy', '/dev/vg/thin-copy');
   });
 
   describe('that overflow fail the export, and nothing of it is visible,', () => {
@@ -212,6 +224,110 @@ vgcfgbackup -q -f /run/ro.conf ro; sed -i 's/"RESIZEABLE", "READ", "WRITE"/"RESI
       expect(stderr).toContain('[SNAPSHOT_FAILED]');
       expect(exitCode).toBe(5);
       expect(await exportedNames()).toBe('');
+    });
+  });
+
+  describe('of the volume below a device of DRBD', () => {
+    beforeAll(async () => {
+      // Both sides in one kernel: drbd1 is the source of the other, later.
+      await bench.machine.run(`set -e; modprobe drbd; modprobe loop; echo /bin/true >/sys/module/drbd/parameters/usermode_helper
+for minor in 1 2; do
+  lvcreate -q -y -Wn -L 32M -n back$minor vg; drbdmeta --force $minor v08 /dev/vg/back$minor internal create-md
+  drbdsetup new-resource r$minor; drbdsetup new-minor r$minor $minor 0
+  drbdsetup attach $minor /dev/vg/back$minor /dev/vg/back$minor internal --resync-rate=100 --c-plan-ahead=0
+done
+drbdsetup primary 1 --force; mkfs.ext4 -q /dev/drbd1; mkdir -p /mnt/drbd; mount /dev/drbd1 /mnt/drbd`);
+    });
+
+    afterAll(async () => {
+      await bench.machine.run('umount /mnt/drbd; for minor in 1 2; do drbdsetup down r$minor; lvremove -q -y vg/back$minor; done');
+    });
+
+    it('hold what was synced on the primary when they were taken, and have the size of the disk', async () => {
+      const { stdout, stderr } = await exportLoaded(await bench.describe('drbd', ['/dev/drbd1']), '/mnt/drbd');
+      expect(stderr).toContain('snapshot of 1 disk (drbd)');
+      // The volume is larger, by the metadata of DRBD at its end.
+      await bench.machine.run('truncate -s $(blockdev --getsize64 /dev/drbd1) /run/copy.img');
+      const target = await bench.describe('drbd-copy', ['/run/copy.img']);
+      const imported = await bench.gantry(`import /run/exports ${lastLine(stdout)} --to ${target}`);
+      expect(imported.exitCode, imported.stderr).toBe(0);
+      await bench.machine.run('losetup /dev/loop0 /run/copy.img');
+      await expectRecovered('/dev/loop0');
+      await bench.machine.run('losetup -d /dev/loop0; rm /run/copy.img');
+    });
+
+    it('are named and cleared after a kill, with what stands upon them', async () => {
+      await defineOs('waits', 'touch /run/reading; sleep 1000000');
+      const source = await bench.describe('drbd', ['/dev/drbd1'], 'waits');
+      await bench.script(`rm -f /run/reading; $GANTRY export ${source} /run/exports --snapshot-size 16M >/dev/null 2>&1 & gantry=$!
+until [ -e /run/reading ]; do sleep 0.1; done; kill -KILL $gantry; wait $gantry`).outcome;
+      expect(await snapshots()).toMatch(/gantry-\S+-0\s+gantry-\S+-0/);
+      const cleaned = await bench.gantry('clean /run/exports');
+      expect(cleaned.stdout + cleaned.stderr).toMatch(/snapshot vg\/gantry-\S+-0 of disk 0 \(vg\/back1\)/);
+      expect(cleaned.exitCode, cleaned.stderr).toBe(0);
+    });
+
+    it('are refused on a secondary, and where the data is not up to date', async () => {
+      // The target of the synchronization becomes the primary: what it has on its own disk is old and new.
+      await bench.machine.run(`set -e; umount /mnt/drbd
+for minor in 1 2; do drbdsetup connect r$minor ipv4:127.0.0.1:700$minor ipv4:127.0.0.1:700$((3 - minor)) --protocol=C; done
+until drbdsetup cstate 2 | grep -q SyncTarget; do sleep 0.1; done; drbdsetup secondary 1; drbdsetup primary 2`);
+      const syncing = await bench.gantry(`export ${await bench.describe('syncing', ['/dev/drbd2'])} /run/exports`);
+      expect(syncing.stderr).toContain(
+        'cannot take a drbd snapshot of disk 0 (/dev/drbd2): the data of r2 on this node is Inconsistent (SyncTarget): wait until it is UpToDate',
+      );
+      expect(syncing.exitCode).toBe(5);
+      const secondary = await bench.gantry(`export ${await bench.describe('secondary', ['/dev/drbd1'])} /run/exports`);
+      expect(secondary.stderr).toMatch(/\/dev\/drbd1.*EMEDIUMTYPE.*\[DISK_DENIED\]\n.*can be read where it is primary/);
+      expect(secondary.exitCode).toBe(5);
+    });
+  });
+
+  describe('are checked by gantry snapshots check, which', () => {
+    it('says what would be taken, what not, and why', async () => {
+      const instance = await bench.describe('checked', ['/dev/vg/data', '/dev/vg/thin']);
+      const { exitCode, stdout, stderr } = await bench.gantry(`snapshots check ${instance} --snapshot-size 16M`);
+      expect(exitCode, stderr).toBe(0);
+      expect(stdout).toMatch(
+        /^disk 0 \(\/dev\/vg\/data\): lvm: a classic snapshot of vg\/data with 16 MiB of the \d+ MiB that are free in group vg$/m,
+      );
+      expect(stdout).toMatch(
+        /^disk 1 \(\/dev\/vg\/thin\): lvm: a thin snapshot of vg\/thin in pool vg\/pool \(data \d+\.\d\d % full, metadata \d+\.\d\d %\)$/m,
+      );
+      expect(stdout).toContain('\n  not: reflink: it is not a regular file\n');
+      expect(stdout).toContain('\n  not: drbd: it is not a device of DRBD\n');
+      expect(stdout).toContain('\n  possible too: none: the disk itself');
+    });
+
+    it('says when an export would fail, with status 5, and what all disks need together', async () => {
+      const both = await bench.describe('both', ['/dev/vg/data', '/dev/vg/idle']);
+      await bench.machine.run('lvcreate -q -y -Wn -l 100%FREE -n rest vg; lvreduce -q -y -L -8M vg/rest');
+      const refused = await bench.gantry(`snapshots check ${both}`);
+      expect(refused.stdout).toContain(
+        'disk 0 (/dev/vg/data): no snapshot is possible: lvm is the way for it, but volume group vg has 8 MiB free',
+      );
+      expect(refused.stdout).toContain('disk 1 (/dev/vg/idle): none: the disk itself');
+      expect(refused.exitCode).toBe(5);
+      const { stdout, exitCode } = await bench.gantry(`snapshots check ${both} --snapshot-size 8M --json`);
+      expect(JSON.parse(lastLine(stdout))).toMatchObject({
+        operation: 'snapshots-check',
+        possible: false,
+        disks: [{ provider: 'lvm' }, { provider: 'lvm' }],
+        problems: ['lvm: volume group vg has 8 MiB free, and 16 MiB are wanted (--snapshot-size)'],
+      });
+      expect(exitCode).toBe(5);
+      await bench.machine.run('lvremove -q -y vg/rest');
+    });
+
+    it('names the package that lacks, and who may take snapshots', async () => {
+      const instance = await bench.describe('lacks', ['/dev/vg/idle']);
+      await bench.machine.run('mv /sbin/lvs /sbin/lvs.away');
+      const lacks = await bench.gantry(`snapshots check ${instance}`);
+      await bench.machine.run('mv /sbin/lvs.away /sbin/lvs');
+      expect(lacks.stdout).toContain('lvs is not installed (Debian package lvm2)');
+      const user = await bench.script(`chmod 644 $(readlink -f /dev/vg/idle) /run/lacks.yaml
+exec setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/tmp $GANTRY snapshots check ${instance}`).outcome;
+      expect(user.stdout, user.stderr).toContain('not: lvm: only root can take snapshots of logical volumes');
     });
   });
 });

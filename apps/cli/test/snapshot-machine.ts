@@ -1,3 +1,4 @@
+import { chmod } from 'node:fs/promises';
 import process from 'node:process';
 import type { Machine, MachineScript, ScriptOutcome } from '@gantry/testkit';
 import { machineImage, makeSparseFile, makeTemporaryDirectory, startMachine } from '@gantry/testkit';
@@ -19,6 +20,8 @@ export async function startSnapshotMachine(diskBytes: readonly number[]): Promis
   await machineImage();
   await using scope = new AsyncDisposableStack();
   const directory = scope.use(await makeTemporaryDirectory());
+  // Another user in the machine runs the command too.
+  await chmod(directory.path, 0o755);
   await bundleCommand(directory.file('gantry'));
   const disks = diskBytes.map((_, index) => directory.file(`disk-${index}.img`));
   for (const [index, bytes] of diskBytes.entries()) await makeSparseFile(directory.file(`disk-${index}.img`), bytes);
@@ -26,7 +29,7 @@ export async function startSnapshotMachine(diskBytes: readonly number[]): Promis
   const command = `${process.execPath} ${directory.file('gantry/bin/gantry.cjs')}`;
   const environment = `export GANTRY_YES=1 GANTRY_CREATE_STORE=1 GANTRY_STATE_DIR=/run/gantry GANTRY_OS_PATH=/run/os GANTRY='${command}'`;
   const script = (text: string): MachineScript => machine.start(`${environment}\n${text}`);
-  await machine.run('mkdir -p /run/os /mnt/a /mnt/b');
+  await machine.run('mkdir -p /run/os /mnt/a /mnt/b; chmod 755 /root');
   const owned = scope.move();
   return {
     machine,

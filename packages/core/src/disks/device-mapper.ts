@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 
 /**
  * The UUID that whoever made a device of device mapper gave it: `LVM-…`, `CRYPT-…`, `mpath-…`. It says what the device is, whatever its
@@ -12,4 +12,11 @@ export async function deviceMapperUuid(number: string): Promise<string | undefin
     (text) => text.trimEnd(),
     () => undefined,
   );
+}
+
+/** Whether there is a device with this UUID. */
+export async function isDeviceMapperUuid(uuid: string): Promise<boolean> {
+  const names = (await readdir('/sys/block')).filter((name) => name.startsWith('dm-'));
+  const found = await Promise.all(names.map((name) => readFile(`/sys/block/${name}/dm/uuid`, 'utf8').catch(() => '')));
+  return found.some((text) => text.trimEnd() === uuid);
 }

@@ -1,4 +1,6 @@
 import type { Disk } from '../instances/model.ts';
+import type { SnapshotConfig } from './snapshot-config.ts';
+import type { SnapshotSize } from './snapshot-size.ts';
 
 /**
  * Everything that dropping a snapshot needs: plain JSON, written to the journal before the snapshot is made, so that the next run can
@@ -74,6 +76,12 @@ export interface PreparedSnapshots {
   take(): Promise<void>;
   /** To be called after they are taken and the instance runs again. */
   open(): Promise<readonly Snapshot[]>;
+}
+
+/** Options of providers. */
+export interface ProviderOptions {
+  readonly config?: SnapshotConfig | undefined;
+  readonly size?: SnapshotSize | undefined;
 }
 
 /** A way to get stable views of disks while they are exported. */

@@ -1,19 +1,12 @@
 import { createCommandProvider } from './command.ts';
+import { createDrbdProvider } from './drbd/drbd.ts';
 import { createLvmProvider } from './lvm/lvm.ts';
 import { createNoneProvider } from './none.ts';
-import type { SnapshotProvider } from './provider.ts';
+import type { ProviderOptions, SnapshotProvider } from './provider.ts';
 import { createReflinkProvider } from './reflink.ts';
-import type { SnapshotConfig } from './snapshot-config.ts';
-import type { SnapshotSize } from './snapshot-size.ts';
 
 /** The kinds of snapshots, by their names in `--snapshot`, manifests and journals. */
-type SnapshotKind = 'reflink' | 'command' | 'lvm' | 'none';
-
-/** Options of providers. */
-export interface ProviderOptions {
-  readonly config?: SnapshotConfig | undefined;
-  readonly size?: SnapshotSize | undefined;
-}
+type SnapshotKind = 'reflink' | 'command' | 'drbd' | 'lvm' | 'none';
 
 interface Entry<Kind extends SnapshotKind> {
   /** Completes "auto is the first of these that works: …". */
@@ -25,6 +18,7 @@ interface Entry<Kind extends SnapshotKind> {
 const ENTRIES: { readonly [Kind in SnapshotKind]: Entry<Kind> } = {
   reflink: { summary: 'a clone beside a disk that is a file, on xfs and btrfs', create: createReflinkProvider },
   command: { summary: 'what the commands of --snapshot-config make', create: ({ config }) => createCommandProvider(config) },
+  drbd: { summary: 'a snapshot of the logical volume below a primary of DRBD', create: createDrbdProvider },
   lvm: { summary: 'a snapshot of a logical volume, classic or thin', create: createLvmProvider },
   none: { summary: 'no snapshot: the disk itself', create: createNoneProvider },
 };

@@ -1,7 +1,12 @@
 import { constants } from 'node:os';
 
 /** Names of all errors of the kernel, including those that libuv does not name (`EDQUOT`, `ESTALE`). */
-const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+const NAMES: ReadonlyMap<number, string> = new Map([
+  ...Object.entries(constants.errno).map(([name, number]): [number, string] => [number, name]),
+  // Node lacks these (asm-generic/errno.h): no medium, and what DRBD answers on a secondary.
+  [123, 'ENOMEDIUM'],
+  [124, 'EMEDIUMTYPE'],
+]);
 
 /** The name of a (positive) errno, such as `EDQUOT`. */
 export function nameOfErrno(errno: number): string {

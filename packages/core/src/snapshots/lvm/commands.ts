@@ -6,7 +6,7 @@ import type { Argv } from '../../system/run-command.ts';
 import { runCommand } from '../../system/run-command.ts';
 
 /** A command of LVM waits for others that change the same group. */
-const TIMEOUT_S = 120;
+const TIMEOUT_S = 60;
 /** One that is killed in the middle can leave a volume suspended, and all writers waiting: it gets time to end by itself. */
 export const LVM_GRACE_MS = 60_000;
 /** A report of one volume has 1 KiB. */
@@ -17,9 +17,14 @@ export interface ToolOptions {
   readonly started?: (group: ProcessGroup) => Promise<void>;
 }
 
+/** The program is not there. */
+export class ToolMissingError extends Error {
+  override readonly name = 'ToolMissingError';
+}
+
 /**
  * Runs a command of the Debian package `lvm2` or `dmsetup`.
- * @throws Error with its last words, or that it is not installed; the signal's reason
+ * @throws ToolMissingError, Error with its last lines, the signal's reason
  */
 export async function runLvm(argv: Argv, options: ToolOptions): Promise<string> {
   try {
@@ -28,7 +33,7 @@ export async function runLvm(argv: Argv, options: ToolOptions): Promise<string> 
     options.signal.throwIfAborted();
     if (!(error instanceof Error) || errnoName(error.cause) !== 'ENOENT') throw error;
     const name = argv[0] === 'dmsetup' ? 'dmsetup' : 'lvm2';
-    throw new Error(`${argv[0]} is not installed (Debian package ${name})`, { cause: error });
+    throw new ToolMissingError(`${argv[0]} is not installed (Debian package ${name})`, { cause: error });
   }
 }
 

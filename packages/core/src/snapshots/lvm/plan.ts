@@ -12,9 +12,11 @@ const DEFAULT_SIZE = { percent: 20 };
 const MIN_DEFAULT_BYTES = 256 * MIB;
 
 /** What the snapshot of one volume will be. */
-export type VolumePlan =
-  | { readonly kind: 'classic'; readonly volume: VolumeReport; readonly bytes: number }
-  | { readonly kind: 'thin'; readonly volume: VolumeReport; readonly pool: VolumeReport };
+export type VolumePlan = {
+  readonly volume: VolumeReport;
+  /** How much of its beginning is the disk; all where absent. */
+  readonly viewBytes?: number;
+} & ({ readonly kind: 'classic'; readonly bytes: number } | { readonly kind: 'thin'; readonly pool: VolumeReport });
 
 /** A plan, or why there is none. `isObstacle` is about the moment: too little space, say. */
 export type PlannedVolume = { readonly plan: VolumePlan } | Extract<Support, { readonly ok: false }>;
@@ -54,7 +56,7 @@ export function volumeName({ vg_name: group, lv_name: name }: VolumeReport): str
 /** The group must hold the snapshots of all its volumes together. Gives the reason why it does not. */
 export function whyTooLittle(plans: readonly VolumePlan[]): string | undefined {
   const groups = Map.groupBy(
-    plans.filter((plan) => plan.kind === 'classic'),
+    plans.flatMap((plan) => (plan.kind === 'classic' ? plan : [])),
     ({ volume }) => volume.vg_uuid,
   );
   for (const [first, ...others] of groups.values()) {

@@ -18,6 +18,7 @@ import { lookAtFill } from './fill.ts';
 import { isDeviceOf } from './find-volume.ts';
 import type { VolumePlan } from './plan.ts';
 import { volumeName } from './plan.ts';
+import { makeView, removeView } from './view.ts';
 import { FillWatch } from './watch.ts';
 
 /*
@@ -39,6 +40,8 @@ const dataSchema = z.object({
   group: z.string(),
   name: z.string().regex(/^gantry-[\w.+-]+$/),
   originUuid: z.string(),
+  /** Whether a device stands upon it that shows the disk alone. */
+  view: z.boolean().optional(),
   creating: processGroupSchema.optional(),
 });
 type SnapshotData = z.infer<typeof dataSchema>;
@@ -71,7 +74,11 @@ export class VolumeSnapshots {
       take: async () => {
         for (const each of wanted) await create(each, context);
       },
-      open: async () => Promise.all(wanted.map((each) => this.#open(each, context))),
+      open: async () => {
+        const snapshots: Snapshot[] = [];
+        for (const each of wanted) snapshots.push(await this.#open(each, context));
+        return snapshots;
+      },
     };
   }
 
@@ -81,12 +88,15 @@ export class VolumeSnapshots {
     if (data.creating !== undefined) await endCommandOfKilledRun(data.creating, LVM_GRACE_MS);
     await this.#held.get(data.name)?.[Symbol.asyncDispose]();
     this.#held.delete(data.name);
+    if (data.view === true) await removeView(data.name, signal);
     await remove(data, signal);
   }
 
-  #recordOf({ request: { index }, plan: { volume } }: PlannedRequest, runId: string): SnapshotRecord {
+  #recordOf({ request: { index }, plan }: PlannedRequest, runId: string): SnapshotRecord {
+    const { volume } = plan;
     const name = `${runId}-${index}`;
-    const data: SnapshotData = { groupUuid: volume.vg_uuid, group: volume.vg_name, name, originUuid: volume.lv_uuid };
+    const view = needsView(plan) ? { view: true } : {};
+    const data: SnapshotData = { groupUuid: volume.vg_uuid, group: volume.vg_name, name, originUuid: volume.lv_uuid, ...view };
     const description = `snapshot ${volume.vg_name}/${name} of disk ${index} (${volumeName(volume)})`;
     return { provider: this.#provider, index, description, data };
   }
@@ -96,20 +106,20 @@ export class VolumeSnapshots {
     try {
       const volume = await findSnapshot(data, context.signal);
       if (volume === undefined) throw new Error(`${data.group}/${data.name} is not there`);
-      const file = await openVolume(volume);
-      const number = deviceNumber((await file.stat({ bigint: true })).rdev);
+      const opened = await openShown(volume, plan, context.signal);
+      const { file, path, number } = opened;
       const [device, name] =
         plan.kind === 'classic'
-          ? [number, volumeName(volume)]
+          ? [opened.snapshotNumber, volumeName(volume)]
           : [`${plan.pool.lv_kernel_major}:${plan.pool.lv_kernel_minor}`, volumeName(plan.pool)];
       const look = (signal: AbortSignal) => lookAtFill(device, name, signal);
       const watch = new FillWatch({ disk: request.index, look, warn: context.warn });
       this.#held.set(data.name, { file, watch, [Symbol.asyncDispose]: () => closeBoth(file, watch) });
       const assertIntact = async (): Promise<void> => {
         await watch.assertIntact();
-        await assertNamed(volume.lv_path, number, request);
+        await assertNamed(path, number, request);
       };
-      return { index: request.index, kind: this.#provider, path: volume.lv_path, descriptor: file.fd, assertIntact, lost: watch.lost };
+      return { index: request.index, kind: this.#provider, path, descriptor: file.fd, assertIntact, lost: watch.lost };
     } catch (error) {
       context.signal.throwIfAborted();
       throw failed('SNAPSHOT_FAILED', request, errorText(error), error);
@@ -152,6 +162,32 @@ async function findSnapshot({ groupUuid, name, originUuid }: SnapshotData, signa
   const [volume] = await reportVolumes({ vg_uuid: groupUuid, lv_name: name }, signal);
   if (volume === undefined || volume.origin_uuid === originUuid) return volume;
   throw new Error(`${volumeName(volume)} is not the snapshot that was made: it has another origin`);
+}
+
+/** What scripts get: the snapshot, or the view upon it. Numbers are `MAJOR:MINOR`. */
+interface Shown {
+  readonly file: FileHandle;
+  readonly path: string;
+  readonly number: string;
+  readonly snapshotNumber: string;
+}
+
+async function openShown(volume: VolumeReport, plan: VolumePlan, signal: AbortSignal): Promise<Shown> {
+  const file = await openVolume(volume);
+  const number = await numberOf(file);
+  if (plan.viewBytes === undefined || !needsView(plan)) return { file, path: volume.lv_path, number, snapshotNumber: number };
+  await using _snapshot = file;
+  const path = await makeView(volume.lv_name, number, plan.viewBytes, signal);
+  const view = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  return { file: view, path, number: await numberOf(view), snapshotNumber: number };
+}
+
+function needsView({ viewBytes, volume }: VolumePlan): boolean {
+  return viewBytes !== undefined && viewBytes < volume.lv_size;
+}
+
+async function numberOf(file: FileHandle): Promise<string> {
+  return deviceNumber((await file.stat({ bigint: true })).rdev);
 }
 
 /** @throws Error where the path leads elsewhere */
