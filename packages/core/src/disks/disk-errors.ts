@@ -8,7 +8,7 @@ const KINDS: Readonly<Record<string, readonly [GantryErrorCode, string]>> = {
   ENXIO: ['DISK_MISSING', 'Activate the device.'],
   EACCES: ['DISK_DENIED', 'Run Gantry as a user who may, most often root.'],
   EPERM: ['DISK_DENIED', 'Run Gantry as a user who may, most often root.'],
-  EMEDIUMTYPE: ['DISK_DENIED', 'A device of DRBD can be read where it is primary: run Gantry on that node.'],
+  EMEDIUMTYPE: ['DISK_DENIED', 'DRBD refuses it on a secondary: run Gantry on the node where the resource is primary.'],
   EROFS: ['DISK_READ_ONLY', 'Make the device or its file system writable.'],
   EBUSY: ['BUSY', 'Unmount it or end what uses it; an instance must not run while its disk is written.'],
   ENOSPC: ['DISK_IO', 'Make room on the file system or the volume group that the disk is on.'],

@@ -4,6 +4,7 @@ import { open, readFile, stat } from 'node:fs/promises';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 import { blockDeviceSize } from '../system/block-device.ts';
+import { errnoName } from '../system/errno-name.ts';
 import { deviceNumber, diskIdentity } from './disk-identity.ts';
 
 /** What the machine says of the place where a disk is kept. */
@@ -51,7 +52,11 @@ async function statDisk(path: string, index: number): Promise<BigIntStats> {
 }
 
 function openFailure(error: unknown, path: string, index: number, mode: 'read' | 'write'): GantryError {
-  const code = errorCode(error);
+  const code = errnoName(error);
+  if (code === 'EMEDIUMTYPE') {
+    const hint = 'Run Gantry on the node where the resource is primary.';
+    return diskError('DISK_DENIED', path, index, 'cannot be opened (EMEDIUMTYPE): DRBD refuses it on a secondary', hint, error);
+  }
   // EPERM, unlike EACCES, comes even to root: the file has the attribute `immutable` or `append only` (ioctl_iflags(2)).
   if (code === 'EROFS' || (mode === 'write' && code === 'EPERM')) return readOnly(path, index, error);
   if (code === 'EACCES' || code === 'EPERM') return denied(path, index, error);
