@@ -144,7 +144,7 @@ describe('gantry move', () => {
       const refused = await move(there, 'web1.example.com.yaml');
       expect(refused).toMatchObject({
         exitCode: 12,
-        stderr: expect.stringMatching(/web1\.example\.com may not be received here \[PEER_REFUSED\]/),
+        stderr: expect.stringMatching(/receiving the instance web1\.example\.com is not allowed here \[PEER_REFUSED\]/),
       });
     } finally {
       await writeFile(authorizedKeysFile, key);
@@ -217,7 +217,7 @@ describe('gantry move to a peer that cannot receive it', () => {
     ['without gantry', '/nowhere/gantry', 12, /cannot run gantry on ssh:.*: it is not installed.* \[PEER_NO_GANTRY\]/],
     ['whose gantry is too old to receive', 'old', 12, /too old.*\[PEER_VERSION\]/],
     ['whose gantry speaks another version', 'newer', 12, /gantry 9\.0\.0 with version 9.*\[PEER_VERSION\]/],
-    ['that talks before gantry does', 'chatty', 12, /is not gantry \[PEER_PROTOCOL\]\n {2}it says: Welcome/],
+    ['that talks before gantry does', 'chatty', 12, /does not answer with gantry's protocol \[PEER_PROTOCOL\]\n {2}it sent: Welcome/],
     ['by a program that a shell would interpret', 'a;b', 8, /cannot run "a;b" on .*\[STORE_ADDRESS\]/],
   ] as const)('%s', async (_, program, exitCode, message) => {
     const scripts = {

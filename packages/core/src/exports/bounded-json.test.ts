@@ -11,7 +11,7 @@ function valuesOf(document: unknown): number {
   return 1 + Math.max(0, members.length - 1) + members.reduce((sum: number, member) => sum + valuesOf(member), 0);
 }
 
-test('JSON comes back as JSON.parse has it, and its values are counted, whatever is in its strings', () => {
+test('JSON comes back as JSON.parse has it, and its values are counted, no matter what is in its strings', () => {
   fc.assert(
     fc.property(fc.json(), (text) => {
       const document: unknown = JSON.parse(text);

@@ -1,19 +1,19 @@
-/** What may be in a JSON document from elsewhere. */
+/** Limits for a JSON document from elsewhere. */
 export interface JsonBounds {
-  /** Lists, objects, and members of both. */
+  /** Lists, objects, and the members of both. */
   readonly maxValues: number;
-  /** Members of any one list or object. */
+  /** Members of a single list or object. */
   readonly maxMembers: number;
 }
 
-/** Thrown for a text that is not JSON, or has more in it than it may. */
+/** Thrown for a text that is not JSON, or exceeds the limits. */
 export class JsonBoundsError extends Error {
   override readonly name = 'JsonBoundsError';
 }
 
 /**
- * Parses JSON whose size in memory, and whose checking, is bounded: a text of some MiB can hold millions of values, each of which takes a
- * hundred times its text, and as much again for what is found wrong with it. They are counted before anything is made of them.
+ * Parses JSON with bounded memory for the values and for checking them: a text of some MiB can contain millions of values, each of which
+ * takes a hundred times the memory of its text, and as much again for problems with it. Values are counted before they are created.
  *
  * @throws JsonBoundsError
  */
@@ -31,7 +31,7 @@ export function parseBoundedJson(text: string, { maxValues, maxMembers }: JsonBo
 
 const [QUOTE, COMMA, BRACKET, BRACE, BACKSLASH] = ['"', ',', '[', '{', '\\'].map((character) => character.charCodeAt(0));
 
-/** Every value but the first of a list or object follows a comma, and that one follows its bracket. */
+/** The first value of a list or object follows its bracket, and every other a comma. */
 function hasMoreValues(text: string, limit: number): boolean {
   let count = 0;
   for (let at = 0; at < text.length; at += 1) {
@@ -43,7 +43,7 @@ function hasMoreValues(text: string, limit: number): boolean {
   return false;
 }
 
-/** Where the quote stands that ends a string; the end of the text where none does. */
+/** Position of the quote that ends a string; the end of the text without one. */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let before = end - 1;
@@ -53,7 +53,7 @@ function endOfString(text: string, start: number): number {
   return text.length;
 }
 
-/** Goes through a document without calling itself, however deep that is. */
+/** Walks through a document without recursion, which may be nested deeply. */
 function hasMoreMembers(document: unknown, limit: number): boolean {
   const left: unknown[] = [document];
   for (let value = left.pop(); value !== undefined; value = left.pop()) {

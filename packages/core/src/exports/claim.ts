@@ -4,21 +4,21 @@ import { z } from 'zod';
 import { hostProcessSchema } from '../system/process-owner.ts';
 import { exportPrefix, makeExportId } from './export-id.ts';
 import { CLAIM_FILE, isDumpName } from './layout.ts';
-import { lookIfAllowed } from './write-only.ts';
+import { allowWriteOnly } from './write-only.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
 
 const MAX_CLAIM_BYTES = 16 * 1024;
 
-/** Cleaning up has a time of its own, since it must run although the operation was ended. */
+/** Cleaning up has its own timeout, since it must also run when the operation was cancelled. */
 const CLEANUP_MS = 30_000;
 
-/** Far more than one host starts within a second. */
+/** Far more exports than a host can start within a second. */
 const MAX_ORDINALS = 10_000;
 
-/** So often something that cannot be seen may keep a claim from being made: another exporter's that just went is one such. */
+/** How often a claim may fail because of something invisible, such as the claim of another exporter that was just removed. */
 const MAX_UNSEEN = 3;
 
-/** Says who is at work on an export that has no manifest yet. */
+/** Says who is working on an export that does not have a manifest yet. */
 export interface ClaimRecord {
   readonly format: 'gantry-claim';
   readonly version: 1;
@@ -27,7 +27,7 @@ export interface ClaimRecord {
   /** ISO 8601, UTC. */
   readonly started: string;
   readonly process: HostProcess;
-  /** The names of the dumps that it was to have: where their unfinished writes are. Absent in claims of an earlier Gantry. */
+  /** The names of its dumps, by which their unfinished writes are found. Absent in claims of an earlier Gantry. */
   readonly dumps?: readonly string[] | undefined;
 }
 
@@ -47,23 +47,23 @@ export interface ClaimRequest {
   /** Unique for this run. */
   readonly runId: string;
   readonly tool: { readonly name: string; readonly version: string };
-  /** The names of the dumps to come, where they are known. */
+  /** The names of the dumps, where known. */
   readonly dumps?: readonly string[] | undefined;
 }
 
 /** A claim that was made here. */
 export interface Claim {
   readonly id: string;
-  /** What stands in it, which is like no other. */
+  /** Its text, which is unique. */
   readonly text: string;
-  /** Whether it was seen that nothing else is there; false where this user may not look. */
+  /** Whether nothing else was seen there; false if this user may not look. */
   readonly alone: boolean;
 }
 
 /**
- * Takes an export id that is nobody else's, by creating its claim. Of two exporters of one instance in one second, the second
- * gets the id with `-2`. (Where the store cannot create only, both may get one at the very same moment: whoever is first finds it
- * out by {@link readClaimText} before its manifest.)
+ * Reserves a unique export id by creating its claim. Of two exporters of one instance in the same second, the second gets the id with
+ * `-2`. (If the store cannot create without replacing, both may get the same id: the first notices by {@link readClaimText} before it
+ * writes its manifest.)
  *
  * @throws StoreError
  */
@@ -80,31 +80,31 @@ export async function claimExport(store: Store, request: ClaimRequest, options: 
       return { id, text, ...claimed };
     }
   }
-  throw new RangeError(`${MAX_ORDINALS} exports of ${request.instance} began in this second`);
+  throw new RangeError(`${MAX_ORDINALS} exports of ${request.instance} started in this second`);
 }
 
-/** What keeps claims from being made is no other exporter, and stays. */
+/** Something other than another exporter's claim is in the way, and stays there. */
 function inTheWay({ message, hint, key, cause }: StoreError): StoreError {
   return new StoreError('denied', { message, hint, key, cause });
 }
 
-/** Undefined where it is somebody else's; the error where it is taken although there is nothing to be seen. */
+/** Undefined if the id belongs to another exporter; the error if it is taken although nothing can be seen there. */
 async function tryToClaim(
   store: Store,
   prefix: string,
   text: string,
   options: CallOptions,
 ): Promise<Pick<Claim, 'alone'> | StoreError | undefined> {
-  if (!(await lookIfAllowed(store, true, () => isEmpty(store, prefix, options)))) return undefined;
+  if (!(await allowWriteOnly(store, true, () => isEmpty(store, prefix, options)))) return undefined;
   try {
     await writeText(store, `${prefix}${CLAIM_FILE}`, text, { ...options, ifExists: store.capabilities.createOnly ? 'fail' : 'replace' });
-    const alone = await lookIfAllowed(store, undefined, () => isAlone(store, prefix, text, options));
+    const alone = await allowWriteOnly(store, undefined, () => isAlone(store, prefix, text, options));
     if (alone !== false) return { alone: alone === true };
     await dropClaim(store, prefix, text);
     return undefined;
   } catch (error) {
     if (isStoreError(error, 'exists'))
-      return (await lookIfAllowed(store, false, () => isEmpty(store, prefix, options))) ? error : undefined;
+      return (await allowWriteOnly(store, false, () => isEmpty(store, prefix, options))) ? error : undefined;
     await dropClaim(store, prefix, text);
     throw error;
   }
@@ -114,15 +114,15 @@ async function isEmpty(store: Store, prefix: string, options: CallOptions): Prom
   try {
     for await (const _found of store.list(prefix, options)) return false;
   } catch (error) {
-    // A place that is not there yet is made by the first write.
+    // The place is created by the first write.
     if (!isStoreError(error, 'not-found')) throw error;
   }
   return true;
 }
 
 /**
- * Looks once more. Another exporter may have finished between the first look and the claim (and then its own claim is gone), and
- * where the store cannot create only, may have taken ours away.
+ * Looks again. Another exporter may have finished between the first look and the claim (then its own claim is gone), and in a store that
+ * cannot create without replacing, it may have replaced our claim.
  */
 async function isAlone(store: Store, prefix: string, text: string, options: CallOptions): Promise<boolean> {
   const key = `${prefix}${CLAIM_FILE}`;
@@ -131,12 +131,12 @@ async function isAlone(store: Store, prefix: string, text: string, options: Call
   return true;
 }
 
-/** Takes a claim back if it is this one, also when the operation was ended meanwhile. What is left is found by `findUnfinished`. */
+/** Removes a claim if it is this one, even if the operation was cancelled. A claim that is left is found by `findUnfinished`. */
 async function dropClaim(store: Store, prefix: string, text: string): Promise<void> {
   try {
     await removeClaim(store, prefix, text, { signal: AbortSignal.timeout(CLEANUP_MS) });
   } catch {
-    // The error that brought us here says more.
+    // The error that led here is reported.
   }
 }
 
@@ -157,12 +157,12 @@ async function claimRecord(request: ClaimRequest): Promise<ClaimRecord> {
   };
 }
 
-/** Reads a claim; undefined where there is none, or what is there says nothing that can be used. */
+/** Reads a claim; undefined if there is none, or it is not valid. */
 export async function readClaim(store: Store, prefix: string, options: CallOptions): Promise<ClaimRecord | undefined> {
   return parseClaim(await readClaimText(store, prefix, options));
 }
 
-/** {@link readClaim} for what was read already. */
+/** {@link readClaim} for a text that was read already. */
 export function parseClaim(text: string | undefined): ClaimRecord | undefined {
   try {
     return text === undefined ? undefined : claimSchema.safeParse(JSON.parse(text)).data;
@@ -171,7 +171,7 @@ export function parseClaim(text: string | undefined): ClaimRecord | undefined {
   }
 }
 
-/** What stands in a claim; undefined where there is none, or no text. */
+/** The text of a claim; undefined if there is none, or it is not text. */
 export async function readClaimText(store: Store, prefix: string, options: CallOptions): Promise<string | undefined> {
   try {
     return await readText(store, `${prefix}${CLAIM_FILE}`, MAX_CLAIM_BYTES, options);
@@ -186,9 +186,9 @@ export async function claimOwner(claim: ClaimRecord | undefined): Promise<OwnerS
   return claim === undefined ? 'unknown' : ownerOf(claim.process);
 }
 
-/** For a human, such as `begun 2026-11-23T08:15:00.000Z by process 4711 of host node1, which is gone`. */
+/** For a human, such as `started 2026-11-23T08:15:00.000Z by process 4711 on host node1, which has ended`. */
 export function claimText(claim: ClaimRecord | undefined, owner: OwnerState): string {
-  if (claim === undefined) return 'begun by whom is not known';
-  const state = { alive: 'which is running', dead: 'which is gone', unknown: 'which may be running' }[owner];
-  return `begun ${claim.started} by process ${claim.process.pid} of host ${claim.process.host}, ${state}`;
+  if (claim === undefined) return 'started by an unknown process';
+  const state = { alive: 'which is running', dead: 'which has ended', unknown: 'which may be running' }[owner];
+  return `started ${claim.started} by process ${claim.process.pid} on host ${claim.process.host}, ${state}`;
 }

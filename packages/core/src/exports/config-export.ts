@@ -5,22 +5,22 @@ import type { ConfigIni } from './config-ini.ts';
 import { renderConfigIni } from './config-ini.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
 
-/** How Ganeti says that it does not know. */
+/** What Ganeti writes for an unknown value. */
 const UNKNOWN = 'None';
 
-/** The version that Ganeti reads (`EXPORT_VERSION` of its lib/constants.py), and one that it refuses with a message. */
+/** The version that Ganeti reads (`EXPORT_VERSION` in its lib/constants.py), and one that it refuses with a message. */
 const IMPORTABLE_VERSION = '0';
 const COMPRESSED_VERSION = '1';
 
 /**
- * Hypervisor parameters of a whole cluster (`hvcGlobals` of Ganeti's src/Ganeti/Constants.hs, all versions from 2.1 to 3.1). `gnt-backup
- * import` refuses an export that gives one to an instance.
+ * Hypervisor parameters of the cluster (`hvcGlobals` in Ganeti's src/Ganeti/Constants.hs, all versions from 2.1 to 3.1). `gnt-backup
+ * import` refuses an export in which an instance has one.
  */
 const GLOBAL_HYPERVISOR_PARAMETERS: ReadonlySet<string> = new Set(['migration_bandwidth', 'migration_mode', 'migration_port', 'xen_cmd']);
 
 /**
- * `config.ini` in Ganeti's form (docs/reference/formats/export-layout.md), made from the manifest and so without private parameters unless
- * that has them.
+ * `config.ini` in Ganeti's form (docs/reference/formats/export-layout.md), made from the manifest, so it has private parameters only if
+ * the manifest has them.
  */
 export function renderExportConfig(manifest: Manifest): string {
   const { instance, dumps } = manifest;
@@ -63,7 +63,7 @@ function instanceOptions({ name, beparams, disk_template, hypervisor, tags }: In
     ['name', name],
     ['maxmem', maxmem],
     ['minmem', beparams['minmem'] ?? beparams['memory'] ?? UNKNOWN],
-    // For readers older than Ganeti 2.6, which knew one amount alone.
+    // For readers older than Ganeti 2.6, which had only this one.
     ['memory', maxmem],
     ['vcpus', beparams['vcpus'] ?? UNKNOWN],
     ['disk_template', disk_template ?? UNKNOWN],
@@ -85,8 +85,8 @@ function nicOptions(nic: Nic, index: number): Option[] {
 }
 
 /**
- * All disks with their sizes, also those without a dump: Ganeti counts the sizes that it finds, and would otherwise take a dump for
- * that of another disk.
+ * All disks with their sizes, including those without a dump: Ganeti counts the sizes, and would otherwise assign a dump to the wrong
+ * disk.
  */
 function diskOptions({ disks }: Instance, dumps: readonly DumpRecord[]): Option[] {
   const options = disks.flatMap((disk, index): Option[] => {
@@ -106,7 +106,7 @@ function ofInstance(hvparams: Parameters): Parameters {
   return Object.fromEntries(Object.entries(hvparams).filter(([name]) => !GLOBAL_HYPERVISOR_PARAMETERS.has(name.toLowerCase())));
 }
 
-/** Keys lose their case on reading, so they lose it here; of two that are then one, the last counts, as with Python's `set`. */
+/** Keys are case-insensitive when read, so they are written in lower case; the last of two equal keys counts, as with Python's `set`. */
 function parameterOptions(parameters: Parameters): ReadonlyMap<string, string> {
   return new Map(Object.entries(parameters).map(([name, value]) => [name.toLowerCase(), value]));
 }

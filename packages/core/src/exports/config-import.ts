@@ -6,17 +6,17 @@ import type { ConfigIni } from './config-ini.ts';
 import { parseConfigIni } from './config-ini.ts';
 import { isDumpName } from './layout.ts';
 
-/** A disk as `config.ini` tells of it. */
+/** A disk as described by `config.ini`. */
 export interface ConfigDisk {
   readonly index: number;
-  /** The dump's file name, known to be a plain one; absent where the disk has no dump. */
+  /** The dump's file name, checked to be a plain one; absent if the disk does not have a dump. */
   readonly dump?: string;
   /** MiB. */
   readonly size?: number;
   readonly name?: string;
 }
 
-/** A NIC as `config.ini` tells of it; nothing of it is checked. */
+/** A NIC as described by `config.ini`; not checked. */
 export interface ConfigNic {
   readonly mac?: string;
   readonly ip?: string;
@@ -27,11 +27,11 @@ export interface ConfigNic {
   readonly vlan?: string;
 }
 
-/** What `config.ini` says of an export. All of it is data from elsewhere; absent is what it does not know. */
+/** The description of an export in `config.ini`: untrusted data. Unknown values are absent. */
 export interface ConfigDescription {
   readonly instanceName: string;
   readonly os: string;
-  /** The word under `compression`; see `codecOfCompression`. */
+  /** The value of `compression`; see `codecOfCompression`. */
   readonly compression: string;
   readonly timestamp?: Date;
   readonly source?: string;
@@ -43,32 +43,32 @@ export interface ConfigDescription {
   readonly osparams: Parameters;
   readonly beparams: Parameters;
   readonly hvparams: Parameters;
-  /** The names of private OS parameters; their values stay in the file. */
+  /** The names of private OS parameters; their values are not read. */
   readonly privateNames: readonly string[];
-  /** Sections and keys that Gantry does not know, as they are. */
+  /** Sections and keys that Gantry does not know, unchanged. */
   readonly other: Readonly<Record<string, Parameters>>;
 }
 
 const UNKNOWN: ReadonlySet<string> = new Set(['', 'None']);
-/** How older versions of Ganeti wrote a disk whose snapshot failed. */
+/** `False`: older versions of Ganeti wrote it for a disk whose snapshot failed. */
 const NO_DUMP: ReadonlySet<string> = new Set([...UNKNOWN, 'False']);
 
-/** 0 is Ganeti's, 1 that of a compressed export of Gantry's, which Ganeti refuses. Older ones of Gantry have 0 there too. */
+/** 0 is Ganeti's; 1 is a compressed export of Gantry, which Ganeti refuses. Older versions of Gantry wrote 0 for these too. */
 const VERSIONS: ReadonlySet<string> = new Set(['0', '1']);
 
 const DISK_KEY = /^disk(0|[1-9][0-9]{0,2})_(?:ivname|dump|size|name)$/;
 const NIC_KEY = /^nic(0|[1-9][0-9]{0,2})_(?:mac|ip|mode|link|network|name|vlan|bridge)$/;
 const EXPORT_KEYS: ReadonlySet<string> = new Set(['version', 'timestamp', 'source', 'os', 'compression']);
 const INSTANCE_KEYS: ReadonlySet<string> = new Set(['name', 'disk_template', 'hypervisor', 'tags', 'nic_count', 'disk_count']);
-/** Where Ganeti before 2.1 kept backend parameters, and today's repeats some. */
+/** Keys of `instance` in which Ganeti before 2.1 kept backend parameters; today's repeats some of them. */
 const BACKEND_KEYS: ReadonlySet<string> = new Set(['maxmem', 'minmem', 'memory', 'vcpus', 'auto_balance']);
 const PARAMETER_SECTIONS: ReadonlySet<string> = new Set(['hypervisor', 'backend', 'os', 'os_private']);
 
 /**
- * Reads the `config.ini` of an export, Gantry's own or one of Ganeti since 2.0. Which disks have dumps is told by the keys of the
- * dumps, never by `disk_count`: it has counted different things over the years (at first one less than there were).
+ * Reads the `config.ini` of an export by Gantry or by Ganeti 2.0 or later. The keys of the dumps say which disks have dumps, never
+ * `disk_count`: its meaning has changed over the years (at first it was one too low).
  *
- * @param source what to call it in messages
+ * @param source its name in messages
  * @throws GantryError `CONFIG_DAMAGED`
  */
 export function parseExportConfig(text: string, source: string): ConfigDescription {
@@ -108,8 +108,8 @@ export function parseExportConfig(text: string, source: string): ConfigDescripti
 export function codecOfCompression(compression: string, source: string): Codec {
   if (isCodec(compression)) return compression;
   throw new GantryError('CODEC_UNKNOWN', {
-    message: `${source}: the dumps are compressed with ${JSON.stringify(compression)}, which Gantry does not read`,
-    hint: `It reads ${CODEC_NAMES.join(', ')}. Decompress the dumps with the tool that made them, and say "compression = none".`,
+    message: `${source}: the dumps are compressed with ${JSON.stringify(compression)}, which Gantry cannot read`,
+    hint: `Gantry reads ${CODEC_NAMES.join(', ')}. Decompress the dumps with the tool that made them, and write "compression = none".`,
   });
 }
 
@@ -183,13 +183,13 @@ function parameters(options: ReadonlyMap<string, string> | undefined): Parameter
 
 function section(config: ConfigIni, name: string, source: string): ReadonlyMap<string, string> {
   const found = config.get(name);
-  if (found === undefined) throw damaged(source, `it has no section [${name}]`);
+  if (found === undefined) throw damaged(source, `section [${name}] is missing`);
   return found;
 }
 
 function required(options: ReadonlyMap<string, string>, key: string, source: string): string {
   const value = knownValue(options.get(key));
-  if (value === undefined) throw damaged(source, `it does not say ${key}`);
+  if (value === undefined) throw damaged(source, `${key} is missing`);
   return value;
 }
 
@@ -197,7 +197,7 @@ function knownValue(value: string | undefined): string | undefined {
   return value === undefined || UNKNOWN.has(value) ? undefined : value;
 }
 
-/** Leaves out what is undefined. */
+/** Removes undefined values. */
 function pick<K extends string>(values: Readonly<Record<K, string | undefined>>): { [key in K]?: string } {
   const known: { [key in K]?: string } = {};
   for (const key in values) {
@@ -210,6 +210,6 @@ function pick<K extends string>(values: Readonly<Record<K, string | undefined>>)
 function damaged(source: string, what: string): GantryError {
   return new GantryError('CONFIG_DAMAGED', {
     message: `${source} is damaged: ${what}`,
-    hint: 'Take another export, or correct the file: it must be as Ganeti writes it.',
+    hint: 'Use another export, or correct the file: it must have the format that Ganeti writes.',
   });
 }

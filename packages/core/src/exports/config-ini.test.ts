@@ -92,11 +92,11 @@ describe('what is read', () => {
   });
 
   test.each([
-    ['a key before the first section', 'a = b\n', 'line 1 stands before the first section'],
+    ['a key before the first section', 'a = b\n', 'line 1 is before the first section'],
     ['a line that is nothing', '[a]\nb\n', 'line 2 is neither a section nor a key with a value'],
     ['a value without a key', '[a]\n= b\n', 'line 2 is neither a section nor a key with a value'],
-    ['a key given twice', '[a]\nb = 1\nB = 2\n', 'line 3 has the key "b" again'],
-    ['a section given twice', '[a]\n[b]\n[a]\n', 'line 3 has the section "a" again'],
+    ['a key given twice', '[a]\nb = 1\nB = 2\n', 'line 3 repeats the key "b"'],
+    ['a section given twice', '[a]\n[b]\n[a]\n', 'line 3 repeats the section "a"'],
   ])('%s is refused', (_title, text, message) => {
     expect(() => parseConfigIni(text, 'config.ini of web1')).toThrow(`config.ini of web1 is damaged: ${message}`);
     expect(python(READ_ALL, [text])).toEqual([null]);
@@ -129,7 +129,7 @@ describe('what is written', () => {
   });
 });
 
-describe('as Python has it, whatever comes', () => {
+describe('like Python, for every input', () => {
   /** Pieces that mean something to one or the other, or are white space to one alone. */
   const piece = fc.oneof(
     {

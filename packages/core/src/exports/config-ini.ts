@@ -1,20 +1,20 @@
 import { GantryError } from '../report/errors.ts';
 
-/** Ganeti's own have some thousand bytes. */
+/** Those of Ganeti have a few thousand bytes. */
 export const MAX_CONFIG_BYTES: number = 1024 * 1024;
 
-/** Ganeti writes seven sections, with some 250 keys for the most disks and NICs that it allows. */
+/** Ganeti writes seven sections, with about 250 keys for the maximum number of disks and NICs. */
 const MAX_SECTIONS = 100;
-/** All sections together, each with the keys that it has of `DEFAULT`: without a limit, their product would take all memory. */
+/** All sections together, each with the keys from `DEFAULT`: without a limit, their product could use up all memory. */
 const MAX_KEYS = 10_000;
 
-/** Sections by name, each with its values by lower-case key, in the order of the file. */
+/** Sections by name, with their values by lower-case key, in the order of the file. */
 export type ConfigIni = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
-/** Its keys count for every section that does not have them itself. */
+/** Its keys apply to every section that does not have them itself. */
 const DEFAULT_SECTION = 'DEFAULT';
 
-/** What Python's `str.isspace` takes for white space. JavaScript's own `\s` and `trim` differ from it. */
+/** Whitespace according to Python's `str.isspace`. JavaScript's `\s` and `trim` differ from it. */
 const SPACES: ReadonlySet<string> = new Set(
   '\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000',
 );
@@ -22,14 +22,14 @@ const DELIMITERS = /[=:]/;
 
 /**
  * Reads the dialect of Python's `configparser.ConfigParser` (Python 3 documentation, "Supported INI File Structure"), in which
- * Ganeti keeps exports: `key = value` or `key: value`, keys without regard to case, continuation lines by indentation, comment
- * lines that start with `#` or `;`, `%%` for `%`. A section or key that is given twice is refused, as Python does: nobody can say
- * which one was meant. Takes time in proportion to the text's length.
+ * Ganeti describes exports: `key = value` or `key: value`, case-insensitive keys, continuation lines by indentation, comment lines that
+ * start with `#` or `;`, `%%` for `%`. A duplicate section or key is refused, as by Python: it is not clear which one was meant. Takes
+ * time in proportion to the length of the text.
  *
- * A lone `%`, at which Python stops, stands for itself: older exports of Gantry have them. So does `%(name)s`, which Ganeti never
- * writes as a reference.
+ * A single `%`, which Python refuses, is taken literally: older exports of Gantry contain it. So is `%(name)s`, which Ganeti never writes
+ * as a reference.
  *
- * @param source what to call it in messages
+ * @param source its name in messages
  * @throws GantryError `CONFIG_DAMAGED` with the line
  */
 export function parseConfigIni(text: string, source: string): ConfigIni {
@@ -83,7 +83,7 @@ class Reader {
   }
 
   #addSection(name: string): void {
-    if (this.#sections.has(name) && name !== DEFAULT_SECTION) throw this.#damagedLine(`has the section ${quote(name)} again`);
+    if (this.#sections.has(name) && name !== DEFAULT_SECTION) throw this.#damagedLine(`repeats the section ${quote(name)}`);
     this.#section = this.#sections.get(name) ?? new Map();
     this.#sections.set(name, this.#section);
     this.#value = undefined;
@@ -91,11 +91,11 @@ class Reader {
   }
 
   #addOption(text: string): void {
-    if (this.#section === undefined) throw this.#damagedLine('stands before the first section');
+    if (this.#section === undefined) throw this.#damagedLine('is before the first section');
     const delimiter = text.search(DELIMITERS);
     const key = delimiter === -1 ? '' : strip(text.slice(0, delimiter)).toLowerCase();
     if (key === '') throw this.#damagedLine('is neither a section nor a key with a value');
-    if (this.#section.has(key)) throw this.#damagedLine(`has the key ${quote(key)} again`);
+    if (this.#section.has(key)) throw this.#damagedLine(`repeats the key ${quote(key)}`);
     this.#value = [strip(text.slice(delimiter + 1))];
     this.#section.set(key, this.#value);
     this.#keys += 1;
@@ -115,7 +115,7 @@ class Reader {
   }
 }
 
-/** What stands between the first bracket and the last, with anything behind it. */
+/** The text between the first bracket and the last; anything after it is ignored. */
 function sectionName(text: string): string | undefined {
   const end = text.startsWith('[') ? text.lastIndexOf(']') : -1;
   return end < 2 ? undefined : text.slice(1, end);
@@ -126,7 +126,7 @@ function joinLines(lines: readonly string[]): string {
   return text.slice(0, endWithoutSpaces(text)).replaceAll('%%', '%');
 }
 
-/* No regular expressions: those for white space at an end try every start of every run, which takes the square of its length. */
+/* No regular expressions: for trailing whitespace they try every start of every run, which takes quadratic time. */
 
 function strip(text: string): string {
   return text.slice(leadingSpaces(text), endWithoutSpaces(text));
@@ -149,8 +149,8 @@ function quote(name: string): string {
 }
 
 /**
- * Writes what {@link parseConfigIni} and Python read. Lines of a value after its first are indented, so that none can pass for a
- * key or a section; blank space around a value, and comment and empty lines inside of one, do not survive reading.
+ * Writes a file that {@link parseConfigIni} and Python can read. Further lines of a value are indented, so that they are not taken for
+ * keys or sections. Whitespace around a value, and comment lines and empty lines in it, are lost when it is read.
  *
  * @throws TypeError for names of sections and keys that would be read as something else
  */

@@ -2,7 +2,7 @@ import type { CallOptions, ObjectInfo, StoreReader } from '@gantry/transport';
 import { compareExportIds, GANETI_ID, isReferencePart, parseExportId } from './export-id.ts';
 import { CLAIM_FILE, CONFIG_FILE, MANIFEST_FILE } from './layout.ts';
 
-/** What stands in a store for one export, whole or not. */
+/** The files of one export in a store, complete or not. */
 export interface ExportDirectory {
   readonly instance: string;
   readonly id: string;
@@ -10,7 +10,7 @@ export interface ExportDirectory {
   readonly files: ReadonlyMap<string, ObjectInfo>;
 }
 
-/** Every export of a store, an instance at a time, each instance's oldest first. What is no part of the layout is passed over. */
+/** Every export in a store, one instance at a time, oldest first. Keys that are not part of the layout are skipped. */
 export async function* readDirectories(
   store: StoreReader,
   instance: string | undefined,
@@ -31,7 +31,7 @@ export async function* readDirectories(
   if (gathered !== undefined) yield toDirectories(gathered);
 }
 
-/** Where in the layout a key stands; undefined for one that has no place there. */
+/** The place of a key in the layout; undefined if it is not part of the layout. */
 export function placeOf(key: string): { readonly instance: string; readonly id: string; readonly name: string } | undefined {
   const [instance, second, third, ...deeper] = key.split('/');
   if (instance === undefined || second === undefined || deeper.length > 0 || !isReferencePart(instance)) return undefined;
@@ -49,7 +49,7 @@ function toDirectories(gathered: {
     .toSorted((a, b) => compareExportIds(a.id, b.id));
 }
 
-/** Directories with other things in them may stand in a store too. */
+/** A store may also contain directories with other files. */
 function isExport({ id, files }: ExportDirectory): boolean {
   return (
     files.has(CONFIG_FILE) || (id !== GANETI_ID && (files.has(MANIFEST_FILE) || files.has(CLAIM_FILE) || parseExportId(id) !== undefined))

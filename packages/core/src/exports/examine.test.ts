@@ -24,7 +24,7 @@ describe('the files beside the manifest', () => {
     const reference = await writeExport(store);
     for (const [content, problem] of [
       [new Uint8Array([0xff]), 'it is not UTF-8 text'],
-      ['#'.repeat(1024 ** 2 + 1), 'it has 1048577 bytes; 1048576 are the most'],
+      ['#'.repeat(1024 ** 2 + 1), 'it is too large: 1048577 bytes, and at most 1048576 are allowed'],
     ] as const) {
       await put(store, `${PREFIX}${name}`, content);
       await expect(readSideFile(store, directory, name, {})).rejects.toMatchObject({
@@ -39,7 +39,7 @@ describe('the files beside the manifest', () => {
     });
   });
 
-  test('in a store that fails are no damage', async () => {
+  test('in a store that fails are not damage', async () => {
     const broken = watchedStore(new MemoryStore(), {
       before: () => {
         throw new StoreError('unavailable', { message: 'gone' });

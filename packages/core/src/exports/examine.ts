@@ -13,7 +13,7 @@ import { MAX_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
 import { asGantryError } from './store-errors.ts';
 
-/** What there is of an export. */
+/** The state of an export. */
 export type Examination =
   | { readonly state: 'gantry'; readonly manifest: Manifest }
   | { readonly state: 'ganeti'; readonly config: ConfigDescription }
@@ -21,9 +21,8 @@ export type Examination =
   | { readonly state: 'damaged'; readonly origin: 'gantry' | 'ganeti'; readonly error: GantryError };
 
 /**
- * Says what a directory of a store is by its files: with a manifest, an export; without one but with a claim, one that is not
- * finished; without either but with `config.ini` alone, one that Ganeti made. Ganeti writes no `SHA256SUMS`: where that is left, a
- * manifest was there once.
+ * Determines by its files what a directory in a store is. With a manifest: an export. With a claim: an unfinished export. With neither, but
+ * with `config.ini`: an export by Ganeti, unless there is `SHA256SUMS`, which Ganeti does not write: then the manifest is missing.
  */
 export async function examine(store: Store, directory: ExportDirectory, options: CallOptions): Promise<Examination> {
   const { files } = directory;
@@ -37,7 +36,7 @@ export async function examine(store: Store, directory: ExportDirectory, options:
   return { state: 'damaged', origin: 'gantry', error: manifestMissing(directory) };
 }
 
-/** What to call a file of an export in messages. */
+/** The name of an export's file in messages. */
 export function fileOf({ instance, id }: Pick<ExportDirectory, 'instance' | 'id'>, name: string): string {
   return `${name} of ${formatExportReference(instance, id)}`;
 }
@@ -80,8 +79,8 @@ async function readDescription(
 }
 
 /**
- * Reads `config.ini` or `SHA256SUMS` of an export that is complete.
- * @throws GantryError `CONFIG_DAMAGED`, `MANIFEST_DAMAGED` for what is missing, too large or no text; `STORE_*`
+ * Reads `config.ini` or `SHA256SUMS` of a complete export.
+ * @throws GantryError `CONFIG_DAMAGED`, `MANIFEST_DAMAGED` if the file is missing, too large or not text; `STORE_*`
  */
 export async function readSideFile(
   store: Store,
@@ -106,14 +105,14 @@ function assertOwnPlace(manifest: Manifest, directory: ExportDirectory, source: 
   if (manifest.instance.name === directory.instance && manifest.exportId === directory.id) return;
   const own = formatExportReference(manifest.instance.name, manifest.exportId);
   throw new GantryError('MANIFEST_DAMAGED', {
-    message: `${source} is that of ${own}`,
-    hint: `Move the export to where it belongs, ${exportPrefix(manifest.instance.name, manifest.exportId)}, or put the right manifest in its place.`,
+    message: `${source} belongs to ${own}`,
+    hint: `Move the export to ${exportPrefix(manifest.instance.name, manifest.exportId)}, or restore the right manifest.`,
   });
 }
 
 function manifestMissing(directory: ExportDirectory): GantryError {
   return new GantryError('MANIFEST_DAMAGED', {
-    message: `${fileOf(directory, MANIFEST_FILE)} is missing: the export is being removed, was removed in part, or lost it`,
-    hint: 'gantry remove finishes a removal. If the file was lost: sha256sum -c SHA256SUMS checks the dumps, zstd -dc or gzip -dc reads them.',
+    message: `${fileOf(directory, MANIFEST_FILE)} is missing: the export is being removed, was removed in part, or is damaged`,
+    hint: 'gantry remove finishes a removal. If the export is damaged: sha256sum -c SHA256SUMS checks the dumps, and zstd -dc or gzip -dc reads them.',
   });
 }

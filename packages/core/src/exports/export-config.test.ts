@@ -213,7 +213,7 @@ print(json.dumps([int(info.get('export', 'version')), info.get('export', 'os'), 
     expect(renderExportConfig(sampleManifest('x', [], asked))).toContain('[os_private]\nroot_password = hunter2\n');
   });
 
-  test('holds parameters of any text, without a word that could be taken for a key', () => {
+  test('holds parameters of any text, and no word that could be taken for a key', () => {
     const osparams = { script: 'set -e\n[instance]\rdisk0_dump = ../../etc/passwd', UPPER: 'x', upper: 'y' };
     const text = renderExportConfig(sampleManifest('x', [sampleRecord(0, 'first')], { ...sampleInstance, osparams }));
     const read = parseExportConfig(text, 'it');
@@ -344,11 +344,11 @@ describe('what is refused', () => {
   });
 
   test.each([
-    ['no section of the export', [/\[export\]\n(.+\n)+/, ''], 'it has no section [export]'],
-    ['no section of the instance', [/\[instance\]\n(.+\n)+/, ''], 'it has no section [instance]'],
-    ['no name', ['name = web1.example.com\n', ''], 'it does not say name'],
-    ['no OS', ['os = debootstrap+default\n', ''], 'it does not say os'],
-    ['an OS that is not known', ['os = debootstrap+default', 'os = None'], 'it does not say os'],
+    ['no section of the export', [/\[export\]\n(.+\n)+/, ''], 'section [export] is missing'],
+    ['no section of the instance', [/\[instance\]\n(.+\n)+/, ''], 'section [instance] is missing'],
+    ['no name', ['name = web1.example.com\n', ''], 'name is missing'],
+    ['no OS', ['os = debootstrap+default\n', ''], 'os is missing'],
+    ['an OS that is not known', ['os = debootstrap+default', 'os = None'], 'os is missing'],
     ['another version', ['version = 0', 'version = 2'], '[export] version is "2"; Gantry reads 0 and 1'],
     ['no version', ['version = 0\n', ''], '[export] version is ""; Gantry reads 0 and 1'],
     [
@@ -356,7 +356,7 @@ describe('what is refused', () => {
       [/disk1_dump = .*/, 'disk1_dump = 5b1f7a52-30a9-4c8f-8f27-1d5d41c0d3b1.disk0.snap-1'],
       'two disks have the dump',
     ],
-    ['one key twice', ['disk0_size', 'disk0_dump = other\ndisk0_size'], 'has the key "disk0_dump" again'],
+    ['one key twice', ['disk0_size', 'disk0_dump = other\ndisk0_size'], 'repeats the key "disk0_dump"'],
   ] as const)('%s', (_title, change, problem) => {
     const error = failure(edited(GANETI_TODAY, change));
     expect(error.code).toBe('CONFIG_DAMAGED');

@@ -94,7 +94,7 @@ describe('references', () => {
     expect(() => parseExportReference(text)).toThrow(expect.objectContaining({ code: 'USAGE' }));
   });
 
-  test('whatever they are, the prefix that they lead to stays beneath the store', () => {
+  test('no matter what they are, the prefix that they lead to stays beneath the store', () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom('a', '.', '/', '@', '-', '\\', '\0', ' ') }), (text) => {
         let prefix: string;

@@ -1,10 +1,10 @@
 import { isKeyPart } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 
-/** The id of what Ganeti itself keeps, right beneath the instance's name and without an id. */
+/** The id of Ganeti's own export, which is directly in the instance's directory. */
 export const GANETI_ID = 'ganeti';
 
-/** One export, or with `id` left out the newest complete one of the instance. */
+/** One export; without `id`, the newest complete one of the instance. */
 export interface ExportReference {
   readonly instance: string;
   readonly id?: string;
@@ -12,13 +12,13 @@ export interface ExportReference {
 
 const TIME_ID = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z(?:-([1-9]\d{0,8}))?$/;
 
-/** The id of an export that began then; `ordinal` 2 and more where earlier ones of that second took the first. */
+/** The id of an export that started then; `ordinal` is 2 or more if other exports started in the same second. */
 export function makeExportId(started: Date, ordinal = 1): string {
   const time = `${started.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`;
   return ordinal === 1 ? time : `${time}-${ordinal}`;
 }
 
-/** What a time and ordinal an id says; undefined for one that Gantry did not make. */
+/** Time and ordinal of an id; undefined if Gantry did not make it. */
 export function parseExportId(id: string): { readonly started: Date; readonly ordinal: number } | undefined {
   const [, year, month, day, hour, minute, second, ordinal = '1'] = TIME_ID.exec(id) ?? [];
   const started = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
@@ -26,7 +26,7 @@ export function parseExportId(id: string): { readonly started: Date; readonly or
   return { started, ordinal: Number(ordinal) };
 }
 
-/** Orders ids by age, the oldest first; those that say no time come before all others, by name. */
+/** Orders ids by age, the oldest first; ids without a time come before all others, by name. */
 export function compareExportIds(a: string, b: string): number {
   const first = parseExportId(a);
   const second = parseExportId(b);
@@ -35,7 +35,7 @@ export function compareExportIds(a: string, b: string): number {
   return first.started.getTime() - second.started.getTime() || first.ordinal - second.ordinal;
 }
 
-/** Whether something may stand before or behind the `@` of a reference. */
+/** Whether a text is possible before or after the `@` of a reference. */
 export function isReferencePart(part: string): boolean {
   return isKeyPart(part) && !part.includes('@');
 }
@@ -45,7 +45,7 @@ export function formatExportReference(instance: string, id: string): string {
 }
 
 /**
- * Takes `INSTANCE` or `INSTANCE@EXPORT-ID` apart. What comes back is safe as parts of a key.
+ * Splits `INSTANCE` or `INSTANCE@EXPORT-ID`. The parts are safe in keys.
  * @throws GantryError `USAGE`
  */
 export function parseExportReference(text: string): ExportReference {
@@ -54,14 +54,14 @@ export function parseExportReference(text: string): ExportReference {
   const id = at === -1 ? undefined : text.slice(at + 1);
   if (!isReferencePart(instance) || (id !== undefined && !isReferencePart(id))) {
     throw new GantryError('USAGE', {
-      message: `${JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text)} names no export`,
+      message: `${JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text)} is not a valid export`,
       hint: 'Write INSTANCE or INSTANCE@EXPORT-ID, such as web1.example.com@20261123T081500Z; gantry list shows them.',
     });
   }
   return id === undefined ? { instance } : { instance, id };
 }
 
-/** The prefix of all keys of one export. What Ganeti keeps shares its prefix with what stands deeper. */
+/** The prefix of all keys of one export. That of Ganeti's own export is also a prefix of the instance's other exports. */
 export function exportPrefix(instance: string, id: string): string {
   return id === GANETI_ID ? `${instance}/` : `${instance}/${id}/`;
 }

@@ -11,22 +11,22 @@ import { CONFIG_FILE, MANIFEST_FILE, SUMS_FILE, CLAIM_FILE } from './layout.ts';
 import { withStoreErrors } from './store-errors.ts';
 import { assertStoreFormat } from './store-marker.ts';
 
-/** More ids than that are not named in a message. */
-const MOST_NAMED = 10;
+/** Maximum number of ids in a message. */
+const MAX_NAMED = 10;
 
 /** How many manifests are read at once. */
-const AT_ONCE = 8;
+const MAX_PARALLEL_READS = 8;
 
 export interface FoundExport {
   readonly directory: ExportDirectory;
-  /** What the user should know of the choice, where it was one. */
+  /** What the user should know about the choice of the newest export. */
   readonly warnings: readonly string[];
 }
 
 /**
- * The directory that a reference means: with an id, that one; without, the newest that claims to be complete.
+ * The directory of a reference: with an id, that export; without one, the newest that looks complete.
  *
- * @throws GantryError `USAGE`, `EXPORT_NOT_FOUND`, `EXPORT_INCOMPLETE` where all there are were never finished
+ * @throws GantryError `USAGE`, `EXPORT_NOT_FOUND`, `EXPORT_INCOMPLETE` if none of the exports was finished
  */
 export async function findExport(store: Store, reference: string, options: CallOptions): Promise<FoundExport> {
   const { instance, id } = parseExportReference(reference);
@@ -46,32 +46,37 @@ async function findNewest(
   directories: readonly ExportDirectory[],
   options: CallOptions,
 ): Promise<FoundExport> {
-  const complete = directories.filter(claimsToBeComplete);
-  const dated = await sideBySide(complete, AT_ONCE, options.signal ?? new AbortController().signal, async (directory, signal) => ({
-    directory,
-    time: await startTime(store, directory, { signal }),
-  }));
+  const complete = directories.filter(looksComplete);
+  const dated = await sideBySide(
+    complete,
+    MAX_PARALLEL_READS,
+    options.signal ?? new AbortController().signal,
+    async (directory, signal) => ({
+      directory,
+      time: await startTime(store, directory, { signal }),
+    }),
+  );
   const newest = dated.toSorted((a, b) => a.time - b.time).at(-1);
   if (newest !== undefined) {
     const odd = describeFuture(new Date(newest.time));
     const name = formatExportReference(instance, newest.directory.id);
     return {
       directory: newest.directory,
-      warnings: odd === undefined ? [] : [`${name} was taken for the newest; ${odd}. Name another by its id`],
+      warnings: odd === undefined ? [] : [`${name} is used as the newest; ${odd}. To use another one, give its id`],
     };
   }
   throw new GantryError('EXPORT_INCOMPLETE', {
     message: `none of the ${directories.length} exports of ${instance} in ${store.address} is complete`,
     details: idsOf(directories),
-    hint: `gantry list shows how far they are; gantry clean removes what dead runs left.`,
+    hint: 'gantry list shows their state; gantry clean removes what dead runs left.',
   });
 }
 
-function claimsToBeComplete({ files }: ExportDirectory): boolean {
+function looksComplete({ files }: ExportDirectory): boolean {
   return files.has(MANIFEST_FILE) || (files.has(CONFIG_FILE) && !files.has(CLAIM_FILE) && !files.has(SUMS_FILE));
 }
 
-/** Of Gantry's the id tells it, of Ganeti's the file. */
+/** From the id for Gantry's exports, from the file for Ganeti's. */
 async function startTime(store: Store, directory: ExportDirectory, options: CallOptions): Promise<number> {
   const id = parseExportId(directory.id);
   if (id !== undefined) return id.started.getTime();
@@ -84,13 +89,13 @@ async function instanceNotFound(store: Store, instance: string, options: CallOpt
   const similar = await similarInstances(store, instance, options);
   return new GantryError('EXPORT_NOT_FOUND', {
     message: `there is no export of ${instance} in ${store.address}`,
-    hint: similar.length === 0 ? `gantry list shows what there is.` : `There is ${similar.join(', ')}; gantry list shows everything.`,
+    hint: similar.length === 0 ? 'gantry list shows all exports.' : `Did you mean ${similar.join(' or ')}? gantry list shows all exports.`,
   });
 }
 
 /**
- * Instances with exports in a store that a name may mean: those whose host name it is, without the domain, and those that are spelt
- * almost so; at most ten.
+ * Instances with exports in a store that a name may refer to: those that have the name without the domain, and those with a similar
+ * spelling; at most ten.
  *
  * @throws GantryError `STORE_*`
  */
@@ -102,7 +107,7 @@ export function similarInstances(store: Store, instance: string, options: CallOp
       if (place !== undefined) known.add(place.instance);
     }
     const ofHost = [...known].filter((name) => name.startsWith(`${instance}.`));
-    return [...new Set([...ofHost, ...nearestNames(instance, [...known])])].slice(0, MOST_NAMED);
+    return [...new Set([...ofHost, ...nearestNames(instance, [...known])])].slice(0, MAX_NAMED);
   });
 }
 
@@ -110,10 +115,10 @@ function idNotFound(store: Store, instance: string, id: string, directories: rea
   return new GantryError('EXPORT_NOT_FOUND', {
     message: `there is no export ${formatExportReference(instance, id)} in ${store.address}`,
     details: idsOf(directories),
-    hint: `gantry list shows what there is.`,
+    hint: 'gantry list shows all exports.',
   });
 }
 
 function idsOf(directories: readonly ExportDirectory[]): string[] {
-  return directories.slice(-MOST_NAMED).map((directory) => formatExportReference(directory.instance, directory.id));
+  return directories.slice(-MAX_NAMED).map((directory) => formatExportReference(directory.instance, directory.id));
 }

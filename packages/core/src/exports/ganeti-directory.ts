@@ -3,12 +3,12 @@ import { isStoreError } from '@gantry/transport';
 import { exportPrefix, GANETI_ID } from './export-id.ts';
 import { CONFIG_FILE } from './layout.ts';
 
-/** Ganeti's `EXPORT_DIR` as Debian's packages and as its authors build it (`configure.ac`, `--with-export-dir`). */
+/** Ganeti's `EXPORT_DIR` in Debian's packages and by default (`configure.ac`, `--with-export-dir`). */
 const GANETI_DIRECTORIES: ReadonlySet<string> = new Set(['/var/lib/ganeti/export', '/srv/ganeti/export']);
 
 /**
- * Whether the store is the directory in which Ganeti keeps its own exports, by its path or by an export of this instance that Ganeti
- * made there. `gnt-backup export` removes all of an instance's directory there, on every node.
+ * Whether the store is the directory of Ganeti's own exports, judged by its path or by an export of this instance that Ganeti made.
+ * `gnt-backup export` removes the instance's complete directory there, on every node.
  *
  * @throws StoreError
  */

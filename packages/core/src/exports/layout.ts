@@ -6,23 +6,23 @@ import { codecNamed } from '../frames/codecs/registry.ts';
  * The names in a store (docs/reference/formats/export-layout.md): INSTANCE/EXPORT-ID/FILE.
  */
 
-/** In the root of a store: says that the place is one. */
+/** In the root of a store: marks it as a store. */
 export const STORE_MARKER_FILE = 'gantry-store.json';
 
 export const MANIFEST_FILE = 'manifest.json';
 export const CONFIG_FILE = 'config.ini';
 export const SUMS_FILE = 'SHA256SUMS';
-/** There from the start of an export until its manifest is. */
+/** Exists from the start of an export until it has a manifest. */
 export const CLAIM_FILE = 'export.claim';
 
 const OWN_FILES: ReadonlySet<string> = new Set([MANIFEST_FILE, CONFIG_FILE, SUMS_FILE, CLAIM_FILE]);
 
-/** The name under which the dump of a disk is kept, such as `disk0.zst`. */
+/** The file name of a disk's dump, such as `disk0.zst`. */
 export function dumpFileName(index: number, codec: Codec): string {
   return `disk${index}${codecNamed(codec).suffix}`;
 }
 
-/** Whether a dump may have that name: a plain file name, safe in every store, and none that the layout uses itself. */
+/** Whether a dump may have that name: a plain file name that is safe in every store and not used by the layout itself. */
 export function isDumpName(name: string): boolean {
   return isKeyPart(name) && !OWN_FILES.has(name);
 }

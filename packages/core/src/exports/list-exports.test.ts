@@ -75,13 +75,13 @@ describe('a listing', () => {
     ]);
   });
 
-  test('says of an export that began in the future that it passes for the newest, and of no other', async () => {
+  test('warns of an export that started in the future, and of no other', async () => {
     const store = new MemoryStore();
     await writeExport(store, [], { ...sampleHeader, started: '2199-01-01T00:00:00.000Z' });
     await writeExport(store, [], { ...sampleHeader, started: new Date(Date.now() + 60_000).toISOString() });
     expect((await list(store)).map(({ state, warning }) => [state, warning])).toEqual([
       ['complete', undefined],
-      ['complete', expect.stringContaining('it began at 2199-01-01T00:00:00Z, which is in the future')],
+      ['complete', expect.stringContaining('its start time, 2199-01-01T00:00:00Z, is in the future')],
     ]);
   });
 
@@ -112,7 +112,7 @@ describe('a listing', () => {
     ]);
   });
 
-  test('shows one that is under way, by whom and since when', async () => {
+  test('shows one that is in progress, with its process and its start', async () => {
     const store = new MemoryStore();
     await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
     await writeDump(writer, 0, 'first');
@@ -121,13 +121,13 @@ describe('a listing', () => {
         reference: writer.reference,
         state: 'unfinished',
         owner: 'alive',
-        reason: expect.stringContaining(`begun 2026-11-23T08:15:00.000Z by process ${process.pid} of host `),
+        reason: expect.stringContaining(`started 2026-11-23T08:15:00.000Z by process ${process.pid} on host `),
         started: new Date('2026-11-23T08:15:00Z'),
       },
     ]);
   });
 
-  test('passes over what is no part of the layout', async () => {
+  test('passes over what is not part of the layout', async () => {
     const store = new MemoryStore();
     for (const key of ['README', 'lost+found/x', 'web1/notes.txt', 'web1/notes/today.txt', 'a/b/c/d/config.ini', 'web1/ganeti/config.ini'])
       await put(store, key, 'x');
@@ -137,7 +137,7 @@ describe('a listing', () => {
 
 describe('what is damaged is listed as such, and does not hide the rest', () => {
   test.each([
-    ['a manifest that is none', 'manifest.json', '{', /^manifest.json of .* is damaged: it is not JSON$/],
+    ['a manifest that is not one', 'manifest.json', '{', /^manifest.json of .* is damaged: it is not JSON$/],
     ['a manifest of a later version', 'manifest.json', '{"format":"gantry-export","version":2}', /has version 2/],
     ['a dump that is truncated', 'disk0.img', 'first', /^disk0.img is damaged: truncated: it has 5 bytes instead of 10$/],
     ['a dump that is missing', 'disk0.img', undefined, /its dump disk0.img is not in the store$/],
@@ -161,7 +161,7 @@ describe('what is damaged is listed as such, and does not hide the rest', () => 
     await put(store, 'b/root.snap', 'root');
     await put(store, 'c/config.ini', GANETI);
     expect(await list(store)).toMatchObject([
-      { reference: 'a@ganeti', origin: 'ganeti', state: 'damaged', reason: expect.stringContaining('it has no section [instance]') },
+      { reference: 'a@ganeti', origin: 'ganeti', state: 'damaged', reason: expect.stringContaining('section [instance] is missing') },
       { reference: 'b@ganeti', origin: 'ganeti', state: 'damaged', reason: expect.stringContaining('"lzop"') },
       { reference: 'c@ganeti', origin: 'ganeti', state: 'damaged', reason: expect.stringContaining('root.snap is not in the store') },
     ]);
@@ -177,7 +177,7 @@ describe('what is damaged is listed as such, and does not hide the rest', () => 
     const store = new MemoryStore();
     for (const claim of ['', '{', '{"format":"gantry-claim"}', new Uint8Array([0xff])]) {
       await put(store, `${PREFIX}export.claim`, claim);
-      expect(await list(store)).toMatchObject([{ state: 'unfinished', owner: 'unknown', reason: 'begun by whom is not known' }]);
+      expect(await list(store)).toMatchObject([{ state: 'unfinished', owner: 'unknown', reason: 'started by an unknown process' }]);
     }
   });
 });

@@ -15,7 +15,7 @@ import { asGantryError } from './store-errors.ts';
 import { assertStoreFormat } from './store-marker.ts';
 
 /** How many manifests are read at once. */
-const AT_ONCE = 8;
+const MAX_PARALLEL_READS = 8;
 
 /** One export in a listing. */
 export interface ExportSummary {
@@ -27,10 +27,10 @@ export interface ExportSummary {
   readonly state: 'complete' | 'unfinished' | 'damaged';
   /** Why it is not complete. */
   readonly reason?: string;
-  /** Of an unfinished one: whether who began it still runs. */
+  /** For an unfinished export: whether its process still runs. */
   readonly owner?: OwnerState;
   readonly started?: Date;
-  /** Something odd about it although it is complete, such as a start in the future. */
+  /** A problem although it is complete, such as a start time in the future. */
   readonly warning?: string;
   readonly os?: string;
   /** How many disks have a dump. */
@@ -39,14 +39,14 @@ export interface ExportSummary {
   readonly storedBytes?: number;
 }
 
-/** What a summary says besides which export it is of. */
+/** The fields of a summary that do not identify the export. */
 type Details = Omit<ExportSummary, 'reference' | 'instance' | 'id' | 'origin'>;
 
 /**
- * Every export in a store (or of one instance), by instance and age. Damaged ones are listed as such; every dump's presence and
- * size is looked at, its contents are not.
+ * Every export in a store (or of one instance), ordered by instance and age. Damaged ones are listed as such; presence and size of every
+ * dump are checked, its contents are not.
  *
- * @throws GantryError `USAGE` for an instance that has no legal name, `STORE_*`
+ * @throws GantryError `USAGE` for an instance name that is not valid, `STORE_*`
  */
 export async function* listExports(
   store: Store,
@@ -54,12 +54,14 @@ export async function* listExports(
 ): AsyncGenerator<ExportSummary> {
   const { instance, signal = new AbortController().signal } = options;
   if (instance !== undefined && !isReferencePart(instance)) {
-    throw new GantryError('USAGE', { message: `${JSON.stringify(instance)} is not the name of an instance` });
+    throw new GantryError('USAGE', { message: `${JSON.stringify(instance)} is not a valid instance name` });
   }
   try {
     await assertStoreFormat(store, { signal });
     for await (const directories of readDirectories(store, instance, { signal })) {
-      const summaries = await sideBySide(directories, AT_ONCE, signal, (directory, signal) => summarize(store, directory, { signal }));
+      const summaries = await sideBySide(directories, MAX_PARALLEL_READS, signal, (directory, signal) =>
+        summarize(store, directory, { signal }),
+      );
       for (const summary of summaries) if (summary !== undefined) yield summary;
     }
   } catch (error) {
@@ -67,7 +69,7 @@ export async function* listExports(
   }
 }
 
-/** Undefined for one that was removed since the store listed it. */
+/** Undefined if the export was removed after the store listed it. */
 async function summarize(store: Store, directory: ExportDirectory, options: CallOptions): Promise<ExportSummary | undefined> {
   const { instance, id } = directory;
   const started = parseExportId(id)?.started;
@@ -108,7 +110,7 @@ function summarizeManifest(manifest: Manifest, { files }: ExportDirectory, refer
   });
   return {
     ...stateOf(problem),
-    ...oddityOf(new Date(started)),
+    ...warningOf(new Date(started)),
     os: instance.os,
     disks: dumps.length,
     plainBytes: sum(dumps.map((dump) => dump.plainBytes)),
@@ -123,14 +125,14 @@ function summarizeConfig(config: ConfigDescription, { files }: ExportDirectory, 
     firstProblem(dumps, (dump) => (files.has(dump.name) ? undefined : dumpMissing(reference, dump).message));
   return {
     ...stateOf(problem),
-    ...(config.timestamp === undefined ? {} : oddityOf(config.timestamp)),
+    ...(config.timestamp === undefined ? {} : warningOf(config.timestamp)),
     os: config.os,
     disks: dumps.length,
     storedBytes: sum(dumps.map(({ name }) => files.get(name)?.size ?? 0)),
   };
 }
 
-function oddityOf(started: Date): Pick<Details, 'started' | 'warning'> {
+function warningOf(started: Date): Pick<Details, 'started' | 'warning'> {
   const warning = describeFuture(started);
   return { started, ...(warning === undefined ? {} : { warning }) };
 }

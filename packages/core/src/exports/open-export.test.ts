@@ -68,7 +68,7 @@ describe('an export of Gantry', () => {
     expect((await openExport(store, NAME)).id).toBe('20250101T000000Z');
     await expect(openExport(store, writer.reference)).rejects.toMatchObject({
       code: 'EXPORT_INCOMPLETE',
-      message: expect.stringMatching(/is not complete: begun .* by process \d+ of host .*, which is running/),
+      message: expect.stringMatching(/is not complete: started .* by process \d+ on host .*, which is running/),
     });
   });
 
@@ -137,21 +137,21 @@ describe('an export that Ganeti made', () => {
 });
 
 describe('what is not there', () => {
-  test('no export of that instance: the nearest names are told', async () => {
+  test('no export of that instance: similar names are suggested', async () => {
     const store = new MemoryStore();
     await writeExport(store);
     await expect(openExport(store, 'web2.example.com')).rejects.toMatchObject({
       code: 'EXPORT_NOT_FOUND',
       message: 'there is no export of web2.example.com in memory:',
-      hint: 'There is web1.example.com; gantry list shows everything.',
+      hint: 'Did you mean web1.example.com? gantry list shows all exports.',
     });
     await expect(openExport(new MemoryStore(), NAME)).rejects.toMatchObject({
       code: 'EXPORT_NOT_FOUND',
-      hint: 'gantry list shows what there is.',
+      hint: 'gantry list shows all exports.',
     });
   });
 
-  test('no export of that id: those that there are, are told', async () => {
+  test('no export of that id: the existing ones are listed', async () => {
     const store = new MemoryStore();
     const reference = await writeExport(store);
     await expect(openExport(store, `${NAME}@20261123T081501Z`)).rejects.toMatchObject({ code: 'EXPORT_NOT_FOUND', details: [reference] });
@@ -164,7 +164,7 @@ describe('what is not there', () => {
   });
 
   test.each(['../web1', '/etc/passwd', 'web1@../../x', 'web1@', ''])(
-    '%j, which is no reference: nothing is asked of the store',
+    '%j, which is not a reference: nothing is asked of the store',
     async (reference) => {
       const store = watchedStore(new MemoryStore(), { before: () => expect.unreachable() });
       await expect(openExport(store, reference)).rejects.toMatchObject({ code: 'USAGE' });
@@ -227,7 +227,7 @@ describe('what is damaged', () => {
     await put(store, `${NAME}/20270101T000000Z/manifest.json`, Buffer.concat(chunks));
     await expect(openExport(store, `${NAME}@20270101T000000Z`)).rejects.toMatchObject({
       code: 'MANIFEST_DAMAGED',
-      message: `manifest.json of ${NAME}@20270101T000000Z is that of ${reference}`,
+      message: `manifest.json of ${NAME}@20270101T000000Z belongs to ${reference}`,
     });
   });
 
@@ -240,7 +240,7 @@ describe('what is damaged', () => {
     });
   });
 
-  test('a config.ini that is no text, or larger than any', async () => {
+  test('a config.ini that is not text, or larger than any', async () => {
     const store = new MemoryStore();
     for (const content of [new Uint8Array([0xff]), '#'.repeat(1024 ** 2 + 1)]) {
       await put(store, `${NAME}/config.ini`, content);
@@ -270,7 +270,7 @@ describe('what is damaged', () => {
     };
     await expect(openExport(claimed, reference)).rejects.toMatchObject({
       code: 'MANIFEST_DAMAGED',
-      message: expect.stringContaining('it has 1099511627776 bytes'),
+      message: expect.stringContaining('it is too large: 1099511627776 bytes'),
     });
     expect(pulled).toBe(0);
   });

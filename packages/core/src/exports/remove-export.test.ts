@@ -36,7 +36,7 @@ test('the manifest goes first, what tells of it last', async () => {
 });
 
 describe('a removal that is cut short, wherever', () => {
-  test.each([0, 1, 2, 3, 4])('after %i objects: it is no export any more, and is finished by calling it again', async (removed) => {
+  test.each([0, 1, 2, 3, 4])('after %i objects: it is not an export any more, and is finished by calling it again', async (removed) => {
     const memory = new Memory();
     const store = new MemoryStore(memory);
     const reference = await writeExport(store);

@@ -8,19 +8,20 @@ import { CONFIG_FILE, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
 import { withStoreErrors } from './store-errors.ts';
 
 /**
- * Removes one export for good. The manifest goes first: from then on it is no export any more. What tells that there was one goes
- * last, so that a removal that was cut short can be seen, and is finished by calling this again. Needs no space in the store.
+ * Removes one export. The manifest is removed first: from then on it is not an export any more. The file that shows that there was an
+ * export is removed last, so that an interrupted removal is visible, and can be finished by calling this again. Needs no space in the
+ * store.
  *
  * @param reference with an id: `INSTANCE@EXPORT-ID`
- * @throws GantryError `USAGE`, `EXPORT_NOT_FOUND`, `EXPORT_INCOMPLETE` for one that was never finished, `CONFIG_DAMAGED` for one
- *   of Ganeti's whose files cannot be told, `STORE_*`
+ * @throws GantryError `USAGE`, `EXPORT_NOT_FOUND`, `EXPORT_INCOMPLETE` if it was never finished, `CONFIG_DAMAGED` if it is one of
+ *   Ganeti's and its files are unknown, `STORE_*`
  */
 export function removeExport(store: Store, reference: string, options: CallOptions = {}): Promise<void> {
   return withStoreErrors(store.address, async () => {
     if (parseExportReference(reference).id === undefined) {
       throw new GantryError('USAGE', {
-        message: `${reference} does not say which export is to be removed`,
-        hint: `Name it: ${reference}@EXPORT-ID; gantry list shows the ids.`,
+        message: `${reference} does not say which export to remove`,
+        hint: `Give its id: ${reference}@EXPORT-ID; gantry list shows the ids.`,
       });
     }
     const { directory } = await findExport(store, reference, options);
@@ -51,12 +52,12 @@ export function removeExport(store: Store, reference: string, options: CallOptio
   });
 }
 
-/** What a directory is known by as long as anything is left in it. */
+/** The file by which a directory is recognised as long as anything is left in it. */
 function lastKey(prefix: string, { files }: ExportDirectory): string {
   return `${prefix}${files.has(SUMS_FILE) ? SUMS_FILE : CONFIG_FILE}`;
 }
 
-/** Ganeti's directory is also that of Gantry's exports of the instance: only what its `config.ini` names is its own. */
+/** Gantry's exports of the instance are in the same directory: only what Ganeti's `config.ini` names belongs to its export. */
 function ownKeys(prefix: string, dumps: readonly string[]): string[] {
   return [...dumps, CONFIG_FILE].map((name) => `${prefix}${name}`);
 }

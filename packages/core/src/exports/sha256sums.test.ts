@@ -38,11 +38,11 @@ test('what is written is read', () => {
 });
 
 test.each([
-  ['a line that is none', 'disk0.zst\n', 'line 1 is not a digest and a file name'],
+  ['a line that is not one', 'disk0.zst\n', 'line 1 is not a digest and a file name'],
   ['a digest that is too short', `${'0'.repeat(63)}  disk0.zst\n`, 'line 1 is not'],
   ['a name that leads elsewhere', `${'0'.repeat(64)}  ../../etc/passwd\n`, 'line 1 does not name a file of an export'],
   ['an absolute name', `${'0'.repeat(64)}  /etc/passwd\n`, 'line 1 does not name'],
-  ['a name given twice', `${'0'.repeat(64)}  a\n${'1'.repeat(64)}  a\n`, 'line 2 names a again'],
+  ['a name given twice', `${'0'.repeat(64)}  a\n${'1'.repeat(64)}  a\n`, 'line 2 repeats a'],
   ['an empty line', `\n${'0'.repeat(64)}  a\n`, 'line 1 is not'],
 ])('%s is refused', (_title, text, message) => {
   expect(() => parseSha256Sums(text, 'SHA256SUMS of web1')).toThrow(`SHA256SUMS of web1 is damaged: ${message}`);

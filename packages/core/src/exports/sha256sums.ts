@@ -15,7 +15,7 @@ export function renderSha256Sums(sums: readonly FileSum[]): string {
 /**
  * Reads what {@link renderSha256Sums} and `sha256sum` write: text (`  `) and binary (` *`) lines.
  *
- * @throws GantryError `MANIFEST_DAMAGED` for a line that is none, a name that is not a plain file name, and a name given twice
+ * @throws GantryError `MANIFEST_DAMAGED` for an invalid line, a name that is not a plain file name, and a duplicate name
  */
 export function parseSha256Sums(text: string, source: string): FileSum[] {
   const seen = new Set<string>();
@@ -25,7 +25,7 @@ export function parseSha256Sums(text: string, source: string): FileSum[] {
     const [, sha256, name] = /^([0-9a-fA-F]{64}) [ *](.+)$/.exec(line) ?? [];
     if (sha256 === undefined || name === undefined) throw damaged(source, index, 'is not a digest and a file name');
     if (!isDumpName(name) && name !== CONFIG_FILE) throw damaged(source, index, 'does not name a file of an export');
-    if (seen.has(name)) throw damaged(source, index, `names ${name} again`);
+    if (seen.has(name)) throw damaged(source, index, `repeats ${name}`);
     seen.add(name);
     return { name, sha256: sha256.toLowerCase() };
   });
@@ -34,6 +34,6 @@ export function parseSha256Sums(text: string, source: string): FileSum[] {
 function damaged(source: string, index: number, what: string): GantryError {
   return new GantryError('MANIFEST_DAMAGED', {
     message: `${source} is damaged: line ${index + 1} ${what}`,
-    hint: 'The manifest holds the same digests: gantry verify goes by it.',
+    hint: 'The manifest has the same digests: gantry verify uses it.',
   });
 }

@@ -10,7 +10,7 @@ describe('an object that is read as a text', () => {
     const store = new MemoryStore();
     await put(store, 'key', 'text');
     expect(await readText(store, 'key', 4)).toBe('text');
-    await expect(readText(store, 'key', 3)).rejects.toThrow('it has 4 bytes; 3 are the most');
+    await expect(readText(store, 'key', 3)).rejects.toThrow('it is too large: 4 bytes, and at most 3 are allowed');
   });
 
   test('is UTF-8', async () => {
@@ -35,7 +35,7 @@ describe('an object that is read as a text', () => {
         },
       }),
     };
-    await expect(readText(endless, 'key', 10)).rejects.toThrow('it has more than 10 bytes');
+    await expect(readText(endless, 'key', 10)).rejects.toThrow('it is too large: more than 10 bytes');
     expect({ sent, closed }).toEqual({ sent: 5, closed: true });
   });
 });

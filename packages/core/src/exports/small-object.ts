@@ -3,7 +3,7 @@ import { errorText } from '../report/error-text.ts';
 import { StoreError, firstFailure, isStoreError, laterFailures } from '@gantry/transport';
 import type { BeginOptions, CallOptions, Digest, StoreReader, StoreWriter } from '@gantry/transport';
 
-/** Thrown for an object that is larger than what may be taken into memory, or not UTF-8. */
+/** Thrown for an object that is larger than the limit, or not UTF-8. */
 export class UnreadableTextError extends Error {
   override readonly name = 'UnreadableTextError';
 }
@@ -14,7 +14,7 @@ export function digestText(text: string): Digest {
   return { size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
-/** Writes an object that fits into memory, whole and durable or not at all. */
+/** Writes a small object, completely and durably or not at all. */
 export function writeText(store: StoreWriter, key: string, text: string, options: BeginOptions = {}): Promise<void> {
   return withFirstStoreError(() => write(store, key, text, options));
 }
@@ -40,13 +40,14 @@ export function readText(store: StoreReader, key: string, maxBytes: number, opti
 
 async function read(store: StoreReader, key: string, maxBytes: number, options: CallOptions): Promise<string> {
   await using source = await store.read(key, { signal: options.signal });
-  if (source.objectSize > maxBytes) throw new UnreadableTextError(`it has ${source.objectSize} bytes; ${maxBytes} are the most`);
+  if (source.objectSize > maxBytes)
+    throw new UnreadableTextError(`it is too large: ${source.objectSize} bytes, and at most ${maxBytes} are allowed`);
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of source) {
-    // What the store says of an object and what it sends may differ, as while a file grows.
+    // The size that the store reports and the bytes that it sends may differ, for example while a file grows.
     bytes += chunk.length;
-    if (bytes > maxBytes) throw new UnreadableTextError(`it has more than ${maxBytes} bytes`);
+    if (bytes > maxBytes) throw new UnreadableTextError(`it is too large: more than ${maxBytes} bytes`);
     chunks.push(Buffer.from(chunk));
   }
   try {
@@ -56,7 +57,7 @@ async function read(store: StoreReader, key: string, maxBytes: number, options: 
   }
 }
 
-/** Rejects with what failed first, which is what callers switch on; that letting go of the object failed too is added to its message. */
+/** Rejects with the first error, which callers switch on; errors of cleaning up are added to its message. */
 async function withFirstStoreError<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -27,7 +27,7 @@ describe('a place where no store is', () => {
     const store = new MemoryStore();
     await expect(storeSink(store).open(sampleHeader)).rejects.toMatchObject({
       code: 'STORE_NOT_FOUND',
-      message: expect.stringContaining(`it has neither exports nor ${MARKER}`),
+      message: expect.stringContaining(`it contains neither exports nor ${MARKER}`),
       hint: expect.stringContaining('gantry store init'),
     });
     expect(await Array.fromAsync(store.list(''))).toEqual([]);
@@ -107,7 +107,7 @@ describe('a marker that is damaged', () => {
 });
 
 describe('a user who may not look', () => {
-  test('who may neither list nor read takes the place for a store, since it cannot be told', async () => {
+  test('who may neither list nor read takes the place for a store, since it cannot find out', async () => {
     const store = new MemoryStore();
     await requireStore(denying(store, 'read', 'list'), { create: false });
     expect(await Array.fromAsync(store.list(''))).toEqual([]);

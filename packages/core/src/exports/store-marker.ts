@@ -8,18 +8,18 @@ import { placeOf } from './directories.ts';
 import { CONFIG_FILE, MANIFEST_FILE, STORE_MARKER_FILE } from './layout.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
 import { withStoreErrors } from './store-errors.ts';
-import { lookIfAllowed } from './write-only.ts';
+import { allowWriteOnly } from './write-only.ts';
 
 const MAX_MARKER_BYTES = 16 * 1024;
 
-/** The format of a store that is written, and the newest that is read. */
+/** The store format that is written, and the newest that is read. */
 const STORE_FORMAT_VERSION = 1;
 
-/** What marks a place as a store of exports: the object `gantry-store.json` in its root. */
+/** Marks a place as a store of exports: the object `gantry-store.json` in its root. */
 export interface StoreMarker {
   readonly format: 'gantry-store';
   readonly version: typeof STORE_FORMAT_VERSION;
-  /** A UUID, like no other store's. */
+  /** A UUID, unique for each store. */
   readonly id: string;
   readonly tool: { readonly name: string; readonly version: string };
   /** ISO 8601, UTC. */
@@ -36,22 +36,22 @@ const markerSchema: z.ZodType<StoreMarker> = z.object({
 
 const versionSchema = z.object({ format: z.literal('gantry-store'), version: z.number() });
 
-/** What stands under the marker's key. */
+/** What was found under the marker's key. */
 type FoundMarker =
   | { readonly state: 'sound'; readonly marker: StoreMarker }
   | { readonly state: 'absent' | 'hidden' }
   | { readonly state: 'damaged'; readonly problem: string };
 
 export interface InitializedStore {
-  /** The store's id; undefined where this user may not read it. */
+  /** The store's id; undefined if this user may not read it. */
   readonly id: string | undefined;
-  /** False where the place was marked already. */
+  /** False if the place was a store already. */
   readonly created: boolean;
 }
 
 /**
- * Marks a place as a store, so that exports may go into it. A place that has exports of an earlier Gantry, or of Ganeti, may be
- * marked too; one that is marked stays as it is.
+ * Marks a place as a store, so that it accepts exports. A place with exports of an earlier Gantry, or of Ganeti, can be marked too; a
+ * marked one stays unchanged.
  *
  * @throws GantryError `STORE_VERSION`, `STORE_FAILED` for a marker that is damaged, `STORE_*`
  */
@@ -65,13 +65,13 @@ export function initializeStore(store: Store, options: CallOptions = {}): Promis
 }
 
 /**
- * Makes sure that exports may go into a store: it has a marker, or holds exports already. Elsewhere an export would fill whatever
- * file system the path happens to lead to, for instance when the one that is meant is not mounted.
+ * Makes sure that a place accepts exports: it has a marker, or already contains exports. Otherwise an export might fill the wrong file
+ * system, for instance when the right one is not mounted.
  *
- * Where this user may not look (credentials that only add), the place counts as a store: with `create`, a marker is added unless
+ * If this user may not look (credentials that only allow adding), the place counts as a store: with `create`, a marker is added unless
  * there is one.
  *
- * @param options.create makes a place that is not a store one
+ * @param options.create makes the place a store if it is not one
  * @throws GantryError `STORE_NOT_FOUND`, `STORE_VERSION`, `STORE_FAILED` for a marker that is damaged; `STORE_*`
  */
 export function requireStore(store: Store, options: CallOptions & { readonly create: boolean }): Promise<void> {
@@ -83,15 +83,15 @@ export async function assertIsStore(store: Store, { create, signal }: CallOption
   const found = await findMarker(store, { signal });
   if (found.state === 'sound') return;
   if (found.state === 'damaged') throw damagedMarker(store, found.problem);
-  const missing = await lookIfAllowed(store, create ? '' : undefined, () => whyNoStore(store, { signal }));
+  const missing = await allowWriteOnly(store, create ? '' : undefined, () => whyNoStore(store, { signal }));
   if (missing === undefined) return;
   if (!create) throw noStore(store, missing);
   await writeMarker(store, { signal });
 }
 
 /**
- * Refuses a store whose marker a later Gantry wrote. One without a marker, or with one that cannot be read, is accepted: a damaged
- * marker must not keep anybody from a restore.
+ * Refuses a store whose marker was written by a later Gantry. A store without a marker, or with one that cannot be read, is accepted: a
+ * damaged marker must not prevent a restore.
  *
  * @throws GantryError `STORE_VERSION`; StoreError
  */
@@ -121,7 +121,7 @@ function parseMarker(text: string, address: string): FoundMarker {
   const version = versionSchema.safeParse(document).data?.version;
   if (version !== undefined && version > STORE_FORMAT_VERSION) {
     throw new GantryError('STORE_VERSION', {
-      message: `the store ${address} has format ${version}; this Gantry knows formats up to ${STORE_FORMAT_VERSION}`,
+      message: `the store ${address} has format ${version}; this Gantry reads formats up to ${STORE_FORMAT_VERSION}`,
       hint: 'Use the version of Gantry that made the store, or a later one.',
     });
   }
@@ -129,21 +129,21 @@ function parseMarker(text: string, address: string): FoundMarker {
   return marker === undefined ? { state: 'damaged', problem: 'it does not describe a store' } : { state: 'sound', marker };
 }
 
-/** Why a place without a readable marker is not a store; undefined where it is one all the same. */
+/** Why a place without a readable marker is not a store; undefined if it is one anyway. */
 async function whyNoStore(store: Store, options: CallOptions): Promise<string | undefined> {
   try {
     for await (const { key } of store.list('', options)) {
       const name = placeOf(key)?.name;
       if (key === STORE_MARKER_FILE || name === MANIFEST_FILE || name === CONFIG_FILE) return undefined;
     }
-    return `it has neither exports nor ${STORE_MARKER_FILE}`;
+    return `it contains neither exports nor ${STORE_MARKER_FILE}`;
   } catch (error) {
     if (isStoreError(error, 'not-found')) return error.message;
     throw error;
   }
 }
 
-/** Of two writers of one marker, the second is satisfied with that of the first. */
+/** If another process writes a marker at the same time, that one is used. */
 async function writeMarker(store: Store, { signal }: CallOptions): Promise<InitializedStore> {
   const id = randomUUID();
   const marker: StoreMarker = {
@@ -175,6 +175,6 @@ function damagedMarker(store: Store, problem: string): GantryError {
 function noStore(store: Store, why: string): GantryError {
   return new GantryError('STORE_NOT_FOUND', {
     message: `there is no store at ${store.address}: ${why}`,
-    hint: `If a file system is to be mounted there, mount it. To make a new store: gantry store init '${store.address}', or gantry export with --create-store.`,
+    hint: `If a file system should be mounted there, mount it. To make a new store: gantry store init '${store.address}', or gantry export with --create-store.`,
   });
 }

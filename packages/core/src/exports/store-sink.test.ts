@@ -122,7 +122,7 @@ describe('export ids', () => {
     ]);
   });
 
-  test('what stands in the way is never replaced, whatever it is', async () => {
+  test('what is in the way is never replaced', async () => {
     const store = new MemoryStore();
     await put(store, `${PREFIX}notes.txt`, 'mine');
     expect(await writeExport(store)).toBe('web1.example.com@20261123T081500Z-2');
@@ -159,32 +159,29 @@ async function exportWith(
 }
 
 describe('an export that fails', () => {
-  test.each(['before', 'after'] as const)(
-    'leaves nothing, whichever call of the store it is that fails (%s it did its work)',
-    async (what) => {
-      const failure = new StoreError('unavailable', { message: 'gone' });
-      const { calls } = await exportWith(Infinity, what, () => {});
-      expect(calls.length).toBeGreaterThan(20);
-      for (const at of calls.keys()) {
-        const { error, memory, call, warnings } = await exportWith(at, what, () => {
-          throw failure;
-        });
-        const store = new MemoryStore(memory);
-        if (at >= calls.length - 2) {
-          // The last two look for its claim and remove it: the export is complete by then.
-          expect({ error, warnings }).toEqual({ error: undefined, warnings: [expect.stringContaining('could not remove the claim')] });
-          expect((await openExport(store, 'web1.example.com')).dumps).toHaveLength(2);
-          continue;
-        }
-        expect({ call, error, left: await keysOf(store), pending: memory.unfinished.size }).toEqual({
-          call,
-          error: failure,
-          left: [],
-          pending: 0,
-        });
+  test.each(['before', 'after'] as const)('leaves nothing, no matter which call of the store fails (%s it did its work)', async (what) => {
+    const failure = new StoreError('unavailable', { message: 'gone' });
+    const { calls } = await exportWith(Infinity, what, () => {});
+    expect(calls.length).toBeGreaterThan(20);
+    for (const at of calls.keys()) {
+      const { error, memory, call, warnings } = await exportWith(at, what, () => {
+        throw failure;
+      });
+      const store = new MemoryStore(memory);
+      if (at >= calls.length - 2) {
+        // The last two look for its claim and remove it: the export is complete by then.
+        expect({ error, warnings }).toEqual({ error: undefined, warnings: [expect.stringContaining('could not remove the claim')] });
+        expect((await openExport(store, 'web1.example.com')).dumps).toHaveLength(2);
+        continue;
       }
-    },
-  );
+      expect({ call, error, left: await keysOf(store), pending: memory.unfinished.size }).toEqual({
+        call,
+        error: failure,
+        left: [],
+        pending: 0,
+      });
+    }
+  });
 
   test('leaves nothing when it is disposed before it was committed, with a dump that is still open', async () => {
     const memory = new Memory();

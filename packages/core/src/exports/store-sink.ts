@@ -16,7 +16,7 @@ import { claimExport, readClaimText, removeClaim } from './claim.ts';
 import { renderExportConfig } from './config-export.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { CLAIM_FILE, CONFIG_FILE, isDumpName, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
-import { lookIfAllowed } from './write-only.ts';
+import { allowWriteOnly } from './write-only.ts';
 import type { Manifest } from './manifest.ts';
 import { checkManifest, renderManifest } from './manifest.ts';
 import { renderSha256Sums } from './sha256sums.ts';
@@ -139,10 +139,10 @@ class LayoutWriter implements StoreExportWriter {
     const sums = [...manifest.dumps, { name: CONFIG_FILE, sha256: digestText(config).sha256 }];
     await this.#write(CONFIG_FILE, config, options);
     await this.#write(SUMS_FILE, renderSha256Sums(sums), options);
-    await lookIfAllowed(this.#store, undefined, () => this.#assertStillThere(options));
+    await allowWriteOnly(this.#store, undefined, () => this.#assertStillThere(options));
     await this.#write(MANIFEST_FILE, renderManifest(manifest), options);
     // One who clears this export takes the claim first, and then looks for a manifest: one of the two sees the other.
-    await lookIfAllowed(this.#store, undefined, () => this.#assertClaimed(options));
+    await allowWriteOnly(this.#store, undefined, () => this.#assertClaimed(options));
     this.#state = 'committed';
     await this.#cleanUp(`remove the claim of ${this.reference}, which is complete,`, (signal) =>
       removeClaim(this.#store, this.#prefix, this.#claim.text, { signal }),

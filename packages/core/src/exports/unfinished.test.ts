@@ -34,7 +34,7 @@ describe('what a killed export left', () => {
       {
         name: `${NAME}@20261123T081500Z`,
         owner: 'dead',
-        text: expect.stringMatching(/^begun 2026-11-23T08:15:00.000Z by process \d+ of host .*, which is gone$/),
+        text: expect.stringMatching(/^started 2026-11-23T08:15:00.000Z by process \d+ on host .*, which has ended$/),
         objects: [{ key: `${PREFIX}disk0.img`, size: 5 }, { key: `${PREFIX}export.claim` }],
         pending: [{ key: `${PREFIX}disk1.img`, durableBytes: 4 }],
       },
@@ -53,7 +53,7 @@ describe('what a killed export left', () => {
     expect(await findUnfinished(store)).toEqual([]);
   });
 
-  test('is no export of Ganeti, even with a config.ini', async () => {
+  test('is not an export of Ganeti, even with a config.ini', async () => {
     const memory = new Memory();
     await leaveDeadExport(memory);
     const store = new MemoryStore(memory);
@@ -83,7 +83,7 @@ describe('what a killed export left', () => {
       name: `${NAME}@20261123T081500Z`,
       owner: 'dead',
       objects: [],
-      text: expect.stringMatching(/^begun .* by this process$/),
+      text: expect.stringMatching(/^started .* by this process$/),
     });
     expect(await findUnfinished(store, { instance: 'web2' })).toEqual([]);
     if (found !== undefined) await clearUnfinished(store, found);

@@ -9,17 +9,17 @@ import { assertStoreFormat } from './store-marker.ts';
 
 /** What an export that was never finished has left in a store. */
 export interface UnfinishedExport {
-  /** `INSTANCE@EXPORT-ID`; for a lone write outside of the layout, its key. */
+  /** `INSTANCE@EXPORT-ID`; for a single write outside the layout, its key. */
   readonly name: string;
-  /** `unknown`: it may be at work on another host. */
+  /** `unknown`: it may be running on another host. */
   readonly owner: OwnerState;
-  /** Who and since when, for a human. */
+  /** Which process, and since when, for a human. */
   readonly text: string;
-  /** Of an export that is complete: what was left behind can go, and the export stays. */
+  /** The export is complete: what was left behind can be removed, and the export stays. */
   readonly complete: boolean;
-  /** What stands in its claim; absent without one, or where that is no text. */
+  /** The text of its claim; absent if there is none, or it is not text. */
   readonly claim?: string;
-  /** Objects that are complete, but belong to no export. */
+  /** Complete objects that do not belong to a complete export. */
   readonly objects: readonly ObjectInfo[];
   /** Writes that were never committed. */
   readonly pending: readonly PendingInfo[];
@@ -34,8 +34,8 @@ interface Remains {
 }
 
 /**
- * Finds what exports that are not complete have in a store: those of dead runs, and those that are under way (their owner is
- * `alive`, or `unknown` from here). Of a complete export, a claim or a write that was left behind.
+ * Finds what incomplete exports have in a store: those of dead runs, and those that are still running (their owner is `alive`, or `unknown`
+ * from here). Also finds claims and writes that complete exports left behind.
  *
  * @throws GantryError `STORE_*`
  */
@@ -65,7 +65,7 @@ export function findUnfinished(
     }
     for await (const pending of store.pending(instance === undefined ? '' : `${instance}/`, { signal, keys })) {
       const place = placeOf(pending.key);
-      // Gantry writes nothing where Ganeti's exports are; `unknown/TOKEN` is each a write of its own.
+      // Gantry writes nothing where Ganeti's exports are; each `unknown/TOKEN` is a separate write.
       const name = place === undefined || place.id === GANETI_ID ? pending.key : formatExportReference(place.instance, place.id);
       const remains = found.get(name) ?? { objects: [], pending: [] };
       remains.pending.push(pending);
@@ -80,9 +80,9 @@ function describe(name: string, complete: boolean, { objects, pending, owner, te
   const [first] = pending;
   return {
     name,
-    // The claim knows best; a write that is alive is never taken for dead.
+    // The claim decides, but a write that is alive is never taken for dead.
     owner: owners.has('alive') ? 'alive' : (owner ?? (owners.has('unknown') ? 'unknown' : 'dead')),
-    text: text ?? `begun ${first?.started.toISOString() ?? ''} by ${first?.ownerText ?? 'nobody knows whom'}`,
+    text: text ?? `started ${first?.started.toISOString() ?? ''} by ${first?.ownerText ?? 'an unknown process'}`,
     complete,
     ...(claim === undefined ? {} : { claim }),
     objects,
@@ -91,22 +91,22 @@ function describe(name: string, complete: boolean, { objects, pending, owner, te
 }
 
 /**
- * What became of it: `cleared`; `complete`, where it has become an export since it was found, which stays; `taken`, where another run
- * has claimed its place.
+ * The result: `cleared`; `complete` if it has become a complete export since it was found, which stays; `taken` if another run has claimed
+ * its place.
  */
 export type ClearOutcome = 'cleared' | 'complete' | 'taken';
 
 /**
- * Removes what {@link findUnfinished} found of one export. Objects of an export that is complete, or has become so meanwhile, stay.
+ * Removes what {@link findUnfinished} found of one export. Objects of an export that is complete, or was completed meanwhile, stay.
  *
- * @throws GantryError `BUSY` where its owner is alive, `STORE_*`
+ * @throws GantryError `BUSY` if its owner is alive, `STORE_*`
  */
 export function clearUnfinished(store: Store, unfinished: UnfinishedExport, options: CallOptions = {}): Promise<ClearOutcome> {
   return withStoreErrors(store.address, async () => {
     if (unfinished.owner === 'alive') {
       throw new GantryError('BUSY', {
-        message: `${unfinished.name} is still at work: ${unfinished.text}`,
-        hint: 'Wait for it to end, or end it.',
+        message: `${unfinished.name} is still in progress: ${unfinished.text}`,
+        hint: 'Wait until it ends, or end the process.',
       });
     }
     await store.clear(
@@ -120,12 +120,12 @@ export function clearUnfinished(store: Store, unfinished: UnfinishedExport, opti
   });
 }
 
-/** Lists anew, since more may have come, or a manifest. */
+/** Lists the objects again, since there may be more now, or a manifest. */
 async function clearClaimed(store: Store, prefix: string, unfinished: UnfinishedExport, options: CallOptions): Promise<ClearOutcome> {
   const claimKey = `${prefix}${CLAIM_FILE}`;
   const now = await readClaimText(store, prefix, options);
   if (now !== undefined && now !== unfinished.claim) return 'taken';
-  // Its exporter may be at work all the same, and is then to find out: it looks for its claim once more when it has written the manifest.
+  // The exporter may still be running, and must notice: it looks for its claim again after it has written the manifest.
   if (unfinished.owner === 'unknown') await store.remove([claimKey], options);
   const keys: string[] = [];
   for await (const { key } of store.list(prefix, options)) keys.push(key);
@@ -136,7 +136,7 @@ async function clearClaimed(store: Store, prefix: string, unfinished: Unfinished
       options,
     );
   }
-  // That of a process that is gone goes last, so that what is left stays known for what it is.
+  // The claim of a dead process is removed last, so that what is left can still be recognised.
   await store.remove([claimKey], options);
   return complete && !unfinished.complete ? 'complete' : 'cleared';
 }

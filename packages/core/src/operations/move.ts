@@ -170,8 +170,8 @@ async function runMove(request: MoveRequest): Promise<MoveResult> {
       reporter.warn(`the move is committed, but cleaning up after it failed: ${errorText(error)}`);
       return moveState.committed;
     }
-    await link.sayFailure(describeFailure(error, moveState.stage), SAY_MS);
-    const lastWord = await link.lastWord(LAST_WORD_MS);
+    await link.sendFailure(describeFailure(error, moveState.stage), SAY_MS);
+    const lastWord = await link.failureOfPeer(LAST_WORD_MS);
     moveState.target.learn(lastWord?.states ?? []);
     // A receiver that reports its own failure has not committed.
     if (lastWord !== undefined) moveState.undecided = false;
@@ -374,7 +374,7 @@ function explain(error: unknown, { moveId, stage, undecided, target }: MoveState
       cause: error,
     });
   }
-  if (target.touched || stage === 'transfer') target.tell(reporter.warn, `on ${peer.address}`);
+  if (target.touched || stage === 'transfer') target.report(reporter.warn, `on ${peer.address}`);
   reporter.warn(`the move failed (stage: ${stage}): ${instance.name} is unchanged here: keep it`);
   return error;
 }

@@ -7,7 +7,7 @@ describe('an export that a host made whose clock was ahead', () => {
   const ID = '21990101T000000Z';
   const header = { ...sampleHeader, started: '2199-01-01T00:00:00.000Z' };
   const warning = expect.stringMatching(
-    `^${sampleInstance.name}@${ID} was taken for the newest; it began at 2199-01-01T00:00:00Z, which is in the future`,
+    `^${sampleInstance.name}@${ID} is used as the newest; its start time, 2199-01-01T00:00:00Z, is in the future`,
   );
 
   test('is warned of where it is taken for the newest, and not where it is named', async () => {

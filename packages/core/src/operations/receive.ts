@@ -125,8 +125,8 @@ async function runReceive(request: ReceiveRequest): Promise<ReceiveResult> {
     const hasFailed = await ledger?.fail(`stage ${stage}: ${failure.message}`, target.states);
     // The source must not get an answer: after a power cut the record on disk may say either.
     if (ledger !== undefined && hasFailed === false) throw undecidedError(ledger.moveId, error);
-    await link.sayFailure({ ...failure, states: target.states }, SAY_MS);
-    target.tell((message, disk) => reporter.warn(message, disk), 'this side');
+    await link.sendFailure({ ...failure, states: target.states }, SAY_MS);
+    target.report((message, disk) => reporter.warn(message, disk), 'this side');
     reporter.warn(`the move failed (stage: ${stage}): nothing of it counts`);
     throw error;
   }

@@ -1,8 +1,8 @@
 import { orAbort } from '@gantry/transport';
 import { WireProblem } from './wire.ts';
 
-/** More than any receiver has reason to allow, bytes. */
-const MOST = 2 ** 31;
+/** More than any receiver needs to allow. */
+const MAX_CREDIT_BYTES = 2 ** 31;
 
 /** How many bytes of one disk may be sent. */
 export class Credit {
@@ -20,12 +20,12 @@ export class Credit {
   /** @throws WireProblem */
   add(bytes: number): void {
     this.#bytes += bytes;
-    if (this.#bytes > MOST) throw new WireProblem('it allows more data than can be');
+    if (this.#bytes > MAX_CREDIT_BYTES) throw new WireProblem('it allows more data than the protocol does');
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
   }
 
-  /** Waits until something may be sent. @returns how much of `bytes` may be sent now */
+  /** Waits until data may be sent. @returns how much of `bytes` may be sent now */
   async take(bytes: number, signal: AbortSignal): Promise<number> {
     while (this.#bytes === 0) await orAbort(this.#changed.promise, signal);
     const taken = Math.min(bytes, this.#bytes);

@@ -2,15 +2,15 @@ import type { EventListener, GantryEvent } from '../report/events.ts';
 import type { Link } from './link.ts';
 import type { PeerEvent } from './messages.ts';
 
-/** More than so many on their way at once are left out: a source that does not read must not make us keep them. */
-const MOST_UNDER_WAY = 64;
-const LONGEST_TEXT = 8192;
+/** Further events are dropped: a source that does not read must not fill our memory. */
+const MAX_PENDING_EVENTS = 64;
+const MAX_TEXT_CHARACTERS = 8192;
 
-/** Tells a listener here of all events, and the source of what its user should see. */
+/** Passes all events on to a local listener, and to the source those that its user should see. */
 export class EventRelay {
   readonly #listener: EventListener | undefined;
   #link: Link | undefined;
-  #underWay = 0;
+  #pending = 0;
 
   constructor(listener: EventListener | undefined) {
     this.#listener = listener;
@@ -19,8 +19,8 @@ export class EventRelay {
   get listener(): EventListener {
     return (event) => {
       this.#listener?.(event);
-      const told = forSource(event);
-      if (told !== undefined) void this.#tell(told);
+      const relayed = forSource(event);
+      if (relayed !== undefined) void this.#send(relayed);
     };
   }
 
@@ -28,23 +28,23 @@ export class EventRelay {
     this.#link = link;
   }
 
-  async #tell(event: PeerEvent): Promise<void> {
-    if (this.#link === undefined || this.#link.lost.aborted || this.#underWay >= MOST_UNDER_WAY) return;
-    this.#underWay += 1;
+  async #send(event: PeerEvent): Promise<void> {
+    if (this.#link === undefined || this.#link.lost.aborted || this.#pending >= MAX_PENDING_EVENTS) return;
+    this.#pending += 1;
     try {
       await this.#link.send(event);
     } catch {
-      // A source that is gone needs no telling.
+      // The source is gone.
     } finally {
-      this.#underWay -= 1;
+      this.#pending -= 1;
     }
   }
 }
 
 function forSource(event: GantryEvent): PeerEvent | undefined {
   const disk = 'disk' in event && event.disk !== undefined ? { disk: event.disk } : {};
-  if (event.type === 'warning') return { kind: 'event', text: event.message.slice(0, LONGEST_TEXT), ...disk };
+  if (event.type === 'warning') return { kind: 'event', text: event.message.slice(0, MAX_TEXT_CHARACTERS), ...disk };
   if (event.type !== 'message') return undefined;
   const { script, stream, line } = event;
-  return { kind: 'event', script, stream, text: line.slice(0, LONGEST_TEXT), ...disk };
+  return { kind: 'event', script, stream, text: line.slice(0, MAX_TEXT_CHARACTERS), ...disk };
 }

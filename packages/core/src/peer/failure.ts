@@ -3,20 +3,21 @@ import { GantryError } from '../report/errors.ts';
 import { asFirstError } from '../report/first-error.ts';
 import type { Failure, MoveStage } from './messages.ts';
 
-const LONGEST = { message: 4000, text: 1000, details: 24 } as const;
+/** Characters, and number of lines. */
+const MAX = { message: 4000, text: 1000, details: 24 } as const;
 
-/** An error as it is told to the other side. */
+/** An error as it is sent to the other side. */
 export function describeFailure(error: unknown, stage: MoveStage): Omit<Failure, 'kind'> {
   const first = asFirstError(error);
-  const message = errorText(first).slice(0, LONGEST.message);
+  const message = errorText(first).slice(0, MAX.message);
   if (!(first instanceof GantryError)) return { stage, message, details: [] };
   const { code, hint, disk, details } = first;
   return {
     stage,
     code,
     message,
-    ...(hint === undefined ? {} : { hint: hint.slice(0, LONGEST.text) }),
+    ...(hint === undefined ? {} : { hint: hint.slice(0, MAX.text) }),
     ...(disk === undefined ? {} : { disk }),
-    details: details.slice(0, LONGEST.details).map((line) => line.slice(0, LONGEST.text)),
+    details: details.slice(0, MAX.details).map((line) => line.slice(0, MAX.text)),
   };
 }

@@ -1,18 +1,18 @@
 import { WireProblem } from './wire.ts';
 
-/** The most bytes that are handed on at once. */
-const LARGEST_CHUNK = 1024 * 1024;
+/** Maximum size of a chunk that is passed on. */
+const MAX_CHUNK_BYTES = 1024 * 1024;
 
-/** Less is not handed on before the end: a connection brings some ten KiB at a time, and to wake all that follows costs as much for them. */
-const SMALLEST_CHUNK = 256 * 1024;
+/** Less is passed on only at the end: a connection brings about ten KiB at a time, and waking the consumers for each costs too much. */
+const MIN_CHUNK_BYTES = 256 * 1024;
 
 /**
- * The stored bytes of one disk between the link and whoever reads them, in one ring of memory as large as the window: that is what the
- * other side may send ahead, and what was read may come again. A chunk belongs to its reader until the next is asked for.
+ * The stored bytes of one disk between the link and their reader, in a ring buffer of the size of the window: that is how much the other
+ * side may send ahead, and what was read may be sent anew. A chunk belongs to its reader until the next is requested.
  */
 export class Inbox implements AsyncIterable<Uint8Array> {
   readonly #window: number;
-  readonly #worthwhile: number;
+  readonly #minChunkBytes: number;
   readonly #onTaken: (bytes: number) => void;
   readonly #started = Promise.withResolvers<void>();
   #ring: Uint8Array | undefined;
@@ -23,11 +23,12 @@ export class Inbox implements AsyncIterable<Uint8Array> {
   #isReaderWaiting = false;
   #changed = Promise.withResolvers<void>();
 
-  /** @param onTaken told how many bytes were read for good */
+  /** @param onTaken called with the number of bytes that were consumed */
   constructor(window: number, onTaken: (bytes: number) => void) {
     this.#window = window;
-    // What was read and not yet told, a quarter at most, and this: together less than the window, or both sides would wait.
-    this.#worthwhile = Math.min(SMALLEST_CHUNK, Math.ceil(window / 4));
+    // Consumed bytes that were not reported yet (at most a quarter of the window) plus this must be less than the window: otherwise both
+    // sides would wait.
+    this.#minChunkBytes = Math.min(MIN_CHUNK_BYTES, Math.ceil(window / 4));
     this.#allowed = window;
     this.#onTaken = onTaken;
   }
@@ -37,14 +38,14 @@ export class Inbox implements AsyncIterable<Uint8Array> {
     return this.#started.promise;
   }
 
-  /** Whether nothing can be done with the disk before more of it comes. */
+  /** Whether the reader waits for more data. */
   get isStarved(): boolean {
     return !this.#ended && (this.#ring === undefined || this.#isReaderWaiting);
   }
 
-  /** Copies the bytes. @throws WireProblem where more comes than was allowed, or anything after the end */
+  /** Copies the bytes. @throws WireProblem for more bytes than allowed, and for bytes after the end */
   push(bytes: Uint8Array): void {
-    if (this.#ended) throw new WireProblem('it sent data behind the end of a disk');
+    if (this.#ended) throw new WireProblem('it sent data after the end of a disk');
     if (bytes.length > this.#allowed) throw new WireProblem('it sent more data than it was allowed to');
     this.#allowed -= bytes.length;
     const ring = (this.#ring ??= Buffer.allocUnsafeSlow(this.#window));
@@ -54,10 +55,10 @@ export class Inbox implements AsyncIterable<Uint8Array> {
     ring.set(bytes.subarray(first.length), 0);
     this.#filled += bytes.length;
     this.#started.resolve();
-    if (this.#filled >= this.#worthwhile) this.#wake();
+    if (this.#filled >= this.#minChunkBytes) this.#wake();
   }
 
-  /** Nothing more comes. @throws WireProblem the second time */
+  /** Marks the end of the data. @throws WireProblem if called twice */
   end(): void {
     if (this.#ended) throw new WireProblem('it ended a disk twice');
     this.#ended = true;
@@ -70,18 +71,18 @@ export class Inbox implements AsyncIterable<Uint8Array> {
     for (;;) {
       const ring = this.#ring;
       if (this.#ended && this.#filled === 0) return;
-      if (ring === undefined || (this.#filled < this.#worthwhile && !this.#ended)) {
+      if (ring === undefined || (this.#filled < this.#minChunkBytes && !this.#ended)) {
         this.#isReaderWaiting = true;
         await this.#changed.promise;
         this.#isReaderWaiting = false;
         continue;
       }
-      const bytes = Math.min(this.#filled, LARGEST_CHUNK, this.#window - this.#readAt);
+      const bytes = Math.min(this.#filled, MAX_CHUNK_BYTES, this.#window - this.#readAt);
       yield ring.subarray(this.#readAt, this.#readAt + bytes);
       this.#readAt = (this.#readAt + bytes) % this.#window;
       this.#filled -= bytes;
       taken += bytes;
-      // In few large steps: each is a message.
+      // Reported in few large steps, because each is a message.
       if (taken * 4 < this.#window) continue;
       this.#allowed += taken;
       this.#onTaken(taken);

@@ -15,60 +15,60 @@ import {
 } from './peer-errors.ts';
 import { MessageSplitter, WireProblem, creditMessage, header } from './wire.ts';
 
-/** Takes what comes out of turn. Each may throw a WireProblem where it must not come. */
+/** Handles messages that are not answers to {@link Link.expect}. Each method may throw a WireProblem for an unexpected message. */
 export interface LinkListener {
   data(disk: number, bytes: Uint8Array): void;
   credit(disk: number, bytes: number): void;
-  /** Whether it took the message; else the message waits for {@link Link.expect}. */
+  /** Returns whether it handled the message; otherwise the message is kept for {@link Link.expect}. */
   control(message: Control): boolean;
-  /** Whether this side can do nothing before the other has sent something. */
+  /** Whether this side waits for the other. */
   waits(): boolean;
-  /** Where things stand, line by line, for an error that says where it stalled. */
+  /** The state of the transfer, line by line, for the error when it stalls. */
   where(): readonly string[];
 }
 
 export interface LinkOptions {
-  /** How the other side is called in messages. */
+  /** Name of the other side in messages. */
   readonly peer: string;
   readonly listener: LinkListener;
-  /** Without a byte for so long, the other side is given up. Also sets how often a sign of life is sent. */
+  /** The other side is given up when nothing came for this time. Also determines how often a sign of life is sent. */
   readonly peerTimeoutMs: number;
-  /** The same, for signs of life alone while this side waits for the other; twice `peerTimeoutMs` where that is less. */
+  /** The same when only signs of life came while this side waits for the other; at most twice `peerTimeoutMs`. */
   readonly stallTimeoutMs?: number | undefined;
 }
 
-/** More steps than the protocol ever has waiting. */
-const MOST_WAITING = 4;
+/** More steps than can be waiting in the protocol. */
+const MAX_WAITING_STEPS = 4;
 const SIGNS_PER_TIMEOUT = 4;
-/** How often a sign is sent at least, ms: the other side may wait for one that says that this side works. */
+/** Maximum time between two signs of life: the other side may wait for one that says that this side is working. */
 const SIGN_INTERVAL_MS = 1000;
-const LEAST_STALL_MS = 3 * SIGN_INTERVAL_MS;
-/** How long to wait for the reason, once it is clear that the channel is of no use any more, ms. */
-const REASON_PATIENCE_MS = 5000;
+const MIN_STALL_MS = 3 * SIGN_INTERVAL_MS;
+/** How long to wait for the other side's reason when the channel has failed. */
+const REASON_TIMEOUT_MS = 5000;
 
-/** One side of a pipe: messages over a channel, until it is disposed or lost. The channel stays its owner's. */
+/** One side of a pipe: messages over a channel, until it is disposed or lost. The channel is not closed. */
 export class Link implements Disposable {
   readonly #channel: PeerChannel;
   readonly #peer: string;
   readonly #listener: LinkListener;
   readonly #lost = new AbortController();
   readonly #waiting: Control[] = [];
-  readonly #lastWord = Promise.withResolvers<Failure | undefined>();
+  readonly #failure = Promise.withResolvers<Failure | undefined>();
   readonly #timer: NodeJS.Timeout;
   #timeoutMs: number;
   readonly #stallTimeoutMs: number;
   #changed = Promise.withResolvers<void>();
   #written: Promise<unknown> = Promise.resolve();
   #greeted = false;
-  /** Nobody is there any more, or has said so. */
+  /** The other side is gone, or has said that it ends. */
   #over = false;
-  #heardAt = performance.now();
-  #spokeAt = performance.now();
-  /** When something that is not only a sign of life came or went. */
+  #receivedAt = performance.now();
+  #sentAt = performance.now();
+  /** When a message other than a sign of life last came or went. */
   #movedAt = performance.now();
-  /** When this side last had something of its own to do. */
+  /** When this side last had work to do. */
   #workedAt = performance.now();
-  /** The step of the other side that is waited for. */
+  /** The step of the other side that this side waits for. */
   #expected: ControlKind | undefined;
 
   constructor(channel: PeerChannel, { peer, listener, peerTimeoutMs, stallTimeoutMs = Infinity }: LinkOptions) {
@@ -76,13 +76,13 @@ export class Link implements Disposable {
     this.#peer = peer;
     this.#listener = listener;
     this.#timeoutMs = peerTimeoutMs;
-    this.#stallTimeoutMs = Math.max(stallTimeoutMs, LEAST_STALL_MS);
+    this.#stallTimeoutMs = Math.max(stallTimeoutMs, MIN_STALL_MS);
     this.#timer = setInterval(() => this.#watch(), Math.min(SIGN_INTERVAL_MS, peerTimeoutMs / SIGNS_PER_TIMEOUT));
     this.#write([Buffer.from(GREETING)]).catch(() => undefined);
     void this.#read();
   }
 
-  /** Aborted when the link is of no use any more, with the reason: a GantryError. */
+  /** Aborted when the link has failed or was disposed; the reason is a GantryError. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
@@ -96,7 +96,7 @@ export class Link implements Disposable {
     await this.#write([header('control', 0, body.length), body]);
   }
 
-  /** Resolves when the bytes may be changed again. */
+  /** Resolves when the bytes may be overwritten. */
   async sendData(disk: number, bytes: Uint8Array): Promise<void> {
     await this.#write([header('data', disk, bytes.length), bytes]);
     this.#movedAt = performance.now();
@@ -106,7 +106,7 @@ export class Link implements Disposable {
     await this.#write([creditMessage(disk, bytes)]);
   }
 
-  /** Waits for the next step of the other side, which must be of that kind. @throws GantryError; the reason of the signal */
+  /** Waits for the next step of the other side, which must be of this kind. @throws GantryError; the reason of the signal */
   async expect<Kind extends ControlKind>(kind: Kind, signal: AbortSignal): Promise<ControlOf<Kind>> {
     const either = AbortSignal.any([signal, this.lost]);
     for (;;) {
@@ -129,21 +129,21 @@ export class Link implements Disposable {
     }
   }
 
-  /** Why the other side gave up; undefined when it is gone without a word, or says nothing for so long. */
-  async lastWord(patienceMs: number): Promise<Failure | undefined> {
-    return await within(patienceMs, this.#lastWord.promise);
+  /** Why the other side gave up; undefined when it is gone without a reason, or sends none within the time. */
+  async failureOfPeer(timeoutMs: number): Promise<Failure | undefined> {
+    return await within(timeoutMs, this.#failure.promise);
   }
 
-  /** Says why this side gives up, if anybody is there to hear it. Never rejects. */
-  async sayFailure(failure: Omit<Failure, 'kind'>, patienceMs: number): Promise<void> {
+  /** Sends the other side the reason why this side gives up, if it is still there. Never rejects. */
+  async sendFailure(failure: Omit<Failure, 'kind'>, timeoutMs: number): Promise<void> {
     if (this.#over) return;
     const body = Buffer.from(JSON.stringify({ kind: 'fail', ...failure } satisfies Failure));
-    const signal = AbortSignal.timeout(patienceMs);
+    const signal = AbortSignal.timeout(timeoutMs);
     try {
       await orAbort(this.#written, signal);
       await this.#channel.write([header('control', 0, body.length), body], { signal });
     } catch {
-      // Whoever does not hear it sees the end of the channel.
+      // The other side then only sees the end of the channel.
     }
   }
 
@@ -155,17 +155,17 @@ export class Link implements Disposable {
   async #write(parts: readonly Uint8Array[]): Promise<void> {
     const turn = this.#written.then(() => {
       this.lost.throwIfAborted();
-      this.#spokeAt = performance.now();
+      this.#sentAt = performance.now();
       return this.#channel.write(parts, { signal: this.lost });
     });
     this.#written = turn.catch(() => undefined);
     try {
       await turn;
     } catch (error) {
-      // What the other side said last, or how it ended, tells more than that it does not listen.
-      const patience = setTimeout(() => this.#lose(asPeerError(error, this.#peer)), REASON_PATIENCE_MS);
-      await this.#lastWord.promise;
-      clearTimeout(patience);
+      // What the other side sent last, or how it ended, says more than this error.
+      const timer = setTimeout(() => this.#lose(asPeerError(error, this.#peer)), REASON_TIMEOUT_MS);
+      await this.#failure.promise;
+      clearTimeout(timer);
       this.#lose(asPeerError(error, this.#peer));
       throw this.lost.reason;
     }
@@ -176,18 +176,18 @@ export class Link implements Disposable {
     const splitter = new MessageSplitter();
     try {
       for await (const chunk of this.#channel.input) {
-        this.#heardAt = performance.now();
-        // Read on: where the channel is closed for reading, the other side may not hear why it is given up.
-        if (!this.lost.aborted) this.#hear(greeting, splitter, chunk);
+        this.#receivedAt = performance.now();
+        // Reading goes on: if we closed the channel, the other side might not get our reason.
+        if (!this.lost.aborted) this.#receive(greeting, splitter, chunk);
       }
     } catch {
-      // The same as its end: how the other side ended says more.
+      // Handled like the end: how the other side ended says more.
     }
     this.#over = true;
     this.#lose(endedError(this.#peer, await this.#end(), this.#greeted));
   }
 
-  #hear(greeting: GreetingReader, splitter: MessageSplitter, chunk: Uint8Array): void {
+  #receive(greeting: GreetingReader, splitter: MessageSplitter, chunk: Uint8Array): void {
     try {
       const rest = this.#greeted ? chunk : this.#greet(greeting, chunk);
       if (rest !== undefined) this.#take(splitter, rest);
@@ -196,7 +196,7 @@ export class Link implements Disposable {
     }
   }
 
-  /** @returns what came behind the greeting */
+  /** @returns what came after the greeting */
   #greet(reader: GreetingReader, chunk: Uint8Array): Uint8Array | undefined {
     const found = reader.push(chunk);
     if (found.kind === 'waiting') return undefined;
@@ -224,34 +224,34 @@ export class Link implements Disposable {
 
   #takeControl(text: string): void {
     const message = parseControl(text);
-    if (message === undefined) throw new WireProblem('it sent a control message that is none');
+    if (message === undefined) throw new WireProblem('it sent an invalid control message');
     if (message.kind === 'fail') {
-      this.#lastWord.resolve(message);
-      // The receiver speaks last, with what became of the disks.
+      this.#failure.resolve(message);
+      // The receiver's failure has the states of the disks, and is its last message.
       this.#over = message.states !== undefined;
       this.#lose(failureError(this.#peer, message));
     } else if (!this.#listener.control(message)) {
-      if (this.#waiting.length >= MOST_WAITING) throw new WireProblem('it sent more steps than there are');
+      if (this.#waiting.length >= MAX_WAITING_STEPS) throw new WireProblem('it sent more steps than the protocol has');
       this.#waiting.push(message);
       this.#changed.resolve();
       this.#changed = Promise.withResolvers();
     }
   }
 
-  /** How the peer's program ended, if that is told soon. */
+  /** How the peer's program ended, if that is known soon. */
   async #end(): Promise<Awaited<PeerChannel['ended']> | undefined> {
-    return await within(REASON_PATIENCE_MS, this.#channel.ended);
+    return await within(REASON_TIMEOUT_MS, this.#channel.ended);
   }
 
   #watch(): void {
     const now = performance.now();
     const waits = this.#expected !== undefined || this.#listener.waits();
     if (!waits) this.#workedAt = now;
-    const silentMs = now - this.#heardAt;
+    const silentMs = now - this.#receivedAt;
     const idleMs = now - Math.max(this.#movedAt, this.#workedAt);
     if (silentMs > this.#timeoutMs) this.#lose(stalledError(this.#peer, silentMs, this.#where()));
     else if (idleMs > Math.min(this.#stallTimeoutMs, 2 * this.#timeoutMs)) this.#lose(idleError(this.#peer, idleMs, this.#where()));
-    else if (this.#greeted && now - this.#spokeAt > Math.min(SIGN_INTERVAL_MS, this.#timeoutMs / SIGNS_PER_TIMEOUT))
+    else if (this.#greeted && now - this.#sentAt > Math.min(SIGN_INTERVAL_MS, this.#timeoutMs / SIGNS_PER_TIMEOUT))
       this.#write([header(waits ? 'alive' : 'working', 0, 0)]).catch(() => undefined);
   }
 
@@ -260,7 +260,7 @@ export class Link implements Disposable {
   }
 
   #lose(reason: unknown): void {
-    this.#lastWord.resolve(undefined);
+    this.#failure.resolve(undefined);
     this.#lost.abort(reason);
   }
 }
@@ -269,7 +269,7 @@ function isKind<Kind extends ControlKind>(message: Control, kind: Kind): message
   return message.kind === kind;
 }
 
-/** What the promise comes to, if it does in so many milliseconds. */
+/** The value of the promise, or undefined if it does not settle within the time. */
 async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
   const timeout = Promise.withResolvers<undefined>();
   const timer = setTimeout(timeout.resolve, ms, undefined);

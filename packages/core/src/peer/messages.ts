@@ -5,13 +5,13 @@ import { hostName } from '../instances/field-types.ts';
 import type { PlannedTarget } from '../report/events.ts';
 
 /*
- * The control messages of a pipe (docs/reference/formats/pipe.md), as JSON. What the other side says is data: bounded, checked, never trusted.
+ * The control messages of a pipe (docs/reference/formats/pipe.md), as JSON. What the other side sends is limited, checked and never trusted.
  */
 
-/** Version of the protocol. Both sides must speak the same. */
+/** Version of the protocol. Both sides must have the same. */
 export const PIPE_VERSION = 2;
 
-/** What became of a disk of the target. */
+/** State of a disk of the target. */
 export type TargetDiskState = 'untouched' | 'partial' | 'complete' | 'committed';
 
 /** How far a move got. */
@@ -19,37 +19,37 @@ export type MoveStage = 'connect' | 'check' | 'transfer' | 'rename' | 'commit';
 
 export type DiskStates = readonly { readonly disk: number; readonly state: TargetDiskState }[];
 
-/** What the source asks for: the first step. */
+/** The first step: what the source wants. */
 export interface Order {
   readonly kind: 'order';
   /** 32 hexadecimal digits, new for each move. */
   readonly moveId: string;
-  /** The instance that is moved, by the name that it has on the source. */
+  /** Name of the moved instance on the source. */
   readonly instance: string;
-  /** The node that it comes from. */
+  /** The node that the instance comes from. */
   readonly node: string;
   /** The `os` or `os+variant` whose scripts made the data. */
   readonly os: string;
-  /** The instance file on the receiver's machine. */
+  /** Path of the instance file on the receiver's machine. */
   readonly instanceFile: string;
   readonly disks: readonly OrderedDisk[];
   readonly rename: boolean;
   readonly allowOtherOs: boolean;
   readonly forceVariant: boolean;
-  /** Goes on, with a warning, where a disk of the target is in use. */
+  /** Continue, with a warning, if a disk of the target is in use. */
   readonly forceInUse: boolean;
-  /** Only the plan is wanted: after `ready` the receiver ends. */
+  /** Only the plan is wanted: the receiver ends after `ready`. */
   readonly dryRun: boolean;
   readonly debug: boolean;
-  /** Seconds without a byte after which either side gives the other up. */
+  /** Seconds without data after which each side gives the other up. */
   readonly peerTimeout: number;
 }
 
 export interface OrderedDisk {
   readonly disk: number;
-  /** MiB, where the source knows. */
+  /** MiB, where known to the source. */
   readonly size?: number;
-  /** Bytes that will come, where the source knows already. */
+  /** Bytes to be transferred, where known to the source. */
   readonly plainBytes?: number;
 }
 
@@ -63,11 +63,11 @@ export interface Failure {
   readonly hint?: string;
   readonly disk?: number;
   readonly details: readonly string[];
-  /** From the receiver: what became of each disk. */
+  /** From the receiver: the state of each disk. */
   readonly states?: DiskStates;
 }
 
-/** A line of a script of the receiver where `script` is given, else a warning. */
+/** A line of a script of the receiver if `script` is given; otherwise a warning. */
 export interface PeerEvent {
   readonly kind: 'event';
   readonly script?: string;
@@ -76,7 +76,7 @@ export interface PeerEvent {
   readonly text: string;
 }
 
-/** The totals of one disk: as sent (`end`), as taken (`taken`). */
+/** The totals of one disk: as sent (`end`) or as received (`taken`). */
 export interface DiskTotals {
   readonly kind: 'end' | 'taken';
   readonly disk: number;
@@ -86,24 +86,24 @@ export interface DiskTotals {
   readonly sha256: string;
 }
 
-/** The receiver has checked the order, and takes so many bytes of each disk ahead of what it reads. */
+/** The receiver has checked the order. `window`: how many bytes of each disk may be sent ahead of what it consumes. */
 export interface Ready {
   readonly kind: 'ready';
   readonly instance: string;
   readonly node: string;
   readonly window: number;
-  /** The disks of the target that the order names, and what they hold. */
+  /** The disks of the target that the order names, and what they contain. */
   readonly disks: readonly PlannedTarget[];
 }
 
-/** A step that says all by its name. */
+/** A step without further data. */
 export interface Step {
   readonly kind: 'prepare' | 'prepared' | 'commit' | 'committed' | 'acknowledged';
 }
 
 export type Control = Order | Ready | DiskTotals | PeerEvent | Step | Failure;
 export type ControlKind = Control['kind'];
-/** The messages of which `Kind` is a kind. */
+/** The messages that can have this kind. */
 export type ControlOf<Kind extends ControlKind> = Control extends infer Each
   ? Each extends { readonly kind: infer K }
     ? Kind extends K
@@ -112,12 +112,12 @@ export type ControlOf<Kind extends ControlKind> = Control extends infer Each
     : never
   : never;
 
-const MOST_DISKS = 1000;
-const text = (most: number): z.ZodString => z.string().max(most);
+const MAX_DISKS = 1000;
+const text = (max: number): z.ZodString => z.string().max(max);
 const disk = z
   .int()
   .min(0)
-  .max(MOST_DISKS - 1);
+  .max(MAX_DISKS - 1);
 const bytes = z.int().min(0);
 const stage = z.enum(['connect', 'check', 'transfer', 'rename', 'commit']);
 const state = z.enum(['untouched', 'partial', 'complete', 'committed']);
@@ -133,7 +133,7 @@ const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
     disks: z
       .array(z.strictObject({ disk, size: bytes.exactOptional(), plainBytes: bytes.exactOptional() }))
       .min(1)
-      .max(MOST_DISKS),
+      .max(MAX_DISKS),
     rename: z.boolean(),
     allowOtherOs: z.boolean(),
     forceVariant: z.boolean(),
@@ -150,7 +150,7 @@ const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
       .int()
       .min(1)
       .max(2 ** 31),
-    disks: z.array(z.strictObject({ disk, target: text(4096), targetBytes: bytes.exactOptional(), holds: text(1024) })).max(MOST_DISKS),
+    disks: z.array(z.strictObject({ disk, target: text(4096), targetBytes: bytes.exactOptional(), holds: text(1024) })).max(MAX_DISKS),
   }),
   z.strictObject({
     kind: z.enum(['end', 'taken']),
@@ -176,11 +176,11 @@ const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
     hint: text(2048).exactOptional(),
     disk: disk.exactOptional(),
     details: z.array(text(2048)).max(32),
-    states: z.array(z.strictObject({ disk, state })).max(MOST_DISKS).exactOptional(),
+    states: z.array(z.strictObject({ disk, state })).max(MAX_DISKS).exactOptional(),
   }),
 ]);
 
-/** Undefined for what is no control message. */
+/** Undefined if the text is not a control message. */
 export function parseControl(json: string): Control | undefined {
   try {
     return controlSchema.safeParse(JSON.parse(json)).data;
@@ -189,7 +189,7 @@ export function parseControl(json: string): Control | undefined {
   }
 }
 
-/** The code of an error of the other side, if it is one that we know. */
+/** The error code of the other side, if this version knows it. */
 export function knownCode(code: string | undefined): GantryErrorCode | undefined {
   return CODES.find((known) => known === code);
 }

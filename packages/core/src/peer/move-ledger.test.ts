@@ -81,7 +81,7 @@ describe('what came of a move', () => {
     }
   });
 
-  test('is not told of a receiver that may run where it cannot be seen', async () => {
+  test('is unknown while the receiver may run where it cannot be seen', async () => {
     await using state = await withState();
     const program = ['--fork', '--pid', '--mount-proc', process.execPath, ...DRIVER, state.stateDirectory, ID];
     const child = spawn('unshare', program, { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -116,7 +116,7 @@ function placeOf(calls: readonly SystemCall[], name: RegExp, parameters: string,
 }
 
 describe('a move record', () => {
-  test('is on disk with its name before anybody is told: opened, and committed', async () => {
+  test('is on disk with its name before anybody knows: opened, and committed', async () => {
     await using state = await withState();
     const calls = ['write', 'pwrite64', 'fsync', 'rename', 'link', 'mkdir'];
     const [program, ...before] = strace({ record: state.file('record'), calls });
@@ -134,8 +134,8 @@ describe('a move record', () => {
       at = placeOf(record, /^fsync$/, `<${moves}/${ID}.json.`, at);
       at = placeOf(record, place, `"${moves}/${ID}.json"`, at);
       const durable = placeOf(record, /^fsync$/, `<${moves}>`, at);
-      const told = placeOf(record, /^write$/, String.raw`"${message}\n"`);
-      expect(durable).toBeLessThan(told);
+      const said = placeOf(record, /^write$/, String.raw`"${message}\n"`);
+      expect(durable).toBeLessThan(said);
       at = durable;
     }
   });
@@ -217,7 +217,7 @@ describe('a move record', () => {
       await expect(ledger.commit(DISKS)).rejects.toMatchObject({ code: 'STATE_UNUSABLE' });
       expect(await ledger.fail('damaged', DISKS)).toBe(false);
     }
-    // What is found from now on is durable before it is told.
+    // What is found from now on is durable before it is reported.
     const found = await moveOutcome(ID, state).catch((error: unknown) => error);
     expect(found).toMatchObject(outcome === 'committed' ? { state: outcome } : { code: outcome });
   });
@@ -229,7 +229,7 @@ describe('a move record', () => {
     await expect(moveOutcome(ID, state)).rejects.toMatchObject({ code: 'STATE_UNUSABLE', hint: expect.stringContaining('dmesg') });
   });
 
-  test('goes after three months, as does what a killed process had begun to write', async () => {
+  test('goes after three months, as does what a killed process had started to write', async () => {
     await using state = await withState();
     const path = state.file('state', 'moves', `${ID}.json`);
     await open(state.stateDirectory);

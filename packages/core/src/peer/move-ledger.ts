@@ -6,11 +6,11 @@ import { openStateDirectory } from '../runs/state-directory.ts';
 import type { MoveRecord } from './move-record.ts';
 import { createMoveRecord, readMoveRecord, replaceMoveRecord, sweepMoveRecords, syncMoveRecord } from './move-record.ts';
 
-/** The receiver's record of the move that it is at. */
+/** The receiver's record of its current move. */
 export class MoveLedger {
   readonly #state: StateDirectory;
   #record: MoveRecord;
-  /** Whoever reads may find that it was committed, although that is not durable. */
+  /** A reader may find the record committed, although that is not durable. */
   #mayBeCommitted = false;
 
   private constructor(state: StateDirectory, record: MoveRecord) {
@@ -18,7 +18,7 @@ export class MoveLedger {
     this.#record = record;
   }
 
-  /** @throws GantryError `STATE_UNUSABLE`; `BUSY` where the move has been here before */
+  /** @throws GantryError `STATE_UNUSABLE`; `BUSY` if there is a record of this move already */
   static async open(
     stateDirectory: string | undefined,
     { moveId, instance, node }: Pick<MoveRecord, 'moveId' | 'instance' | 'node'>,
@@ -29,8 +29,8 @@ export class MoveLedger {
     const record: MoveRecord = { moveId, instance, target, node, receiver: await thisProcess(), disks, time: now(), state: 'open' };
     if (await createMoveRecord(state, record)) return new MoveLedger(state, record);
     throw new GantryError('BUSY', {
-      message: `there is a record of the move ${moveId} already`,
-      hint: 'Move again: each move has its own id.',
+      message: `the move ${moveId} was already received here`,
+      hint: 'Start the move again: it then gets a new id.',
     });
   }
 
@@ -38,15 +38,15 @@ export class MoveLedger {
     return this.#record.moveId;
   }
 
-  /** On disk when this resolves; until then nobody may be told. @throws GantryError `STATE_UNUSABLE` */
+  /** The commit is on disk when this resolves; nobody may rely on it before. @throws GantryError `STATE_UNUSABLE` */
   async commit(disks: MoveRecord['disks']): Promise<void> {
     await this.#write({ ...this.#record, disks, state: 'committed', time: now() }, () => (this.#mayBeCommitted = true));
   }
 
   /**
-   * Never rejects: what stays open is taken for failed once this process is gone.
+   * Never rejects: an open record counts as failed once this process is gone.
    *
-   * @returns whether the move has certainly failed. It has not where a commit got so far that it can be read, and could not be taken back.
+   * @returns whether the move has certainly failed; false if a commit can already be read and could not be taken back
    */
   async fail(reason: string, disks: MoveRecord['disks']): Promise<boolean> {
     if (this.#record.state !== 'open') return true;
@@ -69,10 +69,10 @@ function now(): string {
 }
 
 /**
- * What came of a move that was received on this machine.
+ * The outcome of a move that was received on this machine.
  *
  * @returns the record of a move that was committed; it is durable
- * @throws GantryError `MOVE_NOT_COMMITTED`, `MOVE_NOT_FOUND`, `BUSY` while the receiver is still at it, `STATE_UNUSABLE`
+ * @throws GantryError `MOVE_NOT_COMMITTED`, `MOVE_NOT_FOUND`, `BUSY` while the receiver is running, `STATE_UNUSABLE`
  */
 export async function moveOutcome(moveId: string, options: { readonly stateDirectory?: string | undefined } = {}): Promise<MoveRecord> {
   const state = await openStateDirectory(options.stateDirectory);
@@ -80,7 +80,7 @@ export async function moveOutcome(moveId: string, options: { readonly stateDirec
   if (record === undefined) {
     throw new GantryError('MOVE_NOT_FOUND', {
       message: `no move ${moveId} was received here`,
-      hint: `Look at the id and at the state directory, ${state.path}. A move that never got here was not committed.`,
+      hint: `Check the id, and that the receiver used this state directory: ${state.path}. A move that never arrived was not committed.`,
     });
   }
   if (record.state === 'committed') {
@@ -91,17 +91,17 @@ export async function moveOutcome(moveId: string, options: { readonly stateDirec
   throw new GantryError('MOVE_NOT_COMMITTED', {
     message: `the move of ${record.instance} into ${record.target} was not committed${record.reason === undefined ? '' : ` (${record.reason})`}`,
     details: record.disks.map(({ disk, state }) => `disk ${disk}: ${state}`),
-    hint: 'The instance is where it was, on the source. Its disks here do not count.',
+    hint: 'The instance is still on the source; its disks here are not valid.',
   });
 }
 
 interface Outcome {
   readonly record?: MoveRecord | undefined;
-  /** What became of the receiver, where the record is open. */
+  /** State of the receiver, if the record is open. */
   readonly receiver?: OwnerState | undefined;
 }
 
-/** A receiver that is gone may have committed, and ended, between a look at the record and one at the process: its last word counts. */
+/** The receiver may have committed and ended after the record was read: if it is gone, the record is read again. */
 async function readOutcome(state: StateDirectory, moveId: string): Promise<Outcome> {
   const record = await readMoveRecord(state, moveId);
   if (record?.state !== 'open') return { record };
@@ -118,6 +118,6 @@ function undecidedError({ moveId, receiver }: MoveRecord, state: OwnerState | un
   const where = state === 'unknown' && 'host' in receiver ? `, on ${receiver.host} or in another container` : '';
   return new GantryError('BUSY', {
     message: `the move ${moveId} is not decided yet: its receiver is process ${receiver.pid}${where}`,
-    hint: where === '' ? 'Ask again when it has ended.' : 'Ask there: from here it cannot be seen whether that process runs.',
+    hint: where === '' ? 'Ask again when it has ended.' : 'Ask there: it cannot be seen from here whether that process is running.',
   });
 }

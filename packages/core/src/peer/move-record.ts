@@ -13,22 +13,22 @@ import { isStillNamed, removeUnlocked } from '../runs/lock-file.ts';
 import type { StateDirectory } from '../runs/state-directory.ts';
 import { unusable } from '../runs/state-directory.ts';
 
-/** What a receiver leaves of a move, for whoever has to know later what came of it. */
+/** A receiver's record of a move, from which its outcome can be found out later. */
 export interface MoveRecord {
   readonly moveId: string;
-  /** The instance's name on the source, and here. */
+  /** The instance's name on the source (`instance`) and here (`target`). */
   readonly instance: string;
   readonly target: string;
-  /** The node that it came from. */
+  /** The node that the instance came from. */
   readonly node: string;
   /** ISO 8601, UTC. */
   readonly time: string;
-  /** `open` as long as `receiver` runs; an open record of a process that is gone is a failed one. */
+  /** `open` while `receiver` runs; if that process is gone, an open record counts as failed. */
   readonly state: 'open' | 'committed' | 'failed';
   /** Without a host in records of the first version. */
   readonly receiver: ProcessIdentity | HostProcess;
   readonly disks: readonly { readonly disk: number; readonly state: 'untouched' | 'partial' | 'complete' | 'committed' }[];
-  /** Of a failed one: what happened. */
+  /** Why a failed move failed. */
   readonly reason?: string;
 }
 
@@ -44,7 +44,7 @@ const recordSchema: z.ZodType<MoveRecord> = z.object({
   reason: z.string().exactOptional(),
 });
 
-/** Records are asked for within hours; after so long they go, ms. */
+/** How long records are kept; they are needed within hours. */
 const KEEP_MS = 90 * 24 * 60 * 60 * 1000;
 const SUFFIX = '.json';
 const TEMPORARY_SUFFIX = '.new';
@@ -54,7 +54,7 @@ const MAX_TEMPORARY_FILES = 100;
 /**
  * Writes the first record of a move; it is on disk when this resolves.
  *
- * @returns false where there is a record of that move already
+ * @returns false if there is a record of that move already
  * @throws GantryError `STATE_UNUSABLE`
  */
 export async function createMoveRecord(state: StateDirectory, record: MoveRecord): Promise<boolean> {
@@ -71,9 +71,9 @@ export async function createMoveRecord(state: StateDirectory, record: MoveRecord
 }
 
 /**
- * Writes a record in the place of an earlier one of the same move; it is on disk when this resolves.
+ * Replaces an earlier record of the same move; the new one is on disk when this resolves.
  *
- * @param onPlaced called when whoever reads finds this record from now on, although a power cut may still bring the earlier one back
+ * @param onPlaced called when readers find the new record, although a power cut may still bring the earlier one back
  * @throws GantryError `STATE_UNUSABLE`
  */
 export async function replaceMoveRecord(state: StateDirectory, record: MoveRecord, onPlaced?: () => void): Promise<void> {
@@ -87,7 +87,7 @@ export async function replaceMoveRecord(state: StateDirectory, record: MoveRecor
   }
 }
 
-/** A record that has no name yet by which it is found; durable, but for that name. Disposing removes what is left of it. */
+/** Writes a record to a temporary file, durable except for its name. Disposing removes the file. */
 async function writeTemporary(state: StateDirectory, record: MoveRecord): Promise<AsyncDisposable & { readonly path: string }> {
   await using scope = new AsyncDisposableStack();
   const { path, file } = await createTemporary(state, record.moveId);
@@ -117,7 +117,7 @@ function cannotWrite({ moveId }: MoveRecord, error: unknown): GantryError {
   return unusable(`cannot write the record of the move ${moveId}`, error);
 }
 
-/** Makes durable what {@link readMoveRecord} found, before anybody relies on it. @throws GantryError `STATE_UNUSABLE` */
+/** Makes the record that {@link readMoveRecord} found durable, before anybody relies on it. @throws GantryError `STATE_UNUSABLE` */
 export async function syncMoveRecord(state: StateDirectory, moveId: string): Promise<void> {
   try {
     await using file = await open(recordPath(state, moveId), 'r');
@@ -134,12 +134,12 @@ export async function readMoveRecord(state: StateDirectory, moveId: string): Pro
   try {
     return recordSchema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (errnoName(error) === 'ENOENT') return undefined;
     throw unusable(`cannot read the record ${path}`, error);
   }
 }
 
-/** Removes records that nobody will ask for any more, and what killed processes had begun to write. */
+/** Removes old records, and the temporary files of killed processes. */
 export async function sweepMoveRecords(state: StateDirectory): Promise<void> {
   const directory = movesDirectory(state);
   const names = await readdir(directory).catch(() => []);

@@ -9,15 +9,15 @@ import type { Failure } from './messages.ts';
 import { PIPE_VERSION, knownCode } from './messages.ts';
 
 /*
- * What goes wrong between the two sides of a pipe. `peer` is how the other side is called: its address, or `the source`.
+ * The errors between the two sides of a pipe. `peer` is the name of the other side: its address, or `the source`.
  */
 
-/** With which a shell says that there is no such program, or that it may not be run (POSIX, Shell Command Language, 2.8.2). */
+/** The exit statuses of a shell for a program that does not exist or cannot be run (POSIX, Shell Command Language, 2.8.2). */
 const NO_PROGRAM = new Set([126, 127]);
-const MOST_LINES = 8;
-const LOOK = 'Look at the network and the peer, then move again: what was not committed does not count.';
+const MAX_LINES = 8;
+const RETRY = 'Check the network and the peer, then move again: a move that was not committed has no effect on the source.';
 
-/** The peer's program ended, or the connection to it. */
+/** The peer's program ended, or the connection to it was lost. */
 export function endedError(peer: string, end: PeerEnd | undefined, greeted: boolean): GantryError {
   const { exitCode, error, text = '' } = end ?? { exitCode: undefined, error: undefined };
   const details = lastLines(text);
@@ -25,7 +25,7 @@ export function endedError(peer: string, end: PeerEnd | undefined, greeted: bool
   if (!greeted && exitCode !== undefined && NO_PROGRAM.has(exitCode)) {
     return new GantryError('PEER_NO_GANTRY', {
       message: `cannot run gantry on ${peer}: it is not installed there, or not executable`,
-      hint: 'Install it there, so that the account finds it in a login without a terminal, or give its path with --peer-program.',
+      hint: 'Install it there so that the account finds it in PATH when it logs in without a terminal, or give its path with --peer-program.',
       details,
     });
   }
@@ -38,12 +38,12 @@ export function endedError(peer: string, end: PeerEnd | undefined, greeted: bool
   }
   if (!greeted && exitCode !== undefined) {
     return new GantryError('PEER_FAILED', {
-      message: `${peer} ended with status ${exitCode} before it said anything`,
+      message: `gantry on ${peer} ended with status ${exitCode} before it answered`,
       hint: 'Check that the account may run "gantry receive" there.',
       details,
     });
   }
-  return new GantryError('PEER_LOST', { message: `the connection to ${peer} was lost`, hint: LOOK, details });
+  return new GantryError('PEER_LOST', { message: `the connection to ${peer} was lost`, hint: RETRY, details });
 }
 
 const CONNECTION_CODES: Partial<Readonly<Record<StoreErrorCode, GantryErrorCode>>> = {
@@ -51,7 +51,7 @@ const CONNECTION_CODES: Partial<Readonly<Record<StoreErrorCode, GantryErrorCode>
   denied: 'PEER_DENIED',
 };
 
-/** What a transport says of the connection; anything else as it is. */
+/** Translates a transport's error about the connection; returns any other error unchanged. */
 export function asPeerError(error: unknown, peer: string): unknown {
   const first = firstFailure(error);
   return isStoreError(first) ? connectionError(peer, first, false) : asFirstError(error);
@@ -64,30 +64,30 @@ function connectionError(
 ): GantryError {
   return new GantryError(greeted ? 'PEER_LOST' : (CONNECTION_CODES[error.code] ?? 'PEER_UNAVAILABLE'), {
     message: error.message.includes(peer) ? error.message : `${peer}: ${error.message}`,
-    hint: error.hint ?? LOOK,
+    hint: error.hint ?? RETRY,
     cause: error,
   });
 }
 
 export function notGantryError(peer: string, text: string): GantryError {
   return new GantryError('PEER_PROTOCOL', {
-    message: `what answers on ${peer} is not gantry`,
-    details: lastLines(text).map((line) => `it says: ${line}`),
-    hint: "Only gantry may write to the channel: let the account's shell print nothing where there is no terminal.",
+    message: `${peer} does not answer with gantry's protocol`,
+    details: lastLines(text).map((line) => `it sent: ${line}`),
+    hint: "Only gantry may write to the channel: make the account's shell print nothing without a terminal.",
   });
 }
 
 export function versionError(peer: string, protocol: number, version: string): GantryError {
   return new GantryError('PEER_VERSION', {
-    message: `${peer} has gantry ${version} with version ${protocol} of the pipe, and here is ${VERSION} with version ${PIPE_VERSION}`,
+    message: `${peer} has gantry ${version} with version ${protocol} of the protocol, but this is ${VERSION} with version ${PIPE_VERSION}`,
     hint: 'Install the same version of Gantry on both.',
   });
 }
 
 export function garbageError(peer: string, problem: string, cause?: unknown): GantryError {
   return new GantryError('PEER_PROTOCOL', {
-    message: `${peer} does not keep to the protocol: ${problem}`,
-    hint: 'If both are Gantry as it was installed, please report it.',
+    message: `${peer} violates the protocol: ${problem}`,
+    hint: 'If both sides are unmodified, please report this.',
     cause,
   });
 }
@@ -96,20 +96,20 @@ export function stalledError(peer: string, ms: number, where: readonly string[])
   return new GantryError('PEER_STALLED', {
     message: `nothing came from ${peer} for ${Math.round(ms / 1000)} s`,
     details: where,
-    hint: LOOK,
+    hint: RETRY,
   });
 }
 
-/** The other side lives, but waits although this side does too, or pretends to. */
+/** The other side sends signs of life, but waits although this side waits for it. */
 export function idleError(peer: string, ms: number, where: readonly string[]): GantryError {
   return new GantryError('PEER_STALLED', {
-    message: `nothing but signs of life came from ${peer} for ${Math.round(ms / 1000)} s: it neither answers nor works`,
+    message: `only signs of life came from ${peer} for ${Math.round(ms / 1000)} s: it neither answers nor works`,
     details: where,
     hint: 'End gantry receive there, then move again. If it happens again, please report it.',
   });
 }
 
-/** What the other side gave up for. */
+/** The reason why the other side gave up. */
 export function failureError(peer: string, failure: Failure): GantryError {
   const { stage, code, message, hint, disk, details } = failure;
   return new GantryError(knownCode(code) ?? 'PEER_FAILED', {
@@ -124,6 +124,6 @@ function lastLines(text: string): readonly string[] {
   return text
     .split(/\r?\n/)
     .filter((line) => line.trim() !== '')
-    .slice(-MOST_LINES)
+    .slice(-MAX_LINES)
     .map((line) => terminalSafe(line.slice(0, 300)));
 }

@@ -3,13 +3,13 @@ import { resolve, sep } from 'node:path';
 import { matchesName } from '../instances/instance-filter.ts';
 import { GantryError } from '../report/errors.ts';
 
-/** What a receiver may be asked for, where not everything. All names are the receiver's own. */
+/** Limits on what a receiver accepts. All names are those on the receiver. */
 export interface ReceiveLimits {
-  /** Names of instances, `*` for any number of characters; all where absent. */
+  /** Names of instances, with `*` for any number of characters; all when absent. */
   readonly instances?: readonly string[] | undefined;
-  /** OS definitions, without variants; all where absent. */
+  /** OS definitions, without variants; all when absent. */
   readonly osDefinitions?: readonly string[] | undefined;
-  /** Instance files lie in this directory or below it; relative names count from it. Anywhere where absent. */
+  /** Instance files must be in this directory or below it; relative names are relative to it. Anywhere when absent. */
   readonly instanceDirectory?: string | undefined;
 }
 
@@ -26,15 +26,15 @@ export function assertOsAllowed(name: string, { osDefinitions }: ReceiveLimits):
 }
 
 /**
- * The path of the instance file to read; where it must lie in a directory, with links resolved.
+ * The path of the instance file to read; with links resolved if it must be in a directory.
  *
- * @throws GantryError `PEER_REFUSED`; `INSTANCE_FILE_UNREADABLE` where there is none
+ * @throws GantryError `PEER_REFUSED`; `INSTANCE_FILE_UNREADABLE` if it does not exist
  */
 export async function allowedInstanceFile(file: string, { instanceDirectory }: ReceiveLimits, cwd: string): Promise<string> {
   if (instanceDirectory === undefined) return resolve(cwd, file);
   const directory = await real(resolve(cwd, instanceDirectory));
   const asked = resolve(directory, file);
-  // Said before anything is looked for: what lies outside is nobody's business.
+  // Refused before it is looked up, so that the answer does not reveal which files exist outside.
   if (!isWithin(directory, asked)) throw outside(file);
   const found = await real(asked);
   if (!isWithin(directory, found)) throw outside(file);
@@ -55,7 +55,7 @@ async function real(path: string): Promise<string> {
   } catch (cause) {
     throw new GantryError('INSTANCE_FILE_UNREADABLE', {
       message: `cannot find ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      hint: 'Name an instance file of the receiving machine.',
+      hint: 'Name an instance file on the receiving machine.',
       cause,
     });
   }
@@ -63,7 +63,7 @@ async function real(path: string): Promise<string> {
 
 function refused(what: string, option: string): GantryError {
   return new GantryError('PEER_REFUSED', {
-    message: `${what} may not be received here`,
-    hint: `Whoever runs this machine has limited gantry receive with ${option}.`,
+    message: `receiving ${what} is not allowed here`,
+    hint: `The administrator of this machine has limited gantry receive with ${option}.`,
   });
 }

@@ -4,21 +4,21 @@ import type { LinkListener } from './link.ts';
 import type { Control } from './messages.ts';
 import { WireProblem } from './wire.ts';
 
-/** One disk as it comes in. */
+/** A disk that is being received. */
 export interface IncomingDisk {
   readonly stored: Inbox;
-  /** What the source says of the dump, when it has sent all of it. */
+  /** The source's totals of the dump, after all of it was sent. */
   readonly made: Promise<MadeDump>;
 }
 
-/** How much may be under way for all disks together, and for one of them, bytes. */
-const ALL_WINDOWS = 64 * 1024 * 1024;
-const LARGEST_WINDOW = 8 * 1024 * 1024;
-const SMALLEST_WINDOW = 64 * 1024;
+/** Limits of the windows: of all disks together, and of one disk. */
+const MAX_TOTAL_BYTES = 64 * 1024 * 1024;
+const MAX_WINDOW_BYTES = 8 * 1024 * 1024;
+const MIN_WINDOW_BYTES = 64 * 1024;
 
 /** How much of one disk the source may send ahead, bytes. */
 export function windowFor(disks: number): number {
-  return Math.max(SMALLEST_WINDOW, Math.min(LARGEST_WINDOW, Math.floor(ALL_WINDOWS / disks)));
+  return Math.max(MIN_WINDOW_BYTES, Math.min(MAX_WINDOW_BYTES, Math.floor(MAX_TOTAL_BYTES / disks)));
 }
 
 /** The receiver's side of the disks of one move. */
@@ -37,7 +37,7 @@ export class ReceiverInboxes implements LinkListener {
   }
 
   credit(): void {
-    throw new WireProblem('it allowed data, and is to send it');
+    throw new WireProblem('it sent a credit although it is the source');
   }
 
   control(message: Control): boolean {
@@ -48,12 +48,12 @@ export class ReceiverInboxes implements LinkListener {
     return true;
   }
 
-  /** The disk is complete, checked and said to be taken. */
+  /** To be called when the disk is complete, checked and reported as taken. */
   close(disk: number): void {
     this.#disks.delete(disk);
   }
 
-  /** A disk of which all has come is worked on until it is taken. */
+  /** Disks that have arrived completely do not wait: they are being processed until they are taken. */
   waits(): boolean {
     const open = [...this.#disks.values()];
     return open.length > 0 && open.every(({ stored }) => stored.isStarved);

@@ -15,24 +15,24 @@ interface SentDisk {
   readonly taken: PromiseWithResolvers<DumpDigest>;
   waiting: Waiting;
   sentBytes: number;
-  /** When bytes went last, ms. */
+  /** When data was last sent, ms. */
   movedAt: number;
 }
 
-/** What is sent at once where there is a limit: so little that it goes out steadily. Bytes. */
+/** Size of the pieces under a rate limit: small, so that the rate is steady. */
 const LIMITED_DATA_BYTES = 32 * 1024;
 
 type DumpDigest = Pick<DumpSummary, 'frames' | 'plainBytes' | 'storedBytes' | 'sha256'>;
 
 export interface SenderOptions {
   readonly peer: string;
-  /** A line of a script there, or a warning. */
+  /** Called for a line of a script of the receiver, or a warning. */
   readonly onEvent: (event: PeerEvent) => void;
-  /** A disk was touched there, or is complete. */
+  /** Called when a disk of the target was written to, or is complete. */
   readonly onState: (disk: number, state: 'partial' | 'complete') => void;
 }
 
-/** The source's side of the disks of one move: what may be sent, what was sent, what was taken. */
+/** The source's side of the disks of one move: what may be sent, was sent, and was taken. */
 export class Sender implements LinkListener {
   readonly #options: SenderOptions;
   readonly #disks = new Map<number, SentDisk>();
@@ -42,15 +42,15 @@ export class Sender implements LinkListener {
     this.#options = options;
   }
 
-  /** How many bytes of a disk may be sent before the first is read; known when the receiver is ready. */
+  /** How many bytes of a disk may be sent before any are consumed; known when the receiver is ready. */
   set window(bytes: number) {
     this.#window = bytes;
   }
 
   /**
-   * Sends the dump of one disk and waits until the receiver has all of it, checked, its script ended well.
+   * Sends the dump of one disk and waits until the receiver has taken it: received and checked all of it, and its script succeeded.
    *
-   * @param summary what the dump comes to; asked for at its end
+   * @param summary returns the totals of the dump; called at its end
    * @throws what `stored` throws; GantryError `PEER_*`, `DUMP_DAMAGED`; the reason of the signal
    */
   async send(
@@ -84,7 +84,7 @@ export class Sender implements LinkListener {
   }
 
   data(): void {
-    throw new WireProblem('it sent data, and is to take it');
+    throw new WireProblem('it sent data although it is the receiver');
   }
 
   credit(disk: number, bytes: number): void {
@@ -105,18 +105,18 @@ export class Sender implements LinkListener {
   }
 
   waits(): boolean {
-    const under = [...this.#disks.values()];
-    return under.length > 0 && under.every(({ waiting }) => waiting !== 'the export script');
+    const disks = [...this.#disks.values()];
+    return disks.length > 0 && disks.every(({ waiting }) => waiting !== 'the export script');
   }
 
   where(): readonly string[] {
     return [...this.#disks].map(([disk, { waiting, sentBytes }]) => `disk ${disk}: ${sentBytes} stored bytes sent, waiting for ${waiting}`);
   }
 
-  /** How long no byte of any disk has moved while one should, ms; 0 while none is under way. Scripts that finish may take their time. */
+  /** How long no data of any disk was sent although some should be, ms; 0 if no disk is being sent. Import scripts may take any time to finish. */
   stalledMs(now: number): number {
-    const under = [...this.#disks.values()].filter(({ waiting }) => waiting !== 'the import script');
-    return under.length === 0 ? 0 : now - Math.max(...under.map(({ movedAt }) => movedAt));
+    const sending = [...this.#disks.values()].filter(({ waiting }) => waiting !== 'the import script');
+    return sending.length === 0 ? 0 : now - Math.max(...sending.map(({ movedAt }) => movedAt));
   }
 
   async #sendSlice(link: Link, disk: number, state: SentDisk, slice: Uint8Array, signal: AbortSignal): Promise<void> {
@@ -133,7 +133,7 @@ export class Sender implements LinkListener {
   }
 }
 
-/** Pieces of a frame that still belong to it: the next chunk is asked for when all of this one are used. */
+/** Splits chunks into pieces, which share the chunk's memory: the next chunk is requested when all pieces of this one were used. */
 async function* sliced(chunks: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array, void, undefined> {
   for await (const chunk of chunks) {
     for (let at = 0; at < chunk.length; at += bytes) yield chunk.subarray(at, at + bytes);
@@ -145,8 +145,8 @@ function assertSame(peer: string, disk: number, sent: DumpDigest, taken: DumpDig
   const different = keys.find((key) => sent[key] !== taken[key]);
   if (different === undefined) return;
   throw new GantryError('DUMP_DAMAGED', {
-    message: `${peer} took something else of disk ${disk} than was sent: ${different} is ${taken[different]} there and ${sent[different]} here`,
-    hint: 'Nothing was committed. Memory or a disk of one of the machines may be bad.',
+    message: `${peer} received other data of disk ${disk} than was sent: ${different} is ${taken[different]} there and ${sent[different]} here`,
+    hint: 'Nothing was committed. Check the memory and the disks of both machines.',
     disk,
   });
 }

@@ -7,9 +7,9 @@ import { closeEnds, openPipe, takeOver } from '../system/pipes.ts';
 const READ_BYTES = 256 * 1024;
 
 /**
- * A channel over this process's standard input and output, to whoever holds the other ends: pipes or sockets. Nobody else gets at them
- * from now on: who reads standard input finds it at its end, and what is printed goes to stderr. Never blocks the process, as writing to
- * `process.stdout` can; and reads into one memory over and over, since new memory for each read would keep the garbage collector busy.
+ * A channel over this process's standard input and output, which may be pipes or sockets. From now on nothing else in this process can
+ * use them: standard input reads as empty, and what is printed goes to stderr. Never blocks the process, as writing to `process.stdout`
+ * can, and always reads into the same buffer, since a new one for each read would keep the garbage collector busy.
  */
 export function standardChannel(address: string): PeerChannel {
   const reader = new PipeReader(takeStandardInput(), READ_BYTES);
@@ -18,7 +18,7 @@ export function standardChannel(address: string): PeerChannel {
     address,
     input: pull(reader),
     output,
-    // Nobody tells how the other side ended.
+    // It is not known how the other side ended.
     ended: Promise.resolve({ exitCode: undefined, error: undefined, text: '' }),
     close: async () => {
       reader.destroy();
@@ -27,7 +27,7 @@ export function standardChannel(address: string): PeerChannel {
   });
 }
 
-/** Leaves a pipe without anything in it: Node, where it has opened standard input already, cannot wait for what is no pipe. */
+/** Replaces standard input by an empty pipe: if Node has opened it already, it cannot wait on anything but a pipe. */
 function takeStandardInput(): number {
   const { readEnd, writeEnd } = openPipe();
   try {

@@ -7,7 +7,7 @@ const WORDS: Readonly<Record<TargetDiskState, string>> = {
   committed: 'committed',
 };
 
-/** What is known of the target's disks, to be told when a move fails. */
+/** The states of the target's disks, reported when a move fails. */
 export class TargetDisks {
   readonly #states = new Map<number, TargetDiskState>();
 
@@ -31,13 +31,13 @@ export class TargetDisks {
     for (const disk of this.#states.keys()) this.#states.set(disk, state);
   }
 
-  /** Takes over what the side says that has the disks. */
+  /** Takes over the states from the receiver. */
   learn(states: DiskStates): void {
     for (const { disk, state } of states) this.set(disk, state);
   }
 
-  /** Tells of each disk, in words. */
-  tell(warn: (message: string, disk: number) => void, where: string): void {
+  /** Reports the state of each disk as a warning. */
+  report(warn: (message: string, disk: number) => void, where: string): void {
     for (const [disk, state] of this.#states) warn(`${where}: ${WORDS[state]}`, disk);
   }
 }

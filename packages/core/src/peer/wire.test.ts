@@ -100,7 +100,7 @@ describe('a greeting', () => {
     );
   });
 
-  it('is told from anything else within 80 bytes', () => {
+  it('is distinguished from anything else within 80 bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 80, maxLength: 200 }), fc.boolean(), (bytes, prefixed) => {
         const sent = prefixed ? Buffer.concat([Buffer.from('gantry-pipe '), bytes]) : bytes;

@@ -1,29 +1,29 @@
 /*
- * The messages of a pipe as bytes (docs/reference/formats/pipe.md): a header of 8 bytes, then so many bytes as it says.
+ * The messages of a pipe as bytes (docs/reference/formats/pipe.md): a header of 8 bytes, then as many bytes as it says.
  *
- *   type (1 byte) · 0 (1 byte) · disk (2 bytes, big-endian; 0 where none is meant) · length (4 bytes, big-endian)
+ *   type (1 byte) · 0 (1 byte) · disk (2 bytes, big-endian; 0 if the message is not about a disk) · length (4 bytes, big-endian)
  */
 
-/** What a message is, by its first byte. */
+/** The types of messages, by their first byte. */
 const MESSAGE_TYPES = { control: 1, data: 2, credit: 3, alive: 4, working: 5 } as const;
 
 const HEADER_BYTES = 8;
-/** The most bytes of a dump in one message. */
+/** Maximum size of a dump's data in one message. */
 export const MAX_DATA_BYTES: number = 1024 * 1024;
-/** The most bytes of a control message. */
+/** Maximum size of a control message. */
 export const MAX_CONTROL_BYTES: number = 256 * 1024;
 const CREDIT_BYTES = 4;
 
 export type MessageType = keyof typeof MESSAGE_TYPES;
 
-/** Something that came: a whole control message, a credit, a sign of life, or a part of a data message, as soon as it is there. */
+/** What arrived: a complete control message, a credit, a sign of life, or a part of a data message. */
 export type Incoming =
   | { readonly type: 'control'; readonly text: string }
   | { readonly type: 'data'; readonly disk: number; readonly bytes: Uint8Array }
   | { readonly type: 'credit'; readonly disk: number; readonly bytes: number }
   | { readonly type: 'alive' | 'working' };
 
-/** What the peer sent is no message. The link says whose it was. */
+/** What the peer sent violates the protocol. The link adds the peer's name. */
 export class WireProblem extends Error {
   override readonly name = 'WireProblem';
 }
@@ -42,12 +42,12 @@ export function creditMessage(disk: number, bytes: number): Buffer {
   return message;
 }
 
-const LIMITS: Readonly<Record<MessageType, { readonly least: number; readonly most: number }>> = {
-  control: { least: 2, most: MAX_CONTROL_BYTES },
-  data: { least: 1, most: MAX_DATA_BYTES },
-  credit: { least: CREDIT_BYTES, most: CREDIT_BYTES },
-  alive: { least: 0, most: 0 },
-  working: { least: 0, most: 0 },
+const LIMITS: Readonly<Record<MessageType, { readonly min: number; readonly max: number }>> = {
+  control: { min: 2, max: MAX_CONTROL_BYTES },
+  data: { min: 1, max: MAX_DATA_BYTES },
+  credit: { min: CREDIT_BYTES, max: CREDIT_BYTES },
+  alive: { min: 0, max: 0 },
+  working: { min: 0, max: 0 },
 };
 
 interface Header {
@@ -57,15 +57,15 @@ interface Header {
 }
 
 /**
- * Divides what comes into messages, wherever it was cut on the way. Keeps no more than one control message; the bytes of a dump are
- * handed on as they came.
+ * Splits what arrives into messages, no matter how it was divided into chunks. Keeps at most one control message; the data of a dump is
+ * passed on as it arrives.
  */
 export class MessageSplitter {
   readonly #utf8 = new TextDecoder('utf-8', { fatal: true });
-  /** A header, or a message that is wanted as a whole, as far as it is there. */
+  /** The received part of a header, or of a message that is passed on as a whole. */
   #held: Uint8Array = new Uint8Array(0);
   #message: Header | undefined;
-  /** How much of the message is still to come. */
+  /** How many bytes of the message are missing. */
   #missing = 0;
 
   /** @throws WireProblem */
@@ -75,8 +75,8 @@ export class MessageSplitter {
       if (this.#message === undefined) {
         const start = this.#gather(rest, HEADER_BYTES);
         rest = rest.subarray(start.taken);
-        if (start.whole === undefined) return;
-        this.#message = parseHeader(start.whole);
+        if (start.complete === undefined) return;
+        this.#message = parseHeader(start.complete);
         this.#missing = this.#message.length;
       }
       const { type, disk, length } = this.#message;
@@ -91,25 +91,25 @@ export class MessageSplitter {
       }
       const body = this.#gather(rest, length);
       rest = rest.subarray(body.taken);
-      if (body.whole === undefined) return;
+      if (body.complete === undefined) return;
       this.#message = undefined;
-      yield this.#parse(type, disk, body.whole);
+      yield this.#parse(type, disk, body.complete);
     }
   }
 
-  /** Bytes that are kept until more comes. */
+  /** Bytes that are kept until more arrives. */
   get heldBytes(): number {
     return this.#held.length;
   }
 
-  /** Fills up what is held to `bytes` bytes. */
-  #gather(chunk: Uint8Array, bytes: number): { readonly taken: number; readonly whole: Uint8Array | undefined } {
+  /** Adds to what is held until it has `bytes` bytes. */
+  #gather(chunk: Uint8Array, bytes: number): { readonly taken: number; readonly complete: Uint8Array | undefined } {
     const part = chunk.subarray(0, bytes - this.#held.length);
     const all = this.#held.length === 0 ? part : Buffer.concat([this.#held, part]);
-    const isWhole = all.length === bytes;
-    // Copied: nothing else of the chunk is to be kept for it.
-    this.#held = isWhole ? new Uint8Array(0) : Uint8Array.from(all);
-    return { taken: part.length, whole: isWhole ? all : undefined };
+    const isComplete = all.length === bytes;
+    // Copied, so that the rest of the chunk can be freed.
+    this.#held = isComplete ? new Uint8Array(0) : Uint8Array.from(all);
+    return { taken: part.length, complete: isComplete ? all : undefined };
   }
 
   #parse(type: Exclude<MessageType, 'data'>, disk: number, body: Uint8Array): Incoming {
@@ -132,8 +132,8 @@ function parseHeader(bytes: Uint8Array): Header {
   const type = TYPES.get(code);
   const length = view.getUint32(4);
   if (type === undefined || view.getUint8(1) !== 0) throw new WireProblem(`it sent a message of an unknown type (${code})`);
-  const { least, most } = LIMITS[type];
-  if (length < least || length > most) throw new WireProblem(`it sent a ${type} message of ${length} bytes`);
+  const { min, max } = LIMITS[type];
+  if (length < min || length > max) throw new WireProblem(`it sent a ${type} message of ${length} bytes`);
   return { type, disk: view.getUint16(2), length };
 }
 

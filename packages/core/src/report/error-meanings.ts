@@ -62,7 +62,7 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   PEER_DENIED: 'The peer refuses the login, or its host key is not trusted.',
   PEER_NO_GANTRY: 'gantry cannot be run on the peer: it is not installed there, or not found.',
   PEER_VERSION: 'Gantry on the peer speaks another version of the protocol.',
-  PEER_PROTOCOL: 'What answers on the peer is not Gantry, or does not keep to the protocol.',
+  PEER_PROTOCOL: 'The peer does not answer as Gantry, or violates the protocol.',
   PEER_REFUSED: 'The limits of gantry receive on the peer do not allow it.',
   PEER_LOST: 'The connection to the peer was lost.',
   PEER_STALLED: 'Nothing came from the peer for too long; the details say what each disk waited for.',

@@ -347,7 +347,7 @@ describe('the end of an export', () => {
     const pieces = dump.pieces[Symbol.asyncIterator]();
     await pieces.next();
     const waiting = pieces.next();
-    const heard = expect(waiting).rejects.toThrow('let go');
+    const heard = expect(waiting).rejects.toThrow('before its end');
     await dump[Symbol.asyncDispose]();
     expect(bench.ended).toHaveLength(1);
     await heard;
