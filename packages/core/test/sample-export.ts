@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import type { CallOptions, Store } from '@gantry/transport';
+import type { CallOptions, Digest, Store } from '@gantry/transport';
 import type { DumpRecord, Manifest } from '../src/exports/manifest.ts';
-import type { ExportHeader, StoreExportWriter } from '../src/exports/store-sink.ts';
+import type { DumpWriter, ExportHeader, StoreExportWriter } from '../src/exports/store-sink.ts';
 import { STORE_MARKER_FILE } from '../src/exports/layout.ts';
 import { storeSink } from '../src/exports/store-sink.ts';
+import { encodeFrameTables } from '../src/exports/frame-tables.ts';
+import { digestBytes } from '../src/exports/small-object.ts';
+import type { EncodedDump } from '../src/frames/encode-dump.ts';
+import { FrameTable } from '../src/frames/frame-table.ts';
 import { FRAME_SIZE } from '../src/frames/types.ts';
 import type { Instance } from '../src/instances/model.ts';
 
@@ -70,10 +74,16 @@ export function sampleRecord(index: number, content: string): DumpRecord {
   };
 }
 
+/** What `frames.table` of an export of such dumps is: they have one frame or none. */
+function sampleFrameTables(dumps: readonly DumpRecord[]): Digest {
+  return digestBytes(encodeFrameTables(dumps.map((record) => sampleDump(record, chunksOf()).table())));
+}
+
 export function sampleManifest(exportId: string, dumps: readonly DumpRecord[], instance: Instance = sampleInstance): Manifest {
   return {
     format: 'gantry-export',
-    version: 1,
+    version: 2,
+    frameTables: sampleFrameTables(dumps),
     tool: sampleHeader.tool,
     exportId,
     started: sampleHeader.started,
@@ -84,12 +94,33 @@ export function sampleManifest(exportId: string, dumps: readonly DumpRecord[], i
   };
 }
 
+/** A dump that comes to what the record says, whatever its bytes are. */
+export function sampleDump(record: DumpRecord, stored: AsyncIterable<Uint8Array>): EncodedDump {
+  const table = new FrameTable();
+  const checksum = Buffer.from(record.frameCrc32 ?? '', 'base64');
+  for (let frame = 0; frame < record.frames; frame += 1) {
+    table.push({ storedBytes: record.storedBytes, isZeros: false, checksum: checksum.length === 0 ? 0 : checksum.readUInt32BE(0) });
+  }
+  return { stored, summary: () => record, table: () => table };
+}
+
+/** Resolves when the store has taken half of a dump, the rest of which never comes. */
+export async function writeHalf(writer: DumpWriter): Promise<void> {
+  const taken = Promise.withResolvers<void>();
+  async function* half(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('half');
+    taken.resolve();
+    await new Promise(() => {});
+  }
+  writer.write(sampleDump(sampleRecord(1, 'half and half'), half())).catch(() => undefined);
+  await taken.promise;
+}
+
 /** Writes one dump as an export does. */
 export async function writeDump(writer: StoreExportWriter, index: number, content: string, options: CallOptions = {}): Promise<DumpRecord> {
   const record = sampleRecord(index, content);
-  await using dump = await writer.dump({ index, name: record.name, document: {} }, options);
-  await dump.append(chunksOf(content), options);
-  await dump.finish({ size: record.storedBytes, sha256: record.sha256 }, options);
+  await using dump = await writer.dump(record.name, options);
+  await dump.write(sampleDump(record, chunksOf(content)), options);
   return record;
 }
 
@@ -115,10 +146,14 @@ export async function put(store: Store, key: string, content: string | Uint8Arra
 }
 
 export async function get(store: Store, key: string): Promise<string> {
+  return (await getBytes(store, key)).toString();
+}
+
+export async function getBytes(store: Store, key: string): Promise<Buffer> {
   await using source = await store.read(key);
   const chunks: Buffer[] = [];
   for await (const chunk of source) chunks.push(Buffer.from(chunk));
-  return Buffer.concat(chunks).toString();
+  return Buffer.concat(chunks);
 }
 
 /** Every object but the marker of the store. */

@@ -9,10 +9,15 @@ export interface Watching {
   /** Called after each call that did its work; the call rejects with what it throws. */
   readonly after?: (call: StoreCall) => void | Promise<void>;
   readonly capabilities?: Partial<StoreCapabilities>;
+  /** Changes chunks on their way into the store. */
+  readonly alter?: (key: string, chunk: Uint8Array) => Uint8Array;
 }
 
 /** A store whose calls can be seen, and made to fail before or after they did their work. */
-export function watchedStore(store: Store, { before = () => {}, after = () => {}, capabilities }: Watching): Store {
+export function watchedStore(
+  store: Store,
+  { before = () => {}, after = () => {}, capabilities, alter = (_key, chunk) => chunk }: Watching,
+): Store {
   const watched = async <T>(call: StoreCall, work: () => Promise<T>): Promise<T> => {
     await before(call);
     const result = await work();
@@ -24,13 +29,16 @@ export function watchedStore(store: Store, { before = () => {}, after = () => {}
     yield* items;
     await after(call);
   }
+  async function* altered(key: string, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of source) yield alter(key, chunk);
+  }
   const wrap = (pending: PendingObject): PendingObject => ({
     key: pending.key,
     token: pending.token,
     get durableBytes() {
       return pending.durableBytes;
     },
-    append: (source, options) => watched(`append ${pending.key}`, () => pending.append(source, options)),
+    append: (source, options) => watched(`append ${pending.key}`, () => pending.append(altered(pending.key, source), options)),
     commit: (digest, options) => watched(`commit ${pending.key}`, () => pending.commit(digest, options)),
     discard: () => pending.discard(),
     suspend: () => pending.suspend(),

@@ -99,7 +99,7 @@ export class DirectoryStore implements Store {
     }
   }
 
-  async begin(key: string, { ifExists = 'fail', signal }: BeginOptions = {}): Promise<PendingObject> {
+  async begin(key: string, { ifExists = 'fail', digestBy, signal }: BeginOptions = {}): Promise<PendingObject> {
     assertKey(key);
     return this.#context.doing({ doing: `creating ${key}`, key, signal }, async () => {
       if (ifExists === 'replace' && !(await this.#fileSystem.capabilities(signal)).replace) throw notReplaceable(this.#context.shown, key);
@@ -108,7 +108,7 @@ export class DirectoryStore implements Store {
       await using scope = new AsyncDisposableStack();
       scope.defer(() => removeWriteDirectory(this.#context, files.token).catch(() => undefined));
       scope.use(files.directory);
-      const write = await UnfinishedWrite.create(this.#context, this.#root, files, signal);
+      const write = await UnfinishedWrite.create(this.#context, this.#root, files, { digestBy, signal });
       scope.use(write);
       signal?.throwIfAborted();
       scope.move();

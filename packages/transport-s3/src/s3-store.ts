@@ -69,7 +69,7 @@ export class S3Store implements Store {
     return checked(prefix, () => listObjects(this.#context.bucket, prefix, signal));
   }
 
-  async begin(key: string, { ifExists = 'fail', expectedBytes, signal }: BeginOptions = {}): Promise<PendingObject> {
+  async begin(key: string, { ifExists = 'fail', expectedBytes, digestBy, signal }: BeginOptions = {}): Promise<PendingObject> {
     assertKey(key);
     const { bucket, planFor, warn } = this.#context;
     this.#refuseForReading(key);
@@ -87,6 +87,7 @@ export class S3Store implements Store {
       key,
       token,
       createOnly,
+      digestBy,
       plan,
       starter,
       upload,

@@ -37,5 +37,4 @@ export type { RetryOptions } from './retry.ts';
 export { withRetry } from './retry.ts';
 export type { StreamChannelOptions } from './stream-channel.ts';
 export { streamChannel } from './stream-channel.ts';
-export type { DumpHeader, DumpWriter, ExportReader, ExportWriter, JsonDocument, Sink } from './transfer.ts';
 export type { OpenOptions, OpenPeerOptions, Transport } from './transport.ts';

@@ -9,7 +9,7 @@ import type { OwnerState } from './owner.ts';
  *
  * 1. **Complete or absent.** Writing is begin, append, commit. Before commit nothing is visible under the key: not to `stat`,
  *    `read` or `list`. Commit gets size and SHA-256, compares them with the bytes that arrived, and refuses a difference
- *    (`integrity`). When commit resolves, the object is durable: it survives a loss of power.
+ *    (`integrity`); where the caller digests the chunks itself and says so, it compares the size. When commit resolves, the object is durable: it survives a loss of power.
  * 2. **Nothing left behind.** A write that is discarded, aborted or failed leaves nothing that a listing shows and nothing
  *    that costs money. What a killed process left is listed by `pending` and removed by `clear`.
  * 3. **Resumable.** An unfinished write reports how many of its bytes are durable, and has a token from the start with which another
@@ -90,6 +90,11 @@ export interface BeginOptions extends CallOptions {
   readonly ifExists?: 'fail' | 'replace' | undefined;
   /** The expected number of bytes, if known: a hint for part sizes, not a limit. */
   readonly expectedBytes?: number | undefined;
+  /**
+   * Who computes the SHA-256 that `commit` gets. `caller`: it was computed from the very chunks that `append` gets, in this process,
+   * and the store need not compute it again; `commit` then compares the size alone. `store` if absent.
+   */
+  readonly digestBy?: 'store' | 'caller' | undefined;
 }
 
 /** The digest that `commit` compares the object with. */
@@ -117,7 +122,7 @@ export interface PendingObject extends AsyncDisposable {
   append(source: AsyncIterable<Uint8Array>, options?: CallOptions): Promise<void>;
   /**
    * Makes the object visible, complete and durable, or rejects and leaves nothing under the key.
-   * @throws StoreError `integrity` if size or SHA-256 differ from the bytes that arrived; `exists` with create-only
+   * @throws StoreError `integrity` if size or SHA-256 differ from the bytes that arrived (with `digestBy: 'caller'`, the size); `exists` with create-only
    */
   commit(digest: Digest, options?: CallOptions): Promise<ObjectInfo>;
   /** Ends the write and leaves nothing. Idempotent; does nothing after commit. */

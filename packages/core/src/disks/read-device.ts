@@ -1,12 +1,10 @@
 import { GantryError } from '../report/errors.ts';
-import type { PlainPiece } from '../frames/types.ts';
+import type { PlainReader } from '../frames/plain-reader.ts';
+import type { Hole } from '../frames/types.ts';
 import { findData, findHole } from '../system/sparse.ts';
 import { diskCallError } from './disk-errors.ts';
 import type { OpenDisk } from './open-disk.ts';
 import { openDisk } from './open-disk.ts';
-
-/** Bytes read at once: large enough for a device, small enough to stay in the processor's cache on the way. */
-const READ_BYTES = 1024 * 1024;
 
 /** A run of a disk, from `start` up to `end`, bytes. */
 interface Extent {
@@ -16,51 +14,54 @@ interface Extent {
 }
 
 /**
- * Everything that a block device or file holds, in order. The holes of a file are not read: a file of 100 GiB with 1 GiB of data costs what
- * 1 GiB costs. While one piece is used the next is being read.
+ * Reads everything that a block device or file holds, in order. The holes of a file are not read: a file of 100 GiB with 1 GiB of data
+ * costs what 1 GiB costs.
  *
- * Throws the reason of the signal.
- *
- * @throws GantryError `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, and `DISK_IO` where it cannot be read or changes its size meanwhile
+ * Reading throws GantryError `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, and `DISK_IO` where the disk cannot be read or changes its
+ * size meanwhile.
  */
-export async function* readDevice(path: string, { signal }: { readonly signal: AbortSignal }): AsyncGenerator<PlainPiece, void, undefined> {
-  signal.throwIfAborted();
-  await using disk = await openDisk(path, 'read');
-  const buffers = [Buffer.allocUnsafeSlow(READ_BYTES), Buffer.allocUnsafeSlow(READ_BYTES)] as const;
-  let turn: 0 | 1 = 0;
-  let ahead: Promise<PlainPiece> | undefined;
-  try {
-    for (const { kind, start, end } of portions(disk)) {
-      const current = ahead;
-      ahead = kind === 'hole' ? Promise.resolve({ zeros: end - start }) : readExactly(disk, buffers[turn], start, end);
-      // It is heard when its turn comes.
-      ahead.catch(() => undefined);
-      turn = turn === 0 ? 1 : 0;
-      if (current !== undefined) yield await current;
-      signal.throwIfAborted();
-    }
-    if (ahead !== undefined) yield await ahead;
-    signal.throwIfAborted();
-    await assertSameSize(disk);
-  } finally {
-    // A read that is still under way must not outlive the descriptor.
-    await ahead?.catch(() => undefined);
-  }
-}
+export class DeviceReader implements PlainReader, AsyncDisposable {
+  readonly #path: string;
+  #opening: Promise<OpenDisk> | undefined;
+  #extents: Generator<Extent, void, undefined> | undefined;
+  #extent: Extent | undefined;
+  #reading: Promise<unknown> | undefined;
 
-/** The disk's extents, data in portions of {@link READ_BYTES}. */
-function* portions(disk: OpenDisk): Generator<Extent, void, undefined> {
-  for (const extent of extents(disk)) {
-    if (extent.kind === 'hole') {
-      yield extent;
-      continue;
+  /** @param path is opened by the first read */
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async read(output: Uint8Array): Promise<number | Hole | undefined> {
+    this.#opening ??= openDisk(this.#path, 'read');
+    const disk = await this.#opening;
+    const extent = this.#extent ?? this.#next(disk);
+    this.#extent = undefined;
+    if (extent === undefined) {
+      await assertSameSize(disk);
+      return undefined;
     }
-    // On multiples of the portion, so that all but the first are aligned.
-    for (let start = extent.start; start < extent.end;) {
-      const end = Math.min(extent.end, start - (start % READ_BYTES) + READ_BYTES);
-      yield { kind: 'data', start, end };
-      start = end;
-    }
+    const { kind, start, end } = extent;
+    if (kind === 'hole') return { zeros: end - start };
+    const reading = readSome(disk, output.subarray(0, end - start), start);
+    this.#reading = reading;
+    const bytes = await reading;
+    if (bytes === 0) throw changedSize(disk);
+    if (start + bytes < end) this.#extent = { kind, start: start + bytes, end };
+    return bytes;
+  }
+
+  /** A read that is still under way must not outlive the descriptor. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#reading?.catch(() => undefined);
+    const disk = await this.#opening?.catch(() => undefined);
+    await disk?.[Symbol.asyncDispose]();
+  }
+
+  #next(disk: OpenDisk): Extent | undefined {
+    this.#extents ??= extents(disk);
+    const step = this.#extents.next();
+    return step.done === true ? undefined : step.value;
   }
 }
 
@@ -83,19 +84,9 @@ function* extents({ file, path, kind, bytes }: OpenDisk): Generator<Extent, void
   }
 }
 
-async function readExactly(disk: OpenDisk, buffer: Buffer, start: number, end: number): Promise<Uint8Array> {
-  let at = start;
-  while (at < end) {
-    const bytesRead = await readSome(disk, buffer, at - start, end - at, at);
-    if (bytesRead === 0) throw changedSize(disk);
-    at += bytesRead;
-  }
-  return buffer.subarray(0, end - start);
-}
-
-async function readSome(disk: OpenDisk, buffer: Buffer, into: number, bytes: number, at: number): Promise<number> {
+async function readSome(disk: OpenDisk, output: Uint8Array, at: number): Promise<number> {
   try {
-    return (await disk.file.read(buffer, into, bytes, at)).bytesRead;
+    return (await disk.file.read(output, 0, output.length, at)).bytesRead;
   } catch (error) {
     throw diskCallError(disk.path, `reading byte ${at} and on of`, error);
   }

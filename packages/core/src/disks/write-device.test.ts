@@ -25,7 +25,7 @@ import { decodeDump } from '../frames/decode-dump.ts';
 import { encodeDump } from '../frames/encode-dump.ts';
 import { collect, lent } from '../frames/testing/streams.ts';
 import type { PlainPiece } from '../frames/types.ts';
-import { readDevice } from './read-device.ts';
+import { DeviceReader } from './read-device.ts';
 import { mountRamfs } from './testing/ramfs.ts';
 import { writeDevice } from './write-device.ts';
 
@@ -35,7 +35,7 @@ const { signal } = new AbortController();
 
 /** As an export and an import of it: through frames, which know nothing of the holes within them. */
 function throughDump(path: string): AsyncIterable<PlainPiece> {
-  const dump = encodeDump(readDevice(path, { signal }), { codec: 'zstd', signal });
+  const dump = encodeDump(new DeviceReader(path), { codec: 'zstd', signal });
   return (async function* () {
     const stored = await collect(dump.stored);
     yield* decodeDump(lentBytes(stored), { codec: 'zstd', framed: dump.summary(), signal });

@@ -12,10 +12,12 @@ export const STORE_MARKER_FILE = 'gantry-store.json';
 export const MANIFEST_FILE = 'manifest.json';
 export const CONFIG_FILE = 'config.ini';
 export const SUMS_FILE = 'SHA256SUMS';
+/** Where each frame of each dump is. */
+export const FRAMES_FILE = 'frames.table';
 /** Exists from the start of an export until it has a manifest. */
 export const CLAIM_FILE = 'export.claim';
 
-const OWN_FILES: ReadonlySet<string> = new Set([MANIFEST_FILE, CONFIG_FILE, SUMS_FILE, CLAIM_FILE]);
+const OWN_FILES: ReadonlySet<string> = new Set([MANIFEST_FILE, CONFIG_FILE, SUMS_FILE, FRAMES_FILE, CLAIM_FILE]);
 
 /** The file name of a disk's dump, such as `disk0.zst`. */
 export function dumpFileName(index: number, codec: Codec): string {

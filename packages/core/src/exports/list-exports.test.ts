@@ -138,7 +138,7 @@ describe('a listing', () => {
 describe('what is damaged is listed as such, and does not hide the rest', () => {
   test.each([
     ['a manifest that is not one', 'manifest.json', '{', /^manifest.json of .* is damaged: it is not JSON$/],
-    ['a manifest of a later version', 'manifest.json', '{"format":"gantry-export","version":2}', /has version 2/],
+    ['a manifest of a later version', 'manifest.json', '{"format":"gantry-export","version":9}', /has version 9/],
     ['a dump that is truncated', 'disk0.img', 'first', /^disk0.img is damaged: truncated: it has 5 bytes instead of 10$/],
     ['a dump that is missing', 'disk0.img', undefined, /its dump disk0.img is not in the store$/],
     ['a manifest that is missing', 'manifest.json', undefined, /^manifest.json of .* is missing/],

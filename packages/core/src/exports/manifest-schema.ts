@@ -3,6 +3,7 @@ import { CODEC_NAMES, isStoredPlain } from '../frames/codecs/registry.ts';
 import { MAX_FRAME_SIZE } from '../frames/types.ts';
 import type { Disk, Instance, Network, Nic, Parameters } from '../instances/model.ts';
 import { isReferencePart } from './export-id.ts';
+import { frameTablesBytes } from './frame-tables.ts';
 import { isDumpName } from './layout.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
 
@@ -63,6 +64,7 @@ const instance: z.ZodType<Instance> = z.object({
 });
 
 const CRC_BYTES = 4;
+const sha256 = text.regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 in lower-case hexadecimal');
 
 const dump: z.ZodType<DumpRecord> = z
   .object({
@@ -74,7 +76,7 @@ const dump: z.ZodType<DumpRecord> = z
     frames: count,
     plainBytes: count,
     storedBytes: count,
-    sha256: text.regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 in lower-case hexadecimal'),
+    sha256,
     frameCrc32: z.base64().exactOptional(),
     diskSize: count.exactOptional(),
     expectedBytes: count.exactOptional(),
@@ -95,25 +97,39 @@ function implausible(record: DumpRecord): string | undefined {
   }
   if (!isStoredPlain(codec)) return undefined;
   if (storedBytes !== plainBytes) return `it is not compressed, but has ${plainBytes} plain and ${storedBytes} stored bytes`;
-  // Without them, bytes would reach a script before anything could be found wrong with them.
-  if (frameCrc32 === undefined) return 'it is not compressed, and has no checksums of its frames (frameCrc32)';
+  if (frameCrc32 === undefined) return undefined;
   const checksums = Buffer.from(frameCrc32, 'base64').length / CRC_BYTES;
   return checksums === frames ? undefined : `it has ${frames} frames and ${checksums} checksums of frames`;
+}
+
+/** Without checksums, bytes of a dump that is not compressed would reach a script before anything could be found wrong with them. */
+function frameTablesProblem({ version, frameTables, dumps }: Pick<Manifest, 'version' | 'frameTables' | 'dumps'>): string | undefined {
+  if (version === 1) {
+    const unchecked = dumps.find(({ codec, frameCrc32 }) => isStoredPlain(codec) && frameCrc32 === undefined);
+    return unchecked && `${unchecked.name} is not compressed, and has no checksums of its frames (frameCrc32)`;
+  }
+  if (frameTables === undefined) return 'is missing';
+  const size = frameTablesBytes(dumps.reduce((frames, dump) => frames + dump.frames, 0));
+  return frameTables.size === size ? undefined : `has ${frameTables.size} bytes, and the frames of all dumps take ${size}`;
 }
 
 export const manifestSchema: z.ZodType<Manifest> = z
   .object({
     format: z.literal('gantry-export'),
-    version: z.literal(1),
+    version: z.literal([1, 2]),
     tool: z.object({ name: text, version: text }),
     exportId: text.refine(isReferencePart, 'is not an export id'),
     started: time,
     ended: time,
     os: z.object({ name: text, variant: text.exactOptional(), apiVersion: count }),
     instance,
+    frameTables: z.object({ size: count, sha256 }).exactOptional(),
     dumps: z.array(dump),
   })
-  .superRefine(({ instance, dumps }, context) => {
+  .superRefine((manifest, context) => {
+    const { instance, dumps } = manifest;
+    const problem = frameTablesProblem(manifest);
+    if (problem !== undefined) context.addIssue({ code: 'custom', path: ['frameTables'], message: problem });
     const names = new Set<string>();
     const indexes = new Set<number>();
     for (const [place, { name, index }] of dumps.entries()) {

@@ -34,9 +34,15 @@ test('what is written is read', () => {
   expect(parseManifest(renderManifest(manifest), 'it')).toEqual(manifest);
 });
 
+test('version 1, which has no frame tables, is read', () => {
+  const { frameTables: _, ...first } = { ...manifest, version: 1 as const };
+  expect(checkManifest(first, 'it')).toEqual(first);
+});
+
 test('fields that a later version may add are passed over', () => {
-  const document = { ...manifest, later: true, instance: { ...sampleInstance, later: 1 }, dumps: [{ ...record, later: [] }] };
-  expect(checkManifest(document, 'it')).toEqual({ ...manifest, dumps: [record] });
+  const one = sampleManifest('20261123T081500Z', [record]);
+  const document = { ...one, later: true, instance: { ...sampleInstance, later: 1 }, dumps: [{ ...record, later: [] }] };
+  expect(checkManifest(document, 'it')).toEqual(one);
 });
 
 test('private parameters are in it only when asked for', () => {
@@ -47,8 +53,11 @@ test('private parameters are in it only when asked for', () => {
 
 describe('what is refused', () => {
   test('another version, with both named', () => {
-    const error = failure({ format: 'gantry-export', version: 2, everything: 'else is new' });
-    expect(error).toMatchObject({ code: 'MANIFEST_VERSION', message: 'manifest.json of web1 has version 2; this Gantry reads version 1' });
+    const error = failure({ format: 'gantry-export', version: 3, everything: 'else is new' });
+    expect(error).toMatchObject({
+      code: 'MANIFEST_VERSION',
+      message: 'manifest.json of web1 has version 3; this Gantry reads versions 1 and 2',
+    });
   });
 
   test('a codec of a later version, by its name', () => {
@@ -94,11 +103,6 @@ describe('what is refused', () => {
       { codec: 'none', storedBytes: record.plainBytes, frameCrc32: 'AAAAAA==' },
       'dumps.0: it has 3 frames and 1 checksums of frames',
     ],
-    [
-      'no checksums of frames, where the codec has none',
-      { codec: 'none', storedBytes: record.plainBytes },
-      'dumps.0: it is not compressed, and has no checksums of its frames (frameCrc32)',
-    ],
     ['checksums that are not base64', { frameCrc32: '§' }, 'dumps.0.frameCrc32: '],
   ])('%s', (_title, fields, problem) => {
     const error = failure({ ...manifest, dumps: [{ ...record, ...fields }, manifest.dumps[1]] });
@@ -106,7 +110,23 @@ describe('what is refused', () => {
     expect(error.message).toContain(`manifest.json of web1 is damaged: ${problem}`);
   });
 
+  test('version 2 without frame tables', () => {
+    const { frameTables: _, ...without } = manifest;
+    expect(failure(without).message).toContain('frameTables: is missing');
+  });
+
+  test('an uncompressed dump of version 1 without checksums of its frames', () => {
+    const dumps = [{ ...record, codec: 'none', storedBytes: record.plainBytes }];
+    const { frameTables: _, ...first } = { ...manifest, version: 1, dumps };
+    expect(failure(first).message).toContain('disk0.zst is not compressed, and has no checksums of its frames (frameCrc32)');
+  });
+
   test.each([
+    [
+      'frame tables that are not those of all frames',
+      { frameTables: { size: 40, sha256: 'a'.repeat(64) } },
+      'frameTables: has 40 bytes, and the frames of all dumps take 48',
+    ],
     [
       'an instance whose name leads elsewhere',
       { instance: { ...sampleInstance, name: '../web1' } },
@@ -144,6 +164,6 @@ describe('what is refused', () => {
 test('a dump of nothing has no frame, or one of nothing', () => {
   for (const frames of [0, 1]) {
     const empty = { ...record, frames, plainBytes: 0 };
-    expect(checkManifest({ ...manifest, dumps: [empty] }, 'it').dumps).toEqual([empty]);
+    expect(checkManifest(sampleManifest('20261123T081500Z', [empty]), 'it').dumps).toEqual([empty]);
   }
 });

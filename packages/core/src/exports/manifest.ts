@@ -1,3 +1,4 @@
+import type { Digest } from '@gantry/transport';
 import { z } from 'zod';
 import { CODEC_NAMES, isCodec } from '../frames/codecs/registry.ts';
 import type { DumpSummary } from '../frames/types.ts';
@@ -6,10 +7,12 @@ import type { Instance } from '../instances/model.ts';
 import { JsonBoundsError, parseBoundedJson } from './bounded-json.ts';
 import { manifestSchema } from './manifest-schema.ts';
 
-/** The version of the manifest that is written, and the only one that is read. */
-export const MANIFEST_VERSION = 1;
+/** The version of the manifest that is written. Version 1, which has no frame tables, is still read. */
+export const MANIFEST_VERSION = 2;
 
-/** The frame checksums of an uncompressed dump of 32 TiB take 48 MiB. */
+const MANIFEST_VERSIONS: readonly number[] = [1, MANIFEST_VERSION];
+
+/** In version 1, the frame checksums of an uncompressed dump of 32 TiB take 48 MiB. */
 export const MAX_MANIFEST_BYTES: number = 64 * 1024 ** 2;
 
 /** Twice what 1000 dumps have, with all their messages. */
@@ -29,6 +32,11 @@ export interface DumpRecord extends DumpSummary {
   readonly expectedBytes?: number;
   /** The last lines that the script wrote for the user. */
   readonly messages: readonly string[];
+  /**
+   * In version 1, of a dump that is not compressed: the CRC-32 of each frame, 4 bytes each, big-endian, in base64. From version 2 on
+   * they are in the frame table.
+   */
+  readonly frameCrc32?: string;
   /** How the disk was held still: `reflink`, `command`, `none`. */
   readonly snapshot: string;
 }
@@ -39,7 +47,7 @@ export interface DumpRecord extends DumpSummary {
  */
 export type Manifest = {
   readonly format: 'gantry-export';
-  readonly version: typeof MANIFEST_VERSION;
+  readonly version: 1 | typeof MANIFEST_VERSION;
   readonly tool: { readonly name: string; readonly version: string };
   readonly exportId: string;
   readonly started: string;
@@ -47,6 +55,8 @@ export type Manifest = {
   readonly os: { readonly name: string; readonly variant?: string; readonly apiVersion: number };
   /** Without private OS parameters unless they were asked for: see {@link describeInstance}. */
   readonly instance: Instance;
+  /** Size and SHA-256 of `frames.table`; from version 2 on. */
+  readonly frameTables?: Digest;
   /** In the order of the disks. Not every disk of the instance needs to have one. */
   readonly dumps: readonly DumpRecord[];
 };
@@ -93,9 +103,9 @@ const versionSchema = z.object({ format: z.literal('gantry-export'), version: z.
 function assertVersion(document: unknown, source: string): void {
   const versioned = versionSchema.safeParse(document).data;
   if (versioned === undefined) throw damaged(source, ['it does not say "format": "gantry-export" and a version']);
-  if (versioned.version === MANIFEST_VERSION) return;
+  if (MANIFEST_VERSIONS.includes(versioned.version)) return;
   throw new GantryError('MANIFEST_VERSION', {
-    message: `${source} has version ${versioned.version}; this Gantry reads version ${MANIFEST_VERSION}`,
+    message: `${source} has version ${versioned.version}; this Gantry reads versions ${MANIFEST_VERSIONS.join(' and ')}`,
     hint: 'Use the version of Gantry that made it, or a later one. zstd -dc and gzip -dc read its dumps without any.',
   });
 }

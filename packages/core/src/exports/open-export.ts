@@ -2,12 +2,15 @@ import type { ByteSource, CallOptions, ObjectInfo, ReadOptions, Store } from '@g
 import { isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
+import type { FrameTable } from '../frames/frame-table.ts';
 import { GantryError } from '../report/errors.ts';
 import type { ConfigDescription } from './config-import.ts';
 import { codecOfCompression } from './config-import.ts';
 import { examine, fileOf } from './examine.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { findExport } from './find-export.ts';
+import type { FrameTables } from './frame-tables.ts';
+import { readFrameTables } from './frame-tables.ts';
 import { CONFIG_FILE } from './layout.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
 import { asGantryError, withStoreErrors } from './store-errors.ts';
@@ -44,11 +47,18 @@ export interface StoredExport {
   readonly manifest?: Manifest;
   /** There just where the origin is `ganeti`. */
   readonly config?: ConfigDescription;
+  /** Whether ranges of a dump can be read. */
+  readonly rangedRead: boolean;
   /**
    * The stored bytes of one dump, or a range of them, by its name or its disk's index.
    * @throws GantryError `DUMP_MISSING`, `STORE_*`; the same while reading
    */
   dump(nameOrIndex: string | number, options?: ReadOptions): Promise<ByteSource>;
+  /**
+   * Where each frame of a dump is, by its disk's index; undefined for an export whose dumps have no frame table.
+   * @throws GantryError `MANIFEST_DAMAGED` where the tables are missing or damaged, `STORE_*`
+   */
+  frameTable(index: number, options?: CallOptions): Promise<FrameTable | undefined>;
   /**
    * Looks whether every dump is there (or those of the given disks), with the size that the manifest says.
    * @throws GantryError `DUMP_MISSING`, `DUMP_DAMAGED`, `STORE_*`
@@ -75,7 +85,7 @@ export function openExport(store: Store, reference: string, options: CallOptions
     };
     switch (found.state) {
       case 'gantry':
-        return { ...base, ...describeManifest(found.manifest), ...readers(store, base, manifestDumps(found.manifest)) };
+        return { ...base, ...describeManifest(found.manifest), ...readers(store, base, manifestDumps(found.manifest), found.manifest) };
       case 'ganeti':
         return { ...base, ...describeConfig(found.config), ...readers(store, base, configDumps(found.config, fileOf(base, CONFIG_FILE))) };
       case 'unfinished':
@@ -124,11 +134,14 @@ function readers(
   store: Store,
   { reference, instance, id }: Pick<StoredExport, 'reference' | 'instance' | 'id'>,
   unordered: readonly StoredDump[],
-): Pick<StoredExport, 'dumps' | 'dump' | 'checkDumpsPresent'> {
+  manifest?: Manifest,
+): Pick<StoredExport, 'dumps' | 'rangedRead' | 'dump' | 'frameTable' | 'checkDumpsPresent'> {
   const dumps = unordered.toSorted((a, b) => a.index - b.index);
+  let tables: Promise<FrameTables> | undefined;
   const keyOf = ({ name }: StoredDump): string => `${exportPrefix(instance, id)}${name}`;
   return {
     dumps,
+    rangedRead: store.capabilities.rangedRead,
     async dump(nameOrIndex, options) {
       const dump = dumps.find(({ name, index }) => name === nameOrIndex || index === nameOrIndex);
       if (dump === undefined) {
@@ -137,6 +150,13 @@ function readers(
         });
       }
       return orMissing(store, reference, dump, async () => translated(await store.read(keyOf(dump), options), store.address));
+    },
+    async frameTable(index, options = {}) {
+      if (manifest === undefined) return undefined;
+      // Read once for all disks; after a failure, anew.
+      tables ??= readFrameTables(store, manifest, options);
+      tables.catch(() => (tables = undefined));
+      return (await tables).get(index);
     },
     async checkDumpsPresent({ disks, signal } = {}) {
       const found: ObjectInfo[] = [];

@@ -30,7 +30,7 @@ test('the manifest goes first, what tells of it last', async () => {
   await removeExport(watchedStore(store, { before: (call) => void calls.push(call) }), await writeExport(store));
   expect(calls.filter((call) => call.startsWith('remove'))).toEqual([
     `remove ${PREFIX}manifest.json`,
-    `remove ${PREFIX}config.ini ${PREFIX}disk0.img ${PREFIX}disk1.img`,
+    `remove ${PREFIX}config.ini ${PREFIX}disk0.img ${PREFIX}disk1.img ${PREFIX}frames.table`,
     `remove ${PREFIX}SHA256SUMS`,
   ]);
 });
@@ -101,7 +101,7 @@ describe('what is not removed', () => {
     const store = new MemoryStore();
     await writeExport(store);
     await expect(removeExport(store, NAME)).rejects.toMatchObject({ code: 'USAGE', hint: expect.stringContaining(`${NAME}@EXPORT-ID`) });
-    expect(await keysOf(store)).toHaveLength(5);
+    expect(await keysOf(store)).toHaveLength(6);
   });
 
   test('an export that is not there', async () => {

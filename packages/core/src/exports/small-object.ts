@@ -10,20 +10,28 @@ export class UnreadableTextError extends Error {
 
 /** Size and SHA-256 of a text in UTF-8. */
 export function digestText(text: string): Digest {
-  const bytes = Buffer.from(text, 'utf8');
+  return digestBytes(Buffer.from(text, 'utf8'));
+}
+
+/** Size and SHA-256 of bytes. */
+export function digestBytes(bytes: Uint8Array): Digest {
   return { size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
 /** Writes a small object, completely and durably or not at all. */
 export function writeText(store: StoreWriter, key: string, text: string, options: BeginOptions = {}): Promise<void> {
-  return withFirstStoreError(() => write(store, key, text, options));
+  return writeBytes(store, key, Buffer.from(text, 'utf8'), options);
 }
 
-async function write(store: StoreWriter, key: string, text: string, options: BeginOptions): Promise<void> {
-  const bytes = Buffer.from(text, 'utf8');
+/** As {@link writeText}. */
+export function writeBytes(store: StoreWriter, key: string, bytes: Uint8Array, options: BeginOptions = {}): Promise<void> {
+  return withFirstStoreError(() => write(store, key, bytes, options));
+}
+
+async function write(store: StoreWriter, key: string, bytes: Uint8Array, options: BeginOptions): Promise<void> {
   await using pending = await store.begin(key, { ...options, expectedBytes: bytes.length });
   await pending.append(once(bytes), { signal: options.signal });
-  await pending.commit(digestText(text), { signal: options.signal });
+  await pending.commit(digestBytes(bytes), { signal: options.signal });
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -34,11 +42,24 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
  * Reads an object of at most `maxBytes` bytes as UTF-8.
  * @throws UnreadableTextError, StoreError `not-found`
  */
-export function readText(store: StoreReader, key: string, maxBytes: number, options: CallOptions = {}): Promise<string> {
+export async function readText(store: StoreReader, key: string, maxBytes: number, options: CallOptions = {}): Promise<string> {
+  const bytes = await readBytes(store, key, maxBytes, options);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new UnreadableTextError('it is not UTF-8 text');
+  }
+}
+
+/**
+ * Reads an object of at most `maxBytes` bytes.
+ * @throws UnreadableTextError for a larger one, StoreError `not-found`
+ */
+export function readBytes(store: StoreReader, key: string, maxBytes: number, options: CallOptions = {}): Promise<Uint8Array> {
   return withFirstStoreError(() => read(store, key, maxBytes, options));
 }
 
-async function read(store: StoreReader, key: string, maxBytes: number, options: CallOptions): Promise<string> {
+async function read(store: StoreReader, key: string, maxBytes: number, options: CallOptions): Promise<Uint8Array> {
   await using source = await store.read(key, { signal: options.signal });
   if (source.objectSize > maxBytes)
     throw new UnreadableTextError(`it is too large: ${source.objectSize} bytes, and at most ${maxBytes} are allowed`);
@@ -50,11 +71,7 @@ async function read(store: StoreReader, key: string, maxBytes: number, options: 
     if (bytes > maxBytes) throw new UnreadableTextError(`it is too large: more than ${maxBytes} bytes`);
     chunks.push(Buffer.from(chunk));
   }
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
-  } catch {
-    throw new UnreadableTextError('it is not UTF-8 text');
-  }
+  return Buffer.concat(chunks);
 }
 
 /** Rejects with the first error, which callers switch on; errors of cleaning up are added to its message. */

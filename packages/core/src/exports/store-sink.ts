@@ -1,33 +1,27 @@
-import type {
-  CallOptions,
-  Digest,
-  DumpHeader,
-  DumpWriter,
-  ExportWriter,
-  JsonDocument,
-  PendingObject,
-  Sink,
-  Store,
-} from '@gantry/transport';
+import type { CallOptions, Digest, PendingObject, Store } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 import { z } from 'zod';
+import type { EncodedDump } from '../frames/encode-dump.ts';
+import type { FrameTable } from '../frames/frame-table.ts';
+import type { DumpSummary } from '../frames/types.ts';
 import type { Claim } from './claim.ts';
 import { claimExport, readClaimText, removeClaim } from './claim.ts';
 import { renderExportConfig } from './config-export.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
-import { CLAIM_FILE, CONFIG_FILE, isDumpName, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
+import { encodeFrameTables } from './frame-tables.ts';
+import { CLAIM_FILE, CONFIG_FILE, FRAMES_FILE, isDumpName, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
 import { allowWriteOnly } from './write-only.ts';
 import type { Manifest } from './manifest.ts';
-import { checkManifest, renderManifest } from './manifest.ts';
+import { checkManifest, MANIFEST_VERSION, renderManifest } from './manifest.ts';
 import { renderSha256Sums } from './sha256sums.ts';
-import { digestText, writeText } from './small-object.ts';
+import { digestBytes, digestText, writeBytes, writeText } from './small-object.ts';
 import { assertIsStore } from './store-marker.ts';
 
 /** Cleaning up has a time of its own, since it must run although the operation was ended. */
 const CLEANUP_MS = 60_000;
 
-/** What {@link storeSink} wants to know before the first dump. (A type, not an interface: so it is a `JsonDocument`.) */
-export type ExportHeader = {
+/** What a {@link StoreSink} wants to know before the first dump. */
+export interface ExportHeader {
   /** The instance's name. */
   readonly instance: string;
   /** When the export began; its id comes from it. ISO 8601, UTC. */
@@ -37,7 +31,7 @@ export type ExportHeader = {
   readonly tool: { readonly name: string; readonly version: string };
   /** The names of the dumps to come: a killed export is found by them where a service lists unfinished uploads by whole key only. */
   readonly dumps?: readonly string[] | undefined;
-};
+}
 
 const headerSchema: z.ZodType<ExportHeader> = z.object({
   instance: z.string(),
@@ -47,17 +41,37 @@ const headerSchema: z.ZodType<ExportHeader> = z.object({
   dumps: z.array(z.string()).optional(),
 });
 
+/** What an export says of itself, but for what the sink knows better. */
+export type ManifestDraft = Omit<Manifest, 'version' | 'frameTables'>;
+
+/** Where the dump of one disk goes. Disposing one that is not finished discards it. */
+export interface DumpWriter extends AsyncDisposable {
+  /**
+   * Takes a dump to its end, and has it durable.
+   *
+   * @returns what the dump comes to
+   * @throws what the dump throws, StoreError; the reason of the signal
+   */
+  write(dump: EncodedDump, options?: CallOptions): Promise<DumpSummary>;
+}
+
 /** An export on its way into a store. Disposing it before it is committed removes all that was written of it. */
-export interface StoreExportWriter extends ExportWriter {
+export interface StoreExportWriter extends AsyncDisposable {
   /** The id that it got. */
   readonly id: string;
   /** `INSTANCE@EXPORT-ID`. */
   readonly reference: string;
+  /** Starts a dump, by its file name, such as `disk0.zst`; several may be open at once. */
+  dump(name: string, options?: CallOptions): Promise<DumpWriter>;
+  /** All dumps are written: makes the export visible, at once and durably. */
+  commit(draft: ManifestDraft, options?: CallOptions): Promise<Manifest>;
 }
 
-export interface StoreSink extends Sink {
-  /** @param header an {@link ExportHeader} */
-  open(header: JsonDocument, options?: CallOptions): Promise<StoreExportWriter>;
+/** Takes exports. */
+export interface StoreSink {
+  readonly address: string;
+  /** Starts one export. */
+  open(header: ExportHeader, options?: CallOptions): Promise<StoreExportWriter>;
 }
 
 export interface StoreSinkOptions {
@@ -68,11 +82,11 @@ export interface StoreSinkOptions {
 }
 
 /**
- * The export layout (docs/reference/formats/export-layout.md) as a sink over any store. It rejects with what the store rejects with (and with a
- * GantryError where there is no store), and does not dispose it.
+ * The export layout (docs/reference/formats/export-layout.md) as a sink over any store. It rejects with what the store rejects with
+ * (and with a GantryError where there is no store), and does not dispose it.
  *
- * `open` looks whether there is a store, and claims an export id. Dumps become objects as they are finished. `commit` takes a {@link Manifest}, writes `config.ini`,
- * `SHA256SUMS` and at last `manifest.json`, and then removes the claim.
+ * `open` looks whether there is a store, and claims an export id. Dumps become objects as they are finished. `commit` writes
+ * `frames.table`, `config.ini`, `SHA256SUMS` and at last `manifest.json`, and then removes the claim.
  */
 export function storeSink(store: Store, options: StoreSinkOptions = {}): StoreSink {
   return {
@@ -83,8 +97,13 @@ export function storeSink(store: Store, options: StoreSinkOptions = {}): StoreSi
       const claim = await claimExport(store, { ...request, started: new Date(request.started) }, call);
       return new LayoutWriter(store, request.instance, claim, options);
     },
-    async [Symbol.asyncDispose]() {},
   };
+}
+
+/** A dump that is in the store. */
+interface FinishedDump {
+  readonly digest: Digest;
+  readonly table: FrameTable;
 }
 
 class LayoutWriter implements StoreExportWriter {
@@ -94,8 +113,8 @@ class LayoutWriter implements StoreExportWriter {
   readonly #prefix: string;
   readonly #claim: Claim;
   readonly #warn: (message: string) => void;
-  /** Every dump that was begun: its digest, once it is finished. */
-  readonly #dumps = new Map<string, Digest | undefined>();
+  /** Every dump that was started: what it came to, once it is finished. */
+  readonly #dumps = new Map<string, FinishedDump | undefined>();
   readonly #open = new Set<LayoutDump>();
   /** Objects that were certainly made here. Where nobody could look, another export may stand in the same place. */
   readonly #written = new Set<string>();
@@ -110,21 +129,17 @@ class LayoutWriter implements StoreExportWriter {
     this.#warn = options.warn ?? ((): void => {});
   }
 
-  async dump(header: DumpHeader, options: CallOptions = {}): Promise<DumpWriter> {
-    if (!isDumpName(header.name) || this.#dumps.has(header.name)) {
-      throw new StoreError('invalid-key', {
-        key: header.name,
-        message: `${JSON.stringify(header.name)} cannot be the name of another dump`,
-      });
+  async dump(name: string, options: CallOptions = {}): Promise<DumpWriter> {
+    if (!isDumpName(name) || this.#dumps.has(name)) {
+      throw new StoreError('invalid-key', { key: name, message: `${JSON.stringify(name)} cannot be the name of another dump` });
     }
-    this.#dumps.set(header.name, undefined);
-    const begin = { ...options, ifExists: this.#ifExists, expectedBytes: header.expectedBytes };
-    const pending = await this.#store.begin(`${this.#prefix}${header.name}`, begin);
+    this.#dumps.set(name, undefined);
+    const pending = await this.#store.begin(`${this.#prefix}${name}`, { ...options, ifExists: this.#ifExists, digestBy: 'caller' });
     const dump = new LayoutDump(
       pending,
-      (digest) => {
-        this.#dumps.set(header.name, digest);
-        this.#written.add(header.name);
+      (finished) => {
+        this.#dumps.set(name, finished);
+        this.#written.add(name);
       },
       () => this.#open.delete(dump),
     );
@@ -132,11 +147,18 @@ class LayoutWriter implements StoreExportWriter {
     return dump;
   }
 
-  async commit(document: JsonDocument, options: CallOptions = {}): Promise<void> {
-    const manifest = checkManifest(document, `the manifest of ${this.reference}`);
-    this.#assertTrue(manifest);
+  async commit(draft: ManifestDraft, options: CallOptions = {}): Promise<Manifest> {
+    this.#assertTrue(draft);
+    const tables = encodeFrameTables(draft.dumps.flatMap(({ name }) => this.#dumps.get(name)?.table ?? []));
+    const frameTables = digestBytes(tables);
+    const manifest = checkManifest({ ...draft, version: MANIFEST_VERSION, frameTables }, `the manifest of ${this.reference}`);
     const config = renderExportConfig(manifest);
-    const sums = [...manifest.dumps, { name: CONFIG_FILE, sha256: digestText(config).sha256 }];
+    const sums = [
+      ...manifest.dumps,
+      { name: FRAMES_FILE, sha256: frameTables.sha256 },
+      { name: CONFIG_FILE, sha256: digestText(config).sha256 },
+    ];
+    await this.#write(FRAMES_FILE, tables, options);
     await this.#write(CONFIG_FILE, config, options);
     await this.#write(SUMS_FILE, renderSha256Sums(sums), options);
     await allowWriteOnly(this.#store, undefined, () => this.#assertStillThere(options));
@@ -147,6 +169,7 @@ class LayoutWriter implements StoreExportWriter {
     await this.#cleanUp(`remove the claim of ${this.reference}, which is complete,`, (signal) =>
       removeClaim(this.#store, this.#prefix, this.#claim.text, { signal }),
     );
+    return manifest;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -157,7 +180,7 @@ class LayoutWriter implements StoreExportWriter {
       const claimed = await readClaimText(this.#store, this.#prefix, { signal });
       if (claimed !== undefined && claimed !== this.#claim.text) throw new Error('another export has taken its place');
       // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
-      const all = [MANIFEST_FILE, ...this.#dumps.keys(), CONFIG_FILE, SUMS_FILE];
+      const all = [MANIFEST_FILE, ...this.#dumps.keys(), FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
       await this.#remove(this.#claim.alone ? all : all.filter((name) => this.#written.has(name)), signal);
       await this.#remove([CLAIM_FILE], signal);
     });
@@ -167,8 +190,10 @@ class LayoutWriter implements StoreExportWriter {
     return this.#store.capabilities.createOnly ? 'fail' : 'replace';
   }
 
-  async #write(name: string, text: string, options: CallOptions): Promise<void> {
-    await writeText(this.#store, `${this.#prefix}${name}`, text, { ...options, ifExists: this.#ifExists });
+  async #write(name: string, content: string | Uint8Array, options: CallOptions): Promise<void> {
+    const key = `${this.#prefix}${name}`;
+    const begin = { ...options, ifExists: this.#ifExists };
+    await (typeof content === 'string' ? writeText(this.#store, key, content, begin) : writeBytes(this.#store, key, content, begin));
     this.#written.add(name);
   }
 
@@ -193,7 +218,7 @@ class LayoutWriter implements StoreExportWriter {
     await this.#assertClaimed(options);
     const sizes = new Map<string, number>();
     for await (const { key, size } of this.#store.list(this.#prefix, options)) sizes.set(key.slice(this.#prefix.length), size);
-    const gone = [...this.#dumps].find(([name, digest]) => sizes.get(name) !== digest?.size);
+    const gone = [...this.#dumps].find(([name, dump]) => sizes.get(name) !== dump?.digest.size);
     if (gone !== undefined) throw this.#changedByOther(gone[0]);
   }
 
@@ -210,9 +235,9 @@ class LayoutWriter implements StoreExportWriter {
   }
 
   /** A manifest that says other things than what was written would be found out only on the day when the export is needed. */
-  #assertTrue(manifest: Manifest): void {
+  #assertTrue(manifest: ManifestDraft): void {
     const said = new Map(manifest.dumps.map(({ name, storedBytes, sha256 }) => [name, `${storedBytes} ${sha256}`]));
-    const wrong = [...this.#dumps].find(([name, digest]) => digest === undefined || said.get(name) !== `${digest.size} ${digest.sha256}`);
+    const wrong = [...this.#dumps].find(([name, dump]) => said.get(name) !== `${dump?.digest.size} ${dump?.digest.sha256}`);
     if (manifest.exportId !== this.id || wrong !== undefined || said.size !== this.#dumps.size) {
       throw new TypeError(`the manifest of ${this.reference} does not fit ${wrong?.[0] ?? 'the export'}`);
     }
@@ -221,23 +246,23 @@ class LayoutWriter implements StoreExportWriter {
 
 class LayoutDump implements DumpWriter {
   readonly #pending: PendingObject;
-  readonly #finished: (digest: Digest) => void;
+  readonly #finished: (dump: FinishedDump) => void;
   readonly #closed: () => void;
 
-  constructor(pending: PendingObject, finished: (digest: Digest) => void, closed: () => void) {
+  constructor(pending: PendingObject, finished: (dump: FinishedDump) => void, closed: () => void) {
     this.#pending = pending;
     this.#finished = finished;
     this.#closed = closed;
   }
 
-  append(source: AsyncIterable<Uint8Array>, options?: CallOptions): Promise<void> {
-    return this.#pending.append(source, options);
-  }
-
-  async finish(digest: Digest, options?: CallOptions): Promise<void> {
+  async write(dump: EncodedDump, options?: CallOptions): Promise<DumpSummary> {
+    await this.#pending.append(dump.stored, options);
+    const summary = dump.summary();
+    const digest = { size: summary.storedBytes, sha256: summary.sha256 };
     await this.#pending.commit(digest, options);
-    this.#finished(digest);
+    this.#finished({ digest, table: dump.table() });
     this.#closed();
+    return summary;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

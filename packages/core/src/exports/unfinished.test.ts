@@ -3,7 +3,7 @@ import { thisProcess } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
 import type { Store } from '@gantry/transport';
 import { describe, expect, test } from 'vitest';
-import { chunksOf, get, keysOf, put, sampleHeader, sampleManifest, writeDump, writeExport } from '../../test/sample-export.ts';
+import { chunksOf, get, keysOf, put, sampleHeader, sampleManifest, writeDump, writeExport, writeHalf } from '../../test/sample-export.ts';
 import type { Watching } from '../../test/watched-store.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { listExports } from './list-exports.ts';
@@ -19,8 +19,7 @@ async function leaveDeadExport(memory: Memory, content = 'first', header = sampl
   await using dying = new MemoryStore(memory);
   const writer = await storeSink(dying, { createStore: true }).open(header);
   await writeDump(writer, 0, content);
-  const half = await writer.dump({ index: 1, name: 'disk1.img', document: {} });
-  await half.append(chunksOf('half'));
+  await writeHalf(await writer.dump('disk1.img'));
   const store = new MemoryStore(memory);
   await put(store, `${PREFIX}export.claim`, (await get(store, `${PREFIX}export.claim`)).replace(/"startTime": \d+/, '"startTime": 1'));
 }
@@ -216,7 +215,7 @@ describe('what is left alone', () => {
       objects: [{ key: `${NAME}/export.claim`, size: 2, modified: new Date() }],
     };
     await clearUnfinished(store, forged);
-    expect(await keysOf(store)).toHaveLength(7);
+    expect(await keysOf(store)).toHaveLength(8);
   });
 });
 

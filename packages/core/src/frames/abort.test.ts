@@ -6,19 +6,21 @@ import { describe, expect, test } from 'vitest';
 import { decodeDump } from './decode-dump.ts';
 import { encodeDump } from './encode-dump.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import { collect, inChunks, lent } from './testing/streams.ts';
+import { collect, inChunks, lent, readerOf } from './testing/streams.ts';
 import type { Codec } from './codecs/registry.ts';
 import { CODEC_NAMES } from './codecs/registry.ts';
+import type { PlainReader } from './plain-reader.ts';
+import type { FrameTable } from './frame-table.ts';
 import type { DumpSummary, PlainPiece } from './types.ts';
 
 const never = new AbortController().signal;
 const PLAIN = Buffer.from('a line of a disk that is not all the same: 0123456789\n'.repeat(2000));
 const FRAME = 5000;
 
-async function dumpOf(codec: Codec): Promise<{ stored: Buffer; framed: DumpSummary }> {
-  const dump = encodeDump(lent([PLAIN]), { codec, frameSize: FRAME, signal: never });
+async function dumpOf(codec: Codec): Promise<{ stored: Buffer; framed: DumpSummary; table: FrameTable }> {
+  const dump = encodeDump(readerOf(lent([PLAIN])), { codec, frameSize: FRAME, signal: never });
   const stored = await collect(dump.stored);
-  return { stored, framed: dump.summary() };
+  return { stored, framed: dump.summary(), table: dump.table() };
 }
 
 /** Gives `bytes`, and then nothing any more, not even its end. Tells when it is let go. */
@@ -43,34 +45,51 @@ function stuck(bytes: Buffer, chunkSize: number): { source: AsyncIterable<Uint8A
 }
 
 describe.each(CODEC_NAMES)('%s', (codec) => {
-  test('encoding ends with the reason of the signal, in the midst of it, and lets go of everything', async () => {
+  test('encoding ends with the reason of the signal while it reads, and gives its memory back', async () => {
     const stop = new AbortController();
     const budget = new MemoryBudget(100_000);
-    const { source, letGo } = stuck(PLAIN, 777);
-    const dump = encodeDump(source, { codec, frameSize: FRAME, budget, signal: stop.signal });
+    const { source } = stuck(PLAIN, 777);
+    const dump = encodeDump(readerOf(source), { codec, frameSize: FRAME, budget, signal: stop.signal });
     const taking = (async () => {
       for await (const chunk of dump.stored) if (chunk.length > 0) setImmediate(() => stop.abort(new Error('no more')));
     })();
     await expect(taking).rejects.toThrow('no more');
-    await letGo;
-    expect(() => dump.summary()).toThrow('no summary');
+    expect(() => dump.summary()).toThrow('before its end');
     await expect.poll(() => budget.lentBytes).toBe(0);
   });
 
-  test('encoding that nobody takes any more lets go of its source', async () => {
+  test('encoding that nobody takes any more gives its memory back', async () => {
     const budget = new MemoryBudget(100_000);
-    const { source, letGo } = stuck(PLAIN, 777);
-    for await (const _ of encodeDump(source, { codec, frameSize: FRAME, budget, signal: never }).stored) break;
-    await letGo;
+    const { source } = stuck(PLAIN, 777);
+    for await (const _ of encodeDump(readerOf(source), { codec, frameSize: FRAME, budget, signal: never }).stored) break;
     await expect.poll(() => budget.lentBytes).toBe(0);
+  });
+
+  test('memory that a reader may still write to is not lent again', async () => {
+    const stop = new AbortController();
+    const budget = new MemoryBudget(100_000);
+    const given: Uint8Array[] = [];
+    const source: PlainReader = {
+      read: (output) => {
+        given.push(output);
+        stop.abort(new Error('no more'));
+        return new Promise(() => undefined);
+      },
+    };
+    const dump = encodeDump(source, { codec, frameSize: FRAME, budget, signal: stop.signal });
+    await expect(collect(dump.stored)).rejects.toThrow('no more');
+    expect(budget.lentBytes).toBe(0);
+    const [output] = given;
+    const next = await budget.share().take(output?.buffer.byteLength ?? 0, never);
+    expect(next.buffer).not.toBe(output?.buffer);
   });
 
   test.each(['framed', 'foreign'])('decoding (%s) ends with the reason of the signal, in the midst of it', async (kind) => {
-    const { stored, framed } = await dumpOf(codec);
+    const { stored, framed, table } = await dumpOf(codec);
     const stop = new AbortController();
     const budget = new MemoryBudget(100_000);
     const { source, letGo } = stuck(stored.subarray(0, Math.floor(stored.length / 2)), 100);
-    const pieces = decodeDump(source, { codec, framed: kind === 'framed' ? framed : undefined, budget, signal: stop.signal });
+    const pieces = decodeDump(source, { codec, framed: kind === 'framed' ? framed : undefined, table, budget, signal: stop.signal });
     const taking = (async () => {
       for await (const piece of pieces) if (piece) setImmediate(() => stop.abort(new Error('no more')));
     })();
@@ -80,10 +99,11 @@ describe.each(CODEC_NAMES)('%s', (codec) => {
   });
 
   test.each(['framed', 'foreign'])('decoding (%s) that nobody takes any more lets go of its source', async (kind) => {
-    const { stored, framed } = await dumpOf(codec);
+    const { stored, framed, table } = await dumpOf(codec);
     const budget = new MemoryBudget(100_000);
     const { source, letGo } = stuck(stored.subarray(0, Math.floor(stored.length / 2)), 100);
-    for await (const _ of decodeDump(source, { codec, framed: kind === 'framed' ? framed : undefined, budget, signal: never })) break;
+    for await (const _ of decodeDump(source, { codec, framed: kind === 'framed' ? framed : undefined, table, budget, signal: never }))
+      break;
     await letGo;
     await expect.poll(() => budget.lentBytes).toBe(0);
   });
@@ -95,9 +115,9 @@ describe.each(CODEC_NAMES)('%s', (codec) => {
       yield await Promise.resolve(PLAIN);
     })();
     const signal = AbortSignal.abort(new Error('too late'));
-    await expect(collect(encodeDump(source, { codec, signal }).stored)).rejects.toThrow('too late');
-    const { framed } = await dumpOf(codec);
-    await expect(collect(decodeDump(source, { codec, framed, signal }))).rejects.toThrow('too late');
+    await expect(collect(encodeDump(readerOf(source), { codec, signal }).stored)).rejects.toThrow('too late');
+    const { framed, table } = await dumpOf(codec);
+    await expect(collect(decodeDump(source, { codec, framed, table, signal }))).rejects.toThrow('too late');
     await expect(collect(decodeDump(source, { codec, framed: undefined, signal }))).rejects.toThrow('too late');
     expect(asked).toBe(false);
   });
@@ -108,13 +128,13 @@ describe.each(CODEC_NAMES)('%s', (codec) => {
       yield* pieces;
       throw failure;
     }
-    const { stored, framed } = await dumpOf(codec);
-    const dump = encodeDump(failing(lent([PLAIN])), { codec, frameSize: FRAME, signal: never });
+    const { stored, framed, table } = await dumpOf(codec);
+    const dump = encodeDump(readerOf(failing(lent([PLAIN]))), { codec, frameSize: FRAME, signal: never });
     await expect(collect(dump.stored)).rejects.toBe(failure);
-    expect(() => dump.summary()).toThrow('no summary');
+    expect(() => dump.summary()).toThrow('before its end');
     for (const known of [framed, undefined]) {
       const cut = failing(inChunks(stored.subarray(0, stored.length - 3), 100));
-      await expect(collect(decodeDump(cut, { codec, framed: known, signal: never }))).rejects.toBe(failure);
+      await expect(collect(decodeDump(cut, { codec, framed: known, table, signal: never }))).rejects.toBe(failure);
     }
   });
 });

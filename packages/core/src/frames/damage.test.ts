@@ -1,14 +1,15 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { constants, crc32, gzipSync, zstdCompressSync } from 'node:zlib';
 
 import { describe, expect, test } from 'vitest';
 
-import { decodeDump } from './decode-dump.ts';
+import { decodeDump, decodeTabledDump } from './decode-dump.ts';
 import { encodeDump } from './encode-dump.ts';
-import { collect, inChunks, lent } from './testing/streams.ts';
+import { collect, inChunks, lent, rangesOf, readerOf } from './testing/streams.ts';
 import type { Codec } from './codecs/registry.ts';
-import { CODEC_NAMES } from './codecs/registry.ts';
-import type { FramedDump } from './types.ts';
+import { CODEC_NAMES, isStoredPlain } from './codecs/registry.ts';
+import { FrameTable } from './frame-table.ts';
+import type { FramedDump, PlainPiece } from './types.ts';
 
 const { signal } = new AbortController();
 const FRAME = 60;
@@ -23,12 +24,17 @@ interface Dump {
   readonly codec: Codec;
   readonly stored: Buffer;
   readonly framed: FramedDump;
+  readonly table: FrameTable;
 }
 
-async function makeDump(codec: Codec): Promise<Dump> {
-  const dump = encodeDump(lent([PLAIN]), { codec, frameSize: FRAME, signal });
+/** How a dump is read: `verify` goes from its start to its end, `import` by its table. Exports of version 1 have no table. */
+type Way = 'from its start' | 'from its start, with its table' | 'by its table';
+const WAYS: readonly Way[] = ['from its start', 'from its start, with its table', 'by its table'];
+
+async function makeDump(codec: Codec, plain = PLAIN): Promise<Dump> {
+  const dump = encodeDump(readerOf(lent([plain])), { codec, frameSize: FRAME, signal });
   const stored = await collect(dump.stored);
-  return { codec, stored, framed: dump.summary() };
+  return { codec, stored, framed: dump.summary(), table: dump.table() };
 }
 
 interface Outcome {
@@ -36,11 +42,19 @@ interface Outcome {
   readonly error: unknown;
 }
 
+function piecesIn({ codec, stored, framed, table }: Dump, way: Way): AsyncIterable<PlainPiece> {
+  const options = { codec, framed, concurrency: 2, signal };
+  if (way === 'by its table') return decodeTabledDump(rangesOf(stored), { ...options, table });
+  // Without a table, nothing would tell whether a frame that has no checksum of its own is right.
+  const known = way === 'from its start' && !isStoredPlain(codec) ? undefined : table;
+  return decodeDump(inChunks(stored, 37), { ...options, table: known });
+}
+
 /** What came out before the end or the error. */
-async function decode({ codec, stored, framed }: Dump): Promise<Outcome> {
+async function decode(dump: Dump, way: Way): Promise<Outcome> {
   const parts: Buffer[] = [];
   try {
-    for await (const piece of decodeDump(inChunks(stored, 37), { codec, framed, concurrency: 2, signal })) {
+    for await (const piece of piecesIn(dump, way)) {
       parts.push(piece instanceof Uint8Array ? Buffer.from(piece) : Buffer.alloc(piece.zeros));
     }
     return { plain: Buffer.concat(parts), error: undefined };
@@ -50,26 +64,38 @@ async function decode({ codec, stored, framed }: Dump): Promise<Outcome> {
 }
 
 /** Told as damage, and nothing wrong came out before. */
-function expectDamage({ plain, error }: Outcome): void {
+function expectDamage({ plain, error }: Outcome, expected = PLAIN): void {
   expect(error).toMatchObject({ code: 'DUMP_DAMAGED' });
-  expect(plain.equals(PLAIN.subarray(0, plain.length))).toBe(true);
+  expect(plain.equals(expected.subarray(0, plain.length))).toBe(true);
 }
 
 /** The stored bytes with all that the manifest says of them made to fit, so that only the format itself can tell. */
-function forged(codec: Codec, stored: Buffer, framed: FramedDump): Dump {
-  return { codec, stored, framed: { ...framed, storedBytes: stored.length, sha256: createHash('sha256').update(stored).digest('hex') } };
+function forged({ framed, ...dump }: Dump, stored: Buffer): Dump {
+  const sha256 = createHash('sha256').update(stored).digest('hex');
+  return { ...dump, stored, framed: { ...framed, storedBytes: stored.length, sha256 } };
 }
 
-describe.each(CODEC_NAMES)('%s', (codec) => {
+/** Reads what has no frame table, from its start. */
+function decodeForged(codec: Codec, stored: Buffer, framed: FramedDump): Promise<Outcome> {
+  return decode(forged({ codec, stored, framed, table: new FrameTable() }, stored), 'from its start');
+}
+
+/** Zeros and the end of a dump are not read by its table: damage there does no harm, and `verify` finds it. */
+function expectDamageOrAll(way: Way, outcome: Outcome, plain = PLAIN): void {
+  if (way === 'by its table' && outcome.error === undefined) expect(outcome.plain.equals(plain)).toBe(true);
+  else expectDamage(outcome, plain);
+}
+
+describe.each(CODEC_NAMES.flatMap((codec) => WAYS.map((way) => [codec, way] as const)))('%s, %s', (codec, way) => {
   test('every bit that is not what it was is found before it does harm', async () => {
     const dump = await makeDump(codec);
-    expect((await decode(dump)).plain.equals(PLAIN)).toBe(true);
+    expect((await decode(dump, way)).plain.equals(PLAIN)).toBe(true);
     for (let bit = 0; bit < dump.stored.length * 8; bit += 1) {
       const stored = Buffer.from(dump.stored);
       stored.writeUInt8(stored.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
-      expectDamage(await decode({ ...dump, stored }));
-      // Whoever changed the data may have changed the manifest too: then the frames' own checksums must do.
-      const { plain, error } = await decode(forged(codec, stored, dump.framed));
+      expectDamageOrAll(way, await decode({ ...dump, stored }, way));
+      // If the manifest was changed too, the frames' own checksums must do.
+      const { plain, error } = await decode(forged(dump, stored), way);
       expect(error === undefined || (error instanceof Error && 'code' in error && error.code === 'DUMP_DAMAGED')).toBe(true);
       expect(plain.equals(PLAIN.subarray(0, plain.length))).toBe(true);
     }
@@ -79,8 +105,8 @@ describe.each(CODEC_NAMES)('%s', (codec) => {
     const dump = await makeDump(codec);
     for (let length = 0; length < dump.stored.length; length += 1) {
       const stored = dump.stored.subarray(0, length);
-      expectDamage(await decode({ ...dump, stored }));
-      expectDamage(await decode(forged(codec, stored, dump.framed)));
+      expectDamageOrAll(way, await decode({ ...dump, stored }, way));
+      expectDamage(await decode(forged(dump, stored), way));
     }
   });
 
@@ -91,8 +117,8 @@ describe.each(CODEC_NAMES)('%s', (codec) => {
   ])('a dump with %s behind its end is found', async (_title, extend) => {
     const dump = await makeDump(codec);
     const stored = extend(dump.stored);
-    expectDamage(await decode({ ...dump, stored }));
-    expectDamage(await decode(forged(codec, stored, dump.framed)));
+    expectDamageOrAll(way, await decode({ ...dump, stored }, way));
+    expectDamage(await decode(forged(dump, stored), way));
   });
 
   test.each<[string, (framed: FramedDump) => Partial<FramedDump>]>([
@@ -106,22 +132,35 @@ describe.each(CODEC_NAMES)('%s', (codec) => {
     ['SHA-256', ({ sha256 }) => ({ sha256: sha256.replace(/^./, (digit) => (digit === '0' ? '1' : '0')) })],
   ])('a manifest that says other %s is found', async (_title, change) => {
     const dump = await makeDump(codec);
-    expectDamage(await decode({ ...dump, framed: { ...dump.framed, ...change(dump.framed) } }));
+    expectDamageOrAll(way, await decode({ ...dump, framed: { ...dump.framed, ...change(dump.framed) } }, way));
   });
 
   test('no data at all is damage', async () => {
     const dump = await makeDump(codec);
-    expectDamage(await decode({ ...dump, stored: Buffer.alloc(0) }));
+    expectDamage(await decode({ ...dump, stored: Buffer.alloc(0) }, way));
+  });
+
+  test('frames that have changed places, each of them right, are found even if the SHA-256 was changed with them', async () => {
+    const [first, second] = [randomBytes(FRAME), randomBytes(FRAME)];
+    const dump = await makeDump(codec, Buffer.concat([first, second]));
+    const [one, other] = [dump.table.at(0)?.storedBytes ?? 0, dump.table.at(1)?.storedBytes ?? 0];
+    // What does not compress takes the same space.
+    expect(one).toBe(other);
+    const { stored } = dump;
+    const swapped = forged(dump, Buffer.concat([stored.subarray(one, 2 * one), stored.subarray(0, one), stored.subarray(2 * one)]));
+    const outcome = await decode(swapped, way);
+    if (way === 'from its start' && !isStoredPlain(codec)) expect(outcome.plain.equals(Buffer.concat([second, first]))).toBe(true);
+    else expectDamage(outcome, Buffer.alloc(0));
   });
 });
 
 test.each(CODEC_NAMES)('%s: a dump that goes on behind its end is refused, though all before is right', async (codec) => {
-  const { stored, framed } = await makeDump(codec);
+  const { stored, framed, table } = await makeDump(codec);
   async function* goingOn(): AsyncGenerator<Uint8Array> {
     yield stored;
     yield Buffer.from('x');
   }
-  await expect(collect(decodeDump(goingOn(), { codec, framed, signal }))).rejects.toMatchObject({
+  await expect(collect(decodeDump(goingOn(), { codec, framed, table, signal }))).rejects.toMatchObject({
     code: 'DUMP_DAMAGED',
     message: expect.stringContaining('it goes on where its end should be'),
   });
@@ -137,7 +176,7 @@ describe.each(CODEC_NAMES)('%s: numbers of a manifest that cannot be are refused
     ['more bytes than can be counted', () => ({ plainBytes: 2 ** 60 }), /cannot be/],
   ])('%s', async (_what, change, message) => {
     const dump = await makeDump(codec);
-    const { plain, error } = await decode({ ...dump, framed: { ...dump.framed, ...change(dump.framed) } });
+    const { plain, error } = await decode({ ...dump, framed: { ...dump.framed, ...change(dump.framed) } }, 'from its start');
     expect(error).toMatchObject({ code: 'DUMP_DAMAGED', message: expect.stringMatching(message) });
     expect(plain).toHaveLength(0);
   });
@@ -148,7 +187,7 @@ test('a gzip member that unpacks to far more than a frame is not unpacked', asyn
   const body = gzipSync(Buffer.alloc(500_000)).subarray(10);
   const member = Buffer.concat([stored.subarray(0, 20), body]);
   member.writeUInt32LE(member.length, 16);
-  const { error } = await decode(forged('gzip', member, { ...framed, frames: 1, plainBytes: FRAME }));
+  const { error } = await decodeForged('gzip', member, { ...framed, frames: 1, plainBytes: FRAME });
   expect(error).toMatchObject({
     code: 'DUMP_DAMAGED',
     message: expect.stringContaining('in frame 0 at stored byte 0: it cannot be decompressed'),
@@ -159,29 +198,32 @@ test('the message names the frame and where in the dump it begins', async () => 
   for (const codec of CODEC_NAMES) {
     const dump = await makeDump(codec);
     // Without its last frames a dump of the same data begins the same way: that is how long two frames are.
-    const two = encodeDump(lent([PLAIN.subarray(0, 2 * FRAME)]), { codec, frameSize: FRAME, signal });
+    const two = encodeDump(readerOf(lent([PLAIN.subarray(0, 2 * FRAME)])), { codec, frameSize: FRAME, signal });
     let offset = 0;
     for await (const chunk of two.stored) {
       if (offset + chunk.length > dump.stored.length || !dump.stored.subarray(offset, offset + chunk.length).equals(chunk)) break;
       offset += chunk.length;
     }
     dump.stored.writeUInt8(dump.stored.readUInt8(offset + 30) ^ 1, offset + 30);
-    const { error } = await decode(dump);
-    expect(error).toMatchObject({ code: 'DUMP_DAMAGED', message: expect.stringContaining(`in frame 2 at stored byte ${offset}:`) });
+    for (const way of WAYS) {
+      const { error } = await decode(dump, way);
+      expect(error).toMatchObject({ code: 'DUMP_DAMAGED', message: expect.stringContaining(`in frame 2 at stored byte ${offset}:`) });
+    }
   }
 });
 
 test('of an uncompressed dump without checksums of its frames, which could be checked only at its end, no byte is handed on', async () => {
-  const { frameCrc32: _, ...framed } = (await makeDump('none')).framed;
-  const { error, plain } = await decode({ codec: 'none', stored: PLAIN, framed });
-  expect(error).toMatchObject({ code: 'DUMP_DAMAGED', message: expect.stringContaining('it has 5 frames and 0 checksums') });
-  expect(plain).toHaveLength(0);
+  const { framed } = await makeDump('none');
+  expect(() => decodeDump(inChunks(PLAIN, 37), { codec: 'none', framed, signal })).toThrow(
+    expect.objectContaining({ code: 'DUMP_DAMAGED', message: expect.stringContaining('it has 5 frames and 0 checksums') }),
+  );
 });
 
 test('checksums of frames that are not as many as the frames are damage', async () => {
   const dump = await makeDump('none');
-  const frameCrc32 = Buffer.alloc(4, crc32(PLAIN)).toString('base64');
-  expectDamage(await decode({ ...dump, framed: { ...dump.framed, frameCrc32 } }));
+  const table = new FrameTable();
+  table.push({ storedBytes: PLAIN.length, isZeros: false, checksum: crc32(PLAIN) });
+  for (const way of WAYS) expectDamage(await decode({ ...dump, table }, way));
 });
 
 describe('a zstd frame that Gantry does not write is refused, though zstd could read it', () => {
@@ -202,9 +244,17 @@ describe('a zstd frame that Gantry does not write is refused, though zstd could 
 
   test.each([
     ['no checksum', compress(plain, { [constants.ZSTD_c_checksumFlag]: 0 }), /no checksum/],
-    ['no content size', compress(plain, { [constants.ZSTD_c_contentSizeFlag]: 0 }), /of its size/],
-    ['another size', compress(Buffer.alloc(FRAME + 1, 'x')), /of its size/],
-    ['a size of 2^64 - 1', Buffer.from('28b52ffde4ffffffffffffffff0100000000000000', 'hex'), /of its size/],
+    [
+      'no content size',
+      compress(plain, { [constants.ZSTD_c_contentSizeFlag]: 0 }),
+      /it (does not declare its size|declares \d+ plain bytes) and should have/,
+    ],
+    ['another size', compress(Buffer.alloc(FRAME + 1, 'x')), /it (does not declare its size|declares \d+ plain bytes) and should have/],
+    [
+      'a size of 2^64 - 1',
+      Buffer.from('28b52ffde4ffffffffffffffff0100000000000000', 'hex'),
+      /it (does not declare its size|declares \d+ plain bytes) and should have/,
+    ],
     ['a dictionary', Buffer.concat([good.subarray(0, 4), Buffer.of((good[4] ?? 0) | 1, 7), good.subarray(5)]), /dictionary/],
     ['a reserved bit', Buffer.concat([good.subarray(0, 4), Buffer.of((good[4] ?? 0) | 8), good.subarray(5)]), /reserved/],
     ['a reserved block', Buffer.from('28b52ffd243c0700000000000000', 'hex'), /reserved/],
@@ -221,9 +271,9 @@ describe('a zstd frame that Gantry does not write is refused, though zstd could 
     table.writeUInt32LE(1, 16);
     table.writeUInt32LE(0x8f92eab1, 21);
     const framed = { frameSize: FRAME, frames: 1, plainBytes: FRAME, storedBytes: 0, sha256: '' };
-    const sound = await decode(forged('zstd', Buffer.concat([good, patched(table, good.length)]), framed));
+    const sound = await decodeForged('zstd', Buffer.concat([good, patched(table, good.length)]), framed);
     expect(sound.error).toBeUndefined();
-    const { error } = await decode(forged('zstd', Buffer.concat([frame, table]), framed));
+    const { error } = await decodeForged('zstd', Buffer.concat([frame, table]), framed);
     expect(error).toMatchObject({ code: 'DUMP_DAMAGED', message: expect.stringMatching(message) });
   });
 
@@ -241,7 +291,7 @@ test('a seek table that says anything else than the frames is refused, though no
   for (let at = table; at < stored.length; at += 1) {
     const changed = Buffer.from(stored);
     changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
-    const { error } = await decode(forged('zstd', changed, framed));
+    const { error } = await decodeForged('zstd', changed, framed);
     expect(error).toMatchObject({
       code: 'DUMP_DAMAGED',
       message: expect.stringContaining('the seek table does not agree with the frames'),
@@ -254,14 +304,14 @@ test('a gzip member whose length is wrong, or that is not of a dump, is refused'
   for (const length of [0, 27, stored.readUInt32LE(16) - 1, stored.readUInt32LE(16) + 1, 0xffff_ffff]) {
     const changed = Buffer.from(stored);
     changed.writeUInt32LE(length, 16);
-    expectDamage(await decode(forged('gzip', changed, framed)));
+    expectDamage(await decodeForged('gzip', changed, framed));
   }
   // What no frame of its size can take is refused before any of it is read.
   for (const length of [0, 27, 10_000, 0xffff_ffff]) {
     const changed = Buffer.concat([stored, Buffer.alloc(20_000)]);
     changed.writeUInt32LE(length, 16);
-    const { error } = await decode(forged('gzip', changed, framed));
+    const { error } = await decodeForged('gzip', changed, framed);
     expect(error).toMatchObject({ message: expect.stringContaining('in frame 0 at stored byte 0: its length cannot be right') });
   }
-  expectDamage(await decode(forged('gzip', gzipSync(PLAIN), framed)));
+  expectDamage(await decodeForged('gzip', gzipSync(PLAIN), framed));
 });

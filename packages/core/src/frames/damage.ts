@@ -13,6 +13,9 @@ export class FormatProblem extends Error {
   override readonly name = 'FormatProblem';
 }
 
+/** The problem of a frame that is sound and not the one that the frame table has for this place. */
+export const OTHER_FRAME = 'it is not the frame that was stored there, by the frame table';
+
 /** Passes on what `work` comes to, and turns a {@link FormatProblem} into the error for that place. */
 export async function locate<T>(place: DamagePlace, work: Promise<T>): Promise<T> {
   try {

@@ -4,7 +4,7 @@ import { decodeLiveDump } from './decode-live-dump.ts';
 import { encodeDump } from './encode-dump.ts';
 import type { MadeDump } from './frame-plan.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import { collect, inChunks } from './testing/streams.ts';
+import { collect, inChunks, readerOf } from './testing/streams.ts';
 import { FRAME_SIZE } from './types.ts';
 
 const { signal } = new AbortController();
@@ -14,7 +14,7 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 async function encode(plain: Uint8Array): Promise<{ readonly stored: Buffer; readonly made: MadeDump }> {
-  const encoder = encodeDump(once(plain), { codec: 'zstd', signal });
+  const encoder = encodeDump(readerOf(once(plain)), { codec: 'zstd', signal });
   const stored = await collect(encoder.stored);
   return { stored, made: encoder.summary() };
 }
@@ -58,7 +58,7 @@ describe('a dump that is read while it is made', () => {
       code: 'DUMP_DAMAGED',
       message: expect.stringMatching(/goes on behind/),
     });
-    const large = encodeDump(once(noise(2 * FRAME_SIZE)), { codec: 'zstd', frameSize: 2 * FRAME_SIZE, signal });
+    const large = encodeDump(readerOf(once(noise(2 * FRAME_SIZE))), { codec: 'zstd', frameSize: 2 * FRAME_SIZE, signal });
     const stored = await collect(large.stored);
     await expect(decode(stored, large.summary())).rejects.toMatchObject({ message: expect.stringMatching(/its size is said to be/) });
   });

@@ -5,6 +5,7 @@ import type { MemoryBudget } from './memory-budget.ts';
 import type { DumpProgress, PlainPiece } from './types.ts';
 import { FRAME_SIZE } from './types.ts';
 import { sharedWorkQueue } from './work-queue.ts';
+import { walkFrames } from './walk-frames.ts';
 import { zstdCodec } from './zstd-codec.ts';
 
 export interface DecodeLiveOptions {
@@ -24,9 +25,11 @@ export interface DecodeLiveOptions {
  * @throws GantryError `DUMP_DAMAGED`; what `stored` or `made` throws; the reason of the signal
  */
 export function decodeLiveDump(stored: AsyncIterable<Uint8Array>, o: DecodeLiveOptions): AsyncIterable<PlainPiece> {
-  return decodeFrames(stored, livePlan(FRAME_SIZE, o.made), {
-    // The level matters to a writer alone.
-    codec: zstdCodec(1),
+  // The level matters to a writer alone.
+  const codec = zstdCodec(1);
+  const walk = { codec, plan: livePlan(FRAME_SIZE, o.made) };
+  return decodeFrames(FRAME_SIZE, (jobs, signal) => walkFrames(stored, walk, jobs, signal), {
+    codec,
     work: sharedWorkQueue(),
     budget: o.budget,
     signal: o.signal,

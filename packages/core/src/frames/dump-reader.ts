@@ -73,6 +73,11 @@ export class DumpReader implements AsyncDisposable {
     if ((await this.read(room)) < room.length) throw new FormatProblem('it is cut off');
   }
 
+  /** Passes over the next `bytes` bytes. @throws FormatProblem where the dump ends before */
+  async skip(bytes: number): Promise<void> {
+    for await (const _part of this.parts(bytes));
+  }
+
   /** The next `bytes` bytes, in parts to be used at once. @throws FormatProblem where the dump ends before */
   async *parts(bytes: number): AsyncGenerator<Uint8Array, void, undefined> {
     for (let left = bytes; left > 0;) {

@@ -2,10 +2,12 @@ import { GantryError } from '../report/errors.ts';
 import { chooseLevel } from './codecs/levels.ts';
 import type { Codec } from './codecs/registry.ts';
 import { codecNamed } from './codecs/registry.ts';
+import type { EncodedFrames } from './encode-frames.ts';
 import { encodeFrames } from './encode-frames.ts';
-import { encodePlain } from './encode-plain.ts';
+import type { FrameTable } from './frame-table.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import type { DumpProgress, DumpSummary, PlainPiece } from './types.ts';
+import type { PlainReader } from './plain-reader.ts';
+import type { DumpProgress, DumpSummary } from './types.ts';
 import { FRAME_SIZE, MAX_FRAME_SIZE } from './types.ts';
 import { sharedWorkQueue, WorkQueue } from './work-queue.ts';
 
@@ -26,43 +28,43 @@ export interface EncodeOptions {
 export interface EncodedDump {
   /** The dump, to be pulled once. A chunk belongs to the taker until it asks for the next. */
   readonly stored: AsyncIterable<Uint8Array>;
-  /** What became of it; only after the end of `stored`. */
+  /** What it comes to; only after the end of `stored`. */
   summary(): DumpSummary;
+  /** Where each frame of it is; only after the end of `stored`. */
+  table(): FrameTable;
 }
 
 /**
- * Turns a plain stream into a dump (docs/reference/formats/dumps.md). Memory is bounded, whatever the stream's size; the taker of the dump
- * sets the pace.
+ * Turns a plain stream into a dump (docs/reference/formats/dumps.md). Memory is bounded, whatever the stream's size; the taker of
+ * the dump sets the pace.
  *
- * `stored` throws what `pieces` throws, or the reason of the signal.
+ * `stored` throws what `source` throws, or the reason of the signal.
  *
- * @throws GantryError `USAGE` for a level or frame size that is not to be had
+ * @throws GantryError `USAGE` for a level or frame size that the codec does not have
  */
-export function encodeDump(pieces: AsyncIterable<PlainPiece>, o: EncodeOptions): EncodedDump {
-  const { compression } = codecNamed(o.codec);
+export function encodeDump(source: PlainReader, o: EncodeOptions): EncodedDump {
   const level = chooseLevel(o.codec, o.level);
   const frameSize = checkFrameSize(o.frameSize ?? FRAME_SIZE);
-  let summary: DumpSummary | undefined;
-  const common = { frameSize, signal: o.signal, onProgress: o.onProgress };
-  const source =
-    compression === undefined || level === undefined
-      ? encodePlain(pieces, common)
-      : encodeFrames(pieces, {
-          ...common,
-          codec: compression.frames(level),
-          work: o.concurrency === undefined ? sharedWorkQueue() : new WorkQueue(o.concurrency),
-          budget: o.budget ?? new MemoryBudget(DEFAULT_BUDGET_BYTES),
-        });
+  let made: EncodedFrames | undefined;
+  const frames = encodeFrames(source, {
+    frameSize,
+    codec: codecNamed(o.codec).frames(level ?? 0),
+    work: o.concurrency === undefined ? sharedWorkQueue() : new WorkQueue(o.concurrency),
+    budget: o.budget ?? new MemoryBudget(DEFAULT_BUDGET_BYTES),
+    signal: o.signal,
+    onProgress: o.onProgress,
+  });
   const stored = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-    const totals = yield* source;
-    summary = { codec: o.codec, ...(level === undefined ? {} : { level }), frameSize, ...totals };
+    made = yield* frames;
+  };
+  const atEnd = (): EncodedFrames => {
+    if (made === undefined) throw new Error('asked what a dump comes to before its end');
+    return made;
   };
   return {
     stored: stored(),
-    summary: () => {
-      if (summary === undefined) throw new Error('the dump has no summary before its end');
-      return summary;
-    },
+    summary: () => ({ codec: o.codec, ...(level === undefined ? {} : { level }), frameSize, ...atEnd().totals }),
+    table: () => atEnd().table,
   };
 }
 

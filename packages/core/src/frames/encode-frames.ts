@@ -1,14 +1,15 @@
 import { orAbort } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
-import { abortable } from '../system/abortable.ts';
 import type { FrameCodec } from './frame-codec.ts';
+import type { FrameEntry } from './frame-table.ts';
+import { FrameTable } from './frame-table.ts';
 import type { DataFrame, ZeroFrames } from './framer.ts';
 import { Framer } from './framer.ts';
 import type { BudgetShare, MemoryBudget } from './memory-budget.ts';
 import { readAhead } from '../system/read-ahead.ts';
 import { StreamDigest } from './stream-digest.ts';
-import type { DumpProgress, DumpSummary, PlainPiece } from './types.ts';
-import { Uint32List } from '../system/uint32-list.ts';
+import type { PlainReader } from './plain-reader.ts';
+import type { DumpProgress, DumpSummary } from './types.ts';
 import type { WorkQueue } from './work-queue.ts';
 
 export interface EncodeFramesOptions {
@@ -20,31 +21,37 @@ export interface EncodeFramesOptions {
   readonly onProgress: DumpProgress | undefined;
 }
 
-/** What the parts of a summary come to that depend on the data. */
-export type EncodedTotals = Omit<DumpSummary, 'codec' | 'level' | 'frameSize'>;
+/** What a dump comes to, as far as that depends on the data. */
+export interface EncodedFrames {
+  readonly totals: Omit<DumpSummary, 'codec' | 'level' | 'frameSize'>;
+  readonly table: FrameTable;
+}
 
 type Job = CompressJob | { readonly zeros: ZeroFrames };
 
 interface CompressJob {
   readonly frame: DataFrame;
-  readonly stored: Promise<Uint8Array>;
+  readonly stored: Promise<StoredFrame>;
+}
+
+interface StoredFrame {
+  readonly bytes: Uint8Array;
+  readonly checksum: number;
 }
 
 /** Frames that wait for a processor or for their turn to go out, so that neither has to wait for the other. */
 const FRAMES_AHEAD = 2;
-/** As many zero frames as go into one chunk. */
-const ZERO_FRAMES_AT_ONCE = 64;
+/** Zero frames that go out as one chunk: at most this many, and of large ones this many bytes. */
+const MAX_ZERO_FRAMES_AT_ONCE = 64;
+const MAX_ZERO_CHUNK_BYTES = 1024 * 1024;
 
-/** The stored bytes of a dump whose codec has frames; then the totals. */
-export async function* encodeFrames(
-  pieces: AsyncIterable<PlainPiece>,
-  o: EncodeFramesOptions,
-): AsyncGenerator<Uint8Array, EncodedTotals, undefined> {
+/** The stored bytes of a dump, a chunk a frame; then what it comes to. */
+export async function* encodeFrames(source: PlainReader, o: EncodeFramesOptions): AsyncGenerator<Uint8Array, EncodedFrames, undefined> {
   using _contexts = o.codec.use();
   using output = new Output(o);
   const memory = o.budget.share();
   const drop = (job: Job): void => void ('frame' in job && release(job, memory));
-  const open = (signal: AbortSignal): AsyncGenerator<Job, void, undefined> => compressJobs(pieces, memory, o, signal);
+  const open = (signal: AbortSignal): AsyncGenerator<Job, void, undefined> => compressJobs(source, memory, o, signal);
   for await (const job of readAhead(open, o.work.limit + FRAMES_AHEAD, o.signal, drop)) {
     if ('zeros' in job) yield* output.zeroFrames(job.zeros);
     else {
@@ -52,35 +59,40 @@ export async function* encodeFrames(
       try {
         const stored = await orAbort(job.stored, o.signal);
         digested = output.frame(stored, job.frame.plainBytes);
-        yield stored;
+        yield stored.bytes;
       } finally {
         release(job, memory, digested);
       }
     }
   }
-  if (output.frames === 0) yield* output.zeroFrames({ count: 1, plainBytes: 0 });
+  if (output.frames < o.codec.minFrames) yield* output.zeroFrames({ count: 1, plainBytes: 0 });
   yield* output.trailer();
-  return await output.totals();
+  return await output.finish();
 }
 
 /** Has each frame compressed as soon as it is full. */
 async function* compressJobs(
-  pieces: AsyncIterable<PlainPiece>,
+  source: PlainReader,
   memory: BudgetShare,
   { codec, frameSize, work }: EncodeFramesOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Job, void, undefined> {
   const framer = new Framer(frameSize, frameSize + codec.storedBound(frameSize), memory, signal);
-  for await (const frame of framer.frames(abortable(pieces, signal))) {
+  for await (const frame of framer.frames(source)) {
     if ('count' in frame) {
       yield { zeros: frame };
       continue;
     }
-    const stored = work.run(signal, () => codec.compress(frame.buffer.subarray(0, frame.plainBytes), frame.buffer.subarray(frameSize)));
-    // A failure is heard when its turn comes.
+    const stored = work.run(signal, () => compress(codec, frame, frameSize));
+    // A failure is dealt with when its turn comes.
     stored.catch(() => undefined);
     yield { frame, stored };
   }
+}
+
+async function compress(codec: FrameCodec, { buffer, plainBytes }: DataFrame, frameSize: number): Promise<StoredFrame> {
+  const bytes = await codec.compress(buffer.subarray(0, plainBytes), buffer.subarray(frameSize));
+  return { bytes, checksum: await codec.checksum(bytes) };
 }
 
 /** Gives the memory back when no thread works in it any more. */
@@ -92,7 +104,7 @@ function release({ frame, stored }: CompressJob, memory: BudgetShare, digested?:
 class Output implements Disposable {
   readonly #options: EncodeFramesOptions;
   readonly #digest = new StreamDigest();
-  readonly #storedSizes = new Uint32List();
+  readonly #table = new FrameTable();
   #plainBytes = 0;
   #storedBytes = 0;
 
@@ -101,23 +113,26 @@ class Output implements Disposable {
   }
 
   get frames(): number {
-    return this.#storedSizes.length;
+    return this.#table.length;
   }
 
   /** @returns when the bytes have been digested: until then they must stay */
-  frame(stored: Uint8Array, plainBytes: number): Promise<void> {
-    this.#list(stored.length, 1, plainBytes);
-    return this.#count(stored);
+  frame({ bytes, checksum }: StoredFrame, plainBytes: number): Promise<void> {
+    this.#list({ storedBytes: bytes.length, isZeros: false, checksum }, 1, plainBytes);
+    return this.#count(bytes);
   }
 
   async *zeroFrames({ count, plainBytes }: ZeroFrames): AsyncGenerator<Uint8Array, void, undefined> {
-    const one = this.#options.codec.zeroFrame(plainBytes);
-    const many = Buffer.concat(Array.from({ length: Math.min(count, ZERO_FRAMES_AT_ONCE) }, () => one));
+    const { codec, signal } = this.#options;
+    const one = codec.zeroFrame(plainBytes);
+    const entry = { storedBytes: one.length, isZeros: true, checksum: await codec.checksum(one) };
+    const atOnce = Math.max(1, Math.min(count, MAX_ZERO_FRAMES_AT_ONCE, Math.floor(MAX_ZERO_CHUNK_BYTES / Math.max(1, one.length))));
+    const many = atOnce === 1 ? one : Buffer.concat(Array.from({ length: atOnce }, () => one));
     for (let left = count; left > 0;) {
-      this.#options.signal.throwIfAborted();
-      const now = Math.min(left, ZERO_FRAMES_AT_ONCE);
+      signal.throwIfAborted();
+      const now = Math.min(left, atOnce);
       left -= now;
-      this.#list(one.length, now, plainBytes);
+      this.#list(entry, now, plainBytes);
       const chunk = many.subarray(0, now * one.length);
       await this.#count(chunk);
       yield chunk;
@@ -126,18 +141,17 @@ class Output implements Disposable {
 
   async *trailer(): AsyncGenerator<Uint8Array, void, undefined> {
     const { codec, frameSize } = this.#options;
-    for (const chunk of codec.trailer(frameSize, this.#plainBytes, this.#storedSizes)) {
+    for (const chunk of codec.trailer(frameSize, this.#plainBytes, this.#table)) {
       await this.#count(chunk);
       yield chunk;
     }
   }
 
-  async totals(): Promise<EncodedTotals> {
+  async finish(): Promise<EncodedFrames> {
+    const sha256 = await this.#digest.hex();
     return {
-      frames: this.frames,
-      plainBytes: this.#plainBytes,
-      storedBytes: this.#storedBytes,
-      sha256: await this.#digest.hex(),
+      totals: { frames: this.frames, plainBytes: this.#plainBytes, storedBytes: this.#storedBytes, sha256 },
+      table: this.#table,
     };
   }
 
@@ -145,15 +159,15 @@ class Output implements Disposable {
     this.#digest[Symbol.dispose]();
   }
 
-  #list(storedBytes: number, count: number, plainBytes: number): void {
-    const { mostFrames } = this.#options.codec;
-    if (this.frames + count > mostFrames) {
+  #list(entry: FrameEntry, count: number, plainBytes: number): void {
+    const { maxFrames } = this.#options.codec;
+    if (this.frames + count > maxFrames) {
       throw new GantryError('USAGE', {
-        message: `the disk has more than the ${mostFrames} frames that a dump of this codec can have`,
+        message: `the disk has more than the ${maxFrames} frames that a dump of this codec can have`,
         hint: 'Use another codec, such as none.',
       });
     }
-    for (let frame = 0; frame < count; frame += 1) this.#storedSizes.push(storedBytes);
+    for (let frame = 0; frame < count; frame += 1) this.#table.push(entry);
     this.#plainBytes += count * plainBytes;
   }
 

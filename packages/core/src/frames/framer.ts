@@ -1,5 +1,7 @@
+import { orAbort } from '@gantry/transport';
 import type { BudgetShare } from './memory-budget.ts';
-import type { PlainPiece } from './types.ts';
+import type { PlainReader } from './plain-reader.ts';
+import type { Hole } from './types.ts';
 import { isZero } from './zeros.ts';
 
 /** A frame with data, in memory that is lent. */
@@ -15,22 +17,18 @@ export interface ZeroFrames {
   readonly plainBytes: number;
 }
 
-export type Frame = DataFrame | ZeroFrames;
+export type PlainFrame = DataFrame | ZeroFrames;
 
-/**
- * Cuts a plain stream into frames of `frameSize` bytes; the last may be shorter. Frames of zeros take no memory, whether they
- * come as holes or as zeros. A stream of no bytes has no frames.
- */
+/** Reads a plain stream straight into frames of `frameSize` bytes; the last may be shorter. A stream of no bytes has no frames. */
 export class Framer {
   readonly #frameSize: number;
   readonly #bufferSize: number;
   readonly #memory: BudgetShare;
   readonly #signal: AbortSignal;
-  /** Undefined as long as the frame has nothing but zeros. */
   #buffer: Uint8Array | undefined;
   #filled = 0;
 
-  /** @param bufferSize bytes of each frame's buffer, `frameSize` or more where who comes next needs room behind the frame */
+  /** @param bufferSize bytes of each frame's buffer, `frameSize` or more where the next stage needs space behind the frame */
   constructor(frameSize: number, bufferSize: number, memory: BudgetShare, signal: AbortSignal) {
     this.#frameSize = frameSize;
     this.#bufferSize = bufferSize;
@@ -39,9 +37,16 @@ export class Framer {
   }
 
   /** The frames, whose buffers then belong to the taker. */
-  async *frames(pieces: AsyncIterable<PlainPiece>): AsyncGenerator<Frame, void, undefined> {
+  async *frames(source: PlainReader): AsyncGenerator<PlainFrame, void, undefined> {
     try {
-      for await (const piece of pieces) yield* piece instanceof Uint8Array ? this.#addBytes(piece) : this.#addZeros(piece.zeros);
+      for (;;) {
+        const buffer = await this.#currentBuffer();
+        const piece = await this.#read(source, buffer.subarray(this.#filled, this.#frameSize));
+        if (piece === undefined) break;
+        if (typeof piece === 'number') this.#filled += piece;
+        else yield* this.#addZeros(piece.zeros);
+        if (this.#filled === this.#frameSize) yield this.#finish();
+      }
       if (this.#filled > 0) yield this.#finish();
     } finally {
       if (this.#buffer !== undefined) this.#memory.giveBack(this.#buffer);
@@ -49,43 +54,46 @@ export class Framer {
     }
   }
 
-  async *#addBytes(piece: Uint8Array): AsyncGenerator<Frame, void, undefined> {
-    for (let start = 0; start < piece.length;) {
-      const bytes = piece.subarray(start, start + this.#frameSize - this.#filled);
-      if (this.#buffer !== undefined || !isZero(bytes)) (await this.#memoryOfFrame()).set(bytes, this.#filled);
-      this.#filled += bytes.length;
-      start += bytes.length;
-      if (this.#filled === this.#frameSize) yield this.#finish();
+  async #currentBuffer(): Promise<Uint8Array> {
+    return (this.#buffer ??= await this.#memory.take(this.#bufferSize, this.#signal));
+  }
+
+  async #read(source: PlainReader, output: Uint8Array): Promise<number | Hole | undefined> {
+    try {
+      return await orAbort(source.read(output), this.#signal);
+    } catch (error) {
+      // What was reading may still write there.
+      if (this.#buffer !== undefined) this.#memory.drop(this.#buffer);
+      this.#buffer = undefined;
+      throw error;
     }
   }
 
-  async *#addZeros(zeros: number): AsyncGenerator<Frame, void, undefined> {
+  async *#addZeros(zeros: number): AsyncGenerator<PlainFrame, void, undefined> {
     let left = zeros;
     if (this.#filled > 0) {
-      const bytes = Math.min(left, this.#frameSize - this.#filled);
-      this.#buffer?.fill(0, this.#filled, this.#filled + bytes);
-      this.#filled += bytes;
-      left -= bytes;
-      if (this.#filled === this.#frameSize) yield this.#finish();
+      left -= await this.#fillZeros(Math.min(left, this.#frameSize - this.#filled));
+      if (this.#filled < this.#frameSize) return;
+      yield this.#finish();
     }
     const count = Math.floor(left / this.#frameSize);
     if (count > 0) yield { count, plainBytes: this.#frameSize };
-    this.#filled += left - count * this.#frameSize;
+    await this.#fillZeros(left - count * this.#frameSize);
   }
 
-  async #memoryOfFrame(): Promise<Uint8Array> {
-    if (this.#buffer === undefined) {
-      this.#buffer = await this.#memory.take(this.#bufferSize, this.#signal);
-      this.#buffer.fill(0, 0, this.#filled);
-    }
-    return this.#buffer;
+  async #fillZeros(bytes: number): Promise<number> {
+    if (bytes > 0) (await this.#currentBuffer()).fill(0, this.#filled, this.#filled + bytes);
+    this.#filled += bytes;
+    return bytes;
   }
 
-  #finish(): Frame {
+  #finish(): PlainFrame {
     const buffer = this.#buffer;
     const plainBytes = this.#filled;
-    this.#buffer = undefined;
     this.#filled = 0;
-    return buffer === undefined ? { count: 1, plainBytes } : { buffer, plainBytes };
+    // A frame of zeros needs no memory: the next one is read to the same place.
+    if (buffer === undefined || isZero(buffer.subarray(0, plainBytes))) return { count: 1, plainBytes };
+    this.#buffer = undefined;
+    return { buffer, plainBytes };
   }
 }

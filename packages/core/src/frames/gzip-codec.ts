@@ -4,6 +4,7 @@ import { gunzip, gzip } from 'node:zlib';
 import type { DumpReader } from './dump-reader.ts';
 import type { FrameCodec } from './frame-codec.ts';
 import { deflatedZeros } from './gzip-zero-member.ts';
+import { asBuffer } from '../system/as-buffer.ts';
 
 const compress = promisify(gzip);
 const decompress = promisify(gunzip);
@@ -23,18 +24,22 @@ const HEADER_START = Buffer.from([0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 8, 0, 0x
 /** One gzip member for each frame, with its stored length in the header, so that the next is found without decompressing. */
 export function gzipCodec(level: number): FrameCodec {
   return {
-    mostFrames: Infinity,
+    maxFrames: Infinity,
+    minFrames: 1,
     use: () => ({ [Symbol.dispose]: () => undefined }),
     storedBound,
     zeroFrame,
-    async compress(plain, room) {
+    async compress(plain, output) {
       const made = await compress(plain, { level, chunkSize: storedBound(plain.length) });
-      return putHeader(room, made.subarray(ZLIB_HEADER_BYTES));
+      return putHeader(output, made.subarray(ZLIB_HEADER_BYTES));
     },
     read: readMember,
-    decompress: (stored, room) =>
-      decompress(stored, { chunkSize: Math.max(64, room.length + 1), maxOutputLength: Math.max(1, room.length) }),
+    checksum: async (stored) => asBuffer(stored).readUInt32LE(stored.length - TRAILER_BYTES),
+    inspect,
+    decompress: (stored, output) =>
+      decompress(stored, { chunkSize: Math.max(64, output.length + 1), maxOutputLength: Math.max(1, output.length) }),
     trailer: () => [],
+    trailerBytes: () => 0,
     async readTrailer() {
       // Nothing stands behind the last member.
     },
@@ -59,20 +64,37 @@ function zeroFrame(plainBytes: number): Uint8Array {
   return frame;
 }
 
-function putHeader(room: Uint8Array, body: Uint8Array): Uint8Array {
-  const member = Buffer.from(room.buffer, room.byteOffset, HEADER_BYTES + body.length);
+function putHeader(output: Uint8Array, body: Uint8Array): Uint8Array {
+  const member = Buffer.from(output.buffer, output.byteOffset, HEADER_BYTES + body.length);
   member.set(HEADER_START);
   member.writeUInt32LE(member.length, LENGTH_AT);
   member.set(body, HEADER_BYTES);
   return member;
 }
 
-async function readMember(reader: DumpReader, _plainBytes: number, room: Uint8Array): Promise<Uint8Array> {
-  const bytes = Buffer.from(room.buffer, room.byteOffset, room.byteLength);
+async function readMember(reader: DumpReader, _plainBytes: number, output: Uint8Array): Promise<Uint8Array> {
+  const bytes = asBuffer(output);
   await reader.fill(bytes.subarray(0, HEADER_BYTES));
-  if (!bytes.subarray(0, LENGTH_AT).equals(HEADER_START)) throw new FormatProblem('no gzip member of a dump begins here');
-  const length = bytes.readUInt32LE(LENGTH_AT);
-  if (length < HEADER_BYTES + TRAILER_BYTES || length > bytes.length) throw new FormatProblem('its length cannot be right');
+  const length = memberBytes(bytes);
+  if (length > bytes.length) throw new FormatProblem('its length cannot be right');
   await reader.fill(bytes.subarray(HEADER_BYTES, length));
   return bytes.subarray(0, length);
+}
+
+function inspect(stored: Uint8Array, plainBytes: number): void {
+  const member = asBuffer(stored);
+  if (member.length < HEADER_BYTES + TRAILER_BYTES || memberBytes(member) !== member.length) {
+    throw new FormatProblem('its length cannot be right');
+  }
+  // ISIZE (RFC 1952, section 2.3.1): frames are shorter than 4 GiB.
+  const declared = member.readUInt32LE(member.length - 4);
+  if (declared !== plainBytes) throw new FormatProblem(`it declares ${declared} plain bytes and should have ${plainBytes}`);
+}
+
+/** The stored length that the header of a member says. */
+function memberBytes(member: Buffer): number {
+  if (!member.subarray(0, LENGTH_AT).equals(HEADER_START)) throw new FormatProblem('no gzip member of a dump begins here');
+  const length = member.readUInt32LE(LENGTH_AT);
+  if (length < HEADER_BYTES + TRAILER_BYTES) throw new FormatProblem('its length cannot be right');
+  return length;
 }

@@ -62,6 +62,12 @@ export class MemoryBudget {
     this.#grant();
   }
 
+  /** For {@link BudgetShare.drop} alone. */
+  forget(share: BudgetShare, bytes: number): void {
+    this.#takeBackBytes(share, bytes);
+    this.#grant();
+  }
+
   #takeBackBytes(share: BudgetShare, bytes: number): void {
     this.#lentBytes -= bytes;
     share.buffers -= 1;
@@ -110,6 +116,11 @@ export class BudgetShare {
   /** A buffer of just that many bytes, with whatever was in it before. Rejects with the reason of the signal. */
   take(bytes: number, signal: AbortSignal): Promise<Uint8Array> {
     return this.#budget.lend(this, bytes, signal);
+  }
+
+  /** For a buffer that somebody may still write to: its memory is not lent again. */
+  drop(buffer: Uint8Array): void {
+    this.#budget.forget(this, buffer.length);
   }
 
   /** Nobody may look at the buffer any more. */

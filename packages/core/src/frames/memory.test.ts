@@ -1,3 +1,4 @@
+import { readerOf } from './testing/streams.ts';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
@@ -96,7 +97,7 @@ test('a taker that does not take stops the giver', async () => {
       yield memory;
     }
   })();
-  const dump = encodeDump(endless, { codec: 'zstd', frameSize: 1000, concurrency: 2, signal });
+  const dump = encodeDump(readerOf(endless), { codec: 'zstd', frameSize: 1000, concurrency: 2, signal });
   const stored = dump.stored[Symbol.asyncIterator]();
   await stored.next();
   let before = -1;

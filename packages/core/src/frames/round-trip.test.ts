@@ -3,10 +3,13 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { decodeDump } from './decode-dump.ts';
+import { decodeDump, decodeTabledDump } from './decode-dump.ts';
+import { FrameTable } from './frame-table.ts';
+import { FrameIndex } from './random-access.ts';
+import type { OpenRange } from './read-frames.ts';
 import { encodeDump } from './encode-dump.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import { collect, inChunks, lent } from './testing/streams.ts';
+import { collect, inChunks, lent, rangesOf, readerOf } from './testing/streams.ts';
 import type { Codec } from './codecs/registry.ts';
 import { CODEC_NAMES, codecNamed, isStoredPlain } from './codecs/registry.ts';
 import type { PlainPiece } from './types.ts';
@@ -36,15 +39,23 @@ test('what goes in comes out, however it is cut, and all that the summary says i
       async (codec, pieces, frameSize, chunkSize, limit, concurrency) => {
         const plain = await collect(lent(pieces));
         const budget = new MemoryBudget(limit);
-        const dump = encodeDump(lent(pieces), { codec, frameSize, budget, concurrency, signal });
+        const dump = encodeDump(readerOf(lent(pieces)), { codec, frameSize, budget, concurrency, signal });
         const stored = await collect(dump.stored);
         const summary = dump.summary();
         expect(summary).toMatchObject({ codec, frameSize, plainBytes: plain.length, storedBytes: stored.length });
         expect(summary.frames).toBe(plain.length === 0 && codec !== 'none' ? 1 : Math.ceil(plain.length / frameSize));
         expect(summary.sha256).toBe(createHash('sha256').update(stored).digest('hex'));
 
-        const back = decodeDump(inChunks(stored, chunkSize), { codec, framed: summary, budget, concurrency, signal });
+        const back = decodeDump(inChunks(stored, chunkSize), { codec, framed: summary, table: dump.table(), budget, concurrency, signal });
         expect((await collect(back)).equals(plain)).toBe(true);
+        const ranges: [number, number][] = [];
+        const open: OpenRange = (offset, length) => {
+          ranges.push([offset, length]);
+          return rangesOf(stored, chunkSize)(offset, length);
+        };
+        const byTable = decodeTabledDump(open, { codec, framed: summary, table: dump.table(), budget, concurrency, signal });
+        expect((await collect(byTable)).equals(plain)).toBe(true);
+        for (const [offset, length] of ranges) expect(offset + length).toBeLessThanOrEqual(stored.length);
         expect(budget.lentBytes).toBe(0);
         // Each frame is a file of its own to the ordinary tools, and to this reader.
         if (summary.frames > 30) return;
@@ -56,8 +67,67 @@ test('what goes in comes out, however it is cut, and all that the summary says i
   );
 });
 
+test('any frame can be read alone, in one range, wherever the byte is that is asked for', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      codecs,
+      pieces,
+      fc.integer({ min: 1, max: 700 }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      async (codec, pieces, frameSize, where) => {
+        const plain = await collect(lent(pieces));
+        const dump = encodeDump(readerOf(lent(pieces)), { codec, frameSize, signal });
+        const stored = await collect(dump.stored);
+        // What was written is what is read back.
+        const table = FrameTable.decode(dump.table().encode());
+        expect([...table]).toEqual([...dump.table()]);
+        const index = new FrameIndex({ codec, framed: dump.summary(), table });
+        let requests = 0;
+        const open: OpenRange = (offset, length) => {
+          requests += 1;
+          return rangesOf(stored)(offset, length);
+        };
+        await expect(index.read(plain.length, open, signal)).rejects.toThrow(RangeError);
+        if (plain.length === 0) return;
+        const at = Math.min(plain.length - 1, Math.floor(where * plain.length));
+        const frame = await index.read(at, open, signal);
+        const expected = plain.subarray(frame.start, frame.start + frameSize);
+        expect(frame.start).toBe(at - (at % frameSize));
+        expect(frame.plain instanceof Uint8Array ? expected.equals(frame.plain) : expected.equals(Buffer.alloc(frame.plain.zeros))).toBe(
+          true,
+        );
+        expect(requests).toBe(frame.plain instanceof Uint8Array ? 1 : 0);
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
+
+test('long runs of zeros are not read, short ones between data cost no further request', async () => {
+  for (const [zeros, requests] of [
+    [100_000, 1],
+    [40_000_000, 2],
+  ] as const) {
+    const dump = encodeDump(readerOf(lent([Buffer.from('x'), { zeros }, Buffer.from('y')])), { codec: 'none', frameSize: 4096, signal });
+    const stored = await collect(dump.stored);
+    let read = 0;
+    let opened = 0;
+    const open: OpenRange = (offset, length) => {
+      opened += 1;
+      read += length;
+      return rangesOf(stored, 65_536)(offset, length);
+    };
+    const back = decodeTabledDump(open, { codec: 'none', framed: dump.summary(), table: dump.table(), signal });
+    let plainBytes = 0;
+    for await (const piece of back) plainBytes += piece instanceof Uint8Array ? piece.length : piece.zeros;
+    expect(plainBytes).toBe(zeros + 2);
+    expect(opened).toBe(requests);
+    if (requests === 2) expect(read).toBeLessThanOrEqual(2 * 4096);
+  }
+});
+
 async function encode(pieces: readonly PlainPiece[], codec: Codec, level?: number): Promise<Buffer> {
-  return collect(encodeDump(lent(pieces), { codec, level, frameSize: 1000, signal }).stored);
+  return collect(encodeDump(readerOf(lent(pieces)), { codec, level, frameSize: 1000, signal }).stored);
 }
 
 describe.each(CODEC_NAMES.filter((name) => !isStoredPlain(name)))('%s', (codec) => {
@@ -69,21 +139,23 @@ describe.each(CODEC_NAMES.filter((name) => !isStoredPlain(name)))('%s', (codec) 
   });
 
   test('every level that there is makes a dump that reads the same', async () => {
-    const levels = codecNamed(codec).compression?.levels;
+    const levels = codecNamed(codec).levels;
     const plain = Buffer.from(Array.from({ length: 5000 }, (_, index) => Math.floor(Math.sqrt(index)) % 256));
     for (let level = levels?.lowest ?? 0; level <= (levels?.highest ?? -1); level += 1) {
-      const dump = encodeDump(lent([plain]), { codec, level, frameSize: 2000, signal });
+      const dump = encodeDump(readerOf(lent([plain])), { codec, level, frameSize: 2000, signal });
       const stored = await collect(dump.stored);
       expect(dump.summary().level).toBe(level);
-      expect((await collect(decodeDump(inChunks(stored, 999), { codec, framed: dump.summary(), signal }))).equals(plain)).toBe(true);
+      expect(
+        (await collect(decodeDump(inChunks(stored, 999), { codec, framed: dump.summary(), table: dump.table(), signal }))).equals(plain),
+      ).toBe(true);
     }
   });
 
   test('frames of zeros come out as holes, with one frame size and another at the end', async () => {
-    const dump = encodeDump(lent([{ zeros: 100_000 }, Buffer.from('x'), { zeros: 50_123 }]), { codec, frameSize: 4096, signal });
+    const dump = encodeDump(readerOf(lent([{ zeros: 100_000 }, Buffer.from('x'), { zeros: 50_123 }])), { codec, frameSize: 4096, signal });
     const stored = await collect(dump.stored);
     const lengths: [string, number][] = [];
-    for await (const piece of decodeDump(inChunks(stored, 64), { codec, framed: dump.summary(), signal })) {
+    for await (const piece of decodeDump(inChunks(stored, 64), { codec, framed: dump.summary(), table: dump.table(), signal })) {
       lengths.push(piece instanceof Uint8Array ? ['bytes', piece.length] : ['zeros', piece.zeros]);
     }
     expect(lengths.filter(([kind]) => kind === 'bytes')).toEqual([['bytes', 4096]]);
@@ -99,16 +171,16 @@ test.each([
   ['gzip', Number.NaN],
   ['none', 1],
 ] as const)('%s has no level %d', (codec, level) => {
-  expect(() => encodeDump(lent([]), { codec, level, signal })).toThrow(expect.objectContaining({ code: 'USAGE' }));
+  expect(() => encodeDump(readerOf(lent([])), { codec, level, signal })).toThrow(expect.objectContaining({ code: 'USAGE' }));
 });
 
 test.each([0, -1, 1.5, 64 * 1024 * 1024 + 1])('a frame cannot have %d bytes', (frameSize) => {
-  expect(() => encodeDump(lent([]), { codec: 'zstd', frameSize, signal })).toThrow(expect.objectContaining({ code: 'USAGE' }));
+  expect(() => encodeDump(readerOf(lent([])), { codec: 'zstd', frameSize, signal })).toThrow(expect.objectContaining({ code: 'USAGE' }));
 });
 
 test('a dump has no summary before its end', async () => {
-  const dump = encodeDump(lent([Buffer.from('data')]), { codec: 'zstd', signal });
-  expect(() => dump.summary()).toThrow('no summary');
+  const dump = encodeDump(readerOf(lent([Buffer.from('data')])), { codec: 'zstd', signal });
+  expect(() => dump.summary()).toThrow('before its end');
   await collect(dump.stored);
   expect(dump.summary().plainBytes).toBe(4);
 });

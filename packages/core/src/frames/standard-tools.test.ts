@@ -6,7 +6,7 @@ import { makeTemporaryDirectory, pseudoRandom } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 
 import { encodeDump } from './encode-dump.ts';
-import { collect, lent } from './testing/streams.ts';
+import { collect, lent, readerOf } from './testing/streams.ts';
 import type { Codec } from './codecs/registry.ts';
 import type { DumpSummary, PlainPiece } from './types.ts';
 
@@ -40,7 +40,7 @@ interface Made {
 }
 
 async function make(codec: Codec, pieces: readonly PlainPiece[]): Promise<Made> {
-  const dump = encodeDump(lent(pieces), { codec, signal });
+  const dump = encodeDump(readerOf(lent(pieces)), { codec, signal });
   const stored = await collect(dump.stored);
   return { stored, plain: await collect(lent(pieces)), summary: dump.summary() };
 }

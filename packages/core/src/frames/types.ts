@@ -15,26 +15,22 @@ export interface Hole {
 /** A piece of a plain stream: bytes, or a run of zeros. The bytes belong to the taker until it asks for the next piece. */
 export type PlainPiece = Uint8Array | Hole;
 
-/** What is known of a dump when it is whole. */
+/** What a finished dump comes to. */
 export interface DumpSummary {
   readonly codec: Codec;
   /** The codec's level; absent where it does not compress. */
   readonly level?: number;
+  /** Plain bytes of every frame but the last. */
   readonly frameSize: number;
   readonly frames: number;
   readonly plainBytes: number;
   readonly storedBytes: number;
   /** SHA-256 of the stored bytes, lower-case hexadecimal. */
   readonly sha256: string;
-  /**
-   * For `none`, which has no checksum in the stream: the CRC-32 of each frame's bytes, 4 bytes each, big-endian, in base64.
-   * So that such a dump too is checked frame by frame before it is used.
-   */
-  readonly frameCrc32?: string;
 }
 
 /** What a reader has to know of a dump that Gantry made, to check it frame by frame. A {@link DumpSummary} is one. */
-export type FramedDump = Pick<DumpSummary, 'frameSize' | 'frames' | 'plainBytes' | 'storedBytes' | 'sha256' | 'frameCrc32'>;
+export type FramedDump = Pick<DumpSummary, 'frameSize' | 'frames' | 'plainBytes' | 'storedBytes' | 'sha256'>;
 
-/** Told now and then how far a dump is. Bytes from the start. */
+/** Called now and then with how far a dump is. Bytes from the start. */
 export type DumpProgress = (plainBytes: number, storedBytes: number) => void;

@@ -17,7 +17,21 @@ export function* zeroChunks(bytes: number): Generator<Uint8Array, void, undefine
   for (let left = bytes; left > 0; left -= ZEROS.length) yield left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS;
 }
 
-/** CRC-32 of so many zeros. */
+const made = new Map<number, Uint8Array>();
+
+/** One memory of that many zeros, for all who ask. Never written to. */
+export function zeroBytes(bytes: number): Uint8Array {
+  if (bytes <= ZEROS.length) return ZEROS.subarray(0, bytes);
+  const known = made.get(bytes);
+  if (known !== undefined) return known;
+  const zeros = Buffer.alloc(bytes);
+  // Frames have one size, but for the last of each dump.
+  if (made.size >= 2) made.clear();
+  made.set(bytes, zeros);
+  return zeros;
+}
+
+/** CRC-32 of that many zeros. */
 export function crc32OfZeros(bytes: number): number {
   let crc = 0;
   for (const chunk of zeroChunks(bytes)) crc = crc32(chunk, crc);

@@ -11,9 +11,10 @@ import {
   parseZstdHeader,
   zstdHeaderBytes,
 } from './zstd-format.ts';
-import { MOST_FRAMES_IN_SEEK_TABLE, readSeekTable, seekTable } from './zstd-seek-table.ts';
+import { MAX_FRAMES_IN_SEEK_TABLE, readSeekTable, seekTable, seekTableBytes } from './zstd-seek-table.ts';
 import { NODE_ZSTD } from './node-zstd.ts';
 import { zstdZeroFrame } from './zstd-zero-frame.ts';
+import { asBuffer } from '../system/as-buffer.ts';
 
 /**
  * zstd's seekable format: every frame with content size and content checksum, then the seek table.
@@ -22,15 +23,19 @@ import { zstdZeroFrame } from './zstd-zero-frame.ts';
  */
 export function zstdCodec(level: number, zstd: NativeZstd = findNativeZstd() ?? NODE_ZSTD): FrameCodec {
   return {
-    mostFrames: MOST_FRAMES_IN_SEEK_TABLE,
+    maxFrames: MAX_FRAMES_IN_SEEK_TABLE,
+    minFrames: 1,
     use: () => zstd.use(),
     storedBound,
     zeroFrame: zstdZeroFrame,
-    compress: (plain, room) => zstd.compress(plain, room, level),
+    compress: (plain, output) => zstd.compress(plain, output, level),
+    checksum: async (stored) => asBuffer(stored).readUInt32LE(stored.length - CHECKSUM_BYTES),
     read: readFrame,
-    decompress: (stored, room) => zstd.decompress(stored, room),
-    trailer: (frameSize, plainBytes, storedSizes) => seekTable({ frameSize, plainBytes, storedSizes }),
-    readTrailer: (reader, frameSize, plainBytes, storedSizes) => readSeekTable(reader, { frameSize, plainBytes, storedSizes }),
+    inspect: (stored, plainBytes) => inspectHeader(asBuffer(stored), plainBytes),
+    decompress: (stored, output) => zstd.decompress(stored, output),
+    trailer: (frameSize, plainBytes, table) => seekTable({ frameSize, plainBytes, table }),
+    trailerBytes: seekTableBytes,
+    readTrailer: (reader, frameSize, plainBytes, table) => readSeekTable(reader, { frameSize, plainBytes, table }),
   };
 }
 
@@ -40,17 +45,12 @@ function storedBound(plainBytes: number): number {
 }
 
 /** Finds the end of the frame by its block headers. */
-async function readFrame(reader: DumpReader, plainBytes: number, room: Uint8Array): Promise<Uint8Array> {
-  const bytes = Buffer.from(room.buffer, room.byteOffset, room.byteLength);
+async function readFrame(reader: DumpReader, plainBytes: number, output: Uint8Array): Promise<Uint8Array> {
+  const bytes = asBuffer(output);
   await reader.fill(bytes.subarray(0, 5));
   const headerBytes = zstdHeaderBytes(bytes);
   await reader.fill(bytes.subarray(5, headerBytes));
-  const header = parseZstdHeader(bytes.subarray(0, LONGEST_FRAME_HEADER));
-  if (!header.hasChecksum) throw new FormatProblem('it has no checksum');
-  if (header.dictionaryId !== 0) throw new FormatProblem('it needs a dictionary');
-  if (header.contentBytes !== BigInt(plainBytes)) {
-    throw new FormatProblem(`it says ${header.contentBytes ?? 'nothing'} of its size, and should have ${plainBytes} bytes`);
-  }
+  inspectHeader(bytes, plainBytes);
   let end = headerBytes;
   const grow = async (more: number): Promise<Buffer> => {
     if (end + more > bytes.length) throw new FormatProblem('it is longer than any frame of its size');
@@ -66,4 +66,16 @@ async function readFrame(reader: DumpReader, plainBytes: number, room: Uint8Arra
   }
   await grow(CHECKSUM_BYTES);
   return bytes.subarray(0, end);
+}
+
+function inspectHeader(start: Buffer, plainBytes: number): void {
+  if (start.length < 5 || start.length < zstdHeaderBytes(start) + CHECKSUM_BYTES)
+    throw new FormatProblem('it is too short for a zstd frame');
+  const header = parseZstdHeader(start.subarray(0, LONGEST_FRAME_HEADER));
+  if (!header.hasChecksum) throw new FormatProblem('it has no checksum');
+  if (header.dictionaryId !== 0) throw new FormatProblem('it needs a dictionary');
+  if (header.contentBytes !== BigInt(plainBytes)) {
+    const declared = header.contentBytes === undefined ? 'does not declare its size' : `declares ${header.contentBytes} plain bytes`;
+    throw new FormatProblem(`it ${declared} and should have ${plainBytes} bytes`);
+  }
 }

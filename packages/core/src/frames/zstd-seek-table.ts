@@ -1,6 +1,6 @@
 import { FormatProblem } from './damage.ts';
 import type { DumpReader } from './dump-reader.ts';
-import type { Uint32List } from '../system/uint32-list.ts';
+import type { FrameTable } from './frame-table.ts';
 
 /*
  * The seek table of zstd's seekable format (zstd, contrib/seekable_format/zstd_seekable_compression_format.md, version 0.1.0): a
@@ -14,18 +14,18 @@ const ENTRY_BYTES = 8;
 const FOOTER_BYTES = 9;
 const ENTRIES_AT_ONCE = 4096;
 /** The table's own size must fit in 32 bits: 2 PiB in frames of 4 MiB. */
-export const MOST_FRAMES_IN_SEEK_TABLE: number = Math.floor((2 ** 32 - 1 - FOOTER_BYTES) / ENTRY_BYTES);
+export const MAX_FRAMES_IN_SEEK_TABLE: number = Math.floor((2 ** 32 - 1 - FOOTER_BYTES) / ENTRY_BYTES);
 
 /** What is known of the frames: all have `frameSize` plain bytes but the last. */
 interface Frames {
   readonly frameSize: number;
   readonly plainBytes: number;
-  readonly storedSizes: Uint32List;
+  readonly table: FrameTable;
 }
 
 /** The table in chunks of some KiB. */
 export function* seekTable(frames: Frames): Generator<Uint8Array, void, undefined> {
-  const count = frames.storedSizes.length;
+  const count = frames.table.length;
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt32LE(TABLE_MAGIC, 0);
   header.writeUInt32LE(count * ENTRY_BYTES + FOOTER_BYTES, 4);
@@ -37,6 +37,11 @@ export function* seekTable(frames: Frames): Generator<Uint8Array, void, undefine
   yield footer;
 }
 
+/** How long the table for that many frames is. */
+export function seekTableBytes(frames: number): number {
+  return HEADER_BYTES + frames * ENTRY_BYTES + FOOTER_BYTES;
+}
+
 /** Reads the table and compares. @throws FormatProblem where it says anything else */
 export async function readSeekTable(reader: DumpReader, frames: Frames): Promise<void> {
   for (const expected of seekTable(frames)) {
@@ -46,12 +51,12 @@ export async function readSeekTable(reader: DumpReader, frames: Frames): Promise
   }
 }
 
-function entries({ frameSize, plainBytes, storedSizes }: Frames, first: number): Buffer {
-  const count = Math.min(ENTRIES_AT_ONCE, storedSizes.length - first);
+function entries({ frameSize, plainBytes, table }: Frames, first: number): Buffer {
+  const count = Math.min(ENTRIES_AT_ONCE, table.length - first);
   const bytes = Buffer.allocUnsafe(count * ENTRY_BYTES);
   for (let place = 0; place < count; place += 1) {
     const index = first + place;
-    bytes.writeUInt32LE(storedSizes.at(index) ?? 0, place * ENTRY_BYTES);
+    bytes.writeUInt32LE(table.at(index)?.storedBytes ?? 0, place * ENTRY_BYTES);
     bytes.writeUInt32LE(Math.min(frameSize, plainBytes - index * frameSize), place * ENTRY_BYTES + 4);
   }
   return bytes;

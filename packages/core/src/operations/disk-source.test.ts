@@ -1,3 +1,4 @@
+import { piecesOf } from '../frames/testing/streams.ts';
 import { writeFile } from 'node:fs/promises';
 
 import { makeTemporaryDirectory, writeOsDefinition } from '@gantry/testkit';
@@ -28,7 +29,7 @@ test.each([
   await using source = openDiskSource(os, { instance, disk: 0, view, diskBytes: 4 });
   let text = '';
   const reading = (async () => {
-    for await (const piece of source.pieces) text += piece instanceof Uint8Array ? Buffer.from(piece).toString() : '';
+    for await (const piece of piecesOf(source)) text += piece instanceof Uint8Array ? Buffer.from(piece).toString() : '';
   })();
   await expect(reading).rejects.toBe(replaced);
   expect(text).toBe(read);
@@ -46,7 +47,7 @@ test.each([
   await using source = openDiskSource(await selectOs('raw', { searchPath: [] }), { instance, disk: 0, view, diskBytes: 4 });
   let text = '';
   const reading = (async () => {
-    for await (const piece of source.pieces) text += piece instanceof Uint8Array ? Buffer.from(piece).toString() : '';
+    for await (const piece of piecesOf(source)) text += piece instanceof Uint8Array ? Buffer.from(piece).toString() : '';
   })();
   await expect(reading).rejects.toBe(full);
   expect(text).toBe(read);

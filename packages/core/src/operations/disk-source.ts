@@ -1,10 +1,10 @@
 import { GantryError } from '../report/errors.ts';
-import type { DiskDump, ExportScriptOptions } from '../scripts/export-script.ts';
+import type { DiskData, ExportScriptOptions } from '../scripts/export-script.ts';
 import { runExportScript } from '../scripts/export-script.ts';
 import type { SelectedOs } from '../scripts/select.ts';
 import type { Snapshot } from '../snapshots/provider.ts';
-import { readDevice } from '../disks/read-device.ts';
-import type { PlainPiece } from '../frames/types.ts';
+import { DeviceReader } from '../disks/read-device.ts';
+import type { Hole } from '../frames/types.ts';
 
 export interface DiskSourceOptions extends ExportScriptOptions {
   readonly view: Omit<Snapshot, 'index' | 'kind'>;
@@ -13,26 +13,34 @@ export interface DiskSourceOptions extends ExportScriptOptions {
 }
 
 /** The plain data of one disk: what its export script writes, or, for the built-in `raw`, what the device holds. */
-export function openDiskSource(os: SelectedOs, options: DiskSourceOptions): DiskDump {
-  const { disk, view, signal, diskBytes } = options;
+export function openDiskSource(os: SelectedOs, options: DiskSourceOptions): DiskData {
+  const { disk, view, diskBytes } = options;
   if (!os.definition.builtin) return runExportScript(os, { ...options, ...checkingSnapshot(options) });
   const path = view.descriptor === undefined ? (view.path ?? refuseUri(disk)) : `/proc/self/fd/${view.descriptor}`;
-  const pieces = readIntact(readDevice(path, { signal: signal ?? new AbortController().signal }), view);
-  return { pieces, expectedBytes: () => diskBytes, messages: () => [], [Symbol.asyncDispose]: async () => undefined };
+  const reader = new DeviceReader(path);
+  return {
+    read: (output) => readIntact(reader, output, view),
+    expectedBytes: () => diskBytes,
+    messages: () => [],
+    [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
+  };
 }
 
 /** A snapshot that is lost can still give bytes, or fail to: what is said is why, and its last byte counts only if it is intact after that. */
-async function* readIntact(
-  pieces: AsyncIterable<PlainPiece>,
+async function readIntact(
+  reader: DeviceReader,
+  output: Uint8Array,
   { assertIntact }: DiskSourceOptions['view'],
-): AsyncGenerator<PlainPiece, void, undefined> {
+): Promise<number | Hole | undefined> {
+  let piece: number | Hole | undefined;
   try {
-    yield* pieces;
+    piece = await reader.read(output);
   } catch (error) {
     if (error instanceof GantryError) await assertIntact?.();
     throw error;
   }
-  await assertIntact?.();
+  if (piece === undefined) await assertIntact?.();
+  return piece;
 }
 
 /** A signal for the work on one disk: that of all, or the loss of its snapshot. */

@@ -1,9 +1,10 @@
-import type { ExportWriter, JsonDocument, Store } from '@gantry/transport';
-import type { DumpRecord, Manifest } from '../exports/manifest.ts';
-import { MANIFEST_VERSION, describeInstance } from '../exports/manifest.ts';
+import type { Store } from '@gantry/transport';
+import type { DumpRecord } from '../exports/manifest.ts';
+import { describeInstance } from '../exports/manifest.ts';
 import { isGanetiDirectory } from '../exports/ganeti-directory.ts';
 import { dumpFileName } from '../exports/layout.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
+import type { ManifestDraft, StoreExportWriter } from '../exports/store-sink.ts';
 import { storeSink } from '../exports/store-sink.ts';
 import type { UnfinishedExport } from '../exports/unfinished.ts';
 import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
@@ -15,7 +16,6 @@ import type { Codec } from '../frames/codecs/registry.ts';
 import { DEFAULT_CODEC } from '../frames/codecs/registry.ts';
 import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
-import { FRAME_SIZE } from '../frames/types.ts';
 import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
 import type { SnapshotChoice } from './take-snapshots.ts';
@@ -171,7 +171,7 @@ async function findUnfinishedIfAny(
 }
 
 /** Takes snapshots of the disks, dumps them side by side, and removes the snapshots. */
-async function dumpDisks(work: Work, writer: ExportWriter, disks: readonly number[], signal: AbortSignal): Promise<DumpRecord[]> {
+async function dumpDisks(work: Work, writer: StoreExportWriter, disks: readonly number[], signal: AbortSignal): Promise<DumpRecord[]> {
   const { request, reporter, instance, run } = work;
   await using held = await takeSnapshots(request, disks, { instance, run, reporter, signal });
   const parallel = request.parallel ?? DEFAULT_PARALLEL_DISKS;
@@ -181,7 +181,7 @@ async function dumpDisks(work: Work, writer: ExportWriter, disks: readonly numbe
 }
 
 /** Dumps one disk, from its script to the store. The dump is finished only after the script succeeded. */
-async function dumpDisk(work: Work, writer: ExportWriter, snapshot: Snapshot, signal: AbortSignal): Promise<DumpRecord> {
+async function dumpDisk(work: Work, writer: StoreExportWriter, snapshot: Snapshot, signal: AbortSignal): Promise<DumpRecord> {
   const { request, os, instance, diskBytes, run, reporter, budget, spacing } = work;
   const { index } = snapshot;
   const codec = request.codec ?? DEFAULT_CODEC;
@@ -191,12 +191,10 @@ async function dumpDisk(work: Work, writer: ExportWriter, snapshot: Snapshot, si
   };
   await using source = openDiskSource(os, { ...hooks, instance, disk: index, view: snapshot, diskBytes: diskBytes[index] });
   const tell = reporter.progressOf(index, () => source.expectedBytes());
-  const encoder = encodeDump(source.pieces, { codec, level: request.level, budget, signal, onProgress: tell });
+  const encoder = encodeDump(source, { codec, level: request.level, budget, signal, onProgress: tell });
   const name = dumpFileName(index, codec);
-  await using dump = await writer.dump({ index, name, document: { codec, frameSize: FRAME_SIZE } }, { signal });
-  await dump.append(encoder.stored, { signal });
-  const summary = encoder.summary();
-  await dump.finish({ size: summary.storedBytes, sha256: summary.sha256 }, { signal });
+  await using dump = await writer.dump(name, { signal });
+  const summary = await dump.write(encoder, { signal });
   tell(summary.plainBytes, summary.storedBytes, true);
   if (summary.plainBytes === 0) reporter.warn(describeEmptySource(os, diskBytes[index]), index);
   const diskSize = instance.disks[index]?.size;
@@ -218,11 +216,10 @@ interface ManifestParts extends Pick<Work, 'request' | 'os' | 'instance'> {
   readonly dumps: readonly DumpRecord[];
 }
 
-function composeManifest({ request, os, instance, exportId, started, dumps }: ManifestParts): Manifest & JsonDocument {
+function composeManifest({ request, os, instance, exportId, started, dumps }: ManifestParts): ManifestDraft {
   const { definition, variant } = os;
   return {
     format: 'gantry-export',
-    version: MANIFEST_VERSION,
     tool: TOOL,
     exportId,
     started: started.toISOString(),

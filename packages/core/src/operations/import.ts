@@ -1,12 +1,12 @@
 import type { Store } from '@gantry/transport';
 import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
+import { readDump } from '../exports/read-dump.ts';
 import { beginRun } from './session.ts';
 import { chooseOs } from './choose-os.ts';
 import { writeDisk } from './disk-target.ts';
 import { isStoredPlain } from '../frames/codecs/registry.ts';
 import { inDump } from '../frames/damage.ts';
-import { decodeDump } from '../frames/decode-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
@@ -212,17 +212,17 @@ const SCRIPT_FAILURES: ReadonlySet<GantryErrorCode> = new Set(['SCRIPT_FAILED', 
 
 async function importDump(work: Work, dump: StoredDump, signal: AbortSignal): Promise<number> {
   const { found, os, instance, incoming, run, reporter, request, budget, states } = work;
-  const { index, codec, record } = dump;
-  await using stored = await found.dump(dump.name, { signal });
+  const { index, record } = dump;
   let total = 0;
+  let totalStored = 0;
   const tell = reporter.progressOf(index, () => record?.plainBytes);
-  const pieces = decodeDump(stored, {
-    codec,
-    framed: record,
+  const pieces = readDump(found, dump, {
     budget,
     signal,
+    warn: reporter.warn,
     onProgress: (plainBytes, storedBytes) => {
       total = plainBytes;
+      totalStored = storedBytes;
       tell(plainBytes, storedBytes);
     },
   });
@@ -239,6 +239,6 @@ async function importDump(work: Work, dump: StoredDump, signal: AbortSignal): Pr
   });
   states.set(index, 'complete');
   if (found.origin === 'ganeti') warnOfCutDump(incoming.get(index), total, reporter);
-  tell(total, stored.length, true);
+  tell(total, totalStored, true);
   return total;
 }

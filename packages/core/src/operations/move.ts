@@ -320,7 +320,7 @@ async function sendDisk(transfer: Transfer, snapshot: Snapshot, signal: AbortSig
   };
   await using source = openDiskSource(os, { ...hooks, instance, disk, view: snapshot, diskBytes: diskBytes[disk] });
   const tell = reporter.progressOf(disk, () => source.expectedBytes());
-  const encoder = encodeDump(source.pieces, { codec: 'zstd', level: request.level, budget, signal, onProgress: tell });
+  const encoder = encodeDump(source, { codec: 'zstd', level: request.level, budget, signal, onProgress: tell });
   const summary: DumpSummary = await sender.send(link, disk, { ...encoder, limiter }, signal);
   const { plainBytes, storedBytes, sha256 } = summary;
   tell(plainBytes, storedBytes, true);

@@ -1,6 +1,6 @@
 import type { Store } from '@gantry/transport';
 import { readSideFile } from '../exports/examine.ts';
-import { CONFIG_FILE, SUMS_FILE } from '../exports/layout.ts';
+import { CONFIG_FILE, FRAMES_FILE, SUMS_FILE } from '../exports/layout.ts';
 import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { parseSha256Sums } from '../exports/sha256sums.ts';
@@ -57,7 +57,10 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
 async function checkSums(store: Store, found: StoredExport, signal: AbortSignal): Promise<void> {
   const parsed = parseSha256Sums(await readSideFile(store, found, SUMS_FILE, { signal }), `${SUMS_FILE} of ${found.reference}`);
   const sums = new Map(parsed.map(({ name, sha256 }) => [name, sha256]));
-  const wrong = found.dumps.find(({ name, record }) => sums.get(name) !== record?.sha256);
+  const tables = found.manifest?.frameTables?.sha256;
+  const wrong =
+    found.dumps.find(({ name, record }) => sums.get(name) !== record?.sha256) ??
+    (sums.get(FRAMES_FILE) === tables ? undefined : { name: FRAMES_FILE, index: undefined });
   if (wrong !== undefined) {
     throw new GantryError('MANIFEST_DAMAGED', {
       message: `${found.reference}: manifest.json and SHA256SUMS say different things of ${wrong.name}`,
@@ -91,11 +94,16 @@ export async function verifyDumps(
 ): Promise<number> {
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
   const failures: GantryError[] = [];
+  const hasTables = await readTables(found, dumps, signal).catch((error: unknown) => {
+    if (!(error instanceof GantryError) || error.code !== 'MANIFEST_DAMAGED') throw error;
+    failures.push(error);
+    return false;
+  });
   for (const { index, record } of dumps) reporter.disk(index, 'waiting', record?.plainBytes);
   const bytes = await sideBySide(dumps, parallel ?? DEFAULT_PARALLEL_DISKS, signal, async (dump, signal) => {
     try {
       return await reportPhases(reporter, dump.index, () =>
-        inDump(dump.name, dump.index, verifyDump(found, dump, { reporter, signal, budget })),
+        inDump(dump.name, dump.index, verifyDump(found, dump, { reporter, signal, budget, hasTables })),
       );
     } catch (error) {
       if (!(error instanceof GantryError)) throw error;
@@ -110,13 +118,20 @@ export async function verifyDumps(
   throw new GantryError(first.code, { message: first.message, hint: first.hint, disk: first.disk, details, cause: first });
 }
 
+/** @throws GantryError `MANIFEST_DAMAGED` where the export should have frame tables that cannot be read */
+async function readTables(found: StoredExport, [first]: readonly StoredDump[], signal: AbortSignal): Promise<boolean> {
+  if (first !== undefined) await found.frameTable(first.index, { signal });
+  return true;
+}
+
 async function verifyDump(
   found: StoredExport,
   dump: StoredDump,
-  { reporter, signal, budget }: { reporter: Reporter; signal: AbortSignal; budget: MemoryBudget },
+  { reporter, signal, budget, hasTables }: { reporter: Reporter; signal: AbortSignal; budget: MemoryBudget; hasTables: boolean },
 ): Promise<number> {
   const { index, codec, record } = dump;
   await found.checkDumpsPresent({ disks: [index], signal });
+  const table = hasTables ? await found.frameTable(index, { signal }) : undefined;
   await using stored = await found.dump(dump.name, { signal });
   const tell = reporter.progressOf(index, () => record?.plainBytes);
   let total = 0;
@@ -124,7 +139,7 @@ async function verifyDump(
     total = plainBytes;
     tell(plainBytes, storedBytes);
   };
-  for await (const _piece of decodeDump(stored, { codec, framed: record, budget, signal, onProgress }));
+  for await (const _piece of decodeDump(stored, { codec, framed: record, table, budget, signal, onProgress }));
   tell(total, stored.length, true);
   return total;
 }

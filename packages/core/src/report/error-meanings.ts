@@ -41,6 +41,7 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   MANIFEST_VERSION: 'A later version of Gantry wrote the manifest.',
   CONFIG_DAMAGED: 'The config.ini of an export cannot be read.',
   CODEC_UNKNOWN: 'The dump has a codec that this version of Gantry does not know.',
+  FRAMES_UNKNOWN: 'Parts of this dump cannot be read: it has no frame table, or its store reads only complete objects.',
   STORE_ADDRESS: "The store's address is not valid.",
   STORE_NOT_FOUND: 'There is no store at this address; gantry store init makes one.',
   STORE_VERSION: 'A later version of Gantry made the store.',

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import type { PlainPiece } from '../frames/types.ts';
+import type { PlainReader } from '../frames/plain-reader.ts';
 import type { Instance } from '../instances/model.ts';
 import type { ExportView } from './environment.ts';
 import { exportEnvironment } from './environment.ts';
@@ -22,14 +22,13 @@ export interface ExportScriptOptions extends ScriptOptions {
   readonly view: ExportView;
 }
 
-/** The data of one disk, as its export script gives it. */
-export interface DiskDump extends AsyncDisposable {
-  /**
-   * The data, once. The script starts with the first piece that is asked for; the end comes only when the script has exited with
-   * status 0 and all of its data was given.
-   * @throws GantryError `SCRIPT_START`, `SCRIPT_FAILED`, `SCRIPT_SIGNALLED`; the reason of the signal
-   */
-  readonly pieces: AsyncIterable<PlainPiece>;
+/**
+ * The data of one disk, as its export script gives it. The script starts with the first read; the end comes only when the script has
+ * exited with status 0 and all of its data was given.
+ *
+ * Reading throws GantryError `SCRIPT_START`, `SCRIPT_FAILED`, `SCRIPT_SIGNALLED`; the reason of the signal.
+ */
+export interface DiskData extends PlainReader, AsyncDisposable {
   /** What the script wrote to `EXP_SIZE_FD` so far, bytes; for display alone. */
   expectedBytes(): number | undefined;
   /** The script's last lines so far. */
@@ -42,27 +41,26 @@ export interface DiskDump extends AsyncDisposable {
  * Prepares a run of the export script for one disk.
  * @throws GantryError `OS_OPERATION_UNSUPPORTED`, `OS_PARAMETER`
  */
-export function runExportScript(os: SelectedOs, o: ExportScriptOptions): DiskDump {
+export function runExportScript(os: SelectedOs, o: ExportScriptOptions): DiskData {
   const environment = exportEnvironment(os, o.instance, { debug: o.debug, index: o.disk, view: o.view });
   const request: ScriptRequest = { ...requestScript(os, 'export', environment, o.instance), disk: o.disk, writes: 'data' };
-  return new ScriptDump(request, o);
+  return new ScriptData(request, o);
 }
 
-class ScriptDump implements DiskDump {
-  readonly pieces: AsyncGenerator<PlainPiece, void, undefined>;
+class ScriptData implements DiskData {
   readonly #request: ScriptRequest;
   readonly #options: ScriptOptions;
   readonly #interruption: Interruption;
   readonly #text = new StdoutText();
+  #starting: Promise<ScriptProcess> | undefined;
   #script: ScriptProcess | undefined;
-  /** The read under way: what it gives must not be lost when the wait for it is cut short. */
-  #reading: Promise<Uint8Array | undefined> | undefined;
+  #watch: HeldOpenWatch | undefined;
+  #ended = false;
 
   constructor(request: ScriptRequest, options: ScriptOptions) {
     this.#request = request;
     this.#options = options;
     this.#interruption = new Interruption(options.signal);
-    this.pieces = this.#run();
   }
 
   expectedBytes(): number | undefined {
@@ -73,45 +71,45 @@ class ScriptDump implements DiskDump {
     return this.#script?.messages ?? [];
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#interruption.interrupt(new Error('the dump was let go before its end'));
-    // Comes back when the piece being waited for, if any, has failed and the script is gone.
-    await this.pieces.return();
-    this.#interruption[Symbol.dispose]();
-  }
-
-  async *#run(): AsyncGenerator<PlainPiece, void, undefined> {
-    await using script = await ScriptProcess.start(this.#request, this.#options);
-    this.#script = script;
-    void this.#stopIfItFails(script);
+  async read(output: Uint8Array): Promise<number | undefined> {
+    if (this.#ended) return undefined;
+    this.#starting ??= this.#start();
+    const script = await this.#starting;
+    const reading = this.#readSome(script, output);
     try {
-      yield* this.#data(script);
+      const bytes = await this.#interruption.race(reading);
+      if (bytes !== undefined) return bytes;
       await this.#interruption.race(script.exit);
     } catch (error) {
       if (error !== FAILED) throw error;
-      await this.#readText(script);
+      await this.#readText(script, reading);
     }
+    this.#ended = true;
     await script.close();
     const failure = script.failure(this.#text.lines(createRedactor(this.#request.secrets)));
     if (failure !== undefined) throw failure;
+    return undefined;
   }
 
-  /** What a script that failed still has in its stdout, as long as that may be a message. */
-  async #readText(script: ScriptProcess): Promise<void> {
-    const until = performance.now() + LAST_TEXT_MS;
-    while (this.#text.mayGoOn && performance.now() < until) {
-      const chunk = await Promise.race([this.#read(script), wait(until - performance.now(), undefined, { ref: false })]);
-      if (chunk === undefined) return;
-      this.#text.take(chunk);
-    }
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#interruption.interrupt(new Error('the disk is no longer exported'));
+    // Nothing is started any more.
+    if (this.#starting === undefined) this.#ended = true;
+    // One that could not be started has said so to the read that started it.
+    const script = await this.#starting?.catch(() => undefined);
+    this.#watch?.[Symbol.dispose]();
+    await script?.[Symbol.asyncDispose]();
+    this.#interruption[Symbol.dispose]();
   }
 
-  /** One call at a time, whether or not its answer was waited for. */
-  async #read(script: ScriptProcess): Promise<Uint8Array | undefined> {
-    this.#reading ??= script.stdout.read();
-    const chunk = await this.#reading;
-    this.#reading = undefined;
-    return chunk;
+  async #start(): Promise<ScriptProcess> {
+    const script = await ScriptProcess.start(this.#request, this.#options);
+    this.#script = script;
+    this.#watch = new HeldOpenWatch(script, this.#options.graceMs ?? DEFAULT_GRACE_MS, () =>
+      this.#interruption.interrupt(heldOpenError(this.#request, script.messages)),
+    );
+    void this.#stopIfItFails(script);
+    return script;
   }
 
   /** A script that failed is not listened to any longer. */
@@ -119,22 +117,31 @@ class ScriptDump implements DiskDump {
     if (!succeeded(await script.exit)) this.#interruption.interrupt(FAILED);
   }
 
-  async *#data(script: ScriptProcess): AsyncGenerator<PlainPiece, void, undefined> {
-    using watch = new HeldOpenWatch(script, this.#options.graceMs ?? DEFAULT_GRACE_MS, () =>
-      this.#interruption.interrupt(heldOpenError(this.#request, script.messages)),
-    );
-    for (;;) {
-      watch.readBegins();
-      this.#reading = script.stdout.read();
-      const chunk = await this.#interruption.race(this.#reading);
-      this.#reading = undefined;
-      watch.readEnds();
-      if (chunk === undefined) return;
-      this.#text.take(chunk);
-      yield chunk;
+  async #readSome(script: ScriptProcess, output: Uint8Array): Promise<number | undefined> {
+    this.#watch?.readBegins();
+    try {
+      const bytes = await script.stdout.readInto(output);
+      if (bytes !== undefined) this.#text.take(output.subarray(0, bytes));
+      return bytes;
+    } finally {
+      this.#watch?.readEnds();
+    }
+  }
+
+  /** What a script that failed still has in its stdout, as long as that may be a message. `reading` is the read under way. */
+  async #readText(script: ScriptProcess, reading: Promise<number | undefined>): Promise<void> {
+    const until = performance.now() + LAST_TEXT_MS;
+    let next = reading;
+    while (performance.now() < until) {
+      const bytes = await Promise.race([next, wait(until - performance.now(), undefined, { ref: false })]);
+      if (bytes === undefined || !this.#text.mayGoOn) return;
+      next = this.#readSome(script, Buffer.allocUnsafe(TEXT_BUFFER_BYTES));
     }
   }
 }
+
+/** More than a message has. */
+const TEXT_BUFFER_BYTES = 8 * 1024;
 
 /** How long the stdout of a script that failed is still read, should something that it left behind hold it open. */
 const LAST_TEXT_MS = 500;

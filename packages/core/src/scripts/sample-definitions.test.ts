@@ -1,3 +1,4 @@
+import { piecesOf } from '../frames/testing/streams.ts';
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 
 import type { TemporaryDirectory } from '@gantry/testkit';
@@ -49,7 +50,7 @@ async function move(os: SelectedOs, from: string, to: string, size: number): Pro
   const onWarning = (warning: string): void => void warnings.push(warning);
   await using dump = runExportScript(os, { instance: onDisk(from, size), disk: 0, view: { path: from }, onWarning });
   async function* counted(): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const piece of dump.pieces) {
+    for await (const piece of piecesOf(dump)) {
       if (!(piece instanceof Uint8Array)) throw new Error('a script gives no holes');
       bytes += piece.length;
       yield piece;

@@ -32,7 +32,7 @@ export async function takeOver(
   await using left = await openLeft(directory, before, signal);
   const { inOrder, replace } = await context.fileSystem.capabilities(signal);
   const { document, ...record } = await ownRecord(before, { withMark: !inOrder });
-  const write = await UnfinishedWrite.create(context, root, { token, record, directory }, signal);
+  const write = await UnfinishedWrite.create(context, root, { token, record, directory }, { signal });
   const abandon = async (): Promise<void> => {
     await write.abandon();
     await removeFiles(directory, record);

@@ -1,5 +1,6 @@
+import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
-import type { CallOptions, Digest, ObjectInfo, PendingObject } from '@gantry/transport';
+import type { BeginOptions, CallOptions, Digest, ObjectInfo, PendingObject } from '@gantry/transport';
 import { StoreError, abortable } from '@gantry/transport';
 import { commitFile } from '../commit.ts';
 import type { StoreContext } from '../context.ts';
@@ -19,7 +20,8 @@ export class UnfinishedWrite implements PendingObject {
   readonly #files: WriteFiles;
   readonly #file: WritableFile;
   readonly #progress: DurableProgress;
-  readonly #hash = createHash('sha256');
+  /** Undefined where the caller digests. */
+  readonly #hash: Hash | undefined;
   readonly #capabilities: FileSystemCapabilities;
   #written = 0;
   #state: 'open' | 'failed' | 'ended' = 'open';
@@ -31,7 +33,13 @@ export class UnfinishedWrite implements PendingObject {
       files,
       file,
       capabilities,
-    }: { readonly files: WriteFiles; readonly file: WritableFile; readonly capabilities: FileSystemCapabilities },
+      digestBy,
+    }: {
+      readonly files: WriteFiles;
+      readonly file: WritableFile;
+      readonly capabilities: FileSystemCapabilities;
+      readonly digestBy: BeginOptions['digestBy'];
+    },
   ) {
     this.key = files.record.key;
     this.token = files.token;
@@ -40,6 +48,7 @@ export class UnfinishedWrite implements PendingObject {
     this.#files = files;
     this.#file = file;
     this.#capabilities = capabilities;
+    this.#hash = digestBy === 'caller' ? undefined : createHash('sha256');
     this.#progress = new DurableProgress(file, () => Promise.all([files.directory.sync(), syncWriteDirectories(context)]), {
       ...capabilities,
       mark: files.record.mark,
@@ -51,11 +60,11 @@ export class UnfinishedWrite implements PendingObject {
     context: StoreContext,
     root: StableRoot,
     files: WriteFiles,
-    signal: AbortSignal | undefined,
+    { digestBy, signal }: Pick<BeginOptions, 'digestBy' | 'signal'>,
   ): Promise<UnfinishedWrite> {
     const capabilities = await context.fileSystem.capabilities(signal);
     const file = await files.directory.create(files.record.data, signal);
-    return new UnfinishedWrite(context, root, { files, file, capabilities });
+    return new UnfinishedWrite(context, root, { files, file, capabilities, digestBy });
   }
 
   get durableBytes(): number {
@@ -134,7 +143,7 @@ export class UnfinishedWrite implements PendingObject {
   async #take(chunk: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
     const written = this.#file.write(chunk, signal);
     // Hashes on this thread while another one writes.
-    this.#hash.update(chunk);
+    this.#hash?.update(chunk);
     await written;
     this.#written += chunk.length;
     await this.#progress.keepUp();
@@ -146,7 +155,7 @@ export class UnfinishedWrite implements PendingObject {
   }
 
   #compare({ size, sha256 }: Digest): void {
-    const actual = this.#hash.copy().digest('hex');
+    const actual = this.#hash?.copy().digest('hex') ?? sha256;
     if (size === this.#written && sha256 === actual) return;
     throw new StoreError('integrity', {
       key: this.key,

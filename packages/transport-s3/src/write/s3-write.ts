@@ -1,7 +1,8 @@
+import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { CallOptions, Digest, ObjectInfo, PendingObject } from '@gantry/transport';
+import type { BeginOptions, CallOptions, Digest, ObjectInfo, PendingObject } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 
 import { ignore, untilAborted } from '../requests/abort.ts';
@@ -20,6 +21,7 @@ export interface WriteOptions {
   readonly key: string;
   readonly token: string;
   readonly createOnly: boolean;
+  readonly digestBy: BeginOptions['digestBy'];
   readonly plan: PartPlan;
   readonly starter: UploadStarter;
   /** Undefined where a small object was announced: then an upload is started only if it turns out to be large. */
@@ -41,7 +43,8 @@ export class S3Write implements PendingObject {
   readonly #context: S3Context;
   readonly #options: WriteOptions;
   readonly #sender: PartSender;
-  readonly #hash = createHash('sha256');
+  /** Undefined where the caller digests. */
+  readonly #hash: Hash | undefined;
   readonly #cut = new AbortController();
   #upload: MultipartUpload | undefined;
   #state: 'open' | 'failed' | 'committed' | 'discarded' = 'open';
@@ -59,6 +62,7 @@ export class S3Write implements PendingObject {
     this.#options = options;
     this.#upload = options.upload;
     this.#sender = new PartSender(context);
+    this.#hash = options.digestBy === 'caller' ? undefined : createHash('sha256');
   }
 
   get uploadId(): string | undefined {
@@ -148,7 +152,7 @@ export class S3Write implements PendingObject {
     const { plan } = this.#options;
     this.#received += chunk.length;
     if (this.#received > plan.maxObjectBytes) throw this.#tooLarge(plan.maxObjectBytes);
-    this.#hash.update(chunk);
+    this.#hash?.update(chunk);
     for (let from = 0; from < chunk.length;) {
       // Only now is it known that more comes: what just fits stays one request.
       if (this.#buffer !== undefined && this.#filled === this.#buffer.length) await this.#sendFilled(signal);
@@ -175,7 +179,7 @@ export class S3Write implements PendingObject {
   }
 
   #compare({ size, sha256 }: Digest): void {
-    const arrived = this.#hash.digest('hex');
+    const arrived = this.#hash?.digest('hex') ?? sha256;
     if (size === this.#received && sha256 === arrived) return;
     throw new StoreError('integrity', {
       key: this.key,

@@ -46,6 +46,23 @@ export const commit: readonly Check[] = [
       }) satisfies Check,
   ),
   {
+    title: 'a wrong size is refused where the caller digests, and the right one is not',
+    check: async (fixture) => {
+      for (const size of [DIGEST.size - 1, DIGEST.size + 1]) {
+        await using pending = await fixture.begin('wrong', { digestBy: 'caller' });
+        await pending.append(inPieces(BYTES, 50_000));
+        await expectCode(() => pending.commit({ ...DIGEST, size }), 'integrity', `commit with ${size} bytes`);
+        await fixture.expectAbsent('wrong', 'after the refused commit');
+      }
+      {
+        await using pending = await fixture.begin('right', { digestBy: 'caller' });
+        await pending.append(inPieces(BYTES, 50_000));
+        await pending.commit(DIGEST);
+      }
+      expectBytes(await fixture.read('right'), BYTES, 'the object');
+    },
+  },
+  {
     title: 'a refused replacement leaves the old object',
     check: async (fixture) => {
       const old = bytesOf(1_000, 3);

@@ -14,12 +14,10 @@ export interface CodecDefinition<Name extends string = string> {
   readonly name: Name;
   /** What the file name of a dump ends with, such as `.zst`. */
   readonly suffix: `.${string}`;
-  /** Absent where the stored stream is the plain one, whose frames have their checksums in the manifest. */
-  readonly compression?: {
-    /** docs/reference/formats/dumps.md says what they cost. */
-    readonly levels: CodecLevels;
-    readonly frames: (level: number) => FrameCodec;
-  };
+  /** docs/reference/formats/dumps.md says what they cost. Absent for a codec that stores the plain stream as it is. */
+  readonly levels?: CodecLevels;
+  /** How frames are stored. @param level matters to a writer alone; one of `levels`, or 0 where there are none */
+  readonly frames: (level: number) => FrameCodec;
   /** The plain stream of any dump that the standard tools make in this format. @throws FormatProblem; GantryError `CODEC_UNKNOWN` */
   readonly readForeign: (reader: DumpReader) => AsyncGenerator<Uint8Array, void, undefined>;
 }

@@ -5,6 +5,7 @@ import type { CodecDefinition } from './codec.ts';
 export const GZIP: CodecDefinition<'gzip'> = {
   name: 'gzip',
   suffix: '.gz',
-  compression: { levels: { lowest: 1, highest: 9, usual: 6 }, frames: gzipCodec },
+  levels: { lowest: 1, highest: 9, usual: 6 },
+  frames: gzipCodec,
   readForeign: readForeignGzip,
 };

@@ -8,7 +8,7 @@ import { CODECS, codecNamed } from './registry.ts';
  * @throws GantryError `USAGE`
  */
 export function chooseLevel(codec: Codec, level: number | undefined): number | undefined {
-  const levels = codecNamed(codec).compression?.levels;
+  const levels = codecNamed(codec).levels;
   if (levels === undefined) {
     if (level === undefined) return undefined;
     throw new GantryError('USAGE', { message: `the codec ${codec} has no levels`, hint: 'Leave the level out.' });
@@ -23,9 +23,9 @@ export function chooseLevel(codec: Codec, level: number | undefined): number | u
 
 /** Such as `zstd 1-19 (default 3), gzip 1-9 (default 6)`, for help. */
 export function describeLevels(): string {
-  return CODECS.flatMap(({ name, compression }) => {
-    if (compression === undefined) return [];
-    const { lowest, highest, usual } = compression.levels;
+  return CODECS.flatMap(({ name, levels }) => {
+    if (levels === undefined) return [];
+    const { lowest, highest, usual } = levels;
     return [`${name} ${lowest}-${highest} (default ${usual})`];
   }).join(', ');
 }

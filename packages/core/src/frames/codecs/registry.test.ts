@@ -7,7 +7,7 @@ import { dumpFileName, isDumpName } from '../../exports/layout.ts';
 import { checkManifest } from '../../exports/manifest.ts';
 import { decodeDump } from '../decode-dump.ts';
 import { encodeDump } from '../encode-dump.ts';
-import { collect, inChunks, lent } from '../testing/streams.ts';
+import { collect, inChunks, lent, readerOf } from '../testing/streams.ts';
 import { chooseLevel, describeLevels } from './levels.ts';
 import { CODEC_NAMES, codecNamed, CODECS, DEFAULT_CODEC, isCodec, isStoredPlain } from './registry.ts';
 
@@ -17,14 +17,16 @@ const PLAIN = Buffer.concat([Buffer.from('what a disk holds '.repeat(100)), Buff
 /*
  * Goes through the registry, so that a codec which somebody adds has all of this, or fails here.
  */
-describe.each(CODECS)('the codec $name', ({ name, suffix, compression }) => {
+describe.each(CODECS)('the codec $name', ({ name, suffix, levels }) => {
   test('makes dumps that are read again, with what the manifest says of them and, as dumps of the standard tools, without', async () => {
-    const dump = encodeDump(lent([PLAIN]), { codec: name, frameSize: 1000, signal });
+    const dump = encodeDump(readerOf(lent([PLAIN])), { codec: name, frameSize: 1000, signal });
     const stored = await collect(dump.stored);
     const summary = dump.summary();
     expect(summary).toMatchObject({ codec: name, plainBytes: PLAIN.length, storedBytes: stored.length });
     for (const framed of [summary, undefined])
-      expect((await collect(decodeDump(inChunks(stored, 700), { codec: name, framed, signal }))).equals(PLAIN)).toBe(true);
+      expect((await collect(decodeDump(inChunks(stored, 700), { codec: name, framed, table: dump.table(), signal }))).equals(PLAIN)).toBe(
+        true,
+      );
   });
 
   test('has a file name of its own, and a place in manifests and config.ini', () => {
@@ -41,12 +43,12 @@ describe.each(CODECS)('the codec $name', ({ name, suffix, compression }) => {
   });
 
   test('compresses at its levels alone, or has none', () => {
-    if (compression === undefined) {
+    if (levels === undefined) {
       expect(chooseLevel(name, undefined)).toBeUndefined();
       expect(() => chooseLevel(name, 1)).toThrow(expect.objectContaining({ code: 'USAGE' }));
       return;
     }
-    const { lowest, highest, usual } = compression.levels;
+    const { lowest, highest, usual } = levels;
     expect(chooseLevel(name, undefined)).toBe(usual);
     expect([chooseLevel(name, lowest), chooseLevel(name, highest)]).toEqual([lowest, highest]);
     for (const level of [lowest - 1, highest + 1, lowest + 0.5])

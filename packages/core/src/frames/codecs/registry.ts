@@ -27,5 +27,5 @@ export function isCodec(name: string): name is Codec {
 
 /** Whether a dump is stored as it is, so that anybody can read it without unpacking. */
 export function isStoredPlain(name: Codec): boolean {
-  return codecNamed(name).compression === undefined;
+  return codecNamed(name).levels === undefined;
 }

@@ -5,6 +5,7 @@ import type { CodecDefinition } from './codec.ts';
 export const ZSTD: CodecDefinition<'zstd'> = {
   name: 'zstd',
   suffix: '.zst',
-  compression: { levels: { lowest: 1, highest: 19, usual: 3 }, frames: zstdCodec },
+  levels: { lowest: 1, highest: 19, usual: 3 },
+  frames: zstdCodec,
   readForeign: readForeignZstd,
 };

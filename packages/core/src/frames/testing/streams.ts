@@ -1,4 +1,6 @@
-import type { PlainPiece } from '../types.ts';
+import type { OpenRange } from '../read-frames.ts';
+import type { PlainReader } from '../plain-reader.ts';
+import type { Hole, PlainPiece } from '../types.ts';
 
 /** All the bytes of a stream, copied as they come. */
 export async function collect(pieces: AsyncIterable<PlainPiece>): Promise<Buffer> {
@@ -29,4 +31,45 @@ export async function* inChunks(bytes: Uint8Array, size: number): AsyncGenerator
     yield memory;
     memory.fill(0xdd);
   }
+}
+
+/** The pieces as a plain reader gives them, bytes in the portions that are asked for. */
+export function readerOf(pieces: AsyncIterable<PlainPiece>): PlainReader {
+  const iterator = pieces[Symbol.asyncIterator]();
+  let chunk: Uint8Array = new Uint8Array(0);
+  return {
+    async read(output): Promise<number | Hole | undefined> {
+      while (chunk.length === 0) {
+        const step = await iterator.next();
+        if (step.done === true) return undefined;
+        if (!(step.value instanceof Uint8Array)) return step.value;
+        chunk = step.value;
+      }
+      const bytes = chunk.subarray(0, output.length);
+      output.set(bytes);
+      chunk = chunk.subarray(bytes.length);
+      return bytes.length;
+    },
+  };
+}
+
+/** What a plain reader gives, read into one memory of `bytes` bytes. */
+export async function* piecesOf(reader: PlainReader, bytes: number = 1024 * 1024): AsyncGenerator<PlainPiece, void, undefined> {
+  const output = Buffer.alloc(bytes);
+  for (let piece = await reader.read(output); piece !== undefined; piece = await reader.read(output)) {
+    yield typeof piece === 'number' ? output.subarray(0, piece) : piece;
+  }
+}
+
+/** Opens ranges of a dump that is in memory, as far as it goes. */
+export function rangesOf(stored: Uint8Array, chunkSize = 37): OpenRange {
+  return async (offset, length) => {
+    const range = stored.subarray(offset, offset + length);
+    return {
+      length: range.length,
+      objectSize: stored.length,
+      [Symbol.asyncIterator]: () => inChunks(range, chunkSize),
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+  };
 }

@@ -2,10 +2,11 @@
  * Encodes two disks of so many MiB side by side, decodes both again, and prints the peak of the process's memory in bytes. Runs in a
  * process of its own: two-large-disks.ts CODEC MEBIBYTES DIRECTORY
  */
+import { piecesOf, readerOf } from './streams.ts';
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readDevice } from '../../disks/read-device.ts';
+import { DeviceReader } from '../../disks/read-device.ts';
 import { decodeDump } from '../decode-dump.ts';
 import { encodeDump } from '../encode-dump.ts';
 import { MemoryBudget } from '../memory-budget.ts';
@@ -37,11 +38,11 @@ async function* disk(): AsyncGenerator<PlainPiece, void, undefined> {
 async function thereAndBack(name: string): Promise<void> {
   const path = join(directory, name);
   await using file = await open(path, 'w', 0o600);
-  const dump = encodeDump(disk(), { codec, budget, signal });
+  const dump = encodeDump(readerOf(disk()), { codec, budget, signal });
   for await (const chunk of dump.stored) await file.write(chunk);
-  const stored = bytesOnly(readDevice(path, { signal }));
+  const stored = bytesOnly(piecesOf(new DeviceReader(path)));
   let plainBytes = 0;
-  for await (const piece of decodeDump(stored, { codec, framed: dump.summary(), budget, signal })) {
+  for await (const piece of decodeDump(stored, { codec, framed: dump.summary(), table: dump.table(), budget, signal })) {
     plainBytes += piece instanceof Uint8Array ? piece.length : piece.zeros;
   }
   if (plainBytes !== Number(mebibytes) * MiB) throw new Error(`${name} came back with ${plainBytes} bytes`);

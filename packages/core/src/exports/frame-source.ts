@@ -1,0 +1,57 @@
+import type { CallOptions } from '@gantry/transport';
+import { GantryError } from '../report/errors.ts';
+import { inDump } from '../frames/damage.ts';
+import type { PlainFrame } from '../frames/random-access.ts';
+import { FrameIndex } from '../frames/random-access.ts';
+import type { StoredExport } from './open-export.ts';
+
+/** The frames of one disk of an export, any of which can be read alone. Holds nothing open. */
+export interface FrameSource {
+  /** Plain bytes of every frame but the last. */
+  readonly frameSize: number;
+  readonly frames: number;
+  readonly plainBytes: number;
+  /**
+   * The frame in which a byte of the disk is, checked. Several may be read at once; each takes one request to the store, none where
+   * it holds only zeros, and the memory of one frame.
+   *
+   * @param offset plain bytes from the start of the disk, less than `plainBytes`
+   * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `STORE_*`; RangeError; the reason of the signal
+   */
+  at(offset: number, options?: CallOptions): Promise<PlainFrame>;
+}
+
+/**
+ * Opens a disk of an export for reading any part of it.
+ *
+ * @param index the disk's
+ * @throws GantryError `DUMP_MISSING`; `FRAMES_UNKNOWN` for a dump that has no frame table or a store that cannot read ranges;
+ *   `MANIFEST_DAMAGED`, `STORE_*`
+ */
+export async function openFrameSource(found: StoredExport, index: number, options: CallOptions = {}): Promise<FrameSource> {
+  const dump = found.dumps.find((candidate) => candidate.index === index);
+  if (dump === undefined) {
+    throw new GantryError('DUMP_MISSING', { message: `${found.reference} has no dump of disk ${index}`, disk: index });
+  }
+  const { name, codec, record } = dump;
+  const table = found.rangedRead ? await found.frameTable(index, options) : undefined;
+  if (table === undefined || record === undefined) {
+    throw new GantryError('FRAMES_UNKNOWN', {
+      message: `cannot read parts of ${name} of ${found.reference}: ${found.rangedRead ? 'it has no frame table' : 'the store reads only complete objects'}`,
+      hint: 'Import the disk, or export it again: exports of this version have frame tables.',
+      disk: index,
+    });
+  }
+  const frames = new FrameIndex({ codec, framed: record, table });
+  return {
+    frameSize: record.frameSize,
+    frames: record.frames,
+    plainBytes: record.plainBytes,
+    at: (offset, { signal } = {}) =>
+      inDump(
+        name,
+        index,
+        frames.read(offset, (start, length) => found.dump(name, { offset: start, length, signal }), signal),
+      ),
+  };
+}

@@ -1,0 +1,86 @@
+import { asBuffer } from '../system/as-buffer.ts';
+import { Uint32List } from '../system/uint32-list.ts';
+
+/** Where one frame of a dump lies is known from the sizes of those before it. */
+export interface FrameEntry {
+  /** Bytes that the frame takes in the dump. */
+  readonly storedBytes: number;
+  /** Whether it holds nothing but zeros. */
+  readonly isZeros: boolean;
+  /** The checksum of the frame, as its codec defines it: see `FrameCodec.checksum`. */
+  readonly checksum: number;
+}
+
+/** Bytes of an entry in {@link FrameTable.encode}. */
+export const FRAME_ENTRY_BYTES = 8;
+
+/** No stored frame is as long: frames have at most 64 MiB of plain data. */
+const ZEROS_FLAG = 0x8000_0000;
+
+/**
+ * All frames of one dump, in order: so that any of them can be read alone, and is known to be the one that belongs there. Takes 8
+ * bytes a frame: 2 MiB for a disk of 1 TiB.
+ */
+export class FrameTable {
+  readonly #sizes = new Uint32List();
+  readonly #checksums = new Uint32List();
+  #storedBytes = 0;
+
+  /** How many frames there are. */
+  get length(): number {
+    return this.#sizes.length;
+  }
+
+  /** Bytes of all frames together, without what stands behind the last one. */
+  get storedBytes(): number {
+    return this.#storedBytes;
+  }
+
+  push({ storedBytes, isZeros, checksum }: FrameEntry): void {
+    this.#sizes.push(isZeros ? storedBytes + ZEROS_FLAG : storedBytes);
+    this.#checksums.push(checksum);
+    this.#storedBytes += storedBytes;
+  }
+
+  /** The frame at a place from 0 on; undefined beyond the last. */
+  at(index: number): FrameEntry | undefined {
+    const size = this.#sizes.at(index);
+    const checksum = this.#checksums.at(index);
+    if (size === undefined || checksum === undefined) return undefined;
+    const isZeros = size >= ZEROS_FLAG;
+    return { storedBytes: isZeros ? size - ZEROS_FLAG : size, isZeros, checksum };
+  }
+
+  *[Symbol.iterator](): Generator<FrameEntry, void, undefined> {
+    for (let index = 0; ; index += 1) {
+      const entry = this.at(index);
+      if (entry === undefined) return;
+      yield entry;
+    }
+  }
+
+  /**
+   * Two little-endian numbers of 4 bytes for each frame: its stored size, whose highest bit says that it holds only zeros, and its
+   * checksum (docs/reference/formats/frame-tables.md).
+   */
+  encode(): Uint8Array {
+    const bytes = Buffer.allocUnsafe(this.length * FRAME_ENTRY_BYTES);
+    for (let index = 0; index < this.length; index += 1) {
+      bytes.writeUInt32LE(this.#sizes.at(index) ?? 0, index * FRAME_ENTRY_BYTES);
+      bytes.writeUInt32LE(this.#checksums.at(index) ?? 0, index * FRAME_ENTRY_BYTES + 4);
+    }
+    return bytes;
+  }
+
+  /** The reverse of {@link FrameTable.encode}; what is left over after the last whole entry is passed over. */
+  static decode(encoded: Uint8Array): FrameTable {
+    const bytes = asBuffer(encoded);
+    const table = new FrameTable();
+    for (let at = 0; at + FRAME_ENTRY_BYTES <= bytes.length; at += FRAME_ENTRY_BYTES) {
+      const size = bytes.readUInt32LE(at);
+      const isZeros = size >= ZEROS_FLAG;
+      table.push({ storedBytes: isZeros ? size - ZEROS_FLAG : size, isZeros, checksum: bytes.readUInt32LE(at + 4) });
+    }
+    return table;
+  }
+}

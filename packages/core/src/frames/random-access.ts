@@ -1,0 +1,78 @@
+import { abortable } from '@gantry/transport';
+import type { Codec } from './codecs/registry.ts';
+import { locate } from './damage.ts';
+import { assertFits, assertPlausible, readerOf } from './decode-dump.ts';
+import { decompress } from './decode-job.ts';
+import { DumpReader } from './dump-reader.ts';
+import type { FrameCodec } from './frame-codec.ts';
+import type { FrameEntry, FrameTable } from './frame-table.ts';
+import type { OpenRange } from './read-frames.ts';
+import { assertListed } from './read-frames.ts';
+import type { FramedDump, PlainPiece } from './types.ts';
+
+/** One frame of a disk. */
+export interface PlainFrame {
+  /** Plain bytes from the start of the disk. */
+  readonly start: number;
+  /** Bytes in memory of their own, or a run of zeros. */
+  readonly plain: PlainPiece;
+}
+
+/** Finds any frame of a dump by its table. Takes 8 bytes of memory a frame besides the table. */
+export class FrameIndex {
+  readonly #codec: FrameCodec;
+  readonly #framed: FramedDump;
+  readonly #table: FrameTable;
+  /** Where each frame starts in the dump, stored bytes. */
+  readonly #starts: Float64Array;
+
+  /** @throws GantryError `DUMP_DAMAGED` where the table cannot be that of the dump */
+  constructor({ codec, framed, table }: { readonly codec: Codec; readonly framed: FramedDump; readonly table: FrameTable }) {
+    this.#codec = readerOf(codec);
+    assertPlausible(framed, this.#codec);
+    assertFits(this.#codec, framed, table);
+    this.#framed = framed;
+    this.#table = table;
+    this.#starts = new Float64Array(table.length);
+    let start = 0;
+    let frame = 0;
+    for (const { storedBytes } of table) {
+      this.#starts[frame] = start;
+      start += storedBytes;
+      frame += 1;
+    }
+  }
+
+  /**
+   * Reads and checks the frame in which a byte of the disk is.
+   *
+   * @throws GantryError `DUMP_DAMAGED`; RangeError for a byte that the disk does not have; what `open` throws
+   */
+  async read(offset: number, open: OpenRange, signal: AbortSignal | undefined): Promise<PlainFrame> {
+    const { frameSize, plainBytes } = this.#framed;
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset >= plainBytes) {
+      throw new RangeError(`byte ${offset} is outside of a disk of ${plainBytes} bytes`);
+    }
+    const frame = Math.floor(offset / frameSize);
+    const start = frame * frameSize;
+    const size = Math.min(frameSize, plainBytes - start);
+    const entry = this.#table.at(frame);
+    const storedStart = this.#starts[frame];
+    if (entry === undefined || storedStart === undefined) throw new RangeError(`there is no frame ${frame}`);
+    if (entry.isZeros) return { start, plain: { zeros: size } };
+    const source = open(storedStart, entry.storedBytes);
+    return { start, plain: await locate({ frame, offset: storedStart }, this.#readFrom(source, entry, size, signal)) };
+  }
+
+  async #readFrom(opening: ReturnType<OpenRange>, entry: FrameEntry, size: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const stored = Buffer.allocUnsafe(entry.storedBytes);
+    {
+      await using source = await opening;
+      await using reader = new DumpReader(abortable(source, signal));
+      await reader.fill(stored);
+    }
+    await assertListed(this.#codec, entry, stored, size);
+    using _contexts = this.#codec.use();
+    return await decompress(this.#codec, stored, Buffer.allocUnsafe(size));
+  }
+}
