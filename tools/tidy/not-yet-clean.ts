@@ -11,5 +11,4 @@ export const NOT_YET_CLEAN: readonly string[] = [
   'packages/core/src/scripts/write-stdin.ts',
   'packages/core/src/system/abortable.ts',
   'packages/core/src/system/pipe-writer.ts',
-  'packages/transport-s3/src',
 ];

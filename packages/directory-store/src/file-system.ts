@@ -122,7 +122,7 @@ export interface Directory extends AsyncDisposable {
   find(parts: readonly string[]): Promise<FileInfo | undefined>;
   /** Every name except `.` and `..`, unordered, in batches. */
   entries(): AsyncIterable<readonly Entry[]>;
-  /** Makes a directory, mode 0700. @returns false if the name exists already */
+  /** Makes a directory, mode 0700. @returns false if the name already exists */
   make(name: string): Promise<boolean>;
   /** Opens a regular file at the end of a walk. @throws FileSystemError `missing`; `link` or `other-kind` for anything else */
   read(parts: readonly string[], signal?: AbortSignal): Promise<ReadableFile>;

@@ -3,7 +3,7 @@ import { StoreError } from '@gantry/transport';
 /* Errors for keys that a store cannot use. */
 
 export function alreadyExists(key: string, cause?: unknown): StoreError {
-  return new StoreError('exists', { message: `${key} exists already`, key, cause });
+  return new StoreError('exists', { message: `${key} already exists`, key, cause });
 }
 
 export function linkInPath(shown: string, key: string, cause?: unknown): StoreError {

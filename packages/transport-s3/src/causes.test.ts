@@ -29,7 +29,7 @@ const XML = { 'content-type': 'application/xml' };
 const page = (title: string): string => `<html><head><title>${title}</title></head><body><h1>${title}</h1><hr>nginx<br></body></html>`;
 const error = (code: string, more = ''): string => `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code>${more}</Error>`;
 
-/** A service that answers all requests alike. No real one at hand has these faults of configuration. */
+/** A service that gives the same answer to every request. No real one that we have can be misconfigured like this. */
 const always =
   (status: number, headers: Record<string, string>, body: string): RequestListener =>
   (request, response) => {
@@ -37,7 +37,7 @@ const always =
     response.writeHead(status, headers).end(request.method === 'HEAD' ? undefined : body);
   };
 
-describe('the true cause is named when what answers', () => {
+describe('the error names the true cause when the endpoint', () => {
   it.each<[string, RequestListener, object]>([
     [
       'sends http:// to https://',
@@ -49,7 +49,7 @@ describe('the true cause is named when what answers', () => {
       },
     ],
     [
-      'is the sign-on of a network (a captive portal)',
+      'is the sign-on page of a network (a captive portal)',
       always(302, { ...HTML, location: 'http://login.example.com/?from=x' }, page('Sign in')),
       { code: 'invalid-address', message: expect.stringContaining('redirects to http://login.example.com (') },
     ],
@@ -68,7 +68,7 @@ describe('the true cause is named when what answers', () => {
       always(403, HTML, page('403 Forbidden')),
       {
         code: 'denied',
-        message: expect.stringContaining('before the service denies access'),
+        message: expect.stringContaining('in front of the service denies access'),
         hint: expect.not.stringContaining('policies'),
       },
     ],
@@ -78,18 +78,22 @@ describe('the true cause is named when what answers', () => {
       { code: 'invalid-address', message: expect.stringContaining('a web server, not an S3 service') },
     ],
     [
-      'is a proxy that wants a password',
+      'is a proxy that requires a password',
       always(407, HTML, page('407')),
-      { code: 'denied', message: expect.stringContaining('proxy wants') },
+      { code: 'denied', message: expect.stringContaining('proxy requires') },
     ],
     ['refuses the size of the headers', always(431, {}, ''), { code: 'denied', hint: expect.stringContaining('AWS_SESSION_TOKEN') }],
     [
-      'takes the bucket for an object, since the endpoint has it already',
+      'takes the bucket for an object, because the endpoint contains it already',
       always(404, XML, error('NoSuchKey', '<BucketName>backups</BucketName>')),
-      { code: 'not-found', message: expect.stringContaining('for the one of a bucket'), hint: expect.stringContaining('endpoint=') },
+      {
+        code: 'not-found',
+        message: expect.stringContaining('does not treat this name as a bucket'),
+        hint: expect.stringContaining('endpoint='),
+      },
     ],
     [
-      'wants the bucket in the host name',
+      'requires the bucket in the host name',
       always(403, XML, error('SecondLevelDomainForbidden')),
       { code: 'invalid-address', hint: expect.stringContaining('pathStyle=false') },
     ],
@@ -104,7 +108,7 @@ describe('the true cause is named when what answers', () => {
       { code: 'denied', message: expect.stringContaining('expired'), hint: expect.stringContaining('aws sso login') },
     ],
     [
-      'is no HTTP server: it answers in a way that nobody understands',
+      'is not an HTTP server: its answer makes no sense',
       (request) => void request.socket.end('SSH-2.0-OpenSSH_9.2\r\n'),
       { code: 'invalid-address', hint: expect.stringContaining('endpoint=') },
     ],
@@ -113,7 +117,7 @@ describe('the true cause is named when what answers', () => {
     expect(await failureOfListing(() => openAt(server.endpoint, { conditionalWrites: 'none' }))).toMatchObject(expected);
   });
 
-  it('limits the size of requests: it is no quota', async () => {
+  it('limits the size of requests, which is not a quota', async () => {
     await using limited = await serve((request, response) => {
       if (Number(request.headers['content-length'] ?? 0) <= MiB) {
         request.resume();
@@ -140,7 +144,7 @@ describe('the true cause is named when what answers', () => {
     });
   });
 
-  it('takes no line end in what is signed, in the middle of a key: said of the key, and not of the endpoint', async () => {
+  it('cannot be sent a line end in the middle of a key: the error is about the key, not the endpoint', async () => {
     for (const [env, what] of [
       [{ ...KEYS, AWS_ACCESS_KEY_ID: 'a\nb' }, 'the access key'],
       [{ ...KEYS, AWS_SESSION_TOKEN: 'a\u0001b' }, 'the session token'],
@@ -154,30 +158,30 @@ describe('the true cause is named when what answers', () => {
     }
   });
 
-  it('cannot be trusted by a file that has no certificate in it', async () => {
+  it('has a caFile without a certificate', async () => {
     await expect(openAt(ceph.tlsEndpoint, { caFile: '/etc/hostname' })).rejects.toMatchObject({
       code: 'invalid-address',
-      message: expect.stringContaining('/etc/hostname has no certificate'),
+      message: expect.stringContaining('/etc/hostname does not contain a certificate'),
     });
   });
 });
 
 describe('a proxy of the environment', () => {
-  it('is asked, for http:// with the whole address and for https:// for a tunnel, and named when it fails', async () => {
+  it('is asked with the complete address for http:// and for a tunnel for https://, and is named when it fails', async () => {
     const asked: string[] = [];
-    const way = await serve((request, response) => {
+    const relay = await serve((request, response) => {
       asked.push(`${request.method} ${request.url?.replace(/\?.*/, '')}`);
       request.resume();
       response.writeHead(502).end();
     });
-    await using _ = way;
-    const env = { ...KEYS, HTTP_PROXY: way.endpoint.replace('//', '//user:TOPSECRET@'), HTTPS_PROXY: way.endpoint };
+    await using _ = relay;
+    const env = { ...KEYS, HTTP_PROXY: relay.endpoint.replace('//', '//user:TOPSECRET@'), HTTPS_PROXY: relay.endpoint };
     for (const [scheme, variable] of [
       ['http', 'HTTP_PROXY'],
       ['https', 'HTTPS_PROXY'],
     ]) {
       const failure = await failureOfListing(() => openAt(`${scheme}://s3.example.invalid`, { conditionalWrites: 'none' }, env));
-      const { host } = new URL(way.endpoint);
+      const { host } = new URL(relay.endpoint);
       expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringContaining(`through the proxy ${host} (${variable})`) });
       expect(JSON.stringify(failure, Object.getOwnPropertyNames(failure))).not.toContain('TOPSECRET');
     }
@@ -187,13 +191,13 @@ describe('a proxy of the environment', () => {
   it.each(['http', 'https'] as const)('carries bytes both ways over %s, to a bucket in the host name', async (scheme) => {
     const hosts = new Set<string>();
     const port = Number(new URL(scheme === 'http' ? ceph.endpoint : ceph.tlsEndpoint).port);
-    // No proxy daemon is at hand; this one does what one does, and sends all to the real gateway.
-    await using way = await startProxy((host) => hosts.add(host), port);
+    // Stands in for a proxy daemon, which this machine does not have; sends everything to the real gateway.
+    await using relay = await startProxy((host) => hosts.add(host), port);
     await using store = await openS3Store(
       new URL(`s3://bucket/exports?endpoint=${scheme}://localhost:${port}&pathStyle=false&caFile=${ceph.caFile}`),
       {
         cwd: '/',
-        env: { ...keysOf(ceph), [`${scheme.toUpperCase()}_PROXY`]: way.endpoint },
+        env: { ...keysOf(ceph), [`${scheme.toUpperCase()}_PROXY`]: relay.endpoint },
         warn: () => undefined,
       },
     );
@@ -242,7 +246,7 @@ describe('a service whose ETags', () => {
     expect(proxy.seen.filter(({ fault }) => fault === 'etag').length).toBeGreaterThan(0);
   });
 
-  it('are in capitals in the answer to a part, too, and still tell of damage', async () => {
+  it('are in capitals in the answer to a part too, and still reveal damage', async () => {
     await using server = await serve((request, response) => {
       request.resume();
       const part = request.url?.includes('partNumber') === true;
@@ -260,7 +264,7 @@ describe('a service whose ETags', () => {
     await expect(send('else')).rejects.toMatchObject({ code: 'integrity' });
   });
 
-  it('differ in their letters from one range to the next is one object still, and If-Match is never weak', async () => {
+  it('change in case from one range to the next still has one object, and If-Match is never weak', async () => {
     const bytes = bytesOf('ranges', 20 * MiB);
     const conditions = new Set<unknown>();
     await using server = await serve((request, response) => {

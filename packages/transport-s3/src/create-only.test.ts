@@ -12,7 +12,7 @@ const { ceph, bucket, proxy } = await startLab();
 
 const LARGE = 12 * MiB;
 
-/** What stands in the bucket beside the objects of stores. */
+/** The objects of the bucket that do not belong to a store. */
 async function marks(): Promise<readonly string[]> {
   const { body } = await s3Request(ceph, `/${bucket.name}?list-type=2&prefix=exports%2F.gantry`);
   return [...body.matchAll(/<Key>(.*?)<\/Key>/g)].map((match) => match[1] ?? '');
@@ -29,7 +29,7 @@ describe('creating only', () => {
   ])('lets one of many writers of a key win, of %s objects too', async (name, size) => {
     const stores = await Promise.all(Array.from({ length: 5 }, () => bucket.open()));
     const contents = stores.map((_, index) => bytesOf(`${name} ${index}`, size));
-    // All have begun before the first commits: no early look can tell them apart.
+    // All have started before the first one commits: no early check can tell them apart.
     const writes = await Promise.all(stores.map((store) => begin(store, `race/${name}`)));
     await Promise.all(writes.map((pending, index) => pending.append(inPieces(contents[index] ?? Buffer.alloc(0)))));
     const results = await Promise.allSettled(writes.map((pending, index) => pending.commit(digestOf(contents[index] ?? Buffer.alloc(0)))));
@@ -48,7 +48,7 @@ describe('creating only', () => {
   it.each([
     ['small', 5000],
     ['large', LARGE],
-  ])('knows its own object when the answer that it was written got lost: %s', async (name, size) => {
+  ])('recognizes its own object if the answer to its commit was lost: %s', async (name, size) => {
     await using store = await bucket.open({}, proxy.endpoint);
     const bytes = bytesOf(name, size);
     const commits = ({ method, query, path }: ProxiedRequest): boolean =>
@@ -59,12 +59,12 @@ describe('creating only', () => {
     expect((await read(store, `lost/${name}`)).equals(bytes)).toBe(true);
   });
 
-  it('is not fooled by a service that takes the condition and ignores it', async () => {
+  it('fails if the service accepts the condition and ignores it', async () => {
     await using store = await bucket.open({}, proxy.endpoint);
     let puts = 0;
     proxy.inject({
       when: ({ method, path }) => method === 'PUT' && path.endsWith('/ignored'),
-      // The second one must be refused, and is not.
+      // The second one should be refused, but is not.
       fault: () => (++puts === 2 ? { kind: 'answer', status: 200, code: '' } : undefined),
     });
     await expect(write(store, 'ignored', bytesOf('a', 10))).rejects.toMatchObject({
@@ -74,7 +74,7 @@ describe('creating only', () => {
     await expect(store.stat('ignored')).rejects.toMatchObject({ code: 'not-found' });
   });
 
-  it('is not promised where a gateway of Ceph keeps versions: there it ignores the condition', async () => {
+  it('is not offered if a gateway of Ceph keeps versions: then it ignores the condition', async () => {
     const versioned = await makeBucket(ceph);
     const body =
       '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>';
@@ -88,7 +88,7 @@ describe('creating only', () => {
     await expect(store.stat('a')).rejects.toMatchObject({ code: 'not-found' });
   });
 
-  it('is refused, and said not to be possible, where the user says so', async () => {
+  it('is refused, and not offered, if the address says so', async () => {
     await using store = await bucket.open({ conditionalWrites: 'none' });
     expect(store.capabilities.createOnly).toBe(false);
     await expect(store.begin('x', { ifExists: 'fail' })).rejects.toMatchObject({ code: 'unsupported' });
@@ -96,7 +96,7 @@ describe('creating only', () => {
 });
 
 describe('a mark of a writer that was killed', () => {
-  /** As a writer leaves it that is killed just before it completes. */
+  /** Like the mark of a writer that was killed just before it completed. */
   async function leaveMark(key: string, uploadId: string): Promise<void> {
     const answer = await s3Request(ceph, markPath(key), { method: 'PUT', body: JSON.stringify({ key, uploadId }) });
     expect(answer.status).toBe(200);
@@ -111,7 +111,7 @@ describe('a mark of a writer that was killed', () => {
     return (await Array.fromAsync(store.pending(''))).filter((info) => info.key === key);
   }
 
-  it('is in the way of others until what it left is cleared', async () => {
+  it('blocks others until its unfinished write is cleared', async () => {
     await using store = await bucket.open();
     await leaveMark('held', await leaveUpload('held'));
     await expect(write(store, 'held', bytesOf('held', LARGE))).rejects.toMatchObject({
@@ -132,7 +132,7 @@ describe('a mark of a writer that was killed', () => {
     expect(await marks()).toEqual([]);
   });
 
-  it('is listed and cleared as any unfinished write', async () => {
+  it('is listed and cleared like any unfinished write', async () => {
     await using store = await bucket.open();
     await leaveMark('finished', '2~there-is-no-such-upload');
     const left = await pendingOf(store, 'finished');

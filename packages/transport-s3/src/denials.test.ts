@@ -17,7 +17,7 @@ interface Denied {
 }
 
 let count = 0;
-/** A bucket of ours with an object `there`, and a store of another user, who may do all in it but what is denied. */
+/** Our bucket with an object `there`, and a store of another user, who may do everything in it except the denied actions. */
 async function deny(...actions: readonly string[]): Promise<Denied> {
   const name = `denials-${++count}`;
   const user = await ceph.createUser(name);
@@ -45,7 +45,7 @@ async function deny(...actions: readonly string[]): Promise<Denied> {
 const DENIED = { code: 'denied', message: expect.stringMatching(/denie[sd]/), hint: expect.stringMatching(/polic/) };
 
 describe('access that is denied for', () => {
-  it('writing: said at once, and nothing is left', async () => {
+  it('writing: fails at once, and leaves nothing', async () => {
     const { name, store } = await deny('s3:PutObject');
     await using _ = store;
     await expect(write(store, 'small', LARGE.subarray(0, 100), { expectedBytes: 100 })).rejects.toMatchObject(DENIED);
@@ -54,14 +54,14 @@ describe('access that is denied for', () => {
     expect(await Array.fromAsync(store.list(''))).toMatchObject([{ key: 'there' }]);
   });
 
-  it('reading: said before the first byte; writing goes on, with the word of the service alone', async () => {
+  it('reading: fails before the first byte; writing still works, without a check afterwards', async () => {
     const { store } = await deny('s3:GetObject');
     await using _ = store;
     await expect(read(store, 'there')).rejects.toMatchObject(DENIED);
     await expect(store.stat('there')).rejects.toMatchObject(DENIED);
     await write(store, 'small', LARGE.subarray(0, 100), { expectedBytes: 100 });
     await write(store, 'large', LARGE);
-    // Replaces nothing that it may not see: the service says so, or, where it completes without a condition, Gantry does.
+    // Never replaces an object that it may not see: the service refuses, or Gantry does if the service has no condition for it.
     await expect(write(store, 'there', LARGE.subarray(0, 100), { expectedBytes: 100 })).rejects.toMatchObject({ code: 'exists' });
     await expect(write(store, 'there', LARGE)).rejects.toMatchObject({ code: 'denied', hint: expect.stringContaining('s3:GetObject') });
     expect((await Array.fromAsync(store.list(''))).map(({ key }) => key)).toEqual(['large', 'small', 'there']);
@@ -74,7 +74,7 @@ describe('access that is denied for', () => {
     await expect(Array.fromAsync(store.list(''))).rejects.toMatchObject(DENIED);
   });
 
-  it('removing: the object stays, and nobody is told otherwise', async () => {
+  it('removing: the object stays, and the error says so', async () => {
     const { store } = await deny('s3:DeleteObject');
     await using _ = store;
     await expect(store.remove(['there'])).rejects.toMatchObject(DENIED);
@@ -82,28 +82,30 @@ describe('access that is denied for', () => {
     expect((await read(store, 'there')).toString()).toBe('there');
   });
 
-  it('listing unfinished uploads: never looks as if there were none', async () => {
+  it('listing unfinished uploads: never looks like an empty list', async () => {
     const { store } = await deny('s3:ListBucketMultipartUploads');
     await using _ = store;
     await expect(Array.fromAsync(store.pending(''))).rejects.toMatchObject(DENIED);
     await write(store, 'large', LARGE);
   });
 
-  it('ending uploads: what is left, and costs money, is named', async () => {
+  it('aborting uploads: a warning names what is left', async () => {
     const { name, store, warnings } = await deny('s3:AbortMultipartUpload');
     await using _ = store;
     {
       await using pending = await begin(store, 'large');
       await pending.append(inPieces(LARGE));
     }
-    expect(warnings).toEqual([expect.stringMatching(new RegExp(`something of s3://${name}/exports/large may be left.*denies access`))]);
+    expect(warnings).toEqual([
+      expect.stringMatching(new RegExp(`cannot clean up after writing s3://${name}/exports/large: .*denies access`)),
+    ]);
     expect(await listUnfinishedUploads(ceph, name)).toEqual(['exports/large']);
     await s3Request(ceph, `/${name}?policy=`, { method: 'DELETE' });
   });
 });
 
 describe('a store that is opened for reading', () => {
-  it('reads, lists, and clears, and never asks to write', async () => {
+  it('reads, lists and clears, and never sends a write', async () => {
     {
       await using store = await bucket.open();
       await write(store, 'reading/there', LARGE);
@@ -125,14 +127,14 @@ describe('a store that is opened for reading', () => {
     for (const ifExists of ['fail', 'replace'] as const) {
       await expect(store.begin('reading/more', { ifExists })).rejects.toMatchObject({
         code: 'unsupported',
-        message: expect.stringContaining('opened for reading'),
+        message: expect.stringContaining('opened for reading only'),
       });
     }
     await store.remove(['reading/there']);
     await expect(store.stat('reading/there')).rejects.toMatchObject({ code: 'not-found' });
   });
 
-  it('finds, and clears, the mark of a writer that was killed while it completed', async () => {
+  it('finds and clears the mark of a writer that was killed while it completed', async () => {
     const key = createHash('sha256').update('marked').digest('hex');
     const body = JSON.stringify({ key: 'marked', uploadId: '2~gone' });
     await s3Request(ceph, `/${bucket.name}/exports/.gantry-commit/${key}`, { method: 'PUT', body });
@@ -150,7 +152,7 @@ describe('a store that is opened for reading', () => {
 });
 
 describe('a user who may only add', () => {
-  it('creates a small object once, as a store is marked with, and is told that it is there; what it may not see stays as it is', async () => {
+  it('creates a small object once, such as the marker of a store, then gets "exists"; what it may not see stays unchanged', async () => {
     const { name, store } = await deny('s3:GetObject', 's3:ListBucket', 's3:DeleteObject', 's3:ListBucketMultipartUploads');
     await using _ = store;
     expect(store.capabilities.createOnly).toBe(true);
@@ -158,7 +160,7 @@ describe('a user who may only add', () => {
     await write(store, 'gantry-store.json', marker, { expectedBytes: marker.length });
     const other = Buffer.from('{"format":"another"}');
     await expect(write(store, 'gantry-store.json', other, { expectedBytes: other.length })).rejects.toMatchObject({ code: 'exists' });
-    // Without the policy, whoever wrote it may read it: it is the first.
+    // Without the policy, its writer may read it: it is the first one.
     await s3Request(ceph, `/${name}?policy=`, { method: 'DELETE' });
     expect((await read(store, 'gantry-store.json')).toString()).toBe(marker.toString());
   });

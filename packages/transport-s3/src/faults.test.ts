@@ -26,7 +26,7 @@ describe('an upload gets through', () => {
     ['a burst of internal errors', BROKEN, 4],
     ['connections reset in the middle of a part', { kind: 'cut-request', bytes: 2_000_000 }, 3],
     ['a part that stalls', { kind: 'stall-request', bytes: 1_000_000 }, 2],
-    ['a bit that flips on the way', { kind: 'flip-request', byte: 3_333_333 }, 2],
+    ['a bit that flips in transit', { kind: 'flip-request', byte: 3_333_333 }, 2],
     ['answers that get lost', { kind: 'lose-answer' }, 3],
     ['wrong ETags', { kind: 'etag', value: '"d41d8cd98f00b204e9800998ecf8427e"' }, 2],
   ])('%s', async (name, fault, times) => {
@@ -43,8 +43,8 @@ describe('an upload gets through', () => {
     ['its start: half an answer', ({ query, method }) => query.has('uploads') && method === 'POST', GARBLED],
     ['its completion: no answer', ({ query, method }) => query.has('uploadId') && method === 'POST', { kind: 'lose-answer' }],
     ['its completion: an error that says it was done', ({ query, method }) => query.has('uploadId') && method === 'POST', BROKEN],
-    ['the look afterwards', ({ method }) => method === 'HEAD', BUSY],
-    ['the look afterwards: a wrong ETag', ({ method }) => method === 'HEAD', { kind: 'etag', value: '"another"' }],
+    ['the check afterwards', ({ method }) => method === 'HEAD', BUSY],
+    ['the check afterwards: a wrong ETag', ({ method }) => method === 'HEAD', { kind: 'etag', value: '"another"' }],
     ['its end', ({ method }) => method === 'DELETE', { kind: 'lose-answer' }],
   ])('what goes wrong with %s', async (name, when, fault) => {
     await using store = await bucket.open(IMPATIENT, proxy.endpoint);
@@ -56,13 +56,13 @@ describe('an upload gets through', () => {
     expect((await read(store, key)).equals(BYTES)).toBe(true);
   });
 
-  it('answers that each take longer than stallSeconds: they are waited for twice as long when they are asked for again', async () => {
+  it('answers that each take longer than stallSeconds: each attempt waits twice as long as the one before', async () => {
     await using slow = await startCutProxy(Number(new URL(ceph.endpoint).port), { delayMs: 600 });
     await using store = await bucket.open({ ...IMPATIENT, conditionalWrites: 'none' }, `http://127.0.0.1:${slow.port}`);
     await expect(store.stat('not_there')).rejects.toMatchObject({ code: 'not-found' });
   });
 
-  it('a clock that is an hour late: the service tells the time', async () => {
+  it('a clock that is an hour late: the time comes from the service', async () => {
     await using store = await bucket.open(IMPATIENT, proxy.endpoint);
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 3_600_000 });
     try {
@@ -74,7 +74,7 @@ describe('an upload gets through', () => {
   });
 });
 
-describe('an upload is refused, and leaves nothing,', () => {
+describe('an upload fails and leaves nothing', () => {
   it.each<[string, Fault, object]>([
     [
       'when damage does not end',
@@ -89,7 +89,7 @@ describe('an upload is refused, and leaves nothing,', () => {
       { code: 'denied', hint: expect.stringContaining('new ones') },
     ],
     ['when access is taken away', { kind: 'answer', status: 403, code: 'AccessDenied' }, { code: 'denied' }],
-    ['when the upload is ended by somebody else', { kind: 'answer', status: 404, code: 'NoSuchUpload' }, { code: 'not-found' }],
+    ['when another program aborts the upload', { kind: 'answer', status: 404, code: 'NoSuchUpload' }, { code: 'not-found' }],
     ['when the service is full', { kind: 'answer', status: 507, code: 'InsufficientStorage' }, { code: 'full' }],
   ])('%s', async (_, fault, expected) => {
     await using store = await bucket.open({ ...IMPATIENT, retrySeconds: '2' }, proxy.endpoint);
@@ -99,7 +99,7 @@ describe('an upload is refused, and leaves nothing,', () => {
     await expect(store.stat('refused')).rejects.toMatchObject({ code: 'not-found' });
   });
 
-  it('when its source fails, its signal fires, or it is discarded, while parts are on their way', async () => {
+  it('when its source fails, its signal fires or it is discarded while parts are in flight', async () => {
     await using store = await bucket.open(IMPATIENT, proxy.endpoint);
     const stop = proxy.inject({ when: isPart, fault: { kind: 'stall-request', bytes: 4_000_000 } });
     for (const how of ['source', 'signal', 'discard']) {
@@ -117,14 +117,14 @@ describe('an upload is refused, and leaves nothing,', () => {
       await seen;
       if (how === 'signal') controller.abort(new Error('enough'));
       if (how === 'discard') await pending.discard();
-      await expect(appended).rejects.toThrow({ source: 'the source failed', signal: 'enough', discard: 'given up' }[how]);
+      await expect(appended).rejects.toThrow({ source: 'the source failed', signal: 'enough', discard: 'discarded' }[how]);
       await pending[Symbol.asyncDispose]();
       expect(await listUnfinishedUploads(ceph, bucket.name)).toEqual([]);
     }
     stop();
   });
 
-  it('when it is cancelled in the middle of its completion: whole or absent, and taken back', async () => {
+  it('when it is cancelled in the middle of its completion: complete or absent, and undone', async () => {
     await using store = await bucket.open(IMPATIENT, proxy.endpoint);
     const completes = ({ query, method }: ProxiedRequest): boolean => query.has('uploadId') && method === 'POST';
     for (const fault of [{ kind: 'lose-answer' }, { kind: 'stall-response', bytes: 0 }] as const) {

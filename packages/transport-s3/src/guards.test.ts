@@ -7,7 +7,7 @@ import type { FakeRequest, FakeService } from '../test/fake-service.ts';
 import { document, etagOf, refusal, startFakeService } from '../test/fake-service.ts';
 
 /*
- * What is not believed although the service says it. Each of these tests fails without the one guard that it is for.
+ * Answers of a service that must not be trusted. Each of these tests fails without the one guard that it is for.
  */
 
 const SMALL = bytesOf('small', 1000);
@@ -16,15 +16,15 @@ const LARGE = bytesOf('large', 11 * MiB);
 const open = (service: FakeService, options: Readonly<Record<string, string>> = {}): Promise<Store> =>
   openAt(service.endpoint, { conditionalWrites: 'full', firstPartSize: '5MiB', ...options });
 
-/** The headers with which a sound service would show the object that a PUT wrote. */
+/** The headers with which a correct service would show the object that a PUT wrote. */
 function shown(put: FakeRequest | undefined): Record<string, string> {
   if (put === undefined) return {};
   const id = put.headers['x-amz-meta-gantry-write'];
   return { etag: etagOf(put.body), 'content-length': String(put.body.length), 'x-amz-meta-gantry-write': typeof id === 'string' ? id : '' };
 }
 
-describe('an object that was written is looked at:', () => {
-  /** Writes a small object to a service that shows it afterwards as `alter` says; undefined: it is not there. */
+describe('a written object is checked:', () => {
+  /** Writes a small object to a service that shows it afterwards with the headers from `alter`; undefined: as missing. */
   async function writeSmall(alter: (headers: Record<string, string>) => Record<string, string> | undefined): Promise<unknown> {
     let put: FakeRequest | undefined;
     await using service = await startFakeService({
@@ -41,46 +41,46 @@ describe('an object that was written is looked at:', () => {
     return await write(store, 'k', SMALL, { expectedBytes: SMALL.length });
   }
 
-  it('as it was sent, it is accepted', async () => {
+  it('accepted as it was sent', async () => {
     expect(await writeSmall((headers) => headers)).toMatchObject({ key: 'k', size: SMALL.length });
   });
 
-  it('with another size, although its ETag is right', async () => {
+  it('refused with another size, although its ETag is right', async () => {
     await expect(writeSmall((headers) => ({ ...headers, 'content-length': '999' }))).rejects.toMatchObject({
       code: 'integrity',
       message: expect.stringContaining('has 999 bytes, expected 1000'),
     });
   });
 
-  it('with another ETag', async () => {
+  it('refused with another ETag', async () => {
     await expect(writeSmall((headers) => ({ ...headers, etag: '"another"' }))).rejects.toMatchObject({
       code: 'integrity',
       message: expect.stringContaining('ETag mismatch: got another'),
     });
   });
 
-  it('gone', async () => {
+  it('refused if it is gone', async () => {
     await expect(writeSmall(() => undefined)).rejects.toMatchObject({
       code: 'integrity',
       message: expect.stringContaining('it is not there'),
     });
   });
 
-  it('as the one of another writer, who replaced it meanwhile, it is for that one to verify', async () => {
+  it('accepted if another writer has replaced it, who then verifies it', async () => {
     const other = { etag: '"theirs"', 'content-length': '5', 'x-amz-meta-gantry-write': 'theirs' };
     expect(await writeSmall(() => other)).toMatchObject({ key: 'k' });
   });
 });
 
 describe('a write', () => {
-  it('of a part whose answer has no ETag is not believed', async () => {
+  it('fails if the answer to a part has no ETag', async () => {
     await using service = await startFakeService({ part: () => ({}) });
     await using store = await open(service);
     await expect(write(store, 'k', LARGE)).rejects.toMatchObject({ code: 'integrity' });
     expect(service.seen.filter(({ kind }) => kind === 'complete')).toEqual([]);
   });
 
-  it('that replaces is sent again when its ETag is not the one of what was sent', async () => {
+  it('that replaces is sent again if its ETag is not that of the bytes sent', async () => {
     let put: FakeRequest | undefined;
     await using service = await startFakeService({
       put: (request, count) => {
@@ -94,7 +94,7 @@ describe('a write', () => {
     expect(service.seen.filter(({ kind }) => kind === 'put')).toHaveLength(2);
   });
 
-  it('of an upload that gets no id is not begun', async () => {
+  it('does not start if its upload gets no id', async () => {
     await using service = await startFakeService({
       start: () => document('<InitiateMultipartUploadResult></InitiateMultipartUploadResult>'),
     });
@@ -102,7 +102,7 @@ describe('a write', () => {
     await expect(begin(store, 'k')).rejects.toMatchObject({ code: 'integrity' });
   });
 
-  it('carries the MD5 sum of each part and of each small object, and the SHA-256 where the ETag tells nothing', async () => {
+  it('carries the MD5 sum of each part and of each small object, and the SHA-256 if the ETag means nothing', async () => {
     for (const etag of ['md5', 'opaque']) {
       await using service = await startFakeService({});
       await using store = await open(service, { etag });
@@ -118,7 +118,7 @@ describe('a write', () => {
     }
   });
 
-  it('hands the parts over in their order, whatever came first', async () => {
+  it('completes with the parts in order, in any order of their answers', async () => {
     await using service = await startFakeService({});
     await using store = await open(service);
     await write(store, 'k', bytesOf('parts', 40 * MiB)).catch(() => undefined);
@@ -128,7 +128,7 @@ describe('a write', () => {
     expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
   });
 
-  it('that fails while another object stands there is told so, although the service says only that it failed', async () => {
+  it('that fails because of another object says so, although the service says only that it failed', async () => {
     let puts = 0;
     await using service = await startFakeService({
       put: () => {
@@ -139,11 +139,11 @@ describe('a write', () => {
     });
     await using store = await open(service);
     await expect(write(store, 'k', SMALL, { expectedBytes: SMALL.length })).rejects.toMatchObject({ code: 'exists' });
-    // And it is left alone.
+    // And the other object is left alone.
     expect(service.seen.filter(({ kind }) => kind === 'delete')).toEqual([]);
   });
 
-  it('that is given up is ended again until none of its parts is left', async () => {
+  it('that is discarded is aborted again until none of its parts is left', async () => {
     await using service = await startFakeService({
       'list-parts': (_, count) =>
         count === 1
@@ -158,7 +158,7 @@ describe('a write', () => {
     expect(service.seen.filter(({ kind }) => kind === 'abort')).toHaveLength(2);
   });
 
-  it('whose start was not heard of ends what it may have started, and nothing else', async () => {
+  it('whose start got no answer aborts what it may have started, and nothing else', async () => {
     const uploads: readonly { readonly key: string; readonly id: string; readonly age: number }[] = [
       { key: 'exports/k', id: 'orphan', age: 0 },
       { key: 'exports/k', id: 'u2', age: 0 },
@@ -190,7 +190,7 @@ describe('a write', () => {
     const sibling = await begin(store, 'k');
     const pending = await begin(store, 'k');
     await pending.append(inPieces(LARGE));
-    // Completing fails, since nothing is kept; it is the sweep that counts.
+    // Completing fails, because the service keeps nothing; this test is about the sweep.
     await pending.commit(digestOf(LARGE)).catch(() => undefined);
     await pending.discard();
     const ended = (): readonly (string | null)[] =>
@@ -201,7 +201,7 @@ describe('a write', () => {
 });
 
 describe('a listing of uploads', () => {
-  it('has no place for what is outside of the store, or no key of one', async () => {
+  it('leaves out names outside the store, and names that are not valid keys', async () => {
     const upload = (key: string): string => `<Upload><Key>${key}</Key><UploadId>u</UploadId></Upload>`;
     await using service = await startFakeService({
       'list-uploads': () =>
@@ -215,7 +215,7 @@ describe('a listing of uploads', () => {
 });
 
 describe('a listing of objects', () => {
-  it('has no place for what is outside of the store, or no key of one', async () => {
+  it('leaves out names outside the store, and names that are not valid keys', async () => {
     const entry = (key: string): string =>
       `<Contents><Key>${key}</Key><LastModified>2020-01-01T00:00:00.000Z</LastModified><Size>1</Size></Contents>`;
     await using service = await startFakeService({
@@ -236,7 +236,7 @@ describe('a range', () => {
   it.each<[string, Record<string, string>, string]>([
     ['that is shorter than it says', { 'content-range': 'bytes 0-9/10', 'content-length': '5' }, '01234'],
     ['that starts elsewhere', { 'content-range': 'bytes 1-9/10', 'content-length': '9' }, '123456789'],
-    ['of an object whose size is not told', { 'transfer-encoding': 'chunked' }, '0123456789'],
+    ['of an object whose size is missing', { 'transfer-encoding': 'chunked' }, '0123456789'],
     ['of an object whose size is not a number', { 'content-range': 'bytes 0-9/*', 'content-length': '10' }, '0123456789'],
   ])('%s is refused', async (_, headers, body) => {
     await using service = await answer(headers, body);
@@ -247,7 +247,7 @@ describe('a range', () => {
 });
 
 describe('a removal', () => {
-  it('of many, one of which stays, says why it stays', async () => {
+  it('of many objects, one of which stays, says why it stays', async () => {
     await using service = await startFakeService({
       'delete-many': () => document('<DeleteResult><Error><Key>exports/b</Key><Code>AccessDenied</Code></Error></DeleteResult>'),
       delete: () => refusal(403, 'AccessDenied'),
@@ -258,7 +258,7 @@ describe('a removal', () => {
   });
 });
 
-it('a clock that stays wrong is told after some attempts, however long others are tried again', async () => {
+it('a clock that stays wrong fails after some attempts, even if other failures are retried for long', async () => {
   await using service = await startFakeService({
     list: (_, count) =>
       count === 1 ? document('<ListBucketResult><Name>b</Name></ListBucketResult>') : refusal(403, 'RequestTimeTooSkewed'),

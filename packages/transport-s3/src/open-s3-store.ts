@@ -14,8 +14,8 @@ import { S3_LIMITS, planParts } from './write/part-plan.ts';
 import { S3Store } from './s3-store.ts';
 
 /**
- * Opens the store that an address such as `s3://bucket/prefix?endpoint=https://s3.example.com&region=eu-central-1` names. Nothing is
- * created; what the service can is found out with one request, unless it is Amazon's, the address says it, or the store is opened for reading.
+ * Opens the store at an address such as `s3://bucket/prefix?endpoint=https://s3.example.com&region=eu-central-1`. Creates nothing.
+ * One request finds out what the service supports, unless it is Amazon's, the address says it, or the store is opened for reading.
  *
  * @throws StoreError `invalid-address`, `denied` without credentials, `unavailable`
  */
@@ -24,7 +24,7 @@ export async function openS3Store(address: URL, { env, access, signal, warn }: O
   const parsed = parseAddress(address);
   const clients = await makeClients(parsed, env);
   try {
-    // First of all: every request would wait for them, and fail over them, alone.
+    // First: without credentials every request would fail, each after its own wait.
     await untilAborted(clients.usual.config.credentials(), signal);
     const { options } = parsed;
     const bucket = new Bucket(clients, parsed);
@@ -45,12 +45,12 @@ export async function openS3Store(address: URL, { env, access, signal, warn }: O
   }
 }
 
-/** Plans take some milliseconds to make: the usual one, without a hint, is made once. */
+/** Making a plan takes some milliseconds: the usual one, without a hint, is made once. */
 function rememberPlan(options: S3Options): (expectedBytes: number | undefined) => PartPlan {
   const base = { ...options, maxPartBytes: S3_LIMITS.maxPartBytes };
   let usual: PartPlan | undefined;
   return (expectedBytes) => {
-    // A hint that the first parts could hold anyway changes nothing.
+    // If the first part holds it anyway, the hint changes nothing.
     if (expectedBytes === undefined || expectedBytes <= options.firstPartBytes) return (usual ??= planParts(base));
     return planParts({ ...base, expectedBytes });
   };

@@ -11,7 +11,7 @@ import { openWith } from '../test/open-bucket.ts';
 
 const { ceph, bucket, proxy } = await startLab();
 
-/** What a user does first in a store: looks, or writes. Its error, and nothing but an error. */
+/** The errors of what a user does first with a store: list or write. */
 async function failureOf(open: () => Promise<Store>): Promise<{ readonly listing: unknown; readonly writing: unknown }> {
   const failed = async (use: (store: Store) => Promise<unknown>): Promise<unknown> => {
     try {
@@ -20,7 +20,7 @@ async function failureOf(open: () => Promise<Store>): Promise<{ readonly listing
     } catch (error) {
       return error;
     }
-    throw new Error('it did not fail');
+    throw new Error('expected an error');
   };
   return {
     listing: await failed((store) => Array.fromAsync(store.list(''))),
@@ -37,15 +37,15 @@ async function expectBoth(open: () => Promise<Store>, expected: object): Promise
 const address = (name: string, options: Readonly<Record<string, string>>): URL =>
   new URL(`s3://${name}/exports/?${new URLSearchParams({ retrySeconds: '1', ...options }).toString()}`);
 
-describe('is told clearly', () => {
-  it('a bucket that is not there', async () => {
+describe('the error is clear for', () => {
+  it('a bucket that does not exist', async () => {
     await expectBoth(() => openWith(address('no-such-bucket', { endpoint: ceph.endpoint }), ceph), {
       code: 'not-found',
       message: expect.stringContaining('the bucket does not exist'),
     });
   });
 
-  it('an endpoint where nobody listens', async () => {
+  it('an endpoint where nothing listens', async () => {
     const endpoint = await (async () => {
       await using gone = await startFaultProxy(ceph.endpoint);
       return gone.endpoint;
@@ -57,7 +57,7 @@ describe('is told clearly', () => {
     });
   });
 
-  it('a host that nobody knows', async () => {
+  it('an unknown host', async () => {
     await expectBoth(() => openWith(address(bucket.name, { endpoint: 'http://no-such-host.invalid' }), ceph), {
       code: 'invalid-address',
       hint: expect.stringContaining('endpoint='),
@@ -71,7 +71,7 @@ describe('is told clearly', () => {
     const bound = server.address();
     const endpoint = `http://127.0.0.1:${typeof bound === 'object' ? bound?.port : ''}`;
     const env = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' };
-    // What may be left it warns of, since it cannot see.
+    // It warns about what may be left, because it cannot check.
     const open = (): Promise<Store> => openS3Store(address(bucket.name, { endpoint }), { cwd: '/', env, warn: () => undefined });
     await expectBoth(open, { code: expect.stringMatching(/^(unavailable|unsupported|integrity)$/) });
     server.closeAllConnections();
@@ -109,11 +109,11 @@ describe('is told clearly', () => {
     const { listing, writing } = await failureOf(() => openWith(address(bucket.name, { endpoint: proxy.endpoint }), ceph));
     end();
     expect(listing).toMatchObject({ code: 'invalid-address', hint: expect.stringContaining('region=eu-west-1') });
-    // It begins with a HEAD, whose answer has no document to say it in.
+    // It starts with a HEAD, whose answer has no document that could name the region.
     expect(writing).toMatchObject({ hint: expect.stringContaining('region=') });
   });
 
-  it('a profile that is not there', async () => {
+  it('a profile that does not exist', async () => {
     const env = { AWS_EC2_METADATA_DISABLED: 'true', AWS_PROFILE: 'no-such-profile' };
     const open = (): Promise<Store> =>
       openS3Store(address(bucket.name, { endpoint: ceph.endpoint }), { cwd: '/', env, warn: () => undefined });
@@ -131,7 +131,7 @@ describe('is told clearly', () => {
     }
   });
 
-  it('a certificate that nobody vouches for', async () => {
+  it('a certificate of an unknown authority', async () => {
     await expectBoth(() => openWith(address(bucket.name, { endpoint: ceph.tlsEndpoint }), ceph), {
       code: 'denied',
       hint: expect.stringContaining('caFile='),
@@ -185,7 +185,7 @@ describe('an object that is read while', () => {
 describe('a service that serves ranges in its own way', () => {
   const bytes = bytesOf('ranges', 20 * MiB);
 
-  /** How many bytes are read from a server that answers each GET as `answer` says, given the range that was asked for. */
+  /** How many bytes are read from a server that answers each GET as `answer` says, given the requested range. */
   async function readFrom(
     answer: (from: number, to: number) => { readonly status: number; readonly headers: Record<string, string>; readonly body: Buffer },
   ): Promise<number> {
@@ -207,7 +207,7 @@ describe('a service that serves ranges in its own way', () => {
     }
   }
 
-  it('and ignores If-Match: bytes of an object that took the place of the first are never mixed in', async () => {
+  it('and ignores If-Match: bytes of an object that replaced the first one are never mixed in', async () => {
     const answer = (from: number, to: number): ReturnType<Parameters<typeof readFrom>[0]> => ({
       status: 206,
       headers: { 'content-range': `bytes ${from}-${to - 1}/${bytes.length}`, etag: from === 0 ? '"one"' : '"two"' },
@@ -216,7 +216,7 @@ describe('a service that serves ranges in its own way', () => {
     await expect(readFrom(answer)).rejects.toMatchObject({ code: 'integrity', message: expect.stringContaining('was replaced') });
   });
 
-  it('and does not tell how large the object is: its first range is not taken for all of it', async () => {
+  it('and does not say how large the object is: its first range is not taken for the complete object', async () => {
     const answer = (from: number, to: number): ReturnType<Parameters<typeof readFrom>[0]> => ({
       status: 206,
       headers: { 'content-range': `bytes ${from}-${to - 1}/*` },
@@ -225,12 +225,12 @@ describe('a service that serves ranges in its own way', () => {
     await expect(readFrom(answer)).rejects.toMatchObject({ code: 'unsupported', hint: expect.stringContaining('ranges') });
   });
 
-  it('and gives all of it every time: refused, since nothing but the beginning could be read', async () => {
+  it('and sends the complete object every time: refused, because only its start could be read', async () => {
     await expect(readFrom(() => ({ status: 200, headers: {}, body: bytes }))).rejects.toMatchObject({ code: 'unsupported' });
   });
 });
 
-it('a quota that is reached in the middle ends the upload, says so and leaves nothing', async () => {
+it('a quota that is reached during an upload ends it with that error and leaves nothing', async () => {
   const user = await ceph.createUser('small', { quotaBytes: 24 * MiB });
   await s3Request(user, '/quota-bucket', { method: 'PUT' });
   await using store = await openWith(address('quota-bucket', { endpoint: ceph.endpoint, firstPartSize: '5MiB' }), user);
@@ -242,7 +242,7 @@ it('a quota that is reached in the middle ends the upload, says so and leaves no
   expect(await Array.fromAsync(store.list(''))).toEqual([]);
 });
 
-it('a gateway that is killed and started again in the middle of an upload and of a read costs time, and nothing else', async () => {
+it('an upload and a read survive a gateway that is killed and started again', async () => {
   await using store = await bucket.open({ firstPartSize: '5MiB', stallSeconds: '5' });
   const bytes = bytesOf('restart', 48 * MiB);
   const restart = async (): Promise<void> => {

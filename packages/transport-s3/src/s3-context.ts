@@ -11,9 +11,9 @@ export interface S3Context {
   readonly conditional: ConditionalSupport;
   readonly buffers: BufferPool;
   readonly digests: PartDigests;
-  /** Through which parts go out. */
+  /** Limits the parts on their way to the service. */
   readonly uploads: TransferLimit;
-  /** Through which ranges come in. */
+  /** Limits the ranges on their way from the service. */
   readonly downloads: TransferLimit;
   readonly planFor: (expectedBytes: number | undefined) => PartPlan;
   readonly warn: (message: string) => void;

@@ -15,8 +15,8 @@ import { StoreError, assertKey, assertPrefix } from '@gantry/transport';
 import { untilAborted } from './requests/abort.ts';
 import { listObjects } from './read/listing.ts';
 import { clearPending, listPending } from './read/unfinished-listing.ts';
-import { alreadyThere } from './write/commit-object.ts';
-import { look, lookIfAllowed } from './requests/stored-object.ts';
+import { alreadyExists } from './write/commit-object.ts';
+import { statObject, statUnlessDenied } from './requests/stored-object.ts';
 import { openSource } from './read/reading.ts';
 import { removeObjects } from './write/removal.ts';
 import { S3Write } from './write/s3-write.ts';
@@ -31,7 +31,7 @@ export class S3Store implements Store {
   readonly #context: S3Context;
   /** The writes of this store that are neither committed nor discarded. */
   readonly #live = new Set<S3Write>();
-  /** What calls that were aborted have still to tidy up. */
+  /** What aborted calls still have to clean up. */
   readonly #tidying = new Set<Promise<void>>();
 
   constructor(context: S3Context) {
@@ -48,9 +48,9 @@ export class S3Store implements Store {
   async stat(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     assertKey(key);
     const { bucket } = this.#context;
-    let found: Awaited<ReturnType<typeof look>>;
+    let found: Awaited<ReturnType<typeof statObject>>;
     try {
-      found = await look(bucket, key, signal);
+      found = await statObject(bucket, key, signal);
     } catch (error) {
       signal?.throwIfAborted();
       throw bucket.translate(error, { doing: 'looking for', key });
@@ -79,7 +79,7 @@ export class S3Store implements Store {
     const plan = planFor(expectedBytes);
     const isOurs = (uploadId: string): boolean => [...this.#live].some((write) => write.uploadId === uploadId);
     const starter = new UploadStarter(bucket, key, { isOurs, warn });
-    // What was announced as small becomes one PutObject, and needs no upload.
+    // An object announced as small becomes one PutObject and does not need an upload.
     const small = expectedBytes !== undefined && expectedBytes <= plan.partBytes(1);
     const upload = small ? undefined : await this.#start(starter, signal);
     const token = upload === undefined ? randomToken() : uploadToken(key, upload.uploadId);
@@ -100,8 +100,8 @@ export class S3Store implements Store {
   async resume(token: string): Promise<PendingObject> {
     throw new StoreError('unsupported', {
       key: token,
-      message: 'a bucket cannot go on with an unfinished write',
-      hint: 'Clear it, and begin anew.',
+      message: 'cannot resume an unfinished write: a store in a bucket does not support it',
+      hint: 'Clear it and write the object again.',
     });
   }
 
@@ -131,7 +131,7 @@ export class S3Store implements Store {
     if (conditional.kind !== 'unknown') return;
     throw new StoreError('unsupported', {
       key,
-      message: `cannot write ${bucket.show(key)}: the store was opened for reading`,
+      message: `cannot write ${bucket.show(key)}: the store was opened for reading only`,
       hint: 'Open it for writing.',
     });
   }
@@ -141,12 +141,12 @@ export class S3Store implements Store {
     if (!this.capabilities.createOnly) {
       throw new StoreError('unsupported', {
         key,
-        message: `the service of ${bucket.show(key)} cannot write on condition that nothing is there`,
-        hint: 'Look first, and write with ifExists: replace.',
+        message: `cannot write ${bucket.show(key)} only if it does not exist: the service does not support that condition`,
+        hint: 'Check first whether it exists, then write with ifExists: replace.',
       });
     }
-    const found = await lookIfAllowed(bucket, key, signal);
-    if (found !== undefined && found !== 'denied') throw alreadyThere(bucket, key);
+    const found = await statUnlessDenied(bucket, key, signal);
+    if (found !== undefined && found !== 'denied') throw alreadyExists(bucket, key);
   }
 
   async *#listPending(prefix: string, { keys, signal }: UnfinishedOptions): AsyncGenerator<PendingInfo, void, undefined> {
@@ -154,7 +154,7 @@ export class S3Store implements Store {
     yield* listPending(this.#context, this.#live, { prefix, keys, signal });
   }
 
-  /** Never cuts the request: an upload that was started and not heard of would be nobody's. */
+  /** Never cuts the request: an upload whose id did not arrive would be left behind. */
   async #start(starter: UploadStarter, signal: AbortSignal | undefined): ReturnType<UploadStarter['start']> {
     const started = starter.start();
     try {
@@ -171,7 +171,7 @@ export class S3Store implements Store {
   }
 }
 
-/** Lists, but says first, when it is asked for the first entry, that the prefix is none. */
+/** Lists, but checks the prefix before the first entry. */
 async function* checked<T>(prefix: string, list: () => AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
   assertPrefix(prefix);
   yield* list();

@@ -10,8 +10,8 @@ const { ceph, bucket, proxy } = await startLab();
 
 const isPart = ({ query }: ProxiedRequest): boolean => query.has('partNumber');
 
-describe('a service that lists unfinished uploads only by whole key, as MinIO does', () => {
-  /** Ceph, with that habit: MinIO itself is not in Debian. */
+describe('a service that lists unfinished uploads only for a complete key, as MinIO does', () => {
+  /** Ceph, made to behave like that: MinIO itself is not in Debian. */
   const hide = (): (() => void) =>
     proxy.inject({
       when: ({ method, query }) => method === 'GET' && query.has('uploads'),
@@ -24,7 +24,7 @@ describe('a service that lists unfinished uploads only by whole key, as MinIO do
       }),
     });
 
-  it('shows them for the keys that the caller knows, and ends them by the same', async () => {
+  it('shows and clears them for the keys that the caller knows', async () => {
     const show = hide();
     await using dying = await bucket.open();
     const left = await dying.begin('by_key/disk0.zst');
@@ -42,7 +42,7 @@ describe('a service that lists unfinished uploads only by whole key, as MinIO do
     show();
   });
 
-  it('is asked for no key twice where it shows all', async () => {
+  it('is not asked again for a key that it has listed', async () => {
     await using dying = await bucket.open();
     await using left = await dying.begin('shown/disk0.zst');
     await left.append(inPieces(bytesOf('shown', 17 * MiB)));
@@ -57,7 +57,7 @@ describe('a gateway of Ceph', () => {
   it.each([
     ['small', 1000],
     ['large', 17 * MiB + 5],
-  ])('encrypts a %s object with a key of its key service, and gives it back', async (key, size) => {
+  ])('encrypts a %s object with a key of its key service, and returns it', async (key, size) => {
     await using store = await bucket.open({ sse: 'aws:kms', sseKmsKeyId: ceph.kmsKeyId });
     const bytes = bytesOf(key, size);
     await write(store, key, bytes, { expectedBytes: size });
@@ -67,7 +67,7 @@ describe('a gateway of Ceph', () => {
     expect((await read(store, key, { offset: 500, length: 300 })).equals(bytes.subarray(500, 800))).toBe(true);
   });
 
-  it('is sent the SHA-256 of parts where their ETags will tell nothing, and refuses a damaged one by it', async () => {
+  it('gets the SHA-256 of parts if their ETags mean nothing, and refuses a damaged part by it', async () => {
     await using store = await bucket.open({ etag: 'opaque' }, proxy.endpoint);
     proxy.inject({ when: isPart, times: 1, fault: { kind: 'flip-request', byte: 4711 } });
     const bytes = bytesOf('opaque', 17 * MiB);
@@ -78,7 +78,7 @@ describe('a gateway of Ceph', () => {
     expect((await read(store, 'opaque')).equals(bytes)).toBe(true);
   });
 
-  it('lists over its pages, lazily, and is asked to remove a thousand in one request', async () => {
+  it('lists page by page as needed, and removes a thousand objects per request', async () => {
     const put = async (from: number): Promise<void> => {
       for (let index = from; index < 2100; index += 16) {
         const { status } = await s3Request(ceph, `/${bucket.name}/exports/many/${String(index).padStart(5, '0')}`, {
@@ -119,7 +119,7 @@ describe('OpenStack Swift', () => {
     await swift[Symbol.asyncDispose]();
   });
 
-  it('refuses a part that was damaged on the way, which is then sent again', async () => {
+  it('refuses a part that was damaged in transit, which is then sent again', async () => {
     await using store = await bucket.open({}, proxy.endpoint);
     proxy.inject({ when: isPart, times: 2, fault: { kind: 'flip-request', byte: 4711 } });
     const bytes = bytesOf('damaged', 20 * MiB);
@@ -129,7 +129,7 @@ describe('OpenStack Swift', () => {
     expect(await listUnfinishedUploads(swift, bucket.name)).toEqual([]);
   });
 
-  it('in another region than its own says which one is right', async () => {
+  it('names the right region if the address has another one', async () => {
     await using store = await bucket.open({ region: 'eu-west-9' });
     await expect(Array.fromAsync(store.list(''))).rejects.toMatchObject({
       code: 'invalid-address',

@@ -16,16 +16,16 @@ const { bucket, proxy } = await startLab();
 
 const SILENT = {
   code: 'unavailable',
-  message: expect.stringContaining('did not go on in time'),
+  message: expect.stringContaining('did not answer in time'),
   hint: expect.stringContaining('stallSeconds='),
 };
 
-/** Measured: 15 to 34 s, on a busy machine; 15 s is the least that a busy service is given. */
+/** Measured: 15 to 34 s on a busy machine; a busy service gets at least 15 s. */
 const LIMIT_MS = 120_000;
 
-describe.concurrent('the waiting ends, where a service', { timeout: LIMIT_MS }, () => {
+describe.concurrent('the waiting ends if a service', { timeout: LIMIT_MS }, () => {
   it.each<[string, (socket: Socket) => void]>([
-    ['accepts, and never answers', () => undefined],
+    ['accepts and never answers', () => undefined],
     ['sends half of an answer', (socket) => void socket.write('HTTP/1.1 200 OK\r\nContent-Ty')],
     ['sends a header, and then nothing', (socket) => void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n')],
     [
@@ -37,7 +37,7 @@ describe.concurrent('the waiting ends, where a service', { timeout: LIMIT_MS }, 
     expect(await failureOfListing(() => openAt(server.endpoint, { stallSeconds: '1', conditionalWrites: 'none' }))).toMatchObject(SILENT);
   });
 
-  it('never ends the beginning of TLS', async () => {
+  it('never finishes the TLS handshake', async () => {
     await using server = await serveTcp(() => undefined);
     const endpoint = server.endpoint.replace('http:', 'https:');
     expect(await failureOfListing(() => openAt(endpoint, { stallSeconds: '1', conditionalWrites: 'none' }))).toMatchObject(SILENT);
@@ -50,11 +50,11 @@ describe.concurrent('the waiting ends, where a service', { timeout: LIMIT_MS }, 
       openAt(`${scheme}://s3.example.invalid`, { stallSeconds: '1', conditionalWrites: 'none' }, env);
     expect(await failureOfListing(open)).toMatchObject({
       ...SILENT,
-      message: expect.stringMatching(/through the proxy .*did not go on in time/),
+      message: expect.stringMatching(/through the proxy .*did not answer in time/),
     });
   });
 
-  it('sends a byte now and then, and never ends', async () => {
+  it('sends a byte now and then and never ends', async () => {
     await using server = await serve((request, response) => {
       request.resume();
       const drip = setInterval(() => response.write(' '), 50);
@@ -76,7 +76,7 @@ describe('the waiting ends for', { timeout: LIMIT_MS }, () => {
   const isData = ({ method, query, path }: ProxiedRequest): boolean =>
     method === 'GET' && !query.has('list-type') && path.endsWith('/there');
 
-  it('an export whose service falls silent for good: it fails, and so does its end, with a warning', async () => {
+  it('an export whose service falls silent: it fails, and so does the cleanup, with a warning', async () => {
     const warnings: string[] = [];
     await using store = await openS3Store(bucket.address(IMPATIENT, proxy.endpoint), {
       cwd: '/',
@@ -91,18 +91,18 @@ describe('the waiting ends for', { timeout: LIMIT_MS }, () => {
         code: 'unavailable',
       });
     }
-    expect(warnings).toEqual([expect.stringMatching(/something of s3:.*silent may be left: .*did not go on in time/)]);
+    expect(warnings).toEqual([expect.stringMatching(/cannot clean up after writing s3:.*silent: .*did not answer in time/)]);
     end();
-    // What was left is found, and cleared, as soon as the service speaks again.
+    // What was left can be found and cleared as soon as the service answers again.
     await store.clear((await Array.fromAsync(store.pending(''))).map(({ token }) => token));
     expect(await listUnfinishedUploads(bucket.server, bucket.name)).toEqual([]);
   });
 
-  it('an import whose object stalls in the middle for good', async () => {
+  it('an import whose object stalls in the middle', async () => {
     await using store = await bucket.open(IMPATIENT, proxy.endpoint);
     await write(store, 'there', bytes);
     const end = proxy.inject({ when: isData, fault: { kind: 'stall-response', bytes: 1_000_000 } });
-    // Every attempt moves some bytes, and the next one goes on where they ended.
+    // Every attempt transfers some bytes, and the next one continues after them.
     const stopped = proxy.inject({
       when: (request) => isData(request) && !String(request.headers['range']).startsWith('bytes=0-'),
       fault: { kind: 'stall-response', bytes: 0 },

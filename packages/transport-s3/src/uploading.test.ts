@@ -7,11 +7,11 @@ import { openWith } from '../test/open-bucket.ts';
 
 const { ceph, bucket, proxy } = await startLab();
 
-/** What the service was sent since the last call, but for what opening a store asks. */
-let told = 0;
+/** The requests since the last call, without those for opening a store. */
+let reported = 0;
 function requests(): readonly ProxiedRequest[] {
-  const all = proxy.seen.slice(told).map(({ request }) => request);
-  told = proxy.seen.length;
+  const all = proxy.seen.slice(reported).map(({ request }) => request);
+  reported = proxy.seen.length;
   return all.filter(({ path }) => !path.endsWith('.gantry-probe'));
 }
 
@@ -22,8 +22,8 @@ function partSizes(seen: readonly ProxiedRequest[]): readonly number[] {
 }
 
 describe('an upload', () => {
-  it('crosses several sizes of parts, and comes back as it was', async () => {
-    // A service that allows few parts: the sizes must grow as fast as for a disk of terabytes elsewhere.
+  it('has parts of several sizes, and is read back unchanged', async () => {
+    // A service with few parts: the sizes must grow as fast as for a disk of terabytes elsewhere.
     await using store = await bucket.open({ firstPartSize: '5MiB', maxParts: '40', maxObjectSize: '2GiB' }, proxy.endpoint);
     const bytes = bytesOf('steps', 170 * MiB + 4711);
     await write(store, 'steps', bytes);
@@ -36,14 +36,14 @@ describe('an upload', () => {
     await store.remove(['steps']);
   });
 
-  it('has equal parts where the service wants them', async () => {
+  it('has equal parts if the service requires them', async () => {
     await using store = await bucket.open({ partSize: '6MiB' }, proxy.endpoint);
     requests();
     await write(store, 'equal', bytesOf('equal', 20 * MiB));
     expect(partSizes(requests())).toEqual([6 * MiB, 6 * MiB, 6 * MiB, 2 * MiB]);
   });
 
-  it('of what fits into one part is one request, and its look before and after', async () => {
+  it('that fits into one part is one request, with a check before and after', async () => {
     await using store = await bucket.open({}, proxy.endpoint);
     await write(store, 'first', bytesOf('first', 10), { expectedBytes: 10 });
     requests();
@@ -62,17 +62,17 @@ describe('an upload', () => {
     expect((await read(store, 'grown')).equals(bytes)).toBe(true);
   });
 
-  it('sends its parts side by side while its source still writes, and holds no more than it may', async () => {
+  it('sends its parts in parallel while its source still writes, and stays within its memory limit', async () => {
     await using store = await bucket.open({ partSize: '5MiB', concurrency: '3' }, proxy.endpoint);
     const isPart = ({ query }: ProxiedRequest): boolean => query.has('partNumber');
     const release = proxy.inject({ when: isPart, fault: { kind: 'stall-request', bytes: 0 } });
     const controller = new AbortController();
     let pulled = 0;
-    const allOnTheirWay = Promise.withResolvers<void>();
+    const allInFlight = Promise.withResolvers<void>();
     let seen = 0;
     void (async () => {
       for (; seen < 3; seen += 1) await proxy.waitFor(isPart);
-      allOnTheirWay.resolve();
+      allInFlight.resolve();
     })();
     await using pending = await begin(store, 'bounded');
     const endless = (async function* () {
@@ -84,8 +84,8 @@ describe('an upload', () => {
     })();
     const appended = pending.append(endless, { signal: controller.signal });
     appended.catch(() => undefined);
-    await allOnTheirWay.promise;
-    // Three on their way, one full and waiting, and the chunk that did not fit any more: then nothing is asked for.
+    await allInFlight.promise;
+    // Three in flight, one full and waiting, and the chunk that did not fit: then it stops reading.
     for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
     expect(pulled).toBe(3 * 5 * MiB + 5 * MiB + MiB);
     controller.abort(new Error('enough'));
@@ -93,7 +93,7 @@ describe('an upload', () => {
     release();
   });
 
-  it('says what it wants of the service: encryption, tags, storage class, and a lock that holds', async () => {
+  it('asks the service for encryption, tags, storage class and a lock that holds', async () => {
     const name = 'locked-bucket';
     await createBucket(ceph, name, { objectLock: true });
     const address = bucket.address(
@@ -125,7 +125,7 @@ describe('an upload', () => {
       const until = new Date(/<RetainUntilDate>([^<]*?)(\.\d+)?Z</.exec(retention.body)?.[1] ?? '');
       expect(Math.abs(until.getTime() - Date.now() - 30 * 86_400_000)).toBeLessThan(86_400_000);
     }
-    // Removal hides the object behind a marker; its versions stay for as long as the lock says.
+    // Removal hides the object behind a delete marker; its versions stay until the lock ends.
     await store.remove(['small', 'large']);
     expect(await Array.fromAsync(store.list(''))).toEqual([]);
     expect((await s3Request(ceph, `/${name}?versions=`)).body).toMatch(/<Version>.*small/s);
@@ -134,7 +134,7 @@ describe('an upload', () => {
   it('asks for encryption with the headers of the S3 API', async () => {
     await using store = await bucket.open({ sse: 'aws:kms', sseKmsKeyId: 'some-key' }, proxy.endpoint);
     requests();
-    // No key service stands behind this gateway: it must be refused, and clearly.
+    // This gateway has no key service: it must refuse the request, with a clear error.
     await expect(write(store, 'secret', bytesOf('secret', 10), { expectedBytes: 10 })).rejects.toMatchObject({ name: 'StoreError' });
     const put = requests().find(({ method }) => method === 'PUT');
     expect(put?.headers).toMatchObject({
@@ -143,7 +143,7 @@ describe('an upload', () => {
     });
   });
 
-  it('larger than an object can become here is refused as soon as it is', async () => {
+  it('fails as soon as it exceeds the largest object', async () => {
     await using store = await bucket.open({ firstPartSize: '5MiB', maxObjectSize: '12MiB' });
     expect(store.capabilities.maxObjectBytes).toBe(12 * MiB);
     {
@@ -153,7 +153,7 @@ describe('an upload', () => {
     expect(await listUnfinishedUploads(ceph, bucket.name)).toEqual([]);
   });
 
-  it('with one bit that differs from what was announced leaves nothing', async () => {
+  it('with one bit that differs from its digest leaves nothing', async () => {
     await using store = await bucket.open();
     const bytes = bytesOf('bit', 20 * MiB);
     {

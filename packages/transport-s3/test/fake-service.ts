@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { TestServer } from './serve.ts';
 import { serve } from './serve.ts';
 
-/** What a request asks for. */
+/** The kinds of requests. */
 export type RequestKind =
   | 'head'
   | 'get'
@@ -38,8 +38,8 @@ export interface FakeService extends TestServer {
 }
 
 /**
- * A service that answers by hand: for what only a broken or a lying one does, which no real one can be brought to do. What is not
- * given is answered as a sound service would that keeps nothing.
+ * A service with given answers: for what only a broken or a lying one does. Other requests get the answer of a correct service
+ * that keeps nothing.
  */
 export async function startFakeService(
   answers: Partial<Record<RequestKind, (request: FakeRequest, count: number) => FakeAnswer>>,
@@ -55,7 +55,7 @@ export async function startFakeService(
       const request = { kind, key: key.join('/'), query: url.searchParams, headers: incoming.headers, body: Buffer.concat(chunks) };
       seen.push(request);
       const count = seen.filter((other) => other.kind === kind).length;
-      const { status = 200, headers = {}, body = '' } = (answers[kind] ?? SOUND[kind])(request, count);
+      const { status = 200, headers = {}, body = '' } = (answers[kind] ?? CORRECT[kind])(request, count);
       response.writeHead(status, headers).end(kind === 'head' ? undefined : body);
     });
   });
@@ -79,7 +79,7 @@ export function etagOf(body: Buffer): string {
 
 const XML = { 'content-type': 'application/xml' };
 
-const SOUND: Record<RequestKind, (request: FakeRequest) => FakeAnswer> = {
+const CORRECT: Record<RequestKind, (request: FakeRequest) => FakeAnswer> = {
   head: () => ({ status: 404 }),
   get: () => refusal(404, 'NoSuchKey'),
   put: ({ body }) => ({ headers: { etag: etagOf(body) } }),

@@ -4,14 +4,14 @@ import { afterAll } from 'vitest';
 import type { TestBucket } from './open-bucket.ts';
 import { makeBucket } from './open-bucket.ts';
 
-/** What most tests want: a gateway, a bucket in it, and a proxy before it. */
+/** What most tests need: a gateway, a bucket in it, and a proxy in front of it. */
 export interface Lab {
   readonly ceph: CephServer;
   readonly bucket: TestBucket;
   readonly proxy: FaultProxy;
 }
 
-/** Starts all of it, until the tests of the file are over. */
+/** Starts all three, until the tests of the file are over. */
 export async function startLab(): Promise<Lab> {
   const stack = new AsyncDisposableStack();
   afterAll(() => stack.disposeAsync());

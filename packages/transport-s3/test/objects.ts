@@ -13,7 +13,7 @@ export function digestOf(bytes: Uint8Array): Digest {
   return { size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
-/** Gives bytes in pieces, in one piece of memory that is filled again and again, as the contract allows. */
+/** Yields bytes in pieces, all in the same reused memory, as the contract allows. */
 export async function* inPieces(bytes: Buffer, size: number = 1_000_003): AsyncGenerator<Uint8Array> {
   const memory = Buffer.alloc(Math.min(size, bytes.length));
   for (let offset = 0; offset < bytes.length; offset += size) {
@@ -23,7 +23,7 @@ export async function* inPieces(bytes: Buffer, size: number = 1_000_003): AsyncG
   memory.fill(0xee);
 }
 
-/** Begins in the way that the store offers: create-only where it can. */
+/** Begins a write, create-only if the store supports it. */
 export function begin(store: Store, key: string, options: BeginOptions = {}): Promise<PendingObject> {
   return store.begin(key, { ifExists: store.capabilities.createOnly ? 'fail' : 'replace', ...options });
 }

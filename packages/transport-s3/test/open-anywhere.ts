@@ -1,10 +1,10 @@
 import type { Store } from '@gantry/transport';
 import { openS3Store } from '@gantry/transport-s3';
 
-/** Credentials that suffice for servers that check none. */
+/** Credentials for servers that do not check them. */
 export const KEYS = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' } as const;
 
-/** Opens `s3://backups/exports` at an endpoint, with an environment of its own. What the store warns of is of no interest. */
+/** Opens `s3://backups/exports` at an endpoint, with an environment of its own. Ignores the warnings of the store. */
 export function openAt(
   endpoint: string | undefined,
   options: Readonly<Record<string, string>> = {},
@@ -14,7 +14,7 @@ export function openAt(
   return openS3Store(new URL(`s3://backups/exports?${query.toString()}`), { cwd: '/', env, warn: () => undefined });
 }
 
-/** What opening a store and listing it fails with. */
+/** The error of opening a store and listing it. */
 export async function failureOfListing(open: () => Promise<Store>): Promise<unknown> {
   try {
     await using store = await open();

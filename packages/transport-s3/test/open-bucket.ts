@@ -7,7 +7,7 @@ import { openS3Store } from '@gantry/transport-s3';
 export interface TestBucket {
   readonly server: S3Server;
   readonly name: string;
-  /** Opens a store in it; `options` as they stand in an address. */
+  /** Opens a store in it; `options` as in an address. */
   open(options?: Readonly<Record<string, string>>, endpoint?: string): Promise<Store>;
   address(options?: Readonly<Record<string, string>>, endpoint?: string): URL;
 }
@@ -28,7 +28,7 @@ export async function makeBucket(server: S3Server, prefix = 'exports/'): Promise
   };
 }
 
-/** Opens an address with a server's credentials. What the store warns of is an error here. */
+/** Opens an address with a server's credentials. A warning of the store is an error here. */
 export function openWith(address: URL, credentials: Pick<S3Server, 'accessKeyId' | 'secretAccessKey'>): Promise<Store> {
   return openS3Store(address, {
     cwd: '/',

@@ -11,7 +11,7 @@ export interface TestServer extends AsyncDisposable {
   readonly endpoint: string;
 }
 
-/** Answers HTTP, and `CONNECT` where asked for. For services that do what no real one at hand does. */
+/** Answers HTTP, and `CONNECT` if given. For services that behave as no real one that we have. */
 export function serve(listener: RequestListener, connected?: (request: IncomingMessage, client: Duplex) => void): Promise<TestServer> {
   const server = createServer(listener);
   const tunnels = new Set<Duplex>();
@@ -27,7 +27,7 @@ export function serve(listener: RequestListener, connected?: (request: IncomingM
   });
 }
 
-/** Accepts connections, and leaves the rest to `take`. */
+/** Accepts connections, and passes them to `take`. */
 export function serveTcp(take: (socket: Socket) => void): Promise<TestServer> {
   const sockets = new Set<Socket>();
   const server = createNetServer((socket) => {

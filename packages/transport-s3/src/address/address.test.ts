@@ -28,7 +28,7 @@ describe('an address', () => {
     expect(parseAddress(new URL('s3://exports/a/b/'))).toMatchObject({ prefix: 'a/b/' });
   });
 
-  it('has options, each with what is usual where it is absent', () => {
+  it('has options with defaults', () => {
     expect(parseAddress(new URL('s3://exports')).options).toEqual({
       endpoint: undefined,
       region: undefined,
@@ -85,7 +85,7 @@ describe('an address', () => {
     expect(parseAddress(new URL(`s3://exports/a?${query}`)).options).toMatchObject(expected);
   });
 
-  it('is said again in one spelling, which means the same', () => {
+  it('has a normal form with the same meaning', () => {
     const { text } = parseAddress(new URL('s3://exports/a?region=x&endpoint=http://h:1&partSize=5MiB'));
     expect(text).toBe('s3://exports/a/?endpoint=http%3A%2F%2Fh%3A1&partSize=5MiB&region=x');
     expect(parseAddress(new URL(text))).toEqual(parseAddress(new URL('s3://exports/a/?partSize=5MiB&endpoint=http://h:1&region=x')));
@@ -94,7 +94,7 @@ describe('an address', () => {
 
 describe('an address is refused', () => {
   it.each([
-    ['s3:///prefix', /has no bucket in it/],
+    ['s3:///prefix', /does not name a bucket/],
     ['s3://a', /not a valid bucket name/],
     ['s3://host:9000/bucket', /not a valid bucket name/],
     ['s3://exports/a//b', /not a valid prefix/],
@@ -117,8 +117,8 @@ describe('an address is refused', () => {
     ['s3://exports?sse=rot13', /sse/],
     ['s3://exports?sseKmsKeyId=k', /sseKmsKeyId/],
     ['s3://exports?sse=AES256&sseKmsKeyId=k', /sseKmsKeyId/],
-    ['s3://exports?objectLockMode=COMPLIANCE', /belong together/],
-    ['s3://exports?objectLockRetainUntil=30d', /belong together/],
+    ['s3://exports?objectLockMode=COMPLIANCE', /only one of objectLockMode and objectLockRetainUntil/],
+    ['s3://exports?objectLockRetainUntil=30d', /only one of objectLockMode and objectLockRetainUntil/],
     ['s3://exports?objectLockMode=COMPLIANCE&objectLockRetainUntil=soon', /objectLockRetainUntil/],
     ['s3://exports?objectLockMode=COMPLIANCE&objectLockRetainUntil=0d', /objectLockRetainUntil/],
     ['s3://exports?acl=public-read', /acl/],
@@ -147,7 +147,7 @@ describe('an address is refused', () => {
     expect(hint).toMatch(/[Cc]redentials/);
   });
 
-  it('or accepted, whatever stands in it: nothing else happens', () => {
+  it('or accepted, with any content: nothing else happens', () => {
     fc.assert(
       fc.property(fc.webQueryParameters(), fc.webPath(), (query, path) => {
         const url = new URL(`s3://exports${path}?${query}`);

@@ -4,42 +4,42 @@ import { invalidAddress } from './invalid-address.ts';
 import type { S3Options } from './options.ts';
 import { parseOptions } from './options.ts';
 
-/** What an address says: where the store is, and how it behaves. Without any secret. */
+/** What an address says: where the store is and how it behaves. Contains no secret. */
 export interface S3Address {
   readonly bucket: string;
   /** Empty, or ending in `/`. */
   readonly prefix: string;
   readonly options: S3Options;
-  /** The address again, in one spelling. */
+  /** The address in its normal form. */
   readonly text: string;
 }
 
 /** The longest prefix, in characters: S3 allows 1024 bytes for a key, and a store's own keys have up to 768. */
 const MAX_PREFIX_LENGTH = 240;
 
-/** "General purpose bucket naming rules" of Amazon S3, and the upper case and underscores that older buckets and other services have. */
+/** "General purpose bucket naming rules" of Amazon S3, plus the upper case and underscores of older buckets and other services. */
 const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/;
 
 /**
  * Reads `s3://bucket/prefix?option=value&…`.
  *
- * @throws StoreError `invalid-address`, which names the wrong part and never repeats what could be a secret
+ * @throws StoreError `invalid-address`: names the wrong part and never repeats what could be a secret
  */
 export function parseAddress(url: URL): S3Address {
   if (url.username !== '' || url.password !== '') {
     throw invalidAddress(
-      'an s3:// address must not have a user or a password in it',
-      'Credentials come from the environment, from profiles or from the role of the machine; addresses end up in logs.',
+      'an s3:// address must not contain a user or a password',
+      'Credentials come from the environment, a profile or the role of the machine; addresses end up in logs.',
     );
   }
   const bucket = url.host;
   if (!BUCKET.test(bucket)) {
     throw invalidAddress(
-      bucket === '' ? 'the s3:// address has no bucket in it' : `${JSON.stringify(bucket.slice(0, 80))} is not a valid bucket name`,
-      'Write s3://BUCKET/PREFIX; where the service runs is said by ?endpoint=https://HOST:PORT.',
+      bucket === '' ? 'the s3:// address does not name a bucket' : `${JSON.stringify(bucket.slice(0, 80))} is not a valid bucket name`,
+      'Write s3://BUCKET/PREFIX; say where the service runs with ?endpoint=https://HOST:PORT.',
     );
   }
-  if (url.hash !== '') throw invalidAddress('an s3:// address cannot have a part after #', 'Write a # of an option as %23.');
+  if (url.hash !== '') throw invalidAddress('an s3:// address cannot have a part after #', 'In the value of an option, write # as %23.');
   const prefix = parsePrefix(url.pathname);
   const options = parseOptions(url.searchParams);
   return { bucket, prefix, options, text: spell(bucket, prefix, url.searchParams) };
@@ -54,11 +54,11 @@ function parsePrefix(pathname: string): string {
   } catch {
     throw invalidAddress(
       `${JSON.stringify(path.slice(0, 100))} is not a valid prefix in a bucket`,
-      'A prefix has parts of letters, digits and ._@+=- divided by single slashes; no part starts with a dot or a dash.',
+      'Use letters, digits and ._@+=- separated by single slashes; a part cannot start with a dot or a dash.',
     );
   }
   if (prefix.length > MAX_PREFIX_LENGTH)
-    throw invalidAddress('the prefix of the s3:// address is too long', `It may have ${MAX_PREFIX_LENGTH} characters.`);
+    throw invalidAddress('the prefix of the s3:// address is too long', `Use at most ${MAX_PREFIX_LENGTH} characters.`);
   return prefix;
 }
 

@@ -2,48 +2,48 @@ import { parseEndpoint } from './endpoint.ts';
 import { invalidAddress } from './invalid-address.ts';
 import { S3_LIMITS } from '../write/part-plan.ts';
 
-/** How the service treats `If-None-Match: *`: on PutObject and CompleteMultipartUpload, on PutObject alone, on neither; or find out. */
+/** Which requests honor `If-None-Match: *`: PutObject and CompleteMultipartUpload, PutObject only, neither; or find out. */
 export type ConditionalWrites = 'full' | 'put' | 'none' | 'auto';
 
-/** Everything that stands behind the `?` of an address, with what is taken where nothing is said. Sizes in bytes. */
+/** The options after the `?` of an address, with their defaults filled in. Sizes in bytes. */
 export interface S3Options {
-  /** Where the service runs; Amazon's own where absent. */
+  /** Where the service runs; undefined for Amazon's own. */
   readonly endpoint: URL | undefined;
   readonly region: string | undefined;
   /** A profile of the AWS configuration files. */
   readonly profile: string | undefined;
-  /** The bucket stands in the path, not in the host name. Where nothing is said: with an endpoint, yes. */
+  /** Whether the bucket is in the path instead of the host name. Undefined: if there is an endpoint. */
   readonly pathStyle: boolean | undefined;
-  /** A PEM file with certificate authorities to trust besides the usual ones. */
+  /** A PEM file with certificate authorities to trust in addition to the usual ones. */
   readonly caFile: string | undefined;
   readonly conditionalWrites: ConditionalWrites;
-  /** Whether the ETag of a part is its MD5, as nearly everywhere, or means nothing. */
+  /** Whether the ETag of a part is its MD5, as with nearly every service, or means nothing. */
   readonly etag: 'md5' | 'opaque';
   readonly equalPartBytes: number | undefined;
   readonly firstPartBytes: number;
   readonly maxParts: number;
   readonly maxObjectBytes: number;
-  /** How many requests that carry data run at once, in each direction. */
+  /** How many requests that carry data run in parallel, in each direction. */
   readonly concurrency: number;
-  /** How many bytes may be on their way at once, in each direction. */
+  /** How many bytes may be in flight, in each direction. */
   readonly memoryBytes: number;
-  /** A request that moves no byte for so long is cut and tried again. */
+  /** After this time without a byte, a request is cut and tried again. */
   readonly stallMs: number;
-  /** For how long a request that fails is tried again. */
+  /** How long a failing request is tried again. */
   readonly retryForMs: number;
   readonly storageClass: string | undefined;
   readonly encryption: { readonly algorithm: 'AES256' | 'aws:kms' | 'aws:kms:dsse'; readonly kmsKeyId: string | undefined } | undefined;
   readonly objectLock: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly retainUntil: RetainUntil } | undefined;
   readonly tags: ReadonlyMap<string, string>;
-  /** Who else may have the objects, where a bucket is another account's and still has access control lists. */
+  /** Who else gets access to the objects, if the bucket belongs to another account and still has access control lists. */
   readonly acl: (typeof ACLS)[number] | undefined;
 }
 
-/** A moment, or a number of days after the object was written. */
+/** A date, or a number of days after the object was written. */
 export type RetainUntil = { readonly date: Date } | { readonly days: number };
 
 const MIB = 1024 * 1024;
-/** "Canned ACL" in the guide of Amazon S3, without those that open objects to the world. */
+/** "Canned ACL" in the guide of Amazon S3, without those that make objects public. */
 const ACLS = ['private', 'bucket-owner-read', 'bucket-owner-full-control'] as const;
 const KNOWN: ReadonlySet<string> = new Set([
   'endpoint',
@@ -68,14 +68,14 @@ const KNOWN: ReadonlySet<string> = new Set([
   'objectLockRetainUntil',
   'acl',
 ]);
-/** The name of a region, as it goes into signatures and host names. */
+/** The name of a region: it becomes part of signatures and host names. */
 export const REGION: RegExp = /^[A-Za-z0-9-]{1,64}$/;
 const TAG_PREFIX = 'tag.';
 
 /**
  * Reads the options of an address.
  *
- * @throws StoreError `invalid-address`, with the name of the option. Values of unknown options are never repeated: people put
+ * @throws StoreError `invalid-address`, with the name of the option. Never repeats the value of an unknown option: people put
  * secrets there.
  */
 export function parseOptions(parameters: URLSearchParams): S3Options {
@@ -119,7 +119,7 @@ function refuseUnknown(parameters: URLSearchParams): void {
     throw invalidAddress(
       `unknown option of an s3:// address: ${JSON.stringify(name.slice(0, 40))}`,
       /key|secret|token|password/i.test(name)
-        ? 'Credentials never stand in an address: they come from the environment, from profiles or from the role of the machine.'
+        ? 'Do not write credentials in an address: they come from the environment, a profile or the role of the machine.'
         : `The options are ${[...KNOWN].join(', ')} and tag.NAME.`,
     );
   }
@@ -127,7 +127,7 @@ function refuseUnknown(parameters: URLSearchParams): void {
 
 function single(parameters: URLSearchParams, name: string): string | undefined {
   const values = parameters.getAll(name);
-  if (values.length > 1) throw invalidAddress(`the option ${name} stands in the address ${values.length} times`, 'Give it once.');
+  if (values.length > 1) throw invalidAddress(`the option ${name} is in the address ${values.length} times`, 'Give it once.');
   return values[0];
 }
 
@@ -147,21 +147,21 @@ function oneOf<const T extends string>(name: string, value: string | undefined, 
   return found;
 }
 
-function parseCount(name: string, value: string | undefined, least: number, most: number): number | undefined {
+function parseCount(name: string, value: string | undefined, min: number, max: number): number | undefined {
   if (value === undefined) return undefined;
   const count = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
-  if (!(count >= least && count <= most)) throw wrongValue(name, value, `a whole number from ${least} to ${most}`);
+  if (!(count >= min && count <= max)) throw wrongValue(name, value, `a whole number from ${min} to ${max}`);
   return count;
 }
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, KiB: 1024, MiB: MIB, GiB: 1024 * MIB, TiB: 1024 * 1024 * MIB };
 
-function parseSize(name: string, value: string | undefined, least: number, most: number): number | undefined {
+function parseSize(name: string, value: string | undefined, min: number, max: number): number | undefined {
   if (value === undefined) return undefined;
   const [, digits = '', unit = ''] = /^(\d{1,15})([KMGT]iB)?$/.exec(value) ?? [];
   const bytes = digits === '' ? Number.NaN : Number(digits) * (UNITS[unit] ?? Number.NaN);
-  if (!(bytes >= least && bytes <= most)) {
-    throw wrongValue(name, value, `a size from ${least / MIB}MiB to ${most / MIB}MiB, in bytes or with KiB, MiB, GiB or TiB`);
+  if (!(bytes >= min && bytes <= max)) {
+    throw wrongValue(name, value, `a size from ${min / MIB}MiB to ${max / MIB}MiB, in bytes or with KiB, MiB, GiB or TiB`);
   }
   return bytes;
 }
@@ -169,7 +169,7 @@ function parseSize(name: string, value: string | undefined, least: number, most:
 function parseEncryption(algorithm: string | undefined, kmsKeyId: string | undefined): S3Options['encryption'] {
   const known = oneOf('sse', algorithm, ['AES256', 'aws:kms', 'aws:kms:dsse']);
   if (kmsKeyId !== undefined && (known === undefined || known === 'AES256')) {
-    throw invalidAddress('the option sseKmsKeyId of the address needs sse=aws:kms', 'Add it, or leave the key out.');
+    throw invalidAddress('the option sseKmsKeyId of the address needs sse=aws:kms', 'Add sse=aws:kms, or leave sseKmsKeyId out.');
   }
   return known === undefined ? undefined : { algorithm: known, kmsKeyId };
 }
@@ -178,7 +178,7 @@ function parseObjectLock(mode: string | undefined, until: string | undefined): S
   const known = oneOf('objectLockMode', mode, ['GOVERNANCE', 'COMPLIANCE']);
   if (known === undefined && until === undefined) return undefined;
   if (known === undefined || until === undefined) {
-    throw invalidAddress('objectLockMode and objectLockRetainUntil of the address belong together', 'Give both, or neither.');
+    throw invalidAddress('the address has only one of objectLockMode and objectLockRetainUntil', 'Give both, or neither.');
   }
   return { mode: known, retainUntil: parseRetainUntil(until) };
 }
@@ -197,12 +197,12 @@ function parseTags(parameters: URLSearchParams): ReadonlyMap<string, string> {
   for (const [name, value] of parameters) {
     if (!name.startsWith(TAG_PREFIX)) continue;
     const tag = name.slice(TAG_PREFIX.length);
-    if (tags.has(tag)) throw invalidAddress(`the tag ${JSON.stringify(tag.slice(0, 40))} stands in the address twice`, 'Give it once.');
+    if (tags.has(tag)) throw invalidAddress(`the tag ${JSON.stringify(tag.slice(0, 40))} is in the address twice`, 'Give it once.');
     // "Categorizing your storage using tags" of Amazon S3: up to 10 tags, 128 and 256 characters.
     if (tag.length > 128 || value.length > 256)
-      throw invalidAddress('a tag in the address is too long', 'Names have up to 128 characters, values up to 256.');
+      throw invalidAddress('a tag in the address is too long', 'A name can have 128 characters, a value 256.');
     tags.set(tag, value);
   }
-  if (tags.size > 10) throw invalidAddress(`the address has ${tags.size} tags`, 'An object can have 10.');
+  if (tags.size > 10) throw invalidAddress(`the address has ${tags.size} tags`, 'An object can have at most 10.');
   return tags;
 }

@@ -83,7 +83,7 @@ describe('settings', () => {
       { ...KEYS, AWS_ENDPOINT_URL: 'http://h:1', AWS_ENDPOINT_URL_S3: 'http://h:2' },
       { endpoint: new URL('http://h:2') },
     ],
-    ['one of the profile', 'profile=elsewhere', {}, { endpoint: new URL('https://s3.example.com'), pathStyle: true }],
+    ['that of the profile', 'profile=elsewhere', {}, { endpoint: new URL('https://s3.example.com'), pathStyle: true }],
     ['the one for S3 there first', 'profile=both', {}, { endpoint: new URL('https://own.example.com') }],
     [
       'none of these where the user says so',
@@ -92,12 +92,12 @@ describe('settings', () => {
       { endpoint: undefined },
     ],
     ['authorities of the environment', 'region=r', { ...KEYS, AWS_CA_BUNDLE: '/ca' }, { caFile: '/ca' }],
-    ['those of the address first', 'region=r&caFile=/own', { ...KEYS, AWS_CA_BUNDLE: '/ca' }, { caFile: '/own' }],
+    ['the ones of the address first', 'region=r&caFile=/own', { ...KEYS, AWS_CA_BUNDLE: '/ca' }, { caFile: '/own' }],
   ])('%s', async (_, query, env, expected) => {
     expect(await settingsOf(query, env)).toMatchObject(expected);
   });
 
-  it('are what they are without the spaces and line ends around them', async () => {
+  it('are read without the spaces and line ends around them', async () => {
     const env = {
       AWS_ACCESS_KEY_ID: 'id\n',
       AWS_SECRET_ACCESS_KEY: ' secret\r\n',
@@ -136,7 +136,7 @@ describe('settings are refused, by their names:', () => {
     ['the other one', 'region=r', { AWS_SECRET_ACCESS_KEY: 'a' }, /AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not/],
     ['no region', '', KEYS, /region of the bucket is not known/],
     ['no region in a profile', 'profile=noregion', {}, /region of the bucket is not known/],
-    ['a region that is none', '', { ...KEYS, AWS_REGION: 'a b' }, /AWS_REGION is "a b"/],
+    ['an invalid region', '', { ...KEYS, AWS_REGION: 'a b' }, /AWS_REGION is "a b"/],
     ['a long one', '', { ...KEYS, AWS_DEFAULT_REGION: 'x'.repeat(65) }, /AWS_DEFAULT_REGION is "x+"/],
     ['one of a profile', 'profile=oddregion', {}, /the region in .*config and .* is "a b"/],
     ['an endpoint without a scheme', '', { ...KEYS, AWS_ENDPOINT_URL_S3: '127.0.0.1:9' }, /^AWS_ENDPOINT_URL_S3 is not an http/],
@@ -151,7 +151,7 @@ describe('settings are refused, by their names:', () => {
     expect(refused.hint).not.toBe('');
   });
 
-  it('the bucket in the endpoint, with what is right', async () => {
+  it('the bucket in the endpoint, with the correct endpoint', async () => {
     expect((await refusal('endpoint=http://h:1/s3/backups/', KEYS)).hint).toContain('endpoint=http://h:1/s3');
     expect(await settingsOf('endpoint=http://h:1/s3', KEYS)).toMatchObject({ endpoint: new URL('http://h:1/s3') });
     expect(await settingsOf('endpoint=http://h:1/mybackups', KEYS)).toMatchObject({ endpoint: new URL('http://h:1/mybackups') });
@@ -160,11 +160,11 @@ describe('settings are refused, by their names:', () => {
   it('an endpoint with a password, which is not repeated', async () => {
     const { message, hint } = await refusal('', { ...KEYS, AWS_ENDPOINT_URL: 'https://user:TOPSECRET@h' });
     expect(message + hint).not.toContain('TOPSECRET');
-    expect(message).toMatch(/AWS_ENDPOINT_URL has a user or a password in it/);
+    expect(message).toMatch(/AWS_ENDPOINT_URL contains a user or a password/);
   });
 });
 
-it('the variables of the process are tidied for the SDK, and no others', () => {
+it('cleans up the AWS_ variables of the process for the SDK, and leaves the others alone', () => {
   const env = { AWS_A: '', AWS_B: ' \n', AWS_C: ' x\n', AWS_D: 'x y', OTHER: ' ' };
   tidyAwsVariables(env);
   expect(env).toEqual({ AWS_C: 'x', AWS_D: 'x y', OTHER: ' ' });

@@ -7,9 +7,9 @@ import { parseEndpoint, refuseBucketIn } from './endpoint.ts';
 import type { Environment } from './environment.ts';
 import { variable } from './environment.ts';
 
-/** What the address, the environment and the profile say together. */
+/** The settings from the address, the environment and the profile. */
 export interface Settings {
-  /** Amazon's own where absent. */
+  /** Undefined for Amazon's own. */
   readonly endpoint: URL | undefined;
   readonly region: string;
   readonly pathStyle: boolean;
@@ -18,21 +18,21 @@ export interface Settings {
   readonly credentials: KeyPair | ProfileChoice;
 }
 
-/** Credentials that the profile, or something that no setting names, gives. */
+/** Credentials from a profile, or from a source that needs no setting. */
 export interface ProfileChoice {
   readonly profile: string | undefined;
-  /** Whether the profile says how to get them: then nothing else is tried. */
+  /** Whether the profile says how to get them: then no other source is tried. */
   readonly fromProfile: boolean;
 }
 
-/** Credentials that the environment gives. */
+/** Credentials from the environment. */
 export interface KeyPair {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string;
 }
 
-/** Each says, perhaps with others, where the credentials of a profile come from ("Settings reference" of the AWS SDKs). */
+/** The settings that say where the credentials of a profile come from ("Settings reference" of the AWS SDKs). */
 const CREDENTIAL_SETTINGS = [
   'aws_access_key_id',
   'credential_process',
@@ -54,9 +54,9 @@ interface Profile {
 }
 
 /**
- * Reads the settings of a store: from the address, else from `env`, else from the profile.
+ * Reads the settings of a store: first from the address, then from `env`, then from the profile.
  *
- * @throws StoreError `invalid-address`, `denied` where there can be no credentials
+ * @throws StoreError `invalid-address`, `denied` without credentials
  */
 export async function readSettings({ bucket, options }: S3Address, env: Environment): Promise<Settings> {
   const name = options.profile ?? variable(env, 'AWS_PROFILE');
@@ -65,7 +65,7 @@ export async function readSettings({ bucket, options }: S3Address, env: Environm
   if (pair === undefined && name !== undefined && !profile.exists) {
     throw invalidAddress(
       `the profile ${JSON.stringify(name.slice(0, 80))} is not in ${profile.files}, or is empty`,
-      `Check ${options.profile === undefined ? 'AWS_PROFILE' : 'profile= in the address'}, or give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.`,
+      `Check ${options.profile === undefined ? 'AWS_PROFILE' : 'profile= in the address'}, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.`,
     );
   }
   const endpoint = readEndpoint(options.endpoint, env, profile);
@@ -108,21 +108,21 @@ function readEndpoint(
 
 function readRegion(given: string | undefined, env: Environment, profile: Profile, hasEndpoint: boolean): string {
   if (given !== undefined) return given;
-  const said = [
+  const candidates = [
     ['AWS_REGION', variable(env, 'AWS_REGION')],
     ['AWS_DEFAULT_REGION', variable(env, 'AWS_DEFAULT_REGION')],
     [`the region in ${profile.files}`, profile.region],
   ] as const;
-  for (const [source, region] of said) {
+  for (const [source, region] of candidates) {
     if (region === undefined) continue;
     if (REGION.test(region)) return region;
     throw invalidAddress(`${source} is ${JSON.stringify(region.slice(0, 80))}`, 'It must be a region such as eu-central-1.');
   }
-  // Services outside of Amazon mostly ignore the region, but the signature must name one.
+  // Most services other than Amazon's ignore the region, but the signature must contain one.
   if (hasEndpoint) return 'us-east-1';
   throw invalidAddress(
     'the region of the bucket is not known',
-    'Give region= in the address, or set AWS_REGION; for a service that is not Amazon give endpoint=.',
+    'Set region= in the address, or AWS_REGION; for a service other than Amazon set endpoint=.',
   );
 }
 

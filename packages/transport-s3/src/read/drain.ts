@@ -4,11 +4,11 @@ import process from 'node:process';
 import { releaseMemory } from '@gantry/transport';
 
 /**
- * Hands every chunk of a response's body to `take`, which copies what it wants and must not throw. Resolves at the end, or when the
- * body is destroyed; rejects with what it fails with.
+ * Passes every chunk of a response's body to `take`, which copies what it needs and must not throw. Resolves at the end, or when the
+ * body is destroyed; rejects with the error of the body.
  *
- * Faster than iterating, which joins what has come into new memory. The memory of each chunk, and of what the socket read for it, is
- * given back as soon as the parser of HTTP, in whose midst this is called, has done with it: at the end of the tick.
+ * Faster than iterating, which copies the chunks into new memory. The memory of each chunk, and of what the socket read for it, is
+ * released at the end of the tick: until then the HTTP parser, which calls this, still uses it.
  */
 export function drain(body: IncomingMessage, take: (chunk: Uint8Array) => void): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();

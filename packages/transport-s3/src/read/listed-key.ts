@@ -1,6 +1,6 @@
 /**
- * A key as a listing gives it, without the store's prefix; undefined for what cannot be a key of ours. Listings are asked for
- * with URL encoding, because XML cannot hold every key that a bucket can ("ListObjectsV2" in the Amazon S3 API reference).
+ * A key of a listing, without the store's prefix; undefined for a name that cannot be a key of this store. Listings are requested
+ * with URL encoding, because XML cannot contain every possible key of a bucket ("ListObjectsV2" in the Amazon S3 API reference).
  */
 export function decodeListedKey(listed: string | undefined, encoding: string | undefined, prefix: string): string | undefined {
   if (listed === undefined) return undefined;

@@ -5,7 +5,7 @@ import { openAt } from '../../test/open-anywhere.ts';
 import { serve } from '../../test/serve.ts';
 
 /*
- * Services that list in ways that no real one at hand does: answered by hand.
+ * Listings that no real service we have would send: a fake one sends them.
  */
 
 const PAGE = 3;
@@ -16,7 +16,7 @@ const listing = (entries: readonly number[], more: string): string =>
   `<?xml version="1.0"?><ListBucketResult><Name>backups</Name>${more}${entries.map(entry).join('')}</ListBucketResult>`;
 const range = (from: number, count: number): readonly number[] => Array.from({ length: count }, (_, index) => from + index);
 
-/** What listing gives from a service that answers each request with a document. */
+/** The result of listing from a service that answers each request with a document. */
 async function list(answer: (query: URLSearchParams, count: number) => string): Promise<readonly string[]> {
   let count = 0;
   await using service = await serve((request, response) => {
@@ -29,7 +29,7 @@ async function list(answer: (query: URLSearchParams, count: number) => string): 
 }
 
 describe('a listing', () => {
-  it('without tokens, as version 1 of the request has it, goes on behind the last key', async () => {
+  it('without tokens, as in version 1 of the request, continues after the last key', async () => {
     const keys = await list((query) => {
       const marker = query.get('marker') ?? '';
       const from = marker === '' ? 0 : Number(marker.slice(-5)) + 1;
@@ -39,7 +39,7 @@ describe('a listing', () => {
   });
 
   it.each<[string, Parameters<typeof list>[0]]>([
-    ['repeats its first page for ever, without tokens', () => listing(range(0, PAGE), '<IsTruncated>true</IsTruncated>')],
+    ['repeats its first page forever, without tokens', () => listing(range(0, PAGE), '<IsTruncated>true</IsTruncated>')],
     [
       'repeats its first page for ever, with ever other tokens',
       (_, count) => listing(range(0, PAGE), `<IsTruncated>true</IsTruncated><NextContinuationToken>${count}</NextContinuationToken>`),
@@ -52,7 +52,7 @@ describe('a listing', () => {
       'is empty, and goes on with ever other tokens',
       (_, count) => listing([], `<IsTruncated>true</IsTruncated><NextContinuationToken>${count}</NextContinuationToken>`),
     ],
-    ['is empty, says that more follows, and not where', () => listing([], '<IsTruncated>true</IsTruncated>')],
+    ['is empty and says that more follows, but not where', () => listing([], '<IsTruncated>true</IsTruncated>')],
     ['is out of order', () => listing([2, 1], '<IsTruncated>false</IsTruncated>')],
   ])('that %s is refused, and is not called damage on the way', async (_, answer) => {
     const failure = await list(answer).then(
@@ -72,9 +72,9 @@ describe('the listing of unfinished uploads', () => {
     uploads(`<IsTruncated>true</IsTruncated><NextKeyMarker>${marker}</NextKeyMarker><NextUploadIdMarker>u</NextUploadIdMarker>`);
 
   it.each<[string, (count: number) => string]>([
-    ['stays where it is', () => truncated('k')],
-    ['never comes to an end', (count) => truncated(`k${count}`)],
-    ['says that more follow, and not where', () => uploads('<IsTruncated>true</IsTruncated>')],
+    ['does not move forward', () => truncated('k')],
+    ['never ends', (count) => truncated(`k${count}`)],
+    ['says that more follow, but not where', () => uploads('<IsTruncated>true</IsTruncated>')],
   ])('that %s is refused', async (_, answer) => {
     let count = 0;
     await using service = await serve((request, response) => {
@@ -84,11 +84,11 @@ describe('the listing of unfinished uploads', () => {
     await using store = await openAt(service.endpoint, { conditionalWrites: 'none' });
     await expect(Array.fromAsync(store.pending(''))).rejects.toMatchObject({
       code: 'unsupported',
-      message: expect.stringContaining('does not come to an end'),
+      message: expect.stringContaining('the listing of the service does not end'),
     });
   });
 
-  it('whose parts are listed without end is refused', async () => {
+  it('is refused if the listing of parts never ends', async () => {
     await using service = await serve((request, response) => {
       request.resume();
       const query = new URL(request.url ?? '', 'http://x').searchParams;
@@ -109,7 +109,7 @@ describe('the listing of unfinished uploads', () => {
 
 describe('memory', () => {
   const MEBIBYTE = 2 ** 20;
-  /** Measured: 27 MiB at most; 386 MiB before there were bounds. */
+  /** Measured: at most 27 MiB; 386 MiB without limits. */
   const BOUND_BYTES = 200 * MEBIBYTE;
 
   const endless =
@@ -150,8 +150,8 @@ describe('memory', () => {
     await using service = await serve(answer);
     await using store = await openAt(service.endpoint, { conditionalWrites: 'none' });
     const before = process.memoryUsage().rss;
-    let most = before;
-    const watch = setInterval(() => (most = Math.max(most, process.memoryUsage().rss)), 10);
+    let maxBytes = before;
+    const watch = setInterval(() => (maxBytes = Math.max(maxBytes, process.memoryUsage().rss)), 10);
     try {
       const failure = await Array.fromAsync(store.list('')).then(
         () => undefined,
@@ -161,6 +161,6 @@ describe('memory', () => {
     } finally {
       clearInterval(watch);
     }
-    expect(Math.max(most, process.memoryUsage().rss) - before).toBeLessThan(BOUND_BYTES);
+    expect(Math.max(maxBytes, process.memoryUsage().rss) - before).toBeLessThan(BOUND_BYTES);
   });
 });

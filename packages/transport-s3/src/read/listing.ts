@@ -6,15 +6,15 @@ import { StoreError, assertKey, isStoreError } from '@gantry/transport';
 import type { Bucket } from '../requests/bucket.ts';
 import { decodeListedKey } from './listed-key.ts';
 
-/** Of objects that were removed, a service may give empty pages; not so many. */
+/** A service may send empty pages for removed objects, but not this many. */
 const MAX_EMPTY_PAGES = 1000;
 
-/** All objects below a prefix, page by page as they are asked for, in the order of their keys' bytes. Names that are no keys are left out. */
+/** All objects below a prefix, page by page as needed, in the order of their keys' bytes. Skips names that are not valid keys. */
 export async function* listObjects(bucket: Bucket, prefix: string, signal?: AbortSignal): AsyncGenerator<ObjectInfo, void, undefined> {
   for await (const object of listRaw(bucket, prefix, signal)) if (isKey(object.key)) yield object;
 }
 
-/** As {@link listObjects}, with names that are no keys too. */
+/** Like {@link listObjects}, but includes names that are not valid keys. */
 export async function* listRaw(bucket: Bucket, prefix: string, signal?: AbortSignal): AsyncGenerator<ObjectInfo, void, undefined> {
   const order = new ListingOrder(bucket, prefix);
   let next: NextPage | undefined = {};
@@ -33,13 +33,13 @@ export async function* listRaw(bucket: Bucket, prefix: string, signal?: AbortSig
   }
 }
 
-/** What both versions of the request answer. */
+/** The answer to both versions of the request. */
 type ListingPage = Pick<ListObjectsV2CommandOutput, 'Contents' | 'EncodingType' | 'IsTruncated' | 'Name' | 'NextContinuationToken'>;
 
-/** Where a page starts: with the token of version 2, or behind a key, as in version 1. */
+/** Where a page starts: at the token of version 2, or after a key, as in version 1. */
 type NextPage = { readonly token?: string } | { readonly marker: string };
 
-/** Some services answer as version 1 of the request does: with no token. Its marker is the last key. */
+/** Some services answer like version 1 of the request: without a token. Its marker is the last key. */
 function nextPage({ NextContinuationToken: token }: ListingPage, order: ListingOrder): NextPage {
   return token === undefined ? { marker: order.lastName() } : { token };
 }
@@ -54,12 +54,12 @@ async function fetchPage(bucket: Bucket, prefix: string, next: NextPage, signal:
             new ListObjectsV2Command({ ...common, ...(next.token === undefined ? {} : { ContinuationToken: next.token }) }),
             send,
           );
-    if (page.Name === undefined && page.IsTruncated === undefined) throw noListing(bucket, prefix);
+    if (page.Name === undefined && page.IsTruncated === undefined) throw notAListing(bucket, prefix);
     return page;
   });
 }
 
-/** Holds a listing to its order: one that goes in circles would never end, and one that was cut would look complete. */
+/** Checks that a listing is in order: one that repeats itself would never end, and one that was cut would look complete. */
 class ListingOrder {
   readonly #bucket: Bucket;
   readonly #prefix: string;
@@ -79,15 +79,15 @@ class ListingOrder {
     this.#last = bytes;
   }
 
-  /** @throws StoreError `unsupported` when the page says that more follows, and leads nowhere */
+  /** @throws StoreError `unsupported` when the page says that more follows, but not where */
   assertGoesOn({ Contents = [], IsTruncated, NextContinuationToken }: ListingPage): void {
     this.#emptyPages = Contents.length === 0 ? this.#emptyPages + 1 : 0;
-    const circles = NextContinuationToken !== undefined && NextContinuationToken === this.#token;
+    const repeats = NextContinuationToken !== undefined && NextContinuationToken === this.#token;
     this.#token = NextContinuationToken;
-    if (IsTruncated === true && (circles || this.#emptyPages > MAX_EMPTY_PAGES)) throw this.#wrong('says that more follows, but not where');
+    if (IsTruncated === true && (repeats || this.#emptyPages > MAX_EMPTY_PAGES)) throw this.#wrong('says that more follows, but not where');
   }
 
-  /** @throws StoreError `unsupported` when there was none */
+  /** @throws StoreError `unsupported` if the listing was empty so far */
   lastName(): string {
     if (this.#last === undefined) throw this.#wrong('says that more follows, but not where');
     return this.#last.toString();
@@ -97,16 +97,16 @@ class ListingOrder {
     return new StoreError('unsupported', {
       key: this.#prefix,
       message: `listing ${this.#bucket.show(this.#prefix)}: the service ${what}`,
-      hint: 'It must serve ListObjectsV2 with continuation tokens, in the order of the keys; ask its maker.',
+      hint: 'It must support ListObjectsV2 with continuation tokens, in the order of the keys; ask its provider.',
     });
   }
 }
 
-/** A web page, say: without this it would look like an empty bucket. */
-export function noListing(bucket: Bucket, prefix: string): StoreError {
+/** For an answer such as a web page: without this check it would look like an empty bucket. */
+export function notAListing(bucket: Bucket, prefix: string): StoreError {
   return new StoreError('unsupported', {
     key: prefix,
-    message: `listing ${bucket.show(prefix)}: what answers there does not speak the S3 API`,
+    message: `listing ${bucket.show(prefix)}: the endpoint does not speak the S3 API`,
     hint: 'Check endpoint= in the address.',
   });
 }
@@ -114,11 +114,11 @@ export function noListing(bucket: Bucket, prefix: string): StoreError {
 function toInfo(object: ListedObject, name: string, prefix: string): ObjectInfo | undefined {
   const key = name.startsWith(prefix) ? name.slice(prefix.length) : undefined;
   if (key === undefined || object.Size === undefined || object.LastModified === undefined) return undefined;
-  // Some services tell fractions of a second here, but not with the object: the same object has the same time everywhere.
+  // Some services give fractions of a second here, but not with the object: rounded, both times are the same.
   return { key, size: object.Size, modified: new Date(Math.floor(object.LastModified.getTime() / 1000) * 1000) };
 }
 
-/** Whether a name in the bucket is a key of a store. */
+/** Whether a name in the bucket is a valid key of a store. */
 export function isKey(name: string): boolean {
   try {
     assertKey(name);

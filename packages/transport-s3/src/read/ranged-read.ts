@@ -10,29 +10,29 @@ import { drain } from './drain.ts';
 import { failedWith } from '../requests/errors.ts';
 import { comparableEtag } from '../requests/etag.ts';
 
-/** Bytes `from` up to, but without, `to`. */
+/** The bytes from `from` up to, but not including, `to`. */
 export interface ByteRange {
   readonly from: number;
   readonly to: number;
 }
 
-/** The object that is being read: every range must come from this very one. */
+/** The object that is being read: every range must come from exactly this one. */
 export interface ReadTarget {
   readonly bucket: Bucket;
   readonly key: string;
   readonly etag: string;
 }
 
-/** An answer with a body. */
+/** The answer to a ranged request. */
 export interface OpenedRange {
   readonly body: IncomingMessage;
   readonly etag: string;
   readonly objectSize: number;
-  /** How many bytes the body has to give. */
+  /** How many bytes the body has. */
   readonly length: number;
 }
 
-/** Sends one ranged GET. Rejects with what the SDK said, or with a {@link StoreError} when the service cannot serve ranges. */
+/** Sends one ranged GET. Rejects with the error of the SDK, or with a {@link StoreError} if the service does not support ranges. */
 export async function openRange(
   bucket: Bucket,
   key: string,
@@ -52,9 +52,9 @@ export async function openRange(
 }
 
 /**
- * Fills `buffer` with a range: when a body breaks off, goes on with the byte it reached.
+ * Fills `buffer` with a range. If the body breaks off, continues from the last byte that arrived.
  *
- * @param opened an answer to start with, where there is one already
+ * @param opened an answer to start with, if there is one already
  * @throws StoreError `integrity` when the object changed or went away meanwhile
  */
 export async function fetchRange(
@@ -69,7 +69,7 @@ export async function fetchRange(
   const copy = async (abortSignal: AbortSignal): Promise<void> => {
     const { body, etag: given } = opened ?? (await openRange(bucket, key, { from: reached, to: range.to }, { abortSignal, etag }));
     opened = undefined;
-    // Not every service keeps the condition.
+    // Not every service honors the condition.
     if (comparableEtag(given) !== comparableEtag(etag)) {
       body.destroy();
       throw changed(bucket, key, 'was replaced while it was read');
@@ -77,7 +77,7 @@ export async function fetchRange(
     const cut = (): void => void body.destroy();
     abortSignal.addEventListener('abort', cut, { once: true });
     try {
-      // Read to its end, if that is where the range ends: else the connection would be lost for the next request.
+      // Read to the end of the body, if the range ends there: otherwise the connection could not be used for the next request.
       await drain(body, (chunk) => {
         if (reached === range.to) body.destroy();
         const fitting = chunk.subarray(0, range.to - reached);
@@ -94,7 +94,7 @@ export async function fetchRange(
   let copying: Promise<void> = Promise.resolve();
   try {
     await bucket.tryRequest(request, async ({ abortSignal }) => {
-      // An attempt that was cut for its slowness may have a chunk in its hands still.
+      // An attempt that was cut because it was slow may still be copying a chunk.
       await copying.catch(ignore);
       copying = copy(abortSignal);
       await copying;
@@ -105,7 +105,7 @@ export async function fetchRange(
     if (failedWith(error, 'NoSuchKey', 404)) throw changed(bucket, key, 'was removed while it was read');
     throw bucket.translate(error, request);
   } finally {
-    // Whoever called may use the buffer for something else from now on.
+    // After this, the caller may use the buffer for something else.
     await copying.catch(ignore);
   }
 }
@@ -117,20 +117,20 @@ function changed(bucket: Bucket, key: string, what: string): StoreError {
 function readAnswer(bucket: Bucket, key: string, range: ByteRange, answer: GetObjectCommandOutput): OpenedRange {
   const { Body, ETag, ContentLength, ContentRange } = answer;
   if (!(Body instanceof IncomingMessage)) throw Object.assign(new Error('an answer without a body'), { name: 'ServiceUnavailable' });
-  // A body that is let go of early must not become an unhandled error.
+  // A body that is dropped early must not become an unhandled error.
   Body.on('error', () => {});
   const partial = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(ContentRange ?? '');
   const objectSize = Number(partial?.[3] ?? ContentLength ?? Number.NaN);
   const from = Number(partial?.[1] ?? 0);
   const length = Math.min(range.to, objectSize) - from;
-  // A part of an object whose size is not told must not be taken for all of it.
-  const untold = partial === null && (ContentRange !== undefined || answer.$metadata.httpStatusCode === 206);
-  if (untold || from !== range.from || Number.isNaN(objectSize) || (partial !== null && ContentLength !== length)) {
+  // A part of an object of unknown size must not be taken for the complete object.
+  const sizeUnknown = partial === null && (ContentRange !== undefined || answer.$metadata.httpStatusCode === 206);
+  if (sizeUnknown || from !== range.from || Number.isNaN(objectSize) || (partial !== null && ContentLength !== length)) {
     Body.destroy();
     throw new StoreError('unsupported', {
       key,
-      message: `reading ${bucket.show(key)}: the service was asked for bytes from ${range.from} on and gave others`,
-      hint: 'A service must serve ranges (RFC 9110, section 14).',
+      message: `reading ${bucket.show(key)}: the service sent other bytes than the requested ones from byte ${range.from} on`,
+      hint: 'The service must support ranges (RFC 9110, section 14).',
     });
   }
   return { body: Body, etag: ETag ?? '', objectSize, length };

@@ -2,26 +2,26 @@ import type { ByteSource, ReadOptions } from '@gantry/transport';
 import { StoreError, assertRange } from '@gantry/transport';
 
 import { failedWith } from '../requests/errors.ts';
-import { look } from '../requests/stored-object.ts';
+import { statObject } from '../requests/stored-object.ts';
 import type { ByteRange, OpenedRange } from './ranged-read.ts';
 import { openRange } from './ranged-read.ts';
 import { RANGE_BYTES, S3ByteSource } from './s3-byte-source.ts';
 import type { S3Context } from '../s3-context.ts';
 
 /**
- * Opens an object, or a range of it. The first request is the first range: it tells size and ETag too.
+ * Opens an object, or a range of it. The first request is for the first range: its answer has the size and the ETag too.
  *
  * @throws StoreError `not-found`, `invalid-range`
  */
 export async function openSource(context: S3Context, key: string, options: ReadOptions): Promise<ByteSource> {
   const { offset = 0, length, signal } = options;
-  // Before the size is known, whether these are whole numbers at all.
+  // The size is not known yet: checks only that these are whole numbers.
   assertRange(key, { offset, length: length ?? 0, objectSize: Infinity });
   const { bucket } = context;
   const wanted = { from: offset, to: offset + Math.min(RANGE_BYTES, length ?? RANGE_BYTES) };
-  // A range of nothing cannot be asked for.
+  // An empty range cannot be requested.
   const first = length === 0 ? undefined : await openFirst(context, key, wanted, signal);
-  const found = first ?? (await lookAt(context, key, signal));
+  const found = first ?? (await statForRead(context, key, signal));
   const range = { offset, length: length ?? Math.max(0, found.objectSize - offset), objectSize: found.objectSize };
   try {
     assertRange(key, range);
@@ -50,17 +50,21 @@ async function openFirst(
     return await bucket.tryRequest(request, ({ abortSignal }) => openRange(bucket, key, range, { abortSignal }));
   } catch (error) {
     signal?.throwIfAborted();
-    // Also said of an empty object: whether the range is wrong, its size must tell.
+    // The answer for an empty object too: its size decides whether the range is wrong.
     if (failedWith(error, 416)) return undefined;
     throw bucket.translate(error, request);
   }
 }
 
-async function lookAt(context: S3Context, key: string, signal: AbortSignal | undefined): Promise<{ objectSize: number; etag: string }> {
+async function statForRead(
+  context: S3Context,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<{ objectSize: number; etag: string }> {
   const { bucket } = context;
   const request = { doing: 'reading', key, signal };
   try {
-    const found = await look(bucket, key, signal);
+    const found = await statObject(bucket, key, signal);
     if (found !== undefined) return { objectSize: found.size, etag: found.etag ?? '' };
   } catch (error) {
     signal?.throwIfAborted();

@@ -6,7 +6,7 @@ import type { ByteRange, OpenedRange, ReadTarget } from './ranged-read.ts';
 import { fetchRange } from './ranged-read.ts';
 import type { S3Context } from '../s3-context.ts';
 
-/** How many bytes one request asks for. */
+/** How many bytes one request reads. */
 export const RANGE_BYTES: number = 8 * 1024 * 1024;
 
 /** What is to be read. */
@@ -14,22 +14,22 @@ export interface SourceOptions {
   readonly target: ReadTarget;
   readonly range: ByteRange;
   readonly objectSize: number;
-  /** The answer to the first range; its body is the source's from now on. */
+  /** The answer to the first range; the source takes over its body. */
   readonly first: OpenedRange | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-/** A range on its way into memory. */
+/** A range that is being read into memory. */
 interface Fetch {
   readonly done: Promise<void>;
   readonly bytes: Uint8Array;
-  /** Lets go of its memory. Only after `done` is settled. */
+  /** Frees its memory. Only after `done` is settled. */
   readonly release: () => void;
 }
 
 /**
- * Reads ahead: while the taker looks at one range, the next ones are fetched side by side, as many as the store's memory allows. One
- * is always on its way, so that no reader starves another.
+ * Reads ahead: while the consumer processes one range, the next ones are fetched in parallel, as many as the store's memory allows. Every
+ * reader always has one in flight, so that none can block another.
  */
 export class S3ByteSource implements ByteSource {
   readonly length: number;
@@ -55,7 +55,7 @@ export class S3ByteSource implements ByteSource {
     if (this.#taken) {
       throw new StoreError('unsupported', {
         key: this.#options.target.key,
-        message: 'a source of bytes can be read once',
+        message: 'cannot read this source of bytes again: it can be read once',
         hint: 'Call read again.',
       });
     }
@@ -81,7 +81,11 @@ export class S3ByteSource implements ByteSource {
   async [Symbol.asyncDispose](): Promise<void> {
     const { target } = this.#options;
     this.#ended.abort(
-      new StoreError('unsupported', { key: target.key, message: 'the source of bytes was disposed of', hint: 'Call read again.' }),
+      new StoreError('unsupported', {
+        key: target.key,
+        message: 'cannot read this source of bytes: it was closed',
+        hint: 'Call read again.',
+      }),
     );
     this.#first?.body.destroy();
     this.#first = undefined;

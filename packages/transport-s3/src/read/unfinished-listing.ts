@@ -10,15 +10,15 @@ import { uploadToken } from '../requests/token.ts';
 import type { ListedUpload } from './uploads-listing.ts';
 import { listUploads } from './uploads-listing.ts';
 
-/** Which writes are asked for. */
+/** Which writes to list. */
 interface Wanted {
   readonly prefix: string;
-  /** Keys whose uploads are asked for one by one, too. */
+  /** Keys whose uploads are also listed one by one. */
   readonly keys?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Every unfinished write below a prefix: what the service lists, and what this store holds and the service does not know of yet. */
+/** Every unfinished write below a prefix: those that the service lists, and those of this store that the service does not know yet. */
 export async function* listPending(
   context: S3Context,
   live: ReadonlySet<S3Write>,
@@ -38,14 +38,14 @@ export async function* listPending(
           durableBytes,
           started: upload.started,
           owner: 'unknown',
-          ownerText: upload.initiator === '' ? 'the service does not say who' : `the service's user ${upload.initiator}`,
+          ownerText: upload.initiator === '' ? 'unknown: the service does not say' : `the service's user ${upload.initiator}`,
         }
       : ownInfo(write, durableBytes);
   }
   for await (const mark of staleMarks(context, prefix, signal)) yield mark.info;
 }
 
-/** Ends writes by their tokens. What is not there any more is no error. */
+/** Ends writes by their tokens. Ignores tokens of writes that do not exist. */
 export async function clearPending(
   context: S3Context,
   live: ReadonlySet<S3Write>,
@@ -61,7 +61,7 @@ export async function clearPending(
   for await (const mark of staleMarks(context, '', signal)) if (tokens.has(mark.info.token)) await removeMark(bucket, mark.name);
 }
 
-/** MinIO and its kin list uploads only where they are asked for the whole key: then the keys that the caller knows find them. */
+/** MinIO and services like it list uploads only for a complete key: so the keys that the caller knows are listed one by one. */
 async function* findUploads(bucket: Bucket, { prefix, keys = [], signal }: Wanted): AsyncGenerator<ListedUpload, void, undefined> {
   const seen = new Set<string>();
   for await (const upload of listUploads(bucket, prefix, signal)) {
@@ -90,7 +90,7 @@ interface StaleMark {
   readonly info: PendingInfo;
 }
 
-/** Marks whose upload is gone: a killed process left them between completing and tidying up. */
+/** Marks whose upload is gone: a process was killed after it completed the upload and before it removed the mark. */
 async function* staleMarks(
   { bucket, conditional }: S3Context,
   prefix: string,

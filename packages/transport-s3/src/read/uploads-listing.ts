@@ -3,20 +3,20 @@ import { StoreError } from '@gantry/transport';
 
 import type { Bucket } from '../requests/bucket.ts';
 import { decodeListedKey } from './listed-key.ts';
-import { noListing } from './listing.ts';
+import { notAListing } from './listing.ts';
 import type { MultipartUpload } from '../write/multipart.ts';
 
 /** One unfinished upload, as the service lists it. */
 export interface ListedUpload extends MultipartUpload {
   readonly started: Date;
-  /** Who began it, as the service calls them; empty where it does not say. */
+  /** The user who started it, as the service calls them; empty if it does not say. */
   readonly initiator: string;
 }
 
-/** A thousand uploads each: more than anybody has. */
+/** With a thousand uploads per page: more than any bucket has. */
 const MAX_PAGES = 1000;
 
-/** The unfinished uploads of keys that start with `prefix`, page by page. Keys of others, below the store's prefix too, are among them. */
+/** The unfinished uploads of keys that start with `prefix`, page by page. Includes uploads of other programs below the store's prefix. */
 export async function* listUploads(bucket: Bucket, prefix: string, signal?: AbortSignal): AsyncGenerator<ListedUpload, void, undefined> {
   let markers: { readonly KeyMarker?: string; readonly UploadIdMarker?: string } = {};
   let pages = 0;
@@ -26,7 +26,7 @@ export async function* listUploads(bucket: Bucket, prefix: string, signal?: Abor
         new ListMultipartUploadsCommand({ Bucket: bucket.address.bucket, Prefix: bucket.fullKey(prefix), EncodingType: 'url', ...markers }),
         send,
       );
-      if (answer.Bucket === undefined && answer.IsTruncated === undefined) throw noListing(bucket, prefix);
+      if (answer.Bucket === undefined && answer.IsTruncated === undefined) throw notAListing(bucket, prefix);
       return answer;
     });
     for (const upload of page.Uploads ?? []) {
@@ -53,8 +53,8 @@ export async function* listUploads(bucket: Bucket, prefix: string, signal?: Abor
 function endless(bucket: Bucket, prefix: string): StoreError {
   return new StoreError('unsupported', {
     key: prefix,
-    message: `listing unfinished uploads in ${bucket.show(prefix)}: the listing of the service does not come to an end`,
-    hint: 'It must serve ListMultipartUploads with markers; ask its maker.',
+    message: `listing unfinished uploads in ${bucket.show(prefix)}: the listing of the service does not end`,
+    hint: 'It must support ListMultipartUploads with markers; ask its provider.',
   });
 }
 

@@ -1,4 +1,4 @@
-/** Waits for `promise`, but no longer than until the signal fires: then rejects with its reason, whatever becomes of the promise. */
+/** Waits for `promise` until a signal fires: then rejects with its reason, and ignores the outcome of the promise. */
 export async function untilAborted<T>(promise: Promise<T>, ...signals: readonly (AbortSignal | undefined)[]): Promise<T> {
   const given = signals.filter((signal) => signal !== undefined);
   if (given.length === 0) return promise;
@@ -19,7 +19,7 @@ export async function untilAborted<T>(promise: Promise<T>, ...signals: readonly 
   }
 }
 
-/** For rejections that somebody else reports. */
+/** For rejections that are reported elsewhere. */
 export function ignore(): void {
   // Nothing to do.
 }

@@ -6,7 +6,7 @@ import type { S3Client } from '@aws-sdk/client-s3';
 export interface BodyDigests {
   /** Base64, for `Content-MD5` (RFC 1864). */
   readonly contentMd5: string;
-  /** Hexadecimal: what most services give as the ETag. */
+  /** Hexadecimal: the ETag of most services. */
   readonly md5: string;
   /** Hexadecimal, for `x-amz-content-sha256`, which the signature covers (Signature Version 4). */
   readonly sha256: string;
@@ -22,17 +22,17 @@ export async function digestBody(body: Uint8Array<ArrayBuffer>): Promise<BodyDig
 /** Bodies whose SHA-256 is known, so that neither the signer nor the next attempt computes it again. */
 const knownSha256 = new WeakMap<Uint8Array, string>();
 
-/** In place of the SHA-256, for bodies that are told by their `Content-MD5` alone (Signature Version 4). */
+/** Sent instead of the SHA-256 for bodies that only `Content-MD5` protects (Signature Version 4). */
 export const UNSIGNED_PAYLOAD = 'UNSIGNED-PAYLOAD';
 
-/** Has requests with this very body signed with this digest. */
+/** Requests with exactly this body object are signed with this digest. */
 export function rememberSha256(body: Uint8Array, sha256: string): void {
   knownSha256.set(body, sha256);
 }
 
 /**
- * Makes a client's requests carry digests that services really look at. The CRC32 that the SDK would add is ignored by many
- * services and refused by some; `Content-MD5` and the signed SHA-256 of the body are verified by all that were tried.
+ * Makes a client's requests carry digests that services verify. The CRC32 that the SDK would add is ignored by many
+ * services and refused by some; `Content-MD5` and the signed SHA-256 of the body are verified by every service we tried.
  */
 export function signWithDigests(client: S3Client): void {
   client.middlewareStack.add(
@@ -50,7 +50,7 @@ export function signWithDigests(client: S3Client): void {
     (next) => async (args) => {
       const { request } = args;
       if (isRequest(request) && typeof request.body === 'string') {
-        // Documents, such as lists of keys: OpenStack Swift insists on it, where the SDK computes a CRC32.
+        // Documents, such as lists of keys: OpenStack Swift requires it, and the SDK computes only a CRC32.
         request.headers['content-md5'] = createHash('md5').update(request.body).digest('base64');
         for (const name of Object.keys(request.headers)) {
           if (/^x-amz-(sdk-)?checksum-/i.test(name)) delete request.headers[name];

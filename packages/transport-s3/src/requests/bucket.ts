@@ -1,55 +1,55 @@
 import { untilAborted } from './abort.ts';
 import type { S3Address } from '../address/address.ts';
 import type { Clients } from './clients.ts';
-import { mayPass, toStoreError } from './errors.ts';
+import { isTransient, toStoreError } from './errors.ts';
 import { retry } from './retry.ts';
 import type { RetryPolicy } from './retry.ts';
 import { readFailure } from './service-failure.ts';
 
-/** One request: for its error message, its time limit and its end. */
+/** One request: its error message, time limit and cancellation. */
 export interface RequestOptions {
   /** Such as `reading`; the address of the key follows in messages. */
   readonly doing: string;
   /** Relative to the store's prefix; empty for the bucket itself. */
   readonly key: string;
-  /** Whether the request is for the bucket, such as a listing, and not for one of its objects. */
+  /** Whether the request is for the bucket, such as a listing, instead of one of its objects. */
   readonly ofBucket?: boolean;
   readonly signal?: AbortSignal | undefined;
-  /** How many bytes it carries, in either direction. */
+  /** How many bytes it transfers, in either direction. */
   readonly bytes?: number;
-  /** How long the service may need for its answer, in milliseconds, besides the time that the bytes need; a minute where absent. */
+  /** How long the service may take to answer, in milliseconds, in addition to the time for the bytes; by default a minute. */
   readonly patienceMs?: number;
   /** Called with each failure, before it is tried again. */
   readonly onFailure?: ((error: unknown) => void) | undefined;
-  /** Whether a failure may pass, where that is not what it usually is. */
-  readonly mayPass?: (error: unknown) => boolean;
+  /** Replaces the usual decision whether a failure is worth another attempt. */
+  readonly isTransient?: (error: unknown) => boolean;
 }
 
-/** What the SDK wants with each command. */
+/** What the SDK expects with each command. */
 export interface SendOptions {
   readonly abortSignal: AbortSignal;
-  /** For how long the service may be silent, in milliseconds, where not for as long as usually. */
+  /** How long the service may be silent, in milliseconds; the client's limit by default. */
   readonly silenceMs?: number;
 }
 
-/** No service is as slow as this, in bytes a second: a request that takes longer is cut, even if some byte comes now and then. */
+/** Slower than any real service, in bytes per second: a request that takes longer is cut, even if a byte arrives now and then. */
 const MIN_BYTES_PER_SECOND = 16 * 1024;
-/** Before the service has ever answered, an address that leads nowhere should say so soon. */
+/** Before the first answer of the service: a wrong address should be reported soon. */
 const FIRST_CONTACT_MS = 2000;
 
 /**
- * A request that was cut because of silence may be answered a little later only, every time: the service is busy, and has still to do
- * what was cut. So the next attempt waits twice as long, up to this.
+ * A busy service may answer each time just after its request was cut, and it still works on what was cut. So each attempt waits
+ * twice as long as the one before, up to this limit.
  */
 const MAX_SILENCE_MS = 30_000;
 
-/** A busy service is waited for so long, even where `stallSeconds` is small. */
+/** How long to wait for a busy service, even if `stallSeconds` is small. */
 const MIN_SLOW_LIMIT_MS = 15_000;
 
-/** How often one request is signed anew because the clocks differ. */
+/** How often one request is signed again because the clocks differ. */
 const MAX_SKEW_CORRECTIONS = 4;
 
-/** The bucket of a store: sends requests, tries again what may pass, and translates what does not. */
+/** The bucket of a store: sends requests, retries transient failures and translates the others. */
 export class Bucket {
   readonly clients: Clients;
   readonly address: S3Address;
@@ -60,18 +60,18 @@ export class Bucket {
     this.address = address;
   }
 
-  /** The key in the bucket of a key in the store. */
+  /** Where a key of the store is in the bucket. */
   fullKey(key: string): string {
     return this.address.prefix + key;
   }
 
-  /** How a key is called in messages. */
+  /** A key as messages show it. */
   show(key: string): string {
     return `s3://${this.address.bucket}/${this.fullKey(key)}`;
   }
 
   /**
-   * Sends a request until it succeeds, or has failed for good or for too long.
+   * Sends a request until it succeeds, fails permanently or has failed for too long.
    *
    * @throws StoreError, or the reason of the signal
    */
@@ -84,7 +84,7 @@ export class Bucket {
     }
   }
 
-  /** As {@link request}, for callers that know what some failures mean: rejects with what the SDK said. */
+  /** Like {@link request}, but rejects with the error of the SDK, for callers that handle some failures themselves. */
   async tryRequest<T>(options: RequestOptions, send: (options: SendOptions, attempt: number) => Promise<T>): Promise<T> {
     let skewCorrections = 0;
     let silenceMs: number | undefined;
@@ -93,17 +93,17 @@ export class Bucket {
       policy: this.#policy(),
       signal: options.signal,
       slowLimitMs: (error) => (isTimeout(error) ? this.#slowLimitMs() : undefined),
-      mayPass: (error) => {
+      isTransient: (error) => {
         options.onFailure?.(error);
         if (isTimeout(error) && stallMs < MAX_SILENCE_MS) silenceMs = Math.min(2 * (silenceMs ?? stallMs), MAX_SILENCE_MS);
-        // The SDK learns the service's time from such an answer: if that does not help, nothing will.
+        // The SDK takes the service's time from such an answer: if that does not help, another attempt will not either.
         if (readFailure(error).name === 'RequestTimeTooSkewed' && ++skewCorrections > MAX_SKEW_CORRECTIONS) return false;
-        return (options.mayPass ?? mayPass)(error);
+        return (options.isTransient ?? isTransient)(error);
       },
     });
   }
 
-  /** An error of the SDK as the store's callers see it. */
+  /** Translates an error of the SDK for the store's callers. */
   translate(error: unknown, { doing, key, ofBucket = key === '' }: RequestOptions): Error {
     const { proxy } = this.clients;
     const way = proxy === undefined ? '' : ` through the proxy ${proxy.url.host} (${proxy.source})`;
@@ -113,11 +113,11 @@ export class Bucket {
   #policy(): RetryPolicy {
     const { retryForMs } = this.address.options;
     return this.#answered
-      ? { retryForMs, leastAttempts: 6, firstDelayMs: 150, maxDelayMs: 5000 }
-      : { retryForMs: Math.min(retryForMs, FIRST_CONTACT_MS), leastAttempts: 4, firstDelayMs: 150, maxDelayMs: 1000 };
+      ? { retryForMs, minAttempts: 6, firstDelayMs: 150, maxDelayMs: 5000 }
+      : { retryForMs: Math.min(retryForMs, FIRST_CONTACT_MS), minAttempts: 4, firstDelayMs: 150, maxDelayMs: 1000 };
   }
 
-  /** A service that was silent from the start is given up soon; one that has answered before may be busy, or start anew. */
+  /** A service that never answered gets little time; one that has answered before may be busy or restarting. */
   #slowLimitMs(): number {
     const { retryForMs, stallMs } = this.address.options;
     return this.#answered ? Math.max(retryForMs, 6 * stallMs, MIN_SLOW_LIMIT_MS) : Math.max(2 * stallMs, MIN_SLOW_LIMIT_MS);

@@ -1,4 +1,4 @@
-/** Buffers to be used again: the operating system's fresh pages cost more than all that is copied into them. */
+/** Reuses buffers: getting fresh pages from the operating system costs more than copying the data. */
 export class BufferPool {
   readonly #maxIdleBytes: number;
   readonly #idle: Buffer<ArrayBuffer>[] = [];
@@ -9,16 +9,16 @@ export class BufferPool {
     this.#maxIdleBytes = maxIdleBytes;
   }
 
-  /** A buffer of just so many bytes, with anything in it. */
+  /** A buffer of exactly this size. Its content is arbitrary. */
   take(bytes: number): Buffer<ArrayBuffer> {
-    const place = this.#idle.findLastIndex((buffer) => buffer.length === bytes);
-    const [found] = place === -1 ? [] : this.#idle.splice(place, 1);
+    const index = this.#idle.findLastIndex((buffer) => buffer.length === bytes);
+    const [found] = index === -1 ? [] : this.#idle.splice(index, 1);
     if (found === undefined) return Buffer.allocUnsafeSlow(bytes);
     this.#idleBytes -= bytes;
     return found;
   }
 
-  /** Takes a buffer back that nobody looks at any more. The sizes that were used longest ago are let go first. */
+  /** Takes back a buffer that is no longer in use. Drops the least recently used buffers first. */
   give(buffer: Buffer<ArrayBuffer>): void {
     this.#idle.push(buffer);
     this.#idleBytes += buffer.length;

@@ -19,26 +19,26 @@ import type { Proxy } from './proxy.ts';
 import { findProxy } from './proxy.ts';
 import { assertSendable } from './sendable.ts';
 
-/** Two clients over the same connections. */
+/** Two clients that share their connections. */
 export interface Clients extends Disposable {
   readonly usual: S3Client;
-  /** For completions, during which a service may be silent for minutes. */
+  /** For CompleteMultipartUpload, during which a service may be silent for minutes. */
   readonly patient: S3Client;
-  /** Amazon's own where absent. */
+  /** Undefined for Amazon's own. */
   readonly endpoint: URL | undefined;
   readonly proxy: Proxy | undefined;
 }
 
-/** How long the patient client listens to silence: what Amazon's reference says of CompleteMultipartUpload is "several minutes". */
+/** How long the patient client waits: Amazon's reference says that CompleteMultipartUpload can take "several minutes". */
 export const PATIENCE_MS: number = 10 * 60_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** The SDK watches each request for want of a connection with a timer, and forgets it where sending fails at once: it must be short. */
+/** The SDK's timer for requests that wait for a connection. It is not cleared if sending fails at once, so it must be short. */
 const SOCKET_WARNING_MS = 1000;
 
 /**
  * Makes the clients of a store. Settings come from the address, then from `env`, then from the SDK's own chain (configuration
- * files, SSO, container and instance roles), which reads the environment of the process where it must.
+ * files, SSO, container and instance roles), which reads the environment of the process.
  *
  * @throws StoreError `invalid-address`, `unsupported`
  */
@@ -54,7 +54,7 @@ export async function makeClients(address: S3Address, env: Environment): Promise
   const usual = make(options.stallMs);
   const patient = make(Math.max(options.stallMs, PATIENCE_MS));
   const others = new Map<number, S3Client>();
-  heedSilence(usual, (silenceMs) => {
+  honorSilenceMs(usual, (silenceMs) => {
     const other = others.get(silenceMs) ?? make(silenceMs);
     others.set(silenceMs, other);
     return other;
@@ -71,7 +71,7 @@ export async function makeClients(address: S3Address, env: Environment): Promise
   };
 }
 
-/** Where requests go: for what decides by the name of the host. */
+/** The host that requests go to: decides about the proxy. */
 function hostOf(bucket: string, { endpoint, region, pathStyle }: Settings): URL {
   const url = new URL(endpoint ?? `https://s3.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}`);
   if (!pathStyle && isIP(url.hostname) === 0) url.hostname = `${bucket}.${url.hostname}`;
@@ -99,8 +99,8 @@ function makeClient(config: S3ClientConfig, agents: Agents, socketTimeout: numbe
   return client;
 }
 
-/** Has the requests that say `silenceMs` sent with that time-out: the SDK has one for each client, and none for a request. */
-function heedSilence(client: S3Client, clientFor: (silenceMs: number) => S3Client): void {
+/** Applies the `silenceMs` of a request: the SDK has time-outs only for a client, not for a request. */
+function honorSilenceMs(client: S3Client, clientFor: (silenceMs: number) => S3Client): void {
   const { requestHandler } = client.config;
   const handle = requestHandler.handle.bind(requestHandler);
   requestHandler.handle = (request, options) => {
@@ -118,10 +118,10 @@ function clientConfig({ endpoint, region, pathStyle }: Settings, credentials: Cr
     // Many services refuse the trailing checksums that are the SDK's default.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // With it, the SDK opens a new connection for each part.
+    // If true, the SDK opens a new connection for each part.
     expectContinueHeader: false,
     streamCollector: collectAnswer,
-    // The store tries again itself: part by part, range by range, and for as long as the user says.
+    // The store retries itself: part by part, range by range, for as long as the user says.
     maxAttempts: 1,
     retryMode: 'standard',
     defaultsMode: 'legacy',

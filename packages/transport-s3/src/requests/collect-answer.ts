@@ -3,18 +3,18 @@ import { Readable } from 'node:stream';
 
 import { StoreError } from '@gantry/transport';
 
-/** More than any answer has that is no object: a thousand unfinished uploads, each with a key of a kilobyte, each byte written as three. */
+/** More than any answer except an object: a thousand unfinished uploads, each with a key of a kilobyte, each byte written as three. */
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
-/** More than an error says ("REST error responses" in the Amazon S3 API reference). */
+/** More than any error document ("REST error responses" in the Amazon S3 API reference). */
 const MAX_ERROR_BYTES = 64 * 1024;
-/** More than a thousand entries have; what is parsed needs some hundred bytes of memory for each. */
+/** More than a thousand entries have; each needs about a hundred bytes of memory when parsed. */
 const MAX_TAGS = 100_000;
 
 const TAG_START = 0x3c;
 
 const webPages = new WeakSet<object>();
 
-/** Whether a header `Content-Type` says so. */
+/** Whether a `Content-Type` header says that the body is HTML. */
 export function isHtml(contentType: string | undefined): boolean {
   return contentType !== undefined && /^text\/html\b/i.test(contentType);
 }
@@ -25,8 +25,8 @@ export function isWebPage(body: unknown): boolean {
 }
 
 /**
- * Reads the document of an answer. One without end, or with far too many parts, must not fill the memory. An error that is longer than
- * errors are, or a web page, is not read: then the HTTP status says what there is to say.
+ * Reads the document of an answer. One that is endless, or has far too many elements, must not fill the memory. An error document that
+ * is too long, or a web page, is not read: then only the HTTP status counts.
  *
  * @throws StoreError `unsupported`
  */
@@ -41,7 +41,7 @@ export async function collectAnswer(body: unknown): Promise<Uint8Array> {
     if (!(chunk instanceof Uint8Array)) continue;
     bytes += chunk.length;
     tags += countTags(chunk);
-    // Some services call the empty answer to a HEAD HTML: that is not a page.
+    // Some services send the empty answer to a HEAD as HTML: that is not a web page.
     if (isPage) webPages.add(body);
     if (isError && (isPage || bytes > MAX_ERROR_BYTES)) return new Uint8Array(0);
     if (bytes > MAX_ANSWER_BYTES || tags > MAX_TAGS) throw tooLong();
@@ -58,9 +58,9 @@ function countTags(chunk: Uint8Array): number {
 
 function tooLong(): StoreError {
   const error = new StoreError('unsupported', {
-    message: `the service answered with more than ${MAX_ANSWER_BYTES / 1024 / 1024} MiB, or ${MAX_TAGS} elements, where a page of a listing was asked for`,
+    message: `the answer of the service is too long for one page of a listing: it has more than ${MAX_ANSWER_BYTES / 1024 / 1024} MiB or ${MAX_TAGS} elements`,
     hint: 'Is it an S3 service? Check endpoint= in the address.',
   });
-  // The SDK adds advice for programmers to the messages of errors without it.
+  // Without this, the SDK adds advice for programmers to the message.
   return Object.assign(error, { $metadata: {} });
 }

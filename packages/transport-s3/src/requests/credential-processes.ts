@@ -5,29 +5,29 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 
-/** Which processes belong to which call. */
+/** The processes that a call has started. */
 const started = new AsyncLocalStorage<Set<ChildProcess>>();
 
 /**
- * Runs `work`, and ends the processes that it started and left when it is over. The SDK starts the
- * `credential_process` of a profile without any end, and this process could not end before it.
+ * Runs `work`, and afterwards kills the processes that it started and left running. The SDK starts the
+ * `credential_process` of a profile without a time limit, and this process could not end before it.
  */
 export async function endProcessesOf<T>(work: () => Promise<T>): Promise<T> {
   const processes = new Set<ChildProcess>();
-  const notice = (message: unknown): void => {
+  const record = (message: unknown): void => {
     const child = typeof message === 'object' && message !== null && 'process' in message ? message.process : undefined;
     if (child instanceof ChildProcessClass) started.getStore()?.add(child);
   };
-  subscribe('child_process', notice);
+  subscribe('child_process', record);
   try {
     return await started.run(processes, work);
   } finally {
-    unsubscribe('child_process', notice);
+    unsubscribe('child_process', record);
     for (const child of processes) end(child);
   }
 }
 
-/** With all that it started: it is a shell, whose children would hold its pipes. */
+/** Kills a process with its descendants: it is a shell, whose children would keep its pipes open. */
 function end(child: ChildProcess): void {
   if (child.exitCode !== null || child.signalCode !== null) return;
   if (child.pid !== undefined) for (const pid of descendantsOf(child.pid)) kill(pid);
@@ -53,6 +53,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It has ended by itself.
+    // It has already ended.
   }
 }

@@ -11,7 +11,7 @@ import { openS3Store } from '../open-s3-store.ts';
 const directory = await makeTemporaryDirectory();
 const config = join(directory.path, 'config');
 const script = join(directory.path, 'credentials.sh');
-/** The SDK reads the environment of the process: it must not see what stands in that of the machine. */
+/** The SDK reads the environment of the process: it must not see the settings of this machine. */
 const own = { AWS_CONFIG_FILE: config, AWS_SHARED_CREDENTIALS_FILE: '/dev/null', AWS_EC2_METADATA_DISABLED: 'true' };
 const before = { ...process.env };
 beforeAll(() => {
@@ -24,7 +24,7 @@ afterAll(async () => {
   await directory[Symbol.asyncDispose]();
 });
 
-/** What is said when the profile `p` has these settings. Nothing listens on port 9. */
+/** The error for a profile `p` with these settings. Nothing listens on port 9. */
 async function failureWith(settings: string, env: Readonly<Record<string, string>> = { AWS_PROFILE: 'p' }): Promise<string> {
   await writeFile(config, `[profile p]\nregion = us-east-1\n${settings}\n`);
   const failure = await failureOfListing(() => openAt('http://127.0.0.1:9', { stallSeconds: '1' }, { ...own, ...env }));
@@ -39,61 +39,61 @@ async function withProcess(body: string): Promise<string> {
   return failureWith(`credential_process = ${script} --password TOPSECRET`);
 }
 
-describe('credentials that do not come are told by their cause:', () => {
-  it('nothing says where they are', async () => {
+describe('the error for missing credentials names the cause:', () => {
+  it('there is no setting for them', async () => {
     expect(await failureWith('', {})).toBe('cannot get the credentials: Could not load credentials from any providers');
   });
 
-  it('a profile says nothing of them', async () => {
+  it('a profile without them', async () => {
     expect(await failureWith('')).toMatch(/^cannot get the credentials of the profile p: /);
   });
 
-  it('nobody has signed on', async () => {
+  it('a session that was never signed on', async () => {
     const session =
       'sso_session = s\nsso_account_id = 1\nsso_role_name = r\n[sso-session s]\nsso_start_url = https://x.awsapps.com/start\nsso_region = us-east-1';
     expect(await failureWith(session)).toMatch(/profile p: .*aws sso login/);
   });
 
-  it('a session, or another profile, that is not there', async () => {
+  it('a missing session, or another missing profile', async () => {
     expect(await failureWith('sso_session = nosuch\nsso_account_id = 1\nsso_role_name = r')).toMatch(/profile p: .*missing/);
     expect(await failureWith('role_arn = arn:aws:iam::1:role/x\nsource_profile = nosuch')).toMatch(/profile p: .*nosuch/);
   });
 
-  it('a token file that is not there', async () => {
+  it('a missing token file', async () => {
     expect(await failureWith('role_arn = arn:aws:iam::1:role/x\nweb_identity_token_file = /nonexistent')).toMatch(/ENOENT.*\/nonexistent/);
   });
 
-  it('a process that fails, by what it says, without its arguments', async () => {
+  it('a process that fails, with its output, without its arguments', async () => {
     const said = await withProcess('echo "vault is sealed" >&2; exit 3');
-    expect(said).toMatch(/profile p: credential_process failed and said: vault is sealed$/);
+    expect(said).toMatch(/profile p: credential_process failed and wrote: vault is sealed$/);
     const silent = await withProcess('exit 3');
-    expect(silent).toMatch(/credential_process failed with no output$/);
+    expect(silent).toMatch(/credential_process failed without output$/);
     expect(said + silent).not.toContain('TOPSECRET');
   });
 
-  it('a process that says something else, or old things', async () => {
+  it('a process with invalid output, or expired credentials', async () => {
     expect(await withProcess('echo hello')).toMatch(/invalid JSON/);
     const old = { Version: 1, AccessKeyId: 'a', SecretAccessKey: 'b', Expiration: '2020-01-01T00:00:00Z' };
     expect(await withProcess(`echo '${JSON.stringify(old)}'`)).toMatch(/expired/);
   });
 
-  it('a process that never answers, which is ended, with its pipes', async () => {
+  it('a process that never answers, which is killed, and its pipes closed', async () => {
     const pidFile = join(directory.path, 'pid');
     const said = withProcess(`echo $$ > ${pidFile}; exec sleep 1000`);
-    expect(await said).toMatch(/they did not come within 5 s$/);
+    expect(await said).toMatch(/they did not arrive within 5 s$/);
     const pid = Number(await readFile(pidFile, 'utf8'));
     await waitUntilGone(pid);
     expect(process.getActiveResourcesInfo()).not.toContain('ProcessWrap');
   });
 
-  it('a process whose keys have a line end in the middle: the key is blamed, and not the endpoint', async () => {
+  it('a process whose keys have a line end in the middle: the error is about the key, not the endpoint', async () => {
     expect(await withProcess(`echo '{"Version":1,"AccessKeyId":"a\\u0001b","SecretAccessKey":"c"}'`)).toMatch(
-      /^the access key has a line end/,
+      /^the access key contains a line end/,
     );
   });
 });
 
-it('a store that is closed while its credentials are waited for ends the process', async () => {
+it('a store that is closed while it waits for credentials kills their process', async () => {
   const pidFile = join(directory.path, 'pid2');
   await writeFile(script, `#!/bin/sh\necho $$ > ${pidFile}; exec sleep 1000\n`);
   await chmod(script, 0o700);
@@ -111,7 +111,7 @@ it('a store that is closed while its credentials are waited for ends the process
   await waitUntilGone(pid);
 });
 
-describe('no variable of the SDK, whatever stands in it, is a defect:', () => {
+describe('no value of a variable of the SDK causes a defect:', () => {
   const VALUES = ['', ' ', '\n', 'x\n', 'x y', 'x\u0001\u00ff', 'x'.repeat(5000), '[', '=', '\u{1F600}'];
   it.each([
     'AWS_ACCESS_KEY_ID',

@@ -9,14 +9,14 @@ import { CREDENTIALS_HINT } from './failure-kinds.ts';
 import { readFailure } from './service-failure.ts';
 import { endProcessesOf } from './credential-processes.ts';
 
-/** The shortest time that credentials are waited for: an instance role takes some seconds where there is none. */
+/** Asking for an instance role takes some seconds on a machine that has none. */
 const MIN_WAIT_MS = 5000;
 
 export type Credentials = NonNullable<S3ClientConfig['credentials']>;
 
 /**
- * The credentials that the settings name: a pair of keys, or what the profile, or else the SDK's own chain (SSO, web identity, container
- * and instance roles) finds, which reads the environment of the process.
+ * The credentials that the settings name: a pair of keys, or those of the profile, or those that the SDK's own chain finds (SSO, web
+ * identity, container and instance roles), which reads the environment of the process.
  *
  * @param waitMs how long that may take
  * @param closed ends the waiting
@@ -40,7 +40,7 @@ async function withinTime<T>(promise: Promise<T>, ms: number, closed: AbortSigna
   try {
     return await untilAborted(promise, closed, tooLate);
   } catch (error) {
-    throw tooLate.aborted && error === tooLate.reason ? new Error(`they did not come within ${ms / 1000} s`) : error;
+    throw tooLate.aborted && error === tooLate.reason ? new Error(`they did not arrive within ${ms / 1000} s`) : error;
   }
 }
 
@@ -54,15 +54,15 @@ function noCredentials(error: unknown, profile: string | undefined): StoreError 
 }
 
 function reasonOf(error: unknown, name: string, message: string): string {
-  // The SDK fails so over a profile that names a section which is not there.
+  // The SDK throws this when a profile names a section that does not exist.
   if (name === 'TypeError') return 'something that the profile refers to is missing';
   return name === 'CredentialsProviderError' || name === 'Error' ? withoutCommand(error, message) : `${message} (${name})`;
 }
 
-/** A failed `credential_process` is shown by what it wrote to standard error: its arguments may be secret. */
+/** For a failed `credential_process`, shows only what it wrote to standard error: its arguments may be secret. */
 function withoutCommand(error: unknown, message: string): string {
   if (!message.startsWith('Command failed')) return message === '' ? 'none were found' : message;
   const lines = error instanceof Error ? error.message.split('\n').slice(1) : [];
   const said = lines.join(' ').trim().slice(0, 200);
-  return `credential_process failed ${said === '' ? 'with no output' : `and said: ${said}`}`;
+  return `credential_process failed ${said === '' ? 'without output' : `and wrote: ${said}`}`;
 }

@@ -5,18 +5,18 @@ import { kindOfFailure } from './failure-kinds.ts';
 import type { ServiceFailure } from './service-failure.ts';
 import { readFailure } from './service-failure.ts';
 
-/** A bucket is listed, and the service speaks of an object that it does not have. */
+/** The request was for a bucket, and the answer is about a missing object. */
 const NOT_A_BUCKET: FailureKind = {
   code: 'not-found',
-  text: 'what answers there does not take the name for the one of a bucket',
-  hint: 'Is the bucket in endpoint= (its path or its host name) already? endpoint= is the service alone: http or https, host and port.',
-  mayPass: false,
+  text: 'the service does not treat this name as a bucket',
+  hint: 'If endpoint= contains the bucket (in its path or host name), remove it there: endpoint= is http or https, host and port only.',
+  isTransient: false,
 };
 
 /**
- * A failed request, translated: what callers of the store get. Its cause has the service's own words, without headers.
+ * Translates a failed request into the error that callers of the store get. Its cause has the service's own message, without headers.
  *
- * @param options.ofBucket whether it was a request for the bucket, and not for one of its objects
+ * @param options.ofBucket whether it was a request for the bucket instead of one of its objects
  * @param options.way how the service is reached, for the message, such as ` through a proxy`
  */
 export function toStoreError(
@@ -32,22 +32,22 @@ export function toStoreError(
   const failure = readFailure(error);
   const found = kindOfFailure(failure);
   const kind = ofBucket && found.code === 'not-found' && failure.name !== 'NoSuchBucket' ? NOT_A_BUCKET : found;
-  const region = failure.region === undefined || kind.code !== 'invalid-address' ? '' : ` It says: region=${failure.region}.`;
+  const region = failure.region === undefined || kind.code !== 'invalid-address' ? '' : ` The service says region=${failure.region}.`;
   return new StoreError(kind.code, {
     key,
     message: `${doing}${way}: ${kind.text} (${describe(failure)})`,
     hint: `${kind.hint}${region}`,
-    cause: new Error(describeForLogs(failure)),
+    cause: new Error(describeForLog(failure)),
   });
 }
 
 /** Whether the same request may succeed when it is sent again. */
-export function mayPass(error: unknown): boolean {
+export function isTransient(error: unknown): boolean {
   if (isStoreError(error)) return error.code === 'unavailable';
-  return kindOfFailure(readFailure(error)).mayPass;
+  return kindOfFailure(readFailure(error)).isTransient;
 }
 
-/** Whether the request may have done its work although it failed: no answer came, or not the service's last word. */
+/** Whether the request may have taken effect although it failed: there was no answer, or not a final one. */
 export function isUncertain(error: unknown): boolean {
   const { status } = readFailure(error);
   return status === undefined || status >= 500 || status < 400;
@@ -63,12 +63,12 @@ function describe({ name, status }: ServiceFailure): string {
   return status === undefined || String(status) === name ? name : `${name}, HTTP ${status}`;
 }
 
-function describeForLogs(failure: ServiceFailure): string {
+function describeForLog(failure: ServiceFailure): string {
   const request = failure.requestId === undefined ? '' : ` [request ${failure.requestId}]`;
   return `${describe(failure)}${failure.message === '' ? '' : `: ${failure.message}`}${request}`;
 }
 
-/** Bytes that arrived, or were kept, otherwise than they were sent: worth another attempt, and `integrity` when that does not help. */
-export function damagedOnTheWay(message: string): Error {
+/** The service received other bytes than were sent: worth another attempt, and `integrity` if that does not help. */
+export function damagedInTransit(message: string): Error {
   return Object.assign(new Error(message), { name: 'BadDigest' });
 }

@@ -1,28 +1,28 @@
 import { StoreError } from '@gantry/transport';
 
 import type { Bucket } from './bucket.ts';
-import { damagedOnTheWay } from './errors.ts';
+import { damagedInTransit } from './errors.ts';
 import type { S3Options } from '../address/options.ts';
 
-/** The part of an answer that says what the service keeps. */
+/** The part of an answer that shows what the service stored. */
 interface EtagAnswer {
   readonly ETag?: string | undefined;
   readonly ServerSideEncryption?: string | undefined;
 }
 
-/** How often an answer may have another ETag until it is no accident. */
-const MAX_ACCIDENTS = 3;
+/** After this number of attempts with a wrong ETag, it is not damage in transit. */
+const MAX_DAMAGED_ATTEMPTS = 3;
 
 /**
- * Refuses an answer whose ETag is not the one of what was sent: as damage on the way, to be sent again, or, when that has not helped, for
- * good.
+ * Refuses an answer whose ETag is not that of the bytes sent: at first as damage in transit, to be sent again, and permanently if that
+ * did not help.
  *
- * @throws StoreError `integrity`, or what {@link damagedOnTheWay} makes
+ * @throws StoreError `integrity`, or what {@link damagedInTransit} makes
  */
 export function assertEtag(bucket: Bucket, key: string, answer: EtagAnswer, expected: string, attempt: number): void {
   if (sameEtag(bucket, answer, expected)) return;
   const message = `${bucket.show(key)} does not have the bytes that were sent: ETag mismatch: got ${bareEtag(answer.ETag)}, expected ${expected}`;
-  if (attempt <= MAX_ACCIDENTS) throw damagedOnTheWay(message);
+  if (attempt <= MAX_DAMAGED_ATTEMPTS) throw damagedInTransit(message);
   throw new StoreError('integrity', {
     key,
     message,
@@ -31,8 +31,8 @@ export function assertEtag(bucket: Bucket, key: string, answer: EtagAnswer, expe
 }
 
 /**
- * Whether the service has what was sent, as far as its ETag can tell: it is the MD5 of the bytes, except where they are encrypted
- * with a key of KMS ("Checking object integrity" in Amazon's guide) and where the address says that it means nothing.
+ * Whether the service has what was sent, as far as its ETag shows: it is the MD5 of the bytes, unless they are encrypted
+ * with a key of KMS ("Checking object integrity" in Amazon's guide) or the address says that it means nothing.
  */
 function sameEtag(bucket: Bucket, answer: EtagAnswer, expected: string): boolean {
   const etag = comparableEtag(answer.ETag);
@@ -40,12 +40,12 @@ function sameEtag(bucket: Bucket, answer: EtagAnswer, expected: string): boolean
   return etag === expected;
 }
 
-/** Whether, by what the address says, ETags will tell what the service has. */
-export function etagTells({ etag, encryption }: S3Options): boolean {
+/** Whether ETags show what the service has, according to the address. */
+export function etagsAreMd5({ etag, encryption }: S3Options): boolean {
   return etag === 'md5' && (encryption === undefined || encryption.algorithm === 'AES256');
 }
 
-/** An ETag as it is written, without the quotation marks that some services forget and the mark of a weak one that proxies add. */
+/** An ETag without the quotation marks, which some services omit, and without the mark of a weak one, which proxies add. */
 export function bareEtag(etag: string | undefined): string {
   return (etag ?? '').replace(/^W\//, '').replaceAll('"', '');
 }

@@ -2,36 +2,44 @@ import type { StoreErrorCode } from '@gantry/transport';
 
 import type { ServiceFailure } from './service-failure.ts';
 
-/** What a failure means for the store, and what its user can do. */
+/** What a failure means for the store, and what the user can do. */
 export interface FailureKind {
   readonly code: StoreErrorCode;
   /** What happened, after "reading s3://…: ". */
   readonly text: string;
   readonly hint: string;
-  /** Whether the same request may succeed a moment later. `unavailable` and damage on the way may. */
-  readonly mayPass: boolean;
+  /** Whether the same request may succeed a moment later, as with `unavailable` and damage in transit. */
+  readonly isTransient: boolean;
 }
 
 export const CREDENTIALS_HINT =
-  'Give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (with AWS_SESSION_TOKEN for temporary ones), AWS_PROFILE or profile=, or run where a role provides them.';
+  'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (for temporary ones AWS_SESSION_TOKEN too), AWS_PROFILE or profile=, or run on a machine with a role.';
 const REGION_HINT = 'Give the region of the bucket with region= in the address.';
 const ENDPOINT_HINT = 'Check endpoint= in the address: http or https, host and port.';
 const POLICY_HINT = "Check the policies of the user and of the bucket; Gantry's page on S3 lists what each command needs.";
 const TLS_HINT =
-  'Check endpoint= in the address; give a private certificate authority with caFile= or AWS_CA_BUNDLE, those of this system with caFile=/etc/ssl/certs/ca-certificates.crt.';
-const QUOTA_HINT = 'Remove old exports, or have the quota raised.';
+  'Check endpoint= in the address; set a private certificate authority with caFile= or AWS_CA_BUNDLE, those of this system with caFile=/etc/ssl/certs/ca-certificates.crt.';
+const QUOTA_HINT = 'Remove old exports, or ask for a larger quota.';
 const LATER_HINT = 'Try again later; fewer requests at once (concurrency=) may help.';
 
-const final = (code: StoreErrorCode, text: string, hint: string): FailureKind => ({ code, text, hint, mayPass: false });
-const passing = (text: string, hint: string, code: StoreErrorCode = 'unavailable'): FailureKind => ({ code, text, hint, mayPass: true });
+const final = (code: StoreErrorCode, text: string, hint: string): FailureKind => ({ code, text, hint, isTransient: false });
+const passing = (text: string, hint: string, code: StoreErrorCode = 'unavailable'): FailureKind => ({
+  code,
+  text,
+  hint,
+  isTransient: true,
+});
 
 const OTHER_REGION = final('invalid-address', 'the bucket is in another region', REGION_HINT);
 
 /** By the code that the service, the SDK or Node gives ("Error responses" in the Amazon S3 API reference; errno(3); Node's TLS). */
 const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
-  ...each(['NoSuchBucket'], final('not-found', 'the bucket does not exist', 'Check its name and the endpoint; Gantry creates no buckets.')),
+  ...each(
+    ['NoSuchBucket'],
+    final('not-found', 'the bucket does not exist', 'Check its name and the endpoint; Gantry does not create buckets.'),
+  ),
   ...each(['NoSuchKey', 'NotFound', 'NoSuchVersion'], final('not-found', 'it does not exist', 'Check the name.')),
-  ...each(['NoSuchUpload'], final('not-found', 'the upload does not exist (any more): somebody ended it', 'Begin anew.')),
+  ...each(['NoSuchUpload'], final('not-found', 'the upload does not exist: it was aborted', 'Run the command again.')),
   ...each(
     ['AccessDenied', 'Forbidden', 'AllAccessDisabled', 'AccountProblem', 'UnauthorizedAccess', 'MethodNotAllowedByPolicy'],
     final('denied', 'the service denies access', POLICY_HINT),
@@ -44,13 +52,13 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
     ['SignatureDoesNotMatch', 'AuthorizationQueryParametersError', 'InvalidSecurity'],
     final(
       'denied',
-      'the service does not accept the signature: the secret key, or the way to the service, is wrong',
+      'the service does not accept the signature: the secret key is wrong, or something on the way changes requests',
       'Check AWS_SECRET_ACCESS_KEY, and that no proxy changes the Host header.',
     ),
   ),
   ...each(
     ['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired', 'InvalidToken'],
-    final('denied', 'the credentials have expired or are not valid (any more)', 'Fetch new ones, for instance with aws sso login.'),
+    final('denied', 'the credentials have expired or are not valid', 'Get new ones, for example with aws sso login.'),
   ),
   ...each(
     ['RequestTimeTooSkewed', 'RequestExpired'],
@@ -74,13 +82,13 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
   ),
   ...each(
     ['InternalError', 'ServiceUnavailable', 'Busy', 'RequestTimeout', 'OperationAborted', 'ConditionalRequestConflict', 'ServerBusy'],
-    passing('the service fails', LATER_HINT),
+    passing('the service failed', LATER_HINT),
   ),
   ...each(
     ['BadDigest', 'XAmzContentSHA256Mismatch', 'IncompleteBody', 'XAmzContentChecksumMismatch'],
     passing(
-      'the bytes were damaged or cut on the way',
-      'Something between here and the service damages data: check network and proxies.',
+      'the bytes were damaged or cut in transit',
+      'Something between this machine and the service damages data: check the network and proxies.',
       'integrity',
     ),
   ),
@@ -102,15 +110,15 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
     final(
       'full',
       'the service does not accept more: a quota is used up, or one object is too large',
-      `${QUOTA_HINT} For a service with smaller limits give partSize= or maxObjectSize=.`,
+      `${QUOTA_HINT} For a service with lower limits set partSize= or maxObjectSize=.`,
     ),
   ),
   ...each(
     ['EntityTooSmall', 'InvalidPart', 'InvalidPartOrder'],
     final(
       'unsupported',
-      'the service does not take parts of these sizes',
-      'Give equal parts of a size that it documents, such as partSize=64MiB.',
+      'the service does not accept parts of these sizes',
+      'Set a size for all parts that the service documents, such as partSize=64MiB.',
     ),
   ),
   ...each(
@@ -118,14 +126,14 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
     final(
       'unsupported',
       'the object is archived (a storage class such as GLACIER or DEEP_ARCHIVE) and cannot be read as it is',
-      'Restore it first, such as with aws s3api restore-object, wait until that is done, and try again.',
+      'Restore it first, for example with aws s3api restore-object, wait until that is done, and try again.',
     ),
   ),
   ...each(
     ['InvalidStorageClass'],
     final('invalid-address', 'the service does not have this storage class', 'Check storageClass= in the address.'),
   ),
-  ...each(['InvalidTag'], final('invalid-address', 'the service does not take these tags', 'Check tag.NAME= in the address.')),
+  ...each(['InvalidTag'], final('invalid-address', 'the service does not accept these tags', 'Check tag.NAME= in the address.')),
   ...each(
     ['ObjectLockConfigurationNotFoundError', 'InvalidRetentionPeriod', 'InvalidBucketState'],
     final(
@@ -142,29 +150,29 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
       'KMS.InvalidKeyUsageException',
       'InvalidEncryptionAlgorithmError',
     ],
-    final('denied', 'the key for encryption cannot be used', 'Check sse= and sseKmsKeyId= in the address, and the policy of the key.'),
+    final('denied', 'the encryption key cannot be used', 'Check sse= and sseKmsKeyId= in the address, and the policy of the key.'),
   ),
   ...each(
     ['KeyTooLongError', 'KeyTooLong'],
     final('invalid-key', 'the key is too long for the service', 'Use a shorter prefix in the address.'),
   ),
-  ...each(['InvalidRange'], final('invalid-range', 'the range is outside of the object', 'Ask for bytes that it has.')),
+  ...each(['InvalidRange'], final('invalid-range', 'the range is outside the object', 'Read within its size.')),
   ...each(
     ['NotImplemented', 'MethodNotAllowed', 'Not Implemented'],
-    final('unsupported', 'the service cannot do that', "Gantry's page on S3 says what a service must have."),
+    final('unsupported', 'the service cannot do that', "Gantry's page on S3 lists what a service must support."),
   ),
   ...each(
     ['ENOTFOUND'],
-    final('invalid-address', 'the host name of the service is unknown', `${ENDPOINT_HINT} For a bucket in the path give pathStyle=true.`),
+    final('invalid-address', 'the host name of the service is unknown', `${ENDPOINT_HINT} For a bucket in the path set pathStyle=true.`),
   ),
   ...each(
     ['ERR_PROXY_TUNNEL'],
     passing(
-      'the proxy does not open a connection to the service',
-      'Check the proxy of the environment, or add the host of the service to NO_PROXY.',
+      'the proxy did not open a connection to the service',
+      'Check the proxy variables of the environment, or add the host of the service to NO_PROXY.',
     ),
   ),
-  ...each(['ECONNREFUSED'], passing('nothing listens there', ENDPOINT_HINT)),
+  ...each(['ECONNREFUSED'], passing('nothing listens at the endpoint', ENDPOINT_HINT)),
   ...each(
     ['EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'EHOSTDOWN'],
     passing('the service cannot be reached', 'Check the network and the name service.'),
@@ -184,7 +192,7 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
   ),
   ...each(
     ['TimeoutError', 'ETIMEDOUT', 'ESOCKETTIMEDOUT'],
-    passing('the service did not go on in time', 'Check the network; a slow one may need a larger stallSeconds=.'),
+    passing('the service did not answer in time', 'Check the network; for a slow one set a larger stallSeconds=.'),
   ),
   ...each(
     [
@@ -201,7 +209,7 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
       'HOSTNAME_MISMATCH',
       'ERR_TLS_CERT_ALTNAME_INVALID',
     ],
-    final('denied', 'the service cannot prove who it is (its TLS certificate)', TLS_HINT),
+    final('denied', "the service's TLS certificate cannot be verified", TLS_HINT),
   ),
   ...each(
     [
@@ -212,63 +220,63 @@ const BY_NAME: ReadonlyMap<string, FailureKind> = new Map([
       'ERR_SSL_NO_PROTOCOLS_AVAILABLE',
       'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION',
     ],
-    final('invalid-address', 'what answers there does not speak HTTP, or one side uses TLS and the other does not', ENDPOINT_HINT),
+    final('invalid-address', 'the endpoint does not speak HTTP, or only one side uses TLS', ENDPOINT_HINT),
   ),
 ]);
 
 const BY_STATUS: Readonly<Record<number, FailureKind>> = {
-  400: final('unsupported', 'the service does not take the request', `Check the options of the address. ${REGION_HINT}`),
+  400: final('unsupported', 'the service does not accept the request', `Check the options of the address. ${REGION_HINT}`),
   401: final('denied', 'the service denies access', CREDENTIALS_HINT),
   403: final('denied', 'the service denies access', POLICY_HINT),
   404: final('not-found', 'it does not exist', 'Check the name.'),
   405: final('unsupported', 'the service cannot do that', `Is it an S3 service? ${ENDPOINT_HINT}`),
   408: passing('the service did not get the request in time', LATER_HINT),
-  409: passing('another request is in the way', LATER_HINT),
-  407: final('denied', 'the proxy wants a user and a password', 'Give them in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@HOST:PORT'),
+  409: passing('the request conflicts with another one', LATER_HINT),
+  407: final('denied', 'the proxy requires a user and a password', 'Set them in HTTPS_PROXY or HTTP_PROXY: http://USER:PASSWORD@HOST:PORT'),
   413: final('full', 'the service does not accept more: a quota is used up, or one object is too large', QUOTA_HINT),
-  416: final('invalid-range', 'the range is outside of the object', 'Ask for bytes that it has.'),
+  416: final('invalid-range', 'the range is outside the object', 'Read within its size.'),
   429: passing('the service asks to slow down', LATER_HINT),
-  431: final('denied', 'the headers of the request are too large for the service', 'Is the session token right? See AWS_SESSION_TOKEN.'),
-  501: final('unsupported', 'the service cannot do that', "Gantry's page on S3 says what a service must have."),
+  431: final('denied', 'the headers of the request are too large for the service', 'Check AWS_SESSION_TOKEN.'),
+  501: final('unsupported', 'the service cannot do that', "Gantry's page on S3 lists what a service must support."),
   507: final('full', 'the service is full', QUOTA_HINT),
 };
 
-/** By the status of an answer that is a web page: a web server, proxy or firewall before the service wrote it. */
+/** By the status of an answer that is a web page: it comes from a web server, proxy or firewall in front of the service. */
 const BY_PAGE_STATUS: Readonly<Record<number, FailureKind>> = {
   403: final(
     'denied',
-    'a web server, proxy or firewall before the service denies access: its answer is a web page',
-    'Check endpoint= in the address, and the rules of what stands between here and the service.',
+    'a web server, proxy or firewall in front of the service denies access (it sent a web page)',
+    'Check endpoint= in the address, and the rules of the proxy or firewall.',
   ),
-  404: final('invalid-address', 'what answers there is a web server, not an S3 service', ENDPOINT_HINT),
+  404: final('invalid-address', 'the endpoint is a web server, not an S3 service', ENDPOINT_HINT),
   413: final(
     'unsupported',
-    'a web server or proxy before the service does not accept requests of this size: its answer is a web page',
-    'Raise its limit (nginx: client_max_body_size) to the size of a part at least, or go past it; parts have from 8 MiB on, with partSize=5MiB just that.',
+    'a web server or proxy in front of the service does not accept requests of this size (it sent a web page)',
+    'Raise its limit (nginx: client_max_body_size) to at least the size of a part, or bypass it; parts have at least 8 MiB, with partSize=5MiB exactly 5.',
   ),
 };
 
-const WEB_PAGE = final('unsupported', 'what answers there does not speak the S3 API: it sends a web page', ENDPOINT_HINT);
-const GARBLED = passing('the answer is not one of an S3 service', `Is it one? ${ENDPOINT_HINT}`);
+const WEB_PAGE = final('unsupported', 'the endpoint does not speak the S3 API: it sent a web page', ENDPOINT_HINT);
+const GARBLED = passing('the answer is not that of an S3 service', ENDPOINT_HINT);
 
-/** Finds out what a failure means. What nobody knows may pass when no answer came, or when the service says it is its own fault. */
+/** Finds out what a failure means. An unknown one is transient if there was no answer, or if the service says it is its own fault. */
 export function kindOfFailure(failure: ServiceFailure): FailureKind {
   const { name, status, isWebPage } = failure;
-  // Of a page, the name is the SDK's guess.
+  // For a web page, the name is only the SDK's guess.
   const known = isWebPage ? undefined : BY_NAME.get(name);
   if (known !== undefined) return known;
   if (status === undefined) return kindWithoutAnswer(failure);
   if (status >= 300 && status < 400) return kindOfRedirection(failure);
-  if (status >= 500 && status !== 501 && status !== 507) return passing('the service fails', LATER_HINT);
+  if (status >= 500 && status !== 501 && status !== 507) return passing('the service failed', LATER_HINT);
   const page = isWebPage ? BY_PAGE_STATUS[status] : undefined;
   return (
     page ??
     BY_STATUS[status] ??
-    (status < 400 ? (isWebPage ? WEB_PAGE : GARBLED) : final('unsupported', 'the service does not take the request', ENDPOINT_HINT))
+    (status < 400 ? (isWebPage ? WEB_PAGE : GARBLED) : final('unsupported', 'the service does not accept the request', ENDPOINT_HINT))
   );
 }
 
-/** Node's errors have a code; what has none comes from the SDK, which does not like a setting that it found in the environment. */
+/** Node's errors have a code; an error without one comes from the SDK, which rejects a setting of the environment. */
 function kindWithoutAnswer({ name, message }: ServiceFailure): FailureKind {
   if (!/^(Error|TypeError|RangeError|SyntaxError)$/.test(name)) return passing('the request failed', ENDPOINT_HINT);
   return final(
@@ -283,7 +291,7 @@ function kindOfRedirection({ region, location, isWebPage }: ServiceFailure): Fai
   if (region !== undefined || (location === undefined && !isWebPage)) return OTHER_REGION;
   return final(
     'invalid-address',
-    location === undefined ? 'what answers there redirects' : `what answers there redirects to ${location.origin}`,
+    location === undefined ? 'the endpoint redirects' : `the endpoint redirects to ${location.origin}`,
     location === undefined ? ENDPOINT_HINT : `If the service is there, write endpoint=${location.origin} in the address.`,
   );
 }

@@ -6,19 +6,19 @@ import type { Environment } from '../address/environment.ts';
 import { variable } from '../address/environment.ts';
 import { invalidAddress } from '../address/invalid-address.ts';
 
-/** A proxy that stands between here and the service. */
+/** A proxy between this machine and the service. */
 export interface Proxy {
-  /** May have a user and a password in it. */
+  /** May contain a user and a password. */
   readonly url: URL;
   /** The variable that names it. */
   readonly source: string;
 }
 
 /**
- * The proxy for requests to `target`, as curl and Go read the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` (also in small letters,
- * which count first) but for what `NO_PROXY` names, and never for this machine itself.
+ * The proxy for requests to `target`, as curl and Go read the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` (in lower case
+ * first), except for hosts that `NO_PROXY` lists, and never for this machine itself.
  *
- * @throws StoreError `invalid-address`, `unsupported` for what is not an HTTP proxy
+ * @throws StoreError `invalid-address`, `unsupported` for a proxy that is not an HTTP proxy
  */
 export function findProxy(target: URL, env: Environment): Proxy | undefined {
   const scheme = target.protocol === 'http:' ? 'http' : 'https';
@@ -30,15 +30,16 @@ export function findProxy(target: URL, env: Environment): Proxy | undefined {
 
 function parseProxy(text: string, source: string): URL {
   const url = URL.parse(text.includes('://') ? text : `http://${text}`);
-  if (url === null || url.hostname === '') throw invalidAddress(`${source} is not a valid URL`, 'Such as http://proxy.example.com:3128');
+  if (url === null || url.hostname === '')
+    throw invalidAddress(`${source} is not a valid URL`, 'Write, for example, http://proxy.example.com:3128');
   if (url.protocol === 'http:' || url.protocol === 'https:') return url;
   throw new StoreError('unsupported', {
-    message: `${source} names a ${url.protocol.slice(0, -1)} proxy: Gantry can use http:// and https:// proxies`,
-    hint: 'Name an HTTP proxy, or add the host of the service to NO_PROXY.',
+    message: `cannot use the ${url.protocol.slice(0, -1)} proxy of ${source}: Gantry supports http:// and https:// proxies`,
+    hint: 'Set an HTTP proxy, or add the host of the service to NO_PROXY.',
   });
 }
 
-/** Whether requests go past the proxy: the host or a domain above it is listed, its address is in a listed network, or it is this machine. */
+/** Whether requests bypass the proxy: the host or its domain is listed, its address is in a listed network, or it is this machine. */
 function isExcluded(target: URL, list: string): boolean {
   const host = target.hostname.replace(/^\[|\]$/g, '').toLowerCase();
   const port = target.port === '' ? (target.protocol === 'http:' ? '80' : '443') : target.port;

@@ -1,24 +1,24 @@
 import { isHtml, isWebPage } from './collect-answer.ts';
 
-/** What a failed request says of itself, whoever said it: the service, the SDK, Node's network or TLS. */
+/** What an error says about a failed request. It comes from the service, the SDK, Node's network or TLS. */
 export interface ServiceFailure {
   /** The service's code, such as `NoSuchBucket`, or Node's, such as `ECONNRESET`. */
   readonly name: string;
-  /** The HTTP status; undefined when no answer came. */
+  /** The HTTP status; undefined if there was no answer. */
   readonly status: number | undefined;
-  /** What the service wrote; empty where it wrote nothing. */
+  /** What the service wrote; empty if it wrote nothing. */
   readonly message: string;
   /** The region that the service says is the right one. */
   readonly region: string | undefined;
   /** Where the answer redirects to. */
   readonly location: URL | undefined;
-  /** The answer is a web page: it comes from something before the service, or there is no S3 service. */
+  /** The answer is a web page: it comes from something in front of the service, or there is no S3 service. */
   readonly isWebPage: boolean;
-  /** With which the service's operators find the request in their logs. */
+  /** Lets the service's operators find the request in their logs. */
   readonly requestId: string | undefined;
 }
 
-/** Reads the parts of an error that are known to be there and harmless; the rest of it (signatures, headers) is left behind. */
+/** Reads the known and harmless parts of an error; the rest (signatures, headers) is dropped. */
 export function readFailure(error: unknown): ServiceFailure {
   const metadata = field(error, '$metadata');
   const response = field(error, '$response');
@@ -26,7 +26,7 @@ export function readFailure(error: unknown): ServiceFailure {
   const status = field(metadata, 'httpStatusCode') ?? field(response, 'statusCode');
   const code = field(error, 'code');
   const name = field(error, 'name');
-  // Node's errors are called Error and have a code; the service's have the code as their name, and some stand in both.
+  // Node's errors are named Error and have a code; the service's have the code as their name, and some have both.
   const shown = typeof code === 'string' && (status === undefined || name === 'Error') ? code : name;
   return {
     name: typeof shown === 'string' && shown !== '' ? shown : 'Error',
@@ -34,7 +34,7 @@ export function readFailure(error: unknown): ServiceFailure {
     message: readMessage(error),
     region: text(field(error, 'Region')) ?? text(field(headers, 'x-amz-bucket-region')),
     location: readLocation(text(field(headers, 'location'))),
-    // The SDK replaces the body of an answer that should have been a document and is not.
+    // If an answer is not the document it should be, the SDK replaces its body.
     isWebPage: isWebPage(field(response, 'body')) || (Number(status) < 300 && isHtml(text(field(headers, 'content-type')))),
     requestId: text(field(metadata, 'requestId')),
   };
@@ -42,7 +42,7 @@ export function readFailure(error: unknown): ServiceFailure {
 
 function readMessage(error: unknown): string {
   const message = text(field(error, 'message')) ?? '';
-  // The SDK writes this where the service gave no message.
+  // The SDK writes this if the service gave no message.
   return message === 'UnknownError' ? '' : message.replaceAll(/\s+/g, ' ').slice(0, 300);
 }
 

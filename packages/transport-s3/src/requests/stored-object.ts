@@ -4,25 +4,23 @@ import type { Bucket } from './bucket.ts';
 import { failedWith } from './errors.ts';
 import { WRITE_ID } from '../write/object-settings.ts';
 
-/** What stands under a key. */
+/** The object at a key. */
 export interface StoredObject {
   readonly size: number;
   readonly modified: Date;
   readonly etag: string | undefined;
   readonly serverSideEncryption: string | undefined;
   readonly versionId: string | undefined;
-  /** 0 where the service does not say, too. */
+  /** Also 0 if the service does not say. */
   readonly tagCount: number;
-  /** Undefined where the service does not say, too. */
+  /** Also undefined if the service does not say. */
   readonly lockMode: string | undefined;
-  /** Which write made it; undefined where it was not a store of this kind. */
+  /** Which write made it; undefined if it was not a store of this kind. */
   readonly writeId: string | undefined;
 }
 
-/**
- * Looks at what stands under a key; undefined when there is nothing. Rejects with what the SDK said.
- */
-export async function look(bucket: Bucket, key: string, signal?: AbortSignal): Promise<StoredObject | undefined> {
+/** The object at a key; undefined if there is none. Rejects with the error of the SDK. */
+export async function statObject(bucket: Bucket, key: string, signal?: AbortSignal): Promise<StoredObject | undefined> {
   try {
     const answer = await bucket.tryRequest({ doing: 'looking for', key, signal }, (send) =>
       bucket.clients.usual.send(new HeadObjectCommand({ Bucket: bucket.address.bucket, Key: bucket.fullKey(key) }), send),
@@ -44,10 +42,10 @@ export async function look(bucket: Bucket, key: string, signal?: AbortSignal): P
   }
 }
 
-/** As {@link look}; `denied` for those who may write but not read, such as an exporter with the least rights. */
-export async function lookIfAllowed(bucket: Bucket, key: string, signal?: AbortSignal): Promise<StoredObject | 'denied' | undefined> {
+/** Like {@link statObject}; `denied` for a user who may write but not read, such as an exporter with minimal rights. */
+export async function statUnlessDenied(bucket: Bucket, key: string, signal?: AbortSignal): Promise<StoredObject | 'denied' | undefined> {
   try {
-    return await look(bucket, key, signal);
+    return await statObject(bucket, key, signal);
   } catch (error) {
     signal?.throwIfAborted();
     if (failedWith(error, 401, 403)) return 'denied';
@@ -55,11 +53,11 @@ export async function lookIfAllowed(bucket: Bucket, key: string, signal?: AbortS
   }
 }
 
-/** Removes what a write committed, if it did, and nothing that another write put there since. */
+/** Removes the object that a write committed, if any, and never one that another write put there since. */
 export async function removeOwnObject(bucket: Bucket, key: string, writeId: string): Promise<void> {
-  const found = await lookIfAllowed(bucket, key);
+  const found = await statUnlessDenied(bucket, key);
   if (found === undefined || found === 'denied' || found.writeId !== writeId) return;
-  // In a versioned bucket this very version goes, and the one before it stands again.
+  // In a versioned bucket exactly this version goes, and the one before it is the current one again.
   const version = found.versionId === undefined || found.versionId === 'null' ? {} : { VersionId: found.versionId };
   await bucket.request({ doing: 'removing', key }, (send) =>
     bucket.clients.usual.send(new DeleteObjectCommand({ Bucket: bucket.address.bucket, Key: bucket.fullKey(key), ...version }), send),

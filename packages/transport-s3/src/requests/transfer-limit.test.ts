@@ -10,7 +10,7 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
 }
 
 describe('a limit of transfers', () => {
-  it('lets in so many', async () => {
+  it('limits their number', async () => {
     const limit = new TransferLimit({ maxCount: 2, maxBytes: Infinity });
     const leave = await limit.enter(1);
     await limit.enter(1);
@@ -21,7 +21,7 @@ describe('a limit of transfers', () => {
     expect(await isSettled(third)).toBe(true);
   });
 
-  it('lets in so many bytes, and one transfer of any size', async () => {
+  it('limits their bytes, but always allows one transfer of any size', async () => {
     const limit = new TransferLimit({ maxCount: 10, maxBytes: 100 });
     const leave = await limit.enter(1000);
     const second = limit.enter(1);
@@ -34,7 +34,7 @@ describe('a limit of transfers', () => {
     expect(limit.tryEnter(99)).toBeUndefined();
   });
 
-  it('keeps the order: a small one does not overtake a large one, or large ones would wait for ever', async () => {
+  it('keeps the order: a small one does not overtake a large one, or large ones would wait forever', async () => {
     const limit = new TransferLimit({ maxCount: 10, maxBytes: 100 });
     const leave = await limit.enter(60);
     const large = limit.enter(80);
@@ -45,7 +45,7 @@ describe('a limit of transfers', () => {
     await small;
   });
 
-  it('forgets who gave up waiting', async () => {
+  it('forgets a transfer that stopped waiting', async () => {
     const limit = new TransferLimit({ maxCount: 1, maxBytes: 100 });
     const leave = await limit.enter(1);
     const controller = new AbortController();
@@ -58,7 +58,7 @@ describe('a limit of transfers', () => {
     expect(limit.tryEnter(1)).toBeDefined();
   });
 
-  it('lets in by force whoever must go on', async () => {
+  it('can be exceeded for a transfer that must continue', async () => {
     const limit = new TransferLimit({ maxCount: 1, maxBytes: 100 });
     await limit.enter(1);
     const leave = limit.force(1);
@@ -68,7 +68,7 @@ describe('a limit of transfers', () => {
 });
 
 describe('the pool', () => {
-  it('gives the same memory again, for the same size alone', () => {
+  it('returns the same memory again, only for the same size', () => {
     const pool = new BufferPool(100);
     const buffer = pool.take(50);
     pool.give(buffer);
@@ -77,7 +77,7 @@ describe('the pool', () => {
     expect(pool.take(50)).not.toBe(buffer);
   });
 
-  it('keeps no more than it may, and lets go of the oldest first', () => {
+  it('stays within its limit, and drops the oldest buffers first', () => {
     const pool = new BufferPool(100);
     const [old, young] = [pool.take(60), pool.take(50)];
     pool.give(old);

@@ -1,6 +1,6 @@
 import { untilAborted } from './abort.ts';
 
-/** Lets so many transfers of so many bytes in all run at once. First come, first served. */
+/** Limits how many transfers run in parallel, and how many bytes they have in total. First come, first served. */
 export class TransferLimit {
   readonly #maxCount: number;
   readonly #maxBytes: number;
@@ -13,29 +13,29 @@ export class TransferLimit {
     this.#maxBytes = limits.maxBytes;
   }
 
-  /** Waits for room, and gives what must be called when the transfer is over. @throws the reason of a signal */
+  /** Waits until the transfer may start. @returns what to call when it is over. @throws the reason of a signal */
   async enter(bytes: number, ...signals: readonly (AbortSignal | undefined)[]): Promise<() => void> {
-    if (this.#waiting.length === 0 && this.#hasRoom(bytes)) return this.force(bytes);
+    if (this.#waiting.length === 0 && this.#fits(bytes)) return this.force(bytes);
     const { promise, resolve } = Promise.withResolvers<() => void>();
     const entry = { bytes, enter: () => resolve(this.force(bytes)) };
     this.#waiting.push(entry);
     try {
       return await untilAborted(promise, ...signals);
     } catch (error) {
-      const place = this.#waiting.indexOf(entry);
-      if (place === -1) void promise.then((leave) => leave());
-      else this.#waiting.splice(place, 1);
+      const index = this.#waiting.indexOf(entry);
+      if (index === -1) void promise.then((leave) => leave());
+      else this.#waiting.splice(index, 1);
       this.#admit();
       throw error;
     }
   }
 
-  /** As {@link enter}, but undefined where there is no room now. */
+  /** Like {@link enter}, but undefined if the transfer would have to wait. */
   tryEnter(bytes: number): (() => void) | undefined {
-    return this.#waiting.length === 0 && this.#hasRoom(bytes) ? this.force(bytes) : undefined;
+    return this.#waiting.length === 0 && this.#fits(bytes) ? this.force(bytes) : undefined;
   }
 
-  /** As {@link enter}, whether there is room or not: for the one transfer without which nothing would move. */
+  /** Like {@link enter}, but exceeds the limit if necessary: for the one transfer without which a reader would hang. */
   force(bytes: number): () => void {
     this.#count += 1;
     this.#bytes += bytes;
@@ -50,12 +50,12 @@ export class TransferLimit {
   }
 
   /** One transfer always fits, however large. */
-  #hasRoom(bytes: number): boolean {
+  #fits(bytes: number): boolean {
     return this.#count === 0 || (this.#count < this.#maxCount && this.#bytes + bytes <= this.#maxBytes);
   }
 
   #admit(): void {
-    for (let first = this.#waiting[0]; first !== undefined && this.#hasRoom(first.bytes); first = this.#waiting[0]) {
+    for (let first = this.#waiting[0]; first !== undefined && this.#fits(first.bytes); first = this.#waiting[0]) {
       this.#waiting.shift();
       first.enter();
     }

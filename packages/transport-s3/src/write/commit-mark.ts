@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
-import { StoreError } from '@gantry/transport';
+import { StoreError, isStoreError } from '@gantry/transport';
 
 import { digestBody, rememberSha256 } from '../requests/body-digests.ts';
 import type { Bucket } from '../requests/bucket.ts';
@@ -11,24 +11,24 @@ import { bareEtag } from '../requests/etag.ts';
 import type { MultipartUpload } from './multipart.ts';
 import { isUploadAlive } from './multipart.ts';
 
-/** Where marks stand, below the store's prefix: no key of a store starts with a dot. */
+/** Where marks are, below the store's prefix: no key of a store starts with a dot. */
 export const MARKS_PREFIX = '.gantry-commit/';
 
 const MAX_MARK_BYTES = 4096;
 
-/** How often a mark that others set and remove meanwhile is tried for. */
+/** How often to try to set a mark while other writers set and remove theirs. */
 const MAX_ROUNDS = 20;
 
-/** What a mark says: which upload is about to be completed. */
+/** The content of a mark: which upload is about to be completed. */
 export interface MarkContent extends MultipartUpload {
   readonly etag: string;
 }
 
 /**
- * Lets one of several writers of a key complete its multipart upload, where the service has conditions for PutObject but not for
- * CompleteMultipartUpload: a small object beside the data, which only one can create. It names its holder's upload, so a
- * mark whose holder was killed is never in the way for long: an upload that is gone can complete nothing, and its mark is replaced
- * (on condition that it is still that very mark).
+ * Lets only one of several writers of a key complete its multipart upload, for services that honor conditions for PutObject but not for
+ * CompleteMultipartUpload: a small object beside the data, which only one writer can create. It names its owner's upload, so the
+ * mark of a killed writer does not block others for long: an upload that is gone cannot be completed, and its mark is replaced
+ * (on the condition that it is still the same mark).
  */
 export class CommitMark {
   readonly #bucket: Bucket;
@@ -39,7 +39,7 @@ export class CommitMark {
     this.#upload = upload;
   }
 
-  /** @throws StoreError `exists` when another writer is completing the key right now, or died while it did and was not cleared yet */
+  /** @throws StoreError `exists` if another writer is completing the key, or was killed while it did and its upload was not cleared yet */
   async set(signal: AbortSignal): Promise<void> {
     for (let round = 1; round <= MAX_ROUNDS; round++) {
       if (await this.#put({ IfNoneMatch: '*' }, signal)) return;
@@ -47,19 +47,35 @@ export class CommitMark {
       if (holder === undefined) continue;
       if (holder.uploadId === this.#upload.uploadId) return;
       if (await isUploadAlive(this.#bucket, holder, signal)) break;
-      // Ceph compares the ETag as it is written, without quotation marks; others want them.
+      // Ceph compares the ETag without quotation marks; others require them.
       if ((await this.#put({ IfMatch: holder.etag }, signal)) || (await this.#put({ IfMatch: `"${holder.etag}"` }, signal))) return;
     }
     const { key } = this.#upload;
     throw new StoreError('exists', {
       key,
-      message: `another writer is completing ${this.#bucket.show(key)}`,
-      hint: 'If it was killed, clear what it left, and try again.',
+      message: `cannot complete ${this.#bucket.show(key)}: another writer is completing it`,
+      hint: 'If that writer was killed, clear its unfinished write and try again.',
     });
   }
 
-  async remove(): Promise<void> {
-    await removeMark(this.#bucket, markKey(this.#upload.key));
+  /**
+   * Removes the mark, unless another writer took it over because our upload was gone: without its mark, a third could complete too.
+   *
+   * @param isCompleted whether the object exists now: then other writers are refused even without a mark
+   */
+  async remove(isCompleted: boolean): Promise<void> {
+    if (isCompleted || (await this.#isOwn())) await removeMark(this.#bucket, markKey(this.#upload.key));
+  }
+
+  async #isOwn(): Promise<boolean> {
+    try {
+      const holder = await readMark(this.#bucket, markKey(this.#upload.key));
+      return holder?.uploadId === this.#upload.uploadId;
+    } catch (error) {
+      if (!isStoreError(error, 'denied')) throw error;
+      // We may not read it, but no writer takes over the mark of an upload that still exists.
+      return isUploadAlive(this.#bucket, this.#upload);
+    }
   }
 
   async #put(condition: { readonly IfNoneMatch: string } | { readonly IfMatch: string }, signal: AbortSignal): Promise<boolean> {
@@ -84,7 +100,7 @@ export class CommitMark {
   }
 }
 
-/** The mark that stands under `mark`, relative to the store's prefix; undefined when there is none, or something else. */
+/** The mark at the key `mark`, relative to the store's prefix; undefined if there is none, or another object. */
 export async function readMark(bucket: Bucket, mark: string, signal?: AbortSignal): Promise<MarkContent | undefined> {
   const request = { doing: 'reading the mark', key: mark, signal };
   try {
@@ -103,7 +119,7 @@ export async function readMark(bucket: Bucket, mark: string, signal?: AbortSigna
   }
 }
 
-/** No more than a mark has, whatever the service sends. */
+/** Reads at most as many bytes as a mark has, even if the service sends more. */
 async function readStart(body: unknown): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -117,14 +133,14 @@ async function readStart(body: unknown): Promise<string> {
   return Buffer.concat(chunks).toString('utf8', 0, MAX_MARK_BYTES);
 }
 
-/** Removes a mark; one that is not there is no error. */
+/** Removes a mark. Ignores one that does not exist. */
 export async function removeMark(bucket: Bucket, mark: string): Promise<void> {
   await bucket.request({ doing: 'removing the mark', key: mark }, (send) =>
     bucket.clients.usual.send(new DeleteObjectCommand({ Bucket: bucket.address.bucket, Key: bucket.fullKey(mark) }), send),
   );
 }
 
-/** Where the mark of a key stands. */
+/** Where the mark of a key is. */
 function markKey(key: string): string {
   return `${MARKS_PREFIX}${createHash('sha256').update(key).digest('hex')}`;
 }

@@ -2,7 +2,7 @@ import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { StoreError } from '@gantry/transport';
 
 import { ignore } from '../requests/abort.ts';
-import { assureSettings } from './assure-settings.ts';
+import { ensureSettings } from './ensure-settings.ts';
 import { digestBody, rememberSha256 } from '../requests/body-digests.ts';
 import type { Bucket } from '../requests/bucket.ts';
 import type { CommitMark } from './commit-mark.ts';
@@ -13,19 +13,19 @@ import { assertEtag } from '../requests/etag.ts';
 import type { MultipartUpload, StoredPart } from './multipart.ts';
 import { completeUpload, multipartEtag } from './multipart.ts';
 import { objectSettings } from './object-settings.ts';
-import { lookIfAllowed } from '../requests/stored-object.ts';
+import { statUnlessDenied } from '../requests/stored-object.ts';
 
-/** How often an object that seems not to be what was sent is looked at. */
-const MAX_LOOKS = 3;
+/** How often an object that does not match what was sent is checked again. */
+const MAX_CHECKS = 3;
 
-/** What is to stand under a key. */
+/** The object to commit. */
 export interface CommitRequest {
   readonly key: string;
-  /** Tells this write's object from any other. */
+  /** Identifies this write's object. */
   readonly writeId: string;
   readonly size: number;
   readonly createOnly: boolean;
-  /** Cuts the requests. Their outcome is then unknown: whoever fires it looks afterwards. */
+  /** Cuts the requests. Their outcome is then unknown: the caller must check it. */
   readonly signal: AbortSignal;
 }
 
@@ -52,7 +52,7 @@ export async function commitSmall(
         }),
         send,
       );
-      // Sending it again would say that it exists: it is looked at below instead.
+      // Sent again, a create-only write would fail with "exists": it is checked below instead.
       if (!createOnly) assertEtag(bucket, key, answer, digests.md5, attempt);
     });
   };
@@ -65,7 +65,7 @@ export async function commitSmall(
   return await verify(bucket, request, digests.md5);
 }
 
-/** Makes one object of the parts. @returns when it was written, by the service's clock */
+/** Makes one object out of the parts. @returns when it was written, by the service's clock */
 export async function commitParts(
   bucket: Bucket,
   request: CommitRequest,
@@ -76,6 +76,7 @@ export async function commitParts(
   const { createOnly, signal } = request;
   const etag = multipartEtag(parts);
   await mark?.set(signal);
+  let isCompleted = false;
   try {
     if (mark !== undefined) await refuseExisting(bucket, request);
     try {
@@ -83,56 +84,57 @@ export async function commitParts(
     } catch (error) {
       return await settle(bucket, request, etag, error, 'completing');
     }
+    isCompleted = true;
     return await verify(bucket, request, etag);
   } finally {
-    // One that stays is in nobody's way, and is listed and cleared with unfinished writes.
-    await mark?.remove().catch(ignore);
+    // A mark that stays blocks nobody, and is listed and cleared with unfinished writes.
+    await mark?.remove(isCompleted).catch(ignore);
   }
 }
 
 async function refuseExisting(bucket: Bucket, { key, signal }: CommitRequest): Promise<void> {
-  const found = await lookIfAllowed(bucket, key, signal);
+  const found = await statUnlessDenied(bucket, key, signal);
   if (found === 'denied') {
     throw new StoreError('denied', {
       key,
-      message: `cannot see whether ${bucket.show(key)} exists: the service denies access`,
-      hint: 'This service completes uploads without any condition, so Gantry must look first: allow s3:GetObject and s3:ListBucket.',
+      message: `cannot check whether ${bucket.show(key)} exists: the service denies access`,
+      hint: 'This service completes uploads unconditionally, so Gantry must check first: allow s3:GetObject and s3:ListBucket.',
     });
   }
-  if (found !== undefined) throw alreadyThere(bucket, key);
+  if (found !== undefined) throw alreadyExists(bucket, key);
 }
 
-/** The request failed. It may have done its work all the same: an answer was lost, or an earlier attempt had succeeded. */
+/** The request failed, but may have taken effect: the answer was lost, or an earlier attempt had succeeded. */
 async function settle(bucket: Bucket, request: CommitRequest, etag: string, error: unknown, doing: string): Promise<Date> {
   const { key, writeId, createOnly, signal } = request;
   signal.throwIfAborted();
-  const found = await lookIfAllowed(bucket, key, signal);
+  const found = await statUnlessDenied(bucket, key, signal);
   if (found !== undefined && found !== 'denied') {
     if (found.writeId === writeId) return await verify(bucket, request, etag);
-    if (createOnly) throw alreadyThere(bucket, key, error);
+    if (createOnly) throw alreadyExists(bucket, key, error);
   }
-  if (createOnly && failedWith(error, 412)) throw alreadyThere(bucket, key, error);
+  if (createOnly && failedWith(error, 412)) throw alreadyExists(bucket, key, error);
   throw bucket.translate(error, { doing, key });
 }
 
-/** Never trusts that the service kept what it said it would keep. An answer that seems wrong is asked for again before it is believed. */
+/** Checks that the service really stored the object. Repeats a check that fails before it reports damage. */
 async function verify(bucket: Bucket, request: CommitRequest, etag: string): Promise<Date> {
   const { key, writeId, size, signal } = request;
   for (let attempt = 1; ; attempt++) {
-    const found = await lookIfAllowed(bucket, key, signal);
-    // Who may not look has the service's word alone: it has verified the digests of all that was sent.
+    const found = await statUnlessDenied(bucket, key, signal);
+    // Without the right to read, only the service's answer counts: it has verified the digests of everything that was sent.
     if (found === 'denied') return new Date();
-    // Another writer may have replaced it since: then it is that one's to verify.
+    // Another writer has replaced it since, and verifies its own object.
     if (found?.writeId !== undefined && found.writeId !== writeId) return found.modified;
     try {
       if (found === undefined) throw notKept(bucket, key, 'it is not there');
       if (found.size !== size) throw notKept(bucket, key, `it has ${found.size} bytes, expected ${size}`);
       assertEtag(bucket, key, { ETag: found.etag, ServerSideEncryption: found.serverSideEncryption }, etag, attempt);
     } catch (error) {
-      if (attempt > MAX_LOOKS) throw bucket.translate(error, { doing: 'verifying', key });
+      if (attempt > MAX_CHECKS) throw bucket.translate(error, { doing: 'verifying', key });
       continue;
     }
-    await assureSettings(bucket, key, found, signal);
+    await ensureSettings(bucket, key, found, signal);
     return found.modified;
   }
 }
@@ -141,15 +143,15 @@ function notKept(bucket: Bucket, key: string, what: string): StoreError {
   return new StoreError('integrity', {
     key,
     message: `${bucket.show(key)} was written, but ${what}`,
-    hint: 'Did somebody remove it, or a rule of the bucket? If not, the service cannot be trusted.',
+    hint: 'Check whether another program or a lifecycle rule of the bucket removed it. If not, do not trust this service.',
   });
 }
 
-/** What a writer is told whose key is taken. */
-export function alreadyThere(bucket: Bucket, key: string, cause?: unknown): StoreError {
+/** The error for a key that is already in use. */
+export function alreadyExists(bucket: Bucket, key: string, cause?: unknown): StoreError {
   return new StoreError('exists', {
     key,
-    message: `${bucket.show(key)} exists already`,
+    message: `${bucket.show(key)} already exists`,
     hint: 'Remove it first, or choose another name.',
     cause: cause === undefined ? undefined : bucket.translate(cause, { doing: 'writing', key }),
   });

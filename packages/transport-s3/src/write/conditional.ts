@@ -4,20 +4,20 @@ import { StoreError } from '@gantry/transport';
 
 import { digestBody, rememberSha256 } from '../requests/body-digests.ts';
 import type { Bucket } from '../requests/bucket.ts';
-import { failedWith, mayPass } from '../requests/errors.ts';
+import { failedWith, isTransient } from '../requests/errors.ts';
 
-/** Which requests of the service keep `If-None-Match: *`, and how that is known. */
+/** Which requests of the service honor `If-None-Match: *`, and how that is known. */
 export interface ConditionalSupport {
-  /** `full`: PutObject and CompleteMultipartUpload; `put`: PutObject alone; `unknown`: the store was opened for reading, and did not ask. */
+  /** `full`: PutObject and CompleteMultipartUpload; `put`: PutObject only; `unknown`: the store was opened for reading and did not ask. */
   readonly kind: 'full' | 'put' | 'none' | 'unknown';
-  /** Whether it has been seen, or was said by the user or by Amazon's documentation. */
+  /** Whether it was observed, or the user or Amazon's documentation says it. */
   confirmed: boolean;
 }
 
 /**
- * Finds out what the service can. Amazon's can all. Of any other, buckets with versions are not trusted: Ceph accepts the condition
- * there and writes another version. Where that is not known, sends a request that no service can accept: the condition, with a body
- * that is not the one of its Content-MD5. A service that has no conditions says so; any other complains about the body. So
+ * Finds out what the service supports. Amazon's supports everything. With any other, versioned buckets are not trusted: Ceph accepts the
+ * condition there and writes another version. To ask a service, sends a request that it must refuse: the condition, with a body
+ * that does not match its Content-MD5. A service without conditions says so; any other complains about the body. So
  * nothing is created.
  *
  * @throws StoreError `unavailable`, or the reason of the signal
@@ -53,15 +53,15 @@ async function acceptsCondition(bucket: Bucket, signal: AbortSignal | undefined)
         doing: 'asking for conditional writes at',
         key: PROBE_KEY,
         signal,
-        mayPass: (error) => mayPass(error) && !failedWith(error, 'BadDigest', 'InvalidDigest', 'XAmzContentSHA256Mismatch'),
+        isTransient: (error) => isTransient(error) && !failedWith(error, 'BadDigest', 'InvalidDigest', 'XAmzContentSHA256Mismatch'),
       },
       (send) => bucket.clients.usual.send(new PutObjectCommand({ ...target, Body: body, ContentMD5: contentMd5, IfNoneMatch: '*' }), send),
     );
   } catch (error) {
     signal?.throwIfAborted();
     if (failedWith(error, 501, 'NotImplemented')) return false;
-    if (mayPass(error) && !failedWith(error, 400)) throw bucket.translate(error, { doing: 'opening', key: '' });
-    // Whatever else is wrong, such as a bucket that is not there, is reported by the first call that needs it.
+    if (isTransient(error) && !failedWith(error, 400)) throw bucket.translate(error, { doing: 'opening', key: '' });
+    // Any other problem, such as a missing bucket, is reported by the first call that it affects.
     return true;
   }
   await bucket.request({ doing: 'removing', key: PROBE_KEY, signal }, (send) =>
@@ -70,7 +70,7 @@ async function acceptsCondition(bucket: Bucket, signal: AbortSignal | undefined)
   return false;
 }
 
-/** Whether the bucket keeps versions; no where the service does not say. */
+/** Whether the bucket keeps versions; false if the service does not say. */
 async function isVersioned(bucket: Bucket, signal: AbortSignal | undefined): Promise<boolean> {
   try {
     const { Status } = await bucket.tryRequest({ doing: 'asking for versions of', key: '', signal }, (send) =>
@@ -79,14 +79,14 @@ async function isVersioned(bucket: Bucket, signal: AbortSignal | undefined): Pro
     return Status !== undefined;
   } catch (error) {
     signal?.throwIfAborted();
-    if (mayPass(error)) throw bucket.translate(error, { doing: 'opening', key: '' });
+    if (isTransient(error)) throw bucket.translate(error, { doing: 'opening', key: '' });
     return false;
   }
 }
 
 /**
- * Sends the first conditional write of a store again: now the key exists, and a service that keeps the condition must refuse. One
- * that does not has been told the same bytes twice, and no harm is done.
+ * Sends the first conditional write of a store again: now the key exists, and a service that honors the condition must refuse. One
+ * that does not has written the same bytes twice, which does no harm.
  *
  * @throws StoreError `unsupported` when the service ignores the condition
  */
@@ -106,7 +106,7 @@ export async function confirmConditionalPut(
   }
   throw new StoreError('unsupported', {
     key,
-    message: `${bucket.show(key)}: the service takes the condition "only if it does not exist", and ignores it`,
-    hint: 'Add conditionalWrites=none to the address: then Gantry looks before it writes, and two writers at the same moment are not told apart.',
+    message: `cannot write ${bucket.show(key)} only if it does not exist: the service accepts that condition, but ignores it`,
+    hint: 'Add conditionalWrites=none to the address: then Gantry checks before it writes, and does not notice two writers at the same moment.',
   });
 }

@@ -13,8 +13,8 @@ import { StoreError, isStoreError } from '@gantry/transport';
 import { UNSIGNED_PAYLOAD, digestBody, rememberSha256 } from '../requests/body-digests.ts';
 import type { Bucket } from '../requests/bucket.ts';
 import { PATIENCE_MS } from '../requests/clients.ts';
-import { damagedOnTheWay, failedWith } from '../requests/errors.ts';
-import { assertEtag, etagTells } from '../requests/etag.ts';
+import { damagedInTransit, failedWith } from '../requests/errors.ts';
+import { assertEtag, etagsAreMd5 } from '../requests/etag.ts';
 import { objectSettings } from './object-settings.ts';
 
 /** One multipart upload in the service. */
@@ -24,7 +24,7 @@ export interface MultipartUpload {
   readonly uploadId: string;
 }
 
-/** One part on its way. */
+/** One part to send. */
 interface Part {
   readonly number: number;
   readonly body: Buffer<ArrayBuffer>;
@@ -32,20 +32,20 @@ interface Part {
   readonly md5: string;
 }
 
-/** One part that the service has. */
+/** One part that the service has stored. */
 export interface StoredPart {
   readonly number: number;
   readonly etag: string;
   readonly md5: Buffer;
 }
 
-/** The service no longer knows the upload: it was completed, or ended. */
+/** The service no longer knows the upload: it was completed or aborted. */
 const UPLOAD_GONE: readonly (string | number)[] = ['NoSuchUpload', 'NoSuchKey', 'NotFound', 404];
 
-/** How often an upload is ended whose parts do not go away. */
+/** How often an upload is aborted if its parts do not go away. */
 const MAX_ABORTS = 10;
 
-/** Starts an upload. `onFailure` hears of attempts that failed: each may have left an upload that nobody knows of. */
+/** Starts an upload. `onFailure` is called with each failed attempt: it may have left an upload behind whose id is unknown. */
 export async function createUpload(
   bucket: Bucket,
   key: string,
@@ -60,15 +60,15 @@ export async function createUpload(
       }),
       send,
     );
-    if (UploadId === undefined || UploadId === '') throw damagedOnTheWay('the service started an upload and gave no id');
+    if (UploadId === undefined || UploadId === '') throw damagedInTransit('the service started an upload but sent no id');
     return { uploadId: UploadId };
   });
   return { key, uploadId };
 }
 
 /**
- * Sends one part, again and again until the service has it undamaged. Its `Content-MD5` is signed, and the service's ETag tells what
- * arrived; only where that tells nothing, the SHA-256 is signed too.
+ * Sends one part, and repeats it until the service has it undamaged. Its `Content-MD5` is signed, and the service's ETag shows what
+ * arrived; only if the ETag means nothing, the SHA-256 is signed too.
  */
 export async function sendPart(
   bucket: Bucket,
@@ -77,7 +77,7 @@ export async function sendPart(
   signal: AbortSignal,
 ): Promise<StoredPart> {
   const digest = Buffer.from(md5, 'hex');
-  rememberSha256(body, etagTells(bucket.address.options) ? UNSIGNED_PAYLOAD : (await digestBody(body)).sha256);
+  rememberSha256(body, etagsAreMd5(bucket.address.options) ? UNSIGNED_PAYLOAD : (await digestBody(body)).sha256);
   const options = { doing: `sending part ${number} of`, key, signal, bytes: body.length };
   const etag = await bucket.request(options, async (send, attempt) => {
     const answer = await bucket.clients.usual.send(
@@ -91,21 +91,21 @@ export async function sendPart(
       }),
       send,
     );
-    if (answer.ETag === undefined || answer.ETag === '') throw damagedOnTheWay('the service gave no ETag for the part');
+    if (answer.ETag === undefined || answer.ETag === '') throw damagedInTransit('the service sent no ETag for the part');
     assertEtag(bucket, key, answer, md5, attempt);
     return answer.ETag;
   });
   return { number, etag, md5: digest };
 }
 
-/** What the ETag of the whole becomes wherever ETags are MD5 sums: the MD5 of the parts' MD5s, and how many they are. */
+/** The ETag of the complete object if ETags are MD5 sums: the MD5 of the parts' MD5s, and the number of parts. */
 export function multipartEtag(parts: readonly StoredPart[]): string {
   const hash = createHash('md5');
   for (const part of parts) hash.update(part.md5);
   return `${hash.digest('hex')}-${parts.length}`;
 }
 
-/** Asks the service to make one object of the parts. Rejects with what the SDK said. */
+/** Asks the service to make one object out of the parts. Rejects with the error of the SDK. */
 export async function completeUpload(
   bucket: Bucket,
   { key, uploadId }: MultipartUpload,
@@ -128,8 +128,8 @@ export async function completeUpload(
 }
 
 /**
- * Ends an upload so that nothing of it is left: a part that was still on its way when the upload ended can stay behind ("Aborting a
- * multipart upload" in Amazon's guide), so it is ended again until the service lists no part. What is ended already is no error.
+ * Aborts an upload so that nothing of it is left: a part that was in flight when the upload was aborted can stay behind ("Aborting a
+ * multipart upload" in Amazon's guide), so this repeats until the service lists no part. Ignores an upload that does not exist.
  */
 export async function endUpload(
   bucket: Bucket,
@@ -138,7 +138,7 @@ export async function endUpload(
 ): Promise<void> {
   const { key, uploadId } = upload;
   const target = { Bucket: bucket.address.bucket, Key: bucket.fullKey(key), UploadId: uploadId };
-  const request = { doing: 'ending the upload of', key, signal };
+  const request = { doing: 'aborting the upload of', key, signal };
   for (let round = 1; round <= MAX_ABORTS; round++) {
     try {
       await bucket.tryRequest(request, (send) => bucket.clients.usual.send(new AbortMultipartUploadCommand(target), send));
@@ -151,12 +151,12 @@ export async function endUpload(
   }
   throw new StoreError('unavailable', {
     key,
-    message: `${bucket.show(key)}: the service keeps parts of an upload that was ended`,
-    hint: 'Clear it again later.',
+    message: `cannot abort the upload of ${bucket.show(key)}: the service still has parts of it`,
+    hint: 'Clear unfinished writes again later.',
   });
 }
 
-/** How many bytes of an upload the service has; 0 where there is no such upload (any more), and where we may not ask. */
+/** How many bytes of an upload the service has; 0 if the upload does not exist, or if we may not ask. */
 export async function storedBytes(bucket: Bucket, upload: MultipartUpload, signal?: AbortSignal): Promise<number> {
   let total = 0;
   let marker: string | undefined;
@@ -172,13 +172,13 @@ export async function storedBytes(bucket: Bucket, upload: MultipartUpload, signa
   return total;
 }
 
-/** The listing of parts must go on, or it would never end. @throws StoreError `unsupported` */
+/** Where the next page of parts starts: the listing must move forward, or it would never end. @throws StoreError `unsupported` */
 function nextPart(bucket: Bucket, { key }: MultipartUpload, marker: string | undefined, next: string | undefined): string {
   if (next !== undefined && Number(next) > Number(marker ?? 0)) return next;
   throw new StoreError('unsupported', {
     key,
-    message: `looking for parts of ${bucket.show(key)}: the service says that more follow, but not where`,
-    hint: 'It must serve ListParts with markers; ask its maker.',
+    message: `listing the parts of ${bucket.show(key)}: the service says that more follow, but not where`,
+    hint: 'It must support ListParts with markers; ask its provider.',
   });
 }
 
@@ -193,7 +193,7 @@ async function listPartsPage(
   marker: string | undefined,
   signal: AbortSignal | undefined,
 ): Promise<ListPartsCommandOutput | undefined> {
-  const options = { doing: 'looking for parts of', key, signal };
+  const options = { doing: 'listing the parts of', key, signal };
   try {
     return await bucket.tryRequest(options, (send) =>
       bucket.clients.usual.send(

@@ -2,10 +2,10 @@ import type { CreateMultipartUploadCommandInput, PutObjectCommandInput, StorageC
 
 import type { S3Options } from '../address/options.ts';
 
-/** The name of the metadata entry that tells a store its own object from another's. */
+/** The metadata entry by which a store recognizes its own object. */
 export const WRITE_ID = 'gantry-write';
 
-/** What both ways of writing an object say of it. */
+/** The settings that both ways of writing an object have. */
 type ObjectSettings = Pick<
   PutObjectCommandInput & CreateMultipartUploadCommandInput,
   | 'ACL'
@@ -20,12 +20,12 @@ type ObjectSettings = Pick<
 >;
 
 /**
- * Below this size, objects stay in the bucket's usual storage class: the cheap classes charge for 128 KiB at least ("Amazon S3
+ * Below this size, objects stay in the bucket's usual storage class: the cheap classes charge for at least 128 KiB ("Amazon S3
  * pricing"), and manifests in an archive could not be listed or read.
  */
 const MIN_STORAGE_CLASS_BYTES = 128 * 1024;
 
-/** What the address asks for, for an object of about `size` bytes that is written now. */
+/** The settings of the address, for an object of about `size` bytes that is written now. */
 export function objectSettings(options: S3Options, writeId: string, size: number): ObjectSettings {
   const { storageClass, encryption, objectLock, tags, acl } = options;
   return {
@@ -42,17 +42,17 @@ export function objectSettings(options: S3Options, writeId: string, size: number
   };
 }
 
-/** The SDK's type knows Amazon's classes alone; other services have their own. */
+/** The SDK's type has only Amazon's classes; other services have their own. */
 function isClass(name: string | undefined): name is StorageClass {
   return name !== undefined;
 }
 
-/** As a query string, but with %20 for spaces: Ceph takes a + for what it is. */
+/** As a query string, but with %20 for spaces: Ceph reads + as a plus sign. */
 function encodeTags(tags: ReadonlyMap<string, string>): string {
   return [...tags].map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join('&');
 }
 
-/** The moment that an object which is written now is kept until. */
+/** Until when an object that is written now is kept. */
 export function retainUntilDate(until: NonNullable<S3Options['objectLock']>['retainUntil']): Date {
   return 'date' in until ? until.date : new Date(Date.now() + until.days * 86_400_000);
 }

@@ -9,7 +9,7 @@ function partOf(seed: string, size: number): Buffer<ArrayBuffer> {
   return part;
 }
 
-it('tells the MD5 of the filled part of each buffer, and gives the memory back', async () => {
+it('computes the MD5 of the filled part of each buffer, and returns the memory', async () => {
   await using digests = new PartDigests();
   const sizes = [1, 100_000, 3_000_000];
   const answers = await Promise.all(sizes.map((size) => digests.digest(partOf(`part ${size}`, 3_000_000), size)));
@@ -20,7 +20,7 @@ it('tells the MD5 of the filled part of each buffer, and gives the memory back',
   }
 });
 
-it('leaves nobody waiting when it is disposed of', async () => {
+it('rejects waiting calls when it is disposed of', async () => {
   const digests = new PartDigests();
   const waiting = digests.digest(partOf('waiting', 1000), 1000);
   waiting.catch(() => undefined);

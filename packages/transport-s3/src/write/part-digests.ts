@@ -1,14 +1,14 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 
-/** The memory of a part, back again, and its MD5 in hexadecimal. */
+/** The returned memory of a part, and its MD5 in hexadecimal. */
 interface Digested {
   readonly buffer: Buffer<ArrayBuffer>;
   readonly md5: string;
 }
 
 /**
- * Computes MD5 sums in a thread of its own: Node has them on the main thread alone, where they would take as long as all the rest of
+ * Computes MD5 sums in a thread of its own: on the main thread they would take as long as the rest of
  * an upload. The thread starts with the first part.
  */
 export class PartDigests implements AsyncDisposable {
@@ -16,7 +16,7 @@ export class PartDigests implements AsyncDisposable {
   readonly #waiting: PromiseWithResolvers<Digested>[] = [];
   #thread: Worker | undefined;
 
-  /** The MD5 of the first `length` bytes. The memory moves to the thread and back: what was given must not be used any more. */
+  /** The MD5 of the first `length` bytes. The memory moves to the thread and back: the given buffer must not be used afterwards. */
   async digest(buffer: Buffer<ArrayBuffer>, length: number): Promise<Digested> {
     const waiting = Promise.withResolvers<Digested>();
     this.#thread ??= this.#start();
@@ -51,5 +51,5 @@ function readMessage(message: unknown): Digested {
     const { memory, md5 } = message;
     if (memory instanceof ArrayBuffer && typeof md5 === 'string') return { buffer: Buffer.from(memory), md5 };
   }
-  throw new TypeError('not an answer of the thread for digests');
+  throw new TypeError('unexpected message from the thread for digests');
 }

@@ -14,7 +14,7 @@ const USUAL: PartPlanOptions = {
   maxObjectBytes: S3_LIMITS.maxObjectBytes,
 };
 
-/** Cuts a stream of `bytes` as a write does: the largest part that it needs, and how many. */
+/** Cuts a stream of `bytes` as a write does: the largest part and the number of parts. */
 function simulate(plan: PartPlan, bytes: number): { readonly parts: number; readonly largest: number } {
   let parts = 0;
   let largest = 0;
@@ -28,7 +28,7 @@ function simulate(plan: PartPlan, bytes: number): { readonly parts: number; read
   return { parts, largest };
 }
 
-describe('a stream of which nobody knows the size', () => {
+describe('a stream of unknown size', () => {
   const plan = planParts(USUAL);
 
   it('never runs out of parts, up to 5 TiB', () => {
@@ -39,7 +39,7 @@ describe('a stream of which nobody knows the size', () => {
   it.each([
     ['a gigabyte', GiB, 9],
     ['ten', 10 * GiB, 20],
-    // Where the tools that guess one size stop: 48 GiB and 488 GiB.
+    // Tools that guess one size stop at 48 GiB or 488 GiB.
     ['fifty', 50 * GiB, 64],
     ['five hundred', 500 * GiB, 320],
     ['a terabyte', TiB, 512],
@@ -48,27 +48,27 @@ describe('a stream of which nobody knows the size', () => {
     expect(simulate(plan, bytes).largest).toBeLessThanOrEqual(mebibytes * MiB);
   });
 
-  it('has parts that every service takes', () => {
+  it('has parts that every service accepts', () => {
     for (let part = 1; part <= 10_000; part++) {
       expect(plan.partBytes(part)).toBeGreaterThanOrEqual(S3_LIMITS.minPartBytes);
       expect(plan.partBytes(part)).toBeLessThanOrEqual(S3_LIMITS.maxPartBytes);
     }
   });
 
-  it('comes in few different sizes, so that buffers are used again', () => {
+  it('has parts of few different sizes, so that buffers can be reused', () => {
     const sizes = new Set(Array.from({ length: 10_000 }, (_, index) => plan.partBytes(index + 1)));
     expect(sizes.size).toBeLessThan(70);
   });
 
-  it('reaches most of what equal parts of the largest size would, where a service has larger objects', () => {
+  it('reaches most of what equal parts of the largest size would, if a service allows larger objects', () => {
     const larger = planParts({ ...USUAL, maxObjectBytes: 50 * TiB });
     expect(larger.maxObjectBytes).toBeGreaterThan(34 * TiB);
     expect(simulate(larger, larger.maxObjectBytes).parts).toBeLessThanOrEqual(10_000);
   });
 });
 
-describe('a stream of which the size is expected', () => {
-  it.each([GiB, 100 * GiB, TiB, 4 * TiB])('has equal parts, with room to spare: %d bytes', (expectedBytes) => {
+describe('a stream with an expected size', () => {
+  it.each([GiB, 100 * GiB, TiB, 4 * TiB])('has equal parts, and parts to spare: %d bytes', (expectedBytes) => {
     const plan = planParts({ ...USUAL, expectedBytes });
     const { parts, largest } = simulate(plan, expectedBytes);
     expect(largest).toBe(plan.partBytes(1));
@@ -82,7 +82,7 @@ describe('a stream of which the size is expected', () => {
     expect(plan.maxObjectBytes).toBe(10_000 * 5 * GiB);
   });
 
-  it('may be expected wrongly: it still fits, whatever it becomes', () => {
+  it('still fits if the expected size is wrong', () => {
     const sizes = fc.double({ min: 0, max: 1, noNaN: true }).map((power) => Math.floor((5 * TiB) ** power));
     fc.assert(
       fc.property(sizes, sizes, (expectedBytes, bytes) => {
@@ -98,14 +98,14 @@ describe('a stream of which the size is expected', () => {
 });
 
 describe('services with limits of their own', () => {
-  it('get equal parts where they want them, and objects no larger than those allow', () => {
+  it('get equal parts if they require them, and objects within those limits', () => {
     const plan = planParts({ ...USUAL, equalPartBytes: 64 * MiB, expectedBytes: 4 * TiB });
     expect([1, 2, 5000, 10_000].map((part) => plan.partBytes(part))).toEqual([64 * MiB, 64 * MiB, 64 * MiB, 64 * MiB]);
     expect(plan.maxObjectBytes).toBe(625 * GiB);
     expect(simulate(plan, 625 * GiB).parts).toBe(10_000);
   });
 
-  it('may have any limits: the plan keeps within them, and says how far it reaches', () => {
+  it('may have any limits: the plan stays within them, and says how large an object can be', () => {
     fc.assert(
       fc.property(
         // A single part cannot grow.
@@ -124,7 +124,7 @@ describe('services with limits of their own', () => {
     );
   });
 
-  it('that contradict themselves are refused', () => {
+  it('that contradict each other are refused', () => {
     expect(() => planParts({ ...USUAL, firstPartBytes: 6 * GiB })).toThrow(RangeError);
     expect(() => planParts({ ...USUAL, maxParts: 0 })).toThrow(RangeError);
   });

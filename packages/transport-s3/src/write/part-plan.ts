@@ -2,19 +2,19 @@ const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 const TIB = 1024 * GIB;
 
-/** What a service takes, and how the parts of one upload are to be cut. All sizes in bytes. */
+/** The limits of a service, and how to cut one upload into parts. All sizes in bytes. */
 export interface PartPlanOptions {
-  /** The first parts have this size; no part but the last is smaller. */
+  /** The first parts have this size; only the last part can be smaller. */
   readonly firstPartBytes: number;
-  /** The largest part that the service takes. */
+  /** The largest part that the service accepts. */
   readonly maxPartBytes: number;
   /** How many parts one upload may have. */
   readonly maxParts: number;
-  /** The largest object that must be reachable. */
+  /** The largest object that must be possible. */
   readonly maxObjectBytes: number;
-  /** All parts but the last have this size, for services that ask for it. The largest object follows from it. */
+  /** All parts but the last have this size, for services that require it. The largest object follows from it. */
   readonly equalPartBytes?: number | undefined;
-  /** About how many bytes will come, where somebody knows. */
+  /** About how many bytes to expect, if known. */
   readonly expectedBytes?: number | undefined;
 }
 
@@ -23,7 +23,7 @@ export interface PartPlan {
   /** The size of a part in bytes; parts count from 1. Never shrinks from one part to the next. */
   partBytes(partNumber: number): number;
   readonly maxParts: number;
-  /** Where the plan ends: no object can be larger. */
+  /** The largest object that the plan allows. */
   readonly maxObjectBytes: number;
 }
 
@@ -38,24 +38,25 @@ export const S3_LIMITS: {
   readonly maxObjectBytes: number;
 } = { minPartBytes: 5 * MIB, maxPartBytes: 5 * GIB, maxParts: 10_000, maxObjectBytes: 5 * TIB };
 
-/** Of the parts, how many an expected size may use up: the rest is for a stream that is longer than expected. */
+/** How many of the parts an expected size may use: the rest is for a stream that is longer than expected. */
 const SHARE_FOR_EXPECTED = 0.6;
-/** How much an expected size may fall short before the parts begin to grow. */
+/** How much longer than expected a stream can be before the parts start to grow. */
 const MARGIN_FOR_EXPECTED = 1.1;
-/** Without a hint, parts cannot both start small and fill all that equal parts of the largest size would. */
+/** Parts that start small cannot reach the size that equal parts of the largest size would. */
 const SHARE_REACHED_BY_GROWTH = 0.7;
 
 /**
- * Cuts a stream whose length nobody knows: parts stay at their first size as long as the stream is as long as expected (from the
- * start on, where nothing is expected) and then grow with the square of their number, just so steeply that the last part reaches
- * the largest object. So a stream of gigabytes has small parts, sent side by side from little memory, and one of
- * terabytes still finds a part free.
+ * Cuts a stream of unknown length: parts keep their first size up to the expected length of the stream (if there is one),
+ * and then grow with the square of their number, just steeply enough that the last part reaches
+ * the largest object. So a stream of gigabytes has small parts, sent in parallel from little memory, and one of
+ * terabytes does not run out of parts.
  *
- * @throws RangeError for options that no plan can meet
+ * @throws RangeError if no plan can meet the options
  */
 export function planParts(options: PartPlanOptions): PartPlan {
   const { firstPartBytes, maxPartBytes, maxParts, maxObjectBytes, equalPartBytes } = options;
-  if (!(firstPartBytes >= 1 && firstPartBytes <= maxPartBytes && maxParts >= 1)) throw new RangeError('no part plan meets these limits');
+  if (!(firstPartBytes >= 1 && firstPartBytes <= maxPartBytes && maxParts >= 1))
+    throw new RangeError('cannot plan the parts of an upload: the limits contradict each other');
   if (equalPartBytes !== undefined) {
     return { partBytes: () => equalPartBytes, maxParts, maxObjectBytes: Math.min(maxObjectBytes, equalPartBytes * maxParts) };
   }
@@ -91,7 +92,7 @@ function sizeFor(curve: Curve, wanted: number): number {
   return Math.min(curve.maxPartBytes, Math.max(curve.steadyBytes, step(wanted, Math.floor)));
 }
 
-/** What all parts hold. Many have one size, and a size is computed once: this is done some forty times whenever a store is opened. */
+/** The size of all parts together. Many have the same size, which is computed once: this runs about forty times per store. */
 function totalBytes(curve: Curve, steepness: number): number {
   let total = 0;
   let size = 0;
@@ -115,7 +116,7 @@ function findSteepness(curve: Curve, goal: number): number {
   const target = Math.min(goal, reachable);
   let low = 0;
   let high = curve.maxPartBytes;
-  // Forty halvings leave less than a hundredth of a byte between the two: more than part sizes, rounded up, can show.
+  // Forty halvings leave less than a hundredth of a byte between the two: too little to change a rounded part size.
   for (let i = 0; i < 40; i++) {
     const middle = (low + high) / 2;
     if (totalBytes(curve, middle) >= target) high = middle;
@@ -124,7 +125,7 @@ function findSteepness(curve: Curve, goal: number): number {
   return high;
 }
 
-/** Rounds to one of eight sizes for each power of two, so that buffers of the same size can be used again and again. */
+/** Rounds to one of eight sizes per power of two, so that buffers of the same size can be reused. */
 function step(bytes: number, round: (value: number) => number): number {
   if (bytes <= MIB) return Math.ceil(bytes);
   const width = stepWidth(bytes);

@@ -3,7 +3,7 @@ import type { MultipartUpload, StoredPart } from './multipart.ts';
 import { sendPart } from './multipart.ts';
 import type { S3Context } from '../s3-context.ts';
 
-/** Sends the parts of one upload, several at once, while the next one fills. The first failure ends them all. */
+/** Sends the parts of one upload, several in parallel, while the next one fills. The first failure ends all. */
 export class PartSender {
   readonly #context: S3Context;
   readonly #failed = new AbortController();
@@ -15,18 +15,18 @@ export class PartSender {
     this.#context = context;
   }
 
-  /** Fires with the error of the first part that failed for good, or with the reason of {@link stop}. */
+  /** Fires with the error of the first part that failed permanently, or with the reason of {@link stop}. */
   get failed(): AbortSignal {
     return this.#failed.signal;
   }
 
-  /** How many parts were handed over. */
+  /** How many parts were sent or are being sent. */
   get count(): number {
     return this.#count;
   }
 
   /**
-   * Takes a part over as soon as there is room for it, and gives its buffer back to the pool when it is stored.
+   * Takes a part as soon as the limit allows, and returns its buffer to the pool when the part is stored.
    *
    * @throws the error of a part that failed, or the reason of the signal
    */
@@ -47,7 +47,7 @@ export class PartSender {
     return this.#stored.toSorted((a, b) => a.number - b.number);
   }
 
-  /** Cuts what is running, and waits until nothing runs any more. */
+  /** Cuts the running requests, and waits until all have ended. */
   async stop(reason: unknown): Promise<void> {
     this.#failed.abort(reason);
     await Promise.allSettled(this.#running);

@@ -3,17 +3,17 @@ import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3';
 import type { Bucket, SendOptions } from '../requests/bucket.ts';
 import { failedWith } from '../requests/errors.ts';
 
-/** How many keys one DeleteObjects takes (Amazon S3 API reference). */
-const BATCH = 1000;
-/** A thousand removals may keep a slow service busy for longer than it is usually heard of, in milliseconds. */
+/** How many keys one DeleteObjects accepts (Amazon S3 API reference). */
+const MAX_BATCH_KEYS = 1000;
+/** A thousand removals may keep a slow service silent for longer than usual. */
 const BATCH_SILENCE_MS = 120_000;
-/** Single removals at once, where a service has no batches. */
-const SINGLES = 16;
+/** Single removals in parallel, if a service does not support batches. */
+const MAX_PARALLEL_REMOVALS = 16;
 
-/** Removes objects, a thousand in one request where the service can. What is not there is no error. */
+/** Removes objects, a thousand per request if the service supports it. Ignores objects that do not exist. */
 export async function removeObjects(bucket: Bucket, keys: readonly string[], signal?: AbortSignal): Promise<void> {
-  for (let from = 0; from < keys.length; from += BATCH) {
-    const batch = keys.slice(from, from + BATCH);
+  for (let from = 0; from < keys.length; from += MAX_BATCH_KEYS) {
+    const batch = keys.slice(from, from + MAX_BATCH_KEYS);
     const first = batch[0];
     if (first === undefined) return;
     const left = batch.length === 1 ? batch : await removeBatch(bucket, batch, signal);
@@ -21,7 +21,7 @@ export async function removeObjects(bucket: Bucket, keys: readonly string[], sig
   }
 }
 
-/** @returns the keys that are still to be removed: all where the service has no batches, those that failed where it has */
+/** @returns the keys that still have to be removed: those that failed, or all if the service does not support batches */
 async function removeBatch(bucket: Bucket, keys: readonly string[], signal: AbortSignal | undefined): Promise<readonly string[]> {
   const request = { doing: `removing ${keys.length} objects in`, key: '', patienceMs: BATCH_SILENCE_MS, signal };
   try {
@@ -36,11 +36,11 @@ async function removeBatch(bucket: Bucket, keys: readonly string[], signal: Abor
       );
     });
     const failed = new Set(Errors.map((error) => error.Key));
-    // Each says what is wrong with it when it is removed alone.
+    // Removed one by one, each reports its own error.
     return keys.filter((key) => failed.has(bucket.fullKey(key)));
   } catch (error) {
     signal?.throwIfAborted();
-    // A gateway of Ceph denies the batch to whom a policy allows to remove each object in it.
+    // A gateway of Ceph denies the batch to a user whose policy allows removing each object in it.
     if (failedWith(error, 'NotImplemented', 'MethodNotAllowed', 'MalformedXML', 'InvalidRequest', 400, 403, 405, 501)) return keys;
     throw bucket.translate(error, request);
   }
@@ -51,7 +51,7 @@ async function removeSingles(bucket: Bucket, keys: readonly string[], signal: Ab
   const worker = async (): Promise<void> => {
     for (const key of left) await removeOne(bucket, key, signal);
   };
-  await Promise.all(Array.from({ length: Math.min(SINGLES, keys.length) }, worker));
+  await Promise.all(Array.from({ length: Math.min(MAX_PARALLEL_REMOVALS, keys.length) }, worker));
 }
 
 async function removeOne(bucket: Bucket, key: string, signal: AbortSignal | undefined): Promise<void> {

@@ -16,7 +16,7 @@ import { removeOwnObject } from '../requests/stored-object.ts';
 import type { S3Context } from '../s3-context.ts';
 import type { UploadStarter } from './upload-starter.ts';
 
-/** How one write was begun. */
+/** How one write was started. */
 export interface WriteOptions {
   readonly key: string;
   readonly token: string;
@@ -24,21 +24,21 @@ export interface WriteOptions {
   readonly digestBy: BeginOptions['digestBy'];
   readonly plan: PartPlan;
   readonly starter: UploadStarter;
-  /** Undefined where a small object was announced: then an upload is started only if it turns out to be large. */
+  /** Undefined if a small object was announced: then an upload is started only if it turns out to be large. */
   readonly upload: MultipartUpload | undefined;
-  /** Called when nothing is left to do. */
+  /** Called when the write is over. */
   readonly onEnd: () => void;
 }
 
-/** How long a request that could still commit the object is waited for when the write is given up; then it is cut. */
+/** How long a discarded write waits for a request that could still commit the object, before it cuts it. */
 const GRACE_MS = 5000;
 
-/** An object on its way into a bucket: parts go out while the next one fills; what fits into one part becomes one PutObject. */
+/** Writes one object: sends parts while the next one fills; an object that fits into one part becomes one PutObject. */
 export class S3Write implements PendingObject {
   readonly key: string;
   readonly token: string;
   readonly started: Date = new Date();
-  /** Nothing of it could be taken up by another process: the SHA-256 of the whole cannot go on from the service's parts. */
+  /** Another process cannot resume it: the SHA-256 of the object cannot be continued from the service's parts. */
   readonly durableBytes = 0;
   readonly #context: S3Context;
   readonly #options: WriteOptions;
@@ -69,13 +69,13 @@ export class S3Write implements PendingObject {
     return this.#upload?.uploadId;
   }
 
-  /** How many bytes arrived, stored or not. */
+  /** How many bytes were appended, stored or not. */
   get received(): number {
     return this.#received;
   }
 
   async append(source: AsyncIterable<Uint8Array>, { signal }: CallOptions = {}): Promise<void> {
-    this.#assertOpen('added to');
+    this.#assertOpen('append to');
     signal?.throwIfAborted();
     const iterator = source[Symbol.asyncIterator]();
     let ended = false;
@@ -92,13 +92,13 @@ export class S3Write implements PendingObject {
       if (this.#state === 'open') this.#state = 'failed';
       throw error;
     } finally {
-      // Not waited for: a source that hangs would hang here too.
+      // Not awaited: a source that hangs would hang here too.
       if (!ended) void iterator.return?.()?.then(ignore, ignore);
     }
   }
 
   async commit(digest: Digest, { signal }: CallOptions = {}): Promise<ObjectInfo> {
-    this.#assertOpen('committed');
+    this.#assertOpen('commit');
     this.#state = 'failed';
     signal?.throwIfAborted();
     this.#compare(digest);
@@ -106,7 +106,7 @@ export class S3Write implements PendingObject {
       this.#upload !== undefined && this.#sender.count > 0
         ? await this.#prepareParts(this.#upload, signal)
         : await this.#prepareSmall(signal);
-    // From here on nothing is cut: whether it stands under the key must be known. The caller waits no longer than it wants to.
+    // From here on nothing is cut: the outcome must be known. Only the caller's wait can end early.
     this.#committing = commit();
     this.#committing.catch(ignore);
     let modified: Date;
@@ -129,7 +129,7 @@ export class S3Write implements PendingObject {
     try {
       await this.#discarding;
     } catch (error) {
-      // The service may have been silent: the next call tries it again.
+      // The service may have been unreachable: the next call tries again.
       this.#discarding = undefined;
       throw error;
     }
@@ -138,12 +138,12 @@ export class S3Write implements PendingObject {
   async suspend(): Promise<void> {
     throw new StoreError('unsupported', {
       key: this.key,
-      message: `the write of ${this.#context.bucket.show(this.key)} cannot be suspended: a bucket cannot go on with one`,
-      hint: 'Discard it and begin anew.',
+      message: `cannot suspend the write of ${this.#context.bucket.show(this.key)}: a store in a bucket does not support it`,
+      hint: 'Discard it and write the object again.',
     });
   }
 
-  /** As {@link discard}; what goes wrong is told as a warning, since what went wrong before matters more. */
+  /** Like {@link discard}, but reports a failure as a warning, because the error before it matters more. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#warnOnFailure(this.discard());
   }
@@ -154,7 +154,7 @@ export class S3Write implements PendingObject {
     if (this.#received > plan.maxObjectBytes) throw this.#tooLarge(plan.maxObjectBytes);
     this.#hash?.update(chunk);
     for (let from = 0; from < chunk.length;) {
-      // Only now is it known that more comes: what just fits stays one request.
+      // Sent only now that more follows: an object that fits exactly stays one request.
       if (this.#buffer !== undefined && this.#filled === this.#buffer.length) await this.#sendFilled(signal);
       this.#buffer ??= this.#context.buffers.take(plan.partBytes(this.#sender.count + 1));
       const length = Math.min(chunk.length - from, this.#buffer.length - this.#filled);
@@ -172,7 +172,7 @@ export class S3Write implements PendingObject {
     this.#filled = 0;
   }
 
-  /** Not cut either: when nobody waits any more, discarding ends it. */
+  /** Not cut either: if the caller stops waiting, discarding aborts the upload. */
   async #startUpload(signal: AbortSignal | undefined): Promise<MultipartUpload> {
     this.#starting ??= this.#options.starter.start();
     return untilAborted(this.#starting, signal);
@@ -187,12 +187,12 @@ export class S3Write implements PendingObject {
         size === this.#received
           ? `${this.#context.bucket.show(this.key)}: SHA-256 mismatch: got ${arrived}, expected ${sha256}`
           : `${this.#context.bucket.show(this.key)}: got ${this.#received} bytes, expected ${size}`,
-      hint: 'Write it again; if that does not help, suspect the memory of this machine.',
+      hint: 'Write it again; if that does not help, check the memory of this machine.',
     });
   }
 
   async #prepareSmall(signal: AbortSignal | undefined): Promise<() => Promise<Date>> {
-    // Ended first: should this process be killed now, nothing is left.
+    // Aborted first: if this process is killed now, nothing is left.
     if (this.#upload !== undefined)
       await untilAborted(endUpload(this.#context.bucket, this.#upload, { signal, neverHadParts: true }), signal);
     this.#upload = undefined;
@@ -226,7 +226,7 @@ export class S3Write implements PendingObject {
     this.#options.onEnd();
   }
 
-  /** Whatever became of the commit: afterwards nothing of this write stands under the key. */
+  /** Undoes a commit with any outcome: afterwards the key does not have this write's object. */
   async #takeBack(): Promise<void> {
     if (this.#committing === undefined) return;
     const over = new AbortController();
@@ -235,18 +235,18 @@ export class S3Write implements PendingObject {
     this.#cut.abort(this.#discarded());
     await this.#committing.catch(ignore);
     const { bucket } = this.#context;
-    // An upload that has ended cannot be completed any more: then what stands under the key is all that can ever stand there.
+    // An aborted upload cannot be completed any more: after this, no late request can create the object.
     if (this.#upload !== undefined) await endUpload(bucket, this.#upload);
     await removeOwnObject(bucket, this.key, this.#options.starter.writeId);
     this.#committing = undefined;
   }
 
-  async #warnOnFailure(tidying: Promise<void>): Promise<void> {
+  async #warnOnFailure(cleanup: Promise<void>): Promise<void> {
     const { bucket, warn } = this.#context;
     try {
-      await tidying;
+      await cleanup;
     } catch (error) {
-      warn(`something of ${bucket.show(this.key)} may be left: ${error instanceof Error ? error.message : String(error)}`);
+      warn(`cannot clean up after writing ${bucket.show(this.key)}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 
@@ -255,28 +255,28 @@ export class S3Write implements PendingObject {
     this.#buffer = undefined;
   }
 
-  #assertOpen(what: string): void {
+  #assertOpen(what: 'append to' | 'commit'): void {
     if (this.#state === 'open') return;
     throw new StoreError('not-found', {
       key: this.key,
-      message: `the write of ${this.#context.bucket.show(this.key)} cannot be ${what}: it is ${this.#state}`,
-      hint: 'Begin anew.',
+      message: `cannot ${what} the write of ${this.#context.bucket.show(this.key)}: it is ${this.#state}`,
+      hint: 'Write the object again.',
     });
   }
 
   #discarded(): StoreError {
     return new StoreError('not-found', {
       key: this.key,
-      message: `the write of ${this.#context.bucket.show(this.key)} was given up`,
-      hint: 'Begin anew.',
+      message: `the write of ${this.#context.bucket.show(this.key)} was discarded`,
+      hint: 'Write the object again.',
     });
   }
 
   #tooLarge(limit: number): StoreError {
     return new StoreError('full', {
       key: this.key,
-      message: `${this.#context.bucket.show(this.key)} is larger than an object can become here (${limit} bytes)`,
-      hint: 'For a service with a higher limit give maxObjectSize=, with equal parts a larger partSize=; or use a codec that compresses better.',
+      message: `cannot write ${this.#context.bucket.show(this.key)}: it is larger than ${limit} bytes, the limit of this store`,
+      hint: 'For a service with a higher limit set maxObjectSize=, with equal parts a larger partSize=; or use a codec that compresses better.',
     });
   }
 }

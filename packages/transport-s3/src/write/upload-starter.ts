@@ -7,15 +7,15 @@ import { createUpload, endUpload } from './multipart.ts';
 import { randomToken } from '../requests/token.ts';
 import { listUploads } from '../read/uploads-listing.ts';
 
-/** By how much the clocks may differ: beyond that the SDK corrects its own. */
+/** How much the clocks may differ: beyond that the SDK corrects its own. */
 const CLOCK_TOLERANCE_MS = 5 * 60_000;
 
 /**
- * Starts the upload of one write, and remembers when an answer got lost: the service may then have started one that nobody
- * knows the id of, and that costs money once it has parts, and is in everybody's listings until it is ended.
+ * Starts the upload of one write, and remembers if an answer was lost: the service may then have started an upload whose id
+ * is unknown, and which appears in every listing until it is aborted.
  */
 export class UploadStarter {
-  /** Tells this write's object from any other's. */
+  /** Identifies this write's object. */
   readonly writeId: string = randomToken();
   readonly #bucket: Bucket;
   readonly #key: string;
@@ -37,26 +37,26 @@ export class UploadStarter {
 
   /** @throws StoreError */
   async start(): Promise<MultipartUpload> {
-    const begun = Date.now();
+    const start = Date.now();
     return createUpload(this.#bucket, this.#key, {
       writeId: this.writeId,
       onFailure: (error) => {
-        if (isUncertain(error)) this.#uncertainSince ??= begun;
+        if (isUncertain(error)) this.#uncertainSince ??= start;
       },
     });
   }
 
-  /** Nobody waits for the upload any more: ends it as soon as it is known. Never throws. */
+  /** The caller stopped waiting for the upload: aborts it as soon as its id is known. Never throws. */
   async abandon(started: Promise<MultipartUpload>): Promise<void> {
     try {
       await endUpload(this.#bucket, await started);
     } catch {
-      // Then there is none to end, or the next listing of unfinished writes shows it.
+      // Then there is nothing to abort, or the next listing of unfinished writes shows it.
     }
     await this.sweep();
   }
 
-  /** Ends what lost answers may have left: uploads of the same key, from the time in question, that are nobody's here. */
+  /** Aborts what lost answers may have left: uploads of the same key, from the time in question, that no write of this store has. */
   async sweep(): Promise<void> {
     if (this.#uncertainSince === undefined) return;
     const since = this.#uncertainSince - CLOCK_TOLERANCE_MS;

@@ -135,7 +135,7 @@ export class MemoryStore implements Store {
   }
 
   #assertFree(key: string): void {
-    if (this.#memory.objects.has(key)) throw new StoreError('exists', { key, message: `${key} exists already` });
+    if (this.#memory.objects.has(key)) throw new StoreError('exists', { key, message: `${key} already exists` });
   }
 
   #pendingObject(token: string, unfinished: Unfinished): PendingObject {

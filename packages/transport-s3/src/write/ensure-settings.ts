@@ -5,12 +5,12 @@ import { retainUntilDate } from './object-settings.ts';
 import type { StoredObject } from '../requests/stored-object.ts';
 
 /**
- * Sets tags and retention that the address asks for and the object does not show. They went with its first request, but some
- * services (Ceph 16 for multipart uploads) lose them there, and without a word.
+ * Sets the tags and the retention of the address, if the object does not have them. They were sent with its first request, but some
+ * services (Ceph 16 for multipart uploads) silently ignore them there.
  *
  * @throws StoreError
  */
-export async function assureSettings(bucket: Bucket, key: string, found: StoredObject, signal: AbortSignal): Promise<void> {
+export async function ensureSettings(bucket: Bucket, key: string, found: StoredObject, signal: AbortSignal): Promise<void> {
   const { tags, objectLock } = bucket.address.options;
   const target = { Bucket: bucket.address.bucket, Key: bucket.fullKey(key) };
   if (found.tagCount < tags.size) {
