@@ -18,10 +18,23 @@ export interface CutProxy extends AsyncDisposable {
   cutAfter(bytes: number): void;
   /** Silently stops forwarding after this many more bytes. */
   freezeAfter(bytes: number): void;
+  /**
+   * Holds back everything that the server sends until this many bytes have arrived from one side, then forwards it. So a client
+   * gets through only if it has this many bytes in flight without an answer.
+   */
+  holdAnswersUntil(side: 'client' | 'server', bytes: number): Promise<void>;
   /** Accepts new connections again, after a cut or a freeze. */
   heal(): void;
   /** Resolves when a cut or a freeze has happened. */
   broken(): Promise<void>;
+}
+
+/** Answers that are held back. */
+interface Hold {
+  readonly side: 'client' | 'server';
+  missingBytes: number;
+  readonly held: (() => void)[];
+  readonly released: PromiseWithResolvers<void>;
 }
 
 /** Starts a proxy to a port of 127.0.0.1. */
@@ -30,6 +43,7 @@ export async function startCutProxy(targetPort: number, { delayMs = 0 }: CutProx
   let passedBytes = 0;
   let fault: { readonly kind: 'cut' | 'freeze'; readonly at: number } | undefined;
   let broken = Promise.withResolvers<void>();
+  let hold: Hold | undefined;
   const isBroken = (): boolean => fault !== undefined && passedBytes >= fault.at;
 
   const breakAll = (): void => {
@@ -46,9 +60,22 @@ export async function startCutProxy(targetPort: number, { delayMs = 0 }: CutProx
     }
     if (isBroken()) breakAll();
   };
-  const pipe = (from: Socket, to: Socket): void => {
+  const forward = (chunk: Buffer, from: Socket, to: Socket, side: 'client' | 'server'): void => {
+    if (hold === undefined) return pass(chunk, from, to);
+    if (side === hold.side) hold.missingBytes -= chunk.length;
+    if (side === 'server') hold.held.push(() => pass(chunk, from, to));
+    else pass(chunk, from, to);
+    if (hold.missingBytes > 0) return;
+    const { held, released } = hold;
+    hold = undefined;
+    for (const passHeld of held) passHeld();
+    released.resolve();
+  };
+  const pipe = (from: Socket, to: Socket, side: 'client' | 'server'): void => {
     sockets.add(from);
-    from.on('data', (chunk: Buffer) => (delayMs === 0 ? pass(chunk, from, to) : void setTimeout(pass, delayMs, chunk, from, to)));
+    from.on('data', (chunk: Buffer) =>
+      delayMs === 0 ? forward(chunk, from, to, side) : void setTimeout(forward, delayMs, chunk, from, to, side),
+    );
     from.on('end', () => (delayMs === 0 ? to.end() : void setTimeout(() => to.end(), delayMs)));
     from.on('error', () => to.destroy());
     from.on('close', () => {
@@ -62,8 +89,8 @@ export async function startCutProxy(targetPort: number, { delayMs = 0 }: CutProx
       return;
     }
     const target = connect({ port: targetPort, host: '127.0.0.1', noDelay: true });
-    pipe(client, target);
-    pipe(target, client);
+    pipe(client, target, 'client');
+    pipe(target, client, 'server');
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
@@ -83,6 +110,11 @@ export async function startCutProxy(targetPort: number, { delayMs = 0 }: CutProx
     },
     cutAfter: (bytes) => breakAfter('cut', bytes),
     freezeAfter: (bytes) => breakAfter('freeze', bytes),
+    holdAnswersUntil: (side, bytes) => {
+      const released = Promise.withResolvers<void>();
+      hold = { side, missingBytes: bytes, held: [], released };
+      return released.promise;
+    },
     heal: () => {
       for (const socket of sockets) socket.destroy();
       fault = undefined;
