@@ -2,6 +2,9 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
 
+import type { Side } from './held-answers.ts';
+import { HeldAnswers } from './held-answers.ts';
+
 export interface CutProxyOptions {
   /** The delay of each byte in each direction, ms; 0 by default. */
   readonly delayMs?: number;
@@ -22,19 +25,11 @@ export interface CutProxy extends AsyncDisposable {
    * Holds back everything that the server sends until this many bytes have arrived from one side, then forwards it. So a client
    * gets through only if it has this many bytes in flight without an answer.
    */
-  holdAnswersUntil(side: 'client' | 'server', bytes: number): Promise<void>;
+  holdAnswersUntil(side: Side, bytes: number): Promise<void>;
   /** Accepts new connections again, after a cut or a freeze. */
   heal(): void;
   /** Resolves when a cut or a freeze has happened. */
   broken(): Promise<void>;
-}
-
-/** Answers that are held back. */
-interface Hold {
-  readonly side: 'client' | 'server';
-  missingBytes: number;
-  readonly held: (() => void)[];
-  readonly released: PromiseWithResolvers<void>;
 }
 
 /** Starts a proxy to a port of 127.0.0.1. */
@@ -43,7 +38,7 @@ export async function startCutProxy(targetPort: number, { delayMs = 0 }: CutProx
   let passedBytes = 0;
   let fault: { readonly kind: 'cut' | 'freeze'; readonly at: number } | undefined;
   let broken = Promise.withResolvers<void>();
-  let hold: Hold | undefined;
+  const answers = new HeldAnswers();
   const isBroken = (): boolean => fault !== undefined && passedBytes >= fault.at;
 
   const breakAll = (): void => {
@@ -60,18 +55,9 @@ export async function startCutProxy(targetPort: number, { delayMs = 0 }: CutProx
     }
     if (isBroken()) breakAll();
   };
-  const forward = (chunk: Buffer, from: Socket, to: Socket, side: 'client' | 'server'): void => {
-    if (hold === undefined) return pass(chunk, from, to);
-    if (side === hold.side) hold.missingBytes -= chunk.length;
-    if (side === 'server') hold.held.push(() => pass(chunk, from, to));
-    else pass(chunk, from, to);
-    if (hold.missingBytes > 0) return;
-    const { held, released } = hold;
-    hold = undefined;
-    for (const passHeld of held) passHeld();
-    released.resolve();
-  };
-  const pipe = (from: Socket, to: Socket, side: 'client' | 'server'): void => {
+  const forward = (chunk: Buffer, from: Socket, to: Socket, side: Side): void =>
+    answers.forward(side, chunk.length, () => pass(chunk, from, to));
+  const pipe = (from: Socket, to: Socket, side: Side): void => {
     sockets.add(from);
     from.on('data', (chunk: Buffer) =>
       delayMs === 0 ? forward(chunk, from, to, side) : void setTimeout(forward, delayMs, chunk, from, to, side),
@@ -110,11 +96,7 @@ export async function startCutProxy(targetPort: number, { delayMs = 0 }: CutProx
     },
     cutAfter: (bytes) => breakAfter('cut', bytes),
     freezeAfter: (bytes) => breakAfter('freeze', bytes),
-    holdAnswersUntil: (side, bytes) => {
-      const released = Promise.withResolvers<void>();
-      hold = { side, missingBytes: bytes, held: [], released };
-      return released.promise;
-    },
+    holdAnswersUntil: (side, bytes) => answers.until(side, bytes),
     heal: () => {
       for (const socket of sockets) socket.destroy();
       fault = undefined;
