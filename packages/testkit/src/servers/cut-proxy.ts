@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
 
 import type { Side } from './held-answers.ts';
@@ -55,13 +55,10 @@ export async function startCutProxy(targetPort: number, { delayMs = 0 }: CutProx
     }
     if (isBroken()) breakAll();
   };
-  const forward = (chunk: Buffer, from: Socket, to: Socket, side: Side): void =>
-    answers.forward(side, chunk.length, () => pass(chunk, from, to));
   const pipe = (from: Socket, to: Socket, side: Side): void => {
     sockets.add(from);
-    from.on('data', (chunk: Buffer) =>
-      delayMs === 0 ? forward(chunk, from, to, side) : void setTimeout(forward, delayMs, chunk, from, to, side),
-    );
+    const forward = (chunk: Buffer): void => answers.forward(side, chunk.length, () => pass(chunk, from, to));
+    from.on('data', (chunk: Buffer) => (delayMs === 0 ? forward(chunk) : void setTimeout(forward, delayMs, chunk)));
     from.on('end', () => (delayMs === 0 ? to.end() : void setTimeout(() => to.end(), delayMs)));
     from.on('error', () => to.destroy());
     from.on('close', () => {
@@ -79,15 +76,13 @@ export async function startCutProxy(targetPort: number, { delayMs = 0 }: CutProx
     pipe(target, client, 'server');
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no TCP address');
   const breakAfter = (kind: 'cut' | 'freeze', bytes: number): void => {
     broken = Promise.withResolvers();
     fault = { kind, at: passedBytes + bytes };
     if (bytes === 0) breakAll();
   };
   return {
-    port: address.port,
+    port: portOf(server),
     get passedBytes() {
       return passedBytes;
     },
@@ -108,4 +103,10 @@ export async function startCutProxy(targetPort: number, { delayMs = 0 }: CutProx
       await once(server, 'close');
     },
   };
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no TCP address');
+  return address.port;
 }
