@@ -9,6 +9,5 @@ export const NOT_YET_CLEAN: readonly string[] = [
   'packages/core/src/frames',
   'packages/core/src/scripts/export-script.ts',
   'packages/core/src/scripts/write-stdin.ts',
-  'packages/core/src/system/abortable.ts',
   'packages/core/src/system/pipe-writer.ts',
 ];

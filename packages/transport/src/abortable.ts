@@ -1,13 +1,13 @@
 /**
- * Iterates `source`, and rejects with the signal's reason as soon as it is aborted, even while waiting. The source is then closed; if it
- * was just producing an item, its end is not awaited, because it may hang.
+ * Iterates `source`, and rejects with the signal's reason as soon as it is aborted, even while waiting. However the iteration ends, the
+ * source is closed. An error of closing is thrown only if there is no other: never in place of the signal's reason. If the source was just
+ * producing an item, its end is not awaited, because it may hang.
  */
 export async function* abortable<T>(source: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T, void, undefined> {
   if (signal === undefined) {
     yield* source;
     return;
   }
-  signal.throwIfAborted();
   const iterator = source[Symbol.asyncIterator]();
   let state: 'waiting' | 'between' | 'ended' = 'between';
   const next = async (): Promise<IteratorResult<T>> => {
@@ -18,8 +18,10 @@ export async function* abortable<T>(source: AsyncIterable<T>, signal: AbortSigna
       throw error;
     }
   };
+  const close = async (): Promise<void> => void (await iterator.return?.());
   try {
     for (;;) {
+      signal.throwIfAborted();
       state = 'waiting';
       const result = await orAbort(next(), signal);
       if (result.done === true) {
@@ -28,13 +30,11 @@ export async function* abortable<T>(source: AsyncIterable<T>, signal: AbortSigna
       }
       state = 'between';
       yield result.value;
-      signal.throwIfAborted();
     }
   } finally {
     if (state !== 'ended') {
-      const returned = Promise.resolve(iterator.return?.());
-      if (state === 'between') await returned;
-      else returned.catch(() => undefined);
+      const closed = signal.aborted ? close().catch(() => undefined) : close();
+      if (state === 'between') await closed;
     }
   }
 }
