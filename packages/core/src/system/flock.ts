@@ -4,7 +4,6 @@ import { callLibc, SystemCallError } from './libc.ts';
 const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
-const LOCK_UN = 8;
 
 /**
  * Locks an open file (flock(2)) without waiting: false when another process holds the lock. The lock belongs to the open file
@@ -21,9 +20,4 @@ export function tryFlock(fd: number, mode: 'exclusive' | 'shared'): boolean {
     if (error instanceof SystemCallError && error.code === 'EAGAIN') return false;
     throw error;
   }
-}
-
-/** Releases a lock before its file is closed. */
-export function unlock(fd: number): void {
-  callLibc('flock', fd, LOCK_UN);
 }
