@@ -1,5 +1,5 @@
 import type { PlainPiece } from '../frames/types.ts';
-import { abortable } from '../system/abortable.ts';
+import { abortable } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { flushDisk } from './flush-disk.ts';
 import type { OpenDisk } from './open-disk.ts';

@@ -85,7 +85,7 @@ export function parseManifest(text: string, source: string): Manifest {
   }
 }
 
-/** {@link parseManifest} for what is no text any more. */
+/** {@link parseManifest} for a document that was parsed already. */
 export function checkManifest(document: unknown, source: string): Manifest {
   assertVersion(document, source);
   assertCounts(document, source);
@@ -149,7 +149,7 @@ function damaged(source: string, problems: readonly string[], cause?: unknown): 
   return new GantryError('MANIFEST_DAMAGED', {
     message: `${source} is damaged: ${first}`,
     details: problems.length > 1 ? problems.slice(0, 20) : [],
-    hint: 'The dumps may be sound all the same: check them with sha256sum -c SHA256SUMS, and read them with zstd -dc or gzip -dc.',
+    hint: 'The dumps may still be intact: check them with sha256sum -c SHA256SUMS, and read them with zstd -dc or gzip -dc.',
     cause,
   });
 }

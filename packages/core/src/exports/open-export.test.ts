@@ -175,7 +175,7 @@ describe('what is not there', () => {
     const store = new MemoryStore();
     const found = await openExport(store, await writeExport(store));
     await store.remove([`${PREFIX}disk1.img`]);
-    const missing = { code: 'DUMP_MISSING', message: `${found.reference} is not whole: its dump disk1.img is not in the store`, disk: 1 };
+    const missing = { code: 'DUMP_MISSING', message: `${found.reference} is incomplete: its dump disk1.img is not in the store`, disk: 1 };
     await expect(found.checkDumpsPresent()).rejects.toMatchObject(missing);
     await expect(found.dump(1)).rejects.toMatchObject(missing);
     expect(await found.checkDumpsPresent({ disks: [0] })).toHaveLength(1);

@@ -70,7 +70,7 @@ export interface StoredExport {
  * Opens an export: `INSTANCE@EXPORT-ID`, or for `INSTANCE` the newest that is complete. A newest one that is damaged is an error
  * and not passed over: who wants an older one names it.
  *
- * @throws GantryError `USAGE` for a reference that is none, `EXPORT_NOT_FOUND`, `EXPORT_INCOMPLETE`, `MANIFEST_DAMAGED`,
+ * @throws GantryError `USAGE` for an invalid reference, `EXPORT_NOT_FOUND`, `EXPORT_INCOMPLETE`, `MANIFEST_DAMAGED`,
  *   `MANIFEST_VERSION`, `CONFIG_DAMAGED`, `CODEC_UNKNOWN`, `STORE_*`
  */
 export function openExport(store: Store, reference: string, options: CallOptions = {}): Promise<StoredExport> {
@@ -182,7 +182,7 @@ async function orMissing<T>(store: Store, reference: string, dump: StoredDump, w
 /** What is said of a dump that the export names but the store does not have. */
 export function dumpMissing(reference: string, { name, index }: Pick<StoredDump, 'name' | 'index'>, cause?: unknown): GantryError {
   return new GantryError('DUMP_MISSING', {
-    message: `${reference} is not whole: its dump ${name} is not in the store`,
+    message: `${reference} is incomplete: its dump ${name} is not in the store`,
     hint: 'Use another export, or --disk for the disks whose dumps are there.',
     disk: index,
     cause,

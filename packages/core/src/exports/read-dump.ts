@@ -32,7 +32,7 @@ export async function* readDump(found: StoredExport, dump: StoredDump, o: ReadDu
   yield* decodeDump(stored, { codec, framed: record, table, budget, signal, onProgress });
 }
 
-/** A dump whose frame table is lost can be read all the same, checked by its frames and its SHA-256. */
+/** A dump whose frame table is lost can still be read, checked by its frames and its SHA-256. */
 async function usableTable(found: StoredExport, { index }: StoredDump, o: ReadDumpOptions): Promise<FrameTable | undefined> {
   try {
     return await found.frameTable(index, { signal: o.signal });

@@ -230,7 +230,7 @@ class LayoutWriter implements StoreExportWriter {
     return new StoreError('integrity', {
       key: `${this.#prefix}${name}`,
       message: `${name} of ${this.reference} was removed or changed by somebody else while the export was made`,
-      hint: 'Export again; gantry clean must not be told to remove exports that are still under way on another host.',
+      hint: 'Export again; gantry clean must not remove exports that are still running on another host.',
     });
   }
 

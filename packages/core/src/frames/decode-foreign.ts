@@ -1,4 +1,4 @@
-import { abortable } from '../system/abortable.ts';
+import { abortable } from '@gantry/transport';
 import type { Codec } from './codecs/registry.ts';
 import { codecNamed } from './codecs/registry.ts';
 import { dumpDamaged, FormatProblem } from './damage.ts';

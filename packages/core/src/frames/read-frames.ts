@@ -1,5 +1,5 @@
 import type { ByteSource } from '@gantry/transport';
-import { abortable } from '../system/abortable.ts';
+import { abortable } from '@gantry/transport';
 import { FormatProblem, locate, OTHER_FRAME } from './damage.ts';
 import type { DecodeJob, DecodeJobs } from './decode-job.ts';
 import { DumpReader } from './dump-reader.ts';

@@ -1,4 +1,4 @@
-import { abortable } from '../system/abortable.ts';
+import { abortable } from '@gantry/transport';
 import type { DamagePlace } from './damage.ts';
 import { dumpDamaged, locate, OTHER_FRAME } from './damage.ts';
 import type { DecodeJob, DecodeJobs, FramePlace } from './decode-job.ts';

@@ -148,7 +148,7 @@ const LAST_TEXT_MS = 500;
 
 const FAILED: unique symbol = Symbol('the script failed');
 
-/** Notices that the script has exited and that its stdout, all the same, gives neither data nor its end. */
+/** Notices that the script has exited, but its stdout gives neither data nor its end. */
 class HeldOpenWatch implements Disposable {
   readonly #onHeldOpen: () => void;
   readonly #limitMs: number;

@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { PlainPiece } from '../frames/types.ts';
 import type { Instance } from '../instances/model.ts';
 import { importEnvironment } from './environment.ts';
-import { feed, tookEnough } from './write-stdin.ts';
+import { writeStdin, tookEnough } from './write-stdin.ts';
 import { Interruption } from '../system/interruption.ts';
 import { DEFAULT_GRACE_MS } from '../system/process-group.ts';
 import { closedInputError, describeScript } from './script-errors.ts';
@@ -32,7 +32,7 @@ export async function runImportScript(os: SelectedOs, o: ImportScriptOptions): P
   const request: ScriptRequest = { ...requestScript(os, 'import', environment, o.instance), disk: o.disk, reads: 'data' };
   using interruption = new Interruption(o.signal);
   await using script = await ScriptProcess.start(request, o);
-  const intake = await feed(script, o.pieces, interruption);
+  const intake = await writeStdin(script, o.pieces, interruption);
   const enough = tookEnough(intake);
   // One that takes no more has its reasons: its status says more than ours, if it comes soon.
   const ending = enough ? script.exit : Promise.race([script.exit, wait(o.graceMs ?? DEFAULT_GRACE_MS, undefined, { ref: false })]);

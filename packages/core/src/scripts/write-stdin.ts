@@ -10,29 +10,29 @@ import type { ScriptProcess } from './script-process.ts';
  * record: restore(8) some ten KiB. Up to what the system's pipes hold, 64 KiB, that has never been noticed under Ganeti, so scripts
  * rely on it.
  */
-const MOST_LEFT_BYTES = 128 * 1024;
-/** Written on its own at the end of each piece, so that what is left can be told to within this. */
+const MAX_LEFT_BYTES = 128 * 1024;
+/** Written separately at the end of each piece, so that the unread rest is known to within this size. */
 const TAIL_BYTES = 64 * 1024;
-const LONGEST_PAUSE_MS = 20;
+const MAX_PAUSE_MS = 20;
 
 /** How much a script took of its data. */
 export interface Intake {
   /** Bytes that there were for it, as far as they were pulled. */
   readonly given: number;
-  /** Bytes of them that it has not read; more than there were, at most by what fits into a pipe, where that cannot be told exactly. */
+  /** Bytes of them that it has not read; more than there were, at most by what fits into a pipe, where the exact number is unknown. */
   readonly left: number;
 }
 
 /** Whether a script that took so much and then succeeded has done its work: it may leave a last bit, but never as much as it took. */
 export function tookEnough({ given, left }: Intake): boolean {
-  return left === 0 || (left <= MOST_LEFT_BYTES && left < given - left);
+  return left === 0 || (left <= MAX_LEFT_BYTES && left < given - left);
 }
 
 /**
  * Gives a script all the pieces, then the end of the file. Stops early when the script fails, or can no longer have taken enough.
  * @throws what `pieces` throws; what interrupts
  */
-export async function feed(script: ScriptProcess, pieces: AsyncIterable<PlainPiece>, interruption: Interruption): Promise<Intake> {
+export async function writeStdin(script: ScriptProcess, pieces: AsyncIterable<PlainPiece>, interruption: Interruption): Promise<Intake> {
   using whilePulling = new Interruption();
   void interruptOnFailure(script, whilePulling);
   const source = new Source(pieces);
@@ -47,11 +47,11 @@ export async function feed(script: ScriptProcess, pieces: AsyncIterable<PlainPie
       await sink.take(piece);
     }
   } catch (error) {
-    await source.letGo();
+    await source.close();
     if (error !== SCRIPT_ENDED) throw error;
     return { given: sink.intake.given, left: Infinity };
   }
-  await source.letGo();
+  await source.close();
   return sink.intake;
 }
 
@@ -67,7 +67,7 @@ async function interruptOnFailure(script: ScriptProcess, whilePulling: Interrupt
 class Sink {
   readonly #script: ScriptProcess;
   readonly #interruption: Interruption;
-  /** Waiting for room ends when the script does: whoever holds the pipe open then is not the script. */
+  /** Waiting for space in the pipe ends with the script: a process that keeps the pipe open longer is not the script. */
   readonly #whileWriting: Interruption = new Interruption();
   #given = 0;
   #left = 0;
@@ -102,7 +102,7 @@ class Sink {
 
   /** Waits until the script has read everything, or takes no more; then closes its stdin. */
   async end(): Promise<void> {
-    for (let pauseMs = 1; !this.#closed && this.#unread() > 0; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+    for (let pauseMs = 1; !this.#closed && this.#unread() > 0; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
       await this.#interruption.race(wait(pauseMs));
     }
     if (!this.#closed) this.#close();
@@ -177,7 +177,7 @@ class Source {
   }
 
   /** Lets the source clean up. One that is still busy with the next piece does that afterwards, and is not waited for. */
-  async letGo(): Promise<void> {
+  async close(): Promise<void> {
     const returned = Promise.resolve(this.#iterator.return?.()).catch(() => undefined);
     if (!this.#pulling) await returned;
   }

@@ -15,7 +15,7 @@ export class PipeWriter {
   constructor(fd: number, probe: number) {
     this.#probe = probe;
     this.#socket = new Socket({ fd, readable: false, writable: true });
-    // Every failure is told to the write that met it.
+    // The write that fails reports the error.
     this.#socket.on('error', () => undefined);
   }
 
