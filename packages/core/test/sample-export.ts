@@ -94,7 +94,7 @@ export function sampleManifest(exportId: string, dumps: readonly DumpRecord[], i
   };
 }
 
-/** A dump that comes to what the record says, whatever its bytes are. */
+/** A dump that comes to what the record says, no matter which bytes it has. */
 export function sampleDump(record: DumpRecord, stored: AsyncIterable<Uint8Array>): EncodedDump {
   const table = new FrameTable();
   const checksum = Buffer.from(record.frameCrc32 ?? '', 'base64');
