@@ -25,7 +25,7 @@ export type { CheckSnapshotsRequest, DiskCheck, SnapshotCheck } from './operatio
 export { checkSnapshots } from './operations/check-snapshots.ts';
 export type { CleanRequest, CleanedThing } from './operations/clean.ts';
 export { cleanUp } from './operations/clean.ts';
-export type { ConsentOptions } from './operations/write-plan.ts';
+export type { ConsentOptions } from './flow/write-plan.ts';
 export type { CreateRequest } from './operations/create.ts';
 export { createInstance } from './operations/create.ts';
 export { describeLevels } from './frames/codecs/levels.ts';

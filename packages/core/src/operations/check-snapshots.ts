@@ -4,9 +4,9 @@ import type { ProviderAnswer } from '../snapshots/choose.ts';
 import { isSettled, providersOf } from '../snapshots/choose.ts';
 import type { SnapshotProvider, SnapshotRequest } from '../snapshots/provider.ts';
 import { createProviders } from '../snapshots/registry.ts';
-import { selectDisks } from './select-disks.ts';
-import type { SnapshotChoice } from './take-snapshots.ts';
-import { choiceOptions } from './take-snapshots.ts';
+import { selectDisks } from '../flow/select-disks.ts';
+import type { SnapshotChoice } from '../flow/take-snapshots.ts';
+import { choiceOptions } from '../flow/take-snapshots.ts';
 
 export interface CheckSnapshotsRequest extends SnapshotChoice {
   readonly instance: Instance;

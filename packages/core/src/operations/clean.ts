@@ -5,7 +5,7 @@ import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import type { OperationOptions } from '../report/reporter.ts';
 import { quoteWord } from '../report/quote-word.ts';
 import { createReporter } from '../report/reporter.ts';
-import { undoHandlers } from './undo-handlers.ts';
+import { undoHandlers } from '../flow/undo-handlers.ts';
 import { sweepMoveRecords } from '../peer/move-record.ts';
 import { sweepLocks } from '../runs/lock-file.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';

@@ -1,14 +1,14 @@
-import { beginRun } from './session.ts';
-import { chooseOs } from './choose-os.ts';
+import { beginRun } from '../flow/session.ts';
+import { chooseOs } from '../flow/choose-os.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import { withFirstError } from '../report/first-error.ts';
 import { createReporter } from '../report/reporter.ts';
 import { checkParameters } from '../scripts/parameters.ts';
 import { runCreateScript } from '../scripts/script.ts';
-import { runAndFlush } from './run-and-flush.ts';
-import { scriptHooks } from './script-hooks.ts';
-import type { TargetRequest } from './target-use.ts';
-import { assertTargetsUnused } from './target-use.ts';
+import { runAndFlush } from '../flow/run-and-flush.ts';
+import { scriptHooks } from '../flow/script-hooks.ts';
+import type { TargetRequest } from '../flow/target-use.ts';
+import { assertTargetsUnused } from '../flow/target-use.ts';
 
 export interface CreateRequest extends TargetRequest {
   /** Reinstalls an existing instance: the script gets `INSTANCE_REINSTALL=1`. */

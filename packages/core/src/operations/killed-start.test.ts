@@ -8,7 +8,7 @@ import { makeTemporaryDirectory, writeOsDefinition } from '@gantry/testkit';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 
-import { undoHandlers } from './undo-handlers.ts';
+import { undoHandlers } from '../flow/undo-handlers.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
 

@@ -1,16 +1,16 @@
 import { hostname } from 'node:os';
 import type { PeerChannel } from '@gantry/transport';
 import { orAbort } from '@gantry/transport';
-import { beginRun } from './session.ts';
-import { chooseOs } from './choose-os.ts';
-import { writeDisk } from './disk-target.ts';
+import { beginRun } from '../flow/session.ts';
+import { chooseOs } from '../flow/choose-os.ts';
+import { writeDisk } from '../flow/disk-target.ts';
 import { decodeLiveDump } from '../frames/decode-live-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
-import { assertEnoughDisks, assertRoom, assertSameOs } from './import-checks.ts';
+import { assertEnoughDisks, assertRoom, assertSameOs } from '../flow/import-checks.ts';
 import type { InspectedDisks } from '../disks/inspect-disks.ts';
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { DescribedInstance, InstanceGuard } from '../instances/instance-source.ts';
@@ -33,13 +33,13 @@ import { allowedInstanceFile, assertInstanceAllowed, assertOsAllowed } from '../
 import type { IncomingDisk } from '../peer/receiver-inboxes.ts';
 import { ReceiverInboxes, windowFor } from '../peer/receiver-inboxes.ts';
 import { TargetDisks } from '../peer/target-disks.ts';
-import { runAndFlush } from './run-and-flush.ts';
-import { scriptHooks } from './script-hooks.ts';
+import { runAndFlush } from '../flow/run-and-flush.ts';
+import { scriptHooks } from '../flow/script-hooks.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import type { Run } from '../runs/journal.ts';
-import { warnOfGpt } from './check-data.ts';
-import { assertStillUnused, assertTargetsUnused } from './target-use.ts';
-import { describeTargets } from './write-plan.ts';
+import { warnOfGpt } from '../flow/check-data.ts';
+import { assertStillUnused, assertTargetsUnused } from '../flow/target-use.ts';
+import { describeTargets } from '../flow/write-plan.ts';
 import { MoveLedger } from '../peer/move-ledger.ts';
 
 export interface ReceiveRequest extends OperationOptions {

@@ -1,5 +1,5 @@
-import { beginRun } from './session.ts';
-import { chooseOs } from './choose-os.ts';
+import { beginRun } from '../flow/session.ts';
+import { chooseOs } from '../flow/choose-os.ts';
 import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
 import { hostName } from '../instances/field-types.ts';
@@ -7,10 +7,10 @@ import { inspectDisks } from '../disks/inspect-disks.ts';
 import { createReporter } from '../report/reporter.ts';
 import { checkParameters } from '../scripts/parameters.ts';
 import { runRenameScript } from '../scripts/script.ts';
-import { runAndFlush } from './run-and-flush.ts';
-import { scriptHooks } from './script-hooks.ts';
-import type { TargetRequest } from './target-use.ts';
-import { assertTargetsUnused } from './target-use.ts';
+import { runAndFlush } from '../flow/run-and-flush.ts';
+import { scriptHooks } from '../flow/script-hooks.ts';
+import type { TargetRequest } from '../flow/target-use.ts';
+import { assertTargetsUnused } from '../flow/target-use.ts';
 
 export interface RenameRequest extends TargetRequest {
   /** What the instance, which has its old name, is called from now on. */

@@ -12,7 +12,7 @@ import { describe, expect, test } from 'vitest';
 import { failFiles, systemError } from '../../test/failing-files.ts';
 import { parseJournal } from './journal-file.ts';
 import { openRun } from './journal.ts';
-import { undoHandlers } from '../operations/undo-handlers.ts';
+import { undoHandlers } from '../flow/undo-handlers.ts';
 import { recoverDeadRuns } from './recover.ts';
 import type { RunRecord } from './run-record.ts';
 import { openStateDirectory } from './state-directory.ts';

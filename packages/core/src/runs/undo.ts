@@ -7,7 +7,7 @@ export interface UndoContext {
 
 /**
  * Undoes one kind of thing that outlives a killed run. Everything it needs is in the record, which was written to the journal before
- * the thing was made. To be registered in `operations/undo-handlers.ts`.
+ * the thing was made. To be registered in `flow/undo-handlers.ts`.
  */
 export interface Undo {
   /** The kind of record that it reads. */

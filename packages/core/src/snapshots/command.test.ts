@@ -7,7 +7,7 @@ import type { Workbench } from '../../test/snapshots/workbench.ts';
 import { openWorkbench } from '../../test/snapshots/workbench.ts';
 import { runningMembers } from '../system/process-group.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
-import { undoHandlers } from '../operations/undo-handlers.ts';
+import { undoHandlers } from '../flow/undo-handlers.ts';
 import { createCommandProvider } from './command.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
 import { parseSnapshotConfig } from './snapshot-config.ts';

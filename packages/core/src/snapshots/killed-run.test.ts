@@ -13,7 +13,7 @@ import { identifyGroup, runningMembers } from '../system/process-group.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import type { RecoveryReport } from '../runs/recovery-report.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
-import { undoHandlers } from '../operations/undo-handlers.ts';
+import { undoHandlers } from '../flow/undo-handlers.ts';
 
 /** Machines that run tests may have much else to do. */
 

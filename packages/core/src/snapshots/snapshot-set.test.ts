@@ -9,7 +9,7 @@ import { parseJournal } from '../runs/journal-file.ts';
 import { openRun } from '../runs/journal.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
-import { undoHandlers } from '../operations/undo-handlers.ts';
+import { undoHandlers } from '../flow/undo-handlers.ts';
 import type { SnapshotProvider } from './provider.ts';
 import { parseSnapshotConfig } from './snapshot-config.ts';
 

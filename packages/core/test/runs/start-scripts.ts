@@ -10,7 +10,7 @@ import { openRun } from '../../src/runs/journal.ts';
 import { openStateDirectory } from '../../src/runs/state-directory.ts';
 import { runCreateScript } from '../../src/scripts/script.ts';
 import { selectOs } from '../../src/scripts/select.ts';
-import { scriptHooks } from '../../src/operations/script-hooks.ts';
+import { scriptHooks } from '../../src/flow/script-hooks.ts';
 import { sampleInstance } from '../sample-instance.ts';
 
 const [state, searchPath = '', name = '', firstThatWaits = ''] = process.argv.slice(2);

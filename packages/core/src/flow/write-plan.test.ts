@@ -8,13 +8,13 @@ import { sampleInstance } from '../../test/sample-instance.ts';
 import { channelPair } from '../../test/peer/channel-pair.ts';
 import type { Instance } from '../instances/model.ts';
 import type { GantryEvent } from '../report/events.ts';
-import { exportInstance } from './export.ts';
-import type { ImportRequest, ImportResult } from './import.ts';
-import { importInstance } from './import.ts';
-import type { MoveRequest, MoveResult } from './move.ts';
-import { moveInstance } from './move.ts';
-import type { ReceiveResult } from './receive.ts';
-import { receiveInstance } from './receive.ts';
+import { exportInstance } from '../operations/export.ts';
+import type { ImportRequest, ImportResult } from '../operations/import.ts';
+import { importInstance } from '../operations/import.ts';
+import type { MoveRequest, MoveResult } from '../operations/move.ts';
+import { moveInstance } from '../operations/move.ts';
+import type { ReceiveResult } from '../operations/receive.ts';
+import { receiveInstance } from '../operations/receive.ts';
 
 const MIB = 1024 * 1024;
 

@@ -7,8 +7,8 @@ import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
 import { put } from '../../test/sample-export.ts';
 import { sampleInstance } from '../../test/sample-instance.ts';
-import type { ImportResult } from './import.ts';
-import { importInstance } from './import.ts';
+import type { ImportResult } from '../operations/import.ts';
+import { importInstance } from '../operations/import.ts';
 
 const MIB = 1024 * 1024;
 
