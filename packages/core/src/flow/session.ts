@@ -1,32 +1,75 @@
+import type { InspectDisksOptions, InspectedDisks } from '../disks/inspect-disks.ts';
+import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { Instance } from '../instances/model.ts';
-import type { Reporter } from '../report/reporter.ts';
-import { undoHandlers } from './undo-handlers.ts';
+import type { OperationName } from '../report/events.ts';
+import type { OperationOptions, Reporter } from '../report/reporter.ts';
+import { createReporter } from '../report/reporter.ts';
 import type { Run } from '../runs/journal.ts';
 import { openRun } from '../runs/journal.ts';
 import { lockDisk, lockInstance } from '../runs/locks.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
+import type { ScriptName } from '../scripts/definition.ts';
+import { checkParameters } from '../scripts/parameters.ts';
+import type { ScriptOptions } from '../scripts/script-options.ts';
+import type { SelectedOs } from '../scripts/select.ts';
+import { scriptHooks } from './script-hooks.ts';
+import { undoHandlers } from './undo-handlers.ts';
 
-/** What a run locks. */
-export interface RunRequest {
-  readonly instance: Instance;
+/** A call of an operation, from its first moment on. */
+export interface Call {
+  readonly options: OperationOptions;
+  readonly signal: AbortSignal;
+  readonly reporter: Reporter;
+}
+
+/** An operation's first step. */
+export function startCall(operation: OperationName, options: OperationOptions): Call {
+  const signal = options.signal ?? new AbortController().signal;
+  return { options, signal, reporter: createReporter(operation, options.onEvent) };
+}
+
+/** Inspects the disks of an instance, and reports what is odd about them. @throws as {@link inspectDisks} */
+export async function inspectFor(
+  { signal, reporter }: Call,
+  instance: Instance,
+  options: Omit<InspectDisksOptions, 'signal'>,
+): Promise<InspectedDisks> {
+  const inspected = await inspectDisks(instance, { ...options, signal });
+  for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
+  return inspected;
+}
+
+export interface SessionOptions {
+  readonly os: SelectedOs;
+  readonly inspected: InspectedDisks;
   /** Indexes of the disks to lock; each is locked by its identity, not by its path. */
   readonly disks: readonly number[];
   /** `shared`: other runs may read the disks too. */
   readonly diskLock: 'shared' | 'exclusive';
-  readonly stateDirectory: string | undefined;
-  readonly reporter: Reporter;
-  readonly signal: AbortSignal;
+}
+
+/** The run of an operation on one instance, from its locks on. Disposing it closes the journal and releases the locks. */
+export interface Session extends Call, AsyncDisposable {
+  readonly os: SelectedOs;
+  readonly instance: Instance;
+  readonly inspected: InspectedDisks;
+  /** Indexes of the disks that are locked. */
+  readonly disks: readonly number[];
+  readonly run: Run;
+  /** How a script is started here: its output becomes events, and its process group is in the journal while it runs. */
+  readonly hooks: (script: ScriptName, about?: { readonly disk: number; readonly signal: AbortSignal }) => ScriptOptions;
 }
 
 /**
- * Starts a run: takes the locks, clears what dead runs left on this machine, opens the journal. Disposing the run closes the journal and
- * releases the locks.
+ * Takes the locks, clears what dead runs left on this machine, and opens the journal.
  *
  * @throws GantryError `BUSY`, `STATE_UNUSABLE`
  */
-export async function beginRun({ instance, disks, diskLock, reporter, signal, ...request }: RunRequest): Promise<Run> {
-  const stateDirectory = await openStateDirectory(request.stateDirectory);
+export async function openSession(call: Call, { os, inspected, disks, diskLock }: SessionOptions): Promise<Session> {
+  const { options, signal, reporter } = call;
+  const { instance } = inspected;
+  const stateDirectory = await openStateDirectory(options.stateDirectory);
   const owner = { stateDirectory, operation: reporter.operation, instance: instance.name, signal };
   await using held = new AsyncDisposableStack();
   held.use(await lockInstance(owner));
@@ -38,9 +81,18 @@ export async function beginRun({ instance, disks, diskLock, reporter, signal, ..
   const run = held.use(await openRun({ stateDirectory, operation: reporter.operation, instance: instance.name }));
   const all = held.move();
   return {
-    id: run.id,
-    remember: (record, inPlaceOf) => run.remember(record, inPlaceOf),
-    forget: (id) => run.forget(id),
+    ...call,
+    os,
+    instance,
+    inspected,
+    disks,
+    run,
+    hooks: (script, about) => scriptHooks(script, { run, reporter, signal, debug: options.debug, ...about }),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
+}
+
+/** Checks the OS parameters of the instance, with the definition's `verify` script. @throws as {@link checkParameters} */
+export async function checkSessionParameters({ os, instance, hooks }: Session): Promise<void> {
+  await checkParameters(os, instance, hooks('verify'));
 }

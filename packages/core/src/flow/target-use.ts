@@ -5,6 +5,7 @@ import type { Disk, Instance } from '../instances/model.ts';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
+import type { Session } from './session.ts';
 import { pause } from '../system/pause.ts';
 
 /*
@@ -26,17 +27,13 @@ export interface TargetRequest extends OperationOptions {
   readonly forceInUse?: boolean | undefined;
 }
 
-export interface TargetUseOptions {
-  /** Writes to disks in use, with a warning. */
-  readonly force: boolean;
-  readonly guard?: InstanceGuard | undefined;
-  readonly reporter: Reporter;
-  readonly signal: AbortSignal;
-}
+export type TargetUseOptions = Pick<TargetRequest, 'guard' | 'forceInUse'>;
 
-/** Refuses disks that are in use. @throws GantryError `BUSY`, `DISK_IO`; the reason of the signal */
-export async function assertTargetsUnused(instance: Instance, disks: readonly number[], options: TargetUseOptions): Promise<void> {
-  const { force, guard, reporter, signal } = options;
+/** Refuses disks of a session that are in use. @throws GantryError `BUSY`, `DISK_IO`; the reason of the signal */
+export async function assertTargetsUnused(
+  { instance, disks, reporter, signal }: Session,
+  { forceInUse: force = false, guard }: TargetUseOptions,
+): Promise<void> {
   for (const index of disks) {
     const disk = instance.disks[index];
     assertNotGuarded(index, disk, guard, { force, reporter });
@@ -58,7 +55,7 @@ function assertNotGuarded(
   index: number,
   disk: Disk | undefined,
   guard: InstanceGuard | undefined,
-  { force, reporter }: Pick<TargetUseOptions, 'force' | 'reporter'>,
+  { force, reporter }: { readonly force: boolean; readonly reporter: Reporter },
 ): void {
   const place = [disk?.path, disk?.uri].find((each) => each !== undefined && guard?.guarded.includes(each));
   if (guard === undefined || place === undefined || guard.run.state === 'stopped') return;
@@ -74,7 +71,7 @@ function assertNotGuarded(
 export async function assertStillUnused(
   instance: Instance,
   index: number,
-  { force, signal }: Pick<TargetUseOptions, 'force' | 'signal'>,
+  { force, signal }: { readonly force: boolean; readonly signal: AbortSignal },
 ): Promise<void> {
   const path = instance.disks[index]?.path;
   if (force || path === undefined) return;

@@ -1,14 +1,10 @@
-import { beginRun } from '../flow/session.ts';
 import { chooseOs } from '../flow/choose-os.ts';
-import { inspectDisks } from '../disks/inspect-disks.ts';
-import { withFirstError } from '../report/first-error.ts';
-import { createReporter } from '../report/reporter.ts';
-import { checkParameters } from '../scripts/parameters.ts';
-import { runCreateScript } from '../scripts/script.ts';
 import { runAndFlush } from '../flow/run-and-flush.ts';
-import { scriptHooks } from '../flow/script-hooks.ts';
+import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
 import type { TargetRequest } from '../flow/target-use.ts';
 import { assertTargetsUnused } from '../flow/target-use.ts';
+import { withFirstError } from '../report/first-error.ts';
+import { runCreateScript } from '../scripts/script.ts';
 
 export interface CreateRequest extends TargetRequest {
   /** Reinstalls an existing instance: the script gets `INSTANCE_REINSTALL=1`. */
@@ -26,20 +22,14 @@ export function createInstance(request: CreateRequest): Promise<void> {
 }
 
 async function runCreate(request: CreateRequest): Promise<void> {
-  const signal = request.signal ?? new AbortController().signal;
-  const reporter = createReporter('create', request.onEvent);
+  const call = startCall('create', request);
   const os = await chooseOs(request.instance, 'create', request);
-  const inspected = await inspectDisks(request.instance, { purpose: 'create', signal });
-  for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
-
-  const { instance } = inspected;
-  const disks = [...instance.disks.keys()];
-  await using run = await beginRun({ instance, disks, diskLock: 'exclusive', stateDirectory: request.stateDirectory, reporter, signal });
-  const hooks = { run, reporter, signal, debug: request.debug };
-  await checkParameters(os, instance, scriptHooks('verify', hooks));
-  await assertTargetsUnused(instance, disks, { force: request.forceInUse === true, guard: request.guard, reporter, signal });
+  const inspected = await inspectFor(call, request.instance, { purpose: 'create' });
+  const disks = [...inspected.instance.disks.keys()];
+  await using session = await openSession(call, { os, inspected, disks, diskLock: 'exclusive' });
+  const { instance, hooks, reporter } = session;
+  await checkSessionParameters(session);
+  await assertTargetsUnused(session, request);
   reporter.stage(`${request.reinstall === true ? 'reinstalling' : 'installing'} ${instance.name} with ${os.fullName}`);
-  await runAndFlush(instance, disks, () =>
-    runCreateScript(os, { ...scriptHooks('create', hooks), instance, reinstall: request.reinstall }),
-  );
+  await runAndFlush(instance, disks, () => runCreateScript(os, { ...hooks('create'), instance, reinstall: request.reinstall }));
 }

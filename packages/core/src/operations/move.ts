@@ -1,57 +1,38 @@
 import { randomBytes } from 'node:crypto';
-import { setInterval as every } from 'node:timers';
 import type { PeerChannel } from '@gantry/transport';
 import { RateLimiter } from '@gantry/transport';
-import { beginRun } from '../flow/session.ts';
 import { chooseOs } from '../flow/choose-os.ts';
-import { describeEmptySource, openDiskSource, untilLost } from '../flow/disk-source.ts';
-import { chooseLevel } from '../frames/codecs/levels.ts';
-import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
-import { MemoryBudget } from '../frames/memory-budget.ts';
-import type { DumpSummary } from '../frames/types.ts';
-import { errorText } from '../report/error-text.ts';
-import { GantryError } from '../report/errors.ts';
-import { withFirstError } from '../report/first-error.ts';
-import type { SnapshotChoice } from '../flow/take-snapshots.ts';
-import { takeSnapshots } from '../flow/take-snapshots.ts';
-import type { InspectedDisks } from '../disks/inspect-disks.ts';
-import { inspectDisks } from '../disks/inspect-disks.ts';
-import type { Instance } from '../instances/model.ts';
-import type { WritePlan } from '../report/events.ts';
+import { composeOrder, DEFAULT_PEER_TIMEOUT_SECONDS, makePlan } from '../flow/move-order.ts';
+import type { OutgoingRequest } from '../flow/out.ts';
+import { sendDisks } from '../flow/out.ts';
+import { relayTo } from '../flow/peer-relay.ts';
+import { selectDisks } from '../flow/select-disks.ts';
+import type { Call, Session } from '../flow/session.ts';
+import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
+import { watchStall } from '../flow/stall-watch.ts';
 import type { ConsentOptions } from '../flow/write-plan.ts';
-import { assertConsent, planDisk } from '../flow/write-plan.ts';
-import type { OperationOptions, Reporter } from '../report/reporter.ts';
-import { DEFAULT_PARALLEL_DISKS, createReporter, reportPhases } from '../report/reporter.ts';
-import { assertOperation } from '../scripts/select.ts';
-import { checkParameters } from '../scripts/parameters.ts';
-import type { SelectedOs } from '../scripts/select.ts';
-import { terminalSafe } from '../report/terminal-text.ts';
+import { assertConsent } from '../flow/write-plan.ts';
+import { chooseLevel } from '../frames/codecs/levels.ts';
 import { describeFailure } from '../peer/failure.ts';
 import { Link } from '../peer/link.ts';
-import type { MoveStage, Order, PeerEvent, Ready } from '../peer/messages.ts';
+import type { MoveStage } from '../peer/messages.ts';
 import { Sender } from '../peer/sender.ts';
 import { TargetDisks } from '../peer/target-disks.ts';
-import { StartSpacing } from '../scripts/start-spacing.ts';
-import { scriptHooks } from '../flow/script-hooks.ts';
-import { selectDisks } from '../flow/select-disks.ts';
-import { sideBySide } from '../system/side-by-side.ts';
-import type { Snapshot } from '../snapshots/provider.ts';
-import type { Run } from '../runs/journal.ts';
+import { errorText } from '../report/error-text.ts';
+import { GantryError } from '../report/errors.ts';
+import type { WritePlan } from '../report/events.ts';
+import { withFirstError } from '../report/first-error.ts';
+import type { Reporter } from '../report/reporter.ts';
+import { terminalSafe } from '../report/terminal-text.ts';
+import { assertOperation } from '../scripts/select.ts';
 
 const FAST_LEVEL = 1;
 
-export interface MoveRequest extends OperationOptions, SnapshotChoice, ConsentOptions {
-  readonly instance: Instance;
+export interface MoveRequest extends OutgoingRequest, ConsentOptions {
   /** The channel to `gantry receive` on the peer. The caller disposes it. */
   readonly peer: PeerChannel;
   /** The target as the peer names it: an instance file there, or another address of an instance. */
   readonly to: string;
-  /** Level of zstd; default 1, since nothing is kept and time counts. */
-  readonly level?: number | undefined;
-  /** These disks alone, by index. */
-  readonly disks?: readonly number[] | undefined;
-  /** Disks under way at once; default 4. */
-  readonly parallel?: number | undefined;
   /** Runs the `rename` script of the definition on the peer, which gives the installed system the name of the target. */
   readonly rename?: boolean | undefined;
   /** Allows another OS definition on the peer than the one that exports the data. */
@@ -97,23 +78,6 @@ export interface MoveResult {
 /** After a failure: how long the receiver may take to end its scripts and to report the state of its disks, ms. */
 const LAST_WORD_MS = 20_000;
 const SAY_MS = 3000;
-const DEFAULT_PEER_TIMEOUT_SECONDS = 60;
-const MAX_PEER_WARNINGS = 1000;
-
-/** What all disks of one move share. */
-interface Transfer {
-  readonly request: MoveRequest;
-  readonly os: SelectedOs;
-  readonly instance: Instance;
-  readonly diskBytes: readonly (number | undefined)[];
-  readonly run: Run;
-  readonly reporter: Reporter;
-  readonly budget: MemoryBudget;
-  readonly limiter: RateLimiter | undefined;
-  readonly link: Link;
-  readonly sender: Sender;
-  readonly spacing: StartSpacing;
-}
 
 /** How far a move got, for the report when it fails. */
 interface MoveState {
@@ -138,33 +102,27 @@ export function moveInstance(request: MoveRequest): Promise<MoveResult> {
 }
 
 async function runMove(request: MoveRequest): Promise<MoveResult> {
-  const signal = request.signal ?? new AbortController().signal;
-  const reporter = createReporter('move', request.onEvent);
+  const call = startCall('move', request);
+  const { reporter } = call;
   const level = chooseLevel('zstd', request.level ?? FAST_LEVEL);
   const os = await chooseOs(request.instance, 'export', request);
   if (request.rename === true) assertOperation(os, 'rename');
   const disks = selectDisks(request.instance, request.disks);
-  const inspected = await inspectDisks(request.instance, { purpose: 'export', disks, signal });
-  for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
+  const inspected = await inspectFor(call, request.instance, { purpose: 'export', disks });
 
-  const moveState: MoveState = {
-    moveId: randomBytes(16).toString('hex'),
-    stage: 'connect',
-    target: new TargetDisks(disks),
-    undecided: false,
-  };
+  const moveId = randomBytes(16).toString('hex');
+  const moveState: MoveState = { moveId, stage: 'connect', target: new TargetDisks(disks), undecided: false };
   const { address } = request.peer;
-  const sender = new Sender({
-    peer: address,
-    onEvent: relayTo(reporter),
-    onState: (disk, state) => moveState.target.set(disk, state),
-  });
+  const onState = (disk: number, state: 'partial' | 'complete'): void => moveState.target.set(disk, state);
+  const sender = new Sender({ peer: address, onEvent: relayTo(reporter), onState });
   const peerTimeoutMs = 1000 * (request.peerTimeout ?? DEFAULT_PEER_TIMEOUT_SECONDS);
   const stallTimeoutMs = request.stallTimeout === undefined ? undefined : 1000 * request.stallTimeout;
   using link = new Link(request.peer, { peer: address, listener: sender, peerTimeoutMs, stallTimeoutMs });
   try {
-    const both = AbortSignal.any([signal, link.lost]);
-    return await move({ request: { ...request, level }, os, inspected, disks, reporter, link, sender, moveState }, both);
+    const connected: Call = { ...call, signal: AbortSignal.any([call.signal, link.lost]) };
+    await using session = await openSession(connected, { os, inspected, disks, diskLock: 'shared' });
+    await checkSessionParameters(session);
+    return await move({ request, level, session, link, sender, moveState });
   } catch (error) {
     if (moveState.committed !== undefined) {
       reporter.warn(`the move is committed, but cleaning up after it failed: ${errorText(error)}`);
@@ -179,27 +137,21 @@ async function runMove(request: MoveRequest): Promise<MoveResult> {
   }
 }
 
-interface Session {
+/** What the stages of one move share. */
+interface Move {
   readonly request: MoveRequest;
-  readonly os: SelectedOs;
-  readonly inspected: InspectedDisks;
-  readonly disks: readonly number[];
-  readonly reporter: Reporter;
+  readonly level: number | undefined;
+  readonly session: Session;
   readonly link: Link;
   readonly sender: Sender;
   readonly moveState: MoveState;
 }
 
-async function move(
-  { request, os, inspected, disks, reporter, link, sender, moveState }: Session,
-  signal: AbortSignal,
-): Promise<MoveResult> {
-  const { instance, diskBytes } = inspected;
+async function move(parts: Move): Promise<MoveResult> {
+  const { request, session, link, sender, moveState } = parts;
+  const { os, instance, inspected, reporter, signal } = session;
   const { peer } = request;
-  await using run = await beginRun({ instance, disks, diskLock: 'shared', stateDirectory: request.stateDirectory, reporter, signal });
-  await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: request.debug }));
-
-  await link.send(composeOrder(request, { os, inspected, disks, moveState }));
+  await link.send(composeOrder(request, session, moveState.moveId));
   moveState.stage = 'check';
   const ready = await link.expect('ready', signal);
   sender.window = ready.window;
@@ -219,10 +171,7 @@ async function move(
 
   moveState.stage = 'transfer';
   reporter.stage(`moving ${instance.name} to ${ready.instance} on ${peer.address}`);
-  const limiter = request.bytesPerSecond === undefined ? undefined : new RateLimiter({ bytesPerSecond: request.bytesPerSecond });
-  const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
-  const spacing = new StartSpacing();
-  const moved = await sendDisks({ request, os, instance, diskBytes, run, reporter, budget, limiter, link, sender, spacing }, disks, signal);
+  const moved = await transfer(parts);
 
   if (request.rename === true) {
     moveState.stage = 'rename';
@@ -230,7 +179,7 @@ async function move(
   }
   await link.send({ kind: 'prepare' });
   await link.expect('prepared', signal);
-  return await commit({ link, moveState, reporter, request }, signal, {
+  return await commit(parts, {
     ...result,
     disks: moved,
     plainBytes: moved.reduce((total, { plainBytes }) => total + plainBytes, 0),
@@ -239,22 +188,20 @@ async function move(
   });
 }
 
-/** The peer's description of its disks comes from another machine: it is not trusted. */
-function makePlan({ instance, diskBytes }: InspectedDisks, os: SelectedOs, ready: Ready): WritePlan {
-  const disks = ready.disks.map(({ disk, target, holds, targetBytes }) => {
-    const size = targetBytes === undefined ? {} : { targetBytes };
-    const safe = { disk, target: terminalSafe(target), holds: terminalSafe(holds), ...size };
-    return planDisk(safe, os.definition.builtin ? diskBytes[disk] : undefined);
+async function transfer({ request, level, session, link, sender }: Move): Promise<readonly MovedDisk[]> {
+  const limiter = request.bytesPerSecond === undefined ? undefined : new RateLimiter({ bytesPerSecond: request.bytesPerSecond });
+  const sent = await sendDisks(session, {
+    ...request,
+    codec: 'zstd',
+    level,
+    take: (disk, dump, signal) => sender.send(link, disk, { ...dump, limiter }, signal),
+    watch: () => watchStall(sender, request.stallTimeout),
   });
-  return { from: instance.name, exported: instance.name, into: ready.instance, disks };
+  return sent.map(({ index, summary: { plainBytes, storedBytes, sha256 } }) => ({ disk: index, plainBytes, storedBytes, sha256 }));
 }
 
 /** Between sending `commit` and its answer only the peer knows the outcome. A signal does not end this wait, the link's time-out does. */
-async function commit(
-  { link, moveState, reporter, request }: Pick<Session, 'link' | 'moveState' | 'reporter' | 'request'>,
-  signal: AbortSignal,
-  result: MoveResult,
-): Promise<MoveResult> {
+async function commit({ link, moveState, session: { reporter, signal }, request }: Move, result: MoveResult): Promise<MoveResult> {
   moveState.stage = 'commit';
   signal.throwIfAborted();
   moveState.undecided = true;
@@ -271,96 +218,6 @@ async function commit(
   moveState.committed = result;
   await link.send({ kind: 'acknowledged' }).catch(() => undefined);
   return result;
-}
-
-function composeOrder(
-  request: MoveRequest,
-  { os, inspected, disks, moveState }: Pick<Session, 'os' | 'inspected' | 'disks' | 'moveState'>,
-): Order {
-  const { instance, diskBytes } = inspected;
-  return {
-    kind: 'order',
-    moveId: moveState.moveId,
-    instance: instance.name,
-    node: instance.primary_node,
-    os: os.fullName,
-    instanceFile: request.to,
-    disks: disks.map((disk) => {
-      const size = instance.disks[disk]?.size;
-      const bytes = os.definition.builtin ? diskBytes[disk] : undefined;
-      return { disk, ...(size === undefined ? {} : { size }), ...(bytes === undefined ? {} : { plainBytes: bytes }) };
-    }),
-    rename: request.rename === true,
-    allowOtherOs: request.allowOtherOs === true,
-    forceVariant: request.forceVariant === true,
-    forceInUse: request.forceInUse === true,
-    dryRun: request.dryRun === true,
-    debug: request.debug === true,
-    peerTimeout: request.peerTimeout ?? DEFAULT_PEER_TIMEOUT_SECONDS,
-  };
-}
-
-/** Takes snapshots of the disks, sends them side by side, and removes the snapshots. */
-async function sendDisks(transfer: Transfer, disks: readonly number[], signal: AbortSignal): Promise<MovedDisk[]> {
-  const { request, reporter, instance, run } = transfer;
-  await using held = await takeSnapshots(request, disks, { instance, run, reporter, signal });
-  using watch = watchStall(transfer);
-  const all = AbortSignal.any([signal, watch.signal]);
-  return await sideBySide(held.snapshots, request.parallel ?? DEFAULT_PARALLEL_DISKS, all, (snapshot, signal) =>
-    reportPhases(reporter, snapshot.index, () => sendDisk(transfer, snapshot, untilLost(snapshot, signal))),
-  );
-}
-
-async function sendDisk(transfer: Transfer, snapshot: Snapshot, signal: AbortSignal): Promise<MovedDisk> {
-  const { request, os, instance, diskBytes, run, reporter, budget, limiter, link, sender, spacing } = transfer;
-  const disk = snapshot.index;
-  const hooks = {
-    ...scriptHooks('export', { run, reporter, signal, debug: request.debug, disk }),
-    beforeStart: () => spacing.turn(signal),
-  };
-  await using source = openDiskSource(os, { ...hooks, instance, disk, view: snapshot, diskBytes: diskBytes[disk] });
-  const tell = reporter.progressOf(disk, () => source.expectedBytes());
-  const encoder = encodeDump(source, { codec: 'zstd', level: request.level, budget, signal, onProgress: tell });
-  const summary: DumpSummary = await sender.send(link, disk, { ...encoder, limiter }, signal);
-  const { plainBytes, storedBytes, sha256 } = summary;
-  tell(plainBytes, storedBytes, true);
-  if (plainBytes === 0) reporter.warn(describeEmptySource(os, diskBytes[disk]), disk);
-  return { disk, plainBytes, storedBytes, sha256 };
-}
-
-/** Aborts when no disk makes progress for as long as the request allows. */
-function watchStall({ request, sender }: Transfer): Disposable & { readonly signal: AbortSignal } {
-  const stalled = new AbortController();
-  const limitMs = 1000 * (request.stallTimeout ?? Infinity);
-  const timer = every(
-    () => {
-      if (sender.stalledMs(performance.now()) <= limitMs) return;
-      stalled.abort(
-        new GantryError('PEER_STALLED', {
-          message: `no byte of any disk has moved for ${request.stallTimeout} s`,
-          details: sender.where(),
-          hint: 'Above is what each disk waited for; a larger --stall-timeout waits longer.',
-        }),
-      );
-    },
-    Math.min(1000, limitMs / 4),
-  );
-  return { signal: stalled.signal, [Symbol.dispose]: () => clearInterval(timer) };
-}
-
-/** Relays script output and warnings of the peer. The number of warnings is limited, since they are kept for the result. */
-function relayTo(reporter: Reporter): (event: PeerEvent) => void {
-  let warnings = 0;
-  return ({ script, stream = 'stderr', disk, text }) => {
-    const line = terminalSafe(text);
-    if (script !== undefined) {
-      const about = disk === undefined ? {} : { disk };
-      reporter.emit({ type: 'message', operation: reporter.operation, script: terminalSafe(script), stream, line, ...about });
-    } else if (warnings < MAX_PEER_WARNINGS) {
-      warnings += 1;
-      reporter.warn(line, disk);
-    }
-  };
 }
 
 /** Reports the state of both sides. @returns the error to fail with */

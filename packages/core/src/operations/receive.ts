@@ -1,55 +1,37 @@
 import { hostname } from 'node:os';
 import type { PeerChannel } from '@gantry/transport';
 import { orAbort } from '@gantry/transport';
-import { beginRun } from '../flow/session.ts';
-import { chooseOs } from '../flow/choose-os.ts';
-import { writeDisk } from '../flow/disk-target.ts';
+import { warnOfGpt } from '../flow/check-data.ts';
+import type { OrderLimits } from '../flow/check-order.ts';
+import { checkOrder } from '../flow/check-order.ts';
+import { receiveDisk } from '../flow/in.ts';
+import { runAndFlush } from '../flow/run-and-flush.ts';
+import type { Call, Session } from '../flow/session.ts';
+import { checkSessionParameters, openSession, startCall } from '../flow/session.ts';
+import { assertStillUnused, assertTargetsUnused } from '../flow/target-use.ts';
+import { describeTargets } from '../flow/write-plan.ts';
 import { decodeLiveDump } from '../frames/decode-live-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
-import { errorText } from '../report/error-text.ts';
-import { GantryError } from '../report/errors.ts';
-import { withFirstError } from '../report/first-error.ts';
-import { assertEnoughDisks, assertRoom, assertSameOs } from '../flow/import-checks.ts';
-import type { InspectedDisks } from '../disks/inspect-disks.ts';
-import { inspectDisks } from '../disks/inspect-disks.ts';
-import type { DescribedInstance, InstanceGuard } from '../instances/instance-source.ts';
-import type { Instance } from '../instances/model.ts';
-import { loadInstanceFile } from '../instances/load-instance-file.ts';
-import type { OperationOptions, Reporter } from '../report/reporter.ts';
-import { createReporter, reportPhases } from '../report/reporter.ts';
-import { checkParameters } from '../scripts/parameters.ts';
-import { runRenameScript } from '../scripts/script.ts';
-import type { SelectedOs } from '../scripts/select.ts';
-import { assertOperation } from '../scripts/select.ts';
-import { terminalSafe } from '../report/terminal-text.ts';
 import { EventRelay } from '../peer/event-relay.ts';
 import { describeFailure } from '../peer/failure.ts';
 import { Link } from '../peer/link.ts';
 import type { MoveStage, Order, Ready } from '../peer/messages.ts';
-import { garbageError } from '../peer/peer-errors.ts';
-import type { ReceiveLimits } from '../peer/receive-limits.ts';
-import { allowedInstanceFile, assertInstanceAllowed, assertOsAllowed } from '../peer/receive-limits.ts';
+import { MoveLedger } from '../peer/move-ledger.ts';
 import type { IncomingDisk } from '../peer/receiver-inboxes.ts';
 import { ReceiverInboxes, windowFor } from '../peer/receiver-inboxes.ts';
 import { TargetDisks } from '../peer/target-disks.ts';
-import { runAndFlush } from '../flow/run-and-flush.ts';
-import { scriptHooks } from '../flow/script-hooks.ts';
+import { errorText } from '../report/error-text.ts';
+import { GantryError } from '../report/errors.ts';
+import { withFirstError } from '../report/first-error.ts';
+import { reportPhases } from '../report/reporter.ts';
+import { terminalSafe } from '../report/terminal-text.ts';
+import { runRenameScript } from '../scripts/script.ts';
 import { sideBySide } from '../system/side-by-side.ts';
-import type { Run } from '../runs/journal.ts';
-import { warnOfGpt } from '../flow/check-data.ts';
-import { assertStillUnused, assertTargetsUnused } from '../flow/target-use.ts';
-import { describeTargets } from '../flow/write-plan.ts';
-import { MoveLedger } from '../peer/move-ledger.ts';
 
-export interface ReceiveRequest extends OperationOptions {
+export interface ReceiveRequest extends OrderLimits {
   /** The channel to the source. The caller disposes it. */
   readonly channel: PeerChannel;
-  readonly limits?: ReceiveLimits | undefined;
-  /** Relative paths of instance files count from here, unless a limit names a directory. */
-  readonly cwd: string;
-  /** Describes the target by the address that the source gave. Where it is absent, or a directory is a limit, instance files alone. */
-  readonly describe?: ((address: string) => Promise<DescribedInstance>) | undefined;
   /** Seconds in which the source must send its order; default 60. The order then says how long the source may be silent. */
   readonly firstTimeout?: number | undefined;
 }
@@ -77,18 +59,21 @@ interface MoveState {
   committed?: ReceiveResult;
 }
 
-/** What all parts of one move share. */
-interface Transfer {
+/** The connection to the source, and how far the move got. */
+interface Connection {
+  readonly call: Call;
   readonly request: ReceiveRequest;
-  readonly order: Order;
-  readonly os: SelectedOs;
-  readonly inspected: InspectedDisks;
-  readonly run: Run;
-  readonly reporter: Reporter;
-  readonly link: Link;
+  readonly events: EventRelay;
   readonly inboxes: ReceiverInboxes;
-  readonly budget: MemoryBudget;
+  readonly link: Link;
   readonly moveState: MoveState;
+}
+
+/** What all parts of one transfer share. */
+interface Transfer extends Connection {
+  readonly order: Order;
+  readonly session: Session;
+  readonly budget: MemoryBudget;
 }
 
 /**
@@ -103,9 +88,9 @@ export function receiveInstance(request: ReceiveRequest): Promise<ReceiveResult>
 }
 
 async function runReceive(request: ReceiveRequest): Promise<ReceiveResult> {
-  const signal = request.signal ?? new AbortController().signal;
   const events = new EventRelay(request.onEvent);
-  const reporter = createReporter('receive', events.listener);
+  const call = startCall('receive', { ...request, onEvent: events.listener });
+  const { reporter } = call;
   const inboxes = new ReceiverInboxes();
   using link = new Link(request.channel, {
     peer: SOURCE,
@@ -114,7 +99,8 @@ async function runReceive(request: ReceiveRequest): Promise<ReceiveResult> {
   });
   const moveState: MoveState = { stage: 'check', target: new TargetDisks([]), ledger: undefined };
   try {
-    return await receive({ request, reporter, events, inboxes, link, moveState }, AbortSignal.any([signal, link.lost]));
+    const connected: Call = { ...call, signal: AbortSignal.any([call.signal, link.lost]) };
+    return await receive({ call: connected, request, events, inboxes, link, moveState });
   } catch (error) {
     const { stage, target, ledger, committed } = moveState;
     if (committed !== undefined) {
@@ -132,124 +118,64 @@ async function runReceive(request: ReceiveRequest): Promise<ReceiveResult> {
   }
 }
 
-interface Session {
-  readonly request: ReceiveRequest;
-  readonly reporter: Reporter;
-  readonly events: EventRelay;
-  readonly inboxes: ReceiverInboxes;
-  readonly link: Link;
-  readonly moveState: MoveState;
-}
-
-async function receive({ request, reporter, events, inboxes, link, moveState }: Session, signal: AbortSignal): Promise<ReceiveResult> {
-  const order = await link.expect('order', signal);
+async function receive(connection: Connection): Promise<ReceiveResult> {
+  const { call, request, events, link, moveState } = connection;
+  const order = await link.expect('order', call.signal);
   link.peerTimeoutMs = order.peerTimeout * 1000;
   events.attach(link);
-  const { os, inspected, guard, disks, writable } = await checkOrder(order, request, reporter, signal);
-  const { instance } = inspected;
+  const { os, inspected, guard, disks, writable } = await checkOrder(order, request, call);
   moveState.target = new TargetDisks(disks);
 
-  const { stateDirectory } = request;
-  await using run = await beginRun({ instance, disks: writable, diskLock: 'exclusive', stateDirectory, reporter, signal });
-  await assertTargetsUnused(instance, writable, { force: order.forceInUse, guard, reporter, signal });
+  const debugged: Call = { ...call, options: { ...call.options, debug: order.debug } };
+  await using session = await openSession(debugged, { os, inspected, disks: writable, diskLock: 'exclusive' });
+  const { instance, reporter, signal } = session;
+  await assertTargetsUnused(session, { forceInUse: order.forceInUse, guard });
   const window = windowFor(disks.length);
   const targets = await describeTargets(inspected, disks, signal);
   const ready: Ready = { kind: 'ready', instance: instance.name, node: hostname(), window, disks: targets };
-  const result = { moveId: order.moveId, instance: instance.name, disks };
+  const result = { moveId: order.moveId, instance: instance.name, disks, warnings: reporter.warnings };
   if (order.dryRun) {
     await link.send(ready);
-    return { ...result, dryRun: true, warnings: reporter.warnings };
+    return { ...result, dryRun: true };
   }
-  await checkParameters(os, instance, scriptHooks('verify', { run, reporter, signal, debug: order.debug }));
-  moveState.ledger = await MoveLedger.open(stateDirectory, order, { target: instance.name, disks: moveState.target.states });
+  await checkSessionParameters(session);
+  moveState.ledger = await MoveLedger.open(request.stateDirectory, order, { target: instance.name, disks: moveState.target.states });
+  const transfer: Transfer = { ...connection, order, session, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES) };
+  await receiveDisks(transfer, disks, ready);
 
+  await link.expect('prepare', signal);
+  if (order.rename) await rename(transfer);
+  moveState.stage = 'commit';
+  await link.send({ kind: 'prepared' });
+  await link.expect('commit', signal);
+  return await commit(transfer, { ...result, dryRun: false });
+}
+
+async function receiveDisks(transfer: Transfer, disks: readonly number[], ready: Ready): Promise<void> {
+  const { order, session, inboxes, link, moveState } = transfer;
+  const { instance, reporter, signal } = session;
   const incoming = disks.map((disk) => {
-    const { stored, made } = inboxes.open(disk, window, (bytes) => void link.sendCredit(disk, bytes).catch(() => undefined));
+    const { stored, made } = inboxes.open(disk, ready.window, (bytes) => void link.sendCredit(disk, bytes).catch(() => undefined));
     return { disk, stored, made };
   });
   moveState.stage = 'transfer';
   reporter.stage(`receiving ${terminalSafe(order.instance)} of ${terminalSafe(order.node)} into ${instance.name}`);
   await link.send(ready);
-
-  const transfer: Transfer = {
-    request,
-    order,
-    os,
-    inspected,
-    run,
-    reporter,
-    link,
-    inboxes,
-    moveState,
-    budget: new MemoryBudget(DEFAULT_BUDGET_BYTES),
-  };
   await sideBySide(incoming, incoming.length, signal, (disk, signal) => importDisk(transfer, disk, signal));
-
-  await link.expect('prepare', signal);
-  if (order.rename) await rename(transfer, writable, signal);
-  moveState.stage = 'commit';
-  await link.send({ kind: 'prepared' });
-  await link.expect('commit', signal);
-  return await commit(transfer, { ...result, dryRun: false, warnings: reporter.warnings });
-}
-
-interface CheckedOrder {
-  readonly os: SelectedOs;
-  readonly inspected: InspectedDisks;
-  readonly guard: InstanceGuard | undefined;
-  readonly disks: readonly number[];
-  /** Those of the move, and others that could be looked at where a rename script may write to any. */
-  readonly writable: readonly number[];
-}
-
-/** All refusals come from here, before any disk is written and any script runs. */
-async function checkOrder(order: Order, request: ReceiveRequest, reporter: Reporter, signal: AbortSignal): Promise<CheckedOrder> {
-  const limits = request.limits ?? {};
-  const disks = order.disks.map(({ disk }) => disk);
-  if (new Set(disks).size < disks.length) throw garbageError(SOURCE, 'it named a disk twice');
-  const { instance: described, guard } = await describeTarget(order.instanceFile, request, signal);
-  assertInstanceAllowed(described.name, limits);
-  const os = await chooseOs(described, 'import', { ...request, forceVariant: order.forceVariant });
-  assertOsAllowed(os.definition.name, limits);
-  if (order.rename) assertOperation(os, 'rename');
-  const from = `the instance ${terminalSafe(order.instance)}`;
-  assertSameOs(os, order.os, from, order.allowOtherOs);
-  assertEnoughDisks(disks, from, described);
-  const inspected = await inspectDisks(described, { purpose: 'import', disks, signal });
-  for (const { message, disk } of inspected.warnings) reporter.warn(message, disk);
-  const originals = order.disks.map(({ disk, size, plainBytes }) => ({ index: disk, size, plainBytes }));
-  assertRoom(os, originals, from, inspected, reporter);
-  const others = inspected.diskBytes.flatMap((bytes, index) => (bytes === undefined || disks.includes(index) ? [] : [index]));
-  return { os, inspected, guard, disks, writable: order.rename ? [...disks, ...others] : disks };
-}
-
-async function describeTarget(
-  address: string,
-  { describe, limits = {}, cwd }: ReceiveRequest,
-  signal: AbortSignal,
-): Promise<{ readonly instance: Instance; readonly guard?: InstanceGuard }> {
-  if (describe === undefined || limits.instanceDirectory !== undefined)
-    return { instance: await loadInstanceFile(await allowedInstanceFile(address, limits, cwd), { signal }) };
-  const described = await describe(address);
-  return { instance: described.instance, guard: described };
 }
 
 async function importDisk(transfer: Transfer, incoming: IncomingDisk & { readonly disk: number }, signal: AbortSignal): Promise<void> {
   const { disk, stored, made } = incoming;
-  const { order, os, inspected, run, reporter, link, inboxes, budget, moveState } = transfer;
-  const { instance } = inspected;
+  const { order, session, link, inboxes, budget, moveState } = transfer;
+  const { os, inspected, reporter } = session;
   reporter.disk(disk, 'waiting');
   await orAbort(stored.started, signal);
   await reportPhases(reporter, disk, async () => {
-    const tell = reporter.progressOf(disk, () => order.disks.find((each) => each.disk === disk)?.plainBytes);
-    const pieces = decodeLiveDump(stored, { made: () => orAbort(made, signal), budget, signal, onProgress: tell });
-    const hooks = scriptHooks('import', { run, reporter, signal, debug: order.debug, disk });
-    await writeDisk(os, {
-      ...hooks,
-      signal,
-      instance,
+    await receiveDisk(session, {
       disk,
-      pieces,
+      signal,
+      expectedBytes: order.disks.find((each) => each.disk === disk)?.plainBytes,
+      pieces: (onProgress) => decodeLiveDump(stored, { made: () => orAbort(made, signal), budget, signal, onProgress }),
       forceInUse: order.forceInUse,
       checkFirst: (piece) => warnOfGpt({ disk, isRaw: os.definition.builtin, targetBytes: inspected.diskBytes[disk] }, piece, reporter),
       onTouch: () => moveState.target.set(disk, 'partial'),
@@ -257,29 +183,24 @@ async function importDisk(transfer: Transfer, incoming: IncomingDisk & { readonl
     moveState.target.set(disk, 'complete');
     // Already compared with our own count and digest; the source compares them too.
     const { frames, plainBytes, storedBytes, sha256 } = await made;
-    tell(plainBytes, storedBytes, true);
     await link.send({ kind: 'taken', disk, frames, plainBytes, storedBytes, sha256 });
     inboxes.close(disk);
   });
 }
 
 /** Gives the system on the disks, which has the instance's name on the source, its name here. */
-async function rename(
-  { order, os, inspected: { instance }, run, reporter, moveState }: Transfer,
-  disks: readonly number[],
-  signal: AbortSignal,
-): Promise<void> {
+async function rename({ order, session, moveState }: Transfer): Promise<void> {
+  const { os, instance, disks, reporter, signal, hooks } = session;
   moveState.stage = 'rename';
   reporter.stage(`renaming ${terminalSafe(order.instance)} to ${instance.name}`);
-  const hooks = scriptHooks('rename', { run, reporter, signal, debug: order.debug });
   const named = { ...instance, name: order.instance };
   // The transfer took a while: a guest may have been started meanwhile.
   for (const disk of disks) await assertStillUnused(instance, disk, { force: order.forceInUse, signal });
-  await runAndFlush(instance, disks, () => runRenameScript(os, { ...hooks, instance: named, newName: instance.name }));
+  await runAndFlush(instance, disks, () => runRenameScript(os, { ...hooks('rename'), instance: named, newName: instance.name }));
 }
 
 /** Once the record is on disk the move is committed, even if the connection is lost. */
-async function commit({ link, reporter, moveState }: Transfer, result: ReceiveResult): Promise<ReceiveResult> {
+async function commit({ link, session: { reporter }, moveState }: Transfer, result: ReceiveResult): Promise<ReceiveResult> {
   const { ledger, target } = moveState;
   target.setAll('committed');
   try {

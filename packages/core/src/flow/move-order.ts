@@ -1,0 +1,54 @@
+import type { InspectedDisks } from '../disks/inspect-disks.ts';
+import type { Order, Ready } from '../peer/messages.ts';
+import type { WritePlan } from '../report/events.ts';
+import type { OperationOptions } from '../report/reporter.ts';
+import { terminalSafe } from '../report/terminal-text.ts';
+import type { SelectedOs } from '../scripts/select.ts';
+import type { Session } from './session.ts';
+import { planDisk } from './write-plan.ts';
+
+export const DEFAULT_PEER_TIMEOUT_SECONDS = 60;
+
+/** What is asked of a move that the receiver has to know. */
+export interface OrderRequest extends Pick<OperationOptions, 'forceVariant' | 'debug'> {
+  readonly to: string;
+  readonly rename?: boolean | undefined;
+  readonly allowOtherOs?: boolean | undefined;
+  readonly forceInUse?: boolean | undefined;
+  readonly dryRun?: boolean | undefined;
+  readonly peerTimeout?: number | undefined;
+}
+
+/** What the source asks of the receiver. */
+export function composeOrder(request: OrderRequest, { os, instance, inspected: { diskBytes }, disks }: Session, moveId: string): Order {
+  return {
+    kind: 'order',
+    moveId,
+    instance: instance.name,
+    node: instance.primary_node,
+    os: os.fullName,
+    instanceFile: request.to,
+    disks: disks.map((disk) => {
+      const size = instance.disks[disk]?.size;
+      const bytes = os.definition.builtin ? diskBytes[disk] : undefined;
+      return { disk, ...(size === undefined ? {} : { size }), ...(bytes === undefined ? {} : { plainBytes: bytes }) };
+    }),
+    rename: request.rename === true,
+    allowOtherOs: request.allowOtherOs === true,
+    forceVariant: request.forceVariant === true,
+    forceInUse: request.forceInUse === true,
+    dryRun: request.dryRun === true,
+    debug: request.debug === true,
+    peerTimeout: request.peerTimeout ?? DEFAULT_PEER_TIMEOUT_SECONDS,
+  };
+}
+
+/** The peer's description of its disks comes from another machine: it is not trusted. */
+export function makePlan({ instance, diskBytes }: InspectedDisks, os: SelectedOs, ready: Ready): WritePlan {
+  const disks = ready.disks.map(({ disk, target, holds, targetBytes }) => {
+    const size = targetBytes === undefined ? {} : { targetBytes };
+    const safe = { disk, target: terminalSafe(target), holds: terminalSafe(holds), ...size };
+    return planDisk(safe, os.definition.builtin ? diskBytes[disk] : undefined);
+  });
+  return { from: instance.name, exported: instance.name, into: ready.instance, disks };
+}

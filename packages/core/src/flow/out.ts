@@ -1,0 +1,84 @@
+import type { Codec } from '../frames/codecs/registry.ts';
+import type { EncodedDump } from '../frames/encode-dump.ts';
+import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
+import { MemoryBudget } from '../frames/memory-budget.ts';
+import type { DumpSummary } from '../frames/types.ts';
+import type { Instance } from '../instances/model.ts';
+import type { OperationOptions } from '../report/reporter.ts';
+import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
+import { StartSpacing } from '../scripts/start-spacing.ts';
+import type { Snapshot } from '../snapshots/provider.ts';
+import { sideBySide } from '../system/side-by-side.ts';
+import { describeEmptySource, openDiskSource, untilLost } from './disk-source.ts';
+import type { Session } from './session.ts';
+import type { SnapshotChoice } from './take-snapshots.ts';
+import { takeSnapshots } from './take-snapshots.ts';
+
+/** What an export and a move are asked for alike. */
+export interface OutgoingRequest extends OperationOptions, SnapshotChoice {
+  /** The instance whose disks are read. */
+  readonly instance: Instance;
+  /** Level of the codec; default: the operation's own. */
+  readonly level?: number | undefined;
+  /** Only these disks, by index. */
+  readonly disks?: readonly number[] | undefined;
+  /** How many disks are under way at once; default 4. */
+  readonly parallel?: number | undefined;
+}
+
+export interface OutgoingOptions extends Pick<OutgoingRequest, 'parallel' | keyof SnapshotChoice> {
+  readonly codec: Codec;
+  readonly level: number | undefined;
+  /** Takes one dump to where it goes. Resolves when it is complete there. */
+  readonly take: (disk: number, dump: EncodedDump, signal: AbortSignal) => Promise<DumpSummary>;
+  /** Watches the disks from the time at which their snapshots exist: a signal that cancels them. */
+  readonly watch?: (() => Disposable & { readonly signal: AbortSignal }) | undefined;
+}
+
+/** A disk that is complete where it went. */
+export interface DumpedDisk {
+  readonly index: number;
+  readonly summary: DumpSummary;
+  /** Bytes that the script said to expect. */
+  readonly expectedBytes: number | undefined;
+  /** What the script wrote to stderr. */
+  readonly messages: readonly string[];
+  /** Which provider took its snapshot. */
+  readonly snapshot: string;
+}
+
+/** What the disks on their way share. */
+interface Outgoing {
+  readonly session: Session;
+  readonly options: OutgoingOptions;
+  /** One for all disks, so that memory does not grow with their number. */
+  readonly budget: MemoryBudget;
+  readonly spacing: StartSpacing;
+}
+
+/** Takes snapshots of the disks of a session, sends their dumps side by side, and removes the snapshots. */
+export async function sendDisks(session: Session, options: OutgoingOptions): Promise<DumpedDisk[]> {
+  const { disks, signal } = session;
+  await using held = await takeSnapshots(options, disks, session);
+  using watch = options.watch?.();
+  const all = watch === undefined ? signal : AbortSignal.any([signal, watch.signal]);
+  const outgoing: Outgoing = { session, options, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES), spacing: new StartSpacing() };
+  return await sideBySide(held.snapshots, options.parallel ?? DEFAULT_PARALLEL_DISKS, all, (snapshot, signal) =>
+    reportPhases(session.reporter, snapshot.index, () => sendDisk(outgoing, snapshot, untilLost(snapshot, signal))),
+  );
+}
+
+/** One disk, from its script (or the disk itself) to where it goes, which takes it as complete only after the script succeeded. */
+async function sendDisk({ session, options, budget, spacing }: Outgoing, snapshot: Snapshot, signal: AbortSignal): Promise<DumpedDisk> {
+  const { os, instance, inspected, reporter } = session;
+  const { index } = snapshot;
+  const diskBytes = inspected.diskBytes[index];
+  const hooks = { ...session.hooks('export', { disk: index, signal }), beforeStart: () => spacing.turn(signal) };
+  await using source = openDiskSource(os, { ...hooks, instance, disk: index, view: snapshot, diskBytes });
+  const report = reporter.progressOf(index, () => source.expectedBytes());
+  const { codec, level, take } = options;
+  const summary = await take(index, encodeDump(source, { codec, level, budget, signal, onProgress: report }), signal);
+  report(summary.plainBytes, summary.storedBytes, true);
+  if (summary.plainBytes === 0) reporter.warn(describeEmptySource(os, diskBytes), index);
+  return { index, summary, expectedBytes: source.expectedBytes(), messages: source.messages(), snapshot: snapshot.kind };
+}

@@ -1,0 +1,50 @@
+import type { Store } from '@gantry/transport';
+import { isGanetiDirectory } from '../exports/ganeti-directory.ts';
+import type { UnfinishedExport } from '../exports/unfinished.ts';
+import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
+import { GantryError } from '../report/errors.ts';
+import type { Reporter } from '../report/reporter.ts';
+import type { Session } from './session.ts';
+
+/** Clears what killed exports of the instance left in a store, and warns of a place that another program uses. @throws StoreError */
+export async function prepareStore(store: Store, { instance, reporter, signal }: Session): Promise<void> {
+  await clearDeadExports(store, instance.name, reporter, signal);
+  await warnOfGanetiDirectory(store, instance.name, reporter, signal);
+}
+
+async function warnOfGanetiDirectory(store: Store, instance: string, reporter: Reporter, signal: AbortSignal): Promise<void> {
+  if (!(await isGanetiDirectory(store, instance, { signal }))) return;
+  reporter.warn(
+    `${store.address} is where Ganeti keeps its own exports: "gnt-backup export ${instance}" removes all exports of ${instance} there, including this one. Use another directory`,
+  );
+}
+
+/** Clears what killed exports of this instance left in the store, if their processes ran on this machine. */
+async function clearDeadExports(store: Store, instance: string, reporter: Reporter, signal: AbortSignal): Promise<void> {
+  for (const unfinished of await findUnfinishedIfAny(store, instance, reporter, signal)) {
+    if (unfinished.owner !== 'dead') continue;
+    if ((await clearUnfinished(store, unfinished, { signal })) !== 'cleared') continue;
+    reporter.warn(`cleared the remains of a killed export in the store: ${unfinished.name}, ${unfinished.text}`);
+  }
+}
+
+/** Finds nothing if there is no store yet. */
+async function findUnfinishedIfAny(
+  store: Store,
+  instance: string,
+  reporter: Reporter,
+  signal: AbortSignal,
+): Promise<readonly UnfinishedExport[]> {
+  try {
+    return await findUnfinished(store, { instance, signal });
+  } catch (error) {
+    if (error instanceof GantryError && error.code === 'STORE_NOT_FOUND') return [];
+    if (error instanceof GantryError && error.code === 'STORE_DENIED' && store.capabilities.createOnly) {
+      reporter.warn(
+        'cannot list the store (permission denied): remains of killed exports stay there until they are cleared with more permissions',
+      );
+      return [];
+    }
+    throw error;
+  }
+}
