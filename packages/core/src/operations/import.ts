@@ -12,6 +12,7 @@ import type { Session } from '../flow/session.ts';
 import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
 import type { TargetRequest } from '../flow/target-use.ts';
 import { assertTargetsUnused } from '../flow/target-use.ts';
+import { verifyDumps } from '../flow/verify-dumps.ts';
 import type { ConsentOptions } from '../flow/write-plan.ts';
 import { assertConsent, planImport } from '../flow/write-plan.ts';
 import { inDump } from '../frames/damage.ts';
@@ -23,7 +24,6 @@ import type { WritePlan } from '../report/events.ts';
 import { withFirstError } from '../report/first-error.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
-import { verifyDumps } from './verify.ts';
 
 export interface ImportRequest extends TargetRequest, ConsentOptions {
   readonly store: Store;

@@ -1,0 +1,78 @@
+import type { StoredDump, StoredExport } from '../exports/open-export.ts';
+import { inDump } from '../frames/damage.ts';
+import { decodeDump } from '../frames/decode-dump.ts';
+import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
+import { MemoryBudget } from '../frames/memory-budget.ts';
+import { GantryError } from '../report/errors.ts';
+import type { Reporter } from '../report/reporter.ts';
+import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
+import { sideBySide } from '../system/side-by-side.ts';
+
+interface VerifyDumpsOptions {
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+  readonly parallel: number | undefined;
+}
+
+/**
+ * Reads the given dumps to their ends and checks them.
+ *
+ * @returns plain bytes of all of them
+ * @throws GantryError with the first damage; the others are in its details
+ */
+export async function verifyDumps(
+  found: StoredExport,
+  dumps: readonly StoredDump[],
+  { reporter, signal, parallel }: VerifyDumpsOptions,
+): Promise<number> {
+  const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
+  const failures: GantryError[] = [];
+  const hasTables = await readTables(found, dumps, signal).catch((error: unknown) => {
+    if (!(error instanceof GantryError) || error.code !== 'MANIFEST_DAMAGED') throw error;
+    failures.push(error);
+    return false;
+  });
+  for (const { index, record } of dumps) reporter.disk(index, 'waiting', record?.plainBytes);
+  const bytes = await sideBySide(dumps, parallel ?? DEFAULT_PARALLEL_DISKS, signal, async (dump, signal) => {
+    try {
+      return await reportPhases(reporter, dump.index, () =>
+        inDump(dump.name, dump.index, verifyDump(found, dump, { reporter, signal, budget, hasTables })),
+      );
+    } catch (error) {
+      if (!(error instanceof GantryError)) throw error;
+      failures.push(error);
+      return 0;
+    }
+  });
+  const [first, ...others] = failures.toSorted((a, b) => (a.disk ?? 0) - (b.disk ?? 0));
+  if (first === undefined) return bytes.reduce((total, number) => total + number, 0);
+  if (others.length === 0) throw first;
+  const details = [...first.details, ...others.map(({ message, code }) => `also: ${message} [${code}]`)];
+  throw new GantryError(first.code, { message: first.message, hint: first.hint, disk: first.disk, details, cause: first });
+}
+
+/** @throws GantryError `MANIFEST_DAMAGED` where the export should have frame tables that cannot be read */
+async function readTables(found: StoredExport, [first]: readonly StoredDump[], signal: AbortSignal): Promise<boolean> {
+  if (first !== undefined) await found.frameTable(first.index, { signal });
+  return true;
+}
+
+async function verifyDump(
+  found: StoredExport,
+  dump: StoredDump,
+  { reporter, signal, budget, hasTables }: { reporter: Reporter; signal: AbortSignal; budget: MemoryBudget; hasTables: boolean },
+): Promise<number> {
+  const { index, codec, record } = dump;
+  await found.checkDumpsPresent({ disks: [index], signal });
+  const table = hasTables ? await found.frameTable(index, { signal }) : undefined;
+  await using stored = await found.dump(dump.name, { signal });
+  const tell = reporter.progressOf(index, () => record?.plainBytes);
+  let total = 0;
+  const onProgress = (plainBytes: number, storedBytes: number): void => {
+    total = plainBytes;
+    tell(plainBytes, storedBytes);
+  };
+  for await (const _piece of decodeDump(stored, { codec, framed: record, table, budget, signal, onProgress }));
+  tell(total, stored.length, true);
+  return total;
+}
