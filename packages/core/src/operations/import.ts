@@ -56,7 +56,7 @@ export interface ImportResult {
 type DiskState = 'untouched' | 'written in part: import it again before it is used' | 'complete';
 
 /** What all disks of one import share. */
-interface Work {
+interface DumpImport {
   readonly session: Session;
   readonly request: ImportRequest;
   readonly found: StoredExport;
@@ -110,7 +110,7 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
 }
 
 /** @returns plain bytes of all disks */
-async function writeDisks(work: Work, dumps: readonly StoredDump[]): Promise<number> {
+async function writeDisks(work: DumpImport, dumps: readonly StoredDump[]): Promise<number> {
   const { request, states, session } = work;
   const { reporter, signal } = session;
   for (const { index, record } of dumps) {
@@ -138,7 +138,7 @@ function withOneByOne(error: unknown): unknown {
 
 const SCRIPT_FAILURES: ReadonlySet<GantryErrorCode> = new Set(['SCRIPT_FAILED', 'SCRIPT_SIGNALLED', 'SCRIPT_CLOSED_INPUT']);
 
-async function importDump(work: Work, dump: StoredDump, signal: AbortSignal): Promise<number> {
+async function importDump(work: DumpImport, dump: StoredDump, signal: AbortSignal): Promise<number> {
   const { session, request, found, incoming, budget, states } = work;
   const { index, record } = dump;
   const { plainBytes } = await receiveDisk(session, {
