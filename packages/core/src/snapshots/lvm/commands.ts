@@ -48,6 +48,7 @@ export interface VolumeReport {
   readonly vg_partial: string;
   readonly lv_name: string;
   readonly lv_uuid: string;
+  readonly lv_tags: string;
   readonly lv_size: number;
   readonly lv_path: string;
   readonly lv_device_open: string;
@@ -72,6 +73,7 @@ const rowShape = {
   vg_partial: z.string(),
   lv_name: z.string().min(1),
   lv_uuid: z.string().min(1),
+  lv_tags: z.string(),
   lv_size: bytes,
   lv_path: z.string(),
   lv_device_open: z.string(),

@@ -105,7 +105,7 @@ export class VolumeSnapshots {
     const data = dataSchema.parse(record.data);
     try {
       const volume = await findSnapshot(data, context.signal);
-      if (volume === undefined) throw new Error(`${data.group}/${data.name} is not there`);
+      if (volume === undefined || isHalfMade(volume)) throw new Error(`${data.group}/${data.name} is not there`);
       const opened = await openShown(volume, plan, context.signal);
       const { file, path, number } = opened;
       const [device, name] =
@@ -158,10 +158,16 @@ function isForSpace(text: string): boolean {
   return /insufficient (?:suitable )?(?:allocatable|free)|free space|reached threshold|out of (?:data|metadata) space/i.test(text);
 }
 
+/** @throws Error where somebody else's volume has the name */
 async function findSnapshot({ groupUuid, name, originUuid }: SnapshotData, signal: AbortSignal): Promise<VolumeReport | undefined> {
   const [volume] = await reportVolumes({ vg_uuid: groupUuid, lv_name: name }, signal);
-  if (volume === undefined || volume.origin_uuid === originUuid) return volume;
+  if (volume === undefined || volume.origin_uuid === originUuid || isHalfMade(volume)) return volume;
   throw new Error(`${volumeName(volume)} is not the snapshot that was made: it has another origin`);
+}
+
+/** An lvcreate that was killed, or lost its power, can leave the space of a classic snapshot as a volume that has no origin yet. */
+function isHalfMade({ origin_uuid: origin, lv_tags: tags }: VolumeReport): boolean {
+  return origin === '' && tags.split(',').includes(TAG);
 }
 
 /** What scripts get: the snapshot, or the view upon it. Numbers are `MAJOR:MINOR`. */
