@@ -149,7 +149,11 @@ done; rm -r /run/exports`);
       ['when they are read', 'until [ -e /run/reading ]; do sleep 0.1; done; kill -KILL $gantry'],
       ['when they are made', 'until pidof lvcreate; do :; done; kill -KILL $gantry'],
       // As after a power cut: a volume without an origin is left.
-      ['when they are half made', 'until ls /dev/mapper | grep -q gantry; do :; done; kill -KILL $gantry $(pidof lvcreate)'],
+      [
+        'when they are half made',
+        `until lvcreate=$(pidof lvcreate); do :; done
+until set -- /dev/mapper/vg-gantry*; [ -e "$1" ]; do :; done; kill -KILL $gantry $lvcreate`,
+      ],
     ])('%s', async (_, kill) => {
       await defineOs('waits', 'touch /run/reading; sleep 1000000');
       const source = await bench.describe('killed', ['/dev/vg/data'], 'waits');
