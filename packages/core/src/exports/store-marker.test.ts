@@ -33,6 +33,18 @@ describe('a place where no store is', () => {
     expect(await Array.fromAsync(store.list(''))).toEqual([]);
   });
 
+  test('that is missing itself, such as a bucket, gets the hint of its transport', async () => {
+    const missing = watchedStore(new MemoryStore(), {
+      before: (call: StoreCall) => {
+        throw new StoreError('not-found', { message: `${call}: no bucket`, hint: 'Gantry creates no buckets.' });
+      },
+    });
+    await expect(requireStore(missing, { create: false })).rejects.toMatchObject({
+      code: 'STORE_NOT_FOUND',
+      hint: expect.stringMatching(/^Gantry creates no buckets\. To make a new store: gantry store init/),
+    });
+  });
+
   test('becomes one when that is asked for, and stays the same one', async () => {
     const store = new MemoryStore();
     await requireStore(store, { create: true });

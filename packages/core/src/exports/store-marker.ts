@@ -129,16 +129,22 @@ function parseMarker(text: string, address: string): FoundMarker {
   return marker === undefined ? { state: 'damaged', problem: 'it does not describe a store' } : { state: 'sound', marker };
 }
 
+/** Why a place is not a store, and what its transport says can be done. */
+interface Missing {
+  readonly why: string;
+  readonly hint?: string | undefined;
+}
+
 /** Why a place without a readable marker is not a store; undefined if it is one anyway. */
-async function whyNoStore(store: Store, options: CallOptions): Promise<string | undefined> {
+async function whyNoStore(store: Store, options: CallOptions): Promise<Missing | undefined> {
   try {
     for await (const { key } of store.list('', options)) {
       const name = placeOf(key)?.name;
       if (key === STORE_MARKER_FILE || name === MANIFEST_FILE || name === CONFIG_FILE) return undefined;
     }
-    return `it contains neither exports nor ${STORE_MARKER_FILE}`;
+    return { why: `it contains neither exports nor ${STORE_MARKER_FILE}` };
   } catch (error) {
-    if (isStoreError(error, 'not-found')) return error.message;
+    if (isStoreError(error, 'not-found')) return { why: error.message, hint: error.hint };
     throw error;
   }
 }
@@ -172,9 +178,10 @@ function damagedMarker(store: Store, problem: string): GantryError {
   });
 }
 
-function noStore(store: Store, why: string): GantryError {
+/** The transport has the better hint if the place itself is missing, such as a bucket. */
+function noStore(store: Store, { why, hint = 'If a file system should be mounted there, mount it.' }: Missing): GantryError {
   return new GantryError('STORE_NOT_FOUND', {
     message: `there is no store at ${store.address}: ${why}`,
-    hint: `If a file system should be mounted there, mount it. To make a new store: gantry store init '${store.address}', or gantry export with --create-store.`,
+    hint: `${hint} To make a new store: gantry store init '${store.address}', or gantry export with --create-store.`,
   });
 }
