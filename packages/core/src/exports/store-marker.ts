@@ -83,7 +83,7 @@ export async function assertIsStore(store: Store, { create, signal }: CallOption
   const found = await findMarker(store, { signal });
   if (found.state === 'sound') return;
   if (found.state === 'damaged') throw damagedMarker(store, found.problem);
-  const missing = await allowWriteOnly(store, create ? '' : undefined, () => whyNoStore(store, { signal }));
+  const missing = await allowWriteOnly(store, create ? { why: 'it may not be read' } : undefined, () => whyNoStore(store, { signal }));
   if (missing === undefined) return;
   if (!create) throw noStore(store, missing);
   await writeMarker(store, { signal });
