@@ -153,9 +153,13 @@ function createCommand(plan: VolumePlan, name: string): Argv {
   return ['lvcreate', '--snapshot', '--name', name, ...how, '--addtag', TAG, '--yes', volumeName(plan.volume)];
 }
 
-/** Somebody else may have taken the space, or filled the pool, since it was looked at. */
+/**
+ * Somebody else may have taken the space, or filled the pool, since it was looked at. LVM's warnings speak of free space too, whatever
+ * has failed.
+ */
 function isForSpace(text: string): boolean {
-  return /insufficient (?:suitable )?(?:allocatable|free)|free space|reached threshold|out of (?:data|metadata) space/i.test(text);
+  const reasons = text.replaceAll(/WARNING:.*?(?: \/ |$)/g, '');
+  return /insufficient (?:suitable )?(?:allocatable|free)|free space|reached threshold|out of (?:data|metadata) space/i.test(reasons);
 }
 
 /** @throws Error where somebody else's volume has the name */
