@@ -1,5 +1,5 @@
 #!/bin/sh
-# The main job on a small real disk of its own: export, list, verify, import, compare. Leaves nothing behind.
+# Shows the main job on a small real disk: export, list, verify, import, compare. Leaves nothing behind.
 set -eu
 cd "$(dirname "$0")/.."
 gantry=$PWD/node_modules/.bin/gantry
@@ -12,7 +12,7 @@ show() {
   (cd "$work" && "$gantry" "$@")
 }
 
-printf '\n== A disk of 64 MiB with holes in it, and another, empty one to import into\n'
+printf '\n== A disk of 64 MiB with holes, and an empty one to import into\n'
 truncate -s 64M "$work/web1.img" "$work/web2.img"
 for at in 0 9 40; do
   dd if=/dev/urandom of="$work/web1.img" bs=1M count=3 seek="$at" conv=notrunc status=none

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs, builds, and shows the main job on a small disk of its own. Needs Node 20 or later with npm, and nothing else.
+# Installs, builds, and shows the main job on a small disk. Needs only Node 20 or later with npm.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/tools.sh

@@ -1,5 +1,5 @@
 #!/bin/sh
-# All checks and tests. Brings what they need (npm and, as root on Debian, apt packages), says what it could not bring, and fails then.
+# Runs all checks and tests. Installs what they need (npm and, as root on Debian, apt packages); fails if it cannot, and says what is missing.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/tools.sh

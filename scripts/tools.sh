@@ -1,4 +1,4 @@
-# Sourced by setup.sh and test.sh: brings pnpm, Node 24 and all packages into node_modules, from nothing but npm.
+# Sourced by setup.sh and test.sh: installs pnpm, Node 24 and all packages into node_modules. Needs only npm.
 
 export TURBO_TELEMETRY_DISABLED=1 DO_NOT_TRACK=1
 PNPM_VERSION=$(sed -n 's/.*"packageManager": "pnpm@\([0-9.]*\)".*/\1/p' package.json)
@@ -11,7 +11,7 @@ die() {
 }
 
 install_packages() {
-  command -v npm >/dev/null 2>&1 || die 'npm is not on this machine. On Debian: apt-get install nodejs npm, or Node from NodeSource (version 20 or later).'
+  command -v npm >/dev/null 2>&1 || die 'cannot install packages: npm is missing. On Debian: apt-get install nodejs npm, or Node from NodeSource (version 20 or later).'
   say 'Packages, and Node 24 (kept inside node_modules)'
   npx --yes "pnpm@$PNPM_VERSION" install --frozen-lockfile
   PATH=$PWD/node_modules/.bin:$PATH
@@ -24,7 +24,7 @@ build_packages() {
   turbo run build --output-logs=errors-only
 }
 
-# apt_packages NAME…: installs what is missing, where root can; returns 1 and says what is missing where not.
+# apt_packages NAME…: installs missing packages if it can (as root on Debian); otherwise says what is missing and returns 1.
 apt_packages() {
   missing=
   for package in "$@"; do
@@ -32,7 +32,7 @@ apt_packages() {
   done
   [ -n "$missing" ] || return 0
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-    printf 'gantry: not here, and only root can bring them:%s\n' "$missing" >&2
+    printf 'gantry: missing packages, which only root on Debian can install:%s\n' "$missing" >&2
     return 1
   fi
   say "Debian packages:$missing"

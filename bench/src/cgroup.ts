@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 /** A control group of its own for one run, so that daemons which leave their parents are counted too (cgroups(7)). */
 export interface Cgroup extends AsyncDisposable {
-  /** Files to write a process's number to, for it and all that it starts to be counted. */
+  /** The files to write a process's id to: it and everything that it starts are then counted. */
   readonly procs: readonly string[];
   /** Seconds of processor time so far, user and system. */
   cpuSeconds(): Promise<number>;
@@ -14,7 +14,7 @@ export interface Cgroup extends AsyncDisposable {
 const NAME = `gantry-bench-${process.pid}`;
 const V1 = '/sys/fs/cgroup';
 
-/** Makes a control group, of version 2 or 1; undefined where this user cannot. */
+/** Makes a control group, of version 2 or 1; undefined if this user may not. */
 export async function makeCgroup(): Promise<Cgroup | undefined> {
   return (await tryToMake([`${V1}/${NAME}`], version2)) ?? (await tryToMake([`${V1}/cpuacct/${NAME}`, `${V1}/memory/${NAME}`], version1));
 }
@@ -53,11 +53,11 @@ const version1: Reader = ([cpuacct = '', memory = '']) => ({
 
 async function field(path: string, name: string): Promise<number> {
   const line = (await readFile(path, 'utf8')).split('\n').find((text) => text.startsWith(`${name} `));
-  if (line === undefined) throw new Error(`${path} has no ${name}`);
+  if (line === undefined) throw new Error(`${path} does not contain ${name}`);
   return Number(line.slice(name.length + 1));
 }
 
-/** The kernel lets go of a group a moment after its last process has ended. */
+/** The kernel releases a group a moment after its last process has ended. */
 async function removeEmpty(directory: string): Promise<void> {
   for (let tries = 0; tries < 50; tries += 1) {
     try {

@@ -1,19 +1,19 @@
 import { mkdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import type { Contestant, Room } from './contestant.ts';
+import type { Contestant, Workspace } from './contestant.ts';
 import { MIB } from './data-sets.ts';
 import { CommandFailed, measure } from './measure.ts';
 import type { Sample, Summary } from './statistics.ts';
 import { summarize } from './statistics.ts';
 
-/** What one contestant came to. */
+/** The result of one contestant. */
 export interface Result {
   readonly name: string;
   readonly note: string | undefined;
   readonly export: Summary | undefined;
   readonly import: Summary | undefined;
-  /** Bytes that its export takes on disk. */
+  /** How many bytes its export takes on disk. */
   readonly storedBytes: number | undefined;
   /** Why there are no figures. */
   readonly failure: string | undefined;
@@ -30,20 +30,20 @@ export interface ContestOptions {
 
 interface Entry {
   readonly contestant: Contestant;
-  readonly room: Room;
+  readonly workspace: Workspace;
   readonly exports: Sample[];
   readonly imports: Sample[];
   storedBytes?: number;
   failure?: string;
 }
 
-/** Has all contestants run in turn, A B C A B C, so that whatever else the machine does hits all alike. */
-export async function hold(contestants: readonly Contestant[], options: ContestOptions): Promise<readonly Result[]> {
+/** Runs all contestants in turn, A B C A B C, so that other load on the machine affects all alike. */
+export async function runContest(contestants: readonly Contestant[], options: ContestOptions): Promise<readonly Result[]> {
   const entries = contestants.map((contestant, index): Entry => {
     const own = join(options.directory, `contestant-${index}`);
     return {
       contestant,
-      room: { disk: options.disk, bytes: options.bytes, own, target: join(options.directory, 'target') },
+      workspace: { disk: options.disk, bytes: options.bytes, own, target: join(options.directory, 'target') },
       exports: [],
       imports: [],
     };
@@ -57,7 +57,7 @@ export async function hold(contestants: readonly Contestant[], options: ContestO
         if (!(error instanceof CommandFailed)) throw error;
         entry.failure = error.message;
       }
-      await rm(entry.room.own, { recursive: true, force: true });
+      await rm(entry.workspace.own, { recursive: true, force: true });
       options.say(`${run}/${options.runs}  ${entry.contestant.name}: ${describe(entry)}`);
     }
   }
@@ -73,35 +73,35 @@ export async function hold(contestants: readonly Contestant[], options: ContestO
 }
 
 async function runOnce(entry: Entry, { withImports }: ContestOptions): Promise<void> {
-  const { contestant, room } = entry;
-  const place = { cwd: room.own, env: contestant.environment ?? {} };
-  await rm(room.own, { recursive: true, force: true });
-  await mkdir(room.own, { recursive: true, mode: 0o700 });
-  if (contestant.prepare !== undefined) await measure(contestant.prepare(room), place);
-  // What others have written must not be written out at this one's cost.
+  const { contestant, workspace } = entry;
+  const place = { cwd: workspace.own, env: contestant.environment ?? {} };
+  await rm(workspace.own, { recursive: true, force: true });
+  await mkdir(workspace.own, { recursive: true, mode: 0o700 });
+  if (contestant.prepare !== undefined) await measure(contestant.prepare(workspace), place);
+  // Data that others have written must not be flushed in this one's time.
   await execa('sync');
-  entry.exports.push(await measure(contestant.export(room), place));
-  const kept = Number((await execa('du', ['-s', '--block-size=1', room.own])).stdout.split('\t')[0]);
-  // What is kept elsewhere leaves next to nothing here.
+  entry.exports.push(await measure(contestant.export(workspace), place));
+  const kept = Number((await execa('du', ['-s', '--block-size=1', workspace.own])).stdout.split('\t')[0]);
+  // Exports that are stored elsewhere leave almost nothing here.
   if (kept > MIB) entry.storedBytes ??= kept;
   if (!withImports || contestant.import === undefined) return;
-  await makeTarget(room);
+  await makeTarget(workspace);
   await execa('sync');
-  entry.imports.push(await measure(contestant.import(room), place));
-  if (entry.imports.length === 1) await compare(room);
+  entry.imports.push(await measure(contestant.import(workspace), place));
+  if (entry.imports.length === 1) await compare(workspace);
 }
 
-/** A new file for each import, as large as the disk, with nothing in it. */
-async function makeTarget({ target, bytes }: Room): Promise<void> {
+/** A new empty file for each import, as large as the disk. */
+async function makeTarget({ target, bytes }: Workspace): Promise<void> {
   await rm(target, { force: true });
   await writeFile(target, '', { mode: 0o600 });
   await truncate(target, bytes);
 }
 
-async function compare({ disk, target }: Room): Promise<void> {
+async function compare({ disk, target }: Workspace): Promise<void> {
   const { exitCode, stderr, stdout } = await execa('cmp', [disk, target], { reject: false });
   if (exitCode !== 0 || (await stat(target)).size !== (await stat(disk)).size) {
-    throw new CommandFailed(`what came back is not what was exported: ${stdout}${stderr}`);
+    throw new CommandFailed(`the imported disk differs from the exported one: ${stdout}${stderr}`);
   }
 }
 

@@ -1,25 +1,25 @@
-/** Where one contest happens. */
-export interface Room {
+/** The files of one contestant. */
+export interface Workspace {
   /** The disk that is exported: a file. */
   readonly disk: string;
   readonly bytes: number;
-  /** Of the contestant's own: what it makes goes here. Emptied before each export. */
+  /** The contestant's own directory, for everything that it makes. Emptied before each export. */
   readonly own: string;
-  /** Where an import writes to: a file, made anew before each. */
+  /** The file that an import writes to. Made again before each. */
   readonly target: string;
 }
 
-/** A tool, and how it moves a disk out and in. Lines are of bash, run in `own`. */
+/** A tool, and how it exports and imports a disk. The lines are bash, run in `own`. */
 export interface Contestant {
   readonly name: string;
-  /** What a reader must know to judge the figures. */
+  /** What a reader needs to know to judge the figures. */
   readonly note?: string;
-  /** Is run, not measured, before each measured export; the directory is empty. */
-  readonly prepare?: (room: Room) => string;
-  readonly export: (room: Room) => string;
-  /** Undefined where it has no way back of its own. Runs where the last export was made. */
-  readonly import?: (room: Room) => string;
-  /** Takes so long, and scatters so little, that one run tells enough. */
+  /** Runs before each measured export, and is not measured; the directory is empty. */
+  readonly prepare?: (workspace: Workspace) => string;
+  readonly export: (workspace: Workspace) => string;
+  /** Undefined if the tool cannot import. Runs in the directory of the last export. */
+  readonly import?: (workspace: Workspace) => string;
+  /** Whether the tool is so slow and steady that one run is enough. */
   readonly once?: boolean;
   readonly environment?: Readonly<Record<string, string>>;
 }

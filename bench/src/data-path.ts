@@ -1,7 +1,7 @@
 /*
- * Counts what a chunk meets on its way from a script to a bucket: the functions of which V8 saw some part run more often when an export
- * had more frames, by the files that they are in. `node --conditions=@gantry/source bench/src/data-path.ts [REPOSITORY]`; another repository is a
- * copy of the sources of another commit, with its `node_modules`.
+ * Counts the functions that each chunk passes through on its way from a script to a bucket: those that ran more often, according to
+ * V8's coverage, when an export had more frames. `node --conditions=@gantry/source bench/src/data-path.ts [REPOSITORY]`; another
+ * repository is a copy of the sources of another commit, with its `node_modules`.
  */
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -12,14 +12,14 @@ import { execa } from 'execa';
 
 const REPOSITORY = resolve(process.argv[2] ?? fileURLToPath(new URL('../..', import.meta.url)));
 const FRAME_BYTES = 4 * 1024 * 1024;
-/** In each of the exports; random data, so every frame is stored in about its own size. */
+/** The number of frames of each export. Random data, so every frame is stored in about its own size. */
 const FRAMES = [8, 40, 72] as const;
-/** How often some part of a function must run for each frame to count as on the way: a part of a bucket's object has two frames or more. */
+/** How often a part of a function must run per frame to count as on the way: a part of a bucket's object has at least two frames. */
 const MIN_RUNS_PER_FRAME = 0.25;
 
-/** `.set(` of a map counts too: the text does not say what it is. */
+/** `.set(` of a map counts too: the source text does not show the type. */
 const MAY_COPY = /\.set\(|\.copy\(|Buffer\.concat\(|Buffer\.from\((?!.*buffer)|\.copyWithin\(|\.slice\(\)/g;
-/** They show progress and look who uses the disk, beside the data. */
+/** Files that show progress and check who uses the disk: not on the way of the data. */
 const BESIDE = /^apps\/cli\/|^packages\/core\/src\/(?:disks|raw)\//;
 
 const ABORT_RACE = /\b(?:abortable|orAbort|untilAborted)\(|\.race\(/g;
@@ -30,7 +30,7 @@ interface CoveredFunction {
   readonly ranges: readonly { readonly startOffset: number; readonly endOffset: number; readonly count: number }[];
 }
 
-/** How often the busiest part of each function of the repository ran, by file and place. */
+/** How often the busiest part of each function of the repository ran, by file and position. */
 type Runs = ReadonlyMap<string, number>;
 
 await using directory = await makeTemporaryDirectory();
@@ -67,7 +67,7 @@ function rangeOf(place: string): [number, number] {
   return [Number(start), Number(end)];
 }
 
-/** Exports a disk of so many frames by a script into the bucket, and counts what runs in all threads of the command. */
+/** Exports a disk of `frames` frames by a script into the bucket, and counts what runs in all threads of the command. */
 async function runsOf(frames: number): Promise<Runs> {
   const coverage = directory.file(`coverage-${frames}`);
   await makeRandomFile(directory.file('disk.img'), frames * FRAME_BYTES, 'path');

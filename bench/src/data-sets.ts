@@ -9,20 +9,20 @@ export const GIB: number = 1024 * MIB;
 /** The kinds of disk that are exported. */
 export const DATA_SETS = {
   dense: 'executables and libraries of this machine, as in the root disk of an instance',
-  mixed: 'a half of that, a quarter that does not compress, a quarter zeros',
-  random: 'what does not compress: encrypted or compressed files',
+  mixed: 'half of that, a quarter that does not compress, a quarter zeros',
+  random: 'data that does not compress: encrypted or compressed files',
   empty: 'holes, with one fiftieth of data: a new disk, four times as large as the others',
   database: 'pages of 8 KiB with rows of text and numbers, a third of each page free',
 } as const;
 
 export type DataSet = keyof typeof DATA_SETS;
 
-/** Makes the disk of a data set as a file of `bytes` bytes (`empty`: four times that), unless it is there. */
+/** Makes the disk of a data set as a file of `bytes` bytes (`empty`: four times that), unless it exists. */
 export async function makeDataSet(kind: DataSet, bytes: number, path: string): Promise<number> {
   const size = kind === 'empty' ? 4 * bytes : bytes;
   if ((await stat(path).catch(() => undefined))?.size === size) return size;
   await MAKERS[kind](path, size);
-  // In the page cache for all alike.
+  // In the page cache for everyone.
   await execa('cat', [path], { stdout: 'ignore' });
   return size;
 }
@@ -42,7 +42,7 @@ const MAKERS: Readonly<Record<DataSet, (path: string, bytes: number) => Promise<
   database: makeDatabase,
 };
 
-/** What the machine has, again and again if it has little: far apart enough for no compressor to notice. */
+/** The files of this machine, repeated if they are few: too far apart for a compressor to notice. */
 async function makeDense(path: string, bytes: number): Promise<void> {
   const line = 'while tar -C / -cf - usr/lib usr/bin 2>/dev/null; [ $? -le 1 ]; do :; done | head -c "$1" >"$2"';
   await execa('bash', ['-c', line, 'dense', String(bytes), path]);
@@ -79,7 +79,7 @@ async function makeDatabase(path: string, bytes: number): Promise<void> {
   await disk.truncate(bytes);
 }
 
-/** A header with a number that grows, free space, and rows from the end on, as PostgreSQL lays out its heap. */
+/** A header with a growing number, free space, and rows from the end, like a heap page of PostgreSQL. */
 function fillPage(page: Buffer, number: number): void {
   page.fill(0);
   page.writeUInt32LE(number, 0);

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { createBucket, makeTemporaryDirectory, mountNewTmpfs, startCeph, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
 import { chart } from './chart.ts';
-import { hold } from './contest.ts';
+import { runContest } from './contest.ts';
 import { HAS_HALVES, keepTo } from './halves.ts';
 import type { Contestant } from './contestant.ts';
 import { ARCHIVERS, QEMU } from './contestants/archivers.ts';
@@ -17,7 +17,7 @@ import { sshContestants } from './contestants/ssh.ts';
 import type { DataSet } from './data-sets.ts';
 import { DATA_SETS, GIB, makeDataSet } from './data-sets.ts';
 import { mergeContests } from './merge.ts';
-import { holdScaling } from './scaling.ts';
+import { runScaling } from './scaling.ts';
 import { updateDocs } from './update-docs.ts';
 import type { Contest } from './report.ts';
 import { remarks, table } from './report.ts';
@@ -39,13 +39,13 @@ const { values } = parseArgs({
 
 const runs = Number(values.runs);
 const bytes = Math.round(Number(values.size) * GIB);
-if (!(Number.isInteger(runs) && runs > 0 && bytes > 0)) throw new Error('--runs is a whole number, --size a number of GiB');
+if (!(Number.isInteger(runs) && runs > 0 && bytes > 0)) throw new Error('--runs must be a whole number and --size a number of GiB');
 const groups = values.group.split(',');
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
-/** Gantry among the others, not last: what comes after it must not profit from it. */
-const everybody: readonly Contestant[] = [...PIPES, ...GANTRY, ...GANETI, ...ARCHIVERS, QEMU];
-const chosen = everybody.filter(
+/** Gantry among the others, not first or last: so that neither it nor the others profit from their place. */
+const everyContestant: readonly Contestant[] = [...PIPES, ...GANTRY, ...GANETI, ...ARCHIVERS, QEMU];
+const chosen = everyContestant.filter(
   ({ name }) => values.peer === '' || name.startsWith('gantry') || values.peer.split(',').some((part) => name.includes(part)),
 );
 
@@ -60,7 +60,7 @@ if (groups.includes('tools')) {
     const disk = join(path, `${kind}.img`);
     say(`\n${kind}: ${DATA_SETS[kind]}`);
     const size = await makeDataSet(kind, bytes, disk);
-    const results = await hold(chosen, { directory: path, disk, bytes: size, runs, withImports: true, say });
+    const results = await runContest(chosen, { directory: path, disk, bytes: size, runs, withImports: true, say });
     contests.push({ title: `${kind}, ${format(size)}`, key: kind, bytes: size, results });
     await execa('rm', [disk]);
   }
@@ -71,7 +71,7 @@ if (groups.includes('memory')) {
   const disk = memory.file('dense.img');
   const size = await makeDataSet('dense', bytes, disk);
   const few = [...PIPES.slice(0, 1), ...GANTRY];
-  const results = await hold(few, { directory: memory.path, disk, bytes: size, runs, withImports: true, say });
+  const results = await runContest(few, { directory: memory.path, disk, bytes: size, runs, withImports: true, say });
   contests.push({ title: `dense, ${format(size)}, source and target in memory`, key: 'memory', bytes: size, results });
 }
 if (groups.includes('ssh') || groups.includes('s3')) {
@@ -85,7 +85,7 @@ if (groups.includes('ssh') || groups.includes('s3')) {
       title: `mixed, ${format(size)}, to a peer over SSH`,
       key: 'ssh',
       bytes: size,
-      results: await hold(sshContestants(server), options),
+      results: await runContest(sshContestants(server), options),
     });
   }
   if (groups.includes('ssh') && HAS_HALVES) {
@@ -97,7 +97,7 @@ if (groups.includes('ssh') || groups.includes('s3')) {
       title: `mixed, ${format(size)}, to a peer over SSH, each side with half of the processors`,
       key: 'ssh-halves',
       bytes: size,
-      results: await hold(sshContestants(server), options),
+      results: await runContest(sshContestants(server), options),
     });
     await keepTo('all');
   }
@@ -109,18 +109,18 @@ if (groups.includes('ssh') || groups.includes('s3')) {
       title: `mixed, ${format(size)}, to a bucket`,
       key: 's3',
       bytes: size,
-      results: await hold(s3Contestants(server, 'bench'), options),
+      results: await runContest(s3Contestants(server, 'bench'), options),
     });
   }
   await execa('rm', [disk]);
 }
 if (groups.includes('scaling'))
-  contests.push(...(await holdScaling({ directory: path, runs, bytes, largestGiB: Number(values.largest), say })));
+  contests.push(...(await runScaling({ directory: path, runs, bytes, largestGiB: Number(values.largest), say })));
 const all = values.merge ? await mergeContests(join(values.out, 'results.json'), contests) : contests;
 
 const machine = `${availableParallelism()} processors (${cpus()[0]?.model ?? 'unknown'}), ${Math.round(totalmem() / GIB)} GiB of memory, Linux ${release()}, Node ${process.version}`;
 const date = new Date().toISOString().slice(0, 10);
-/** Scaling is told by numbers better than by bars. */
+/** Numbers show scaling better than bars. */
 const inChart = all.filter(({ key }) => !/\d$/.test(key) || key === 's3');
 const tables = all.map((contest) => `### ${contest.title}\n\n${table(contest)}\n`).join('\n');
 const text = `Measured on ${date}: ${machine}; ${runs} runs in turn, medians, ± half the range.\n\n${remarks(all)}\n\n${tables}`;
@@ -133,7 +133,7 @@ process.stdout.write(`${text}\n`);
 function parseSets(text: string): readonly DataSet[] {
   return text.split(',').map((name) => {
     const found = Object.keys(DATA_SETS).find((kind): kind is DataSet => kind === name);
-    if (found === undefined) throw new Error(`there is no data set ${name}: ${Object.keys(DATA_SETS).join(', ')}`);
+    if (found === undefined) throw new Error(`unknown data set ${name}: use ${Object.keys(DATA_SETS).join(', ')}`);
     return found;
   });
 }

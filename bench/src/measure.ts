@@ -3,10 +3,10 @@ import { makeCgroup } from './cgroup.ts';
 import type { Sample } from './statistics.ts';
 
 const SAMPLE_MS = 25;
-/** What takes longer hangs. */
+/** A command that takes longer hangs. */
 const LIMIT_MS = 15 * 60_000;
 
-/** A command that failed, with its last words. */
+/** A command that failed, with its last output. */
 export class CommandFailed extends Error {
   override readonly name = 'CommandFailed';
 }
@@ -38,7 +38,7 @@ export async function measure(
       timeout: LIMIT_MS,
     });
     const wall = (performance.now() - start) / 1000;
-    if (timedOut) throw new CommandFailed('it did not end');
+    if (timedOut) throw new CommandFailed('it did not end in time');
     if (exitCode !== 0) throw new CommandFailed(`exit ${exitCode}: ${stderr.slice(-600)}`);
     const after = await group?.cpuSeconds();
     return { wall, cpu: after === undefined ? undefined : after - before, peakBytes };

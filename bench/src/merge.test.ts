@@ -5,7 +5,7 @@ import { mergeContests } from './merge.ts';
 
 const contest = (key: string, bytes: number) => ({ key, bytes, title: key, results: [] });
 
-test('a later run takes the place of what it repeats, and all stand in one order', async () => {
+test('a later run replaces what it repeats, and all contests are in order', async () => {
   await using directory = await makeTemporaryDirectory();
   const path = directory.file('results.json');
   await writeFile(path, JSON.stringify({ contests: [contest('size-2', 1), contest('s3', 1), contest('dense', 1)] }));
@@ -19,8 +19,8 @@ test('a later run takes the place of what it repeats, and all stand in one order
   ]);
 });
 
-test('what is no result is refused', async () => {
+test('a file without results is refused', async () => {
   await using directory = await makeTemporaryDirectory();
   await writeFile(directory.file('results.json'), '{"contests": [{}]}');
-  await expect(mergeContests(directory.file('results.json'), [])).rejects.toThrow('no results of a benchmark');
+  await expect(mergeContests(directory.file('results.json'), [])).rejects.toThrow('does not contain results of a benchmark');
 });

@@ -4,16 +4,16 @@ import type { Contest } from './report.ts';
 
 const ORDER: readonly string[] = [...Object.keys(DATA_SETS), 'memory', 'ssh', 'ssh-halves', 's3'];
 
-/** The contests of an earlier run, from its `results.json`, with those of this run in place of the ones that it repeats. */
+/** The contests of an earlier run, from its `results.json`; contests of this run replace the same ones of the earlier run. */
 export async function mergeContests(path: string, contests: readonly Contest[]): Promise<readonly Contest[]> {
   const earlier: unknown = JSON.parse(await readFile(path, 'utf8'));
   const known = typeof earlier === 'object' && earlier !== null && 'contests' in earlier ? earlier.contests : undefined;
-  if (!Array.isArray(known) || !known.every(isContest)) throw new Error(`${path} has no results of a benchmark`);
+  if (!Array.isArray(known) || !known.every(isContest)) throw new Error(`${path} does not contain results of a benchmark`);
   const all = new Map([...known, ...contests].map((contest) => [contest.key, contest]));
   return [...all.values()].toSorted((a, b) => place(a) - place(b));
 }
 
-/** Those of the scaling group come last, by how many disks and then by their size. */
+/** Those of the scaling group come last, by the number of disks and then by size. */
 function place({ key }: Contest): number {
   if (ORDER.includes(key)) return ORDER.indexOf(key);
   return ORDER.length + (key.startsWith('size') ? 100 : 0) + Number(/[\d.]+$/.exec(key)?.[0]);

@@ -17,11 +17,11 @@ const contest: Contest = {
   ],
 };
 
-test('who takes twice as long has the ratio 2', () => {
+test('a tool that takes twice as long has the ratio 2', () => {
   expect(ratioOf(summary(4), summary(2))).toBe(2);
 });
 
-test('a table names everybody, those that could not run too', () => {
+test('a table names every tool, including those that could not run', () => {
   expect(table(contest).split('\n')).toEqual([
     '|  | export MiB/s | × | s/GiB | MiB | stored | import MiB/s | × | s/GiB | MiB |',
     '| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |',
@@ -33,11 +33,11 @@ test('a table names everybody, those that could not run too', () => {
   ]);
 });
 
-test('each remark about a tool stands once, however many tables it is in', () => {
+test('each remark about a tool is shown once, even if the tool is in several tables', () => {
   expect(remarks([contest, { ...contest, key: 'again' }])).toBe(String.raw`- a \| slow: a note`);
 });
 
-test('a chart has a bar for everybody who ran, the longest for the fastest', () => {
+test('a chart has a bar for every tool that ran, the longest for the fastest', () => {
   const svg = chart([contest]);
   const widths = [...svg.matchAll(/class="bar[^"]*"[^>]* width="([\d.]+)"/g)].map(([, width]) => Number(width));
   expect(widths).toHaveLength(2);

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { hold } from './contest.ts';
+import { runContest } from './contest.ts';
 import type { Contestant } from './contestant.ts';
 import { quote } from './contestant.ts';
 import { GANTRY, gantryDisks } from './contestants/gantry.ts';
@@ -16,12 +16,12 @@ export interface ScalingOptions {
   readonly say: (line: string) => void;
 }
 
-/** The same number of bytes as 1, 2 and 4 disks at once; then one disk of more and more bytes. */
-export async function holdScaling(options: ScalingOptions): Promise<readonly Contest[]> {
-  return [...(await holdDisks(options)), ...(await holdSizes(options))];
+/** The same number of bytes as 1, 2 and 4 disks in parallel; then one disk of growing size. */
+export async function runScaling(options: ScalingOptions): Promise<readonly Contest[]> {
+  return [...(await runDisks(options)), ...(await runSizes(options))];
 }
 
-async function holdDisks({ directory, runs, bytes, say }: ScalingOptions): Promise<readonly Contest[]> {
+async function runDisks({ directory, runs, bytes, say }: ScalingOptions): Promise<readonly Contest[]> {
   const contests: Contest[] = [];
   for (const count of [1, 2, 4]) {
     say(`\n${count} disks at once`);
@@ -33,24 +33,24 @@ async function holdDisks({ directory, runs, bytes, say }: ScalingOptions): Promi
     }
     const pipes: Contestant = {
       name: 'script | zstd -3 -T0',
-      note: 'one for each disk, at the same time',
+      note: 'one for each disk, in parallel',
       export: () => `${disks.map((disk, index) => `cat ${quote(disk)} | zstd -q -3 -T0 -c >stream${index} &`).join(' ')} wait`,
     };
-    const results = await hold([pipes, gantryDisks(disks)], { directory, disk: '', bytes, runs, withImports: false, say });
+    const results = await runContest([pipes, gantryDisks(disks)], { directory, disk: '', bytes, runs, withImports: false, say });
     contests.push({ title: `mixed, ${count} ${count === 1 ? 'disk' : 'disks at once'}`, key: `disks-${count}`, bytes, results });
     await execa('rm', disks);
   }
   return contests;
 }
 
-async function holdSizes({ directory, runs, largestGiB, say }: ScalingOptions): Promise<readonly Contest[]> {
+async function runSizes({ directory, runs, largestGiB, say }: ScalingOptions): Promise<readonly Contest[]> {
   const contests: Contest[] = [];
   const contestants = [...PIPES.slice(0, 1), ...GANTRY.slice(0, 1)];
   for (const gib of [0.5, 1, 2, 4, 8, 16].filter((size) => size <= largestGiB)) {
     say(`\nmixed, ${gib} GiB`);
     const disk = join(directory, 'size.img');
     await makeDataSet('mixed', gib * GIB, disk);
-    const results = await hold(contestants, { directory, disk, bytes: gib * GIB, runs, withImports: true, say });
+    const results = await runContest(contestants, { directory, disk, bytes: gib * GIB, runs, withImports: true, say });
     contests.push({ title: `mixed, one disk of ${gib} GiB`, key: `size-${gib}`, bytes: gib * GIB, results });
     await execa('rm', [disk]);
   }

@@ -10,7 +10,7 @@ describe('the median', () => {
     expect(median(values)).toBe(expected);
   });
 
-  test('of nothing is refused', () => {
+  test('without values is refused', () => {
     expect(() => median([])).toThrow(RangeError);
   });
 });
@@ -20,7 +20,7 @@ test('the spread is the range as a share of the median', () => {
   expect(spread([5, 5])).toBe(0);
 });
 
-test('a summary has the medians of times, and the worst memory', () => {
+test('a summary has the medians of times, and the maximum of memory', () => {
   const samples = [
     { wall: 2, cpu: 3, peakBytes: 100 },
     { wall: 4, cpu: 5, peakBytes: 300 },

@@ -1,13 +1,13 @@
-/** The middle value; the mean of the two in the middle where their number is even. @throws RangeError for none */
+/** The middle value; for an even number of values the mean of the two in the middle. @throws RangeError without values */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
   const [low, high] = [sorted[sorted.length % 2 === 0 ? middle - 1 : middle], sorted[middle]];
-  if (low === undefined || high === undefined) throw new RangeError('there is no median of nothing');
+  if (low === undefined || high === undefined) throw new RangeError('cannot compute a median: there are no values');
   return (low + high) / 2;
 }
 
-/** How far the values lie apart, as a share of their median: what a reader should trust a difference by. */
+/** The range of the values as a share of their median: smaller differences mean nothing. */
 export function spread(values: readonly number[]): number {
   return (Math.max(...values) - Math.min(...values)) / median(values);
 }
@@ -16,19 +16,19 @@ export function spread(values: readonly number[]): number {
 export interface Sample {
   /** Seconds on the clock. */
   readonly wall: number;
-  /** Seconds of processor time, user and system; undefined where it could not be measured. */
+  /** Seconds of processor time, user and system; undefined if it could not be measured. */
   readonly cpu: number | undefined;
-  /** The most memory that all its processes had at once, without the page cache, in bytes; undefined where it could not be measured. */
+  /** The peak memory of all its processes together, without the page cache, in bytes; undefined if it could not be measured. */
   readonly peakBytes: number | undefined;
 }
 
-/** What the samples of one contestant come to. */
+/** The summary of the samples of one contestant. */
 export interface Summary {
   readonly runs: number;
   readonly wall: number;
   readonly spread: number;
   readonly cpu: number | undefined;
-  /** The worst of all runs. */
+  /** The maximum of all runs. */
   readonly peakBytes: number | undefined;
 }
 

@@ -8,7 +8,7 @@ const [BEGIN, END] = ['<!-- results begin: made by bench/run.sh --docs -->', '<!
 export async function updateDocs(text: string, svg: string): Promise<void> {
   const page = await readFile(PAGE, 'utf8');
   const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
-  if (begin < 0 || end < begin) throw new Error(`${PAGE.pathname} has no place for results`);
+  if (begin < 0 || end < begin) throw new Error(`${PAGE.pathname} does not contain the marks between which results go`);
   await writeFile(PAGE, `${page.slice(0, begin + BEGIN.length)}\n\n${text.trimEnd()}\n\n${page.slice(end)}`);
   await writeFile(CHART, svg);
 }

@@ -1,4 +1,4 @@
-/** Something that comments, messages and pages should not say, and what is usually meant. */
+/** A phrase that comments, messages and pages should not contain, and what to say instead. */
 export interface HouseRule {
   readonly pattern: RegExp;
   readonly instead: string;
@@ -23,5 +23,5 @@ export const BANNED_PHRASES: readonly HouseRule[] = [
   { pattern: /\bnobody knows whom\b|\bby whom\b/i, instead: 'an unknown process' },
 ];
 
-/** Names that constants do not begin with: limits are MAX_ or MIN_, with their unit last. */
+/** Constants must not start with these: limits start with MAX_ or MIN_, and have their unit last. */
 export const BANNED_CONSTANT = /^(?:MOST|LARGEST|LONGEST|FEWEST|SMALLEST|SHORTEST|FARTHEST|HIGHEST|LOWEST)(?:_|$)/;

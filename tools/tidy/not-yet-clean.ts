@@ -1,2 +1,2 @@
-/** Directories and files that the rules do not hold for yet. The list only shrinks: a new place is clean from its first day. */
-export const NOT_YET_CLEAN: readonly string[] = ['apps/cli/test', 'bench/src', 'packages/core/src/disks', 'packages/core/src/frames'];
+/** Directories and files that the rules do not apply to yet. The list only shrinks: new places are clean from the start. */
+export const NOT_YET_CLEAN: readonly string[] = ['packages/core/src/disks', 'packages/core/src/frames'];

@@ -7,7 +7,7 @@ import { NOT_YET_CLEAN } from './not-yet-clean.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Made by tools, history, or the rules themselves. */
+/** Generated files, history, and the rules themselves. */
 const LEFT_OUT = /(?:^|\/)(?:node_modules|dist|coverage|\.[^/]+)(?:\/|$)|^docs\/reference\/api\/|^CHANGELOG\.md$|^tools\/tidy\//;
 
 const TEXTS: ReadonlyMap<string, string> = new Map(await Promise.all((await textFiles()).map(read)));
@@ -21,7 +21,7 @@ async function read(name: string): Promise<readonly [name: string, text: string]
   return [name, await readFile(join(ROOT, name), 'utf8')];
 }
 
-/** Sentences go on in the next line of a comment, a string or a page. */
+/** Joins lines, because sentences continue in the next line of a comment, a string or a page. */
 function inOneLine(text: string): string {
   return text.replaceAll(/ ?['`]? *\+?\n\s*(?:\*(?!\/)|\/\/|>)?\s*['`]?/g, ' ');
 }
@@ -51,7 +51,7 @@ function isIn(name: string, place: string): boolean {
 }
 
 describe('comments, messages, pages and names of constants', () => {
-  it('are looked at, and what is banned is found', () => {
+  it('are read, and banned phrases are found', () => {
     expect(TEXTS.size).toBeGreaterThan(500);
     expect(bannedPhrases('/** A name that\n * is no name. */')).toEqual([expect.stringContaining('is no name')]);
     expect(bannedPhrases("'it is no longer there, and ' +\n  'there is no other'")).toEqual([]);
@@ -59,12 +59,12 @@ describe('comments, messages, pages and names of constants', () => {
     expect(bannedConstants('const MOST_BYTES = 1;\nconst MAX_BYTES = 2;')).toEqual([expect.stringContaining('MOST_BYTES')]);
   });
 
-  it('are in plain English, and limits begin with MAX_ or MIN_', () => {
+  it('are in plain English, and limits start with MAX_ or MIN_', () => {
     const clean = [...TEXTS.keys()].filter((name) => !NOT_YET_CLEAN.some((place) => isIn(name, place)));
     expect(clean.flatMap(problemsOf)).toEqual([]);
   });
 
-  it.each(NOT_YET_CLEAN)('still have something to mend in %s (else: remove its line from not-yet-clean.ts)', (place) => {
+  it.each(NOT_YET_CLEAN)('still need changes in %s (otherwise: remove its line from not-yet-clean.ts)', (place) => {
     const names = [...TEXTS.keys()].filter((name) => isIn(name, place));
     expect(names.flatMap(problemsOf)).not.toEqual([]);
   });

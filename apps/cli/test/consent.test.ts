@@ -56,6 +56,15 @@ async function onTerminal(
 }
 
 describe('an import into another instance', () => {
+  it('can be interrupted at the question, which says nothing about scripts', async () => {
+    await using bench = await makeBench();
+    const { exitCode, shown } = await onTerminal(bench, importArguments(bench), '\u0003');
+    expect(exitCode, shown).toBe(130);
+    expect(shown).toContain('SIGINT: stopping and cleaning up');
+    expect(shown).not.toContain('script');
+    expect(await isWritten(bench)).toBe(false);
+  });
+
   it('is refused without a terminal, and the error shows what it would overwrite', async () => {
     await using bench = await makeBench();
     const { exitCode, stderr } = await bench.gantry(...importArguments(bench));

@@ -161,12 +161,14 @@ describe('a peer that cannot be used', () => {
       () => 'ssh://root@[fe80::1:2:3%lo]:1/x?config=none',
       /ssh:\/\/root@\[fe80::1:2:3%lo\]:1\/x.*STORE_UNAVAILABLE/s,
     ],
-    ['a directory that does not exist', () => server.address('/nonexistent'), /no directory.*STORE_NOT_FOUND/s],
+    ['a directory that does not exist', () => server.address('/nonexistent'), /directory does not exist.*STORE_NOT_FOUND/s],
   ])('%s', async (_what, address, said) => {
     await using bench = await makeWorkbench();
     const outcome = await bench.gantry('list', await address());
     expect(outcome.exitCode, outcome.stderr).toBe(8);
     expect(outcome.stderr).toMatch(said);
+    const [problem = ''] = outcome.stderr.split('\n');
+    expect(problem.split('ssh://').length - 1, `the address once in: ${problem}`).toBeLessThanOrEqual(1);
     expect(outcome.stdout + outcome.stderr).not.toContain('hunter2');
   });
 });

@@ -26,7 +26,7 @@ describe('an export', () => {
     await rm(bench.store, { recursive: true });
     const outcome = await bench.gantry('export', source, bench.store);
     expect(outcome.exitCode).toBe(8);
-    expect(outcome.stderr).toMatch(/there is no directory .*STORE_NOT_FOUND/);
+    expect(outcome.stderr).toMatch(/its directory does not exist .*STORE_NOT_FOUND/);
     await expect(readdir(bench.store)).rejects.toThrow('ENOENT');
   });
 

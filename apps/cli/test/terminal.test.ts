@@ -18,7 +18,7 @@ beforeEach(async () => {
   await makeRandomFile(bench.file('disk1'), 4096, 'b');
   // Announces its size, writes a part, and waits until the test lets it go on.
   await bench.defineOs('slow', {
-    export: `echo 40000000 >&"$EXP_SIZE_FD"; head -c 9000000 /dev/urandom; : >"$PWD/begun"; until [ -e "$PWD/go" ]; do sleep 0.1; done; head -c 31000000 /dev/urandom`,
+    export: `echo 40000000 >&"$EXP_SIZE_FD"; head -c 9000000 /dev/urandom; : >"$PWD/started"; until [ -e "$PWD/go" ]; do sleep 0.1; done; head -c 31000000 /dev/urandom`,
     import: 'cat >/dev/null',
   });
   await bench.describeInstance('web1', { os: 'slow', disks: [bench.file('disk0'), bench.file('disk1')] });
@@ -59,7 +59,7 @@ async function screen(shows: RegExp): Promise<readonly string[]> {
 describe.each([40, 60, 80, 200])('on a terminal of %i columns', (columns) => {
   it('progress takes one line per disk and one for the total, and disappears at the end', async () => {
     await startOnTerminal(columns, 24);
-    await waitForFile(bench.file('os', 'slow', 'begun'));
+    await waitForFile(bench.file('os', 'slow', 'started'));
     const lines = await screen(/no data for \d+ s/);
     const bars = lines.filter((line) => /^(disk \d|total) /.test(line));
     expect(bars.map((line) => line.slice(0, 6))).toEqual(['disk 0', 'disk 1', 'total ']);
@@ -76,7 +76,7 @@ describe.each([40, 60, 80, 200])('on a terminal of %i columns', (columns) => {
 
 it('a terminal that becomes narrower and wider again shows each line once', async () => {
   await startOnTerminal(120, 24);
-  await waitForFile(bench.file('os', 'slow', 'begun'));
+  await waitForFile(bench.file('os', 'slow', 'started'));
   await screen(/total .*no data/);
   for (const columns of [50, 140, 41, 90]) {
     await tmux('resize-window', '-x', String(columns), '-y', '24');
@@ -92,14 +92,14 @@ it('a terminal that becomes narrower and wider again shows each line once', asyn
 
 it('a terminal with few rows shows only what fits', async () => {
   await startOnTerminal(80, 3);
-  await waitForFile(bench.file('os', 'slow', 'begun'));
+  await waitForFile(bench.file('os', 'slow', 'started'));
   const lines = await screen(/total .*no data/);
   expect(lines.length).toBeLessThanOrEqual(3);
 });
 
 it('a log has complete lines and no bars', async () => {
   const running = bench.start('export', 'web1.yaml', bench.store);
-  await waitForFile(bench.file('os', 'slow', 'begun'));
+  await waitForFile(bench.file('os', 'slow', 'started'));
   await writeFile(bench.file('os', 'slow', 'go'), '');
   const { stderr, exitCode } = await running.outcome;
   expect(exitCode, stderr).toBe(0);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 /**
  * A package that is not Gantry's, as if it were installed beside the command: from the source, packages are looked for beside it, so
- * the resolver is told where this one is.
+ * the resolver gets the location of this one.
  *
  * @returns what `NODE_OPTIONS` must be
  */

@@ -15,7 +15,7 @@ const resticDump = ({ target }: { readonly target: string }): string => `restic 
 const borgCreate = (disk: string, name: string): string => `cat ${quote(disk)} | borg create -C zstd,3 ::${name} -`;
 const borgInit = 'borg init -e none';
 
-/** Archivers that keep what is equal once; the second export of the same disk is what they are for. */
+/** Archivers that store equal data once; the second export of the same disk shows that. */
 export const ARCHIVERS: readonly Contestant[] = [
   {
     name: 'restic backup --stdin',

@@ -1,16 +1,16 @@
 import { fileURLToPath } from 'node:url';
-import type { Contestant, Room } from '../contestant.ts';
+import type { Contestant, Workspace } from '../contestant.ts';
 import { quote } from '../contestant.ts';
 
-/** The command as it is published: `turbo run build` comes first. */
+/** The command as it is published: run `turbo run build` first. */
 const COMMAND = `${quote(process.execPath)} ${quote(fileURLToPath(new URL('../../../apps/cli/bin/gantry.cjs', import.meta.url)))}`;
 
 const ENVIRONMENT = { GANTRY_STATE_DIR: 'state', GANTRY_OS_PATH: 'os', GANTRY_CREATE_STORE: '1' };
 
-/** What sets the built-in definition `raw` apart. */
+/** What the built-in definition `raw` does differently. */
 export const RAW = 'reads and writes the disk itself, and skips holes';
 
-/** An OS definition whose scripts are `cat`, so that the plain stream takes the same way as for the other tools. */
+/** An OS definition whose scripts are `cat`, so that the plain stream is passed in the same way as to the other tools. */
 const DEFINITION = [
   'mkdir -p os/cat',
   `printf '20\\n' >os/cat/ganeti_api_version`,
@@ -31,21 +31,21 @@ export interface GantryOptions {
   readonly os: 'cat' | 'raw';
   readonly note?: string;
   readonly options?: string;
-  /** The store's address, as it stands on the command line; a directory where absent. */
-  readonly store?: (room: Room) => string;
+  /** The store's address on the command line; a directory by default. */
+  readonly store?: (workspace: Workspace) => string;
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** Gantry with everything that it does by default: checksums, SHA-256, manifest, and all made durable. */
+/** Gantry with its defaults: checksums, SHA-256, a manifest, and everything durable. */
 export function gantry({ name, os, note, options = '', store = () => 'store', environment = {} }: GantryOptions): Contestant {
-  const files = ({ disk, target }: Room): string => `${instanceFile('source', os, [disk])} && ${instanceFile('target', os, [target])}`;
+  const files = ({ disk, target }: Workspace): string => `${instanceFile('source', os, [disk])} && ${instanceFile('target', os, [target])}`;
   return {
     name,
     ...(note === undefined ? {} : { note }),
     environment: { ...ENVIRONMENT, ...environment },
-    prepare: (room) => `${DEFINITION} && ${files(room)}`,
-    export: (room) => `${COMMAND} export source.yaml ${store(room)} --quiet --snapshot none ${options} >reference`,
-    import: (room) => `${COMMAND} import ${store(room)} "$(tail -n 1 reference)" --to target.yaml --quiet --yes`,
+    prepare: (workspace) => `${DEFINITION} && ${files(workspace)}`,
+    export: (workspace) => `${COMMAND} export source.yaml ${store(workspace)} --quiet --snapshot none ${options} >reference`,
+    import: (workspace) => `${COMMAND} import ${store(workspace)} "$(tail -n 1 reference)" --to target.yaml --quiet --yes`,
   };
 }
 
@@ -55,7 +55,7 @@ export const GANTRY: readonly Contestant[] = [
   gantry({ name: 'gantry --codec none', os: 'cat', options: '--codec none', note: 'no compression' }),
 ];
 
-/** Several disks of one instance at once. */
+/** Several disks of one instance in parallel. */
 export function gantryDisks(disks: readonly string[]): Contestant {
   return {
     name: 'gantry',
@@ -65,21 +65,21 @@ export function gantryDisks(disks: readonly string[]): Contestant {
   };
 }
 
-/** Straight into the disk of a peer, which is this machine. */
+/** Directly into the disk of a peer, which is this machine. */
 export function gantryMove({ name, os, note, peer }: { name: string; os: GantryOptions['os']; note: string; peer: string }): Contestant {
-  const receiver = ({ own }: Room): string =>
+  const receiver = ({ own }: Workspace): string =>
     `#!/bin/sh\nexport GANTRY_STATE_DIR=${own}/peer-state GANTRY_OS_PATH=${own}/os\nexec ${COMMAND} "$@"\n`;
   return {
     name,
     note,
     environment: ENVIRONMENT,
-    prepare: (room) =>
+    prepare: (workspace) =>
       [
         DEFINITION,
-        instanceFile('source', os, [room.disk]),
-        instanceFile('target', os, [`${room.own}/copy`]),
-        `truncate -s ${room.bytes} copy`,
-        `printf %s ${quote(receiver(room))} >receiver && chmod +x receiver`,
+        instanceFile('source', os, [workspace.disk]),
+        instanceFile('target', os, [`${workspace.own}/copy`]),
+        `truncate -s ${workspace.bytes} copy`,
+        `printf %s ${quote(receiver(workspace))} >receiver && chmod +x receiver`,
       ].join(' && '),
     export: ({ own }) =>
       `${COMMAND} move source.yaml ${peer} --to ${quote(`${own}/target.yaml`)} --peer-program ${quote(`${own}/receiver`)} --quiet --yes --snapshot none`,

@@ -11,7 +11,7 @@ function pipe(name: string, pack: string, unpack: string, { note, once = false }
   };
 }
 
-/** What administrators write into scripts. No checksum of the whole, no manifest; nothing made durable but where it is said. */
+/** Pipes as administrators write them: without checksum and manifest, and not durable unless the name says so. */
 export const PIPES: readonly Contestant[] = [
   pipe('script | zstd -3 -T0', 'zstd -q -3 -T0 -c', 'zstd -q -dc'),
   {

@@ -3,13 +3,13 @@ import type { Contestant } from '../contestant.ts';
 import { quote } from '../contestant.ts';
 import { RAW, gantry } from './gantry.ts';
 
-/** Clients of one bucket. The service runs besides, and is not in the figures for processor and memory. */
+/** Clients of one bucket. The figures for processor and memory do not include the service. */
 export function s3Contestants(server: S3Server, bucket: string): readonly Contestant[] {
   const { endpoint, accessKeyId, secretAccessKey } = server;
   const keys = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_DEFAULT_REGION: 'us-east-1' };
   const rclone = {
     RCLONE_CONFIG: '/dev/null',
-    // rclone 1.60 does not start with one.
+    // rclone 1.60 does not start if it is set.
     AWS_CA_BUNDLE: '',
     RCLONE_CONFIG_S3_TYPE: 's3',
     RCLONE_CONFIG_S3_PROVIDER: 'Ceph',

@@ -3,12 +3,12 @@ import type { Contestant } from '../contestant.ts';
 import { quote } from '../contestant.ts';
 import { RAW, gantry, gantryMove } from './gantry.ts';
 
-const note = 'the server runs besides, and is not in the figures for processor and memory';
+const note = 'the figures for processor and memory do not include the server';
 
-/** A peer that is this machine: what administrators write, and a store there, by both engines. */
+/** A peer that is this machine: pipes as administrators write them, and a store there, by both engines. */
 export function sshContestants(server: SshServer): readonly Contestant[] {
   const ssh = `ssh -F ${quote(server.configFile)} -p ${server.port} ${server.user}@127.0.0.1`;
-  // Paths within paths: a word for the shell at the other end, and one for ours.
+  // Quoted twice: for the shell on the peer, and for ours.
   const at = (own: string): string => quote(`${own}/stream`);
   const peer = quote(server.address('', { engine: 'openssh' }));
   const store = (own: string, engine: string): string => quote(server.address(`${own}/peer`, { engine }));

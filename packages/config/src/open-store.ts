@@ -1,6 +1,7 @@
 import { asOpenError } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 import { withLimit, withLog, withRetry } from '@gantry/transport';
+import { showUrl } from './addresses/address.ts';
 import { parseStoreAddress } from './addresses/store-address.ts';
 import type { OpenContext } from './context.ts';
 import { openStoreLog } from './store-log.ts';
@@ -34,6 +35,6 @@ export async function openStore(
     return log === undefined ? limited : withLog(limited, log);
   } catch (error) {
     signal.throwIfAborted();
-    throw asOpenError(error, url.href);
+    throw asOpenError(error, showUrl(url));
   }
 }

@@ -10,11 +10,11 @@ const WRITABLE_BY_ALL = 0o002;
 const SUPERUSER = 0;
 
 /** @throws StoreError `not-found` if the store's directory does not exist or is not a directory */
-export async function assertRoot({ fileSystem, shown }: StoreContext, signal?: AbortSignal): Promise<void> {
+export async function assertRoot({ fileSystem }: StoreContext, signal?: AbortSignal): Promise<void> {
   const found = await fileSystem.statRoot(signal);
   if (found?.kind === 'directory') return;
   throw new StoreError('not-found', {
-    message: found === undefined ? `there is no directory ${shown}` : `${shown} is not a directory`,
+    message: found === undefined ? 'its directory does not exist' : 'it is not a directory',
     hint: 'Check the path, and that its file system is mounted; gantry store init creates a store.',
   });
 }

@@ -57,3 +57,8 @@ function parseWithAuthority(text: string, start: string, { code, what }: Address
   }
   return url;
 }
+
+/** A URL as messages show it: with the interface of an IPv6 address as users write it, `[fe80::1%eth0]`. */
+export function showUrl({ href, hostname }: URL): string {
+  return hostname.includes('%25') ? href.replace(hostname, () => `[${decodeURIComponent(hostname)}]`) : href;
+}
