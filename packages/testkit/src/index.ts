@@ -53,3 +53,5 @@ export { readSystemCalls, strace } from './processes/strace.ts';
 export type { Machine, MachineEngine, MachineOptions, MachineScript, ScriptOutcome } from './machines/machine.ts';
 export { HOLD_WRITES, startMachine } from './machines/machine.ts';
 export { machineImage } from './machines/image.ts';
+export type { WritingGuest, WritingGuestOptions } from './machines/writing-guest.ts';
+export { startWritingGuest, writtenUpTo } from './machines/writing-guest.ts';

@@ -6,4 +6,6 @@ export interface DiskUser {
   readonly writes: boolean;
   /** Whether it may well be over in a moment, as when udev looks at a new device. */
   readonly mayPass: boolean;
+  /** Of a process. */
+  readonly pid?: number;
 }

@@ -41,7 +41,7 @@ export async function findOpenFiles(layers: readonly Layer[], signal: AbortSigna
       // Who merely reads the whole disk does not use this part of it, or keeps no state of it.
       if (layer.kind === 'below' && !writes) continue;
       const text = `process ${pid} (${await commandName(pid)}) has ${layer.name} open for ${writes ? 'writing' : 'reading'}`;
-      users.push({ text, writes, mayPass: !writes });
+      users.push({ text, writes, mayPass: !writes, pid: Number(pid) });
     }
   }
   return { users, hiddenProcesses };

@@ -4,6 +4,8 @@ import { runExportScript } from '../scripts/export-script.ts';
 import type { SelectedOs } from '../scripts/select.ts';
 import type { Snapshot } from '../snapshots/provider.ts';
 import { DeviceReader } from '../disks/read-device.ts';
+import { NbdReader } from '../disks/read-nbd.ts';
+import type { PlainReader } from '../frames/plain-reader.ts';
 import type { Hole } from '../frames/types.ts';
 
 export interface DiskSourceOptions extends ExportScriptOptions {
@@ -14,10 +16,9 @@ export interface DiskSourceOptions extends ExportScriptOptions {
 
 /** The plain data of one disk: what its export script writes, or, for the built-in `raw`, what the device holds. */
 export function openDiskSource(os: SelectedOs, options: DiskSourceOptions): DiskData {
-  const { disk, view, diskBytes } = options;
+  const { disk, view, signal = new AbortController().signal, diskBytes } = options;
   if (!os.definition.builtin) return runExportScript(os, { ...options, ...checkingSnapshot(options) });
-  const path = view.descriptor === undefined ? (view.path ?? refuseUri(disk)) : `/proc/self/fd/${view.descriptor}`;
-  const reader = new DeviceReader(path);
+  const reader = view.nbd === undefined ? new DeviceReader(pathOf(disk, view)) : new NbdReader({ ...view.nbd, bytes: diskBytes }, signal);
   return {
     read: (output) => readIntact(reader, output, view),
     expectedBytes: () => diskBytes,
@@ -26,9 +27,13 @@ export function openDiskSource(os: SelectedOs, options: DiskSourceOptions): Disk
   };
 }
 
+function pathOf(disk: number, { descriptor, path }: DiskSourceOptions['view']): string {
+  return descriptor === undefined ? (path ?? refuseUri(disk)) : `/proc/self/fd/${descriptor}`;
+}
+
 /** A snapshot that is lost can still give bytes, or fail to: what is said is why, and its last byte counts only if it is intact after that. */
 async function readIntact(
-  reader: DeviceReader,
+  reader: PlainReader,
   output: Uint8Array,
   { assertIntact }: DiskSourceOptions['view'],
 ): Promise<number | Hole | undefined> {

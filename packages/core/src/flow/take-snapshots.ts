@@ -6,6 +6,7 @@ import type { SnapshotSize } from '../snapshots/snapshot-size.ts';
 import type { SnapshotSet, SnapshotSetOptions } from '../snapshots/snapshot-set.ts';
 import { takeSnapshotSet } from '../snapshots/snapshot-set.ts';
 import type { Run } from '../runs/journal.ts';
+import type { SelectedOs } from '../scripts/select.ts';
 
 /** How an export or a move takes snapshots. */
 export interface SnapshotChoice {
@@ -27,14 +28,14 @@ export function choiceOptions(request: SnapshotChoice): Pick<SnapshotSetOptions,
 export async function takeSnapshots(
   request: SnapshotChoice,
   disks: readonly number[],
-  { instance, run, reporter, signal }: { instance: Instance; run: Run; reporter: Reporter; signal: AbortSignal },
+  { instance, os, run, reporter, signal }: { instance: Instance; os: SelectedOs; run: Run; reporter: Reporter; signal: AbortSignal },
 ): Promise<SnapshotSet> {
   const held = await takeSnapshotSet({
     ...choiceOptions(request),
     instanceName: instance.name,
     requests: disks.flatMap((index) => {
       const disk = instance.disks[index];
-      return disk === undefined ? [] : { index, disk };
+      return disk === undefined ? [] : { index, disk, instanceName: instance.name, needsPath: !os.definition.builtin };
     }),
     run,
     warn: reporter.warn,

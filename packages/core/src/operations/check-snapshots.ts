@@ -50,7 +50,8 @@ export async function checkSnapshots(request: CheckSnapshotsRequest): Promise<Sn
     const disk = instance.disks[index];
     if (disk === undefined) continue;
     const answers: ProviderAnswer[] = [];
-    for (const provider of providers) answers.push({ provider, support: await provider.supports({ index, disk }, signal) });
+    for (const provider of providers)
+      answers.push({ provider, support: await provider.supports({ index, disk, instanceName: instance.name }, signal) });
     const settling = answers.find(isSettled) ?? answers.at(-1);
     if (settling?.support.ok === true) chosen.set(settling.provider, [...(chosen.get(settling.provider) ?? []), { index, disk }]);
     disks.push(describeDisk({ index, disk }, settling, answers));

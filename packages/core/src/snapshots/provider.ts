@@ -26,14 +26,17 @@ export interface SnapshotDropper {
 export interface SnapshotRequest {
   readonly index: number;
   readonly disk: Disk;
+  readonly instanceName?: string;
+  /** Whether the snapshot must have a path, because scripts read it. */
+  readonly needsPath?: boolean;
 }
 
 /** A stable view of one disk. */
 export interface Snapshot {
   readonly index: number;
-  /** Name of the provider that made it, also used in manifests: `reflink`, `command`, `none`. */
+  /** Name of the provider that made it, also used in manifests: `reflink`, `qemu`, `command`, `lvm`, `none`. */
   readonly kind: string;
-  /** Passed to scripts as `EXPORT_DEVICE`; absent only for a disk with only a URI. */
+  /** Passed to scripts as `EXPORT_DEVICE`; absent for a disk with only a URI, and if there is `nbd`. */
   readonly path?: string;
   readonly uri?: string;
   /** The snapshot itself, open for reading as long as the snapshot exists: another user may replace what is at `path`. */
@@ -45,6 +48,14 @@ export interface Snapshot {
   readonly assertIntact?: () => Promise<void>;
   /** Aborted with a GantryError when the snapshot is lost: what was read from it is not complete. */
   readonly lost?: AbortSignal;
+  /** Read in place of a path: by the built-in definition `raw` only, not by scripts. */
+  readonly nbd?: SnapshotOverNbd;
+}
+
+/** An NBD export at a unix socket. */
+export interface SnapshotOverNbd {
+  readonly socket: string;
+  readonly exportName: string;
 }
 
 export interface SnapshotContext {
@@ -57,6 +68,8 @@ export interface SnapshotContext {
    */
   readonly remember: (record: SnapshotRecord) => Promise<void>;
   readonly warn: (message: string, disk?: number) => void;
+  /** For something that the user may want to know, such as how long a guest was paused. */
+  readonly note?: ((message: string) => void) | undefined;
   readonly signal: AbortSignal;
 }
 

@@ -77,7 +77,7 @@ describe('the snapshot configuration', () => {
     ['create: [a]', /remove: create and remove belong together/],
     ['remove: [a]', /remove: create and remove belong together/],
     ['freeze: [a]', /thaw: freeze and thaw belong together/],
-    ['{}', /create: is missing: there must be at least create, freeze or size/],
+    ['{}', /create: is missing: there must be at least create, freeze, size or qemu/],
     ['', /the file: .*expected object/],
     ['- a', /the file: .*expected object/],
     ['create: lvcreate -s\nremove: [a]', /create: .*expected (tuple|array)/],
@@ -95,6 +95,11 @@ describe('the snapshot configuration', () => {
     [`${pair}timeouts: {create: -1}`, /timeouts\.create/],
     [`${pair}timeouts: {remove: 100000}`, /timeouts\.remove/],
     [`${pair}timeout: 5`, /Unrecognized key.*timeout/],
+    ['qemu: {}', /qemu\.scratch: .*expected string/],
+    ['qemu: {scratch: tmp}', /qemu\.scratch: must be an absolute path/],
+    ['qemu: {scratch: /tmp, qmp: "{instance}"}', /qemu\.qmp: must be an absolute path/],
+    ['qemu: {scratch: /tmp, qmp: "/run/{path}"}', /qemu\.qmp: unknown placeholder \{path\}; use \{instance\}$/],
+    ['qemu: {scratch: /tmp, reserve: 0}', /qemu\.reserve/],
     ['create: [a', /is not valid YAML/],
   ])('is refused with the place of what is wrong: %s', (text, message) => {
     expect(() => parseSnapshotConfig(text, '/etc/snapshots.yaml')).toThrow(

@@ -24,6 +24,20 @@ export interface SnapshotConfig {
   /** Space for a snapshot that needs some of its own, as a classic one of LVM does. */
   readonly size?: SnapshotSize | undefined;
   readonly timeouts: SnapshotTimeouts;
+  /** For the provider `qemu`. */
+  readonly qemu?: QemuSnapshotConfig | undefined;
+}
+
+/** How the QEMU of a running guest takes snapshots of its disks. */
+export interface QemuSnapshotConfig {
+  /** The QMP socket; without it, it is read from the command line of the QEMU that has the disk open. */
+  readonly qmp?: string | undefined;
+  /** Directory for what the guest overwrites while its disks are read. */
+  readonly scratch: string;
+  /** MiB that must stay free there: below that the export fails. */
+  readonly reserve: number;
+  /** For each answer of QEMU, seconds. */
+  readonly timeout: number;
 }
 
 /** Seconds. */
@@ -46,6 +60,7 @@ const ABSOLUTE = /^(\/|\{path\}|\{dirname\})/;
 /** Removing must end within the timeout of cleaning up. */
 const MAX_CREATE_S = 3600;
 const MAX_REMOVE_S = 240;
+const MAX_RESERVE_MIB = 1024 * 1024;
 
 const seconds = (preset: number, max: number): z.ZodDefault<z.ZodNumber> => z.number().min(0).max(max).default(preset);
 const timeoutsSchema = z.strictObject({
@@ -54,6 +69,12 @@ const timeoutsSchema = z.strictObject({
   freeze: seconds(10, MAX_CREATE_S),
   thaw: seconds(10, MAX_REMOVE_S),
   device: seconds(5, MAX_CREATE_S),
+});
+const qemuSchema = z.strictObject({
+  qmp: template(['instance']).startsWith('/', 'must be an absolute path').optional(),
+  scratch: z.string().startsWith('/', 'must be an absolute path'),
+  reserve: z.number().min(1).max(MAX_RESERVE_MIB).default(64),
+  timeout: z.number().min(1).max(MAX_REMOVE_S).default(30),
 });
 const command = (known: readonly string[]) => z.tuple([template(known).min(1)], template(known));
 
@@ -66,14 +87,15 @@ const configSchema = z
     thaw: command(INSTANCE_PLACEHOLDERS).optional(),
     size: size().optional(),
     timeouts: timeoutsSchema.prefault({}),
+    qemu: qemuSchema.optional(),
   })
   .superRefine((config, context) => {
     const complain = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message });
     if ((config.create === undefined) !== (config.remove === undefined))
       complain('remove', 'create and remove belong together: one is missing');
     if ((config.freeze === undefined) !== (config.thaw === undefined)) complain('thaw', 'freeze and thaw belong together: one is missing');
-    if (config.create === undefined && config.freeze === undefined && config.size === undefined)
-      complain('create', 'is missing: there must be at least create, freeze or size');
+    if (config.create === undefined && config.freeze === undefined && config.size === undefined && config.qemu === undefined)
+      complain('create', 'is missing: there must be at least create, freeze, size or qemu');
     if (config.device === undefined && config.remove?.some((part) => placeholdersOf(part).includes('device')) === true) {
       complain('remove', '{device} can only be used if `device` is given, because it must be known before the snapshot is made');
     }

@@ -45,7 +45,7 @@ export async function takeSnapshotSet(options: SnapshotSetOptions): Promise<Snap
   const held = new HeldRecords(run, { instance: instanceName }, [freezeUndo, snapshotUndo(providers)], warn);
   const remember = (record: SnapshotRecord): Promise<void> =>
     held.remember(`${record.provider} ${record.index}`, { kind: 'snapshot', record }, record.index);
-  const context: SnapshotContext = { runId: run.id, instanceName, remember, warn, signal };
+  const context: SnapshotContext = { runId: run.id, instanceName, remember, warn, note: options.stage, signal };
   try {
     const prepared: PreparedSnapshots[] = [];
     for (const { provider, requests: wanted } of plans) prepared.push(await provider.prepare(wanted, context));

@@ -15,11 +15,11 @@ const set = await takeSnapshotSet({
   mode: SNAPSHOT_MODES.find((known): known is SnapshotMode => known === mode) ?? 'auto',
   ...(config === '' ? {} : { config: parseSnapshotConfig(config, 'argument') }),
   instanceName: 'web1',
-  requests: disks.map((path, index) => ({ index, disk: { path, access: 'rw' } })),
+  requests: disks.map((path, index) => ({ index, disk: { path, access: 'rw' }, instanceName: 'web1' })),
   run,
   warn: console.error,
   signal: new AbortController().signal,
 });
-console.log(JSON.stringify(set.snapshots.map(({ path }) => path)));
+console.log(JSON.stringify(set.snapshots.map(({ path, nbd }) => path ?? nbd?.socket)));
 for await (const _ of process.stdin);
 await set[Symbol.asyncDispose]();

@@ -12,6 +12,8 @@ export interface WatchOptions {
   readonly disk: number;
   readonly look: (signal: AbortSignal) => Promise<Fill>;
   readonly warn: (message: string, disk: number) => void;
+  /** What to do if it runs out of space; default: to give an LVM snapshot more. */
+  readonly fullHint?: string;
 }
 
 /** Watches a snapshot while it is read. Disposing ends that. */
@@ -55,12 +57,10 @@ export class FillWatch implements AsyncDisposable {
   }
 
   #lose({ lost, isFull }: Extract<Fill, { readonly lost: string }>): GantryError {
-    const { disk } = this.#options;
+    const { disk, fullHint = 'Give it more space (--snapshot-size; a larger pool), or export when less is written.' } = this.#options;
     const error = new GantryError(isFull ? 'SNAPSHOT_FULL' : 'SNAPSHOT_FAILED', {
       message: `the snapshot of disk ${disk} was lost while it was read: ${lost}`,
-      hint: isFull
-        ? 'Give it more space (--snapshot-size; a larger pool), or export when less is written.'
-        : 'Leave the snapshot alone while it is read, and try again.',
+      hint: isFull ? fullHint : 'Leave the snapshot alone while it is read, and try again.',
       disk,
     });
     this.#lost.abort(error);

@@ -1,0 +1,93 @@
+import { ALLOCATION_CONTEXT, NbdError, connectNbd, isData, joinRanges } from '@gantry/nbd';
+import type { NbdClient, Range } from '@gantry/nbd';
+
+import type { PlainReader } from '../frames/plain-reader.ts';
+import type { Hole } from '../frames/types.ts';
+import { GantryError } from '../report/errors.ts';
+
+/** A guest that writes much makes QEMU slow; silence for longer means that it does not answer any more. Milliseconds. */
+const REPLY_TIMEOUT_MS = 120_000;
+
+export interface NbdView {
+  /** A unix socket. */
+  readonly socket: string;
+  readonly exportName: string;
+  /** Size of the disk, where known: the export must have the same. */
+  readonly bytes: number | undefined;
+}
+
+/**
+ * Reads everything that an NBD export holds, in order. What the server says to be zero is not read. A read asks for all of its bytes at
+ * once, in several requests.
+ *
+ * Reading throws GantryError `DISK_IO`; the reason of the signal.
+ */
+export class NbdReader implements PlainReader, AsyncDisposable {
+  readonly #view: NbdView;
+  readonly #signal: AbortSignal;
+  #opening: Promise<NbdClient> | undefined;
+  #ranges: AsyncGenerator<Range, void, undefined> | undefined;
+  /** What is to be read next; undefined before the first one is known, and after the last. */
+  #range: Range | undefined;
+  #at = 0;
+
+  /** The connection is made by the first read. */
+  constructor(view: NbdView, signal: AbortSignal) {
+    this.#view = view;
+    this.#signal = signal;
+  }
+
+  async read(output: Uint8Array): Promise<number | Hole | undefined> {
+    try {
+      this.#opening ??= this.#open();
+      return await this.#readNext(await this.#opening, output);
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      if (!(error instanceof NbdError)) throw error;
+      throw new GantryError('DISK_IO', {
+        message: `cannot read a snapshot from QEMU: ${error.message}`,
+        hint: 'See whether the guest still runs, and whether the scratch directory of --snapshot-config has enough space.',
+        cause: error,
+      });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const client = await this.#opening?.catch(() => undefined);
+    await client?.[Symbol.asyncDispose]();
+  }
+
+  async #open(): Promise<NbdClient> {
+    const { socket, exportName, bytes } = this.#view;
+    const signal = this.#signal;
+    const contexts = [ALLOCATION_CONTEXT];
+    const client = await connectNbd({ address: { path: socket }, exportName, contexts, timeoutMs: REPLY_TIMEOUT_MS, signal });
+    this.#ranges = joinRanges(client.extents(ALLOCATION_CONTEXT, { signal }), isData);
+    if (bytes === undefined || client.size === bytes) return client;
+    await client[Symbol.asyncDispose]();
+    throw new GantryError('DISK_IO', {
+      message: `QEMU offers ${client.size} bytes of a disk that has ${bytes}`,
+      hint: 'Export it while nothing resizes it.',
+    });
+  }
+
+  async #readNext(client: NbdClient, output: Uint8Array): Promise<number | Hole | undefined> {
+    const start = this.#at;
+    if (start === client.size) return undefined;
+    if (this.#range === undefined || this.#range.offset + this.#range.length === start) this.#range = await this.#nextRange();
+    const range = this.#range ?? { offset: client.size, length: 0 };
+    if (range.offset > start) {
+      this.#at = range.offset;
+      return { zeros: range.offset - start };
+    }
+    const part = output.subarray(0, Math.min(output.length, range.offset + range.length - start));
+    await client.read(start, part, { signal: this.#signal });
+    this.#at = start + part.length;
+    return part.length;
+  }
+
+  async #nextRange(): Promise<Range | undefined> {
+    const step = await this.#ranges?.next();
+    return step === undefined || step.done === true ? undefined : step.value;
+  }
+}

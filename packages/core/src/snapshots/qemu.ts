@@ -1,0 +1,198 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+
+import { GantryError } from '../report/errors.ts';
+import type { GantryErrorCode } from '../report/errors.ts';
+import { errorText } from '../report/error-text.ts';
+import { FillWatch } from './lvm/watch.ts';
+import { addScratchNodes, exportSnapshots, insertFilters, isRunning, startServer } from './qemu/hold-disks.ts';
+import type { Target } from './qemu/find-target.ts';
+import { findTarget } from './qemu/find-target.ts';
+import type { QemuRecordData } from './qemu/qemu-record.ts';
+import { namesOf, readRecord, socketOf, toRecord } from './qemu/qemu-record.ts';
+import { QmpClient } from './qemu/qmp-client.ts';
+import { releaseDisks } from './qemu/release-disks.ts';
+import type { ScratchFile } from './qemu/scratch.ts';
+import { freeBytes, lookAtScratch, makeScratch } from './qemu/scratch.ts';
+import type { PreparedSnapshots, Snapshot, SnapshotContext, SnapshotProvider, SnapshotRequest } from './provider.ts';
+import type { QemuSnapshotConfig } from './snapshot-config.ts';
+
+/*
+ * Snapshots of the disks of a running guest, by its own QEMU: filters keep what the guest overwrites in scratch files, and the disks as
+ * they were are read over NBD. See docs/decisions/0081-snapshots-by-qemu.md.
+ */
+
+const MIB = 1024 * 1024;
+const FULL_HINT = 'Name a scratch directory with more space in --snapshot-config, or export when the guest writes less.';
+
+/** Without a configuration it can only drop what another run made. */
+export function createQemuProvider(config?: QemuSnapshotConfig): SnapshotProvider & { readonly name: 'qemu' } {
+  const watches = new Map<string, readonly FillWatch[]>();
+  return {
+    name: 'qemu',
+    async supports(request, signal) {
+      const found = await findTarget(config, request, signal);
+      return 'reason' in found
+        ? { ok: false, reason: found.reason }
+        : { ok: true, what: `a snapshot of ${found.disk.node} in the QEMU at ${found.qmp}` };
+    },
+    async prepare(requests, context) {
+      if (config === undefined) throw failed('SNAPSHOT_FAILED', requests, 'the snapshot configuration has no section qemu');
+      const groups: Group[] = [];
+      for (const targets of Map.groupBy(await findTargets(config, requests, context), ({ qmp }) => qmp).values())
+        groups.push(new Group(config, targets, context));
+      for (const group of groups) await group.step((client) => group.prepare(client));
+      return {
+        async take() {
+          for (const group of groups) await group.step((client) => group.take(client));
+        },
+        async open() {
+          const snapshots: Snapshot[] = [];
+          for (const group of groups) {
+            await group.step((client) => group.open(client));
+            const own = group.watch();
+            watches.set(group.prefix, own);
+            snapshots.push(...group.snapshots(own));
+          }
+          return snapshots;
+        },
+      } satisfies PreparedSnapshots;
+    },
+    async drop(record, signal) {
+      const data = readRecord(record);
+      for (const watch of watches.get(data.prefix) ?? []) await watch[Symbol.asyncDispose]();
+      watches.delete(data.prefix);
+      await releaseDisks(data, signal);
+    },
+  };
+}
+
+async function findTargets(
+  config: QemuSnapshotConfig,
+  requests: readonly SnapshotRequest[],
+  { signal }: SnapshotContext,
+): Promise<readonly Target[]> {
+  const targets: Target[] = [];
+  for (const request of requests) {
+    const found = await findTarget(config, request, signal);
+    if ('reason' in found) throw failed('SNAPSHOT_FAILED', [request], found.reason);
+    targets.push(found);
+  }
+  return targets;
+}
+
+/** The disks of one QEMU. Every step is in the journal before it is taken; core undoes them. */
+class Group {
+  readonly prefix: string;
+  readonly #config: QemuSnapshotConfig;
+  readonly #targets: readonly Target[];
+  readonly #context: SnapshotContext;
+  readonly #files: readonly ScratchFile[];
+  #data: QemuRecordData;
+  #freeAtFirst = 0;
+
+  constructor(config: QemuSnapshotConfig, targets: readonly Target[], context: SnapshotContext) {
+    const [{ qmp } = { qmp: '' }] = targets;
+    this.#config = config;
+    this.#targets = targets;
+    this.#context = context;
+    this.prefix = `gantry-${createHash('sha256').update(`${context.runId} ${qmp}`).digest('hex').slice(0, 12)}`;
+    this.#data = {
+      qmp,
+      prefix: this.prefix,
+      directory: join(config.scratch, this.prefix),
+      disks: targets.map(({ request: { index }, disk: { qdev, node } }) => ({ index, qdev, node })),
+      server: false,
+      paused: false,
+      timeoutMs: config.timeout * 1000,
+    };
+    this.#files = targets.map(({ request: { index }, disk: { size } }) => ({ path: join(this.#data.directory, `disk${index}`), size }));
+  }
+
+  /** Connects for one step only: while we are connected, the tools that manage the guest are locked out. */
+  async step(work: (client: QmpClient) => Promise<void>): Promise<void> {
+    const { signal } = this.#context;
+    try {
+      await using client = await QmpClient.connect(this.#data.qmp, { timeoutMs: this.#data.timeoutMs, signal });
+      await work(client);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error instanceof GantryError ? error : failed('SNAPSHOT_FAILED', this.#requests(), errorText(error), error);
+    }
+  }
+
+  /** Scratch files, the NBD server, the nodes of the scratch files. */
+  async prepare(client: QmpClient): Promise<void> {
+    const { scratch, reserve } = this.#config;
+    this.#freeAtFirst = await freeBytes(scratch);
+    // Twice what must stay free: else the first writes of the guest would end the export.
+    if (this.#freeAtFirst < 2 * reserve * MIB) {
+      const free = `only ${Math.floor(this.#freeAtFirst / MIB)} MiB are free in the scratch directory ${scratch}`;
+      throw failed('SNAPSHOT_FULL', this.#requests(), `${free}, ${2 * reserve} are needed at least`);
+    }
+    await this.#remember({});
+    await makeScratch(this.#data.directory, this.#files, this.#targets[0]?.pid);
+    await this.#serve(client);
+    await addScratchNodes(client, this.#data, this.#files);
+    await this.#remember({ paused: await isRunning(client) });
+  }
+
+  /** The moment of the snapshot. */
+  async take(client: QmpClient): Promise<void> {
+    const ms = await insertFilters(client, this.#data);
+    const disks = this.#targets.length === 1 ? '1 disk' : `${this.#targets.length} disks`;
+    if (this.#data.paused) this.#context.note?.(`the guest was paused for ${Math.max(1, Math.round(ms))} ms to take snapshots of ${disks}`);
+  }
+
+  async open(client: QmpClient): Promise<void> {
+    if (this.#data.paused) await this.#remember({ paused: false });
+    await exportSnapshots(client, this.#data);
+  }
+
+  watch(): readonly FillWatch[] {
+    const { scratch, reserve } = this.#config;
+    const limits = { directory: scratch, reserve: reserve * MIB, freeAtFirst: this.#freeAtFirst };
+    return this.#targets.map(
+      ({ request: { index } }) =>
+        new FillWatch({ disk: index, look: () => lookAtScratch(limits), warn: this.#context.warn, fullHint: FULL_HINT }),
+    );
+  }
+
+  snapshots(watches: readonly FillWatch[]): readonly Snapshot[] {
+    return this.#targets.map(({ request: { index } }, at) => {
+      const watch = watches[at];
+      const nbd = { socket: socketOf(this.#data), exportName: namesOf(this.prefix, index).access };
+      return { index, kind: 'qemu', nbd, ...(watch === undefined ? {} : { lost: watch.lost, assertIntact: () => watch.assertIntact() }) };
+    });
+  }
+
+  /** An NBD server that was there before belongs to somebody else, and is not to be stopped. */
+  async #serve(client: QmpClient): Promise<void> {
+    await this.#remember({ server: true });
+    try {
+      await startServer(client, this.#data);
+    } catch (error) {
+      await this.#remember({ server: false });
+      throw error;
+    }
+  }
+
+  async #remember(change: Partial<Pick<QemuRecordData, 'server' | 'paused'>>): Promise<void> {
+    this.#data = { ...this.#data, ...change };
+    await this.#context.remember(toRecord(this.#data));
+  }
+
+  #requests(): readonly SnapshotRequest[] {
+    return this.#targets.map(({ request }) => request);
+  }
+}
+
+function failed(code: GantryErrorCode, requests: readonly SnapshotRequest[], reason: string, cause?: unknown): GantryError {
+  const [index] = requests.map((request) => request.index);
+  return new GantryError(code, {
+    message: `cannot take a qemu snapshot of disk ${requests.map((request) => request.index).join(', ')}: ${reason}`,
+    hint: code === 'SNAPSHOT_FULL' ? FULL_HINT : 'Use another kind (--snapshot), or correct the section qemu of --snapshot-config.',
+    ...(index === undefined ? {} : { disk: index }),
+    cause,
+  });
+}
