@@ -202,7 +202,7 @@ async function exportsIn(path: string): Promise<readonly string[]> {
   const found: string[] = [];
   for (const id of ids) {
     const files = await readdir(join(path, NAME, id));
-    expect(files.toSorted(), id).toEqual(['SHA256SUMS', 'config.ini', 'disk0.zst', 'disk1.zst', 'manifest.json']);
+    expect(files.toSorted(), id).toEqual(['SHA256SUMS', 'config.ini', 'disk0.zst', 'disk1.zst', 'frames.table', 'manifest.json']);
     found.push(join(NAME, id));
   }
   return found.toSorted();

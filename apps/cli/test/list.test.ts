@@ -67,7 +67,7 @@ it('suggests similar instances for a name without exports', async () => {
   const { exitCode, stdout, stderr } = await bench.gantry('list', bench.store, 'web1', '--quiet');
   expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: `no exports of web1 in file://${bench.store}` });
   expect(stderr).toBe('warning: there are no exports of web1, but of web1.example.com');
-  expect((await bench.gantry('show', bench.store, 'web1')).stderr).toContain('There is web1.example.com');
+  expect((await bench.gantry('show', bench.store, 'web1')).stderr).toContain('Did you mean web1.example.com?');
 });
 
 it('warns that an empty directory is not a store: a file system may not be mounted', async () => {

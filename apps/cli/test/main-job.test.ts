@@ -158,7 +158,7 @@ describe('what an export leaves in a store', () => {
     expect(reference).toMatch(/^web1\.example\.com@\d{8}T\d{6}Z$/);
     const directory = exportDirectory(bench, reference);
     expect(await bench.stored()).toEqual(
-      ['SHA256SUMS', 'config.ini', 'disk0.zst', 'manifest.json'].map((name) => `${reference.replace('@', '/')}/${name}`),
+      ['SHA256SUMS', 'config.ini', 'disk0.zst', 'frames.table', 'manifest.json'].map((name) => `${reference.replace('@', '/')}/${name}`),
     );
 
     await execa('sha256sum', ['-c', '--strict', 'SHA256SUMS'], { cwd: directory });
