@@ -154,8 +154,8 @@ function createCommand(plan: VolumePlan, name: string): Argv {
 }
 
 /**
- * Somebody else may have taken the space, or filled the pool, since it was looked at. LVM's warnings speak of free space too, whatever
- * has failed.
+ * Somebody else may have taken the space, or filled the pool, since it was looked at. The warnings of LVM speak of free space too,
+ * also where another thing has failed.
  */
 function isForSpace(text: string): boolean {
   const reasons = text.replaceAll(/WARNING:.*?(?: \/ |$)/g, '');
