@@ -25,7 +25,7 @@ const HOLDERS = [
     holder: 'a device of device mapper',
     disk: '/dev/machine/0',
     stack: 'dmsetup create held --table "0 2048 linear /dev/machine/0 0"',
-    names: '/dev/mapper/held is made of it',
+    names: '/dev/mapper/held is stacked on it',
   },
   {
     holder: 'a logical volume, mounted',
@@ -45,7 +45,7 @@ dmsetup create upon-md --table '0 2048 linear /dev/md0 0'`,
     holder: 'DRBD, as secondary',
     disk: '/dev/machine/3',
     stack: `printf '%s' '${DRBD}' >/etc/drbd.d/r0.res; modprobe drbd; drbdadm create-md --force r0; drbdadm up r0`,
-    names: '/dev/drbd0 is made of it',
+    names: '/dev/drbd0 is stacked on it',
   },
   {
     holder: 'a device upon a loop device of the file',

@@ -123,7 +123,7 @@ describe('an import', () => {
     const fail = { call: 'fsync', path: disk, error };
     const { exitCode, stderr } = await traced({ fail }, 'import', bench.store, exported.get(os) ?? '', '--to', file);
     expect(exitCode, stderr).toBe(5);
-    expect(stderr).toMatch(new RegExp(`flushing ${disk} failed: .*${error}.*\\[DISK_IO\\]`));
+    expect(stderr).toMatch(new RegExp(`cannot flush ${disk}: .*${error}.*\\[DISK_IO\\]`));
     expect(stderr).toContain('disk 0: written in part');
     expect(stderr).toContain(hint);
   });
@@ -133,7 +133,7 @@ describe('an import', () => {
     const fail = { call: 'fsync', path: bench.path, error: 'EIO' } as const;
     const { exitCode, stderr } = await traced({ fail }, 'import', bench.store, exported.get('replaced') ?? '', '--to', file);
     expect(exitCode, stderr).toBe(5);
-    expect(stderr).toMatch(new RegExp(`flushing ${bench.path} failed: .*EIO`));
+    expect(stderr).toMatch(new RegExp(`cannot flush ${bench.path}: .*EIO`));
   });
 
   it('flushes both directories of a disk that is a link to a file which the script replaced', async () => {
@@ -163,7 +163,7 @@ describe('an import', () => {
     const file = await bench.describeInstance('full.example.com', { os, disks: [loop.path] });
     const outcome = await bench.gantry('import', bench.store, exported.get(os) ?? '', '--to', file);
     expect(outcome.exitCode, outcome.stderr).toBe(5);
-    expect(outcome.stderr).toMatch(new RegExp(`flushing ${loop.path} failed: .*its data is in ${tmpfs.file('disk')}.*no space left`));
+    expect(outcome.stderr).toMatch(new RegExp(`cannot flush ${loop.path}: .*its data is in ${tmpfs.file('disk')}.*no space left`));
   });
 
   it('fails even if the script has synced the disk itself and ignored the error', async () => {
@@ -237,7 +237,7 @@ describe('a move', () => {
     const { disk, file } = await target(os, `not-moved-${os}`);
     const { exitCode, stderr } = await move(os, file, { fail: { call: 'fsync', path: disk, error: 'ENOSPC' } });
     expect(exitCode, stderr).toBe(5);
-    expect(stderr).toMatch(new RegExp(`flushing ${disk} failed: .*ENOSPC`));
+    expect(stderr).toMatch(new RegExp(`cannot flush ${disk}: .*ENOSPC`));
     expect(stderr).toContain('written in part');
     expect(stderr).toContain('Make room');
   });

@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 
 /**
- * The UUID that whoever made a device of device mapper gave it: `LVM-…`, `CRYPT-…`, `mpath-…`. It says what the device is, whatever its
- * names are.
+ * The UUID of a device-mapper device, set by the program that made it: `LVM-…`, `CRYPT-…`, `mpath-…`. It says what the device is,
+ * independent of its names.
  *
  * @param number as the kernel writes it, `MAJOR:MINOR`
  * @returns undefined for any other device

@@ -7,7 +7,7 @@ import { describeContents } from './disk-contents.ts';
 const MIB = 1024 * 1024;
 const { signal } = new AbortController();
 
-/** Programs that make something of the disk at `$1`, and what is said of it then. */
+/** Commands that write to the disk at `$1`, and the description of its contents after that. */
 test.each([
   ['mkfs.ext4 -q -L root "$1"', 'ext file system "root"'],
   ['mkfs.ext2 -q "$1"', 'ext file system'],
@@ -27,7 +27,7 @@ test.each([
   expect(await describeContents(directory.file('disk'), signal)).toBe(holds);
 });
 
-test('a file that is all hole is empty, and so is a device of zeros; other data is of an unknown kind', async () => {
+test('a file with only a hole is empty, and so is a device of zeros; other data is of an unknown kind', async () => {
   await using directory = await makeTemporaryDirectory();
   await makeSparseFile(directory.file('disk'), 4 * MIB);
   expect(await describeContents(directory.file('disk'), signal)).toBe('empty');
@@ -39,14 +39,14 @@ test('a file that is all hole is empty, and so is a device of zeros; other data 
   expect(await describeContents(directory.file('small'), signal)).toBe('data of an unknown kind');
 });
 
-test('what is left at the end of a disk whose start is zeros is no empty disk', async () => {
+test('a disk with zeros at its start and data at its end is not empty', async () => {
   await using directory = await makeTemporaryDirectory();
   await makeSparseFile(directory.file('disk'), 4 * MIB);
   await execa('sh', ['-c', 'printf left | dd of="$1" bs=1 seek=4190000 conv=notrunc status=none', 'sh', directory.file('disk')]);
   expect(await describeContents(directory.file('disk'), signal)).toBe('data of an unknown kind');
 });
 
-test('a label is shown as text, whatever is in it', async () => {
+test('a label with control characters is escaped', async () => {
   await using directory = await makeTemporaryDirectory();
   await makeSparseFile(directory.file('disk'), 8 * MIB);
   await execa('mkfs.ext4', ['-q', '-L', 'a"\u001B[2J', directory.file('disk')]);

@@ -3,49 +3,49 @@ import type { OpenDisk } from './open-disk.ts';
 import { openDisk } from './open-disk.ts';
 
 /*
- * What a disk holds, by the signatures at its start: enough to tell a user what would be overwritten. Offsets and marks are those of
- * the formats' own specifications (libblkid's src/superblocks and src/partitions name them all).
+ * What a disk contains, by the signatures at its start: enough to show a user what would be overwritten. Offsets and magic numbers are
+ * from the formats' specifications (libblkid's src/superblocks and src/partitions list them all).
  */
 
-/** As far as the farthest signature, that of btrfs at 64 KiB, and a label behind it. Bytes. */
+/** Includes the last signature, of btrfs at 64 KiB, and the label after it. */
 const HEAD_BYTES = 128 * 1024;
-/** As much of the end is looked at before a disk counts as empty. Bytes. */
+/** How much of the end must be zeros too before a disk counts as empty. */
 const TAIL_BYTES = 64 * 1024;
 
 interface Signature {
-  readonly what: string;
-  readonly at: number;
-  readonly mark: string;
-  /** Where a name stands that a user gave it: offset and most bytes, ended by a zero or spaces. */
+  readonly name: string;
+  readonly offset: number;
+  readonly magic: string;
+  /** Offset and maximum size of the label that a user set; it ends at a zero byte or with spaces. */
   readonly label?: readonly [number, number];
 }
 
-/** In this order: what is written over the whole disk comes before what may be left of something older. */
+/** In this order: formats that fill the disk come before those whose signature may be left over from older contents. */
 const SIGNATURES: readonly Signature[] = [
-  { what: 'qcow2 image', at: 0, mark: 'QFI\u00FB' },
-  { what: 'VMDK image', at: 0, mark: 'KDMV' },
-  { what: 'VHDX image', at: 0, mark: 'vhdxfile' },
-  { what: 'LUKS volume', at: 0, mark: 'LUKS\u00BA\u00BE' },
-  { what: 'LVM physical volume', at: 536, mark: 'LVM2 001' },
-  { what: 'RAID member (md)', at: 4096, mark: '\u00FC\u004E\u002B\u00A9' },
-  { what: 'XFS file system', at: 0, mark: 'XFSB', label: [108, 12] },
-  { what: 'Btrfs file system', at: 65_600, mark: '_BHRfS_M', label: [65_835, 256] },
-  { what: 'ext file system', at: 1080, mark: '\u0053\u00EF', label: [1144, 16] },
-  { what: 'swap space', at: 4086, mark: 'SWAPSPACE2', label: [1052, 16] },
-  { what: 'NTFS file system', at: 3, mark: 'NTFS    ' },
-  { what: 'exFAT file system', at: 3, mark: 'EXFAT   ' },
-  { what: 'FAT file system', at: 82, mark: 'FAT32   ', label: [71, 11] },
-  { what: 'FAT file system', at: 54, mark: 'FAT1', label: [43, 11] },
-  { what: 'squashfs file system', at: 0, mark: 'hsqs' },
-  { what: 'ISO 9660 file system', at: 32_769, mark: 'CD001', label: [32_808, 32] },
-  { what: 'GPT partition table', at: 512, mark: 'EFI PART' },
-  { what: 'GPT partition table', at: 4096, mark: 'EFI PART' },
+  { name: 'qcow2 image', offset: 0, magic: 'QFI\u00FB' },
+  { name: 'VMDK image', offset: 0, magic: 'KDMV' },
+  { name: 'VHDX image', offset: 0, magic: 'vhdxfile' },
+  { name: 'LUKS volume', offset: 0, magic: 'LUKS\u00BA\u00BE' },
+  { name: 'LVM physical volume', offset: 536, magic: 'LVM2 001' },
+  { name: 'RAID member (md)', offset: 4096, magic: '\u00FC\u004E\u002B\u00A9' },
+  { name: 'XFS file system', offset: 0, magic: 'XFSB', label: [108, 12] },
+  { name: 'Btrfs file system', offset: 65_600, magic: '_BHRfS_M', label: [65_835, 256] },
+  { name: 'ext file system', offset: 1080, magic: '\u0053\u00EF', label: [1144, 16] },
+  { name: 'swap space', offset: 4086, magic: 'SWAPSPACE2', label: [1052, 16] },
+  { name: 'NTFS file system', offset: 3, magic: 'NTFS    ' },
+  { name: 'exFAT file system', offset: 3, magic: 'EXFAT   ' },
+  { name: 'FAT file system', offset: 82, magic: 'FAT32   ', label: [71, 11] },
+  { name: 'FAT file system', offset: 54, magic: 'FAT1', label: [43, 11] },
+  { name: 'squashfs file system', offset: 0, magic: 'hsqs' },
+  { name: 'ISO 9660 file system', offset: 32_769, magic: 'CD001', label: [32_808, 32] },
+  { name: 'GPT partition table', offset: 512, magic: 'EFI PART' },
+  { name: 'GPT partition table', offset: 4096, magic: 'EFI PART' },
 ];
 
 /**
- * What a disk holds now, in words, such as `ext file system "root"`, `empty` or `data of an unknown kind`.
+ * What a disk contains now, in words, such as `ext file system "root"`, `empty` or `data of an unknown kind`.
  *
- * @throws GantryError `DISK_*` where it cannot be read; the reason of the signal
+ * @throws GantryError `DISK_*` if it cannot be read; the signal's reason
  */
 export async function describeContents(path: string, signal: AbortSignal): Promise<string> {
   await using disk = await openDisk(path, 'read');
@@ -62,8 +62,8 @@ export async function describeContents(path: string, signal: AbortSignal): Promi
 }
 
 function describeHead(head: Buffer): string | undefined {
-  const found = SIGNATURES.find(({ at, mark }) => head.toString('latin1', at, at + mark.length) === mark);
-  if (found !== undefined) return `${found.what}${found.label === undefined ? '' : describeLabel(head, found.label)}`;
+  const found = SIGNATURES.find(({ offset, magic }) => head.toString('latin1', offset, offset + magic.length) === magic);
+  if (found !== undefined) return `${found.name}${found.label === undefined ? '' : describeLabel(head, found.label)}`;
   return hasMbr(head) ? 'MBR partition table' : undefined;
 }
 
@@ -75,12 +75,12 @@ function describeLabel(head: Buffer, [at, bytes]: readonly [number, number]): st
   return label === '' ? '' : ` ${JSON.stringify(label)}`;
 }
 
-/** The boot mark alone is in every FAT and NTFS too: one of the four entries must be used, and each must be possible. */
+/** FAT and NTFS have the boot signature too: so one of the four entries must be used, and all must be valid. */
 function hasMbr(head: Buffer): boolean {
   if (head.length < 512 || head.readUInt16LE(510) !== 0xaa55) return false;
   const entries = [446, 462, 478, 494];
-  const possible = entries.every((at) => head[at] === 0 || head[at] === 0x80);
-  return possible && entries.some((at) => head[at + 4] !== 0 && head.readUInt32LE(at + 12) > 0);
+  const areValid = entries.every((at) => head[at] === 0 || head[at] === 0x80);
+  return areValid && entries.some((at) => head[at + 4] !== 0 && head.readUInt32LE(at + 12) > 0);
 }
 
 async function readRange({ file, bytes }: OpenDisk, start: number, length: number): Promise<Buffer> {

@@ -2,13 +2,13 @@ import type { BigIntStats } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 
 /**
- * What tells a disk from all others on this machine, by whatever path it is reached: device and inode of a file, number of a block
- * device. A loop device that shows the whole of a file is that file.
+ * Identifies a disk on this machine, the same for all paths to it: device and inode of a file, number of a block device. A loop device
+ * that shows a complete file is that file.
  */
 export async function diskIdentity(path: string): Promise<string> {
   const stats = await stat(path, { bigint: true });
   if (!stats.isBlockDevice()) return `file-${stats.dev}-${stats.ino}`;
-  const backing = await wholeBackingFile(stats);
+  const backing = await completeBackingFile(stats);
   return backing === undefined ? `block-${deviceNumber(stats.rdev, '-')}` : `file-${backing.dev}-${backing.ino}`;
 }
 
@@ -19,7 +19,7 @@ export function deviceNumber(number: bigint, between: '-' | ':' = ':'): string {
   return `${major}${between}${minor}`;
 }
 
-async function wholeBackingFile(device: BigIntStats): Promise<BigIntStats | undefined> {
+async function completeBackingFile(device: BigIntStats): Promise<BigIntStats | undefined> {
   const loop = `/sys/dev/block/${deviceNumber(device.rdev)}/loop`;
   try {
     const [file, offset, sizeLimit] = await Promise.all(
@@ -28,7 +28,7 @@ async function wholeBackingFile(device: BigIntStats): Promise<BigIntStats | unde
     if (file === undefined || offset !== '0' || sizeLimit !== '0') return undefined;
     return await stat(file, { bigint: true });
   } catch {
-    // Not a loop device, or its file was removed or is out of our sight.
+    // Not a loop device, or its file was removed or is not visible here.
     return undefined;
   }
 }

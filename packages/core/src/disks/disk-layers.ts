@@ -4,62 +4,62 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { deviceNumber } from './disk-identity.ts';
 
 /*
- * What a disk is part of, and what is stacked upon it, as the kernel tells in /sys: partitions, loop devices, and holders (device
+ * What a disk is part of, and what is stacked on it, as the kernel shows in /sys: partitions, loop devices, and holders (device
  * mapper, RAID, bcache).
  */
 
-/** A file or block device that leads to the bytes of a disk. */
+/** A file or block device that gives access to the bytes of a disk. */
 export interface Layer {
-  /** How to speak of it: `it` for the disk itself. */
+  /** For messages: `it` for the disk itself. */
   readonly name: string;
-  /** `below`: the disk is a part of it, or kept in it. `holder`: the kernel has built it upon the disk. */
+  /** `below`: the disk is a part of it or stored in it. `holder`: a device that the kernel stacked on the disk. */
   readonly kind: 'disk' | 'below' | 'partition' | 'loop' | 'holder';
   /** See {@link layerId}. */
   readonly id: string;
   readonly readOnly: boolean;
 }
 
-/** Devices stacked upon devices: more than anybody stacks, and an end where a loop would have none. */
-const MAX_STACK = 8;
+/** More devices than are stacked in practice; also ends a cycle. */
+const MAX_STACK_DEPTH = 8;
 
-/** What one file or device is known by, whatever its name: a device by its number, a file by its file system and inode. */
+/** Identifies a file or device independent of its names: a device by its number, a file by its file system and inode. */
 export function layerId(stats: BigIntStats): string {
   return stats.isBlockDevice() ? `device ${deviceNumber(stats.rdev)}` : `file ${stats.dev} ${stats.ino}`;
 }
 
-/** The disk at `path` first, then all that it is part of and all that is stacked upon it, each once. @throws what stat(2) says */
+/** The disk at `path`, then everything that it is part of and that is stacked on it, each once. @throws the error of stat(2) */
 export async function findLayers(path: string): Promise<readonly Layer[]> {
   const disk: Layer = { name: 'it', kind: 'disk', id: layerId(await stat(path, { bigint: true })), readOnly: false };
   const found = new Map([[disk.id, disk]]);
   for (const { layer, isSame } of await layersBelow(disk)) {
     found.set(layer.id, layer);
-    // What stands upon a file stands upon a loop device that shows all of it too.
-    if (isSame) await addLayersUpon(layer, found, MAX_STACK);
+    // Anything on the file is also on a loop device that shows all of it.
+    if (isSame) await addLayersAbove(layer, found, MAX_STACK_DEPTH);
   }
-  await addLayersUpon(disk, found, MAX_STACK);
+  await addLayersAbove(disk, found, MAX_STACK_DEPTH);
   return [...found.values()];
 }
 
-async function addLayersUpon(layer: Layer, found: Map<string, Layer>, depth: number): Promise<void> {
+async function addLayersAbove(layer: Layer, found: Map<string, Layer>, depth: number): Promise<void> {
   if (depth === 0) return;
-  for (const above of await layersUpon(layer)) {
+  for (const above of await layersAbove(layer)) {
     if (found.has(above.id)) continue;
     found.set(above.id, above);
-    await addLayersUpon(above, found, depth - 1);
+    await addLayersAbove(above, found, depth - 1);
   }
 }
 
 interface LayerBelow {
   readonly layer: Layer;
-  /** Whether its bytes are the disk's, from the first to the last. */
+  /** Whether it has the same bytes as the disk, from the first to the last. */
   readonly isSame: boolean;
 }
 
-/** The device that a partition is of, the file that a loop device shows; and so on, downwards. */
+/** The device of a partition, the file of a loop device, and so on, downwards. */
 async function layersBelow(disk: Layer): Promise<readonly LayerBelow[]> {
   const layers: LayerBelow[] = [];
   let isSame = true;
-  for (let layer: Layer | undefined = disk; layer !== undefined && layers.length < MAX_STACK;) {
+  for (let layer: Layer | undefined = disk; layer !== undefined && layers.length < MAX_STACK_DEPTH;) {
     const directory = sysDirectory(layer);
     if (directory === undefined) break;
     const backing = await backingFile(directory);
@@ -84,7 +84,7 @@ async function showsAll(directory: string): Promise<boolean> {
   return limits.every((limit) => limit === '0');
 }
 
-async function layersUpon(layer: Layer): Promise<readonly Layer[]> {
+async function layersAbove(layer: Layer): Promise<readonly Layer[]> {
   const loops = await loopDevicesOf(layer);
   const directory = sysDirectory(layer);
   if (directory === undefined) return loops;
@@ -109,7 +109,7 @@ async function deviceLayer(name: string, kind: Layer['kind']): Promise<readonly 
   const directory = `/sys/class/block/${name}`;
   const [number, readOnly, mapped] = await Promise.all(['dev', 'ro', 'dm/name'].map((entry) => readSys(`${directory}/${entry}`)));
   if (number === undefined) return [];
-  // The kernel writes `!` where the name of a node has a slash.
+  // The kernel writes `!` for a slash in the name of a node.
   const node = mapped === undefined ? `/dev/${name.replaceAll('!', '/')}` : `/dev/mapper/${mapped}`;
   return [{ name: node, kind, id: `device ${number}`, readOnly: readOnly !== '0' }];
 }

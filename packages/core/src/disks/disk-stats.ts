@@ -7,23 +7,23 @@ import { blockDeviceSize } from '../system/block-device.ts';
 import { errnoName } from '../system/errno-name.ts';
 import { deviceNumber, diskIdentity } from './disk-identity.ts';
 
-/** What the machine says of the place where a disk is kept. */
+/** Kind, size and identity of the file or device of a disk. */
 export interface DiskStats {
   readonly kind: 'block' | 'file';
   readonly bytes: number;
-  /** Equal for two paths just where they lead to the same device or file; see `diskIdentity`. */
+  /** Equal for two paths exactly if they lead to the same device or file; see `diskIdentity`. */
   readonly identity: string;
 }
 
 /**
- * Looks at one disk, and opens it the way it will be used, without reading or writing anything.
+ * Examines one disk, and opens it the way it will be used, without reading or writing anything.
  *
  * @throws GantryError `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, `DISK_READ_ONLY`, `DISK_IO`
  */
 export async function readDiskStats(path: string, index: number, mode: 'read' | 'write'): Promise<DiskStats> {
   const stats = await statDisk(path, index);
   if (!stats.isBlockDevice() && !stats.isFile()) {
-    throw diskError('DISK_KIND', path, index, `is ${kindName(stats)}`, 'A disk is a block device or a regular file.');
+    throw diskError('DISK_KIND', path, index, `it is ${kindName(stats)}`, 'A disk is a block device or a regular file.');
   }
   // Linux opens a read-only device for writing too, and fails only when something is written.
   if (mode === 'write' && stats.isBlockDevice() && (await isReadOnlyDevice(stats))) throw readOnly(path, index);
@@ -44,10 +44,17 @@ async function statDisk(path: string, index: number): Promise<BigIntStats> {
   } catch (error) {
     const code = errorCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') {
-      throw diskError('DISK_MISSING', path, index, 'is not there', 'Correct its path in the instance file, or activate the device.', error);
+      throw diskError(
+        'DISK_MISSING',
+        path,
+        index,
+        'it does not exist',
+        'Correct its path in the instance file, or activate the device.',
+        error,
+      );
     }
     if (code === 'EACCES') throw denied(path, index, error);
-    throw diskError('DISK_IO', path, index, `cannot be looked at: ${errorText(error)}`, undefined, error);
+    throw diskError('DISK_IO', path, index, errorText(error), undefined, error);
   }
 }
 
@@ -55,12 +62,12 @@ function openFailure(error: unknown, path: string, index: number, mode: 'read' |
   const code = errnoName(error);
   if (code === 'EMEDIUMTYPE') {
     const hint = 'Run Gantry on the node where the resource is primary.';
-    return diskError('DISK_DENIED', path, index, 'cannot be opened (EMEDIUMTYPE): DRBD refuses it on a secondary', hint, error);
+    return diskError('DISK_DENIED', path, index, 'it is a DRBD secondary here (EMEDIUMTYPE)', hint, error);
   }
   // EPERM, unlike EACCES, comes even to root: the file has the attribute `immutable` or `append only` (ioctl_iflags(2)).
   if (code === 'EROFS' || (mode === 'write' && code === 'EPERM')) return readOnly(path, index, error);
   if (code === 'EACCES' || code === 'EPERM') return denied(path, index, error);
-  return diskError('DISK_IO', path, index, `cannot be opened: ${errorText(error)}`, undefined, error);
+  return diskError('DISK_IO', path, index, errorText(error), undefined, error);
 }
 
 async function isReadOnlyDevice({ rdev }: BigIntStats): Promise<boolean> {
@@ -75,15 +82,15 @@ function kindName(stats: BigIntStats): string {
 }
 
 function readOnly(path: string, index: number, cause?: unknown): GantryError {
-  return diskError('DISK_READ_ONLY', path, index, 'is read-only', 'Make the device or its file system writable.', cause);
+  return diskError('DISK_READ_ONLY', path, index, 'it is read-only', 'Make the device or its file system writable.', cause);
 }
 
 function denied(path: string, index: number, cause: unknown): GantryError {
-  return diskError('DISK_DENIED', path, index, 'may not be opened by this user', 'Run Gantry as a user who may, most often root.', cause);
+  return diskError('DISK_DENIED', path, index, 'permission denied', 'Run Gantry as a user with access to it, usually root.', cause);
 }
 
-function diskError(code: GantryErrorCode, path: string, index: number, what: string, hint?: string, cause?: unknown): GantryError {
-  return new GantryError(code, { message: `disk ${index}, ${path}, ${what}`, hint, disk: index, cause });
+function diskError(code: GantryErrorCode, path: string, index: number, why: string, hint?: string, cause?: unknown): GantryError {
+  return new GantryError(code, { message: `cannot open disk ${index} (${path}): ${why}`, hint, disk: index, cause });
 }
 
 function errorCode(error: unknown): unknown {

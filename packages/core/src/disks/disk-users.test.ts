@@ -36,7 +36,7 @@ function namesIn({ users }: DiskUsers): readonly string[] {
 }
 
 describe('who may write to a disk that is a file', () => {
-  test('is nobody when it is open for reading alone', async () => {
+  test('is nobody if it is only open for reading', async () => {
     await using scratch = await makeTemporaryDirectory();
     await makeSparseFile(scratch.file('disk'), MiB);
     await using _reader = await holdOpen(scratch.file('disk'), '<');
@@ -51,7 +51,7 @@ describe('who may write to a disk that is a file', () => {
     expect(await writersOf(scratch.file('disk'))).toEqual([`process ${writer.pid} (sh) has it open for writing`]);
   });
 
-  test('is this very process too', async () => {
+  test('is this process too', async () => {
     await using scratch = await makeTemporaryDirectory();
     await makeSparseFile(scratch.file('disk'), MiB);
     await using _file = await open(scratch.file('disk'), 'r+');
@@ -75,12 +75,12 @@ describe('who may write to a disk that is a file', () => {
     await using loop = await attachLoopDevice(scratch.file('disk'));
     await using mounted = await mountImage(loop.path);
     const writers = await writersOf(scratch.file('disk'));
-    expect(writers).toEqual([`${loop.path} is mounted writable on ${mounted.path}`, `it is writable as ${loop.path}`]);
+    expect(writers).toEqual([`${loop.path} is mounted writable on ${mounted.path}`, `it is attached to ${loop.path} (writable)`]);
     await mounted.remount('ro');
     await using writer = await holdOpen(loop.path, '<>');
     expect(await writersOf(scratch.file('disk'))).toEqual([
       `process ${writer.pid} (sh) has ${loop.path} open for writing`,
-      `it is writable as ${loop.path}`,
+      `it is attached to ${loop.path} (writable)`,
     ]);
   });
 });
@@ -93,7 +93,7 @@ describe('who may write to a block device', () => {
     expect(await findDiskWriters(loop.path, signal)).toEqual({ users: [], hiddenProcesses: 0 });
   });
 
-  test('is a file system that is mounted, also where mountinfo shows another device number', async () => {
+  test('is a file system that is mounted, also if mountinfo shows another device number', async () => {
     await using mounted = await mountNewBtrfs();
     const mounts = await readFile('/proc/self/mounts', 'utf8');
     const device =
@@ -106,7 +106,7 @@ describe('who may write to a block device', () => {
     expect(await writersOf(device)).toEqual([]);
   });
 
-  test('is a loop device upon a loop device', async () => {
+  test('is a loop device on a loop device', async () => {
     await using scratch = await makeTemporaryDirectory();
     await makeSparseFile(scratch.file('disk'), MiB);
     await using below = await attachLoopDevice(scratch.file('disk'));
@@ -114,8 +114,8 @@ describe('who may write to a block device', () => {
     await using writer = await holdOpen(above.path, '>>');
     expect(await writersOf(scratch.file('disk'))).toEqual([
       `process ${writer.pid} (sh) has ${above.path} open for writing`,
-      `it is writable as ${below.path}`,
-      `it is writable as ${above.path}`,
+      `it is attached to ${below.path} (writable)`,
+      `it is attached to ${above.path} (writable)`,
     ]);
   });
 
@@ -124,7 +124,7 @@ describe('who may write to a block device', () => {
     await makeSparseFile(scratch.file('disk'), 8 * MiB);
     const { stdout: loop } = await execa('losetup', ['--find', '--show', '--partscan', scratch.file('disk')]);
     try {
-      // Not every kernel reads partition tables; each can be told of a partition.
+      // Not every kernel reads partition tables, but partitions can be added to all of them.
       await execa('addpart', [loop, '1', '2048', '8192']);
       await using writer = await holdOpen(`${loop}p1`, '<>');
       expect(await writersOf(loop)).toContain(`process ${writer.pid} (sh) has ${loop}p1 open for writing`);
@@ -134,7 +134,7 @@ describe('who may write to a block device', () => {
   });
 });
 
-test('who is not root cannot see all, and is told so', async () => {
+test('users other than root learn that they cannot see all processes', async () => {
   await using scratch = await makeTemporaryDirectory();
   await makeSparseFile(scratch.file('disk'), MiB);
   await execa('chmod', ['0755', scratch.path]);
@@ -147,8 +147,8 @@ test('who is not root cannot see all, and is told so', async () => {
   }
 });
 
-describe('who uses a disk, in whatever way,', () => {
-  test('is nobody where nothing has it', async () => {
+describe('who uses a disk', () => {
+  test('is nobody if nothing uses it', async () => {
     await using scratch = await makeTemporaryDirectory();
     await makeSparseFile(scratch.file('disk'), MiB);
     expect(await findDiskUsers(scratch.file('disk'), signal)).toEqual({ users: [], hiddenProcesses: 0 });
@@ -169,7 +169,7 @@ describe('who uses a disk, in whatever way,', () => {
       expect(await usersOf(loop.path)).toEqual([`process ${guest.pid} (qemu-system-x86) has ${scratch.file('disk')} open for writing`]);
   });
 
-  test('is a guest whose process we may not look into, by its locks', async () => {
+  test('is a guest whose process we may not examine, by its locks', async () => {
     await using scratch = await makeTemporaryDirectory();
     await makeSparseFile(scratch.file('disk'), MiB);
     await execa('chmod', ['0755', scratch.path]);
@@ -177,12 +177,12 @@ describe('who uses a disk, in whatever way,', () => {
     await using _guest = await startGuest(scratch.file('disk'));
     await asNobody(async () => {
       expect(await usersOf(scratch.file('disk'))).toEqual([
-        'QEMU writes it: a process that cannot be seen holds the lock that QEMU puts on an image',
+        "QEMU writes it: a process that is not visible here holds QEMU's lock on the image",
       ]);
     });
   });
 
-  test('is a process that we may not look into, by the lease that we do not get; and nobody, where we get it', async () => {
+  test('is a process that we may not examine, if we do not get a lease; and nobody, if we get it', async () => {
     await using scratch = await makeTemporaryDirectory();
     await makeSparseFile(scratch.file('disk'), MiB);
     await execa('chmod', ['0755', scratch.path]);
@@ -192,11 +192,11 @@ describe('who uses a disk, in whatever way,', () => {
     });
     await using _reader = await holdOpen(scratch.file('disk'), '<');
     await asNobody(async () => {
-      expect(await usersOf(scratch.file('disk'))).toEqual(['a process that cannot be seen, or the kernel, has it open']);
+      expect(await usersOf(scratch.file('disk'))).toEqual(['a process that is not visible here, or the kernel, has it open']);
     });
   });
 
-  test('is a process with a lock of its own, by its number', async () => {
+  test('is a process with its own lock, by its process number', async () => {
     await using scratch = await makeTemporaryDirectory();
     await makeSparseFile(scratch.file('disk'), MiB);
     await execa('chmod', ['0755', scratch.path]);
@@ -211,7 +211,7 @@ describe('who uses a disk, in whatever way,', () => {
     await locker;
   });
 
-  test('is a mount that only reads, and one of another mount namespace', async () => {
+  test('is a read-only mount, and one in another mount namespace', async () => {
     await using scratch = await makeTemporaryDirectory();
     await makeExt4Image(scratch.file('disk'), { bytes: 16 * MiB, files: 1 });
     await using loop = await attachLoopDevice(scratch.file('disk'));
@@ -222,7 +222,10 @@ describe('who uses a disk, in whatever way,', () => {
     await using elsewhere = await mountInNamespace(loop.path, '/mnt');
     const where = `/mnt (in the mount namespace of process ${elsewhere.pid} (sh))`;
     expect(await usersOf(loop.path)).toEqual([`it is mounted writable on ${where}`]);
-    expect(await usersOf(scratch.file('disk'))).toEqual([`${loop.path} is mounted writable on ${where}`, `it is writable as ${loop.path}`]);
+    expect(await usersOf(scratch.file('disk'))).toEqual([
+      `${loop.path} is mounted writable on ${where}`,
+      `it is attached to ${loop.path} (writable)`,
+    ]);
   });
 
   test('is the root file system', async () => {
@@ -237,10 +240,10 @@ describe('who uses a disk, in whatever way,', () => {
     {
       await using _swap = await useAsSwap(loop.path);
       expect(await usersOf(loop.path)).toEqual(['it is used as swap']);
-      expect(await usersOf(scratch.file('disk'))).toEqual([`${loop.path} is used as swap`, `it is writable as ${loop.path}`]);
+      expect(await usersOf(scratch.file('disk'))).toEqual([`${loop.path} is used as swap`, `it is attached to ${loop.path} (writable)`]);
     }
     await execa('addpart', [loop.path, '1', '2048', '8192']);
-    expect(await usersOf(loop.path), 'a partition alone is no use').toEqual([]);
+    expect(await usersOf(loop.path), 'a partition alone is not a use').toEqual([]);
     await using _swap = await useAsSwap(`${loop.path}p1`);
     expect(await usersOf(loop.path)).toEqual([`${loop.path}p1 is used as swap`]);
   });
@@ -261,7 +264,7 @@ describe('who uses a disk, in whatever way,', () => {
     expect(await usersOf(`${loop.path}p2`)).toEqual([`process ${writer.pid} (sh) has the whole disk open for writing`]);
   });
 
-  test('is what the kernel has claimed where no table says so: the second device of a btrfs', async () => {
+  test('is the kernel if it has claimed the disk without listing it: the second device of a btrfs', async () => {
     await using scratch = await makeTemporaryDirectory();
     for (const name of ['one', 'two']) await makeSparseFile(scratch.file(name), 128 * MiB);
     await using one = await attachLoopDevice(scratch.file('one'));
@@ -270,7 +273,7 @@ describe('who uses a disk, in whatever way,', () => {
     await execa('btrfs', ['device', 'scan', one.path, two.path]);
     await using mounted = await mountImage(one.path);
     expect(await usersOf(one.path)).toEqual([`it is mounted writable on ${mounted.path}`]);
-    expect(await usersOf(two.path)).toEqual([expect.stringMatching(/^the kernel or a program has it for itself \(O_EXCL\)/)]);
+    expect(await usersOf(two.path)).toEqual([expect.stringMatching(/^the kernel or a program has claimed it \(O_EXCL\)/)]);
   });
 
   test('is another loop device of the same file, for a loop device too', async () => {
@@ -283,7 +286,7 @@ describe('who uses a disk, in whatever way,', () => {
   });
 });
 
-/** Runs as a user who may see little of others. */
+/** Runs as a user who may not examine other users' processes. */
 async function asNobody(work: () => Promise<void>): Promise<void> {
   process.seteuid?.(65_534);
   try {

@@ -6,19 +6,19 @@ import { findMounts, findSwap } from './kernel-users.ts';
 import { findOpenFiles } from './open-files.ts';
 
 /*
- * Who uses a disk, as far as the kernel tells: processes, mounted file systems, swap, and devices stacked on top, each of them in turn.
- * Not seen: other machines, and mounts of namespaces whose processes we may not look into (but for the device's claim).
+ * Who uses a disk, as far as the kernel shows it: processes, mounted file systems, swap, and devices stacked on it and their users.
+ * Not visible: other machines, and mounts in namespaces of processes that we may not examine (except for the device's claim).
  */
 
-const MAX_NAMED = 5;
+const MAX_NAMED_USERS = 5;
 
 export interface DiskUsers {
   readonly users: readonly DiskUser[];
-  /** Processes whose open files we were not allowed to see and which may have the disk open for all that is known. */
+  /** Processes whose open files we may not see: each of them may have the disk open. */
   readonly hiddenProcesses: number;
 }
 
-/** Looks for all who use the disk at `path` now. @throws what stat(2) says of the path; the signal's reason */
+/** Finds all users of the disk at `path`. @throws the error of stat(2); the signal's reason */
 export async function findDiskUsers(path: string, signal: AbortSignal): Promise<DiskUsers> {
   const layers = await findLayers(path);
   signal.throwIfAborted();
@@ -31,24 +31,25 @@ export async function findDiskUsers(path: string, signal: AbortSignal): Promise<
   return { users: hidden === undefined ? [] : [hidden], hiddenProcesses };
 }
 
-/** Like {@link findDiskUsers}, but those alone who may change what the disk holds. */
+/** Like {@link findDiskUsers}, but only those that may change the contents of the disk. */
 export async function findDiskWriters(path: string, signal: AbortSignal): Promise<DiskUsers> {
   const { users, hiddenProcesses } = await findDiskUsers(path, signal);
   return { users: users.filter(({ writes }) => writes), hiddenProcesses };
 }
 
-/** Who they are, in one line. */
+/** The users in one line. */
 export function describeUsers(users: readonly DiskUser[]): string {
-  const more = users.length > MAX_NAMED ? `, and ${users.length - MAX_NAMED} more` : '';
+  const more = users.length > MAX_NAMED_USERS ? `, and ${users.length - MAX_NAMED_USERS} more` : '';
   return `${users
-    .slice(0, MAX_NAMED)
+    .slice(0, MAX_NAMED_USERS)
     .map(({ text }) => text)
     .join(', ')}${more}`;
 }
 
-/** A device that was made of the disk is a use of it, even while nobody has it open; a partition is there by itself. */
+/** A device stacked on the disk uses it even if nobody has it open. A partition does not: the kernel creates it unasked. */
 function describeLayer({ name, kind, readOnly }: Layer): readonly DiskUser[] {
-  if (kind === 'loop') return [{ text: `it is ${readOnly ? 'readable' : 'writable'} as ${name}`, writes: !readOnly, mayPass: false }];
-  if (kind === 'holder') return [{ text: `${name} is made of it`, writes: !readOnly, mayPass: false }];
+  if (kind === 'loop')
+    return [{ text: `it is attached to ${name} (${readOnly ? 'read-only' : 'writable'})`, writes: !readOnly, mayPass: false }];
+  if (kind === 'holder') return [{ text: `${name} is stacked on it`, writes: !readOnly, mayPass: false }];
   return [];
 }

@@ -5,16 +5,16 @@ import { deviceNumber } from './disk-identity.ts';
 import type { OpenDisk } from './open-disk.ts';
 
 /**
- * Makes durable what was written to a disk, by this process or any other (fsync(2)): a power cut afterwards loses nothing of it. For a
- * device this empties the device's own cache too; a loop device passes that on to its file.
+ * Makes everything durable that this process or others wrote to a disk (fsync(2)): a power cut after that does not lose any of it. This
+ * also flushes the cache of a device; a loop device flushes its file.
  *
- * @throws GantryError `DISK_IO` where something that was written, at any time since the disk was opened, did not reach it
+ * @throws GantryError `DISK_IO` if anything that was written since the disk was opened did not reach it
  */
 export async function flushDisk({ file, path, kind }: OpenDisk): Promise<void> {
   try {
     await file.sync();
   } catch (error) {
-    const failure = diskCallError(path, 'flushing', error);
+    const failure = diskCallError(path, 'flush', error);
     const full = kind === 'block' ? await fullBackingFile(await file.stat({ bigint: true })) : undefined;
     if (full === undefined) throw failure;
     throw new GantryError(failure.code, {
@@ -25,7 +25,7 @@ export async function flushDisk({ file, path, kind }: OpenDisk): Promise<void> {
   }
 }
 
-/** The file of a loop device, where nothing fits beside it any more: the device itself can only say `EIO`. */
+/** The file of a loop device if its file system is full: the device itself can only report `EIO`. */
 async function fullBackingFile({ rdev }: { readonly rdev: bigint }): Promise<string | undefined> {
   try {
     const backing = (await readFile(`/sys/dev/block/${deviceNumber(rdev)}/loop/backing_file`, 'utf8')).trimEnd();

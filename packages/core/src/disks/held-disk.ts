@@ -6,9 +6,9 @@ import type { OpenDisk } from './open-disk.ts';
 import { isSameDisk, openDisk } from './open-disk.ts';
 
 /**
- * A disk that others, such as a script, are about to write. It is kept open (for reading) meanwhile, for two reasons: the kernel tells
- * of a failed write only those who had the disk open when it failed, or the first who asks; and a file that is kept open is sure to be
- * another one than a file that takes its place.
+ * A disk that others, such as a script, will write. Meanwhile it is held open (for reading), for two reasons: the kernel reports a
+ * failed write only to those who had the disk open when it failed, or to the first who asks; and a file that replaces one that is open
+ * is certain to have another inode.
  */
 export class HeldDisk implements AsyncDisposable {
   readonly #before: OpenDisk;
@@ -23,8 +23,8 @@ export class HeldDisk implements AsyncDisposable {
   }
 
   /**
-   * Makes durable what was written since {@link open}, to the disk that is there now: where another file has taken the place of the
-   * first, its name too.
+   * Makes everything durable that was written since {@link open} to the disk that is there now. If another file has replaced the first
+   * one, its name is made durable too.
    *
    * @throws GantryError `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, `DISK_IO`
    */
@@ -49,14 +49,14 @@ async function isStillThere(before: OpenDisk, now: OpenDisk): Promise<boolean> {
   return isSameDisk(a, b);
 }
 
-/** The directory of a file, and that of the link which leads to it, where one does. */
+/** The directory of a file, and that of a symbolic link to it. */
 async function flushName(path: string): Promise<void> {
   for (const directory of new Set([dirname(path), dirname(await realpath(path))])) {
     try {
       await using handle = await open(directory, 'r');
       await handle.sync();
     } catch (error) {
-      throw diskCallError(directory, 'flushing', error);
+      throw diskCallError(directory, 'flush', error);
     }
   }
 }

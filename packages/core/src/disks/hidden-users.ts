@@ -8,17 +8,17 @@ import { commandName } from './kernel-users.ts';
 import { findQemuUse } from './qemu-locks.ts';
 
 /*
- * Users of a disk that no table names, but that the kernel heeds: processes of other users and containers, and the kernel's own
- * (RAID, DRBD, ZFS, iSCSI targets). Asked where nobody was found by name.
+ * Users of a disk that are not listed in /proc or /sys, but that block others: processes of other users and containers, and the kernel
+ * itself (RAID, DRBD, ZFS, iSCSI targets). Only examined if no listed user was found.
  */
 
 /**
- * The file systems whose leases are the kernel's own: ext, xfs, btrfs, f2fs, tmpfs (statfs(2)). Those of NFS and CIFS depend on what the server
- * has granted, and a refusal there does not say that somebody has the file open.
+ * The file systems whose leases only depend on this kernel: ext, xfs, btrfs, f2fs, tmpfs (statfs(2)). Those of NFS and CIFS depend on
+ * the server, and if it refuses one, that does not mean that the file is open.
  */
 const LEASING_FILE_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e, 0xf2f52010, 0x01021994]);
 
-/** @returns `nobody` where that is sure; undefined where nothing was found, which for a device or another user's file is less */
+/** @returns `nobody` if that is certain; undefined if no user was found, which is not certain for a device or another user's file */
 export async function findHiddenUser(path: string): Promise<DiskUser | 'nobody' | undefined> {
   await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => undefined);
   if (file === undefined) return undefined;
@@ -27,7 +27,7 @@ export async function findHiddenUser(path: string): Promise<DiskUser | 'nobody' 
   if ((await file.stat()).isBlockDevice()) return await findClaim(path);
   const isOpen = (await isLocalFileSystem(path)) ? isOpenElsewhere(file.fd) : undefined;
   if (isOpen !== true) return isOpen === false ? 'nobody' : undefined;
-  return { text: 'a process that cannot be seen, or the kernel, has it open', writes: true, mayPass: true };
+  return { text: 'a process that is not visible here, or the kernel, has it open', writes: true, mayPass: true };
 }
 
 async function isLocalFileSystem(path: string): Promise<boolean> {
@@ -37,23 +37,24 @@ async function isLocalFileSystem(path: string): Promise<boolean> {
 async function findLocker(fd: number): Promise<DiskUser | undefined> {
   const qemu = findQemuUse(fd);
   if (qemu !== undefined) {
-    const text = `QEMU ${qemu} it: a process that cannot be seen holds the lock that QEMU puts on an image`;
+    const text = `QEMU ${qemu} it: a process that is not visible here holds QEMU's lock on the image`;
     return { text, writes: qemu === 'writes', mayPass: false };
   }
   const lock = findFileLock(fd, 0, 0);
   if (lock === undefined) return undefined;
-  const who = lock.pid === undefined ? 'a process that cannot be seen' : `process ${lock.pid} (${await commandName(String(lock.pid))})`;
+  const who =
+    lock.pid === undefined ? 'a process that is not visible here' : `process ${lock.pid} (${await commandName(String(lock.pid))})`;
   return { text: `${who} has it locked`, writes: true, mayPass: false };
 }
 
-/** Mounting, swapping, RAID and the like claim a device for themselves, which O_EXCL does too (open(2)). */
+/** Mounts, swap, RAID and the like claim a device exclusively, and so does O_EXCL (open(2)). */
 async function findClaim(path: string): Promise<DiskUser | undefined> {
   const claimed = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_EXCL).catch(asBusy);
   if (claimed !== 'busy') {
     await claimed?.close();
     return undefined;
   }
-  const text = 'the kernel or a program has it for itself (O_EXCL): a file system, swap, RAID, a volume group, DRBD or ZFS, for instance';
+  const text = 'the kernel or a program has claimed it (O_EXCL): for example a file system, swap, RAID, a volume group, DRBD or ZFS';
   return { text, writes: true, mayPass: false };
 }
 

@@ -60,7 +60,7 @@ describe('what is found', () => {
     expect(found.warnings).toEqual([]);
   });
 
-  test('the size of a block device, by whatever name it is called', async () => {
+  test('the size of a block device, by any of its names', async () => {
     await using scratch = await makeTemporaryDirectory();
     await using device = await attachLoopDevice(await makeDisk(scratch, 'a.img', 5 * MIB + 512));
     await symlink(device.path, scratch.file('link'));
@@ -69,14 +69,14 @@ describe('what is found', () => {
     expect(found.diskBytes).toEqual([5 * MIB + 512]);
   });
 
-  test('an empty file is a disk of no size', async () => {
+  test('an empty file is a disk of size 0', async () => {
     await using scratch = await makeTemporaryDirectory();
     const found = await inspectDisks(withDisks({ path: await makeDisk(scratch, 'a.img', 0) }), { purpose: 'export' });
     expect(found.instance.disks[0]?.size).toBe(0);
     expect(found.diskBytes).toEqual([0]);
   });
 
-  test('what the instance file says is kept, with a warning where the size is another', async () => {
+  test('values of the instance file are kept, with a warning if the size differs', async () => {
     await using scratch = await makeTemporaryDirectory();
     const same: Partial<Disk> = { path: await makeDisk(scratch, 'a.img', 4 * MIB), size: 4, backend_type: 'file:blktap' };
     const other: Partial<Disk> = { path: await makeDisk(scratch, 'b.img', 4 * MIB), size: 5 };
@@ -86,15 +86,15 @@ describe('what is found', () => {
       { size: 5, backend_type: 'file:loop' },
     ]);
     expect(found.diskBytes).toEqual([4 * MIB, 4 * MIB]);
-    expect(found.warnings).toEqual([{ disk: 1, message: `${other.path} has 4 MiB; scripts are told 5, as the instance file says` }]);
+    expect(found.warnings).toEqual([{ disk: 1, message: `${other.path} has 4 MiB, but the instance file says 5: scripts get 5` }]);
   });
 
-  test('a disk that has a URI alone is left as it is', async () => {
+  test('a disk with only a URI is not changed', async () => {
     const instance = withDisks({ uri: 'rbd:pool/image', size: 10 });
     expect(await inspectDisks(instance, { purpose: 'import' })).toEqual({ instance, diskBytes: [undefined], warnings: [] });
   });
 
-  test('a disk that is not touched may be missing or read-only; where it is there, scripts are told its size', async () => {
+  test('a disk that is not used may be missing or read-only; if it exists, scripts get its size', async () => {
     await using scratch = await makeTemporaryDirectory();
     const path = await makeDisk(scratch, 'a.img', MIB);
     const readOnly = await makeDisk(scratch, 'b.img', 2 * MIB);
@@ -115,16 +115,20 @@ describe('what is found', () => {
 });
 
 describe('what is refused, with the disk', () => {
-  test('a disk that is not there', async () => {
+  test('a disk that does not exist', async () => {
     await using scratch = await makeTemporaryDirectory();
     const instance = withDisks({ path: await makeDisk(scratch, 'a.img', MIB) }, { path: scratch.file('b.img') });
     const error = await refusal(inspectDisks(instance, { purpose: 'export' }));
-    expect(error).toMatchObject({ code: 'DISK_MISSING', disk: 1, message: `disk 1, ${scratch.file('b.img')}, is not there` });
-    const beneathFile = withDisks({ path: scratch.file('a.img', 'x') });
-    expect(await refusal(inspectDisks(beneathFile, { purpose: 'export' }))).toMatchObject({ code: 'DISK_MISSING' });
+    expect(error).toMatchObject({
+      code: 'DISK_MISSING',
+      disk: 1,
+      message: `cannot open disk 1 (${scratch.file('b.img')}): it does not exist`,
+    });
+    const belowFile = withDisks({ path: scratch.file('a.img', 'x') });
+    expect(await refusal(inspectDisks(belowFile, { purpose: 'export' }))).toMatchObject({ code: 'DISK_MISSING' });
   });
 
-  test('what is neither a file nor a block device; a pipe is not waited for', async () => {
+  test('a path that is neither a file nor a block device, without waiting for a pipe', async () => {
     await using scratch = await makeTemporaryDirectory();
     await mkdir(scratch.file('directory'));
     await run('mkfifo', [scratch.file('pipe')]);
@@ -134,7 +138,7 @@ describe('what is refused, with the disk', () => {
       ['/dev/zero', 'a character device'],
     ] as const) {
       const error = await refusal(inspectDisks(withDisks({ path }), { purpose: 'export' }));
-      expect(error).toMatchObject({ code: 'DISK_KIND', disk: 0, message: `disk 0, ${path}, is ${kind}` });
+      expect(error).toMatchObject({ code: 'DISK_KIND', disk: 0, message: `cannot open disk 0 (${path}): it is ${kind}` });
     }
   });
 
@@ -161,7 +165,7 @@ describe('what is refused, with the disk', () => {
     });
   });
 
-  test('a file that even root may not write', async () => {
+  test('a file that root may not write either', async () => {
     await using mounted = await mountNewXfs();
     const path = mounted.file('a.img');
     await writeFile(path, 'data');
@@ -179,19 +183,19 @@ describe('what is refused, with the disk', () => {
       const error = await refusal(inspectDisks(withDisks({ path }, { path: scratch.file(other) }), { purpose: 'export' }));
       expect(error).toMatchObject({
         code: 'INSTANCE_INVALID',
-        message: `disks 0 and 1 of web1.example.com are one and the same: ${path} and ${scratch.file(other)}`,
+        message: `disks 0 and 1 of web1.example.com are the same disk: ${path} and ${scratch.file(other)}`,
       });
     }
   });
 
-  test('two disks that are one device, though its nodes are different files; even where only one of them is touched', async () => {
+  test('two disks that are one device, though its nodes are different files; even if only one of them is used', async () => {
     await using scratch = await makeTemporaryDirectory();
     await using device = await attachLoopDevice(await makeDisk(scratch, 'a.img', MIB));
     const { stdout } = await run('stat', ['--format=%Hr %Lr', device.path]);
     await run('mknod', [scratch.file('node'), 'b', ...stdout.trim().split(' ')]);
     const instance = withDisks({ path: device.path }, { path: scratch.file('node') });
     const error = await refusal(inspectDisks(instance, { purpose: 'import', disks: [1] }));
-    expect(error).toMatchObject({ code: 'INSTANCE_INVALID', message: expect.stringContaining('are one and the same') });
+    expect(error).toMatchObject({ code: 'INSTANCE_INVALID', message: expect.stringContaining('are the same disk') });
   });
 
   test('a file, and the loop device that shows it', async () => {
@@ -199,22 +203,26 @@ describe('what is refused, with the disk', () => {
     const path = await makeDisk(scratch, 'a.img', MIB);
     await using device = await attachLoopDevice(path);
     const error = await refusal(inspectDisks(withDisks({ path }, { path: device.path }), { purpose: 'import' }));
-    expect(error).toMatchObject({ code: 'INSTANCE_INVALID', message: expect.stringContaining('are one and the same') });
+    expect(error).toMatchObject({ code: 'INSTANCE_INVALID', message: expect.stringContaining('are the same disk') });
   });
 
   test('a disk that the instance does not have', async () => {
     const error = await refusal(inspectDisks(withDisks(), { purpose: 'export', disks: [2] }));
-    expect(error).toMatchObject({ code: 'DISK_UNKNOWN', disk: 2, message: 'web1.example.com has no disk 2: it has 0, counted from 0' });
+    expect(error).toMatchObject({
+      code: 'DISK_UNKNOWN',
+      disk: 2,
+      message: 'web1.example.com has no disk 2: its disks are numbered from 0, and it has 0',
+    });
   });
 
-  test('everything, for a caller that has gone', async () => {
+  test('everything, if the caller has cancelled', async () => {
     const reason = new Error('enough');
     const inspecting = inspectDisks(withDisks({ path: '/nonexistent' }), { purpose: 'export', signal: AbortSignal.abort(reason) });
     await expect(inspecting).rejects.toBe(reason);
   });
 });
 
-test('looking changes nothing: a disk that will be written keeps its bytes and its time', async () => {
+test('inspecting changes nothing: a disk that will be written keeps its bytes and its time', async () => {
   await using scratch = await makeTemporaryDirectory();
   await writeFile(scratch.file('a.img'), 'data');
   await run('touch', ['--date=2001-01-01', scratch.file('a.img')]);

@@ -8,35 +8,34 @@ const MIB = 1024 ** 2;
 export interface InspectDisksOptions {
   /** `import` and `create` need to write, `export` to read. */
   readonly purpose: 'export' | 'import' | 'create';
-  /** The disks that the operation touches, by index; all where absent. */
+  /** The disks that the operation uses, by index; if absent, all. */
   readonly disks?: readonly number[] | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface InspectedDisks {
-  /** With `size` and `backend_type` of every disk that could be looked at; what the instance file says is kept. */
+  /** With `size` and `backend_type` of every disk that could be examined; values of the instance file are kept. */
   readonly instance: Instance;
-  /** Bytes of each disk by index; undefined for what has a URI alone, or is not touched and could not be looked at. */
+  /** Bytes of each disk by index; undefined for a disk with only a URI, and for an unused disk that could not be examined. */
   readonly diskBytes: readonly (number | undefined)[];
-  /** What the user should know although nothing failed. */
+  /** What the user should know, although nothing failed. */
   readonly warnings: readonly { readonly disk: number; readonly message: string }[];
 }
 
 /**
- * Looks at the disks of an instance before anything is touched: they are there, are devices or files, each a different one, and can
- * be opened as the operation needs it. Disks that it does not touch are looked at too, since scripts are told of them, but may be
- * missing.
+ * Examines the disks of an instance before anything is changed: they must exist, be different devices or files, and can be opened as
+ * the operation requires. Disks that the operation does not use are examined too, because scripts get their sizes, but may be missing.
  *
  * @throws GantryError `DISK_UNKNOWN`, `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, `DISK_READ_ONLY`, `DISK_IO`, and
- *   `INSTANCE_INVALID` where two disks are the same device or file
+ *   `INSTANCE_INVALID` if two disks are the same device or file
  */
 export async function inspectDisks(instance: Instance, options: InspectDisksOptions): Promise<InspectedDisks> {
-  const touched = new Set(options.disks ?? instance.disks.keys());
-  assertKnown(instance, touched);
+  const used = new Set(options.disks ?? instance.disks.keys());
+  assertKnown(instance, used);
   const stats: (DiskStats | undefined)[] = [];
   for (const [index, disk] of instance.disks.entries()) {
     options.signal?.throwIfAborted();
-    stats.push(touched.has(index) ? await inspectTouched(disk, index, options.purpose) : await inspectOther(disk, index));
+    stats.push(used.has(index) ? await inspectUsed(disk, index, options.purpose) : await inspectOther(disk, index));
   }
   options.signal?.throwIfAborted();
   assertDifferent(instance, stats);
@@ -47,22 +46,22 @@ export async function inspectDisks(instance: Instance, options: InspectDisksOpti
   };
 }
 
-function assertKnown(instance: Instance, touched: ReadonlySet<number>): void {
-  const unknown = [...touched].find((index) => instance.disks[index] === undefined);
+function assertKnown(instance: Instance, used: ReadonlySet<number>): void {
+  const unknown = [...used].find((index) => instance.disks[index] === undefined);
   if (unknown === undefined) return;
   throw new GantryError('DISK_UNKNOWN', {
-    message: `${instance.name} has no disk ${unknown}: it has ${instance.disks.length}, counted from 0`,
-    hint: 'Name disks by their place in the instance file.',
+    message: `${instance.name} has no disk ${unknown}: its disks are numbered from 0, and it has ${instance.disks.length}`,
+    hint: 'Use the numbers of disks in the instance file.',
     disk: unknown,
   });
 }
 
-async function inspectTouched(disk: Disk, index: number, purpose: InspectDisksOptions['purpose']): Promise<DiskStats | undefined> {
+async function inspectUsed(disk: Disk, index: number, purpose: InspectDisksOptions['purpose']): Promise<DiskStats | undefined> {
   const writes = purpose !== 'export';
   if (writes && disk.access === 'ro') {
     throw new GantryError('DISK_READ_ONLY', {
-      message: `disk ${index}, ${disk.path ?? disk.uri ?? ''}, has "access: ro" in the instance file`,
-      hint: 'Say "access: rw" if it may be overwritten.',
+      message: `cannot write disk ${index} (${disk.path ?? disk.uri ?? ''}): the instance file says "access: ro"`,
+      hint: 'Set "access: rw" if it may be overwritten.',
       disk: index,
     });
   }
@@ -78,7 +77,7 @@ function assertDifferent(instance: Instance, stats: readonly (DiskStats | undefi
     const first = found === undefined ? index : stats.findIndex((other) => other?.identity === found.identity);
     if (first === index) continue;
     throw new GantryError('INSTANCE_INVALID', {
-      message: `disks ${first} and ${index} of ${instance.name} are one and the same: ${instance.disks[first]?.path} and ${instance.disks[index]?.path}`,
+      message: `disks ${first} and ${index} of ${instance.name} are the same disk: ${instance.disks[first]?.path} and ${instance.disks[index]?.path}`,
       hint: 'Give each disk its own device or file.',
       disk: index,
     });
@@ -96,11 +95,11 @@ function fillIn(disk: Disk, stats: DiskStats | undefined): Disk {
 
 function compareSize(disk: Disk, index: number, stats: DiskStats | undefined): { disk: number; message: string }[] {
   if (stats === undefined || disk.size === undefined || disk.size === mebibytes(stats.bytes)) return [];
-  const message = `${disk.path} has ${mebibytes(stats.bytes)} MiB; scripts are told ${disk.size}, as the instance file says`;
+  const message = `${disk.path} has ${mebibytes(stats.bytes)} MiB, but the instance file says ${disk.size}: scripts get ${disk.size}`;
   return [{ disk: index, message }];
 }
 
-/** Rounded up: a disk is never smaller than it says. */
+/** Rounded up, so that the disk has at most this size. */
 function mebibytes(bytes: number): number {
   return Math.ceil(bytes / MIB);
 }

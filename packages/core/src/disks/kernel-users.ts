@@ -5,24 +5,24 @@ import type { Layer } from './disk-layers.ts';
 import { layerId } from './disk-layers.ts';
 import type { DiskUser } from './disk-user.ts';
 
-/* Who uses a disk by way of the kernel: mounted file systems (proc_pid_mountinfo(5)) and swap (proc_swaps(5)). */
+/* Uses of a disk by the kernel: mounted file systems (proc_pid_mountinfo(5)) and swap (proc_swaps(5)). */
 
 interface Mount {
   readonly device: string;
   readonly source: string;
   readonly mountPoint: string;
   readonly writable: boolean;
-  /** A process of the mount namespace, where it is not ours. */
+  /** A process in its mount namespace, if that is not ours. */
   readonly seenBy: string | undefined;
 }
 
-/** The file systems that are mounted from these layers, in whatever mount namespace we can see. */
+/** The file systems that are mounted from these layers, in all mount namespaces that we can see. */
 export async function findMounts(layers: readonly Layer[], signal: AbortSignal): Promise<readonly DiskUser[]> {
   const mounts = await readAllMounts(signal);
   const ids = new Map<string, string | undefined>();
   for (const { source } of mounts) if (source.startsWith('/dev/') && !ids.has(source)) ids.set(source, await deviceId(source));
   const users = mounts.flatMap((mount) => {
-    // btrfs and others show a number that no device has: there the source tells.
+    // btrfs and others show a number that no device has: for them, compare the source.
     const layer = layers.find(({ id, kind }) => kind !== 'below' && (id === `device ${mount.device}` || id === ids.get(mount.source)));
     return layer === undefined ? [] : [describeMount(layer, mount)];
   });
@@ -34,7 +34,7 @@ function describeMount({ name }: Layer, { mountPoint, writable, seenBy }: Mount)
   return { text: `${name} is mounted ${writable ? 'writable' : 'read-only'} on ${where}`, writes: writable, mayPass: false };
 }
 
-/** Of every mount namespace once: ours first, so that what both have is ours. */
+/** The mounts of every namespace; ours comes first, so that a mount in several namespaces counts as ours. */
 async function readAllMounts(signal: AbortSignal): Promise<readonly Mount[]> {
   const mounts = await readMounts('self', undefined);
   const seen = new Set([await namespaceOf('self')]);
@@ -59,7 +59,7 @@ async function readMounts(pid: string, seenBy: string | undefined): Promise<Moun
   const lines = text.split('\n').filter((line) => line !== '');
   return lines.map((line) => {
     const [, , device = '', , mountPoint = '', ...rest] = line.split(' ');
-    // After the optional fields stand a dash, the type, the source and the options of the file system itself.
+    // After the optional fields come a dash, the type, the source and the options of the file system itself.
     const [, source = '', options = ''] = rest.slice(rest.indexOf('-') + 1);
     return {
       device,
@@ -71,7 +71,7 @@ async function readMounts(pid: string, seenBy: string | undefined): Promise<Moun
   });
 }
 
-/** The layers that the system swaps to. */
+/** The layers that are used as swap. */
 export async function findSwap(layers: readonly Layer[]): Promise<readonly DiskUser[]> {
   const lines = (await readFile('/proc/swaps', 'utf8').catch(() => '')).split('\n').slice(1);
   const ids = await Promise.all(

@@ -7,7 +7,7 @@ import { findDisk, openDisk, openFound } from './open-disk.ts';
 const MIB = 1024 * 1024;
 
 it.each(['read', 'write', 'write shared'] as const)(
-  'refuses to %s a file, a named pipe or a device that takes the place of a disk between the look at it and the open',
+  'refuses to %s a file, a named pipe or a device that replaces a disk after it was examined and before it is opened',
   async (mode) => {
     await using directory = await makeTemporaryDirectory();
     const [disk, other, image] = [directory.file('disk'), directory.file('other'), directory.file('image')];
@@ -15,12 +15,12 @@ it.each(['read', 'write', 'write shared'] as const)(
     await using loop = await attachLoopDevice(image);
     await execa('mkfifo', [directory.file('pipe')]);
     await symlink(loop.path, directory.file('device'));
-    for (const newcomer of ['other', 'pipe', 'device']) {
+    for (const replacement of ['other', 'pipe', 'device']) {
       const found = await findDisk(disk);
-      await rename(directory.file(newcomer), disk);
-      await expect(openFound(disk, found, mode), newcomer).rejects.toMatchObject({
+      await rename(directory.file(replacement), disk);
+      await expect(openFound(disk, found, mode), replacement).rejects.toMatchObject({
         code: 'DISK_IO',
-        message: `cannot open ${disk}: another file or device took its place meanwhile`,
+        message: `cannot open ${disk}: another file or device has replaced it`,
       });
       await writeFile(directory.file('next'), '');
       await rename(directory.file('next'), disk);
@@ -28,7 +28,7 @@ it.each(['read', 'write', 'write shared'] as const)(
   },
 );
 
-it('refuses a file that takes the place of a device', async () => {
+it('refuses a file that replaces a device', async () => {
   await using directory = await makeTemporaryDirectory();
   const [link, file] = [directory.file('link'), directory.file('file')];
   await writeFile(file, Buffer.alloc(MIB));
@@ -39,7 +39,7 @@ it('refuses a file that takes the place of a device', async () => {
   await expect(openFound(link, found, 'read')).rejects.toMatchObject({ code: 'DISK_IO' });
 });
 
-it('opens a disk by another of its names', async () => {
+it('opens a disk by a symbolic link', async () => {
   await using directory = await makeTemporaryDirectory();
   await writeFile(directory.file('disk'), Buffer.alloc(MIB));
   await symlink(directory.file('disk'), directory.file('link'));

@@ -15,13 +15,14 @@ export interface OpenDisk extends AsyncDisposable {
   readonly path: string;
   readonly kind: 'block' | 'file';
   readonly bytes: number;
-  /** The unit in which a file takes space, or a device is best written, bytes. */
+  /** The unit in which space is allocated to a file, or the best unit for writing to a device, bytes. */
   readonly blockBytes: number;
 }
 
 /**
- * Opens a block device or regular file that is there. For writing (unless `shared`) it is held exclusively, as far as others heed
- * that: nobody can mount the device meanwhile, and no QEMU opens the file. One that is held already is refused.
+ * Opens an existing block device or regular file. For writing (unless `shared`) it is claimed exclusively: until it is closed, the
+ * device cannot be mounted, and QEMU cannot open the file. Programs that ignore such claims are not blocked. A disk that is already
+ * claimed is refused.
  *
  * @throws GantryError `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, `DISK_READ_ONLY`, `BUSY`, `DISK_IO`
  */
@@ -29,7 +30,7 @@ export async function openDisk(path: string, mode: OpenMode): Promise<OpenDisk> 
   return await openFound(path, await findDisk(path), mode);
 }
 
-/** What a path led to when it was looked at. */
+/** The file or device that a path led to when it was examined. */
 export interface FoundDisk {
   readonly kind: 'block' | 'file';
   readonly stats: BigIntStats;
@@ -38,21 +39,21 @@ export interface FoundDisk {
 /** @throws GantryError `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, `DISK_IO` */
 export async function findDisk(path: string): Promise<FoundDisk> {
   const stats = await stat(path, { bigint: true }).catch((error: unknown) => {
-    throw diskCallError(path, 'opening', error);
+    throw diskCallError(path, 'open', error);
   });
   if (stats.isBlockDevice()) return { kind: 'block', stats };
   if (stats.isFile()) return { kind: 'file', stats };
   throw new GantryError('DISK_KIND', {
-    message: `${path} is neither a block device nor a regular file`,
-    hint: 'A disk is one or the other; correct its path in the instance file.',
+    message: `cannot open ${path}: it is neither a block device nor a regular file`,
+    hint: 'Correct its path in the instance file.',
   });
 }
 
 /**
- * Opens what {@link findDisk} found. How it is opened follows from its kind, so another file or device that has taken its place since is
+ * Opens what {@link findDisk} found. Its kind determines how it is opened, so a file or device that has replaced it since then is
  * refused.
  *
- * @throws as {@link openDisk}
+ * @throws the errors of {@link openDisk}
  */
 export async function openFound(path: string, { kind, stats: found }: FoundDisk, mode: OpenMode): Promise<OpenDisk> {
   const file = await openAs(path, kind, mode);
@@ -65,11 +66,11 @@ export async function openFound(path: string, { kind, stats: found }: FoundDisk,
     return { file, path, kind, bytes, blockBytes: Number(stats.blksize), [Symbol.asyncDispose]: () => file.close() };
   } catch (error) {
     await file.close();
-    throw diskCallError(path, 'opening', error);
+    throw diskCallError(path, 'open', error);
   }
 }
 
-/** Whether two looks were at the same file, or at the same device. */
+/** Whether both are of the same file, or of the same device. */
 export function isSameDisk(a: BigIntStats, b: BigIntStats): boolean {
   if (a.isBlockDevice()) return b.isBlockDevice() && a.rdev === b.rdev;
   return b.isFile() && a.dev === b.dev && a.ino === b.ino;
@@ -77,33 +78,33 @@ export function isSameDisk(a: BigIntStats, b: BigIntStats): boolean {
 
 async function openAs(path: string, kind: 'block' | 'file', mode: OpenMode): Promise<FileHandle> {
   const exclusive = kind === 'block' && mode === 'write' ? constants.O_EXCL : 0;
-  // A named pipe that has taken the place of a file must not hold the open until somebody writes to it.
+  // If a named pipe has replaced the file, opening it must not wait for a writer.
   const nonBlocking = kind === 'file' ? constants.O_NONBLOCK : 0;
   try {
-    // QEMU's locks are of the kind that needs a file which is open for reading too.
+    // QEMU's locks require a file that is also open for reading.
     return await open(path, (mode === 'read' ? constants.O_RDONLY : constants.O_RDWR | exclusive) | nonBlocking);
   } catch (error) {
-    throw diskCallError(path, 'opening', error);
+    throw diskCallError(path, 'open', error);
   }
 }
 
 function replaced(path: string): GantryError {
   return new GantryError('DISK_IO', {
-    message: `cannot open ${path}: another file or device took its place meanwhile`,
+    message: `cannot open ${path}: another file or device has replaced it`,
     hint: 'Find out who replaced it, and try again.',
   });
 }
 
 function lockedByQemu(path: string): GantryError {
   return new GantryError('BUSY', {
-    message: `${path} is in use: QEMU has it open`,
+    message: `cannot write ${path}: QEMU has it open`,
     hint: 'Stop the guest, and try again.',
   });
 }
 
 function readOnly(path: string): GantryError {
   return new GantryError('DISK_READ_ONLY', {
-    message: `${path} is set read-only`,
-    hint: 'Make the device writable (blockdev --setrw), or give another.',
+    message: `cannot write ${path}: the device is read-only`,
+    hint: 'Make the device writable (blockdev --setrw), or use another.',
   });
 }

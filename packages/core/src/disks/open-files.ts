@@ -10,7 +10,7 @@ import { commandName, processIds } from './kernel-users.ts';
 
 export interface OpenFiles {
   readonly users: readonly DiskUser[];
-  /** Processes whose open files we were not allowed to see. */
+  /** Processes whose open files we may not see. */
   readonly hiddenProcesses: number;
 }
 
@@ -20,8 +20,8 @@ interface Opening {
 }
 
 const ACCESS_MODE = 0o3;
-/** What most descriptors of most processes lead to. */
-const NEVER_A_DISK = /^\/dev\/(null|u?random|tty|ptmx|pts\/\d+)$/;
+/** Devices that most processes have open, and that are not disks: skipping them saves time. */
+const NOT_A_DISK = /^\/dev\/(null|u?random|tty|ptmx|pts\/\d+)$/;
 
 /** Every process that has one of the layers open, once for each layer. */
 export async function findOpenFiles(layers: readonly Layer[], signal: AbortSignal): Promise<OpenFiles> {
@@ -31,14 +31,14 @@ export async function findOpenFiles(layers: readonly Layer[], signal: AbortSigna
   for (const pid of await processIds()) {
     signal.throwIfAborted();
     const descriptors = await readdir(`/proc/${pid}/fd`).catch((error: unknown) => {
-      // Else it has ended just now.
+      // Other errors: the process has just ended.
       if (error instanceof Error && 'code' in error && error.code === 'EACCES') hiddenProcesses += 1;
       return [];
     });
     const openings = (await Promise.all(descriptors.map((fd) => openingOf(pid, fd, byId)))).flat();
     for (const layer of new Set(openings.map((opening) => opening.layer))) {
       const writes = openings.some((opening) => opening.layer === layer && opening.writes);
-      // Who merely reads the whole disk does not use this part of it, or keeps no state of it.
+      // A process that only reads the whole disk does not use this part of it.
       if (layer.kind === 'below' && !writes) continue;
       const text = `process ${pid} (${await commandName(pid)}) has ${layer.name} open for ${writes ? 'writing' : 'reading'}`;
       users.push({ text, writes, mayPass: !writes, pid: Number(pid) });
@@ -50,15 +50,15 @@ export async function findOpenFiles(layers: readonly Layer[], signal: AbortSigna
 async function openingOf(pid: string, fd: string, layers: ReadonlyMap<string, Layer>): Promise<readonly Opening[]> {
   try {
     const link = `/proc/${pid}/fd/${fd}`;
-    // Pipes, sockets and the like have no path. The kernel has the answer in memory, and there are thousands to ask for.
+    // Pipes, sockets and the like have no path. This call does not wait for a disk, and there are thousands of descriptors.
     const path = readlinkSync(link);
-    if (!path.startsWith('/') || NEVER_A_DISK.test(path)) return [];
+    if (!path.startsWith('/') || NOT_A_DISK.test(path)) return [];
     const layer = layers.get(layerId(await stat(link, { bigint: true })));
     if (layer === undefined) return [];
     const flags = /^flags:\s*([0-7]+)$/m.exec(await readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8'))?.[1] ?? '0';
     return [{ layer, writes: (Number.parseInt(flags, 8) & ACCESS_MODE) !== 0 }];
   } catch {
-    // Closed just now.
+    // It was just closed.
     return [];
   }
 }

@@ -1,38 +1,38 @@
 import { findFileLock, lockFileShared } from '../system/file-locks.ts';
 
 /*
- * QEMU tells others what it does with an image by locks on single bytes of it (block/file-posix.c): byte 100 + n for a permission
- * that it uses, 200 + n for one that it grants nobody else. The locks are shared ones; who wants a permission looks whether somebody
- * has the byte that forbids it. n is the bit of BLK_PERM_CONSISTENT_READ, _WRITE, _WRITE_UNCHANGED, _RESIZE (block/block-common.h).
+ * QEMU shows others how it uses an image by locks on single bytes of it (block/file-posix.c): byte 100 + n for a permission that it
+ * uses, 200 + n for one that it denies to others. The locks are shared locks; before using a permission, a program checks for a lock on
+ * the byte that denies it. n is the bit of BLK_PERM_CONSISTENT_READ, _WRITE, _WRITE_UNCHANGED, _RESIZE (block/block-common.h).
  */
 
-const USES = 100;
-const FORBIDS = 200;
+const USED = 100;
+const DENIED = 200;
 const PERMISSIONS = 4;
 const CONSISTENT_READ = 0;
 const WRITE = 1;
 const RESIZE = 3;
 
-/** By QEMU's kind of lock, and no other that happens to cover these bytes. */
+/** Whether QEMU's kind of lock is there, and not just another lock that covers these bytes. */
 function isLocked(fd: number, start: number, bytes: number): boolean {
   const lock = findFileLock(fd, start, bytes);
-  return lock !== undefined && lock.pid === undefined && lock.start >= USES;
+  return lock !== undefined && lock.pid === undefined && lock.start >= USED;
 }
 
-/** What QEMU does with an image that somebody has open with it; undefined where nobody has, or its locks are switched off. */
+/** How QEMU uses an image; undefined if no QEMU has it open, or one with locking switched off. */
 export function findQemuUse(fd: number): 'writes' | 'reads' | undefined {
-  if (isLocked(fd, USES + WRITE, 1)) return 'writes';
-  return [USES, FORBIDS].some((start) => isLocked(fd, start, PERMISSIONS)) ? 'reads' : undefined;
+  if (isLocked(fd, USED + WRITE, 1)) return 'writes';
+  return [USED, DENIED].some((start) => isLocked(fd, start, PERMISSIONS)) ? 'reads' : undefined;
 }
 
 /**
- * Keeps every QEMU from opening an image, until the file is closed, as a QEMU that writes it would: a guest that is started meanwhile
- * fails with a message of a lock.
+ * Prevents QEMU from opening an image until the file is closed, as a QEMU that writes it would: a guest that is started meanwhile fails
+ * with an error about a lock.
  *
  * @param fd open for reading and writing
- * @returns false where QEMU has the image open already
+ * @returns false if QEMU already has the image open
  */
 export function lockAgainstQemu(fd: number): boolean {
-  for (const byte of [USES + WRITE, FORBIDS + CONSISTENT_READ, FORBIDS + WRITE, FORBIDS + RESIZE]) lockFileShared(fd, byte, 1);
+  for (const byte of [USED + WRITE, DENIED + CONSISTENT_READ, DENIED + WRITE, DENIED + RESIZE]) lockFileShared(fd, byte, 1);
   return findQemuUse(fd) === undefined;
 }

@@ -24,7 +24,7 @@ const GiB = 1024 * MiB;
 
 interface Contents {
   readonly bytes: Buffer;
-  /** Bytes that were read, and not known to be zeros without. */
+  /** Bytes that were read, without holes. */
   readonly read: number;
 }
 
@@ -65,7 +65,7 @@ describe('a file', () => {
     expect(found.read).toBeLessThanOrEqual(2 * MiB + 3 * 4096);
   });
 
-  test('of 100 GiB with little data costs what the data costs', async () => {
+  test('of 100 GiB with little data takes only as long as the data', async () => {
     await using directory = await makeTemporaryDirectory();
     await makeSparseFile(directory.file('disk'), 100 * GiB, [{ offset: 70 * GiB, bytes: 2 * MiB, seed: 'a' }]);
     const kinds: [string, number][] = [];
@@ -81,7 +81,7 @@ describe('a file', () => {
     ]);
   });
 
-  test('that is one hole takes no reading at all', async () => {
+  test('that is one hole is not read at all', async () => {
     await using tmpfs = await mountNewTmpfs(MiB);
     await makeSparseFile(tmpfs.file('disk'), 5 * GiB);
     await using reader = new DeviceReader(tmpfs.file('disk'));
@@ -89,7 +89,7 @@ describe('a file', () => {
     expect(pieces).toEqual([{ zeros: 5 * GiB }]);
   });
 
-  test('where nobody can tell holes is read whole', async () => {
+  test('on a file system without holes is read completely', async () => {
     await using directory = await makeTemporaryDirectory();
     await using ramfs = await mountRamfs(directory.file('ramfs'));
     await makeSparseFile(ramfs.file('disk'), 3 * MiB, [{ offset: MiB, bytes: 10, seed: 'a' }]);
@@ -108,10 +108,13 @@ describe('a file', () => {
     const pieces = piecesOf(reader);
     await pieces.next();
     await change(path);
-    await expect(contentsOf(pieces)).rejects.toMatchObject({ code: 'DISK_IO', message: expect.stringContaining('changed its size') });
+    await expect(contentsOf(pieces)).rejects.toMatchObject({
+      code: 'DISK_IO',
+      message: expect.stringContaining('changed while it was read'),
+    });
   });
 
-  test('that cannot be read names the place', async () => {
+  test('that cannot be read: the error names the position', async () => {
     await using directory = await makeTemporaryDirectory();
     const [image, marker] = [directory.file('image'), Buffer.concat([...pseudoRandom('found again', 64 * 1024)])];
     await makeSparseFile(image, 128 * MiB);
@@ -120,18 +123,18 @@ describe('a file', () => {
       await using mounted = await mountImage(image);
       await writeFile(mounted.file('disk'), Buffer.concat([Buffer.alloc(2 * MiB, 'a'), marker]));
     }
-    // btrfs finds by its checksums what the disk beneath has lost.
+    // btrfs detects by its checksums what the disk below it has lost.
     const stored = await readFile(image);
     for (let at = stored.indexOf(marker); at !== -1; at = stored.indexOf(marker, at + 1)) stored.fill(0, at, at + 10);
     await writeFile(image, stored);
     await using mounted = await mountImage(image);
     const reading = contents(mounted.file('disk'));
-    await expect(reading).rejects.toMatchObject({ code: 'DISK_IO', message: expect.stringContaining(`byte ${2 * MiB} and on`) });
+    await expect(reading).rejects.toMatchObject({ code: 'DISK_IO', message: expect.stringContaining(`at byte ${2 * MiB} of`) });
   });
 });
 
 describe('a block device', () => {
-  test('is read whole, also where its size is odd', async () => {
+  test('is read completely, also if its size is odd', async () => {
     await using directory = await makeTemporaryDirectory();
     await makeSparseFile(directory.file('disk'), 3 * MiB + 512, [{ offset: MiB - 100, bytes: 200, seed: 'a' }]);
     await using loop = await attachLoopDevice(directory.file('disk'));
@@ -151,7 +154,7 @@ describe('a block device', () => {
 
 test.each([
   ['DISK_MISSING', 'nothing'],
-  ['DISK_MISSING', 'file/beneath'],
+  ['DISK_MISSING', 'file/below'],
   ['DISK_KIND', 'directory'],
   ['DISK_KIND', 'pipe'],
 ])('%s: %s', async (code, name) => {

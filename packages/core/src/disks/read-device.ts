@@ -6,7 +6,7 @@ import { diskCallError } from './disk-errors.ts';
 import type { OpenDisk } from './open-disk.ts';
 import { openDisk } from './open-disk.ts';
 
-/** A run of a disk, from `start` up to `end`, bytes. */
+/** A range of a disk, from `start` up to `end`, bytes. */
 interface Extent {
   readonly kind: 'data' | 'hole';
   readonly start: number;
@@ -14,11 +14,11 @@ interface Extent {
 }
 
 /**
- * Reads everything that a block device or file holds, in order. The holes of a file are not read: a file of 100 GiB with 1 GiB of data
- * costs what 1 GiB costs.
+ * Reads the contents of a block device or file, in order. The holes of a file are not read: a file of 100 GiB with 1 GiB of data takes
+ * as long as one of 1 GiB.
  *
- * Reading throws GantryError `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, and `DISK_IO` where the disk cannot be read or changes its
- * size meanwhile.
+ * Reading throws GantryError `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, and `DISK_IO` if the disk cannot be read or its size changes
+ * meanwhile.
  */
 export class DeviceReader implements PlainReader, AsyncDisposable {
   readonly #path: string;
@@ -27,7 +27,7 @@ export class DeviceReader implements PlainReader, AsyncDisposable {
   #extent: Extent | undefined;
   #reading: Promise<unknown> | undefined;
 
-  /** @param path is opened by the first read */
+  /** @param path opened by the first read */
   constructor(path: string) {
     this.#path = path;
   }
@@ -51,7 +51,7 @@ export class DeviceReader implements PlainReader, AsyncDisposable {
     return bytes;
   }
 
-  /** A read that is still under way must not outlive the descriptor. */
+  /** Waits for an unfinished read: the descriptor must stay open until then. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#reading?.catch(() => undefined);
     const disk = await this.#opening?.catch(() => undefined);
@@ -80,7 +80,7 @@ function* extents({ file, path, kind, bytes }: OpenDisk): Generator<Extent, void
       at = hole;
     }
   } catch (error) {
-    throw diskCallError(path, 'looking for holes in', error);
+    throw diskCallError(path, 'find holes in', error);
   }
 }
 
@@ -88,7 +88,7 @@ async function readSome(disk: OpenDisk, output: Uint8Array, at: number): Promise
   try {
     return (await disk.file.read(output, 0, output.length, at)).bytesRead;
   } catch (error) {
-    throw diskCallError(disk.path, `reading byte ${at} and on of`, error);
+    throw diskCallError(disk.path, `read at byte ${at} of`, error);
   }
 }
 
@@ -98,7 +98,7 @@ async function assertSameSize(disk: OpenDisk): Promise<void> {
 
 function changedSize({ path, bytes }: OpenDisk): GantryError {
   return new GantryError('DISK_IO', {
-    message: `${path} had ${bytes} bytes when its reading began, and changed its size meanwhile`,
+    message: `cannot read ${path}: its size was ${bytes} bytes and changed while it was read`,
     hint: 'Export it from a snapshot, or while nothing resizes it.',
   });
 }

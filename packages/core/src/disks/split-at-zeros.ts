@@ -8,11 +8,10 @@ export interface PiecePart {
 }
 
 /**
- * Tells the parts of a piece that are zeros from those that are not, in whole blocks of the disk: a file can have holes where those
- * are.
+ * Splits a piece into parts of zeros and of data, at block boundaries of the disk: parts of zeros can become holes of a file.
  *
- * @param at where in the disk the piece begins, bytes
- * @param blockBytes the unit in which a hole is to be had
+ * @param at where in the disk the piece starts, bytes
+ * @param blockBytes the smallest size of a hole
  */
 export function* splitAtZeros(piece: Uint8Array, at: number, blockBytes: number): Generator<PiecePart, void, undefined> {
   let partStart = 0;
@@ -31,7 +30,7 @@ export function* splitAtZeros(piece: Uint8Array, at: number, blockBytes: number)
   if (start > partStart) yield { kind: partIsZero ? 'zeros' : 'data', start: partStart, end: start };
 }
 
-/** Most blocks with data show it at once, and need no comparison. */
+/** Checks three bytes first: most blocks with data need no more. */
 function isZeroBlock(piece: Uint8Array, start: number, end: number): boolean {
   return piece[start] === 0 && piece[(start + end) >> 1] === 0 && piece[end - 1] === 0 && isZero(piece.subarray(start, end));
 }

@@ -1,11 +1,11 @@
 import { diskCallError } from './disk-errors.ts';
 import type { OpenDisk } from './open-disk.ts';
 
-/** For larger calls Linux looks for memory in larger pieces, which it took up to five times as long to fill. Bytes. */
-const MOST_AT_ONCE = 256 * 1024;
+/** For larger writes Linux allocates memory in larger pieces, and filling them took up to five times as long. */
+const MAX_WRITE_BYTES = 256 * 1024;
 
 /**
- * Writes all the bytes there.
+ * Writes all bytes at this position.
  *
  * @throws GantryError `DISK_IO` and others
  */
@@ -13,9 +13,9 @@ export async function writeAll({ file, path }: OpenDisk, bytes: Uint8Array, at: 
   let written = 0;
   while (written < bytes.length) {
     try {
-      written += (await file.write(bytes, written, Math.min(bytes.length - written, MOST_AT_ONCE), at + written)).bytesWritten;
+      written += (await file.write(bytes, written, Math.min(bytes.length - written, MAX_WRITE_BYTES), at + written)).bytesWritten;
     } catch (error) {
-      throw diskCallError(path, `writing ${bytes.length} bytes at byte ${at} of`, error);
+      throw diskCallError(path, `write ${bytes.length} bytes at byte ${at} of`, error);
     }
   }
 }

@@ -23,7 +23,7 @@ import { describe, expect, test } from 'vitest';
 
 import { decodeDump } from '../frames/decode-dump.ts';
 import { encodeDump } from '../frames/encode-dump.ts';
-import { collect, lent } from '../frames/testing/streams.ts';
+import { collect, overwritten } from '../frames/testing/streams.ts';
 import type { PlainPiece } from '../frames/types.ts';
 import { DeviceReader } from './read-device.ts';
 import { mountRamfs } from './testing/ramfs.ts';
@@ -33,16 +33,16 @@ const run = promisify(execFile);
 const MiB = 1024 * 1024;
 const { signal } = new AbortController();
 
-/** As an export and an import of it: through frames, which know nothing of the holes within them. */
+/** Like an export and an import of it: frames do not keep the holes within them. */
 function throughDump(path: string): AsyncIterable<PlainPiece> {
   const dump = encodeDump(new DeviceReader(path), { codec: 'zstd', signal });
   return (async function* () {
     const stored = await collect(dump.stored);
-    yield* decodeDump(lentBytes(stored), { codec: 'zstd', framed: dump.summary(), signal });
+    yield* decodeDump(usedBytes(stored), { codec: 'zstd', framed: dump.summary(), signal });
   })();
 }
 
-async function* lentBytes(bytes: Buffer): AsyncGenerator<Uint8Array, void, undefined> {
+async function* usedBytes(bytes: Buffer): AsyncGenerator<Uint8Array, void, undefined> {
   yield await Promise.resolve(bytes);
 }
 
@@ -66,7 +66,7 @@ describe('a file comes back the same and as sparse as it was', () => {
     ['xfs', mountNewXfs],
     ['btrfs', mountNewBtrfs],
     ['tmpfs', () => mountNewTmpfs(64 * MiB)],
-  ])('on %s, over what was there before', async (_name, mount) => {
+  ])('on %s, over previous contents', async (_name, mount) => {
     await using mounted = await mount();
     const [source, target] = [mounted.file('source'), mounted.file('target')];
     await makeSparseFile(source, 24 * MiB + 777, [
@@ -81,7 +81,7 @@ describe('a file comes back the same and as sparse as it was', () => {
     expect(await allocatedBytes(target)).toBeLessThanOrEqual(await allocatedBytes(source));
   });
 
-  test('whatever the pieces, whatever was there before', async () => {
+  test('for all kinds of pieces and previous contents', async () => {
     await using directory = await makeTemporaryDirectory();
     const path = directory.file('disk');
     const piece = fc.oneof(
@@ -95,31 +95,31 @@ describe('a file comes back the same and as sparse as it was', () => {
     const old = fc.constantFrom<'data' | 'hole'>('data', 'hole');
     await fc.assert(
       fc.asyncProperty(fc.array(piece, { maxLength: 10 }), old, fc.nat({ max: 100_000 }), async (pieces, before, rest) => {
-        const plain = await collect(lent(pieces));
+        const plain = await collect(overwritten(pieces));
         await emptyTarget(path, plain.length + rest);
         if (before === 'data') await makeRandomFile(path, plain.length + rest, 'before');
         const tail = (await readFile(path)).subarray(plain.length);
-        await writeDevice(path, lent(pieces), { signal, expectedPlainBytes: plain.length });
+        await writeDevice(path, overwritten(pieces), { signal, expectedPlainBytes: plain.length });
         expect((await readFile(path)).equals(Buffer.concat([plain, tail]))).toBe(true);
       }),
       { numRuns: 40 },
     );
   });
 
-  test('a block of zeros among data is a hole, a smaller run is not', async () => {
+  test('a block of zeros between data becomes a hole, a smaller run does not', async () => {
     await using tmpfs = await mountNewTmpfs(8 * MiB);
     const data = Buffer.alloc(10 * 4096, 'data');
     await emptyTarget(tmpfs.file('disk'), data.length);
-    await writeDevice(tmpfs.file('disk'), lent([data.fill(0, 4096 - 50, 3 * 4096 + 4000)]), { signal });
+    await writeDevice(tmpfs.file('disk'), overwritten([data.fill(0, 4096 - 50, 3 * 4096 + 4000)]), { signal });
     expect((await readFile(tmpfs.file('disk'))).equals(data)).toBe(true);
     expect(await allocatedBytes(tmpfs.file('disk'))).toBe(8 * 4096);
   });
 
-  test('where no hole is to be had, zeros are written', async () => {
+  test('if holes are not supported, zeros are written', async () => {
     await using directory = await makeTemporaryDirectory();
     await using ramfs = await mountRamfs(directory.file('ramfs'));
     await makeRandomFile(ramfs.file('disk'), 3 * MiB, 'before');
-    await writeDevice(ramfs.file('disk'), lent([{ zeros: MiB + 5 }, Buffer.from('data'), { zeros: 2 * MiB - 9 }]), { signal });
+    await writeDevice(ramfs.file('disk'), overwritten([{ zeros: MiB + 5 }, Buffer.from('data'), { zeros: 2 * MiB - 9 }]), { signal });
     const written = await readFile(ramfs.file('disk'));
     expect(written.equals(Buffer.concat([Buffer.alloc(MiB + 5), Buffer.from('data'), Buffer.alloc(2 * MiB - 9)]))).toBe(true);
   });
@@ -127,7 +127,7 @@ describe('a file comes back the same and as sparse as it was', () => {
 
 describe('a block device', () => {
   test.each(['one that can make holes', 'one that cannot'])(
-    'has zeros where they belong, over old data, and its rest left alone: %s',
+    'has zeros where they belong, over old data, and an unchanged remainder: %s',
     async (kind) => {
       await using directory = await makeTemporaryDirectory();
       await using ramfs = await mountRamfs(directory.file('ramfs'));
@@ -135,8 +135,10 @@ describe('a block device', () => {
       await makeRandomFile(file, 10 * MiB, 'before');
       const before = await readFile(file);
       await using loop = await attachLoopDevice(file);
-      const data = Buffer.from('data that ends in the midst of a sector');
-      await writeDevice(loop.path, lent([{ zeros: 3 * MiB + 100 }, data, { zeros: 2 * MiB }, data, { zeros: 700 }, data]), { signal });
+      const data = Buffer.from('data that ends in the middle of a sector');
+      await writeDevice(loop.path, overwritten([{ zeros: 3 * MiB + 100 }, data, { zeros: 2 * MiB }, data, { zeros: 700 }, data]), {
+        signal,
+      });
       const expected = Buffer.concat([Buffer.alloc(3 * MiB + 100), data, Buffer.alloc(2 * MiB), data, Buffer.alloc(700), data]);
       const written = await readFile(loop.path);
       expect(written.subarray(0, expected.length).equals(expected)).toBe(true);
@@ -144,11 +146,11 @@ describe('a block device', () => {
     },
   );
 
-  test('that can make holes has them in the file beneath', async () => {
+  test('that can make holes has them in the file below it', async () => {
     await using directory = await makeTemporaryDirectory();
     await makeRandomFile(directory.file('disk'), 10 * MiB, 'before');
     await using loop = await attachLoopDevice(directory.file('disk'));
-    await writeDevice(loop.path, lent([{ zeros: 8 * MiB }]), { signal });
+    await writeDevice(loop.path, overwritten([{ zeros: 8 * MiB }]), { signal });
     expect(await allocatedBytes(directory.file('disk'))).toBeLessThan(3 * MiB);
   });
 
@@ -159,7 +161,7 @@ describe('a block device', () => {
     await run('mkfs.ext4', ['-q', loop.path]);
     await using mounted = await mountImage(loop.path);
     await writeFile(mounted.file('kept'), 'kept');
-    await expect(writeDevice(loop.path, lent([Buffer.from('new')]), { signal })).rejects.toMatchObject({ code: 'BUSY' });
+    await expect(writeDevice(loop.path, overwritten([Buffer.from('new')]), { signal })).rejects.toMatchObject({ code: 'BUSY' });
     expect(await readFile(mounted.file('kept'), 'utf8')).toBe('kept');
   });
 
@@ -167,7 +169,7 @@ describe('a block device', () => {
     await using directory = await makeTemporaryDirectory();
     await makeSparseFile(directory.file('disk'), MiB);
     await using loop = await attachLoopDevice(directory.file('disk'), { readOnly: true });
-    await expect(writeDevice(loop.path, lent([Buffer.from('new')]), { signal })).rejects.toMatchObject({ code: 'DISK_READ_ONLY' });
+    await expect(writeDevice(loop.path, overwritten([Buffer.from('new')]), { signal })).rejects.toMatchObject({ code: 'DISK_READ_ONLY' });
   });
 });
 
@@ -186,21 +188,23 @@ describe('an image file', () => {
     await using _guest = await startGuest(directory.file('disk'));
   });
 
-  test('that a guest has open is refused, unless that is insisted on', async () => {
+  test('that a guest has open is refused, unless that is forced', async () => {
     await using directory = await makeTemporaryDirectory();
     await emptyTarget(directory.file('disk'), MiB);
     await using _guest = await startGuest(directory.file('disk'));
-    await expect(writeDevice(directory.file('disk'), lent([Buffer.from('new')]), { signal })).rejects.toMatchObject({ code: 'BUSY' });
-    await writeDevice(directory.file('disk'), lent([Buffer.from('new')]), { signal, forceInUse: true });
+    await expect(writeDevice(directory.file('disk'), overwritten([Buffer.from('new')]), { signal })).rejects.toMatchObject({
+      code: 'BUSY',
+    });
+    await writeDevice(directory.file('disk'), overwritten([Buffer.from('new')]), { signal, forceInUse: true });
   });
 });
 
-describe('what cannot be is refused', () => {
+describe('refused is', () => {
   test('a disk that is smaller than the dump, before anything is written', async () => {
     await using directory = await makeTemporaryDirectory();
     const target = directory.file('target');
     await writeFile(target, 'as it was');
-    const writing = writeDevice(target, lent([Buffer.from('new')]), { signal, expectedPlainBytes: 10 });
+    const writing = writeDevice(target, overwritten([Buffer.from('new')]), { signal, expectedPlainBytes: 10 });
     await expect(writing).rejects.toMatchObject({ code: 'DISK_TOO_SMALL' });
     expect(await readFile(target, 'utf8')).toBe('as it was');
   });
@@ -208,36 +212,38 @@ describe('what cannot be is refused', () => {
   test.each<[string, PlainPiece]>([
     ['data', Buffer.from('too much')],
     ['zeros', { zeros: 8 }],
-  ])('more %s than the disk has room for, where nobody knew how much would come', async (_title, piece) => {
+  ])('more %s than the disk has room for, if the size was not known before', async (_title, piece) => {
     await using directory = await makeTemporaryDirectory();
     const target = directory.file('target');
     await writeFile(target, '0123456789');
-    await expect(writeDevice(target, lent([Buffer.from('abc'), piece]), { signal })).rejects.toMatchObject({ code: 'DISK_TOO_SMALL' });
+    await expect(writeDevice(target, overwritten([Buffer.from('abc'), piece]), { signal })).rejects.toMatchObject({
+      code: 'DISK_TOO_SMALL',
+    });
     expect(await readFile(target, 'utf8')).toBe('abc3456789');
   });
 
-  test('a file that is not there, and none is made', async () => {
+  test('a file that does not exist, and it is not created', async () => {
     await using directory = await makeTemporaryDirectory();
-    await expect(writeDevice(directory.file('target'), lent([]), { signal })).rejects.toMatchObject({ code: 'DISK_MISSING' });
+    await expect(writeDevice(directory.file('target'), overwritten([]), { signal })).rejects.toMatchObject({ code: 'DISK_MISSING' });
     await expect(open(directory.file('target'))).rejects.toThrow('ENOENT');
   });
 
   test('a directory', async () => {
     await using directory = await makeTemporaryDirectory();
-    await expect(writeDevice(directory.path, lent([]), { signal })).rejects.toMatchObject({ code: 'DISK_KIND' });
+    await expect(writeDevice(directory.path, overwritten([]), { signal })).rejects.toMatchObject({ code: 'DISK_KIND' });
   });
 
   test('a file on a file system that is read-only', async () => {
     await using directory = await makeTemporaryDirectory();
     await writeFile(directory.file('target'), 'as it was');
     await using view = await mountReadOnly(directory.path);
-    await expect(writeDevice(view.file('target'), lent([]), { signal })).rejects.toMatchObject({ code: 'DISK_READ_ONLY' });
+    await expect(writeDevice(view.file('target'), overwritten([]), { signal })).rejects.toMatchObject({ code: 'DISK_READ_ONLY' });
   });
 
   test('no space on the file system, and the hint says so', async () => {
     await using tmpfs = await mountNewTmpfs(MiB);
     await emptyTarget(tmpfs.file('disk'), 8 * MiB);
-    const writing = writeDevice(tmpfs.file('disk'), lent([Buffer.alloc(4 * MiB, 'data')]), { signal });
+    const writing = writeDevice(tmpfs.file('disk'), overwritten([Buffer.alloc(4 * MiB, 'data')]), { signal });
     await expect(writing).rejects.toMatchObject({
       code: 'DISK_IO',
       message: expect.stringContaining('ENOSPC'),
@@ -245,12 +251,12 @@ describe('what cannot be is refused', () => {
     });
   });
 
-  test('a quota, which Node has no name for', async () => {
-    await using room = await mountNewBtrfs();
-    await run('btrfs', ['quota', 'enable', room.path]);
-    await run('btrfs', ['qgroup', 'limit', '1M', room.path]);
-    await emptyTarget(room.file('disk'), 16 * MiB);
-    const writing = writeDevice(room.file('disk'), lent([Buffer.alloc(8 * MiB, 'data')]), { signal });
+  test('an exceeded quota, an error that Node has no name for', async () => {
+    await using mounted = await mountNewBtrfs();
+    await run('btrfs', ['quota', 'enable', mounted.path]);
+    await run('btrfs', ['qgroup', 'limit', '1M', mounted.path]);
+    await emptyTarget(mounted.file('disk'), 16 * MiB);
+    const writing = writeDevice(mounted.file('disk'), overwritten([Buffer.alloc(8 * MiB, 'data')]), { signal });
     await expect(writing).rejects.toMatchObject({
       code: 'DISK_IO',
       message: expect.stringMatching(/EDQUOT/),

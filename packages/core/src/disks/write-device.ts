@@ -11,30 +11,30 @@ import { Zeroer } from './zeroer.ts';
 
 export interface WriteDeviceOptions {
   readonly signal: AbortSignal;
-  /** How many bytes will come, where that is known: a disk that is smaller is then refused before anything is written. */
+  /** The size of the stream, if known: a smaller disk is then refused before anything is written. */
   readonly expectedPlainBytes?: number | undefined;
-  /** Writes although somebody uses the disk: does not ask for it to be ours alone. */
+  /** Writes even if the disk is in use: does not claim it exclusively. */
   readonly forceInUse?: boolean | undefined;
 }
 
 /**
- * Writes a plain stream to the start of a block device or of a file that is there, and resolves when it is durable. Zeros leave or
- * make holes where the disk can have them, and what was there before is gone. A larger disk's rest is left alone.
+ * Writes a plain stream to the start of an existing block device or file, and resolves when it is durable. Zeros become holes if the disk
+ * supports them, and replace the previous contents. The remainder of a larger disk is not changed.
  *
- * Rejects with what `pieces` throws, or the reason of the signal.
+ * Rejects with the errors of `pieces` and the signal's reason.
  *
  * @throws GantryError `DISK_TOO_SMALL`, `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, `DISK_READ_ONLY`, `BUSY`, `DISK_IO`
  */
 export async function writeDevice(path: string, pieces: AsyncIterable<PlainPiece>, o: WriteDeviceOptions): Promise<void> {
   o.signal.throwIfAborted();
   await using disk = await openDisk(path, o.forceInUse === true ? 'write shared' : 'write');
-  assertRoom(disk, o.expectedPlainBytes ?? 0);
+  assertLargeEnough(disk, o.expectedPlainBytes ?? 0);
   const zeroer = new Zeroer(disk, o.signal);
   await using writeback = new Writeback(disk);
   let at = 0;
   for await (const piece of abortable(pieces, o.signal)) {
     const bytes = piece instanceof Uint8Array ? piece.length : piece.zeros;
-    assertRoom(disk, at + bytes);
+    assertLargeEnough(disk, at + bytes);
     if (piece instanceof Uint8Array) await writeBytes(disk, zeroer, piece, at);
     else await zeroer.zero(at, at + bytes);
     at += bytes;
@@ -55,10 +55,10 @@ async function writeBytes(disk: OpenDisk, zeroer: Zeroer, bytes: Uint8Array, at:
   }
 }
 
-function assertRoom({ path, bytes }: OpenDisk, needed: number): void {
+function assertLargeEnough({ path, bytes }: OpenDisk, needed: number): void {
   if (needed <= bytes) return;
   throw new GantryError('DISK_TOO_SMALL', {
-    message: `${path} has ${bytes} bytes, and the dump's disk had ${needed} or more`,
+    message: `cannot write ${path}: it has ${bytes} bytes, but at least ${needed} are needed`,
     hint: 'Make the disk at least as large as the one that was exported.',
   });
 }

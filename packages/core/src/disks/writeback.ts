@@ -1,33 +1,33 @@
 import { startWriteback } from '../system/writeback.ts';
 import type { OpenDisk } from './open-disk.ts';
 
-/** Small enough to begin soon, large enough to be written in one go. */
+/** Small enough to start soon, large enough to be written efficiently. */
 const STEP_BYTES = 32 * 1024 * 1024;
 
 /**
- * Keeps the disk writing while more comes. Left to itself the system holds everything back for seconds, or up to a tenth of the
- * memory, and making it durable at the end then takes as long as writing all of that.
+ * Keeps the disk busy while more data arrives. By default the kernel holds data back for seconds, or up to a tenth of the memory, and the
+ * flush at the end then takes as long as writing all of that.
  */
 export class Writeback implements AsyncDisposable {
   readonly #disk: OpenDisk;
-  #begunUpTo = 0;
-  #underWay: Promise<void> = Promise.resolve();
+  #startedUpTo = 0;
+  #unfinished: Promise<void> = Promise.resolve();
 
   constructor(disk: OpenDisk) {
     this.#disk = disk;
   }
 
-  /** Everything up to there, bytes from the disk's start, was written. */
+  /** To be called when everything up to `at`, bytes from the disk's start, was written. */
   async reached(at: number): Promise<void> {
-    if (at - this.#begunUpTo < STEP_BYTES) return;
-    await this.#underWay;
-    // Where it cannot be had, the end takes longer, and that is all.
-    this.#underWay = startWriteback(this.#disk.file.fd, this.#begunUpTo, at - this.#begunUpTo).catch(() => undefined);
-    this.#begunUpTo = at;
+    if (at - this.#startedUpTo < STEP_BYTES) return;
+    await this.#unfinished;
+    // If this is not supported, only the flush at the end takes longer.
+    this.#unfinished = startWriteback(this.#disk.file.fd, this.#startedUpTo, at - this.#startedUpTo).catch(() => undefined);
+    this.#startedUpTo = at;
   }
 
-  /** A call that is under way must not outlive the descriptor. */
+  /** Waits for an unfinished call: the descriptor must stay open until then. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#underWay;
+    await this.#unfinished;
   }
 }

@@ -4,32 +4,32 @@ import { diskCallError } from './disk-errors.ts';
 import type { OpenDisk } from './open-disk.ts';
 import { writeAll } from './write-all.ts';
 
-/** A device may have to write the zeros that it is asked for, and cannot be stopped meanwhile. */
+/** A device may have to write the zeros, and the call cannot be interrupted. */
 const DEVICE_STEP_BYTES = 64 * 1024 * 1024;
 const FILE_STEP_BYTES = 64 * 1024 * 1024 * 1024;
-/** A multiple of any device's logical block (ioctl BLKSSZGET), which fallocate(2) insists on. */
+/** A multiple of any device's logical block (ioctl BLKSSZGET), as fallocate(2) requires. */
 const DEVICE_BLOCK_BYTES = 4096;
 
 /**
- * Makes ranges of a disk read as zeros, in the cheapest way that the disk has: nothing where a file has a hole already, a hole
- * where it can be had, the device's own way to zero, and zeros written where there is no other.
+ * Makes ranges of a disk read as zeros, by the cheapest method that works: nothing for an existing hole of a file, a new hole, the
+ * device's own zeroing, or written zeros.
  *
- * To be asked for one range after the other, from the start of the disk on.
+ * Ranges must be passed in order, from the start of the disk.
  */
 export class Zeroer {
   readonly #disk: OpenDisk;
   readonly #signal: AbortSignal;
-  #ways: readonly Way[];
-  /** A file has no data from what was asked for last up to here. */
+  #methods: readonly ZeroMethod[];
+  /** A file has no data from the last range up to here. */
   #holeUpTo = 0;
 
   constructor(disk: OpenDisk, signal: AbortSignal) {
     this.#disk = disk;
     this.#signal = signal;
-    this.#ways = disk.kind === 'file' ? [punchHole] : [punchHole, zeroRange];
+    this.#methods = disk.kind === 'file' ? [punchHole] : [punchHole, zeroRange];
   }
 
-  /** @throws GantryError `DISK_IO` and others; the reason of the signal */
+  /** @throws GantryError `DISK_IO` and others; the signal's reason */
   async zero(start: number, end: number): Promise<void> {
     if (this.#disk.kind === 'block') {
       const from = Math.min(end, start + ((DEVICE_BLOCK_BYTES - (start % DEVICE_BLOCK_BYTES)) % DEVICE_BLOCK_BYTES));
@@ -49,7 +49,7 @@ export class Zeroer {
     try {
       return findData(this.#disk.file.fd, start) ?? Infinity;
     } catch (error) {
-      throw diskCallError(this.#disk.path, 'looking for holes in', error);
+      throw diskCallError(this.#disk.path, 'find holes in', error);
     }
   }
 
@@ -57,22 +57,22 @@ export class Zeroer {
     for (let at = start; at < end;) {
       this.#signal.throwIfAborted();
       const bytes = Math.min(stepBytes, end - at);
-      if (!(await this.#anyWay(at, bytes))) await this.#write(at, at + bytes);
+      if (!(await this.#tryMethods(at, bytes))) await this.#write(at, at + bytes);
       at += bytes;
     }
   }
 
-  /** A way that does not work is not tried again. */
-  async #anyWay(at: number, bytes: number): Promise<boolean> {
+  /** A method that is not supported is not tried again. */
+  async #tryMethods(at: number, bytes: number): Promise<boolean> {
     for (;;) {
-      const [way, ...others] = this.#ways;
-      if (way === undefined) return false;
+      const [method, ...others] = this.#methods;
+      if (method === undefined) return false;
       try {
-        if (await way(this.#disk.file.fd, at, bytes)) return true;
+        if (await method(this.#disk.file.fd, at, bytes)) return true;
       } catch (error) {
-        throw diskCallError(this.#disk.path, `zeroing ${bytes} bytes from byte ${at} of`, error);
+        throw diskCallError(this.#disk.path, `zero ${bytes} bytes at byte ${at} of`, error);
       }
-      this.#ways = others;
+      this.#methods = others;
     }
   }
 
@@ -86,4 +86,4 @@ export class Zeroer {
   }
 }
 
-type Way = (fd: number, offset: number, bytes: number) => Promise<boolean>;
+type ZeroMethod = (fd: number, offset: number, bytes: number) => Promise<boolean>;

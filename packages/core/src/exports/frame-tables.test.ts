@@ -10,7 +10,7 @@ import type { Codec } from '../frames/codecs/registry.ts';
 import { CODEC_NAMES } from '../frames/codecs/registry.ts';
 import { encodeDump } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
-import { collect, lent, readerOf } from '../frames/testing/streams.ts';
+import { collect, overwritten, readerOf } from '../frames/testing/streams.ts';
 import { verifyExport } from '../operations/verify.ts';
 import { openFrameSource } from './frame-source.ts';
 import type { DumpRecord } from './manifest.ts';
@@ -30,7 +30,7 @@ async function writeFrames(store: Store, codec: Codec): Promise<StoredExport> {
   const writeDisk = async (index: number): Promise<DumpRecord> => {
     const name = `disk${index}.${codec}`;
     await using dump = await writer.dump(name);
-    const encoded = encodeDump(readerOf(lent([PLAIN.subarray(index)])), { codec, frameSize: FRAME, signal });
+    const encoded = encodeDump(readerOf(overwritten([PLAIN.subarray(index)])), { codec, frameSize: FRAME, signal });
     return { index, name, ...(await dump.write(encoded)), messages: [], snapshot: 'none' };
   };
   const dumps = await Promise.all([0, 1].map(writeDisk));
@@ -61,7 +61,7 @@ describe.each(CODEC_NAMES)('%s', (codec) => {
       expect(source).toMatchObject({ frameSize: FRAME, plainBytes: plain.length });
       const offsets = Array.from({ length: source.frames }, (_, frame) => frame * FRAME);
       const frames = await Promise.all(offsets.map((offset) => source.at(offset)));
-      expect((await collect(lent(frames.map((frame) => frame.plain)))).equals(plain)).toBe(true);
+      expect((await collect(overwritten(frames.map((frame) => frame.plain)))).equals(plain)).toBe(true);
     }
   });
 

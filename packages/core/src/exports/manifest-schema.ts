@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { CODEC_NAMES, isStoredPlain } from '../frames/codecs/registry.ts';
-import { MAX_FRAME_SIZE } from '../frames/types.ts';
+import { MAX_FRAME_BYTES } from '../frames/types.ts';
 import type { Disk, Instance, Network, Nic, Parameters } from '../instances/model.ts';
 import { isReferencePart } from './export-id.ts';
 import { frameTablesBytes } from './frame-tables.ts';
@@ -72,7 +72,7 @@ const dump: z.ZodType<DumpRecord> = z
     name: text.refine(isDumpName, 'is not a plain file name'),
     codec: z.enum(CODEC_NAMES),
     level: z.int().exactOptional(),
-    frameSize: z.int().min(1).max(MAX_FRAME_SIZE),
+    frameSize: z.int().min(1).max(MAX_FRAME_BYTES),
     frames: count,
     plainBytes: count,
     storedBytes: count,

@@ -1,5 +1,5 @@
 import { GantryError } from '../report/errors.ts';
-import { decodeDump, decodeTabledDump } from '../frames/decode-dump.ts';
+import { decodeDump, decodeDumpByTable } from '../frames/decode-dump.ts';
 import type { FrameTable } from '../frames/frame-table.ts';
 import type { MemoryBudget } from '../frames/memory-budget.ts';
 import type { DumpProgress, PlainPiece } from '../frames/types.ts';
@@ -25,7 +25,7 @@ export async function* readDump(found: StoredExport, dump: StoredDump, o: ReadDu
   const table = await usableTable(found, dump, o);
   if (table !== undefined && record !== undefined && found.rangedRead) {
     const open = (offset: number, length: number): ReturnType<StoredExport['dump']> => found.dump(name, { offset, length, signal });
-    yield* decodeTabledDump(open, { codec, framed: record, table, budget, signal, onProgress });
+    yield* decodeDumpByTable(open, { codec, framed: record, table, budget, signal, onProgress });
     return;
   }
   await using stored = await found.dump(name, { signal });

@@ -1,4 +1,4 @@
-import { compressionOf } from '../frames/compressed-magic.ts';
+import { detectCompression } from '../frames/compressed-magic.ts';
 import type { PlainPiece } from '../frames/types.ts';
 import { GantryError } from '../report/errors.ts';
 import type { Reporter } from '../report/reporter.ts';
@@ -50,7 +50,7 @@ export function checkIncoming(
  * @throws GantryError `DUMP_DAMAGED`
  */
 function assertNotCompressed(data: IncomingData, first: PlainPiece | undefined, reporter: Reporter): void {
-  const compression = first instanceof Uint8Array ? compressionOf(first) : undefined;
+  const compression = first instanceof Uint8Array ? detectCompression(first) : undefined;
   if (compression === undefined) return;
   const { disk, from, isRaw, plainBytes, originalSize } = data;
   const message = `its data in ${from} begins like a file compressed with ${compression}, not like a disk`;

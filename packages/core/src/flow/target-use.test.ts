@@ -166,7 +166,7 @@ const USES: Readonly<Record<string, Use>> = {
   },
   'a loop device of the image': async (bench, stack) => {
     const loop = stack.use(await attachLoopDevice(bench.file('target.img')));
-    return { disk: bench.file('target.img'), user: new RegExp(`it is writable as ${loop.path}`) };
+    return { disk: bench.file('target.img'), user: new RegExp(`it is attached to ${loop.path}`) };
   },
   'a mount of a loop device of the image': async (bench, stack) => {
     const loop = stack.use(await attachLoopDevice(bench.file('target.img')));

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { decodeDump } from './decode-dump.ts';
 import { encodeDump } from './encode-dump.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import { collect, inChunks, lent, readerOf } from './testing/streams.ts';
+import { collect, inChunks, overwritten, readerOf } from './testing/streams.ts';
 import type { Codec } from './codecs/registry.ts';
 import { CODEC_NAMES } from './codecs/registry.ts';
 import type { PlainReader } from './plain-reader.ts';
@@ -18,13 +18,13 @@ const PLAIN = Buffer.from('a line of a disk that is not all the same: 0123456789
 const FRAME = 5000;
 
 async function dumpOf(codec: Codec): Promise<{ stored: Buffer; framed: DumpSummary; table: FrameTable }> {
-  const dump = encodeDump(readerOf(lent([PLAIN])), { codec, frameSize: FRAME, signal: never });
+  const dump = encodeDump(readerOf(overwritten([PLAIN])), { codec, frameSize: FRAME, signal: never });
   const stored = await collect(dump.stored);
   return { stored, framed: dump.summary(), table: dump.table() };
 }
 
-/** Gives `bytes`, and then nothing any more, not even its end. Tells when it is let go. */
-function stuck(bytes: Buffer, chunkSize: number): { source: AsyncIterable<Uint8Array>; letGo: Promise<void> } {
+/** Yields `bytes`, then never ends. `closed` resolves when it is closed. */
+function stuck(bytes: Buffer, chunkSize: number): { source: AsyncIterable<Uint8Array>; closed: Promise<void> } {
   const { promise, resolve } = Promise.withResolvers<void>();
   let at = 0;
   const source: AsyncIterable<Uint8Array> = {
@@ -41,31 +41,31 @@ function stuck(bytes: Buffer, chunkSize: number): { source: AsyncIterable<Uint8A
       },
     }),
   };
-  return { source, letGo: promise };
+  return { source, closed: promise };
 }
 
 describe.each(CODEC_NAMES)('%s', (codec) => {
-  test('encoding ends with the reason of the signal while it reads, and gives its memory back', async () => {
+  test('encoding ends with the reason of the signal while it reads, and releases its memory', async () => {
     const stop = new AbortController();
     const budget = new MemoryBudget(100_000);
     const { source } = stuck(PLAIN, 777);
     const dump = encodeDump(readerOf(source), { codec, frameSize: FRAME, budget, signal: stop.signal });
-    const taking = (async () => {
+    const consuming = (async () => {
       for await (const chunk of dump.stored) if (chunk.length > 0) setImmediate(() => stop.abort(new Error('no more')));
     })();
-    await expect(taking).rejects.toThrow('no more');
+    await expect(consuming).rejects.toThrow('no more');
     expect(() => dump.summary()).toThrow('before its end');
-    await expect.poll(() => budget.lentBytes).toBe(0);
+    await expect.poll(() => budget.usedBytes).toBe(0);
   });
 
-  test('encoding that nobody takes any more gives its memory back', async () => {
+  test('encoding that is abandoned releases its memory', async () => {
     const budget = new MemoryBudget(100_000);
     const { source } = stuck(PLAIN, 777);
     for await (const _ of encodeDump(readerOf(source), { codec, frameSize: FRAME, budget, signal: never }).stored) break;
-    await expect.poll(() => budget.lentBytes).toBe(0);
+    await expect.poll(() => budget.usedBytes).toBe(0);
   });
 
-  test('memory that a reader may still write to is not lent again', async () => {
+  test('memory that a reader may still write to is not reused', async () => {
     const stop = new AbortController();
     const budget = new MemoryBudget(100_000);
     const given: Uint8Array[] = [];
@@ -78,40 +78,40 @@ describe.each(CODEC_NAMES)('%s', (codec) => {
     };
     const dump = encodeDump(source, { codec, frameSize: FRAME, budget, signal: stop.signal });
     await expect(collect(dump.stored)).rejects.toThrow('no more');
-    expect(budget.lentBytes).toBe(0);
+    expect(budget.usedBytes).toBe(0);
     const [output] = given;
-    const next = await budget.share().take(output?.buffer.byteLength ?? 0, never);
+    const next = await budget.share().acquire(output?.buffer.byteLength ?? 0, never);
     expect(next.buffer).not.toBe(output?.buffer);
   });
 
-  test.each(['framed', 'foreign'])('decoding (%s) ends with the reason of the signal, in the midst of it', async (kind) => {
+  test.each(['framed', 'foreign'])('decoding (%s) ends with the reason of the signal, also in the middle of a dump', async (kind) => {
     const { stored, framed, table } = await dumpOf(codec);
     const stop = new AbortController();
     const budget = new MemoryBudget(100_000);
-    const { source, letGo } = stuck(stored.subarray(0, Math.floor(stored.length / 2)), 100);
+    const { source, closed } = stuck(stored.subarray(0, Math.floor(stored.length / 2)), 100);
     const pieces = decodeDump(source, { codec, framed: kind === 'framed' ? framed : undefined, table, budget, signal: stop.signal });
-    const taking = (async () => {
+    const consuming = (async () => {
       for await (const piece of pieces) if (piece) setImmediate(() => stop.abort(new Error('no more')));
     })();
-    await expect(taking).rejects.toThrow('no more');
-    await letGo;
-    await expect.poll(() => budget.lentBytes).toBe(0);
+    await expect(consuming).rejects.toThrow('no more');
+    await closed;
+    await expect.poll(() => budget.usedBytes).toBe(0);
   });
 
-  test.each(['framed', 'foreign'])('decoding (%s) that nobody takes any more lets go of its source', async (kind) => {
+  test.each(['framed', 'foreign'])('decoding (%s) that is abandoned closes its source', async (kind) => {
     const { stored, framed, table } = await dumpOf(codec);
     const budget = new MemoryBudget(100_000);
-    const { source, letGo } = stuck(stored.subarray(0, Math.floor(stored.length / 2)), 100);
+    const { source, closed } = stuck(stored.subarray(0, Math.floor(stored.length / 2)), 100);
     for await (const _ of decodeDump(source, { codec, framed: kind === 'framed' ? framed : undefined, table, budget, signal: never }))
       break;
-    await letGo;
-    await expect.poll(() => budget.lentBytes).toBe(0);
+    await closed;
+    await expect.poll(() => budget.usedBytes).toBe(0);
   });
 
-  test('an aborted signal is heard before anything is read', async () => {
-    let asked = false;
+  test('an aborted signal is noticed before anything is read', async () => {
+    let isRead = false;
     const source = (async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-      asked = true;
+      isRead = true;
       yield await Promise.resolve(PLAIN);
     })();
     const signal = AbortSignal.abort(new Error('too late'));
@@ -119,17 +119,17 @@ describe.each(CODEC_NAMES)('%s', (codec) => {
     const { framed, table } = await dumpOf(codec);
     await expect(collect(decodeDump(source, { codec, framed, table, signal }))).rejects.toThrow('too late');
     await expect(collect(decodeDump(source, { codec, framed: undefined, signal }))).rejects.toThrow('too late');
-    expect(asked).toBe(false);
+    expect(isRead).toBe(false);
   });
 
-  test('what the source throws passes through as it is, behind the data that came before', async () => {
+  test('errors of the source are thrown unchanged, after the data before them', async () => {
     const failure = new Error('the script failed');
     async function* failing<T extends PlainPiece>(pieces: AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
       yield* pieces;
       throw failure;
     }
     const { stored, framed, table } = await dumpOf(codec);
-    const dump = encodeDump(readerOf(failing(lent([PLAIN]))), { codec, frameSize: FRAME, signal: never });
+    const dump = encodeDump(readerOf(failing(overwritten([PLAIN]))), { codec, frameSize: FRAME, signal: never });
     await expect(collect(dump.stored)).rejects.toBe(failure);
     expect(() => dump.summary()).toThrow('before its end');
     for (const known of [framed, undefined]) {
@@ -142,7 +142,7 @@ describe.each(CODEC_NAMES)('%s', (codec) => {
 test.each([
   ['zstd', zstdCompressSync(Buffer.alloc(50_000_000))],
   ['gzip', gzipSync(Buffer.alloc(50_000_000))],
-] as const)('a foreign %s dump of few bytes and much data is decompressed no faster than it is taken', async (codec, stored) => {
+] as const)('a small foreign %s dump with much data is decompressed only as fast as it is consumed', async (codec, stored) => {
   const stop = new AbortController();
   const pieces = decodeDump(inChunks(stored, stored.length), { codec, framed: undefined, signal: stop.signal })[Symbol.asyncIterator]();
   await pieces.next();

@@ -4,14 +4,14 @@ import type { StreamDigest } from './stream-digest.ts';
 import type { FramedDump } from './types.ts';
 
 /**
- * Checks that the dump ends here, has its size and its SHA-256.
+ * Checks that the dump ends here, and its size and SHA-256.
  *
  * @throws GantryError `DUMP_DAMAGED`
  */
-export async function assertWhole(reader: DumpReader, digest: StreamDigest, dump: FramedDump): Promise<void> {
+export async function assertComplete(reader: DumpReader, digest: StreamDigest, dump: FramedDump): Promise<void> {
   const { offset } = reader;
-  if (!(await reader.atEnd())) throw dumpDamaged('it goes on where its end should be', { offset });
-  if (offset !== dump.storedBytes) throw dumpDamaged(`it has ${offset} bytes and should have ${dump.storedBytes}`);
+  if (!(await reader.atEnd())) throw dumpDamaged('more data follows its end', { offset });
+  if (offset !== dump.storedBytes) throw dumpDamaged(`size mismatch: got ${offset} bytes, expected ${dump.storedBytes}`);
   const sha256 = await digest.hex();
-  if (sha256 !== dump.sha256) throw dumpDamaged(`its SHA-256 is ${sha256} and should be ${dump.sha256}`);
+  if (sha256 !== dump.sha256) throw dumpDamaged(`SHA-256 mismatch: got ${sha256}, expected ${dump.sha256}`);
 }

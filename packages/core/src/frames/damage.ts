@@ -1,23 +1,23 @@
 import { GantryError } from '../report/errors.ts';
 
-/** Where in a dump something is wrong. */
+/** Where in a dump the damage is. */
 export interface DamagePlace {
-  /** The frame, from 0. */
+  /** Index of the frame, from 0. */
   readonly frame?: number | undefined;
   /** Stored bytes from the start of the dump. */
   readonly offset: number;
 }
 
-/** What is wrong with the bytes of a dump, by a part that does not know where in the dump it is: see {@link locate}. */
+/** Damage found by code that does not know its place in the dump: {@link atPlace} adds that. */
 export class FormatProblem extends Error {
   override readonly name = 'FormatProblem';
 }
 
-/** The problem of a frame that is sound and not the one that the frame table has for this place. */
-export const OTHER_FRAME = 'it is not the frame that was stored there, by the frame table';
+/** The problem of an intact frame that is not the one that the frame table lists for its place. */
+export const WRONG_FRAME = 'it is not the frame that the frame table lists here';
 
-/** Passes on what `work` comes to, and turns a {@link FormatProblem} into the error for that place. */
-export async function locate<T>(place: DamagePlace, work: Promise<T>): Promise<T> {
+/** Waits for `work`, and turns its {@link FormatProblem} into the error for this place. */
+export async function atPlace<T>(place: DamagePlace, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
@@ -26,7 +26,7 @@ export async function locate<T>(place: DamagePlace, work: Promise<T>): Promise<T
   }
 }
 
-/** Passes on what `work` comes to, and says of which dump it is where a dump is damaged: with several disks, that is the first question. */
+/** Waits for `work`, and names the dump if it is damaged: with several disks, that is the first question. */
 export async function inDump<T>(name: string, disk: number, work: Promise<T>): Promise<T> {
   try {
     return await work;
@@ -37,11 +37,11 @@ export async function inDump<T>(name: string, disk: number, work: Promise<T>): P
   }
 }
 
-/** What to do about any damaged dump. */
+/** What the user can do about any damaged dump. */
 export const DAMAGED_DUMP_HINT =
   'Fetch or copy the dump again, or use another export. zstd -dc and gzip -dc still give the data before the damage.';
 
-/** The error for a dump that is not what it should be. */
+/** The error for a damaged dump. */
 export function dumpDamaged(problem: string, place?: DamagePlace, cause?: unknown): GantryError {
   return new GantryError('DUMP_DAMAGED', {
     message: `the dump is damaged${place === undefined ? '' : placeText(place)}: ${problem}`,

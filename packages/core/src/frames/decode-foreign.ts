@@ -6,13 +6,13 @@ import { DumpReader } from './dump-reader.ts';
 import type { DumpProgress, PlainPiece } from './types.ts';
 import { isZero } from './zeros.ts';
 
-/** The plain stream of a dump that the ordinary tools made, in one thread and checked as far as its format goes. */
+/** The plain stream of a dump that the standard tools made, decompressed in one thread and checked as far as its format allows. */
 export async function* decodeForeign(
   stored: AsyncIterable<Uint8Array>,
   o: { readonly codec: Codec; readonly signal: AbortSignal; readonly onProgress?: DumpProgress | undefined },
 ): AsyncGenerator<PlainPiece, void, undefined> {
-  const left = new AbortController();
-  await using reader = new DumpReader(abortable(stored, AbortSignal.any([o.signal, left.signal])));
+  const abandoned = new AbortController();
+  await using reader = new DumpReader(abortable(stored, AbortSignal.any([o.signal, abandoned.signal])));
   let plainBytes = 0;
   try {
     for await (const chunk of codecNamed(o.codec).readForeign(reader)) {
@@ -25,6 +25,6 @@ export async function* decodeForeign(
     if (error instanceof FormatProblem) throw dumpDamaged(error.message, { offset: reader.offset }, error.cause);
     throw error;
   } finally {
-    left.abort();
+    abandoned.abort();
   }
 }

@@ -1,17 +1,17 @@
 import { orAbort } from '@gantry/transport';
 import { readAhead } from '../system/read-ahead.ts';
 import type { DecodeFramesOptions, DecodeJob } from './decode-job.ts';
-import { DecodeJobs, release } from './decode-job.ts';
+import { DecodeJobs, releaseJob } from './decode-job.ts';
 import type { PlainPiece } from './types.ts';
 import { isZero } from './zeros.ts';
 
-/** Frames that wait for a processor or for their turn to go out, so that neither has to wait for the other. */
+/** Frames that wait for a processor or for their turn to be yielded, so that neither side waits for the other. */
 const FRAMES_AHEAD = 2;
 
 /**
- * The plain stream of a dump, several of whose frames are decompressed at once.
+ * The plain stream of a dump. Several frames are decompressed at once.
  *
- * @param open gives the dump's frames in order
+ * @param open yields the dump's frames in order
  */
 export async function* decodeFrames(
   frameSize: number,
@@ -20,7 +20,7 @@ export async function* decodeFrames(
 ): AsyncGenerator<PlainPiece, void, undefined> {
   using _contexts = o.codec.use();
   const memory = o.budget.share();
-  const drop = (job: DecodeJob): void => release(job, memory);
+  const drop = (job: DecodeJob): void => releaseJob(job, memory);
   const start = (signal: AbortSignal): AsyncGenerator<DecodeJob, void, undefined> =>
     open(new DecodeJobs(frameSize, memory, o, signal), signal);
   let plainBytes = 0;
@@ -37,7 +37,7 @@ export async function* decodeFrames(
       o.onProgress?.(plainBytes, job.storedEnd);
       yield isZero(plain) ? { zeros: plain.length } : plain;
     } finally {
-      release(job, memory);
+      releaseJob(job, memory);
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { DamagePlace } from './damage.ts';
-import { FormatProblem, locate } from './damage.ts';
+import { FormatProblem, atPlace } from './damage.ts';
 import type { FrameCodec } from './frame-codec.ts';
 import type { BudgetShare, MemoryBudget } from './memory-budget.ts';
 import type { DumpProgress } from './types.ts';
@@ -18,23 +18,24 @@ export type DecodeJob = ZeroJob | DecompressJob;
 
 interface ZeroJob {
   readonly zeros: number;
-  /** Stored bytes up to its end. */
+  /** Stored bytes of the dump up to the end of this run. */
   readonly storedEnd: number;
 }
 
 interface DecompressJob {
   readonly buffer: Uint8Array;
   readonly plain: Promise<Uint8Array>;
+  /** Stored bytes of the dump up to the end of this frame. */
   readonly storedEnd: number;
 }
 
-/** Where a frame is in the dump, and what it holds. */
+/** Where a frame is in the dump, and its size. */
 export interface FramePlace extends DamagePlace {
   readonly frame: number;
   readonly plainBytes: number;
 }
 
-/** Makes the jobs of one dump. */
+/** Starts the jobs of one dump. */
 export class DecodeJobs {
   readonly #frameSize: number;
   readonly #memory: BudgetShare;
@@ -49,11 +50,11 @@ export class DecodeJobs {
   }
 
   /**
-   * Has a frame read into memory that is lent, and starts to decompress it.
+   * Reads a frame into memory of the budget, and starts to decompress it.
    *
-   * @param read fills the start of the memory that it is given, and returns that part; it comes back before this does
-   * @param check runs beside other frames, before the frame is decompressed
-   * @throws GantryError `DUMP_DAMAGED` where `read` throws a FormatProblem; what is found later rejects the job's `plain`
+   * @param read fills the start of `output` and returns that part; it ends before this does
+   * @param check runs in parallel with other frames, before the frame is decompressed
+   * @throws GantryError `DUMP_DAMAGED` if `read` throws a FormatProblem; damage found later rejects the job's `plain`
    */
   async start(
     place: FramePlace,
@@ -61,29 +62,29 @@ export class DecodeJobs {
     check: (stored: Uint8Array) => Promise<void> = async () => undefined,
   ): Promise<Omit<DecompressJob, 'storedEnd'> & { readonly storedBytes: number }> {
     const { codec, work } = this.#options;
-    const beside = codec.storedBound(this.#frameSize);
-    const buffer = await this.#memory.take(this.#frameSize + beside, this.#signal);
+    const storedBound = codec.storedBound(this.#frameSize);
+    const buffer = await this.#memory.acquire(this.#frameSize + storedBound, this.#signal);
     try {
-      // What is stored as it is needs no second place.
-      const stored = await locate(place, read(beside === 0 ? buffer : buffer.subarray(this.#frameSize)));
-      const plain = locate(
+      // An uncompressed frame needs no second buffer.
+      const stored = await atPlace(place, read(storedBound === 0 ? buffer : buffer.subarray(this.#frameSize)));
+      const plain = atPlace(
         place,
         work.run(this.#signal, async () => {
           await check(stored);
           return decompress(codec, stored, buffer.subarray(0, place.plainBytes));
         }),
       );
-      // A failure is dealt with when its turn comes.
+      // A failure is handled when its turn comes.
       plain.catch(() => undefined);
       return { buffer, plain, storedBytes: stored.length };
     } catch (error) {
-      this.#memory.giveBack(buffer);
+      this.#memory.release(buffer);
       throw error;
     }
   }
 }
 
-/** @throws FormatProblem for a frame that is damaged or of another size than `output` */
+/** @throws FormatProblem for a frame that is damaged or differs in size from `output` */
 export async function decompress(codec: FrameCodec, stored: Uint8Array, output: Uint8Array): Promise<Uint8Array> {
   let plain: Uint8Array;
   try {
@@ -91,13 +92,13 @@ export async function decompress(codec: FrameCodec, stored: Uint8Array, output: 
   } catch (error) {
     throw new FormatProblem(`it cannot be decompressed: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
-  if (plain.length !== output.length) throw new FormatProblem(`it has ${plain.length} bytes and should have ${output.length}`);
+  if (plain.length !== output.length) throw new FormatProblem(`size mismatch: got ${plain.length} plain bytes, expected ${output.length}`);
   return plain;
 }
 
-/** Gives the memory back when no thread works in it any more. */
-export function release(job: DecodeJob, memory: BudgetShare): void {
+/** Releases the memory when no thread uses it any more. */
+export function releaseJob(job: DecodeJob, memory: BudgetShare): void {
   if ('zeros' in job) return;
-  const giveBack = (): void => memory.giveBack(job.buffer);
-  job.plain.then(giveBack, giveBack);
+  const release = (): void => memory.release(job.buffer);
+  job.plain.then(release, release);
 }

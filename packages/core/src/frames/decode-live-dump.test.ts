@@ -27,19 +27,19 @@ function noise(bytes: number): Buffer {
   return createHash('shake256', { outputLength: bytes }).update('noise').digest();
 }
 
-describe('a dump that is read while it is made', () => {
+describe('a dump that is read while it is written', () => {
   it.each([
     ['nothing', Buffer.alloc(0)],
     ['one byte', Buffer.of(7)],
-    ['whole frames of zeros, and a shorter one', Buffer.alloc(3 * FRAME_SIZE + 9)],
+    ['complete frames of zeros, and a shorter one', Buffer.alloc(3 * FRAME_SIZE + 9)],
     ['noise, text and zeros', Buffer.concat([noise(FRAME_SIZE + 5), Buffer.alloc(FRAME_SIZE, 'text'), Buffer.alloc(2 * FRAME_SIZE)])],
-    ['just one frame', noise(FRAME_SIZE)],
-  ])('of %s comes out as it went in', async (_, plain) => {
+    ['exactly one frame', noise(FRAME_SIZE)],
+  ])('of %s is decoded unchanged', async (_, plain) => {
     const { stored, made } = await encode(plain);
     for (const chunk of [1000, 70_000, stored.length + 1]) expect((await decode(stored, made, chunk)).equals(plain)).toBe(true);
   });
 
-  it('is damaged when it is cut off anywhere, goes on, or is not what its maker says', async () => {
+  it('is damaged if it ends early, continues after its end, or differs from what its writer says', async () => {
     const { stored, made } = await encode(noise(FRAME_SIZE + 100));
     const damaged = { code: 'DUMP_DAMAGED' };
     for (const length of [0, 3, 9, 1000, FRAME_SIZE, stored.length - 60, stored.length - 1]) {
@@ -51,15 +51,17 @@ describe('a dump that is read while it is made', () => {
     }
   });
 
-  it('has no frame behind a short one, and none that is larger than a frame', async () => {
+  it('has no frame after a short one, and no frame above the frame size', async () => {
     const [short, other] = [await encode(noise(10)), await encode(noise(20))];
     const joined = Buffer.concat([short.stored.subarray(0, short.stored.length - 25), other.stored]);
     await expect(decode(joined, other.made)).rejects.toMatchObject({
       code: 'DUMP_DAMAGED',
-      message: expect.stringMatching(/goes on behind/),
+      message: expect.stringMatching(/another frame follows a short one/),
     });
     const large = encodeDump(readerOf(once(noise(2 * FRAME_SIZE))), { codec: 'zstd', frameSize: 2 * FRAME_SIZE, signal });
     const stored = await collect(large.stored);
-    await expect(decode(stored, large.summary())).rejects.toMatchObject({ message: expect.stringMatching(/its size is said to be/) });
+    await expect(decode(stored, large.summary())).rejects.toMatchObject({
+      message: expect.stringMatching(/it declares 8388608 plain bytes, expected 0 to 4194304/),
+    });
   });
 });

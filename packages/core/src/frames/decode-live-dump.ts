@@ -9,7 +9,7 @@ import { walkFrames } from './walk-frames.ts';
 import { zstdCodec } from './zstd-codec.ts';
 
 export interface DecodeLiveOptions {
-  /** What its maker says of it; asked for at the end. */
+  /** What the writer of the dump says about it; called at the end. */
   readonly made: () => Promise<MadeDump>;
   /** Shared by all dumps that are read at once. */
   readonly budget: MemoryBudget;
@@ -18,14 +18,14 @@ export interface DecodeLiveOptions {
 }
 
 /**
- * Turns a zstd dump with frames of {@link FRAME_SIZE} back into the plain stream while it is still being made. As with `decodeDump`, no
- * byte of a frame is handed on before the frame's own checksum was right, and the iteration does not end before number, sizes and
- * SHA-256 were what the maker says.
+ * Turns a zstd dump with frames of {@link FRAME_SIZE} back into the plain stream while it is still being written. As with `decodeDump`, a
+ * frame is yielded only after its checksum was verified, and the iteration ends only after number, sizes and SHA-256 were compared with
+ * what the writer says.
  *
- * @throws GantryError `DUMP_DAMAGED`; what `stored` or `made` throws; the reason of the signal
+ * @throws GantryError `DUMP_DAMAGED`; errors of `stored` and `made`; the signal's reason
  */
 export function decodeLiveDump(stored: AsyncIterable<Uint8Array>, o: DecodeLiveOptions): AsyncIterable<PlainPiece> {
-  // The level matters to a writer alone.
+  // The level only matters for writing.
   const codec = zstdCodec(1);
   const walk = { codec, plan: livePlan(FRAME_SIZE, o.made) };
   return decodeFrames(FRAME_SIZE, (jobs, signal) => walkFrames(stored, walk, jobs, signal), {

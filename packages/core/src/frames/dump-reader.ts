@@ -1,22 +1,22 @@
 import { FormatProblem } from './damage.ts';
 import type { StreamDigest } from './stream-digest.ts';
 
-/** Reads the stored bytes of a dump in the portions that its parsing asks for. */
+/** Reads the stored bytes of a dump in pieces of the sizes that a parser needs. */
 export class DumpReader implements AsyncDisposable {
   readonly #source: AsyncIterator<Uint8Array>;
   readonly #digest: StreamDigest | undefined;
   #chunk: Uint8Array = new Uint8Array(0);
-  /** When the chunk has been digested, and may be given back for the next. */
+  /** Resolves when the chunk has been digested and the source may reuse its memory. */
   #digested: Promise<void> = Promise.resolve();
   #offset = 0;
 
-  /** @param digest takes in all bytes on the way */
+  /** @param digest gets all bytes that are read */
   constructor(source: AsyncIterable<Uint8Array>, digest?: StreamDigest) {
     this.#source = source[Symbol.asyncIterator]();
     this.#digest = digest;
   }
 
-  /** Stored bytes that were handed on. */
+  /** Stored bytes that were consumed. */
   get offset(): number {
     return this.#offset;
   }
@@ -25,7 +25,7 @@ export class DumpReader implements AsyncDisposable {
     return (await this.peek()) === undefined;
   }
 
-  /** Some of the bytes that come next, undefined at the end. They may be looked at until anything else is asked for. */
+  /** Some of the next bytes, undefined at the end. They are valid until the next call. */
   async peek(): Promise<Uint8Array | undefined> {
     while (this.#chunk.length === 0) {
       await this.#digested;
@@ -37,8 +37,8 @@ export class DumpReader implements AsyncDisposable {
     return this.#chunk;
   }
 
-  /** At least so many of the bytes that come next, fewer where the dump ends before. As with {@link DumpReader.peek}. */
-  async ahead(bytes: number): Promise<Uint8Array> {
+  /** Like {@link DumpReader.peek}, but at least this many bytes; fewer if the dump ends before. */
+  async peekAtLeast(bytes: number): Promise<Uint8Array> {
     let start = (await this.peek()) ?? this.#chunk;
     while (start.length < bytes) {
       const held = Buffer.from(start);
@@ -50,61 +50,61 @@ export class DumpReader implements AsyncDisposable {
     return start;
   }
 
-  /** Passes over bytes that {@link DumpReader.peek} has shown. */
-  pass(bytes: number): void {
+  /** Advances over bytes that {@link DumpReader.peek} returned. */
+  consume(bytes: number): void {
     this.#chunk = this.#chunk.subarray(bytes);
     this.#offset += bytes;
   }
 
-  /** Reads until `room` is full or the dump ends. @returns how many bytes */
-  async read(room: Uint8Array): Promise<number> {
+  /** Reads until `output` is full or the dump ends. @returns the number of bytes */
+  async read(output: Uint8Array): Promise<number> {
     let filled = 0;
-    while (filled < room.length && (this.#chunk.length > 0 || !(await this.atEnd()))) {
-      const bytes = this.#chunk.subarray(0, room.length - filled);
-      room.set(bytes, filled);
-      this.pass(bytes.length);
+    while (filled < output.length && (this.#chunk.length > 0 || !(await this.atEnd()))) {
+      const bytes = this.#chunk.subarray(0, output.length - filled);
+      output.set(bytes, filled);
+      this.consume(bytes.length);
       filled += bytes.length;
     }
     return filled;
   }
 
-  /** As {@link DumpReader.read}. @throws FormatProblem where the dump ends before `room` is full */
-  async fill(room: Uint8Array): Promise<void> {
-    if ((await this.read(room)) < room.length) throw new FormatProblem('it is cut off');
+  /** Like {@link DumpReader.read}. @throws FormatProblem if the dump ends before `output` is full */
+  async fill(output: Uint8Array): Promise<void> {
+    if ((await this.read(output)) < output.length) throw new FormatProblem('it ends early');
   }
 
-  /** Passes over the next `bytes` bytes. @throws FormatProblem where the dump ends before */
+  /** Skips the next `bytes` bytes. @throws FormatProblem if the dump ends before */
   async skip(bytes: number): Promise<void> {
     for await (const _part of this.parts(bytes));
   }
 
-  /** The next `bytes` bytes, in parts to be used at once. @throws FormatProblem where the dump ends before */
+  /** The next `bytes` bytes, in parts that are valid until the next one. @throws FormatProblem if the dump ends before */
   async *parts(bytes: number): AsyncGenerator<Uint8Array, void, undefined> {
     for (let left = bytes; left > 0;) {
       const chunk = await this.peek();
-      if (chunk === undefined) throw new FormatProblem('it is cut off');
+      if (chunk === undefined) throw new FormatProblem('it ends early');
       const part = chunk.subarray(0, left);
       left -= part.length;
       yield part;
-      this.pass(part.length);
+      this.consume(part.length);
     }
   }
 
   /**
-   * Passes over `pattern` as often as it comes next, at most `limit` times, as far as that is to be seen without waiting.
+   * Skips repetitions of `pattern`, at most `limit`, as far as they can be seen without waiting for the source.
    *
-   * @returns how often
+   * @returns how many were skipped
    */
-  passRepeated(pattern: Uint8Array, limit: number): number {
+  skipRepeated(pattern: Uint8Array, limit: number): number {
     let count = 0;
     while (count < limit && startsWith(this.#chunk, pattern)) {
-      this.pass(pattern.length);
+      this.consume(pattern.length);
       count += 1;
     }
     return count;
   }
 
-  /** Lets go of the source. */
+  /** Closes the source. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#source.return?.();
   }

@@ -8,44 +8,44 @@ import type { FrameTable } from './frame-table.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import type { PlainReader } from './plain-reader.ts';
 import type { DumpProgress, DumpSummary } from './types.ts';
-import { FRAME_SIZE, MAX_FRAME_SIZE } from './types.ts';
+import { FRAME_SIZE, MAX_FRAME_BYTES } from './types.ts';
 import { sharedWorkQueue, WorkQueue } from './work-queue.ts';
 
 export interface EncodeOptions {
   readonly codec: Codec;
-  /** The codec's usual one where absent. */
+  /** If absent, the codec's default. */
   readonly level?: number | undefined;
-  /** Plain bytes of a frame; {@link FRAME_SIZE} where absent. */
+  /** Plain bytes of a frame; {@link FRAME_SIZE} if absent. */
   readonly frameSize?: number | undefined;
-  /** How many frames are compressed at once; shared with all other dumps, and by the machine's processors, where absent. */
+  /** How many frames are compressed at once. If absent, it depends on the machine's processors and is shared with all other dumps. */
   readonly concurrency?: number | undefined;
-  /** Shared by all dumps that are made or read at once; one of its own where absent. */
+  /** Shared by all dumps that are written or read at once; if absent, the dump gets its own. */
   readonly budget?: MemoryBudget | undefined;
   readonly signal: AbortSignal;
   readonly onProgress?: DumpProgress | undefined;
 }
 
 export interface EncodedDump {
-  /** The dump, to be pulled once. A chunk belongs to the taker until it asks for the next. */
+  /** The bytes of the dump; can be iterated once. A chunk is valid until the next one is requested. */
   readonly stored: AsyncIterable<Uint8Array>;
-  /** What it comes to; only after the end of `stored`. */
+  /** Sizes and digest of the dump; available after the end of `stored`. */
   summary(): DumpSummary;
-  /** Where each frame of it is; only after the end of `stored`. */
+  /** Where each of its frames is; available after the end of `stored`. */
   table(): FrameTable;
 }
 
 /**
- * Turns a plain stream into a dump (docs/reference/formats/dumps.md). Memory is bounded, whatever the stream's size; the taker of
- * the dump sets the pace.
+ * Turns a plain stream into a dump (docs/reference/formats/dumps.md). Memory use does not depend on the
+ * stream's size, and the source is read only as fast as the dump is consumed.
  *
- * `stored` throws what `source` throws, or the reason of the signal.
+ * `stored` throws the errors of `source` and the signal's reason.
  *
- * @throws GantryError `USAGE` for a level or frame size that the codec does not have
+ * @throws GantryError `USAGE` for an invalid level or frame size
  */
 export function encodeDump(source: PlainReader, o: EncodeOptions): EncodedDump {
   const level = chooseLevel(o.codec, o.level);
   const frameSize = checkFrameSize(o.frameSize ?? FRAME_SIZE);
-  let made: EncodedFrames | undefined;
+  let encoded: EncodedFrames | undefined;
   const frames = encodeFrames(source, {
     frameSize,
     codec: codecNamed(o.codec).frames(level ?? 0),
@@ -55,11 +55,11 @@ export function encodeDump(source: PlainReader, o: EncodeOptions): EncodedDump {
     onProgress: o.onProgress,
   });
   const stored = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-    made = yield* frames;
+    encoded = yield* frames;
   };
   const atEnd = (): EncodedFrames => {
-    if (made === undefined) throw new Error('asked what a dump comes to before its end');
-    return made;
+    if (encoded === undefined) throw new Error('the summary of a dump was requested before its end');
+    return encoded;
   };
   return {
     stored: stored(),
@@ -68,13 +68,13 @@ export function encodeDump(source: PlainReader, o: EncodeOptions): EncodedDump {
   };
 }
 
-/** For a dump that shares its budget with no other. */
+/** For a dump that does not share its budget with others. */
 export const DEFAULT_BUDGET_BYTES: number = 128 * 1024 * 1024;
 
 function checkFrameSize(bytes: number): number {
-  if (Number.isInteger(bytes) && bytes >= 1 && bytes <= MAX_FRAME_SIZE) return bytes;
+  if (Number.isInteger(bytes) && bytes >= 1 && bytes <= MAX_FRAME_BYTES) return bytes;
   throw new GantryError('USAGE', {
-    message: `a frame cannot have ${bytes} bytes`,
-    hint: `Give a whole number of bytes, at most ${MAX_FRAME_SIZE}.`,
+    message: `invalid frame size: ${bytes} bytes`,
+    hint: `Give a whole number of bytes from 1 to ${MAX_FRAME_BYTES}.`,
   });
 }

@@ -21,7 +21,7 @@ export interface EncodeFramesOptions {
   readonly onProgress: DumpProgress | undefined;
 }
 
-/** What a dump comes to, as far as that depends on the data. */
+/** The parts of a dump's summary that depend on its data. */
 export interface EncodedFrames {
   readonly totals: Omit<DumpSummary, 'codec' | 'level' | 'frameSize'>;
   readonly table: FrameTable;
@@ -39,18 +39,18 @@ interface StoredFrame {
   readonly checksum: number;
 }
 
-/** Frames that wait for a processor or for their turn to go out, so that neither has to wait for the other. */
+/** Frames that wait for a processor or for their turn to be yielded, so that neither side waits for the other. */
 const FRAMES_AHEAD = 2;
-/** Zero frames that go out as one chunk: at most this many, and of large ones this many bytes. */
+/** Limits of a chunk of several zero frames. */
 const MAX_ZERO_FRAMES_AT_ONCE = 64;
 const MAX_ZERO_CHUNK_BYTES = 1024 * 1024;
 
-/** The stored bytes of a dump, a chunk a frame; then what it comes to. */
+/** Yields the stored bytes of a dump, one chunk for each frame; returns its totals and frame table. */
 export async function* encodeFrames(source: PlainReader, o: EncodeFramesOptions): AsyncGenerator<Uint8Array, EncodedFrames, undefined> {
   using _contexts = o.codec.use();
   using output = new Output(o);
   const memory = o.budget.share();
-  const drop = (job: Job): void => void ('frame' in job && release(job, memory));
+  const drop = (job: Job): void => void ('frame' in job && releaseJob(job, memory));
   const open = (signal: AbortSignal): AsyncGenerator<Job, void, undefined> => compressJobs(source, memory, o, signal);
   for await (const job of readAhead(open, o.work.limit + FRAMES_AHEAD, o.signal, drop)) {
     if ('zeros' in job) yield* output.zeroFrames(job.zeros);
@@ -61,7 +61,7 @@ export async function* encodeFrames(source: PlainReader, o: EncodeFramesOptions)
         digested = output.frame(stored, job.frame.plainBytes);
         yield stored.bytes;
       } finally {
-        release(job, memory, digested);
+        releaseJob(job, memory, digested);
       }
     }
   }
@@ -70,7 +70,7 @@ export async function* encodeFrames(source: PlainReader, o: EncodeFramesOptions)
   return await output.finish();
 }
 
-/** Has each frame compressed as soon as it is full. */
+/** Starts to compress each frame as soon as it is full. */
 async function* compressJobs(
   source: PlainReader,
   memory: BudgetShare,
@@ -84,7 +84,7 @@ async function* compressJobs(
       continue;
     }
     const stored = work.run(signal, () => compress(codec, frame, frameSize));
-    // A failure is dealt with when its turn comes.
+    // A failure is handled when its turn comes.
     stored.catch(() => undefined);
     yield { frame, stored };
   }
@@ -95,12 +95,12 @@ async function compress(codec: FrameCodec, { buffer, plainBytes }: DataFrame, fr
   return { bytes, checksum: await codec.checksum(bytes) };
 }
 
-/** Gives the memory back when no thread works in it any more. */
-function release({ frame, stored }: CompressJob, memory: BudgetShare, digested?: Promise<unknown>): void {
-  void Promise.allSettled([stored, digested]).then(() => memory.giveBack(frame.buffer));
+/** Releases the memory when no thread uses it any more. */
+function releaseJob({ frame, stored }: CompressJob, memory: BudgetShare, digested?: Promise<unknown>): void {
+  void Promise.allSettled([stored, digested]).then(() => memory.release(frame.buffer));
 }
 
-/** Counts, digests and lists what goes out. */
+/** Counts and digests the stored bytes, and builds the frame table. */
 class Output implements Disposable {
   readonly #options: EncodeFramesOptions;
   readonly #digest = new StreamDigest();
@@ -116,24 +116,24 @@ class Output implements Disposable {
     return this.#table.length;
   }
 
-  /** @returns when the bytes have been digested: until then they must stay */
+  /** Resolves when the bytes have been digested: until then they must not change. */
   frame({ bytes, checksum }: StoredFrame, plainBytes: number): Promise<void> {
-    this.#list({ storedBytes: bytes.length, isZeros: false, checksum }, 1, plainBytes);
+    this.#addToTable({ storedBytes: bytes.length, isZeros: false, checksum }, 1, plainBytes);
     return this.#count(bytes);
   }
 
   async *zeroFrames({ count, plainBytes }: ZeroFrames): AsyncGenerator<Uint8Array, void, undefined> {
     const { codec, signal } = this.#options;
-    const one = codec.zeroFrame(plainBytes);
-    const entry = { storedBytes: one.length, isZeros: true, checksum: await codec.checksum(one) };
-    const atOnce = Math.max(1, Math.min(count, MAX_ZERO_FRAMES_AT_ONCE, Math.floor(MAX_ZERO_CHUNK_BYTES / Math.max(1, one.length))));
-    const many = atOnce === 1 ? one : Buffer.concat(Array.from({ length: atOnce }, () => one));
+    const frame = codec.zeroFrame(plainBytes);
+    const entry = { storedBytes: frame.length, isZeros: true, checksum: await codec.checksum(frame) };
+    const atOnce = Math.max(1, Math.min(count, MAX_ZERO_FRAMES_AT_ONCE, Math.floor(MAX_ZERO_CHUNK_BYTES / Math.max(1, frame.length))));
+    const frames = atOnce === 1 ? frame : Buffer.concat(Array.from({ length: atOnce }, () => frame));
     for (let left = count; left > 0;) {
       signal.throwIfAborted();
       const now = Math.min(left, atOnce);
       left -= now;
-      this.#list(entry, now, plainBytes);
-      const chunk = many.subarray(0, now * one.length);
+      this.#addToTable(entry, now, plainBytes);
+      const chunk = frames.subarray(0, now * frame.length);
       await this.#count(chunk);
       yield chunk;
     }
@@ -159,11 +159,11 @@ class Output implements Disposable {
     this.#digest[Symbol.dispose]();
   }
 
-  #list(entry: FrameEntry, count: number, plainBytes: number): void {
+  #addToTable(entry: FrameEntry, count: number, plainBytes: number): void {
     const { maxFrames } = this.#options.codec;
     if (this.frames + count > maxFrames) {
       throw new GantryError('USAGE', {
-        message: `the disk has more than the ${maxFrames} frames that a dump of this codec can have`,
+        message: `the disk is too large for this codec: a dump can have at most ${maxFrames} frames`,
         hint: 'Use another codec, such as none.',
       });
     }

@@ -17,8 +17,8 @@ const FCOMMENT = 16;
 const RESERVED_FLAGS = 0b1110_0000;
 
 /**
- * The plain stream of any gzip file: several members, and zeros behind the last, too (RFC 1952; gzip(1)). Members are taken apart here,
- * since Node's decoder passes over whatever follows a member if only it is not the start of another.
+ * The plain stream of any gzip file, also with several members and zeros after the last (RFC 1952; gzip(1)). Members are parsed here
+ * because Node's decoder silently ignores anything after a member that does not start another one.
  *
  * @throws FormatProblem
  */
@@ -26,14 +26,14 @@ export async function* readForeignGzip(reader: DumpReader): AsyncGenerator<Uint8
   let members = 0;
   while (!(await reader.atEnd())) {
     if (members > 0 && (await reader.peek())?.[0] === 0) {
-      await passPadding(reader);
+      await skipPadding(reader);
       return;
     }
-    await passHeader(reader);
+    await skipHeader(reader);
     yield* readMember(reader);
     members += 1;
   }
-  if (members === 0) throw new FormatProblem('it has no gzip member');
+  if (members === 0) throw new FormatProblem('it contains no gzip member');
 }
 
 async function* readMember(reader: DumpReader): AsyncGenerator<Uint8Array, void, undefined> {
@@ -51,7 +51,7 @@ async function* readMember(reader: DumpReader): AsyncGenerator<Uint8Array, void,
   if (trailer.readUInt32LE(4) !== bytes % 2 ** 32) throw new FormatProblem('the size of a gzip member is wrong');
 }
 
-/** Nobody but the decoder knows where the member's data ends. */
+/** Only the decoder knows where the member's data ends. */
 async function feedMember(reader: DumpReader, decoder: InflateRaw, feed: Feed): Promise<void> {
   for (;;) {
     const chunk = await reader.peek();
@@ -59,46 +59,47 @@ async function feedMember(reader: DumpReader, decoder: InflateRaw, feed: Feed): 
     const before = decoder.bytesWritten;
     await feed(chunk);
     const taken = decoder.bytesWritten - before;
-    reader.pass(taken);
+    reader.consume(taken);
     if (taken < chunk.length) return;
   }
 }
 
-async function passHeader(reader: DumpReader): Promise<void> {
+async function skipHeader(reader: DumpReader): Promise<void> {
   const header = Buffer.alloc(HEADER_BYTES);
   await reader.fill(header);
-  if (header.readUInt16BE(0) !== 0x1f8b) throw new FormatProblem('no gzip member begins here');
+  if (header.readUInt16BE(0) !== 0x1f8b) throw new FormatProblem('a gzip member does not start here');
   const flags = header.readUInt8(3);
-  if (header.readUInt8(2) !== 8 || (flags & RESERVED_FLAGS) !== 0) throw new FormatProblem('a gzip member is of an unknown kind');
+  if (header.readUInt8(2) !== 8 || (flags & RESERVED_FLAGS) !== 0)
+    throw new FormatProblem('a gzip member has an unknown compression method or flag');
   if ((flags & FEXTRA) !== 0) {
     const length = Buffer.alloc(2);
     await reader.fill(length);
-    await passBytes(reader, length.readUInt16LE(0));
+    await skipBytes(reader, length.readUInt16LE(0));
   }
-  if ((flags & FNAME) !== 0) await passText(reader);
-  if ((flags & FCOMMENT) !== 0) await passText(reader);
-  if ((flags & FHCRC) !== 0) await passBytes(reader, 2);
+  if ((flags & FNAME) !== 0) await skipText(reader);
+  if ((flags & FCOMMENT) !== 0) await skipText(reader);
+  if ((flags & FHCRC) !== 0) await skipBytes(reader, 2);
 }
 
-async function passBytes(reader: DumpReader, bytes: number): Promise<void> {
+async function skipBytes(reader: DumpReader, bytes: number): Promise<void> {
   for await (const part of reader.parts(bytes)) void part;
 }
 
-/** Up to and with the zero that ends it. */
-async function passText(reader: DumpReader): Promise<void> {
+/** Skips text and the zero byte that ends it. */
+async function skipText(reader: DumpReader): Promise<void> {
   for (;;) {
     const chunk = await reader.peek();
-    if (chunk === undefined) throw new FormatProblem('it is cut off');
+    if (chunk === undefined) throw new FormatProblem('it ends early');
     const end = chunk.indexOf(0);
-    reader.pass(end === -1 ? chunk.length : end + 1);
+    reader.consume(end === -1 ? chunk.length : end + 1);
     if (end !== -1) return;
   }
 }
 
-/** Tapes and some tools fill their last block. */
-async function passPadding(reader: DumpReader): Promise<void> {
+/** Tapes and some tools fill their last block with zeros. */
+async function skipPadding(reader: DumpReader): Promise<void> {
   for (let chunk = await reader.peek(); chunk !== undefined; chunk = await reader.peek()) {
-    if (!isZero(chunk)) throw new FormatProblem('something that is no gzip member follows the last one');
-    reader.pass(chunk.length);
+    if (!isZero(chunk)) throw new FormatProblem('data other than a gzip member follows the last one');
+    reader.consume(chunk.length);
   }
 }

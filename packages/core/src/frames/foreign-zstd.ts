@@ -9,31 +9,31 @@ import {
   BLOCK_HEADER_BYTES,
   CHECKSUM_BYTES,
   isSkippableMagic,
-  LONGEST_FRAME_HEADER,
+  MAX_FRAME_HEADER_BYTES,
   parseZstdBlock,
   parseZstdHeader,
   zstdHeaderBytes,
 } from './zstd-format.ts';
 
-/** What zstd itself allows a decoder that was not told otherwise (ZSTD_WINDOWLOG_LIMIT_DEFAULT). Bytes. */
-const LARGEST_WINDOW = 128 * 1024 * 1024;
+/** The default limit of zstd's own decoder (ZSTD_WINDOWLOG_LIMIT_DEFAULT). */
+const MAX_WINDOW_BYTES = 128 * 1024 * 1024;
 const OUTPUT_CHUNK_BYTES = 1024 * 1024;
 const MAGIC_BYTES = 4;
 
 /**
- * The plain stream of any zstd file: several frames and skippable frames too (RFC 8878, section 3.1). Node's decoder is given one frame at
- * a time, since it takes what follows a skippable frame, or is cut off between two frames, for good.
+ * The plain stream of any zstd file, also with several frames and skippable frames (RFC 8878, section 3.1). Node's decoder gets one frame
+ * at a time, because it accepts anything after a skippable frame, and a file that ends between two frames.
  *
  * @throws FormatProblem
- * @throws GantryError `CODEC_UNKNOWN` for what is sound and cannot be read here: dictionaries, windows above 128 MiB
+ * @throws GantryError `CODEC_UNKNOWN` for valid data that cannot be read here: dictionaries, windows above 128 MiB
  */
 export async function* readForeignZstd(reader: DumpReader): AsyncGenerator<Uint8Array, void, undefined> {
   let frames = 0;
   while (!(await reader.atEnd())) {
-    const start = Buffer.alloc(LONGEST_FRAME_HEADER);
+    const start = Buffer.alloc(MAX_FRAME_HEADER_BYTES);
     await reader.fill(start.subarray(0, MAGIC_BYTES));
     if (isSkippableMagic(start.readUInt32LE(0))) {
-      await passSkippable(reader);
+      await skipSkippable(reader);
       continue;
     }
     await fillHeader(reader, start);
@@ -42,16 +42,16 @@ export async function* readForeignZstd(reader: DumpReader): AsyncGenerator<Uint8
     yield* throughDecoder(createZstdDecompress({ chunkSize: OUTPUT_CHUNK_BYTES }), (feed) => feedFrame(reader, start, header, feed));
     frames += 1;
   }
-  if (frames === 0) throw new FormatProblem('it has no zstd frame');
+  if (frames === 0) throw new FormatProblem('it contains no zstd frame');
 }
 
-/** Bytes beyond the magic number, as far as there is a header. */
+/** Reads the rest of the header, after the magic number. */
 async function fillHeader(reader: DumpReader, start: Buffer): Promise<void> {
   await reader.fill(start.subarray(MAGIC_BYTES, MAGIC_BYTES + 1));
   await reader.fill(start.subarray(MAGIC_BYTES + 1, zstdHeaderBytes(start)));
 }
 
-async function passSkippable(reader: DumpReader): Promise<void> {
+async function skipSkippable(reader: DumpReader): Promise<void> {
   const size = Buffer.alloc(4);
   await reader.fill(size);
   for await (const part of reader.parts(size.readUInt32LE(0))) void part;
@@ -71,13 +71,13 @@ async function feedFrame(reader: DumpReader, start: Buffer, header: ZstdFrameHea
 }
 
 function assertReadable({ windowBytes, dictionaryId }: ZstdFrameHeader): void {
-  if (dictionaryId !== 0) throw unreadable(`it was compressed with the dictionary ${dictionaryId}`, 'zstd -D DICTIONARY -dc');
-  if (windowBytes > LARGEST_WINDOW) throw unreadable(`its window of ${windowBytes} bytes is above 128 MiB`, 'zstd --long=31 -dc');
+  if (dictionaryId !== 0) throw cannotRead(`it was compressed with the dictionary ${dictionaryId}`, 'zstd -D DICTIONARY -dc');
+  if (windowBytes > MAX_WINDOW_BYTES) throw cannotRead(`its window of ${windowBytes} bytes is above 128 MiB`, 'zstd --long=31 -dc');
 }
 
-function unreadable(problem: string, command: string): GantryError {
+function cannotRead(problem: string, command: string): GantryError {
   return new GantryError('CODEC_UNKNOWN', {
-    message: `the dump cannot be read here: ${problem}`,
+    message: `cannot read the dump: ${problem}`,
     hint: `Decompress it with ${command}, and compress it again without that option or import the plain file.`,
   });
 }

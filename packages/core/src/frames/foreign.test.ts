@@ -44,7 +44,7 @@ function changedAt(stored: Buffer, at: number, byte: number): Buffer {
   return stored;
 }
 
-describe('what the ordinary tools make is read', () => {
+describe('dumps that the standard tools make are read', () => {
   test.each([
     ['zstd', 'zstd -q plain -o out'],
     ['zstd', 'zstd -q -T0 -1 plain -o out'],
@@ -65,7 +65,7 @@ describe('what the ordinary tools make is read', () => {
     expect((await decode(stored, codec, 1_000_003)).equals(PLAIN)).toBe(true);
   });
 
-  test('zstd frames with skippable frames before, between and behind', async () => {
+  test('zstd frames with skippable frames before, between and after them', async () => {
     const [a, b] = [PLAIN.subarray(0, 100_000), PLAIN.subarray(100_000, 200_000)];
     const stored = Buffer.concat([skippable(0), zstdCompressSync(a), skippable(300_000), skippable(5), zstdCompressSync(b), skippable(1)]);
     for (const chunkSize of [1000, 1_000_000]) {
@@ -73,7 +73,7 @@ describe('what the ordinary tools make is read', () => {
     }
   });
 
-  test('a gzip member with every field that there can be', async () => {
+  test('a gzip member with all possible fields', async () => {
     const member = gzipSync(Buffer.from('plain'));
     const header = Buffer.from([0x1f, 0x8b, 8, 2 | 4 | 8 | 16, 1, 2, 3, 4, 2, 3]);
     const fields = Buffer.concat([Buffer.from([3, 0, 9, 9, 9]), Buffer.from('a name\0a comment\0'), Buffer.from([1, 2])]);
@@ -82,7 +82,7 @@ describe('what the ordinary tools make is read', () => {
   });
 });
 
-describe('what is not whole is an error, wherever it ends', () => {
+describe('an incomplete dump is an error, at every length', () => {
   const plain = Buffer.from('some data, '.repeat(50));
   test.each([
     ['zstd', zstdCompressSync(plain)],
@@ -90,29 +90,29 @@ describe('what is not whole is an error, wherever it ends', () => {
     ['gzip', gzipSync(plain)],
     ['gzip', Buffer.concat([gzipSync(plain), gzipSync(plain)])],
   ] as const)('%s', async (codec, stored) => {
-    const whole = new Set([plain.length, 2 * plain.length]);
+    const complete = new Set([plain.length, 2 * plain.length]);
     for (let length = 0; length < stored.length; length += 1) {
       const outcome = await decode(stored.subarray(0, length), codec, 10).catch((error: unknown) => error);
-      // Cut between two frames or members, it is a whole file that is shorter.
-      if (Buffer.isBuffer(outcome)) expect(whole).toContain(outcome.length);
+      // If it ends between two frames or members, it is a complete file that is shorter.
+      if (Buffer.isBuffer(outcome)) expect(complete).toContain(outcome.length);
       else expect(outcome).toMatchObject({ code: 'DUMP_DAMAGED' });
     }
-    expect(whole).toContain((await decode(stored, codec, 10)).length);
+    expect(complete).toContain((await decode(stored, codec, 10)).length);
   });
 });
 
-describe('what is damaged or something else is an error', () => {
+describe('damaged data and other formats are errors', () => {
   test.each([
-    ['zstd', 'garbage behind the last frame', Buffer.concat([zstdCompressSync(PLAIN), Buffer.from('garbage')])],
-    ['zstd', 'zeros behind the last frame', Buffer.concat([zstdCompressSync(PLAIN), Buffer.alloc(512)])],
+    ['zstd', 'garbage after the last frame', Buffer.concat([zstdCompressSync(PLAIN), Buffer.from('garbage')])],
+    ['zstd', 'zeros after the last frame', Buffer.concat([zstdCompressSync(PLAIN), Buffer.alloc(512)])],
     ['zstd', 'a gzip file', gzipSync(PLAIN)],
     ['zstd', 'plain data', PLAIN],
     ['zstd', 'an empty file', Buffer.alloc(0)],
-    ['zstd', 'a skippable frame alone', skippable(100)],
-    ['gzip', 'garbage behind the last member', Buffer.concat([gzipSync(PLAIN), Buffer.from('garbage')])],
-    ['gzip', 'garbage behind zeros', Buffer.concat([gzipSync(PLAIN), Buffer.alloc(300_000), Buffer.from('garbage')])],
-    ['gzip', 'a member of another method', changedAt(gzipSync(PLAIN), 2, 7)],
-    ['gzip', 'a member with a flag that is reserved', changedAt(gzipSync(PLAIN), 3, 0x20)],
+    ['zstd', 'only a skippable frame', skippable(100)],
+    ['gzip', 'garbage after the last member', Buffer.concat([gzipSync(PLAIN), Buffer.from('garbage')])],
+    ['gzip', 'garbage after zeros', Buffer.concat([gzipSync(PLAIN), Buffer.alloc(300_000), Buffer.from('garbage')])],
+    ['gzip', 'a member with another compression method', changedAt(gzipSync(PLAIN), 2, 7)],
+    ['gzip', 'a member with a reserved flag', changedAt(gzipSync(PLAIN), 3, 0x20)],
     ['gzip', 'a zstd file', zstdCompressSync(PLAIN)],
     ['gzip', 'an empty file', Buffer.alloc(0)],
   ] as const)('%s: %s', async (codec, _title, stored) => {
@@ -123,7 +123,7 @@ describe('what is damaged or something else is an error', () => {
   test.each([
     ['checksum', 8],
     ['size', 4],
-  ])('gzip: another %s at the end of a member, the first of two or the last', async (what, fromEnd) => {
+  ])('gzip: a wrong %s at the end of a member, the first of two or the last', async (what, fromEnd) => {
     const plain = Buffer.from('some data that a checksum covers, '.repeat(20));
     const member = gzipSync(plain);
     const changed = Buffer.from(member);
@@ -136,25 +136,25 @@ describe('what is damaged or something else is an error', () => {
     }
   });
 
-  test.each(['zstd', 'gzip'] as const)('%s: a bit that is not what it was is found, or changes nothing', async (codec) => {
+  test.each(['zstd', 'gzip'] as const)('%s: a flipped bit is found, or changes nothing', async (codec) => {
     const plain = Buffer.from('some data that a checksum covers, '.repeat(20));
     const stored = codec === 'zstd' ? zstdCompressSync(plain, { params: { 201: 1 } }) : gzipSync(plain);
     for (let bit = 0; bit < stored.length * 8; bit += 1) {
       const flipped = Buffer.from(stored);
       flipped.writeUInt8(flipped.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
       const outcome = await decode(flipped, codec).catch((error: unknown) => error);
-      if (Buffer.isBuffer(outcome)) expect(outcome.equals(plain) || isNoZstdFrame(flipped)).toBe(true);
+      if (Buffer.isBuffer(outcome)) expect(outcome.equals(plain) || isNotZstd(flipped)).toBe(true);
       else expect(outcome).toBeInstanceOf(Error);
     }
   });
 
-  /** The bit made a skippable frame of it: then there is no frame, and no data that could be wrong. */
-  function isNoZstdFrame(stored: Buffer): boolean {
+  /** The bit turned it into a skippable frame: then there is no frame, and no data that could be wrong. */
+  function isNotZstd(stored: Buffer): boolean {
     return stored.readUInt32LE(0) !== 0xfd2fb528;
   }
 });
 
-describe('what is sound and cannot be read is said', () => {
+describe('valid dumps that cannot be read here are reported as such', () => {
   test.each([
     ['a window above 128 MiB', 'zstd -q --long=28 < plain > out', /window of 268435456 bytes/],
     [

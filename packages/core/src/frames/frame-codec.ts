@@ -3,19 +3,19 @@ import type { FrameTable } from './frame-table.ts';
 
 /** How one codec stores frames. All sizes in bytes. */
 export interface FrameCodec {
-  /** The most frames that a dump can have. */
+  /** The maximum number of frames in a dump. */
   readonly maxFrames: number;
 
-  /** How many frames a dump of nothing has: 0, or 1 where a file of no bytes would not be one of this format. */
+  /** Frames in the dump of an empty disk: 0, or 1 if an empty file would not be valid in this format. */
   readonly minFrames: 0 | 1;
 
-  /** Keeps what calls can share, such as memory, until disposed. */
+  /** Keeps resources that calls can share, such as memory, until disposed. */
   use(): Disposable;
 
-  /** The most that the stored frame of that many plain bytes takes; 0 for a codec that stores them as they are, where they are. */
+  /** The maximum size of the stored frame of this many plain bytes; 0 for a codec that stores them unchanged, in the same memory. */
   storedBound(plainBytes: number): number;
 
-  /** The stored frame of that many zeros; always the same bytes. */
+  /** The stored frame of this many zeros; always the same bytes. */
   zeroFrame(plainBytes: number): Uint8Array;
 
   /**
@@ -27,12 +27,12 @@ export interface FrameCodec {
   compress(plain: Uint8Array, output: Uint8Array): Promise<Uint8Array>;
 
   /**
-   * The checksum of a stored frame, 32 bits: the one that it carries, which decompressing compares with its contents. For a codec
-   * whose frames carry none, it is computed, on another thread.
+   * The 32-bit checksum of a stored frame: the one that it contains, which is verified by decompressing. For a codec whose frames
+   * do not contain one, it is computed on another thread.
    */
   checksum(stored: Uint8Array): Promise<number>;
 
-  /** What follows the last frame. `table` has every frame. */
+  /** The bytes after the last frame. `table` lists all frames. */
   trailer(frameSize: number, plainBytes: number, table: FrameTable): Iterable<Uint8Array>;
 
   /** The size of {@link FrameCodec.trailer}. */
@@ -41,30 +41,30 @@ export interface FrameCodec {
   /**
    * Reads one stored frame into `output`, which has at least `storedBound` bytes, without decompressing it.
    *
-   * @throws FormatProblem as `inspect`, or because it is cut off or too long
+   * @throws FormatProblem as for `inspect`, or because it ends early or is too long
    */
   read(reader: DumpReader, plainBytes: number, output: Uint8Array): Promise<Uint8Array>;
 
   /**
-   * Looks at what a stored frame says of itself.
+   * Checks the header of a stored frame.
    *
-   * @throws FormatProblem where it is not one frame of `plainBytes` bytes with a checksum
+   * @throws FormatProblem if it is not one frame of `plainBytes` bytes with a checksum
    */
   inspect(stored: Uint8Array, plainBytes: number): void;
 
   /**
-   * Decompresses one frame, on another thread, and compares its contents with the checksum that it carries.
+   * Decompresses one frame on another thread, and verifies the checksum that it contains.
    *
    * @param output has the size that the plain bytes should have
    * @returns a part of `output`, or `stored` itself
-   * @throws Error where the frame is damaged
+   * @throws Error if the frame is damaged
    */
   decompress(stored: Uint8Array, output: Uint8Array): Promise<Uint8Array>;
 
   /**
-   * Reads what follows the last frame.
+   * Reads the bytes after the last frame.
    *
-   * @throws FormatProblem where that is not what {@link FrameCodec.trailer} writes
+   * @throws FormatProblem if they differ from what {@link FrameCodec.trailer} writes
    */
   readTrailer(reader: DumpReader, frameSize: number, plainBytes: number, table: FrameTable): Promise<void>;
 }

@@ -2,46 +2,46 @@ import { dumpDamaged, FormatProblem } from './damage.ts';
 import type { DumpReader } from './dump-reader.ts';
 import type { StreamDigest } from './stream-digest.ts';
 import type { DumpSummary, FramedDump } from './types.ts';
-import { assertWhole } from './complete.ts';
-import { isSkippableMagic, LONGEST_FRAME_HEADER, parseZstdHeader } from './zstd-format.ts';
+import { assertComplete } from './complete.ts';
+import { isSkippableMagic, MAX_FRAME_HEADER_BYTES, parseZstdHeader } from './zstd-format.ts';
 
-/** What a reader of frames goes by. A frame is counted from 0. */
+/** How a reader knows which frames to expect. Frames are numbered from 0. */
 export interface FramePlan {
   readonly frameSize: number;
-  /** How many full frames can still come after `frame` frames, at most. */
+  /** The maximum number of full frames that can follow the first `frame` frames. */
   fullFramesLeft(frame: number): number;
   /**
-   * Plain bytes of the next frame; undefined when there is none.
+   * Plain bytes of the next frame; undefined after the last.
    *
    * @throws FormatProblem
    */
   next(reader: DumpReader, frame: number): Promise<number | undefined>;
-  /** Checks the dump as a whole, behind its trailer. @throws GantryError `DUMP_DAMAGED` */
+  /** Checks the complete dump, after its trailer. @throws GantryError `DUMP_DAMAGED` */
   finish(reader: DumpReader, digest: StreamDigest, found: FrameTotals): Promise<void>;
 }
 
-/** What the frames that were read come to. */
+/** Totals of the frames that were read. */
 export type FrameTotals = Pick<DumpSummary, 'frames' | 'plainBytes'>;
 
-/** For a dump of which everything is known before it is read. */
+/** For a dump whose sizes are known before it is read. */
 export function knownPlan(dump: FramedDump): FramePlan {
   const { frameSize, frames, plainBytes } = dump;
   return {
     frameSize,
     fullFramesLeft: (frame) => Math.floor(plainBytes / frameSize) - frame,
     next: async (_reader, frame) => (frame < frames ? Math.min(frameSize, plainBytes - frame * frameSize) : undefined),
-    finish: (reader, digest) => assertWhole(reader, digest, dump),
+    finish: (reader, digest) => assertComplete(reader, digest, dump),
   };
 }
 
-/** What the maker of a dump says of it when it has made it. */
+/** What the writer of a dump says about it when it is finished. */
 export type MadeDump = Pick<DumpSummary, 'frames' | 'plainBytes' | 'storedBytes' | 'sha256'>;
 
 /**
- * For a zstd dump that is read while it is made: each frame says how long it is, the seek table where they end, and its maker the
- * rest.
+ * For a zstd dump that is read while it is written: each frame declares its size, the seek table marks their end, and the writer
+ * provides the rest.
  *
- * @param made asked for when the trailer has been read; rejects when the maker fails
+ * @param made called when the trailer has been read; rejects if the writer fails
  */
 export function livePlan(frameSize: number, made: () => Promise<MadeDump>): FramePlan {
   let ended = false;
@@ -49,16 +49,17 @@ export function livePlan(frameSize: number, made: () => Promise<MadeDump>): Fram
     frameSize,
     fullFramesLeft: () => (ended ? 0 : Infinity),
     next: async (reader, frame) => {
-      const start = Buffer.from((await reader.ahead(LONGEST_FRAME_HEADER)).subarray(0, LONGEST_FRAME_HEADER));
-      if (start.length < LONGEST_FRAME_HEADER) throw new FormatProblem('it is cut off');
+      const start = Buffer.from((await reader.peekAtLeast(MAX_FRAME_HEADER_BYTES)).subarray(0, MAX_FRAME_HEADER_BYTES));
+      if (start.length < MAX_FRAME_HEADER_BYTES) throw new FormatProblem('it ends early');
       if (isSkippableMagic(start.readUInt32LE(0))) {
-        if (frame === 0) throw new FormatProblem('it has no frame');
+        if (frame === 0) throw new FormatProblem('it has no frames');
         return undefined;
       }
       const { contentBytes } = parseZstdHeader(start);
-      if (ended) throw new FormatProblem('it goes on behind its last frame');
+      if (ended) throw new FormatProblem('another frame follows a short one, which must be the last');
       if (contentBytes === undefined || contentBytes > BigInt(frameSize) || (contentBytes === 0n && frame > 0)) {
-        throw new FormatProblem(`its size is said to be ${contentBytes ?? 'unknown'} bytes, in frames of ${frameSize}`);
+        const declared = contentBytes === undefined ? 'does not declare its size' : `declares ${contentBytes} plain bytes`;
+        throw new FormatProblem(`it ${declared}, expected ${Math.min(frame, 1)} to ${frameSize} plain bytes`);
       }
       const plainBytes = Number(contentBytes);
       ended = plainBytes < frameSize;
@@ -66,14 +67,14 @@ export function livePlan(frameSize: number, made: () => Promise<MadeDump>): Fram
     },
     finish: async (reader, digest, found) => {
       const { offset } = reader;
-      if (!(await reader.atEnd())) throw dumpDamaged('it goes on where its end should be', { offset });
+      if (!(await reader.atEnd())) throw dumpDamaged('more data follows its end', { offset });
       const dump = await made();
       if (dump.frames !== found.frames || dump.plainBytes !== found.plainBytes) {
         throw dumpDamaged(
-          `it has ${found.frames} frames with ${found.plainBytes} bytes and should have ${dump.frames} with ${dump.plainBytes}`,
+          `size mismatch: got ${found.frames} frames with ${found.plainBytes} plain bytes, expected ${dump.frames} with ${dump.plainBytes}`,
         );
       }
-      await assertWhole(reader, digest, { ...dump, frameSize });
+      await assertComplete(reader, digest, { ...dump, frameSize });
     },
   };
 }

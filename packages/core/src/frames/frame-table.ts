@@ -1,11 +1,11 @@
 import { asBuffer } from '../system/as-buffer.ts';
 import { Uint32List } from '../system/uint32-list.ts';
 
-/** Where one frame of a dump lies is known from the sizes of those before it. */
+/** One frame of a dump. The sizes of the frames before it tell where it starts. */
 export interface FrameEntry {
-  /** Bytes that the frame takes in the dump. */
+  /** Size of the frame in the dump, bytes. */
   readonly storedBytes: number;
-  /** Whether it holds nothing but zeros. */
+  /** Whether it holds only zeros. */
   readonly isZeros: boolean;
   /** The checksum of the frame, as its codec defines it: see `FrameCodec.checksum`. */
   readonly checksum: number;
@@ -14,24 +14,24 @@ export interface FrameEntry {
 /** Bytes of an entry in {@link FrameTable.encode}. */
 export const FRAME_ENTRY_BYTES = 8;
 
-/** No stored frame is as long: frames have at most 64 MiB of plain data. */
+/** Never part of a size: frames have at most 64 MiB of plain data. */
 const ZEROS_FLAG = 0x8000_0000;
 
 /**
- * All frames of one dump, in order: so that any of them can be read alone, and is known to be the one that belongs there. Takes 8
- * bytes a frame: 2 MiB for a disk of 1 TiB.
+ * All frames of one dump, in order, so that any frame can be read alone and checked to be the right one for its place. Needs 8 bytes
+ * for each frame: 2 MiB for a disk of 1 TiB.
  */
 export class FrameTable {
   readonly #sizes = new Uint32List();
   readonly #checksums = new Uint32List();
   #storedBytes = 0;
 
-  /** How many frames there are. */
+  /** Number of frames. */
   get length(): number {
     return this.#sizes.length;
   }
 
-  /** Bytes of all frames together, without what stands behind the last one. */
+  /** Bytes of all frames together, without the trailer of the dump. */
   get storedBytes(): number {
     return this.#storedBytes;
   }
@@ -42,7 +42,7 @@ export class FrameTable {
     this.#storedBytes += storedBytes;
   }
 
-  /** The frame at a place from 0 on; undefined beyond the last. */
+  /** The frame with this index, from 0; undefined after the last. */
   at(index: number): FrameEntry | undefined {
     const size = this.#sizes.at(index);
     const checksum = this.#checksums.at(index);
@@ -60,7 +60,7 @@ export class FrameTable {
   }
 
   /**
-   * Two little-endian numbers of 4 bytes for each frame: its stored size, whose highest bit says that it holds only zeros, and its
+   * Two little-endian numbers of 4 bytes for each frame: its stored size, whose highest bit is set if it holds only zeros, and its
    * checksum (docs/reference/formats/frame-tables.md).
    */
   encode(): Uint8Array {
@@ -72,7 +72,7 @@ export class FrameTable {
     return bytes;
   }
 
-  /** The reverse of {@link FrameTable.encode}; what is left over after the last whole entry is passed over. */
+  /** The reverse of {@link FrameTable.encode}; bytes after the last complete entry are ignored. */
   static decode(encoded: Uint8Array): FrameTable {
     const bytes = asBuffer(encoded);
     const table = new FrameTable();

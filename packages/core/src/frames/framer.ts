@@ -4,16 +4,17 @@ import type { PlainReader } from './plain-reader.ts';
 import type { Hole } from './types.ts';
 import { isZero } from './zeros.ts';
 
-/** A frame with data, in memory that is lent. */
+/** A frame with data, in memory of the budget. */
 export interface DataFrame {
   readonly buffer: Uint8Array;
   /** Plain bytes, at the start of the buffer. */
   readonly plainBytes: number;
 }
 
-/** Frames of zeros, one after the other, all of one size. */
+/** Consecutive frames of zeros, all of the same size. */
 export interface ZeroFrames {
   readonly count: number;
+  /** Of each frame. */
   readonly plainBytes: number;
 }
 
@@ -28,7 +29,7 @@ export class Framer {
   #buffer: Uint8Array | undefined;
   #filled = 0;
 
-  /** @param bufferSize bytes of each frame's buffer, `frameSize` or more where the next stage needs space behind the frame */
+  /** @param bufferSize bytes of each frame's buffer: `frameSize`, or more if the next stage needs space after the frame */
   constructor(frameSize: number, bufferSize: number, memory: BudgetShare, signal: AbortSignal) {
     this.#frameSize = frameSize;
     this.#bufferSize = bufferSize;
@@ -36,7 +37,7 @@ export class Framer {
     this.#signal = signal;
   }
 
-  /** The frames, whose buffers then belong to the taker. */
+  /** The frames. The caller releases their buffers. */
   async *frames(source: PlainReader): AsyncGenerator<PlainFrame, void, undefined> {
     try {
       for (;;) {
@@ -49,21 +50,21 @@ export class Framer {
       }
       if (this.#filled > 0) yield this.#finish();
     } finally {
-      if (this.#buffer !== undefined) this.#memory.giveBack(this.#buffer);
+      if (this.#buffer !== undefined) this.#memory.release(this.#buffer);
       this.#buffer = undefined;
     }
   }
 
   async #currentBuffer(): Promise<Uint8Array> {
-    return (this.#buffer ??= await this.#memory.take(this.#bufferSize, this.#signal));
+    return (this.#buffer ??= await this.#memory.acquire(this.#bufferSize, this.#signal));
   }
 
   async #read(source: PlainReader, output: Uint8Array): Promise<number | Hole | undefined> {
     try {
       return await orAbort(source.read(output), this.#signal);
     } catch (error) {
-      // What was reading may still write there.
-      if (this.#buffer !== undefined) this.#memory.drop(this.#buffer);
+      // The unfinished read may still write to the buffer.
+      if (this.#buffer !== undefined) this.#memory.discard(this.#buffer);
       this.#buffer = undefined;
       throw error;
     }
@@ -91,7 +92,7 @@ export class Framer {
     const buffer = this.#buffer;
     const plainBytes = this.#filled;
     this.#filled = 0;
-    // A frame of zeros needs no memory: the next one is read to the same place.
+    // A frame of zeros needs no memory: the next frame reuses its buffer.
     if (buffer === undefined || isZero(buffer.subarray(0, plainBytes))) return { count: 1, plainBytes };
     this.#buffer = undefined;
     return { buffer, plainBytes };

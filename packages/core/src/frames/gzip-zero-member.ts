@@ -1,11 +1,11 @@
 import { crc32OfZeros } from './zeros.ts';
 
-/** A match of the longest length, and what it takes: a bit for the length and a bit for the distance. */
+/** A match of the maximum length, and its stored size: a bit for the length and a bit for the distance. */
 const MATCH_BYTES = 258;
 const MATCH_BITS = 2;
-/** Code lengths are stored in this order (RFC 1951, section 3.2.7), so far as they are needed here. */
+/** Code lengths are stored in this order (RFC 1951, section 3.2.7); those after the last one needed here are left out. */
 const CODE_LENGTH_ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1];
-/** What the code lengths themselves are written with: 18 (a run of zeros) as 0, 1 as 10, 2 as 11. */
+/** The codes of the code lengths themselves: 18 (a run of zeros) is written as 0, 1 as 10, 2 as 11. */
 const LENGTHS_OF_CODE_LENGTHS = new Map([
   [18, 1],
   [1, 2],
@@ -14,15 +14,15 @@ const LENGTHS_OF_CODE_LENGTHS = new Map([
 const TRAILER_BYTES = 8;
 
 /**
- * Deflated zeros with the trailer of a gzip member (RFC 1951, RFC 1952): always the same bytes, whatever the library's version and the
- * level. One block with codes of its own: 0 for the longest match, 10 for a zero, 11 for the end.
+ * Deflated zeros with the trailer of a gzip member (RFC 1951, RFC 1952): the same bytes for all levels and versions of the library. One
+ * block with its own codes: 0 for the longest match, 10 for a zero, 11 for the end.
  */
 export function deflatedZeros(bytes: number): Buffer {
   const matches = Math.max(0, Math.floor((bytes - 1) / MATCH_BYTES));
   const literals = bytes - matches * MATCH_BYTES;
   const writer = new BitWriter(64 + Math.ceil((matches * MATCH_BITS + literals * 2) / 8));
   putCodes(writer);
-  // The first zero is there for the matches to copy, the others are what is left.
+  // The matches copy the first zero; the others fill the remainder.
   if (bytes > 0) putZero(writer);
   writer.skip(matches * MATCH_BITS);
   for (let left = literals - 1; left > 0; left -= 1) putZero(writer);
@@ -37,7 +37,7 @@ export function deflatedZeros(bytes: number): Buffer {
 /** The block's header (RFC 1951, section 3.2.7): codes for 0, 256 (the end), 285 (the longest match), and the distance 1. */
 function putCodes(writer: BitWriter): void {
   writer.put(1, 1); // the last block
-  writer.put(2, 2); // with codes of its own
+  writer.put(2, 2); // with its own codes
   writer.put(286 - 257, 5);
   writer.put(1 - 1, 5);
   writer.put(CODE_LENGTH_ORDER.length - 4, 4);
@@ -51,7 +51,7 @@ function putCodes(writer: BitWriter): void {
   putLengthOne(writer); // of the distance 1
 }
 
-/* Codes are written from their most significant bit on, all other numbers from their least. */
+/* Codes are written starting with their most significant bit, all other numbers with their least. */
 
 function putZero(writer: BitWriter): void {
   writer.put(0b01, 2);
@@ -65,7 +65,7 @@ function putLengthTwo(writer: BitWriter): void {
   writer.put(0b11, 2);
 }
 
-/** 11 to 138 symbols that have no code. */
+/** 11 to 138 symbols without a code. */
 function putUnused(writer: BitWriter, count: number): void {
   writer.put(0, 1);
   writer.put(count - 11, 7);
@@ -75,8 +75,8 @@ class BitWriter {
   readonly #buffer: Buffer;
   #bits = 0;
 
-  constructor(mostBytes: number) {
-    this.#buffer = Buffer.alloc(mostBytes);
+  constructor(maxBytes: number) {
+    this.#buffer = Buffer.alloc(maxBytes);
   }
 
   put(value: number, bits: number): void {
@@ -87,7 +87,7 @@ class BitWriter {
     }
   }
 
-  /** So many bits that are 0. */
+  /** Writes this many zero bits. */
   skip(bits: number): void {
     this.#bits += bits;
   }

@@ -7,35 +7,35 @@ interface Waiter {
 }
 
 /**
- * How much memory the frames of several dumps may take together, and the memory itself: buffers are lent, given back and lent
- * again, since fresh memory costs a page fault for every 4 KiB.
+ * How much memory the frames of several dumps may use together, and the memory itself: released buffers are reused, because fresh
+ * memory costs a page fault for every 4 KiB.
  *
- * Each dump takes part with a share. A share that holds nothing is given a buffer at once, so that every dump gets on however
- * little there is and whatever the others hold; all more is granted in the order of asking.
+ * Each dump has a share. A share without a buffer gets one at once, so that every dump makes progress, however small the budget is and
+ * however much the others hold. All other requests are granted in order.
  */
 export class MemoryBudget {
-  /** Bytes. Exceeded by no more than one buffer of each share. */
+  /** Bytes. Exceeded by at most one buffer for each share. */
   readonly limit: number;
   readonly #waiters = new Set<Waiter>();
-  readonly #spare = new Map<number, Uint8Array[]>();
-  #lentBytes = 0;
-  #spareBytes = 0;
+  readonly #unused = new Map<number, Uint8Array[]>();
+  #usedBytes = 0;
+  #unusedBytes = 0;
 
   constructor(limit: number) {
     this.limit = limit;
   }
 
-  /** Bytes that are lent now. */
-  get lentBytes(): number {
-    return this.#lentBytes;
+  /** Bytes in use now. */
+  get usedBytes(): number {
+    return this.#usedBytes;
   }
 
   share(): BudgetShare {
     return new BudgetShare(this);
   }
 
-  /** For {@link BudgetShare.take} alone. */
-  async lend(share: BudgetShare, bytes: number, signal: AbortSignal): Promise<Uint8Array> {
+  /** Only for {@link BudgetShare.acquire}. */
+  async allocate(share: BudgetShare, bytes: number, signal: AbortSignal): Promise<Uint8Array> {
     signal.throwIfAborted();
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiter: Waiter = { share, bytes, grant: resolve };
@@ -44,68 +44,68 @@ export class MemoryBudget {
     try {
       await orAbort(promise, signal);
     } catch (error) {
-      // Granted in the same moment, it must not be lost to the others.
-      if (!this.#waiters.delete(waiter)) this.#takeBackBytes(share, bytes);
+      // If it was granted at the same moment, the others get it.
+      if (!this.#waiters.delete(waiter)) this.#reclaimBytes(share, bytes);
       this.#grant();
       throw error;
     }
-    return this.#spareBuffer(bytes) ?? this.#newBuffer(bytes);
+    return this.#unusedBuffer(bytes) ?? this.#newBuffer(bytes);
   }
 
-  /** For {@link BudgetShare.giveBack} alone. */
-  takeBack(share: BudgetShare, buffer: Uint8Array): void {
-    this.#takeBackBytes(share, buffer.length);
-    const spare = this.#spare.get(buffer.length);
-    if (spare === undefined) this.#spare.set(buffer.length, [buffer]);
-    else spare.push(buffer);
-    this.#spareBytes += buffer.length;
+  /** Only for {@link BudgetShare.release}. */
+  reclaim(share: BudgetShare, buffer: Uint8Array): void {
+    this.#reclaimBytes(share, buffer.length);
+    const unused = this.#unused.get(buffer.length);
+    if (unused === undefined) this.#unused.set(buffer.length, [buffer]);
+    else unused.push(buffer);
+    this.#unusedBytes += buffer.length;
     this.#grant();
   }
 
-  /** For {@link BudgetShare.drop} alone. */
+  /** Only for {@link BudgetShare.discard}. */
   forget(share: BudgetShare, bytes: number): void {
-    this.#takeBackBytes(share, bytes);
+    this.#reclaimBytes(share, bytes);
     this.#grant();
   }
 
-  #takeBackBytes(share: BudgetShare, bytes: number): void {
-    this.#lentBytes -= bytes;
+  #reclaimBytes(share: BudgetShare, bytes: number): void {
+    this.#usedBytes -= bytes;
     share.buffers -= 1;
   }
 
   #grant(): void {
-    let room = true;
+    let hasSpace = true;
     for (const waiter of this.#waiters) {
-      const fits: boolean = room && this.#lentBytes + waiter.bytes <= this.limit;
-      // Who comes later must not slip past one that waits for more room.
-      room &&= fits;
+      const fits: boolean = hasSpace && this.#usedBytes + waiter.bytes <= this.limit;
+      // Later requests must not overtake one that waits for more memory.
+      hasSpace &&= fits;
       if (!fits && waiter.share.buffers > 0) continue;
       this.#waiters.delete(waiter);
-      this.#lentBytes += waiter.bytes;
+      this.#usedBytes += waiter.bytes;
       waiter.share.buffers += 1;
       waiter.grant();
     }
   }
 
-  #spareBuffer(bytes: number): Uint8Array | undefined {
-    const buffer = this.#spare.get(bytes)?.pop();
-    if (buffer !== undefined) this.#spareBytes -= bytes;
+  #unusedBuffer(bytes: number): Uint8Array | undefined {
+    const buffer = this.#unused.get(bytes)?.pop();
+    if (buffer !== undefined) this.#unusedBytes -= bytes;
     return buffer;
   }
 
   #newBuffer(bytes: number): Uint8Array {
-    // Buffers of sizes that are out of use make room.
-    if (this.#lentBytes + this.#spareBytes > this.limit) {
-      this.#spare.clear();
-      this.#spareBytes = 0;
+    // Unused buffers, perhaps of sizes that are no longer needed, are freed.
+    if (this.#usedBytes + this.#unusedBytes > this.limit) {
+      this.#unused.clear();
+      this.#unusedBytes = 0;
     }
     return Buffer.allocUnsafeSlow(bytes);
   }
 }
 
-/** One dump's part in a {@link MemoryBudget}. */
+/** One dump's share of a {@link MemoryBudget}. */
 export class BudgetShare {
-  /** How many it holds; kept by the budget. */
+  /** Number of buffers in use; maintained by the budget. */
   buffers = 0;
   readonly #budget: MemoryBudget;
 
@@ -113,18 +113,18 @@ export class BudgetShare {
     this.#budget = budget;
   }
 
-  /** A buffer of just that many bytes, with whatever was in it before. Rejects with the reason of the signal. */
-  take(bytes: number, signal: AbortSignal): Promise<Uint8Array> {
-    return this.#budget.lend(this, bytes, signal);
+  /** A buffer of exactly this many bytes; its contents are undefined. Rejects with the signal's reason. */
+  acquire(bytes: number, signal: AbortSignal): Promise<Uint8Array> {
+    return this.#budget.allocate(this, bytes, signal);
   }
 
-  /** For a buffer that somebody may still write to: its memory is not lent again. */
-  drop(buffer: Uint8Array): void {
+  /** For a buffer that may still be written to: its memory is not reused. */
+  discard(buffer: Uint8Array): void {
     this.#budget.forget(this, buffer.length);
   }
 
-  /** Nobody may look at the buffer any more. */
-  giveBack(buffer: Uint8Array): void {
-    this.#budget.takeBack(this, buffer);
+  /** The buffer must not be used any more. */
+  release(buffer: Uint8Array): void {
+    this.#budget.reclaim(this, buffer);
   }
 }

@@ -16,84 +16,84 @@ const { signal } = new AbortController();
 
 test.each<[Codec, number, number]>([
   ['zstd', 1024, 200],
-  // Node's zlib module has memory of its own for what comes out.
+  // Node's zlib module allocates its own memory for the output.
   ['gzip', 192, 260],
   ['none', 1024, 200],
 ])('%s: two disks of %d MiB at once take less than %d MiB of memory', async (codec, mebibytes, limit) => {
   await using directory = await makeTemporaryDirectory();
   const program = [`${import.meta.dirname}/testing/two-large-disks.ts`, codec, String(mebibytes), directory.path];
   const { stdout } = await run(process.execPath, ['--conditions=@gantry/source', ...program]);
-  // Node itself takes some 70 MiB, the frames have 64.
+  // Node itself needs about 70 MiB, the frames have 64.
   expect(Number(stdout)).toBeGreaterThan(30 * MiB);
   expect(Number(stdout)).toBeLessThan(limit * MiB);
 });
 
 describe('a memory budget', () => {
-  test('lends no more than it has, and goes on when something comes back', async () => {
+  test('does not exceed its limit, and continues when a buffer is released', async () => {
     const budget = new MemoryBudget(250);
     const share = budget.share();
-    const first = await share.take(100, signal);
-    await share.take(100, signal);
+    const first = await share.acquire(100, signal);
+    await share.acquire(100, signal);
     let third: Uint8Array | undefined;
-    const taking = share.take(100, signal).then((buffer) => (third = buffer));
+    const acquiring = share.acquire(100, signal).then((buffer) => (third = buffer));
     await new Promise(setImmediate);
     expect(third).toBeUndefined();
-    expect(budget.lentBytes).toBe(200);
-    share.giveBack(first);
-    // The same memory, without a page fault.
-    expect(await taking).toBe(first);
+    expect(budget.usedBytes).toBe(200);
+    share.release(first);
+    // It reuses the memory, without page faults.
+    expect(await acquiring).toBe(first);
   });
 
-  test('gives everybody one buffer, whatever the others hold', async () => {
+  test('gives every share one buffer, even if others use the complete budget', async () => {
     const budget = new MemoryBudget(250);
     const [greedy, modest] = [budget.share(), budget.share()];
-    await greedy.take(100, signal);
-    await greedy.take(100, signal);
+    await greedy.acquire(100, signal);
+    await greedy.acquire(100, signal);
     const stop = new AbortController();
-    const waiting = greedy.take(100, stop.signal);
-    expect((await modest.take(100, signal)).length).toBe(100);
-    expect(budget.lentBytes).toBe(300);
+    const waiting = greedy.acquire(100, stop.signal);
+    expect((await modest.acquire(100, signal)).length).toBe(100);
+    expect(budget.usedBytes).toBe(300);
     stop.abort(new Error('enough'));
     await expect(waiting).rejects.toThrow('enough');
   });
 
-  test('goes in turn: who asks for little does not pass who waits for much', async () => {
+  test('grants requests in order: a small one does not overtake a large one', async () => {
     const budget = new MemoryBudget(100);
     const [a, b] = [budget.share(), budget.share()];
-    const held = await a.take(60, signal);
-    const other = await b.take(30, signal);
+    const held = await a.acquire(60, signal);
+    const other = await b.acquire(30, signal);
     const order: string[] = [];
-    const much = a.take(50, signal).then(() => order.push('much'));
-    const little = b.take(10, signal).then(() => order.push('little'));
+    const large = a.acquire(50, signal).then(() => order.push('large'));
+    const small = b.acquire(10, signal).then(() => order.push('small'));
     await new Promise(setImmediate);
     expect(order).toEqual([]);
-    a.giveBack(held);
-    await Promise.all([much, little]);
-    expect(order).toEqual(['much', 'little']);
-    b.giveBack(other);
+    a.release(held);
+    await Promise.all([large, small]);
+    expect(order).toEqual(['large', 'small']);
+    b.release(other);
   });
 
-  test('forgets who no longer waits', async () => {
+  test('drops requests that were cancelled', async () => {
     const budget = new MemoryBudget(100);
     const share = budget.share();
-    const held = await share.take(100, signal);
+    const held = await share.acquire(100, signal);
     const stop = new AbortController();
-    const waiting = share.take(100, stop.signal);
+    const waiting = share.acquire(100, stop.signal);
     stop.abort(new Error('enough'));
     await expect(waiting).rejects.toThrow('enough');
-    share.giveBack(held);
-    expect(budget.lentBytes).toBe(0);
-    expect((await share.take(100, signal)).length).toBe(100);
+    share.release(held);
+    expect(budget.usedBytes).toBe(0);
+    expect((await share.acquire(100, signal)).length).toBe(100);
   });
 });
 
-test('a taker that does not take stops the giver', async () => {
-  let given = 0;
+test('a consumer that stops reading stops the source', async () => {
+  let yielded = 0;
   const endless = (async function* (): AsyncGenerator<PlainPiece, void, undefined> {
     const memory = Buffer.alloc(1000, 'data');
     for (;;) {
       await Promise.resolve();
-      given += 1;
+      yielded += 1;
       yield memory;
     }
   })();
@@ -101,7 +101,7 @@ test('a taker that does not take stops the giver', async () => {
   const stored = dump.stored[Symbol.asyncIterator]();
   await stored.next();
   let before = -1;
-  for (; before !== given; await new Promise((resolve) => setTimeout(resolve, 50))) before = given;
-  expect(given).toBeLessThan(20);
+  for (; before !== yielded; await new Promise((resolve) => setTimeout(resolve, 50))) before = yielded;
+  expect(yielded).toBeLessThan(20);
   await stored.return?.();
 });

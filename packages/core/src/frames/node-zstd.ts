@@ -6,18 +6,19 @@ import type { NativeZstd } from '../system/zstd.ts';
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
 
-/** For a Node whose own zstd cannot be called: the same by Node's zlib module, which takes more time and memory. */
+/** The same through Node's zlib module, which needs more time and memory: used if the zstd library in Node cannot be called directly. */
 export const NODE_ZSTD: NativeZstd = {
-  compress: (plain, room, level) =>
+  compress: (plain, output, level) =>
     compress(plain, {
-      // In one piece: in the usual pieces of 16 KiB it takes three times as long.
-      chunkSize: room.length,
+      // One chunk: with the default of 16 KiB it takes three times as long.
+      chunkSize: output.length,
       params: {
         ...Object.fromEntries(zstdParameters(level)),
         [constants.ZSTD_c_contentSizeFlag]: 1,
       },
       pledgedSrcSize: plain.length,
     }),
-  decompress: (stored, room) => decompress(stored, { chunkSize: Math.max(64, room.length + 1), maxOutputLength: Math.max(1, room.length) }),
+  decompress: (stored, output) =>
+    decompress(stored, { chunkSize: Math.max(64, output.length + 1), maxOutputLength: Math.max(1, output.length) }),
   use: () => ({ [Symbol.dispose]: () => undefined }),
 };

@@ -1,9 +1,9 @@
-import { crc32Aside } from '../system/crc32.ts';
+import { crc32OnThread } from '../system/crc32.ts';
 import type { FrameCodec } from './frame-codec.ts';
 import { FormatProblem } from './damage.ts';
 import { zeroBytes } from './zeros.ts';
 
-/** The plain stream itself, cut into frames only to check it: frames carry no checksum, and have a CRC-32 in the frame table. */
+/** The plain stream itself, divided into frames only to check it: their CRC-32 is in the frame table. */
 export const PLAIN_CODEC: FrameCodec = {
   maxFrames: Infinity,
   minFrames: 0,
@@ -11,7 +11,7 @@ export const PLAIN_CODEC: FrameCodec = {
   storedBound: () => 0,
   zeroFrame: zeroBytes,
   compress: async (plain) => plain,
-  checksum: crc32Aside,
+  checksum: crc32OnThread,
   trailer: () => [],
   trailerBytes: () => 0,
   async read(reader, plainBytes, output) {
@@ -20,10 +20,10 @@ export const PLAIN_CODEC: FrameCodec = {
     return frame;
   },
   inspect(stored, plainBytes) {
-    if (stored.length !== plainBytes) throw new FormatProblem(`it has ${stored.length} bytes and should have ${plainBytes}`);
+    if (stored.length !== plainBytes) throw new FormatProblem(`size mismatch: got ${stored.length} bytes, expected ${plainBytes}`);
   },
   decompress: async (stored) => stored,
   async readTrailer() {
-    // The last frame is the end.
+    // There is nothing after the last frame.
   },
 };

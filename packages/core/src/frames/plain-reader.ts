@@ -1,15 +1,15 @@
 import type { Hole } from './types.ts';
 
 /**
- * A plain stream that is read into memory of the reader's choice: what a script writes, or what a disk holds. Whoever opened it
- * closes it.
+ * A plain stream that is read into memory that the caller provides: the output of a script, or the contents of a disk. The code that
+ * opened it also closes it.
  */
 export interface PlainReader {
   /**
-   * Reads what comes next, at least one byte, to the start of `output`. One call at a time.
+   * Reads the next bytes, at least one, to the start of `output`. Only one call at a time.
    *
-   * @returns how many bytes; a hole, for which `output` stays as it is; undefined at the end
-   * @throws whatever reading failed with; `output` may be written to for some time after that
+   * @returns the number of bytes; a hole, for which `output` is not changed; undefined at the end
+   * @throws the error of the read; after that, `output` may still be written to for some time
    */
   read(output: Uint8Array): Promise<number | Hole | undefined>;
 }

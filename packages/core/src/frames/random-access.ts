@@ -1,7 +1,7 @@
 import { abortable } from '@gantry/transport';
 import type { Codec } from './codecs/registry.ts';
-import { locate } from './damage.ts';
-import { assertFits, assertPlausible, readerOf } from './decode-dump.ts';
+import { atPlace } from './damage.ts';
+import { assertFits, assertPlausible, codecForReading } from './decode-dump.ts';
 import { decompress } from './decode-job.ts';
 import { DumpReader } from './dump-reader.ts';
 import type { FrameCodec } from './frame-codec.ts';
@@ -14,11 +14,11 @@ import type { FramedDump, PlainPiece } from './types.ts';
 export interface PlainFrame {
   /** Plain bytes from the start of the disk. */
   readonly start: number;
-  /** Bytes in memory of their own, or a run of zeros. */
+  /** Bytes in their own memory, or a run of zeros. */
   readonly plain: PlainPiece;
 }
 
-/** Finds any frame of a dump by its table. Takes 8 bytes of memory a frame besides the table. */
+/** Finds any frame of a dump by its table. Needs 8 bytes of memory for each frame besides the table. */
 export class FrameIndex {
   readonly #codec: FrameCodec;
   readonly #framed: FramedDump;
@@ -26,9 +26,9 @@ export class FrameIndex {
   /** Where each frame starts in the dump, stored bytes. */
   readonly #starts: Float64Array;
 
-  /** @throws GantryError `DUMP_DAMAGED` where the table cannot be that of the dump */
+  /** @throws GantryError `DUMP_DAMAGED` if the table cannot belong to the dump */
   constructor({ codec, framed, table }: { readonly codec: Codec; readonly framed: FramedDump; readonly table: FrameTable }) {
-    this.#codec = readerOf(codec);
+    this.#codec = codecForReading(codec);
     assertPlausible(framed, this.#codec);
     assertFits(this.#codec, framed, table);
     this.#framed = framed;
@@ -44,14 +44,14 @@ export class FrameIndex {
   }
 
   /**
-   * Reads and checks the frame in which a byte of the disk is.
+   * Reads and checks the frame that contains a byte of the disk.
    *
-   * @throws GantryError `DUMP_DAMAGED`; RangeError for a byte that the disk does not have; what `open` throws
+   * @throws GantryError `DUMP_DAMAGED`; RangeError for a byte after the end of the disk; errors of `open`
    */
   async read(offset: number, open: OpenRange, signal: AbortSignal | undefined): Promise<PlainFrame> {
     const { frameSize, plainBytes } = this.#framed;
     if (!Number.isSafeInteger(offset) || offset < 0 || offset >= plainBytes) {
-      throw new RangeError(`byte ${offset} is outside of a disk of ${plainBytes} bytes`);
+      throw new RangeError(`byte ${offset} is outside the disk of ${plainBytes} bytes`);
     }
     const frame = Math.floor(offset / frameSize);
     const start = frame * frameSize;
@@ -61,7 +61,7 @@ export class FrameIndex {
     if (entry === undefined || storedStart === undefined) throw new RangeError(`there is no frame ${frame}`);
     if (entry.isZeros) return { start, plain: { zeros: size } };
     const source = open(storedStart, entry.storedBytes);
-    return { start, plain: await locate({ frame, offset: storedStart }, this.#readFrom(source, entry, size, signal)) };
+    return { start, plain: await atPlace({ frame, offset: storedStart }, this.#readFrom(source, entry, size, signal)) };
   }
 
   async #readFrom(opening: ReturnType<OpenRange>, entry: FrameEntry, size: number, signal: AbortSignal | undefined): Promise<Uint8Array> {

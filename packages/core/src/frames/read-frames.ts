@@ -1,6 +1,6 @@
 import type { ByteSource } from '@gantry/transport';
 import { abortable } from '@gantry/transport';
-import { FormatProblem, locate, OTHER_FRAME } from './damage.ts';
+import { atPlace, FormatProblem, WRONG_FRAME } from './damage.ts';
 import type { DecodeJob, DecodeJobs } from './decode-job.ts';
 import { DumpReader } from './dump-reader.ts';
 import type { FrameCodec } from './frame-codec.ts';
@@ -11,21 +11,21 @@ import type { FramedDump } from './types.ts';
 export type OpenRange = (offset: number, length: number) => Promise<ByteSource>;
 
 /** A dump with a frame table. */
-export interface TabledDump {
+export interface DumpWithTable {
   readonly codec: FrameCodec;
   readonly framed: FramedDump;
   readonly table: FrameTable;
   readonly open: OpenRange;
 }
 
-/** Zero frames are read and dropped where they take less than this between others: a further request costs more. Bytes. */
+/** Zero frames of up to this size between others are read and dropped: another request would cost more. */
 const MAX_GAP_BYTES = 1024 * 1024;
 
 /**
- * The frames of a dump, each read from where its frame table says that it is, and compared with what the table says of it. Frames of
- * zeros are not read where they take much. The dump's SHA-256 is not computed: every frame is checked for itself and for its place.
+ * The frames of a dump, each read from its place in the frame table and compared with its entry there. Long runs of zero frames are not
+ * read. The dump's SHA-256 is not computed: every frame and its place are checked individually.
  */
-export async function* readFrames(dump: TabledDump, jobs: DecodeJobs, signal: AbortSignal): AsyncGenerator<DecodeJob, void, undefined> {
+export async function* readFrames(dump: DumpWithTable, jobs: DecodeJobs, signal: AbortSignal): AsyncGenerator<DecodeJob, void, undefined> {
   for (const run of runs(dump)) {
     if (run.kind === 'zeros') yield { zeros: run.plainBytes, storedEnd: run.end };
     else yield* readRun(dump, run, jobs, signal);
@@ -43,13 +43,13 @@ interface Run {
   readonly end: number;
 }
 
-/** Divides a dump into what is read in one go and what need not be read. */
-function* runs({ framed, table }: TabledDump): Generator<Run, void, undefined> {
+/** Divides a dump into ranges that are read in one request and ranges that need not be read. */
+function* runs({ framed, table }: DumpWithTable): Generator<Run, void, undefined> {
   const plainBytesOf = (first: number, frames: number): number =>
     Math.min(framed.frameSize * frames, framed.plainBytes - first * framed.frameSize);
   let first = 0;
   let start = 0;
-  /** Of the frames from `first` on, up to the last with data. */
+  /** The frames from `first` up to the last one with data. */
   let data = { frames: 0, end: 0 };
   let frames = 0;
   let end = 0;
@@ -76,17 +76,17 @@ function* runs({ framed, table }: TabledDump): Generator<Run, void, undefined> {
   if (data.frames < frames) yield zeroRun();
 }
 
-async function* readRun(dump: TabledDump, run: Run, jobs: DecodeJobs, signal: AbortSignal): AsyncGenerator<DecodeJob, void, undefined> {
+async function* readRun(dump: DumpWithTable, run: Run, jobs: DecodeJobs, signal: AbortSignal): AsyncGenerator<DecodeJob, void, undefined> {
   const { frameSize, plainBytes: dumpBytes } = dump.framed;
   await using source = await dump.open(run.start, run.end - run.start);
   await using reader = new DumpReader(abortable(source, signal));
   for (let frame = run.first; frame < run.first + run.frames; frame += 1) {
     const entry = dump.table.at(frame);
-    if (entry === undefined) throw new RangeError('the run has frames that the table lacks');
+    if (entry === undefined) throw new RangeError('the frame table ends before the run');
     const offset = run.start + reader.offset;
     const plainBytes = Math.min(frameSize, dumpBytes - frame * frameSize);
     if (entry.isZeros) {
-      await locate({ frame, offset }, reader.skip(entry.storedBytes));
+      await atPlace({ frame, offset }, reader.skip(entry.storedBytes));
       yield { zeros: plainBytes, storedEnd: run.start + reader.offset };
       continue;
     }
@@ -100,8 +100,8 @@ async function* readRun(dump: TabledDump, run: Run, jobs: DecodeJobs, signal: Ab
   }
 }
 
-/** @throws FormatProblem where a stored frame is not the one that the table lists */
+/** @throws FormatProblem if a stored frame is not the one that the table lists */
 export async function assertListed(codec: FrameCodec, entry: FrameEntry, stored: Uint8Array, plainBytes: number): Promise<void> {
   codec.inspect(stored, plainBytes);
-  if ((await codec.checksum(stored)) !== entry.checksum) throw new FormatProblem(OTHER_FRAME);
+  if ((await codec.checksum(stored)) !== entry.checksum) throw new FormatProblem(WRONG_FRAME);
 }

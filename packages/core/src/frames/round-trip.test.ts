@@ -3,13 +3,13 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { decodeDump, decodeTabledDump } from './decode-dump.ts';
+import { decodeDump, decodeDumpByTable } from './decode-dump.ts';
 import { FrameTable } from './frame-table.ts';
 import { FrameIndex } from './random-access.ts';
 import type { OpenRange } from './read-frames.ts';
 import { encodeDump } from './encode-dump.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import { collect, inChunks, lent, rangesOf, readerOf } from './testing/streams.ts';
+import { collect, inChunks, overwritten, rangesOf, readerOf } from './testing/streams.ts';
 import type { Codec } from './codecs/registry.ts';
 import { CODEC_NAMES, codecNamed, isStoredPlain } from './codecs/registry.ts';
 import type { PlainPiece } from './types.ts';
@@ -27,7 +27,7 @@ const pieces = fc.array(
   { maxLength: 12 },
 );
 
-test('what goes in comes out, however it is cut, and all that the summary says is so', async () => {
+test('data is decoded unchanged, for all chunk and frame sizes, and the summary is right', async () => {
   await fc.assert(
     fc.asyncProperty(
       codecs,
@@ -37,9 +37,9 @@ test('what goes in comes out, however it is cut, and all that the summary says i
       fc.constantFrom(0, 4000, 1_000_000),
       fc.constantFrom(undefined, 1, 3),
       async (codec, pieces, frameSize, chunkSize, limit, concurrency) => {
-        const plain = await collect(lent(pieces));
+        const plain = await collect(overwritten(pieces));
         const budget = new MemoryBudget(limit);
-        const dump = encodeDump(readerOf(lent(pieces)), { codec, frameSize, budget, concurrency, signal });
+        const dump = encodeDump(readerOf(overwritten(pieces)), { codec, frameSize, budget, concurrency, signal });
         const stored = await collect(dump.stored);
         const summary = dump.summary();
         expect(summary).toMatchObject({ codec, frameSize, plainBytes: plain.length, storedBytes: stored.length });
@@ -53,11 +53,11 @@ test('what goes in comes out, however it is cut, and all that the summary says i
           ranges.push([offset, length]);
           return rangesOf(stored, chunkSize)(offset, length);
         };
-        const byTable = decodeTabledDump(open, { codec, framed: summary, table: dump.table(), budget, concurrency, signal });
+        const byTable = decodeDumpByTable(open, { codec, framed: summary, table: dump.table(), budget, concurrency, signal });
         expect((await collect(byTable)).equals(plain)).toBe(true);
         for (const [offset, length] of ranges) expect(offset + length).toBeLessThanOrEqual(stored.length);
-        expect(budget.lentBytes).toBe(0);
-        // Each frame is a file of its own to the ordinary tools, and to this reader.
+        expect(budget.usedBytes).toBe(0);
+        // To the standard tools and the foreign reader, each frame is a file of its own.
         if (summary.frames > 30) return;
         const unknown = decodeDump(inChunks(stored, chunkSize), { codec, framed: undefined, signal });
         expect((await collect(unknown)).equals(plain)).toBe(true);
@@ -67,7 +67,7 @@ test('what goes in comes out, however it is cut, and all that the summary says i
   );
 });
 
-test('any frame can be read alone, in one range, wherever the byte is that is asked for', async () => {
+test('any frame can be read alone, in one range, for every byte of it', async () => {
   await fc.assert(
     fc.asyncProperty(
       codecs,
@@ -75,10 +75,10 @@ test('any frame can be read alone, in one range, wherever the byte is that is as
       fc.integer({ min: 1, max: 700 }),
       fc.double({ min: 0, max: 1, noNaN: true }),
       async (codec, pieces, frameSize, where) => {
-        const plain = await collect(lent(pieces));
-        const dump = encodeDump(readerOf(lent(pieces)), { codec, frameSize, signal });
+        const plain = await collect(overwritten(pieces));
+        const dump = encodeDump(readerOf(overwritten(pieces)), { codec, frameSize, signal });
         const stored = await collect(dump.stored);
-        // What was written is what is read back.
+        // The table survives its encoding.
         const table = FrameTable.decode(dump.table().encode());
         expect([...table]).toEqual([...dump.table()]);
         const index = new FrameIndex({ codec, framed: dump.summary(), table });
@@ -103,12 +103,16 @@ test('any frame can be read alone, in one range, wherever the byte is that is as
   );
 });
 
-test('long runs of zeros are not read, short ones between data cost no further request', async () => {
+test('long runs of zeros are not read, short ones between data need no additional request', async () => {
   for (const [zeros, requests] of [
     [100_000, 1],
     [40_000_000, 2],
   ] as const) {
-    const dump = encodeDump(readerOf(lent([Buffer.from('x'), { zeros }, Buffer.from('y')])), { codec: 'none', frameSize: 4096, signal });
+    const dump = encodeDump(readerOf(overwritten([Buffer.from('x'), { zeros }, Buffer.from('y')])), {
+      codec: 'none',
+      frameSize: 4096,
+      signal,
+    });
     const stored = await collect(dump.stored);
     let read = 0;
     let opened = 0;
@@ -117,7 +121,7 @@ test('long runs of zeros are not read, short ones between data cost no further r
       read += length;
       return rangesOf(stored, 65_536)(offset, length);
     };
-    const back = decodeTabledDump(open, { codec: 'none', framed: dump.summary(), table: dump.table(), signal });
+    const back = decodeDumpByTable(open, { codec: 'none', framed: dump.summary(), table: dump.table(), signal });
     let plainBytes = 0;
     for await (const piece of back) plainBytes += piece instanceof Uint8Array ? piece.length : piece.zeros;
     expect(plainBytes).toBe(zeros + 2);
@@ -127,22 +131,22 @@ test('long runs of zeros are not read, short ones between data cost no further r
 });
 
 async function encode(pieces: readonly PlainPiece[], codec: Codec, level?: number): Promise<Buffer> {
-  return collect(encodeDump(readerOf(lent(pieces)), { codec, level, frameSize: 1000, signal }).stored);
+  return collect(encodeDump(readerOf(overwritten(pieces)), { codec, level, frameSize: 1000, signal }).stored);
 }
 
 describe.each(CODEC_NAMES.filter((name) => !isStoredPlain(name)))('%s', (codec) => {
-  test('the same data makes the same dump, whether zeros come as holes, as bytes or both', async () => {
+  test('the same data gives the same dump, if zeros are holes, bytes or both', async () => {
     const text = Buffer.from('the same data '.repeat(500));
     const once = await encode([text, { zeros: 5500 }, text], codec);
     const again = await encode([text.subarray(0, 77), text.subarray(77), new Uint8Array(1234), { zeros: 4266 }, text], codec);
     expect(again.equals(once)).toBe(true);
   });
 
-  test('every level that there is makes a dump that reads the same', async () => {
+  test('every level makes a dump that decodes to the same data', async () => {
     const levels = codecNamed(codec).levels;
     const plain = Buffer.from(Array.from({ length: 5000 }, (_, index) => Math.floor(Math.sqrt(index)) % 256));
     for (let level = levels?.lowest ?? 0; level <= (levels?.highest ?? -1); level += 1) {
-      const dump = encodeDump(readerOf(lent([plain])), { codec, level, frameSize: 2000, signal });
+      const dump = encodeDump(readerOf(overwritten([plain])), { codec, level, frameSize: 2000, signal });
       const stored = await collect(dump.stored);
       expect(dump.summary().level).toBe(level);
       expect(
@@ -151,8 +155,12 @@ describe.each(CODEC_NAMES.filter((name) => !isStoredPlain(name)))('%s', (codec) 
     }
   });
 
-  test('frames of zeros come out as holes, with one frame size and another at the end', async () => {
-    const dump = encodeDump(readerOf(lent([{ zeros: 100_000 }, Buffer.from('x'), { zeros: 50_123 }])), { codec, frameSize: 4096, signal });
+  test('frames of zeros are decoded as holes, also a shorter one at the end', async () => {
+    const dump = encodeDump(readerOf(overwritten([{ zeros: 100_000 }, Buffer.from('x'), { zeros: 50_123 }])), {
+      codec,
+      frameSize: 4096,
+      signal,
+    });
     const stored = await collect(dump.stored);
     const lengths: [string, number][] = [];
     for await (const piece of decodeDump(inChunks(stored, 64), { codec, framed: dump.summary(), table: dump.table(), signal })) {
@@ -171,15 +179,17 @@ test.each([
   ['gzip', Number.NaN],
   ['none', 1],
 ] as const)('%s has no level %d', (codec, level) => {
-  expect(() => encodeDump(readerOf(lent([])), { codec, level, signal })).toThrow(expect.objectContaining({ code: 'USAGE' }));
+  expect(() => encodeDump(readerOf(overwritten([])), { codec, level, signal })).toThrow(expect.objectContaining({ code: 'USAGE' }));
 });
 
 test.each([0, -1, 1.5, 64 * 1024 * 1024 + 1])('a frame cannot have %d bytes', (frameSize) => {
-  expect(() => encodeDump(readerOf(lent([])), { codec: 'zstd', frameSize, signal })).toThrow(expect.objectContaining({ code: 'USAGE' }));
+  expect(() => encodeDump(readerOf(overwritten([])), { codec: 'zstd', frameSize, signal })).toThrow(
+    expect.objectContaining({ code: 'USAGE' }),
+  );
 });
 
 test('a dump has no summary before its end', async () => {
-  const dump = encodeDump(readerOf(lent([Buffer.from('data')])), { codec: 'zstd', signal });
+  const dump = encodeDump(readerOf(overwritten([Buffer.from('data')])), { codec: 'zstd', signal });
   expect(() => dump.summary()).toThrow('before its end');
   await collect(dump.stored);
   expect(dump.summary().plainBytes).toBe(4);

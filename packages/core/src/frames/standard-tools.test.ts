@@ -6,7 +6,7 @@ import { makeTemporaryDirectory, pseudoRandom } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 
 import { encodeDump } from './encode-dump.ts';
-import { collect, lent, readerOf } from './testing/streams.ts';
+import { collect, overwritten, readerOf } from './testing/streams.ts';
 import type { Codec } from './codecs/registry.ts';
 import type { DumpSummary, PlainPiece } from './types.ts';
 
@@ -15,10 +15,10 @@ const { signal } = new AbortController();
 const MiB = 1024 * 1024;
 
 const STREAMS: readonly [string, readonly PlainPiece[]][] = [
-  ['no bytes at all', []],
+  ['no bytes', []],
   ['one byte', [Buffer.of(42)]],
-  ['nothing but a hole', [{ zeros: 9 * MiB + 1 }]],
-  ['one whole frame', [...pseudoRandom('frame', 4 * MiB)]],
+  ['only a hole', [{ zeros: 9 * MiB + 1 }]],
+  ['exactly one frame', [...pseudoRandom('frame', 4 * MiB)]],
   [
     'text, holes and noise',
     [
@@ -40,9 +40,9 @@ interface Made {
 }
 
 async function make(codec: Codec, pieces: readonly PlainPiece[]): Promise<Made> {
-  const dump = encodeDump(readerOf(lent(pieces)), { codec, signal });
+  const dump = encodeDump(readerOf(overwritten(pieces)), { codec, signal });
   const stored = await collect(dump.stored);
-  return { stored, plain: await collect(lent(pieces)), summary: dump.summary() };
+  return { stored, plain: await collect(overwritten(pieces)), summary: dump.summary() };
 }
 
 describe.each([
@@ -57,7 +57,7 @@ describe.each([
     ['zstd', '-t'],
   ],
   ['gzip', '.gz', [['gzip', '-dc'], ['zcat'], ['pigz', '-dc'], ['python3', '-c', PYTHON_GUNZIP]], ['gzip', '-t']],
-] as const)('%s: the ordinary tools restore the plain stream', (codec, suffix, readers, tester) => {
+] as const)('%s: the standard tools restore the plain stream', (codec, suffix, readers, tester) => {
   test.each(STREAMS)('%s', async (_title, pieces) => {
     await using directory = await makeTemporaryDirectory();
     const { stored, plain } = await make(codec, pieces);
@@ -71,7 +71,7 @@ describe.each([
   });
 });
 
-test.each(STREAMS)('zstd -l counts the frames of %s, and the skippable one with the seek table', async (_title, pieces) => {
+test.each(STREAMS)('zstd -l counts the frames of %s, and the skippable frame with the seek table', async (_title, pieces) => {
   await using directory = await makeTemporaryDirectory();
   const { stored, plain, summary } = await make('zstd', pieces);
   await writeFile(directory.file('disk0.zst'), stored);
@@ -82,7 +82,7 @@ test.each(STREAMS)('zstd -l counts the frames of %s, and the skippable one with 
   expect(stdout).toMatch(/^Check: XXH64/m);
 });
 
-test('the seek table lists every frame, as the seekable format says', async () => {
+test('the seek table lists every frame, as the seekable format requires', async () => {
   const { stored, plain, summary } = await make('zstd', STREAMS.at(-1)?.[1] ?? []);
   const frames = stored.readUInt32LE(stored.length - 9);
   expect(frames).toBe(summary.frames);

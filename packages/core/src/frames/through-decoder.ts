@@ -1,15 +1,15 @@
 import type { Transform } from 'node:stream';
 import { FormatProblem } from './damage.ts';
 
-/** Gives the decoder bytes to decode. Resolves when it has taken them in or wants no more; rejects when it is gone. */
+/** Gives the decoder bytes to decode. Resolves when it has consumed them or needs no more; rejects if it was destroyed. */
 export type Feed = (bytes: Uint8Array) => Promise<void>;
 
 /**
- * What comes out of one of Node's decoders while `feedAll` feeds it. Memory is bounded: neither side runs ahead of the other.
+ * The output of one of Node's decoders while `feedAll` feeds it. Memory is bounded: neither side runs ahead of the other.
  *
- * Throws what `feedAll` throws.
+ * Throws the errors of `feedAll`.
  *
- * @throws FormatProblem where the decoder finds something wrong
+ * @throws FormatProblem if the decoder reports an error
  */
 export async function* throughDecoder(
   decoder: Transform,
@@ -35,10 +35,10 @@ export async function* throughDecoder(
 
 function write(decoder: Transform, bytes: Uint8Array): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  // A decoder that is destroyed in the midst of a chunk says nothing of it; why it was, somebody else has said.
-  const gone = (): void => reject(new Error('the decoder is gone'));
-  decoder.once('close', gone);
-  if (decoder.destroyed) gone();
+  // A decoder that is destroyed during a write does not call back. The cause is reported elsewhere.
+  const onClose = (): void => reject(new Error('the decoder was destroyed'));
+  decoder.once('close', onClose);
+  if (decoder.destroyed) onClose();
   else decoder.write(bytes, () => resolve());
-  return promise.finally(() => decoder.off('close', gone));
+  return promise.finally(() => decoder.off('close', onClose));
 }

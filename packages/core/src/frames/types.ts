@@ -1,26 +1,26 @@
 import type { Codec } from './codecs/registry.ts';
 
-/** Plain bytes in one frame: 4 MiB. Readers accept any frame size from a manifest up to {@link MAX_FRAME_SIZE}. */
+/** Plain bytes in one frame: 4 MiB. Readers accept any frame size from a manifest up to {@link MAX_FRAME_BYTES}. */
 export const FRAME_SIZE: number = 4 * 1024 * 1024;
 
-/** The largest frame that a reader holds in memory, bytes. */
-export const MAX_FRAME_SIZE: number = 64 * 1024 * 1024;
+/** The largest frame that a reader accepts, plain bytes: it must fit in memory. */
+export const MAX_FRAME_BYTES: number = 64 * 1024 * 1024;
 
-/** A run of zeros that needs no memory: what a disk's hole reads as. */
+/** A run of zeros without memory for them, such as a hole of a disk. */
 export interface Hole {
   /** Bytes. */
   readonly zeros: number;
 }
 
-/** A piece of a plain stream: bytes, or a run of zeros. The bytes belong to the taker until it asks for the next piece. */
+/** A piece of a plain stream: bytes, or a run of zeros. The bytes are valid until the next piece is requested. */
 export type PlainPiece = Uint8Array | Hole;
 
-/** What a finished dump comes to. */
+/** Codec, sizes and digest of a finished dump. */
 export interface DumpSummary {
   readonly codec: Codec;
-  /** The codec's level; absent where it does not compress. */
+  /** The codec's level; absent if it does not compress. */
   readonly level?: number;
-  /** Plain bytes of every frame but the last. */
+  /** Plain bytes of every frame except the last. */
   readonly frameSize: number;
   readonly frames: number;
   readonly plainBytes: number;
@@ -29,8 +29,8 @@ export interface DumpSummary {
   readonly sha256: string;
 }
 
-/** What a reader has to know of a dump that Gantry made, to check it frame by frame. A {@link DumpSummary} is one. */
+/** What a reader needs to know about a dump that Gantry made, to check it frame by frame. Every {@link DumpSummary} is one. */
 export type FramedDump = Pick<DumpSummary, 'frameSize' | 'frames' | 'plainBytes' | 'storedBytes' | 'sha256'>;
 
-/** Called now and then with how far a dump is. Bytes from the start. */
+/** Called from time to time with the progress of a dump: bytes from its start. */
 export type DumpProgress = (plainBytes: number, storedBytes: number) => void;

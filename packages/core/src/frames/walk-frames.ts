@@ -1,6 +1,6 @@
 import { abortable } from '@gantry/transport';
 import type { DamagePlace } from './damage.ts';
-import { dumpDamaged, locate, OTHER_FRAME } from './damage.ts';
+import { dumpDamaged, atPlace, WRONG_FRAME } from './damage.ts';
 import type { DecodeJob, DecodeJobs, FramePlace } from './decode-job.ts';
 import { DumpReader } from './dump-reader.ts';
 import type { FrameCodec } from './frame-codec.ts';
@@ -12,11 +12,11 @@ import { StreamDigest } from './stream-digest.ts';
 export interface WalkOptions {
   readonly codec: FrameCodec;
   readonly plan: FramePlan;
-  /** What is known of the frames, to be compared with what is found. */
+  /** The frames that are expected; those that are found are compared with it. */
   readonly expected?: FrameTable | undefined;
 }
 
-/** The frames of a dump that is read from its start to its end; then checks the dump as a whole. */
+/** Yields the frames of a dump that is read from start to end; then checks the complete dump. */
 export async function* walkFrames(
   stored: AsyncIterable<Uint8Array>,
   options: WalkOptions,
@@ -60,7 +60,7 @@ class Walk {
       }
       const { offset } = this.#reader;
       const frame = this.#found.length;
-      const plainBytes = await locate({ frame, offset }, this.#plan.next(this.#reader, frame));
+      const plainBytes = await atPlace({ frame, offset }, this.#plan.next(this.#reader, frame));
       if (plainBytes === undefined) break;
       const place = { frame, offset, plainBytes };
       const job = await this.#jobs.start(place, (output) => this.#read(place, output));
@@ -69,37 +69,37 @@ class Walk {
     }
     const { frameSize } = this.#plan;
     const { offset } = this.#reader;
-    await locate({ offset }, this.#codec.readTrailer(this.#reader, frameSize, this.#plainBytes, this.#found));
+    await atPlace({ offset }, this.#codec.readTrailer(this.#reader, frameSize, this.#plainBytes, this.#found));
   }
 
   async #read(place: FramePlace, output: Uint8Array): Promise<Uint8Array> {
     const bytes = await this.#codec.read(this.#reader, place.plainBytes, output);
-    this.#list({ storedBytes: bytes.length, isZeros: false, checksum: await this.#codec.checksum(bytes) }, place);
+    this.#addToTable({ storedBytes: bytes.length, isZeros: false, checksum: await this.#codec.checksum(bytes) }, place);
     return bytes;
   }
 
-  /** Full frames of zeros, known by their bytes, as many as come next. */
+  /** The full frames of zeros that come next, recognized by their bytes. */
   async #zeroFrames(): Promise<DecodeJob | undefined> {
     const { frameSize } = this.#plan;
     const left = this.#plan.fullFramesLeft(this.#found.length);
     if (left === 0) return undefined;
     const zeroFrame = this.#codec.zeroFrame(frameSize);
     const { offset } = this.#reader;
-    const count = this.#reader.passRepeated(zeroFrame, left);
+    const count = this.#reader.skipRepeated(zeroFrame, left);
     if (count === 0) return undefined;
     const entry = { storedBytes: zeroFrame.length, isZeros: true, checksum: await this.#codec.checksum(zeroFrame) };
     for (let index = 0; index < count; index += 1) {
-      this.#list(entry, { frame: this.#found.length, offset: offset + index * zeroFrame.length });
+      this.#addToTable(entry, { frame: this.#found.length, offset: offset + index * zeroFrame.length });
     }
     this.#plainBytes += count * frameSize;
     return { zeros: count * frameSize, storedEnd: this.#reader.offset };
   }
 
-  /** @throws GantryError `DUMP_DAMAGED` where another frame should be at this place */
-  #list(entry: FrameEntry, place: DamagePlace): void {
+  /** @throws GantryError `DUMP_DAMAGED` if the expected frame is another one */
+  #addToTable(entry: FrameEntry, place: DamagePlace): void {
     const expected = this.#expected?.at(this.#found.length);
     this.#found.push(entry);
     if (this.#expected === undefined) return;
-    if (expected?.storedBytes !== entry.storedBytes || expected.checksum !== entry.checksum) throw dumpDamaged(OTHER_FRAME, place);
+    if (expected?.storedBytes !== entry.storedBytes || expected.checksum !== entry.checksum) throw dumpDamaged(WRONG_FRAME, place);
   }
 }

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 
-/** Runs work that keeps a processor busy, no more than `limit` pieces of it at once, in the order in which it was asked for. */
+/** Runs work that keeps a processor busy: at most `limit` pieces at once, in the order of the calls. */
 export class WorkQueue {
   readonly limit: number;
   readonly #waiting: (() => void)[] = [];
@@ -10,7 +10,7 @@ export class WorkQueue {
     this.limit = limit;
   }
 
-  /** Rejects with what `work` throws; with the signal's reason, and without running it, when the signal comes before its turn. */
+  /** Rejects with the error of `work`, or with the signal's reason if it aborts before the turn of `work`, which then does not run. */
   async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     if (this.#running < this.limit) this.#running += 1;
     else await new Promise<void>((resolve) => void this.#waiting.push(resolve));
@@ -25,19 +25,19 @@ export class WorkQueue {
   }
 }
 
-/** libuv's, unless the environment says another number. */
-const USUAL_THREADS = 4;
+/** libuv's default, unless the environment sets another number. */
+const DEFAULT_THREADS = 4;
 
 let shared: WorkQueue | undefined;
 
 /**
- * The one queue of all dumps of this process, so that several disks share the processors and none waits for another's last frame.
- * One more than there are processors, so that none is idle while the main thread has not yet begun the next frame. And less than libuv
- * has threads (`UV_THREADPOOL_SIZE`), since reading and writing files must not wait behind the frames.
+ * The queue of all dumps of this process, so that several disks share the processors and no disk waits for the last frame of another.
+ * Its limit is one more than the number of processors, so that none is idle until the main thread starts the next frame, and less than
+ * libuv's number of threads (`UV_THREADPOOL_SIZE`), because reading and writing files must not wait for the frames.
  */
 export function sharedWorkQueue(): WorkQueue {
-  const said = Number(process.env['UV_THREADPOOL_SIZE'] ?? '');
-  const threads = Number.isInteger(said) && said > 0 ? said : USUAL_THREADS;
+  const configured = Number(process.env['UV_THREADPOOL_SIZE'] ?? '');
+  const threads = Number.isInteger(configured) && configured > 0 ? configured : DEFAULT_THREADS;
   shared ??= new WorkQueue(Math.max(1, Math.min(availableParallelism() + 1, threads - 1)));
   return shared;
 }

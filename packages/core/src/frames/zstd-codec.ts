@@ -6,7 +6,7 @@ import type { FrameCodec } from './frame-codec.ts';
 import {
   BLOCK_HEADER_BYTES,
   CHECKSUM_BYTES,
-  LONGEST_FRAME_HEADER,
+  MAX_FRAME_HEADER_BYTES,
   parseZstdBlock,
   parseZstdHeader,
   zstdHeaderBytes,
@@ -17,9 +17,9 @@ import { zstdZeroFrame } from './zstd-zero-frame.ts';
 import { asBuffer } from '../system/as-buffer.ts';
 
 /**
- * zstd's seekable format: every frame with content size and content checksum, then the seek table.
+ * zstd's seekable format: frames with content size and content checksum, then the seek table.
  *
- * @param zstd what compresses and decompresses
+ * @param zstd the implementation that compresses and decompresses
  */
 export function zstdCodec(level: number, zstd: NativeZstd = findNativeZstd() ?? NODE_ZSTD): FrameCodec {
   return {
@@ -39,7 +39,7 @@ export function zstdCodec(level: number, zstd: NativeZstd = findNativeZstd() ?? 
   };
 }
 
-/** ZSTD_COMPRESSBOUND of zstd.h, and never less than the header and checksum of a tiny frame. */
+/** ZSTD_COMPRESSBOUND of zstd.h, and at least the header and checksum of a tiny frame. */
 function storedBound(plainBytes: number): number {
   return plainBytes + Math.ceil(plainBytes / 256) + 1024;
 }
@@ -53,7 +53,7 @@ async function readFrame(reader: DumpReader, plainBytes: number, output: Uint8Ar
   inspectHeader(bytes, plainBytes);
   let end = headerBytes;
   const grow = async (more: number): Promise<Buffer> => {
-    if (end + more > bytes.length) throw new FormatProblem('it is longer than any frame of its size');
+    if (end + more > bytes.length) throw new FormatProblem('it is longer than a frame of its size can be');
     const part = bytes.subarray(end, end + more);
     await reader.fill(part);
     end += more;
@@ -71,11 +71,11 @@ async function readFrame(reader: DumpReader, plainBytes: number, output: Uint8Ar
 function inspectHeader(start: Buffer, plainBytes: number): void {
   if (start.length < 5 || start.length < zstdHeaderBytes(start) + CHECKSUM_BYTES)
     throw new FormatProblem('it is too short for a zstd frame');
-  const header = parseZstdHeader(start.subarray(0, LONGEST_FRAME_HEADER));
+  const header = parseZstdHeader(start.subarray(0, MAX_FRAME_HEADER_BYTES));
   if (!header.hasChecksum) throw new FormatProblem('it has no checksum');
   if (header.dictionaryId !== 0) throw new FormatProblem('it needs a dictionary');
   if (header.contentBytes !== BigInt(plainBytes)) {
     const declared = header.contentBytes === undefined ? 'does not declare its size' : `declares ${header.contentBytes} plain bytes`;
-    throw new FormatProblem(`it ${declared} and should have ${plainBytes} bytes`);
+    throw new FormatProblem(`it ${declared}, expected ${plainBytes} plain bytes`);
   }
 }

@@ -1,6 +1,6 @@
 import { FormatProblem } from './damage.ts';
 /*
- * The bytes of a zstd frame, as far as its ends must be found and its promises known without decompressing it (RFC 8878).
+ * The parts of a zstd frame that are needed to find its end and to check its header without decompressing it (RFC 8878).
  */
 
 /** RFC 8878, section 3.1.1. */
@@ -8,35 +8,35 @@ export const ZSTD_MAGIC: number = 0xfd2fb528;
 /** RFC 8878, section 3.1.2: 0x184D2A50 to 0x184D2A5F. */
 const SKIPPABLE_MAGIC = 0x184d2a50;
 /** RFC 8878, section 3.1.1.1: magic, descriptor, window, dictionary id, content size. */
-export const LONGEST_FRAME_HEADER: number = 18;
-/** RFC 8878, section 3.1.1.2: no block is larger, stored or plain. Bytes. */
-export const LARGEST_BLOCK: number = 128 * 1024;
+export const MAX_FRAME_HEADER_BYTES: number = 18;
+/** RFC 8878, section 3.1.1.2: the limit for a block, stored or plain. */
+export const MAX_BLOCK_BYTES: number = 128 * 1024;
 export const BLOCK_HEADER_BYTES: number = 3;
 export const CHECKSUM_BYTES: number = 4;
 
 export interface ZstdFrameHeader {
   readonly headerBytes: number;
-  /** Plain bytes; absent where the frame does not say. */
+  /** Plain bytes; undefined if the frame does not declare them. */
   readonly contentBytes: bigint | undefined;
-  /** How much of its past a decoder has to keep, bytes. */
+  /** How much of its output a decoder has to keep, bytes. */
   readonly windowBytes: bigint;
   readonly hasChecksum: boolean;
-  /** 0 where none is needed. */
+  /** 0 if the frame does not need a dictionary. */
   readonly dictionaryId: number;
 }
 
-/** What a block header says. `storedBytes` stand behind it. */
+/** A block header. `storedBytes` is the size of the data after it. */
 export interface ZstdBlock {
   readonly last: boolean;
   readonly storedBytes: number;
 }
 
 export function isSkippableMagic(magic: number): boolean {
-  // `& ` makes a signed number of it; `>>> 0` takes the sign away.
+  // The result of `&` is signed; `>>> 0` makes it unsigned.
   return (magic & 0xfffffff0) >>> 0 === SKIPPABLE_MAGIC;
 }
 
-/** How long the header is, from its first five bytes (magic and descriptor). */
+/** The length of the header, from its first five bytes (magic and descriptor). */
 export function zstdHeaderBytes(start: Uint8Array): number {
   const descriptor = start[4] ?? 0;
   return 5 + windowFieldBytes(descriptor) + dictionaryFieldBytes(descriptor) + contentFieldBytes(descriptor);
@@ -45,12 +45,12 @@ export function zstdHeaderBytes(start: Uint8Array): number {
 /**
  * Reads a frame's header, magic number included.
  *
- * @throws FormatProblem with what is wrong, where it is not one
+ * @throws FormatProblem if it is not a valid header
  */
 export function parseZstdHeader(header: Buffer): ZstdFrameHeader {
-  if (header.readUInt32LE(0) !== ZSTD_MAGIC) throw new FormatProblem('no zstd frame begins here');
+  if (header.readUInt32LE(0) !== ZSTD_MAGIC) throw new FormatProblem('a zstd frame does not start here');
   const descriptor = header.readUInt8(4);
-  if ((descriptor & 0b1000) !== 0) throw new FormatProblem('its header uses a bit that is reserved');
+  if ((descriptor & 0b1000) !== 0) throw new FormatProblem('its header uses a reserved bit');
   let at = 5;
   const window = windowFieldBytes(descriptor) === 1 ? windowBytes(header.readUInt8(at)) : undefined;
   at += windowFieldBytes(descriptor);
@@ -70,14 +70,14 @@ export function parseZstdHeader(header: Buffer): ZstdFrameHeader {
 /**
  * Reads the three bytes before each block.
  *
- * @throws FormatProblem with what is wrong, where it is none
+ * @throws FormatProblem if it is not a valid block header
  */
 export function parseZstdBlock(header: Buffer): ZstdBlock {
   const bits = header.readUIntLE(0, BLOCK_HEADER_BYTES);
   const type = (bits >> 1) & 3;
   const size = bits >> 3;
-  if (type === RESERVED_BLOCK) throw new FormatProblem('it has a block of a kind that is reserved');
-  if (size > LARGEST_BLOCK) throw new FormatProblem('it has a block that is too large');
+  if (type === RESERVED_BLOCK) throw new FormatProblem('it has a block of a reserved type');
+  if (size > MAX_BLOCK_BYTES) throw new FormatProblem('it has a block that is too large');
   return { last: (bits & 1) === 1, storedBytes: type === RLE_BLOCK ? 1 : size };
 }
 

@@ -1,32 +1,32 @@
 import { zstdCompressSync, constants } from 'node:zlib';
-import { CHECKSUM_BYTES, LARGEST_BLOCK, ZSTD_MAGIC } from './zstd-format.ts';
+import { CHECKSUM_BYTES, MAX_BLOCK_BYTES, ZSTD_MAGIC } from './zstd-format.ts';
 import { FRAME_SIZE } from './types.ts';
 import { ZEROS } from './zeros.ts';
 
 /** Single segment, content size in 4 bytes, content checksum (RFC 8878, section 3.1.1.1.1). */
 const DESCRIPTOR = 0b1010_0100;
-/** Fewer zeros than this are shorter as they are than as a compressed block. */
-const FEWEST_FOR_LITERALS = 8;
+/** Fewer zeros are smaller as a raw block than as a compressed one. */
+const MIN_LITERAL_BYTES = 8;
 const RAW_BLOCK = 0;
 const RLE_BLOCK = 1;
 const COMPRESSED_BLOCK = 2;
 
-/** The checksum of a usual frame. To find it out takes 10 ms, in every command that reads or writes a dump. */
-const CHECKSUM_OF_USUAL_FRAME = Buffer.of(0x28, 0x9d, 0xbc, 0x7c);
+/** The checksum of a frame of the default size. Computing it in every command that reads or writes a dump would take 10 ms each time. */
+const CHECKSUM_OF_DEFAULT_FRAME = Buffer.of(0x28, 0x9d, 0xbc, 0x7c);
 
-const made = new Map<number, Uint8Array>();
+const zeroFrames = new Map<number, Uint8Array>();
 
 /**
- * The zstd frame of so many zeros: always the same bytes, whatever the library's version and the level, so that readers know it
- * without decompressing it. The first block is none of the RLE kind, which zstd before 1.4.4 cannot read there.
+ * The zstd frame of this many zeros: the same bytes for all levels and versions of the library, so that readers recognize it without
+ * decompressing it. The first block is not of the RLE type, which zstd before 1.4.4 cannot read there.
  */
 export function zstdZeroFrame(bytes: number): Uint8Array {
-  const known = made.get(bytes);
+  const known = zeroFrames.get(bytes);
   if (known !== undefined) return known;
   const frame = makeFrame(bytes);
-  // Frames have one size, but for the last of each dump.
-  if (made.size >= 64) made.clear();
-  made.set(bytes, frame);
+  // All frames of a dump have the same size, except the last.
+  if (zeroFrames.size >= 64) zeroFrames.clear();
+  zeroFrames.set(bytes, frame);
   return frame;
 }
 
@@ -35,10 +35,10 @@ function makeFrame(bytes: number): Uint8Array {
   header.writeUInt32LE(ZSTD_MAGIC, 0);
   header.writeUInt8(DESCRIPTOR, 4);
   header.writeUInt32LE(bytes, 5);
-  const first = Math.min(bytes, LARGEST_BLOCK);
+  const first = Math.min(bytes, MAX_BLOCK_BYTES);
   const parts: Uint8Array[] = [header, firstBlock(first, first === bytes)];
   for (let left = bytes - first; left > 0;) {
-    const size = Math.min(left, LARGEST_BLOCK);
+    const size = Math.min(left, MAX_BLOCK_BYTES);
     left -= size;
     parts.push(block(RLE_BLOCK, size, left === 0, Buffer.of(0)));
   }
@@ -46,8 +46,8 @@ function makeFrame(bytes: number): Uint8Array {
 }
 
 function firstBlock(bytes: number, last: boolean): Buffer {
-  if (bytes < FEWEST_FOR_LITERALS) return block(RAW_BLOCK, bytes, last, ZEROS.subarray(0, bytes));
-  // Literals of the RLE kind with a size of 20 bits (section 3.1.1.3.1.1), the byte, and no sequences.
+  if (bytes < MIN_LITERAL_BYTES) return block(RAW_BLOCK, bytes, last, ZEROS.subarray(0, bytes));
+  // Literals of the RLE type with a size of 20 bits (section 3.1.1.3.1.1), the byte, and no sequences.
   const content = Buffer.alloc(5);
   content.writeUIntLE(0b1101 | (bytes << 4), 0, 3);
   return block(COMPRESSED_BLOCK, content.length, last, content);
@@ -59,9 +59,9 @@ function block(type: number, size: number, last: boolean, content: Uint8Array): 
   return Buffer.concat([header, content]);
 }
 
-/** The low half of XXH64: what any zstd writes at the end of any frame with these contents. */
+/** The low half of XXH64, which every version of zstd writes at the end of a frame with these contents. */
 function checksumOfZeros(bytes: number): Uint8Array {
-  if (bytes === FRAME_SIZE) return CHECKSUM_OF_USUAL_FRAME;
+  if (bytes === FRAME_SIZE) return CHECKSUM_OF_DEFAULT_FRAME;
   const frame = zstdCompressSync(Buffer.alloc(bytes), { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
   return frame.subarray(-CHECKSUM_BYTES);
 }

@@ -8,7 +8,7 @@ const MIN_ASIDE_BYTES = 64 * 1024;
 let found: { readonly native: Native | undefined } | undefined;
 
 /** CRC-32 (RFC 1952, section 8), of much data on one of libuv's threads, by the zlib that Node is made of. */
-export async function crc32Aside(bytes: Uint8Array): Promise<number> {
+export async function crc32OnThread(bytes: Uint8Array): Promise<number> {
   if (bytes.length < MIN_ASIDE_BYTES) return crc32(bytes);
   found ??= { native: tryToFind() };
   const { native } = found;

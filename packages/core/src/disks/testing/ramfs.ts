@@ -6,11 +6,11 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 export interface Ramfs extends AsyncDisposable {
-  /** A path inside; nothing is made. */
+  /** A path in it; does not create the file. */
   file(name: string): string;
 }
 
-/** Mounts a file system that knows neither holes nor fallocate(2) on a new directory. Needs root. */
+/** Mounts a file system without holes and fallocate(2) on a new directory. Needs root. */
 export async function mountRamfs(path: string): Promise<Ramfs> {
   await mkdir(path);
   await run('mount', ['-t', 'ramfs', 'ramfs', path]);

@@ -1,23 +1,23 @@
 import type { DumpReader } from '../dump-reader.ts';
 import type { FrameCodec } from '../frame-codec.ts';
 
-/** The levels that a codec has. */
+/** The compression levels of a codec. */
 export interface CodecLevels {
   readonly lowest: number;
   readonly highest: number;
   readonly usual: number;
 }
 
-/** All that is to be known of one codec: what it is called, and how it stores frames and reads what other tools made. */
+/** One codec: its name, how it stores frames, and how it reads dumps that other tools made. */
 export interface CodecDefinition<Name extends string = string> {
-  /** In manifests, in `config.ini` and on the command line. */
+  /** As written in manifests, in `config.ini` and on the command line. */
   readonly name: Name;
-  /** What the file name of a dump ends with, such as `.zst`. */
+  /** The extension of a dump's file name, such as `.zst`. */
   readonly suffix: `.${string}`;
-  /** docs/reference/formats/dumps.md says what they cost. Absent for a codec that stores the plain stream as it is. */
+  /** docs/reference/formats/dumps.md says what they cost. Absent for a codec that stores the plain stream unchanged. */
   readonly levels?: CodecLevels;
-  /** How frames are stored. @param level matters to a writer alone; one of `levels`, or 0 where there are none */
+  /** How frames are stored. @param level only used for writing; one of `levels`, or 0 for a codec without levels */
   readonly frames: (level: number) => FrameCodec;
-  /** The plain stream of any dump that the standard tools make in this format. @throws FormatProblem; GantryError `CODEC_UNKNOWN` */
+  /** The plain stream of any dump in this format that the standard tools can make. @throws FormatProblem; GantryError `CODEC_UNKNOWN` */
   readonly readForeign: (reader: DumpReader) => AsyncGenerator<Uint8Array, void, undefined>;
 }

@@ -12,6 +12,6 @@ export const NONE: CodecDefinition<'none'> = {
 async function* readPlain(reader: DumpReader): AsyncGenerator<Uint8Array, void, undefined> {
   for (let chunk = await reader.peek(); chunk !== undefined; chunk = await reader.peek()) {
     yield chunk;
-    reader.pass(chunk.length);
+    reader.consume(chunk.length);
   }
 }

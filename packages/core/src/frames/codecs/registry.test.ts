@@ -7,7 +7,7 @@ import { dumpFileName, isDumpName } from '../../exports/layout.ts';
 import { checkManifest } from '../../exports/manifest.ts';
 import { decodeDump } from '../decode-dump.ts';
 import { encodeDump } from '../encode-dump.ts';
-import { collect, inChunks, lent, readerOf } from '../testing/streams.ts';
+import { collect, inChunks, overwritten, readerOf } from '../testing/streams.ts';
 import { chooseLevel, describeLevels } from './levels.ts';
 import { CODEC_NAMES, codecNamed, CODECS, DEFAULT_CODEC, isCodec, isStoredPlain } from './registry.ts';
 
@@ -15,11 +15,11 @@ const { signal } = new AbortController();
 const PLAIN = Buffer.concat([Buffer.from('what a disk holds '.repeat(100)), Buffer.alloc(5000)]);
 
 /*
- * Goes through the registry, so that a codec which somebody adds has all of this, or fails here.
+ * Goes through the registry, so that a new codec has all of this, or fails here.
  */
 describe.each(CODECS)('the codec $name', ({ name, suffix, levels }) => {
-  test('makes dumps that are read again, with what the manifest says of them and, as dumps of the standard tools, without', async () => {
-    const dump = encodeDump(readerOf(lent([PLAIN])), { codec: name, frameSize: 1000, signal });
+  test('makes dumps that can be read with their manifest and, like dumps of the standard tools, without', async () => {
+    const dump = encodeDump(readerOf(overwritten([PLAIN])), { codec: name, frameSize: 1000, signal });
     const stored = await collect(dump.stored);
     const summary = dump.summary();
     expect(summary).toMatchObject({ codec: name, plainBytes: PLAIN.length, storedBytes: stored.length });
@@ -29,7 +29,7 @@ describe.each(CODECS)('the codec $name', ({ name, suffix, levels }) => {
       );
   });
 
-  test('has a file name of its own, and a place in manifests and config.ini', () => {
+  test('has its own file name, and a place in manifests and config.ini', () => {
     const file = dumpFileName(0, name);
     expect(file).toBe(`disk0${suffix}`);
     expect(isDumpName(file)).toBe(true);
@@ -38,11 +38,11 @@ describe.each(CODECS)('the codec $name', ({ name, suffix, levels }) => {
     expect(checkManifest(manifest, 'it').dumps).toEqual([record]);
     const config = renderExportConfig(manifest);
     expect(codecOfCompression(parseExportConfig(config, 'it').compression, 'it')).toBe(name);
-    // Ganeti reads nothing but plain dumps.
+    // Ganeti only reads plain dumps.
     expect(/^version = (\d)$/m.exec(config)?.[1]).toBe(isStoredPlain(name) ? '0' : '1');
   });
 
-  test('compresses at its levels alone, or has none', () => {
+  test('compresses only at its levels, or does not have any', () => {
     if (levels === undefined) {
       expect(chooseLevel(name, undefined)).toBeUndefined();
       expect(() => chooseLevel(name, 1)).toThrow(expect.objectContaining({ code: 'USAGE' }));
@@ -62,7 +62,7 @@ describe.each(CODECS)('the codec $name', ({ name, suffix, levels }) => {
   });
 });
 
-test('names and file names are each once, and nothing else is a codec', () => {
+test('names and file names are unique, and other names are not codecs', () => {
   expect(new Set(CODEC_NAMES).size).toBe(CODECS.length);
   expect(new Set(CODECS.map(({ suffix }) => suffix)).size).toBe(CODECS.length);
   expect(CODEC_NAMES).toContain(DEFAULT_CODEC);

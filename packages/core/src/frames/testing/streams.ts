@@ -9,8 +9,8 @@ export async function collect(pieces: AsyncIterable<PlainPiece>): Promise<Buffer
   return Buffer.concat(all);
 }
 
-/** The pieces, in one memory that is filled anew as soon as the next is asked for, as a giver may do. */
-export async function* lent(pieces: Iterable<PlainPiece>): AsyncGenerator<PlainPiece, void, undefined> {
+/** The pieces, each overwritten as soon as the next one is requested, as a source may do. */
+export async function* overwritten(pieces: Iterable<PlainPiece>): AsyncGenerator<PlainPiece, void, undefined> {
   for (const piece of pieces) {
     await Promise.resolve();
     if (!(piece instanceof Uint8Array)) {
@@ -23,7 +23,7 @@ export async function* lent(pieces: Iterable<PlainPiece>): AsyncGenerator<PlainP
   }
 }
 
-/** Bytes in chunks of `size`, lent as those of {@link lent}. */
+/** Bytes in chunks of `size`, overwritten like those of {@link overwritten}. */
 export async function* inChunks(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array, void, undefined> {
   for (let start = 0; start < bytes.length; start += size) {
     await Promise.resolve();
@@ -33,7 +33,7 @@ export async function* inChunks(bytes: Uint8Array, size: number): AsyncGenerator
   }
 }
 
-/** The pieces as a plain reader gives them, bytes in the portions that are asked for. */
+/** A plain reader of the pieces. */
 export function readerOf(pieces: AsyncIterable<PlainPiece>): PlainReader {
   const iterator = pieces[Symbol.asyncIterator]();
   let chunk: Uint8Array = new Uint8Array(0);
@@ -53,7 +53,7 @@ export function readerOf(pieces: AsyncIterable<PlainPiece>): PlainReader {
   };
 }
 
-/** What a plain reader gives, read into one memory of `bytes` bytes. */
+/** The pieces of a plain reader, read into one buffer of `bytes` bytes. */
 export async function* piecesOf(reader: PlainReader, bytes: number = 1024 * 1024): AsyncGenerator<PlainPiece, void, undefined> {
   const output = Buffer.alloc(bytes);
   for (let piece = await reader.read(output); piece !== undefined; piece = await reader.read(output)) {
@@ -61,7 +61,7 @@ export async function* piecesOf(reader: PlainReader, bytes: number = 1024 * 1024
   }
 }
 
-/** Opens ranges of a dump that is in memory, as far as it goes. */
+/** Opens ranges of a dump in memory; a range after its end is shorter. */
 export function rangesOf(stored: Uint8Array, chunkSize = 37): OpenRange {
   return async (offset, length) => {
     const range = stored.subarray(offset, offset + length);

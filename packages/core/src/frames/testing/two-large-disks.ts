@@ -1,6 +1,6 @@
 /*
- * Encodes two disks of so many MiB side by side, decodes both again, and prints the peak of the process's memory in bytes. Runs in a
- * process of its own: two-large-disks.ts CODEC MEBIBYTES DIRECTORY
+ * Encodes and decodes two disks of the given size at the same time, and prints the peak memory use of its process in bytes:
+ * two-large-disks.ts CODEC MEBIBYTES DIRECTORY
  */
 import { piecesOf, readerOf } from './streams.ts';
 import { createHash } from 'node:crypto';
@@ -35,7 +35,7 @@ async function* disk(): AsyncGenerator<PlainPiece, void, undefined> {
   }
 }
 
-async function thereAndBack(name: string): Promise<void> {
+async function encodeAndDecode(name: string): Promise<void> {
   const path = join(directory, name);
   await using file = await open(path, 'w', 0o600);
   const dump = encodeDump(readerOf(disk()), { codec, budget, signal });
@@ -52,5 +52,5 @@ async function* bytesOnly(pieces: AsyncIterable<PlainPiece>): AsyncGenerator<Uin
   for await (const piece of pieces) yield piece instanceof Uint8Array ? piece : Buffer.alloc(piece.zeros);
 }
 
-await Promise.all([thereAndBack('disk0'), thereAndBack('disk1')]);
+await Promise.all([encodeAndDecode('disk0'), encodeAndDecode('disk1')]);
 process.stdout.write(`${process.resourceUsage().maxRSS * 1024}\n`);
