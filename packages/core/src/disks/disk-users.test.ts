@@ -282,7 +282,7 @@ describe('who uses a disk', () => {
     await using one = await attachLoopDevice(scratch.file('disk'));
     await using two = await attachLoopDevice(scratch.file('disk'));
     await using mounted = await mountImage(two.path);
-    expect(await usersOf(one.path)).toEqual([`${two.path} is mounted writable on ${mounted.path}`, `it is writable as ${two.path}`]);
+    expect(await usersOf(one.path)).toEqual([`${two.path} is mounted writable on ${mounted.path}`, `it is attached to ${two.path} (writable)`]);
   });
 });
 
@@ -305,7 +305,7 @@ describe('an export without a snapshot', () => {
     expect(bench.warnings).toEqual([]);
   });
 
-  test('warns of the disk that somebody may write to, and names who', async () => {
+  test('warns of a disk that another process may write to, and names it', async () => {
     await using bench = await openWorkbench();
     await makeSparseFile(bench.file('a'), MiB);
     await makeSparseFile(bench.file('b'), MiB);
@@ -325,19 +325,19 @@ describe('an export without a snapshot', () => {
     expect(bench.warnings[0]).toMatch(/(process \d+ \(sh\) has it open for writing, ){5}and 2 more$/);
   });
 
-  test('of a disk that has a URI alone warns that nothing can be seen', async () => {
+  test('of a disk with only a URI warns that its users cannot be seen', async () => {
     await using bench = await openWorkbench();
     await using set = await bench.take('auto', [{ uri: 'rbd:pool/image', access: 'rw' }]);
     expect(set.snapshots).toEqual([{ index: 0, kind: 'none', uri: 'rbd:pool/image' }]);
     expect(bench.warnings).toEqual([
-      'disk 0: it is exported without a snapshot, and whether somebody writes to rbd:pool/image cannot be seen',
+      'disk 0: it is exported without a snapshot, and Gantry cannot see whether another process writes to rbd:pool/image',
     ]);
   });
 
-  test('of a disk that is not there says that nothing was found out', async () => {
+  test('of a disk that does not exist warns that its users are unknown', async () => {
     await using bench = await openWorkbench();
     await using _set = await bench.take('none', ['/nowhere/disk']);
-    expect(bench.warnings).toEqual([expect.stringContaining('whether somebody writes to /nowhere/disk could not be found out: ENOENT')]);
+    expect(bench.warnings).toEqual([expect.stringContaining('could not find out whether another process writes to /nowhere/disk: ENOENT')]);
   });
 
   test('is cancelled like any other', async () => {

@@ -14,7 +14,7 @@ import type { FrameTable } from './frame-table.ts';
 import type { DumpSummary, PlainPiece } from './types.ts';
 
 const never = new AbortController().signal;
-const PLAIN = Buffer.from('a line of a disk that is not all the same: 0123456789\n'.repeat(2000));
+const PLAIN = Buffer.from('a line of a disk with different bytes: 0123456789\n'.repeat(2000));
 const FRAME = 5000;
 
 async function dumpOf(codec: Codec): Promise<{ stored: Buffer; framed: DumpSummary; table: FrameTable }> {
