@@ -282,7 +282,10 @@ describe('who uses a disk', () => {
     await using one = await attachLoopDevice(scratch.file('disk'));
     await using two = await attachLoopDevice(scratch.file('disk'));
     await using mounted = await mountImage(two.path);
-    expect(await usersOf(one.path)).toEqual([`${two.path} is mounted writable on ${mounted.path}`, `it is attached to ${two.path} (writable)`]);
+    expect(await usersOf(one.path)).toEqual([
+      `${two.path} is mounted writable on ${mounted.path}`,
+      `it is attached to ${two.path} (writable)`,
+    ]);
   });
 });
 
