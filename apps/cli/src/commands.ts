@@ -16,7 +16,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Every command, in the order of `gantry help`. A new one takes a file in `commands/`, a line here and a section in
+ * Every command, in the order of `gantry help`. A new one takes a file in `commands/`, its work in `runs/` (loaded only for a valid call), a line here and a section in
  * `docs/reference/commands.md`, whose options `pnpm docs:update` fills in.
  */
 export const COMMANDS: readonly CommandEntry[] = [

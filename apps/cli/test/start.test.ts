@@ -71,6 +71,11 @@ describe('the published command', () => {
     expect(stdout).toMatch(/^\d+\.\d+\.\d+/);
     expect(packages).toEqual(['commander']);
     expect((await call(['help'])).packages).toEqual(['commander']);
+    expect((await call(['help', 'verify'])).packages).toEqual(['commander']);
+  });
+
+  test('loads only the parser of its command line and the search for similar names for an unknown option', async () => {
+    expect((await call(['verify', '--paralel'])).packages).toEqual(['commander', 'leven']);
   });
 
   test('loads only the transport that is used, and the file that starts programs only if one is started', async () => {

@@ -10,7 +10,8 @@ type ArgumentValues<A extends readonly ArgumentSpec[]> = {
   readonly [I in keyof A]: A[I] extends `<${string}>` ? string : A[I] extends `[${string}...]` ? readonly string[] : string | undefined;
 };
 
-type OptionValues<S extends OptionSpecs> = { readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never };
+/** The values of options, by their names. */
+export type OptionValues<S extends OptionSpecs> = { readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never };
 
 /** The contents of a command's file: its options, its help and what it does. */
 interface CommandDefinition<A extends readonly ArgumentSpec[], S extends OptionSpecs> {
@@ -21,7 +22,7 @@ interface CommandDefinition<A extends readonly ArgumentSpec[], S extends OptionS
   readonly options: S;
   /** Complete command lines. */
   readonly examples: readonly string[];
-  /** Does the work. The file is loaded when the command is called, so it may import what it needs. */
+  /** Does the work. Help and invalid calls load the file too, so it imports expensive modules in `run`. */
   readonly run: (session: Session, args: ArgumentValues<A>, options: OptionValues<S>) => Promise<void>;
 }
 

@@ -1,5 +1,4 @@
 import { InvalidArgumentError } from 'commander';
-import { checkOs } from '@gantry/core';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 import type { OptionSpec } from '../command-line/options.ts';
@@ -19,14 +18,7 @@ const command: CommandModule = defineCommand({
   arguments: ['<name>'],
   options: { ...SCRIPTS, parameter },
   examples: ['gantry os check debootstrap+bookworm', 'gantry os check image -O filesystem=ext4 -O suite=bookworm'],
-  run: async (session, [name], { parameter: parameters = {} }) => {
-    await checkOs({ ...session.operation, os: name, parameters });
-    const names = Object.keys(parameters);
-    session.output.result(
-      { operation: 'os-check', os: name, parameters: names },
-      `${name} is valid${names.length === 0 ? '' : `, with ${names.length === 1 ? '1 parameter' : `${names.length} parameters`}`}`,
-    );
-  },
+  run: async (...call) => (await import('../runs/os-check.ts')).run(...call),
 });
 
 export default command;

@@ -1,4 +1,3 @@
-import { removeExport } from '@gantry/core';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 
@@ -7,11 +6,7 @@ const command: CommandModule = defineCommand({
   arguments: ['<store>', '<export>'],
   options: {},
   examples: ['gantry remove /srv/exports web1.example.com@20261123T081500Z'],
-  run: async (session, [address, reference]) => {
-    await using store = await session.open(address, 'read');
-    await removeExport(store, reference, { signal: session.signal });
-    session.output.result({ operation: 'remove', store: store.address, reference }, `removed ${reference}`);
-  },
+  run: async (session, args) => (await import('../runs/remove.ts')).run(session, args),
 });
 
 export default command;

@@ -1,4 +1,3 @@
-import { renameInstance } from '@gantry/core';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 import { SCRIPTS, TARGETS } from '../command-line/options.ts';
@@ -8,15 +7,7 @@ const command: CommandModule = defineCommand({
   arguments: ['<instance>', '<new-name>'],
   options: { ...SCRIPTS, ...TARGETS },
   examples: ['gantry rename web1.yaml web2.example.com'],
-  run: async (session, [named, newName], { forceInUse }) => {
-    const guard = await session.describe(named);
-    const { instance } = guard;
-    await renameInstance({ ...session.operation, instance, newName, guard, forceInUse });
-    session.output.result(
-      { operation: 'rename', instance: newName, oldName: instance.name },
-      `renamed ${instance.name} to ${newName}; now change the name in the instance file too`,
-    );
-  },
+  run: async (...call) => (await import('../runs/rename.ts')).run(...call),
 });
 
 export default command;

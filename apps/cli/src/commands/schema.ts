@@ -1,4 +1,3 @@
-import { instanceJsonSchema } from '@gantry/core';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 
@@ -6,10 +5,7 @@ const command: CommandModule = defineCommand({
   arguments: [],
   options: {},
   examples: ['gantry schema > instance.schema.json'],
-  run: async (session) => {
-    const schema = instanceJsonSchema();
-    session.output.result({ operation: 'schema', schema }, JSON.stringify(schema, null, 2).split('\n'));
-  },
+  run: async (session) => (await import('../runs/schema.ts')).run(session),
 });
 
 export default command;

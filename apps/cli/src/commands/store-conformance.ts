@@ -1,57 +1,12 @@
-import { GantryError, requireStore } from '@gantry/core';
-import { wantsNewStore } from '../create-store.ts';
-import { storeConformance } from '@gantry/transport/conformance';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
-import type { Session } from '../session.ts';
-
-/** The result for one promise. */
-interface CheckResult {
-  readonly title: string;
-  readonly kept: boolean;
-  readonly reason?: string;
-}
 
 const command: CommandModule = defineCommand({
   description: 'Run the conformance suite against a live store, under prefixes of its own, which it removes afterwards.',
   arguments: ['<store>'],
   options: {},
   examples: ['gantry store conformance /srv/exports'],
-  run: async (session, [address]) => {
-    const store = await assertStore(session, address);
-    const results = await checkPromises(session, address);
-    const broken = results.filter(({ kept }) => !kept);
-    if (broken.length > 0) {
-      throw new GantryError('STORE_FAILED', {
-        message: `the store ${address} breaks ${broken.length} of ${results.length} promises`,
-        details: broken.map(({ title, reason }) => `${title}: ${reason ?? ''}`),
-        hint: 'Exports are not safe in it: keep them elsewhere, and report this to the authors of its transport.',
-      });
-    }
-    session.output.result({ operation: 'store-conformance', store, results }, `${address} keeps all ${results.length} promises`);
-  },
+  run: async (session, args) => (await import('../runs/store-conformance.ts')).run(session, args),
 });
 
 export default command;
-
-/** The suite writes, so it must not create a directory where a file system is not mounted. @returns the store's full address */
-async function assertStore(session: Session, address: string): Promise<string> {
-  await using store = await session.open(address, 'write');
-  await requireStore(store, { create: wantsNewStore(session.env), signal: session.signal });
-  return store.address;
-}
-
-async function checkPromises(session: Session, address: string): Promise<readonly CheckResult[]> {
-  const results: CheckResult[] = [];
-  for (const { title, run } of storeConformance(() => session.open(address, 'write'))) {
-    session.signal.throwIfAborted();
-    session.output.note(title);
-    results.push(
-      await run().then(
-        () => ({ title, kept: true }),
-        (error: unknown) => ({ title, kept: false, reason: error instanceof Error ? error.message : String(error) }),
-      ),
-    );
-  }
-  return results;
-}

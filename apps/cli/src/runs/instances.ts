@@ -1,0 +1,25 @@
+import type { InstanceSummary } from '@gantry/core/inventory';
+import { listFrom } from '@gantry/core';
+import { formatTable } from '../output/format.ts';
+import { describeRun } from '../output/run-state.ts';
+import type { Session } from '../session.ts';
+
+/** Runs `gantry instances`. */
+export async function run(
+  session: Session,
+  [address, patterns]: readonly [string, readonly string[]],
+  { tag: tags }: { readonly tag: readonly string[] | undefined },
+): Promise<void> {
+  await using source = await session.openInstances(address);
+  const instances = await listFrom(source, { patterns, tags, signal: session.signal });
+  const text = instances.length === 0 ? `no instances in ${source.address}` : describe(instances);
+  session.output.result({ operation: 'instances', source: source.address, instances }, text);
+}
+
+function describe(instances: readonly InstanceSummary[]): readonly string[] {
+  return formatTable([['NAME', 'STATE', 'OS', 'HYPERVISOR', 'DISKS', 'TAGS'], ...instances.map(describeRow)]);
+}
+
+function describeRow({ name, run, os = '-', hypervisor = '-', disks, tags }: InstanceSummary): readonly string[] {
+  return [name, describeRun(run), os, hypervisor, disks === undefined ? '-' : String(disks), tags.length === 0 ? '-' : tags.join(',')];
+}

@@ -1,0 +1,69 @@
+import { resolve } from 'node:path';
+import type { PeerChannel } from '@gantry/transport';
+import { moveInstance, readSnapshotConfig } from '@gantry/core';
+import { consentOf, describeDryRun } from '../consent.ts';
+import { formatBytes, formatDuration } from '../output/format.ts';
+import type { Session } from '../session.ts';
+import type { OptionValues } from '../command-line/command.ts';
+import type { CONSENT, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
+import type { SNAPSHOTS } from '../command-line/snapshot-options.ts';
+
+/** Runs `gantry move`. */
+export async function run(
+  session: Session,
+  [named, address]: readonly [string, string],
+  options: OptionValues<typeof SCRIPTS & typeof CONSENT & typeof SNAPSHOTS & typeof RATE & typeof PARALLEL> & {
+    readonly to: string;
+    readonly level: number | undefined;
+    readonly disk: readonly number[] | undefined;
+    readonly rename: true | undefined;
+    readonly allowOtherOs: true | undefined;
+    readonly peerTimeout: number | undefined;
+    readonly stallTimeout: number | undefined;
+    readonly peerProgram: string | undefined;
+  },
+): Promise<void> {
+  const started = performance.now();
+  const { instance } = await session.describe(named);
+  const snapshotConfig =
+    options.snapshotConfig === undefined ? undefined : await readSnapshotConfig(resolve(session.cwd, options.snapshotConfig));
+  await using peer = await connect(session, address, instance.name, options.peerProgram);
+  const result = await moveInstance({
+    ...session.operation,
+    ...consentOf(session, options),
+    instance,
+    peer,
+    to: options.to,
+    level: options.level,
+    snapshot: options.snapshot,
+    snapshotConfig,
+    snapshotSize: options.snapshotSize,
+    disks: options.disk,
+    parallel: options.parallel,
+    rename: options.rename,
+    allowOtherOs: options.allowOtherOs,
+    forceInUse: options.forceInUse,
+    bytesPerSecond: options.limitRate,
+    peerTimeout: options.peerTimeout,
+    stallTimeout: options.stallTimeout,
+  });
+  if (result.dryRun) {
+    session.output.result({ operation: 'move', ...result }, describeDryRun(session, result.plan));
+    return;
+  }
+  const amount = `${formatBytes(result.plainBytes)}, ${formatBytes(result.storedBytes)} sent`;
+  const took = formatDuration(performance.now() - started);
+  session.output.event({ type: 'stage', operation: 'move', message: `moved ${amount} in ${took}` });
+  const summary = `moved ${result.instance} to ${result.target} on ${result.peer} (committed); the copy here can be removed`;
+  session.output.result({ operation: 'move', ...result }, summary);
+}
+
+/** Like every later stage, this one says on failure what that means for the instance. */
+async function connect(session: Session, address: string, instance: string, program: string | undefined): Promise<PeerChannel> {
+  try {
+    return await session.openPeer(address, program);
+  } catch (error) {
+    session.warn(`the move failed (stage: connect): ${instance} is unchanged here: keep it`);
+    throw error;
+  }
+}

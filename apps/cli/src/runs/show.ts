@@ -1,0 +1,55 @@
+import type { StoredDump, StoredExport } from '@gantry/core';
+import { describeInstance, openExport } from '@gantry/core';
+import { formatBytes, formatTable } from '../output/format.ts';
+import type { Session } from '../session.ts';
+
+/** Runs `gantry show`. */
+export async function run(session: Session, [address, reference]: readonly [string, string]): Promise<void> {
+  await using store = await session.open(address, 'read');
+  const found = await openExport(store, reference, { signal: session.signal });
+  const { instance, id: exportId, origin, os, hypervisor, started, dumps, manifest, config } = found;
+  // Private parameters in an export are only for its import.
+  const shown =
+    manifest === undefined ? undefined : { ...manifest, instance: describeInstance(manifest.instance, { includePrivate: false }) };
+  session.output.result(
+    {
+      operation: 'show',
+      reference: found.reference,
+      instance,
+      exportId,
+      origin,
+      os,
+      hypervisor,
+      started,
+      dumps,
+      manifest: shown,
+      config,
+    },
+    showExport(found),
+  );
+}
+
+/** The digests are below the table, as in SHA256SUMS: they would make it wider than most terminals. */
+function showExport(found: StoredExport): readonly string[] {
+  const { manifest } = found;
+  const facts = [
+    ['export', found.reference],
+    ['made by', manifest === undefined ? 'Ganeti, without checksums' : `${manifest.tool.name} ${manifest.tool.version}`],
+    ['started', found.started?.toISOString() ?? 'unknown'],
+    ...(manifest === undefined ? [] : [['ended', manifest.ended]]),
+    ['os', found.os],
+    ['hypervisor', found.hypervisor ?? 'unknown'],
+    ['node', manifest?.instance.primary_node ?? found.config?.source ?? 'unknown'],
+    ['disks', String(manifest?.instance.disks.length ?? found.config?.disks.length ?? found.dumps.length)],
+  ];
+  const dumps = [['DISK', 'DUMP', 'CODEC', 'PLAIN', 'STORED', 'SNAPSHOT'], ...found.dumps.map(dumpRow)];
+  const digests = found.dumps.flatMap(({ name, record }) => (record === undefined ? [] : [`${record.sha256}  ${name}`]));
+  const sha256 = digests.length === 0 ? [] : ['', 'SHA-256', ...digests];
+  return [...formatTable(facts), '', ...formatTable(dumps), ...sha256];
+}
+
+function dumpRow({ index, name, codec, record, diskSize }: StoredDump): string[] {
+  const disk = `${index}${diskSize === undefined ? '' : ` (${diskSize} MiB)`}`;
+  if (record === undefined) return [disk, name, codec, '-', '-', '-'];
+  return [disk, name, codec, formatBytes(record.plainBytes), formatBytes(record.storedBytes), record.snapshot];
+}
