@@ -4,8 +4,8 @@ export interface DiskUser {
   readonly text: string;
   /** Whether it may change the contents of the disk. */
   readonly writes: boolean;
-  /** Whether it may end in a moment, such as udev examining a new device. */
-  readonly mayPass: boolean;
-  /** Of a process. */
+  /** Whether its use may end in a moment: udev, for example, examines new devices. */
+  readonly mayEndSoon: boolean;
+  /** Process number, if the user is a process. */
   readonly pid?: number;
 }

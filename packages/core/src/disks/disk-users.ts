@@ -49,7 +49,7 @@ export function describeUsers(users: readonly DiskUser[]): string {
 /** A device stacked on the disk uses it even if nobody has it open. A partition does not: the kernel creates it unasked. */
 function describeLayer({ name, kind, readOnly }: Layer): readonly DiskUser[] {
   if (kind === 'loop')
-    return [{ text: `it is attached to ${name} (${readOnly ? 'read-only' : 'writable'})`, writes: !readOnly, mayPass: false }];
-  if (kind === 'holder') return [{ text: `${name} is stacked on it`, writes: !readOnly, mayPass: false }];
+    return [{ text: `it is attached to ${name} (${readOnly ? 'read-only' : 'writable'})`, writes: !readOnly, mayEndSoon: false }];
+  if (kind === 'holder') return [{ text: `${name} is stacked on it`, writes: !readOnly, mayEndSoon: false }];
   return [];
 }

@@ -27,7 +27,7 @@ export async function findHiddenUser(path: string): Promise<DiskUser | 'nobody' 
   if ((await file.stat()).isBlockDevice()) return await findClaim(path);
   const isOpen = (await isLocalFileSystem(path)) ? isOpenElsewhere(file.fd) : undefined;
   if (isOpen !== true) return isOpen === false ? 'nobody' : undefined;
-  return { text: 'a process that is not visible here, or the kernel, has it open', writes: true, mayPass: true };
+  return { text: 'a process that is not visible here, or the kernel, has it open', writes: true, mayEndSoon: true };
 }
 
 async function isLocalFileSystem(path: string): Promise<boolean> {
@@ -38,13 +38,13 @@ async function findLocker(fd: number): Promise<DiskUser | undefined> {
   const qemu = findQemuUse(fd);
   if (qemu !== undefined) {
     const text = `QEMU ${qemu} it: a process that is not visible here holds QEMU's lock on the image`;
-    return { text, writes: qemu === 'writes', mayPass: false };
+    return { text, writes: qemu === 'writes', mayEndSoon: false };
   }
   const lock = findFileLock(fd, 0, 0);
   if (lock === undefined) return undefined;
   const who =
     lock.pid === undefined ? 'a process that is not visible here' : `process ${lock.pid} (${await commandName(String(lock.pid))})`;
-  return { text: `${who} has it locked`, writes: true, mayPass: false };
+  return { text: `${who} has it locked`, writes: true, mayEndSoon: false };
 }
 
 /** Mounts, swap, RAID and the like claim a device exclusively, and so does O_EXCL (open(2)). */
@@ -55,7 +55,7 @@ async function findClaim(path: string): Promise<DiskUser | undefined> {
     return undefined;
   }
   const text = 'the kernel or a program has claimed it (O_EXCL): for example a file system, swap, RAID, a volume group, DRBD or ZFS';
-  return { text, writes: true, mayPass: false };
+  return { text, writes: true, mayEndSoon: false };
 }
 
 function asBusy(error: unknown): FileHandle | 'busy' | undefined {

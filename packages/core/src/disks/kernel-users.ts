@@ -31,7 +31,7 @@ export async function findMounts(layers: readonly Layer[], signal: AbortSignal):
 
 function describeMount({ name }: Layer, { mountPoint, writable, seenBy }: Mount): DiskUser {
   const where = seenBy === undefined ? mountPoint : `${mountPoint} (in the mount namespace of ${seenBy})`;
-  return { text: `${name} is mounted ${writable ? 'writable' : 'read-only'} on ${where}`, writes: writable, mayPass: false };
+  return { text: `${name} is mounted ${writable ? 'writable' : 'read-only'} on ${where}`, writes: writable, mayEndSoon: false };
 }
 
 /** The mounts of every namespace; ours comes first, so that a mount in several namespaces counts as ours. */
@@ -82,7 +82,7 @@ export async function findSwap(layers: readonly Layer[]): Promise<readonly DiskU
   );
   return layers
     .filter(({ id, kind }) => kind !== 'below' && ids.includes(id))
-    .map(({ name }) => ({ text: `${name} is used as swap`, writes: true, mayPass: false }));
+    .map(({ name }) => ({ text: `${name} is used as swap`, writes: true, mayEndSoon: false }));
 }
 
 export async function processIds(): Promise<readonly string[]> {

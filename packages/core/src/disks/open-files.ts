@@ -41,7 +41,7 @@ export async function findOpenFiles(layers: readonly Layer[], signal: AbortSigna
       // A process that only reads the whole disk does not use this part of it.
       if (layer.kind === 'below' && !writes) continue;
       const text = `process ${pid} (${await commandName(pid)}) has ${layer.name} open for ${writes ? 'writing' : 'reading'}`;
-      users.push({ text, writes, mayPass: !writes, pid: Number(pid) });
+      users.push({ text, writes, mayEndSoon: !writes, pid: Number(pid) });
     }
   }
   return { users, hiddenProcesses };

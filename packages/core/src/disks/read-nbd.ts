@@ -5,33 +5,33 @@ import type { PlainReader } from '../frames/plain-reader.ts';
 import type { Hole } from '../frames/types.ts';
 import { GantryError } from '../report/errors.ts';
 
-/** A guest that writes much makes QEMU slow; silence for longer means that it does not answer any more. Milliseconds. */
+/** QEMU is slow while its guest writes a lot; after this time without a reply, it is considered unresponsive. */
 const REPLY_TIMEOUT_MS = 120_000;
 
 export interface NbdView {
-  /** A unix socket. */
+  /** Path of a Unix socket. */
   readonly socket: string;
   readonly exportName: string;
-  /** Size of the disk, where known: the export must have the same. */
+  /** Size of the disk, if known: the export must have the same size. */
   readonly bytes: number | undefined;
 }
 
 /**
- * Reads everything that an NBD export holds, in order. What the server says to be zero is not read. A read asks for all of its bytes at
- * once, in several requests.
+ * Reads the contents of an NBD export, in order. Ranges that the server reports as zeros are not read. A read sends all of its requests
+ * at once.
  *
- * Reading throws GantryError `DISK_IO`; the reason of the signal.
+ * Reading throws GantryError `DISK_IO` and the signal's reason.
  */
 export class NbdReader implements PlainReader, AsyncDisposable {
   readonly #view: NbdView;
   readonly #signal: AbortSignal;
   #opening: Promise<NbdClient> | undefined;
   #ranges: AsyncGenerator<Range, void, undefined> | undefined;
-  /** What is to be read next; undefined before the first one is known, and after the last. */
+  /** The current or next range with data; undefined before the first and after the last. */
   #range: Range | undefined;
   #at = 0;
 
-  /** The connection is made by the first read. */
+  /** The first read opens the connection. */
   constructor(view: NbdView, signal: AbortSignal) {
     this.#view = view;
     this.#signal = signal;
@@ -46,7 +46,7 @@ export class NbdReader implements PlainReader, AsyncDisposable {
       if (!(error instanceof NbdError)) throw error;
       throw new GantryError('DISK_IO', {
         message: `cannot read a snapshot from QEMU: ${error.message}`,
-        hint: 'See whether the guest still runs, and whether the scratch directory of --snapshot-config has enough space.',
+        hint: 'Check that the guest is still running and that the scratch directory of --snapshot-config has enough space.',
         cause: error,
       });
     }
@@ -66,7 +66,7 @@ export class NbdReader implements PlainReader, AsyncDisposable {
     if (bytes === undefined || client.size === bytes) return client;
     await client[Symbol.asyncDispose]();
     throw new GantryError('DISK_IO', {
-      message: `QEMU offers ${client.size} bytes of a disk that has ${bytes}`,
+      message: `cannot read a snapshot from QEMU: it has ${client.size} bytes, expected ${bytes}`,
       hint: 'Export it while nothing resizes it.',
     });
   }

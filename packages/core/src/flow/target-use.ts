@@ -88,7 +88,7 @@ export async function assertStillUnused(
 async function findLastingUsers(index: number, path: string, signal: AbortSignal): Promise<DiskUsers> {
   for (let tries = 1; ; tries += 1) {
     const found = await findUsers(index, path, signal);
-    if (tries === TRIES || found.users.length === 0 || found.users.some(({ mayPass }) => !mayPass)) return found;
+    if (tries === TRIES || found.users.length === 0 || found.users.some(({ mayEndSoon }) => !mayEndSoon)) return found;
     await pause(PAUSE_MS, signal);
   }
 }

@@ -154,13 +154,13 @@ describe.each(CODEC_NAMES.flatMap((codec) => WAYS.map((way) => [codec, way] as c
   });
 });
 
-test.each(CODEC_NAMES)('%s: a dump that goes on behind its end is refused, though all before is right', async (codec) => {
+test.each(CODEC_NAMES)('%s: a dump with more data after its end is rejected, although everything before it is right', async (codec) => {
   const { stored, framed, table } = await makeDump(codec);
-  async function* goingOn(): AsyncGenerator<Uint8Array> {
+  async function* withMoreData(): AsyncGenerator<Uint8Array> {
     yield stored;
     yield Buffer.from('x');
   }
-  await expect(collect(decodeDump(goingOn(), { codec, framed, table, signal }))).rejects.toMatchObject({
+  await expect(collect(decodeDump(withMoreData(), { codec, framed, table, signal }))).rejects.toMatchObject({
     code: 'DUMP_DAMAGED',
     message: expect.stringContaining('more data follows its end'),
   });

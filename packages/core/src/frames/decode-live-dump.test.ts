@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { decodeLiveDump } from './decode-live-dump.ts';
 import { encodeDump } from './encode-dump.ts';
-import type { MadeDump } from './frame-plan.ts';
+import type { FinishedDump } from './frame-plan.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { collect, inChunks, readerOf } from './testing/streams.ts';
 import { FRAME_SIZE } from './types.ts';
@@ -13,13 +13,13 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }
 
-async function encode(plain: Uint8Array): Promise<{ readonly stored: Buffer; readonly made: MadeDump }> {
+async function encode(plain: Uint8Array): Promise<{ readonly stored: Buffer; readonly made: FinishedDump }> {
   const encoder = encodeDump(readerOf(once(plain)), { codec: 'zstd', signal });
   const stored = await collect(encoder.stored);
   return { stored, made: encoder.summary() };
 }
 
-function decode(stored: Uint8Array, made: MadeDump, chunk = 70_000): Promise<Buffer> {
+function decode(stored: Uint8Array, made: FinishedDump, chunk = 70_000): Promise<Buffer> {
   return collect(decodeLiveDump(inChunks(stored, chunk), { made: async () => made, budget: new MemoryBudget(2 ** 26), signal }));
 }
 

@@ -1,5 +1,5 @@
 import { decodeFrames } from './decode-frames.ts';
-import type { MadeDump } from './frame-plan.ts';
+import type { FinishedDump } from './frame-plan.ts';
 import { livePlan } from './frame-plan.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { DumpProgress, PlainPiece } from './types.ts';
@@ -10,7 +10,7 @@ import { zstdCodec } from './zstd-codec.ts';
 
 export interface DecodeLiveOptions {
   /** What the writer of the dump says about it; called at the end. */
-  readonly made: () => Promise<MadeDump>;
+  readonly made: () => Promise<FinishedDump>;
   /** Shared by all dumps that are read at once. */
   readonly budget: MemoryBudget;
   readonly signal: AbortSignal;

@@ -35,7 +35,7 @@ export function knownPlan(dump: FramedDump): FramePlan {
 }
 
 /** What the writer of a dump says about it when it is finished. */
-export type MadeDump = Pick<DumpSummary, 'frames' | 'plainBytes' | 'storedBytes' | 'sha256'>;
+export type FinishedDump = Pick<DumpSummary, 'frames' | 'plainBytes' | 'storedBytes' | 'sha256'>;
 
 /**
  * For a zstd dump that is read while it is written: each frame declares its size, the seek table marks their end, and the writer
@@ -43,7 +43,7 @@ export type MadeDump = Pick<DumpSummary, 'frames' | 'plainBytes' | 'storedBytes'
  *
  * @param made called when the trailer has been read; rejects if the writer fails
  */
-export function livePlan(frameSize: number, made: () => Promise<MadeDump>): FramePlan {
+export function livePlan(frameSize: number, made: () => Promise<FinishedDump>): FramePlan {
   let ended = false;
   return {
     frameSize,

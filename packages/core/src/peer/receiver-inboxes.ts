@@ -1,4 +1,4 @@
-import type { MadeDump } from '../frames/frame-plan.ts';
+import type { FinishedDump } from '../frames/frame-plan.ts';
 import { Inbox } from './inbox.ts';
 import type { LinkListener } from './link.ts';
 import type { Control } from './messages.ts';
@@ -8,7 +8,7 @@ import { WireProblem } from './wire.ts';
 export interface IncomingDisk {
   readonly stored: Inbox;
   /** The source's totals of the dump, after all of it was sent. */
-  readonly made: Promise<MadeDump>;
+  readonly made: Promise<FinishedDump>;
 }
 
 /** Limits of the windows: of all disks together, and of one disk. */
@@ -23,10 +23,10 @@ export function windowFor(disks: number): number {
 
 /** The receiver's side of the disks of one move. */
 export class ReceiverInboxes implements LinkListener {
-  readonly #disks = new Map<number, IncomingDisk & { readonly end: (made: MadeDump) => void }>();
+  readonly #disks = new Map<number, IncomingDisk & { readonly end: (made: FinishedDump) => void }>();
 
   open(disk: number, window: number, onTaken: (bytes: number) => void): IncomingDisk {
-    const { promise, resolve } = Promise.withResolvers<MadeDump>();
+    const { promise, resolve } = Promise.withResolvers<FinishedDump>();
     const incoming = { stored: new Inbox(window, onTaken), made: promise, end: resolve };
     this.#disks.set(disk, incoming);
     return incoming;
@@ -63,7 +63,7 @@ export class ReceiverInboxes implements LinkListener {
     return [...this.#disks].flatMap(([disk, { stored }]) => (stored.isStarved ? [`disk ${disk}: waiting for data`] : []));
   }
 
-  #find(disk: number): IncomingDisk & { readonly end: (made: MadeDump) => void } {
+  #find(disk: number): IncomingDisk & { readonly end: (made: FinishedDump) => void } {
     const incoming = this.#disks.get(disk);
     if (incoming === undefined) throw new WireProblem(`it sent data of disk ${disk}, which was not announced`);
     return incoming;
