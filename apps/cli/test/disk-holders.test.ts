@@ -35,11 +35,11 @@ mkfs.ext4 -q /dev/vg/lv; mkdir -p /mnt/lv; mount /dev/vg/lv /mnt/lv`,
     names: '/dev/mapper/vg-lv is mounted writable on /mnt/lv',
   },
   {
-    holder: 'an array of md, and a device upon that',
+    holder: 'an array of md, and a device on it',
     disk: '/dev/machine/2',
     stack: `modprobe raid1; mdadm --quiet --create /dev/md0 --run --level=1 --metadata=1.2 --raid-devices=2 /dev/machine/2 missing
 dmsetup create upon-md --table '0 2048 linear /dev/md0 0'`,
-    names: '/dev/mapper/upon-md is made of',
+    names: '/dev/mapper/upon-md is stacked on',
   },
   {
     holder: 'DRBD, as secondary',
@@ -48,11 +48,11 @@ dmsetup create upon-md --table '0 2048 linear /dev/md0 0'`,
     names: '/dev/drbd0 is stacked on it',
   },
   {
-    holder: 'a device upon a loop device of the file',
+    holder: 'a device on a loop device of the file',
     disk: '/run/disk.img',
     stack: `truncate -s 16M /run/disk.img; losetup /dev/loop0 /run/disk.img
 dmsetup create upon-loop --table '0 2048 linear /dev/loop0 0'`,
-    names: '/dev/mapper/upon-loop is made of',
+    names: '/dev/mapper/upon-loop is stacked on',
   },
 ] as const;
 
