@@ -4,7 +4,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { attachLoopDevice, makeRandomFile, makeSparseFile, mountNewTmpfs, mountReadOnly, sha256File } from '@gantry/testkit';
 import { execa } from 'execa';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Outcome, Workbench } from './workbench.ts';
 import { MAIN, exportDirectory, jsonLines, lastLine, makeWorkbench } from './workbench.ts';
 
@@ -47,7 +47,7 @@ describe('OS definitions that cannot be used', () => {
     ['a variant where there are none', 'create-only+x', 'OS_VARIANT', /variant/],
     ['no export script', 'create-only', 'OS_OPERATION_UNSUPPORTED', /export/],
   ];
-  it.each(cases)('%s: %s gets %s', async (_, os, code, says) => {
+  test.each(cases)('%s: %s gets %s', async (_, os, code, says) => {
     await using bench = await benchWithDisk();
     const copy = { export: 'cat "$EXPORT_DEVICE"', import: 'cat >/dev/null' };
     await bench.defineOs('api5', { ...copy, ganeti_api_version: '5\n' });
@@ -66,7 +66,7 @@ describe('OS definitions that cannot be used', () => {
     await expectNothingLeft(bench);
   });
 
-  it('refuses unknown parameters and those that the verify script refuses, without showing private values', async () => {
+  test('refuses unknown parameters and those that the verify script refuses, without showing private values', async () => {
     await using bench = await benchWithDisk();
     await bench.defineOs('params', {
       export: 'cat "$EXPORT_DEVICE"',
@@ -112,21 +112,21 @@ describe('instance files', () => {
       /disks\[1\]/,
     ],
   ];
-  it.each(cases)('%s', async (_, text, code, says) => {
+  test.each(cases)('%s', async (_, text, code, says) => {
     await using bench = await benchWithDisk();
     await writeFile(bench.file('web1.yaml'), text);
     expectFailure(await bench.gantry('export', 'web1.yaml', bench.store), 3, code, says);
     await expectNothingLeft(bench);
   });
 
-  it('that do not exist', async () => {
+  test('that do not exist', async () => {
     await using bench = await benchWithDisk();
     expectFailure(await bench.gantry('export', 'nowhere.yaml', bench.store), 3, 'INSTANCE_FILE_UNREADABLE', /nowhere\.yaml/);
   });
 });
 
 describe('disks', () => {
-  it('that were not exported are not changed, and the import says so', async () => {
+  test('that were not exported are not changed, and the import says so', async () => {
     await using bench = await benchWithDisk();
     for (const name of ['other.img', 'a.img', 'b.img']) await makeRandomFile(bench.file(name), 6 * MIB, name);
     const before = await sha256File(bench.file('b.img'));
@@ -140,7 +140,7 @@ describe('disks', () => {
     expect((await bench.gantry('import', bench.store, one, '--to', target, '--disk', '0')).stderr).not.toMatch(/no dump/);
   });
 
-  it('of which an export of Ganeti has none: nothing is written, and the import says so', async () => {
+  test('of which an export of Ganeti has none: nothing is written, and the import says so', async () => {
     await using bench = await benchWithDisk();
     await mkdir(join(bench.store, 'web1.example.com'));
     const config = '[export]\nversion = 0\nos = raw\ncompression = none\n[instance]\nname = web1.example.com\ndisk_count = 1\n';
@@ -150,7 +150,7 @@ describe('disks', () => {
     expect(imported.stderr).toMatch(/warning: .*has no dump of any disk: nothing is written/);
   });
 
-  it('a target as large as the original is not called smaller, even if its size is not a multiple of 1 MiB', async () => {
+  test('a target as large as the original is not called smaller, even if its size is not a multiple of 1 MiB', async () => {
     await using bench = await makeWorkbench();
     for (const name of ['disk.img', 'target.img']) await makeRandomFile(bench.file(name), 5_000_000, name);
     await bench.defineOs('copy', { export: 'cat "$EXPORT_DEVICE"', import: 'cat >"$IMPORT_DEVICE"' });
@@ -162,7 +162,7 @@ describe('disks', () => {
     expect(imported.stderr).not.toMatch(/smaller/);
   });
 
-  it('that are missing, or neither file nor device, are named', async () => {
+  test('that are missing, or neither file nor device, are named', async () => {
     await using bench = await benchWithDisk();
     await mkdir(bench.file('directory'));
     for (const [disk, code] of [
@@ -176,7 +176,7 @@ describe('disks', () => {
     await expectNothingLeft(bench);
   });
 
-  it('that are read-only are refused on import, and are not changed', async () => {
+  test('that are read-only are refused on import, and are not changed', async () => {
     await using bench = await benchWithDisk();
     const exported = await bench.gantry('export', await bench.describeInstance('a.example.com', { disks: ['disk.img'] }), bench.store);
     const reference = lastLine(exported.stdout);
@@ -192,7 +192,7 @@ describe('disks', () => {
     expect(await sha256File(bench.file('disks', 'b.img'))).toBe(before);
   });
 
-  it('that are fewer than the export has, or smaller than a raw dump, are refused before anything is written', async () => {
+  test('that are fewer than the export has, or smaller than a raw dump, are refused before anything is written', async () => {
     await using bench = await benchWithDisk();
     await makeRandomFile(bench.file('disk1.img'), MIB, 'disk1');
     const source = await bench.describeInstance('a.example.com', { disks: ['disk.img', 'disk1.img'] });
@@ -207,7 +207,7 @@ describe('disks', () => {
     expect(await sha256File(bench.file('b0.img'))).toBe(before);
   });
 
-  it('that the instance does not have are refused with --disk', async () => {
+  test('that the instance does not have are refused with --disk', async () => {
     await using bench = await benchWithDisk();
     const instance = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
     expectFailure(await bench.gantry('export', instance, bench.store, '--disk', '3'), 5, 'DISK_UNKNOWN', /3/);
@@ -221,7 +221,7 @@ describe('export scripts that fail', () => {
     ['after closing stdout early', 'head -c 100000 /dev/zero; exec >&-; exit 7', 'SCRIPT_FAILED', /status 7/],
     ['without writing anything', 'exit 1', 'SCRIPT_FAILED', /status 1/],
   ];
-  it.each(cases)('%s', async (_, script, code, says) => {
+  test.each(cases)('%s', async (_, script, code, says) => {
     await using bench = await benchWithDisk();
     await bench.defineOs('bad', { export: script, import: 'cat >/dev/null' });
     const instance = await bench.describeInstance('web1.example.com', { os: 'bad', disks: ['disk.img'] });
@@ -229,7 +229,7 @@ describe('export scripts that fail', () => {
     await expectNothingLeft(bench);
   });
 
-  it('a script that succeeds without writing anything makes an empty dump, which can be imported', async () => {
+  test('a script that succeeds without writing anything makes an empty dump, which can be imported', async () => {
     await using bench = await benchWithDisk();
     await bench.defineOs('empty', { export: 'exit 0', import: 'test "$(wc -c)" = 0' });
     const instance = await bench.describeInstance('web1.example.com', { os: 'empty', disks: ['disk.img'] });
@@ -239,7 +239,7 @@ describe('export scripts that fail', () => {
     expect(await bench.gantry('import', bench.store, lastLine(exported.stdout), '--to', instance)).toMatchObject({ exitCode: 0 });
   });
 
-  it('end the scripts of the other disks', async () => {
+  test('end the scripts of the other disks', async () => {
     await using bench = await benchWithDisk();
     await makeRandomFile(bench.file('disk1.img'), MIB, 'disk1');
     await bench.defineOs('mixed', {
@@ -253,7 +253,7 @@ describe('export scripts that fail', () => {
 });
 
 describe('import scripts that fail', () => {
-  it.each([
+  test.each([
     ['exit before reading all', 'head -c 1000 >/dev/null; exit 0', 'SCRIPT_CLOSED_INPUT'],
     ['exit with a status', 'cat >/dev/null; echo "no room" >&2; exit 4', 'SCRIPT_FAILED'],
   ])('%s', async (_, script, code) => {
@@ -316,7 +316,7 @@ describe('damage in the store', () => {
         ] as const,
     ),
   ];
-  it.each(damages)('%s is %s: on import, before a script gets a byte of it, and on verify', async (_, code, codec, damage) => {
+  test.each(damages)('%s is %s: on import, before a script gets a byte of it, and on verify', async (_, code, codec, damage) => {
     await using bench = await benchWithDisk();
     const source = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
     const reference = lastLine((await bench.gantry('export', source, bench.store, '--codec', codec)).stdout);
@@ -337,7 +337,7 @@ describe('damage in the store', () => {
     expect(list.exitCode).toBe(/ is damaged: /.test(list.stdout) ? 7 : 0);
   });
 
-  it('is detected by --check-first before the first byte is written', async () => {
+  test('is detected by --check-first before the first byte is written', async () => {
     await using bench = await benchWithDisk();
     const source = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
     const reference = lastLine((await bench.gantry('export', source, bench.store)).stdout);
@@ -351,7 +351,7 @@ describe('damage in the store', () => {
 });
 
 describe('stores', () => {
-  it('with a file in place of the store or of the directory of an instance: the file is named and not changed', async () => {
+  test('with a file in place of the store or of the directory of an instance: the file is named and not changed', async () => {
     await using bench = await benchWithDisk();
     const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
     await writeFile(bench.file('file'), 'something else');
@@ -362,7 +362,7 @@ describe('stores', () => {
     expect(await bench.journal()).toEqual([]);
   });
 
-  it('without space: the error says so, and nothing is left', async () => {
+  test('without space: the error says so, and nothing is left', async () => {
     await using bench = await makeWorkbench();
     await makeRandomFile(bench.file('disk.img'), 40 * MIB, 'disk');
     await using small = await mountNewTmpfs(12 * MIB);
@@ -374,7 +374,7 @@ describe('stores', () => {
     expect(await bench.gantry('export', fits, small.path)).toMatchObject({ exitCode: 0 });
   });
 
-  it('that cannot be written', async () => {
+  test('that cannot be written', async () => {
     await using bench = await benchWithDisk();
     await using readOnly = await mountReadOnly(bench.store);
     const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
@@ -382,7 +382,7 @@ describe('stores', () => {
     await expectNothingLeft(bench);
   });
 
-  it('that do not exist, have an unknown scheme, or have a password in the address', async () => {
+  test('that do not exist, have an unknown scheme, or have a password in the address', async () => {
     await using bench = await benchWithDisk();
     expectFailure(await bench.gantry('list', bench.file('nowhere')), 8, 'STORE_NOT_FOUND', /nowhere/);
     expectFailure(await bench.gantry('list', 'gopher://host/x'), 8, 'STORE_ADDRESS', /gopher/);
@@ -391,7 +391,7 @@ describe('stores', () => {
     expect(outcome.stderr).not.toContain('hunter2');
   });
 
-  it('without that export: similar names are suggested', async () => {
+  test('without that export: similar names are suggested', async () => {
     await using bench = await benchWithDisk();
     await bench.gantry('export', await bench.describeInstance('web1.example.com', { disks: ['disk.img'] }), bench.store);
     expectFailure(await bench.gantry('show', bench.store, 'web2.example.com'), 9, 'EXPORT_NOT_FOUND', /web1\.example\.com/);
@@ -400,7 +400,7 @@ describe('stores', () => {
 });
 
 describe('a dump imported through another OS definition', () => {
-  it('is refused unless asked for', async () => {
+  test('is refused unless asked for', async () => {
     await using bench = await benchWithDisk();
     await bench.defineOs('copy', { export: 'cat "$EXPORT_DEVICE"', import: 'exec cat >"$IMPORT_DEVICE"' });
     const source = await bench.describeInstance('a.example.com', { os: 'copy', disks: ['disk.img'] });
@@ -414,7 +414,7 @@ describe('a dump imported through another OS definition', () => {
 });
 
 describe('the command line', () => {
-  it.each([
+  test.each([
     [['import', 'store', '--json'], /--to/],
     [['export', 'web1.yaml', 'store', '--level', 'abc', '--json'], /whole number/],
     [['list', '--json'], /store/],
@@ -432,7 +432,7 @@ describe('the command line', () => {
     });
   });
 
-  it.each([
+  test.each([
     ['zstd', '20', 'no level 20'],
     ['gzip', '10', 'no level 10'],
     ['none', '1', 'has no levels'],
@@ -445,7 +445,7 @@ describe('the command line', () => {
     expect(await readdir(bench.path)).not.toContain('new-store');
   });
 
-  it('a result that cannot be written is a failure', async () => {
+  test('a result that cannot be written is a failure', async () => {
     await using bench = await benchWithDisk();
     const call = 'exec "$0" --conditions=@gantry/source "$@" >/dev/full';
     const { exitCode, stderr } = await execa('/bin/sh', ['-c', call, process.execPath, MAIN, 'list', bench.store], { reject: false });
@@ -453,7 +453,7 @@ describe('the command line', () => {
     expect(stderr).toMatch(/cannot write the result to standard output: ENOSPC.*\[PLATFORM\]/);
   });
 
-  it.each(['18.20.4', '20.19.0', '22.17.1'])('Node %s is refused as too old', async (version) => {
+  test.each(['18.20.4', '20.19.0', '22.17.1'])('Node %s is refused as too old', async (version) => {
     await using bench = await makeWorkbench();
     await writeFile(bench.file('older.cjs'), `Object.defineProperty(process, 'versions', { value: { node: '${version}' } });`);
     const { exitCode, stderr } = await execa(process.execPath, ['--require', bench.file('older.cjs'), BIN, 'list', bench.store], {
@@ -463,7 +463,7 @@ describe('the command line', () => {
     expect(stderr).toMatch(/^gantry: cannot run on Node [\d.]+: Gantry needs 22\.18 or later \[PLATFORM\]\n.*$/);
   });
 
-  it('a current directory that was removed is named as the cause', async () => {
+  test('a current directory that was removed is named as the cause', async () => {
     await using bench = await makeWorkbench();
     const call = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" --conditions=@gantry/source "$@"';
     const { exitCode, stderr } = await execa('/bin/sh', ['-c', call, process.execPath, MAIN, 'list', bench.store], {
@@ -474,13 +474,13 @@ describe('the command line', () => {
     expect(stderr).toMatch(/cannot find the current directory: it has been removed \[PLATFORM\]/);
   });
 
-  it('a reader that closes the output early does not cause a failure', async () => {
+  test('a reader that closes the output early does not cause a failure', async () => {
     const call = '"$0" --conditions=@gantry/source "$@" | true; exit "${PIPESTATUS[0]}"';
     const { exitCode, stderr } = await execa('/bin/bash', ['-c', call, process.execPath, MAIN, 'schema'], { reject: false });
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
   });
 
-  it('reports usage errors with exit code 2 and says where to find help', async () => {
+  test('reports usage errors with exit code 2 and says where to find help', async () => {
     await using bench = await makeWorkbench();
     for (const args of [
       ['exprot'],
@@ -495,7 +495,7 @@ describe('the command line', () => {
     }
   });
 
-  it('has help with examples for every command', async () => {
+  test('has help with examples for every command', async () => {
     await using bench = await makeWorkbench();
     for (const args of ['export', 'import', 'list', 'show', 'verify', 'remove', 'clean', 'create', 'rename', 'schema']) {
       const outcome = await bench.gantry(args, '--help');
@@ -504,7 +504,7 @@ describe('the command line', () => {
     }
   });
 
-  it('follows a symbolic link to a disk, and names a dangling one', async () => {
+  test('follows a symbolic link to a disk, and names a dangling one', async () => {
     await using bench = await benchWithDisk();
     await symlink('disk.img', bench.file('link.img'));
     await symlink('gone.img', bench.file('dangling.img'));

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { CommandModule } from '../src/command-line/command.ts';
 import { ParseFailure } from '../src/command-line/parse-failure.ts';
 import { createProgram } from '../src/command-line/program.ts';
@@ -43,7 +43,7 @@ async function help(...args: readonly string[]): Promise<string> {
   return text;
 }
 
-it('help fits into 80 columns', async () => {
+test('help fits into 80 columns', async () => {
   for (const name of ['', ...COMMANDS.map((command) => command.name)]) {
     const wide = (await help('help', ...name.split(' ').filter(Boolean)))
       .split('\n')
@@ -53,7 +53,7 @@ it('help fits into 80 columns', async () => {
 });
 
 describe('a wrong call is reported like every other error', () => {
-  it.each([
+  test.each([
     [['restore', 'a', 'b'], 'unknown command "restore"', 'Did you mean gantry import?'],
     [['ls', '/srv'], 'unknown command "ls"', 'Did you mean gantry list?'],
     [['backup'], 'unknown command "backup"', 'Did you mean gantry export?'],
@@ -80,7 +80,7 @@ describe('a wrong call is reported like every other error', () => {
     expect(refused.hint).toContain(hint);
   });
 
-  it('in the form of the other errors, for people and for programs, wherever --json is', async () => {
+  test('in the form of the other errors, for people and for programs, wherever --json is', async () => {
     await using bench = await makeWorkbench();
     expect(await bench.gantry('lits')).toEqual({
       exitCode: 2,
@@ -102,13 +102,13 @@ describe('a wrong call is reported like every other error', () => {
 });
 
 describe('help', () => {
-  it('shows every command of the registry, and every group', async () => {
+  test('shows every command of the registry, and every group', async () => {
     const text = await help('help');
     for (const { name } of COMMANDS) expect(text).toContain(`\n  ${name.split(' ')[0]} `);
     for (const [group, summary] of Object.entries(GROUPS)) expect(await help(group, '--help')).toContain(summary);
   });
 
-  it.each(COMMANDS)('for gantry $name is the same with help and with --help', async ({ name, load }) => {
+  test.each(COMMANDS)('for gantry $name is the same with help and with --help', async ({ name, load }) => {
     const words = name.split(' ');
     const text = await help('help', ...words);
     expect(text).toContain(`Usage: gantry ${name} [options]`);

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import process from 'node:process';
 import { makeRandomFile, makeSparseFile } from '@gantry/testkit';
 import { execa } from 'execa';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Workbench } from './workbench.ts';
 import { MAIN, jsonLines, makeWorkbench } from './workbench.ts';
 
@@ -56,7 +56,7 @@ async function onTerminal(
 }
 
 describe('an import into another instance', () => {
-  it('can be interrupted at the question, which says nothing about scripts', async () => {
+  test('can be interrupted at the question, which says nothing about scripts', async () => {
     await using bench = await makeBench();
     const { exitCode, shown } = await onTerminal(bench, importArguments(bench), '\u0003');
     expect(exitCode, shown).toBe(130);
@@ -65,7 +65,7 @@ describe('an import into another instance', () => {
     expect(await isWritten(bench)).toBe(false);
   });
 
-  it('is refused without a terminal, and the error shows what it would overwrite', async () => {
+  test('is refused without a terminal, and the error shows what it would overwrite', async () => {
     await using bench = await makeBench();
     const { exitCode, stderr } = await bench.gantry(...importArguments(bench));
     expect(exitCode).toBe(14);
@@ -76,7 +76,7 @@ describe('an import into another instance', () => {
     expect(await isWritten(bench)).toBe(false);
   });
 
-  it.each([
+  test.each([
     ['--yes', ['--yes'], {}],
     ['the environment', [], { GANTRY_YES: '1' }],
   ])('goes on with %s', async (_, options, env) => {
@@ -86,7 +86,7 @@ describe('an import into another instance', () => {
     expect(await isWritten(bench)).toBe(true);
   });
 
-  it('is shown by --dry-run, which writes nothing; also as JSON', async () => {
+  test('is shown by --dry-run, which writes nothing; also as JSON', async () => {
     await using bench = await makeBench();
     const shown = await bench.gantry(...importArguments(bench), '--dry-run', '--quiet');
     expect(shown).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/disk 0: 1\.00 MiB onto .*\ndry run: nothing was written$/) });
@@ -99,7 +99,7 @@ describe('an import into another instance', () => {
     expect(await isWritten(bench)).toBe(false);
   });
 
-  it.each([
+  test.each([
     ['yes\n', 0, true],
     ['no\n', 14, false],
     ['\n', 14, false],
@@ -114,7 +114,7 @@ describe('an import into another instance', () => {
   });
 });
 
-it('a disk in use is refused with exit code 10, and --force-in-use insists', async () => {
+test('a disk in use is refused with exit code 10, and --force-in-use insists', async () => {
   await using bench = await makeBench({ GANTRY_YES: '1' });
   const holder = execa('sh', ['-c', 'exec 3<>"$1"; read line', 'sh', bench.file('two.img')], { stdin: 'pipe' });
   const refused = await bench.gantry(...importArguments(bench));

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeRandomFile, makeSparseFile, makeTemporaryDirectory, sha256File } from '@gantry/testkit';
 import { execa } from 'execa';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { applyExample, readExamples } from './contributing.ts';
 import type { Outcome, Workbench } from './workbench.ts';
 import { exportDirectory, lastLine, makeWorkbench } from './workbench.ts';
@@ -65,7 +65,7 @@ async function gantry(...args: readonly string[]): Promise<string> {
 }
 
 describe('the examples of CONTRIBUTING.md', () => {
-  it('are sound: the copy has no type errors', async () => {
+  test('are sound: the copy has no type errors', async () => {
     const { stdout, exitCode } = await execa(join(ROOT, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.test.json'], {
       cwd: copy.path,
       reject: false,
@@ -74,7 +74,7 @@ describe('the examples of CONTRIBUTING.md', () => {
     expect(exitCode).toBe(0);
   });
 
-  it('leave the documentation and the registries as their tests want them', async () => {
+  test('leave the documentation and the registries as their tests want them', async () => {
     const tests = ['apps/cli/test/docs.test.ts', 'packages/core/src/frames/codecs/registry.test.ts'];
     const { all, exitCode } = await execa(join(ROOT, 'node_modules/.bin/vitest'), ['run', ...tests], {
       cwd: copy.path,
@@ -84,7 +84,7 @@ describe('the examples of CONTRIBUTING.md', () => {
     expect(exitCode, all).toBe(0);
   });
 
-  it('add a codec that exports and imports', async () => {
+  test('add a codec that exports and imports', async () => {
     const reference = lastLine(await gantry('export', instance, bench.store, '--codec', 'quick'));
     expect(await readdir(exportDirectory(bench, reference))).toContain('disk0.quick');
     await gantry('import', bench.store, reference, '--to', target);
@@ -92,13 +92,13 @@ describe('the examples of CONTRIBUTING.md', () => {
     expect(await gantry('help', 'export')).toContain('quick 1-1');
   });
 
-  it('add a snapshot provider, which leaves nothing', async () => {
+  test('add a snapshot provider, which leaves nothing', async () => {
     const reference = lastLine(await gantry('export', instance, bench.store, '--snapshot', 'copy'));
     expect(await gantry('show', bench.store, reference)).toMatch(/^0 .* copy$/m);
     expect((await readdir(bench.path)).filter((name) => name.endsWith('.copy'))).toEqual([]);
   });
 
-  it('add a transport, a command that help lists, and an error code', async () => {
+  test('add a transport, a command that help lists, and an error code', async () => {
     expect(await gantry('help')).toMatch(/^ +count .*Count the exports in a store\.$/m);
     await gantry('export', instance, 'shared://shelf');
     expect(await gantry('count', 'shared://shelf')).toBe('1');
@@ -106,12 +106,12 @@ describe('the examples of CONTRIBUTING.md', () => {
     expect({ exitCode, stderr }).toEqual({ exitCode: 8, stderr: expect.stringContaining('STORE_EMPTY') });
   });
 
-  it('add a source of instances', async () => {
+  test('add a source of instances', async () => {
     expect(await gantry('instances', 'images:')).toMatch(/^a +/m);
     expect(lastLine(await gantry('export', 'images:a', bench.store))).toMatch(/^a@/);
   });
 
-  it('cover every kind of addition', () => {
+  test('cover every kind of addition', () => {
     const files = examples.map(({ file }) => file).join('\n');
     for (const part of [
       'frames/codecs/',

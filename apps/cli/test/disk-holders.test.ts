@@ -1,7 +1,7 @@
 import process from 'node:process';
 import type { Machine } from '@gantry/testkit';
 import { machineImage, makeRandomFile, makeSparseFile, startMachine } from '@gantry/testkit';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundleCommand, sharesOfCommand } from './bundled-command.ts';
 import type { Workbench } from './workbench.ts';
 import { lastLine, makeWorkbench } from './workbench.ts';
@@ -85,7 +85,7 @@ describe('a target disk is refused, and stays as it is, under', () => {
 
   afterAll(() => scope.disposeAsync());
 
-  it.each(HOLDERS)('$holder', async ({ disk, stack, names }) => {
+  test.each(HOLDERS)('$holder', async ({ disk, stack, names }) => {
     await machine.run(`set -e\n${stack}\nsync ${disk}`);
     const digest = `sha256sum ${disk}`;
     const before = await machine.run(digest);

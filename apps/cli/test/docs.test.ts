@@ -1,7 +1,7 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { fillPage, PAGES } from '../build/reference.ts';
 import { COMMANDS } from '../src/commands.ts';
 import { gantryCalls, parse } from './documented-calls.ts';
@@ -20,7 +20,7 @@ async function sourceFiles(): Promise<readonly string[]> {
 }
 
 describe('the documentation', () => {
-  it('is not named in hints: an installed Gantry does not include it', async () => {
+  test('is not named in hints: an installed Gantry does not include it', async () => {
     const named: string[] = [];
     for (const name of await sourceFiles()) {
       const lines = (await readFile(join(ROOT, name), 'utf8')).split('\n').filter((line) => !/^\s*(\*|\/[/*])/.test(line));
@@ -29,7 +29,7 @@ describe('the documentation', () => {
     expect(named).toEqual([]);
   });
 
-  it('has no broken link to a page or file', async () => {
+  test('has no broken link to a page or file', async () => {
     const broken: string[] = [];
     for (const name of await markdownFiles()) {
       const text = await readFile(join(ROOT, name), 'utf8');
@@ -41,7 +41,7 @@ describe('the documentation', () => {
     expect(broken).toEqual([]);
   });
 
-  it.each(Object.entries(PAGES))(
+  test.each(Object.entries(PAGES))(
     'has the current generated parts in reference/%s (otherwise run pnpm docs:update)',
     async (name, makeParts) => {
       const page = await readFile(join(ROOT, 'docs', 'reference', name), 'utf8');
@@ -49,7 +49,7 @@ describe('the documentation', () => {
     },
   );
 
-  it('has exactly the parts that the code generates', () => {
+  test('has exactly the parts that the code generates', () => {
     const part = (name: string, text: string): string => `<!-- made from the code: ${name} -->\n${text}\n<!-- end -->\n`;
     expect(fillPage(`a\n${part('x', 'old')}b\n`, new Map([['x', 'new']]))).toBe(`a\n${part('x', '\nnew\n')}b\n`);
     expect(() => fillPage('a\n', new Map([['x', 'new']]))).toThrow('lacks');
@@ -57,7 +57,7 @@ describe('the documentation', () => {
     expect(() => fillPage(part('x', '') + part('x', ''), new Map([['x', 'new']]))).toThrow('twice');
   });
 
-  it('lists every page of each folder in an index', async () => {
+  test('lists every page of each folder in an index', async () => {
     const missing: string[] = [];
     for (const index of ['docs/README.md', 'docs/decisions/README.md']) {
       const text = await readFile(join(ROOT, index), 'utf8');
@@ -70,7 +70,7 @@ describe('the documentation', () => {
     expect(missing).toEqual([]);
   });
 
-  it('has no line of more than 120 characters', async () => {
+  test('has no line of more than 120 characters', async () => {
     const long: string[] = [];
     for (const name of await markdownFiles()) {
       const lines = (await readFile(join(ROOT, name), 'utf8')).split('\n');
@@ -79,13 +79,13 @@ describe('the documentation', () => {
     expect(long).toEqual([]);
   });
 
-  it.each(COMMANDS)('has a section for gantry $name', async ({ name }) => {
+  test.each(COMMANDS)('has a section for gantry $name', async ({ name }) => {
     const text = await readFile(join(ROOT, 'docs', 'reference', 'commands.md'), 'utf8');
     const [word = ''] = name.split(' ');
     expect(text).toMatch(new RegExp(`^## .*gantry (?:${name}|${word}$)`, 'm'));
   });
 
-  it('has only valid calls of gantry in its examples', async () => {
+  test('has only valid calls of gantry in its examples', async () => {
     const wrong: string[] = [];
     let calls = 0;
     for (const name of await markdownFiles()) {
@@ -98,7 +98,7 @@ describe('the documentation', () => {
     expect(calls).toBeGreaterThan(40);
   });
 
-  it.each(['gantry exprot a b', 'gantry export a b --no-such', 'gantry import /s web1', 'gantry list /s --json=1', 'gantry os'])(
+  test.each(['gantry exprot a b', 'gantry export a b --no-such', 'gantry import /s web1', 'gantry list /s --json=1', 'gantry os'])(
     'would detect the mistake in an example: %s',
     async (line) => {
       const [call = []] = gantryCalls(`\`\`\`sh\n${line}\n\`\`\`\n`);

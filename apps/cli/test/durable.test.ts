@@ -13,7 +13,7 @@ import {
   strace,
 } from '@gantry/testkit';
 import { execa } from 'execa';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Outcome, Workbench } from './workbench.ts';
 import { MAIN, lastLine, makeWorkbench } from './workbench.ts';
 
@@ -104,7 +104,7 @@ function expectNameFlushed(calls: readonly SystemCall[], message: string, direct
 }
 
 describe('an import', () => {
-  it.each(['raw', 'in-place', 'replaced'])('by %s flushes the disk after its last write and before it reports success', async (os) => {
+  test.each(['raw', 'in-place', 'replaced'])('by %s flushes the disk after its last write and before it reports success', async (os) => {
     const { disk, file } = await target(os, `import-${os}`);
     const outcome = await traced({}, 'import', bench.store, exported.get(os) ?? '', '--to', file, '--json');
     expect(outcome.exitCode, outcome.stderr).toBe(0);
@@ -114,7 +114,7 @@ describe('an import', () => {
     expect(await sha256File(disk)).toBe(await sha256File(bench.file('source.img')));
   });
 
-  it.each([
+  test.each([
     ['raw', 'EIO', 'dmesg'],
     ['in-place', 'ENOSPC', 'Make room'],
     ['replaced', 'EDQUOT', 'quota'],
@@ -128,7 +128,7 @@ describe('an import', () => {
     expect(stderr).toContain(hint);
   });
 
-  it('fails when the directory of a disk that the script replaced cannot be flushed', async () => {
+  test('fails when the directory of a disk that the script replaced cannot be flushed', async () => {
     const { file } = await target('replaced', 'no-name');
     const fail = { call: 'fsync', path: bench.path, error: 'EIO' } as const;
     const { exitCode, stderr } = await traced({ fail }, 'import', bench.store, exported.get('replaced') ?? '', '--to', file);
@@ -136,7 +136,7 @@ describe('an import', () => {
     expect(stderr).toMatch(new RegExp(`cannot flush ${bench.path}: .*EIO`));
   });
 
-  it('flushes both directories of a disk that is a link to a file which the script replaced', async () => {
+  test('flushes both directories of a disk that is a link to a file which the script replaced', async () => {
     await using elsewhere = await makeTemporaryDirectory();
     const { disk, file } = await target('linked', 'linked');
     await rename(disk, elsewhere.file('disk.img'));
@@ -149,14 +149,14 @@ describe('an import', () => {
     for (const directory of [bench.path, elsewhere.path]) expectNameFlushed(await recorded(), field('type', 'result'), directory);
   });
 
-  it('fails if its script removes the disk', async () => {
+  test('fails if its script removes the disk', async () => {
     await bench.defineOs('removes', { export: 'exec cat "$EXPORT_DEVICE"', import: 'cat >/dev/null; rm "$IMPORT_DEVICE"' });
     const { file } = await target('removes', 'removed');
     const outcome = await bench.gantry('import', bench.store, exported.get('in-place') ?? '', '--to', file, '--allow-other-os');
     expect(outcome).toMatchObject({ exitCode: 5, stderr: expect.stringContaining('[DISK_MISSING]') });
   });
 
-  it.each(['raw', 'in-place'])('by %s into a loop device whose file has no space fails, and names the file', async (os) => {
+  test.each(['raw', 'in-place'])('by %s into a loop device whose file has no space fails, and names the file', async (os) => {
     await using tmpfs = await mountNewTmpfs(2 * MIB);
     await makeSparseFile(tmpfs.file('disk'), 3 * MIB);
     await using loop = await attachLoopDevice(tmpfs.file('disk'));
@@ -166,7 +166,7 @@ describe('an import', () => {
     expect(outcome.stderr).toMatch(new RegExp(`cannot flush ${loop.path}: .*its data is in ${tmpfs.file('disk')}.*no space left`));
   });
 
-  it('fails even if the script has synced the disk itself and ignored the error', async () => {
+  test('fails even if the script has synced the disk itself and ignored the error', async () => {
     await using tmpfs = await mountNewTmpfs(2 * MIB);
     await makeSparseFile(tmpfs.file('disk'), 3 * MIB);
     await using loop = await attachLoopDevice(tmpfs.file('disk'));
@@ -179,7 +179,7 @@ describe('an import', () => {
 });
 
 describe('create and rename', () => {
-  it.each(['create', 'rename'])('%s flushes the disks before it reports success', async (operation) => {
+  test.each(['create', 'rename'])('%s flushes the disks before it reports success', async (operation) => {
     const { disk, file } = await target('in-place', operation);
     const outcome = await traced({}, operation, file, ...(operation === 'rename' ? ['new.example.com'] : []), '--json');
     expect(outcome.exitCode, outcome.stderr).toBe(0);
@@ -214,7 +214,7 @@ describe('a move', () => {
     return bench.gantry('move', bench.file(`${os}.example.com.yaml`), server.address(''), '--to', to, ...peer, ...more);
   }
 
-  it.each(['raw', 'in-place', 'replaced'])('by %s flushes a disk before it counts as taken', async (os) => {
+  test.each(['raw', 'in-place', 'replaced'])('by %s flushes a disk before it counts as taken', async (os) => {
     const { disk, file } = await target(os, `moved-${os}`);
     const outcome = await move(os, file, {});
     expect(outcome.exitCode, outcome.stderr).toBe(0);
@@ -226,14 +226,14 @@ describe('a move', () => {
     expect(await sha256File(disk)).toBe(await sha256File(bench.file('source.img')));
   });
 
-  it('flushes after the rename script too, before it reports that it is prepared', async () => {
+  test('flushes after the rename script too, before it reports that it is prepared', async () => {
     const { disk, file } = await target('in-place', 'renamed');
     const outcome = await move('in-place', file, {}, '--rename');
     expect(outcome.exitCode, outcome.stderr).toBe(0);
     expectFlushed(await recorded(), disk, field('kind', 'prepared'));
   });
 
-  it.each(['raw', 'in-place'])('by %s is not committed when a disk there cannot be flushed', async (os) => {
+  test.each(['raw', 'in-place'])('by %s is not committed when a disk there cannot be flushed', async (os) => {
     const { disk, file } = await target(os, `not-moved-${os}`);
     const { exitCode, stderr } = await move(os, file, { fail: { call: 'fsync', path: disk, error: 'ENOSPC' } });
     expect(exitCode, stderr).toBe(5);

@@ -3,11 +3,11 @@ import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { makeRandomFile, mountNewXfs } from '@gantry/testkit';
 import { execa } from 'execa';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { jsonLines, makeWorkbench } from './workbench.ts';
 
 describe('an error is shown even if cleaning up fails too', () => {
-  it('of a script whose output cannot be removed', async () => {
+  test('of a script whose output cannot be removed', async () => {
     await using bench = await makeWorkbench();
     await using disk = await mountNewXfs();
     await makeRandomFile(bench.file('disk'), 4096, 'seed');
@@ -29,7 +29,7 @@ describe('an error is shown even if cleaning up fails too', () => {
     }
   });
 
-  it('of a file system that goes away during the export', async () => {
+  test('of a file system that goes away during the export', async () => {
     await using bench = await makeWorkbench();
     await using disk = await mountNewXfs();
     await makeRandomFile(bench.file('disk'), 4096, 'seed');
@@ -57,7 +57,7 @@ describe('a signal that comes after the work is done', () => {
     return { exitCode, stdout };
   }
 
-  it('and after the result is printed does not make it a failure', async () => {
+  test('and after the result is printed does not make it a failure', async () => {
     const { exitCode, stdout } = await listWith(`process.once('beforeExit', () => {
       setTimeout(() => process.exit(99), 60_000);
       process.kill(process.pid, 'SIGINT');
@@ -66,7 +66,7 @@ describe('a signal that comes after the work is done', () => {
     expect(exitCode).toBe(0);
   });
 
-  it('and while the result is printed does not either', async () => {
+  test('and while the result is printed does not either', async () => {
     const { exitCode, stdout } = await listWith(`const write = process.stdout.write.bind(process.stdout);
       process.stdout.write = (...args) => { process.kill(process.pid, 'SIGTERM'); return write(...args); };`);
     expect(stdout).toContain('no exports');

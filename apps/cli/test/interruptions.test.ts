@@ -1,7 +1,7 @@
 import { execa } from 'execa';
 import process from 'node:process';
 import { makeRandomFile, makeSparseFile, mountNewXfs } from '@gantry/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Workbench } from './workbench.ts';
 import { lastLine, makeWorkbench, waitForFile } from './workbench.ts';
 
@@ -33,7 +33,7 @@ describe.each([
   ['SIGTERM', 143],
   ['SIGHUP', 129],
 ] as const)('%s', (signal, exitCode) => {
-  it('ends an endless export and its scripts, and removes what it wrote', async () => {
+  test('ends an endless export and its scripts, and removes what it wrote', async () => {
     await using bench = await benchWithEndlessExport();
     const instance = await bench.describeInstance('web1.example.com', { os: 'endless', disks: ['disk.img'] });
     const running = bench.start('export', instance, bench.store);
@@ -47,7 +47,7 @@ describe.each([
     expect(await bench.journal()).toEqual([]);
   });
 
-  it('ends an import, and reports the state of the disks', async () => {
+  test('ends an import, and reports the state of the disks', async () => {
     await using bench = await benchWithEndlessExport();
     await bench.defineOs('stuck', { export: 'cat "$EXPORT_DEVICE"', import: 'echo $$ >"$PWD/t"; mv "$PWD/t" "$PWD/pid"; sleep 1000' });
     const instance = await bench.describeInstance('web1.example.com', { os: 'stuck', disks: ['disk.img'] });
@@ -63,7 +63,7 @@ describe.each([
 });
 
 describe('SIGKILL', () => {
-  it('leaves things that the next export names and removes', async () => {
+  test('leaves things that the next export names and removes', async () => {
     await using xfs = await mountNewXfs();
     await using bench = await benchWithEndlessExport();
     await makeRandomFile(xfs.file('disk.img'), 2 * MIB, 'disk');
@@ -89,7 +89,7 @@ describe('SIGKILL', () => {
     expect((await bench.stored()).every((name) => name.startsWith(lastLine(next.stdout).replace('@', '/')))).toBe(true);
   });
 
-  it('leaves things that gantry clean removes', async () => {
+  test('leaves things that gantry clean removes', async () => {
     await using bench = await benchWithEndlessExport();
     const instance = await bench.describeInstance('web1.example.com', { os: 'endless', disks: ['disk.img'] });
     const running = bench.start('export', instance, bench.store);
@@ -105,7 +105,7 @@ describe('SIGKILL', () => {
 });
 
 describe('two at once', () => {
-  it('a second export of the same instance is refused, and the error names the process of the first', async () => {
+  test('a second export of the same instance is refused, and the error names the process of the first', async () => {
     await using bench = await benchWithEndlessExport();
     const instance = await bench.describeInstance('web1.example.com', { os: 'endless', disks: ['disk.img'] });
     const running = bench.start('export', instance, bench.store);

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { makeRandomFile, makeTemporaryDirectory, sha256File } from '@gantry/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { InstanceDescription, InstanceFields, RunState } from '@gantry/core/inventory';
 import { writeShelf } from './shelf-inventory.ts';
 import type { Workbench } from './workbench.ts';
@@ -35,7 +35,7 @@ async function makeShelf(): Promise<Shelf> {
 }
 
 describe('an inventory of others', () => {
-  it('is listed, by pattern and tag', async () => {
+  test('is listed, by pattern and tag', async () => {
     await using shelf = await makeShelf();
     const { exitCode, stdout } = await shelf.bench.gantry('instances', 'shelf:');
     expect({ exitCode, names: stdout.split('\n').map((line) => line.split(/ {2,}/).slice(0, 2).join(' ')) }).toEqual({
@@ -55,7 +55,7 @@ describe('an inventory of others', () => {
     expect(await shelf.bench.gantry('instances', 'shelf:', 'x*')).toMatchObject({ exitCode: 0, stdout: 'no instances in shelf:' });
   });
 
-  it('describes an instance as an instance file that gantry export takes', async () => {
+  test('describes an instance as an instance file that gantry export takes', async () => {
     await using shelf = await makeShelf();
     const { bench } = shelf;
     const { exitCode, stdout } = await shelf.bench.gantry('describe', 'shelf:web2');
@@ -84,7 +84,7 @@ describe('an inventory of others', () => {
     ]);
   });
 
-  it('is exported from and imported into, but not into what runs elsewhere', async () => {
+  test('is exported from and imported into, but not into what runs elsewhere', async () => {
     await using shelf = await makeShelf();
     const { bench, disk } = shelf;
     const digest = await sha256File(disk('web1.example.com'));
@@ -104,7 +104,7 @@ describe('an inventory of others', () => {
     });
   });
 
-  it.each([
+  test.each([
     [['describe', 'shelf:web9'], 9, 'INSTANCE_NOT_FOUND'],
     [['export', 'shelf:db1', 'exports'], 9, 'INSTANCE_AMBIGUOUS'],
     [['create', 'shelf://down/web1'], 3, 'INVENTORY_UNAVAILABLE'],
@@ -119,7 +119,7 @@ describe('an inventory of others', () => {
 });
 
 describe('a directory of instance files', () => {
-  it('is listed, and its instances go by their names too', async () => {
+  test('is listed, and its instances go by their names too', async () => {
     await using bench = await makeWorkbench();
     await makeRandomFile(bench.file('disk'), BYTES, 'seed');
     await bench.describeInstance('web1.example.com', { disks: ['disk'] });

@@ -2,7 +2,7 @@ import { cp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { makeRandomFile, makeSparseFile, makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { COMMANDS } from '../src/commands.ts';
 import { fieldsOf, readDocumentedFields } from './documented-json.ts';
 import type { DocumentedFields } from './documented-json.ts';
@@ -126,16 +126,16 @@ async function makeGanetiExport(reference: string): Promise<void> {
 }
 
 describe('the page of JSON output', () => {
-  it.each([...documented.keys()])('says of "%s" what comes, and nothing else', (heading) => {
+  test.each([...documented.keys()])('says of "%s" what comes, and nothing else', (heading) => {
     expect([...(seen.get(heading) ?? [])].toSorted()).toEqual([...(documented.get(heading) ?? [])].toSorted());
   });
 
-  it('has a section for every command and event', () => {
+  test('has a section for every command and event', () => {
     expect(COMMANDS.map(({ name }) => `gantry ${name}`).filter((heading) => !documented.has(heading))).toEqual([]);
     expect([...seen.keys()].filter((heading) => !documented.has(heading))).toEqual([]);
   });
 
-  it('leaves the fields of a dump to the page of the manifest, which has them all', async () => {
+  test('leaves the fields of a dump to the page of the manifest, which has them all', async () => {
     const layout = await readFile(new URL('formats/export-layout.md', REFERENCE), 'utf8');
     const { dumps } = await run('export', bench.file('a.example.com.yaml'), bench.store, '--codec', 'none');
     const fields = Array.isArray(dumps) ? dumps.flatMap((dump) => Object.keys(Object(dump))) : [];

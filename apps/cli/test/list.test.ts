@@ -1,6 +1,6 @@
 import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
-import { beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import type { Workbench } from './workbench.ts';
 import { exportDirectory, jsonLines, lastLine, makeWorkbench } from './workbench.ts';
 
@@ -15,14 +15,14 @@ beforeEach(async () => {
   return () => bench[Symbol.asyncDispose]();
 });
 
-it('calls an export complete, before and after a verification: a store keeps no record of that', async () => {
+test('calls an export complete, before and after a verification: a store keeps no record of that', async () => {
   const before = await bench.gantry('list', bench.store);
   expect(before).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(new RegExp(`^${reference} +complete +1 `, 'm')) });
   expect(await bench.gantry('verify', bench.store, reference)).toMatchObject({ exitCode: 0 });
   expect(await bench.gantry('list', bench.store)).toEqual(before);
 });
 
-it('exits with 7 if an export is damaged, and says why below the table', async () => {
+test('exits with 7 if an export is damaged, and says why below the table', async () => {
   await truncate(`${exportDirectory(bench, reference)}/disk0.zst`, 5);
   await mkdir(`${bench.store}/web2/20260101T000000Z`, { recursive: true });
   await writeFile(`${bench.store}/web2/20260101T000000Z/SHA256SUMS`, '');
@@ -43,7 +43,7 @@ it('exits with 7 if an export is damaged, and says why below the table', async (
   });
 });
 
-it('shows an export within 80 columns, its digests as sha256sum prints them', async () => {
+test('shows an export within 80 columns, its digests as sha256sum prints them', async () => {
   const { stdout } = await bench.gantry('show', bench.store, reference);
   for (const line of stdout.split('\n')) expect(line.length).toBeLessThan(80);
   const sums = await readFile(`${exportDirectory(bench, reference)}/SHA256SUMS`, 'utf8');
@@ -51,7 +51,7 @@ it('shows an export within 80 columns, its digests as sha256sum prints them', as
   expect(stdout).toContain(`\n\nSHA-256\n${digest}`);
 });
 
-it('says below the table of OS definitions why one is invalid', async () => {
+test('says below the table of OS definitions why one is invalid', async () => {
   const broken = bench.file('os', 'broken');
   await mkdir(broken, { recursive: true });
   await writeFile(`${broken}/ganeti_api_version`, '99\n');
@@ -63,14 +63,14 @@ it('says below the table of OS definitions why one is invalid', async () => {
   expect(reasons).toMatch(/^broken is invalid: .*API version 99.*\nbroken is invalid: create is missing/);
 });
 
-it('suggests similar instances for a name without exports', async () => {
+test('suggests similar instances for a name without exports', async () => {
   const { exitCode, stdout, stderr } = await bench.gantry('list', bench.store, 'web1', '--quiet');
   expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: `no exports of web1 in file://${bench.store}` });
   expect(stderr).toBe('warning: there are no exports of web1, but of web1.example.com');
   expect((await bench.gantry('show', bench.store, 'web1')).stderr).toContain('Did you mean web1.example.com?');
 });
 
-it('warns that an empty directory is not a store: a file system may not be mounted', async () => {
+test('warns that an empty directory is not a store: a file system may not be mounted', async () => {
   await rm(bench.store, { recursive: true });
   await mkdir(bench.store);
   expect(await bench.gantry('list', bench.store)).toMatchObject({
@@ -79,7 +79,7 @@ it('warns that an empty directory is not a store: a file system may not be mount
   });
 });
 
-it('calls the id of an export the same in every command', async () => {
+test('calls the id of an export the same in every command', async () => {
   const id = reference.split('@')[1];
   const show = await bench.gantry('show', bench.store, reference, '--json');
   expect(jsonLines(show.stdout).at(-1)).toMatchObject({ type: 'result', reference, exportId: id });

@@ -1,5 +1,5 @@
 import type { ScriptOutcome } from '@gantry/testkit';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { SnapshotMachine } from './snapshot-machine.ts';
 import { startSnapshotMachine } from './snapshot-machine.ts';
 import { lastLine } from './workbench.ts';
@@ -99,7 +99,7 @@ done; rm -r /run/exports`);
     }
   }
 
-  it('hold what was synced when they were taken, classic and thin ones, and the file systems recover', async () => {
+  test('hold what was synced when they were taken, classic and thin ones, and the file systems recover', async () => {
     const source = await bench.describe('loaded', ['/dev/vg/data', '/dev/vg/thin']);
     const { stdout, stderr } = await exportLoaded(source, '/mnt/a', '/mnt/b');
     expect(stderr).toContain('snapshot of 2 disks (lvm)');
@@ -112,7 +112,7 @@ done; rm -r /run/exports`);
   });
 
   describe('that overflow fail the export, and nothing of it is visible,', () => {
-    it('where the disk is read as it is', async () => {
+    test('where the disk is read as it is', async () => {
       const config = await configure({ thaw: overwrite('copy', 16) });
       const source = await bench.describe('full', ['/dev/vg/copy']);
       const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M ${config}`);
@@ -121,7 +121,7 @@ done; rm -r /run/exports`);
       expect(await exportedNames()).toBe('');
     });
 
-    it.each([
+    test.each([
       ['after a script has read all of it', `cat "$EXPORT_DEVICE"; ${overwrite('copy', 16)}`],
       ['while a script waits', `${overwrite('copy', 16)}; sleep 1000000`],
       ['and the script fails for it', `${overwrite('copy', 16)}; cat "$EXPORT_DEVICE"`],
@@ -135,7 +135,7 @@ done; rm -r /run/exports`);
     });
   });
 
-  it('that are nearly full are warned of', async () => {
+  test('that are nearly full are warned of', async () => {
     const config = await configure({ thaw: overwrite('copy', 7) });
     const source = await bench.describe('nearly', ['/dev/vg/copy']);
     const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M ${config}`);
@@ -145,7 +145,7 @@ done; rm -r /run/exports`);
   });
 
   describe('of a killed run are named, and cleared by clean,', () => {
-    it.each([
+    test.each([
       ['when they are read', 'until [ -e /run/reading ]; do sleep 0.1; done; kill -KILL $gantry'],
       ['when they are made', 'until pidof lvcreate; do :; done; kill -KILL $gantry'],
       // As after a power cut: a volume without an origin is left.
@@ -169,7 +169,7 @@ until set -- /dev/mapper/vg-gantry*; [ -e "$1" ]; do :; done; kill -KILL $gantry
     });
   });
 
-  it('that somebody else removes while they are read fail the export', async () => {
+  test('that somebody else removes while they are read fail the export', async () => {
     const config = await configure({ thaw: 'true' });
     await defineOs('removes', 'cat "$EXPORT_DEVICE"; dmsetup remove --force --retry $(basename $(ls /dev/mapper/vg-gantry*[0-9]))');
     const source = await bench.describe('removed', ['/dev/vg/idle'], 'removes');
@@ -179,7 +179,7 @@ until set -- /dev/mapper/vg-gantry*; [ -e "$1" ]; do :; done; kill -KILL $gantry
     expect(await exportedNames()).toBe('');
   });
 
-  it('of thin volumes are given up before their pool is full, and guests go on', async () => {
+  test('of thin volumes are given up before their pool is full, and guests go on', async () => {
     const config = await configure({ thaw: fillPool(97) });
     const { exitCode, stderr } = await bench.gantry(`export ${await bench.describe('thin', ['/dev/vg/thin'])} /run/exports ${config}`);
     expect(stderr).toMatch(/was lost while it was read: the data space of thin pool vg\/pool is 9\d % full \[SNAPSHOT_FULL\]/);
@@ -194,7 +194,7 @@ until set -- /dev/mapper/vg-gantry*; [ -e "$1" ]; do :; done; kill -KILL $gantry
   });
 
   describe('that cannot be taken', () => {
-    it('for lack of space are refused where the volume is in use, and the disk itself is read where not', async () => {
+    test('for lack of space are refused where the volume is in use, and the disk itself is read where not', async () => {
       await bench.machine.run('lvcreate -q -y -Wn -l 100%FREE -n rest vg; lvreduce -q -y -L -8M vg/rest');
       const inUse = await bench.gantry(`export ${await bench.describe('in-use', ['/dev/vg/data'])} /run/exports`);
       expect(inUse.stderr).toContain(
@@ -212,7 +212,7 @@ until set -- /dev/mapper/vg-gantry*; [ -e "$1" ]; do :; done; kill -KILL $gantry
       await bench.machine.run('rm -r /run/exports; lvremove -q -y vg/rest');
     });
 
-    it('because the group is read-only are refused', async () => {
+    test('because the group is read-only are refused', async () => {
       await bench.machine.run(`set -e; pvcreate -q /dev/machine/1; vgcreate -q ro /dev/machine/1; lvcreate -q -y -Wn -L 8M -n disk ro
 vgcfgbackup -q -f /run/ro.conf ro; sed -i 's/"RESIZEABLE", "READ", "WRITE"/"RESIZEABLE", "READ"/' /run/ro.conf; vgcfgrestore -q -y -f /run/ro.conf ro`);
       const { stderr, exitCode } = await bench.gantry(`export ${await bench.describe('ro', ['/dev/ro/disk'])} /run/exports --snapshot lvm`);
@@ -220,7 +220,7 @@ vgcfgbackup -q -f /run/ro.conf ro; sed -i 's/"RESIZEABLE", "READ", "WRITE"/"RESI
       expect(exitCode).toBe(5);
     });
 
-    it('because the volume has vanished say so', async () => {
+    test('because the volume has vanished say so', async () => {
       await bench.machine.run('lvcreate -q -y -Wn -L 8M -n gone vg');
       const config = await configure({ freeze: 'lvremove -q -y vg/gone' });
       const { stderr, exitCode } = await bench.gantry(`export ${await bench.describe('gone', ['/dev/vg/gone'])} /run/exports ${config}`);
@@ -249,7 +249,7 @@ drbdsetup primary 1 --force; mkfs.ext4 -q /dev/drbd1; mkdir -p /mnt/drbd; mount 
       await bench.machine.run('umount /mnt/drbd; for minor in 1 2; do drbdsetup down r$minor; lvremove -q -y vg/back$minor; done');
     });
 
-    it('hold what was synced on the primary when they were taken, and have the size of the disk', async () => {
+    test('hold what was synced on the primary when they were taken, and have the size of the disk', async () => {
       const { stdout, stderr } = await exportLoaded(await bench.describe('drbd', ['/dev/drbd1']), '/mnt/drbd');
       expect(stderr).toContain('snapshot of 1 disk (drbd)');
       // The volume is larger, by the metadata of DRBD at its end.
@@ -262,7 +262,7 @@ drbdsetup primary 1 --force; mkfs.ext4 -q /dev/drbd1; mkdir -p /mnt/drbd; mount 
       await bench.machine.run('losetup -d /dev/loop0; rm /run/copy.img');
     });
 
-    it('are named and cleared after a kill, with what stands upon them', async () => {
+    test('are named and cleared after a kill, with what stands upon them', async () => {
       await defineOs('waits', 'touch /run/reading; sleep 1000000');
       const source = await bench.describe('drbd', ['/dev/drbd1'], 'waits');
       await bench.script(`rm -f /run/reading; $GANTRY export ${source} /run/exports --snapshot-size 16M >/dev/null 2>&1 & gantry=$!
@@ -273,7 +273,7 @@ until [ -e /run/reading ]; do sleep 0.1; done; kill -KILL $gantry; wait $gantry`
       expect(cleaned.exitCode, cleaned.stderr).toBe(0);
     });
 
-    it('are refused on a secondary, and where the data is not up to date', async () => {
+    test('are refused on a secondary, and where the data is not up to date', async () => {
       // The target of the synchronization becomes the primary: what it has on its own disk is old and new.
       await bench.machine.run(`set -e; umount /mnt/drbd
 for minor in 1 2; do drbdsetup connect r$minor ipv4:127.0.0.1:700$minor ipv4:127.0.0.1:700$((3 - minor)) --protocol=C; done
@@ -290,7 +290,7 @@ until drbdsetup cstate 2 | grep -q SyncTarget; do sleep 0.1; done; drbdsetup sec
   });
 
   describe('are checked by gantry snapshots check, which', () => {
-    it('says what would be taken, what not, and why', async () => {
+    test('says what would be taken, what not, and why', async () => {
       const instance = await bench.describe('checked', ['/dev/vg/data', '/dev/vg/thin']);
       const { exitCode, stdout, stderr } = await bench.gantry(`snapshots check ${instance} --snapshot-size 16M`);
       expect(exitCode, stderr).toBe(0);
@@ -305,7 +305,7 @@ until drbdsetup cstate 2 | grep -q SyncTarget; do sleep 0.1; done; drbdsetup sec
       expect(stdout).toContain('\n  possible too: none: the disk itself');
     });
 
-    it('says when an export would fail, with status 5, and what all disks need together', async () => {
+    test('says when an export would fail, with status 5, and what all disks need together', async () => {
       const both = await bench.describe('both', ['/dev/vg/data', '/dev/vg/idle']);
       await bench.machine.run('lvcreate -q -y -Wn -l 100%FREE -n rest vg; lvreduce -q -y -L -8M vg/rest');
       const refused = await bench.gantry(`snapshots check ${both}`);
@@ -325,7 +325,7 @@ until drbdsetup cstate 2 | grep -q SyncTarget; do sleep 0.1; done; drbdsetup sec
       await bench.machine.run('lvremove -q -y vg/rest');
     });
 
-    it('names the package that lacks, and who may take snapshots', async () => {
+    test('names the package that lacks, and who may take snapshots', async () => {
       const instance = await bench.describe('lacks', ['/dev/vg/idle']);
       await bench.machine.run('mv /sbin/lvs /sbin/lvs.away');
       const lacks = await bench.gantry(`snapshots check ${instance}`);

@@ -11,7 +11,7 @@ import {
   sha256File,
 } from '@gantry/testkit';
 import { execa } from 'execa';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Workbench } from './workbench.ts';
 import { exportDirectory, jsonLines, lastLine, makeWorkbench } from './workbench.ts';
 
@@ -60,7 +60,7 @@ cat >/dev/null`;
 describe('an ext4 file system with thousands of files', () => {
   // restore(8) of dump 0.4b47 does not bring back a name of 255 bytes, the longest that ext4 takes.
   const longest = /^odd names\/x{255}/;
-  it.each([
+  test.each([
     ['tar', TAR_EXPORT, TAR_IMPORT, /^$/],
     ['dump and restore', DUMP_EXPORT, DUMP_IMPORT, longest],
   ])('has an equal tree after scripts that use %s', async (_, exportScript, importScript, except) => {
@@ -81,7 +81,7 @@ describe('an ext4 file system with thousands of files', () => {
     expect(differences.filter((difference) => !except.test(difference))).toEqual([]);
   });
 
-  it('is equal byte by byte, and as sparse as before, after `raw`', async () => {
+  test('is equal byte by byte, and as sparse as before, after `raw`', async () => {
     await using bench = await makeWorkbench();
     await makeExt4Image(bench.file('one.img'), { bytes: 512 * MIB, files: 3000 });
     await makeSparseFile(bench.file('two.img'), 512 * MIB);
@@ -94,7 +94,7 @@ describe('an ext4 file system with thousands of files', () => {
 });
 
 describe('a `raw` import', () => {
-  it('leaves no old byte in what was a hole, on a file and on a block device', async () => {
+  test('leaves no old byte in what was a hole, on a file and on a block device', async () => {
     await using bench = await makeWorkbench();
     await makeSparseFile(bench.file('one.img'), 32 * MIB, [{ offset: 5 * MIB, bytes: 3 * MIB + 512, seed: 'data' }]);
     await makeRandomFile(bench.file('old.img'), 32 * MIB, 'old');
@@ -110,7 +110,7 @@ describe('a `raw` import', () => {
     expect(await sha256File(loop.path)).toBe(await sha256File(bench.file('one.img')));
   });
 
-  it('does not change a larger disk beyond the end of the dump', async () => {
+  test('does not change a larger disk beyond the end of the dump', async () => {
     await using bench = await makeWorkbench();
     await makeRandomFile(bench.file('one.img'), 3 * MIB, 'one');
     await makeRandomFile(bench.file('two.img'), 5 * MIB, 'two');
@@ -124,7 +124,7 @@ describe('a `raw` import', () => {
 });
 
 describe('an instance with three disks and an empty one', () => {
-  it('runs one script per disk, in parallel, and restores all', async () => {
+  test('runs one script per disk, in parallel, and restores all', async () => {
     await using bench = await makeWorkbench();
     // Each script waits until all four have started: run one after the other, they would wait forever.
     const together = (kind: string): string => `
@@ -151,7 +151,7 @@ for i in 0 1 2 3; do while [ ! -e "$PWD/${kind}.$i" ]; do sleep 0.05; done; done
 });
 
 describe('what an export leaves in a store', () => {
-  it('is the documented layout, readable by sha256sum and zstd', async () => {
+  test('is the documented layout, readable by sha256sum and zstd', async () => {
     await using bench = await makeWorkbench();
     await makeSparseFile(bench.file('disk.img'), 40 * MIB, [{ offset: 6 * MIB, bytes: 9 * MIB, seed: 'x' }]);
     const reference = await exportOk(bench, await bench.describeInstance('web1.example.com', { disks: ['disk.img'] }));
@@ -168,7 +168,7 @@ describe('what an export leaves in a store', () => {
     expect((await stat(directory)).mode & 0o777).toBe(0o700);
   });
 
-  it('passes gzip -t with --codec gzip, and is the image itself with --codec none', async () => {
+  test('passes gzip -t with --codec gzip, and is the image itself with --codec none', async () => {
     await using bench = await makeWorkbench();
     await makeRandomFile(bench.file('disk.img'), 9 * MIB, 'x');
     const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
@@ -183,7 +183,7 @@ describe('what an export leaves in a store', () => {
     }
   });
 
-  it('is listed, shown, verified and removed', async () => {
+  test('is listed, shown, verified and removed', async () => {
     await using bench = await makeWorkbench();
     await makeRandomFile(bench.file('disk.img'), 5 * MIB, 'x');
     const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
@@ -204,7 +204,7 @@ describe('what an export leaves in a store', () => {
     expect(await bench.gantry('remove', bench.store, 'web1.example.com')).toMatchObject({ exitCode: 2 });
   });
 
-  it('holds only one disk with --disk, which can be imported alone too', async () => {
+  test('holds only one disk with --disk, which can be imported alone too', async () => {
     await using bench = await makeWorkbench();
     for (const name of ['a0', 'a1', 'b0', 'b1']) await makeRandomFile(bench.file(`${name}.img`), 2 * MIB, name);
     const untouched = await sha256File(bench.file('b0.img'));
@@ -238,7 +238,7 @@ disk0_size = 3
 disk_count = 1
 `;
 
-  it.each([
+  test.each([
     ['gzip, as in 2.0', 'gzip'],
     ['none, as today', 'none'],
   ])('is listed, shown and imported (%s), and is shown to have no checksums', async (_, compression) => {
@@ -262,7 +262,7 @@ disk_count = 1
 });
 
 describe('progress', () => {
-  it('is a stream of JSON objects with --json, and the result is the last', async () => {
+  test('is a stream of JSON objects with --json, and the result is the last', async () => {
     await using bench = await makeWorkbench();
     await bench.defineOs('sized', {
       export: 'echo "$(stat -c %s "$EXPORT_DEVICE")" >&"$EXP_SIZE_FD"; echo hello >&2; exec cat "$EXPORT_DEVICE"',
@@ -278,7 +278,7 @@ describe('progress', () => {
     expect(lines.at(-1)?.['reference']).toMatch(/^web1\.example\.com@/);
   });
 
-  it('shows the messages of scripts on stderr, and only the result on stdout', async () => {
+  test('shows the messages of scripts on stderr, and only the result on stdout', async () => {
     await using bench = await makeWorkbench();
     await bench.defineOs('talks', { export: 'echo "half way" >&2; exec cat "$EXPORT_DEVICE"', import: 'cat >/dev/null' });
     await makeRandomFile(bench.file('disk.img'), MIB, 'x');
@@ -290,7 +290,7 @@ describe('progress', () => {
 });
 
 describe('create and rename', () => {
-  it('run their scripts with the environment they need', async () => {
+  test('run their scripts with the environment they need', async () => {
     await using bench = await makeWorkbench();
     await bench.defineOs('new', {
       create: 'echo "create reinstall=${INSTANCE_REINSTALL:-absent} $INSTANCE_NAME" >>"$PWD/log"; printf made >"$DISK_0_PATH"',

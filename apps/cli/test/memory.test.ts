@@ -1,7 +1,7 @@
 import { makeRandomFile, makeSparseFile } from '@gantry/testkit';
 import { execa } from 'execa';
 import process from 'node:process';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { MAIN, makeWorkbench } from './workbench.ts';
 
 const MIB = 1024 * 1024;
@@ -16,7 +16,7 @@ code = subprocess.run(sys.argv[1:]).returncode
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
 sys.exit(code)`;
 
-it('exports and imports a disk of 4 GiB in less than 350 MiB of resident memory', { timeout: 900_000 }, async () => {
+test('exports and imports a disk of 4 GiB in less than 350 MiB of resident memory', { timeout: 900_000 }, async () => {
   await using bench = await makeWorkbench();
   const measured = async (...args: readonly string[]): Promise<{ readonly lines: readonly string[]; readonly mib: number }> => {
     const { stdout } = await execa('python3', ['-c', MEASURE, process.execPath, '--conditions=@gantry/source', MAIN, ...args], {

@@ -4,7 +4,7 @@ import process from 'node:process';
 import type { MountedFileSystem, NetworkNode, SshServer, TwoNodes } from '@gantry/testkit';
 import { makeRandomFile, makeSparseFile, makeTwoNodes, mountNewBtrfs, mountNewTmpfs, sha256File, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Outcome, RunningCommand, Workbench } from './workbench.ts';
 import { MAIN, jsonLines, lastLine, makeWorkbench, waitForFile } from './workbench.ts';
 
@@ -123,7 +123,7 @@ async function nothingRuns(limitMs: number): Promise<void> {
 }
 
 describe('gantry move', () => {
-  it('moves three disks from one node to the other, under a forced command, and they are equal', async () => {
+  test('moves three disks from one node to the other, under a forced command, and they are equal', async () => {
     const forced = await writeGantry(
       'forced',
       'exec',
@@ -151,7 +151,7 @@ describe('gantry move', () => {
     }
   });
 
-  it('shows the outcome of a move on the peer', async () => {
+  test('shows the outcome of a move on the peer', async () => {
     const outcome = await move(here, there, '--json');
     const id = String(jsonLines(outcome.stdout).at(-1)?.['moveId']);
     const shown = await execa(bench.file('gantry'), ['receive', '--outcome', id]);
@@ -167,7 +167,7 @@ describe('gantry move, if the connection is cut during disk 1', () => {
     import: 'echo $$ >"$PWD/pid$IMPORT_INDEX.tmp"; mv "$PWD/pid$IMPORT_INDEX.tmp" "$PWD/pid$IMPORT_INDEX"; cat >"$IMPORT_DEVICE"',
   };
 
-  it.each([
+  test.each([
     ['the session is killed', 'PEER_LOST', () => servers[1].killSessions()],
     ['the cable is pulled', 'PEER_STALLED', () => nodes.setLink('down')],
     ['the receiver is killed', 'PEER_LOST', killReceiver],
@@ -191,7 +191,7 @@ describe('gantry move, if the connection is cut during disk 1', () => {
     expect(await bench.journal()).toEqual([]);
   });
 
-  it('because of a SIGTERM here: ends both sides', async () => {
+  test('because of a SIGTERM here: ends both sides', async () => {
     await defineOs('stuck', STUCK);
     const [source, target] = await describeWith('stuck');
     const running = start(source, target, '--parallel', '1');
@@ -213,7 +213,7 @@ async function killReceiver(): Promise<void> {
 }
 
 describe('gantry move to a peer that cannot receive it', () => {
-  it.each([
+  test.each([
     ['without gantry', '/nowhere/gantry', 12, /cannot run gantry on ssh:.*: it is not installed.* \[PEER_NO_GANTRY\]/],
     ['whose gantry is too old to receive', 'old', 12, /too old.*\[PEER_VERSION\]/],
     ['whose gantry speaks another version', 'newer', 12, /gantry 9\.0\.0 with version 9.*\[PEER_VERSION\]/],
@@ -235,7 +235,7 @@ describe('gantry move to a peer that cannot receive it', () => {
     expect(outcome.exitCode).toBe(exitCode);
   });
 
-  it('whose definition lacks import, or does not exist', async () => {
+  test('whose definition lacks import, or does not exist', async () => {
     await bench.defineOs('lacking', { export: 'exit 0', import: 'exit 0' });
     const [source, target] = await describeWith('lacking');
     expect(await move(source, target)).toMatchObject({ exitCode: 4, stderr: expect.stringMatching(/OS_NOT_FOUND/) });
@@ -244,7 +244,7 @@ describe('gantry move to a peer that cannot receive it', () => {
     expect(await move(source, target)).toMatchObject({ exitCode: 4, stderr: expect.stringMatching(/OS_OPERATION_UNSUPPORTED/) });
   });
 
-  it('because the port is closed', async () => {
+  test('because the port is closed', async () => {
     const address = `ssh://root@192.0.2.2:1?config=${servers[1].configFile}`;
     const [program = '', ...enter] = nodes.first.enter;
     const args = [...enter, process.execPath, '--conditions=@gantry/source', MAIN, 'move', here, address, '--to', there];
@@ -252,7 +252,7 @@ describe('gantry move to a peer that cannot receive it', () => {
     expect(outcome).toMatchObject({ exitCode: 12, stderr: expect.stringMatching(/PEER_UNAVAILABLE/) });
   });
 
-  it.each(['openssh', 'ssh2'])('because its host key is unknown or has changed, or its account accepts no key, by %s', async (engine) => {
+  test.each(['openssh', 'ssh2'])('because its host key is unknown or has changed, or its account accepts no key, by %s', async (engine) => {
     const [, { configFile, knownHostsFile, identityFile }] = servers;
     const changed = bench.file('changed');
     const [name = ''] = (await readFile(knownHostsFile, 'utf8')).split(' ');
@@ -270,7 +270,7 @@ describe('gantry move to a peer that cannot receive it', () => {
     await nothingRuns(10_000);
   });
 
-  it('because it is a store', async () => {
+  test('because it is a store', async () => {
     const outcome = await bench.gantry('move', here, bench.store, '--to', there);
     expect(outcome).toMatchObject({ exitCode: 8, stderr: expect.stringMatching(/is not a peer/) });
   });
@@ -288,7 +288,7 @@ describe('gantry move to disks without space', () => {
 
   const PLAIN = { export: 'cat "$EXPORT_DEVICE"', import: 'cat 1<>"$IMPORT_DEVICE"' };
 
-  it.each(['raw', 'plain'])('because the file system there is full: both sides say so, and the source is kept (%s)', async (os) => {
+  test.each(['raw', 'plain'])('because the file system there is full: both sides say so, and the source is kept (%s)', async (os) => {
     await defineOs('plain', PLAIN);
     const [source] = os === 'raw' ? [here] : await describeWith(os);
     const { exitCode, stdout, stderr } = await move(source, await describeOn(small.path, os));
@@ -299,7 +299,7 @@ describe('gantry move to disks without space', () => {
     await nothingRuns(10_000);
   });
 
-  it('because of a quota', async () => {
+  test('because of a quota', async () => {
     const { exitCode, stderr } = await move(here, await describeOn(limited.path, 'raw'));
     expect(stderr).toMatch(/quota/i);
     expect(stderr).toMatch(/disk 1: on ssh:\S+ written in part/);
@@ -308,7 +308,7 @@ describe('gantry move to disks without space', () => {
   });
 });
 
-it('gantry receive needs pipes', async () => {
+test('gantry receive needs pipes', async () => {
   const outcome = await bench.gantry('receive');
   expect(outcome).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/are not pipes/) });
   expect(lastLine(outcome.stdout)).toBe('');

@@ -3,7 +3,7 @@ import { GantryError, asFirstError } from '@gantry/core';
 import { makeRandomFile } from '@gantry/testkit';
 import { execa } from 'execa';
 import process from 'node:process';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ParseFailure } from '../src/command-line/parse-failure.ts';
 import { createProgram } from '../src/command-line/program.ts';
 import { COMMANDS } from '../src/commands.ts';
@@ -102,7 +102,7 @@ async function defects(
 describe.each(COMMANDS)('gantry $name', ({ name, load }) => {
   const words = name.split(' ');
 
-  it('takes any text for its arguments without an internal error', async () => {
+  test('takes any text for its arguments without an internal error', async () => {
     const args = right[name];
     if (args === undefined) throw new Error(`add a valid call of gantry ${name} above`);
     const { default: command } = await load();
@@ -115,7 +115,7 @@ describe.each(COMMANDS)('gantry $name', ({ name, load }) => {
     expect(await defects(calls)).toEqual([]);
   });
 
-  it('takes any text for its options without an internal error', async () => {
+  test('takes any text for its options without an internal error', async () => {
     const args = right[name] ?? [];
     const { default: command } = await load();
     const calls = Object.values(command.options).flatMap(({ flags }) => {
@@ -128,7 +128,7 @@ describe.each(COMMANDS)('gantry $name', ({ name, load }) => {
 
 /** Commands that together read every variable. */
 describe.each(['export', 'import', 'move', 'os list'])('gantry %s', (name) => {
-  it.each([
+  test.each([
     'GANTRY_STATE_DIR',
     'GANTRY_OS_PATH',
     'GANTRY_CREATE_STORE',
@@ -145,7 +145,7 @@ describe.each(['export', 'import', 'move', 'os list'])('gantry %s', (name) => {
 });
 
 describe('a process that lacks something usual works', () => {
-  it.each([
+  test.each([
     ['standard output', '>&-'],
     ['standard error', '2>&-'],
     ['both', '>&- 2>&-'],
@@ -157,7 +157,7 @@ describe('a process that lacks something usual works', () => {
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
   });
 
-  it('a home, a path and a terminal type', async () => {
+  test('a home, a path and a terminal type', async () => {
     const { exitCode, stderr } = await execa(process.execPath, ['--conditions=@gantry/source', MAIN, 'list', bench.store], {
       reject: false,
       extendEnv: false,

@@ -3,12 +3,12 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { makeSparseFile, makeTemporaryDirectory } from '@gantry/testkit';
 import { execa } from 'execa';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { makeWorkbench } from './workbench.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
-it('a packed tarball, installed by npm into an empty prefix, exports, lists and verifies', async () => {
+test('a packed tarball, installed by npm into an empty prefix, exports, lists and verifies', async () => {
   await using home = await makeTemporaryDirectory();
   await using bench = await makeWorkbench();
   await execa('turbo', ['run', 'build', '--filter=@gantry/cli'], { cwd: ROOT, preferLocal: true });

@@ -2,7 +2,7 @@ import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { HOLD_WRITES, machineImage, makeRandomFile, makeSparseFile, mountImage, pseudoRandom, startMachine } from '@gantry/testkit';
 import { execa } from 'execa';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundleCommand, sharesOfCommand } from './bundled-command.ts';
 import type { Workbench } from './workbench.ts';
 import { lastLine, makeWorkbench } from './workbench.ts';
@@ -182,7 +182,7 @@ function move(os: string, targets: Targets, ...options: readonly string[]): stri
  * files makes durable: the second command does not flush them.
  */
 describe('if the power is cut as success is reported, the disks hold the reported data', { timeout: MACHINE_LIMIT_MS }, () => {
-  it('of an import and a move by raw, and the move is recorded as committed', async () => {
+  test('of an import and a move by raw, and the move is recorded as committed', async () => {
     const early = gantry('import', bench.store, await exportOf('raw', 'early'), '--to', target('raw', 'early'));
     const directory = await cutAtSuccess('raw', [START_SSHD, early], move('raw', 'in-place'));
     await expectDisks(
@@ -195,7 +195,7 @@ describe('if the power is cut as success is reported, the disks hold the reporte
     await expectCommitted(directory);
   });
 
-  it('of create, and of an import by scripts', async () => {
+  test('of create, and of an import by scripts', async () => {
     const early = gantry('create', target('careless', 'early'));
     const last = gantry('import', bench.store, await exportOf('careless', 'in-place'), '--to', target('careless', 'in-place'));
     const directory = await cutAtSuccess('import', [early], last);
@@ -208,7 +208,7 @@ describe('if the power is cut as success is reported, the disks hold the reporte
     );
   });
 
-  it('of rename, and of a move by scripts with --rename, and the move is recorded as committed', async () => {
+  test('of rename, and of a move by scripts with --rename, and the move is recorded as committed', async () => {
     const early = gantry('rename', target('careless', 'early'), 'new.example.com');
     const directory = await cutAtSuccess('move', [START_SSHD, early], move('careless', 'replaced', '--rename'));
     const renamed = (before: Buffer): Buffer => Buffer.from(before).fill('r', 0, RENAMED_BYTES);

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { fiveMinutes, PICTURE, PROMPT, README, record, textOf, toSvg } from '../build/recording.ts';
 
 /** Without what differs from run to run: times, rates, ids, and with them the widths of columns. */
@@ -7,7 +7,7 @@ function withoutFigures(lines: readonly string[]): readonly string[] {
   return lines.filter((line) => line !== '').map((line) => line.replaceAll(/[\d.]+( [KMG]iB\/s)?/g, 'N').replaceAll(/ +/g, ' '));
 }
 
-it("the README's picture shows its commands, and what they print today (else: pnpm docs:record)", async ({ signal }) => {
+test("the README's picture shows its commands, and what they print today (else: pnpm docs:record)", async ({ signal }) => {
   const { instance, commands } = fiveMinutes(await readFile(README, 'utf8'));
   expect(commands.map((command) => command.split(' ')[1])).toEqual(['store', 'export', 'list', 'verify', 'import']);
   const { lines, statuses } = await record(instance, commands, signal);
@@ -17,7 +17,7 @@ it("the README's picture shows its commands, and what they print today (else: pn
   expect(withoutFigures(lines)).toEqual(withoutFigures(picture));
 });
 
-it('a picture keeps the text', () => {
+test('a picture keeps the text', () => {
   const lines = ['$ a <b> && c', '  two  spaces'];
   expect(textOf(toSvg(['', ...lines]))).toEqual(lines);
 });

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { makeRandomFile, makeSparseFile, sha256File } from '@gantry/testkit';
 import { execa } from 'execa';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { exportDirectory, lastLine, makeWorkbench } from './workbench.ts';
 
 const MIB = 1024 * 1024;
 
 describe('recovery without Gantry', () => {
-  it('restores a raw disk with only sha256sum and zstd or gzip', async () => {
+  test('restores a raw disk with only sha256sum and zstd or gzip', async () => {
     await using bench = await makeWorkbench();
     await makeSparseFile(bench.file('disk.img'), 21 * MIB, [{ offset: 3 * MIB, bytes: 6 * MIB, seed: 'x' }]);
     const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
@@ -24,7 +24,7 @@ describe('recovery without Gantry', () => {
     }
   });
 
-  it("runs its definition's import script with only env and zstd", async () => {
+  test("runs its definition's import script with only env and zstd", async () => {
     await using bench = await makeWorkbench();
     const home = await bench.defineOs('packed', {
       export: 'tar -C "$(dirname "$EXPORT_DEVICE")" -cf - disk.img',

@@ -11,7 +11,7 @@ import {
   startCeph,
   startFaultProxy,
 } from '@gantry/testkit';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Outcome, Workbench } from './workbench.ts';
 import { lastLine, makeWorkbench } from './workbench.ts';
 
@@ -114,7 +114,7 @@ async function expectDenied(running: Promise<Outcome>): Promise<void> {
   expect(stderr).toMatch(/STORE_DENIED/);
 }
 
-it('a user with the rights to read can list, show, verify and import, uses exactly these rights, and can do nothing else', async () => {
+test('a user with the rights to read can list, show, verify and import, uses exactly these rights, and can do nothing else', async () => {
   await using fixture = await makeFixture('read');
   const { owner, user, store } = fixture;
   const reference = await ok(owner.gantry('export', fixture.source, store));
@@ -132,7 +132,7 @@ it('a user with the rights to read can list, show, verify and import, uses exact
   expect(await listUnfinishedUploads(ceph, fixture.bucket)).toEqual([]);
 });
 
-it('a user with the rights to export can export and remove a failed export, and uses exactly these rights', async () => {
+test('a user with the rights to export can export and remove a failed export, and uses exactly these rights', async () => {
   await using fixture = await makeFixture('export');
   const { user, store } = fixture;
   const reference = await ok(user.gantry('export', fixture.source, store));
@@ -146,7 +146,7 @@ it('a user with the rights to export can export and remove a failed export, and 
   for (const key of keys) expect(key).toContain(reference.replace('@', '/'));
 });
 
-it('a user with the rights to remove can remove, and uses exactly these rights', async () => {
+test('a user with the rights to remove can remove, and uses exactly these rights', async () => {
   await using fixture = await makeFixture('remove');
   const { owner, user, store } = fixture;
   const reference = await ok(owner.gantry('export', fixture.source, store));
@@ -157,7 +157,7 @@ it('a user with the rights to remove can remove, and uses exactly these rights',
   await expectDenied(user.gantry('export', fixture.source, store));
 });
 
-it('a user with the rights to clean can clean, and uses exactly these rights', async () => {
+test('a user with the rights to clean can clean, and uses exactly these rights', async () => {
   await using fixture = await makeFixture('clean');
   const { owner, user, store } = fixture;
   const claim = `/${fixture.bucket}/exports/web1.example.com/20200101T000000Z/export.claim`;
@@ -173,7 +173,7 @@ it('a user with the rights to clean can clean, and uses exactly these rights', a
   await ok(owner.gantry('list', store));
 });
 
-it('a user with the rights to add exports can add them, but not list, read or remove any', async () => {
+test('a user with the rights to add exports can add them, but not list, read or remove any', async () => {
   await using fixture = await makeFixture('add');
   const { owner, user } = fixture;
   const store = `${fixture.store}&conditionalWrites=full&acl=bucket-owner-full-control`;

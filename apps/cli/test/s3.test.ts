@@ -11,7 +11,7 @@ import {
   startFaultProxy,
 } from '@gantry/testkit';
 import { execa } from 'execa';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { expectEqualDisks, makeThreeDisks, ok } from './three-disks.ts';
 import type { Workbench } from './workbench.ts';
 import { lastLine, MAIN, makeWorkbench, waitForFile } from './workbench.ts';
@@ -81,7 +81,7 @@ function anyFault(seed: string): (request: ProxiedRequest) => Fault | undefined 
 }
 
 describe('an instance with three disks', () => {
-  it('is exported to a bucket and imported equal, under every kind of network and service fault', async () => {
+  test('is exported to a bucket and imported equal, under every kind of network and service fault', async () => {
     await using fixture = await makeS3Bench();
     const { bench } = fixture;
     const { source, target } = await makeThreeDisks(bench);
@@ -99,7 +99,7 @@ describe('an instance with three disks', () => {
     expect(await keysIn(ceph, `/${fixture.bucket}?list-type=2`)).toEqual(['exports/gantry-store.json']);
   });
 
-  it('that does not fit into the quota is refused, and leaves nothing', async () => {
+  test('that does not fit into the quota is refused, and leaves nothing', async () => {
     const user = await ceph.createUser('tight', { quotaBytes: 20 * MIB });
     await using fixture = await makeS3Bench(user);
     const { source } = await makeThreeDisks(fixture.bench);
@@ -111,7 +111,7 @@ describe('an instance with three disks', () => {
   });
 });
 
-it('what a killed export leaves is named by the next run and removed by gantry clean', async () => {
+test('what a killed export leaves is named by the next run and removed by gantry clean', async () => {
   await using fixture = await makeS3Bench();
   const { bench } = fixture;
   await bench.defineOs('endless', {
@@ -139,7 +139,7 @@ it('what a killed export leaves is named by the next run and removed by gantry c
   expect(await keysIn(ceph, `/${fixture.bucket}?list-type=2`)).toEqual(['exports/gantry-store.json']);
 });
 
-it('a user who may only add exports writes complete ones, which others read and remove; the user can do neither', async () => {
+test('a user who may only add exports writes complete ones, which others read and remove; the user can do neither', async () => {
   const exporter = await ceph.createUser('exporter');
   await using fixture = await makeS3Bench();
   const { bench, bucket } = fixture;
@@ -182,7 +182,7 @@ code = subprocess.run(sys.argv[1:]).returncode
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
 sys.exit(code)`;
 
-it('4 GiB are exported to a bucket and imported in less than 450 MiB of resident memory', { timeout: 900_000 }, async () => {
+test('4 GiB are exported to a bucket and imported in less than 450 MiB of resident memory', { timeout: 900_000 }, async () => {
   await using fixture = await makeS3Bench();
   const { bench } = fixture;
   const measured = async (...args: readonly string[]): Promise<{ readonly lines: readonly string[]; readonly mib: number }> => {
@@ -215,7 +215,7 @@ it('4 GiB are exported to a bucket and imported in less than 450 MiB of resident
 });
 
 // Last, because for half a minute Ceph waits for the killed gateway on every creation.
-it('an export and an import survive a gateway that is killed and restarted', async () => {
+test('an export and an import survive a gateway that is killed and restarted', async () => {
   await using fixture = await makeS3Bench();
   const { bench } = fixture;
   const { source, target } = await makeThreeDisks(bench);

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { exportDirectory, jsonLines, lastLine, makeWorkbench } from './workbench.ts';
 
 /** C0 and C1 controls, characters that are invisible or change the direction of text, and a line that looks like one of Gantry's. */
@@ -8,7 +8,7 @@ const NASTY = 'a\u0007\u007F\u009B31m\u202Eb\u2066c\u200F\uFEFF\u2028d\u0085\nga
 /** Characters that a terminal must never get: controls other than the line end, and those that change the direction of text. */
 const UNSAFE = /[\p{Cc}--\n]|[\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uFEFF]/v;
 
-it('data from a store is escaped for terminals, and reaches programs unchanged', async () => {
+test('data from a store is escaped for terminals, and reaches programs unchanged', async () => {
   await using bench = await makeWorkbench();
   await makeRandomFile(bench.file('disk.img'), 4096, 'seed');
   const source = await bench.describeInstance('web1', { disks: [bench.file('disk.img')] });
@@ -26,7 +26,7 @@ it('data from a store is escaped for terminals, and reaches programs unchanged',
   expect(jsonLines(json.stdout).at(-1)).toMatchObject({ manifest: { tool: { name: NASTY } } });
 });
 
-it('output of scripts and input of the caller is escaped in errors and events too', async () => {
+test('output of scripts and input of the caller is escaped in errors and events too', async () => {
   await using bench = await makeWorkbench();
   await makeRandomFile(bench.file('disk.img'), 4096, 'seed');
   await bench.defineOs('loud', { export: String.raw`printf 'x\302\233y\342\200\256z\033[2J\n' >&2; exit 3`, import: 'exit 0' });

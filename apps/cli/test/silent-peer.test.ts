@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { makeRandomFile, startSilentServer, startSshServer } from '@gantry/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ok } from './three-disks.ts';
 import type { Workbench } from './workbench.ts';
 import { makeWorkbench, waitForFile } from './workbench.ts';
@@ -19,7 +19,7 @@ async function freezeWhenReached(bench: Workbench, freeze: () => Promise<void>):
 }
 
 describe.each(['openssh', 'ssh2'])('a peer, by %s,', (engine) => {
-  it('that accepts connections and stays silent', async () => {
+  test('that accepts connections and stays silent', async () => {
     await using bench = await makeWorkbench();
     await using silent = await startSilentServer();
     await makeRandomFile(bench.file('disk.img'), MIB, 'disk');
@@ -41,7 +41,7 @@ describe.each(['openssh', 'ssh2'])('a peer, by %s,', (engine) => {
     expect(await bench.journal()).toEqual([]);
   });
 
-  it('whose receiver stays silent', async () => {
+  test('whose receiver stays silent', async () => {
     await using bench = await makeWorkbench();
     await using mute = await startSshServer({ config: ['ForceCommand exec sleep 1000'] });
     await makeRandomFile(bench.file('disk.img'), MIB, 'disk');
@@ -52,7 +52,7 @@ describe.each(['openssh', 'ssh2'])('a peer, by %s,', (engine) => {
     expect(await bench.journal()).toEqual([]);
   });
 
-  it('that freezes during an export', async () => {
+  test('that freezes during an export', async () => {
     await using bench = await makeWorkbench();
     await using peer = await startSshServer();
     await bench.defineOs('waiting', { export: `head -c 3000000 /dev/urandom; ${WAIT}; exec cat /dev/urandom`, import: 'cat >/dev/null' });
@@ -66,7 +66,7 @@ describe.each(['openssh', 'ssh2'])('a peer, by %s,', (engine) => {
     expect(await bench.journal()).toEqual([]);
   });
 
-  it('that freezes during an import', async () => {
+  test('that freezes during an import', async () => {
     await using bench = await makeWorkbench();
     await using peer = await startSshServer();
     await bench.defineOs('waiting', { export: 'exec cat "$DISK_0_PATH"', import: `head -c 1000 >/dev/null; ${WAIT}; exec cat >/dev/null` });

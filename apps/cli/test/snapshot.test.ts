@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { makeSparseFile, mountNewXfs } from '@gantry/testkit';
 import { execa } from 'execa';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { lastLine, makeWorkbench, waitForFile } from './workbench.ts';
 
 const BLOCK_BYTES = 4096;
@@ -23,7 +23,7 @@ function numbersIn(disk: Buffer): readonly number[] {
   return Array.from({ length: BLOCKS }, (_, block) => Number(disk.readBigUInt64LE(block * BLOCK_BYTES)));
 }
 
-it('exports a disk on xfs as it was at one moment, although it is written to all the time', async () => {
+test('exports a disk on xfs as it was at one moment, although it is written to all the time', async () => {
   await using xfs = await mountNewXfs();
   await using bench = await makeWorkbench();
   await makeSparseFile(xfs.file('disk.img'), BLOCKS * BLOCK_BYTES);
@@ -48,7 +48,7 @@ it('exports a disk on xfs as it was at one moment, although it is written to all
   expect(Math.max(...numbersIn(await readFile(xfs.file('disk.img'))))).toBeGreaterThan(last);
 });
 
-it('warns when a disk without a snapshot is open for writing elsewhere', async () => {
+test('warns when a disk without a snapshot is open for writing elsewhere', async () => {
   await using bench = await makeWorkbench();
   await makeSparseFile(bench.file('disk.img'), BLOCKS * BLOCK_BYTES);
   const writer = execa('python3', ['-c', WRITER, bench.file('disk.img'), String(BLOCKS), bench.file('started')], { reject: false });

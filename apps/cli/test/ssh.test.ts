@@ -15,7 +15,7 @@ import {
   startSshServer,
 } from '@gantry/testkit';
 import { execa } from 'execa';
-import { afterAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { expectEqualDisks, makeThreeDisks, ok } from './three-disks.ts';
 import type { Workbench } from './workbench.ts';
 import { MAIN, makeWorkbench, waitForFile } from './workbench.ts';
@@ -39,7 +39,7 @@ async function throughProxy(proxy: CutProxy, bench: Workbench, directory: string
 }
 
 describe('an instance with three disks', () => {
-  it.each(['openssh', 'ssh2'])('is exported to an SFTP-only account and imported equal, by %s', async (engine) => {
+  test.each(['openssh', 'ssh2'])('is exported to an SFTP-only account and imported equal, by %s', async (engine) => {
     await using bench = await makeWorkbench();
     const { source, target } = await makeThreeDisks(bench);
     const store = jailed.address('/home/store', { engine });
@@ -52,7 +52,7 @@ describe('an instance with three disks', () => {
     expect(await readdir(jail.store)).toEqual([MARKER]);
   });
 
-  it('is not transferred faster than --limit-rate', async () => {
+  test('is not transferred faster than --limit-rate', async () => {
     await using bench = await makeWorkbench();
     await makeRandomFile(bench.file('disk.img'), 3 * MIB, 'disk');
     const source = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
@@ -63,7 +63,7 @@ describe('an instance with three disks', () => {
     expect((await bench.gantry('export', source, server.address(bench.file('peer')), '--limit-rate', 'fast')).exitCode).toBe(2);
   });
 
-  it('that does not fit on the peer fails, and leaves nothing', async () => {
+  test('that does not fit on the peer fails, and leaves nothing', async () => {
     await using bench = await makeWorkbench();
     await using small = await mountNewTmpfs(8 * MIB);
     const { source } = await makeThreeDisks(bench);
@@ -73,7 +73,7 @@ describe('an instance with three disks', () => {
     expect(await readdir(small.path)).toEqual([MARKER]);
   });
 
-  it('whose connection is cut fails with the position, and gantry clean removes the rest', async () => {
+  test('whose connection is cut fails with the position, and gantry clean removes the rest', async () => {
     await using bench = await makeWorkbench();
     await using proxy = await startCutProxy(server.port);
     const { source } = await makeThreeDisks(bench);
@@ -90,7 +90,7 @@ describe('an instance with three disks', () => {
   });
 });
 
-it('what a killed export leaves on the peer is named by the next run and removed by gantry clean', async () => {
+test('what a killed export leaves on the peer is named by the next run and removed by gantry clean', async () => {
   await using bench = await makeWorkbench();
   await bench.defineOs('endless', {
     export: 'head -c 9000000 /dev/urandom; echo $$ >"$PWD/pid.tmp"; mv "$PWD/pid.tmp" "$PWD/pid"; while :; do sleep 1; done',
@@ -112,7 +112,7 @@ it('what a killed export leaves on the peer is named by the next run and removed
   expect(await readdir(bench.file('peer'))).toEqual([MARKER]);
 });
 
-it('an interrupted export leaves nothing on the peer, though Ctrl-C reaches every process of the terminal', async () => {
+test('an interrupted export leaves nothing on the peer, though Ctrl-C reaches every process of the terminal', async () => {
   await using bench = await makeWorkbench();
   await bench.defineOs('endless', {
     export: 'head -c 9000000 /dev/urandom; echo $$ >"$PWD/pid.tmp"; mv "$PWD/pid.tmp" "$PWD/pid"; while :; do sleep 1; done',
@@ -128,7 +128,7 @@ it('an interrupted export leaves nothing on the peer, though Ctrl-C reaches ever
   await vi.waitFor(async () => expect(await server.sessions()).toBe(0), PATIENTLY);
 });
 
-it.each([
+test.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const)('a ProxyCommand that does not answer is ended by %s, with all of its processes', async (signal, status) => {
@@ -146,7 +146,7 @@ it.each([
 });
 
 describe('a peer that cannot be used', () => {
-  it.each([
+  test.each([
     ['a password in the address', () => 'ssh://root:hunter2@127.0.0.1/x', /password.*STORE_ADDRESS/s],
     ['a port without a listener', async () => `ssh://127.0.0.1:${await findFreePorts(1)}/x?config=none`, /refused.*STORE_UNAVAILABLE/s],
     ['a host key that is not known', () => server.address('/x', { knownHosts: '/dev/null' }), /SHA256:.*STORE_DENIED.*accept-new/s],
@@ -173,7 +173,7 @@ describe('a peer that cannot be used', () => {
   });
 });
 
-it.each(['openssh', 'ssh2'])('the passphrase of a key is asked for on the terminal, and not shown (%s)', async (engine) => {
+test.each(['openssh', 'ssh2'])('the passphrase of a key is asked for on the terminal, and not shown (%s)', async (engine) => {
   await using bench = await makeWorkbench();
   const identity = bench.file('locked');
   await makeSshKey(identity, { passphrase: 'open sesame' });

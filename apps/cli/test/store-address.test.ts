@@ -1,10 +1,10 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { makeWorkbench } from './workbench.ts';
 
 describe('every command that takes an address', () => {
-  it('refuses them, and makes no directory', async () => {
+  test('refuses them, and makes no directory', async () => {
     await using bench = await makeWorkbench();
     await makeRandomFile(bench.file('disk'), 4096, 'seed');
     const instance = await bench.describeInstance('web1', { disks: [bench.file('disk')] });
@@ -27,7 +27,7 @@ describe('every command that takes an address', () => {
     expect(await readdir(bench.path)).toEqual(before);
   });
 
-  it('takes an existing directory of such a name by ./', async () => {
+  test('takes an existing directory of such a name by ./', async () => {
     await using bench = await makeWorkbench();
     await mkdir(bench.file('backup:exports'));
     expect(await bench.gantry('store', 'init', './backup:exports')).toMatchObject({ exitCode: 0 });

@@ -1,10 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { mountReadOnly } from '@gantry/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { makeWorkbench } from './workbench.ts';
 
 describe('gantry store conformance', () => {
-  it('runs the conformance suite against a live store and leaves nothing in it', async () => {
+  test('runs the conformance suite against a live store and leaves nothing in it', async () => {
     await using bench = await makeWorkbench();
     const outcome = await bench.gantry('store', 'conformance', bench.store);
     expect(outcome.exitCode, outcome.stderr).toBe(0);
@@ -12,7 +12,7 @@ describe('gantry store conformance', () => {
     expect(await readdir(bench.store)).toEqual(['gantry-store.json']);
   });
 
-  it('lists the promises that a store breaks', async () => {
+  test('lists the promises that a store breaks', async () => {
     await using bench = await makeWorkbench();
     await bench.gantry('store', 'init', bench.store);
     await using readOnly = await mountReadOnly(bench.store);

@@ -1,6 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { Workbench } from './workbench.ts';
 import { jsonLines, lastLine, makeWorkbench } from './workbench.ts';
 
@@ -15,14 +15,14 @@ beforeEach(async () => {
 });
 
 describe('an export', () => {
-  it('into an empty directory, such as a mount point, is refused and writes nothing', async () => {
+  test('into an empty directory, such as a mount point, is refused and writes nothing', async () => {
     const outcome = await bench.gantry('export', source, bench.store);
     expect(outcome.exitCode).toBe(8);
     expect(outcome.stderr).toMatch(/STORE_NOT_FOUND[^]*gantry store init 'file:[^]*--create-store/);
     expect(await readdir(bench.store)).toEqual([]);
   });
 
-  it('into a directory that does not exist is refused and creates none', async () => {
+  test('into a directory that does not exist is refused and creates none', async () => {
     await rm(bench.store, { recursive: true });
     const outcome = await bench.gantry('export', source, bench.store);
     expect(outcome.exitCode).toBe(8);
@@ -30,7 +30,7 @@ describe('an export', () => {
     await expect(readdir(bench.store)).rejects.toThrow('ENOENT');
   });
 
-  it('creates a store with --create-store or GANTRY_CREATE_STORE=1, and needs neither if there is one', async () => {
+  test('creates a store with --create-store or GANTRY_CREATE_STORE=1, and needs neither if there is one', async () => {
     expect(await bench.gantry('export', source, bench.store, '--create-store')).toMatchObject({ exitCode: 0 });
     expect(await bench.gantry('export', source, bench.store)).toMatchObject({ exitCode: 0 });
     await using other = await makeWorkbench({ GANTRY_CREATE_STORE: '1' });
@@ -42,7 +42,7 @@ describe('an export', () => {
     });
   });
 
-  it('goes into a store of an earlier version, which has exports and no marker', async () => {
+  test('goes into a store of an earlier version, which has exports and no marker', async () => {
     expect(await bench.gantry('export', source, bench.store, '--create-store')).toMatchObject({ exitCode: 0 });
     await rm(`${bench.store}/gantry-store.json`);
     expect(await bench.gantry('export', source, bench.store)).toMatchObject({ exitCode: 0 });
@@ -51,7 +51,7 @@ describe('an export', () => {
 });
 
 describe('gantry store init', () => {
-  it('creates a store, and says so if it is one already', async () => {
+  test('creates a store, and says so if it is one already', async () => {
     await rm(bench.store, { recursive: true });
     const first = await bench.gantry('store', 'init', bench.store, '--json');
     const [made] = jsonLines(first.stdout);
@@ -64,7 +64,7 @@ describe('gantry store init', () => {
     expect((await bench.gantry('list', bench.store)).stdout).toContain(reference);
   });
 
-  it('creates no tree of directories for a mistyped path', async () => {
+  test('creates no tree of directories for a mistyped path', async () => {
     const outcome = await bench.gantry('store', 'init', bench.file('no', 'such', 'place'));
     expect(outcome).toMatchObject({
       exitCode: 8,

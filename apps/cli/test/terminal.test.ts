@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { makeRandomFile } from '@gantry/testkit';
 import { execa } from 'execa';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Workbench } from './workbench.ts';
 import { MAIN, makeWorkbench, waitForFile } from './workbench.ts';
 
@@ -57,7 +57,7 @@ async function screen(shows: RegExp): Promise<readonly string[]> {
 }
 
 describe.each([40, 60, 80, 200])('on a terminal of %i columns', (columns) => {
-  it('progress takes one line per disk and one for the total, and disappears at the end', async () => {
+  test('progress takes one line per disk and one for the total, and disappears at the end', async () => {
     await startOnTerminal(columns, 24);
     await waitForFile(bench.file('os', 'slow', 'started'));
     const lines = await screen(/no data for \d+ s/);
@@ -74,7 +74,7 @@ describe.each([40, 60, 80, 200])('on a terminal of %i columns', (columns) => {
   });
 });
 
-it('a terminal that becomes narrower and wider again shows each line once', async () => {
+test('a terminal that becomes narrower and wider again shows each line once', async () => {
   await startOnTerminal(120, 24);
   await waitForFile(bench.file('os', 'slow', 'started'));
   await screen(/total .*no data/);
@@ -90,14 +90,14 @@ it('a terminal that becomes narrower and wider again shows each line once', asyn
   }
 });
 
-it('a terminal with few rows shows only what fits', async () => {
+test('a terminal with few rows shows only what fits', async () => {
   await startOnTerminal(80, 3);
   await waitForFile(bench.file('os', 'slow', 'started'));
   const lines = await screen(/total .*no data/);
   expect(lines.length).toBeLessThanOrEqual(3);
 });
 
-it('a log has complete lines and no bars', async () => {
+test('a log has complete lines and no bars', async () => {
   const running = bench.start('export', 'web1.yaml', bench.store);
   await waitForFile(bench.file('os', 'slow', 'started'));
   await writeFile(bench.file('os', 'slow', 'go'), '');

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { makeTemporaryDirectory } from '@gantry/testkit';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { writePackage } from './third-party-package.ts';
 import type { Outcome } from './workbench.ts';
 import { makeWorkbench } from './workbench.ts';
@@ -26,7 +26,7 @@ export default {
   },
 };`;
 
-it('calls of a third-party store are retried and logged, but not retried if its transport does that', async () => {
+test('calls of a third-party store are retried and logged, but not retried if its transport does that', async () => {
   await using home = await makeTemporaryDirectory();
   const log = home.file('log');
   const call = async (retries: string, failures: number): Promise<Outcome> => {
@@ -41,7 +41,7 @@ it('calls of a third-party store are retried and logged, but not retried if its 
   expect(await call(' retries: true,', 1)).toMatchObject({ exitCode: 8, stderr: expect.stringContaining('STORE_UNAVAILABLE') });
 });
 
-it('a log that cannot be written fails the command before anything is done', async () => {
+test('a log that cannot be written fails the command before anything is done', async () => {
   await using bench = await makeWorkbench({ GANTRY_STORE_LOG: '/nonexistent/log' });
   expect(await bench.gantry('list', bench.store)).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('GANTRY_STORE_LOG') });
 });

@@ -2,20 +2,20 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { execa } from 'execa';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { makeTemporaryDirectory } from './disks/temporary-directory.ts';
 import { OS_DEFINITIONS, writeOsDefinition, writeOsDefinitions } from './os-definitions.ts';
 
 describe('sample OS definitions', () => {
-  it('are all written by default, each with a create script', async () => {
+  test('are all written by default, each with a create script', async () => {
     await using directory = await makeTemporaryDirectory();
     await writeOsDefinitions(directory.path);
     expect((await readdir(directory.path)).sort()).toEqual([...OS_DEFINITIONS].sort());
     for (const name of OS_DEFINITIONS) expect(await readdir(directory.file(name))).toContain('create');
   });
 
-  it('have scripts that sh can parse and that are executable', async () => {
+  test('have scripts that sh can parse and that are executable', async () => {
     await using directory = await makeTemporaryDirectory();
     await writeOsDefinitions(directory.path);
     for (const name of OS_DEFINITIONS.filter((each) => each !== 'broken')) {
@@ -28,7 +28,7 @@ describe('sample OS definitions', () => {
     }
   });
 
-  it('can be written by name, and an unknown name is refused', async () => {
+  test('can be written by name, and an unknown name is refused', async () => {
     await using directory = await makeTemporaryDirectory();
     await writeOsDefinitions(directory.path, ['cat', 'silent']);
     expect((await readdir(directory.path)).sort()).toEqual(['cat', 'silent']);
@@ -37,7 +37,7 @@ describe('sample OS definitions', () => {
 });
 
 describe('an OS definition for one test', () => {
-  it('is complete, except for the given files', async () => {
+  test('is complete, except for the given files', async () => {
     await using directory = await makeTemporaryDirectory();
     const path = await writeOsDefinition(directory.path, 'mine', {
       files: { rename: null, create: { text: '#!/bin/false\n', mode: 0o600 }, 'variants.list': { link: 'more/variants' } },

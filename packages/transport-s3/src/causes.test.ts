@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import { request as sendRequest } from 'node:http';
 import { connect } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { S3Server } from '@gantry/testkit';
 import { createBucket } from '@gantry/testkit';
 import { parseAddress } from './address/address.ts';
@@ -38,7 +38,7 @@ const always =
   };
 
 describe('the error names the true cause when the endpoint', () => {
-  it.each<[string, RequestListener, object]>([
+  test.each<[string, RequestListener, object]>([
     [
       'sends http:// to https://',
       always(301, { ...HTML, location: 'https://s3.example.com/backups' }, page('301 Moved Permanently')),
@@ -117,7 +117,7 @@ describe('the error names the true cause when the endpoint', () => {
     expect(await failureOfListing(() => openAt(server.endpoint, { conditionalWrites: 'none' }))).toMatchObject(expected);
   });
 
-  it('limits the size of requests, which is not a quota', async () => {
+  test('limits the size of requests, which is not a quota', async () => {
     await using limited = await serve((request, response) => {
       if (Number(request.headers['content-length'] ?? 0) <= MiB) {
         request.resume();
@@ -144,7 +144,7 @@ describe('the error names the true cause when the endpoint', () => {
     });
   });
 
-  it('cannot be sent a line end in the middle of a key: the error is about the key, not the endpoint', async () => {
+  test('cannot be sent a line end in the middle of a key: the error is about the key, not the endpoint', async () => {
     for (const [env, what] of [
       [{ ...KEYS, AWS_ACCESS_KEY_ID: 'a\nb' }, 'the access key'],
       [{ ...KEYS, AWS_SESSION_TOKEN: 'a\u0001b' }, 'the session token'],
@@ -158,7 +158,7 @@ describe('the error names the true cause when the endpoint', () => {
     }
   });
 
-  it('has a caFile without a certificate', async () => {
+  test('has a caFile without a certificate', async () => {
     await expect(openAt(ceph.tlsEndpoint, { caFile: '/etc/hostname' })).rejects.toMatchObject({
       code: 'invalid-address',
       message: expect.stringContaining('/etc/hostname does not contain a certificate'),
@@ -167,7 +167,7 @@ describe('the error names the true cause when the endpoint', () => {
 });
 
 describe('a proxy of the environment', () => {
-  it('is asked with the complete address for http:// and for a tunnel for https://, and is named when it fails', async () => {
+  test('is asked with the complete address for http:// and for a tunnel for https://, and is named when it fails', async () => {
     const asked: string[] = [];
     const relay = await serve((request, response) => {
       asked.push(`${request.method} ${request.url?.replace(/\?.*/, '')}`);
@@ -188,7 +188,7 @@ describe('a proxy of the environment', () => {
     expect(new Set(asked)).toEqual(new Set(['GET http://s3.example.invalid/backups/']));
   });
 
-  it.each(['http', 'https'] as const)('carries bytes both ways over %s, to a bucket in the host name', async (scheme) => {
+  test.each(['http', 'https'] as const)('carries bytes both ways over %s, to a bucket in the host name', async (scheme) => {
     const hosts = new Set<string>();
     const port = Number(new URL(scheme === 'http' ? ceph.endpoint : ceph.tlsEndpoint).port);
     // Stands in for a proxy daemon, which this machine does not have; sends everything to the real gateway.
@@ -231,7 +231,7 @@ function startProxy(onHost: (host: string) => void, port: number): ReturnType<ty
 }
 
 describe('a service whose ETags', () => {
-  it.each([
+  test.each([
     ['are in capitals', (etag: string) => etag.toUpperCase()],
     ['are marked as weak by a proxy', (etag: string) => `W/${etag}`],
     ['have no quotation marks', (etag: string) => etag.replaceAll('"', '')],
@@ -246,7 +246,7 @@ describe('a service whose ETags', () => {
     expect(proxy.seen.filter(({ fault }) => fault === 'etag').length).toBeGreaterThan(0);
   });
 
-  it('are in capitals in the answer to a part too, and still reveal damage', async () => {
+  test('are in capitals in the answer to a part too, and still reveal damage', async () => {
     await using server = await serve((request, response) => {
       request.resume();
       const part = request.url?.includes('partNumber') === true;
@@ -264,7 +264,7 @@ describe('a service whose ETags', () => {
     await expect(send('else')).rejects.toMatchObject({ code: 'integrity' });
   });
 
-  it('change in case from one range to the next still has one object, and If-Match is never weak', async () => {
+  test('change in case from one range to the next still has one object, and If-Match is never weak', async () => {
     const bytes = bytesOf('ranges', 20 * MiB);
     const conditions = new Set<unknown>();
     await using server = await serve((request, response) => {

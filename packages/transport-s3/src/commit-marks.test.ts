@@ -1,5 +1,5 @@
 import type { Store } from '@gantry/transport';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { FakeAnswer, FakeRequest, FakeService, RequestKind } from '../test/fake-service.ts';
 import { document, etagOf, refusal, startFakeService } from '../test/fake-service.ts';
 import { MiB, bytesOf, write } from '../test/objects.ts';
@@ -66,7 +66,7 @@ const open = (service: FakeService): Promise<Store> => openAt(service.endpoint, 
 const completions = (service: FakeService): number => service.seen.filter(({ kind }) => kind === 'complete').length;
 
 describe('the mark of a writer that completes an upload', () => {
-  it('stays if another writer took it over: otherwise a third one could complete at the same time', async () => {
+  test('stays if another writer took it over: otherwise a third one could complete at the same time', async () => {
     const marks = new Marks();
     await using service = await startFakeService({
       ...marks.answers(),
@@ -81,7 +81,7 @@ describe('the mark of a writer that completes an upload', () => {
     expect(marks.owner).toBe('second');
   });
 
-  it('is removed afterwards', async () => {
+  test('is removed afterwards', async () => {
     const marks = new Marks();
     await using service = await startFakeService(marks.answers());
     await using store = await open(service);
@@ -90,7 +90,7 @@ describe('the mark of a writer that completes an upload', () => {
     expect(marks.mark).toBeUndefined();
   });
 
-  it('is recognized as its own if the answer to its request was lost', async () => {
+  test('is recognized as its own if the answer to its request was lost', async () => {
     const marks = new Marks();
     marks.set('k', 'u1');
     marks.alive.add('u1');
@@ -100,7 +100,7 @@ describe('the mark of a writer that completes an upload', () => {
     expect(completions(service)).toBe(1);
   });
 
-  it('blocks other writers as long as its upload exists', async () => {
+  test('blocks other writers as long as its upload exists', async () => {
     const marks = new Marks();
     marks.set('k', 'other');
     marks.alive.add('other');
@@ -111,7 +111,7 @@ describe('the mark of a writer that completes an upload', () => {
     expect(marks.owner).toBe('other');
   });
 
-  it.each([
+  test.each([
     ['with quotation marks', (condition: string, etag: string) => condition === `"${etag}"`],
     ['without quotation marks, like Ceph', (condition: string, etag: string) => condition === etag],
   ])('is taken over once its upload is gone, by a service that compares ETags %s', async (_, sameEtag) => {
@@ -124,7 +124,7 @@ describe('the mark of a writer that completes an upload', () => {
     expect(completions(service)).toBe(1);
   });
 
-  it('is not taken over if a third writer did so first', async () => {
+  test('is not taken over if a third writer did so first', async () => {
     const marks = new Marks();
     marks.set('k', 'gone');
     const answers = marks.answers();
@@ -146,7 +146,7 @@ describe('the mark of a writer that completes an upload', () => {
     expect(marks.owner).toBe('third');
   });
 
-  it('is listed as an unfinished write of its own key only', async () => {
+  test('is listed as an unfinished write of its own key only', async () => {
     const marks = new Marks();
     marks.set('here/k', 'gone');
     await using service = await startFakeService(marks.answers());
@@ -157,7 +157,7 @@ describe('the mark of a writer that completes an upload', () => {
 });
 
 describe('a commit that is undone', () => {
-  it('removes exactly the version that it wrote', async () => {
+  test('removes exactly the version that it wrote', async () => {
     let put: FakeRequest | undefined;
     await using service = await startFakeService({
       put: (request) => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, it } from 'vitest';
+import { afterAll, beforeAll, describe, test } from 'vitest';
 import type { CephServer, SwiftServer } from '@gantry/testkit';
 import { startCeph, startSwift } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
@@ -7,7 +7,7 @@ import type { TestBucket } from '../test/open-bucket.ts';
 import { makeBucket } from '../test/open-bucket.ts';
 
 function conforms(open: () => Promise<Store>): void {
-  for (const { title, run } of storeConformance(open, { patienceMs: 30_000 })) it.concurrent(title, run);
+  for (const { title, run } of storeConformance(open, { patienceMs: 30_000 })) test.concurrent(title, run);
 }
 
 describe('a store on a gateway of Ceph', () => {

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { openS3Store } from './open-s3-store.ts';
 import { MiB, bytesOf, read } from '../test/objects.ts';
 
-it('a read goes over as many connections as there are ranges at once, however many ranges it takes', async () => {
+test('a read goes over as many connections as there are ranges at once, however many ranges it takes', async () => {
   const bytes = bytesOf('connections', 64 * MiB + 1);
   let connections = 0;
   const server = createServer((request, response) => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { ProxiedRequest } from '@gantry/testkit';
 import { listUnfinishedUploads, s3Request } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
@@ -23,7 +23,7 @@ function markPath(key: string): string {
 }
 
 describe('creating only', () => {
-  it.each([
+  test.each([
     ['small', 5000],
     ['large', LARGE],
   ])('lets one of many writers of a key win, of %s objects too', async (name, size) => {
@@ -45,7 +45,7 @@ describe('creating only', () => {
     for (const store of stores) await store[Symbol.asyncDispose]();
   });
 
-  it.each([
+  test.each([
     ['small', 5000],
     ['large', LARGE],
   ])('recognizes its own object if the answer to its commit was lost: %s', async (name, size) => {
@@ -59,7 +59,7 @@ describe('creating only', () => {
     expect((await read(store, `lost/${name}`)).equals(bytes)).toBe(true);
   });
 
-  it('fails if the service accepts the condition and ignores it', async () => {
+  test('fails if the service accepts the condition and ignores it', async () => {
     await using store = await bucket.open({}, proxy.endpoint);
     let puts = 0;
     proxy.inject({
@@ -74,7 +74,7 @@ describe('creating only', () => {
     await expect(store.stat('ignored')).rejects.toMatchObject({ code: 'not-found' });
   });
 
-  it('is not offered if a gateway of Ceph keeps versions: then it ignores the condition', async () => {
+  test('is not offered if a gateway of Ceph keeps versions: then it ignores the condition', async () => {
     const versioned = await makeBucket(ceph);
     const body =
       '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>';
@@ -88,7 +88,7 @@ describe('creating only', () => {
     await expect(store.stat('a')).rejects.toMatchObject({ code: 'not-found' });
   });
 
-  it('is refused, and not offered, if the address says so', async () => {
+  test('is refused, and not offered, if the address says so', async () => {
     await using store = await bucket.open({ conditionalWrites: 'none' });
     expect(store.capabilities.createOnly).toBe(false);
     await expect(store.begin('x', { ifExists: 'fail' })).rejects.toMatchObject({ code: 'unsupported' });
@@ -111,7 +111,7 @@ describe('a mark of a writer that was killed', () => {
     return (await Array.fromAsync(store.pending(''))).filter((info) => info.key === key);
   }
 
-  it('blocks others until its unfinished write is cleared', async () => {
+  test('blocks others until its unfinished write is cleared', async () => {
     await using store = await bucket.open();
     await leaveMark('held', await leaveUpload('held'));
     await expect(write(store, 'held', bytesOf('held', LARGE))).rejects.toMatchObject({
@@ -125,14 +125,14 @@ describe('a mark of a writer that was killed', () => {
     expect(await marks()).toEqual([]);
   });
 
-  it('is taken over when its upload is gone', async () => {
+  test('is taken over when its upload is gone', async () => {
     await using store = await bucket.open();
     await leaveMark('orphaned', '2~there-is-no-such-upload');
     await write(store, 'orphaned', bytesOf('orphaned', LARGE));
     expect(await marks()).toEqual([]);
   });
 
-  it('is listed and cleared like any unfinished write', async () => {
+  test('is listed and cleared like any unfinished write', async () => {
     await using store = await bucket.open();
     await leaveMark('finished', '2~there-is-no-such-upload');
     const left = await pendingOf(store, 'finished');

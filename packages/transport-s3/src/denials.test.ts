@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createBucket, listUnfinishedUploads, s3Request } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { openS3Store } from './open-s3-store.ts';
 import { startLab } from '../test/lab.ts';
 import { MiB, begin, bytesOf, inPieces, read, write } from '../test/objects.ts';
@@ -45,7 +45,7 @@ async function deny(...actions: readonly string[]): Promise<Denied> {
 const DENIED = { code: 'denied', message: expect.stringMatching(/denie[sd]/), hint: expect.stringMatching(/polic/) };
 
 describe('access that is denied for', () => {
-  it('writing: fails at once, and leaves nothing', async () => {
+  test('writing: fails at once, and leaves nothing', async () => {
     const { name, store } = await deny('s3:PutObject');
     await using _ = store;
     await expect(write(store, 'small', LARGE.subarray(0, 100), { expectedBytes: 100 })).rejects.toMatchObject(DENIED);
@@ -54,7 +54,7 @@ describe('access that is denied for', () => {
     expect(await Array.fromAsync(store.list(''))).toMatchObject([{ key: 'there' }]);
   });
 
-  it('reading: fails before the first byte; writing still works, without a check afterwards', async () => {
+  test('reading: fails before the first byte; writing still works, without a check afterwards', async () => {
     const { store } = await deny('s3:GetObject');
     await using _ = store;
     await expect(read(store, 'there')).rejects.toMatchObject(DENIED);
@@ -68,13 +68,13 @@ describe('access that is denied for', () => {
     expect(await Array.fromAsync(store.pending(''))).toEqual([]);
   });
 
-  it('listing: never looks like an empty store', async () => {
+  test('listing: never looks like an empty store', async () => {
     const { store } = await deny('s3:ListBucket');
     await using _ = store;
     await expect(Array.fromAsync(store.list(''))).rejects.toMatchObject(DENIED);
   });
 
-  it('removing: the object stays, and the error says so', async () => {
+  test('removing: the object stays, and the error says so', async () => {
     const { store } = await deny('s3:DeleteObject');
     await using _ = store;
     await expect(store.remove(['there'])).rejects.toMatchObject(DENIED);
@@ -82,14 +82,14 @@ describe('access that is denied for', () => {
     expect((await read(store, 'there')).toString()).toBe('there');
   });
 
-  it('listing unfinished uploads: never looks like an empty list', async () => {
+  test('listing unfinished uploads: never looks like an empty list', async () => {
     const { store } = await deny('s3:ListBucketMultipartUploads');
     await using _ = store;
     await expect(Array.fromAsync(store.pending(''))).rejects.toMatchObject(DENIED);
     await write(store, 'large', LARGE);
   });
 
-  it('aborting uploads: a warning names what is left', async () => {
+  test('aborting uploads: a warning names what is left', async () => {
     const { name, store, warnings } = await deny('s3:AbortMultipartUpload');
     await using _ = store;
     {
@@ -105,7 +105,7 @@ describe('access that is denied for', () => {
 });
 
 describe('a store that is opened for reading', () => {
-  it('reads, lists and clears, and never sends a write', async () => {
+  test('reads, lists and clears, and never sends a write', async () => {
     {
       await using store = await bucket.open();
       await write(store, 'reading/there', LARGE);
@@ -134,7 +134,7 @@ describe('a store that is opened for reading', () => {
     await expect(store.stat('reading/there')).rejects.toMatchObject({ code: 'not-found' });
   });
 
-  it('finds and clears the mark of a writer that was killed while it completed', async () => {
+  test('finds and clears the mark of a writer that was killed while it completed', async () => {
     const key = createHash('sha256').update('marked').digest('hex');
     const body = JSON.stringify({ key: 'marked', uploadId: '2~gone' });
     await s3Request(ceph, `/${bucket.name}/exports/.gantry-commit/${key}`, { method: 'PUT', body });
@@ -152,7 +152,7 @@ describe('a store that is opened for reading', () => {
 });
 
 describe('a user who may only add', () => {
-  it('creates a small object once, such as the marker of a store, then gets "exists"; what it may not see stays unchanged', async () => {
+  test('creates a small object once, such as the marker of a store, then gets "exists"; what it may not see stays unchanged', async () => {
     const { name, store } = await deny('s3:GetObject', 's3:ListBucket', 's3:DeleteObject', 's3:ListBucketMultipartUploads');
     await using _ = store;
     expect(store.capabilities.createOnly).toBe(true);

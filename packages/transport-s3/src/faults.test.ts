@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Fault, ProxiedRequest } from '@gantry/testkit';
 import { listUnfinishedUploads, startCutProxy } from '@gantry/testkit';
 import { startLab } from '../test/lab.ts';
@@ -21,7 +21,7 @@ const BROKEN: Fault = { kind: 'answer', status: 500, code: 'InternalError' };
 const GARBLED: Fault = { kind: 'truncate-response', bytes: 20 };
 
 describe('an upload gets through', () => {
-  it.each<[string, Fault, number]>([
+  test.each<[string, Fault, number]>([
     ['a burst of "slow down"', BUSY, 8],
     ['a burst of internal errors', BROKEN, 4],
     ['connections reset in the middle of a part', { kind: 'cut-request', bytes: 2_000_000 }, 3],
@@ -38,7 +38,7 @@ describe('an upload gets through', () => {
     expect((await read(store, key)).equals(BYTES)).toBe(true);
   });
 
-  it.each<[string, (request: ProxiedRequest) => boolean, Fault]>([
+  test.each<[string, (request: ProxiedRequest) => boolean, Fault]>([
     ['its start: no answer', ({ query }) => query.has('uploads'), { kind: 'lose-answer' }],
     ['its start: half an answer', ({ query, method }) => query.has('uploads') && method === 'POST', GARBLED],
     ['its completion: no answer', ({ query, method }) => query.has('uploadId') && method === 'POST', { kind: 'lose-answer' }],
@@ -56,13 +56,13 @@ describe('an upload gets through', () => {
     expect((await read(store, key)).equals(BYTES)).toBe(true);
   });
 
-  it('answers that each take longer than stallSeconds: each attempt waits twice as long as the one before', async () => {
+  test('answers that each take longer than stallSeconds: each attempt waits twice as long as the one before', async () => {
     await using slow = await startCutProxy(Number(new URL(ceph.endpoint).port), { delayMs: 600 });
     await using store = await bucket.open({ ...IMPATIENT, conditionalWrites: 'none' }, `http://127.0.0.1:${slow.port}`);
     await expect(store.stat('not_there')).rejects.toMatchObject({ code: 'not-found' });
   });
 
-  it('a clock that is an hour late: the time comes from the service', async () => {
+  test('a clock that is an hour late: the time comes from the service', async () => {
     await using store = await bucket.open(IMPATIENT, proxy.endpoint);
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 3_600_000 });
     try {
@@ -75,7 +75,7 @@ describe('an upload gets through', () => {
 });
 
 describe('an upload fails and leaves nothing', () => {
-  it.each<[string, Fault, object]>([
+  test.each<[string, Fault, object]>([
     [
       'when damage does not end',
       { kind: 'flip-request', byte: 100 },
@@ -99,7 +99,7 @@ describe('an upload fails and leaves nothing', () => {
     await expect(store.stat('refused')).rejects.toMatchObject({ code: 'not-found' });
   });
 
-  it('when its source fails, its signal fires or it is discarded while parts are in flight', async () => {
+  test('when its source fails, its signal fires or it is discarded while parts are in flight', async () => {
     await using store = await bucket.open(IMPATIENT, proxy.endpoint);
     const stop = proxy.inject({ when: isPart, fault: { kind: 'stall-request', bytes: 4_000_000 } });
     for (const how of ['source', 'signal', 'discard']) {
@@ -124,7 +124,7 @@ describe('an upload fails and leaves nothing', () => {
     stop();
   });
 
-  it('when it is cancelled in the middle of its completion: complete or absent, and undone', async () => {
+  test('when it is cancelled in the middle of its completion: complete or absent, and undone', async () => {
     await using store = await bucket.open(IMPATIENT, proxy.endpoint);
     const completes = ({ query, method }: ProxiedRequest): boolean => query.has('uploadId') && method === 'POST';
     for (const fault of [{ kind: 'lose-answer' }, { kind: 'stall-response', bytes: 0 }] as const) {
@@ -152,7 +152,7 @@ describe('a read gets through', () => {
     await write(store, 'there', BYTES);
   });
 
-  it.each<[string, Fault, number]>([
+  test.each<[string, Fault, number]>([
     ['a burst of "slow down"', BUSY, 6],
     ['bodies that are cut', { kind: 'cut-response', bytes: 3_000_000 }, 3],
     ['bodies that end early', { kind: 'truncate-response', bytes: 5_000_000 }, 3],
@@ -172,7 +172,7 @@ describe('a read gets through', () => {
     expect(starts.some((start) => start % (8 * MiB) !== 0 && (start - 77) % (8 * MiB) !== 0)).toBe(true);
   });
 
-  it('but not for ever', async () => {
+  test('but not for ever', async () => {
     await using store = await bucket.open({ ...IMPATIENT, retrySeconds: '1' }, proxy.endpoint);
     const end = proxy.inject({ when: isGet, fault: { kind: 'truncate-response', bytes: 0 } });
     await expect(read(store, 'there')).rejects.toMatchObject({ code: 'unavailable' });
@@ -190,7 +190,7 @@ describe('with all faults on at once', () => {
     };
   }
 
-  it.each(['one', 'two', 'three'])('objects come back equal, and nothing is left (%s)', async (seed) => {
+  test.each(['one', 'two', 'three'])('objects come back equal, and nothing is left (%s)', async (seed) => {
     const roll = dice(seed);
     const anything = ({ method }: ProxiedRequest): Fault | undefined => {
       const upTo = Math.floor(roll() * 6 * MiB);

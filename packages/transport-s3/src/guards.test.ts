@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Store } from '@gantry/transport';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { MiB, begin, bytesOf, digestOf, inPieces, read, write } from '../test/objects.ts';
 import { openAt } from '../test/open-anywhere.ts';
 import type { FakeRequest, FakeService } from '../test/fake-service.ts';
@@ -41,46 +41,46 @@ describe('a written object is checked:', () => {
     return await write(store, 'k', SMALL, { expectedBytes: SMALL.length });
   }
 
-  it('accepted as it was sent', async () => {
+  test('accepted as it was sent', async () => {
     expect(await writeSmall((headers) => headers)).toMatchObject({ key: 'k', size: SMALL.length });
   });
 
-  it('refused with another size, although its ETag is right', async () => {
+  test('refused with another size, although its ETag is right', async () => {
     await expect(writeSmall((headers) => ({ ...headers, 'content-length': '999' }))).rejects.toMatchObject({
       code: 'integrity',
       message: expect.stringContaining('has 999 bytes, expected 1000'),
     });
   });
 
-  it('refused with another ETag', async () => {
+  test('refused with another ETag', async () => {
     await expect(writeSmall((headers) => ({ ...headers, etag: '"another"' }))).rejects.toMatchObject({
       code: 'integrity',
       message: expect.stringContaining('ETag mismatch: got another'),
     });
   });
 
-  it('refused if it is gone', async () => {
+  test('refused if it is gone', async () => {
     await expect(writeSmall(() => undefined)).rejects.toMatchObject({
       code: 'integrity',
       message: expect.stringContaining('it is not there'),
     });
   });
 
-  it('accepted if another writer has replaced it, who then verifies it', async () => {
+  test('accepted if another writer has replaced it, who then verifies it', async () => {
     const other = { etag: '"theirs"', 'content-length': '5', 'x-amz-meta-gantry-write': 'theirs' };
     expect(await writeSmall(() => other)).toMatchObject({ key: 'k' });
   });
 });
 
 describe('a write', () => {
-  it('fails if the answer to a part has no ETag', async () => {
+  test('fails if the answer to a part has no ETag', async () => {
     await using service = await startFakeService({ part: () => ({}) });
     await using store = await open(service);
     await expect(write(store, 'k', LARGE)).rejects.toMatchObject({ code: 'integrity' });
     expect(service.seen.filter(({ kind }) => kind === 'complete')).toEqual([]);
   });
 
-  it('that replaces is sent again if its ETag is not that of the bytes sent', async () => {
+  test('that replaces is sent again if its ETag is not that of the bytes sent', async () => {
     let put: FakeRequest | undefined;
     await using service = await startFakeService({
       put: (request, count) => {
@@ -94,7 +94,7 @@ describe('a write', () => {
     expect(service.seen.filter(({ kind }) => kind === 'put')).toHaveLength(2);
   });
 
-  it('does not start if its upload gets no id', async () => {
+  test('does not start if its upload gets no id', async () => {
     await using service = await startFakeService({
       start: () => document('<InitiateMultipartUploadResult></InitiateMultipartUploadResult>'),
     });
@@ -102,7 +102,7 @@ describe('a write', () => {
     await expect(begin(store, 'k')).rejects.toMatchObject({ code: 'integrity' });
   });
 
-  it('carries the MD5 sum of each part and of each small object, and the SHA-256 if the ETag means nothing', async () => {
+  test('carries the MD5 sum of each part and of each small object, and the SHA-256 if the ETag means nothing', async () => {
     for (const etag of ['md5', 'opaque']) {
       await using service = await startFakeService({});
       await using store = await open(service, { etag });
@@ -118,7 +118,7 @@ describe('a write', () => {
     }
   });
 
-  it('completes with the parts in order, in any order of their answers', async () => {
+  test('completes with the parts in order, in any order of their answers', async () => {
     await using service = await startFakeService({});
     await using store = await open(service);
     await write(store, 'k', bytesOf('parts', 40 * MiB)).catch(() => undefined);
@@ -128,7 +128,7 @@ describe('a write', () => {
     expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
   });
 
-  it('that fails because of another object says so, although the service says only that it failed', async () => {
+  test('that fails because of another object says so, although the service says only that it failed', async () => {
     let puts = 0;
     await using service = await startFakeService({
       put: () => {
@@ -143,7 +143,7 @@ describe('a write', () => {
     expect(service.seen.filter(({ kind }) => kind === 'delete')).toEqual([]);
   });
 
-  it('that is discarded is aborted again until none of its parts is left', async () => {
+  test('that is discarded is aborted again until none of its parts is left', async () => {
     await using service = await startFakeService({
       'list-parts': (_, count) =>
         count === 1
@@ -158,7 +158,7 @@ describe('a write', () => {
     expect(service.seen.filter(({ kind }) => kind === 'abort')).toHaveLength(2);
   });
 
-  it('whose start got no answer aborts what it may have started, and nothing else', async () => {
+  test('whose start got no answer aborts what it may have started, and nothing else', async () => {
     const uploads: readonly { readonly key: string; readonly id: string; readonly age: number }[] = [
       { key: 'exports/k', id: 'orphan', age: 0 },
       { key: 'exports/k', id: 'u2', age: 0 },
@@ -201,7 +201,7 @@ describe('a write', () => {
 });
 
 describe('a listing of uploads', () => {
-  it('leaves out names outside the store, and names that are not valid keys', async () => {
+  test('leaves out names outside the store, and names that are not valid keys', async () => {
     const upload = (key: string): string => `<Upload><Key>${key}</Key><UploadId>u</UploadId></Upload>`;
     await using service = await startFakeService({
       'list-uploads': () =>
@@ -215,7 +215,7 @@ describe('a listing of uploads', () => {
 });
 
 describe('a listing of objects', () => {
-  it('leaves out names outside the store, and names that are not valid keys', async () => {
+  test('leaves out names outside the store, and names that are not valid keys', async () => {
     const entry = (key: string): string =>
       `<Contents><Key>${key}</Key><LastModified>2020-01-01T00:00:00.000Z</LastModified><Size>1</Size></Contents>`;
     await using service = await startFakeService({
@@ -233,7 +233,7 @@ describe('a range', () => {
   const answer = (headers: Record<string, string>, body: string): Promise<FakeService> =>
     startFakeService({ get: () => ({ status: headers['content-range'] === undefined ? 200 : 206, headers, body }) });
 
-  it.each<[string, Record<string, string>, string]>([
+  test.each<[string, Record<string, string>, string]>([
     ['that is shorter than it says', { 'content-range': 'bytes 0-9/10', 'content-length': '5' }, '01234'],
     ['that starts elsewhere', { 'content-range': 'bytes 1-9/10', 'content-length': '9' }, '123456789'],
     ['of an object whose size is missing', { 'transfer-encoding': 'chunked' }, '0123456789'],
@@ -247,7 +247,7 @@ describe('a range', () => {
 });
 
 describe('a removal', () => {
-  it('of many objects, one of which stays, says why it stays', async () => {
+  test('of many objects, one of which stays, says why it stays', async () => {
     await using service = await startFakeService({
       'delete-many': () => document('<DeleteResult><Error><Key>exports/b</Key><Code>AccessDenied</Code></Error></DeleteResult>'),
       delete: () => refusal(403, 'AccessDenied'),
@@ -258,7 +258,7 @@ describe('a removal', () => {
   });
 });
 
-it('a clock that stays wrong fails after some attempts, even if other failures are retried for long', async () => {
+test('a clock that stays wrong fails after some attempts, even if other failures are retried for long', async () => {
   await using service = await startFakeService({
     list: (_, count) =>
       count === 1 ? document('<ListBucketResult><Name>b</Name></ListBucketResult>') : refusal(403, 'RequestTimeTooSkewed'),

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { Readable } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { listUnfinishedUploads, s3Request, startFaultProxy } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
 import { openS3Store } from './open-s3-store.ts';
@@ -38,14 +38,14 @@ const address = (name: string, options: Readonly<Record<string, string>>): URL =
   new URL(`s3://${name}/exports/?${new URLSearchParams({ retrySeconds: '1', ...options }).toString()}`);
 
 describe('the error is clear for', () => {
-  it('a bucket that does not exist', async () => {
+  test('a bucket that does not exist', async () => {
     await expectBoth(() => openWith(address('no-such-bucket', { endpoint: ceph.endpoint }), ceph), {
       code: 'not-found',
       message: expect.stringContaining('the bucket does not exist'),
     });
   });
 
-  it('an endpoint where nothing listens', async () => {
+  test('an endpoint where nothing listens', async () => {
     const endpoint = await (async () => {
       await using gone = await startFaultProxy(ceph.endpoint);
       return gone.endpoint;
@@ -57,14 +57,14 @@ describe('the error is clear for', () => {
     });
   });
 
-  it('an unknown host', async () => {
+  test('an unknown host', async () => {
     await expectBoth(() => openWith(address(bucket.name, { endpoint: 'http://no-such-host.invalid' }), ceph), {
       code: 'invalid-address',
       hint: expect.stringContaining('endpoint='),
     });
   });
 
-  it('an endpoint that does not speak S3', async () => {
+  test('an endpoint that does not speak S3', async () => {
     const server = createServer((_request, response) => response.end('<html>Welcome</html>'));
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -78,7 +78,7 @@ describe('the error is clear for', () => {
     server.close();
   });
 
-  it('an endpoint whose answer never ends', async () => {
+  test('an endpoint whose answer never ends', async () => {
     const server = createServer((_request, response) => {
       Readable.from(
         (function* () {
@@ -101,7 +101,7 @@ describe('the error is clear for', () => {
     server.close();
   });
 
-  it('another region', async () => {
+  test('another region', async () => {
     const end = proxy.inject({
       when: () => true,
       fault: { kind: 'answer', status: 400, code: 'AuthorizationHeaderMalformed', fields: { Region: 'eu-west-1' } },
@@ -113,14 +113,14 @@ describe('the error is clear for', () => {
     expect(writing).toMatchObject({ hint: expect.stringContaining('region=') });
   });
 
-  it('a profile that does not exist', async () => {
+  test('a profile that does not exist', async () => {
     const env = { AWS_EC2_METADATA_DISABLED: 'true', AWS_PROFILE: 'no-such-profile' };
     const open = (): Promise<Store> =>
       openS3Store(address(bucket.name, { endpoint: ceph.endpoint }), { cwd: '/', env, warn: () => undefined });
     await expectBoth(open, { code: 'invalid-address', hint: expect.stringContaining('AWS_ACCESS_KEY_ID') });
   });
 
-  it.each([
+  test.each([
     ['an access key that the service does not know', { accessKeyId: 'nobody', secretAccessKey: 'x' }],
     ['a wrong secret', { accessKeyId: 'labkey', secretAccessKey: 'wrong' }],
   ])('%s, without repeating it', async (_, credentials) => {
@@ -131,21 +131,21 @@ describe('the error is clear for', () => {
     }
   });
 
-  it('a certificate of an unknown authority', async () => {
+  test('a certificate of an unknown authority', async () => {
     await expectBoth(() => openWith(address(bucket.name, { endpoint: ceph.tlsEndpoint }), ceph), {
       code: 'denied',
       hint: expect.stringContaining('caFile='),
     });
   });
 
-  it('a service without multipart uploads', async () => {
+  test('a service without multipart uploads', async () => {
     await using store = await bucket.open({ retrySeconds: '1' }, proxy.endpoint);
     const end = proxy.inject({ when: ({ query }) => query.has('uploads'), fault: { kind: 'answer', status: 501, code: 'NotImplemented' } });
     await expect(write(store, 'large', bytesOf('large', 20 * MiB))).rejects.toMatchObject({ code: 'unsupported' });
     end();
   });
 
-  it('an archived object', async () => {
+  test('an archived object', async () => {
     await using store = await bucket.open({}, proxy.endpoint);
     await write(store, 'archived', bytesOf('archived', 1000));
     const end = proxy.inject({
@@ -164,7 +164,7 @@ describe('the error is clear for', () => {
 describe('an object that is read while', () => {
   const bytes = bytesOf('before', 40 * MiB);
 
-  it.each([
+  test.each([
     ['it is replaced', (store: Store) => write(store, 'moving', bytesOf('after', 40 * MiB), { ifExists: 'replace' }), 'replaced'],
     ['it is removed', (store: Store) => store.remove(['moving']), 'removed'],
   ])('%s is not mixed', async (_, change, said) => {
@@ -207,7 +207,7 @@ describe('a service that serves ranges in its own way', () => {
     }
   }
 
-  it('and ignores If-Match: bytes of an object that replaced the first one are never mixed in', async () => {
+  test('and ignores If-Match: bytes of an object that replaced the first one are never mixed in', async () => {
     const answer = (from: number, to: number): ReturnType<Parameters<typeof readFrom>[0]> => ({
       status: 206,
       headers: { 'content-range': `bytes ${from}-${to - 1}/${bytes.length}`, etag: from === 0 ? '"one"' : '"two"' },
@@ -216,7 +216,7 @@ describe('a service that serves ranges in its own way', () => {
     await expect(readFrom(answer)).rejects.toMatchObject({ code: 'integrity', message: expect.stringContaining('was replaced') });
   });
 
-  it('and does not say how large the object is: its first range is not taken for the complete object', async () => {
+  test('and does not say how large the object is: its first range is not taken for the complete object', async () => {
     const answer = (from: number, to: number): ReturnType<Parameters<typeof readFrom>[0]> => ({
       status: 206,
       headers: { 'content-range': `bytes ${from}-${to - 1}/*` },
@@ -225,12 +225,12 @@ describe('a service that serves ranges in its own way', () => {
     await expect(readFrom(answer)).rejects.toMatchObject({ code: 'unsupported', hint: expect.stringContaining('ranges') });
   });
 
-  it('and sends the complete object every time: refused, because only its start could be read', async () => {
+  test('and sends the complete object every time: refused, because only its start could be read', async () => {
     await expect(readFrom(() => ({ status: 200, headers: {}, body: bytes }))).rejects.toMatchObject({ code: 'unsupported' });
   });
 });
 
-it('a quota that is reached during an upload ends it with that error and leaves nothing', async () => {
+test('a quota that is reached during an upload ends it with that error and leaves nothing', async () => {
   const user = await ceph.createUser('small', { quotaBytes: 24 * MiB });
   await s3Request(user, '/quota-bucket', { method: 'PUT' });
   await using store = await openWith(address('quota-bucket', { endpoint: ceph.endpoint, firstPartSize: '5MiB' }), user);
@@ -242,7 +242,7 @@ it('a quota that is reached during an upload ends it with that error and leaves 
   expect(await Array.fromAsync(store.list(''))).toEqual([]);
 });
 
-it('an upload and a read survive a gateway that is killed and started again', async () => {
+test('an upload and a read survive a gateway that is killed and started again', async () => {
   await using store = await bucket.open({ firstPartSize: '5MiB', stallSeconds: '5' });
   const bytes = bytesOf('restart', 48 * MiB);
   const restart = async (): Promise<void> => {

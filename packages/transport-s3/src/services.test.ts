@@ -1,6 +1,6 @@
 import type { FaultProxy, ProxiedRequest, SwiftServer } from '@gantry/testkit';
 import { listUnfinishedUploads, s3Request, startFaultProxy, startSwift } from '@gantry/testkit';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MiB, bytesOf, inPieces, read, write } from '../test/objects.ts';
 import type { TestBucket } from '../test/open-bucket.ts';
 import { startLab } from '../test/lab.ts';
@@ -24,7 +24,7 @@ describe('a service that lists unfinished uploads only for a complete key, as Mi
       }),
     });
 
-  it('shows and clears them for the keys that the caller knows', async () => {
+  test('shows and clears them for the keys that the caller knows', async () => {
     const show = hide();
     await using dying = await bucket.open();
     const left = await dying.begin('by_key/disk0.zst');
@@ -42,7 +42,7 @@ describe('a service that lists unfinished uploads only for a complete key, as Mi
     show();
   });
 
-  it('is not asked again for a key that it has listed', async () => {
+  test('is not asked again for a key that it has listed', async () => {
     await using dying = await bucket.open();
     await using left = await dying.begin('shown/disk0.zst');
     await left.append(inPieces(bytesOf('shown', 17 * MiB)));
@@ -54,7 +54,7 @@ describe('a service that lists unfinished uploads only for a complete key, as Mi
 });
 
 describe('a gateway of Ceph', () => {
-  it.each([
+  test.each([
     ['small', 1000],
     ['large', 17 * MiB + 5],
   ])('encrypts a %s object with a key of its key service, and returns it', async (key, size) => {
@@ -67,7 +67,7 @@ describe('a gateway of Ceph', () => {
     expect((await read(store, key, { offset: 500, length: 300 })).equals(bytes.subarray(500, 800))).toBe(true);
   });
 
-  it('gets the SHA-256 of parts if their ETags mean nothing, and refuses a damaged part by it', async () => {
+  test('gets the SHA-256 of parts if their ETags mean nothing, and refuses a damaged part by it', async () => {
     await using store = await bucket.open({ etag: 'opaque' }, proxy.endpoint);
     proxy.inject({ when: isPart, times: 1, fault: { kind: 'flip-request', byte: 4711 } });
     const bytes = bytesOf('opaque', 17 * MiB);
@@ -78,7 +78,7 @@ describe('a gateway of Ceph', () => {
     expect((await read(store, 'opaque')).equals(bytes)).toBe(true);
   });
 
-  it('lists page by page as needed, and removes a thousand objects per request', async () => {
+  test('lists page by page as needed, and removes a thousand objects per request', async () => {
     const put = async (from: number): Promise<void> => {
       for (let index = from; index < 2100; index += 16) {
         const { status } = await s3Request(ceph, `/${bucket.name}/exports/many/${String(index).padStart(5, '0')}`, {
@@ -119,7 +119,7 @@ describe('OpenStack Swift', () => {
     await swift[Symbol.asyncDispose]();
   });
 
-  it('refuses a part that was damaged in transit, which is then sent again', async () => {
+  test('refuses a part that was damaged in transit, which is then sent again', async () => {
     await using store = await bucket.open({}, proxy.endpoint);
     proxy.inject({ when: isPart, times: 2, fault: { kind: 'flip-request', byte: 4711 } });
     const bytes = bytesOf('damaged', 20 * MiB);
@@ -129,7 +129,7 @@ describe('OpenStack Swift', () => {
     expect(await listUnfinishedUploads(swift, bucket.name)).toEqual([]);
   });
 
-  it('names the right region if the address has another one', async () => {
+  test('names the right region if the address has another one', async () => {
     await using store = await bucket.open({ region: 'eu-west-9' });
     await expect(Array.fromAsync(store.list(''))).rejects.toMatchObject({
       code: 'invalid-address',

@@ -1,6 +1,6 @@
 import { GetBucketVersioningCommand } from '@aws-sdk/client-s3';
 import type { Socket } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { ProxiedRequest } from '@gantry/testkit';
 import { listUnfinishedUploads } from '@gantry/testkit';
 import { parseAddress } from './address/address.ts';
@@ -24,7 +24,7 @@ const SILENT = {
 const LIMIT_MS = 120_000;
 
 describe.concurrent('the waiting ends if a service', { timeout: LIMIT_MS }, () => {
-  it.each<[string, (socket: Socket) => void]>([
+  test.each<[string, (socket: Socket) => void]>([
     ['accepts and never answers', () => undefined],
     ['sends half of an answer', (socket) => void socket.write('HTTP/1.1 200 OK\r\nContent-Ty')],
     ['sends a header, and then nothing', (socket) => void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n')],
@@ -37,13 +37,13 @@ describe.concurrent('the waiting ends if a service', { timeout: LIMIT_MS }, () =
     expect(await failureOfListing(() => openAt(server.endpoint, { stallSeconds: '1', conditionalWrites: 'none' }))).toMatchObject(SILENT);
   });
 
-  it('never finishes the TLS handshake', async () => {
+  test('never finishes the TLS handshake', async () => {
     await using server = await serveTcp(() => undefined);
     const endpoint = server.endpoint.replace('http:', 'https:');
     expect(await failureOfListing(() => openAt(endpoint, { stallSeconds: '1', conditionalWrites: 'none' }))).toMatchObject(SILENT);
   });
 
-  it.each(['http', 'https'])('is behind a proxy that never answers, over %s', async (scheme) => {
+  test.each(['http', 'https'])('is behind a proxy that never answers, over %s', async (scheme) => {
     await using server = await serveTcp(() => undefined);
     const env = { ...KEYS, ALL_PROXY: server.endpoint };
     const open = (): ReturnType<typeof openAt> =>
@@ -54,7 +54,7 @@ describe.concurrent('the waiting ends if a service', { timeout: LIMIT_MS }, () =
     });
   });
 
-  it('sends a byte now and then and never ends', async () => {
+  test('sends a byte now and then and never ends', async () => {
     await using server = await serve((request, response) => {
       request.resume();
       const drip = setInterval(() => response.write(' '), 50);
@@ -76,7 +76,7 @@ describe('the waiting ends for', { timeout: LIMIT_MS }, () => {
   const isData = ({ method, query, path }: ProxiedRequest): boolean =>
     method === 'GET' && !query.has('list-type') && path.endsWith('/there');
 
-  it('an export whose service falls silent: it fails, and so does the cleanup, with a warning', async () => {
+  test('an export whose service falls silent: it fails, and so does the cleanup, with a warning', async () => {
     const warnings: string[] = [];
     await using store = await openS3Store(bucket.address(IMPATIENT, proxy.endpoint), {
       cwd: '/',
@@ -98,7 +98,7 @@ describe('the waiting ends for', { timeout: LIMIT_MS }, () => {
     expect(await listUnfinishedUploads(bucket.server, bucket.name)).toEqual([]);
   });
 
-  it('an import whose object stalls in the middle', async () => {
+  test('an import whose object stalls in the middle', async () => {
     await using store = await bucket.open(IMPATIENT, proxy.endpoint);
     await write(store, 'there', bytes);
     const end = proxy.inject({ when: isData, fault: { kind: 'stall-response', bytes: 1_000_000 } });

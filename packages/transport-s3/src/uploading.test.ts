@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { ProxiedRequest } from '@gantry/testkit';
 import { createBucket, listUnfinishedUploads, s3Request } from '@gantry/testkit';
 import { startLab } from '../test/lab.ts';
@@ -22,7 +22,7 @@ function partSizes(seen: readonly ProxiedRequest[]): readonly number[] {
 }
 
 describe('an upload', () => {
-  it('has parts of several sizes, and is read back unchanged', async () => {
+  test('has parts of several sizes, and is read back unchanged', async () => {
     // A service with few parts: the sizes must grow as fast as for a disk of terabytes elsewhere.
     await using store = await bucket.open({ firstPartSize: '5MiB', maxParts: '40', maxObjectSize: '2GiB' }, proxy.endpoint);
     const bytes = bytesOf('steps', 170 * MiB + 4711);
@@ -36,14 +36,14 @@ describe('an upload', () => {
     await store.remove(['steps']);
   });
 
-  it('has equal parts if the service requires them', async () => {
+  test('has equal parts if the service requires them', async () => {
     await using store = await bucket.open({ partSize: '6MiB' }, proxy.endpoint);
     requests();
     await write(store, 'equal', bytesOf('equal', 20 * MiB));
     expect(partSizes(requests())).toEqual([6 * MiB, 6 * MiB, 6 * MiB, 2 * MiB]);
   });
 
-  it('that fits into one part is one request, with a check before and after', async () => {
+  test('that fits into one part is one request, with a check before and after', async () => {
     await using store = await bucket.open({}, proxy.endpoint);
     await write(store, 'first', bytesOf('first', 10), { expectedBytes: 10 });
     requests();
@@ -55,14 +55,14 @@ describe('an upload', () => {
     ]);
   });
 
-  it('that was announced as small may become large', async () => {
+  test('that was announced as small may become large', async () => {
     await using store = await bucket.open();
     const bytes = bytesOf('grown', 17 * MiB);
     await write(store, 'grown', bytes, { expectedBytes: 3 });
     expect((await read(store, 'grown')).equals(bytes)).toBe(true);
   });
 
-  it('sends its parts in parallel while its source still writes, and stays within its memory limit', async () => {
+  test('sends its parts in parallel while its source still writes, and stays within its memory limit', async () => {
     await using store = await bucket.open({ partSize: '5MiB', concurrency: '3' }, proxy.endpoint);
     const isPart = ({ query }: ProxiedRequest): boolean => query.has('partNumber');
     const release = proxy.inject({ when: isPart, fault: { kind: 'stall-request', bytes: 0 } });
@@ -93,7 +93,7 @@ describe('an upload', () => {
     release();
   });
 
-  it('asks the service for encryption, tags, storage class and a lock that holds', async () => {
+  test('asks the service for encryption, tags, storage class and a lock that holds', async () => {
     const name = 'locked-bucket';
     await createBucket(ceph, name, { objectLock: true });
     const address = bucket.address(
@@ -131,7 +131,7 @@ describe('an upload', () => {
     expect((await s3Request(ceph, `/${name}?versions=`)).body).toMatch(/<Version>.*small/s);
   });
 
-  it('asks for encryption with the headers of the S3 API', async () => {
+  test('asks for encryption with the headers of the S3 API', async () => {
     await using store = await bucket.open({ sse: 'aws:kms', sseKmsKeyId: 'some-key' }, proxy.endpoint);
     requests();
     // This gateway has no key service: it must refuse the request, with a clear error.
@@ -143,7 +143,7 @@ describe('an upload', () => {
     });
   });
 
-  it('fails as soon as it exceeds the largest object', async () => {
+  test('fails as soon as it exceeds the largest object', async () => {
     await using store = await bucket.open({ firstPartSize: '5MiB', maxObjectSize: '12MiB' });
     expect(store.capabilities.maxObjectBytes).toBe(12 * MiB);
     {
@@ -153,7 +153,7 @@ describe('an upload', () => {
     expect(await listUnfinishedUploads(ceph, bucket.name)).toEqual([]);
   });
 
-  it('with one bit that differs from its digest leaves nothing', async () => {
+  test('with one bit that differs from its digest leaves nothing', async () => {
     await using store = await bucket.open();
     const bytes = bytesOf('bit', 20 * MiB);
     {

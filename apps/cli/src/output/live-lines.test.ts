@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { liveLines } from './live-lines.ts';
 
 /** A terminal that keeps what is written. */
@@ -14,7 +14,7 @@ function makeTerminal(columns: number, rows: number): { columns: number; rows: n
   };
 }
 
-it('redraws its lines in place, and keeps what is printed above', () => {
+test('redraws its lines in place, and keeps what is printed above', () => {
   const terminal = makeTerminal(80, 24);
   const lines = liveLines(terminal);
   lines.draw(['one', 'two']);
@@ -23,7 +23,7 @@ it('redraws its lines in place, and keeps what is printed above', () => {
   expect(terminal.text).toBe('one\ntwo\n\r\u001B[2A\u001B[Jsaid\none\ntwo\n\r\u001B[2A\u001B[J');
 });
 
-it('counts the rows that its lines take after a terminal has become narrower', () => {
+test('counts the rows that its lines take after a terminal has become narrower', () => {
   const terminal = makeTerminal(80, 24);
   const lines = liveLines(terminal);
   lines.draw(['x'.repeat(70)]);
@@ -33,7 +33,7 @@ it('counts the rows that its lines take after a terminal has become narrower', (
   expect(terminal.text).toBe('\r\u001B[3A\u001B[Jy\n');
 });
 
-it('has room for a line on a terminal that reports no sensible size', () => {
+test('has room for a line on a terminal that reports no sensible size', () => {
   expect(liveLines(makeTerminal(0, 0)).width()).toBe(79);
   expect(liveLines(makeTerminal(0, 0)).height()).toBe(23);
   expect(liveLines(makeTerminal(1, 1)).width()).toBeGreaterThan(0);

@@ -1,5 +1,5 @@
 import type { GantryEvent } from '@gantry/core';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { ProgressState } from './progress-line.ts';
 import { progressLine } from './progress-line.ts';
 import type { Progress } from './progress.ts';
@@ -32,7 +32,7 @@ const STATES: readonly ProgressState[] = [
 ];
 
 describe('a line of progress', () => {
-  it.each([12, 20, 40, 60, 80, 200])('fits into %i columns, with no number cut', (width) => {
+  test.each([12, 20, 40, 60, 80, 200])('fits into %i columns, with no number cut', (width) => {
     for (const state of STATES) {
       const line = progressLine(state, width - 1);
       expect(line.length).toBeLessThan(width);
@@ -41,7 +41,7 @@ describe('a line of progress', () => {
     }
   });
 
-  it('shows more the more room there is', () => {
+  test('shows more the more room there is', () => {
     const [state] = STATES;
     if (state === undefined) throw new Error('no state');
     expect(progressLine(state, 39)).toBe('disk 0  12%  123 MiB/s  2 h 07 min left');
@@ -51,7 +51,7 @@ describe('a line of progress', () => {
     expect(progressLine(state, undefined)).toBe('disk 0  12%  123 GiB (98.7 GiB stored)  123 MiB/s  2 h 07 min left');
   });
 
-  it('shows that no data comes', () => {
+  test('shows that no data comes', () => {
     expect(STATES[2] && progressLine(STATES[2], 79)).toBe('total   [#######.....]  55%  5.00 GiB  no data for 1 min 15 s  3 of 16 done');
   });
 });
@@ -81,7 +81,7 @@ function makeProgress(
 const LEFT = /(?:(\d+) min )?(\d+) s left/;
 
 describe('the time that is left', () => {
-  it('counts down evenly though data comes in bursts', () => {
+  test('counts down evenly though data comes in bursts', () => {
     const { progress, at, disk } = makeProgress([0]);
     disk(0, 0);
     const shown: number[] = [];
@@ -98,7 +98,7 @@ describe('the time that is left', () => {
     expect(steps.filter((step) => step > 0 || step < -1).length).toBeLessThanOrEqual(2);
   });
 
-  it('is not shown while no data comes, which is shown instead', () => {
+  test('is not shown while no data comes, which is shown instead', () => {
     const { progress, at, disk } = makeProgress([0]);
     disk(0, 0);
     for (let ms = 100; ms <= 5000; ms += 100) {
@@ -120,7 +120,7 @@ describe('the time that is left', () => {
 });
 
 describe('several disks', () => {
-  it('have a line for the total, which includes those that wait and those that are done', () => {
+  test('have a line for the total, which includes those that wait and those that are done', () => {
     const { progress, at, disk, end } = makeProgress([0, 1, 2, 3], 100 * MIB);
     expect(progress.lines()).toEqual([]);
     disk(0, 0);
@@ -135,14 +135,14 @@ describe('several disks', () => {
     expect(lines[1]).toMatch(/^total {3}\[####\.{8}\] {2}30% {2}120 MiB {2}120 MiB\/s {2}3 s left {2}1 of 4 done$/);
   });
 
-  it('have no percentage of the total if the size of one is unknown', () => {
+  test('have no percentage of the total if the size of one is unknown', () => {
     const progress = createProgress(() => 0);
     for (const index of [0, 1]) progress.take({ type: 'disk', operation: 'export', disk: index, phase: 'waiting' });
     progress.take({ type: 'disk', operation: 'export', disk: 0, phase: 'running' });
     expect(progress.lines()).toEqual(['disk 0  0 B (0 B stored)  0 B/s', 'total   0 B (0 B stored)  0 B/s  0 of 2 done']);
   });
 
-  it('take no more lines than the terminal has, and say how many are left out', () => {
+  test('take no more lines than the terminal has, and say how many are left out', () => {
     const { progress, disk } = makeProgress([...Array(20).keys()]);
     for (let index = 0; index < 20; index += 1) disk(index, 0);
     const lines = progress.lines({ width: 79, height: 5 });

@@ -1,5 +1,5 @@
 import { GantryError } from '@gantry/core';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parseInstanceAddress, parseSourceAddress } from './instance-address.ts';
 
 function refusal(parse: () => unknown): GantryError {
@@ -13,7 +13,7 @@ function refusal(parse: () => unknown): GantryError {
 }
 
 describe('the address of an instance', () => {
-  it.each([
+  test.each([
     ['web1.yaml', 'file:///work', 'web1.yaml'],
     ['./ganeti:web1', 'file:///work', 'ganeti:web1'],
     ['/etc/gantry/web1.yaml', 'file:///etc/gantry', 'web1.yaml'],
@@ -32,7 +32,7 @@ describe('the address of an instance', () => {
     expect({ source: address.source.href, name: address.name }).toEqual({ source, name });
   });
 
-  it.each([
+  test.each([
     ['ganeti:', 'not an instance'],
     ['ganeti://master', 'not an instance'],
     ['ganeti://master/', 'not an instance'],
@@ -48,7 +48,7 @@ describe('the address of an instance', () => {
 });
 
 describe('the address of a source', () => {
-  it.each([
+  test.each([
     ['/etc/gantry/instances', 'file:///etc/gantry/instances'],
     ['instances/', 'file:///work/instances'],
     ['file:///etc/gantry', 'file:///etc/gantry'],
@@ -60,7 +60,7 @@ describe('the address of a source', () => {
     expect(parseSourceAddress(text, '/work').href).toBe(href);
   });
 
-  it('is not that of an instance', () => {
+  test('is not that of an instance', () => {
     const error = refusal(() => parseSourceAddress('ganeti:web1', '/work'));
     expect(error).toMatchObject({ code: 'INVENTORY_ADDRESS', hint: expect.stringContaining('gantry instances ganeti: web1') });
   });

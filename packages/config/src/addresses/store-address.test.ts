@@ -1,5 +1,5 @@
 import { GantryError } from '@gantry/core';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parseStoreAddress } from './store-address.ts';
 
 function refusal(text: string): GantryError {
@@ -13,7 +13,7 @@ function refusal(text: string): GantryError {
 }
 
 describe('the form of another tool', () => {
-  it.each([
+  test.each([
     ['backup.example.com:exports', 'ssh://backup.example.com/~/exports'],
     ['backup:/srv/exports', 'ssh://backup/srv/exports'],
     ['root@backup:', 'ssh://root@backup/DIRECTORY'],
@@ -46,14 +46,14 @@ describe('the form of another tool', () => {
     expect(error.hint).toContain(`: ./${text}`);
   });
 
-  it.each(['./host:dir', '/host:dir', 'exports/a:b', '../s3:x', './-', './~', './C:\\x', 'a@b', 'exports', '.', 'ex ports'])(
+  test.each(['./host:dir', '/host:dir', 'exports/a:b', '../s3:x', './-', './~', './C:\\x', 'a@b', 'exports', '.', 'ex ports'])(
     '%s stays a local path',
     (text) => {
       expect(parseStoreAddress(text, '/work').protocol).toBe('file:');
     },
   );
 
-  it.each([
+  test.each([
     ['SSH://host/dir', 'ssh://host/dir'],
     ['file:///srv/exports', 'file:///srv/exports'],
     ['file:/srv/exports', 'file:///srv/exports'],
@@ -62,7 +62,7 @@ describe('the form of another tool', () => {
     expect(parseStoreAddress(text, '/work').href).toBe(href);
   });
 
-  it.each(['', ' ', ' /srv/exports', '/srv/exports\n', '/srv/ex\tports', '/srv/\u001B[31m', '/srv/\uFFFD', 's3://bucket/a '])(
+  test.each(['', ' ', ' /srv/exports', '/srv/exports\n', '/srv/ex\tports', '/srv/\u001B[31m', '/srv/\uFFFD', 's3://bucket/a '])(
     '%j is refused: nobody means such a text',
     (text) => {
       expect(refusal(text)).toMatchObject({ code: 'STORE_ADDRESS' });

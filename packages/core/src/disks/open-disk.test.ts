@@ -1,12 +1,12 @@
 import { rename, symlink, writeFile } from 'node:fs/promises';
 import { attachLoopDevice, makeTemporaryDirectory } from '@gantry/testkit';
 import { execa } from 'execa';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { findDisk, openDisk, openFound } from './open-disk.ts';
 
 const MIB = 1024 * 1024;
 
-it.each(['read', 'write', 'write shared'] as const)(
+test.each(['read', 'write', 'write shared'] as const)(
   'refuses to %s a file, a named pipe or a device that replaces a disk after it was examined and before it is opened',
   async (mode) => {
     await using directory = await makeTemporaryDirectory();
@@ -28,7 +28,7 @@ it.each(['read', 'write', 'write shared'] as const)(
   },
 );
 
-it('refuses a file that replaces a device', async () => {
+test('refuses a file that replaces a device', async () => {
   await using directory = await makeTemporaryDirectory();
   const [link, file] = [directory.file('link'), directory.file('file')];
   await writeFile(file, Buffer.alloc(MIB));
@@ -39,7 +39,7 @@ it('refuses a file that replaces a device', async () => {
   await expect(openFound(link, found, 'read')).rejects.toMatchObject({ code: 'DISK_IO' });
 });
 
-it('opens a disk by a symbolic link', async () => {
+test('opens a disk by a symbolic link', async () => {
   await using directory = await makeTemporaryDirectory();
   await writeFile(directory.file('disk'), Buffer.alloc(MIB));
   await symlink(directory.file('disk'), directory.file('link'));

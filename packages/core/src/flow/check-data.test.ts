@@ -4,7 +4,7 @@ import { makeRandomFile, makeSparseFile, makeTemporaryDirectory } from '@gantry/
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { MemoryStore } from '@gantry/transport/testing';
 import { execa } from 'execa';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { put } from '../../test/sample-export.ts';
 import { sampleInstance } from '../../test/sample-instance.ts';
 import type { ImportResult } from '../operations/import.ts';
@@ -45,7 +45,7 @@ async function isUntouched(scratch: TemporaryDirectory): Promise<boolean> {
 }
 
 describe('a dump of Ganeti that is not what config.ini says', () => {
-  it.each(['gzip', 'pigz', 'zstd', 'xz', 'lzop', 'lz4', 'bzip2'])('is refused by raw when %s made it, and named', async (tool) => {
+  test.each(['gzip', 'pigz', 'zstd', 'xz', 'lzop', 'lz4', 'bzip2'])('is refused by raw when %s made it, and named', async (tool) => {
     await using scratch = await makeTemporaryDirectory();
     await makeRandomFile(scratch.file('plain'), MIB, 'compressed');
     const { stdout } = await execa(tool, ['-c', scratch.file('plain')], { encoding: 'buffer' });
@@ -57,7 +57,7 @@ describe('a dump of Ganeti that is not what config.ini says', () => {
     expect(await isUntouched(scratch)).toBe(true);
   });
 
-  it('is refused when it was compressed twice', async () => {
+  test('is refused when it was compressed twice', async () => {
     await using scratch = await makeTemporaryDirectory();
     await makeRandomFile(scratch.file('plain'), MIB, 'compressed');
     const { stdout } = await execa('sh', ['-c', 'xz -c "$1" | gzip', 'sh', scratch.file('plain')], { encoding: 'buffer' });
@@ -67,7 +67,7 @@ describe('a dump of Ganeti that is not what config.ini says', () => {
     expect(await isUntouched(scratch)).toBe(true);
   });
 
-  it('is taken for a disk, with a warning, when it is as long as the disk was', async () => {
+  test('is taken for a disk, with a warning, when it is as long as the disk was', async () => {
     await using scratch = await makeTemporaryDirectory();
     const image = Buffer.alloc(8 * MIB, 'data');
     image.set([0x1f, 0x8b, 0x08]);
@@ -76,7 +76,7 @@ describe('a dump of Ganeti that is not what config.ini says', () => {
     expect((await readFile(scratch.file('target'))).equals(image)).toBe(true);
   });
 
-  it('is handed to an import script, which may know what it is, with a warning', async () => {
+  test('is handed to an import script, which may know what it is, with a warning', async () => {
     await using scratch = await makeTemporaryDirectory();
     await makeCat(scratch);
     await writeFile(scratch.file('plain'), 'text');
@@ -86,7 +86,7 @@ describe('a dump of Ganeti that is not what config.ini says', () => {
   });
 });
 
-it('a dump of Ganeti that ends before the disk did is reported, one that is a bit shorter than whole MiB is not', async () => {
+test('a dump of Ganeti that ends before the disk did is reported, one that is a bit shorter than whole MiB is not', async () => {
   await using scratch = await makeTemporaryDirectory();
   const cut = await importGaneti(scratch, Buffer.alloc(5 * MIB, 'data'));
   expect(cut.warnings.join('\n')).toMatch(/has 5242880 bytes, and the disk had 8 MiB: it may have been cut short/);
@@ -95,7 +95,7 @@ it('a dump of Ganeti that ends before the disk did is reported, one that is a bi
 });
 
 describe('an empty dump of Ganeti', () => {
-  it('is refused for raw', async () => {
+  test('is refused for raw', async () => {
     await using scratch = await makeTemporaryDirectory();
     await expect(importGaneti(scratch, Buffer.alloc(0))).rejects.toMatchObject({
       code: 'DUMP_DAMAGED',
@@ -103,7 +103,7 @@ describe('an empty dump of Ganeti', () => {
     });
   });
 
-  it.each([
+  test.each([
     ['none', Buffer.alloc(0)],
     ['gzip', gzipSync(Buffer.alloc(0))],
   ])('is handed to an import script, with a warning (%s)', async (compression, dump) => {

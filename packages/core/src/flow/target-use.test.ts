@@ -14,7 +14,7 @@ import {
 import type { Store } from '@gantry/transport';
 import { MemoryStore } from '@gantry/transport/testing';
 import { execa } from 'execa';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { channelPair } from '../../test/peer/channel-pair.ts';
 import { sampleInstance } from '../../test/sample-instance.ts';
 import type { InstanceGuard } from '../instances/instance-source.ts';
@@ -195,7 +195,7 @@ const USES: Readonly<Record<string, Use>> = {
 describe.each(Object.entries(WRITES))('%s', (name, write) => {
   // Both kinds of import ask in the same place: the second needs to show no more than that it does.
   const uses = Object.entries(USES).slice(0, name === 'import by a script' ? 1 : undefined);
-  it.each(uses)('refuses a disk that is in use by %s, names it, and writes nothing', async (_, use) => {
+  test.each(uses)('refuses a disk that is in use by %s, names it, and writes nothing', async (_, use) => {
     await using bench = await Bench.make();
     await using stack = new AsyncDisposableStack();
     const { disk, user } = await use(bench, stack);
@@ -208,7 +208,7 @@ describe.each(Object.entries(WRITES))('%s', (name, write) => {
     expect(await sha256File(disk)).toBe(before);
   });
 
-  it.each([
+  test.each([
     ['a process', false],
     ['a mount of the device', true],
   ])('--force-in-use insists, with a warning that names %s', async (_, mounts) => {
@@ -235,7 +235,7 @@ describe.each(['import', 'move', 'create', 'rename'] as const)('%s, into an inst
     return bench;
   };
 
-  it.each([
+  test.each([
     ['the instance runs on node2.example.com, says ganeti:', { state: 'running', node: 'node2.example.com' }],
     ['ganeti: cannot tell whether the instance runs', { state: 'unknown' }],
   ] as const)('refuses a guarded disk (%s), and writes it with --force-in-use', async (why, run) => {
@@ -248,7 +248,7 @@ describe.each(['import', 'move', 'create', 'rename'] as const)('%s, into an inst
     expect(bench.warnings()).toContain(`is written anyway (--force-in-use): ${why}`);
   });
 
-  it.each([
+  test.each([
     ['of a stopped instance', { run: { state: 'stopped' } }],
     ['that is not guarded', { run: { state: 'running', node: 'n' }, guards: '/another/disk' }],
   ] as const)('writes a disk %s', async (_title, guard) => {

@@ -3,7 +3,7 @@ import type { TemporaryDirectory } from '@gantry/testkit';
 import { holdOpen, makeExt4Image, makeRandomFile, makeSparseFile, makeTemporaryDirectory } from '@gantry/testkit';
 import { MemoryStore } from '@gantry/transport/testing';
 import { execa } from 'execa';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { sampleInstance } from '../../test/sample-instance.ts';
 import { channelPair } from '../../test/peer/channel-pair.ts';
 import type { Instance } from '../instances/model.ts';
@@ -95,7 +95,7 @@ class Bench implements AsyncDisposable {
 }
 
 describe('an import', () => {
-  it('says what goes where, and what is there now', async () => {
+  test('says what goes where, and what is there now', async () => {
     await using bench = await Bench.make();
     const { plan, reference } = await bench.import('web1.example.com');
     const disk = { disk: 0, target: bench.file('target'), targetBytes: 16 * MIB, incomingBytes: 8 * MIB, holds: 'ext file system' };
@@ -104,7 +104,7 @@ describe('an import', () => {
     expect(await bench.isWritten()).toBe(true);
   });
 
-  it('into another instance wants a yes, and writes nothing before', async () => {
+  test('into another instance wants a yes, and writes nothing before', async () => {
     await using bench = await Bench.make();
     await expect(bench.import('web2.example.com')).rejects.toMatchObject({
       code: 'CONFIRM_NEEDED',
@@ -118,7 +118,7 @@ describe('an import', () => {
     expect(await bench.isWritten()).toBe(true);
   });
 
-  it('asks where a person is there, for any instance', async () => {
+  test('asks where a person is there, for any instance', async () => {
     await using bench = await Bench.make();
     const asked: string[] = [];
     const answering =
@@ -134,14 +134,14 @@ describe('an import', () => {
     expect(asked).toEqual(['web1.example.com', 'web2.example.com']);
   });
 
-  it('that is a dry run shows it and stops', async () => {
+  test('that is a dry run shows it and stops', async () => {
     await using bench = await Bench.make();
     expect(await bench.import('web2.example.com', { dryRun: true })).toMatchObject({ dryRun: true, plainBytes: 0 });
     expect(bench.events.filter(({ type }) => type === 'plan')).toHaveLength(1);
     expect(await bench.isWritten()).toBe(false);
   });
 
-  it('does not ask about a disk that is in use, and asks once more who uses it after the answer', async () => {
+  test('does not ask about a disk that is in use, and asks once more who uses it after the answer', async () => {
     await using bench = await Bench.make();
     let asked = 0;
     await using stack = new AsyncDisposableStack();
@@ -157,7 +157,7 @@ describe('an import', () => {
     expect(await bench.isWritten()).toBe(false);
   });
 
-  it('waits for an answer no longer than for a signal', async () => {
+  test('waits for an answer no longer than for a signal', async () => {
     await using bench = await Bench.make();
     const stop = new AbortController();
     const ask: ImportRequest['ask'] = (_, { signal }) =>
@@ -171,7 +171,7 @@ describe('an import', () => {
 });
 
 describe('a move', () => {
-  it('into an instance of another name wants a yes; neither side does anything before', async () => {
+  test('into an instance of another name wants a yes; neither side does anything before', async () => {
     await using bench = await Bench.make();
     // The snapshot is not possible here: a source that came to it would fail with that.
     const [refused] = await bench.move('web2.example.com', { snapshot: 'reflink' });
@@ -182,14 +182,14 @@ describe('a move', () => {
     expect(await bench.isWritten()).toBe(true);
   });
 
-  it('goes on by itself to an instance of the same name', async () => {
+  test('goes on by itself to an instance of the same name', async () => {
     await using bench = await Bench.make();
     const [moved] = await bench.move('web1.example.com');
     expect(moved.status).toBe('fulfilled');
     expect(await bench.isWritten()).toBe(true);
   });
 
-  it('that is a dry run shows what the peer has, and both sides end', async () => {
+  test('that is a dry run shows what the peer has, and both sides end', async () => {
     await using bench = await Bench.make();
     const [moved, received] = await bench.move('web2.example.com', { dryRun: true });
     const disk = { disk: 0, target: bench.file('target'), targetBytes: 16 * MIB, incomingBytes: 8 * MIB, holds: 'ext file system' };
@@ -202,13 +202,13 @@ describe('a move', () => {
 });
 
 describe('a target of another size', () => {
-  it('that is larger is reported, with what stays of it', async () => {
+  test('that is larger is reported, with what stays of it', async () => {
     await using bench = await Bench.make();
     await bench.import('web1.example.com');
     expect(bench.warnings()).toMatch(/it has 16777216 bytes, the disk in .* had 8388608: its last 8388608 bytes are not changed/);
   });
 
-  it.each(['import', 'move'] as const)('has the second table of a GPT in the wrong place, which is reported (%s)', async (operation) => {
+  test.each(['import', 'move'] as const)('has the second table of a GPT in the wrong place, which is reported (%s)', async (operation) => {
     await using bench = await Bench.make(async (path) => {
       await makeSparseFile(path, 8 * MIB);
       await execa('sfdisk', ['-q', path], { input: 'label: gpt\nsize=4MiB\n' });
@@ -218,7 +218,7 @@ describe('a target of another size', () => {
     expect(bench.warnings()).toMatch(/its GPT was made for a disk of 8388608 bytes, .* not at the end of this disk \(16777216 bytes\)/);
   });
 
-  it('of the same size is not spoken of, and neither is its GPT', async () => {
+  test('of the same size is not spoken of, and neither is its GPT', async () => {
     await using bench = await Bench.make(async (path) => {
       await makeSparseFile(path, 16 * MIB);
       await execa('sfdisk', ['-q', path], { input: 'label: gpt\nsize=4MiB\n' });
@@ -228,7 +228,7 @@ describe('a target of another size', () => {
   });
 });
 
-it.each([
+test.each([
   ['export', (bench: Bench, instance: Instance) => exportInstance({ instance, store: bench.store, stateDirectory: bench.file('state') })],
   [
     'move',
@@ -246,7 +246,7 @@ it.each([
   });
 });
 
-it('a disk of 0 bytes is named as what makes its dump empty', async () => {
+test('a disk of 0 bytes is named as what makes its dump empty', async () => {
   await using bench = await Bench.make();
   await makeSparseFile(bench.file('source'), 0);
   const instance = bench.instance('web1.example.com', 'source');

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { decodeLiveDump } from './decode-live-dump.ts';
 import { encodeDump } from './encode-dump.ts';
 import type { FinishedDump } from './frame-plan.ts';
@@ -28,7 +28,7 @@ function noise(bytes: number): Buffer {
 }
 
 describe('a dump that is read while it is written', () => {
-  it.each([
+  test.each([
     ['nothing', Buffer.alloc(0)],
     ['one byte', Buffer.of(7)],
     ['complete frames of zeros, and a shorter one', Buffer.alloc(3 * FRAME_SIZE + 9)],
@@ -39,7 +39,7 @@ describe('a dump that is read while it is written', () => {
     for (const chunk of [1000, 70_000, stored.length + 1]) expect((await decode(stored, made, chunk)).equals(plain)).toBe(true);
   });
 
-  it('is damaged if it ends early, continues after its end, or differs from what its writer says', async () => {
+  test('is damaged if it ends early, continues after its end, or differs from what its writer says', async () => {
     const { stored, made } = await encode(noise(FRAME_SIZE + 100));
     const damaged = { code: 'DUMP_DAMAGED' };
     for (const length of [0, 3, 9, 1000, FRAME_SIZE, stored.length - 60, stored.length - 1]) {
@@ -51,7 +51,7 @@ describe('a dump that is read while it is written', () => {
     }
   });
 
-  it('has no frame after a short one, and no frame above the frame size', async () => {
+  test('has no frame after a short one, and no frame above the frame size', async () => {
     const [short, other] = [await encode(noise(10)), await encode(noise(20))];
     const joined = Buffer.concat([short.stored.subarray(0, short.stored.length - 25), other.stored]);
     await expect(decode(joined, other.made)).rejects.toMatchObject({

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeTemporaryDirectory } from '@gantry/testkit';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { fileInventory } from './file-inventory.ts';
 import { describeFrom, listFrom } from './instance-source.ts';
 import type { InstanceSource } from './inventory.ts';
@@ -28,7 +28,7 @@ async function open(path = directory.file()): Promise<InstanceSource> {
 }
 
 describe('a directory of instance files', () => {
-  it('describes an instance by its file, or by its own name, with paths that count from the directory', async () => {
+  test('describes an instance by its file, or by its own name, with paths that count from the directory', async () => {
     const source = await open();
     for (const name of ['web1.yaml', 'web1.example.com']) {
       const { instance, run, guarded } = await describeFrom(source, name);
@@ -37,12 +37,12 @@ describe('a directory of instance files', () => {
     }
   });
 
-  it('reads a file of any name that is there, such as one without an extension', async () => {
+  test('reads a file of any name that is there, such as one without an extension', async () => {
     await write('odd', 'odd.example.com');
     expect(await describeFrom(await open(), 'odd')).toMatchObject({ instance: { name: 'odd.example.com' } });
   });
 
-  it('says of a missing file that it is missing, and of a missing instance which are like it', async () => {
+  test('says of a missing file that it is missing, and of a missing instance which are like it', async () => {
     const source = await open();
     await expect(describeFrom(source, 'web3.yaml')).rejects.toMatchObject({
       code: 'INSTANCE_FILE_UNREADABLE',
@@ -55,7 +55,7 @@ describe('a directory of instance files', () => {
     });
   });
 
-  it('names the files where two describe one instance, and lists it once with a warning', async () => {
+  test('names the files where two describe one instance, and lists it once with a warning', async () => {
     await write('copy.yaml', 'web1.example.com');
     const source = await open();
     await expect(describeFrom(source, 'web1.example.com')).rejects.toMatchObject({
@@ -66,7 +66,7 @@ describe('a directory of instance files', () => {
     expect(warnings).toEqual([`${directory.file('web1.yaml')} describes web1.example.com, and so does ${directory.file('copy.yaml')}`]);
   });
 
-  it('lists what it can read, warns of the rest, and passes over other files', async () => {
+  test('lists what it can read, warns of the rest, and passes over other files', async () => {
     await writeFile(directory.file('broken.yaml'), 'name: [\n');
     await writeFile(directory.file('notes.txt'), 'name: [\n');
     await writeFile(directory.file('.hidden.yaml'), 'name: [\n');
@@ -82,14 +82,14 @@ describe('a directory of instance files', () => {
     });
   });
 
-  it.each([
+  test.each([
     ['missing', 'INVENTORY_NOT_FOUND'],
     ['web1.yaml', 'INVENTORY_ADDRESS'],
   ])('cannot be listed where %s is', async (name, code) => {
     await expect(listFrom(await open(directory.file(name)))).rejects.toMatchObject({ code, exitCode: 3 });
   });
 
-  it('is of this machine', async () => {
+  test('is of this machine', async () => {
     const address = new URL('file://elsewhere/etc/gantry');
     await expect(fileInventory.open(address, { env: {}, warn: () => undefined })).rejects.toMatchObject({ code: 'invalid-address' });
   });

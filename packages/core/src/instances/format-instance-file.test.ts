@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { sampleInstance } from '../../test/sample-instance.ts';
 import { formatInstanceFile } from './format-instance-file.ts';
 import { parseInstance } from './parse-instance.ts';
@@ -37,7 +37,7 @@ const parameters = fc.dictionary(fc.stringMatching(/^[a-z][a-z0-9_]{0,8}$/), fc.
   maxKeys: 4,
 });
 
-it('is read as the same instance', () => {
+test('is read as the same instance', () => {
   const instances = fc.record({
     osparams: parameters,
     hvparams: parameters,
@@ -67,7 +67,7 @@ it('is read as the same instance', () => {
   );
 });
 
-it('has private parameters only where they are asked for, and nothing empty', () => {
+test('has private parameters only where they are asked for, and nothing empty', () => {
   const network = { name: 'lan', tags: [] };
   const nics = [{ mac: 'aa:00:00:35:4c:01', mode: 'bridged' as const, link: 'br0', network }];
   const instance = sampleInstance({ nics, osparams_private: { password: 'correct-horse' } });

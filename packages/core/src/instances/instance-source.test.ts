@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { GantryError } from '../report/errors.ts';
 import { asInventoryFailure, describeFrom, listFrom } from './instance-source.ts';
 import type { InstanceDescription } from './inventory.ts';
@@ -11,7 +11,7 @@ const WEB1: InstanceDescription = {
 };
 
 describe('describeFrom', () => {
-  it('completes what an inventory says, as of an instance file', async () => {
+  test('completes what an inventory says, as of an instance file', async () => {
     const { instance, source } = await describeFrom(memorySource([WEB1]), 'web1');
     expect(instance).toMatchObject({ name: 'web1.example.com', tags: [], disks: [{ path: '/a', access: 'rw' }] });
     expect(instance.primary_node).not.toBe('');
@@ -19,7 +19,7 @@ describe('describeFrom', () => {
     expect(source).toBe('memory:');
   });
 
-  it('refuses what an instance file may not say, and names instance and source', async () => {
+  test('refuses what an instance file may not say, and names instance and source', async () => {
     const source = memorySource([{ ...WEB1, instance: { ...WEB1.instance, os: '' } }]);
     await expect(describeFrom(source, 'web1')).rejects.toMatchObject({
       code: 'INSTANCE_INVALID',
@@ -27,7 +27,7 @@ describe('describeFrom', () => {
     });
   });
 
-  it.each([
+  test.each([
     [{ guarded: ['relative/path'] }, 'neither an absolute path nor a URI'],
     [{ native: { name: 'a', bytes: new Uint8Array(5 * 1024 * 1024) } }, 'the native description'],
   ])('trusts an inventory with nothing: %o', async (wrong, message) => {
@@ -37,7 +37,7 @@ describe('describeFrom', () => {
     });
   });
 
-  it('lists the instances of an ambiguous name', async () => {
+  test('lists the instances of an ambiguous name', async () => {
     await expect(describeFrom(memorySource(), 'db1')).rejects.toMatchObject({
       code: 'INSTANCE_AMBIGUOUS',
       details: ['db1.example.com', 'db1.example.net'],
@@ -45,21 +45,21 @@ describe('describeFrom', () => {
     });
   });
 
-  it('rejects with the reason of the signal, not with what a source makes of it', async () => {
+  test('rejects with the reason of the signal, not with what a source makes of it', async () => {
     const reason = new Error('enough');
     await expect(describeFrom(memorySource(), 'web1', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 });
 
 describe('listFrom', () => {
-  it('is in the order of names, and filters what a source did not', async () => {
+  test('is in the order of names, and filters what a source did not', async () => {
     const source = { ...memorySource(), list: () => memorySource().list() };
     expect((await listFrom(source, { patterns: ['db*'] })).map(({ name }) => name)).toEqual(['db1.example.com', 'db1.example.net']);
   });
 });
 
 describe('asInventoryFailure', () => {
-  it("knows the error of an inventory's own copy of this package", () => {
+  test("knows the error of an inventory's own copy of this package", () => {
     const foreign = Object.assign(new Error('refused'), { name: 'InventoryError', code: 'denied', details: [] });
     const failure = asInventoryFailure(foreign, 'ganeti:');
     expect(failure).toBeInstanceOf(GantryError);

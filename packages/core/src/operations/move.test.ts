@@ -6,7 +6,7 @@ import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeRandomFile, makeSparseFile, makeTemporaryDirectory, sha256File } from '@gantry/testkit';
 import { execa } from 'execa';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { ChannelPair } from '../../test/peer/channel-pair.ts';
 import { failFiles, systemError } from '../../test/failing-files.ts';
 import { channelOf, channelPair } from '../../test/peer/channel-pair.ts';
@@ -158,7 +158,7 @@ async function isUntouched(bench: Bench, disk: number): Promise<boolean> {
 }
 
 describe('a move', () => {
-  it('makes the disks there equal, and both sides agree on every digest', async () => {
+  test('makes the disks there equal, and both sides agree on every digest', async () => {
     await using bench = await makeBench(3);
     const { source, receiver } = await bench.move();
     expect(source).toMatchObject({ status: 'fulfilled', value: { target: 'web1.example.com', plainBytes: 27 * MIB } });
@@ -170,7 +170,7 @@ describe('a move', () => {
     expect(await moveOutcome(id, { stateDirectory: bench.file('there', 'state') })).toMatchObject({ state: 'committed' });
   });
 
-  it('renames on the peer when all disks are there, and tells the words of scripts there', async () => {
+  test('renames on the peer when all disks are there, and tells the words of scripts there', async () => {
     const target = {
       ...CAT,
       rename: 'echo "$OLD_INSTANCE_NAME to $INSTANCE_NAME" >&2; cmp "$DISK_0_PATH" "$DISK_1_PATH" && exit 1; exit 0',
@@ -183,7 +183,7 @@ describe('a move', () => {
     );
   });
 
-  it('lets no slow import script hold up another disk', async () => {
+  test('lets no slow import script hold up another disk', async () => {
     const slow =
       'if [ "$IMPORT_INDEX" = 0 ]; then while ! [ -e done1 ]; do sleep 0.05; done; fi; cat >"$IMPORT_DEVICE"; touch "done$IMPORT_INDEX"';
     const big = 'for i in 1 2 3 4 5 6 7; do cat "$EXPORT_DEVICE"; done';
@@ -192,7 +192,7 @@ describe('a move', () => {
     expect(source).toMatchObject({ status: 'fulfilled', value: { plainBytes: 14 * 9 * MIB } });
   });
 
-  it('starts export scripts in different seconds, since some name things after the date of a dump', async () => {
+  test('starts export scripts in different seconds, since some name things after the date of a dump', async () => {
     await using bench = await makeBench(2, {
       os: 'cat',
       source: { ...CAT, export: `date +%s >>"$PWD/starts"; ${CAT.export}` },
@@ -204,7 +204,7 @@ describe('a move', () => {
     expect(new Set(starts).size).toBe(2);
   });
 
-  it('compresses as little as it can, unless a level is given', async () => {
+  test('compresses as little as it can, unless a level is given', async () => {
     const storedBytes = async (level?: number): Promise<number> => {
       const text = { ...CAT, export: 'seq 400000' };
       await using bench = await makeBench(1, { os: 'cat', source: text, target: CAT });
@@ -216,7 +216,7 @@ describe('a move', () => {
     expect(await storedBytes(9)).toBeLessThan(fastest);
   });
 
-  it('refuses a level that there is not before anything is done', async () => {
+  test('refuses a level that there is not before anything is done', async () => {
     await using bench = await makeBench(1);
     const { source, receiver } = await bench.move({ level: 99 });
     expect(failureOf(source)).toMatchObject({ code: 'USAGE', message: expect.stringContaining('no level 99') });
@@ -225,7 +225,7 @@ describe('a move', () => {
     expect(bench.events.source).toEqual([]);
   });
 
-  it('keeps to a limit', async () => {
+  test('keeps to a limit', async () => {
     await using bench = await makeBench(1);
     const started = performance.now();
     const { source } = await bench.move({ bytesPerSecond: 9 * MIB });
@@ -235,7 +235,7 @@ describe('a move', () => {
 });
 
 describe('a move that fails', () => {
-  it('for the export script: ends the import, and nothing counts', async () => {
+  test('for the export script: ends the import, and nothing counts', async () => {
     await using meeting = await makeTemporaryDirectory();
     await execa('mkfifo', [meeting.file('started')]);
     const source = { ...CAT, export: `head -c 9000000 "$EXPORT_DEVICE"; read line <${meeting.file('started')}; exit 3` };
@@ -251,7 +251,7 @@ describe('a move that fails', () => {
     expect(await processesOf(bench.file('there', 'os'))).toEqual([]);
   });
 
-  it('for the import script: says so with its words, and which disks are how', async () => {
+  test('for the import script: says so with its words, and which disks are how', async () => {
     const target = { ...CAT, import: 'cat >"$IMPORT_DEVICE"; if [ "$IMPORT_INDEX" = 1 ]; then echo no room >&2; exit 1; fi' };
     await using bench = await makeBench(3, { os: 'cat', source: CAT, target });
     const outcome = await bench.move({ parallel: 1 });
@@ -265,7 +265,7 @@ describe('a move that fails', () => {
     expect(await isUntouched(bench, 2)).toBe(true);
   });
 
-  it('for a disk that somebody uses by the time of the rename: lets no script at it', async () => {
+  test('for a disk that somebody uses by the time of the rename: lets no script at it', async () => {
     const target = { ...CAT, rename: 'printf renamed >>"$DISK_0_PATH"' };
     await using bench = await makeBench(1, { os: 'cat', source: { ...CAT, rename: 'exit 0' }, target });
     await using guest = new AsyncDisposableStack();
@@ -282,7 +282,7 @@ describe('a move that fails', () => {
     expect((await readFile(bench.file('there', '0.img'))).equals(await readFile(bench.file('here', '0.img')))).toBe(true);
   });
 
-  it('for a disk that the rename script may write and another operation has: does not begin', async () => {
+  test('for a disk that the rename script may write and another operation has: does not begin', async () => {
     const scripts = { ...CAT, rename: 'exit 0' };
     await using bench = await makeBench(2, { os: 'cat', source: scripts, target: scripts });
     const stateDirectory = await openStateDirectory(bench.file('there', 'state'));
@@ -294,14 +294,14 @@ describe('a move that fails', () => {
     expect(await isUntouched(bench, 0)).toBe(true);
   });
 
-  it('for the rename script: commits nothing', async () => {
+  test('for the rename script: commits nothing', async () => {
     await using bench = await makeBench(1, { os: 'cat', source: { ...CAT, rename: 'exit 0' }, target: { ...CAT, rename: 'exit 1' } });
     const outcome = await bench.move({ rename: true });
     expect(failureOf(outcome.source)).toMatchObject({ code: 'SCRIPT_FAILED', message: expect.stringMatching(/stage rename/) });
     expect(bench.warnings('receiver')).toMatch(/complete, but the move was not committed/);
   });
 
-  it('for a signal: ends both sides at once', async () => {
+  test('for a signal: ends both sides at once', async () => {
     const bye = new AbortController();
     await using bench = await makeBench(1, { os: 'cat', source: { ...CAT, export: 'cat "$EXPORT_DEVICE"; sleep 1000' }, target: CAT });
     const moving = bench.move({
@@ -315,7 +315,7 @@ describe('a move that fails', () => {
     expect(failureOf(outcome.receiver)).toMatchObject({ code: 'PEER_FAILED', message: expect.stringMatching(/stop/) });
   });
 
-  it('for a connection that is cut in the middle: leaves nothing running', async () => {
+  test('for a connection that is cut in the middle: leaves nothing running', async () => {
     const scripts = { export: 'cat "$EXPORT_DEVICE"; sleep 1000', import: 'cat >"$IMPORT_DEVICE"' };
     await using bench = await makeBench(2, { os: 'cat', source: scripts, target: scripts });
     const cut = (event: GantryEvent): void => {
@@ -328,7 +328,7 @@ describe('a move that fails', () => {
     expect(await processesOf(bench.file(''))).toEqual([]);
   });
 
-  it('for a damaged byte on the way: the script sees nothing of that frame', async () => {
+  test('for a damaged byte on the way: the script sees nothing of that frame', async () => {
     await using bench = await makeBench(1);
     const { input } = bench.pair.receiver;
     let passed = 0;
@@ -344,7 +344,7 @@ describe('a move that fails', () => {
     expect(await isUntouched(bench, 0)).toBe(true);
   });
 
-  it('during the commit: says so, and the peer knows', async () => {
+  test('during the commit: says so, and the peer knows', async () => {
     await using bench = await makeBench(1);
     const channel: PeerChannel = {
       ...bench.pair.receiver,
@@ -362,7 +362,7 @@ describe('a move that fails', () => {
     expect(bench.warnings('receiver')).toMatch(/did not acknowledge/);
   });
 
-  it('for a record that can neither be made durable nor be taken back: says that the peer must be asked', async () => {
+  test('for a record that can neither be made durable nor be taken back: says that the peer must be asked', async () => {
     await using bench = await makeBench(1);
     const receiver: PeerChannel = bench.pair.receiver;
     let broken: Disposable | undefined;
@@ -382,7 +382,7 @@ describe('a move that fails', () => {
     expect(bench.warnings('source')).not.toMatch(/is unchanged here/);
   });
 
-  it('before the commit reaches the peer: the peer knows that it was not', async () => {
+  test('before the commit reaches the peer: the peer knows that it was not', async () => {
     await using bench = await makeBench(1);
     const peer: PeerChannel = {
       ...bench.pair.source,
@@ -411,7 +411,7 @@ describe('a move that is interrupted at the last moment', () => {
     };
   }
 
-  it.each(['"commit"', '"acknowledged"'])('while the source says %s: is committed on both sides, and both say so', async (message) => {
+  test.each(['"commit"', '"acknowledged"'])('while the source says %s: is committed on both sides, and both say so', async (message) => {
     await using bench = await makeBench(1);
     const bye = new AbortController();
     const peer = watched(bench.pair.source, message, () => bye.abort(new Error('stop')));
@@ -424,7 +424,7 @@ describe('a move that is interrupted at the last moment', () => {
     expect(bench.events.source.some((event) => waiting.asymmetricMatch(event))).toBe(message === '"commit"');
   });
 
-  it('while the receiver says "committed": is committed on both sides', async () => {
+  test('while the receiver says "committed": is committed on both sides', async () => {
     await using bench = await makeBench(1);
     const bye = new AbortController();
     const channel = watched(bench.pair.receiver, '"committed"', () => bye.abort(new Error('stop')));
@@ -433,7 +433,7 @@ describe('a move that is interrupted at the last moment', () => {
     expect([source.status, receiver.status]).toEqual(['fulfilled', 'fulfilled']);
   });
 
-  it('while the source says "prepare": is committed on neither', async () => {
+  test('while the source says "prepare": is committed on neither', async () => {
     await using bench = await makeBench(1);
     const bye = new AbortController();
     const peer = watched(bench.pair.source, '"prepare"', () => bye.abort(new Error('stop')));
@@ -445,7 +445,7 @@ describe('a move that is interrupted at the last moment', () => {
     await expect(asked).rejects.toMatchObject({ code: 'MOVE_NOT_COMMITTED' });
   });
 
-  it('after the commit, when cleaning up fails: is committed anyway, with a warning', async () => {
+  test('after the commit, when cleaning up fails: is committed anyway, with a warning', async () => {
     await using bench = await makeBench(1);
     let broken: Disposable | undefined;
     const start = async (): Promise<void> => {
@@ -469,7 +469,7 @@ describe('a move that is interrupted at the last moment', () => {
 });
 
 describe('the two sides of a move', () => {
-  it('do not agree where the receiver took something else than was sent: nothing is committed', async () => {
+  test('do not agree where the receiver took something else than was sent: nothing is committed', async () => {
     await using bench = await makeBench(1);
     const { receiver } = bench.pair;
     const channel: PeerChannel = {
@@ -506,7 +506,7 @@ describe('the two sides of a move', () => {
     }
   }
 
-  it('keep to the credit: the source never has more on the way than the receiver has allowed', async () => {
+  test('keep to the credit: the source never has more on the way than the receiver has allowed', async () => {
     const slow = 'sleep 1; cat >/dev/null';
     await using bench = await makeBench(1, {
       os: 'cat',
@@ -538,7 +538,7 @@ describe('the two sides of a move', () => {
     expect(most).toBeLessThanOrEqual(0);
   });
 
-  it('keep to the credit: a receiver to which more is sent refuses it', async () => {
+  test('keep to the credit: a receiver to which more is sent refuses it', async () => {
     await using bench = await makeBench(1, {
       os: 'cat',
       source: { ...CAT, export: 'cat /dev/urandom' },
@@ -562,7 +562,7 @@ describe('the two sides of a move', () => {
 describe('a receiver refuses before any script runs', () => {
   const loud = { export: 'cat "$EXPORT_DEVICE"', import: 'touch ran; cat >"$IMPORT_DEVICE"', verify: 'touch ran' };
 
-  it.each([
+  test.each([
     ['an instance that is not allowed', {}, { limits: { instances: ['db*', '*.example.org'] } }, 'PEER_REFUSED'],
     ['an OS definition that is not allowed', {}, { limits: { osDefinitions: ['debootstrap'] } }, 'PEER_REFUSED'],
     ['an instance file out of its directory', { to: '../here/web1.yaml' }, { limits: { instanceDirectory: '.' } }, 'PEER_REFUSED'],
@@ -581,7 +581,7 @@ describe('a receiver refuses before any script runs', () => {
     expect(await isUntouched(bench, 0)).toBe(true);
   });
 
-  it.each([
+  test.each([
     ['fewer disks', { targetDisks: 1 }, 'DISK_TOO_FEW'],
     ['a smaller disk', { targetMib: 8 }, 'DISK_TOO_SMALL'],
   ] as const)('%s', async (_, sketch, code) => {
@@ -590,7 +590,7 @@ describe('a receiver refuses before any script runs', () => {
     expect(await isUntouched(bench, 0)).toBe(true);
   });
 
-  it('and takes what its limits allow', async () => {
+  test('and takes what its limits allow', async () => {
     await using bench = await makeBench(1, { os: 'cat', source: CAT, target: CAT });
     const limits = { instances: ['db*', 'web*.*.com'], osDefinitions: ['cat'], instanceDirectory: '.' };
     expect((await bench.move({}, { limits })).source.status).toBe('fulfilled');
@@ -598,7 +598,7 @@ describe('a receiver refuses before any script runs', () => {
 });
 
 describe('a source gives up on a peer', () => {
-  it.each([
+  test.each([
     ['that greets with something else', 'Welcome to node2!\nhave a nice day', 'PEER_PROTOCOL', /does not answer with gantry's protocol/],
     ['of another version', 'gantry-pipe 7 9.1.0\n', 'PEER_VERSION', /gantry 9\.1\.0 with version 7/],
     ['that speaks no messages', `gantry-pipe 2 0.1.0\n${'x'.repeat(100)}`, 'PEER_PROTOCOL', /unknown type/],
@@ -610,7 +610,7 @@ describe('a source gives up on a peer', () => {
     await expect(moving).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
-  it.each([
+  test.each([
     [127, 'sh: 1: gantry: not found', 'PEER_NO_GANTRY'],
     [2, "error: unknown command 'receive'", 'PEER_VERSION'],
     [1, 'something else', 'PEER_FAILED'],
@@ -624,7 +624,7 @@ describe('a source gives up on a peer', () => {
     await expect(moving).rejects.toMatchObject({ code });
   });
 
-  it('that says nothing at all', async () => {
+  test('that says nothing at all', async () => {
     await using bench = await makeBench(1);
     bench.pair.receiverStream.resume();
     const instance = await loadInstanceFile(bench.file('here', 'web1.yaml'));
@@ -656,7 +656,7 @@ describe('a source gives up on a peer', () => {
 
   const READY = control({ kind: 'ready', instance: 'web1.example.com', node: 'node2', window: 64 * MIB, disks: [] });
 
-  it.each([
+  test.each([
     ['its answer to the order', [], {}, 'ready'],
     ['that it has taken a disk', [READY], {}, 'waiting for the import script'],
     ['its answer to the order, with a short stall time-out', [], { peerTimeout: 600, stallTimeout: 1 }, 'ready'],
@@ -690,7 +690,7 @@ describe('a source gives up on a peer', () => {
 
   const TAKEN = { kind: 'taken', disk: 0, frames: 1, plainBytes: 1, storedBytes: 1, sha256: '0'.repeat(64) };
 
-  it.each([
+  test.each([
     ['answers with another step', [control({ kind: 'prepared' })], /sent prepared instead of ready/],
     [
       'sends more steps than there are',
@@ -715,7 +715,7 @@ describe('a source gives up on a peer', () => {
     await playing;
   });
 
-  it('that lives, and never answers the commit: nobody but the peer knows', async () => {
+  test('that lives, and never answers the commit: nobody but the peer knows', async () => {
     await using bench = await makeBench(1);
     const { receiver } = bench.pair;
     const silent: PeerChannel = {
@@ -732,14 +732,14 @@ describe('a source gives up on a peer', () => {
     expect(received.status).toBe('fulfilled');
   });
 
-  it('not while its script works, and neither does the receiver while the one here does', async () => {
+  test('not while its script works, and neither does the receiver while the one here does', async () => {
     const slow = { export: 'sleep 6; cat "$EXPORT_DEVICE"', import: 'cat >"$IMPORT_DEVICE"; sleep 6', rename: 'sleep 6' };
     await using bench = await makeBench(1, { os: 'slow', source: slow, target: slow, name: 'web2.example.com' });
     const { source, receiver } = await bench.move({ peerTimeout: 2, rename: true });
     expect([source.status, receiver.status]).toEqual(['fulfilled', 'fulfilled']);
   });
 
-  it('whose import script takes nothing, where a stall time-out was asked for, and says what each disk waits for', async () => {
+  test('whose import script takes nothing, where a stall time-out was asked for, and says what each disk waits for', async () => {
     const source = { ...CAT, export: 'cat /dev/urandom' };
     await using bench = await makeBench(1, { os: 'cat', source, target: { ...CAT, import: 'sleep 1000' } });
     const error = failureOf((await bench.move({ stallTimeout: 1 })).source);
@@ -783,7 +783,7 @@ describe('a receiver gives up on a source', () => {
     }
   }
 
-  it.each([
+  test.each([
     ['orders nothing', [], 'waiting for the answer "order"'],
     ['sends no data', [control(ORDER)], 'disk 0: waiting for data'],
   ] as const)('that lives, and %s', async (_, messages, where) => {
@@ -797,7 +797,7 @@ describe('a receiver gives up on a source', () => {
     expect(await isUntouched(bench, 0)).toBe(true);
   });
 
-  it.each([
+  test.each([
     ['names a disk twice', [control({ ...ORDER, disks: [{ disk: 0 }, { disk: 0 }] })], /named a disk twice/],
     ['sends data of a disk that it has not announced', [control(ORDER), DATA], /data of disk 5, which was not announced/],
     ['allows data', [control(ORDER), creditMessage(0, 1)], /sent a credit although it is the source/],
@@ -808,7 +808,7 @@ describe('a receiver gives up on a source', () => {
   });
 });
 
-it('either side meets any bytes at all with a typed error, and no hang', async () => {
+test('either side meets any bytes at all with a typed error, and no hang', async () => {
   await using bench = await makeBench(1);
   const instance = await loadInstanceFile(bench.file('here', 'web1.yaml'));
   const junk = fc.oneof(

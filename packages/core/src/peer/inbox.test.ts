@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { Inbox } from './inbox.ts';
 import { WireProblem } from './wire.ts';
 
-it('gives all bytes in order, allows again what was read, and never holds more than its window', async () => {
+test('gives all bytes in order, allows again what was read, and never holds more than its window', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.uint8Array({ minLength: 1, maxLength: 40 }), { maxLength: 40 }), async (chunks) => {
       const window = 64;
@@ -39,7 +39,7 @@ it('gives all bytes in order, allows again what was read, and never holds more t
   );
 });
 
-it('wakes its reader for a quarter of the window or the end, not for every crumb', async () => {
+test('wakes its reader for a quarter of the window or the end, not for every crumb', async () => {
   const inbox = new Inbox(64, () => undefined);
   const chunks = inbox[Symbol.asyncIterator]();
   const first = chunks.next();
@@ -53,7 +53,7 @@ it('wakes its reader for a quarter of the window or the end, not for every crumb
   expect((await last).value).toHaveLength(1);
 });
 
-it('refuses more than it has allowed, and anything behind the end', () => {
+test('refuses more than it has allowed, and anything behind the end', () => {
   const inbox = new Inbox(10, () => undefined);
   inbox.push(Buffer.alloc(10));
   expect(() => inbox.push(Buffer.alloc(1))).toThrow(WireProblem);

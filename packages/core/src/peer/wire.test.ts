@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { GREETING, GreetingReader } from './greeting.ts';
 import { parseControl } from './messages.ts';
 import type { Incoming } from './wire.ts';
@@ -42,7 +42,7 @@ function split(bytes: Uint8Array, sizes: readonly number[]): { readonly found: I
 const sizes = fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 5 });
 
 describe('the messages of a pipe', () => {
-  it('come out as they went in, wherever they are cut on the way', () => {
+  test('come out as they went in, wherever they are cut on the way', () => {
     fc.assert(
       fc.property(fc.array(message, { maxLength: 12 }), sizes, (messages, cuts) => {
         const bytes = Buffer.concat(messages.map(encode));
@@ -58,7 +58,7 @@ describe('the messages of a pipe', () => {
     );
   });
 
-  it('are bounded: any other bytes are refused, or held in no more than one control message', () => {
+  test('are bounded: any other bytes are refused, or held in no more than one control message', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 2000 }), sizes, (bytes, cuts) => {
         try {
@@ -71,7 +71,7 @@ describe('the messages of a pipe', () => {
     );
   });
 
-  it.each([
+  test.each([
     ['data', MAX_DATA_BYTES + 1],
     ['data', 0],
     ['control', MAX_CONTROL_BYTES + 1],
@@ -84,7 +84,7 @@ describe('the messages of a pipe', () => {
 });
 
 describe('a greeting', () => {
-  it('is known wherever it is cut, and what follows is kept', () => {
+  test('is known wherever it is cut, and what follows is kept', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: GREETING.length }), (size) => {
         const reader = new GreetingReader();
@@ -100,7 +100,7 @@ describe('a greeting', () => {
     );
   });
 
-  it('is distinguished from anything else within 80 bytes', () => {
+  test('is distinguished from anything else within 80 bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 80, maxLength: 200 }), fc.boolean(), (bytes, prefixed) => {
         const sent = prefixed ? Buffer.concat([Buffer.from('gantry-pipe '), bytes]) : bytes;
@@ -111,7 +111,7 @@ describe('a greeting', () => {
 });
 
 describe('a control message', () => {
-  it('is one of those that there are, or none', () => {
+  test('is one of those that there are, or none', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
         expect(parseControl(text)).toBeUndefined();

@@ -1,13 +1,13 @@
 import { symlink, writeFile } from 'node:fs/promises';
 
 import { makeTemporaryDirectory, OS_DEFINITIONS, SOUND_DEFINITIONS, writeOsDefinition, writeOsDefinitions } from '@gantry/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { RAW_DEFINITION } from './definition.ts';
 import { diagnoseDefinitions } from './diagnose.ts';
 
 describe('diagnosis', () => {
-  it('says of every definition whether it is valid and what it can do, or every reason why not', async () => {
+  test('says of every definition whether it is valid and what it can do, or every reason why not', async () => {
     await using path = await makeTemporaryDirectory();
     await writeOsDefinitions(path.path);
     const found = await diagnoseDefinitions([path.path]);
@@ -27,7 +27,7 @@ describe('diagnosis', () => {
     expect(by('raw')).toEqual({ name: 'raw', valid: true, definition: RAW_DEFINITION });
   });
 
-  it('follows the search path, and marks what is shadowed by the first of its name, broken as that may be', async () => {
+  test('follows the search path, and marks what is shadowed by the first of its name, broken as that may be', async () => {
     await using first = await makeTemporaryDirectory();
     await using second = await makeTemporaryDirectory();
     await writeOsDefinition(first.path, 'both', { files: { create: null } });
@@ -42,7 +42,7 @@ describe('diagnosis', () => {
     ]);
   });
 
-  it('lets a directory called raw stand before the built-in definition', async () => {
+  test('lets a directory called raw stand before the built-in definition', async () => {
     await using path = await makeTemporaryDirectory();
     await writeOsDefinition(path.path, 'raw');
     const found = await diagnoseDefinitions([path.path]);
@@ -52,7 +52,7 @@ describe('diagnosis', () => {
     ]);
   });
 
-  it('names a link that leads nowhere', async () => {
+  test('names a link that leads nowhere', async () => {
     await using path = await makeTemporaryDirectory();
     await symlink('/nowhere/at/all', path.file('lost'));
     expect((await diagnoseDefinitions([path.path]))[0]).toEqual({
@@ -63,7 +63,7 @@ describe('diagnosis', () => {
     });
   });
 
-  it('takes a directory of the path that is not there for an empty one, and refuses one that it cannot list', async () => {
+  test('takes a directory of the path that is not there for an empty one, and refuses one that it cannot list', async () => {
     await using path = await makeTemporaryDirectory();
     await writeFile(path.file('file'), '');
     expect(await diagnoseDefinitions([path.file('gone')])).toHaveLength(1);
@@ -73,7 +73,7 @@ describe('diagnosis', () => {
     });
   });
 
-  it('rejects with the reason of its signal', async () => {
+  test('rejects with the reason of its signal', async () => {
     await using path = await makeTemporaryDirectory();
     await writeOsDefinitions(path.path, ['cat']);
     const reason = new Error('enough');

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { sampleInstance } from '../../test/sample-instance.ts';
 import type { Instance } from '../instances/model.ts';
@@ -159,11 +159,11 @@ const LEAST_VARIABLES: Readonly<Record<string, string>> = {
 };
 
 describe('the environment of every script', () => {
-  it('has each variable of the interface, and no other', () => {
+  test('has each variable of the interface, and no other', () => {
     expect(createEnvironment(selected(20, 'default'), FULL, {})).toEqual(FULL_VARIABLES);
   });
 
-  it('lacks what is not known, rather than having it empty, but for the secondary nodes, as under Ganeti', () => {
+  test('lacks what is not known, rather than having it empty, but for the secondary nodes, as under Ganeti', () => {
     expect(createEnvironment(selected(20), sampleInstance(), {})).toEqual(LEAST_VARIABLES);
     const hollow = sampleInstance({
       uuid: '',
@@ -184,7 +184,7 @@ describe('the environment of every script', () => {
     });
   });
 
-  it('has no OS parameters below API 20, and no variant below API 15', () => {
+  test('has no OS parameters below API 20, and no variant below API 15', () => {
     const at15 = createEnvironment(selected(15, 'default'), FULL, {});
     expect(Object.keys(at15).filter((name) => name.startsWith('OSP_'))).toEqual([]);
     expect(at15['OS_VARIANT']).toBe('default');
@@ -193,12 +193,12 @@ describe('the environment of every script', () => {
     expect(createEnvironment(selected(10), FULL, {})['OS_API_VERSION']).toBe('10');
   });
 
-  it('has the debug level', () => {
+  test('has the debug level', () => {
     expect(createEnvironment(selected(20), FULL, { debug: true })['DEBUG_LEVEL']).toBe('1');
     expect(createEnvironment(selected(20), FULL, { debug: false })['DEBUG_LEVEL']).toBe('0');
   });
 
-  it('cannot hold a NUL, and says where one is without the value', () => {
+  test('cannot hold a NUL, and says where one is without the value', () => {
     expect(() => createEnvironment(selected(20), sampleInstance({ primary_node: 'node\0secret' }), {})).toThrow(
       expect.objectContaining({
         code: 'INSTANCE_INVALID',
@@ -212,14 +212,14 @@ describe('the environment of every script', () => {
 });
 
 describe('OS parameters', () => {
-  it('are upper-cased, with - as _', () => {
+  test('are upper-cased, with - as _', () => {
     const instance = sampleInstance({ osparams: { 'boot-size': '1', under_score: '2', Mixed: '3', 'dot.ted': '4', '7zip': '5' } });
     const environment = createEnvironment(selected(20), instance, {});
     const names = Object.keys(environment).filter((name) => name.startsWith('OSP_'));
     expect(names).toEqual(['OSP_BOOT_SIZE', 'OSP_UNDER_SCORE', 'OSP_MIXED', 'OSP_DOT.TED', 'OSP_7ZIP']);
   });
 
-  it('that would be one variable are refused', () => {
+  test('that would be one variable are refused', () => {
     const two = sampleInstance({ osparams: { 'boot-size': '1', boot_size: '2' } });
     expect(() => createEnvironment(selected(20), two, {})).toThrow(
       expect.objectContaining({
@@ -236,7 +236,7 @@ describe('OS parameters', () => {
     );
   });
 
-  it('cannot hold a NUL, and their values are in no message', () => {
+  test('cannot hold a NUL, and their values are in no message', () => {
     const instance = sampleInstance({ osparams_private: { password: 'hunter2\0' } });
     expect(() => createEnvironment(selected(20), instance, {})).toThrow(
       expect.objectContaining({ code: 'OS_PARAMETER', message: expect.not.stringContaining('hunter2') }),
@@ -245,19 +245,19 @@ describe('OS parameters', () => {
 });
 
 describe('the environment of one operation', () => {
-  it('create: says when an existing instance is installed anew', () => {
+  test('create: says when an existing instance is installed anew', () => {
     expect(createEnvironment(selected(20, 'default'), FULL, { reinstall: true })).toEqual({ ...FULL_VARIABLES, INSTANCE_REINSTALL: '1' });
     expect(createEnvironment(selected(20), FULL, { reinstall: false })).not.toHaveProperty('INSTANCE_REINSTALL');
   });
 
-  it('rename: has the old name too', () => {
+  test('rename: has the old name too', () => {
     expect(renameEnvironment(selected(20, 'default'), FULL, { oldName: 'old.example.com' })).toEqual({
       ...FULL_VARIABLES,
       OLD_INSTANCE_NAME: 'old.example.com',
     });
   });
 
-  it('export: names the snapshot, while the disks stay what they are', () => {
+  test('export: names the snapshot, while the disks stay what they are', () => {
     expect(
       exportEnvironment(selected(20, 'default'), FULL, { index: 2, view: { path: '/dev/vg/snap', uri: 'rbd:pool/web1-2@snap' } }),
     ).toEqual({
@@ -271,13 +271,13 @@ describe('the environment of one operation', () => {
     });
   });
 
-  it('export: lacks the path of what has a URI alone, and the URI of what has a path alone', () => {
+  test('export: lacks the path of what has a URI alone, and the URI of what has a path alone', () => {
     const byUri = exportEnvironment(selected(20, 'default'), FULL, { index: 1, view: { uri: 'rbd:pool/web1-1' } });
     expect(byUri).toEqual({ ...FULL_VARIABLES, EXPORT_INDEX: '1', EXPORT_DISK_URI: 'rbd:pool/web1-1', EXP_SIZE_FD: '3', LC_ALL: 'C' });
     expect(exportEnvironment(selected(20), FULL, { index: 2, view: { path: '/dev/vg/snap' } })).not.toHaveProperty('EXPORT_DISK_URI');
   });
 
-  it('import: names the disk', () => {
+  test('import: names the disk', () => {
     expect(importEnvironment(selected(20, 'default'), FULL, { index: 2 })).toEqual({
       ...FULL_VARIABLES,
       IMPORT_INDEX: '2',
@@ -296,7 +296,7 @@ describe('the environment of one operation', () => {
     });
   });
 
-  it('verify: has what is known, with or without an instance', () => {
+  test('verify: has what is known, with or without an instance', () => {
     expect(verifyEnvironment(selected(20, 'default'), FULL, { instance: FULL })).toEqual(FULL_VARIABLES);
     expect(verifyEnvironment(selected(20), { osparams: { a: '1' }, osparams_private: { b: '2' } }, {})).toEqual({
       PATH: '/sbin:/bin:/usr/sbin:/usr/bin',

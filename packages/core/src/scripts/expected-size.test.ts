@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { ExpectedSize } from './expected-size.ts';
 
@@ -11,7 +11,7 @@ function read(...chunks: readonly string[]): number | undefined {
 }
 
 describe('the expected size', () => {
-  it('is the number on the first line', () => {
+  test('is the number on the first line', () => {
     expect(read('1048576\n')).toBe(1048576);
     expect(read(' 10\t\r\n')).toBe(10);
     expect(read('0\n')).toBe(0);
@@ -19,7 +19,7 @@ describe('the expected size', () => {
     expect(read('5\n6\n')).toBe(5);
   });
 
-  it('is known as soon as its line has ended', () => {
+  test('is known as soon as its line has ended', () => {
     const size = new ExpectedSize();
     size.write(Buffer.from('42'));
     expect(size.bytes).toBeUndefined();
@@ -27,11 +27,11 @@ describe('the expected size', () => {
     expect(size.bytes).toBe(42);
   });
 
-  it('may lack its newline when nothing more comes', () => {
+  test('may lack its newline when nothing more comes', () => {
     expect(read('77')).toBe(77);
   });
 
-  it.each([
+  test.each([
     '',
     '\n',
     'a lot\n',
@@ -49,7 +49,7 @@ describe('the expected size', () => {
     expect(read(text)).toBeUndefined();
   });
 
-  it('is any size that a number can say exactly, however it arrives', () => {
+  test('is any size that a number can say exactly, however it arrives', () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), fc.nat(16), (bytes, cut) => {
         const text = `${String(bytes)}\n`;

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 
 import { piecesOf } from '../frames/testing/streams.ts';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { ScriptBench } from '../../test/scripts/script-bench.ts';
 import type { PlainPiece } from '../frames/types.ts';
@@ -58,14 +58,14 @@ function openDescriptors(): number {
 }
 
 describe('an export script', () => {
-  it('gives the disk byte by byte, and its size before its end', async () => {
+  test('gives the disk byte by byte, and its size before its end', async () => {
     await using dump = exportDisk(await bench.sample('cat'));
     expect(dump.expectedBytes()).toBeUndefined();
     expect((await collect(piecesOf(dump))).equals(content)).toBe(true);
     expect(dump.expectedBytes()).toBe(DISK_BYTES);
   });
 
-  it('gets the environment of the interface, and nothing else', async () => {
+  test('gets the environment of the interface, and nothing else', async () => {
     const os = await bench.sample('env-dump');
     const withParameters = { ...bench.instance(), osparams: { filesystem: 'ext4' }, osparams_private: { 'root-password': 'one\ntwo ü' } };
     await using dump = exportDisk(os, { instance: withParameters, view: { path: '/dev/vg/snap' }, debug: true });
@@ -98,7 +98,7 @@ describe('an export script', () => {
     ]);
   });
 
-  it('gets an empty stdin, real pipes, and no descriptor besides', async () => {
+  test('gets an empty stdin, real pipes, and no descriptor besides', async () => {
     const os = await bench.define(
       'export',
       'cat; echo $(ls /proc/self/fd); for f in 0 1 2 3; do readlink /proc/$$/fd/$f | cut -d: -f1; done >/dev/stdout',
@@ -108,7 +108,7 @@ describe('an export script', () => {
     expect((await collect(piecesOf(dump))).toString()).toBe('0 1 2 3 4\n/dev/null\npipe\npipe\npipe\n');
   });
 
-  it('creates files for its own user alone, and leaves the umask of this process as it was', async () => {
+  test('creates files for its own user alone, and leaves the umask of this process as it was', async () => {
     const before = process.umask();
     const os = await bench.define('export', 'umask; : >"$EXPORT_DEVICE.made"; stat -c %a "$EXPORT_DEVICE.made"');
     await using dump = exportDisk(os);
@@ -116,19 +116,19 @@ describe('an export script', () => {
     expect(process.umask()).toBe(before);
   });
 
-  it('is not started before its data is asked for', async () => {
+  test('is not started before its data is asked for', async () => {
     await using dump = exportDisk(await bench.sample('cat'));
     await dump[Symbol.asyncDispose]();
     expect(bench.started).toEqual([]);
     expect(await collect(piecesOf(dump))).toHaveLength(0);
   });
 
-  it('may give nothing', async () => {
+  test('may give nothing', async () => {
     await using dump = exportDisk(await bench.sample('silent'));
     expect(await collect(piecesOf(dump))).toHaveLength(0);
   });
 
-  it('speaks on stderr meanwhile', async () => {
+  test('speaks on stderr meanwhile', async () => {
     const lines: string[] = [];
     const os = await bench.define('export', 'echo one >&2; cat "$EXPORT_DEVICE"; echo two >&2');
     await using dump = exportDisk(os, { onMessage: ({ stream, line }) => lines.push(`${stream} ${line}`) });
@@ -137,7 +137,7 @@ describe('an export script', () => {
     expect(dump.messages()).toEqual(['one', 'two']);
   });
 
-  it('waits for the consumer of its data', async () => {
+  test('waits for the consumer of its data', async () => {
     // A disk much larger than all the buffers on the way, and a script that says how much of it is through.
     await truncate(bench.file('disk0.img'), 64 * 1024 * 1024);
     const os = await bench.define('export', 'exec dd if="$EXPORT_DEVICE" bs=64k status=none');
@@ -156,14 +156,14 @@ describe('an export script', () => {
     expect(last).toBeLessThan(8 * 1024 * 1024);
   });
 
-  it('cannot be run without one', async () => {
+  test('cannot be run without one', async () => {
     const os = await bench.sample('create-only');
     expect(() => exportDisk(os)).toThrow(expect.objectContaining({ code: 'OS_OPERATION_UNSUPPORTED' }));
   });
 });
 
 describe('the expected size', () => {
-  it.each([
+  test.each([
     ['rubbish', 'echo "a lot" >&"$EXP_SIZE_FD"'],
     ['nothing', ':'],
     ['an early close', 'exec 3>&-'],
@@ -177,7 +177,7 @@ describe('the expected size', () => {
     expect(dump.expectedBytes()).toBe(what === 'a second line' ? 12 : undefined);
   });
 
-  it('changes nothing when a background process that has left the session holds the descriptor', async () => {
+  test('changes nothing when a background process that has left the session holds the descriptor', async () => {
     const pidFile = bench.file('pid');
     const os = await bench.define(
       'export',
@@ -191,7 +191,7 @@ describe('the expected size', () => {
     }
   });
 
-  it('is known while the data still comes', async () => {
+  test('is known while the data still comes', async () => {
     const go = bench.file('go');
     const os = await bench.define('export', `echo 4711 >&3; echo first; until [ -e ${go} ]; do sleep 0.01; done; echo second`);
     await using dump = exportDisk(os);
@@ -204,7 +204,7 @@ describe('the expected size', () => {
 });
 
 describe('an export that fails', () => {
-  it.each([
+  test.each([
     ['exit-status', 'SCRIPT_FAILED', 'the export script of exit-status (disk 0) failed with exit status 3'],
     ['killed', 'SCRIPT_SIGNALLED', 'the export script of killed (disk 0) was killed by SIGKILL'],
     ['closes-stdout', 'SCRIPT_FAILED', 'the export script of closes-stdout (disk 0) failed with exit status 4'],
@@ -213,13 +213,13 @@ describe('an export that fails', () => {
     expect(await errorOf(dump)).toMatchObject({ code, message, disk: 0, details: name === 'killed' ? [] : ['the disk is on fire'] });
   });
 
-  it('is reported at once, although a process left behind still holds the data open', async () => {
+  test('is reported at once, although a process left behind still holds the data open', async () => {
     const os = await bench.define('export', 'sleep 1000000 &\nexit 5');
     await using dump = exportDisk(os);
     expect(await errorOf(dump)).toMatchObject({ code: 'SCRIPT_FAILED', message: expect.stringContaining('status 5') });
   });
 
-  it('cannot be distinguished from an incomplete one: a process left behind holds the data open', async () => {
+  test('cannot be distinguished from an incomplete one: a process left behind holds the data open', async () => {
     const os = await bench.sample('holds-stdout');
     await using dump = exportDisk(os, { graceMs: 100 });
     expect(await errorOf(dump)).toMatchObject({
@@ -229,13 +229,13 @@ describe('an export that fails', () => {
     });
   });
 
-  it('is not one where what was left behind gives the rest of the data', async () => {
+  test('is not one where what was left behind gives the rest of the data', async () => {
     const os = await bench.define('export', '(sleep 0.2; cat "$EXPORT_DEVICE") &\nexit 0');
     await using dump = exportDisk(os);
     expect((await collect(piecesOf(dump))).equals(content)).toBe(true);
   });
 
-  it('is reported when the script could not be started', async () => {
+  test('is reported when the script could not be started', async () => {
     const os = await bench.define('export', '', { export: '#!/no/such/shell\n' });
     await using dump = exportDisk(os);
     expect(await errorOf(dump)).toMatchObject({
@@ -247,7 +247,7 @@ describe('an export that fails', () => {
 });
 
 describe('what a script that fails wrote to stdout', () => {
-  it.each([
+  test.each([
     ['before it exits', 'echo "its licence forbids it"; exit 1', ['its licence forbids it']],
     ['in colours, without a line end', String.raw`printf "\033[31mits licence\033[0m forbids it"; exit 1`, ['its licence forbids it']],
     ['beside stderr', 'echo one >&2; sleep 0.1; echo; echo two; exit 1', ['one', 'two']],
@@ -261,7 +261,7 @@ describe('what a script that fails wrote to stdout', () => {
     expect(await errorOf(dump)).toMatchObject({ details: lines, hint: expect.not.stringContaining('no message') });
   });
 
-  it.each([
+  test.each([
     ['data', 'head -c 100 "$EXPORT_DEVICE"; exit 1'],
     ['zeros', 'head -c 100 /dev/zero; exit 1'],
     ['more than a message', 'seq 1 2000; exit 1'],
@@ -272,7 +272,7 @@ describe('what a script that fails wrote to stdout', () => {
     expect(await errorOf(dump)).toMatchObject({ code: 'SCRIPT_FAILED', details: [], hint: expect.stringContaining('no message') });
   });
 
-  it('is read to its end although the script had ended before it was asked for', async () => {
+  test('is read to its end although the script had ended before it was asked for', async () => {
     const go = bench.file('go');
     await using dump = exportDisk(await bench.define('export', `echo one; until [ -e ${go} ]; do sleep 0.01; done; echo two; exit 1`));
     const pieces = piecesOf(dump)[Symbol.asyncIterator]();
@@ -283,7 +283,7 @@ describe('what a script that fails wrote to stdout', () => {
     await expect(Array.fromAsync(pieces)).rejects.toMatchObject({ code: 'SCRIPT_FAILED', details: ['one', 'two'] });
   });
 
-  it('is not waited for when something left behind holds stdout open', async () => {
+  test('is not waited for when something left behind holds stdout open', async () => {
     const os = await bench.define('export', "echo 'its licence forbids it'; sleep 1000000 2>/dev/null & exit 1");
     await using dump = exportDisk(os);
     expect(await errorOf(dump)).toMatchObject({ code: 'SCRIPT_FAILED', details: ['its licence forbids it'] });
@@ -291,7 +291,7 @@ describe('what a script that fails wrote to stdout', () => {
 });
 
 describe('the end of an export', () => {
-  it.each(['never-ends', 'stubborn'])('comes with the signal, wherever the script is: %s', async (name) => {
+  test.each(['never-ends', 'stubborn'])('comes with the signal, wherever the script is: %s', async (name) => {
     const controller = new AbortController();
     const reason = new Error('enough');
     await using dump = exportDisk(await bench.sample(name), {
@@ -303,7 +303,7 @@ describe('the end of an export', () => {
     expect(dump.messages()).toEqual([expect.stringMatching(/^at it/)]);
   });
 
-  it('comes with the signal while nobody asks for data', async () => {
+  test('comes with the signal while nobody asks for data', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');
     await using dump = exportDisk(await bench.define('export', 'cat /dev/zero'), { signal: controller.signal });
@@ -315,14 +315,14 @@ describe('the end of an export', () => {
     expect(bench.ended).toHaveLength(1);
   });
 
-  it('comes before the start when the signal was aborted before', async () => {
+  test('comes before the start when the signal was aborted before', async () => {
     const reason = new Error('enough');
     await using dump = exportDisk(await bench.define('export', `touch ${bench.file('started')}`), { signal: AbortSignal.abort(reason) });
     expect(await errorOf(dump)).toBe(reason);
     expect(existsSync(bench.file('started'))).toBe(false);
   });
 
-  it('comes with the signal while the script has not started', async () => {
+  test('comes with the signal while the script has not started', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');
     await using dump = exportDisk(await bench.define('export', `touch ${bench.file('started')}`), {
@@ -339,14 +339,14 @@ describe('the end of an export', () => {
     expect(existsSync(bench.file('started'))).toBe(false);
   });
 
-  it('comes when the data is no longer taken', async () => {
+  test('comes when the data is no longer taken', async () => {
     const dump = exportDisk(await bench.define('export', 'cat /dev/zero'));
     for await (const _piece of piecesOf(dump)) break;
     await dump[Symbol.asyncDispose]();
     expect(bench.ended).toHaveLength(1);
   });
 
-  it('comes when the dump is disposed of while data is being waited for', async () => {
+  test('comes when the dump is disposed of while data is being waited for', async () => {
     const dump = exportDisk(await bench.define('export', 'echo data; sleep 1000000'));
     const pieces = piecesOf(dump)[Symbol.asyncIterator]();
     await pieces.next();
@@ -358,7 +358,7 @@ describe('the end of an export', () => {
     await dump[Symbol.asyncDispose]();
   });
 
-  it('comes when the start cannot be remembered', async () => {
+  test('comes when the start cannot be remembered', async () => {
     const failure = new Error('no space in the journal');
     await using dump = exportDisk(await bench.define('export', 'cat /dev/zero'), {
       onStart: async (group) => {
@@ -369,14 +369,14 @@ describe('the end of an export', () => {
     expect(await errorOf(dump)).toBe(failure);
   });
 
-  it('comes for what the script leaves behind', async () => {
+  test('comes for what the script leaves behind', async () => {
     const warnings: string[] = [];
     await using dump = exportDisk(await bench.sample('leaves-children'), { onWarning: (warning) => warnings.push(warning) });
     expect((await collect(piecesOf(dump))).equals(content)).toBe(true);
     expect(warnings).toEqual([expect.stringContaining('left processes behind')]);
   });
 
-  it('leaves no descriptor open in us', async () => {
+  test('leaves no descriptor open in us', async () => {
     const os = await bench.sample('cat');
     const before = openDescriptors();
     for (let run = 0; run < 3; run += 1) {

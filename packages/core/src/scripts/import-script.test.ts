@@ -5,7 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { writeOsDefinition } from '@gantry/testkit';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { ScriptBench } from '../../test/scripts/script-bench.ts';
 import type { PlainPiece } from '../frames/types.ts';
@@ -67,13 +67,13 @@ function openDescriptors(): number {
 }
 
 describe('an import script', () => {
-  it('gets the data byte by byte, holes as zeros', async () => {
+  test('gets the data byte by byte, holes as zeros', async () => {
     const [one, two] = [randomBytes(5 * MiB + 3), randomBytes(17)];
     await importDisk(await bench.sample('cat'), from(one, { zeros: 3 * MiB + 1 }, new Uint8Array(0), two, { zeros: 0 }, { zeros: 7 }));
     expect((await disk()).equals(Buffer.concat([one, Buffer.alloc(3 * MiB + 1), two, Buffer.alloc(7)]))).toBe(true);
   });
 
-  it('gets each piece whole, although the source uses one buffer for all of them', async () => {
+  test('gets each piece whole, although the source uses one buffer for all of them', async () => {
     const buffer = Buffer.alloc(MiB);
     const expected = createHash('sha256');
     async function* reusing(): AsyncGenerator<PlainPiece, void, undefined> {
@@ -92,17 +92,17 @@ describe('an import script', () => {
     ).toBe(expected.digest('hex'));
   });
 
-  it('gets an end at once where there is no data', async () => {
+  test('gets an end at once where there is no data', async () => {
     await importDisk(await bench.define('import', 'cat >"$IMPORT_DEVICE"; echo end >>"$IMPORT_DEVICE"'), from());
     expect((await disk()).toString()).toBe('end\n');
   });
 
-  it('can open its data by name', async () => {
+  test('can open its data by name', async () => {
     await importDisk(await bench.define('import', 'cat /dev/stdin >"$IMPORT_DEVICE"'), from(Buffer.from('data')));
     expect((await disk()).toString()).toBe('data');
   });
 
-  it('gets the environment of the interface; what it says on both streams is kept', async () => {
+  test('gets the environment of the interface; what it says on both streams is kept', async () => {
     const lines: string[] = [];
     const os = await bench.sample('env-dump');
     await importDisk(os, from(Buffer.from('data')), { onMessage: ({ stream, line }) => lines.push(`${stream} ${line}`) });
@@ -132,7 +132,7 @@ describe('an import script', () => {
     ]);
   });
 
-  it('may write to the descriptor for a size, as under Ganeti, and to no other', async () => {
+  test('may write to the descriptor for a size, as under Ganeti, and to no other', async () => {
     const os = await bench.define(
       'import',
       'set -e; echo 4711 >&"$EXP_SIZE_FD"; yes | head -c 1000000 >&"$EXP_SIZE_FD"; echo $(ls /proc/self/fd); cat >"$IMPORT_DEVICE"',
@@ -143,7 +143,7 @@ describe('an import script', () => {
     expect((await disk()).toString()).toBe('data');
   });
 
-  it('sets the pace: nothing is pulled that it has no room for', async () => {
+  test('sets the pace: nothing is pulled that it has no room for', async () => {
     const go = bench.file('go');
     const os = await bench.define('import', `until [ -e ${go} ]; do sleep 0.01; done; cat >/dev/null`);
     let pulled = 0;
@@ -159,7 +159,7 @@ describe('an import script', () => {
     expect(pulled).toBe(100);
   });
 
-  it('may stop by itself when it has read all, before it knows that this is all', async () => {
+  test('may stop by itself when it has read all, before it knows that this is all', async () => {
     // As a reader of archives does, that knows the end when it sees it.
     const os = await bench.define('import', 'head -c 1000000 >"$IMPORT_DEVICE"; exit 0');
     await importDisk(os, afterItsEnd(Buffer.alloc(1_000_000, 1)));
@@ -168,14 +168,14 @@ describe('an import script', () => {
 });
 
 describe('an import that fails', () => {
-  it.each([
+  test.each([
     ['exit-status', 'SCRIPT_FAILED', 'the import script of exit-status (disk 0) failed with exit status 3'],
     ['killed', 'SCRIPT_SIGNALLED', 'the import script of killed (disk 0) was killed by SIGKILL'],
   ])('is reported with its status: %s', async (name, code, message) => {
     await expect(importDisk(await bench.sample(name), from(Buffer.alloc(100)))).rejects.toMatchObject({ code, message, disk: 0 });
   });
 
-  it.each([
+  test.each([
     ['more than fills the pipe', 'head -c 1000 >/dev/null', 8 * MiB],
     ['half of the data, which fits into the pipe', 'head -c 1000 >/dev/null', 2000],
     ['all of it', 'exit 0', 1],
@@ -190,7 +190,7 @@ describe('an import that fails', () => {
     });
   });
 
-  it.each([
+  test.each([
     ['as a reader of archives does', 'head -c 5000000 >/dev/null', 5_060_000],
     ['in one piece', 'head -c 5000000 >/dev/null', 5_060_000],
     ['and works on with its stdin closed', 'head -c 5000000 >/dev/null; exec <&-; sleep 0.2', 5_000_100],
@@ -208,18 +208,18 @@ describe('an import that fails', () => {
     ]);
   });
 
-  it('is none where it read just all', async () => {
+  test('is none where it read just all', async () => {
     const warnings: string[] = [];
     await importDisk(await bench.sample('early-exit'), from(Buffer.alloc(1000)), { onWarning: (warning) => warnings.push(warning) });
     expect(warnings).toEqual([]);
   });
 
-  it('is one that ended well while the data was still on its way', async () => {
+  test('is one that ended well while the data was still on its way', async () => {
     const late = afterItsEnd(Buffer.alloc(1000), { zeros: 1000 });
     await expect(importDisk(await bench.sample('early-exit'), late)).rejects.toMatchObject({ code: 'SCRIPT_CLOSED_INPUT' });
   });
 
-  it('is reported with its status rather than by what it did not read', async () => {
+  test('is reported with its status rather than by what it did not read', async () => {
     const os = await bench.define('import', 'head -c 10 >/dev/null; exec <&-; echo "no space" >&2; sleep 0.1; exit 7');
     await expect(importDisk(os, endless(Buffer.alloc(MiB)))).rejects.toMatchObject({
       code: 'SCRIPT_FAILED',
@@ -228,12 +228,12 @@ describe('an import that fails', () => {
     });
   });
 
-  it('is one that closed its stdin and does not end', async () => {
+  test('is one that closed its stdin and does not end', async () => {
     const os = await bench.define('import', 'exec <&-; sleep 1000000');
     await expect(importDisk(os, endless(Buffer.alloc(MiB)), { graceMs: 100 })).rejects.toMatchObject({ code: 'SCRIPT_CLOSED_INPUT' });
   });
 
-  it('is reported at once when the script fails while data is being waited for', async () => {
+  test('is reported at once when the script fails while data is being waited for', async () => {
     let cleaned = false;
     const hung = Promise.withResolvers<undefined>();
     async function* hanging(): AsyncGenerator<PlainPiece, void, undefined> {
@@ -249,7 +249,7 @@ describe('an import that fails', () => {
     await expect.poll(() => cleaned).toBe(true);
   });
 
-  it('is one whose source failed: the script is ended at once, and the source’s own error is reported', async () => {
+  test('is one whose source failed: the script is ended at once, and the source’s own error is reported', async () => {
     const damage = new Error('frame 7 is damaged');
     async function* damaged(): AsyncGenerator<PlainPiece, void, undefined> {
       yield Buffer.alloc(MiB);
@@ -261,7 +261,7 @@ describe('an import that fails', () => {
     expect(bench.ended).toHaveLength(1);
   });
 
-  it('lets its source clean up', async () => {
+  test('lets its source clean up', async () => {
     let cleaned = false;
     async function* owning(): AsyncGenerator<PlainPiece, void, undefined> {
       try {
@@ -274,7 +274,7 @@ describe('an import that fails', () => {
     expect(cleaned).toBe(true);
   });
 
-  it('is reported when the script could not be started; the source is not touched', async () => {
+  test('is reported when the script could not be started; the source is not touched', async () => {
     await writeOsDefinition(bench.path, 'mine', { files: { import: '#!/no/such/shell\n' } });
     const os = await selectOs('mine', { searchPath: [bench.path] });
     let touched = false;
@@ -288,7 +288,7 @@ describe('an import that fails', () => {
 });
 
 describe('the end of an import', () => {
-  it.each(['never-ends', 'stubborn'])('comes with the signal, wherever the script is: %s', async (name) => {
+  test.each(['never-ends', 'stubborn'])('comes with the signal, wherever the script is: %s', async (name) => {
     const controller = new AbortController();
     const reason = new Error('enough');
     const running = importDisk(await bench.sample(name), from(Buffer.alloc(8 * MiB)), {
@@ -300,7 +300,7 @@ describe('the end of an import', () => {
     expect(bench.ended).toHaveLength(1);
   });
 
-  it('comes with the signal while data is being waited for', async () => {
+  test('comes with the signal while data is being waited for', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');
     const pulling = Promise.withResolvers<undefined>();
@@ -319,7 +319,7 @@ describe('the end of an import', () => {
     never.resolve(undefined);
   });
 
-  it('comes with the signal while the script takes its time with the last bytes', async () => {
+  test('comes with the signal while the script takes its time with the last bytes', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');
     const os = await bench.define('import', 'echo waiting; sleep 1000000');
@@ -327,13 +327,13 @@ describe('the end of an import', () => {
     await expect(running).rejects.toBe(reason);
   });
 
-  it('comes before the start when the signal was aborted before', async () => {
+  test('comes before the start when the signal was aborted before', async () => {
     const reason = new Error('enough');
     await expect(importDisk(await bench.sample('cat'), from(), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     expect(bench.started).toEqual([]);
   });
 
-  it('leaves no descriptor open in us, and no listener on the signal', async () => {
+  test('leaves no descriptor open in us, and no listener on the signal', async () => {
     const controller = new AbortController();
     const [good, bad] = [await bench.sample('cat'), await bench.sample('early-exit')];
     const before = openDescriptors();

@@ -1,10 +1,10 @@
 import * as fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { parseOsName } from './os-name.ts';
 
 describe('the name of an OS', () => {
-  it.each([
+  test.each([
     ['debootstrap', 'debootstrap', undefined],
     ['debootstrap+default', 'debootstrap', 'default'],
     ['image_2-x', 'image_2-x', undefined],
@@ -14,7 +14,7 @@ describe('the name of an OS', () => {
     expect(parseOsName(text)).toEqual({ name, variant });
   });
 
-  it.each([
+  test.each([
     '',
     '.',
     '..',
@@ -36,7 +36,7 @@ describe('the name of an OS', () => {
     expect(() => parseOsName(text)).toThrow(expect.objectContaining({ code: 'OS_NAME_INVALID' }));
   });
 
-  it('never gives a name that leads out of a directory or carries control characters', () => {
+  test('never gives a name that leads out of a directory or carries control characters', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         let name: string;
@@ -53,7 +53,7 @@ describe('the name of an OS', () => {
     );
   });
 
-  it('shows what it refuses without its control characters', () => {
+  test('shows what it refuses without its control characters', () => {
     expect(() => parseOsName('a\u001b[31mb')).toThrow(expect.objectContaining({ message: expect.stringContaining('"a\\u001b[31mb"') }));
   });
 });

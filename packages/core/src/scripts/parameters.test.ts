@@ -1,6 +1,6 @@
 import type { OsDefinitionFiles, TemporaryDirectory } from '@gantry/testkit';
 import { makeTemporaryDirectory, writeOsDefinition, writeOsDefinitions } from '@gantry/testkit';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { sampleInstance } from '../../test/sample-instance.ts';
 import { checkParameters } from './parameters.ts';
@@ -30,11 +30,11 @@ async function withFiles(files: OsDefinitionFiles): Promise<SelectedOs> {
 }
 
 describe('OS parameters', () => {
-  it('are good where they are listed and verify accepts them', async () => {
+  test('are good where they are listed and verify accepts them', async () => {
     await checkParameters(await sample('env-dump'), { osparams: { filesystem: 'ext3' }, osparams_private: { 'root-password': 'hunter2' } });
   });
 
-  it('are verified even where there are none: the definition may need some', async () => {
+  test('are verified even where there are none: the definition may need some', async () => {
     const os = await withFiles({
       verify: '#!/bin/sh\n[ -n "$OSP_SIZE" ] || { echo "size is needed" >&2; exit 1; }\n',
       'parameters.list': 'size\n',
@@ -43,7 +43,7 @@ describe('OS parameters', () => {
     await checkParameters(os, { ...NONE, osparams: { size: '10' } });
   });
 
-  it('must be listed; the nearest name is offered', async () => {
+  test('must be listed; the nearest name is offered', async () => {
     const os = await sample('env-dump');
     await expect(checkParameters(os, { ...NONE, osparams: { file_system: 'ext4' } })).rejects.toMatchObject({
       code: 'OS_PARAMETER',
@@ -56,14 +56,14 @@ describe('OS parameters', () => {
     });
   });
 
-  it.each(['', 'a b', 'a=b', 'a\0', '-a', 'ä', '../a'])('must have a legal name: not %j', async (name) => {
+  test.each(['', 'a b', 'a=b', 'a\0', '-a', 'ä', '../a'])('must have a legal name: not %j', async (name) => {
     await expect(checkParameters(await sample('env-dump'), { ...NONE, osparams: { [name]: '1' } })).rejects.toMatchObject({
       code: 'OS_PARAMETER',
       message: `${JSON.stringify(name)} is not a valid name of an OS parameter`,
     });
   });
 
-  it('must not come out as one variable', async () => {
+  test('must not come out as one variable', async () => {
     const os = await withFiles({ 'parameters.list': 'boot-size\nboot_size\n' });
     await expect(checkParameters(os, { ...NONE, osparams: { 'boot-size': '1', boot_size: '2' } })).rejects.toMatchObject({
       code: 'OS_PARAMETER',
@@ -71,7 +71,7 @@ describe('OS parameters', () => {
     });
   });
 
-  it.each([10, 15])('are refused at API %i, which has none', async (version) => {
+  test.each([10, 15])('are refused at API %i, which has none', async (version) => {
     const os = await withFiles({ ganeti_api_version: `${String(version)}\n`, 'parameters.list': 'size\n' });
     await checkParameters(os, NONE);
     await expect(checkParameters(os, { ...NONE, osparams: { size: '1' } })).rejects.toMatchObject({
@@ -80,7 +80,7 @@ describe('OS parameters', () => {
     });
   });
 
-  it('are not taken by the built-in raw', async () => {
+  test('are not taken by the built-in raw', async () => {
     const os = await selectOs('raw', { searchPath: [] });
     await checkParameters(os, NONE);
     await expect(checkParameters(os, { ...NONE, osparams: { size: '1' } })).rejects.toMatchObject({
@@ -91,7 +91,7 @@ describe('OS parameters', () => {
 });
 
 describe('the verify script', () => {
-  it('refuses with the reason that it gives, in which private values do not show', async () => {
+  test('refuses with the reason that it gives, in which private values do not show', async () => {
     const os = await withFiles({
       verify: '#!/bin/sh\necho "bad user $OSP_USER"\necho "bad password $OSP_PASSWORD" >&2\nexit 1\n',
       'parameters.list': 'user\npassword\n',
@@ -106,7 +106,7 @@ describe('the verify script', () => {
     });
   });
 
-  it('that refuses without a message is named', async () => {
+  test('that refuses without a message is named', async () => {
     const os = await withFiles({ verify: '#!/bin/sh\nexit 1\n' });
     await expect(checkParameters(os, NONE)).rejects.toMatchObject({
       code: 'OS_PARAMETER',
@@ -114,12 +114,12 @@ describe('the verify script', () => {
     });
   });
 
-  it('that does not run, or dies, is another matter', async () => {
+  test('that does not run, or dies, is another matter', async () => {
     await expect(checkParameters(await withFiles({ verify: '#!/no/such/shell\n' }), NONE)).rejects.toMatchObject({ code: 'SCRIPT_START' });
     await expect(checkParameters(await sample('killed'), NONE)).rejects.toMatchObject({ code: 'SCRIPT_SIGNALLED' });
   });
 
-  it('gets the instance’s variables where it is known', async () => {
+  test('gets the instance’s variables where it is known', async () => {
     const os = await withFiles({ verify: '#!/bin/sh\necho "${INSTANCE_NAME-nobody} $OS_NAME $OS_API_VERSION"\n' });
     const lines: string[] = [];
     const onMessage = ({ line }: { readonly line: string }): void => void lines.push(line);
@@ -128,7 +128,7 @@ describe('the verify script', () => {
     expect(lines).toEqual(['nobody mine 20', 'web1.example.com mine 20']);
   });
 
-  it('is ended with the signal', async () => {
+  test('is ended with the signal', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');
     const checking = checkParameters(await sample('never-ends'), NONE, {

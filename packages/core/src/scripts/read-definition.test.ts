@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import type { OsDefinitionFiles } from '@gantry/testkit';
 import { makeTemporaryDirectory, writeOsDefinition } from '@gantry/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import type { DefinitionReading } from './read-definition.ts';
 import { readDefinition } from './read-definition.ts';
@@ -36,7 +36,7 @@ async function replaceByFile(directory: string): Promise<void> {
 }
 
 describe('a whole definition', () => {
-  it('says all of itself', async () => {
+  test('says all of itself', async () => {
     await using parent = await makeTemporaryDirectory();
     const directory = await writeOsDefinition(parent.path, 'sample', {
       files: {
@@ -72,7 +72,7 @@ describe('a whole definition', () => {
     });
   });
 
-  it.each([
+  test.each([
     ['10\n', 10],
     ['10\n15\n', 15],
     ['15\n20\n10\n', 20],
@@ -82,13 +82,13 @@ describe('a whole definition', () => {
     expect((await definitionOf({ ganeti_api_version: text })).apiVersion).toBe(version);
   });
 
-  it('needs create alone: without export, import and rename it only cannot do these', async () => {
+  test('needs create alone: without export, import and rename it only cannot do these', async () => {
     const { operations, scripts } = await definitionOf({ export: null, import: null, rename: null });
     expect([...operations]).toEqual(['create']);
     expect(Object.keys(scripts).sort()).toEqual(['create', 'verify']);
   });
 
-  it('may have links for its scripts and lists', async () => {
+  test('may have links for its scripts and lists', async () => {
     const { operations, variants } = await definitionOf({
       'common-create': { text: SCRIPT, mode: 0o755 },
       create: { link: 'common-create' },
@@ -99,24 +99,24 @@ describe('a whole definition', () => {
     expect(variants).toEqual(['one']);
   });
 
-  it('below API 20 needs neither verify nor parameters.list, and what is there of them means nothing', async () => {
+  test('below API 20 needs neither verify nor parameters.list, and what is there of them means nothing', async () => {
     const { scripts, parameters } = await definitionOf({ ganeti_api_version: '15\n', verify: 'no script', 'parameters.list': '/ ?\n' });
     expect(scripts.verify).toBeUndefined();
     expect(parameters).toEqual([]);
     await definitionOf({ ganeti_api_version: '15\n', verify: null, 'parameters.list': null });
   });
 
-  it('at API 10 has no variants, no matter what a file says', async () => {
+  test('at API 10 has no variants, no matter what a file says', async () => {
     expect((await definitionOf({ ganeti_api_version: '10\n', 'variants.list': 'one\n' })).variants).toEqual([]);
   });
 
-  it('with a list of variants that lists none has none', async () => {
+  test('with a list of variants that lists none has none', async () => {
     expect((await definitionOf({ 'variants.list': '# none yet\n\n' })).variants).toEqual([]);
   });
 });
 
 describe('a broken definition', () => {
-  it.each<[string, OsDefinitionFiles, string]>([
+  test.each<[string, OsDefinitionFiles, string]>([
     ['no API version', { ganeti_api_version: null }, 'ganeti_api_version is missing'],
     ['an empty API version', { ganeti_api_version: '\n' }, 'ganeti_api_version states no API version, but only 20, 15, 10 are supported'],
     [
@@ -156,14 +156,14 @@ describe('a broken definition', () => {
     expect(await reasonsOf(files)).toEqual([reason]);
   });
 
-  it('does not wait for a pipe in the place of a text file', async () => {
+  test('does not wait for a pipe in the place of a text file', async () => {
     const reasons = await reasonsOf({ ganeti_api_version: null }, async (directory) => {
       execFileSync('mkfifo', [join(directory, 'ganeti_api_version')]);
     });
     expect(reasons).toEqual(['ganeti_api_version is not a regular file']);
   });
 
-  it('gives every reason at once', async () => {
+  test('gives every reason at once', async () => {
     expect(
       await reasonsOf({ ganeti_api_version: 'twenty\n', create: { text: SCRIPT, mode: 0o644 }, import: null, hypervisors: '' }),
     ).toEqual([
@@ -175,12 +175,12 @@ describe('a broken definition', () => {
     ]);
   });
 
-  it('without a directory says that alone', async () => {
+  test('without a directory says that alone', async () => {
     expect(await reasonsOf({}, (directory) => rm(directory, { recursive: true }))).toEqual(['it is a dangling symbolic link']);
     expect(await reasonsOf({}, replaceByFile)).toEqual(['it is not a directory']);
   });
 
-  it('with a name that nobody could call it by says so', async () => {
+  test('with a name that nobody could call it by says so', async () => {
     await using parent = await makeTemporaryDirectory();
     const directory = await writeOsDefinition(parent.path, 'a b');
     expect(await readDefinition('a b', directory)).toEqual({ valid: false, reasons: ['"a b" is not a valid name of a definition'] });
@@ -190,7 +190,7 @@ describe('a broken definition', () => {
   });
 });
 
-it('lists the first 20 reasons and counts the others', async () => {
+test('lists the first 20 reasons and counts the others', async () => {
   const reasons = await reasonsOf({ 'variants.list': 'a b\n'.repeat(250_000) });
   expect(reasons).toHaveLength(21);
   expect(reasons.at(-1)).toBe('and 249980 more reasons');

@@ -11,7 +11,7 @@ import {
   sha256File,
   writeOsDefinitions,
 } from '@gantry/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { sampleInstance } from '../../test/sample-instance.ts';
 import type { Instance } from '../instances/model.ts';
@@ -70,7 +70,7 @@ async function differences(from: string, to: string, name: string): Promise<read
 }
 
 describe('a sample definition moves a disk', () => {
-  it.each(['file', 'block device'])('cat: byte for byte, %s', async (kind) => {
+  test.each(['file', 'block device'])('cat: byte for byte, %s', async (kind) => {
     await using directory = await makeTemporaryDirectory();
     await using devices = new AsyncDisposableStack();
     const [from, to] = [directory.file('from.img'), directory.file('to.img')];
@@ -85,7 +85,7 @@ describe('a sample definition moves a disk', () => {
     expect(await sha256File(to)).toBe(await sha256File(from));
   });
 
-  it.each(['tar-ext4', 'dump-ext4'])('%s: file for file', async (name) => {
+  test.each(['tar-ext4', 'dump-ext4'])('%s: file for file', async (name) => {
     await using directory = await makeTemporaryDirectory();
     const [from, to] = [directory.file('from.img'), directory.file('to.img')];
     await makeExt4Image(from, { bytes: 96 * MiB, files: 1000 });
@@ -98,7 +98,7 @@ describe('a sample definition moves a disk', () => {
     expect(await differences(from, to, name)).toEqual([]);
   });
 
-  it('with restore(8) alone, which leaves unread what fills the last record, as many definitions do', async () => {
+  test('with restore(8) alone, which leaves unread what fills the last record, as many definitions do', async () => {
     await using directory = await makeTemporaryDirectory();
     const [from, to] = [directory.file('from.img'), directory.file('to.img')];
     await makeExt4Image(from, { bytes: 96 * MiB, files: 1000 });
@@ -112,7 +112,7 @@ describe('a sample definition moves a disk', () => {
     expect(await differences(from, to, 'dump-ext4')).toEqual([]);
   });
 
-  it('and installs and renames', async () => {
+  test('and installs and renames', async () => {
     await using directory = await makeTemporaryDirectory();
     const os = await definition(directory, 'tar-ext4');
     const disk = directory.file('disk.img');

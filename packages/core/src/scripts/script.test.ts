@@ -6,7 +6,7 @@ import { inspect } from 'node:util';
 import type { OsDefinitionFiles, TemporaryDirectory } from '@gantry/testkit';
 import { makeTemporaryDirectory, mountNewTmpfs, writeOsDefinition, writeOsDefinitions } from '@gantry/testkit';
 import { execa } from 'execa';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { sampleInstance } from '../../test/sample-instance.ts';
 import type { ProcessGroup } from '../system/process-group.ts';
@@ -56,7 +56,7 @@ function openDescriptors(): number {
 }
 
 describe('a script gets', () => {
-  it('the environment of the interface, and nothing of ours', async () => {
+  test('the environment of the interface, and nothing of ours', async () => {
     process.env['GANTRY_TEST_LEAK'] = 'leaked';
     process.env['NODE_V8_COVERAGE'] = tmpdir();
     try {
@@ -81,12 +81,12 @@ describe('a script gets', () => {
     }
   });
 
-  it('no arguments, its definition’s directory to work in, and what stands beside it', async () => {
+  test('no arguments, its definition’s directory to work in, and what stands beside it', async () => {
     const os = await withFiles({ create: '#!/bin/sh\n. ./common.sh\necho "$#"; pwd; hello\n', 'common.sh': 'hello() { echo hello; }\n' });
     expect((await createLines(os)).map(({ line }) => line)).toEqual(['0', directory.file('mine'), 'hello']);
   });
 
-  it('an empty stdin and pipes that can be opened by name, and no other descriptor', async () => {
+  test('an empty stdin and pipes that can be opened by name, and no other descriptor', async () => {
     expect(
       await createOutput(
         'cat; readlink /proc/self/fd/0; echo $(ls /proc/self/fd); for f in 1 2; do readlink /proc/$$/fd/$f | cut -d: -f1; done',
@@ -100,12 +100,12 @@ describe('a script gets', () => {
     expect(lines).toContainEqual({ stream: 'stderr', line: 'err' });
   });
 
-  it('signals as a program expects to find them: none ignored, none blocked', async () => {
+  test('signals as a program expects to find them: none ignored, none blocked', async () => {
     const lines = await createOutput('grep -E "^Sig(Ign|Blk)" /proc/self/status');
     expect(lines.map((line) => line.replaceAll(/\s+/g, ' '))).toEqual(['SigBlk: 0000000000000000', 'SigIgn: 0000000000000000']);
   });
 
-  it('a session of its own, away from our terminal', async () => {
+  test('a session of its own, away from our terminal', async () => {
     const [pid, session, group] = (await createOutput('set -- $(cat /proc/$$/stat); echo "$1"; echo "$6"; echo "$5"')).map(Number);
     expect(session).toBe(pid);
     expect(group).toBe(pid);
@@ -114,7 +114,7 @@ describe('a script gets', () => {
 });
 
 describe('each operation', () => {
-  it('create says when it is a reinstallation', async () => {
+  test('create says when it is a reinstallation', async () => {
     const os = await sample('env-dump');
     const lines: string[] = [];
     await runCreateScript(os, { instance: sampleInstance(), reinstall: true, debug: true, onMessage: ({ line }) => lines.push(line) });
@@ -122,7 +122,7 @@ describe('each operation', () => {
     expect(lines).toContain('DEBUG_LEVEL=1');
   });
 
-  it('rename knows the old name and the new', async () => {
+  test('rename knows the old name and the new', async () => {
     const os = await sample('env-dump');
     const lines: string[] = [];
     await runRenameScript(os, { instance: sampleInstance(), newName: 'new.example.com', onMessage: ({ line }) => lines.push(line) });
@@ -130,13 +130,13 @@ describe('each operation', () => {
     expect(lines).toContain('OLD_INSTANCE_NAME=web1.example.com');
   });
 
-  it('verify is called with the word "parameters"', async () => {
+  test('verify is called with the word "parameters"', async () => {
     const os = await withFiles({ verify: '#!/bin/sh\necho "$# $*" "$OSP_A"\n', 'parameters.list': 'a\n' });
     const outcome = await runVerifyScript(os, { parameters: { osparams: { a: '1' }, osparams_private: {} } });
     expect(outcome.messages).toEqual(['1 parameters 1']);
   });
 
-  it('is refused where there is no such script', async () => {
+  test('is refused where there is no such script', async () => {
     const os = await sample('create-only');
     await expect(runRenameScript(os, { instance: sampleInstance(), newName: 'x' })).rejects.toMatchObject({
       code: 'OS_OPERATION_UNSUPPORTED',
@@ -147,7 +147,7 @@ describe('each operation', () => {
 });
 
 describe('what a script says', () => {
-  it('comes as it is said, both streams, and the last of it is kept', async () => {
+  test('comes as it is said, both streams, and the last of it is kept', async () => {
     const os = await withCreate('for i in $(seq 30); do echo "line $i" >&2; done; printf "no end"');
     const lines: ScriptLine[] = [];
     const { messages } = await runCreateScript(os, { instance: sampleInstance(), onMessage: (line) => lines.push(line) });
@@ -159,7 +159,7 @@ describe('what a script says', () => {
     expect(messages).not.toContain('line 11');
   });
 
-  it('comes before the script has ended', async () => {
+  test('comes before the script has ended', async () => {
     const go = directory.file('go');
     const os = await withCreate(`echo waiting >&2; until [ -e ${go} ]; do sleep 0.01; done; echo done`);
     const lines: string[] = [];
@@ -173,7 +173,7 @@ describe('what a script says', () => {
     expect(lines).toEqual(['waiting', 'done']);
   });
 
-  it('never shows a private parameter', async () => {
+  test('never shows a private parameter', async () => {
     const os = await withFiles({
       create: '#!/bin/sh\nset -x\n: "$OSP_PASSWORD"\necho "$OSP_PASSWORD" "$OSP_USER"\nexit 1\n',
       'parameters.list': 'password\nuser\n',
@@ -189,14 +189,14 @@ describe('what a script says', () => {
     expect(error).toMatchObject({ details: expect.not.arrayContaining([expect.stringContaining('hunter2')]) });
   });
 
-  it('does not hold the script up, however much it is', async () => {
+  test('does not hold the script up, however much it is', async () => {
     const { messages } = await runCreateScript(await withCreate('seq 200000; echo end'), { instance: sampleInstance() });
     expect(messages.at(-1)).toBe('end');
   });
 });
 
 describe('a script that fails', () => {
-  it.each(['create', 'rename', 'verify'] as const)('is reported with its status and its last lines: %s', async (script) => {
+  test.each(['create', 'rename', 'verify'] as const)('is reported with its status and its last lines: %s', async (script) => {
     const os = await sample('exit-status');
     const instance = sampleInstance();
     const runs = {
@@ -212,14 +212,14 @@ describe('a script that fails', () => {
     });
   });
 
-  it('is reported with the signal that killed it', async () => {
+  test('is reported with the signal that killed it', async () => {
     await expect(createLines(await sample('killed'))).rejects.toMatchObject({
       code: 'SCRIPT_SIGNALLED',
       message: 'the create script of killed was killed by SIGKILL',
     });
   });
 
-  it('cannot be started without its interpreter, which is named', async () => {
+  test('cannot be started without its interpreter, which is named', async () => {
     const os = await withFiles({ create: '#!/no/such/shell\r\n' });
     await expect(createLines(os)).rejects.toMatchObject({
       code: 'SCRIPT_START',
@@ -228,7 +228,7 @@ describe('a script that fails', () => {
     });
   });
 
-  it('cannot be started when it has gone since it was looked at', async () => {
+  test('cannot be started when it has gone since it was looked at', async () => {
     const os = await withFiles({});
     await rm(directory.file('mine', 'create'));
     await expect(createLines(os)).rejects.toMatchObject({ code: 'SCRIPT_START', hint: 'The script or its directory no longer exists.' });
@@ -236,7 +236,7 @@ describe('a script that fails', () => {
     await expect(createLines(os)).rejects.toMatchObject({ code: 'SCRIPT_START', hint: 'The script or its directory no longer exists.' });
   });
 
-  it('cannot be started where its file system forbids it', async () => {
+  test('cannot be started where its file system forbids it', async () => {
     await using mounted = await mountNewTmpfs(1024 * 1024);
     await writeOsDefinitions(mounted.path, ['cat']);
     await execa('mount', ['-o', 'remount,noexec', mounted.path]);
@@ -248,14 +248,14 @@ describe('a script that fails', () => {
     });
   });
 
-  it('cannot be started while somebody writes it', async () => {
+  test('cannot be started while somebody writes it', async () => {
     const os = await withFiles({});
     await copyFile('/bin/true', directory.file('mine', 'create'));
     await using _writer = await open(directory.file('mine', 'create'), 'r+');
     await expect(createLines(os)).rejects.toMatchObject({ code: 'SCRIPT_START', message: expect.stringContaining('ETXTBSY') });
   });
 
-  it('cannot be started with more than an environment can hold; nothing of that is in the error', async () => {
+  test('cannot be started with more than an environment can hold; nothing of that is in the error', async () => {
     const os = await withFiles({ 'parameters.list': 'key\n' });
     const instance = sampleInstance({ osparams_private: { key: 'hunter2'.repeat(30_000) } });
     const error: unknown = await runCreateScript(os, { instance }).catch((reason: unknown) => reason);
@@ -267,7 +267,7 @@ describe('a script that fails', () => {
     expect(inspect(error, { depth: 10, showHidden: true })).not.toContain('hunter2');
   });
 
-  it('is not started where it could not be ended: without /proc', async () => {
+  test('is not started where it could not be ended: without /proc', async () => {
     await sample('cat');
     const program = `
       const { runCreateScript } = await import('${import.meta.dirname}/script.ts');
@@ -283,7 +283,7 @@ describe('a script that fails', () => {
     );
   });
 
-  it('leaves no descriptor open in us', async () => {
+  test('leaves no descriptor open in us', async () => {
     const ok = await withFiles({});
     const missing = await sample('cat');
     await rm(directory.file('cat', 'create'));
@@ -298,7 +298,7 @@ describe('a script that fails', () => {
 });
 
 describe('the end', () => {
-  it('comes with the signal: the whole group is ended, and the reason is what the run rejects with', async () => {
+  test('comes with the signal: the whole group is ended, and the reason is what the run rejects with', async () => {
     const os = await sample('never-ends');
     const instance = sampleInstance();
     const runs = [
@@ -323,7 +323,7 @@ describe('the end', () => {
     }
   });
 
-  it('is SIGKILL for what does not heed SIGTERM, its children included', async () => {
+  test('is SIGKILL for what does not heed SIGTERM, its children included', async () => {
     const os = await sample('stubborn');
     const controller = new AbortController();
     const reason = new Error('enough');
@@ -343,14 +343,14 @@ describe('the end', () => {
     for (const pid of pids) expect(existsSync(`/proc/${pid}/exe`)).toBe(false);
   });
 
-  it('comes before the start when the signal was aborted before', async () => {
+  test('comes before the start when the signal was aborted before', async () => {
     const reason = new Error('enough');
     const os = await withCreate(`touch ${directory.file('started')}`);
     await expect(createLines(os, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     expect(existsSync(directory.file('started'))).toBe(false);
   });
 
-  it('comes too for what a script leaves behind, with a warning', async () => {
+  test('comes too for what a script leaves behind, with a warning', async () => {
     const os = await sample('leaves-children');
     const warnings: string[] = [];
     let group: ProcessGroup | undefined;
@@ -364,7 +364,7 @@ describe('the end', () => {
     expect(group === undefined ? ['no group'] : runningMembers(group)).toEqual([]);
   });
 
-  it('comes without a warning for what ends by itself a moment later', async () => {
+  test('comes without a warning for what ends by itself a moment later', async () => {
     const warnings: string[] = [];
     const lines = await createLines(await withCreate('(sleep 0.1; echo late >&2) &\nexit 0'), {
       onWarning: (warning) => warnings.push(warning),
@@ -373,7 +373,7 @@ describe('the end', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('does not wait for a process that has left the session and holds the streams', async () => {
+  test('does not wait for a process that has left the session and holds the streams', async () => {
     const pidFile = directory.file('pid');
     const os = await withCreate(
       `setsid sh -c 'echo $$ >${pidFile}; exec sleep 1000000' & until [ -s ${pidFile} ]; do sleep 0.01; done; echo last >&2`,
@@ -385,7 +385,7 @@ describe('the end', () => {
     }
   });
 
-  it('comes when the start cannot be remembered, whose error is what the run rejects with', async () => {
+  test('comes when the start cannot be remembered, whose error is what the run rejects with', async () => {
     const os = await sample('never-ends');
     const groups: ProcessGroup[] = [];
     const failure = new Error('no space in the journal');
@@ -399,7 +399,7 @@ describe('the end', () => {
     expect(groups.flatMap((group) => runningMembers(group))).toEqual([]);
   });
 
-  it('is reported when it cannot be remembered: as the error after success, as a warning after another error', async () => {
+  test('is reported when it cannot be remembered: as the error after success, as a warning after another error', async () => {
     const failure = new Error('no space in the journal');
     const onEnd = (): Promise<void> => Promise.reject(failure);
     await expect(createLines(await withFiles({}), { onEnd })).rejects.toBe(failure);

@@ -1,11 +1,11 @@
 import { makeTemporaryDirectory, writeOsDefinition, writeOsDefinitions } from '@gantry/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { RAW_DEFINITION } from './definition.ts';
 import { assertHypervisor, assertOperation, selectOs } from './select.ts';
 
 describe('the definition that an instance names', () => {
-  it('is the first of its name on the search path', async () => {
+  test('is the first of its name on the search path', async () => {
     await using first = await makeTemporaryDirectory();
     await using second = await makeTemporaryDirectory();
     await writeOsDefinitions(first.path, ['cat']);
@@ -15,7 +15,7 @@ describe('the definition that an instance names', () => {
     expect((await selectOs('silent', { searchPath })).definition.directory).toBe(second.file('silent'));
   });
 
-  it('is not sought any further where the first of its name is broken, with every reason', async () => {
+  test('is not sought any further where the first of its name is broken, with every reason', async () => {
     await using first = await makeTemporaryDirectory();
     await using second = await makeTemporaryDirectory();
     await writeOsDefinition(first.path, 'mine', { files: { create: null, verify: null } });
@@ -27,14 +27,14 @@ describe('the definition that an instance names', () => {
     });
   });
 
-  it('is built in for raw, unless a directory of that name is on the path', async () => {
+  test('is built in for raw, unless a directory of that name is on the path', async () => {
     await using path = await makeTemporaryDirectory();
     expect(await selectOs('raw', { searchPath: [path.path] })).toEqual({ definition: RAW_DEFINITION, variant: '', fullName: 'raw' });
     await writeOsDefinition(path.path, 'raw');
     expect((await selectOs('raw', { searchPath: [path.path] })).definition).toMatchObject({ builtin: false, directory: path.file('raw') });
   });
 
-  it('that is nowhere is an error that names where it was sought and what may have been meant', async () => {
+  test('that is nowhere is an error that names where it was sought and what may have been meant', async () => {
     await using path = await makeTemporaryDirectory();
     await writeOsDefinitions(path.path, ['env-dump', 'tar-ext4']);
     await expect(selectOs('env-dmup+default', { searchPath: [path.path, path.file('gone')] })).rejects.toMatchObject({
@@ -50,11 +50,11 @@ describe('the definition that an instance names', () => {
     });
   });
 
-  it('must have a legal name', async () => {
+  test('must have a legal name', async () => {
     await expect(selectOs('../../etc', { searchPath: [] })).rejects.toMatchObject({ code: 'OS_NAME_INVALID' });
   });
 
-  it('rejects with the reason of its signal', async () => {
+  test('rejects with the reason of its signal', async () => {
     await using path = await makeTemporaryDirectory();
     const reason = new Error('enough');
     await expect(selectOs('cat', { searchPath: [path.path], signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
@@ -62,13 +62,13 @@ describe('the definition that an instance names', () => {
 });
 
 describe('the variant', () => {
-  it('is the first one listed where none is named', async () => {
+  test('is the first one listed where none is named', async () => {
     await using path = await makeTemporaryDirectory();
     await writeOsDefinitions(path.path, ['env-dump']);
     expect(await selectOs('env-dump', { searchPath: [path.path] })).toMatchObject({ variant: 'default', fullName: 'env-dump+default' });
   });
 
-  it('is the one that is named, where it is listed', async () => {
+  test('is the one that is named, where it is listed', async () => {
     await using path = await makeTemporaryDirectory();
     await writeOsDefinitions(path.path, ['env-dump']);
     const options = { searchPath: [path.path] };
@@ -80,14 +80,14 @@ describe('the variant', () => {
     });
   });
 
-  it('may be forced', async () => {
+  test('may be forced', async () => {
     await using path = await makeTemporaryDirectory();
     await writeOsDefinitions(path.path, ['env-dump']);
     const selected = await selectOs('env-dump+own', { searchPath: [path.path], forceVariant: true });
     expect(selected).toMatchObject({ variant: 'own', fullName: 'env-dump+own' });
   });
 
-  it.each([false, true])('is refused by a definition without variants (forced: %s)', async (forceVariant) => {
+  test.each([false, true])('is refused by a definition without variants (forced: %s)', async (forceVariant) => {
     await using path = await makeTemporaryDirectory();
     await writeOsDefinitions(path.path, ['cat']);
     await expect(selectOs('cat+default', { searchPath: [path.path], forceVariant })).rejects.toMatchObject({ code: 'OS_VARIANT' });
@@ -97,7 +97,7 @@ describe('the variant', () => {
 });
 
 describe('what a definition allows', () => {
-  it('is the operations whose script it has; the message names the script', async () => {
+  test('is the operations whose script it has; the message names the script', async () => {
     await using path = await makeTemporaryDirectory();
     await writeOsDefinitions(path.path, ['create-only']);
     const os = await selectOs('create-only', { searchPath: [path.path] });
@@ -113,7 +113,7 @@ describe('what a definition allows', () => {
     }
   });
 
-  it('is export and import for the built-in raw', async () => {
+  test('is export and import for the built-in raw', async () => {
     const os = await selectOs('raw', { searchPath: [] });
     assertOperation(os, 'export');
     assertOperation(os, 'import');
@@ -121,7 +121,7 @@ describe('what a definition allows', () => {
     expect(() => assertOperation(os, 'rename')).toThrow(expect.objectContaining({ code: 'OS_OPERATION_UNSUPPORTED' }));
   });
 
-  it('is the hypervisors that it names, or any', async () => {
+  test('is the hypervisors that it names, or any', async () => {
     await using path = await makeTemporaryDirectory();
     await writeOsDefinitions(path.path, ['kvm-only', 'cat']);
     const only = await selectOs('kvm-only', { searchPath: [path.path] });

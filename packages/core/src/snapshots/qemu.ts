@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { GantryError } from '../report/errors.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { errorText } from '../report/error-text.ts';
-import { FillWatch } from './lvm/watch.ts';
+import { FillWatch } from './fill-watch.ts';
 import { addScratchNodes, exportSnapshots, insertFilters, isRunning, startServer } from './qemu/hold-disks.ts';
 import type { Target } from './qemu/find-target.ts';
 import { findTarget } from './qemu/find-target.ts';

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { LineReader, MAX_LINE_CHARACTERS } from './line-reader.ts';
 import { createRedactor } from '../report/redact.ts';
@@ -14,11 +14,11 @@ function linesOf(chunks: readonly (string | Uint8Array)[], secrets: readonly str
 }
 
 describe('the lines of a script', () => {
-  it('end with a newline, with both of the other world, or as progress does', () => {
+  test('end with a newline, with both of the other world, or as progress does', () => {
     expect(linesOf(['one\ntwo\r\n10%\r20%\r\nlast'])).toEqual(['one', 'two', '10%', '20%', 'last']);
   });
 
-  it('come as soon as they have ended', () => {
+  test('come as soon as they have ended', () => {
     const lines: string[] = [];
     const reader = new LineReader(createRedactor([]), (line) => lines.push(line));
     reader.write(Buffer.from('one\ntw'));
@@ -27,12 +27,12 @@ describe('the lines of a script', () => {
     expect(lines).toEqual(['one', 'two']);
   });
 
-  it('may be empty, but not where progress is only drawn again', () => {
+  test('may be empty, but not where progress is only drawn again', () => {
     expect(linesOf(['a\n\nb\n'])).toEqual(['a', '', 'b']);
     expect(linesOf(['\r10%\r\r20%\n'])).toEqual(['10%', '20%']);
   });
 
-  it('are the same however the bytes arrive', () => {
+  test('are the same however the bytes arrive', () => {
     const text = fc.string({ unit: fc.constantFrom('a', 'ä', '🦀', '\n', '\r', '\r\n', '\t', 's3cret'), maxLength: 40 });
     fc.assert(
       fc.property(text, fc.array(fc.nat(60), { maxLength: 6 }), (whole, cuts) => {
@@ -44,11 +44,11 @@ describe('the lines of a script', () => {
     );
   });
 
-  it('that are not UTF-8 show it', () => {
+  test('that are not UTF-8 show it', () => {
     expect(linesOf([Buffer.from([0x61, 0xff, 0xc3, 0x0a, 0xc3])])).toEqual(['a��', '�']);
   });
 
-  it('do nothing to a terminal', () => {
+  test('do nothing to a terminal', () => {
     expect(linesOf(['\u001b[1;31mred\u001b[0m \u001b]0;title\u0007bell\u0007 back\b tab\t nul\0 c1\u009b del\u007f'])).toEqual([
       'red bell\\x07 back\\x08 tab\t nul\\x00 c1\\x9b del\\x7f',
     ]);
@@ -60,7 +60,7 @@ describe('the lines of a script', () => {
     );
   });
 
-  it('are cut where they are too long, and what follows is whole again', () => {
+  test('are cut where they are too long, and what follows is whole again', () => {
     const long = 'x'.repeat(MAX_LINE_CHARACTERS + 1);
     expect(linesOf([`${'x'.repeat(MAX_LINE_CHARACTERS)}\n`])).toEqual(['x'.repeat(MAX_LINE_CHARACTERS)]);
     expect(linesOf([`${long}\nnext\n`])).toEqual([`${'x'.repeat(MAX_LINE_CHARACTERS)}…`, 'next']);
@@ -70,16 +70,16 @@ describe('the lines of a script', () => {
 });
 
 describe('secrets', () => {
-  it('are taken out, the longest first, each line of one that has several', () => {
+  test('are taken out, the longest first, each line of one that has several', () => {
     expect(linesOf(['a=hunter2 b=hunter22\n'], ['hunter2', 'hunter22'])).toEqual(['a=*** b=***']);
     expect(linesOf(['key line one\nkey line two\n'], ['line one\nline two\n'])).toEqual(['key ***', 'key ***']);
   });
 
-  it('are taken out where an escape sequence stands in them', () => {
+  test('are taken out where an escape sequence stands in them', () => {
     expect(linesOf(['hun\u001b[1mter2\n'], ['hunter2'])).toEqual(['***']);
   });
 
-  it('do not show in part where a long line is cut', () => {
+  test('do not show in part where a long line is cut', () => {
     const secret = 'abcdefghijklmnopqrstuvwxyz';
     fc.assert(
       fc.property(fc.integer({ min: MAX_LINE_CHARACTERS - 60, max: MAX_LINE_CHARACTERS + 60 }), fc.nat(80), (before, after) => {
@@ -90,7 +90,7 @@ describe('secrets', () => {
     );
   });
 
-  it('that are empty take nothing out', () => {
+  test('that are empty take nothing out', () => {
     expect(linesOf(['plain\n'], ['', '\n'])).toEqual(['plain']);
   });
 });

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import type { ProcessGroup } from './process-group.ts';
 import { endProcessGroup, groupEnded, identifyGroup, runningMembers } from './process-group.ts';
@@ -31,7 +31,7 @@ async function startGroup(script: string, then = 'wait'): Promise<RunningGroup> 
 }
 
 describe('a process group', () => {
-  it('is remembered by number, start and boot', async () => {
+  test('is remembered by number, start and boot', async () => {
     await using running = await startGroup('sleep 1000000 &');
     const stat = readFileSync(`/proc/${String(running.leader.pid)}/stat`, 'utf8').split(' ');
     expect(running.group).toEqual({
@@ -41,21 +41,21 @@ describe('a process group', () => {
     });
   });
 
-  it('has as members all that its leader started, in groups of their own too', async () => {
+  test('has as members all that its leader started, in groups of their own too', async () => {
     await using running = await startGroup('sleep 1000000 & (sleep 1000000; :) & timeout 1000000 sleep 1000000 &');
     // The shell, a sleep, a subshell with its sleep, timeout with its sleep; some may only just be starting.
     await expect.poll(() => runningMembers(running.group).length).toBe(6);
     expect(runningMembers(running.group)).toContain(running.leader.pid);
   });
 
-  it('ends at SIGTERM, and is gone when that is said', async () => {
+  test('ends at SIGTERM, and is gone when that is said', async () => {
     await using running = await startGroup('sleep 1000000 & timeout 1000000 sleep 1000000 &');
     expect(await endProcessGroup(running.group, { graceMs: 60_000 })).toEqual([]);
     expect(runningMembers(running.group)).toEqual([]);
     expect(await running.exited).toEqual([null, 'SIGTERM']);
   });
 
-  it('is killed when it does not heed SIGTERM, grandchildren too', async () => {
+  test('is killed when it does not heed SIGTERM, grandchildren too', async () => {
     await using running = await startGroup("trap '' TERM; (sleep 1000000; :) & timeout --signal=KILL 1000000 sleep 1000000 &");
     const startedAt = performance.now();
     expect(await endProcessGroup(running.group, { graceMs: 200 })).toEqual([]);
@@ -63,7 +63,7 @@ describe('a process group', () => {
     expect(await running.exited).toEqual([null, 'SIGKILL']);
   });
 
-  it('goes on without its leader, and is ended without it', async () => {
+  test('goes on without its leader, and is ended without it', async () => {
     await using running = await startGroup('sleep 1000000 &', 'kill -KILL $$');
     await running.exited;
     expect(runningMembers(running.group)).toHaveLength(1);
@@ -71,20 +71,20 @@ describe('a process group', () => {
     expect(runningMembers(running.group)).toEqual([]);
   });
 
-  it('that has ended is left in peace', async () => {
+  test('that has ended is left in peace', async () => {
     await using running = await startGroup('', 'exit 0');
     await running.exited;
     expect(await endProcessGroup(running.group)).toEqual([]);
   });
 
-  it('can be waited for', async () => {
+  test('can be waited for', async () => {
     await using running = await startGroup('sleep 1000000 &');
     expect(await groupEnded(running.group, 20)).toBe(false);
     process.kill(-running.group.pgid, 'SIGKILL');
     expect(await groupEnded(running.group, 60_000)).toBe(true);
   });
 
-  it.each([
+  test.each([
     ['started at another time', (group: ProcessGroup) => ({ ...group, startTime: group.startTime - 1 })],
     ['counted from another start of the machine', (group: ProcessGroup) => ({ ...group, bootId: 'another' })],
   ])('is not taken for one of the same number that %s', async (_, other) => {
@@ -95,7 +95,7 @@ describe('a process group', () => {
     expect(runningMembers(running.group)).not.toEqual([]);
   });
 
-  it('is found with any name of its leader', async () => {
+  test('is found with any name of its leader', async () => {
     const leader = spawn('/bin/sh', ['-c', 'printf ") R 1 (" >/proc/$$/comm; echo ready; sleep 1000000'], {
       detached: true,
       stdio: ['ignore', 'pipe', 'ignore'],

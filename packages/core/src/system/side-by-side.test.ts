@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { sideBySide } from './side-by-side.ts';
 
 const never = (signal: AbortSignal): Promise<never> =>
@@ -8,7 +8,7 @@ const never = (signal: AbortSignal): Promise<never> =>
   });
 
 describe('sideBySide', () => {
-  it('gives the results in the order of the items, however long each takes', async () => {
+  test('gives the results in the order of the items, however long each takes', async () => {
     const gate = Promise.withResolvers<void>();
     const results = await sideBySide([1, 2, 3], 3, new AbortController().signal, async (n) => {
       if (n === 1) await gate.promise;
@@ -18,7 +18,7 @@ describe('sideBySide', () => {
     expect(results).toEqual([10, 20, 30]);
   });
 
-  it('never runs more than the limit at once', async () => {
+  test('never runs more than the limit at once', async () => {
     let running = 0;
     let most = 0;
     await sideBySide([...Array(20).keys()], 3, new AbortController().signal, async () => {
@@ -30,7 +30,7 @@ describe('sideBySide', () => {
     expect(most).toBe(3);
   });
 
-  it('ends the others when one fails, waits for them, and rejects with the first failure', async () => {
+  test('ends the others when one fails, waits for them, and rejects with the first failure', async () => {
     const ended: number[] = [];
     const failing = sideBySide([0, 1, 2], 3, new AbortController().signal, async (n, signal) => {
       if (n === 1) throw new Error('disk 1');
@@ -40,7 +40,7 @@ describe('sideBySide', () => {
     expect(ended.toSorted((a, b) => a - b)).toEqual([0, 2]);
   });
 
-  it('starts nothing more after a failure', async () => {
+  test('starts nothing more after a failure', async () => {
     const started: number[] = [];
     const failing = sideBySide([0, 1, 2], 1, new AbortController().signal, async (n) => {
       started.push(n);
@@ -50,7 +50,7 @@ describe('sideBySide', () => {
     expect(started).toEqual([0]);
   });
 
-  it('gives the results when the signal comes with the end of the last item: what is done is done', async () => {
+  test('gives the results when the signal comes with the end of the last item: what is done is done', async () => {
     const controller = new AbortController();
     const results = sideBySide([1, 2], 2, controller.signal, async (n) => {
       if (n === 2) controller.abort(new Error('interrupted'));
@@ -60,7 +60,7 @@ describe('sideBySide', () => {
     await expect(sideBySide([1], 1, controller.signal, async (n) => n)).rejects.toThrow('interrupted');
   });
 
-  it('rejects with the reason of the signal, after all have ended', async () => {
+  test('rejects with the reason of the signal, after all have ended', async () => {
     const controller = new AbortController();
     const reason = new Error('interrupted');
     const running = sideBySide([0, 1], 2, controller.signal, async (n, signal) => {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CephServer } from './ceph.ts';
 import { startCeph } from './ceph.ts';
 import type { FaultProxy } from './fault-proxy.ts';
@@ -17,19 +17,19 @@ describe('a gateway of Ceph', () => {
   });
   afterAll(() => ceph[Symbol.asyncDispose]());
 
-  it('keeps objects, only for clients with the right keys', async () => {
+  test('keeps objects, only for clients with the right keys', async () => {
     expect((await s3Request(ceph, '/box/a', { method: 'PUT', body: 'text' })).status).toBe(200);
     expect(await s3Request(ceph, '/box/a')).toMatchObject({ status: 200, body: 'text' });
     expect((await s3Request({ ...ceph, secretAccessKey: 'wrong' }, '/box/a')).status).toBe(403);
   });
 
-  it('lists unfinished uploads', async () => {
+  test('lists unfinished uploads', async () => {
     expect(await listUnfinishedUploads(ceph, 'box')).toEqual([]);
     await s3Request(ceph, '/box/big?uploads=', { method: 'POST' });
     expect(await listUnfinishedUploads(ceph, 'box')).toEqual(['big']);
   });
 
-  it('has users with a quota', async () => {
+  test('has users with a quota', async () => {
     const poor = await ceph.createUser('poor', { quotaBytes: 4096 });
     await createBucket(poor, 'small-box');
     expect((await s3Request(poor, '/small-box/a', { method: 'PUT', body: 'x'.repeat(4000) })).status).toBe(200);
@@ -37,7 +37,7 @@ describe('a gateway of Ceph', () => {
     expect(refused).toMatchObject({ status: 403, body: expect.stringContaining('QuotaExceeded') });
   });
 
-  it('can be killed and restarted, and keeps its data', async () => {
+  test('can be killed and restarted, and keeps its data', async () => {
     await s3Request(ceph, '/box/before', { method: 'PUT', body: 'kept' });
     await ceph.killGateway();
     await expect(s3Request(ceph, '/box/before')).rejects.toThrow('fetch failed');
@@ -54,7 +54,7 @@ describe('Swift', () => {
   });
   afterAll(() => swift[Symbol.asyncDispose]());
 
-  it('keeps objects', async () => {
+  test('keeps objects', async () => {
     expect((await s3Request(swift, '/box/a', { method: 'PUT', body: 'text' })).status).toBe(200);
     expect(await s3Request(swift, '/box/a')).toMatchObject({ status: 200, body: 'text' });
   });
@@ -89,12 +89,12 @@ describe('the fault proxy', () => {
   const get = (): Promise<string> => fetch(`${proxy.endpoint}/x`).then((response) => response.text());
   const put = (): Promise<Response> => fetch(`${proxy.endpoint}/x`, { method: 'PUT', body: text });
 
-  it('forwards and records requests without a rule', async () => {
+  test('forwards and records requests without a rule', async () => {
     expect(await get()).toBe(text);
     expect(proxy.seen.at(-1)).toMatchObject({ request: { method: 'GET', path: '/x' }, fault: undefined });
   });
 
-  it('responds with errors instead of the server, a given number of times', async () => {
+  test('responds with errors instead of the server, a given number of times', async () => {
     const before = received.length;
     proxy.inject({ when: () => true, times: 2, fault: { kind: 'answer', status: 503, code: 'SlowDown' } });
     expect(await get()).toContain('<Code>SlowDown</Code>');
@@ -103,7 +103,7 @@ describe('the fault proxy', () => {
     expect(await get()).toBe(text);
   });
 
-  it.each([{ kind: 'cut-response', bytes: 5 }, { kind: 'truncate-response', bytes: 5 }, { kind: 'lose-answer' }] as const)(
+  test.each([{ kind: 'cut-response', bytes: 5 }, { kind: 'truncate-response', bytes: 5 }, { kind: 'lose-answer' }] as const)(
     'breaks responses: $kind',
     async (fault) => {
       proxy.inject({ when: () => true, times: 1, fault });
@@ -112,7 +112,7 @@ describe('the fault proxy', () => {
     },
   );
 
-  it('cuts requests, so that the server gets none, and damages them, so that it gets another', async () => {
+  test('cuts requests, so that the server gets none, and damages them, so that it gets another', async () => {
     const before = received.length;
     proxy.inject({ when: ({ method }) => method === 'PUT', times: 1, fault: { kind: 'cut-request', bytes: 5 } });
     await expect(put()).rejects.toThrow();
@@ -122,14 +122,14 @@ describe('the fault proxy', () => {
     expect(received.at(-1)).toBe(`\`${text.slice(1)}`);
   });
 
-  it('changes bits and ETags of responses', async () => {
+  test('changes bits and ETags of responses', async () => {
     proxy.inject({ when: () => true, times: 1, fault: { kind: 'flip-response', byte: 0 } });
     expect(await get()).toBe(`\`${text.slice(1)}`);
     proxy.inject({ when: () => true, times: 1, fault: { kind: 'etag', value: '"other"' } });
     expect((await put()).headers.get('etag')).toBe('"other"');
   });
 
-  it.each(['stall-request', 'stall-response'] as const)('makes requests hang: %s', async (kind) => {
+  test.each(['stall-request', 'stall-response'] as const)('makes requests hang: %s', async (kind) => {
     proxy.inject({ when: () => true, times: 1, fault: { kind, bytes: 0 } });
     const seen = proxy.waitFor(() => true);
     const controller = new AbortController();

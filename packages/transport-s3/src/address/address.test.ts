@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { isStoreError } from '@gantry/transport';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parseAddress } from './address.ts';
 
 const MiB = 2 ** 20;
@@ -17,7 +17,7 @@ function refusal(text: string): { readonly message: string; readonly hint: strin
 }
 
 describe('an address', () => {
-  it('names a bucket and a prefix', () => {
+  test('names a bucket and a prefix', () => {
     expect(parseAddress(new URL('s3://exports'))).toMatchObject({ bucket: 'exports', prefix: '', text: 's3://exports/' });
     expect(parseAddress(new URL('s3://exports/'))).toMatchObject({ bucket: 'exports', prefix: '' });
     expect(parseAddress(new URL('s3://my.exports/a/b'))).toMatchObject({
@@ -28,7 +28,7 @@ describe('an address', () => {
     expect(parseAddress(new URL('s3://exports/a/b/'))).toMatchObject({ prefix: 'a/b/' });
   });
 
-  it('has options with defaults', () => {
+  test('has options with defaults', () => {
     expect(parseAddress(new URL('s3://exports')).options).toEqual({
       endpoint: undefined,
       region: undefined,
@@ -53,7 +53,7 @@ describe('an address', () => {
     });
   });
 
-  it.each([
+  test.each([
     ['endpoint=https://s3.example.com:9000', { endpoint: new URL('https://s3.example.com:9000') }],
     ['region=eu-central-1&profile=backup', { region: 'eu-central-1', profile: 'backup' }],
     ['pathStyle=false', { pathStyle: false }],
@@ -85,7 +85,7 @@ describe('an address', () => {
     expect(parseAddress(new URL(`s3://exports/a?${query}`)).options).toMatchObject(expected);
   });
 
-  it('has a normal form with the same meaning', () => {
+  test('has a normal form with the same meaning', () => {
     const { text } = parseAddress(new URL('s3://exports/a?region=x&endpoint=http://h:1&partSize=5MiB'));
     expect(text).toBe('s3://exports/a/?endpoint=http%3A%2F%2Fh%3A1&partSize=5MiB&region=x');
     expect(parseAddress(new URL(text))).toEqual(parseAddress(new URL('s3://exports/a/?partSize=5MiB&endpoint=http://h:1&region=x')));
@@ -93,7 +93,7 @@ describe('an address', () => {
 });
 
 describe('an address is refused', () => {
-  it.each([
+  test.each([
     ['s3:///prefix', /does not name a bucket/],
     ['s3://a', /not a valid bucket name/],
     ['s3://host:9000/bucket', /not a valid bucket name/],
@@ -135,7 +135,7 @@ describe('an address is refused', () => {
     expect(refused.hint).not.toBe('');
   });
 
-  it.each([
+  test.each([
     's3://AKIASECRET:TOPSECRET@exports/a',
     's3://TOPSECRET@exports/a',
     's3://exports?endpoint=http://user:TOPSECRET@host',
@@ -147,7 +147,7 @@ describe('an address is refused', () => {
     expect(hint).toMatch(/[Cc]redentials/);
   });
 
-  it('or accepted, with any content: nothing else happens', () => {
+  test('or accepted, with any content: nothing else happens', () => {
     fc.assert(
       fc.property(fc.webQueryParameters(), fc.webPath(), (query, path) => {
         const url = new URL(`s3://exports${path}?${query}`);
@@ -161,7 +161,7 @@ describe('an address is refused', () => {
   });
 });
 
-it('the documentation names every option', async () => {
+test('the documentation names every option', async () => {
   const page = await readFile(new URL('../../../../docs/reference/transports/s3.md', import.meta.url), 'utf8');
   const { hint } = refusal('s3://exports?bucket=b');
   const options = /^The options are (.*) and tag\.NAME\.$/.exec(hint)?.[1]?.split(', ') ?? [];

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { isStoreError } from '@gantry/transport';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { parseAddress } from './address.ts';
 import type { Environment } from './environment.ts';
 import { tidyAwsVariables } from './environment.ts';
@@ -55,7 +55,7 @@ async function refusal(query: string, env: Environment): Promise<{ readonly mess
 }
 
 describe('settings', () => {
-  it.each<[string, string, Environment, Partial<Settings>]>([
+  test.each<[string, string, Environment, Partial<Settings>]>([
     ['keys of the environment', 'region=r', KEYS, { credentials: { accessKeyId: 'id', secretAccessKey: 'secret' } }],
     [
       'with a token',
@@ -97,7 +97,7 @@ describe('settings', () => {
     expect(await settingsOf(query, env)).toMatchObject(expected);
   });
 
-  it('are read without the spaces and line ends around them', async () => {
+  test('are read without the spaces and line ends around them', async () => {
     const env = {
       AWS_ACCESS_KEY_ID: 'id\n',
       AWS_SECRET_ACCESS_KEY: ' secret\r\n',
@@ -115,7 +115,7 @@ describe('settings', () => {
     });
   });
 
-  it.each(['', ' ', '\n'])('that are set to %j are not set', async (empty) => {
+  test.each(['', ' ', '\n'])('that are set to %j are not set', async (empty) => {
     const names = ['AWS_SESSION_TOKEN', 'AWS_PROFILE', 'AWS_REGION', 'AWS_ENDPOINT_URL', 'AWS_ENDPOINT_URL_S3', 'AWS_CA_BUNDLE'];
     const env = { ...KEYS, ...Object.fromEntries(names.map((name) => [name, empty])), AWS_DEFAULT_REGION: 'r' };
     expect(await settingsOf('', env)).toEqual({
@@ -129,7 +129,7 @@ describe('settings', () => {
 });
 
 describe('settings are refused, by their names:', () => {
-  it.each<[string, string, Environment, RegExp]>([
+  test.each<[string, string, Environment, RegExp]>([
     ['an unknown profile of the address', 'region=r&profile=nosuch', KEYS, /the profile "nosuch" is not in .*config and .*credentials/],
     ['an unknown profile of the environment', 'region=r', { AWS_PROFILE: 'nosuch' }, /the profile "nosuch" is not in/],
     ['one key of the pair', 'region=r', { AWS_ACCESS_KEY_ID: 'a' }, /AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not/],
@@ -151,20 +151,20 @@ describe('settings are refused, by their names:', () => {
     expect(refused.hint).not.toBe('');
   });
 
-  it('the bucket in the endpoint, with the correct endpoint', async () => {
+  test('the bucket in the endpoint, with the correct endpoint', async () => {
     expect((await refusal('endpoint=http://h:1/s3/backups/', KEYS)).hint).toContain('endpoint=http://h:1/s3');
     expect(await settingsOf('endpoint=http://h:1/s3', KEYS)).toMatchObject({ endpoint: new URL('http://h:1/s3') });
     expect(await settingsOf('endpoint=http://h:1/mybackups', KEYS)).toMatchObject({ endpoint: new URL('http://h:1/mybackups') });
   });
 
-  it('an endpoint with a password, which is not repeated', async () => {
+  test('an endpoint with a password, which is not repeated', async () => {
     const { message, hint } = await refusal('', { ...KEYS, AWS_ENDPOINT_URL: 'https://user:TOPSECRET@h' });
     expect(message + hint).not.toContain('TOPSECRET');
     expect(message).toMatch(/AWS_ENDPOINT_URL contains a user or a password/);
   });
 });
 
-it('cleans up the AWS_ variables of the process for the SDK, and leaves the others alone', () => {
+test('cleans up the AWS_ variables of the process for the SDK, and leaves the others alone', () => {
   const env = { AWS_A: '', AWS_B: ' \n', AWS_C: ' x\n', AWS_D: 'x y', OTHER: ' ' };
   tidyAwsVariables(env);
   expect(env).toEqual({ AWS_C: 'x', AWS_D: 'x y', OTHER: ' ' });

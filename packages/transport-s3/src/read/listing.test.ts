@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isStoreError } from '@gantry/transport';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { openAt } from '../../test/open-anywhere.ts';
 import { serve } from '../../test/serve.ts';
 
@@ -29,7 +29,7 @@ async function list(answer: (query: URLSearchParams, count: number) => string): 
 }
 
 describe('a listing', () => {
-  it('without tokens, as in version 1 of the request, continues after the last key', async () => {
+  test('without tokens, as in version 1 of the request, continues after the last key', async () => {
     const keys = await list((query) => {
       const marker = query.get('marker') ?? '';
       const from = marker === '' ? 0 : Number(marker.slice(-5)) + 1;
@@ -38,7 +38,7 @@ describe('a listing', () => {
     expect(keys).toEqual(range(0, 9).map((index) => name(index).slice('exports/'.length)));
   });
 
-  it.each<[string, Parameters<typeof list>[0]]>([
+  test.each<[string, Parameters<typeof list>[0]]>([
     ['repeats its first page forever, without tokens', () => listing(range(0, PAGE), '<IsTruncated>true</IsTruncated>')],
     [
       'repeats its first page for ever, with ever other tokens',
@@ -71,7 +71,7 @@ describe('the listing of unfinished uploads', () => {
   const truncated = (marker: string): string =>
     uploads(`<IsTruncated>true</IsTruncated><NextKeyMarker>${marker}</NextKeyMarker><NextUploadIdMarker>u</NextUploadIdMarker>`);
 
-  it.each<[string, (count: number) => string]>([
+  test.each<[string, (count: number) => string]>([
     ['does not move forward', () => truncated('k')],
     ['never ends', (count) => truncated(`k${count}`)],
     ['says that more follow, but not where', () => uploads('<IsTruncated>true</IsTruncated>')],
@@ -88,7 +88,7 @@ describe('the listing of unfinished uploads', () => {
     });
   });
 
-  it('is refused if the listing of parts never ends', async () => {
+  test('is refused if the listing of parts never ends', async () => {
     await using service = await serve((request, response) => {
       request.resume();
       const query = new URL(request.url ?? '', 'http://x').searchParams;
@@ -125,7 +125,7 @@ describe('memory', () => {
       more();
     };
 
-  it.each<[string, (request: IncomingMessage, response: ServerResponse) => void]>([
+  test.each<[string, (request: IncomingMessage, response: ServerResponse) => void]>([
     ['an error that never ends', endless(500, '<Error><Code>InternalError</Code>', '<a/>')],
     ['an error whose message never ends', endless(403, '<Error><Code>AccessDenied</Code><Message>', 'x')],
     ['a listing that never ends', endless(200, '<ListBucketResult><Name>b</Name>', '<Contents/>')],

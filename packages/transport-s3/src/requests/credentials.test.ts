@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { isStoreError } from '@gantry/transport';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { failureOfListing, KEYS, openAt } from '../../test/open-anywhere.ts';
 import { serve } from '../../test/serve.ts';
 import { openS3Store } from '../open-s3-store.ts';
@@ -40,30 +40,30 @@ async function withProcess(body: string): Promise<string> {
 }
 
 describe('the error for missing credentials names the cause:', () => {
-  it('there is no setting for them', async () => {
+  test('there is no setting for them', async () => {
     expect(await failureWith('', {})).toBe('cannot get the credentials: Could not load credentials from any providers');
   });
 
-  it('a profile without them', async () => {
+  test('a profile without them', async () => {
     expect(await failureWith('')).toMatch(/^cannot get the credentials of the profile p: /);
   });
 
-  it('a session that was never signed on', async () => {
+  test('a session that was never signed on', async () => {
     const session =
       'sso_session = s\nsso_account_id = 1\nsso_role_name = r\n[sso-session s]\nsso_start_url = https://x.awsapps.com/start\nsso_region = us-east-1';
     expect(await failureWith(session)).toMatch(/profile p: .*aws sso login/);
   });
 
-  it('a missing session, or another missing profile', async () => {
+  test('a missing session, or another missing profile', async () => {
     expect(await failureWith('sso_session = nosuch\nsso_account_id = 1\nsso_role_name = r')).toMatch(/profile p: .*missing/);
     expect(await failureWith('role_arn = arn:aws:iam::1:role/x\nsource_profile = nosuch')).toMatch(/profile p: .*nosuch/);
   });
 
-  it('a missing token file', async () => {
+  test('a missing token file', async () => {
     expect(await failureWith('role_arn = arn:aws:iam::1:role/x\nweb_identity_token_file = /nonexistent')).toMatch(/ENOENT.*\/nonexistent/);
   });
 
-  it('a process that fails, with its output, without its arguments', async () => {
+  test('a process that fails, with its output, without its arguments', async () => {
     const said = await withProcess('echo "vault is sealed" >&2; exit 3');
     expect(said).toMatch(/profile p: credential_process failed and wrote: vault is sealed$/);
     const silent = await withProcess('exit 3');
@@ -71,13 +71,13 @@ describe('the error for missing credentials names the cause:', () => {
     expect(said + silent).not.toContain('TOPSECRET');
   });
 
-  it('a process with invalid output, or expired credentials', async () => {
+  test('a process with invalid output, or expired credentials', async () => {
     expect(await withProcess('echo hello')).toMatch(/invalid JSON/);
     const old = { Version: 1, AccessKeyId: 'a', SecretAccessKey: 'b', Expiration: '2020-01-01T00:00:00Z' };
     expect(await withProcess(`echo '${JSON.stringify(old)}'`)).toMatch(/expired/);
   });
 
-  it('a process that never answers, which is killed, and its pipes closed', async () => {
+  test('a process that never answers, which is killed, and its pipes closed', async () => {
     const pidFile = join(directory.path, 'pid');
     const said = withProcess(`echo $$ > ${pidFile}; exec sleep 1000`);
     expect(await said).toMatch(/they did not arrive within 5 s$/);
@@ -86,14 +86,14 @@ describe('the error for missing credentials names the cause:', () => {
     expect(process.getActiveResourcesInfo()).not.toContain('ProcessWrap');
   });
 
-  it('a process whose keys have a line end in the middle: the error is about the key, not the endpoint', async () => {
+  test('a process whose keys have a line end in the middle: the error is about the key, not the endpoint', async () => {
     expect(await withProcess(`echo '{"Version":1,"AccessKeyId":"a\\u0001b","SecretAccessKey":"c"}'`)).toMatch(
       /^the access key contains a line end/,
     );
   });
 });
 
-it('a store that is closed while it waits for credentials kills their process', async () => {
+test('a store that is closed while it waits for credentials kills their process', async () => {
   const pidFile = join(directory.path, 'pid2');
   await writeFile(script, `#!/bin/sh\necho $$ > ${pidFile}; exec sleep 1000\n`);
   await chmod(script, 0o700);
@@ -113,7 +113,7 @@ it('a store that is closed while it waits for credentials kills their process', 
 
 describe('no value of a variable of the SDK causes a defect:', () => {
   const VALUES = ['', ' ', '\n', 'x\n', 'x y', 'x\u0001\u00ff', 'x'.repeat(5000), '[', '=', '\u{1F600}'];
-  it.each([
+  test.each([
     'AWS_ACCESS_KEY_ID',
     'AWS_SECRET_ACCESS_KEY',
     'AWS_SESSION_TOKEN',

@@ -1,5 +1,5 @@
 import { isStoreError } from '@gantry/transport';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Environment } from '../address/environment.ts';
 import { findProxy } from './proxy.ts';
 
@@ -10,7 +10,7 @@ function proxyOf(target: string, env: Environment): string | undefined {
 }
 
 describe('the proxy of the environment', () => {
-  it.each<[string, Environment, string | undefined]>([
+  test.each<[string, Environment, string | undefined]>([
     ['https://s3.example.com', { HTTPS_PROXY: P }, `${P}/`],
     ['https://s3.example.com', { https_proxy: P, HTTPS_PROXY: 'http://other' }, `${P}/`],
     ['https://s3.example.com', { HTTP_PROXY: P }, undefined],
@@ -28,7 +28,7 @@ describe('the proxy of the environment', () => {
     expect(proxyOf(target, env)).toBe(proxy);
   });
 
-  it.each<[string, string, boolean]>([
+  test.each<[string, string, boolean]>([
     ['*', 'https://s3.example.com', true],
     ['example.com', 'https://s3.example.com', true],
     ['.example.com', 'https://s3.example.com', true],
@@ -55,7 +55,7 @@ describe('the proxy of the environment', () => {
     for (const name of ['NO_PROXY', 'no_proxy']) expect(proxyOf(target, { HTTPS_PROXY: P, [name]: list })).toBe(past ? undefined : `${P}/`);
   });
 
-  it.each([
+  test.each([
     ['http://', 'invalid-address'],
     ['http://user:TOPSECRET@[', 'invalid-address'],
     ['socks5://proxy:1080', 'unsupported'],

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { RetryClock, RetryPolicy } from './retry.ts';
 import { retry } from './retry.ts';
 
@@ -32,19 +32,19 @@ function failing(times: number, then = 'done'): (attempt: number) => Promise<str
 }
 
 describe('trying again', () => {
-  it('waits twice as long each time, up to a limit', async () => {
+  test('waits twice as long each time, up to a limit', async () => {
     const clock = new TestClock();
     expect(await retry(failing(7), { policy: POLICY, isTransient: () => true, clock })).toBe('done');
     expect(clock.waits).toEqual([100, 200, 400, 800, 1600, 2000, 2000]);
   });
 
-  it('waits a random part of that, so that many clients do not come back at the same moment', async () => {
+  test('waits a random part of that, so that many clients do not come back at the same moment', async () => {
     const clock = new TestClock(0.25);
     await retry(failing(3), { policy: POLICY, isTransient: () => true, clock });
     expect(clock.waits).toEqual([25, 50, 100]);
   });
 
-  it('stops with the last error after its time limit', async () => {
+  test('stops with the last error after its time limit', async () => {
     const clock = new TestClock();
     let attempts = 0;
     await expect(retry(() => failing(Infinity)(++attempts), { policy: POLICY, isTransient: () => true, clock })).rejects.toBe(passing);
@@ -52,7 +52,7 @@ describe('trying again', () => {
     expect(clock.time).toBeGreaterThan(7000);
   });
 
-  it('tries at least a few times, even if each takes long', async () => {
+  test('tries at least a few times, even if each takes long', async () => {
     const clock = new TestClock();
     let attempts = 0;
     const slow = async (): Promise<never> => {
@@ -64,7 +64,7 @@ describe('trying again', () => {
     expect(attempts).toBe(3);
   });
 
-  it('but stops earlier for slow failures with a limit of their own', async () => {
+  test('but stops earlier for slow failures with a limit of their own', async () => {
     const clock = new TestClock();
     let attempts = 0;
     const slow = async (): Promise<never> => {
@@ -78,13 +78,13 @@ describe('trying again', () => {
     expect(attempts).toBe(4);
   });
 
-  it('does not repeat a permanent failure', async () => {
+  test('does not repeat a permanent failure', async () => {
     let attempts = 0;
     await expect(retry(() => failing(Infinity)(++attempts), { policy: POLICY, isTransient: () => false })).rejects.toBe(passing);
     expect(attempts).toBe(1);
   });
 
-  it('ends at once with the reason of its signal, also while it waits', async () => {
+  test('ends at once with the reason of its signal, also while it waits', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');
     const policy = { ...POLICY, firstDelayMs: 1e9, maxDelayMs: 1e9, retryForMs: 1e12 };

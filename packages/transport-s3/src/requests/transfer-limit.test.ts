@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { BufferPool } from './buffer-pool.ts';
 import { TransferLimit } from './transfer-limit.ts';
 
@@ -10,7 +10,7 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
 }
 
 describe('a limit of transfers', () => {
-  it('limits their number', async () => {
+  test('limits their number', async () => {
     const limit = new TransferLimit({ maxCount: 2, maxBytes: Infinity });
     const leave = await limit.enter(1);
     await limit.enter(1);
@@ -21,7 +21,7 @@ describe('a limit of transfers', () => {
     expect(await isSettled(third)).toBe(true);
   });
 
-  it('limits their bytes, but always allows one transfer of any size', async () => {
+  test('limits their bytes, but always allows one transfer of any size', async () => {
     const limit = new TransferLimit({ maxCount: 10, maxBytes: 100 });
     const leave = await limit.enter(1000);
     const second = limit.enter(1);
@@ -34,7 +34,7 @@ describe('a limit of transfers', () => {
     expect(limit.tryEnter(99)).toBeUndefined();
   });
 
-  it('keeps the order: a small one does not overtake a large one, or large ones would wait forever', async () => {
+  test('keeps the order: a small one does not overtake a large one, or large ones would wait forever', async () => {
     const limit = new TransferLimit({ maxCount: 10, maxBytes: 100 });
     const leave = await limit.enter(60);
     const large = limit.enter(80);
@@ -45,7 +45,7 @@ describe('a limit of transfers', () => {
     await small;
   });
 
-  it('forgets a transfer that stopped waiting', async () => {
+  test('forgets a transfer that stopped waiting', async () => {
     const limit = new TransferLimit({ maxCount: 1, maxBytes: 100 });
     const leave = await limit.enter(1);
     const controller = new AbortController();
@@ -58,7 +58,7 @@ describe('a limit of transfers', () => {
     expect(limit.tryEnter(1)).toBeDefined();
   });
 
-  it('can be exceeded for a transfer that must continue', async () => {
+  test('can be exceeded for a transfer that must continue', async () => {
     const limit = new TransferLimit({ maxCount: 1, maxBytes: 100 });
     await limit.enter(1);
     const leave = limit.force(1);
@@ -68,7 +68,7 @@ describe('a limit of transfers', () => {
 });
 
 describe('the pool', () => {
-  it('returns the same memory again, only for the same size', () => {
+  test('returns the same memory again, only for the same size', () => {
     const pool = new BufferPool(100);
     const buffer = pool.take(50);
     pool.give(buffer);
@@ -77,7 +77,7 @@ describe('the pool', () => {
     expect(pool.take(50)).not.toBe(buffer);
   });
 
-  it('stays within its limit, and drops the oldest buffers first', () => {
+  test('stays within its limit, and drops the oldest buffers first', () => {
     const pool = new BufferPool(100);
     const [old, young] = [pool.take(60), pool.take(50)];
     pool.give(old);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { bytesOf } from '../../test/objects.ts';
 import { PartDigests } from './part-digests.ts';
 
@@ -9,7 +9,7 @@ function partOf(seed: string, size: number): Buffer<ArrayBuffer> {
   return part;
 }
 
-it('computes the MD5 of the filled part of each buffer, and returns the memory', async () => {
+test('computes the MD5 of the filled part of each buffer, and returns the memory', async () => {
   await using digests = new PartDigests();
   const sizes = [1, 100_000, 3_000_000];
   const answers = await Promise.all(sizes.map((size) => digests.digest(partOf(`part ${size}`, 3_000_000), size)));
@@ -20,7 +20,7 @@ it('computes the MD5 of the filled part of each buffer, and returns the memory',
   }
 });
 
-it('rejects waiting calls when it is disposed of', async () => {
+test('rejects waiting calls when it is disposed of', async () => {
   const digests = new PartDigests();
   const waiting = digests.digest(partOf('waiting', 1000), 1000);
   waiting.catch(() => undefined);

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { PartPlan, PartPlanOptions } from './part-plan.ts';
 import { S3_LIMITS, planParts } from './part-plan.ts';
 
@@ -31,12 +31,12 @@ function simulate(plan: PartPlan, bytes: number): { readonly parts: number; read
 describe('a stream of unknown size', () => {
   const plan = planParts(USUAL);
 
-  it('never runs out of parts, up to 5 TiB', () => {
+  test('never runs out of parts, up to 5 TiB', () => {
     expect(plan.maxObjectBytes).toBe(5 * TiB);
     expect(simulate(plan, 5 * TiB).parts).toBeLessThanOrEqual(10_000);
   });
 
-  it.each([
+  test.each([
     ['a gigabyte', GiB, 9],
     ['ten', 10 * GiB, 20],
     // Tools that guess one size stop at 48 GiB or 488 GiB.
@@ -48,19 +48,19 @@ describe('a stream of unknown size', () => {
     expect(simulate(plan, bytes).largest).toBeLessThanOrEqual(mebibytes * MiB);
   });
 
-  it('has parts that every service accepts', () => {
+  test('has parts that every service accepts', () => {
     for (let part = 1; part <= 10_000; part++) {
       expect(plan.partBytes(part)).toBeGreaterThanOrEqual(S3_LIMITS.minPartBytes);
       expect(plan.partBytes(part)).toBeLessThanOrEqual(S3_LIMITS.maxPartBytes);
     }
   });
 
-  it('has parts of few different sizes, so that buffers can be reused', () => {
+  test('has parts of few different sizes, so that buffers can be reused', () => {
     const sizes = new Set(Array.from({ length: 10_000 }, (_, index) => plan.partBytes(index + 1)));
     expect(sizes.size).toBeLessThan(70);
   });
 
-  it('reaches most of what equal parts of the largest size would, if a service allows larger objects', () => {
+  test('reaches most of what equal parts of the largest size would, if a service allows larger objects', () => {
     const larger = planParts({ ...USUAL, maxObjectBytes: 50 * TiB });
     expect(larger.maxObjectBytes).toBeGreaterThan(34 * TiB);
     expect(simulate(larger, larger.maxObjectBytes).parts).toBeLessThanOrEqual(10_000);
@@ -68,7 +68,7 @@ describe('a stream of unknown size', () => {
 });
 
 describe('a stream with an expected size', () => {
-  it.each([GiB, 100 * GiB, TiB, 4 * TiB])('has equal parts, and parts to spare: %d bytes', (expectedBytes) => {
+  test.each([GiB, 100 * GiB, TiB, 4 * TiB])('has equal parts, and parts to spare: %d bytes', (expectedBytes) => {
     const plan = planParts({ ...USUAL, expectedBytes });
     const { parts, largest } = simulate(plan, expectedBytes);
     expect(largest).toBe(plan.partBytes(1));
@@ -76,13 +76,13 @@ describe('a stream with an expected size', () => {
     expect(largest).toBeLessThanOrEqual(Math.max(8 * MiB, (expectedBytes / 6000) * 1.25));
   });
 
-  it('may be as large as ten thousand of the largest parts', () => {
+  test('may be as large as ten thousand of the largest parts', () => {
     const plan = planParts({ ...USUAL, maxObjectBytes: 50 * TiB, expectedBytes: 48 * TiB });
     expect(simulate(plan, 48 * TiB).parts).toBeLessThanOrEqual(10_000);
     expect(plan.maxObjectBytes).toBe(10_000 * 5 * GiB);
   });
 
-  it('still fits if the expected size is wrong', () => {
+  test('still fits if the expected size is wrong', () => {
     const sizes = fc.double({ min: 0, max: 1, noNaN: true }).map((power) => Math.floor((5 * TiB) ** power));
     fc.assert(
       fc.property(sizes, sizes, (expectedBytes, bytes) => {
@@ -98,14 +98,14 @@ describe('a stream with an expected size', () => {
 });
 
 describe('services with limits of their own', () => {
-  it('get equal parts if they require them, and objects within those limits', () => {
+  test('get equal parts if they require them, and objects within those limits', () => {
     const plan = planParts({ ...USUAL, equalPartBytes: 64 * MiB, expectedBytes: 4 * TiB });
     expect([1, 2, 5000, 10_000].map((part) => plan.partBytes(part))).toEqual([64 * MiB, 64 * MiB, 64 * MiB, 64 * MiB]);
     expect(plan.maxObjectBytes).toBe(625 * GiB);
     expect(simulate(plan, 625 * GiB).parts).toBe(10_000);
   });
 
-  it('may have any limits: the plan stays within them, and says how large an object can be', () => {
+  test('may have any limits: the plan stays within them, and says how large an object can be', () => {
     fc.assert(
       fc.property(
         // A single part cannot grow.
@@ -124,7 +124,7 @@ describe('services with limits of their own', () => {
     );
   });
 
-  it('that contradict each other are refused', () => {
+  test('that contradict each other are refused', () => {
     expect(() => planParts({ ...USUAL, firstPartBytes: 6 * GiB })).toThrow(RangeError);
     expect(() => planParts({ ...USUAL, maxParts: 0 })).toThrow(RangeError);
   });

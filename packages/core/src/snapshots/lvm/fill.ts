@@ -1,11 +1,9 @@
+import type { Fill } from '../fill-watch.ts';
 import { runLvm } from './commands.ts';
 
 /** Shares of a thin pool's data or metadata space: a snapshot is not started from the first on, and given up from the second. */
 export const MAX_POOL_FILL_AT_START = 0.9;
 const MAX_POOL_FILL = 0.95;
-
-/** How a snapshot stands: its fill level, from 0 to 1, or why it cannot be relied on any more. */
-export type Fill = { readonly share: number; readonly of: string } | { readonly lost: string; readonly isFull: boolean };
 
 /**
  * Asks device mapper for the fill level of a classic snapshot, or of the pool of a thin one.

@@ -19,7 +19,7 @@ import { isDeviceOf } from './find-volume.ts';
 import type { VolumePlan } from './plan.ts';
 import { volumeName } from './plan.ts';
 import { makeView, removeView } from './view.ts';
-import { FillWatch } from './watch.ts';
+import { FillWatch } from '../fill-watch.ts';
 
 /*
  * Snapshots of logical volumes: what the providers `lvm` and `drbd` share. A classic snapshot keeps the old content of what is written

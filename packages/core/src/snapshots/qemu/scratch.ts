@@ -2,7 +2,7 @@ import { chmod, chown, lstat, mkdir, open, readdir, rmdir, statfs, unlink } from
 import { join } from 'node:path';
 
 import { errnoName } from '../../system/errno-name.ts';
-import type { Fill } from '../lvm/fill.ts';
+import type { Fill } from '../fill-watch.ts';
 import { procOwner } from './proc-owner.ts';
 
 const MIB = 1024 * 1024;

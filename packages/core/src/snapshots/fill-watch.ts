@@ -1,7 +1,9 @@
-import { errorText } from '../../report/error-text.ts';
-import { GantryError } from '../../report/errors.ts';
-import { pause } from '../../system/pause.ts';
-import type { Fill } from './fill.ts';
+import { errorText } from '../report/error-text.ts';
+import { GantryError } from '../report/errors.ts';
+import { pause } from '../system/pause.ts';
+
+/** How a snapshot stands: its fill level, from 0 to 1, or why it cannot be relied on any more. */
+export type Fill = { readonly share: number; readonly of: string } | { readonly lost: string; readonly isFull: boolean };
 
 /** Between two looks, ms. That a snapshot is lost shows in what is read of it too: this is for the warning, and for thin pools. */
 const INTERVAL_MS = 2000;
