@@ -49,7 +49,7 @@ export async function cleanUp(request: CleanRequest): Promise<readonly CleanedTh
     await sweepMoveRecords(stateDirectory);
   }
   for (const path of local.damaged) reporter.warn(`the journal ${path} is damaged: inspect it, then remove it`);
-  const things: CleanedThing[] = local.leftovers.map(({ message, outcome }) => ({ what: message, outcome }));
+  const things: CleanedThing[] = local.leftovers.map(({ what, outcome }) => ({ what, outcome }));
   if (request.store === undefined) return things;
   const { store } = request;
   for (const unfinished of await findUnfinished(store, { signal })) things.push(await cleanExport(store, unfinished, request, signal));

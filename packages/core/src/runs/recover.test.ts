@@ -103,7 +103,8 @@ describe('snapshots of a killed run', () => {
     const { messages, outcomes, leftovers } = await recover({ ...state, providers: [provider] });
     expect(provider.dropped).toEqual([1, 0]);
     expect(outcomes).toEqual(['cleared', 'cleared']);
-    expect(leftovers[0]).toMatchObject({ operation: 'export', instance: 'web1' });
+    const what = expect.stringMatching(/^snapshot 1, which the interrupted export of instance web1 \(process \d+, started .*Z\) left$/);
+    expect(leftovers[0]).toMatchObject({ operation: 'export', instance: 'web1', what });
     expect(messages[0]).toMatch(/^cleared snapshot 1, which the interrupted export of instance web1 \(process \d+, started .*Z\) left$/);
     expect(await readdir(state.stateDirectory.runs)).toEqual([]);
   });

@@ -14,7 +14,9 @@ export interface Leftover {
   readonly started: string;
   readonly record: RunRecord;
   readonly outcome: LeftoverOutcome;
-  /** The same as a sentence for a human. */
+  /** What it is and who left it, for a human; for `kept`, also why. */
+  readonly what: string;
+  /** The same with what was done, as a sentence. */
   readonly message: string;
 }
 
@@ -41,15 +43,22 @@ export class RecoveryLog implements RecoveryReport {
   }
 
   found(header: RunHeader, record: RunRecord): void {
-    this.#add(header, record, 'found', `${describeOwner(header)} left ${this.#describe(record)}`);
+    const what = this.#describeLeft(header, record);
+    this.#add(header, record, { outcome: 'found', what, message: `${describeOwner(header)} left ${this.#describe(record)}` });
   }
 
   cleared(header: RunHeader, record: RunRecord): void {
-    this.#add(header, record, 'cleared', `cleared ${this.#describe(record)}, which ${describeOwner(header)} left`);
+    const what = this.#describeLeft(header, record);
+    this.#add(header, record, { outcome: 'cleared', what, message: `cleared ${what}` });
   }
 
   kept(header: RunHeader, record: RunRecord, reason: string): void {
-    this.#add(header, record, 'kept', `${this.#describe(record)}, which ${describeOwner(header)} left, could not be cleared: ${reason}`);
+    const what = `${this.#describeLeft(header, record)}, could not be cleared: ${reason}`;
+    this.#add(header, record, { outcome: 'kept', what, message: what });
+  }
+
+  #describeLeft(header: RunHeader, record: RunRecord): string {
+    return `${this.#describe(record)}, which ${describeOwner(header)} left`;
   }
 
   #describe(record: RunRecord): string {
@@ -61,10 +70,10 @@ export class RecoveryLog implements RecoveryReport {
     }
   }
 
-  #add(header: RunHeader, record: RunRecord, outcome: LeftoverOutcome, message: string): void {
+  #add(header: RunHeader, record: RunRecord, result: Pick<Leftover, 'outcome' | 'what' | 'message'>): void {
     const { runId, operation, instance, started } = header;
-    this.leftovers.push({ runId, operation, instance, started, record, outcome, message });
-    this.say(message);
+    this.leftovers.push({ runId, operation, instance, started, record, ...result });
+    this.say(result.message);
   }
 }
 
