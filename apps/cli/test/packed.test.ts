@@ -8,7 +8,10 @@ import { makeWorkbench } from './workbench.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
-test('a packed tarball, installed by npm into an empty prefix, exports, lists and verifies', async () => {
+/** A registry may not answer for a while: then npm asks again. */
+const PATIENCE = ['--fetch-timeout=30000', '--fetch-retries=5'];
+
+test('a packed tarball, installed by npm into an empty prefix, exports, lists and verifies', { timeout: 900_000 }, async () => {
   await using home = await makeTemporaryDirectory();
   await using bench = await makeWorkbench();
   await execa('turbo', ['run', 'build', '--filter=@gantry/cli'], { cwd: ROOT, preferLocal: true });
@@ -16,9 +19,8 @@ test('a packed tarball, installed by npm into an empty prefix, exports, lists an
   const tarball = (await readdir(home.path)).find((name) => name.endsWith('.tgz')) ?? '';
 
   // npm keeps the user's settings, which name the registry. The command gets nothing from this checkout or the user's environment.
-  await execa('npm', ['install', '--global', '--prefix', home.file('prefix'), '--no-audit', '--no-fund', home.file(tarball)], {
-    cwd: home.path,
-  });
+  const install = ['install', '--global', '--prefix', home.file('prefix'), '--no-audit', '--no-fund', ...PATIENCE, home.file(tarball)];
+  await execa('npm', install, { cwd: home.path });
   const env = { HOME: home.path, PATH: process.env['PATH'] ?? '', GANTRY_STATE_DIR: bench.file('state') };
   const gantry = (...args: readonly string[]): ReturnType<typeof execa> =>
     execa(process.execPath, [home.file('prefix/bin/gantry'), ...args], {

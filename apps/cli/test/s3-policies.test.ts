@@ -142,7 +142,7 @@ test('a user with the rights to export can export and remove a failed export, an
   expect(fixture.used()).toEqual((await documented('export')).actions);
   expect(await listUnfinishedUploads(ceph, fixture.bucket)).toEqual([]);
   const keys = await keysIn(fixture);
-  expect(keys).toHaveLength(4);
+  expect(keys).toHaveLength(5);
   for (const key of keys) expect(key).toContain(reference.replace('@', '/'));
 });
 

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 
 /** A virtual machine that has a disk open. */
 export interface Guest extends AsyncDisposable {
@@ -29,9 +29,12 @@ export async function startGuest(image: string, { format = 'raw', readOnly = fal
   qemu.stderr.on('data', (chunk: Buffer) => {
     stderr += chunk.toString();
   });
-  // QMP sends a greeting when all devices exist.
-  const greeted = await Promise.race([once(qemu.stdout, 'data').then(() => true), ended.then(() => false)]);
-  if (!greeted || qemu.pid === undefined) throw new Error(`QEMU did not start: ${stderr.trim()}`);
+  // The greeting may come before all devices exist, and the disk is then still open only for reading: a query is answered after that.
+  // One that could not start says so by its end.
+  qemu.stdin.on('error', () => undefined);
+  qemu.stdin.write('{"execute":"qmp_capabilities"}\n{"execute":"query-status"}\n');
+  const isReady = await Promise.race([untilItSays(qemu.stdout, '"running"'), ended.then(() => false)]);
+  if (!isReady || qemu.pid === undefined) throw new Error(`QEMU did not start: ${stderr.trim()}`);
   return {
     pid: qemu.pid,
     async [Symbol.asyncDispose]() {
@@ -39,4 +42,13 @@ export async function startGuest(image: string, { format = 'raw', readOnly = fal
       await ended;
     },
   };
+}
+
+async function untilItSays(output: NodeJS.ReadableStream, word: string): Promise<boolean> {
+  let said = '';
+  for await (const chunk of on(output, 'data')) {
+    said += String(chunk);
+    if (said.includes(word)) return true;
+  }
+  return false;
 }
