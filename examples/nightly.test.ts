@@ -5,9 +5,9 @@ import { makeRandomFile, makeTemporaryDirectory } from '@gantry/testkit';
 import { initializeStore } from '@gantry/core';
 import { openFileStore } from '@gantry/transport-file';
 import { execa } from 'execa';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 
-it('exports and verifies every instance that it is given', async () => {
+test('exports and verifies every instance that it is given', async () => {
   await using scratch = await makeTemporaryDirectory();
   for (const name of ['web1', 'web2']) {
     await makeRandomFile(scratch.file(`${name}.img`), 5_000_000, name);
