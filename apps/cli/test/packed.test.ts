@@ -20,7 +20,8 @@ test('a packed tarball, installed by npm into an empty prefix, exports, lists an
 
   // npm keeps the user's settings, which name the registry. The command gets nothing from this checkout or the user's environment.
   const install = ['install', '--global', '--prefix', home.file('prefix'), '--no-audit', '--no-fund', ...PATIENCE, home.file(tarball)];
-  await execa('npm', install, { cwd: home.path });
+  // The registry may have a certificate that only this machine trusts.
+  await execa('npm', install, { cwd: home.path, env: { NODE_OPTIONS: '--use-openssl-ca' } });
   const env = { HOME: home.path, PATH: process.env['PATH'] ?? '', GANTRY_STATE_DIR: bench.file('state') };
   const gantry = (...args: readonly string[]): ReturnType<typeof execa> =>
     execa(process.execPath, [home.file('prefix/bin/gantry'), ...args], {
