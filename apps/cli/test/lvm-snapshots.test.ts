@@ -160,7 +160,9 @@ until set -- /dev/mapper/vg-gantry*; [ -e "$1" ]; do :; done; kill -KILL $gantry
       const start = `rm -f /run/reading; $GANTRY export ${source} /run/exports --snapshot-size 16M >/dev/null 2>&1 & gantry=$!`;
       await bench.script(`${start}\n${kill}; wait $gantry`).outcome;
       const listed = await bench.gantry('clean --dry-run');
-      expect(listed.stdout + listed.stderr).toMatch(/snapshot vg\/gantry-\S+-0 of disk 0 \(vg\/data\), which the interrupted export .* left/);
+      expect(listed.stdout + listed.stderr).toMatch(
+        /snapshot vg\/gantry-\S+-0 of disk 0 \(vg\/data\), which the interrupted export .* left/,
+      );
       const cleaned = await bench.gantry('clean /run/exports');
       expect(cleaned.exitCode, cleaned.stderr).toBe(0);
       expect(await snapshots()).toBe('');
