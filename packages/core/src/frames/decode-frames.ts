@@ -3,10 +3,8 @@ import { readAhead } from '../system/read-ahead.ts';
 import type { DecodeFramesOptions, DecodeJob } from './decode-job.ts';
 import { DecodeJobs, releaseJob } from './decode-job.ts';
 import type { PlainPiece } from './types.ts';
+import { FRAMES_AHEAD } from './work-queue.ts';
 import { isZero } from './zeros.ts';
-
-/** Frames that wait for a processor or for their turn to be yielded, so that neither side waits for the other. */
-const FRAMES_AHEAD = 2;
 
 /**
  * The plain stream of a dump. Several frames are decompressed at once.

@@ -60,7 +60,7 @@ export class DecodeJobs {
     place: FramePlace,
     read: (output: Uint8Array) => Promise<Uint8Array>,
     check: (stored: Uint8Array) => Promise<void> = async () => undefined,
-  ): Promise<Omit<DecompressJob, 'storedEnd'> & { readonly storedBytes: number }> {
+  ): Promise<Omit<DecompressJob, 'storedEnd'>> {
     const { codec, work } = this.#options;
     const storedBound = codec.storedBound(this.#frameSize);
     const buffer = await this.#memory.acquire(this.#frameSize + storedBound, this.#signal);
@@ -76,7 +76,7 @@ export class DecodeJobs {
       );
       // A failure is handled when its turn comes.
       plain.catch(() => undefined);
-      return { buffer, plain, storedBytes: stored.length };
+      return { buffer, plain };
     } catch (error) {
       this.#memory.release(buffer);
       throw error;

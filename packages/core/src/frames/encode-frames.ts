@@ -11,6 +11,7 @@ import { StreamDigest } from './stream-digest.ts';
 import type { PlainReader } from './plain-reader.ts';
 import type { DumpProgress, DumpSummary } from './types.ts';
 import type { WorkQueue } from './work-queue.ts';
+import { FRAMES_AHEAD } from './work-queue.ts';
 
 export interface EncodeFramesOptions {
   readonly codec: FrameCodec;
@@ -39,8 +40,6 @@ interface StoredFrame {
   readonly checksum: number;
 }
 
-/** Frames that wait for a processor or for their turn to be yielded, so that neither side waits for the other. */
-const FRAMES_AHEAD = 2;
 /** Limits of a chunk of several zero frames. */
 const MAX_ZERO_FRAMES_AT_ONCE = 64;
 const MAX_ZERO_CHUNK_BYTES = 1024 * 1024;

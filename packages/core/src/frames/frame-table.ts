@@ -47,8 +47,7 @@ export class FrameTable {
     const size = this.#sizes.at(index);
     const checksum = this.#checksums.at(index);
     if (size === undefined || checksum === undefined) return undefined;
-    const isZeros = size >= ZEROS_FLAG;
-    return { storedBytes: isZeros ? size - ZEROS_FLAG : size, isZeros, checksum };
+    return entryOf(size, checksum);
   }
 
   *[Symbol.iterator](): Generator<FrameEntry, void, undefined> {
@@ -77,10 +76,13 @@ export class FrameTable {
     const bytes = asBuffer(encoded);
     const table = new FrameTable();
     for (let at = 0; at + FRAME_ENTRY_BYTES <= bytes.length; at += FRAME_ENTRY_BYTES) {
-      const size = bytes.readUInt32LE(at);
-      const isZeros = size >= ZEROS_FLAG;
-      table.push({ storedBytes: isZeros ? size - ZEROS_FLAG : size, isZeros, checksum: bytes.readUInt32LE(at + 4) });
+      table.push(entryOf(bytes.readUInt32LE(at), bytes.readUInt32LE(at + 4)));
     }
     return table;
   }
+}
+
+function entryOf(size: number, checksum: number): FrameEntry {
+  const isZeros = size >= ZEROS_FLAG;
+  return { storedBytes: isZeros ? size - ZEROS_FLAG : size, isZeros, checksum };
 }

@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import type { DumpReader } from './dump-reader.ts';
 import type { FrameCodec } from './frame-codec.ts';
+import { sharedBySize } from './shared-by-size.ts';
 import { deflatedZeros } from './gzip-zero-member.ts';
 import { asBuffer } from '../system/as-buffer.ts';
 
@@ -51,18 +52,10 @@ function storedBound(plainBytes: number): number {
   return plainBytes + Math.ceil(plainBytes / 256) + 1024;
 }
 
-const zeroFrames = new Map<number, Uint8Array>();
-
-function zeroFrame(plainBytes: number): Uint8Array {
-  const known = zeroFrames.get(plainBytes);
-  if (known !== undefined) return known;
+const zeroFrame = sharedBySize(64, (plainBytes) => {
   const body = deflatedZeros(plainBytes);
-  const frame = putHeader(Buffer.alloc(HEADER_BYTES + body.length), body);
-  // All frames of a dump have the same size, except the last.
-  if (zeroFrames.size >= 64) zeroFrames.clear();
-  zeroFrames.set(plainBytes, frame);
-  return frame;
-}
+  return putHeader(Buffer.alloc(HEADER_BYTES + body.length), body);
+});
 
 function putHeader(output: Uint8Array, body: Uint8Array): Uint8Array {
   const member = Buffer.from(output.buffer, output.byteOffset, HEADER_BYTES + body.length);

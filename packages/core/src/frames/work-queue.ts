@@ -1,5 +1,8 @@
 import { availableParallelism } from 'node:os';
 
+/** Frames that wait for a processor or for their turn to be yielded, so that neither side waits for the other. */
+export const FRAMES_AHEAD = 2;
+
 /** Runs work that keeps a processor busy: at most `limit` pieces at once, in the order of the calls. */
 export class WorkQueue {
   readonly limit: number;

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { sharedBySize } from './shared-by-size.ts';
 
 /** Zeros to compare with and to write. Never modified. */
 export const ZEROS: Buffer = Buffer.alloc(1024 * 1024);
@@ -17,18 +18,11 @@ export function* zeroChunks(bytes: number): Generator<Uint8Array, void, undefine
   for (let left = bytes; left > 0; left -= ZEROS.length) yield left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS;
 }
 
-const zeroBuffers = new Map<number, Uint8Array>();
+const largeZeros = sharedBySize(2, (bytes) => Buffer.alloc(bytes));
 
 /** A shared buffer of this many zeros. Never modified. */
 export function zeroBytes(bytes: number): Uint8Array {
-  if (bytes <= ZEROS.length) return ZEROS.subarray(0, bytes);
-  const known = zeroBuffers.get(bytes);
-  if (known !== undefined) return known;
-  const zeros = Buffer.alloc(bytes);
-  // All frames of a dump have the same size, except the last.
-  if (zeroBuffers.size >= 2) zeroBuffers.clear();
-  zeroBuffers.set(bytes, zeros);
-  return zeros;
+  return bytes <= ZEROS.length ? ZEROS.subarray(0, bytes) : largeZeros(bytes);
 }
 
 /** CRC-32 of this many zeros. */

@@ -1,5 +1,6 @@
 import { zstdCompressSync, constants } from 'node:zlib';
 import { CHECKSUM_BYTES, MAX_BLOCK_BYTES, ZSTD_MAGIC } from './zstd-format.ts';
+import { sharedBySize } from './shared-by-size.ts';
 import { FRAME_SIZE } from './types.ts';
 import { ZEROS } from './zeros.ts';
 
@@ -14,21 +15,11 @@ const COMPRESSED_BLOCK = 2;
 /** The checksum of a frame of the default size. Computing it in every command that reads or writes a dump would take 10 ms each time. */
 const CHECKSUM_OF_DEFAULT_FRAME = Buffer.of(0x28, 0x9d, 0xbc, 0x7c);
 
-const zeroFrames = new Map<number, Uint8Array>();
-
 /**
  * The zstd frame of this many zeros: the same bytes for all levels and versions of the library, so that readers recognize it without
  * decompressing it. The first block is not of the RLE type, which zstd before 1.4.4 cannot read there.
  */
-export function zstdZeroFrame(bytes: number): Uint8Array {
-  const known = zeroFrames.get(bytes);
-  if (known !== undefined) return known;
-  const frame = makeFrame(bytes);
-  // All frames of a dump have the same size, except the last.
-  if (zeroFrames.size >= 64) zeroFrames.clear();
-  zeroFrames.set(bytes, frame);
-  return frame;
-}
+export const zstdZeroFrame: (bytes: number) => Uint8Array = sharedBySize(64, makeFrame);
 
 function makeFrame(bytes: number): Uint8Array {
   const header = Buffer.alloc(9);
