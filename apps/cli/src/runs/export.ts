@@ -1,9 +1,9 @@
-import { resolve } from 'node:path';
 import type { Codec } from '@gantry/core';
-import { exportInstance, readSnapshotConfig } from '@gantry/core';
+import { exportInstance } from '@gantry/core';
 import { wantsNewStore } from '../create-store.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import { snapshotChoiceOf } from './snapshot-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
 import type { SNAPSHOTS } from '../command-line/snapshot-options.ts';
@@ -23,8 +23,7 @@ export async function run(
   const started = performance.now();
   const createStore = options.createStore === true || wantsNewStore(session.env);
   const { instance } = await session.describe(named);
-  const snapshotConfig =
-    options.snapshotConfig === undefined ? undefined : await readSnapshotConfig(resolve(session.cwd, options.snapshotConfig));
+  const snapshots = await snapshotChoiceOf(session, options);
   await using store = await session.open(address, 'write');
   const result = await exportInstance({
     ...session.operation,
@@ -32,9 +31,7 @@ export async function run(
     store,
     codec: options.codec,
     level: options.level,
-    snapshot: options.snapshot,
-    snapshotConfig,
-    snapshotSize: options.snapshotSize,
+    ...snapshots,
     disks: options.disk,
     parallel: options.parallel,
     includePrivate: options.withPrivate,

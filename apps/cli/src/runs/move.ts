@@ -1,9 +1,9 @@
-import { resolve } from 'node:path';
 import type { PeerChannel } from '@gantry/transport';
-import { moveInstance, readSnapshotConfig } from '@gantry/core';
+import { moveInstance } from '@gantry/core';
 import { consentOf, describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import { snapshotChoiceOf } from './snapshot-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { CONSENT, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
 import type { SNAPSHOTS } from '../command-line/snapshot-options.ts';
@@ -25,8 +25,7 @@ export async function run(
 ): Promise<void> {
   const started = performance.now();
   const { instance } = await session.describe(named);
-  const snapshotConfig =
-    options.snapshotConfig === undefined ? undefined : await readSnapshotConfig(resolve(session.cwd, options.snapshotConfig));
+  const snapshots = await snapshotChoiceOf(session, options);
   await using peer = await connect(session, address, instance.name, options.peerProgram);
   const result = await moveInstance({
     ...session.operation,
@@ -35,9 +34,7 @@ export async function run(
     peer,
     to: options.to,
     level: options.level,
-    snapshot: options.snapshot,
-    snapshotConfig,
-    snapshotSize: options.snapshotSize,
+    ...snapshots,
     disks: options.disk,
     parallel: options.parallel,
     rename: options.rename,

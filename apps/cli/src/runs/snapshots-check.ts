@@ -1,7 +1,7 @@
-import { resolve } from 'node:path';
 import type { DiskCheck } from '@gantry/core';
-import { ERROR_EXIT_CODES, checkSnapshots, readSnapshotConfig } from '@gantry/core';
+import { ERROR_EXIT_CODES, checkSnapshots } from '@gantry/core';
 import type { Session } from '../session.ts';
+import { snapshotChoiceOf } from './snapshot-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 
@@ -11,11 +11,10 @@ export async function run(
   [named]: readonly [string],
   options: OptionValues<typeof SNAPSHOTS> & { readonly disk: readonly number[] | undefined },
 ): Promise<void> {
-  const { signal, cwd } = session;
+  const { signal } = session;
   const { instance } = await session.describe(named);
-  const snapshotConfig = options.snapshotConfig === undefined ? undefined : await readSnapshotConfig(resolve(cwd, options.snapshotConfig));
-  const { snapshot, snapshotSize, disk: disks } = options;
-  const check = await checkSnapshots({ instance, snapshot, snapshotConfig, snapshotSize, disks, signal });
+  const snapshots = await snapshotChoiceOf(session, options);
+  const check = await checkSnapshots({ instance, ...snapshots, disks: options.disk, signal });
   const possible = check.problems.length === 0 && check.disks.every(({ provider }) => provider !== undefined);
   if (!possible) session.exitWith(ERROR_EXIT_CODES.SNAPSHOT_UNSUPPORTED);
   const lines = [...check.disks.flatMap(describeDisk), ...check.problems.map((problem) => `not possible together: ${problem}`)];

@@ -5,17 +5,22 @@ import type { OperationOptions } from '../report/reporter.ts';
 import { terminalSafe } from '../report/terminal-text.ts';
 import type { SelectedOs } from '../scripts/select.ts';
 import type { Session } from './session.ts';
+import type { ConsentOptions } from './write-plan.ts';
 import { planDisk } from './write-plan.ts';
 
 export const DEFAULT_PEER_TIMEOUT_SECONDS = 60;
 
 /** What is asked of a move that the receiver has to know. */
-export interface OrderRequest extends Pick<OperationOptions, 'forceVariant' | 'debug'> {
+export interface OrderRequest extends Pick<OperationOptions, 'forceVariant' | 'debug'>, Pick<ConsentOptions, 'dryRun'> {
+  /** The target as the peer names it: an instance file there, or another address of an instance. */
   readonly to: string;
+  /** Runs the `rename` script of the definition on the peer, which gives the installed system the name of the target. */
   readonly rename?: boolean | undefined;
+  /** Allows another OS definition on the peer than the one that exports the data. */
   readonly allowOtherOs?: boolean | undefined;
+  /** Writes disks of the target that are in use, with a warning. */
   readonly forceInUse?: boolean | undefined;
-  readonly dryRun?: boolean | undefined;
+  /** Seconds without any message from the peer after which the move fails; default 60. */
   readonly peerTimeout?: number | undefined;
 }
 

@@ -1,8 +1,6 @@
-import { chooseOs } from '../flow/choose-os.ts';
 import { runAndFlush } from '../flow/run-and-flush.ts';
-import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
+import { openTargetSession } from '../flow/target-session.ts';
 import type { TargetRequest } from '../flow/target-use.ts';
-import { assertTargetsUnused } from '../flow/target-use.ts';
 import { withFirstError } from '../report/first-error.ts';
 import { runCreateScript } from '../scripts/script.ts';
 
@@ -22,14 +20,8 @@ export function createInstance(request: CreateRequest): Promise<void> {
 }
 
 async function runCreate(request: CreateRequest): Promise<void> {
-  const call = startCall('create', request);
-  const os = await chooseOs(request.instance, 'create', request);
-  const inspected = await inspectFor(call, request.instance, { purpose: 'create' });
-  const disks = [...inspected.instance.disks.keys()];
-  await using session = await openSession(call, { os, inspected, disks, diskLock: 'exclusive' });
-  const { instance, hooks, reporter } = session;
-  await checkSessionParameters(session);
-  await assertTargetsUnused(session, request);
+  await using session = await openTargetSession('create', request);
+  const { os, instance, disks, hooks, reporter } = session;
   reporter.stage(`${request.reinstall === true ? 'reinstalling' : 'installing'} ${instance.name} with ${os.fullName}`);
   await runAndFlush(instance, disks, () => runCreateScript(os, { ...hooks('create'), instance, reinstall: request.reinstall }));
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { PeerChannel } from '@gantry/transport';
 import { RateLimiter } from '@gantry/transport';
 import { chooseOs } from '../flow/choose-os.ts';
+import type { OrderRequest } from '../flow/move-order.ts';
 import { composeOrder, DEFAULT_PEER_TIMEOUT_SECONDS, makePlan } from '../flow/move-order.ts';
 import type { OutgoingRequest } from '../flow/out.ts';
 import { sendDisks } from '../flow/out.ts';
@@ -28,21 +29,11 @@ import { assertOperation } from '../scripts/select.ts';
 
 const FAST_LEVEL = 1;
 
-export interface MoveRequest extends OutgoingRequest, ConsentOptions {
+export interface MoveRequest extends OutgoingRequest, ConsentOptions, OrderRequest {
   /** The channel to `gantry receive` on the peer. The caller disposes it. */
   readonly peer: PeerChannel;
-  /** The target as the peer names it: an instance file there, or another address of an instance. */
-  readonly to: string;
-  /** Runs the `rename` script of the definition on the peer, which gives the installed system the name of the target. */
-  readonly rename?: boolean | undefined;
-  /** Allows another OS definition on the peer than the one that exports the data. */
-  readonly allowOtherOs?: boolean | undefined;
-  /** Writes disks of the target that are in use, with a warning. */
-  readonly forceInUse?: boolean | undefined;
   /** Maximum stored bytes per second, all disks together; no limit by default. */
   readonly bytesPerSecond?: number | undefined;
-  /** Seconds without any message from the peer after which the move fails; default 60. */
-  readonly peerTimeout?: number | undefined;
   /**
    * Seconds without progress of any disk after which the move fails; never by default. A peer that sends messages but makes no progress
    * fails it after twice `peerTimeout` at the latest.
