@@ -11,9 +11,13 @@ export type {
   InstanceSummary,
   Inventory,
   ListInstancesOptions,
-  NativeDescription,
+  DefineRequest,
+  GuestControl,
+  InstanceManager,
+  NativeFile,
   OpenInventoryOptions,
   RunState,
+  StopOptions,
 } from './instances/inventory.ts';
 export { MAX_NATIVE_BYTES } from './instances/inventory.ts';
 export type { InventoryErrorCode, InventoryErrorDetails } from './instances/inventory-error.ts';

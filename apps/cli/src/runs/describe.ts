@@ -11,11 +11,11 @@ export async function run(
 ): Promise<void> {
   const described = await session.describe(address);
   const includePrivate = withPrivate === true;
-  const { source, run, guarded, native } = described;
+  const { source, run, guarded, native, guest } = described;
   const instance = describeInstance(described.instance, { includePrivate });
-  const json = { operation: 'describe', source, instance, run, guarded };
-  const nativeFile = native === undefined ? {} : { native: { name: native.name, bytes: native.bytes.length } };
-  session.output.result({ ...json, ...nativeFile }, printFile(described, includePrivate));
+  const files = native.map(({ name, bytes }) => ({ name, bytes: bytes.length }));
+  const json = { operation: 'describe', source, instance, run, guarded, native: files, ...(guest === undefined ? {} : { guest }) };
+  session.output.result(json, printFile(described, includePrivate));
 }
 
 /** What an instance file cannot say stands in front of it, as comments. */

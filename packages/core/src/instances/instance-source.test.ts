@@ -29,7 +29,10 @@ describe('describeFrom', () => {
 
   test.each([
     [{ guarded: ['relative/path'] }, 'neither an absolute path nor a URI'],
-    [{ native: { name: 'a', bytes: new Uint8Array(5 * 1024 * 1024) } }, 'the native description'],
+    [{ native: [{ name: 'a', bytes: new Uint8Array(17 * 1024 * 1024) }] }, 'the native description has'],
+    [{ native: [{ name: '../a', bytes: Buffer.from('a') }] }, 'the native description is not'],
+    [{ native: ['a', 'a'].map((name) => ({ name, bytes: Buffer.from('a') })) }, 'the same name'],
+    [{ guest: { kind: 'qmp' as const, socket: 'relative' } }, '"guest" says'],
   ])('trusts an inventory with nothing: %o', async (wrong, message) => {
     await expect(describeFrom(memorySource([{ ...WEB1, ...wrong }]), 'web1')).rejects.toMatchObject({
       code: 'INVENTORY_FAILED',

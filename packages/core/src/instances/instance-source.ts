@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { isAbsolute } from 'node:path';
 import type { CallOptions } from '@gantry/transport';
 import { firstFailure } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
@@ -6,11 +7,12 @@ import type { GantryErrorCode } from '../report/errors.ts';
 import { asFirstError } from '../report/first-error.ts';
 import { isListed } from './instance-filter.ts';
 import type {
+  GuestControl,
   InstanceDescription,
   InstanceSource,
   InstanceSummary,
   ListInstancesOptions,
-  NativeDescription,
+  NativeFile,
   RunState,
 } from './inventory.ts';
 import { MAX_NATIVE_BYTES } from './inventory.ts';
@@ -35,7 +37,8 @@ export interface InstanceGuard {
 /** An instance, checked and complete, and what its source says besides. */
 export interface DescribedInstance extends InstanceGuard {
   readonly instance: Instance;
-  readonly native: NativeDescription | undefined;
+  readonly native: readonly NativeFile[];
+  readonly guest: GuestControl | undefined;
 }
 
 /**
@@ -46,9 +49,9 @@ export interface DescribedInstance extends InstanceGuard {
 export async function describeFrom(source: InstanceSource, name: string, options: CallOptions = {}): Promise<DescribedInstance> {
   const description = await withInventoryErrors(source.address, options.signal, () => source.describe(name, options));
   assertSound(source.address, description);
-  const { instance, run, guarded, native } = description;
+  const { instance, run, guarded, native = [], guest } = description;
   const from = { baseDirectory: '/', hostName: hostname(), source: `${name} of ${labelOf(source.address)}` };
-  return { instance: parseInstance(withoutUndefined(instance), from), run, guarded, native, source: source.address };
+  return { instance: parseInstance(withoutUndefined(instance), from), run, guarded, native, guest, source: source.address };
 }
 
 /**
@@ -77,6 +80,7 @@ export function asInventoryFailure(error: unknown, address: string): unknown {
 const TRANSLATIONS: Readonly<Record<InventoryErrorCode, { readonly code: GantryErrorCode; readonly hint?: string }>> = {
   ambiguous: { code: 'INSTANCE_AMBIGUOUS', hint: 'Give the full name, or the UUID.' },
   denied: { code: 'INVENTORY_DENIED', hint: 'Give the user who runs Gantry access to it.' },
+  exists: { code: 'INSTANCE_EXISTS', hint: 'Choose another name, or remove the other instance first.' },
   failed: { code: 'INVENTORY_FAILED' },
   'invalid-address': { code: 'INVENTORY_ADDRESS' },
   'not-found': { code: 'INSTANCE_NOT_FOUND', hint: 'gantry instances lists the instances of a source.' },
@@ -100,17 +104,34 @@ function labelOf(address: string): string {
 }
 
 /** What has no schema of its own. Who relies on `guarded` must not find that it was something else. */
-function assertSound(address: string, { run, guarded, native }: InstanceDescription): void {
+function assertSound(address: string, { run, guarded, native = [], guest }: InstanceDescription): void {
   const problem =
     runProblem(run) ??
     (!Array.isArray(guarded) || guarded.some((place) => typeof place !== 'string' || !/^(\/|[A-Za-z][0-9A-Za-z+.-]*:)/.test(place))
       ? 'something in "guarded" is neither an absolute path nor a URI'
       : undefined) ??
-    (native !== undefined && !(native.bytes instanceof Uint8Array && native.bytes.length <= MAX_NATIVE_BYTES)
-      ? `the native description is not bytes, at most ${MAX_NATIVE_BYTES}`
-      : undefined);
+    nativeProblem(native) ??
+    (guest !== undefined && !isGuestControl(guest) ? '"guest" says neither a domain of libvirt nor a QMP socket' : undefined);
   if (problem === undefined) return;
   throw new GantryError('INVENTORY_FAILED', { message: `${labelOf(address)}: ${problem}`, hint: 'Tell the authors of its inventory.' });
+}
+
+const NATIVE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+
+function nativeProblem(native: readonly NativeFile[]): string | undefined {
+  if (!Array.isArray(native) || !native.every(({ name, bytes }) => NATIVE_NAME.test(name) && bytes instanceof Uint8Array))
+    return 'the native description is not a list of named files';
+  if (new Set(native.map(({ name }) => name)).size < native.length) return 'two files of the native description have the same name';
+  const total = native.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  return total > MAX_NATIVE_BYTES ? `the native description has ${total} bytes; at most ${MAX_NATIVE_BYTES} are allowed` : undefined;
+}
+
+function isGuestControl(guest: GuestControl): boolean {
+  if (guest.kind === 'qmp') return typeof guest.socket === 'string' && isAbsolute(guest.socket);
+  const { uri, uuid, targets } = guest;
+  return (
+    [uri, uuid].every((text) => typeof text === 'string') && Array.isArray(targets) && targets.every((text) => typeof text === 'string')
+  );
 }
 
 function runProblem(run: RunState): string | undefined {

@@ -1,5 +1,13 @@
 /** What an inventory can fail with; the values are stable and may be switched on. */
-export type InventoryErrorCode = 'ambiguous' | 'denied' | 'failed' | 'invalid-address' | 'not-found' | 'source-not-found' | 'unavailable';
+export type InventoryErrorCode =
+  | 'ambiguous'
+  | 'denied'
+  | 'exists'
+  | 'failed'
+  | 'invalid-address'
+  | 'not-found'
+  | 'source-not-found'
+  | 'unavailable';
 
 export interface InventoryErrorDetails {
   /** What failed and why: one sentence without a final stop. Never a secret. */
@@ -14,7 +22,7 @@ export interface InventoryErrorDetails {
 
 /**
  * The only error, besides the reason of an aborted signal, with which an inventory rejects. `not-found` and `ambiguous` are about the
- * name of an instance, `source-not-found` about the place where instances would be described; `failed` is everything that has no
+ * name of an instance, `exists` about one that is to be defined, `source-not-found` about the place where instances would be described; `failed` is everything that has no
  * code of its own.
  */
 export class InventoryError extends Error {
@@ -44,6 +52,7 @@ const CODES: ReadonlySet<unknown> = new Set(
   Object.keys({
     ambiguous: true,
     denied: true,
+    exists: true,
     failed: true,
     'invalid-address': true,
     'not-found': true,

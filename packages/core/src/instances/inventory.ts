@@ -6,7 +6,7 @@ import type { Disk, Instance, Nic } from './model.ts';
  *
  * An inventory says which instances there are and describes them. The suite in `@gantry/core/inventory-conformance` checks:
  *
- * 1. **Read only.** No call starts, stops, locks or writes anything where instances are described.
+ * 1. **Read only.** No call but those of `manager` starts, stops, locks or writes anything where instances are described.
  * 2. **Names.** `list` gives each instance once, under the name by which `describe` finds it. `describe` also takes what users of
  *    the source are used to (a short name, a UUID), and any other text is `not-found`, no matter which characters it has: it never becomes
  *    part of a path, a command or a query unchecked. A name that more than one instance has is `ambiguous`.
@@ -53,16 +53,28 @@ export type InstanceFields = Omit<WithDefaults<Instance, 'name' | 'os' | 'hyperv
   readonly nics?: readonly WithDefaults<Nic, 'mac'>[] | undefined;
 };
 
-/** The description in the form of the source, such as libvirt's XML. It may hold secrets. */
-export interface NativeDescription {
+/** A part of the description in the form of the source, such as libvirt's XML or the variables of a firmware. It may hold secrets. */
+export interface NativeFile {
   /** A file name, such as `domain.xml`. */
   readonly name: string;
-  /** At most {@link MAX_NATIVE_BYTES}. */
   readonly bytes: Uint8Array;
 }
 
-/** Bytes. */
-export const MAX_NATIVE_BYTES: number = 4 * 1024 * 1024;
+/** Bytes, of all native files of an instance together. */
+export const MAX_NATIVE_BYTES: number = 16 * 1024 * 1024;
+
+/** Where a running guest is controlled, so that its disks can be held still while they are read. Nothing in it is a secret. */
+export type GuestControl =
+  | {
+      readonly kind: 'libvirt';
+      /** Connection URI, as `virsh --connect` takes it. */
+      readonly uri: string;
+      readonly uuid: string;
+      /** The target of each disk of the instance, such as `vda`, in the order of its disks. */
+      readonly targets: readonly string[];
+    }
+  /** `socket`: absolute path of the QMP socket. */
+  | { readonly kind: 'qmp'; readonly socket: string };
 
 /** One instance, as its source describes it at the time of the call. */
 export interface InstanceDescription {
@@ -73,7 +85,48 @@ export interface InstanceDescription {
    * the devices under a DRBD device). Gantry refuses to write to one of them unless `run` says `stopped`.
    */
   readonly guarded: readonly string[];
-  readonly native?: NativeDescription | undefined;
+  readonly native?: readonly NativeFile[] | undefined;
+  /** Where its guest is controlled, if it runs on this host and can be. */
+  readonly guest?: GuestControl | undefined;
+}
+
+/** An instance that is to become known where instances are described. Its disks have their contents. */
+export interface DefineRequest {
+  /** Complete: its disks, in order, are those that were written here. */
+  readonly instance: Instance;
+  /** What the source of the original said of it, where it is known. What was made by another kind of source is ignored. */
+  readonly native: readonly NativeFile[];
+  /** Whether it gets a new UUID and new MAC addresses, because the original may go on. */
+  readonly newIdentity: boolean;
+}
+
+export interface StopOptions extends CallOptions {
+  /** ms that the guest has to shut down. */
+  readonly timeoutMs: number;
+}
+
+/** What changes instances where they are described. It is called only for what a user asked for by name. */
+export interface InstanceManager {
+  /** Says why {@link define} would fail, as far as that can be known before disks are written. Changes nothing. */
+  checkDefine(request: DefineRequest, options?: CallOptions): Promise<void>;
+  /**
+   * Makes an instance known, stopped. If it rejects, nothing of the instance is left known.
+   * @returns the name by which `describe` finds it
+   * @throws InventoryError `exists` if another instance has the name (or an identity that must be unique), `denied`, `unavailable`, `failed`
+   */
+  define(request: DefineRequest, options?: CallOptions): Promise<string>;
+  /** Does nothing if it runs already. */
+  start(name: string, options?: CallOptions): Promise<void>;
+  /**
+   * Shuts the guest down and waits until it is stopped; never kills it. Does nothing if it is stopped.
+   * @throws InventoryError `failed` if it still runs after `timeoutMs`
+   */
+  stop(name: string, options: StopOptions): Promise<void>;
+  /**
+   * Makes the source forget a stopped instance. Its disks stay.
+   * @throws InventoryError `failed` if it runs, or if the source cannot do this without removing its disks
+   */
+  undefine(name: string, options?: CallOptions): Promise<void>;
 }
 
 /** Instances that are described in one place: a cluster, a hypervisor, a directory of files. */
@@ -87,6 +140,8 @@ export interface InstanceSource extends AsyncDisposable {
   list(options?: ListInstancesOptions): AsyncIterable<InstanceSummary>;
   /** @throws InventoryError `not-found`, `ambiguous`, and what `list` throws */
   describe(name: string, options?: CallOptions): Promise<InstanceDescription>;
+  /** Absent where the source only describes. */
+  readonly manager?: InstanceManager | undefined;
 }
 
 /** What an inventory may use of its surroundings: handed in, so that it reads no globals. */

@@ -65,8 +65,9 @@ export const ERROR_EXIT_CODES = {
   EXPORT_INCOMPLETE: 9,
   MOVE_NOT_FOUND: 9,
   MOVE_NOT_COMMITTED: 9,
-  // 10: in use by somebody else
+  // 10: in use by somebody else, or taken
   BUSY: 10,
+  INSTANCE_EXISTS: 10,
   // 11: the machine
   STATE_UNUSABLE: 11,
   PLATFORM: 11,

@@ -88,16 +88,14 @@ export const describing: readonly Check[] = [
     },
   },
   {
-    title: 'the native description is a named file',
+    title: 'the native description has named files',
     check: async (fixture) => {
-      for (const { instance, native } of await describeAll(fixture)) {
-        if (native === undefined) continue;
-        expect(
-          /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(native.name),
-          `${instance.name}: ${JSON.stringify(native.name)} is not a file name`,
-        );
-        expect(native.bytes.length > 0, `${instance.name}: its native description is empty`);
-      }
+      for (const { instance, native = [] } of await describeAll(fixture))
+        for (const { name, bytes } of native) {
+          const isFileName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(name);
+          expect(isFileName, `${instance.name}: ${JSON.stringify(name)} is not a file name`);
+          expect(bytes.length > 0, `${instance.name}: ${name} of its native description is empty`);
+        }
     },
   },
   {

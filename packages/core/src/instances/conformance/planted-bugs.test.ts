@@ -148,8 +148,8 @@ const BUGS: readonly (readonly [bug: string, caughtBy: string, source: () => Ins
   ],
   [
     'names a path as the native description',
-    'describing: the native description is a named file',
-    () => describedAs({ native: { name: '../x', bytes: Buffer.from('x') } }),
+    'describing: the native description has named files',
+    () => describedAs({ native: [{ name: '../x', bytes: Buffer.from('x') }] }),
   ],
   [
     'describes nothing as something',
