@@ -8,6 +8,7 @@ const INVENTORIES: PackageKind<Inventory> = {
   kind: 'inventory',
   own: {
     file: async () => await Promise.resolve(fileInventory),
+    ganeti: async () => (await import('@gantry/inventory-ganeti')).default,
   },
   notInstalled: 'INVENTORY_NOT_INSTALLED',
   otherwise: 'For a file of such a name, put ./ before it.',
