@@ -79,7 +79,7 @@ describe('an inventory of others', () => {
         source: 'shelf://host',
         instance: { name: 'db1.example.com', osparams_private: {} },
         run: { state: 'unknown' },
-        native: [{ name: 'shelf.json', bytes: 5 }],
+        native: [{ name: 'shelf.json', bytes: 5, secret: false }],
       },
     ]);
   });

@@ -21,7 +21,7 @@ export default {
         const [found, ...more] = all.filter(({ instance }) => [instance.name, instance.name.split('.')[0]].includes(name));
         if (found === undefined) throw new InventoryError('not-found', 'there is no instance ' + name);
         if (more.length > 0) throw new InventoryError('ambiguous', 'two are called ' + name, all.map(({ instance }) => instance.name));
-        return { ...found, native: [{ name: 'shelf.json', bytes: Buffer.from('12345') }] };
+        return { ...found, native: [{ name: 'shelf.json', secret: false, bytes: Buffer.from('12345') }] };
       },
       async [Symbol.asyncDispose]() {},
     };

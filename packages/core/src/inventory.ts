@@ -19,7 +19,7 @@ export type {
   RunState,
   StopOptions,
 } from './instances/inventory.ts';
-export { MAX_NATIVE_BYTES } from './instances/inventory.ts';
+export { isNativeName, MAX_NATIVE_BYTES, MAX_NATIVE_FILES } from './instances/native-files.ts';
 export type { InventoryErrorCode, InventoryErrorDetails } from './instances/inventory-error.ts';
 export { InventoryError, isInventoryError } from './instances/inventory-error.ts';
 export { isListed } from './instances/instance-filter.ts';

@@ -13,7 +13,7 @@ export async function run(
   const includePrivate = withPrivate === true;
   const { source, run, guarded, native, guest } = described;
   const instance = describeInstance(described.instance, { includePrivate });
-  const files = native.map(({ name, bytes }) => ({ name, bytes: bytes.length }));
+  const files = native.map(({ name, bytes, secret }) => ({ name, bytes: bytes.length, secret }));
   const json = { operation: 'describe', source, instance, run, guarded, native: files, ...(guest === undefined ? {} : { guest }) };
   session.output.result(json, printFile(described, includePrivate));
 }

@@ -29,14 +29,24 @@ describe('describeFrom', () => {
 
   test.each([
     [{ guarded: ['relative/path'] }, 'neither an absolute path nor a URI'],
-    [{ native: [{ name: 'a', bytes: new Uint8Array(17 * 1024 * 1024) }] }, 'the native description has'],
-    [{ native: [{ name: '../a', bytes: Buffer.from('a') }] }, 'the native description is not'],
-    [{ native: ['a', 'a'].map((name) => ({ name, bytes: Buffer.from('a') })) }, 'the same name'],
+    [{ native: [{ name: 'a', secret: false, bytes: new Uint8Array(17 * 1024 * 1024) }] }, 'the native description has'],
+    [{ native: [{ name: '../a', secret: false, bytes: Buffer.from('a') }] }, 'the native description is not'],
+    [{ native: ['a', 'a'].map((name) => ({ name, secret: false, bytes: Buffer.from('a') })) }, 'the same name'],
+    [{ native: Array.from({ length: 101 }, (_, at) => ({ name: `a${at}`, secret: false, bytes: Buffer.from('a') })) }, 'has 101 files'],
     [{ guest: { kind: 'qmp' as const, socket: 'relative' } }, '"guest" says'],
   ])('trusts an inventory with nothing: %o', async (wrong, message) => {
     await expect(describeFrom(memorySource([{ ...WEB1, ...wrong }]), 'web1')).rejects.toMatchObject({
       code: 'INVENTORY_FAILED',
       message: expect.stringContaining(message),
+    });
+  });
+
+  test('does not guess whether a native file is secret', async () => {
+    // @ts-expect-error -- an inventory in JavaScript can leave it out
+    const source = memorySource([{ ...WEB1, native: [{ name: 'a', bytes: Buffer.from('a') }] }]);
+    await expect(describeFrom(source, 'web1')).rejects.toMatchObject({
+      code: 'INVENTORY_FAILED',
+      message: expect.stringContaining('whether a of the native description is secret is missing'),
     });
   });
 

@@ -15,10 +15,10 @@ import type {
   NativeFile,
   RunState,
 } from './inventory.ts';
-import { MAX_NATIVE_BYTES } from './inventory.ts';
 import type { InventoryErrorCode } from './inventory-error.ts';
 import { isInventoryError } from './inventory-error.ts';
 import type { Instance } from './model.ts';
+import { isNativeName, nativeListProblem } from './native-files.ts';
 import { parseInstance } from './parse-instance.ts';
 
 /*
@@ -116,14 +116,12 @@ function assertSound(address: string, { run, guarded, native = [], guest }: Inst
   throw new GantryError('INVENTORY_FAILED', { message: `${labelOf(address)}: ${problem}`, hint: 'Tell the authors of its inventory.' });
 }
 
-const NATIVE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
-
 function nativeProblem(native: readonly NativeFile[]): string | undefined {
-  if (!Array.isArray(native) || !native.every(({ name, bytes }) => NATIVE_NAME.test(name) && bytes instanceof Uint8Array))
+  if (!Array.isArray(native) || !native.every(({ name, bytes }) => isNativeName(name) && bytes instanceof Uint8Array))
     return 'the native description is not a list of named files';
-  if (new Set(native.map(({ name }) => name)).size < native.length) return 'two files of the native description have the same name';
-  const total = native.reduce((sum, { bytes }) => sum + bytes.length, 0);
-  return total > MAX_NATIVE_BYTES ? `the native description has ${total} bytes; at most ${MAX_NATIVE_BYTES} are allowed` : undefined;
+  const unsaid = native.find(({ secret }) => typeof secret !== 'boolean');
+  if (unsaid !== undefined) return `whether ${unsaid.name} of the native description is secret is missing`;
+  return nativeListProblem(native.map(({ name, bytes }) => ({ name, size: bytes.length })));
 }
 
 function isGuestControl(guest: GuestControl): boolean {

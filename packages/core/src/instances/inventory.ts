@@ -16,7 +16,7 @@ import type { Disk, Instance, Nic } from './model.ts';
  * 5. **Honest about running.** `unknown` where the source cannot tell: never a guess, and never what was true at an earlier call.
  * 6. **Guarded.** `guarded` names everything that must not be written to while the instance runs: at least each disk that it may
  *    write.
- * 7. **Secrets** stand in `osparams_private` and in the native description alone: in no summary, address, warning or error.
+ * 7. **Secrets** stand in `osparams_private` and in native files that are marked as `secret` alone: in no summary, address, warning or error.
  * 8. **Cancelled at once.** Every call takes a signal and rejects with its reason.
  * 9. **Typed errors.** Every rejection is an `InventoryError` or the reason of the signal.
  */
@@ -53,15 +53,14 @@ export type InstanceFields = Omit<WithDefaults<Instance, 'name' | 'os' | 'hyperv
   readonly nics?: readonly WithDefaults<Nic, 'mac'>[] | undefined;
 };
 
-/** A part of the description in the form of the source, such as libvirt's XML or the variables of a firmware. It may hold secrets. */
+/** A part of the description in the form of the source, such as libvirt's XML or the variables of a firmware. */
 export interface NativeFile {
-  /** A file name, such as `domain.xml`. */
+  /** A file name, such as `domain.xml`: see {@link isNativeName}. */
   readonly name: string;
+  /** Whether it holds what must stay private, such as a password or the state of a TPM: then it goes into an export only when asked for. */
+  readonly secret: boolean;
   readonly bytes: Uint8Array;
 }
-
-/** Bytes, of all native files of an instance together. */
-export const MAX_NATIVE_BYTES: number = 16 * 1024 * 1024;
 
 /** Where a running guest is controlled, so that its disks can be held still while they are read. Nothing in it is a secret. */
 export type GuestControl =

@@ -2,6 +2,7 @@ import { isAbsolute } from 'node:path';
 import type { DescribedInstance } from '../instance-source.ts';
 import { describeFrom } from '../instance-source.ts';
 import type { InstanceSource } from '../inventory.ts';
+import { isNativeName } from '../native-files.ts';
 import { ConformanceFailure } from './failure.ts';
 import type { Check } from './fixture.ts';
 import { describeAll, expect, expectCode } from './fixture.ts';
@@ -92,9 +93,19 @@ export const describing: readonly Check[] = [
     check: async (fixture) => {
       for (const { instance, native = [] } of await describeAll(fixture))
         for (const { name, bytes } of native) {
-          const isFileName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(name);
-          expect(isFileName, `${instance.name}: ${JSON.stringify(name)} is not a file name`);
+          expect(isNativeName(name), `${instance.name}: ${JSON.stringify(name)} is not a file name`);
           expect(bytes.length > 0, `${instance.name}: ${name} of its native description is empty`);
+        }
+    },
+  },
+  {
+    title: 'native files that hold a secret are marked as such',
+    check: async (fixture) => {
+      for (const { instance, native = [] } of await describeAll(fixture))
+        for (const { name, bytes, secret } of native) {
+          expect(typeof secret === 'boolean', `${instance.name}: whether ${name} is secret is not said`);
+          const held = secret || !fixture.secrets.some((text) => Buffer.from(bytes).includes(text));
+          expect(held, `${instance.name}: ${name} of its native description holds a secret and is not marked as secret`);
         }
     },
   },

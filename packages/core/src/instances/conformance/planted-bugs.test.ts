@@ -149,7 +149,12 @@ const BUGS: readonly (readonly [bug: string, caughtBy: string, source: () => Ins
   [
     'names a path as the native description',
     'describing: the native description has named files',
-    () => describedAs({ native: [{ name: '../x', bytes: Buffer.from('x') }] }),
+    () => describedAs({ native: [{ name: '../x', secret: false, bytes: Buffer.from('x') }] }),
+  ],
+  [
+    'gives a secret away in the native description',
+    'describing: native files that hold a secret are marked as such',
+    () => describedAs({ native: [{ name: 'web1.json', secret: false, bytes: Buffer.from(`<${SECRET}>`) }] }),
   ],
   [
     'describes nothing as something',

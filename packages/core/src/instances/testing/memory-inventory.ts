@@ -22,7 +22,7 @@ export const DESCRIPTIONS: readonly InstanceDescription[] = [
     },
     run: { state: 'running', node: 'node1.example.com' },
     guarded: ['/srv/disks/web1-0.img', '/srv/disks/base.img'],
-    native: [{ name: 'web1.json', bytes: Buffer.from(`{"password":"${SECRET}"}`) }],
+    native: [{ name: 'web1.json', secret: true, bytes: Buffer.from(`{"password":"${SECRET}"}`) }],
   },
   {
     instance: { name: 'db1.example.com', os: 'raw', hypervisor: 'kvm', tags: ['prod'], disks: [{ uri: 'rbd:pool/db1' }] },
