@@ -104,6 +104,30 @@ describe('an inventory of others', () => {
     });
   });
 
+  test('says where the running guest is controlled: its disks are held still there', async () => {
+    await using home = await makeTemporaryDirectory();
+    const disk = home.file('disk');
+    await makeRandomFile(disk, BYTES, 'seed');
+    const env = await writeShelf(home.path, [
+      {
+        instance: { name: 'web1.example.com', os: 'raw', hypervisor: 'kvm', disks: [{ path: disk }] },
+        run: { state: 'running', node: 'node1' },
+        guarded: [disk],
+        guest: { kind: 'qmp', socket: '/run/nobody/web1.qmp' },
+      },
+    ]);
+    await using bench = await makeWorkbench(env);
+    await writeFile(bench.file('snapshots.yaml'), 'qemu: { scratch: /var/tmp }\n');
+    const options = ['--snapshot', 'qemu', '--snapshot-config', 'snapshots.yaml'];
+    for (const call of [
+      ['snapshots', 'check', 'shelf:web1'],
+      ['export', 'shelf:web1', bench.store],
+    ]) {
+      const { stdout, stderr } = await bench.gantry(...call, ...options);
+      expect(stdout + stderr, call[0]).toContain('cannot connect to QEMU at /run/nobody/web1.qmp');
+    }
+  });
+
   test.each([
     [['describe', 'shelf:web9'], 9, 'INSTANCE_NOT_FOUND'],
     [['export', 'shelf:db1', 'exports'], 9, 'INSTANCE_AMBIGUOUS'],

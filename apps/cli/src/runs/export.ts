@@ -22,8 +22,9 @@ export async function run(
 ): Promise<void> {
   const started = performance.now();
   const createStore = options.createStore === true || wantsNewStore(session.env);
-  const { instance } = await session.describe(named);
-  const snapshots = await snapshotChoiceOf(session, options);
+  const described = await session.describe(named);
+  const { instance } = described;
+  const snapshots = await snapshotChoiceOf(session, described, options);
   await using store = await session.open(address, 'write');
   const result = await exportInstance({
     ...session.operation,

@@ -24,8 +24,9 @@ export async function run(
   },
 ): Promise<void> {
   const started = performance.now();
-  const { instance } = await session.describe(named);
-  const snapshots = await snapshotChoiceOf(session, options);
+  const described = await session.describe(named);
+  const { instance } = described;
+  const snapshots = await snapshotChoiceOf(session, described, options);
   await using peer = await connect(session, address, instance.name, options.peerProgram);
   const result = await moveInstance({
     ...session.operation,

@@ -12,8 +12,9 @@ export async function run(
   options: OptionValues<typeof SNAPSHOTS> & { readonly disk: readonly number[] | undefined },
 ): Promise<void> {
   const { signal } = session;
-  const { instance } = await session.describe(named);
-  const snapshots = await snapshotChoiceOf(session, options);
+  const described = await session.describe(named);
+  const { instance } = described;
+  const snapshots = await snapshotChoiceOf(session, described, options);
   const check = await checkSnapshots({ instance, ...snapshots, disks: options.disk, signal });
   const possible = check.problems.length === 0 && check.disks.every(({ provider }) => provider !== undefined);
   if (!possible) session.exitWith(ERROR_EXIT_CODES.SNAPSHOT_UNSUPPORTED);

@@ -1,3 +1,4 @@
+import type { GuestControl } from '../instances/inventory.ts';
 import type { Instance } from '../instances/model.ts';
 import type { Reporter } from '../report/reporter.ts';
 import type { SnapshotMode } from '../snapshots/registry.ts';
@@ -16,12 +17,14 @@ export interface SnapshotChoice {
   readonly snapshotConfig?: SnapshotConfig | undefined;
   /** Space for a snapshot that needs some of its own; else what the configuration says, else the provider's default. */
   readonly snapshotSize?: SnapshotSize | undefined;
+  /** Where the running guest is controlled, as the source of the instance says: for providers that hold its disks still there. */
+  readonly guest?: GuestControl | undefined;
 }
 
 /** What was asked for, with what the configuration and the defaults say where it is silent. */
-export function choiceOptions(request: SnapshotChoice): Pick<SnapshotSetOptions, 'mode' | 'config' | 'size'> {
-  const { snapshot: mode = 'auto', snapshotConfig: config, snapshotSize: size = config?.size } = request;
-  return { mode, config, size };
+export function choiceOptions(request: SnapshotChoice): Pick<SnapshotSetOptions, 'mode' | 'config' | 'size' | 'guest'> {
+  const { snapshot: mode = 'auto', snapshotConfig: config, snapshotSize: size = config?.size, guest } = request;
+  return { mode, config, size, guest };
 }
 
 /** Takes snapshots of disks of an instance, all at one moment; disposing removes them. Reports each disk as waiting. */

@@ -42,8 +42,8 @@ export async function checkSnapshots(request: CheckSnapshotsRequest): Promise<Sn
   const signal = request.signal ?? new AbortController().signal;
   const indices = selectDisks(request.instance, request.disks);
   const { instance } = await inspectDisks(request.instance, { purpose: 'export', disks: indices, signal });
-  const { mode, config, size } = choiceOptions(request);
-  const providers = providersOf(mode, createProviders({ config, size }));
+  const { mode, config, size, guest } = choiceOptions(request);
+  const providers = providersOf(mode, createProviders({ config, size, guest }));
   const disks: DiskCheck[] = [];
   const chosen = new Map<SnapshotProvider, SnapshotRequest[]>();
   for (const index of indices) {

@@ -1,3 +1,4 @@
+import type { GuestControl } from '../instances/inventory.ts';
 import type { Disk } from '../instances/model.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
 import type { SnapshotSize } from './snapshot-size.ts';
@@ -95,6 +96,8 @@ export interface PreparedSnapshots {
 export interface ProviderOptions {
   readonly config?: SnapshotConfig | undefined;
   readonly size?: SnapshotSize | undefined;
+  /** Where the instance's running guest is controlled, if that is known. */
+  readonly guest?: GuestControl | undefined;
 }
 
 /** A way to get stable views of disks while they are exported. */

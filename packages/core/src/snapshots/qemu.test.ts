@@ -257,7 +257,7 @@ describe('a guest that writes numbered blocks to two disks', () => {
     await using directory = await makeTemporaryDirectory();
     const other = connect({ path: scratch.file('qmp') });
     await once(other, 'data');
-    const provider = createQemuProvider(config(directory.path, { timeout: 1 }).qemu);
+    const provider = createQemuProvider({ config: config(directory.path, { timeout: 1 }) });
     const [request] = requests();
     if (request === undefined) throw new Error('no disk');
     expect(await provider.supports(request, signal)).toEqual({ ok: false, reason: expect.stringContaining('one client at a time') });
@@ -271,7 +271,7 @@ describe('a guest that writes numbered blocks to two disks', () => {
     await using directory = await makeTemporaryDirectory();
     const [request] = requests();
     if (request === undefined) throw new Error('no disk');
-    const configured = createQemuProvider(config(directory.path, { qmp: `${scratch.path}/q{instance}`, timeout: 60 }).qemu);
+    const configured = createQemuProvider({ config: config(directory.path, { qmp: `${scratch.path}/q{instance}`, timeout: 60 }) });
     expect(await configured.supports({ ...request, instanceName: 'mp' }, signal)).toMatchObject({ ok: true });
     expect(await configured.supports({ ...request, instanceName: 'x' }, signal)).toEqual({
       ok: false,
@@ -282,6 +282,17 @@ describe('a guest that writes numbered blocks to two disks', () => {
       reason: expect.stringContaining('scripts cannot'),
     });
     expect(await createQemuProvider().supports(request, signal)).toMatchObject({ ok: false });
+  });
+
+  test('is supported by the socket that the source of the instance names, unless the configuration names another', async () => {
+    await using directory = await makeTemporaryDirectory();
+    const [request] = requests();
+    if (request === undefined) throw new Error('no disk');
+    const answer = async (socket: string, more: object = {}): Promise<unknown> =>
+      await createQemuProvider({ config: config(directory.path, more), guest: { kind: 'qmp', socket } }).supports(request, signal);
+    expect(await answer(scratch.file('qmp'))).toMatchObject({ ok: true });
+    expect(await answer(scratch.file('none'))).toEqual({ ok: false, reason: expect.stringContaining(scratch.file('none')) });
+    expect(await answer(scratch.file('none'), { qmp: scratch.file('qmp') })).toMatchObject({ ok: true });
   });
 
   test('that a killed run has left paused goes on with the next one', async () => {
@@ -348,7 +359,7 @@ test('what QEMU has, but cannot be held still this way, is refused with the reas
   await using own = await makeTemporaryDirectory();
   const disk = own.file('disk');
   await makeSparseFile(disk, MiB, []);
-  const provider = createQemuProvider(config(own.path).qemu);
+  const provider = createQemuProvider({ config: config(own.path) });
   const reason = async (path: string): Promise<string> => {
     const answer = await provider.supports({ index: 0, disk: { path, access: 'rw' } }, signal);
     return answer.ok ? 'supported' : answer.reason;

@@ -6,7 +6,7 @@ import type { GantryErrorCode } from '../report/errors.ts';
 import { errorText } from '../report/error-text.ts';
 import { FillWatch } from './fill-watch.ts';
 import { addScratchNodes, exportSnapshots, insertFilters, isRunning, startServer } from './qemu/hold-disks.ts';
-import type { Target } from './qemu/find-target.ts';
+import type { QemuSettings, Target } from './qemu/find-target.ts';
 import { findTarget } from './qemu/find-target.ts';
 import type { QemuRecordData } from './qemu/qemu-record.ts';
 import { namesOf, readRecord, socketOf, toRecord } from './qemu/qemu-record.ts';
@@ -14,7 +14,7 @@ import { QmpClient } from './qemu/qmp-client.ts';
 import { releaseDisks } from './qemu/release-disks.ts';
 import type { ScratchFile } from './qemu/scratch.ts';
 import { freeBytes, lookAtScratch, makeScratch } from './qemu/scratch.ts';
-import type { PreparedSnapshots, Snapshot, SnapshotContext, SnapshotProvider, SnapshotRequest } from './provider.ts';
+import type { PreparedSnapshots, ProviderOptions, Snapshot, SnapshotContext, SnapshotProvider, SnapshotRequest } from './provider.ts';
 import type { QemuSnapshotConfig } from './snapshot-config.ts';
 
 /*
@@ -25,13 +25,15 @@ import type { QemuSnapshotConfig } from './snapshot-config.ts';
 const MIB = 1024 * 1024;
 const FULL_HINT = 'Name a scratch directory with more space in --snapshot-config, or export when the guest writes less.';
 
-/** Without a configuration it can only drop what another run made. */
-export function createQemuProvider(config?: QemuSnapshotConfig): SnapshotProvider & { readonly name: 'qemu' } {
+/** Without the section `qemu` of a configuration it can only drop what another run made. */
+export function createQemuProvider({ config: all, guest }: ProviderOptions = {}): SnapshotProvider & { readonly name: 'qemu' } {
+  const config = all?.qemu;
+  const socket = guest?.kind === 'qmp' ? guest.socket : undefined;
   const watches = new Map<string, readonly FillWatch[]>();
   return {
     name: 'qemu',
     async supports(request, signal) {
-      const found = await findTarget(config, request, signal);
+      const found = await findTarget({ config, socket }, request, signal);
       return 'reason' in found
         ? { ok: false, reason: found.reason }
         : { ok: true, what: `a snapshot of ${found.disk.node} in the QEMU at ${found.qmp}` };
@@ -39,7 +41,7 @@ export function createQemuProvider(config?: QemuSnapshotConfig): SnapshotProvide
     async prepare(requests, context) {
       if (config === undefined) throw failed('SNAPSHOT_FAILED', requests, 'the snapshot configuration has no section qemu');
       const groups: Group[] = [];
-      for (const targets of Map.groupBy(await findTargets(config, requests, context), ({ qmp }) => qmp).values())
+      for (const targets of Map.groupBy(await findTargets({ config, socket }, requests, context), ({ qmp }) => qmp).values())
         groups.push(new Group(config, targets, context));
       for (const group of groups) await group.step((client) => group.prepare(client));
       return {
@@ -68,13 +70,13 @@ export function createQemuProvider(config?: QemuSnapshotConfig): SnapshotProvide
 }
 
 async function findTargets(
-  config: QemuSnapshotConfig,
+  settings: QemuSettings,
   requests: readonly SnapshotRequest[],
   { signal }: SnapshotContext,
 ): Promise<readonly Target[]> {
   const targets: Target[] = [];
   for (const request of requests) {
-    const found = await findTarget(config, request, signal);
+    const found = await findTarget(settings, request, signal);
     if ('reason' in found) throw failed('SNAPSHOT_FAILED', [request], found.reason);
     targets.push(found);
   }

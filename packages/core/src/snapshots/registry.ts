@@ -18,7 +18,7 @@ interface Entry<Kind extends SnapshotKind> {
 /** Every kind, in the order in which `auto` prefers them. A new one gets its own file here and a section in docs/reference/snapshots.md. */
 const ENTRIES: { readonly [Kind in SnapshotKind]: Entry<Kind> } = {
   reflink: { summary: 'a clone beside a disk that is a file, on xfs and btrfs', create: createReflinkProvider },
-  qemu: { summary: 'a running guest, by its own QEMU and scratch files', create: ({ config }) => createQemuProvider(config?.qemu) },
+  qemu: { summary: 'a running guest, by its own QEMU and scratch files', create: createQemuProvider },
   command: { summary: 'what the commands of --snapshot-config make', create: ({ config }) => createCommandProvider(config) },
   drbd: { summary: 'a snapshot of the logical volume below a primary of DRBD', create: createDrbdProvider },
   lvm: { summary: 'a snapshot of a logical volume, classic or thin', create: createLvmProvider },

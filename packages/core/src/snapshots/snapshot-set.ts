@@ -1,3 +1,4 @@
+import type { GuestControl } from '../instances/inventory.ts';
 import type { Run } from '../runs/journal.ts';
 import type { SnapshotPlan } from './choose.ts';
 import { chooseProviders } from './choose.ts';
@@ -15,6 +16,8 @@ export interface SnapshotSetOptions {
   readonly config?: SnapshotConfig | undefined;
   /** Space for snapshots that need some of their own; their provider's default where absent. */
   readonly size?: SnapshotSize | undefined;
+  /** Where the instance's running guest is controlled, if that is known. */
+  readonly guest?: GuestControl | undefined;
   /** Instead of those that come with Gantry, in the order in which `auto` prefers them. */
   readonly providers?: readonly SnapshotProvider[] | undefined;
   readonly instanceName: string;
@@ -38,8 +41,8 @@ export interface SnapshotSet extends AsyncDisposable {
  * @throws GantryError SNAPSHOT_UNSUPPORTED, SNAPSHOT_FAILED, STATE_UNUSABLE; the signal's reason
  */
 export async function takeSnapshotSet(options: SnapshotSetOptions): Promise<SnapshotSet> {
-  const { mode, config, instanceName, requests, run, warn, signal } = options;
-  const providers = options.providers ?? createProviders({ config, size: options.size });
+  const { mode, config, size, guest, instanceName, requests, run, warn, signal } = options;
+  const providers = options.providers ?? createProviders({ config, size, guest });
   const plans = await chooseProviders(mode, requests, providers, signal);
   for (const plan of plans) options.stage?.(describePlan(plan));
   const held = new HeldRecords(run, { instance: instanceName }, [freezeUndo, snapshotUndo(providers)], warn);

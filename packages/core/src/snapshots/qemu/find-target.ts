@@ -9,6 +9,7 @@ import { findQemu } from './find-monitor.ts';
 import type { GuestDisk } from './guest-disks.ts';
 import { findGuestDisk } from './guest-disks.ts';
 import { SAMPLE_PREFIX, socketOf } from './qemu-record.ts';
+import type { QmpOptions } from './qmp-client.ts';
 import { QmpClient } from './qmp-client.ts';
 
 /** A disk of a guest, and the QEMU that can take a snapshot of it. */
@@ -21,6 +22,13 @@ export interface Target {
   readonly disk: GuestDisk;
 }
 
+/** What is known ahead of QEMU's own answers. */
+export interface QemuSettings {
+  readonly config: QemuSnapshotConfig | undefined;
+  /** The QMP socket, as the source of the instance says. */
+  readonly socket: string | undefined;
+}
+
 type Unsupported = { readonly reason: string };
 
 /** unix(7): the path of a socket, without the NUL at its end. */
@@ -30,7 +38,7 @@ const FIRST_VERSION = { major: 7, minor: 1 };
 
 /** @returns why the disk is not supported, in one clause. Changes nothing. @throws the signal's reason */
 export async function findTarget(
-  config: QemuSnapshotConfig | undefined,
+  { config, socket }: QemuSettings,
   request: SnapshotRequest,
   signal: AbortSignal,
 ): Promise<Target | Unsupported> {
@@ -41,18 +49,23 @@ export async function findTarget(
   if (Buffer.byteLength(socketOf({ directory: join(config.scratch, SAMPLE_PREFIX) })) > MAX_SOCKET_PATH_BYTES)
     return { reason: `the path of the scratch directory ${config.scratch} is too long for a socket in it` };
   try {
-    return await ask(config, request, disk.path, signal);
+    return await ask(namedSocket(config, socket, request), request, disk.path, { timeoutMs: config.timeout * 1000, signal });
   } catch (error) {
     signal.throwIfAborted();
     return { reason: errorText(error) };
   }
 }
 
-async function ask(config: QemuSnapshotConfig, request: SnapshotRequest, path: string, signal: AbortSignal): Promise<Target | Unsupported> {
-  const qemu = await findQemu(path, signal);
-  const qmp = config.qmp === undefined ? qemu?.qmp : expand(config.qmp, { instance: request.instanceName ?? '' });
+/** What the user says goes before what the source of the instance says. */
+function namedSocket({ qmp }: QemuSnapshotConfig, socket: string | undefined, { instanceName = '' }: SnapshotRequest): string | undefined {
+  return qmp === undefined ? socket : expand(qmp, { instance: instanceName });
+}
+
+async function ask(socket: string | undefined, request: SnapshotRequest, path: string, options: QmpOptions): Promise<Target | Unsupported> {
+  const qemu = await findQemu(path, options.signal);
+  const qmp = socket ?? qemu?.qmp;
   if (qmp === undefined) return { reason: whyNoSocket(qemu) };
-  await using client = await QmpClient.connect(qmp, { timeoutMs: config.timeout * 1000, signal });
+  await using client = await QmpClient.connect(qmp, options);
   const { major, minor } = await client.version;
   if (major < FIRST_VERSION.major || (major === FIRST_VERSION.major && minor < FIRST_VERSION.minor))
     return { reason: `QEMU ${major}.${minor} is too old: 7.1 is needed` };
