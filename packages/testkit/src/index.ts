@@ -34,6 +34,8 @@ export { startSwift } from './servers/swift.ts';
 export { PATIENTLY } from './patience.ts';
 export type { Account, AccountOptions, Jail } from './servers/account.ts';
 export { makeAccount, makeJail } from './servers/account.ts';
+export type { Certificate } from './servers/certificate.ts';
+export { makeCertificate } from './servers/certificate.ts';
 export type { CutProxy, CutProxyOptions } from './servers/cut-proxy.ts';
 export { startCutProxy } from './servers/cut-proxy.ts';
 export { findFreePorts } from './servers/free-ports.ts';
