@@ -14,7 +14,7 @@ export interface WaitForJobOptions extends CallOptions {
 }
 
 /** A job of Ganeti did not do what it was for. */
-export class JobError extends InventoryError {
+class JobError extends InventoryError {
   readonly jobId: string;
 
   constructor(code: InventoryErrorCode, jobId: string, message: string, hint: string) {
