@@ -11,7 +11,8 @@ apt_packages acl attr btrfs-progs dump e2fsprogs git gzip openssl perl-base pigz
   bzip2 fdisk libnbd-bin lz4 lzop nbdkit qemu-system-x86 qemu-utils xz-utils \
   ceph-common ceph-mon ceph-osd radosgw swift-account swift-container swift-object swift-proxy \
   bsdutils iproute2 openssh-client openssh-server passwd \
-  cpio lz4 mmdebstrap xz-utils $virtiofsd ||
+  cpio lz4 mmdebstrap xz-utils $virtiofsd \
+  libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu swtpm swtpm-tools ||
   die 'the tests need these Debian packages: install them as root, or run the tests as root.'
 [ "$(id -u)" = 0 ] || die 'the tests mount file systems and attach loop devices: run them as root.'
 

@@ -57,3 +57,7 @@ export { HOLD_WRITES, startMachine } from './machines/machine.ts';
 export { machineImage } from './machines/image.ts';
 export type { WritingGuest, WritingGuestOptions } from './machines/writing-guest.ts';
 export { startWritingGuest, writtenUpTo } from './machines/writing-guest.ts';
+export type { LibvirtDisk, LibvirtGuest, LibvirtGuestOptions } from './libvirt/libvirt-guest.ts';
+export { defineLibvirtGuest } from './libvirt/libvirt-guest.ts';
+export type { Libvirtd } from './libvirt/libvirtd.ts';
+export { startLibvirtd } from './libvirt/libvirtd.ts';

@@ -1,15 +1,12 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
-
-import { execa } from 'execa';
 
 import { undoAtExit } from '../disks/undo.ts';
+import { makeGuestInitrd } from './guest-initrd.ts';
 import { machineImage } from './image.ts';
 
 const INIT = fileURLToPath(new URL('../../src/machines/writer-init.sh', import.meta.url));
@@ -44,7 +41,7 @@ export interface WritingGuest extends AsyncDisposable {
 /** Starts QEMU, emulated, and resolves when the guest writes. Needs qemu-system-x86 and what the machines' image needs. */
 export async function startWritingGuest(options: WritingGuestOptions): Promise<WritingGuest> {
   const image = await machineImage();
-  const initrd = await makeInitrd(image, options.directory);
+  const initrd = await makeGuestInitrd({ image, directory: options.directory, init: INIT });
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...qemuArguments(options, image, initrd)], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -117,17 +114,6 @@ function namedNode(disk: string, index: number): readonly string[] {
     ['-blockdev', `driver=raw,node-name=disk${index},file=file${index},discard=unmap`],
     ['-device', `virtio-blk-pci,id=virtio${index},drive=disk${index},iothread=thread${index}`],
   ].flat();
-}
-
-/** The image's initrd with another first process: the kernel unpacks archives that follow each other, and later files win. */
-async function makeInitrd(image: string, directory: string): Promise<string> {
-  const tree = join(directory, 'writer');
-  await mkdir(tree, { recursive: true });
-  await copyFile(INIT, join(tree, 'init'));
-  const { stdout } = await execa('cpio', ['--quiet', '-o', '-H', 'newc', '-R', '0:0'], { cwd: tree, input: 'init\n', encoding: 'buffer' });
-  const initrd = join(directory, 'writer-initrd.gz');
-  await writeFile(initrd, Buffer.concat([await readFile(join(image, 'initrd.gz')), gzipSync(stdout)]));
-  return initrd;
 }
 
 /**

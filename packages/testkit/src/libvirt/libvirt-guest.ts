@@ -1,0 +1,133 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { makeGuestInitrd } from '../machines/guest-initrd.ts';
+import { machineImage } from '../machines/image.ts';
+import type { Libvirtd } from './libvirtd.ts';
+
+export interface LibvirtDisk {
+  readonly file: string;
+  /** `raw` where absent. */
+  readonly format?: 'raw' | 'qcow2' | undefined;
+}
+
+export interface LibvirtGuestOptions {
+  readonly name: string;
+  /** A new one where absent. */
+  readonly uuid?: string;
+  /** They become vda, vdb and so on. `writes` needs two of the same size: a power of two of blocks of 4 KiB. */
+  readonly disks: readonly LibvirtDisk[];
+  /**
+   * What it does: `answers` says how the first line of each disk begins, repeats lines, and shuts down when it is asked to; `writes` writes
+   * numbered blocks, for `writtenUpTo`.
+   */
+  readonly does: 'answers' | 'writes';
+  /** XML of further devices. */
+  readonly devices?: string;
+  /** XML of further elements of the domain, such as `<title>`. */
+  readonly elements?: string;
+  /** XML of further elements in `<os>`, such as `<loader>`. */
+  readonly os?: string;
+}
+
+/** A guest that libvirtd knows. It ends with libvirtd. */
+export interface LibvirtGuest {
+  readonly name: string;
+  readonly uuid: string;
+  /** Resolves when its console, since its last start, has text that matches. @returns the match @throws Error after two minutes */
+  says(pattern: RegExp): Promise<RegExpExecArray>;
+  /** The number that a guest which writes wrote last to both disks. */
+  written(): Promise<number>;
+  /** Sends a line to its console. */
+  tell(line: string): Promise<void>;
+}
+
+const INITS = {
+  writes: fileURLToPath(new URL('../../src/machines/writer-init.sh', import.meta.url)),
+  answers: fileURLToPath(new URL('../../src/libvirt/answering-init.sh', import.meta.url)),
+};
+/** Power button, and what reads it. */
+const MODULES = ['drivers/acpi/button', 'drivers/input/evdev'];
+/** For a kernel to start in an emulated processor, on a busy machine, ms. */
+const PATIENCE_MS = 120_000;
+
+/** Defines a guest of 256 MiB, stopped. Started, its kernel needs 5 to 15 s. Needs what the machines' image needs. */
+export async function defineLibvirtGuest(libvirtd: Libvirtd, options: LibvirtGuestOptions): Promise<LibvirtGuest> {
+  const { name, does, uuid = randomUUID() } = options;
+  const directory = join(libvirtd.directory, `guest-${uuid}`);
+  await mkdir(directory);
+  const image = await machineImage();
+  const initrd = await makeGuestInitrd({ image, directory, init: INITS[does], modules: does === 'answers' ? MODULES : [] });
+  const file = join(directory, 'domain.xml');
+  await writeFile(file, domainXml({ ...options, uuid }, { kernel: join(image, 'vmlinux'), initrd, directory }));
+  await libvirtd.virsh('define', file);
+  return { name, uuid, ...libvirtConsole(directory) };
+}
+
+/** The console of a guest that was defined with this directory's paths. */
+function libvirtConsole(directory: string): Pick<LibvirtGuest, 'says' | 'written' | 'tell'> {
+  const log = async (): Promise<string> => await readFile(join(directory, 'console.log'), 'utf8').catch(() => '');
+  return {
+    async says(pattern) {
+      const end = performance.now() + PATIENCE_MS;
+      for (;;) {
+        const text = await log();
+        const match = pattern.exec(text);
+        if (match !== null) return match;
+        if (performance.now() > end) throw new Error(`the guest did not say ${String(pattern)}, but: ${text.slice(-2000)}`);
+        await delay(50);
+      }
+    },
+    written: async () => Number([...(await log()).matchAll(/wrote (\d+)\r?\n/g)].at(-1)?.[1] ?? 0),
+    tell: async (line) =>
+      await new Promise((resolve, reject) => {
+        const socket = connect(join(directory, 'console.sock'));
+        socket.once('error', reject).once('close', () => resolve());
+        socket.resume().end(`${line}\n`);
+      }),
+  };
+}
+
+interface Files {
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly directory: string;
+}
+
+function domainXml(options: LibvirtGuestOptions & { readonly uuid: string }, { kernel, initrd, directory }: Files): string {
+  const { name, uuid, disks, elements = '', os = '', devices = '' } = options;
+  return `<domain type='qemu'>
+  <name>${escapeXml(name)}</name><uuid>${uuid}</uuid>${elements}
+  <memory unit='MiB'>256</memory><vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='pc'>hvm</type>${os}
+    <kernel>${escapeXml(kernel)}</kernel><initrd>${escapeXml(initrd)}</initrd>
+    <cmdline>console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable no_timer_check disks=${disks.length}</cmdline>
+  </os>
+  <features><acpi/></features>
+  <cpu mode='maximum'><feature policy='disable' name='la57'/></cpu>
+  <on_reboot>destroy</on_reboot>
+  <devices>
+    ${disks.map(diskXml).join('')}
+    <serial type='unix'>
+      <source mode='bind' path='${escapeXml(directory)}/console.sock'/><log file='${escapeXml(directory)}/console.log' append='off'/>
+    </serial>
+    <memballoon model='none'/>${devices}
+  </devices>
+</domain>
+`;
+}
+
+function diskXml({ file, format = 'raw' }: LibvirtDisk, index: number): string {
+  return `<disk type='file' device='disk'><driver name='qemu' type='${format}' cache='none' discard='unmap'/>
+      <source file='${escapeXml(file)}'/><target dev='vd${String.fromCodePoint(0x61 + index)}' bus='virtio'/></disk>`;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', "'": '&apos;', '"': '&quot;' };
+
+function escapeXml(text: string): string {
+  return text.replace(/[&<>'"]/g, (character) => ESCAPES[character] ?? character);
+}

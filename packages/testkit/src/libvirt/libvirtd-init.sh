@@ -1,0 +1,18 @@
+#!/bin/bash
+# First process of the namespaces in which a libvirtd of a test runs with its guests: everything ends with it. The directories that
+# libvirt has built in are the test's own here, and the account for guests, which the Debian package libvirt-daemon-system makes, is
+# there. Each line on standard input starts libvirtd; bash collects what ends meanwhile, as a first process must.
+set -eu
+directory=$1
+for pair in etc:/etc/libvirt lib:/var/lib/libvirt run:/run/libvirt log:/var/log/libvirt cache:/var/cache/libvirt; do
+  mkdir -p "$directory/${pair%%:*}" "${pair#*:}"
+  mount --bind "$directory/${pair%%:*}" "${pair#*:}"
+done
+for file in passwd group; do
+  cp "/etc/$file" "$directory/$file"
+  sed -i '/^libvirt-qemu:/d' "$directory/$file"
+done
+echo 'libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin' >>"$directory/passwd"
+echo 'libvirt-qemu:x:64055:' >>"$directory/group"
+for file in passwd group; do mount --bind "$directory/$file" "/etc/$file"; done
+while read -r _; do libvirtd --pid-file /run/libvirt/libvirtd.pid & done

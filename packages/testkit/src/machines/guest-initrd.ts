@@ -1,0 +1,47 @@
+import { execa } from 'execa';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+
+export interface GuestInitrdOptions {
+  /** Of {@link machineImage}. */
+  readonly image: string;
+  /** A directory of the test's own; the initrd is made in it. */
+  readonly directory: string;
+  /** The first process of the guest: a script for busybox. */
+  readonly init: string;
+  /** Modules of the cloud kernel that it needs besides those for virtio disks, in the order in which they are loaded, such as `drivers/acpi/button`. */
+  readonly modules?: readonly string[];
+}
+
+/**
+ * The image's initrd with another first process: the kernel unpacks archives that follow each other, and later files win.
+ * @returns its path
+ */
+export async function makeGuestInitrd({ image, directory, init, modules = [] }: GuestInitrdOptions): Promise<string> {
+  const tree = join(directory, 'initrd');
+  await mkdir(join(tree, 'modules'), { recursive: true });
+  await copyFile(init, join(tree, 'init'));
+  const files = ['init'];
+  if (modules.length > 0) files.push(...(await addModules(image, tree, modules)));
+  const input = files.map((file) => `${file}\n`).join('');
+  const { stdout } = await execa('cpio', ['--quiet', '-o', '-H', 'newc', '-R', '0:0'], { cwd: tree, input, encoding: 'buffer' });
+  const initrd = join(directory, 'initrd.gz');
+  await writeFile(initrd, Buffer.concat([await readFile(join(image, 'initrd.gz')), gzipSync(stdout)]));
+  return initrd;
+}
+
+/** Takes modules from the image's root file system, which has all of them, and adds them to the list that the initrd has. */
+async function addModules(image: string, tree: string, modules: readonly string[]): Promise<readonly string[]> {
+  const root = join(image, 'root.ext4');
+  const { stdout: versions } = await execa('debugfs', ['-R', 'ls -p /lib/modules', root]);
+  const version = /\/([^/]+-cloud-amd64)\//.exec(versions)?.[1] ?? '';
+  const { stdout: list } = await execa('cpio', ['--quiet', '-i', '--to-stdout', 'modules/list', './modules/list'], {
+    input: (await execa('gzip', ['-dc', join(image, 'initrd.gz')], { encoding: 'buffer' })).stdout,
+  });
+  const names = modules.map((module) => `${module.split('/').at(-1)}.ko`);
+  for (const [index, name] of names.entries())
+    await execa('debugfs', ['-R', `dump /lib/modules/${version}/kernel/${modules[index]}.ko ${join(tree, 'modules', name)}`, root]);
+  await writeFile(join(tree, 'modules/list'), [...list.split('\n').filter((line) => line !== ''), ...names, ''].join('\n'));
+  return ['modules/list', ...names.map((name) => `modules/${name}`)];
+}
