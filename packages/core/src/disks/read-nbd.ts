@@ -1,4 +1,4 @@
-import { ALLOCATION_CONTEXT, NbdError, connectNbd, isData, joinRanges } from '@gantry/nbd';
+import { ALLOCATION_CONTEXT, NbdError, connectNbd, isData, isDirty, joinRanges } from '@gantry/nbd';
 import type { NbdClient, Range } from '@gantry/nbd';
 
 import type { PlainReader } from '../frames/plain-reader.ts';
@@ -42,13 +42,7 @@ export class NbdReader implements PlainReader, AsyncDisposable {
       this.#opening ??= this.#open();
       return await this.#readNext(await this.#opening, output);
     } catch (error) {
-      this.#signal.throwIfAborted();
-      if (!(error instanceof NbdError)) throw error;
-      throw new GantryError('DISK_IO', {
-        message: `cannot read a snapshot from QEMU: ${error.message}`,
-        hint: 'Check that the guest is still running and that the scratch directory of --snapshot-config has enough space.',
-        cause: error,
-      });
+      throw asDiskError(error, this.#signal);
     }
   }
 
@@ -58,10 +52,9 @@ export class NbdReader implements PlainReader, AsyncDisposable {
   }
 
   async #open(): Promise<NbdClient> {
-    const { socket, exportName, bytes } = this.#view;
+    const { bytes } = this.#view;
     const signal = this.#signal;
-    const contexts = [ALLOCATION_CONTEXT];
-    const client = await connectNbd({ address: { path: socket }, exportName, contexts, timeoutMs: REPLY_TIMEOUT_MS, signal });
+    const client = await connect(this.#view, ALLOCATION_CONTEXT, signal);
     this.#ranges = joinRanges(client.extents(ALLOCATION_CONTEXT, { signal }), isData);
     if (bytes === undefined || client.size === bytes) return client;
     await client[Symbol.asyncDispose]();
@@ -90,4 +83,36 @@ export class NbdReader implements PlainReader, AsyncDisposable {
     const step = await this.#ranges?.next();
     return step === undefined || step.done === true ? undefined : step.value;
   }
+}
+
+/**
+ * The ranges that a dirty bitmap of QEMU has, in order, bytes.
+ * @throws GantryError `DISK_IO`; the signal's reason
+ */
+export async function* readDirtyRanges(
+  view: Pick<NbdView, 'socket' | 'exportName'>,
+  bitmap: string,
+  signal: AbortSignal,
+): AsyncGenerator<Range, void, undefined> {
+  const context = `qemu:dirty-bitmap:${bitmap}`;
+  try {
+    await using client = await connect(view, context, signal);
+    yield* joinRanges(client.extents(context, { signal }), isDirty);
+  } catch (error) {
+    throw asDiskError(error, signal);
+  }
+}
+
+function connect({ socket, exportName }: Pick<NbdView, 'socket' | 'exportName'>, context: string, signal: AbortSignal): Promise<NbdClient> {
+  return connectNbd({ address: { path: socket }, exportName, contexts: [context], timeoutMs: REPLY_TIMEOUT_MS, signal });
+}
+
+function asDiskError(error: unknown, signal: AbortSignal): unknown {
+  signal.throwIfAborted();
+  if (!(error instanceof NbdError)) return error;
+  return new GantryError('DISK_IO', {
+    message: `cannot read a snapshot from QEMU: ${error.message}`,
+    hint: 'Check that the guest is still running and that the scratch directory has enough space.',
+    cause: error,
+  });
 }

@@ -30,7 +30,29 @@ export interface SnapshotRequest {
   readonly instanceName?: string;
   /** Whether the snapshot must have a path, because scripts read it. */
   readonly needsPath?: boolean;
+  /** Leave a mark, and say what has changed since an earlier one. Providers that cannot do not have {@link Snapshot.changes}. */
+  readonly track?: { readonly since?: ChangeMark | undefined } | undefined;
 }
+
+/** What a snapshot leaves, so that a later one can say what changed in between: plain JSON, to be kept with what was read. */
+export interface ChangeMark {
+  readonly provider: string;
+  /** No other mark has the same. */
+  readonly name: string;
+}
+
+/** What the mark that a snapshot leaves is called, and what changed since the one that was asked for. */
+interface SnapshotChanges {
+  /** Usable by later snapshots once the set's `commitMarks` was called; until then the earlier one is. */
+  readonly mark: ChangeMark;
+  readonly since: ChangesSince;
+}
+
+type ChangesSince =
+  /** What is outside of `ranges` (bytes, in order) is what it was at the mark. Reading them throws GantryError `DISK_IO`. */
+  | { readonly known: true; readonly ranges: (signal: AbortSignal) => AsyncIterable<{ readonly offset: number; readonly length: number }> }
+  /** All of the disk must be read: `reason`, one clause, says why. */
+  | { readonly known: false; readonly reason: string };
 
 /** A stable view of one disk. */
 export interface Snapshot {
@@ -51,6 +73,8 @@ export interface Snapshot {
   readonly lost?: AbortSignal;
   /** Read in place of a path: by the built-in definition `raw` only, not by scripts. */
   readonly nbd?: SnapshotOverNbd;
+  /** Present if the request asked for it and the provider can. */
+  readonly changes?: SnapshotChanges;
 }
 
 /** An NBD export at a unix socket. */
@@ -90,6 +114,8 @@ export interface PreparedSnapshots {
   take(): Promise<void>;
   /** To be called after they are taken and the instance runs again. */
   open(): Promise<readonly Snapshot[]>;
+  /** Decides that the marks of these snapshots stay, and those before them go, when they are dropped: without it, it is the other way. */
+  commitMarks?(): Promise<void>;
 }
 
 /** Options of providers. */

@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, watch } from 'node:fs/promises';
+import { readdir, stat, watch } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import type { TemporaryDirectory, WritingGuest } from '@gantry/testkit';
@@ -19,29 +21,28 @@ import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { sampleInstance } from '../../test/sample-instance.ts';
-import { FRAME_SIZE } from '../frames/types.ts';
-import { openDiskSource } from '../flow/disk-source.ts';
+import type { Taking } from '../../test/snapshots/qemu-bench.ts';
+import {
+  contentOf,
+  DISK_BYTES,
+  expectUntouched as expectLeftAlone,
+  MiB,
+  qemuConfig,
+  requestsOf,
+  takeByQemu,
+} from '../../test/snapshots/qemu-bench.ts';
 import { exportInstance } from '../operations/export.ts';
 import { undoHandlers } from '../flow/undo-handlers.ts';
-import { openRun } from '../runs/journal.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
-import { selectOs } from '../scripts/select.ts';
 import { pause } from '../system/pause.ts';
 import type { SnapshotRequest } from './provider.ts';
 import { createQemuProvider } from './qemu.ts';
 import { QmpClient } from './qemu/qmp-client.ts';
 import { toRecord } from './qemu/qemu-record.ts';
-import type { SnapshotConfig } from './snapshot-config.ts';
-import { parseSnapshotConfig } from './snapshot-config.ts';
+import { defaultScratch } from './qemu/settings.ts';
 import type { SnapshotSet } from './snapshot-set.ts';
-import { takeSnapshotSet } from './snapshot-set.ts';
 
-const MiB = 1024 * 1024;
-/** The names of our nodes. */
-const OURS = /gantry-[0-9a-f]{12}-/;
-/** 2 to the power of 14 blocks. */
-const DISK_BYTES = 64 * MiB;
 const { signal } = new AbortController();
 const driver = fileURLToPath(import.meta.resolve('../../test/snapshots/hold-snapshots.ts'));
 /** How many runs are killed at random moments: `GANTRY_QEMU_KILLS=200 vitest run …/qemu.test.ts`. */
@@ -66,79 +67,16 @@ afterAll(async () => {
   await scratch[Symbol.asyncDispose]();
 });
 
-function config(directory: string, more: object = {}): SnapshotConfig {
-  return parseSnapshotConfig(JSON.stringify({ qemu: { scratch: directory, reserve: 1, ...more } }), 'test');
-}
-
-function requests(paths: readonly string[] = disks()): readonly SnapshotRequest[] {
-  return paths.map((path, index) => ({ index, disk: { path, access: 'rw' }, instanceName: 'web1' }));
-}
-
-interface Taking {
-  readonly config: SnapshotConfig;
-  readonly state: string;
-  readonly notes?: string[];
-  readonly requests?: readonly SnapshotRequest[];
-}
+const requests = (): readonly SnapshotRequest[] => requestsOf(disks());
 
 const warnings: string[] = [];
 
-async function take(taking: Taking): Promise<SnapshotSet> {
-  const stateDirectory = await openStateDirectory(taking.state);
-  const run = await openRun({ stateDirectory, operation: 'export', instance: 'web1' });
-  const set = await takeSnapshotSet({
-    mode: 'qemu',
-    config: taking.config,
-    instanceName: 'web1',
-    requests: taking.requests ?? requests(),
-    run,
-    warn: (message) => warnings.push(message),
-    stage: (message) => taking.notes?.push(message),
-    signal,
-  }).catch(async (error: unknown) => {
-    await run[Symbol.asyncDispose]();
-    throw error;
-  });
-  return {
-    snapshots: set.snapshots,
-    async [Symbol.asyncDispose]() {
-      await set[Symbol.asyncDispose]();
-      await run[Symbol.asyncDispose]();
-    },
-  };
-}
-
-/** What the built-in definition `raw` reads of a snapshot. */
-async function contentOf(set: SnapshotSet, index: number, reading: AbortController = new AbortController()): Promise<Buffer> {
-  const view = set.snapshots[index];
-  if (view === undefined) throw new Error('no view');
-  const os = await selectOs('raw', { searchPath: [] });
-  const instance = sampleInstance({ disks: disks().map((path) => ({ path, access: 'rw' })) });
-  await using source = openDiskSource(os, { instance, disk: index, view, diskBytes: DISK_BYTES, signal: reading.signal });
-  const content = Buffer.alloc(DISK_BYTES);
-  let at = 0;
-  for (;;) {
-    const piece = await source.read(content.subarray(at, at + FRAME_SIZE));
-    if (piece === undefined) break;
-    at += typeof piece === 'number' ? piece : piece.zeros;
-    reading.signal.dispatchEvent(new Event('piece'));
-  }
-  expect(at).toBe(DISK_BYTES);
-  return content;
+function take(taking: Omit<Taking, 'warnings' | 'requests'> & Partial<Pick<Taking, 'requests'>>): Promise<SnapshotSet> {
+  return takeByQemu({ requests: requests(), ...taking, warnings });
 }
 
 /** Nothing of ours is left in the QEMU, and the guest writes on. */
-async function expectUntouched(directory: string, one: WritingGuest = guest, qmp = scratch.file('qmp')): Promise<void> {
-  await one.reaches(one.written() + 3);
-  expect(await readdir(directory)).toEqual([]);
-  await using client = await QmpClient.connect(qmp, { timeoutMs: 60_000, signal });
-  expect(await client.execute('query-block-exports')).toEqual([]);
-  expect(JSON.stringify(await client.execute('query-named-block-nodes', { flat: true }))).not.toMatch(OURS);
-  expect(JSON.stringify(await client.execute('query-block'))).not.toMatch(OURS);
-  // Else it would say that one runs.
-  await client.execute('nbd-server-start', { addr: { type: 'unix', data: { path: `${directory}.sock` } } });
-  await client.execute('nbd-server-stop');
-}
+const expectUntouched = (directory: string): Promise<void> => expectLeftAlone(directory, guest, scratch.file('qmp'));
 
 describe('a guest that writes numbered blocks to two disks', () => {
   test('is read at one moment of both, while it writes on; the pause is reported; nothing is left', async () => {
@@ -147,7 +85,7 @@ describe('a guest that writes numbered blocks to two disks', () => {
     const notes: string[] = [];
     await guest.reaches(20);
     const before = guest.written();
-    const set = await take({ config: config(directory.path), state: own.path, notes });
+    const set = await take({ config: qemuConfig(directory.path), state: own.path, notes });
     const after = guest.written();
     // All that it overwrites now must not be seen.
     await guest.reaches(after + 40);
@@ -169,7 +107,7 @@ describe('a guest that writes numbered blocks to two disks', () => {
   test('goes on when its reader leaves in the middle, and can be read again', async () => {
     await using own = await makeTemporaryDirectory();
     await using directory = await makeTemporaryDirectory();
-    const set = await take({ config: config(directory.path), state: own.path });
+    const set = await take({ config: qemuConfig(directory.path), state: own.path });
     const reading = new AbortController();
     reading.signal.addEventListener('piece', () => reading.abort(new Error('enough')));
     await expect(contentOf(set, 0, reading)).rejects.toThrow('enough');
@@ -187,7 +125,7 @@ describe('a guest that writes numbered blocks to two disks', () => {
       instance: sampleInstance({ name: 'web1.example.com', os: 'raw', disks: disksOf }),
       store,
       snapshot: 'qemu',
-      snapshotConfig: config(directory.path),
+      snapshotConfig: qemuConfig(directory.path),
       stateDirectory: own.path,
       createStore: true,
     });
@@ -214,7 +152,7 @@ describe('a guest that writes numbered blocks to two disks', () => {
   test('goes on when the scratch space is used up: the export fails, and says why', async () => {
     await using own = await makeTemporaryDirectory();
     await using small = await mountNewTmpfs(8 * MiB);
-    const set = await take({ config: config(small.path, { reserve: 1 }), state: own.path });
+    const set = await take({ config: qemuConfig(small.path, { reserve: 1 }), state: own.path });
     // Each number takes up to two clusters of 64 KiB.
     await guest.reaches(guest.written() + 150);
     await expect(contentOf(set, 0)).rejects.toMatchObject({
@@ -230,7 +168,7 @@ describe('a guest that writes numbered blocks to two disks', () => {
   test('is not touched where the scratch directory is full before', async () => {
     await using own = await makeTemporaryDirectory();
     await using small = await mountNewTmpfs(8 * MiB);
-    await expect(take({ config: config(small.path, { reserve: 64 }), state: own.path })).rejects.toMatchObject({
+    await expect(take({ config: qemuConfig(small.path, { reserve: 64 }), state: own.path })).rejects.toMatchObject({
       code: 'SNAPSHOT_FULL',
       message: expect.stringMatching(/only \d MiB are free in the scratch directory .*, 128 are needed at least/),
     });
@@ -243,7 +181,7 @@ describe('a guest that writes numbered blocks to two disks', () => {
     const connected = await QmpClient.connect(scratch.file('qmp'), { timeoutMs: 60_000, signal });
     await connected.execute('nbd-server-start', { addr: { type: 'unix', data: { path: own.file('theirs') } } });
     await connected[Symbol.asyncDispose]();
-    await expect(take({ config: config(directory.path), state: own.file('state') })).rejects.toMatchObject({
+    await expect(take({ config: qemuConfig(directory.path), state: own.file('state') })).rejects.toMatchObject({
       code: 'SNAPSHOT_FAILED',
       message: expect.stringContaining('NBD server already running'),
     });
@@ -257,7 +195,7 @@ describe('a guest that writes numbered blocks to two disks', () => {
     await using directory = await makeTemporaryDirectory();
     const other = connect({ path: scratch.file('qmp') });
     await once(other, 'data');
-    const provider = createQemuProvider({ config: config(directory.path, { timeout: 1 }) });
+    const provider = createQemuProvider({ config: qemuConfig(directory.path, { timeout: 1 }) });
     const [request] = requests();
     if (request === undefined) throw new Error('no disk');
     expect(await provider.supports(request, signal)).toEqual({ ok: false, reason: expect.stringContaining('one client at a time') });
@@ -271,7 +209,7 @@ describe('a guest that writes numbered blocks to two disks', () => {
     await using directory = await makeTemporaryDirectory();
     const [request] = requests();
     if (request === undefined) throw new Error('no disk');
-    const configured = createQemuProvider({ config: config(directory.path, { qmp: `${scratch.path}/q{instance}`, timeout: 60 }) });
+    const configured = createQemuProvider({ config: qemuConfig(directory.path, { qmp: `${scratch.path}/q{instance}`, timeout: 60 }) });
     expect(await configured.supports({ ...request, instanceName: 'mp' }, signal)).toMatchObject({ ok: true });
     expect(await configured.supports({ ...request, instanceName: 'x' }, signal)).toEqual({
       ok: false,
@@ -289,10 +227,30 @@ describe('a guest that writes numbered blocks to two disks', () => {
     const [request] = requests();
     if (request === undefined) throw new Error('no disk');
     const answer = async (socket: string, more: object = {}): Promise<unknown> =>
-      await createQemuProvider({ config: config(directory.path, more), guest: { kind: 'qmp', socket } }).supports(request, signal);
+      await createQemuProvider({ config: qemuConfig(directory.path, more), guest: { kind: 'qmp', socket } }).supports(request, signal);
     expect(await answer(scratch.file('qmp'))).toMatchObject({ ok: true });
     expect(await answer(scratch.file('none'))).toEqual({ ok: false, reason: expect.stringContaining(scratch.file('none')) });
     expect(await answer(scratch.file('none'), { qmp: scratch.file('qmp') })).toMatchObject({ ok: true });
+  });
+
+  test('needs no configuration where its source names the socket: scratch files have a place', async () => {
+    await using own = await makeTemporaryDirectory();
+    const set = await take({ guest: { kind: 'qmp', socket: scratch.file('qmp') }, state: own.path });
+    const [socket = ''] = set.snapshots.flatMap(({ nbd }) => nbd?.socket ?? []);
+    const place = defaultScratch();
+    expect(dirname(dirname(socket))).toBe(place);
+    expect((await stat(place)).mode & 0o777).toBe(0o711);
+    expect(writtenUpTo(await contentOf(set, 0))).toBeGreaterThan(0);
+    await set[Symbol.asyncDispose]();
+    await expect(stat(dirname(socket))).rejects.toThrow('ENOENT');
+  });
+
+  test.each([
+    [1000, { XDG_CACHE_HOME: '/c' }, '/c/gantry/scratch'],
+    [1000, { XDG_CACHE_HOME: 'c' }, join(homedir(), '.cache/gantry/scratch')],
+    [0, {}, '/var/cache/gantry/scratch'],
+  ])('has its scratch files of user %i with %j in %s', (uid, environment, expected) => {
+    expect(defaultScratch(environment, uid)).toBe(expected);
   });
 
   test('that a killed run has left paused goes on with the next one', async () => {
@@ -300,7 +258,15 @@ describe('a guest that writes numbered blocks to two disks', () => {
     const client = await QmpClient.connect(scratch.file('qmp'), { timeoutMs: 60_000, signal });
     await client.execute('stop');
     await client[Symbol.asyncDispose]();
-    const data = { prefix: 'gantry-0123456789ab', directory: directory.file('gantry-0123456789ab'), disks: [], server: true, paused: true };
+    const data = {
+      prefix: 'gantry-0123456789ab',
+      directory: directory.file('gantry-0123456789ab'),
+      disks: [],
+      marks: [],
+      isCommitted: false,
+      server: true,
+      paused: true,
+    };
     await createQemuProvider().drop(toRecord({ ...data, qmp: scratch.file('qmp'), timeoutMs: 60_000 }), signal);
     await expectUntouched(directory.path);
   });
@@ -313,7 +279,7 @@ test(
     await using directory = await makeTemporaryDirectory();
     for (let round = 0; round < KILLS; round += 1) {
       await using state = await makeTemporaryDirectory();
-      const { qemu } = config(directory.path, { timeout: 60 });
+      const { qemu } = qemuConfig(directory.path, { timeout: 60 });
       const started = untilSomethingIn(directory.path);
       const child = execFile(process.execPath, [
         '--conditions=@gantry/source',
@@ -348,18 +314,18 @@ test('a guest with I/O threads is refused, since QEMU could abort: it writes on'
   const paths = [own.file('c.img'), own.file('d.img')] as const;
   for (const disk of paths) await makeSparseFile(disk, DISK_BYTES, []);
   await using other = await startWritingGuest({ directory: own.path, disks: paths, qmp: own.file('qmp'), style: 'iothread' });
-  await expect(take({ config: config(directory.path), requests: requests(paths), state: own.file('state') })).rejects.toMatchObject({
+  await expect(take({ config: qemuConfig(directory.path), requests: requestsOf(paths), state: own.file('state') })).rejects.toMatchObject({
     code: 'SNAPSHOT_UNSUPPORTED',
     message: expect.stringContaining('I/O threads'),
   });
-  await expectUntouched(directory.path, other, own.file('qmp'));
+  await expectLeftAlone(directory.path, other, own.file('qmp'));
 });
 
 test('what QEMU has, but cannot be held still this way, is refused with the reason', async () => {
   await using own = await makeTemporaryDirectory();
   const disk = own.file('disk');
   await makeSparseFile(disk, MiB, []);
-  const provider = createQemuProvider({ config: config(own.path) });
+  const provider = createQemuProvider({ config: qemuConfig(own.path) });
   const reason = async (path: string): Promise<string> => {
     const answer = await provider.supports({ index: 0, disk: { path, access: 'rw' } }, signal);
     return answer.ok ? 'supported' : answer.reason;
@@ -374,7 +340,7 @@ test('what QEMU has, but cannot be held still this way, is refused with the reas
 test('when the QEMU is killed the export fails, and the scratch files go', async () => {
   await using own = await makeTemporaryDirectory();
   await using directory = await makeTemporaryDirectory();
-  const set = await take({ config: config(directory.path), state: own.path });
+  const set = await take({ config: qemuConfig(directory.path), state: own.path });
   await guest.kill();
   await expect(contentOf(set, 0)).rejects.toMatchObject({ code: 'DISK_IO' });
   await set[Symbol.asyncDispose]();

@@ -4,45 +4,60 @@ import { join } from 'node:path';
 import { GantryError } from '../report/errors.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { errorText } from '../report/error-text.ts';
+import { readDirtyRanges } from '../disks/read-nbd.ts';
 import { FillWatch } from './fill-watch.ts';
+import type { PlannedMark } from './qemu/change-marks.ts';
+import { planMark } from './qemu/change-marks.ts';
+import { QemuProcesses } from './qemu/find-monitor.ts';
 import { addScratchNodes, exportSnapshots, insertFilters, isRunning, startServer } from './qemu/hold-disks.ts';
-import type { QemuSettings, Target } from './qemu/find-target.ts';
+import type { Target } from './qemu/find-target.ts';
 import { findTarget } from './qemu/find-target.ts';
 import type { QemuRecordData } from './qemu/qemu-record.ts';
 import { namesOf, readRecord, socketOf, toRecord } from './qemu/qemu-record.ts';
 import { QmpClient } from './qemu/qmp-client.ts';
 import { releaseDisks } from './qemu/release-disks.ts';
 import type { ScratchFile } from './qemu/scratch.ts';
-import { freeBytes, lookAtScratch, makeScratch } from './qemu/scratch.ts';
-import type { PreparedSnapshots, ProviderOptions, Snapshot, SnapshotContext, SnapshotProvider, SnapshotRequest } from './provider.ts';
-import type { QemuSnapshotConfig } from './snapshot-config.ts';
+import { describeLack, freeBytes, lookAtScratch, makeScratch, MIN_RESERVES } from './qemu/scratch.ts';
+import type { QemuSettings } from './qemu/settings.ts';
+import { makeDefaultScratch, qemuSettings } from './qemu/settings.ts';
+import type {
+  PreparedSnapshots,
+  ProviderOptions,
+  Snapshot,
+  SnapshotContext,
+  SnapshotOverNbd,
+  SnapshotProvider,
+  SnapshotRequest,
+} from './provider.ts';
 
 /*
  * Snapshots of the disks of a running guest, by its own QEMU: filters keep what the guest overwrites in scratch files, and the disks as
  * they were are read over NBD. See docs/decisions/0081-snapshots-by-qemu.md.
  */
 
-const MIB = 1024 * 1024;
+const NOT_ASKED =
+  'neither the source of the instance names a QMP socket, nor does the snapshot configuration (--snapshot-config) have a section qemu';
 const FULL_HINT = 'Name a scratch directory with more space in --snapshot-config, or export when the guest writes less.';
 
-/** Without the section `qemu` of a configuration it can only drop what another run made. */
-export function createQemuProvider({ config: all, guest }: ProviderOptions = {}): SnapshotProvider & { readonly name: 'qemu' } {
-  const config = all?.qemu;
-  const socket = guest?.kind === 'qmp' ? guest.socket : undefined;
+/** Without the section `qemu` of a configuration, or a guest with a QMP socket, it can only drop what another run made. */
+export function createQemuProvider(options: ProviderOptions = {}): SnapshotProvider & { readonly name: 'qemu' } {
+  const settings = qemuSettings(options);
+  const processes = new QemuProcesses();
   const watches = new Map<string, readonly FillWatch[]>();
   return {
     name: 'qemu',
     async supports(request, signal) {
-      const found = await findTarget({ config, socket }, request, signal);
+      if (settings === undefined) return { ok: false, reason: NOT_ASKED };
+      const found = await findTarget(settings, processes, request, signal);
       return 'reason' in found
         ? { ok: false, reason: found.reason }
         : { ok: true, what: `a snapshot of ${found.disk.node} in the QEMU at ${found.qmp}` };
     },
     async prepare(requests, context) {
-      if (config === undefined) throw failed('SNAPSHOT_FAILED', requests, 'the snapshot configuration has no section qemu');
+      if (settings === undefined) throw failed('SNAPSHOT_FAILED', requests, NOT_ASKED);
       const groups: Group[] = [];
-      for (const targets of Map.groupBy(await findTargets({ config, socket }, requests, context), ({ qmp }) => qmp).values())
-        groups.push(new Group(config, targets, context));
+      for (const targets of Map.groupBy(await findTargets(settings, processes, requests, context), ({ qmp }) => qmp).values())
+        groups.push(new Group(settings, targets, context));
       for (const group of groups) await group.step((client) => group.prepare(client));
       return {
         async take() {
@@ -58,6 +73,9 @@ export function createQemuProvider({ config: all, guest }: ProviderOptions = {})
           }
           return snapshots;
         },
+        async commitMarks() {
+          for (const group of groups) await group.commitMarks();
+        },
       } satisfies PreparedSnapshots;
     },
     async drop(record, signal) {
@@ -71,12 +89,13 @@ export function createQemuProvider({ config: all, guest }: ProviderOptions = {})
 
 async function findTargets(
   settings: QemuSettings,
+  processes: QemuProcesses,
   requests: readonly SnapshotRequest[],
   { signal }: SnapshotContext,
 ): Promise<readonly Target[]> {
   const targets: Target[] = [];
   for (const request of requests) {
-    const found = await findTarget(settings, request, signal);
+    const found = await findTarget(settings, processes, request, signal);
     if ('reason' in found) throw failed('SNAPSHOT_FAILED', [request], found.reason);
     targets.push(found);
   }
@@ -86,27 +105,30 @@ async function findTargets(
 /** The disks of one QEMU. Every step is in the journal before it is taken; core undoes them. */
 class Group {
   readonly prefix: string;
-  readonly #config: QemuSnapshotConfig;
+  readonly #settings: QemuSettings;
   readonly #targets: readonly Target[];
   readonly #context: SnapshotContext;
   readonly #files: readonly ScratchFile[];
+  #marks: readonly PlannedMark[] = [];
   #data: QemuRecordData;
   #freeAtFirst = 0;
 
-  constructor(config: QemuSnapshotConfig, targets: readonly Target[], context: SnapshotContext) {
+  constructor(settings: QemuSettings, targets: readonly Target[], context: SnapshotContext) {
     const [{ qmp } = { qmp: '' }] = targets;
-    this.#config = config;
+    this.#settings = settings;
     this.#targets = targets;
     this.#context = context;
     this.prefix = `gantry-${createHash('sha256').update(`${context.runId} ${qmp}`).digest('hex').slice(0, 12)}`;
     this.#data = {
       qmp,
       prefix: this.prefix,
-      directory: join(config.scratch, this.prefix),
+      directory: join(settings.scratch, this.prefix),
       disks: targets.map(({ request: { index }, disk: { qdev, node } }) => ({ index, qdev, node })),
+      marks: [],
+      isCommitted: false,
       server: false,
       paused: false,
-      timeoutMs: config.timeout * 1000,
+      timeoutMs: settings.timeoutMs,
     };
     this.#files = targets.map(({ request: { index }, disk: { size } }) => ({ path: join(this.#data.directory, `disk${index}`), size }));
   }
@@ -125,14 +147,13 @@ class Group {
 
   /** Scratch files, the NBD server, the nodes of the scratch files. */
   async prepare(client: QmpClient): Promise<void> {
-    const { scratch, reserve } = this.#config;
+    const { scratch, reserveBytes, isDefaultScratch } = this.#settings;
     this.#freeAtFirst = await freeBytes(scratch);
-    // Twice what must stay free: else the first writes of the guest would end the export.
-    if (this.#freeAtFirst < 2 * reserve * MIB) {
-      const free = `only ${Math.floor(this.#freeAtFirst / MIB)} MiB are free in the scratch directory ${scratch}`;
-      throw failed('SNAPSHOT_FULL', this.#requests(), `${free}, ${2 * reserve} are needed at least`);
-    }
-    await this.#remember({});
+    if (this.#freeAtFirst < MIN_RESERVES * reserveBytes)
+      throw failed('SNAPSHOT_FULL', this.#requests(), describeLack(scratch, this.#freeAtFirst, reserveBytes));
+    if (isDefaultScratch) await makeDefaultScratch(scratch);
+    this.#marks = await this.#planMarks(client);
+    await this.#remember({ marks: this.#marks.map(({ index, node, next, since }) => ({ index, node, next, since })) });
     await makeScratch(this.#data.directory, this.#files, this.#targets[0]?.pid);
     await this.#serve(client);
     await addScratchNodes(client, this.#data, this.#files);
@@ -152,8 +173,8 @@ class Group {
   }
 
   watch(): readonly FillWatch[] {
-    const { scratch, reserve } = this.#config;
-    const limits = { directory: scratch, reserve: reserve * MIB, freeAtFirst: this.#freeAtFirst };
+    const { scratch, reserveBytes } = this.#settings;
+    const limits = { directory: scratch, reserve: reserveBytes, freeAtFirst: this.#freeAtFirst };
     return this.#targets.map(
       ({ request: { index } }) =>
         new FillWatch({ disk: index, look: () => lookAtScratch(limits), warn: this.#context.warn, fullHint: FULL_HINT }),
@@ -164,8 +185,36 @@ class Group {
     return this.#targets.map(({ request: { index } }, at) => {
       const watch = watches[at];
       const nbd = { socket: socketOf(this.#data), exportName: namesOf(this.prefix, index).access };
-      return { index, kind: 'qemu', nbd, ...(watch === undefined ? {} : { lost: watch.lost, assertIntact: () => watch.assertIntact() }) };
+      return {
+        index,
+        kind: 'qemu',
+        nbd,
+        ...(watch === undefined ? {} : { lost: watch.lost, assertIntact: () => watch.assertIntact() }),
+        ...this.#changesOf(index, nbd),
+      };
     });
+  }
+
+  async commitMarks(): Promise<void> {
+    if (this.#marks.length > 0) await this.#remember({ isCommitted: true });
+  }
+
+  async #planMarks(client: QmpClient): Promise<readonly PlannedMark[]> {
+    const planned: PlannedMark[] = [];
+    for (const { request, disk } of this.#targets) {
+      const mark = await planMark(client, request, disk.node);
+      if (mark !== undefined) planned.push(mark);
+    }
+    return planned;
+  }
+
+  #changesOf(index: number, nbd: SnapshotOverNbd): Pick<Snapshot, 'changes'> {
+    const planned = this.#marks.find((mark) => mark.index === index);
+    if (planned === undefined) return {};
+    const { next, since, whyAll = 'there is no earlier mark' } = planned;
+    const mark = { provider: 'qemu', name: next };
+    if (since === undefined) return { changes: { mark, since: { known: false, reason: whyAll } } };
+    return { changes: { mark, since: { known: true, ranges: (signal) => readDirtyRanges(nbd, since, signal) } } };
   }
 
   /** An NBD server that was there before belongs to somebody else, and is not to be stopped. */
@@ -179,7 +228,7 @@ class Group {
     }
   }
 
-  async #remember(change: Partial<Pick<QemuRecordData, 'server' | 'paused'>>): Promise<void> {
+  async #remember(change: Partial<Pick<QemuRecordData, 'server' | 'paused' | 'marks' | 'isCommitted'>>): Promise<void> {
     this.#data = { ...this.#data, ...change };
     await this.#context.remember(toRecord(this.#data));
   }

@@ -32,8 +32,8 @@ export interface SnapshotConfig {
 export interface QemuSnapshotConfig {
   /** The QMP socket; without it, it is read from the command line of the QEMU that has the disk open. */
   readonly qmp?: string | undefined;
-  /** Directory for what the guest overwrites while its disks are read. */
-  readonly scratch: string;
+  /** Directory for what the guest overwrites while its disks are read; Gantry's own where absent. */
+  readonly scratch?: string | undefined;
   /** MiB that must stay free there: below that the export fails. */
   readonly reserve: number;
   /** For each answer of QEMU, seconds. */
@@ -72,7 +72,7 @@ const timeoutsSchema = z.strictObject({
 });
 const qemuSchema = z.strictObject({
   qmp: template(['instance']).startsWith('/', 'must be an absolute path').optional(),
-  scratch: z.string().startsWith('/', 'must be an absolute path'),
+  scratch: z.string().startsWith('/', 'must be an absolute path').optional(),
   reserve: z.number().min(1).max(MAX_RESERVE_MIB).default(64),
   timeout: z.number().min(1).max(MAX_REMOVE_S).default(30),
 });

@@ -34,6 +34,11 @@ export interface SnapshotSetOptions {
 export interface SnapshotSet extends AsyncDisposable {
   /** In the order of the requests. */
   readonly snapshots: readonly Snapshot[];
+  /**
+   * To be called when what was read is complete where it belongs: the marks that these snapshots leave (`Snapshot.changes`) become those to
+   * go on from. Else they go with the snapshots, and the earlier ones go on.
+   */
+  readonly commitMarks: () => Promise<void>;
 }
 
 /**
@@ -59,7 +64,13 @@ export async function takeSnapshotSet(options: SnapshotSetOptions): Promise<Snap
     }
     const snapshots: Snapshot[] = [];
     for (const each of prepared) snapshots.push(...(await each.open()));
-    return { snapshots: inOrder(requests, snapshots), [Symbol.asyncDispose]: () => held.undoAll() };
+    return {
+      snapshots: inOrder(requests, snapshots),
+      async commitMarks() {
+        for (const each of prepared) await each.commitMarks?.();
+      },
+      [Symbol.asyncDispose]: () => held.undoAll(),
+    };
   } catch (error) {
     await held.undoAll();
     throw error;

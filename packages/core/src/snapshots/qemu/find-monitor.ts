@@ -1,6 +1,7 @@
-import { readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
+import { diskIdentity } from '../../disks/disk-identity.ts';
 import { findDiskWriters } from '../../disks/disk-users.ts';
 
 /** A QEMU process that has a disk open. */
@@ -10,15 +11,32 @@ export interface QemuProcess {
   readonly qmp?: string;
 }
 
-/** The QEMU that writes to the disk, as far as the kernel shows it. @throws what stat(2) says of the path; the signal's reason */
-export async function findQemu(path: string, signal: AbortSignal): Promise<QemuProcess | undefined> {
-  const { users } = await findDiskWriters(path, signal);
-  for (const { pid } of users) {
-    if (pid === undefined) continue;
-    const found = await lookAt(pid).catch(() => undefined);
-    if (found !== undefined) return found;
+/** The QEMU processes of one run. Disks of one guest are in one process: all processes are looked through only once. */
+export class QemuProcesses {
+  readonly #known: QemuProcess[] = [];
+
+  /** The QEMU that writes to the disk, as far as the kernel shows it. @throws what stat(2) says of the path; the signal's reason */
+  async find(path: string, signal: AbortSignal): Promise<QemuProcess | undefined> {
+    const identity = await diskIdentity(path);
+    for (const qemu of this.#known) if (await hasOpen(qemu.pid, identity)) return qemu;
+    const { users } = await findDiskWriters(path, signal);
+    for (const { pid } of users) {
+      if (pid === undefined) continue;
+      const found = await lookAt(pid).catch(() => undefined);
+      if (found === undefined) continue;
+      this.#known.push(found);
+      return found;
+    }
+    return undefined;
   }
-  return undefined;
+}
+
+async function hasOpen(pid: number, identity: string): Promise<boolean> {
+  const directory = `/proc/${pid}/fd`;
+  // A process that has ended has nothing open, and a file that it closes meanwhile is not the disk.
+  const names = await readdir(directory).catch(() => []);
+  for (const name of names) if ((await diskIdentity(`${directory}/${name}`).catch(() => undefined)) === identity) return true;
+  return false;
 }
 
 /** @throws what /proc says of a process that is gone */

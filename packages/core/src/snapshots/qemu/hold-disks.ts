@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { turnMarks } from './change-marks.ts';
 import type { QmpClient, QmpCommand } from './qmp-client.ts';
 import type { QemuRecordData } from './qemu-record.ts';
 import { namesOf, socketOf } from './qemu-record.ts';
@@ -28,13 +29,13 @@ export async function addScratchNodes(client: QmpClient, { prefix, disks }: Qemu
 }
 
 /**
- * Puts a filter before each disk: the moment of the snapshot. All commands are sent at once, and `cont` is carried out even if those before
+ * Puts a filter before each disk, and turns the marks: the moment of the snapshot. All commands are sent at once, and `cont` is carried out even if those before
  * fail, so that the guest stands still for as long as QEMU takes and no longer.
  *
  * @returns how long the guest stood still, ms
  * @throws QmpRefusal
  */
-export async function insertFilters(client: QmpClient, { prefix, disks, paused }: QemuRecordData): Promise<number> {
+export async function insertFilters(client: QmpClient, { prefix, disks, paused, marks }: QemuRecordData): Promise<number> {
   const filters = disks.flatMap(({ index, qdev, node }): readonly QmpCommand[] => {
     const { filter, scratch } = namesOf(prefix, index);
     const options = { driver: 'copy-before-write', 'node-name': filter, file: node, target: scratch };
@@ -44,8 +45,9 @@ export async function insertFilters(client: QmpClient, { prefix, disks, paused }
       { execute: 'qom-set', arguments: { path: qdev, property: 'drive', value: filter } },
     ];
   });
+  const moment = [...filters, ...turnMarks(marks)];
   const before = client.events.length;
-  const outcomes = await client.executeAll(paused ? [{ execute: 'stop' }, ...filters, { execute: 'cont' }] : filters);
+  const outcomes = await client.executeAll(paused ? [{ execute: 'stop' }, ...moment, { execute: 'cont' }] : moment);
   const refused = outcomes.find((outcome) => outcome.status === 'rejected');
   if (refused !== undefined) throw refused.reason;
   const at = (name: string): number => client.events.slice(before).find((event) => event.name === name)?.atMs ?? 0;
@@ -53,11 +55,12 @@ export async function insertFilters(client: QmpClient, { prefix, disks, paused }
 }
 
 /** Offers the snapshots for reading. @throws QmpRefusal */
-export async function exportSnapshots(client: QmpClient, { prefix, disks }: QemuRecordData): Promise<void> {
+export async function exportSnapshots(client: QmpClient, { prefix, disks, marks }: QemuRecordData): Promise<void> {
   for (const { index } of disks) {
     const { access, filter } = namesOf(prefix, index);
     await client.execute('blockdev-add', { driver: 'snapshot-access', 'node-name': access, file: filter });
-    await client.execute('block-export-add', { type: 'nbd', id: access, 'node-name': access, name: access });
+    const bitmaps = marks.flatMap(({ index: at, node, since }) => (at === index && since !== undefined ? [{ node, name: since }] : []));
+    await client.execute('block-export-add', { type: 'nbd', id: access, 'node-name': access, name: access, bitmaps });
   }
 }
 

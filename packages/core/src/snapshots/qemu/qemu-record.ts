@@ -1,6 +1,8 @@
 import { z } from 'zod';
 
 import type { SnapshotRecord } from '../provider.ts';
+import type { MarkedDisk } from './change-marks.ts';
+import { MARK_NAME } from './change-marks.ts';
 
 /** What an export makes in a QEMU, as the journal has it: written before the first part of it is made. */
 export interface QemuRecordData {
@@ -11,6 +13,9 @@ export interface QemuRecordData {
   /** Of scratch files and of the NBD socket; nothing else is in it. */
   readonly directory: string;
   readonly disks: readonly { readonly index: number; readonly qdev: string; readonly node: string }[];
+  readonly marks: readonly MarkedDisk[];
+  /** Whether later snapshots go on from the marks that this one leaves. */
+  readonly isCommitted: boolean;
   /** Whether we started the NBD server, or may have. */
   readonly server: boolean;
   /** Whether the guest was running and may be paused by us. */
@@ -19,11 +24,15 @@ export interface QemuRecordData {
   readonly timeoutMs: number;
 }
 
+const markName = z.string().regex(MARK_NAME);
 const dataSchema: z.ZodType<QemuRecordData> = z.object({
   qmp: z.string(),
   prefix: z.string().regex(/^gantry-[0-9a-f]{12}$/),
   directory: z.string().startsWith('/'),
   disks: z.array(z.object({ index: z.int(), qdev: z.string(), node: z.string() })),
+  // Journals of earlier versions have no marks.
+  marks: z.array(z.object({ index: z.int(), node: z.string(), next: markName, since: markName.optional() })).default([]),
+  isCommitted: z.boolean().default(false),
   server: z.boolean(),
   paused: z.boolean(),
   timeoutMs: z.number(),

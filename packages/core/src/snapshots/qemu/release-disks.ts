@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { pause } from '../../system/pause.ts';
+import { settleMarks } from './change-marks.ts';
 import { insertedNodes } from './guest-disks.ts';
 import { QmpClient, QmpGone } from './qmp-client.ts';
 import type { QemuRecordData } from './qemu-record.ts';
@@ -24,6 +25,7 @@ export async function releaseDisks(data: QemuRecordData, signal: AbortSignal): P
     if (data.paused) await resume(client);
     await closeExports(client, data, signal);
     await removeNodes(client, data);
+    await settleMarks(client, data.marks, data.isCommitted);
   } catch (error) {
     // With the QEMU, all that was in it has gone.
     if (!(error instanceof QmpGone)) throw error;

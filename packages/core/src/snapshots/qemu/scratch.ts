@@ -1,5 +1,5 @@
 import { chmod, chown, lstat, mkdir, open, readdir, rmdir, statfs, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { errnoName } from '../../system/errno-name.ts';
 import type { Fill } from '../fill-watch.ts';
@@ -13,10 +13,23 @@ export interface ScratchFile {
   readonly size: number;
 }
 
-/** Bytes that ordinary users may still write on the file system of `directory`. */
+/** How many times what must stay free must be free at first: else the first writes of the guest would end the export. */
+export const MIN_RESERVES = 2;
+
+/** Bytes that ordinary users may still write on the file system that `directory` is on, or would be on if it was made. */
 export async function freeBytes(directory: string): Promise<number> {
-  const { bavail, bsize } = await statfs(directory);
-  return bavail * bsize;
+  try {
+    const { bavail, bsize } = await statfs(directory);
+    return bavail * bsize;
+  } catch (error) {
+    if (errnoName(error) !== 'ENOENT' || directory === '/') throw error;
+    return await freeBytes(dirname(directory));
+  }
+}
+
+export function describeLack(scratch: string, freeBytes: number, reserveBytes: number): string {
+  const free = `only ${Math.floor(freeBytes / MIB)} MiB are free in the scratch directory ${scratch}`;
+  return `${free}, ${Math.ceil((MIN_RESERVES * reserveBytes) / MIB)} are needed at least`;
 }
 
 /** How much of the scratch space is used. @param limits bytes: what must stay free, and what was free at first */

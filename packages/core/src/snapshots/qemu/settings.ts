@@ -1,0 +1,59 @@
+import { chmod, mkdir } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, isAbsolute, join } from 'node:path';
+
+import { errnoName } from '../../system/errno-name.ts';
+import { expand } from '../placeholders.ts';
+import type { ProviderOptions } from '../provider.ts';
+
+/** What is known ahead of QEMU's own answers. */
+export interface QemuSettings {
+  /** The QMP socket, unless it is to be read from the command line of the QEMU that has the disk open. */
+  readonly socket: (instanceName: string) => string | undefined;
+  /** Directory for what the guest overwrites while its disks are read. */
+  readonly scratch: string;
+  /** Whether that is Gantry's own directory, which need not be there yet. */
+  readonly isDefaultScratch: boolean;
+  /** Bytes that must stay free there. */
+  readonly reserveBytes: number;
+  /** For each answer of QEMU, ms. */
+  readonly timeoutMs: number;
+}
+
+const MIB = 1024 * 1024;
+const DEFAULTS = { reserve: 64, timeout: 30 };
+
+/** What the user says, and where that is silent what the source of the instance says. @returns undefined where neither says anything */
+export function qemuSettings({ config, guest }: ProviderOptions): QemuSettings | undefined {
+  const ofGuest = guest?.kind === 'qmp' ? guest.socket : undefined;
+  const section = config?.qemu;
+  if (section === undefined && ofGuest === undefined) return undefined;
+  const { qmp, scratch, reserve, timeout } = { ...DEFAULTS, ...section };
+  return {
+    socket: (instanceName) => (qmp === undefined ? ofGuest : expand(qmp, { instance: instanceName })),
+    scratch: scratch ?? defaultScratch(),
+    isDefaultScratch: scratch === undefined,
+    reserveBytes: reserve * MIB,
+    timeoutMs: timeout * 1000,
+  };
+}
+
+/** Exported for its test. Not in a directory that others may write to: root removes files in it. XDG Base Directory Specification 0.8 for other users. */
+export function defaultScratch(environment: NodeJS.ProcessEnv = process.env, uid: number | undefined = process.geteuid?.()): string {
+  if (uid === 0) return '/var/cache/gantry/scratch';
+  const cacheHome = environment['XDG_CACHE_HOME'] ?? '';
+  return join(isAbsolute(cacheHome) ? cacheHome : join(homedir(), '.cache'), 'gantry', 'scratch');
+}
+
+/** Makes Gantry's own scratch directory: the user of a QEMU may pass through it to a directory of its own. */
+export async function makeDefaultScratch(directory: string): Promise<void> {
+  await mkdir(dirname(dirname(directory)), { recursive: true });
+  for (const path of [dirname(directory), directory]) {
+    try {
+      await mkdir(path, { mode: 0o711 });
+      await chmod(path, 0o711);
+    } catch (error) {
+      if (errnoName(error) !== 'EEXIST') throw error;
+    }
+  }
+}
