@@ -14,12 +14,16 @@ export interface ConsentFlags {
 
 /** Where consent to overwrite disks comes from: an option, the environment, or the user at the terminal. */
 export function consentOf(session: Session, { yes, dryRun }: ConsentFlags): ConsentOptions {
-  const isTerminal = process.stdin.isTTY && process.stderr.isTTY && !session.json;
   return {
     yes: yes === true || saysYes(session.env['GANTRY_YES']),
     dryRun: dryRun === true,
-    ask: isTerminal ? (plan, { signal }) => ask(session, plan, signal) : undefined,
+    ask: hasUser(session) ? (plan, { signal }) => ask(session, plan, signal) : undefined,
   };
+}
+
+/** Whether there is a person at the terminal to ask. */
+export function hasUser(session: Session): boolean {
+  return process.stdin.isTTY && process.stderr.isTTY && !session.json;
 }
 
 /** The result of a dry run. Without --quiet the plan has been shown already. */
@@ -35,7 +39,12 @@ async function ask(session: Session, plan: WritePlan, signal: AbortSignal): Prom
   // With --quiet the plan has not been shown yet.
   if (session.quiet) session.output.ask(describePlan(plan));
   const count = plan.disks.length === 1 ? 'this disk' : `these ${plan.disks.length} disks`;
-  session.output.ask(`Overwrite ${count} of ${plan.into}? (yes or no)`);
+  return await askUser(session, `Overwrite ${count} of ${plan.into}?`, signal);
+}
+
+/** Asks the person at the terminal. @throws the reason of the signal */
+export async function askUser(session: Session, question: string, signal: AbortSignal): Promise<boolean> {
+  session.output.ask(`${question} (yes or no)`);
   // readline must not take over the terminal: Ctrl-C has to stay a signal, as everywhere else.
   using lines = createInterface({ input: process.stdin, terminal: false });
   const answer = Promise.race([once(lines, 'line').then(([line]: unknown[]) => String(line)), once(lines, 'close').then(() => '')]);

@@ -101,6 +101,11 @@ beforeAll(async () => {
   const there = `GANTRY_STATE_DIR=${bench.file('state-there')} GANTRY_OS_PATH=${bench.file('os')}`;
   await writeFile(peer, `#!/bin/sh\n${there} exec ${command}\n`, { mode: 0o755 });
   const { moveId } = await run('move', a, server.address(''), '--to', b, '--peer-program', peer);
+  await makeSparseFile(bench.file('target.img'), MIB);
+  const target = await bench.describeInstance('target.example.com', { disks: ['target.img'] });
+  await writeFile(bench.file('pause.yaml'), 'pause: ["true"]\nresume: ["true"]\n');
+  const live = ['--live-rounds', '2', '--snapshot-config', bench.file('pause.yaml')];
+  await run('move', raw, server.address(''), '--to', target, '--peer-program', peer, ...live);
   await run('receive', '--outcome', String(moveId), '--state-dir', bench.file('state-there'));
 });
 

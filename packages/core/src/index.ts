@@ -48,6 +48,7 @@ export { formatInstanceFile } from './instances/format-instance-file.ts';
 export { loadInstanceFile } from './instances/load-instance-file.ts';
 export type { Disk, DiskAccess, DiskBackendType, Instance, Network, Nic, NicMode, Parameters } from './instances/model.ts';
 export { instanceJsonSchema, parseInstance } from './instances/parse-instance.ts';
+export type { LiveRequest, Stillness } from './flow/live-request.ts';
 export type { MovedDisk, MoveRequest, MoveResult } from './operations/move.ts';
 export { moveInstance } from './operations/move.ts';
 export type { OperationOptions } from './report/reporter.ts';

@@ -20,11 +20,17 @@ const command: CommandModule = defineCommand({
     allowOtherOs: flag('--allow-other-os', 'allow another OS definition than the one that exports the data'),
     peerTimeout: wholeNumber('--peer-timeout <seconds>', 'fail if nothing comes from the peer for this long (default 60)'),
     stallTimeout: wholeNumber('--stall-timeout <seconds>', 'fail if no disk makes progress for this long (default: never)'),
+    liveRounds: wholeNumber('--live-rounds <n>', 'move in this many rounds, all but the last while the instance runs'),
+    resume: flag(
+      '--resume',
+      'with --live-rounds: send only what differs from what is on the disks of the target, such as a move that was cut',
+    ),
     peerProgram: text('--peer-program <path>', 'the gantry command on the peer'),
   },
   examples: [
     'gantry move web1.yaml ssh://node2.example.com --to /etc/gantry/web1.yaml',
     'gantry move web1.yaml ssh://gantry@node2.example.com:2222 --to web1.yaml --rename --limit-rate 50M',
+    'gantry move web1.yaml ssh://node2.example.com --to /etc/gantry/web1.yaml --live-rounds 3 --snapshot-config pause.yaml',
   ],
   run: async (...call) => (await import('../runs/move.ts')).run(...call),
 });

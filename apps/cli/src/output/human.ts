@@ -1,6 +1,7 @@
 import type { GantryEvent } from '@gantry/core';
 import { GantryError, terminalSafe } from '@gantry/core';
 import { InterruptedError } from '../signals.ts';
+import { formatBytes, formatDuration } from './format.ts';
 import type { Lines, Output, OutputOptions } from './output.ts';
 import { describePlan } from './plan.ts';
 import { liveLines } from './live-lines.ts';
@@ -80,6 +81,8 @@ function describeEvent(event: GantryEvent): Lines | undefined {
       return indented(event.message);
     case 'warning':
       return indented(`warning: ${event.disk === undefined ? '' : `disk ${event.disk}: `}${event.message}`);
+    case 'round':
+      return `round ${event.round} of ${event.rounds}: ${formatBytes(event.plainBytes)} changed, ${formatBytes(event.storedBytes)} sent in ${formatDuration(event.durationMs)}`;
     case 'plan':
       return describePlan(event);
     case 'message':

@@ -3,6 +3,7 @@ import { moveInstance } from '@gantry/core';
 import { consentOf, describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import { liveChoiceOf } from './live-choice.ts';
 import { snapshotChoiceOf } from './snapshot-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { CONSENT, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
@@ -20,6 +21,8 @@ export async function run(
     readonly allowOtherOs: true | undefined;
     readonly peerTimeout: number | undefined;
     readonly stallTimeout: number | undefined;
+    readonly liveRounds: number | undefined;
+    readonly resume: true | undefined;
     readonly peerProgram: string | undefined;
   },
 ): Promise<void> {
@@ -27,6 +30,7 @@ export async function run(
   const described = await session.describe(named);
   const { instance } = described;
   const snapshots = await snapshotChoiceOf(session, described, options);
+  const live = liveChoiceOf(session, options, described, snapshots.snapshotConfig);
   await using peer = await connect(session, address, instance.name, options.peerProgram);
   const result = await moveInstance({
     ...session.operation,
@@ -36,6 +40,7 @@ export async function run(
     to: options.to,
     level: options.level,
     ...snapshots,
+    live,
     disks: options.disk,
     parallel: options.parallel,
     rename: options.rename,
@@ -51,7 +56,8 @@ export async function run(
   }
   const amount = `${formatBytes(result.plainBytes)}, ${formatBytes(result.storedBytes)} sent`;
   const took = formatDuration(performance.now() - started);
-  session.output.event({ type: 'stage', operation: 'move', message: `moved ${amount} in ${took}` });
+  const downtime = result.downtimeMs === undefined ? '' : `; ${result.instance} was down for ${formatDuration(result.downtimeMs)}`;
+  session.output.event({ type: 'stage', operation: 'move', message: `moved ${amount} in ${took}${downtime}` });
   const summary = `moved ${result.instance} to ${result.target} on ${result.peer} (committed); the copy here can be removed`;
   session.output.result({ operation: 'move', ...result }, summary);
 }

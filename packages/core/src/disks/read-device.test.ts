@@ -164,3 +164,21 @@ test.each([
   await run('mkfifo', [directory.file('pipe')]);
   await expect(contents(directory.file(name))).rejects.toMatchObject({ code });
 });
+
+test('a device is read again past the page cache, which a mounted file system does not update', async () => {
+  await using directory = await makeTemporaryDirectory();
+  await makeSparseFile(directory.file('image'), 16 * MiB);
+  await run('mkfs.ext4', ['-q', directory.file('image')]);
+  await using loop = await attachLoopDevice(directory.file('image'));
+  // Mounted, the device stays open: the kernel keeps what was read of it.
+  await using mounted = await mountImage(loop.path);
+  await writeFile(mounted.file('data'), 'before '.repeat(1000), { flush: true });
+  const read = async (skipCache: boolean): Promise<Buffer> => {
+    await using reader = new DeviceReader(loop.path, { skipCache });
+    return (await contentsOf(piecesOf(reader))).bytes;
+  };
+  expect((await read(false)).includes('before before')).toBe(true);
+  await run('dd', ['if=/dev/zero', `of=${mounted.file('data')}`, 'bs=7000', 'count=1', 'conv=notrunc,fsync', 'status=none']);
+  expect((await read(false)).includes('before before')).toBe(true);
+  expect((await read(true)).includes('before before')).toBe(false);
+});

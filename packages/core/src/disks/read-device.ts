@@ -1,6 +1,7 @@
 import { GantryError } from '../report/errors.ts';
 import type { PlainReader } from '../frames/plain-reader.ts';
 import type { Hole } from '../frames/types.ts';
+import { dropCachedPages } from '../system/page-cache.ts';
 import { findData, findHole } from '../system/sparse.ts';
 import { diskCallError } from './disk-errors.ts';
 import type { OpenDisk } from './open-disk.ts';
@@ -22,18 +23,24 @@ interface Extent {
  */
 export class DeviceReader implements PlainReader, AsyncDisposable {
   readonly #path: string;
+  readonly #skipCache: boolean;
   #opening: Promise<OpenDisk> | undefined;
   #extents: Generator<Extent, void, undefined> | undefined;
   #extent: Extent | undefined;
   #reading: Promise<unknown> | undefined;
 
-  /** @param path opened by the first read */
-  constructor(path: string) {
+  /**
+   * @param path opened by the first read
+   * @param skipCache what earlier reads of a device left in the page cache is not used: a mounted file system, or a guest of Xen, writes
+   *   to the device without updating it
+   */
+  constructor(path: string, { skipCache = false }: { readonly skipCache?: boolean | undefined } = {}) {
     this.#path = path;
+    this.#skipCache = skipCache;
   }
 
   async read(output: Uint8Array): Promise<number | Hole | undefined> {
-    this.#opening ??= openDisk(this.#path, 'read');
+    this.#opening ??= this.#open();
     const disk = await this.#opening;
     const extent = this.#extent ?? this.#next(disk);
     this.#extent = undefined;
@@ -56,6 +63,12 @@ export class DeviceReader implements PlainReader, AsyncDisposable {
     await this.#reading?.catch(() => undefined);
     const disk = await this.#opening?.catch(() => undefined);
     await disk?.[Symbol.asyncDispose]();
+  }
+
+  async #open(): Promise<OpenDisk> {
+    const disk = await openDisk(this.#path, 'read');
+    if (this.#skipCache && disk.kind === 'block') dropCachedPages(disk.file.fd);
+    return disk;
   }
 
   #next(disk: OpenDisk): Extent | undefined {

@@ -44,7 +44,8 @@ export async function writeDevice(path: string, pieces: AsyncIterable<PlainPiece
   o.signal.throwIfAborted();
 }
 
-async function writeBytes(disk: OpenDisk, zeroer: Zeroer, bytes: Uint8Array, at: number): Promise<void> {
+/** Writes data, with holes for its zeros if the disk is a file. */
+export async function writeBytes(disk: OpenDisk, zeroer: Zeroer, bytes: Uint8Array, at: number): Promise<void> {
   if (disk.kind === 'block') {
     await writeAll(disk, bytes, at);
     return;

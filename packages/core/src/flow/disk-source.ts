@@ -12,13 +12,16 @@ export interface DiskSourceOptions extends ExportScriptOptions {
   readonly view: Omit<Snapshot, 'index' | 'kind'>;
   /** Bytes of the disk, where known. */
   readonly diskBytes: number | undefined;
+  /** Reads a device itself, past what the page cache keeps of it. */
+  readonly skipCache?: boolean | undefined;
 }
 
 /** The plain data of one disk: what its export script writes, or, for the built-in `raw`, what the device holds. */
 export function openDiskSource(os: SelectedOs, options: DiskSourceOptions): DiskData {
-  const { disk, view, signal = new AbortController().signal, diskBytes } = options;
+  const { disk, view, signal = new AbortController().signal, diskBytes, skipCache } = options;
   if (!os.definition.builtin) return runExportScript(os, { ...options, ...checkingSnapshot(options) });
-  const reader = view.nbd === undefined ? new DeviceReader(pathOf(disk, view)) : new NbdReader({ ...view.nbd, bytes: diskBytes }, signal);
+  const reader =
+    view.nbd === undefined ? new DeviceReader(pathOf(disk, view), { skipCache }) : new NbdReader({ ...view.nbd, bytes: diskBytes }, signal);
   return {
     read: (output) => readIntact(reader, output, view),
     expectedBytes: () => diskBytes,

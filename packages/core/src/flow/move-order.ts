@@ -5,6 +5,8 @@ import type { OperationOptions } from '../report/reporter.ts';
 import { terminalSafe } from '../report/terminal-text.ts';
 import type { SelectedOs } from '../scripts/select.ts';
 import type { Session } from './session.ts';
+import type { LiveRequest } from './live-request.ts';
+import { liveOrder } from './live-request.ts';
 import type { ConsentOptions } from './write-plan.ts';
 import { planDisk } from './write-plan.ts';
 
@@ -22,6 +24,8 @@ export interface OrderRequest extends Pick<OperationOptions, 'forceVariant' | 'd
   readonly forceInUse?: boolean | undefined;
   /** Seconds without any message from the peer after which the move fails; default 60. */
   readonly peerTimeout?: number | undefined;
+  /** Moves in rounds, all but the last while the instance runs. */
+  readonly live?: LiveRequest | undefined;
 }
 
 /** What the source asks of the receiver. */
@@ -45,6 +49,14 @@ export function composeOrder(request: OrderRequest, { os, instance, inspected: {
     dryRun: request.dryRun === true,
     debug: request.debug === true,
     peerTimeout: request.peerTimeout ?? DEFAULT_PEER_TIMEOUT_SECONDS,
+    ...(request.live === undefined
+      ? {}
+      : {
+          live: liveOrder(
+            request.live,
+            disks.map((disk) => diskBytes[disk]),
+          ),
+        }),
   };
 }
 

@@ -2,6 +2,7 @@ import type { Codec } from '../frames/codecs/registry.ts';
 import type { EncodedDump } from '../frames/encode-dump.ts';
 import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
+import type { PlainReader } from '../frames/plain-reader.ts';
 import type { DumpSummary } from '../frames/types.ts';
 import type { Instance } from '../instances/model.ts';
 import type { OperationOptions } from '../report/reporter.ts';
@@ -9,8 +10,9 @@ import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { StartSpacing } from '../scripts/start-spacing.ts';
 import type { Snapshot } from '../snapshots/provider.ts';
 import { sideBySide } from '../system/side-by-side.ts';
-import { describeEmptySource, openDiskSource, untilLost } from './disk-source.ts';
+import { describeEmptySource, openDiskSource, refuseUri, untilLost } from './disk-source.ts';
 import type { Session } from './session.ts';
+import type { SnapshotSetOptions } from '../snapshots/snapshot-set.ts';
 import type { SnapshotChoice } from './take-snapshots.ts';
 import { takeSnapshots } from './take-snapshots.ts';
 
@@ -26,13 +28,21 @@ export interface OutgoingRequest extends OperationOptions, SnapshotChoice {
   readonly parallel?: number | undefined;
 }
 
-export interface OutgoingOptions extends Pick<OutgoingRequest, 'parallel' | keyof SnapshotChoice> {
+export interface OutgoingOptions extends Pick<OutgoingRequest, 'parallel' | keyof SnapshotChoice>, Pick<SnapshotSetOptions, 'mayChange'> {
   readonly codec: Codec;
   readonly level: number | undefined;
   /** Takes one dump to where it goes. Resolves when it is complete there. */
   readonly take: (disk: number, dump: EncodedDump, signal: AbortSignal) => Promise<DumpSummary>;
+  /** Sends something else than the data of a disk: what is made of it, and how many bytes of the disk that took so far. */
+  readonly filter?: ((disk: number, source: PlainReader, signal: AbortSignal) => FilteredDisk) | undefined;
+  /** The disks do not change: they are read themselves, without snapshots. */
+  readonly isStill?: boolean | undefined;
   /** Watches the disks from the time at which their snapshots exist: a signal that cancels them. */
   readonly watch?: (() => Disposable & { readonly signal: AbortSignal }) | undefined;
+}
+
+export interface FilteredDisk extends PlainReader, AsyncDisposable {
+  readonly readBytes: number;
 }
 
 /** A disk that is complete where it went. */
@@ -59,7 +69,7 @@ interface Outgoing {
 /** Takes snapshots of the disks of a session, sends their dumps side by side, and removes the snapshots. */
 export async function sendDisks(session: Session, options: OutgoingOptions): Promise<DumpedDisk[]> {
   const { disks, signal } = session;
-  await using held = await takeSnapshots(options, disks, session);
+  await using held = options.isStill === true ? disksThemselves(session) : await takeSnapshots(options, disks, session);
   using watch = options.watch?.();
   const all = watch === undefined ? signal : AbortSignal.any([signal, watch.signal]);
   const outgoing: Outgoing = { session, options, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES), spacing: new StartSpacing() };
@@ -68,17 +78,27 @@ export async function sendDisks(session: Session, options: OutgoingOptions): Pro
   );
 }
 
+function disksThemselves({ instance, disks, reporter }: Session): AsyncDisposable & { readonly snapshots: readonly Snapshot[] } {
+  for (const index of disks) reporter.disk(index, 'waiting');
+  return {
+    snapshots: disks.map((index) => ({ index, kind: 'none', path: instance.disks[index]?.path ?? refuseUri(index) })),
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+}
+
 /** One disk, from its script (or the disk itself) to where it goes, which takes it as complete only after the script succeeded. */
 async function sendDisk({ session, options, budget, spacing }: Outgoing, snapshot: Snapshot, signal: AbortSignal): Promise<DumpedDisk> {
   const { os, instance, inspected, reporter } = session;
   const { index } = snapshot;
   const diskBytes = inspected.diskBytes[index];
   const hooks = { ...session.hooks('export', { disk: index, signal }), beforeStart: () => spacing.turn(signal) };
-  await using source = openDiskSource(os, { ...hooks, instance, disk: index, view: snapshot, diskBytes });
-  const report = reporter.progressOf(index, () => source.expectedBytes());
-  const { codec, level, take } = options;
-  const summary = await take(index, encodeDump(source, { codec, level, budget, signal, onProgress: report }), signal);
+  const { codec, level, take, filter } = options;
+  await using source = openDiskSource(os, { ...hooks, instance, disk: index, view: snapshot, diskBytes, skipCache: filter !== undefined });
+  await using filtered = filter?.(index, source, signal);
+  const reportTo = reporter.progressOf(index, () => source.expectedBytes());
+  const report: typeof reportTo = (plainBytes, ...rest) => reportTo(filtered?.readBytes ?? plainBytes, ...rest);
+  const summary = await take(index, encodeDump(filtered ?? source, { codec, level, budget, signal, onProgress: report }), signal);
   report(summary.plainBytes, summary.storedBytes, true);
-  if (summary.plainBytes === 0) reporter.warn(describeEmptySource(os, diskBytes), index);
+  if (summary.plainBytes === 0 && filtered === undefined) reporter.warn(describeEmptySource(os, diskBytes), index);
   return { index, summary, expectedBytes: source.expectedBytes(), messages: source.messages(), snapshot: snapshot.kind };
 }

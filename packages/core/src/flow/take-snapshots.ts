@@ -29,12 +29,13 @@ export function choiceOptions(request: SnapshotChoice): Pick<SnapshotSetOptions,
 
 /** Takes snapshots of disks of an instance, all at one moment; disposing removes them. Reports each disk as waiting. */
 export async function takeSnapshots(
-  request: SnapshotChoice,
+  request: SnapshotChoice & Pick<SnapshotSetOptions, 'mayChange'>,
   disks: readonly number[],
   { instance, os, run, reporter, signal }: { instance: Instance; os: SelectedOs; run: Run; reporter: Reporter; signal: AbortSignal },
 ): Promise<SnapshotSet> {
   const held = await takeSnapshotSet({
     ...choiceOptions(request),
+    mayChange: request.mayChange,
     instanceName: instance.name,
     requests: disks.flatMap((index) => {
       const disk = instance.disks[index];

@@ -2,11 +2,14 @@ import { randomBytes } from 'node:crypto';
 import type { PeerChannel } from '@gantry/transport';
 import { RateLimiter } from '@gantry/transport';
 import { chooseOs } from '../flow/choose-os.ts';
+import { sendRounds } from '../flow/live-out.ts';
+import { assertLivePossible } from '../flow/live-request.ts';
 import type { OrderRequest } from '../flow/move-order.ts';
 import { composeOrder, DEFAULT_PEER_TIMEOUT_SECONDS, makePlan } from '../flow/move-order.ts';
-import type { OutgoingRequest } from '../flow/out.ts';
+import type { DumpedDisk, OutgoingRequest } from '../flow/out.ts';
 import { sendDisks } from '../flow/out.ts';
 import { relayTo } from '../flow/peer-relay.ts';
+import { QuietSource } from '../flow/quiet-source.ts';
 import { selectDisks } from '../flow/select-disks.ts';
 import type { Call, Session } from '../flow/session.ts';
 import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
@@ -21,7 +24,7 @@ import { Sender } from '../peer/sender.ts';
 import { TargetDisks } from '../peer/target-disks.ts';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
-import type { WritePlan } from '../report/events.ts';
+import type { LiveRound, WritePlan } from '../report/events.ts';
 import { withFirstError } from '../report/first-error.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { terminalSafe } from '../report/terminal-text.ts';
@@ -44,7 +47,7 @@ export interface MoveRequest extends OutgoingRequest, ConsentOptions, OrderReque
 export interface MovedDisk {
   readonly disk: number;
   readonly plainBytes: number;
-  /** Bytes that went through the channel, and their SHA-256; both sides have compared them. */
+  /** Bytes that went through the channel, and their SHA-256; both sides have compared them. With rounds: those of the last. */
   readonly storedBytes: number;
   readonly sha256: string;
 }
@@ -60,6 +63,10 @@ export interface MoveResult {
   readonly disks: readonly MovedDisk[];
   readonly plainBytes: number;
   readonly storedBytes: number;
+  /** Of a live move: all of its rounds. */
+  readonly rounds?: readonly LiveRound[];
+  /** From when the instance was asked to stop or pause until the commit; absent where it did not run. */
+  readonly downtimeMs?: number;
   /** What was overwritten with what on the peer; with `dryRun`, what would be. */
   readonly plan: WritePlan;
   readonly dryRun: boolean;
@@ -97,6 +104,7 @@ async function runMove(request: MoveRequest): Promise<MoveResult> {
   const { reporter } = call;
   const level = chooseLevel('zstd', request.level ?? FAST_LEVEL);
   const os = await chooseOs(request.instance, 'export', request);
+  if (request.live !== undefined) assertLivePossible(request.live, os);
   if (request.rename === true) assertOperation(os, 'rename');
   const disks = selectDisks(request.instance, request.disks);
   const inspected = await inspectFor(call, request.instance, { purpose: 'export', disks });
@@ -162,7 +170,8 @@ async function move(parts: Move): Promise<MoveResult> {
 
   moveState.stage = 'transfer';
   reporter.stage(`moving ${instance.name} to ${ready.instance} on ${peer.address}`);
-  const moved = await transfer(parts);
+  await using quiet = request.live === undefined ? undefined : new QuietSource(session, request.live.stillness);
+  const moved = await transfer(parts, quiet);
 
   if (request.rename === true) {
     moveState.stage = 'rename';
@@ -170,30 +179,47 @@ async function move(parts: Move): Promise<MoveResult> {
   }
   await link.send({ kind: 'prepare' });
   await link.expect('prepared', signal);
-  return await commit(parts, {
-    ...result,
-    disks: moved,
-    plainBytes: moved.reduce((total, { plainBytes }) => total + plainBytes, 0),
-    storedBytes: moved.reduce((total, { storedBytes }) => total + storedBytes, 0),
-    dryRun: false,
-  });
+  return await commit(parts, { ...result, ...moved, dryRun: false }, quiet);
 }
 
-async function transfer({ request, level, session, link, sender }: Move): Promise<readonly MovedDisk[]> {
+async function transfer(
+  { request, level, session, link, sender }: Move,
+  quiet: QuietSource | undefined,
+): Promise<Pick<MoveResult, 'disks' | 'plainBytes' | 'storedBytes' | 'rounds'>> {
+  const { live, stallTimeout } = request;
   const limiter = request.bytesPerSecond === undefined ? undefined : new RateLimiter({ bytesPerSecond: request.bytesPerSecond });
+  if (live !== undefined && quiet !== undefined) {
+    const { disks, rounds } = await sendRounds({ session, link, sender, live, quiet, request, stallTimeout, level, limiter });
+    return { disks: movedDisks(disks), ...totalsOf(rounds), rounds };
+  }
   const sent = await sendDisks(session, {
     ...request,
     codec: 'zstd',
     level,
     take: (disk, dump, signal) => sender.send(link, disk, { ...dump, limiter }, signal),
-    watch: () => watchStall(sender, request.stallTimeout),
+    watch: () => watchStall(sender, stallTimeout),
   });
+  const disks = movedDisks(sent);
+  return { disks, ...totalsOf(disks) };
+}
+
+function movedDisks(sent: readonly DumpedDisk[]): readonly MovedDisk[] {
   return sent.map(({ index, summary: { plainBytes, storedBytes, sha256 } }) => ({ disk: index, plainBytes, storedBytes, sha256 }));
 }
 
+function totalsOf(parts: readonly Pick<MovedDisk, 'plainBytes' | 'storedBytes'>[]): Pick<MoveResult, 'plainBytes' | 'storedBytes'> {
+  const sum = (key: 'plainBytes' | 'storedBytes'): number => parts.reduce((total, part) => total + part[key], 0);
+  return { plainBytes: sum('plainBytes'), storedBytes: sum('storedBytes') };
+}
+
 /** Between sending `commit` and its answer only the peer knows the outcome. A signal does not end this wait, the link's time-out does. */
-async function commit({ link, moveState, session: { reporter, signal }, request }: Move, result: MoveResult): Promise<MoveResult> {
+async function commit(
+  { link, moveState, session: { reporter, signal }, request }: Move,
+  result: MoveResult,
+  quiet: QuietSource | undefined,
+): Promise<MoveResult> {
   moveState.stage = 'commit';
+  await quiet?.mayBeCommitted({ moveId: moveState.moveId, peer: request.peer.address });
   signal.throwIfAborted();
   moveState.undecided = true;
   const reportWait = (): void =>
@@ -202,13 +228,20 @@ async function commit({ link, moveState, session: { reporter, signal }, request 
   try {
     await link.send({ kind: 'commit' });
     await link.expect('committed', link.lost);
+  } catch (error) {
+    // A receiver that reports its own failure has not committed.
+    if ((await link.failureOfPeer(SAY_MS)) === undefined) await quiet?.settle('undecided');
+    throw error;
   } finally {
     request.signal?.removeEventListener('abort', reportWait);
   }
   moveState.undecided = false;
-  moveState.committed = result;
+  const downtimeMs = quiet?.downtimeMs;
+  const committed = downtimeMs === undefined ? result : { ...result, downtimeMs };
+  moveState.committed = committed;
+  await quiet?.settle('committed');
   await link.send({ kind: 'acknowledged' }).catch(() => undefined);
-  return result;
+  return committed;
 }
 
 /** Reports the state of both sides. @returns the error to fail with */

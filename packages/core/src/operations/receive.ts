@@ -5,6 +5,8 @@ import { warnOfGpt } from '../flow/check-data.ts';
 import type { OrderLimits } from '../flow/check-order.ts';
 import { checkOrder } from '../flow/check-order.ts';
 import { receiveDisk } from '../flow/in.ts';
+import { receiveRounds } from '../flow/live-in.ts';
+import { assertReadsPlaces } from '../flow/live-request.ts';
 import { runAndFlush } from '../flow/run-and-flush.ts';
 import type { Call, Session } from '../flow/session.ts';
 import { checkSessionParameters, openSession, startCall } from '../flow/session.ts';
@@ -16,7 +18,7 @@ import { MemoryBudget } from '../frames/memory-budget.ts';
 import { EventRelay } from '../peer/event-relay.ts';
 import { describeFailure } from '../peer/failure.ts';
 import { Link } from '../peer/link.ts';
-import type { MoveStage, Order, Ready } from '../peer/messages.ts';
+import type { LiveOrder, MoveStage, Order, Ready } from '../peer/messages.ts';
 import { MoveLedger } from '../peer/move-ledger.ts';
 import type { IncomingDisk } from '../peer/receiver-inboxes.ts';
 import { ReceiverInboxes, windowFor } from '../peer/receiver-inboxes.ts';
@@ -141,7 +143,8 @@ async function receive(connection: Connection): Promise<ReceiveResult> {
   await checkSessionParameters(session);
   moveState.ledger = await MoveLedger.open(request.stateDirectory, order, { target: instance.name, disks: moveState.target.states });
   const transfer: Transfer = { ...connection, order, session, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES) };
-  await receiveDisks(transfer, disks, ready);
+  if (order.live === undefined) await receiveDisks(transfer, disks, ready);
+  else await receiveLive(transfer, order.live, ready);
 
   await link.expect('prepare', signal);
   if (order.rename) await rename(transfer);
@@ -162,6 +165,19 @@ async function receiveDisks(transfer: Transfer, disks: readonly number[], ready:
   reporter.stage(`receiving ${terminalSafe(order.instance)} of ${terminalSafe(order.node)} into ${instance.name}`);
   await link.send(ready);
   await sideBySide(incoming, incoming.length, signal, (disk, signal) => importDisk(transfer, disk, signal));
+}
+
+async function receiveLive(transfer: Transfer, live: LiveOrder, ready: Ready): Promise<void> {
+  const { order, session, moveState } = transfer;
+  assertReadsPlaces(session.os);
+  moveState.stage = 'transfer';
+  const onState = (disk: number, state: 'partial' | 'complete'): void => moveState.target.set(disk, state);
+  await receiveRounds({ ...transfer, live, window: ready.window, onState }, async () => {
+    session.reporter.stage(
+      `receiving ${terminalSafe(order.instance)} of ${terminalSafe(order.node)} into ${session.instance.name} in rounds`,
+    );
+    await transfer.link.send(ready);
+  });
 }
 
 async function importDisk(transfer: Transfer, incoming: IncomingDisk & { readonly disk: number }, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { ERROR_EXIT_CODES } from '../report/errors.ts';
+import { MAX_BLOCK_BYTES, MIN_BLOCK_BYTES } from '../frames/block-digests.ts';
 import { hostName } from '../instances/field-types.ts';
 import type { PlannedTarget } from '../report/events.ts';
 
@@ -9,7 +10,7 @@ import type { PlannedTarget } from '../report/events.ts';
  */
 
 /** Version of the protocol. Both sides must have the same. */
-export const PIPE_VERSION = 2;
+export const PIPE_VERSION = 3;
 
 /** State of a disk of the target. */
 export type TargetDiskState = 'untouched' | 'partial' | 'complete' | 'committed';
@@ -43,6 +44,16 @@ export interface Order {
   readonly debug: boolean;
   /** Seconds without data after which each side gives the other up. */
   readonly peerTimeout: number;
+  /** The data comes in rounds, as parts of the disks. */
+  readonly live?: LiveOrder;
+}
+
+/** How the data of a move in rounds comes. */
+export interface LiveOrder {
+  /** Size of the blocks in which disks are compared. */
+  readonly blockBytes: number;
+  /** The receiver says first what its disks contain. */
+  readonly compare: boolean;
 }
 
 export interface OrderedDisk {
@@ -84,6 +95,14 @@ export interface DiskTotals {
   readonly plainBytes: number;
   readonly storedBytes: number;
   readonly sha256: string;
+  /** In a round: SHA-256 of the digests of all blocks of the disk as it is now. */
+  readonly contents?: string;
+}
+
+/** A round begins; `isLast`: what comes is the state that is committed. */
+export interface Round {
+  readonly kind: 'round';
+  readonly isLast: boolean;
 }
 
 /** The receiver has checked the order. `window`: how many bytes of each disk may be sent ahead of what it consumes. */
@@ -98,10 +117,10 @@ export interface Ready {
 
 /** A step without further data. */
 export interface Step {
-  readonly kind: 'prepare' | 'prepared' | 'commit' | 'committed' | 'acknowledged';
+  readonly kind: 'compared' | 'listening' | 'prepare' | 'prepared' | 'commit' | 'committed' | 'acknowledged';
 }
 
-export type Control = Order | Ready | DiskTotals | PeerEvent | Step | Failure;
+export type Control = Order | Ready | Round | DiskTotals | PeerEvent | Step | Failure;
 export type ControlKind = Control['kind'];
 /** The messages that can have this kind. */
 export type ControlOf<Kind extends ControlKind> = Control extends infer Each
@@ -119,6 +138,12 @@ const disk = z
   .min(0)
   .max(MAX_DISKS - 1);
 const bytes = z.int().min(0);
+const blockBytes = z
+  .int()
+  .min(MIN_BLOCK_BYTES)
+  .max(MAX_BLOCK_BYTES)
+  .refine((size) => Number.isInteger(Math.log2(size)));
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const stage = z.enum(['connect', 'check', 'transfer', 'rename', 'commit']);
 const state = z.enum(['untouched', 'partial', 'complete', 'committed']);
 
@@ -141,6 +166,7 @@ const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
     dryRun: z.boolean(),
     debug: z.boolean(),
     peerTimeout: z.int().min(1).max(86_400),
+    live: z.strictObject({ blockBytes, compare: z.boolean() }).exactOptional(),
   }),
   z.strictObject({
     kind: z.literal('ready'),
@@ -158,8 +184,10 @@ const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
     frames: bytes,
     plainBytes: bytes,
     storedBytes: bytes,
-    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    sha256,
+    contents: sha256.exactOptional(),
   }),
+  z.strictObject({ kind: z.literal('round'), isLast: z.boolean() }),
   z.strictObject({
     kind: z.literal('event'),
     script: text(64).exactOptional(),
@@ -167,7 +195,7 @@ const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
     disk: disk.exactOptional(),
     text: text(8192),
   }),
-  z.strictObject({ kind: z.enum(['prepare', 'prepared', 'commit', 'committed', 'acknowledged']) }),
+  z.strictObject({ kind: z.enum(['compared', 'listening', 'prepare', 'prepared', 'commit', 'committed', 'acknowledged']) }),
   z.strictObject({
     kind: z.literal('fail'),
     stage,

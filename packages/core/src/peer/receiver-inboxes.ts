@@ -1,14 +1,13 @@
-import type { FinishedDump } from '../frames/frame-plan.ts';
 import { Inbox } from './inbox.ts';
 import type { LinkListener } from './link.ts';
-import type { Control } from './messages.ts';
+import type { Control, DiskTotals } from './messages.ts';
 import { WireProblem } from './wire.ts';
 
 /** A disk that is being received. */
 export interface IncomingDisk {
   readonly stored: Inbox;
   /** The source's totals of the dump, after all of it was sent. */
-  readonly made: Promise<FinishedDump>;
+  readonly made: Promise<DiskTotals>;
 }
 
 /** Limits of the windows: of all disks together, and of one disk. */
@@ -23,10 +22,10 @@ export function windowFor(disks: number): number {
 
 /** The receiver's side of the disks of one move. */
 export class ReceiverInboxes implements LinkListener {
-  readonly #disks = new Map<number, IncomingDisk & { readonly end: (made: FinishedDump) => void }>();
+  readonly #disks = new Map<number, IncomingDisk & { readonly end: (made: DiskTotals) => void }>();
 
   open(disk: number, window: number, onTaken: (bytes: number) => void): IncomingDisk {
-    const { promise, resolve } = Promise.withResolvers<FinishedDump>();
+    const { promise, resolve } = Promise.withResolvers<DiskTotals>();
     const incoming = { stored: new Inbox(window, onTaken), made: promise, end: resolve };
     this.#disks.set(disk, incoming);
     return incoming;
@@ -63,7 +62,7 @@ export class ReceiverInboxes implements LinkListener {
     return [...this.#disks].flatMap(([disk, { stored }]) => (stored.isStarved ? [`disk ${disk}: waiting for data`] : []));
   }
 
-  #find(disk: number): IncomingDisk & { readonly end: (made: FinishedDump) => void } {
+  #find(disk: number): IncomingDisk & { readonly end: (made: DiskTotals) => void } {
     const incoming = this.#disks.get(disk);
     if (incoming === undefined) throw new WireProblem(`it sent data of disk ${disk}, which was not announced`);
     return incoming;

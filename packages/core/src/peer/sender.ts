@@ -4,7 +4,7 @@ import type { DumpSummary } from '../frames/types.ts';
 import { GantryError } from '../report/errors.ts';
 import { Credit } from './credit.ts';
 import type { Link, LinkListener } from './link.ts';
-import type { Control, PeerEvent } from './messages.ts';
+import type { Control, DiskTotals, PeerEvent } from './messages.ts';
 import { MAX_DATA_BYTES, WireProblem } from './wire.ts';
 
 /** What a disk that is being sent waits for. */
@@ -22,7 +22,19 @@ interface SentDisk {
 /** Size of the pieces under a rate limit: small, so that the rate is steady. */
 const LIMITED_DATA_BYTES = 32 * 1024;
 
-type DumpDigest = Pick<DumpSummary, 'frames' | 'plainBytes' | 'storedBytes' | 'sha256'>;
+type DumpDigest = Pick<DumpSummary, 'frames' | 'plainBytes' | 'storedBytes' | 'sha256'> & Pick<DiskTotals, 'contents'>;
+
+/** The data of one disk, of all of it or of one round. */
+export interface OutgoingDump {
+  readonly stored: AsyncIterable<Uint8Array>;
+  /** The totals of the dump; called at its end. */
+  readonly summary: () => DumpSummary;
+  readonly limiter: RateLimiter | undefined;
+  /** In a round: what the disk then contains; called at the end. */
+  readonly contents?: (() => string) | undefined;
+  /** Whether other rounds follow: the disk is not complete after this. */
+  readonly moreFollows?: boolean;
+}
 
 export interface SenderOptions {
   readonly peer: string;
@@ -37,6 +49,7 @@ export class Sender implements LinkListener {
   readonly #options: SenderOptions;
   readonly #disks = new Map<number, SentDisk>();
   #window: number | undefined;
+  #takeContents: ((disk: number, bytes: Uint8Array) => void) | undefined;
 
   constructor(options: SenderOptions) {
     this.#options = options;
@@ -50,13 +63,12 @@ export class Sender implements LinkListener {
   /**
    * Sends the dump of one disk and waits until the receiver has taken it: received and checked all of it, and its script succeeded.
    *
-   * @param summary returns the totals of the dump; called at its end
    * @throws what `stored` throws; GantryError `PEER_*`, `DUMP_DAMAGED`; the reason of the signal
    */
   async send(
     link: Link,
     disk: number,
-    { stored, summary, limiter }: { stored: AsyncIterable<Uint8Array>; summary: () => DumpSummary; limiter: RateLimiter | undefined },
+    { stored, summary, limiter, contents, moreFollows = false }: OutgoingDump,
     signal: AbortSignal,
   ): Promise<DumpSummary> {
     const state: SentDisk = {
@@ -74,17 +86,24 @@ export class Sender implements LinkListener {
     }
     const made = summary();
     const { frames, plainBytes, storedBytes, sha256 } = made;
+    const sent: DumpDigest = { frames, plainBytes, storedBytes, sha256, ...(contents === undefined ? {} : { contents: contents() }) };
     state.waiting = 'the import script';
     this.#options.onState(disk, 'partial');
-    await link.send({ kind: 'end', disk, frames, plainBytes, storedBytes, sha256 });
-    assertSame(this.#options.peer, disk, made, await orAbort(state.taken.promise, signal));
-    this.#options.onState(disk, 'complete');
+    await link.send({ kind: 'end', disk, ...sent });
+    assertSame(this.#options.peer, disk, sent, await orAbort(state.taken.promise, signal));
+    if (!moreFollows) this.#options.onState(disk, 'complete');
     this.#disks.delete(disk);
     return made;
   }
 
-  data(): void {
-    throw new WireProblem('it sent data although it is the receiver');
+  /** Data that the receiver sends from now on is what its disks contain, and goes to `take`; undefined: it may not send any. */
+  expectContents(take: ((disk: number, bytes: Uint8Array) => void) | undefined): void {
+    this.#takeContents = take;
+  }
+
+  data(disk: number, bytes: Uint8Array): void {
+    if (this.#takeContents === undefined) throw new WireProblem('it sent data although it is the receiver');
+    this.#takeContents(disk, bytes);
   }
 
   credit(disk: number, bytes: number): void {
@@ -111,6 +130,12 @@ export class Sender implements LinkListener {
 
   where(): readonly string[] {
     return [...this.#disks].map(([disk, { waiting, sentBytes }]) => `disk ${disk}: ${sentBytes} stored bytes sent, waiting for ${waiting}`);
+  }
+
+  /** The disk is being read, although nothing of it needs to be sent. */
+  progressed(disk: number): void {
+    const state = this.#disks.get(disk);
+    if (state !== undefined) state.movedAt = performance.now();
   }
 
   /** How long no data of any disk was sent although some should be, ms; 0 if no disk is being sent. Import scripts may take any time to finish. */
@@ -141,7 +166,7 @@ async function* sliced(chunks: AsyncIterable<Uint8Array>, bytes: number): AsyncG
 }
 
 function assertSame(peer: string, disk: number, sent: DumpDigest, taken: DumpDigest): void {
-  const keys = ['frames', 'plainBytes', 'storedBytes', 'sha256'] as const;
+  const keys = ['frames', 'plainBytes', 'storedBytes', 'sha256', 'contents'] as const;
   const different = keys.find((key) => sent[key] !== taken[key]);
   if (different === undefined) return;
   throw new GantryError('DUMP_DAMAGED', {

@@ -26,6 +26,17 @@ export interface WritePlan {
   readonly disks: readonly (PlannedTarget & { readonly incomingBytes?: number })[];
 }
 
+/** One round of a live move. */
+export interface LiveRound {
+  /** From 1. */
+  readonly round: number;
+  /** What differed from what the peer had, bytes; zeros do not count. */
+  readonly plainBytes: number;
+  /** What was sent of that, compressed. */
+  readonly storedBytes: number;
+  readonly durationMs: number;
+}
+
 /** How far the work on one disk has got. */
 export type DiskPhase = 'waiting' | 'running' | 'done' | 'failed';
 
@@ -54,6 +65,8 @@ export type GantryEvent =
       /** Plain bytes to be transferred, where that is known in advance. */
       readonly expectedBytes?: number;
     }
+  /** A round of a live move is complete on the peer. */
+  | ({ readonly type: 'round'; readonly operation: OperationName; readonly rounds: number } & LiveRound)
   /** Progress of one disk; at most about ten a second for each disk. */
   | {
       readonly type: 'progress';

@@ -38,6 +38,14 @@ export class HeldRecords {
     for (const key of [...this.#held.keys()].toReversed()) await this.undo(key);
   }
 
+  /** For something that is to stay as it is. */
+  async forget(key: string): Promise<void> {
+    const held = this.#held.get(key);
+    if (held === undefined) return;
+    await this.#run.forget(held.id);
+    this.#held.delete(key);
+  }
+
   async undo(key: string): Promise<void> {
     const held = this.#held.get(key);
     const undo = this.#undos.find(({ kind }) => kind === held?.record.kind);

@@ -13,8 +13,8 @@ export function createNoneProvider(): SnapshotProvider & { readonly name: 'none'
     async supports() {
       return { ok: true, what: 'the disk itself' };
     },
-    async prepare(requests, { signal, warn }) {
-      for (const { index, disk } of requests) {
+    async prepare(requests, { signal, warn, mayChange = false }) {
+      for (const { index, disk } of mayChange ? [] : requests) {
         signal.throwIfAborted();
         if (disk.path === undefined) {
           warn(`it is exported without a snapshot, and Gantry cannot see whether another process writes to ${disk.uri ?? 'it'}`, index);

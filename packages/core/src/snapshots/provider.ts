@@ -95,6 +95,8 @@ export interface SnapshotContext {
   readonly warn: (message: string, disk?: number) => void;
   /** For something that the user may want to know, such as how long a guest was paused. */
   readonly note?: ((message: string) => void) | undefined;
+  /** The caller knows that a disk without a snapshot may change while it is read. */
+  readonly mayChange?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 

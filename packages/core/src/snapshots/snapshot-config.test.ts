@@ -63,7 +63,7 @@ describe('the snapshot configuration', () => {
       create: ['lvcreate', '{path}'],
       remove: ['lvremove', '{dirname}/{run}'],
       device: '{path}-{run}',
-      timeouts: { create: 5, remove: 60, freeze: 10, thaw: 10, device: 5 },
+      timeouts: { create: 5, remove: 60, freeze: 10, thaw: 10, pause: 60, resume: 60, device: 5 },
     });
   });
 
@@ -77,7 +77,7 @@ describe('the snapshot configuration', () => {
     ['create: [a]', /remove: create and remove belong together/],
     ['remove: [a]', /remove: create and remove belong together/],
     ['freeze: [a]', /thaw: freeze and thaw belong together/],
-    ['{}', /create: is missing: there must be at least create, freeze, size or qemu/],
+    ['{}', /create: is missing: there must be at least create, freeze, pause, size or qemu/],
     ['', /the file: .*expected object/],
     ['- a', /the file: .*expected object/],
     ['create: lvcreate -s\nremove: [a]', /create: .*expected (tuple|array)/],

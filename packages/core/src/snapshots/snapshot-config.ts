@@ -21,6 +21,10 @@ export interface SnapshotConfig {
   readonly freeze?: Argv | undefined;
   /** Runs once after the last snapshot, even if something failed. */
   readonly thaw?: Argv | undefined;
+  /** Makes the instance write nothing more: before the last round of a live move. */
+  readonly pause?: Argv | undefined;
+  /** Lets it go on, if the move failed. */
+  readonly resume?: Argv | undefined;
   /** Space for a snapshot that needs some of its own, as a classic one of LVM does. */
   readonly size?: SnapshotSize | undefined;
   readonly timeouts: SnapshotTimeouts;
@@ -46,6 +50,8 @@ interface SnapshotTimeouts {
   readonly remove: number;
   readonly freeze: number;
   readonly thaw: number;
+  readonly pause: number;
+  readonly resume: number;
   /** For the device to appear after `create` ended. */
   readonly device: number;
 }
@@ -68,6 +74,8 @@ const timeoutsSchema = z.strictObject({
   remove: seconds(60, MAX_REMOVE_S),
   freeze: seconds(10, MAX_CREATE_S),
   thaw: seconds(10, MAX_REMOVE_S),
+  pause: seconds(60, MAX_CREATE_S),
+  resume: seconds(60, MAX_REMOVE_S),
   device: seconds(5, MAX_CREATE_S),
 });
 const qemuSchema = z.strictObject({
@@ -85,6 +93,8 @@ const configSchema = z
     device: template(DISK_PLACEHOLDERS).regex(ABSOLUTE, 'must be an absolute path').optional(),
     freeze: command(INSTANCE_PLACEHOLDERS).optional(),
     thaw: command(INSTANCE_PLACEHOLDERS).optional(),
+    pause: command(INSTANCE_PLACEHOLDERS).optional(),
+    resume: command(INSTANCE_PLACEHOLDERS).optional(),
     size: size().optional(),
     timeouts: timeoutsSchema.prefault({}),
     qemu: qemuSchema.optional(),
@@ -94,8 +104,10 @@ const configSchema = z
     if ((config.create === undefined) !== (config.remove === undefined))
       complain('remove', 'create and remove belong together: one is missing');
     if ((config.freeze === undefined) !== (config.thaw === undefined)) complain('thaw', 'freeze and thaw belong together: one is missing');
-    if (config.create === undefined && config.freeze === undefined && config.size === undefined && config.qemu === undefined)
-      complain('create', 'is missing: there must be at least create, freeze, size or qemu');
+    if ((config.pause === undefined) !== (config.resume === undefined))
+      complain('resume', 'pause and resume belong together: one is missing');
+    if ([config.create, config.freeze, config.pause, config.size, config.qemu].every((part) => part === undefined))
+      complain('create', 'is missing: there must be at least create, freeze, pause, size or qemu');
     if (config.device === undefined && config.remove?.some((part) => placeholdersOf(part).includes('device')) === true) {
       complain('remove', '{device} can only be used if `device` is given, because it must be known before the snapshot is made');
     }

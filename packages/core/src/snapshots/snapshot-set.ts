@@ -23,6 +23,8 @@ export interface SnapshotSetOptions {
   readonly instanceName: string;
   /** All disks of which snapshots are wanted. */
   readonly requests: readonly SnapshotRequest[];
+  /** Disks of which no snapshot is taken may change while they are read: there is no warning about that. */
+  readonly mayChange?: boolean | undefined;
   readonly run: Run;
   readonly warn: (message: string, disk?: number) => void;
   /** Called with what is about to be done, such as `snapshot of 2 disks (reflink)`. */
@@ -53,7 +55,15 @@ export async function takeSnapshotSet(options: SnapshotSetOptions): Promise<Snap
   const held = new HeldRecords(run, { instance: instanceName }, [freezeUndo, snapshotUndo(providers)], warn);
   const remember = (record: SnapshotRecord): Promise<void> =>
     held.remember(`${record.provider} ${record.index}`, { kind: 'snapshot', record }, record.index);
-  const context: SnapshotContext = { runId: run.id, instanceName, remember, warn, note: options.stage, signal };
+  const context: SnapshotContext = {
+    runId: run.id,
+    instanceName,
+    remember,
+    warn,
+    note: options.stage,
+    mayChange: options.mayChange,
+    signal,
+  };
   try {
     const prepared: PreparedSnapshots[] = [];
     for (const { provider, requests: wanted } of plans) prepared.push(await provider.prepare(wanted, context));

@@ -11,6 +11,7 @@ const PROTOTYPES = {
   lseek: 'int64_t lseek(int fd, int64_t offset, int whence)',
   fallocate: 'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
   sync_file_range: 'int sync_file_range(int fd, int64_t offset, int64_t length, uint flags)',
+  posix_fadvise: 'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
   getsid: 'int getsid(int pid)',
   ioctl: 'int ioctl(int fd, ulong request, void *argument)',
   ficlone: 'int ioctl(int fd, ulong request, int original)',

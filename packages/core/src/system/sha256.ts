@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { Native } from './process-library.ts';
 import { callOnThread, processFunction } from './process-library.ts';
 
@@ -13,6 +14,19 @@ export interface NativeSha256 {
   free(): void;
 }
 
+/** SHA-256 of some bytes, on one of libuv's threads where Node's OpenSSL can be called. The bytes must not change until it resolves. */
+export async function sha256OnThread(bytes: Uint8Array): Promise<Uint8Array> {
+  found ??= { functions: tryToFind() };
+  if (found.functions === undefined) return hash('sha256', bytes, 'buffer');
+  const { digest, sha256 } = found.functions;
+  const output = Buffer.alloc(DIGEST_BYTES);
+  const parameters = [bytes, bytes.length, output, null, sha256(), null];
+  return await callOnThread(digest, parameters, (returned) => {
+    check(returned, 'EVP_Digest');
+    return output;
+  });
+}
+
 interface Functions {
   readonly create: Native;
   readonly sha256: Native;
@@ -20,6 +34,7 @@ interface Functions {
   readonly update: Native;
   readonly final: Native;
   readonly free: Native;
+  readonly digest: Native;
 }
 
 /** Undefined where Node's OpenSSL cannot be called. */
@@ -28,7 +43,8 @@ export function createNativeSha256(): NativeSha256 | undefined {
   return found.functions === undefined ? undefined : start(found.functions);
 }
 
-const DIGEST_BYTES = 32;
+/** Bytes of a digest. */
+export const DIGEST_BYTES = 32;
 
 let found: { readonly functions: Functions | undefined } | undefined;
 
@@ -41,6 +57,7 @@ function tryToFind(): Functions | undefined {
       update: processFunction('int EVP_DigestUpdate(void *context, const void *bytes, size_t length)'),
       final: processFunction('int EVP_DigestFinal_ex(void *context, void *digest, void *length)'),
       free: processFunction('void EVP_MD_CTX_free(void *context)'),
+      digest: processFunction('int EVP_Digest(const void *bytes, size_t length, void *digest, void *size, const void *type, void *engine)'),
     };
   } catch {
     return undefined;

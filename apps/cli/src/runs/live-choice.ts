@@ -1,0 +1,30 @@
+import type { DescribedInstance, LiveRequest, SnapshotConfig, Stillness } from '@gantry/core';
+import { GantryError } from '@gantry/core';
+import { askUser, hasUser } from '../consent.ts';
+import type { Session } from '../session.ts';
+
+/** Whether to move in rounds, and how the disks become still for the last one. @throws GantryError `USAGE` */
+export function liveChoiceOf(
+  session: Session,
+  { liveRounds: rounds, resume }: { readonly liveRounds: number | undefined; readonly resume: true | undefined },
+  described: DescribedInstance,
+  config: SnapshotConfig | undefined,
+): LiveRequest | undefined {
+  if (rounds !== undefined) return { rounds, resume, stillness: stillnessOf(session, described, config) };
+  if (resume === undefined) return undefined;
+  throw new GantryError('USAGE', {
+    message: '--resume needs --live-rounds',
+    hint: 'Add --live-rounds 1 to send what differs in one round.',
+  });
+}
+
+function stillnessOf(session: Session, { run, instance }: DescribedInstance, config: SnapshotConfig | undefined): Stillness {
+  if (config?.pause !== undefined) return { kind: 'paused', config };
+  if (run.state === 'stopped') return { kind: 'stopped' };
+  if (hasUser(session))
+    return { kind: 'ask', ask: (signal) => askUser(session, `Stop ${instance.name} now for the last round. Is it stopped?`, signal) };
+  throw new GantryError('USAGE', {
+    message: `nothing would stop ${instance.name} for the last round of --live-rounds`,
+    hint: 'Give the commands pause and resume in --snapshot-config, or run the move on a terminal, where it asks you to stop the instance.',
+  });
+}

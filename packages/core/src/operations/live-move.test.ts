@@ -1,0 +1,319 @@
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { access, readFile, readdir, writeFile } from 'node:fs/promises';
+import type { PeerChannel } from '@gantry/transport';
+import {
+  holdOpen,
+  makeRandomFile,
+  makeSparseFile,
+  makeTemporaryDirectory,
+  pseudoRandom,
+  sha256File,
+  writeOsDefinition,
+} from '@gantry/testkit';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { ChannelPair } from '../../test/peer/channel-pair.ts';
+import { channelPair } from '../../test/peer/channel-pair.ts';
+import { loadInstanceFile } from '../instances/load-instance-file.ts';
+import type { LiveRequest } from '../flow/live-request.ts';
+import type { GantryEvent } from '../report/events.ts';
+import { GantryError } from '../report/errors.ts';
+import type { SnapshotConfig } from '../snapshots/snapshot-config.ts';
+import { parseSnapshotConfig } from '../snapshots/snapshot-config.ts';
+import { punchHole } from '../system/sparse.ts';
+import type { MoveRequest, MoveResult } from './move.ts';
+import { moveInstance } from './move.ts';
+import type { ReceiveResult } from './receive.ts';
+import { receiveInstance } from './receive.ts';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+interface Bench extends AsyncDisposable {
+  readonly here: string;
+  readonly there: string;
+  /** Moves in rounds; the channel is new each time. */
+  move(live: Partial<LiveRequest>, more?: Partial<MoveRequest> & { readonly cutAtCommit?: boolean }): Promise<Outcome>;
+  readonly file: (...names: readonly string[]) => string;
+  /** Of the move that is under way. */
+  pair(): ChannelPair;
+}
+
+interface Outcome {
+  readonly source: PromiseSettledResult<MoveResult>;
+  readonly receiver: PromiseSettledResult<ReceiveResult>;
+  readonly events: readonly GantryEvent[];
+}
+
+async function makeBench(os = 'raw'): Promise<Bench> {
+  const directory = await makeTemporaryDirectory();
+  const file: Bench['file'] = (...names) => directory.file(...names);
+  for (const side of ['here', 'there'])
+    await writeFile(file(`${side}.yaml`), `name: web1.example.com\nos: ${os}\nhypervisor: kvm\ndisks:\n  - path: ${side}.img\n`);
+  let pair = channelPair();
+  return {
+    here: file('here.img'),
+    there: file('there.img'),
+    file,
+    pair: () => pair,
+    async move(live, { cutAtCommit = false, ...more } = {}) {
+      pair = channelPair();
+      const events: GantryEvent[] = [];
+      const receiving = closing(
+        pair.receiver,
+        receiveInstance({
+          channel: pair.receiver,
+          cwd: directory.path,
+          stateDirectory: file('state-there'),
+          osSearchPath: [directory.path],
+        }),
+      );
+      const sending = closing(
+        pair.source,
+        moveInstance({
+          instance: await loadInstanceFile(file('here.yaml')),
+          peer: cutAtCommit ? cuttingAtCommit(pair) : pair.source,
+          to: 'there.yaml',
+          yes: true,
+          snapshot: 'none',
+          stateDirectory: file('state'),
+          live: { rounds: 3, stillness: { kind: 'stopped' }, ...live },
+          ...more,
+          onEvent: (event) => {
+            events.push(event);
+            more.onEvent?.(event);
+          },
+        }),
+      );
+      const [source, receiver] = await Promise.allSettled([sending, receiving]);
+      return { source, receiver, events };
+    },
+    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
+  };
+}
+
+/** What comes of `work`, with the channel closed as soon as it does. */
+async function closing<T>(channel: PeerChannel, work: Promise<T>): Promise<T> {
+  await using _ = channel;
+  return await work;
+}
+
+interface Write {
+  readonly at: number;
+  readonly bytes: number;
+  readonly what: 'random' | 'zeros' | 'hole';
+  readonly seed: number;
+}
+
+function apply(path: string, writes: readonly Write[]): void {
+  const fd = openSync(path, 'r+');
+  try {
+    for (const { at, bytes, what, seed } of writes)
+      writeSync(fd, what === 'random' ? Buffer.concat([...pseudoRandom(String(seed), bytes)]) : Buffer.alloc(bytes), 0, bytes, at);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function punchHoles(path: string, writes: readonly Write[]): Promise<void> {
+  const fd = openSync(path, 'r+');
+  try {
+    for (const { at, bytes, what } of writes) if (what === 'hole') await punchHole(fd, at, bytes);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function failureOf(result: PromiseSettledResult<unknown>): GantryError {
+  if (result.status === 'rejected' && result.reason instanceof GantryError) return result.reason;
+  throw new Error('no GantryError', { cause: result });
+}
+
+describe('a move in rounds', () => {
+  test('gives the peer what the source holds in the last round, whatever was written before and during the others', async () => {
+    await using bench = await makeBench();
+    const disk = 9 * MIB + 512;
+    const write = fc.record({
+      at: fc.integer({ min: 0, max: disk - 1 }),
+      bytes: fc.integer({ min: 1, max: 700 * KIB }),
+      what: fc.constantFrom<Write['what'][]>('random', 'zeros', 'hole'),
+      seed: fc.nat(),
+    });
+    const history = fc.array(fc.array(write, { maxLength: 5 }), { minLength: 1, maxLength: 4 });
+    await fc.assert(
+      fc.asyncProperty(history, fc.boolean(), async (rounds, isSparse) => {
+        const fitting = rounds.map((writes) => writes.map((each) => ({ ...each, bytes: Math.min(each.bytes, disk - each.at) })));
+        if (isSparse) await makeSparseFile(bench.here, disk);
+        else await makeRandomFile(bench.here, disk, 'here');
+        await makeRandomFile(bench.there, disk + 100, 'there');
+        const before = (await readFile(bench.there)).subarray(disk);
+        let round = 0;
+        let isStill = false;
+        const ask = async (): Promise<boolean> => {
+          isStill = true;
+          apply(bench.here, fitting.at(-1) ?? []);
+          await punchHoles(bench.here, fitting.at(-1) ?? []);
+          return true;
+        };
+        const onEvent = ({ type }: GantryEvent): void => {
+          // While a round is under way, and after it.
+          if (!isStill && (type === 'progress' || type === 'round')) apply(bench.here, fitting[round] ?? []);
+          if (type === 'round') round += 1;
+        };
+        const { source, receiver } = await bench.move({ rounds: rounds.length, stillness: { kind: 'ask', ask } }, { onEvent });
+        expect(source, String(source.status === 'rejected' && source.reason)).toMatchObject({ status: 'fulfilled' });
+        expect(receiver.status).toBe('fulfilled');
+        const there = readFileSync(bench.there);
+        expect(there.subarray(disk).equals(before)).toBe(true);
+        expect(there.subarray(0, disk).equals(readFileSync(bench.here))).toBe(true);
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  test('says of each round what it sent, and how long the instance was down', async () => {
+    await using bench = await withDisks();
+    const onEvent = ({ type }: GantryEvent): void => {
+      if (type === 'round') apply(bench.here, [{ at: 5 * MIB + 3, bytes: 10, what: 'random', seed: 1 }]);
+    };
+    const { source, events } = await bench.move({ rounds: 2, stillness: { kind: 'ask', ask: async () => true } }, { onEvent });
+    const rounds = events.flatMap((event) => (event.type === 'round' ? [event] : []));
+    expect(rounds).toMatchObject([
+      { round: 1, rounds: 2 },
+      { round: 2, rounds: 2 },
+    ]);
+    expect(rounds[0]?.plainBytes).toBeGreaterThan(9 * MIB);
+    // One block, and the header of its part.
+    expect(rounds[1]?.plainBytes).toBe(64 * KIB + 16);
+    const value = source.status === 'fulfilled' ? source.value : undefined;
+    expect(value?.rounds).toHaveLength(2);
+    expect(value?.downtimeMs).toBeGreaterThanOrEqual(0);
+    expect(value?.storedBytes).toBe(rounds.reduce((total, { storedBytes }) => total + storedBytes, 0));
+  });
+
+  test('does not warn that a disk without a snapshot may change before the last round', async () => {
+    await using bench = await withDisks();
+    await using _writer = await holdOpen(bench.here, '<>');
+    const { source } = await bench.move({ stillness: pausing(bench) });
+    expect(source).toMatchObject({ status: 'fulfilled', value: { warnings: [] } });
+  });
+
+  test('is refused for scripts on either side, and for too many rounds', async () => {
+    await using bench = await withDisks();
+    await writeOsDefinition(bench.file(), 'cat', { files: { export: '#!/bin/sh\n', import: '#!/bin/sh\n' } });
+    const more = { osSearchPath: [bench.file()], allowOtherOs: true };
+    const raw = await readFile(bench.file('here.yaml'), 'utf8');
+    const unsupported = { code: 'OS_OPERATION_UNSUPPORTED', message: expect.stringContaining('has no place on the disk') };
+    for (const side of ['there', 'here']) {
+      await writeFile(bench.file(`${side}.yaml`), raw.replace('os: raw', 'os: cat').replace('here.img', `${side}.img`));
+      expect(failureOf((await bench.move({}, more)).source)).toMatchObject(unsupported);
+    }
+    expect((await readFile(bench.there)).every((byte) => byte === 0)).toBe(true);
+    await writeFile(bench.file('here.yaml'), raw);
+    expect(failureOf((await bench.move({ rounds: 21 })).source)).toMatchObject({ code: 'USAGE' });
+  });
+
+  test('that was cut goes on from what is on the disk of the target', async () => {
+    await using bench = await withDisks();
+    const cut = await bench.move({}, { onEvent: ({ type }) => void (type === 'round' && bench.pair().receiverStream.destroy()) });
+    expect(failureOf(cut.source)).toMatchObject({ code: 'PEER_LOST' });
+    expect(cut.events).toContainEqual(expect.objectContaining({ type: 'warning', message: expect.stringContaining('written in part') }));
+    apply(bench.here, [{ at: MIB, bytes: 1, what: 'random', seed: 2 }]);
+    const { source, events } = await bench.move({ rounds: 1, resume: true });
+    expect(source.status).toBe('fulfilled');
+    expect(events).toContainEqual(expect.objectContaining({ type: 'round', plainBytes: 64 * KIB + 16 }));
+    expect(await sha256File(bench.there)).toBe(await sha256File(bench.here));
+  });
+
+  test('refuses a last round in which somebody writes', async () => {
+    await using bench = await withDisks();
+    await using _writer = await holdOpen(bench.here, '<>');
+    const { source } = await bench.move({ stillness: { kind: 'ask', ask: async () => true } });
+    expect(failureOf(source)).toMatchObject({ code: 'BUSY', message: expect.stringContaining('is not still in the last round') });
+  });
+
+  test('ends where nobody confirms that the instance is stopped', async () => {
+    await using bench = await withDisks();
+    const { source, receiver } = await bench.move({ stillness: { kind: 'ask', ask: async () => false } });
+    expect(failureOf(source)).toMatchObject({ code: 'CONFIRM_NEEDED' });
+    expect(receiver.status).toBe('rejected');
+  });
+});
+
+describe('an instance that is paused for the last round', () => {
+  test('stays paused after the commit', async () => {
+    await using bench = await withDisks();
+    const { source } = await bench.move({ stillness: pausing(bench) });
+    expect(source).toMatchObject({ status: 'fulfilled', value: { downtimeMs: expect.any(Number) } });
+    expect(await marks(bench)).toEqual(['paused']);
+    expect(await readdir(bench.file('state', 'runs'))).toEqual([]);
+  });
+
+  test.each(['while it is paused', 'in the last round', 'before the commit'] as const)('goes on if the move fails %s', async (when) => {
+    await using bench = await withDisks();
+    let isPaused = false;
+    const stop = (): void => void bench.pair().receiverStream.destroy();
+    const onEvent = (event: GantryEvent): void => {
+      if (event.type === 'stage' && event.message.startsWith('pausing')) isPaused = true;
+      if (!isPaused) return;
+      if (when === 'while it is paused' || (when === 'in the last round' && event.type === 'progress')) stop();
+      if (when === 'before the commit' && event.type === 'round') stop();
+    };
+    const { source } = await bench.move({ stillness: pausing(bench) }, { onEvent });
+    expect(failureOf(source)).toMatchObject({ code: 'PEER_LOST' });
+    expect(await marks(bench)).toContain('resumed');
+    expect(await readdir(bench.file('state', 'runs'))).toEqual([]);
+  });
+
+  test('goes on if the command that pauses fails: it may have done half of it', async () => {
+    await using bench = await withDisks();
+    const { source } = await bench.move({ stillness: pausing(bench, ['false']) });
+    expect(failureOf(source)).toMatchObject({ code: 'SNAPSHOT_FAILED', message: expect.stringContaining('cannot pause') });
+    expect(await marks(bench)).toEqual(['resumed']);
+  });
+
+  test('stays paused where only the peer knows whether the move is committed', async () => {
+    await using bench = await withDisks();
+    const { source, events } = await bench.move({ stillness: pausing(bench) }, { cutAtCommit: true });
+    expect(failureOf(source)).toMatchObject({ code: 'MOVE_UNDECIDED' });
+    expect(await marks(bench)).toEqual(['paused']);
+    expect(await readdir(bench.file('state', 'runs'))).toEqual([]);
+    expect(events).toContainEqual(expect.objectContaining({ type: 'warning', message: expect.stringContaining('stays paused here') }));
+  });
+});
+
+async function withDisks(): Promise<Bench> {
+  const bench = await makeBench();
+  await makeRandomFile(bench.here, 9 * MIB + 512, 'here');
+  await makeSparseFile(bench.there, 9 * MIB + 512);
+  return bench;
+}
+
+/** Commands that leave a file each. */
+function pausing(bench: Bench, pause: readonly string[] = ['touch', bench.file('paused')]): LiveRequest['stillness'] {
+  const config: SnapshotConfig = parseSnapshotConfig(JSON.stringify({ pause, resume: ['touch', bench.file('resumed')] }), 'test');
+  return { kind: 'paused', config };
+}
+
+async function marks(bench: Bench): Promise<readonly string[]> {
+  const found = await Promise.all(
+    ['paused', 'resumed'].map((name) =>
+      access(bench.file(name)).then(
+        () => [name],
+        () => [],
+      ),
+    ),
+  );
+  return found.flat();
+}
+
+/** The source's end of a channel that breaks when it has said "commit". */
+function cuttingAtCommit({ source, sourceStream }: ChannelPair): PeerChannel {
+  return {
+    ...source,
+    write: async (parts, options) => {
+      await source.write(parts, options);
+      if (Buffer.concat(parts).includes('"kind":"commit"')) sourceStream.destroy();
+    },
+  };
+}
