@@ -9,6 +9,8 @@ const INVENTORIES: PackageKind<Inventory> = {
   own: {
     file: async () => await Promise.resolve(fileInventory),
     ganeti: async () => (await import('@gantry/inventory-ganeti')).default,
+    libvirt: async () => (await import('@gantry/inventory-libvirt')).default,
+    'libvirt+ssh': async () => (await import('@gantry/inventory-libvirt')).default,
   },
   notInstalled: 'INVENTORY_NOT_INSTALLED',
   otherwise: 'For a file of such a name, put ./ before it.',

@@ -27,6 +27,8 @@ export interface Libvirtd extends AsyncDisposable {
   guestPid(name: string): Promise<number | undefined>;
   /** SIGKILL for libvirtd alone; its guests go on. */
   kill(): Promise<void>;
+  /** SIGSTOP for libvirtd alone: it does not answer until it is killed. */
+  stop(): Promise<void>;
   /** Starts it again after {@link kill}. */
   start(): Promise<void>;
 }
@@ -72,6 +74,7 @@ export async function startLibvirtd(): Promise<Libvirtd> {
       virsh: (...args) => libvirtd.virsh(args),
       guestPid: (name) => libvirtd.find((words) => words.includes('-name') && words.some((word) => word.startsWith(`guest=${name},`))),
       kill: () => libvirtd.kill(),
+      stop: () => libvirtd.stop(),
       start: () => libvirtd.start(),
       [Symbol.asyncDispose]: () => stack.disposeAsync(),
     };
@@ -136,11 +139,19 @@ class Process {
     }
   }
 
+  async stop(): Promise<void> {
+    killOne((await this.#libvirtd()) ?? -1, 'SIGSTOP');
+  }
+
   async kill(): Promise<void> {
-    const pid = await this.find((words) => words[0] === 'libvirtd');
+    const pid = await this.#libvirtd();
     if (pid === undefined) return;
     killOne(pid);
     while ((await readlink(`/proc/${pid}/exe`).catch(() => '')) !== '') await delay(10);
+  }
+
+  #libvirtd(): Promise<number | undefined> {
+    return this.find((words) => words[0] === 'libvirtd');
   }
 
   async virsh(args: readonly string[]): Promise<string> {
