@@ -11,10 +11,16 @@ apt_packages acl attr btrfs-progs dump e2fsprogs git gzip openssl perl-base pigz
   bzip2 fdisk libnbd-bin lz4 lzop nbdkit qemu-system-x86 qemu-utils xz-utils \
   ceph-common ceph-mon ceph-osd radosgw swift-account swift-container swift-object swift-proxy \
   bsdutils iproute2 openssh-client openssh-server passwd \
-  cpio lz4 mmdebstrap xz-utils $virtiofsd \
+  cpio curl lz4 mmdebstrap xz-utils $virtiofsd \
   libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu swtpm swtpm-tools ||
   die 'the tests need these Debian packages: install them as root, or run the tests as root.'
 [ "$(id -u)" = 0 ] || die 'the tests mount file systems and attach loop devices: run them as root.'
+
+# Made while the other checks run, and goes on to be made if one of them fails.
+ganeti=$(mktemp)
+trap 'rm -f "$ganeti"' EXIT
+packages/testkit/src/ganeti/base/make-base.sh >"$ganeti" 2>&1 &
+ganeti_pid=$!
 
 install_packages
 build_packages
@@ -30,5 +36,12 @@ knip
 turbo run check --output-logs=errors-only
 say 'The image of the test machines'
 packages/testkit/src/machines/image/make-image.sh
+say "Ganeti's base system"
+wait "$ganeti_pid" || {
+  cat "$ganeti" >&2
+  die "cannot make Ganeti's base system, from which the clusters of the tests start."
+}
+cat "$ganeti"
+rm -f "$ganeti"
 say 'Tests'
 exec vitest run "$@"

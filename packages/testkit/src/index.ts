@@ -61,3 +61,5 @@ export type { LibvirtDisk, LibvirtGuest, LibvirtGuestOptions } from './libvirt/l
 export { defineLibvirtGuest } from './libvirt/libvirt-guest.ts';
 export type { Libvirtd } from './libvirt/libvirtd.ts';
 export { startLibvirtd } from './libvirt/libvirtd.ts';
+export type { CommandLine, GanetiCluster, GanetiClusterOptions, GanetiNode, GanetiRapi } from './ganeti/cluster.ts';
+export { startGanetiCluster } from './ganeti/cluster.ts';
