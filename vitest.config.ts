@@ -8,13 +8,6 @@ export default defineConfig({
   resolve: { conditions: ['@gantry/source'] },
   ssr: { resolve: { conditions: ['@gantry/source'] } },
   test: {
-    include: [
-      'packages/*/{src,test}/**/*.test.ts',
-      'apps/*/{src,test}/**/*.test.ts',
-      'examples/**/*.test.ts',
-      'bench/src/**/*.test.ts',
-      'tools/tidy/*.test.ts',
-    ],
     // Real scripts, mounts and servers: slow and busy machines need time, and a hang still ends.
     testTimeout: 120_000 * pace,
     hookTimeout: 240_000 * pace,
@@ -22,5 +15,18 @@ export default defineConfig({
     // Most tests wait for a script, a server or a machine: two of them at once are not too much even for a single processor.
     maxWorkers: Math.max(2, availableParallelism()),
     execArgv: ['--conditions=@gantry/source'],
+    projects: [
+      {
+        extends: true,
+        test: { name: 'apps', include: ['apps/*/{src,test}/**/*.test.ts'], globalSetup: ['apps/cli/test/bundle-once.ts'] },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'packages',
+          include: ['packages/*/{src,test}/**/*.test.ts', 'examples/**/*.test.ts', 'bench/src/**/*.test.ts', 'tools/tidy/*.test.ts'],
+        },
+      },
+    ],
   },
 });

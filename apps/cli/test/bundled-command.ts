@@ -23,3 +23,8 @@ export function sharesOfCommand(): readonly string[] {
 function inPackage(name: string): string {
   return fileURLToPath(new URL(`../${name}`, import.meta.url));
 }
+
+if (import.meta.main) {
+  const [directory = ''] = process.argv.slice(2);
+  await bundleCommand(directory);
+}

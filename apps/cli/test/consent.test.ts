@@ -38,7 +38,7 @@ async function onTerminal(
   args: readonly string[],
   answer: string,
 ): Promise<{ exitCode: number | undefined; shown: string }> {
-  const command = [process.execPath, '--conditions=@gantry/source', MAIN, ...args].map((word) => `'${word}'`).join(' ');
+  const command = [process.execPath, MAIN, ...args].map((word) => `'${word}'`).join(' ');
   const terminal = execa('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
     cwd: bench.path,
     env: { GANTRY_STATE_DIR: bench.file('state'), GANTRY_YES: '' },

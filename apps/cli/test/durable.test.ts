@@ -18,7 +18,7 @@ import type { Outcome, Workbench } from './workbench.ts';
 import { MAIN, lastLine, makeWorkbench } from './workbench.ts';
 
 const MIB = 1024 * 1024;
-const GANTRY = [process.execPath, '--conditions=@gantry/source', MAIN];
+const GANTRY = [process.execPath, MAIN];
 /** The calls that write to a disk, make the data durable, or replace the disk's file. */
 const CALLS = ['write', 'writev', 'pwrite64', 'pwritev', 'pwritev2', 'fallocate', 'ftruncate', 'fsync', 'rename', 'renameat', 'renameat2'];
 const WRITES = new Set(['write', 'writev', 'pwrite64', 'pwritev', 'pwritev2', 'fallocate', 'ftruncate']);

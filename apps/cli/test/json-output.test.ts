@@ -97,7 +97,7 @@ beforeAll(async () => {
 
   const server = scope.use(await startSshServer());
   const peer = bench.file('peer');
-  const command = `${process.execPath} --conditions=@gantry/source ${MAIN} "$@"`;
+  const command = `${process.execPath} ${MAIN} "$@"`;
   const there = `GANTRY_STATE_DIR=${bench.file('state-there')} GANTRY_OS_PATH=${bench.file('os')}`;
   await writeFile(peer, `#!/bin/sh\n${there} exec ${command}\n`, { mode: 0o755 });
   const { moveId } = await run('move', a, server.address(''), '--to', b, '--peer-program', peer);

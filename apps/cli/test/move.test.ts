@@ -48,7 +48,7 @@ async function serve({ address, namespace }: NetworkNode): Promise<SshServer> {
 
 /** A program for the peer that runs this very gantry with a state of its own. */
 async function writeGantry(name: string, before: string, args: string): Promise<string> {
-  const command = `${process.execPath} --conditions=@gantry/source ${MAIN} ${args}`;
+  const command = `${process.execPath} ${MAIN} ${args}`;
   const env = `GANTRY_STATE_DIR=${bench.file('state-there')} GANTRY_OS_PATH=${bench.file('os-there')}`;
   await writeFile(bench.file(name), `#!/bin/sh\nexport ${env}\n${before} ${command}\n`);
   await chmod(bench.file(name), 0o755);
@@ -62,7 +62,7 @@ function start(source: string, target: string, ...options: readonly string[]): R
 
 function startTo(address: string, source: string, target: string, ...options: readonly string[]): RunningCommand {
   const [program = '', ...enter] = nodes.first.enter;
-  const gantry = [process.execPath, '--conditions=@gantry/source', MAIN];
+  const gantry = [process.execPath, MAIN];
   const peer = ['--peer-program', bench.file('gantry')];
   const args = ['move', source, address, '--to', target, '--snapshot', 'none', ...peer, ...options];
   const child = execa(program, [...enter, ...gantry, ...args], {
@@ -247,7 +247,7 @@ describe('gantry move to a peer that cannot receive it', () => {
   test('because the port is closed', async () => {
     const address = `ssh://root@192.0.2.2:1?config=${servers[1].configFile}`;
     const [program = '', ...enter] = nodes.first.enter;
-    const args = [...enter, process.execPath, '--conditions=@gantry/source', MAIN, 'move', here, address, '--to', there];
+    const args = [...enter, process.execPath, MAIN, 'move', here, address, '--to', there];
     const outcome = await execa(program, args, { reject: false, env: { GANTRY_STATE_DIR: bench.file('state') } });
     expect(outcome).toMatchObject({ exitCode: 12, stderr: expect.stringMatching(/PEER_UNAVAILABLE/) });
   });

@@ -155,13 +155,13 @@ describe('a process that lacks something usual works', () => {
     ['standard input', '<&-'],
     ['a reader of its output', '| true'],
   ])('%s', async (_what, redirection) => {
-    const command = `"$0" --conditions=@gantry/source "$1" list "$2" ${redirection}`;
+    const command = `"$0" "$1" list "$2" ${redirection}`;
     const { exitCode, stderr } = await execa('/bin/sh', ['-c', command, process.execPath, MAIN, bench.store], { reject: false });
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
   });
 
   test('a home, a path and a terminal type', async () => {
-    const { exitCode, stderr } = await execa(process.execPath, ['--conditions=@gantry/source', MAIN, 'list', bench.store], {
+    const { exitCode, stderr } = await execa(process.execPath, [MAIN, 'list', bench.store], {
       reject: false,
       extendEnv: false,
       env: {},

@@ -180,7 +180,7 @@ test.each(['openssh', 'ssh2'])('the passphrase of a key is asked for on the term
   await writeFile(server.authorizedKeysFile, await readFile(`${identity}.pub`), { flag: 'a' });
   const store = server.address(bench.path, { engine, identity });
   // A terminal of its own, without the agent of the tests.
-  const command = [process.execPath, '--conditions=@gantry/source', MAIN, 'list', store].map((word) => `'${word}'`).join(' ');
+  const command = [process.execPath, MAIN, 'list', store].map((word) => `'${word}'`).join(' ');
   const terminal = execa('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
     env: { SSH_AUTH_SOCK: '' },
     reject: false,

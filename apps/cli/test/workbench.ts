@@ -1,13 +1,13 @@
 import { chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
-import { fileURLToPath } from 'node:url';
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { execa } from 'execa';
+import { inject } from 'vitest';
 
-/** The command's source, to be run with `--conditions=@gantry/source`. */
-export const MAIN: string = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+/** The command as it is published, bundled from the source for this run of the tests: it starts in a fifth of the time. */
+export const MAIN: string = inject('gantry');
 
 /** The outcome of a command. */
 export interface Outcome {
@@ -59,7 +59,7 @@ export async function makeWorkbench(env: Readonly<Record<string, string>> = {}):
   await mkdir(store, { mode: 0o700 });
 
   const start = (...args: readonly string[]): RunningCommand => {
-    const child = execa(process.execPath, ['--conditions=@gantry/source', MAIN, ...args], {
+    const child = execa(process.execPath, [MAIN, ...args], {
       cwd: path,
       env: { GANTRY_STATE_DIR: file('state'), GANTRY_OS_PATH: file('os'), GANTRY_CREATE_STORE: '1', GANTRY_YES: '1', ...env },
       reject: false,

@@ -23,4 +23,10 @@ export const PIPES: readonly Contestant[] = [
   pipe('script | pigz', 'pigz -c', 'pigz -dc', { once: true }),
   pipe('script | gzip -1', 'gzip -1 -c', 'gzip -dc', { once: true }),
   pipe('script > file', 'cat', 'cat', { note: 'no compression' }),
+  {
+    name: 'script > file, and sync',
+    note: 'no compression, made durable, as Gantry does',
+    export: ({ disk }) => `cat ${quote(disk)} >stream && sync stream`,
+    import: ({ target }) => `cat <stream >${quote(target)} && sync ${quote(target)}`,
+  },
 ];
