@@ -40,7 +40,13 @@ beforeAll(async () => {
   scope = new AsyncDisposableStack();
   const home = scope.use(await makeTemporaryDirectory());
   const instance = { name: 'shelved.example.com', os: 'raw', hypervisor: 'kvm' };
-  const env = await writeShelf(home.path, [{ instance, run: { state: 'running', node: 'node2' }, guarded: ['/dev/vg/shelved'] }]);
+  const shelved = {
+    instance,
+    run: { state: 'running', node: 'node2' },
+    guarded: ['/dev/vg/shelved'],
+    guest: { kind: 'qmp', socket: '/run/shelved.qmp' },
+  } as const;
+  const env = await writeShelf(home.path, [shelved]);
   bench = scope.use(await makeWorkbench(env));
   await bench.defineOs('full', {
     export: 'echo exporting >&2; exec cat "$EXPORT_DEVICE"',

@@ -36,9 +36,7 @@ async function tmux(...args: readonly string[]): Promise<string> {
 
 /** Starts an export on a terminal of that size; its exit status is written to the file `status`. */
 async function startOnTerminal(columns: number, rows: number): Promise<void> {
-  const command = [process.execPath, MAIN, 'export', 'web1.yaml', bench.store]
-    .map((word) => `'${word}'`)
-    .join(' ');
+  const command = [process.execPath, MAIN, 'export', 'web1.yaml', bench.store].map((word) => `'${word}'`).join(' ');
   const env = `GANTRY_STATE_DIR='${bench.file('state')}' GANTRY_OS_PATH='${bench.file('os')}' GANTRY_CREATE_STORE=1`;
   await writeFile(
     bench.file('run'),
