@@ -11,6 +11,8 @@ export interface WaitForJobOptions extends CallOptions {
   readonly onLog?: ((entry: JobLogEntry) => void) | undefined;
   /** ms after which a job that is not finished is given up; it may be waiting for locks for ever. */
   readonly timeoutMs?: number | undefined;
+  /** What it is given up with: `unavailable` where absent. */
+  readonly late?: InventoryErrorCode | undefined;
 }
 
 /** A job of Ganeti did not do what it was for. */
@@ -34,7 +36,7 @@ const MAX_DELAY_MS = 1000;
  * @throws JobError; what the queue throws; the reason of the signal
  */
 export async function waitForJob(queue: JobQueue, id: string, options: WaitForJobOptions): Promise<readonly unknown[]> {
-  const { signal, onLog, what, timeoutMs } = options;
+  const { signal, onLog, what, timeoutMs, late = 'unavailable' } = options;
   const deadline = timeoutMs === undefined ? Infinity : performance.now() + timeoutMs;
   let serial = 0;
   let delay = FIRST_DELAY_MS;
@@ -61,7 +63,7 @@ export async function waitForJob(queue: JobQueue, id: string, options: WaitForJo
   await cancelQuietly(queue, id);
   const state = status === 'waiting' ? 'waits for locks of another job' : `is ${status}`;
   const message = `job ${id} ${what} is not finished after ${(timeoutMs ?? 0) / 1000} s: it ${state}`;
-  throw new JobError('unavailable', id, message, `On the master, gnt-job list --running shows what the cluster does.`);
+  throw new JobError(late, id, message, 'On the master, gnt-job list --running shows what the cluster does.');
 }
 
 /** Gives up a job as far as that is possible: one that runs already goes on, and a user who may only read cannot cancel any. */

@@ -1,0 +1,81 @@
+import type { DefineRequest } from '@gantry/core/inventory';
+import { expect, test } from 'vitest';
+import type { Cluster } from './clusters/cluster.ts';
+import type { Job } from './jobs/job.ts';
+import { GanetiManager } from './manager.ts';
+
+/** A cluster that says what a test wants. What a real one does when it starts and stops instances is tested with one. */
+function clusterWith(status: string, job: Partial<Job>): { readonly cluster: Cluster; readonly calls: string[] } {
+  const calls: string[] = [];
+  const submit = async (call: string): Promise<string> => {
+    calls.push(call);
+    return await Promise.resolve('7');
+  };
+  const cluster: Cluster = {
+    label: 'a fake',
+    names: async () => await Promise.resolve(['web1.example.com']),
+    summaries: async () => await Promise.resolve([]),
+    summary: async (name) => await Promise.resolve({ name, pnode: 'node1', status }),
+    info: async () => await Promise.resolve({}),
+    submitDescribe: async (name) => await submit(`describe ${name}`),
+    submitStart: async (name) => await submit(`start ${name}`),
+    submitStop: async (name, timeoutS) => await submit(`stop ${name} ${timeoutS}`),
+    job: async (id) => await Promise.resolve({ id, status: 'success', operationStatus: [], results: [], log: [], ...job }),
+    cancelJob: async (id) => void (await submit(`cancel ${id}`)),
+  };
+  return { cluster, calls };
+}
+
+test('what runs is not started, and what is stopped is not stopped again', async () => {
+  const running = clusterWith('running', {});
+  await new GanetiManager(running.cluster).start('web1');
+  const stopped = clusterWith('ADMIN_down', {});
+  await new GanetiManager(stopped.cluster).stop('web1', { timeoutMs: 1000 });
+  expect([running.calls, stopped.calls]).toEqual([[], []]);
+});
+
+test('a guest that does not shut down in time is not powered off by then', async () => {
+  const { cluster, calls } = clusterWith('running', { status: 'running' });
+  await expect(new GanetiManager(cluster).stop('web1', { timeoutMs: 100 })).rejects.toMatchObject({
+    code: 'failed',
+    message: expect.stringMatching(/^job 7 to shut web1\.example\.com down .* is not finished after 0\.1 s: it is running$/),
+  });
+  expect(calls).toEqual(['stop web1.example.com 840', 'cancel 7']);
+});
+
+test('a job that succeeds without an effect is not taken for one', async () => {
+  const { cluster } = clusterWith('ERROR_down', {});
+  await expect(new GanetiManager(cluster).start('web1')).rejects.toMatchObject({
+    code: 'failed',
+    message: 'web1.example.com is not running, although the job of the cluster succeeded: it is stopped',
+  });
+  const down = clusterWith('ERROR_nodedown', {});
+  await expect(new GanetiManager(down.cluster).stop('web1', { timeoutMs: 1000 })).rejects.toThrow('its node does not say');
+});
+
+test('Ganeti neither takes disks that are there, nor forgets an instance without its disks', async () => {
+  const { cluster, calls } = clusterWith('ADMIN_down', {});
+  const manager = new GanetiManager(cluster);
+  const instance: DefineRequest['instance'] = {
+    name: 'new.example.com',
+    os: 'raw',
+    hypervisor: 'kvm',
+    primary_node: 'node1',
+    secondary_nodes: [],
+    tags: [],
+    disks: [],
+    nics: [],
+    osparams: {},
+    osparams_private: {},
+    beparams: {},
+    hvparams: {},
+  };
+  const request: DefineRequest = { instance, native: [], newIdentity: false };
+  for (const call of [manager.checkDefine(request), manager.define(request)])
+    await expect(call).rejects.toMatchObject({ code: 'failed', hint: expect.stringContaining('gantry import') });
+  await expect(manager.undefine('web1')).rejects.toMatchObject({
+    code: 'failed',
+    hint: expect.stringContaining('gnt-instance remove web1.example.com'),
+  });
+  expect(calls).toEqual([]);
+});

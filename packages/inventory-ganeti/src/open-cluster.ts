@@ -1,0 +1,54 @@
+import { hostname } from 'node:os';
+import type { InstanceSource, OpenInventoryOptions } from '@gantry/core/inventory';
+import { InventoryError } from '@gantry/core/inventory';
+import type { ClusterAddress } from './address.ts';
+import { parseClusterAddress } from './address.ts';
+import { RapiCluster } from './clusters/rapi-cluster.ts';
+import { readPrivateParameters } from './describe/private-parameters.ts';
+import { GanetiSource } from './ganeti-source.ts';
+import type { NodePaths } from './local-cluster.ts';
+import { findLocalCluster, NODE_PATHS } from './local-cluster.ts';
+import { findCredentials } from './rapi/credentials.ts';
+import { RapiClient } from './rapi/rapi-client.ts';
+import { findTrust } from './rapi/trust.ts';
+
+/** ms that an answer of RAPI or LUXI may take; Ganeti itself gives luxid 60 s. */
+const ANSWER_TIMEOUT_MS = 65_000;
+
+/** What a test puts in the place of this machine. */
+export interface Machine {
+  readonly here: string;
+  readonly paths: NodePaths;
+}
+
+/** @throws InventoryError */
+export async function openCluster(
+  url: URL,
+  options: OpenInventoryOptions,
+  { here, paths }: Machine = { here: hostname(), paths: NODE_PATHS },
+): Promise<InstanceSource> {
+  const address = parseClusterAddress(url);
+  const common = { address: url.href, here, controlDirectory: paths.kvmControl };
+  if (address.host === undefined) {
+    const local = await findLocalCluster(paths, here, ANSWER_TIMEOUT_MS, options);
+    if (local.kind === 'luxi') {
+      return new GanetiSource({
+        ...common,
+        cluster: local.cluster,
+        privateParameters: async (uuid, call) => await readPrivateParameters(paths.configuration, uuid, call),
+      });
+    }
+    const cluster = new RapiCluster(await openRapi({ ...address, host: local.master }, options));
+    return new GanetiSource({ ...common, cluster, privateParameters: undefined });
+  }
+  const cluster = new RapiCluster(await openRapi(address, options));
+  return new GanetiSource({ ...common, cluster, privateParameters: undefined });
+}
+
+/** A client of RAPI at an address with a host; sends nothing yet. @throws InventoryError `denied`, `invalid-address` */
+async function openRapi({ host, port, user, options }: ClusterAddress, { env }: Pick<OpenInventoryOptions, 'env'>): Promise<RapiClient> {
+  if (host === undefined) throw new InventoryError('invalid-address', { message: 'RAPI needs the name of the master' });
+  const credentials = await findCredentials({ host, user, file: options.credentials, env });
+  const trust = await findTrust({ ca: options.ca, fingerprints: options.fingerprints, env });
+  return new RapiClient({ host, port, trust, credentials, timeoutMs: ANSWER_TIMEOUT_MS });
+}
