@@ -5,12 +5,26 @@ import { z } from 'zod';
  * The parts of Ganeti's answers that are used. Other fields may be there, and change from version to version.
  */
 
+type Text = string | null | undefined;
+type Fields = Readonly<Record<string, unknown>>;
+
 const text = z.string();
 const optionalText = z.string().nullish();
-const parameters = z.record(z.string(), z.unknown());
+const fields = z.record(z.string(), z.unknown());
 
 /** `/2/instances?bulk=1`, `/2/instances/N`, `QueryInstances` */
-const summary = z.object({
+export interface SummaryAnswer {
+  readonly name: string;
+  readonly uuid?: Text;
+  readonly os?: Text;
+  readonly hypervisor?: Text;
+  readonly pnode?: Text;
+  readonly status?: Text;
+  readonly 'disk.sizes'?: readonly unknown[] | null | undefined;
+  readonly tags?: readonly string[] | null | undefined;
+}
+
+const summary: z.ZodType<SummaryAnswer> = z.object({
   name: text,
   uuid: optionalText,
   os: optionalText,
@@ -21,30 +35,51 @@ const summary = z.object({
   tags: z.array(text).nullish(),
 });
 
-export type SummaryAnswer = z.infer<typeof summary>;
+/** What a node says of a disk: path, major, minor, sync percent and so on; null where it is not active. */
+type DiskStatus = readonly [path: string, ...unknown[]] | null | undefined;
 
-/** What blockdev_find says of a disk on a node: path, major, minor, sync percent, … */
-const status = z.tuple([z.string()]).rest(z.unknown()).nullish();
+export interface DiskAnswer {
+  readonly dev_type: string;
+  readonly logical_id?: readonly unknown[] | null | undefined;
+  readonly drbd_info?: { readonly primary_minor: number; readonly secondary_minor: number } | null | undefined;
+  readonly pstatus?: DiskStatus;
+  readonly sstatus?: DiskStatus;
+  /** The volumes under a DRBD device. */
+  readonly children?: readonly DiskAnswer[] | null | undefined;
+  readonly mode: string;
+  /** MiB */
+  readonly size: number;
+  readonly name?: Text;
+  readonly uuid?: Text;
+}
 
-const disk = z.object({
+const status: z.ZodType<DiskStatus> = z.tuple([z.string()]).rest(z.unknown()).nullish();
+
+const disk: z.ZodType<DiskAnswer> = z.object({
   dev_type: text,
   logical_id: z.array(z.unknown()).nullish(),
-  drbd_info: z.object({ primary_minor: z.int(), secondary_node: optionalText, secondary_minor: z.int() }).nullish(),
+  drbd_info: z.object({ primary_minor: z.int(), secondary_minor: z.int() }).nullish(),
   pstatus: status,
   sstatus: status,
-  /** The same again: the volumes under a DRBD device. */
-  get children() {
-    return z.array(disk).nullish();
-  },
+  children: z.lazy(() => z.array(disk).nullish()),
   mode: text,
   size: z.int(),
   name: optionalText,
   uuid: optionalText,
 });
 
-export type DiskAnswer = z.infer<typeof disk>;
+export interface NetworkAnswer {
+  readonly name: string;
+  readonly uuid?: Text;
+  readonly network?: Text;
+  readonly gateway?: Text;
+  readonly network6?: Text;
+  readonly gateway6?: Text;
+  readonly mac_prefix?: Text;
+  readonly tags?: readonly string[] | null | undefined;
+}
 
-const network = z.object({
+const network: z.ZodType<NetworkAnswer> = z.object({
   name: text,
   uuid: optionalText,
   network: optionalText,
@@ -55,34 +90,58 @@ const network = z.object({
   tags: z.array(text).nullish(),
 });
 
-/** name, uuid, ip, mac, mode, link, vlan, UUID of the network, network */
-const nic = z
+export type NicAnswer = readonly [
+  name: Text,
+  uuid: Text,
+  ip: Text,
+  mac: string,
+  mode: string,
+  link?: Text,
+  vlan?: Text,
+  networkUuid?: Text,
+  network?: NetworkAnswer | null | undefined,
+  ...unknown[],
+];
+
+const nic: z.ZodType<NicAnswer> = z
   .tuple([optionalText, optionalText, optionalText, text, text, optionalText, optionalText, optionalText, network.nullish()])
   .rest(z.unknown());
 
-export type NicAnswer = z.infer<typeof nic>;
-
 /** What the job OP_INSTANCE_QUERY_DATA says of an instance. */
-const details = z.object({
+export interface DetailsAnswer {
+  readonly name: string;
+  readonly uuid: string;
+  readonly os: string;
+  readonly hypervisor: string;
+  /** `up`, `down`, `user down` or `offline`; null where its node cannot be asked. */
+  readonly run_state?: Text;
+  readonly pnode: string;
+  readonly snodes: readonly string[];
+  readonly disk_template: string;
+  readonly disks: readonly DiskAnswer[];
+  readonly nics: readonly NicAnswer[];
+  readonly os_actual: Fields;
+  readonly be_actual: Fields;
+  readonly hv_actual: Fields;
+}
+
+const details: z.ZodType<DetailsAnswer> = z.object({
   name: text,
   uuid: text,
   os: text,
   hypervisor: text,
-  /** `up`, `down`, `user down` or `offline`; null where its node cannot be asked. */
   run_state: optionalText,
   pnode: text,
   snodes: z.array(text),
   disk_template: text,
   disks: z.array(disk),
   nics: z.array(nic),
-  os_actual: parameters,
-  be_actual: parameters,
-  hv_actual: parameters,
+  os_actual: fields,
+  be_actual: fields,
+  hv_actual: fields,
 });
 
-export type DetailsAnswer = z.infer<typeof details>;
-
-const info = z.object({ hvparams: z.record(z.string(), parameters) });
+const info = z.object({ hvparams: z.record(z.string(), fields) });
 
 /** @throws InventoryError `failed`, naming the field that is missing or something else */
 function parse<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
@@ -120,6 +179,6 @@ export function parseDetails(
 }
 
 /** Parameters of a hypervisor for the whole cluster. */
-export function parseHypervisorParameters(value: unknown, hypervisor: string, from: string): Readonly<Record<string, unknown>> {
+export function parseHypervisorParameters(value: unknown, hypervisor: string, from: string): Fields {
   return parse(info, value, `${from}, the cluster's parameters`).hvparams[hypervisor] ?? {};
 }

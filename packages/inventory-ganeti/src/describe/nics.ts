@@ -1,6 +1,6 @@
 import type { InstanceFields, NicMode } from '@gantry/core/inventory';
 import { InventoryError } from '@gantry/core/inventory';
-import type { DetailsAnswer, NicAnswer } from './answers.ts';
+import type { DetailsAnswer, NetworkAnswer } from './answers.ts';
 
 type NicFields = NonNullable<InstanceFields['nics']>[number];
 
@@ -21,7 +21,7 @@ export function describeNics({ nics, hv_actual: hypervisor }: DetailsAnswer): re
 }
 
 /** Tags are a set to Ganeti, which gives them in another order each time. */
-function describeNetwork(network: NicAnswer[8]): NicFields['network'] {
+function describeNetwork(network: NetworkAnswer | null | undefined): NicFields['network'] {
   if (network === undefined || network === null) return undefined;
   return {
     name: network.name,
