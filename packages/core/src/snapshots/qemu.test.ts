@@ -1,21 +1,11 @@
-import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, stat, watch } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import type { TemporaryDirectory, WritingGuest } from '@gantry/testkit';
-import {
-  makeSparseFile,
-  makeTemporaryDirectory,
-  mountNewTmpfs,
-  PATIENTLY,
-  startGuest,
-  startWritingGuest,
-  writtenUpTo,
-} from '@gantry/testkit';
+import { makeSparseFile, makeTemporaryDirectory, mountNewTmpfs, startGuest, startWritingGuest, writtenUpTo } from '@gantry/testkit';
 import { MemoryStore } from '@gantry/transport/testing';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -32,10 +22,6 @@ import {
   takeByQemu,
 } from '../../test/snapshots/qemu-bench.ts';
 import { exportInstance } from '../operations/export.ts';
-import { undoHandlers } from '../flow/undo-handlers.ts';
-import { recoverDeadRuns } from '../runs/recover.ts';
-import { openStateDirectory } from '../runs/state-directory.ts';
-import { pause } from '../system/pause.ts';
 import type { SnapshotRequest } from './provider.ts';
 import { createQemuProvider } from './qemu.ts';
 import { QmpClient } from './qemu/qmp-client.ts';
@@ -44,9 +30,6 @@ import { defaultScratch } from './qemu/settings.ts';
 import type { SnapshotSet } from './snapshot-set.ts';
 
 const { signal } = new AbortController();
-const driver = fileURLToPath(import.meta.resolve('../../test/snapshots/hold-snapshots.ts'));
-/** How many runs are killed at random moments: `GANTRY_QEMU_KILLS=200 vitest run …/qemu.test.ts`. */
-const KILLS = Number(process.env['GANTRY_QEMU_KILLS'] ?? 4);
 
 let scratch: TemporaryDirectory;
 let guest: WritingGuest;
@@ -271,42 +254,6 @@ describe('a guest that writes numbered blocks to two disks', () => {
     await expectUntouched(directory.path);
   });
 });
-
-test(
-  `a run that is killed at any moment leaves what the next one clears, and the guest goes on (${KILLS} times)`,
-  { timeout: 600_000 + KILLS * 30_000 },
-  async () => {
-    await using directory = await makeTemporaryDirectory();
-    for (let round = 0; round < KILLS; round += 1) {
-      await using state = await makeTemporaryDirectory();
-      const { qemu } = qemuConfig(directory.path, { timeout: 60 });
-      const started = untilSomethingIn(directory.path);
-      const child = execFile(process.execPath, [
-        '--conditions=@gantry/source',
-        driver,
-        state.path,
-        'qemu',
-        JSON.stringify({ qemu }),
-        ...disks(),
-      ]);
-      const ended = once(child, 'exit');
-      await Promise.race([started, ended]);
-      // All steps take some hundred ms; afterwards it waits.
-      await pause(Math.random() * 250);
-      child.kill('SIGKILL');
-      await ended;
-      const report = await recoverDeadRuns({ stateDirectory: await openStateDirectory(state.path), undos: undoHandlers(), signal });
-      expect(report.leftovers.map(({ outcome, message }) => ({ outcome, message }))).toEqual([
-        { outcome: 'cleared', message: expect.stringContaining('snapshot of disk 0, 1 in the QEMU') },
-      ]);
-      await expectUntouched(directory.path);
-    }
-  },
-);
-
-async function untilSomethingIn(directory: string): Promise<void> {
-  for await (const _ of watch(directory, { signal: AbortSignal.timeout(PATIENTLY.timeout) })) return;
-}
 
 test('a guest with I/O threads is refused, since QEMU could abort: it writes on', async () => {
   await using own = await makeTemporaryDirectory();

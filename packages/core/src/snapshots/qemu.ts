@@ -3,9 +3,11 @@ import { join } from 'node:path';
 
 import { GantryError } from '../report/errors.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
+import { asFirstError } from '../report/first-error.ts';
 import { errorText } from '../report/error-text.ts';
 import { readDirtyRanges } from '../disks/read-nbd.ts';
 import { FillWatch } from './fill-watch.ts';
+import { FreezeFailure, freezeGuest } from './qemu/agent-freeze.ts';
 import type { PlannedMark } from './qemu/change-marks.ts';
 import { planMark } from './qemu/change-marks.ts';
 import { QemuProcesses } from './qemu/find-monitor.ts';
@@ -35,6 +37,8 @@ import type {
  * they were are read over NBD. See docs/decisions/0081-snapshots-by-qemu.md.
  */
 
+const OTHER_HINT = 'Use another kind (--snapshot), or correct the section qemu of --snapshot-config.';
+const AGENT_HINT = 'Start qemu-guest-agent in the guest, or leave agent out of --snapshot-config to export without freezing.';
 const NOT_ASKED =
   'neither the source of the instance names a QMP socket, nor does the snapshot configuration (--snapshot-config) have a section qemu';
 const FULL_HINT = 'Name a scratch directory with more space in --snapshot-config, or export when the guest writes less.';
@@ -61,7 +65,7 @@ export function createQemuProvider(options: ProviderOptions = {}): SnapshotProvi
       for (const group of groups) await group.step((client) => group.prepare(client));
       return {
         async take() {
-          for (const group of groups) await group.step((client) => group.take(client));
+          for (const group of groups) await group.takeFrozen();
         },
         async open() {
           const snapshots: Snapshot[] = [];
@@ -160,7 +164,24 @@ class Group {
     await this.#remember({ paused: await isRunning(client) });
   }
 
-  /** The moment of the snapshot. */
+  /** The moment of the snapshot, with the guest frozen around it where that is configured. */
+  async takeFrozen(): Promise<void> {
+    const agent = this.#settings.agent(this.#context.instanceName);
+    if (agent === undefined) return await this.step((client) => this.take(client));
+    try {
+      await using guest = await freezeGuest(agent, (frozen) => this.#remember({ frozen }), this.#context.signal);
+      await this.step((client) => this.take(client));
+      const ms = await guest.thaw();
+      this.#context.note?.(`the file systems of the guest were frozen for ${Math.max(1, Math.round(ms))} ms`);
+    } catch (error) {
+      const failure = asFirstError(error);
+      if (!(failure instanceof FreezeFailure)) throw error;
+      if (!failure.mayBeFrozen) await this.#remember({ frozen: undefined });
+      throw failed('SNAPSHOT_FAILED', this.#requests(), failure.message, error, AGENT_HINT);
+    }
+    await this.#remember({ frozen: undefined });
+  }
+
   async take(client: QmpClient): Promise<void> {
     const ms = await insertFilters(client, this.#data);
     const disks = this.#targets.length === 1 ? '1 disk' : `${this.#targets.length} disks`;
@@ -228,7 +249,7 @@ class Group {
     }
   }
 
-  async #remember(change: Partial<Pick<QemuRecordData, 'server' | 'paused' | 'marks' | 'isCommitted'>>): Promise<void> {
+  async #remember(change: Partial<Pick<QemuRecordData, 'server' | 'paused' | 'marks' | 'isCommitted' | 'frozen'>>): Promise<void> {
     this.#data = { ...this.#data, ...change };
     await this.#context.remember(toRecord(this.#data));
   }
@@ -238,11 +259,17 @@ class Group {
   }
 }
 
-function failed(code: GantryErrorCode, requests: readonly SnapshotRequest[], reason: string, cause?: unknown): GantryError {
+function failed(
+  code: GantryErrorCode,
+  requests: readonly SnapshotRequest[],
+  reason: string,
+  cause?: unknown,
+  hint: string = code === 'SNAPSHOT_FULL' ? FULL_HINT : OTHER_HINT,
+): GantryError {
   const [index] = requests.map((request) => request.index);
   return new GantryError(code, {
     message: `cannot take a qemu snapshot of disk ${requests.map((request) => request.index).join(', ')}: ${reason}`,
-    hint: code === 'SNAPSHOT_FULL' ? FULL_HINT : 'Use another kind (--snapshot), or correct the section qemu of --snapshot-config.',
+    hint,
     ...(index === undefined ? {} : { disk: index }),
     cause,
   });

@@ -42,6 +42,10 @@ export interface QemuSnapshotConfig {
   readonly reserve: number;
   /** For each answer of QEMU, seconds. */
   readonly timeout: number;
+  /** Socket of the guest agent; without it the guest is not frozen. */
+  readonly agent?: string | undefined;
+  /** How long the guest may be frozen, seconds. */
+  readonly frozen: number;
 }
 
 /** Seconds. */
@@ -66,6 +70,8 @@ const ABSOLUTE = /^(\/|\{path\}|\{dirname\})/;
 /** Removing must end within the timeout of cleaning up. */
 const MAX_CREATE_S = 3600;
 const MAX_REMOVE_S = 240;
+/** A guest that is frozen for longer loses connections, and its users their patience. */
+const MAX_FROZEN_S = 60;
 const MAX_RESERVE_MIB = 1024 * 1024;
 
 const seconds = (preset: number, max: number): z.ZodDefault<z.ZodNumber> => z.number().min(0).max(max).default(preset);
@@ -83,6 +89,8 @@ const qemuSchema = z.strictObject({
   scratch: z.string().startsWith('/', 'must be an absolute path').optional(),
   reserve: z.number().min(1).max(MAX_RESERVE_MIB).default(64),
   timeout: z.number().min(1).max(MAX_REMOVE_S).default(30),
+  agent: template(['instance']).startsWith('/', 'must be an absolute path').optional(),
+  frozen: z.int().min(1).max(MAX_FROZEN_S).default(10),
 });
 const command = (known: readonly string[]) => z.tuple([template(known).min(1)], template(known));
 

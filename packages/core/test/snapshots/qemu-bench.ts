@@ -31,8 +31,11 @@ export function qemuConfig(directory: string, more: object = {}): SnapshotConfig
   return parseSnapshotConfig(JSON.stringify({ qemu: { scratch: directory, reserve: 1, ...more } }), 'test');
 }
 
-export function requestsOf(paths: readonly string[], track?: SnapshotRequest['track']): readonly SnapshotRequest[] {
-  return paths.map((path, index) => ({ index, disk: { path, access: 'rw' }, instanceName: 'web1', track }));
+export function requestsOf(
+  paths: readonly string[],
+  track: (index: number) => SnapshotRequest['track'] = () => undefined,
+): readonly SnapshotRequest[] {
+  return paths.map((path, index) => ({ index, disk: { path, access: 'rw' }, instanceName: 'web1', track: track(index) }));
 }
 
 export interface Taking {

@@ -12,25 +12,50 @@ import { machineImage } from './image.ts';
 const INIT = fileURLToPath(new URL('../../src/machines/writer-init.sh', import.meta.url));
 const BLOCK_BYTES = 4096;
 const FACTOR = 2_654_435_761n;
+/** Of virtio-scsi and its disks, and of the line to the agent. */
+const MODULES = [
+  'drivers/scsi/scsi_common',
+  'drivers/scsi/scsi_mod',
+  'drivers/scsi/sd_mod',
+  'drivers/scsi/virtio_scsi',
+  'drivers/char/virtio_console',
+];
 /** For a kernel to start in an emulated processor, on a busy machine, ms. */
 const START_MS = 120_000;
 
 export interface WritingGuestOptions {
   /** A directory of the test's own. */
   readonly directory: string;
-  /** Two raw disks of the same size: a power of two of blocks of 4 KiB. */
-  readonly disks: readonly [string, string];
+  /** Raw disks of the same size, files or block devices: a power of two of blocks of 4 KiB. */
+  readonly disks: readonly string[];
   /** Where it takes QMP. */
   readonly qmp: string;
-  /** How the disks are given to QEMU: as `-drive`, as Ganeti does it, or as named nodes with an I/O thread for each. */
-  readonly style?: 'drive' | 'iothread';
+  /** How the disks are given to QEMU: all of them in one way, or each in its own. */
+  readonly style?: DiskStyle | readonly DiskStyle[];
+  /** How many numbers it writes to each disk at once; 1 by default. With more, it writes to all disks at once too. */
+  readonly inFlight?: number;
+  /** A guest agent, Debian's; the machine must have the package qemu-guest-agent. */
+  readonly agent?: GuestAgentOptions;
 }
 
-/** A guest that writes numbered blocks to two disks until it is disposed. */
+/**
+ * `drive` and `scsi-drive`: `-drive`, as Ganeti does it, for virtio-blk and virtio-scsi. `node` and `scsi-node`: named nodes. `iothread`:
+ * virtio-blk with a named node and an I/O thread of its own.
+ */
+export type DiskStyle = 'drive' | 'node' | 'iothread' | 'scsi-drive' | 'scsi-node';
+
+export interface GuestAgentOptions {
+  /** Where the agent is reached. */
+  readonly socket: string;
+  /** A raw disk with an ext4, which the guest mounts and writes to all the while. */
+  readonly files: string;
+}
+
+/** A guest that writes numbered blocks to its disks until it is disposed. */
 export interface WritingGuest extends AsyncDisposable {
   /** Of its QEMU. */
   readonly pid: number;
-  /** The number that it wrote last to both disks. */
+  /** All numbers up to this one are on all disks. */
   readonly written: () => number;
   /** Resolves when it has written this number. @throws Error where QEMU ends before, or a write fails */
   reaches(number: number): Promise<void>;
@@ -41,7 +66,8 @@ export interface WritingGuest extends AsyncDisposable {
 /** Starts QEMU, emulated, and resolves when the guest writes. Needs qemu-system-x86 and what the machines' image needs. */
 export async function startWritingGuest(options: WritingGuestOptions): Promise<WritingGuest> {
   const image = await machineImage();
-  const initrd = await makeGuestInitrd({ image, directory: options.directory, init: INIT });
+  const programs = options.agent === undefined ? [] : ['/usr/sbin/qemu-ga'];
+  const initrd = await makeGuestInitrd({ image, directory: options.directory, init: INIT, modules: MODULES, programs });
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...qemuArguments(options, image, initrd)], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -93,26 +119,49 @@ function watch(child: ChildProcess): Pick<WritingGuest, 'written'> & { reaches(n
   };
 }
 
-function qemuArguments({ disks, qmp, style = 'drive' }: WritingGuestOptions, image: string, initrd: string): readonly string[] {
+function qemuArguments(
+  { disks, qmp, style = 'drive', inFlight = 1, agent }: WritingGuestOptions,
+  image: string,
+  initrd: string,
+): readonly string[] {
+  const styles = disks.map((_, index) => (typeof style === 'string' ? style : (style[index] ?? 'drive')));
+  // The kernel hands what it does not know itself to the first process, as its environment.
+  const environment = `DISKS=${disks.length} IN_FLIGHT=${inFlight}${agent === undefined ? '' : ' AGENT=1'}`;
   return [
     ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-machine', 'pc,hpet=off'],
     ['-accel', 'tcg,thread=multi,tb-size=128', '-cpu', 'max,la57=off', '-m', '256'],
     ['-kernel', join(image, 'vmlinux'), '-initrd', initrd, '-serial', 'stdio', '-qmp', `unix:${qmp},server=on,wait=off`],
-    ['-append', 'console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable no_timer_check'],
-    disks.flatMap((disk, index) => (style === 'drive' ? legacyDrive(disk) : namedNode(disk, index))),
+    ['-append', `console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable no_timer_check ${environment}`],
+    styles.some((each) => each.startsWith('scsi-')) ? ['-device', 'virtio-scsi-pci,id=scsi'] : [],
+    disks.flatMap((disk, index) => diskArguments(styles[index] ?? 'drive', disk, index)),
+    agent === undefined ? [] : agentArguments(agent),
   ].flat();
 }
 
-function legacyDrive(disk: string): readonly string[] {
-  return ['-drive', `if=virtio,format=raw,cache=none,discard=unmap,file=${disk}`];
+function diskArguments(style: DiskStyle, disk: string, index: number): readonly string[] {
+  const legacy = `format=raw,cache=none,discard=unmap,file=${disk}`;
+  if (style === 'drive') return ['-drive', `if=virtio,${legacy}`];
+  if (style === 'scsi-drive') return ['-drive', `if=none,id=drive${index},${legacy}`, '-device', scsiDisk(`drive${index}`, index)];
+  const driver = disk.startsWith('/dev/') ? 'host_device' : 'file';
+  const node = [
+    ['-blockdev', `driver=${driver},node-name=file${index},filename=${disk},discard=unmap`],
+    ['-blockdev', `driver=raw,node-name=disk${index},file=file${index},discard=unmap`],
+  ].flat();
+  const virtio = `virtio-blk-pci,id=virtio${index},drive=disk${index}`;
+  if (style === 'scsi-node') return [...node, '-device', scsiDisk(`disk${index}`, index)];
+  if (style === 'node') return [...node, '-device', virtio];
+  return ['-object', `iothread,id=thread${index}`, ...node, '-device', `${virtio},iothread=thread${index}`];
 }
 
-function namedNode(disk: string, index: number): readonly string[] {
+function scsiDisk(drive: string, index: number): string {
+  return `scsi-hd,bus=scsi.0,scsi-id=${index},drive=${drive}`;
+}
+
+function agentArguments({ socket, files }: GuestAgentOptions): readonly string[] {
   return [
-    ['-object', `iothread,id=thread${index}`],
-    ['-blockdev', `driver=file,node-name=file${index},filename=${disk},discard=unmap`],
-    ['-blockdev', `driver=raw,node-name=disk${index},file=file${index},discard=unmap`],
-    ['-device', `virtio-blk-pci,id=virtio${index},drive=disk${index},iothread=thread${index}`],
+    ['-drive', `if=none,id=files,format=raw,cache=none,file=${files}`, '-device', 'virtio-blk-pci,drive=files,serial=files'],
+    ['-chardev', `socket,id=agent,path=${socket},server=on,wait=off`, '-device', 'virtio-serial-pci'],
+    ['-device', 'virtserialport,chardev=agent,name=org.qemu.guest_agent.0'],
   ].flat();
 }
 
@@ -125,11 +174,37 @@ export function writtenUpTo(content: Buffer): number {
   const last = Math.max(0, ...numbers.keys());
   for (let number = 1; number <= last; number += 1) {
     const at = numbers.get(number);
-    const expected = Number((BigInt(number) * FACTOR) % BigInt(numbers.blocks));
+    const expected = placeOf(number, numbers.blocks);
     if (at !== expected)
       throw new Error(`${last} is there, but ${number} is ${at === undefined ? 'missing' : `at ${at} instead of ${expected}`}`);
   }
   return last;
+}
+
+/**
+ * Up to which number disks were written that several numbers were written to at once: that one and all before are on all of them. Of the
+ * next `inFlight` any may be there, and none after.
+ * @throws Error where that is not so: the disks are at no common moment of their history
+ */
+export function allWrittenUpTo(contents: readonly Buffer[], inFlight: number): number {
+  const all = contents.map(numbersOf);
+  const complete = Math.min(...all.map((numbers) => Math.floor(countFromOne(numbers) / inFlight))) * inFlight;
+  for (const [disk, numbers] of all.entries()) {
+    const last = Math.max(0, ...numbers.keys());
+    if (last > complete + inFlight) throw new Error(`disk ${disk} has ${last}, although a disk has no more than ${complete} completely`);
+    for (const [number, at] of numbers) if (at !== placeOf(number, numbers.blocks)) throw new Error(`disk ${disk} has ${number} at ${at}`);
+  }
+  return complete;
+}
+
+function countFromOne(numbers: Numbers): number {
+  let count = 0;
+  while (numbers.has(count + 1)) count += 1;
+  return count;
+}
+
+function placeOf(number: number, blocks: number): number {
+  return Number((BigInt(number) * FACTOR) % BigInt(blocks));
 }
 
 class Numbers extends Map<number, number> {

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 
 import type { SnapshotRecord } from '../provider.ts';
+import type { FreezeRecord } from './agent-freeze.ts';
+import { freezeRecordSchema } from './agent-freeze.ts';
 import type { MarkedDisk } from './change-marks.ts';
 import { MARK_NAME } from './change-marks.ts';
 
@@ -18,6 +20,8 @@ export interface QemuRecordData {
   readonly isCommitted: boolean;
   /** Whether we started the NBD server, or may have. */
   readonly server: boolean;
+  /** Present while the guest is frozen, or may be. */
+  readonly frozen?: FreezeRecord | undefined;
   /** Whether the guest was running and may be paused by us. */
   readonly paused: boolean;
   /** For each answer of QEMU, ms. */
@@ -34,6 +38,7 @@ const dataSchema: z.ZodType<QemuRecordData> = z.object({
   marks: z.array(z.object({ index: z.int(), node: z.string(), next: markName, since: markName.optional() })).default([]),
   isCommitted: z.boolean().default(false),
   server: z.boolean(),
+  frozen: freezeRecordSchema.optional(),
   paused: z.boolean(),
   timeoutMs: z.number(),
 });

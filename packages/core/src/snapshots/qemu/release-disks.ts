@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { pause } from '../../system/pause.ts';
+import { thawGuest } from './agent-freeze.ts';
 import { settleMarks } from './change-marks.ts';
 import { insertedNodes } from './guest-disks.ts';
 import { QmpClient, QmpGone } from './qmp-client.ts';
@@ -16,10 +17,17 @@ const statusSchema = z.object({ status: z.string() });
 const LOOK_MS = 20;
 
 /**
- * Undoes all that an export has, or may have, made in a QEMU: what is not there is undone already. First the guest goes on.
+ * Undoes all that an export has, or may have, made in a QEMU: what is not there is undone already. First the guest goes on; it is thawed
+ * also if its QEMU does not answer.
  * @throws Error with what could not be undone; the signal's reason
  */
 export async function releaseDisks(data: QemuRecordData, signal: AbortSignal): Promise<void> {
+  const thawing = data.frozen === undefined ? undefined : thawGuest(data.frozen);
+  for (const outcome of await Promise.allSettled([thawing, releaseQemu(data, signal)]))
+    if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+async function releaseQemu(data: QemuRecordData, signal: AbortSignal): Promise<void> {
   try {
     await using client = await QmpClient.connect(data.qmp, { timeoutMs: data.timeoutMs, signal });
     if (data.paused) await resume(client);

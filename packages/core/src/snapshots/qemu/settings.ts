@@ -5,6 +5,7 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { errnoName } from '../../system/errno-name.ts';
 import { expand } from '../placeholders.ts';
 import type { ProviderOptions } from '../provider.ts';
+import type { GuestAgent } from './agent-freeze.ts';
 
 /** What is known ahead of QEMU's own answers. */
 export interface QemuSettings {
@@ -18,23 +19,31 @@ export interface QemuSettings {
   readonly reserveBytes: number;
   /** For each answer of QEMU, ms. */
   readonly timeoutMs: number;
+  /** What freezes the guest around the moment of its snapshots; undefined if it is not to be frozen. */
+  readonly agent: (instanceName: string) => GuestAgent | undefined;
 }
 
 const MIB = 1024 * 1024;
-const DEFAULTS = { reserve: 64, timeout: 30 };
+const DEFAULTS = { reserve: 64, timeout: 30, frozen: 10 };
+/** For an answer of the agent, seconds: a guest that is busy answers late, but one without an agent never does. */
+const MAX_AGENT_ANSWER_S = 30;
 
 /** What the user says, and where that is silent what the source of the instance says. @returns undefined where neither says anything */
 export function qemuSettings({ config, guest }: ProviderOptions): QemuSettings | undefined {
   const ofGuest = guest?.kind === 'qmp' ? guest.socket : undefined;
   const section = config?.qemu;
   if (section === undefined && ofGuest === undefined) return undefined;
-  const { qmp, scratch, reserve, timeout } = { ...DEFAULTS, ...section };
+  const { qmp, scratch, reserve, timeout, agent, frozen } = { ...DEFAULTS, ...section };
   return {
     socket: (instanceName) => (qmp === undefined ? ofGuest : expand(qmp, { instance: instanceName })),
     scratch: scratch ?? defaultScratch(),
     isDefaultScratch: scratch === undefined,
     reserveBytes: reserve * MIB,
     timeoutMs: timeout * 1000,
+    agent: (instanceName) =>
+      agent === undefined
+        ? undefined
+        : { socket: expand(agent, { instance: instanceName }), answerS: Math.min(Math.ceil(timeout), MAX_AGENT_ANSWER_S), frozenS: frozen },
   };
 }
 
