@@ -18,9 +18,9 @@ export function liveChoiceOf(
   });
 }
 
-function stillnessOf(session: Session, { run, instance }: DescribedInstance, config: SnapshotConfig | undefined): Stillness {
-  if (config?.pause !== undefined) return { kind: 'paused', config };
+function stillnessOf(session: Session, { run, guest, instance }: DescribedInstance, config: SnapshotConfig | undefined): Stillness {
   if (run.state === 'stopped') return { kind: 'stopped' };
+  if (config?.pause !== undefined || guest !== undefined) return { kind: 'paused' };
   if (hasUser(session))
     return { kind: 'ask', ask: (signal) => askUser(session, `Stop ${instance.name} now for the last round. Is it stopped?`, signal) };
   throw new GantryError('USAGE', {

@@ -62,6 +62,7 @@ export async function receiveRounds(receiver: LiveReceiver, ready: () => Promise
   }
   await ready();
   if (live.compare) {
+    await link.expect('compare', signal);
     session.reporter.stage('comparing what is on the disks');
     await sideBySide(targets, targets.length, signal, (target, signal) => sendContents(receiver, target, signal));
     await link.send({ kind: 'compared' });

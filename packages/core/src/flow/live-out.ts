@@ -46,14 +46,14 @@ type Known = ReadonlyMap<number, BlockDigests>;
 
 /** Sends all rounds. When this resolves, the disks of the peer are equal to those here, and the instance does not write. */
 export async function sendRounds(source: LiveSource): Promise<SentRounds> {
-  const { live, session, quiet } = source;
+  const { live, quiet } = source;
   const known = await whatPeerHas(source);
-  const rounds: LiveRound[] = [];
-  for (let round = 1; round < live.rounds; round += 1) rounds.push((await sendRound(source, known, round)).round);
-  await quiet.hold();
-  const last = await sendRound(source, known, live.rounds);
-  session.reporter.stage(`all ${live.rounds === 1 ? 'is' : 'rounds are'} complete on the peer`);
-  return { rounds: [...rounds, last.round], disks: last.disks };
+  let sent: SentRounds = { rounds: [], disks: [] };
+  for (let round = 1; round <= live.rounds; round += 1) {
+    if (round === live.rounds) await quiet.hold();
+    sent = await sendRound(source, known, sent);
+  }
+  return sent;
 }
 
 async function whatPeerHas({ session, link, sender, live }: LiveSource): Promise<Known> {
@@ -73,6 +73,7 @@ async function whatPeerHas({ session, link, sender, live }: LiveSource): Promise
     table.set(bytes, at);
     filled.set(disk, at + bytes.length);
   });
+  await link.send({ kind: 'compare' });
   await link.expect('compared', signal);
   sender.expectContents(undefined);
   return known;
@@ -81,9 +82,10 @@ async function whatPeerHas({ session, link, sender, live }: LiveSource): Promise
 async function sendRound(
   { session, link, sender, live, request, stallTimeout, level, limiter }: LiveSource,
   known: Known,
-  round: number,
-): Promise<{ readonly round: LiveRound; readonly disks: readonly DumpedDisk[] }> {
+  before: SentRounds,
+): Promise<SentRounds> {
   const { reporter, signal } = session;
+  const round = before.rounds.length + 1;
   const isLast = round === live.rounds;
   const started = performance.now();
   reporter.stage(`round ${round} of ${live.rounds}`);
@@ -94,7 +96,8 @@ async function sendRound(
     ...request,
     codec: 'zstd',
     level,
-    isStill: isLast,
+    // What libvirt offers of a disk is not always what its file contains.
+    isStill: isLast && !before.disks.some(({ snapshot }) => snapshot === 'libvirt'),
     mayChange: true,
     filter: (disk, source, signal) => filterUnchanged(source, known.get(disk) ?? refuse(disk), disk, { budget, sender, signal }),
     take: (disk, dump, signal) =>
@@ -110,7 +113,7 @@ async function sendRound(
   const durationMs = Math.round(performance.now() - started);
   const done: LiveRound = { round, plainBytes: sum('plainBytes'), storedBytes: sum('storedBytes'), durationMs };
   reporter.emit({ type: 'round', operation: reporter.operation, rounds: live.rounds, ...done });
-  return { round: done, disks };
+  return { rounds: [...before.rounds, done], disks };
 }
 
 function filterUnchanged(

@@ -2,7 +2,6 @@ import { blockBytesFor } from '../frames/block-digests.ts';
 import type { LiveOrder } from '../peer/messages.ts';
 import { GantryError } from '../report/errors.ts';
 import type { SelectedOs } from '../scripts/select.ts';
-import type { SnapshotConfig } from '../snapshots/snapshot-config.ts';
 
 /** A move in rounds. */
 export interface LiveRequest {
@@ -17,8 +16,8 @@ export interface LiveRequest {
 export type Stillness =
   /** The instance does not run. */
   | { readonly kind: 'stopped' }
-  /** By the commands `pause` and `resume` of the snapshot configuration. */
-  | { readonly kind: 'paused'; readonly config: SnapshotConfig }
+  /** By the commands `pause` and `resume` of the snapshot configuration, or else by the control of the guest. */
+  | { readonly kind: 'paused' }
   /** A person stops it, and says so: resolves with false if not. */
   | { readonly kind: 'ask'; readonly ask: (signal: AbortSignal) => Promise<boolean> };
 

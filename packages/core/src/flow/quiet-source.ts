@@ -2,8 +2,10 @@ import { describeUsers, findDiskWriters } from '../disks/disk-users.ts';
 import { GantryError } from '../report/errors.ts';
 import { HeldRecords } from '../snapshots/held-records.ts';
 import { Pause, pauseUndo } from '../snapshots/pause.ts';
+import { pauseByCommands, pauseByControl } from '../snapshots/pause-ways.ts';
 import type { Stillness } from './live-request.ts';
 import type { Session } from './session.ts';
+import type { SnapshotChoice } from './take-snapshots.ts';
 
 /**
  * The instance of a live move, which must not write during the last round and after it. Disposing lets it go on, unless the move was
@@ -16,14 +18,17 @@ export class QuietSource implements AsyncDisposable {
   #heldAt: number | undefined;
   #isSettled = false;
 
-  /** @throws GantryError `USAGE` */
-  constructor(session: Session, stillness: Stillness) {
+  /** @throws GantryError `USAGE` if it is to be paused, and there is no way to do it */
+  constructor(session: Session, stillness: Stillness, { snapshotConfig, guest }: SnapshotChoice) {
     const { run, instance, reporter } = session;
     this.#session = session;
     this.#stillness = stillness;
     if (stillness.kind !== 'paused') return;
-    const held = new HeldRecords(run, { instance: instance.name }, [pauseUndo], reporter.warn);
-    this.#pause = new Pause(stillness.config, { instanceName: instance.name, runId: run.id }, held);
+    const values = { instance: instance.name, run: run.id };
+    const byCommands = snapshotConfig === undefined ? undefined : pauseByCommands(snapshotConfig, values);
+    const way = byCommands ?? (guest === undefined ? undefined : pauseByControl(guest));
+    if (way === undefined) throw cannotPause(instance.name);
+    this.#pause = new Pause(instance.name, way, new HeldRecords(run, { instance: instance.name }, [pauseUndo], reporter.warn));
   }
 
   /** How long the instance has been still for us, ms; undefined where it was before, or is not. */
@@ -80,6 +85,13 @@ export class QuietSource implements AsyncDisposable {
       });
     }
   }
+}
+
+function cannotPause(name: string): GantryError {
+  return new GantryError('USAGE', {
+    message: `there is no way to pause ${name} for the last round`,
+    hint: 'Give the commands pause and resume in --snapshot-config.',
+  });
 }
 
 function notStopped(name: string): GantryError {

@@ -1,102 +1,27 @@
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { access, readFile, readdir, writeFile } from 'node:fs/promises';
-import type { PeerChannel } from '@gantry/transport';
 import {
   holdOpen,
   makeRandomFile,
   makeSparseFile,
-  makeTemporaryDirectory,
   pseudoRandom,
   sha256File,
+  startWritingGuest,
   writeOsDefinition,
+  writtenUpTo,
 } from '@gantry/testkit';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { ChannelPair } from '../../test/peer/channel-pair.ts';
-import { channelPair } from '../../test/peer/channel-pair.ts';
-import { loadInstanceFile } from '../instances/load-instance-file.ts';
-import type { LiveRequest } from '../flow/live-request.ts';
+import type { LiveBench } from '../../test/live-bench.ts';
+import { failureOf, makeLiveBench } from '../../test/live-bench.ts';
 import type { GantryEvent } from '../report/events.ts';
-import { GantryError } from '../report/errors.ts';
-import type { SnapshotConfig } from '../snapshots/snapshot-config.ts';
 import { parseSnapshotConfig } from '../snapshots/snapshot-config.ts';
 import { punchHole } from '../system/sparse.ts';
-import type { MoveRequest, MoveResult } from './move.ts';
-import { moveInstance } from './move.ts';
-import type { ReceiveResult } from './receive.ts';
-import { receiveInstance } from './receive.ts';
+import type { MoveRequest } from './move.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-
-interface Bench extends AsyncDisposable {
-  readonly here: string;
-  readonly there: string;
-  /** Moves in rounds; the channel is new each time. */
-  move(live: Partial<LiveRequest>, more?: Partial<MoveRequest> & { readonly cutAtCommit?: boolean }): Promise<Outcome>;
-  readonly file: (...names: readonly string[]) => string;
-  /** Of the move that is under way. */
-  pair(): ChannelPair;
-}
-
-interface Outcome {
-  readonly source: PromiseSettledResult<MoveResult>;
-  readonly receiver: PromiseSettledResult<ReceiveResult>;
-  readonly events: readonly GantryEvent[];
-}
-
-async function makeBench(os = 'raw'): Promise<Bench> {
-  const directory = await makeTemporaryDirectory();
-  const file: Bench['file'] = (...names) => directory.file(...names);
-  for (const side of ['here', 'there'])
-    await writeFile(file(`${side}.yaml`), `name: web1.example.com\nos: ${os}\nhypervisor: kvm\ndisks:\n  - path: ${side}.img\n`);
-  let pair = channelPair();
-  return {
-    here: file('here.img'),
-    there: file('there.img'),
-    file,
-    pair: () => pair,
-    async move(live, { cutAtCommit = false, ...more } = {}) {
-      pair = channelPair();
-      const events: GantryEvent[] = [];
-      const receiving = closing(
-        pair.receiver,
-        receiveInstance({
-          channel: pair.receiver,
-          cwd: directory.path,
-          stateDirectory: file('state-there'),
-          osSearchPath: [directory.path],
-        }),
-      );
-      const sending = closing(
-        pair.source,
-        moveInstance({
-          instance: await loadInstanceFile(file('here.yaml')),
-          peer: cutAtCommit ? cuttingAtCommit(pair) : pair.source,
-          to: 'there.yaml',
-          yes: true,
-          snapshot: 'none',
-          stateDirectory: file('state'),
-          live: { rounds: 3, stillness: { kind: 'stopped' }, ...live },
-          ...more,
-          onEvent: (event) => {
-            events.push(event);
-            more.onEvent?.(event);
-          },
-        }),
-      );
-      const [source, receiver] = await Promise.allSettled([sending, receiving]);
-      return { source, receiver, events };
-    },
-    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
-  };
-}
-
-/** What comes of `work`, with the channel closed as soon as it does. */
-async function closing<T>(channel: PeerChannel, work: Promise<T>): Promise<T> {
-  await using _ = channel;
-  return await work;
-}
+const PAUSED = { stillness: { kind: 'paused' } } as const;
 
 interface Write {
   readonly at: number;
@@ -124,14 +49,9 @@ async function punchHoles(path: string, writes: readonly Write[]): Promise<void>
   }
 }
 
-function failureOf(result: PromiseSettledResult<unknown>): GantryError {
-  if (result.status === 'rejected' && result.reason instanceof GantryError) return result.reason;
-  throw new Error('no GantryError', { cause: result });
-}
-
 describe('a move in rounds', () => {
   test('gives the peer what the source holds in the last round, whatever was written before and during the others', async () => {
-    await using bench = await makeBench();
+    await using bench = await makeLiveBench();
     const disk = 9 * MIB + 512;
     const write = fc.record({
       at: fc.integer({ min: 0, max: disk - 1 }),
@@ -167,7 +87,7 @@ describe('a move in rounds', () => {
         expect(there.subarray(disk).equals(before)).toBe(true);
         expect(there.subarray(0, disk).equals(readFileSync(bench.here))).toBe(true);
       }),
-      { numRuns: 10 },
+      { numRuns: 8 },
     );
   });
 
@@ -194,7 +114,7 @@ describe('a move in rounds', () => {
   test('does not warn that a disk without a snapshot may change before the last round', async () => {
     await using bench = await withDisks();
     await using _writer = await holdOpen(bench.here, '<>');
-    const { source } = await bench.move({ stillness: pausing(bench) });
+    const { source } = await bench.move(PAUSED, pausing(bench));
     expect(source).toMatchObject({ status: 'fulfilled', value: { warnings: [] } });
   });
 
@@ -243,7 +163,7 @@ describe('a move in rounds', () => {
 describe('an instance that is paused for the last round', () => {
   test('stays paused after the commit', async () => {
     await using bench = await withDisks();
-    const { source } = await bench.move({ stillness: pausing(bench) });
+    const { source } = await bench.move(PAUSED, pausing(bench));
     expect(source).toMatchObject({ status: 'fulfilled', value: { downtimeMs: expect.any(Number) } });
     expect(await marks(bench)).toEqual(['paused']);
     expect(await readdir(bench.file('state', 'runs'))).toEqual([]);
@@ -259,7 +179,7 @@ describe('an instance that is paused for the last round', () => {
       if (when === 'while it is paused' || (when === 'in the last round' && event.type === 'progress')) stop();
       if (when === 'before the commit' && event.type === 'round') stop();
     };
-    const { source } = await bench.move({ stillness: pausing(bench) }, { onEvent });
+    const { source } = await bench.move(PAUSED, { ...pausing(bench), onEvent });
     expect(failureOf(source)).toMatchObject({ code: 'PEER_LOST' });
     expect(await marks(bench)).toContain('resumed');
     expect(await readdir(bench.file('state', 'runs'))).toEqual([]);
@@ -267,14 +187,14 @@ describe('an instance that is paused for the last round', () => {
 
   test('goes on if the command that pauses fails: it may have done half of it', async () => {
     await using bench = await withDisks();
-    const { source } = await bench.move({ stillness: pausing(bench, ['false']) });
+    const { source } = await bench.move(PAUSED, pausing(bench, ['false']));
     expect(failureOf(source)).toMatchObject({ code: 'SNAPSHOT_FAILED', message: expect.stringContaining('cannot pause') });
     expect(await marks(bench)).toEqual(['resumed']);
   });
 
   test('stays paused where only the peer knows whether the move is committed', async () => {
     await using bench = await withDisks();
-    const { source, events } = await bench.move({ stillness: pausing(bench) }, { cutAtCommit: true });
+    const { source, events } = await bench.move(PAUSED, { ...pausing(bench), cutAtCommit: true });
     expect(failureOf(source)).toMatchObject({ code: 'MOVE_UNDECIDED' });
     expect(await marks(bench)).toEqual(['paused']);
     expect(await readdir(bench.file('state', 'runs'))).toEqual([]);
@@ -282,20 +202,44 @@ describe('an instance that is paused for the last round', () => {
   });
 });
 
-async function withDisks(): Promise<Bench> {
-  const bench = await makeBench();
+test('a guest whose QEMU is known is paused without commands, and goes on if the move fails', async () => {
+  await using bench = await makeLiveBench(2);
+  const disks = [bench.here, bench.file('here-1.img')] as const;
+  const targets = [bench.there, bench.file('there-1.img')];
+  for (const disk of [...disks, ...targets]) await makeSparseFile(disk, 16 * MIB);
+  const socket = bench.file('qmp');
+  await using guest = await startWritingGuest({ directory: bench.file(), disks, qmp: socket });
+  const more = { guest: { kind: 'qmp', socket } } as const;
+  let isPaused = false;
+  const onEvent = (event: GantryEvent): void => {
+    if (event.type === 'stage' && event.message.startsWith('pausing')) isPaused = true;
+    if (isPaused && event.type === 'progress') bench.pair().receiverStream.destroy();
+  };
+  expect(failureOf((await bench.move(PAUSED, { ...more, onEvent })).source)).toMatchObject({ code: 'PEER_LOST' });
+  await guest.reaches(guest.written() + 5);
+
+  const { source } = await bench.move({ ...PAUSED, resume: true }, more);
+  expect(source).toMatchObject({ status: 'fulfilled', value: { downtimeMs: expect.any(Number) } });
+  const [first = 0, second = 0] = await Promise.all(targets.map(async (path) => writtenUpTo(await readFile(path))));
+  expect(first - second === 0 || first - second === 1, `${first} ${second}`).toBe(true);
+  expect(second).toBeGreaterThanOrEqual(guest.written());
+  // It writes no more.
+  expect(await Promise.all(targets.map(sha256File))).toEqual(await Promise.all(disks.map(sha256File)));
+});
+
+async function withDisks(): Promise<LiveBench> {
+  const bench = await makeLiveBench();
   await makeRandomFile(bench.here, 9 * MIB + 512, 'here');
   await makeSparseFile(bench.there, 9 * MIB + 512);
   return bench;
 }
 
 /** Commands that leave a file each. */
-function pausing(bench: Bench, pause: readonly string[] = ['touch', bench.file('paused')]): LiveRequest['stillness'] {
-  const config: SnapshotConfig = parseSnapshotConfig(JSON.stringify({ pause, resume: ['touch', bench.file('resumed')] }), 'test');
-  return { kind: 'paused', config };
+function pausing(bench: LiveBench, pause: readonly string[] = ['touch', bench.file('paused')]): Pick<MoveRequest, 'snapshotConfig'> {
+  return { snapshotConfig: parseSnapshotConfig(JSON.stringify({ pause, resume: ['touch', bench.file('resumed')] }), 'test') };
 }
 
-async function marks(bench: Bench): Promise<readonly string[]> {
+async function marks(bench: LiveBench): Promise<readonly string[]> {
   const found = await Promise.all(
     ['paused', 'resumed'].map((name) =>
       access(bench.file(name)).then(
@@ -305,15 +249,4 @@ async function marks(bench: Bench): Promise<readonly string[]> {
     ),
   );
   return found.flat();
-}
-
-/** The source's end of a channel that breaks when it has said "commit". */
-function cuttingAtCommit({ source, sourceStream }: ChannelPair): PeerChannel {
-  return {
-    ...source,
-    write: async (parts, options) => {
-      await source.write(parts, options);
-      if (Buffer.concat(parts).includes('"kind":"commit"')) sourceStream.destroy();
-    },
-  };
 }

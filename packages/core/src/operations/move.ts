@@ -170,7 +170,7 @@ async function move(parts: Move): Promise<MoveResult> {
 
   moveState.stage = 'transfer';
   reporter.stage(`moving ${instance.name} to ${ready.instance} on ${peer.address}`);
-  await using quiet = request.live === undefined ? undefined : new QuietSource(session, request.live.stillness);
+  await using quiet = request.live === undefined ? undefined : new QuietSource(session, request.live.stillness, request);
   const moved = await transfer(parts, quiet);
 
   if (request.rename === true) {

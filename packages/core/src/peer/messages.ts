@@ -52,7 +52,7 @@ export interface Order {
 export interface LiveOrder {
   /** Size of the blocks in which disks are compared. */
   readonly blockBytes: number;
-  /** The receiver says first what its disks contain. */
+  /** Before the first round, the source asks what the receiver's disks contain. */
   readonly compare: boolean;
 }
 
@@ -117,7 +117,7 @@ export interface Ready {
 
 /** A step without further data. */
 export interface Step {
-  readonly kind: 'compared' | 'listening' | 'prepare' | 'prepared' | 'commit' | 'committed' | 'acknowledged';
+  readonly kind: 'compare' | 'compared' | 'listening' | 'prepare' | 'prepared' | 'commit' | 'committed' | 'acknowledged';
 }
 
 export type Control = Order | Ready | Round | DiskTotals | PeerEvent | Step | Failure;
@@ -195,7 +195,7 @@ const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
     disk: disk.exactOptional(),
     text: text(8192),
   }),
-  z.strictObject({ kind: z.enum(['compared', 'listening', 'prepare', 'prepared', 'commit', 'committed', 'acknowledged']) }),
+  z.strictObject({ kind: z.enum(['compare', 'compared', 'listening', 'prepare', 'prepared', 'commit', 'committed', 'acknowledged']) }),
   z.strictObject({
     kind: z.literal('fail'),
     stage,

@@ -1,0 +1,110 @@
+import { z } from 'zod';
+import type { GuestControl } from '../instances/inventory.ts';
+import type { ProcessGroup } from '../system/process-group.ts';
+import type { Argv } from '../system/run-command.ts';
+import { runCommand } from '../system/run-command.ts';
+import { expandAll } from './command.ts';
+import { QmpClient, QmpGone } from './qemu/qmp-client.ts';
+import type { SnapshotConfig } from './snapshot-config.ts';
+
+/*
+ * The ways to pause an instance: the user's commands, or the control of its guest.
+ */
+
+/** For each answer of QEMU or libvirt, seconds. */
+const CONTROL_TIMEOUT_S = 30;
+
+const argvSchema = z.tuple([z.string()], z.string()).readonly();
+
+/** Everything that is needed to let an instance go on: goes into the journal. */
+export const resumeSchema = z.discriminatedUnion('kind', [
+  /** `timeout`: seconds. */
+  z.object({ kind: z.literal('commands'), resume: argvSchema, timeout: z.number() }),
+  z.object({ kind: z.literal('qmp'), socket: z.string() }),
+  z.object({ kind: z.literal('libvirt'), uri: z.string(), uuid: z.string() }),
+]);
+
+export type Resume = z.infer<typeof resumeSchema>;
+
+/** How an instance is paused, and how it goes on. */
+export interface PauseWay {
+  readonly resume: Resume;
+  /**
+   * Resolves when it does not write any more.
+   * @param started remembers the process group of a command before it runs
+   * @throws Error with the reason; then it may be paused. The signal's reason
+   */
+  pause(signal: AbortSignal, started: (group: ProcessGroup) => Promise<void>): Promise<void>;
+}
+
+/** By the commands `pause` and `resume`; undefined without them. */
+export function pauseByCommands(
+  { pause, resume, timeouts }: SnapshotConfig,
+  values: { readonly instance: string; readonly run: string },
+): PauseWay | undefined {
+  if (pause === undefined || resume === undefined) return undefined;
+  const command = expandAll(pause, values);
+  return {
+    resume: { kind: 'commands', resume: expandAll(resume, values), timeout: timeouts.resume },
+    pause: async (signal, started) => void (await runCommand(command, { timeoutS: timeouts.pause, signal, started })),
+  };
+}
+
+export function pauseByControl(guest: GuestControl): PauseWay {
+  if (guest.kind === 'qmp') {
+    const { socket } = guest;
+    return { resume: { kind: 'qmp', socket }, pause: async (signal) => pauseQemu(socket, signal) };
+  }
+  const { uri, uuid } = guest;
+  return {
+    resume: { kind: 'libvirt', uri, uuid },
+    pause: async (signal, started) =>
+      void (await runCommand(virsh(uri, 'suspend', uuid), { timeoutS: CONTROL_TIMEOUT_S, signal, started })),
+  };
+}
+
+/** How it goes on, in words. */
+export function describeResume(resume: Resume): string {
+  if (resume.kind === 'commands') return resume.resume.join(' ');
+  if (resume.kind === 'qmp') return `"cont" to the QEMU at ${resume.socket}`;
+  return virsh(resume.uri, 'resume', resume.uuid).join(' ');
+}
+
+/** Does nothing to a guest that is not paused. @throws Error with the reason; the signal's reason */
+export async function resumeInstance(resume: Resume, signal: AbortSignal): Promise<void> {
+  if (resume.kind === 'commands') await runCommand(resume.resume, { timeoutS: resume.timeout, signal });
+  else if (resume.kind === 'qmp') await resumeQemu(resume.socket, signal);
+  else {
+    const { uri, uuid } = resume;
+    const options = { timeoutS: CONTROL_TIMEOUT_S, signal };
+    if ((await runCommand(virsh(uri, 'domstate', uuid), options)) === 'paused') await runCommand(virsh(uri, 'resume', uuid), options);
+  }
+}
+
+function virsh(uri: string, ...words: readonly string[]): Argv {
+  return ['virsh', '--connect', uri, '--quiet', ...words];
+}
+
+const statusSchema = z.object({ status: z.string() });
+
+async function statusOf(client: QmpClient): Promise<string> {
+  return statusSchema.parse(await client.execute('query-status')).status;
+}
+
+/** QEMU answers when all that the guest was writing has reached the disks. */
+async function pauseQemu(socket: string, signal: AbortSignal): Promise<void> {
+  await using client = await QmpClient.connect(socket, { timeoutMs: CONTROL_TIMEOUT_S * 1000, signal });
+  await client.execute('stop');
+  const status = await statusOf(client);
+  if (status !== 'paused') throw new Error(`its QEMU is in the state "${status}" after "stop"`);
+}
+
+async function resumeQemu(socket: string, signal: AbortSignal): Promise<void> {
+  try {
+    await using client = await QmpClient.connect(socket, { timeoutMs: CONTROL_TIMEOUT_S * 1000, signal });
+    if ((await statusOf(client)) === 'paused') await client.execute('cont');
+  } catch (error) {
+    // The guest has ended.
+    if (!(error instanceof QmpGone)) throw error;
+  }
+}
