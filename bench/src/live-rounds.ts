@@ -32,13 +32,14 @@ const WRITER = `
   const { openSync, writeSync } = require('node:fs');
   const [path, region, bytes, isRandom] = process.argv.slice(1);
   const fd = openSync(path, 'r+');
-  const block = require('node:crypto').randomBytes(Number(bytes));
+  const { randomFillSync } = require("node:crypto");
+  const block = Buffer.alloc(Number(bytes));
   const pieces = Number(region) / block.length;
   const start = performance.now();
   let written = 0;
   setInterval(() => {
     for (; written * block.length < (performance.now() - start) * 20_000; written += 1) {
-      block.writeUInt32LE(written);
+      randomFillSync(block);
       const piece = isRandom === 'true' ? Math.floor(Math.random() * pieces) : written % pieces;
       writeSync(fd, block, 0, block.length, piece * block.length);
     }

@@ -14,17 +14,18 @@ import type { SnapshotConfig } from './snapshot-config.ts';
 /** For each answer of QEMU or libvirt, seconds. */
 const CONTROL_TIMEOUT_S = 30;
 
-const argvSchema = z.tuple([z.string()], z.string()).readonly();
-
 /** Everything that is needed to let an instance go on: goes into the journal. */
-export const resumeSchema = z.discriminatedUnion('kind', [
+export type Resume =
   /** `timeout`: seconds. */
-  z.object({ kind: z.literal('commands'), resume: argvSchema, timeout: z.number() }),
+  | { readonly kind: 'commands'; readonly resume: Argv; readonly timeout: number }
+  | { readonly kind: 'qmp'; readonly socket: string }
+  | { readonly kind: 'libvirt'; readonly uri: string; readonly uuid: string };
+
+export const resumeSchema: z.ZodType<Resume> = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('commands'), resume: z.tuple([z.string()], z.string()), timeout: z.number() }),
   z.object({ kind: z.literal('qmp'), socket: z.string() }),
   z.object({ kind: z.literal('libvirt'), uri: z.string(), uuid: z.string() }),
 ]);
-
-export type Resume = z.infer<typeof resumeSchema>;
 
 /** How an instance is paused, and how it goes on. */
 export interface PauseWay {
