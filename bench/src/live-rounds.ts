@@ -6,7 +6,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { makeRandomFile, makeSparseFile, makeTemporaryDirectory, makeTwoNodes, mountNewXfs, startSshServer } from '@gantry/testkit';
@@ -18,7 +17,7 @@ const args = process.argv.slice(2).filter((argument) => argument !== '--docs');
 const diskBytes = Number(args[0] ?? 2) * GIB;
 /** Of the network: 1 Gbit/s. */
 const rate = args[1] ?? '112M';
-const GANTRY = fileURLToPath(new URL('../node_modules/.bin/gantry', import.meta.url));
+const COMMAND = [process.execPath, fileURLToPath(new URL('../../apps/cli/bin/gantry.cjs', import.meta.url))] as const;
 const PAGE = new URL('../../docs/explanation/moving.md', import.meta.url);
 const [BEGIN, END] = ['<!-- results begin: made by bench/src/live-rounds.ts --docs -->', '<!-- results end -->'];
 
@@ -63,11 +62,7 @@ await using disks = await mountNewXfs(diskBytes * 3 + GIB);
 await using nodes = await makeTwoNodes();
 await using server = await startSshServer({ host: nodes.second.address, namespace: nodes.second.namespace });
 const program = directory.file('gantry-there');
-await writeFile(
-  program,
-  `#!/bin/sh\nPATH=${dirname(process.execPath)}:$PATH GANTRY_STATE_DIR=${directory.file('state-there')} exec ${GANTRY} "$@"\n`,
-  { mode: 0o755 },
-);
+await writeFile(program, `#!/bin/sh\nGANTRY_STATE_DIR=${directory.file('state-there')} exec ${COMMAND.join(' ')} "$@"\n`, { mode: 0o755 });
 const pause = directory.file('pause');
 const untilStopped = 'until grep -q "^State:.T" "/proc/$1/status"; do sleep 0.01; done';
 await writeFile(pause, `#!/bin/sh\nkill -STOP "$1" && ${untilStopped}\n`, { mode: 0o755 });
@@ -104,7 +99,7 @@ async function move(guest: (typeof GUESTS)[number], rounds: number): Promise<Res
     const options = ['--live-rounds', String(rounds), '--snapshot', 'reflink', '--snapshot-config', directory.file('pause.yaml')];
     const peer = ['--peer-program', program, '--limit-rate', rate, '--yes', '--json'];
     const call = ['move', directory.file('here.yaml'), server.address(''), '--to', directory.file('there.yaml'), ...options, ...peer];
-    const { stdout } = await execa(enter, [...more, GANTRY, ...call], { env: { GANTRY_STATE_DIR: directory.file('state') } });
+    const { stdout } = await execa(enter, [...more, ...COMMAND, ...call], { env: { GANTRY_STATE_DIR: directory.file('state') } });
     await execa('cmp', [disks.file('here.img'), disks.file('there.img')]);
     return resultOf(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? ''));
   } finally {
