@@ -2,8 +2,10 @@ import type { InventoryErrorCode } from '@gantry/core/inventory';
 import { InventoryError } from '@gantry/core/inventory';
 import { ExecaError } from 'execa';
 
-/** What libvirt and ssh write, from the particular to the general, and what it means here. Messages in the locale C. */
-const MEANINGS: readonly (readonly [RegExp, InventoryErrorCode, string?])[] = [
+type Meaning = readonly [pattern: RegExp, code: InventoryErrorCode, hint?: string];
+
+/** What libvirt and ssh write where there is no connection, in the locale C. Anything else means that it is unavailable. */
+const NOT_CONNECTED: readonly Meaning[] = [
   [/Could not resolve hostname|Name or service not known/, 'source-not-found', 'Check the name of the host.'],
   [
     /Host key verification failed/,
@@ -16,14 +18,16 @@ const MEANINGS: readonly (readonly [RegExp, InventoryErrorCode, string?])[] = [
     'denied',
     'Run Gantry as root, or add its user to the group libvirt.',
   ],
-  [
-    /Failed to connect socket|Connection (refused|timed out|reset)|No route to host|Network is unreachable|End of file while reading|closed by remote/i,
-    'unavailable',
-    'Start libvirtd there, or look at its log: systemctl status libvirtd.',
-  ],
+  [/no connection driver available|invalid (connection )?URI|parse URI|unsupported transport|transport in URI/i, 'invalid-address'],
+  [/./, 'unavailable', 'Start libvirtd there, or look at its log: systemctl status libvirtd.'],
+];
+
+/** What libvirt answers. */
+const ANSWERS: readonly Meaning[] = [
   [/already exists|already defined/i, 'exists'],
   [/Domain not found|no domain with matching|failed to get domain/i, 'not-found'],
-  [/no connection driver available|invalid (connection )?URI|failed to parse URI|unable to parse URI/i, 'invalid-address'],
+  [/access denied by policy|read only access/i, 'denied'],
+  [/End of file while reading data|Disconnected from/i, 'unavailable', 'Look at its log: systemctl status libvirtd.'],
 ];
 
 /** What a command of virsh failed with, as an inventory says it. */
@@ -39,7 +43,8 @@ export function asVirshFailure(error: unknown, { uri, timeoutMs }: { readonly ur
   }
   if (error.isMaxBuffer) return new InventoryError('failed', { message: 'virsh wrote more than Gantry reads', cause: error });
   const said = linesOf(error.stderr);
-  const [, code = 'failed', hint] = MEANINGS.find(([pattern]) => pattern.test(said)) ?? [];
+  const meanings = /failed to connect to the hypervisor/i.test(said) ? NOT_CONNECTED : ANSWERS;
+  const [, code = 'failed', hint] = meanings.find(([pattern]) => pattern.test(said)) ?? [];
   return new InventoryError(code, { message: `libvirt (${uri}): ${said === '' ? error.shortMessage : said}`, hint, cause: error });
 }
 

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { Instance, InstanceDescription } from '@gantry/core/inventory';
+import type { Disk, Instance, InstanceDescription, NativeFile } from '@gantry/core/inventory';
 import { inventoryConformance } from '@gantry/core/inventory-conformance';
 import type { Libvirtd, LibvirtGuest } from '@gantry/testkit';
-import { defineLibvirtGuest, startLibvirtd, startSshServer } from '@gantry/testkit';
+import { attachLoopDevice, defineLibvirtGuest, PATIENTLY, startLibvirtd, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import inventory from '../src/index.ts';
@@ -70,6 +70,13 @@ function oddXml(file: (name: string) => string): string {
     </devices></domain>`;
 }
 
+/** A domain whose disk has a backing file. */
+function chainXml(): string {
+  return `<domain type='qemu'><name>chain</name><memory unit='MiB'>32</memory><os><type>hvm</type></os><devices>
+    <disk type='file'><driver name='qemu' type='qcow2'/><source file='${libvirtd.directory}/top file.qcow2'/><target dev='vda' bus='virtio'/></disk>
+    </devices></domain>`;
+}
+
 /** As core completes a description. */
 function complete({ instance }: InstanceDescription, disks: readonly string[]): Instance {
   const { name, uuid, os, hypervisor } = instance;
@@ -88,6 +95,16 @@ function complete({ instance }: InstanceDescription, disks: readonly string[]): 
     hvparams: {},
     disks: disks.map((path) => ({ path, access: 'rw' })),
   };
+}
+
+/** The native description with another text in its XML. */
+function withXml({ native = [] }: InstanceDescription, text: string, other: string): readonly NativeFile[] {
+  return native.map((file) => {
+    if (file.name !== 'domain.xml') return file;
+    const xml = new TextDecoder().decode(file.bytes);
+    expect(xml).toContain(text);
+    return { name: file.name, secret: false, bytes: new TextEncoder().encode(xml.replaceAll(text, other)) };
+  });
 }
 
 describe('conformance', () => {
@@ -176,11 +193,9 @@ describe('what libvirt describes', () => {
   });
 
   test('guards what is behind the disks of a guest that runs, and media that it gets then', async () => {
-    const guest = `<domain type='qemu'><name>chain</name><memory unit='MiB'>32</memory><os><type>hvm</type></os><devices>
-      <disk type='file'><driver name='qemu' type='qcow2'/><source file='${libvirtd.directory}/top file.qcow2'/><target dev='vda' bus='virtio'/></disk>
-      </devices></domain>`;
-    await defineXml(libvirtd, guest);
+    await defineXml(libvirtd, chainXml());
     await libvirtd.virsh('start', 'chain', '--paused');
+    await libvirtd.virsh('checkpoint-create-as', 'chain', 'left');
     const { run, guarded } = await sourceOf(libvirtd).describe('chain');
     expect(run.state).toBe('running');
     expect(guarded).toEqual(expect.arrayContaining([join(libvirtd.directory, 'top file.qcow2'), join(libvirtd.directory, 'base.qcow2')]));
@@ -192,6 +207,32 @@ describe('what libvirt describes', () => {
     await sourceOf(libvirtd).manager.stop('chain', { timeoutMs: 1 });
     await sourceOf(libvirtd).manager.undefine('chain');
     await expect(sourceOf(libvirtd).describe('chain')).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  test('a domain with snapshots is not forgotten', async () => {
+    await defineXml(libvirtd, chainXml());
+    await libvirtd.virsh('snapshot-create-as', 'chain', 'kept');
+    await expect(sourceOf(libvirtd).manager.undefine('chain')).rejects.toThrow('cannot delete inactive domain with 1 snapshots');
+    await libvirtd.virsh('snapshot-delete', 'chain', 'kept');
+    await sourceOf(libvirtd).manager.undefine('chain');
+  });
+
+  test('a volume of a storage pool has the path that libvirt says', async () => {
+    await mkdir(join(libvirtd.directory, 'pool'));
+    await libvirtd.virsh('pool-create-as', 'a pool', 'dir', '--target', join(libvirtd.directory, 'pool'));
+    await libvirtd.virsh('vol-create-as', 'a pool', 'a volume', '1M');
+    const disk = (volume: string, target: string): string =>
+      `<disk type='volume'><source pool='a pool' volume='${volume}'/><target dev='${target}' bus='virtio'/></disk>`;
+    const domain = (disks: string): string =>
+      `<domain type='qemu'><name>volumes</name><memory>16384</memory><os><type>hvm</type></os><devices>${disks}</devices></domain>`;
+    await defineXml(libvirtd, domain(disk('a volume', 'vda')));
+    const { instance, guarded } = await sourceOf(libvirtd).describe('volumes');
+    const path = join(libvirtd.directory, 'pool/a volume');
+    expect([instance.disks?.[0]?.path, guarded]).toEqual([path, [path]]);
+    await libvirtd.virsh('undefine', 'volumes');
+    await defineXml(libvirtd, domain(disk('none', 'vda')));
+    await expect(sourceOf(libvirtd).describe('volumes')).rejects.toThrow('libvirt does not say where its volume is');
+    await libvirtd.virsh('undefine', 'volumes');
   });
 
   test('another host is asked over SSH', async () => {
@@ -215,6 +256,8 @@ describe('what libvirt describes', () => {
     await expect(Array.fromAsync(stranger.list())).rejects.toMatchObject({ code: 'denied' });
     await sshd.kill();
     await expect(Array.fromAsync(source.list())).rejects.toMatchObject({ code: 'unavailable' });
+    const nowhere = await inventory.open(new URL('libvirt+ssh://no-such-host.invalid'), { env: process.env, warn: () => undefined });
+    await expect(Array.fromAsync(nowhere.list())).rejects.toMatchObject({ code: 'source-not-found' });
   }, 60_000);
 });
 
@@ -281,6 +324,59 @@ describe('a domain that is lost and comes back', () => {
   }, 180_000);
 });
 
+describe('a domain with every kind of disk', () => {
+  test('gets files and devices in the place of its disks, and keeps those of networks', async () => {
+    const warnings: string[] = [];
+    const source = sourceOf(libvirtd, { warn: (message) => warnings.push(message) });
+    const described = await source.describe(ODD);
+    const [image, file, other] = await Promise.all(
+      ['c.img', 'd.img', 'e.img'].map((name) => makeDisk(join(libvirtd.directory, name), name)),
+    );
+    await using device = await attachLoopDevice(other ?? '');
+    const places = [file ?? '', undefined, undefined, image ?? '', device.path];
+    const uris = described.instance.disks?.map(({ uri = '' }) => uri) ?? [];
+    const disks = places.map((path, index): Disk =>
+      path === undefined ? { access: 'rw', uri: uris[index] ?? '' } : { access: 'rw', path },
+    );
+    const hostdev = `<filesystem type='mount'><source dir='/'/><target dir='root'/></filesystem></devices>`;
+    const native = withXml(described, '</devices>', hostdev);
+    const instance = { ...complete(described, []), name: 'odd2', disks };
+    await source.manager.checkDefine({ instance, native, newIdentity: true });
+    expect(warnings).toEqual(['the domain odd2 reaches into this host: look at <filesystem> in its XML']);
+    expect(await source.manager.define({ instance, native, newIdentity: true })).toBe('odd2');
+    const copy = await source.describe('odd2');
+    expect(copy.instance.disks?.map(({ path, uri }) => path ?? uri)).toEqual(disks.map(({ path, uri }) => path ?? uri));
+    const xml = await libvirtd.virsh('dumpxml', 'odd2');
+    expect(xml).toContain(`<source dev='${device.path}'/>`);
+    expect(xml).not.toContain('qcow2');
+    await source.manager.undefine('odd2');
+
+    const elsewhere = { ...instance, disks: disks.with(1, { access: 'rw', uri: 'rbd:pool/other' }) };
+    await expect(source.manager.checkDefine({ instance: elsewhere, native, newIdentity: true })).rejects.toThrow(
+      'disk 1 has a URI and no path',
+    );
+  });
+
+  test('is not left behind by a call that is cancelled when libvirt has it already', async () => {
+    const hanging = await wrapProgram(
+      libvirtd.directory,
+      'virsh',
+      `/usr/bin/virsh "$@" || exit; case "$*" in *" define "*) touch ${libvirtd.directory}/defined; exec sleep 600;; esac`,
+    );
+    const source = sourceOf(libvirtd, { env: { PATH: `${hanging}:/usr/bin:/bin` } });
+    const described = await source.describe('7');
+    const controller = new AbortController();
+    const instance = { ...complete(described, []), name: 'late' };
+    const call = source.manager.define({ instance, native: described.native ?? [], newIdentity: true }, { signal: controller.signal });
+    const outcome = expect(call).rejects.toThrow('enough');
+    await expect.poll(() => stat(join(libvirtd.directory, 'defined')).then(Boolean, () => false), PATIENTLY).toBe(true);
+    expect(await libvirtd.virsh('list', '--all', '--name')).toContain('late');
+    controller.abort(new Error('enough'));
+    await outcome;
+    expect(await libvirtd.virsh('list', '--all', '--name')).not.toContain('late');
+  });
+});
+
 describe('firmware variables and a TPM', () => {
   const xml = (directory: string): string => `<domain type='qemu'><name>secure</name><uuid>00000000-1111-4222-8333-444444444444</uuid>
     <genid>43dc0cf8-809b-4adb-9bea-a9abb5f3d90e</genid><sysinfo type='smbios'><system><entry name='uuid'>00000000-1111-4222-8333-444444444444</entry></system></sysinfo>
@@ -329,8 +425,12 @@ describe('firmware variables and a TPM', () => {
     await stat(variables);
     await stat(state);
     await source.manager.undefine('secure');
-    // With its own name and UUID again: what is there still is the same.
-    await source.manager.define({ ...request, newIdentity: false });
+    // With its own name and UUID again: what is there still is the same. The emulator is that of this host.
+    await source.manager.define({
+      ...request,
+      native: withXml(described, '/usr/bin/qemu-system', '/none/qemu-system'),
+      newIdentity: false,
+    });
     await source.manager.undefine('secure');
     await writeFile(join(libvirtd.directory, 'nvram/secure_VARS.fd'), 'of somebody else');
     await expect(source.manager.checkDefine({ ...request, newIdentity: false })).rejects.toThrow('secure_VARS.fd exists already');
@@ -339,8 +439,7 @@ describe('firmware variables and a TPM', () => {
 
     // What libvirt refuses leaves nothing.
     await rm(join(libvirtd.directory, 'nvram/secure_VARS.fd'));
-    const bad = new TextDecoder().decode(described.native?.[0]?.bytes).replace("type='qemu'", "type='xen'");
-    const native = [{ name: 'domain.xml', secret: false, bytes: new TextEncoder().encode(bad) }, ...(described.native ?? []).slice(1)];
+    const native = withXml(described, "type='qemu'", "type='xen'");
     await expect(source.manager.define({ ...request, native, newIdentity: false })).rejects.toMatchObject({ name: 'InventoryError' });
     await expect(stat(join(libvirtd.directory, 'nvram/secure_VARS.fd'))).rejects.toThrow('ENOENT');
   }, 60_000);

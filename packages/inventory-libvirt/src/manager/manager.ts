@@ -26,6 +26,9 @@ const ASK_AGAIN_MS = 10_000;
 /** A domain that is to be defined. */
 interface Plan {
   readonly name: string;
+  readonly uuid: string;
+  /** What in it reaches into this host. */
+  readonly parts: readonly string[];
   readonly xml: string;
   readonly state: StatePlan;
 }
@@ -41,16 +44,18 @@ export class DomainManager implements InstanceManager {
   async checkDefine(request: DefineRequest, options: CallOptions = {}): Promise<void> {
     // Whether it may change anything is known where it is asked on a connection that can.
     await this.#context.virsh.run(['list'], { ...options, writes: true });
-    const { state } = await this.#plan(request, options);
+    const { name, state, parts } = await this.#plan(request, options);
     await assertFree(state);
+    if (parts.length > 0) this.#context.warn(`the domain ${name} reaches into this host: look at ${parts.join(', ')} in its XML`);
   }
 
   async define(request: DefineRequest, options: CallOptions = {}): Promise<string> {
-    const { name, xml, state } = await this.#plan(request, options);
+    const { name, uuid, xml, state } = await this.#plan(request, options);
     const undo = await placeState(state);
     try {
       await this.#define(xml, options);
     } catch (error) {
+      await this.#takeBack(uuid);
       await undo();
       throw error;
     }
@@ -69,7 +74,11 @@ export class DomainManager implements InstanceManager {
     for (;;) {
       const state = await this.#state(uuid, { signal });
       if (state === 'shut off') return;
-      if (state === 'paused') throw failed(`${name} is paused, and cannot shut down`, `Let it go on: virsh resume ${uuid}`);
+      if (state === 'paused' || state === 'pmsuspended')
+        throw failed(
+          `${name} is ${state}, and cannot shut down`,
+          `Let it go on: virsh ${state === 'paused' ? 'resume' : 'dompmwakeup'} ${uuid}`,
+        );
       const now = performance.now();
       if (now >= end) throw failed(`${name} still runs after ${timeoutMs / 1000} s`, 'Shut it down from inside, or give it more time.');
       if (now - asked >= ASK_AGAIN_MS) {
@@ -128,8 +137,14 @@ export class DomainManager implements InstanceManager {
     }
   }
 
+  /** Forgets a domain that libvirt may have taken although the call failed: it was cancelled, or the answer came too late. */
+  async #takeBack(uuid: string): Promise<void> {
+    const listed = await listDomains(this.#context.virsh, {}).catch(() => []);
+    if (listed.some((each) => each.uuid === uuid)) await this.#change(['undefine', uuid, '--keep-nvram'], {}).catch(() => undefined);
+  }
+
   async #plan({ instance, native, newIdentity }: DefineRequest, options: CallOptions): Promise<Plan> {
-    const { virsh, stateDirectory, warn } = this.#context;
+    const { virsh, stateDirectory } = this.#context;
     if (!virsh.isLocal) throw failed('the disks are on this host, and libvirt is on another one', 'Run Gantry there.');
     const domain = parseDomain(xmlOf(native), 'the export');
     const [oldName, oldUuid] = [find(domain, 'name')?.textContent ?? '', textOf(find(domain, 'uuid')) ?? ''];
@@ -143,10 +158,8 @@ export class DomainManager implements InstanceManager {
     else setText(domain, 'uuid', uuid);
     replaceDisks(domain, await Promise.all(instance.disks.map(newDisk)));
     if (name !== oldName || newIdentity) renameNvram(domain, newIdentity ? `${name}-${uuid.slice(0, 8)}` : name);
-    const parts = hostParts(domain);
-    if (parts.length > 0) warn(`the domain ${name} reaches into this host: look at ${parts.join(', ')} in its XML`);
     const state = planState(native, { nvram: nvramFile(domain), hasTpm: hasTpmState(domain), uuid, stateDirectory });
-    return { name: instanceName(name, uuid), xml: serialize(domain), state };
+    return { name: instanceName(name, uuid), uuid, parts: hostParts(domain), xml: serialize(domain), state };
   }
 
   /** libvirt would replace the description of a domain that has both name and UUID. */

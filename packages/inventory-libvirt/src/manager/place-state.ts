@@ -46,6 +46,9 @@ export function planState(
   };
 }
 
+/** As libvirt makes them: the users of guests and of swtpm, to whom it gives the files, must get through. */
+const DIRECTORY_MODE = 0o711;
+
 /** @throws InventoryError `exists` where something else is at a place already */
 export async function assertFree({ files, absent }: StatePlan): Promise<void> {
   for (const { path, bytes } of files) if ((await contentAt(path, bytes)) === 'other') throw exists(path);
@@ -93,7 +96,7 @@ async function create(path: string, bytes: Uint8Array, made: (() => Promise<void
 async function makeDirectories(path: string, made: (() => Promise<void>)[]): Promise<void> {
   if (await isThere(path)) return;
   await makeDirectories(dirname(path), made);
-  await mkdir(path, { mode: 0o700 });
+  await mkdir(path, { mode: DIRECTORY_MODE });
   made.push(() => rmdir(path).catch(() => undefined));
 }
 

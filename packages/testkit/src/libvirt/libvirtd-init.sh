@@ -4,7 +4,8 @@
 # there. Each line on standard input starts libvirtd; bash collects what ends meanwhile, as a first process must.
 set -eu
 directory=$1
-for pair in etc:/etc/libvirt lib:/var/lib/libvirt run:/run/libvirt log:/var/log/libvirt cache:/var/cache/libvirt; do
+for pair in etc:/etc/libvirt lib:/var/lib/libvirt run:/run/libvirt log:/var/log/libvirt cache:/var/cache/libvirt \
+  swtpm-log:/var/log/swtpm swtpm-ca:/var/lib/swtpm-localca; do
   mkdir -p "$directory/${pair%%:*}" "${pair#*:}"
   mount --bind "$directory/${pair%%:*}" "${pair#*:}"
 done
@@ -15,4 +16,6 @@ done
 echo 'libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin' >>"$directory/passwd"
 echo 'libvirt-qemu:x:64055:' >>"$directory/group"
 for file in passwd group; do mount --bind "$directory/$file" "/etc/$file"; done
+# The account for TPMs comes with swtpm.
+! id tss >/dev/null 2>&1 || chown tss "$directory/swtpm-ca"
 while read -r _; do libvirtd --pid-file /run/libvirt/libvirtd.pid & done

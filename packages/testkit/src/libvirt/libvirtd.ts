@@ -45,8 +45,6 @@ security_driver = "none"
 namespaces = []
 cgroup_controllers = []
 stdio_handler = "file"
-swtpm_user = "root"
-swtpm_group = "root"
 `;
 
 const LIBVIRTD_CONF = `auth_unix_ro = "none"
