@@ -3,11 +3,15 @@
 # scripts/test.sh needs; takes two to five seconds per kill.
 #   scripts/kills.sh [KILLS-OF-EACH]   operations with stores and peers, 300 by default
 #   scripts/kills.sh qemu [KILLS]      exports of a running guest that is frozen, paused and watched for changes, 200 by default
+#   scripts/kills.sh libvirt [KILLS]   exports of a running guest of libvirt, 200 by default
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PWD/node_modules/.bin:$PATH
 export PATH
 if [ "${1:-}" = qemu ]; then
   GANTRY_QEMU_KILLS=${2:-200} exec vitest run packages/core/src/snapshots/qemu-mixed-guest.test.ts
+fi
+if [ "${1:-}" = libvirt ]; then
+  GANTRY_LIBVIRT_KILLS=${2:-200} exec vitest run packages/core/src/snapshots/libvirt/libvirt.test.ts -t 'killed at any moment'
 fi
 GANTRY_TEST_KILLS=${1:-300} exec vitest run apps/cli/test/kill-*.test.ts

@@ -90,7 +90,7 @@ function disksThemselves({ instance, disks, reporter }: Session): AsyncDisposabl
 async function sendDisk({ session, options, budget, spacing }: Outgoing, snapshot: Snapshot, signal: AbortSignal): Promise<DumpedDisk> {
   const { os, instance, inspected, reporter } = session;
   const { index } = snapshot;
-  const diskBytes = inspected.diskBytes[index];
+  const diskBytes = snapshot.bytes ?? inspected.diskBytes[index];
   const hooks = { ...session.hooks('export', { disk: index, signal }), beforeStart: () => spacing.turn(signal) };
   const { codec, level, take, filter } = options;
   await using source = openDiskSource(os, { ...hooks, instance, disk: index, view: snapshot, diskBytes, skipCache: filter !== undefined });

@@ -10,12 +10,19 @@ const INTERVAL_MS = 2000;
 /** From this fill level on a warning is given, once. */
 const HIGH_SHARE = 0.8;
 
+const DEFAULT_FULL_HINT = 'Give it more space (--snapshot-size; a larger pool), or export when less is written.';
+
 export interface WatchOptions {
   readonly disk: number;
-  readonly look: (signal: AbortSignal) => Promise<Fill>;
+  /** More disks whose snapshots are lost with it. */
+  readonly others?: readonly number[];
+  /** @param isLast whether what was read counts only if this look finds everything as it should be */
+  readonly look: (signal: AbortSignal, isLast: boolean) => Promise<Fill>;
   readonly warn: (message: string, disk: number) => void;
   /** What to do if it runs out of space; default: to give an LVM snapshot more. */
   readonly fullHint?: string;
+  /** Between two looks. */
+  readonly intervalMs?: number;
 }
 
 /** Watches a snapshot while it is read. Disposing ends that. */
@@ -39,7 +46,7 @@ export class FillWatch implements AsyncDisposable {
   /** @throws GantryError `SNAPSHOT_FULL`, or `SNAPSHOT_FAILED` where it is lost in another way */
   async assertIntact(): Promise<void> {
     this.#lost.signal.throwIfAborted();
-    const fill = await this.#options.look(this.#stop.signal).catch((error: unknown): Fill => {
+    const fill = await this.#options.look(this.#stop.signal, true).catch((error: unknown): Fill => {
       this.#stop.signal.throwIfAborted();
       return { lost: `the snapshot cannot be looked at: ${errorText(error)}`, isFull: false };
     });
@@ -59,9 +66,9 @@ export class FillWatch implements AsyncDisposable {
   }
 
   #lose({ lost, isFull }: Extract<Fill, { readonly lost: string }>): GantryError {
-    const { disk, fullHint = 'Give it more space (--snapshot-size; a larger pool), or export when less is written.' } = this.#options;
+    const { disk, others = [], fullHint = DEFAULT_FULL_HINT } = this.#options;
     const error = new GantryError(isFull ? 'SNAPSHOT_FULL' : 'SNAPSHOT_FAILED', {
-      message: `the snapshot of disk ${disk} was lost while it was read: ${lost}`,
+      message: `${describeLost([disk, ...others])} read: ${lost}`,
       hint: isFull ? fullHint : 'Leave the snapshot alone while it is read, and try again.',
       disk,
     });
@@ -73,13 +80,18 @@ export class FillWatch implements AsyncDisposable {
     const { signal } = this.#stop;
     try {
       while (!this.#lost.signal.aborted) {
-        await pause(INTERVAL_MS, signal);
+        await pause(this.#options.intervalMs ?? INTERVAL_MS, signal);
         // A look that fails on a busy machine says nothing: the one at the end counts.
-        const fill = await this.#options.look(signal).catch(() => undefined);
+        const fill = await this.#options.look(signal, false).catch(() => undefined);
         if (fill !== undefined) this.#take(fill);
       }
     } catch {
       // Stopped; or lost, which its signal has said.
     }
   }
+}
+
+function describeLost(disks: readonly number[]): string {
+  if (disks.length > 1) return `the snapshots of disks ${disks.join(', ')} were lost while they were`;
+  return `the snapshot of disk ${disks.join()} was lost while it was`;
 }

@@ -57,7 +57,7 @@ type ChangesSince =
 /** A stable view of one disk. */
 export interface Snapshot {
   readonly index: number;
-  /** Name of the provider that made it, also used in manifests: `reflink`, `qemu`, `command`, `lvm`, `none`. */
+  /** Name of the provider that made it, also used in manifests: `reflink`, `libvirt`, `qemu`, `command`, `lvm`, `none`. */
   readonly kind: string;
   /** Passed to scripts as `EXPORT_DEVICE`; absent for a disk with only a URI, and if there is `nbd`. */
   readonly path?: string;
@@ -75,6 +75,8 @@ export interface Snapshot {
   readonly nbd?: SnapshotOverNbd;
   /** Present if the request asked for it and the provider can. */
   readonly changes?: SnapshotChanges;
+  /** Its size, where that can differ from the size of what is at the disk's path: an image of another format than raw. */
+  readonly bytes?: number;
 }
 
 /** An NBD export at a unix socket. */

@@ -1,5 +1,6 @@
 import { createCommandProvider } from './command.ts';
 import { createDrbdProvider } from './drbd/drbd.ts';
+import { createLibvirtProvider } from './libvirt/libvirt.ts';
 import { createLvmProvider } from './lvm/lvm.ts';
 import { createNoneProvider } from './none.ts';
 import type { ProviderOptions, SnapshotProvider } from './provider.ts';
@@ -7,7 +8,7 @@ import { createQemuProvider } from './qemu.ts';
 import { createReflinkProvider } from './reflink.ts';
 
 /** The kinds of snapshots, by their names in `--snapshot`, manifests and journals. */
-type SnapshotKind = 'reflink' | 'qemu' | 'command' | 'drbd' | 'lvm' | 'none';
+type SnapshotKind = 'libvirt' | 'reflink' | 'qemu' | 'command' | 'drbd' | 'lvm' | 'none';
 
 interface Entry<Kind extends SnapshotKind> {
   /** Completes "auto is the first of these that works: …". */
@@ -17,6 +18,7 @@ interface Entry<Kind extends SnapshotKind> {
 
 /** Every kind, in the order in which `auto` prefers them. A new one gets its own file here and a section in docs/reference/snapshots.md. */
 const ENTRIES: { readonly [Kind in SnapshotKind]: Entry<Kind> } = {
+  libvirt: { summary: 'a running guest of libvirt, by a backup of all its disks at one moment', create: createLibvirtProvider },
   reflink: { summary: 'a clone beside a disk that is a file, on xfs and btrfs', create: createReflinkProvider },
   qemu: { summary: 'a running guest, by its own QEMU and scratch files', create: createQemuProvider },
   command: { summary: 'what the commands of --snapshot-config make', create: ({ config }) => createCommandProvider(config) },

@@ -6,6 +6,8 @@ import { readSmallFile } from '../system/read-small-file.ts';
 import type { Argv } from '../system/run-command.ts';
 import { errorText } from '../report/error-text.ts';
 import { placeholdersOf } from './placeholders.ts';
+import type { LibvirtSnapshotConfig } from './libvirt/libvirt-config.ts';
+import { libvirtConfigSchema } from './libvirt/libvirt-config.ts';
 import type { SnapshotSize } from './snapshot-size.ts';
 import { parseSnapshotSize } from './snapshot-size.ts';
 
@@ -30,6 +32,8 @@ export interface SnapshotConfig {
   readonly timeouts: SnapshotTimeouts;
   /** For the provider `qemu`. */
   readonly qemu?: QemuSnapshotConfig | undefined;
+  /** For the provider `libvirt`. */
+  readonly libvirt?: LibvirtSnapshotConfig | undefined;
 }
 
 /** How the QEMU of a running guest takes snapshots of its disks. */
@@ -106,6 +110,7 @@ const configSchema = z
     size: size().optional(),
     timeouts: timeoutsSchema.prefault({}),
     qemu: qemuSchema.optional(),
+    libvirt: libvirtConfigSchema.optional(),
   })
   .superRefine((config, context) => {
     const complain = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message });
@@ -114,8 +119,9 @@ const configSchema = z
     if ((config.freeze === undefined) !== (config.thaw === undefined)) complain('thaw', 'freeze and thaw belong together: one is missing');
     if ((config.pause === undefined) !== (config.resume === undefined))
       complain('resume', 'pause and resume belong together: one is missing');
-    if ([config.create, config.freeze, config.pause, config.size, config.qemu].every((part) => part === undefined))
-      complain('create', 'is missing: there must be at least create, freeze, pause, size or qemu');
+    const { create, freeze, pause, size, qemu, libvirt } = config;
+    if ([create, freeze, pause, size, qemu, libvirt].every((part) => part === undefined))
+      complain('create', 'is missing: there must be at least create, freeze, pause, size, qemu or libvirt');
     if (config.device === undefined && config.remove?.some((part) => placeholdersOf(part).includes('device')) === true) {
       complain('remove', '{device} can only be used if `device` is given, because it must be known before the snapshot is made');
     }

@@ -25,6 +25,6 @@ test('stands in the configuration too, there also alone', () => {
   expect(parseSnapshotConfig('size: 4096', 'test').size).toEqual({ bytes: 4096 });
   expect(() => parseSnapshotConfig('size: much', 'test')).toThrow('size: It must be a size above 0');
   expect(() => parseSnapshotConfig('timeouts: {}', 'test')).toThrow(
-    'is missing: there must be at least create, freeze, pause, size or qemu',
+    'is missing: there must be at least create, freeze, pause, size, qemu or libvirt',
   );
 });

@@ -1,0 +1,136 @@
+import { errorText } from '../../report/error-text.ts';
+import { endCommandOfKilledRun } from '../../system/run-command.ts';
+import type { LibvirtSnapshotConfig } from './libvirt-config.ts';
+import type { FreezeRecord } from './libvirt-record.ts';
+import type { Virsh } from './virsh.ts';
+import { isGone } from './virsh.ts';
+
+/*
+ * File systems of a guest, frozen by its agent for a moment. A guest must not stay frozen, even if we are killed meanwhile. So before it
+ * is frozen, a guard starts: a `virsh` that waits, thaws, and ends. When the guest is thawed, the guard is ended.
+ */
+
+export interface AgentFreezeOptions {
+  readonly virsh: Virsh;
+  readonly uuid: string;
+  readonly settings: Pick<LibvirtSnapshotConfig, 'freeze' | 'frozen' | 'timeout'>;
+  /** Must resolve when the journal has it. */
+  readonly remember: (freeze: FreezeRecord | undefined) => Promise<void>;
+  readonly warn: (message: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** The agent is not there, or does not listen: it did not freeze anything for us. */
+function isAgentAbsent(error: unknown): boolean {
+  return /agent (is )?not (configured|connected|available)/i.test(errorText(error));
+}
+
+/**
+ * Freezes the guest's file systems as configured, does the work, and thaws.
+ * @throws Error where they must be frozen and were not, or cannot be thawed; what the work throws; the signal's reason
+ */
+export async function whileFrozen(options: AgentFreezeOptions, work: () => Promise<void>): Promise<void> {
+  const { settings, remember, virsh, uuid, signal } = options;
+  if (settings.freeze === 'never') return await work();
+  await remember({});
+  // Where something fails, the guard stays until the record is undone.
+  const guard = new Guard(options);
+  await guard.start();
+  const failure = await freeze(options, guard);
+  try {
+    if (failure !== undefined) complain(options, failure);
+    await work();
+  } finally {
+    await thaw(virsh, uuid, signal);
+  }
+  await guard.end();
+  if (guard.hasThawed) complain(options, `the guest was thawed after ${settings.frozen} s, before its snapshot was taken`);
+  await remember(undefined);
+}
+
+/** @returns why nothing is frozen @throws Error where the guest may be frozen all the same; the signal's reason */
+async function freeze({ virsh, uuid, settings, remember, signal }: AgentFreezeOptions, guard: Guard): Promise<string | undefined> {
+  try {
+    await virsh.run(['domfsfreeze', uuid], {
+      signal,
+      timeoutS: settings.frozen,
+      started: (freezing) => remember({ guard: guard.group, freezing }),
+    });
+    return undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!isAgentAbsent(error)) await thaw(virsh, uuid, signal);
+    return `the guest agent could not freeze its file systems: ${errorText(error)}`;
+  }
+}
+
+function complain({ settings, warn }: AgentFreezeOptions, message: string): void {
+  if (settings.freeze === 'require') throw new Error(message);
+  warn(message);
+}
+
+/** Thaws: does nothing to a guest that is not frozen. @throws Error where it may still be frozen */
+export async function thaw(virsh: Virsh, uuid: string, signal: AbortSignal): Promise<void> {
+  try {
+    await virsh.run(['domfsthaw', uuid], { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!isGone(error) && !isAgentAbsent(error)) throw error;
+  }
+}
+
+/** Ends what may still freeze or thaw after a killed run, and thaws. @throws Error where it may still be frozen */
+export async function undoFreeze({ freezing, guard }: FreezeRecord, virsh: Virsh, uuid: string, signal: AbortSignal): Promise<void> {
+  if (freezing !== undefined) await endCommandOfKilledRun(freezing);
+  await thaw(virsh, uuid, signal);
+  if (guard !== undefined) await endCommandOfKilledRun(guard);
+}
+
+/** A process that thaws the guest after a while. It goes on if we are killed. */
+class Guard {
+  readonly #options: AgentFreezeOptions;
+  readonly #stop = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+  #group: FreezeRecord['guard'];
+  #hasThawed = false;
+
+  constructor(options: AgentFreezeOptions) {
+    this.#options = options;
+  }
+
+  get group(): FreezeRecord['guard'] {
+    return this.#group;
+  }
+
+  get hasThawed(): boolean {
+    return this.#hasThawed;
+  }
+
+  /** Resolves when the journal has it and it is about to wait. */
+  async start(): Promise<void> {
+    const started = Promise.withResolvers<void>();
+    this.#running = this.#run(() => started.resolve()).catch((error: unknown) => started.reject(error));
+    await started.promise;
+  }
+
+  async #run(onStart: () => void): Promise<void> {
+    const { virsh, uuid, settings, remember } = this.#options;
+    // An event that no guest without a watchdog has: virsh has no other way to wait. Then it thaws, whatever came of that.
+    const words = `event ${uuid} --event watchdog --timeout ${Math.ceil(settings.frozen)}; domfsthaw ${uuid}`;
+    await virsh.run([words], {
+      signal: this.#stop.signal,
+      timeoutS: settings.frozen + settings.timeout,
+      started: async (group) => {
+        this.#group = group;
+        await remember({ guard: group });
+        onStart();
+      },
+    });
+    this.#hasThawed = true;
+  }
+
+  async end(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+}

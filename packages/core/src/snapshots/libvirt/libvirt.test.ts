@@ -1,0 +1,445 @@
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, watch, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import type { Libvirtd, LibvirtGuest, TemporaryDirectory } from '@gantry/testkit';
+import {
+  defineLibvirtGuest,
+  makeSparseFile,
+  makeTemporaryDirectory,
+  mountNewTmpfs,
+  PATIENTLY,
+  startLibvirtd,
+  writtenUpTo,
+} from '@gantry/testkit';
+import { MemoryStore } from '@gantry/transport/testing';
+import { execa } from 'execa';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+
+import { sampleInstance } from '../../../test/sample-instance.ts';
+import { FRAME_SIZE } from '../../frames/types.ts';
+import { openDiskSource } from '../../flow/disk-source.ts';
+import { undoHandlers } from '../../flow/undo-handlers.ts';
+import type { GuestControl } from '../../instances/inventory.ts';
+import type { Disk } from '../../instances/model.ts';
+import { NbdReader } from '../../disks/read-nbd.ts';
+import { checkSnapshots } from '../../operations/check-snapshots.ts';
+import { exportInstance } from '../../operations/export.ts';
+import { openRun } from '../../runs/journal.ts';
+import { recoverDeadRuns } from '../../runs/recover.ts';
+import { openStateDirectory } from '../../runs/state-directory.ts';
+import { selectOs } from '../../scripts/select.ts';
+import { pause } from '../../system/pause.ts';
+import type { SnapshotRequest } from '../provider.ts';
+import type { SnapshotConfig } from '../snapshot-config.ts';
+import { parseSnapshotConfig } from '../snapshot-config.ts';
+import type { SnapshotSet } from '../snapshot-set.ts';
+import { takeSnapshotSet } from '../snapshot-set.ts';
+import { backupXml } from './backup-xml.ts';
+import { whyNoSpace } from './find-disk.ts';
+import { createLibvirtProvider } from './libvirt.ts';
+
+const MiB = 1024 * 1024;
+/** 2 to the power of 14 blocks. */
+const DISK_BYTES = 64 * MiB;
+const { signal } = new AbortController();
+const driver = fileURLToPath(import.meta.resolve('../../../test/snapshots/hold-snapshots.ts'));
+/** How many runs are killed at random moments; see scripts/kills.sh. */
+const KILLS = Number(process.env['GANTRY_LIBVIRT_KILLS'] ?? 3);
+
+let stack: AsyncDisposableStack;
+let libvirtd: Libvirtd;
+let guest: LibvirtGuest;
+/** Of scratch files, large enough. */
+let scratch: TemporaryDirectory;
+/** Mounted before libvirtd starts: it has a mount namespace of its own. */
+let tiny: TemporaryDirectory;
+
+const disks = (): readonly [string, string] => [join(libvirtd.directory, 'a.img'), join(libvirtd.directory, 'b.qcow2')];
+const control = (): GuestControl => ({ kind: 'libvirt', uri: libvirtd.uri, uuid: guest.uuid, targets: ['vda', 'vdb'] });
+
+beforeAll(async () => {
+  stack = new AsyncDisposableStack();
+  scratch = stack.use(await makeTemporaryDirectory());
+  tiny = stack.use(await mountNewTmpfs(6 * MiB));
+  libvirtd = stack.use(await startLibvirtd());
+  const [raw, qcow2] = disks();
+  await makeSparseFile(raw, DISK_BYTES, []);
+  await execa('qemu-img', ['create', '-q', '-f', 'qcow2', qcow2, String(DISK_BYTES)]);
+  guest = await defineLibvirtGuest(libvirtd, { name: 'web1', disks: [{ file: raw }, { file: qcow2, format: 'qcow2' }], does: 'writes' });
+  await libvirtd.virsh('start', guest.uuid);
+  await writes(20);
+});
+
+afterEach(() => {
+  expect(warnings.splice(0)).toEqual([]);
+});
+
+afterAll(async () => {
+  await stack.disposeAsync();
+});
+
+/** Resolves when the guest has written so many numbers more. */
+async function writes(more: number): Promise<void> {
+  await guest.says(new RegExp(String.raw`wrote ${(await guest.written()) + more}\r?\n`));
+}
+
+function config(directory: string, more: object = {}): SnapshotConfig {
+  return parseSnapshotConfig(JSON.stringify({ libvirt: { scratch: directory, reserve: 1, ...more } }), 'test');
+}
+
+/** As the inventory of libvirt describes them. */
+function described(): readonly [Disk, Disk] {
+  const [path, image] = disks();
+  return [
+    { path, access: 'rw' },
+    { uri: `qcow2:${image}`, access: 'rw' },
+  ];
+}
+
+function requests(): readonly SnapshotRequest[] {
+  return described().map((disk, index) => ({ index, disk, instanceName: 'web1' }));
+}
+
+const warnings: string[] = [];
+
+interface Taking {
+  readonly config: SnapshotConfig;
+  readonly state: string;
+  readonly notes?: string[];
+}
+
+async function take(taking: Taking): Promise<SnapshotSet> {
+  const stateDirectory = await openStateDirectory(taking.state);
+  const run = await openRun({ stateDirectory, operation: 'export', instance: 'web1' });
+  const set = await takeSnapshotSet({
+    mode: 'libvirt',
+    config: taking.config,
+    guest: control(),
+    instanceName: 'web1',
+    requests: requests(),
+    run,
+    warn: (message) => warnings.push(message),
+    stage: (message) => taking.notes?.push(message),
+    signal,
+  }).catch(async (error: unknown) => {
+    await run[Symbol.asyncDispose]();
+    throw error;
+  });
+  return {
+    ...set,
+    async [Symbol.asyncDispose]() {
+      await set[Symbol.asyncDispose]();
+      await run[Symbol.asyncDispose]();
+    },
+  };
+}
+
+interface Holder {
+  /** The first line that it says: where its snapshots are. */
+  readonly said: Promise<string>;
+  kill(): Promise<void>;
+  /** Ends it in the normal way. */
+  end(): Promise<void>;
+}
+
+/** A process of its own that takes snapshots and keeps them. */
+function hold(
+  state: string,
+  libvirt: SnapshotConfig['libvirt'],
+  { through = [], uri = libvirtd.uri }: { readonly through?: readonly string[]; readonly uri?: string } = {},
+): Holder {
+  const [program, ...words] = [
+    ...through,
+    process.execPath,
+    '--conditions=@gantry/source',
+    driver,
+    state,
+    'libvirt',
+    JSON.stringify({ libvirt }),
+    ...disks(),
+  ];
+  const child = execFile(program, words, { env: { ...process.env, GANTRY_TEST_GUEST: JSON.stringify({ ...control(), uri }) } });
+  const ended = once(child, 'exit');
+  const { stdout, stdin } = child;
+  if (stdout === null) throw new Error('no output');
+  const said = once(createInterface(stdout), 'line').then(([line]) => String(line));
+  said.catch(() => undefined);
+  return {
+    said,
+    async kill() {
+      child.kill('SIGKILL');
+      await ended;
+    },
+    async end() {
+      stdin?.end();
+      expect(await ended).toEqual([0, null]);
+    },
+  };
+}
+
+/** What became of each thing that a killed run had left. */
+async function recover(state: string): Promise<readonly string[]> {
+  const report = await recoverDeadRuns({ stateDirectory: await openStateDirectory(state), undos: undoHandlers(), signal });
+  for (const { message } of report.leftovers) expect(message).toContain('snapshot of disk 0, 1 of the libvirt domain');
+  return report.leftovers.map(({ outcome, message }) => (outcome === 'cleared' ? outcome : `${outcome}: ${message}`));
+}
+
+/** What the built-in definition `raw` reads of a snapshot. */
+async function contentOf(set: SnapshotSet, index: number): Promise<Buffer> {
+  const view = set.snapshots[index];
+  if (view === undefined) throw new Error('no view');
+  const os = await selectOs('raw', { searchPath: [] });
+  const instance = sampleInstance({ disks: described() });
+  await using source = openDiskSource(os, { instance, disk: index, view, diskBytes: view.bytes, signal });
+  const content = Buffer.alloc(DISK_BYTES);
+  let at = 0;
+  for (;;) {
+    const piece = await source.read(content.subarray(at, at + FRAME_SIZE));
+    if (piece === undefined) break;
+    at += typeof piece === 'number' ? piece : piece.zeros;
+  }
+  expect(at).toBe(DISK_BYTES);
+  return content;
+}
+
+/** Nothing of ours is left in libvirt, and the guest writes on. */
+async function expectUntouched(directory: string): Promise<void> {
+  expect(await libvirtd.virsh('domstate', guest.uuid)).toContain('running');
+  expect(await libvirtd.virsh('domjobinfo', guest.uuid)).toContain('None');
+  expect(await readdir(directory)).toEqual([]);
+  for (const name of await readdir(join(libvirtd.stateDirectory, 'qemu')))
+    if (name.startsWith('domain-'))
+      expect(await readdir(join(libvirtd.stateDirectory, 'qemu', name))).not.toContainEqual(expect.stringMatching(/^gantry/));
+  await writes(3);
+}
+
+function expectOneMoment(first: number, second: number): void {
+  expect(first - second === 0 || first - second === 1, `${first} and ${second}`).toBe(true);
+}
+
+describe('a guest that writes numbered blocks to a raw disk and to one in qcow2', () => {
+  test('is read at one moment of both, while it writes on; nothing is left', async () => {
+    await using own = await makeTemporaryDirectory();
+    const notes: string[] = [];
+    const before = await guest.written();
+    const set = await take({ config: config(scratch.path), state: own.path, notes });
+    const after = await guest.written();
+    // All that it overwrites now must not be seen.
+    await writes(15);
+    const [first, second] = [writtenUpTo(await contentOf(set, 0)), writtenUpTo(await contentOf(set, 1))];
+    expectOneMoment(first, second);
+    expect(first).toBeGreaterThanOrEqual(before);
+    // One more may have been written and not said yet.
+    expect(first).toBeLessThanOrEqual(after + 2);
+    expect(notes).toEqual([
+      'snapshot of 2 disks (libvirt)',
+      'disk 1 is a qcow2 image: its export is a plain image of what the guest sees',
+      expect.stringMatching(/^2 snapshots taken within \d+ ms$/),
+    ]);
+    await set[Symbol.asyncDispose]();
+    await expectUntouched(scratch.path);
+  });
+
+  test('is exported by the definition raw as `auto` chooses, and the export has that moment', async () => {
+    await using own = await makeTemporaryDirectory();
+    const store = new MemoryStore();
+    const result = await exportInstance({
+      instance: sampleInstance({
+        name: 'web1.example.com',
+        os: 'raw',
+        disks: described(),
+      }),
+      store,
+      snapshotConfig: config(scratch.path),
+      guest: control(),
+      stateDirectory: own.path,
+      createStore: true,
+    });
+    expect(result.warnings).toEqual([]);
+    const [first = -1, second = -1] = await Promise.all(
+      result.dumps.map(async ({ name, snapshot }) => {
+        expect(snapshot).toBe('libvirt');
+        await using dump = await store.read(`${result.instance}/${result.exportId}/${name}`);
+        const input = Buffer.concat(await Array.fromAsync(dump, (chunk) => Buffer.from(chunk)));
+        const { stdout } = await execa('zstd', ['--decompress', '--stdout'], { input, encoding: 'buffer', maxBuffer: 2 * DISK_BYTES });
+        expect(stdout.length).toBe(DISK_BYTES);
+        return writtenUpTo(Buffer.from(stdout));
+      }),
+    );
+    expectOneMoment(first, second);
+    await expectUntouched(scratch.path);
+  });
+
+  test('goes on when the scratch space is used up: the export fails, and says why', async () => {
+    await using own = await makeTemporaryDirectory();
+    const set = await take({ config: config(tiny.path), state: own.path });
+    // Each number takes up to two clusters of 64 KiB.
+    await once(set.snapshots[0]?.lost ?? signal, 'abort');
+    await expect(contentOf(set, 0)).rejects.toMatchObject({
+      code: 'SNAPSHOT_FULL',
+      message: expect.stringMatching(/^the snapshots of disks 0, 1 were lost while they were read: .* less than 1 MiB are free in/),
+    });
+    await set[Symbol.asyncDispose]();
+    await expectUntouched(tiny.path);
+    // Before it was full; whether a watch saw that depends on when it looked.
+    for (const warning of warnings.splice(0)) expect(warning).toMatch(/^the scratch space in .* is \d+ % full/);
+  });
+
+  test('that is paused because a killed run has let the scratch space fill up goes on when that is cleared', async () => {
+    await using own = await makeTemporaryDirectory();
+    const holder = hold(own.path, config(tiny.path).libvirt);
+    await holder.said;
+    await holder.kill();
+    await expect.poll(() => libvirtd.virsh('domstate', guest.uuid, '--reason'), PATIENTLY).toContain('paused (I/O error)');
+    expect(await recover(own.path)).toEqual(['cleared']);
+    await expectUntouched(tiny.path);
+  });
+
+  test('is not touched where the scratch space is too small before, or holds less than the disks and nobody chose it', async () => {
+    await using own = await makeTemporaryDirectory();
+    await expect(take({ config: config(tiny.path, { reserve: 64 }), state: own.path })).rejects.toMatchObject({
+      code: 'SNAPSHOT_UNSUPPORTED',
+      message: expect.stringMatching(/only \d MiB are free in the scratch directory .*, 128 are needed at least/),
+    });
+    const space = { scratch: tiny.path, reserve: 1, isDefaultScratch: true };
+    expect(await whyNoSpace(space, [{ capacity: 1024 * MiB, physical: 100 * MiB }, { capacity: 5 * MiB }])).toEqual({
+      reason: expect.stringMatching(/^only \d MiB are free in .*, 106 are needed for all that its disks have: name a scratch directory/),
+    });
+    expect(await whyNoSpace(space, [{ capacity: MiB }])).toBeUndefined();
+    await expectUntouched(tiny.path);
+  });
+
+  test('is not touched where libvirt backs it up for somebody else, and that backup goes on', async () => {
+    await using own = await makeTemporaryDirectory();
+    const description = own.file('backup.xml');
+    await writeFile(description, backupXml(own.file('theirs'), [{ target: 'vda', scratch: own.file('vda') }]));
+    await libvirtd.virsh('backup-begin', guest.uuid, description);
+    const check = await checkSnapshots({
+      instance: sampleInstance({ disks: described() }),
+      snapshotConfig: config(scratch.path),
+      guest: control(),
+    });
+    expect(check.disks.map(({ provider, what }) => ({ provider, what }))).toEqual(
+      Array.from({ length: 2 }, () => ({ what: 'libvirt is the way for it, but libvirt is busy with another job of its guest (Backup)' })),
+    );
+    await expect(take({ config: config(scratch.path), state: own.file('state') })).rejects.toMatchObject({
+      code: 'SNAPSHOT_UNSUPPORTED',
+      message: expect.stringContaining('libvirt is busy with another job of its guest (Backup)'),
+    });
+    expect(await libvirtd.virsh('backup-dumpxml', guest.uuid)).toContain('theirs');
+    await libvirtd.virsh('domjobabort', guest.uuid);
+    await expectUntouched(scratch.path);
+  });
+
+  test('is read to its end while libvirtd is dead; what is left then is cleared when it is back', async () => {
+    await using own = await makeTemporaryDirectory();
+    const set = await take({ config: config(scratch.path, { timeout: 20 }), state: own.path });
+    await libvirtd.kill();
+    const nbd = set.snapshots[0]?.nbd;
+    if (nbd === undefined) throw new Error('no view');
+    await using reader = new NbdReader({ ...nbd, bytes: DISK_BYTES }, signal);
+    expect(await reader.read(Buffer.alloc(4096))).toBeDefined();
+    await set[Symbol.asyncDispose]();
+    expect(warnings.splice(0)).toEqual([
+      expect.stringMatching(/^could not undo: snapshot of disk 0, 1 of the libvirt domain .* Failed to connect/),
+    ]);
+    await libvirtd.start();
+    expect(await recover(own.path)).toEqual(['cleared']);
+    await expectUntouched(scratch.path);
+  });
+
+  test('has its NBD socket where AppArmor allows it, if libvirt is the one of the system', async () => {
+    await using own = await makeTemporaryDirectory();
+    const holder = hold(own.path, config(scratch.path).libvirt, { through: libvirtd.enter, uri: 'qemu:///system' });
+    const socket: unknown = JSON.parse(await holder.said);
+    const expected = expect.stringMatching(/^\/var\/lib\/libvirt\/qemu\/domain-\d+-web1\/gantry-[0-9a-f]{12}\.sock$/);
+    expect(socket).toEqual([expected, expected]);
+    await holder.end();
+    await expectUntouched(scratch.path);
+  });
+});
+
+test(
+  `a run that is killed at any moment leaves what the next one clears, and the guest goes on (${KILLS} times)`,
+  { timeout: 600_000 + KILLS * 30_000 },
+  async () => {
+    for (let round = 0; round < KILLS; round += 1) {
+      await using state = await makeTemporaryDirectory();
+      const started = untilSomethingIn(scratch.path);
+      const holder = hold(state.path, config(scratch.path).libvirt);
+      await Promise.race([started, holder.said]);
+      // All steps take some hundred ms; afterwards it waits.
+      await pause(Math.random() * 1000);
+      await holder.kill();
+      expect(await recover(state.path)).toEqual(['cleared']);
+      await expectUntouched(scratch.path);
+    }
+  },
+);
+
+async function untilSomethingIn(directory: string): Promise<void> {
+  for await (const _ of watch(directory, { signal: AbortSignal.timeout(PATIENTLY.timeout) })) return;
+}
+
+describe('what cannot be held still this way is refused with the reason', () => {
+  const reason = async (
+    other: Partial<Extract<GuestControl, { kind: 'libvirt' }>>,
+    more: Partial<SnapshotRequest> = {},
+  ): Promise<string> => {
+    const [request] = requests();
+    if (request === undefined) throw new Error('no disk');
+    const provider = createLibvirtProvider({
+      config: config(scratch.path),
+      guest: { kind: 'libvirt', uri: libvirtd.uri, uuid: guest.uuid, targets: ['vda', 'vdb'], ...other },
+    });
+    const answer = await provider.supports({ ...request, ...more }, signal);
+    return answer.ok ? answer.what : answer.reason;
+  };
+
+  test('but for what is supported: that says what would be made', async () => {
+    expect(await reason({})).toBe('vda of the running guest, by libvirt: a full backup; no checkpoint, as its format is raw');
+    expect(await reason({}, { index: 1, disk: described()[1] })).toBe(
+      'vdb of the running guest, by libvirt: a full backup of what the guest sees in its qcow2 image',
+    );
+  });
+
+  test('a guest that is elsewhere, unknown, or not of libvirt; a libvirtd that is not there', async () => {
+    expect(await reason({ uri: 'qemu+ssh://node2/system' })).toBe(
+      'the libvirt of its guest is on another host (qemu+ssh://node2/system): run Gantry there',
+    );
+    expect(await reason({ uuid: '00000000-0000-4000-8000-000000000000' })).toMatch(/failed to get domain/);
+    expect(await reason({ uri: 'qemu+unix:///system?socket=/nowhere' })).toMatch(/Failed to connect socket to '\/nowhere'/);
+    expect(await createLibvirtProvider().supports({ index: 0, disk: { path: '/x', access: 'rw' } }, signal)).toEqual({
+      ok: false,
+      reason: 'the source of the instance does not say that libvirt has its guest',
+    });
+  });
+
+  test('scripts; a disk that the guest does not have, or no longer', async () => {
+    expect(await reason({}, { needsPath: true })).toMatch(/scripts cannot/);
+    expect(await reason({ targets: ['vdc'] })).toBe('its guest has no disk vdc now');
+    expect(await reason({ targets: [] })).toBe('the source of the instance does not say which disk of the guest it is');
+    expect(await reason({ targets: ['vdb'] })).toBe(`the disk vdb of its guest is ${disks()[1]} now`);
+  });
+});
+
+test('when the guest is destroyed the export fails with that reason, and nothing is left', async () => {
+  await using own = await makeTemporaryDirectory();
+  const set = await take({ config: config(scratch.path), state: own.path });
+  await libvirtd.virsh('destroy', guest.uuid);
+  await expect(contentOf(set, 0)).rejects.toMatchObject({
+    code: 'SNAPSHOT_FAILED',
+    message: expect.stringContaining('its guest does not run any more (shut off: destroyed)'),
+  });
+  await set[Symbol.asyncDispose]();
+  expect(await readdir(scratch.path)).toEqual([]);
+  const { ok, ...answer } = await createLibvirtProvider({ config: config(scratch.path), guest: control() }).supports(
+    { index: 0, disk: { path: disks()[0], access: 'rw' } },
+    signal,
+  );
+  expect({ ok, ...answer }).toEqual({ ok: false, reason: 'its guest does not run (shut off)' });
+});

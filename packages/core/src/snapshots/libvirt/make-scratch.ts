@@ -1,0 +1,56 @@
+import { chmod, chown, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { Domain } from './domain.ts';
+import type { LibvirtGuest } from './find-disk.ts';
+import type { LibvirtSnapshotConfig } from './libvirt-config.ts';
+import { scratchFilesOf } from './libvirt-record.ts';
+
+/** Where libvirt keeps what belongs to one run of a guest. QEMU may make sockets there, also where AppArmor or SELinux confine it. */
+const GUEST_DIRECTORIES = '/var/lib/libvirt/qemu';
+/** unix(7): the path of a socket, without the NUL at its end. */
+const MAX_SOCKET_PATH_BYTES = 107;
+
+/**
+ * The directory for the NBD socket: the configured one, or the guest's own, or else that of its scratch files.
+ * @param directory ours, below which scratch files are
+ */
+export async function socketDirectory(
+  { uri }: LibvirtGuest,
+  { socket }: LibvirtSnapshotConfig,
+  { id }: Domain,
+  directory: string,
+): Promise<string> {
+  if (socket !== undefined) return socket;
+  const names = isSystemLibvirt(uri) ? await readdir(GUEST_DIRECTORIES).catch(() => []) : [];
+  const own = names.find((name) => name.startsWith(`domain-${id}-`));
+  return own === undefined ? scratchFilesOf(directory) : join(GUEST_DIRECTORIES, own);
+}
+
+/** Others have their directories elsewhere. */
+function isSystemLibvirt(uri: string): boolean {
+  const { pathname, search } = new URL(uri);
+  return pathname === '/system' && search === '';
+}
+
+/** @throws Error where a socket cannot have this path */
+export function assertSocketPath(path: string): void {
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES)
+    throw new Error(`the path of its NBD socket is too long (${path}): name a shorter directory as "socket"`);
+}
+
+/** Makes our directory, with the description of the backup, and below it one in which the guest's QEMU may write. */
+export async function makeScratch(directory: string, description: string, owner: Domain['owner']): Promise<void> {
+  await mkdir(directory, { mode: 0o700 });
+  // QEMU has to get through, whatever the umask.
+  await chmod(directory, 0o711);
+  await writeFile(descriptionOf(directory), description, { mode: 0o600, flag: 'wx' });
+  const files = scratchFilesOf(directory);
+  await mkdir(files, { mode: 0o700 });
+  if (owner !== undefined) await chown(files, owner.uid, owner.gid);
+}
+
+/** The file that describes the backup. */
+export function descriptionOf(directory: string): string {
+  return join(directory, 'backup.xml');
+}
