@@ -70,7 +70,7 @@ function complain({ settings, warn }: AgentFreezeOptions, message: string): void
 }
 
 /** Thaws: does nothing to a guest that is not frozen. @throws Error where it may still be frozen */
-export async function thaw(virsh: Virsh, uuid: string, signal: AbortSignal): Promise<void> {
+async function thaw(virsh: Virsh, uuid: string, signal: AbortSignal): Promise<void> {
   try {
     await virsh.run(['domfsthaw', uuid], { signal });
   } catch (error) {
