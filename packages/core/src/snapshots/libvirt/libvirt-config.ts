@@ -23,14 +23,14 @@ const MAX_TIMEOUT_S = 240;
 const MAX_FROZEN_S = 60;
 const MUST_BE_ABSOLUTE = 'must be an absolute path';
 
-export const libvirtConfigSchema = z.strictObject({
+export const libvirtConfigSchema: z.ZodType<LibvirtSnapshotConfig> = z.strictObject({
   scratch: z.string().startsWith('/', MUST_BE_ABSOLUTE).optional(),
   socket: z.string().startsWith('/', MUST_BE_ABSOLUTE).optional(),
   reserve: z.number().min(1).max(MAX_RESERVE_MIB).default(1024),
   timeout: z.number().min(1).max(MAX_TIMEOUT_S).default(60),
   freeze: z.enum(['never', 'try', 'require']).default('never'),
   frozen: z.number().min(1).max(MAX_FROZEN_S).default(10),
-}) satisfies z.ZodType<LibvirtSnapshotConfig>;
+});
 
 /** What the user says, and the defaults. */
 export interface LibvirtSettings extends LibvirtSnapshotConfig {
