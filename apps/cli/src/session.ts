@@ -1,4 +1,5 @@
-import { openInstance, openInstanceSource, openPeer, openStore } from '@gantry/config';
+import type { SourceOfInstance } from '@gantry/config';
+import { openInstance, openInstanceSource, openPeer, openSourceOf, openStore } from '@gantry/config';
 import type { DescribedInstance, OperationOptions } from '@gantry/core';
 import { osSearchPath } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
@@ -38,6 +39,8 @@ export interface Session extends CliContext {
   readonly openPeer: (address: string, program: string | undefined) => Promise<PeerChannel>;
   /** The instance of that address: a file, or of another source. */
   readonly describe: (address: string) => Promise<DescribedInstance>;
+  /** The source of the instance of that address. */
+  readonly openSourceOf: (address: string) => Promise<SourceOfInstance>;
   readonly openInstances: (address: string) => Promise<InstanceSource>;
   readonly warn: (message: string) => void;
 }
@@ -62,6 +65,7 @@ export function createSession(context: CliContext, options: CommonOptions): Sess
     open: (address, access) => openStore(address, surroundings, { access, bytesPerSecond: options.limitRate }),
     openPeer: (address, program) => openPeer(address, surroundings, program),
     describe: (address) => openInstance(address, surroundings),
+    openSourceOf: (address) => openSourceOf(address, surroundings),
     openInstances: (address) => openInstanceSource(address, surroundings),
   };
 }

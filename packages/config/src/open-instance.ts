@@ -11,9 +11,26 @@ import { loadInventory } from './inventories.ts';
  * @throws GantryError `INSTANCE_*`, `INVENTORY_*`; the reason of the signal
  */
 export async function openInstance(address: string, context: OpenContext): Promise<DescribedInstance> {
-  const { source: url, name } = parseInstanceAddress(address, context.cwd);
-  await using source = await openSource(url, context);
+  const { source, name } = await openSourceOf(address, context);
+  await using _source = source;
   return await describeFrom(source, name, { signal: context.signal });
+}
+
+/** An open source, and what it finds an instance by. */
+export interface SourceOfInstance {
+  /** The caller disposes it. */
+  readonly source: InstanceSource;
+  readonly name: string;
+}
+
+/**
+ * Opens the source of the instance that the user named, which need not be there.
+ *
+ * @throws GantryError `INVENTORY_*`; the reason of the signal
+ */
+export async function openSourceOf(address: string, context: OpenContext): Promise<SourceOfInstance> {
+  const { source, name } = parseInstanceAddress(address, context.cwd);
+  return { source: await openSource(source, context), name };
 }
 
 /**

@@ -115,3 +115,14 @@ export const RATE: { readonly limitRate: OptionSpec<number | undefined> } = {
 export const PARALLEL: { readonly parallel: OptionSpec<number | undefined> } = {
   parallel: wholeNumber('--parallel <n>', 'how many disks to process at once (default 4)'),
 };
+
+/** For commands after which an instance can be made known where instances are described. */
+export const DEFINE: {
+  readonly define: OptionSpec<string | undefined>;
+  readonly start: OptionSpec<true | undefined>;
+  readonly newIdentity: OptionSpec<true | undefined>;
+} = {
+  define: text('--define <source>', 'make the target known in this source of instances, such as libvirt:, when its disks are complete'),
+  start: flag('--start', 'start the instance that was defined'),
+  newIdentity: flag('--new-identity', 'define it with a new UUID and new MAC addresses, because the original may go on'),
+};

@@ -12,6 +12,7 @@ const command: CommandModule = defineCommand({
     allowInstance: texts('--allow-instance <pattern>', 'allow only instances whose name here matches; * matches any text'),
     allowOs: texts('--allow-os <name>', 'allow only this OS definition'),
     instanceDirectory: text('--instance-directory <directory>', 'allow only instance files in this directory; --to is relative to it'),
+    allowDefine: texts('--allow-define <source>', 'allow that instances are defined and started in this source; * matches any text'),
     outcome: text('--outcome <move-id>', 'only show whether this move was committed here'),
   },
   examples: [

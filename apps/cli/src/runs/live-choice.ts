@@ -3,14 +3,21 @@ import { GantryError } from '@gantry/core';
 import { askUser, hasUser } from '../consent.ts';
 import type { Session } from '../session.ts';
 
+interface LiveOptions {
+  readonly liveRounds: number | undefined;
+  readonly resume: true | undefined;
+  readonly stopSource: true | undefined;
+}
+
 /** Whether to move in rounds, and how the disks become still for the last one. @throws GantryError `USAGE` */
 export function liveChoiceOf(
   session: Session,
-  { liveRounds: rounds, resume }: { readonly liveRounds: number | undefined; readonly resume: true | undefined },
+  { liveRounds: rounds, resume, stopSource }: LiveOptions,
   described: DescribedInstance,
   config: SnapshotConfig | undefined,
 ): LiveRequest | undefined {
-  if (rounds !== undefined) return { rounds, resume, stillness: stillnessOf(session, described, config) };
+  if (rounds !== undefined)
+    return { rounds, resume, stillness: stopSource === true ? { kind: 'shutdown' } : stillnessOf(session, described, config) };
   if (resume === undefined) return undefined;
   throw new GantryError('USAGE', {
     message: '--resume needs --live-rounds',
@@ -25,6 +32,6 @@ function stillnessOf(session: Session, { run, guest, instance }: DescribedInstan
     return { kind: 'ask', ask: (signal) => askUser(session, `Stop ${instance.name} now for the last round. Is it stopped?`, signal) };
   throw new GantryError('USAGE', {
     message: `nothing would stop ${instance.name} for the last round of --live-rounds`,
-    hint: 'Give the commands pause and resume in --snapshot-config, or run the move on a terminal, where it asks you to stop the instance.',
+    hint: 'Add --stop-source, give the commands pause and resume in --snapshot-config, or run the move on a terminal, where it asks you to stop it.',
   });
 }

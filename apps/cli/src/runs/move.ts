@@ -3,21 +3,25 @@ import { moveInstance } from '@gantry/core';
 import { consentOf, describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import { defineChoiceOf } from './define-choice.ts';
 import { liveChoiceOf } from './live-choice.ts';
 import { snapshotChoiceOf } from './snapshot-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
-import type { CONSENT, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
+import type { CONSENT, DEFINE, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
 import type { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 
 /** Runs `gantry move`. */
 export async function run(
   session: Session,
   [named, address]: readonly [string, string],
-  options: OptionValues<typeof SCRIPTS & typeof CONSENT & typeof SNAPSHOTS & typeof RATE & typeof PARALLEL> & {
+  options: OptionValues<typeof SCRIPTS & typeof CONSENT & typeof SNAPSHOTS & typeof RATE & typeof PARALLEL & typeof DEFINE> & {
     readonly to: string;
     readonly level: number | undefined;
     readonly disk: readonly number[] | undefined;
     readonly rename: true | undefined;
+    readonly stopSource: true | undefined;
+    readonly stopTimeout: number | undefined;
+    readonly undefineSource: true | undefined;
     readonly allowOtherOs: true | undefined;
     readonly peerTimeout: number | undefined;
     readonly stallTimeout: number | undefined;
@@ -28,7 +32,12 @@ export async function run(
 ): Promise<void> {
   const started = performance.now();
   const described = await session.describe(named);
-  const { instance } = described;
+  const { instance, native } = described;
+  const define = defineChoiceOf(options);
+  const { stopSource: stop, stopTimeout, undefineSource: undefine } = options;
+  const isChanged = stop === true || undefine === true;
+  const origin = isChanged || define !== undefined ? await session.openSourceOf(named) : undefined;
+  await using _source = origin?.source;
   const snapshots = await snapshotChoiceOf(session, described, options);
   const live = liveChoiceOf(session, options, described, snapshots.snapshotConfig);
   await using peer = await connect(session, address, instance.name, options.peerProgram);
@@ -36,8 +45,11 @@ export async function run(
     ...session.operation,
     ...consentOf(session, options),
     instance,
+    native,
     peer,
     to: options.to,
+    define,
+    origin: origin && { ...origin, stop, stopTimeout, undefine },
     level: options.level,
     ...snapshots,
     live,

@@ -13,12 +13,13 @@ export async function run(
     readonly allowInstance: readonly string[] | undefined;
     readonly allowOs: readonly string[] | undefined;
     readonly instanceDirectory: string | undefined;
+    readonly allowDefine: readonly string[] | undefined;
     readonly outcome: string | undefined;
   },
 ): Promise<void> {
   if (options.outcome !== undefined) return showOutcome(session, options.outcome);
-  const { allowInstance: instances, allowOs: osDefinitions, instanceDirectory } = options;
-  await receive(session, { instances, osDefinitions, instanceDirectory });
+  const { allowInstance: instances, allowOs: osDefinitions, instanceDirectory, allowDefine: defineSources } = options;
+  await receive(session, { instances, osDefinitions, instanceDirectory, defineSources });
 }
 
 /** Standard output belongs to the channel, so messages for people go to stderr. */
@@ -30,7 +31,14 @@ async function receive(session: Session, limits: ReceiveLimits): Promise<void> {
     });
   }
   await using channel = stdioChannel();
-  const result = await receiveInstance({ ...session.operation, channel, cwd: session.cwd, limits, describe: session.describe });
+  const result = await receiveInstance({
+    ...session.operation,
+    channel,
+    cwd: session.cwd,
+    limits,
+    describe: session.describe,
+    openSource: session.openInstances,
+  });
   if (result.dryRun) session.output.note(`dry run for ${result.instance}: nothing was received`);
   else session.output.note(`received and committed ${result.instance} (move ${result.moveId})`);
 }

@@ -1,11 +1,12 @@
 import type { InspectedDisks } from '../disks/inspect-disks.ts';
 import type { DescribedInstance, InstanceGuard } from '../instances/instance-source.ts';
+import type { InstanceSource } from '../instances/inventory.ts';
 import { loadInstanceFile } from '../instances/load-instance-file.ts';
 import type { Instance } from '../instances/model.ts';
 import type { Order } from '../peer/messages.ts';
 import { garbageError } from '../peer/peer-errors.ts';
 import type { ReceiveLimits } from '../peer/receive-limits.ts';
-import { allowedInstanceFile, assertInstanceAllowed, assertOsAllowed } from '../peer/receive-limits.ts';
+import { allowedInstanceFile, assertDefineAllowed, assertInstanceAllowed, assertOsAllowed } from '../peer/receive-limits.ts';
 import type { OperationOptions } from '../report/reporter.ts';
 import { terminalSafe } from '../report/terminal-text.ts';
 import type { SelectedOs } from '../scripts/select.ts';
@@ -22,6 +23,8 @@ export interface OrderLimits extends OperationOptions {
   readonly cwd: string;
   /** Describes the target by the address that the source gave. Where it is absent, or a directory is a limit, instance files alone. */
   readonly describe?: ((address: string) => Promise<DescribedInstance>) | undefined;
+  /** Opens the source in which the target is to be defined. Where it is absent, that is refused. */
+  readonly openSource?: ((address: string) => Promise<InstanceSource>) | undefined;
 }
 
 /** What an order comes to here. */
@@ -42,6 +45,7 @@ export async function checkOrder(order: Order, request: OrderLimits, call: Call)
   if (new Set(disks).size < disks.length) throw garbageError('the source', 'it named a disk twice');
   const { instance: described, guard } = await describeTarget(order.instanceFile, request, signal);
   assertInstanceAllowed(described.name, limits);
+  if (order.define !== undefined) assertDefineAllowed(order.define.source, limits);
   const os = await chooseOs(described, 'import', { ...request, forceVariant: order.forceVariant });
   assertOsAllowed(os.definition.name, limits);
   if (order.rename) assertOperation(os, 'rename');

@@ -16,6 +16,8 @@ export interface LiveRequest {
 export type Stillness =
   /** The instance does not run. */
   | { readonly kind: 'stopped' }
+  /** Its source shuts it down: see `OriginOptions`. */
+  | { readonly kind: 'shutdown' }
   /** By the commands `pause` and `resume` of the snapshot configuration, or else by the control of the guest. */
   | { readonly kind: 'paused' }
   /** A person stops it, and says so: resolves with false if not. */

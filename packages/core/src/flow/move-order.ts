@@ -12,12 +12,23 @@ import { planDisk } from './write-plan.ts';
 
 export const DEFAULT_PEER_TIMEOUT_SECONDS = 60;
 
+/** Where the target of a move becomes known. */
+export interface RemoteDefinition {
+  /** Address of a source of instances, as the peer names it. */
+  readonly source: string;
+  readonly start?: boolean | undefined;
+  /** A new UUID and new MAC addresses, because the original may go on. */
+  readonly newIdentity?: boolean | undefined;
+}
+
 /** What is asked of a move that the receiver has to know. */
 export interface OrderRequest extends Pick<OperationOptions, 'forceVariant' | 'debug'>, Pick<ConsentOptions, 'dryRun'> {
   /** The target as the peer names it: an instance file there, or another address of an instance. */
   readonly to: string;
   /** Runs the `rename` script of the definition on the peer, which gives the installed system the name of the target. */
   readonly rename?: boolean | undefined;
+  /** Makes the target known on the peer before the commit, with the native description from the origin, and starts it after the commit. */
+  readonly define?: RemoteDefinition | undefined;
   /** Allows another OS definition on the peer than the one that exports the data. */
   readonly allowOtherOs?: boolean | undefined;
   /** Writes disks of the target that are in use, with a warning. */
@@ -30,6 +41,7 @@ export interface OrderRequest extends Pick<OperationOptions, 'forceVariant' | 'd
 
 /** What the source asks of the receiver. */
 export function composeOrder(request: OrderRequest, { os, instance, inspected: { diskBytes }, disks }: Session, moveId: string): Order {
+  const { define } = request;
   return {
     kind: 'order',
     moveId,
@@ -43,6 +55,9 @@ export function composeOrder(request: OrderRequest, { os, instance, inspected: {
       return { disk, ...(size === undefined ? {} : { size }), ...(bytes === undefined ? {} : { plainBytes: bytes }) };
     }),
     rename: request.rename === true,
+    ...(define === undefined
+      ? {}
+      : { define: { source: define.source, start: define.start === true, newIdentity: define.newIdentity === true } }),
     allowOtherOs: request.allowOtherOs === true,
     forceVariant: request.forceVariant === true,
     forceInUse: request.forceInUse === true,

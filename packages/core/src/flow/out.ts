@@ -4,6 +4,7 @@ import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
 import type { PlainReader } from '../frames/plain-reader.ts';
 import type { DumpSummary } from '../frames/types.ts';
+import type { NativeFile } from '../instances/inventory.ts';
 import type { Instance } from '../instances/model.ts';
 import type { OperationOptions } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
@@ -20,6 +21,8 @@ import { takeSnapshots } from './take-snapshots.ts';
 export interface OutgoingRequest extends OperationOptions, SnapshotChoice {
   /** The instance whose disks are read. */
   readonly instance: Instance;
+  /** What the source of the instance says of it in its own form. */
+  readonly native?: readonly NativeFile[] | undefined;
   /** Level of the codec; default: the operation's own. */
   readonly level?: number | undefined;
   /** Only these disks, by index. */

@@ -4,6 +4,7 @@ import { HeldRecords } from '../snapshots/held-records.ts';
 import { Pause, pauseUndo } from '../snapshots/pause.ts';
 import { pauseByCommands, pauseByControl } from '../snapshots/pause-ways.ts';
 import type { Stillness } from './live-request.ts';
+import type { Origin } from './origin.ts';
 import type { Session } from './session.ts';
 import type { SnapshotChoice } from './take-snapshots.ts';
 
@@ -14,15 +15,17 @@ import type { SnapshotChoice } from './take-snapshots.ts';
 export class QuietSource implements AsyncDisposable {
   readonly #session: Session;
   readonly #stillness: Stillness;
+  readonly #origin: Origin | undefined;
   readonly #pause: Pause | undefined;
   #heldAt: number | undefined;
   #isSettled = false;
 
   /** @throws GantryError `USAGE` if it is to be paused, and there is no way to do it */
-  constructor(session: Session, stillness: Stillness, { snapshotConfig, guest }: SnapshotChoice) {
+  constructor(session: Session, stillness: Stillness, { snapshotConfig, guest }: SnapshotChoice, origin: Origin | undefined) {
     const { run, instance, reporter } = session;
     this.#session = session;
     this.#stillness = stillness;
+    this.#origin = origin;
     if (stillness.kind !== 'paused') return;
     const values = { instance: instance.name, run: run.id };
     const byCommands = snapshotConfig === undefined ? undefined : pauseByCommands(snapshotConfig, values);
@@ -43,6 +46,7 @@ export class QuietSource implements AsyncDisposable {
     if (stillness.kind === 'paused') reporter.stage(`pausing ${instance.name}`);
     this.#heldAt = performance.now();
     if (stillness.kind === 'paused') await this.#pause?.begin(signal);
+    if (stillness.kind === 'shutdown') await this.#origin?.stop();
     if (stillness.kind === 'ask') {
       if (!(await stillness.ask(signal))) throw notStopped(instance.name);
       this.#heldAt = performance.now();
@@ -61,7 +65,7 @@ export class QuietSource implements AsyncDisposable {
     this.#isSettled = true;
     await this.#pause?.leave();
     const { instance, reporter } = this.#session;
-    if (outcome === 'undecided' && this.#heldAt !== undefined)
+    if (outcome === 'undecided' && this.#heldAt !== undefined && this.#stillness.kind !== 'shutdown')
       reporter.warn(`${instance.name} stays ${this.#pause === undefined ? 'stopped' : 'paused'} here, since the peer may have it now`);
   }
 

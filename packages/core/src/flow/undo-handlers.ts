@@ -1,4 +1,5 @@
-import type { Undo } from '../runs/undo.ts';
+import { definitionNotice, originNotice } from './notices.ts';
+import type { Remedy } from '../runs/undo.ts';
 import { scriptUndo } from '../scripts/undo-script.ts';
 import { createProviders } from '../snapshots/registry.ts';
 import { freezeUndo } from '../snapshots/freeze.ts';
@@ -7,8 +8,8 @@ import { snapshotUndo } from '../snapshots/undo-snapshot.ts';
 
 /**
  * Undoes everything a killed run may have left on this machine: first processes, which may write to a disk or have a snapshot open, then
- * freezes and pauses, then snapshots.
+ * freezes and pauses, then snapshots. At last it says what may be left where instances are described.
  */
-export function undoHandlers(): readonly Undo[] {
-  return [scriptUndo, freezeUndo, pauseUndo, snapshotUndo(createProviders())];
+export function undoHandlers(): readonly Remedy[] {
+  return [scriptUndo, freezeUndo, pauseUndo, snapshotUndo(createProviders()), definitionNotice, originNotice];
 }

@@ -88,7 +88,8 @@ const TRANSLATIONS: Readonly<Record<InventoryErrorCode, { readonly code: GantryE
   unavailable: { code: 'INVENTORY_UNAVAILABLE', hint: 'Try again when it can be reached.' },
 };
 
-async function withInventoryErrors<T>(address: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+/** Runs a call of a source. @throws GantryError `INSTANCE_*`, `INVENTORY_*`; the reason of the signal */
+export async function withInventoryErrors<T>(address: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
   try {
     signal?.throwIfAborted();
     return await work();

@@ -24,8 +24,8 @@ export interface CleanRequest extends Pick<OperationOptions, 'signal' | 'onEvent
 export interface CleanedThing {
   /** What it is, where it is, and who made it, in words. */
   readonly what: string;
-  /** `found`: seen by a dry run. `kept`: it may be in use, or could not be cleared. */
-  readonly outcome: 'found' | 'cleared' | 'kept';
+  /** `found`: seen by a dry run. `kept`: it may be in use, or could not be cleared. `noted`: it is for the user to do, and is not said again. */
+  readonly outcome: 'found' | 'cleared' | 'kept' | 'noted';
 }
 
 /**
@@ -42,6 +42,7 @@ export async function cleanUp(request: CleanRequest): Promise<readonly CleanedTh
     stateDirectory,
     undos: undoHandlers(),
     mode: request.dryRun === true ? 'list' : 'clear',
+    endNotices: true,
     signal,
   });
   if (request.dryRun !== true) {

@@ -601,7 +601,7 @@ describe('a source gives up on a peer', () => {
   test.each([
     ['that greets with something else', 'Welcome to node2!\nhave a nice day', 'PEER_PROTOCOL', /does not answer with gantry's protocol/],
     ['of another version', 'gantry-pipe 7 9.1.0\n', 'PEER_VERSION', /gantry 9\.1\.0 with version 7/],
-    ['that speaks no messages', `gantry-pipe 2 0.1.0\n${'x'.repeat(100)}`, 'PEER_PROTOCOL', /unknown type/],
+    ['that speaks no messages', `${GREETING}${'x'.repeat(100)}`, 'PEER_PROTOCOL', /unknown type/],
   ] as const)('%s', async (_, words, code, message) => {
     await using bench = await makeBench(1);
     bench.pair.receiverStream.write(words);
@@ -813,10 +813,10 @@ test('either side meets any bytes at all with a typed error, and no hang', async
   const instance = await loadInstanceFile(bench.file('here', 'web1.yaml'));
   const junk = fc.oneof(
     fc.uint8Array({ minLength: 1, maxLength: 300 }),
-    fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.concat([Buffer.from('gantry-pipe 2 0.1.0\n'), bytes])),
+    fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.concat([Buffer.from(GREETING), bytes])),
     fc.constantFrom('order', 'ready', 'commit', 'fail', 'end').map((kind) => {
       const body = Buffer.from(JSON.stringify({ kind }));
-      return Buffer.concat([Buffer.from('gantry-pipe 2 0.1.0\n'), header('control', 0, body.length), body]);
+      return Buffer.concat([Buffer.from(GREETING), header('control', 0, body.length), body]);
     }),
   );
   await fc.assert(

@@ -2,10 +2,13 @@ import { randomBytes } from 'node:crypto';
 import type { PeerChannel } from '@gantry/transport';
 import { RateLimiter } from '@gantry/transport';
 import { chooseOs } from '../flow/choose-os.ts';
+import type { DefinedInstance } from '../flow/definition.ts';
 import { sendRounds } from '../flow/live-out.ts';
 import { assertLivePossible } from '../flow/live-request.ts';
-import type { OrderRequest } from '../flow/move-order.ts';
+import type { OrderRequest, RemoteDefinition } from '../flow/move-order.ts';
 import { composeOrder, DEFAULT_PEER_TIMEOUT_SECONDS, makePlan } from '../flow/move-order.ts';
+import type { OriginOptions, OriginOutcome } from '../flow/origin.ts';
+import { Origin } from '../flow/origin.ts';
 import type { DumpedDisk, OutgoingRequest } from '../flow/out.ts';
 import { sendDisks } from '../flow/out.ts';
 import { relayTo } from '../flow/peer-relay.ts';
@@ -20,6 +23,7 @@ import { chooseLevel } from '../frames/codecs/levels.ts';
 import { describeFailure } from '../peer/failure.ts';
 import { Link } from '../peer/link.ts';
 import type { MoveStage } from '../peer/messages.ts';
+import { sendNative } from '../peer/native-inbox.ts';
 import { Sender } from '../peer/sender.ts';
 import { TargetDisks } from '../peer/target-disks.ts';
 import { errorText } from '../report/error-text.ts';
@@ -35,6 +39,8 @@ const FAST_LEVEL = 1;
 export interface MoveRequest extends OutgoingRequest, ConsentOptions, OrderRequest {
   /** The channel to `gantry receive` on the peer. The caller disposes it. */
   readonly peer: PeerChannel;
+  /** What is to become of the instance where it is described. */
+  readonly origin?: OriginOptions | undefined;
   /** Maximum stored bytes per second, all disks together; no limit by default. */
   readonly bytesPerSecond?: number | undefined;
   /**
@@ -69,6 +75,10 @@ export interface MoveResult {
   readonly downtimeMs?: number;
   /** What was overwritten with what on the peer; with `dryRun`, what would be. */
   readonly plan: WritePlan;
+  /** Where it became known on the peer, if that was asked for. */
+  readonly defined?: DefinedInstance;
+  /** What was done where the instance is described here, if anything was asked for. */
+  readonly origin?: OriginOutcome;
   readonly dryRun: boolean;
   readonly warnings: readonly string[];
 }
@@ -84,6 +94,8 @@ interface MoveState {
   readonly target: TargetDisks;
   /** Whether the peer may have committed without our having its answer. */
   undecided: boolean;
+  /** Whether the peer's last word after a failure was waited for. */
+  learned: boolean;
   /** The result, once the peer has committed: later failures do not change it. */
   committed?: MoveResult;
 }
@@ -110,7 +122,7 @@ async function runMove(request: MoveRequest): Promise<MoveResult> {
   const inspected = await inspectFor(call, request.instance, { purpose: 'export', disks });
 
   const moveId = randomBytes(16).toString('hex');
-  const moveState: MoveState = { moveId, stage: 'connect', target: new TargetDisks(disks), undecided: false };
+  const moveState: MoveState = { moveId, stage: 'connect', target: new TargetDisks(disks), undecided: false, learned: false };
   const { address } = request.peer;
   const onState = (disk: number, state: 'partial' | 'complete'): void => moveState.target.set(disk, state);
   const sender = new Sender({ peer: address, onEvent: relayTo(reporter), onState });
@@ -121,19 +133,41 @@ async function runMove(request: MoveRequest): Promise<MoveResult> {
     const connected: Call = { ...call, signal: AbortSignal.any([call.signal, link.lost]) };
     await using session = await openSession(connected, { os, inspected, disks, diskLock: 'shared' });
     await checkSessionParameters(session);
-    return await move({ request, level, session, link, sender, moveState });
+    const origin = request.origin && new Origin(request.origin, session, moveId);
+    return await moveOrGiveUp({ request, level, session, link, sender, moveState, origin });
   } catch (error) {
     if (moveState.committed !== undefined) {
       reporter.warn(`the move is committed, but cleaning up after it failed: ${errorText(error)}`);
       return moveState.committed;
     }
-    await link.sendFailure(describeFailure(error, moveState.stage), SAY_MS);
-    const lastWord = await link.failureOfPeer(LAST_WORD_MS);
-    moveState.target.learn(lastWord?.states ?? []);
-    // A receiver that reports its own failure has not committed.
-    if (lastWord !== undefined) moveState.undecided = false;
+    await learnOutcome(error, link, moveState);
     throw explain(error, moveState, request, reporter);
   }
+}
+
+/** What was done where the instance is described is undone while its locks are held. */
+async function moveOrGiveUp(parts: Move): Promise<MoveResult> {
+  const { link, moveState, origin } = parts;
+  try {
+    return await move(parts);
+  } catch (error) {
+    if (moveState.committed === undefined) {
+      await learnOutcome(error, link, moveState);
+      await origin?.afterFailure(moveState);
+    }
+    throw error;
+  }
+}
+
+/** Says to the peer that the move fails, and takes its last word. */
+async function learnOutcome(error: unknown, link: Link, moveState: MoveState): Promise<void> {
+  if (moveState.learned) return;
+  moveState.learned = true;
+  await link.sendFailure(describeFailure(error, moveState.stage), SAY_MS);
+  const lastWord = await link.failureOfPeer(LAST_WORD_MS);
+  moveState.target.learn(lastWord?.states ?? []);
+  // A receiver that reports its own failure has not committed.
+  if (lastWord !== undefined) moveState.undecided = false;
 }
 
 /** What the stages of one move share. */
@@ -144,14 +178,18 @@ interface Move {
   readonly link: Link;
   readonly sender: Sender;
   readonly moveState: MoveState;
+  readonly origin: Origin | undefined;
 }
 
 async function move(parts: Move): Promise<MoveResult> {
-  const { request, session, link, sender, moveState } = parts;
+  const { request, session, link, sender, moveState, origin } = parts;
   const { os, instance, inspected, reporter, signal } = session;
-  const { peer } = request;
+  const { peer, define, native = [] } = request;
+  const staysPaused = request.live?.stillness.kind === 'paused';
+  await origin?.check({ startsThere: define?.start === true && define.newIdentity !== true && !staysPaused });
   await link.send(composeOrder(request, session, moveState.moveId));
   moveState.stage = 'check';
+  if (define !== undefined) await sendNative(link, native);
   const ready = await link.expect('ready', signal);
   sender.window = ready.window;
   const plan = makePlan(inspected, os, ready);
@@ -168,22 +206,26 @@ async function move(parts: Move): Promise<MoveResult> {
   if (request.dryRun === true) return { ...result, disks: [], plainBytes: 0, storedBytes: 0, dryRun: true };
   await assertConsent(plan, request, signal);
 
+  if (request.live === undefined) await origin?.stop();
   moveState.stage = 'transfer';
   reporter.stage(`moving ${instance.name} to ${ready.instance} on ${peer.address}`);
-  await using quiet = request.live === undefined ? undefined : new QuietSource(session, request.live.stillness, request);
+  await using quiet = request.live === undefined ? undefined : new QuietSource(session, request.live.stillness, request, origin);
   const moved = await transfer(parts, quiet);
 
   if (request.rename === true) {
     moveState.stage = 'rename';
     reporter.stage(`renaming ${instance.name} to ${ready.instance} on ${peer.address}`);
   }
+  // The guest may have changed it while it shut down.
+  if (define !== undefined) await sendNative(link, (await origin?.native()) ?? native);
   await link.send({ kind: 'prepare' });
+  const defined = define && (await expectDefined(parts, define));
   await link.expect('prepared', signal);
-  return await commit(parts, { ...result, ...moved, dryRun: false }, quiet);
+  return await commit(parts, { ...result, ...(defined && { defined }), ...moved, dryRun: false }, quiet);
 }
 
 async function transfer(
-  { request, level, session, link, sender }: Move,
+  { request, level, session, link, sender, origin }: Move,
   quiet: QuietSource | undefined,
 ): Promise<Pick<MoveResult, 'disks' | 'plainBytes' | 'storedBytes' | 'rounds'>> {
   const { live, stallTimeout } = request;
@@ -194,6 +236,7 @@ async function transfer(
   }
   const sent = await sendDisks(session, {
     ...request,
+    guest: origin?.isDown === true ? undefined : request.guest,
     codec: 'zstd',
     level,
     take: (disk, dump, signal) => sender.send(link, disk, { ...dump, limiter }, signal),
@@ -212,14 +255,23 @@ function totalsOf(parts: readonly Pick<MovedDisk, 'plainBytes' | 'storedBytes'>[
   return { plainBytes: sum('plainBytes'), storedBytes: sum('storedBytes') };
 }
 
+async function expectDefined(
+  { link, moveState, session: { reporter, signal } }: Move,
+  { source }: RemoteDefinition,
+): Promise<DefinedInstance> {
+  moveState.stage = 'define';
+  reporter.stage(`defining it in ${source} on the peer`);
+  const { name } = await link.expect('defined', signal);
+  return { source, name: terminalSafe(name), started: false };
+}
+
 /** Between sending `commit` and its answer only the peer knows the outcome. A signal does not end this wait, the link's time-out does. */
-async function commit(
-  { link, moveState, session: { reporter, signal }, request }: Move,
-  result: MoveResult,
-  quiet: QuietSource | undefined,
-): Promise<MoveResult> {
+async function commit(parts: Move, result: MoveResult, quiet: QuietSource | undefined): Promise<MoveResult> {
+  const { link, moveState, origin, request } = parts;
+  const { reporter, signal } = parts.session;
   moveState.stage = 'commit';
   await quiet?.mayBeCommitted({ moveId: moveState.moveId, peer: request.peer.address });
+  await origin?.beforeCommit();
   signal.throwIfAborted();
   moveState.undecided = true;
   const reportWait = (): void =>
@@ -241,7 +293,33 @@ async function commit(
   moveState.committed = committed;
   await quiet?.settle('committed');
   await link.send({ kind: 'acknowledged' }).catch(() => undefined);
-  return committed;
+  return await afterCommit(parts, committed);
+}
+
+/** Nothing here makes the move fail: what could not be done is a warning. */
+async function afterCommit({ request, link, moveState, session, origin }: Move, result: MoveResult): Promise<MoveResult> {
+  const isToStart = request.define?.start === true;
+  const problem = isToStart ? await startProblem(link) : undefined;
+  if (problem !== undefined) {
+    const { name = '', source = '' } = result.defined ?? {};
+    session.reporter.warn(`the move is committed, but ${name} may not run in ${source} on the peer (${problem}): start it there`);
+  }
+  const isThere = problem === undefined;
+  const defined = result.defined && { defined: { ...result.defined, started: isToStart && isThere } };
+  moveState.committed = { ...result, ...defined };
+  const outcome = await origin?.afterCommit({ isThere });
+  moveState.committed = { ...moveState.committed, ...(outcome && { origin: outcome }) };
+  return moveState.committed;
+}
+
+/** Why the target was not started on the peer, or is not known to have been. */
+async function startProblem(link: Link): Promise<string | undefined> {
+  try {
+    const { problem } = await link.expect('started', link.lost);
+    return problem === undefined ? undefined : terminalSafe(problem);
+  } catch (error) {
+    return errorText(error);
+  }
 }
 
 /** Reports the state of both sides. @returns the error to fail with */

@@ -4,6 +4,8 @@ import { orAbort } from '@gantry/transport';
 import { warnOfGpt } from '../flow/check-data.ts';
 import type { OrderLimits } from '../flow/check-order.ts';
 import { checkOrder } from '../flow/check-order.ts';
+import type { DefinedInstance } from '../flow/definition.ts';
+import { Definition } from '../flow/definition.ts';
 import { receiveDisk } from '../flow/in.ts';
 import { receiveRounds } from '../flow/live-in.ts';
 import { assertReadsPlaces } from '../flow/live-request.ts';
@@ -15,14 +17,17 @@ import { describeTargets } from '../flow/write-plan.ts';
 import { decodeLiveDump } from '../frames/decode-live-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
+import type { InstanceSource, NativeFile } from '../instances/inventory.ts';
 import { EventRelay } from '../peer/event-relay.ts';
 import { describeFailure } from '../peer/failure.ts';
 import { Link } from '../peer/link.ts';
 import type { LiveOrder, MoveStage, Order, Ready } from '../peer/messages.ts';
 import { MoveLedger } from '../peer/move-ledger.ts';
+import { garbageError } from '../peer/peer-errors.ts';
 import type { IncomingDisk } from '../peer/receiver-inboxes.ts';
 import { ReceiverInboxes, windowFor } from '../peer/receiver-inboxes.ts';
 import { TargetDisks } from '../peer/target-disks.ts';
+import { WireProblem } from '../peer/wire.ts';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
@@ -43,6 +48,8 @@ export interface ReceiveResult {
   /** The instance's name here. */
   readonly instance: string;
   readonly disks: readonly number[];
+  /** Where it became known, if that was asked for. */
+  readonly defined?: DefinedInstance;
   /** The source only asked what would be overwritten: nothing was moved. */
   readonly dryRun: boolean;
   readonly warnings: readonly string[];
@@ -50,6 +57,9 @@ export interface ReceiveResult {
 
 const DEFAULT_FIRST_TIMEOUT_SECONDS = 60;
 const SAY_MS = 3000;
+/** How long starting a guest after the commit may take. */
+const START_MS = 120_000;
+const MAX_PROBLEM_CHARACTERS = 4000;
 const SOURCE = 'the source';
 
 /** How far a move got, for the report when it fails. */
@@ -75,6 +85,7 @@ interface Connection {
 interface Transfer extends Connection {
   readonly order: Order;
   readonly session: Session;
+  readonly definition: Definition | undefined;
   readonly budget: MemoryBudget;
 }
 
@@ -132,6 +143,8 @@ async function receive(connection: Connection): Promise<ReceiveResult> {
   await using session = await openSession(debugged, { os, inspected, disks: writable, diskLock: 'exclusive' });
   const { instance, reporter, signal } = session;
   await assertTargetsUnused(session, { forceInUse: order.forceInUse, guard });
+  await using source = order.define === undefined ? undefined : await openDefineSource(order.define.source, request);
+  const definition = source && (await checkDefinition(connection, { order, session, source }));
   const window = windowFor(disks.length);
   const targets = await describeTargets(inspected, disks, signal);
   const ready: Ready = { kind: 'ready', instance: instance.name, node: hostname(), window, disks: targets };
@@ -142,16 +155,57 @@ async function receive(connection: Connection): Promise<ReceiveResult> {
   }
   await checkSessionParameters(session);
   moveState.ledger = await MoveLedger.open(request.stateDirectory, order, { target: instance.name, disks: moveState.target.states });
-  const transfer: Transfer = { ...connection, order, session, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES) };
+  const transfer: Transfer = { ...connection, order, session, definition, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES) };
   if (order.live === undefined) await receiveDisks(transfer, disks, ready);
   else await receiveLive(transfer, order.live, ready);
 
+  if (definition !== undefined) definition.native = await expectNative(connection, signal);
   await link.expect('prepare', signal);
   if (order.rename) await rename(transfer);
-  moveState.stage = 'commit';
-  await link.send({ kind: 'prepared' });
-  await link.expect('commit', signal);
-  return await commit(transfer, { ...result, dryRun: false });
+  try {
+    if (definition !== undefined) await define(transfer, definition);
+    moveState.stage = 'commit';
+    await link.send({ kind: 'prepared' });
+    await link.expect('commit', signal);
+    return await commit(transfer, { ...result, dryRun: false });
+  } catch (error) {
+    if (moveState.ledger.mayBeCommitted) throw error;
+    await definition?.takeBack(session);
+    throw error;
+  }
+}
+
+async function openDefineSource(address: string, { openSource }: ReceiveRequest): Promise<InstanceSource> {
+  if (openSource !== undefined) return await openSource(address);
+  throw new GantryError('PEER_REFUSED', { message: `this receiver cannot define instances in ${terminalSafe(address)}` });
+}
+
+interface DefinitionParts extends Pick<Transfer, 'order' | 'session'> {
+  readonly source: InstanceSource;
+}
+
+/** Before anything is written. */
+async function checkDefinition(connection: Connection, { order, session, source }: DefinitionParts): Promise<Definition> {
+  const native = await expectNative(connection, session.signal);
+  const definition = new Definition({ ...order.define, source }, { instance: session.instance, native }, order.moveId);
+  await definition.check(session.signal);
+  return definition;
+}
+
+/** The source's own description of the instance; untrusted. */
+async function expectNative({ inboxes, link }: Connection, signal: AbortSignal): Promise<readonly NativeFile[]> {
+  const described = await link.expect('described', signal);
+  try {
+    return inboxes.native.take(described);
+  } catch (error) {
+    throw error instanceof WireProblem ? garbageError(SOURCE, error.message, error) : error;
+  }
+}
+
+async function define({ session, link, moveState }: Transfer, definition: Definition): Promise<void> {
+  moveState.stage = 'define';
+  await definition.define(session);
+  await link.send({ kind: 'defined', name: definition.name });
 }
 
 async function receiveDisks(transfer: Transfer, disks: readonly number[], ready: Ready): Promise<void> {
@@ -216,8 +270,9 @@ async function rename({ order, session, moveState }: Transfer): Promise<void> {
 }
 
 /** Once the record is on disk the move is committed, even if the connection is lost. */
-async function commit({ link, session: { reporter }, moveState }: Transfer, result: ReceiveResult): Promise<ReceiveResult> {
+async function commit({ link, session, moveState, definition }: Transfer, result: ReceiveResult): Promise<ReceiveResult> {
   const { ledger, target } = moveState;
+  const { reporter } = session;
   target.setAll('committed');
   try {
     await ledger?.commit(target.states);
@@ -231,9 +286,29 @@ async function commit({ link, session: { reporter }, moveState }: Transfer, resu
     await link.expect('acknowledged', link.lost);
   } catch (error) {
     if (!(error instanceof GantryError)) throw error;
-    reporter.warn('the move is committed here, but the source did not acknowledge that: it may not know');
+    const notStarted = definition?.start === true ? `, and ${definition.name} was not started` : '';
+    reporter.warn(`the move is committed here, but the source did not acknowledge that: it may not know${notStarted}`);
+    await definition?.settle(session.run);
+    return { ...result, ...(definition && { defined: definition.outcome(false) }) };
   }
-  return result;
+  if (definition === undefined) return result;
+  const started = definition.start && (await startGuest(link, session, definition));
+  await definition.settle(session.run);
+  return { ...result, defined: definition.outcome(started) };
+}
+
+/** The move is committed: a failure is a warning. */
+async function startGuest(link: Link, { run, reporter }: Session, definition: Definition): Promise<boolean> {
+  let problem: string | undefined;
+  try {
+    await definition.startGuest({ run, reporter, signal: AbortSignal.timeout(START_MS) });
+  } catch (error) {
+    problem = errorText(error);
+    reporter.warn(`the move is committed, but ${definition.name} could not be started in ${definition.source}: ${problem}; start it there`);
+  }
+  const shown = problem === undefined ? {} : { problem: problem.slice(0, MAX_PROBLEM_CHARACTERS) };
+  await link.send({ kind: 'started', ...shown }).catch(() => undefined);
+  return problem === undefined;
 }
 
 function undecidedError(moveId: string, cause: unknown): GantryError {

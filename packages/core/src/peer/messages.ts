@@ -3,7 +3,9 @@ import type { GantryErrorCode } from '../report/errors.ts';
 import { ERROR_EXIT_CODES } from '../report/errors.ts';
 import { MAX_BLOCK_BYTES, MIN_BLOCK_BYTES } from '../frames/block-digests.ts';
 import { hostName } from '../instances/field-types.ts';
+import { MAX_NATIVE_FILES } from '../instances/native-files.ts';
 import type { PlannedTarget } from '../report/events.ts';
+import { MAX_CONTROL_BYTES } from './wire.ts';
 
 /*
  * The control messages of a pipe (docs/reference/formats/pipe.md), as JSON. What the other side sends is limited, checked and never trusted.
@@ -16,7 +18,7 @@ export const PIPE_VERSION = 3;
 export type TargetDiskState = 'untouched' | 'partial' | 'complete' | 'committed';
 
 /** How far a move got. */
-export type MoveStage = 'connect' | 'check' | 'transfer' | 'rename' | 'commit';
+export type MoveStage = 'connect' | 'check' | 'transfer' | 'rename' | 'define' | 'commit';
 
 export type DiskStates = readonly { readonly disk: number; readonly state: TargetDiskState }[];
 
@@ -35,6 +37,8 @@ export interface Order {
   readonly instanceFile: string;
   readonly disks: readonly OrderedDisk[];
   readonly rename: boolean;
+  /** Where the target becomes known before the commit; it is started there after the commit. */
+  readonly define?: OrderedDefinition;
   readonly allowOtherOs: boolean;
   readonly forceVariant: boolean;
   /** Continue, with a warning, if a disk of the target is in use. */
@@ -54,6 +58,13 @@ export interface LiveOrder {
   readonly blockBytes: number;
   /** Before the first round, the source asks what the receiver's disks contain. */
   readonly compare: boolean;
+}
+
+export interface OrderedDefinition {
+  /** Address of the source of instances, as the receiver names it. */
+  readonly source: string;
+  readonly start: boolean;
+  readonly newIdentity: boolean;
 }
 
 export interface OrderedDisk {
@@ -115,12 +126,38 @@ export interface Ready {
   readonly disks: readonly PlannedTarget[];
 }
 
+/** Bytes of one native file, by its place in the list that follows: see {@link Described}. */
+export interface NativePart {
+  readonly kind: 'native';
+  readonly file: number;
+  /** In base64. */
+  readonly data: string;
+}
+
+/** All bytes of the native description were sent, and they are these files. */
+export interface Described {
+  readonly kind: 'described';
+  readonly files: readonly { readonly name: string; readonly secret: boolean; readonly size: number }[];
+}
+
+/** The target is known in the source of the order, stopped, under this name. */
+export interface Defined {
+  readonly kind: 'defined';
+  readonly name: string;
+}
+
+/** The target was started, unless a problem says why not. */
+export interface Started {
+  readonly kind: 'started';
+  readonly problem?: string;
+}
+
 /** A step without further data. */
 export interface Step {
   readonly kind: 'compare' | 'compared' | 'listening' | 'prepare' | 'prepared' | 'commit' | 'committed' | 'acknowledged';
 }
 
-export type Control = Order | Ready | Round | DiskTotals | PeerEvent | Step | Failure;
+export type Control = Order | Ready | Round | DiskTotals | PeerEvent | NativePart | Described | Defined | Started | Step | Failure;
 export type ControlKind = Control['kind'];
 /** The messages that can have this kind. */
 export type ControlOf<Kind extends ControlKind> = Control extends infer Each
@@ -144,7 +181,7 @@ const blockBytes = z
   .max(MAX_BLOCK_BYTES)
   .refine((size) => Number.isInteger(Math.log2(size)));
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
-const stage = z.enum(['connect', 'check', 'transfer', 'rename', 'commit']);
+const stage = z.enum(['connect', 'check', 'transfer', 'rename', 'define', 'commit']);
 const state = z.enum(['untouched', 'partial', 'complete', 'committed']);
 
 const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
@@ -160,6 +197,7 @@ const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
       .min(1)
       .max(MAX_DISKS),
     rename: z.boolean(),
+    define: z.strictObject({ source: text(4096), start: z.boolean(), newIdentity: z.boolean() }).exactOptional(),
     allowOtherOs: z.boolean(),
     forceVariant: z.boolean(),
     forceInUse: z.boolean(),
@@ -195,6 +233,20 @@ const controlSchema: z.ZodType<Control> = z.discriminatedUnion('kind', [
     disk: disk.exactOptional(),
     text: text(8192),
   }),
+  z.strictObject({
+    kind: z.literal('native'),
+    file: z
+      .int()
+      .min(0)
+      .max(MAX_NATIVE_FILES - 1),
+    data: z.base64().max(MAX_CONTROL_BYTES),
+  }),
+  z.strictObject({
+    kind: z.literal('described'),
+    files: z.array(z.strictObject({ name: text(100), secret: z.boolean(), size: bytes })).max(MAX_NATIVE_FILES),
+  }),
+  z.strictObject({ kind: z.literal('defined'), name: text(255).min(1) }),
+  z.strictObject({ kind: z.literal('started'), problem: text(4096).exactOptional() }),
   z.strictObject({ kind: z.enum(['compare', 'compared', 'listening', 'prepare', 'prepared', 'commit', 'committed', 'acknowledged']) }),
   z.strictObject({
     kind: z.literal('fail'),

@@ -38,6 +38,11 @@ export class MoveLedger {
     return this.#record.moveId;
   }
 
+  /** Whether a reader may find it committed. */
+  get mayBeCommitted(): boolean {
+    return this.#mayBeCommitted;
+  }
+
   /** The commit is on disk when this resolves; nobody may rely on it before. @throws GantryError `STATE_UNUSABLE` */
   async commit(disks: MoveRecord['disks']): Promise<void> {
     await this.#write({ ...this.#record, disks, state: 'committed', time: now() }, () => (this.#mayBeCommitted = true));

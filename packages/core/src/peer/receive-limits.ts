@@ -11,6 +11,8 @@ export interface ReceiveLimits {
   readonly osDefinitions?: readonly string[] | undefined;
   /** Instance files must be in this directory or below it; relative names are relative to it. Anywhere when absent. */
   readonly instanceDirectory?: string | undefined;
+  /** Sources in which an instance may be defined and started, with `*` as above. When absent: any without other limits, otherwise none. */
+  readonly defineSources?: readonly string[] | undefined;
 }
 
 /** @throws GantryError `PEER_REFUSED` */
@@ -23,6 +25,17 @@ export function assertInstanceAllowed(name: string, { instances }: ReceiveLimits
 export function assertOsAllowed(name: string, { osDefinitions }: ReceiveLimits): void {
   if (osDefinitions === undefined || osDefinitions.includes(name)) return;
   throw refused(`the OS definition ${name}`, '--allow-os');
+}
+
+/** Defining is more than writing disks: where anything is limited, it must be allowed by itself. @throws GantryError `PEER_REFUSED` */
+export function assertDefineAllowed(source: string, limits: ReceiveLimits): void {
+  const { defineSources } = limits;
+  const isLimited = Object.values(limits).some((limit) => limit !== undefined);
+  if (!isLimited || defineSources?.some((pattern) => matchesName(pattern, source)) === true) return;
+  throw new GantryError('PEER_REFUSED', {
+    message: `defining instances in ${source} is not allowed here`,
+    hint: 'The administrator of this machine can allow it with gantry receive --allow-define.',
+  });
 }
 
 /**

@@ -1,6 +1,7 @@
 import { Inbox } from './inbox.ts';
 import type { LinkListener } from './link.ts';
 import type { Control, DiskTotals } from './messages.ts';
+import { NativeInbox } from './native-inbox.ts';
 import { WireProblem } from './wire.ts';
 
 /** A disk that is being received. */
@@ -20,8 +21,9 @@ export function windowFor(disks: number): number {
   return Math.max(MIN_WINDOW_BYTES, Math.min(MAX_WINDOW_BYTES, Math.floor(MAX_TOTAL_BYTES / disks)));
 }
 
-/** The receiver's side of the disks of one move. */
+/** The receiver's side of one move: its disks, and the native description of its instance. */
 export class ReceiverInboxes implements LinkListener {
+  readonly native: NativeInbox = new NativeInbox();
   readonly #disks = new Map<number, IncomingDisk & { readonly end: (made: DiskTotals) => void }>();
 
   open(disk: number, window: number, onTaken: (bytes: number) => void): IncomingDisk {
@@ -40,7 +42,8 @@ export class ReceiverInboxes implements LinkListener {
   }
 
   control(message: Control): boolean {
-    if (message.kind !== 'end') return false;
+    if (message.kind === 'native') this.native.push(message);
+    if (message.kind !== 'end') return message.kind === 'native';
     const incoming = this.#find(message.disk);
     incoming.stored.end();
     incoming.end(message);

@@ -12,6 +12,7 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   INVENTORY_DENIED: 'The source of instances refuses access.',
   INVENTORY_UNAVAILABLE: 'The source of instances cannot be reached, or does not answer.',
   INVENTORY_FAILED: 'The source of instances failed in another way; the message has its words.',
+  INVENTORY_READ_ONLY: 'The source of instances only describes them: nothing can be defined, started, stopped or removed there.',
   OS_NAME_INVALID: 'The name of an OS definition is not valid.',
   OS_NOT_FOUND: 'No OS definition of that name is on the search path.',
   OS_INVALID: 'The OS definition is broken; the reasons are listed.',

@@ -18,7 +18,8 @@ import type { RecoveryReport } from './recovery-report.ts';
 import { RecoveryLog } from './recovery-report.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { unusable } from './state-directory.ts';
-import type { Undo } from './undo.ts';
+import type { Remedy } from './undo.ts';
+import { isUndo } from './undo.ts';
 
 export interface RecoveryOptions extends UndoOptions {
   readonly stateDirectory: StateDirectory;
@@ -118,15 +119,16 @@ async function takeTurn({ stateDirectory, signal }: RecoveryOptions, log: Recove
   }
 }
 
-async function listRun(path: string, undos: readonly Undo[], log: RecoveryLog): Promise<void> {
+async function listRun(path: string, undos: readonly Remedy[], log: RecoveryLog): Promise<void> {
   await using file = await openJournal(path, 'r');
   if (file === undefined || !tryToLock(file, path, 'shared')) return;
   try {
     const { header, records } = await readJournal(file);
     if (header === undefined) return;
     for (const record of records.values()) {
-      const undo = undos.find(({ kind }) => kind === record.kind);
-      if ((await undo?.isThere?.(record, header)) ?? true) log.found(header, record);
+      const remedy = undos.find(({ kind }) => kind === record.kind);
+      const isThere = remedy !== undefined && isUndo(remedy) ? await remedy.isThere?.(record, header) : undefined;
+      if (isThere ?? true) log.found(header, record);
     }
   } catch (error) {
     log.damaged.push(path);

@@ -1,9 +1,10 @@
 import { errorText } from '../report/error-text.ts';
 import type { RunHeader, RunRecord } from './run-record.ts';
-import type { Undo } from './undo.ts';
+import type { Remedy } from './undo.ts';
+import { isUndo } from './undo.ts';
 
-/** `found`: only listed. `kept`: could not be cleared; the next run tries again. */
-export type LeftoverOutcome = 'found' | 'cleared' | 'kept';
+/** `found`: only listed. `kept`: could not be cleared; the next run tries again. `noted`: it cannot be cleared by Gantry, and was said. */
+export type LeftoverOutcome = 'found' | 'cleared' | 'kept' | 'noted';
 
 /** One thing that a dead run left. */
 export interface Leftover {
@@ -30,10 +31,10 @@ export interface RecoveryReport {
 export class RecoveryLog implements RecoveryReport {
   readonly leftovers: Leftover[] = [];
   readonly damaged: string[] = [];
-  readonly #undos: readonly Undo[];
+  readonly #undos: readonly Remedy[];
   readonly #report: ((message: string) => void) | undefined;
 
-  constructor(undos: readonly Undo[], report: ((message: string) => void) | undefined) {
+  constructor(undos: readonly Remedy[], report: ((message: string) => void) | undefined) {
     this.#undos = undos;
     this.#report = report;
   }
@@ -44,7 +45,14 @@ export class RecoveryLog implements RecoveryReport {
 
   found(header: RunHeader, record: RunRecord): void {
     const what = this.#describeLeft(header, record);
-    this.#add(header, record, { outcome: 'found', what, message: `${describeOwner(header)} left ${this.#describe(record)}` });
+    const message = this.#isNotice(record) ? what : `${describeOwner(header)} left ${this.#describe(record)}`;
+    this.#add(header, record, { outcome: 'found', what, message });
+  }
+
+  /** @param isLast whether it is not said again */
+  noted(header: RunHeader, record: RunRecord, isLast: boolean): void {
+    const what = this.#describeLeft(header, record);
+    this.#add(header, record, { outcome: 'noted', what, message: isLast ? what : `${what}; gantry clean ends this notice` });
   }
 
   cleared(header: RunHeader, record: RunRecord): void {
@@ -58,7 +66,13 @@ export class RecoveryLog implements RecoveryReport {
   }
 
   #describeLeft(header: RunHeader, record: RunRecord): string {
+    if (this.#isNotice(record)) return `${this.#describe(record)} (noted by ${describeOwner(header)})`;
     return `${this.#describe(record)}, which ${describeOwner(header)} left`;
+  }
+
+  #isNotice(record: RunRecord): boolean {
+    const remedy = this.#undos.find(({ kind }) => kind === record.kind);
+    return remedy !== undefined && !isUndo(remedy);
   }
 
   #describe(record: RunRecord): string {

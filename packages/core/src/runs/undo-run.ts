@@ -5,11 +5,14 @@ import type { JournalContent } from './journal-file.ts';
 import { JournalWriter } from './journal-file.ts';
 import type { RecoveryLog } from './recovery-report.ts';
 import type { RunHeader, RunRecord } from './run-record.ts';
-import type { Undo } from './undo.ts';
+import type { Remedy, Undo } from './undo.ts';
+import { isUndo } from './undo.ts';
 
 export interface UndoOptions {
   /** One for each kind, in the order in which the kinds are undone. */
-  readonly undos: readonly Undo[];
+  readonly undos: readonly Remedy[];
+  /** Notices are said for the last time, to someone who reads them. */
+  readonly endNotices?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -34,13 +37,21 @@ export async function undoRecords(file: FileHandle, content: JournalContent, opt
   let left = records.size;
   for (const undo of options.undos) {
     for (const [id, record] of [...records].toReversed()) {
-      if (record.kind !== undo.kind || !(await undoRecord(undo, record, header, options.signal, log))) continue;
+      if (record.kind !== undo.kind) continue;
+      if (!(isUndo(undo) ? await undoRecord(undo, record, header, options.signal, log) : noteRecord(record, header, options, log)))
+        continue;
       left -= 1;
       // Where this fails, the thing is undone once more, which does no harm.
       await journal.append({ forget: id }).catch(() => undefined);
     }
   }
   return left === 0;
+}
+
+/** @returns whether it was said for the last time */
+function noteRecord(record: RunRecord, header: RunHeader, { endNotices = false }: UndoOptions, log: RecoveryLog): boolean {
+  log.noted(header, record, endNotices);
+  return endNotices;
 }
 
 async function undoRecord(undo: Undo, record: RunRecord, header: RunHeader, signal: AbortSignal, log: RecoveryLog): Promise<boolean> {
