@@ -132,6 +132,20 @@ describe('a move with its instance', () => {
     expect(await bench.journals()).toEqual([]);
   });
 
+  test('in live rounds is stopped for the last one', async () => {
+    await using bench = await makeBench();
+    const { here, file } = bench;
+    const stages: string[] = [];
+    const onEvent = (event: GantryEvent): void => void (event.type === 'stage' && stages.push(event.message));
+    const live = { rounds: 2, stillness: { kind: 'shutdown' as const } };
+    const { source } = await bench.move({ live, origin: originOf(here.open()), onEvent });
+    expect(source).toMatchObject({ status: 'fulfilled', value: { origin: { stopped: true }, rounds: [{}, {}] } });
+    expect(stages.findIndex((stage) => stage.startsWith('shutting web1'))).toBeGreaterThan(
+      stages.findIndex((stage) => stage.includes('round 1')),
+    );
+    expect(await sha256File(file('there', 'disk.img'))).toBe(await sha256File(file('here', 'disk.img')));
+  });
+
   test('takes its native description anew once it is stopped', async () => {
     await using bench = await makeBench();
     const { here, there } = bench;
