@@ -82,7 +82,7 @@ function describeEvent(event: GantryEvent): Lines | undefined {
     case 'warning':
       return indented(`warning: ${event.disk === undefined ? '' : `disk ${event.disk}: `}${event.message}`);
     case 'round':
-      return `round ${event.round} of ${event.rounds}: ${formatBytes(event.plainBytes)} changed, ${formatBytes(event.storedBytes)} sent in ${formatDuration(event.durationMs)}`;
+      return `round ${event.round} of ${event.rounds}: ${formatBytes(event.plainBytes)} differed, ${formatBytes(event.storedBytes)} sent in ${formatDuration(event.durationMs)}`;
     case 'plan':
       return describePlan(event);
     case 'message':

@@ -1,6 +1,7 @@
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { access, readFile, readdir, writeFile } from 'node:fs/promises';
 import {
+  attachLoopDevice,
   holdOpen,
   makeRandomFile,
   makeSparseFile,
@@ -200,6 +201,20 @@ describe('an instance that is paused for the last round', () => {
     expect(await readdir(bench.file('state', 'runs'))).toEqual([]);
     expect(events).toContainEqual(expect.objectContaining({ type: 'warning', message: expect.stringContaining('stays paused here') }));
   });
+});
+
+test('blocks that became zeros between two rounds are zeros on a device too', async () => {
+  await using bench = await withDisks();
+  await makeRandomFile(bench.file('device.img'), 9 * MIB + 512, 'what was there');
+  await using loop = await attachLoopDevice(bench.file('device.img'));
+  const yaml = await readFile(bench.file('there.yaml'), 'utf8');
+  await writeFile(bench.file('there.yaml'), yaml.replace('there.img', loop.path));
+  const onEvent = ({ type }: GantryEvent): void => {
+    if (type === 'round') apply(bench.here, [{ at: MIB + 5, bytes: 3 * MIB, what: 'zeros', seed: 0 }]);
+  };
+  const { source } = await bench.move({ rounds: 2, stillness: { kind: 'ask', ask: async () => true } }, { onEvent });
+  expect(source.status).toBe('fulfilled');
+  expect(await sha256File(loop.path)).toBe(await sha256File(bench.here));
 });
 
 test('a guest whose QEMU is known is paused without commands, and goes on if the move fails', async () => {

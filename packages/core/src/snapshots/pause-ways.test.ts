@@ -1,5 +1,7 @@
+import { access } from 'node:fs/promises';
 import { defineLibvirtGuest, makeSparseFile, makeTemporaryDirectory, startLibvirtd } from '@gantry/testkit';
 import { expect, test } from 'vitest';
+import { pauseUndo } from './pause.ts';
 import { pauseByControl, resumeInstance } from './pause-ways.ts';
 
 const signal = new AbortController().signal;
@@ -21,4 +23,16 @@ test('a domain of libvirt is paused, and goes on; one that runs is left alone, a
   }
   const unknown = pauseByControl({ kind: 'libvirt', uri: libvirtd.uri, uuid: uuid.replace(/^./, 'f'), targets: [] });
   await expect(resumeInstance(unknown.resume, signal)).rejects.toThrow('failed to get domain');
+});
+
+test('what a killed run paused goes on, but not if its move may be committed', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const resumed = directory.file('resumed');
+  const record = { kind: 'pause', instance: 'web1', resume: { kind: 'commands', resume: ['touch', resumed], timeout: 10 } };
+  const undecided = { ...record, undecided: { moveId: '0123', peer: 'ssh://node2' } };
+  expect(pauseUndo.describe(undecided)).toContain(`ask ssh://node2 with gantry receive --outcome 0123; if it was not: touch ${resumed}`);
+  expect(await pauseUndo.undo(undecided, { instance: 'web1' }, signal)).toBe(true);
+  await expect(access(resumed)).rejects.toThrow('ENOENT');
+  expect(await pauseUndo.undo(record, { instance: 'web1' }, signal)).toBe(true);
+  await access(resumed);
 });
