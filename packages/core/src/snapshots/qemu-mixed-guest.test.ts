@@ -330,7 +330,7 @@ test(
       const run = startRun(state.path, directory.path, { agent: agent() }, marks);
       await Promise.race([started, run.ended]);
       // All steps take some hundred ms; afterwards it waits.
-      await pause(Math.random() * 600);
+      await pause(Math.random() * 1200);
       await run.kill();
       await clear(state.path);
       expect(await isFrozen(agent())).toBe(false);

@@ -24,6 +24,7 @@ import {
 import { exportInstance } from '../operations/export.ts';
 import type { SnapshotRequest } from './provider.ts';
 import { createQemuProvider } from './qemu.ts';
+import { QemuProcesses } from './qemu/find-monitor.ts';
 import { QmpClient } from './qemu/qmp-client.ts';
 import { toRecord } from './qemu/qemu-record.ts';
 import { defaultScratch } from './qemu/settings.ts';
@@ -108,7 +109,7 @@ describe('a guest that writes numbered blocks to two disks', () => {
       instance: sampleInstance({ name: 'web1.example.com', os: 'raw', disks: disksOf }),
       store,
       snapshot: 'qemu',
-      snapshotConfig: qemuConfig(directory.path),
+      guest: { kind: 'qmp', socket: scratch.file('qmp') },
       stateDirectory: own.path,
       createStore: true,
     });
@@ -234,6 +235,14 @@ describe('a guest that writes numbered blocks to two disks', () => {
     [0, {}, '/var/cache/gantry/scratch'],
   ])('has its scratch files of user %i with %j in %s', (uid, environment, expected) => {
     expect(defaultScratch(environment, uid)).toBe(expected);
+  });
+
+  test('has one process for all its disks: others are not looked through again', async () => {
+    const processes = new QemuProcesses();
+    expect(await processes.find(disks()[0], signal)).toEqual({ pid: guest.pid, qmp: scratch.file('qmp') });
+    // Looking through all processes would reject.
+    expect(await processes.find(disks()[1], AbortSignal.abort())).toMatchObject({ pid: guest.pid });
+    await expect(processes.find(import.meta.filename, AbortSignal.abort(new Error('looked')))).rejects.toThrow('looked');
   });
 
   test('that a killed run has left paused goes on with the next one', async () => {

@@ -73,6 +73,10 @@ describe('the snapshot configuration', () => {
     });
   });
 
+  test('needs nothing for guests of QEMU', () => {
+    expect(parseSnapshotConfig('qemu: {}', 'test').qemu).toEqual({ reserve: 64, timeout: 30, frozen: 10 });
+  });
+
   test.each([
     ['create: [a]', /remove: create and remove belong together/],
     ['remove: [a]', /remove: create and remove belong together/],
@@ -103,6 +107,9 @@ describe('the snapshot configuration', () => {
     ['libvirt: {socket: tmp}', /libvirt\.socket: must be an absolute path/],
     ['libvirt: {freeze: yes}', /libvirt\.freeze: .*"never"\|"try"\|"require"/],
     ['libvirt: {frozen: 61}', /libvirt\.frozen: /],
+    ['qemu: {agent: "{instance}.qga"}', /qemu\.agent: must be an absolute path/],
+    ['qemu: {agent: /run/qga, frozen: 61}', /qemu\.frozen/],
+    ['qemu: {agent: /run/qga, frozen: 1.5}', /qemu\.frozen/],
     ['create: [a', /is not valid YAML/],
   ])('is refused with the place of what is wrong: %s', (text, message) => {
     expect(() => parseSnapshotConfig(text, '/etc/snapshots.yaml')).toThrow(
