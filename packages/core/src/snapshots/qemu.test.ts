@@ -293,6 +293,19 @@ test('what QEMU has, but cannot be held still this way, is refused with the reas
   );
 });
 
+test('a QEMU in a chroot is refused: it does not see the scratch directory', async () => {
+  await using own = await makeTemporaryDirectory();
+  await using empty = await makeTemporaryDirectory();
+  const disk = own.file('disk');
+  await makeSparseFile(disk, MiB, []);
+  await using machine = await startGuest(disk, { chroot: empty.path });
+  const provider = createQemuProvider({ config: qemuConfig(own.path) });
+  expect(await provider.supports({ index: 0, disk: { path: disk, access: 'rw' } }, signal)).toEqual({
+    ok: false,
+    reason: `its QEMU (process ${machine.pid}) does not see the scratch directory ${own.path}: it runs in a chroot, or with mounts of its own`,
+  });
+});
+
 test('when the QEMU is killed the export fails, and the scratch files go', async () => {
   await using own = await makeTemporaryDirectory();
   await using directory = await makeTemporaryDirectory();

@@ -11,6 +11,8 @@ export interface GuestOptions {
   /** The image format for QEMU; `raw` by default. */
   readonly format?: 'raw' | 'qcow2';
   readonly readOnly?: boolean;
+  /** A directory that QEMU takes for its root once it has opened all that it was given. */
+  readonly chroot?: string;
 }
 
 /**
@@ -19,10 +21,11 @@ export interface GuestOptions {
  *
  * @throws Error with QEMU's message if it does not start, for example because another process has a lock
  */
-export async function startGuest(image: string, { format = 'raw', readOnly = false }: GuestOptions = {}): Promise<Guest> {
+export async function startGuest(image: string, { format = 'raw', readOnly = false, chroot }: GuestOptions = {}): Promise<Guest> {
   // A comma ends a value in QEMU's options, unless it is doubled.
   const drive = `file=${image.replaceAll(',', ',,')},format=${format},if=virtio,readonly=${readOnly ? 'on' : 'off'}`;
   const machine = ['-accel', 'tcg', '-m', '32', '-nodefaults', '-display', 'none', '-S', '-qmp', 'stdio', '-drive', drive];
+  if (chroot !== undefined) machine.push('-chroot', chroot);
   const qemu = spawn('qemu-system-x86_64', machine, { stdio: ['pipe', 'pipe', 'pipe'] });
   const ended = once(qemu, 'exit');
   let stderr = '';

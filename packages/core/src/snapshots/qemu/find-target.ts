@@ -1,6 +1,9 @@
-import { join } from 'node:path';
+import type { Stats } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 import { errorText } from '../../report/error-text.ts';
+import { errnoName } from '../../system/errno-name.ts';
 import type { SnapshotRequest } from '../provider.ts';
 import type { QemuProcess, QemuProcesses } from './find-monitor.ts';
 import type { GuestDisk } from './guest-disks.ts';
@@ -40,7 +43,8 @@ export async function findTarget(
   if (Buffer.byteLength(socketOf({ directory: join(settings.scratch, SAMPLE_PREFIX) })) > MAX_SOCKET_PATH_BYTES)
     return { reason: `the path of the scratch directory ${settings.scratch} is too long for a socket in it` };
   try {
-    return (await whyNoSpace(settings)) ?? (await ask(settings, await processes.find(disk.path, signal), request, disk.path, signal));
+    const qemu = await processes.find(disk.path, signal);
+    return (await whyNoSpace(settings)) ?? (await whyNotSeen(settings, qemu)) ?? (await ask(settings, qemu, request, disk.path, signal));
   } catch (error) {
     signal.throwIfAborted();
     return { reason: errorText(error) };
@@ -52,6 +56,28 @@ async function whyNoSpace({ scratch, isDefaultScratch, reserveBytes }: QemuSetti
   if (!isDefaultScratch) return undefined;
   const free = await freeBytes(scratch);
   return free < MIN_RESERVES * reserveBytes ? { reason: describeLack(scratch, free, reserveBytes) } : undefined;
+}
+
+/** Ganeti can put a QEMU into a chroot (`use_chroot`), and others give it mounts of its own. */
+async function whyNotSeen({ scratch }: QemuSettings, qemu: QemuProcess | undefined): Promise<Unsupported | undefined> {
+  if (qemu === undefined) return undefined;
+  const here = await existingPartOf(scratch);
+  // Where we may not look, QEMU itself will say.
+  const there = await existingPartOf(scratch, `/proc/${qemu.pid}/root`).catch(() => here);
+  if (here.dev === there.dev && here.ino === there.ino) return undefined;
+  return {
+    reason: `its QEMU (process ${qemu.pid}) does not see the scratch directory ${scratch}: it runs in a chroot, or with mounts of its own`,
+  };
+}
+
+/** What is at the path, or at the nearest directory above that is there. */
+async function existingPartOf(path: string, root = ''): Promise<Stats> {
+  try {
+    return await stat(`${root}${path}`);
+  } catch (error) {
+    if (errnoName(error) !== 'ENOENT' || path === '/') throw error;
+    return await existingPartOf(dirname(path), root);
+  }
 }
 
 async function ask(

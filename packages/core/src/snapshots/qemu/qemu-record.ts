@@ -51,7 +51,8 @@ export function readRecord(record: SnapshotRecord): QemuRecordData {
 export function toRecord(data: QemuRecordData): SnapshotRecord {
   const indexes = data.disks.map(({ index }) => index);
   const [first = -1] = indexes;
-  const description = `snapshot of disk ${indexes.join(', ')} in the QEMU at ${data.qmp} (nodes ${data.prefix}-…, scratch files in ${data.directory})`;
+  const frozen = data.frozen === undefined ? '' : `, its guest frozen through ${data.frozen.socket}`;
+  const description = `snapshot of disk ${indexes.join(', ')} in the QEMU at ${data.qmp} (nodes ${data.prefix}-…, scratch files in ${data.directory})${frozen}`;
   return { provider: 'qemu', index: first, description, data: { ...data } };
 }
 
