@@ -37,7 +37,7 @@ export interface DumpRecord extends DumpSummary {
    * they are in the frame table.
    */
   readonly frameCrc32?: string;
-  /** How the disk was held still: `reflink`, `qemu`, `command`, `drbd`, `lvm`, `none`. */
+  /** How the disk was held still: `reflink`, `qemu`, `command`, `drbd`, `lvm`, `rbd`, `none`. */
   readonly snapshot: string;
 }
 

@@ -78,7 +78,7 @@ function unsupported(mode: SnapshotMode, first: Refusal, others: readonly Refusa
   const name = first.answer?.provider.name ?? mode;
   const isObstacle = first.answer?.support.ok === false && first.answer.support.isObstacle === true;
   return new GantryError('SNAPSHOT_UNSUPPORTED', {
-    message: `cannot take ${name === 'lvm' ? 'an' : 'a'} ${name} snapshot of ${describeRefusal(first)}`,
+    message: `cannot take ${name === 'lvm' || name === 'rbd' ? 'an' : 'a'} ${name} snapshot of ${describeRefusal(first)}`,
     hint: isObstacle
       ? 'Remove the obstacle; or stop the instance and use --snapshot none, which reads the disk itself.'
       : 'Use --snapshot auto for the best kind that each disk supports, or --snapshot none to read the disk itself.',

@@ -5,10 +5,11 @@ import { createLvmProvider } from './lvm/lvm.ts';
 import { createNoneProvider } from './none.ts';
 import type { ProviderOptions, SnapshotProvider } from './provider.ts';
 import { createQemuProvider } from './qemu.ts';
+import { createRbdProvider } from './rbd.ts';
 import { createReflinkProvider } from './reflink.ts';
 
 /** The kinds of snapshots, by their names in `--snapshot`, manifests and journals. */
-type SnapshotKind = 'libvirt' | 'reflink' | 'qemu' | 'command' | 'drbd' | 'lvm' | 'none';
+type SnapshotKind = 'libvirt' | 'reflink' | 'qemu' | 'command' | 'drbd' | 'lvm' | 'rbd' | 'none';
 
 interface Entry<Kind extends SnapshotKind> {
   /** Completes "auto is the first of these that works: …". */
@@ -24,6 +25,7 @@ const ENTRIES: { readonly [Kind in SnapshotKind]: Entry<Kind> } = {
   command: { summary: 'what the commands of --snapshot-config make', create: ({ config }) => createCommandProvider(config) },
   drbd: { summary: 'a snapshot of the logical volume below a primary of DRBD', create: createDrbdProvider },
   lvm: { summary: 'a snapshot of a logical volume, classic or thin', create: createLvmProvider },
+  rbd: { summary: 'a snapshot of an image in a Ceph cluster', create: createRbdProvider },
   none: { summary: 'no snapshot: the disk itself', create: createNoneProvider },
 };
 

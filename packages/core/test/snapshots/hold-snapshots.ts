@@ -1,6 +1,6 @@
 /*
  * A process for tests of recovery: takes snapshots, says where they are (JSON) and keeps them until it is killed, or its stdin ends. Arguments: state
- * directory, mode, configuration (JSON, or empty), paths of disks. GANTRY_TEST_SINCE has the marks to go on from (JSON),
+ * directory, mode, configuration (JSON, or empty), paths or URIs of disks. GANTRY_TEST_SINCE has the marks to go on from (JSON),
  * GANTRY_TEST_GUEST where their guest is controlled (JSON). What it says before they are taken comes from the commands.
  */
 import type { GuestControl } from '../../src/instances/inventory.ts';
@@ -21,9 +21,9 @@ const set = await takeSnapshotSet({
   ...(config === '' ? {} : { config: parseSnapshotConfig(config, 'argument') }),
   guest,
   instanceName: 'web1',
-  requests: disks.map((path, index) => ({
+  requests: disks.map((place, index) => ({
     index,
-    disk: { path, access: 'rw' },
+    disk: place.startsWith('/') ? { path: place, access: 'rw' } : { uri: place, access: 'rw' },
     instanceName: 'web1',
     track: since === undefined ? undefined : { since: since[index] },
   })),

@@ -24,6 +24,8 @@ export interface CephServer extends S3Server, AsyncDisposable {
   readonly tlsEndpoint: string;
   /** The certificate that a client must trust for {@link tlsEndpoint}. */
   readonly caFile: string;
+  /** Its configuration, for Ceph's own commands. */
+  readonly confFile: string;
   /** Its encryption key for `aws:kms`. */
   readonly kmsKeyId: string;
   /** Creates another user with its own keys and optionally a quota in bytes for all of its data. */
@@ -56,6 +58,7 @@ export async function startCeph({ store = 'memory' }: CephOptions = {}): Promise
       endpoint,
       tlsEndpoint: `https://127.0.0.1:${ports.https}`,
       caFile: certificate.certFile,
+      confFile: cluster.confFile,
       kmsKeyId: KMS_KEY_ID,
       accessKeyId: ADMIN.accessKeyId,
       secretAccessKey: ADMIN.secretAccessKey,
@@ -87,16 +90,18 @@ interface User {
 class Cluster {
   readonly #directory: string;
   readonly #fsid = randomUUID();
+  readonly confFile: string;
   readonly #env: Readonly<Record<string, string>>;
 
   constructor(directory: string) {
     this.#directory = directory;
-    this.#env = { CEPH_CONF: `${directory}/ceph.conf` };
+    this.confFile = `${directory}/ceph.conf`;
+    this.#env = { CEPH_CONF: this.confFile };
   }
 
   async write(ports: CephPorts, certificate: Certificate, store: 'memory' | 'disk'): Promise<void> {
     for (const name of ['mon', 'osd', 'rgw', 'log']) await mkdir(`${this.#directory}/${name}`);
-    await writeFile(`${this.#directory}/ceph.conf`, cephConf({ directory: this.#directory, fsid: this.#fsid, ports, certificate, store }));
+    await writeFile(this.confFile, cephConf({ directory: this.#directory, fsid: this.#fsid, ports, certificate, store }));
     const address = `[v2:127.0.0.1:${ports.monitor},v1:127.0.0.1:${ports.monitor + 1}]`;
     await this.#run('monmaptool', '--create', '--fsid', this.#fsid, '--addv', 'a', address, `${this.#directory}/monmap`);
     await this.#run('ceph-mon', '-i', 'a', '--mkfs', '--monmap', `${this.#directory}/monmap`);

@@ -1,0 +1,175 @@
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import type { CephServer, TemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory, startCeph } from '@gantry/testkit';
+import { execa } from 'execa';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+
+import { contentOf, DISK_BYTES } from '../../test/snapshots/qemu-bench.ts';
+import { openWorkbench } from '../../test/snapshots/workbench.ts';
+import { undoHandlers } from '../flow/undo-handlers.ts';
+import type { Disk } from '../instances/model.ts';
+import { recoverDeadRuns } from '../runs/recover.ts';
+import { openStateDirectory } from '../runs/state-directory.ts';
+import { createRbdProvider } from './rbd.ts';
+
+let ceph: CephServer;
+let scratch: TemporaryDirectory;
+
+beforeAll(async () => {
+  scratch = await makeTemporaryDirectory();
+  ceph = await startCeph();
+  await run('ceph', 'osd', 'pool', 'create', 'disks', '4');
+  await run('rbd', 'pool', 'init', 'disks');
+  for (const image of ['a', 'b']) {
+    await writeFile(scratch.file(image), filledWith(image));
+    await run('rbd', 'import', '--no-progress', scratch.file(image), `disks/${image}`);
+  }
+});
+
+afterEach(async () => {
+  expect(await leftOver()).toEqual([]);
+  for (const image of ['a', 'b']) await overwrite(image, image);
+});
+
+afterAll(async () => {
+  await ceph[Symbol.asyncDispose]();
+  await scratch[Symbol.asyncDispose]();
+});
+
+async function run(program: string, ...args: readonly string[]): Promise<string> {
+  return (await execa(program, ['--conf', ceph.confFile, ...args])).stdout;
+}
+
+/** All of an image holds the same byte, but for a hole in the middle. */
+function filledWith(letter: string): Buffer {
+  const content = Buffer.alloc(DISK_BYTES, letter);
+  return content.fill(0, DISK_BYTES / 4, DISK_BYTES / 2);
+}
+
+async function overwrite(image: string, letter: string): Promise<void> {
+  const { quarter, half } = { quarter: DISK_BYTES / 4, half: DISK_BYTES / 2 };
+  const pattern = `-P 0x${Buffer.from(letter).toString('hex')}`;
+  const writes = [`write ${pattern} 0 ${quarter}`, `write ${pattern} ${half} ${half}`];
+  await execa('qemu-io', ['-f', 'raw', ...writes.flatMap((write) => ['-c', write]), uri(image)]);
+}
+
+function uri(image: string): string {
+  return `rbd:disks/${image}:conf=${ceph.confFile}`;
+}
+
+function disk(image: string): Disk {
+  return { uri: uri(image), access: 'rw' };
+}
+
+/** Snapshots of both images, and directories of sockets. */
+async function leftOver(): Promise<readonly string[]> {
+  const snapshots: unknown[] = [];
+  for (const image of ['a', 'b']) snapshots.push(...JSON.parse(await run('rbd', 'snap', 'ls', '--format=json', `disks/${image}`)));
+  const sockets = (await readdir(tmpdir())).filter((name) => /^gantry-\d{8}T\d{6}Z-/.test(name));
+  return [...snapshots.map((snapshot) => JSON.stringify(snapshot)), ...sockets];
+}
+
+describe('a snapshot of images of RBD', () => {
+  test('keeps them as they were at the moment, and leaves nothing', async () => {
+    await using bench = await openWorkbench();
+    await using set = await bench.take('auto', [disk('a'), disk('b')]);
+    for (const image of ['a', 'b']) await overwrite(image, 'x');
+    expect(set.snapshots.map(({ kind }) => kind)).toEqual(['rbd', 'rbd']);
+    expect((await contentOf(set, 0)).equals(filledWith('a'))).toBe(true);
+    expect((await contentOf(set, 1)).equals(filledWith('b'))).toBe(true);
+    expect(bench.warnings).toEqual([]);
+  });
+
+  test('is handed to scripts by its URI', async () => {
+    await using bench = await openWorkbench();
+    const requests = [{ index: 0, disk: disk('a'), needsPath: true }];
+    await using set = await bench.take('rbd', [], { requests });
+    await overwrite('a', 'x');
+    const [view] = set.snapshots;
+    await execa('qemu-img', ['convert', '-O', 'raw', view?.uri ?? '', scratch.file('read')]);
+    await execa('cmp', [scratch.file('read'), scratch.file('a')]);
+    await view?.assertIntact?.();
+  });
+
+  test('that somebody removes or replaces does not count as read', async () => {
+    await using bench = await openWorkbench();
+    await using set = await bench.take('rbd', [], { requests: [{ index: 0, disk: disk('a'), needsPath: true }] });
+    const [view] = set.snapshots;
+    const spec = `disks/a@${bench.run.id}-0`;
+    await run('rbd', 'snap', 'rm', '--no-progress', spec);
+    await run('rbd', 'snap', 'create', '--no-progress', spec);
+    await expect(view?.assertIntact?.()).rejects.toMatchObject({
+      code: 'SNAPSHOT_FAILED',
+      message: `cannot read disk 0: somebody else has removed or replaced the snapshot ${spec}`,
+    });
+  });
+
+  test('whose server was killed names it', async () => {
+    await using bench = await openWorkbench();
+    await using set = await bench.take('rbd', [disk('a')]);
+    const { stdout } = await execa('pgrep', ['-f', `qemu-nbd.*${bench.run.id}-0`]);
+    process.kill(Number(stdout.trim()), 'SIGKILL');
+    await expect(contentOf(set, 0)).rejects.toMatchObject({
+      code: 'SNAPSHOT_FAILED',
+      message: 'cannot read disk 0: qemu-nbd, which reads the image, was killed by SIGKILL',
+    });
+  });
+
+  test('of a killed run is named, and cleared by the next', async () => {
+    const driver = fileURLToPath(import.meta.resolve('../../test/snapshots/hold-snapshots.ts'));
+    const holder = execFile(process.execPath, [
+      '--conditions=@gantry/source',
+      driver,
+      scratch.file('state'),
+      'rbd',
+      '',
+      uri('a'),
+      uri('b'),
+    ]);
+    if (holder.stdout === null) throw new Error('no output');
+    await once(createInterface(holder.stdout), 'line');
+    holder.kill('SIGKILL');
+    await once(holder, 'exit');
+    expect(await leftOver()).toHaveLength(4);
+    const { signal } = new AbortController();
+    const report = await recoverDeadRuns({
+      stateDirectory: await openStateDirectory(scratch.file('state')),
+      undos: undoHandlers(),
+      signal,
+    });
+    expect(JSON.stringify(report)).toContain('snapshot disks/a@gantry-');
+  });
+});
+
+describe('what cannot be held still', () => {
+  const ask = (place: Disk, needsPath = false) =>
+    createRbdProvider().supports({ index: 0, disk: place, needsPath }, new AbortController().signal);
+
+  test.each([
+    ['a path', { path: '/dev/sda', access: 'rw' } as const, 'its URI is not one of RBD (rbd:POOL/IMAGE)'],
+    ['a snapshot', { uri: 'rbd:disks/a@s', access: 'rw' } as const, 'disks/a@s is a snapshot itself'],
+  ])('%s', async (_, place, reason) => {
+    expect(await ask(place)).toEqual({ ok: false, reason });
+  });
+
+  test('a disk whose path scripts would read instead', async () => {
+    const reason = 'scripts may read its path, which would not be the snapshot';
+    expect(await ask({ ...disk('a'), path: '/dev/rbd0' }, true)).toEqual({ ok: false, reason });
+    expect(await ask({ ...disk('a'), path: '/dev/rbd0' })).toMatchObject({ ok: true });
+  });
+
+  test('an image that is not there, or a cluster that is not: auto does not read the image itself instead', async () => {
+    const noImage = await ask({ uri: uri('c'), access: 'rw' });
+    expect(noImage).toMatchObject({ ok: false, isObstacle: true, reason: expect.stringContaining('No such file or directory') });
+    await writeFile(scratch.file('empty.conf'), '');
+    const noCluster = await ask({ uri: `rbd:disks/a:conf=${scratch.file('empty.conf')}`, access: 'rw' });
+    expect(noCluster).toMatchObject({ ok: false, isObstacle: true, reason: expect.stringContaining('rbd failed with status') });
+    await rm(scratch.file('empty.conf'));
+  });
+});

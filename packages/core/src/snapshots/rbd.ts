@@ -1,0 +1,144 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { errorText } from '../report/error-text.ts';
+import { GantryError } from '../report/errors.ts';
+import { endCommandOfKilledRun, processGroupSchema } from '../system/run-command.ts';
+import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
+import { removeScratch } from './qemu/scratch.ts';
+import { startImageServer } from './rbd/image-server.ts';
+import { createSnapshot, imageSize, RbdMissingError, removeSnapshot, snapshotId } from './rbd/rbd-commands.ts';
+import type { RbdImage } from './rbd/rbd-image.ts';
+import { parseRbdUri, snapshotUri } from './rbd/rbd-image.ts';
+
+/*
+ * Snapshots of images of Ceph's RBD, by its own commands: nothing is mapped by the kernel. See docs/decisions/0112-rbd-snapshots.md.
+ */
+
+const dataSchema = z.object({
+  spec: z.string(),
+  options: z.array(z.tuple([z.string(), z.string()])),
+  /** Of the snapshot. */
+  name: z.string().regex(/^gantry-[\w.+-]+$/),
+  /** Of the socket; present where a server reads the snapshot. */
+  directory: z.string().optional(),
+  /** The command that is under way, or the server. */
+  process: processGroupSchema.optional(),
+});
+type RbdRecordData = z.infer<typeof dataSchema>;
+
+interface Wanted {
+  readonly request: SnapshotRequest;
+  readonly image: RbdImage;
+  readonly record: SnapshotRecord;
+  readonly data: RbdRecordData;
+}
+
+/** Snapshots of disks whose URI names an image of RBD. */
+export function createRbdProvider(): SnapshotProvider & { readonly name: 'rbd' } {
+  return {
+    name: 'rbd',
+    async supports(request, signal) {
+      const image = imageOf(request);
+      if ('reason' in image) return { ok: false, reason: image.reason };
+      try {
+        await imageSize(image, signal);
+        return { ok: true, what: `a snapshot of the image ${image.spec}` };
+      } catch (error) {
+        signal.throwIfAborted();
+        return { ok: false, reason: errorText(error), isObstacle: !(error instanceof RbdMissingError) };
+      }
+    },
+    async prepare(requests, context) {
+      const wanted = requests.map((request) => want(request, context.runId));
+      for (const { record } of wanted) await context.remember(record);
+      return {
+        async take() {
+          for (const each of wanted) await attempt(each, context, () => take(each, context));
+        },
+        async open() {
+          const snapshots: Snapshot[] = [];
+          for (const each of wanted) snapshots.push(await attempt(each, context, () => open(each, context)));
+          return snapshots;
+        },
+      };
+    },
+    async drop(record, signal) {
+      const { spec, options, name, directory, process } = dataSchema.parse(record.data);
+      if (process !== undefined) await endCommandOfKilledRun(process);
+      if (directory !== undefined) await removeScratch(directory);
+      await removeSnapshot({ spec, options }, name, signal);
+    },
+  };
+}
+
+function imageOf({ disk, needsPath = false }: SnapshotRequest): RbdImage | { readonly reason: string } {
+  const image = disk.uri === undefined ? undefined : parseRbdUri(disk.uri);
+  if (image === undefined) return { reason: 'its URI is not one of RBD (rbd:POOL/IMAGE)' };
+  if (needsPath && disk.path !== undefined) return { reason: 'scripts may read its path, which would not be the snapshot' };
+  return image;
+}
+
+function want(request: SnapshotRequest, runId: string): Wanted {
+  const image = imageOf(request);
+  if ('reason' in image) throw failed(request, image.reason);
+  const name = `${runId}-${request.index}`;
+  const directory = request.needsPath === true ? {} : { directory: join(tmpdir(), name) };
+  const data = { spec: image.spec, options: image.options.map(([option, value]): [string, string] => [option, value]), name, ...directory };
+  const description = `snapshot ${image.spec}@${name} of disk ${request.index}`;
+  return { request, image, data, record: { provider: 'rbd', index: request.index, description, data } };
+}
+
+async function take({ image, data, record }: Wanted, { remember, signal }: SnapshotContext): Promise<void> {
+  await createSnapshot(image, data.name, { signal, started: (process) => remember({ ...record, data: { ...data, process } }) });
+}
+
+/** Scripts get the URI of the snapshot; the built-in definition reads it from QEMU's NBD server, which knows what is allocated. */
+async function open({ request: { index }, image, data, record }: Wanted, { remember, signal }: SnapshotContext): Promise<Snapshot> {
+  const id = await snapshotId(image, data.name, signal);
+  const uri = snapshotUri(image, data.name);
+  const assertThere = async (): Promise<void> => {
+    if (id === undefined || (await snapshotId(image, data.name, signal)) !== id) throw removed(index, image, data.name);
+  };
+  await assertThere();
+  const view = { index, kind: 'rbd', uri };
+  if (data.directory === undefined) return { ...view, assertIntact: assertThere };
+  const started = (process: unknown): Promise<void> => remember({ ...record, data: { ...data, process } });
+  const exportName = `disk${index}`;
+  const server = await startImageServer({ directory: data.directory, exportName, uri, started, signal });
+  const assertIntact = async (): Promise<void> => {
+    await assertThere();
+    // Its socket closes a moment before its end is known here.
+    const reason = server.whyEnded();
+    if (reason !== undefined) throw new GantryError('SNAPSHOT_FAILED', { message: `cannot read disk ${index}: ${reason}`, disk: index });
+  };
+  return { ...view, nbd: { socket: server.socket, exportName }, assertIntact };
+}
+
+async function attempt<T>({ request }: Wanted, { signal }: SnapshotContext, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error instanceof GantryError ? error : failed(request, errorText(error), error);
+  }
+}
+
+function removed(index: number, { spec }: RbdImage, name: string): GantryError {
+  return new GantryError('SNAPSHOT_FAILED', {
+    message: `cannot read disk ${index}: somebody else has removed or replaced the snapshot ${spec}@${name}`,
+    hint: 'Export again; snapshots named gantry-… are in use while an export runs.',
+    disk: index,
+  });
+}
+
+function failed({ index, disk }: SnapshotRequest, reason: string, cause?: unknown): GantryError {
+  return new GantryError('SNAPSHOT_FAILED', {
+    message: `cannot take an rbd snapshot of disk ${index} (${disk.uri ?? disk.path ?? ''}): ${reason}`,
+    hint: 'Check that the cluster answers and that the user of its URI may make snapshots: rbd snap ls POOL/IMAGE.',
+    disk: index,
+    cause,
+  });
+}

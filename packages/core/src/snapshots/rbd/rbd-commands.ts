@@ -1,0 +1,60 @@
+import { z } from 'zod';
+
+import { errnoName } from '../../system/errno-name.ts';
+import type { ProcessGroup } from '../../system/process-group.ts';
+import { runCommand } from '../../system/run-command.ts';
+import type { RbdImage } from './rbd-image.ts';
+import { clientOptions } from './rbd-image.ts';
+
+/** A client waits for its cluster for ever. */
+const TIMEOUT_S = 60;
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+
+export interface RbdOptions {
+  readonly signal: AbortSignal;
+  readonly started?: (group: ProcessGroup) => Promise<void>;
+}
+
+/** The program `rbd` is not there. */
+export class RbdMissingError extends Error {
+  override readonly name = 'RbdMissingError';
+}
+
+const infoSchema = z.object({ size: z.int().nonnegative() });
+const snapshotsSchema = z.array(z.object({ id: z.int(), name: z.string() }));
+
+/** Bytes of an image. @throws RbdMissingError, Error with the last lines of rbd(8), the signal's reason */
+export async function imageSize(image: RbdImage, signal: AbortSignal): Promise<number> {
+  return infoSchema.parse(JSON.parse(await rbd(image, ['info', '--format=json', image.spec], { signal }))).size;
+}
+
+/** The number that the snapshot of this name has in its cluster. @throws as {@link imageSize} */
+export async function snapshotId(image: RbdImage, name: string, signal: AbortSignal): Promise<number | undefined> {
+  const answer = await rbd(image, ['snap', 'ls', '--format=json', image.spec], { signal });
+  return snapshotsSchema.parse(JSON.parse(answer)).find((snapshot) => snapshot.name === name)?.id;
+}
+
+/** @throws as {@link imageSize} */
+export async function createSnapshot(image: RbdImage, name: string, options: RbdOptions): Promise<void> {
+  await rbd(image, ['snap', 'create', '--no-progress', `${image.spec}@${name}`], options);
+}
+
+/** Does nothing if there is none. @throws as {@link imageSize} */
+export async function removeSnapshot(image: RbdImage, name: string, signal: AbortSignal): Promise<void> {
+  if ((await snapshotId(image, name, signal)) !== undefined)
+    await rbd(image, ['snap', 'rm', '--no-progress', `${image.spec}@${name}`], { signal });
+}
+
+async function rbd(image: RbdImage, parameters: readonly string[], options: RbdOptions): Promise<string> {
+  try {
+    return await runCommand(['rbd', ...clientOptions(image), ...parameters], {
+      ...options,
+      timeoutS: TIMEOUT_S,
+      keptBytes: MAX_ANSWER_BYTES,
+    });
+  } catch (error) {
+    options.signal.throwIfAborted();
+    if (!(error instanceof Error) || errnoName(error.cause) !== 'ENOENT') throw error;
+    throw new RbdMissingError('rbd is not installed (Debian package ceph-common)', { cause: error });
+  }
+}
