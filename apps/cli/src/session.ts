@@ -1,5 +1,5 @@
 import type { SourceOfInstance } from '@gantry/config';
-import { openInstance, openInstanceSource, openPeer, openSourceOf, openStore } from '@gantry/config';
+import { openInstance, openInstanceAnywhere, openInstanceSource, openPeer, openSourceOf, openStore } from '@gantry/config';
 import type { DescribedInstance, OperationOptions } from '@gantry/core';
 import { osSearchPath } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
@@ -37,8 +37,10 @@ export interface Session extends CliContext {
   /** `write` for commands that write objects. */
   readonly open: (address: string, access: 'read' | 'write') => Promise<Store>;
   readonly openPeer: (address: string, program: string | undefined) => Promise<PeerChannel>;
-  /** The instance of that address: a file, or of another source. */
+  /** The instance of that address (a file, or of another source), whose disks are on this host. */
   readonly describe: (address: string) => Promise<DescribedInstance>;
+  /** The same, wherever its disks are. */
+  readonly describeAnywhere: (address: string) => Promise<DescribedInstance>;
   /** The source of the instance of that address. */
   readonly openSourceOf: (address: string) => Promise<SourceOfInstance>;
   readonly openInstances: (address: string) => Promise<InstanceSource>;
@@ -65,6 +67,7 @@ export function createSession(context: CliContext, options: CommonOptions): Sess
     open: (address, access) => openStore(address, surroundings, { access, bytesPerSecond: options.limitRate }),
     openPeer: (address, program) => openPeer(address, surroundings, program),
     describe: (address) => openInstance(address, surroundings),
+    describeAnywhere: (address) => openInstanceAnywhere(address, surroundings),
     openSourceOf: (address) => openSourceOf(address, surroundings),
     openInstances: (address) => openInstanceSource(address, surroundings),
   };

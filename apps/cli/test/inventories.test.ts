@@ -128,6 +128,39 @@ describe('an inventory of others', () => {
     }
   });
 
+  test('is described from anywhere, but used only on the host that has its disks', async () => {
+    await using home = await makeTemporaryDirectory();
+    const disk = home.file('disk');
+    await makeRandomFile(disk, BYTES, 'seed');
+    const env = await writeShelf(home.path, [
+      {
+        instance: { name: 'web1.example.com', os: 'raw', hypervisor: 'kvm', disks: [{ path: disk }] },
+        run: { state: 'stopped' },
+        guarded: [],
+        disksOn: 'node7.example.com',
+      },
+    ]);
+    await using bench = await makeWorkbench(env);
+    const described = await bench.gantry('describe', 'shelf:web1', '--json');
+    expect(jsonLines(described.stdout)).toMatchObject([{ type: 'result', disksOn: 'node7.example.com' }]);
+    const before = await sha256File(disk);
+    for (const call of [
+      ['export', 'shelf:web1', bench.store],
+      ['import', bench.store, 'web1.example.com', '--to', 'shelf:web1'],
+      ['create', 'shelf:web1'],
+      ['snapshots', 'check', 'shelf:web1'],
+    ]) {
+      const { exitCode, stderr } = await bench.gantry(...call);
+      expect({ exitCode, stderr }, call[0]).toEqual({
+        exitCode: 5,
+        stderr: expect.stringMatching(
+          /the disks of web1\.example\.com are on node7\.example\.com, .* \[INSTANCE_ELSEWHERE\]\n {2}Run Gantry on node7/,
+        ),
+      });
+    }
+    expect(await sha256File(disk)).toBe(before);
+  });
+
   test.each([
     [['describe', 'shelf:web9'], 9, 'INSTANCE_NOT_FOUND'],
     [['export', 'shelf:db1', 'exports'], 9, 'INSTANCE_AMBIGUOUS'],

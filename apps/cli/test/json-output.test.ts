@@ -45,6 +45,7 @@ beforeAll(async () => {
     run: { state: 'running', node: 'node2' },
     guarded: ['/dev/vg/shelved'],
     guest: { kind: 'qmp', socket: '/run/shelved.qmp' },
+    disksOn: 'node2',
   } as const;
   const env = await writeShelf(home.path, [shelved]);
   bench = scope.use(await makeWorkbench(env));

@@ -1,16 +1,24 @@
 import type { DescribedInstance } from '@gantry/core';
-import { asInventoryFailure, describeFrom } from '@gantry/core';
+import { asInventoryFailure, assertDisksHere, describeFrom } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
 import { parseInstanceAddress, parseSourceAddress } from './addresses/instance-address.ts';
 import type { OpenContext } from './context.ts';
 import { loadInventory } from './inventories.ts';
 
 /**
- * Describes the instance that the user named: an instance file by its path, `scheme:NAME` or `scheme://host/NAME`.
+ * Describes the instance that the user named, whose disks are to be used here: an instance file by its path, `scheme:NAME` or
+ * `scheme://host/NAME`.
  *
  * @throws GantryError `INSTANCE_*`, `INVENTORY_*`; the reason of the signal
  */
 export async function openInstance(address: string, context: OpenContext): Promise<DescribedInstance> {
+  const described = await openInstanceAnywhere(address, context);
+  assertDisksHere(described);
+  return described;
+}
+
+/** The same, whether its disks are on this host or on another one. @throws as {@link openInstance} */
+export async function openInstanceAnywhere(address: string, context: OpenContext): Promise<DescribedInstance> {
   const { source, name } = await openSourceOf(address, context);
   await using _source = source;
   return await describeFrom(source, name, { signal: context.signal });

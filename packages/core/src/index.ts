@@ -46,7 +46,7 @@ export type { ImportRequest, ImportResult } from './operations/import.ts';
 export { importInstance } from './operations/import.ts';
 export { fileInventory } from './instances/file-inventory.ts';
 export type { DescribedInstance, InstanceGuard } from './instances/instance-source.ts';
-export { asInventoryFailure, describeFrom, listFrom } from './instances/instance-source.ts';
+export { asInventoryFailure, assertDisksHere, describeFrom, listFrom } from './instances/instance-source.ts';
 export { formatInstanceFile } from './instances/format-instance-file.ts';
 export { loadInstanceFile } from './instances/load-instance-file.ts';
 export type { Disk, DiskAccess, DiskBackendType, Instance, Network, Nic, NicMode, Parameters } from './instances/model.ts';

@@ -23,3 +23,4 @@ export { isNativeName, MAX_NATIVE_BYTES, MAX_NATIVE_FILES } from './instances/na
 export type { InventoryErrorCode, InventoryErrorDetails } from './instances/inventory-error.ts';
 export { InventoryError, isInventoryError } from './instances/inventory-error.ts';
 export { isListed } from './instances/instance-filter.ts';
+export { isSameHost } from './instances/same-host.ts';

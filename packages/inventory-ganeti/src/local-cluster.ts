@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { CallOptions } from '@gantry/core/inventory';
-import { InventoryError, isInventoryError } from '@gantry/core/inventory';
+import { InventoryError, isInventoryError, isSameHost } from '@gantry/core/inventory';
 import { LuxiCluster } from './clusters/luxi-cluster.ts';
-import { isSameHost } from './describe/same-host.ts';
 import { LuxiClient } from './luxi/luxi-client.ts';
 
 /** Where Ganeti keeps what is used of a node, as Debian and Ganeti's own packages have it. */

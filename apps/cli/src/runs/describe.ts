@@ -9,12 +9,21 @@ export async function run(
   [address]: readonly [string],
   { withPrivate }: { readonly withPrivate: true | undefined },
 ): Promise<void> {
-  const described = await session.describe(address);
+  const described = await session.describeAnywhere(address);
   const includePrivate = withPrivate === true;
-  const { source, run, guarded, native, guest } = described;
+  const { source, run, guarded, native, guest, disksOn } = described;
   const instance = describeInstance(described.instance, { includePrivate });
   const files = native.map(({ name, bytes, secret }) => ({ name, bytes: bytes.length, secret }));
-  const json = { operation: 'describe', source, instance, run, guarded, native: files, ...(guest === undefined ? {} : { guest }) };
+  const json = {
+    operation: 'describe',
+    source,
+    instance,
+    run,
+    guarded,
+    native: files,
+    ...(guest === undefined ? {} : { guest }),
+    ...(disksOn === undefined ? {} : { disksOn }),
+  };
   session.output.result(json, printFile(described, includePrivate));
 }
 

@@ -119,7 +119,7 @@ function describeThere(bench: Bench, disk: string): ReceiveRequest['describe'] {
   if (guard === undefined) return undefined;
   return async (address) => {
     expect(address).toBe('there.yaml');
-    return await Promise.resolve({ ...guard, instance: bench.instance('raw', disk), native: [], guest: undefined });
+    return await Promise.resolve({ ...guard, instance: bench.instance('raw', disk), native: [], guest: undefined, disksOn: undefined });
   };
 }
 

@@ -1,6 +1,7 @@
+import { hostname } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { GantryError } from '../report/errors.ts';
-import { asInventoryFailure, describeFrom, listFrom } from './instance-source.ts';
+import { asInventoryFailure, assertDisksHere, describeFrom, listFrom } from './instance-source.ts';
 import type { InstanceDescription } from './inventory.ts';
 import { memorySource } from './testing/memory-inventory.ts';
 
@@ -34,6 +35,7 @@ describe('describeFrom', () => {
     [{ native: ['a', 'a'].map((name) => ({ name, secret: false, bytes: Buffer.from('a') })) }, 'the same name'],
     [{ native: Array.from({ length: 101 }, (_, at) => ({ name: `a${at}`, secret: false, bytes: Buffer.from('a') })) }, 'has 101 files'],
     [{ guest: { kind: 'qmp' as const, socket: 'relative' } }, '"guest" says'],
+    [{ disksOn: '' }, '"disksOn" is not a host name'],
   ])('trusts an inventory with nothing: %o', async (wrong, message) => {
     await expect(describeFrom(memorySource([{ ...WEB1, ...wrong }]), 'web1')).rejects.toMatchObject({
       code: 'INVENTORY_FAILED',
@@ -48,6 +50,17 @@ describe('describeFrom', () => {
       code: 'INVENTORY_FAILED',
       message: expect.stringContaining('whether a of the native description is secret is missing'),
     });
+  });
+
+  test.each([[undefined], [hostname()], [hostname().split('.')[0]]])('disks on %s are here', async (disksOn) => {
+    const described = await describeFrom(memorySource([{ ...WEB1, disksOn }]), 'web1');
+    expect(() => assertDisksHere(described)).not.toThrow();
+  });
+
+  test('disks on another host are not here', async () => {
+    const described = await describeFrom(memorySource([{ ...WEB1, disksOn: 'elsewhere.example.com' }]), 'web1');
+    const message = `the disks of web1.example.com are on elsewhere.example.com, says memory:; this is ${hostname()}`;
+    expect(() => assertDisksHere(described)).toThrow(expect.objectContaining({ code: 'INSTANCE_ELSEWHERE', message }));
   });
 
   test('lists the instances of an ambiguous name', async () => {

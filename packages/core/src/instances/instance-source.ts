@@ -20,6 +20,7 @@ import { isInventoryError } from './inventory-error.ts';
 import type { Instance } from './model.ts';
 import { isNativeName, nativeListProblem } from './native-files.ts';
 import { parseInstance } from './parse-instance.ts';
+import { isSameHost } from './same-host.ts';
 
 /*
  * Where core meets inventories: what they say is checked like an instance file, and what they fail with becomes core's.
@@ -39,6 +40,7 @@ export interface DescribedInstance extends InstanceGuard {
   readonly instance: Instance;
   readonly native: readonly NativeFile[];
   readonly guest: GuestControl | undefined;
+  readonly disksOn: string | undefined;
 }
 
 /**
@@ -49,9 +51,19 @@ export interface DescribedInstance extends InstanceGuard {
 export async function describeFrom(source: InstanceSource, name: string, options: CallOptions = {}): Promise<DescribedInstance> {
   const description = await withInventoryErrors(source.address, options.signal, () => source.describe(name, options));
   assertSound(source.address, description);
-  const { instance, run, guarded, native = [], guest } = description;
+  const { instance, run, guarded, native = [], guest, disksOn } = description;
   const from = { baseDirectory: '/', hostName: hostname(), source: `${name} of ${labelOf(source.address)}` };
-  return { instance: parseInstance(withoutUndefined(instance), from), run, guarded, native, guest, source: source.address };
+  return { instance: parseInstance(withoutUndefined(instance), from), run, guarded, native, guest, disksOn, source: source.address };
+}
+
+/** Refuses an instance whose disks are on another host. @throws GantryError `INSTANCE_ELSEWHERE` */
+export function assertDisksHere({ instance, disksOn, source }: DescribedInstance): void {
+  const here = hostname();
+  if (disksOn === undefined || isSameHost(disksOn, here)) return;
+  throw new GantryError('INSTANCE_ELSEWHERE', {
+    message: `the disks of ${instance.name} are on ${disksOn}, says ${source}; this is ${here}`,
+    hint: `Run Gantry on ${disksOn}.`,
+  });
 }
 
 /**
@@ -105,14 +117,15 @@ function labelOf(address: string): string {
 }
 
 /** What has no schema of its own. Who relies on `guarded` must not find that it was something else. */
-function assertSound(address: string, { run, guarded, native = [], guest }: InstanceDescription): void {
+function assertSound(address: string, { run, guarded, native = [], guest, disksOn }: InstanceDescription): void {
   const problem =
     runProblem(run) ??
     (!Array.isArray(guarded) || guarded.some((place) => typeof place !== 'string' || !/^(\/|[A-Za-z][0-9A-Za-z+.-]*:)/.test(place))
       ? 'something in "guarded" is neither an absolute path nor a URI'
       : undefined) ??
     nativeProblem(native) ??
-    (guest !== undefined && !isGuestControl(guest) ? '"guest" says neither a domain of libvirt nor a QMP socket' : undefined);
+    (guest !== undefined && !isGuestControl(guest) ? '"guest" says neither a domain of libvirt nor a QMP socket' : undefined) ??
+    (disksOn !== undefined && (typeof disksOn !== 'string' || disksOn === '') ? '"disksOn" is not a host name' : undefined);
   if (problem === undefined) return;
   throw new GantryError('INVENTORY_FAILED', { message: `${labelOf(address)}: ${problem}`, hint: 'Tell the authors of its inventory.' });
 }

@@ -87,6 +87,11 @@ export interface InstanceDescription {
   readonly native?: readonly NativeFile[] | undefined;
   /** Where its guest is controlled, if it runs on this host and can be. */
   readonly guest?: GuestControl | undefined;
+  /**
+   * Host name of the node on which the paths of its disks lead to them; absent where they do on every host, or the source cannot tell. On
+   * any other host Gantry touches none of them: what has the same path there may be the disk of another instance.
+   */
+  readonly disksOn?: string | undefined;
 }
 
 /** An instance that is to become known where instances are described. Its disks have their contents. */

@@ -21,6 +21,7 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   OS_MISMATCH: 'The dumps were made by another OS definition than the one that would read them; use --allow-other-os if you mean it.',
   OS_PARAMETER: 'The OS definition refuses a parameter.',
   OS_OPERATION_UNSUPPORTED: 'The OS definition does not have a script for this operation.',
+  INSTANCE_ELSEWHERE: 'The disks of the instance are on another host, which the message names: run Gantry there.',
   DISK_MISSING: 'A disk does not exist.',
   DISK_KIND: 'A disk is neither a regular file nor a block device.',
   DISK_DENIED: 'A disk cannot be opened: permission denied.',

@@ -26,6 +26,7 @@ export const ERROR_EXIT_CODES = {
   OS_PARAMETER: 4,
   OS_OPERATION_UNSUPPORTED: 4,
   // 5: disks and snapshots
+  INSTANCE_ELSEWHERE: 5,
   DISK_MISSING: 5,
   DISK_KIND: 5,
   DISK_DENIED: 5,

@@ -39,9 +39,13 @@ export function describeInstance(answers: Answers): Omit<InstanceDescription, 'g
     },
     run: describedState(summary, details),
     guarded: guardedPlaces(details, here),
+    disksOn: SHARED.has(details.disk_template) ? undefined : details.pnode,
     native: [{ name: 'ganeti.json', secret: false, bytes: Buffer.from(`${JSON.stringify(raw, undefined, 2)}\n`) }],
   };
 }
+
+/** Templates whose disks are where they are said to be on every node. */
+const SHARED: ReadonlySet<string> = new Set(['diskless', 'sharedfile']);
 
 function missing(all: Readonly<Record<string, unknown>>, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(all).filter(([name]) => !Object.hasOwn(given, name)));

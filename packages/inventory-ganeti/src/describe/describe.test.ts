@@ -11,7 +11,6 @@ import { findGuestControl } from './guest-control.ts';
 import { readPrivateParameters } from './private-parameters.ts';
 import { pythonTexts } from './python-text.ts';
 import { describedState, listedState } from './run-state.ts';
-import { isSameHost } from './same-host.ts';
 
 const directory = await makeTemporaryDirectory();
 afterAll(async () => await directory[Symbol.asyncDispose]());
@@ -104,13 +103,6 @@ test.each([
   const details = { ...(await withDisks()), pnode: 'node1', run_state: state };
   expect(listedState(summary(status)).state).toBe(listed);
   expect(describedState(summary(status), details).state).toBe(described);
-});
-
-test('host names of one host', () => {
-  expect(isSameHost('node1', 'node1.example.com')).toBe(true);
-  expect(isSameHost('Node1.example.com', 'node1.example.com')).toBe(true);
-  expect(isSameHost('node1.example.com', 'node1.example.net')).toBe(false);
-  expect(isSameHost('node1', 'node2')).toBe(false);
 });
 
 test('private parameters: those of the cluster for the OS, of the variant, of the instance', async () => {

@@ -1,8 +1,7 @@
 import type { DiskBackendType, InstanceFields } from '@gantry/core/inventory';
-import { InventoryError } from '@gantry/core/inventory';
+import { InventoryError, isSameHost } from '@gantry/core/inventory';
 import type { DetailsAnswer, DiskAnswer } from './answers.ts';
 import { pythonText } from './python-text.ts';
-import { isSameHost } from './same-host.ts';
 
 type DiskFields = NonNullable<InstanceFields['disks']>[number];
 

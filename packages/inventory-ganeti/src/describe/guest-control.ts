@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GuestControl, RunState } from '@gantry/core/inventory';
-import { isSameHost } from './same-host.ts';
+import { isSameHost } from '@gantry/core/inventory';
 
 export interface GuestQuery {
   readonly name: string;
