@@ -58,7 +58,9 @@ export class LuxiCluster implements Cluster {
   }
 
   async #submit(operation: Readonly<Record<string, unknown>>, options: CallOptions): Promise<string> {
-    return parseJobId(await this.#client.call('SubmitJob', [[operation]], options), this.label);
+    // Who wants it, as `gnt-job info` shows it: source, reason, and time in ns.
+    const reason = [['gantry', '', Date.now() * 1_000_000]];
+    return parseJobId(await this.#client.call('SubmitJob', [[{ ...operation, reason }]], options), this.label);
   }
 
   /** A query's rows as groups of fields. */
