@@ -5,4 +5,5 @@ set -eu
 cd "$(dirname "$0")/.."
 PATH=$PWD/node_modules/.bin:$PATH
 export PATH
-GANTRY_GANETI_INSTANCES=$((${1:-50} - 1)) exec vitest run packages/inventory-ganeti/src/real-cluster.test.ts
+GANTRY_GANETI_INSTANCES=$((${1:-50} - 1)) exec vitest run packages/inventory-ganeti/src/real-cluster.test.ts \
+  --testNamePattern 'every instance is described'
