@@ -13,6 +13,8 @@ import { startLab, TOKEN } from '../test/lab.ts';
 const FAKE_INSTANCES = Number(process.env['GANTRY_GANETI_INSTANCES'] ?? 1);
 const FAKES = Array.from({ length: FAKE_INSTANCES }, (_, index) => `inst${index + 10}.example.com`);
 
+/** The base system of the cluster may have to be made first. */
+const SETUP_TIMEOUT_MS = 1_800_000;
 const TIMEOUT_MS = 300_000 + FAKE_INSTANCES * 10_000;
 let lab: Lab;
 
@@ -29,7 +31,7 @@ beforeAll(async () => {
   const fake = ['--hypervisor=fake', '--tags=web,prod', '--net=0:link=br0', '--disk-template=file', '--disk=0:size=4M,mode=ro'];
   for (const name of FAKES) await lab.add(name, ...fake);
   await lab.cluster.master.run('gnt-instance', 'start', FAKES[0] ?? '');
-}, TIMEOUT_MS);
+}, SETUP_TIMEOUT_MS);
 afterAll(async () => await lab[Symbol.asyncDispose]());
 
 const WAYS: readonly (readonly [way: string, open: () => Promise<InstanceSource>])[] = [
