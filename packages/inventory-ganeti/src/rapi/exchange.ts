@@ -28,7 +28,7 @@ export interface RapiAnswer {
   readonly body: Buffer;
 }
 
-/** Bytes of an answer; the details of 5000 instances have half of it. */
+/** Bytes of an answer; a list of 10 000 instances has about half of it. */
 export const MAX_ANSWER_BYTES: number = 64 * 1024 * 1024;
 
 const CONNECT_TIMEOUT_MS = 20_000;
