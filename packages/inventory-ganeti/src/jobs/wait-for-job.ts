@@ -71,7 +71,7 @@ async function cancelQuietly(queue: JobQueue, id: string): Promise<void> {
   await queue.cancelJob(id, { signal: AbortSignal.timeout(CANCEL_TIMEOUT_MS) }).catch(() => undefined);
 }
 
-const CANCEL_TIMEOUT_MS = 5000;
+const CANCEL_TIMEOUT_MS = 2000;
 
 function jobFailure({ id, status, operationStatus, results }: Job, what: string): JobError {
   const hint = `On the master: gnt-job info ${id}`;

@@ -169,7 +169,7 @@ const VERDICTS: Readonly<Record<string, string>> = {
   CERT_NOT_YET_VALID: 'it is not valid yet',
   CERT_SIGNATURE_FAILURE: 'its signature is wrong',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'it is signed by itself, and not known here',
-  INVALID_CA: 'its authority is not one',
+  INVALID_CA: 'its authority may not sign certificates',
   INVALID_PURPOSE: 'it is not for servers',
   SELF_SIGNED_CERT_IN_CHAIN: 'its authority is not known here',
   UNABLE_TO_GET_ISSUER_CERT: 'its authority is not known here',
