@@ -1,16 +1,17 @@
-import { open, rm, truncate } from 'node:fs/promises';
+import { open, rm, truncate, writeFile } from 'node:fs/promises';
 import { openInstanceSource } from '@gantry/config';
 import { describeFrom } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
 import type { LibvirtGuest, Libvirtd } from '@gantry/testkit';
 import { defineLibvirtGuest, startLibvirtd } from '@gantry/testkit';
+import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Workbench } from './workbench.ts';
 import { jsonLines, lastLine, makeWorkbench } from './workbench.ts';
 
 /*
- * A guest of a real libvirtd is exported while it runs, lost with its disks and its domain, and comes back from the store. The tests depend
- * on those before them.
+ * A guest of a real libvirtd is exported while it runs, lost with its disks and its domain, and comes back from the store: what was qcow2 is
+ * raw then. The tests depend on those before them.
  */
 
 const NAME = 'web1.example.com';
@@ -26,9 +27,11 @@ beforeAll(async () => {
   scope = new AsyncDisposableStack();
   libvirtd = scope.use(await startLibvirtd());
   bench = scope.use(await makeWorkbench({ LIBVIRT_DEFAULT_URI: libvirtd.uri }));
-  const disks = [{ file: await makeDisk('a.img', 'first disk\n') }, { file: await makeDisk('b.img', 'second disk\n') }];
+  await execa('qemu-img', ['convert', '-O', 'qcow2', await makeDisk('b.img', 'second disk\n'), bench.file('b.qcow2')]);
+  const disks = [{ file: await makeDisk('a.img', 'first disk\n') }, { file: bench.file('b.qcow2'), format: 'qcow2' as const }];
   const elements = `<metadata><g:instance xmlns:g='urn:gantry:instance'><g:tag>prod</g:tag></g:instance></metadata>`;
   guest = await defineLibvirtGuest(libvirtd, { name: NAME, disks, does: 'answers', elements });
+  await writeFile(bench.file('snapshot.yaml'), `libvirt: { scratch: ${bench.path}, socket: ${bench.path}, reserve: 64 }\n`);
   await libvirtd.virsh('start', NAME);
   await guest.says(/ready/);
 }, 240_000);
@@ -57,7 +60,8 @@ test('domains are listed, and described as an instance file', async () => {
 });
 
 test('a guest that runs is exported, and nothing is written to its disks', async () => {
-  const { exitCode, stdout, stderr } = await bench.gantry('export', `libvirt:${NAME}`, bench.store);
+  const snapshot = ['--snapshot', 'libvirt', '--snapshot-config', bench.file('snapshot.yaml')];
+  const { exitCode, stdout, stderr } = await bench.gantry('export', `libvirt:${NAME}`, bench.store, ...snapshot);
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
   exported = lastLine(stdout);
   const refused = await bench.gantry('import', bench.store, exported, '--to', `libvirt:${NAME}`);
@@ -72,7 +76,7 @@ test('after its loss it is imported, defined and started, and answers', async ()
   const { native } = await describeFrom(source, NAME);
   await manager.stop(NAME, { timeoutMs: 60_000 });
   await manager.undefine(NAME);
-  for (const name of ['a.img', 'b.img']) await rm(bench.file(name));
+  for (const name of ['a.img', 'b.qcow2']) await rm(bench.file(name));
 
   const file = await bench.describeInstance(NAME, { disks: ['new-a.img', 'new-b.img'] });
   for (const name of ['new-a.img', 'new-b.img']) {
