@@ -56,6 +56,8 @@ interface Result {
   readonly downtimeMs: number;
 }
 
+// What was mounted is unmounted when the process exits.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 await using directory = await makeTemporaryDirectory();
 // Before the server, which does not see later mounts.
 await using disks = await mountNewXfs(diskBytes * 3 + GIB);

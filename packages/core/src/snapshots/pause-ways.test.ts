@@ -13,10 +13,13 @@ test('a domain of libvirt is paused, and goes on; one that runs is left alone, a
   await makeSparseFile(directory.file('disk.img'), 1024 * 1024);
   const { uuid } = await defineLibvirtGuest(libvirtd, { name: 'web1', disks: [{ file: directory.file('disk.img') }], does: 'answers' });
   const way = pauseByControl({ kind: 'libvirt', uri: libvirtd.uri, uuid, targets: ['vda'] });
+  await expect(way.check(signal)).rejects.toThrow('its state is "shut off"');
   await expect(way.pause(signal, started)).rejects.toThrow('not running');
   await libvirtd.virsh('start', uuid);
+  await way.check(signal);
   await way.pause(signal, started);
   expect(await libvirtd.virsh('domstate', uuid)).toContain('paused');
+  await expect(way.check(signal)).rejects.toThrow('its state is "paused"');
   for (let times = 0; times < 2; times += 1) {
     await resumeInstance(way.resume, signal);
     expect(await libvirtd.virsh('domstate', uuid)).toContain('running');

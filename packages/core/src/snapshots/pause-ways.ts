@@ -30,6 +30,8 @@ export const resumeSchema: z.ZodType<Resume> = z.discriminatedUnion('kind', [
 /** How an instance is paused, and how it goes on. */
 export interface PauseWay {
   readonly resume: Resume;
+  /** Whether it may be paused by us: what somebody else has paused must not go on by our doing. @throws Error with the reason */
+  check(signal: AbortSignal): Promise<void>;
   /**
    * Resolves when it does not write any more.
    * @param started remembers the process group of a command before it runs
@@ -47,6 +49,7 @@ export function pauseByCommands(
   const command = expandAll(pause, values);
   return {
     resume: { kind: 'commands', resume: expandAll(resume, values), timeout: timeouts.resume },
+    check: async () => undefined,
     pause: async (signal, started) => void (await runCommand(command, { timeoutS: timeouts.pause, signal, started })),
   };
 }
@@ -54,11 +57,16 @@ export function pauseByCommands(
 export function pauseByControl(guest: GuestControl): PauseWay {
   if (guest.kind === 'qmp') {
     const { socket } = guest;
-    return { resume: { kind: 'qmp', socket }, pause: async (signal) => pauseQemu(socket, signal) };
+    return {
+      resume: { kind: 'qmp', socket },
+      check: (signal) => withQemu(socket, signal, async (client) => assertRuns(await statusOf(client))),
+      pause: (signal) => withQemu(socket, signal, pauseQemu),
+    };
   }
   const { uri, uuid } = guest;
   return {
     resume: { kind: 'libvirt', uri, uuid },
+    check: async (signal) => assertRuns(await runCommand(virsh(uri, 'domstate', uuid), { timeoutS: CONTROL_TIMEOUT_S, signal })),
     pause: async (signal, started) =>
       void (await runCommand(virsh(uri, 'suspend', uuid), { timeoutS: CONTROL_TIMEOUT_S, signal, started })),
   };
@@ -86,15 +94,24 @@ function virsh(uri: string, ...words: readonly string[]): Argv {
   return ['virsh', '--connect', uri, '--quiet', ...words];
 }
 
+/** @throws Error */
+function assertRuns(state: string): void {
+  if (state !== 'running') throw new Error(`it does not run, its state is "${state}"`);
+}
+
 const statusSchema = z.object({ status: z.string() });
 
 async function statusOf(client: QmpClient): Promise<string> {
   return statusSchema.parse(await client.execute('query-status')).status;
 }
 
-/** QEMU answers when all that the guest was writing has reached the disks. */
-async function pauseQemu(socket: string, signal: AbortSignal): Promise<void> {
+async function withQemu(socket: string, signal: AbortSignal, work: (client: QmpClient) => Promise<void>): Promise<void> {
   await using client = await QmpClient.connect(socket, { timeoutMs: CONTROL_TIMEOUT_S * 1000, signal });
+  await work(client);
+}
+
+/** QEMU answers when all that the guest was writing has reached the disks. */
+async function pauseQemu(client: QmpClient): Promise<void> {
   await client.execute('stop');
   const status = await statusOf(client);
   if (status !== 'paused') throw new Error(`its QEMU is in the state "${status}" after "stop"`);
@@ -102,8 +119,9 @@ async function pauseQemu(socket: string, signal: AbortSignal): Promise<void> {
 
 async function resumeQemu(socket: string, signal: AbortSignal): Promise<void> {
   try {
-    await using client = await QmpClient.connect(socket, { timeoutMs: CONTROL_TIMEOUT_S * 1000, signal });
-    if ((await statusOf(client)) === 'paused') await client.execute('cont');
+    await withQemu(socket, signal, async (client) => {
+      if ((await statusOf(client)) === 'paused') await client.execute('cont');
+    });
   } catch (error) {
     // The guest has ended.
     if (!(error instanceof QmpGone)) throw error;

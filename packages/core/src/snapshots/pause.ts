@@ -49,6 +49,8 @@ export class Pause {
   readonly #held: HeldRecords;
   readonly #way: PauseWay;
   readonly #record: PauseRecord;
+  /** Whether it may be paused by us. */
+  #hasBegun = false;
 
   constructor(instance: string, way: PauseWay, held: HeldRecords) {
     this.#held = held;
@@ -56,14 +58,17 @@ export class Pause {
     this.#record = { instance, resume: way.resume };
   }
 
-  /** @throws GantryError `SNAPSHOT_FAILED`; the signal's reason. In both cases it may be paused. */
+  /** @throws GantryError `SNAPSHOT_FAILED`, `STATE_UNUSABLE`; the signal's reason. Then it may be paused. */
   async begin(signal: AbortSignal): Promise<void> {
-    await this.#remember({});
     try {
+      await this.#way.check(signal);
+      this.#hasBegun = true;
+      await this.#remember({});
       await this.#way.pause(signal, (pausing) => this.#remember({ pausing }));
       await this.#remember({});
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof GantryError) throw error;
       throw new GantryError('SNAPSHOT_FAILED', {
         message: `cannot pause instance ${this.#record.instance} for the last round: ${errorText(error)}`,
         hint: 'Pause it by hand in the same way to see why that fails.',
@@ -77,8 +82,9 @@ export class Pause {
     await this.#remember({ undecided });
   }
 
-  /** Lets the instance go on. Where that fails, it is tried again by the next run. */
+  /** Lets the instance go on, if it was to be paused. Where that fails, it is tried again by the next run. */
   async resume(): Promise<void> {
+    if (!this.#hasBegun) return;
     await this.#remember({});
     await this.#held.undo(pauseUndo.kind);
   }
