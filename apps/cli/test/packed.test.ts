@@ -32,6 +32,9 @@ test('a packed tarball, installed by npm into an empty prefix, exports, lists an
 
   const { stdout: version } = await gantry('--version');
   expect(`gantry-cli-${String(version)}.tgz`).toBe(tarball);
+  // What docs/how-to/ganeti-exports.md copies into Ganeti, still executable.
+  const shipped = await gantry('os', 'show', 'raw', '--os-path', home.file('prefix/lib/node_modules/@gantry/cli/os'));
+  expect(shipped.stdout).toMatch(/directory +\S+\/@gantry\/cli\/os\/raw\n[^]*operations +create, export, import, rename/);
   await makeSparseFile(bench.file('disk.img'), 1024 * 1024);
   const instance = await bench.describeInstance('web1', { disks: [bench.file('disk.img')] });
   await gantry('export', '--create-store', instance, bench.store);

@@ -1,0 +1,29 @@
+import type { GanetiCluster } from '@gantry/testkit';
+import { startGanetiCluster } from '@gantry/testkit';
+import { afterAll, beforeAll, describe } from 'vitest';
+import { backupSuite } from './ganeti/backup.suite.ts';
+import { SHARES } from './ganeti/in-node.ts';
+
+/*
+ * What needs a real cluster stands in this file alone, so that it is started once. Each suite has a file in ganeti/, and instances of its
+ * own: inst1 to inst19 are of the backup suite.
+ */
+
+let running: GanetiCluster | undefined;
+
+/** To be called in tests and hooks. */
+function cluster(): GanetiCluster {
+  if (running === undefined) throw new Error('the cluster has not started');
+  return running;
+}
+
+// Its base system may have to be made first.
+beforeAll(async () => {
+  running = await startGanetiCluster({ shares: SHARES });
+}, 1_800_000);
+
+afterAll(async () => {
+  await running?.[Symbol.asyncDispose]();
+});
+
+describe('exports of Ganeti and of Gantry', () => backupSuite(cluster));
