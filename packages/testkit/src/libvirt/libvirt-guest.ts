@@ -25,6 +25,11 @@ export interface LibvirtGuestOptions {
    * numbered blocks, for `writtenUpTo`.
    */
   readonly does: 'answers' | 'writes';
+  /**
+   * For `writes`: a raw disk with an ext4, which becomes the last disk. The guest mounts it, writes to it all the while, and has Debian's
+   * guest agent; the machine must have the package qemu-guest-agent.
+   */
+  readonly agentFiles?: string;
   /** XML of further devices. */
   readonly devices?: string;
   /** XML of further elements of the domain, such as `<title>`. */
@@ -51,6 +56,9 @@ const INITS = {
 };
 /** Power button, and what reads it. */
 const MODULES = ['drivers/acpi/button', 'drivers/input/evdev'];
+/** The line to the agent. */
+const AGENT_MODULES = ['drivers/char/virtio_console'];
+const AGENT_CHANNEL = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>";
 /** For a kernel to start in an emulated processor, on a busy machine, ms. */
 const PATIENCE_MS = 120_000;
 
@@ -60,7 +68,10 @@ export async function defineLibvirtGuest(libvirtd: Libvirtd, options: LibvirtGue
   const directory = join(libvirtd.directory, `guest-${uuid}`);
   await mkdir(directory);
   const image = await machineImage();
-  const initrd = await makeGuestInitrd({ image, directory, init: INITS[does], modules: does === 'answers' ? MODULES : [] });
+  const hasAgent = options.agentFiles !== undefined;
+  const modules = [...(does === 'answers' ? MODULES : []), ...(hasAgent ? AGENT_MODULES : [])];
+  const programs = hasAgent ? ['/usr/sbin/qemu-ga'] : [];
+  const initrd = await makeGuestInitrd({ image, directory, init: INITS[does], modules, programs });
   const file = join(directory, 'domain.xml');
   await writeFile(file, domainXml({ ...options, uuid }, { kernel: join(image, 'vmlinux'), initrd, directory }));
   await libvirtd.virsh('define', file);
@@ -98,20 +109,23 @@ interface Files {
 }
 
 function domainXml(options: LibvirtGuestOptions & { readonly uuid: string }, { kernel, initrd, directory }: Files): string {
-  const { name, uuid, disks, elements = '', os = '', devices = '' } = options;
+  const { name, uuid, disks, agentFiles, elements = '', os = '', devices = '' } = options;
+  // What the kernel does not know itself it hands to the first process, as its environment.
+  const environment = `disks=${disks.length} DISKS=${disks.length}${agentFiles === undefined ? '' : ' AGENT=1'}`;
+  const agent = agentFiles === undefined ? '' : diskXml({ file: agentFiles, serial: 'files' }, disks.length) + AGENT_CHANNEL;
   return `<domain type='qemu'>
   <name>${escapeXml(name)}</name><uuid>${uuid}</uuid>${elements}
   <memory unit='MiB'>256</memory><vcpu>1</vcpu>
   <os>
     <type arch='x86_64' machine='pc'>hvm</type>${os}
     <kernel>${escapeXml(kernel)}</kernel><initrd>${escapeXml(initrd)}</initrd>
-    <cmdline>console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable no_timer_check disks=${disks.length}</cmdline>
+    <cmdline>console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable no_timer_check ${environment}</cmdline>
   </os>
   <features><acpi/></features>
   <cpu mode='maximum'><feature policy='disable' name='la57'/></cpu>
   <on_reboot>destroy</on_reboot>
   <devices>
-    ${disks.map(diskXml).join('')}
+    ${disks.map(diskXml).join('')}${agent}
     <serial type='unix'>
       <source mode='bind' path='${escapeXml(directory)}/console.sock'/><log file='${escapeXml(directory)}/console.log' append='off'/>
     </serial>
@@ -121,9 +135,10 @@ function domainXml(options: LibvirtGuestOptions & { readonly uuid: string }, { k
 `;
 }
 
-function diskXml({ file, format = 'raw' }: LibvirtDisk, index: number): string {
+function diskXml({ file, format = 'raw', serial }: LibvirtDisk & { readonly serial?: string }, index: number): string {
   return `<disk type='file' device='disk'><driver name='qemu' type='${format}' cache='none' discard='unmap'/>
-      <source file='${escapeXml(file)}'/><target dev='vd${String.fromCodePoint(0x61 + index)}' bus='virtio'/></disk>`;
+      <source file='${escapeXml(file)}'/><target dev='vd${String.fromCodePoint(0x61 + index)}' bus='virtio'/>
+      ${serial === undefined ? '' : `<serial>${serial}</serial>`}</disk>`;
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', "'": '&apos;', '"': '&quot;' };

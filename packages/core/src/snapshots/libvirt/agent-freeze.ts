@@ -7,8 +7,12 @@ import { isGone } from './virsh.ts';
 
 /*
  * File systems of a guest, frozen by its agent for a moment. A guest must not stay frozen, even if we are killed meanwhile. So before it
- * is frozen, a guard starts: a `virsh` that waits, thaws, and ends. When the guest is thawed, the guard is ended.
+ * is frozen, a guard starts: a `virsh` that waits and thaws, again and again, as an agent that hung can still freeze when it goes on. When
+ * the guest is thawed, the guard is ended.
  */
+
+/** How often the guard thaws. */
+const GUARD_ROUNDS = 30;
 
 export interface AgentFreezeOptions {
   readonly virsh: Virsh;
@@ -17,6 +21,7 @@ export interface AgentFreezeOptions {
   /** Must resolve when the journal has it. */
   readonly remember: (freeze: FreezeRecord | undefined) => Promise<void>;
   readonly warn: (message: string) => void;
+  readonly note?: ((message: string) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -30,22 +35,31 @@ function isAgentAbsent(error: unknown): boolean {
  * @throws Error where they must be frozen and were not, or cannot be thawed; what the work throws; the signal's reason
  */
 export async function whileFrozen(options: AgentFreezeOptions, work: () => Promise<void>): Promise<void> {
-  const { settings, remember, virsh, uuid, signal } = options;
+  const { settings, remember } = options;
   if (settings.freeze === 'never') return await work();
   await remember({});
   // Where something fails, the guard stays until the record is undone.
   const guard = new Guard(options);
   await guard.start();
   const failure = await freeze(options, guard);
+  if (failure === undefined) await workAndThaw(options, work);
+  else {
+    complain(options, failure);
+    await work();
+  }
+  await guard.end();
+  if (guard.isLate) complain(options, `the guest was thawed after ${settings.frozen} s, before its snapshot was taken`);
+  await remember(undefined);
+}
+
+async function workAndThaw({ virsh, uuid, note, signal }: AgentFreezeOptions, work: () => Promise<void>): Promise<void> {
+  const began = performance.now();
   try {
-    if (failure !== undefined) complain(options, failure);
     await work();
   } finally {
     await thaw(virsh, uuid, signal);
   }
-  await guard.end();
-  if (guard.hasThawed) complain(options, `the guest was thawed after ${settings.frozen} s, before its snapshot was taken`);
-  await remember(undefined);
+  note?.(`the file systems of the guest were frozen for ${Math.ceil(performance.now() - began)} ms`);
 }
 
 /** @returns why nothing is frozen @throws Error where the guest may be frozen all the same; the signal's reason */
@@ -59,8 +73,19 @@ async function freeze({ virsh, uuid, settings, remember, signal }: AgentFreezeOp
     return undefined;
   } catch (error) {
     signal.throwIfAborted();
-    if (!isAgentAbsent(error)) await thaw(virsh, uuid, signal);
+    if (!isAgentAbsent(error)) await thawOrSay(error, { virsh, uuid, signal });
     return `the guest agent could not freeze its file systems: ${errorText(error)}`;
+  }
+}
+
+/** @throws Error where the guest may be frozen now, or be frozen later */
+async function thawOrSay(why: unknown, { virsh, uuid, signal }: Pick<AgentFreezeOptions, 'virsh' | 'uuid' | 'signal'>): Promise<void> {
+  try {
+    await thaw(virsh, uuid, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    const message = `the guest agent does not answer, and could still freeze the guest: ${errorText(why)}; ${errorText(error)}`;
+    throw new Error(message, { cause: error });
   }
 }
 
@@ -92,7 +117,7 @@ class Guard {
   readonly #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #group: FreezeRecord['guard'];
-  #hasThawed = false;
+  #startedAt = 0;
 
   constructor(options: AgentFreezeOptions) {
     this.#options = options;
@@ -102,8 +127,9 @@ class Guard {
     return this.#group;
   }
 
-  get hasThawed(): boolean {
-    return this.#hasThawed;
+  /** Whether it may have thawed the guest. */
+  get isLate(): boolean {
+    return performance.now() - this.#startedAt > this.#options.settings.frozen * 1000;
   }
 
   /** Resolves when the journal has it and it is about to wait. */
@@ -113,24 +139,24 @@ class Guard {
     await started.promise;
   }
 
+  async end(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
   async #run(onStart: () => void): Promise<void> {
     const { virsh, uuid, settings, remember } = this.#options;
     // An event that no guest without a watchdog has: virsh has no other way to wait. Then it thaws, whatever came of that.
-    const words = `event ${uuid} --event watchdog --timeout ${Math.ceil(settings.frozen)}; domfsthaw ${uuid}`;
-    await virsh.run([words], {
+    const round = `event ${uuid} --event watchdog --timeout ${Math.ceil(settings.frozen)}; domfsthaw ${uuid}`;
+    await virsh.run([Array.from({ length: GUARD_ROUNDS }, () => round).join('; ')], {
       signal: this.#stop.signal,
-      timeoutS: settings.frozen + settings.timeout,
+      timeoutS: GUARD_ROUNDS * (settings.frozen + settings.timeout),
       started: async (group) => {
         this.#group = group;
+        this.#startedAt = performance.now();
         await remember({ guard: group });
         onStart();
       },
     });
-    this.#hasThawed = true;
-  }
-
-  async end(): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
   }
 }

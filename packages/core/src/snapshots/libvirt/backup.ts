@@ -83,7 +83,7 @@ export class Backup implements PreparedSnapshots {
 
   async take(): Promise<void> {
     const { guest, settings, virsh, disks, context } = this.#options;
-    const { signal, warn } = context;
+    const { signal, warn, note } = context;
     try {
       await whileFrozen(
         {
@@ -91,6 +91,7 @@ export class Backup implements PreparedSnapshots {
           uuid: guest.uuid,
           settings,
           warn,
+          note,
           signal,
           remember: async (freeze) => {
             this.#data = { ...this.#data, freeze };

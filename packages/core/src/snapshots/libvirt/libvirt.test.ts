@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { Libvirtd, LibvirtGuest, TemporaryDirectory } from '@gantry/testkit';
 import {
   defineLibvirtGuest,
-  makeSparseFile,
+  makeExt4Image,
   makeTemporaryDirectory,
   mountNewTmpfs,
   PATIENTLY,
@@ -23,7 +23,6 @@ import { sampleInstance } from '../../../test/sample-instance.ts';
 import { FRAME_SIZE } from '../../frames/types.ts';
 import { openDiskSource } from '../../flow/disk-source.ts';
 import { undoHandlers } from '../../flow/undo-handlers.ts';
-import type { GuestControl } from '../../instances/inventory.ts';
 import type { Disk } from '../../instances/model.ts';
 import { NbdReader } from '../../disks/read-nbd.ts';
 import { checkSnapshots } from '../../operations/check-snapshots.ts';
@@ -33,22 +32,29 @@ import { recoverDeadRuns } from '../../runs/recover.ts';
 import { openStateDirectory } from '../../runs/state-directory.ts';
 import { selectOs } from '../../scripts/select.ts';
 import { pause } from '../../system/pause.ts';
+import { runningMembers } from '../../system/process-group.ts';
 import type { SnapshotRequest } from '../provider.ts';
 import type { SnapshotConfig } from '../snapshot-config.ts';
 import { parseSnapshotConfig } from '../snapshot-config.ts';
 import type { SnapshotSet } from '../snapshot-set.ts';
 import { takeSnapshotSet } from '../snapshot-set.ts';
 import { backupXml } from './backup-xml.ts';
+import { undoFreeze, whileFrozen } from './agent-freeze.ts';
+import type { LibvirtGuest as LibvirtControl } from './find-disk.ts';
 import { whyNoSpace } from './find-disk.ts';
+import type { FreezeRecord } from './libvirt-record.ts';
+import { Virsh } from './virsh.ts';
 import { createLibvirtProvider } from './libvirt.ts';
 
+/** Debian's guest agent answers by libvirt; what it is asked. */
+const FREEZE_STATUS = JSON.stringify({ execute: 'guest-fsfreeze-status' });
 const MiB = 1024 * 1024;
 /** 2 to the power of 14 blocks. */
 const DISK_BYTES = 64 * MiB;
 const { signal } = new AbortController();
 const driver = fileURLToPath(import.meta.resolve('../../../test/snapshots/hold-snapshots.ts'));
 /** How many runs are killed at random moments; see scripts/kills.sh. */
-const KILLS = Number(process.env['GANTRY_LIBVIRT_KILLS'] ?? 3);
+const KILLS = Number(process.env['GANTRY_LIBVIRT_KILLS'] ?? 2);
 
 let stack: AsyncDisposableStack;
 let libvirtd: Libvirtd;
@@ -59,19 +65,28 @@ let scratch: TemporaryDirectory;
 let tiny: TemporaryDirectory;
 
 const disks = (): readonly [string, string] => [join(libvirtd.directory, 'a.img'), join(libvirtd.directory, 'b.qcow2')];
-const control = (): GuestControl => ({ kind: 'libvirt', uri: libvirtd.uri, uuid: guest.uuid, targets: ['vda', 'vdb'] });
+/** Of an ext4 that the guest has mounted. */
+const files = (): string => join(libvirtd.directory, 'files.img');
+const control = (): LibvirtControl => ({ kind: 'libvirt', uri: libvirtd.uri, uuid: guest.uuid, targets: ['vda', 'vdb', 'vdc'] });
 
 beforeAll(async () => {
   stack = new AsyncDisposableStack();
   scratch = stack.use(await makeTemporaryDirectory());
-  tiny = stack.use(await mountNewTmpfs(6 * MiB));
+  tiny = stack.use(await mountNewTmpfs(4 * MiB));
   libvirtd = stack.use(await startLibvirtd());
   const [raw, qcow2] = disks();
-  await makeSparseFile(raw, DISK_BYTES, []);
+  // Zeros, and not a hole: what is a hole needs no scratch space when it is overwritten.
+  await writeFile(raw, Buffer.alloc(DISK_BYTES));
   await execa('qemu-img', ['create', '-q', '-f', 'qcow2', qcow2, String(DISK_BYTES)]);
-  guest = await defineLibvirtGuest(libvirtd, { name: 'web1', disks: [{ file: raw }, { file: qcow2, format: 'qcow2' }], does: 'writes' });
+  await makeExt4Image(files(), { bytes: 16 * MiB, files: 1 });
+  guest = await defineLibvirtGuest(libvirtd, {
+    name: 'web1',
+    disks: [{ file: raw }, { file: qcow2, format: 'qcow2' }],
+    agentFiles: files(),
+    does: 'writes',
+  });
   await libvirtd.virsh('start', guest.uuid);
-  await writes(20);
+  await writes(5);
 });
 
 afterEach(() => {
@@ -110,6 +125,7 @@ interface Taking {
   readonly config: SnapshotConfig;
   readonly state: string;
   readonly notes?: string[];
+  readonly requests?: readonly SnapshotRequest[];
 }
 
 async function take(taking: Taking): Promise<SnapshotSet> {
@@ -120,7 +136,7 @@ async function take(taking: Taking): Promise<SnapshotSet> {
     config: taking.config,
     guest: control(),
     instanceName: 'web1',
-    requests: requests(),
+    requests: taking.requests ?? requests(),
     run,
     warn: (message) => warnings.push(message),
     stage: (message) => taking.notes?.push(message),
@@ -189,20 +205,20 @@ async function recover(state: string): Promise<readonly string[]> {
 }
 
 /** What the built-in definition `raw` reads of a snapshot. */
-async function contentOf(set: SnapshotSet, index: number): Promise<Buffer> {
+async function contentOf(set: SnapshotSet, index: number, bytes = DISK_BYTES): Promise<Buffer> {
   const view = set.snapshots[index];
   if (view === undefined) throw new Error('no view');
   const os = await selectOs('raw', { searchPath: [] });
   const instance = sampleInstance({ disks: described() });
   await using source = openDiskSource(os, { instance, disk: index, view, diskBytes: view.bytes, signal });
-  const content = Buffer.alloc(DISK_BYTES);
+  const content = Buffer.alloc(bytes);
   let at = 0;
   for (;;) {
     const piece = await source.read(content.subarray(at, at + FRAME_SIZE));
     if (piece === undefined) break;
     at += typeof piece === 'number' ? piece : piece.zeros;
   }
-  expect(at).toBe(DISK_BYTES);
+  expect(at).toBe(bytes);
   return content;
 }
 
@@ -210,6 +226,7 @@ async function contentOf(set: SnapshotSet, index: number): Promise<Buffer> {
 async function expectUntouched(directory: string): Promise<void> {
   expect(await libvirtd.virsh('domstate', guest.uuid)).toContain('running');
   expect(await libvirtd.virsh('domjobinfo', guest.uuid)).toContain('None');
+  expect(await libvirtd.virsh('qemu-agent-command', guest.uuid, FREEZE_STATUS)).toContain('thawed');
   expect(await readdir(directory)).toEqual([]);
   for (const name of await readdir(join(libvirtd.stateDirectory, 'qemu')))
     if (name.startsWith('domain-'))
@@ -229,7 +246,7 @@ describe('a guest that writes numbered blocks to a raw disk and to one in qcow2'
     const set = await take({ config: config(scratch.path), state: own.path, notes });
     const after = await guest.written();
     // All that it overwrites now must not be seen.
-    await writes(15);
+    await writes(6);
     const [first, second] = [writtenUpTo(await contentOf(set, 0)), writtenUpTo(await contentOf(set, 1))];
     expectOneMoment(first, second);
     expect(first).toBeGreaterThanOrEqual(before);
@@ -276,12 +293,12 @@ describe('a guest that writes numbered blocks to a raw disk and to one in qcow2'
 
   test('goes on when the scratch space is used up: the export fails, and says why', async () => {
     await using own = await makeTemporaryDirectory();
-    const set = await take({ config: config(tiny.path), state: own.path });
+    const set = await take({ config: config(tiny.path, { reserve: 1.9 }), state: own.path });
     // Each number takes up to two clusters of 64 KiB.
     await once(set.snapshots[0]?.lost ?? signal, 'abort');
     await expect(contentOf(set, 0)).rejects.toMatchObject({
       code: 'SNAPSHOT_FULL',
-      message: expect.stringMatching(/^the snapshots of disks 0, 1 were lost while they were read: .* less than 1 MiB are free in/),
+      message: expect.stringMatching(/^the snapshots of disks 0, 1 were lost while they were read: .* less than 2 MiB are free in/),
     });
     await set[Symbol.asyncDispose]();
     await expectUntouched(tiny.path);
@@ -363,6 +380,114 @@ describe('a guest that writes numbered blocks to a raw disk and to one in qcow2'
   });
 });
 
+describe('its agent', () => {
+  const withFiles = (): readonly SnapshotRequest[] => [
+    ...requests(),
+    { index: 2, disk: { path: files(), access: 'rw' }, instanceName: 'web1' },
+  ];
+  /** Whether an ext4 was in use, or frozen: the feature `needs_recovery` of its superblock. */
+  const needsRecovery = (ext4: Buffer): boolean => (ext4.readUInt32LE(1024 + 0x60) & 4) !== 0;
+
+  interface Freezing {
+    readonly records: (FreezeRecord | undefined)[];
+    readonly virsh: Virsh;
+    readonly run: (settings: { freeze: 'try' | 'require'; frozen: number }, work: () => Promise<void>) => Promise<void>;
+  }
+
+  function freezing(): Freezing {
+    const records: (FreezeRecord | undefined)[] = [];
+    const virsh = new Virsh(libvirtd.uri, 60);
+    return {
+      records,
+      virsh,
+      run: ({ freeze, frozen }, work) =>
+        whileFrozen(
+          {
+            virsh,
+            uuid: guest.uuid,
+            settings: { freeze, frozen, timeout: 60 },
+            remember: async (record) => void records.push(record),
+            warn: (message) => warnings.push(message),
+            signal,
+          },
+          work,
+        ),
+    };
+  }
+
+  const status = async (): Promise<string> => await libvirtd.virsh('qemu-agent-command', guest.uuid, FREEZE_STATUS);
+
+  test('freezes it around the moment only: a mounted file system is clean then, and in use otherwise', async () => {
+    await using own = await makeTemporaryDirectory();
+    const notes: string[] = [];
+    const moments: boolean[] = [];
+    for (const freeze of ['never', 'require']) {
+      await using set = await take({ config: config(scratch.path, { freeze, frozen: 60 }), state: own.path, notes, requests: withFiles() });
+      expect(await status()).toContain('thawed');
+      moments.push(needsRecovery(await contentOf(set, 2, 16 * MiB)));
+    }
+    expect(moments).toEqual([true, false]);
+    const note = notes.find((each) => each.startsWith('the file systems'));
+    expect(note).toMatch(/^the file systems of the guest were frozen for \d+ ms$/);
+    console.log(note);
+    await expectUntouched(scratch.path);
+  });
+
+  test('thaws it when the time is over, although whoever froze it does nothing more', async () => {
+    const { records, run } = freezing();
+    const work = Promise.withResolvers<void>();
+    const outcome = run({ freeze: 'require', frozen: 3 }, async () => {
+      expect(await status()).toContain('frozen');
+      await work.promise;
+    });
+    await expect.poll(status, PATIENTLY).toContain('frozen');
+    await expect.poll(status, PATIENTLY).toContain('thawed');
+    work.resolve();
+    await expect(outcome).rejects.toThrow('the guest was thawed after 3 s, before its snapshot was taken');
+    expect(records).toEqual([{}, { guard: expect.anything() }, { guard: expect.anything(), freezing: expect.anything() }]);
+  });
+
+  test('thaws it when what a killed run has left is undone, and nothing is left to thaw it later', async () => {
+    const { records, run, virsh } = freezing();
+    const frozen = Promise.withResolvers<void>();
+    const work = Promise.withResolvers<void>();
+    const outcome = run({ freeze: 'require', frozen: 60 }, async () => {
+      frozen.resolve();
+      await work.promise;
+    });
+    await frozen.promise;
+    expect(await status()).toContain('frozen');
+    const record = records.at(-1);
+    if (record?.guard === undefined) throw new Error('no guard');
+    expect(runningMembers(record.guard)).not.toEqual([]);
+    await undoFreeze(record, virsh, guest.uuid, signal);
+    expect(await status()).toContain('thawed');
+    expect(runningMembers(record.guard)).toEqual([]);
+    work.resolve();
+    await outcome;
+  });
+
+  test('that hangs fails the export; when it goes on, and freezes, the guest is thawed all the same', { timeout: 300_000 }, async () => {
+    // Stops the agent when the console gets a line, until it gets another.
+    const words = 'read line </dev/ttyS0; kill -STOP $PPID; echo it hangs >/dev/ttyS0; read line </dev/ttyS0; kill -CONT $PPID';
+    const command = { execute: 'guest-exec', arguments: { path: '/bin/busybox', arg: ['sh', '-c', words] } };
+    await libvirtd.virsh('qemu-agent-command', guest.uuid, JSON.stringify(command));
+    await guest.tell('stop');
+    await guest.says(/it hangs/);
+    await using own = await makeTemporaryDirectory();
+    const set = take({ config: config(scratch.path, { freeze: 'try', frozen: 1, timeout: 8 }), state: own.path });
+    await expect(set).rejects.toMatchObject({
+      code: 'SNAPSHOT_FAILED',
+      message: expect.stringContaining('the guest agent does not answer, and could still freeze the guest: '),
+    });
+    expect(warnings.splice(0)).toEqual([expect.stringMatching(/^could not undo: .* its file systems maybe frozen/)]);
+    await guest.tell('go on');
+    await expect.poll(() => status().catch(String), PATIENTLY).toContain('thawed');
+    expect(await recover(own.path)).toEqual(['cleared']);
+    await expectUntouched(scratch.path);
+  });
+});
+
 test(
   `a run that is killed at any moment leaves what the next one clears, and the guest goes on (${KILLS} times)`,
   { timeout: 600_000 + KILLS * 30_000 },
@@ -370,10 +495,10 @@ test(
     for (let round = 0; round < KILLS; round += 1) {
       await using state = await makeTemporaryDirectory();
       const started = untilSomethingIn(scratch.path);
-      const holder = hold(state.path, config(scratch.path).libvirt);
+      const holder = hold(state.path, config(scratch.path, { freeze: 'require', frozen: 60 }).libvirt);
       await Promise.race([started, holder.said]);
       // All steps take some hundred ms; afterwards it waits.
-      await pause(Math.random() * 1000);
+      await pause(Math.random() * 2000);
       await holder.kill();
       expect(await recover(state.path)).toEqual(['cleared']);
       await expectUntouched(scratch.path);
@@ -394,7 +519,7 @@ describe('what cannot be held still this way is refused with the reason', () => 
     if (request === undefined) throw new Error('no disk');
     const provider = createLibvirtProvider({
       config: config(scratch.path),
-      guest: { kind: 'libvirt', uri: libvirtd.uri, uuid: guest.uuid, targets: ['vda', 'vdb'], ...other },
+      guest: { ...control(), ...other },
     });
     const answer = await provider.supports({ ...request, ...more }, signal);
     return answer.ok ? answer.what : answer.reason;
@@ -421,7 +546,7 @@ describe('what cannot be held still this way is refused with the reason', () => 
 
   test('scripts; a disk that the guest does not have, or no longer', async () => {
     expect(await reason({}, { needsPath: true })).toMatch(/scripts cannot/);
-    expect(await reason({ targets: ['vdc'] })).toBe('its guest has no disk vdc now');
+    expect(await reason({ targets: ['vdd'] })).toBe('its guest has no disk vdd now');
     expect(await reason({ targets: [] })).toBe('the source of the instance does not say which disk of the guest it is');
     expect(await reason({ targets: ['vdb'] })).toBe(`the disk vdb of its guest is ${disks()[1]} now`);
   });
