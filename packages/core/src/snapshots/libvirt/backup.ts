@@ -168,7 +168,7 @@ export class Backup implements PreparedSnapshots {
   }
 }
 
-function takingFailed(requests: readonly SnapshotRequest[], error: unknown): GantryError {
+export function takingFailed(requests: readonly SnapshotRequest[], error: unknown): GantryError {
   if (error instanceof GantryError) return error;
   const reason = errorText(error);
   return libvirtFailed(/no space/i.test(reason) ? 'SNAPSHOT_FULL' : 'SNAPSHOT_FAILED', requests, reason, error);

@@ -2,7 +2,7 @@ import { errorText } from '../../report/error-text.ts';
 import type { FillWatch } from '../fill-watch.ts';
 import type { ProviderOptions, SnapshotProvider, SnapshotRequest, Support } from '../provider.ts';
 import type { BackedUpDisk } from './backup.ts';
-import { Backup, libvirtFailed } from './backup.ts';
+import { Backup, libvirtFailed, takingFailed } from './backup.ts';
 import type { Domain } from './domain.ts';
 import { lookAtDomain } from './domain.ts';
 import type { LibvirtGuest, Unsupported } from './find-disk.ts';
@@ -63,7 +63,7 @@ export function createLibvirtProvider({ config, guest }: ProviderOptions = {}): 
         );
       } catch (error) {
         context.signal.throwIfAborted();
-        throw libvirtFailed('SNAPSHOT_FAILED', requests, errorText(error), error);
+        throw takingFailed(requests, error);
       }
     },
     async drop(record, signal) {
