@@ -511,10 +511,7 @@ async function untilSomethingIn(directory: string): Promise<void> {
 }
 
 describe('what cannot be held still this way is refused with the reason', () => {
-  const reason = async (
-    other: Partial<Extract<GuestControl, { kind: 'libvirt' }>>,
-    more: Partial<SnapshotRequest> = {},
-  ): Promise<string> => {
+  const reason = async (other: Partial<LibvirtControl>, more: Partial<SnapshotRequest> = {}): Promise<string> => {
     const [request] = requests();
     if (request === undefined) throw new Error('no disk');
     const provider = createLibvirtProvider({
