@@ -2,19 +2,17 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import type { InstanceSource, InventoryErrorCode } from '@gantry/core/inventory';
-import { InventoryError } from '@gantry/core/inventory';
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { FakeRapi } from '../test/fake-rapi.ts';
 import { json, startFakeRapi } from '../test/fake-rapi.ts';
+import { PASSWORD, refusal } from '../test/refusal.ts';
 import type { Replacements } from '../test/sample-cluster.ts';
 import { INST2, sampleAnswers } from '../test/sample-cluster.ts';
 import { sample, sampleJob } from '../test/samples.ts';
 import inventory from './index.ts';
 import type { NodePaths } from './local-cluster.ts';
 import { openCluster } from './open-cluster.ts';
-
-const PASSWORD = 'correct-horse';
 
 interface Opened {
   readonly source: InstanceSource;
@@ -28,16 +26,6 @@ async function openSample(replacements: Replacements = {}): Promise<Opened> {
   const env = { GANTRY_GANETI_CA: server.certificateFile, GANTRY_GANETI_USER: 'gantry', GANTRY_GANETI_PASSWORD: PASSWORD };
   const source = await inventory.open(new URL(`ganeti://localhost:${server.port}`), { env, warn: () => undefined });
   return { source, server };
-}
-
-async function refusal(call: () => Promise<unknown>): Promise<InventoryError> {
-  const error = await call().then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (!(error instanceof InventoryError)) throw new Error(`an InventoryError was expected, got ${String(error)}`);
-  expect(`${error.message} ${error.hint ?? ''}`).not.toContain(PASSWORD);
-  return error;
 }
 
 test('an instance is described as the cluster that was seen says it', async () => {

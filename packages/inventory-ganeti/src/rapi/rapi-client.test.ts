@@ -2,18 +2,17 @@ import { X509Certificate } from 'node:crypto';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import type { InventoryErrorCode } from '@gantry/core/inventory';
-import { InventoryError } from '@gantry/core/inventory';
 import { findFreePorts, startSilentServer } from '@gantry/testkit';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Answer, FakeRapi } from '../../test/fake-rapi.ts';
 import { json, startFakeRapi } from '../../test/fake-rapi.ts';
+import { PASSWORD, refusal } from '../../test/refusal.ts';
 import { RapiCredentials } from './credentials.ts';
 import { MAX_ANSWER_BYTES } from './exchange.ts';
 import { RapiClient } from './rapi-client.ts';
 import type { RapiTrust } from './trust.ts';
 import { findTrust } from './trust.ts';
 
-const PASSWORD = 'correct-horse';
 const CREDENTIALS = new RapiCredentials('gantry', PASSWORD);
 
 async function fake(answer: Answer, names?: string): Promise<FakeRapi> {
@@ -28,16 +27,6 @@ function clientOf(server: { readonly port: number }, trust: RapiTrust, timeoutMs
 
 async function trusting(server: FakeRapi): Promise<RapiTrust> {
   return await findTrust({ ca: server.certificateFile, fingerprints: undefined, env: {} });
-}
-
-async function refusal(call: () => Promise<unknown>): Promise<InventoryError> {
-  const error = await call().then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (!(error instanceof InventoryError)) throw new Error(`an InventoryError was expected, got ${String(error)}`);
-  expect(`${error.message} ${error.hint ?? ''}`).not.toContain(PASSWORD);
-  return error;
 }
 
 const nothing: Answer = (_request, response) => json(response, 200, null);
