@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # Part of QEMU's packages until Debian 12.
 virtiofsd=$(. /etc/os-release && [ "${VERSION_ID:-0}" -gt 12 ] && echo virtiofsd || :)
 # Real file systems, real archivers, real readers of the formats.
-apt_packages acl attr btrfs-progs dump e2fsprogs git gzip openssl perl-base pigz procps python3 strace tar tmux util-linux xfsprogs zstd \
+apt_packages acl attr btrfs-progs dump e2fsprogs ganeti git gzip openssl perl-base pigz procps python3 strace tar tmux util-linux xfsprogs zstd \
   bzip2 fdisk libnbd-bin lz4 lzop nbdkit qemu-guest-agent qemu-block-extra qemu-system-x86 qemu-utils xz-utils \
   ceph-common ceph-mon ceph-osd radosgw swift-account swift-container swift-object swift-proxy \
   bsdutils iproute2 openssh-client openssh-server passwd \

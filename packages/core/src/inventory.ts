@@ -12,12 +12,19 @@ export type {
   Inventory,
   ListInstancesOptions,
   DefineRequest,
+  DiskPiece,
   GuestControl,
+  IncomingInstance,
   InstanceManager,
+  InstanceTransfers,
   NativeFile,
+  NewInstanceRequest,
   OpenInventoryOptions,
+  OutgoingInstance,
   RunState,
+  SendOptions,
   StopOptions,
+  TransferOptions,
 } from './instances/inventory.ts';
 export { isNativeName, MAX_NATIVE_BYTES, MAX_NATIVE_FILES } from './instances/native-files.ts';
 export type { InventoryErrorCode, InventoryErrorDetails } from './instances/inventory-error.ts';

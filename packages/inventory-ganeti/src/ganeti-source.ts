@@ -4,6 +4,7 @@ import type {
   InstanceManager,
   InstanceSource,
   InstanceSummary,
+  InstanceTransfers,
   ListInstancesOptions,
   Parameters,
 } from '@gantry/core/inventory';
@@ -23,6 +24,8 @@ export interface GanetiSourceOptions {
   readonly cluster: Cluster;
   /** The private OS parameters of the instance with a UUID, where they can be read. */
   readonly privateParameters: ((uuid: string, options: CallOptions) => Promise<Parameters>) | undefined;
+  /** Absent where RAPI is not spoken, which alone can move disks. */
+  readonly transfers?: InstanceTransfers | undefined;
   /** Host name of this machine. */
   readonly here: string;
   /** Directory of the control sockets of guests that Ganeti runs with KVM on this machine. */
@@ -36,11 +39,13 @@ const DESCRIBE_TIMEOUT_MS = 120_000;
 export class GanetiSource implements InstanceSource {
   readonly address: string;
   readonly manager: InstanceManager;
+  readonly transfers: InstanceTransfers | undefined;
   readonly #options: GanetiSourceOptions;
 
   constructor(options: GanetiSourceOptions) {
     this.address = options.address;
     this.manager = new GanetiManager(options.cluster);
+    this.transfers = options.transfers;
     this.#options = options;
   }
 

@@ -1,16 +1,17 @@
 import { hostname } from 'node:os';
 import type { InstanceSource, OpenInventoryOptions } from '@gantry/core/inventory';
-import { InventoryError } from '@gantry/core/inventory';
 import type { ClusterAddress } from './address.ts';
 import { parseClusterAddress } from './address.ts';
 import { RapiCluster } from './clusters/rapi-cluster.ts';
 import { readPrivateParameters } from './describe/private-parameters.ts';
+import type { GanetiSourceOptions } from './ganeti-source.ts';
 import { GanetiSource } from './ganeti-source.ts';
 import type { NodePaths } from './local-cluster.ts';
 import { findLocalCluster, NODE_PATHS } from './local-cluster.ts';
 import { findCredentials } from './rapi/credentials.ts';
 import { RapiClient } from './rapi/rapi-client.ts';
 import { findTrust } from './rapi/trust.ts';
+import { GanetiTransfers } from './remote/transfers.ts';
 
 /** ms that an answer of RAPI or LUXI may take; Ganeti itself gives luxid 60 s. */
 const ANSWER_TIMEOUT_MS = 65_000;
@@ -38,16 +39,27 @@ export async function openCluster(
         privateParameters: async (uuid, call) => await readPrivateParameters(paths.configuration, uuid, call),
       });
     }
-    const cluster = new RapiCluster(await openRapi({ ...address, host: local.master }, options));
-    return new GanetiSource({ ...common, cluster, privateParameters: undefined });
+    return await openBehindRapi({ ...address, host: local.master }, common, options);
   }
-  const cluster = new RapiCluster(await openRapi(address, options));
-  return new GanetiSource({ ...common, cluster, privateParameters: undefined });
+  return await openBehindRapi({ ...address, host: address.host }, common, options);
 }
 
-/** A client of RAPI at an address with a host; sends nothing yet. @throws InventoryError `denied`, `invalid-address` */
-async function openRapi({ host, port, user, options }: ClusterAddress, { env }: Pick<OpenInventoryOptions, 'env'>): Promise<RapiClient> {
-  if (host === undefined) throw new InventoryError('invalid-address', { message: 'RAPI needs the name of the master' });
+async function openBehindRapi(
+  address: ClusterAddress & { readonly host: string },
+  common: Pick<GanetiSourceOptions, 'address' | 'here' | 'controlDirectory'>,
+  options: OpenInventoryOptions,
+): Promise<InstanceSource> {
+  const { host, port } = address;
+  const client = await openRapi(address, options);
+  const transfers = new GanetiTransfers({ client, host, port, env: options.env });
+  return new GanetiSource({ ...common, cluster: new RapiCluster(client), privateParameters: undefined, transfers });
+}
+
+/** A client of RAPI at an address with a host; sends nothing yet. @throws InventoryError `denied` */
+async function openRapi(
+  { host, port, user, options }: ClusterAddress & { readonly host: string },
+  { env }: Pick<OpenInventoryOptions, 'env'>,
+): Promise<RapiClient> {
   const credentials = await findCredentials({ host, user, file: options.credentials, env });
   const trust = await findTrust({ ca: options.ca, fingerprints: options.fingerprints, env });
   return new RapiClient({ host, port, trust, credentials, timeoutMs: ANSWER_TIMEOUT_MS });

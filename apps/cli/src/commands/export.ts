@@ -1,7 +1,7 @@
 import { CODEC_NAMES, DEFAULT_CODEC, describeLevels } from '@gantry/core';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
-import { PARALLEL, RATE, SCRIPTS, choice, flag, wholeNumber, wholeNumbers } from '../command-line/options.ts';
+import { PARALLEL, RATE, SCRIPTS, choice, flag, text, wholeNumber, wholeNumbers } from '../command-line/options.ts';
 import { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 
 const command: CommandModule = defineCommand({
@@ -15,12 +15,15 @@ const command: CommandModule = defineCommand({
     disk: wholeNumbers('--disk <n>', 'export only this disk'),
     ...PARALLEL,
     withPrivate: flag('--with-private', 'include private OS parameters in the export'),
+    throughSource: flag('--through-source', 'have ganeti://MASTER send the disks (as it does for an instance on another host)'),
+    listen: text('--listen <address>', 'where nodes of ganeti://MASTER connect to this host: ADDRESS or ADDRESS:PORT'),
     createStore: flag('--create-store', 'create the store if there is none yet (or GANTRY_CREATE_STORE=1)'),
   },
   examples: [
     'gantry export web1.yaml /srv/exports',
     'gantry export web1.yaml /srv/exports --codec gzip --level 6',
     'gantry export web1.yaml /srv/exports --disk 0 --snapshot none --json',
+    'gantry export ganeti://master/web1.example.com /srv/exports --listen 192.0.2.7:7000',
   ],
   run: async (...call) => (await import('../runs/export.ts')).run(...call),
 });

@@ -1,24 +1,28 @@
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
-import { CONSENT, PARALLEL, RATE, SCRIPTS, flag, requiredText, wholeNumbers } from '../command-line/options.ts';
+import { CONSENT, PARALLEL, RATE, SCRIPTS, flag, requiredText, text, texts, wholeNumbers } from '../command-line/options.ts';
 
 const command: CommandModule = defineCommand({
-  description: 'Import an export into the disks of an instance. Their contents are overwritten.',
+  description: 'Import an export into the disks of an instance, which are overwritten, or into a new instance of Ganeti.',
   arguments: ['<store>', '<export>'],
   options: {
     ...SCRIPTS,
     ...CONSENT,
     ...RATE,
-    to: requiredText('--to <instance>', 'the instance whose disks are written'),
+    to: requiredText('--to <instance>', 'the instance whose disks are written; one that ganeti://MASTER does not have is made there'),
     disk: wholeNumbers('--disk <n>', 'import only this disk'),
     ...PARALLEL,
     checkFirst: flag('--check-first', 'read and check every dump before the first byte is written'),
     allowOtherOs: flag('--allow-other-os', 'allow another OS definition than the one that made the dumps'),
+    os: text('--os <os>', 'of a new instance: its OS definition (os or os+variant) there'),
+    diskTemplate: text('--disk-template <template>', 'of a new instance: how its disks are stored, such as plain or drbd'),
+    node: texts('--node <node>', 'of a new instance: its primary node, then the secondary one'),
   },
   examples: [
     'gantry import /srv/exports web1.example.com --to web2.yaml',
     'gantry import /srv/exports web1.example.com@20261123T081500Z --to web2.yaml --disk 0',
     'gantry import /srv/ganeti/export web1.example.com --to web1.yaml',
+    'gantry import /srv/exports web1.example.com --to ganeti://master/web9.example.com --disk-template drbd',
   ],
   run: async (...call) => (await import('../runs/import.ts')).run(...call),
 });

@@ -1,5 +1,7 @@
 import type { Codec } from '@gantry/core';
-import { exportInstance } from '@gantry/core';
+import type { Instance } from '@gantry/core';
+import { describeFrom, exportFromSource, exportInstance, GantryError, isOnThisHost } from '@gantry/core';
+import type { InstanceSource } from '@gantry/core/inventory';
 import { wantsNewStore } from '../create-store.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
@@ -18,28 +20,61 @@ export async function run(
     readonly disk: readonly number[] | undefined;
     readonly withPrivate: true | undefined;
     readonly createStore: true | undefined;
+    readonly throughSource: true | undefined;
+    readonly listen: string | undefined;
   },
 ): Promise<void> {
   const started = performance.now();
   const createStore = options.createStore === true || wantsNewStore(session.env);
-  const described = await session.describe(named);
+  const { source, name } = await session.openSourceOf(named);
+  await using _source = source;
+  const described = await describeFrom(source, name, { signal: session.signal });
   const { instance } = described;
-  const snapshots = await snapshotChoiceOf(session, described, options);
+  const isRemote = isSentBySource(source, instance, options);
+  const snapshots = isRemote ? undefined : await snapshotChoiceOf(session, described, options);
   await using store = await session.open(address, 'write');
-  const result = await exportInstance({
+  const request = {
     ...session.operation,
     instance,
     store,
     codec: options.codec,
     level: options.level,
-    ...snapshots,
-    disks: options.disk,
     parallel: options.parallel,
     includePrivate: options.withPrivate,
     createStore,
-  });
+  };
+  const result = await (isRemote
+    ? exportFromSource({ ...request, source, listen: options.listen })
+    : exportInstance({ ...request, ...snapshots, disks: options.disk }));
   const amount = `${formatBytes(result.plainBytes)}, ${formatBytes(result.storedBytes)} stored`;
   const took = formatDuration(performance.now() - started);
   session.output.event({ type: 'stage', operation: 'export', message: `exported ${amount} in ${took}` });
   session.output.result({ operation: 'export', ...result }, result.reference);
+}
+
+/** Options that say how disks are read here. */
+interface DiskFlags extends Partial<OptionValues<typeof SNAPSHOTS>> {
+  readonly disk: readonly number[] | undefined;
+  readonly throughSource: true | undefined;
+  readonly listen: string | undefined;
+}
+
+/** Whether the source sends the disks. @throws GantryError `USAGE` for options that do not go with that */
+function isSentBySource(source: InstanceSource, instance: Instance, options: DiskFlags): boolean {
+  const isRemote = options.throughSource === true || (source.transfers !== undefined && !isOnThisHost(instance));
+  const { disk, snapshot, snapshotConfig, snapshotSize } = options;
+  const wrong = isRemote
+    ? Object.entries({
+        disk,
+        snapshot: snapshot === 'auto' ? undefined : snapshot,
+        'snapshot-config': snapshotConfig,
+        'snapshot-size': snapshotSize,
+      })
+    : Object.entries({ listen: options.listen });
+  const [option] = wrong.find(([, value]) => value !== undefined) ?? [];
+  if (option === undefined) return isRemote;
+  const why = isRemote
+    ? `${source.address} sends all disks of ${instance.name}, which it holds still itself`
+    : `the disks of ${instance.name} are read on this host`;
+  throw new GantryError('USAGE', { message: `--${option} does not go with this export: ${why}`, hint: `Leave --${option} out.` });
 }

@@ -2,6 +2,8 @@ import { importInstance } from '@gantry/core';
 import { consentOf, describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import type { NewInstanceFlags } from './import-new.ts';
+import { describeTarget, importNew } from './import-new.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { CONSENT, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
 
@@ -14,10 +16,16 @@ export async function run(
     readonly disk: readonly number[] | undefined;
     readonly checkFirst: true | undefined;
     readonly allowOtherOs: true | undefined;
-  },
+  } & NewInstanceFlags,
 ): Promise<void> {
   const started = performance.now();
-  const guard = await session.describe(options.to);
+  const target = await session.openSourceOf(options.to);
+  await using _source = target.source;
+  const guard = await describeTarget(session, target, options);
+  if (guard === undefined) {
+    await importNew(session, [address, reference], target, options);
+    return;
+  }
   const { instance } = guard;
   await using store = await session.open(address, 'read');
   const result = await importInstance({

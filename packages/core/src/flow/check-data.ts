@@ -88,6 +88,22 @@ function assertMayBeEmpty({ disk, from, isRaw }: IncomingData, origin: 'gantry' 
   });
 }
 
+/** The same data; what its first piece shows against it is thrown before that is handed on. @throws as {@link checkIncoming} */
+export async function* checkFirstPiece(
+  pieces: AsyncIterable<PlainPiece>,
+  data: IncomingData,
+  origin: 'gantry' | 'ganeti',
+  reporter: Reporter,
+): AsyncGenerator<PlainPiece, void, undefined> {
+  let isFirst = true;
+  for await (const piece of pieces) {
+    if (isFirst) checkIncoming(data, piece, origin, reporter);
+    isFirst = false;
+    yield piece;
+  }
+  if (isFirst) checkIncoming(data, undefined, origin, reporter);
+}
+
 /** Warns of an image that is shorter than the disk was: an export that ran out of space leaves such an image. */
 export function warnOfCutDump(data: IncomingData | undefined, plainBytes: number, reporter: Reporter): void {
   if (data?.isRaw !== true || data.originalSize === undefined || plainBytes > (data.originalSize - 1) * MIB) return;

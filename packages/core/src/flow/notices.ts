@@ -27,6 +27,22 @@ export type OriginRecord = {
   readonly step: 'stop' | 'commit' | 'undefine';
 };
 
+/** A new instance that its source makes for a run, and whose disks get their data. */
+export type NewInstanceRecord = {
+  readonly kind: 'new-instance';
+  readonly source: string;
+  readonly name: string;
+  /** Marks it in the source until it is complete. */
+  readonly token: string;
+};
+
+const newInstanceSchema: z.ZodType<NewInstanceRecord> = z.object({
+  kind: z.literal('new-instance'),
+  source: z.string(),
+  name: z.string(),
+  token: z.string(),
+});
+
 const definitionSchema: z.ZodType<DefinitionRecord> = z.object({
   kind: z.literal('definition'),
   source: z.string(),
@@ -61,6 +77,14 @@ export const originNotice: Notice = {
     if (step === 'stop') return `${name} may have been stopped in ${source} for a move that was not committed: start it there again`;
     if (step === 'undefine') return `${name} was moved (committed), and ${source} may still know it: remove it there, and do not start it`;
     return `${name} is stopped in ${source}, and only the peer knows whether its move was committed: start it nowhere before you have asked there (${askFor(moveId)})`;
+  },
+};
+
+export const newInstanceNotice: Notice = {
+  kind: 'new-instance',
+  describe(record) {
+    const { source, name, token } = newInstanceSchema.parse(record);
+    return `${name} may be in ${source} with disks that are not complete: if it has a tag that ends in ${token}, remove it there`;
   },
 };
 

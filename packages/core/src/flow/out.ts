@@ -6,8 +6,9 @@ import type { PlainReader } from '../frames/plain-reader.ts';
 import type { DumpSummary } from '../frames/types.ts';
 import type { NativeFile } from '../instances/inventory.ts';
 import type { Instance } from '../instances/model.ts';
-import type { OperationOptions } from '../report/reporter.ts';
+import type { OperationOptions, Reporter } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
+import type { DiskData } from '../scripts/export-script.ts';
 import { StartSpacing } from '../scripts/start-spacing.ts';
 import type { Snapshot } from '../snapshots/provider.ts';
 import { sideBySide } from '../system/side-by-side.ts';
@@ -31,11 +32,13 @@ export interface OutgoingRequest extends OperationOptions, SnapshotChoice {
   readonly parallel?: number | undefined;
 }
 
+/** Takes one dump to where it goes. Resolves when it is complete there. */
+export type TakeDump = (disk: number, dump: EncodedDump, signal: AbortSignal) => Promise<DumpSummary>;
+
 export interface OutgoingOptions extends Pick<OutgoingRequest, 'parallel' | keyof SnapshotChoice>, Pick<SnapshotSetOptions, 'mayChange'> {
   readonly codec: Codec;
   readonly level: number | undefined;
-  /** Takes one dump to where it goes. Resolves when it is complete there. */
-  readonly take: (disk: number, dump: EncodedDump, signal: AbortSignal) => Promise<DumpSummary>;
+  readonly take: TakeDump;
   /** Sends something else than the data of a disk: what is made of it, and how many bytes of the disk that took so far. */
   readonly filter?: ((disk: number, source: PlainReader, signal: AbortSignal) => FilteredDisk) | undefined;
   /** The disks do not change: they are read themselves, without snapshots. */
@@ -95,13 +98,28 @@ async function sendDisk({ session, options, budget, spacing }: Outgoing, snapsho
   const { index } = snapshot;
   const diskBytes = snapshot.bytes ?? inspected.diskBytes[index];
   const hooks = { ...session.hooks('export', { disk: index, signal }), beforeStart: () => spacing.turn(signal) };
-  const { codec, level, take, filter } = options;
+  const { filter } = options;
   await using source = openDiskSource(os, { ...hooks, instance, disk: index, view: snapshot, diskBytes, skipCache: filter !== undefined });
   await using filtered = filter?.(index, source, signal);
-  const reportTo = reporter.progressOf(index, () => source.expectedBytes());
-  const report: typeof reportTo = (plainBytes, ...rest) => reportTo(filtered?.readBytes ?? plainBytes, ...rest);
-  const summary = await take(index, encodeDump(filtered ?? source, { codec, level, budget, signal, onProgress: report }), signal);
-  report(summary.plainBytes, summary.storedBytes, true);
+  const summary = await dumpDisk(index, source, { ...options, filtered, reporter, budget, signal });
   if (summary.plainBytes === 0 && filtered === undefined) reporter.warn(describeEmptySource(os, diskBytes), index);
   return { index, summary, expectedBytes: source.expectedBytes(), messages: source.messages(), snapshot: snapshot.kind };
+}
+
+interface DumpOptions extends Pick<OutgoingOptions, 'codec' | 'level' | 'take'> {
+  /** What is sent in the place of the data. */
+  readonly filtered?: FilteredDisk | undefined;
+  readonly reporter: Reporter;
+  readonly budget: MemoryBudget;
+  readonly signal: AbortSignal;
+}
+
+/** The data of one disk on its way to where it goes. */
+export async function dumpDisk(disk: number, source: DiskData, options: DumpOptions): Promise<DumpSummary> {
+  const { codec, level, take, filtered, reporter, budget, signal } = options;
+  const reportTo = reporter.progressOf(disk, () => source.expectedBytes());
+  const report: typeof reportTo = (plainBytes, ...rest) => reportTo(filtered?.readBytes ?? plainBytes, ...rest);
+  const summary = await take(disk, encodeDump(filtered ?? source, { codec, level, budget, signal, onProgress: report }), signal);
+  report(summary.plainBytes, summary.storedBytes, true);
+  return summary;
 }

@@ -7,7 +7,10 @@ import type { Reporter } from '../report/reporter.ts';
 import type { Session } from './session.ts';
 
 /** Clears what killed exports of the instance left in a store, and warns of a place that another program uses. @throws StoreError */
-export async function prepareStore(store: Store, { instance, reporter, signal }: Session): Promise<void> {
+export async function prepareStore(
+  store: Store,
+  { instance, reporter, signal }: Pick<Session, 'instance' | 'reporter' | 'signal'>,
+): Promise<void> {
   await clearDeadExports(store, instance.name, reporter, signal);
   await warnOfGanetiDirectory(store, instance.name, reporter, signal);
 }

@@ -69,17 +69,12 @@ export interface Session extends Call, AsyncDisposable {
 export async function openSession(call: Call, { os, inspected, disks, diskLock }: SessionOptions): Promise<Session> {
   const { options, signal, reporter } = call;
   const { instance } = inspected;
-  const stateDirectory = await openStateDirectory(options.stateDirectory);
-  const owner = { stateDirectory, operation: reporter.operation, instance: instance.name, signal };
-  await using held = new AsyncDisposableStack();
-  held.use(await lockInstance(owner));
-  for (const index of disks) {
-    const disk = instance.disks[index];
-    if (disk !== undefined) held.use(await lockDisk(owner, index, disk, diskLock));
-  }
-  await recoverDeadRuns({ stateDirectory, undos: undoHandlers(), signal, report: (message) => reporter.warn(message) });
-  const run = held.use(await openRun({ stateDirectory, operation: reporter.operation, instance: instance.name }));
-  const all = held.move();
+  const { run, ...scope } = await openCallRun(call, instance.name, async (owner, locks) => {
+    for (const index of disks) {
+      const disk = instance.disks[index];
+      if (disk !== undefined) locks.use(await lockDisk(owner, index, disk, diskLock));
+    }
+  });
   return {
     ...call,
     os,
@@ -88,8 +83,34 @@ export async function openSession(call: Call, { os, inspected, disks, diskLock }
     disks,
     run,
     hooks: (script, about) => scriptHooks(script, { run, reporter, signal, debug: options.debug, ...about }),
-    [Symbol.asyncDispose]: () => all.disposeAsync(),
+    ...scope,
   };
+}
+
+/** The run of a call. Disposing it closes the journal and releases the locks. */
+export interface CallRun extends AsyncDisposable {
+  readonly run: Run;
+}
+
+/**
+ * Locks an instance by its name, and what `lockMore` locks; clears what dead runs left on this machine, and opens the journal.
+ *
+ * @throws GantryError `BUSY`, `STATE_UNUSABLE`
+ */
+export async function openCallRun(
+  { options, signal, reporter }: Call,
+  instance: string,
+  lockMore: (owner: Parameters<typeof lockInstance>[0], locks: AsyncDisposableStack) => Promise<void> = async () => {},
+): Promise<CallRun> {
+  const stateDirectory = await openStateDirectory(options.stateDirectory);
+  const owner = { stateDirectory, operation: reporter.operation, instance, signal };
+  await using held = new AsyncDisposableStack();
+  held.use(await lockInstance(owner));
+  await lockMore(owner, held);
+  await recoverDeadRuns({ stateDirectory, undos: undoHandlers(), signal, report: (message) => reporter.warn(message) });
+  const run = held.use(await openRun({ stateDirectory, operation: reporter.operation, instance }));
+  const all = held.move();
+  return { run, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
 /** Checks the OS parameters of the instance, with the definition's `verify` script. @throws as {@link checkParameters} */

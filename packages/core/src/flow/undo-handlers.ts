@@ -1,4 +1,4 @@
-import { definitionNotice, originNotice } from './notices.ts';
+import { definitionNotice, newInstanceNotice, originNotice } from './notices.ts';
 import type { Remedy } from '../runs/undo.ts';
 import { scriptUndo } from '../scripts/undo-script.ts';
 import { createProviders } from '../snapshots/registry.ts';
@@ -11,5 +11,5 @@ import { snapshotUndo } from '../snapshots/undo-snapshot.ts';
  * freezes and pauses, then snapshots. At last it says what may be left where instances are described.
  */
 export function undoHandlers(): readonly Remedy[] {
-  return [scriptUndo, freezeUndo, pauseUndo, snapshotUndo(createProviders()), definitionNotice, originNotice];
+  return [scriptUndo, freezeUndo, pauseUndo, snapshotUndo(createProviders()), definitionNotice, originNotice, newInstanceNotice];
 }

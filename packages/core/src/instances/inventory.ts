@@ -6,7 +6,7 @@ import type { Disk, Instance, Nic } from './model.ts';
  *
  * An inventory says which instances there are and describes them. The suite in `@gantry/core/inventory-conformance` checks:
  *
- * 1. **Read only.** No call but those of `manager` starts, stops, locks or writes anything where instances are described.
+ * 1. **Read only.** No call but those of `manager` and `transfers` starts, stops, locks or writes anything where instances are described.
  * 2. **Names.** `list` gives each instance once, under the name by which `describe` finds it. `describe` also takes what users of
  *    the source are used to (a short name, a UUID), and any other text is `not-found`, no matter which characters it has: it never becomes
  *    part of a path, a command or a query unchecked. A name that more than one instance has is `ambiguous`.
@@ -133,6 +133,73 @@ export interface InstanceManager {
   undefine(name: string, options?: CallOptions): Promise<void>;
 }
 
+/** Bytes of a disk, which are valid until the next piece is requested, or a run of so many zeros. */
+export type DiskPiece = Uint8Array | { readonly zeros: number };
+
+/** What a transfer may use of its surroundings. */
+export interface TransferOptions extends CallOptions {
+  /** Called with what the user should know although nothing failed. */
+  readonly warn: (message: string) => void;
+}
+
+/** An instance that its source is to make, with new disks. */
+export interface NewInstanceRequest {
+  /** As it was exported, under its new name. All disks have sizes; their paths, and its nodes, are those of the original. */
+  readonly instance: Instance;
+  readonly originalName: string;
+  /** Primary node, then secondary; the source chooses where it is empty. */
+  readonly nodes: readonly string[];
+  /** Marks the instance where it is made until it is complete; letters, digits and `-` alone. */
+  readonly token: string;
+}
+
+/** A new instance on its way into its source. Disposing it before it is complete gives it up, and waits until the source has done so. */
+export interface IncomingInstance extends AsyncDisposable {
+  /**
+   * Takes all data of one disk; several at once. What `pieces` throw makes the disk fail in the source, and is thrown here.
+   * @throws InventoryError `failed`, `unavailable`
+   */
+  write(disk: number, pieces: AsyncIterable<DiskPiece>, options?: CallOptions): Promise<void>;
+  /**
+   * Resolves when the source says that every disk and the instance are complete; it is stopped then.
+   * @returns the name by which `describe` finds it
+   * @throws InventoryError `failed`
+   */
+  complete(options?: CallOptions): Promise<string>;
+}
+
+/** The disks of an instance on their way out of its source. Disposing gives up what is not complete. */
+export interface OutgoingInstance extends AsyncDisposable {
+  readonly disks: number;
+  /** Bytes of each disk, where they are known in advance: of sources that send disks as they are. */
+  readonly diskBytes: readonly (number | undefined)[];
+  /** All data of one disk, in order, to be read once; several at once. Its end shows nothing before `complete`. */
+  read(disk: number, options?: CallOptions): AsyncIterable<Uint8Array>;
+  /** Resolves when the source says that it sent every disk completely. @throws InventoryError `failed` */
+  complete(options?: CallOptions): Promise<void>;
+}
+
+export interface SendOptions extends TransferOptions {
+  /** Where the source's nodes connect to: `host`, `host:port`, `[address]:port`; where absent, the address that leads to the source. */
+  readonly listen?: string | undefined;
+}
+
+/**
+ * What moves disks through the place where instances are described, with its own locks and snapshots. Instances need not be on this
+ * host.
+ */
+export interface InstanceTransfers {
+  /**
+   * Has a new instance made, whose disks wait for their data.
+   * @throws InventoryError `exists` if there is an instance of that name, `denied`, `unavailable`, `failed`
+   */
+  create(request: NewInstanceRequest, options: TransferOptions): Promise<IncomingInstance>;
+  /** Removes what `create` made under that name and token. @returns whether there was anything */
+  discard(name: string, token: string, options?: CallOptions): Promise<boolean>;
+  /** Has all disks of an instance sent here. @throws InventoryError `not-found`, `denied`, `unavailable`, `failed` */
+  send(name: string, options: SendOptions): Promise<OutgoingInstance>;
+}
+
 /** Instances that are described in one place: a cluster, a hypervisor, a directory of files. */
 export interface InstanceSource extends AsyncDisposable {
   /** How the user names it; never with a secret. */
@@ -146,6 +213,8 @@ export interface InstanceSource extends AsyncDisposable {
   describe(name: string, options?: CallOptions): Promise<InstanceDescription>;
   /** Absent where the source only describes. */
   readonly manager?: InstanceManager | undefined;
+  /** Absent where disks can only be read and written on the host that has them. */
+  readonly transfers?: InstanceTransfers | undefined;
 }
 
 /** What an inventory may use of its surroundings: handed in, so that it reads no globals. */

@@ -1,12 +1,12 @@
 import type { Store } from '@gantry/transport';
 import { dumpFileName } from '../exports/layout.ts';
-import type { DumpRecord } from '../exports/manifest.ts';
+import type { DumpRecord, Manifest } from '../exports/manifest.ts';
 import { describeInstance } from '../exports/manifest.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { ManifestDraft } from '../exports/store-sink.ts';
 import { storeSink } from '../exports/store-sink.ts';
 import { chooseOs } from '../flow/choose-os.ts';
-import type { DumpedDisk, OutgoingRequest } from '../flow/out.ts';
+import type { DumpedDisk, OutgoingRequest, TakeDump } from '../flow/out.ts';
 import { sendDisks } from '../flow/out.ts';
 import { prepareStore } from '../flow/prepare-store.ts';
 import { selectDisks } from '../flow/select-disks.ts';
@@ -15,8 +15,6 @@ import { checkSessionParameters, inspectFor, openSession, startCall } from '../f
 import { chooseLevel } from '../frames/codecs/levels.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
 import { DEFAULT_CODEC } from '../frames/codecs/registry.ts';
-import type { EncodedDump } from '../frames/encode-dump.ts';
-import type { DumpSummary } from '../frames/types.ts';
 import type { Instance } from '../instances/model.ts';
 import { withFirstError } from '../report/first-error.ts';
 import { TOOL } from '../report/version.ts';
@@ -64,31 +62,46 @@ async function runExport(request: ExportRequest): Promise<ExportResult> {
   const inspected = await inspectFor(call, request.instance, { purpose: 'export', disks });
   await using session = await openSession(call, { os, inspected, disks, diskLock: 'shared' });
   await checkSessionParameters(session);
-  return await withStoreErrors(request.store.address, () => exportInto(request.store, session, { request, started, codec, level }));
+  const send = (take: TakeDump): Promise<readonly DumpedDisk[]> => sendDisks(session, { ...request, codec, level, take });
+  const { definition, variant } = os;
+  const subject = { ...session, os: { name: definition.name, variant, apiVersion: definition.apiVersion } };
+  return await exportInto(request.store, subject, { request, started, codec, send });
 }
 
-interface ExportParts {
-  readonly request: ExportRequest;
+/** What is exported, and the run that does it. */
+interface ExportSubject extends Pick<Session, 'instance' | 'disks' | 'run' | 'reporter' | 'signal'> {
+  /** Empty for a definition without variants. */
+  readonly os: Manifest['os'];
+}
+
+export interface ExportParts {
+  readonly request: Pick<ExportRequest, 'createStore' | 'includePrivate'>;
   readonly started: Date;
   readonly codec: Codec;
-  readonly level: number | undefined;
+  /** Sends all disks, each to `take`; resolves when nothing can be found wrong with them any more. */
+  readonly send: (take: TakeDump) => Promise<readonly DumpedDisk[]>;
 }
 
-async function exportInto(store: Store, session: Session, parts: ExportParts): Promise<ExportResult> {
-  const { request, started, codec, level } = parts;
-  const { instance, disks, run, reporter, signal } = session;
-  await prepareStore(store, session);
+/** Writes an export. @throws GantryError, StoreError; the reason of the signal */
+export async function exportInto(store: Store, subject: ExportSubject, parts: ExportParts): Promise<ExportResult> {
+  return await withStoreErrors(store.address, () => writeExport(store, subject, parts));
+}
+
+async function writeExport(store: Store, subject: ExportSubject, parts: ExportParts): Promise<ExportResult> {
+  const { request, started, codec, send } = parts;
+  const { instance, disks, run, reporter, signal } = subject;
+  await prepareStore(store, subject);
   const sink = storeSink(store, { warn: (message) => reporter.warn(message), createStore: request.createStore });
   const names = disks.map((disk) => dumpFileName(disk, codec));
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL, dumps: names };
   await using writer = await sink.open(header, { signal });
   reporter.stage(`exporting ${writer.reference} to ${store.address}`);
-  const take = async (disk: number, encoded: EncodedDump, signal: AbortSignal): Promise<DumpSummary> => {
+  const take: TakeDump = async (disk, encoded, signal) => {
     await using dump = await writer.dump(dumpFileName(disk, codec), { signal });
     return await dump.write(encoded, { signal });
   };
-  const dumps = (await sendDisks(session, { ...request, codec, level, take })).map((sent) => recordOf(sent, instance, codec));
-  await writer.commit(composeManifest(session, parts, { exportId: writer.id, dumps }), { signal });
+  const dumps = (await send(take)).map((sent) => recordOf(sent, instance, codec));
+  await writer.commit(composeManifest(subject, parts, { exportId: writer.id, dumps }), { signal });
   return {
     reference: writer.reference,
     instance: instance.name,
@@ -114,18 +127,17 @@ function recordOf({ index, summary, expectedBytes, messages, snapshot }: DumpedD
 }
 
 function composeManifest(
-  { os, instance }: Session,
+  { os: { variant, ...os }, instance }: ExportSubject,
   { request, started }: ExportParts,
   made: Pick<ManifestDraft, 'exportId' | 'dumps'>,
 ): ManifestDraft {
-  const { definition, variant } = os;
   return {
     format: 'gantry-export',
     tool: TOOL,
     exportId: made.exportId,
     started: started.toISOString(),
     ended: new Date().toISOString(),
-    os: { name: definition.name, ...(variant === '' ? {} : { variant }), apiVersion: definition.apiVersion },
+    os: { ...os, ...(variant === undefined || variant === '' ? {} : { variant }) },
     instance: describeInstance(instance, { includePrivate: request.includePrivate === true }),
     dumps: made.dumps,
   };

@@ -24,7 +24,8 @@ export function describeInstance(answers: Answers): Omit<InstanceDescription, 'g
     instance: {
       name: details.name,
       uuid: details.uuid,
-      os: details.os,
+      // An instance without an OS definition: its disks are exported as they are, as Ganeti itself does.
+      os: details.os === '' ? 'raw' : details.os,
       hypervisor: details.hypervisor,
       primary_node: details.pnode,
       secondary_nodes: details.snodes,

@@ -1,0 +1,85 @@
+import type { DescribedInstance } from '@gantry/core';
+import { describeFrom, GantryError, importIntoSource, isOnThisHost } from '@gantry/core';
+import type { InstanceSource } from '@gantry/core/inventory';
+import { describeDryRun } from '../consent.ts';
+import { formatBytes, formatDuration } from '../output/format.ts';
+import type { Session } from '../session.ts';
+
+/** Options of an import that are for a new instance, and those of an import into one that is there. */
+export interface NewInstanceFlags {
+  readonly os: string | undefined;
+  readonly diskTemplate: string | undefined;
+  readonly node: readonly string[] | undefined;
+}
+
+/**
+ * The instance that is imported into; undefined where its source makes a new one.
+ *
+ * @throws GantryError `INSTANCE_EXISTS` for one that is there, but whose disks are not, or for which options of a new one are given
+ */
+export async function describeTarget(
+  { signal }: Session,
+  { source, name }: { readonly source: InstanceSource; readonly name: string },
+  { os, diskTemplate, node }: NewInstanceFlags,
+): Promise<DescribedInstance | undefined> {
+  const isForNew = [os, diskTemplate, node].some((option) => option !== undefined);
+  let found: DescribedInstance;
+  try {
+    found = await describeFrom(source, name, { signal });
+  } catch (error) {
+    if (source.transfers !== undefined && error instanceof GantryError && error.code === 'INSTANCE_NOT_FOUND') return undefined;
+    throw error;
+  }
+  const { instance } = found;
+  if (isForNew) {
+    throw new GantryError('INSTANCE_EXISTS', {
+      message: `${instance.name} is in ${source.address} already, and --os, --disk-template and --node are for a new instance`,
+      hint: 'Leave them out to overwrite its disks on the host that has them, or give another name.',
+    });
+  }
+  if (source.transfers === undefined || isOnThisHost(instance)) return found;
+  throw new GantryError('INSTANCE_EXISTS', {
+    message: `${instance.name} is in ${source.address} already, and its disks are on ${instance.primary_node}`,
+    hint: 'Give another name for a new instance, or run the import there to overwrite its disks.',
+  });
+}
+
+export interface ImportNewFlags extends NewInstanceFlags {
+  readonly disk: readonly number[] | undefined;
+  readonly parallel: number | undefined;
+  readonly checkFirst: true | undefined;
+  readonly dryRun: true | undefined;
+}
+
+/** Runs `gantry import` into a new instance that its source makes. */
+export async function importNew(
+  session: Session,
+  [address, reference]: readonly [string, string],
+  { source, name }: { readonly source: InstanceSource; readonly name: string },
+  options: ImportNewFlags,
+): Promise<void> {
+  const started = performance.now();
+  if (options.disk !== undefined) {
+    throw new GantryError('USAGE', {
+      message: `--disk does not go with ${name}, a new instance: it gets all disks of the export`,
+      hint: 'Leave --disk out.',
+    });
+  }
+  await using store = await session.open(address, 'read');
+  const result = await importIntoSource({
+    ...session.operation,
+    store,
+    export: reference,
+    source,
+    name,
+    os: options.os,
+    diskTemplate: options.diskTemplate,
+    nodes: options.node,
+    parallel: options.parallel,
+    checkFirst: options.checkFirst,
+    dryRun: options.dryRun,
+  });
+  const took = formatDuration(performance.now() - started);
+  const done = `imported ${result.reference} into ${name}, a new instance: ${formatBytes(result.plainBytes)} in ${took}`;
+  session.output.result({ operation: 'import', ...result }, result.dryRun ? describeDryRun(session, result.plan) : done);
+}
