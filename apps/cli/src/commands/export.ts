@@ -14,7 +14,7 @@ const command: CommandModule = defineCommand({
     level: wholeNumber('--level <n>', `level of the codec: ${describeLevels()}`),
     disk: wholeNumbers('--disk <n>', 'export only this disk'),
     ...PARALLEL,
-    withPrivate: flag('--with-private', 'include private OS parameters in the export'),
+    withPrivate: flag('--with-private', 'include private OS parameters and secret native files in the export'),
     throughSource: flag('--through-source', 'have ganeti://MASTER send the disks (as it does for an instance on another host)'),
     listen: text('--listen <address>', 'where nodes of ganeti://MASTER connect to this host: ADDRESS or ADDRESS:PORT'),
     createStore: flag('--create-store', 'create the store if there is none yet (or GANTRY_CREATE_STORE=1)'),

@@ -1,6 +1,6 @@
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
-import { CONSENT, PARALLEL, RATE, SCRIPTS, flag, requiredText, text, texts, wholeNumbers } from '../command-line/options.ts';
+import { CONSENT, DEFINE, PARALLEL, RATE, SCRIPTS, flag, requiredText, text, texts, wholeNumbers } from '../command-line/options.ts';
 
 const command: CommandModule = defineCommand({
   description: 'Import an export into the disks of an instance, which are overwritten, or into a new instance of Ganeti.',
@@ -13,6 +13,7 @@ const command: CommandModule = defineCommand({
     disk: wholeNumbers('--disk <n>', 'import only this disk'),
     ...PARALLEL,
     checkFirst: flag('--check-first', 'read and check every dump before the first byte is written'),
+    ...DEFINE,
     allowOtherOs: flag('--allow-other-os', 'allow another OS definition than the one that made the dumps'),
     os: text('--os <os>', 'of a new instance: its OS definition (os or os+variant) there'),
     diskTemplate: text('--disk-template <template>', 'of a new instance: how its disks are stored, such as plain or drbd'),
@@ -21,6 +22,7 @@ const command: CommandModule = defineCommand({
   examples: [
     'gantry import /srv/exports web1.example.com --to web2.yaml',
     'gantry import /srv/exports web1.example.com@20261123T081500Z --to web2.yaml --disk 0',
+    'gantry import /srv/exports web1.example.com --to web1.yaml --define libvirt: --start',
     'gantry import /srv/ganeti/export web1.example.com --to web1.yaml',
     'gantry import /srv/exports web1.example.com --to ganeti://master/web9.example.com --disk-template drbd',
   ],

@@ -1,11 +1,16 @@
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
+import { text } from '../command-line/options.ts';
 
 const command: CommandModule = defineCommand({
   arguments: ['<store>', '<export>'],
-  options: {},
-  examples: ['gantry show /srv/exports web1.example.com', 'gantry show /srv/exports web1.example.com@20261123T081500Z --json'],
-  run: async (session, args) => (await import('../runs/show.ts')).run(session, args),
+  options: { native: text('--native <name>', 'write this file of the native description to stdout, as it is') },
+  examples: [
+    'gantry show /srv/exports web1.example.com',
+    'gantry show /srv/exports web1.example.com@20261123T081500Z --json',
+    'gantry show /srv/exports web1.example.com --native domain.xml',
+  ],
+  run: async (...call) => (await import('../runs/show.ts')).run(...call),
 });
 
 export default command;

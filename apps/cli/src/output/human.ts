@@ -57,6 +57,10 @@ export function createHumanOutput({ stdout, stderr, quiet, live }: OutputOptions
       stop();
       if (text.length > 0) stdout.write(`${safe(text)}\n`);
     },
+    bytes: (_value, bytes) => {
+      stop();
+      stdout.write(stdout.isTTY ? `${safe(Buffer.from(bytes).toString().trimEnd().split('\n'))}\n` : bytes);
+    },
     failure: (error) => {
       stop();
       stderr.write(`${safe(describeFailure(error))}\n`);

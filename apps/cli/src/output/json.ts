@@ -27,6 +27,7 @@ export function createJsonOutput({ stdout, quiet }: OutputOptions): Output {
     warn: (message) => write({ type: 'warning', message }),
     ask: note,
     result: (value) => write({ type: 'result', ...value }),
+    bytes: (value) => write({ type: 'result', ...value }),
     failure: (error) => write(describeFailure(error)),
     close: () => undefined,
   };

@@ -16,6 +16,8 @@ export interface Output {
   readonly ask: (message: Lines) => void;
   /** The command's result: `value` for programs, `text` for people. It is the last output on stdout. */
   readonly result: (value: Readonly<Record<string, unknown>>, text: Lines) => void;
+  /** The command's result as bytes, which are written as they are; `value` for programs. */
+  readonly bytes: (value: Readonly<Record<string, unknown>>, bytes: Uint8Array) => void;
   readonly failure: (error: unknown) => void;
   readonly close: () => void;
 }

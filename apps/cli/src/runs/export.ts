@@ -29,13 +29,14 @@ export async function run(
   const { source, name } = await session.openSourceOf(named);
   await using _source = source;
   const described = await describeFrom(source, name, { signal: session.signal });
-  const { instance } = described;
+  const { instance, native } = described;
   const isRemote = isSentBySource(source, instance, options);
   const snapshots = isRemote ? undefined : await snapshotChoiceOf(session, described, options);
   await using store = await session.open(address, 'write');
   const request = {
     ...session.operation,
     instance,
+    native,
     store,
     codec: options.codec,
     level: options.level,

@@ -1,17 +1,18 @@
-import { importInstance } from '@gantry/core';
+import { GantryError, importInstance } from '@gantry/core';
 import { consentOf, describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
+import { defineChoiceOf } from './define-choice.ts';
 import type { Session } from '../session.ts';
 import type { NewInstanceFlags } from './import-new.ts';
 import { describeTarget, importNew } from './import-new.ts';
 import type { OptionValues } from '../command-line/command.ts';
-import type { CONSENT, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
+import type { CONSENT, DEFINE, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
 
 /** Runs `gantry import`. */
 export async function run(
   session: Session,
   [address, reference]: readonly [string, string],
-  options: OptionValues<typeof SCRIPTS & typeof CONSENT & typeof RATE & typeof PARALLEL> & {
+  options: OptionValues<typeof SCRIPTS & typeof CONSENT & typeof RATE & typeof PARALLEL & typeof DEFINE> & {
     readonly to: string;
     readonly disk: readonly number[] | undefined;
     readonly checkFirst: true | undefined;
@@ -19,14 +20,18 @@ export async function run(
   } & NewInstanceFlags,
 ): Promise<void> {
   const started = performance.now();
+  const choice = defineChoiceOf(options);
   const target = await session.openSourceOf(options.to);
   await using _source = target.source;
   const guard = await describeTarget(session, target, options);
   if (guard === undefined) {
+    if (choice !== undefined)
+      throw new GantryError('USAGE', { message: `${options.to} is made by the import: --define is for other targets` });
     await importNew(session, [address, reference], target, options);
     return;
   }
   const { instance } = guard;
+  await using source = choice && (await session.openInstances(choice.source));
   await using store = await session.open(address, 'read');
   const result = await importInstance({
     ...session.operation,
@@ -38,10 +43,13 @@ export async function run(
     parallel: options.parallel,
     checkFirst: options.checkFirst,
     allowOtherOs: options.allowOtherOs,
+    define: source && { ...choice, source },
     guard,
     forceInUse: options.forceInUse,
   });
   const took = formatDuration(performance.now() - started);
   const done = `imported ${result.reference} into ${instance.name}: ${formatBytes(result.plainBytes)} in ${took}`;
-  session.output.result({ operation: 'import', ...result }, result.dryRun ? describeDryRun(session, result.plan) : done);
+  const { defined } = result;
+  const known = defined === undefined ? [] : [`defined ${defined.name} in ${defined.source}${defined.started ? ', and started it' : ''}`];
+  session.output.result({ operation: 'import', ...result }, result.dryRun ? describeDryRun(session, result.plan) : [done, ...known]);
 }

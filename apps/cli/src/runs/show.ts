@@ -1,13 +1,34 @@
+import { isUtf8 } from 'node:buffer';
+import process from 'node:process';
 import type { StoredDump, StoredExport } from '@gantry/core';
-import { describeInstance, openExport } from '@gantry/core';
+import { describeInstance, GantryError, openExport } from '@gantry/core';
+import type { NativeFile } from '@gantry/core/inventory';
 import { formatBytes, formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
 
 /** Runs `gantry show`. */
-export async function run(session: Session, [address, reference]: readonly [string, string]): Promise<void> {
+export async function run(
+  session: Session,
+  [address, reference]: readonly [string, string],
+  { native }: { readonly native: string | undefined },
+): Promise<void> {
   await using store = await session.open(address, 'read');
   const found = await openExport(store, reference, { signal: session.signal });
-  const { instance, id: exportId, origin, os, hypervisor, started, dumps, manifest, config } = found;
+  if (native === undefined) showAll(session, found);
+  else writeNative(session, found.reference, await found.nativeFile(native, { signal: session.signal }));
+}
+
+/** The bytes go out as they are, except on a terminal, for which they may be no text. */
+function writeNative({ output, json }: Session, reference: string, { name, secret, bytes }: NativeFile): void {
+  if (!json && process.stdout.isTTY && !isUtf8(bytes)) {
+    throw new GantryError('USAGE', { message: `${name} of ${reference} is not text`, hint: 'Redirect stdout into a file.' });
+  }
+  const base64 = Buffer.from(bytes).toString('base64');
+  output.bytes({ operation: 'show', reference, native: [{ name, secret, size: bytes.length, base64 }] }, bytes);
+}
+
+function showAll(session: Session, found: StoredExport): void {
+  const { instance, id: exportId, origin, os, hypervisor, started, dumps, native, manifest, config } = found;
   // Private parameters in an export are only for its import.
   const shown =
     manifest === undefined ? undefined : { ...manifest, instance: describeInstance(manifest.instance, { includePrivate: false }) };
@@ -22,6 +43,7 @@ export async function run(session: Session, [address, reference]: readonly [stri
       hypervisor,
       started,
       dumps,
+      native,
       manifest: shown,
       config,
     },
@@ -45,7 +67,9 @@ function showExport(found: StoredExport): readonly string[] {
   const dumps = [['DISK', 'DUMP', 'CODEC', 'PLAIN', 'STORED', 'SNAPSHOT'], ...found.dumps.map(dumpRow)];
   const digests = found.dumps.flatMap(({ name, record }) => (record === undefined ? [] : [`${record.sha256}  ${name}`]));
   const sha256 = digests.length === 0 ? [] : ['', 'SHA-256', ...digests];
-  return [...formatTable(facts), '', ...formatTable(dumps), ...sha256];
+  const native = found.native.map(({ name, size, secret }) => [name, formatBytes(size), secret ? 'yes' : 'no']);
+  const nativeTable = native.length === 0 ? [] : ['', ...formatTable([['NATIVE', 'SIZE', 'SECRET'], ...native])];
+  return [...formatTable(facts), '', ...formatTable(dumps), ...nativeTable, ...sha256];
 }
 
 function dumpRow({ index, name, codec, record, diskSize }: StoredDump): string[] {

@@ -7,7 +7,8 @@ import { CLAIM_FILE, isDumpName } from './layout.ts';
 import { allowWriteOnly } from './write-only.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
 
-const MAX_CLAIM_BYTES = 16 * 1024;
+/** With the names of 1000 dumps and 100 native files. */
+const MAX_CLAIM_BYTES = 64 * 1024;
 
 /** Cleaning up has its own timeout, since it must also run when the operation was cancelled. */
 const CLEANUP_MS = 30_000;

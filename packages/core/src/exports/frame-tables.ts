@@ -1,12 +1,11 @@
 import type { CallOptions, Digest, Store } from '@gantry/transport';
-import { isStoreError } from '@gantry/transport';
 import { FRAME_ENTRY_BYTES, FrameTable } from '../frames/frame-table.ts';
 import { GantryError } from '../report/errors.ts';
 import { asBuffer } from '../system/as-buffer.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { FRAMES_FILE } from './layout.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
-import { digestBytes, readBytes, UnreadableTextError } from './small-object.ts';
+import { readExpected, UnreadableTextError } from './small-object.ts';
 import { asGantryError } from './store-errors.ts';
 
 /*
@@ -72,14 +71,11 @@ function tablesOfVersion1(dumps: readonly DumpRecord[]): FrameTables {
 }
 
 async function fetch(store: Store, key: string, reference: string, expected: Digest, options: CallOptions): Promise<Uint8Array> {
-  const bytes = await readBytes(store, key, Math.min(expected.size, MAX_TABLES_BYTES), options).catch((error: unknown) => {
-    if (isStoreError(error, 'not-found')) throw damaged(reference, 'it is missing', error);
+  const limited = { ...expected, size: Math.min(expected.size, MAX_TABLES_BYTES) };
+  const bytes = await readExpected(store, key, limited, options).catch((error: unknown) => {
     if (error instanceof UnreadableTextError) throw damaged(reference, error.message, error);
     throw asGantryError(error, store.address);
   });
-  const { sha256 } = digestBytes(bytes);
-  if (bytes.length !== expected.size) throw damaged(reference, `it has ${bytes.length} bytes instead of ${expected.size}`);
-  if (sha256 !== expected.sha256) throw damaged(reference, `SHA-256 mismatch: got ${sha256}, expected ${expected.sha256}`);
   const header = asBuffer(bytes);
   if (header.toString('latin1', 0, MAGIC.length) !== MAGIC || header.readUInt32LE(MAGIC.length) !== VERSION) {
     throw damaged(reference, `it is not a frame table of version ${VERSION}`);

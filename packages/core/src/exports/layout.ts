@@ -24,6 +24,11 @@ export function dumpFileName(index: number, codec: Codec): string {
   return `disk${index}${codecNamed(codec).suffix}`;
 }
 
+/** The file name of a part of the native description: never that of a dump that Gantry writes, which begins with `disk`. */
+export function nativeObjectName(name: string): string {
+  return `native-${name}`;
+}
+
 /** Whether a dump may have that name: a plain file name that is safe in every store and not used by the layout itself. */
 export function isDumpName(name: string): boolean {
   return isKeyPart(name) && !OWN_FILES.has(name);

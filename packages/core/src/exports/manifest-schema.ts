@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { CODEC_NAMES, isStoredPlain } from '../frames/codecs/registry.ts';
 import { MAX_FRAME_BYTES } from '../frames/types.ts';
+import { isNativeName, nativeListProblem } from '../instances/native-files.ts';
 import type { Disk, Instance, Network, Nic, Parameters } from '../instances/model.ts';
 import { isReferencePart } from './export-id.ts';
 import { frameTablesBytes } from './frame-tables.ts';
-import { isDumpName } from './layout.ts';
-import type { DumpRecord, Manifest } from './manifest.ts';
+import { isDumpName, nativeObjectName } from './layout.ts';
+import type { DumpRecord, Manifest, NativeRecord } from './manifest.ts';
 
 const text = z.string();
 const count = z.int().min(0);
@@ -88,6 +89,13 @@ const dump: z.ZodType<DumpRecord> = z
     if (wrong !== undefined) context.addIssue({ code: 'custom', message: wrong });
   });
 
+const native: z.ZodType<NativeRecord> = z.object({
+  name: text.refine(isNativeName, 'is not the name of a native file'),
+  secret: z.boolean(),
+  size: count,
+  sha256,
+});
+
 /** What the numbers of a dump say against each other, if they do. */
 function implausible(record: DumpRecord): string | undefined {
   const { codec, frames, frameSize, plainBytes, storedBytes, frameCrc32 } = record;
@@ -124,17 +132,21 @@ export const manifestSchema: z.ZodType<Manifest> = z
     os: z.object({ name: text, variant: text.exactOptional(), apiVersion: count }),
     instance,
     frameTables: z.object({ size: count, sha256 }).exactOptional(),
+    native: z.array(native).exactOptional(),
     dumps: z.array(dump),
   })
   .superRefine((manifest, context) => {
     const { instance, dumps } = manifest;
     const problem = frameTablesProblem(manifest);
     if (problem !== undefined) context.addIssue({ code: 'custom', path: ['frameTables'], message: problem });
-    const names = new Set<string>();
+    const { native = [] } = manifest;
+    const nativeProblem = nativeListProblem(native);
+    if (nativeProblem !== undefined) context.addIssue({ code: 'custom', path: ['native'], message: nativeProblem });
+    const names = new Set(native.map(({ name }) => nativeObjectName(name)));
     const indexes = new Set<number>();
     for (const [place, { name, index }] of dumps.entries()) {
       const problem = names.has(name)
-        ? `the name ${name} is taken by another dump`
+        ? `the name ${name} is taken by another file`
         : indexes.has(index)
           ? `disk ${index} has another dump`
           : index >= instance.disks.length

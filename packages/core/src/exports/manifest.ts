@@ -41,6 +41,14 @@ export interface DumpRecord extends DumpSummary {
   readonly snapshot: string;
 }
 
+/** One file of the native description, as the manifest says it. */
+export interface NativeRecord extends Digest {
+  /** As its inventory calls it; its object is called `native-` and this. */
+  readonly name: string;
+  /** Whether it holds what must stay private. Then it is in an export only because it was asked for. */
+  readonly secret: boolean;
+}
+
 /**
  * What an export says of itself: `manifest.json`, written last. Times are ISO 8601 in UTC. (A type, not an interface: so it is a
  * `JsonDocument`, as sinks take it.)
@@ -57,6 +65,8 @@ export type Manifest = {
   readonly instance: Instance;
   /** Size and SHA-256 of `frames.table`; from version 2 on. */
   readonly frameTables?: Digest;
+  /** What the source of the instance said of it in its own form; absent where it said nothing. */
+  readonly native?: readonly NativeRecord[];
   /** In the order of the disks. Not every disk of the instance needs to have one. */
   readonly dumps: readonly DumpRecord[];
 };
@@ -115,15 +125,17 @@ const MAX_DEVICES = 1000;
 
 const countsSchema = z.looseObject({
   dumps: z.array(z.unknown()).optional(),
+  native: z.array(z.unknown()).optional(),
   instance: z.looseObject({ disks: z.array(z.unknown()).optional(), nics: z.array(z.unknown()).optional() }).optional(),
 });
 
 /** Before each of them is looked at: what is wrong with one takes more time and memory than the text of it. */
 function assertCounts(document: unknown, source: string): void {
   // What is not even a list, the schema says.
-  const { dumps, instance } = countsSchema.safeParse(document).data ?? {};
+  const { dumps, native, instance } = countsSchema.safeParse(document).data ?? {};
   for (const [name, list] of [
     ['dumps', dumps],
+    ['native', native],
     ['instance.disks', instance?.disks],
     ['instance.nics', instance?.nics],
   ] as const)

@@ -3,6 +3,7 @@ import { isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
 import type { FrameTable } from '../frames/frame-table.ts';
+import type { NativeFile } from '../instances/inventory.ts';
 import { GantryError } from '../report/errors.ts';
 import type { ConfigDescription } from './config-import.ts';
 import { codecOfCompression } from './config-import.ts';
@@ -12,7 +13,8 @@ import { findExport } from './find-export.ts';
 import type { FrameTables } from './frame-tables.ts';
 import { readFrameTables } from './frame-tables.ts';
 import { CONFIG_FILE } from './layout.ts';
-import type { DumpRecord, Manifest } from './manifest.ts';
+import type { DumpRecord, Manifest, NativeRecord } from './manifest.ts';
+import { readNativeFile } from './native-file.ts';
 import { asGantryError, withStoreErrors } from './store-errors.ts';
 
 /** One dump of an export in a store. */
@@ -47,6 +49,8 @@ export interface StoredExport {
   readonly manifest?: Manifest;
   /** There just where the origin is `ganeti`. */
   readonly config?: ConfigDescription;
+  /** The files of the native description. */
+  readonly native: readonly NativeRecord[];
   /** Whether ranges of a dump can be read. */
   readonly rangedRead: boolean;
   /**
@@ -59,6 +63,11 @@ export interface StoredExport {
    * @throws GantryError `MANIFEST_DAMAGED` where the tables are missing or damaged, `STORE_*`
    */
   frameTable(index: number, options?: CallOptions): Promise<FrameTable | undefined>;
+  /**
+   * A file of the native description, checked.
+   * @throws GantryError `NATIVE_UNKNOWN`, `NATIVE_DAMAGED`, `STORE_*`
+   */
+  nativeFile(name: string, options?: CallOptions): Promise<NativeFile>;
   /**
    * Looks whether every dump is there (or those of the given disks), with the size that the manifest says.
    * @throws GantryError `DUMP_MISSING`, `DUMP_DAMAGED`, `STORE_*`
@@ -135,12 +144,14 @@ function readers(
   { reference, instance, id }: Pick<StoredExport, 'reference' | 'instance' | 'id'>,
   unordered: readonly StoredDump[],
   manifest?: Manifest,
-): Pick<StoredExport, 'dumps' | 'rangedRead' | 'dump' | 'frameTable' | 'checkDumpsPresent'> {
+): Pick<StoredExport, 'dumps' | 'native' | 'rangedRead' | 'dump' | 'frameTable' | 'nativeFile' | 'checkDumpsPresent'> {
   const dumps = unordered.toSorted((a, b) => a.index - b.index);
   let tables: Promise<FrameTables> | undefined;
   const keyOf = ({ name }: StoredDump): string => `${exportPrefix(instance, id)}${name}`;
+  const native = manifest?.native ?? [];
   return {
     dumps,
+    native,
     rangedRead: store.capabilities.rangedRead,
     async dump(nameOrIndex, options) {
       const dump = dumps.find(({ name, index }) => name === nameOrIndex || index === nameOrIndex);
@@ -158,6 +169,8 @@ function readers(
       tables.catch(() => (tables = undefined));
       return (await tables).get(index);
     },
+    nativeFile: async (name, options = {}) =>
+      await readNativeFile(store, { reference, prefix: exportPrefix(instance, id), native }, name, options),
     async checkDumpsPresent({ disks, signal } = {}) {
       const found: ObjectInfo[] = [];
       for (const dump of dumps.filter(({ index }) => disks?.includes(index) ?? true)) {

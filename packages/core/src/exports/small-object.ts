@@ -3,7 +3,7 @@ import { errorText } from '../report/error-text.ts';
 import { StoreError, firstFailure, isStoreError, laterFailures } from '@gantry/transport';
 import type { BeginOptions, CallOptions, Digest, StoreReader, StoreWriter } from '@gantry/transport';
 
-/** Thrown for an object that is larger than the limit, or not UTF-8. */
+/** Thrown for an object that is larger than the limit, not UTF-8, or not the one that was expected. */
 export class UnreadableTextError extends Error {
   override readonly name = 'UnreadableTextError';
 }
@@ -55,8 +55,23 @@ export async function readText(store: StoreReader, key: string, maxBytes: number
  * Reads an object of at most `maxBytes` bytes.
  * @throws UnreadableTextError for a larger one, StoreError `not-found`
  */
-export function readBytes(store: StoreReader, key: string, maxBytes: number, options: CallOptions = {}): Promise<Uint8Array> {
+function readBytes(store: StoreReader, key: string, maxBytes: number, options: CallOptions = {}): Promise<Uint8Array> {
   return withFirstStoreError(() => read(store, key, maxBytes, options));
+}
+
+/**
+ * Reads a small object whose size and SHA-256 are known.
+ *
+ * @throws UnreadableTextError where it is missing or another one, StoreError
+ */
+export async function readExpected(store: StoreReader, key: string, expected: Digest, options: CallOptions = {}): Promise<Uint8Array> {
+  const bytes = await readBytes(store, key, expected.size, options).catch((error: unknown) => {
+    throw isStoreError(error, 'not-found') ? new UnreadableTextError('it is missing', { cause: error }) : error;
+  });
+  if (bytes.length !== expected.size) throw new UnreadableTextError(`it has ${bytes.length} bytes instead of ${expected.size}`);
+  const { sha256 } = digestBytes(bytes);
+  if (sha256 !== expected.sha256) throw new UnreadableTextError(`SHA-256 mismatch: got ${sha256}, expected ${expected.sha256}`);
+  return bytes;
 }
 
 async function read(store: StoreReader, key: string, maxBytes: number, options: CallOptions): Promise<Uint8Array> {

@@ -4,14 +4,16 @@ import { z } from 'zod';
 import type { EncodedDump } from '../frames/encode-dump.ts';
 import type { FrameTable } from '../frames/frame-table.ts';
 import type { DumpSummary } from '../frames/types.ts';
+import type { NativeFile } from '../instances/inventory.ts';
+import { isNativeName } from '../instances/native-files.ts';
 import type { Claim } from './claim.ts';
 import { claimExport, readClaimText, removeClaim } from './claim.ts';
 import { renderExportConfig } from './config-export.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { encodeFrameTables } from './frame-tables.ts';
-import { CLAIM_FILE, CONFIG_FILE, FRAMES_FILE, isDumpName, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
+import { CLAIM_FILE, CONFIG_FILE, FRAMES_FILE, isDumpName, MANIFEST_FILE, nativeObjectName, SUMS_FILE } from './layout.ts';
 import { allowWriteOnly } from './write-only.ts';
-import type { Manifest } from './manifest.ts';
+import type { Manifest, NativeRecord } from './manifest.ts';
 import { checkManifest, MANIFEST_VERSION, renderManifest } from './manifest.ts';
 import { renderSha256Sums } from './sha256sums.ts';
 import { digestBytes, digestText, writeBytes, writeText } from './small-object.ts';
@@ -29,7 +31,7 @@ export interface ExportHeader {
   /** Unique for this run. */
   readonly runId: string;
   readonly tool: { readonly name: string; readonly version: string };
-  /** The names of the dumps to come: a killed export is found by them where a service lists unfinished uploads by whole key only. */
+  /** The names of the dumps (and other large objects) to come: a killed export is found by them where a service lists unfinished uploads by whole key only. */
   readonly dumps?: readonly string[] | undefined;
 }
 
@@ -42,7 +44,7 @@ const headerSchema: z.ZodType<ExportHeader> = z.object({
 });
 
 /** What an export says of itself, but for what the sink knows better. */
-export type ManifestDraft = Omit<Manifest, 'version' | 'frameTables'>;
+export type ManifestDraft = Omit<Manifest, 'version' | 'frameTables' | 'native'>;
 
 /** Where the dump of one disk goes. Disposing one that is not finished discards it. */
 export interface DumpWriter extends AsyncDisposable {
@@ -63,6 +65,8 @@ export interface StoreExportWriter extends AsyncDisposable {
   readonly reference: string;
   /** Starts a dump, by its file name, such as `disk0.zst`; several may be open at once. */
   dump(name: string, options?: CallOptions): Promise<DumpWriter>;
+  /** Writes a file of the native description beside the dumps, secret or not. */
+  native(file: NativeFile, options?: CallOptions): Promise<void>;
   /** All dumps are written: makes the export visible, at once and durably. */
   commit(draft: ManifestDraft, options?: CallOptions): Promise<Manifest>;
 }
@@ -115,6 +119,8 @@ class LayoutWriter implements StoreExportWriter {
   readonly #warn: (message: string) => void;
   /** Every dump that was started: what it came to, once it is finished. */
   readonly #dumps = new Map<string, FinishedDump | undefined>();
+  /** By the names of their objects. */
+  readonly #native = new Map<string, NativeRecord>();
   readonly #open = new Set<LayoutDump>();
   /** Objects that were certainly made here. Where nobody could look, another export may stand in the same place. */
   readonly #written = new Set<string>();
@@ -147,14 +153,25 @@ class LayoutWriter implements StoreExportWriter {
     return dump;
   }
 
+  async native({ name, secret, bytes }: NativeFile, options: CallOptions = {}): Promise<void> {
+    const object = nativeObjectName(name);
+    if (!isNativeName(name) || this.#native.has(object)) {
+      throw new StoreError('invalid-key', { key: name, message: `${JSON.stringify(name)} cannot be the name of another native file` });
+    }
+    this.#native.set(object, { name, secret, ...digestBytes(bytes) });
+    await this.#write(object, bytes, options);
+  }
+
   async commit(draft: ManifestDraft, options: CallOptions = {}): Promise<Manifest> {
     this.#assertTrue(draft);
     const tables = encodeFrameTables(draft.dumps.flatMap(({ name }) => this.#dumps.get(name)?.table ?? []));
     const frameTables = digestBytes(tables);
-    const manifest = checkManifest({ ...draft, version: MANIFEST_VERSION, frameTables }, `the manifest of ${this.reference}`);
+    const native = this.#native.size === 0 ? {} : { native: [...this.#native.values()] };
+    const manifest = checkManifest({ ...draft, version: MANIFEST_VERSION, frameTables, ...native }, `the manifest of ${this.reference}`);
     const config = renderExportConfig(manifest);
     const sums = [
       ...manifest.dumps,
+      ...[...this.#native].map(([name, { sha256 }]) => ({ name, sha256 })),
       { name: FRAMES_FILE, sha256: frameTables.sha256 },
       { name: CONFIG_FILE, sha256: digestText(config).sha256 },
     ];
@@ -180,7 +197,7 @@ class LayoutWriter implements StoreExportWriter {
       const claimed = await readClaimText(this.#store, this.#prefix, { signal });
       if (claimed !== undefined && claimed !== this.#claim.text) throw new Error('another export has taken its place');
       // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
-      const all = [MANIFEST_FILE, ...this.#dumps.keys(), FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
+      const all = [MANIFEST_FILE, ...this.#dumps.keys(), ...this.#native.keys(), FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
       await this.#remove(this.#claim.alone ? all : all.filter((name) => this.#written.has(name)), signal);
       await this.#remove([CLAIM_FILE], signal);
     });
@@ -218,7 +235,8 @@ class LayoutWriter implements StoreExportWriter {
     await this.#assertClaimed(options);
     const sizes = new Map<string, number>();
     for await (const { key, size } of this.#store.list(this.#prefix, options)) sizes.set(key.slice(this.#prefix.length), size);
-    const gone = [...this.#dumps].find(([name, dump]) => sizes.get(name) !== dump?.digest.size);
+    const written = [...this.#native, ...[...this.#dumps].map(([name, dump]) => [name, dump?.digest] as const)];
+    const gone = written.find(([name, digest]) => sizes.get(name) !== digest?.size);
     if (gone !== undefined) throw this.#changedByOther(gone[0]);
   }
 

@@ -65,7 +65,7 @@ export const definitionNotice: Notice = {
     const { source, name, step, moveId } = definitionSchema.parse(record);
     if (step === 'start') return `${name} is complete and defined in ${source}, and may not have been started: start it there`;
     if (moveId === undefined)
-      return `the disks of ${name} are complete, and it may not be defined in ${source}: see there, and define it by hand`;
+      return `the disks of ${name} are complete, but it may not be defined: look, and define it in ${source} by hand`;
     return `${name} may be defined in ${source} although its move was not committed (${askFor(moveId)}): remove it there if it was not`;
   },
 };

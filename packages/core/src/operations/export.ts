@@ -1,5 +1,5 @@
 import type { Store } from '@gantry/transport';
-import { dumpFileName } from '../exports/layout.ts';
+import { dumpFileName, nativeObjectName } from '../exports/layout.ts';
 import type { DumpRecord, Manifest } from '../exports/manifest.ts';
 import { describeInstance } from '../exports/manifest.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
@@ -15,8 +15,10 @@ import { checkSessionParameters, inspectFor, openSession, startCall } from '../f
 import { chooseLevel } from '../frames/codecs/levels.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
 import { DEFAULT_CODEC } from '../frames/codecs/registry.ts';
+import type { NativeFile } from '../instances/inventory.ts';
 import type { Instance } from '../instances/model.ts';
 import { withFirstError } from '../report/first-error.ts';
+import type { Reporter } from '../report/reporter.ts';
 import { TOOL } from '../report/version.ts';
 
 export interface ExportRequest extends OutgoingRequest {
@@ -24,7 +26,7 @@ export interface ExportRequest extends OutgoingRequest {
   readonly store: Store;
   /** Default `zstd`. */
   readonly codec?: Codec | undefined;
-  /** Writes private OS parameters into the export too. */
+  /** Writes private OS parameters and secret native files into the export too. */
   readonly includePrivate?: boolean | undefined;
   /** Makes a new store if there is none. Otherwise that is refused with `STORE_NOT_FOUND`. */
   readonly createStore?: boolean | undefined;
@@ -75,7 +77,7 @@ interface ExportSubject extends Pick<Session, 'instance' | 'disks' | 'run' | 're
 }
 
 export interface ExportParts {
-  readonly request: Pick<ExportRequest, 'createStore' | 'includePrivate'>;
+  readonly request: Pick<ExportRequest, 'createStore' | 'includePrivate' | 'native'>;
   readonly started: Date;
   readonly codec: Codec;
   /** Sends all disks, each to `take`; resolves when nothing can be found wrong with them any more. */
@@ -92,10 +94,12 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
   const { instance, disks, run, reporter, signal } = subject;
   await prepareStore(store, subject);
   const sink = storeSink(store, { warn: (message) => reporter.warn(message), createStore: request.createStore });
-  const names = disks.map((disk) => dumpFileName(disk, codec));
+  const native = nativeToKeep(request, reporter);
+  const names = [...disks.map((disk) => dumpFileName(disk, codec)), ...native.map(({ name }) => nativeObjectName(name))];
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL, dumps: names };
   await using writer = await sink.open(header, { signal });
   reporter.stage(`exporting ${writer.reference} to ${store.address}`);
+  for (const file of native) await writer.native(file, { signal });
   const take: TakeDump = async (disk, encoded, signal) => {
     await using dump = await writer.dump(dumpFileName(disk, codec), { signal });
     return await dump.write(encoded, { signal });
@@ -111,6 +115,14 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
     dumps,
     warnings: reporter.warnings,
   };
+}
+
+/** The files of the native description that may go into a store. */
+function nativeToKeep({ native = [], includePrivate }: ExportParts['request'], reporter: Reporter): readonly NativeFile[] {
+  if (includePrivate === true) return native;
+  const left = native.filter(({ secret }) => secret).map(({ name }) => name);
+  if (left.length > 0) reporter.warn(`the export lacks secret parts of the native description: ${left.join(', ')} (--with-private)`);
+  return native.filter(({ secret }) => !secret);
 }
 
 function recordOf({ index, summary, expectedBytes, messages, snapshot }: DumpedDisk, { disks }: Instance, codec: Codec): DumpRecord {

@@ -6,6 +6,8 @@ import type { IncomingData } from '../flow/check-data.ts';
 import { checkIncoming, warnOfCutDump } from '../flow/check-data.ts';
 import { chooseOs } from '../flow/choose-os.ts';
 import { assertRoom, assertSameOs } from '../flow/import-checks.ts';
+import type { DefinedInstance, DefineOptions } from '../flow/definition.ts';
+import { Definition } from '../flow/definition.ts';
 import { receiveDisk } from '../flow/in.ts';
 import { describeIncoming, findOriginals, selectDumps, warnOfMissing } from '../flow/select-dumps.ts';
 import type { Session } from '../flow/session.ts';
@@ -18,9 +20,12 @@ import { assertConsent, planImport } from '../flow/write-plan.ts';
 import { inDump } from '../frames/damage.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
+import type { NativeFile } from '../instances/inventory.ts';
+import { errorText } from '../report/error-text.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 import type { WritePlan } from '../report/events.ts';
+import { quoteWord } from '../report/quote-word.ts';
 import { withFirstError } from '../report/first-error.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
@@ -37,6 +42,8 @@ export interface ImportRequest extends TargetRequest, ConsentOptions {
   readonly checkFirst?: boolean | undefined;
   /** Allows another OS definition than the one that made the dumps. */
   readonly allowOtherOs?: boolean | undefined;
+  /** Makes the instance known when all disks are complete and durable, with the native description of the export. */
+  readonly define?: DefineOptions | undefined;
 }
 
 export interface ImportResult {
@@ -48,6 +55,8 @@ export interface ImportResult {
   readonly plainBytes: number;
   /** What was overwritten with what; with `dryRun`, what would be. */
   readonly plan: WritePlan;
+  /** Where it became known, if that was asked for. */
+  readonly defined?: DefinedInstance;
   readonly dryRun: boolean;
   readonly warnings: readonly string[];
 }
@@ -94,6 +103,7 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
   await assertTargetsUnused(session, request);
   const plan = await planImport(found, originals, inspected, signal);
   reporter.emit({ type: 'plan', operation: 'import', ...plan });
+  const definition = request.define && (await checkDefinition(request.define, session, found));
   const result = { reference: found.reference, instance: session.instance.name, disks, plan, warnings: reporter.warnings };
   if (request.dryRun === true) return { ...result, plainBytes: 0, dryRun: true };
   await assertConsent(plan, request, signal);
@@ -106,7 +116,53 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
   const incoming = new Map(originals.map((original) => [original.index, describeIncoming(original, found, os, inspected)]));
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
   const plainBytes = await writeDisks({ session, request, found, incoming, budget, states: new Map() }, dumps);
-  return { ...result, plainBytes, dryRun: false };
+  const defined = definition && { defined: await makeKnown(definition, session, { request, found }) };
+  return { ...result, plainBytes, ...defined, dryRun: false };
+}
+
+/** Before anything is written. */
+async function checkDefinition(
+  options: DefineOptions,
+  { instance, disks, signal, reporter }: Session,
+  found: StoredExport,
+): Promise<Definition> {
+  const native: NativeFile[] = [];
+  for (const { name } of found.native) native.push(await found.nativeFile(name, { signal }));
+  const definition = new Definition(options, { instance, native });
+  await definition.check(signal);
+  const others = [...instance.disks.keys()].filter((disk) => !disks.includes(disk));
+  if (others.length > 0) reporter.warn(`${instance.name} will be defined with disks that are not imported: ${others.join(', ')}`);
+  return definition;
+}
+
+/** All disks are complete. @throws GantryError `DEFINE_FAILED`; the reason of the signal */
+async function makeKnown(
+  definition: Definition,
+  session: Session,
+  { request, found }: Pick<DumpImport, 'request' | 'found'>,
+): Promise<DefinedInstance> {
+  let failed = 'defined';
+  try {
+    await definition.define(session);
+    failed = 'started';
+    if (definition.start) await definition.startGuest(session);
+    await definition.settle(session.run);
+    return definition.outcome(definition.start);
+  } catch (error) {
+    const what = `the disks of ${session.instance.name} are complete, but it was not ${failed} in ${definition.source}`;
+    if (session.signal.aborted) session.reporter.warn(what);
+    session.signal.throwIfAborted();
+    const { details = [], hint } = error instanceof GantryError ? error : {};
+    const show = `gantry show ${quoteWord(request.store.address)} ${quoteWord(found.reference)} --native NAME`;
+    const shown =
+      found.native.length === 0 ? '' : ` ${show} prints its native description (${found.native.map(({ name }) => name).join(', ')}).`;
+    throw new GantryError('DEFINE_FAILED', {
+      message: `${what}: ${errorText(error)}`,
+      details,
+      hint: `${hint === undefined ? '' : `${hint} `}It needs no second import: see to it there with its own tools.${failed === 'started' ? '' : shown}`,
+      cause: error,
+    });
+  }
 }
 
 /** @returns plain bytes of all disks */

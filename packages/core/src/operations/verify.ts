@@ -1,6 +1,6 @@
 import type { Store } from '@gantry/transport';
 import { readSideFile } from '../exports/examine.ts';
-import { CONFIG_FILE, FRAMES_FILE, SUMS_FILE } from '../exports/layout.ts';
+import { CONFIG_FILE, FRAMES_FILE, nativeObjectName, SUMS_FILE } from '../exports/layout.ts';
 import type { StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { parseSha256Sums } from '../exports/sha256sums.ts';
@@ -27,10 +27,11 @@ export interface VerifyResult {
 }
 
 /**
- * Reads all of an export and checks it: every frame, the digest and size of every dump, `config.ini` and `SHA256SUMS`. All damage
+ * Reads all of an export and checks it: every frame, the digest and size of every dump, the native description,
+ * `config.ini` and `SHA256SUMS`. All damage
  * is found, not just the first.
  *
- * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `MANIFEST_DAMAGED`, `CONFIG_DAMAGED` and what `openExport` throws
+ * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `NATIVE_DAMAGED`, `MANIFEST_DAMAGED`, `CONFIG_DAMAGED` and what `openExport` throws
  */
 export async function verifyExport(request: VerifyRequest): Promise<VerifyResult> {
   const { store } = request;
@@ -44,6 +45,7 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
     reporter.warn(
       `${found.reference} was made by Ganeti: it carries no checksums; only what the compressed format itself checks is checked`,
     );
+  for (const { name } of found.native) await found.nativeFile(name, { signal });
   const plainBytes = await verifyDumps(found, found.dumps, { reporter, signal, parallel: request.parallel });
   return { reference: found.reference, checksums, plainBytes, warnings: reporter.warnings };
 }
@@ -53,8 +55,10 @@ async function checkSums(store: Store, found: StoredExport, signal: AbortSignal)
   const parsed = parseSha256Sums(await readSideFile(store, found, SUMS_FILE, { signal }), `${SUMS_FILE} of ${found.reference}`);
   const sums = new Map(parsed.map(({ name, sha256 }) => [name, sha256]));
   const tables = found.manifest?.frameTables?.sha256;
+  const natives = found.native.map(({ name, sha256 }) => ({ name: nativeObjectName(name), sha256, index: undefined }));
   const wrong =
     found.dumps.find(({ name, record }) => sums.get(name) !== record?.sha256) ??
+    natives.find(({ name, sha256 }) => sums.get(name) !== sha256) ??
     (sums.get(FRAMES_FILE) === tables ? undefined : { name: FRAMES_FILE, index: undefined });
   if (wrong !== undefined) {
     throw new GantryError('MANIFEST_DAMAGED', {

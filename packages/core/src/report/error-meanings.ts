@@ -42,6 +42,7 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   MANIFEST_DAMAGED: 'The manifest of an export cannot be read.',
   MANIFEST_VERSION: 'A later version of Gantry wrote the manifest.',
   CONFIG_DAMAGED: 'The config.ini of an export cannot be read.',
+  NATIVE_DAMAGED: 'A file of the native description of an export is missing, or differs from what the manifest says.',
   CODEC_UNKNOWN: 'The dump has a codec that this version of Gantry does not know.',
   FRAMES_UNKNOWN: 'Parts of this dump cannot be read: it has no frame table, or its store reads only complete objects.',
   STORE_ADDRESS: "The store's address is not valid.",
@@ -56,6 +57,7 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   INSTANCE_AMBIGUOUS: 'More than one instance has that name; the details list them.',
   EXPORT_NOT_FOUND: 'There is no such export in the store.',
   EXPORT_INCOMPLETE: 'The export was never finished.',
+  NATIVE_UNKNOWN: 'The export has no native file of that name.',
   MOVE_NOT_FOUND: 'No move with this id was received on this machine.',
   MOVE_NOT_COMMITTED: 'The move was received on this machine, but not committed.',
   BUSY: 'Another run has locked the instance or a disk, or a disk that would be written is in use; the message says who uses it.',
@@ -73,4 +75,5 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   PEER_FAILED: 'The peer failed for a reason other than an error of Gantry, such as a signal.',
   MOVE_UNDECIDED: 'The connection was lost during the commit: only the peer knows whether the move was committed.',
   CONFIRM_NEEDED: 'Disks of another instance than the exported one would be overwritten, and nobody confirmed it; use --yes.',
+  DEFINE_FAILED: 'The disks were imported completely, but the instance could not be defined or started; it needs no second import.',
 };

@@ -49,6 +49,7 @@ export const ERROR_EXIT_CODES = {
   MANIFEST_DAMAGED: 7,
   MANIFEST_VERSION: 7,
   CONFIG_DAMAGED: 7,
+  NATIVE_DAMAGED: 7,
   CODEC_UNKNOWN: 7,
   FRAMES_UNKNOWN: 7,
   // 8: the store
@@ -65,6 +66,7 @@ export const ERROR_EXIT_CODES = {
   INSTANCE_AMBIGUOUS: 9,
   EXPORT_NOT_FOUND: 9,
   EXPORT_INCOMPLETE: 9,
+  NATIVE_UNKNOWN: 9,
   MOVE_NOT_FOUND: 9,
   MOVE_NOT_COMMITTED: 9,
   // 10: in use by somebody else, or taken
@@ -87,6 +89,8 @@ export const ERROR_EXIT_CODES = {
   MOVE_UNDECIDED: 13,
   // 14: nobody confirmed that the disks may be overwritten
   CONFIRM_NEEDED: 14,
+  // 15: the disks are complete, and what was to happen after that failed
+  DEFINE_FAILED: 15,
 } as const;
 
 export type GantryErrorCode = keyof typeof ERROR_EXIT_CODES;

@@ -71,7 +71,7 @@ export async function expectCode(
   call: () => Promise<unknown>,
   code: InventoryErrorCode,
   what: string,
-  { patienceMs, secrets }: Fixture,
+  { patienceMs, secrets }: Pick<Fixture, 'patienceMs' | 'secrets'>,
 ): Promise<void> {
   const error = await rejectionOf(call, what, patienceMs);
   const got = error instanceof Error ? `${error.name} ${'code' in error ? String(error.code) : ''} (${error.message})` : String(error);

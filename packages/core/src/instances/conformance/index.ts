@@ -4,9 +4,12 @@ import { ConformanceFailure } from './failure.ts';
 import type { Check, InventoryConformanceOptions, OpenSource } from './fixture.ts';
 import { expect } from './fixture.ts';
 import { listing } from './listing.ts';
+import type { ManagerCheck, ManagerConformanceOptions } from './managing.ts';
+import { cleanUp, managerFixture, managing } from './managing.ts';
 
 export { ConformanceFailure } from './failure.ts';
 export type { InventoryConformanceOptions, OpenSource } from './fixture.ts';
+export type { ManagerConformanceOptions } from './managing.ts';
 
 /** One promise of the contract, to be run by any test runner, or by none. */
 export interface InventoryCase {
@@ -37,6 +40,26 @@ export function inventoryConformance(open: OpenSource, options: InventoryConform
   );
 }
 
+/**
+ * What every manager must do, as data, for {@link inventoryConformance}'s sources that have one. Each case defines the instance of the
+ * options, and removes it at its end.
+ */
+export function managerConformance(open: OpenSource, options: ManagerConformanceOptions): readonly InventoryCase[] {
+  return managing.map(({ title, check }) => ({ title: `managing: ${title}`, run: () => runManaging(check, open, options) }));
+}
+
+async function runManaging(check: ManagerCheck['check'], open: OpenSource, options: ManagerConformanceOptions): Promise<void> {
+  await using source = await open();
+  const fixture = await managerFixture(source, options);
+  try {
+    await check(fixture);
+  } catch (error) {
+    await cleanUp(fixture).catch(() => undefined);
+    throw asFailure(error);
+  }
+  await cleanUp(fixture);
+}
+
 async function run(
   check: Check['check'],
   open: OpenSource,
@@ -48,9 +71,13 @@ async function run(
     expect(summaries.length >= 2, `the source must have two instances or more for the suite, and has ${summaries.length}`);
     await check({ source, summaries, ambiguous, secrets, patienceMs });
   } catch (error) {
-    if (error instanceof ConformanceFailure) throw error;
-    throw new ConformanceFailure(`a call failed that should not: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    throw asFailure(error);
   }
+}
+
+function asFailure(error: unknown): ConformanceFailure {
+  if (error instanceof ConformanceFailure) return error;
+  return new ConformanceFailure(`a call failed that should not: ${error instanceof Error ? error.message : String(error)}`, {
+    cause: error,
+  });
 }
