@@ -81,7 +81,7 @@ describe('what is refused', () => {
     ['an absolute name', { name: '/etc/passwd' }, 'dumps.0.name: is not a plain file name'],
     ['the name of the manifest', { name: 'manifest.json' }, 'dumps.0.name: is not a plain file name'],
     ['a name that is not text', { name: 5 }, 'dumps.0.name: '],
-    ['the name of another dump', { name: 'disk1.img' }, 'dumps.1: the name disk1.img is taken by another dump'],
+    ['the name of another dump', { name: 'disk1.img' }, 'dumps.1: the name disk1.img is taken by another file'],
     ['the disk of another dump', { index: 1 }, 'dumps.1: disk 1 has another dump'],
     ['a disk that the instance does not have', { index: 2 }, 'dumps.0: the instance has no disk 2'],
     ['a disk with a negative index', { index: -1 }, 'dumps.0.index: '],
