@@ -47,7 +47,14 @@ beforeAll(async () => {
     guest: { kind: 'qmp', socket: '/run/shelved.qmp' },
     disksOn: 'node2',
   } as const;
-  const env = await writeShelf(home.path, [shelved]);
+  const disk = { path: home.file('moved.img') };
+  const moved = {
+    instance: { name: 'moved.example.com', os: 'raw', hypervisor: 'kvm', disks: [disk] },
+    run: { state: 'running', node: 'node1' },
+    guarded: [disk.path],
+  } as const;
+  await makeRandomFile(disk.path, MIB, 'moved');
+  const env = await writeShelf(home.path, [shelved, moved]);
   bench = scope.use(await makeWorkbench(env));
   await bench.defineOs('full', {
     export: 'echo exporting >&2; exec cat "$EXPORT_DEVICE"',
@@ -82,6 +89,11 @@ beforeAll(async () => {
   await copyIntoTheFuture(String(plain));
   await makeGanetiExport(String(plain));
   await run('show', store, 'ganeti.example.com');
+  await makeSparseFile(bench.file('defined.img'), MIB);
+  const defined = await bench.describeInstance('defined.example.com', { disks: ['defined.img'] });
+  const { reference: native } = await run('export', 'shelf:moved', store, '--snapshot', 'none');
+  await run('show', store, String(native));
+  await run('import', store, String(native), '--to', defined, '--define', 'shelf:');
 
   const killed = bench.start('export', slow, store);
   await waitForFile(bench.file('a.img.started'));
@@ -105,7 +117,8 @@ beforeAll(async () => {
   const server = scope.use(await startSshServer());
   const peer = bench.file('peer');
   const command = `${process.execPath} ${MAIN} "$@"`;
-  const there = `GANTRY_STATE_DIR=${bench.file('state-there')} GANTRY_OS_PATH=${bench.file('os')}`;
+  const shelf = `NODE_OPTIONS='${env['NODE_OPTIONS'] ?? ''}' SHELF=${env['SHELF'] ?? ''}`;
+  const there = `GANTRY_STATE_DIR=${bench.file('state-there')} GANTRY_OS_PATH=${bench.file('os')} ${shelf}`;
   await writeFile(peer, `#!/bin/sh\n${there} exec ${command}\n`, { mode: 0o755 });
   const { moveId } = await run('move', a, server.address(''), '--to', b, '--peer-program', peer);
   await makeSparseFile(bench.file('target.img'), MIB);
@@ -113,6 +126,8 @@ beforeAll(async () => {
   await writeFile(bench.file('pause.yaml'), 'pause: ["true"]\nresume: ["true"]\n');
   const live = ['--live-rounds', '2', '--snapshot-config', bench.file('pause.yaml')];
   await run('move', raw, server.address(''), '--to', target, '--peer-program', peer, ...live);
+  const along = ['--define', 'shelf:', '--start', '--stop-source', '--undefine-source', '--snapshot', 'none'];
+  await run('move', 'shelf:moved', server.address(''), '--to', target, '--peer-program', peer, ...along);
   await run('receive', '--outcome', String(moveId), '--state-dir', bench.file('state-there'));
 });
 

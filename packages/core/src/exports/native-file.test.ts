@@ -52,7 +52,7 @@ describe('a native description', () => {
     expect(await keysOf(store)).toEqual([]);
   });
 
-  test('has no second file of a name, and none that is no file name', async () => {
+  test('has no second file of a name, and none that is not a file name', async () => {
     await using writer = await storeSink(new MemoryStore(), { createStore: true }).open(sampleHeader);
     await writer.native(XML);
     await expect(writer.native(XML)).rejects.toMatchObject({ code: 'invalid-key' });

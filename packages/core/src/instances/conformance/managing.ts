@@ -60,7 +60,7 @@ async function expectState(fixture: ManagerFixture, name: string, state: 'runnin
   expect(run.state === state, `${name} is described as ${run.state} ${when}`);
 }
 
-/** Leaves nothing of the suite's instance, whatever state it is in. */
+/** Leaves nothing of the suite's instance, running or not. */
 export async function cleanUp(fixture: ManagerFixture): Promise<void> {
   const { manager, request, options, patienceMs } = fixture;
   const { name } = request.instance;
