@@ -8,7 +8,16 @@ import type { CliContext } from '../src/session.ts';
 import { jsonLines, makeWorkbench } from './workbench.ts';
 
 const context: CliContext = {
-  output: { event: () => {}, note: () => {}, warn: () => {}, ask: () => {}, result: () => {}, failure: () => {}, close: () => {} },
+  output: {
+    event: () => {},
+    note: () => {},
+    warn: () => {},
+    ask: () => {},
+    result: () => {},
+    bytes: () => {},
+    failure: () => {},
+    close: () => {},
+  },
   json: false,
   quiet: false,
   signal: new AbortController().signal,

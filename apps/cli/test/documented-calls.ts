@@ -45,7 +45,7 @@ function doNothing(command: Command): void {
 const ignore = (): void => undefined;
 
 const CONTEXT: CliContext = {
-  output: { event: ignore, note: ignore, warn: ignore, ask: ignore, result: ignore, failure: ignore, close: ignore },
+  output: { event: ignore, note: ignore, warn: ignore, ask: ignore, result: ignore, bytes: ignore, failure: ignore, close: ignore },
   json: false,
   quiet: false,
   signal: new AbortController().signal,

@@ -69,7 +69,7 @@ const VALUES: Readonly<Record<string, () => string>> = {
 async function run(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<unknown> {
   const silent = (): void => {};
   const context: CliContext = {
-    output: { event: silent, note: silent, warn: silent, ask: silent, result: silent, failure: silent, close: silent },
+    output: { event: silent, note: silent, warn: silent, ask: silent, result: silent, bytes: silent, failure: silent, close: silent },
     json: true,
     quiet: true,
     signal: AbortSignal.timeout(50_000),
