@@ -20,8 +20,7 @@ import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { sampleInstance } from '../../../test/sample-instance.ts';
-import { FRAME_SIZE } from '../../frames/types.ts';
-import { openDiskSource } from '../../flow/disk-source.ts';
+import { contentOf, DISK_BYTES, MiB } from '../../../test/snapshots/qemu-bench.ts';
 import { undoHandlers } from '../../flow/undo-handlers.ts';
 import type { Disk } from '../../instances/model.ts';
 import { NbdReader } from '../../disks/read-nbd.ts';
@@ -30,7 +29,6 @@ import { exportInstance } from '../../operations/export.ts';
 import { openRun } from '../../runs/journal.ts';
 import { recoverDeadRuns } from '../../runs/recover.ts';
 import { openStateDirectory } from '../../runs/state-directory.ts';
-import { selectOs } from '../../scripts/select.ts';
 import { pause } from '../../system/pause.ts';
 import { runningMembers } from '../../system/process-group.ts';
 import type { SnapshotRequest } from '../provider.ts';
@@ -48,9 +46,6 @@ import { createLibvirtProvider } from './libvirt.ts';
 
 /** Debian's guest agent answers by libvirt; what it is asked. */
 const FREEZE_STATUS = JSON.stringify({ execute: 'guest-fsfreeze-status' });
-const MiB = 1024 * 1024;
-/** 2 to the power of 14 blocks. */
-const DISK_BYTES = 64 * MiB;
 const { signal } = new AbortController();
 const driver = fileURLToPath(import.meta.resolve('../../../test/snapshots/hold-snapshots.ts'));
 /** How many runs are killed at random moments; see scripts/kills.sh. */
@@ -78,7 +73,7 @@ beforeAll(async () => {
   // Zeros, and not a hole: what is a hole needs no scratch space when it is overwritten.
   await writeFile(raw, Buffer.alloc(DISK_BYTES));
   await execa('qemu-img', ['create', '-q', '-f', 'qcow2', qcow2, String(DISK_BYTES)]);
-  await makeExt4Image(files(), { bytes: 16 * MiB, files: 1 });
+  await makeExt4Image(files(), { bytes: DISK_BYTES, files: 1 });
   guest = await defineLibvirtGuest(libvirtd, {
     name: 'web1',
     disks: [{ file: raw }, { file: qcow2, format: 'qcow2' }],
@@ -202,24 +197,6 @@ async function recover(state: string): Promise<readonly string[]> {
   const report = await recoverDeadRuns({ stateDirectory: await openStateDirectory(state), undos: undoHandlers(), signal });
   for (const { message } of report.leftovers) expect(message).toContain('snapshot of disk 0, 1 of the libvirt domain');
   return report.leftovers.map(({ outcome, message }) => (outcome === 'cleared' ? outcome : `${outcome}: ${message}`));
-}
-
-/** What the built-in definition `raw` reads of a snapshot. */
-async function contentOf(set: SnapshotSet, index: number, bytes = DISK_BYTES): Promise<Buffer> {
-  const view = set.snapshots[index];
-  if (view === undefined) throw new Error('no view');
-  const os = await selectOs('raw', { searchPath: [] });
-  const instance = sampleInstance({ disks: described() });
-  await using source = openDiskSource(os, { instance, disk: index, view, diskBytes: view.bytes, signal });
-  const content = Buffer.alloc(bytes);
-  let at = 0;
-  for (;;) {
-    const piece = await source.read(content.subarray(at, at + FRAME_SIZE));
-    if (piece === undefined) break;
-    at += typeof piece === 'number' ? piece : piece.zeros;
-  }
-  expect(at).toBe(bytes);
-  return content;
 }
 
 /** Nothing of ours is left in libvirt, and the guest writes on. */
@@ -424,7 +401,7 @@ describe('its agent', () => {
     for (const freeze of ['never', 'require']) {
       await using set = await take({ config: config(scratch.path, { freeze, frozen: 60 }), state: own.path, notes, requests: withFiles() });
       expect(await status()).toContain('thawed');
-      moments.push(needsRecovery(await contentOf(set, 2, 16 * MiB)));
+      moments.push(needsRecovery(await contentOf(set, 2)));
     }
     expect(moments).toEqual([true, false]);
     const note = notes.find((each) => each.startsWith('the file systems'));
