@@ -24,7 +24,7 @@ export interface GanetiSourceOptions {
   readonly cluster: Cluster;
   /** The private OS parameters of the instance with a UUID, where they can be read. */
   readonly privateParameters: ((uuid: string, options: CallOptions) => Promise<Parameters>) | undefined;
-  /** Absent where RAPI is not spoken, which alone can move disks. */
+  /** Absent where the cluster is not named by its master: an instance of this node's cluster is used where its disks are. */
   readonly transfers?: InstanceTransfers | undefined;
   /** Host name of this machine. */
   readonly here: string;

@@ -4,7 +4,6 @@ import type { ClusterAddress } from './address.ts';
 import { parseClusterAddress } from './address.ts';
 import { RapiCluster } from './clusters/rapi-cluster.ts';
 import { readPrivateParameters } from './describe/private-parameters.ts';
-import type { GanetiSourceOptions } from './ganeti-source.ts';
 import { GanetiSource } from './ganeti-source.ts';
 import type { NodePaths } from './local-cluster.ts';
 import { findLocalCluster, NODE_PATHS } from './local-cluster.ts';
@@ -39,18 +38,11 @@ export async function openCluster(
         privateParameters: async (uuid, call) => await readPrivateParameters(paths.configuration, uuid, call),
       });
     }
-    return await openBehindRapi({ ...address, host: local.master }, common, options);
+    const cluster = new RapiCluster(await openRapi({ ...address, host: local.master }, options));
+    return new GanetiSource({ ...common, cluster, privateParameters: undefined });
   }
-  return await openBehindRapi({ ...address, host: address.host }, common, options);
-}
-
-async function openBehindRapi(
-  address: ClusterAddress & { readonly host: string },
-  common: Pick<GanetiSourceOptions, 'address' | 'here' | 'controlDirectory'>,
-  options: OpenInventoryOptions,
-): Promise<InstanceSource> {
   const { host, port } = address;
-  const client = await openRapi(address, options);
+  const client = await openRapi({ ...address, host }, options);
   const transfers = new GanetiTransfers({ client, host, port, env: options.env });
   return new GanetiSource({ ...common, cluster: new RapiCluster(client), privateParameters: undefined, transfers });
 }

@@ -1,6 +1,5 @@
-import type { Codec } from '@gantry/core';
-import type { Instance } from '@gantry/core';
-import { describeFrom, exportFromSource, exportInstance, GantryError, isOnThisHost } from '@gantry/core';
+import type { Codec, DescribedInstance } from '@gantry/core';
+import { areDisksHere, assertDisksHere, describeFrom, exportFromSource, exportInstance, GantryError } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
 import { wantsNewStore } from '../create-store.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
@@ -30,7 +29,8 @@ export async function run(
   await using _source = source;
   const described = await describeFrom(source, name, { signal: session.signal });
   const { instance, native } = described;
-  const isRemote = isSentBySource(source, instance, options);
+  const isRemote = isSentBySource(source, described, options);
+  if (!isRemote) assertDisksHere(described);
   const snapshots = isRemote ? undefined : await snapshotChoiceOf(session, described, options);
   await using store = await session.open(address, 'write');
   const request = {
@@ -61,8 +61,9 @@ interface DiskFlags extends Partial<OptionValues<typeof SNAPSHOTS>> {
 }
 
 /** Whether the source sends the disks. @throws GantryError `USAGE` for options that do not go with that */
-function isSentBySource(source: InstanceSource, instance: Instance, options: DiskFlags): boolean {
-  const isRemote = options.throughSource === true || (source.transfers !== undefined && !isOnThisHost(instance));
+function isSentBySource(source: InstanceSource, described: DescribedInstance, options: DiskFlags): boolean {
+  const { instance } = described;
+  const isRemote = options.throughSource === true || (source.transfers !== undefined && !areDisksHere(described));
   const { disk, snapshot, snapshotConfig, snapshotSize } = options;
   const wrong = isRemote
     ? Object.entries({

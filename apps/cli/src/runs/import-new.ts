@@ -1,5 +1,5 @@
 import type { DescribedInstance } from '@gantry/core';
-import { describeFrom, GantryError, importIntoSource, isOnThisHost } from '@gantry/core';
+import { areDisksHere, assertDisksHere, describeFrom, GantryError, importIntoSource } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
 import { describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
@@ -37,9 +37,10 @@ export async function describeTarget(
       hint: 'Leave them out to overwrite its disks on the host that has them, or give another name.',
     });
   }
-  if (source.transfers === undefined || isOnThisHost(instance)) return found;
+  if (source.transfers === undefined) assertDisksHere(found);
+  if (areDisksHere(found)) return found;
   throw new GantryError('INSTANCE_EXISTS', {
-    message: `${instance.name} is in ${source.address} already, and its disks are on ${instance.primary_node}`,
+    message: `${instance.name} is in ${source.address} already, and its disks are on ${found.disksOn}`,
     hint: 'Give another name for a new instance, or run the import there to overwrite its disks.',
   });
 }

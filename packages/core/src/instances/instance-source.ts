@@ -56,12 +56,17 @@ export async function describeFrom(source: InstanceSource, name: string, options
   return { instance: parseInstance(withoutUndefined(instance), from), run, guarded, native, guest, disksOn, source: source.address };
 }
 
+/** Whether the disks of an instance are on this host, or may be. */
+export function areDisksHere({ disksOn }: Pick<DescribedInstance, 'disksOn'>): boolean {
+  return disksOn === undefined || isSameHost(disksOn, hostname());
+}
+
 /** Refuses an instance whose disks are on another host. @throws GantryError `INSTANCE_ELSEWHERE` */
-export function assertDisksHere({ instance, disksOn, source }: DescribedInstance): void {
-  const here = hostname();
-  if (disksOn === undefined || isSameHost(disksOn, here)) return;
+export function assertDisksHere(described: DescribedInstance): void {
+  if (areDisksHere(described)) return;
+  const { instance, disksOn, source } = described;
   throw new GantryError('INSTANCE_ELSEWHERE', {
-    message: `the disks of ${instance.name} are on ${disksOn}, says ${source}; this is ${here}`,
+    message: `the disks of ${instance.name} are on ${disksOn}, says ${source}; this is ${hostname()}`,
     hint: `Run Gantry on ${disksOn}.`,
   });
 }
