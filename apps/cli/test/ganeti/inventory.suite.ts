@@ -40,7 +40,7 @@ export function inventorySuite(cluster: () => GanetiCluster): void {
     });
     await other.run('sh', '-ec', `umask 077; openssl x509 -in /var/lib/ganeti/rapi.pem >${TRUSTED}`);
     expect(succeeded(await trusting(other, 'describe', 'ganeti:inst30')).stdout).toContain(`# ${NAME} of ganeti:: stopped`);
-    expect(await trusting(other, 'export', 'ganeti:inst30', STORE)).toMatchObject({
+    expect(await trusting(other, 'create', 'ganeti:inst30')).toMatchObject({
       exitCode: 5,
       stderr: expect.stringContaining(
         `the disks of ${NAME} are on ${master.name}, says ganeti:; this is ${other.name} [INSTANCE_ELSEWHERE]`,
