@@ -12,8 +12,8 @@ export default defineConfig({
     testTimeout: 120_000 * pace,
     hookTimeout: 240_000 * pace,
     pool: 'forks',
-    // Most tests wait for a script, a server or a machine: two of them at once are not too much even for a single processor.
-    maxWorkers: Math.max(2, availableParallelism()),
+    // Most tests wait for a script, a server or a machine: one more at once than there are processors keeps these busy.
+    maxWorkers: Math.max(2, availableParallelism()) + 1,
     execArgv: ['--conditions=@gantry/source'],
     projects: [
       {
