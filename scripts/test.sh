@@ -16,10 +16,10 @@ apt_packages acl attr btrfs-progs dump e2fsprogs ganeti git gzip openssl perl-ba
   die 'the tests need these Debian packages: install them as root, or run the tests as root.'
 [ "$(id -u)" = 0 ] || die 'the tests mount file systems and attach loop devices: run them as root.'
 
-# Made while the other checks run, and goes on to be made if one of them fails.
+# Made while everything else goes on; tests that need it wait for it.
 ganeti=$(mktemp)
-trap 'rm -f "$ganeti"' EXIT
-packages/testkit/src/ganeti/base/make-base.sh >"$ganeti" 2>&1 &
+trap 'kill -- "-$ganeti_pid" 2>/dev/null || :; rm -f "$ganeti"' EXIT
+setsid packages/testkit/src/ganeti/base/make-base.sh >"$ganeti" 2>&1 &
 ganeti_pid=$!
 
 install_packages
@@ -36,12 +36,12 @@ knip
 turbo run check --output-logs=errors-only
 say 'The image of the test machines'
 packages/testkit/src/machines/image/make-image.sh
-say "Ganeti's base system"
+say 'Tests'
+status=0
+vitest run "$@" || status=$?
 wait "$ganeti_pid" || {
   cat "$ganeti" >&2
   die "cannot make Ganeti's base system, from which the clusters of the tests start."
 }
 cat "$ganeti"
-rm -f "$ganeti"
-say 'Tests'
-exec vitest run "$@"
+exit "$status"

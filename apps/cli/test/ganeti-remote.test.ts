@@ -33,7 +33,7 @@ beforeAll(async () => {
   await gantry('export', scratch.file('web1.example.com.yaml'), store);
   for (const node of [cluster.master, cluster.other])
     for (const os of ['raw', 'copy']) await writeCopyDefinition(node.path(`/srv/ganeti/os/${os}`));
-}, 300_000);
+}, 1_800_000);
 afterAll(async () => {
   await cluster[Symbol.asyncDispose]();
   await scratch[Symbol.asyncDispose]();

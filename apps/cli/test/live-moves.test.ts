@@ -123,12 +123,12 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 /** Resolves when the move sends data of this round. */
 async function sends(move: ReturnType<typeof start>, round: number): Promise<void> {
-  let begun = false;
+  let isRound = false;
   for await (const line of createInterface(move.stdout)) {
     const event: unknown = JSON.parse(line);
     if (!isRecord(event)) continue;
-    if (event['type'] === 'stage' && String(event['message']).startsWith(`round ${round} of `)) begun = true;
-    if (begun && event['type'] === 'progress' && Number(event['storedBytes']) > 0) {
+    if (event['type'] === 'stage' && String(event['message']).startsWith(`round ${round} of `)) isRound = true;
+    if (isRound && event['type'] === 'progress' && Number(event['storedBytes']) > 0) {
       move.stdout.resume();
       return;
     }
@@ -167,7 +167,7 @@ test.each([
   await expect.poll(receivers, PATIENTLY).toEqual([]);
   const cleaned = await gantry('state', 'clean');
   expect(cleaned.exitCode, cleaned.stderr).toBe(0);
-  // Whoever fails lets it go on; what a killed source has paused, the next run does.
+  // A source that fails lets it go on; for one that was killed, the next run does.
   expect(/instance here paused, resumed by kill -CONT/.test(cleaned.stdout), cleaned.stdout).toBe(what === 'source' && round === 3);
   expect(await isPaused()).toBe(false);
   expect(await bench.journal()).toEqual([]);

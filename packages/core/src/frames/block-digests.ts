@@ -11,7 +11,7 @@ export const MAX_BLOCK_BYTES: number = FRAME_SIZE;
 /** The digests of all disks together should need no more memory than this. */
 const MAX_TABLE_BYTES = 64 * 1024 * 1024;
 
-/** Size of the blocks in which disks of so many bytes, all together, are compared: 64 KiB up to 128 GiB, then more. */
+/** Size of the blocks in which disks are compared, by the bytes of all of them: 64 KiB up to 128 GiB, then more. */
 export function blockBytesFor(totalBytes: number): number {
   let blockBytes = MIN_BLOCK_BYTES;
   while (blockBytes < MAX_BLOCK_BYTES && (totalBytes / blockBytes) * DIGEST_BYTES > MAX_TABLE_BYTES) blockBytes *= 2;

@@ -133,7 +133,7 @@ export interface InstanceManager {
   undefine(name: string, options?: CallOptions): Promise<void>;
 }
 
-/** Bytes of a disk, which are valid until the next piece is requested, or a run of so many zeros. */
+/** Bytes of a disk, which are valid until the next piece is requested, or the length of a run of zeros. */
 export type DiskPiece = Uint8Array | { readonly zeros: number };
 
 /** What a transfer may use of its surroundings. */

@@ -40,7 +40,7 @@ export interface ImportIntoSourceRequest extends OperationOptions {
 }
 
 /**
- * Makes a new instance from an export, through the place where instances are described: its source makes the disks, on whichever host,
+ * Makes a new instance from an export, through the place where instances are described: its source makes the disks, on one of its hosts,
  * and Gantry sends the data. No byte of a frame is passed on before it was checked. When this rejects, nothing of the instance is left,
  * or a warning says what is.
  *

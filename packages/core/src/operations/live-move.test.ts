@@ -51,7 +51,7 @@ async function punchHoles(path: string, writes: readonly Write[]): Promise<void>
 }
 
 describe('a move in rounds', () => {
-  test('gives the peer what the source holds in the last round, whatever was written before and during the others', async () => {
+  test('gives the peer what the source holds in the last round, although it changed before and during the others', async () => {
     await using bench = await makeLiveBench();
     const disk = 9 * MIB + 512;
     const write = fc.record({

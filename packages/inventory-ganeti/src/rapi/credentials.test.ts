@@ -53,7 +53,7 @@ test.each([
   ['with another format', 'gantry s3cret', 0o600, 'is not a netrc file'],
   ['that ends in the middle', 'machine master login a password', 0o600, 'is not a netrc file'],
   ['without the host', 'machine other login a password s3cret', 0o600, 'has no login and password for master'],
-])('a file %s is refused, without a word of it', async (_what, text, mode, reason) => {
+])('a file %s is refused, and none of its contents are shown', async (_what, text, mode, reason) => {
   const error: unknown = await find({ file: await netrc(text, mode) }).catch((error: unknown) => error);
   expect(error).toMatchObject({ code: 'denied', message: expect.stringContaining(reason) });
   expect(inspect(error)).not.toContain('s3cret');

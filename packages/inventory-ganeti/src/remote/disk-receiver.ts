@@ -148,7 +148,7 @@ export class DiskReceiver implements AsyncDisposable {
   }
 }
 
-/** Undefined where the stream ends or stays silent before it has so many bytes. */
+/** Undefined where the stream ends or stays silent before it has `length` bytes. */
 async function readMagic(socket: TLSSocket, length: number): Promise<Buffer | undefined> {
   const signal = AbortSignal.timeout(GREETING_TIMEOUT_MS);
   try {

@@ -22,7 +22,7 @@ export class JobWatch {
     return await orAbort(this.#results, signal);
   }
 
-  /** Cancels it if it does not run yet, and waits until it has ended. @returns whether it has, within so many ms */
+  /** Cancels it if it does not run yet, and waits until it has ended. @returns whether it has ended in time. @param timeoutMs ms */
   async end(timeoutMs: number): Promise<boolean> {
     await this.#queue.cancelJob(this.#id, { signal: AbortSignal.timeout(timeoutMs) }).catch(() => {});
     const ended = this.#results.then(

@@ -108,7 +108,7 @@ class RemoteExporter implements OutgoingInstance {
     this.disks = options.diskBytes.length;
     this.#log = new DiskLog(this.disks, options.warn);
     this.#watch = new JobWatch(options.calls, job, `to export ${options.name}`, (entry) => this.#log.add(entry));
-    // Whoever waits for data that will not come learns why. Data that is under way at the end of the job still arrives.
+    // What waits for data that will not come then fails with the cause. Data that is under way at the end of the job still arrives.
     this.#watch.results().catch((error: unknown) => receiver.fail(this.#causeOf(error)));
   }
 

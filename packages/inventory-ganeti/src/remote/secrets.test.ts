@@ -57,7 +57,7 @@ describe('DomainSecret', () => {
     await expect(DomainSecret.read(await fileWith('one\n\n', mode))).resolves.toBeInstanceOf(DomainSecret);
   });
 
-  test.each([0o644, 0o604, 0o660, 0o622])('refuses a file of mode %o, without a word of what is in it', async (mode) => {
+  test.each([0o644, 0o604, 0o660, 0o622])('refuses a file of mode %o, and shows none of its contents', async (mode) => {
     const refusal = DomainSecret.read(await fileWith('geheim', mode));
     await expect(refusal).rejects.toMatchObject({ code: 'denied', message: expect.stringContaining(`mode is ${mode.toString(8)}`) });
     await expect(refusal).rejects.not.toMatchObject({ message: expect.stringContaining('geheim') });

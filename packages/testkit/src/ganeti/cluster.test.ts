@@ -2,8 +2,12 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { ganetiBase } from './base.ts';
 import { startGanetiCluster } from './cluster.ts';
+
+// The base system may have to be made first.
+beforeAll(ganetiBase, 1_800_000);
 
 describe('a Ganeti cluster', () => {
   test('has two nodes, answers RAPI inside and outside of its network, and is gone when it is disposed', async () => {

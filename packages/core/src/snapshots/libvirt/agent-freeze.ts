@@ -62,7 +62,7 @@ async function workAndThaw({ virsh, uuid, note, signal }: AgentFreezeOptions, wo
   note?.(`the file systems of the guest were frozen for ${Math.ceil(performance.now() - began)} ms`);
 }
 
-/** @returns why nothing is frozen @throws Error where the guest may be frozen all the same; the signal's reason */
+/** @returns why nothing is frozen @throws Error where the guest may be frozen anyway; the signal's reason */
 async function freeze({ virsh, uuid, settings, remember, signal }: AgentFreezeOptions, guard: Guard): Promise<string | undefined> {
   try {
     await virsh.run(['domfsfreeze', uuid], {
@@ -146,7 +146,7 @@ class Guard {
 
   async #run(onStart: () => void): Promise<void> {
     const { virsh, uuid, settings, remember } = this.#options;
-    // An event that no guest without a watchdog has: virsh has no other way to wait. Then it thaws, whatever came of that.
+    // An event that no guest without a watchdog has: virsh has no other way to wait. Then it thaws, in any case.
     const round = `event ${uuid} --event watchdog --timeout ${Math.ceil(settings.frozen)}; domfsthaw ${uuid}`;
     await virsh.run([Array.from({ length: GUARD_ROUNDS }, () => round).join('; ')], {
       signal: this.#stop.signal,

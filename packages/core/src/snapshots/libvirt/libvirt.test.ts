@@ -92,7 +92,7 @@ afterAll(async () => {
   await stack.disposeAsync();
 });
 
-/** Resolves when the guest has written so many numbers more. */
+/** Resolves when the guest has written `count` numbers more. */
 async function writes(more: number): Promise<void> {
   await guest.says(new RegExp(String.raw`wrote ${(await guest.written()) + more}\r?\n`));
 }
@@ -410,7 +410,7 @@ describe('its agent', () => {
     await expectUntouched(scratch.path);
   });
 
-  test('thaws it when the time is over, although whoever froze it does nothing more', async () => {
+  test('thaws it when the time is over, although the run that froze it does nothing more', async () => {
     const { records, run } = freezing();
     const work = Promise.withResolvers<void>();
     const outcome = run({ freeze: 'require', frozen: 3 }, async () => {

@@ -42,7 +42,7 @@ export function assertSocketPath(path: string): void {
 /** Makes our directory, with the description of the backup, and below it one in which the guest's QEMU may write. */
 export async function makeScratch(directory: string, description: string, owner: Domain['owner']): Promise<void> {
   await mkdir(directory, { mode: 0o700 });
-  // QEMU has to get through, whatever the umask.
+  // QEMU has to get through, also with a strict umask.
   await chmod(directory, 0o711);
   await writeFile(descriptionOf(directory), description, { mode: 0o600, flag: 'wx' });
   const files = scratchFilesOf(directory);

@@ -15,7 +15,7 @@ const START_PAUSE_MS = 20;
 const KEPT_BYTES = 4096;
 
 export interface ImageServerOptions {
-  /** For the socket; made here, and removed by whoever drops the snapshot. */
+  /** For the socket; made here, and removed with the snapshot. */
   readonly directory: string;
   readonly exportName: string;
   /** What QEMU opens, read only. */
