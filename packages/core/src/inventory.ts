@@ -31,3 +31,4 @@ export type { InventoryErrorCode, InventoryErrorDetails } from './instances/inve
 export { InventoryError, isInventoryError } from './instances/inventory-error.ts';
 export { isListed } from './instances/instance-filter.ts';
 export { isSameHost } from './instances/same-host.ts';
+export { virshEnvironment } from './instances/virsh-environment.ts';

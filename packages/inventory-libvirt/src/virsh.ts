@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { CallOptions } from '@gantry/core/inventory';
-import { InventoryError } from '@gantry/core/inventory';
+import { InventoryError, virshEnvironment } from '@gantry/core/inventory';
 import { execa, ExecaError } from 'execa';
 import type { Connection } from './address.ts';
 import { asVirshFailure } from './virsh-failure.ts';
@@ -22,8 +22,6 @@ export interface VirshCall extends CallOptions {
   /** Whether it may change anything. A connection for reading cannot, and needs fewer rights. */
   readonly writes?: boolean;
 }
-
-const HANDED_ON = ['PATH', 'HOME', 'USER', 'SSH_AUTH_SOCK', 'XDG_RUNTIME_DIR', 'XDG_CONFIG_HOME', 'XDG_CACHE_HOME'];
 
 /** Runs virsh, without a shell. What comes from outside goes into no command but as one whole argument. */
 export class Virsh {
@@ -74,7 +72,7 @@ export class Virsh {
     const { uri, env, timeoutMs = TIMEOUT_MS } = this.#options;
     try {
       const { stdout } = await execa('virsh', ['--quiet', ...(writes ? [] : ['--readonly']), `--connect=${uri}`, ...command], {
-        env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', ...pick(env), LC_ALL: 'C' },
+        env: virshEnvironment(env),
         extendEnv: false,
         stdin: 'ignore',
         timeout: timeoutMs,
@@ -90,13 +88,4 @@ export class Virsh {
       return { output: error instanceof ExecaError && typeof error.stdout === 'string' ? error.stdout : '', failure };
     }
   }
-}
-
-function pick(env: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    HANDED_ON.flatMap((name) => {
-      const value = env[name];
-      return value === undefined ? [] : [[name, value] as const];
-    }),
-  );
 }

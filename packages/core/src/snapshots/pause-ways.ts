@@ -4,6 +4,7 @@ import type { ProcessGroup } from '../system/process-group.ts';
 import type { Argv } from '../system/run-command.ts';
 import { runCommand } from '../system/run-command.ts';
 import { expandAll } from './command.ts';
+import { Virsh } from './libvirt/virsh.ts';
 import { QmpClient, QmpGone } from './qemu/qmp-client.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
 
@@ -64,11 +65,11 @@ export function pauseByControl(guest: GuestControl): PauseWay {
     };
   }
   const { uri, uuid } = guest;
+  const virsh = new Virsh(uri, CONTROL_TIMEOUT_S);
   return {
     resume: { kind: 'libvirt', uri, uuid },
-    check: async (signal) => assertRuns(await runCommand(virsh(uri, 'domstate', uuid), { timeoutS: CONTROL_TIMEOUT_S, signal })),
-    pause: async (signal, started) =>
-      void (await runCommand(virsh(uri, 'suspend', uuid), { timeoutS: CONTROL_TIMEOUT_S, signal, started })),
+    check: async (signal) => assertRuns(await virsh.run(['domstate', uuid], { signal })),
+    pause: async (signal, started) => void (await virsh.run(['suspend', uuid], { signal, started })),
   };
 }
 
@@ -76,7 +77,7 @@ export function pauseByControl(guest: GuestControl): PauseWay {
 export function describeResume(resume: Resume): string {
   if (resume.kind === 'commands') return resume.resume.join(' ');
   if (resume.kind === 'qmp') return `"cont" to the QEMU at ${resume.socket}`;
-  return virsh(resume.uri, 'resume', resume.uuid).join(' ');
+  return `virsh --connect ${resume.uri} resume ${resume.uuid}`;
 }
 
 /** Does nothing to a guest that is not paused. @throws Error with the reason; the signal's reason */
@@ -85,13 +86,9 @@ export async function resumeInstance(resume: Resume, signal: AbortSignal): Promi
   else if (resume.kind === 'qmp') await resumeQemu(resume.socket, signal);
   else {
     const { uri, uuid } = resume;
-    const options = { timeoutS: CONTROL_TIMEOUT_S, signal };
-    if ((await runCommand(virsh(uri, 'domstate', uuid), options)) === 'paused') await runCommand(virsh(uri, 'resume', uuid), options);
+    const virsh = new Virsh(uri, CONTROL_TIMEOUT_S);
+    if ((await virsh.run(['domstate', uuid], { signal })) === 'paused') await virsh.run(['resume', uuid], { signal });
   }
-}
-
-function virsh(uri: string, ...words: readonly string[]): Argv {
-  return ['virsh', '--connect', uri, '--quiet', ...words];
 }
 
 /** @throws Error */

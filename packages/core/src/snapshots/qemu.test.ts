@@ -22,11 +22,11 @@ import {
   takeByQemu,
 } from '../../test/snapshots/qemu-bench.ts';
 import { exportInstance } from '../operations/export.ts';
-import type { SnapshotRequest } from './provider.ts';
+import type { SnapshotContext, SnapshotRecord, SnapshotRequest } from './provider.ts';
 import { createQemuProvider } from './qemu.ts';
 import { QemuProcesses } from './qemu/find-monitor.ts';
 import { QmpClient } from './qemu/qmp-client.ts';
-import { toRecord } from './qemu/qemu-record.ts';
+import { readRecord, toRecord } from './qemu/qemu-record.ts';
 import { defaultScratch } from './qemu/settings.ts';
 import type { SnapshotSet } from './snapshot-set.ts';
 
@@ -57,6 +57,22 @@ const warnings: string[] = [];
 
 function take(taking: Omit<Taking, 'warnings' | 'requests'> & Partial<Pick<Taking, 'requests'>>): Promise<SnapshotSet> {
   return takeByQemu({ requests: requests(), ...taking, warnings });
+}
+
+async function ask(command: string): Promise<unknown> {
+  await using client = await QmpClient.connect(scratch.file('qmp'), { timeoutMs: 60_000, signal });
+  return await client.execute(command);
+}
+
+function contextOf(runId: string, records: SnapshotRecord[], notes: string[] = []): SnapshotContext {
+  return {
+    runId,
+    instanceName: 'web1',
+    remember: async (record) => void records.push(record),
+    warn: (message) => warnings.push(message),
+    note: (message) => notes.push(message),
+    signal,
+  };
 }
 
 /** Nothing of ours is left in the QEMU, and the guest writes on. */
@@ -243,6 +259,45 @@ describe('a guest that writes numbered blocks to two disks', () => {
     // Looking through all processes would reject.
     expect(await processes.find(disks()[1], AbortSignal.abort())).toMatchObject({ pid: guest.pid });
     await expect(processes.find(import.meta.filename, AbortSignal.abort(new Error('looked')))).rejects.toThrow('looked');
+  });
+
+  test('is paused for the moment if it runs then, and stays paused if somebody has paused it since everything was prepared', async () => {
+    await using directory = await makeTemporaryDirectory();
+    const provider = createQemuProvider({ config: qemuConfig(directory.path) });
+    for (const [before, after] of [
+      ['stop', 'cont'],
+      ['cont', 'stop'],
+    ] as const) {
+      const records: SnapshotRecord[] = [];
+      const notes: string[] = [];
+      await ask(before);
+      const prepared = await provider.prepare(requests(), contextOf(before, records, notes));
+      await ask(after);
+      await prepared.take();
+      expect(notes.length).toBe(after === 'cont' ? 1 : 0);
+      for (const record of records.slice(-1)) await provider.drop(record, signal);
+      expect(await ask('query-status')).toMatchObject({ running: after === 'cont' });
+    }
+    await ask('cont');
+    await expectUntouched(directory.path);
+  });
+
+  test('keeps in mind an NBD server that QEMU may start after the time for its answer', async () => {
+    await using directory = await makeTemporaryDirectory();
+    const provider = createQemuProvider({ config: qemuConfig(directory.path, { timeout: 10 }) });
+    const records: SnapshotRecord[] = [];
+    const context = contextOf('server', records);
+    const remember = async (record: SnapshotRecord): Promise<void> => {
+      await context.remember(record);
+      if (readRecord(record).server) process.kill(guest.pid, 'SIGSTOP');
+    };
+    await expect(provider.prepare(requests(), { ...context, remember })).rejects.toThrow('did not answer nbd-server-start');
+    process.kill(guest.pid, 'SIGCONT');
+    const [last] = records.slice(-1);
+    if (last === undefined) throw new Error('no record');
+    expect(readRecord(last).server).toBe(true);
+    await provider.drop(last, signal);
+    await expectUntouched(directory.path);
   });
 
   test('that a killed run has left paused goes on with the next one', async () => {

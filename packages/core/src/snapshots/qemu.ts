@@ -16,7 +16,7 @@ import type { Target } from './qemu/find-target.ts';
 import { findTarget } from './qemu/find-target.ts';
 import type { QemuRecordData } from './qemu/qemu-record.ts';
 import { namesOf, readRecord, socketOf, toRecord } from './qemu/qemu-record.ts';
-import { QmpClient } from './qemu/qmp-client.ts';
+import { QmpClient, QmpRefusal } from './qemu/qmp-client.ts';
 import { releaseDisks } from './qemu/release-disks.ts';
 import type { ScratchFile } from './qemu/scratch.ts';
 import { describeLack, freeBytes, lookAtScratch, makeScratch, MIN_RESERVES } from './qemu/scratch.ts';
@@ -183,6 +183,9 @@ class Group {
   }
 
   async take(client: QmpClient): Promise<void> {
+    // Somebody may have paused the guest, or let it go on, since everything was prepared.
+    const paused = await isRunning(client);
+    if (paused !== this.#data.paused) await this.#remember({ paused });
     const ms = await insertFilters(client, this.#data);
     const disks = this.#targets.length === 1 ? '1 disk' : `${this.#targets.length} disks`;
     if (this.#data.paused) this.#context.note?.(`the guest was paused for ${Math.max(1, Math.round(ms))} ms to take snapshots of ${disks}`);
@@ -244,7 +247,8 @@ class Group {
     try {
       await startServer(client, this.#data);
     } catch (error) {
-      await this.#remember({ server: false });
+      // Where there is no answer in time, QEMU may still start it.
+      if (error instanceof QmpRefusal) await this.#remember({ server: false });
       throw error;
     }
   }

@@ -29,13 +29,15 @@ export interface CommandOptions {
   readonly started?: ((group: ProcessGroup) => Promise<void>) | undefined;
   /** How much of the end of its output is kept; default 16 KiB. */
   readonly keptBytes?: number | undefined;
+  /** Its complete environment; default PATH and LC_ALL alone. */
+  readonly environment?: Readonly<Record<string, string>> | undefined;
   /** Time between SIGTERM and SIGKILL, ms; default 5000. */
   readonly graceMs?: number | undefined;
 }
 
 /**
  * Runs a command to its end and returns the end of what it wrote to stdout. The command has a process group of its
- * own, which is ended when the signal is aborted or the time is up. Its environment is only PATH and LC_ALL.
+ * own, which is ended when the signal is aborted or the time is up.
  * @throws Error with the exit status and the command's last lines; the signal's reason
  */
 export async function runCommand([program, ...parameters]: Argv, options: CommandOptions): Promise<string> {
@@ -43,7 +45,7 @@ export async function runCommand([program, ...parameters]: Argv, options: Comman
   signal.throwIfAborted();
   const { child, group, end, open } = await spawnGated([program, ...parameters], {
     cwd: '/',
-    environment: ENVIRONMENT,
+    environment: options.environment ?? ENVIRONMENT,
     stdio: ['ignore', 'pipe', 'pipe'],
   }).catch(notRun(program));
   const kept = options.keptBytes ?? DEFAULT_KEPT_BYTES;

@@ -10,6 +10,8 @@ import { connect, createServer } from 'node:net';
 export interface FakeAgentOptions {
   /** Commands that it takes and never answers. */
   readonly hangs?: readonly string[];
+  /** With this command it hangs, and does nothing more until it goes on. */
+  readonly stopsAt?: string;
   /** Commands that it refuses. */
   readonly refuses?: readonly string[];
   /** Sent to every client before anything else. */
@@ -20,11 +22,15 @@ export interface FakeAgent extends AsyncDisposable {
   /** What it was asked to do, without the synchronization. */
   readonly heard: readonly string[];
   readonly isFrozen: () => boolean;
+  /** Ends its hanging: it does all that it was asked meanwhile. */
+  readonly goOn: () => void;
   /** Resolves when it was asked to do this so often. */
   hears(command: string, times?: number): Promise<void>;
 }
 
-export async function startFakeAgent(path: string, { hangs = [], refuses = [], noise = '' }: FakeAgentOptions = {}): Promise<FakeAgent> {
+export async function startFakeAgent(path: string, options: FakeAgentOptions = {}): Promise<FakeAgent> {
+  const { hangs = [], refuses = [], noise = '' } = options;
+  let { stopsAt } = options;
   const heard: string[] = [];
   const clients = new Set<Socket>();
   const events = new EventEmitter();
@@ -40,6 +46,13 @@ export async function startFakeAgent(path: string, { hangs = [], refuses = [], n
     isFrozen = command === 'guest-fsfreeze-freeze';
     return '{"return": 1}\n';
   };
+  const carryOut = (line: string, client: Socket): void => {
+    const text = answer(line);
+    if (text !== undefined) client.write(text, 'latin1');
+    events.emit('heard');
+  };
+  /** While it hangs. */
+  let queue: { readonly line: string; readonly client: Socket }[] | undefined;
   const server = createServer((client) => {
     clients.add(client);
     client.write(noise, 'latin1');
@@ -50,9 +63,9 @@ export async function startFakeAgent(path: string, { hangs = [], refuses = [], n
       const lines = received.split('\n');
       received = lines.pop() ?? '';
       for (const line of lines) {
-        const text = answer(line);
-        if (text !== undefined) client.write(text, 'latin1');
-        events.emit('heard');
+        if (stopsAt !== undefined && line.includes(stopsAt)) queue ??= [];
+        if (queue === undefined) carryOut(line, client);
+        else queue.push({ line, client });
       }
     });
   });
@@ -61,6 +74,11 @@ export async function startFakeAgent(path: string, { hangs = [], refuses = [], n
   return {
     heard,
     isFrozen: () => isFrozen,
+    goOn() {
+      const meanwhile = queue ?? [];
+      [stopsAt, queue] = [undefined, undefined];
+      for (const { line, client } of meanwhile) carryOut(line, client);
+    },
     async hears(command, times = 1) {
       while (heard.filter((each) => each === command).length < times) await once(events, 'heard');
     },

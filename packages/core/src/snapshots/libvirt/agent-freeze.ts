@@ -2,6 +2,7 @@ import { errorText } from '../../report/error-text.ts';
 import { endCommandOfKilledRun } from '../../system/run-command.ts';
 import type { LibvirtSnapshotConfig } from './libvirt-config.ts';
 import type { FreezeRecord } from './libvirt-record.ts';
+import { domainState } from './domain.ts';
 import type { Virsh } from './virsh.ts';
 import { isGone } from './virsh.ts';
 
@@ -25,9 +26,12 @@ export interface AgentFreezeOptions {
   readonly signal: AbortSignal;
 }
 
-/** The agent is not there, or does not listen: it did not freeze anything for us. */
-function isAgentAbsent(error: unknown): boolean {
-  return /agent (is )?not (configured|connected|available)/i.test(errorText(error));
+/**
+ * Whether libvirt did not even ask the agent (`qemuDomainAgentAvailable` in its qemu_domain.c). "Guest agent not available for now" is not
+ * among these: libvirt says that when there was no answer in time, and the agent may carry out later what it was asked.
+ */
+function isNotAsked(error: unknown): boolean {
+  return /agent is not (configured|connected)|domain is not running/.test(errorText(error));
 }
 
 /**
@@ -44,6 +48,7 @@ export async function whileFrozen(options: AgentFreezeOptions, work: () => Promi
   const failure = await freeze(options, guard);
   if (failure === undefined) await workAndThaw(options, work);
   else {
+    await remember({ guard: guard.group });
     complain(options, failure);
     await work();
   }
@@ -73,7 +78,7 @@ async function freeze({ virsh, uuid, settings, remember, signal }: AgentFreezeOp
     return undefined;
   } catch (error) {
     signal.throwIfAborted();
-    if (!isAgentAbsent(error)) await thawOrSay(error, { virsh, uuid, signal });
+    if (!isNotAsked(error)) await thawOrSay(error, { virsh, uuid, signal });
     return `the guest agent could not freeze its file systems: ${errorText(error)}`;
   }
 }
@@ -100,14 +105,30 @@ async function thaw(virsh: Virsh, uuid: string, signal: AbortSignal): Promise<vo
     await virsh.run(['domfsthaw', uuid], { signal });
   } catch (error) {
     signal.throwIfAborted();
-    if (!isGone(error) && !isAgentAbsent(error)) throw error;
+    // Without a line to an agent, no agent has frozen it.
+    if (/agent is not configured/.test(errorText(error)) || (await hasEnded(error, virsh, uuid, signal))) return;
+    throw new Error(`cannot thaw the guest: ${errorText(error)}`, { cause: error });
+  }
+}
+
+/** libvirt says "domain is not running" of a guest that is paused, too. */
+async function hasEnded(error: unknown, virsh: Virsh, uuid: string, signal: AbortSignal): Promise<boolean> {
+  if (!isGone(error)) return false;
+  try {
+    return (await domainState(virsh, uuid, { signal })).state === 'shut off';
+  } catch (failure) {
+    signal.throwIfAborted();
+    return isGone(failure);
   }
 }
 
 /** Ends what may still freeze or thaw after a killed run, and thaws. @throws Error where it may still be frozen */
 export async function undoFreeze({ freezing, guard }: FreezeRecord, virsh: Virsh, uuid: string, signal: AbortSignal): Promise<void> {
-  if (freezing !== undefined) await endCommandOfKilledRun(freezing);
-  await thaw(virsh, uuid, signal);
+  // Before that is in the journal, nothing was asked to freeze.
+  if (freezing !== undefined) {
+    await endCommandOfKilledRun(freezing);
+    await thaw(virsh, uuid, signal);
+  }
   if (guard !== undefined) await endCommandOfKilledRun(guard);
 }
 

@@ -283,12 +283,16 @@ describe('a guest that writes numbered blocks to a raw disk and to one in qcow2'
     for (const warning of warnings.splice(0)) expect(warning).toMatch(/^the scratch space in .* is \d+ % full/);
   });
 
-  test('that is paused because a killed run has let the scratch space fill up goes on when that is cleared', async () => {
+  test.each([
+    ['', async () => undefined],
+    [', also if somebody has ended the backup before', () => libvirtd.virsh('domjobabort', guest.uuid)],
+  ])('that is paused because a killed run has let the scratch space fill up goes on when that is cleared%s', async (_, before) => {
     await using own = await makeTemporaryDirectory();
     const holder = hold(own.path, config(tiny.path).libvirt);
     await holder.said;
     await holder.kill();
     await expect.poll(() => libvirtd.virsh('domstate', guest.uuid, '--reason'), PATIENTLY).toContain('paused (I/O error)');
+    await before();
     expect(await recover(own.path)).toEqual(['cleared']);
     await expectUntouched(tiny.path);
   });
@@ -394,6 +398,13 @@ describe('its agent', () => {
 
   const status = async (): Promise<string> => await libvirtd.virsh('qemu-agent-command', guest.uuid, FREEZE_STATUS);
 
+  /** Stops the agent when the console gets a line, and says so; until it gets another. */
+  async function hangsAtLine(saying: string): Promise<void> {
+    const words = `read line </dev/ttyS0; kill -STOP $PPID; echo ${saying} >/dev/ttyS0; read line </dev/ttyS0; kill -CONT $PPID`;
+    const command = { execute: 'guest-exec', arguments: { path: '/bin/busybox', arg: ['sh', '-c', words] } };
+    await libvirtd.virsh('qemu-agent-command', guest.uuid, JSON.stringify(command));
+  }
+
   test('freezes it around the moment only: a mounted file system is clean then, and in use otherwise', async () => {
     await using own = await makeTemporaryDirectory();
     const notes: string[] = [];
@@ -444,13 +455,41 @@ describe('its agent', () => {
     await outcome;
   });
 
+  test.each<[string, () => Promise<void>, () => Promise<unknown>]>([
+    [
+      'hangs',
+      async () => {
+        await guest.tell('stop');
+        await guest.says(/it hangs while frozen/);
+      },
+      () => guest.tell('go on'),
+    ],
+    [
+      'is in a guest that is paused',
+      async () => void (await libvirtd.virsh('suspend', guest.uuid)),
+      () => libvirtd.virsh('resume', guest.uuid),
+    ],
+  ])(
+    'that %s while the guest is frozen is an error; what thaws the guest later stays, and so does the record',
+    async (what, stop, goOn) => {
+      if (what === 'hangs') await hangsAtLine('it hangs while frozen');
+      const { records, run, virsh } = freezing();
+      await expect(run({ freeze: 'try', frozen: 60 }, stop)).rejects.toThrow(/^cannot thaw the guest: /);
+      const record = records.at(-1);
+      if (record?.guard === undefined) throw new Error('no guard');
+      await expect(undoFreeze(record, virsh, guest.uuid, signal)).rejects.toThrow(/^cannot thaw the guest: /);
+      expect(runningMembers(record.guard)).not.toEqual([]);
+      await goOn();
+      await expect.poll(() => undoFreeze(record, virsh, guest.uuid, signal).then(() => 'thawed', String), PATIENTLY).toBe('thawed');
+      expect(await status()).toContain('thawed');
+      expect(runningMembers(record.guard)).toEqual([]);
+    },
+  );
+
   test('that hangs fails the export; when it goes on, and freezes, the guest is thawed all the same', { timeout: 300_000 }, async () => {
-    // Stops the agent when the console gets a line, until it gets another.
-    const words = 'read line </dev/ttyS0; kill -STOP $PPID; echo it hangs >/dev/ttyS0; read line </dev/ttyS0; kill -CONT $PPID';
-    const command = { execute: 'guest-exec', arguments: { path: '/bin/busybox', arg: ['sh', '-c', words] } };
-    await libvirtd.virsh('qemu-agent-command', guest.uuid, JSON.stringify(command));
+    await hangsAtLine('it hangs before');
     await guest.tell('stop');
-    await guest.says(/it hangs/);
+    await guest.says(/it hangs before/);
     await using own = await makeTemporaryDirectory();
     const set = take({ config: config(scratch.path, { freeze: 'try', frozen: 1, timeout: 8 }), state: own.path });
     await expect(set).rejects.toMatchObject({

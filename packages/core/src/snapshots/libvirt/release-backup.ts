@@ -30,12 +30,14 @@ export async function releaseBackup(data: LibvirtRecordData, signal: AbortSignal
   if (failures.length > 0) throw failures[0];
 }
 
-/** Ends the backup if it is ours, and lets the guest go on if it has filled the scratch space. */
+/** Ends the backup if it is ours, and lets the guest go on if it had filled the scratch space. */
 async function endBackup(virsh: Virsh, data: LibvirtRecordData, signal: AbortSignal): Promise<void> {
   try {
-    if (!(await isOurs(virsh, data, signal))) return;
-    await virsh.run(['domjobabort', data.uuid], { signal }).catch(ignoreNoJob);
-    while (await isOurs(virsh, data, signal)) await pause(LOOK_MS, signal);
+    if (await isOurs(virsh, data, signal)) {
+      await virsh.run(['domjobabort', data.uuid], { signal }).catch(ignoreNoJob);
+      while (await isOurs(virsh, data, signal)) await pause(LOOK_MS, signal);
+    }
+    // Also if somebody else has ended our backup: the guest does not go on by that.
     await reviveGuest(virsh, data, signal);
   } catch (error) {
     signal.throwIfAborted();

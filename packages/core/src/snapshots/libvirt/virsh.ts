@@ -1,3 +1,4 @@
+import { virshEnvironment } from '../../instances/virsh-environment.ts';
 import { errorText } from '../../report/error-text.ts';
 import { errnoName } from '../../system/errno-name.ts';
 import type { ProcessGroup } from '../../system/process-group.ts';
@@ -28,7 +29,9 @@ export class Virsh {
   /** @returns what it wrote @throws Error with what it said; the signal's reason */
   async run(words: readonly string[], { timeoutS = this.#timeoutS, ...call }: VirshCall): Promise<string> {
     try {
-      return await runCommand(['virsh', '--connect', this.#uri, '--quiet', ...words], { ...call, timeoutS, keptBytes: MAX_OUTPUT_BYTES });
+      const environment = virshEnvironment(process.env);
+      const options = { ...call, timeoutS, keptBytes: MAX_OUTPUT_BYTES, environment };
+      return await runCommand(['virsh', '--connect', this.#uri, '--quiet', ...words], options);
     } catch (error) {
       call.signal.throwIfAborted();
       if (error instanceof Error && errnoName(error.cause) === 'ENOENT')

@@ -70,6 +70,23 @@ test.each<[string, FakeAgentOptions, string, boolean, readonly string[]]>([
   expect(outcome.heard).toEqual(heard);
 });
 
+test('a guest whose agent hangs while it freezes, and goes on after that was given up, is thawed', async () => {
+  await using own = await makeTemporaryDirectory();
+  const socket = own.file('qga');
+  await using agent = await startFakeAgent(socket, { stopsAt: FREEZE });
+  const records: FreezeRecord[] = [];
+  const started = async (record: FreezeRecord): Promise<void> => void records.push(record);
+  await expect(freezeGuest({ socket, answerS: 2, frozenS: 2 }, started, signal)).rejects.toMatchObject({ mayBeFrozen: true });
+  const [record] = records;
+  if (record === undefined) throw new Error('not started');
+  await expect(thawGuest(record)).rejects.toThrow('does not answer, and a process goes on trying to thaw it');
+  agent.goOn();
+  await agent.hears(THAW);
+  expect(agent.heard).toEqual([FREEZE, THAW]);
+  expect(agent.isFrozen()).toBe(false);
+  await thawGuest(record);
+});
+
 test('where nobody listens that is said, and there is nothing to thaw', async () => {
   await using own = await makeTemporaryDirectory();
   const agent = { socket: own.file('qga'), answerS: 60, frozenS: 60 };

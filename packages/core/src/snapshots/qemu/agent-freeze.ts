@@ -7,7 +7,7 @@ import { terminalSafe } from '../../report/terminal-text.ts';
 import type { ProcessEnd } from '../../system/gated-process.ts';
 import { spawnGated } from '../../system/gated-process.ts';
 import type { ProcessGroup } from '../../system/process-group.ts';
-import { groupEnded } from '../../system/process-group.ts';
+import { groupEnded, runningMembers } from '../../system/process-group.ts';
 import { endCommandOfKilledRun, processGroupSchema } from '../../system/run-command.ts';
 import { AGENT_PROGRAM } from './agent-program.ts';
 
@@ -112,12 +112,23 @@ export async function freezeGuest(
  */
 export async function thawGuest({ process, ...agent }: FreezeRecord): Promise<void> {
   // It thaws the guest itself now that its run has ended: if it hangs, the agent does.
-  if (!(await groupEnded(process, (agent.frozenS + 3 * agent.answerS) * 1000))) await endCommandOfKilledRun(process);
+  const waitS = isChildAlone(process) ? agent.answerS : agent.frozenS + 3 * agent.answerS;
+  if (!(await groupEnded(process, waitS * 1000))) {
+    if (isChildAlone(process))
+      throw new Error(`the guest may be frozen: the agent at ${agent.socket} does not answer, and a process goes on trying to thaw it`);
+    await endCommandOfKilledRun(process);
+  }
   const program = await startProgram('thaw', agent);
   const end = await program.end;
   // With the QEMU, the frozen guest has gone.
   if ('status' in end && (end.status === 0 || end.status === GONE)) return;
   throw new Error(`the guest may be frozen, and cannot be thawed: ${terminalSafe(program.lines.at(-1) ?? 'no answer')}`);
+}
+
+/** Whether the first thaw has failed, and the child of the program goes on with that. */
+function isChildAlone(process: ProcessGroup): boolean {
+  const running = runningMembers(process);
+  return running.length > 0 && !running.includes(process.pgid);
 }
 
 interface Program {
