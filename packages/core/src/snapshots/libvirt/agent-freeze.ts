@@ -1,8 +1,8 @@
 import { errorText } from '../../report/error-text.ts';
 import { endCommandOfKilledRun } from '../../system/run-command.ts';
+import { domainState } from './domain.ts';
 import type { LibvirtSnapshotConfig } from './libvirt-config.ts';
 import type { FreezeRecord } from './libvirt-record.ts';
-import { domainState } from './domain.ts';
 import type { Virsh } from './virsh.ts';
 import { isGone } from './virsh.ts';
 

@@ -18,7 +18,7 @@ async function failureOf(options: FakeAgentOptions): Promise<{ readonly failure:
   const socket = own.file('qga');
   await using agent = await startFakeAgent(socket, options);
   const failure = await freezeGuest({ socket, answerS: 1, frozenS: 1 }, record, signal).catch((error: unknown) => error);
-  return { failure, heard: agent.heard };
+  return { failure, heard: [...agent.heard] };
 }
 
 test('a guest is frozen until it is thawed; answers to somebody else before are passed over', async () => {

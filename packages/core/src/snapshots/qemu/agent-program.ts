@@ -79,12 +79,12 @@ sub go_on_thawing {
   open(STDOUT, '>', '/dev/null');
   my $end = time + 30 * ($answer_s + $frozen_s);
   while (time < $end) {
-    within($answer_s, sub { connect_agent(); ask('guest-fsfreeze-thaw') }) and exit 0;
-    # With the QEMU, the frozen guest has gone.
-    exit 0 if $is_gone;
     # For others to get to the agent.
     $agent = undef;
     sleep 1;
+    within($answer_s, sub { connect_agent(); ask('guest-fsfreeze-thaw') }) and exit 0;
+    # With the QEMU, the frozen guest has gone.
+    exit 0 if $is_gone;
   }
   exit 3;
 }
