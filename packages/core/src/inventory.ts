@@ -16,6 +16,7 @@ export type {
   GuestControl,
   IncomingInstance,
   InstanceManager,
+  Discarded,
   InstanceTransfers,
   NativeFile,
   NewInstanceRequest,

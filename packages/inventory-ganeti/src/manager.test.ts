@@ -1,5 +1,5 @@
 import type { DefineRequest } from '@gantry/core/inventory';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { clusterWith } from '../test/fake-cluster.ts';
 import { GanetiManager } from './manager.ts';
 
@@ -18,6 +18,22 @@ test('a guest that does not shut down in time is not powered off by then', async
     message: expect.stringMatching(/^job 7 to shut web1\.example\.com down .* is not finished after 0\.1 s: it is running$/),
   });
   expect(calls).toEqual(['stop web1.example.com 840', 'cancel 7']);
+});
+
+test('a start that waits for locks of another job is given up', async () => {
+  const { cluster, calls } = clusterWith('ADMIN_down', { status: 'waiting' });
+  let now = 0;
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+  onTestFinished(() => clock.mockRestore());
+  const job: typeof cluster.job = async (id) => {
+    now += 10 * 60 * 1000;
+    return await cluster.job(id);
+  };
+  await expect(new GanetiManager({ ...cluster, job }).start('web1')).rejects.toMatchObject({
+    code: 'failed',
+    message: 'job 7 to start web1.example.com is not finished after 900 s: it waits for locks of another job',
+  });
+  expect(calls).toEqual(['start web1.example.com', 'cancel 7']);
 });
 
 test('a job that succeeds without an effect is not taken for one', async () => {

@@ -14,6 +14,9 @@ const SHUTDOWN_TIMEOUT_S = 14 * 60;
 /** ms after which waiting for a guest ends in any case, while Ganeti is still waiting too. */
 const MAX_STOP_MS = 13 * 60 * 1000;
 
+/** ms that starting may take, which waits for locks of other jobs: as much as one of Ganeti's calls to a node. */
+const MAX_START_MS = 15 * 60 * 1000;
+
 /** Starts and stops instances through jobs of the cluster. It neither defines nor forgets any, since Ganeti makes and removes the disks of its instances. */
 export class GanetiManager implements InstanceManager {
   readonly #cluster: Cluster;
@@ -41,7 +44,7 @@ export class GanetiManager implements InstanceManager {
     const fullName = await findInstanceName(this.#cluster, name, { signal });
     if ((await this.#state(fullName, signal)).state === 'running') return;
     const job = await this.#cluster.submitStart(fullName, { signal });
-    await waitForJob(this.#cluster, job, { signal, what: `to start ${fullName}` });
+    await waitForJob(this.#cluster, job, { signal, what: `to start ${fullName}`, timeoutMs: MAX_START_MS, late: 'failed' });
     await this.#expect('running', fullName, signal);
   }
 

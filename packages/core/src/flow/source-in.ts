@@ -88,13 +88,15 @@ async function makeAndFill(
   return bytes.reduce((total, number) => total + number, 0);
 }
 
-/** Whether nothing is left of the instance. Never rejects. */
+/** Whether nothing is left of the instance, nor will be. Never rejects. */
 async function discard(transfers: InstanceTransfers, { instance, token }: NewInstanceRequest, options: FillOptions): Promise<boolean> {
   const { reporter, source } = options;
   try {
-    if (await transfers.discard(instance.name, token, { signal: AbortSignal.timeout(DISCARD_MS) }))
-      reporter.warn(`${instance.name}, which was not complete, was removed from ${source}`);
-    return true;
+    const discarded = await transfers.discard(instance.name, token, { signal: AbortSignal.timeout(DISCARD_MS) });
+    if (discarded === 'removed') reporter.warn(`${instance.name}, which was not complete, was removed from ${source}`);
+    if (discarded === 'may-appear')
+      reporter.warn(`${source} may still make ${instance.name}, with disks that are not complete: look there, and remove it`);
+    return discarded !== 'may-appear';
   } catch (error) {
     reporter.warn(`${instance.name} may still be in ${source}, with disks that are not complete: remove it there (${errorText(error)})`);
     return false;

@@ -184,6 +184,9 @@ export interface SendOptions extends TransferOptions {
   readonly listen?: string | undefined;
 }
 
+/** What there was to discard. `may-appear`: nothing yet, but the source may have been asked for it and may still make it. */
+export type Discarded = 'removed' | 'nothing' | 'may-appear';
+
 /**
  * What moves disks through the place where instances are described, with its own locks and snapshots. Instances need not be on this
  * host.
@@ -194,8 +197,8 @@ export interface InstanceTransfers {
    * @throws InventoryError `exists` if there is an instance of that name, `denied`, `unavailable`, `failed`
    */
   create(request: NewInstanceRequest, options: TransferOptions): Promise<IncomingInstance>;
-  /** Removes what `create` made under that name and token. @returns whether there was anything */
-  discard(name: string, token: string, options?: CallOptions): Promise<boolean>;
+  /** Removes what `create` made under that name and token. */
+  discard(name: string, token: string, options?: CallOptions): Promise<Discarded>;
   /** Has all disks of an instance sent here. @throws InventoryError `not-found`, `denied`, `unavailable`, `failed` */
   send(name: string, options: SendOptions): Promise<OutgoingInstance>;
 }

@@ -81,6 +81,16 @@ describe('importIntoSource', () => {
     expect(world.made.get(NAME)?.isComplete).toBe(false);
   });
 
+  test('an instance that the source may still make is named by later runs', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference } = await bench.exportDisks();
+    const world = memoryTransfers({ onCreate: () => expectFailure('no answer within 65 s') });
+    const failing = importIntoSource({ ...common(bench), export: reference, source: world.source });
+    await expect(failing).rejects.toThrow('no answer within 65 s');
+    const left = JSON.stringify(await cleanUp({ stateDirectory: bench.directory.file('state') }));
+    expect(left).toContain(`${NAME} may be in memory: with disks that are not complete`);
+  });
+
   test('an export of some disks alone does not make an instance', async () => {
     await using bench = await makeOperationBench({ disks: 2 });
     const { reference } = await bench.exportDisks({ disks: [1] });

@@ -15,8 +15,8 @@ export interface WaitForJobOptions extends CallOptions {
   readonly late?: InventoryErrorCode | undefined;
 }
 
-/** A job of Ganeti did not do what it was for. */
-class JobError extends InventoryError {
+/** A job of Ganeti did not do what it was for. It has ended, unless there was a limit of time. */
+export class JobError extends InventoryError {
   readonly jobId: string;
 
   constructor(code: InventoryErrorCode, jobId: string, message: string, hint: string) {

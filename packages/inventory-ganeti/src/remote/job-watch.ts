@@ -1,6 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobLogEntry, JobQueue } from '../jobs/job.ts';
-import { waitForJob } from '../jobs/wait-for-job.ts';
+import { JobError, waitForJob } from '../jobs/wait-for-job.ts';
 import { orAbort } from './or-abort.ts';
 
 /** A job that is looked at all the while. */
@@ -8,12 +7,13 @@ export class JobWatch {
   readonly #queue: JobQueue;
   readonly #id: string;
   readonly #results: Promise<readonly unknown[]>;
+  readonly #stop = new AbortController();
 
   /** @param what the job does, such as `to make web1` */
   constructor(queue: JobQueue, id: string, what: string, onLog: (entry: JobLogEntry) => void) {
     this.#queue = queue;
     this.#id = id;
-    this.#results = waitForJob(queue, id, { what, onLog });
+    this.#results = waitForJob(queue, id, { what, onLog, signal: this.#stop.signal });
     this.#results.catch(() => {});
   }
 
@@ -22,17 +22,20 @@ export class JobWatch {
     return await orAbort(this.#results, signal);
   }
 
-  /** Cancels it if it does not run yet, and waits until it has ended. @returns whether it has ended in time. @param timeoutMs ms */
+  /**
+   * Cancels it if it does not run yet, waits until it has ended, and looks at it no more.
+   * @param timeoutMs ms
+   * @returns whether it is known to have ended
+   */
   async end(timeoutMs: number): Promise<boolean> {
-    await this.#queue.cancelJob(this.#id, { signal: AbortSignal.timeout(timeoutMs) }).catch(() => {});
-    const ended = this.#results.then(
+    const limit = AbortSignal.timeout(timeoutMs);
+    await this.#queue.cancelJob(this.#id, { signal: limit }).catch(() => {});
+    const hasEnded = await orAbort(this.#results, limit).then(
       () => true,
-      () => true,
+      // Where the cluster does not answer, the job may go on.
+      (error: unknown) => error instanceof JobError,
     );
-    const stop = new AbortController();
-    const late = sleep(timeoutMs, false, { signal: stop.signal }).catch(() => false);
-    const result = await Promise.race([ended, late]);
-    stop.abort();
-    return result;
+    this.#stop.abort();
+    return hasEnded;
   }
 }

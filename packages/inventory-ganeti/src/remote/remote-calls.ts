@@ -28,6 +28,9 @@ const clusterInfo = z.object({ name: z.string() });
 const MAX_ABSENCE_MS = 120_000;
 const RETRY_MS = 2000;
 
+/** How long a job may take that only waits for its turn, ms: as long as Ganeti gives one call to a node. */
+export const MAX_SHORT_JOB_MS: number = 15 * 60 * 1000;
+
 /** What remote imports and exports ask of a cluster. */
 export class RemoteCalls implements JobQueue {
   readonly #client: RapiClient;
@@ -84,7 +87,7 @@ export class RemoteCalls implements JobQueue {
 
   async removeTag(name: string, tag: string, options: CallOptions): Promise<void> {
     const job = await this.#client.submit('DELETE', ['instances', name, 'tags'], { ...options, query: { tag } });
-    await waitForJob(this, job, { ...options, what: `to remove the tag ${tag} of ${name}` });
+    await waitForJob(this, job, { ...options, what: `to remove the tag ${tag} of ${name}`, timeoutMs: MAX_SHORT_JOB_MS });
   }
 
   /** A transfer takes hours, and goes on while RAPI is away. */

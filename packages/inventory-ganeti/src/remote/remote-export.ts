@@ -10,6 +10,7 @@ import { createIdentity, readSignedCertificate, signCertificate, wrongSecret } f
 import { JobWatch } from './job-watch.ts';
 import type { ListenAddress } from './listen-address.ts';
 import type { RemoteCalls } from './remote-calls.ts';
+import { MAX_SHORT_JOB_MS } from './remote-calls.ts';
 import { diskInfoText, HANDSHAKE_TEXT, HANDSHAKE_VERSION } from './signed-texts.ts';
 
 const MIB = 1024 * 1024;
@@ -73,6 +74,7 @@ async function prepare(name: string, { calls, secret, signal }: RemoteExportOpti
   const [result] = await waitForJob(calls, await calls.submitPrepareExport(name, { signal }), {
     signal,
     what: `to prepare the export of ${name}`,
+    timeoutMs: MAX_SHORT_JOB_MS,
   });
   const { success, data } = prepared.safeParse(result);
   if (!success) throw new InventoryError('failed', { message: `Ganeti did not say how it exports ${name}` });
@@ -132,7 +134,7 @@ class RemoteExporter implements OutgoingInstance {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#receiver[Symbol.asyncDispose]();
     if (this.#isComplete || (await this.#watch.end(GIVE_UP_MS))) return;
-    this.#options.warn(`the job that exports ${this.#options.name} still runs: it fails by itself`);
+    this.#options.warn(`the job that exports ${this.#options.name} may still run: it fails by itself`);
   }
 
   /** The job says only which disks failed; its log says why. */

@@ -3,6 +3,7 @@ import type { CallOptions, DiskPiece, IncomingInstance, NewInstanceRequest, Tran
 import { InventoryError, isInventoryError } from '@gantry/core/inventory';
 import { z } from 'zod';
 import type { JobLogEntry } from '../jobs/job.ts';
+import { RapiError } from '../rapi/rapi-error.ts';
 import { DiskLog } from './disk-log.ts';
 import { DiskSender } from './disk-sender.ts';
 import type { DomainSecret } from './domain-secret.ts';
@@ -24,9 +25,13 @@ const remoteImport = z.object({
 });
 type RemoteImport = z.infer<typeof remoteImport>;
 
+/** `under-way`: the cluster was asked for it, or may have been. `ended`: no job makes it any more, as is known for certain. */
+export type NewInstanceState = 'not-asked-for' | 'under-way' | 'ended';
+
 export interface RemoteImportOptions extends TransferOptions {
   readonly calls: RemoteCalls;
   readonly secret: DomainSecret;
+  readonly onState: (state: NewInstanceState) => void;
 }
 
 /** Has Ganeti make an instance, and connects to each of its disks. @throws InventoryError; the reason of the signal */
@@ -93,9 +98,13 @@ class RemoteImporter implements IncomingInstance {
     request: NewInstanceRequest,
     options: RemoteImportOptions & { readonly identity: Identity },
   ): Promise<RemoteImporter> {
-    const { calls, signal, warn } = options;
+    const { calls, signal, warn, onState } = options;
     const submit = async (source_instance_name: string): Promise<RemoteImporter> => {
-      const job = await calls.submitCreate({ ...parameters, source_instance_name }, { signal });
+      onState('under-way');
+      const job = await calls.submitCreate({ ...parameters, source_instance_name }, { signal }).catch((error: unknown) => {
+        if (isRefusal(error)) onState('ended');
+        throw error;
+      });
       const importer = new RemoteImporter(job, request, options);
       await importer.#listens().catch(async (error: unknown) => {
         await importer[Symbol.asyncDispose]();
@@ -162,8 +171,8 @@ class RemoteImporter implements IncomingInstance {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const sender of this.#senders) sender.reset();
-    if (this.#isComplete || (await this.#watch.end(GIVE_UP_MS))) return;
-    this.#options.warn(`the job that makes ${this.#request.instance.name} still runs`);
+    if (this.#isComplete || (await this.#watch.end(GIVE_UP_MS))) this.#options.onState('ended');
+    else this.#options.warn(`the job that makes ${this.#request.instance.name} may still run`);
   }
 
   #read(entry: JobLogEntry): void {
@@ -193,6 +202,13 @@ class RemoteImporter implements IncomingInstance {
     stop.abort();
     return said?.state === 'failed' ? notReceived(disk, said.why) : error;
   }
+}
+
+/** Whether RAPI certainly did not submit the job. */
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof RapiError)) return false;
+  const { retry, status = 0 } = error;
+  return retry === 'any' || (status >= 400 && status < 500);
 }
 
 function notReceived(disk: number, why: string): InventoryError {

@@ -1,5 +1,6 @@
 import type {
   CallOptions,
+  Discarded,
   IncomingInstance,
   InstanceTransfers,
   NewInstanceRequest,
@@ -13,6 +14,7 @@ import { addressTowards, parseListenAddress } from './listen-address.ts';
 import { unfinishedTag } from './new-instance.ts';
 import { RemoteCalls } from './remote-calls.ts';
 import { startRemoteExport } from './remote-export.ts';
+import type { NewInstanceState } from './remote-import.ts';
 import { startRemoteImport } from './remote-import.ts';
 
 export interface TransfersOptions {
@@ -29,6 +31,8 @@ const SECRET_OF_MASTER = '/var/lib/ganeti/cluster-domain-secret';
 export class GanetiTransfers implements InstanceTransfers {
   readonly #options: TransfersOptions;
   readonly #calls: RemoteCalls;
+  /** How far each new instance has come, by its token. */
+  readonly #states = new Map<string, NewInstanceState>();
 
   constructor(options: TransfersOptions) {
     this.#options = options;
@@ -36,14 +40,19 @@ export class GanetiTransfers implements InstanceTransfers {
   }
 
   async create(request: NewInstanceRequest, options: TransferOptions): Promise<IncomingInstance> {
-    return await startRemoteImport(request, { ...options, calls: this.#calls, secret: await this.#secret() });
+    const { token } = request;
+    this.#states.set(token, 'not-asked-for');
+    const onState = (state: NewInstanceState): void => void this.#states.set(token, state);
+    return await startRemoteImport(request, { ...options, calls: this.#calls, secret: await this.#secret(), onState });
   }
 
-  async discard(name: string, token: string, options: CallOptions = {}): Promise<boolean> {
+  async discard(name: string, token: string, options: CallOptions = {}): Promise<Discarded> {
+    const state = this.#states.get(token);
+    if (state === 'not-asked-for') return 'nothing';
     const found = await this.#calls.instance(name, options);
-    if (found?.tags?.includes(unfinishedTag(token)) !== true) return false;
+    if (found?.tags?.includes(unfinishedTag(token)) !== true) return state === 'under-way' ? 'may-appear' : 'nothing';
     await this.#calls.remove(name, options);
-    return true;
+    return 'removed';
   }
 
   async send(name: string, { listen, ...options }: SendOptions): Promise<OutgoingInstance> {

@@ -9,6 +9,8 @@ export interface MemoryTransferOptions {
   /** Throws what `complete` rejects with. */
   readonly onComplete?: () => void;
   readonly onDiscard?: () => void;
+  /** Throws what `create` rejects with; the source makes the instance later, if at all. */
+  readonly onCreate?: () => void;
 }
 
 export interface MemoryTransfers extends InstanceTransfers {
@@ -19,12 +21,13 @@ export interface MemoryTransfers extends InstanceTransfers {
 }
 
 /** A source that moves disks, in memory. */
-export function memoryTransfers({ disks = [], onComplete, onDiscard }: MemoryTransferOptions = {}): MemoryTransfers {
+export function memoryTransfers({ disks = [], onCreate, onComplete, onDiscard }: MemoryTransferOptions = {}): MemoryTransfers {
   const made: MemoryTransfers['made'] = new Map();
   const listens: (string | undefined)[] = [];
   const transfers: InstanceTransfers = {
     create: async (request) => {
       const { name } = request.instance;
+      await Promise.resolve(onCreate?.());
       if (made.has(name)) throw new InventoryError('exists', { message: `there is an instance ${name} already` });
       const entry = { request, disks: request.instance.disks.map(() => Buffer.alloc(0)), isComplete: false };
       made.set(name, entry);
@@ -45,7 +48,8 @@ export function memoryTransfers({ disks = [], onComplete, onDiscard }: MemoryTra
     discard: async (name, token) => {
       await Promise.resolve(onDiscard?.());
       const entry = made.get(name);
-      return entry?.request.token === token && !entry.isComplete && made.delete(name);
+      if (entry?.request.token === token && !entry.isComplete && made.delete(name)) return 'removed';
+      return onCreate === undefined ? 'nothing' : 'may-appear';
     },
     send: async (_name, { listen }) => {
       listens.push(listen);
