@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -16,6 +17,7 @@ import { undoHandlers } from '../flow/undo-handlers.ts';
 import type { Disk } from '../instances/model.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
+import { defaultScratch } from './qemu/settings.ts';
 import { createRbdProvider } from './rbd.ts';
 
 let ceph: CephServer;
@@ -71,7 +73,7 @@ function disk(image: string): Disk {
 async function leftOver(): Promise<readonly string[]> {
   const snapshots: unknown[] = [];
   for (const image of ['a', 'b']) snapshots.push(...JSON.parse(await run('rbd', 'snap', 'ls', '--format=json', `disks/${image}`)));
-  const sockets = (await readdir(tmpdir())).filter((name) => /^gantry-\d{8}T\d{6}Z-/.test(name));
+  const sockets = (await readdir(defaultScratch()).catch(() => [])).filter((name) => /^gantry-\d{8}T\d{6}Z-/.test(name));
   return [...snapshots.map((snapshot) => JSON.stringify(snapshot)), ...sockets];
 }
 
@@ -84,6 +86,21 @@ describe('a snapshot of images of RBD', () => {
     expect((await contentOf(set, 0)).equals(filledWith('a'))).toBe(true);
     expect((await contentOf(set, 1)).equals(filledWith('b'))).toBe(true);
     expect(bench.warnings).toEqual([]);
+  });
+
+  test('has its socket where nobody else can be first', async () => {
+    await using bench = await openWorkbench();
+    const taken = join(tmpdir(), `${bench.run.id}-0`);
+    await mkdir(taken);
+    try {
+      {
+        await using set = await bench.take('rbd', [disk('a')]);
+        expect(dirname(dirname(set.snapshots[0]?.nbd?.socket ?? ''))).toBe(defaultScratch());
+      }
+      expect((await stat(taken)).isDirectory()).toBe(true);
+    } finally {
+      await rm(taken, { recursive: true, force: true });
+    }
   });
 
   test('is handed to scripts by its URI', async () => {
@@ -162,6 +179,18 @@ describe('what cannot be held still', () => {
     const reason = 'scripts may read its path, which would not be the snapshot';
     expect(await ask({ ...disk('a'), path: '/dev/rbd0' }, true)).toEqual({ ok: false, reason });
     expect(await ask({ ...disk('a'), path: '/dev/rbd0' })).toMatchObject({ ok: true });
+  });
+
+  test('where a path is too long for the socket', async () => {
+    const long = join('/', 'x'.repeat(80));
+    const askWith = (needsPath: boolean) =>
+      createRbdProvider(long).supports({ index: 0, disk: disk('a'), needsPath }, new AbortController().signal);
+    expect(await askWith(false)).toEqual({
+      ok: false,
+      isObstacle: true,
+      reason: `the path of the scratch directory ${long} is too long for a socket in it`,
+    });
+    expect(await askWith(true)).toMatchObject({ ok: true });
   });
 
   test('an image that is not there, or a cluster that is not: auto does not read the image itself instead', async () => {

@@ -1,5 +1,4 @@
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
@@ -8,7 +7,8 @@ import { GantryError } from '../report/errors.ts';
 import { endCommandOfKilledRun, processGroupSchema } from '../system/run-command.ts';
 import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
 import { removeScratch } from './qemu/scratch.ts';
-import { startImageServer } from './rbd/image-server.ts';
+import { defaultScratch, makeDefaultScratch } from './qemu/settings.ts';
+import { isSocketPathTooLong, startImageServer } from './rbd/image-server.ts';
 import { createSnapshot, imageSize, RbdMissingError, removeSnapshot, snapshotId } from './rbd/rbd-commands.ts';
 import type { RbdImage } from './rbd/rbd-image.ts';
 import { parseRbdUri, snapshotUri } from './rbd/rbd-image.ts';
@@ -36,13 +36,21 @@ interface Wanted {
   readonly data: RbdRecordData;
 }
 
-/** Snapshots of disks whose URI names an image of RBD. */
-export function createRbdProvider(): SnapshotProvider & { readonly name: 'rbd' } {
+/** As long as the name of any snapshot. */
+const SAMPLE_NAME = 'gantry-20261123T081500Z-4194304-999-255';
+
+/**
+ * Snapshots of disks whose URI names an image of RBD.
+ * @param scratch Gantry's own directory, for sockets; not one that others may write to, as root removes files in it
+ */
+export function createRbdProvider(scratch: string = defaultScratch()): SnapshotProvider & { readonly name: 'rbd' } {
   return {
     name: 'rbd',
     async supports(request, signal) {
       const image = imageOf(request);
       if ('reason' in image) return { ok: false, reason: image.reason };
+      if (request.needsPath !== true && isSocketPathTooLong(join(scratch, SAMPLE_NAME)))
+        return { ok: false, reason: `the path of the scratch directory ${scratch} is too long for a socket in it`, isObstacle: true };
       try {
         await imageSize(image, signal);
         return { ok: true, what: `a snapshot of the image ${image.spec}` };
@@ -52,7 +60,7 @@ export function createRbdProvider(): SnapshotProvider & { readonly name: 'rbd' }
       }
     },
     async prepare(requests, context) {
-      const wanted = requests.map((request) => want(request, context.runId));
+      const wanted = requests.map((request) => want(request, context.runId, scratch));
       for (const { record } of wanted) await context.remember(record);
       return {
         async take() {
@@ -81,11 +89,11 @@ function imageOf({ disk, needsPath = false }: SnapshotRequest): RbdImage | { rea
   return image;
 }
 
-function want(request: SnapshotRequest, runId: string): Wanted {
+function want(request: SnapshotRequest, runId: string, scratch: string): Wanted {
   const image = imageOf(request);
   if ('reason' in image) throw failed(request, image.reason);
   const name = `${runId}-${request.index}`;
-  const directory = request.needsPath === true ? {} : { directory: join(tmpdir(), name) };
+  const directory = request.needsPath === true ? {} : { directory: join(scratch, name) };
   const data = { spec: image.spec, options: image.options.map(([option, value]): [string, string] => [option, value]), name, ...directory };
   const description = `snapshot ${image.spec}@${name} of disk ${request.index}`;
   return { request, image, data, record: { provider: 'rbd', index: request.index, description, data } };
@@ -107,6 +115,7 @@ async function open({ request: { index }, image, data, record }: Wanted, { remem
   if (data.directory === undefined) return { ...view, assertIntact: assertThere };
   const started = (process: unknown): Promise<void> => remember({ ...record, data: { ...data, process } });
   const exportName = `disk${index}`;
+  await makeDefaultScratch(dirname(data.directory));
   const server = await startImageServer({ directory: data.directory, exportName, uri, started, signal });
   const assertIntact = async (): Promise<void> => {
     await assertThere();

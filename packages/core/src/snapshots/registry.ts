@@ -25,7 +25,7 @@ const ENTRIES: { readonly [Kind in SnapshotKind]: Entry<Kind> } = {
   command: { summary: 'what the commands of --snapshot-config make', create: ({ config }) => createCommandProvider(config) },
   drbd: { summary: 'a snapshot of the logical volume below a primary of DRBD', create: createDrbdProvider },
   lvm: { summary: 'a snapshot of a logical volume, classic or thin', create: createLvmProvider },
-  rbd: { summary: 'a snapshot of an image in a Ceph cluster', create: createRbdProvider },
+  rbd: { summary: 'a snapshot of an image in a Ceph cluster', create: () => createRbdProvider() },
   none: { summary: 'no snapshot: the disk itself', create: createNoneProvider },
 };
 

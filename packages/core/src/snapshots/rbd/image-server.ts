@@ -13,6 +13,8 @@ import type { ProcessGroup } from '../../system/process-group.ts';
 const START_TIMEOUT_MS = 60_000;
 const START_PAUSE_MS = 20;
 const KEPT_BYTES = 4096;
+/** unix(7): the path of a socket, without the NUL at its end. */
+const MAX_SOCKET_PATH_BYTES = 107;
 
 export interface ImageServerOptions {
   /** For the socket; made here, and removed with the snapshot. */
@@ -32,12 +34,21 @@ export interface ImageServer {
   readonly whyEnded: () => string | undefined;
 }
 
+/** Whether the server cannot listen in this directory. */
+export function isSocketPathTooLong(directory: string): boolean {
+  return Buffer.byteLength(socketIn(directory)) > MAX_SOCKET_PATH_BYTES;
+}
+
+function socketIn(directory: string): string {
+  return join(directory, 'nbd');
+}
+
 /**
  * Starts qemu-nbd(8) and waits until it answers. Ending its process group is the caller's.
  * @throws Error with its last lines; the signal's reason
  */
 export async function startImageServer({ directory, exportName, uri, started, signal }: ImageServerOptions): Promise<ImageServer> {
-  const socket = join(directory, 'nbd');
+  const socket = socketIn(directory);
   await mkdir(directory, { mode: 0o700 });
   const serving = ['--read-only', '--persistent', '--shared=8', `--export-name=${exportName}`, `--socket=${socket}`];
   const gated = await spawn(['qemu-nbd', ...serving, '--format=raw', uri]);
