@@ -46,8 +46,8 @@ export const line: Text = text().refine((value) => !CONTROL_CHARACTER.test(value
 export const nonEmptyLine: Text = line.refine((value) => value !== '', 'must not be empty').meta({ minLength: 1 });
 
 /** On failure, shows the value (which is not a secret) and what it should have been. */
-function checked(what: string, isRight: (value: string) => boolean): Text {
-  return text(what).refine((value) => !CONTROL_CHARACTER.test(value) && isRight(value), {
+function checked(what: string, isRight: (value: string) => boolean, base: z.ZodString = text(what)): Text {
+  return base.refine((value) => !CONTROL_CHARACTER.test(value) && isRight(value), {
     error: ({ input }) => `must be ${what}, not ${JSON.stringify(input)}`,
   });
 }
@@ -66,12 +66,22 @@ export const macPrefix: Text = matching('the first three bytes of a MAC address,
 export const vlan: Text = matching('a VLAN such as 100, .100, :20:30 or .100:20', VLAN);
 export const word: Text = matching('a word of letters, digits and _.-', WORD);
 export const tag: Text = matching('a tag of at most 128 characters without whitespace', TAG);
-export const uri: Text = matching('a URI such as rbd:pool/image', URI);
+const uriWithoutKey = text('a URI such as rbd:pool/image').refine((value) => !hasRbdKey(value), {
+  error: 'must not have the option key, which exports and messages would repeat: keep the key in a keyring',
+  abort: true,
+});
+export const uri: Text = checked('a URI such as rbd:pool/image', (value) => URI.test(value), uriWithoutKey).meta({ pattern: URI.source });
 export const ip: Text = checked('an IPv4 or IPv6 address', (value) => isIPv4(value) || isIPv6(value));
 export const ipv4: Text = checked('an IPv4 address', isIPv4);
 export const ipv6: Text = checked('an IPv6 address', isIPv6);
 export const subnet4: Text = checked('an IPv4 network such as 192.0.2.0/24', (value) => isSubnet(value, isIPv4, 32));
 export const subnet6: Text = checked('an IPv6 network such as 2001:db8::/64', (value) => isSubnet(value, isIPv6, 128));
+
+/** Whether it gives the key of a Ceph user: an option of `rbd:POOL/IMAGE[:NAME=VALUE…]`, where a backslash may stand before any character. */
+function hasRbdKey(value: string): boolean {
+  if (!/^rbd:/i.test(value)) return false;
+  return /:\s*key\s*=/i.test(value.replaceAll(/\\(.)/gs, '$1'));
+}
 
 function isSubnet(value: string, isAddress: (address: string) => boolean, bits: number): boolean {
   const [address = '', length = '', ...rest] = value.split('/');

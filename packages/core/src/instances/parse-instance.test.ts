@@ -212,6 +212,15 @@ describe('what is wrong is named by its place', () => {
     expect(problem({ disks: [{ uri: 'rbd:p/i' }, { uri: 'rbd:p/i' }] })).toContain('disks[1].uri is the same as that of disk 0');
   });
 
+  test.each(['rbd:p/i:id=web:key=AQBhunter2==', String.raw`rbd:p/i:\key\=AQBhunter2`, 'rbd:p/i:conf=/c: Key=AQB hunter2'])(
+    'a URI with the key of a Ceph user is refused, and not repeated: %s',
+    (uri) => {
+      const { message, details } = failure({ ...least, disks: [{ uri }] });
+      expect(message).toContain('disks[0].uri must not have the option key');
+      expect([message, ...details].join('\n')).not.toContain('hunter2');
+    },
+  );
+
   test('values of private parameters are never repeated, nor what may be one by mistake', () => {
     for (const osparams_private of [
       { p: ['hunter2'] },
