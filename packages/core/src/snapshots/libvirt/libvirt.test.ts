@@ -459,10 +459,15 @@ describe('its agent', () => {
     [
       'hangs',
       async () => {
+        // libvirt then says that the agent is not available for now. By default it waits for longer than Gantry does.
+        await libvirtd.virsh('guest-agent-timeout', guest.uuid, '--timeout', '2');
         await guest.tell('stop');
         await guest.says(/it hangs while frozen/);
       },
-      () => guest.tell('go on'),
+      async () => {
+        await libvirtd.virsh('guest-agent-timeout', guest.uuid);
+        await guest.tell('go on');
+      },
     ],
     [
       'is in a guest that is paused',
