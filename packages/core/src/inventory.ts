@@ -25,6 +25,7 @@ export type {
   RunState,
   SendOptions,
   StopOptions,
+  UndefineOptions,
   TransferOptions,
 } from './instances/inventory.ts';
 export { isNativeName, MAX_NATIVE_BYTES, MAX_NATIVE_FILES } from './instances/native-files.ts';

@@ -31,12 +31,17 @@ export interface Domain {
 const BATCH = 32;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
+/** Whether a text is a UUID as libvirt writes it. */
+export function isUuid(text: string): boolean {
+  return UUID.test(text);
+}
+
 /** Every domain, running or not. */
 export async function listDomains(virsh: Virsh, options: CallOptions): Promise<readonly ListedDomain[]> {
   const output = await virsh.run(['list', '--all', '--uuid', '--name'], options);
   return output.split('\n').flatMap((line) => {
     const uuid = line.slice(0, 36);
-    return UUID.test(uuid) ? [{ uuid, name: line.slice(37).trim() }] : [];
+    return isUuid(uuid) ? [{ uuid, name: line.slice(37).trim() }] : [];
   });
 }
 

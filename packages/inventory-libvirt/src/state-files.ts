@@ -1,4 +1,5 @@
 import { constants } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NativeFile } from '@gantry/core/inventory';
@@ -15,14 +16,23 @@ export const NVRAM_NAME = 'nvram';
 const TPM_NAME = /^swtpm\.(?<directory>tpm1\.2|tpm2)\.(?<file>[0-9A-Za-z][0-9A-Za-z._-]*)$/;
 const TPM_DIRECTORIES = ['tpm1.2', 'tpm2'];
 
-/** Where libvirt keeps what is not configuration. */
-export const STATE_DIRECTORY = '/var/lib/libvirt';
+/** Where libvirt keeps what is not configuration: of the system, or, as virGetUserConfigDirectory says, of a user's session. */
+export function stateDirectoryOf(uri: string, { HOME = '', XDG_CONFIG_HOME = '' }: Readonly<Record<string, string | undefined>>): string {
+  if (new URL(uri).pathname !== '/session') return '/var/lib/libvirt';
+  return join(XDG_CONFIG_HOME === '' ? join(HOME, '.config') : XDG_CONFIG_HOME, 'libvirt');
+}
 
 /** The file of a domain's firmware variables; undefined where it has none, or they are not in a file. */
 export function nvramFile(domain: Element): string | undefined {
   const nvram = find(domain, 'os', 'nvram');
+  if ((attribute(nvram, 'type') ?? 'file') !== 'file') return undefined;
   const path = attribute(find(nvram, 'source'), 'file') ?? textOf(nvram);
   return path?.startsWith('/') === true ? path : undefined;
+}
+
+/** Where libvirt itself puts the variables of a domain's firmware. */
+export function nvramPlace(stateDirectory: string, fileName: string): string {
+  return join(stateDirectory, 'qemu/nvram', fileName);
 }
 
 /** Whether a domain has a TPM that swtpm emulates, and keeps its state. */
@@ -53,8 +63,8 @@ export interface ReadStateOptions {
 export async function readStateFiles({ domain, uuid, stateDirectory, bytes, warn }: ReadStateOptions): Promise<readonly NativeFile[]> {
   const files: NativeFile[] = [];
   let left = bytes;
-  const take = async (name: string, path: string, secret: boolean): Promise<void> => {
-    const content = await readBounded(path, left);
+  const take = async (name: string, path: string, secret: boolean, at = path): Promise<void> => {
+    const content = await readBounded(at, left);
     if (typeof content === 'string') return warn(`${path} is left out of the description: ${content}`);
     if (content.length === 0) return;
     left -= content.length;
@@ -65,29 +75,33 @@ export async function readStateFiles({ domain, uuid, stateDirectory, bytes, warn
   if (!hasTpmState(domain)) return files;
   for (const directory of TPM_DIRECTORIES) {
     const path = join(tpmDirectory(stateDirectory, uuid), directory);
-    for (const file of await listFiles(path, warn)) {
+    await using opened = await openDirectory(path, warn);
+    if (opened === undefined) continue;
+    // Through the descriptor: the directory belongs to the user of swtpm, who might put another one in its place.
+    const through = `/proc/self/fd/${opened.fd}`;
+    for (const file of (await readdir(through)).toSorted()) {
       const name = `swtpm.${directory}.${file}`;
-      if (tpmPlace(name) !== undefined && file !== '.lock') await take(name, join(path, file), true);
+      if (tpmPlace(name) !== undefined && file !== '.lock') await take(name, join(path, file), true, join(through, file));
     }
   }
   return files;
 }
 
-/** @returns nothing for a directory that does not exist: a guest that was never started */
-async function listFiles(path: string, warn: (message: string) => void): Promise<readonly string[]> {
+/** @returns undefined for a directory that does not exist: a guest that was never started */
+async function openDirectory(path: string, warn: (message: string) => void): Promise<FileHandle | undefined> {
   try {
-    return (await readdir(path)).toSorted();
+    return await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   } catch (error) {
-    if (!isCode(error, 'ENOENT')) warn(`${path} is left out of the description: ${reason(error)}`);
-    return [];
+    if (!isCode(error, 'ENOENT')) warn(`${path} is left out of the description: ${whyUnread(error)}`);
+    return undefined;
   }
 }
 
 /** @returns the content, nothing for a file that does not exist, or why it cannot be read */
 async function readBounded(path: string, max: number): Promise<Uint8Array | string> {
   try {
-    // A FIFO in its place must not block.
-    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    // A FIFO in its place must not block. The users of QEMU and swtpm own the directories: a link of theirs may lead to any file of root.
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     const stats = await file.stat();
     if (!stats.isFile()) return 'it is not a file';
     if (stats.size > max) return `a native description has at most ${MAX_NATIVE_BYTES} bytes`;
@@ -95,8 +109,13 @@ async function readBounded(path: string, max: number): Promise<Uint8Array | stri
     const { bytesRead } = await file.read(content, 0, stats.size, 0);
     return content.subarray(0, bytesRead);
   } catch (error) {
-    return isCode(error, 'ENOENT') ? new Uint8Array() : reason(error);
+    return isCode(error, 'ENOENT') ? new Uint8Array() : whyUnread(error);
   }
+}
+
+function whyUnread(error: unknown): string {
+  // ENOTDIR: a link where a directory should be.
+  return isCode(error, 'ELOOP') || isCode(error, 'ENOTDIR') ? 'it is a symbolic link, or not a directory' : reason(error);
 }
 
 export function isCode(error: unknown, code: string): boolean {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Disk, Instance, InstanceDescription, NativeFile } from '@gantry/core/inventory';
@@ -18,6 +18,8 @@ import { defineXml, makeDisk, sourceOf, wrapProgram } from './real-libvirt.ts';
 
 const NODE = hostname();
 const OTHER = '5f0c8a52-94a2-4f1e-8a35-0d0b6f2a7c11';
+/** Of the domain with a TPM. */
+const OWN_UUID = '00000000-1111-4222-8333-444444444444';
 const ODD_NAME = `Windows 10 & "co" <b> 'x' \\ $(id)`;
 const ODD = 'Windows-10-co-b-x-id-5f0c8a52';
 
@@ -378,7 +380,7 @@ describe('a domain with every kind of disk', () => {
 });
 
 describe('firmware variables and a TPM', () => {
-  const xml = (directory: string): string => `<domain type='qemu'><name>secure</name><uuid>00000000-1111-4222-8333-444444444444</uuid>
+  const xml = (directory: string): string => `<domain type='qemu'><name>secure</name><uuid>${OWN_UUID}</uuid>
     <genid>43dc0cf8-809b-4adb-9bea-a9abb5f3d90e</genid><sysinfo type='smbios'><system><entry name='uuid'>00000000-1111-4222-8333-444444444444</entry></system></sysinfo>
     <memory unit='MiB'>32</memory>
     <os><type machine='q35'>hvm</type><loader readonly='yes' type='pflash'>${directory}/code.fd</loader>
@@ -391,6 +393,7 @@ describe('firmware variables and a TPM', () => {
   test('are described, and put in place for a domain of another identity, which starts', async () => {
     const source = sourceOf(libvirtd);
     await mkdir(join(libvirtd.directory, 'nvram'));
+    const variablesOf = (name: string): string => join(libvirtd.stateDirectory, `qemu/nvram/${name}_VARS.fd`);
     await writeFile(join(libvirtd.directory, 'code.fd'), new Uint8Array(256 * 1024));
     await writeFile(join(libvirtd.directory, 'template.fd'), new Uint8Array(256 * 1024).fill(7));
     await defineXml(libvirtd, xml(libvirtd.directory).replace(" device='lun' rawio='no'", ''));
@@ -413,7 +416,7 @@ describe('firmware variables and a TPM', () => {
     expect(copy.instance.nics?.[0]?.mac).toMatch(/^52:54:00:/);
     expect(copy.instance.nics?.[0]?.mac).not.toBe('52:54:00:11:22:33');
     expect(copy.instance.disks).toEqual([expect.objectContaining({ path: disk })]);
-    const variables = join(libvirtd.directory, `nvram/secure2-${copy.instance.uuid?.slice(0, 8)}_VARS.fd`);
+    const variables = variablesOf(`secure2-${copy.instance.uuid?.slice(0, 8)}`);
     const state = join(libvirtd.stateDirectory, 'swtpm', copy.instance.uuid ?? '', 'tpm2/tpm2-00.permall');
     expect((await readFile(variables)).equals(new Uint8Array(256 * 1024).fill(7))).toBe(true);
     expect((await readFile(state)).equals(permall)).toBe(true);
@@ -431,18 +434,85 @@ describe('firmware variables and a TPM', () => {
       native: withXml(described, '/usr/bin/qemu-system', '/none/qemu-system'),
       newIdentity: false,
     });
-    await source.manager.undefine('secure');
-    await writeFile(join(libvirtd.directory, 'nvram/secure_VARS.fd'), 'of somebody else');
+    const own = join(libvirtd.stateDirectory, 'swtpm', OWN_UUID);
+    await source.manager.undefine('secure', { takesBack: true });
+    await expect(stat(variablesOf('secure'))).rejects.toThrow('ENOENT');
+    // That of the original was there before.
+    await stat(own);
+    await rm(own, { recursive: true });
+    await source.manager.define({ ...request, newIdentity: false });
+    await source.manager.undefine('secure', { takesBack: true });
+    await expect(stat(own)).rejects.toThrow('ENOENT');
+
+    await writeFile(variablesOf('secure'), 'of somebody else');
     await expect(source.manager.checkDefine({ ...request, newIdentity: false })).rejects.toThrow('secure_VARS.fd exists already');
     await expect(source.manager.define({ ...request, newIdentity: false })).rejects.toMatchObject({ code: 'exists' });
-    expect(await readFile(join(libvirtd.directory, 'nvram/secure_VARS.fd'), 'utf8')).toBe('of somebody else');
+    expect(await readFile(variablesOf('secure'), 'utf8')).toBe('of somebody else');
 
     // What libvirt refuses leaves nothing.
-    await rm(join(libvirtd.directory, 'nvram/secure_VARS.fd'));
+    await rm(variablesOf('secure'));
     const native = withXml(described, "type='qemu'", "type='xen'");
     await expect(source.manager.define({ ...request, native, newIdentity: false })).rejects.toMatchObject({ name: 'InventoryError' });
-    await expect(stat(join(libvirtd.directory, 'nvram/secure_VARS.fd'))).rejects.toThrow('ENOENT');
+    await expect(stat(variablesOf('secure'))).rejects.toThrow('ENOENT');
   }, 60_000);
+
+  test('never go where the XML of an export says, and are never read through a link', async () => {
+    const warnings: string[] = [];
+    const source = sourceOf(libvirtd, { warn: (message) => warnings.push(message) });
+    const chosen = join(libvirtd.directory, 'chosen/by/a/stranger');
+    const disk = await makeDisk(join(libvirtd.directory, 'stranger.img'), 'x');
+    const hostile = xml(libvirtd.directory)
+      .replace(`${libvirtd.directory}/nvram/secure_VARS.fd`, chosen)
+      .replace(`<uuid>${OWN_UUID}`, '<uuid>../../chosen');
+    const native = [
+      { name: 'domain.xml', secret: false, bytes: new TextEncoder().encode(hostile) },
+      { name: 'nvram', secret: false, bytes: new Uint8Array(256 * 1024) },
+      { name: 'swtpm.tpm2.tpm2-00.permall', secret: true, bytes: new Uint8Array(8) },
+    ];
+    const base = { name: 'secure', os: 'raw', hypervisor: 'qemu' };
+    const request = { instance: complete({ instance: base, run: { state: 'stopped' }, guarded: [] }, [disk]), native, newIdentity: false };
+    expect(await source.manager.define(request)).toBe('secure');
+    await expect(stat(join(libvirtd.directory, 'chosen'))).rejects.toThrow('ENOENT');
+    const { instance } = await source.describe('secure');
+    expect(instance.uuid).toMatch(/^[0-9a-f-]{36}$/);
+
+    const variables = join(libvirtd.stateDirectory, 'qemu/nvram/secure_VARS.fd');
+    const state = join(libvirtd.stateDirectory, 'swtpm', instance.uuid ?? '', 'tpm2');
+    const secrets = join(libvirtd.directory, 'secrets');
+    await mkdir(secrets);
+    await writeFile(join(secrets, 'tpm2-00.permall'), 'of root');
+    for (const [place, target] of [
+      [variables, join(secrets, 'tpm2-00.permall')],
+      [state, secrets],
+    ] as const) {
+      await rm(place, { recursive: true });
+      await symlink(target, place);
+    }
+    const { native: read = [] } = await source.describe('secure');
+    expect(read.map(({ name }) => name)).toEqual(['domain.xml']);
+    expect(warnings.filter((each) => each.includes('symbolic link')).length).toBe(2);
+    await source.manager.undefine('secure');
+  }, 60_000);
+});
+
+test('a console that comes without its password listens on this host alone', async () => {
+  const warnings: string[] = [];
+  const source = sourceOf(libvirtd, { warn: (message) => warnings.push(message) });
+  await defineXml(
+    libvirtd,
+    `<domain type='qemu'><name>console</name><memory>16384</memory><os><type>hvm</type></os><devices>
+      <graphics type='vnc' port='-1' autoport='yes' listen='0.0.0.0' passwd='secret'/></devices></domain>`,
+  );
+  const described = await source.describe('console');
+  await source.manager.undefine('console');
+  const request = { instance: complete(described, []), native: described.native ?? [], newIdentity: false };
+  await source.manager.checkDefine(request);
+  expect(warnings).toEqual(['the vnc console of console will listen on 127.0.0.1 alone: it comes without a password']);
+  await source.manager.define(request);
+  const xml = await libvirtd.virsh('dumpxml', 'console');
+  expect(xml).toContain("listen='127.0.0.1'");
+  expect(xml).not.toContain('0.0.0.0');
+  await source.manager.undefine('console');
 });
 
 describe('bad input', () => {

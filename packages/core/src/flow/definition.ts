@@ -96,7 +96,7 @@ export class Definition {
   async takeBack({ run, reporter }: Omit<DefinitionContext, 'signal'>): Promise<void> {
     if (this.#name === undefined) return;
     try {
-      await this.#manager.undefine(this.#name, { signal: AbortSignal.timeout(TAKE_BACK_MS) });
+      await this.#manager.undefine(this.#name, { takesBack: true, signal: AbortSignal.timeout(TAKE_BACK_MS) });
       await this.settle(run);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);

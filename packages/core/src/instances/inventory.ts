@@ -109,6 +109,14 @@ export interface StopOptions extends CallOptions {
   readonly timeoutMs: number;
 }
 
+export interface UndefineOptions extends CallOptions {
+  /**
+   * Takes back a {@link InstanceManager.define} of this manager, after which nothing was started: what that put beside the disks (such as
+   * firmware variables) goes too, so that it can be done again.
+   */
+  readonly takesBack?: boolean | undefined;
+}
+
 /** What changes instances where they are described. It is called only for what a user asked for by name. */
 export interface InstanceManager {
   /** Says why {@link define} would fail, as far as that can be known before disks are written. Changes nothing. */
@@ -130,7 +138,7 @@ export interface InstanceManager {
    * Makes the source forget a stopped instance. Its disks stay.
    * @throws InventoryError `failed` if it runs, or if the source cannot do this without removing its disks
    */
-  undefine(name: string, options?: CallOptions): Promise<void>;
+  undefine(name: string, options?: UndefineOptions): Promise<void>;
 }
 
 /** Bytes of a disk, which are valid until the next piece is requested, or the length of a run of zeros. */

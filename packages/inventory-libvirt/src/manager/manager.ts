@@ -1,20 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, dirname, extname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { CallOptions, DefineRequest, Disk, InstanceManager, NativeFile, StopOptions } from '@gantry/core/inventory';
+import type { CallOptions, DefineRequest, Disk, InstanceManager, NativeFile, StopOptions, UndefineOptions } from '@gantry/core/inventory';
 import { InventoryError, isInventoryError } from '@gantry/core/inventory';
-import type { Element } from '@xmldom/xmldom';
 import type { DescribeContext } from '../describe.ts';
 import { XML_NAME } from '../describe.ts';
 import type { Domain } from '../domains.ts';
-import { findDomain, listDomains } from '../domains.ts';
+import { findDomain, isUuid, listDomains } from '../domains.ts';
 import { instanceName } from '../instance-name.ts';
-import { hasTpmState, nvramFile, reason } from '../state-files.ts';
+import { hasTpmState, nvramFile, nvramPlace, reason } from '../state-files.ts';
 import { find, parseDomain, serialize, setText, textOf } from '../xml.ts';
 import type { NewDisk } from './new-domain.ts';
-import { hostParts, removeHostParts, replaceDisks, replaceIdentity } from './new-domain.ts';
+import { hostParts, keepConsolesHere, placeNvram, removeHostParts, replaceDisks, replaceIdentity, setUuid } from './new-domain.ts';
 import type { StatePlan } from './place-state.ts';
 import { assertFree, placeState, planState } from './place-state.ts';
 
@@ -27,8 +26,8 @@ const ASK_AGAIN_MS = 10_000;
 interface Plan {
   readonly name: string;
   readonly uuid: string;
-  /** What in it reaches into this host. */
-  readonly parts: readonly string[];
+  /** What who defines it should know. */
+  readonly warnings: readonly string[];
   readonly xml: string;
   readonly state: StatePlan;
 }
@@ -36,6 +35,8 @@ interface Plan {
 /** Makes domains known to libvirt, starts, stops and forgets them. */
 export class DomainManager implements InstanceManager {
   readonly #context: DescribeContext;
+  /** Removes the state that was put in place for a domain, by UUID: until its definition is final. */
+  readonly #undo = new Map<string, () => Promise<void>>();
 
   constructor(context: DescribeContext) {
     this.#context = context;
@@ -44,9 +45,9 @@ export class DomainManager implements InstanceManager {
   async checkDefine(request: DefineRequest, options: CallOptions = {}): Promise<void> {
     // Whether it may change anything is known where it is asked on a connection that can.
     await this.#context.virsh.run(['list'], { ...options, writes: true });
-    const { name, state, parts } = await this.#plan(request, options);
+    const { state, warnings } = await this.#plan(request, options);
     await assertFree(state);
-    if (parts.length > 0) this.#context.warn(`the domain ${name} reaches into this host: look at ${parts.join(', ')} in its XML`);
+    for (const warning of warnings) this.#context.warn(warning);
   }
 
   async define(request: DefineRequest, options: CallOptions = {}): Promise<string> {
@@ -59,11 +60,14 @@ export class DomainManager implements InstanceManager {
       await undo();
       throw error;
     }
+    this.#undo.set(uuid, undo);
     return name;
   }
 
   async start(name: string, options: CallOptions = {}): Promise<void> {
     const { uuid, isActive } = await this.#find(name, options);
+    // From now on what it has is its own.
+    this.#undo.delete(uuid);
     if (!isActive) await this.#change(['start', uuid], options);
   }
 
@@ -89,7 +93,7 @@ export class DomainManager implements InstanceManager {
     }
   }
 
-  async undefine(name: string, options: CallOptions = {}): Promise<void> {
+  async undefine(name: string, { takesBack = false, ...options }: UndefineOptions = {}): Promise<void> {
     const { uuid, isActive, configured } = await this.#find(name, options);
     if (isActive) throw failed(`${name} runs`, 'Stop it first.');
     const keep = [
@@ -97,6 +101,9 @@ export class DomainManager implements InstanceManager {
       ...(hasTpmState(configured) ? ['--keep-tpm'] : []),
     ];
     await this.#change(['undefine', uuid, '--checkpoints-metadata', ...keep], options);
+    // What it found there stays in any case: it may be all that is left of the original.
+    if (takesBack) await this.#undo.get(uuid)?.();
+    this.#undo.delete(uuid);
   }
 
   async #find(name: string, options: CallOptions): Promise<Domain> {
@@ -150,16 +157,19 @@ export class DomainManager implements InstanceManager {
     const [oldName, oldUuid] = [find(domain, 'name')?.textContent ?? '', textOf(find(domain, 'uuid')) ?? ''];
     // What Gantry calls it may be another name than libvirt's, which it keeps.
     const name = instanceName(oldName, oldUuid) === instance.name ? oldName : instance.name;
-    const uuid = newIdentity || oldUuid === '' ? randomUUID() : oldUuid;
+    // It becomes part of a path.
+    const uuid = newIdentity || !isUuid(oldUuid) ? randomUUID() : oldUuid;
     await this.#assertFree(name, uuid, options);
     removeHostParts(domain);
     setText(domain, 'name', name);
     if (newIdentity) replaceIdentity(domain, uuid);
-    else setText(domain, 'uuid', uuid);
+    else setUuid(domain, uuid);
     replaceDisks(domain, await Promise.all(instance.disks.map(newDisk)));
-    if (name !== oldName || newIdentity) renameNvram(domain, newIdentity ? `${name}-${uuid.slice(0, 8)}` : name);
+    // Never where the XML says: it may come from a store or a peer that would choose any file of root's.
+    placeNvram(domain, (file) => nvramPlace(stateDirectory, file), newIdentity ? `${name}-${uuid.slice(0, 8)}` : name);
     const state = planState(native, { nvram: nvramFile(domain), hasTpm: hasTpmState(domain), uuid, stateDirectory });
-    return { name: instanceName(name, uuid), uuid, parts: hostParts(domain), xml: serialize(domain), state };
+    const warnings = warningsOf(name, hostParts(domain), keepConsolesHere(domain));
+    return { name: instanceName(name, uuid), uuid, warnings, xml: serialize(domain), state };
   }
 
   /** libvirt would replace the description of a domain that has both name and UUID. */
@@ -172,6 +182,13 @@ export class DomainManager implements InstanceManager {
       hint: `Give the instance another name and identity, or remove the other one: virsh undefine ${other.uuid}`,
     });
   }
+}
+
+function warningsOf(name: string, parts: readonly string[], consoles: readonly string[]): readonly string[] {
+  return [
+    ...(parts.length === 0 ? [] : [`the domain ${name} reaches into this host: look at ${parts.join(', ')} in its XML`]),
+    ...consoles.map((type) => `the ${type} console of ${name} will listen on 127.0.0.1 alone: it comes without a password`),
+  ];
 }
 
 function xmlOf(native: readonly NativeFile[]): string {
@@ -191,20 +208,6 @@ async function newDisk(disk: Disk): Promise<NewDisk> {
   } catch (error) {
     throw new InventoryError('failed', { message: `cannot look at the disk ${path}: ${reason(error)}`, cause: error });
   }
-}
-
-/** A domain of another name or UUID gets a file of its own for the variables of its firmware, beside that of the original. */
-function renameNvram(domain: Element, name: string): void {
-  const path = nvramFile(domain);
-  if (path === undefined) return;
-  const renamed = join(dirname(path), `${instanceFileName(name)}_VARS${extname(path) || '.fd'}`);
-  const [nvram, source] = [find(domain, 'os', 'nvram'), find(domain, 'os', 'nvram', 'source')];
-  if (source !== undefined) source.setAttribute('file', renamed);
-  else if (nvram !== undefined) nvram.textContent = renamed;
-}
-
-function instanceFileName(name: string): string {
-  return basename(name).replaceAll(/[^0-9A-Za-z._-]/g, '_');
 }
 
 function failed(message: string, hint: string): InventoryError {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Disk } from '@gantry/core/inventory';
 import { InventoryError } from '@gantry/core/inventory';
 import type { Element } from '@xmldom/xmldom';
-import { attribute, childrenOf, create, find, remove, setText } from '../xml.ts';
+import { attribute, childrenOf, create, find, remove, setText, textOf } from '../xml.ts';
 import { diskElements, readDisk } from '../read-disks.ts';
 
 /** A disk that a domain gets, and what its path is. */
@@ -13,6 +13,8 @@ export interface NewDisk {
 
 /** What was guest data when it was exported is a raw disk now: of another format nothing is left. */
 const FORMAT = 'raw';
+const LOOPBACK = '127.0.0.1';
+const IS_LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
 /** libvirt's own range. */
 const MAC_PREFIX = '52:54:00';
 
@@ -70,19 +72,62 @@ function assertSameUri(element: Element, { uri }: Disk, index: number): void {
 
 /** Gives a domain another UUID and other MAC addresses, and removes what repeats the old ones. */
 export function replaceIdentity(domain: Element, uuid: string): void {
-  setText(domain, 'uuid', uuid);
+  setUuid(domain, uuid);
   const genid = find(domain, 'genid');
   // An empty one gets a new value.
   if (genid !== undefined) genid.textContent = '';
-  for (const entry of childrenOf(find(domain, 'sysinfo', 'system'), 'entry')) if (attribute(entry, 'name') === 'uuid') remove(entry);
   for (const nic of childrenOf(find(domain, 'devices'), 'interface'))
     find(nic, 'mac')?.setAttribute('address', [MAC_PREFIX, ...(randomBytes(3).toString('hex').match(/../g) ?? [])].join(':'));
+}
+
+/** Gives a domain a UUID; libvirt refuses another one in the tables of its firmware. */
+export function setUuid(domain: Element, uuid: string): void {
+  setText(domain, 'uuid', uuid);
+  const entries = childrenOf(find(domain, 'sysinfo', 'system'), 'entry');
+  for (const entry of entries) if (attribute(entry, 'name') === 'uuid' && textOf(entry) !== uuid) remove(entry);
 }
 
 /** Removes what libvirt fills in anew, because it belongs to one host: the program that emulates, and the number of a running guest. */
 export function removeHostParts(domain: Element): void {
   domain.removeAttribute('id');
   childrenOf(find(domain, 'devices'), 'emulator').forEach(remove);
+}
+
+/**
+ * Gives a domain that keeps its firmware variables in a file the file that libvirt would choose, however its XML says that.
+ * @param placeOf the path of a file name
+ */
+export function placeNvram(domain: Element, placeOf: (fileName: string) => string, name: string): void {
+  const [nvram, ...others] = childrenOf(find(domain, 'os'), 'nvram');
+  others.forEach(remove);
+  if (nvram === undefined || attribute(nvram, 'type') === 'network') return;
+  nvram.removeAttribute('type');
+  const extension = attribute(nvram, 'format') === 'qcow2' ? 'qcow2' : 'fd';
+  nvram.textContent = placeOf(`${name.replaceAll(/[^0-9A-Za-z._-]/g, '_')}_VARS.${extension}`);
+}
+
+/**
+ * libvirt describes no passwords: a console that had one would be open to everybody. Without one it listens on this host alone.
+ * @returns the types of the consoles that it changed, such as `vnc`
+ */
+export function keepConsolesHere(domain: Element): readonly string[] {
+  return childrenOf(find(domain, 'devices'), 'graphics').flatMap((console) => {
+    const listeners = childrenOf(console, 'listen').filter((each) => ['address', 'network'].includes(attribute(each, 'type') ?? ''));
+    const addresses = [attribute(console, 'listen') ?? LOOPBACK, ...listeners.map(addressOf)];
+    if (attribute(console, 'passwd') !== undefined || addresses.every((each) => IS_LOOPBACK.test(each))) return [];
+    // libvirt wants the same in the attribute and in the first element.
+    console.setAttribute('listen', LOOPBACK);
+    for (const each of listeners) {
+      each.removeAttribute('network');
+      each.setAttribute('type', 'address');
+      each.setAttribute('address', LOOPBACK);
+    }
+    return [attribute(console, 'type') ?? 'graphics'];
+  });
+}
+
+function addressOf(listener: Element): string {
+  return attribute(listener, 'address') ?? (attribute(listener, 'type') === 'network' ? 'of a network' : LOOPBACK);
 }
 
 /** Parts of a domain that reach into the host that runs it: who takes a domain over should have seen them. */
