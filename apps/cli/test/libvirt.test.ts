@@ -88,7 +88,9 @@ test('after its loss it is imported, defined and started, and answers', async ()
   const { instance } = await describeFrom(files, NAME);
   const request = { instance, native, newIdentity: false };
   await manager.checkDefine(request);
-  await manager.start(await manager.define(request));
+  const defined = await manager.define(request);
+  await guest.log();
+  await manager.start(defined);
   await guest.says(/vda says: first disk/);
   await guest.says(/vdb says: second disk/);
   await guest.says(/ready/);

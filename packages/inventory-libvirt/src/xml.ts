@@ -47,6 +47,10 @@ export function find(parent: Element | undefined, ...path: readonly string[]): E
   return path.reduce((at, name) => childrenOf(at, name)[0], parent);
 }
 
+export function attributesOf({ attributes }: Element): readonly { readonly name: string; readonly value: string }[] {
+  return Array.from({ length: attributes.length }, (_, index) => attributes.item(index)).filter((each) => each !== null);
+}
+
 /** An attribute; undefined where it is absent or empty. */
 export function attribute(element: Element | undefined, name: string): string | undefined {
   const value = element?.getAttribute(name);

@@ -316,6 +316,7 @@ describe('a domain that is lost and comes back', () => {
       ...described.instance,
       disks: disks.map((path, index) => ({ path, access: 'rw', name: index === 0 ? 'vda' : 'vdb', frontend_type: 'virtio' })),
     });
+    await web1.log();
     await source.manager.start('web1.example.com');
     await source.manager.start('web1.example.com');
     await web1.says(/vda says: first disk/);
@@ -340,17 +341,18 @@ describe('a domain with every kind of disk', () => {
     const disks = places.map((path, index): Disk =>
       path === undefined ? { access: 'rw', uri: uris[index] ?? '' } : { access: 'rw', path },
     );
-    const hostdev = `<filesystem type='mount'><source dir='/'/><target dir='root'/></filesystem></devices>`;
+    const hostdev = `<hostdev mode='subsystem' type='usb'><source><vendor id='0x1234'/><product id='0x5678'/></source></hostdev></devices>`;
     const native = withXml(described, '</devices>', hostdev);
     const instance = { ...complete(described, []), name: 'odd2', disks };
     await source.manager.checkDefine({ instance, native, newIdentity: true });
-    expect(warnings).toEqual(['the domain odd2 reaches into this host: look at <filesystem> in its XML']);
+    expect(warnings).toEqual(['the domain odd2 reaches into this host: look at <hostdev> in its XML']);
     expect(await source.manager.define({ instance, native, newIdentity: true })).toBe('odd2');
     const copy = await source.describe('odd2');
     expect(copy.instance.disks?.map(({ path, uri }) => path ?? uri)).toEqual(disks.map(({ path, uri }) => path ?? uri));
     const xml = await libvirtd.virsh('dumpxml', 'odd2');
     expect(xml).toContain(`<source dev='${device.path}'/>`);
     expect(xml).not.toContain('qcow2');
+    expect(xml).not.toContain('cd.iso');
     await source.manager.undefine('odd2');
 
     const elsewhere = { ...instance, disks: disks.with(1, { access: 'rw', uri: 'rbd:pool/other' }) };
@@ -493,6 +495,58 @@ describe('firmware variables and a TPM', () => {
     expect(warnings.filter((each) => each.includes('symbolic link')).length).toBe(2);
     await source.manager.undefine('secure');
   }, 60_000);
+});
+
+describe('a domain of a stranger', () => {
+  const define = async (xml: string): Promise<readonly string[]> => {
+    const warnings: string[] = [];
+    const { manager } = sourceOf(libvirtd, { warn: (message) => warnings.push(message) });
+    const base = { name: 'stranger', os: 'raw', hypervisor: 'qemu' };
+    const instance = complete({ instance: base, run: { state: 'stopped' }, guarded: [] }, []);
+    const bytes = new TextEncoder().encode(`<domain type='qemu'><name>stranger</name><memory>16384</memory>${xml}</domain>`);
+    await manager.checkDefine({ instance, native: [{ name: 'domain.xml', secret: false, bytes }], newIdentity: true });
+    return warnings;
+  };
+  const withDevices = (devices: string): string => `<os><type>hvm</type></os><devices>${devices}</devices>`;
+  const QEMU = 'http://libvirt.org/schemas/domain/qemu/1.0';
+
+  test.each([
+    ['<commandline>', `<commandline xmlns='${QEMU}'><arg value='-snapshot'/></commandline>`],
+    ['<x:commandline>', `<x:commandline xmlns:x='${QEMU}'><x:arg value='-snapshot'/></x:commandline>`],
+    ['several <os>', '<os><type>hvm</type></os><os><nvram>/etc/cron.d/x</nvram></os>'],
+    ['<interface>', withDevices(`<interface type='ethernet'><script path='/tmp/run'/></interface>`)],
+    ['<interface>', withDevices(`<interface type='user'><backend type='passt' logFile='/etc/x'/></interface>`)],
+    ['<serial>', withDevices(`<serial type='file'><source path='/etc/cron.d/x'/></serial>`)],
+    ['<serial>', withDevices(`<serial type='unix'><source mode='connect' path='/run/docker.sock'/></serial>`)],
+    ['<channel>', withDevices(`<channel type='dev'><source path='/dev/sda'/><target type='virtio'/></channel>`)],
+    ['<audio>', withDevices(`<audio id='1' type='file' path='/etc/x'/>`)],
+    ['<filesystem>', withDevices(`<filesystem type='mount'><source dir='/'/><target dir='root'/></filesystem>`)],
+    ['<tpm>', withDevices(`<tpm><backend type='emulator'><source type='dir' path='/etc'/></backend></tpm>`)],
+    ['<memory>', withDevices(`<memory model='nvdimm'><source><path>/dev/sda</path></source></memory>`)],
+    ['<disk>', withDevices(`<disk xmlns:x='urn:x' type='file' x:device='cdrom'/>`)],
+  ])('that could run programs or write files here is refused: %s in %s', async (part, xml) => {
+    await expect(define(xml)).rejects.toMatchObject({ code: 'failed', message: expect.stringMatching(new RegExp(`ambiguous: ${part}$`)) });
+  });
+
+  test.each([
+    ['<kernel>', '<os><type>hvm</type><kernel>etc/shadow</kernel></os>'],
+    ['<loader>', `<os><type>hvm</type><loader>/usr/share/../../etc/shadow</loader></os>`],
+    ['<nvram>', `<os><type>hvm</type><nvram template='/etc/shadow'/></os>`],
+    ['<seclabel>', `<os><type>hvm</type></os><seclabel type='none'/>`],
+    ['<sysinfo>', `<os/><sysinfo type='fwcfg'><entry name='opt/x' file='/etc/shadow'/></sysinfo>`],
+    ['<hostdev>', withDevices(`<hostdev mode='subsystem' type='pci'/>`)],
+    ['<rng>', withDevices(`<rng model='virtio'><backend model='random'>/dev/sda</backend></rng>`)],
+    ['<later>', withDevices('<later/>')],
+  ])('that reaches into the host is warned of: %s in %s', async (part, xml) => {
+    expect(await define(xml)).toEqual([`the domain stranger reaches into this host: look at ${part} in its XML`]);
+  });
+
+  test('with ordinary parts causes no warning, and brings no media or logs', async () => {
+    const log = `<serial type='pty'><log file='/etc/x'/></serial>`;
+    const media = `<disk type='file' device='cdrom'><source file='/etc/shadow'/><target dev='sda' bus='sata'/></disk>`;
+    const random = `<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>`;
+    expect(await define(withDevices(log + media + random))).toEqual([]);
+  });
 });
 
 test('a console that comes without its password listens on this host alone', async () => {

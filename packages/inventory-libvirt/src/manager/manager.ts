@@ -12,8 +12,9 @@ import { findDomain, isUuid, listDomains } from '../domains.ts';
 import { instanceName } from '../instance-name.ts';
 import { hasTpmState, nvramFile, nvramPlace, reason } from '../state-files.ts';
 import { find, parseDomain, serialize, setText, textOf } from '../xml.ts';
+import { assertHarmless, hostParts } from './host-reach.ts';
 import type { NewDisk } from './new-domain.ts';
-import { hostParts, keepConsolesHere, placeNvram, removeHostParts, replaceDisks, replaceIdentity, setUuid } from './new-domain.ts';
+import { keepConsolesHere, placeNvram, removeHostParts, replaceDisks, replaceIdentity, setUuid } from './new-domain.ts';
 import type { StatePlan } from './place-state.ts';
 import { assertFree, placeState, planState } from './place-state.ts';
 
@@ -161,14 +162,17 @@ export class DomainManager implements InstanceManager {
     const uuid = newIdentity || !isUuid(oldUuid) ? randomUUID() : oldUuid;
     await this.#assertFree(name, uuid, options);
     removeHostParts(domain);
+    assertHarmless(domain, name);
     setText(domain, 'name', name);
     if (newIdentity) replaceIdentity(domain, uuid);
     else setUuid(domain, uuid);
     replaceDisks(domain, await Promise.all(instance.disks.map(newDisk)));
     // Never where the XML says: it may come from a store or a peer that would choose any file of root's.
     placeNvram(domain, (file) => nvramPlace(stateDirectory, file), newIdentity ? `${name}-${uuid.slice(0, 8)}` : name);
-    const state = planState(native, { nvram: nvramFile(domain), hasTpm: hasTpmState(domain), uuid, stateDirectory });
-    const warnings = warningsOf(name, hostParts(domain), keepConsolesHere(domain));
+    const nvram = nvramFile(domain);
+    const state = planState(native, { nvram, hasTpm: hasTpmState(domain), uuid, stateDirectory });
+    const own = new Set([...instance.disks.map(({ path }) => path), nvram].filter((path) => path !== undefined));
+    const warnings = warningsOf(name, hostParts(domain, own), keepConsolesHere(domain));
     return { name: instanceName(name, uuid), uuid, warnings, xml: serialize(domain), state };
   }
 

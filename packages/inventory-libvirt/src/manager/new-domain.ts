@@ -38,7 +38,7 @@ export function replaceDisks(domain: Element, disks: readonly NewDisk[]): void {
 
 function replaceDisk(element: Element, { disk, isBlockDevice }: NewDisk, index: number): void {
   if (disk.path === undefined) return assertSameUri(element, disk, index);
-  for (const name of ['source', 'backingStore', 'mirror', 'auth', 'encryption']) childrenOf(element, name).forEach(remove);
+  removeSource(element);
   const source = create(element, 'source', { [isBlockDevice ? 'dev' : 'file']: disk.path });
   element.setAttribute('type', isBlockDevice ? 'block' : 'file');
   element.insertBefore(source, find(element, 'target') ?? null);
@@ -87,10 +87,26 @@ export function setUuid(domain: Element, uuid: string): void {
   for (const entry of entries) if (attribute(entry, 'name') === 'uuid' && textOf(entry) !== uuid) remove(entry);
 }
 
-/** Removes what libvirt fills in anew, because it belongs to one host: the program that emulates, and the number of a running guest. */
+/**
+ * Removes what belongs to one host: the program that emulates and the number of a running guest, which libvirt fills in anew, media, and
+ * the files of the host to which the output of consoles is written.
+ */
 export function removeHostParts(domain: Element): void {
   domain.removeAttribute('id');
-  childrenOf(find(domain, 'devices'), 'emulator').forEach(remove);
+  const devices = childrenOf(find(domain, 'devices'));
+  for (const device of devices) {
+    if (device.nodeName === 'emulator') remove(device);
+    childrenOf(device, 'log').forEach(remove);
+  }
+  const disks = diskElements(domain);
+  for (const drive of devices.filter((each) => each.nodeName === 'disk' && !disks.includes(each))) {
+    removeSource(drive);
+    drive.setAttribute('type', 'file');
+  }
+}
+
+function removeSource(disk: Element): void {
+  for (const name of ['source', 'backingStore', 'mirror', 'auth', 'encryption']) childrenOf(disk, name).forEach(remove);
 }
 
 /**
@@ -128,14 +144,4 @@ export function keepConsolesHere(domain: Element): readonly string[] {
 
 function addressOf(listener: Element): string {
   return attribute(listener, 'address') ?? (attribute(listener, 'type') === 'network' ? 'of a network' : LOOPBACK);
-}
-
-/** Parts of a domain that reach into the host that runs it: who takes a domain over should have seen them. */
-export function hostParts(domain: Element): readonly string[] {
-  const devices = childrenOf(find(domain, 'devices'));
-  const parts = [
-    ...childrenOf(domain).filter(({ prefix }) => prefix === 'qemu'),
-    ...devices.filter(({ nodeName }) => nodeName === 'hostdev' || nodeName === 'filesystem'),
-  ];
-  return [...new Set(parts.map(({ nodeName }) => `<${nodeName}>`))];
 }

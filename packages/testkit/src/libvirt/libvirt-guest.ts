@@ -46,6 +46,8 @@ export interface LibvirtGuest {
   says(pattern: RegExp): Promise<RegExpExecArray>;
   /** The number that a guest which writes wrote last to both disks. */
   written(): Promise<number>;
+  /** Has what it says logged again: a domain that Gantry defined has no such file. It must be stopped. */
+  log(): Promise<void>;
   /** Sends a line to its console. */
   tell(line: string): Promise<void>;
 }
@@ -75,7 +77,12 @@ export async function defineLibvirtGuest(libvirtd: Libvirtd, options: LibvirtGue
   const file = join(directory, 'domain.xml');
   await writeFile(file, domainXml({ ...options, uuid }, { kernel: join(image, 'vmlinux'), initrd, directory }));
   await libvirtd.virsh('define', file);
-  return { name, uuid, ...libvirtConsole(directory) };
+  const log = async (): Promise<void> => {
+    const xml = await libvirtd.virsh('dumpxml', '--inactive', uuid);
+    await writeFile(file, xml.replace(/<source mode='bind' path='[^']*\/console\.sock'\/>/, `$&${logXml(directory)}`));
+    await libvirtd.virsh('define', file);
+  };
+  return { name, uuid, log, ...libvirtConsole(directory) };
 }
 
 /** The console of a guest that was defined with this directory's paths. */
@@ -127,12 +134,16 @@ function domainXml(options: LibvirtGuestOptions & { readonly uuid: string }, { k
   <devices>
     ${disks.map(diskXml).join('')}${agent}
     <serial type='unix'>
-      <source mode='bind' path='${escapeXml(directory)}/console.sock'/><log file='${escapeXml(directory)}/console.log' append='off'/>
+      <source mode='bind' path='${escapeXml(directory)}/console.sock'/>${logXml(directory)}
     </serial>
     <memballoon model='none'/>${devices}
   </devices>
 </domain>
 `;
+}
+
+function logXml(directory: string): string {
+  return `<log file='${escapeXml(directory)}/console.log' append='off'/>`;
 }
 
 function diskXml({ file, format = 'raw', serial }: LibvirtDisk & { readonly serial?: string }, index: number): string {
