@@ -221,6 +221,7 @@ describe('a move that fails', () => {
   test('after it was defined there: it is taken back there, and started again here', async () => {
     await using bench = await makeBench();
     const { here, there } = bench;
+    let takesBack: boolean | undefined;
     const enough = new AbortController();
     const openSource = async (): Promise<InstanceSource> =>
       there.open((manager) => ({
@@ -229,10 +230,14 @@ describe('a move that fails', () => {
           enough.abort(new Error('enough'));
           return name;
         },
+        undefine: async (name, options) => {
+          takesBack = options?.takesBack;
+          await manager.undefine(name, options);
+        },
       }));
     const { source } = await bench.move({ define: DEFINE, origin: originOf(here.open()), signal: enough.signal }, { openSource });
     expect(source).toMatchObject({ status: 'rejected', reason: enough.signal.reason });
-    expect([runState(here), there.descriptions, there.calls.at(-1)]).toEqual(['running', [], `undefine ${NAME}`]);
+    expect([runState(here), there.descriptions, there.calls.at(-1), takesBack]).toEqual(['running', [], `undefine ${NAME}`, true]);
     expect(await bench.journals()).toEqual([]);
   });
 
