@@ -1,4 +1,5 @@
 import type { InspectedDisks } from '../disks/inspect-disks.ts';
+import { blockBytesFor } from '../frames/block-digests.ts';
 import type { DescribedInstance, InstanceGuard } from '../instances/instance-source.ts';
 import type { InstanceSource } from '../instances/inventory.ts';
 import { loadInstanceFile } from '../instances/load-instance-file.ts';
@@ -43,6 +44,7 @@ export async function checkOrder(order: Order, request: OrderLimits, call: Call)
   const limits = request.limits ?? {};
   const disks = order.disks.map(({ disk }) => disk);
   if (new Set(disks).size < disks.length) throw garbageError('the source', 'it named a disk twice');
+  assertBlocksLargeEnough(order);
   const { instance: described, guard } = await describeTarget(order.instanceFile, request, signal);
   assertInstanceAllowed(described.name, limits);
   if (order.define !== undefined) assertDefineAllowed(order.define.source, limits);
@@ -57,6 +59,13 @@ export async function checkOrder(order: Order, request: OrderLimits, call: Call)
   assertRoom(os, originals, from, inspected, reporter);
   const others = inspected.diskBytes.flatMap((bytes, index) => (bytes === undefined || disks.includes(index) ? [] : [index]));
   return { os, inspected, guard, disks, writable: order.rename ? [...disks, ...others] : disks };
+}
+
+/** The digests of all blocks are kept in memory: their number is for us to limit. @throws GantryError `PEER_PROTOCOL` */
+function assertBlocksLargeEnough({ live, disks }: Order): void {
+  const least = blockBytesFor(disks.reduce((total, { plainBytes = 0 }) => total + plainBytes, 0));
+  if (live !== undefined && live.blockBytes < least)
+    throw garbageError('the source', `it compares disks of this size in blocks of ${live.blockBytes} bytes, and ${least} are the least`);
 }
 
 async function describeTarget(

@@ -108,9 +108,10 @@ export class Definition {
     return { source: this.source, name: this.name, started };
   }
 
-  /** Nothing is left to say should this run be killed. */
+  /** Nothing is left to say should this run be killed. Never rejects. */
   async settle(run: Run): Promise<void> {
-    if (this.#note !== undefined) await run.forget(this.#note);
+    // Where the journal cannot be written, a later run says too much.
+    if (this.#note !== undefined) await run.forget(this.#note).catch(() => undefined);
     this.#note = undefined;
   }
 

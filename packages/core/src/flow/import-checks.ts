@@ -84,3 +84,13 @@ export function assertEnoughDisks(
     hint: 'Add disks to the instance file, or import only some disks with --disk.',
   });
 }
+
+/** An instance becomes known whose other disks hold whatever they did before. */
+export function warnOfOtherDisks(
+  { name, disks }: { readonly name: string; readonly disks: readonly unknown[] },
+  indexes: readonly number[],
+  { how, reporter }: { readonly how: 'imported' | 'moved'; readonly reporter: Reporter },
+): void {
+  const others = [...disks.keys()].filter((disk) => !indexes.includes(disk));
+  if (others.length > 0) reporter.warn(`${name} will be defined with disks that are not ${how}: ${others.join(', ')}`);
+}

@@ -11,6 +11,7 @@ import { garbageError } from '../peer/peer-errors.ts';
 import type { Sender } from '../peer/sender.ts';
 import { GantryError } from '../report/errors.ts';
 import type { LiveRound } from '../report/events.ts';
+import type { SnapshotConfig } from '../snapshots/snapshot-config.ts';
 import type { LiveRequest } from './live-request.ts';
 import { liveOrder } from './live-request.ts';
 import type { DumpedDisk, FilteredDisk, OutgoingRequest } from './out.ts';
@@ -87,6 +88,8 @@ async function sendRound(
   const { reporter, signal } = session;
   const round = before.rounds.length + 1;
   const isLast = round === live.rounds;
+  // What libvirt offers of a disk is not always what its file contains: where it took the earlier ones, it takes that of a paused guest.
+  const isStill = isLast && (live.stillness.kind !== 'paused' || !before.disks.some(({ snapshot }) => snapshot === 'libvirt'));
   const started = performance.now();
   reporter.stage(`round ${round} of ${live.rounds}`);
   await link.send({ kind: 'round', isLast });
@@ -94,10 +97,10 @@ async function sendRound(
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
   const disks = await sendDisks(session, {
     ...request,
+    ...(isLast && { snapshotConfig: withoutFreezing(request.snapshotConfig) }),
     codec: 'zstd',
     level,
-    // What libvirt offers of a disk is not always what its file contains.
-    isStill: isLast && !before.disks.some(({ snapshot }) => snapshot === 'libvirt'),
+    isStill,
     mayChange: true,
     filter: (disk, source, signal) => filterUnchanged(source, known.get(disk) ?? refuse(disk), disk, { budget, sender, signal }),
     take: (disk, dump, signal) =>
@@ -114,6 +117,13 @@ async function sendRound(
   const done: LiveRound = { round, plainBytes: sum('plainBytes'), storedBytes: sum('storedBytes'), durationMs };
   reporter.emit({ type: 'round', operation: reporter.operation, rounds: live.rounds, ...done });
   return { rounds: [...before.rounds, done], disks };
+}
+
+/** A paused guest cannot be frozen, and need not be. */
+function withoutFreezing(config: SnapshotConfig | undefined): SnapshotConfig | undefined {
+  if (config === undefined) return undefined;
+  const { freeze: _freeze, thaw: _thaw, libvirt, ...rest } = config;
+  return { ...rest, libvirt: libvirt && { ...libvirt, freeze: 'never' } };
 }
 
 function filterUnchanged(

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describeFrom } from '../instances/instance-source.ts';
 import { managerOf } from '../instances/instance-manager.ts';
 import type { InstanceManager, InstanceSource, NativeFile } from '../instances/inventory.ts';
@@ -24,6 +25,9 @@ const DEFAULT_STOP_TIMEOUT_SECONDS = 120;
 
 /** How long what is done after a failure, a signal or the commit may take, ms. */
 const AFTERWARDS_MS = 60_000;
+
+/** How often it is looked whether a guest that was asked to shut down has done it, ms. */
+const LOOK_MS = 1000;
 
 /** What was done to a moved instance where it is described. */
 export interface OriginOutcome {
@@ -60,11 +64,17 @@ export class Origin {
    */
   async check({ startsThere }: { readonly startsThere: boolean }): Promise<void> {
     const { stop, undefine } = this.#options;
-    if (stop === true || (undefine !== true && !startsThere) || !(await this.#runs())) return;
+    if (stop === true || (undefine !== true && !startsThere)) return;
+    const { state } = (await this.#describe()).run;
+    if (state === 'stopped') return;
+    if (state === 'unknown' && undefine !== true) {
+      this.#session.reporter.warn(`it is not known whether ${this.#label} runs: it must be stopped when it is started on the peer`);
+      return;
+    }
     const [what, why] =
       undefine === true ? ['removed here', 'removing it here'] : ['started on the peer', 'starting it on the peer with the same identity'];
     throw new GantryError('USAGE', {
-      message: `${this.#label} runs, and is to be ${what}: ${why} needs it to be stopped`,
+      message: `${this.#label} ${state === 'running' ? 'runs' : 'may run'}, and is to be ${what}: ${why} needs it to be stopped`,
       hint: 'Add --stop-source, which shuts it down before its disks are read, or shut it down yourself.',
     });
   }
@@ -73,7 +83,7 @@ export class Origin {
   async stop(): Promise<void> {
     if (this.#options.stop !== true) return;
     const { reporter, signal } = this.#session;
-    const seconds = this.#options.stopTimeout ?? DEFAULT_STOP_TIMEOUT_SECONDS;
+    const seconds = this.#stopSeconds;
     const { state } = (await this.#describe()).run;
     if (state === 'stopped') {
       this.#isDown = true;
@@ -84,7 +94,11 @@ export class Origin {
     this.#stopped = true;
     reporter.stage(`shutting ${this.#label} down (within ${seconds} s)`);
     await this.#manager?.stop(this.#name, { timeoutMs: 1000 * seconds, signal });
-    if (await this.#runs()) throw new GantryError('INVENTORY_FAILED', { message: `${this.#label} still runs, although it was shut down` });
+    const { state: after } = (await this.#describe()).run;
+    if (after !== 'stopped') {
+      const what = after === 'running' ? 'still runs' : 'may still run';
+      throw new GantryError('INVENTORY_FAILED', { message: `${this.#label} ${what}, although it was shut down` });
+    }
     this.#isDown = true;
   }
 
@@ -109,6 +123,11 @@ export class Origin {
     if (this.#stopped && undecided) reporter.warn(`${this.#label} stays stopped: the peer may have it`);
     else if (this.#stopped && !this.#ran) reporter.warn(`${this.#label} was shut down for the move: if it ran before, start it there`);
     else if (this.#stopped) {
+      if (!(await this.#hasShutDown())) {
+        // What was noted stays in the journal: so the next run says it, too.
+        reporter.warn(`${this.#label} was asked to shut down for the move and may still do so: start it then`);
+        return;
+      }
       reporter.stage(`starting ${this.#label} again, since the move failed`);
       try {
         await this.#manager?.start(this.#name, { signal: AbortSignal.timeout(AFTERWARDS_MS) });
@@ -146,12 +165,24 @@ export class Origin {
     }
   }
 
-  async #runs(): Promise<boolean> {
-    return (await this.#describe()).run.state === 'running';
+  /**
+   * A guest that was asked to shut down may do so although nobody waits for it any more, and one that still runs cannot be started. Waits
+   * as long as the stop may take, at most {@link AFTERWARDS_MS}. Never rejects.
+   */
+  async #hasShutDown(): Promise<boolean> {
+    if (this.#isDown) return true;
+    this.#session.reporter.stage(`waiting until ${this.#label} has shut down, to start it again`);
+    const signal = AbortSignal.timeout(Math.min(AFTERWARDS_MS, 1000 * this.#stopSeconds));
+    while (!signal.aborted) {
+      const described = await this.#describe(signal).catch(() => undefined);
+      if (described?.run.state === 'stopped') return true;
+      await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    }
+    return false;
   }
 
-  async #describe(): ReturnType<typeof describeFrom> {
-    return await describeFrom(this.#options.source, this.#options.name, { signal: this.#session.signal });
+  async #describe(signal: AbortSignal = this.#session.signal): ReturnType<typeof describeFrom> {
+    return await describeFrom(this.#options.source, this.#options.name, { signal });
   }
 
   async #remember(step: OriginRecord['step']): Promise<void> {
@@ -163,6 +194,10 @@ export class Origin {
     // Where the journal cannot be written, a later run says too much.
     if (this.#note !== undefined) await this.#session.run.forget(this.#note).catch(() => undefined);
     this.#note = undefined;
+  }
+
+  get #stopSeconds(): number {
+    return this.#options.stopTimeout ?? DEFAULT_STOP_TIMEOUT_SECONDS;
   }
 
   get #name(): string {

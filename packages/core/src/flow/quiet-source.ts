@@ -1,4 +1,5 @@
 import { describeUsers, findDiskWriters } from '../disks/disk-users.ts';
+import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import { HeldRecords } from '../snapshots/held-records.ts';
 import { Pause, pauseUndo } from '../snapshots/pause.ts';
@@ -60,11 +61,17 @@ export class QuietSource implements AsyncDisposable {
     await this.#pause?.mayBeCommitted(move);
   }
 
-  /** The move is committed, or it cannot be known whether it is: the instance stays as it is. */
+  /** The move is committed, or it cannot be known whether it is: the instance stays as it is. Never rejects. */
   async settle(outcome: 'committed' | 'undecided'): Promise<void> {
     this.#isSettled = true;
-    await this.#pause?.leave();
     const { instance, reporter } = this.#session;
+    try {
+      await this.#pause?.leave();
+    } catch (error) {
+      reporter.warn(
+        `it stays noted that the move of ${instance.name} may be committed (${errorText(error)}): gantry clean removes the note`,
+      );
+    }
     if (outcome === 'undecided' && this.#heldAt !== undefined && this.#stillness.kind !== 'shutdown')
       reporter.warn(`${instance.name} stays ${this.#pause === undefined ? 'stopped' : 'paused'} here, since the peer may have it now`);
   }

@@ -15,3 +15,17 @@ export function selectDisks({ name, disks }: Instance, wanted: readonly number[]
     hint: 'Describe its disks in the instance file.',
   });
 }
+
+/** What starts there, or is forgotten here, needs all of its disks there. @throws GantryError `USAGE` */
+export function assertAllMoved(
+  { name, disks }: Instance,
+  selected: readonly number[],
+  { starts, undefines }: { readonly starts: boolean; readonly undefines: boolean },
+): void {
+  const others = [...disks.keys()].filter((disk) => !selected.includes(disk));
+  if (others.length === 0 || (!starts && !undefines)) return;
+  throw new GantryError('USAGE', {
+    message: `${name} is to be ${undefines ? 'removed here' : 'started on the peer'}, but not all of its disks are moved: ${others.join(', ')} would stay here`,
+    hint: `Move all disks, or leave ${undefines ? '--undefine-source' : '--start'} out and do it yourself when the others are there.`,
+  });
+}

@@ -3,7 +3,7 @@ import type { Remedy } from '../runs/undo.ts';
 import { scriptUndo } from '../scripts/undo-script.ts';
 import { createProviders } from '../snapshots/registry.ts';
 import { freezeUndo } from '../snapshots/freeze.ts';
-import { pauseUndo } from '../snapshots/pause.ts';
+import { pauseUndo, undecidedPauseNotice } from '../snapshots/pause.ts';
 import { snapshotUndo } from '../snapshots/undo-snapshot.ts';
 
 /**
@@ -11,5 +11,14 @@ import { snapshotUndo } from '../snapshots/undo-snapshot.ts';
  * freezes and pauses, then snapshots. At last it says what may be left where instances are described.
  */
 export function undoHandlers(): readonly Remedy[] {
-  return [scriptUndo, freezeUndo, pauseUndo, snapshotUndo(createProviders()), definitionNotice, originNotice, newInstanceNotice];
+  return [
+    scriptUndo,
+    freezeUndo,
+    pauseUndo,
+    snapshotUndo(createProviders()),
+    undecidedPauseNotice,
+    definitionNotice,
+    originNotice,
+    newInstanceNotice,
+  ];
 }

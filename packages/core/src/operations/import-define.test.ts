@@ -1,6 +1,7 @@
-import { readdir, writeFile } from 'node:fs/promises';
+import { readFile, readdir, readlink, writeFile } from 'node:fs/promises';
 import { sha256File } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
+import { failFiles, systemError } from '../../test/failing-files.ts';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { get, keysOf, put } from '../../test/sample-export.ts';
@@ -143,6 +144,25 @@ describe('an import', () => {
       expect(await journal(bench)).toEqual([]);
     },
   );
+
+  test.each([
+    ['fails for its own reason', { define: failing('failed') }, /not defined in memory:: memory: no/],
+    ['has succeeded', {}, undefined],
+  ] as const)('that %s although the journal cannot be written at its end', async (_, alter: Partial<InstanceManager>, message) => {
+    await using bench = await makeOperationBench({});
+    const reference = await exported(bench);
+    const world = memoryWorld([]);
+    using _failing = await failFiles('datasync', async (file) => {
+      const path = await readlink(`/proc/self/fd/${file.fd}`);
+      if (!path.startsWith(bench.directory.file('state', 'runs'))) return undefined;
+      return /"definition"[^]*"forget":\d+\}\n$/.test(await readFile(path, 'utf8')) ? systemError('ENOSPC') : undefined;
+    });
+    const importing = bench.importDisks(reference, { define: { source: world.open(() => alter), start: true } });
+    if (message === undefined) await expect(importing).resolves.toMatchObject({ defined: { started: true } });
+    else await expect(importing).rejects.toThrow(message);
+    // A later run says too much.
+    expect(await journal(bench)).toHaveLength(1);
+  });
 
   test('that is cancelled while it is defined rejects with the reason, and says that the disks are complete', async () => {
     await using bench = await makeOperationBench({});

@@ -5,7 +5,7 @@ import { readDump } from '../exports/read-dump.ts';
 import type { IncomingData } from '../flow/check-data.ts';
 import { checkIncoming, warnOfCutDump } from '../flow/check-data.ts';
 import { chooseOs } from '../flow/choose-os.ts';
-import { assertRoom, assertSameOs } from '../flow/import-checks.ts';
+import { assertRoom, assertSameOs, warnOfOtherDisks } from '../flow/import-checks.ts';
 import type { DefinedInstance, DefineOptions } from '../flow/definition.ts';
 import { Definition } from '../flow/definition.ts';
 import { receiveDisk } from '../flow/in.ts';
@@ -130,8 +130,7 @@ async function checkDefinition(
   for (const { name } of found.native) native.push(await found.nativeFile(name, { signal }));
   const definition = new Definition(options, { instance, native });
   await definition.check(signal);
-  const others = [...instance.disks.keys()].filter((disk) => !disks.includes(disk));
-  if (others.length > 0) reporter.warn(`${instance.name} will be defined with disks that are not imported: ${others.join(', ')}`);
+  warnOfOtherDisks(instance, disks, { how: 'imported', reporter });
   return definition;
 }
 

@@ -1,20 +1,26 @@
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { access, readFile, readdir, writeFile } from 'node:fs/promises';
+import { access, readFile, readdir, readlink, writeFile } from 'node:fs/promises';
+import type { Libvirtd } from '@gantry/testkit';
 import {
   attachLoopDevice,
+  defineLibvirtGuest,
   holdOpen,
   makeRandomFile,
   makeSparseFile,
   pseudoRandom,
   sha256File,
+  startLibvirtd,
   startWritingGuest,
   writeOsDefinition,
   writtenUpTo,
 } from '@gantry/testkit';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { failFiles, systemError } from '../../test/failing-files.ts';
 import type { LiveBench } from '../../test/live-bench.ts';
 import { failureOf, makeLiveBench } from '../../test/live-bench.ts';
+import type { GuestControl } from '../instances/inventory.ts';
+import { memoryWorld } from '../instances/testing/memory-inventory.ts';
 import type { GantryEvent } from '../report/events.ts';
 import { parseSnapshotConfig } from '../snapshots/snapshot-config.ts';
 import { punchHole } from '../system/sparse.ts';
@@ -170,6 +176,24 @@ describe('an instance that is paused for the last round', () => {
     expect(await readdir(bench.file('state', 'runs'))).toEqual([]);
   });
 
+  test('is committed on both sides although the journal cannot be written any more', async () => {
+    await using bench = await withDisks();
+    using _failing = await failFiles('datasync', async (file) => {
+      const path = await readlink(`/proc/self/fd/${file.fd}`);
+      if (!path.startsWith(bench.file('state', 'runs'))) return undefined;
+      const lines = (await readFile(path, 'utf8')).trimEnd().split('\n');
+      const isAfterCommit = lines.some((line) => line.includes('"undecided-pause"')) && lines.at(-1)?.includes('"forget"') === true;
+      return isAfterCommit ? systemError('ENOSPC') : undefined;
+    });
+    const { source, receiver } = await bench.move(PAUSED, pausing(bench));
+    expect(source).toMatchObject({
+      status: 'fulfilled',
+      value: { warnings: [expect.stringMatching(/^it stays noted that the move of web1.* may be committed/)] },
+    });
+    expect(receiver).toMatchObject({ status: 'fulfilled', value: { warnings: [] } });
+    expect(await marks(bench)).toEqual(['paused']);
+  });
+
   test.each(['while it is paused', 'in the last round', 'before the commit'] as const)('goes on if the move fails %s', async (when) => {
     await using bench = await withDisks();
     let isPaused = false;
@@ -240,6 +264,45 @@ test('a guest whose QEMU is known is paused without commands, and goes on if the
   expect(second).toBeGreaterThanOrEqual(guest.written());
   // It writes no more.
   expect(await Promise.all(targets.map(sha256File))).toEqual(await Promise.all(disks.map(sha256File)));
+});
+
+describe('a guest of libvirt, whose disks libvirt held still in the first round,', () => {
+  async function withGuest(bench: LiveBench, libvirtd: Libvirtd): Promise<GuestControl & { readonly kind: 'libvirt' }> {
+    for (const disk of [bench.here, bench.there]) await makeSparseFile(disk, 4 * MIB);
+    const { uuid, name } = await defineLibvirtGuest(libvirtd, { name: 'web1', disks: [{ file: bench.here }], does: 'answers' });
+    await libvirtd.virsh('start', name);
+    return { kind: 'libvirt', uri: libvirtd.uri, uuid, targets: ['vda'] };
+  }
+
+  test('is shut down for the last, which reads them themselves', async () => {
+    await using bench = await makeLiveBench();
+    await using libvirtd = await startLibvirtd();
+    const guest = await withGuest(bench, libvirtd);
+    const instance = { name: 'web1.example.com', os: 'raw', hypervisor: 'kvm', disks: [{ path: bench.here }] };
+    const world = memoryWorld([{ instance, run: { state: 'running', node: 'here' }, guarded: [] }]);
+    const source = world.open((manager) => ({
+      stop: async (name, options) => {
+        await libvirtd.virsh('destroy', guest.uuid);
+        await manager.stop(name, options);
+      },
+    }));
+    const origin = { source, name: instance.name, stop: true };
+    const snapshotConfig = parseSnapshotConfig(JSON.stringify({ libvirt: { scratch: bench.file(), reserve: 1 } }), 'test');
+    const shutdown = { rounds: 2, stillness: { kind: 'shutdown' } } as const;
+    const moved = await bench.move(shutdown, { snapshot: 'libvirt', snapshotConfig, guest, origin });
+    expect(moved.source, String(moved.source.status === 'rejected' && moved.source.reason)).toMatchObject({ status: 'fulfilled' });
+  });
+
+  test('is paused for the last, and not frozen then', async () => {
+    await using bench = await makeLiveBench();
+    await using libvirtd = await startLibvirtd();
+    const guest = await withGuest(bench, libvirtd);
+    const isRunning = `virsh --connect '${libvirtd.uri}' domstate ${guest.uuid} | grep -q running`;
+    const libvirt = { scratch: bench.file(), reserve: 1 };
+    const snapshotConfig = parseSnapshotConfig(JSON.stringify({ freeze: ['sh', '-c', isRunning], thaw: ['true'], libvirt }), 'test');
+    const moved = await bench.move({ ...PAUSED, rounds: 2 }, { snapshot: 'libvirt', guest, snapshotConfig });
+    expect(moved.source, String(moved.source.status === 'rejected' && moved.source.reason)).toMatchObject({ status: 'fulfilled' });
+  });
 });
 
 async function withDisks(): Promise<LiveBench> {

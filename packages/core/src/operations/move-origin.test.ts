@@ -186,6 +186,41 @@ describe('a move with its instance', () => {
     expect([bench.here.calls, bench.there.calls]).toEqual([[], []]);
   });
 
+  test('refuses to remove what may run here, and warns where that is to be started on the peer', async () => {
+    await using bench = await makeBench({ state: 'unknown' });
+    const removing = originOf(bench.here.open(), { stop: false });
+    const { source } = await bench.move({ origin: removing });
+    expect(source).toMatchObject({ status: 'rejected', reason: { code: 'USAGE', message: expect.stringContaining('may run') } });
+
+    await using other = await makeBench({ state: 'unknown' });
+    await other.move({ define: DEFINE, origin: originOf(other.here.open(), { stop: false, undefine: false }) });
+    expect(other.warnings.source).toEqual([expect.stringContaining('it is not known whether web1')]);
+  });
+
+  test.each([
+    ['is not started', DEFINE, false],
+    ['is not forgotten here', undefined, true],
+    ['is only defined, with a warning', { source: 'memory:' }, false],
+  ] as const)('whose other disks are not moved %s', async (_, define, undefine) => {
+    await using bench = await makeBench();
+    for (const side of ['here', 'there']) {
+      const list = 'disks: [{path: disk.img}, {path: other.img}]';
+      await writeFile(bench.file(side, 'web1.yaml'), `name: ${NAME}\nos: raw\nhypervisor: kvm\n${list}\n`);
+      await makeSparseFile(bench.file(side, 'other.img'), MIB);
+    }
+    const { source } = await bench.move({ define, disks: [0], origin: originOf(bench.here.open(), { undefine }) });
+    if (define === DEFINE || undefine) {
+      expect(source).toMatchObject({
+        status: 'rejected',
+        reason: { code: 'USAGE', message: expect.stringContaining('1 would stay here') },
+      });
+      return;
+    }
+    expect(source.status).toBe('fulfilled');
+    for (const side of ['source', 'receiver'] as const)
+      expect(bench.warnings[side]).toContainEqual(`${NAME} will be defined with disks that are not moved: 1`);
+  });
+
   test('lets a copy with a new identity start beside what runs here', async () => {
     await using bench = await makeBench();
     const origin = originOf(bench.here.open(), { stop: false, undefine: false });
@@ -241,14 +276,70 @@ describe('a move that fails', () => {
     expect(await bench.journals()).toEqual([]);
   });
 
-  test('because the guest does not shut down: it goes on, and no byte is written', async () => {
+  test('because the guest does not shut down: it goes on, no byte is written, and it is said that it may still shut down', async () => {
     await using bench = await makeBench();
     const { here, file } = bench;
     const before = await sha256File(file('there', 'disk.img'));
-    const { source } = await bench.move({ origin: originOf(here.open(() => ({ stop: failing('failed') }))) });
+    const { source } = await bench.move({
+      origin: originOf(
+        here.open(() => ({ stop: failing('failed') })),
+        { stopTimeout: 1 },
+      ),
+    });
     expect(source).toMatchObject({ status: 'rejected', reason: { code: 'INVENTORY_FAILED', message: 'memory: no' } });
-    expect([here.calls, runState(here)]).toEqual([[`start ${NAME}`], 'running']);
+    expect([here.calls, runState(here)]).toEqual([[], 'running']);
+    expect(bench.warnings.source).toContainEqual(expect.stringMatching(/web1\S* of memory: was asked to shut down .* start it then/));
+    expect(await bench.journals()).toHaveLength(1);
     expect(await sha256File(file('there', 'disk.img'))).toBe(before);
+  });
+
+  test.each(['after its time', 'after a signal'] as const)('and whose guest shuts down %s: it is started again then', async (when) => {
+    await using bench = await makeBench();
+    const { here } = bench;
+    const enough = new AbortController();
+    let looksUntilDown: number | undefined;
+    const source = here.open((manager) => ({
+      stop: async () => {
+        looksUntilDown = 2;
+        if (when === 'after a signal') enough.abort(new Error('enough'));
+        await failing('failed')();
+      },
+      start: async (name, options) => {
+        // As a guest that still runs is left alone.
+        if (runState(here) === 'stopped') await manager.start(name, options);
+      },
+    }));
+    const describe: InstanceSource['describe'] = async (...parameters) => {
+      if (looksUntilDown !== undefined) looksUntilDown -= 1;
+      if (looksUntilDown === 0) await here.open().manager?.stop(NAME, { timeoutMs: 1000 });
+      return await source.describe(...parameters);
+    };
+    const outcome = await bench.move({ origin: originOf({ ...source, describe }), signal: enough.signal });
+    expect(outcome.source.status).toBe('rejected');
+    expect([here.calls, runState(here)]).toEqual([[`stop ${NAME}`, `start ${NAME}`], 'running']);
+    expect(await bench.journals()).toEqual([]);
+  });
+
+  test('because it is not known whether the guest has shut down', async () => {
+    await using bench = await makeBench({ state: 'unknown' });
+    const origin = originOf(
+      bench.here.open(() => ({ stop: async () => undefined })),
+      { stopTimeout: 1 },
+    );
+    const { source } = await bench.move({ origin });
+    expect(source).toMatchObject({ status: 'rejected', reason: { message: expect.stringContaining('may still run') } });
+    expect(bench.here.calls).toEqual([]);
+  });
+
+  test.each([
+    ['a snapshot needs the guest', { snapshot: 'libvirt' }, 'path: disk.img', 'SNAPSHOT_UNSUPPORTED'],
+    ['a disk has no path', { snapshot: 'auto' }, 'uri: "file:/srv/web1.qcow2"', 'DISK_KIND'],
+  ] as const)('certainly, because %s: before the guest is stopped', async (_, request, disk, code) => {
+    await using bench = await makeBench();
+    await writeFile(bench.file('here', 'web1.yaml'), `name: ${NAME}\nos: raw\nhypervisor: kvm\ndisks: [{${disk}}]\n`);
+    const { source } = await bench.move({ ...request, origin: originOf(bench.here.open(), { undefine: false }) });
+    expect(source).toMatchObject({ status: 'rejected', reason: { code } });
+    expect(bench.here.calls).toEqual([]);
   });
 
   test('names what to do when it cannot be started again', async () => {

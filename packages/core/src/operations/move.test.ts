@@ -799,6 +799,11 @@ describe('a receiver gives up on a source', () => {
 
   test.each([
     ['names a disk twice', [control({ ...ORDER, disks: [{ disk: 0 }, { disk: 0 }] })], /named a disk twice/],
+    [
+      'compares so small blocks that their digests would need too much memory',
+      [control({ ...ORDER, disks: [{ disk: 0, plainBytes: 2 ** 38 }], live: { blockBytes: 64 * 1024, compare: false } })],
+      /blocks of 65536 bytes, and 131072 are the least/,
+    ],
     ['sends data of a disk that it has not announced', [control(ORDER), DATA], /data of disk 5, which was not announced/],
     ['allows data', [control(ORDER), creditMessage(0, 1)], /sent a credit although it is the source/],
   ] as const)('that %s', async (_, messages, problem) => {

@@ -13,10 +13,11 @@ import type { DumpedDisk, OutgoingRequest } from '../flow/out.ts';
 import { sendDisks } from '../flow/out.ts';
 import { relayTo } from '../flow/peer-relay.ts';
 import { QuietSource } from '../flow/quiet-source.ts';
-import { selectDisks } from '../flow/select-disks.ts';
+import { assertAllMoved, selectDisks } from '../flow/select-disks.ts';
 import type { Call, Session } from '../flow/session.ts';
 import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
 import { watchStall } from '../flow/stall-watch.ts';
+import { assertReadableWithoutGuest } from '../flow/without-guest.ts';
 import type { ConsentOptions } from '../flow/write-plan.ts';
 import { assertConsent } from '../flow/write-plan.ts';
 import { chooseLevel } from '../frames/codecs/levels.ts';
@@ -119,6 +120,7 @@ async function runMove(request: MoveRequest): Promise<MoveResult> {
   if (request.live !== undefined) assertLivePossible(request.live, os);
   if (request.rename === true) assertOperation(os, 'rename');
   const disks = selectDisks(request.instance, request.disks);
+  assertAllMoved(request.instance, disks, { starts: request.define?.start === true, undefines: request.origin?.undefine === true });
   const inspected = await inspectFor(call, request.instance, { purpose: 'export', disks });
 
   const moveId = randomBytes(16).toString('hex');
@@ -206,7 +208,10 @@ async function move(parts: Move): Promise<MoveResult> {
   if (request.dryRun === true) return { ...result, disks: [], plainBytes: 0, storedBytes: 0, dryRun: true };
   await assertConsent(plan, request, signal);
 
-  if (request.live === undefined) await origin?.stop();
+  if (request.live === undefined && request.origin?.stop === true) {
+    await assertReadableWithoutGuest(request, session);
+    await origin?.stop();
+  }
   moveState.stage = 'transfer';
   reporter.stage(`moving ${instance.name} to ${ready.instance} on ${peer.address}`);
   await using quiet = request.live === undefined ? undefined : new QuietSource(session, request.live.stillness, request, origin);

@@ -6,6 +6,7 @@ import type { OrderLimits } from '../flow/check-order.ts';
 import { checkOrder } from '../flow/check-order.ts';
 import type { DefinedInstance } from '../flow/definition.ts';
 import { Definition } from '../flow/definition.ts';
+import { warnOfOtherDisks } from '../flow/import-checks.ts';
 import { receiveDisk } from '../flow/in.ts';
 import { receiveRounds } from '../flow/live-in.ts';
 import { assertReadsPlaces } from '../flow/live-request.ts';
@@ -189,6 +190,9 @@ async function checkDefinition(connection: Connection, { order, session, source 
   const native = await expectNative(connection, session.signal);
   const definition = new Definition({ ...order.define, source }, { instance: session.instance, native }, order.moveId);
   await definition.check(session.signal);
+  const { instance, reporter } = session;
+  const moved = order.disks.map(({ disk }) => disk);
+  warnOfOtherDisks(instance, moved, { how: 'moved', reporter });
   return definition;
 }
 

@@ -1,8 +1,13 @@
 import { access } from 'node:fs/promises';
 import { defineLibvirtGuest, makeSparseFile, makeTemporaryDirectory, startLibvirtd } from '@gantry/testkit';
 import { expect, test } from 'vitest';
-import { pauseUndo } from './pause.ts';
-import { pauseByControl, resumeInstance } from './pause-ways.ts';
+import { openRun } from '../runs/journal.ts';
+import { recoverDeadRuns } from '../runs/recover.ts';
+import { openStateDirectory } from '../runs/state-directory.ts';
+import { HeldRecords } from './held-records.ts';
+import { Pause, pauseUndo, undecidedPauseNotice } from './pause.ts';
+import { pauseByCommands, pauseByControl, resumeInstance } from './pause-ways.ts';
+import { parseSnapshotConfig } from './snapshot-config.ts';
 
 const signal = new AbortController().signal;
 const started = async (): Promise<void> => undefined;
@@ -28,13 +33,58 @@ test('a domain of libvirt is paused, and goes on; one that runs is left alone, a
   await expect(resumeInstance(unknown.resume, signal)).rejects.toThrow('failed to get domain');
 });
 
+test('a domain of libvirt goes on although it was paused after the command that pauses had been given up', async () => {
+  await using directory = await makeTemporaryDirectory();
+  await using libvirtd = await startLibvirtd();
+  await makeSparseFile(directory.file('disk.img'), 1024 * 1024);
+  const { uuid, name } = await defineLibvirtGuest(libvirtd, {
+    name: 'web1',
+    disks: [{ file: directory.file('disk.img') }],
+    does: 'answers',
+  });
+  await libvirtd.virsh('start', uuid);
+  const qemu = (await libvirtd.guestPid(name)) ?? expect.fail('there is no QEMU');
+  const way = pauseByControl({ kind: 'libvirt', uri: libvirtd.uri, uuid, targets: ['vda'] });
+  const enough = new AbortController();
+  // QEMU does not answer: libvirtd waits, with the request to pause in its hands.
+  process.kill(qemu, 'SIGSTOP');
+  const pausing = way.pause(enough.signal, started);
+  while (!(await libvirtd.virsh('domcontrol', uuid)).startsWith('occupied'));
+  enough.abort(new Error('enough'));
+  await expect(pausing).rejects.toThrow('enough');
+  const resuming = resumeInstance(way.resume, signal);
+  // It has looked whether the domain is paused, or waits for its turn.
+  await Promise.race([resuming, libvirtd.virsh('domstate', uuid)]);
+  process.kill(qemu, 'SIGCONT');
+  await resuming;
+  while ((await libvirtd.virsh('domcontrol', uuid)) !== 'ok');
+  expect(await libvirtd.virsh('domstate', uuid)).toBe('running');
+});
+
 test('what a killed run paused goes on, but not if its move may be committed', async () => {
   await using directory = await makeTemporaryDirectory();
   const resumed = directory.file('resumed');
   const record = { kind: 'pause', instance: 'web1', resume: { kind: 'commands', resume: ['touch', resumed], timeout: 10 } };
-  const undecided = { ...record, undecided: { moveId: '0123', peer: 'ssh://node2' } };
-  expect(pauseUndo.describe(undecided)).toContain(`ask ssh://node2 with gantry receive --outcome 0123; if it was not: touch ${resumed}`);
-  expect(await pauseUndo.undo(undecided, { instance: 'web1' }, signal)).toBe(true);
+  const stateDirectory = await openStateDirectory(directory.file('state'));
+  {
+    await using run = await openRun({ stateDirectory, operation: 'move', instance: 'web1' });
+    const held = new HeldRecords(run, { instance: 'web1' }, [pauseUndo], () => undefined);
+    const pause = pauseByCommands(parseSnapshotConfig(JSON.stringify({ pause: ['true'], resume: ['touch', resumed] }), 'test'), {
+      instance: 'web1',
+      run: run.id,
+    });
+    await new Pause('web1', pause ?? expect.fail('there are commands'), held).mayBeCommitted({ moveId: '0123', peer: 'ssh://node2' });
+  }
+  for (const [endNotices, left] of [
+    [false, 1],
+    [true, 1],
+    [false, 0],
+  ] as const) {
+    const { leftovers } = await recoverDeadRuns({ stateDirectory, undos: [pauseUndo, undecidedPauseNotice], signal, endNotices });
+    expect(leftovers.map(({ outcome }) => outcome)).toEqual(Array.from({ length: left }, () => 'noted'));
+    for (const { what } of leftovers)
+      expect(what).toContain(`ask ssh://node2 with gantry receive --outcome 0123; if it was not: touch ${resumed}`);
+  }
   await expect(access(resumed)).rejects.toThrow('ENOENT');
   expect(await pauseUndo.undo(record, { instance: 'web1' }, signal)).toBe(true);
   await access(resumed);

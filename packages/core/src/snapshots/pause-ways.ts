@@ -80,14 +80,22 @@ export function describeResume(resume: Resume): string {
   return `virsh --connect ${resume.uri} resume ${resume.uuid}`;
 }
 
-/** Does nothing to a guest that is not paused. @throws Error with the reason; the signal's reason */
+/** Does nothing to an instance that is not paused. @throws Error with the reason; the signal's reason */
 export async function resumeInstance(resume: Resume, signal: AbortSignal): Promise<void> {
   if (resume.kind === 'commands') await runCommand(resume.resume, { timeoutS: resume.timeout, signal });
   else if (resume.kind === 'qmp') await resumeQemu(resume.socket, signal);
-  else {
-    const { uri, uuid } = resume;
-    const virsh = new Virsh(uri, CONTROL_TIMEOUT_S);
-    if ((await virsh.run(['domstate', uuid], { signal })) === 'paused') await virsh.run(['resume', uuid], { signal });
+  else await resumeDomain(resume, signal);
+}
+
+/** A domain that runs may still be about to be paused by a command that was ended: libvirt then carries out this one after that one. */
+async function resumeDomain({ uri, uuid }: Extract<Resume, { readonly kind: 'libvirt' }>, signal: AbortSignal): Promise<void> {
+  const virsh = new Virsh(uri, CONTROL_TIMEOUT_S);
+  try {
+    await virsh.run(['resume', uuid], { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    // It was not paused.
+    if ((await virsh.run(['domstate', uuid], { signal })) === 'paused') throw error;
   }
 }
 

@@ -2,7 +2,8 @@ import { z } from 'zod';
 
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
-import type { Undo } from '../runs/undo.ts';
+import { quoteWord } from '../report/quote-word.ts';
+import type { Notice, Undo } from '../runs/undo.ts';
 import { endCommandOfKilledRun, processGroupSchema } from '../system/run-command.ts';
 import type { HeldRecords } from './held-records.ts';
 import type { PauseWay } from './pause-ways.ts';
@@ -20,27 +21,34 @@ const recordSchema = z.object({
   resume: resumeSchema,
   /** Present while the command that pauses may run. */
   pausing: processGroupSchema.optional(),
-  /** The move may be committed. */
-  undecided: z.object({ moveId: z.string(), peer: z.string() }).optional(),
 });
 
 type PauseRecord = z.infer<typeof recordSchema>;
 
+const undecidedSchema = z.object({ instance: z.string(), resume: resumeSchema, moveId: z.string(), peer: z.string() });
+
 export const pauseUndo: Undo = {
   kind: 'pause',
   describe(record) {
-    const { instance, resume, undecided } = recordSchema.parse(record);
-    if (undecided === undefined) return `instance ${instance} paused, resumed by ${describeResume(resume)}`;
-    const ask = `ask ${undecided.peer} with gantry receive --outcome ${undecided.moveId}`;
-    return `the note that instance ${instance} is paused because its move may be committed (${ask}; if it was not: ${describeResume(resume)})`;
+    const { instance, resume } = recordSchema.parse(record);
+    return `instance ${instance} paused, resumed by ${describeResume(resume)}`;
   },
   async undo(record, _run, signal) {
-    const { resume, pausing, undecided } = recordSchema.parse(record);
-    if (undecided !== undefined) return true;
+    const { resume, pausing } = recordSchema.parse(record);
     // It could still pause the instance after that, and for ever.
     if (pausing !== undefined) await endCommandOfKilledRun(pausing);
     await resumeInstance(resume, signal);
     return true;
+  },
+};
+
+/** A pause of an instance whose move may be committed: nobody lets it go on before the peer was asked. */
+export const undecidedPauseNotice: Notice = {
+  kind: 'undecided-pause',
+  describe(record) {
+    const { instance, resume, moveId, peer } = undecidedSchema.parse(record);
+    const ask = `ask ${peer} with gantry receive --outcome ${quoteWord(moveId)}`;
+    return `instance ${instance} is paused, because its move may be committed (${ask}; if it was not: ${describeResume(resume)})`;
   },
 };
 
@@ -79,7 +87,7 @@ export class Pause {
 
   /** To be called before the peer may commit: from now on a killed run does not let the instance go on. */
   async mayBeCommitted(undecided: { readonly moveId: string; readonly peer: string }): Promise<void> {
-    await this.#remember({ undecided });
+    await this.#held.remember(pauseUndo.kind, { kind: undecidedPauseNotice.kind, ...this.#record, ...undecided });
   }
 
   /** Lets the instance go on, if it was to be paused. Where that fails, it is tried again by the next run. */
