@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises';
+import { access, readFile, readdir } from 'node:fs/promises';
 import { defineLibvirtGuest, makeSparseFile, makeTemporaryDirectory, startLibvirtd } from '@gantry/testkit';
 import { expect, test } from 'vitest';
 import { openRun } from '../runs/journal.ts';
@@ -52,14 +52,23 @@ test('a domain of libvirt goes on although it was paused after the command that 
   while (!(await libvirtd.virsh('domcontrol', uuid)).startsWith('occupied'));
   enough.abort(new Error('enough'));
   await expect(pausing).rejects.toThrow('enough');
-  const resuming = resumeInstance(way.resume, signal);
-  // It has looked whether the domain is paused, or waits for its turn.
-  await Promise.race([resuming, libvirtd.virsh('domstate', uuid)]);
+  const over = new AbortController();
+  const resuming = resumeInstance(way.resume, signal).finally(() => over.abort());
+  while (!over.signal.aborted && !(await isCalled('resume', uuid)));
   process.kill(qemu, 'SIGCONT');
   await resuming;
   while ((await libvirtd.virsh('domcontrol', uuid)) !== 'ok');
   expect(await libvirtd.virsh('domstate', uuid)).toBe('running');
 });
+
+/** Whether a process has these words in its command line. */
+async function isCalled(...words: readonly string[]): Promise<boolean> {
+  for (const pid of await readdir('/proc')) {
+    const line = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+    if (words.every((word) => line.includes(word))) return true;
+  }
+  return false;
+}
 
 test('what a killed run paused goes on, but not if its move may be committed', async () => {
   await using directory = await makeTemporaryDirectory();
