@@ -44,5 +44,6 @@ test('chunks from a socket use only the memory that is held at one time', async 
   });
   await once(socket, 'close');
   expect(seen).toBe(total);
-  expect(most).toBeLessThan(16 * 1024 * 1024);
+  // 61 MiB and more if nothing is released; up to 33 MiB were seen on a busy machine, which collects late.
+  expect(most).toBeLessThan(48 * 1024 * 1024);
 });

@@ -330,10 +330,10 @@ describe('an export without a snapshot', () => {
 
   test('of a disk with only a URI warns that its users cannot be seen', async () => {
     await using bench = await openWorkbench();
-    await using set = await bench.take('auto', [{ uri: 'rbd:pool/image', access: 'rw' }]);
-    expect(set.snapshots).toEqual([{ index: 0, kind: 'none', uri: 'rbd:pool/image' }]);
+    await using set = await bench.take('auto', [{ uri: 'iscsi://host/target/0', access: 'rw' }]);
+    expect(set.snapshots).toEqual([{ index: 0, kind: 'none', uri: 'iscsi://host/target/0' }]);
     expect(bench.warnings).toEqual([
-      'disk 0: it is exported without a snapshot, and Gantry cannot see whether another process writes to rbd:pool/image',
+      'disk 0: it is exported without a snapshot, and Gantry cannot see whether another process writes to iscsi://host/target/0',
     ]);
   });
 
