@@ -85,7 +85,7 @@ export function assertEnoughDisks(
   });
 }
 
-/** An instance becomes known whose other disks hold whatever they did before. */
+/** An instance becomes known whose other disks were not written. */
 export function warnOfOtherDisks(
   { name, disks }: { readonly name: string; readonly disks: readonly unknown[] },
   indexes: readonly number[],

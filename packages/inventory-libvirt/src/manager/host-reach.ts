@@ -5,7 +5,7 @@ import { attribute, attributesOf, childrenOf, find, textOf } from '../xml.ts';
 
 /*
  * The XML of a domain may come from a store or a peer, and libvirt does what it says, as root. What runs a program or writes files of this
- * host is refused. Whoever takes over a domain that reaches into the host otherwise is warned of it.
+ * host is refused. There is a warning for a domain that reaches into the host in another way.
  */
 
 /** libvirt reads the first one of these; Gantry must not look at another one. */
