@@ -29,7 +29,7 @@ test('a domain of libvirt is paused, and goes on; one that runs is left alone, a
     await resumeInstance(way.resume, signal);
     expect(await libvirtd.virsh('domstate', uuid)).toContain('running');
   }
-  const unknown = pauseByControl({ kind: 'libvirt', uri: libvirtd.uri, uuid: uuid.replace(/^./, 'f'), targets: [] });
+  const unknown = pauseByControl({ kind: 'libvirt', uri: libvirtd.uri, uuid: '00000000-0000-4000-8000-000000000000', targets: [] });
   await expect(resumeInstance(unknown.resume, signal)).rejects.toThrow('failed to get domain');
 });
 
