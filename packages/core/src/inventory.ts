@@ -31,6 +31,7 @@ export type {
 export { isNativeName, MAX_NATIVE_BYTES, MAX_NATIVE_FILES } from './instances/native-files.ts';
 export type { InventoryErrorCode, InventoryErrorDetails } from './instances/inventory-error.ts';
 export { InventoryError, isInventoryError } from './instances/inventory-error.ts';
+export { isHostName } from './instances/field-types.ts';
 export { isListed } from './instances/instance-filter.ts';
 export { isSameHost } from './instances/same-host.ts';
 export { virshEnvironment } from './instances/virsh-environment.ts';

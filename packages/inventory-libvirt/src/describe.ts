@@ -1,9 +1,9 @@
 import { hostname } from 'node:os';
 import type { CallOptions, InstanceDescription, InstanceFields, InstanceSummary, NativeFile, RunState } from '@gantry/core/inventory';
-import { InventoryError, MAX_NATIVE_BYTES } from '@gantry/core/inventory';
+import { InventoryError, isHostName, MAX_NATIVE_BYTES } from '@gantry/core/inventory';
 import type { Domain } from './domains.ts';
 import { diskCount, memoryMiB, volumePaths } from './domains.ts';
-import { instanceName, isHostName } from './instance-name.ts';
+import { instanceName } from './instance-name.ts';
 import { readMetadata } from './metadata.ts';
 import type { DomainDisk } from './read-disks.ts';
 import { diskElements, guardedPlaces, readDisk } from './read-disks.ts';

@@ -1,6 +1,4 @@
-/** As instance files have it: RFC 1123, at most 200 characters. */
-const HOST_NAME = /^[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?)*$/;
-const MAX_NAME_LENGTH = 200;
+import { isHostName } from '@gantry/core/inventory';
 
 /**
  * What Gantry calls a domain. libvirt allows nearly every character in names, Gantry those of host names, because exports are named by
@@ -13,8 +11,4 @@ export function instanceName(name: string, uuid: string): string {
     .slice(0, 50)
     .replaceAll(/^-+|-+$/g, '');
   return words === '' ? uuid : `${words}-${uuid.slice(0, 8)}`;
-}
-
-export function isHostName(name: string): boolean {
-  return name.length <= MAX_NAME_LENGTH && HOST_NAME.test(name);
 }

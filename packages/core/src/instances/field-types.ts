@@ -56,9 +56,14 @@ function matching(what: string, pattern: RegExp): Text {
   return checked(what, (value) => pattern.test(value)).meta({ pattern: pattern.source });
 }
 
+/** Whether an instance file may have this as the name of an instance or a node. */
+export function isHostName(value: string): boolean {
+  return HOST_NAME.test(value) && isKeyPart(value);
+}
+
 export const hostName: Text = checked(
   `a host name of at most ${MAX_KEY_PART_LENGTH} characters (letters, digits and inner dashes, separated by dots)`,
-  (value) => HOST_NAME.test(value) && isKeyPart(value),
+  isHostName,
 ).meta({ pattern: HOST_NAME.source, maxLength: MAX_KEY_PART_LENGTH });
 export const uuid: Text = matching('a UUID such as 7f0c0f6e-5f0a-4b8e-9d57-0c8a1f6f2b11', UUID);
 export const mac: Text = matching('a MAC address such as aa:00:00:35:4c:01', MAC);

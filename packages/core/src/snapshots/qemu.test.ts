@@ -27,7 +27,7 @@ import { createQemuProvider } from './qemu.ts';
 import { QemuProcesses } from './qemu/find-monitor.ts';
 import { QmpClient } from './qemu/qmp-client.ts';
 import { readRecord, toRecord } from './qemu/qemu-record.ts';
-import { defaultScratch } from './qemu/settings.ts';
+import { defaultScratch } from './scratch-directory.ts';
 import type { SnapshotSet } from './snapshot-set.ts';
 
 const { signal } = new AbortController();

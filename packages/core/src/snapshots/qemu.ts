@@ -19,9 +19,10 @@ import { namesOf, readRecord, socketOf, toRecord } from './qemu/qemu-record.ts';
 import { QmpClient, QmpRefusal } from './qemu/qmp-client.ts';
 import { releaseDisks } from './qemu/release-disks.ts';
 import type { ScratchFile } from './qemu/scratch.ts';
-import { describeLack, freeBytes, lookAtScratch, makeScratch, MIN_RESERVES } from './qemu/scratch.ts';
+import { makeScratch } from './qemu/scratch.ts';
 import type { QemuSettings } from './qemu/settings.ts';
-import { makeDefaultScratch, qemuSettings } from './qemu/settings.ts';
+import { qemuSettings } from './qemu/settings.ts';
+import { describeLack, freeBytes, lookAtScratch, makeDefaultScratch, MIN_RESERVES } from './scratch-directory.ts';
 import type {
   PreparedSnapshots,
   ProviderOptions,

@@ -17,7 +17,7 @@ import { undoHandlers } from '../flow/undo-handlers.ts';
 import type { Disk } from '../instances/model.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
-import { defaultScratch } from './qemu/settings.ts';
+import { defaultScratch } from './scratch-directory.ts';
 import { createRbdProvider } from './rbd.ts';
 
 let ceph: CephServer;

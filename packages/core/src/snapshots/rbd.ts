@@ -4,34 +4,39 @@ import { z } from 'zod';
 
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
+import type { ProcessGroup } from '../system/process-group.ts';
 import { endCommandOfKilledRun, processGroupSchema } from '../system/run-command.ts';
+import { isSocketPathTooLong } from '../system/socket-path.ts';
 import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
-import { removeScratch } from './qemu/scratch.ts';
-import { defaultScratch, makeDefaultScratch } from './qemu/settings.ts';
-import { isSocketPathTooLong, startImageServer } from './rbd/image-server.ts';
+import { socketIn, startImageServer } from './rbd/image-server.ts';
 import { createSnapshot, imageSize, RbdMissingError, removeSnapshot, snapshotId } from './rbd/rbd-commands.ts';
 import type { RbdImage } from './rbd/rbd-image.ts';
 import { parseRbdUri, snapshotUri } from './rbd/rbd-image.ts';
+import { defaultScratch, makeDefaultScratch, removeScratch } from './scratch-directory.ts';
 
 /*
  * Snapshots of images of Ceph's RBD, by its own commands: nothing is mapped by the kernel. See docs/decisions/0112-rbd-snapshots.md.
  */
 
-const dataSchema = z.object({
+interface RbdRecordData extends RbdImage {
+  /** Of the snapshot. */
+  readonly name: string;
+  /** Of the socket; present where a server reads the snapshot. */
+  readonly directory?: string | undefined;
+  /** The command that is under way, or the server. */
+  readonly process?: ProcessGroup | undefined;
+}
+
+const dataSchema: z.ZodType<RbdRecordData> = z.object({
   spec: z.string(),
   options: z.array(z.tuple([z.string(), z.string()])),
-  /** Of the snapshot. */
   name: z.string().regex(/^gantry-[\w.+-]+$/),
-  /** Of the socket; present where a server reads the snapshot. */
   directory: z.string().optional(),
-  /** The command that is under way, or the server. */
   process: processGroupSchema.optional(),
 });
-type RbdRecordData = z.infer<typeof dataSchema>;
 
 interface Wanted {
   readonly request: SnapshotRequest;
-  readonly image: RbdImage;
   readonly record: SnapshotRecord;
   readonly data: RbdRecordData;
 }
@@ -49,7 +54,7 @@ export function createRbdProvider(scratch: string = defaultScratch()): SnapshotP
     async supports(request, signal) {
       const image = imageOf(request);
       if ('reason' in image) return { ok: false, reason: image.reason };
-      if (request.needsPath !== true && isSocketPathTooLong(join(scratch, SAMPLE_NAME)))
+      if (request.needsPath !== true && isSocketPathTooLong(socketIn(join(scratch, SAMPLE_NAME))))
         return { ok: false, reason: `the path of the scratch directory ${scratch} is too long for a socket in it`, isObstacle: true };
       try {
         await imageSize(image, signal);
@@ -74,10 +79,10 @@ export function createRbdProvider(scratch: string = defaultScratch()): SnapshotP
       };
     },
     async drop(record, signal) {
-      const { spec, options, name, directory, process } = dataSchema.parse(record.data);
+      const { name, directory, process, ...image } = dataSchema.parse(record.data);
       if (process !== undefined) await endCommandOfKilledRun(process);
       if (directory !== undefined) await removeScratch(directory);
-      await removeSnapshot({ spec, options }, name, signal);
+      await removeSnapshot(image, name, signal);
     },
   };
 }
@@ -94,23 +99,23 @@ function want(request: SnapshotRequest, runId: string, scratch: string): Wanted 
   if ('reason' in image) throw failed(request, image.reason);
   const name = `${runId}-${request.index}`;
   const directory = request.needsPath === true ? {} : { directory: join(scratch, name) };
-  const data = { spec: image.spec, options: image.options.map(([option, value]): [string, string] => [option, value]), name, ...directory };
+  const data = { ...image, name, ...directory };
   const description = `snapshot ${image.spec}@${name} of disk ${request.index}`;
-  return { request, image, data, record: { provider: 'rbd', index: request.index, description, data } };
+  return { request, data, record: { provider: 'rbd', index: request.index, description, data } };
 }
 
-async function take({ image, data, record }: Wanted, { remember, signal }: SnapshotContext): Promise<void> {
-  await createSnapshot(image, data.name, { signal, started: (process) => remember({ ...record, data: { ...data, process } }) });
+async function take({ data, record }: Wanted, { remember, signal }: SnapshotContext): Promise<void> {
+  await createSnapshot(data, data.name, { signal, started: (process) => remember({ ...record, data: { ...data, process } }) });
 }
 
 /** Scripts get the URI of the snapshot; the built-in definition reads it from QEMU's NBD server, which knows what is allocated. */
-async function open({ request: { index }, image, data, record }: Wanted, { remember, signal }: SnapshotContext): Promise<Snapshot> {
-  const id = await snapshotId(image, data.name, signal);
-  const uri = snapshotUri(image, data.name);
+async function open({ request: { index }, data, record }: Wanted, { remember, signal }: SnapshotContext): Promise<Snapshot> {
+  const id = await snapshotId(data, data.name, signal);
+  if (id === undefined) throw removed(index, data);
+  const uri = snapshotUri(data, data.name);
   const assertThere = async (): Promise<void> => {
-    if (id === undefined || (await snapshotId(image, data.name, signal)) !== id) throw removed(index, image, data.name);
+    if ((await snapshotId(data, data.name, signal)) !== id) throw removed(index, data);
   };
-  await assertThere();
   const view = { index, kind: 'rbd', uri };
   if (data.directory === undefined) return { ...view, assertIntact: assertThere };
   const started = (process: unknown): Promise<void> => remember({ ...record, data: { ...data, process } });
@@ -135,7 +140,7 @@ async function attempt<T>({ request }: Wanted, { signal }: SnapshotContext, work
   }
 }
 
-function removed(index: number, { spec }: RbdImage, name: string): GantryError {
+function removed(index: number, { spec, name }: RbdRecordData): GantryError {
   return new GantryError('SNAPSHOT_FAILED', {
     message: `cannot read disk ${index}: somebody else has removed or replaced the snapshot ${spec}@${name}`,
     hint: 'Export again; snapshots named gantry-… are in use while an export runs.',

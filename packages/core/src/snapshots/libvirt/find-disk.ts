@@ -4,7 +4,7 @@ import { diskIdentity } from '../../disks/disk-identity.ts';
 import type { GuestControl } from '../../instances/inventory.ts';
 import { errorText } from '../../report/error-text.ts';
 import type { SnapshotRequest } from '../provider.ts';
-import { describeLack, freeBytes, MIN_RESERVES } from '../qemu/scratch.ts';
+import { describeLack, freeBytes, MIN_RESERVES } from '../scratch-directory.ts';
 import type { Domain, DomainDisk } from './domain.ts';
 import type { LibvirtSettings } from './libvirt-config.ts';
 

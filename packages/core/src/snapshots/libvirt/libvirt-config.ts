@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { defaultScratch } from '../qemu/settings.ts';
+import { defaultScratch } from '../scratch-directory.ts';
 
 /** How libvirt takes snapshots of the disks of a running guest: the section `libvirt` of a snapshot configuration. */
 export interface LibvirtSnapshotConfig {

@@ -1,6 +1,7 @@
 import { chmod, chown, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { isSocketPathTooLong } from '../../system/socket-path.ts';
 import type { Domain } from './domain.ts';
 import type { LibvirtGuest } from './find-disk.ts';
 import type { LibvirtSnapshotConfig } from './libvirt-config.ts';
@@ -8,8 +9,6 @@ import { scratchFilesOf } from './libvirt-record.ts';
 
 /** Where libvirt keeps what belongs to one run of a guest. QEMU may make sockets there, also where AppArmor or SELinux confine it. */
 const GUEST_DIRECTORIES = '/var/lib/libvirt/qemu';
-/** unix(7): the path of a socket, without the NUL at its end. */
-const MAX_SOCKET_PATH_BYTES = 107;
 
 /**
  * The directory for the NBD socket: the configured one, or the guest's own, or else that of its scratch files.
@@ -35,8 +34,7 @@ function isSystemLibvirt(uri: string): boolean {
 
 /** @throws Error where a socket cannot have this path */
 export function assertSocketPath(path: string): void {
-  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES)
-    throw new Error(`the path of its NBD socket is too long (${path}): name a shorter directory as "socket"`);
+  if (isSocketPathTooLong(path)) throw new Error(`the path of its NBD socket is too long (${path}): name a shorter directory as "socket"`);
 }
 
 /** Makes our directory, with the description of the backup, and below it one in which the guest's QEMU may write. */

@@ -3,7 +3,7 @@ import { unlink } from 'node:fs/promises';
 import { errorText } from '../../report/error-text.ts';
 import { errnoName } from '../../system/errno-name.ts';
 import { pause } from '../../system/pause.ts';
-import { removeScratch } from '../qemu/scratch.ts';
+import { removeScratch } from '../scratch-directory.ts';
 import { undoFreeze } from './agent-freeze.ts';
 import { domainJob, domainState } from './domain.ts';
 import type { LibvirtRecordData } from './libvirt-record.ts';

@@ -4,13 +4,14 @@ import { dirname, join } from 'node:path';
 
 import { errorText } from '../../report/error-text.ts';
 import { errnoName } from '../../system/errno-name.ts';
+import { isSocketPathTooLong } from '../../system/socket-path.ts';
 import type { SnapshotRequest } from '../provider.ts';
+import { describeLack, freeBytes, MIN_RESERVES } from '../scratch-directory.ts';
 import type { QemuProcess, QemuProcesses } from './find-monitor.ts';
 import type { GuestDisk } from './guest-disks.ts';
 import { findGuestDisk } from './guest-disks.ts';
 import { SAMPLE_PREFIX, socketOf } from './qemu-record.ts';
 import { QmpClient } from './qmp-client.ts';
-import { describeLack, freeBytes, MIN_RESERVES } from './scratch.ts';
 import type { QemuSettings } from './settings.ts';
 
 /** A disk of a guest, and the QEMU that can take a snapshot of it. */
@@ -25,8 +26,6 @@ export interface Target {
 
 type Unsupported = { readonly reason: string };
 
-/** unix(7): the path of a socket, without the NUL at its end. */
-const MAX_SOCKET_PATH_BYTES = 107;
 /** `on-cbw-error` of the filter copy-before-write came with it. */
 const FIRST_VERSION = { major: 7, minor: 1 };
 
@@ -40,7 +39,7 @@ export async function findTarget(
   const { disk, needsPath = false } = request;
   if (needsPath) return { reason: 'the snapshot is read over NBD, which the built-in definition raw can do, but scripts cannot' };
   if (disk.path === undefined) return { reason: 'it has a URI and no path' };
-  if (Buffer.byteLength(socketOf({ directory: join(settings.scratch, SAMPLE_PREFIX) })) > MAX_SOCKET_PATH_BYTES)
+  if (isSocketPathTooLong(socketOf({ directory: join(settings.scratch, SAMPLE_PREFIX) })))
     return { reason: `the path of the scratch directory ${settings.scratch} is too long for a socket in it` };
   try {
     const qemu = await processes.find(disk.path, signal);

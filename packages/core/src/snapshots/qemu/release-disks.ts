@@ -1,13 +1,13 @@
 import { z } from 'zod';
 
 import { pause } from '../../system/pause.ts';
+import { removeScratch } from '../scratch-directory.ts';
 import { thawGuest } from './agent-freeze.ts';
 import { settleMarks } from './change-marks.ts';
 import { insertedNodes } from './guest-disks.ts';
 import { QmpClient, QmpGone } from './qmp-client.ts';
 import type { QemuRecordData } from './qemu-record.ts';
 import { namesOf } from './qemu-record.ts';
-import { removeScratch } from './scratch.ts';
 
 const exportsSchema = z.array(z.object({ id: z.string(), type: z.string() }));
 const nodesSchema = z.array(z.object({ 'node-name': z.string() }));

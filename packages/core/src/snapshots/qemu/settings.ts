@@ -1,10 +1,6 @@
-import { chmod, mkdir } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { dirname, isAbsolute, join } from 'node:path';
-
-import { errnoName } from '../../system/errno-name.ts';
 import { expand } from '../placeholders.ts';
 import type { ProviderOptions } from '../provider.ts';
+import { defaultScratch } from '../scratch-directory.ts';
 import type { GuestAgent } from './agent-freeze.ts';
 
 /** What is known ahead of QEMU's own answers. */
@@ -45,24 +41,4 @@ export function qemuSettings({ config, guest }: ProviderOptions): QemuSettings |
         ? undefined
         : { socket: expand(agent, { instance: instanceName }), answerS: Math.min(Math.ceil(timeout), MAX_AGENT_ANSWER_S), frozenS: frozen },
   };
-}
-
-/** Exported for its test. Not in a directory that others may write to: root removes files in it. XDG Base Directory Specification 0.8 for other users. */
-export function defaultScratch(environment: NodeJS.ProcessEnv = process.env, uid: number | undefined = process.geteuid?.()): string {
-  if (uid === 0) return '/var/cache/gantry/scratch';
-  const cacheHome = environment['XDG_CACHE_HOME'] ?? '';
-  return join(isAbsolute(cacheHome) ? cacheHome : join(homedir(), '.cache'), 'gantry', 'scratch');
-}
-
-/** Makes Gantry's own scratch directory: the user of a QEMU may pass through it to a directory of its own. */
-export async function makeDefaultScratch(directory: string): Promise<void> {
-  await mkdir(dirname(dirname(directory)), { recursive: true });
-  for (const path of [dirname(directory), directory]) {
-    try {
-      await mkdir(path, { mode: 0o711 });
-      await chmod(path, 0o711);
-    } catch (error) {
-      if (errnoName(error) !== 'EEXIST') throw error;
-    }
-  }
 }

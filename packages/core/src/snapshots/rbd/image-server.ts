@@ -13,8 +13,6 @@ import type { ProcessGroup } from '../../system/process-group.ts';
 const START_TIMEOUT_MS = 60_000;
 const START_PAUSE_MS = 20;
 const KEPT_BYTES = 4096;
-/** unix(7): the path of a socket, without the NUL at its end. */
-const MAX_SOCKET_PATH_BYTES = 107;
 
 export interface ImageServerOptions {
   /** For the socket; made here, and removed with the snapshot. */
@@ -34,12 +32,8 @@ export interface ImageServer {
   readonly whyEnded: () => string | undefined;
 }
 
-/** Whether the server cannot listen in this directory. */
-export function isSocketPathTooLong(directory: string): boolean {
-  return Buffer.byteLength(socketIn(directory)) > MAX_SOCKET_PATH_BYTES;
-}
-
-function socketIn(directory: string): string {
+/** The path of its socket. */
+export function socketIn(directory: string): string {
   return join(directory, 'nbd');
 }
 
