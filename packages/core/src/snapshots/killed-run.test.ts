@@ -1,14 +1,11 @@
-import { execFile } from 'node:child_process';
-import { once } from 'node:events';
 import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeRandomFile, makeTemporaryDirectory, mountNewBtrfs, mountNewXfs, PATIENTLY, readSystemCalls, strace } from '@gantry/testkit';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 
+import { HOLD_SNAPSHOTS, holdSnapshots } from '../../test/snapshots/holder.ts';
 import { identifyGroup, runningMembers } from '../system/process-group.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import type { RecoveryReport } from '../runs/recovery-report.ts';
@@ -17,32 +14,7 @@ import { undoHandlers } from '../flow/undo-handlers.ts';
 
 /** Machines that run tests may have much else to do. */
 
-const driver = fileURLToPath(import.meta.resolve('../../test/snapshots/hold-snapshots.ts'));
 const MiB = 1024 * 1024;
-
-interface Holder {
-  /** The first line that it says: the paths of its snapshots. */
-  readonly said: Promise<string>;
-  kill(): Promise<void>;
-}
-
-/** A process of its own that takes snapshots and keeps them. */
-function holdSnapshots(state: string, mode: string, config: object | undefined, ...disks: string[]): Holder {
-  const parameters = ['--conditions=@gantry/source', driver, state, mode, config === undefined ? '' : JSON.stringify(config), ...disks];
-  const child = execFile(process.execPath, parameters);
-  const ended = once(child, 'exit');
-  const { stdout } = child;
-  if (stdout === null) throw new Error('no output');
-  const said = once(createInterface(stdout), 'line').then(([line]) => String(line));
-  said.catch(() => undefined);
-  return {
-    said,
-    async kill() {
-      child.kill('SIGKILL');
-      await ended;
-    },
-  };
-}
 
 async function recover(state: string, mode?: 'list'): Promise<RecoveryReport> {
   const { signal } = new AbortController();
@@ -65,7 +37,7 @@ describe.each([
     await using mounted = await mountNew();
     const disks = [mounted.file('a.img'), mounted.file('b.img')];
     for (const disk of disks) await makeRandomFile(disk, MiB, disk);
-    const holder = holdSnapshots(scratch.file('state'), 'reflink', undefined, ...disks);
+    const holder = holdSnapshots({ state: scratch.file('state'), mode: 'reflink', disks });
     const snapshots: unknown = JSON.parse(await holder.said);
     expect(await recover(scratch.file('state'))).toMatchObject({ leftovers: [] });
     await holder.kill();
@@ -92,7 +64,15 @@ test('a snapshot is gone for good before the journal forgets it', async () => {
   await using mounted = await mountNewXfs();
   await makeRandomFile(mounted.file('a.img'), MiB, 'a');
   const [program, ...before] = strace({ record: scratch.file('record'), calls: ['unlink', 'fsync', 'write', 'pwrite64'] });
-  const node = [process.execPath, '--conditions=@gantry/source', driver, scratch.file('state'), 'reflink', '', mounted.file('a.img')];
+  const node = [
+    process.execPath,
+    '--conditions=@gantry/source',
+    HOLD_SNAPSHOTS,
+    scratch.file('state'),
+    'reflink',
+    '',
+    mounted.file('a.img'),
+  ];
   await execa(program, [...before, ...node], { input: '' });
   const calls = await readSystemCalls(scratch.file('record'));
   const at = (name: RegExp, text: string, after = -1): number => {
@@ -122,7 +102,7 @@ describe('a run that is killed while a command runs', () => {
     );
     await chmod(scratch.file('create'), 0o755);
     const config = { create: [scratch.file('create'), '{path}'], remove: ['rm', '-f', '{path}.copy'], device: '{path}.copy' };
-    const holder = holdSnapshots(scratch.file('state'), 'command', config, disk);
+    const holder = holdSnapshots({ state: scratch.file('state'), mode: 'command', config, disks: [disk] });
     await expect.poll(() => readFile(scratch.file('pid'), 'utf8').catch(() => ''), PATIENTLY).toMatch(/\n$/);
     const pid = Number(await readFile(scratch.file('pid'), 'utf8'));
     await untilJournalKnows(scratch, pid);
@@ -146,7 +126,7 @@ describe('a run that is killed while a command runs', () => {
       thaw: ['rm', scratch.file('frozen')],
       timeouts: { freeze: 100 },
     };
-    const holder = holdSnapshots(scratch.file('state'), 'reflink', config, xfs.file('disk'));
+    const holder = holdSnapshots({ state: scratch.file('state'), mode: 'reflink', config, disks: [xfs.file('disk')] });
     await expect.poll(() => readFile(scratch.file('pid'), 'utf8').catch(() => ''), PATIENTLY).toMatch(/\n$/);
     const pid = Number(await readFile(scratch.file('pid'), 'utf8'));
     await untilJournalKnows(scratch, pid);
@@ -168,7 +148,7 @@ describe('a run that is killed while a command runs', () => {
     const disk = scratch.file('disk');
     await makeRandomFile(disk, MiB, 'x');
     const config = { create: ['cp', '{path}', '{path}.{run}'], remove: ['rm', '{path}.{run}'], device: '{path}.{run}' };
-    const holder = holdSnapshots(scratch.file('state'), 'command', config, disk);
+    const holder = holdSnapshots({ state: scratch.file('state'), mode: 'command', config, disks: [disk] });
     const snapshots: unknown = JSON.parse(await holder.said);
     await holder.kill();
     const [snapshot = ''] = Array.isArray(snapshots) ? snapshots.map(String) : [];

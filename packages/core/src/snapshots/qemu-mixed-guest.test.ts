@@ -1,8 +1,5 @@
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { watch } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 
 import { connectNbd } from '@gantry/nbd';
 import type { DiskStyle, TemporaryDirectory, WritingGuest } from '@gantry/testkit';
@@ -18,7 +15,10 @@ import {
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { isFrozen, startFakeAgent } from '../../test/snapshots/fake-agent.ts';
-import { contentOf, DISK_BYTES, expectUntouched, qemuConfig, requestsOf, takeByQemu } from '../../test/snapshots/qemu-bench.ts';
+import type { Holder } from '../../test/snapshots/holder.ts';
+import { holdSnapshots } from '../../test/snapshots/holder.ts';
+import { expectUntouched, qemuConfig, requestsOf } from '../../test/snapshots/qemu-bench.ts';
+import { contentOf, DISK_BYTES, takeInRun } from '../../test/snapshots/snapshot-bench.ts';
 import { undoHandlers } from '../flow/undo-handlers.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
@@ -32,7 +32,6 @@ import type { SnapshotSet } from './snapshot-set.ts';
  */
 
 const { signal } = new AbortController();
-const driver = fileURLToPath(import.meta.resolve('../../test/snapshots/hold-snapshots.ts'));
 /** How many runs are killed at random moments; scripts/kills.sh sets it. */
 const KILLS = Number(process.env['GANTRY_QEMU_KILLS'] ?? 3);
 const IN_FLIGHT = 2;
@@ -88,7 +87,8 @@ async function openBench(): Promise<Bench> {
   return {
     path: directory.path,
     take: ({ since, paths = disks, config = {}, notes = [] } = {}) =>
-      takeByQemu({
+      takeInRun({
+        mode: 'qemu',
         config: qemuConfig(directory.path, { timeout: 60, ...config }),
         state: own.path,
         warnings,
@@ -346,24 +346,16 @@ test(
   },
 );
 
-interface KilledRun {
-  readonly ended: Promise<unknown>;
-  kill(): Promise<void>;
-}
-
 /** A process that takes snapshots of the disks, and holds them. */
-function startRun(state: string, directory: string, more: object, since?: readonly ChangeMark[]): KilledRun {
-  const config = JSON.stringify({ qemu: { scratch: directory, reserve: 1, timeout: 60, ...more } });
-  const env = { ...process.env, ...(since === undefined ? {} : { GANTRY_TEST_SINCE: JSON.stringify(since) }) };
-  const child = execFile(process.execPath, ['--conditions=@gantry/source', driver, state, 'qemu', config, ...disks], { env });
-  const ended = once(child, 'exit');
-  return {
-    ended,
-    async kill() {
-      child.kill('SIGKILL');
-      await ended;
-    },
-  };
+function startRun(state: string, directory: string, more: object, since?: readonly ChangeMark[]): Holder {
+  const config = { qemu: { scratch: directory, reserve: 1, timeout: 60, ...more } };
+  return holdSnapshots({
+    state,
+    mode: 'qemu',
+    config,
+    disks,
+    env: since === undefined ? {} : { GANTRY_TEST_SINCE: JSON.stringify(since) },
+  });
 }
 
 async function clear(state: string): Promise<void> {

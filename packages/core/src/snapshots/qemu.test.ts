@@ -11,16 +11,9 @@ import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { sampleInstance } from '../../test/sample-instance.ts';
-import type { Taking } from '../../test/snapshots/qemu-bench.ts';
-import {
-  contentOf,
-  DISK_BYTES,
-  expectUntouched as expectLeftAlone,
-  MiB,
-  qemuConfig,
-  requestsOf,
-  takeByQemu,
-} from '../../test/snapshots/qemu-bench.ts';
+import { expectUntouched as expectLeftAlone, qemuConfig, requestsOf } from '../../test/snapshots/qemu-bench.ts';
+import type { Taking } from '../../test/snapshots/snapshot-bench.ts';
+import { contentOf, DISK_BYTES, MiB, takeInRun } from '../../test/snapshots/snapshot-bench.ts';
 import { exportInstance } from '../operations/export.ts';
 import type { SnapshotContext, SnapshotRecord, SnapshotRequest } from './provider.ts';
 import { createQemuProvider } from './qemu.ts';
@@ -55,8 +48,8 @@ const requests = (): readonly SnapshotRequest[] => requestsOf(disks());
 
 const warnings: string[] = [];
 
-function take(taking: Omit<Taking, 'warnings' | 'requests'> & Partial<Pick<Taking, 'requests'>>): Promise<SnapshotSet> {
-  return takeByQemu({ requests: requests(), ...taking, warnings });
+function take(taking: Omit<Taking, 'mode' | 'warnings' | 'requests'> & Partial<Pick<Taking, 'requests'>>): Promise<SnapshotSet> {
+  return takeInRun({ mode: 'qemu', requests: requests(), ...taking, warnings });
 }
 
 async function ask(command: string): Promise<unknown> {

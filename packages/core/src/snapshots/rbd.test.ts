@@ -1,17 +1,14 @@
-import { execFile } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 
 import type { CephServer, TemporaryDirectory } from '@gantry/testkit';
 import { makeTemporaryDirectory, startCeph } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
-import { contentOf, DISK_BYTES } from '../../test/snapshots/qemu-bench.ts';
+import { holdSnapshots } from '../../test/snapshots/holder.ts';
+import { contentOf, DISK_BYTES } from '../../test/snapshots/snapshot-bench.ts';
 import { openWorkbench } from '../../test/snapshots/workbench.ts';
 import { undoHandlers } from '../flow/undo-handlers.ts';
 import type { Disk } from '../instances/model.ts';
@@ -139,20 +136,9 @@ describe('a snapshot of images of RBD', () => {
   });
 
   test('of a killed run is named, and cleared by the next', async () => {
-    const driver = fileURLToPath(import.meta.resolve('../../test/snapshots/hold-snapshots.ts'));
-    const holder = execFile(process.execPath, [
-      '--conditions=@gantry/source',
-      driver,
-      scratch.file('state'),
-      'rbd',
-      '',
-      uri('a'),
-      uri('b'),
-    ]);
-    if (holder.stdout === null) throw new Error('no output');
-    await once(createInterface(holder.stdout), 'line');
-    holder.kill('SIGKILL');
-    await once(holder, 'exit');
+    const holder = holdSnapshots({ state: scratch.file('state'), mode: 'rbd', disks: [uri('a'), uri('b')] });
+    await holder.said;
+    await holder.kill();
     expect(await leftOver()).toHaveLength(4);
     const { signal } = new AbortController();
     const report = await recoverDeadRuns({

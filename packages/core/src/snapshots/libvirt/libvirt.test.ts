@@ -1,9 +1,6 @@
-import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, watch, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 
 import type { Libvirtd, LibvirtGuest, TemporaryDirectory } from '@gantry/testkit';
 import {
@@ -20,13 +17,15 @@ import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { sampleInstance } from '../../../test/sample-instance.ts';
-import { contentOf, DISK_BYTES, MiB } from '../../../test/snapshots/qemu-bench.ts';
+import type { Holder } from '../../../test/snapshots/holder.ts';
+import { holdSnapshots } from '../../../test/snapshots/holder.ts';
+import type { Taking } from '../../../test/snapshots/snapshot-bench.ts';
+import { contentOf, DISK_BYTES, MiB, takeInRun } from '../../../test/snapshots/snapshot-bench.ts';
 import { undoHandlers } from '../../flow/undo-handlers.ts';
 import type { Disk } from '../../instances/model.ts';
 import { NbdReader } from '../../disks/read-nbd.ts';
 import { checkSnapshots } from '../../operations/check-snapshots.ts';
 import { exportInstance } from '../../operations/export.ts';
-import { openRun } from '../../runs/journal.ts';
 import { recoverDeadRuns } from '../../runs/recover.ts';
 import { openStateDirectory } from '../../runs/state-directory.ts';
 import { pause } from '../../system/pause.ts';
@@ -35,7 +34,6 @@ import type { SnapshotRequest } from '../provider.ts';
 import type { SnapshotConfig } from '../snapshot-config.ts';
 import { parseSnapshotConfig } from '../snapshot-config.ts';
 import type { SnapshotSet } from '../snapshot-set.ts';
-import { takeSnapshotSet } from '../snapshot-set.ts';
 import { backupXml } from './backup-xml.ts';
 import { undoFreeze, whileFrozen } from './agent-freeze.ts';
 import type { LibvirtGuest as LibvirtControl } from './find-disk.ts';
@@ -47,7 +45,6 @@ import { createLibvirtProvider } from './libvirt.ts';
 /** Debian's guest agent answers by libvirt; what it is asked. */
 const FREEZE_STATUS = JSON.stringify({ execute: 'guest-fsfreeze-status' });
 const { signal } = new AbortController();
-const driver = fileURLToPath(import.meta.resolve('../../../test/snapshots/hold-snapshots.ts'));
 /** How many runs are killed at random moments; see scripts/kills.sh. */
 const KILLS = Number(process.env['GANTRY_LIBVIRT_KILLS'] ?? 2);
 
@@ -116,80 +113,18 @@ function requests(): readonly SnapshotRequest[] {
 
 const warnings: string[] = [];
 
-interface Taking {
-  readonly config: SnapshotConfig;
-  readonly state: string;
-  readonly notes?: string[];
-  readonly requests?: readonly SnapshotRequest[];
-}
-
-async function take(taking: Taking): Promise<SnapshotSet> {
-  const stateDirectory = await openStateDirectory(taking.state);
-  const run = await openRun({ stateDirectory, operation: 'export', instance: 'web1' });
-  const set = await takeSnapshotSet({
-    mode: 'libvirt',
-    config: taking.config,
-    guest: control(),
-    instanceName: 'web1',
-    requests: taking.requests ?? requests(),
-    run,
-    warn: (message) => warnings.push(message),
-    stage: (message) => taking.notes?.push(message),
-    signal,
-  }).catch(async (error: unknown) => {
-    await run[Symbol.asyncDispose]();
-    throw error;
-  });
-  return {
-    ...set,
-    async [Symbol.asyncDispose]() {
-      await set[Symbol.asyncDispose]();
-      await run[Symbol.asyncDispose]();
-    },
-  };
-}
-
-interface Holder {
-  /** The first line that it says: where its snapshots are. */
-  readonly said: Promise<string>;
-  kill(): Promise<void>;
-  /** Ends it in the normal way. */
-  end(): Promise<void>;
+function take(taking: Omit<Taking, 'mode' | 'guest' | 'warnings' | 'requests'> & Partial<Pick<Taking, 'requests'>>): Promise<SnapshotSet> {
+  return takeInRun({ mode: 'libvirt', guest: control(), requests: requests(), ...taking, warnings });
 }
 
 /** A process of its own that takes snapshots and keeps them. */
 function hold(
   state: string,
   libvirt: SnapshotConfig['libvirt'],
-  { through = [], uri = libvirtd.uri }: { readonly through?: readonly string[]; readonly uri?: string } = {},
+  { through, uri = libvirtd.uri }: { readonly through?: readonly string[]; readonly uri?: string } = {},
 ): Holder {
-  const [program, ...words] = [
-    ...through,
-    process.execPath,
-    '--conditions=@gantry/source',
-    driver,
-    state,
-    'libvirt',
-    JSON.stringify({ libvirt }),
-    ...disks(),
-  ];
-  const child = execFile(program, words, { env: { ...process.env, GANTRY_TEST_GUEST: JSON.stringify({ ...control(), uri }) } });
-  const ended = once(child, 'exit');
-  const { stdout, stdin } = child;
-  if (stdout === null) throw new Error('no output');
-  const said = once(createInterface(stdout), 'line').then(([line]) => String(line));
-  said.catch(() => undefined);
-  return {
-    said,
-    async kill() {
-      child.kill('SIGKILL');
-      await ended;
-    },
-    async end() {
-      stdin?.end();
-      expect(await ended).toEqual([0, null]);
-    },
-  };
+  const env = { GANTRY_TEST_GUEST: JSON.stringify({ ...control(), uri }) };
+  return holdSnapshots({ state, mode: 'libvirt', config: { libvirt }, disks: disks(), env, ...(through === undefined ? {} : { through }) });
 }
 
 /** What became of each thing that a killed run had left. */
@@ -356,7 +291,7 @@ describe('a guest that writes numbered blocks to a raw disk and to one in qcow2'
     const socket: unknown = JSON.parse(await holder.said);
     const expected = expect.stringMatching(/^\/var\/lib\/libvirt\/qemu\/domain-\d+-web1\/gantry-[0-9a-f]{12}\.sock$/);
     expect(socket).toEqual([expected, expected]);
-    await holder.end();
+    expect(await holder.end()).toEqual([0, null]);
     await expectUntouched(scratch.path);
   });
 });
