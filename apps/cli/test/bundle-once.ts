@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -18,6 +18,8 @@ const BUNDLE = fileURLToPath(new URL('bundled-command.ts', import.meta.url));
 /** Bundles the command once for all test files. In a process of its own, as Vite's has no `import.meta.resolve`. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const directory = await mkdtemp(join(tmpdir(), 'gantry-command-'));
+  // Other users run it too.
+  await chmod(directory, 0o755);
   await execa(process.execPath, ['--conditions=@gantry/source', BUNDLE, directory]);
   project.provide('gantry', join(directory, 'bin', 'gantry.cjs'));
   return () => rm(directory, { recursive: true });

@@ -1,5 +1,5 @@
 import { cp, symlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { bundle } from '../build/bundle.ts';
@@ -13,11 +13,6 @@ export async function bundleCommand(directory: string): Promise<ReadonlyMap<stri
   for (const name of ['bin', 'package.json']) await cp(inPackage(name), join(directory, name), { recursive: true });
   await symlink(inPackage('node_modules'), join(directory, 'node_modules'));
   return bundle(join(directory, 'dist'));
-}
-
-/** What a machine must see, besides that directory, to run the command. */
-export function sharesOfCommand(): readonly string[] {
-  return [...new Set([fileURLToPath(new URL('../../..', import.meta.url)), dirname(process.execPath)])];
 }
 
 function inPackage(name: string): string {

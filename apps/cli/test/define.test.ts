@@ -2,11 +2,10 @@ import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import type { SshServer } from '@gantry/testkit';
 import { makeRandomFile, makeSparseFile, sha256File, startSshServer } from '@gantry/testkit';
-import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { writeShelf } from './shelf-inventory.ts';
 import type { RunningCommand, Workbench } from './workbench.ts';
-import { jsonLines, lastLine, MAIN, makeWorkbench, waitForFile } from './workbench.ts';
+import { jsonLines, lastLine, MAIN, makeWorkbench, startCommand, waitForFile } from './workbench.ts';
 
 /*
  * Instances that are defined, started, stopped and forgotten, in an inventory of a third party, on two sides: the shelf of the bench,
@@ -43,25 +42,15 @@ beforeEach(async () => {
 /** Starts gantry with the shelf of one side; a call of the shelf's manager hangs there. */
 function start(side: 'shelf' | 'there', hangs: string, ...args: readonly string[]): RunningCommand {
   const [shelf, state] = [bench.file(`${side}.json`), bench.file(side === 'there' ? 'state-there' : 'state')];
-  const child = execa(process.execPath, ['--conditions=@gantry/source', MAIN, ...args], {
-    cwd: bench.path,
-    env: { ...env, SHELF: shelf, SHELF_HANGS: hangs, GANTRY_STATE_DIR: state, GANTRY_CREATE_STORE: '1', GANTRY_YES: '1' },
-    reject: false,
-    stdin: 'ignore',
-    forceKillAfterDelay: false,
-  });
-  return {
-    pid: child.pid ?? 0,
-    kill: (signal) => child.kill(signal),
-    outcome: child.then(({ exitCode, stdout, stderr }) => ({ exitCode, stdout, stderr })),
-  };
+  const own = { SHELF: shelf, SHELF_HANGS: hangs, GANTRY_STATE_DIR: state, GANTRY_CREATE_STORE: '1', GANTRY_YES: '1' };
+  return startCommand([process.execPath, MAIN, ...args], { cwd: bench.path, env: { ...env, ...own } });
 }
 
 const gantry = (...args: readonly string[]): RunningCommand['outcome'] => start('shelf', '', ...args).outcome;
 
 /** Starts a move with its instance; a call of the shelf's manager hangs on one side. */
 async function startMove(hangs: { readonly here?: string; readonly there?: string } = {}): Promise<RunningCommand> {
-  const command = `${process.execPath} --conditions=@gantry/source ${MAIN}`;
+  const command = `${process.execPath} ${MAIN}`;
   const there = { ...env, SHELF: bench.file('there.json'), SHELF_HANGS: hangs.there ?? '', GANTRY_STATE_DIR: bench.file('state-there') };
   const exports = Object.entries(there).map(([name, value]) => `export ${name}='${value}'\n`);
   await writeFile(bench.file('gantry-there'), `#!/bin/sh\n${exports.join('')}exec ${command} "$@"\n`);

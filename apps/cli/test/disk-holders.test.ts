@@ -2,9 +2,8 @@ import process from 'node:process';
 import type { Machine } from '@gantry/testkit';
 import { machineImage, makeRandomFile, makeSparseFile, startMachine } from '@gantry/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { bundleCommand, sharesOfCommand } from './bundled-command.ts';
 import type { Workbench } from './workbench.ts';
-import { lastLine, makeWorkbench } from './workbench.ts';
+import { COMMAND_SHARES, lastLine, MAIN, makeWorkbench } from './workbench.ts';
 
 /*
  * Devices that are stacked on a target disk need modules that the kernel of the tests may lack: they are made in a machine.
@@ -66,7 +65,6 @@ describe('a target disk is refused, and stays as it is, under', () => {
     await machineImage();
     scope = new AsyncDisposableStack();
     bench = scope.use(await makeWorkbench());
-    await bundleCommand(bench.file('gantry'));
     await makeRandomFile(bench.file('source.img'), MIB, 'source');
     const exported = await bench.gantry(
       'export',
@@ -79,7 +77,7 @@ describe('a target disk is refused, and stays as it is, under', () => {
     reference = lastLine(exported.stdout);
     const disks = [0, 1, 2, 3].map((index) => bench.file(`disk-${index}.img`));
     for (const disk of disks) await makeSparseFile(disk, 32 * MIB);
-    machine = scope.use(await startMachine({ disks, shares: [...sharesOfCommand(), bench.path] }));
+    machine = scope.use(await startMachine({ disks, shares: [...COMMAND_SHARES, bench.path] }));
     await machine.run('modprobe dm_mod; modprobe loop');
   }, IMAGE_LIMIT_MS);
 
@@ -89,7 +87,7 @@ describe('a target disk is refused, and stays as it is, under', () => {
     await machine.run(`set -e\n${stack}\nsync ${disk}`);
     const digest = `sha256sum ${disk}`;
     const before = await machine.run(digest);
-    const command = `${process.execPath} ${bench.file('gantry/bin/gantry.cjs')}`;
+    const command = `${process.execPath} ${MAIN}`;
     // Of a name of its own: the machine may remember what it read of a file.
     const target = await bench.describeInstance(`target${disk.replaceAll('/', '-')}`, { disks: [disk] });
     const args = `import ${bench.store} ${reference} --to ${target}`;

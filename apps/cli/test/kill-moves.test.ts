@@ -13,8 +13,8 @@ import {
 } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { bundleCommand } from './bundled-command.ts';
 import type { Outcome } from './workbench.ts';
+import { MAIN } from './workbench.ts';
 
 /*
  * Moves over SSH whose source, receiver or both are killed (-9) at a random moment. More of them:
@@ -44,7 +44,6 @@ beforeAll(async () => {
   home = scope.use(await makeTemporaryDirectory());
   disks = scope.use(await mountNewXfs());
   server = scope.use(await startSshServer());
-  await bundleCommand(home.path);
   for (const disk of DISKS) await makeRandomFile(disks.file(`here-${disk}.img`), 700 * KIB * (disk + 1), `disk ${disk}`);
   digests = await Promise.all(DISKS.map((disk) => sha256File(disks.file(`here-${disk}.img`))));
   for (const os of ['raw', 'cat']) {
@@ -64,7 +63,7 @@ beforeAll(async () => {
 
 afterAll(() => scope.disposeAsync());
 
-const command = (): readonly string[] => [process.execPath, home.file('bin', 'gantry.cjs')];
+const command = (): readonly string[] => [process.execPath, MAIN];
 
 function start(state: string, ...args: readonly string[]) {
   const [program = '', ...before] = command();

@@ -6,8 +6,8 @@ import type { SshServer, TemporaryDirectory } from '@gantry/testkit';
 import { PATIENTLY, makeRandomFile, makeSparseFile, makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { bundleCommand } from './bundled-command.ts';
 import type { Outcome } from './workbench.ts';
+import { MAIN } from './workbench.ts';
 
 /*
  * Every operation on a store, in a local directory and on a peer, killed (-9) at a random moment. `gantry clean` removes what it leaves,
@@ -31,7 +31,6 @@ beforeAll(async () => {
   scope = new AsyncDisposableStack();
   home = scope.use(await makeTemporaryDirectory());
   server = scope.use(await startSshServer());
-  await bundleCommand(home.path);
   for (const disk of ['a', 'b']) await makeRandomFile(home.file(`${disk}.img`), 3 * MiB, `disk ${disk}`);
   for (const disk of ['x', 'y']) await makeSparseFile(home.file(`${disk}.img`), 3 * MiB);
   await describeInstance('here', ['a', 'b']);
@@ -50,7 +49,7 @@ async function describeInstance(name: string, disks: readonly string[]): Promise
 }
 
 function start(args: readonly string[]) {
-  return execa(process.execPath, [home.file('bin', 'gantry.cjs'), ...args], {
+  return execa(process.execPath, [MAIN, ...args], {
     env: { GANTRY_STATE_DIR: home.file('state'), GANTRY_YES: '1' },
     reject: false,
     stdin: 'ignore',
@@ -161,7 +160,7 @@ async function clean(address: string): Promise<'nothing left' | 'cleared' | 'nam
     const [, command = ''] = /remove it with: gantry (.*)$/.exec(line) ?? [];
     expect(command, line).not.toBe('');
     expect(
-      await execa(`${process.execPath} ${home.file('bin', 'gantry.cjs')} ${command}`, {
+      await execa(`${process.execPath} ${MAIN} ${command}`, {
         shell: true,
         reject: false,
         env: { GANTRY_STATE_DIR: home.file('state') },

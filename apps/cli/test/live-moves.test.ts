@@ -8,9 +8,8 @@ import type { SshServer, TwoNodes } from '@gantry/testkit';
 import { PATIENTLY, makeRandomFile, makeSparseFile, makeTwoNodes, sha256File, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { bundleCommand } from './bundled-command.ts';
 import type { Workbench } from './workbench.ts';
-import { jsonLines, makeWorkbench } from './workbench.ts';
+import { jsonLines, MAIN, makeWorkbench } from './workbench.ts';
 
 /*
  * Moves in rounds from one network namespace to another, of a disk that a process writes to all the while. For the last round it is
@@ -30,7 +29,6 @@ beforeAll(async () => {
   scope = new AsyncDisposableStack();
   nodes = scope.use(await makeTwoNodes());
   bench = scope.use(await makeWorkbench());
-  await bundleCommand(bench.path);
   const { address, namespace } = nodes.second;
   server = scope.use(await startSshServer({ host: address, namespace }));
   for (const side of ['here', 'there']) await bench.describeInstance(side, { disks: [`${side}.img`] });
@@ -74,7 +72,7 @@ afterEach(async () => {
   await once(writer, 'exit');
 });
 
-const command = (): readonly string[] => [process.execPath, bench.file('bin', 'gantry.cjs')];
+const command = (): readonly string[] => [process.execPath, MAIN];
 
 async function writeProgram(name: string, text: string): Promise<void> {
   await writeFile(bench.file(name), `#!/bin/sh\n${text}\n`);

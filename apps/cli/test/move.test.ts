@@ -6,7 +6,7 @@ import { makeRandomFile, makeSparseFile, makeTwoNodes, mountNewBtrfs, mountNewTm
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Outcome, RunningCommand, Workbench } from './workbench.ts';
-import { MAIN, jsonLines, lastLine, makeWorkbench, waitForFile } from './workbench.ts';
+import { MAIN, jsonLines, lastLine, makeWorkbench, startCommand, waitForFile } from './workbench.ts';
 
 const MIB = 1024 * 1024;
 
@@ -61,21 +61,10 @@ function start(source: string, target: string, ...options: readonly string[]): R
 }
 
 function startTo(address: string, source: string, target: string, ...options: readonly string[]): RunningCommand {
-  const [program = '', ...enter] = nodes.first.enter;
-  const gantry = [process.execPath, MAIN];
   const peer = ['--peer-program', bench.file('gantry')];
-  const args = ['move', source, address, '--to', target, '--snapshot', 'none', ...peer, ...options];
-  const child = execa(program, [...enter, ...gantry, ...args], {
-    env: { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os'), GANTRY_YES: '1' },
-    reject: false,
-    stdin: 'ignore',
-    forceKillAfterDelay: false,
-  });
-  return {
-    pid: child.pid ?? 0,
-    kill: (signal) => child.kill(signal),
-    outcome: child.then(({ exitCode, stdout, stderr }) => ({ exitCode, stdout, stderr })),
-  };
+  const command = [process.execPath, MAIN, 'move', source, address, '--to', target, '--snapshot', 'none', ...peer, ...options];
+  const env = { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os'), GANTRY_YES: '1' };
+  return startCommand([...nodes.first.enter, ...command], { env });
 }
 
 const move = (...args: Parameters<typeof start>): Promise<Outcome> => start(...args).outcome;

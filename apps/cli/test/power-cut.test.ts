@@ -3,9 +3,8 @@ import process from 'node:process';
 import { HOLD_WRITES, machineImage, makeRandomFile, makeSparseFile, mountImage, pseudoRandom, startMachine } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { bundleCommand, sharesOfCommand } from './bundled-command.ts';
 import type { Workbench } from './workbench.ts';
-import { lastLine, makeWorkbench } from './workbench.ts';
+import { COMMAND_SHARES, lastLine, MAIN, makeWorkbench } from './workbench.ts';
 
 /*
  * Data that was reported as durable survives a power cut at that very moment: a virtual machine with its own kernel is killed by SIGKILL,
@@ -60,7 +59,6 @@ let bench: Workbench;
 beforeAll(async () => {
   await machineImage();
   bench = await makeWorkbench();
-  await bundleCommand(bench.file('gantry'));
 
   await bench.defineOs('careless', {
     export: 'exec cat "$EXPORT_DEVICE"',
@@ -112,7 +110,7 @@ printf 'HostKey /root/.ssh/id_ed25519\\nPermitRootLogin yes\\n' >/run/sshd_confi
 /usr/sbin/sshd -f /run/sshd_config`;
 
 const gantry = (...args: readonly string[]): string => {
-  const program = `${process.execPath} ${bench.file('gantry/bin/gantry.cjs')}`;
+  const program = `${process.execPath} ${MAIN}`;
   return `GANTRY_YES=1 GANTRY_STATE_DIR=/mnt/state GANTRY_OS_PATH=${bench.file('os')} ${program} ${args.join(' ')}`;
 };
 
@@ -120,7 +118,7 @@ const gantry = (...args: readonly string[]): string => {
 async function cutAtSuccess(name: string, before: readonly string[], last: string): Promise<string> {
   const directory = bench.file(`disks-${name}`);
   await execa('cp', ['-r', '--sparse=always', bench.file('new'), directory]);
-  const shares = [...sharesOfCommand(), bench.path];
+  const shares = [...COMMAND_SHARES, bench.path];
   await using machine = await startMachine({ disks: IMAGES.map((image) => `${directory}/${image}`), shares });
   await machine.run(['set -e', ...SET_UP, ...before].join('\n'));
   const script = machine.start(`${last} --json`);

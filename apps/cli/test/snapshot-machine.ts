@@ -1,8 +1,7 @@
-import { chmod } from 'node:fs/promises';
 import process from 'node:process';
 import type { Machine, MachineScript, ScriptOutcome } from '@gantry/testkit';
 import { machineImage, makeSparseFile, makeTemporaryDirectory, startMachine } from '@gantry/testkit';
-import { bundleCommand, sharesOfCommand } from './bundled-command.ts';
+import { COMMAND_SHARES, MAIN } from './workbench.ts';
 
 /** A machine with a kernel of its own, in which the command runs. What it writes is in the machine's memory. */
 export interface SnapshotMachine extends AsyncDisposable {
@@ -20,13 +19,10 @@ export async function startSnapshotMachine(diskBytes: readonly number[]): Promis
   await machineImage();
   await using scope = new AsyncDisposableStack();
   const directory = scope.use(await makeTemporaryDirectory());
-  // Another user in the machine runs the command too.
-  await chmod(directory.path, 0o755);
-  await bundleCommand(directory.file('gantry'));
   const disks = diskBytes.map((_, index) => directory.file(`disk-${index}.img`));
   for (const [index, bytes] of diskBytes.entries()) await makeSparseFile(directory.file(`disk-${index}.img`), bytes);
-  const machine = scope.use(await startMachine({ disks, shares: [...sharesOfCommand(), directory.path] }));
-  const command = `${process.execPath} ${directory.file('gantry/bin/gantry.cjs')}`;
+  const machine = scope.use(await startMachine({ disks, shares: COMMAND_SHARES }));
+  const command = `${process.execPath} ${MAIN}`;
   const environment = `export GANTRY_YES=1 GANTRY_CREATE_STORE=1 GANTRY_STATE_DIR=/run/gantry GANTRY_OS_PATH=/run/os GANTRY='${command}'`;
   const script = (text: string): MachineScript => machine.start(`${environment}\n${text}`);
   await machine.run('mkdir -p /run/os /mnt/a /mnt/b; chmod 755 /root');

@@ -1,6 +1,7 @@
 import { chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
+import { fileURLToPath } from 'node:url';
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { execa } from 'execa';
@@ -8,6 +9,11 @@ import { inject } from 'vitest';
 
 /** The command as it is published, bundled from the source for this run of the tests: it starts in a fifth of the time. */
 export const MAIN: string = inject('gantry');
+
+/** What a machine must see to run the command. */
+export const COMMAND_SHARES: readonly string[] = [
+  ...new Set([dirname(dirname(MAIN)), fileURLToPath(new URL('../../..', import.meta.url)), dirname(process.execPath)]),
+];
 
 /** The outcome of a command. */
 export interface Outcome {
@@ -45,6 +51,21 @@ export interface Workbench extends AsyncDisposable {
   readonly journal: () => Promise<readonly string[]>;
 }
 
+/** Starts a command without input. @param env besides that of the tests */
+export function startCommand(
+  [program = '', ...args]: readonly string[],
+  options: { readonly cwd?: string; readonly env: Readonly<Record<string, string>> },
+): RunningCommand {
+  // Gantry ends its scripts itself, which may take some time.
+  const child = execa(program, args, { ...options, reject: false, forceKillAfterDelay: false, stdin: 'ignore' });
+  if (child.pid === undefined) throw new Error(`${program} did not start`);
+  return {
+    pid: child.pid,
+    kill: (signal) => child.kill(signal),
+    outcome: child.then(({ exitCode, stdout, stderr }) => ({ exitCode, stdout, stderr })),
+  };
+}
+
 const SCRIPTS: ReadonlySet<string> = new Set(['create', 'export', 'import', 'rename', 'verify']);
 
 /**
@@ -59,20 +80,8 @@ export async function makeWorkbench(env: Readonly<Record<string, string>> = {}):
   await mkdir(store, { mode: 0o700 });
 
   const start = (...args: readonly string[]): RunningCommand => {
-    const child = execa(process.execPath, [MAIN, ...args], {
-      cwd: path,
-      env: { GANTRY_STATE_DIR: file('state'), GANTRY_OS_PATH: file('os'), GANTRY_CREATE_STORE: '1', GANTRY_YES: '1', ...env },
-      reject: false,
-      // Gantry ends its scripts itself, which may take some time.
-      forceKillAfterDelay: false,
-      stdin: 'ignore',
-    });
-    if (child.pid === undefined) throw new Error('gantry did not start');
-    return {
-      pid: child.pid,
-      kill: (signal) => child.kill(signal),
-      outcome: child.then(({ exitCode, stdout, stderr }) => ({ exitCode, stdout, stderr })),
-    };
+    const own = { GANTRY_STATE_DIR: file('state'), GANTRY_OS_PATH: file('os'), GANTRY_CREATE_STORE: '1', GANTRY_YES: '1' };
+    return startCommand([process.execPath, MAIN, ...args], { cwd: path, env: { ...own, ...env } });
   };
 
   return {
