@@ -7,8 +7,8 @@ import { CLAIM_FILE, isDumpName } from './layout.ts';
 import { allowWriteOnly } from './write-only.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
 
-/** With the names of 1000 dumps and 100 native files. */
-const MAX_CLAIM_BYTES = 64 * 1024;
+/** With the names of 1000 dumps and 100 native files, and of the exports that thousands of packs belong to. */
+const MAX_CLAIM_BYTES = 1024 * 1024;
 
 /** Cleaning up has its own timeout, since it must also run when the operation was cancelled. */
 const CLEANUP_MS = 30_000;
@@ -30,6 +30,8 @@ export interface ClaimRecord {
   readonly process: HostProcess;
   /** The names of its dumps, by which their unfinished writes are found. Absent in claims of an earlier Gantry. */
   readonly dumps?: readonly string[] | undefined;
+  /** `INSTANCE@EXPORT-ID` of every export whose packs may be referred to: these packs must stay. */
+  readonly parents?: readonly string[] | undefined;
 }
 
 const claimSchema: z.ZodType<ClaimRecord> = z.object({
@@ -40,6 +42,7 @@ const claimSchema: z.ZodType<ClaimRecord> = z.object({
   started: z.iso.datetime(),
   process: hostProcessSchema,
   dumps: z.array(z.string().refine(isDumpName)).optional(),
+  parents: z.array(z.string()).optional(),
 });
 
 export interface ClaimRequest {
@@ -50,6 +53,8 @@ export interface ClaimRequest {
   readonly tool: { readonly name: string; readonly version: string };
   /** The names of the dumps, where known. */
   readonly dumps?: readonly string[] | undefined;
+  /** `INSTANCE@EXPORT-ID` of every export whose packs may be referred to. */
+  readonly parents?: readonly string[] | undefined;
 }
 
 /** A claim that was made here. */
@@ -155,6 +160,7 @@ async function claimRecord(request: ClaimRequest): Promise<ClaimRecord> {
     started: request.started.toISOString(),
     process: await thisProcess(),
     ...(request.dumps === undefined ? {} : { dumps: request.dumps }),
+    ...(request.parents === undefined ? {} : { parents: request.parents }),
   };
 }
 

@@ -16,12 +16,19 @@ export const SUMS_FILE = 'SHA256SUMS';
 export const FRAMES_FILE = 'frames.table';
 /** Exists from the start of an export until it has a manifest. */
 export const CLAIM_FILE = 'export.claim';
+/** Says that the export was removed, and that its packs are kept for as long as other exports refer to them. */
+const REMOVED_FILE = 'removed.json';
 
-const OWN_FILES: ReadonlySet<string> = new Set([MANIFEST_FILE, CONFIG_FILE, SUMS_FILE, FRAMES_FILE, CLAIM_FILE]);
+const OWN_FILES: ReadonlySet<string> = new Set([MANIFEST_FILE, CONFIG_FILE, SUMS_FILE, FRAMES_FILE, CLAIM_FILE, REMOVED_FILE]);
 
 /** The file name of a disk's dump, such as `disk0.zst`. */
 export function dumpFileName(index: number, codec: Codec): string {
   return `disk${index}${codecNamed(codec).suffix}`;
+}
+
+/** The file name of the frame map of a disk. */
+export function mapFileName(index: number): string {
+  return `disk${index}.map`;
 }
 
 /** The file name of a part of the native description: never that of a dump that Gantry writes, which begins with `disk`. */

@@ -6,7 +6,10 @@ import type { Disk, Instance, Network, Nic, Parameters } from '../instances/mode
 import { isReferencePart } from './export-id.ts';
 import { frameTablesBytes } from './frame-tables.ts';
 import { isDumpName, nativeObjectName } from './layout.ts';
-import type { DumpRecord, Manifest, NativeRecord } from './manifest.ts';
+import type { PackRecord } from './packs.ts';
+import type { DumpRecord, Manifest, MapRecord, NativeRecord } from './manifest.ts';
+import { FRAME_CUTS } from './frame-cuts.ts';
+import { MAX_PACKS, packSchema } from './packs.ts';
 
 const text = z.string();
 const count = z.int().min(0);
@@ -65,29 +68,34 @@ const instance: z.ZodType<Instance> = z.object({
 });
 
 const CRC_BYTES = 4;
+/** The version of the manifest whose dumps are read by their frame maps. */
+const LINEAGE_VERSION = 3;
 const sha256 = text.regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 in lower-case hexadecimal');
 
-const dump: z.ZodType<DumpRecord> = z
-  .object({
-    index: count.max(999),
-    name: text.refine(isDumpName, 'is not a plain file name'),
-    codec: z.enum(CODEC_NAMES),
-    level: z.int().exactOptional(),
-    frameSize: z.int().min(1).max(MAX_FRAME_BYTES),
-    frames: count,
-    plainBytes: count,
-    storedBytes: count,
-    sha256,
-    frameCrc32: z.base64().exactOptional(),
-    diskSize: count.exactOptional(),
-    expectedBytes: count.exactOptional(),
-    messages: z.array(text),
-    snapshot: text,
-  })
-  .superRefine((record, context) => {
-    const wrong = implausible(record);
-    if (wrong !== undefined) context.addIssue({ code: 'custom', message: wrong });
-  });
+const map: z.ZodType<MapRecord> = z.object({
+  size: count.min(1),
+  sha256,
+  cut: z.enum(FRAME_CUTS),
+  packs: z.array(packSchema).max(MAX_PACKS),
+});
+
+const dump: z.ZodType<DumpRecord> = z.object({
+  index: count.max(999),
+  name: text.refine(isDumpName, 'is not a plain file name'),
+  codec: z.enum(CODEC_NAMES),
+  level: z.int().exactOptional(),
+  frameSize: z.int().min(1).max(MAX_FRAME_BYTES),
+  frames: count,
+  plainBytes: count,
+  storedBytes: count,
+  sha256,
+  frameCrc32: z.base64().exactOptional(),
+  map: map.exactOptional(),
+  diskSize: count.exactOptional(),
+  expectedBytes: count.exactOptional(),
+  messages: z.array(text),
+  snapshot: text,
+});
 
 const native: z.ZodType<NativeRecord> = z.object({
   name: text.refine(isNativeName, 'is not the name of a native file'),
@@ -97,7 +105,24 @@ const native: z.ZodType<NativeRecord> = z.object({
 });
 
 /** What the numbers of a dump say against each other, if they do. */
-function implausible(record: DumpRecord): string | undefined {
+function implausible(record: DumpRecord, { version, exportId, instance }: Pick<Manifest, 'version' | 'exportId' | 'instance'>) {
+  const { map } = record;
+  if (map !== undefined) {
+    const isOwn = (pack: PackRecord): boolean => pack.exportId === exportId && pack.instance === instance.name;
+    const own = map.packs.filter(isOwn);
+    const [first] = own;
+    const isSame =
+      first?.name === record.name && first.codec === record.codec && first.size === record.storedBytes && first.sha256 === record.sha256;
+    if (own.length > 1 || (record.storedBytes > 0 ? !isSame : first !== undefined)) return 'its frame map has another dump of this export';
+  }
+  if (version !== LINEAGE_VERSION)
+    return map !== undefined && map.packs.length > 1 ? 'its frame map refers to other exports' : sizesProblem(record);
+  if (map === undefined) return 'it has no frame map';
+  return record.frameCrc32 === undefined ? undefined : 'it has checksums of frames outside of its frame map';
+}
+
+/** What the numbers of a dump that is complete by itself say against each other. */
+function sizesProblem(record: DumpRecord): string | undefined {
   const { codec, frames, frameSize, plainBytes, storedBytes, frameCrc32 } = record;
   const needed = Math.ceil(plainBytes / frameSize);
   if (frames !== needed && !(plainBytes === 0 && frames === 1)) {
@@ -116,6 +141,7 @@ function frameTablesProblem({ version, frameTables, dumps }: Pick<Manifest, 'ver
     const unchecked = dumps.find(({ codec, frameCrc32 }) => isStoredPlain(codec) && frameCrc32 === undefined);
     return unchecked && `${unchecked.name} is not compressed, and has no checksums of its frames (frameCrc32)`;
   }
+  if (version === LINEAGE_VERSION) return frameTables === undefined ? undefined : 'is there, although there are frame maps';
   if (frameTables === undefined) return 'is missing';
   const size = frameTablesBytes(dumps.reduce((frames, dump) => frames + dump.frames, 0));
   return frameTables.size === size ? undefined : `has ${frameTables.size} bytes, and the frames of all dumps take ${size}`;
@@ -124,7 +150,7 @@ function frameTablesProblem({ version, frameTables, dumps }: Pick<Manifest, 'ver
 export const manifestSchema: z.ZodType<Manifest> = z
   .object({
     format: z.literal('gantry-export'),
-    version: z.literal([1, 2]),
+    version: z.literal([1, 2, LINEAGE_VERSION]),
     tool: z.object({ name: text, version: text }),
     exportId: text.refine(isReferencePart, 'is not an export id'),
     started: time,
@@ -137,23 +163,24 @@ export const manifestSchema: z.ZodType<Manifest> = z
   })
   .superRefine((manifest, context) => {
     const { instance, dumps } = manifest;
-    const problem = frameTablesProblem(manifest);
-    if (problem !== undefined) context.addIssue({ code: 'custom', path: ['frameTables'], message: problem });
     const { native = [] } = manifest;
     const nativeProblem = nativeListProblem(native);
     if (nativeProblem !== undefined) context.addIssue({ code: 'custom', path: ['native'], message: nativeProblem });
     const names = new Set(native.map(({ name }) => nativeObjectName(name)));
     const indexes = new Set<number>();
-    for (const [place, { name, index }] of dumps.entries()) {
+    for (const [place, dump] of dumps.entries()) {
+      const { name, index } = dump;
       const problem = names.has(name)
         ? `the name ${name} is taken by another file`
         : indexes.has(index)
           ? `disk ${index} has another dump`
           : index >= instance.disks.length
             ? `the instance has no disk ${index}`
-            : undefined;
+            : implausible(dump, manifest);
       if (problem !== undefined) context.addIssue({ code: 'custom', path: ['dumps', place], message: problem });
       names.add(name);
       indexes.add(index);
     }
+    const tablesProblem = frameTablesProblem(manifest);
+    if (tablesProblem !== undefined) context.addIssue({ code: 'custom', path: ['frameTables'], message: tablesProblem });
   });

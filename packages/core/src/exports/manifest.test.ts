@@ -53,10 +53,10 @@ test('private parameters are in it only when asked for', () => {
 
 describe('what is refused', () => {
   test('another version, with both named', () => {
-    const error = failure({ format: 'gantry-export', version: 3, everything: 'else is new' });
+    const error = failure({ format: 'gantry-export', version: 4, everything: 'else is new' });
     expect(error).toMatchObject({
       code: 'MANIFEST_VERSION',
-      message: 'manifest.json of web1 has version 3; this Gantry reads versions 1 and 2',
+      message: 'manifest.json of web1 has version 4; this Gantry reads versions 1, 2 and 3',
     });
   });
 
@@ -166,4 +166,56 @@ test('a dump of nothing has no frame, or one of nothing', () => {
     const empty = { ...record, frames, plainBytes: 0 };
     expect(checkManifest(sampleManifest('20261123T081500Z', [empty]), 'it').dumps).toEqual([empty]);
   }
+});
+
+describe('frame maps', () => {
+  const digest = { size: 100, sha256: 'ab'.repeat(32) };
+  const parent = { instance: sampleInstance.name, exportId: '20261122T081500Z', name: 'disk0.zst', codec: 'zstd' as const, ...digest };
+  const own = { ...parent, exportId: manifest.exportId, name: record.name, size: record.storedBytes, sha256: record.sha256 };
+  const ofCut = { ...digest, cut: 'place' as const };
+  const pack: DumpRecord = {
+    ...record,
+    name: 'disk0.pack.zst',
+    frames: 2,
+    map: { ...ofCut, packs: [parent, { ...own, name: 'disk0.pack.zst' }] },
+  };
+  const { frameTables: _, ...lineage } = { ...manifest, version: 3 as const, dumps: [pack] };
+  const problemOf = (fields: Partial<DumpRecord>): string => failure({ ...lineage, dumps: [{ ...pack, ...fields }] }).message;
+
+  test('in version 2, of a dump that is complete by itself', () => {
+    const first = sampleManifest(manifest.exportId, [{ ...record, map: { ...ofCut, packs: [own] } }]);
+    expect(checkManifest(first, 'it')).toEqual(first);
+    const { message } = failure({ ...first, dumps: [{ ...record, map: { ...ofCut, packs: [parent, own] } }] });
+    expect(message).toContain('dumps.0: its frame map refers to other exports');
+  });
+
+  test('in version 3, with or without frames of its own', () => {
+    expect(checkManifest(lineage, 'it')).toEqual(lineage);
+    const unchanged = { ...pack, frames: 0, storedBytes: 0, map: { ...ofCut, packs: [parent] } };
+    expect(checkManifest({ ...lineage, dumps: [unchanged] }, 'it').dumps).toEqual([unchanged]);
+  });
+
+  test.each<[string, Partial<DumpRecord>, string]>([
+    ['another own dump', { sha256: 'cd'.repeat(32) }, 'its frame map has another dump of this export'],
+    ['an own dump that the map does not know', { map: { ...ofCut, packs: [parent] } }, 'its frame map has another dump of this export'],
+    ['an own dump that does not exist', { storedBytes: 0 }, 'its frame map has another dump of this export'],
+    ['two own dumps', { map: { ...ofCut, packs: [own, own] } }, 'its frame map has another dump of this export'],
+    ['checksums of frames', { frameCrc32: 'AAAAAA==' }, 'it has checksums of frames outside of its frame map'],
+    ['a pack whose name leads elsewhere', { map: { ...ofCut, packs: [{ ...parent, name: '../../etc' }] } }, 'is not a plain file name'],
+    [
+      'a pack of an instance that leads elsewhere',
+      { map: { ...ofCut, packs: [{ ...parent, instance: '..' }] } },
+      'is not the name of an instance',
+    ],
+    ['a pack of no bytes', { map: { ...ofCut, packs: [{ ...parent, size: 0 }] } }, 'dumps.0.map.packs.0.size'],
+    ['more packs than anybody has', { map: { ...ofCut, packs: Array.from({ length: 10_001 }, () => parent) } }, 'dumps.0.map.packs'],
+  ])('%s is refused', (_title, fields, problem) => {
+    expect(problemOf(fields)).toContain(problem);
+  });
+
+  test('version 3 without a map, or with frame tables, is refused', () => {
+    const { map: _, ...without } = pack;
+    expect(failure({ ...lineage, dumps: [without] }).message).toContain('dumps.0: it has no frame map');
+    expect(failure({ ...lineage, frameTables: digest }).message).toContain('frameTables: is there, although there are frame maps');
+  });
 });

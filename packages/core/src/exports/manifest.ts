@@ -5,22 +5,40 @@ import type { DumpSummary } from '../frames/types.ts';
 import { GantryError } from '../report/errors.ts';
 import type { Instance } from '../instances/model.ts';
 import { JsonBoundsError, parseBoundedJson } from './bounded-json.ts';
+import type { FrameCut } from './frame-cuts.ts';
 import { manifestSchema } from './manifest-schema.ts';
+import type { PackRecord } from './packs.ts';
 
-/** The version of the manifest that is written. Version 1, which has no frame tables, is still read. */
+/**
+ * The version of the manifest of an export whose dumps are complete by themselves. Version 1, which has no frame tables, is still read.
+ */
 export const MANIFEST_VERSION = 2;
 
-const MANIFEST_VERSIONS: readonly number[] = [1, MANIFEST_VERSION];
+/** The version of the manifest of an export that can be read only by its frame maps: some frames are in dumps of others, or vary in size. */
+export const LINEAGE_MANIFEST_VERSION = 3;
+
+const MANIFEST_VERSIONS: readonly number[] = [1, MANIFEST_VERSION, LINEAGE_MANIFEST_VERSION];
 
 /** In version 1, the frame checksums of an uncompressed dump of 32 TiB take 48 MiB. */
 export const MAX_MANIFEST_BYTES: number = 64 * 1024 ** 2;
 
-/** Twice what 1000 dumps have, with all their messages. */
-const MAX_VALUES = 100_000;
+/** What 1000 dumps have with all their messages, or a few with thousands of packs. */
+const MAX_VALUES = 400_000;
 /** More than an instance file may have of anything. */
 const MAX_MEMBERS = 10_000;
 
-/** One dump of an export, as the manifest says it. */
+/** The frame map of one disk, as the manifest says it: the size and the SHA-256 of its text. */
+export interface MapRecord extends Digest {
+  readonly cut: FrameCut;
+  /** Every dump in which frames of this disk are, in the order of their numbers in the map. */
+  readonly packs: readonly PackRecord[];
+}
+
+/**
+ * One dump of an export, as the manifest says it. In version 3, `name`, `codec`, `level`, `frames`, `storedBytes` and `sha256` are those
+ * of the export's own pack, which does not exist if `storedBytes` is 0; `plainBytes` are those of the disk, and `frameSize` is the most
+ * plain bytes that a frame can have.
+ */
 export interface DumpRecord extends DumpSummary {
   /** The disk's index in the instance, from 0. */
   readonly index: number;
@@ -37,6 +55,8 @@ export interface DumpRecord extends DumpSummary {
    * they are in the frame table.
    */
   readonly frameCrc32?: string;
+  /** Where every frame of the disk is. In version 3 there always; in version 2 if later exports shall refer to this one without reading it. */
+  readonly map?: MapRecord;
   /** How the disk was held still: `reflink`, `qemu`, `command`, `drbd`, `lvm`, `rbd`, `none`. */
   readonly snapshot: string;
 }
@@ -55,7 +75,7 @@ export interface NativeRecord extends Digest {
  */
 export type Manifest = {
   readonly format: 'gantry-export';
-  readonly version: 1 | typeof MANIFEST_VERSION;
+  readonly version: 1 | typeof MANIFEST_VERSION | typeof LINEAGE_MANIFEST_VERSION;
   readonly tool: { readonly name: string; readonly version: string };
   readonly exportId: string;
   readonly started: string;
@@ -63,7 +83,7 @@ export type Manifest = {
   readonly os: { readonly name: string; readonly variant?: string; readonly apiVersion: number };
   /** Without private OS parameters unless they were asked for: see {@link describeInstance}. */
   readonly instance: Instance;
-  /** Size and SHA-256 of `frames.table`; from version 2 on. */
+  /** Size and SHA-256 of `frames.table`; in version 2. */
   readonly frameTables?: Digest;
   /** What the source of the instance said of it in its own form; absent where it said nothing. */
   readonly native?: readonly NativeRecord[];
@@ -115,7 +135,7 @@ function assertVersion(document: unknown, source: string): void {
   if (versioned === undefined) throw damaged(source, ['it does not say "format": "gantry-export" and a version']);
   if (MANIFEST_VERSIONS.includes(versioned.version)) return;
   throw new GantryError('MANIFEST_VERSION', {
-    message: `${source} has version ${versioned.version}; this Gantry reads versions ${MANIFEST_VERSIONS.join(' and ')}`,
+    message: `${source} has version ${versioned.version}; this Gantry reads versions ${MANIFEST_VERSIONS.slice(0, -1).join(', ')} and ${MANIFEST_VERSIONS.at(-1)}`,
     hint: 'Use the version of Gantry that made it, or a later one. zstd -dc and gzip -dc read its dumps without any.',
   });
 }

@@ -2,6 +2,7 @@ import type { ByteSource, CallOptions, ObjectInfo, ReadOptions, Store } from '@g
 import { isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
+import type { FrameMap } from '../frames/frame-map.ts';
 import type { FrameTable } from '../frames/frame-table.ts';
 import type { NativeFile } from '../instances/inventory.ts';
 import { GantryError } from '../report/errors.ts';
@@ -10,6 +11,7 @@ import { codecOfCompression } from './config-import.ts';
 import { examine, fileOf } from './examine.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { findExport } from './find-export.ts';
+import { readFrameMap } from './frame-maps.ts';
 import type { FrameTables } from './frame-tables.ts';
 import { readFrameTables } from './frame-tables.ts';
 import { CONFIG_FILE } from './layout.ts';
@@ -63,6 +65,11 @@ export interface StoredExport {
    * @throws GantryError `MANIFEST_DAMAGED` where the tables are missing or damaged, `STORE_*`
    */
   frameTable(index: number, options?: CallOptions): Promise<FrameTable | undefined>;
+  /**
+   * Where every frame of a disk is, and in which packs; undefined for an export without frame maps.
+   * @throws GantryError `MAP_DAMAGED`, `STORE_*`
+   */
+  frameMap(index: number, options?: CallOptions): Promise<FrameMap | undefined>;
   /**
    * A file of the native description, checked.
    * @throws GantryError `NATIVE_UNKNOWN`, `NATIVE_DAMAGED`, `STORE_*`
@@ -144,7 +151,7 @@ function readers(
   { reference, instance, id }: Pick<StoredExport, 'reference' | 'instance' | 'id'>,
   unordered: readonly StoredDump[],
   manifest?: Manifest,
-): Pick<StoredExport, 'dumps' | 'native' | 'rangedRead' | 'dump' | 'frameTable' | 'nativeFile' | 'checkDumpsPresent'> {
+): Pick<StoredExport, 'dumps' | 'native' | 'rangedRead' | 'dump' | 'frameTable' | 'frameMap' | 'nativeFile' | 'checkDumpsPresent'> {
   const dumps = unordered.toSorted((a, b) => a.index - b.index);
   let tables: Promise<FrameTables> | undefined;
   const keyOf = ({ name }: StoredDump): string => `${exportPrefix(instance, id)}${name}`;
@@ -168,6 +175,10 @@ function readers(
       tables ??= readFrameTables(store, manifest, options);
       tables.catch(() => (tables = undefined));
       return (await tables).get(index);
+    },
+    async frameMap(index, options = {}) {
+      const record = dumps.find((dump) => dump.index === index)?.record;
+      return manifest === undefined || record === undefined ? undefined : await readFrameMap(store, manifest, record, options);
     },
     nativeFile: async (name, options = {}) =>
       await readNativeFile(store, { reference, prefix: exportPrefix(instance, id), native }, name, options),

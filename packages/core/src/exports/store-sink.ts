@@ -33,6 +33,8 @@ export interface ExportHeader {
   readonly tool: { readonly name: string; readonly version: string };
   /** The names of the dumps (and other large objects) to come: a killed export is found by them where a service lists unfinished uploads by whole key only. */
   readonly dumps?: readonly string[] | undefined;
+  /** `INSTANCE@EXPORT-ID` of every export whose packs this one may refer to: the claim names them, so that nobody removes them meanwhile. */
+  readonly parents?: readonly string[] | undefined;
 }
 
 const headerSchema: z.ZodType<ExportHeader> = z.object({
@@ -41,6 +43,7 @@ const headerSchema: z.ZodType<ExportHeader> = z.object({
   runId: z.string(),
   tool: z.object({ name: z.string(), version: z.string() }),
   dumps: z.array(z.string()).optional(),
+  parents: z.array(z.string()).optional(),
 });
 
 /** What an export says of itself, but for what the sink knows better. */

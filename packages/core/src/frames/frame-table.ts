@@ -1,5 +1,5 @@
 import { asBuffer } from '../system/as-buffer.ts';
-import { Uint32List } from '../system/uint32-list.ts';
+import { Uint32List } from '../system/number-lists.ts';
 
 /** One frame of a dump. The sizes of the frames before it tell where it starts. */
 export interface FrameEntry {

@@ -41,6 +41,8 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   DUMP_MISSING: 'A dump that the export should have is missing.',
   MANIFEST_DAMAGED: 'The manifest of an export cannot be read.',
   MANIFEST_VERSION: 'A later version of Gantry wrote the manifest.',
+  MAP_DAMAGED: 'The frame map of a disk is missing, damaged, or differs from what the manifest says.',
+  PACK_MISSING: 'A dump of an earlier export, which holds frames of this one, is missing or has another size.',
   CONFIG_DAMAGED: 'The config.ini of an export cannot be read.',
   NATIVE_DAMAGED: 'A file of the native description of an export is missing, or differs from what the manifest says.',
   CODEC_UNKNOWN: 'The dump has a codec that this version of Gantry does not know.',

@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import type { CallOptions, Store } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
+import type { FrameMap } from '../frames/frame-map.ts';
+import { GantryError } from '../report/errors.ts';
+import { exportPrefix, formatExportReference } from './export-id.ts';
+import { FrameMapParser, FrameMapProblem } from './frame-map-text.ts';
+import { mapFileName } from './layout.ts';
+import type { DumpRecord, Manifest } from './manifest.ts';
+import { asGantryError } from './store-errors.ts';
+
+/**
+ * Reads the frame map of one disk of an export, and checks it against the manifest; undefined if the disk has none.
+ *
+ * @throws GantryError `MAP_DAMAGED` where it is missing, or not what the manifest says, or not a valid map; `STORE_*`
+ */
+export async function readFrameMap(
+  store: Store,
+  { instance: { name }, exportId }: Manifest,
+  { index, map, plainBytes }: DumpRecord,
+  options: CallOptions = {},
+): Promise<FrameMap | undefined> {
+  if (map === undefined) return undefined;
+  const file = `${mapFileName(index)} of ${formatExportReference(name, exportId)}`;
+  const parser = new FrameMapParser({ instance: name, exportId, packs: map.packs }, plainBytes);
+  const digest = createHash('sha256');
+  let size = 0;
+  try {
+    await using source = await store.read(`${exportPrefix(name, exportId)}${mapFileName(index)}`, options);
+    if (source.objectSize !== map.size) throw new FrameMapProblem(`it has ${source.objectSize} bytes instead of ${map.size}`);
+    for await (const chunk of source) {
+      digest.update(chunk);
+      size += chunk.length;
+      if (size > map.size) break;
+      parser.push(chunk);
+    }
+    const sha256 = digest.digest('hex');
+    if (sha256 !== map.sha256) throw new FrameMapProblem(`SHA-256 mismatch: got ${sha256}, expected ${map.sha256}`);
+    return parser.end();
+  } catch (error) {
+    if (isStoreError(error, 'not-found')) throw damaged(file, 'it is missing', index, error);
+    if (error instanceof FrameMapProblem) throw damaged(file, error.message, index, error);
+    throw asGantryError(error, store.address);
+  }
+}
+
+function damaged(file: string, what: string, disk: number, cause: unknown): GantryError {
+  return new GantryError('MAP_DAMAGED', {
+    message: `${file} is damaged: ${what}`,
+    hint: 'Use another export of this instance: each has its own frame maps.',
+    disk,
+    cause,
+  });
+}
