@@ -5,11 +5,12 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { makeRandomFile, makeSparseFile, makeTemporaryDirectory, makeTwoNodes, mountNewXfs, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
+import { replaceBetween } from './update-docs.ts';
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
@@ -19,7 +20,6 @@ const diskBytes = Number(args[0] ?? 2) * GIB;
 const rate = args[1] ?? '112M';
 const COMMAND = [process.execPath, fileURLToPath(new URL('../../apps/cli/bin/gantry.cjs', import.meta.url))] as const;
 const PAGE = new URL('../../docs/explanation/moving.md', import.meta.url);
-const [BEGIN, END] = ['<!-- results begin: made by bench/src/live-rounds.ts --docs -->', '<!-- results end -->'];
 
 /** How the guest writes 20 MB/s: in pieces of `bytes`, one after the other or to random places, within a quarter of the disk. */
 const GUESTS = [
@@ -84,7 +84,7 @@ for (const guest of GUESTS) {
     console.log(rows.at(-1));
   }
 }
-if (process.argv.includes('--docs')) await updatePage(rows.join('\n'));
+if (process.argv.includes('--docs')) await replaceBetween(PAGE, 'bench/src/live-rounds.ts --docs', rows.join('\n'));
 
 async function move(guest: (typeof GUESTS)[number], rounds: number): Promise<Result> {
   const region = String(diskBytes / 4);
@@ -117,11 +117,4 @@ function resultOf(line: unknown): Result {
 
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
-}
-
-async function updatePage(table: string): Promise<void> {
-  const page = await readFile(PAGE, 'utf8');
-  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
-  if (begin < 0 || end < begin) throw new Error(`${PAGE.pathname} does not contain the marks between which the table goes`);
-  await writeFile(PAGE, `${page.slice(0, begin + BEGIN.length)}\n\n${table}\n\n${page.slice(end)}`);
 }
