@@ -11,13 +11,14 @@ const CLOSE_PATIENCE_MS = 1000;
 
 /** Opens a channel in an open connection. @throws PeerError */
 export async function openClientChannel(connection: ClientConnection, request: ChannelRequest, timeoutMs: number): Promise<SshChannel> {
-  const opened = Promise.withResolvers<Channel>();
+  const opened = Promise.withResolvers<SshChannel>();
   const onOpened = (error: Error | undefined, channel: Channel): void => {
-    if (error === undefined || error === null) opened.resolve(channel);
+    // At once: the exit status of a program that ends immediately may be in the packet after this one.
+    if (error === undefined || error === null) opened.resolve(new ClientChannel(connection, channel));
     else opened.reject(explainClientError(error));
   };
   ask(connection.client, request, onOpened);
-  return new ClientChannel(connection, await confirmedWithin(timeoutMs, connection, opened));
+  return await confirmedWithin(timeoutMs, connection, opened);
 }
 
 /** Waits until the peer has opened a channel. If it does not answer, its connection is closed. @throws PeerError */
