@@ -7,7 +7,7 @@ import { STORE_MARKER_FILE } from '../src/exports/layout.ts';
 import { storeSink } from '../src/exports/store-sink.ts';
 import { encodeFrameTables } from '../src/exports/frame-tables.ts';
 import { digestBytes } from '../src/exports/small-object.ts';
-import type { EncodedDump } from '../src/frames/encode-dump.ts';
+import type { CompleteDump } from '../src/frames/encode-dump.ts';
 import { FrameTable } from '../src/frames/frame-table.ts';
 import { FRAME_SIZE } from '../src/frames/types.ts';
 import type { Instance } from '../src/instances/model.ts';
@@ -95,13 +95,13 @@ export function sampleManifest(exportId: string, dumps: readonly DumpRecord[], i
 }
 
 /** A dump that comes to what the record says, no matter which bytes it has. */
-export function sampleDump(record: DumpRecord, stored: AsyncIterable<Uint8Array>): EncodedDump {
+export function sampleDump(record: DumpRecord, stored: AsyncIterable<Uint8Array>): CompleteDump {
   const table = new FrameTable();
   const checksum = Buffer.from(record.frameCrc32 ?? '', 'base64');
   for (let frame = 0; frame < record.frames; frame += 1) {
     table.push({ storedBytes: record.storedBytes, isZeros: false, checksum: checksum.length === 0 ? 0 : checksum.readUInt32BE(0) });
   }
-  return { stored, summary: () => record, table: () => table };
+  return { stored, summary: () => record, table: () => table, map: () => undefined };
 }
 
 /** Resolves when the store has taken half of a dump, the rest of which never comes. */

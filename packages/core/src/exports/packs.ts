@@ -29,6 +29,14 @@ export const packSchema: z.ZodType<PackRecord> = z.object({
   sha256: z.string().regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 in lower-case hexadecimal'),
 });
 
+/** Whether a text is the path of a pack of another export, seen from the directory of one: see {@link packPath}. */
+export function isPackPath(path: string): boolean {
+  const parts = path.split('/');
+  const names = parts.splice(parts[1] === '..' ? 2 : 1);
+  const name = names.pop();
+  return parts.every((part) => part === '..') && names.length === parts.length && names.every(isReferencePart) && isDumpName(name ?? '');
+}
+
 /** Where a pack is, seen from the directory of an export of `instance` with the id `exportId`. */
 export function packPath(pack: PackRecord, { instance, exportId }: Pick<PackRecord, 'instance' | 'exportId'>): string {
   if (pack.instance !== instance) return `../../${pack.instance}/${pack.exportId}/${pack.name}`;

@@ -1,20 +1,21 @@
-import type { CallOptions, Digest, PendingObject, Store } from '@gantry/transport';
+import type { CallOptions, PendingObject, Store } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 import { z } from 'zod';
-import type { EncodedDump } from '../frames/encode-dump.ts';
-import type { FrameTable } from '../frames/frame-table.ts';
-import type { DumpSummary } from '../frames/types.ts';
 import type { NativeFile } from '../instances/inventory.ts';
 import { isNativeName } from '../instances/native-files.ts';
 import type { Claim } from './claim.ts';
 import { claimExport, readClaimText, removeClaim } from './claim.ts';
 import { renderExportConfig } from './config-export.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
+import type { ExportObject } from './export-objects.ts';
+import { objectsOfOthers, ownObjects, packsOfOthers } from './export-objects.ts';
 import { encodeFrameTables } from './frame-tables.ts';
-import { CLAIM_FILE, CONFIG_FILE, FRAMES_FILE, isDumpName, MANIFEST_FILE, nativeObjectName, SUMS_FILE } from './layout.ts';
+import type { DumpWriter, FinishedDump, MapOptions } from './layout-dump.ts';
+import { LayoutDump } from './layout-dump.ts';
+import { CLAIM_FILE, CONFIG_FILE, FRAMES_FILE, isDumpName, MANIFEST_FILE, mapFileName, nativeObjectName, SUMS_FILE } from './layout.ts';
 import { allowWriteOnly } from './write-only.ts';
 import type { Manifest, NativeRecord } from './manifest.ts';
-import { checkManifest, MANIFEST_VERSION, renderManifest } from './manifest.ts';
+import { checkManifest, LINEAGE_MANIFEST_VERSION, MANIFEST_VERSION, renderManifest } from './manifest.ts';
 import { renderSha256Sums } from './sha256sums.ts';
 import { digestBytes, digestText, writeBytes, writeText } from './small-object.ts';
 import { assertIsStore } from './store-marker.ts';
@@ -49,16 +50,7 @@ const headerSchema: z.ZodType<ExportHeader> = z.object({
 /** What an export says of itself, but for what the sink knows better. */
 export type ManifestDraft = Omit<Manifest, 'version' | 'frameTables' | 'native'>;
 
-/** Where the dump of one disk goes. Disposing one that is not finished discards it. */
-export interface DumpWriter extends AsyncDisposable {
-  /**
-   * Takes a dump to its end, and has it durable.
-   *
-   * @returns what the dump comes to
-   * @throws what the dump throws, StoreError; the reason of the signal
-   */
-  write(dump: EncodedDump, options?: CallOptions): Promise<DumpSummary>;
-}
+export type { DumpWriter, MapOptions, WrittenDump } from './layout-dump.ts';
 
 /** An export on its way into a store. Disposing it before it is committed removes all that was written of it. */
 export interface StoreExportWriter extends AsyncDisposable {
@@ -66,11 +58,18 @@ export interface StoreExportWriter extends AsyncDisposable {
   readonly id: string;
   /** `INSTANCE@EXPORT-ID`. */
   readonly reference: string;
-  /** Starts a dump, by its file name, such as `disk0.zst`; several may be open at once. */
-  dump(name: string, options?: CallOptions): Promise<DumpWriter>;
+  /**
+   * Starts a dump, by its file name, such as `disk0.zst`; several may be open at once.
+   *
+   * @param options with `map`, the frame map of the disk is written after the dump, which must have one
+   */
+  dump(name: string, options?: CallOptions & { readonly map?: MapOptions | undefined }): Promise<DumpWriter>;
   /** Writes a file of the native description beside the dumps, secret or not. */
   native(file: NativeFile, options?: CallOptions): Promise<void>;
-  /** All dumps are written: makes the export visible, at once and durably. */
+  /**
+   * All dumps are written: makes the export visible, at once and durably. If one of them is not complete by itself, that is by its frame
+   * maps alone, which all must have then. Packs of other exports must still be there.
+   */
   commit(draft: ManifestDraft, options?: CallOptions): Promise<Manifest>;
 }
 
@@ -107,21 +106,18 @@ export function storeSink(store: Store, options: StoreSinkOptions = {}): StoreSi
   };
 }
 
-/** A dump that is in the store. */
-interface FinishedDump {
-  readonly digest: Digest;
-  readonly table: FrameTable;
-}
-
 class LayoutWriter implements StoreExportWriter {
   readonly id: string;
   readonly reference: string;
   readonly #store: Store;
+  readonly #instance: string;
   readonly #prefix: string;
   readonly #claim: Claim;
   readonly #warn: (message: string) => void;
   /** Every dump that was started: what it came to, once it is finished. */
   readonly #dumps = new Map<string, FinishedDump | undefined>();
+  /** The names of frame maps that were started. */
+  readonly #maps = new Set<string>();
   /** By the names of their objects. */
   readonly #native = new Map<string, NativeRecord>();
   readonly #open = new Set<LayoutDump>();
@@ -131,6 +127,7 @@ class LayoutWriter implements StoreExportWriter {
 
   constructor(store: Store, instance: string, claim: Claim, options: StoreSinkOptions) {
     this.#store = store;
+    this.#instance = instance;
     this.#claim = claim;
     this.id = claim.id;
     this.reference = formatExportReference(instance, claim.id);
@@ -138,22 +135,35 @@ class LayoutWriter implements StoreExportWriter {
     this.#warn = options.warn ?? ((): void => {});
   }
 
-  async dump(name: string, options: CallOptions = {}): Promise<DumpWriter> {
+  async dump(name: string, { map, ...options }: CallOptions & { readonly map?: MapOptions | undefined } = {}): Promise<DumpWriter> {
     if (!isDumpName(name) || this.#dumps.has(name)) {
       throw new StoreError('invalid-key', { key: name, message: `${JSON.stringify(name)} cannot be the name of another dump` });
     }
     this.#dumps.set(name, undefined);
-    const pending = await this.#store.begin(`${this.#prefix}${name}`, { ...options, ifExists: this.#ifExists, digestBy: 'caller' });
-    const dump = new LayoutDump(
-      pending,
-      (finished) => {
+    const dump: LayoutDump = new LayoutDump(await this.#begin(name, options), {
+      instance: this.#instance,
+      exportId: this.id,
+      name,
+      map,
+      beginMap: (call) => this.#beginMap(map?.disk ?? 0, call),
+      finished: (finished) => {
         this.#dumps.set(name, finished);
         this.#written.add(name);
       },
-      () => this.#open.delete(dump),
-    );
+      closed: () => this.#open.delete(dump),
+    });
     this.#open.add(dump);
     return dump;
+  }
+
+  #beginMap(disk: number, options: CallOptions): Promise<PendingObject> {
+    const name = mapFileName(disk);
+    this.#maps.add(name);
+    return this.#begin(name, options);
+  }
+
+  #begin(name: string, options: CallOptions): Promise<PendingObject> {
+    return this.#store.begin(`${this.#prefix}${name}`, { ...options, ifExists: this.#ifExists, digestBy: 'caller' });
   }
 
   async native({ name, secret, bytes }: NativeFile, options: CallOptions = {}): Promise<void> {
@@ -167,21 +177,17 @@ class LayoutWriter implements StoreExportWriter {
 
   async commit(draft: ManifestDraft, options: CallOptions = {}): Promise<Manifest> {
     this.#assertTrue(draft);
-    const tables = encodeFrameTables(draft.dumps.flatMap(({ name }) => this.#dumps.get(name)?.table ?? []));
-    const frameTables = digestBytes(tables);
+    const tables = this.#frameTables(draft);
     const native = this.#native.size === 0 ? {} : { native: [...this.#native.values()] };
-    const manifest = checkManifest({ ...draft, version: MANIFEST_VERSION, frameTables, ...native }, `the manifest of ${this.reference}`);
+    const form =
+      tables === undefined ? { version: LINEAGE_MANIFEST_VERSION } : { version: MANIFEST_VERSION, frameTables: digestBytes(tables) };
+    const manifest = checkManifest({ ...draft, ...form, ...native }, `the manifest of ${this.reference}`);
     const config = renderExportConfig(manifest);
-    const sums = [
-      ...manifest.dumps,
-      ...[...this.#native].map(([name, { sha256 }]) => ({ name, sha256 })),
-      { name: FRAMES_FILE, sha256: frameTables.sha256 },
-      { name: CONFIG_FILE, sha256: digestText(config).sha256 },
-    ];
-    await this.#write(FRAMES_FILE, tables, options);
+    const sums = [...ownObjects(manifest), { name: CONFIG_FILE, sha256: digestText(config).sha256 }, ...objectsOfOthers(manifest)];
+    if (tables !== undefined) await this.#write(FRAMES_FILE, tables, options);
     await this.#write(CONFIG_FILE, config, options);
     await this.#write(SUMS_FILE, renderSha256Sums(sums), options);
-    await allowWriteOnly(this.#store, undefined, () => this.#assertStillThere(options));
+    await allowWriteOnly(this.#store, undefined, () => this.#assertStillThere(manifest, options));
     await this.#write(MANIFEST_FILE, renderManifest(manifest), options);
     // One who clears this export takes the claim first, and then looks for a manifest: one of the two sees the other.
     await allowWriteOnly(this.#store, undefined, () => this.#assertClaimed(options));
@@ -200,7 +206,7 @@ class LayoutWriter implements StoreExportWriter {
       const claimed = await readClaimText(this.#store, this.#prefix, { signal });
       if (claimed !== undefined && claimed !== this.#claim.text) throw new Error('another export has taken its place');
       // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
-      const all = [MANIFEST_FILE, ...this.#dumps.keys(), ...this.#native.keys(), FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
+      const all = [MANIFEST_FILE, ...this.#dumps.keys(), ...this.#maps, ...this.#native.keys(), FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
       await this.#remove(this.#claim.alone ? all : all.filter((name) => this.#written.has(name)), signal);
       await this.#remove([CLAIM_FILE], signal);
     });
@@ -234,13 +240,13 @@ class LayoutWriter implements StoreExportWriter {
   }
 
   /** Somebody may have taken this export for a dead one and cleared it: then no manifest may say that it is whole. */
-  async #assertStillThere(options: CallOptions): Promise<void> {
+  async #assertStillThere(manifest: Manifest, options: CallOptions): Promise<void> {
     await this.#assertClaimed(options);
-    const sizes = new Map<string, number>();
-    for await (const { key, size } of this.#store.list(this.#prefix, options)) sizes.set(key.slice(this.#prefix.length), size);
-    const written = [...this.#native, ...[...this.#dumps].map(([name, dump]) => [name, dump?.digest] as const)];
-    const gone = written.find(([name, digest]) => sizes.get(name) !== digest?.size);
-    if (gone !== undefined) throw this.#changedByOther(gone[0]);
+    const gone = await findMissing(this.#store, [this.#prefix], ownObjects(manifest), options);
+    if (gone !== undefined) throw this.#changedByOther(gone.name);
+    const others = packsOfOthers(manifest).map(({ instance }) => `${instance}/`);
+    const lost = await findMissing(this.#store, [...new Set(others)], objectsOfOthers(manifest), options);
+    if (lost !== undefined) throw this.#packLost(lost);
   }
 
   async #assertClaimed(options: CallOptions): Promise<void> {
@@ -255,39 +261,50 @@ class LayoutWriter implements StoreExportWriter {
     });
   }
 
+  #packLost({ key }: ExportObject): StoreError {
+    return new StoreError('integrity', {
+      key,
+      message: `${key}, to which ${this.reference} refers, was removed or changed by somebody else while the export was made`,
+      hint: 'Export again: what is still there is used.',
+    });
+  }
+
+  /** The frame tables of dumps that are all complete by themselves; undefined if one is a pack. */
+  #frameTables({ dumps }: ManifestDraft): Uint8Array | undefined {
+    const tables = dumps.map(({ name }) => this.#dumps.get(name)?.table);
+    return tables.every((table) => table !== undefined) ? encodeFrameTables(tables) : undefined;
+  }
+
   /** A manifest that says other things than what was written would be found out only on the day when the export is needed. */
   #assertTrue(manifest: ManifestDraft): void {
-    const said = new Map(manifest.dumps.map(({ name, storedBytes, sha256 }) => [name, `${storedBytes} ${sha256}`]));
-    const wrong = [...this.#dumps].find(([name, dump]) => said.get(name) !== `${dump?.digest.size} ${dump?.digest.sha256}`);
+    const said = new Map(
+      manifest.dumps.map(({ name, storedBytes, sha256, map }) => [
+        name,
+        `${storedBytes} ${storedBytes === 0 ? '' : sha256} ${map?.sha256}`,
+      ]),
+    );
+    const wrong = [...this.#dumps].find(([name, dump]) => dump === undefined || said.get(name) !== textOf(dump));
     if (manifest.exportId !== this.id || wrong !== undefined || said.size !== this.#dumps.size) {
       throw new TypeError(`the manifest of ${this.reference} does not fit ${wrong?.[0] ?? 'the export'}`);
     }
   }
 }
 
-class LayoutDump implements DumpWriter {
-  readonly #pending: PendingObject;
-  readonly #finished: (dump: FinishedDump) => void;
-  readonly #closed: () => void;
+function textOf({ digest, map }: FinishedDump): string {
+  const size = digest?.size ?? 0;
+  return `${size} ${size === 0 ? '' : digest?.sha256} ${map?.sha256}`;
+}
 
-  constructor(pending: PendingObject, finished: (dump: FinishedDump) => void, closed: () => void) {
-    this.#pending = pending;
-    this.#finished = finished;
-    this.#closed = closed;
-  }
-
-  async write(dump: EncodedDump, options?: CallOptions): Promise<DumpSummary> {
-    await this.#pending.append(dump.stored, options);
-    const summary = dump.summary();
-    const digest = { size: summary.storedBytes, sha256: summary.sha256 };
-    await this.#pending.commit(digest, options);
-    this.#finished({ digest, table: dump.table() });
-    this.#closed();
-    return summary;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed();
-    await this.#pending[Symbol.asyncDispose]();
-  }
+/** The first of some objects that is not there with its size. */
+async function findMissing(
+  store: Store,
+  prefixes: readonly string[],
+  objects: readonly ExportObject[],
+  options: CallOptions,
+): Promise<ExportObject | undefined> {
+  const missing = new Map(objects.map((object) => [object.key, object]));
+  for (const prefix of prefixes)
+    for await (const { key, size } of store.list(prefix, options)) if (missing.get(key)?.size === size) missing.delete(key);
+  const [first] = missing.values();
+  return first;
 }

@@ -4,6 +4,7 @@ import type { Codec } from './codecs/registry.ts';
 import { codecNamed } from './codecs/registry.ts';
 import type { EncodedFrames } from './encode-frames.ts';
 import { encodeFrames } from './encode-frames.ts';
+import type { FrameMap } from './frame-map.ts';
 import type { FrameTable } from './frame-table.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import type { PlainReader } from './plain-reader.ts';
@@ -21,6 +22,8 @@ export interface EncodeOptions {
   readonly concurrency?: number | undefined;
   /** Shared by all dumps that are written or read at once; if absent, the dump gets its own. */
   readonly budget?: MemoryBudget | undefined;
+  /** Makes the frame map too, for which the data of every frame is digested. */
+  readonly withMap?: boolean | undefined;
   readonly signal: AbortSignal;
   readonly onProgress?: DumpProgress | undefined;
 }
@@ -30,7 +33,19 @@ export interface EncodedDump {
   readonly stored: AsyncIterable<Uint8Array>;
   /** Sizes and digest of the dump; available after the end of `stored`. */
   summary(): DumpSummary;
-  /** Where each of its frames is; available after the end of `stored`. */
+  /**
+   * Where each of its frames is; available after the end of `stored`. Undefined for a dump that is not complete by itself: a pack.
+   */
+  table(): FrameTable | undefined;
+  /**
+   * Where each frame of the disk is, in this dump and in others; available after the end of `stored`. The packs of others have the first
+   * numbers, in the order in which the encoder got them, and this dump has the number after them. Undefined where no map was asked for.
+   */
+  map(): FrameMap | undefined;
+}
+
+/** A dump that is complete by itself. */
+export interface CompleteDump extends EncodedDump {
   table(): FrameTable;
 }
 
@@ -42,7 +57,7 @@ export interface EncodedDump {
  *
  * @throws GantryError `USAGE` for an invalid level or frame size
  */
-export function encodeDump(source: PlainReader, o: EncodeOptions): EncodedDump {
+export function encodeDump(source: PlainReader, o: EncodeOptions): CompleteDump {
   const level = chooseLevel(o.codec, o.level);
   const frameSize = checkFrameSize(o.frameSize ?? FRAME_SIZE);
   let encoded: EncodedFrames | undefined;
@@ -50,6 +65,7 @@ export function encodeDump(source: PlainReader, o: EncodeOptions): EncodedDump {
     frameSize,
     codec: codecNamed(o.codec).frames(level ?? 0),
     work: o.concurrency === undefined ? sharedWorkQueue() : new WorkQueue(o.concurrency),
+    withMap: o.withMap === true,
     budget: o.budget ?? new MemoryBudget(DEFAULT_BUDGET_BYTES),
     signal: o.signal,
     onProgress: o.onProgress,
@@ -65,6 +81,7 @@ export function encodeDump(source: PlainReader, o: EncodeOptions): EncodedDump {
     stored: stored(),
     summary: () => ({ codec: o.codec, ...(level === undefined ? {} : { level }), frameSize, ...atEnd().totals }),
     table: () => atEnd().table,
+    map: () => atEnd().map,
   };
 }
 

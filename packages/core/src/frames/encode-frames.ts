@@ -1,13 +1,16 @@
 import { orAbort } from '@gantry/transport';
-import { GantryError } from '../report/errors.ts';
 import type { FrameCodec } from './frame-codec.ts';
+import { FrameMap } from './frame-map.ts';
 import type { FrameEntry } from './frame-table.ts';
 import { FrameTable } from './frame-table.ts';
 import type { DataFrame, ZeroFrames } from './framer.ts';
 import { Framer } from './framer.ts';
+import { framesOfTable } from './listed-frames.ts';
 import type { BudgetShare, MemoryBudget } from './memory-budget.ts';
+import { sha256OnThread } from '../system/sha256.ts';
 import { readAhead } from '../system/read-ahead.ts';
 import { StreamDigest } from './stream-digest.ts';
+import { tooManyFrames } from './pack-output.ts';
 import type { PlainReader } from './plain-reader.ts';
 import type { DumpProgress, DumpSummary } from './types.ts';
 import type { WorkQueue } from './work-queue.ts';
@@ -16,6 +19,8 @@ import { FRAMES_AHEAD } from './work-queue.ts';
 export interface EncodeFramesOptions {
   readonly codec: FrameCodec;
   readonly frameSize: number;
+  /** Whether the data of each frame is digested for a frame map. */
+  readonly withMap: boolean;
   readonly work: WorkQueue;
   readonly budget: MemoryBudget;
   readonly signal: AbortSignal;
@@ -26,6 +31,7 @@ export interface EncodeFramesOptions {
 export interface EncodedFrames {
   readonly totals: Omit<DumpSummary, 'codec' | 'level' | 'frameSize'>;
   readonly table: FrameTable;
+  readonly map: FrameMap | undefined;
 }
 
 type Job = CompressJob | { readonly zeros: ZeroFrames };
@@ -38,6 +44,8 @@ interface CompressJob {
 interface StoredFrame {
   readonly bytes: Uint8Array;
   readonly checksum: number;
+  /** Of the plain bytes; absent without a map. */
+  readonly plainSha256: Uint8Array | undefined;
 }
 
 /** Limits of a chunk of several zero frames. */
@@ -73,25 +81,31 @@ export async function* encodeFrames(source: PlainReader, o: EncodeFramesOptions)
 async function* compressJobs(
   source: PlainReader,
   memory: BudgetShare,
-  { codec, frameSize, work }: EncodeFramesOptions,
+  options: EncodeFramesOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Job, void, undefined> {
+  const { codec, frameSize, work } = options;
   const framer = new Framer(frameSize, frameSize + codec.storedBound(frameSize), memory, signal);
   for await (const frame of framer.frames(source)) {
     if ('count' in frame) {
       yield { zeros: frame };
       continue;
     }
-    const stored = work.run(signal, () => compress(codec, frame, frameSize));
+    const stored = work.run(signal, () => compress(frame, options));
     // A failure is handled when its turn comes.
     stored.catch(() => undefined);
     yield { frame, stored };
   }
 }
 
-async function compress(codec: FrameCodec, { buffer, plainBytes }: DataFrame, frameSize: number): Promise<StoredFrame> {
-  const bytes = await codec.compress(buffer.subarray(0, plainBytes), buffer.subarray(frameSize));
-  return { bytes, checksum: await codec.checksum(bytes) };
+async function compress(
+  { buffer, plainBytes }: DataFrame,
+  { codec, frameSize, withMap }: Pick<EncodeFramesOptions, 'codec' | 'frameSize' | 'withMap'>,
+): Promise<StoredFrame> {
+  const plain = buffer.subarray(0, plainBytes);
+  const plainSha256 = withMap ? await sha256OnThread(plain) : undefined;
+  const bytes = await codec.compress(plain, buffer.subarray(frameSize));
+  return { bytes, checksum: await codec.checksum(bytes), plainSha256 };
 }
 
 /** Releases the memory when no thread uses it any more. */
@@ -104,11 +118,13 @@ class Output implements Disposable {
   readonly #options: EncodeFramesOptions;
   readonly #digest = new StreamDigest();
   readonly #table = new FrameTable();
+  readonly #map: FrameMap | undefined;
   #plainBytes = 0;
   #storedBytes = 0;
 
   constructor(options: EncodeFramesOptions) {
     this.#options = options;
+    this.#map = options.withMap ? new FrameMap() : undefined;
   }
 
   get frames(): number {
@@ -116,13 +132,16 @@ class Output implements Disposable {
   }
 
   /** Resolves when the bytes have been digested: until then they must not change. */
-  frame({ bytes, checksum }: StoredFrame, plainBytes: number): Promise<void> {
+  frame({ bytes, checksum, plainSha256 }: StoredFrame, plainBytes: number): Promise<void> {
+    const place = { pack: 0, offset: this.#storedBytes, storedBytes: bytes.length };
+    if (plainSha256 !== undefined) this.#map?.push({ kind: 'frame', plainBytes, sha256: plainSha256, place });
     this.#addToTable({ storedBytes: bytes.length, isZeros: false, checksum }, 1, plainBytes);
     return this.#count(bytes);
   }
 
   async *zeroFrames({ count, plainBytes }: ZeroFrames): AsyncGenerator<Uint8Array, void, undefined> {
     const { codec, signal } = this.#options;
+    this.#map?.pushZeros(count * plainBytes);
     const frame = codec.zeroFrame(plainBytes);
     const entry = { storedBytes: frame.length, isZeros: true, checksum: await codec.checksum(frame) };
     const atOnce = Math.max(1, Math.min(count, MAX_ZERO_FRAMES_AT_ONCE, Math.floor(MAX_ZERO_CHUNK_BYTES / Math.max(1, frame.length))));
@@ -140,7 +159,7 @@ class Output implements Disposable {
 
   async *trailer(): AsyncGenerator<Uint8Array, void, undefined> {
     const { codec, frameSize } = this.#options;
-    for (const chunk of codec.trailer(frameSize, this.#plainBytes, this.#table)) {
+    for (const chunk of codec.trailer(framesOfTable(frameSize, this.#plainBytes, this.#table))) {
       await this.#count(chunk);
       yield chunk;
     }
@@ -151,6 +170,7 @@ class Output implements Disposable {
     return {
       totals: { frames: this.frames, plainBytes: this.#plainBytes, storedBytes: this.#storedBytes, sha256 },
       table: this.#table,
+      map: this.#map,
     };
   }
 
@@ -159,13 +179,8 @@ class Output implements Disposable {
   }
 
   #addToTable(entry: FrameEntry, count: number, plainBytes: number): void {
-    const { maxFrames } = this.#options.codec;
-    if (this.frames + count > maxFrames) {
-      throw new GantryError('USAGE', {
-        message: `the disk is too large for this codec: a dump can have at most ${maxFrames} frames`,
-        hint: 'Use another codec, such as none.',
-      });
-    }
+    const { codec } = this.#options;
+    if (this.frames + count > codec.maxFrames) throw tooManyFrames(codec);
     for (let frame = 0; frame < count; frame += 1) this.#table.push(entry);
     this.#plainBytes += count * plainBytes;
   }

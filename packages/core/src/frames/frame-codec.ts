@@ -1,5 +1,5 @@
 import type { DumpReader } from './dump-reader.ts';
-import type { FrameTable } from './frame-table.ts';
+import type { ListedFrames } from './listed-frames.ts';
 
 /** How one codec stores frames. All sizes in bytes. */
 export interface FrameCodec {
@@ -32,8 +32,8 @@ export interface FrameCodec {
    */
   checksum(stored: Uint8Array): Promise<number>;
 
-  /** The bytes after the last frame. `table` lists all frames. */
-  trailer(frameSize: number, plainBytes: number, table: FrameTable): Iterable<Uint8Array>;
+  /** The bytes after the last of these frames. */
+  trailer(frames: ListedFrames): Iterable<Uint8Array>;
 
   /** The size of {@link FrameCodec.trailer}. */
   trailerBytes(frames: number): number;
@@ -66,5 +66,5 @@ export interface FrameCodec {
    *
    * @throws FormatProblem if they differ from what {@link FrameCodec.trailer} writes
    */
-  readTrailer(reader: DumpReader, frameSize: number, plainBytes: number, table: FrameTable): Promise<void>;
+  readTrailer(reader: DumpReader, frames: ListedFrames): Promise<void>;
 }

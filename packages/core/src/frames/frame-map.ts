@@ -84,6 +84,12 @@ export class FrameMap {
     this.#plainBytes += entry.plainBytes;
   }
 
+  /** Adds zeros: to the run before, if the last entry is one. Nothing for 0 bytes. */
+  pushZeros(plainBytes: number): void {
+    if (this.length > 0 && this.#packs.at(this.length - 1) === NO_PACK) this.#plainBytes += plainBytes;
+    else if (plainBytes > 0) this.push({ kind: 'zeros', plainBytes });
+  }
+
   /** The entry with this index, from 0; undefined after the last. */
   at(index: number): PlacedEntry | undefined {
     const start = this.#starts.at(index);

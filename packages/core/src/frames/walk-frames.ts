@@ -7,6 +7,7 @@ import type { FrameCodec } from './frame-codec.ts';
 import type { FramePlan, FrameTotals } from './frame-plan.ts';
 import type { FrameEntry } from './frame-table.ts';
 import { FrameTable } from './frame-table.ts';
+import { framesOfTable } from './listed-frames.ts';
 import { StreamDigest } from './stream-digest.ts';
 
 export interface WalkOptions {
@@ -69,7 +70,7 @@ class Walk {
     }
     const { frameSize } = this.#plan;
     const { offset } = this.#reader;
-    await atPlace({ offset }, this.#codec.readTrailer(this.#reader, frameSize, this.#plainBytes, this.#found));
+    await atPlace({ offset }, this.#codec.readTrailer(this.#reader, framesOfTable(frameSize, this.#plainBytes, this.#found)));
   }
 
   async #read(place: FramePlace, output: Uint8Array): Promise<Uint8Array> {

@@ -33,9 +33,9 @@ export function zstdCodec(level: number, zstd: NativeZstd = findNativeZstd() ?? 
     read: readFrame,
     inspect: (stored, plainBytes) => inspectHeader(asBuffer(stored), plainBytes),
     decompress: (stored, output) => zstd.decompress(stored, output),
-    trailer: (frameSize, plainBytes, table) => seekTable({ frameSize, plainBytes, table }),
+    trailer: seekTable,
     trailerBytes: seekTableBytes,
-    readTrailer: (reader, frameSize, plainBytes, table) => readSeekTable(reader, { frameSize, plainBytes, table }),
+    readTrailer: readSeekTable,
   };
 }
 

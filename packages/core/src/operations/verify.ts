@@ -1,6 +1,7 @@
 import type { Store } from '@gantry/transport';
 import { readSideFile } from '../exports/examine.ts';
-import { CONFIG_FILE, FRAMES_FILE, nativeObjectName, SUMS_FILE } from '../exports/layout.ts';
+import { objectsOfOthers, ownObjects } from '../exports/export-objects.ts';
+import { CONFIG_FILE, SUMS_FILE } from '../exports/layout.ts';
 import type { StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { parseSha256Sums } from '../exports/sha256sums.ts';
@@ -54,17 +55,13 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
 async function checkSums(store: Store, found: StoredExport, signal: AbortSignal): Promise<void> {
   const parsed = parseSha256Sums(await readSideFile(store, found, SUMS_FILE, { signal }), `${SUMS_FILE} of ${found.reference}`);
   const sums = new Map(parsed.map(({ name, sha256 }) => [name, sha256]));
-  const tables = found.manifest?.frameTables?.sha256;
-  const natives = found.native.map(({ name, sha256 }) => ({ name: nativeObjectName(name), sha256, index: undefined }));
-  const wrong =
-    found.dumps.find(({ name, record }) => sums.get(name) !== record?.sha256) ??
-    natives.find(({ name, sha256 }) => sums.get(name) !== sha256) ??
-    (sums.get(FRAMES_FILE) === tables ? undefined : { name: FRAMES_FILE, index: undefined });
+  const objects = found.manifest === undefined ? [] : [...ownObjects(found.manifest), ...objectsOfOthers(found.manifest)];
+  const wrong = objects.find(({ name, sha256 }) => sums.get(name) !== sha256);
   if (wrong !== undefined) {
     throw new GantryError('MANIFEST_DAMAGED', {
       message: `${found.reference}: manifest.json and SHA256SUMS say different things of ${wrong.name}`,
       hint: 'One of them was changed: see which with sha256sum -c SHA256SUMS.',
-      disk: wrong.index,
+      disk: wrong.disk,
     });
   }
   if (sums.get(CONFIG_FILE) === digestText(await readSideFile(store, found, CONFIG_FILE, { signal })).sha256) return;

@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto';
+import type { CallOptions, Digest, PendingObject } from '@gantry/transport';
+import type { EncodedDump } from '../frames/encode-dump.ts';
+import type { FrameMap } from '../frames/frame-map.ts';
+import type { FrameTable } from '../frames/frame-table.ts';
+import type { DumpSummary } from '../frames/types.ts';
+import { compactMap } from './compact-map.ts';
+import type { FrameCut } from './frame-cuts.ts';
+import { renderFrameMap } from './frame-map-text.ts';
+import type { MapRecord } from './manifest.ts';
+import type { PackRecord } from './packs.ts';
+
+/** How the frame map of a dump is written. */
+export interface MapOptions {
+  /** The disk's index. */
+  readonly disk: number;
+  readonly cut: FrameCut;
+  /** Packs of other exports, in the order of their numbers in the map; the number after them is that of the dump itself. */
+  readonly packs: readonly PackRecord[];
+}
+
+/** A dump that is in the store. */
+export interface WrittenDump extends DumpSummary {
+  /** Of its frame map, if one was asked for. */
+  readonly map?: MapRecord;
+}
+
+/** What is in the store of one dump. */
+export interface FinishedDump {
+  /** Of its object; undefined for a pack without frames, which has none. */
+  readonly digest: Digest | undefined;
+  /** Undefined for a pack. */
+  readonly table: FrameTable | undefined;
+  readonly map: MapRecord | undefined;
+}
+
+/** Where the dump of one disk goes. Disposing one that is not finished discards it. */
+export interface DumpWriter extends AsyncDisposable {
+  /**
+   * Takes a dump to its end, and then its frame map if one was asked for, and has both durable. A pack without frames is not kept.
+   *
+   * @returns what the dump comes to
+   * @throws what the dump throws, StoreError; the reason of the signal
+   */
+  write(dump: EncodedDump, options?: CallOptions): Promise<WrittenDump>;
+}
+
+/** The export that a dump belongs to, and what it does for it. */
+export interface DumpPlace extends Pick<PackRecord, 'instance' | 'exportId' | 'name'> {
+  readonly map: MapOptions | undefined;
+  /** Starts the object of the map. */
+  readonly beginMap: (options: CallOptions) => Promise<PendingObject>;
+  readonly finished: (dump: FinishedDump) => void;
+  readonly closed: () => void;
+}
+
+/** A dump on its way into a store. */
+export class LayoutDump implements DumpWriter {
+  readonly #pending: PendingObject;
+  readonly #place: DumpPlace;
+
+  constructor(pending: PendingObject, place: DumpPlace) {
+    this.#pending = pending;
+    this.#place = place;
+  }
+
+  async write(dump: EncodedDump, options: CallOptions = {}): Promise<WrittenDump> {
+    await this.#pending.append(dump.stored, options);
+    const summary = dump.summary();
+    const table = dump.table();
+    const digest = table === undefined && summary.storedBytes === 0 ? undefined : { size: summary.storedBytes, sha256: summary.sha256 };
+    if (digest === undefined) await this.#pending.discard();
+    else await this.#pending.commit(digest, options);
+    const map = await this.#writeMap(dump.map(), summary, options);
+    this.#place.finished({ digest, table, map });
+    this.#place.closed();
+    return { ...summary, ...(map === undefined ? {} : { map }) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#place.closed();
+    await this.#pending[Symbol.asyncDispose]();
+  }
+
+  async #writeMap(made: FrameMap | undefined, summary: DumpSummary, options: CallOptions): Promise<MapRecord | undefined> {
+    const { map: asked, instance, exportId, name, beginMap } = this.#place;
+    if (asked === undefined) return undefined;
+    if (made === undefined) throw new TypeError(`${name} has no frame map`);
+    const own = { instance, exportId, name, codec: summary.codec, size: summary.storedBytes, sha256: summary.sha256 };
+    const { map, packs } = compactMap(made, [...asked.packs, own]);
+    await using pending = await beginMap(options);
+    const digest = createHash('sha256');
+    let size = 0;
+    const text = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+      for (const chunk of renderFrameMap(map, { instance, exportId, packs })) {
+        digest.update(chunk);
+        size += chunk.length;
+        yield chunk;
+      }
+    };
+    await pending.append(text(), options);
+    const record = { size, sha256: digest.digest('hex'), cut: asked.cut, packs };
+    await pending.commit(record, options);
+    return record;
+  }
+}
