@@ -4,8 +4,10 @@ import type { Codec } from './codecs/registry.ts';
 import { codecNamed } from './codecs/registry.ts';
 import type { EncodedFrames } from './encode-frames.ts';
 import { encodeFrames } from './encode-frames.ts';
+import type { FrameCodec } from './frame-codec.ts';
 import type { FrameMap } from './frame-map.ts';
 import type { FrameTable } from './frame-table.ts';
+import type { PipelineOptions } from './frame-pipeline.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import type { PlainReader } from './plain-reader.ts';
 import type { DumpProgress, DumpSummary } from './types.ts';
@@ -59,17 +61,11 @@ export interface CompleteDump extends EncodedDump {
  */
 export function encodeDump(source: PlainReader, o: EncodeOptions): CompleteDump {
   const level = chooseLevel(o.codec, o.level);
-  const frameSize = checkFrameSize(o.frameSize ?? FRAME_SIZE);
+  const codec = codecNamed(o.codec).frames(level ?? 0);
+  const options = pipelineOptions(codec, o);
+  const { frameSize } = options;
   let encoded: EncodedFrames | undefined;
-  const frames = encodeFrames(source, {
-    frameSize,
-    codec: codecNamed(o.codec).frames(level ?? 0),
-    work: o.concurrency === undefined ? sharedWorkQueue() : new WorkQueue(o.concurrency),
-    withMap: o.withMap === true,
-    budget: o.budget ?? new MemoryBudget(DEFAULT_BUDGET_BYTES),
-    signal: o.signal,
-    onProgress: o.onProgress,
-  });
+  const frames = encodeFrames(source, { ...options, codec, withMap: o.withMap === true, onProgress: o.onProgress });
   const stored = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     encoded = yield* frames;
   };
@@ -82,6 +78,18 @@ export function encodeDump(source: PlainReader, o: EncodeOptions): CompleteDump 
     summary: () => ({ codec: o.codec, ...(level === undefined ? {} : { level }), frameSize, ...atEnd().totals }),
     table: () => atEnd().table,
     map: () => atEnd().map,
+  };
+}
+
+/** How frames come to an encoder. @throws GantryError `USAGE` for an invalid frame size */
+export function pipelineOptions(codec: FrameCodec, o: Omit<EncodeOptions, 'codec' | 'level' | 'onProgress'>): PipelineOptions {
+  const frameSize = checkFrameSize(o.frameSize ?? FRAME_SIZE);
+  return {
+    frameSize,
+    outputBytes: codec.storedBound(frameSize),
+    work: o.concurrency === undefined ? sharedWorkQueue() : new WorkQueue(o.concurrency),
+    budget: o.budget ?? new MemoryBudget(DEFAULT_BUDGET_BYTES),
+    signal: o.signal,
   };
 }
 

@@ -1,29 +1,21 @@
-import { orAbort } from '@gantry/transport';
 import type { FrameCodec } from './frame-codec.ts';
 import { FrameMap } from './frame-map.ts';
+import type { FrameStages, PipelineOptions, PlacedFrame } from './frame-pipeline.ts';
+import { throughFrames } from './frame-pipeline.ts';
 import type { FrameEntry } from './frame-table.ts';
 import { FrameTable } from './frame-table.ts';
-import type { DataFrame, ZeroFrames } from './framer.ts';
-import { Framer } from './framer.ts';
+import type { ZeroFrames } from './framer.ts';
 import { framesOfTable } from './listed-frames.ts';
-import type { BudgetShare, MemoryBudget } from './memory-budget.ts';
 import { sha256OnThread } from '../system/sha256.ts';
-import { readAhead } from '../system/read-ahead.ts';
 import { StreamDigest } from './stream-digest.ts';
 import { tooManyFrames } from './pack-output.ts';
 import type { PlainReader } from './plain-reader.ts';
 import type { DumpProgress, DumpSummary } from './types.ts';
-import type { WorkQueue } from './work-queue.ts';
-import { FRAMES_AHEAD } from './work-queue.ts';
 
-export interface EncodeFramesOptions {
+export interface EncodeFramesOptions extends PipelineOptions {
   readonly codec: FrameCodec;
-  readonly frameSize: number;
   /** Whether the data of each frame is digested for a frame map. */
   readonly withMap: boolean;
-  readonly work: WorkQueue;
-  readonly budget: MemoryBudget;
-  readonly signal: AbortSignal;
   readonly onProgress: DumpProgress | undefined;
 }
 
@@ -32,13 +24,6 @@ export interface EncodedFrames {
   readonly totals: Omit<DumpSummary, 'codec' | 'level' | 'frameSize'>;
   readonly table: FrameTable;
   readonly map: FrameMap | undefined;
-}
-
-type Job = CompressJob | { readonly zeros: ZeroFrames };
-
-interface CompressJob {
-  readonly frame: DataFrame;
-  readonly stored: Promise<StoredFrame>;
 }
 
 interface StoredFrame {
@@ -56,61 +41,21 @@ const MAX_ZERO_CHUNK_BYTES = 1024 * 1024;
 export async function* encodeFrames(source: PlainReader, o: EncodeFramesOptions): AsyncGenerator<Uint8Array, EncodedFrames, undefined> {
   using _contexts = o.codec.use();
   using output = new Output(o);
-  const memory = o.budget.share();
-  const drop = (job: Job): void => void ('frame' in job && releaseJob(job, memory));
-  const open = (signal: AbortSignal): AsyncGenerator<Job, void, undefined> => compressJobs(source, memory, o, signal);
-  for await (const job of readAhead(open, o.work.limit + FRAMES_AHEAD, o.signal, drop)) {
-    if ('zeros' in job) yield* output.zeroFrames(job.zeros);
-    else {
-      let digested: Promise<unknown> | undefined;
-      try {
-        const stored = await orAbort(job.stored, o.signal);
-        digested = output.frame(stored, job.frame.plainBytes);
-        yield stored.bytes;
-      } finally {
-        releaseJob(job, memory, digested);
-      }
-    }
-  }
+  const stages: FrameStages<StoredFrame> = {
+    make: (frame) => compress(frame, o),
+    take: (stored, { plain }) => ({ bytes: stored.bytes, digested: output.frame(stored, plain.length) }),
+    zeros: (zeros) => output.zeroFrames(zeros),
+  };
+  yield* throughFrames(source, stages, o);
   if (output.frames < o.codec.minFrames) yield* output.zeroFrames({ count: 1, plainBytes: 0 });
   yield* output.trailer();
   return await output.finish();
 }
 
-/** Starts to compress each frame as soon as it is full. */
-async function* compressJobs(
-  source: PlainReader,
-  memory: BudgetShare,
-  options: EncodeFramesOptions,
-  signal: AbortSignal,
-): AsyncGenerator<Job, void, undefined> {
-  const { codec, frameSize, work } = options;
-  const framer = new Framer(frameSize, frameSize + codec.storedBound(frameSize), memory, signal);
-  for await (const frame of framer.frames(source)) {
-    if ('count' in frame) {
-      yield { zeros: frame };
-      continue;
-    }
-    const stored = work.run(signal, () => compress(frame, options));
-    // A failure is handled when its turn comes.
-    stored.catch(() => undefined);
-    yield { frame, stored };
-  }
-}
-
-async function compress(
-  { buffer, plainBytes }: DataFrame,
-  { codec, frameSize, withMap }: Pick<EncodeFramesOptions, 'codec' | 'frameSize' | 'withMap'>,
-): Promise<StoredFrame> {
-  const plain = buffer.subarray(0, plainBytes);
+async function compress({ plain, output }: PlacedFrame, { codec, withMap }: EncodeFramesOptions): Promise<StoredFrame> {
   const plainSha256 = withMap ? await sha256OnThread(plain) : undefined;
-  const bytes = await codec.compress(plain, buffer.subarray(frameSize));
+  const bytes = await codec.compress(plain, output);
   return { bytes, checksum: await codec.checksum(bytes), plainSha256 };
-}
-
-/** Releases the memory when no thread uses it any more. */
-function releaseJob({ frame, stored }: CompressJob, memory: BudgetShare, digested?: Promise<unknown>): void {
-  void Promise.allSettled([stored, digested]).then(() => memory.release(frame.buffer));
 }
 
 /** Counts and digests the stored bytes, and builds the frame table. */

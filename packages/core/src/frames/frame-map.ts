@@ -105,6 +105,11 @@ export class FrameMap {
       : { kind: 'patch', start, plainBytes, sha256, place, base };
   }
 
+  /** The SHA-256 of the data of an entry; undefined for zeros and after the last. */
+  digestAt(index: number): Uint8Array | undefined {
+    return this.#packs.at(index) === NO_PACK ? undefined : this.#digests.at(index);
+  }
+
   /** The index of the entry that holds a plain byte of the disk; undefined outside of it. */
   indexAt(offset: number): number | undefined {
     if (!(offset >= 0 && offset < this.#plainBytes)) return undefined;

@@ -1,0 +1,114 @@
+import { orAbort } from '@gantry/transport';
+import { readAhead } from '../system/read-ahead.ts';
+import type { DataFrame, ZeroFrames } from './framer.ts';
+import { Framer } from './framer.ts';
+import type { BudgetShare, MemoryBudget } from './memory-budget.ts';
+import type { PlainReader } from './plain-reader.ts';
+import type { WorkQueue } from './work-queue.ts';
+import { FRAMES_AHEAD } from './work-queue.ts';
+
+export interface PipelineOptions {
+  /** Plain bytes of every frame but the last. */
+  readonly frameSize: number;
+  /** Bytes after each frame in its buffer, for what is made of it. */
+  readonly outputBytes: number;
+  readonly work: WorkQueue;
+  readonly budget: MemoryBudget;
+  readonly signal: AbortSignal;
+}
+
+/** A frame with data, and where it is in the plain stream. */
+export interface PlacedFrame {
+  /** Plain bytes before it. */
+  readonly start: number;
+  /** Its data. */
+  readonly plain: Uint8Array;
+  /** Memory for what is made of it. */
+  readonly output: Uint8Array;
+}
+
+/** What comes of one frame. */
+export interface TakenFrame {
+  /** To be yielded, if there are any. They may be in the memory of the frame. */
+  readonly bytes?: Uint8Array;
+  /** Until this resolves, the memory of the frame is used. */
+  readonly digested?: Promise<unknown>;
+}
+
+/** What becomes of the frames of a plain stream. */
+export interface FrameStages<Made> {
+  /** Called for several frames at once: what takes long runs on other threads. */
+  make(frame: PlacedFrame): Promise<Made>;
+  /** Called in the order of the frames. */
+  take(made: Made, frame: PlacedFrame): TakenFrame;
+  /** A run of zeros, in the order of the frames: the bytes to yield, if there are any. */
+  zeros(zeros: ZeroFrames): AsyncIterable<Uint8Array> | undefined;
+}
+
+type Job<Made> = FrameJob<Made> | { readonly zeros: ZeroFrames };
+
+interface FrameJob<Made> {
+  readonly frame: PlacedFrame;
+  readonly buffer: Uint8Array;
+  readonly made: Promise<Made>;
+}
+
+/** Cuts a plain stream into frames, has something made of several at once, and yields what comes of them in their order. */
+export async function* throughFrames<Made>(
+  source: PlainReader,
+  stages: FrameStages<Made>,
+  o: PipelineOptions,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const memory = o.budget.share();
+  const drop = (job: Job<Made>): void => void ('frame' in job && releaseJob(job, memory));
+  const open = (signal: AbortSignal): AsyncGenerator<Job<Made>, void, undefined> => startJobs(source, stages, memory, o, signal);
+  for await (const job of readAhead(open, o.work.limit + FRAMES_AHEAD, o.signal, drop)) {
+    if ('zeros' in job) {
+      const chunks = stages.zeros(job.zeros);
+      if (chunks !== undefined) yield* chunks;
+    } else {
+      let digested: Promise<unknown> | undefined;
+      try {
+        const taken = stages.take(await orAbort(job.made, o.signal), job.frame);
+        digested = taken.digested;
+        if (taken.bytes !== undefined) yield taken.bytes;
+      } finally {
+        releaseJob(job, memory, digested);
+      }
+    }
+  }
+}
+
+/** Starts on each frame as soon as it is full. */
+async function* startJobs<Made>(
+  source: PlainReader,
+  stages: FrameStages<Made>,
+  memory: BudgetShare,
+  { frameSize, outputBytes, work }: PipelineOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Job<Made>, void, undefined> {
+  const framer = new Framer(frameSize, frameSize + outputBytes, memory, signal);
+  let start = 0;
+  for await (const found of framer.frames(source)) {
+    if ('count' in found) {
+      start += found.count * found.plainBytes;
+      yield { zeros: found };
+      continue;
+    }
+    const frame = placed(found, start, frameSize);
+    start += found.plainBytes;
+    const made = work.run(signal, () => stages.make(frame));
+    // A failure is handled when its turn comes.
+    made.catch(() => undefined);
+    yield { frame, buffer: found.buffer, made };
+  }
+}
+
+function placed({ buffer, plainBytes }: DataFrame, start: number, frameSize: number): PlacedFrame {
+  return { start, plain: buffer.subarray(0, plainBytes), output: buffer.subarray(frameSize) };
+}
+
+/** Releases the memory when no thread uses it any more. */
+function releaseJob({ buffer, made }: FrameJob<unknown>, memory: BudgetShare, digested?: Promise<unknown>): void {
+  void Promise.allSettled([made, digested]).then(() => memory.release(buffer));
+}

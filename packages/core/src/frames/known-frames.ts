@@ -1,0 +1,51 @@
+import { asBuffer } from '../system/as-buffer.ts';
+import { DigestIndex } from './digest-index.ts';
+import type { FrameInMap, FrameMap, PatchInMap } from './frame-map.ts';
+
+/** A frame that is stored already. */
+export type StoredFrame = FrameInMap | PatchInMap;
+
+/** The frames of one disk in earlier exports, to which a new export can refer. */
+export class KnownFrames {
+  /** How many packs the maps refer to: the number of the next one. */
+  readonly packs: number;
+  readonly #maps: readonly FrameMap[];
+  readonly #indexes: readonly DigestIndex[];
+
+  /** @param maps the map of the export that is most like the new one comes first; all number their packs alike */
+  constructor(maps: readonly FrameMap[], packs: number) {
+    this.packs = packs;
+    this.#maps = maps;
+    this.#indexes = maps.map((map) => {
+      const index = new DigestIndex((entry) => map.digestAt(entry));
+      for (let entry = 0; entry < map.length; entry += 1) if (map.digestAt(entry) !== undefined) index.add(entry);
+      return index;
+    });
+  }
+
+  /**
+   * A frame with this data: at the same place if it is there, so that an unchanged disk keeps its order, else anywhere.
+   *
+   * @param start plain bytes from the start of the disk
+   * @param sha256 of the data
+   */
+  find(start: number, plainBytes: number, sha256: Uint8Array): StoredFrame | undefined {
+    for (const map of this.#maps) {
+      const found = sameIn(map, map.indexAt(start), plainBytes, sha256);
+      if (found?.start === start) return found;
+    }
+    for (const [number, map] of this.#maps.entries()) {
+      const found = sameIn(map, this.#indexes[number]?.find(sha256), plainBytes, sha256);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+}
+
+/** The entry with this index if it has this data. One that says another size lies: it is not used. */
+function sameIn(map: FrameMap, index: number | undefined, plainBytes: number, sha256: Uint8Array) {
+  const digest = index === undefined ? undefined : map.digestAt(index);
+  if (index === undefined || digest === undefined || !asBuffer(digest).equals(sha256)) return undefined;
+  const entry = map.at(index);
+  return entry === undefined || entry.kind === 'zeros' || entry.plainBytes !== plainBytes ? undefined : entry;
+}
