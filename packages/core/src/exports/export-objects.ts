@@ -19,7 +19,7 @@ export interface ExportObject {
 }
 
 /** Whether a dump is an object: a pack without frames is none. */
-export function hasObject({ version }: Pick<Manifest, 'version'>, { storedBytes }: Pick<DumpRecord, 'storedBytes'>): boolean {
+function hasObject({ version }: Pick<Manifest, 'version'>, { storedBytes }: Pick<DumpRecord, 'storedBytes'>): boolean {
   return version !== LINEAGE_MANIFEST_VERSION || storedBytes > 0;
 }
 
@@ -57,6 +57,6 @@ export function objectsOfOthers(manifest: Manifest): ExportObject[] {
   return packsOfOthers(manifest).map((pack) => ({ name: packPath(pack, owner), key: packKey(pack), size: pack.size, sha256: pack.sha256 }));
 }
 
-export function packKey({ instance, exportId, name }: Pick<PackRecord, 'instance' | 'exportId' | 'name'>): string {
+function packKey({ instance, exportId, name }: Pick<PackRecord, 'instance' | 'exportId' | 'name'>): string {
   return `${exportPrefix(instance, exportId)}${name}`;
 }

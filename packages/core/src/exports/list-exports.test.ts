@@ -66,9 +66,9 @@ describe('a listing', () => {
     const states = (await list(store)).map(({ instance, id, state, reason }) => [`${instance} ${id} ${state}`, reason]);
     expect(states).toEqual([
       ['bad1 disks damaged', 'manifest.json of bad1@disks is damaged: instance.disks: has 1001 items; at most 1000 are allowed'],
-      ['bad1 dumps damaged', 'manifest.json of bad1@dumps is damaged: it has more than 100000 values'],
+      ['bad1 dumps damaged', 'manifest.json of bad1@dumps is damaged: it has more than 400000 values'],
       ['bad1 messages damaged', expect.stringContaining('manifest.json of bad1@messages is damaged: ')],
-      ['bad1 nested damaged', 'manifest.json of bad1@nested is damaged: it has more than 100000 values'],
+      ['bad1 nested damaged', 'manifest.json of bad1@nested is damaged: it has more than 400000 values'],
       ['bad1 tags damaged', 'manifest.json of bad1@tags is damaged: a list or object in it has more than 10000 members'],
       ['bad2 ganeti damaged', 'config.ini of bad2@ganeti is damaged: it has more than 100 sections'],
       [`${NAME} 20261123T081500Z complete`, undefined],

@@ -50,7 +50,7 @@ const headerSchema: z.ZodType<ExportHeader> = z.object({
 /** What an export says of itself, but for what the sink knows better. */
 export type ManifestDraft = Omit<Manifest, 'version' | 'frameTables' | 'native'>;
 
-export type { DumpWriter, MapOptions, WrittenDump } from './layout-dump.ts';
+export type { DumpWriter, MapOptions } from './layout-dump.ts';
 
 /** An export on its way into a store. Disposing it before it is committed removes all that was written of it. */
 export interface StoreExportWriter extends AsyncDisposable {
