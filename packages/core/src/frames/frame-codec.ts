@@ -1,10 +1,37 @@
 import type { DumpReader } from './dump-reader.ts';
 import type { ListedFrames } from './listed-frames.ts';
 
+/** How a codec stores a frame as its difference from another one, the base. Works on other threads. */
+export interface FramePatches {
+  /** Whether a frame can be a base. */
+  isPossible(base: Uint8Array): boolean;
+
+  /**
+   * Compresses one frame as its difference from a base.
+   *
+   * @param base plain bytes; must not change meanwhile
+   * @param output has at least `storedBound` bytes
+   * @returns a part of `output`; `inspect` and `checksum` take it like every stored frame
+   */
+  compress(plain: Uint8Array, base: Uint8Array, output: Uint8Array): Promise<Uint8Array>;
+
+  /**
+   * Decompresses such a frame, and verifies the checksum that it contains.
+   *
+   * @param output has the size that the plain bytes should have
+   * @returns a part of `output`
+   * @throws Error if the frame is damaged, or the base is another one
+   */
+  decompress(stored: Uint8Array, base: Uint8Array, output: Uint8Array): Promise<Uint8Array>;
+}
+
 /** How one codec stores frames. All sizes in bytes. */
 export interface FrameCodec {
   /** The maximum number of frames in a dump. */
   readonly maxFrames: number;
+
+  /** Absent for a codec that cannot store differences. */
+  readonly patches?: FramePatches;
 
   /** Frames in the dump of an empty disk: 0, or 1 if an empty file would not be valid in this format. */
   readonly minFrames: 0 | 1;

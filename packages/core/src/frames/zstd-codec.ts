@@ -2,10 +2,11 @@ import { FormatProblem } from './damage.ts';
 import type { NativeZstd } from '../system/zstd.ts';
 import { findNativeZstd } from '../system/zstd.ts';
 import type { DumpReader } from './dump-reader.ts';
-import type { FrameCodec } from './frame-codec.ts';
+import type { FrameCodec, FramePatches } from './frame-codec.ts';
 import {
   BLOCK_HEADER_BYTES,
   CHECKSUM_BYTES,
+  DICTIONARY_MAGIC,
   MAX_FRAME_HEADER_BYTES,
   parseZstdBlock,
   parseZstdHeader,
@@ -28,6 +29,7 @@ export function zstdCodec(level: number, zstd: NativeZstd = findNativeZstd() ?? 
     use: () => zstd.use(),
     storedBound,
     zeroFrame: zstdZeroFrame,
+    patches: patchesOf(level, zstd),
     compress: (plain, output) => zstd.compress(plain, output, level),
     checksum: async (stored) => asBuffer(stored).readUInt32LE(stored.length - CHECKSUM_BYTES),
     read: readFrame,
@@ -36,6 +38,15 @@ export function zstdCodec(level: number, zstd: NativeZstd = findNativeZstd() ?? 
     trailer: seekTable,
     trailerBytes: seekTableBytes,
     readTrailer: readSeekTable,
+  };
+}
+
+function patchesOf(level: number, zstd: NativeZstd): FramePatches {
+  return {
+    // The zlib module of Node would take such a base for a dictionary with tables.
+    isPossible: (base) => base.length > 0 && !(base.length >= 4 && asBuffer(base).readUInt32LE(0) === DICTIONARY_MAGIC),
+    compress: (plain, base, output) => zstd.compressPatch(plain, base, output, level),
+    decompress: (stored, base, output) => zstd.decompressPatch(stored, base, output),
   };
 }
 

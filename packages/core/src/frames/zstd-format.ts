@@ -5,6 +5,8 @@ import { FormatProblem } from './damage.ts';
 
 /** RFC 8878, section 3.1.1. */
 export const ZSTD_MAGIC: number = 0xfd2fb528;
+/** RFC 8878, section 5: the start of a dictionary that has tables, and not only content. */
+export const DICTIONARY_MAGIC: number = 0xec30a437;
 /** RFC 8878, section 3.1.2: 0x184D2A50 to 0x184D2A5F. */
 const SKIPPABLE_MAGIC = 0x184d2a50;
 /** RFC 8878, section 3.1.1.1: magic, descriptor, window, dictionary id, content size. */

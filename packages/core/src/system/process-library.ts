@@ -22,19 +22,26 @@ export function processFunction(prototype: string): Native {
   return library.func(prototype);
 }
 
-/** Parameters of running calls on other threads: they must not be garbage-collected. */
+/** What running calls on other threads use: it must not be garbage-collected. */
 const underWay = new Set<readonly unknown[]>();
 
 /**
  * Calls on one of libuv's threads.
  *
  * @param settle makes the result of what the function returned; in it, koffi.errno() is that of the call
+ * @param used memory that the function uses besides its parameters, because it was given to a call before
  */
-export function callOnThread<T>(native: Native, parameters: readonly unknown[], settle: (returned: unknown) => T): Promise<T> {
+export function callOnThread<T>(
+  native: Native,
+  parameters: readonly unknown[],
+  settle: (returned: unknown) => T,
+  used?: Uint8Array,
+): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
-  underWay.add(parameters);
+  const held = [parameters, used];
+  underWay.add(held);
   native.async(...parameters, (failure: unknown, returned: unknown) => {
-    underWay.delete(parameters);
+    underWay.delete(held);
     try {
       if (failure !== null && failure !== undefined) throw new Error(`cannot call ${native.info.name}`, { cause: failure });
       resolve(settle(returned));

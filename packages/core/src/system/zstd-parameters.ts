@@ -1,5 +1,6 @@
 /* ZSTD_cParameter of zstd.h. */
 const COMPRESSION_LEVEL = 100;
+const WINDOW_LOG = 101;
 const HASH_LOG = 102;
 const CHECKSUM_FLAG = 201;
 
@@ -13,4 +14,17 @@ const USUAL_HASH_LOG = 16;
 /** Parameters of zstd (ZSTD_CCtx_setParameter) for compressing frames, with their values. */
 export function zstdParameters(level: number): ReadonlyMap<number, number> {
   return new Map([[COMPRESSION_LEVEL, level], [CHECKSUM_FLAG, 1], ...(level === USUAL_LEVEL ? [[HASH_LOG, USUAL_HASH_LOG] as const] : [])]);
+}
+
+/** The smallest window that zstd knows (ZSTD_WINDOWLOG_ABSOLUTEMIN). */
+const MIN_WINDOW_LOG = 10;
+
+/**
+ * The same for compressing a frame as its difference from another one.
+ *
+ * @param bytes of both together: the window must hold them, so that any part of the other frame can be referred to from any part of this
+ */
+export function zstdPatchParameters(level: number, bytes: number): ReadonlyMap<number, number> {
+  const windowLog = Math.max(MIN_WINDOW_LOG, Math.ceil(Math.log2(bytes)));
+  return new Map([...zstdParameters(level), [WINDOW_LOG, windowLog]]);
 }

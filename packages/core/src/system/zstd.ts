@@ -1,6 +1,6 @@
 import type { Native } from './process-library.ts';
 import { callOnThread, processFunction } from './process-library.ts';
-import { zstdParameters } from './zstd-parameters.ts';
+import { zstdParameters, zstdPatchParameters } from './zstd-parameters.ts';
 
 /*
  * Node's own zstd, called through its stable interface (zstd.h). Node's zlib module allocates a context and an output buffer for every
@@ -26,6 +26,23 @@ export interface NativeZstd {
    * @throws Error with the message of zstd
    */
   decompress(stored: Uint8Array, output: Uint8Array): Promise<Uint8Array>;
+
+  /**
+   * Compresses to one frame, with content size and checksum, that holds only the difference from `base`: what `zstd --patch-from` does.
+   *
+   * @param base must not change meanwhile
+   * @returns the part of `output` that the frame takes
+   */
+  compressPatch(plain: Uint8Array, base: Uint8Array, output: Uint8Array, level: number): Promise<Uint8Array>;
+
+  /**
+   * Decompresses one frame that holds the difference from `base`, and checks its checksum.
+   *
+   * @param base the bytes from which it was made; must not change meanwhile
+   * @returns the part of `output` that the plain bytes take
+   * @throws Error with the message of zstd, also if `base` is another one
+   */
+  decompressPatch(stored: Uint8Array, base: Uint8Array, output: Uint8Array): Promise<Uint8Array>;
 
   /** Keeps contexts for later calls until it is disposed. */
   use(): Disposable;
@@ -58,25 +75,36 @@ class ProcessZstd implements NativeZstd {
   readonly #decompress = processFunction(
     'size_t ZSTD_decompressDCtx(void *context, void *output, size_t outputBytes, const void *stored, size_t storedBytes)',
   );
+  readonly #setBase = processFunction('size_t ZSTD_CCtx_refPrefix(void *context, const void *base, size_t baseBytes)');
+  readonly #setBaseForReading = processFunction('size_t ZSTD_DCtx_refPrefix(void *context, const void *base, size_t baseBytes)');
   readonly #isError = processFunction('uint32_t ZSTD_isError(size_t code)');
   readonly #errorName = processFunction('const char *ZSTD_getErrorName(size_t code)');
 
   compress(plain: Uint8Array, output: Uint8Array, level: number): Promise<Uint8Array> {
     return this.#compressors.lend((context) => {
-      this.#check(this.#reset(context, ZSTD_RESET_SESSION_AND_PARAMETERS));
-      for (const [parameter, value] of zstdParameters(level)) this.#check(this.#setParameter(context, parameter, value));
-      return callOnThread(this.#compress, [context, output, output.length, plain, plain.length], (code) =>
-        output.subarray(0, this.#check(code)),
-      );
+      this.#prepare(context, zstdParameters(level));
+      return this.#run(this.#compress, context, plain, output);
+    });
+  }
+
+  compressPatch(plain: Uint8Array, base: Uint8Array, output: Uint8Array, level: number): Promise<Uint8Array> {
+    return this.#compressors.lend(async (context) => {
+      this.#prepare(context, zstdPatchParameters(level, plain.length + base.length));
+      // It holds for one frame.
+      this.#check(this.#setBase(context, base, base.length));
+      return await this.#run(this.#compress, context, plain, output, base);
     });
   }
 
   decompress(stored: Uint8Array, output: Uint8Array): Promise<Uint8Array> {
-    return this.#decompressors.lend((context) =>
-      callOnThread(this.#decompress, [context, output, output.length, stored, stored.length], (code) =>
-        output.subarray(0, this.#check(code)),
-      ),
-    );
+    return this.#decompressors.lend((context) => this.#run(this.#decompress, context, stored, output));
+  }
+
+  decompressPatch(stored: Uint8Array, base: Uint8Array, output: Uint8Array): Promise<Uint8Array> {
+    return this.#decompressors.lend(async (context) => {
+      this.#check(this.#setBaseForReading(context, base, base.length));
+      return await this.#run(this.#decompress, context, stored, output, base);
+    });
   }
 
   use(): Disposable {
@@ -84,6 +112,16 @@ class ProcessZstd implements NativeZstd {
     both.use(this.#compressors.use());
     both.use(this.#decompressors.use());
     return both;
+  }
+
+  #prepare(context: unknown, parameters: ReadonlyMap<number, number>): void {
+    this.#check(this.#reset(context, ZSTD_RESET_SESSION_AND_PARAMETERS));
+    for (const [parameter, value] of parameters) this.#check(this.#setParameter(context, parameter, value));
+  }
+
+  #run(work: Native, context: unknown, input: Uint8Array, output: Uint8Array, base?: Uint8Array): Promise<Uint8Array> {
+    const parameters = [context, output, output.length, input, input.length];
+    return callOnThread(work, parameters, (code) => output.subarray(0, this.#check(code)), base);
   }
 
   /** zstd returns sizes and errors as one number. */
