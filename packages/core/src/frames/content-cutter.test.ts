@@ -1,4 +1,4 @@
-import { createHash, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { pseudoRandom } from '@gantry/testkit';
 import fc from 'fast-check';
@@ -101,7 +101,13 @@ test('after an insertion, a removal or a change, the frames are soon the same ag
 });
 
 test('the framer gives the same frames, and zeros without memory, however the stream comes', async () => {
-  const streams = fc.array(fc.oneof(contents, fc.nat({ max: 4000 }).map((zeros) => [{ zeros }])), { maxLength: 4 });
+  const streams = fc.array(
+    fc.oneof(
+      contents,
+      fc.nat({ max: 4000 }).map((zeros) => [{ zeros }]),
+    ),
+    { maxLength: 4 },
+  );
   await fc.assert(
     fc.asyncProperty(streams, sizes, fc.constantFrom(0, 100_000), async (parts, sizes, limit) => {
       const pieces: PlainPiece[] = parts.flat().filter((piece) => !('zeros' in piece) || piece.zeros > 0);
@@ -139,13 +145,13 @@ test('a run of any byte is cut only at the largest size: holes need not be looke
 });
 
 test('the table, the sizes and the cuts of a known stream stay as they are', async () => {
-  expect(createHash('sha256').update(Buffer.from(GEAR.buffer)).digest('hex')).toBe('');
+  expect(hash('sha256', GEAR.join(' '))).toBe('70069868f2bb71cdbf59563e80b8af7c081b5af4ae5de2064a4bca1c30d845c4');
   expect(CONTENT_CUT).toEqual({ min: 256 * KiB, normal: MiB, max: 4 * MiB });
   const ends = endsOf(knownStream(8 * MiB));
-  expect(ends).toEqual([]);
+  expect(ends).toEqual([357_600, 1_710_925, 3_364_421, 4_424_786, 5_737_395, 6_919_443, 7_232_220, 8_366_898, 8_388_608]);
   const page = await readFile(new URL('../../../../docs/reference/formats/content-cuts.md', import.meta.url), 'utf8');
-  for (const word of ['262,144', '1,048,576', '4,194,304', (GEAR[0] ?? 0).toString(16), ...ends.map((end) => end.toLocaleString('en'))])
-    expect(page).toContain(word);
+  const words = ['262,144', '1,048,576', '4,194,304', (GEAR[0] ?? 0).toString(16), ...ends.slice(0, -1).map((end) => end.toLocaleString('en'))];
+  for (const word of words) expect(page).toContain(word);
 });
 
 test('frames of random data are as large as planned', () => {

@@ -24,7 +24,9 @@ const WINDOW_BYTES = 32;
 const NORMALIZATION = 2;
 
 /** What each byte adds to the hash: the first four bytes of the SHA-256 of that byte, as a big-endian number. */
-export const GEAR: Int32Array = Int32Array.from({ length: 256 }, (_, byte) => createHash('sha256').update(Buffer.of(byte)).digest().readInt32BE());
+export const GEAR: Int32Array = Int32Array.from({ length: 256 }, (_, byte) =>
+  createHash('sha256').update(Buffer.of(byte)).digest().readInt32BE(),
+);
 
 /** Finds the ends of the frames of one stream. */
 export class ContentCutter {

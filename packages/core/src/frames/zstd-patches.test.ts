@@ -119,5 +119,7 @@ describe.each([
 });
 
 test('other codecs lack patches', () => {
-  expect(CODECS.filter(({ frames, levels }) => frames(levels?.lowest ?? 0).patches !== undefined).map(({ name }) => name)).toEqual(['zstd']);
+  expect(CODECS.filter(({ frames, levels }) => frames(levels?.lowest ?? 0).patches !== undefined).map(({ name }) => name)).toEqual([
+    'zstd',
+  ]);
 });
