@@ -150,7 +150,13 @@ test('the table, the sizes and the cuts of a known stream stay as they are', asy
   const ends = endsOf(knownStream(8 * MiB));
   expect(ends).toEqual([357_600, 1_710_925, 3_364_421, 4_424_786, 5_737_395, 6_919_443, 7_232_220, 8_366_898, 8_388_608]);
   const page = await readFile(new URL('../../../../docs/reference/formats/content-cuts.md', import.meta.url), 'utf8');
-  const words = ['262,144', '1,048,576', '4,194,304', (GEAR[0] ?? 0).toString(16), ...ends.slice(0, -1).map((end) => end.toLocaleString('en'))];
+  const words = [
+    '262,144',
+    '1,048,576',
+    '4,194,304',
+    (GEAR[0] ?? 0).toString(16),
+    ...ends.slice(0, -1).map((end) => end.toLocaleString('en')),
+  ];
   for (const word of words) expect(page).toContain(word);
 });
 

@@ -7,12 +7,15 @@ import type { NativeZstd } from '../system/zstd.ts';
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
 
+/** Lower levels find little of a dictionary again: their table of long matches does not look there. */
+const MIN_PATCH_LEVEL = 9;
+
 /** The same through Node's zlib module, which needs more time and memory: used if the zstd library in Node cannot be called directly. */
 export const NODE_ZSTD: NativeZstd = {
   compress: (plain, output, level) => compress(plain, compressOptions(plain, output, zstdParameters(level))),
   async compressPatch(plain, base, output, level) {
     requireDictionaries();
-    const parameters = zstdPatchParameters(level, plain.length + base.length);
+    const parameters = zstdPatchParameters(Math.max(level, MIN_PATCH_LEVEL), plain.length + base.length);
     return await compress(plain, { ...compressOptions(plain, output, parameters), dictionary: base });
   },
   decompress: (stored, output) => decompress(stored, decompressOptions(output)),

@@ -2,6 +2,7 @@
 const COMPRESSION_LEVEL = 100;
 const WINDOW_LOG = 101;
 const HASH_LOG = 102;
+const LONG_DISTANCE_MATCHING = 160;
 const CHECKSUM_FLAG = 201;
 
 const USUAL_LEVEL = 3;
@@ -18,6 +19,11 @@ export function zstdParameters(level: number): ReadonlyMap<number, number> {
 
 /** The smallest window that zstd knows (ZSTD_WINDOWLOG_ABSOLUTEMIN). */
 const MIN_WINDOW_LOG = 10;
+/**
+ * From this level on, the usual tables find all of a frame of 4 MiB again. Those of lower ones keep only the last part of it in mind; with a
+ * table of long matches they find it too, for a third more time. Figures: docs/decisions/0118-patches-of-frames.md.
+ */
+const FIRST_LEVEL_WITH_LARGE_TABLES = 9;
 
 /**
  * The same for compressing a frame as its difference from another one.
@@ -26,5 +32,6 @@ const MIN_WINDOW_LOG = 10;
  */
 export function zstdPatchParameters(level: number, bytes: number): ReadonlyMap<number, number> {
   const windowLog = Math.max(MIN_WINDOW_LOG, Math.ceil(Math.log2(bytes)));
-  return new Map([...zstdParameters(level), [WINDOW_LOG, windowLog]]);
+  const findsAll = level >= FIRST_LEVEL_WITH_LARGE_TABLES;
+  return new Map([...zstdParameters(level), [WINDOW_LOG, windowLog], ...(findsAll ? [] : [[LONG_DISTANCE_MATCHING, 1] as const])]);
 }
