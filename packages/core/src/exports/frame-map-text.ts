@@ -1,3 +1,5 @@
+import { codecsForReading } from '../frames/decode-dump.ts';
+import type { FrameCodec } from '../frames/frame-codec.ts';
 import type { MapEntry, PackPlace, PatchBase } from '../frames/frame-map.ts';
 import { FrameMap } from '../frames/frame-map.ts';
 import { MAX_FRAME_BYTES } from '../frames/types.ts';
@@ -54,6 +56,8 @@ function textOf({ pack, offset, storedBytes }: PackPlace): string {
 export class FrameMapParser {
   readonly #owner: MapOwner;
   readonly #plainBytes: number;
+  /** By the number of the pack. */
+  readonly #codecs: readonly FrameCodec[];
   readonly #map = new FrameMap();
   #header = 0;
   #left = '';
@@ -63,6 +67,7 @@ export class FrameMapParser {
   constructor(owner: MapOwner, plainBytes: number) {
     this.#owner = owner;
     this.#plainBytes = plainBytes;
+    this.#codecs = codecsForReading(owner.packs.map(({ codec }) => codec));
   }
 
   /** @throws FrameMapProblem */
@@ -115,20 +120,24 @@ export class FrameMapParser {
       throw new FrameMapProblem(`entry ${frame} is not one that this version knows`);
     }
     assertFrameSize(plainBytes, frame);
-    const whole = { plainBytes, sha256: Buffer.from(sha256, 'hex'), place: this.#place(places, frame) };
+    const whole = { plainBytes, sha256: Buffer.from(sha256, 'hex'), place: this.#place(places, plainBytes, frame) };
+    if (isPatch && this.#codecs[whole.place.pack]?.patches === undefined) throw new FrameMapProblem(`entry ${frame} is a patch, which its pack cannot have`);
     return isFrame ? { kind: 'frame', ...whole } : { kind: 'patch', ...whole, base: this.#base(places.slice(3), frame) };
   }
 
   #base([pack, offset, stored, plain]: readonly (string | undefined)[], frame: number): PatchBase {
     const plainBytes = parseNumber(plain, frame);
     assertFrameSize(plainBytes, frame);
-    return { ...this.#place([pack, offset, stored], frame), plainBytes };
+    return { ...this.#place([pack, offset, stored], plainBytes, frame), plainBytes };
   }
 
-  #place(numbers: readonly (string | undefined)[], frame: number): PackPlace {
+  #place(numbers: readonly (string | undefined)[], plainBytes: number, frame: number): PackPlace {
     const [pack = -1, offset = -1, storedBytes = 0] = numbers.slice(0, 3).map((number) => parseNumber(number, frame));
     const size = this.#owner.packs[pack]?.size ?? 0;
     if (storedBytes < 1 || offset + storedBytes > size) throw new FrameMapProblem(`entry ${frame} is outside of its pack`);
+    // A reader takes memory by these sizes.
+    const bound = Math.max(plainBytes, this.#codecs[pack]?.storedBound(plainBytes) ?? 0);
+    if (storedBytes > bound) throw new FrameMapProblem(`entry ${frame} has an impossible size: ${storedBytes} stored bytes`);
     return { pack, offset, storedBytes };
   }
 }

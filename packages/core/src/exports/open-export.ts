@@ -17,7 +17,7 @@ import { readFrameTables } from './frame-tables.ts';
 import { CONFIG_FILE } from './layout.ts';
 import type { DumpRecord, Manifest, NativeRecord } from './manifest.ts';
 import { readNativeFile } from './native-file.ts';
-import { asGantryError, withStoreErrors } from './store-errors.ts';
+import { asGantryError, translatedSource, withStoreErrors } from './store-errors.ts';
 
 /** One dump of an export in a store. */
 export interface StoredDump {
@@ -167,7 +167,7 @@ function readers(
           message: `${reference} has no dump ${typeof nameOrIndex === 'number' ? `of disk ${nameOrIndex}` : nameOrIndex}`,
         });
       }
-      return orMissing(store, reference, dump, async () => translated(await store.read(keyOf(dump), options), store.address));
+      return orMissing(store, reference, dump, async () => translatedSource(await store.read(keyOf(dump), options), store.address));
     },
     async frameTable(index, options = {}) {
       if (manifest === undefined) return undefined;
@@ -228,20 +228,4 @@ export function sizeProblem(record: DumpRecord | undefined, size: number): strin
   if (record === undefined || size === record.storedBytes) return undefined;
   const what = size < record.storedBytes ? 'truncated' : 'extra bytes at its end';
   return `${what}: it has ${size} bytes instead of ${record.storedBytes}`;
-}
-
-/** A source whose errors are core's, while it is read too. */
-function translated(source: ByteSource, address: string): ByteSource {
-  return {
-    length: source.length,
-    objectSize: source.objectSize,
-    async *[Symbol.asyncIterator]() {
-      try {
-        yield* source;
-      } catch (error) {
-        throw asGantryError(error, address);
-      }
-    },
-    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
-  };
 }

@@ -1,4 +1,4 @@
-import type { StoreErrorCode } from '@gantry/transport';
+import type { ByteSource, StoreErrorCode } from '@gantry/transport';
 import { firstFailure, isStoreError, laterFailures } from '@gantry/transport';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { errorText } from '../report/error-text.ts';
@@ -54,4 +54,20 @@ export async function withStoreErrors<T>(address: string, work: () => Promise<T>
   } catch (error) {
     throw asGantryError(error, address);
   }
+}
+
+/** A source whose errors are core's, while it is read too. */
+export function translatedSource(source: ByteSource, address: string): ByteSource {
+  return {
+    length: source.length,
+    objectSize: source.objectSize,
+    async *[Symbol.asyncIterator]() {
+      try {
+        yield* source;
+      } catch (error) {
+        throw asGantryError(error, address);
+      }
+    },
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+  };
 }

@@ -80,6 +80,12 @@ export function codecForReading(name: Codec): FrameCodec {
   return frames(levels?.lowest ?? 0);
 }
 
+/** {@link codecForReading} for each of them: one for all that are the same. */
+export function codecsForReading(names: readonly Codec[]): readonly FrameCodec[] {
+  const known = new Map([...new Set(names)].map((name) => [name, codecForReading(name)]));
+  return names.flatMap((name) => known.get(name) ?? []);
+}
+
 function frameOptions(codec: FrameCodec, o: CommonOptions): DecodeFramesOptions {
   return {
     codec,

@@ -85,7 +85,7 @@ export class DecodeJobs {
 }
 
 /** @throws FormatProblem for a frame that is damaged or differs in size from `output` */
-export async function decompress(codec: FrameCodec, stored: Uint8Array, output: Uint8Array): Promise<Uint8Array> {
+export async function decompress(codec: Pick<FrameCodec, 'decompress'>, stored: Uint8Array, output: Uint8Array): Promise<Uint8Array> {
   let plain: Uint8Array;
   try {
     plain = await codec.decompress(stored, output);

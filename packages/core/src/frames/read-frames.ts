@@ -18,8 +18,8 @@ export interface DumpWithTable {
   readonly open: OpenRange;
 }
 
-/** Zero frames of up to this size between others are read and dropped: another request would cost more. */
-const MAX_GAP_BYTES = 1024 * 1024;
+/** Frames of up to this size that are not needed between others are read and dropped: another request would cost more. */
+export const MAX_GAP_BYTES: number = 1024 * 1024;
 
 /**
  * The frames of a dump, each read from its place in the frame table and compared with its entry there. Long runs of zero frames are not

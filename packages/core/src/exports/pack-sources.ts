@@ -1,0 +1,107 @@
+import type { ByteSource, CallOptions, Store } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
+import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
+import type { MapPacks } from '../frames/decode-map.ts';
+import type { PackPlace } from '../frames/frame-map.ts';
+import { GantryError } from '../report/errors.ts';
+import { exportPrefix, formatExportReference } from './export-id.ts';
+import type { MapOwner } from './frame-map-text.ts';
+import type { PackRecord } from './packs.ts';
+import { packPath } from './packs.ts';
+import { asGantryError, translatedSource } from './store-errors.ts';
+
+/** What of a store is needed for reading packs. */
+export type PackStore = Pick<Store, 'address' | 'capabilities' | 'read'>;
+
+/** A disk of an export that is read by its frame map. */
+export interface MappedDisk extends MapOwner {
+  /** Its index in the instance. */
+  readonly disk: number;
+}
+
+/** The key of a pack in its store. */
+export function packKey({ instance, exportId, name }: Pick<PackRecord, 'instance' | 'exportId' | 'name'>): string {
+  return `${exportPrefix(instance, exportId)}${name}`;
+}
+
+/**
+ * The packs of a disk in a store, each of which is checked to have the size that the manifest says.
+ *
+ * @throws GantryError `STORE_UNSUPPORTED` for a store that reads only complete objects
+ */
+export function storedPacks(store: PackStore, disk: MappedDisk): MapPacks {
+  const what = `disk ${disk.disk} of ${formatExportReference(disk.instance, disk.exportId)}`;
+  if (!store.capabilities.rangedRead) {
+    throw new GantryError('STORE_UNSUPPORTED', {
+      message: `cannot read ${what}: its frames are in parts of dumps, and store ${store.address} reads only complete objects`,
+      hint: 'Copy the instance’s directory, and those of the exports that its frame map names, into a store that can read parts.',
+      disk: disk.disk,
+    });
+  }
+  return {
+    codecs: disk.packs.map(({ codec }) => codec),
+    open: (range, signal) => openPack(store, disk, range, { signal }),
+    damaged: ({ index, entry }, problem) => {
+      const [place] = entry.kind === 'zeros' ? [] : [entry.place];
+      const where = place === undefined ? '' : `, in ${pathOf(disk, place)} at stored byte ${place.offset}`;
+      const base = entry.kind === 'patch' ? `, a patch of ${pathOf(disk, entry.base)} at stored byte ${entry.base.offset}` : '';
+      return new GantryError('DUMP_DAMAGED', {
+        message: `${what} is damaged in frame ${index}${where}${base}: ${problem.message}`,
+        hint: 'Copy that dump again, or use another export: gantry verify says whether it needs the same frame.',
+        disk: disk.disk,
+        cause: problem.cause ?? problem,
+      });
+    },
+  };
+}
+
+function pathOf(disk: MappedDisk, { pack }: PackPlace): string {
+  const record = disk.packs[pack];
+  return record === undefined ? `pack ${pack}` : packPath(record, disk);
+}
+
+async function openPack(
+  store: PackStore,
+  disk: MappedDisk,
+  { pack, offset, storedBytes }: PackPlace,
+  options: CallOptions,
+): Promise<ByteSource> {
+  const record = disk.packs[pack];
+  if (record === undefined) throw new RangeError(`there is no pack ${pack}`);
+  try {
+    const source = await store.read(packKey(record), { ...options, offset, length: storedBytes });
+    if (source.objectSize === record.size) return translatedSource(source, store.address);
+    await source[Symbol.asyncDispose]();
+    throw packProblem(disk, record, source.objectSize);
+  } catch (error) {
+    if (isStoreError(error, 'not-found')) throw packProblem(disk, record, undefined, error);
+    if (isStoreError(error, 'invalid-range')) throw packProblem(disk, record, 'another', error);
+    throw asGantryError(error, store.address);
+  }
+}
+
+/**
+ * The error for a pack that a disk needs.
+ *
+ * @param size what was found: its bytes, `another` if only that it has another size, undefined if it is missing
+ */
+export function packProblem(disk: MappedDisk, pack: PackRecord, size: number | 'another' | undefined, cause?: unknown): GantryError {
+  const reference = formatExportReference(disk.instance, disk.exportId);
+  const path = packPath(pack, disk);
+  const isOwn = path === pack.name;
+  const found = size === 'another' ? 'it has another size' : `it has ${size} bytes instead of ${pack.size}`;
+  if (size === undefined) {
+    return new GantryError(isOwn ? 'DUMP_MISSING' : 'PACK_MISSING', {
+      message: `${reference} is incomplete: frames of disk ${disk.disk} are in ${path}, which is not in the store`,
+      hint: 'Use another export, or --disk for the disks whose frames are there.',
+      disk: disk.disk,
+      cause,
+    });
+  }
+  return new GantryError(isOwn ? 'DUMP_DAMAGED' : 'PACK_MISSING', {
+    message: `${reference} is damaged: frames of disk ${disk.disk} are in ${path}, and ${found}`,
+    hint: isOwn ? DAMAGED_DUMP_HINT : 'Use another export, or copy that dump again.',
+    disk: disk.disk,
+    cause,
+  });
+}
