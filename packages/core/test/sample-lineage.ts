@@ -8,7 +8,8 @@ import { exportPrefix, formatExportReference } from '../src/exports/export-id.ts
 import { renderFrameMap } from '../src/exports/frame-map-text.ts';
 import { CONFIG_FILE, dumpFileName, MANIFEST_FILE, mapFileName, SUMS_FILE } from '../src/exports/layout.ts';
 import { renderManifest } from '../src/exports/manifest.ts';
-import { exportSums, renderSha256Sums } from '../src/exports/sha256sums.ts';
+import { objectsOfOthers, ownObjects } from '../src/exports/export-objects.ts';
+import { renderSha256Sums } from '../src/exports/sha256sums.ts';
 import { digestBytes, digestText } from '../src/exports/small-object.ts';
 import { storeSink } from '../src/exports/store-sink.ts';
 import { codecNamed } from '../src/frames/codecs/registry.ts';
@@ -74,7 +75,7 @@ export class SampleLineage {
     await writer.commit({ ...sampleManifest(writer.id, [record], { ...sampleInstance, os }), started });
     const pack = { instance: sampleInstance.name, exportId: writer.id, name, codec, size: summary.storedBytes, sha256: summary.sha256 };
     let offset = 0;
-    for (const [index, { storedBytes }] of [...encoded.table()].entries()) {
+    for (const [index, { storedBytes }] of [...(encoded.table() ?? [])].entries()) {
       this.#remember({ pack, offset, storedBytes, plain: frames[index] ?? Buffer.of() });
       offset += storedBytes;
     }
@@ -146,8 +147,9 @@ export class SampleLineage {
     const { frameTables: _none, ...draft } = sampleManifest(exportId, [record], { ...sampleInstance, os });
     const manifest: Manifest = { ...draft, version: 3, started };
     const config = renderExportConfig(manifest);
+    const sums = [...ownObjects(manifest), { name: CONFIG_FILE, sha256: digestText(config).sha256 }, ...objectsOfOthers(manifest)];
     await put(this.#store, `${prefix}${CONFIG_FILE}`, config);
-    await put(this.#store, `${prefix}${SUMS_FILE}`, renderSha256Sums(exportSums(manifest, digestText(config).sha256)));
+    await put(this.#store, `${prefix}${SUMS_FILE}`, renderSha256Sums(sums));
     await put(this.#store, `${prefix}${MANIFEST_FILE}`, renderManifest(manifest));
     return { reference: formatExportReference(instance, exportId), disk, map, manifest };
   }

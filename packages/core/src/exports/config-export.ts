@@ -3,14 +3,19 @@ import { isStoredPlain } from '../frames/codecs/registry.ts';
 import type { Instance, Nic, Parameters } from '../instances/model.ts';
 import type { ConfigIni } from './config-ini.ts';
 import { renderConfigIni } from './config-ini.ts';
+import { mapFileName } from './layout.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
+import { LINEAGE_MANIFEST_VERSION } from './manifest.ts';
 
 /** What Ganeti writes for an unknown value. */
 const UNKNOWN = 'None';
 
 /** The version that Ganeti reads (`EXPORT_VERSION` in its lib/constants.py), and one that it refuses with a message. */
 const IMPORTABLE_VERSION = '0';
-const COMPRESSED_VERSION = '1';
+const REFUSED_VERSION = '1';
+
+/** In the place of a codec: what `diskN_dump` names is not a dump, but a frame map. */
+const MAPPED = 'frame-map';
 
 /**
  * Hypervisor parameters of the cluster (`hvcGlobals` in Ganeti's src/Ganeti/Constants.hs, all versions from 2.1 to 3.1). `gnt-backup
@@ -23,7 +28,7 @@ const GLOBAL_HYPERVISOR_PARAMETERS: ReadonlySet<string> = new Set(['migration_ba
  * the manifest has them.
  */
 export function renderExportConfig(manifest: Manifest): string {
-  const { instance, dumps } = manifest;
+  const { instance } = manifest;
   const config = new Map<string, ReadonlyMap<string, string>>([
     ['export', exportSection(manifest)],
     [
@@ -32,7 +37,7 @@ export function renderExportConfig(manifest: Manifest): string {
         ...instanceOptions(instance),
         ...instance.nics.flatMap(nicOptions),
         ['nic_count', String(instance.nics.length)],
-        ...diskOptions(instance, dumps),
+        ...diskOptions(manifest),
       ]),
     ],
     ['hypervisor', parameterOptions(ofInstance(instance.hvparams))],
@@ -45,15 +50,16 @@ export function renderExportConfig(manifest: Manifest): string {
 
 type Option = readonly [key: string, value: string];
 
-function exportSection({ ended, instance, dumps }: Manifest): ReadonlyMap<string, string> {
+function exportSection({ version, ended, instance, dumps }: Manifest): ReadonlyMap<string, string> {
   const codec: Codec = dumps[0]?.codec ?? 'none';
+  const hasMaps = version === LINEAGE_MANIFEST_VERSION;
   return new Map([
     // Ganeti does not look at `compression`: it would write compressed bytes to the disk as they are, and report success.
-    ['version', isStoredPlain(codec) ? IMPORTABLE_VERSION : COMPRESSED_VERSION],
+    ['version', isStoredPlain(codec) && !hasMaps ? IMPORTABLE_VERSION : REFUSED_VERSION],
     ['timestamp', String(Math.floor(Date.parse(ended) / 1000))],
     ['source', instance.primary_node],
     ['os', instance.os],
-    ['compression', codec],
+    ['compression', hasMaps ? MAPPED : codec],
   ]);
 }
 
@@ -88,13 +94,14 @@ function nicOptions(nic: Nic, index: number): Option[] {
  * All disks with their sizes, including those without a dump: Ganeti counts the sizes, and would otherwise assign a dump to the wrong
  * disk.
  */
-function diskOptions({ disks }: Instance, dumps: readonly DumpRecord[]): Option[] {
+function diskOptions({ version, instance: { disks }, dumps }: Manifest): Option[] {
+  const nameOf = ({ index, name }: DumpRecord): string => (version === LINEAGE_MANIFEST_VERSION ? mapFileName(index) : name);
   const options = disks.flatMap((disk, index): Option[] => {
     const dump = dumps.find((record) => record.index === index);
     const size = dump?.diskSize ?? disk.size;
     return [
       [`disk${index}_ivname`, `disk/${index}`],
-      ...(dump === undefined ? [] : [[`disk${index}_dump`, dump.name] as const]),
+      ...(dump === undefined ? [] : [[`disk${index}_dump`, nameOf(dump)] as const]),
       ...(size === undefined ? [] : [[`disk${index}_size`, String(size)] as const]),
       [`disk${index}_name`, disk.name ?? UNKNOWN],
     ];

@@ -17,13 +17,15 @@ const OTHER: PackRecord = {
 };
 const PARENT: PackRecord = { ...OTHER, instance: 'web1.example.com', exportId: '20261122T081500Z' };
 const OWN: PackRecord = { ...PARENT, exportId: '20261123T081500Z', name: 'disk0.pack.zst', size: 5000 };
-const OWNER: MapOwner = { instance: OWN.instance, exportId: OWN.exportId, packs: [PARENT, OTHER, OWN] };
+const PLAIN: PackRecord = { ...PARENT, exportId: '20261121T081500Z', name: 'disk0.img', codec: 'none' };
+const OWNER: MapOwner = { instance: OWN.instance, exportId: OWN.exportId, packs: [PARENT, OTHER, OWN, PLAIN] };
 
 const HEADER = [
   'gantry-frame-map 1',
   `pack 0 ../20261122T081500Z/disk0.zst zstd ${100 * MIB} ${'ab'.repeat(32)}`,
   `pack 1 ../../template.example.com/20261101T000000Z/disk0.zst zstd ${100 * MIB} ${'ab'.repeat(32)}`,
   `pack 2 disk0.pack.zst zstd 5000 ${'ab'.repeat(32)}`,
+  `pack 3 ../20261121T081500Z/disk0.img none ${100 * MIB} ${'ab'.repeat(32)}`,
 ];
 const SHA = '0123456789abcdef'.repeat(4);
 const ENTRIES = ['zeros 8388608', `frame 4194304 ${SHA} 0 0 300000`, `patch 100 ${SHA} 2 4990 10 1 7 299000 4194304`];
@@ -67,19 +69,26 @@ test('a byte of the disk is found in its entry', () => {
 });
 
 describe('every map that is written is read back, however it arrives', () => {
-  const place = fc.record({ pack: fc.constant(1), offset: fc.nat(50 * MIB), storedBytes: fc.integer({ min: 1, max: 50 * MIB }) });
   const digest = fc.uint8Array({ minLength: 32, maxLength: 32 });
-  const plainBytes = fc.integer({ min: 1, max: 64 * MIB });
+  const frame = fc.integer({ min: 1, max: 64 * MIB }).chain((plainBytes) =>
+    fc.record({
+      plainBytes: fc.constant(plainBytes),
+      sha256: digest,
+      place: fc.record({
+        pack: fc.constant(1),
+        offset: fc.nat(50 * MIB),
+        storedBytes: fc.integer({ min: 1, max: Math.min(plainBytes, 50 * MIB) }),
+      }),
+    }),
+  );
   const entry: fc.Arbitrary<MapEntry> = fc.oneof(
     fc.record({ kind: fc.constant('zeros' as const), plainBytes: fc.integer({ min: 1, max: 2 ** 45 }) }),
-    fc.record({ kind: fc.constant('frame' as const), plainBytes, sha256: digest, place }),
-    fc.record({
-      kind: fc.constant('patch' as const),
-      plainBytes,
-      sha256: digest,
-      place,
-      base: fc.record({ pack: fc.constant(0), offset: fc.nat(50 * MIB), storedBytes: fc.integer({ min: 1, max: 50 * MIB }), plainBytes }),
-    }),
+    frame.map((whole) => ({ kind: 'frame' as const, ...whole })),
+    fc.tuple(frame, frame).map(([whole, { place, plainBytes }]) => ({
+      kind: 'patch' as const,
+      ...whole,
+      base: { ...place, pack: 0, plainBytes },
+    })),
   );
   test('in chunks of any size', () => {
     fc.assert(
@@ -104,8 +113,18 @@ describe('a map that lies is refused', () => {
     ['of another version', good.replace('map 1', 'map 2'), /does not begin with/],
     ['with another pack', good.replace('../../template', '../../../etc'), /pack 1 that the manifest has/],
     ['with a frame beyond its pack', good.replace(' 0 0 300000', ' 0 0 300000000'), /entry 1 is outside of its pack/],
-    ['with a frame in a pack that does not exist', good.replace(' 0 0 300000', ' 3 0 300000'), /entry 1 is outside of its pack/],
+    ['with a frame in a pack that does not exist', good.replace(' 0 0 300000', ' 4 0 300000'), /entry 1 is outside of its pack/],
     ['with a frame of no stored bytes', good.replace(' 0 0 300000', ' 0 0 0'), /entry 1 is outside of its pack/],
+    [
+      'with more stored bytes than a frame can have',
+      good.replace('frame 4194304', 'frame 250000'),
+      /entry 1 has an impossible size: 300000 stored/,
+    ],
+    [
+      'with more stored bytes than a base can have',
+      good.replace('299000 4194304', '299000 200000'),
+      /entry 2 has an impossible size: 299000 stored/,
+    ],
     ['with a base beyond its pack', good.replace(' 1 7 299000', ' 1 7 999999999'), /entry 2 is outside of its pack/],
     ['with an absurd frame', good.replace('frame 4194304', 'frame 4194304000'), /entry 1 has an impossible size/],
     ['with an absurd base', good.replace('299000 4194304', '299000 999999999'), /entry 2 has an impossible size/],
@@ -124,6 +143,11 @@ describe('a map that lies is refused', () => {
     ['with less than the disk', good.replace('zeros 8388608', 'zeros 7388608').replace('12583012', '11583012'), /and the disk has/],
     ['with another end', good.replace('end 3', 'end 4'), /does not fit/],
     ['with an endless line', `${HEADER.join('\n')}\nzeros ${'1'.repeat(2000)}`, /a line has more than/],
+    [
+      'with a patch in a pack that is not compressed',
+      good.replace(' 2 4990 10 ', ' 3 0 10 '),
+      /entry 2 is a patch, which its pack cannot have/,
+    ],
   ])('%s', (_what, text, message) => {
     const reading = (): FrameMap => parse(text, SIZE);
     expect(reading).toThrow(FrameMapProblem);

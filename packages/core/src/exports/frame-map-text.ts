@@ -121,7 +121,8 @@ export class FrameMapParser {
     }
     assertFrameSize(plainBytes, frame);
     const whole = { plainBytes, sha256: Buffer.from(sha256, 'hex'), place: this.#place(places, plainBytes, frame) };
-    if (isPatch && this.#codecs[whole.place.pack]?.patches === undefined) throw new FrameMapProblem(`entry ${frame} is a patch, which its pack cannot have`);
+    if (isPatch && this.#codecs[whole.place.pack]?.patches === undefined)
+      throw new FrameMapProblem(`entry ${frame} is a patch, which its pack cannot have`);
     return isFrame ? { kind: 'frame', ...whole } : { kind: 'patch', ...whole, base: this.#base(places.slice(3), frame) };
   }
 

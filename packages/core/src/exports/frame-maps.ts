@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { CallOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
+import { FormatProblem } from '../frames/damage.ts';
 import type { FrameMap } from '../frames/frame-map.ts';
 import { GantryError } from '../report/errors.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
@@ -38,17 +39,27 @@ export async function readFrameMap(
     if (sha256 !== map.sha256) throw new FrameMapProblem(`SHA-256 mismatch: got ${sha256}, expected ${map.sha256}`);
     return parser.end();
   } catch (error) {
-    if (isStoreError(error, 'not-found')) throw damaged(file, 'it is missing', index, error);
-    if (error instanceof FrameMapProblem) throw damaged(file, error.message, index, error);
+    if (isStoreError(error, 'not-found')) throw mapDamaged(file, 'it is missing', index, error);
+    if (error instanceof FrameMapProblem) throw mapDamaged(file, error.message, index, error);
     throw asGantryError(error, store.address);
   }
 }
 
-function damaged(file: string, what: string, disk: number, cause: unknown): GantryError {
+/** The error for a frame map. @param file such as `disk0.map of web1@20261123T081500Z` */
+export function mapDamaged(file: string, what: string, disk: number, cause?: unknown): GantryError {
   return new GantryError('MAP_DAMAGED', {
     message: `${file} is damaged: ${what}`,
     hint: 'Use another export of this instance: each has its own frame maps.',
     disk,
     cause,
   });
+}
+
+/** Waits for `work`, and turns its FormatProblem into the error for the frame map of this disk. */
+export async function inMap<T>(reference: string, disk: number, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw error instanceof FormatProblem ? mapDamaged(`${mapFileName(disk)} of ${reference}`, error.message, disk, error) : error;
+  }
 }

@@ -3,20 +3,23 @@ import { GantryError } from '../report/errors.ts';
 import { inDump } from '../frames/damage.ts';
 import type { PlainFrame } from '../frames/random-access.ts';
 import { FrameIndex } from '../frames/random-access.ts';
-import type { StoredExport } from './open-export.ts';
+import type { DumpRecord } from './manifest.ts';
+import type { MappedRead, StoredExport } from './open-export.ts';
+import { PlainFrames } from './stored-frames.ts';
 
 /** The frames of one disk of an export, any of which can be read alone. Holds nothing open. */
 export interface FrameSource {
-  /** Plain bytes of every frame but the last. */
+  /** The most plain bytes that a frame has. Unless the disk is read by a frame map, those of every frame but the last. */
   readonly frameSize: number;
+  /** A run of zeros in a frame map counts as one. */
   readonly frames: number;
   readonly plainBytes: number;
   /**
-   * The frame in which a byte of the disk is, checked. Several may be read at once; each takes one request to the store, none where
-   * it holds only zeros, and the memory of one frame.
+   * The frame in which a byte of the disk is, checked. Several may be read at once; each takes one request to the store (two for a patch,
+   * none where it holds only zeros), and the memory of one frame. The zeros of a frame map may be a run of any length.
    *
    * @param offset plain bytes from the start of the disk, less than `plainBytes`
-   * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `STORE_*`; RangeError; the reason of the signal
+   * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `PACK_MISSING`, `STORE_*`; RangeError; the reason of the signal
    */
   at(offset: number, options?: CallOptions): Promise<PlainFrame>;
 }
@@ -26,7 +29,7 @@ export interface FrameSource {
  *
  * @param index the disk's
  * @throws GantryError `DUMP_MISSING`; `FRAMES_UNKNOWN` for a dump that has no frame table or a store that cannot read ranges;
- *   `MANIFEST_DAMAGED`, `STORE_*`
+ *   `MAP_DAMAGED`, `MANIFEST_DAMAGED`, `STORE_*`
  */
 export async function openFrameSource(found: StoredExport, index: number, options: CallOptions = {}): Promise<FrameSource> {
   const dump = found.dumps.find((candidate) => candidate.index === index);
@@ -34,6 +37,8 @@ export async function openFrameSource(found: StoredExport, index: number, option
     throw new GantryError('DUMP_MISSING', { message: `${found.reference} has no dump of disk ${index}`, disk: index });
   }
   const { name, codec, record } = dump;
+  const mapped = await found.mapped(index, options);
+  if (mapped !== undefined && record !== undefined) return sourceByMap(mapped, record);
   const table = found.rangedRead ? await found.frameTable(index, options) : undefined;
   if (table === undefined || record === undefined) {
     throw new GantryError('FRAMES_UNKNOWN', {
@@ -53,5 +58,19 @@ export async function openFrameSource(found: StoredExport, index: number, option
         index,
         frames.read(offset, (start, length) => found.dump(name, { offset: start, length, signal }), signal),
       ),
+  };
+}
+
+function sourceByMap({ map, packs }: MappedRead, { frameSize, plainBytes }: DumpRecord): FrameSource {
+  const frames = new PlainFrames(map, packs);
+  return {
+    frameSize,
+    frames: map.length,
+    plainBytes,
+    async at(offset, options) {
+      const index = Number.isSafeInteger(offset) ? map.indexAt(offset) : undefined;
+      if (index === undefined) throw new RangeError(`byte ${offset} is outside the disk of ${plainBytes} bytes`);
+      return await frames.read(index, options);
+    },
   };
 }

@@ -9,7 +9,12 @@ import { readDirectories } from './directories.ts';
 import { examine } from './examine.ts';
 import { describeFuture } from './future.ts';
 import { formatExportReference, isReferencePart, parseExportId } from './export-id.ts';
+import { packKey } from './export-objects.ts';
+import { mapFileName } from './layout.ts';
 import type { Manifest } from './manifest.ts';
+import { LINEAGE_MANIFEST_VERSION } from './manifest.ts';
+import { packProblem, sizeOfPack } from './pack-sources.ts';
+import type { PackRecord } from './packs.ts';
 import { dumpMissing, sizeProblem } from './open-export.ts';
 import { asGantryError } from './store-errors.ts';
 import { assertStoreFormat } from './store-marker.ts';
@@ -58,9 +63,11 @@ export async function* listExports(
   }
   try {
     await assertStoreFormat(store, { signal });
+    const packs = new ListedPacks(store);
     for await (const directories of readDirectories(store, instance, { signal })) {
+      packs.list(directories);
       const summaries = await sideBySide(directories, MAX_PARALLEL_READS, signal, (directory, signal) =>
-        summarize(store, directory, { signal }),
+        summarize(store, directory, packs, { signal }),
       );
       for (const summary of summaries) if (summary !== undefined) yield summary;
     }
@@ -70,7 +77,12 @@ export async function* listExports(
 }
 
 /** Undefined if the export was removed after the store listed it. */
-async function summarize(store: Store, directory: ExportDirectory, options: CallOptions): Promise<ExportSummary | undefined> {
+async function summarize(
+  store: Store,
+  directory: ExportDirectory,
+  packs: ListedPacks,
+  options: CallOptions,
+): Promise<ExportSummary | undefined> {
   const { instance, id } = directory;
   const started = parseExportId(id)?.started;
   const base = { reference: formatExportReference(instance, id), instance, id, ...(started === undefined ? {} : { started }) };
@@ -78,7 +90,7 @@ async function summarize(store: Store, directory: ExportDirectory, options: Call
     const found = await examine(store, directory, options);
     switch (found.state) {
       case 'gantry':
-        return { ...base, origin: 'gantry', ...summarizeManifest(found.manifest, directory, base.reference) };
+        return { ...base, origin: 'gantry', ...(await summarizeManifest(found.manifest, directory, packs, options)) };
       case 'ganeti':
         return { ...base, origin: 'ganeti', ...summarizeConfig(found.config, directory, base.reference) };
       case 'unfinished':
@@ -100,14 +112,23 @@ async function summarize(store: Store, directory: ExportDirectory, options: Call
   }
 }
 
-function summarizeManifest(manifest: Manifest, { files }: ExportDirectory, reference: string): Details {
+async function summarizeManifest(
+  manifest: Manifest,
+  { instance: name, id, files }: ExportDirectory,
+  packs: ListedPacks,
+  options: CallOptions,
+): Promise<Details> {
   const { dumps, instance, started } = manifest;
-  const problem = firstProblem(dumps, (dump) => {
-    const info = files.get(dump.name);
-    if (info === undefined) return dumpMissing(reference, dump).message;
-    const wrong = sizeProblem(dump, info.size);
-    return wrong === undefined ? undefined : `${dump.name} is damaged: ${wrong}`;
-  });
+  const reference = formatExportReference(name, id);
+  const problem =
+    manifest.version === LINEAGE_MANIFEST_VERSION
+      ? await firstMapProblem(manifest, files, packs, options)
+      : firstProblem(dumps, (dump) => {
+          const info = files.get(dump.name);
+          if (info === undefined) return dumpMissing(reference, dump).message;
+          const wrong = sizeProblem(dump, info.size);
+          return wrong === undefined ? undefined : `${dump.name} is damaged: ${wrong}`;
+        });
   return {
     ...stateOf(problem),
     ...warningOf(new Date(started)),
@@ -116,6 +137,54 @@ function summarizeManifest(manifest: Manifest, { files }: ExportDirectory, refer
     plainBytes: sum(dumps.map((dump) => dump.plainBytes)),
     storedBytes: sum(dumps.map((dump) => dump.storedBytes)),
   };
+}
+
+/** The first frame map or pack that is not there with its size. */
+async function firstMapProblem(
+  { instance, exportId, dumps }: Manifest,
+  files: ExportDirectory['files'],
+  packs: ListedPacks,
+  options: CallOptions,
+): Promise<string | undefined> {
+  for (const { index, map } of dumps) {
+    const file = mapFileName(index);
+    const size = files.get(file)?.size;
+    if (size === undefined) return `${file} is missing`;
+    if (size !== map?.size) return `${file} is damaged: it has ${size} bytes instead of ${map?.size}`;
+    for (const pack of map.packs) {
+      const found = await packs.sizeOf(pack, options);
+      if (found !== pack.size)
+        return packProblem({ instance: instance.name, exportId, disk: index, packs: map.packs }, pack, found).message;
+    }
+  }
+  return undefined;
+}
+
+/** The packs that were listed with their instance; those of other instances are looked for, each once. */
+class ListedPacks {
+  readonly #store: Store;
+  #instance = '';
+  #sizes: ReadonlyMap<string, number> = new Map();
+  readonly #others = new Map<string, Promise<number | undefined>>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** What was listed of an instance, before its exports are looked at. */
+  list(directories: readonly ExportDirectory[]): void {
+    this.#instance = directories[0]?.instance ?? '';
+    this.#sizes = new Map(directories.flatMap(({ files }) => [...files.values()].map(({ key, size }) => [key, size])));
+  }
+
+  /** Bytes of a pack; undefined if it is not there. */
+  sizeOf(pack: PackRecord, options: CallOptions): Promise<number | undefined> | number | undefined {
+    const key = packKey(pack);
+    if (pack.instance === this.#instance) return this.#sizes.get(key);
+    const known = this.#others.get(key) ?? sizeOfPack(this.#store, key, options);
+    this.#others.set(key, known);
+    return known;
+  }
 }
 
 function summarizeConfig(config: ConfigDescription, { files }: ExportDirectory, reference: string): Details {

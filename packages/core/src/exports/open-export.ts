@@ -2,6 +2,7 @@ import type { ByteSource, CallOptions, ObjectInfo, ReadOptions, Store } from '@g
 import { isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
+import type { MapPacks } from '../frames/decode-map.ts';
 import type { FrameMap } from '../frames/frame-map.ts';
 import type { FrameTable } from '../frames/frame-table.ts';
 import type { NativeFile } from '../instances/inventory.ts';
@@ -11,19 +12,22 @@ import { codecOfCompression } from './config-import.ts';
 import { examine, fileOf } from './examine.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { findExport } from './find-export.ts';
-import { readFrameMap } from './frame-maps.ts';
+import { mapDamaged, readFrameMap } from './frame-maps.ts';
 import type { FrameTables } from './frame-tables.ts';
 import { readFrameTables } from './frame-tables.ts';
-import { CONFIG_FILE } from './layout.ts';
+import { CONFIG_FILE, mapFileName } from './layout.ts';
 import type { DumpRecord, Manifest, NativeRecord } from './manifest.ts';
+import { LINEAGE_MANIFEST_VERSION } from './manifest.ts';
 import { readNativeFile } from './native-file.ts';
+import type { MappedDisk } from './pack-sources.ts';
+import { checkPacksPresent, storedPacks } from './pack-sources.ts';
 import { asGantryError, translatedSource, withStoreErrors } from './store-errors.ts';
 
 /** One dump of an export in a store. */
 export interface StoredDump {
   /** The disk's index in the instance that was exported. */
   readonly index: number;
-  /** A plain file name. */
+  /** The file by which it is read, a plain file name: a dump that is complete by itself, or a frame map. */
   readonly name: string;
   readonly codec: Codec;
   /** MiB of the disk that was exported, where known. */
@@ -56,7 +60,7 @@ export interface StoredExport {
   /** Whether ranges of a dump can be read. */
   readonly rangedRead: boolean;
   /**
-   * The stored bytes of one dump, or a range of them, by its name or its disk's index.
+   * The stored bytes of one dump that is complete by itself, or a range of them, by its name or its disk's index.
    * @throws GantryError `DUMP_MISSING`, `STORE_*`; the same while reading
    */
   dump(nameOrIndex: string | number, options?: ReadOptions): Promise<ByteSource>;
@@ -71,15 +75,30 @@ export interface StoredExport {
    */
   frameMap(index: number, options?: CallOptions): Promise<FrameMap | undefined>;
   /**
+   * How a disk is read by its frame map; undefined for one with a dump that is complete by itself.
+   * @throws GantryError `MAP_DAMAGED`, `STORE_*`; `STORE_UNSUPPORTED` for a store that reads only complete objects
+   */
+  mapped(index: number, options?: CallOptions): Promise<MappedRead | undefined>;
+  /**
    * A file of the native description, checked.
    * @throws GantryError `NATIVE_UNKNOWN`, `NATIVE_DAMAGED`, `STORE_*`
    */
   nativeFile(name: string, options?: CallOptions): Promise<NativeFile>;
   /**
-   * Looks whether every dump is there (or those of the given disks), with the size that the manifest says.
-   * @throws GantryError `DUMP_MISSING`, `DUMP_DAMAGED`, `STORE_*`
+   * Looks whether every dump is there (or those of the given disks), with the size that the manifest says: of a disk that is read by its
+   * frame map, the map and every pack.
+   *
+   * @returns of each disk, the file by which it is read
+   * @throws GantryError `DUMP_MISSING`, `DUMP_DAMAGED`, `MAP_DAMAGED`, `PACK_MISSING`, `STORE_*`
    */
   checkDumpsPresent(options?: CallOptions & { readonly disks?: readonly number[] | undefined }): Promise<readonly ObjectInfo[]>;
+}
+
+/** A disk that is read by its frame map. */
+export interface MappedRead {
+  readonly disk: MappedDisk;
+  readonly map: FrameMap;
+  readonly packs: MapPacks;
 }
 
 /**
@@ -132,9 +151,10 @@ function describeConfig(config: ConfigDescription) {
   };
 }
 
-function manifestDumps({ dumps }: Manifest): StoredDump[] {
+function manifestDumps({ dumps, version }: Manifest): StoredDump[] {
   return dumps.map((record) => {
-    const { index, name, codec, diskSize } = record;
+    const { index, codec, diskSize } = record;
+    const name = version === LINEAGE_MANIFEST_VERSION ? mapFileName(index) : record.name;
     return { index, name, codec, ...(diskSize === undefined ? {} : { diskSize }), record };
   });
 }
@@ -151,11 +171,19 @@ function readers(
   { reference, instance, id }: Pick<StoredExport, 'reference' | 'instance' | 'id'>,
   unordered: readonly StoredDump[],
   manifest?: Manifest,
-): Pick<StoredExport, 'dumps' | 'native' | 'rangedRead' | 'dump' | 'frameTable' | 'frameMap' | 'nativeFile' | 'checkDumpsPresent'> {
+): Pick<
+  StoredExport,
+  'dumps' | 'native' | 'rangedRead' | 'dump' | 'frameTable' | 'frameMap' | 'mapped' | 'nativeFile' | 'checkDumpsPresent'
+> {
   const dumps = unordered.toSorted((a, b) => a.index - b.index);
   let tables: Promise<FrameTables> | undefined;
   const keyOf = ({ name }: StoredDump): string => `${exportPrefix(instance, id)}${name}`;
   const native = manifest?.native ?? [];
+  const mappedDisk = (index: number): MappedDisk | undefined => {
+    const packs = dumps.find((dump) => dump.index === index)?.record?.map?.packs;
+    if (manifest?.version !== LINEAGE_MANIFEST_VERSION || packs === undefined) return undefined;
+    return { instance, exportId: id, disk: index, packs };
+  };
   return {
     dumps,
     native,
@@ -167,6 +195,7 @@ function readers(
           message: `${reference} has no dump ${typeof nameOrIndex === 'number' ? `of disk ${nameOrIndex}` : nameOrIndex}`,
         });
       }
+      if (mappedDisk(dump.index) !== undefined) throw notComplete(reference, dump);
       return orMissing(store, reference, dump, async () => translatedSource(await store.read(keyOf(dump), options), store.address));
     },
     async frameTable(index, options = {}) {
@@ -180,18 +209,32 @@ function readers(
       const record = dumps.find((dump) => dump.index === index)?.record;
       return manifest === undefined || record === undefined ? undefined : await readFrameMap(store, manifest, record, options);
     },
+    async mapped(index, options = {}) {
+      const disk = mappedDisk(index);
+      const map = disk && (await this.frameMap(index, options));
+      return disk === undefined || map === undefined ? undefined : { disk, map, packs: storedPacks(store, disk) };
+    },
     nativeFile: async (name, options = {}) =>
       await readNativeFile(store, { reference, prefix: exportPrefix(instance, id), native }, name, options),
     async checkDumpsPresent({ disks, signal } = {}) {
       const found: ObjectInfo[] = [];
       for (const dump of dumps.filter(({ index }) => disks?.includes(index) ?? true)) {
-        const info = await orMissing(store, reference, dump, () => store.stat(keyOf(dump), { signal }));
-        assertSize(reference, dump, info.size);
-        found.push(info);
+        const disk = mappedDisk(dump.index);
+        const looking = store.stat(keyOf(dump), { signal });
+        found.push(await (disk === undefined ? presentDump : presentMap)(store, reference, dump, looking));
+        if (disk !== undefined) await checkPacksPresent(store, disk, { signal });
       }
       return found;
     },
   };
+}
+
+/** Its own dump has only some of its frames. */
+function notComplete(reference: string, { index, name }: StoredDump): GantryError {
+  return new GantryError('DUMP_MISSING', {
+    message: `${reference} has no dump of disk ${index} that is complete by itself: ${name} says where its frames are`,
+    disk: index,
+  });
 }
 
 async function orMissing<T>(store: Store, reference: string, dump: StoredDump, work: () => Promise<T>): Promise<T> {
@@ -213,14 +256,33 @@ export function dumpMissing(reference: string, { name, index }: Pick<StoredDump,
   });
 }
 
-function assertSize(reference: string, dump: StoredDump, size: number): void {
-  const problem = sizeProblem(dump.record, size);
-  if (problem !== undefined)
-    throw new GantryError('DUMP_DAMAGED', {
-      message: `${dump.name} of ${reference} is damaged: ${problem}`,
-      hint: DAMAGED_DUMP_HINT,
-      disk: dump.index,
-    });
+/** Waits until a frame map was looked for. @throws GantryError `MAP_DAMAGED`, `STORE_*` */
+async function presentMap(
+  store: Store,
+  reference: string,
+  { name, index, record }: StoredDump,
+  looking: Promise<ObjectInfo>,
+): Promise<ObjectInfo> {
+  const file = `${name} of ${reference}`;
+  try {
+    const info = await looking;
+    if (info.size === record?.map?.size) return info;
+    throw mapDamaged(file, `it has ${info.size} bytes instead of ${record?.map?.size}`, index);
+  } catch (error) {
+    throw isStoreError(error, 'not-found') ? mapDamaged(file, 'it is missing', index, error) : asGantryError(error, store.address);
+  }
+}
+
+/** Waits until a dump was looked for. @throws GantryError `DUMP_MISSING`, `DUMP_DAMAGED`, `STORE_*` */
+async function presentDump(store: Store, reference: string, dump: StoredDump, looking: Promise<ObjectInfo>): Promise<ObjectInfo> {
+  const info = await orMissing(store, reference, dump, () => looking);
+  const problem = sizeProblem(dump.record, info.size);
+  if (problem === undefined) return info;
+  throw new GantryError('DUMP_DAMAGED', {
+    message: `${dump.name} of ${reference} is damaged: ${problem}`,
+    hint: DAMAGED_DUMP_HINT,
+    disk: dump.index,
+  });
 }
 
 /** What the size of a dump in the store says against it. */

@@ -1,10 +1,13 @@
 import type { ByteSource, CallOptions, Store } from '@gantry/transport';
-import { isStoreError } from '@gantry/transport';
+import { abortable, isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import type { MapPacks } from '../frames/decode-map.ts';
 import type { PackPlace } from '../frames/frame-map.ts';
+import { StreamDigest } from '../frames/stream-digest.ts';
 import { GantryError } from '../report/errors.ts';
-import { exportPrefix, formatExportReference } from './export-id.ts';
+import { sideBySide } from '../system/side-by-side.ts';
+import { formatExportReference } from './export-id.ts';
+import { packKey } from './export-objects.ts';
 import type { MapOwner } from './frame-map-text.ts';
 import type { PackRecord } from './packs.ts';
 import { packPath } from './packs.ts';
@@ -17,11 +20,6 @@ export type PackStore = Pick<Store, 'address' | 'capabilities' | 'read'>;
 export interface MappedDisk extends MapOwner {
   /** Its index in the instance. */
   readonly disk: number;
-}
-
-/** The key of a pack in its store. */
-export function packKey({ instance, exportId, name }: Pick<PackRecord, 'instance' | 'exportId' | 'name'>): string {
-  return `${exportPrefix(instance, exportId)}${name}`;
 }
 
 /**
@@ -103,5 +101,52 @@ export function packProblem(disk: MappedDisk, pack: PackRecord, size: number | '
     hint: isOwn ? DAMAGED_DUMP_HINT : 'Use another export, or copy that dump again.',
     disk: disk.disk,
     cause,
+  });
+}
+
+/** How many packs are looked for at once. */
+const MAX_PARALLEL_STATS = 8;
+
+/**
+ * Looks whether every pack of a disk is there with its size.
+ *
+ * @throws GantryError `PACK_MISSING`, `DUMP_MISSING`, `DUMP_DAMAGED`, `STORE_*`
+ */
+export async function checkPacksPresent(store: Pick<Store, 'stat' | 'address'>, disk: MappedDisk, options: CallOptions): Promise<void> {
+  const { signal = new AbortController().signal } = options;
+  await sideBySide(disk.packs, MAX_PARALLEL_STATS, signal, async (pack, inner) => {
+    const size = await sizeOfPack(store, packKey(pack), { signal: inner });
+    if (size !== pack.size) throw packProblem(disk, pack, size);
+  });
+}
+
+/** Bytes of a pack; undefined if it is not there. @throws GantryError `STORE_*` */
+export async function sizeOfPack(store: Pick<Store, 'stat' | 'address'>, key: string, options: CallOptions): Promise<number | undefined> {
+  try {
+    return (await store.stat(key, options)).size;
+  } catch (error) {
+    if (isStoreError(error, 'not-found')) return undefined;
+    throw asGantryError(error, store.address);
+  }
+}
+
+/**
+ * Reads the pack that belongs to the export itself, and compares its SHA-256.
+ *
+ * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `STORE_*`; the reason of the signal
+ */
+export async function checkOwnPack(disk: MappedDisk, { open }: MapPacks, signal: AbortSignal): Promise<void> {
+  const number = disk.packs.findIndex((pack) => packPath(pack, disk) === pack.name);
+  const own = disk.packs[number];
+  if (own === undefined) return;
+  using digest = new StreamDigest();
+  await using source = await open({ pack: number, offset: 0, storedBytes: own.size }, signal);
+  for await (const chunk of abortable(source, signal)) await digest.update(chunk);
+  const sha256 = await digest.hex();
+  if (sha256 === own.sha256) return;
+  throw new GantryError('DUMP_DAMAGED', {
+    message: `${own.name} of ${formatExportReference(disk.instance, disk.exportId)} is damaged: SHA-256 mismatch: got ${sha256}, expected ${own.sha256}`,
+    hint: DAMAGED_DUMP_HINT,
+    disk: disk.disk,
   });
 }

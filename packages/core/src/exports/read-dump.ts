@@ -1,5 +1,6 @@
 import { GantryError } from '../report/errors.ts';
 import { decodeDump, decodeDumpByTable } from '../frames/decode-dump.ts';
+import { decodeMap } from '../frames/decode-map.ts';
 import type { FrameTable } from '../frames/frame-table.ts';
 import type { MemoryBudget } from '../frames/memory-budget.ts';
 import type { DumpProgress, PlainPiece } from '../frames/types.ts';
@@ -14,14 +15,19 @@ export interface ReadDumpOptions {
 }
 
 /**
- * The plain data of one disk of an export: by its frame table, or from the dump's start to its end where there is none. No byte of a
- * frame is handed on before the frame was checked.
+ * The plain data of one disk of an export: by its frame map or its frame table, or from the dump's start to its end where there is
+ * neither. No byte of a frame is handed on before the frame was checked.
  *
- * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `CODEC_UNKNOWN`, `STORE_*`; the reason of the signal
+ * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `MAP_DAMAGED`, `PACK_MISSING`, `CODEC_UNKNOWN`, `STORE_*`; the reason of the signal
  */
 export async function* readDump(found: StoredExport, dump: StoredDump, o: ReadDumpOptions): AsyncGenerator<PlainPiece, void, undefined> {
   const { budget, signal, onProgress } = o;
   const { codec, record, name } = dump;
+  const mapped = await found.mapped(dump.index, { signal });
+  if (mapped !== undefined) {
+    yield* decodeMap(mapped.map, { ...mapped.packs, budget, signal, onProgress });
+    return;
+  }
   const table = await usableTable(found, dump, o);
   if (table !== undefined && record !== undefined && found.rangedRead) {
     const open = (offset: number, length: number): ReturnType<StoredExport['dump']> => found.dump(name, { offset, length, signal });

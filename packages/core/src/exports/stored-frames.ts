@@ -79,11 +79,11 @@ export class PlainFrames {
   readonly #packs: MapPacks;
   readonly #decoder: MapDecoder;
 
-  /** @throws GantryError `STORE_UNSUPPORTED` for a store that reads only complete objects */
-  constructor(store: PackStore, disk: MappedDisk, map: FrameMap) {
+  /** @param packs such as those of {@link storedPacks} */
+  constructor(map: FrameMap, packs: MapPacks) {
     this.#map = map;
-    this.#packs = storedPacks(store, disk);
-    this.#decoder = new MapDecoder(this.#packs);
+    this.#packs = packs;
+    this.#decoder = new MapDecoder(packs);
   }
 
   /**

@@ -1,4 +1,9 @@
-import type { StoredDump, StoredExport } from '../exports/open-export.ts';
+import type { MappedRead, StoredDump, StoredExport } from '../exports/open-export.ts';
+import { inMap } from '../exports/frame-maps.ts';
+import { checkOwnPack } from '../exports/pack-sources.ts';
+import { decodeMap } from '../frames/decode-map.ts';
+import { MapComparison } from '../frames/map-comparison.ts';
+import type { DumpProgress } from '../frames/types.ts';
 import { inDump } from '../frames/damage.ts';
 import { decodeDump } from '../frames/decode-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
@@ -57,22 +62,57 @@ async function readTables(found: StoredExport, [first]: readonly StoredDump[], s
   return true;
 }
 
-async function verifyDump(
-  found: StoredExport,
-  dump: StoredDump,
-  { reporter, signal, budget, hasTables }: { reporter: Reporter; signal: AbortSignal; budget: MemoryBudget; hasTables: boolean },
-): Promise<number> {
-  const { index, codec, record } = dump;
+interface VerifyDumpOptions extends Pick<VerifyDumpsOptions, 'reporter' | 'signal'> {
+  readonly budget: MemoryBudget;
+  readonly hasTables: boolean;
+}
+
+async function verifyDump(found: StoredExport, dump: StoredDump, o: VerifyDumpOptions): Promise<number> {
+  const { reporter, signal } = o;
+  const { index, record } = dump;
   await found.checkDumpsPresent({ disks: [index], signal });
-  const table = hasTables ? await found.frameTable(index, { signal }) : undefined;
-  await using stored = await found.dump(dump.name, { signal });
-  const tell = reporter.progressOf(index, () => record?.plainBytes);
+  const report = reporter.progressOf(index, () => record?.plainBytes);
   let total = 0;
+  let storedTotal = 0;
   const onProgress = (plainBytes: number, storedBytes: number): void => {
     total = plainBytes;
-    tell(plainBytes, storedBytes);
+    storedTotal = storedBytes;
+    report(plainBytes, storedBytes);
   };
-  for await (const _piece of decodeDump(stored, { codec, framed: record, table, budget, signal, onProgress }));
-  tell(total, stored.length, true);
+  const mapped = await found.mapped(index, { signal });
+  await (mapped === undefined ? verifyComplete(found, dump, o, onProgress) : verifyMapped(mapped, o, onProgress));
+  report(total, storedTotal, true);
   return total;
+}
+
+/** A dump that is complete by itself, and its frame map, if it has one. */
+async function verifyComplete(
+  found: StoredExport,
+  { index, name, codec, record }: StoredDump,
+  { signal, budget, hasTables }: VerifyDumpOptions,
+  onProgress: DumpProgress,
+): Promise<void> {
+  const table = hasTables ? await found.frameTable(index, { signal }) : undefined;
+  const map = await found.frameMap(index, { signal });
+  const comparison =
+    map === undefined || table === undefined || record === undefined
+      ? undefined
+      : new MapComparison({ map, table, frameSize: record.frameSize });
+  await using stored = await found.dump(name, { signal });
+  let plainBytes = 0;
+  for await (const piece of decodeDump(stored, { codec, framed: record, table, budget, signal, onProgress })) {
+    plainBytes += piece instanceof Uint8Array ? piece.length : piece.zeros;
+    if (comparison !== undefined) await inMap(found.reference, index, comparison.next(piece));
+  }
+  onProgress(plainBytes, stored.length);
+}
+
+/** Every frame of a disk, in all its packs; of the pack that belongs to the export, its SHA-256 too. */
+async function verifyMapped(
+  { map, packs, disk }: MappedRead,
+  { signal, budget }: VerifyDumpOptions,
+  onProgress: DumpProgress,
+): Promise<void> {
+  for await (const _piece of decodeMap(map, { ...packs, budget, signal, onProgress }));
+  await checkOwnPack(disk, packs, signal);
 }

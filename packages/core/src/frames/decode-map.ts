@@ -91,7 +91,10 @@ export class MapDecoder {
 
   /** Bytes of memory that decoding a frame needs. */
   room(entry: FrameInMap | PatchInMap): number {
-    return this.#spaceFor(entry.place.pack, entry.plainBytes) + (entry.kind === 'frame' ? 0 : this.#spaceFor(entry.base.pack, entry.base.plainBytes));
+    return (
+      this.#spaceFor(entry.place.pack, entry.plainBytes) +
+      (entry.kind === 'frame' ? 0 : this.#spaceFor(entry.base.pack, entry.base.plainBytes))
+    );
   }
 
   /**
@@ -103,7 +106,11 @@ export class MapDecoder {
     frame: StoredFrame,
     run: (decoding: () => Promise<Uint8Array>) => Promise<Uint8Array> = (decoding) => decoding(),
   ): Promise<Uint8Array> {
-    return await inFrame(this.#damaged, frame, run(() => this.#decode(frame)));
+    return await inFrame(
+      this.#damaged,
+      frame,
+      run(() => this.#decode(frame)),
+    );
   }
 
   async #decode(frame: StoredFrame): Promise<Uint8Array> {
@@ -117,7 +124,9 @@ export class MapDecoder {
     const { patches } = this.#codec(entry.place.pack);
     if (patches === undefined) throw new FormatProblem('its codec does not have patches');
     const output = room.subarray(0, entry.plainBytes);
-    const origin = await this.#decompress(entry.base.pack, entry.base.plainBytes, base, room.subarray(entry.plainBytes)).catch(asBaseProblem);
+    const origin = await this.#decompress(entry.base.pack, entry.base.plainBytes, base, room.subarray(entry.plainBytes)).catch(
+      asBaseProblem,
+    );
     this.#codec(entry.place.pack).inspect(stored, entry.plainBytes);
     return await decompress({ decompress: (patch, into) => patches.decompress(patch, origin, into) }, stored, output);
   }

@@ -48,10 +48,7 @@ export async function* fetchFrames(
       continue;
     }
     const sizes = [room(entry), ...placesOf(entry).map(({ storedBytes }) => storedBytes)];
-    const buffer = await memory.acquire(
-      bufferSize(sizes.reduce((sum, size) => sum + size, 0)),
-      signal,
-    );
+    const buffer = await memory.acquire(bufferSize(sizes.reduce((sum, size) => sum + size, 0)), signal);
     const [space = buffer, ...outputs] = divide(buffer, sizes);
     const read = readAll(outputs.map((output, place) => reads[place]?.(output)));
     // A failure is handled when its turn comes.
