@@ -57,6 +57,6 @@ export function objectsOfOthers(manifest: Manifest): ExportObject[] {
   return packsOfOthers(manifest).map((pack) => ({ name: packPath(pack, owner), key: packKey(pack), size: pack.size, sha256: pack.sha256 }));
 }
 
-function packKey({ instance, exportId, name }: Pick<PackRecord, 'instance' | 'exportId' | 'name'>): string {
+export function packKey({ instance, exportId, name }: Pick<PackRecord, 'instance' | 'exportId' | 'name'>): string {
   return `${exportPrefix(instance, exportId)}${name}`;
 }

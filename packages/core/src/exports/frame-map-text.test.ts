@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { MapEntry } from '../frames/frame-map.ts';
+import type { FrameInMap, MapEntry } from '../frames/frame-map.ts';
 import { FrameMap } from '../frames/frame-map.ts';
 import type { MapOwner } from './frame-map-text.ts';
 import { FrameMapParser, FrameMapProblem, renderFrameMap } from './frame-map-text.ts';
@@ -68,6 +68,16 @@ test('a byte of the disk is found in its entry', () => {
   expect([-1, 12_583_012, Number.NaN].map((offset) => map.indexAt(offset))).toEqual([undefined, undefined, undefined]);
 });
 
+type Whole = Omit<FrameInMap, 'kind'>;
+
+function frameOf(whole: Whole): MapEntry {
+  return { kind: 'frame', ...whole };
+}
+
+function patchOf(whole: Whole, { place, plainBytes }: Whole): MapEntry {
+  return { kind: 'patch', ...whole, base: { ...place, pack: 0, plainBytes } };
+}
+
 describe('every map that is written is read back, however it arrives', () => {
   const digest = fc.uint8Array({ minLength: 32, maxLength: 32 });
   const frame = fc.integer({ min: 1, max: 64 * MIB }).chain((plainBytes) =>
@@ -83,12 +93,8 @@ describe('every map that is written is read back, however it arrives', () => {
   );
   const entry: fc.Arbitrary<MapEntry> = fc.oneof(
     fc.record({ kind: fc.constant('zeros' as const), plainBytes: fc.integer({ min: 1, max: 2 ** 45 }) }),
-    frame.map((whole) => ({ kind: 'frame' as const, ...whole })),
-    fc.tuple(frame, frame).map(([whole, { place, plainBytes }]) => ({
-      kind: 'patch' as const,
-      ...whole,
-      base: { ...place, pack: 0, plainBytes },
-    })),
+    frame.map((whole) => frameOf(whole)),
+    fc.tuple(frame, frame).map(([whole, other]) => patchOf(whole, other)),
   );
   test('in chunks of any size', () => {
     fc.assert(

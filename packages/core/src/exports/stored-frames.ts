@@ -52,8 +52,8 @@ export async function* storedFrames(
   const { open, damaged } = storedPacks(store, disk);
   const memory = budget.share();
   const release = ({ read, buffer }: FetchedFrame): void => {
-    const done = (): void => memory.release(buffer);
-    read.then(done, done);
+    const free = (): void => memory.release(buffer);
+    read.then(free, free);
   };
   const start = async function* (inner: AbortSignal): AsyncGenerator<FetchedFrame, void, undefined> {
     for await (const frame of fetchFrames(only(map, wanted), { open, memory }, inner)) if ('read' in frame) yield frame;

@@ -50,7 +50,7 @@ export async function* fetchFrames(
     const sizes = [room(entry), ...placesOf(entry).map(({ storedBytes }) => storedBytes)];
     const buffer = await memory.acquire(bufferSize(sizes.reduce((sum, size) => sum + size, 0)), signal);
     const [space = buffer, ...outputs] = divide(buffer, sizes);
-    const read = readAll(outputs.map((output, place) => reads[place]?.(output)));
+    const read = readAll(reads.map((read, place) => read(outputs[place] ?? space)));
     // A failure is handled when its turn comes.
     read.catch(() => undefined);
     const [stored = space, base = space.subarray(0, 0)] = outputs;
@@ -59,7 +59,7 @@ export async function* fetchFrames(
 }
 
 /** Rejects only when nothing writes to the memory any more. */
-async function readAll(reads: readonly (Promise<void> | undefined)[]): Promise<void> {
+async function readAll(reads: readonly Promise<void>[]): Promise<void> {
   await Promise.allSettled(reads);
   await Promise.all(reads);
 }

@@ -178,7 +178,7 @@ class PackRun {
   /** Nothing is read from it after what was expected until now. */
   expectNoMore(): void {
     this.#hasMore = false;
-    this.#queue(() => this.#closeIfDone());
+    void this.#queue(() => this.#closeIfDone());
   }
 
   read(place: PackPlace, output: Uint8Array): Promise<void> {
