@@ -9,12 +9,13 @@ import type {
   Store,
   StoreCapabilities,
 } from '@gantry/transport';
-import { StoreError, assertKey, assertPrefix, assertRange, openOrAbort, orAbort } from '@gantry/transport';
+import { assertKey, assertPrefix, assertRange, openOrAbort, orAbort } from '@gantry/transport';
 import { StoreContext } from './context.ts';
 import type { Directory, FileSystem, FileInfo } from './file-system.ts';
 import { isFileSystemError } from './file-system.ts';
 import { listObjects, objectInfo } from './listing.ts';
 import { ObjectSource } from './object-source.ts';
+import { noObject, openObject } from './open-object.ts';
 import { orMissing, removeEmptyParents, splitKey } from './paths.ts';
 import { alreadyExists, wrongKind, linkInPath, notReplaceable } from './refusals.ts';
 import { removeObjects } from './removal.ts';
@@ -46,7 +47,13 @@ export interface DirectoryStoreOptions {
  */
 export class DirectoryStore implements Store {
   readonly address: string;
-  readonly capabilities: StoreCapabilities = { rangedRead: true, resumableWrite: true, createOnly: true, maxObjectBytes: Infinity };
+  readonly capabilities: StoreCapabilities = {
+    rangedRead: true,
+    resumableWrite: true,
+    createOnly: true,
+    maxObjectBytes: Infinity,
+    rangedCopy: true,
+  };
   readonly #fileSystem: FileSystem;
   readonly #context: StoreContext;
   readonly #root: StableRoot;
@@ -68,7 +75,7 @@ export class DirectoryStore implements Store {
     return this.#context.doing({ doing: `checking ${key}`, key, signal }, async () => {
       const found = await orAbort(this.#find(key), signal);
       if (found?.kind === 'file') return objectInfo(key, found);
-      throw await this.#noObject(key, signal);
+      throw await noObject(this.#context, key, signal);
     });
   }
 
@@ -76,7 +83,7 @@ export class DirectoryStore implements Store {
     assertKey(key);
     return this.#context.doing({ doing: `opening ${key}`, key, signal }, async () => {
       await using scope = new AsyncDisposableStack();
-      const file = scope.use(await this.#open(key, signal));
+      const file = scope.use(await openObject(this.#context, key, signal));
       const { size } = file.found;
       const range = { offset, length: length ?? Math.max(0, size - offset), objectSize: size };
       assertRange(key, range);
@@ -170,21 +177,6 @@ export class DirectoryStore implements Store {
       if (isFileSystemError(error, 'missing', 'link', 'other-kind')) return undefined;
       throw error;
     }
-  }
-
-  async #open(key: string, signal: AbortSignal | undefined): ReturnType<Directory['read']> {
-    try {
-      await using root = await this.#fileSystem.root(signal);
-      return await root.read(key.split('/'), signal);
-    } catch (error) {
-      if (isFileSystemError(error, 'missing', 'link', 'other-kind')) throw await this.#noObject(key, signal);
-      throw error;
-    }
-  }
-
-  async #noObject(key: string, signal: AbortSignal | undefined): Promise<StoreError> {
-    await orAbort(assertRoot(this.#context, signal), signal);
-    return new StoreError('not-found', { message: `there is no object ${key} in the store ${this.#context.shown}`, key });
   }
 
   /** Finds early what would make commit fail later. @throws StoreError `exists`, `denied` */

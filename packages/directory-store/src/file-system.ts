@@ -158,6 +158,14 @@ export interface ReadableFile extends AsyncDisposable {
 export interface WritableFile extends AsyncDisposable {
   /** Appends a chunk. The chunk's memory belongs to the caller again when this settles. */
   write(chunk: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /**
+   * Appends a part of a file of the same file system, from `offset` on, whose bytes stay where they are: copied by the kernel or by the
+   * server. As much at once as takes a short time, at most `maxBytes`. Absent if the file system can never do that.
+   *
+   * @returns how many bytes were appended, 0 at the end of the other file; undefined if this file system or server cannot copy, and
+   *   nothing was appended: then the bytes have to be read and written
+   */
+  copy?(from: ReadableFile, offset: number, maxBytes: number, signal?: AbortSignal): Promise<number | undefined>;
   /** How many bytes from the start have arrived, so that a sync started now makes them durable. */
   readonly arrivedBytes: number;
   /** Waits until all bytes taken have arrived. */

@@ -4,6 +4,7 @@ import type { FileInfo, ReadableFile, WritableFile } from '@gantry/directory-sto
 import { FileSystemError } from '@gantry/directory-store';
 import { closeOnFailure } from '@gantry/transport';
 import { fileInfoOf } from './file-info.ts';
+import { copyFileRange } from './copy-file-range.ts';
 import { calling } from './system-error.ts';
 
 const READ_BYTES = 1024 * 1024;
@@ -11,10 +12,14 @@ const READ_BYTES = 1024 * 1024;
 /** For larger calls, Linux allocates memory in larger pieces, which took up to five times as long to fill. */
 const MAX_WRITE_BYTES = 256 * 1024;
 
+/** What the kernel copies at once: a fraction of a second, after which a copy can be cancelled. */
+const MAX_COPY_BYTES = 32 * 1024 * 1024;
+
 /** A file that is open for reading. All chunks use the same memory. */
 export class NodeReadableFile implements ReadableFile {
   readonly found: FileInfo;
   readonly #file: FileHandle;
+  #copying: Promise<unknown> | undefined;
   #open = true;
 
   private constructor(file: FileHandle, found: FileInfo) {
@@ -42,9 +47,18 @@ export class NodeReadableFile implements ReadableFile {
     }
   }
 
+  /** Has the kernel append a part of this file to another one: see `WritableFile.copy`. */
+  async copyTo(target: FileHandle, offset: number, maxBytes: number): Promise<number | undefined> {
+    const copying = copyFileRange({ from: this.#file.fd, offset, to: target.fd, bytes: Math.min(maxBytes, MAX_COPY_BYTES) });
+    this.#copying = copying;
+    return copying;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
+    // Its descriptor may still be in use on another thread.
+    await this.#copying?.catch(() => undefined);
     await this.#file.close();
   }
 }
@@ -53,6 +67,7 @@ export class NodeReadableFile implements ReadableFile {
 export class NodeWritableFile implements WritableFile {
   readonly #file: FileHandle;
   #arrivedBytes = 0;
+  #copying: Promise<unknown> | undefined;
   #open = true;
 
   constructor(file: FileHandle) {
@@ -69,6 +84,15 @@ export class NodeWritableFile implements WritableFile {
       at += bytesWritten;
       this.#arrivedBytes += bytesWritten;
     }
+  }
+
+  async copy(from: ReadableFile, offset: number, maxBytes: number): Promise<number | undefined> {
+    if (!(from instanceof NodeReadableFile)) return undefined;
+    const copying = calling(from.copyTo(this.#file, offset, maxBytes));
+    this.#copying = copying;
+    const bytes = await copying;
+    this.#arrivedBytes += bytes ?? 0;
+    return bytes;
   }
 
   async flush(): Promise<void> {
@@ -89,6 +113,7 @@ export class NodeWritableFile implements WritableFile {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
+    await this.#copying?.catch(() => undefined);
     await this.#file.close();
   }
 }

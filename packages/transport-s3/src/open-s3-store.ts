@@ -37,6 +37,8 @@ export async function openS3Store(address: URL, { env, access, signal, warn }: O
       uploads: new TransferLimit(limits),
       downloads: new TransferLimit(limits),
       planFor: rememberPlan(options),
+      // A service that requires equal parts cannot put ranges of any size together.
+      copies: options.equalPartBytes === undefined ? new Map() : undefined,
       warn,
     });
   } catch (error) {

@@ -16,5 +16,7 @@ export interface S3Context {
   /** Limits the ranges on their way from the service. */
   readonly downloads: TransferLimit;
   readonly planFor: (expectedBytes: number | undefined) => PartPlan;
+  /** Whether the service copies parts of an object, by its key: known after the first try. Undefined if copies are of no use. */
+  readonly copies: Map<string, 'works' | 'refused'> | undefined;
   readonly warn: (message: string) => void;
 }

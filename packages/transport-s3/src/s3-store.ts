@@ -42,6 +42,7 @@ export class S3Store implements Store {
       resumableWrite: false,
       createOnly: context.conditional.kind === 'full' || context.conditional.kind === 'put',
       maxObjectBytes: context.planFor(undefined).maxObjectBytes,
+      rangedCopy: true,
     };
   }
 

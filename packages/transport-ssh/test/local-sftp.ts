@@ -9,15 +9,15 @@ export interface LocalSftp extends SshEngine {
   readonly log: readonly string[];
 }
 
-/** An engine whose channels lead to an sftp-server(8) on this machine, without ssh. */
-export function localSftp(): LocalSftp {
+/** An engine whose channels lead to an sftp-server(8) on this machine, without ssh. @param serverOptions further ones, such as `-P copy-data` */
+export function localSftp(serverOptions: readonly string[] = []): LocalSftp {
   const log: string[] = [];
   const channels = new Set<SshChannel>();
   return {
     name: 'openssh',
     log,
     openChannel: async () => {
-      const channel = startServer(log);
+      const channel = startServer(log, serverOptions);
       channels.add(channel);
       return channel;
     },
@@ -27,9 +27,9 @@ export function localSftp(): LocalSftp {
   };
 }
 
-function startServer(log: string[]): SshChannel {
+function startServer(log: string[], serverOptions: readonly string[]): SshChannel {
   // It inherits our stdout too, so that its end is awaited with ours: it may still be working when this process was killed.
-  const child = spawn(SFTP_SERVER, ['-e', '-l', 'DEBUG3'], { stdio: ['pipe', 'pipe', 'pipe', 1] });
+  const child = spawn(SFTP_SERVER, ['-e', '-l', 'DEBUG3', ...serverOptions], { stdio: ['pipe', 'pipe', 'pipe', 1] });
   const { stdin, stdout, stderr } = child;
   if (stdin === null || stdout === null || stderr === null) throw new Error('no pipes to the server');
   let rest = '';

@@ -1,4 +1,4 @@
-import type { ByteSource, PendingObject, Store } from './store.ts';
+import type { ByteSource, CallOptions, ObjectRange, PendingObject, Store } from './store.ts';
 
 /** A store that does the same as `store` except for the given changes. Disposing it disposes `store`. */
 export function alterStore(store: Store, changes: Partial<Store>): Store {
@@ -27,12 +27,22 @@ export function alterPending(pending: PendingObject, changes: Partial<Omit<Pendi
       return pending.durableBytes;
     },
     append: (source, options) => pending.append(source, options),
+    ...(pending.appendRange === undefined ? {} : { appendRange: pending.appendRange.bind(pending) }),
     commit: (digest, options) => pending.commit(digest, options),
     discard: () => pending.discard(),
     suspend: () => pending.suspend(),
     [Symbol.asyncDispose]: () => pending[Symbol.asyncDispose](),
     ...changes,
   };
+}
+
+/** The `appendRange` of an unfinished write, if it has one, with something done around each call: a change for {@link alterPending}. */
+export function alterRangeCopy(
+  pending: PendingObject,
+  around: (copy: () => Promise<number>, range: ObjectRange, options: CallOptions | undefined) => Promise<number>,
+): Pick<PendingObject, 'appendRange'> {
+  const copy = pending.appendRange?.bind(pending);
+  return copy === undefined ? {} : { appendRange: (range, options) => around(() => copy(range, options), range, options) };
 }
 
 /** A body whose chunks pass through `through`. Disposing it disposes `source`. */

@@ -4,13 +4,15 @@ export { StoreError, isStoreError } from './errors.ts';
 export { closeOnFailure, firstFailure, laterFailures, translateFailure } from './failures.ts';
 export { MAX_KEY_LENGTH, MAX_KEY_PART_LENGTH, assertKey, assertPrefix, isKeyPart } from './key.ts';
 export type { ByteRange } from './range.ts';
-export { assertRange } from './range.ts';
+export { assertRange, assertRangeCopy } from './range.ts';
 export type {
   BeginOptions,
   ByteSource,
   CallOptions,
+  CommitDigest,
   Digest,
   ObjectInfo,
+  ObjectRange,
   PendingInfo,
   PendingObject,
   ReadOptions,

@@ -1,5 +1,5 @@
 import { abortable } from './abortable.ts';
-import { alterBody, alterPending, alterStore } from './alter.ts';
+import { alterBody, alterPending, alterRangeCopy, alterStore } from './alter.ts';
 import type { Pause } from './pause.ts';
 import { pause } from './pause.ts';
 import type { PendingObject, Store } from './store.ts';
@@ -19,6 +19,12 @@ export function withLimit(store: Store, options: LimitOptions): Store {
   const slow = (pending: PendingObject): PendingObject =>
     alterPending(pending, {
       append: (source, o) => pending.append(limiter.through(source, o?.signal), o),
+      // What was copied within the store used no bandwidth here.
+      ...alterRangeCopy(pending, async (copy, _range, o) => {
+        const moved = await copy();
+        await limiter.passed(moved, o?.signal);
+        return moved;
+      }),
     });
   return alterStore(store, {
     read: async (key, o) => alterBody(await store.read(key, o), (chunks) => limiter.through(chunks, o?.signal)),
@@ -44,11 +50,16 @@ export class RateLimiter {
 
   async *through(chunks: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
     for await (const chunk of abortable(chunks, signal)) {
-      const now = this.#now();
-      const start = Math.max(now, this.#free);
-      this.#free = start + chunk.length / this.#bytesPerMs;
-      if (start > now) await this.#pause(start - now, signal);
+      await this.passed(chunk.length, signal);
       yield chunk;
     }
+  }
+
+  /** Waits until these bytes may pass. */
+  async passed(bytes: number, signal: AbortSignal | undefined): Promise<void> {
+    const now = this.#now();
+    const start = Math.max(now, this.#free);
+    this.#free = start + bytes / this.#bytesPerMs;
+    if (start > now) await this.#pause(start - now, signal);
   }
 }

@@ -1,5 +1,5 @@
 import { abortable } from './abortable.ts';
-import { alterBody, alterPending, alterStore } from './alter.ts';
+import { alterBody, alterPending, alterRangeCopy, alterStore } from './alter.ts';
 import type { StoreErrorCode } from './errors.ts';
 import { isStoreError } from './errors.ts';
 import type { PendingObject, Store } from './store.ts';
@@ -14,6 +14,7 @@ export interface LogEntry {
     | 'begin'
     | 'resume'
     | 'append'
+    | 'append range'
     | 'commit'
     | 'discard'
     | 'suspend'
@@ -26,7 +27,7 @@ export interface LogEntry {
   readonly ms: number;
   /** `failed` means an error that is not the store's: the caller's source threw it. */
   readonly outcome: 'ok' | 'aborted' | 'failed' | StoreErrorCode;
-  /** Number of bytes, for `body` and `append`. */
+  /** Number of bytes, for `body`, `append` and `append range`. */
   readonly bytes?: number | undefined;
   /** Number of keys, tokens or items, for `list`, `pending`, `clear` and `remove`. */
   readonly count?: number | undefined;
@@ -41,6 +42,7 @@ export function withLog(store: Store, log: (entry: LogEntry) => void): Store {
         const tally = { bytes: 0 };
         await calls.call('append', pending.key, o?.signal, () => pending.append(counted(source, o?.signal, tally), o), tally);
       },
+      ...alterRangeCopy(pending, (copy, { length }, o) => calls.call('append range', pending.key, o?.signal, copy, { bytes: length })),
       commit: (digest, o) => calls.call('commit', pending.key, o?.signal, () => pending.commit(digest, o)),
       discard: () => calls.call('discard', pending.key, undefined, () => pending.discard()),
       suspend: () => calls.call('suspend', pending.key, undefined, () => pending.suspend()),

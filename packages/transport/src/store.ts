@@ -9,7 +9,8 @@ import type { OwnerState } from './owner.ts';
  *
  * 1. **Complete or absent.** Writing is begin, append, commit. Before commit nothing is visible under the key: not to `stat`,
  *    `read` or `list`. Commit gets size and SHA-256, compares them with the bytes that arrived, and refuses a difference
- *    (`integrity`); where the caller digests the chunks itself and says so, it compares the size. When commit resolves, the object is durable: it survives a loss of power.
+ *    (`integrity`); where the caller digests the chunks itself and says so, or leaves that to the reader, it compares the size. When commit
+ *    resolves, the object is durable: it survives a loss of power.
  * 2. **Nothing left behind.** A write that is discarded, aborted or failed leaves nothing that a listing shows and nothing
  *    that costs money. What a killed process left is listed by `pending` and removed by `clear`.
  * 3. **Resumable.** An unfinished write reports how many of its bytes are durable, and has a token from the start with which another
@@ -44,6 +45,8 @@ export interface StoreCapabilities {
   readonly createOnly: boolean;
   /** Maximum size of an object in bytes; Infinity if only space is a limit. */
   readonly maxObjectBytes: number;
+  /** `appendRange` works: ranges of complete objects are copied within the store. Absent means no. */
+  readonly rangedCopy?: boolean | undefined;
 }
 
 /** One complete object. */
@@ -92,9 +95,10 @@ export interface BeginOptions extends CallOptions {
   readonly expectedBytes?: number | undefined;
   /**
    * Who computes the SHA-256 that `commit` gets. `caller`: it was computed from the very chunks that `append` gets, in this process,
-   * and the store need not compute it again; `commit` then compares the size alone. `store` if absent.
+   * and the store need not compute it again; `commit` then compares the size alone. `reader`: nobody before commit, which gets the size
+   * alone; its SHA-256 is known only after the object was read. `appendRange` needs this. `store` if absent.
    */
-  readonly digestBy?: 'store' | 'caller' | undefined;
+  readonly digestBy?: 'store' | 'caller' | 'reader' | undefined;
 }
 
 /** The digest that `commit` compares the object with. */
@@ -103,6 +107,18 @@ export interface Digest {
   readonly size: number;
   /** SHA-256 of the whole object, 64 lower-case hexadecimal digits. */
   readonly sha256: string;
+}
+
+/** What `commit` compares the object with: its digest, or the size alone with `digestBy: 'reader'`. */
+export interface CommitDigest extends Pick<Digest, 'size'> {
+  readonly sha256?: string | undefined;
+}
+
+/** A range of a complete object, bytes. */
+export interface ObjectRange {
+  readonly key: string;
+  readonly offset: number;
+  readonly length: number;
 }
 
 /**
@@ -121,10 +137,24 @@ export interface PendingObject extends AsyncDisposable {
    */
   append(source: AsyncIterable<Uint8Array>, options?: CallOptions): Promise<void>;
   /**
-   * Makes the object visible, complete and durable, or rejects and leaves nothing under the key.
-   * @throws StoreError `integrity` if size or SHA-256 differ from the bytes that arrived (with `digestBy: 'caller'`, the size); `exists` with create-only
+   * Appends a range of a complete object of the same store. The store copies it by itself where its service can; what the service cannot
+   * copy passes through this machine. The bytes are those of that range at the time of the call, and as durable as appended ones: after
+   * commit at the latest. No digest of them is computed: the write must have `digestBy: 'reader'`, and the bytes count as checked only
+   * after they were read from the new object. The other object may be removed as soon as this resolves. After a rejection the write can
+   * only be discarded or suspended.
+   *
+   * There just where the capability `rangedCopy` is.
+   *
+   * @returns how many of the bytes passed through this machine
+   * @throws StoreError `unsupported` with another `digestBy`; `invalid-key`, `not-found`, `invalid-range` before anything is appended
    */
-  commit(digest: Digest, options?: CallOptions): Promise<ObjectInfo>;
+  appendRange?(range: ObjectRange, options?: CallOptions): Promise<number>;
+  /**
+   * Makes the object visible, complete and durable, or rejects and leaves nothing under the key.
+   * @throws StoreError `integrity` if size or SHA-256 differ from the bytes that arrived (with `digestBy: 'caller'` or `'reader'`, the
+   *   size); `exists` with create-only
+   */
+  commit(digest: CommitDigest, options?: CallOptions): Promise<ObjectInfo>;
   /** Ends the write and leaves nothing. Idempotent; does nothing after commit. */
   discard(): Promise<void>;
   /**

@@ -16,10 +16,19 @@ let library: ReturnType<typeof koffi.load> | undefined;
  */
 export function processFunction(prototype: string): Native {
   if (library === undefined) {
-    koffi.config({ async_stack_size: THREAD_STACK_BYTES });
+    setThreadStack();
     library = koffi.load(null);
   }
   return library.func(prototype);
+}
+
+/** koffi takes its configuration only before the first library is loaded: other packages that may be first set the same. */
+function setThreadStack(): void {
+  try {
+    koffi.config({ async_stack_size: THREAD_STACK_BYTES });
+  } catch {
+    // It is set.
+  }
 }
 
 /** What running calls on other threads use: it must not be garbage-collected. */

@@ -1,11 +1,12 @@
 import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
-import type { BeginOptions, CallOptions, Digest, ObjectInfo, PendingObject } from '@gantry/transport';
-import { StoreError, abortable } from '@gantry/transport';
+import type { BeginOptions, CallOptions, CommitDigest, ObjectInfo, ObjectRange, PendingObject } from '@gantry/transport';
+import { StoreError, abortable, assertKey, assertRange, assertRangeCopy, orAbort } from '@gantry/transport';
 import { commitFile } from '../commit.ts';
 import type { StoreContext } from '../context.ts';
 import type { FileSystemCapabilities, ReadableFile, WritableFile } from '../file-system.ts';
 import { objectInfo } from '../listing.ts';
+import { openObject } from '../open-object.ts';
 import type { StableRoot } from '../root.ts';
 import { DurableProgress } from './durable-progress.ts';
 import type { WriteFiles } from './write-directory.ts';
@@ -20,7 +21,8 @@ export class UnfinishedWrite implements PendingObject {
   readonly #files: WriteFiles;
   readonly #file: WritableFile;
   readonly #progress: DurableProgress;
-  /** Undefined where the caller digests. */
+  readonly #digestBy: BeginOptions['digestBy'];
+  /** Undefined where somebody else digests. */
   readonly #hash: Hash | undefined;
   readonly #capabilities: FileSystemCapabilities;
   #written = 0;
@@ -48,7 +50,8 @@ export class UnfinishedWrite implements PendingObject {
     this.#files = files;
     this.#file = file;
     this.#capabilities = capabilities;
-    this.#hash = digestBy === 'caller' ? undefined : createHash('sha256');
+    this.#digestBy = digestBy ?? 'store';
+    this.#hash = this.#digestBy === 'store' ? createHash('sha256') : undefined;
     this.#progress = new DurableProgress(file, () => Promise.all([files.directory.sync(), syncWriteDirectories(context)]), {
       ...capabilities,
       mark: files.record.mark,
@@ -91,7 +94,23 @@ export class UnfinishedWrite implements PendingObject {
     }
   }
 
-  async commit(digest: Digest, { signal }: CallOptions = {}): Promise<ObjectInfo> {
+  async appendRange(range: ObjectRange, { signal }: CallOptions = {}): Promise<number> {
+    this.#assertOpen();
+    assertRangeCopy(this.key, this.#digestBy);
+    assertKey(range.key);
+    try {
+      return await this.#doing(`copying ${range.key} into`, signal, async () => {
+        await using source = await openObject(this.#context, range.key, signal);
+        assertRange(range.key, { ...range, objectSize: source.found.size });
+        return await this.#copy(source, range, signal);
+      });
+    } catch (error) {
+      this.#state = 'failed';
+      throw error;
+    }
+  }
+
+  async commit(digest: CommitDigest, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     this.#assertOpen();
     this.#state = 'ended';
     let committed = false;
@@ -149,17 +168,42 @@ export class UnfinishedWrite implements PendingObject {
     await this.#progress.keepUp();
   }
 
+  /** @returns how many bytes passed through this machine */
+  async #copy(source: ReadableFile, { key, offset, length }: ObjectRange, signal: AbortSignal | undefined): Promise<number> {
+    const end = offset + length;
+    let at = offset;
+    while (at < end) {
+      signal?.throwIfAborted();
+      const copied = await orAbort(this.#file.copy?.(source, at, end - at, signal) ?? Promise.resolve(undefined), signal);
+      if (copied === undefined) break;
+      if (copied === 0) throw endsEarly(key, at, end);
+      at += copied;
+      this.#written += copied;
+      await this.#progress.keepUp();
+    }
+    const copiedTo = at;
+    for await (const chunk of abortable(source.read(at, end), signal)) {
+      await this.#take(chunk, signal);
+      at += chunk.length;
+    }
+    if (at < end) throw endsEarly(key, at, end);
+    return end - copiedTo;
+  }
+
   async #syncAll(): Promise<void> {
     await this.#file.flush();
     await this.#progress.all(this.#written);
   }
 
-  #compare({ size, sha256 }: Digest): void {
+  #compare({ size, sha256 }: CommitDigest): void {
     const actual = this.#hash?.copy().digest('hex') ?? sha256;
     if (size === this.#written && sha256 === actual) return;
     throw new StoreError('integrity', {
       key: this.key,
-      message: `cannot commit ${this.key}: got ${this.#written} bytes with SHA-256 ${actual}, expected ${size} bytes with ${sha256}`,
+      message:
+        actual === undefined
+          ? `cannot commit ${this.key}: got ${this.#written} bytes, expected ${size}`
+          : `cannot commit ${this.key}: got ${this.#written} bytes with SHA-256 ${actual}, expected ${size} bytes with ${sha256 ?? 'no SHA-256'}`,
       hint: 'The data changed on its way: check the memory and disks of this machine, and try again.',
     });
   }
@@ -218,4 +262,12 @@ export class UnfinishedWrite implements PendingObject {
     const where = (): string => `in ${this.#context.shown} at byte ${this.#file.arrivedBytes}`;
     return this.#context.doing({ doing: `${doing} ${this.key}`, where, key: this.key, signal }, work);
   }
+}
+
+function endsEarly(key: string, at: number, end: number): StoreError {
+  return new StoreError('integrity', {
+    key,
+    message: `cannot copy ${key} up to byte ${end}: it has only ${at} bytes`,
+    hint: 'Another program truncated it: find out which one, and take another export.',
+  });
 }

@@ -17,6 +17,16 @@ export function resetOnExit(socket: Socket): void {
   if (typeof fd !== 'number' || fd < 0) throw new Error('the socket has no file descriptor');
   // struct linger { int l_onoff; int l_linger; }
   const linger = new Uint8Array(Int32Array.of(1, 0).buffer);
+  setThreadStack();
   const call = koffi.load(null).func('int setsockopt(int fd, int level, int name, void *value, uint length)');
   if (call(fd, SOL_SOCKET, SO_LINGER, linger, linger.length) !== 0) throw new Error(`setsockopt failed with errno ${koffi.errno()}`);
+}
+
+/** What core needs for its own calls: koffi takes its configuration only before the first library is loaded, which may be this one. */
+function setThreadStack(): void {
+  try {
+    koffi.config({ async_stack_size: 1024 * 1024 });
+  } catch {
+    // It is set.
+  }
 }

@@ -110,7 +110,8 @@ export async function fetchRange(
   }
 }
 
-function changed(bucket: Bucket, key: string, what: string): StoreError {
+/** The error for an object that is not the one of before any more. @param what such as `was replaced while it was read` */
+export function changed(bucket: Bucket, key: string, what: string): StoreError {
   return new StoreError('integrity', { key, message: `${bucket.show(key)} ${what}`, hint: 'Read it again from the start.' });
 }
 

@@ -2,19 +2,25 @@ import type { ByteSource, ReadOptions } from '@gantry/transport';
 import { StoreError, assertRange } from '@gantry/transport';
 
 import { failedWith } from '../requests/errors.ts';
+import { comparableEtag } from '../requests/etag.ts';
 import { statObject } from '../requests/stored-object.ts';
 import type { ByteRange, OpenedRange } from './ranged-read.ts';
-import { openRange } from './ranged-read.ts';
+import { changed, openRange } from './ranged-read.ts';
 import { RANGE_BYTES, S3ByteSource } from './s3-byte-source.ts';
 import type { S3Context } from '../s3-context.ts';
 
 /**
  * Opens an object, or a range of it. The first request is for the first range: its answer has the size and the ETag too.
  *
- * @throws StoreError `not-found`, `invalid-range`
+ * @param options.etag of the object, if it must be a certain one
+ * @throws StoreError `not-found`, `invalid-range`; `integrity` if it is another object
  */
-export async function openSource(context: S3Context, key: string, options: ReadOptions): Promise<ByteSource> {
-  const { offset = 0, length, signal } = options;
+export async function openSource(
+  context: S3Context,
+  key: string,
+  options: ReadOptions & { readonly etag?: string | undefined },
+): Promise<ByteSource> {
+  const { offset = 0, length, signal, etag } = options;
   // The size is not known yet: checks only that these are whole numbers.
   assertRange(key, { offset, length: length ?? 0, objectSize: Infinity });
   const { bucket } = context;
@@ -24,6 +30,7 @@ export async function openSource(context: S3Context, key: string, options: ReadO
   const found = first ?? (await statForRead(context, key, signal));
   const range = { offset, length: length ?? Math.max(0, found.objectSize - offset), objectSize: found.objectSize };
   try {
+    if (etag !== undefined && comparableEtag(found.etag) !== comparableEtag(etag)) throw changed(bucket, key, 'was replaced meanwhile');
     assertRange(key, range);
   } catch (error) {
     first?.body.destroy();
@@ -56,7 +63,8 @@ async function openFirst(
   }
 }
 
-async function statForRead(
+/** The size and the ETag of an object. @throws StoreError `not-found` */
+export async function statForRead(
   context: S3Context,
   key: string,
   signal: AbortSignal | undefined,

@@ -14,13 +14,13 @@ interface EtagAnswer {
 const MAX_DAMAGED_ATTEMPTS = 3;
 
 /**
- * Refuses an answer whose ETag is not that of the bytes sent: at first as damage in transit, to be sent again, and permanently if that
+ * Refuses an answer whose ETag is not that of the bytes sent (where that is known): at first as damage in transit, to be sent again, and permanently if that
  * did not help.
  *
  * @throws StoreError `integrity`, or what {@link damagedInTransit} makes
  */
-export function assertEtag(bucket: Bucket, key: string, answer: EtagAnswer, expected: string, attempt: number): void {
-  if (sameEtag(bucket, answer, expected)) return;
+export function assertEtag(bucket: Bucket, key: string, answer: EtagAnswer, expected: string | undefined, attempt: number): void {
+  if (expected === undefined || sameEtag(bucket, answer, expected)) return;
   const message = `${bucket.show(key)} does not have the bytes that were sent: ETag mismatch: got ${bareEtag(answer.ETag)}, expected ${expected}`;
   if (attempt <= MAX_DAMAGED_ATTEMPTS) throw damagedInTransit(message);
   throw new StoreError('integrity', {

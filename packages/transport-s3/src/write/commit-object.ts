@@ -105,7 +105,7 @@ async function refuseExisting(bucket: Bucket, { key, signal }: CommitRequest): P
 }
 
 /** The request failed, but may have taken effect: the answer was lost, or an earlier attempt had succeeded. */
-async function settle(bucket: Bucket, request: CommitRequest, etag: string, error: unknown, doing: string): Promise<Date> {
+async function settle(bucket: Bucket, request: CommitRequest, etag: string | undefined, error: unknown, doing: string): Promise<Date> {
   const { key, writeId, createOnly, signal } = request;
   signal.throwIfAborted();
   const found = await statUnlessDenied(bucket, key, signal);
@@ -118,7 +118,7 @@ async function settle(bucket: Bucket, request: CommitRequest, etag: string, erro
 }
 
 /** Checks that the service really stored the object. Repeats a check that fails before it reports damage. */
-async function verify(bucket: Bucket, request: CommitRequest, etag: string): Promise<Date> {
+async function verify(bucket: Bucket, request: CommitRequest, etag: string | undefined): Promise<Date> {
   const { key, writeId, size, signal } = request;
   for (let attempt = 1; ; attempt++) {
     const found = await statUnlessDenied(bucket, key, signal);

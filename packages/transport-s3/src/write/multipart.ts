@@ -36,7 +36,8 @@ interface Part {
 export interface StoredPart {
   readonly number: number;
   readonly etag: string;
-  readonly md5: Buffer;
+  /** Undefined if the service copied the part and its ETag is not an MD5 sum. */
+  readonly md5: Buffer | undefined;
 }
 
 /** The service no longer knows the upload: it was completed or aborted. */
@@ -98,10 +99,16 @@ export async function sendPart(
   return { number, etag, md5: digest };
 }
 
-/** The ETag of the complete object if ETags are MD5 sums: the MD5 of the parts' MD5s, and the number of parts. */
-export function multipartEtag(parts: readonly StoredPart[]): string {
+/**
+ * The ETag of the complete object if ETags are MD5 sums: the MD5 of the parts' MD5s, and the number of parts. Undefined if the MD5 of a
+ * part is unknown.
+ */
+export function multipartEtag(parts: readonly StoredPart[]): string | undefined {
   const hash = createHash('md5');
-  for (const part of parts) hash.update(part.md5);
+  for (const { md5 } of parts) {
+    if (md5 === undefined) return undefined;
+    hash.update(md5);
+  }
   return `${hash.digest('hex')}-${parts.length}`;
 }
 

@@ -2,6 +2,8 @@ import { ignore, untilAborted } from '../requests/abort.ts';
 import type { MultipartUpload, StoredPart } from './multipart.ts';
 import { sendPart } from './multipart.ts';
 import type { S3Context } from '../s3-context.ts';
+import type { CopiedRange } from './copy-part.ts';
+import { CopyRefused, copyPart } from './copy-part.ts';
 
 /** Sends the parts of one upload, several in parallel, while the next one fills. The first failure ends all. */
 export class PartSender {
@@ -33,12 +35,28 @@ export class PartSender {
   async send(upload: MultipartUpload, buffer: Buffer<ArrayBuffer>, length: number, signal: AbortSignal | undefined): Promise<void> {
     const leave = await this.#context.uploads.enter(buffer.length, signal, this.failed);
     const number = ++this.#count;
-    const running = this.#store(upload, number, buffer, length).finally(() => {
-      leave();
-      this.#running.delete(running);
-    });
-    this.#running.add(running);
-    running.catch(ignore);
+    this.#follow(this.#store(upload, number, buffer, length), leave);
+  }
+
+  /** Has the service copy a part, as soon as the limit allows. @throws as {@link send} */
+  async copy(upload: MultipartUpload, range: CopiedRange, signal: AbortSignal | undefined): Promise<void> {
+    const leave = await this.#context.uploads.enter(0, signal, this.failed);
+    const number = ++this.#count;
+    this.#follow(this.#copy(upload, number, range), leave);
+  }
+
+  /** The first copy from an object: waits for it. @returns false if the service refuses it, which ends nothing. @throws as {@link send} */
+  async tryCopy(upload: MultipartUpload, range: CopiedRange, signal: AbortSignal | undefined): Promise<boolean> {
+    try {
+      const copying = copyPart(this.#context.bucket, upload, this.#count + 1, range, this.failed);
+      this.#stored.push(await untilAborted(copying, signal, this.failed));
+      // Only now: a refused part may exist in the service, empty, and is replaced by the next one.
+      this.#count += 1;
+      return true;
+    } catch (error) {
+      if (error instanceof CopyRefused) return false;
+      throw error;
+    }
   }
 
   /** Waits for all parts. @returns them in the order of their numbers. @throws as {@link send} */
@@ -51,6 +69,24 @@ export class PartSender {
   async stop(reason: unknown): Promise<void> {
     this.#failed.abort(reason);
     await Promise.allSettled(this.#running);
+  }
+
+  #follow(work: Promise<void>, leave: () => void): void {
+    const running = work.finally(() => {
+      leave();
+      this.#running.delete(running);
+    });
+    this.#running.add(running);
+    running.catch(ignore);
+  }
+
+  async #copy(upload: MultipartUpload, number: number, range: CopiedRange): Promise<void> {
+    try {
+      this.#stored.push(await copyPart(this.#context.bucket, upload, number, range, this.failed));
+    } catch (error) {
+      this.#failed.abort(error);
+      throw error;
+    }
   }
 
   async #store(upload: MultipartUpload, number: number, buffer: Buffer<ArrayBuffer>, length: number): Promise<void> {

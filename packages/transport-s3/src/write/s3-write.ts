@@ -2,14 +2,18 @@ import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { BeginOptions, CallOptions, Digest, ObjectInfo, PendingObject } from '@gantry/transport';
-import { StoreError } from '@gantry/transport';
+import type { BeginOptions, CallOptions, CommitDigest, ObjectInfo, ObjectRange, PendingObject } from '@gantry/transport';
+import { StoreError, assertKey, assertRange, assertRangeCopy } from '@gantry/transport';
 
 import { ignore, untilAborted } from '../requests/abort.ts';
+import { openSource, statForRead } from '../read/reading.ts';
 import { CommitMark } from './commit-mark.ts';
+import type { CopiedRange, CopySource } from './copy-part.ts';
+import { copyRanges, minCopyBytes } from './copy-part.ts';
 import type { MultipartUpload } from './multipart.ts';
 import { endUpload } from './multipart.ts';
 import type { PartPlan } from './part-plan.ts';
+import { S3_LIMITS } from './part-plan.ts';
 import { PartSender } from './part-sender.ts';
 import { commitParts, commitSmall } from './commit-object.ts';
 import { removeOwnObject } from '../requests/stored-object.ts';
@@ -43,7 +47,7 @@ export class S3Write implements PendingObject {
   readonly #context: S3Context;
   readonly #options: WriteOptions;
   readonly #sender: PartSender;
-  /** Undefined where the caller digests. */
+  /** Undefined where somebody else digests. */
   readonly #hash: Hash | undefined;
   readonly #cut = new AbortController();
   #upload: MultipartUpload | undefined;
@@ -62,7 +66,7 @@ export class S3Write implements PendingObject {
     this.#options = options;
     this.#upload = options.upload;
     this.#sender = new PartSender(context);
-    this.#hash = options.digestBy === 'caller' ? undefined : createHash('sha256');
+    this.#hash = (options.digestBy ?? 'store') === 'store' ? createHash('sha256') : undefined;
   }
 
   get uploadId(): string | undefined {
@@ -97,7 +101,21 @@ export class S3Write implements PendingObject {
     }
   }
 
-  async commit(digest: Digest, { signal }: CallOptions = {}): Promise<ObjectInfo> {
+  async appendRange({ key, offset, length }: ObjectRange, { signal }: CallOptions = {}): Promise<number> {
+    this.#assertOpen('append to');
+    assertRangeCopy(this.key, this.#options.digestBy);
+    assertKey(key);
+    try {
+      const { etag, objectSize } = await statForRead(this.#context, key, signal);
+      assertRange(key, { offset, length, objectSize });
+      return await this.#copyRange({ key, etag }, offset, offset + length, signal);
+    } catch (error) {
+      if (this.#state === 'open') this.#state = 'failed';
+      throw error;
+    }
+  }
+
+  async commit(digest: CommitDigest, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     this.#assertOpen('commit');
     this.#state = 'failed';
     signal?.throwIfAborted();
@@ -164,6 +182,47 @@ export class S3Write implements PendingObject {
     }
   }
 
+  /** Long ranges are copied by the service, as parts of their own. @returns how many bytes passed through here */
+  async #copyRange(source: CopySource, from: number, to: number, signal: AbortSignal | undefined): Promise<number> {
+    // What was appended before becomes a part too, which must not be too small.
+    const lead = this.#buffer === undefined ? 0 : Math.max(0, S3_LIMITS.minPartBytes - this.#filled);
+    const { plan } = this.#options;
+    const partBytes = plan.partBytes(this.#sender.count + 1);
+    const start = from + lead;
+    const state = this.#context.copies?.get(source.key);
+    if (to - start < minCopyBytes(partBytes) || this.#context.copies === undefined || state === 'refused')
+      return await this.#pass(source, from, to, signal);
+    await this.#pass(source, from, start, signal);
+    await this.#sendFilled(signal);
+    if (this.#received + (to - start) > plan.maxObjectBytes) throw this.#tooLarge(plan.maxObjectBytes);
+    if (await this.#copyParts(copyRanges(source, start, to, partBytes), signal)) return lead;
+    return lead + (await this.#pass(source, start, to, signal));
+  }
+
+  /** @returns false if the service does not do that; then nothing was copied */
+  async #copyParts(ranges: readonly CopiedRange[], signal: AbortSignal | undefined): Promise<boolean> {
+    const upload = (this.#upload ??= await this.#startUpload(signal));
+    const { copies } = this.#context;
+    for (const range of ranges) {
+      const { key } = range.source;
+      if (copies?.get(key) === 'works') await this.#sender.copy(upload, range, signal);
+      else {
+        const copied = await this.#sender.tryCopy(upload, range, signal);
+        copies?.set(key, copied ? 'works' : 'refused');
+        if (!copied) return false;
+      }
+      this.#received += range.to - range.from;
+    }
+    return true;
+  }
+
+  async #pass({ key, etag }: CopySource, from: number, to: number, signal: AbortSignal | undefined): Promise<number> {
+    if (from === to) return 0;
+    await using bytes = await openSource(this.#context, key, { offset: from, length: to - from, signal, etag });
+    for await (const chunk of bytes) await this.#take(chunk, signal);
+    return to - from;
+  }
+
   async #sendFilled(signal: AbortSignal | undefined): Promise<void> {
     if (this.#buffer === undefined) return;
     this.#upload ??= await this.#startUpload(signal);
@@ -178,14 +237,14 @@ export class S3Write implements PendingObject {
     return untilAborted(this.#starting, signal);
   }
 
-  #compare({ size, sha256 }: Digest): void {
+  #compare({ size, sha256 }: CommitDigest): void {
     const arrived = this.#hash?.digest('hex') ?? sha256;
     if (size === this.#received && sha256 === arrived) return;
     throw new StoreError('integrity', {
       key: this.key,
       message:
         size === this.#received
-          ? `${this.#context.bucket.show(this.key)}: SHA-256 mismatch: got ${arrived}, expected ${sha256}`
+          ? `${this.#context.bucket.show(this.key)}: SHA-256 mismatch: got ${arrived ?? 'none'}, expected ${sha256 ?? 'none'}`
           : `${this.#context.bucket.show(this.key)}: got ${this.#received} bytes, expected ${size}`,
       hint: 'Write it again; if that does not help, check the memory of this machine.',
     });

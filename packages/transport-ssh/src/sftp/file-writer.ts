@@ -62,6 +62,13 @@ export class FileWriter {
     this.#throwFailure();
   }
 
+  /** Appends `bytes` that the server writes by itself: `copy` has it do that, from `position` on. */
+  async appendOnServer(bytes: number, copy: (position: number) => Promise<void>): Promise<void> {
+    await this.flush();
+    await copy(this.#position);
+    this.#position += bytes;
+  }
+
   /** Waits until all bytes taken are written. */
   async flush(): Promise<void> {
     if (this.#packet !== undefined) this.#send(this.#packet);

@@ -47,13 +47,15 @@ export const STATUS = {
 /** Flags for opening a file. */
 export const OPEN = { read: 1, write: 2, append: 4, create: 8, truncate: 16, exclusive: 32 } as const;
 
-/** Extensions of OpenSSH that a server may have; it lists them in its first packet. */
+/** Extensions that a server may have, as OpenSSH does; it lists them in its first packet. */
 export const EXTENSION = {
   fsync: 'fsync@openssh.com',
   hardlink: 'hardlink@openssh.com',
   posixRename: 'posix-rename@openssh.com',
   statvfs: 'statvfs@openssh.com',
   limits: 'limits@openssh.com',
+  // draft-ietf-secsh-filexfer-extensions-00, section 7; OpenSSH since 9.0.
+  copyData: 'copy-data',
 } as const;
 
 /** The protocol version that is used. */

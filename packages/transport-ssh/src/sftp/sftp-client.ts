@@ -7,6 +7,7 @@ import { EXTENSION, PACKET, SAFE_DATA_BYTES, STATUS } from './protocol.ts';
 import type { NamedAttributes, Reply } from './reply.ts';
 import { SftpSession } from './sftp-session.ts';
 import { SftpStatusError } from './status-error.ts';
+import type { WireField } from './wire.ts';
 import { SftpProtocolError } from './wire.ts';
 
 /** Maximum number of data bytes in a packet: more has no measurable benefit. */
@@ -170,6 +171,16 @@ export class SftpClient implements AsyncDisposable {
     await this.#extended('fsync', [handle]);
   }
 
+  /** Has the server write `bytes` of an open file, from an offset on, into another one at `position`. @returns false if the file ends earlier */
+  async copyData(from: Handle, offset: number, bytes: number, to: Handle, position: number): Promise<boolean> {
+    // A length of 0 means "to the end of the file".
+    if (bytes === 0) return true;
+    const reply = await this.#extendedReply('copyData', [from, BigInt(offset), BigInt(bytes), to, BigInt(position)]);
+    if (reply.kind === 'end') return false;
+    expectOk(reply);
+    return true;
+  }
+
   async space(path: string): Promise<FileSystemSpace> {
     const reply = await this.#session.request(PACKET.extended, [EXTENSION.statvfs, path]);
     if (reply.kind !== 'extended') throw unexpected(reply);
@@ -188,9 +199,13 @@ export class SftpClient implements AsyncDisposable {
     return this.#session[Symbol.asyncDispose]();
   }
 
-  async #extended(extension: keyof typeof EXTENSION, fields: readonly (string | Handle)[]): Promise<void> {
+  async #extended(extension: keyof typeof EXTENSION, fields: readonly WireField[]): Promise<void> {
+    expectOk(await this.#extendedReply(extension, fields));
+  }
+
+  async #extendedReply(extension: keyof typeof EXTENSION, fields: readonly WireField[]): Promise<Reply> {
     if (!this.has(extension)) throw new SftpStatusError(STATUS.unsupported, `the server lacks ${EXTENSION[extension]}`);
-    expectOk(await this.#session.request(PACKET.extended, [EXTENSION[extension], ...fields]));
+    return await this.#session.request(PACKET.extended, [EXTENSION[extension], ...fields]);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { FileInfo, ReadableFile } from '@gantry/directory-store';
+import { FileSystemError } from '@gantry/directory-store';
 import { closeOnFailure } from '@gantry/transport';
 import type { Attributes } from '../sftp/attributes.ts';
 import { FileSessions } from '../sftp/file-sessions.ts';
@@ -21,24 +22,32 @@ export async function openReadable({ pool }: Peer, path: string, signal: AbortSi
     first ??= found;
     if (found.size === first.size && found.modifiedSeconds === first.modifiedSeconds) return handle;
     await client.close(handle);
-    throw new Error(`${path} was replaced`);
+    throw new FileSystemError('failed', { code: 'integrity', message: `${path} was replaced while it was read` });
   };
   const sessions = await calling(FileSessions.open(pool, open, signal));
   const close = (): Promise<void> => sessions[Symbol.asyncDispose]();
   return closeOnFailure(close, async () => {
     const found = fileInfoOf(first ?? {});
     assertKind(path, found, 'file');
-    return new SftpReadableFile(sessions, found);
+    return new SftpReadableFile(sessions, found, open);
   });
 }
 
-class SftpReadableFile implements ReadableFile {
+/** A file that is open for reading. */
+export class SftpReadableFile implements ReadableFile {
   readonly found: FileInfo;
   readonly #sessions: FileSessions;
+  readonly #open: (client: SftpClient) => Promise<Handle>;
 
-  constructor(sessions: FileSessions, found: FileInfo) {
+  constructor(sessions: FileSessions, found: FileInfo, open: (client: SftpClient) => Promise<Handle>) {
     this.#sessions = sessions;
     this.found = found;
+    this.#open = open;
+  }
+
+  /** Opens the same file over another session, for requests with two files. The caller closes it. @throws Error if it was replaced */
+  openOver(client: SftpClient): Promise<Handle> {
+    return this.#open(client);
   }
 
   async *read(offset: number, end: number): AsyncGenerator<Uint8Array, void, undefined> {

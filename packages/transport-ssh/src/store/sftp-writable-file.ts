@@ -1,18 +1,25 @@
 import { Buffer } from 'node:buffer';
 import { posix } from 'node:path';
-import type { FileInfo, SyncOptions, WritableFile } from '@gantry/directory-store';
+import type { FileInfo, ReadableFile, SyncOptions, WritableFile } from '@gantry/directory-store';
 import { formatMark } from '@gantry/directory-store';
 import { orAbort } from '@gantry/transport';
 import { FileSessions } from '../sftp/file-sessions.ts';
 import { FileWriter } from '../sftp/file-writer.ts';
 import type { SessionFile } from '../sftp/pooled-session.ts';
-import { OPEN } from '../sftp/protocol.ts';
+import { OPEN, STATUS } from '../sftp/protocol.ts';
 import type { Handle, SftpClient } from '../sftp/sftp-client.ts';
+import { hasStatus } from '../sftp/status-error.ts';
 import { calling, explainWriteFailure } from './errors.ts';
 import { fileInfoOf } from './file-info.ts';
 import type { Peer } from './peer.ts';
+import { SftpReadableFile } from './sftp-readable-file.ts';
 
 const FILE_MODE = 0o600;
+
+/** What one request has the server copy: until it is answered, no byte passes, which must not look like a stalled connection. */
+const REQUEST_COPY_BYTES = 8 * 1024 * 1024;
+/** What is copied before the next sync and the next look at the signal. */
+const MAX_COPY_BYTES = 64 * 1024 * 1024;
 
 /** The session that makes data durable, and the mark beside the data. */
 interface Syncing extends AsyncDisposable {
@@ -64,6 +71,12 @@ export class SftpWritableFile implements WritableFile {
     return this.#explaining(orAbort(this.#writer.write(chunk), signal));
   }
 
+  async copy(from: ReadableFile, offset: number, maxBytes: number): Promise<number | undefined> {
+    const { client } = this.#sessions.first;
+    if (!(from instanceof SftpReadableFile) || !client.has('copyData')) return undefined;
+    return await this.#explaining(this.#copy(from, offset, Math.min(maxBytes, MAX_COPY_BYTES)));
+  }
+
   flush(): Promise<void> {
     return this.#explaining(this.#writer.flush());
   }
@@ -80,6 +93,24 @@ export class SftpWritableFile implements WritableFile {
     const syncing = await this.#syncing?.catch(() => undefined);
     await syncing?.[Symbol.asyncDispose]();
     await this.#sessions[Symbol.asyncDispose]();
+  }
+
+  async #copy(from: SftpReadableFile, offset: number, bytes: number): Promise<number | undefined> {
+    const { client, handle } = this.#sessions.first;
+    const source = await from.openOver(client);
+    try {
+      let complete = true;
+      await this.#writer.appendOnServer(bytes, async (position) => {
+        complete = await copyInRequests(client, { source, offset, bytes, target: handle, position });
+      });
+      return complete ? bytes : 0;
+    } catch (error) {
+      // Some servers list what an administrator denies (sftp-server -P).
+      if (hasStatus(error, STATUS.unsupported, STATUS.permissionDenied)) return undefined;
+      throw error;
+    } finally {
+      await client.close(source).catch(() => undefined);
+    }
   }
 
   async #finish(): Promise<FileInfo> {
@@ -128,6 +159,23 @@ export class SftpWritableFile implements WritableFile {
       throw await explainWriteFailure(error, this.#sessions.first, this.#file.directory);
     }
   }
+}
+
+interface ServerCopy {
+  readonly source: Handle;
+  readonly offset: number;
+  readonly bytes: number;
+  readonly target: Handle;
+  readonly position: number;
+}
+
+/** One request after the other: a server works on the requests of one session in sequence anyway. @returns false if the source ends early */
+async function copyInRequests(client: SftpClient, { source, offset, bytes, target, position }: ServerCopy): Promise<boolean> {
+  for (let done = 0; done < bytes; done += REQUEST_COPY_BYTES) {
+    const now = Math.min(REQUEST_COPY_BYTES, bytes - done);
+    if (!(await client.copyData(source, offset + done, now, target, position + done))) return false;
+  }
+  return true;
 }
 
 /** Writes bytes (at most one packet) to the start of a file, and makes them durable if the server can. */

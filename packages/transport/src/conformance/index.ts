@@ -8,6 +8,7 @@ import { ConformanceFailure } from './failure.ts';
 import { keys } from './keys.ts';
 import { listing } from './listing.ts';
 import { reading } from './reading.ts';
+import { rangeCopy } from './range-copy.ts';
 import { removing } from './removing.ts';
 import { resume } from './resume.ts';
 import type { OpenStore } from './fixture.ts';
@@ -38,6 +39,7 @@ const TOPICS: Readonly<Record<string, readonly Check[]>> = {
   reading,
   listing,
   removing,
+  'range copy': rangeCopy,
   keys,
   cancelling,
 };

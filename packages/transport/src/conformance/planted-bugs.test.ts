@@ -328,6 +328,35 @@ const BUGS: readonly PlantedBug[] = [
       ),
   },
   {
+    bug: 'a copied range has other bytes',
+    caughtBy: 'range copy: ranges of several objects and bytes are put together in the order of the calls',
+    plant: (store, memory) =>
+      inPending(store, (pending) =>
+        alterPending(pending, {
+          appendRange: async ({ offset, length }) => {
+            const unfinished = memory.unfinished.get(pending.token);
+            if (unfinished !== undefined) unfinished.bytes = Buffer.concat([unfinished.bytes, Buffer.alloc(length, offset)]);
+            return 0;
+          },
+        }),
+      ),
+  },
+  {
+    bug: 'a range is copied although the digest of the write is computed',
+    caughtBy: 'range copy: a write whose digest is computed refuses ranges',
+    plant: (store) => alterStore(store, { begin: (key, options) => store.begin(key, { ...options, digestBy: 'reader' }) }),
+  },
+  {
+    bug: 'the store denies copies of ranges, but makes them',
+    caughtBy: 'range copy: an object can be a copy of one range, small or empty',
+    plant: (store) => alterStore(store, { capabilities: { ...store.capabilities, rangedCopy: false } }),
+  },
+  {
+    bug: 'a range beyond the object is cut',
+    caughtBy: 'range copy: a range beyond the object is refused, and a missing object is not found',
+    plant: (store) => inPending(store, (pending) => alterPending(pending, { appendRange: async () => 0 })),
+  },
+  {
     bug: 'clear removes nothing',
     caughtBy: 'resume: pending lists unfinished writes, to another connection too, and clear removes them',
     plant: (store) => alterStore(store, { clear: async () => undefined }),

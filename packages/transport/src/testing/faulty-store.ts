@@ -1,11 +1,23 @@
 import { once } from 'node:events';
 import { abortable } from '../abortable.ts';
-import { alterBody, alterPending, alterStore } from '../alter.ts';
+import { alterBody, alterPending, alterRangeCopy, alterStore } from '../alter.ts';
 import { StoreError } from '../errors.ts';
 import type { PendingObject, Store } from '../store.ts';
 
 /** The calls that can fail: those of a store and of the objects it returns; `body` is the iteration of the result of `read`. */
-export type FaultyCall = 'stat' | 'read' | 'body' | 'list' | 'begin' | 'resume' | 'append' | 'commit' | 'pending' | 'clear' | 'remove';
+export type FaultyCall =
+  | 'stat'
+  | 'read'
+  | 'body'
+  | 'list'
+  | 'begin'
+  | 'resume'
+  | 'append'
+  | 'append range'
+  | 'commit'
+  | 'pending'
+  | 'clear'
+  | 'remove';
 
 export interface Fault {
   readonly on: FaultyCall;
@@ -46,6 +58,7 @@ export function faultyStore(store: Store, { faults = [], freeBytes = Infinity }:
           o,
         );
       },
+      ...alterRangeCopy(pending, (copy, _range, o) => call('append range', o?.signal, copy)),
       commit: (digest, o) => call('commit', o?.signal, () => pending.commit(digest, o)),
     });
   return alterStore(store, {

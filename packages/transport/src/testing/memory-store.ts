@@ -2,12 +2,12 @@ import { createHash, randomBytes } from 'node:crypto';
 import { abortable } from '../abortable.ts';
 import { StoreError } from '../errors.ts';
 import { assertKey, assertPrefix } from '../key.ts';
-import { assertRange } from '../range.ts';
+import { assertRange, assertRangeCopy } from '../range.ts';
 import type {
   BeginOptions,
   ByteSource,
   CallOptions,
-  Digest,
+  CommitDigest,
   ObjectInfo,
   PendingInfo,
   PendingObject,
@@ -24,7 +24,7 @@ interface StoredObject {
 interface Unfinished {
   readonly key: string;
   readonly ifExists: 'fail' | 'replace';
-  readonly digestBy: 'store' | 'caller';
+  readonly digestBy: 'store' | 'caller' | 'reader';
   readonly started: Date;
   bytes: Buffer;
   /** The store that owns it now; undefined when suspended. */
@@ -42,7 +42,13 @@ const CHUNK_BYTES = 64 * 1024;
 /** A store in memory, for tests. It keeps every promise of the contract, except that its data does not survive the process. */
 export class MemoryStore implements Store {
   readonly address = 'memory:';
-  readonly capabilities: StoreCapabilities = { rangedRead: true, resumableWrite: true, createOnly: true, maxObjectBytes: Infinity };
+  readonly capabilities: StoreCapabilities = {
+    rangedRead: true,
+    resumableWrite: true,
+    createOnly: true,
+    maxObjectBytes: Infinity,
+    rangedCopy: true,
+  };
   readonly #memory: Memory;
 
   constructor(memory: Memory = new Memory()) {
@@ -95,7 +101,7 @@ export class MemoryStore implements Store {
     if (unfinished === undefined)
       throw new StoreError('not-found', { key: token, message: `there is no unfinished write ${JSON.stringify(token)}` });
     // A new record, so that the previous holder, which was taken for dead, no longer owns it.
-    const resumed = { ...unfinished, holder: this };
+    const resumed: Unfinished = { ...unfinished, digestBy: 'store', holder: this };
     this.#memory.unfinished.set(token, resumed);
     return this.#pendingObject(token, resumed);
   }
@@ -168,6 +174,21 @@ export class MemoryStore implements Store {
           throw error;
         }
       },
+      appendRange: async (range, { signal } = {}) => {
+        assertOpen();
+        assertKey(range.key);
+        signal?.throwIfAborted();
+        assertRangeCopy(key, unfinished.digestBy);
+        try {
+          const { bytes } = this.#find(range.key);
+          assertRange(range.key, { ...range, objectSize: bytes.length });
+          unfinished.bytes = Buffer.concat([unfinished.bytes, bytes.subarray(range.offset, range.offset + range.length)]);
+          return 0;
+        } catch (error) {
+          failed = true;
+          throw error;
+        }
+      },
       commit: async (digest, { signal } = {}) => {
         assertOpen();
         all.delete(token);
@@ -187,8 +208,8 @@ export class MemoryStore implements Store {
   }
 }
 
-function assertDigest({ key, bytes, digestBy }: Unfinished, { size, sha256 }: Digest): void {
-  if (bytes.length === size && digestBy === 'caller') return;
+function assertDigest({ key, bytes, digestBy }: Unfinished, { size, sha256 }: CommitDigest): void {
+  if (bytes.length === size && digestBy !== 'store') return;
   if (bytes.length === size && createHash('sha256').update(bytes).digest('hex') === sha256) return;
   throw new StoreError('integrity', {
     key,
