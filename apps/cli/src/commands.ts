@@ -39,6 +39,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Read an export completely and check every frame, digest and file.',
     load: () => import('./commands/verify.ts'),
   },
+  {
+    name: 'copy',
+    summary: 'Copy an export from one store to another, and check everything that arrives.',
+    load: () => import('./commands/copy.ts'),
+  },
+  {
+    name: 'mirror',
+    summary: 'Copy the exports that a store has and another one lacks.',
+    load: () => import('./commands/mirror.ts'),
+  },
   { name: 'remove', summary: 'Remove one export permanently.', load: () => import('./commands/remove.ts') },
   {
     name: 'clean',

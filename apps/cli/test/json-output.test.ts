@@ -1,4 +1,4 @@
-import { cp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { makeRandomFile, makeSparseFile, makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
@@ -85,6 +85,9 @@ beforeAll(async () => {
   await run('import', store, String(plain), '--to', small);
   await run('verify', store, String(reference));
   await run('snapshots', 'check', raw);
+  await run('copy', store, String(reference), bench.file('second'));
+  await putSomethingInItsPlace(bench.file('second'), String(plain));
+  await run('mirror', store, bench.file('second'));
   await run('show', store, String(reference));
   await copyIntoTheFuture(String(plain));
   await makeGanetiExport(String(plain));
@@ -141,6 +144,13 @@ async function copyIntoTheFuture(reference: string): Promise<void> {
   const manifest: unknown = JSON.parse(await readFile(join(to, 'manifest.json'), 'utf8'));
   const changed = { ...Object(manifest), exportId: '20991231T235959Z', started: '2099-12-31T23:59:59.000Z' };
   await writeFile(join(to, 'manifest.json'), JSON.stringify(changed));
+}
+
+/** So that the export cannot be copied to this store. */
+async function putSomethingInItsPlace(store: string, reference: string): Promise<void> {
+  const place = join(store, reference.replace('@', '/'));
+  await mkdir(place, { recursive: true });
+  await writeFile(join(place, 'notes.txt'), 'mine');
 }
 
 /** What Ganeti would have written: `config.ini` and the dumps. */

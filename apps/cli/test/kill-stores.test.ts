@@ -39,6 +39,7 @@ beforeAll(async () => {
   expect(await gantry('export', home.file('here.yaml'), home.file('origin'))).toMatchObject({ exitCode: 0 });
   const [id = ''] = await readdir(home.file('origin', NAME));
   complete = join(NAME, id);
+  expect(await gantry('export', home.file('here.yaml'), home.file('other'), '--create-store')).toMatchObject({ exitCode: 0 });
 });
 
 afterAll(() => scope.disposeAsync());
@@ -107,6 +108,7 @@ const OPERATIONS: readonly Operation[] = [
   },
   { name: 'verify', prepare: nothing, args: (address) => ['verify', address, NAME], mayBe: 'with its export' },
   { name: 'remove', prepare: nothing, args: (address) => ['remove', address, complete.replace('/', '@')], mayBe: 'with or without it' },
+  { name: 'copy', prepare: nothing, args: (address) => ['copy', home.file('other'), NAME, address], mayBe: 'with more' },
   { name: 'clean', prepare: leaveUnfinished, args: (address) => ['clean', address], mayBe: 'with more' },
 ];
 

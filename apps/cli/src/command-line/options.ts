@@ -116,6 +116,11 @@ export const PARALLEL: { readonly parallel: OptionSpec<number | undefined> } = {
   parallel: wholeNumber('--parallel <n>', 'how many disks to process at once (default 4)'),
 };
 
+/** For commands that write exports. */
+export const CREATE_STORE: { readonly createStore: OptionSpec<true | undefined> } = {
+  createStore: flag('--create-store', 'create the store if there is none yet (or GANTRY_CREATE_STORE=1)'),
+};
+
 /** For commands after which an instance can be made known where instances are described. */
 export const DEFINE: {
   readonly define: OptionSpec<string | undefined>;

@@ -1,7 +1,7 @@
 import { CODEC_NAMES, DEFAULT_CODEC, describeLevels } from '@gantry/core';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
-import { PARALLEL, RATE, SCRIPTS, choice, flag, text, wholeNumber, wholeNumbers } from '../command-line/options.ts';
+import { CREATE_STORE, PARALLEL, RATE, SCRIPTS, choice, flag, text, wholeNumber, wholeNumbers } from '../command-line/options.ts';
 import { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 
 const command: CommandModule = defineCommand({
@@ -17,7 +17,7 @@ const command: CommandModule = defineCommand({
     withPrivate: flag('--with-private', 'include private OS parameters and secret native files in the export'),
     throughSource: flag('--through-source', 'have ganeti://MASTER send the disks (as it does for an instance on another host)'),
     listen: text('--listen <address>', 'where nodes of ganeti://MASTER connect to this host: ADDRESS or ADDRESS:PORT'),
-    createStore: flag('--create-store', 'create the store if there is none yet (or GANTRY_CREATE_STORE=1)'),
+    ...CREATE_STORE,
   },
   examples: [
     'gantry export web1.yaml /srv/exports',

@@ -32,6 +32,8 @@ export interface ClaimRecord {
   readonly dumps?: readonly string[] | undefined;
   /** `INSTANCE@EXPORT-ID` of every export whose packs may be referred to: these packs must stay. */
   readonly parents?: readonly string[] | undefined;
+  /** Of a copy that writes objects as they are: the SHA-256 of the manifest that it copies. Only a copy of the same one continues it. */
+  readonly copies?: string | undefined;
 }
 
 const claimSchema: z.ZodType<ClaimRecord> = z.object({
@@ -43,6 +45,7 @@ const claimSchema: z.ZodType<ClaimRecord> = z.object({
   process: hostProcessSchema,
   dumps: z.array(z.string().refine(isDumpName)).optional(),
   parents: z.array(z.string()).optional(),
+  copies: z.string().optional(),
 });
 
 export interface ClaimRequest {
@@ -55,6 +58,8 @@ export interface ClaimRequest {
   readonly dumps?: readonly string[] | undefined;
   /** `INSTANCE@EXPORT-ID` of every export whose packs may be referred to. */
   readonly parents?: readonly string[] | undefined;
+  /** SHA-256 of the manifest that is copied. */
+  readonly copies?: string | undefined;
 }
 
 /** A claim that was made here. */
@@ -74,7 +79,7 @@ export interface Claim {
  * @throws StoreError
  */
 export async function claimExport(store: Store, request: ClaimRequest, options: CallOptions): Promise<Claim> {
-  const text = `${JSON.stringify(await claimRecord(request), null, 2)}\n`;
+  const text = await renderClaim(request);
   let unseen = 0;
   for (let ordinal = 1; ordinal <= MAX_ORDINALS; ordinal += 1) {
     const id = makeExportId(request.started, ordinal);
@@ -87,6 +92,40 @@ export async function claimExport(store: Store, request: ClaimRequest, options: 
     }
   }
   throw new RangeError(`${MAX_ORDINALS} exports of ${request.instance} started in this second`);
+}
+
+/**
+ * Reserves one id: that of an export that is copied.
+ *
+ * @returns undefined if something is there
+ * @throws StoreError
+ */
+export async function claimExportId(store: Store, id: string, request: ClaimRequest, options: CallOptions): Promise<Claim | undefined> {
+  const text = await renderClaim(request);
+  const claimed = await tryToClaim(store, exportPrefix(request.instance, id), text, options);
+  if (isStoreError(claimed)) throw inTheWay(claimed);
+  return claimed === undefined ? undefined : { id, text, ...claimed };
+}
+
+/**
+ * Puts a claim in the place of one of a dead run, to continue its work. If two do so at once, the first notices by {@link readClaimText}
+ * before it writes its manifest.
+ *
+ * @param dead the text of the claim that is replaced
+ * @returns undefined if that is not there any more
+ * @throws StoreError `unsupported` if the store cannot replace objects
+ */
+export async function takeOverClaim(
+  store: Store,
+  id: string,
+  { dead, request }: { readonly dead: string; readonly request: ClaimRequest },
+  options: CallOptions,
+): Promise<Claim | undefined> {
+  const prefix = exportPrefix(request.instance, id);
+  const text = await renderClaim(request);
+  if ((await readClaimText(store, prefix, options)) !== dead) return undefined;
+  await writeText(store, `${prefix}${CLAIM_FILE}`, text, { ...options, ifExists: 'replace' });
+  return { id, text, alone: true };
 }
 
 /** Something other than another exporter's claim is in the way, and stays there. */
@@ -151,6 +190,10 @@ export async function removeClaim(store: Store, prefix: string, text: string, op
   if ((await readClaimText(store, prefix, options)) === text) await store.remove([`${prefix}${CLAIM_FILE}`], options);
 }
 
+async function renderClaim(request: ClaimRequest): Promise<string> {
+  return `${JSON.stringify(await claimRecord(request), null, 2)}\n`;
+}
+
 async function claimRecord(request: ClaimRequest): Promise<ClaimRecord> {
   return {
     format: 'gantry-claim',
@@ -161,6 +204,7 @@ async function claimRecord(request: ClaimRequest): Promise<ClaimRecord> {
     process: await thisProcess(),
     ...(request.dumps === undefined ? {} : { dumps: request.dumps }),
     ...(request.parents === undefined ? {} : { parents: request.parents }),
+    ...(request.copies === undefined ? {} : { copies: request.copies }),
   };
 }
 

@@ -17,7 +17,7 @@ export const FRAMES_FILE = 'frames.table';
 /** Exists from the start of an export until it has a manifest. */
 export const CLAIM_FILE = 'export.claim';
 /** Says that the export was removed, and that its packs are kept for as long as other exports refer to them. */
-const REMOVED_FILE = 'removed.json';
+export const REMOVED_FILE = 'removed.json';
 
 const OWN_FILES: ReadonlySet<string> = new Set([MANIFEST_FILE, CONFIG_FILE, SUMS_FILE, FRAMES_FILE, CLAIM_FILE, REMOVED_FILE]);
 

@@ -64,6 +64,7 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   MOVE_NOT_COMMITTED: 'The move was received on this machine, but not committed.',
   BUSY: 'Another run has locked the instance or a disk, or a disk that would be written is in use; the message says who uses it.',
   INSTANCE_EXISTS: 'The instance that is to be defined has the name, UUID or MAC address of another one.',
+  EXPORT_EXISTS: 'The store has something else where the export would be copied to.',
   STATE_UNUSABLE: 'The state directory cannot be used safely.',
   PLATFORM: 'This machine lacks what is needed, or the result could not be written to stdout.',
   PEER_UNAVAILABLE: 'The peer of a move cannot be reached.',

@@ -74,6 +74,7 @@ export const ERROR_EXIT_CODES = {
   // 10: in use by somebody else, or taken
   BUSY: 10,
   INSTANCE_EXISTS: 10,
+  EXPORT_EXISTS: 10,
   // 11: the machine
   STATE_UNUSABLE: 11,
   PLATFORM: 11,

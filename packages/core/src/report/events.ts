@@ -2,7 +2,19 @@
  * Progress is a stream of typed events; the terminal's bars and `--json` are two readers of it. Events are plain JSON.
  */
 
-export type OperationName = 'create' | 'rename' | 'export' | 'import' | 'move' | 'receive' | 'verify' | 'remove' | 'os-check' | 'clean';
+export type OperationName =
+  | 'create'
+  | 'rename'
+  | 'export'
+  | 'import'
+  | 'move'
+  | 'receive'
+  | 'verify'
+  | 'remove'
+  | 'os-check'
+  | 'clean'
+  | 'copy'
+  | 'mirror';
 
 /** A disk that would be overwritten. */
 export interface PlannedTarget {

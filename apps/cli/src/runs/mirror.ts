@@ -1,0 +1,55 @@
+import type { MirrorResult } from '@gantry/core';
+import { ERROR_EXIT_CODES, mirrorStore } from '@gantry/core';
+import { wantsNewStore } from '../create-store.ts';
+import { formatBytes } from '../output/format.ts';
+import type { Session } from '../session.ts';
+import type { OptionValues } from '../command-line/command.ts';
+import type { CREATE_STORE, PARALLEL, RATE } from '../command-line/options.ts';
+
+/** Runs `gantry mirror`. */
+export async function run(
+  session: Session,
+  [from, to]: readonly [string, string],
+  {
+    parallel,
+    instance: instances,
+    newest,
+    withOlder,
+    dryRun,
+    ...options
+  }: OptionValues<typeof RATE & typeof PARALLEL & typeof CREATE_STORE> & {
+    readonly instance: readonly string[] | undefined;
+    readonly newest: number | undefined;
+    readonly withOlder: true | undefined;
+    readonly dryRun: true | undefined;
+  },
+): Promise<void> {
+  const createStore = options.createStore === true || wantsNewStore(session.env);
+  await using source = await session.open(from, 'read');
+  await using target = await session.open(to, dryRun === true ? 'read' : 'write');
+  const { signal, onEvent } = session.operation;
+  const result = await mirrorStore({ source, target, signal, onEvent, parallel, createStore, instances, newest, withOlder, dryRun });
+  const [failed] = result.exports.flatMap(({ code }) => code ?? []);
+  if (failed !== undefined) session.exitWith(ERROR_EXIT_CODES[failed]);
+  session.output.result({ operation: 'mirror', source: source.address, target: target.address, ...result }, describe(result));
+}
+
+function describe({ exports, present, older, sentBytes }: MirrorResult): readonly string[] {
+  const lines = exports.map(({ reference, outcome, sentBytes: bytes, reason }) => {
+    if (outcome === 'planned') return `would copy ${reference}`;
+    return outcome === 'copied' ? `copied ${reference} (${formatBytes(bytes)})` : `failed ${reference}: ${reason ?? ''}`;
+  });
+  const counts = [
+    count(exports, 'copied', `copied (${formatBytes(sentBytes)})`),
+    count(exports, 'planned', 'to copy'),
+    count(exports, 'failed', 'failed'),
+    `${present} there already`,
+    ...(older === 0 ? [] : [`${older} left out: the target removed them, or has newer ones (--with-older)`]),
+  ];
+  return [...lines, counts.filter((text) => text !== undefined).join(', ')];
+}
+
+function count(exports: MirrorResult['exports'], wanted: string, words: string): string | undefined {
+  const found = exports.filter(({ outcome }) => outcome === wanted).length;
+  return found === 0 ? undefined : `${found} ${words}`;
+}

@@ -1,0 +1,64 @@
+import type { CallOptions, Store } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
+import { GantryError } from '../report/errors.ts';
+import { fileOf } from './examine.ts';
+import { exportPrefix, GANETI_ID } from './export-id.ts';
+import { MANIFEST_FILE } from './layout.ts';
+import type { Manifest } from './manifest.ts';
+import { LINEAGE_MANIFEST_VERSION, MAX_MANIFEST_BYTES, parseManifest } from './manifest.ts';
+import { openExport } from './open-export.ts';
+import { readText, UnreadableTextError } from './small-object.ts';
+import { asGantryError } from './store-errors.ts';
+
+/** An export at the source of a copy. Its manifest is checked, and may still lie. */
+export interface CopiedManifest {
+  /** `INSTANCE@EXPORT-ID`. */
+  readonly reference: string;
+  readonly manifest: Manifest;
+  /** The manifest as it is in the store. */
+  readonly text: string;
+  /** What the user should know about the choice of the export. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Finds an export that is to be copied.
+ *
+ * @throws GantryError what `openExport` throws; `USAGE` for an export that Ganeti made; `STORE_UNSUPPORTED` for one that needs dumps of others
+ */
+export async function findCopied(source: Store, wanted: string, options: CallOptions): Promise<CopiedManifest> {
+  const { reference, instance, id, warnings, manifest } = await openExport(source, wanted, options);
+  if (manifest === undefined || id === GANETI_ID) {
+    throw new GantryError('USAGE', {
+      message: `cannot copy ${reference}: Ganeti made it, and it has no checksums to compare the copy with`,
+      hint: 'Import and export it again, or copy its directory with another tool.',
+    });
+  }
+  const text = await readManifestText(source, { instance, id }, options);
+  // It may have been replaced since it was opened.
+  const copied = parseManifest(text, fileOf({ instance, id }, MANIFEST_FILE));
+  if (copied.exportId !== id || copied.instance.name !== instance) {
+    throw new GantryError('MANIFEST_DAMAGED', { message: `${fileOf({ instance, id }, MANIFEST_FILE)} belongs to another export` });
+  }
+  if (copied.version === LINEAGE_MANIFEST_VERSION) {
+    throw new GantryError('STORE_UNSUPPORTED', {
+      message: `cannot copy ${reference}: its frames are in dumps of other exports`,
+      hint: 'Copy a full export of this instance, or its directory with another tool.',
+    });
+  }
+  return { reference, manifest: copied, text, warnings };
+}
+
+async function readManifestText(
+  source: Store,
+  place: { readonly instance: string; readonly id: string },
+  options: CallOptions,
+): Promise<string> {
+  try {
+    return await readText(source, `${exportPrefix(place.instance, place.id)}${MANIFEST_FILE}`, MAX_MANIFEST_BYTES, options);
+  } catch (error) {
+    if (!(error instanceof UnreadableTextError || isStoreError(error, 'not-found'))) throw asGantryError(error, source.address);
+    const what = error instanceof UnreadableTextError ? error.message : 'it is missing';
+    throw new GantryError('MANIFEST_DAMAGED', { message: `${fileOf(place, MANIFEST_FILE)} is damaged: ${what}`, cause: error });
+  }
+}

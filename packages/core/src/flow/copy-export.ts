@@ -1,0 +1,112 @@
+import { randomUUID } from 'node:crypto';
+import type { Store } from '@gantry/transport';
+import { removeClaim } from '../exports/claim.ts';
+import { renderExportConfig } from '../exports/config-export.ts';
+import type { CopiedManifest } from '../exports/copied-manifest.ts';
+import type { CopiedExport } from '../exports/copy-object.ts';
+import { copyObject, isInterruption, kindOf } from '../exports/copy-object.ts';
+import type { PlaceState } from '../exports/copy-place.ts';
+import { claimCopy, lookAtPlace, otherExport } from '../exports/copy-place.ts';
+import { exportPrefix } from '../exports/export-id.ts';
+import type { ExportObject } from '../exports/export-objects.ts';
+import { ownObjects } from '../exports/export-objects.ts';
+import { CONFIG_FILE, SUMS_FILE } from '../exports/layout.ts';
+import { isSameExport } from '../exports/same-export.ts';
+import { renderSha256Sums } from '../exports/sha256sums.ts';
+import { digestText } from '../exports/small-object.ts';
+import { withStoreErrors } from '../exports/store-errors.ts';
+import type { Reporter } from '../report/reporter.ts';
+import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
+import { TOOL } from '../report/version.ts';
+import { sideBySide } from '../system/side-by-side.ts';
+
+/** From which store to which one. */
+export interface CopyWay {
+  readonly source: Store;
+  readonly target: Store;
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+  /** Disks under way at once; default 4. */
+  readonly parallel?: number | undefined;
+}
+
+/** What became of one export. */
+export interface CopyOutcome {
+  /** `present`: the target had it already. */
+  readonly outcome: 'copied' | 'present';
+  /** Of dumps and other large objects, sent in this run. */
+  readonly sentBytes: number;
+}
+
+/**
+ * Copies one export. It becomes visible at the target when everything has arrived and was compared with the digests of its manifest. If the
+ * run is interrupted, what has arrived waits for the next run; after any other failure nothing is left of it.
+ *
+ * @throws GantryError `EXPORT_EXISTS` if there is another one under its id; `BUSY`; damage at the source; `STORE_*` of either store
+ */
+export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<CopyOutcome> {
+  const { target, signal } = way;
+  const { manifest, reference } = copied;
+  const id = { instance: manifest.instance.name, id: manifest.exportId };
+  const found = await withStoreErrors(target.address, () => lookAtPlace(target, id, { signal }));
+  if (found.state !== 'export') return await copyObjects(way, copied, found);
+  const there = { store: target, manifest: found.manifest };
+  if (!(await isSameExport({ store: way.source, manifest }, there, { signal }))) throw otherExport(target, reference);
+  const { deadClaim } = found;
+  if (deadClaim !== undefined) {
+    await withStoreErrors(target.address, () => removeClaim(target, exportPrefix(id.instance, id.id), deadClaim, { signal }));
+  }
+  return { outcome: 'present', sentBytes: 0 };
+}
+
+/** Copies an export whose objects stay as they are. */
+async function copyObjects(
+  way: CopyWay,
+  { manifest, text, reference }: CopiedManifest,
+  found: Exclude<PlaceState, { readonly state: 'export' }>,
+): Promise<CopyOutcome> {
+  const { source, target, reporter, signal } = way;
+  const id = { instance: manifest.instance.name, id: manifest.exportId };
+  const objects = ownObjects(manifest);
+  const request = {
+    ...id,
+    started: new Date(),
+    runId: `gantry-copy-${randomUUID()}`,
+    tool: TOOL,
+    dumps: objects.filter((object) => kindOf(object) !== 'frames').map(({ name }) => name),
+    copies: digestText(text).sha256,
+  };
+  return await withStoreErrors(target.address, async () => {
+    await using place = await claimCopy(target, found, request, { signal, warn: (message) => reporter.warn(message) });
+    reporter.stage(`copying ${reference} to ${target.address}`);
+    try {
+      const sentBytes = await sendObjects(way, { source, target, place, ...id }, objects);
+      const config = renderExportConfig(manifest);
+      await place.write(CONFIG_FILE, config, { signal });
+      await place.write(SUMS_FILE, renderSha256Sums([...objects, { name: CONFIG_FILE, sha256: digestText(config).sha256 }]), { signal });
+      await place.commit(text, { signal });
+      return { outcome: 'copied', sentBytes };
+    } catch (error) {
+      if (isInterruption(error, signal)) place.keep();
+      throw error;
+    }
+  });
+}
+
+/** @returns how many bytes were sent */
+async function sendObjects(way: CopyWay, copied: CopiedExport, objects: readonly ExportObject[]): Promise<number> {
+  const { reporter, parallel, signal } = way;
+  const dumps = objects.filter((object) => kindOf(object) === 'dump');
+  for (const { disk = 0, size } of dumps) reporter.disk(disk, 'waiting', size);
+  const sent = await sideBySide(dumps, parallel ?? DEFAULT_PARALLEL_DISKS, signal, async (object, signal) => {
+    const { disk = 0, size } = object;
+    const tell = reporter.progressOf(disk, () => size);
+    return await reportPhases(reporter, disk, async () => {
+      const bytes = await copyObject(copied, object, { signal, onProgress: (at) => tell(at, at, at === size) });
+      tell(size, size, true);
+      return bytes;
+    });
+  });
+  for (const object of objects) if (kindOf(object) !== 'dump') sent.push(await copyObject(copied, object, { signal }));
+  return sent.reduce((total, bytes) => total + bytes, 0);
+}

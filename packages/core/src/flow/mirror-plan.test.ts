@@ -1,0 +1,55 @@
+import { describe, expect, test } from 'vitest';
+import type { MirrorChoice, MirroredInstance } from './mirror-plan.ts';
+import { planMirror } from './mirror-plan.ts';
+
+const EVERYTHING: MirrorChoice = { patterns: [], withOlder: false };
+const [FIRST = '', SECOND = '', THIRD = '', FOURTH = ''] = [1, 2, 3, 4].map((day) => `2026110${day}T020000Z`);
+
+function web1(sides: Partial<MirroredInstance>): MirroredInstance {
+  return { instance: 'web1', source: [FOURTH, FIRST, THIRD, SECOND], target: [], removed: [], ...sides };
+}
+
+describe('a mirror', () => {
+  test('copies everything to an empty store, the oldest first', () => {
+    expect(planMirror([web1({})], EVERYTHING)).toEqual([
+      { instance: 'web1', copy: [FIRST, SECOND, THIRD, FOURTH], present: [], older: [] },
+    ]);
+  });
+
+  test('orders by age, not by name', () => {
+    const [plan] = planMirror([web1({ source: [`${FIRST}-10`, SECOND, `${FIRST}-2`, FIRST] })], EVERYTHING);
+    expect(plan?.copy).toEqual([FIRST, `${FIRST}-2`, `${FIRST}-10`, SECOND]);
+  });
+
+  test('copies what is newer than what the target has, and does not bring back what was removed there', () => {
+    expect(planMirror([web1({ target: [SECOND] })], EVERYTHING)).toEqual([
+      { instance: 'web1', copy: [THIRD, FOURTH], present: [SECOND], older: [FIRST] },
+    ]);
+    expect(planMirror([web1({ target: [FIRST], removed: [THIRD] })], EVERYTHING)).toEqual([
+      { instance: 'web1', copy: [FOURTH], present: [FIRST], older: [SECOND, THIRD] },
+    ]);
+  });
+
+  test('copies older ones if it is asked to, but not into the place of packs that are in use', () => {
+    expect(planMirror([web1({ target: [THIRD], removed: [SECOND] })], { ...EVERYTHING, withOlder: true })).toEqual([
+      { instance: 'web1', copy: [FIRST, FOURTH], present: [THIRD], older: [SECOND] },
+    ]);
+  });
+
+  test.each([
+    [1, [FOURTH]],
+    [2, [THIRD, FOURTH]],
+    [9, [FIRST, SECOND, THIRD, FOURTH]],
+  ])('takes only the newest %i if it is asked to', (newest, copy) => {
+    expect(planMirror([web1({})], { ...EVERYTHING, newest })).toMatchObject([{ copy }]);
+  });
+
+  test('takes the instances that a pattern matches, by name', () => {
+    const all = ['web2', 'db1', 'web1'].map((instance) => web1({ instance }));
+    const names = (patterns: readonly string[]) => planMirror(all, { ...EVERYTHING, patterns }).map(({ instance }) => instance);
+    expect(names([])).toEqual(['db1', 'web1', 'web2']);
+    expect(names(['web*'])).toEqual(['web1', 'web2']);
+    expect(names(['db1', '*2'])).toEqual(['db1', 'web2']);
+    expect(names(['web'])).toEqual([]);
+  });
+});

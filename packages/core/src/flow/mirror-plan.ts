@@ -1,0 +1,55 @@
+import { compareExportIds } from '../exports/export-id.ts';
+import { matchesName } from '../instances/instance-filter.ts';
+
+/** The exports of one instance in two stores, by their ids. */
+export interface MirroredInstance {
+  readonly instance: string;
+  /** Complete at the source, in any order. */
+  readonly source: readonly string[];
+  /** Complete at the target. */
+  readonly target: readonly string[];
+  /** Removed at the target, where dumps of them are still in use. */
+  readonly removed: readonly string[];
+}
+
+export interface MirrorChoice {
+  /** Names of instances, in which `*` stands for any characters; all instances if there is none. */
+  readonly patterns: readonly string[];
+  /** Only that many exports of each instance, the newest ones. */
+  readonly newest?: number | undefined;
+  /** Also exports that are older than the newest one at the target: what was removed there comes back. */
+  readonly withOlder: boolean;
+}
+
+/** What a mirror does with one instance. */
+export interface MirrorPlan {
+  readonly instance: string;
+  /** Ids to copy, the oldest first: each finds frames of those before it at the target. */
+  readonly copy: readonly string[];
+  /** Ids that the target has. */
+  readonly present: readonly string[];
+  /** Ids that the target lacks, and that are older than its newest one: it had them once, or chose not to. */
+  readonly older: readonly string[];
+}
+
+/** Which exports a mirror copies. Without `withOlder`, what the target's own retention removed stays removed. */
+export function planMirror(instances: readonly MirroredInstance[], { patterns, newest, withOlder }: MirrorChoice): readonly MirrorPlan[] {
+  return instances
+    .filter(({ instance }) => patterns.length === 0 || patterns.some((pattern) => matchesName(pattern, instance)))
+    .map(({ instance, source, target, removed }) => {
+      const sorted = source.toSorted(compareExportIds);
+      const wanted = newest === undefined ? sorted : sorted.slice(Math.max(0, sorted.length - newest));
+      const has = new Set(target);
+      const gone = new Set(removed);
+      const last = [...target, ...removed].toSorted(compareExportIds).at(-1);
+      const isOlder = (id: string): boolean => gone.has(id) || (!withOlder && last !== undefined && compareExportIds(id, last) < 0);
+      const missing = wanted.filter((id) => !has.has(id));
+      return {
+        instance,
+        copy: missing.filter((id) => !isOlder(id)),
+        present: wanted.filter((id) => has.has(id)),
+        older: missing.filter(isOlder),
+      };
+    })
+    .toSorted((a, b) => (a.instance < b.instance ? -1 : 1));
+}

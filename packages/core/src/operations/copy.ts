@@ -1,0 +1,48 @@
+import type { Store } from '@gantry/transport';
+import { findCopied } from '../exports/copied-manifest.ts';
+import { requireStore } from '../exports/store-marker.ts';
+import type { CopyOutcome } from '../flow/copy-export.ts';
+import { copyExport } from '../flow/copy-export.ts';
+import { startCall } from '../flow/session.ts';
+import { withFirstError } from '../report/first-error.ts';
+import type { OperationOptions } from '../report/reporter.ts';
+
+export interface CopyRequest extends Pick<OperationOptions, 'signal' | 'onEvent'> {
+  /** The store from which the export is copied. Everything in it counts as hostile. */
+  readonly source: Store;
+  /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
+  readonly export: string;
+  /** The store to which it is copied. The caller disposes both. */
+  readonly target: Store;
+  /** Disks under way at once; default 4. */
+  readonly parallel?: number | undefined;
+  /** Makes a new store if there is none. Otherwise that is refused with `STORE_NOT_FOUND`. */
+  readonly createStore?: boolean | undefined;
+}
+
+export interface CopyResult extends CopyOutcome {
+  /** `INSTANCE@EXPORT-ID`: the same in both stores. */
+  readonly reference: string;
+  readonly instance: string;
+  readonly exportId: string;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Copies an export from one store to another, under its id. Its stored bytes stay as they are, and each is compared with the digests of its
+ * manifest on the way. An equal export that the target has already is not copied again.
+ *
+ * @throws GantryError, or the reason of the signal
+ */
+export function copyFromStore(request: CopyRequest): Promise<CopyResult> {
+  return withFirstError(async () => {
+    const { source, target, parallel, createStore = false } = request;
+    const { signal, reporter } = startCall('copy', request);
+    const copied = await findCopied(source, request.export, { signal });
+    for (const warning of copied.warnings) reporter.warn(warning);
+    await requireStore(target, { create: createStore, signal });
+    const outcome = await copyExport({ source, target, reporter, signal, parallel }, copied);
+    const { instance, exportId } = copied.manifest;
+    return { reference: copied.reference, instance: instance.name, exportId, ...outcome, warnings: reporter.warnings };
+  });
+}

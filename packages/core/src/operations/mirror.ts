@@ -1,0 +1,193 @@
+import type { Store } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
+import { findCopied } from '../exports/copied-manifest.ts';
+import { lookAtPlace, otherExport } from '../exports/copy-place.ts';
+import type { ExportDirectory } from '../exports/directories.ts';
+import { readDirectories } from '../exports/directories.ts';
+import { formatExportReference, GANETI_ID } from '../exports/export-id.ts';
+import { MANIFEST_FILE, REMOVED_FILE } from '../exports/layout.ts';
+import { isSameRun } from '../exports/same-export.ts';
+import { asGantryError, withStoreErrors } from '../exports/store-errors.ts';
+import { assertStoreFormat, requireStore } from '../exports/store-marker.ts';
+import type { CopyWay } from '../flow/copy-export.ts';
+import { copyExport } from '../flow/copy-export.ts';
+import type { MirroredInstance, MirrorPlan } from '../flow/mirror-plan.ts';
+import { planMirror } from '../flow/mirror-plan.ts';
+import { startCall } from '../flow/session.ts';
+import type { GantryErrorCode } from '../report/errors.ts';
+import { ERROR_EXIT_CODES, GantryError } from '../report/errors.ts';
+import { asFirstError, withFirstError } from '../report/first-error.ts';
+import type { OperationOptions } from '../report/reporter.ts';
+
+const OF_ONE_EXPORT: ReadonlySet<GantryErrorCode> = new Set(['BUSY', 'EXPORT_EXISTS', 'EXPORT_INCOMPLETE', 'EXPORT_NOT_FOUND']);
+
+export interface MirrorRequest extends Pick<OperationOptions, 'signal' | 'onEvent'> {
+  /** The store whose exports are copied. Everything in it counts as hostile. */
+  readonly source: Store;
+  /** The store to which they are copied. The caller disposes both. */
+  readonly target: Store;
+  /** Names of instances, in which `*` stands for any characters; all instances where absent. */
+  readonly instances?: readonly string[] | undefined;
+  /** Only that many exports of each instance, the newest ones. */
+  readonly newest?: number | undefined;
+  /** Also copies exports that are older than the newest one of the instance at the target: what was removed there comes back. */
+  readonly withOlder?: boolean | undefined;
+  /** Only says what would be copied. */
+  readonly dryRun?: boolean | undefined;
+  /** Disks under way at once; default 4. */
+  readonly parallel?: number | undefined;
+  /** Makes a new store if there is none. Otherwise that is refused with `STORE_NOT_FOUND`. */
+  readonly createStore?: boolean | undefined;
+}
+
+/** What became of an export that the target lacked. */
+export interface MirroredExport {
+  /** `INSTANCE@EXPORT-ID`. */
+  readonly reference: string;
+  /** `planned`: it would be copied, if this were not a dry run. */
+  readonly outcome: 'copied' | 'planned' | 'failed';
+  /** Of dumps and other large objects, sent in this run. */
+  readonly sentBytes: number;
+  /** Why it was not copied. */
+  readonly reason?: string;
+  readonly code?: GantryErrorCode;
+}
+
+export interface MirrorResult {
+  readonly exports: readonly MirroredExport[];
+  /** How many the target had already. */
+  readonly present: number;
+  /** How many were passed over because the target has newer ones of the instance, or removed them. */
+  readonly older: number;
+  readonly sentBytes: number;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Copies what a store has and another one lacks, the oldest exports of each instance first, each under its id. Removes nothing, and does not
+ * bring back what the target's retention removed. An export that is damaged at the source, or whose id another one has at the target, is
+ * passed over, and the result says so; any other failure ends the mirror, and the next one continues.
+ *
+ * @throws GantryError, or the reason of the signal
+ */
+export function mirrorStore(request: MirrorRequest): Promise<MirrorResult> {
+  return withFirstError(() => mirror(request));
+}
+
+async function mirror(request: MirrorRequest): Promise<MirrorResult> {
+  const { source, target, instances: patterns = [], newest, withOlder = false, dryRun = false, createStore = false, parallel } = request;
+  const { signal, reporter } = startCall('mirror', request);
+  await withStoreErrors(source.address, () => assertStoreFormat(source, { signal }));
+  if (!dryRun) await requireStore(target, { create: createStore, signal });
+  const found = await bothSides(source, target, signal);
+  const plans = planMirror(found.instances, { patterns, newest, withOlder });
+  if (patterns.length > 0 && plans.length === 0) throw noInstance(source, patterns);
+  if (found.ofGaneti > 0) reporter.warn(`${found.ofGaneti} exports that Ganeti made are not copied: they have no checksums`);
+  const way: CopyWay = { source, target, reporter, signal, parallel };
+  const exports: MirroredExport[] = [];
+  for (const plan of plans) exports.push(...(dryRun ? plan.copy.map((id) => planned(plan, id)) : await mirrorInstance(way, plan)));
+  return {
+    exports,
+    present: plans.reduce((total, { present }) => total + present.length, 0),
+    older: plans.reduce((total, { older }) => total + older.length, 0),
+    sentBytes: exports.reduce((total, { sentBytes }) => total + sentBytes, 0),
+    warnings: reporter.warnings,
+  };
+}
+
+function planned({ instance }: MirrorPlan, id: string): MirroredExport {
+  return { reference: formatExportReference(instance, id), outcome: 'planned', sentBytes: 0 };
+}
+
+/** Copies the exports of one instance, one after the other: later ones refer to frames of earlier ones. */
+async function mirrorInstance(way: CopyWay, { instance, copy, present }: MirrorPlan): Promise<MirroredExport[]> {
+  const done: MirroredExport[] = [];
+  const known = present.at(-1);
+  for (const id of copy) {
+    const reference = formatExportReference(instance, id);
+    try {
+      // Where an id means two exports, the wrong stores are mirrored.
+      if (id === copy[0] && known !== undefined) await assertSameRun(way, instance, known);
+      const copied = await findCopied(way.source, reference, { signal: way.signal });
+      const { outcome, sentBytes } = await copyExport(way, copied);
+      if (outcome === 'copied') done.push({ reference, outcome, sentBytes });
+    } catch (error) {
+      const { message, code } = failureOfOne(error);
+      // Removed at the source since it was listed.
+      if (code === 'EXPORT_NOT_FOUND') continue;
+      way.reporter.warn(`${reference} was not copied: ${message} [${code}]`);
+      done.push({ reference, outcome: 'failed', sentBytes: 0, reason: message, code });
+      if (code === 'BUSY' || code === 'EXPORT_EXISTS') break;
+    }
+  }
+  return done;
+}
+
+/** The failure of one export, after which others can be copied. @throws any other error */
+function failureOfOne(error: unknown): GantryError {
+  const failure = asFirstError(error);
+  if (!(failure instanceof GantryError)) throw error;
+  const isDamage = ERROR_EXIT_CODES[failure.code] === ERROR_EXIT_CODES.DUMP_DAMAGED;
+  if (isDamage || OF_ONE_EXPORT.has(failure.code)) return failure;
+  throw failure;
+}
+
+/** @throws GantryError `EXPORT_EXISTS` if two exports have one id */
+async function assertSameRun({ source, target, signal }: CopyWay, instance: string, id: string): Promise<void> {
+  const reference = formatExportReference(instance, id);
+  const found = await withStoreErrors(target.address, () => lookAtPlace(target, { instance, id }, { signal }));
+  if (found.state !== 'export') return;
+  const { manifest } = await findCopied(source, reference, { signal });
+  if (!isSameRun(manifest, found.manifest)) throw otherExport(target, reference);
+}
+
+interface BothSides {
+  readonly instances: readonly MirroredInstance[];
+  /** How many exports of Ganeti's own the source has. */
+  readonly ofGaneti: number;
+}
+
+/** Lists both stores completely: without one of the listings, nothing is copied. */
+async function bothSides(source: Store, target: Store, signal: AbortSignal): Promise<BothSides> {
+  let ofGaneti = 0;
+  const instances = new Map<string, MirroredInstance>();
+  await withStoreErrors(source.address, async () => {
+    for await (const directories of readDirectories(source, undefined, { signal })) {
+      const [first] = directories;
+      ofGaneti += directories.filter(({ id }) => id === GANETI_ID).length;
+      const ids = complete(directories);
+      if (first !== undefined && ids.length > 0) {
+        instances.set(first.instance, { instance: first.instance, source: ids, target: [], removed: [] });
+      }
+    }
+  });
+  await unlessAbsent(target, async () => {
+    for await (const directories of readDirectories(target, undefined, { signal })) {
+      const known = instances.get(directories[0]?.instance ?? '');
+      if (known === undefined) continue;
+      const removed = directories.filter(({ files }) => !files.has(MANIFEST_FILE) && files.has(REMOVED_FILE)).map(({ id }) => id);
+      instances.set(known.instance, { ...known, target: complete(directories), removed });
+    }
+  });
+  return { instances: [...instances.values()], ofGaneti };
+}
+
+/** Of a place that does not exist yet, there is nothing to list. */
+async function unlessAbsent(target: Store, list: () => Promise<void>): Promise<void> {
+  try {
+    await list();
+  } catch (error) {
+    if (!isStoreError(error, 'not-found')) throw asGantryError(error, target.address);
+  }
+}
+
+function complete(directories: readonly ExportDirectory[]): readonly string[] {
+  return directories.filter(({ id, files }) => id !== GANETI_ID && files.has(MANIFEST_FILE)).map(({ id }) => id);
+}
+
+function noInstance(source: Store, patterns: readonly string[]): GantryError {
+  return new GantryError('EXPORT_NOT_FOUND', {
+    message: `there is no export in ${source.address} of an instance that ${patterns.join(' or ')} matches`,
+    hint: 'gantry list shows all exports.',
+  });
+}
