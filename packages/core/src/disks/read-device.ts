@@ -1,5 +1,5 @@
 import { GantryError } from '../report/errors.ts';
-import type { PlainReader } from '../frames/plain-reader.ts';
+import type { PartsReader } from '../frames/plain-reader.ts';
 import type { Hole } from '../frames/types.ts';
 import { dropCachedPages } from '../system/page-cache.ts';
 import { findData, findHole } from '../system/sparse.ts';
@@ -7,24 +7,26 @@ import { diskCallError } from './disk-errors.ts';
 import type { OpenDisk } from './open-disk.ts';
 import { openDisk } from './open-disk.ts';
 
-/** A range of a disk, from `start` up to `end`, bytes. */
+/** A range of a disk that follows what was read, up to `end`, bytes. */
 interface Extent {
   readonly kind: 'data' | 'hole';
-  readonly start: number;
   readonly end: number;
 }
 
 /**
- * Reads the contents of a block device or file, in order. The holes of a file are not read: a file of 100 GiB with 1 GiB of data takes
+ * Reads the contents of a block device or file, or parts of it, in order. The holes of a file are not read: a file of 100 GiB with 1 GiB of data takes
  * as long as one of 1 GiB.
  *
  * Reading throws GantryError `DISK_MISSING`, `DISK_KIND`, `DISK_DENIED`, and `DISK_IO` if the disk cannot be read or its size changes
  * meanwhile.
  */
-export class DeviceReader implements PlainReader, AsyncDisposable {
+export class DeviceReader implements PartsReader, AsyncDisposable {
   readonly #path: string;
   readonly #skipCache: boolean;
   #opening: Promise<OpenDisk> | undefined;
+  /** Of what was selected; up to the end of the disk if undefined. */
+  #end: number | undefined;
+  #at = 0;
   #extents: Generator<Extent, void, undefined> | undefined;
   #extent: Extent | undefined;
   #reading: Promise<unknown> | undefined;
@@ -39,22 +41,32 @@ export class DeviceReader implements PlainReader, AsyncDisposable {
     this.#skipCache = skipCache;
   }
 
+  select(offset: number, length: number): void {
+    this.#at = offset;
+    this.#end = offset + length;
+    this.#extents = undefined;
+    this.#extent = undefined;
+  }
+
   async read(output: Uint8Array): Promise<number | Hole | undefined> {
     this.#opening ??= this.#open();
     const disk = await this.#opening;
-    const extent = this.#extent ?? this.#next(disk);
-    this.#extent = undefined;
+    const extent = this.#current(disk);
+    const start = this.#at;
     if (extent === undefined) {
       await assertSameSize(disk);
       return undefined;
     }
-    const { kind, start, end } = extent;
-    if (kind === 'hole') return { zeros: end - start };
+    const { kind, end } = extent;
+    if (kind === 'hole') {
+      this.#at = end;
+      return { zeros: end - start };
+    }
     const reading = readSome(disk, output.subarray(0, end - start), start);
     this.#reading = reading;
     const bytes = await reading;
     if (bytes === 0) throw changedSize(disk);
-    if (start + bytes < end) this.#extent = { kind, start: start + bytes, end };
+    this.#at = start + bytes;
     return bytes;
   }
 
@@ -71,26 +83,29 @@ export class DeviceReader implements PlainReader, AsyncDisposable {
     return disk;
   }
 
-  #next(disk: OpenDisk): Extent | undefined {
-    this.#extents ??= extents(disk);
+  #current(disk: OpenDisk): Extent | undefined {
+    if (this.#extent !== undefined && this.#at < this.#extent.end) return this.#extent;
+    const end = this.#end ?? disk.bytes;
+    if (end > disk.bytes) throw changedSize(disk);
+    this.#extents ??= extents(disk, this.#at, end);
     const step = this.#extents.next();
-    return step.done === true ? undefined : step.value;
+    this.#extent = step.done === true ? undefined : step.value;
+    return this.#extent;
   }
 }
 
-function* extents({ file, path, kind, bytes }: OpenDisk): Generator<Extent, void, undefined> {
+function* extents({ file, path, kind }: OpenDisk, start: number, end: number): Generator<Extent, void, undefined> {
   if (kind === 'block') {
-    if (bytes > 0) yield { kind: 'data', start: 0, end: bytes };
+    if (end > start) yield { kind: 'data', end };
     return;
   }
   try {
-    for (let at = 0; at < bytes;) {
-      const data = Math.min(findData(file.fd, at) ?? bytes, bytes);
-      if (data > at) yield { kind: 'hole', start: at, end: data };
-      if (data === bytes) return;
-      const hole = Math.min(findHole(file.fd, data) ?? bytes, bytes);
-      yield { kind: 'data', start: data, end: hole };
-      at = hole;
+    for (let at = start; at < end;) {
+      const data = Math.min(findData(file.fd, at) ?? end, end);
+      if (data > at) yield { kind: 'hole', end: data };
+      if (data === end) return;
+      at = Math.min(findHole(file.fd, data) ?? end, end);
+      yield { kind: 'data', end: at };
     }
   } catch (error) {
     throw diskCallError(path, 'find holes in', error);

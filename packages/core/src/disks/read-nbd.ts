@@ -1,7 +1,7 @@
 import { ALLOCATION_CONTEXT, NbdError, connectNbd, isData, isDirty, joinRanges } from '@gantry/nbd';
 import type { NbdClient, Range } from '@gantry/nbd';
 
-import type { PlainReader } from '../frames/plain-reader.ts';
+import type { PartsReader } from '../frames/plain-reader.ts';
 import type { Hole } from '../frames/types.ts';
 import { GantryError } from '../report/errors.ts';
 
@@ -17,24 +17,33 @@ export interface NbdView {
 }
 
 /**
- * Reads the contents of an NBD export, in order. Ranges that the server reports as zeros are not read. A read sends all of its requests
+ * Reads the contents of an NBD export, or parts of it, in order. Ranges that the server reports as zeros are not read. A read sends all of its requests
  * at once.
  *
  * Reading throws GantryError `DISK_IO` and the signal's reason.
  */
-export class NbdReader implements PlainReader, AsyncDisposable {
+export class NbdReader implements PartsReader, AsyncDisposable {
   readonly #view: NbdView;
   readonly #signal: AbortSignal;
   #opening: Promise<NbdClient> | undefined;
   #ranges: AsyncGenerator<Range, void, undefined> | undefined;
   /** The current or next range with data; undefined before the first and after the last. */
   #range: Range | undefined;
+  /** Of what was selected; up to the end of the disk if undefined. */
+  #end: number | undefined;
   #at = 0;
 
   /** The first read opens the connection. */
   constructor(view: NbdView, signal: AbortSignal) {
     this.#view = view;
     this.#signal = signal;
+  }
+
+  select(offset: number, length: number): void {
+    this.#at = offset;
+    this.#end = offset + length;
+    this.#ranges = undefined;
+    this.#range = undefined;
   }
 
   async read(output: Uint8Array): Promise<number | Hole | undefined> {
@@ -53,9 +62,7 @@ export class NbdReader implements PlainReader, AsyncDisposable {
 
   async #open(): Promise<NbdClient> {
     const { bytes } = this.#view;
-    const signal = this.#signal;
-    const client = await connect(this.#view, ALLOCATION_CONTEXT, signal);
-    this.#ranges = joinRanges(client.extents(ALLOCATION_CONTEXT, { signal }), isData);
+    const client = await connect(this.#view, ALLOCATION_CONTEXT, this.#signal);
     if (bytes === undefined || client.size === bytes) return client;
     await client[Symbol.asyncDispose]();
     throw new GantryError('DISK_IO', {
@@ -66,9 +73,11 @@ export class NbdReader implements PlainReader, AsyncDisposable {
 
   async #readNext(client: NbdClient, output: Uint8Array): Promise<number | Hole | undefined> {
     const start = this.#at;
-    if (start === client.size) return undefined;
+    const end = this.#end ?? client.size;
+    if (start === end) return undefined;
+    this.#ranges ??= this.#findRanges(client, start, end);
     if (this.#range === undefined || this.#range.offset + this.#range.length === start) this.#range = await this.#nextRange();
-    const range = this.#range ?? { offset: client.size, length: 0 };
+    const range = this.#range ?? { offset: end, length: 0 };
     if (range.offset > start) {
       this.#at = range.offset;
       return { zeros: range.offset - start };
@@ -77,6 +86,12 @@ export class NbdReader implements PlainReader, AsyncDisposable {
     await client.read(start, part, { signal: this.#signal });
     this.#at = start + part.length;
     return part.length;
+  }
+
+  /** An extent may end after what was asked about. */
+  async *#findRanges(client: NbdClient, offset: number, end: number): AsyncGenerator<Range, void, undefined> {
+    const found = client.extents(ALLOCATION_CONTEXT, { offset, length: end - offset, signal: this.#signal });
+    for await (const range of joinRanges(found, isData)) yield { offset: range.offset, length: Math.min(range.length, end - range.offset) };
   }
 
   async #nextRange(): Promise<Range | undefined> {

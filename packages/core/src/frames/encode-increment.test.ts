@@ -7,6 +7,7 @@ import { encodeDump } from './encode-dump.ts';
 import { encodeIncrement } from './encode-increment.ts';
 import { FrameMap } from './frame-map.ts';
 import { KnownFrames } from './known-frames.ts';
+import type { ChangesReader } from './plain-reader.ts';
 import { collect, overwritten, readerOf } from './testing/streams.ts';
 import type { PlainPiece } from './types.ts';
 
@@ -130,4 +131,44 @@ test('the error of its source is thrown, and nothing can be said of it', async (
   const dump = encodeIncrement(readerOf(failing()), { codec: 'zstd', frameSize: FRAME, known: NOTHING, signal });
   await expect(collect(dump.stored)).rejects.toThrow('the script failed');
   expect(() => dump.summary()).toThrow('before its end');
+});
+
+describe('what has not changed', () => {
+  /** Says of each piece that it is there, or that so many bytes are unchanged. */
+  async function changed(pieces: readonly (Buffer | number)[], known: KnownFrames): Promise<Written> {
+    const left = [...pieces];
+    const source: ChangesReader = {
+      async read(output) {
+        const piece = left.shift();
+        if (typeof piece === 'number') return { unchanged: piece };
+        if (piece !== undefined) output.set(piece);
+        return piece?.length;
+      },
+    };
+    return await written(encodeIncrement(source, { codec: 'zstd', frameSize: FRAME, known, signal }));
+  }
+
+  test('is in the map as it is in that of the parent, runs of zeros cut where something changed in them', async () => {
+    const parent = await first([A, ZEROS, ZEROS, ZEROS, B, C, TAIL]);
+    const { bytes, map, dump } = await changed([2 * FRAME, D, FRAME, B, FRAME + TAIL.length], new KnownFrames([parent.map], 1));
+    const packs = [
+      { bytes: parent.bytes, codec: 'zstd' as const },
+      { bytes, codec: 'zstd' as const },
+    ];
+    expect((await plainOf(map, packs)).equals(Buffer.concat([A, ZEROS, D, ZEROS, B, C, TAIL]))).toBe(true);
+    expect(dump.summary()).toMatchObject({ frames: 1, plainBytes: 6 * FRAME + TAIL.length });
+  });
+
+  test.each([
+    ['a part of a frame', [FRAME - 1]],
+    ['more than the parent has', [3 * FRAME]],
+    ['something after what the parent has', [2 * FRAME, A, FRAME]],
+  ])('is refused if it is %s', async (_, pieces) => {
+    const parent = await first([A, B]);
+    await expect(changed(pieces, new KnownFrames([parent.map], 1))).rejects.toThrow('are not whole frames of the parent');
+  });
+
+  test('is refused where there is no parent', async () => {
+    await expect(changed([FRAME], NOTHING)).rejects.toThrow('are not whole frames of the parent');
+  });
 });

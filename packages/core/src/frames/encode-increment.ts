@@ -5,13 +5,13 @@ import type { EncodedDump, EncodeOptions } from './encode-dump.ts';
 import { pipelineOptions } from './encode-dump.ts';
 import type { FrameCodec } from './frame-codec.ts';
 import { FrameMap } from './frame-map.ts';
-import type { FrameStages, PlacedFrame, TakenFrame } from './frame-pipeline.ts';
+import type { FrameStages, PlacedFrame, PlacedUnchanged, TakenFrame } from './frame-pipeline.ts';
 import { throughFrames } from './frame-pipeline.ts';
 import type { ZeroFrames } from './framer.ts';
 import type { KnownFrames, StoredFrame } from './known-frames.ts';
 import type { PackTotals } from './pack-output.ts';
 import { PackOutput } from './pack-output.ts';
-import type { PlainReader } from './plain-reader.ts';
+import type { ChangesReader } from './plain-reader.ts';
 import type { DumpProgress } from './types.ts';
 import { sha256OnThread } from '../system/sha256.ts';
 
@@ -24,11 +24,12 @@ export interface EncodeIncrementOptions extends Omit<EncodeOptions, 'withMap'> {
  * Turns a plain stream into a pack with the frames that are not stored yet, and a map of all (docs/reference/formats/frame-maps.md). Only
  * these are compressed. Memory use grows with the map, by less than 100 bytes for each frame.
  *
- * `stored` throws the errors of `source` and the signal's reason. It has no bytes if no frame is new.
+ * `stored` throws the errors of `source` and the signal's reason; RangeError for something unchanged that is not whole frames of the first
+ * parent. It has no bytes if no frame is new.
  *
  * @throws GantryError `USAGE` for an invalid level or frame size
  */
-export function encodeIncrement(source: PlainReader, o: EncodeIncrementOptions): EncodedDump {
+export function encodeIncrement(source: ChangesReader, o: EncodeIncrementOptions): EncodedDump {
   const level = chooseLevel(o.codec, o.level);
   const codec = codecNamed(o.codec).frames(level ?? 0);
   const options = pipelineOptions(codec, o);
@@ -112,6 +113,15 @@ class IncrementStages implements FrameStages<MadeFrame> {
 
   zeros({ count, plainBytes }: ZeroFrames): undefined {
     this.#output.map.pushZeros(count * plainBytes);
+    this.#report();
+  }
+
+  unchanged({ start, unchanged }: PlacedUnchanged): void {
+    const { map } = this.#output;
+    for (const entry of this.#known.unchanged(start, unchanged)) {
+      if (entry.kind === 'zeros') map.pushZeros(entry.plainBytes);
+      else map.push(entry);
+    }
     this.#report();
   }
 

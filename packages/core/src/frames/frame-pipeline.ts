@@ -3,7 +3,8 @@ import { readAhead } from '../system/read-ahead.ts';
 import type { DataFrame, ZeroFrames } from './framer.ts';
 import { Framer } from './framer.ts';
 import type { BudgetShare, MemoryBudget } from './memory-budget.ts';
-import type { PlainReader } from './plain-reader.ts';
+import type { ChangesReader } from './plain-reader.ts';
+import type { Unchanged } from './types.ts';
 import type { WorkQueue } from './work-queue.ts';
 import { FRAMES_AHEAD } from './work-queue.ts';
 
@@ -43,9 +44,17 @@ export interface FrameStages<Made> {
   take(made: Made, frame: PlacedFrame): TakenFrame;
   /** A run of zeros, in the order of the frames: the bytes to yield, if there are any. */
   zeros(zeros: ZeroFrames): AsyncIterable<Uint8Array> | undefined;
+  /** What has not changed since the parent, in the order of the frames. Only for sources that can say so. */
+  unchanged?(unchanged: PlacedUnchanged): void;
 }
 
-type Job<Made> = FrameJob<Made> | { readonly zeros: ZeroFrames };
+/** Something unchanged, and where it is in the plain stream. */
+export interface PlacedUnchanged extends Unchanged {
+  /** Plain bytes before it. */
+  readonly start: number;
+}
+
+type Job<Made> = FrameJob<Made> | { readonly zeros: ZeroFrames } | PlacedUnchanged;
 
 interface FrameJob<Made> {
   readonly frame: PlacedFrame;
@@ -53,9 +62,13 @@ interface FrameJob<Made> {
   readonly made: Promise<Made>;
 }
 
-/** Cuts a plain stream into frames, has something made of several at once, and yields what comes of them in their order. */
+/**
+ * Cuts a plain stream into frames, has something made of several at once, and yields what comes of them in their order.
+ *
+ * @throws the errors of `source` and of the stages; TypeError for something unchanged if the stages have no parent; the signal's reason
+ */
 export async function* throughFrames<Made>(
-  source: PlainReader,
+  source: ChangesReader,
   stages: FrameStages<Made>,
   o: PipelineOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -66,6 +79,10 @@ export async function* throughFrames<Made>(
     if ('zeros' in job) {
       const chunks = stages.zeros(job.zeros);
       if (chunks !== undefined) yield* chunks;
+    } else if ('unchanged' in job) {
+      if (stages.unchanged === undefined)
+        throw new TypeError(`${job.unchanged} bytes at ${job.start} have not changed, but there is no parent`);
+      stages.unchanged(job);
     } else {
       let digested: Promise<unknown> | undefined;
       try {
@@ -81,7 +98,7 @@ export async function* throughFrames<Made>(
 
 /** Starts on each frame as soon as it is full. */
 async function* startJobs<Made>(
-  source: PlainReader,
+  source: ChangesReader,
   stages: FrameStages<Made>,
   memory: BudgetShare,
   { frameSize, outputBytes, work }: PipelineOptions,
@@ -90,6 +107,11 @@ async function* startJobs<Made>(
   const framer = new Framer(frameSize, frameSize + outputBytes, memory, signal);
   let start = 0;
   for await (const found of framer.frames(source)) {
+    if ('unchanged' in found) {
+      yield { ...found, start };
+      start += found.unchanged;
+      continue;
+    }
     if ('count' in found) {
       start += found.count * found.plainBytes;
       yield { zeros: found };

@@ -1,7 +1,7 @@
 import { orAbort } from '@gantry/transport';
 import type { BudgetShare } from './memory-budget.ts';
-import type { PlainReader } from './plain-reader.ts';
-import type { Hole } from './types.ts';
+import type { ChangesReader, PlainReader } from './plain-reader.ts';
+import type { Hole, Unchanged } from './types.ts';
 import { isZero } from './zeros.ts';
 
 /** A frame with data, in memory of the budget. */
@@ -38,14 +38,18 @@ export class Framer {
   }
 
   /** The frames. The caller releases their buffers. */
-  async *frames(source: PlainReader): AsyncGenerator<PlainFrame, void, undefined> {
+  frames(source: PlainReader): AsyncGenerator<PlainFrame, void, undefined>;
+  /** The frames, and what has not changed. @throws RangeError for something unchanged within a frame */
+  frames(source: ChangesReader): AsyncGenerator<PlainFrame | Unchanged, void, undefined>;
+  async *frames(source: ChangesReader): AsyncGenerator<PlainFrame | Unchanged, void, undefined> {
     try {
       for (;;) {
         const buffer = await this.#currentBuffer();
         const piece = await this.#read(source, buffer.subarray(this.#filled, this.#frameSize));
         if (piece === undefined) break;
         if (typeof piece === 'number') this.#filled += piece;
-        else yield* this.#addZeros(piece.zeros);
+        else if ('zeros' in piece) yield* this.#addZeros(piece.zeros);
+        else yield this.#assertAtStart(piece);
         if (this.#filled === this.#frameSize) yield this.#finish();
       }
       if (this.#filled > 0) yield this.#finish();
@@ -59,7 +63,12 @@ export class Framer {
     return (this.#buffer ??= await this.#memory.acquire(this.#bufferSize, this.#signal));
   }
 
-  async #read(source: PlainReader, output: Uint8Array): Promise<number | Hole | undefined> {
+  #assertAtStart(piece: Unchanged): Unchanged {
+    if (this.#filled > 0) throw new RangeError(`something unchanged begins at byte ${this.#filled} of a frame`);
+    return piece;
+  }
+
+  async #read(source: ChangesReader, output: Uint8Array): Promise<number | Hole | Unchanged | undefined> {
     try {
       return await orAbort(source.read(output), this.#signal);
     } catch (error) {

@@ -1,6 +1,6 @@
 import { asBuffer } from '../system/as-buffer.ts';
 import { DigestIndex } from './digest-index.ts';
-import type { FrameInMap, FrameMap, PatchInMap } from './frame-map.ts';
+import type { FrameInMap, FrameMap, MapEntry, PatchInMap } from './frame-map.ts';
 
 /** A frame that is stored already. */
 export type StoredFrame = FrameInMap | PatchInMap;
@@ -39,6 +39,25 @@ export class KnownFrames {
       if (found !== undefined) return found;
     }
     return undefined;
+  }
+
+  /**
+   * The entries of a part of the first map, of which a run of zeros may be cut.
+   *
+   * @throws RangeError if a frame is only partly in it, or the map does not have it
+   */
+  *unchanged(start: number, plainBytes: number): Generator<MapEntry, void, undefined> {
+    const [map] = this.#maps;
+    const end = start + plainBytes;
+    for (let at = start, index = map?.indexAt(start) ?? 0; at < end; index += 1) {
+      const entry = map?.at(index);
+      const isWhole = entry?.start === at && entry.plainBytes <= end - at;
+      if (entry === undefined || !(isWhole || entry.kind === 'zeros'))
+        throw new RangeError(`the ${plainBytes} unchanged bytes at ${start} are not whole frames of the parent`);
+      const bytes = Math.min(end, entry.start + entry.plainBytes) - at;
+      yield entry.kind === 'zeros' ? { kind: 'zeros', plainBytes: bytes } : entry;
+      at += bytes;
+    }
   }
 }
 

@@ -15,6 +15,12 @@ export interface Hole {
 /** A piece of a plain stream: bytes, or a run of zeros. The bytes are valid until the next piece is requested. */
 export type PlainPiece = Uint8Array | Hole;
 
+/** The next part of a disk has not changed since the parent export: it is what the parent's frame map says there. */
+export interface Unchanged {
+  /** Bytes: whole frames of the parent, from where one of them begins. */
+  readonly unchanged: number;
+}
+
 /** Codec, sizes and digest of a finished dump. */
 export interface DumpSummary {
   readonly codec: Codec;

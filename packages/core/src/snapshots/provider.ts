@@ -1,5 +1,6 @@
 import type { GuestControl } from '../instances/inventory.ts';
 import type { Disk } from '../instances/model.ts';
+import type { MarksKept } from './mark-fate.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
 import type { SnapshotSize } from './snapshot-size.ts';
 
@@ -43,7 +44,7 @@ export interface ChangeMark {
 
 /** What the mark that a snapshot leaves is called, and what changed since the one that was asked for. */
 interface SnapshotChanges {
-  /** Usable by later snapshots once the set's `commitMarks` was called; until then the earlier one is. */
+  /** Usable by later snapshots once the set's `settleMarks` has decided so; until then the earlier one is. */
   readonly mark: ChangeMark;
   readonly since: ChangesSince;
 }
@@ -118,8 +119,8 @@ export interface PreparedSnapshots {
   take(): Promise<void>;
   /** To be called after they are taken and the instance runs again. */
   open(): Promise<readonly Snapshot[]>;
-  /** Decides that the marks of these snapshots stay, and those before them go, when they are dropped: without it, it is the other way. */
-  commitMarks?(): Promise<void>;
+  /** Decides which marks stay when the snapshots are dropped: without it, the earlier ones do. */
+  settleMarks?(kept: MarksKept): Promise<void>;
 }
 
 /** Options of providers. */
@@ -141,4 +142,9 @@ export interface SnapshotProvider extends SnapshotDropper {
    * provider, before the first script runs. If it rejects, core drops what it remembered.
    */
   prepare(requests: readonly SnapshotRequest[], context: SnapshotContext): Promise<PreparedSnapshots>;
+  /**
+   * Removes a mark that is of no use any more. Idempotent. Providers whose marks go by themselves do not have it.
+   * @throws Error with the reason why it is still there; the signal's reason
+   */
+  forgetMark?(mark: ChangeMark, disk: Disk, signal: AbortSignal): Promise<void>;
 }

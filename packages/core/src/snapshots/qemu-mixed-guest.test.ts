@@ -235,7 +235,7 @@ describe('what changed since a mark', () => {
       expect(reasons(first)).toEqual(disks.map(() => 'there is no earlier mark'));
       copies = await contents(first);
       marks = marksOf(first);
-      await first.commitMarks();
+      await first.settleMarks(() => 'latest');
     }
     for (let round = 0; round < 2; round += 1) {
       await guest.reaches(guest.written() + 6);
@@ -246,7 +246,7 @@ describe('what changed since a mark', () => {
       expect(bytes).toBeGreaterThan(0);
       expect(bytes).toBeLessThan(DISK_BYTES / 2);
       marks = marksOf(next);
-      await next.commitMarks();
+      await next.settleMarks(() => 'latest');
     }
     await expectUntouched(bench.path, guest, scratch.file('qmp'));
     expect([...(await marksInQemu()).keys()].toSorted()).toEqual(marks.map(({ name }) => name).toSorted());
@@ -261,7 +261,7 @@ describe('what changed since a mark', () => {
       await using first = await bench.take();
       copies = await contents(first);
       marks = marksOf(first);
-      await first.commitMarks();
+      await first.settleMarks(() => 'latest');
     }
     {
       await guest.reaches(guest.written() + 6);
@@ -285,7 +285,7 @@ describe('what changed since a mark', () => {
     {
       await using first = await bench.take({ paths: disks.slice(0, 2) });
       marks = marksOf(first);
-      await first.commitMarks();
+      await first.settleMarks(() => 'latest');
     }
     const [one, other] = marks;
     if (one === undefined || other === undefined) throw new Error('no marks');
@@ -321,7 +321,7 @@ test(
     await using first = await bench.take();
     const copies = await contents(first);
     const marks = marksOf(first);
-    await first.commitMarks();
+    await first.settleMarks(() => 'latest');
     await first[Symbol.asyncDispose]();
     for (let round = 0; round < KILLS; round += 1) {
       await using state = await makeTemporaryDirectory();
@@ -338,7 +338,7 @@ test(
     }
     await using last = await bench.take({ since: marks });
     await expectSameAfterChanges(last, copies);
-    await last.commitMarks();
+    await last.settleMarks(() => 'latest');
     const left = marksOf(last);
     await last[Symbol.asyncDispose]();
     for (const { name } of left) await removeMark(name);

@@ -303,7 +303,7 @@ describe('a guest that writes numbered blocks to two disks', () => {
       directory: directory.file('gantry-0123456789ab'),
       disks: [],
       marks: [],
-      isCommitted: false,
+      marksKept: 'earlier' as const,
       server: true,
       paused: true,
     };

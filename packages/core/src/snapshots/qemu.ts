@@ -7,6 +7,7 @@ import { asFirstError } from '../report/first-error.ts';
 import { errorText } from '../report/error-text.ts';
 import { readDirtyRanges } from '../disks/read-nbd.ts';
 import { FillWatch } from './fill-watch.ts';
+import type { MarksKept } from './mark-fate.ts';
 import { FreezeFailure, freezeGuest } from './qemu/agent-freeze.ts';
 import type { PlannedMark } from './qemu/change-marks.ts';
 import { planMark } from './qemu/change-marks.ts';
@@ -78,8 +79,8 @@ export function createQemuProvider(options: ProviderOptions = {}): SnapshotProvi
           }
           return snapshots;
         },
-        async commitMarks() {
-          for (const group of groups) await group.commitMarks();
+        async settleMarks(kept) {
+          for (const group of groups) await group.settleMarks(kept);
         },
       } satisfies PreparedSnapshots;
     },
@@ -130,7 +131,7 @@ class Group {
       directory: join(settings.scratch, this.prefix),
       disks: targets.map(({ request: { index }, disk: { qdev, node } }) => ({ index, qdev, node })),
       marks: [],
-      isCommitted: false,
+      marksKept: 'earlier',
       server: false,
       paused: false,
       timeoutMs: settings.timeoutMs,
@@ -220,8 +221,8 @@ class Group {
     });
   }
 
-  async commitMarks(): Promise<void> {
-    if (this.#marks.length > 0) await this.#remember({ isCommitted: true });
+  async settleMarks(marksKept: MarksKept): Promise<void> {
+    if (this.#marks.length > 0) await this.#remember({ marksKept });
   }
 
   async #planMarks(client: QmpClient): Promise<readonly PlannedMark[]> {
@@ -254,7 +255,7 @@ class Group {
     }
   }
 
-  async #remember(change: Partial<Pick<QemuRecordData, 'server' | 'paused' | 'marks' | 'isCommitted' | 'frozen'>>): Promise<void> {
+  async #remember(change: Partial<Pick<QemuRecordData, 'server' | 'paused' | 'marks' | 'marksKept' | 'frozen'>>): Promise<void> {
     this.#data = { ...this.#data, ...change };
     await this.#context.remember(toRecord(this.#data));
   }

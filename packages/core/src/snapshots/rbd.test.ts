@@ -8,15 +8,19 @@ import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { holdSnapshots } from '../../test/snapshots/holder.ts';
-import { contentOf, DISK_BYTES } from '../../test/snapshots/snapshot-bench.ts';
+import { contentOf, DISK_BYTES, MiB } from '../../test/snapshots/snapshot-bench.ts';
 import { openWorkbench } from '../../test/snapshots/workbench.ts';
 import { undoHandlers } from '../flow/undo-handlers.ts';
 import type { Disk } from '../instances/model.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
+import type { MarksKept } from './mark-fate.ts';
+import type { ChangeMark } from './provider.ts';
 import { defaultScratch } from './scratch-directory.ts';
 import { createRbdProvider } from './rbd.ts';
 
+/** Runs within a second have different names in different processes only. */
+let runs = 0;
 let ceph: CephServer;
 let scratch: TemporaryDirectory;
 
@@ -147,6 +151,45 @@ describe('a snapshot of images of RBD', () => {
       signal,
     });
     expect(JSON.stringify(report)).toContain('snapshot disks/a@gantry-');
+  });
+});
+
+describe('a snapshot that is kept as a mark', () => {
+  const { signal } = new AbortController();
+
+  async function take(since: ChangeMark | undefined, settle: MarksKept): Promise<{ readonly mark: ChangeMark; readonly said: unknown }> {
+    await using bench = await openWorkbench();
+    await using set = await bench.take('rbd', [], {
+      run: { ...bench.run, id: `${bench.run.id}-${(runs += 1)}` },
+      requests: [{ index: 0, disk: disk('a'), track: { since } }],
+    });
+    const changes = set.snapshots[0]?.changes;
+    if (changes === undefined) throw new Error('it was not asked');
+    const said = changes.since.known ? await Array.fromAsync(changes.since.ranges(signal)) : changes.since.reason;
+    await set.settleMarks(() => settle);
+    expect(bench.warnings).toEqual([]);
+    return { mark: changes.mark, said };
+  }
+
+  test('says what was written since, through the server that it is read from, and is forgotten when it is of no use', async () => {
+    const first = await take(undefined, 'latest');
+    expect(first.said).toBe('there is no earlier mark');
+    await execa('qemu-io', ['-f', 'raw', '-c', `write -P 0x78 ${5 * MiB} 65536`, '-c', `discard ${40 * MiB} ${4 * MiB}`, uri('a')]);
+    const failed = await take(first.mark, 'earlier');
+    const second = await take(first.mark, 'latest');
+    expect(failed.said).toEqual(second.said);
+    expect(second.said).toEqual([
+      expect.objectContaining({ offset: 5 * MiB, length: 65_536 }),
+      expect.objectContaining({ offset: 40 * MiB, length: 4 * MiB }),
+    ]);
+    const gone = await take(first.mark, 'earlier');
+    expect(gone.said).toMatch(/^the snapshot disks\/a@gantry-\S+ of the earlier export is gone$/);
+    expect(await leftOver()).toHaveLength(1);
+    const provider = createRbdProvider();
+    const replaced = { ...second.mark, name: second.mark.name.replace(/^\d+/, '9999') };
+    await provider.forgetMark?.(replaced, disk('a'), signal);
+    expect(await leftOver()).toHaveLength(1);
+    for (let round = 0; round < 2; round += 1) await provider.forgetMark?.(second.mark, disk('a'), signal);
   });
 });
 

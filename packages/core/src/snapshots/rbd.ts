@@ -8,10 +8,14 @@ import type { ProcessGroup } from '../system/process-group.ts';
 import { endCommandOfKilledRun, processGroupSchema } from '../system/run-command.ts';
 import { isSocketPathTooLong } from '../system/socket-path.ts';
 import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
+import type { MarkFate } from './mark-fate.ts';
+import { markFateSchema, snapshotsToRemove } from './mark-fate.ts';
 import { socketIn, startImageServer } from './rbd/image-server.ts';
 import { createSnapshot, imageSize, RbdMissingError, removeSnapshot, snapshotId } from './rbd/rbd-commands.ts';
 import type { RbdImage } from './rbd/rbd-image.ts';
 import { parseRbdUri, snapshotUri } from './rbd/rbd-image.ts';
+import type { EarlierSnapshot } from './rbd/rbd-marks.ts';
+import { changesOf, findEarlier, parseMark, SNAPSHOT_NAME } from './rbd/rbd-marks.ts';
 import { defaultScratch, makeDefaultScratch, removeScratch } from './scratch-directory.ts';
 
 /*
@@ -23,22 +27,28 @@ interface RbdRecordData extends RbdImage {
   readonly name: string;
   /** Of the socket; present where a server reads the snapshot. */
   readonly directory?: string | undefined;
+  /** Present where the snapshot may be kept as a mark. */
+  readonly fate?: MarkFate | undefined;
   /** The command that is under way, or the server. */
   readonly process?: ProcessGroup | undefined;
 }
 
+const snapshotName = z.string().regex(SNAPSHOT_NAME);
 const dataSchema: z.ZodType<RbdRecordData> = z.object({
   spec: z.string(),
   options: z.array(z.tuple([z.string(), z.string()])),
-  name: z.string().regex(/^gantry-[\w.+-]+$/),
+  name: snapshotName,
   directory: z.string().optional(),
+  fate: markFateSchema(snapshotName).optional(),
   process: processGroupSchema.optional(),
 });
 
 interface Wanted {
   readonly request: SnapshotRequest;
-  readonly record: SnapshotRecord;
-  readonly data: RbdRecordData;
+  readonly record: Omit<SnapshotRecord, 'data'>;
+  /** As it is in the journal, or will be. */
+  data: RbdRecordData;
+  readonly earlier: EarlierSnapshot | undefined;
 }
 
 /** As long as the name of any snapshot. */
@@ -65,8 +75,9 @@ export function createRbdProvider(scratch: string = defaultScratch()): SnapshotP
       }
     },
     async prepare(requests, context) {
-      const wanted = requests.map((request) => want(request, context.runId, scratch));
-      for (const { record } of wanted) await context.remember(record);
+      const wanted: Wanted[] = [];
+      for (const request of requests) wanted.push(await want(request, context, scratch));
+      for (const each of wanted) await remember(each, context, {});
       return {
         async take() {
           for (const each of wanted) await attempt(each, context, () => take(each, context));
@@ -76,13 +87,21 @@ export function createRbdProvider(scratch: string = defaultScratch()): SnapshotP
           for (const each of wanted) snapshots.push(await attempt(each, context, () => open(each, context)));
           return snapshots;
         },
+        async settleMarks(kept) {
+          for (const each of wanted) if (each.data.fate !== undefined) await remember(each, context, { fate: { ...each.data.fate, kept } });
+        },
       };
     },
     async drop(record, signal) {
-      const { name, directory, process, ...image } = dataSchema.parse(record.data);
+      const { name, directory, process, fate, ...image } = dataSchema.parse(record.data);
       if (process !== undefined) await endCommandOfKilledRun(process);
       if (directory !== undefined) await removeScratch(directory);
-      await removeSnapshot(image, name, signal);
+      for (const each of snapshotsToRemove(name, fate)) await removeSnapshot(image, each, signal);
+    },
+    async forgetMark(mark, { uri = '' }, signal) {
+      const [image, kept] = [parseRbdUri(uri), parseMark(mark)];
+      if (image === undefined || 'reason' in image || kept === undefined) return;
+      if ((await snapshotId(image, kept.name, signal)) === kept.id) await removeSnapshot(image, kept.name, signal);
     },
   };
 }
@@ -94,31 +113,44 @@ function imageOf({ disk, needsPath = false }: SnapshotRequest): RbdImage | { rea
   return image;
 }
 
-function want(request: SnapshotRequest, runId: string, scratch: string): Wanted {
+async function want(request: SnapshotRequest, context: SnapshotContext, scratch: string): Promise<Wanted> {
   const image = imageOf(request);
   if ('reason' in image) throw failed(request, image.reason);
-  const name = `${runId}-${request.index}`;
+  const earlier = await attempt({ request }, context, () => findEarlier(image, request, context.signal));
+  const name = `${context.runId}-${request.index}`;
   const directory = request.needsPath === true ? {} : { directory: join(scratch, name) };
-  const data = { ...image, name, ...directory };
+  const since = earlier !== undefined && 'name' in earlier ? earlier.name : undefined;
+  const fate = earlier === undefined ? {} : { fate: { since, kept: 'earlier' as const } };
+  const data = { ...image, name, ...directory, ...fate };
   const description = `snapshot ${image.spec}@${name} of disk ${request.index}`;
-  return { request, data, record: { provider: 'rbd', index: request.index, description, data } };
+  return { request, data, earlier, record: { provider: 'rbd', index: request.index, description } };
 }
 
-async function take({ data, record }: Wanted, { remember, signal }: SnapshotContext): Promise<void> {
-  await createSnapshot(data, data.name, { signal, started: (process) => remember({ ...record, data: { ...data, process } }) });
+/** What changes of the record is in the journal when this resolves. */
+async function remember(wanted: Wanted, context: SnapshotContext, change: Partial<Pick<RbdRecordData, 'fate' | 'process'>>): Promise<void> {
+  wanted.data = { ...wanted.data, ...change };
+  await context.remember({ ...wanted.record, data: { ...wanted.data } });
+}
+
+async function take(wanted: Wanted, context: SnapshotContext): Promise<void> {
+  const { data } = wanted;
+  await createSnapshot(data, data.name, { signal: context.signal, started: (process) => remember(wanted, context, { process }) });
 }
 
 /** Scripts get the URI of the snapshot; the built-in definition reads it from QEMU's NBD server, which knows what is allocated. */
-async function open({ request: { index }, data, record }: Wanted, { remember, signal }: SnapshotContext): Promise<Snapshot> {
+async function open(wanted: Wanted, context: SnapshotContext): Promise<Snapshot> {
+  const { request, data, earlier } = wanted;
+  const { index } = request;
+  const { signal } = context;
   const id = await snapshotId(data, data.name, signal);
   if (id === undefined) throw removed(index, data);
   const uri = snapshotUri(data, data.name);
   const assertThere = async (): Promise<void> => {
     if ((await snapshotId(data, data.name, signal)) !== id) throw removed(index, data);
   };
-  const view = { index, kind: 'rbd', uri };
+  const view = { index, kind: 'rbd', uri, ...changesOf(index, { image: data, name: data.name, id }, earlier) };
   if (data.directory === undefined) return { ...view, assertIntact: assertThere };
-  const started = (process: unknown): Promise<void> => remember({ ...record, data: { ...data, process } });
+  const started = (process: ProcessGroup): Promise<void> => remember(wanted, context, { process });
   const exportName = `disk${index}`;
   await makeDefaultScratch(dirname(data.directory));
   const server = await startImageServer({ directory: data.directory, exportName, uri, started, signal });
@@ -131,7 +163,7 @@ async function open({ request: { index }, data, record }: Wanted, { remember, si
   return { ...view, nbd: { socket: server.socket, exportName }, assertIntact };
 }
 
-async function attempt<T>({ request }: Wanted, { signal }: SnapshotContext, work: () => Promise<T>): Promise<T> {
+async function attempt<T>({ request }: Pick<Wanted, 'request'>, { signal }: SnapshotContext, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

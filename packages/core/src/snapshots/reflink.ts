@@ -11,7 +11,11 @@ import { callLibcOnThread } from '../system/libc.ts';
 import { syncDirectory } from '../system/durable.ts';
 import { errorText } from '../report/error-text.ts';
 import { copyNoCopyOnWrite } from '../disks/inode-flags.ts';
+import type { MarkFate } from './mark-fate.ts';
+import { markFateSchema, snapshotsToRemove } from './mark-fate.ts';
 import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest, Support } from './provider.ts';
+import type { EarlierClone } from './reflink-marks.ts';
+import { changesOf, findEarlier, isClone, pathOf, SNAPSHOT_NAME } from './reflink-marks.ts';
 import { whyNoReflinks } from './reflink-probe.ts';
 
 /*
@@ -37,15 +41,19 @@ interface Plan {
 interface Prepared extends Plan {
   readonly original: FileHandle;
   readonly copy: FileHandle;
+  /** Present if the clone may be kept as a mark. */
+  readonly earlier: EarlierClone | undefined;
 }
 
 /** `_IOW(0x94, 9, int)` of linux/fs.h. */
 const FICLONE = 0x4004_9409;
 
 const MAX_FILE_NAME_BYTES = 255;
-/** The names of Gantry's snapshots; files with other names are never removed. */
-const SNAPSHOT_NAME = /^\..+\.gantry-[0-9TZ-]+\.snap$/;
-const recordSchema = z.object({ path: z.string().startsWith('/') });
+const snapshotPath = z
+  .string()
+  .startsWith('/')
+  .refine((path) => SNAPSHOT_NAME.test(basename(path)), 'it does not have the name of a snapshot of Gantry');
+const recordSchema = z.object({ path: snapshotPath, fate: markFateSchema(snapshotPath).optional() });
 
 /** Snapshots of disks that are files, on file systems with reflinks. */
 export function createReflinkProvider(): SnapshotProvider & { readonly name: 'reflink' } {
@@ -73,6 +81,7 @@ export function createReflinkProvider(): SnapshotProvider & { readonly name: 're
         const files = await openFiles(plan);
         held.set(plan.target, files);
         prepared.push(files);
+        if (sincePath(files) !== undefined) await context.remember(recordOf(plan, { since: sincePath(files), kept: 'earlier' }));
       }
       for (const plan of prepared) await flush(plan, context.signal);
       return {
@@ -80,22 +89,35 @@ export function createReflinkProvider(): SnapshotProvider & { readonly name: 're
           for (const plan of prepared) await clone(plan, context.signal);
         },
         async open() {
-          for (const plan of prepared) await assertNamed(plan);
-          return prepared.map(toSnapshot);
+          const snapshots: Snapshot[] = [];
+          for (const plan of prepared) {
+            await assertNamed(plan);
+            snapshots.push(await toSnapshot(plan));
+          }
+          return snapshots;
+        },
+        async settleMarks(kept) {
+          for (const plan of prepared)
+            if (plan.earlier !== undefined) await context.remember(recordOf(plan, { since: sincePath(plan), kept }));
         },
       };
     },
 
     async drop(record, signal) {
-      const { path } = recordSchema.parse(record.data);
-      if (!SNAPSHOT_NAME.test(basename(path))) throw new Error(`${path} does not have the name of a snapshot of Gantry`);
+      const { path, fate } = recordSchema.parse(record.data);
       using interruption = new Interruption(signal);
       await interruption.race(underWay.get(path)?.catch(() => undefined) ?? Promise.resolve());
       const files = held.get(path);
       held.delete(path);
       await using _original = files?.original;
       await using copy = files?.copy;
-      await removeSnapshot(path, copy);
+      await using _earlier = earlierFile(files);
+      for (const each of snapshotsToRemove(path, fate)) await removeSnapshot(each, each === path ? copy : undefined);
+    },
+    async forgetMark({ name }, _disk, signal) {
+      signal.throwIfAborted();
+      const path = pathOf(name);
+      if (path !== undefined && (await isClone(path, name))) await removeSnapshot(path, undefined);
     },
   };
 }
@@ -127,14 +149,24 @@ async function planSnapshot(request: SnapshotRequest, { runId }: SnapshotContext
   }
 }
 
-function recordOf({ request: { index }, target }: Plan): SnapshotRecord {
-  return { provider: 'reflink', index, description: `snapshot ${target} of disk ${index}`, data: { path: target } };
+function recordOf({ request: { index }, target }: Plan, fate?: MarkFate): SnapshotRecord {
+  const data = { path: target, ...(fate === undefined ? {} : { fate }) };
+  return { provider: 'reflink', index, description: `snapshot ${target} of disk ${index}`, data };
+}
+
+function sincePath({ earlier }: Prepared): string | undefined {
+  return earlier !== undefined && 'path' in earlier ? earlier.path : undefined;
+}
+
+function earlierFile(files: Prepared | undefined): FileHandle | undefined {
+  return files?.earlier !== undefined && 'file' in files.earlier ? files.earlier.file : undefined;
 }
 
 async function openFiles(plan: Plan): Promise<Prepared> {
   const original = await openOriginal(plan);
   try {
-    return { ...plan, original, copy: await createCopy(plan, original) };
+    const copy = await createCopy(plan, original);
+    return { ...plan, original, copy, earlier: await findEarlier(plan.request, (await original.stat()).size) };
   } catch (error) {
     await original.close();
     throw error;
@@ -214,9 +246,10 @@ async function removeSnapshot(path: string, file: FileHandle | undefined): Promi
   }
 }
 
-function toSnapshot(plan: Prepared): Snapshot {
-  const { request, target, copy } = plan;
-  return { index: request.index, kind: 'reflink', path: target, descriptor: copy.fd, assertIntact: () => assertNamed(plan) };
+async function toSnapshot(plan: Prepared): Promise<Snapshot> {
+  const { request, target, copy, earlier } = plan;
+  const changes = await changesOf(request.index, { path: target, file: copy }, earlier);
+  return { index: request.index, kind: 'reflink', path: target, descriptor: copy.fd, assertIntact: () => assertNamed(plan), ...changes };
 }
 
 function failed(index: number, what: string, reason: string, cause?: unknown): GantryError {

@@ -4,6 +4,7 @@ import type { SnapshotPlan } from './choose.ts';
 import { chooseProviders } from './choose.ts';
 import { freeze, freezeUndo } from './freeze.ts';
 import { HeldRecords } from './held-records.ts';
+import type { MarksKept } from './mark-fate.ts';
 import type { PreparedSnapshots, Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest } from './provider.ts';
 import type { SnapshotMode } from './registry.ts';
 import { createProviders } from './registry.ts';
@@ -37,10 +38,12 @@ export interface SnapshotSet extends AsyncDisposable {
   /** In the order of the requests. */
   readonly snapshots: readonly Snapshot[];
   /**
-   * To be called when what was read is complete where it belongs: the marks that these snapshots leave (`Snapshot.changes`) become those to
-   * go on from. Else they go with the snapshots, and the earlier ones go on.
+   * To be called with `latest` when what was read is complete where it belongs: the marks that these snapshots leave (`Snapshot.changes`)
+   * become those to go on from. Else they go with the snapshots, and the earlier ones go on.
+   *
+   * @param keptBy by the name of the provider
    */
-  readonly commitMarks: () => Promise<void>;
+  readonly settleMarks: (keptBy: (provider: string) => MarksKept) => Promise<void>;
 }
 
 /**
@@ -76,8 +79,8 @@ export async function takeSnapshotSet(options: SnapshotSetOptions): Promise<Snap
     for (const each of prepared) snapshots.push(...(await each.open()));
     return {
       snapshots: inOrder(requests, snapshots),
-      async commitMarks() {
-        for (const each of prepared) await each.commitMarks?.();
+      async settleMarks(keptBy) {
+        for (const [at, { provider }] of plans.entries()) await prepared[at]?.settleMarks?.(keptBy(provider.name));
       },
       [Symbol.asyncDispose]: () => held.undoAll(),
     };

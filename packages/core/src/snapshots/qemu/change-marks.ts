@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import { z } from 'zod';
 
+import type { MarksKept } from '../mark-fate.ts';
 import type { ChangeMark, SnapshotRequest } from '../provider.ts';
 import type { QmpClient, QmpCommand } from './qmp-client.ts';
 
@@ -68,17 +69,17 @@ export function turnMarks(marks: readonly MarkedDisk[]): readonly QmpCommand[] {
 }
 
 /**
- * Removes one of each pair of bitmaps: after a commit the earlier one; else the later one, with what it has recorded put into the earlier.
- * What is done already is not done again.
+ * Removes one of each pair of bitmaps, or both. Where the later one goes alone, the earlier gets what it has recorded. What is done already
+ * is not done again.
  */
-export async function settleMarks(client: QmpClient, marks: readonly MarkedDisk[], isCommitted: boolean): Promise<void> {
+export async function settleMarks(client: QmpClient, marks: readonly MarkedDisk[], kept: MarksKept): Promise<void> {
   for (const { node, next, since } of marks) {
     const there = await bitmapsOf(client, node);
     const remove = (name: string): Promise<unknown> => client.execute('block-dirty-bitmap-remove', { node, name });
     const hasSince = since !== undefined && there.has(since);
-    if (isCommitted && hasSince) await remove(since);
-    if (isCommitted || !there.has(next)) continue;
-    if (hasSince) {
+    if (kept !== 'earlier' && hasSince) await remove(since);
+    if (kept === 'latest' || !there.has(next)) continue;
+    if (kept === 'earlier' && hasSince) {
       // In this order nothing that the guest writes meanwhile is in neither.
       await client.execute('block-dirty-bitmap-enable', { node, name: since });
       await client.execute('block-dirty-bitmap-merge', { node, target: since, bitmaps: [next] });

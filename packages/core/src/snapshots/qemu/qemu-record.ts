@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import type { MarksKept } from '../mark-fate.ts';
+import { MARKS_KEPT } from '../mark-fate.ts';
 import type { SnapshotRecord } from '../provider.ts';
 import type { FreezeRecord } from './agent-freeze.ts';
 import { freezeRecordSchema } from './agent-freeze.ts';
@@ -16,8 +18,7 @@ export interface QemuRecordData {
   readonly directory: string;
   readonly disks: readonly { readonly index: number; readonly qdev: string; readonly node: string }[];
   readonly marks: readonly MarkedDisk[];
-  /** Whether later snapshots go on from the marks that this one leaves. */
-  readonly isCommitted: boolean;
+  readonly marksKept: MarksKept;
   /** Whether we started the NBD server, or may have. */
   readonly server: boolean;
   /** Present while the guest is frozen, or may be. */
@@ -36,7 +37,7 @@ const dataSchema: z.ZodType<QemuRecordData> = z.object({
   disks: z.array(z.object({ index: z.int(), qdev: z.string(), node: z.string() })),
   // Journals of earlier versions have no marks.
   marks: z.array(z.object({ index: z.int(), node: z.string(), next: markName, since: markName.optional() })).default([]),
-  isCommitted: z.boolean().default(false),
+  marksKept: z.enum(MARKS_KEPT).default('earlier'),
   server: z.boolean(),
   frozen: freezeRecordSchema.optional(),
   paused: z.boolean(),

@@ -33,7 +33,7 @@ async function releaseQemu(data: QemuRecordData, signal: AbortSignal): Promise<v
     if (data.paused) await resume(client);
     await closeExports(client, data, signal);
     await removeNodes(client, data);
-    await settleMarks(client, data.marks, data.isCommitted);
+    await settleMarks(client, data.marks, data.marksKept);
   } catch (error) {
     // With the QEMU, all that was in it has gone.
     if (!(error instanceof QmpGone)) throw error;
