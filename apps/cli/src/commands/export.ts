@@ -14,6 +14,8 @@ const command: CommandModule = defineCommand({
     level: wholeNumber('--level <n>', `level of the codec: ${describeLevels()}`),
     disk: wholeNumbers('--disk <n>', 'export only this disk'),
     ...PARALLEL,
+    incremental: flag('--incremental', 'store only what earlier exports of the instance lack'),
+    base: text('--base <export>', 'with --incremental: INSTANCE@EXPORT-ID of another instance with much of the same data'),
     withPrivate: flag('--with-private', 'include private OS parameters and secret native files in the export'),
     throughSource: flag('--through-source', 'have ganeti://MASTER send the disks (as it does for an instance on another host)'),
     listen: text('--listen <address>', 'where nodes of ganeti://MASTER connect to this host: ADDRESS or ADDRESS:PORT'),
@@ -22,6 +24,8 @@ const command: CommandModule = defineCommand({
   examples: [
     'gantry export web1.yaml /srv/exports',
     'gantry export web1.yaml /srv/exports --codec gzip --level 6',
+    'gantry export web1.yaml /srv/exports --incremental',
+    'gantry export clone7.yaml /srv/exports --incremental --base template@20261123T081500Z',
     'gantry export web1.yaml /srv/exports --disk 0 --snapshot none --json',
     'gantry export ganeti://master/web1.example.com /srv/exports --listen 192.0.2.7:7000',
   ],

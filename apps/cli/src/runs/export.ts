@@ -1,4 +1,4 @@
-import type { Codec, DescribedInstance } from '@gantry/core';
+import type { Codec, DescribedInstance, FrameCount, IncrementResult } from '@gantry/core';
 import { areDisksHere, assertDisksHere, describeFrom, exportFromSource, exportInstance, GantryError } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
 import { wantsNewStore } from '../create-store.ts';
@@ -17,6 +17,8 @@ export async function run(
     readonly codec: Codec;
     readonly level: number | undefined;
     readonly disk: readonly number[] | undefined;
+    readonly incremental: true | undefined;
+    readonly base: string | undefined;
     readonly withPrivate: true | undefined;
     readonly createStore: true | undefined;
     readonly throughSource: true | undefined;
@@ -24,6 +26,9 @@ export async function run(
   },
 ): Promise<void> {
   const started = performance.now();
+  if (options.base !== undefined && options.incremental === undefined) {
+    throw new GantryError('USAGE', { message: '--base goes with --incremental', hint: 'Add --incremental, or leave --base out.' });
+  }
   const createStore = options.createStore === true || wantsNewStore(session.env);
   const { source, name } = await session.openSourceOf(named);
   await using _source = source;
@@ -41,6 +46,8 @@ export async function run(
     codec: options.codec,
     level: options.level,
     parallel: options.parallel,
+    incremental: options.incremental,
+    base: options.base,
     includePrivate: options.withPrivate,
     createStore,
   };
@@ -50,7 +57,17 @@ export async function run(
   const amount = `${formatBytes(result.plainBytes)}, ${formatBytes(result.storedBytes)} stored`;
   const took = formatDuration(performance.now() - started);
   session.output.event({ type: 'stage', operation: 'export', message: `exported ${amount} in ${took}` });
+  if (result.incremental !== undefined) {
+    session.output.event({ type: 'stage', operation: 'export', message: describeIncrement(result.incremental) });
+  }
   session.output.result({ operation: 'export', ...result }, result.reference);
+}
+
+/** What of an export was stored before, such as `of web1@20261123T081500Z: 500 frames known (2 GiB), 3 new (12 MiB), 0 patched (0 B)`. */
+function describeIncrement({ parents, known, new: added, patched }: IncrementResult): string {
+  const count = ({ frames, bytes }: FrameCount, what: string): string => `${frames} ${what} (${formatBytes(bytes)})`;
+  const parts = [count(known, 'frames known'), count(added, 'new'), count(patched, 'patched')].join(', ');
+  return parents.length === 0 ? `first export of its lineage: ${parts}` : `based on ${parents.join(', ')}: ${parts}`;
 }
 
 /** Options that say how disks are read here. */

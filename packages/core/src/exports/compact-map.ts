@@ -1,5 +1,6 @@
 import type { PlacedEntry } from '../frames/frame-map.ts';
 import { FrameMap } from '../frames/frame-map.ts';
+import { packKey } from './export-objects.ts';
 import type { PackRecord } from './packs.ts';
 
 /** A frame map and the packs to which its numbers refer. */
@@ -16,6 +17,23 @@ export function compactMap(map: FrameMap, packs: readonly PackRecord[]): MapWith
   if (kept.length === packs.length) return { map, packs };
   const numbers = new Map([...used].toSorted((a, b) => a - b).map((old, now) => [old, now]));
   return { map: renumbered(map, (pack) => numbers.get(pack) ?? pack), packs: kept };
+}
+
+/** Several maps over one list of packs, each of which is in it once. */
+export function joinMaps(all: readonly MapWithPacks[]): { readonly maps: readonly FrameMap[]; readonly packs: readonly PackRecord[] } {
+  const packs: PackRecord[] = [];
+  const numbers = new Map<string, number>();
+  const numberOf = (pack: PackRecord): number => {
+    const known = numbers.get(packKey(pack));
+    if (known !== undefined) return known;
+    numbers.set(packKey(pack), packs.length);
+    return packs.push(pack) - 1;
+  };
+  const maps = all.map(({ map, packs: own }) => {
+    const now = own.map(numberOf);
+    return now.every((number, before) => number === before) ? map : renumbered(map, (pack) => now[pack] ?? pack);
+  });
+  return { maps, packs };
 }
 
 /** The numbers of the packs that an entry refers to. */

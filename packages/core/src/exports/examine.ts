@@ -36,17 +36,25 @@ export async function examine(store: Store, directory: ExportDirectory, options:
   return { state: 'damaged', origin: 'gantry', error: manifestMissing(directory) };
 }
 
+/**
+ * Reads the manifest of an export, which must be in its own place.
+ * @throws GantryError `MANIFEST_DAMAGED`, `MANIFEST_VERSION`, `CODEC_UNKNOWN`; StoreError, such as `not-found`
+ */
+export async function readManifest(store: Store, place: Pick<ExportDirectory, 'instance' | 'id'>, options: CallOptions): Promise<Manifest> {
+  const source = fileOf(place, MANIFEST_FILE);
+  const manifest = parseManifest(await readDescription(store, place, MANIFEST_FILE, MAX_MANIFEST_BYTES, options), source);
+  assertOwnPlace(manifest, place, source);
+  return manifest;
+}
+
 /** The name of an export's file in messages. */
 export function fileOf({ instance, id }: Pick<ExportDirectory, 'instance' | 'id'>, name: string): string {
   return `${name} of ${formatExportReference(instance, id)}`;
 }
 
 async function examineGantry(store: Store, directory: ExportDirectory, options: CallOptions): Promise<Examination> {
-  const source = fileOf(directory, MANIFEST_FILE);
   try {
-    const manifest = parseManifest(await readDescription(store, directory, MANIFEST_FILE, MAX_MANIFEST_BYTES, options), source);
-    assertOwnPlace(manifest, directory, source);
-    return { state: 'gantry', manifest };
+    return { state: 'gantry', manifest: await readManifest(store, directory, options) };
   } catch (error) {
     if (error instanceof GantryError) return { state: 'damaged', origin: 'gantry', error };
     throw error;
@@ -101,7 +109,7 @@ function damaged(directory: Pick<ExportDirectory, 'instance' | 'id'>, name: stri
   return new GantryError(code, { message: `${fileOf(directory, name)} is damaged: ${what}`, cause });
 }
 
-function assertOwnPlace(manifest: Manifest, directory: ExportDirectory, source: string): void {
+function assertOwnPlace(manifest: Manifest, directory: Pick<ExportDirectory, 'instance' | 'id'>, source: string): void {
   if (manifest.instance.name === directory.instance && manifest.exportId === directory.id) return;
   const own = formatExportReference(manifest.instance.name, manifest.exportId);
   throw new GantryError('MANIFEST_DAMAGED', {

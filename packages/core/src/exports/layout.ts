@@ -26,6 +26,11 @@ export function dumpFileName(index: number, codec: Codec): string {
   return `disk${index}${codecNamed(codec).suffix}`;
 }
 
+/** The file name of a disk's pack, which is not complete by itself, such as `disk0.pack.zst`. */
+export function packFileName(index: number, codec: Codec): string {
+  return `disk${index}.pack${codecNamed(codec).suffix}`;
+}
+
 /** The file name of the frame map of a disk. */
 export function mapFileName(index: number): string {
   return `disk${index}.map`;

@@ -9,6 +9,7 @@ import { renderExportConfig } from './config-export.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import type { ExportObject } from './export-objects.ts';
 import { objectsOfOthers, ownObjects, packsOfOthers } from './export-objects.ts';
+import { findMissing } from './find-missing.ts';
 import { encodeFrameTables } from './frame-tables.ts';
 import type { DumpWriter, FinishedDump, MapOptions } from './layout-dump.ts';
 import { LayoutDump } from './layout-dump.ts';
@@ -245,7 +246,7 @@ class LayoutWriter implements StoreExportWriter {
     const gone = await findMissing(this.#store, [this.#prefix], ownObjects(manifest), options);
     if (gone !== undefined) throw this.#changedByOther(gone.name);
     const others = packsOfOthers(manifest).map(({ instance }) => `${instance}/`);
-    const lost = await findMissing(this.#store, [...new Set(others)], objectsOfOthers(manifest), options);
+    const lost = await findMissing(this.#store, others, objectsOfOthers(manifest), options);
     if (lost !== undefined) throw this.#packLost(lost);
   }
 
@@ -293,18 +294,4 @@ class LayoutWriter implements StoreExportWriter {
 function textOf({ digest, map }: FinishedDump): string {
   const size = digest?.size ?? 0;
   return `${size} ${size === 0 ? '' : digest?.sha256} ${map?.sha256}`;
-}
-
-/** The first of some objects that is not there with its size. */
-async function findMissing(
-  store: Store,
-  prefixes: readonly string[],
-  objects: readonly ExportObject[],
-  options: CallOptions,
-): Promise<ExportObject | undefined> {
-  const missing = new Map(objects.map((object) => [object.key, object]));
-  for (const prefix of prefixes)
-    for await (const { key, size } of store.list(prefix, options)) if (missing.get(key)?.size === size) missing.delete(key);
-  const [first] = missing.values();
-  return first;
 }

@@ -1,9 +1,9 @@
 import type { Codec } from '../frames/codecs/registry.ts';
-import type { EncodedDump } from '../frames/encode-dump.ts';
+import type { WrittenDump } from '../exports/layout-dump.ts';
+import type { EncodedDump, EncodeOptions } from '../frames/encode-dump.ts';
 import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
 import type { PlainReader } from '../frames/plain-reader.ts';
-import type { DumpSummary } from '../frames/types.ts';
 import type { NativeFile } from '../instances/inventory.ts';
 import type { Instance } from '../instances/model.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
@@ -33,12 +33,17 @@ export interface OutgoingRequest extends OperationOptions, SnapshotChoice {
 }
 
 /** Takes one dump to where it goes. Resolves when it is complete there. */
-export type TakeDump = (disk: number, dump: EncodedDump, signal: AbortSignal) => Promise<DumpSummary>;
+export type TakeDump = (disk: number, dump: EncodedDump, signal: AbortSignal) => Promise<WrittenDump>;
+
+/** Makes the dump of one disk. */
+export type EncodeDisk = (disk: number, source: PlainReader, options: EncodeOptions) => EncodedDump;
 
 export interface OutgoingOptions extends Pick<OutgoingRequest, 'parallel' | keyof SnapshotChoice>, Pick<SnapshotSetOptions, 'mayChange'> {
   readonly codec: Codec;
   readonly level: number | undefined;
   readonly take: TakeDump;
+  /** A dump that is complete by itself if absent. */
+  readonly encode?: EncodeDisk | undefined;
   /** Sends something else than the data of a disk: what is made of it, and how many bytes of the disk that took so far. */
   readonly filter?: ((disk: number, source: PlainReader, signal: AbortSignal) => FilteredDisk) | undefined;
   /** The disks do not change: they are read themselves, without snapshots. */
@@ -54,7 +59,7 @@ export interface FilteredDisk extends PlainReader, AsyncDisposable {
 /** A disk that is complete where it went. */
 export interface DumpedDisk {
   readonly index: number;
-  readonly summary: DumpSummary;
+  readonly summary: WrittenDump;
   /** Bytes that the script said to expect. */
   readonly expectedBytes: number | undefined;
   /** What the script wrote to stderr. */
@@ -106,7 +111,7 @@ async function sendDisk({ session, options, budget, spacing }: Outgoing, snapsho
   return { index, summary, expectedBytes: source.expectedBytes(), messages: source.messages(), snapshot: snapshot.kind };
 }
 
-interface DumpOptions extends Pick<OutgoingOptions, 'codec' | 'level' | 'take'> {
+interface DumpOptions extends Pick<OutgoingOptions, 'codec' | 'level' | 'take' | 'encode'> {
   /** What is sent in the place of the data. */
   readonly filtered?: FilteredDisk | undefined;
   readonly reporter: Reporter;
@@ -114,12 +119,14 @@ interface DumpOptions extends Pick<OutgoingOptions, 'codec' | 'level' | 'take'> 
   readonly signal: AbortSignal;
 }
 
+const encodeWhole: EncodeDisk = (_disk, source, options) => encodeDump(source, options);
+
 /** The data of one disk on its way to where it goes. */
-export async function dumpDisk(disk: number, source: DiskData, options: DumpOptions): Promise<DumpSummary> {
-  const { codec, level, take, filtered, reporter, budget, signal } = options;
+export async function dumpDisk(disk: number, source: DiskData, options: DumpOptions): Promise<WrittenDump> {
+  const { codec, level, take, encode = encodeWhole, filtered, reporter, budget, signal } = options;
   const reportTo = reporter.progressOf(disk, () => source.expectedBytes());
   const report: typeof reportTo = (plainBytes, ...rest) => reportTo(filtered?.readBytes ?? plainBytes, ...rest);
-  const summary = await take(disk, encodeDump(filtered ?? source, { codec, level, budget, signal, onProgress: report }), signal);
+  const summary = await take(disk, encode(disk, filtered ?? source, { codec, level, budget, signal, onProgress: report }), signal);
   report(summary.plainBytes, summary.storedBytes, true);
   return summary;
 }

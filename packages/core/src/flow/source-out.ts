@@ -10,7 +10,8 @@ import { sideBySide } from '../system/side-by-side.ts';
 import type { DumpedDisk, OutgoingOptions } from './out.ts';
 import { dumpDisk } from './out.ts';
 
-export interface SourceOutOptions extends Pick<OutgoingOptions, 'codec' | 'level' | 'take' | 'parallel'>, Pick<SendOptions, 'listen'> {
+export interface SourceOutOptions
+  extends Pick<OutgoingOptions, 'codec' | 'level' | 'take' | 'encode' | 'parallel'>, Pick<SendOptions, 'listen'> {
   readonly transfers: InstanceTransfers;
   /** Address of the source. */
   readonly source: string;

@@ -53,6 +53,6 @@ async function runExport(request: ExportFromSourceRequest): Promise<ExportResult
   return await exportInto(
     store,
     { ...call, instance, disks, run: scope.run, os },
-    { request, started, codec, send: (take) => receiveFromSource({ ...from, take }) },
+    { request, started, codec, send: (dump) => receiveFromSource({ ...from, ...dump }) },
   );
 }

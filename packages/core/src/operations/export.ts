@@ -1,12 +1,16 @@
 import type { Store } from '@gantry/transport';
-import { dumpFileName, nativeObjectName } from '../exports/layout.ts';
+import { nativeObjectName } from '../exports/layout.ts';
 import type { DumpRecord, Manifest } from '../exports/manifest.ts';
 import { describeInstance } from '../exports/manifest.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { ManifestDraft } from '../exports/store-sink.ts';
 import { storeSink } from '../exports/store-sink.ts';
 import { chooseOs } from '../flow/choose-os.ts';
-import type { DumpedDisk, OutgoingRequest, TakeDump } from '../flow/out.ts';
+import type { DumpForm } from '../flow/dump-forms.ts';
+import { fullForm } from '../flow/dump-forms.ts';
+import type { IncrementOptions, OpenedIncrement } from '../flow/open-increment.ts';
+import { openIncrement } from '../flow/open-increment.ts';
+import type { DumpedDisk, OutgoingOptions, OutgoingRequest, TakeDump } from '../flow/out.ts';
 import { sendDisks } from '../flow/out.ts';
 import { prepareStore } from '../flow/prepare-store.ts';
 import { selectDisks } from '../flow/select-disks.ts';
@@ -15,6 +19,8 @@ import { checkSessionParameters, inspectFor, openSession, startCall } from '../f
 import { chooseLevel } from '../frames/codecs/levels.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
 import { DEFAULT_CODEC } from '../frames/codecs/registry.ts';
+import type { FrameCounts } from '../frames/frame-counts.ts';
+import { addCounts, countFrames } from '../frames/frame-counts.ts';
 import type { NativeFile } from '../instances/inventory.ts';
 import type { Instance } from '../instances/model.ts';
 import { withFirstError } from '../report/first-error.ts';
@@ -28,6 +34,13 @@ export interface ExportRequest extends OutgoingRequest {
   readonly codec?: Codec | undefined;
   /** Writes private OS parameters and secret native files into the export too. */
   readonly includePrivate?: boolean | undefined;
+  /**
+   * Stores only what earlier exports of the instance lack, and makes frame maps, so that later exports can do the same. An export is
+   * complete and can be restored alone, whatever it refers to.
+   */
+  readonly incremental?: boolean | undefined;
+  /** With `incremental`: `INSTANCE@EXPORT-ID` of another instance with much of the same data, such as the template of a clone. */
+  readonly base?: string | undefined;
   /** Makes a new store if there is none. Otherwise that is refused with `STORE_NOT_FOUND`. */
   readonly createStore?: boolean | undefined;
 }
@@ -40,7 +53,15 @@ export interface ExportResult {
   readonly plainBytes: number;
   readonly storedBytes: number;
   readonly dumps: readonly DumpRecord[];
+  /** Of an incremental export. */
+  readonly incremental?: IncrementResult;
   readonly warnings: readonly string[];
+}
+
+/** What an incremental export did not have to store, and what it did. */
+export interface IncrementResult extends FrameCounts {
+  /** `INSTANCE@EXPORT-ID` of the exports that it took as its parents; empty if it found none. */
+  readonly parents: readonly string[];
 }
 
 /**
@@ -64,24 +85,26 @@ async function runExport(request: ExportRequest): Promise<ExportResult> {
   const inspected = await inspectFor(call, request.instance, { purpose: 'export', disks });
   await using session = await openSession(call, { os, inspected, disks, diskLock: 'shared' });
   await checkSessionParameters(session);
-  const send = (take: TakeDump): Promise<readonly DumpedDisk[]> => sendDisks(session, { ...request, codec, level, take });
+  const send = (dump: SendOptions): Promise<readonly DumpedDisk[]> => sendDisks(session, { ...request, codec, level, ...dump });
   const { definition, variant } = os;
   const subject = { ...session, os: { name: definition.name, variant, apiVersion: definition.apiVersion } };
   return await exportInto(request.store, subject, { request, started, codec, send });
 }
 
 /** What is exported, and the run that does it. */
+type SendOptions = Required<Pick<OutgoingOptions, 'take' | 'encode'>>;
+
 interface ExportSubject extends Pick<Session, 'instance' | 'disks' | 'run' | 'reporter' | 'signal'> {
   /** Empty for a definition without variants. */
   readonly os: Manifest['os'];
 }
 
 export interface ExportParts {
-  readonly request: Pick<ExportRequest, 'createStore' | 'includePrivate' | 'native'>;
+  readonly request: Pick<ExportRequest, 'createStore' | 'includePrivate' | 'native' | 'incremental' | 'base'>;
   readonly started: Date;
   readonly codec: Codec;
   /** Sends all disks, each to `take`; resolves when nothing can be found wrong with them any more. */
-  readonly send: (take: TakeDump) => Promise<readonly DumpedDisk[]>;
+  readonly send: (dump: SendOptions) => Promise<readonly DumpedDisk[]>;
 }
 
 /** Writes an export. @throws GantryError, StoreError; the reason of the signal */
@@ -95,16 +118,22 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
   await prepareStore(store, subject);
   const sink = storeSink(store, { warn: (message) => reporter.warn(message), createStore: request.createStore });
   const native = nativeToKeep(request, reporter);
-  const names = [...disks.map((disk) => dumpFileName(disk, codec)), ...native.map(({ name }) => nativeObjectName(name))];
+  const names = native.map(({ name }) => nativeObjectName(name));
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL, dumps: names };
-  await using writer = await sink.open(header, { signal });
+  const opened = await open({ store, sink, header, disks, codec, cut: 'place', base: request.base, reporter, signal }, request);
+  await using writer = opened.writer;
+  const { form, parents } = opened;
   reporter.stage(`exporting ${writer.reference} to ${store.address}`);
   for (const file of native) await writer.native(file, { signal });
+  const counts: FrameCounts[] = [];
   const take: TakeDump = async (disk, encoded, signal) => {
-    await using dump = await writer.dump(dumpFileName(disk, codec), { signal });
-    return await dump.write(encoded, { signal });
+    await using dump = await writer.dump(form.nameOf(disk), { signal, map: form.mapOf(disk) });
+    const written = await dump.write(encoded, { signal });
+    const map = encoded.map();
+    if (map !== undefined) counts.push(countFrames(map, form.mapOf(disk)?.packs.length));
+    return written;
   };
-  const dumps = (await send(take)).map((sent) => recordOf(sent, instance, codec));
+  const dumps = (await send({ take, encode: form.encode })).map((sent) => recordOf(sent, instance, form));
   await writer.commit(composeManifest(subject, parts, { exportId: writer.id, dumps }), { signal });
   return {
     reference: writer.reference,
@@ -113,8 +142,21 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
     plainBytes: sum(dumps.map((dump) => dump.plainBytes)),
     storedBytes: sum(dumps.map((dump) => dump.storedBytes)),
     dumps,
+    ...(parents === undefined ? {} : { incremental: { parents, ...addCounts(counts) } }),
     warnings: reporter.warnings,
   };
+}
+
+/** Claims an export, with what its dumps are to be like. */
+async function open(
+  options: IncrementOptions,
+  { incremental }: ExportParts['request'],
+): Promise<Omit<OpenedIncrement, 'parents'> & Partial<Pick<OpenedIncrement, 'parents'>>> {
+  if (incremental === true) return await openIncrement(options);
+  const { sink, header, disks, codec } = options;
+  const form = fullForm(codec);
+  const dumps = [...disks.flatMap(form.namesOf), ...(header.dumps ?? [])];
+  return { form, writer: await sink.open({ ...header, dumps }, options) };
 }
 
 /** The files of the native description that may go into a store. */
@@ -125,11 +167,11 @@ function nativeToKeep({ native = [], includePrivate }: ExportParts['request'], r
   return native.filter(({ secret }) => !secret);
 }
 
-function recordOf({ index, summary, expectedBytes, messages, snapshot }: DumpedDisk, { disks }: Instance, codec: Codec): DumpRecord {
+function recordOf({ index, summary, expectedBytes, messages, snapshot }: DumpedDisk, { disks }: Instance, form: DumpForm): DumpRecord {
   const diskSize = disks[index]?.size;
   return {
     index,
-    name: dumpFileName(index, codec),
+    name: form.nameOf(index),
     ...summary,
     ...(diskSize === undefined ? {} : { diskSize }),
     ...(expectedBytes === undefined ? {} : { expectedBytes }),

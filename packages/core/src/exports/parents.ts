@@ -1,0 +1,168 @@
+import type { CallOptions, Store } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
+import { FRAME_SIZE } from '../frames/types.ts';
+import { GantryError } from '../report/errors.ts';
+import { readDirectories } from './directories.ts';
+import { readManifest } from './examine.ts';
+import { formatExportReference } from './export-id.ts';
+import { packKey } from './export-objects.ts';
+import { findMissing } from './find-missing.ts';
+import type { FrameCut } from './frame-cuts.ts';
+import { MANIFEST_FILE } from './layout.ts';
+import type { DumpRecord, Manifest } from './manifest.ts';
+import { openExport } from './open-export.ts';
+import type { PackRecord } from './packs.ts';
+
+/** A disk of an earlier export, to whose frames a new one may refer. */
+export interface ParentDisk {
+  /** The disk's index, in both. */
+  readonly disk: number;
+  readonly manifest: Manifest;
+  readonly record: DumpRecord;
+}
+
+export interface ParentRequest {
+  readonly instance: string;
+  /** The disks that need parents. */
+  readonly disks: readonly number[];
+  /** How the new export is cut: one that was cut otherwise shares no frames with it. */
+  readonly cut: FrameCut;
+  /** An export of another instance that is a parent too. */
+  readonly base?: string | undefined;
+  /** `INSTANCE@EXPORT-ID` of exports that turned out to be unusable. */
+  readonly passedOver: ReadonlySet<string>;
+}
+
+/** How many exports are looked at for the disks that newer ones lack. */
+const MAX_EXAMINED = 20;
+
+/**
+ * For each disk the newest complete export of the instance that has it, and then the disk of `base`.
+ *
+ * @throws GantryError for a `base` that cannot be used; StoreError
+ */
+export async function findParents(store: Store, request: ParentRequest, options: CallOptions): Promise<readonly ParentDisk[]> {
+  return [...(await ownParents(store, request, options)), ...(await baseParents(store, request, options))];
+}
+
+async function ownParents(
+  store: Store,
+  { instance, disks, cut, passedOver }: ParentRequest,
+  options: CallOptions,
+): Promise<readonly ParentDisk[]> {
+  const found = new Map<number, ParentDisk>();
+  let examined = 0;
+  for (const id of await completeExports(store, instance, options)) {
+    if (found.size === disks.length || examined === MAX_EXAMINED) break;
+    if (passedOver.has(formatExportReference(instance, id))) continue;
+    examined += 1;
+    const manifest = await manifestIfUsable(store, { instance, id }, options);
+    const missing = disks.filter((disk) => !found.has(disk));
+    for (const parent of manifest === undefined ? [] : disksOf(manifest, missing, cut)) found.set(parent.disk, parent);
+  }
+  return [...found.values()];
+}
+
+/** The ids of the exports of an instance that have a manifest, the newest first. */
+async function completeExports(store: Store, instance: string, options: CallOptions): Promise<readonly string[]> {
+  const ids: string[] = [];
+  try {
+    for await (const directories of readDirectories(store, instance, options))
+      for (const { id, files } of directories) if (files.has(MANIFEST_FILE)) ids.push(id);
+  } catch (error) {
+    // The place is created by the first export.
+    if (!isStoreError(error, 'not-found')) throw error;
+  }
+  return ids.toReversed();
+}
+
+/** A damaged one is passed over here: `gantry list` says what is wrong with it. */
+async function manifestIfUsable(
+  store: Store,
+  place: { readonly instance: string; readonly id: string },
+  options: CallOptions,
+): Promise<Manifest | undefined> {
+  try {
+    return await readManifest(store, place, options);
+  } catch (error) {
+    if (error instanceof GantryError || isStoreError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+async function baseParents(store: Store, { base, disks, cut }: ParentRequest, options: CallOptions): Promise<readonly ParentDisk[]> {
+  if (base === undefined) return [];
+  const { manifest, reference } = await openExport(store, base, options);
+  const parents = manifest === undefined ? [] : disksOf(manifest, disks, cut);
+  if (parents.length > 0) return parents;
+  throw new GantryError('USAGE', {
+    message: `${reference} cannot be the base of this export: it has no disk whose frames could be the same`,
+    hint: 'A base is an export by Gantry with the same disk numbers, from the same kind of OS definition: raw, or one with scripts.',
+  });
+}
+
+/** The disks of an export that are cut into frames in the same way. */
+function disksOf(manifest: Manifest, disks: readonly number[], cut: FrameCut): readonly ParentDisk[] {
+  return manifest.dumps
+    .filter(
+      ({ index, map, frameSize }) =>
+        disks.includes(index) && (map?.cut ?? 'place') === cut && (cut === 'content' || frameSize === FRAME_SIZE),
+    )
+    .map((record) => ({ disk: record.index, manifest, record }));
+}
+
+/** `INSTANCE@EXPORT-ID` of every export whose packs may be referred to: the parents, and those on which they rest. */
+export function parentReferences(parents: readonly ParentDisk[]): readonly string[] {
+  const references = parents.flatMap((parent) => [
+    referenceOf(parent.manifest),
+    ...packsOfParent(parent).map(({ instance, exportId }) => formatExportReference(instance, exportId)),
+  ]);
+  return [...new Set(references)];
+}
+
+/** The packs in which the frames of a parent are: without a frame map, its dump alone. */
+export function packsOfParent({ manifest, record }: ParentDisk): readonly PackRecord[] {
+  const { map, name, codec, storedBytes: size, sha256 } = record;
+  return map?.packs ?? [{ instance: manifest.instance.name, exportId: manifest.exportId, name, codec, size, sha256 }];
+}
+
+/** Thrown for an export that cannot be a parent; the others can. */
+export class ParentUnusable extends Error {
+  override readonly name = 'ParentUnusable';
+  /** `INSTANCE@EXPORT-ID`. */
+  readonly reference: string;
+
+  /** @param message why: one clause */
+  constructor(manifest: Manifest, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reference = referenceOf(manifest);
+  }
+}
+
+/**
+ * Checks that parents are still what they were when they were chosen, with all their packs. To be called after the claim that names them:
+ * who removes an export takes its manifest away first, and then looks for claims, so that one of the two sees the other.
+ *
+ * @throws ParentUnusable for the first that is not; StoreError
+ */
+export async function confirmParents(store: Store, parents: readonly ParentDisk[], options: CallOptions): Promise<void> {
+  for (const parent of parents) {
+    const { manifest } = parent;
+    const now = await manifestIfUsable(store, { instance: manifest.instance.name, id: manifest.exportId }, options);
+    if (now === undefined) throw new ParentUnusable(manifest, 'it was removed meanwhile');
+    if (JSON.stringify(now.dumps) !== JSON.stringify(manifest.dumps)) throw new ParentUnusable(manifest, 'it was replaced meanwhile');
+    const packs = packsOfParent(parent).map(({ instance, exportId, name, size }) => ({
+      instance,
+      size,
+      key: packKey({ instance, exportId, name }),
+    }));
+    const prefixes = packs.map(({ instance }) => `${instance}/`);
+    const missing = await findMissing(store, prefixes, packs, options);
+    if (missing !== undefined) throw new ParentUnusable(manifest, `${missing.key} is missing or has another size`);
+  }
+}
+
+/** `INSTANCE@EXPORT-ID`. */
+export function referenceOf({ instance, exportId }: Pick<Manifest, 'instance' | 'exportId'>): string {
+  return formatExportReference(instance.name, exportId);
+}

@@ -1,0 +1,60 @@
+import type { FrameCut } from '../exports/frame-cuts.ts';
+import type { MapOptions } from '../exports/layout-dump.ts';
+import { dumpFileName, mapFileName, packFileName } from '../exports/layout.ts';
+import type { ParentFrames } from '../exports/parent-frames.ts';
+import type { Codec } from '../frames/codecs/registry.ts';
+import { encodeDump } from '../frames/encode-dump.ts';
+import { encodeIncrement } from '../frames/encode-increment.ts';
+import { KnownFrames } from '../frames/known-frames.ts';
+import type { EncodeDisk } from './out.ts';
+
+/** What the dumps of an export are like. */
+export interface DumpForm {
+  /** The file name of a disk's dump. */
+  readonly nameOf: (disk: number) => string;
+  /** The names of all large objects of a disk. */
+  readonly namesOf: (disk: number) => readonly string[];
+  readonly encode: EncodeDisk;
+  /** How the frame map of a disk is written; undefined for dumps without. */
+  readonly mapOf: (disk: number) => MapOptions | undefined;
+}
+
+/** Dumps that are complete by themselves, without frame maps. */
+export function fullForm(codec: Codec): DumpForm {
+  const nameOf = (disk: number): string => dumpFileName(disk, codec);
+  return {
+    nameOf,
+    namesOf: (disk) => [nameOf(disk)],
+    encode: (_disk, source, options) => encodeDump(source, options),
+    mapOf: () => undefined,
+  };
+}
+
+/** Dumps that are complete by themselves, with frame maps, so that later exports can refer to their frames. */
+export function firstForm(codec: Codec): DumpForm {
+  const full = fullForm(codec);
+  return {
+    ...full,
+    namesOf: (disk) => [full.nameOf(disk), mapFileName(disk)],
+    encode: (_disk, source, options) => encodeDump(source, { ...options, withMap: true }),
+    mapOf: (disk) => ({ disk, cut: 'place', packs: [] }),
+  };
+}
+
+const NO_FRAMES: ParentFrames = { known: new KnownFrames([], 0), packs: [] };
+
+/**
+ * Packs with the frames that are not known.
+ *
+ * @param parents the frames that are, by disk; for a disk that is absent, none are
+ */
+export function incrementForm(codec: Codec, cut: FrameCut, parents: ReadonlyMap<number, ParentFrames>): DumpForm {
+  const nameOf = (disk: number): string => packFileName(disk, codec);
+  const parentOf = (disk: number): ParentFrames => parents.get(disk) ?? NO_FRAMES;
+  return {
+    nameOf,
+    namesOf: (disk) => [nameOf(disk), mapFileName(disk)],
+    encode: (disk, source, options) => encodeIncrement(source, { ...options, known: parentOf(disk).known }),
+    mapOf: (disk) => ({ disk, cut, packs: parentOf(disk).packs }),
+  };
+}

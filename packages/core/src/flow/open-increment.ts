@@ -1,0 +1,104 @@
+import type { Store } from '@gantry/transport';
+import type { FrameCut } from '../exports/frame-cuts.ts';
+import type { ParentFrames } from '../exports/parent-frames.ts';
+import { readParentFrames } from '../exports/parent-frames.ts';
+import type { ParentDisk } from '../exports/parents.ts';
+import { confirmParents, findParents, parentReferences, ParentUnusable, referenceOf } from '../exports/parents.ts';
+import type { ExportHeader, StoreExportWriter, StoreSink } from '../exports/store-sink.ts';
+import { allowWriteOnly } from '../exports/write-only.ts';
+import type { Codec } from '../frames/codecs/registry.ts';
+import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
+import { MemoryBudget } from '../frames/memory-budget.ts';
+import type { Reporter } from '../report/reporter.ts';
+import type { DumpForm } from './dump-forms.ts';
+import { firstForm, incrementForm } from './dump-forms.ts';
+
+export interface IncrementOptions {
+  readonly store: Store;
+  readonly sink: StoreSink;
+  /** Of the export, without the names of its dumps. */
+  readonly header: ExportHeader;
+  readonly disks: readonly number[];
+  readonly codec: Codec;
+  readonly cut: FrameCut;
+  /** An export of another instance that is a parent too. */
+  readonly base: string | undefined;
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+}
+
+/** An export that refers to what earlier ones have stored, before its first dump. */
+export interface OpenedIncrement {
+  readonly writer: StoreExportWriter;
+  readonly form: DumpForm;
+  /** `INSTANCE@EXPORT-ID` of the exports whose frame maps are used; empty if everything is stored. */
+  readonly parents: readonly string[];
+}
+
+/**
+ * Chooses parents, claims an export that names them, and reads their frame maps. A parent that turns out to be unusable is passed over:
+ * another one is used, or none.
+ *
+ * @throws GantryError for a base that cannot be used, `STORE_*`; StoreError; the reason of the signal
+ */
+export async function openIncrement(options: IncrementOptions): Promise<OpenedIncrement> {
+  const passedOver = new Set<string>();
+  for (;;) {
+    const parents = await chooseParents(options, passedOver);
+    await using held = new AsyncDisposableStack();
+    const writer = held.use(await options.sink.open(headerOf(options, parents), options));
+    try {
+      const form = formOf(options, await readFrames(options, parents));
+      held.move();
+      return { writer, form, parents: [...new Set(parents.map(({ manifest }) => referenceOf(manifest)))] };
+    } catch (error) {
+      if (!(error instanceof ParentUnusable)) throw error;
+      passedOver.add(error.reference);
+      options.reporter.warn(`${error.reference} cannot be the parent of this export: ${error.message}`);
+    }
+  }
+}
+
+/** Credentials that may only add exports cannot look for one. */
+async function chooseParents(
+  { store, header, disks, cut, base, reporter, signal }: IncrementOptions,
+  passedOver: ReadonlySet<string>,
+): Promise<readonly ParentDisk[]> {
+  const request = { instance: header.instance, disks, cut, base, passedOver };
+  const found = await allowWriteOnly(store, undefined, () => findParents(store, request, { signal }));
+  if (found === undefined) reporter.warn('cannot read earlier exports (permission denied): everything is stored again');
+  const parents = found ?? [];
+  const alone = disks.filter((disk) => !parents.some((parent) => parent.disk === disk));
+  if (found !== undefined && alone.length > 0 && passedOver.size > 0) {
+    reporter.warn(`no other export can be the parent of disk ${alone.join(', ')}: everything of it is stored again`);
+  }
+  return parents;
+}
+
+function headerOf({ header, disks, codec, cut }: IncrementOptions, parents: readonly ParentDisk[]): ExportHeader {
+  const { namesOf } = formOf({ codec, cut }, parents.length === 0 ? undefined : new Map());
+  return { ...header, dumps: [...disks.flatMap(namesOf), ...(header.dumps ?? [])], parents: parentReferences(parents) };
+}
+
+/** The first export of a lineage is complete by itself if its disks are cut by place: then every version of Gantry reads it. */
+function formOf({ codec, cut }: Pick<IncrementOptions, 'codec' | 'cut'>, frames: ReadonlyMap<number, ParentFrames> | undefined): DumpForm {
+  return frames === undefined && cut === 'place' ? firstForm(codec) : incrementForm(codec, cut, frames ?? new Map());
+}
+
+/** @throws ParentUnusable */
+async function readFrames(
+  { store, disks, reporter, signal }: IncrementOptions,
+  parents: readonly ParentDisk[],
+): Promise<ReadonlyMap<number, ParentFrames> | undefined> {
+  if (parents.length === 0) return undefined;
+  await confirmParents(store, parents, { signal });
+  const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
+  const onRead = ({ disk, manifest }: ParentDisk): void =>
+    reporter.stage(`reading disk ${disk} of ${referenceOf(manifest)}, which has no frame map: this is needed once`);
+  const frames = new Map<number, ParentFrames>();
+  for (const disk of disks) {
+    const own = parents.filter((parent) => parent.disk === disk);
+    if (own.length > 0) frames.set(disk, await readParentFrames(store, own, { budget, signal, onRead }));
+  }
+  return frames;
+}
