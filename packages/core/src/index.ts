@@ -1,4 +1,6 @@
 export type { ConfigDescription, ConfigDisk, ConfigNic } from './exports/config-import.ts';
+export type { ExportObject } from './exports/export-objects.ts';
+export { dataFiles } from './exports/export-objects.ts';
 export type { FrameSource } from './exports/frame-source.ts';
 export { openFrameSource } from './exports/frame-source.ts';
 export { similarInstances } from './exports/find-export.ts';

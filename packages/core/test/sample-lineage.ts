@@ -92,8 +92,16 @@ export class SampleLineage {
     const name = `disk0.pack${codecNamed(codecName).suffix}`;
     const own: Uint8Array[] = [];
     let ownBytes = 0;
-    const store = (bytes: Uint8Array): { readonly offset: number; readonly storedBytes: number } => {
+    const plainSizes: number[] = [];
+    const listed = {
+      get length() {
+        return own.length;
+      },
+      at: (index: number) => ({ storedBytes: own[index]?.length ?? 0, plainBytes: plainSizes[index] ?? 0 }),
+    };
+    const store = (bytes: Uint8Array, plainBytes: number): { readonly offset: number; readonly storedBytes: number } => {
       own.push(Buffer.from(bytes));
+      plainSizes.push(plainBytes);
       ownBytes += bytes.length;
       return { offset: ownBytes - bytes.length, storedBytes: bytes.length };
     };
@@ -113,16 +121,16 @@ export class SampleLineage {
       else if (known !== undefined) map.push({ kind: 'frame', plainBytes, sha256: digest, place: placeIn(numberOf(known.pack), known) });
       else if (o.patches === true && former !== undefined && codec.patches !== undefined) {
         const output = Buffer.alloc(codec.storedBound(plainBytes));
-        const place = placeIn(numberOf(ownPack), store(await codec.patches.compress(plain, former.plain, output)));
+        const place = placeIn(numberOf(ownPack), store(await codec.patches.compress(plain, former.plain, output), plainBytes));
         const base = { ...placeIn(numberOf(former.pack), former), plainBytes: former.plain.length };
         map.push({ kind: 'patch', plainBytes, sha256: digest, place, base });
       } else {
-        const place = store(await compress(codec, plain));
+        const place = store(await compress(codec, plain), plainBytes);
         map.push({ kind: 'frame', plainBytes, sha256: digest, place: placeIn(numberOf(ownPack), place) });
         this.#remember({ pack: ownPack, ...place, plain });
       }
     }
-    const bytes = Buffer.concat(own);
+    const bytes = Buffer.concat(own.length === 0 ? [] : [...own, ...codec.trailer(listed)]);
     const finished = { ...ownPack, size: bytes.length, sha256: sha256(bytes) };
     for (const frame of this.#known.values()) if (frame.pack === ownPack) this.#remember({ ...frame, pack: finished });
     this.#before = frames;

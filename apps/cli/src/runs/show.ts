@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import process from 'node:process';
 import type { StoredDump, StoredExport } from '@gantry/core';
-import { describeInstance, GantryError, openExport } from '@gantry/core';
+import { dataFiles, describeInstance, GantryError, openExport } from '@gantry/core';
 import type { NativeFile } from '@gantry/core/inventory';
 import { formatBytes, formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
@@ -65,7 +65,7 @@ function showExport(found: StoredExport): readonly string[] {
     ['disks', String(manifest?.instance.disks.length ?? found.config?.disks.length ?? found.dumps.length)],
   ];
   const dumps = [['DISK', 'DUMP', 'CODEC', 'PLAIN', 'STORED', 'SNAPSHOT'], ...found.dumps.map(dumpRow)];
-  const digests = found.dumps.flatMap(({ name, record }) => (record === undefined ? [] : [`${record.sha256}  ${name}`]));
+  const digests = manifest === undefined ? [] : dataFiles(manifest).map(({ name, sha256 }) => `${sha256}  ${name}`);
   const sha256 = digests.length === 0 ? [] : ['', 'SHA-256', ...digests];
   const native = found.native.map(({ name, size, secret }) => [name, formatBytes(size), secret ? 'yes' : 'no']);
   const nativeTable = native.length === 0 ? [] : ['', ...formatTable([['NATIVE', 'SIZE', 'SECRET'], ...native])];

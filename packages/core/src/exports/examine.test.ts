@@ -17,14 +17,15 @@ describe('the files beside the manifest', () => {
   });
 
   test.each([
-    ['config.ini', 'CONFIG_DAMAGED'],
-    ['SHA256SUMS', 'MANIFEST_DAMAGED'],
-  ] as const)('%s that is missing, no text or larger than any is damage', async (name, code) => {
+    ['config.ini', 'CONFIG_DAMAGED', 1],
+    ['SHA256SUMS', 'MANIFEST_DAMAGED', 16],
+  ] as const)('%s that is missing, no text or larger than any is damage', async (name, code, mebibytes) => {
     const store = new MemoryStore();
     const reference = await writeExport(store);
+    const most = mebibytes * 1024 ** 2;
     for (const [content, problem] of [
       [new Uint8Array([0xff]), 'it is not UTF-8 text'],
-      ['#'.repeat(1024 ** 2 + 1), 'it is too large: 1048577 bytes, and at most 1048576 are allowed'],
+      ['#'.repeat(most + 1), `it is too large: ${most + 1} bytes, and at most ${most} are allowed`],
     ] as const) {
       await put(store, `${PREFIX}${name}`, content);
       await expect(readSideFile(store, directory, name, {})).rejects.toMatchObject({

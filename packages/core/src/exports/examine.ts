@@ -13,6 +13,9 @@ import { MAX_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
 import { asGantryError } from './store-errors.ts';
 
+/** Of disks that are in thousands of packs. */
+const MAX_SUMS_BYTES = 16 * MAX_CONFIG_BYTES;
+
 /** The state of an export. */
 export type Examination =
   | { readonly state: 'gantry'; readonly manifest: Manifest }
@@ -97,7 +100,7 @@ export async function readSideFile(
   options: CallOptions,
 ): Promise<string> {
   try {
-    return await readDescription(store, directory, name, MAX_CONFIG_BYTES, options);
+    return await readDescription(store, directory, name, name === CONFIG_FILE ? MAX_CONFIG_BYTES : MAX_SUMS_BYTES, options);
   } catch (error) {
     if (isStoreError(error, 'not-found')) throw damaged(directory, name, 'it is missing', error);
     throw asGantryError(error, store.address);

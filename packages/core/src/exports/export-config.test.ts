@@ -369,3 +369,14 @@ describe('what is refused', () => {
     expect(() => codecOfCompression('lzop', 'config.ini of web1')).toThrow(expect.objectContaining({ code: 'CODEC_UNKNOWN' }));
   });
 });
+
+test('of an export that is read by its frame maps names the maps, and is refused by Ganeti and by readers of dumps', () => {
+  const map = { size: 1, sha256: '0'.repeat(64), cut: 'place' as const, packs: [] };
+  const { frameTables: _none, ...draft } = manifest;
+  const dumps = manifest.dumps.map((dump) => Object.assign(structuredClone(dump), { map, codec: 'none' as const }));
+  const text = renderExportConfig({ ...draft, version: 3, dumps });
+  expect(text).toMatch(
+    /^\[export\]\nversion = 1\n[^]*\ncompression = frame-map\n[^]*\ndisk0_dump = disk0\.map\n[^]*\ndisk1_dump = disk1\.map\n/,
+  );
+  expect(() => codecOfCompression(parseExportConfig(text, 'config.ini').compression, 'config.ini')).toThrow(GantryError);
+});

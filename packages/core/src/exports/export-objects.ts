@@ -43,6 +43,11 @@ export function ownObjects(manifest: Manifest): ExportObject[] {
   ];
 }
 
+/** The files in which the data of the disks is: dumps and frame maps, and the packs of other exports. */
+export function dataFiles(manifest: Manifest): readonly ExportObject[] {
+  return [...ownObjects(manifest).filter(({ disk }) => disk !== undefined), ...objectsOfOthers(manifest)];
+}
+
 /** The packs of other exports that an export refers to, each once. */
 export function packsOfOthers({ instance, exportId, dumps }: Pick<Manifest, 'instance' | 'exportId' | 'dumps'>): PackRecord[] {
   const owner = { instance: instance.name, exportId };
