@@ -96,7 +96,7 @@ beforeAll(async () => {
   const defined = await bench.describeInstance('defined.example.com', { disks: ['defined.img'] });
   const { reference: native } = await run('export', 'shelf:moved', store, '--snapshot', 'none');
   await run('show', store, String(native));
-  await run('import', store, String(native), '--to', defined, '--define', 'shelf:');
+  await run('import', store, String(native), '--to', defined, '--define', 'shelf:', '--resume');
 
   const killed = bench.start('export', slow, store);
   await waitForFile(bench.file('a.img.started'));

@@ -13,6 +13,7 @@ const command: CommandModule = defineCommand({
     disk: wholeNumbers('--disk <n>', 'import only this disk'),
     ...PARALLEL,
     checkFirst: flag('--check-first', 'read and check every dump before the first byte is written'),
+    resume: flag('--resume', 'go on with an import that was cut off: compare the disks, and write only what differs'),
     ...DEFINE,
     allowOtherOs: flag('--allow-other-os', 'allow another OS definition than the one that made the dumps'),
     os: text('--os <os>', 'of a new instance: its OS definition (os or os+variant) there'),
@@ -22,6 +23,7 @@ const command: CommandModule = defineCommand({
   examples: [
     'gantry import /srv/exports web1.example.com --to web2.yaml',
     'gantry import /srv/exports web1.example.com@20261123T081500Z --to web2.yaml --disk 0',
+    'gantry import /srv/exports web1.example.com --to web2.yaml --resume',
     'gantry import /srv/exports web1.example.com --to web1.yaml --define libvirt: --start',
     'gantry import /srv/ganeti/export web1.example.com --to web1.yaml',
     'gantry import /srv/exports web1.example.com --to ganeti://master/web9.example.com --disk-template drbd',

@@ -1,3 +1,4 @@
+import type { ResumedDisk } from '@gantry/core';
 import { GantryError, importInstance } from '@gantry/core';
 import { consentOf, describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
@@ -17,6 +18,7 @@ export async function run(
     readonly disk: readonly number[] | undefined;
     readonly checkFirst: true | undefined;
     readonly allowOtherOs: true | undefined;
+    readonly resume: true | undefined;
   } & NewInstanceFlags,
 ): Promise<void> {
   const started = performance.now();
@@ -27,6 +29,8 @@ export async function run(
   if (guard === undefined) {
     if (choice !== undefined)
       throw new GantryError('USAGE', { message: `${options.to} is made by the import: --define is for other targets` });
+    if (options.resume === true)
+      throw new GantryError('USAGE', { message: `${options.to} is made by the import: --resume is for instances that exist` });
     await importNew(session, [address, reference], target, options);
     return;
   }
@@ -42,6 +46,7 @@ export async function run(
     disks: options.disk,
     parallel: options.parallel,
     checkFirst: options.checkFirst,
+    resume: options.resume,
     allowOtherOs: options.allowOtherOs,
     define: source && { ...choice, source },
     guard,
@@ -51,5 +56,11 @@ export async function run(
   const done = `imported ${result.reference} into ${instance.name}: ${formatBytes(result.plainBytes)} in ${took}`;
   const { defined } = result;
   const known = defined === undefined ? [] : [`defined ${defined.name} in ${defined.source}${defined.started ? ', and started it' : ''}`];
-  session.output.result({ operation: 'import', ...result }, result.dryRun ? describeDryRun(session, result.plan) : [done, ...known]);
+  const compared = (result.resumed ?? []).map(describeResumed);
+  const lines = result.dryRun ? describeDryRun(session, result.plan) : [done, ...compared, ...known];
+  session.output.result({ operation: 'import', ...result }, lines);
+}
+
+function describeResumed({ disk, comparedBytes, readBytes, writtenBytes }: ResumedDisk): string {
+  return `disk ${disk}: compared ${formatBytes(comparedBytes)} (read ${formatBytes(readBytes)}), wrote ${formatBytes(writtenBytes)} that differed`;
 }

@@ -56,7 +56,8 @@ export async function writeBytes(disk: OpenDisk, zeroer: Zeroer, bytes: Uint8Arr
   }
 }
 
-function assertLargeEnough({ path, bytes }: OpenDisk, needed: number): void {
+/** @throws GantryError `DISK_TOO_SMALL` */
+export function assertLargeEnough({ path, bytes }: OpenDisk, needed: number): void {
   if (needed <= bytes) return;
   throw new GantryError('DISK_TOO_SMALL', {
     message: `cannot write ${path}: it has ${bytes} bytes, but at least ${needed} are needed`,

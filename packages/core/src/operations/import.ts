@@ -1,4 +1,5 @@
 import type { Store } from '@gantry/transport';
+import type { Mended } from '../disks/mend-device.ts';
 import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { readDump } from '../exports/read-dump.ts';
@@ -9,6 +10,7 @@ import { assertRoom, assertSameOs, warnOfOtherDisks } from '../flow/import-check
 import type { DefinedInstance, DefineOptions } from '../flow/definition.ts';
 import { Definition } from '../flow/definition.ts';
 import { receiveDisk } from '../flow/in.ts';
+import { resumeDisk } from '../flow/resume-in.ts';
 import { describeIncoming, findOriginals, selectDumps, warnOfMissing } from '../flow/select-dumps.ts';
 import type { Session } from '../flow/session.ts';
 import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
@@ -20,6 +22,7 @@ import { assertConsent, planImport } from '../flow/write-plan.ts';
 import { inDump } from '../frames/damage.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
+import type { PlainPiece } from '../frames/types.ts';
 import type { NativeFile } from '../instances/inventory.ts';
 import { errorText } from '../report/error-text.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
@@ -40,6 +43,11 @@ export interface ImportRequest extends TargetRequest, ConsentOptions {
   readonly parallel?: number | undefined;
   /** Reads and checks every dump before the first byte is written. */
   readonly checkFirst?: boolean | undefined;
+  /**
+   * Goes on with an import that was cut off: compares the disks with the export, and writes only what differs. A disk that a script
+   * writes is written anew.
+   */
+  readonly resume?: boolean | undefined;
   /** Allows another OS definition than the one that made the dumps. */
   readonly allowOtherOs?: boolean | undefined;
   /** Makes the instance known when all disks are complete and durable, with the native description of the export. */
@@ -55,10 +63,17 @@ export interface ImportResult {
   readonly plainBytes: number;
   /** What was overwritten with what; with `dryRun`, what would be. */
   readonly plan: WritePlan;
+  /** With `resume`: what was compared and written, for each disk that no script writes. */
+  readonly resumed?: readonly ResumedDisk[];
   /** Where it became known, if that was asked for. */
   readonly defined?: DefinedInstance;
   readonly dryRun: boolean;
   readonly warnings: readonly string[];
+}
+
+/** A disk that was compared with its dump, and what came of that. */
+export interface ResumedDisk extends Mended {
+  readonly disk: number;
 }
 
 /** The state of a disk, for the report when the import fails. */
@@ -72,6 +87,7 @@ interface DumpImport {
   readonly incoming: ReadonlyMap<number, IncomingData>;
   readonly budget: MemoryBudget;
   readonly states: Map<number, DiskState>;
+  readonly resumed: ResumedDisk[];
 }
 
 /**
@@ -115,9 +131,12 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
   reporter.stage(`importing ${found.reference} into ${session.instance.name}`);
   const incoming = new Map(originals.map((original) => [original.index, describeIncoming(original, found, os, inspected)]));
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
-  const plainBytes = await writeDisks({ session, request, found, incoming, budget, states: new Map() }, dumps);
+  if (request.resume === true && !os.definition.builtin) reporter.warn(`--resume: the import script of ${os.definition.name} starts anew`);
+  const work: DumpImport = { session, request, found, incoming, budget, states: new Map(), resumed: [] };
+  const plainBytes = await writeDisks(work, dumps);
   const defined = definition && { defined: await makeKnown(definition, session, { request, found }) };
-  return { ...result, plainBytes, ...defined, dryRun: false };
+  const resumed = work.resumed.length === 0 ? {} : { resumed: work.resumed.toSorted((a, b) => a.disk - b.disk) };
+  return { ...result, plainBytes, ...resumed, ...defined, dryRun: false };
 }
 
 /** Before anything is written. */
@@ -194,18 +213,35 @@ function withOneByOne(error: unknown): unknown {
 const SCRIPT_FAILURES: ReadonlySet<GantryErrorCode> = new Set(['SCRIPT_FAILED', 'SCRIPT_SIGNALLED', 'SCRIPT_CLOSED_INPUT']);
 
 async function importDump(work: DumpImport, dump: StoredDump, signal: AbortSignal): Promise<number> {
-  const { session, request, found, incoming, budget, states } = work;
+  const { session, found, incoming, states } = work;
+  const { index } = dump;
+  const plainBytes = await writeDump(work, dump, signal);
+  states.set(index, 'complete');
+  if (found.origin === 'ganeti') warnOfCutDump(incoming.get(index), plainBytes, session.reporter);
+  return plainBytes;
+}
+
+async function writeDump(work: DumpImport, dump: StoredDump, signal: AbortSignal): Promise<number> {
+  const { session, request, found, incoming, budget, states, resumed } = work;
   const { index, record } = dump;
+  const how = {
+    forceInUse: request.forceInUse === true,
+    checkFirst: (piece: PlainPiece | undefined) => checkIncoming(incoming.get(index), piece, found.origin, session.reporter),
+    onTouch: () => states.set(index, 'written in part: import it again before it is used'),
+  };
+  if (request.resume === true && session.os.definition.builtin) {
+    // What an earlier attempt left is not untouched, although this one has not written yet.
+    how.onTouch();
+    const mended = await resumeDisk(session, { found, dump, budget, signal, ...how });
+    resumed.push({ disk: index, ...mended });
+    return mended.comparedBytes;
+  }
   const { plainBytes } = await receiveDisk(session, {
     disk: index,
     signal,
     expectedBytes: record?.plainBytes,
     pieces: (onProgress) => readDump(found, dump, { budget, signal, warn: session.reporter.warn, onProgress }),
-    forceInUse: request.forceInUse === true,
-    checkFirst: (piece) => checkIncoming(incoming.get(index), piece, found.origin, session.reporter),
-    onTouch: () => states.set(index, 'written in part: import it again before it is used'),
+    ...how,
   });
-  states.set(index, 'complete');
-  if (found.origin === 'ganeti') warnOfCutDump(incoming.get(index), plainBytes, session.reporter);
   return plainBytes;
 }
