@@ -8,7 +8,7 @@ import { allowWriteOnly } from './write-only.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
 
 /** With the names of 1000 dumps and 100 native files, and of the exports that thousands of packs belong to. */
-const MAX_CLAIM_BYTES = 1024 * 1024;
+export const MAX_CLAIM_BYTES: number = 1024 * 1024;
 
 /** Cleaning up has its own timeout, since it must also run when the operation was cancelled. */
 const CLEANUP_MS = 30_000;

@@ -1,6 +1,6 @@
 import type { CallOptions, ObjectInfo, StoreReader } from '@gantry/transport';
 import { compareExportIds, GANETI_ID, isReferencePart, parseExportId } from './export-id.ts';
-import { CLAIM_FILE, CONFIG_FILE, MANIFEST_FILE } from './layout.ts';
+import { CLAIM_FILE, CONFIG_FILE, MANIFEST_FILE, REMOVED_FILE } from './layout.ts';
 
 /** The files of one export in a store, complete or not. */
 export interface ExportDirectory {
@@ -10,8 +10,28 @@ export interface ExportDirectory {
   readonly files: ReadonlyMap<string, ObjectInfo>;
 }
 
-/** Every export in a store, one instance at a time, oldest first. Keys that are not part of the layout are skipped. */
+/**
+ * Every export in a store, one instance at a time, oldest first. Keys that are not part of the layout are skipped, and what is left of
+ * removed exports.
+ */
 export async function* readDirectories(
+  store: StoreReader,
+  instance: string | undefined,
+  options: CallOptions,
+): AsyncGenerator<readonly ExportDirectory[]> {
+  for await (const all of readAllDirectories(store, instance, options)) {
+    const exports = all.filter((directory) => !isRemoved(directory));
+    if (exports.length > 0) yield exports;
+  }
+}
+
+/** Whether a directory is what is left of an export that was removed. */
+export function isRemoved({ files }: Pick<ExportDirectory, 'files'>): boolean {
+  return files.has(REMOVED_FILE) && !files.has(MANIFEST_FILE) && !files.has(CLAIM_FILE);
+}
+
+/** {@link readDirectories}, with what is left of removed exports. */
+export async function* readAllDirectories(
   store: StoreReader,
   instance: string | undefined,
   options: CallOptions,
@@ -49,9 +69,9 @@ function toDirectories(gathered: {
     .toSorted((a, b) => compareExportIds(a.id, b.id));
 }
 
+const OWN_SIGNS = [MANIFEST_FILE, CLAIM_FILE, REMOVED_FILE];
+
 /** A store may also contain directories with other files. */
 function isExport({ id, files }: ExportDirectory): boolean {
-  return (
-    files.has(CONFIG_FILE) || (id !== GANETI_ID && (files.has(MANIFEST_FILE) || files.has(CLAIM_FILE) || parseExportId(id) !== undefined))
-  );
+  return files.has(CONFIG_FILE) || (id !== GANETI_ID && (OWN_SIGNS.some((name) => files.has(name)) || parseExportId(id) !== undefined));
 }

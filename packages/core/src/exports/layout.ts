@@ -21,6 +21,11 @@ export const REMOVED_FILE = 'removed.json';
 
 const OWN_FILES: ReadonlySet<string> = new Set([MANIFEST_FILE, CONFIG_FILE, SUMS_FILE, FRAMES_FILE, CLAIM_FILE, REMOVED_FILE]);
 
+const NATIVE_PREFIX = 'native-';
+const MAP_SUFFIX = '.map';
+/** Ends the name of a mark beside a pack of a removed export: nothing referred to the pack, and nothing new may. */
+const UNUSED_SUFFIX = '.unused';
+
 /** The file name of a disk's dump, such as `disk0.zst`. */
 export function dumpFileName(index: number, codec: Codec): string {
   return `disk${index}${codecNamed(codec).suffix}`;
@@ -33,15 +38,29 @@ export function packFileName(index: number, codec: Codec): string {
 
 /** The file name of the frame map of a disk. */
 export function mapFileName(index: number): string {
-  return `disk${index}.map`;
+  return `disk${index}${MAP_SUFFIX}`;
 }
 
 /** The file name of a part of the native description: never that of a dump that Gantry writes, which begins with `disk`. */
 export function nativeObjectName(name: string): string {
-  return `native-${name}`;
+  return `${NATIVE_PREFIX}${name}`;
+}
+
+/** The file name of the mark of a pack. */
+export function unusedMark(pack: string): string {
+  return `${pack}${UNUSED_SUFFIX}`;
+}
+
+export function isMapName(name: string): boolean {
+  return name.endsWith(MAP_SUFFIX);
 }
 
 /** Whether a dump may have that name: a plain file name that is safe in every store and not used by the layout itself. */
 export function isDumpName(name: string): boolean {
-  return isKeyPart(name) && !OWN_FILES.has(name);
+  return isKeyPart(name) && !OWN_FILES.has(name) && !name.endsWith(UNUSED_SUFFIX);
+}
+
+/** Whether other exports may refer to a file with that name: it is not known to be anything but a pack. */
+export function mayBePack(name: string): boolean {
+  return isDumpName(name) && !isMapName(name) && !name.startsWith(NATIVE_PREFIX);
 }

@@ -5,12 +5,12 @@ import { sideBySide } from '../system/side-by-side.ts';
 import type { ConfigDescription } from './config-import.ts';
 import { codecOfCompression } from './config-import.ts';
 import type { ExportDirectory } from './directories.ts';
-import { readDirectories } from './directories.ts';
+import { isRemoved, readAllDirectories } from './directories.ts';
 import { examine } from './examine.ts';
 import { describeFuture } from './future.ts';
 import { formatExportReference, isReferencePart, parseExportId } from './export-id.ts';
 import { packKey } from './export-objects.ts';
-import { mapFileName } from './layout.ts';
+import { mapFileName, REMOVED_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { LINEAGE_MANIFEST_VERSION } from './manifest.ts';
 import { packProblem, sizeOfPack } from './pack-sources.ts';
@@ -44,6 +44,13 @@ export interface ExportSummary {
   readonly storedBytes?: number;
 }
 
+/** What is left of an export that was removed: its packs, for as long as other exports refer to them. */
+export interface RemovedSummary {
+  /** `INSTANCE@EXPORT-ID`. */
+  readonly reference: string;
+  readonly storedBytes: number;
+}
+
 /** The fields of a summary that do not identify the export. */
 type Details = Omit<ExportSummary, 'reference' | 'instance' | 'id' | 'origin'>;
 
@@ -55,18 +62,25 @@ type Details = Omit<ExportSummary, 'reference' | 'instance' | 'id' | 'origin'>;
  */
 export async function* listExports(
   store: Store,
-  options: CallOptions & { readonly instance?: string | undefined } = {},
+  options: CallOptions & {
+    readonly instance?: string | undefined;
+    /** Called with what is left of each removed export. */
+    readonly onRemoved?: ((removed: RemovedSummary) => void) | undefined;
+  } = {},
 ): AsyncGenerator<ExportSummary> {
-  const { instance, signal = new AbortController().signal } = options;
+  const { instance, onRemoved, signal = new AbortController().signal } = options;
   if (instance !== undefined && !isReferencePart(instance)) {
     throw new GantryError('USAGE', { message: `${JSON.stringify(instance)} is not a valid instance name` });
   }
   try {
     await assertStoreFormat(store, { signal });
     const packs = new ListedPacks(store);
-    for await (const directories of readDirectories(store, instance, { signal })) {
+    for await (const directories of readAllDirectories(store, instance, { signal })) {
       packs.list(directories);
-      const summaries = await sideBySide(directories, MAX_PARALLEL_READS, signal, (directory, signal) =>
+      for (const removed of directories.filter(isRemoved))
+        onRemoved?.({ reference: formatExportReference(removed.instance, removed.id), storedBytes: storedBytes(removed) });
+      const exports = directories.filter((directory) => !isRemoved(directory));
+      const summaries = await sideBySide(exports, MAX_PARALLEL_READS, signal, (directory, signal) =>
         summarize(store, directory, packs, { signal }),
       );
       for (const summary of summaries) if (summary !== undefined) yield summary;
@@ -131,7 +145,7 @@ async function summarizeManifest(
         });
   return {
     ...stateOf(problem),
-    ...warningOf(new Date(started)),
+    ...warningOf(new Date(started), files.has(REMOVED_FILE)),
     os: instance.os,
     disks: dumps.length,
     plainBytes: sum(dumps.map((dump) => dump.plainBytes)),
@@ -201,8 +215,10 @@ function summarizeConfig(config: ConfigDescription, { files }: ExportDirectory, 
   };
 }
 
-function warningOf(started: Date): Pick<Details, 'started' | 'warning'> {
-  const warning = describeFuture(started);
+function warningOf(started: Date, isBeingRemoved = false): Pick<Details, 'started' | 'warning'> {
+  const warning = isBeingRemoved
+    ? 'it is being removed, or its removal was interrupted: gantry remove finishes it'
+    : describeFuture(started);
   return { started, ...(warning === undefined ? {} : { warning }) };
 }
 

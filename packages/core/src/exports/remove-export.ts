@@ -1,30 +1,47 @@
+import { randomUUID } from 'node:crypto';
 import type { CallOptions, Store } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
+import type { ConfigDescription } from './config-import.ts';
 import type { ExportDirectory } from './directories.ts';
+import { isRemoved, readAllDirectories } from './directories.ts';
 import { examine } from './examine.ts';
 import { exportPrefix, GANETI_ID, parseExportReference } from './export-id.ts';
 import { findExport } from './find-export.ts';
-import { CONFIG_FILE, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
+import { CONFIG_FILE, REMOVED_FILE, SUMS_FILE } from './layout.ts';
+import { PackUses } from './pack-uses.ts';
+import { deletePacks, markUnused, retireExport, splitFiles, writeRemoved } from './removed.ts';
 import { withStoreErrors } from './store-errors.ts';
+import type { UsesOfExport } from './uses-of-export.ts';
+import { findUsesOf } from './uses-of-export.ts';
+
+/** What was removed. */
+export interface RemovalResult {
+  /** Bytes of the packs that were kept, because other exports refer to them, or may. */
+  readonly keptBytes: number;
+  /** Why packs were kept although nothing is known to refer to them, one clause each: what cannot be read. */
+  readonly unclear: readonly string[];
+}
 
 /**
- * Removes one export. The manifest is removed first: from then on it is not an export any more. The file that shows that there was an
- * export is removed last, so that an interrupted removal is visible, and can be finished by calling this again. Needs no space in the
- * store.
+ * Removes one export. The manifest is removed first: from then on it is not an export any more. Packs to which other exports refer, or
+ * may refer, stay, with `removed.json` beside them (docs/decisions/0119). An interrupted removal can be finished by calling this again. A
+ * full store has no need of space for it.
  *
  * @param reference with an id: `INSTANCE@EXPORT-ID`
  * @throws GantryError `USAGE`, `EXPORT_NOT_FOUND`, `EXPORT_INCOMPLETE` if it was never finished, `CONFIG_DAMAGED` if it is one of
  *   Ganeti's and its files are unknown, `STORE_*`
  */
-export function removeExport(store: Store, reference: string, options: CallOptions = {}): Promise<void> {
+export function removeExport(store: Store, reference: string, options: CallOptions = {}): Promise<RemovalResult> {
   return withStoreErrors(store.address, async () => {
-    if (parseExportReference(reference).id === undefined) {
+    const { instance, id } = parseExportReference(reference);
+    if (id === undefined) {
       throw new GantryError('USAGE', {
         message: `${reference} does not say which export to remove`,
         hint: `Give its id: ${reference}@EXPORT-ID; gantry list shows the ids.`,
       });
     }
-    const { directory } = await findExport(store, reference, options);
+    const directory = (await findRemoved(store, { instance, id }, options)) ?? (await findExport(store, reference, options)).directory;
+    if (isRemoved(directory)) return removeDirectory(store, directory, options);
     const found = await examine(store, directory, options);
     if (found.state === 'unfinished') {
       throw new GantryError('EXPORT_INCOMPLETE', {
@@ -32,38 +49,94 @@ export function removeExport(store: Store, reference: string, options: CallOptio
         hint: `gantry clean --export ${reference} removes it.`,
       });
     }
-    if (directory.id === GANETI_ID && found.state === 'damaged') throw found.error;
-    const prefix = exportPrefix(directory.instance, directory.id);
-    const keys =
-      found.state === 'ganeti' && directory.id === GANETI_ID
-        ? ownKeys(
-            prefix,
-            found.config.disks.flatMap(({ dump }) => dump ?? []),
-          )
-        : await allKeys(store, prefix, options);
-    const first = [`${prefix}${MANIFEST_FILE}`];
-    const last = lastKey(prefix, directory);
-    await store.remove(first, options);
-    await store.remove(
-      keys.filter((key) => !first.includes(key) && key !== last),
-      options,
-    );
-    await store.remove([last], options);
+    if (id === GANETI_ID && found.state === 'damaged') throw found.error;
+    if (id === GANETI_ID && found.state === 'ganeti') return removeGaneti(store, directory, found.config, options);
+    return removeDirectory(store, directory, options);
   });
 }
 
-/** The file by which a directory is recognised as long as anything is left in it. */
-function lastKey(prefix: string, { files }: ExportDirectory): string {
-  return `${prefix}${files.has(SUMS_FILE) ? SUMS_FILE : CONFIG_FILE}`;
+/** What is left of an export whose removal was interrupted, or whose packs were kept. */
+async function findRemoved(
+  store: Store,
+  { instance, id }: { readonly instance: string; readonly id: string },
+  options: CallOptions,
+): Promise<ExportDirectory | undefined> {
+  for await (const directories of readAllDirectories(store, instance, options)) {
+    const found = directories.find((directory) => directory.id === id);
+    if (found !== undefined && isRemoved(found)) return found;
+  }
+  return undefined;
 }
 
 /** Gantry's exports of the instance are in the same directory: only what Ganeti's `config.ini` names belongs to its export. */
-function ownKeys(prefix: string, dumps: readonly string[]): string[] {
-  return [...dumps, CONFIG_FILE].map((name) => `${prefix}${name}`);
+async function removeGaneti(
+  store: Store,
+  { instance, id }: ExportDirectory,
+  { disks }: ConfigDescription,
+  options: CallOptions,
+): Promise<RemovalResult> {
+  const prefix = exportPrefix(instance, id);
+  await store.remove(
+    disks.flatMap(({ dump }) => (dump === undefined ? [] : [`${prefix}${dump}`])),
+    options,
+  );
+  await store.remove([`${prefix}${CONFIG_FILE}`], options);
+  return { keptBytes: 0, unclear: [] };
 }
 
-async function allKeys(store: Store, prefix: string, options: CallOptions): Promise<string[]> {
-  const keys: string[] = [];
-  for await (const { key } of store.list(prefix, options)) keys.push(key);
-  return keys;
+/** One removal: the export, and its packs by their names. */
+interface Removal {
+  readonly store: Store;
+  readonly directory: ExportDirectory;
+  readonly packs: readonly string[];
+  readonly runId: string;
+  readonly options: CallOptions;
+}
+
+async function removeDirectory(store: Store, directory: ExportDirectory, options: CallOptions): Promise<RemovalResult> {
+  const { files } = directory;
+  const { packs, rest } = splitFiles(files);
+  const removal = { store, directory, packs, runId: randomUUID(), options };
+  const passed = new Set<string>();
+  const before = packs.length === 0 ? NOTHING : await findUsesOf(store, directory, passed, options);
+  const isWritten = isRemoved(directory) || (await retireExport(store, directory, removal.runId, options)) || files.has(REMOVED_FILE);
+  const last = isWritten ? REMOVED_FILE : files.has(SUMS_FILE) ? SUMS_FILE : CONFIG_FILE;
+  await removeFiles(
+    removal,
+    rest.filter((name) => name !== last),
+  );
+  const unused = before.unclear.length > 0 ? [] : namesOf(directory, packs, before.uses);
+  const isBarred = unused.length > 0 && (!isWritten || (await barPacks(removal, unused)));
+  const after = isBarred ? await findUsesOf(store, directory, passed, options) : before;
+  const gone = isBarred && after.unclear.length === 0 ? namesOf(directory, unused, after.uses) : [];
+  await deletePacks(store, directory, gone, options);
+  const kept = packs.filter((name) => !gone.includes(name));
+  if (kept.length === 0) await removeFiles(removal, [last]);
+  // By now there is space for it. New exports shall not refer to the packs all the same: another removal may have counted on that.
+  else if (!isWritten && (await markUnused(store, directory, kept, { ...options, runId: removal.runId })))
+    await writeRemoved(store, directory, removal.runId, options);
+  return { keptBytes: kept.reduce((sum, name) => sum + (files.get(name)?.size ?? 0), 0), unclear: after.unclear };
+}
+
+const NOTHING: UsesOfExport = { uses: new PackUses(), unclear: [] };
+
+function namesOf({ instance, id }: ExportDirectory, packs: readonly string[], uses: PackUses): readonly string[] {
+  return packs.filter((name) => !uses.has({ instance, exportId: id, name }));
+}
+
+/** Keeps new exports from referring to packs. A full store has no space for marks: without `removed.json`, all packs are barred. */
+async function barPacks(removal: Removal, unused: readonly string[]): Promise<boolean> {
+  const { store, directory, packs, runId, options } = removal;
+  if (await markUnused(store, directory, unused, { ...options, runId })) return true;
+  if (unused.length < packs.length) return false;
+  await removeFiles(removal, [REMOVED_FILE]);
+  return true;
+}
+
+async function removeFiles({ store, directory, options }: Removal, names: readonly string[]): Promise<void> {
+  const prefix = exportPrefix(directory.instance, directory.id);
+  await store.remove(
+    names.map((name) => `${prefix}${name}`),
+    options,
+  );
 }

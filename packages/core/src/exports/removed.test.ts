@@ -1,0 +1,215 @@
+import { StoreError, thisProcess } from '@gantry/transport';
+import { MemoryStore } from '@gantry/transport/testing';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { readLineageExport, writeLineageExport } from '../../test/lineage-export.ts';
+import { get, keysOf, put, writeExport } from '../../test/sample-export.ts';
+import type { Watching } from '../../test/watched-store.ts';
+import { watchedStore } from '../../test/watched-store.ts';
+import { claimExport } from './claim.ts';
+import { listExports } from './list-exports.ts';
+import { openExport } from './open-export.ts';
+import { packsInUse } from './pack-uses.ts';
+import { removeExport } from './remove-export.ts';
+import { surveyStore } from './survey.ts';
+import { readUsablePacks } from './usable-packs.ts';
+
+const NAME = 'web1.example.com';
+const DAY_1 = '20261101T000000Z';
+const DAY_2 = '20261102T000000Z';
+const FIRST = `${NAME}@${DAY_1}`;
+const SECOND = `${NAME}@${DAY_2}`;
+const PACK = { instance: NAME, exportId: DAY_1, name: 'disk0.pack.img', size: 2 };
+
+let store: MemoryStore;
+
+beforeEach(async () => {
+  store = new MemoryStore();
+  await writeExport(store, ['x'], {
+    instance: 'db1.example.com',
+    started: '2026-10-01T00:00:00.000Z',
+    runId: 'r',
+    tool: { name: 'gantry', version: '1' },
+  });
+});
+
+/** Two exports, the second of which has a frame of the first. */
+async function twoExports(): Promise<void> {
+  await writeLineageExport(store, { instance: NAME, started: new Date('2026-11-01T00:00:00Z'), frames: ['a', 'b'] });
+  await writeLineageExport(store, { instance: NAME, started: new Date('2026-11-02T00:00:00Z'), frames: ['a', 'c'], parent: FIRST });
+}
+
+async function filesOf(id: string): Promise<readonly string[]> {
+  return (await keysOf(store, `${NAME}/${id}/`)).map((key) => key.slice(`${NAME}/${id}/`.length));
+}
+
+test('packs to which another export refers stay, and the export is gone for everything else', async () => {
+  await twoExports();
+  expect(await removeExport(store, FIRST)).toEqual({ keptBytes: 2, unclear: [] });
+  expect(await filesOf(DAY_1)).toEqual(['disk0.pack.img', 'removed.json']);
+  expect(JSON.parse(await get(store, `${NAME}/${DAY_1}/removed.json`))).toMatchObject({ format: 'gantry-removed', version: 1 });
+  expect(await readLineageExport(store, SECOND)).toEqual(['a', 'c']);
+  expect((await Array.fromAsync(listExports(store, { instance: NAME }))).map(({ reference }) => reference)).toEqual([SECOND]);
+  await expect(openExport(store, FIRST)).rejects.toMatchObject({ code: 'EXPORT_NOT_FOUND' });
+});
+
+test('packs to which nothing refers any more go with the last export that did, once they are removed again', async () => {
+  await twoExports();
+  await removeExport(store, FIRST);
+  await removeExport(store, SECOND);
+  expect(await filesOf(DAY_2)).toEqual([]);
+  expect(await removeExport(store, FIRST)).toEqual({ keptBytes: 0, unclear: [] });
+  expect(await filesOf(DAY_1)).toEqual([]);
+});
+
+test('an export of another instance may refer to them, too', async () => {
+  await twoExports();
+  await writeLineageExport(store, { instance: 'aaa', started: new Date('2026-11-03T00:00:00Z'), frames: ['b'], parent: FIRST });
+  await removeExport(store, SECOND);
+  expect((await removeExport(store, FIRST)).keptBytes).toBe(2);
+  expect(await readLineageExport(store, 'aaa@20261103T000000Z')).toEqual(['b']);
+});
+
+test('an export that is being made may refer to all packs of its parents', async () => {
+  await twoExports();
+  await removeExport(store, SECOND);
+  const claim = { instance: 'zzz', started: new Date(), runId: 'r', tool: { name: 'gantry', version: '1' }, parents: [FIRST] };
+  await claimExport(store, claim, {});
+  expect((await removeExport(store, FIRST)).keptBytes).toBe(2);
+});
+
+describe('while anything is unclear, no pack goes', () => {
+  const clean = async (): Promise<void> => {
+    await writeLineageExport(store, { instance: NAME, started: new Date('2026-11-01T00:00:00Z'), frames: ['a', 'b'] });
+  };
+
+  test.each([
+    ['a damaged manifest', 'other/20261101T000000Z/manifest.json', '{', /manifest\.json of other@.* is damaged/],
+    ['a manifest of a later version', 'other/20261101T000000Z/manifest.json', '{"format":"gantry-export","version":9}', /has version 9/],
+    ['a damaged claim', 'other/20261101T000000Z/export.claim', '{', /export\.claim of other@.* is damaged/],
+    ['a frame map without manifest', 'other/20261101T000000Z/disk0.map', 'gantry-frame-map 1', /manifest\.json of other@.* is missing/],
+  ])('%s', async (_what, key, text, why) => {
+    await clean();
+    await put(store, key, text);
+    expect(await removeExport(store, FIRST)).toEqual({ keptBytes: 2, unclear: [expect.stringMatching(why)] });
+    expect(await filesOf(DAY_1)).toEqual(['disk0.pack.img', 'removed.json']);
+    await store.remove([key]);
+    expect(await removeExport(store, FIRST)).toEqual({ keptBytes: 0, unclear: [] });
+  });
+
+  test.each(['read db1.example.com/20261001T000000Z/manifest.json', 'list '])('an error of the store: %s', async (failing) => {
+    await clean();
+    await store.remove(['db1.example.com/20261001T000000Z/frames.table']);
+    const failed = watchedStore(store, { after: failOn((call) => call === failing) });
+    await expect(removeExport(failed, FIRST)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    expect(await filesOf(DAY_1)).toContain('disk0.pack.img');
+  });
+});
+
+function failOn(isBad: (call: string) => boolean, code: 'unavailable' | 'full' = 'unavailable'): NonNullable<Watching['after']> {
+  return (call) => {
+    if (isBad(call)) throw new StoreError(code, { message: 'gone' });
+  };
+}
+
+describe('in a full store', () => {
+  const full = (): MemoryStore | ReturnType<typeof watchedStore> =>
+    watchedStore(store, { before: failOn((call) => call.startsWith('commit'), 'full') });
+
+  test('an export goes to which nothing refers', async () => {
+    await twoExports();
+    await removeExport(full(), SECOND);
+    expect(await filesOf(DAY_2)).toEqual([]);
+  });
+
+  test('packs in use stay, and nothing new refers to them', async () => {
+    await twoExports();
+    expect((await removeExport(full(), FIRST)).keptBytes).toBe(2);
+    expect(await readLineageExport(store, SECOND)).toEqual(['a', 'c']);
+    expect((await readUsablePacks(store, [NAME])).has(PACK)).toBe(false);
+    await writeLineageExport(store, { instance: NAME, started: new Date('2026-11-03T00:00:00Z'), frames: ['a', 'c'], parent: SECOND });
+    await removeExport(store, SECOND);
+    await removeExport(store, FIRST);
+    expect(await filesOf(DAY_1)).toEqual([]);
+    expect(await readLineageExport(store, `${NAME}@20261103T000000Z`)).toEqual(['a', 'c']);
+  });
+});
+
+describe('one of two sees the other', () => {
+  const first = { instance: NAME, started: new Date('2026-11-01T00:00:00Z'), frames: ['a', 'b'] };
+  const second = { instance: NAME, started: new Date('2026-11-02T00:00:00Z'), frames: ['a'], parent: FIRST };
+
+  /** Removes the first export; right before that call of the store, something else happens. */
+  async function removeBut(call: string, meanwhile: () => Promise<void>): Promise<unknown> {
+    let happened = false;
+    const meeting = watchedStore(store, {
+      before: async (now) => {
+        if (happened || now !== call) return;
+        happened = true;
+        await meanwhile();
+      },
+    });
+    const result = await removeExport(meeting, FIRST);
+    expect(happened).toBe(true);
+    return result;
+  }
+
+  test('an export whose claim comes after the last look finds the mark', async () => {
+    await writeLineageExport(store, first);
+    const atEnd = Promise.withResolvers<void>();
+    const written = Promise.withResolvers<void>();
+    let removed: Promise<unknown> | undefined;
+    const step = async (at: string): Promise<void> => {
+      if (at !== 'read') return;
+      removed = removeBut(`remove ${NAME}/${DAY_1}/disk0.pack.img`, async () => {
+        atEnd.resolve();
+        await written.promise;
+      });
+      await atEnd.promise;
+    };
+    await writeLineageExport(store, { ...second, step });
+    written.resolve();
+    expect(await removed).toEqual({ keptBytes: 0, unclear: [] });
+    expect(await readLineageExport(store, SECOND)).toEqual(['a']);
+  });
+
+  test('a removal finds a claim that came after its first look, and keeps the packs', async () => {
+    await writeLineageExport(store, first);
+    const atMark = Promise.withResolvers<void>();
+    const looked = Promise.withResolvers<void>();
+    let removed: Promise<unknown> | undefined;
+    const step = async (at: string): Promise<void> => {
+      if (at === 'read') {
+        removed = removeBut(`begin ${NAME}/${DAY_1}/disk0.pack.img.unused`, async () => {
+          atMark.resolve();
+          await looked.promise;
+        });
+        await atMark.promise;
+      }
+      // It has seen no mark; the mark comes now.
+      if (at !== 'looked') return;
+      looked.resolve();
+      expect(await removed).toEqual({ keptBytes: 2, unclear: [] });
+    };
+    await writeLineageExport(store, { ...second, step });
+    expect(await readLineageExport(store, SECOND)).toEqual(['a']);
+    expect(await filesOf(DAY_1)).toEqual(['disk0.pack.img', 'disk0.pack.img.unused', 'removed.json']);
+  });
+});
+
+test('packs in use are those of manifests, and all of the parents of claims', async () => {
+  await twoExports();
+  const claim = {
+    format: 'gantry-claim',
+    version: 1,
+    runId: 'r',
+    tool: { name: 'g', version: '1' },
+    started: '',
+    parents: ['a@b'],
+  } as const;
+  const found = (await Array.fromAsync(surveyStore(store))).flat();
+  const manifests = found.flatMap((each) => (each.state === 'export' ? [each.manifest] : []));
+  const uses = packsInUse(manifests, [{ ...claim, process: await thisProcess() }]);
+  expect(uses.has(PACK)).toBe(true);
+  expect(uses.has({ ...PACK, exportId: DAY_2 })).toBe(false);
+  expect(uses.has({ instance: 'a', exportId: 'b', name: 'any.zst' })).toBe(true);
+});

@@ -1,0 +1,101 @@
+import type { CallOptions, Store } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
+import type { Tool } from '../report/version.ts';
+import { TOOL } from '../report/version.ts';
+import { exportPrefix } from './export-id.ts';
+import { MANIFEST_FILE, mayBePack, REMOVED_FILE, unusedMark } from './layout.ts';
+import { writeText } from './small-object.ts';
+
+/** `removed.json`: the export was removed, and its packs are kept for others. */
+interface RemovedRecord {
+  readonly format: 'gantry-removed';
+  readonly version: 1;
+  readonly tool: Tool;
+  /** ISO 8601, UTC. */
+  readonly removed: string;
+  readonly runId: string;
+}
+
+/** The mark of a pack to which nothing refers. */
+interface UnusedRecord {
+  readonly format: 'gantry-unused';
+  readonly version: 1;
+  readonly tool: Tool;
+  /** ISO 8601, UTC. */
+  readonly marked: string;
+  readonly runId: string;
+}
+
+/** Which export. */
+export interface Place {
+  readonly instance: string;
+  readonly id: string;
+}
+
+/**
+ * Takes an export out of the exports of a store: its packs stay for others. `removed.json` is written first, so that at no time its packs
+ * seem to be lost.
+ *
+ * @returns whether `removed.json` was written; a full store may have no space for it, and then nothing new may refer to its packs
+ * @throws StoreError
+ */
+export async function retireExport(store: Store, place: Place, runId: string, options: CallOptions): Promise<boolean> {
+  const isWritten = await writeRemoved(store, place, runId, options);
+  await store.remove([`${exportPrefix(place.instance, place.id)}${MANIFEST_FILE}`], options);
+  return isWritten;
+}
+
+/** Writes `removed.json`; false if the store is full. */
+export function writeRemoved(store: Store, { instance, id }: Place, runId: string, options: CallOptions): Promise<boolean> {
+  const record: RemovedRecord = { format: 'gantry-removed', version: 1, tool: TOOL, removed: new Date().toISOString(), runId };
+  return writeIfSpace(store, `${exportPrefix(instance, id)}${REMOVED_FILE}`, record, options);
+}
+
+/**
+ * Marks packs of a removed export: from now on no new export refers to them (`readUsablePacks`). A mark is never taken back: it goes after
+ * its pack. To be written before the store is searched for what refers to the packs, if they are to be deleted after that.
+ *
+ * @returns false if the store is full; some marks may be written then
+ * @throws StoreError
+ */
+export async function markUnused(
+  store: Store,
+  { instance, id }: Place,
+  packs: readonly string[],
+  { runId, ...options }: CallOptions & { readonly runId: string },
+): Promise<boolean> {
+  const record: UnusedRecord = { format: 'gantry-unused', version: 1, tool: TOOL, marked: new Date().toISOString(), runId };
+  for (const pack of packs)
+    if (!(await writeIfSpace(store, `${exportPrefix(instance, id)}${unusedMark(pack)}`, record, options))) return false;
+  return true;
+}
+
+/** The names of the files that other exports may refer to, and of the files that can go without harm to these. */
+export function splitFiles(files: ReadonlyMap<string, unknown>): { readonly packs: readonly string[]; readonly rest: readonly string[] } {
+  const packs = [...files.keys()].filter(mayBePack);
+  const marks = new Set(packs.map(unusedMark));
+  return { packs, rest: [...files.keys()].filter((name) => !mayBePack(name) && !marks.has(name)) };
+}
+
+/** Deletes packs to which nothing refers, then their marks. @throws StoreError */
+export async function deletePacks(store: Store, { instance, id }: Place, packs: readonly string[], options: CallOptions): Promise<void> {
+  const prefix = exportPrefix(instance, id);
+  await store.remove(
+    packs.map((pack) => `${prefix}${pack}`),
+    options,
+  );
+  await store.remove(
+    packs.map((pack) => `${prefix}${unusedMark(pack)}`),
+    options,
+  );
+}
+
+async function writeIfSpace(store: Store, key: string, record: RemovedRecord | UnusedRecord, options: CallOptions): Promise<boolean> {
+  try {
+    await writeText(store, key, `${JSON.stringify(record, null, 2)}\n`, { ...options, ifExists: 'replace' });
+    return true;
+  } catch (error) {
+    if (isStoreError(error, 'full')) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,146 @@
+import { StoreError } from '@gantry/transport';
+import { MemoryStore } from '@gantry/transport/testing';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { readLineageExport, writeLineageExport } from '../../test/lineage-export.ts';
+import { keysOf, put, writeExport } from '../../test/sample-export.ts';
+import type { StoreCall } from '../../test/watched-store.ts';
+import { watchedStore } from '../../test/watched-store.ts';
+import { removeExport } from '../exports/remove-export.ts';
+import { pruneStore } from './prune.ts';
+
+const NAME = 'web1.example.com';
+
+let store: MemoryStore;
+
+beforeEach(async () => {
+  store = new MemoryStore();
+  await writeExport(store, ['x'], {
+    instance: 'db1',
+    started: '2026-10-01T00:00:00.000Z',
+    runId: 'r',
+    tool: { name: 'gantry', version: '1' },
+  });
+});
+
+/** One export a day from 2026-11-01 on, each with these frames, made on the one before. */
+async function days(...disks: readonly (readonly string[])[]): Promise<readonly string[]> {
+  const references: string[] = [];
+  for (const [day, frames] of disks.entries()) {
+    const started = new Date(Date.UTC(2026, 10, day + 1));
+    references.push(await writeLineageExport(store, { instance: NAME, started, frames, parent: references.at(-1) }));
+  }
+  return references;
+}
+
+async function filesOf(reference: string | undefined): Promise<readonly string[]> {
+  const prefix = `${(reference ?? '').replace('@', '/')}/`;
+  return (await keysOf(store, prefix)).map((key) => key.slice(prefix.length));
+}
+
+test('what a policy does not keep goes; packs in use stay; the rest goes with the next run', async () => {
+  const [first, second, third] = await days(['a', 'b'], ['a', 'c'], ['a', 'd']);
+  const result = await pruneStore({ store, policy: { last: 1 } });
+  expect(result).toEqual({ removed: [second, first], kept: 2, deletedBytes: 0, markedBytes: 1, unclear: [], damaged: [] });
+  expect(await filesOf(first)).toEqual(['disk0.map', 'disk0.pack.img', 'removed.json']);
+  expect(await filesOf(second)).toEqual(['disk0.map', 'disk0.pack.img', 'disk0.pack.img.unused', 'removed.json']);
+  expect(await pruneStore({ store, policy: { last: 1 } })).toMatchObject({ removed: [], kept: 2, deletedBytes: 1, markedBytes: 0 });
+  expect(await filesOf(first)).toEqual(['disk0.pack.img', 'removed.json']);
+  expect(await filesOf(second)).toEqual([]);
+  expect(await readLineageExport(store, third ?? '')).toEqual(['a', 'd']);
+});
+
+test('without a policy, only packs go', async () => {
+  const [first, second] = await days(['a'], ['a', 'b']);
+  await removeExport(store, first ?? '');
+  await removeExport(store, second ?? '');
+  expect(await pruneStore({ store, policy: {} })).toMatchObject({ removed: [], kept: 1, markedBytes: 1, deletedBytes: 0 });
+  expect(await pruneStore({ store, policy: {} })).toMatchObject({ removed: [], markedBytes: 0, deletedBytes: 1 });
+  expect((await keysOf(store)).every((key) => key.startsWith('db1/'))).toBe(true);
+});
+
+test('a dry run changes nothing, and says the same', async () => {
+  await days(['a', 'b'], ['a', 'c'], ['a', 'd']);
+  await pruneStore({ store, policy: { last: 2 } });
+  const before = await keysOf(store);
+  const calls: StoreCall[] = [];
+  const watched = watchedStore(store, { before: (call) => void calls.push(call) });
+  const dry = await pruneStore({ store: watched, policy: { last: 1 }, dryRun: true });
+  expect(calls.filter((call) => /^(?:begin|remove|clear)/.test(call))).toEqual([]);
+  expect(await keysOf(store)).toEqual(before);
+  expect(await pruneStore({ store, policy: { last: 1 } })).toEqual(dry);
+});
+
+test('one instance: packs to which another one refers stay', async () => {
+  const [first] = await days(['a', 'b'], ['c'], ['d']);
+  await writeLineageExport(store, { instance: 'aaa', started: new Date('2026-11-01T00:00:00Z'), frames: ['b'], parent: first });
+  await writeLineageExport(store, { instance: 'aaa', started: new Date('2026-11-02T00:00:00Z'), frames: ['e'] });
+  expect(await pruneStore({ store, instance: NAME, policy: { last: 1 } })).toMatchObject({ kept: 1, markedBytes: 1 });
+  await pruneStore({ store, instance: NAME, policy: { last: 1 } });
+  expect(await filesOf(first)).toEqual(['disk0.pack.img', 'removed.json']);
+  expect(await readLineageExport(store, 'aaa@20261101T000000Z')).toEqual(['b']);
+});
+
+describe('the newest good one stays', () => {
+  test.each([
+    ['manifest', 'manifest.json', '{', 'unclear'],
+    ['map', 'disk0.map', undefined, 'damaged'],
+    ['pack', 'disk0.pack.img', 'too long', 'damaged'],
+  ] as const)('newer ones without a good %s are not counted, and not removed', async (_what, file, content, where) => {
+    const [first, second, third] = await days(['a'], ['b'], ['c']);
+    const key = `${(third ?? '').replace('@', '/')}/${file}`;
+    if (content === undefined) await store.remove([key]);
+    else await put(store, key, content);
+    const result = await pruneStore({ store, policy: { last: 1 } });
+    expect(result).toMatchObject({ removed: [first], [where]: [expect.stringContaining(third ?? '')] });
+    expect(await readLineageExport(store, second ?? '')).toEqual(['b']);
+    expect(await filesOf(third)).toContain('manifest.json');
+  });
+
+  test('one that lacks a pack of another is not good, and no pack goes while it is so', async () => {
+    const [first, second, third, fourth] = await days(['a'], ['b'], ['b', 'c'], ['d']);
+    await removeExport(store, fourth ?? '');
+    await store.remove([`${(second ?? '').replace('@', '/')}/disk0.pack.img`]);
+    const result = await pruneStore({ store, policy: { last: 1 } });
+    expect(result).toMatchObject({
+      removed: [],
+      markedBytes: 0,
+      damaged: [expect.stringContaining(second ?? ''), expect.stringContaining(third ?? '')],
+    });
+    expect(result.unclear).toEqual([expect.stringContaining(`disk0.pack.img of ${second}`)]);
+    expect(await readLineageExport(store, first ?? '')).toEqual(['a']);
+  });
+
+  test('an export that builds on a younger one comes from a clock that was behind: it stays', async () => {
+    const [first, second] = await days(['a'], ['b']);
+    const odd = await writeLineageExport(store, { instance: NAME, started: new Date(0), frames: ['b', 'c'], parent: second });
+    expect(await pruneStore({ store, policy: { last: 1 } })).toMatchObject({ removed: [first], kept: 3 });
+    expect(await readLineageExport(store, odd)).toEqual(['b', 'c']);
+  });
+});
+
+test('an error of the store while it is looked through ends the run before anything changes', async () => {
+  const references = await days(['a'], ['b'], ['c']);
+  const before = await keysOf(store);
+  const failing = watchedStore(store, {
+    before: (call) => {
+      if (call === `read ${(references[2] ?? '').replace('@', '/')}/manifest.json`)
+        throw new StoreError('unavailable', { message: 'gone' });
+    },
+  });
+  await expect(pruneStore({ store: failing, policy: { last: 1 } })).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+  expect(await keysOf(store)).toEqual(before);
+});
+
+test('in a full store, exports go, and their packs with the next run that finds space', async () => {
+  const [first, second] = await days(['a', 'b'], ['a', 'c'], ['d']);
+  const full = watchedStore(store, {
+    before: (call) => {
+      if (call.startsWith('commit')) throw new StoreError('full', { message: 'no space' });
+    },
+  });
+  expect(await pruneStore({ store: full, policy: { last: 1 } })).toMatchObject({ removed: [second, first] });
+  expect([await filesOf(first), await filesOf(second)]).toEqual([['disk0.pack.img'], ['disk0.pack.img']]);
+  await removeExport(store, first ?? '');
+  await removeExport(store, second ?? '');
+  expect((await keysOf(store)).filter((key) => key.startsWith(NAME))).toHaveLength(3);
+});

@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto';
+import type { CallOptions, Store } from '@gantry/transport';
+import { exportPrefix, formatExportReference, isReferencePart } from '../exports/export-id.ts';
+import { REMOVED_FILE } from '../exports/layout.ts';
+import type { PlannedDirectory, PlannedPack, PlannedRemoval, PrunePlan } from '../exports/prune-plan.ts';
+import { planPrune } from '../exports/prune-plan.ts';
+import { deletePacks, markUnused, retireExport, writeRemoved } from '../exports/removed.ts';
+import type { RetentionDecision, RetentionPolicy } from '../exports/retention.ts';
+import { withStoreErrors } from '../exports/store-errors.ts';
+import { assertStoreFormat } from '../exports/store-marker.ts';
+import { GantryError } from '../report/errors.ts';
+
+export interface PruneRequest extends CallOptions {
+  readonly store: Store;
+  /** Prunes the exports of this instance alone. */
+  readonly instance?: string | undefined;
+  /** Which exports of each instance are kept. One that says nothing keeps them all: then only packs go. */
+  readonly policy: RetentionPolicy;
+  /** Only says what would be done. */
+  readonly dryRun?: boolean | undefined;
+  /** Called with each decision, one instance after the other, newest export first. */
+  readonly decided?: ((instance: string, decision: RetentionDecision) => void) | undefined;
+}
+
+/** What a prune did, or would do. */
+export interface PruneResult {
+  /** `INSTANCE@EXPORT-ID` of the exports that were removed, newest first for each instance. */
+  readonly removed: readonly string[];
+  /** How many exports stay. */
+  readonly kept: number;
+  /** Bytes of the packs that were deleted: an earlier run had marked them. */
+  readonly deletedBytes: number;
+  /** Bytes of the packs that were marked: the next run deletes them. */
+  readonly markedBytes: number;
+  /** Why no pack was marked or deleted, one clause each: what could not be read. */
+  readonly unclear: readonly string[];
+  /** Exports that lack something: never counted, never removed. One clause each. */
+  readonly damaged: readonly string[];
+}
+
+/**
+ * Removes the exports that a policy does not keep, marks the packs to which nothing refers any more, and deletes those that an earlier run
+ * marked (docs/decisions/0119). The newest complete export of an instance always stays.
+ *
+ * @throws GantryError `USAGE`, `STORE_*`: then nothing more is removed
+ */
+export function pruneStore(request: PruneRequest): Promise<PruneResult> {
+  const { store, instance, policy, dryRun, decided, signal } = request;
+  if (instance !== undefined && !isReferencePart(instance))
+    throw new GantryError('USAGE', { message: `${JSON.stringify(instance)} is not a valid instance name` });
+  return withStoreErrors(store.address, async () => {
+    await assertStoreFormat(store, { signal });
+    const plan = await planPrune(store, { instance, policy, now: new Date(), decided, signal });
+    if (plan.unclear.length > 0) forbidPacks(plan);
+    // What was made on top of another is removed before it.
+    plan.removals.reverse();
+    if (dryRun !== true) await carryOut(store, plan, { signal });
+    return {
+      removed: plan.removals.map((removal) => formatExportReference(removal.instance, removal.id)),
+      kept: plan.kept,
+      deletedBytes: sizeOf(plan.directories.flatMap(({ gone }) => gone)),
+      markedBytes: sizeOf([...plan.directories, ...plan.removals].flatMap(({ unused }) => unused)),
+      unclear: plan.unclear,
+      damaged: plan.damaged,
+    };
+  });
+}
+
+function forbidPacks({ directories, removals }: PrunePlan): void {
+  for (const directory of directories) directory.gone = [];
+  for (const planned of [...directories, ...removals]) planned.unused = [];
+}
+
+async function carryOut(store: Store, { directories, removals }: PrunePlan, options: CallOptions): Promise<void> {
+  const runId = randomUUID();
+  for (const directory of directories) await tidyDirectory(store, directory, options);
+  for (const removal of removals) await removePlanned(store, removal, runId, options);
+  for (const planned of [...removals, ...directories]) await markUnused(store, planned, namesOf(planned.unused), { ...options, runId });
+}
+
+/** Deletes what may go of a removed export, `removed.json` last. */
+async function tidyDirectory(store: Store, directory: PlannedDirectory, options: CallOptions): Promise<void> {
+  const { packs, gone, rest } = directory;
+  await removeFiles(store, directory, rest, options);
+  await deletePacks(store, directory, namesOf(gone), options);
+  if (gone.length === packs.length) await removeFiles(store, directory, [REMOVED_FILE], options);
+}
+
+async function removePlanned(store: Store, removal: PlannedRemoval, runId: string, options: CallOptions): Promise<void> {
+  if (await retireExport(store, removal, runId, options)) return;
+  // A full store. Without `removed.json`, what is left must not look like a damaged export.
+  await removeFiles(store, removal, removal.rest, options);
+  if (await markUnused(store, removal, namesOf(removal.packs), { ...options, runId })) await writeRemoved(store, removal, runId, options);
+}
+
+async function removeFiles(
+  store: Store,
+  { instance, id }: Pick<PlannedDirectory, 'instance' | 'id'>,
+  names: readonly string[],
+  options: CallOptions,
+): Promise<void> {
+  const prefix = exportPrefix(instance, id);
+  await store.remove(
+    names.map((name) => `${prefix}${name}`),
+    options,
+  );
+}
+
+function namesOf(packs: readonly PlannedPack[]): readonly string[] {
+  return packs.map(({ name }) => name);
+}
+
+function sizeOf(packs: readonly PlannedPack[]): number {
+  return packs.reduce((sum, { size }) => sum + size, 0);
+}
