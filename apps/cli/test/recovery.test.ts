@@ -1,10 +1,17 @@
-import { readFile } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { makeRandomFile, makeSparseFile, sha256File } from '@gantry/testkit';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { exportDirectory, lastLine, makeWorkbench } from './workbench.ts';
 
 const MIB = 1024 * 1024;
+const PAGE = fileURLToPath(new URL('../../../docs/how-to/recover-without-gantry.md', import.meta.url));
+
+async function overwrite(path: string, offset: number, text: string): Promise<void> {
+  await using file = await open(path, 'r+');
+  await file.write(text, offset);
+}
 
 describe('recovery without Gantry', () => {
   test('restores a raw disk with only sha256sum and zstd or gzip', async () => {
@@ -22,6 +29,33 @@ describe('recovery without Gantry', () => {
       await execa('sh', ['-c', `${command} | dd of="$0" bs=4M conv=fsync status=none`, copy], { cwd });
       expect(await sha256File(copy)).toBe(await sha256File(bench.file('disk.img')));
     }
+  });
+
+  test('restores a disk from the middle of a lineage with Bash, coreutils and zstd, by the loop of the page', async () => {
+    await using bench = await makeWorkbench();
+    const disk = bench.file('disk.img');
+    await makeSparseFile(disk, 33 * MIB, [{ offset: 3 * MIB, bytes: 22 * MIB, seed: 'x' }]);
+    const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
+    const exported: { readonly reference: string; readonly sha256: string }[] = [];
+    for (const day of [1, 2, 3, 4]) {
+      // Bytes that differ within a frame, and a frame that is new.
+      await overwrite(disk, (4 * day + 1) * MIB, 'changed');
+      await overwrite(disk, 29 * MIB, 'a line of text\n'.repeat(1000 * day));
+      const { stdout } = await bench.gantry('export', instance, bench.store, '--incremental');
+      exported.push({ reference: lastLine(stdout), sha256: await sha256File(disk) });
+    }
+    const { reference = '', sha256 } = exported[2] ?? {};
+    const cwd = exportDirectory(bench, reference);
+    await execa('sha256sum', ['-c', '--strict', 'SHA256SUMS'], { cwd });
+    const [, loop = ''] = /^ *```bash\n([^]*?)^ *```$/m.exec(await readFile(PAGE, 'utf8')) ?? [];
+    await writeFile(bench.file('map-to-disk.sh'), loop);
+    const copy = bench.file('copy.img');
+    await execa(
+      'bash',
+      ['-o', 'pipefail', '-c', 'bash "$0" disk0.map | dd of="$1" bs=4M conv=fsync status=none', bench.file('map-to-disk.sh'), copy],
+      { cwd },
+    );
+    expect(await sha256File(copy)).toBe(sha256);
   });
 
   test("runs its definition's import script with only env and zstd", async () => {
