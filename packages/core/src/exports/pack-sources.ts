@@ -1,9 +1,8 @@
 import type { ByteSource, CallOptions, Store } from '@gantry/transport';
-import { abortable, isStoreError } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import type { MapPacks } from '../frames/decode-map.ts';
 import type { PackPlace } from '../frames/frame-map.ts';
-import { StreamDigest } from '../frames/stream-digest.ts';
 import { GantryError } from '../report/errors.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import { formatExportReference } from './export-id.ts';
@@ -128,25 +127,4 @@ export async function sizeOfPack(store: Pick<Store, 'stat' | 'address'>, key: st
     if (isStoreError(error, 'not-found')) return undefined;
     throw asGantryError(error, store.address);
   }
-}
-
-/**
- * Reads the pack that belongs to the export itself, and compares its SHA-256.
- *
- * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `STORE_*`; the reason of the signal
- */
-export async function checkOwnPack(disk: MappedDisk, { open }: MapPacks, signal: AbortSignal): Promise<void> {
-  const number = disk.packs.findIndex((pack) => packPath(pack, disk) === pack.name);
-  const own = disk.packs[number];
-  if (own === undefined) return;
-  using digest = new StreamDigest();
-  await using source = await open({ pack: number, offset: 0, storedBytes: own.size }, signal);
-  for await (const chunk of abortable(source, signal)) await digest.update(chunk);
-  const sha256 = await digest.hex();
-  if (sha256 === own.sha256) return;
-  throw new GantryError('DUMP_DAMAGED', {
-    message: `${own.name} of ${formatExportReference(disk.instance, disk.exportId)} is damaged: SHA-256 mismatch: got ${sha256}, expected ${own.sha256}`,
-    hint: DAMAGED_DUMP_HINT,
-    disk: disk.disk,
-  });
 }

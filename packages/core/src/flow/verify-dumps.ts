@@ -1,6 +1,6 @@
 import type { MappedRead, StoredDump, StoredExport } from '../exports/open-export.ts';
 import { inMap } from '../exports/frame-maps.ts';
-import { checkOwnPack } from '../exports/pack-sources.ts';
+import { OwnPackDigest } from '../exports/own-pack-digest.ts';
 import { decodeMap } from '../frames/decode-map.ts';
 import { MapComparison } from '../frames/map-comparison.ts';
 import type { DumpProgress } from '../frames/types.ts';
@@ -113,6 +113,7 @@ async function verifyMapped(
   { signal, budget }: VerifyDumpOptions,
   onProgress: DumpProgress,
 ): Promise<void> {
-  for await (const _piece of decodeMap(map, { ...packs, budget, signal, onProgress }));
-  await checkOwnPack(disk, packs, signal);
+  using own = new OwnPackDigest(disk, packs);
+  for await (const _piece of decodeMap(map, { ...packs, open: own.open, budget, signal, onProgress }));
+  await own.check(signal);
 }

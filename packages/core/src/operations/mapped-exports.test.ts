@@ -94,6 +94,25 @@ describe('verify', () => {
     });
   });
 
+  test('reads every stored byte once, although its SHA-256 is compared too', async () => {
+    await using bench = await makeOperationBench({});
+    const lineage = new SampleLineage(bench.store);
+    await lineage.full([]);
+    const { reference } = await lineage.incremental(Array.from({ length: 1500 }, (_, index) => randomBytes(32 + (index % 5))));
+    const packBytes = (await getBytes(bench.store, `${SECOND}/disk0.pack.zst`)).length;
+    let readBytes = 0;
+    const store = watchedStore(bench.store, {});
+    const counting: Store = {
+      ...store,
+      async read(key, o) {
+        if (key.endsWith('disk0.pack.zst')) readBytes += o?.length ?? packBytes;
+        return await store.read(key, o);
+      },
+    };
+    await expect(verifyExport({ store: counting, export: reference })).resolves.toMatchObject({ checksums: true });
+    expect(readBytes).toBe(packBytes);
+  });
+
   test('finds bytes in the own pack that belong to no frame', async () => {
     await using bench = await makeOperationBench({});
     const lineage = new SampleLineage(bench.store);
