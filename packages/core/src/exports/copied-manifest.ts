@@ -5,7 +5,7 @@ import { fileOf } from './examine.ts';
 import { exportPrefix, GANETI_ID } from './export-id.ts';
 import { MANIFEST_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
-import { LINEAGE_MANIFEST_VERSION, MAX_MANIFEST_BYTES, parseManifest } from './manifest.ts';
+import { MAX_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { openExport } from './open-export.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
 import { asGantryError } from './store-errors.ts';
@@ -24,7 +24,7 @@ export interface CopiedManifest {
 /**
  * Finds an export that is to be copied.
  *
- * @throws GantryError what `openExport` throws; `USAGE` for an export that Ganeti made; `STORE_UNSUPPORTED` for one that needs dumps of others
+ * @throws GantryError what `openExport` throws; `USAGE` for an export that Ganeti made
  */
 export async function findCopied(source: Store, wanted: string, options: CallOptions): Promise<CopiedManifest> {
   const { reference, instance, id, warnings, manifest } = await openExport(source, wanted, options);
@@ -39,12 +39,6 @@ export async function findCopied(source: Store, wanted: string, options: CallOpt
   const copied = parseManifest(text, fileOf({ instance, id }, MANIFEST_FILE));
   if (copied.exportId !== id || copied.instance.name !== instance) {
     throw new GantryError('MANIFEST_DAMAGED', { message: `${fileOf({ instance, id }, MANIFEST_FILE)} belongs to another export` });
-  }
-  if (copied.version === LINEAGE_MANIFEST_VERSION) {
-    throw new GantryError('STORE_UNSUPPORTED', {
-      message: `cannot copy ${reference}: its frames are in dumps of other exports`,
-      hint: 'Copy a full export of this instance, or its directory with another tool.',
-    });
   }
   return { reference, manifest: copied, text, warnings };
 }

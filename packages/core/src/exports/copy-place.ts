@@ -2,7 +2,7 @@ import type { CallOptions, ObjectInfo, OwnerState, PendingInfo, Store } from '@g
 import { isStoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { quoteWord } from '../report/quote-word.ts';
-import type { ClaimRecord, ClaimRequest } from './claim.ts';
+import type { Claim, ClaimRecord, ClaimRequest } from './claim.ts';
 import { claimExportId, claimOwner, claimText, parseClaim, readClaimText, takeOverClaim } from './claim.ts';
 import { ClaimedPlace } from './claimed-place.ts';
 import { examine } from './examine.ts';
@@ -66,38 +66,45 @@ export interface ClaimCopyOptions extends CallOptions {
   readonly warn: (message: string) => void;
 }
 
+/** What is known of a place before it is claimed. */
+export type UnclaimedPlace = Exclude<PlaceState, { readonly state: 'export' }>;
+
 /**
- * Claims the place for a copy. What a dead copy of the same manifest (`request.copies`) left there is continued; what other dead runs left
- * is cleared.
+ * Claims the place for a copy. What dead runs left there is cleared.
  *
  * @throws GantryError `BUSY` if another run may be at work there; StoreError
  */
 export async function claimCopy(
   store: Store,
-  found: Exclude<PlaceState, { readonly state: 'export' }>,
+  found: UnclaimedPlace,
   request: ClaimRequest & Pick<CopyId, 'id'>,
   options: ClaimCopyOptions,
-): Promise<ClaimedPlace> {
+): Promise<Claim> {
   const { instance, id } = request;
   const reference = formatExportReference(instance, id);
   if (found.state === 'unfinished') {
     if (found.owner !== 'dead') throw busy(store, reference, claimText(found.claim, found.owner));
-    const continued = await continueDead(store, found, request, options);
-    if (continued !== undefined) return continued;
     await clearDead(store, instance, reference, options);
   }
   const claim = await claimExportId(store, id, request, options);
   if (claim === undefined) throw busy(store, reference, 'another run has taken its place');
-  return new ClaimedPlace(store, { instance, claim, warn: options.warn });
+  return claim;
 }
 
-async function continueDead(
+/**
+ * Takes over what a dead copy of the same manifest (`request.copies`) left in a place; undefined if there is no such thing.
+ *
+ * @throws StoreError
+ */
+export async function continueCopy(
   store: Store,
-  { text, claim }: Extract<PlaceState, { readonly state: 'unfinished' }>,
+  found: UnclaimedPlace,
   request: ClaimRequest & Pick<CopyId, 'id'>,
   options: ClaimCopyOptions,
 ): Promise<ClaimedPlace | undefined> {
   const { instance, id, copies } = request;
+  if (found.state !== 'unfinished' || found.owner !== 'dead') return undefined;
+  const { text, claim } = found;
   if (copies === undefined || claim?.copies !== copies) return undefined;
   const taken = await takeOverClaim(store, id, { dead: text, request }, options).catch((error: unknown) => {
     if (isStoreError(error, 'unsupported')) return undefined;

@@ -64,7 +64,7 @@ async function ownParents(
 }
 
 /** The ids of the exports of an instance that have a manifest, the newest first. */
-async function completeExports(store: Store, instance: string, options: CallOptions): Promise<readonly string[]> {
+export async function completeExports(store: Store, instance: string, options: CallOptions): Promise<readonly string[]> {
   const ids: string[] = [];
   try {
     for await (const directories of readDirectories(store, instance, options))
@@ -77,7 +77,7 @@ async function completeExports(store: Store, instance: string, options: CallOpti
 }
 
 /** A damaged one is passed over here: `gantry list` says what is wrong with it. */
-async function manifestIfUsable(
+export async function manifestIfUsable(
   store: Store,
   place: { readonly instance: string; readonly id: string },
   options: CallOptions,

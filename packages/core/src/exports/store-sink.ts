@@ -107,6 +107,11 @@ export function storeSink(store: Store, options: StoreSinkOptions = {}): StoreSi
   };
 }
 
+/** An export whose place is claimed already, such as a copy. The store must be one. */
+export function openClaimed(store: Store, instance: string, claim: Claim, options: StoreSinkOptions): StoreExportWriter {
+  return new LayoutWriter(store, instance, claim, options);
+}
+
 class LayoutWriter implements StoreExportWriter {
   readonly id: string;
   readonly reference: string;

@@ -1,12 +1,11 @@
-import { randomUUID } from 'node:crypto';
-import type { Store } from '@gantry/transport';
 import { removeClaim } from '../exports/claim.ts';
 import { renderExportConfig } from '../exports/config-export.ts';
 import type { CopiedManifest } from '../exports/copied-manifest.ts';
 import type { CopiedExport } from '../exports/copy-object.ts';
 import { copyObject, isInterruption, kindOf } from '../exports/copy-object.ts';
-import type { PlaceState } from '../exports/copy-place.ts';
-import { claimCopy, lookAtPlace, otherExport } from '../exports/copy-place.ts';
+import { ClaimedPlace } from '../exports/claimed-place.ts';
+import type { UnclaimedPlace } from '../exports/copy-place.ts';
+import { claimCopy, continueCopy, lookAtPlace, otherExport } from '../exports/copy-place.ts';
 import { exportPrefix } from '../exports/export-id.ts';
 import type { ExportObject } from '../exports/export-objects.ts';
 import { ownObjects } from '../exports/export-objects.ts';
@@ -15,28 +14,11 @@ import { isSameExport } from '../exports/same-export.ts';
 import { renderSha256Sums } from '../exports/sha256sums.ts';
 import { digestText } from '../exports/small-object.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
-import type { Reporter } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
-import { TOOL } from '../report/version.ts';
 import { sideBySide } from '../system/side-by-side.ts';
-
-/** From which store to which one. */
-export interface CopyWay {
-  readonly source: Store;
-  readonly target: Store;
-  readonly reporter: Reporter;
-  readonly signal: AbortSignal;
-  /** Disks under way at once; default 4. */
-  readonly parallel?: number | undefined;
-}
-
-/** What became of one export. */
-export interface CopyOutcome {
-  /** `present`: the target had it already. */
-  readonly outcome: 'copied' | 'present';
-  /** Of dumps and other large objects, sent in this run. */
-  readonly sentBytes: number;
-}
+import { copyByMaps } from './copy-by-maps.ts';
+import type { CopyOutcome, CopyWay } from './copy-way.ts';
+import { claimRequest, copyIdOf } from './copy-way.ts';
 
 /**
  * Copies one export. It becomes visible at the target when everything has arrived and was compared with the digests of its manifest. If the
@@ -47,9 +29,9 @@ export interface CopyOutcome {
 export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<CopyOutcome> {
   const { target, signal } = way;
   const { manifest, reference } = copied;
-  const id = { instance: manifest.instance.name, id: manifest.exportId };
+  const id = copyIdOf(manifest);
   const found = await withStoreErrors(target.address, () => lookAtPlace(target, id, { signal }));
-  if (found.state !== 'export') return await copyObjects(way, copied, found);
+  if (found.state !== 'export') return (await copyByMaps(way, copied, found)) ?? (await copyObjects(way, copied, found));
   const there = { store: target, manifest: found.manifest };
   if (!(await isSameExport({ store: way.source, manifest }, there, { signal }))) throw otherExport(target, reference);
   const { deadClaim } = found;
@@ -60,24 +42,17 @@ export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<
 }
 
 /** Copies an export whose objects stay as they are. */
-async function copyObjects(
-  way: CopyWay,
-  { manifest, text, reference }: CopiedManifest,
-  found: Exclude<PlaceState, { readonly state: 'export' }>,
-): Promise<CopyOutcome> {
+async function copyObjects(way: CopyWay, { manifest, text, reference }: CopiedManifest, found: UnclaimedPlace): Promise<CopyOutcome> {
   const { source, target, reporter, signal } = way;
-  const id = { instance: manifest.instance.name, id: manifest.exportId };
+  const id = copyIdOf(manifest);
   const objects = ownObjects(manifest);
-  const request = {
-    ...id,
-    started: new Date(),
-    runId: `gantry-copy-${randomUUID()}`,
-    tool: TOOL,
-    dumps: objects.filter((object) => kindOf(object) !== 'frames').map(({ name }) => name),
-    copies: digestText(text).sha256,
-  };
+  const dumps = objects.filter((object) => kindOf(object) !== 'frames').map(({ name }) => name);
+  const request = { ...claimRequest(manifest, dumps), copies: digestText(text).sha256 };
+  const options = { signal, warn: (message: string) => reporter.warn(message) };
   return await withStoreErrors(target.address, async () => {
-    await using place = await claimCopy(target, found, request, { signal, warn: (message) => reporter.warn(message) });
+    await using place =
+      (await continueCopy(target, found, request, options)) ??
+      new ClaimedPlace(target, { ...options, instance: id.instance, claim: await claimCopy(target, found, request, options) });
     reporter.stage(`copying ${reference} to ${target.address}`);
     try {
       const sentBytes = await sendObjects(way, { source, target, place, ...id }, objects);

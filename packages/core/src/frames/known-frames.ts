@@ -1,6 +1,6 @@
 import { asBuffer } from '../system/as-buffer.ts';
 import { DigestIndex } from './digest-index.ts';
-import type { FrameInMap, FrameMap, MapEntry, PatchInMap } from './frame-map.ts';
+import type { FrameInMap, FrameMap, MapEntry, PatchBase, PatchInMap } from './frame-map.ts';
 
 /** A frame that is stored already. */
 export type StoredFrame = FrameInMap | PatchInMap;
@@ -58,6 +58,20 @@ export class KnownFrames {
       yield entry.kind === 'zeros' ? { kind: 'zeros', plainBytes: bytes } : entry;
       at += bytes;
     }
+  }
+
+  /** A frame with this data that is not a patch: another one can be stored as its difference from it. */
+  findWhole(plainBytes: number, sha256: Uint8Array): FrameInMap | undefined {
+    for (const [number, map] of this.#maps.entries()) {
+      const found = sameIn(map, this.#indexes[number]?.find(sha256), plainBytes, sha256);
+      if (found?.kind === 'frame') return found;
+    }
+    return undefined;
+  }
+
+  /** The frames from which patches in the maps differ. */
+  *bases(): Generator<PatchBase, void, undefined> {
+    for (const map of this.#maps) for (const entry of map) if (entry.kind === 'patch') yield entry.base;
   }
 }
 

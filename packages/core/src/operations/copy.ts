@@ -1,8 +1,8 @@
 import type { Store } from '@gantry/transport';
 import { findCopied } from '../exports/copied-manifest.ts';
 import { requireStore } from '../exports/store-marker.ts';
-import type { CopyOutcome } from '../flow/copy-export.ts';
 import { copyExport } from '../flow/copy-export.ts';
+import type { CopyOutcome } from '../flow/copy-way.ts';
 import { startCall } from '../flow/session.ts';
 import { withFirstError } from '../report/first-error.ts';
 import type { OperationOptions } from '../report/reporter.ts';

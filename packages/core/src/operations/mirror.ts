@@ -3,14 +3,14 @@ import { isStoreError } from '@gantry/transport';
 import { findCopied } from '../exports/copied-manifest.ts';
 import { lookAtPlace, otherExport } from '../exports/copy-place.ts';
 import type { ExportDirectory } from '../exports/directories.ts';
-import { readDirectories } from '../exports/directories.ts';
+import { isRemoved, readAllDirectories, readDirectories } from '../exports/directories.ts';
 import { formatExportReference, GANETI_ID } from '../exports/export-id.ts';
-import { MANIFEST_FILE, REMOVED_FILE } from '../exports/layout.ts';
+import { MANIFEST_FILE } from '../exports/layout.ts';
 import { isSameRun } from '../exports/same-export.ts';
 import { asGantryError, withStoreErrors } from '../exports/store-errors.ts';
 import { assertStoreFormat, requireStore } from '../exports/store-marker.ts';
-import type { CopyWay } from '../flow/copy-export.ts';
 import { copyExport } from '../flow/copy-export.ts';
+import type { CopyWay } from '../flow/copy-way.ts';
 import type { MirroredInstance, MirrorPlan } from '../flow/mirror-plan.ts';
 import { planMirror } from '../flow/mirror-plan.ts';
 import { startCall } from '../flow/session.ts';
@@ -162,10 +162,10 @@ async function bothSides(source: Store, target: Store, signal: AbortSignal): Pro
     }
   });
   await unlessAbsent(target, async () => {
-    for await (const directories of readDirectories(target, undefined, { signal })) {
+    for await (const directories of readAllDirectories(target, undefined, { signal })) {
       const known = instances.get(directories[0]?.instance ?? '');
       if (known === undefined) continue;
-      const removed = directories.filter(({ files }) => !files.has(MANIFEST_FILE) && files.has(REMOVED_FILE)).map(({ id }) => id);
+      const removed = directories.filter(isRemoved).map(({ id }) => id);
       instances.set(known.instance, { ...known, target: complete(directories), removed });
     }
   });
