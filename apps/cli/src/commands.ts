@@ -36,7 +36,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'show', summary: 'Show one export: the instance, its disks and their dumps.', load: () => import('./commands/show.ts') },
   {
     name: 'verify',
-    summary: 'Read an export completely and check every frame, digest and file.',
+    summary: 'Verify one export, or all of a store: names and sizes, digests, or every frame.',
     load: () => import('./commands/verify.ts'),
   },
   {
@@ -49,6 +49,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Copy the exports that a store has and another one lacks.',
     load: () => import('./commands/mirror.ts'),
   },
+  { name: 'diff', summary: 'Show how the disks of two exports differ.', load: () => import('./commands/diff.ts') },
   { name: 'remove', summary: 'Remove one export permanently.', load: () => import('./commands/remove.ts') },
   {
     name: 'clean',

@@ -102,7 +102,10 @@ beforeAll(async () => {
   await waitForFile(bench.file('a.img.started'));
   killed.kill('SIGKILL');
   await killed.outcome;
+  await damageExports(a);
+  await run('verify', store, '--budget', '1K');
   await run('list', store);
+  await run('diff', store, String(reference), String(plain));
   await run('clean', store, '--dry-run');
   await run('clean', store);
   await run('remove', store, String(plain));
@@ -135,6 +138,17 @@ beforeAll(async () => {
 });
 
 afterAll(() => scope.disposeAsync());
+
+/** One export that is seen to be damaged, and one that a verification finds so. */
+async function damageExports(instance: string): Promise<void> {
+  for (const end of [1000, undefined]) {
+    const { reference } = await run('export', instance, bench.store, '--codec', 'none');
+    const dump = join(exportDirectory(bench, String(reference)), 'disk0.img');
+    const bytes = await readFile(dump);
+    await writeFile(dump, bytes.fill(1, 0, 500).subarray(0, end));
+    await run('verify', bench.store, String(reference));
+  }
+}
 
 /** An export that seems to begin next century, of which a listing warns. */
 async function copyIntoTheFuture(reference: string): Promise<void> {

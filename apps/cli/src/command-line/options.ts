@@ -63,6 +63,15 @@ function parseWholeNumber(value: string, minimum: number): number {
 
 const RATE_UNITS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
 
+/** Bytes of a size such as `500M` or `20GiB`; undefined for another text. */
+export function parseBytes(value: string): number | undefined {
+  const [, digits = '', unit = ''] = /^(\d{1,9})(?:([KMGT])(?:iB)?)?$/i.exec(value) ?? [];
+  const bytes = Number(digits) * (SIZE_UNITS[unit.toUpperCase()] ?? 0);
+  return bytes > 0 ? bytes : undefined;
+}
+
+const SIZE_UNITS: Readonly<Record<string, number>> = { ...RATE_UNITS, T: 1024 ** 4 };
+
 /** Parses a rate such as `500K` or `20M`, in bytes per second. */
 function parseRate(value: string): number {
   const [, digits = '', unit = ''] = /^(\d{1,9})([KMG]?)$/i.exec(value) ?? [];

@@ -1,11 +1,41 @@
+import { InvalidArgumentError } from 'commander';
+import type { VerifyBudget, VerifyDepth } from '@gantry/core';
+import { VERIFY_DEPTHS } from '@gantry/core';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
-import { PARALLEL, RATE } from '../command-line/options.ts';
+import type { OptionSpec } from '../command-line/options.ts';
+import { PARALLEL, parseBytes, RATE, STATE } from '../command-line/options.ts';
+
+const DEPTH: OptionSpec<VerifyDepth | undefined> = {
+  flags: '--depth <depth>',
+  description:
+    'present: names and sizes; stored: SHA-256 of all that is stored; frames: every frame decoded (default frames, of a store: stored)',
+  choices: VERIFY_DEPTHS,
+};
+
+const BUDGET: OptionSpec<VerifyBudget | undefined> = {
+  flags: '--budget <size>',
+  description: 'of a store: read about that much, such as 20GiB or 5%, and begin with what was not verified for the longest time',
+  parse: (value) => {
+    const [, percent] = /^(\d{1,3}(?:\.\d{1,3})?)%$/.exec(value) ?? [];
+    if (percent !== undefined && Number(percent) > 0 && Number(percent) <= 100) return { percent: Number(percent) };
+    const bytes = parseBytes(value);
+    if (bytes !== undefined) return { bytes };
+    throw new InvalidArgumentError('It must be a size such as 500M or 20GiB, or a share from above 0% to 100%.');
+  },
+};
 
 const command: CommandModule = defineCommand({
-  arguments: ['<store>', '<export>'],
-  options: { ...RATE, ...PARALLEL },
-  examples: ['gantry verify /srv/exports web1.example.com', 'gantry verify /srv/exports web1.example.com@20261123T081500Z'],
+  description:
+    'Verify one export, or all exports of a store. What was found is remembered, and gantry list shows it. The exit status is 7 if something is damaged.',
+  arguments: ['<store>', '[export]'],
+  options: { ...STATE, ...RATE, ...PARALLEL, depth: DEPTH, budget: BUDGET },
+  examples: [
+    'gantry verify /srv/exports web1.example.com',
+    'gantry verify /srv/exports web1.example.com@20261123T081500Z --depth stored',
+    'gantry verify /srv/exports',
+    'gantry verify /srv/exports --budget 5%',
+  ],
   run: async (...call) => (await import('../runs/verify.ts')).run(...call),
 });
 

@@ -31,3 +31,33 @@ export function formatTable(rows: readonly (readonly string[])[]): readonly stri
       .trimEnd(),
   );
 }
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+
+/** How long ago, roughly: `3 min`, `5 h`, `12 d`. A time in the future is `0 min`. */
+export function formatAge(ms: number): string {
+  if (ms < 2 * HOUR_MS) return `${Math.max(0, Math.floor(ms / MINUTE_MS))} min`;
+  return ms < 2 * DAY_MS ? `${Math.floor(ms / HOUR_MS)} h` : `${Math.floor(ms / DAY_MS)} d`;
+}
+
+/** A column of a table whose rows are made from `T`. */
+export interface TableColumn<T> {
+  readonly heading: string;
+  readonly cell: (row: T) => string;
+  /** How much it matters where there is too little room for all: the lowest goes first. Absent for one that always stays. */
+  readonly optional?: number;
+}
+
+/** A table of at most `width` characters, as far as its columns are optional. */
+export function fittingTable<T>(columns: readonly TableColumn<T>[], rows: readonly T[], width: number): readonly string[] {
+  const lines = formatTable([columns.map(({ heading }) => heading), ...rows.map((row) => columns.map(({ cell }) => cell(row)))]);
+  const [least] = columns.filter(({ optional }) => optional !== undefined).toSorted((a, b) => (a.optional ?? 0) - (b.optional ?? 0));
+  if (least === undefined || lines.every((line) => line.length <= width)) return lines;
+  return fittingTable(
+    columns.filter((column) => column !== least),
+    rows,
+    width,
+  );
+}

@@ -1,5 +1,5 @@
 import type { CallOptions, ObjectInfo, StoreReader } from '@gantry/transport';
-import { compareExportIds, GANETI_ID, isReferencePart, parseExportId } from './export-id.ts';
+import { compareExportIds, exportPrefix, GANETI_ID, isReferencePart, parseExportId } from './export-id.ts';
 import { CLAIM_FILE, CONFIG_FILE, MANIFEST_FILE, REMOVED_FILE } from './layout.ts';
 
 /** The files of one export in a store, complete or not. */
@@ -49,6 +49,20 @@ export async function* readAllDirectories(
     gathered.byId.set(place.id, files.set(place.name, info));
   }
   if (gathered !== undefined) yield toDirectories(gathered);
+}
+
+/** The files of one export, of which there may be none (any more). */
+export async function readDirectory(
+  store: StoreReader,
+  { instance, id }: Pick<ExportDirectory, 'instance' | 'id'>,
+  options: CallOptions,
+): Promise<ExportDirectory> {
+  const files = new Map<string, ObjectInfo>();
+  for await (const info of store.list(exportPrefix(instance, id), options)) {
+    const place = placeOf(info.key);
+    if (place?.id === id) files.set(place.name, info);
+  }
+  return { instance, id, files };
 }
 
 /** The place of a key in the layout; undefined if it is not part of the layout. */

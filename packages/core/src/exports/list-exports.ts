@@ -1,11 +1,13 @@
 import type { CallOptions, OwnerState, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
+import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import type { ConfigDescription } from './config-import.ts';
 import { codecOfCompression } from './config-import.ts';
 import type { ExportDirectory } from './directories.ts';
 import { isRemoved, readAllDirectories } from './directories.ts';
+import type { Examination } from './examine.ts';
 import { examine } from './examine.ts';
 import { describeFuture } from './future.ts';
 import { formatExportReference, isReferencePart, parseExportId } from './export-id.ts';
@@ -32,6 +34,8 @@ export interface ExportSummary {
   readonly state: 'complete' | 'unfinished' | 'damaged';
   /** Why it is not complete. */
   readonly reason?: string;
+  /** The code of the error that `reason` is of, where it is damaged. */
+  readonly code?: GantryErrorCode;
   /** For an unfinished export: whether its process still runs. */
   readonly owner?: OwnerState;
   readonly started?: Date;
@@ -51,6 +55,17 @@ export interface RemovedSummary {
   readonly storedBytes: number;
 }
 
+/** One directory of a store, with what it was listed by. */
+export type ListedDirectory =
+  | {
+      readonly kind: 'export';
+      readonly summary: ExportSummary;
+      readonly directory: ExportDirectory;
+      /** Of a Gantry export whose manifest can be read. */
+      readonly manifest?: Manifest;
+    }
+  | { readonly kind: 'removed'; readonly summary: RemovedSummary; readonly directory: ExportDirectory };
+
 /** The fields of a summary that do not identify the export. */
 type Details = Omit<ExportSummary, 'reference' | 'instance' | 'id' | 'origin'>;
 
@@ -60,15 +75,15 @@ type Details = Omit<ExportSummary, 'reference' | 'instance' | 'id' | 'origin'>;
  *
  * @throws GantryError `USAGE` for an instance name that is not valid, `STORE_*`
  */
-export async function* listExports(
-  store: Store,
-  options: CallOptions & {
-    readonly instance?: string | undefined;
-    /** Called with what is left of each removed export. */
-    readonly onRemoved?: ((removed: RemovedSummary) => void) | undefined;
-  } = {},
-): AsyncGenerator<ExportSummary> {
-  const { instance, onRemoved, signal = new AbortController().signal } = options;
+export async function* listExports(store: Store, options: ListOptions = {}): AsyncGenerator<ExportSummary> {
+  for await (const found of listWithManifests(store, options)) for (const each of found) if (each.kind === 'export') yield each.summary;
+}
+
+type ListOptions = CallOptions & { readonly instance?: string | undefined };
+
+/** {@link listExports} with manifests, and with what is kept of removed exports; all of one instance at a time. @throws as it */
+export async function* listWithManifests(store: Store, options: ListOptions = {}): AsyncGenerator<readonly ListedDirectory[]> {
+  const { instance, signal = new AbortController().signal } = options;
   if (instance !== undefined && !isReferencePart(instance)) {
     throw new GantryError('USAGE', { message: `${JSON.stringify(instance)} is not a valid instance name` });
   }
@@ -77,13 +92,10 @@ export async function* listExports(
     const packs = new ListedPacks(store);
     for await (const directories of readAllDirectories(store, instance, { signal })) {
       packs.list(directories);
-      for (const removed of directories.filter(isRemoved))
-        onRemoved?.({ reference: formatExportReference(removed.instance, removed.id), storedBytes: storedBytes(removed) });
-      const exports = directories.filter((directory) => !isRemoved(directory));
-      const summaries = await sideBySide(exports, MAX_PARALLEL_READS, signal, (directory, signal) =>
-        summarize(store, directory, packs, { signal }),
+      const found = await sideBySide(directories, MAX_PARALLEL_READS, signal, (directory, signal) =>
+        readListed(store, directory, packs, { signal }),
       );
-      for (const summary of summaries) if (summary !== undefined) yield summary;
+      yield found.flatMap((each) => each ?? []);
     }
   } catch (error) {
     throw asGantryError(error, store.address);
@@ -91,38 +103,47 @@ export async function* listExports(
 }
 
 /** Undefined if the export was removed after the store listed it. */
-async function summarize(
+async function readListed(
   store: Store,
   directory: ExportDirectory,
   packs: ListedPacks,
   options: CallOptions,
-): Promise<ExportSummary | undefined> {
-  const { instance, id } = directory;
-  const started = parseExportId(id)?.started;
-  const base = { reference: formatExportReference(instance, id), instance, id, ...(started === undefined ? {} : { started }) };
+): Promise<ListedDirectory | undefined> {
+  if (isRemoved(directory)) {
+    const reference = formatExportReference(directory.instance, directory.id);
+    return { kind: 'removed', summary: { reference, storedBytes: storedBytes(directory) }, directory };
+  }
   try {
     const found = await examine(store, directory, options);
-    switch (found.state) {
-      case 'gantry':
-        return { ...base, origin: 'gantry', ...(await summarizeManifest(found.manifest, directory, packs, options)) };
-      case 'ganeti':
-        return { ...base, origin: 'ganeti', ...summarizeConfig(found.config, directory, base.reference) };
-      case 'unfinished':
-        return {
-          ...base,
-          origin: 'gantry',
-          state: 'unfinished',
-          reason: found.text,
-          owner: found.owner,
-          storedBytes: storedBytes(directory),
-        };
-      case 'damaged':
-      default:
-        return { ...base, origin: found.origin, state: 'damaged', reason: found.error.message };
-    }
+    const listed = { kind: 'export' as const, summary: await summarize(directory, found, packs, options), directory };
+    return found.state === 'gantry' ? { ...listed, manifest: found.manifest } : listed;
   } catch (error) {
     if (isStoreError(error, 'not-found')) return undefined;
     throw error;
+  }
+}
+
+async function summarize(directory: ExportDirectory, found: Examination, packs: ListedPacks, options: CallOptions): Promise<ExportSummary> {
+  const { instance, id } = directory;
+  const started = parseExportId(id)?.started;
+  const base = { reference: formatExportReference(instance, id), instance, id, ...(started === undefined ? {} : { started }) };
+  switch (found.state) {
+    case 'gantry':
+      return { ...base, origin: 'gantry', ...(await summarizeManifest(found.manifest, directory, packs, options)) };
+    case 'ganeti':
+      return { ...base, origin: 'ganeti', ...summarizeConfig(found.config, directory, base.reference) };
+    case 'unfinished':
+      return {
+        ...base,
+        origin: 'gantry',
+        state: 'unfinished',
+        reason: found.text,
+        owner: found.owner,
+        storedBytes: storedBytes(directory),
+      };
+    case 'damaged':
+    default:
+      return { ...base, origin: found.origin, state: 'damaged', reason: found.error.message, code: found.error.code };
   }
 }
 
@@ -139,9 +160,9 @@ async function summarizeManifest(
       ? await firstMapProblem(manifest, files, packs, options)
       : firstProblem(dumps, (dump) => {
           const info = files.get(dump.name);
-          if (info === undefined) return dumpMissing(reference, dump).message;
+          if (info === undefined) return dumpMissing(reference, dump);
           const wrong = sizeProblem(dump, info.size);
-          return wrong === undefined ? undefined : `${dump.name} is damaged: ${wrong}`;
+          return wrong === undefined ? undefined : { code: 'DUMP_DAMAGED', message: `${dump.name} is damaged: ${wrong}` };
         });
   return {
     ...stateOf(problem),
@@ -159,16 +180,15 @@ async function firstMapProblem(
   files: ExportDirectory['files'],
   packs: ListedPacks,
   options: CallOptions,
-): Promise<string | undefined> {
+): Promise<Problem | undefined> {
   for (const { index, map } of dumps) {
     const file = mapFileName(index);
     const size = files.get(file)?.size;
-    if (size === undefined) return `${file} is missing`;
-    if (size !== map?.size) return `${file} is damaged: it has ${size} bytes instead of ${map?.size}`;
+    if (size === undefined) return { code: 'MAP_DAMAGED', message: `${file} is missing` };
+    if (size !== map?.size) return { code: 'MAP_DAMAGED', message: `${file} is damaged: it has ${size} bytes instead of ${map?.size}` };
     for (const pack of map.packs) {
       const found = await packs.sizeOf(pack, options);
-      if (found !== pack.size)
-        return packProblem({ instance: instance.name, exportId, disk: index, packs: map.packs }, pack, found).message;
+      if (found !== pack.size) return packProblem({ instance: instance.name, exportId, disk: index, packs: map.packs }, pack, found);
     }
   }
   return undefined;
@@ -205,7 +225,7 @@ function summarizeConfig(config: ConfigDescription, { files }: ExportDirectory, 
   const dumps = config.disks.flatMap(({ index, dump }) => (dump === undefined ? [] : [{ index, name: dump }]));
   const problem =
     codecProblem(config.compression, reference) ??
-    firstProblem(dumps, (dump) => (files.has(dump.name) ? undefined : dumpMissing(reference, dump).message));
+    firstProblem(dumps, (dump) => (files.has(dump.name) ? undefined : dumpMissing(reference, dump)));
   return {
     ...stateOf(problem),
     ...(config.timestamp === undefined ? {} : warningOf(config.timestamp)),
@@ -222,21 +242,24 @@ function warningOf(started: Date, isBeingRemoved = false): Pick<Details, 'starte
   return { started, ...(warning === undefined ? {} : { warning }) };
 }
 
-function stateOf(problem: string | undefined): Pick<Details, 'state' | 'reason'> {
-  return problem === undefined ? { state: 'complete' } : { state: 'damaged', reason: problem };
+/** What is wrong with an export, as a clause. */
+type Problem = Pick<GantryError, 'code' | 'message'>;
+
+function stateOf(problem: Problem | undefined): Pick<Details, 'state' | 'reason' | 'code'> {
+  return problem === undefined ? { state: 'complete' } : { state: 'damaged', reason: problem.message, code: problem.code };
 }
 
-function codecProblem(compression: string, reference: string): string | undefined {
+function codecProblem(compression: string, reference: string): Problem | undefined {
   try {
     codecOfCompression(compression, reference);
     return undefined;
   } catch (error) {
-    if (error instanceof GantryError) return error.message;
+    if (error instanceof GantryError) return error;
     throw error;
   }
 }
 
-function firstProblem<T>(items: readonly T[], problemOf: (item: T) => string | undefined): string | undefined {
+function firstProblem<T>(items: readonly T[], problemOf: (item: T) => Problem | undefined): Problem | undefined {
   for (const item of items) {
     const problem = problemOf(item);
     if (problem !== undefined) return problem;

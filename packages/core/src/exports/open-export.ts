@@ -11,6 +11,7 @@ import type { ConfigDescription } from './config-import.ts';
 import { codecOfCompression } from './config-import.ts';
 import { examine, fileOf } from './examine.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
+import type { FoundExport } from './find-export.ts';
 import { findExport } from './find-export.ts';
 import { mapDamaged, readFrameMap } from './frame-maps.ts';
 import type { FrameTables } from './frame-tables.ts';
@@ -109,8 +110,12 @@ export interface MappedRead {
  *   `MANIFEST_VERSION`, `CONFIG_DAMAGED`, `CODEC_UNKNOWN`, `STORE_*`
  */
 export function openExport(store: Store, reference: string, options: CallOptions = {}): Promise<StoredExport> {
+  return withStoreErrors(store.address, async () => openFound(store, await findExport(store, reference, options), options));
+}
+
+/** {@link openExport} for an export that was found already. @throws as it */
+export function openFound(store: Store, { directory, warnings }: FoundExport, options: CallOptions = {}): Promise<StoredExport> {
   return withStoreErrors(store.address, async () => {
-    const { directory, warnings } = await findExport(store, reference, options);
     const found = await examine(store, directory, options);
     const base = {
       reference: formatExportReference(directory.instance, directory.id),

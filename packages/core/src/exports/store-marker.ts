@@ -99,6 +99,11 @@ export async function assertStoreFormat(store: Store, options: CallOptions): Pro
   await findMarker(store, options);
 }
 
+/** Whether a place has the marker of a store, and this user may read it. @throws GantryError `STORE_VERSION`; StoreError */
+export async function isMarkedStore(store: Store, options: CallOptions): Promise<boolean> {
+  return (await findMarker(store, options)).state === 'sound';
+}
+
 async function findMarker(store: Store, options: CallOptions): Promise<FoundMarker> {
   try {
     return parseMarker(await readText(store, STORE_MARKER_FILE, MAX_MARKER_BYTES, { signal: options.signal }), store.address);

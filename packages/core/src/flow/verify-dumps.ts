@@ -12,6 +12,7 @@ import { GantryError } from '../report/errors.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
+import { oneProblem } from './verify-stored.ts';
 
 interface VerifyDumpsOptions {
   readonly reporter: Reporter;
@@ -49,11 +50,9 @@ export async function verifyDumps(
       return 0;
     }
   });
-  const [first, ...others] = failures.toSorted((a, b) => (a.disk ?? 0) - (b.disk ?? 0));
-  if (first === undefined) return bytes.reduce((total, number) => total + number, 0);
-  if (others.length === 0) throw first;
-  const details = [...first.details, ...others.map(({ message, code }) => `also: ${message} [${code}]`)];
-  throw new GantryError(first.code, { message: first.message, hint: first.hint, disk: first.disk, details, cause: first });
+  const failure = oneProblem(failures.toSorted((a, b) => (a.disk ?? 0) - (b.disk ?? 0)));
+  if (failure !== undefined) throw failure;
+  return bytes.reduce((total, number) => total + number, 0);
 }
 
 /** @throws GantryError `MANIFEST_DAMAGED` where the export should have frame tables that cannot be read */

@@ -1,54 +1,136 @@
 import type { Store } from '@gantry/transport';
 import { readSideFile } from '../exports/examine.ts';
-import { objectsOfOthers, ownObjects } from '../exports/export-objects.ts';
+import { objectsOfOthers, ownObjects, packsOfOthers } from '../exports/export-objects.ts';
 import { CONFIG_FILE, SUMS_FILE } from '../exports/layout.ts';
 import type { StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { parseSha256Sums } from '../exports/sha256sums.ts';
+import { PackDigests } from '../exports/pack-digests.ts';
 import { digestText } from '../exports/small-object.ts';
+import { withStoreErrors } from '../exports/store-errors.ts';
+import { ownMarks, verificationOf } from '../exports/verification.ts';
+import { VerificationRecords } from '../exports/verification-records.ts';
 import { startCall } from '../flow/session.ts';
 import { verifyDumps } from '../flow/verify-dumps.ts';
+import { isDamage, oneProblem, packProblems, storedProblems } from '../flow/verify-stored.ts';
+import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
-import type { OperationOptions } from '../report/reporter.ts';
+import type { OperationOptions, Reporter } from '../report/reporter.ts';
 
 export interface VerifyRequest extends Pick<OperationOptions, 'signal' | 'onEvent'> {
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
+  /** `frames` where absent. */
+  readonly depth?: VerifyDepth | undefined;
   /** Disks under way at once; default 4. */
   readonly parallel?: number | undefined;
+  /** Remembers the result, in the store or in this state directory (`stateDirectoryPath`). */
+  readonly remember?: { readonly stateDirectory?: string | undefined } | undefined;
 }
 
 export interface VerifyResult {
   readonly reference: string;
+  readonly depth: VerifyDepth;
   /** Whether there were checksums to hold it against: not in an export that Ganeti made. */
   readonly checksums: boolean;
+  /** Plain bytes that were read: 0 where frames were not decoded. */
   readonly plainBytes: number;
   readonly warnings: readonly string[];
 }
 
+/** How much of an export a verification looks at, each more than the one before. */
+export const VERIFY_DEPTHS = ['present', 'stored', 'frames'] as const;
+
+export type VerifyDepth = (typeof VERIFY_DEPTHS)[number];
+
 /**
- * Reads all of an export and checks it: every frame, the digest and size of every dump, the native description,
- * `config.ini` and `SHA256SUMS`. All damage
- * is found, not just the first.
+ * Verifies one export. At depth `frames`, reads all of it and checks every frame, the digest and size of every dump, the native
+ * description, `config.ini` and `SHA256SUMS`; at `stored`, all but the frames; at `present`, names and sizes. All damage is found, not
+ * just the first.
  *
- * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `NATIVE_DAMAGED`, `MANIFEST_DAMAGED`, `CONFIG_DAMAGED` and what `openExport` throws
+ * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `NATIVE_DAMAGED`, `MANIFEST_DAMAGED`, `MAP_DAMAGED`, `PACK_MISSING`,
+ *   `CONFIG_DAMAGED` and what `openExport` throws
  */
 export async function verifyExport(request: VerifyRequest): Promise<VerifyResult> {
-  const { store } = request;
+  const { store, parallel, depth = 'frames' } = request;
   const { signal, reporter } = startCall('verify', request);
   const found = await openExport(store, request.export, { signal });
   for (const warning of found.warnings) reporter.warn(warning);
+  const plainBytes = await remembering(request, found, reporter, async () => {
+    // Without checksums there are only the frames to check.
+    if (depth === 'frames' || (depth === 'stored' && found.origin === 'ganeti'))
+      return await checkExport(store, found, { signal, reporter, parallel });
+    reporter.stage(`verifying ${found.reference}`);
+    await found.checkDumpsPresent({ signal });
+    const problem = depth === 'stored' ? oneProblem(await checkStored(store, found, new PackDigests(store), signal)) : undefined;
+    if (problem !== undefined) throw problem;
+    return 0;
+  });
+  return { reference: found.reference, depth, checksums: found.origin === 'gantry', plainBytes, warnings: reporter.warnings };
+}
+
+/** Remembers that an export is sound, or what is damaged. Where that cannot be remembered, it can be verified again. */
+async function remembering(
+  { store, depth = 'frames', remember, signal }: VerifyRequest,
+  { instance, id, manifest }: StoredExport,
+  reporter: Reporter,
+  work: () => Promise<number>,
+): Promise<number> {
+  const keep = async (problem?: GantryError): Promise<void> => {
+    if (remember === undefined || depth === 'present') return;
+    try {
+      const records = new VerificationRecords(store, remember.stateDirectory);
+      const found = verificationOf(manifest === undefined ? [] : ownMarks(manifest), problem);
+      await records.note(instance, id, depth, found, { signal });
+      await records.save({ signal });
+    } catch (error) {
+      signal?.throwIfAborted();
+      reporter.warn(`cannot remember that it was verified: ${errorText(error)}`);
+    }
+  };
+  try {
+    const plainBytes = await work();
+    await keep();
+    return plainBytes;
+  } catch (error) {
+    if (isDamage(error)) await keep(error);
+    throw error;
+  }
+}
+
+/** Everything that an export needs, as it is stored: also the packs in directories of others. @returns every damage */
+async function checkStored(store: Store, found: StoredExport, digests: PackDigests, signal: AbortSignal): Promise<readonly GantryError[]> {
+  const own = await checkOwnStored(store, found, digests, signal);
+  const foreign = found.manifest === undefined ? [] : packsOfOthers(found.manifest);
+  return [...own, ...(await withStoreErrors(store.address, () => packProblems(foreign, digests, { signal })))];
+}
+
+/** What is in the directory of an export, as it is stored. @returns every damage */
+export async function checkOwnStored(
+  store: Store,
+  found: StoredExport,
+  digests: PackDigests,
+  signal: AbortSignal,
+): Promise<readonly GantryError[]> {
+  const checkFiles = (): Promise<void> => checkSums(store, found, signal);
+  return await storedProblems(found, digests, { signal, checkSums: checkFiles, address: store.address });
+}
+
+/** All of an export that is open, to the depth `frames`. @returns plain bytes that were read */
+export async function checkExport(
+  store: Store,
+  found: StoredExport,
+  { signal, reporter, parallel }: Pick<VerifyRequest, 'parallel'> & { readonly signal: AbortSignal; readonly reporter: Reporter },
+): Promise<number> {
   reporter.stage(`verifying ${found.reference}`);
-  const checksums = found.origin === 'gantry';
-  if (checksums) await checkSums(store, found, signal);
+  if (found.origin === 'gantry') await checkSums(store, found, signal);
   else
     reporter.warn(
       `${found.reference} was made by Ganeti: it carries no checksums; only what the compressed format itself checks is checked`,
     );
   for (const { name } of found.native) await found.nativeFile(name, { signal });
-  const plainBytes = await verifyDumps(found, found.dumps, { reporter, signal, parallel: request.parallel });
-  return { reference: found.reference, checksums, plainBytes, warnings: reporter.warnings };
+  return await verifyDumps(found, found.dumps, { reporter, signal, parallel });
 }
 
 /** `config.ini` is as it was written, and `SHA256SUMS` says what the manifest says. */

@@ -14,7 +14,8 @@ export type OperationName =
   | 'os-check'
   | 'clean'
   | 'copy'
-  | 'mirror';
+  | 'mirror'
+  | 'diff';
 
 /** A disk that would be overwritten. */
 export interface PlannedTarget {

@@ -1,0 +1,64 @@
+import type { CallOptions, Store } from '@gantry/transport';
+import type { ExportSummary, RemovedSummary } from '../exports/list-exports.ts';
+import { listWithManifests } from '../exports/list-exports.ts';
+import { OwnBytes } from '../exports/own-bytes.ts';
+import { withStoreErrors } from '../exports/store-errors.ts';
+import type { LastVerification } from '../exports/verification.ts';
+import { lastVerification } from '../exports/verification.ts';
+import { VerificationRecords } from '../exports/verification-records.ts';
+
+export interface ListStoreRequest extends CallOptions {
+  readonly store: Store;
+  /** Only the exports of this instance. */
+  readonly instance?: string | undefined;
+  /** Where verifications of stores that cannot be written are remembered. */
+  readonly stateDirectory?: string | undefined;
+}
+
+/** One export in a listing, with what only a look at all of them shows. */
+export interface ListedExport extends ExportSummary {
+  /** What removing it would give back, bytes: see {@link OwnBytes}. */
+  readonly ownBytes: number;
+  /** The last verification of all that it needs. Absent if it was never verified. */
+  readonly verified?: LastVerification;
+}
+
+export interface StoreListing {
+  readonly exports: readonly ListedExport[];
+  /** Removed exports whose packs are kept for others. */
+  readonly removed: readonly RemovedSummary[];
+}
+
+/**
+ * Every export in a store (or of one instance), ordered by instance and age, with the last verification of each: one that found damage
+ * makes the export a damaged one here.
+ *
+ * @throws GantryError `USAGE`, `STORE_*`
+ */
+export async function listStore({ store, instance, stateDirectory, signal }: ListStoreRequest): Promise<StoreListing> {
+  const records = new VerificationRecords(store, stateDirectory);
+  const own = new OwnBytes();
+  const exports: Omit<ListedExport, 'ownBytes'>[] = [];
+  const removed: RemovedSummary[] = [];
+  for await (const found of listWithManifests(store, { instance, signal })) {
+    for (const each of found) {
+      if (each.kind === 'removed') {
+        removed.push(each.summary);
+        continue;
+      }
+      const { summary, directory, manifest } = each;
+      own.add(directory, manifest);
+      const of = (name: string): ReturnType<VerificationRecords['of']> => records.of(name, { signal });
+      const verified = await withStoreErrors(store.address, () => lastVerification({ ...summary, manifest }, of));
+      exports.push({ ...summary, ...damageOf(summary, verified), ...(verified === undefined ? {} : { verified }) });
+    }
+  }
+  const bytes = own.total();
+  return { exports: exports.map((each) => Object.assign(each, { ownBytes: bytes.get(each.reference) ?? 0 })), removed };
+}
+
+/** Names and sizes may be right where a verification has found damage. */
+function damageOf({ state }: ExportSummary, verified: LastVerification | undefined): Partial<ExportSummary> {
+  if (state !== 'complete' || verified?.result !== 'damaged') return {};
+  return { state: 'damaged', reason: `its verification of ${verified.at.toISOString()} found: ${verified.problem ?? 'damage'}` };
+}

@@ -1,0 +1,299 @@
+import type { CallOptions, Store } from '@gantry/transport';
+import { readDirectory } from '../exports/directories.ts';
+import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
+import { CONFIG_FILE, MANIFEST_FILE } from '../exports/layout.ts';
+import { listWithManifests } from '../exports/list-exports.ts';
+import type { StoredExport } from '../exports/open-export.ts';
+import { openFound } from '../exports/open-export.ts';
+import { PackDigests } from '../exports/pack-digests.ts';
+import { packKey, packsOfOthers } from '../exports/export-objects.ts';
+import { withStoreErrors } from '../exports/store-errors.ts';
+import type { RememberedDepth } from '../exports/verification.ts';
+import { objectMark, ownMarks, verificationOf } from '../exports/verification.ts';
+import type { VerificationPlace } from '../exports/verification-records.ts';
+import { VerificationRecords } from '../exports/verification-records.ts';
+import { countReads } from '../flow/counted-reads.ts';
+import { startCall } from '../flow/session.ts';
+import type { StoreSurvey, VerifiableItem } from '../flow/verifiable.ts';
+import { findVerifiable } from '../flow/verifiable.ts';
+import { badPack, isDamage, oneProblem, packProblems } from '../flow/verify-stored.ts';
+import { errorText } from '../report/error-text.ts';
+import type { GantryErrorCode } from '../report/errors.ts';
+import { GantryError } from '../report/errors.ts';
+import { withFirstError } from '../report/first-error.ts';
+import type { OperationOptions, Reporter } from '../report/reporter.ts';
+import { DEFAULT_PARALLEL_DISKS } from '../report/reporter.ts';
+import { sideBySide } from '../system/side-by-side.ts';
+import type { VerifyDepth } from './verify.ts';
+import { checkExport, checkOwnStored } from './verify.ts';
+
+/** How much one run reads: about so many bytes, or that share of all that is stored. */
+export type VerifyBudget = { readonly bytes: number } | { readonly percent: number };
+
+export interface VerifyStoreRequest extends Pick<OperationOptions, 'signal' | 'onEvent' | 'stateDirectory'> {
+  readonly store: Store;
+  /** `stored` where absent. */
+  readonly depth?: VerifyDepth | undefined;
+  /** Everything where absent. The export at which it is used up is still verified. */
+  readonly budget?: VerifyBudget | undefined;
+  /** Exports, or disks of one export, under way at once; default 4. */
+  readonly parallel?: number | undefined;
+}
+
+/** What was found of one export. */
+export interface VerifiedExport {
+  /** `INSTANCE@EXPORT-ID`. */
+  readonly reference: string;
+  /** `packs`: the export was removed, and its packs are kept for others. */
+  readonly kind: 'export' | 'packs';
+  /** `unreadable`: the store failed before it could be said. */
+  readonly result: 'sound' | 'damaged' | 'unreadable';
+  readonly code?: GantryErrorCode;
+  readonly reason?: string;
+}
+
+export interface VerifyStoreResult {
+  readonly depth: VerifyDepth;
+  /** Everything that this run looked at, damage first. */
+  readonly exports: readonly VerifiedExport[];
+  readonly damaged: number;
+  readonly unreadable: number;
+  /** Exports that this run had no budget for. */
+  readonly left: number;
+  /** When the one of them was verified that waits longest; null if it never was. Absent if none is left. */
+  readonly oldestLeft?: string | null;
+  /** Exports that are being made, or were never finished: they are not verified. */
+  readonly unfinished: number;
+  /** What is stored of all exports, bytes. */
+  readonly storedBytes: number;
+  /** What was read from the store to verify them, bytes. */
+  readonly readBytes: number;
+  /** Where the results were remembered. */
+  readonly remembered?: VerificationPlace;
+  readonly warnings: readonly string[];
+}
+
+/** How often results are saved, ms: what a killed run found is lost since then. */
+const SAVE_INTERVAL_MS = 30_000;
+
+/** How long results may take to be saved when the operation was cancelled, ms. */
+const LAST_SAVE_MS = 30_000;
+
+/**
+ * Verifies the exports of a store, those first that were not verified for the longest time. Damage in one does not end it: the result
+ * says all.
+ *
+ * @throws GantryError `USAGE`, `STORE_*`; the reason of the signal. What was found until then is remembered
+ */
+export function verifyStore(request: VerifyStoreRequest): Promise<VerifyStoreResult> {
+  return withFirstError(() => runVerify(request));
+}
+
+async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult> {
+  const { depth = 'stored', budget } = request;
+  if (depth === 'present' && budget !== undefined) {
+    throw new GantryError('USAGE', {
+      message: 'a budget is for what is read, and the depth present reads no dumps',
+      hint: 'Leave the budget out, or use the depth stored or frames.',
+    });
+  }
+  const { signal, reporter } = startCall('verify', request);
+  const records = new VerificationRecords(request.store, request.stateDirectory);
+  reporter.stage(`looking through ${request.store.address}`);
+  const survey = await findVerifiable(request.store, records, { depth: depth === 'present' ? undefined : depth, signal });
+  const counted = countReads(request.store);
+  const run = new StoreVerification({ store: counted.store, survey, records, reporter, parallel: request.parallel });
+  const limit = bytesOf(budget, survey);
+  if (depth !== 'present') await run.verifyAll(depth, () => counted.bytes() < limit, signal);
+  return {
+    depth,
+    ...run.result(depth),
+    unfinished: survey.unfinished,
+    storedBytes: survey.storedBytes,
+    readBytes: counted.bytes(),
+    warnings: reporter.warnings,
+  };
+}
+
+function bytesOf(budget: VerifyBudget | undefined, { storedBytes }: StoreSurvey): number {
+  if (budget === undefined) return Infinity;
+  return 'bytes' in budget ? budget.bytes : Math.ceil((storedBytes * budget.percent) / 100);
+}
+
+interface StoreVerificationOptions {
+  readonly store: Store;
+  readonly survey: StoreSurvey;
+  readonly records: VerificationRecords;
+  readonly reporter: Reporter;
+  readonly parallel: number | undefined;
+}
+
+/** One item as it was found. */
+interface ItemOutcome {
+  /** Marks of the dumps that were checked. */
+  readonly objects: readonly string[];
+  readonly problem: GantryError | undefined;
+}
+
+class StoreVerification {
+  readonly #o: StoreVerificationOptions;
+  readonly #digests: PackDigests;
+  readonly #results = new Map<string, VerifiedExport>();
+  readonly #left: VerifiableItem[] = [];
+  #savedAt = performance.now();
+  #place: VerificationPlace | undefined;
+
+  constructor(options: StoreVerificationOptions) {
+    this.#o = options;
+    this.#digests = new PackDigests(options.store);
+    for (const { instance, id, reason, code } of options.survey.damaged) {
+      this.#take({ reference: formatExportReference(instance, id), kind: 'export', result: 'damaged', code, reason });
+    }
+  }
+
+  /** @param mayStart whether there is budget for one more */
+  async verifyAll(depth: RememberedDepth, mayStart: () => boolean, signal: AbortSignal): Promise<void> {
+    const items = this.#o.survey.items.toSorted((a, b) => a.verifiedAt - b.verifiedAt);
+    const atOnce = depth === 'stored' ? (this.#o.parallel ?? DEFAULT_PARALLEL_DISKS) : 1;
+    try {
+      await sideBySide(items, atOnce, signal, async (item, signal) => {
+        if (!mayStart()) this.#left.push(item);
+        else await this.#verify(item, depth, signal);
+      });
+      await this.#findAffected({ signal });
+    } finally {
+      // Also what was found before the operation was cancelled.
+      await this.#save({ signal: AbortSignal.timeout(LAST_SAVE_MS) });
+    }
+  }
+
+  result(depth: VerifyDepth): Pick<VerifyStoreResult, 'exports' | 'damaged' | 'unreadable' | 'left' | 'oldestLeft' | 'remembered'> {
+    if (depth === 'present') this.#takeSound();
+    const order = ['damaged', 'unreadable', 'sound'];
+    const exports = [...this.#results.values()].toSorted((a, b) => order.indexOf(a.result) - order.indexOf(b.result));
+    const count = (result: VerifiedExport['result']): number => exports.filter((each) => each.result === result).length;
+    const oldest = Math.min(...this.#left.map(({ verifiedAt }) => verifiedAt));
+    return {
+      exports,
+      damaged: count('damaged'),
+      unreadable: count('unreadable'),
+      left: this.#left.length,
+      ...(this.#left.length === 0 ? {} : { oldestLeft: oldest === 0 ? null : new Date(oldest).toISOString() }),
+      ...(this.#place === undefined ? {} : { remembered: this.#place }),
+    };
+  }
+
+  /** What the survey found nothing against. */
+  #takeSound(): void {
+    for (const { instance, id, kind } of this.#o.survey.items) {
+      this.#take({ reference: formatExportReference(instance, id), kind, result: 'sound' });
+    }
+  }
+
+  async #verify(item: VerifiableItem, depth: RememberedDepth, signal: AbortSignal): Promise<void> {
+    const { instance, id, kind } = item;
+    const reference = formatExportReference(instance, id);
+    try {
+      const outcome = kind === 'packs' ? await this.#verifyPacks(item, { signal }) : await this.#verifyExport(item, depth, signal);
+      if (outcome === undefined || (outcome.problem !== undefined && (await this.#isGone(item, { signal })))) return;
+      const { objects, problem } = outcome;
+      await this.#o.records.note(instance, id, kind === 'packs' ? 'stored' : depth, verificationOf(objects, problem), { signal });
+      this.#take({ reference, kind, ...resultOf(problem) });
+    } catch (error) {
+      signal.throwIfAborted();
+      // What cannot be reached now cannot be reached for the next export either.
+      if (!(error instanceof GantryError) || error.code === 'STORE_UNAVAILABLE') throw error;
+      this.#take({ reference, kind, result: 'unreadable', code: error.code, reason: error.message });
+    }
+    if (performance.now() - this.#savedAt >= SAVE_INTERVAL_MS) await this.#save({ signal });
+  }
+
+  /** Undefined if the export was removed meanwhile. */
+  async #verifyExport(item: VerifiableItem, depth: RememberedDepth, signal: AbortSignal): Promise<ItemOutcome | undefined> {
+    const { store } = this.#o;
+    const directory = await withStoreErrors(store.address, () => readDirectory(store, item, { signal }));
+    if (!directory.files.has(MANIFEST_FILE) && !directory.files.has(CONFIG_FILE)) return undefined;
+    const found = await openFound(store, { directory, warnings: [] }, { signal });
+    const objects = found.manifest === undefined ? [] : ownMarks(found.manifest);
+    const problems = depth === 'stored' ? await this.#storedProblems(found, signal) : await this.#frameProblems(found, signal);
+    return { objects, problem: oneProblem(problems) };
+  }
+
+  /** Without checksums there are only the frames to check. */
+  async #storedProblems(found: StoredExport, signal: AbortSignal): Promise<readonly GantryError[]> {
+    const { store } = this.#o;
+    if (found.origin === 'ganeti') return await this.#frameProblems(found, signal);
+    return await checkOwnStored(store, found, this.#digests, signal);
+  }
+
+  async #frameProblems(found: StoredExport, signal: AbortSignal): Promise<readonly GantryError[]> {
+    const { store, reporter, parallel } = this.#o;
+    try {
+      await checkExport(store, found, { signal, reporter, parallel });
+      return [];
+    } catch (error) {
+      if (isDamage(error)) return [error];
+      throw error;
+    }
+  }
+
+  async #verifyPacks({ instance, id }: VerifiableItem, options: CallOptions): Promise<ItemOutcome> {
+    const prefix = exportPrefix(instance, id);
+    const claims = [...this.#o.survey.claims].flatMap(([key, packs]) => (key.startsWith(prefix) ? packs : []));
+    const problems = await withStoreErrors(this.#o.store.address, () => packProblems(claims, this.#digests, options));
+    return { objects: claims.map(({ sha256 }) => objectMark(sha256)), problem: oneProblem(problems) };
+  }
+
+  /** An export that is being removed looks damaged. */
+  async #isGone({ instance, id, kind }: VerifiableItem, options: CallOptions): Promise<boolean> {
+    if (kind === 'packs') return false;
+    const { store } = this.#o;
+    const files = await withStoreErrors(store.address, () => readDirectory(store, { instance, id }, options));
+    return !files.files.has(MANIFEST_FILE) && !files.files.has(CONFIG_FILE);
+  }
+
+  /** Exports whose frames are in packs of others that turned out to be damaged, or are not what these exports say. */
+  async #findAffected(options: CallOptions): Promise<void> {
+    if (!(await this.#hasBadClaim())) return;
+    for await (const found of listWithManifests(this.#o.store, options)) {
+      for (const each of found) {
+        if (each.kind === 'removed' || each.manifest === undefined) continue;
+        const { manifest, summary } = each;
+        for (const pack of packsOfOthers(manifest)) {
+          const known = await this.#digests.known(packKey(pack));
+          const problem = known && badPack(pack, known.digest);
+          if (problem === undefined || this.#results.get(summary.reference)?.result === 'damaged') continue;
+          this.#take({ reference: summary.reference, kind: 'export', ...resultOf(problem) });
+        }
+      }
+    }
+  }
+
+  async #hasBadClaim(): Promise<boolean> {
+    for (const [key, packs] of this.#o.survey.claims) {
+      const known = await this.#digests.known(key);
+      if (known !== undefined && packs.some((pack) => badPack(pack, known.digest) !== undefined)) return true;
+    }
+    return false;
+  }
+
+  #take(found: VerifiedExport): void {
+    this.#results.set(found.reference, found);
+    if (found.result !== 'sound') this.#o.reporter.stage(`${found.reference} is ${found.result}: ${found.reason ?? ''}`);
+  }
+
+  /** A result that cannot be remembered is found again by another run. */
+  async #save(options: CallOptions): Promise<void> {
+    this.#savedAt = performance.now();
+    try {
+      this.#place = (await this.#o.records.save(options)) ?? this.#place;
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      this.#o.reporter.warn(`cannot remember what was verified: ${errorText(error)}`);
+    }
+  }
+}
+
+function resultOf(problem: GantryError | undefined): Pick<VerifiedExport, 'result' | 'code' | 'reason'> {
+  return problem === undefined ? { result: 'sound' } : { result: 'damaged', code: problem.code, reason: problem.message };
+}
