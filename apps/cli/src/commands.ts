@@ -52,6 +52,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'diff', summary: 'Show how the disks of two exports differ.', load: () => import('./commands/diff.ts') },
   { name: 'remove', summary: 'Remove one export permanently.', load: () => import('./commands/remove.ts') },
   {
+    name: 'consolidate',
+    summary: 'Make a plain full export of one that shares frames with others.',
+    load: () => import('./commands/consolidate.ts'),
+  },
+  {
     name: 'clean',
     summary: 'Remove what killed runs left behind: scripts, snapshots, unfinished exports.',
     load: () => import('./commands/clean.ts'),

@@ -83,6 +83,7 @@ beforeAll(async () => {
   await run('import', store, String(reference), '--to', b);
   await run('import', store, String(reference), '--to', b, '--dry-run');
   await run('import', store, String(plain), '--to', small);
+  await run('consolidate', store, String(plain));
   await run('verify', store, String(reference));
   await run('snapshots', 'check', raw);
   await run('copy', store, String(reference), bench.file('second'));
@@ -108,6 +109,10 @@ beforeAll(async () => {
   await run('diff', store, String(reference), String(plain));
   await run('clean', store, '--dry-run');
   await run('clean', store);
+  const { reference: base } = await run('export', small, store);
+  await run('export', small, store, '--incremental');
+  await run('remove', store, String(base));
+  await run('list', store);
   await run('remove', store, String(plain));
 
   await run('create', b);

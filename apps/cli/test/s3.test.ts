@@ -12,6 +12,7 @@ import {
 } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { expectConsolidated } from './consolidated.ts';
 import { expectEqualDisks, makeThreeDisks, ok } from './three-disks.ts';
 import type { Workbench } from './workbench.ts';
 import { lastLine, MAIN, makeWorkbench, waitForFile } from './workbench.ts';
@@ -236,4 +237,9 @@ test('an export and an import survive a gateway that is killed and restarted', a
   await ok(importing);
   await expectEqualDisks(bench);
   expect(await listUnfinishedUploads(ceph, fixture.bucket)).toEqual([]);
+});
+
+test('an incremental export in a bucket becomes a plain full one, copied by the service', async () => {
+  await using s3 = await makeS3Bench();
+  await expectConsolidated(s3.bench, s3.store());
 });

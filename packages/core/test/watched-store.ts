@@ -39,6 +39,11 @@ export function watchedStore(
       return pending.durableBytes;
     },
     append: (source, options) => watched(`append ${pending.key}`, () => pending.append(altered(pending.key, source), options)),
+    ...(pending.appendRange === undefined || capabilities?.rangedCopy === false
+      ? {}
+      : {
+          appendRange: (range, options) => watched(`append ${pending.key}`, async () => (await pending.appendRange?.(range, options)) ?? 0),
+        }),
     commit: (digest, options) => watched(`commit ${pending.key}`, () => pending.commit(digest, options)),
     discard: () => pending.discard(),
     suspend: () => pending.suspend(),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { CallOptions, Digest, PendingObject } from '@gantry/transport';
+import type { ByteSource, CallOptions, CommitDigest, Digest, PendingObject } from '@gantry/transport';
 import type { EncodedDump } from '../frames/encode-dump.ts';
 import type { FrameMap } from '../frames/frame-map.ts';
 import type { FrameTable } from '../frames/frame-table.ts';
@@ -34,6 +34,22 @@ export interface FinishedDump {
   readonly map: MapRecord | undefined;
 }
 
+/** A dump that is put together from what the store has. */
+export interface AssembledDump {
+  /** Appends all of it. @returns its size, and its digest if that is known */
+  append(pending: PendingObject, options: CallOptions): Promise<CommitDigest>;
+  /** Reads it back, and finds out what it is. */
+  check(source: ByteSource, options: CallOptions): Promise<CheckedDump>;
+}
+
+/** What a dump was found to be. */
+export interface CheckedDump {
+  readonly summary: DumpSummary;
+  /** Undefined if its frames vary in size. */
+  readonly table: FrameTable | undefined;
+  readonly map: FrameMap;
+}
+
 /** Where the dump of one disk goes. Disposing one that is not finished discards it. */
 export interface DumpWriter extends AsyncDisposable {
   /**
@@ -43,13 +59,19 @@ export interface DumpWriter extends AsyncDisposable {
    * @throws what the dump throws, StoreError; the reason of the signal
    */
   write(dump: EncodedDump, options?: CallOptions): Promise<WrittenDump>;
+  /** As `write`, for a dump that is put together: it is read back from the store before it counts as written. */
+  assemble(dump: AssembledDump, options?: CallOptions): Promise<WrittenDump>;
 }
 
 /** The export that a dump belongs to, and what it does for it. */
 export interface DumpPlace extends Pick<PackRecord, 'instance' | 'exportId' | 'name'> {
   readonly map: MapOptions | undefined;
+  /** Opens the dump's object, which is complete. */
+  readonly read: (options: CallOptions) => Promise<ByteSource>;
   /** Starts the object of the map. */
   readonly beginMap: (options: CallOptions) => Promise<PendingObject>;
+  /** Called when its object is there. */
+  readonly committed: () => void;
   readonly finished: (dump: FinishedDump) => void;
   readonly closed: () => void;
 }
@@ -70,9 +92,24 @@ export class LayoutDump implements DumpWriter {
     const table = dump.table();
     const digest = table === undefined && summary.storedBytes === 0 ? undefined : { size: summary.storedBytes, sha256: summary.sha256 };
     if (digest === undefined) await this.#pending.discard();
-    else await this.#pending.commit(digest, options);
+    else {
+      await this.#pending.commit(digest, options);
+      this.#place.committed();
+    }
     const map = await this.#writeMap(dump.map(), summary, options);
     this.#place.finished({ digest, table, map });
+    this.#place.closed();
+    return { ...summary, ...(map === undefined ? {} : { map }) };
+  }
+
+  async assemble(dump: AssembledDump, options: CallOptions = {}): Promise<WrittenDump> {
+    const expected = await dump.append(this.#pending, options);
+    await this.#pending.commit(expected, options);
+    this.#place.committed();
+    await using source = await this.#place.read(options);
+    const { summary, table, map: made } = await dump.check(source, options);
+    const map = await this.#writeMap(made, summary, options);
+    this.#place.finished({ digest: { size: summary.storedBytes, sha256: summary.sha256 }, table, map });
     this.#place.closed();
     return { ...summary, ...(map === undefined ? {} : { map }) };
   }

@@ -1,4 +1,4 @@
-import type { CallOptions, PendingObject, Store } from '@gantry/transport';
+import type { BeginOptions, CallOptions, PendingObject, Store } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 import { z } from 'zod';
 import type { NativeFile } from '../instances/inventory.ts';
@@ -53,6 +53,11 @@ export type ManifestDraft = Omit<Manifest, 'version' | 'frameTables' | 'native'>
 
 export type { DumpWriter, MapOptions } from './layout-dump.ts';
 
+export interface DumpOptions extends CallOptions {
+  readonly map?: MapOptions | undefined;
+  readonly assembledBytes?: number | undefined;
+}
+
 /** An export on its way into a store. Disposing it before it is committed removes all that was written of it. */
 export interface StoreExportWriter extends AsyncDisposable {
   /** The id that it got. */
@@ -62,9 +67,10 @@ export interface StoreExportWriter extends AsyncDisposable {
   /**
    * Starts a dump, by its file name, such as `disk0.zst`; several may be open at once.
    *
-   * @param options with `map`, the frame map of the disk is written after the dump, which must have one
+   * @param options.map the frame map of the disk is written after the dump, which must have one
+   * @param options.assembledBytes the dump will be put together from what the store has, and about how large it will be
    */
-  dump(name: string, options?: CallOptions & { readonly map?: MapOptions | undefined }): Promise<DumpWriter>;
+  dump(name: string, options?: DumpOptions): Promise<DumpWriter>;
   /** Writes a file of the native description beside the dumps, secret or not. */
   native(file: NativeFile, options?: CallOptions): Promise<void>;
   /**
@@ -141,21 +147,23 @@ class LayoutWriter implements StoreExportWriter {
     this.#warn = options.warn ?? ((): void => {});
   }
 
-  async dump(name: string, { map, ...options }: CallOptions & { readonly map?: MapOptions | undefined } = {}): Promise<DumpWriter> {
+  async dump(name: string, { map, assembledBytes, ...options }: DumpOptions = {}): Promise<DumpWriter> {
     if (!isDumpName(name) || this.#dumps.has(name)) {
       throw new StoreError('invalid-key', { key: name, message: `${JSON.stringify(name)} cannot be the name of another dump` });
     }
     this.#dumps.set(name, undefined);
-    const dump: LayoutDump = new LayoutDump(await this.#begin(name, options), {
+    const isCopied = assembledBytes !== undefined && this.#store.capabilities.rangedCopy === true;
+    const digestBy = isCopied ? 'reader' : 'caller';
+    const pending = await this.#begin(name, { ...options, digestBy, expectedBytes: assembledBytes });
+    const dump: LayoutDump = new LayoutDump(pending, {
       instance: this.#instance,
       exportId: this.id,
       name,
       map,
+      read: (call) => this.#store.read(`${this.#prefix}${name}`, call),
       beginMap: (call) => this.#beginMap(map?.disk ?? 0, call),
-      finished: (finished) => {
-        this.#dumps.set(name, finished);
-        this.#written.add(name);
-      },
+      committed: () => this.#written.add(name),
+      finished: (finished) => this.#dumps.set(name, finished),
       closed: () => this.#open.delete(dump),
     });
     this.#open.add(dump);
@@ -168,8 +176,8 @@ class LayoutWriter implements StoreExportWriter {
     return this.#begin(name, options);
   }
 
-  #begin(name: string, options: CallOptions): Promise<PendingObject> {
-    return this.#store.begin(`${this.#prefix}${name}`, { ...options, ifExists: this.#ifExists, digestBy: 'caller' });
+  #begin(name: string, options: Omit<BeginOptions, 'ifExists'>): Promise<PendingObject> {
+    return this.#store.begin(`${this.#prefix}${name}`, { digestBy: 'caller', ...options, ifExists: this.#ifExists });
   }
 
   async native({ name, secret, bytes }: NativeFile, options: CallOptions = {}): Promise<void> {

@@ -13,6 +13,7 @@ export type OperationName =
   | 'remove'
   | 'os-check'
   | 'clean'
+  | 'consolidate'
   | 'copy'
   | 'mirror'
   | 'diff';

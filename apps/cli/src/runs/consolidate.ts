@@ -1,0 +1,26 @@
+import type { ConsolidateResult } from '@gantry/core';
+import { consolidateExport } from '@gantry/core';
+import type { OptionValues } from '../command-line/command.ts';
+import type { PARALLEL, RATE } from '../command-line/options.ts';
+import { formatBytes } from '../output/format.ts';
+import type { Session } from '../session.ts';
+
+/** Runs `gantry consolidate`. */
+export async function run(
+  session: Session,
+  [address, reference]: readonly [string, string],
+  { parallel }: OptionValues<typeof RATE & typeof PARALLEL>,
+): Promise<void> {
+  await using store = await session.open(address, 'write');
+  const { signal, onEvent } = session.operation;
+  const result = await consolidateExport({ store, export: reference, signal, onEvent, parallel });
+  session.output.result({ operation: 'consolidate', ...result }, describe(result));
+}
+
+function describe(result: ConsolidateResult): readonly string[] {
+  const { from, reference, consolidated, storedBytes, copiedBytes, passedBytes, keptBytes } = result;
+  if (!consolidated) return [`${from} is a plain full export already`];
+  const how = `${formatBytes(copiedBytes)} copied within the store, ${formatBytes(passedBytes)} through this machine`;
+  const kept = keptBytes === 0 ? [] : [`packs of ${from} that other exports need stay: ${formatBytes(keptBytes)}`];
+  return [...kept, `${from} is ${reference} now: ${formatBytes(storedBytes)} (${how}), read back and checked`];
+}

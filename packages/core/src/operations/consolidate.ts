@@ -1,0 +1,203 @@
+import { randomUUID } from 'node:crypto';
+import type { Store } from '@gantry/transport';
+import type { AssembledBytes } from '../exports/assemble-dump.ts';
+import { DumpAssembly } from '../exports/assemble-dump.ts';
+import { formatExportReference } from '../exports/export-id.ts';
+import { packsOfOthers } from '../exports/export-objects.ts';
+import { dumpFileName, nativeObjectName } from '../exports/layout.ts';
+import type { DumpRecord, Manifest } from '../exports/manifest.ts';
+import { LINEAGE_MANIFEST_VERSION } from '../exports/manifest.ts';
+import type { StoredExport } from '../exports/open-export.ts';
+import { openExport } from '../exports/open-export.ts';
+import { removeExport } from '../exports/remove-export.ts';
+import { withStoreErrors } from '../exports/store-errors.ts';
+import type { StoreExportWriter } from '../exports/store-sink.ts';
+import { storeSink } from '../exports/store-sink.ts';
+import { prepareStore } from '../flow/prepare-store.ts';
+import type { Call } from '../flow/session.ts';
+import { startCall } from '../flow/session.ts';
+import { inDump } from '../frames/damage.ts';
+import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
+import { MemoryBudget } from '../frames/memory-budget.ts';
+import { errorText } from '../report/error-text.ts';
+import { GantryError } from '../report/errors.ts';
+import { quoteWord } from '../report/quote-word.ts';
+import type { OperationOptions } from '../report/reporter.ts';
+import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
+import { TOOL } from '../report/version.ts';
+import { sideBySide } from '../system/side-by-side.ts';
+
+export interface ConsolidateRequest extends Pick<OperationOptions, 'signal' | 'onEvent'> {
+  readonly store: Store;
+  /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
+  readonly export: string;
+  /** Disks under way at once; default 4. */
+  readonly parallel?: number | undefined;
+}
+
+export interface ConsolidateResult extends AssembledBytes {
+  /** The export that was to be consolidated. */
+  readonly from: string;
+  /** The plain full export with the same disks; `from` itself if that is one. */
+  readonly reference: string;
+  readonly consolidated: boolean;
+  /** Whether `from` was removed. */
+  readonly removed: boolean;
+  /** Bytes of packs of `from` that were kept, because other exports refer to them, or may. */
+  readonly keptBytes: number;
+  readonly plainBytes: number;
+  readonly storedBytes: number;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Makes a plain full export of one that needs packs of others: the same disks, each in one dump that is complete by itself. It gets an id
+ * of its own for the same start time; the old export is removed when the new one is complete, and every byte of it was read back and
+ * checked. If this is interrupted, the old export is still there, or both are.
+ *
+ * @throws GantryError `EXPORT_*`, `MAP_DAMAGED`, `PACK_MISSING`, `DUMP_*`, `STORE_*`; the reason of the signal
+ */
+export function consolidateExport(request: ConsolidateRequest): Promise<ConsolidateResult> {
+  return withStoreErrors(request.store.address, () => runConsolidate(request));
+}
+
+async function runConsolidate(request: ConsolidateRequest): Promise<ConsolidateResult> {
+  const { store } = request;
+  const call = startCall('consolidate', request);
+  const { signal, reporter } = call;
+  const found = await openExport(store, request.export, { signal });
+  for (const warning of found.warnings) reporter.warn(warning);
+  const { manifest, reference } = found;
+  if (manifest === undefined || isPlain(manifest)) return nothingToDo(found, reporter.warnings);
+  await prepareStore(store, { ...call, instance: manifest.instance });
+  const sink = storeSink(store, { warn: (message) => reporter.warn(message) });
+  await using writer = await sink.open(headerOf(manifest), { signal });
+  // The claim holds its packs from here on, but only if nobody removed the export before.
+  const held = await openExport(store, reference, { signal });
+  await held.checkDumpsPresent({ signal });
+  reporter.stage(`putting ${reference} together as ${writer.reference}`);
+  const done = await assembleDumps({ ...call, request, writer, found: held, manifest });
+  for (const { name } of held.native) await writer.native(await held.nativeFile(name, { signal }), { signal });
+  const { version: _version, frameTables: _tables, native: _native, ...draft } = manifest;
+  await writer.commit({ ...draft, exportId: writer.id, dumps: done.map(({ record }) => record) }, { signal });
+  const removed = await removeOld(call, store, { from: reference, to: writer.reference });
+  return {
+    from: reference,
+    reference: writer.reference,
+    consolidated: true,
+    ...removed,
+    plainBytes: sum(done.map(({ record }) => record.plainBytes)),
+    storedBytes: sum(done.map(({ record }) => record.storedBytes)),
+    copiedBytes: sum(done.map(({ copiedBytes }) => copiedBytes)),
+    passedBytes: sum(done.map(({ passedBytes }) => passedBytes)),
+    warnings: reporter.warnings,
+  };
+}
+
+/** Whether every dump is complete by itself, and has the name of such a dump. */
+function isPlain(manifest: Manifest): boolean {
+  if (manifest.version !== LINEAGE_MANIFEST_VERSION) return true;
+  return packsOfOthers(manifest).length === 0 && manifest.dumps.every(({ name, index, codec }) => name === dumpFileName(index, codec));
+}
+
+function nothingToDo({ reference, manifest }: StoredExport, warnings: readonly string[]): ConsolidateResult {
+  const dumps = manifest?.dumps ?? [];
+  return {
+    from: reference,
+    reference,
+    consolidated: false,
+    removed: false,
+    keptBytes: 0,
+    plainBytes: sum(dumps.map(({ plainBytes }) => plainBytes)),
+    storedBytes: sum(dumps.map(({ storedBytes }) => storedBytes)),
+    copiedBytes: 0,
+    passedBytes: 0,
+    warnings,
+  };
+}
+
+function headerOf(manifest: Manifest): Parameters<ReturnType<typeof storeSink>['open']>[0] {
+  const { instance, exportId, started, dumps, native = [] } = manifest;
+  const parents = packsOfOthers(manifest).map((pack) => formatExportReference(pack.instance, pack.exportId));
+  return {
+    instance: instance.name,
+    started: new Date(started).toISOString(),
+    runId: randomUUID(),
+    tool: TOOL,
+    dumps: [...dumps.map(({ index, codec }) => dumpFileName(index, codec)), ...native.map(({ name }) => nativeObjectName(name))],
+    parents: [...new Set([formatExportReference(instance.name, exportId), ...parents])],
+  };
+}
+
+interface Assembling extends Call {
+  readonly request: ConsolidateRequest;
+  readonly writer: StoreExportWriter;
+  readonly found: StoredExport;
+  readonly manifest: Manifest;
+}
+
+interface AssembledRecord extends AssembledBytes {
+  readonly record: DumpRecord;
+}
+
+async function assembleDumps(work: Assembling): Promise<readonly AssembledRecord[]> {
+  const { request, found, reporter, signal } = work;
+  const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
+  const records = found.dumps.flatMap(({ record }) => record ?? []);
+  for (const { index, plainBytes } of records) reporter.disk(index, 'waiting', plainBytes);
+  return await sideBySide(records, request.parallel ?? DEFAULT_PARALLEL_DISKS, signal, (record, signal) =>
+    reportPhases(reporter, record.index, () => inDump(record.name, record.index, assembleDump({ ...work, signal }, record, budget))),
+  );
+}
+
+async function assembleDump(
+  { request, writer, found, manifest, reporter, signal }: Assembling,
+  record: DumpRecord,
+  budget: MemoryBudget,
+): Promise<AssembledRecord> {
+  const { index, codec, map: mapRecord } = record;
+  const map = await found.frameMap(index, { signal });
+  if (map === undefined || mapRecord === undefined) throw new TypeError(`disk ${index} has no frame map`);
+  const name = dumpFileName(index, codec);
+  const report = reporter.progressOf(index, () => record.plainBytes);
+  const assembly = new DumpAssembly({
+    store: request.store,
+    disk: { instance: manifest.instance.name, exportId: manifest.exportId, disk: index, packs: mapRecord.packs },
+    record,
+    map,
+    exportId: writer.id,
+    name,
+    budget,
+    onProgress: report,
+  });
+  // As much as all its packs together at most, or what the disk has.
+  const assembledBytes = Math.min(record.plainBytes, sum(mapRecord.packs.map(({ size }) => size)) + record.storedBytes);
+  await using dump = await writer.dump(name, { map: { disk: index, cut: mapRecord.cut, packs: [] }, assembledBytes, signal });
+  const written = await dump.assemble(assembly, { signal });
+  report(written.plainBytes, written.storedBytes, true);
+  return { record: { ...record, ...written, name }, ...assembly.bytes };
+}
+
+/** The new export is complete: what fails now leaves both. */
+async function removeOld(
+  { signal, reporter }: Call,
+  store: Store,
+  { from, to }: { readonly from: string; readonly to: string },
+): Promise<Pick<ConsolidateResult, 'removed' | 'keptBytes'>> {
+  try {
+    const { keptBytes, unclear } = await removeExport(store, from, { signal });
+    for (const why of unclear) reporter.warn(`packs of ${from} were kept: ${why}`);
+    return { removed: true, keptBytes };
+  } catch (error) {
+    // Somebody else removed it meanwhile.
+    if (error instanceof GantryError && error.code === 'EXPORT_NOT_FOUND') return { removed: true, keptBytes: 0 };
+    const remove = `gantry remove ${quoteWord(store.address)} ${quoteWord(from)}`;
+    reporter.warn(`${to} is complete, but ${from} could not be removed: ${errorText(error)}. Remove it yourself: ${remove}`);
+    signal.throwIfAborted();
+    return { removed: false, keptBytes: 0 };
+  }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
