@@ -15,6 +15,7 @@ const command: CommandModule = defineCommand({
     disk: wholeNumbers('--disk <n>', 'export only this disk'),
     ...PARALLEL,
     incremental: flag('--incremental', 'store only what earlier exports of the instance lack'),
+    trackChanges: flag('--track-changes', 'with --incremental: read only what changed, where the kind of snapshot can say what (os: raw)'),
     base: text('--base <export>', 'with --incremental: INSTANCE@EXPORT-ID of another instance with much of the same data'),
     withPrivate: flag('--with-private', 'include private OS parameters and secret native files in the export'),
     throughSource: flag('--through-source', 'have ganeti://MASTER send the disks (as it does for an instance on another host)'),

@@ -19,6 +19,7 @@ export async function run(
     readonly disk: readonly number[] | undefined;
     readonly incremental: true | undefined;
     readonly base: string | undefined;
+    readonly trackChanges: true | undefined;
     readonly withPrivate: true | undefined;
     readonly createStore: true | undefined;
     readonly throughSource: true | undefined;
@@ -53,7 +54,7 @@ export async function run(
   };
   const result = await (isRemote
     ? exportFromSource({ ...request, source, listen: options.listen })
-    : exportInstance({ ...request, ...snapshots, disks: options.disk }));
+    : exportInstance({ ...request, ...snapshots, disks: options.disk, trackChanges: options.trackChanges }));
   const amount = `${formatBytes(result.plainBytes)}, ${formatBytes(result.storedBytes)} stored`;
   const took = formatDuration(performance.now() - started);
   session.output.event({ type: 'stage', operation: 'export', message: `exported ${amount} in ${took}` });
@@ -73,6 +74,7 @@ function describeIncrement({ parents, known, new: added, patched }: IncrementRes
 /** Options that say how disks are read here. */
 interface DiskFlags extends Partial<OptionValues<typeof SNAPSHOTS>> {
   readonly disk: readonly number[] | undefined;
+  readonly trackChanges: true | undefined;
   readonly throughSource: true | undefined;
   readonly listen: string | undefined;
 }
@@ -81,13 +83,14 @@ interface DiskFlags extends Partial<OptionValues<typeof SNAPSHOTS>> {
 function isSentBySource(source: InstanceSource, described: DescribedInstance, options: DiskFlags): boolean {
   const { instance } = described;
   const isRemote = options.throughSource === true || (source.transfers !== undefined && !areDisksHere(described));
-  const { disk, snapshot, snapshotConfig, snapshotSize } = options;
+  const { disk, snapshot, snapshotConfig, snapshotSize, trackChanges } = options;
   const wrong = isRemote
     ? Object.entries({
         disk,
         snapshot: snapshot === 'auto' ? undefined : snapshot,
         'snapshot-config': snapshotConfig,
         'snapshot-size': snapshotSize,
+        'track-changes': trackChanges,
       })
     : Object.entries({ listen: options.listen });
   const [option] = wrong.find(([, value]) => value !== undefined) ?? [];

@@ -104,6 +104,14 @@ export async function isMarkedStore(store: Store, options: CallOptions): Promise
   return (await findMarker(store, options)).state === 'sound';
 }
 
+/** The id of a store; undefined where it has none, or one that cannot be read. @throws GantryError `STORE_*` */
+export function storeId(store: Store, options: CallOptions = {}): Promise<string | undefined> {
+  return withStoreErrors(store.address, async () => {
+    const found = await findMarker(store, options);
+    return found.state === 'sound' ? found.marker.id : undefined;
+  });
+}
+
 async function findMarker(store: Store, options: CallOptions): Promise<FoundMarker> {
   try {
     return parseMarker(await readText(store, STORE_MARKER_FILE, MAX_MARKER_BYTES, { signal: options.signal }), store.address);

@@ -5,8 +5,9 @@ import type { SelectedOs } from '../scripts/select.ts';
 import type { Snapshot } from '../snapshots/provider.ts';
 import { DeviceReader } from '../disks/read-device.ts';
 import { NbdReader } from '../disks/read-nbd.ts';
-import type { PlainReader } from '../frames/plain-reader.ts';
-import type { Hole } from '../frames/types.ts';
+import type { ChangedFrames } from '../frames/changed-frames.ts';
+import { ChangedReader } from '../frames/changed-reader.ts';
+import type { ChangesReader, PartsReader } from '../frames/plain-reader.ts';
 
 export interface DiskSourceOptions extends ExportScriptOptions {
   readonly view: Omit<Snapshot, 'index' | 'kind'>;
@@ -18,16 +19,37 @@ export interface DiskSourceOptions extends ExportScriptOptions {
 
 /** The plain data of one disk: what its export script writes, or, for the built-in `raw`, what the device holds. */
 export function openDiskSource(os: SelectedOs, options: DiskSourceOptions): DiskData {
-  const { disk, view, signal = new AbortController().signal, diskBytes, skipCache } = options;
   if (!os.definition.builtin) return runExportScript(os, { ...options, ...checkingSnapshot(options) });
-  const reader =
-    view.nbd === undefined ? new DeviceReader(pathOf(disk, view), { skipCache }) : new NbdReader({ ...view.nbd, bytes: diskBytes }, signal);
-  return {
-    read: (output) => readIntact(reader, output, view),
-    expectedBytes: () => diskBytes,
-    messages: () => [],
-    [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
-  };
+  const reader = openParts(options);
+  return { ...rawData(reader, options), read: (output) => readIntact(reader, output, options.view) };
+}
+
+/** The changed frames of a disk, as the built-in `raw` reads it. */
+export function openChangedDisk(changed: ChangedFrames, options: RawOptions): ChangedData {
+  const parts = openParts(options);
+  const reader = new ChangedReader(parts, changed);
+  return { ...rawData(parts, options), read: (output) => readIntact(reader, output, options.view) };
+}
+
+type RawOptions = Pick<DiskSourceOptions, 'disk' | 'view' | 'signal' | 'diskBytes' | 'skipCache'>;
+
+/** {@link DiskData} of which only what changed is read. */
+export type ChangedData = ChangesReader & Omit<DiskData, 'read'>;
+
+/** A disk as the built-in `raw` reads it, any part of it. */
+export function openParts({
+  disk,
+  view,
+  signal = new AbortController().signal,
+  diskBytes,
+  skipCache,
+}: RawOptions): PartsReader & AsyncDisposable {
+  if (view.nbd !== undefined) return new NbdReader({ ...view.nbd, bytes: diskBytes }, signal);
+  return new DeviceReader(pathOf(disk, view), { skipCache });
+}
+
+function rawData(reader: AsyncDisposable, { diskBytes }: RawOptions): Omit<DiskData, 'read'> {
+  return { expectedBytes: () => diskBytes, messages: () => [], [Symbol.asyncDispose]: async () => await reader[Symbol.asyncDispose]() };
 }
 
 function pathOf(disk: number, { descriptor, path }: DiskSourceOptions['view']): string {
@@ -35,12 +57,12 @@ function pathOf(disk: number, { descriptor, path }: DiskSourceOptions['view']): 
 }
 
 /** A snapshot that is lost can still give bytes, or fail to: what is said is why, and its last byte counts only if it is intact after that. */
-async function readIntact(
-  reader: PlainReader,
+async function readIntact<Piece>(
+  reader: { read(output: Uint8Array): Promise<Piece | undefined> },
   output: Uint8Array,
   { assertIntact }: DiskSourceOptions['view'],
-): Promise<number | Hole | undefined> {
-  let piece: number | Hole | undefined;
+): Promise<Piece | undefined> {
+  let piece: Piece | undefined;
   try {
     piece = await reader.read(output);
   } catch (error) {

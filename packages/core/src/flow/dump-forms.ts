@@ -6,7 +6,7 @@ import type { Codec } from '../frames/codecs/registry.ts';
 import { encodeDump } from '../frames/encode-dump.ts';
 import { encodeIncrement } from '../frames/encode-increment.ts';
 import { KnownFrames } from '../frames/known-frames.ts';
-import type { EncodeDisk } from './out.ts';
+import type { ChangesOptions, EncodeDisk } from './out.ts';
 
 /** What the dumps of an export are like. */
 export interface DumpForm {
@@ -15,6 +15,8 @@ export interface DumpForm {
   /** The names of all large objects of a disk. */
   readonly namesOf: (disk: number) => readonly string[];
   readonly encode: EncodeDisk;
+  /** As `encode`, for a disk of which what has not changed since its parent is left out. Undefined without parents. */
+  readonly encodeChanged?: ChangesOptions['encode'];
   /** How the frame map of a disk is written; undefined for dumps without. */
   readonly mapOf: (disk: number) => MapOptions | undefined;
 }
@@ -51,10 +53,12 @@ const NO_FRAMES: ParentFrames = { known: new KnownFrames([], 0), packs: [] };
 export function incrementForm(codec: Codec, cut: FrameCut, parents: ReadonlyMap<number, ParentFrames>): DumpForm {
   const nameOf = (disk: number): string => packFileName(disk, codec);
   const parentOf = (disk: number): ParentFrames => parents.get(disk) ?? NO_FRAMES;
+  const encode: ChangesOptions['encode'] = (disk, source, options) => encodeIncrement(source, { ...options, known: parentOf(disk).known });
   return {
     nameOf,
     namesOf: (disk) => [nameOf(disk), mapFileName(disk)],
-    encode: (disk, source, options) => encodeIncrement(source, { ...options, known: parentOf(disk).known }),
+    encode,
+    encodeChanged: encode,
     mapOf: (disk) => ({ disk, cut, packs: parentOf(disk).packs }),
   };
 }

@@ -10,8 +10,10 @@ import type { Codec } from '../frames/codecs/registry.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
 import type { Reporter } from '../report/reporter.ts';
+import { isCutByPlace } from '../frames/check-unchanged.ts';
 import type { DumpForm } from './dump-forms.ts';
 import { firstForm, incrementForm } from './dump-forms.ts';
+import type { TrackedParent } from './track-changes.ts';
 
 export interface IncrementOptions {
   readonly store: Store;
@@ -33,6 +35,8 @@ export interface OpenedIncrement {
   readonly form: DumpForm;
   /** `INSTANCE@EXPORT-ID` of the exports whose frame maps are used; empty if everything is stored. */
   readonly parents: readonly string[];
+  /** Disks whose frames can be found in the map of their parent by place, by their index. */
+  readonly parentDisks: ReadonlyMap<number, TrackedParent>;
 }
 
 /**
@@ -48,15 +52,37 @@ export async function openIncrement(options: IncrementOptions): Promise<OpenedIn
     await using held = new AsyncDisposableStack();
     const writer = held.use(await options.sink.open(headerOf(options, parents), options));
     try {
-      const form = formOf(options, await readFrames(options, parents));
+      const frames = await readFrames(options, parents);
+      const form = formOf(options, frames);
       held.move();
-      return { writer, form, parents: [...new Set(parents.map(({ manifest }) => referenceOf(manifest)))] };
+      return {
+        writer,
+        form,
+        parentDisks: trackedParents(options, parents, frames),
+        parents: [...new Set(parents.map(({ manifest }) => referenceOf(manifest)))],
+      };
     } catch (error) {
       if (!(error instanceof ParentUnusable)) throw error;
       passedOver.add(error.reference);
       options.reporter.warn(`${error.reference} cannot be the parent of this export: ${error.message}`);
     }
   }
+}
+
+function trackedParents(
+  { header: { instance }, disks }: IncrementOptions,
+  parents: readonly ParentDisk[],
+  frames: ReadonlyMap<number, ParentFrames> = new Map(),
+): OpenedIncrement['parentDisks'] {
+  const tracked = new Map<number, TrackedParent>();
+  for (const disk of disks) {
+    const parent = parents.find((each) => each.disk === disk && each.manifest.instance.name === instance);
+    const map = frames.get(disk)?.known.first;
+    const record = parent?.record;
+    if (parent === undefined || map === undefined || record?.map?.cut !== 'place' || !isCutByPlace(map, record.frameSize)) continue;
+    tracked.set(disk, { reference: referenceOf(parent.manifest), map, sha256: record.map.sha256, frameSize: record.frameSize });
+  }
+  return tracked;
 }
 
 /** Credentials that may only add exports cannot look for one. */

@@ -3,7 +3,7 @@ import type { WrittenDump } from '../exports/layout-dump.ts';
 import type { EncodedDump, EncodeOptions } from '../frames/encode-dump.ts';
 import { DEFAULT_BUDGET_BYTES, encodeDump } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
-import type { PlainReader } from '../frames/plain-reader.ts';
+import type { ChangesReader, PlainReader } from '../frames/plain-reader.ts';
 import type { NativeFile } from '../instances/inventory.ts';
 import type { Instance } from '../instances/model.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
@@ -12,11 +12,12 @@ import type { DiskData } from '../scripts/export-script.ts';
 import { StartSpacing } from '../scripts/start-spacing.ts';
 import type { Snapshot } from '../snapshots/provider.ts';
 import { sideBySide } from '../system/side-by-side.ts';
-import { describeEmptySource, openDiskSource, refuseUri, untilLost } from './disk-source.ts';
+import { describeEmptySource, openChangedDisk, openDiskSource, openParts, refuseUri, untilLost } from './disk-source.ts';
 import type { Session } from './session.ts';
-import type { SnapshotSetOptions } from '../snapshots/snapshot-set.ts';
+import type { SnapshotSet, SnapshotSetOptions } from '../snapshots/snapshot-set.ts';
 import type { SnapshotChoice } from './take-snapshots.ts';
 import { takeSnapshots } from './take-snapshots.ts';
+import type { ChangeTracking } from './track-changes.ts';
 
 /** What an export and a move are asked for alike. */
 export interface OutgoingRequest extends OperationOptions, SnapshotChoice {
@@ -38,12 +39,23 @@ export type TakeDump = (disk: number, dump: EncodedDump, signal: AbortSignal) =>
 /** Makes the dump of one disk. */
 export type EncodeDisk = (disk: number, source: PlainReader, options: EncodeOptions) => EncodedDump;
 
+/** How an export reads only what changed. */
+export interface ChangesOptions {
+  readonly tracking: ChangeTracking;
+  /** As `encode`, for a disk of which the frames that have not changed are left out. */
+  readonly encode: (disk: number, source: ChangesReader, options: EncodeOptions) => EncodedDump;
+  /** Called while the snapshots exist, when all dumps are where they go: makes the export complete. */
+  readonly complete: (dumped: readonly DumpedDisk[], snapshots: Pick<SnapshotSet, 'settleMarks'>) => Promise<void>;
+}
+
 export interface OutgoingOptions extends Pick<OutgoingRequest, 'parallel' | keyof SnapshotChoice>, Pick<SnapshotSetOptions, 'mayChange'> {
   readonly codec: Codec;
   readonly level: number | undefined;
   readonly take: TakeDump;
   /** A dump that is complete by itself if absent. */
   readonly encode?: EncodeDisk | undefined;
+  /** Only for the built-in definition `raw`. */
+  readonly changes?: ChangesOptions | undefined;
   /** Sends something else than the data of a disk: what is made of it, and how many bytes of the disk that took so far. */
   readonly filter?: ((disk: number, source: PlainReader, signal: AbortSignal) => FilteredDisk) | undefined;
   /** The disks do not change: they are read themselves, without snapshots. */
@@ -84,15 +96,18 @@ export async function sendDisks(session: Session, options: OutgoingOptions): Pro
   using watch = options.watch?.();
   const all = watch === undefined ? signal : AbortSignal.any([signal, watch.signal]);
   const outgoing: Outgoing = { session, options, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES), spacing: new StartSpacing() };
-  return await sideBySide(held.snapshots, options.parallel ?? DEFAULT_PARALLEL_DISKS, all, (snapshot, signal) =>
+  const dumped = await sideBySide(held.snapshots, options.parallel ?? DEFAULT_PARALLEL_DISKS, all, (snapshot, signal) =>
     reportPhases(session.reporter, snapshot.index, () => sendDisk(outgoing, snapshot, untilLost(snapshot, signal))),
   );
+  await options.changes?.complete(dumped, held);
+  return dumped;
 }
 
-function disksThemselves({ instance, disks, reporter }: Session): AsyncDisposable & { readonly snapshots: readonly Snapshot[] } {
+function disksThemselves({ instance, disks, reporter }: Session): SnapshotSet {
   for (const index of disks) reporter.disk(index, 'waiting');
   return {
     snapshots: disks.map((index) => ({ index, kind: 'none', path: instance.disks[index]?.path ?? refuseUri(index) })),
+    settleMarks: async () => undefined,
     [Symbol.asyncDispose]: async () => undefined,
   };
 }
@@ -103,30 +118,41 @@ async function sendDisk({ session, options, budget, spacing }: Outgoing, snapsho
   const { index } = snapshot;
   const diskBytes = snapshot.bytes ?? inspected.diskBytes[index];
   const hooks = { ...session.hooks('export', { disk: index, signal }), beforeStart: () => spacing.turn(signal) };
-  const { filter } = options;
-  await using source = openDiskSource(os, { ...hooks, instance, disk: index, view: snapshot, diskBytes, skipCache: filter !== undefined });
+  const { filter, changes } = options;
+  const raw = { disk: index, view: snapshot, diskBytes, signal };
+  const changed = await changes?.tracking.changedFrames(snapshot, () => openParts(raw), signal);
+  if (changes !== undefined && changed !== undefined) {
+    await using source = openChangedDisk(changed, raw);
+    const encode = (o: EncodeOptions): EncodedDump => changes.encode(index, source, o);
+    const summary = await dumpDisk(index, source, { ...options, encode, reporter, budget, signal });
+    return { index, summary, expectedBytes: source.expectedBytes(), messages: [], snapshot: snapshot.kind };
+  }
+  await using source = openDiskSource(os, { ...hooks, instance, ...raw, skipCache: filter !== undefined });
   await using filtered = filter?.(index, source, signal);
-  const summary = await dumpDisk(index, source, { ...options, filtered, reporter, budget, signal });
+  const encode = (o: EncodeOptions): EncodedDump => (options.encode ?? encodeWhole)(index, filtered ?? source, o);
+  const summary = await dumpDisk(index, source, { ...options, encode, filtered, reporter, budget, signal });
   if (summary.plainBytes === 0 && filtered === undefined) reporter.warn(describeEmptySource(os, diskBytes), index);
   return { index, summary, expectedBytes: source.expectedBytes(), messages: source.messages(), snapshot: snapshot.kind };
 }
 
-interface DumpOptions extends Pick<OutgoingOptions, 'codec' | 'level' | 'take' | 'encode'> {
+interface DumpOptions extends Pick<OutgoingOptions, 'codec' | 'level' | 'take'> {
+  readonly encode: (options: EncodeOptions) => EncodedDump;
   /** What is sent in the place of the data. */
-  readonly filtered?: FilteredDisk | undefined;
+  readonly filtered?: Pick<FilteredDisk, 'readBytes'> | undefined;
   readonly reporter: Reporter;
   readonly budget: MemoryBudget;
   readonly signal: AbortSignal;
 }
 
-const encodeWhole: EncodeDisk = (_disk, source, options) => encodeDump(source, options);
+/** What an export makes of a disk if nothing else is asked for. */
+export const encodeWhole: EncodeDisk = (_disk, source, options) => encodeDump(source, options);
 
 /** The data of one disk on its way to where it goes. */
-export async function dumpDisk(disk: number, source: DiskData, options: DumpOptions): Promise<WrittenDump> {
-  const { codec, level, take, encode = encodeWhole, filtered, reporter, budget, signal } = options;
+export async function dumpDisk(disk: number, source: Pick<DiskData, 'expectedBytes'>, options: DumpOptions): Promise<WrittenDump> {
+  const { codec, level, take, encode, filtered, reporter, budget, signal } = options;
   const reportTo = reporter.progressOf(disk, () => source.expectedBytes());
   const report: typeof reportTo = (plainBytes, ...rest) => reportTo(filtered?.readBytes ?? plainBytes, ...rest);
-  const summary = await take(disk, encode(disk, filtered ?? source, { codec, level, budget, signal, onProgress: report }), signal);
+  const summary = await take(disk, encode({ codec, level, budget, signal, onProgress: report }), signal);
   report(summary.plainBytes, summary.storedBytes, true);
   return summary;
 }

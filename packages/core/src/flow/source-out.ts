@@ -1,3 +1,4 @@
+import type { EncodedDump, EncodeOptions } from '../frames/encode-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
 import { asInventoryFailure } from '../instances/instance-source.ts';
@@ -8,7 +9,7 @@ import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import type { DiskData } from '../scripts/export-script.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import type { DumpedDisk, OutgoingOptions } from './out.ts';
-import { dumpDisk } from './out.ts';
+import { dumpDisk, encodeWhole } from './out.ts';
 
 export interface SourceOutOptions
   extends Pick<OutgoingOptions, 'codec' | 'level' | 'take' | 'encode' | 'parallel'>, Pick<SendOptions, 'listen'> {
@@ -56,7 +57,8 @@ async function dumpOne(
   const { reporter, signal } = options;
   const expectedBytes = outgoing.diskBytes[disk];
   await using source = readerOf(outgoing.read(disk, { signal }), expectedBytes);
-  const summary = await dumpDisk(disk, source, options);
+  const encode = (o: EncodeOptions): EncodedDump => (options.encode ?? encodeWhole)(disk, source, o);
+  const summary = await dumpDisk(disk, source, { ...options, encode });
   if (expectedBytes !== undefined && summary.plainBytes !== expectedBytes) {
     throw new GantryError('INVENTORY_FAILED', {
       message: `disk ${disk} has ${expectedBytes} bytes, and ${summary.plainBytes} came`,

@@ -8,6 +8,7 @@ import type { SnapshotSet, SnapshotSetOptions } from '../snapshots/snapshot-set.
 import { takeSnapshotSet } from '../snapshots/snapshot-set.ts';
 import type { Run } from '../runs/journal.ts';
 import type { SelectedOs } from '../scripts/select.ts';
+import type { ChangeTracking } from './track-changes.ts';
 
 /** How an export or a move takes snapshots. */
 export interface SnapshotChoice {
@@ -29,7 +30,8 @@ export function choiceOptions(request: SnapshotChoice): Pick<SnapshotSetOptions,
 
 /** Takes snapshots of disks of an instance, all at one moment; disposing removes them. Reports each disk as waiting. */
 export async function takeSnapshots(
-  request: SnapshotChoice & Pick<SnapshotSetOptions, 'mayChange'>,
+  request: SnapshotChoice &
+    Pick<SnapshotSetOptions, 'mayChange'> & { readonly changes?: { readonly tracking: ChangeTracking } | undefined },
   disks: readonly number[],
   { instance, os, run, reporter, signal }: { instance: Instance; os: SelectedOs; run: Run; reporter: Reporter; signal: AbortSignal },
 ): Promise<SnapshotSet> {
@@ -39,7 +41,8 @@ export async function takeSnapshots(
     instanceName: instance.name,
     requests: disks.flatMap((index) => {
       const disk = instance.disks[index];
-      return disk === undefined ? [] : { index, disk, instanceName: instance.name, needsPath: !os.definition.builtin };
+      const track = request.changes?.tracking.request(index);
+      return disk === undefined ? [] : { index, disk, instanceName: instance.name, needsPath: !os.definition.builtin, track };
     }),
     run,
     warn: reporter.warn,

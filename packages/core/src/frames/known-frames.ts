@@ -23,6 +23,11 @@ export class KnownFrames {
     });
   }
 
+  /** The map of the export that is most like the new one; undefined if there is none. */
+  get first(): FrameMap | undefined {
+    return this.#maps[0];
+  }
+
   /**
    * A frame with this data: at the same place if it is there, so that an unchanged disk keeps its order, else anywhere.
    *

@@ -14,7 +14,10 @@ import { exportInto } from './export.ts';
 
 export interface ExportFromSourceRequest
   extends
-    Omit<ExportRequest, 'disks' | 'snapshot' | 'snapshotConfig' | 'snapshotSize' | 'guest' | 'osSearchPath' | 'forceVariant' | 'debug'>,
+    Omit<
+      ExportRequest,
+      'disks' | 'trackChanges' | 'snapshot' | 'snapshotConfig' | 'snapshotSize' | 'guest' | 'osSearchPath' | 'forceVariant' | 'debug'
+    >,
     Pick<SendOptions, 'listen'> {
   readonly store: Store;
   /** Where the instance is described, and which sends its disks. The caller disposes it. */

@@ -4,18 +4,20 @@ import type { DumpRecord, Manifest } from '../exports/manifest.ts';
 import { describeInstance } from '../exports/manifest.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { ManifestDraft } from '../exports/store-sink.ts';
+import { storeId } from '../exports/store-marker.ts';
 import { storeSink } from '../exports/store-sink.ts';
 import { chooseOs } from '../flow/choose-os.ts';
 import type { DumpForm } from '../flow/dump-forms.ts';
 import { fullForm } from '../flow/dump-forms.ts';
 import type { IncrementOptions, OpenedIncrement } from '../flow/open-increment.ts';
 import { openIncrement } from '../flow/open-increment.ts';
-import type { DumpedDisk, OutgoingOptions, OutgoingRequest, TakeDump } from '../flow/out.ts';
+import type { ChangesOptions, DumpedDisk, OutgoingOptions, OutgoingRequest, TakeDump } from '../flow/out.ts';
 import { sendDisks } from '../flow/out.ts';
 import { prepareStore } from '../flow/prepare-store.ts';
 import { selectDisks } from '../flow/select-disks.ts';
 import type { Session } from '../flow/session.ts';
 import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
+import { ChangeTracking, forgetAllMarks } from '../flow/track-changes.ts';
 import { chooseLevel } from '../frames/codecs/levels.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
 import { DEFAULT_CODEC } from '../frames/codecs/registry.ts';
@@ -23,9 +25,13 @@ import type { FrameCounts } from '../frames/frame-counts.ts';
 import { addCounts, countFrames } from '../frames/frame-counts.ts';
 import type { NativeFile } from '../instances/inventory.ts';
 import type { Instance } from '../instances/model.ts';
+import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { TOOL } from '../report/version.ts';
+import { openStateDirectory } from '../runs/state-directory.ts';
+import type { SelectedOs } from '../scripts/select.ts';
+import { createProviders } from '../snapshots/registry.ts';
 
 export interface ExportRequest extends OutgoingRequest {
   /** Where the export goes. The caller disposes it. */
@@ -41,6 +47,11 @@ export interface ExportRequest extends OutgoingRequest {
   readonly incremental?: boolean | undefined;
   /** With `incremental`: `INSTANCE@EXPORT-ID` of another instance with much of the same data, such as the template of a clone. */
   readonly base?: string | undefined;
+  /**
+   * With `incremental`, for the definition `raw`: leaves marks with the snapshots, and reads only what changed since those of the parent,
+   * where their provider can say it. Without it, marks of earlier exports into this store are removed.
+   */
+  readonly trackChanges?: boolean | undefined;
   /** Makes a new store if there is none. Otherwise that is refused with `STORE_NOT_FOUND`. */
   readonly createStore?: boolean | undefined;
 }
@@ -81,6 +92,7 @@ async function runExport(request: ExportRequest): Promise<ExportResult> {
   // A wrong level is refused before a guest is frozen.
   const level = chooseLevel(codec, request.level);
   const os = await chooseOs(request.instance, 'export', request);
+  if (request.trackChanges === true) assertTrackable(request, os);
   const disks = selectDisks(request.instance, request.disks);
   const inspected = await inspectFor(call, request.instance, { purpose: 'export', disks });
   await using session = await openSession(call, { os, inspected, disks, diskLock: 'shared' });
@@ -88,12 +100,23 @@ async function runExport(request: ExportRequest): Promise<ExportResult> {
   const send = (dump: SendOptions): Promise<readonly DumpedDisk[]> => sendDisks(session, { ...request, codec, level, ...dump });
   const { definition, variant } = os;
   const subject = { ...session, os: { name: definition.name, variant, apiVersion: definition.apiVersion } };
-  return await exportInto(request.store, subject, { request, started, codec, send });
+  const track: ExportParts['track'] = async ({ parentDisks }) => {
+    const { stateDirectory } = request;
+    const tracking = {
+      stateDirectory: await openStateDirectory(stateDirectory),
+      store: (await storeId(request.store, session)) ?? request.store.address,
+      providers: createProviders(),
+    };
+    if (request.trackChanges === true) return await ChangeTracking.open({ ...session, ...tracking, parentDisks });
+    await forgetAllMarks({ ...session, ...tracking });
+    return undefined;
+  };
+  return await exportInto(request.store, subject, { request, started, codec, send, track });
 }
 
-/** What is exported, and the run that does it. */
-type SendOptions = Required<Pick<OutgoingOptions, 'take' | 'encode'>>;
+type SendOptions = Required<Pick<OutgoingOptions, 'take' | 'encode'>> & Pick<OutgoingOptions, 'changes'>;
 
+/** What is exported, and the run that does it. */
 interface ExportSubject extends Pick<Session, 'instance' | 'disks' | 'run' | 'reporter' | 'signal'> {
   /** Empty for a definition without variants. */
   readonly os: Manifest['os'];
@@ -105,6 +128,8 @@ export interface ExportParts {
   readonly codec: Codec;
   /** Sends all disks, each to `take`; resolves when nothing can be found wrong with them any more. */
   readonly send: (dump: SendOptions) => Promise<readonly DumpedDisk[]>;
+  /** For an incremental export: what is known of the changes since its parents, if that is asked for. */
+  readonly track?: (parents: Pick<OpenedIncrement, 'parentDisks'>) => Promise<ChangeTracking | undefined>;
 }
 
 /** Writes an export. @throws GantryError, StoreError; the reason of the signal */
@@ -123,6 +148,7 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
   const opened = await open({ store, sink, header, disks, codec, cut: 'place', base: request.base, reporter, signal }, request);
   await using writer = opened.writer;
   const { form, parents } = opened;
+  const tracking = parents === undefined ? undefined : await parts.track?.(opened);
   reporter.stage(`exporting ${writer.reference} to ${store.address}`);
   for (const file of native) await writer.native(file, { signal });
   const counts: FrameCounts[] = [];
@@ -131,10 +157,15 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
     const written = await dump.write(encoded, { signal });
     const map = encoded.map();
     if (map !== undefined) counts.push(countFrames(map, form.mapOf(disk)?.packs.length));
+    if (map !== undefined) await tracking?.wasRead(disk, map);
     return written;
   };
-  const dumps = (await send({ take, encode: form.encode })).map((sent) => recordOf(sent, instance, form));
-  await writer.commit(composeManifest(subject, parts, { exportId: writer.id, dumps }), { signal });
+  const commit = async (sent: readonly DumpedDisk[]): Promise<readonly DumpRecord[]> => {
+    const dumps = sent.map((each) => recordOf(each, instance, form));
+    await writer.commit(composeManifest(subject, parts, { exportId: writer.id, dumps }), { signal });
+    return dumps;
+  };
+  const dumps = await sendAll({ send, tracking, commit, form, dump: { take, encode: form.encode } });
   return {
     reference: writer.reference,
     instance: instance.name,
@@ -147,16 +178,58 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
   };
 }
 
+interface Sending extends Pick<ExportParts, 'send'> {
+  readonly tracking: ChangeTracking | undefined;
+  readonly form: DumpForm;
+  readonly dump: Pick<SendOptions, 'take' | 'encode'>;
+  readonly commit: (sent: readonly DumpedDisk[]) => Promise<readonly DumpRecord[]>;
+}
+
+/** Sends all disks and commits the export: after the snapshots are dropped, or before, if their marks stay only with a complete export. */
+async function sendAll({ send, tracking, form, dump, commit }: Sending): Promise<readonly DumpRecord[]> {
+  if (tracking === undefined) return await commit(await send(dump));
+  let dumps: readonly DumpRecord[] = [];
+  const changes: ChangesOptions = {
+    tracking,
+    encode: form.encodeChanged ?? refuseChanges,
+    async complete(sent, snapshots) {
+      dumps = await commit(sent);
+      await tracking.complete(snapshots, new Map(dumps.flatMap(({ index, map }) => (map === undefined ? [] : [[index, map.sha256]]))));
+    },
+  };
+  await send({ ...dump, changes });
+  return dumps;
+}
+
+function refuseChanges(disk: number): never {
+  throw new TypeError(`disk ${disk} has no parent from which it could have changed`);
+}
+
+/** @throws GantryError `USAGE`, `OS_OPERATION_UNSUPPORTED` */
+function assertTrackable({ incremental }: ExportRequest, { definition }: SelectedOs): void {
+  if (incremental !== true) {
+    throw new GantryError('USAGE', {
+      message: 'changes can be tracked for incremental exports only',
+      hint: 'Add --incremental, or leave --track-changes out.',
+    });
+  }
+  if (definition.builtin) return;
+  throw new GantryError('OS_OPERATION_UNSUPPORTED', {
+    message: `cannot track changes with the OS definition ${definition.name}: what its scripts write has no place on the disk`,
+    hint: 'Set os to raw in the instance file, or leave --track-changes out.',
+  });
+}
+
 /** Claims an export, with what its dumps are to be like. */
 async function open(
   options: IncrementOptions,
   { incremental }: ExportParts['request'],
-): Promise<Omit<OpenedIncrement, 'parents'> & Partial<Pick<OpenedIncrement, 'parents'>>> {
+): Promise<Pick<OpenedIncrement, 'writer' | 'form' | 'parentDisks'> & Partial<Pick<OpenedIncrement, 'parents'>>> {
   if (incremental === true) return await openIncrement(options);
   const { sink, header, disks, codec } = options;
   const form = fullForm(codec);
   const dumps = [...disks.flatMap(form.namesOf), ...(header.dumps ?? [])];
-  return { form, writer: await sink.open({ ...header, dumps }, options) };
+  return { form, writer: await sink.open({ ...header, dumps }, options), parentDisks: new Map() };
 }
 
 /** The files of the native description that may go into a store. */

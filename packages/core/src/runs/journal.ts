@@ -39,11 +39,16 @@ export interface Run extends AsyncDisposable {
   forget(id: number): Promise<void>;
 }
 
+/** The run that this process started last: what it has left, such as a snapshot that is kept, may still have its name. */
+let last = { base: '', number: 0 };
+
 /** Starts a run. @throws GantryError STATE_UNUSABLE */
 export async function openRun(options: RunOptions): Promise<Run> {
   const started = new Date();
   const base = `gantry-${started.toISOString().replaceAll(/[-:]|\.\d+/g, '')}-${process.pid}`;
-  for (let number = 1; ; number += 1) {
+  for (;;) {
+    const number = last.base === base ? last.number + 1 : 1;
+    last = { base, number };
     const id = number === 1 ? base : `${base}-${number}`;
     const file = await createJournal(join(options.stateDirectory.runs, `${id}${JOURNAL_SUFFIX}`));
     if (file !== undefined) return await beginRun(id, file, started, options);
