@@ -42,7 +42,11 @@ export async function verifyDumps(
   const bytes = await sideBySide(dumps, parallel ?? DEFAULT_PARALLEL_DISKS, signal, async (dump, signal) => {
     try {
       return await reportPhases(reporter, dump.index, () =>
-        inDump(dump.name, dump.index, verifyDump(found, dump, { reporter, signal, budget, hasTables })),
+        inDump(
+          dump.name,
+          dump.index,
+          verifyDump(found, dump, { reporter, signal, budget, hasTables, fail: (error) => void failures.push(error) }),
+        ),
       );
     } catch (error) {
       if (!(error instanceof GantryError)) throw error;
@@ -64,6 +68,8 @@ async function readTables(found: StoredExport, [first]: readonly StoredDump[], s
 interface VerifyDumpOptions extends Pick<VerifyDumpsOptions, 'reporter' | 'signal'> {
   readonly budget: MemoryBudget;
   readonly hasTables: boolean;
+  /** Called with damage after which the dump is still read. */
+  readonly fail: (error: GantryError) => void;
 }
 
 async function verifyDump(found: StoredExport, dump: StoredDump, o: VerifyDumpOptions): Promise<number> {
@@ -84,24 +90,28 @@ async function verifyDump(found: StoredExport, dump: StoredDump, o: VerifyDumpOp
   return total;
 }
 
-/** A dump that is complete by itself, and its frame map, if it has one. */
+/** A dump that is complete by itself, and its frame map, if it has one. A map that is damaged does not end the verification. */
 async function verifyComplete(
   found: StoredExport,
-  { index, name, codec, record }: StoredDump,
-  { signal, budget, hasTables }: VerifyDumpOptions,
+  dump: StoredDump,
+  { signal, budget, hasTables, fail }: VerifyDumpOptions,
   onProgress: DumpProgress,
 ): Promise<void> {
+  const { index, name, codec, record } = dump;
   const table = hasTables ? await found.frameTable(index, { signal }) : undefined;
-  const map = await found.frameMap(index, { signal });
-  const comparison =
-    map === undefined || table === undefined || record === undefined
-      ? undefined
-      : new MapComparison({ map, table, frameSize: record.frameSize });
+  const inOwnMap = async <T>(work: Promise<T>): Promise<T | undefined> =>
+    await inMap(found.reference, index, work).catch((error: unknown) => {
+      if (!(error instanceof GantryError) || error.code !== 'MAP_DAMAGED') throw error;
+      fail(error);
+      return undefined;
+    });
+  const map = await inOwnMap(found.frameMap(index, { signal }));
+  let comparison = map && table && record && new MapComparison({ map, table, frameSize: record.frameSize });
   await using stored = await found.dump(name, { signal });
   let plainBytes = 0;
   for await (const piece of decodeDump(stored, { codec, framed: record, table, budget, signal, onProgress })) {
     plainBytes += piece instanceof Uint8Array ? piece.length : piece.zeros;
-    if (comparison !== undefined) await inMap(found.reference, index, comparison.next(piece));
+    if (comparison !== undefined && (await inOwnMap(comparison.next(piece))) === undefined) comparison = undefined;
   }
   onProgress(plainBytes, stored.length);
 }

@@ -24,8 +24,8 @@ export class MapComparison {
     this.#dump = dump;
   }
 
-  /** @param piece of the decoded dump: a frame, or a run of zeros @throws FormatProblem for the first entry that differs */
-  async next(piece: PlainPiece): Promise<void> {
+  /** @param piece of the decoded dump: a frame, or a run of zeros @returns true @throws FormatProblem for the first entry that differs */
+  async next(piece: PlainPiece): Promise<true> {
     const { map } = this.#dump;
     const end = this.#plainBytes + (piece instanceof Uint8Array ? piece.length : piece.zeros);
     for (let index = map.indexAt(this.#plainBytes); index !== undefined && this.#plainBytes < end; index += 1) {
@@ -38,6 +38,7 @@ export class MapComparison {
       this.#plainBytes = Math.min(entryEnd, end);
     }
     if (this.#plainBytes < end) throw new FormatProblem('it ends before its dump does');
+    return true;
   }
 
   async #holdsZeros(entry: PlacedEntry, end: number): Promise<boolean> {

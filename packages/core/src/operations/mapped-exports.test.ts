@@ -191,6 +191,21 @@ describe('verify of a dump that is complete by itself, with a frame map', () => 
   });
 });
 
+test('verify reads a dump to its end although its frame map is damaged, and reports both', async () => {
+  await using bench = await makeOperationBench({});
+  const { store } = bench;
+  const { reference } = await bench.exportDisks({ incremental: true });
+  const prefix = reference.replace('@', '/');
+  await change(store, `${prefix}/disk0.map`, flip(-1));
+  const damaged = { code: 'MAP_DAMAGED', disk: 0, message: expect.stringContaining('SHA-256 mismatch') };
+  await expect(verifyExport({ store, export: reference })).rejects.toMatchObject({ ...damaged, details: [] });
+  await change(store, `${prefix}/disk0.zst`, flip(-1));
+  await expect(verifyExport({ store, export: reference })).rejects.toMatchObject({
+    ...damaged,
+    details: [expect.stringMatching(/^also: disk0\.zst: the dump is damaged.*\[DUMP_DAMAGED\]$/)],
+  });
+});
+
 describe('list', () => {
   test('shows an export as complete if its maps and all its packs are there', async () => {
     await using bench = await makeOperationBench({});
