@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Store } from '@gantry/transport';
 import fc from 'fast-check';
 import { MemoryStore } from '@gantry/transport/testing';
 import { describe, expect, test } from 'vitest';
@@ -157,6 +158,31 @@ describe('a disk whose frames are in dumps of several exports', () => {
   });
 });
 
+/** A store that counts the sources that are open. */
+function countedStore(memory: MemoryStore): { readonly store: Store; readonly sources: { open: number; most: number } } {
+  const sources = { open: 0, most: 0 };
+  const store: Store = {
+    ...watchedStore(memory, {}),
+    async read(...parameters) {
+      const source = await memory.read(...parameters);
+      sources.open += 1;
+      sources.most = Math.max(sources.most, sources.open);
+      let isOpen = true;
+      return {
+        length: source.length,
+        objectSize: source.objectSize,
+        [Symbol.asyncIterator]: () => source[Symbol.asyncIterator](),
+        async [Symbol.asyncDispose]() {
+          if (isOpen) sources.open -= 1;
+          isOpen = false;
+          await source[Symbol.asyncDispose]();
+        },
+      };
+    },
+  };
+  return { store, sources };
+}
+
 describe('stored frames', () => {
   test('come in the order of the map, as they are stored, with the frame that a patch needs', async () => {
     const store = new MemoryStore();
@@ -219,26 +245,7 @@ describe('stored frames', () => {
       last = await lineage.incremental(frames);
     }
     if (last === undefined) throw new Error('no export');
-    let open = 0;
-    let most = 0;
-    const store = {
-      ...watchedStore(memory, {}),
-      read: async (...parameters: Parameters<MemoryStore['read']>): ReturnType<MemoryStore['read']> => {
-        const source = await memory.read(...parameters);
-        most = Math.max(most, (open += 1));
-        let closed = false;
-        return {
-          length: source.length,
-          objectSize: source.objectSize,
-          [Symbol.asyncIterator]: () => source[Symbol.asyncIterator](),
-          async [Symbol.asyncDispose]() {
-            if (!closed) open -= 1;
-            closed = true;
-            await source[Symbol.asyncDispose]();
-          },
-        };
-      },
-    };
+    const { store, sources } = countedStore(memory);
     const plain: Buffer[] = [];
     const single = new PlainFrames(last.map, storedPacks(store, last.disk));
     for await (const { index } of storedFrames(store, last.disk, last.map)) {
@@ -246,13 +253,14 @@ describe('stored frames', () => {
       if (frame.plain instanceof Uint8Array) plain.push(Buffer.from(frame.plain));
     }
     expect(Buffer.concat(plain).equals(Buffer.concat(frames))).toBe(true);
-    expect(open).toBe(0);
-    expect(most).toBeLessThanOrEqual(13);
+    expect(sources.open).toBe(0);
+    expect(sources.most).toBeLessThanOrEqual(13);
   });
 
   test.each(['left', 'aborted'])('that are %s leave no memory in use and nothing open', async (how) => {
-    const store = new MemoryStore();
-    const { exports } = await threeDays(store);
+    const memory = new MemoryStore();
+    const { store, sources } = countedStore(memory);
+    const { exports } = await threeDays(memory);
     const [day] = exports;
     if (day === undefined) throw new Error('no export');
     const budget = new MemoryBudget(1024 * 1024);
@@ -265,7 +273,34 @@ describe('stored frames', () => {
     })();
     if (how === 'left') await reading;
     else await expect(reading).rejects.toThrow('enough');
-    await expect.poll(() => budget.usedBytes).toBe(0);
+    await expect.poll(() => [budget.usedBytes, sources.open]).toEqual([0, 0]);
+  });
+
+  test.each(['left', 'aborted', 'damaged'])('that are decoded and %s leave no memory in use and nothing open', async (how) => {
+    const memory = new MemoryStore();
+    const { store, sources } = countedStore(memory);
+    const { exports } = await threeDays(memory);
+    const [day] = exports;
+    if (day === undefined) throw new Error('no export');
+    const found = await openExport(store, day.reference);
+    const [dump] = found.dumps;
+    if (dump === undefined) throw new Error('no dump');
+    if (how === 'damaged') await damage(memory, keyOf(day, 8).key, flip(keyOf(day, 8).offset + 30));
+    const budget = new MemoryBudget(8 * FRAME);
+    const controller = new AbortController();
+    const { signal } = controller;
+    let most = 0;
+    const reading = (async () => {
+      for await (const _piece of readDump(found, dump, { budget, signal, warn: () => expect.unreachable() })) {
+        most = Math.max(most, budget.usedBytes);
+        if (how === 'left') break;
+        if (how === 'aborted') controller.abort(new Error('enough'));
+      }
+    })();
+    if (how === 'left') await reading;
+    else await expect(reading).rejects.toThrow(how === 'aborted' ? 'enough' : 'is damaged in frame 8');
+    await expect.poll(() => [budget.usedBytes, sources.open]).toEqual([0, 0]);
+    expect(most).toBeLessThanOrEqual(budget.limit);
   });
 });
 
