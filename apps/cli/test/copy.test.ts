@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CephServer, SshServer } from '@gantry/testkit';
 import { createBucket, makeRandomFile, mountNewTmpfs, PATIENTLY, startCeph, startSshServer } from '@gantry/testkit';
@@ -24,7 +24,19 @@ function result({ stdout }: Outcome): Readonly<Record<string, unknown>> {
   return jsonLines(stdout).at(-1) ?? {};
 }
 
-test('an export goes through stores of every kind, and is imported equal from the last one', async () => {
+async function writeAt(path: string, offset: number, text: string): Promise<void> {
+  await using file = await open(path, 'r+');
+  await file.write(text, offset);
+}
+
+/** What an export stores itself. */
+async function ownBytes(bench: Workbench, store: string, reference: string): Promise<number> {
+  const { manifest } = result(await bench.gantry('show', store, reference, '--json'));
+  const dumps: readonly { readonly storedBytes: number }[] = Object(manifest).dumps;
+  return dumps.reduce((total, { storedBytes }) => total + storedBytes, 0);
+}
+
+test('exports go through stores of every kind, full and incremental ones, and are imported equal from the last one', async () => {
   const { accessKeyId, secretAccessKey, endpoint } = ceph;
   await using bench = await makeWorkbench({ AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey });
   const bucket = `bucket-${randomBytes(6).toString('hex')}`;
@@ -37,12 +49,18 @@ test('an export goes through stores of every kind, and is imported equal from th
     bench.file('last'),
   ];
   const { source, target } = await makeThreeDisks(bench);
-  const reference = await ok(bench.gantry('export', source, bench.store));
+  const full = await ok(bench.gantry('export', source, bench.store, '--incremental'));
+  await writeAt(bench.file('a0.img'), 5 * MIB, 'changed');
+  const reference = await ok(bench.gantry('export', source, bench.store, '--incremental'));
   for (const [place, from] of stores.slice(0, -1).entries()) {
     const to = stores[place + 1] ?? '';
-    const command = place % 2 === 0 ? ['mirror', from, to] : ['copy', from, reference, to];
+    const isMirror = place % 2 === 0;
+    if (!isMirror) await ok(bench.gantry('copy', from, full, to));
+    const command = isMirror ? ['mirror', from, to] : ['copy', from, reference, to];
     await ok(bench.gantry(...command));
     expect(result(await bench.gantry(...command, '--json'))).toMatchObject({ sentBytes: 0 });
+    // One frame of 4 MiB has changed.
+    expect(await ownBytes(bench, to, reference)).toBeLessThan(5 * MIB);
   }
   const last = stores.at(-1) ?? '';
   expect(await ok(bench.gantry('verify', last, reference))).toMatch(/every frame and digest is correct/);
@@ -82,6 +100,25 @@ describe('a copy that does not end', () => {
     expect(result(second), second.stderr).toMatchObject({ outcome: 'copied', reference });
     expect(await ok(bench.gantry('verify', address, reference))).toMatch(/every frame and digest is correct/);
     expect(await ok(bench.gantry('clean', address))).toBe('nothing to clean');
+  });
+
+  test('because it is killed (-9) while it sends new frames leaves what the next one clears', async () => {
+    await using bench = await makeWorkbench();
+    await makeRandomFile(bench.file('disk.img'), 5 * MIB, 'disk');
+    const source = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
+    await ok(bench.gantry('export', source, bench.store, '--incremental'));
+    const there = bench.file('there');
+    await ok(bench.gantry('mirror', bench.store, there));
+    await makeRandomFile(bench.file('disk.img'), 5 * MIB, 'another disk');
+    const reference = await ok(bench.gantry('export', source, bench.store, '--incremental'));
+    const running = bench.start('mirror', bench.store, there, '--limit-rate', '1M');
+    await expect.poll(() => readdir(join(there, '.gantry-pending')).catch(() => []), { ...PATIENTLY, timeout: 60_000 }).not.toEqual([]);
+    running.kill('SIGKILL');
+    await running.outcome;
+    const second = await bench.gantry('mirror', bench.store, there);
+    expect(second).toMatchObject({ exitCode: 0, stdout: expect.stringContaining(`copied ${reference}`) });
+    expect(await ok(bench.gantry('verify', there, reference))).toMatch(/every frame and digest is correct/);
+    expect(await ok(bench.gantry('clean', there))).toBe('nothing to clean');
   });
 
   test('because it is interrupted says so, and the next one sends the rest', async () => {
