@@ -109,8 +109,9 @@ beforeAll(async () => {
   await run('diff', store, String(reference), String(plain));
   await run('clean', store, '--dry-run');
   await run('clean', store);
-  const { reference: base } = await run('export', small, store);
-  await run('export', small, store, '--incremental');
+  const kept = await bench.describeInstance('kept.example.com', { disks: ['a.img'] });
+  const { reference: base } = await run('export', kept, store);
+  await run('export', kept, store, '--incremental');
   await run('remove', store, String(base));
   await run('list', store);
   await run('remove', store, String(plain));
