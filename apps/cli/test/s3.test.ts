@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { open } from 'node:fs/promises';
 import process from 'node:process';
 import type { CephServer, S3Server, Fault, FaultProxy, ProxiedRequest } from '@gantry/testkit';
 import {
@@ -98,6 +99,30 @@ describe('an instance with three disks', () => {
     expect((await bench.gantry('list', fixture.store())).stdout).toContain(reference.split('@')[1]);
     await ok(bench.gantry('remove', fixture.store(), reference));
     expect(await keysIn(ceph, `/${fixture.bucket}?list-type=2`)).toEqual(['exports/gantry-store.json']);
+  });
+
+  test('is read from a lineage in a bucket with hardly more requests than from one dump, under every kind of fault too', async () => {
+    await using fixture = await makeS3Bench();
+    const { bench } = fixture;
+    const { source, target } = await makeThreeDisks(bench);
+    await ok(bench.gantry('export', source, fixture.store(), '--incremental'));
+    await using disk = await open(bench.file('a1.img'), 'r+');
+    // One frame of eight.
+    await disk.write(randomBytes(MIB), 0, MIB, 13 * MIB);
+    const reference = await ok(bench.gantry('export', source, fixture.store(), '--incremental'));
+
+    const store = fixture.store({ endpoint: proxy.endpoint, stallSeconds: '1' });
+    const before = proxy.seen.length;
+    await ok(bench.gantry('import', store, reference, '--to', target));
+    await expectEqualDisks(bench);
+    const read = proxy.seen.slice(before).filter(({ request }) => request.method === 'GET' && /disk1\.(?:pack\.)?zst/.test(request.path));
+    // 17 MiB in ranges of 8 MiB: before the changed frame, that frame, and after it.
+    expect(read.length).toBeGreaterThanOrEqual(3);
+    expect(read.length).toBeLessThanOrEqual(5);
+
+    const end = proxy.inject({ when: ({ path }) => path.startsWith(`/${fixture.bucket}`), fault: anyFault('lineage') });
+    expect(await ok(bench.gantry('verify', store, reference))).toMatch(/every frame and digest is correct/);
+    end();
   });
 
   test('that does not fit into the quota is refused, and leaves nothing', async () => {
