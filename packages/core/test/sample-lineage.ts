@@ -4,7 +4,7 @@ import type { MappedDisk } from '../src/exports/pack-sources.ts';
 import type { Codec } from '../src/frames/codecs/registry.ts';
 import type { DumpRecord, Manifest } from '../src/exports/manifest.ts';
 import { renderExportConfig } from '../src/exports/config-export.ts';
-import { exportPrefix, formatExportReference } from '../src/exports/export-id.ts';
+import { exportPrefix, formatExportReference, makeExportId } from '../src/exports/export-id.ts';
 import { renderFrameMap } from '../src/exports/frame-map-text.ts';
 import { CONFIG_FILE, dumpFileName, MANIFEST_FILE, mapFileName, SUMS_FILE } from '../src/exports/layout.ts';
 import { renderManifest } from '../src/exports/manifest.ts';
@@ -168,7 +168,8 @@ export class SampleLineage {
 
   #nextDay(): { readonly started: string; readonly exportId: string } {
     this.#day += 1;
-    return { started: `2026-11-${this.#day}T08:15:00.000Z`, exportId: `202611${this.#day}T081500Z` };
+    const started = new Date(Date.UTC(2026, 10, this.#day, 8, 15));
+    return { started: started.toISOString(), exportId: makeExportId(started, 1) };
   }
 }
 

@@ -237,11 +237,11 @@ describe('stored frames', () => {
   test('are read with few requests at once, and few open', async () => {
     const memory = new MemoryStore();
     const lineage = new SampleLineage(memory);
-    let frames = Array.from({ length: 80 }, () => randomBytes(FRAME));
-    await lineage.full(frames);
+    let frames = Array.from({ length: 100 }, () => randomBytes(1000));
+    await lineage.full([]);
     let last: MappedExport | undefined;
-    for (let day = 0; day < 8; day += 1) {
-      frames = frames.map((frame, index) => (index % 8 === day ? randomBytes(FRAME) : frame));
+    for (let day = 0; day < 25; day += 1) {
+      frames = frames.map((frame, index) => (index % 25 === day ? randomBytes(1000) : frame));
       last = await lineage.incremental(frames);
     }
     if (last === undefined) throw new Error('no export');
