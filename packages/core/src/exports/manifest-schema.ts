@@ -9,7 +9,7 @@ import { isDumpName, nativeObjectName } from './layout.ts';
 import type { PackRecord } from './packs.ts';
 import type { DumpRecord, Manifest, MapRecord, NativeRecord } from './manifest.ts';
 import { FRAME_CUTS } from './frame-cuts.ts';
-import { MAX_PACKS, packSchema } from './packs.ts';
+import { MAX_MAP_BYTES, MAX_PACKS, packSchema } from './packs.ts';
 
 const text = z.string();
 const count = z.int().min(0);
@@ -73,7 +73,7 @@ const LINEAGE_VERSION = 3;
 const sha256 = text.regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 in lower-case hexadecimal');
 
 const map: z.ZodType<MapRecord> = z.object({
-  size: count.min(1),
+  size: count.min(1).max(MAX_MAP_BYTES),
   sha256,
   cut: z.enum(FRAME_CUTS),
   packs: z.array(packSchema).max(MAX_PACKS),

@@ -2,7 +2,7 @@ import type { CopiedManifest } from '../exports/copied-manifest.ts';
 import type { UnclaimedPlace } from '../exports/copy-place.ts';
 import { claimCopy, lookAtPlace } from '../exports/copy-place.ts';
 import { findCopyParents } from '../exports/copy-parents.ts';
-import { exportPrefix } from '../exports/export-id.ts';
+import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import { readFrameMap } from '../exports/frame-maps.ts';
 import { KnownBases } from '../exports/known-bases.ts';
 import { mapFileName, nativeObjectName, packFileName } from '../exports/layout.ts';
@@ -15,6 +15,7 @@ import type { ParentFrames } from '../exports/parent-frames.ts';
 import { readParentFrames } from '../exports/parent-frames.ts';
 import type { ParentDisk } from '../exports/parents.ts';
 import { confirmParents, parentReferences, ParentUnusable } from '../exports/parents.ts';
+import { MAX_MAP_BYTES } from '../exports/packs.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { StoreExportWriter } from '../exports/store-sink.ts';
 import { openClaimed } from '../exports/store-sink.ts';
@@ -27,6 +28,7 @@ import type { FrameMap } from '../frames/frame-map.ts';
 import { KnownFrames } from '../frames/known-frames.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
 import { placesOf } from '../frames/pack-runs.ts';
+import { GantryError } from '../report/errors.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import type { CopyOutcome, CopyWay } from './copy-way.ts';
@@ -75,12 +77,23 @@ async function lookAgain({ target, signal }: CopyWay, manifest: Manifest): Promi
 
 /** The disks that have frame maps. */
 async function readDisks({ source, signal }: CopyWay, manifest: Manifest): Promise<readonly CopiedDisk[]> {
+  assertFitInMemory(manifest);
   const disks: CopiedDisk[] = [];
   for (const record of manifest.dumps) {
     const map = await readFrameMap(source, manifest, record, { signal });
     if (map !== undefined && record.map !== undefined) disks.push({ record: { ...record, map: record.map }, map });
   }
   return disks;
+}
+
+/** The frame maps of all disks are held at once, and they come from anybody. */
+function assertFitInMemory({ instance, exportId, dumps }: Manifest): void {
+  const bytes = dumps.reduce((total, { map }) => total + (map?.size ?? 0), 0);
+  if (bytes <= MAX_MAP_BYTES) return;
+  throw new GantryError('MAP_DAMAGED', {
+    message: `the frame maps of ${formatExportReference(instance.name, exportId)} have ${bytes} bytes together; at most ${MAX_MAP_BYTES} can be copied`,
+    hint: 'Copy a full export of this instance.',
+  });
 }
 
 interface MapsCopy {

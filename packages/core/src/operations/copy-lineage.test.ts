@@ -246,6 +246,25 @@ describe('a source that lies about frames', () => {
     await expectRefused(store, 3, 'PACK_MISSING');
   });
 
+  test('about the size of its frame maps cannot fill the memory', async () => {
+    const { store } = await lineageOf(FIRST, SECOND);
+    const text = await get(store, `${prefixOf(2)}manifest.json`);
+    const { dumps, ...manifest } = JSON.parse(text);
+    const grown = (size: number, disks: number): string =>
+      JSON.stringify({
+        ...manifest,
+        instance: { ...manifest.instance, disks: Array.from({ length: disks }, () => ({ access: 'rw' })) },
+        dumps: Array.from({ length: disks }, (_, index) => {
+          const [dump] = dumps;
+          return { ...dump, index, name: `disk${index}.pack.zst`, storedBytes: 0, map: { ...dump.map, size, packs: [] } };
+        }),
+      });
+    await put(store, `${prefixOf(2)}manifest.json`, grown(2 ** 31 + 1, 1));
+    await expectRefused(store, 2, 'MANIFEST_DAMAGED');
+    await put(store, `${prefixOf(2)}manifest.json`, grown(2 ** 30, 3));
+    await expectRefused(store, 2, 'MAP_DAMAGED');
+  });
+
   test('is found out when its map and its manifest agree on the wrong data', async () => {
     const { store } = await lineageOf(FIRST, SECOND);
     const map = await get(store, `${prefixOf(2)}disk0.map`);
