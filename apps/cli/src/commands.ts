@@ -57,6 +57,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/consolidate.ts'),
   },
   {
+    name: 'prune',
+    summary: 'Remove the exports that nothing keeps, and dumps that nothing needs.',
+    load: () => import('./commands/prune.ts'),
+  },
+  {
     name: 'clean',
     summary: 'Remove what killed runs left behind: scripts, snapshots, unfinished exports.',
     load: () => import('./commands/clean.ts'),
