@@ -52,7 +52,8 @@ export function storedPacks(store: PackStore, disk: MappedDisk): MapPacks {
   };
 }
 
-function pathOf(disk: MappedDisk, { pack }: PackPlace): string {
+/** Where the pack of a frame is, seen from the directory of the export. */
+export function pathOf(disk: MappedDisk, { pack }: PackPlace): string {
   const record = disk.packs[pack];
   return record === undefined ? `pack ${pack}` : packPath(record, disk);
 }

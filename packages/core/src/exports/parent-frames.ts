@@ -1,6 +1,7 @@
 import type { Store } from '@gantry/transport';
 import { sha256OnThread } from '../system/sha256.ts';
 import { FrameMap } from '../frames/frame-map.ts';
+import type { BaseFrames } from '../frames/frame-patcher.ts';
 import { KnownFrames } from '../frames/known-frames.ts';
 import type { MemoryBudget } from '../frames/memory-budget.ts';
 import { GantryError } from '../report/errors.ts';
@@ -26,6 +27,8 @@ export interface ParentFrames {
   readonly known: KnownFrames;
   /** The packs to which `known` refers by their numbers. */
   readonly packs: readonly PackRecord[];
+  /** Of which new frames may be patches. */
+  readonly bases?: BaseFrames | undefined;
 }
 
 /**

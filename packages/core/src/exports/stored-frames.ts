@@ -108,8 +108,13 @@ export class PlainFrames {
 
 async function readPlace(open: OpenPackRange, place: PackPlace, signal: AbortSignal): Promise<Uint8Array> {
   const stored = Buffer.allocUnsafe(place.storedBytes);
+  await fillFromPlace(open, place, stored, signal);
+  return stored;
+}
+
+/** Reads the stored bytes of one place into memory of the caller, which is not written to any more when this has settled. */
+export async function fillFromPlace(open: OpenPackRange, place: PackPlace, output: Uint8Array, signal: AbortSignal): Promise<void> {
   await using source = await open(place, signal);
   await using reader = new DumpReader(abortable(source, signal));
-  await reader.fill(stored);
-  return stored;
+  await reader.fill(output);
 }

@@ -53,7 +53,10 @@ const NO_FRAMES: ParentFrames = { known: new KnownFrames([], 0), packs: [] };
 export function incrementForm(codec: Codec, cut: FrameCut, parents: ReadonlyMap<number, ParentFrames>): DumpForm {
   const nameOf = (disk: number): string => packFileName(disk, codec);
   const parentOf = (disk: number): ParentFrames => parents.get(disk) ?? NO_FRAMES;
-  const encode: ChangesOptions['encode'] = (disk, source, options) => encodeIncrement(source, { ...options, known: parentOf(disk).known });
+  const encode: ChangesOptions['encode'] = (disk, source, options) => {
+    const { known, bases } = parentOf(disk);
+    return encodeIncrement(source, { ...options, known, bases, byContent: cut === 'content' });
+  };
   return {
     nameOf,
     namesOf: (disk) => [nameOf(disk), mapFileName(disk)],

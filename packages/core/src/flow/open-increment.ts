@@ -1,5 +1,7 @@
 import type { Store } from '@gantry/transport';
+import { baseFrames } from '../exports/base-frames.ts';
 import type { FrameCut } from '../exports/frame-cuts.ts';
+import type { MappedDisk } from '../exports/pack-sources.ts';
 import type { ParentFrames } from '../exports/parent-frames.ts';
 import { readParentFrames } from '../exports/parent-frames.ts';
 import type { ParentDisk } from '../exports/parents.ts';
@@ -8,6 +10,7 @@ import type { ExportHeader, StoreExportWriter, StoreSink } from '../exports/stor
 import { allowWriteOnly } from '../exports/write-only.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
+import type { BaseFrames } from '../frames/frame-patcher.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { isCutByPlace } from '../frames/check-unchanged.ts';
@@ -52,7 +55,7 @@ export async function openIncrement(options: IncrementOptions): Promise<OpenedIn
     await using held = new AsyncDisposableStack();
     const writer = held.use(await options.sink.open(headerOf(options, parents), options));
     try {
-      const frames = await readFrames(options, parents);
+      const frames = await readFrames(options, writer.id, parents);
       const form = formOf(options, frames);
       held.move();
       return {
@@ -113,9 +116,11 @@ function formOf({ codec, cut }: Pick<IncrementOptions, 'codec' | 'cut'>, frames:
 
 /** @throws ParentUnusable */
 async function readFrames(
-  { store, disks, reporter, signal }: IncrementOptions,
+  options: IncrementOptions,
+  exportId: string,
   parents: readonly ParentDisk[],
 ): Promise<ReadonlyMap<number, ParentFrames> | undefined> {
+  const { store, disks, reporter, signal } = options;
   if (parents.length === 0) return undefined;
   await confirmParents(store, parents, { signal });
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
@@ -124,7 +129,17 @@ async function readFrames(
   const frames = new Map<number, ParentFrames>();
   for (const disk of disks) {
     const own = parents.filter((parent) => parent.disk === disk);
-    if (own.length > 0) frames.set(disk, await readParentFrames(store, own, { budget, signal, onRead }));
+    if (own.length === 0) continue;
+    const found = await readParentFrames(store, own, { budget, signal, onRead });
+    frames.set(disk, { ...found, bases: basesOf(options, { instance: options.header.instance, exportId, disk, ...found }) });
   }
   return frames;
+}
+
+/** What was at the same place of a disk may be much like what is there now; a stream that shifts has nothing at the same place. */
+function basesOf({ store, codec, cut, reporter }: IncrementOptions, { known, ...disk }: MappedDisk & ParentFrames): BaseFrames | undefined {
+  if (cut !== 'place') return undefined;
+  const onFailure = (problem: string): void =>
+    reporter.warn(`cannot read ${problem}: from here on, changed frames are stored whole`, disk.disk);
+  return baseFrames(store, { disk, known, codec, onFailure });
 }

@@ -146,13 +146,13 @@ test('a run of any byte is cut only at the largest size: holes need not be looke
 
 test('the table, the sizes and the cuts of a known stream stay as they are', async () => {
   expect(hash('sha256', GEAR.join(' '))).toBe('70069868f2bb71cdbf59563e80b8af7c081b5af4ae5de2064a4bca1c30d845c4');
-  expect(CONTENT_CUT).toEqual({ min: 256 * KiB, normal: MiB, max: 4 * MiB });
-  const ends = endsOf(knownStream(8 * MiB));
-  expect(ends).toEqual([357_600, 1_710_925, 3_364_421, 4_424_786, 5_737_395, 6_919_443, 7_232_220, 8_366_898, 8_388_608]);
+  expect(CONTENT_CUT).toEqual({ min: 256 * KiB, normal: 512 * KiB, max: 4 * MiB });
+  const ends = endsOf(knownStream(4 * MiB));
+  expect(ends).toEqual([357_600, 1_057_750, 1_697_954, 2_487_246, 3_041_639, 3_517_469, 4_042_456, 4_194_304]);
   const page = await readFile(new URL('../../../../docs/reference/formats/content-cuts.md', import.meta.url), 'utf8');
   const words = [
     '262,144',
-    '1,048,576',
+    '524,288',
     '4,194,304',
     (GEAR[0] ?? 0).toString(16),
     ...ends.slice(0, -1).map((end) => end.toLocaleString('en')),
@@ -166,6 +166,6 @@ test('frames of random data are as large as planned', () => {
   expect(Math.min(...lengths)).toBeGreaterThanOrEqual(CONTENT_CUT.min);
   expect(Math.max(...lengths)).toBeLessThanOrEqual(CONTENT_CUT.max);
   const mean = lengths.reduce((sum, length) => sum + length, 0) / lengths.length;
-  expect(mean).toBeGreaterThan(1.0 * MiB);
-  expect(mean).toBeLessThan(1.4 * MiB);
+  expect(mean).toBeGreaterThan(0.55 * MiB);
+  expect(mean).toBeLessThan(0.7 * MiB);
 });

@@ -15,8 +15,8 @@ export interface CutSizes {
   readonly max: number;
 }
 
-/** Frames of 1.2 MiB on average. Why: docs/decisions/0117-frames-cut-by-content.md. */
-export const CONTENT_CUT: CutSizes = { min: 256 * 1024, normal: 1024 * 1024, max: 4 * 1024 * 1024 };
+/** Frames of 650 KiB on average. Why: docs/decisions/0117-frames-cut-by-content.md. */
+export const CONTENT_CUT: CutSizes = { min: 256 * 1024, normal: 512 * 1024, max: 4 * 1024 * 1024 };
 
 /** The hash of 32 bits depends on the last 32 bytes: each byte moves all earlier ones up by a bit. */
 const WINDOW_BYTES = 32;

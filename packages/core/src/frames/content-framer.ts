@@ -3,8 +3,8 @@ import type { CutSizes } from './content-cutter.ts';
 import { CONTENT_CUT, ContentCutter } from './content-cutter.ts';
 import type { PlainFrame } from './framer.ts';
 import type { BudgetShare } from './memory-budget.ts';
-import type { PlainReader } from './plain-reader.ts';
-import type { Hole } from './types.ts';
+import type { ChangesReader } from './plain-reader.ts';
+import type { Hole, Unchanged } from './types.ts';
 import { isZero } from './zeros.ts';
 
 /** So much is read at once: what is left of it after a frame is copied. */
@@ -31,14 +31,15 @@ export class ContentFramer {
     this.#signal = signal;
   }
 
-  /** The frames. The caller releases their buffers. */
-  async *frames(source: PlainReader): AsyncGenerator<PlainFrame, void, undefined> {
+  /** The frames. The caller releases their buffers. @throws RangeError for something unchanged: the cuts in it are not known */
+  async *frames(source: ChangesReader): AsyncGenerator<PlainFrame, void, undefined> {
     try {
       for (;;) {
         const piece = this.#takeRest(await this.#currentBuffer()) ?? (await this.#read(source));
         if (piece === undefined) break;
         if (typeof piece === 'number') yield* this.#addBytes(piece);
-        else yield* this.#addZeros(piece.zeros);
+        else if ('zeros' in piece) yield* this.#addZeros(piece.zeros);
+        else throw new RangeError(`${piece.unchanged} bytes that have not changed cannot be cut by their content`);
       }
       if (this.#filled > 0) yield this.#finish();
     } finally {
@@ -59,7 +60,7 @@ export class ContentFramer {
     return bytes;
   }
 
-  async #read(source: PlainReader): Promise<number | Hole | undefined> {
+  async #read(source: ChangesReader): Promise<number | Hole | Unchanged | undefined> {
     const output = (await this.#currentBuffer()).subarray(this.#filled, Math.min(this.#filled + READ_BYTES, this.#sizes.max));
     try {
       return await orAbort(source.read(output), this.#signal);

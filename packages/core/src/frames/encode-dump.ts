@@ -86,6 +86,7 @@ export function pipelineOptions(codec: FrameCodec, o: Omit<EncodeOptions, 'codec
   const frameSize = checkFrameSize(o.frameSize ?? FRAME_SIZE);
   return {
     frameSize,
+    byContent: false,
     outputBytes: codec.storedBound(frameSize),
     work: o.concurrency === undefined ? sharedWorkQueue() : new WorkQueue(o.concurrency),
     budget: o.budget ?? new MemoryBudget(DEFAULT_BUDGET_BYTES),

@@ -42,7 +42,7 @@ export async function* encodeFrames(source: PlainReader, o: EncodeFramesOptions)
   using _contexts = o.codec.use();
   using output = new Output(o);
   const stages: FrameStages<StoredFrame> = {
-    make: (frame) => compress(frame, o),
+    make: (frame, turn) => turn(() => compress(frame, o)),
     take: (stored, { plain }) => ({ bytes: stored.bytes, digested: output.frame(stored, plain.length) }),
     zeros: (zeros) => output.zeroFrames(zeros),
   };

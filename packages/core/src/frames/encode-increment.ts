@@ -1,11 +1,14 @@
 import { chooseLevel } from './codecs/levels.ts';
 import { codecNamed } from './codecs/registry.ts';
+import { CONTENT_CUT } from './content-cutter.ts';
 import { DigestIndex } from './digest-index.ts';
 import type { EncodedDump, EncodeOptions } from './encode-dump.ts';
 import { pipelineOptions } from './encode-dump.ts';
 import type { FrameCodec } from './frame-codec.ts';
 import { FrameMap } from './frame-map.ts';
-import type { FrameStages, PlacedFrame, PlacedUnchanged, TakenFrame } from './frame-pipeline.ts';
+import type { BaseFrames, CompressedFrame } from './frame-patcher.ts';
+import { FramePatcher } from './frame-patcher.ts';
+import type { FrameStages, PipelineOptions, PlacedFrame, PlacedUnchanged, TakenFrame, TakeTurn } from './frame-pipeline.ts';
 import { throughFrames } from './frame-pipeline.ts';
 import type { ZeroFrames } from './framer.ts';
 import type { KnownFrames, StoredFrame } from './known-frames.ts';
@@ -18,6 +21,10 @@ import { sha256OnThread } from '../system/sha256.ts';
 export interface EncodeIncrementOptions extends Omit<EncodeOptions, 'withMap'> {
   /** What need not be stored again. */
   readonly known: KnownFrames;
+  /** Frames end where the content says, not at multiples of the frame size. */
+  readonly byContent?: boolean | undefined;
+  /** Frames from which new ones may be stored as their difference; without them, new frames are stored whole. */
+  readonly bases?: BaseFrames | undefined;
 }
 
 /**
@@ -32,13 +39,15 @@ export interface EncodeIncrementOptions extends Omit<EncodeOptions, 'withMap'> {
 export function encodeIncrement(source: ChangesReader, o: EncodeIncrementOptions): EncodedDump {
   const level = chooseLevel(o.codec, o.level);
   const codec = codecNamed(o.codec).frames(level ?? 0);
-  const options = pipelineOptions(codec, o);
+  const options: PipelineOptions =
+    o.byContent === true ? { ...pipelineOptions(codec, { ...o, frameSize: CONTENT_CUT.max }), byContent: true } : pipelineOptions(codec, o);
+  const patcher = o.bases && new FramePatcher({ ...options, codec, bases: o.bases });
   const map = new FrameMap();
   let totals: PackTotals | undefined;
   const stored = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     using _contexts = codec.use();
     using pack = new PackOutput(codec);
-    yield* throughFrames(source, new IncrementStages(codec, o.known, { map, pack, onProgress: o.onProgress }), options);
+    yield* throughFrames(source, new IncrementStages(codec, o.known, { map, pack, onProgress: o.onProgress }, patcher), options);
     yield* pack.trailer();
     totals = await pack.totals();
   };
@@ -61,7 +70,7 @@ export function encodeIncrement(source: ChangesReader, o: EncodeIncrementOptions
 }
 
 /** A frame that is known, or stored anew. */
-type MadeFrame = { readonly known: StoredFrame } | { readonly sha256: Uint8Array; readonly stored: Uint8Array };
+type MadeFrame = { readonly known: StoredFrame } | (CompressedFrame & { readonly sha256: Uint8Array });
 
 interface IncrementOutput {
   readonly map: FrameMap;
@@ -73,20 +82,25 @@ class IncrementStages implements FrameStages<MadeFrame> {
   readonly #codec: FrameCodec;
   readonly #known: KnownFrames;
   readonly #output: IncrementOutput;
+  readonly #patcher: FramePatcher | undefined;
   /** The frames of this pack, by their entries in the map. */
   readonly #own: DigestIndex;
 
-  constructor(codec: FrameCodec, known: KnownFrames, output: IncrementOutput) {
+  constructor(codec: FrameCodec, known: KnownFrames, output: IncrementOutput, patcher: FramePatcher | undefined) {
     this.#codec = codec;
     this.#known = known;
     this.#output = output;
+    this.#patcher = patcher;
     this.#own = new DigestIndex((entry) => output.map.digestAt(entry));
   }
 
-  async make({ start, plain, output }: PlacedFrame): Promise<MadeFrame> {
-    const sha256 = await sha256OnThread(plain);
+  async make(frame: PlacedFrame, turn: TakeTurn): Promise<MadeFrame> {
+    const { start, plain, output } = frame;
+    const sha256 = await turn(() => sha256OnThread(plain));
     const known = this.#known.find(start, plain.length, sha256) ?? this.#findOwn(sha256);
-    return known === undefined ? { sha256, stored: await this.#codec.compress(plain, output) } : { known };
+    if (known !== undefined) return { known };
+    if (this.#patcher !== undefined) return { sha256, ...(await this.#patcher.compress(frame, turn)) };
+    return { sha256, stored: await turn(() => this.#codec.compress(plain, output)) };
   }
 
   take(made: MadeFrame, { plain }: PlacedFrame): TakenFrame {
@@ -100,13 +114,14 @@ class IncrementStages implements FrameStages<MadeFrame> {
     return {};
   }
 
-  #addNew({ sha256, stored }: Extract<MadeFrame, { stored: unknown }>, plainBytes: number): TakenFrame {
+  #addNew({ sha256, stored, base }: Extract<MadeFrame, { stored: unknown }>, plainBytes: number): TakenFrame {
     const { map, pack } = this.#output;
     // An equal frame that was compressed at the same time may have come first.
     const same = this.#findOwn(sha256);
     if (same !== undefined) return this.#addKnown(same);
     const { offset, digested } = pack.frame(stored, plainBytes);
-    map.push({ kind: 'frame', plainBytes, sha256, place: { pack: this.#known.packs, offset, storedBytes: stored.length } });
+    const entry = { plainBytes, sha256, place: { pack: this.#known.packs, offset, storedBytes: stored.length } };
+    map.push(base === undefined ? { kind: 'frame', ...entry } : { kind: 'patch', ...entry, base });
     this.#own.add(map.length - 1);
     return { bytes: stored, digested };
   }

@@ -1,6 +1,7 @@
 import { orAbort } from '@gantry/transport';
 import { readAhead } from '../system/read-ahead.ts';
-import type { DataFrame, ZeroFrames } from './framer.ts';
+import { ContentFramer } from './content-framer.ts';
+import type { DataFrame, PlainFrame, ZeroFrames } from './framer.ts';
 import { Framer } from './framer.ts';
 import type { BudgetShare, MemoryBudget } from './memory-budget.ts';
 import type { ChangesReader } from './plain-reader.ts';
@@ -9,8 +10,10 @@ import type { WorkQueue } from './work-queue.ts';
 import { FRAMES_AHEAD } from './work-queue.ts';
 
 export interface PipelineOptions {
-  /** Plain bytes of every frame but the last. */
+  /** Plain bytes of every frame but the last; the most that a frame has if the content decides where it ends. */
   readonly frameSize: number;
+  /** Frames end where the content says (docs/reference/formats/content-cuts.md), not at multiples of `frameSize`. */
+  readonly byContent: boolean;
   /** Bytes after each frame in its buffer, for what is made of it. */
   readonly outputBytes: number;
   readonly work: WorkQueue;
@@ -28,6 +31,9 @@ export interface PlacedFrame {
   readonly output: Uint8Array;
 }
 
+/** Runs what keeps a processor busy, when it is its turn. */
+export type TakeTurn = <T>(work: () => Promise<T>) => Promise<T>;
+
 /** What comes of one frame. */
 export interface TakenFrame {
   /** To be yielded, if there are any. They may be in the memory of the frame. */
@@ -38,8 +44,8 @@ export interface TakenFrame {
 
 /** What becomes of the frames of a plain stream. */
 export interface FrameStages<Made> {
-  /** Called for several frames at once: what takes long runs on other threads. */
-  make(frame: PlacedFrame): Promise<Made>;
+  /** Called for several frames at once: what takes long runs on other threads, and in turns. */
+  make(frame: PlacedFrame, turn: TakeTurn): Promise<Made>;
   /** Called in the order of the frames. */
   take(made: Made, frame: PlacedFrame): TakenFrame;
   /** A run of zeros, in the order of the frames: the bytes to yield, if there are any. */
@@ -101,12 +107,16 @@ async function* startJobs<Made>(
   source: ChangesReader,
   stages: FrameStages<Made>,
   memory: BudgetShare,
-  { frameSize, outputBytes, work }: PipelineOptions,
+  { frameSize, byContent, outputBytes, work }: PipelineOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Job<Made>, void, undefined> {
-  const framer = new Framer(frameSize, frameSize + outputBytes, memory, signal);
+  const bufferSize = frameSize + outputBytes;
+  const frames: AsyncIterable<PlainFrame | Unchanged> = byContent
+    ? new ContentFramer(bufferSize, memory, signal).frames(source)
+    : new Framer(frameSize, bufferSize, memory, signal).frames(source);
+  const turn: TakeTurn = (run) => work.run(signal, run);
   let start = 0;
-  for await (const found of framer.frames(source)) {
+  for await (const found of frames) {
     if ('unchanged' in found) {
       yield { ...found, start };
       start += found.unchanged;
@@ -119,7 +129,7 @@ async function* startJobs<Made>(
     }
     const frame = placed(found, start, frameSize);
     start += found.plainBytes;
-    const made = work.run(signal, () => stages.make(frame));
+    const made = stages.make(frame, turn);
     // A failure is handled when its turn comes.
     made.catch(() => undefined);
     yield { frame, buffer: found.buffer, made };

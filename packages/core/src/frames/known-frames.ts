@@ -78,6 +78,17 @@ export class KnownFrames {
   *bases(): Generator<PatchBase, void, undefined> {
     for (const map of this.#maps) for (const entry of map) if (entry.kind === 'patch') yield entry.base;
   }
+
+  /** Where the whole frame is that is at this place, or of which the one there is a patch. */
+  wholeAt(start: number): PatchBase | undefined {
+    for (const map of this.#maps) {
+      const index = map.indexAt(start);
+      const entry = index === undefined ? undefined : map.at(index);
+      if (entry?.start !== start || entry.kind === 'zeros') continue;
+      return entry.kind === 'patch' ? entry.base : { ...entry.place, plainBytes: entry.plainBytes };
+    }
+    return undefined;
+  }
 }
 
 /** The entry with this index if it has this data. One that says another size lies: it is not used. */

@@ -1,4 +1,5 @@
 import type { Store } from '@gantry/transport';
+import type { FrameCut } from '../exports/frame-cuts.ts';
 import { nativeObjectName } from '../exports/layout.ts';
 import type { DumpRecord, Manifest } from '../exports/manifest.ts';
 import { describeInstance } from '../exports/manifest.ts';
@@ -32,6 +33,7 @@ import { TOOL } from '../report/version.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
 import type { SelectedOs } from '../scripts/select.ts';
 import { createProviders } from '../snapshots/registry.ts';
+import { RAW_DEFINITION } from '../scripts/definition.ts';
 
 export interface ExportRequest extends OutgoingRequest {
   /** Where the export goes. The caller disposes it. */
@@ -145,7 +147,7 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
   const native = nativeToKeep(request, reporter);
   const names = native.map(({ name }) => nativeObjectName(name));
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL, dumps: names };
-  const opened = await open({ store, sink, header, disks, codec, cut: 'place', base: request.base, reporter, signal }, request);
+  const opened = await open({ store, sink, header, disks, codec, cut: cutOf(subject), base: request.base, reporter, signal }, request);
   await using writer = opened.writer;
   const { form, parents } = opened;
   const tracking = parents === undefined ? undefined : await parts.track?.(opened);
@@ -218,6 +220,11 @@ function assertTrackable({ incremental }: ExportRequest, { definition }: Selecte
     message: `cannot track changes with the OS definition ${definition.name}: what its scripts write has no place on the disk`,
     hint: 'Set os to raw in the instance file, or leave --track-changes out.',
   });
+}
+
+/** What scripts write shifts when something grows; a disk itself does not. */
+function cutOf({ os }: ExportSubject): FrameCut {
+  return os.name === RAW_DEFINITION.name ? 'place' : 'content';
 }
 
 /** Claims an export, with what its dumps are to be like. */
