@@ -47,6 +47,10 @@ describe('recovery without Gantry', () => {
     const { reference = '', sha256 } = exported[2] ?? {};
     const cwd = exportDirectory(bench, reference);
     await execa('sha256sum', ['-c', '--strict', 'SHA256SUMS'], { cwd });
+    const shown = (await bench.gantry('show', bench.store, reference)).stdout;
+    expect(shown).toMatch(/^0 .* disk0\.map +zstd /m);
+    const sums = (await readFile(`${cwd}/SHA256SUMS`, 'utf8')).split('\n').filter((line) => !line.endsWith('config.ini'));
+    expect(shown).toContain(`SHA-256\n${sums.join('\n').trim()}`);
     const [, loop = ''] = /^ *```bash\n([^]*?)^ *```$/m.exec(await readFile(PAGE, 'utf8')) ?? [];
     await writeFile(bench.file('map-to-disk.sh'), loop);
     const copy = bench.file('copy.img');

@@ -3,13 +3,12 @@ import { GantryError } from '../report/errors.ts';
 import { inDump } from '../frames/damage.ts';
 import type { PlainFrame } from '../frames/random-access.ts';
 import { FrameIndex } from '../frames/random-access.ts';
-import type { DumpRecord } from './manifest.ts';
 import type { MappedRead, StoredExport } from './open-export.ts';
 import { PlainFrames } from './stored-frames.ts';
 
 /** The frames of one disk of an export, any of which can be read alone. Holds nothing open. */
 export interface FrameSource {
-  /** The most plain bytes that a frame has. Unless the disk is read by a frame map, those of every frame but the last. */
+  /** The most plain bytes that a frame with data has; unless the disk is read by a frame map, those of every frame but the last. */
   readonly frameSize: number;
   /** A run of zeros in a frame map counts as one. */
   readonly frames: number;
@@ -38,7 +37,7 @@ export async function openFrameSource(found: StoredExport, index: number, option
   }
   const { name, codec, record } = dump;
   const mapped = await found.mapped(index, options);
-  if (mapped !== undefined && record !== undefined) return sourceByMap(mapped, record);
+  if (mapped !== undefined) return sourceByMap(mapped);
   const table = found.rangedRead ? await found.frameTable(index, options) : undefined;
   if (table === undefined || record === undefined) {
     throw new GantryError('FRAMES_UNKNOWN', {
@@ -61,8 +60,11 @@ export async function openFrameSource(found: StoredExport, index: number, option
   };
 }
 
-function sourceByMap({ map, packs }: MappedRead, { frameSize, plainBytes }: DumpRecord): FrameSource {
+function sourceByMap({ map, packs }: MappedRead): FrameSource {
   const frames = new PlainFrames(map, packs);
+  const { plainBytes } = map;
+  let frameSize = 1;
+  for (const entry of map) if (entry.kind !== 'zeros') frameSize = Math.max(frameSize, entry.plainBytes);
   return {
     frameSize,
     frames: map.length,

@@ -112,7 +112,7 @@ describe('a disk whose frames are in dumps of several exports', () => {
     for (const [day, { reference }] of exports.entries()) {
       const disk = disks[day] ?? Buffer.of();
       const source = await openFrameSource(await openExport(store, reference), 0);
-      expect(source).toMatchObject({ plainBytes: disk.length, frames: exports[day]?.map.length });
+      expect(source).toMatchObject({ plainBytes: disk.length, frames: exports[day]?.map.length, frameSize: 3 * FRAME + 17 });
       for (const offset of [0, 1, FRAME - 1, FRAME, 5 * FRAME, 9 * FRAME + 20, disk.length - 1, Math.floor(disk.length / 2)]) {
         const { start, plain } = await source.at(offset);
         const bytes = plain instanceof Uint8Array ? plain : Buffer.alloc(plain.zeros);
