@@ -85,6 +85,7 @@ beforeAll(async () => {
   await run('import', store, String(plain), '--to', small);
   await run('consolidate', store, String(plain));
   await run('verify', store, String(reference));
+  await run('verify', store, String(plain), '--rehearse', bench.path);
   await run('snapshots', 'check', raw);
   await run('copy', store, String(reference), bench.file('second'));
   await putSomethingInItsPlace(bench.file('second'), String(plain));

@@ -105,3 +105,5 @@ export type { ListedExport, ListStoreRequest, StoreListing } from './operations/
 export { listStore } from './operations/list-store.ts';
 export type { DiffRequest, DiffResult, DiskDifference, FrameTotal } from './operations/diff.ts';
 export { diffExports } from './operations/diff.ts';
+export type { RehearsalResult, RehearsedDisk, RehearseRequest } from './operations/rehearse.ts';
+export { rehearseExport } from './operations/rehearse.ts';

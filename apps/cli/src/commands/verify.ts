@@ -4,7 +4,7 @@ import { VERIFY_DEPTHS } from '@gantry/core';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 import type { OptionSpec } from '../command-line/options.ts';
-import { PARALLEL, parseBytes, RATE, STATE } from '../command-line/options.ts';
+import { PARALLEL, parseBytes, RATE, SCRIPTS, text } from '../command-line/options.ts';
 
 const DEPTH: OptionSpec<VerifyDepth | undefined> = {
   flags: '--depth <depth>',
@@ -29,12 +29,23 @@ const command: CommandModule = defineCommand({
   description:
     'Verify one export, or all exports of a store. What was found is remembered, and gantry list shows it. The exit status is 7 if something is damaged.',
   arguments: ['<store>', '[export]'],
-  options: { ...STATE, ...RATE, ...PARALLEL, depth: DEPTH, budget: BUDGET },
+  options: {
+    ...SCRIPTS,
+    ...RATE,
+    ...PARALLEL,
+    depth: DEPTH,
+    budget: BUDGET,
+    rehearse: text(
+      '--rehearse <directory>',
+      'instead: import through the import scripts into scratch disks in this directory, and export these again',
+    ),
+  },
   examples: [
     'gantry verify /srv/exports web1.example.com',
     'gantry verify /srv/exports web1.example.com@20261123T081500Z --depth stored',
     'gantry verify /srv/exports',
     'gantry verify /srv/exports --budget 5%',
+    'gantry verify /srv/exports web1.example.com --rehearse /var/tmp',
   ],
   run: async (...call) => (await import('../runs/verify.ts')).run(...call),
 });

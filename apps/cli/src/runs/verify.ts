@@ -1,36 +1,71 @@
-import type { VerifyBudget, VerifyDepth, VerifyResult, VerifyStoreResult } from '@gantry/core';
-import { ERROR_EXIT_CODES, GantryError, verifyExport, verifyStore } from '@gantry/core';
+import type { RehearsalResult, VerifyBudget, VerifyDepth, VerifyResult, VerifyStoreResult } from '@gantry/core';
+import { ERROR_EXIT_CODES, GantryError, rehearseExport, verifyExport, verifyStore } from '@gantry/core';
+import type { Store } from '@gantry/transport';
 import { formatBytes } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import type { OptionValues } from '../command-line/command.ts';
-import type { PARALLEL, RATE, STATE } from '../command-line/options.ts';
+import type { PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
 
-type Options = OptionValues<typeof STATE & typeof RATE & typeof PARALLEL> & {
+type Options = OptionValues<typeof SCRIPTS & typeof RATE & typeof PARALLEL> & {
   readonly depth: VerifyDepth | undefined;
   readonly budget: VerifyBudget | undefined;
+  readonly rehearse: string | undefined;
 };
 
 /** Runs `gantry verify`. */
 export async function run(session: Session, [address, reference]: readonly [string, string | undefined], options: Options): Promise<void> {
-  const { parallel, depth, budget } = options;
+  assertTogether(reference, options);
+  await using store = await session.open(address, 'read');
+  if (reference === undefined) await verifyAll(session, store, options);
+  else if (options.rehearse === undefined) await verifyOne(session, store, reference, options);
+  else await rehearseOne(session, store, reference, { ...options, rehearse: options.rehearse });
+}
+
+function assertTogether(reference: string | undefined, { budget, depth, rehearse }: Options): void {
   if (reference !== undefined && budget !== undefined) {
     throw new GantryError('USAGE', {
       message: '--budget is for all exports of a store, and one export is named',
       hint: 'Leave out the export or the budget.',
     });
   }
-  await using store = await session.open(address, 'read');
-  const { signal, onEvent, stateDirectory } = session.operation;
-  const request = { store, signal, onEvent, parallel, depth };
-  if (reference !== undefined) {
-    const result = await verifyExport({ ...request, export: reference, remember: { stateDirectory } });
-    session.output.result({ operation: 'verify', ...result }, describeOne(result));
-    return;
-  }
-  const result = await verifyStore({ ...request, budget, stateDirectory });
+  if (depth === undefined || rehearse === undefined) return;
+  throw new GantryError('USAGE', {
+    message: '--rehearse has no --depth: every frame that is imported is checked',
+    hint: 'Use one of them.',
+  });
+}
+
+async function verifyOne({ operation, output }: Session, store: Store, reference: string, { parallel, depth }: Options): Promise<void> {
+  const { signal, onEvent, stateDirectory } = operation;
+  const result = await verifyExport({ store, export: reference, signal, onEvent, parallel, depth, remember: { stateDirectory } });
+  output.result({ operation: 'verify', ...result }, describeOne(result));
+}
+
+async function rehearseOne(
+  { operation, output }: Session,
+  store: Store,
+  reference: string,
+  { parallel, rehearse: directory }: Options & { readonly rehearse: string },
+): Promise<void> {
+  const result = await rehearseExport({ ...operation, store, export: reference, parallel, directory, remember: true });
+  output.result({ operation: 'verify', depth: 'rehearsal', ...result }, describeRehearsal(result));
+}
+
+async function verifyAll(session: Session, store: Store, { parallel, depth, budget, rehearse }: Options): Promise<void> {
+  const result = await verifyStore({ ...session.operation, store, parallel, depth, budget, rehearseIn: rehearse });
   if (result.damaged > 0) session.exitWith(ERROR_EXIT_CODES.DUMP_DAMAGED);
   else if (result.unreadable > 0) session.exitWith(ERROR_EXIT_CODES.STORE_FAILED);
   session.output.result({ operation: 'verify', store: store.address, ...result }, describeAll(result));
+}
+
+/** What a rehearsal proves depends on the scripts, so it is said of each disk. */
+function describeRehearsal({ reference, disks, plainBytes }: RehearsalResult): readonly string[] {
+  const proofs = disks.map(({ disk, proof, expectedBytes, exportedBytes }) =>
+    proof === 'equal'
+      ? `disk ${disk}: imported, and exporting it again gives the same bytes`
+      : `disk ${disk}: imported, and exporting it again gives ${formatBytes(exportedBytes)} instead of ${formatBytes(expectedBytes)}`,
+  );
+  return [...proofs, `${reference}: restored into scratch disks (${formatBytes(plainBytes)})`];
 }
 
 function describeOne({ reference, depth, checksums, plainBytes }: VerifyResult): string {
@@ -40,7 +75,8 @@ function describeOne({ reference, depth, checksums, plainBytes }: VerifyResult):
   return `${reference}: every frame and digest is correct (${formatBytes(plainBytes)})`;
 }
 
-const FOUND: Readonly<Record<VerifyDepth, string>> = {
+const FOUND: Readonly<Record<VerifyStoreResult['depth'], string>> = {
+  rehearsal: 'restored into scratch disks',
   present: 'every file is there with its size',
   stored: 'every digest is correct',
   frames: 'every frame and digest is correct',

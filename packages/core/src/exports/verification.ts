@@ -14,6 +14,10 @@ export const REMEMBERED_DEPTHS = ['stored', 'frames', 'rehearsal'] as const;
 
 export type RememberedDepth = (typeof REMEMBERED_DEPTHS)[number];
 
+export function isRememberedDepth(depth: string): depth is RememberedDepth {
+  return REMEMBERED_DEPTHS.some((known) => known === depth);
+}
+
 /** What one verification of an export found. */
 export interface Verification {
   /** When it ended: ISO 8601, UTC. */

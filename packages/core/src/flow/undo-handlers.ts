@@ -1,5 +1,6 @@
 import { definitionNotice, newInstanceNotice, originNotice } from './notices.ts';
 import type { Remedy } from '../runs/undo.ts';
+import { scratchUndo } from './scratch-disks.ts';
 import { scriptUndo } from '../scripts/undo-script.ts';
 import { createProviders } from '../snapshots/registry.ts';
 import { freezeUndo } from '../snapshots/freeze.ts';
@@ -8,7 +9,7 @@ import { snapshotUndo } from '../snapshots/undo-snapshot.ts';
 
 /**
  * Undoes everything a killed run may have left on this machine: first processes, which may write to a disk or have a snapshot open, then
- * freezes and pauses, then snapshots. At last it says what may be left where instances are described.
+ * freezes and pauses, then snapshots and scratch disks. At last it says what may be left where instances are described.
  */
 export function undoHandlers(): readonly Remedy[] {
   return [
@@ -16,6 +17,7 @@ export function undoHandlers(): readonly Remedy[] {
     freezeUndo,
     pauseUndo,
     snapshotUndo(createProviders()),
+    scratchUndo,
     undecidedPauseNotice,
     definitionNotice,
     originNotice,

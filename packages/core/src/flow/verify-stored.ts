@@ -38,12 +38,14 @@ export async function storedProblems(
   for (const dump of found.dumps) {
     await check(() => found.frameMap(dump.index, { signal }));
     const { record } = dump;
+    // Of an export that is read by its maps, the record is that of its own pack, if it has one.
     if (record === undefined || record.storedBytes === 0) continue;
     await check(async () => {
-      const digest = await digests.of(`${exportPrefix(found.instance, found.id)}${dump.name}`, { signal });
-      if (digest === undefined) throw dumpMissing(found.reference, dump);
+      const { name } = record;
+      const digest = await digests.of(`${exportPrefix(found.instance, found.id)}${name}`, { signal });
+      if (digest === undefined) throw dumpMissing(found.reference, { ...dump, name });
       const problem = sizeProblem(record, digest.size) ?? digestProblem(record.sha256, digest);
-      if (problem !== undefined) throw damagedDump(`${dump.name} of ${found.reference}`, problem, dump.index);
+      if (problem !== undefined) throw damagedDump(`${name} of ${found.reference}`, problem, dump.index);
     });
   }
   return problems;

@@ -24,16 +24,19 @@ import { withFirstError } from '../report/first-error.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
+import { isRehearsalProblem, rehearseExport } from './rehearse.ts';
 import type { VerifyDepth } from './verify.ts';
 import { checkExport, checkOwnStored } from './verify.ts';
 
 /** How much one run reads: about so many bytes, or that share of all that is stored. */
 export type VerifyBudget = { readonly bytes: number } | { readonly percent: number };
 
-export interface VerifyStoreRequest extends Pick<OperationOptions, 'signal' | 'onEvent' | 'stateDirectory'> {
+export interface VerifyStoreRequest extends OperationOptions {
   readonly store: Store;
   /** `stored` where absent. */
   readonly depth?: VerifyDepth | undefined;
+  /** Imports each export into scratch disks in this directory, and exports them again, in the place of a depth. */
+  readonly rehearseIn?: string | undefined;
   /** Everything where absent. The export at which it is used up is still verified. */
   readonly budget?: VerifyBudget | undefined;
   /** Exports, or disks of one export, under way at once; default 4. */
@@ -53,7 +56,7 @@ export interface VerifiedExport {
 }
 
 export interface VerifyStoreResult {
-  readonly depth: VerifyDepth;
+  readonly depth: VerifyDepth | 'rehearsal';
   /** Everything that this run looked at, damage first. */
   readonly exports: readonly VerifiedExport[];
   readonly damaged: number;
@@ -90,7 +93,8 @@ export function verifyStore(request: VerifyStoreRequest): Promise<VerifyStoreRes
 }
 
 async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult> {
-  const { depth = 'stored', budget } = request;
+  const { budget } = request;
+  const depth = request.rehearseIn === undefined ? (request.depth ?? 'stored') : 'rehearsal';
   if (depth === 'present' && budget !== undefined) {
     throw new GantryError('USAGE', {
       message: 'a budget is for what is read, and the depth present reads no dumps',
@@ -102,7 +106,7 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
   reporter.stage(`looking through ${request.store.address}`);
   const survey = await findVerifiable(request.store, records, { depth: depth === 'present' ? undefined : depth, signal });
   const counted = countReads(request.store);
-  const run = new StoreVerification({ store: counted.store, survey, records, reporter, parallel: request.parallel });
+  const run = new StoreVerification({ store: counted.store, survey, records, reporter, request });
   const limit = bytesOf(budget, survey);
   if (depth !== 'present') await run.verifyAll(depth, () => counted.bytes() < limit, signal);
   return {
@@ -125,7 +129,7 @@ interface StoreVerificationOptions {
   readonly survey: StoreSurvey;
   readonly records: VerificationRecords;
   readonly reporter: Reporter;
-  readonly parallel: number | undefined;
+  readonly request: VerifyStoreRequest;
 }
 
 /** One item as it was found. */
@@ -153,8 +157,9 @@ class StoreVerification {
 
   /** @param mayStart whether there is budget for one more */
   async verifyAll(depth: RememberedDepth, mayStart: () => boolean, signal: AbortSignal): Promise<void> {
-    const items = this.#o.survey.items.toSorted((a, b) => a.verifiedAt - b.verifiedAt);
-    const atOnce = depth === 'stored' ? (this.#o.parallel ?? DEFAULT_PARALLEL_DISKS) : 1;
+    const isMeant = ({ kind }: VerifiableItem): boolean => depth !== 'rehearsal' || kind === 'export';
+    const items = this.#o.survey.items.filter(isMeant).toSorted((a, b) => a.verifiedAt - b.verifiedAt);
+    const atOnce = depth === 'stored' ? (this.#o.request.parallel ?? DEFAULT_PARALLEL_DISKS) : 1;
     try {
       await sideBySide(items, atOnce, signal, async (item, signal) => {
         if (!mayStart()) this.#left.push(item);
@@ -167,7 +172,9 @@ class StoreVerification {
     }
   }
 
-  result(depth: VerifyDepth): Pick<VerifyStoreResult, 'exports' | 'damaged' | 'unreadable' | 'left' | 'oldestLeft' | 'remembered'> {
+  result(
+    depth: VerifyStoreResult['depth'],
+  ): Pick<VerifyStoreResult, 'exports' | 'damaged' | 'unreadable' | 'left' | 'oldestLeft' | 'remembered'> {
     if (depth === 'present') this.#takeSound();
     const order = ['damaged', 'unreadable', 'sound'];
     const exports = [...this.#results.values()].toSorted((a, b) => order.indexOf(a.result) - order.indexOf(b.result));
@@ -215,8 +222,24 @@ class StoreVerification {
     if (!directory.files.has(MANIFEST_FILE) && !directory.files.has(CONFIG_FILE)) return undefined;
     const found = await openFound(store, { directory, warnings: [] }, { signal });
     const objects = found.manifest === undefined ? [] : ownMarks(found.manifest);
+    if (depth === 'rehearsal') {
+      // It does not say enough of its instance.
+      if (found.origin === 'ganeti') return undefined;
+      return { objects, problem: await this.#rehearsalProblem(found.reference, signal) };
+    }
     const problems = depth === 'stored' ? await this.#storedProblems(found, signal) : await this.#frameProblems(found, signal);
     return { objects, problem: oneProblem(problems) };
+  }
+
+  async #rehearsalProblem(reference: string, signal: AbortSignal): Promise<GantryError | undefined> {
+    const { store, request } = this.#o;
+    try {
+      await rehearseExport({ ...request, store, export: reference, directory: request.rehearseIn ?? '', signal });
+      return undefined;
+    } catch (error) {
+      if (isRehearsalProblem(error)) return error;
+      throw error;
+    }
   }
 
   /** Without checksums there are only the frames to check. */
@@ -227,9 +250,9 @@ class StoreVerification {
   }
 
   async #frameProblems(found: StoredExport, signal: AbortSignal): Promise<readonly GantryError[]> {
-    const { store, reporter, parallel } = this.#o;
+    const { store, reporter, request } = this.#o;
     try {
-      await checkExport(store, found, { signal, reporter, parallel });
+      await checkExport(store, found, { signal, reporter, parallel: request.parallel });
       return [];
     } catch (error) {
       if (isDamage(error)) return [error];

@@ -8,12 +8,11 @@ import { parseSha256Sums } from '../exports/sha256sums.ts';
 import { PackDigests } from '../exports/pack-digests.ts';
 import { digestText } from '../exports/small-object.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
-import { ownMarks, verificationOf } from '../exports/verification.ts';
-import { VerificationRecords } from '../exports/verification-records.ts';
+import type { RememberOptions } from '../flow/remembering.ts';
+import { remembering } from '../flow/remembering.ts';
 import { startCall } from '../flow/session.ts';
 import { verifyDumps } from '../flow/verify-dumps.ts';
 import { isDamage, oneProblem, packProblems, storedProblems } from '../flow/verify-stored.ts';
-import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
 
@@ -26,7 +25,7 @@ export interface VerifyRequest extends Pick<OperationOptions, 'signal' | 'onEven
   /** Disks under way at once; default 4. */
   readonly parallel?: number | undefined;
   /** Remembers the result, in the store or in this state directory (`stateDirectoryPath`). */
-  readonly remember?: { readonly stateDirectory?: string | undefined } | undefined;
+  readonly remember?: RememberOptions['remember'];
 }
 
 export interface VerifyResult {
@@ -57,7 +56,7 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
   const { signal, reporter } = startCall('verify', request);
   const found = await openExport(store, request.export, { signal });
   for (const warning of found.warnings) reporter.warn(warning);
-  const plainBytes = await remembering(request, found, reporter, async () => {
+  const plainBytes = await remembering({ ...request, depth, isProblem: isDamage }, found, reporter, async () => {
     // Without checksums there are only the frames to check.
     if (depth === 'frames' || (depth === 'stored' && found.origin === 'ganeti'))
       return await checkExport(store, found, { signal, reporter, parallel });
@@ -68,35 +67,6 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
     return 0;
   });
   return { reference: found.reference, depth, checksums: found.origin === 'gantry', plainBytes, warnings: reporter.warnings };
-}
-
-/** Remembers that an export is sound, or what is damaged. Where that cannot be remembered, it can be verified again. */
-async function remembering(
-  { store, depth = 'frames', remember, signal }: VerifyRequest,
-  { instance, id, manifest }: StoredExport,
-  reporter: Reporter,
-  work: () => Promise<number>,
-): Promise<number> {
-  const keep = async (problem?: GantryError): Promise<void> => {
-    if (remember === undefined || depth === 'present') return;
-    try {
-      const records = new VerificationRecords(store, remember.stateDirectory);
-      const found = verificationOf(manifest === undefined ? [] : ownMarks(manifest), problem);
-      await records.note(instance, id, depth, found, { signal });
-      await records.save({ signal });
-    } catch (error) {
-      signal?.throwIfAborted();
-      reporter.warn(`cannot remember that it was verified: ${errorText(error)}`);
-    }
-  };
-  try {
-    const plainBytes = await work();
-    await keep();
-    return plainBytes;
-  } catch (error) {
-    if (isDamage(error)) await keep(error);
-    throw error;
-  }
 }
 
 /** Everything that an export needs, as it is stored: also the packs in directories of others. @returns every damage */

@@ -47,6 +47,7 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   NATIVE_DAMAGED: 'A file of the native description of an export is missing, or differs from what the manifest says.',
   CODEC_UNKNOWN: 'The dump has a codec that this version of Gantry does not know.',
   FRAMES_UNKNOWN: 'Parts of this dump cannot be read: it has no frame table, or its store reads only complete objects.',
+  REHEARSAL_FAILED: 'An export was imported into scratch disks, and exporting these again did not give the data of the export.',
   STORE_ADDRESS: "The store's address is not valid.",
   STORE_NOT_FOUND: 'There is no store at this address; gantry store init makes one.',
   STORE_VERSION: 'A later version of Gantry made the store.',
