@@ -31,10 +31,11 @@ beforeAll(async () => {
   scope = new AsyncDisposableStack();
   home = scope.use(await makeTemporaryDirectory());
   server = scope.use(await startSshServer());
-  for (const disk of ['a', 'b']) await makeRandomFile(home.file(`${disk}.img`), 3 * MiB, `disk ${disk}`);
+  for (const disk of ['a', 'b', 'c']) await makeRandomFile(home.file(`${disk}.img`), 3 * MiB, `disk ${disk}`);
   for (const disk of ['x', 'y']) await makeSparseFile(home.file(`${disk}.img`), 3 * MiB);
   await describeInstance('here', ['a', 'b']);
   await describeInstance('there', ['x', 'y']);
+  await describeInstance('later', ['c', 'b']);
   expect(await gantry('store', 'init', home.file('origin'))).toMatchObject({ exitCode: 0 });
   expect(await gantry('export', home.file('here.yaml'), home.file('origin'))).toMatchObject({ exitCode: 0 });
   const [id = ''] = await readdir(home.file('origin', NAME));
@@ -103,6 +104,12 @@ async function leaveUnfinished(path: string, address: string): Promise<void> {
 
 const OPERATIONS: readonly Operation[] = [
   { name: 'export', prepare: nothing, args: (address) => ['export', home.file('here.yaml'), address], mayBe: 'with more' },
+  {
+    name: 'incremental export',
+    prepare: nothing,
+    args: (address) => ['export', home.file('later.yaml'), address, '--incremental'],
+    mayBe: 'with more',
+  },
   {
     name: 'import',
     prepare: nothing,
@@ -194,11 +201,18 @@ async function expectNothingLeft({ mayBe }: Operation, path: string, address: st
     const { exitCode, stderr } = await gantry('verify', address, reference.replace('/', '@'));
     expect(exitCode, stderr).toBe(0);
   }
-  const names = await readdir(path);
+  // What `gantry verify` remembers stays.
+  const names = (await readdir(path)).filter((name) => name !== 'gantry-verified');
   expect(names.toSorted()).toEqual(['gantry-store.json', ...(exports.length > 0 ? [NAME] : [])]);
   const state = await Promise.all(['runs', 'locks'].map((directory) => readdir(home.file('state', directory)).catch(() => [])));
   expect(state.flat()).toEqual([]);
 }
+
+/** Of a full export, and of one that stores the changed one of two disks. */
+const FILES = [
+  ['SHA256SUMS', 'config.ini', 'disk0.zst', 'disk1.zst', 'frames.table', 'manifest.json'],
+  ['SHA256SUMS', 'config.ini', 'disk0.map', 'disk0.pack.zst', 'disk1.map', 'manifest.json'],
+];
 
 /** Complete exports, each of which must have exactly the files of an export. */
 async function exportsIn(path: string): Promise<readonly string[]> {
@@ -206,7 +220,7 @@ async function exportsIn(path: string): Promise<readonly string[]> {
   const found: string[] = [];
   for (const id of ids) {
     const files = await readdir(join(path, NAME, id));
-    expect(files.toSorted(), id).toEqual(['SHA256SUMS', 'config.ini', 'disk0.zst', 'disk1.zst', 'frames.table', 'manifest.json']);
+    expect(FILES, id).toContainEqual(files.toSorted());
     found.push(join(NAME, id));
   }
   return found.toSorted();

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ByteSource, CallOptions, CommitDigest, Digest, PendingObject } from '@gantry/transport';
+import { abortable } from '@gantry/transport';
 import type { EncodedDump } from '../frames/encode-dump.ts';
 import type { FrameMap } from '../frames/frame-map.ts';
 import type { FrameTable } from '../frames/frame-table.ts';
@@ -9,6 +10,9 @@ import type { FrameCut } from './frame-cuts.ts';
 import { renderFrameMap } from './frame-map-text.ts';
 import type { MapRecord } from './manifest.ts';
 import type { PackRecord } from './packs.ts';
+
+/** About the longest line of a frame map. */
+const MAP_LINE_BYTES = 160;
 
 /** How the frame map of a dump is written. */
 export interface MapOptions {
@@ -66,10 +70,12 @@ export interface DumpWriter extends AsyncDisposable {
 /** The export that a dump belongs to, and what it does for it. */
 export interface DumpPlace extends Pick<PackRecord, 'instance' | 'exportId' | 'name'> {
   readonly map: MapOptions | undefined;
+  /** Starts the dump's object. */
+  readonly begin: (options: CallOptions) => Promise<PendingObject>;
   /** Opens the dump's object, which is complete. */
   readonly read: (options: CallOptions) => Promise<ByteSource>;
-  /** Starts the object of the map. */
-  readonly beginMap: (options: CallOptions) => Promise<PendingObject>;
+  /** Starts the object of the map. @param expectedBytes about how long it will be */
+  readonly beginMap: (expectedBytes: number, options: CallOptions) => Promise<PendingObject>;
   /** Called when its object is there. */
   readonly committed: () => void;
   readonly finished: (dump: FinishedDump) => void;
@@ -78,22 +84,22 @@ export interface DumpPlace extends Pick<PackRecord, 'instance' | 'exportId' | 'n
 
 /** A dump on its way into a store. */
 export class LayoutDump implements DumpWriter {
-  readonly #pending: PendingObject;
+  #pending: PendingObject | undefined;
   readonly #place: DumpPlace;
 
-  constructor(pending: PendingObject, place: DumpPlace) {
+  /** @param pending its object; undefined for one that is started with its first byte */
+  constructor(pending: PendingObject | undefined, place: DumpPlace) {
     this.#pending = pending;
     this.#place = place;
   }
 
   async write(dump: EncodedDump, options: CallOptions = {}): Promise<WrittenDump> {
-    await this.#pending.append(dump.stored, options);
+    await this.#append(dump.stored, options);
     const summary = dump.summary();
     const table = dump.table();
     const digest = table === undefined && summary.storedBytes === 0 ? undefined : { size: summary.storedBytes, sha256: summary.sha256 };
-    if (digest === undefined) await this.#pending.discard();
-    else {
-      await this.#pending.commit(digest, options);
+    if (digest !== undefined) {
+      await (await this.#started(options)).commit(digest, options);
       this.#place.committed();
     }
     const map = await this.#writeMap(dump.map(), summary, options);
@@ -103,8 +109,8 @@ export class LayoutDump implements DumpWriter {
   }
 
   async assemble(dump: AssembledDump, options: CallOptions = {}): Promise<WrittenDump> {
-    const expected = await dump.append(this.#pending, options);
-    await this.#pending.commit(expected, options);
+    const pending = await this.#started(options);
+    await pending.commit(await dump.append(pending, options), options);
     this.#place.committed();
     await using source = await this.#place.read(options);
     const { summary, table, map: made } = await dump.check(source, options);
@@ -116,7 +122,27 @@ export class LayoutDump implements DumpWriter {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#place.closed();
-    await this.#pending[Symbol.asyncDispose]();
+    await this.#pending?.[Symbol.asyncDispose]();
+  }
+
+  async #started(options: CallOptions): Promise<PendingObject> {
+    return (this.#pending ??= await this.#place.begin(options));
+  }
+
+  /** Starts the object with the first byte, if it was not started before. */
+  async #append(stored: AsyncIterable<Uint8Array>, options: CallOptions): Promise<void> {
+    if (this.#pending !== undefined) {
+      await this.#pending.append(stored, options);
+      return;
+    }
+    const chunks = abortable(stored, options.signal);
+    try {
+      const first = await chunks.next();
+      if (first.done !== true) await (await this.#started(options)).append(startingWith(first.value, chunks), options);
+    } finally {
+      // Not awaited: where the store failed, the source may be producing its next chunk for a long time.
+      chunks.return().catch(() => undefined);
+    }
   }
 
   async #writeMap(made: FrameMap | undefined, summary: DumpSummary, options: CallOptions): Promise<MapRecord | undefined> {
@@ -125,7 +151,7 @@ export class LayoutDump implements DumpWriter {
     if (made === undefined) throw new TypeError(`${name} has no frame map`);
     const own = { instance, exportId, name, codec: summary.codec, size: summary.storedBytes, sha256: summary.sha256 };
     const { map, packs } = compactMap(made, [...asked.packs, own]);
-    await using pending = await beginMap(options);
+    await using pending = await beginMap((packs.length + map.length) * MAP_LINE_BYTES, options);
     const digest = createHash('sha256');
     let size = 0;
     const text = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
@@ -140,4 +166,9 @@ export class LayoutDump implements DumpWriter {
     await pending.commit(record, options);
     return record;
   }
+}
+
+async function* startingWith<T>(first: T, rest: AsyncGenerator<T, void, undefined>): AsyncGenerator<T, void, undefined> {
+  yield first;
+  yield* rest;
 }

@@ -154,14 +154,17 @@ class LayoutWriter implements StoreExportWriter {
     this.#dumps.set(name, undefined);
     const isCopied = assembledBytes !== undefined && this.#store.capabilities.rangedCopy === true;
     const digestBy = isCopied ? 'reader' : 'caller';
-    const pending = await this.#begin(name, { ...options, digestBy, expectedBytes: assembledBytes });
+    const begin = (call: CallOptions): Promise<PendingObject> => this.#begin(name, { ...call, digestBy, expectedBytes: assembledBytes });
+    // A pack may have no frames, and then there is nothing to start.
+    const pending = map === undefined || assembledBytes !== undefined ? await begin(options) : undefined;
     const dump: LayoutDump = new LayoutDump(pending, {
       instance: this.#instance,
       exportId: this.id,
       name,
       map,
+      begin,
       read: (call) => this.#store.read(`${this.#prefix}${name}`, call),
-      beginMap: (call) => this.#beginMap(map?.disk ?? 0, call),
+      beginMap: (expectedBytes, call) => this.#beginMap(map?.disk ?? 0, { ...call, expectedBytes }),
       committed: () => this.#written.add(name),
       finished: (finished) => this.#dumps.set(name, finished),
       closed: () => this.#open.delete(dump),
@@ -170,7 +173,7 @@ class LayoutWriter implements StoreExportWriter {
     return dump;
   }
 
-  #beginMap(disk: number, options: CallOptions): Promise<PendingObject> {
+  #beginMap(disk: number, options: BeginOptions): Promise<PendingObject> {
     const name = mapFileName(disk);
     this.#maps.add(name);
     return this.#begin(name, options);
@@ -256,11 +259,13 @@ class LayoutWriter implements StoreExportWriter {
   /** Somebody may have taken this export for a dead one and cleared it: then no manifest may say that it is whole. */
   async #assertStillThere(manifest: Manifest, options: CallOptions): Promise<void> {
     await this.#assertClaimed(options);
-    const gone = await findMissing(this.#store, [this.#prefix], ownObjects(manifest), options);
-    if (gone !== undefined) throw this.#changedByOther(gone.name);
-    const others = packsOfOthers(manifest).map(({ instance }) => `${instance}/`);
-    const lost = await findMissing(this.#store, others, objectsOfOthers(manifest), options);
-    if (lost !== undefined) throw this.#packLost(lost);
+    const own = ownObjects(manifest);
+    const others = objectsOfOthers(manifest);
+    // One listing shows both, in most cases.
+    const instances = packsOfOthers(manifest).map(({ instance }) => `${instance}/`);
+    const prefixes = others.length === 0 ? [this.#prefix] : [`${this.#instance}/`, ...instances];
+    const gone = await findMissing(this.#store, prefixes, [...own, ...others], options);
+    if (gone !== undefined) throw own.includes(gone) ? this.#changedByOther(gone.name) : this.#packLost(gone);
   }
 
   async #assertClaimed(options: CallOptions): Promise<void> {
