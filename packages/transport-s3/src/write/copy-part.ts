@@ -17,6 +17,8 @@ export interface CopySource {
   /** Relative to the store's prefix. */
   readonly key: string;
   readonly etag: string;
+  /** Bytes. */
+  readonly size: number;
 }
 
 /** The bytes of a part that the service copies, from `from` up to, but not including, `to`. */

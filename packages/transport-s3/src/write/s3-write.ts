@@ -50,6 +50,8 @@ export class S3Write implements PendingObject {
   /** Undefined where somebody else digests. */
   readonly #hash: Hash | undefined;
   readonly #cut = new AbortController();
+  /** Objects that ranges were copied from, by their keys. */
+  readonly #sources = new Map<string, CopySource>();
   #upload: MultipartUpload | undefined;
   #state: 'open' | 'failed' | 'committed' | 'discarded' = 'open';
   #received = 0;
@@ -101,14 +103,12 @@ export class S3Write implements PendingObject {
     }
   }
 
-  async appendRange({ key, offset, length }: ObjectRange, { signal }: CallOptions = {}): Promise<number> {
+  async appendRange(range: ObjectRange, { signal }: CallOptions = {}): Promise<number> {
     this.#assertOpen('append to');
     assertRangeCopy(this.key, this.#options.digestBy);
-    assertKey(key);
+    assertKey(range.key);
     try {
-      const { etag, objectSize } = await statForRead(this.#context, key, signal);
-      assertRange(key, { offset, length, objectSize });
-      return await this.#copyRange({ key, etag }, offset, offset + length, signal);
+      return await this.#appendRange(range, signal);
     } catch (error) {
       if (this.#state === 'open') this.#state = 'failed';
       throw error;
@@ -183,20 +183,33 @@ export class S3Write implements PendingObject {
   }
 
   /** Long ranges are copied by the service, as parts of their own. @returns how many bytes passed through here */
-  async #copyRange(source: CopySource, from: number, to: number, signal: AbortSignal | undefined): Promise<number> {
+  async #appendRange({ key, offset, length }: ObjectRange, signal: AbortSignal | undefined): Promise<number> {
+    const { plan } = this.#options;
+    const { copies } = this.#context;
     // What was appended before becomes a part too, which must not be too small.
     const lead = this.#buffer === undefined ? 0 : Math.max(0, S3_LIMITS.minPartBytes - this.#filled);
-    const { plan } = this.#options;
     const partBytes = plan.partBytes(this.#sender.count + 1);
-    const start = from + lead;
-    const state = this.#context.copies?.get(source.key);
-    if (to - start < minCopyBytes(partBytes) || this.#context.copies === undefined || state === 'refused')
-      return await this.#pass(source, from, to, signal);
-    await this.#pass(source, from, start, signal);
+    const end = offset + length;
+    const isWorthIt = length - lead >= minCopyBytes(partBytes) && copies !== undefined && copies.get(key) !== 'refused';
+    if (!isWorthIt) return await this.#pass({ key }, offset, end, signal);
+    const source = await this.#sourceOf(key, signal);
+    assertRange(key, { offset, length, objectSize: source.size });
+    const start = offset + lead;
+    if (lead > 0) await this.#pass(source, offset, start, signal);
     await this.#sendFilled(signal);
-    if (this.#received + (to - start) > plan.maxObjectBytes) throw this.#tooLarge(plan.maxObjectBytes);
-    if (await this.#copyParts(copyRanges(source, start, to, partBytes), signal)) return lead;
-    return lead + (await this.#pass(source, start, to, signal));
+    if (this.#received + (end - start) > plan.maxObjectBytes) throw this.#tooLarge(plan.maxObjectBytes);
+    if (await this.#copyParts(copyRanges(source, start, end, partBytes), signal)) return lead;
+    return lead + (await this.#pass(source, start, end, signal));
+  }
+
+  /** Asked once for all ranges of an object: each copy is on the condition that it is the same. */
+  async #sourceOf(key: string, signal: AbortSignal | undefined): Promise<CopySource> {
+    const known = this.#sources.get(key);
+    if (known !== undefined) return known;
+    const { etag, objectSize } = await statForRead(this.#context, key, signal);
+    const source = { key, etag, size: objectSize };
+    this.#sources.set(key, source);
+    return source;
   }
 
   /** @returns false if the service does not do that; then nothing was copied */
@@ -216,8 +229,12 @@ export class S3Write implements PendingObject {
     return true;
   }
 
-  async #pass({ key, etag }: CopySource, from: number, to: number, signal: AbortSignal | undefined): Promise<number> {
-    if (from === to) return 0;
+  async #pass(
+    { key, etag }: Pick<CopySource, 'key'> & Partial<CopySource>,
+    from: number,
+    to: number,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
     await using bytes = await openSource(this.#context, key, { offset: from, length: to - from, signal, etag });
     for await (const chunk of bytes) await this.#take(chunk, signal);
     return to - from;
