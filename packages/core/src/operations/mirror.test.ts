@@ -96,6 +96,20 @@ describe('a mirror', () => {
     expect(await keysOf(target, `web1/${idOf(2)}/`)).toEqual([]);
   });
 
+  test('passes over what is removed at its source meanwhile, without an error', async () => {
+    const source = await sampleSource();
+    const target = await newTarget();
+    const pruned = watchedStore(source, {
+      before: async (call) => {
+        if (call === `read web1/${idOf(2)}/disk0.img`)
+          for (const key of await keysOf(source, `web1/${idOf(2)}/`)) await source.remove([key]);
+      },
+    });
+    const { exports, warnings } = await mirror(pruned, target);
+    expect({ outcomes: exports.map(({ outcome }) => outcome), warnings }).toEqual({ outcomes: Array(5).fill('copied'), warnings: [] });
+    expect(await keysOf(target, `web1/${idOf(2)}/`)).toEqual([]);
+  });
+
   test('ends when its target is full, and the next one continues', async () => {
     const source = await sampleSource();
     const memory = new Memory();

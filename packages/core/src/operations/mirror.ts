@@ -4,7 +4,7 @@ import { findCopied } from '../exports/copied-manifest.ts';
 import { lookAtPlace, otherExport } from '../exports/copy-place.ts';
 import type { ExportDirectory } from '../exports/directories.ts';
 import { isRemoved, readAllDirectories, readDirectories } from '../exports/directories.ts';
-import { formatExportReference, GANETI_ID } from '../exports/export-id.ts';
+import { exportPrefix, formatExportReference, GANETI_ID } from '../exports/export-id.ts';
 import { MANIFEST_FILE } from '../exports/layout.ts';
 import { isSameRun } from '../exports/same-export.ts';
 import { asGantryError, withStoreErrors } from '../exports/store-errors.ts';
@@ -113,14 +113,24 @@ async function mirrorInstance(way: CopyWay, { instance, copy, present }: MirrorP
       if (outcome === 'copied') done.push({ reference, outcome, sentBytes });
     } catch (error) {
       const { message, code } = failureOfOne(error);
-      // Removed at the source since it was listed.
-      if (code === 'EXPORT_NOT_FOUND') continue;
+      if (await isRemovedNow(way, instance, id)) continue;
       way.reporter.warn(`${reference} was not copied: ${message} [${code}]`);
       done.push({ reference, outcome: 'failed', sentBytes: 0, reason: message, code });
       if (code === 'BUSY' || code === 'EXPORT_EXISTS') break;
     }
   }
   return done;
+}
+
+/** Whether the source has removed the export since it was listed. */
+async function isRemovedNow({ source, signal }: CopyWay, instance: string, id: string): Promise<boolean> {
+  try {
+    await source.stat(`${exportPrefix(instance, id)}${MANIFEST_FILE}`, { signal });
+    return false;
+  } catch (error) {
+    if (isStoreError(error, 'not-found')) return true;
+    throw asGantryError(error, source.address);
+  }
 }
 
 /** The failure of one export, after which others can be copied. @throws any other error */
