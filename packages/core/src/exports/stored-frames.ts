@@ -38,7 +38,7 @@ const FRAMES_AHEAD = 8;
 
 /**
  * The stored frames of a disk in the order of its map, without the zeros: read from all its packs, with one request for frames that lie
- * together. They are not checked; * {@link PlainFrames} does that.
+ * together. They are not checked: {@link PlainFrames} does that.
  *
  * @throws GantryError `PACK_MISSING`, `DUMP_MISSING`, `DUMP_DAMAGED`, `STORE_*`; the reason of the signal
  */
