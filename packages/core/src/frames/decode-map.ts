@@ -30,8 +30,10 @@ export interface DecodeMapOptions extends MapPacks {
   readonly onProgress?: DumpProgress | undefined;
 }
 
-/** More than for a dump: frames of several packs are read at once. */
+/** Frames that are read or decoded at once: more than for a dump, since they come from several packs, and most if they are small. */
 const MORE_AHEAD = 3;
+const MAX_AHEAD = 16;
+const AHEAD_BYTES = 24 * 1024 * 1024;
 
 /**
  * The plain stream of a disk by its frame map. A frame is yielded only after its SHA-256 was found to be that of the map.
@@ -57,7 +59,23 @@ export async function* decodeMap(map: FrameMap, o: DecodeMapOptions): AsyncGener
       yield { buffer: fetched.buffer, plain, storedEnd };
     }
   };
-  yield* decodedPieces(start, { ...o, memory, ahead: work.limit + FRAMES_AHEAD + MORE_AHEAD, onProgress: o.onProgress });
+  yield* decodedPieces(start, {
+    ...o,
+    memory,
+    ahead: Math.max(work.limit + FRAMES_AHEAD + MORE_AHEAD, smallFramesAhead(map)),
+    onProgress: o.onProgress,
+  });
+}
+
+function smallFramesAhead(map: FrameMap): number {
+  let frames = 0;
+  let bytes = 0;
+  for (const { kind, plainBytes } of map) {
+    if (kind === 'zeros') continue;
+    frames += 1;
+    bytes += plainBytes;
+  }
+  return Math.min(MAX_AHEAD, Math.floor((AHEAD_BYTES * frames) / Math.max(1, bytes)));
 }
 
 /** Every entry of a map, with its index. */

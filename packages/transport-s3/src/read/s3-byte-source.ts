@@ -97,17 +97,19 @@ export class S3ByteSource implements ByteSource {
   #readAhead(): void {
     const { to } = this.#options.range;
     while (this.#next < to) {
+      const range = { from: this.#next, to: Math.min(this.#next + RANGE_BYTES, to) };
       const limit = this.#context.downloads;
-      const leave = this.#fetches.length === 0 ? limit.force(RANGE_BYTES) : limit.tryEnter(RANGE_BYTES);
+      const memory = bufferBytes(range);
+      const leave = this.#fetches.length === 0 ? limit.force(memory) : limit.tryEnter(memory);
       if (leave === undefined) return;
-      this.#fetches.push(this.#start({ from: this.#next, to: Math.min(this.#next + RANGE_BYTES, to) }, leave));
-      this.#next = Math.min(this.#next + RANGE_BYTES, to);
+      this.#fetches.push(this.#start(range, leave));
+      this.#next = range.to;
     }
   }
 
   #start(range: ByteRange, leave: () => void): Fetch {
     const { buffers } = this.#context;
-    const buffer = buffers.take(RANGE_BYTES);
+    const buffer = buffers.take(bufferBytes(range));
     const bytes = buffer.subarray(0, range.to - range.from);
     const opened = this.#first;
     this.#first = undefined;
@@ -123,4 +125,11 @@ export class S3ByteSource implements ByteSource {
       },
     };
   }
+}
+
+const MIN_BUFFER_BYTES = 64 * 1024;
+
+/** One of a few sizes, so that buffers can be used again: a reader of frames opens many small ranges. */
+function bufferBytes({ from, to }: ByteRange): number {
+  return Math.max(MIN_BUFFER_BYTES, 2 ** Math.ceil(Math.log2(to - from)));
 }
