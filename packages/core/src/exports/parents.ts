@@ -6,12 +6,12 @@ import { readDirectories } from './directories.ts';
 import { readManifest } from './examine.ts';
 import { formatExportReference } from './export-id.ts';
 import { packKey } from './export-objects.ts';
-import { findMissing } from './find-missing.ts';
 import type { FrameCut } from './frame-cuts.ts';
 import { MANIFEST_FILE } from './layout.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
 import { openExport } from './open-export.ts';
 import type { PackRecord } from './packs.ts';
+import { readUsablePacks } from './usable-packs.ts';
 
 /** A disk of an earlier export, to whose frames a new one may refer. */
 export interface ParentDisk {
@@ -146,19 +146,20 @@ export class ParentUnusable extends Error {
  * @throws ParentUnusable for the first that is not; StoreError
  */
 export async function confirmParents(store: Store, parents: readonly ParentDisk[], options: CallOptions): Promise<void> {
-  for (const parent of parents) {
-    const { manifest } = parent;
+  for (const manifest of new Set(parents.map((parent) => parent.manifest))) {
     const now = await manifestIfUsable(store, { instance: manifest.instance.name, id: manifest.exportId }, options);
     if (now === undefined) throw new ParentUnusable(manifest, 'it was removed meanwhile');
     if (JSON.stringify(now.dumps) !== JSON.stringify(manifest.dumps)) throw new ParentUnusable(manifest, 'it was replaced meanwhile');
-    const packs = packsOfParent(parent).map(({ instance, exportId, name, size }) => ({
-      instance,
-      size,
-      key: packKey({ instance, exportId, name }),
-    }));
-    const prefixes = packs.map(({ instance }) => `${instance}/`);
-    const missing = await findMissing(store, prefixes, packs, options);
-    if (missing !== undefined) throw new ParentUnusable(manifest, `${missing.key} is missing or has another size`);
+  }
+  const packs = parents.flatMap((parent) => packsOfParent(parent).map((pack) => ({ manifest: parent.manifest, pack })));
+  const usable = await readUsablePacks(
+    store,
+    packs.map(({ pack }) => pack.instance),
+    options,
+  );
+  const wrong = packs.find(({ pack }) => !usable.has(pack));
+  if (wrong !== undefined) {
+    throw new ParentUnusable(wrong.manifest, `${packKey(wrong.pack)} is missing, has another size, or is being removed`);
   }
 }
 

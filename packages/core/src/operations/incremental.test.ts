@@ -206,8 +206,9 @@ describe('a parent', () => {
 
   test.each([
     ['goes away', 'manifest.json', undefined, 'it was removed meanwhile'],
-    ['loses a pack', 'disk0.pack.zst', undefined, 'disk0.pack.zst is missing or has another size'],
-    ['has a pack that is cut off', 'disk0.pack.zst', 'short', 'disk0.pack.zst is missing or has another size'],
+    ['loses a pack', 'disk0.pack.zst', undefined, 'disk0.pack.zst is missing, has another size, or is being removed'],
+    ['has a pack that is cut off', 'disk0.pack.zst', 'short', 'disk0.pack.zst is missing, has another size, or is being removed'],
+    ['has a pack that prune has marked', 'disk0.pack.zst.unused', '', 'disk0.pack.zst is missing, has another size, or is being removed'],
     ['has a damaged map', 'disk0.map', 'gantry-frame-map 1', 'disk0.map of'],
   ])('that %s after it was claimed is passed over', async (_what, name, content, reason) => {
     await using bench = await makeDiskBench();
