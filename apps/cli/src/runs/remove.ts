@@ -4,7 +4,7 @@ import type { Session } from '../session.ts';
 
 /** Runs `gantry remove`. */
 export async function run(session: Session, [address, reference]: readonly [string, string]): Promise<void> {
-  await using store = await session.open(address, 'read');
+  await using store = await session.open(address, 'write');
   const { keptBytes, unclear } = await removeExport(store, reference, { signal: session.signal });
   for (const why of unclear) session.output.warn(`kept its dumps, because other exports may refer to them: ${why}`);
   if (unclear.length > 0) session.exitWith(ERROR_EXIT_CODES.MANIFEST_DAMAGED);

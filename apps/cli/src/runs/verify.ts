@@ -15,7 +15,8 @@ type Options = OptionValues<typeof SCRIPTS & typeof RATE & typeof PARALLEL> & {
 /** Runs `gantry verify`. */
 export async function run(session: Session, [address, reference]: readonly [string, string | undefined], options: Options): Promise<void> {
   assertTogether(reference, options);
-  await using store = await session.open(address, 'read');
+  // For what is remembered: a store that cannot be written is verified all the same.
+  await using store = await session.open(address, 'write');
   if (reference === undefined) await verifyAll(session, store, options);
   else if (options.rehearse === undefined) await verifyOne(session, store, reference, options);
   else await rehearseOne(session, store, reference, { ...options, rehearse: options.rehearse });
