@@ -7,6 +7,7 @@ import type { Store } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
 import { describe, expect, test } from 'vitest';
 import { getBytes, keysOf, put } from '../../test/sample-export.ts';
+import { makeOperationBench } from '../../test/operation-bench.ts';
 import { SAMPLE_FRAME_BYTES, SampleLineage } from '../../test/sample-lineage.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { listExports } from '../exports/list-exports.ts';
@@ -111,6 +112,23 @@ test('an export that is cut by content becomes one dump that is complete by itse
   expect(stdout.equals(Buffer.concat(frames))).toBe(true);
   await expect(verifyExport({ store, export: reference })).resolves.toMatchObject({ checksums: true });
   expect(await consolidateExport({ store, export: reference })).toMatchObject({ consolidated: false, reference });
+});
+
+test('what scripts wrote, exported incrementally, becomes plain and full', async () => {
+  await using bench = await makeOperationBench({ scripts: {} });
+  const path = bench.instance.disks[0]?.path ?? '';
+  const plain = randomBytes(6 * 1024 * 1024);
+  await writeFile(path, plain);
+  await bench.exportDisks({ incremental: true });
+  const grown = Buffer.concat([randomBytes(1000), plain]);
+  await writeFile(path, grown);
+  const { reference: second } = await bench.exportDisks({ incremental: true });
+  const { reference, copiedBytes } = await consolidateExport({ store: bench.store, export: second });
+  expect(copiedBytes).toBeGreaterThan(0);
+  const { manifest } = await openExport(bench.store, reference);
+  expect(manifest?.dumps).toMatchObject([{ name: 'disk0.zst', map: { cut: 'content', packs: [{ name: 'disk0.zst' }] } }]);
+  await expect(verifyExport({ store: bench.store, export: reference })).resolves.toMatchObject({ plainBytes: grown.length });
+  expect((await diskOf(bench.store, reference)).equals(grown)).toBe(true);
 });
 
 test('a plain full export stays as it is', async () => {
