@@ -1,7 +1,7 @@
 import { CODEC_NAMES, DEFAULT_CODEC, describeLevels } from '@gantry/core';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
-import { CREATE_STORE, PARALLEL, RATE, SCRIPTS, choice, flag, text, wholeNumber, wholeNumbers } from '../command-line/options.ts';
+import { CREATE_STORE, PARALLEL, RATE, SCRIPTS, choice, flag, text, texts, wholeNumber, wholeNumbers } from '../command-line/options.ts';
 import { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 
 const command: CommandModule = defineCommand({
@@ -17,6 +17,12 @@ const command: CommandModule = defineCommand({
     incremental: flag('--incremental', 'store only what earlier exports of the instance lack'),
     trackChanges: flag('--track-changes', 'with --incremental: read only what changed, where the kind of snapshot can say what (os: raw)'),
     base: text('--base <export>', 'with --incremental: INSTANCE@EXPORT-ID of another instance with much of the same data'),
+    fullEvery: wholeNumber(
+      '--full-every <n>',
+      'with --incremental: make a full export once n exports follow each other, the full one counted',
+    ),
+    tag: texts('--tag <tag>', 'a word by which gantry prune --keep-tag keeps the export'),
+    note: text('--note <text>', 'a remark, which gantry show shows'),
     withPrivate: flag('--with-private', 'include private OS parameters and secret native files in the export'),
     throughSource: flag('--through-source', 'have ganeti://MASTER send the disks (as it does for an instance on another host)'),
     listen: text('--listen <address>', 'where nodes of ganeti://MASTER connect to this host: ADDRESS or ADDRESS:PORT'),

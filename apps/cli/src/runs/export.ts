@@ -18,6 +18,9 @@ export async function run(
     readonly level: number | undefined;
     readonly disk: readonly number[] | undefined;
     readonly incremental: true | undefined;
+    readonly fullEvery: number | undefined;
+    readonly tag: readonly string[] | undefined;
+    readonly note: string | undefined;
     readonly base: string | undefined;
     readonly trackChanges: true | undefined;
     readonly withPrivate: true | undefined;
@@ -27,8 +30,12 @@ export async function run(
   },
 ): Promise<void> {
   const started = performance.now();
-  if (options.base !== undefined && options.incremental === undefined) {
-    throw new GantryError('USAGE', { message: '--base goes with --incremental', hint: 'Add --incremental, or leave --base out.' });
+  const alone =
+    options.incremental === true
+      ? undefined
+      : (['base', 'full-every'] as const).find((name) => options[name === 'base' ? name : 'fullEvery'] !== undefined);
+  if (alone !== undefined) {
+    throw new GantryError('USAGE', { message: `--${alone} goes with --incremental`, hint: `Add --incremental, or leave --${alone} out.` });
   }
   const createStore = options.createStore === true || wantsNewStore(session.env);
   const { source, name } = await session.openSourceOf(named);
@@ -48,6 +55,8 @@ export async function run(
     level: options.level,
     parallel: options.parallel,
     incremental: options.incremental,
+    fullEvery: options.fullEvery,
+    labels: { tags: options.tag, note: options.note },
     base: options.base,
     includePrivate: options.withPrivate,
     createStore,

@@ -59,6 +59,8 @@ function showExport(found: StoredExport): readonly string[] {
     ['made by', manifest === undefined ? 'Ganeti, without checksums' : `${manifest.tool.name} ${manifest.tool.version}`],
     ['started', found.started?.toISOString() ?? 'unknown'],
     ...(manifest === undefined ? [] : [['ended', manifest.ended]]),
+    ...(manifest?.tags === undefined ? [] : [['tags', manifest.tags.join(', ')]]),
+    ...(manifest?.note === undefined ? [] : [['note', manifest.note]]),
     ['os', found.os],
     ['hypervisor', found.hypervisor ?? 'unknown'],
     ['node', manifest?.instance.primary_node ?? found.config?.source ?? 'unknown'],

@@ -5,6 +5,7 @@ import { isNativeName, nativeListProblem } from '../instances/native-files.ts';
 import type { Disk, Instance, Network, Nic, Parameters } from '../instances/model.ts';
 import { isReferencePart } from './export-id.ts';
 import { frameTablesBytes } from './frame-tables.ts';
+import { isTag, MAX_NOTE_CHARACTERS, MAX_TAGS } from './labels.ts';
 import { isDumpName, nativeObjectName } from './layout.ts';
 import type { PackRecord } from './packs.ts';
 import type { DumpRecord, Manifest, MapRecord, NativeRecord } from './manifest.ts';
@@ -159,6 +160,9 @@ export const manifestSchema: z.ZodType<Manifest> = z
     instance,
     frameTables: z.object({ size: count, sha256 }).exactOptional(),
     native: z.array(native).exactOptional(),
+    tags: z.array(text.refine(isTag, 'is not a valid tag')).max(MAX_TAGS).exactOptional(),
+    note: text.max(MAX_NOTE_CHARACTERS).exactOptional(),
+    sinceFull: count.min(1).exactOptional(),
     dumps: z.array(dump),
   })
   .superRefine((manifest, context) => {

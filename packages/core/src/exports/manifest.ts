@@ -87,6 +87,12 @@ export type Manifest = {
   readonly frameTables?: Digest;
   /** What the source of the instance said of it in its own form; absent where it said nothing. */
   readonly native?: readonly NativeRecord[];
+  /** What the user called it by, for retention. */
+  readonly tags?: readonly string[];
+  /** What the user says of it. */
+  readonly note?: string;
+  /** How many exports of its lineage were made since the last that refers to no other: 1 for the first after it. In version 3. */
+  readonly sinceFull?: number;
   /** In the order of the disks. Not every disk of the instance needs to have one. */
   readonly dumps: readonly DumpRecord[];
 };

@@ -249,7 +249,7 @@ function retained(manifest: Manifest): RetainedExport {
     const base = parseExportId(exportId)?.started.getTime() ?? -Infinity;
     return base > started.getTime() + MAX_CLOCK_DIFFERENCE_MS;
   });
-  const base = { id: manifest.exportId, started, tags: [] };
+  const base = { id: manifest.exportId, started, tags: manifest.tags ?? [] };
   return younger === undefined
     ? base
     : {

@@ -213,3 +213,17 @@ test('packs in use are those of manifests, and all of the parents of claims', as
   expect(uses.has({ ...PACK, exportId: DAY_2 })).toBe(false);
   expect(uses.has({ instance: 'a', exportId: 'b', name: 'any.zst' })).toBe(true);
 });
+
+test('an export that fails after its manifest was seen leaves the packs to which another refers', async () => {
+  const withdrawn = watchedStore(store, {
+    after: async (call) => {
+      if (call !== `commit ${NAME}/${DAY_1}/manifest.json`) return;
+      const claim = { instance: 'zzz', started: new Date(), runId: 'r', tool: { name: 'gantry', version: '1' }, parents: [FIRST] };
+      await claimExport(store, claim, {});
+      throw new StoreError('unavailable', { message: 'gone' });
+    },
+  });
+  const header = { instance: NAME, started: '2026-11-01T00:00:00.000Z', runId: 'r', tool: { name: 'gantry', version: '1' } };
+  await expect(writeExport(withdrawn, ['first'], header)).rejects.toMatchObject({ code: 'unavailable' });
+  expect(await filesOf(DAY_1)).toEqual(['disk0.img', 'removed.json']);
+});

@@ -1,10 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import type { BeginOptions, CallOptions, PendingObject, Store } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 import { z } from 'zod';
 import type { NativeFile } from '../instances/inventory.ts';
 import { isNativeName } from '../instances/native-files.ts';
 import type { Claim } from './claim.ts';
-import { claimExport, readClaimText, removeClaim } from './claim.ts';
+import { claimExport, parseClaim, readClaimText, removeClaim } from './claim.ts';
 import { renderExportConfig } from './config-export.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import type { ExportObject } from './export-objects.ts';
@@ -17,6 +18,9 @@ import { CLAIM_FILE, CONFIG_FILE, FRAMES_FILE, isDumpName, MANIFEST_FILE, mapFil
 import { allowWriteOnly } from './write-only.ts';
 import type { Manifest, NativeRecord } from './manifest.ts';
 import { checkManifest, LINEAGE_MANIFEST_VERSION, MANIFEST_VERSION, renderManifest } from './manifest.ts';
+import type { PackRecord } from './packs.ts';
+import { removeExport } from './remove-export.ts';
+import { retireExport } from './removed.ts';
 import { renderSha256Sums } from './sha256sums.ts';
 import { digestBytes, digestText, writeBytes, writeText } from './small-object.ts';
 import { assertIsStore } from './store-marker.ts';
@@ -135,6 +139,8 @@ class LayoutWriter implements StoreExportWriter {
   readonly #open = new Set<LayoutDump>();
   /** Objects that were certainly made here. Where nobody could look, another export may stand in the same place. */
   readonly #written = new Set<string>();
+  /** Whether the manifest may have been seen: from then on, others may refer to the packs of this export. */
+  #mayBeSeen = false;
   #state: 'open' | 'committed' | 'aborted' = 'open';
 
   constructor(store: Store, instance: string, claim: Claim, options: StoreSinkOptions) {
@@ -194,6 +200,7 @@ class LayoutWriter implements StoreExportWriter {
 
   async commit(draft: ManifestDraft, options: CallOptions = {}): Promise<Manifest> {
     this.#assertTrue(draft);
+    this.#assertClaimNames(packsOfOthers(draft));
     const tables = this.#frameTables(draft);
     const native = this.#native.size === 0 ? {} : { native: [...this.#native.values()] };
     const form =
@@ -205,6 +212,7 @@ class LayoutWriter implements StoreExportWriter {
     await this.#write(CONFIG_FILE, config, options);
     await this.#write(SUMS_FILE, renderSha256Sums(sums), options);
     await allowWriteOnly(this.#store, undefined, () => this.#assertStillThere(manifest, options));
+    this.#mayBeSeen = true;
     await this.#write(MANIFEST_FILE, renderManifest(manifest), options);
     // One who clears this export takes the claim first, and then looks for a manifest: one of the two sees the other.
     await allowWriteOnly(this.#store, undefined, () => this.#assertClaimed(options));
@@ -222,6 +230,7 @@ class LayoutWriter implements StoreExportWriter {
     await this.#cleanUp(`remove what was written of ${this.reference}`, async (signal) => {
       const claimed = await readClaimText(this.#store, this.#prefix, { signal });
       if (claimed !== undefined && claimed !== this.#claim.text) throw new Error('another export has taken its place');
+      if (this.#mayBeSeen && this.#claim.alone) return this.#withdraw(signal);
       // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
       const all = [MANIFEST_FILE, ...this.#dumps.keys(), ...this.#maps, ...this.#native.keys(), FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
       await this.#remove(this.#claim.alone ? all : all.filter((name) => this.#written.has(name)), signal);
@@ -245,6 +254,13 @@ class LayoutWriter implements StoreExportWriter {
       names.map((name) => `${this.#prefix}${name}`),
       { signal },
     );
+  }
+
+  /** Removes an export that others may have taken for complete: what they refer to stays. */
+  async #withdraw(signal: AbortSignal): Promise<void> {
+    await retireExport(this.#store, { instance: this.#instance, id: this.id }, randomUUID(), { signal });
+    await this.#remove([CLAIM_FILE], signal);
+    await removeExport(this.#store, this.reference, { signal });
   }
 
   /** Says what could not be done instead of failing. */
@@ -292,6 +308,13 @@ class LayoutWriter implements StoreExportWriter {
   #frameTables({ dumps }: ManifestDraft): Uint8Array | undefined {
     const tables = dumps.map(({ name }) => this.#dumps.get(name)?.table);
     return tables.every((table) => table !== undefined) ? encodeFrameTables(tables) : undefined;
+  }
+
+  /** Only what the claim names is kept by those who remove exports meanwhile. */
+  #assertClaimNames(packs: readonly PackRecord[]): void {
+    const named = new Set(parseClaim(this.#claim.text)?.parents);
+    const other = packs.map(({ instance, exportId }) => formatExportReference(instance, exportId)).find((owner) => !named.has(owner));
+    if (other !== undefined) throw new TypeError(`the claim of ${this.reference} does not name ${other} as a parent`);
   }
 
   /** A manifest that says other things than what was written would be found out only on the day when the export is needed. */

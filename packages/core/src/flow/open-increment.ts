@@ -4,6 +4,7 @@ import type { FrameCut } from '../exports/frame-cuts.ts';
 import type { MappedDisk } from '../exports/pack-sources.ts';
 import type { ParentFrames } from '../exports/parent-frames.ts';
 import { readParentFrames } from '../exports/parent-frames.ts';
+import { LINEAGE_MANIFEST_VERSION } from '../exports/manifest.ts';
 import type { ParentDisk } from '../exports/parents.ts';
 import { confirmParents, findParents, parentReferences, ParentUnusable, referenceOf } from '../exports/parents.ts';
 import type { ExportHeader, StoreExportWriter, StoreSink } from '../exports/store-sink.ts';
@@ -26,6 +27,8 @@ export interface IncrementOptions {
   readonly disks: readonly number[];
   readonly codec: Codec;
   readonly cut: FrameCut;
+  /** How many exports a lineage has at most since its last full one, which counts. */
+  readonly fullEvery?: number | undefined;
   /** An export of another instance that is a parent too. */
   readonly base: string | undefined;
   readonly reporter: Reporter;
@@ -38,6 +41,8 @@ export interface OpenedIncrement {
   readonly form: DumpForm;
   /** `INSTANCE@EXPORT-ID` of the exports whose frame maps are used; empty if everything is stored. */
   readonly parents: readonly string[];
+  /** How many exports of the lineage follow the last full one, with this one; undefined for a full one. */
+  readonly sinceFull: number | undefined;
   /** Disks whose frames can be found in the map of their parent by place, by their index. */
   readonly parentDisks: ReadonlyMap<number, TrackedParent>;
 }
@@ -62,6 +67,7 @@ export async function openIncrement(options: IncrementOptions): Promise<OpenedIn
         writer,
         form,
         parentDisks: trackedParents(options, parents, frames),
+        sinceFull: parents.length === 0 ? undefined : sinceFullOf(options, parents) + 1,
         parents: [...new Set(parents.map(({ manifest }) => referenceOf(manifest)))],
       };
     } catch (error) {
@@ -88,15 +94,24 @@ function trackedParents(
   return tracked;
 }
 
+/** How many exports of the lineage have been made since the last full one. */
+function sinceFullOf({ header: { instance } }: IncrementOptions, parents: readonly ParentDisk[]): number {
+  const own = parents.filter(({ manifest }) => manifest.instance.name === instance && manifest.version === LINEAGE_MANIFEST_VERSION);
+  return Math.max(0, ...own.map(({ manifest }) => manifest.sinceFull ?? 0));
+}
+
 /** Credentials that may only add exports cannot look for one. */
-async function chooseParents(
-  { store, header, disks, cut, base, reporter, signal }: IncrementOptions,
-  passedOver: ReadonlySet<string>,
-): Promise<readonly ParentDisk[]> {
+async function chooseParents(options: IncrementOptions, passedOver: ReadonlySet<string>): Promise<readonly ParentDisk[]> {
+  const { store, header, disks, cut, base, fullEvery = Infinity, reporter, signal } = options;
   const request = { instance: header.instance, disks, cut, base, passedOver };
   const found = await allowWriteOnly(store, undefined, () => findParents(store, request, { signal }));
   if (found === undefined) reporter.warn('cannot read earlier exports (permission denied): everything is stored again');
   const parents = found ?? [];
+  const exports = sinceFullOf(options, parents) + 1;
+  if (parents.length > 0 && exports >= fullEvery) {
+    reporter.stage(`a full export is due: the lineage has ${exports} exports`);
+    return [];
+  }
   const alone = disks.filter((disk) => !parents.some((parent) => parent.disk === disk));
   if (found !== undefined && alone.length > 0 && passedOver.size > 0) {
     reporter.warn(`no other export can be the parent of disk ${alone.join(', ')}: everything of it is stored again`);

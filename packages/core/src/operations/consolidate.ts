@@ -78,7 +78,7 @@ async function runConsolidate(request: ConsolidateRequest): Promise<ConsolidateR
   reporter.stage(`putting ${reference} together as ${writer.reference}`);
   const done = await assembleDumps({ ...call, request, writer, found: held, manifest });
   for (const { name } of held.native) await writer.native(await held.nativeFile(name, { signal }), { signal });
-  const { version: _version, frameTables: _tables, native: _native, ...draft } = manifest;
+  const { version: _version, frameTables: _tables, native: _native, sinceFull: _sinceFull, ...draft } = manifest;
   await writer.commit({ ...draft, exportId: writer.id, dumps: done.map(({ record }) => record) }, { signal });
   const removed = await removeOld(call, store, { from: reference, to: writer.reference });
   return {

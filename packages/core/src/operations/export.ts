@@ -1,6 +1,8 @@
 import type { Store } from '@gantry/transport';
 import type { FrameCut } from '../exports/frame-cuts.ts';
 import { nativeObjectName } from '../exports/layout.ts';
+import type { Labels } from '../exports/labels.ts';
+import { checkLabels } from '../exports/labels.ts';
 import type { DumpRecord, Manifest } from '../exports/manifest.ts';
 import { describeInstance } from '../exports/manifest.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
@@ -54,6 +56,10 @@ export interface ExportRequest extends OutgoingRequest {
    * where their provider can say it. Without it, marks of earlier exports into this store are removed.
    */
   readonly trackChanges?: boolean | undefined;
+  /** With `incremental`: makes a full export once the lineage has that many exports since the last full one, which counts. */
+  readonly fullEvery?: number | undefined;
+  /** What the user says of the export: see `gantry prune --keep-tag`. */
+  readonly labels?: Labels | undefined;
   /** Makes a new store if there is none. Otherwise that is refused with `STORE_NOT_FOUND`. */
   readonly createStore?: boolean | undefined;
 }
@@ -89,6 +95,7 @@ export function exportInstance(request: ExportRequest): Promise<ExportResult> {
 
 async function runExport(request: ExportRequest): Promise<ExportResult> {
   const started = new Date();
+  checkLabels(request.labels ?? {});
   const call = startCall('export', request);
   const codec = request.codec ?? DEFAULT_CODEC;
   // A wrong level is refused before a guest is frozen.
@@ -125,7 +132,7 @@ interface ExportSubject extends Pick<Session, 'instance' | 'disks' | 'run' | 're
 }
 
 export interface ExportParts {
-  readonly request: Pick<ExportRequest, 'createStore' | 'includePrivate' | 'native' | 'incremental' | 'base'>;
+  readonly request: Pick<ExportRequest, 'createStore' | 'includePrivate' | 'native' | 'incremental' | 'base' | 'fullEvery' | 'labels'>;
   readonly started: Date;
   readonly codec: Codec;
   /** Sends all disks, each to `take`; resolves when nothing can be found wrong with them any more. */
@@ -147,7 +154,10 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
   const native = nativeToKeep(request, reporter);
   const names = native.map(({ name }) => nativeObjectName(name));
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL, dumps: names };
-  const opened = await open({ store, sink, header, disks, codec, cut: cutOf(subject), base: request.base, reporter, signal }, request);
+  const opened = await open(
+    { store, sink, header, disks, codec, cut: cutOf(subject), base: request.base, fullEvery: request.fullEvery, reporter, signal },
+    request,
+  );
   await using writer = opened.writer;
   const { form, parents } = opened;
   const tracking = parents === undefined ? undefined : await parts.track?.(opened);
@@ -164,7 +174,7 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
   };
   const commit = async (sent: readonly DumpedDisk[]): Promise<readonly DumpRecord[]> => {
     const dumps = sent.map((each) => recordOf(each, instance, form));
-    await writer.commit(composeManifest(subject, parts, { exportId: writer.id, dumps }), { signal });
+    await writer.commit(composeManifest(subject, parts, { exportId: writer.id, dumps, sinceFull: opened.sinceFull }), { signal });
     return dumps;
   };
   const dumps = await sendAll({ send, tracking, commit, form, dump: { take, encode: form.encode } });
@@ -231,7 +241,7 @@ function cutOf({ os }: ExportSubject): FrameCut {
 async function open(
   options: IncrementOptions,
   { incremental }: ExportParts['request'],
-): Promise<Pick<OpenedIncrement, 'writer' | 'form' | 'parentDisks'> & Partial<Pick<OpenedIncrement, 'parents'>>> {
+): Promise<Pick<OpenedIncrement, 'writer' | 'form' | 'parentDisks'> & Partial<Pick<OpenedIncrement, 'parents' | 'sinceFull'>>> {
   if (incremental === true) return await openIncrement(options);
   const { sink, header, disks, codec } = options;
   const form = fullForm(codec);
@@ -263,17 +273,19 @@ function recordOf({ index, summary, expectedBytes, messages, snapshot }: DumpedD
 function composeManifest(
   { os: { variant, ...os }, instance }: ExportSubject,
   { request, started }: ExportParts,
-  made: Pick<ManifestDraft, 'exportId' | 'dumps'>,
+  { exportId, dumps, sinceFull }: Pick<ManifestDraft, 'exportId' | 'dumps'> & Partial<Pick<OpenedIncrement, 'sinceFull'>>,
 ): ManifestDraft {
   return {
     format: 'gantry-export',
     tool: TOOL,
-    exportId: made.exportId,
+    exportId,
     started: started.toISOString(),
     ended: new Date().toISOString(),
     os: { ...os, ...(variant === undefined || variant === '' ? {} : { variant }) },
     instance: describeInstance(instance, { includePrivate: request.includePrivate === true }),
-    dumps: made.dumps,
+    ...checkLabels(request.labels ?? {}),
+    ...(sinceFull === undefined ? {} : { sinceFull }),
+    dumps,
   };
 }
 

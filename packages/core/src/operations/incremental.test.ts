@@ -316,3 +316,26 @@ describe('an exporter', () => {
     expect(new Set(made.map(({ exportId }) => exportId)).size).toBe(2);
   });
 });
+
+test('with a limit for its lineage, an export becomes a full one when it is due', async () => {
+  const bench = await makeDiskBench();
+  await using _bench = bench;
+  const kinds: string[] = [];
+  for (const frames of ['ab', 'ac', 'ad', 'ad', 'ae', 'ae', 'af']) {
+    await bench.fill(frames);
+    const { reference } = await bench.next({ fullEvery: 3 });
+    const { manifest } = await openExport(bench.store, reference);
+    kinds.push(`${manifest?.version} ${manifest?.sinceFull}`);
+    expect(await bench.restore(reference)).toBe(frames);
+  }
+  expect(kinds).toEqual(['2 undefined', '3 1', '3 2', '2 undefined', '3 1', '3 2', '2 undefined']);
+});
+
+test('tags and a note are in the manifest', async () => {
+  const bench = await makeDiskBench();
+  await using _bench = bench;
+  await bench.fill('a');
+  const { reference } = await bench.next({ labels: { tags: ['before-upgrade'], note: 'to 13' } });
+  expect((await openExport(bench.store, reference)).manifest).toMatchObject({ tags: ['before-upgrade'], note: 'to 13' });
+  await expect(bench.next({ labels: { tags: ['a,b'] } })).rejects.toMatchObject({ code: 'USAGE' });
+});

@@ -2,9 +2,10 @@ import { StoreError } from '@gantry/transport';
 import { MemoryStore } from '@gantry/transport/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { readLineageExport, writeLineageExport } from '../../test/lineage-export.ts';
-import { keysOf, put, writeExport } from '../../test/sample-export.ts';
+import { get, keysOf, put, writeExport } from '../../test/sample-export.ts';
 import type { StoreCall } from '../../test/watched-store.ts';
 import { watchedStore } from '../../test/watched-store.ts';
+import { parseManifest } from '../exports/manifest.ts';
 import { removeExport } from '../exports/remove-export.ts';
 import { pruneStore } from './prune.ts';
 
@@ -78,6 +79,13 @@ test('one instance: packs to which another one refers stay', async () => {
   await pruneStore({ store, instance: NAME, policy: { last: 1 } });
   expect(await filesOf(first)).toEqual(['disk0.pack.img', 'removed.json']);
   expect(await readLineageExport(store, 'aaa@20261101T000000Z')).toEqual(['b']);
+});
+
+test('tags keep exports', async () => {
+  const [first, second] = await days(['a'], ['b'], ['c']);
+  const key = `${(first ?? '').replace('@', '/')}/manifest.json`;
+  await put(store, key, JSON.stringify({ ...parseManifest(await get(store, key), ''), tags: ['upgrade'] }));
+  expect(await pruneStore({ store, policy: { tags: [['upgrade']] } })).toMatchObject({ removed: [second], kept: 3 });
 });
 
 describe('the newest good one stays', () => {
