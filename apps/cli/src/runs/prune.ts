@@ -12,7 +12,7 @@ export async function run(
   [address, instance]: readonly [string, string | undefined],
   options: OptionValues<typeof KEEP> & { readonly dryRun: true | undefined },
 ): Promise<void> {
-  await using store = await session.open(address, 'write');
+  await using store = await session.open(address, options.dryRun === true ? 'read' : 'write');
   const rows: string[][] = [];
   // A real run of a large store keeps only what it removes in memory.
   const decided = (name: string, decision: RetentionDecision): void => {
