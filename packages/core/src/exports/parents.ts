@@ -90,9 +90,14 @@ export async function manifestIfUsable(
   }
 }
 
-async function baseParents(store: Store, { base, disks, cut }: ParentRequest, options: CallOptions): Promise<readonly ParentDisk[]> {
-  if (base === undefined) return [];
+async function baseParents(
+  store: Store,
+  { base, disks, cut, passedOver }: ParentRequest,
+  options: CallOptions,
+): Promise<readonly ParentDisk[]> {
+  if (base === undefined || passedOver.has(base)) return [];
   const { manifest, reference } = await openExport(store, base, options);
+  if (passedOver.has(reference)) return [];
   const parents = manifest === undefined ? [] : disksOf(manifest, disks, cut);
   if (parents.length > 0) return parents;
   throw new GantryError('USAGE', {

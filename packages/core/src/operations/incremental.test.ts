@@ -162,6 +162,23 @@ describe('--base', () => {
     await expect(clone.restore(second.reference)).resolves.toBe('ACXD');
   });
 
+  test.each([
+    ['by its id', '@', 'disk0.map'],
+    ['as the newest', '', 'disk0.map'],
+    ['and is removed meanwhile', '@', 'manifest.json'],
+  ])('that is named %s, and cannot be used, is passed over', async (_how, separator, name) => {
+    const store = new MemoryStore();
+    await using template = await makeDiskBench(store);
+    await template.fill('AB');
+    const { reference } = await template.next();
+    const instance = { ...template.instance, name: 'clone' };
+    const breaking = whenCalled(store, '/export.claim', () => store.remove([keyOf(reference, name)]));
+    const base = separator === '' ? template.instance.name : reference;
+    const made = await template.next({ instance, base, store: breaking });
+    expect(made.incremental).toMatchObject({ parents: [], new: frames(2) });
+    expect(made.warnings[0]).toMatch(`${reference} cannot be the parent of this export`);
+  });
+
   test('must be there, and have a disk that could be the same', async () => {
     const store = new MemoryStore();
     await using bench = await makeDiskBench(store, 2);
