@@ -67,7 +67,7 @@ const contents = fc.array(
 );
 const sizes = fc.constantFrom<CutSizes>(SMALL, { min: 32, normal: 64, max: 64 }, { min: 100, normal: 128, max: 5000 });
 
-test('frames end where the specification says, in whatever pieces the stream comes', () => {
+test('frames end where the specification says, and do not depend on the pieces in which the stream comes', () => {
   fc.assert(
     fc.property(contents, sizes, fc.array(fc.integer({ min: 1, max: 2000 }), { minLength: 1 }), (parts, sizes, pieces) => {
       const bytes = Buffer.concat(parts);

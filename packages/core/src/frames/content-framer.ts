@@ -7,7 +7,7 @@ import type { ChangesReader } from './plain-reader.ts';
 import type { Hole, Unchanged } from './types.ts';
 import { isZero } from './zeros.ts';
 
-/** So much is read at once: what is left of it after a frame is copied. */
+/** Bytes that are read at once: what is left of them after a frame is copied. */
 const READ_BYTES = 256 * 1024;
 
 /** Reads a plain stream straight into frames that end where the content says. A stream of no bytes has no frames. */
@@ -72,7 +72,7 @@ export class ContentFramer {
     }
   }
 
-  /** So many more bytes are in the buffer. */
+  /** @param bytes that were added to the buffer */
   async *#addBytes(bytes: number): AsyncGenerator<PlainFrame, void, undefined> {
     const added = (await this.#currentBuffer()).subarray(this.#filled, this.#filled + bytes);
     const end = this.#cutter.next(added);

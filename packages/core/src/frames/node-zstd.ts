@@ -43,7 +43,7 @@ let hasDictionaries: boolean | undefined;
 
 /** Node before 22.19 ignores the option, so that a patch would look damaged. */
 function requireDictionaries(): void {
-  const sample = Buffer.from('Whoever knows this line already need not be given it again.');
+  const sample = Buffer.from('A line that is in the dictionary, and takes only a few bytes then.');
   hasDictionaries ??= zstdCompressSync(sample, { dictionary: sample }).length < sample.length / 2;
   if (!hasDictionaries) throw new Error('this version of Node cannot read or write patches of frames: use Node 24');
 }
