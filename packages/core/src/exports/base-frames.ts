@@ -27,8 +27,8 @@ export function baseFrames(store: PackStore, { disk, known, codec, onFailure }: 
   if (frames.patches === undefined || !store.capabilities.rangedRead) return undefined;
   const { open } = storedPacks(store, disk);
   return {
-    at: (start) => {
-      const base = known.wholeAt(start);
+    near: (start, plainBytes) => {
+      const base = known.wholeNear(start, plainBytes);
       return !hasFailed && base !== undefined && disk.packs[base.pack]?.codec === codec ? base : undefined;
     },
     async read(base, room, signal) {

@@ -151,9 +151,7 @@ async function readFrames(
   return frames;
 }
 
-/** What was at the same place of a disk may be much like what is there now; a stream that shifts has nothing at the same place. */
-function basesOf({ store, codec, cut, reporter }: IncrementOptions, { known, ...disk }: MappedDisk & ParentFrames): BaseFrames | undefined {
-  if (cut !== 'place') return undefined;
+function basesOf({ store, codec, reporter }: IncrementOptions, { known, ...disk }: MappedDisk & ParentFrames): BaseFrames | undefined {
   const onFailure = (problem: string): void =>
     reporter.warn(`cannot read ${problem}: from here on, changed frames are stored whole`, disk.disk);
   return baseFrames(store, { disk, known, codec, onFailure });

@@ -23,7 +23,7 @@ function patching(base: Uint8Array, { limit = 10 * FRAME, plainBytes = base.leng
   const reads = { count: 0, atOnce: 0 };
   let now = 0;
   const bases: BaseFrames = {
-    at: () => ({ pack: 0, offset: 0, storedBytes: FRAME, plainBytes }),
+    near: () => ({ pack: 0, offset: 0, storedBytes: FRAME, plainBytes }),
     async read(_base, room) {
       reads.count += 1;
       reads.atOnce = Math.max(reads.atOnce, (now += 1));

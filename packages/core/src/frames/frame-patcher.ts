@@ -5,8 +5,8 @@ import type { BudgetShare, MemoryBudget } from './memory-budget.ts';
 
 /** The frames of earlier exports from which new ones may differ little. */
 export interface BaseFrames {
-  /** Where the whole frame is that one at this place of the disk replaces; undefined if there is none that can be used. */
-  at(start: number): PatchBase | undefined;
+  /** Where the whole frame is that one at this place replaces; undefined if there is none that can be used. */
+  near(start: number, plainBytes: number): PatchBase | undefined;
   /**
    * Reads it, and checks it by its own checksum.
    *
@@ -55,7 +55,7 @@ export class FramePatcher {
   async compress({ start, plain, output }: PlacedFrame, turn: TakeTurn): Promise<CompressedFrame> {
     const { codec, bases, frameSize, signal } = this.#options;
     const whole = await turn(() => codec.compress(plain, output));
-    const base = whole.length < MIN_WHOLE_BYTES || !this.#isWorthTrying() ? undefined : bases.at(start);
+    const base = whole.length < MIN_WHOLE_BYTES || !this.#isWorthTrying() ? undefined : bases.near(start, plain.length);
     if (codec.patches === undefined || base === undefined || base.plainBytes > frameSize) return { stored: whole };
     const room = await this.#memory.acquire(frameSize + codec.storedBound(frameSize), signal);
     try {

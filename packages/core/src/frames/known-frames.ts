@@ -79,12 +79,15 @@ export class KnownFrames {
     for (const map of this.#maps) for (const entry of map) if (entry.kind === 'patch') yield entry.base;
   }
 
-  /** Where the whole frame is that is at this place, or of which the one there is a patch. */
-  wholeAt(start: number): PatchBase | undefined {
+  /**
+   * Where a whole frame is to which a new one at this place may be much alike: the one that has the byte in the middle, or that of which
+   * it is a patch. A disk has it at the same place; a stream shifts, but what is near is the same as a rule.
+   */
+  wholeNear(start: number, plainBytes: number): PatchBase | undefined {
     for (const map of this.#maps) {
-      const index = map.indexAt(start);
+      const index = map.indexAt(start + Math.floor(plainBytes / 2));
       const entry = index === undefined ? undefined : map.at(index);
-      if (entry?.start !== start || entry.kind === 'zeros') continue;
+      if (entry === undefined || entry.kind === 'zeros') continue;
       return entry.kind === 'patch' ? entry.base : { ...entry.place, plainBytes: entry.plainBytes };
     }
     return undefined;
