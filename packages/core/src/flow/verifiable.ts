@@ -15,6 +15,8 @@ export interface VerifiableItem {
   readonly id: string;
   /** `packs`: the export was removed, and its packs are kept for others. */
   readonly kind: 'export' | 'packs';
+  /** What is stored there, bytes. */
+  readonly bytes: number;
   /** When it was last verified at the depth asked for, ms since 1970; 0 if never. */
   readonly verifiedAt: number;
 }
@@ -80,7 +82,9 @@ class Surveying implements StoreSurvey {
 
   async #take(found: ListedDirectory, options: CallOptions): Promise<void> {
     const { instance, id, files } = found.directory;
-    for (const { size } of files.values()) this.storedBytes += size;
+    let bytes = 0;
+    for (const { size } of files.values()) bytes += size;
+    this.storedBytes += bytes;
     const kind = found.kind === 'export' ? 'export' : 'packs';
     if (found.kind === 'export') {
       const { state, code = 'MANIFEST_DAMAGED', reason = '' } = found.summary;
@@ -89,7 +93,7 @@ class Surveying implements StoreSurvey {
       if (state !== 'complete') return;
       for (const pack of found.manifest === undefined ? [] : packsOfOthers(found.manifest)) this.#claim(packKey(pack), pack);
     }
-    this.items.push({ instance, id, kind, verifiedAt: await this.#verifiedAt(instance, id, options) });
+    this.items.push({ instance, id, kind, bytes, verifiedAt: await this.#verifiedAt(instance, id, options) });
   }
 
   #claim(key: string, pack: PackRecord): void {

@@ -147,6 +147,11 @@ describe('a share of a store for each run', () => {
     expect(again.oldestLeft).toEqual(expect.any(String));
   });
 
+  test('is not exceeded by exports that are verified at once', async () => {
+    await writeExports('a', 'b', 'c');
+    expect(await verify({ budget: { bytes: 1 }, parallel: 4 })).toMatchObject({ exports: [{ result: 'sound' }], left: 2 });
+  });
+
   test('says that an export was never verified', async () => {
     await writeExports('a', 'b');
     expect(await verify({ budget: { bytes: 1 } })).toMatchObject({ left: 1, oldestLeft: null });

@@ -108,7 +108,7 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
   const counted = countReads(request.store);
   const run = new StoreVerification({ store: counted.store, survey, records, reporter, request });
   const limit = bytesOf(budget, survey);
-  if (depth !== 'present') await run.verifyAll(depth, () => counted.bytes() < limit, signal);
+  if (depth !== 'present') await run.verifyAll(depth, (begun) => Math.max(begun, counted.bytes()) < limit, signal);
   return {
     depth,
     ...run.result(depth),
@@ -155,15 +155,20 @@ class StoreVerification {
     }
   }
 
-  /** @param mayStart whether there is budget for one more */
-  async verifyAll(depth: RememberedDepth, mayStart: () => boolean, signal: AbortSignal): Promise<void> {
+  /** @param mayStart whether there is budget for one more, after what those take that were begun, bytes */
+  async verifyAll(depth: RememberedDepth, mayStart: (begunBytes: number) => boolean, signal: AbortSignal): Promise<void> {
     const isMeant = ({ kind }: VerifiableItem): boolean => depth !== 'rehearsal' || kind === 'export';
     const items = this.#o.survey.items.filter(isMeant).toSorted((a, b) => a.verifiedAt - b.verifiedAt);
     const atOnce = depth === 'stored' ? (this.#o.request.parallel ?? DEFAULT_PARALLEL_DISKS) : 1;
+    let begun = 0;
     try {
       await sideBySide(items, atOnce, signal, async (item, signal) => {
-        if (!mayStart()) this.#left.push(item);
-        else await this.#verify(item, depth, signal);
+        if (!mayStart(begun)) {
+          this.#left.push(item);
+          return;
+        }
+        begun += item.bytes;
+        await this.#verify(item, depth, signal);
       });
       await this.#findAffected({ signal });
     } finally {
