@@ -1,6 +1,6 @@
 import type { CallOptions, ObjectInfo, StoreReader } from '@gantry/transport';
 import { compareExportIds, exportPrefix, GANETI_ID, isReferencePart, parseExportId } from './export-id.ts';
-import { CLAIM_FILE, CONFIG_FILE, MANIFEST_FILE, REMOVED_FILE } from './layout.ts';
+import { CLAIM_FILE, CONFIG_FILE, CUT_OFF_FILE, MANIFEST_FILE, REMOVED_FILE } from './layout.ts';
 
 /** The files of one export in a store, complete or not. */
 export interface ExportDirectory {
@@ -28,6 +28,11 @@ export async function* readDirectories(
 /** Whether a directory is what is left of an export that was removed. */
 export function isRemoved({ files }: Pick<ExportDirectory, 'files'>): boolean {
   return files.has(REMOVED_FILE) && !files.has(MANIFEST_FILE) && !files.has(CLAIM_FILE);
+}
+
+/** Whether a directory is what is left of an export that was cut off, whose frames the next one may take over. */
+export function isCutOff(directory: Pick<ExportDirectory, 'files'>): boolean {
+  return isRemoved(directory) && directory.files.has(CUT_OFF_FILE);
 }
 
 /** {@link readDirectories}, with what is left of removed exports. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ByteSource, CallOptions, CommitDigest, Digest, PendingObject } from '@gantry/transport';
 import { abortable } from '@gantry/transport';
-import type { EncodedDump } from '../frames/encode-dump.ts';
+import type { DumpFailure, EncodedDump } from '../frames/encode-dump.ts';
 import type { FrameMap } from '../frames/frame-map.ts';
 import type { FrameTable } from '../frames/frame-table.ts';
 import type { DumpSummary } from '../frames/types.ts';
@@ -80,6 +80,8 @@ export interface DumpPlace extends Pick<PackRecord, 'instance' | 'exportId' | 'n
   readonly committed: () => void;
   readonly finished: (dump: FinishedDump) => void;
   readonly closed: () => void;
+  /** Called after `finished` if it has only a part of its disk, because its source failed. */
+  readonly cutOff: () => void;
 }
 
 /** A dump on its way into a store. */
@@ -94,7 +96,20 @@ export class LayoutDump implements DumpWriter {
   }
 
   async write(dump: EncodedDump, options: CallOptions = {}): Promise<WrittenDump> {
+    let failure: DumpFailure | undefined;
+    try {
+      return await this.#write(dump, options, (found) => (failure = found));
+    } catch (error) {
+      // That a part could not be kept is not why it failed.
+      throw failure === undefined ? error : failure.error;
+    }
+  }
+
+  /** @throws the failure of the dump too, after the part that it has was written */
+  async #write(dump: EncodedDump, options: CallOptions, onFailure: (failure: DumpFailure) => void): Promise<WrittenDump> {
     await this.#append(dump.stored, options);
+    const failure = dump.failure?.();
+    if (failure !== undefined) onFailure(failure);
     const summary = dump.summary();
     const table = dump.table();
     const digest = table === undefined && summary.storedBytes === 0 ? undefined : { size: summary.storedBytes, sha256: summary.sha256 };
@@ -105,6 +120,10 @@ export class LayoutDump implements DumpWriter {
     const map = await this.#writeMap(dump.map(), summary, options);
     this.#place.finished({ digest, table, map });
     this.#place.closed();
+    if (failure !== undefined) {
+      this.#place.cutOff();
+      throw failure.error;
+    }
     return { ...summary, ...(map === undefined ? {} : { map }) };
   }
 

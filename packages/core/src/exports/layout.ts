@@ -19,13 +19,24 @@ export const CLAIM_FILE = 'export.claim';
 /** Says that the export was removed, and that its packs are kept for as long as other exports refer to them. */
 export const REMOVED_FILE = 'removed.json';
 
+/** Beside `removed.json`: it is what is left of an export that was cut off, whose frames the next one may take over. */
+export const CUT_OFF_FILE = 'cut-off.json';
+
 /**
  * Before the objects that say when exports were verified: `INSTANCE/HOST.json`. They are a level deeper than exports, so that nothing
  * takes them for one.
  */
 export const VERIFIED_PREFIX = 'gantry-verified/instances/';
 
-const OWN_FILES: ReadonlySet<string> = new Set([MANIFEST_FILE, CONFIG_FILE, SUMS_FILE, FRAMES_FILE, CLAIM_FILE, REMOVED_FILE]);
+const OWN_FILES: ReadonlySet<string> = new Set([
+  MANIFEST_FILE,
+  CONFIG_FILE,
+  SUMS_FILE,
+  FRAMES_FILE,
+  CLAIM_FILE,
+  REMOVED_FILE,
+  CUT_OFF_FILE,
+]);
 
 const NATIVE_PREFIX = 'native-';
 const MAP_SUFFIX = '.map';

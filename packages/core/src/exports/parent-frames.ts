@@ -32,14 +32,18 @@ export interface ParentFrames {
 }
 
 /**
- * The frames of the parents of one disk, the first of which is the one that is most like it.
+ * The frames of the parents of one disk, the first of which is the one that is most like it, and then of exports that were cut off.
  *
  * @throws ParentUnusable for the first parent that is damaged or cannot be read; the reason of the signal
  */
-export async function readParentFrames(store: Store, parents: readonly ParentDisk[], options: ParentFramesOptions): Promise<ParentFrames> {
+export async function readParentFrames(
+  store: Store,
+  { parents, cutOff }: { readonly parents: readonly ParentDisk[]; readonly cutOff: readonly MapWithPacks[] },
+  options: ParentFramesOptions,
+): Promise<ParentFrames> {
   const maps: MapWithPacks[] = [];
   for (const parent of parents) maps.push(await unusableIfDamaged(parent.manifest, () => mapOf(store, parent, options)));
-  const { maps: joined, packs } = joinMaps(maps);
+  const { maps: joined, packs } = joinMaps([...maps, ...cutOff]);
   return { known: new KnownFrames(joined, packs.length), packs };
 }
 

@@ -14,6 +14,7 @@ import { findMissing } from './find-missing.ts';
 import { encodeFrameTables } from './frame-tables.ts';
 import type { DumpWriter, FinishedDump, MapOptions } from './layout-dump.ts';
 import { LayoutDump } from './layout-dump.ts';
+import { keptNames, markCutOff } from './cut-off.ts';
 import { CLAIM_FILE, CONFIG_FILE, FRAMES_FILE, isDumpName, MANIFEST_FILE, mapFileName, nativeObjectName, SUMS_FILE } from './layout.ts';
 import { allowWriteOnly } from './write-only.ts';
 import type { Manifest, NativeRecord } from './manifest.ts';
@@ -96,6 +97,8 @@ export interface StoreSinkOptions {
   readonly warn?: ((message: string) => void) | undefined;
   /** Makes a place that is not a store one; without it, an export into such a place is refused (see `requireStore`). */
   readonly createStore?: boolean | undefined;
+  /** If the source of a dump fails, keeps the packs that it has written, with their frame maps, so that the next one can take them over. */
+  readonly keepPacks?: boolean | undefined;
 }
 
 /**
@@ -130,6 +133,9 @@ class LayoutWriter implements StoreExportWriter {
   readonly #prefix: string;
   readonly #claim: Claim;
   readonly #warn: (message: string) => void;
+  readonly #keepPacks: boolean;
+  /** A disk failed, or all were cancelled: not the store, which may be full. */
+  #isCutOff = false;
   /** Every dump that was started: what it came to, once it is finished. */
   readonly #dumps = new Map<string, FinishedDump | undefined>();
   /** The names of frame maps that were started. */
@@ -151,6 +157,7 @@ class LayoutWriter implements StoreExportWriter {
     this.reference = formatExportReference(instance, claim.id);
     this.#prefix = exportPrefix(instance, claim.id);
     this.#warn = options.warn ?? ((): void => {});
+    this.#keepPacks = options.keepPacks === true && claim.alone;
   }
 
   async dump(name: string, { map, assembledBytes, ...options }: DumpOptions = {}): Promise<DumpWriter> {
@@ -174,6 +181,7 @@ class LayoutWriter implements StoreExportWriter {
       committed: () => this.#written.add(name),
       finished: (finished) => this.#dumps.set(name, finished),
       closed: () => this.#open.delete(dump),
+      cutOff: () => (this.#isCutOff = true),
     });
     this.#open.add(dump);
     return dump;
@@ -233,9 +241,24 @@ class LayoutWriter implements StoreExportWriter {
       if (this.#mayBeSeen && this.#claim.alone) return this.#withdraw(signal);
       // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
       const all = [MANIFEST_FILE, ...this.#dumps.keys(), ...this.#maps, ...this.#native.keys(), FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
-      await this.#remove(this.#claim.alone ? all : all.filter((name) => this.#written.has(name)), signal);
+      const kept = this.#keepPacks && this.#isCutOff ? this.#packsToKeep() : new Set<string>();
+      await this.#remove(
+        all.filter((name) => !kept.has(name) && (this.#claim.alone || this.#written.has(name))),
+        signal,
+      );
+      if (
+        kept.size > 0 &&
+        !(await markCutOff(this.#store, { instance: this.#instance, id: this.id }, parseClaim(claimed)?.runId ?? this.id, { signal }))
+      )
+        await this.#remove([...kept], signal);
       await this.#remove([CLAIM_FILE], signal);
     });
+  }
+
+  /** With their maps. */
+  #packsToKeep(): ReadonlySet<string> {
+    const finished = [...this.#dumps].flatMap(([name, dump]) => (dump?.digest !== undefined && dump.map !== undefined ? [name] : []));
+    return keptNames([...finished, ...this.#maps]);
   }
 
   get #ifExists(): 'fail' | 'replace' {

@@ -4,7 +4,7 @@ import { sideBySide } from '../system/side-by-side.ts';
 import type { ClaimRecord } from './claim.ts';
 import { MAX_CLAIM_BYTES, parseClaim } from './claim.ts';
 import type { ExportDirectory } from './directories.ts';
-import { isRemoved, readAllDirectories } from './directories.ts';
+import { isCutOff, isRemoved, readAllDirectories } from './directories.ts';
 import { examine } from './examine.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
 import { CLAIM_FILE, FRAMES_FILE, isMapName, MANIFEST_FILE } from './layout.ts';
@@ -52,6 +52,8 @@ export async function* surveyStore(store: Store, options: SurveyOptions = {}): A
 async function surveyDirectory(store: Store, directory: ExportDirectory, options: SurveyOptions): Promise<Surveyed> {
   const { instance, id, files } = directory;
   if (id === GANETI_ID) return { state: 'unrelated', directory };
+  // The next export takes its frames over, or forgets it: until then it stays.
+  if (isCutOff(directory)) return { state: 'unrelated', directory };
   if (isRemoved(directory)) return { state: 'removed', directory };
   const needsManifest = options.needsManifest?.(instance) ?? false;
   if (!files.has(MANIFEST_FILE)) return surveyUnfinished(store, directory, options);

@@ -151,7 +151,7 @@ async function readFrames({ target, signal }: CopyWay, parents: readonly ParentD
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
   const frames = new Map<number, ParentFrames>();
   for (const [disk, own] of Map.groupBy(parents, ({ disk }) => disk))
-    frames.set(disk, await readParentFrames(target, own, { budget, signal }));
+    frames.set(disk, await readParentFrames(target, { parents: own, cutOff: [] }, { budget, signal }));
   return frames;
 }
 

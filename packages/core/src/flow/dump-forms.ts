@@ -38,7 +38,7 @@ export function firstForm(codec: Codec): DumpForm {
   return {
     ...full,
     namesOf: (disk) => [full.nameOf(disk), mapFileName(disk)],
-    encode: (_disk, source, options) => encodeDump(source, { ...options, withMap: true }),
+    encode: (_disk, source, options) => encodeDump(source, { ...options, withMap: true, endOnFailure: true }),
     mapOf: (disk) => ({ disk, cut: 'place', packs: [] }),
   };
 }
@@ -55,7 +55,7 @@ export function incrementForm(codec: Codec, cut: FrameCut, parents: ReadonlyMap<
   const parentOf = (disk: number): ParentFrames => parents.get(disk) ?? NO_FRAMES;
   const encode: ChangesOptions['encode'] = (disk, source, options) => {
     const { known, bases } = parentOf(disk);
-    return encodeIncrement(source, { ...options, known, bases, byContent: cut === 'content' });
+    return encodeIncrement(source, { ...options, known, bases, byContent: cut === 'content', endOnFailure: true });
   };
   return {
     nameOf,

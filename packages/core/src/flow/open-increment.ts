@@ -1,5 +1,8 @@
 import type { Store } from '@gantry/transport';
 import { baseFrames } from '../exports/base-frames.ts';
+import type { CutOffDisk } from '../exports/cut-off.ts';
+import { cutOffReferences, findCutOff } from '../exports/cut-off.ts';
+import { formatExportReference } from '../exports/export-id.ts';
 import type { FrameCut } from '../exports/frame-cuts.ts';
 import type { MappedDisk } from '../exports/pack-sources.ts';
 import type { ParentFrames } from '../exports/parent-frames.ts';
@@ -8,6 +11,7 @@ import { LINEAGE_MANIFEST_VERSION } from '../exports/manifest.ts';
 import type { ParentDisk } from '../exports/parents.ts';
 import { confirmParents, findParents, parentReferences, ParentUnusable, referenceOf } from '../exports/parents.ts';
 import type { ExportHeader, StoreExportWriter, StoreSink } from '../exports/store-sink.ts';
+import { readUsablePacks } from '../exports/usable-packs.ts';
 import { allowWriteOnly } from '../exports/write-only.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
@@ -43,6 +47,8 @@ export interface OpenedIncrement {
   readonly parents: readonly string[];
   /** How many exports of the lineage follow the last full one, with this one; undefined for a full one. */
   readonly sinceFull: number | undefined;
+  /** The ids of exports of the instance that were cut off: of no use when this one is complete. */
+  readonly cutOff: readonly string[];
   /** Disks whose frames can be found in the map of their parent by place, by their index. */
   readonly parentDisks: ReadonlyMap<number, TrackedParent>;
 }
@@ -57,10 +63,15 @@ export async function openIncrement(options: IncrementOptions): Promise<OpenedIn
   const passedOver = new Set<string>();
   for (;;) {
     const parents = await chooseParents(options, passedOver);
+    const { store, header, signal } = options;
+    const request = { instance: header.instance, disks: options.disks };
+    const left = await allowWriteOnly(store, undefined, () => findCutOff(store, request, { signal }));
+    const found = (left?.disks ?? []).filter((each) => parents.length > 0 || isWithin(each, header.instance, left?.exports ?? []));
     await using held = new AsyncDisposableStack();
-    const writer = held.use(await options.sink.open(headerOf(options, parents), options));
+    const writer = held.use(await options.sink.open(headerOf(options, parents, found), options));
     try {
-      const frames = await readFrames(options, writer.id, parents);
+      const cutOff = await usableCutOff(options, found);
+      const frames = await readFrames(options, { exportId: writer.id, parents, cutOff });
       const form = formOf(options, frames);
       held.move();
       return {
@@ -68,6 +79,7 @@ export async function openIncrement(options: IncrementOptions): Promise<OpenedIn
         form,
         parentDisks: trackedParents(options, parents, frames),
         sinceFull: parents.length === 0 ? undefined : sinceFullOf(options, parents) + 1,
+        cutOff: left?.exports ?? [],
         parents: [...new Set(parents.map(({ manifest }) => referenceOf(manifest)))],
       };
     } catch (error) {
@@ -76,6 +88,24 @@ export async function openIncrement(options: IncrementOptions): Promise<OpenedIn
       options.reporter.warn(`${error.reference} cannot be the parent of this export: ${error.message}`);
     }
   }
+}
+
+/** Whether what was cut off refers to nothing else: else an export that shall hold everything anew would refer to earlier ones. */
+function isWithin({ packs }: CutOffDisk, instance: string, exports: readonly string[]): boolean {
+  return packs.every((pack) => pack.instance === instance && exports.includes(pack.exportId));
+}
+
+/** Those whose packs are all there, and stay. */
+async function usableCutOff({ store, reporter, signal }: IncrementOptions, found: readonly CutOffDisk[]): Promise<readonly CutOffDisk[]> {
+  if (found.length === 0) return [];
+  const instances = found.flatMap(({ packs }) => packs.map(({ instance }) => instance));
+  const packs = await readUsablePacks(store, instances, { signal });
+  const usable = found.filter((each) => each.packs.every((pack) => packs.has(pack)));
+  for (const { disk, instance, exportId, map } of usable) {
+    const reference = formatExportReference(instance, exportId);
+    reporter.stage(`disk ${disk}: going on with what ${reference}, which was cut off, has stored of its first ${map.plainBytes} bytes`);
+  }
+  return usable;
 }
 
 function trackedParents(
@@ -119,9 +149,16 @@ async function chooseParents(options: IncrementOptions, passedOver: ReadonlySet<
   return parents;
 }
 
-function headerOf({ header, disks, codec, cut }: IncrementOptions, parents: readonly ParentDisk[]): ExportHeader {
-  const { namesOf } = formOf({ codec, cut }, parents.length === 0 ? undefined : new Map());
-  return { ...header, dumps: [...disks.flatMap(namesOf), ...(header.dumps ?? [])], parents: parentReferences(parents) };
+function headerOf(
+  { header, disks, codec, cut }: IncrementOptions,
+  parents: readonly ParentDisk[],
+  cutOff: readonly CutOffDisk[],
+): ExportHeader {
+  // What was cut off may turn out to be of no use: then an export without parents is complete by itself.
+  const forms = [...(parents.length === 0 ? [undefined] : []), ...(parents.length + cutOff.length === 0 ? [] : [new Map()])];
+  const names = forms.flatMap((frames) => disks.flatMap(formOf({ codec, cut }, frames).namesOf));
+  const references = [...new Set([...parentReferences(parents), ...cutOffReferences(cutOff)])];
+  return { ...header, dumps: [...new Set([...names, ...(header.dumps ?? [])])], parents: references };
 }
 
 /** The first export of a lineage is complete by itself if its disks are cut by place: then every version of Gantry reads it. */
@@ -132,11 +169,14 @@ function formOf({ codec, cut }: Pick<IncrementOptions, 'codec' | 'cut'>, frames:
 /** @throws ParentUnusable */
 async function readFrames(
   options: IncrementOptions,
-  exportId: string,
-  parents: readonly ParentDisk[],
+  {
+    exportId,
+    parents,
+    cutOff,
+  }: { readonly exportId: string; readonly parents: readonly ParentDisk[]; readonly cutOff: readonly CutOffDisk[] },
 ): Promise<ReadonlyMap<number, ParentFrames> | undefined> {
   const { store, disks, reporter, signal } = options;
-  if (parents.length === 0) return undefined;
+  if (parents.length + cutOff.length === 0) return undefined;
   await confirmParents(store, parents, { signal });
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
   const onRead = ({ disk, manifest }: ParentDisk): void =>
@@ -144,8 +184,9 @@ async function readFrames(
   const frames = new Map<number, ParentFrames>();
   for (const disk of disks) {
     const own = parents.filter((parent) => parent.disk === disk);
-    if (own.length === 0) continue;
-    const found = await readParentFrames(store, own, { budget, signal, onRead });
+    const left = cutOff.filter((each) => each.disk === disk);
+    if (own.length + left.length === 0) continue;
+    const found = await readParentFrames(store, { parents: own, cutOff: left }, { budget, signal, onRead });
     frames.set(disk, { ...found, bases: basesOf(options, { instance: options.header.instance, exportId, disk, ...found }) });
   }
   return frames;

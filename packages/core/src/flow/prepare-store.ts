@@ -2,16 +2,21 @@ import type { Store } from '@gantry/transport';
 import { isGanetiDirectory } from '../exports/ganeti-directory.ts';
 import type { UnfinishedExport } from '../exports/unfinished.ts';
 import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
+import { keepUnfinished } from '../exports/cut-off.ts';
+import { withStoreErrors } from '../exports/store-errors.ts';
 import { GantryError } from '../report/errors.ts';
 import type { Reporter } from '../report/reporter.ts';
 import type { Session } from './session.ts';
 
+export interface PrepareOptions extends Pick<Session, 'instance' | 'reporter' | 'signal'> {
+  /** The id of a run that can take over the packs that killed exports have left: they are kept, with their frame maps. */
+  readonly keepPacksFor?: string | undefined;
+}
+
 /** Clears what killed exports of the instance left in a store, and warns of a place that another program uses. @throws StoreError */
-export async function prepareStore(
-  store: Store,
-  { instance, reporter, signal }: Pick<Session, 'instance' | 'reporter' | 'signal'>,
-): Promise<void> {
-  await clearDeadExports(store, instance.name, reporter, signal);
+export async function prepareStore(store: Store, options: PrepareOptions): Promise<void> {
+  const { instance, reporter, signal } = options;
+  await clearDeadExports(store, options);
   await warnOfGanetiDirectory(store, instance.name, reporter, signal);
 }
 
@@ -23,9 +28,12 @@ async function warnOfGanetiDirectory(store: Store, instance: string, reporter: R
 }
 
 /** Clears what killed exports of this instance left in the store, if their processes ran on this machine. */
-async function clearDeadExports(store: Store, instance: string, reporter: Reporter, signal: AbortSignal): Promise<void> {
-  for (const unfinished of await findUnfinishedIfAny(store, instance, reporter, signal)) {
+async function clearDeadExports(store: Store, { instance, reporter, signal, keepPacksFor: runId }: PrepareOptions): Promise<void> {
+  for (const unfinished of await findUnfinishedIfAny(store, instance.name, reporter, signal)) {
     if (unfinished.owner !== 'dead') continue;
+    const isKept =
+      runId !== undefined && (await withStoreErrors(store.address, () => keepUnfinished(store, unfinished, runId, { signal })));
+    if (isKept) continue;
     if ((await clearUnfinished(store, unfinished, { signal })) !== 'cleared') continue;
     reporter.warn(`cleared the remains of a killed export in the store: ${unfinished.name}, ${unfinished.text}`);
   }

@@ -26,6 +26,8 @@ export interface EncodeOptions {
   readonly budget?: MemoryBudget | undefined;
   /** Makes the frame map too, for which the data of every frame is digested. */
   readonly withMap?: boolean | undefined;
+  /** If its source fails, or the signal is aborted, the dump ends with the frames that it has, instead of failing: see `EncodedDump.failure`. */
+  readonly endOnFailure?: boolean | undefined;
   readonly signal: AbortSignal;
   readonly onProgress?: DumpProgress | undefined;
 }
@@ -44,6 +46,12 @@ export interface EncodedDump {
    * numbers, in the order in which the encoder got them, and this dump has the number after them. Undefined where no map was asked for.
    */
   map(): FrameMap | undefined;
+  /** With `endOnFailure`, why it ended early; available after the end of `stored`. Then it has a part of the disk, from the start. */
+  failure?(): DumpFailure | undefined;
+}
+
+export interface DumpFailure {
+  readonly error: unknown;
 }
 
 /** A dump that is complete by itself. */
@@ -65,7 +73,8 @@ export function encodeDump(source: PlainReader, o: EncodeOptions): CompleteDump 
   const options = pipelineOptions(codec, o);
   const { frameSize } = options;
   let encoded: EncodedFrames | undefined;
-  const frames = encodeFrames(source, { ...options, codec, withMap: o.withMap === true, onProgress: o.onProgress });
+  const { withMap = false, endOnFailure = false, onProgress } = o;
+  const frames = encodeFrames(source, { ...options, codec, withMap, endOnFailure, onProgress });
   const stored = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     encoded = yield* frames;
   };
@@ -78,6 +87,7 @@ export function encodeDump(source: PlainReader, o: EncodeOptions): CompleteDump 
     summary: () => ({ codec: o.codec, ...(level === undefined ? {} : { level }), frameSize, ...atEnd().totals }),
     table: () => atEnd().table,
     map: () => atEnd().map,
+    failure: () => atEnd().failure,
   };
 }
 

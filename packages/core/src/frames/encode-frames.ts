@@ -1,3 +1,4 @@
+import type { DumpFailure } from './encode-dump.ts';
 import type { FrameCodec } from './frame-codec.ts';
 import { FrameMap } from './frame-map.ts';
 import type { FrameStages, PipelineOptions, PlacedFrame } from './frame-pipeline.ts';
@@ -16,6 +17,7 @@ export interface EncodeFramesOptions extends PipelineOptions {
   readonly codec: FrameCodec;
   /** Whether the data of each frame is digested for a frame map. */
   readonly withMap: boolean;
+  readonly endOnFailure: boolean;
   readonly onProgress: DumpProgress | undefined;
 }
 
@@ -24,6 +26,7 @@ export interface EncodedFrames {
   readonly totals: Omit<DumpSummary, 'codec' | 'level' | 'frameSize'>;
   readonly table: FrameTable;
   readonly map: FrameMap | undefined;
+  readonly failure: DumpFailure | undefined;
 }
 
 interface StoredFrame {
@@ -46,10 +49,16 @@ export async function* encodeFrames(source: PlainReader, o: EncodeFramesOptions)
     take: (stored, { plain }) => ({ bytes: stored.bytes, digested: output.frame(stored, plain.length) }),
     zeros: (zeros) => output.zeroFrames(zeros),
   };
-  yield* throughFrames(source, stages, o);
+  let failure: DumpFailure | undefined;
+  try {
+    yield* throughFrames(source, stages, o);
+  } catch (error) {
+    if (!o.endOnFailure) throw error;
+    failure = { error };
+  }
   if (output.frames < o.codec.minFrames) yield* output.zeroFrames({ count: 1, plainBytes: 0 });
   yield* output.trailer();
-  return await output.finish();
+  return { ...(await output.finish()), failure };
 }
 
 async function compress({ plain, output }: PlacedFrame, { codec, withMap }: EncodeFramesOptions): Promise<StoredFrame> {
@@ -110,7 +119,7 @@ class Output implements Disposable {
     }
   }
 
-  async finish(): Promise<EncodedFrames> {
+  async finish(): Promise<Omit<EncodedFrames, 'failure'>> {
     const sha256 = await this.#digest.hex();
     return {
       totals: { frames: this.frames, plainBytes: this.#plainBytes, storedBytes: this.#storedBytes, sha256 },

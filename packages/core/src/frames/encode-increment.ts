@@ -2,7 +2,7 @@ import { chooseLevel } from './codecs/levels.ts';
 import { codecNamed } from './codecs/registry.ts';
 import { CONTENT_CUT } from './content-cutter.ts';
 import { DigestIndex } from './digest-index.ts';
-import type { EncodedDump, EncodeOptions } from './encode-dump.ts';
+import type { DumpFailure, EncodedDump, EncodeOptions } from './encode-dump.ts';
 import { pipelineOptions } from './encode-dump.ts';
 import type { FrameCodec } from './frame-codec.ts';
 import { FrameMap } from './frame-map.ts';
@@ -44,10 +44,16 @@ export function encodeIncrement(source: ChangesReader, o: EncodeIncrementOptions
   const patcher = o.bases && new FramePatcher({ ...options, codec, bases: o.bases });
   const map = new FrameMap();
   let totals: PackTotals | undefined;
+  let failure: DumpFailure | undefined;
   const stored = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     using _contexts = codec.use();
     using pack = new PackOutput(codec);
-    yield* throughFrames(source, new IncrementStages(codec, o.known, { map, pack, onProgress: o.onProgress }, patcher), options);
+    try {
+      yield* throughFrames(source, new IncrementStages(codec, o.known, { map, pack, onProgress: o.onProgress }, patcher), options);
+    } catch (error) {
+      if (o.endOnFailure !== true) throw error;
+      failure = { error };
+    }
     yield* pack.trailer();
     totals = await pack.totals();
   };
@@ -66,6 +72,7 @@ export function encodeIncrement(source: ChangesReader, o: EncodeIncrementOptions
     }),
     table: () => undefined,
     map: () => map,
+    failure: () => failure,
   };
 }
 

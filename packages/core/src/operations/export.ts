@@ -1,12 +1,13 @@
 import type { Store } from '@gantry/transport';
 import type { FrameCut } from '../exports/frame-cuts.ts';
-import { nativeObjectName } from '../exports/layout.ts';
+import { CUT_OFF_FILE, nativeObjectName } from '../exports/layout.ts';
 import type { Labels } from '../exports/labels.ts';
 import { checkLabels } from '../exports/labels.ts';
 import type { DumpRecord, Manifest } from '../exports/manifest.ts';
 import { describeInstance } from '../exports/manifest.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { ManifestDraft } from '../exports/store-sink.ts';
+import { forgetCutOff } from '../exports/cut-off.ts';
 import { storeId } from '../exports/store-marker.ts';
 import { storeSink } from '../exports/store-sink.ts';
 import { chooseOs } from '../flow/choose-os.ts';
@@ -28,10 +29,12 @@ import type { FrameCounts } from '../frames/frame-counts.ts';
 import { addCounts, countFrames } from '../frames/frame-counts.ts';
 import type { NativeFile } from '../instances/inventory.ts';
 import type { Instance } from '../instances/model.ts';
+import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { TOOL } from '../report/version.ts';
+import { abortLater } from '../system/abort-later.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
 import type { SelectedOs } from '../scripts/select.ts';
 import { createProviders } from '../snapshots/registry.ts';
@@ -76,6 +79,9 @@ export interface ExportResult {
   readonly incremental?: IncrementResult;
   readonly warnings: readonly string[];
 }
+
+/** For what is done although the operation was cancelled. */
+const KEEP_MS = 20_000;
 
 /** What an incremental export did not have to store, and what it did. */
 export interface IncrementResult extends FrameCounts {
@@ -149,8 +155,9 @@ export async function exportInto(store: Store, subject: ExportSubject, parts: Ex
 async function writeExport(store: Store, subject: ExportSubject, parts: ExportParts): Promise<ExportResult> {
   const { request, started, codec, send } = parts;
   const { instance, disks, run, reporter, signal } = subject;
-  await prepareStore(store, subject);
-  const sink = storeSink(store, { warn: (message) => reporter.warn(message), createStore: request.createStore });
+  const { createStore, incremental: keepPacks } = request;
+  await prepareStore(store, { ...subject, keepPacksFor: keepPacks === true ? run.id : undefined });
+  const sink = storeSink(store, { warn: (message) => reporter.warn(message), createStore, keepPacks });
   const native = nativeToKeep(request, reporter);
   const names = native.map(({ name }) => nativeObjectName(name));
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL, dumps: names };
@@ -159,14 +166,16 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
     request,
   );
   await using writer = opened.writer;
-  const { form, parents } = opened;
+  const { form, parents, cutOff } = opened;
   const tracking = parents === undefined ? undefined : await parts.track?.(opened);
   reporter.stage(`exporting ${writer.reference} to ${store.address}`);
   for (const file of native) await writer.native(file, { signal });
   const counts: FrameCounts[] = [];
   const take: TakeDump = async (disk, encoded, signal) => {
     await using dump = await writer.dump(form.nameOf(disk), { signal, map: form.mapOf(disk) });
-    const written = await dump.write(encoded, { signal });
+    // What is stored when it is cut off is kept: that takes a moment.
+    using later = abortLater(signal, keepPacks === true ? KEEP_MS : 0);
+    const written = await dump.write(encoded, later);
     const map = encoded.map();
     if (map !== undefined) counts.push(countFrames(map, form.mapOf(disk)?.packs.length));
     if (map !== undefined) await tracking?.wasRead(disk, map);
@@ -175,6 +184,7 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
   const commit = async (sent: readonly DumpedDisk[]): Promise<readonly DumpRecord[]> => {
     const dumps = sent.map((each) => recordOf(each, instance, form));
     await writer.commit(composeManifest(subject, parts, { exportId: writer.id, dumps, sinceFull: opened.sinceFull }), { signal });
+    if (cutOff.length > 0) await forgetCutOffExports(store, instance.name, cutOff, reporter);
     return dumps;
   };
   const dumps = await sendAll({ send, tracking, commit, form, dump: { take, encode: form.encode } });
@@ -188,6 +198,15 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
     ...(parents === undefined ? {} : { incremental: { parents, ...addCounts(counts) } }),
     warnings: reporter.warnings,
   };
+}
+
+/** The export is complete: a failure is not one of it. */
+async function forgetCutOffExports(store: Store, instance: string, ids: readonly string[], reporter: Reporter): Promise<void> {
+  try {
+    await forgetCutOff(store, instance, ids, { signal: AbortSignal.timeout(KEEP_MS) });
+  } catch (error) {
+    reporter.warn(`could not remove ${CUT_OFF_FILE} of earlier exports that were cut off (${ids.join(', ')}): ${errorText(error)}`);
+  }
 }
 
 interface Sending extends Pick<ExportParts, 'send'> {
@@ -241,12 +260,12 @@ function cutOf({ os }: ExportSubject): FrameCut {
 async function open(
   options: IncrementOptions,
   { incremental }: ExportParts['request'],
-): Promise<Pick<OpenedIncrement, 'writer' | 'form' | 'parentDisks'> & Partial<Pick<OpenedIncrement, 'parents' | 'sinceFull'>>> {
+): Promise<Pick<OpenedIncrement, 'writer' | 'form' | 'parentDisks' | 'cutOff'> & Partial<Pick<OpenedIncrement, 'parents' | 'sinceFull'>>> {
   if (incremental === true) return await openIncrement(options);
   const { sink, header, disks, codec } = options;
   const form = fullForm(codec);
   const dumps = [...disks.flatMap(form.namesOf), ...(header.dumps ?? [])];
-  return { form, writer: await sink.open({ ...header, dumps }, options), parentDisks: new Map() };
+  return { form, writer: await sink.open({ ...header, dumps }, options), parentDisks: new Map(), cutOff: [] };
 }
 
 /** The files of the native description that may go into a store. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { watch } from 'node:fs/promises';
+import { readFile, watch } from 'node:fs/promises';
 
 import { connectNbd } from '@gantry/nbd';
 import type { DiskStyle, TemporaryDirectory, WritingGuest } from '@gantry/testkit';
@@ -15,6 +15,8 @@ import {
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { isFrozen, startFakeAgent } from '../../test/snapshots/fake-agent.ts';
+import { makeOperationBench } from '../../test/operation-bench.ts';
+import { sampleInstance } from '../../test/sample-instance.ts';
 import type { Holder } from '../../test/snapshots/holder.ts';
 import { holdSnapshots } from '../../test/snapshots/holder.ts';
 import { expectUntouched, qemuConfig, requestsOf } from '../../test/snapshots/qemu-bench.ts';
@@ -368,3 +370,37 @@ async function clear(state: string): Promise<void> {
 async function untilSomethingIn(directory: string): Promise<void> {
   for await (const _ of watch(directory, { signal: AbortSignal.timeout(PATIENTLY.timeout) })) return;
 }
+
+test('incremental exports of the running guest go on from its marks, have one moment of all its disks, and leave one mark for each', async () => {
+  await using directory = await makeTemporaryDirectory();
+  await using bench = await makeOperationBench({});
+  const instanceOf = (paths: readonly string[]) => sampleInstance({ os: 'raw', disks: paths.map((path) => ({ path, access: 'rw' })) });
+  const said: string[] = [];
+  let written = 0;
+  for (let round = 0; round < 3; round += 1) {
+    await guest.reaches(guest.written() + 6);
+    written = guest.written();
+    const { reference, warnings } = await bench.exportDisks({
+      instance: instanceOf(disks),
+      snapshot: 'qemu',
+      snapshotConfig: qemuConfig(directory.path, { timeout: 60 }),
+      incremental: true,
+      trackChanges: true,
+      onEvent: (event) => event.type === 'stage' && event.message.startsWith('disk ') && said.push(event.message),
+    });
+    expect(warnings).toEqual([]);
+    const copies = disks.map((_, index) => bench.directory.file(`copy${index}`));
+    for (const copy of copies) await makeSparseFile(copy, DISK_BYTES, []);
+    await bench.importDisks(reference, { instance: instanceOf(copies) });
+    expect(allWrittenUpTo(await Promise.all(copies.map((copy) => readFile(copy))), IN_FLIGHT)).toBeGreaterThanOrEqual(written);
+  }
+  const [first, ...later] = [said.slice(0, disks.length), said.slice(disks.length)];
+  expect(first?.every((each) => each.endsWith('everything is read: there is no earlier mark'))).toBe(true);
+  expect(later.flat()).toHaveLength(2 * disks.length);
+  for (const each of later.flat())
+    expect(each).toMatch(/^disk \d: [1-9]\d* of \d+ bytes may have changed since web1\S+; \d+ of the other frames/);
+  const marks = [...(await marksInQemu()).keys()];
+  expect(marks).toHaveLength(disks.length);
+  for (const name of marks) await removeMark(name);
+  await expectUntouched(directory.path, guest, scratch.file('qmp'));
+});
