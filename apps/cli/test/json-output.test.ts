@@ -115,6 +115,7 @@ beforeAll(async () => {
   await run('export', kept, store, '--incremental');
   await run('remove', store, String(base));
   await run('list', store);
+  await run('prune', store, '--keep-last', '1', '--dry-run');
   await run('remove', store, String(plain));
 
   await run('create', b);

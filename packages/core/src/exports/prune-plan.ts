@@ -242,7 +242,7 @@ async function sizeOf(store: Store, key: string, { signal }: CallOptions): Promi
   }
 }
 
-/** What builds on an export is younger than it, whatever the clocks say. */
+/** What builds on an export is younger than it, even if the clocks say otherwise. */
 function retained(manifest: Manifest): RetainedExport {
   const started = new Date(manifest.started);
   const younger = foreignPacks(manifest).find(({ exportId }) => {

@@ -112,7 +112,7 @@ async function removeDirectory(store: Store, directory: ExportDirectory, options
   await deletePacks(store, directory, gone, options);
   const kept = packs.filter((name) => !gone.includes(name));
   if (kept.length === 0) await removeFiles(removal, [last]);
-  // By now there is space for it. New exports shall not refer to the packs all the same: another removal may have counted on that.
+  // By now there is space for it. New exports still must not refer to the packs: another removal may have counted on that.
   else if (!isWritten && (await markUnused(store, directory, kept, { ...options, runId: removal.runId })))
     await writeRemoved(store, directory, removal.runId, options);
   return { keptBytes: kept.reduce((sum, name) => sum + (files.get(name)?.size ?? 0), 0), unclear: after.unclear };

@@ -28,7 +28,7 @@ test('the newest ones', () => {
   expect(keptOf(every(24, 5), { last: Infinity })).toHaveLength(5);
 });
 
-test('the newest of each of so many days that have one: days without exports do not count', () => {
+test('the newest of each day that has one, up to a number of days: days without exports do not count', () => {
   const exports = [
     '2026-11-20T01:00:00Z',
     '2026-11-20T02:00:00Z',

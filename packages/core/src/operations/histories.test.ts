@@ -236,7 +236,7 @@ async function live(history: History): Promise<number> {
 }
 
 test(
-  'whatever happens at the same time, or is killed: complete exports stay whole, and the rest goes within two prunes',
+  'exports, removals and prunes that run at the same time or are killed: complete exports stay complete, the rest goes within two prunes',
   async () => {
     let steps = 0;
     const property = fc.asyncProperty(history, async (history) => {
