@@ -67,7 +67,7 @@ describe.each(['file', 'ssh', 's3'])('in a store by %s', (scheme) => {
     const third = await exported(bench, source, store);
     expect(third).toMatchObject({ storedBytes: 0, incremental: { parents: [second.reference], known: { frames: 4 } } });
     const requests = proxy.seen.slice(before).map(({ request: { method } }) => method);
-    // What an unchanged disk costs in a bucket: nothing is begun that is not kept.
+    // What an unchanged disk costs in a bucket: nothing is started that is not kept.
     if (scheme === 's3') expect(requests).not.toContain('POST');
     if (scheme === 's3') expect(requests.length).toBeLessThanOrEqual(42);
     for (const [index, { reference }] of [first, second, third].entries()) {

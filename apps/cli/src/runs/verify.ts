@@ -15,7 +15,7 @@ type Options = OptionValues<typeof SCRIPTS & typeof RATE & typeof PARALLEL> & {
 /** Runs `gantry verify`. */
 export async function run(session: Session, [address, reference]: readonly [string, string | undefined], options: Options): Promise<void> {
   assertTogether(reference, options);
-  // For what is remembered: a store that cannot be written is verified all the same.
+  // For what is remembered: a store that cannot be written is verified anyway.
   await using store = await session.open(address, 'write');
   if (reference === undefined) await verifyAll(session, store, options);
   else if (options.rehearse === undefined) await verifyOne(session, store, reference, options);

@@ -93,7 +93,7 @@ export class DumpAssembly implements AssembledDump {
       else await this.#copy(pending, entry, options);
       onProgress?.(entry.start + entry.plainBytes, this.#storedBytes);
     }
-    // An empty disk has a frame all the same, where an empty file would not be valid.
+    // An empty disk has a frame anyway, where an empty file would not be valid.
     if (this.#frames.length < this.#codec.minFrames) await this.#zeroFrames(pending, [{ count: 1, plainBytes: 0 }], options);
     await this.#flush(pending, options);
     await this.#append(pending, this.#codec.trailer(this.#frames), options);

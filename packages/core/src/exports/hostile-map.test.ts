@@ -122,7 +122,7 @@ async function expectSafe(memory: MemoryStore, plainBytes: number): Promise<void
   await expect.poll(() => budget.usedBytes).toBe(0);
 }
 
-test('whatever comes as a map, the parser says what is wrong with it', async () => {
+test('for any bytes that come as a map, the parser says what is wrong with it', async () => {
   const owner = { instance: 'web1', exportId: '20261122T081500Z', packs: [] };
   const line = fc.oneof(
     fc.constant('gantry-frame-map 1'),

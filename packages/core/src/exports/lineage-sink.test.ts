@@ -119,7 +119,7 @@ test('an export with a pack is read by its maps alone, which name just the packs
   ]);
 });
 
-test('a pack without frames is no object', async () => {
+test('a pack without frames is not written', async () => {
   const store = new MemoryStore();
   const first = await writeFirst(store);
   const second = await writeSecond(store, first, []);

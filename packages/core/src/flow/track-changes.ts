@@ -21,7 +21,7 @@ import type { StateDirectory } from '../runs/state-directory.ts';
 
 /** Every seventh export in a row reads everything, and compares what was said with what was found. */
 const FULL_EVERY = 7;
-/** How many of the frames that are said to be unchanged are read and compared all the same: one of a hundred, within these limits. */
+/** How many of the frames that are said to be unchanged are read and compared anyway: one of a hundred, within these limits. */
 const SAMPLED_OF = 100;
 const MIN_SAMPLE = 16;
 const MAX_SAMPLE = 256;

@@ -17,7 +17,7 @@ test('each of many digests is found, and no other; of equal ones the first', () 
   expect(index.find(digestOf('another'))).toBeUndefined();
 });
 
-test('digests that begin alike are told apart', () => {
+test('digests that begin alike are distinguished', () => {
   const list = new BytesList(DIGEST_BYTES);
   const index = new DigestIndex((entry) => list.at(entry));
   const alike = Array.from({ length: 3000 }, (_, last) => Buffer.concat([Buffer.alloc(28), Buffer.from(Uint32Array.of(last).buffer)]));

@@ -134,7 +134,7 @@ test('the error of its source is thrown, and nothing can be said of it', async (
 });
 
 describe('what has not changed', () => {
-  /** Says of each piece that it is there, or that so many bytes are unchanged. */
+  /** Says of each piece that it is there, or how many bytes are unchanged. */
   async function changed(pieces: readonly (Buffer | number)[], known: KnownFrames): Promise<Written> {
     const left = [...pieces];
     const source: ChangesReader = {

@@ -139,7 +139,7 @@ test('a plain full export stays as it is', async () => {
   expect(await keysOf(store)).toEqual(before);
 });
 
-test('through a store that cannot copy, everything passes, and is checked all the same', async () => {
+test('through a store that cannot copy, everything passes, and is checked anyway', async () => {
   const memory = new Memory();
   const store = watchedStore(new MemoryStore(memory), { capabilities: { rangedCopy: false } });
   const { second, disk } = await makeSample(store);

@@ -105,7 +105,7 @@ test('what has frame maps is compared by these, and what has none is read: the r
   expect(whole.dumps).toEqual([]);
 });
 
-test('data that only moved is no difference in frames that are cut by content', async () => {
+test('data that only moved does not differ in frames that are cut by content', async () => {
   await addMap(second, 'content', 0, 1, 2, 3, 4);
   const third = (await bench.exportDisks({ codec: 'none' })).reference;
   await addMap(third, 'content', 1, 0, 2, 3, 4);

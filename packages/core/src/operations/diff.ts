@@ -161,7 +161,7 @@ async function nextOf(frames: AsyncIterator<DigestedFrame>): Promise<DigestedFra
   return step.done === true ? undefined : step.value;
 }
 
-/** Data that only moved is no difference. */
+/** Data that only moved does not count as different. */
 async function compareAnywhere(
   first: AsyncIterable<DigestedFrame>,
   second: AsyncIterable<DigestedFrame>,

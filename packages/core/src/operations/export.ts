@@ -49,7 +49,7 @@ export interface ExportRequest extends OutgoingRequest {
   readonly includePrivate?: boolean | undefined;
   /**
    * Stores only what earlier exports of the instance lack, and makes frame maps, so that later exports can do the same. An export is
-   * complete and can be restored alone, whatever it refers to.
+   * complete and can be restored alone, although it refers to others.
    */
   readonly incremental?: boolean | undefined;
   /** With `incremental`: `INSTANCE@EXPORT-ID` of another instance with much of the same data, such as the template of a clone. */

@@ -74,7 +74,7 @@ function keyOf(reference: string, name: string): string {
 const PATCHED = frames(0);
 
 describe('a lineage', () => {
-  test('stores each frame once, whatever the codecs, and each of its exports is restored alone', async () => {
+  test('stores each frame once, with any codecs, and each of its exports is restored alone', async () => {
     await using bench = await makeDiskBench();
     await bench.fill('AB.CA');
     const first = await bench.next();

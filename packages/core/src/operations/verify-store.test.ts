@@ -59,7 +59,7 @@ function countingReads(store: Store): { readonly store: Store; readonly reads: M
 }
 
 describe('a whole store', () => {
-  test.each([['stored'], ['frames']] as const)('is verified to the end, whatever is damaged in it (%s)', async (depth) => {
+  test.each([['stored'], ['frames']] as const)('is verified to the end, although something in it is damaged (%s)', async (depth) => {
     const [first = '', second = '', third = ''] = await writeExports('a', 'b', 'c');
     await damage(first);
     const result = await verify({ depth });

@@ -28,7 +28,7 @@ import { isRehearsalProblem, rehearseExport } from './rehearse.ts';
 import type { VerifyDepth } from './verify.ts';
 import { checkExport, checkOwnStored } from './verify.ts';
 
-/** How much one run reads: about so many bytes, or that share of all that is stored. */
+/** How much one run reads: about that many bytes, or a share of all that is stored. */
 export type VerifyBudget = { readonly bytes: number } | { readonly percent: number };
 
 export interface VerifyStoreRequest extends OperationOptions {
@@ -108,7 +108,7 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
   const counted = countReads(request.store);
   const run = new StoreVerification({ store: counted.store, survey, records, reporter, request });
   const limit = bytesOf(budget, survey);
-  if (depth !== 'present') await run.verifyAll(depth, (begun) => Math.max(begun, counted.bytes()) < limit, signal);
+  if (depth !== 'present') await run.verifyAll(depth, (started) => Math.max(started, counted.bytes()) < limit, signal);
   return {
     depth,
     ...run.result(depth),
@@ -155,19 +155,19 @@ class StoreVerification {
     }
   }
 
-  /** @param mayStart whether there is budget for one more, after what those take that were begun, bytes */
-  async verifyAll(depth: RememberedDepth, mayStart: (begunBytes: number) => boolean, signal: AbortSignal): Promise<void> {
+  /** @param mayStart whether there is budget for one more, after what those take that were started, bytes */
+  async verifyAll(depth: RememberedDepth, mayStart: (startedBytes: number) => boolean, signal: AbortSignal): Promise<void> {
     const isMeant = ({ kind }: VerifiableItem): boolean => depth !== 'rehearsal' || kind === 'export';
     const items = this.#o.survey.items.filter(isMeant).toSorted((a, b) => a.verifiedAt - b.verifiedAt);
     const atOnce = depth === 'stored' ? (this.#o.request.parallel ?? DEFAULT_PARALLEL_DISKS) : 1;
-    let begun = 0;
+    let started = 0;
     try {
       await sideBySide(items, atOnce, signal, async (item, signal) => {
-        if (!mayStart(begun)) {
+        if (!mayStart(started)) {
           this.#left.push(item);
           return;
         }
-        begun += item.bytes;
+        started += item.bytes;
         await this.#verify(item, depth, signal);
       });
       await this.#findAffected({ signal });

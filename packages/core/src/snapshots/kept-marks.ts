@@ -12,7 +12,7 @@ import type { ChangeMark } from './provider.ts';
 
 /*
  * What this machine remembers between two exports of an instance into one store: the marks that say what changes on its disks since the
- * first of them. Whoever holds the lock of the instance reads and writes them, and nobody else.
+ * first of them. The one that holds the lock of the instance reads and writes them, and nobody else.
  */
 
 /** The mark of one disk, and the content that it goes on from. */
