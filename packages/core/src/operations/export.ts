@@ -91,7 +91,7 @@ export interface IncrementResult extends FrameCounts {
 
 /**
  * Exports the disks of an instance into a store. The export becomes visible there when all disks are complete, durable and have their
- * digests; when this rejects, nothing is left of it.
+ * digests; when this rejects, nothing is left of it, but for packs of an incremental one that the next can take over.
  *
  * @throws GantryError, or the reason of the signal
  */
