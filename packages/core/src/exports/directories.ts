@@ -1,6 +1,6 @@
 import type { CallOptions, ObjectInfo, StoreReader } from '@gantry/transport';
 import { compareExportIds, exportPrefix, GANETI_ID, isReferencePart, parseExportId } from './export-id.ts';
-import { CLAIM_FILE, CONFIG_FILE, CUT_OFF_FILE, MANIFEST_FILE, REMOVED_FILE } from './layout.ts';
+import { CLAIM_FILE, CONFIG_FILE, CUT_OFF_FILE, MANIFEST_FILE, REMOVED_FILE, isUnusedMark } from './layout.ts';
 
 /** The files of one export in a store, complete or not. */
 export interface ExportDirectory {
@@ -25,9 +25,10 @@ export async function* readDirectories(
   }
 }
 
-/** Whether a directory is what is left of an export that was removed. */
+/** Whether a directory is what is left of an export that was removed. Of two removals at once, the later may leave a mark alone. */
 export function isRemoved({ files }: Pick<ExportDirectory, 'files'>): boolean {
-  return files.has(REMOVED_FILE) && !files.has(MANIFEST_FILE) && !files.has(CLAIM_FILE);
+  const isMarked = files.has(REMOVED_FILE) || [...files.keys()].some(isUnusedMark);
+  return isMarked && !files.has(MANIFEST_FILE) && !files.has(CLAIM_FILE);
 }
 
 /** Whether a directory is what is left of an export that was cut off, whose frames the next one may take over. */

@@ -68,13 +68,17 @@ export function unusedMark(pack: string): string {
   return `${pack}${UNUSED_SUFFIX}`;
 }
 
+export function isUnusedMark(name: string): boolean {
+  return name.endsWith(UNUSED_SUFFIX);
+}
+
 export function isMapName(name: string): boolean {
   return name.endsWith(MAP_SUFFIX);
 }
 
 /** Whether a dump may have that name: a plain file name that is safe in every store and not used by the layout itself. */
 export function isDumpName(name: string): boolean {
-  return isKeyPart(name) && !OWN_FILES.has(name) && !name.endsWith(UNUSED_SUFFIX);
+  return isKeyPart(name) && !OWN_FILES.has(name) && !isUnusedMark(name);
 }
 
 /** Whether other exports may refer to a file with that name: it is not known to be anything but a pack. */
