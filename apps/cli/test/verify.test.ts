@@ -27,13 +27,23 @@ test('verifies a share of a store, then the rest, and names what is damaged at t
   const first = await bench.gantry('verify', bench.store, '--budget', '1K');
   expect(first).toMatchObject({
     exitCode: 0,
-    stdout: expect.stringMatching(/^1 export verified .*: every digest is correct\n1 export left/),
+    stdout: expect.stringMatching(/^1 export verified .*: every digest is correct\n1 left for later runs/),
   });
   const then = await bench.gantry('verify', bench.store, '--budget', '1%', '--quiet');
   expect(then).toMatchObject({ exitCode: 7, stderr: '' });
   const lines = then.stdout.split('\n');
   expect(lines[0]).toMatch(new RegExp(`^${second} is damaged: disk0\\.img .*SHA-256 mismatch.* \\[DUMP_DAMAGED\\]$`));
   expect(lines[1]).toMatch(/^1 export verified .*: 1 damaged$/);
+});
+
+test('says how many of what it verified are packs of removed exports', async () => {
+  const source = await bench.describeInstance('web3', { disks: [bench.file('disk.img')] });
+  const incremental = ['export', source, bench.store, '--codec', 'none', '--incremental'];
+  const first = lastLine((await bench.gantry(...incremental)).stdout);
+  await bench.gantry(...incremental);
+  expect(await bench.gantry('remove', bench.store, first)).toMatchObject({ exitCode: 0 });
+  const { stdout } = await bench.gantry('verify', bench.store);
+  expect(stdout).toMatch(/^3 exports and the packs of 1 removed export verified /);
 });
 
 test('rehearses an export, and leaves nothing of it', async () => {

@@ -108,7 +108,7 @@ function describeBytes(bytes: number | undefined): string {
 }
 
 function describeVerified({ state, verified }: ListedExport): string {
-  if (verified === undefined) return state === 'unfinished' ? '-' : 'never';
+  if (verified === undefined) return state === 'complete' ? 'never' : '-';
   return `${formatAge(Date.now() - verified.at.getTime())} (${verified.depth})`;
 }
 

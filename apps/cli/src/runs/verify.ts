@@ -93,14 +93,21 @@ function describeAll(result: VerifyStoreResult): readonly string[] {
   const read = depth === 'present' ? '' : ` (${formatBytes(readBytes)} read of ${formatBytes(storedBytes)})`;
   return [
     ...problems,
-    `${countOf(exports.length)} verified${read}: ${exports.length === 0 ? 'nothing to verify' : found}`,
-    ...(left === 0 ? [] : [`${countOf(left)} left for later runs, ${describeOldest(result)}`]),
-    ...(unfinished === 0 ? [] : [`${countOf(unfinished)} unfinished: gantry list shows them`]),
+    `${describeCount(exports)} verified${read}: ${exports.length === 0 ? 'nothing to verify' : found}`,
+    ...(left === 0 ? [] : [`${left} left for later runs, ${describeOldest(result)}`]),
+    ...(unfinished === 0 ? [] : [`${countOf(unfinished, 'export')} unfinished: gantry list shows them`]),
   ];
 }
 
-function countOf(exports: number): string {
-  return `${exports} export${exports === 1 ? '' : 's'}`;
+/** Packs are what is left of exports that are not there any more. */
+function describeCount(exports: VerifyStoreResult['exports']): string {
+  const packs = exports.filter(({ kind }) => kind === 'packs').length;
+  const count = countOf(exports.length - packs, 'export');
+  return packs === 0 ? count : `${count} and the packs of ${countOf(packs, 'removed export')}`;
+}
+
+function countOf(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function describeOldest({ oldestLeft }: VerifyStoreResult): string {

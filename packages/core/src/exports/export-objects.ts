@@ -19,7 +19,7 @@ export interface ExportObject {
 }
 
 /** Whether a dump is an object: a pack without frames is none. */
-function hasObject({ version }: Pick<Manifest, 'version'>, { storedBytes }: Pick<DumpRecord, 'storedBytes'>): boolean {
+export function hasObject({ version }: Pick<Manifest, 'version'>, { storedBytes }: Pick<DumpRecord, 'storedBytes'>): boolean {
   return version !== LINEAGE_MANIFEST_VERSION || storedBytes > 0;
 }
 

@@ -40,6 +40,12 @@ test('a dump that another export needs is not given back', () => {
   expect(totals(...all)).toEqual({ 1: 7, 2: 107, 3: 7 });
 });
 
+test('a dump that another export needs is not given back by an export whose manifest cannot be read', () => {
+  const [found] = makeExport('1', 1000);
+  expect(totals([found], makeExport('2', 0, [pack('1', 1000)]))).toEqual({ 1: 7, 2: 7 });
+  expect(totals([found])).toEqual({ 1: 1007 });
+});
+
 test('what is kept of a removed export is given back by the last export that needs it', () => {
   expect(totals(makeExport('2', 0, [pack('1', 1000)]))).toEqual({ 2: 1007 });
   expect(totals(makeExport('2', 0, [pack('1', 1000)]), makeExport('3', 0, [pack('1', 1000)]))).toEqual({ 2: 7, 3: 7 });

@@ -1,6 +1,7 @@
 import type { ExportDirectory } from './directories.ts';
 import { formatExportReference } from './export-id.ts';
 import { packKey } from './export-objects.ts';
+import { mayBePack } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import type { PackRecord } from './packs.ts';
 
@@ -19,14 +20,15 @@ export class OwnBytes {
   readonly #packs = new Map<string, UsedPack>();
   readonly #own = new Map<string, number>();
 
-  /** @param manifest absent for what is not an export of Gantry, or not one any more: all of its files are its own */
+  /** @param manifest absent where it cannot be read, too: others may refer to the dumps in that directory all the same */
   add({ instance, id, files }: ExportDirectory, manifest: Manifest | undefined): void {
     const reference = formatExportReference(instance, id);
-    const dumps = new Map((manifest?.dumps ?? []).filter(({ name }) => files.has(name)).map((dump) => [dump.name, dump]));
     let small = 0;
-    for (const [name, { size }] of files) if (!dumps.has(name)) small += size;
+    for (const [name, { size }] of files) {
+      if (mayBePack(name)) this.#use({ instance, exportId: id, name }, size, reference);
+      else small += size;
+    }
     this.#own.set(reference, small);
-    for (const { name, storedBytes } of dumps.values()) this.#use({ instance, exportId: id, name }, storedBytes, reference);
     for (const pack of (manifest?.dumps ?? []).flatMap(({ map }) => map?.packs ?? [])) this.#use(pack, pack.size, reference);
   }
 

@@ -9,7 +9,7 @@ import { isReferencePart } from './export-id.ts';
 import { VERIFIED_PREFIX } from './layout.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
 import { isMarkedStore } from './store-marker.ts';
-import type { InstanceVerifications, RememberedDepth, Verification } from './verification.ts';
+import type { ExportVerifications, InstanceVerifications, RememberedDepth, Verification } from './verification.ts';
 import { MAX_VERIFICATIONS_BYTES, mergeVerifications, parseVerifications, renderVerifications } from './verification.ts';
 
 /** How many hosts' records of one instance are read, the latest first: each has what its host knew of all the others. */
@@ -47,13 +47,22 @@ export class VerificationRecords {
 
   /** Takes the result of a verification, to be kept by {@link save}. */
   async note(instance: string, exportId: string, depth: RememberedDepth, found: Verification, options: CallOptions = {}): Promise<void> {
-    this.#changed.add(instance);
-    await this.#change(instance, (before) => mergeVerifications(before, new Map([[exportId, { [depth]: found }]])), options);
+    await this.#note(instance, exportId, { [depth]: found }, options);
+  }
+
+  /** Takes that a verification could not be made, to be kept by {@link save}: others have their turn first. */
+  async noteTried(instance: string, exportId: string, depth: RememberedDepth, options: CallOptions = {}): Promise<void> {
+    await this.#note(instance, exportId, { tried: { [depth]: new Date().toISOString() } }, options);
   }
 
   /** Leaves out what is known of exports that do not exist any more. */
   async keepOnly(instance: string, exportIds: ReadonlySet<string>, options: CallOptions = {}): Promise<void> {
     await this.#change(instance, (before) => new Map([...before].filter(([id]) => exportIds.has(id))), options);
+  }
+
+  async #note(instance: string, exportId: string, found: ExportVerifications, options: CallOptions): Promise<void> {
+    this.#changed.add(instance);
+    await this.#change(instance, (before) => mergeVerifications(before, new Map([[exportId, found]])), options);
   }
 
   /** Changes follow each other, also where several are under way at once. */

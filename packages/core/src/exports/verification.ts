@@ -9,10 +9,20 @@ import type { Manifest } from './manifest.ts';
  * What verifications found, export by export (docs/reference/formats/verifications.md).
  */
 
-/** The depths of a verification that are remembered, each deeper than the one before. */
-export const REMEMBERED_DEPTHS = ['stored', 'frames', 'rehearsal'] as const;
+/** The depths of a verification that are remembered. */
+const REMEMBERED_DEPTHS = ['stored', 'frames', 'rehearsal'] as const;
 
 export type RememberedDepth = (typeof REMEMBERED_DEPTHS)[number];
+
+/**
+ * The depths at which a verification does all that one of this depth does. A rehearsal reads dumps, but neither `config.ini` nor the
+ * native files; no other verification runs the scripts.
+ */
+export const COVERED_BY: Readonly<Record<RememberedDepth, readonly RememberedDepth[]>> = {
+  stored: ['stored', 'frames'],
+  frames: ['frames'],
+  rehearsal: ['rehearsal'],
+};
 
 export function isRememberedDepth(depth: string): depth is RememberedDepth {
   return REMEMBERED_DEPTHS.some((known) => known === depth);
@@ -27,10 +37,17 @@ export interface Verification {
   readonly problem?: string;
   /** {@link objectMark} of every dump that was checked: what is said here is not said of others with the same names. */
   readonly objects: readonly string[];
+  /** Those of them that are damaged or could not be read, where it was found out which: the others are sound. */
+  readonly damagedObjects?: readonly string[];
 }
 
+type ByDepth<T> = { readonly [D in RememberedDepth]?: T };
+
 /** The newest verification of each depth. */
-export type ExportVerifications = { readonly [D in RememberedDepth]?: Verification };
+export interface ExportVerifications extends ByDepth<Verification> {
+  /** When one was last tried that could not be made, such as of dumps that cannot be read now: ISO 8601, UTC. */
+  readonly tried?: ByDepth<string>;
+}
 
 /** By the ids of the exports. */
 export type InstanceVerifications = ReadonlyMap<string, ExportVerifications>;
@@ -49,14 +66,19 @@ const verification: z.ZodType<Verification> = z.object({
   result: z.enum(['sound', 'damaged']),
   problem: z.string().max(MAX_PROBLEM_LENGTH).exactOptional(),
   objects: z.array(mark).max(MAX_OBJECTS),
+  damagedObjects: z.array(mark).max(MAX_OBJECTS).exactOptional(),
 });
+
+function byDepth<T>(value: z.ZodType<T>) {
+  return { stored: value.exactOptional(), frames: value.exactOptional(), rehearsal: value.exactOptional() };
+}
 
 const documentSchema = z.object({
   format: z.literal('gantry-verified'),
   version: z.literal(1),
   exports: z.record(
     z.string().refine(isReferencePart),
-    z.object({ stored: verification.exactOptional(), frames: verification.exactOptional(), rehearsal: verification.exactOptional() }),
+    z.object({ ...byDepth(verification), tried: z.object(byDepth<string>(z.iso.datetime())).exactOptional() }),
   ),
 });
 
@@ -90,8 +112,30 @@ export function parseVerifications(text: string): InstanceVerifications {
   return new Map(Object.entries(parsed?.exports ?? {}).map(([id, depths]) => [id, withoutFuture(depths)]));
 }
 
-function withoutFuture(depths: ExportVerifications): ExportVerifications {
-  return Object.fromEntries(Object.entries(depths).filter(([, { at }]) => !isInFuture(new Date(at))));
+function withoutFuture({ tried, ...found }: ExportVerifications): ExportVerifications {
+  const past = <T>(value: T | undefined, at: string | undefined): T | undefined =>
+    at === undefined || isInFuture(new Date(at)) ? undefined : value;
+  return verificationsOf(
+    (depth) => past(found[depth], found[depth]?.at),
+    (depth) => past(tried?.[depth], tried?.[depth]),
+  );
+}
+
+function verificationsOf(
+  found: (depth: RememberedDepth) => Verification | undefined,
+  tried: (depth: RememberedDepth) => string | undefined,
+): ExportVerifications {
+  const times = ofDepths(tried);
+  return { ...ofDepths(found), ...(Object.keys(times).length === 0 ? {} : { tried: times }) };
+}
+
+function ofDepths<T>(of: (depth: RememberedDepth) => T | undefined): ByDepth<T> {
+  return Object.fromEntries(
+    REMEMBERED_DEPTHS.flatMap((depth): [RememberedDepth, T][] => {
+      const value = of(depth);
+      return value === undefined ? [] : [[depth, value]];
+    }),
+  );
 }
 
 /** Of each export and depth, the newest of two verifications. */
@@ -102,23 +146,33 @@ export function mergeVerifications(a: InstanceVerifications, b: InstanceVerifica
 }
 
 function newest(a: ExportVerifications = {}, b: ExportVerifications): ExportVerifications {
-  const depths = REMEMBERED_DEPTHS.flatMap((depth): [RememberedDepth, Verification][] => {
-    const [first, second] = [a[depth], b[depth]];
-    const newer = first === undefined || (second !== undefined && Date.parse(second.at) >= Date.parse(first.at)) ? second : first;
-    return newer === undefined ? [] : [[depth, newer]];
-  });
-  return Object.fromEntries(depths);
+  return verificationsOf(
+    (depth) => later(a[depth], b[depth], ({ at }) => at),
+    (depth) => later(a.tried?.[depth], b.tried?.[depth], (at) => at),
+  );
 }
 
-/** A verification that ended now. */
+function later<T>(first: T | undefined, second: T | undefined, timeOf: (value: T) => string): T | undefined {
+  if (first === undefined || second === undefined) return first ?? second;
+  return Date.parse(timeOf(second)) >= Date.parse(timeOf(first)) ? second : first;
+}
+
+/**
+ * A verification that ended now.
+ *
+ * @param damagedObjects which of the objects are damaged, where that is known
+ */
 export function verificationOf(
   objects: readonly string[],
   problem?: { readonly code: GantryErrorCode; readonly message: string },
+  damagedObjects?: readonly string[],
 ): Verification {
   const at = new Date().toISOString();
   const known = objects.slice(0, MAX_OBJECTS);
   if (problem === undefined) return { at, result: 'sound', objects: known };
-  return { at, result: 'damaged', problem: `${problem.message} [${problem.code}]`.slice(0, MAX_PROBLEM_LENGTH), objects: known };
+  const text = `${problem.message} [${problem.code}]`.slice(0, MAX_PROBLEM_LENGTH);
+  const isKnown = damagedObjects !== undefined && damagedObjects.length <= MAX_OBJECTS;
+  return { at, result: 'damaged', problem: text, objects: known, ...(isKnown ? { damagedObjects } : {}) };
 }
 
 /** The verification of an export as a whole. */
@@ -131,7 +185,7 @@ export interface LastVerification {
 
 /**
  * The newest verification of all that an export needs. Its dumps and those of other exports are verified at different times: the oldest
- * of them counts.
+ * of them counts. Damage stays until a verification that would have found it finds nothing.
  *
  * @param manifest absent for an export of Ganeti
  * @param of what is known of the exports of an instance
@@ -145,8 +199,15 @@ export async function lastVerification(
   const deep = (['rehearsal', 'frames'] as const).flatMap((depth) => asLast(own[depth], depth, marks) ?? []);
   const stored = manifest === undefined ? asLast(own.stored, 'stored', []) : await lastStored(manifest, of);
   const all = [...deep, ...(stored === undefined ? [] : [stored])];
-  const [last] = all.toSorted((a, b) => b.at.getTime() - a.at.getTime());
-  return last;
+  return newestOf(all.filter((each) => each.result === 'damaged' && !all.some((other) => clears(other, each)))) ?? newestOf(all);
+}
+
+function clears({ result, depth, at }: LastVerification, damage: LastVerification): boolean {
+  return result === 'sound' && at > damage.at && COVERED_BY[damage.depth].includes(depth);
+}
+
+function newestOf(all: readonly LastVerification[]): LastVerification | undefined {
+  return all.toSorted((a, b) => b.at.getTime() - a.at.getTime())[0];
 }
 
 /** By the SHA-256 of all dumps and packs. */
@@ -154,26 +215,44 @@ async function lastStored(
   manifest: Manifest,
   of: (instance: string) => Promise<InstanceVerifications>,
 ): Promise<LastVerification | undefined> {
-  let oldest: LastVerification | undefined;
-  for (const { instance, exportId, marks } of neededObjects(manifest)) {
-    const found = asLast((await of(instance)).get(exportId)?.stored, 'stored', marks);
-    if (found === undefined || found.result === 'damaged') return found;
-    if (oldest === undefined || found.at < oldest.at) oldest = found;
-  }
-  return oldest;
+  const [own, ...others] = neededObjects(manifest);
+  const found = [asLast((await of(own.instance)).get(own.exportId)?.stored, 'stored', own.marks)];
+  for (const { instance, exportId, marks } of others) found.push(storedPacks((await of(instance)).get(exportId) ?? {}, marks));
+  const known = found.flatMap((each) => each ?? []);
+  const damage = newestOf(known.filter(({ result }) => result === 'damaged'));
+  // Damage in one directory counts, although others were never verified.
+  if (damage !== undefined || known.length < found.length) return damage;
+  return known.toSorted((a, b) => a.at.getTime() - b.at.getTime())[0];
+}
+
+/** Packs in the directory of another export. Damage to anything else there is nothing to those that only need these packs. */
+function storedPacks({ stored, frames }: ExportVerifications, marks: readonly string[]): LastVerification | undefined {
+  const isHarmless = stored?.damagedObjects !== undefined && !marks.some((each) => stored.damagedObjects?.includes(each));
+  const byDigest = asLast(stored, 'stored', marks);
+  const byFrames = frames?.result === 'sound' ? asLast(frames, 'stored', marks) : undefined;
+  const byItself: LastVerification | undefined = byDigest && isHarmless ? { at: byDigest.at, depth: 'stored', result: 'sound' } : byDigest;
+  return newestOf([byItself, byFrames].flatMap((each) => each ?? []));
+}
+
+interface NeededObjects {
+  readonly instance: string;
+  readonly exportId: string;
+  readonly marks: string[];
 }
 
 /** The exports in whose directories there is something that an export is read from: its own first. */
-function neededObjects(manifest: Manifest): readonly { readonly instance: string; readonly exportId: string; readonly marks: string[] }[] {
-  const own = { instance: manifest.instance.name, exportId: manifest.exportId, marks: [...ownMarks(manifest)] };
-  const needed = new Map([[`${own.instance}@${own.exportId}`, own]]);
+function neededObjects(manifest: Manifest): readonly [NeededObjects, ...NeededObjects[]] {
+  const own: NeededObjects = { instance: manifest.instance.name, exportId: manifest.exportId, marks: [...ownMarks(manifest)] };
+  const ownName = `${own.instance}@${own.exportId}`;
+  const needed = new Map([[ownName, own]]);
   for (const { instance, exportId, sha256 } of manifest.dumps.flatMap(({ map }) => map?.packs ?? [])) {
     const name = `${instance}@${exportId}`;
     const known = needed.get(name) ?? { instance, exportId, marks: [] };
     known.marks.push(objectMark(sha256));
     needed.set(name, known);
   }
-  return [...needed.values()];
+  needed.delete(ownName);
+  return [own, ...needed.values()];
 }
 
 /** Undefined where the verification was not one of all these dumps. */

@@ -14,11 +14,13 @@ export interface RememberOptions extends CallOptions {
   readonly remember?: { readonly stateDirectory?: string | undefined } | undefined;
   /** Whether an error of the verification says that the export is damaged. */
   readonly isProblem: (error: unknown) => error is GantryError;
+  /** Marks of the dumps that turned out to be damaged or unreadable; absent where the verification does not find out which. */
+  readonly damagedObjects?: (() => Promise<readonly string[]>) | undefined;
 }
 
 /** Verifies one export, and remembers that it is sound, or what is damaged. Where that fails, it can be verified again. */
 export async function remembering<T>(
-  { store, depth, remember, isProblem, signal }: RememberOptions,
+  { store, depth, remember, isProblem, damagedObjects, signal }: RememberOptions,
   { instance, id, manifest }: StoredExport,
   reporter: Reporter,
   verify: () => Promise<T>,
@@ -27,7 +29,7 @@ export async function remembering<T>(
     if (remember === undefined || !isRememberedDepth(depth)) return;
     try {
       const records = new VerificationRecords(store, remember.stateDirectory);
-      const found = verificationOf(manifest === undefined ? [] : ownMarks(manifest), problem);
+      const found = verificationOf(manifest === undefined ? [] : ownMarks(manifest), problem, await damagedObjects?.());
       await records.note(instance, id, depth, found, { signal });
       await records.save({ signal });
     } catch (error) {

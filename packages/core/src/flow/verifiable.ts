@@ -1,11 +1,12 @@
 import type { CallOptions, Store } from '@gantry/transport';
+import { exportPrefix } from '../exports/export-id.ts';
 import { packKey, packsOfOthers } from '../exports/export-objects.ts';
 import type { ListedDirectory } from '../exports/list-exports.ts';
 import { listWithManifests } from '../exports/list-exports.ts';
 import type { PackRecord } from '../exports/packs.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
 import type { RememberedDepth } from '../exports/verification.ts';
-import { REMEMBERED_DEPTHS } from '../exports/verification.ts';
+import { COVERED_BY } from '../exports/verification.ts';
 import type { VerificationRecords } from '../exports/verification-records.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 
@@ -13,12 +14,16 @@ import { withStoreErrors } from '../exports/store-errors.ts';
 export interface VerifiableItem {
   readonly instance: string;
   readonly id: string;
-  /** `packs`: the export was removed, and its packs are kept for others. */
+  /** `packs`: the export was removed, or is not complete, and others refer to its packs. */
   readonly kind: 'export' | 'packs';
+  /** An export of Ganeti does not say enough of its instance for a rehearsal. */
+  readonly canBeRehearsed: boolean;
   /** What is stored there, bytes. */
   readonly bytes: number;
   /** When it was last verified at the depth asked for, ms since 1970; 0 if never. */
   readonly verifiedAt: number;
+  /** When it last had its turn: it was verified, or that was tried in vain. Ms since 1970; 0 if never. */
+  readonly turnAt: number;
 }
 
 /** An export whose files are not as its manifest says, by their names and sizes alone. */
@@ -56,7 +61,13 @@ export async function findVerifiable(
   for await (const found of listWithManifests(store, { signal })) {
     await withStoreErrors(store.address, () => surveying.takeInstance(found, { signal }));
   }
+  await withStoreErrors(store.address, () => surveying.takeReferredTo({ signal }));
   return surveying;
+}
+
+/** At which depth something is verified: packs alone have no more than their digests. */
+export function depthOf(kind: VerifiableItem['kind'], depth: RememberedDepth): RememberedDepth {
+  return kind === 'packs' ? 'stored' : depth;
 }
 
 class Surveying implements StoreSurvey {
@@ -67,6 +78,8 @@ class Surveying implements StoreSurvey {
   storedBytes = 0;
   readonly #records: VerificationRecords;
   readonly #depth: RememberedDepth | undefined;
+  /** Directories that are not verified as exports: incomplete ones. */
+  readonly #withheld: Omit<VerifiableItem, 'verifiedAt' | 'turnAt'>[] = [];
 
   constructor(records: VerificationRecords, depth: RememberedDepth | undefined) {
     this.#records = records;
@@ -80,20 +93,34 @@ class Surveying implements StoreSurvey {
     for (const each of found) await this.#take(each, options);
   }
 
+  /** The packs in directories of incomplete exports, to which other exports refer: to be called when all manifests were read. */
+  async takeReferredTo(options: CallOptions): Promise<void> {
+    const owners = new Set(
+      [...this.claims.values()].flatMap(([pack]) => (pack === undefined ? [] : exportPrefix(pack.instance, pack.exportId))),
+    );
+    for (const item of this.#withheld) if (owners.has(exportPrefix(item.instance, item.id))) await this.#add(item, options);
+  }
+
   async #take(found: ListedDirectory, options: CallOptions): Promise<void> {
     const { instance, id, files } = found.directory;
     let bytes = 0;
     for (const { size } of files.values()) bytes += size;
     this.storedBytes += bytes;
-    const kind = found.kind === 'export' ? 'export' : 'packs';
-    if (found.kind === 'export') {
-      const { state, code = 'MANIFEST_DAMAGED', reason = '' } = found.summary;
-      if (state === 'unfinished') this.unfinished += 1;
-      if (state === 'damaged') this.damaged.push({ instance, id, code, reason });
-      if (state !== 'complete') return;
-      for (const pack of found.manifest === undefined ? [] : packsOfOthers(found.manifest)) this.#claim(packKey(pack), pack);
+    const packs = { instance, id, kind: 'packs', canBeRehearsed: false, bytes } as const;
+    if (found.kind === 'removed') {
+      await this.#add(packs, options);
+      return;
     }
-    this.items.push({ instance, id, kind, bytes, verifiedAt: await this.#verifiedAt(instance, id, options) });
+    const { state, origin, code = 'MANIFEST_DAMAGED', reason = '' } = found.summary;
+    if (state === 'unfinished') this.unfinished += 1;
+    if (state === 'damaged') this.damaged.push({ instance, id, code, reason });
+    for (const pack of found.manifest === undefined ? [] : packsOfOthers(found.manifest)) this.#claim(packKey(pack), pack);
+    if (state === 'complete') await this.#add({ ...packs, kind: 'export', canBeRehearsed: origin === 'gantry' }, options);
+    else this.#withheld.push(packs);
+  }
+
+  async #add(item: Omit<VerifiableItem, 'verifiedAt' | 'turnAt'>, options: CallOptions): Promise<void> {
+    this.items.push({ ...item, ...(await this.#timesOf(item, options)) });
   }
 
   #claim(key: string, pack: PackRecord): void {
@@ -102,11 +129,14 @@ class Surveying implements StoreSurvey {
     else if (!known.some(({ sha256 }) => sha256 === pack.sha256)) known.push(pack);
   }
 
-  async #verifiedAt(instance: string, id: string, options: CallOptions): Promise<number> {
-    if (this.#depth === undefined) return 0;
+  async #timesOf(
+    { instance, id, kind }: Pick<VerifiableItem, 'instance' | 'id' | 'kind'>,
+    options: CallOptions,
+  ): Promise<Pick<VerifiableItem, 'verifiedAt' | 'turnAt'>> {
+    if (this.#depth === undefined) return { verifiedAt: 0, turnAt: 0 };
+    const depth = depthOf(kind, this.#depth);
     const known = (await this.#records.of(instance, options)).get(id) ?? {};
-    // A deeper verification has done all that a less deep one does.
-    const counted = REMEMBERED_DEPTHS.slice(REMEMBERED_DEPTHS.indexOf(this.#depth), REMEMBERED_DEPTHS.indexOf('rehearsal') + 1);
-    return Math.max(0, ...counted.flatMap((depth) => known[depth]?.at ?? []).map((at) => Date.parse(at)));
+    const verifiedAt = Math.max(0, ...COVERED_BY[depth].flatMap((each) => known[each]?.at ?? []).map((at) => Date.parse(at)));
+    return { verifiedAt, turnAt: Math.max(verifiedAt, Date.parse(known.tried?.[depth] ?? new Date(0).toISOString())) };
   }
 }

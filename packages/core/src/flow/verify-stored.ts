@@ -1,72 +1,115 @@
 import type { CallOptions, Digest } from '@gantry/transport';
-import { exportPrefix } from '../exports/export-id.ts';
+import type { Manifest } from '../exports/manifest.ts';
 import type { StoredExport } from '../exports/open-export.ts';
 import { dumpMissing, sizeProblem } from '../exports/open-export.ts';
 import type { PackDigests } from '../exports/pack-digests.ts';
 import type { PackRecord } from '../exports/packs.ts';
-import { packKey } from '../exports/export-objects.ts';
+import { hasObject, packKey } from '../exports/export-objects.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
+import { objectMark } from '../exports/verification.ts';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import { GantryError } from '../report/errors.ts';
+
+/** Gathers what verifying finds, so that everything else is verified all the same. */
+export class FoundProblems {
+  readonly #address: string;
+  readonly #signal: AbortSignal | undefined;
+  readonly #problems: GantryError[] = [];
+
+  constructor(address: string, signal: AbortSignal | undefined) {
+    this.#address = address;
+    this.#signal = signal;
+  }
+
+  /** Damage, and what cannot be read. */
+  get all(): readonly GantryError[] {
+    return this.#problems;
+  }
+
+  /** @returns undefined after a problem @throws GantryError `STORE_UNAVAILABLE`: nothing else can be read either; the reason of the signal */
+  async check<T>(work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await withStoreErrors(this.#address, work);
+    } catch (error) {
+      this.#signal?.throwIfAborted();
+      if (!(error instanceof GantryError) || error.code === 'STORE_UNAVAILABLE') throw error;
+      this.#problems.push(error);
+      return undefined;
+    }
+  }
+}
 
 /**
  * Checks that everything in the directory of an export is as it was stored: its native files, frame tables and frame maps, and the
  * SHA-256 of its dumps. Frames of it in other directories are left to those.
  *
  * @param checkSums compares `config.ini` and `SHA256SUMS`
- * @returns every damage that was found
- * @throws GantryError `STORE_*`; the reason of the signal
+ * @returns every problem that was found: damage, and what cannot be read
+ * @throws GantryError `STORE_UNAVAILABLE`; the reason of the signal
  */
 export async function storedProblems(
   found: StoredExport,
   digests: PackDigests,
   { signal, checkSums, address }: CallOptions & { readonly checkSums: () => Promise<void>; readonly address: string },
 ): Promise<readonly GantryError[]> {
-  const problems: GantryError[] = [];
-  const check = async (work: () => Promise<unknown>): Promise<void> => {
-    try {
-      await withStoreErrors(address, work);
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      problems.push(error);
-    }
-  };
-  await check(checkSums);
-  for (const { name } of found.native) await check(() => found.nativeFile(name, { signal }));
+  const problems = new FoundProblems(address, signal);
+  await problems.check(checkSums);
+  for (const { name } of found.native) await problems.check(() => found.nativeFile(name, { signal }));
   const [first] = found.dumps;
-  if (first !== undefined && found.manifest?.frameTables !== undefined) await check(() => found.frameTable(first.index, { signal }));
+  if (first !== undefined && found.manifest?.frameTables !== undefined)
+    await problems.check(() => found.frameTable(first.index, { signal }));
   for (const dump of found.dumps) {
-    await check(() => found.frameMap(dump.index, { signal }));
+    await problems.check(() => found.frameMap(dump.index, { signal }));
     const { record } = dump;
     // Of an export that is read by its maps, the record is that of its own pack, if it has one.
-    if (record === undefined || record.storedBytes === 0) continue;
-    await check(async () => {
+    if (record === undefined || found.manifest === undefined || !hasObject(found.manifest, record)) continue;
+    await problems.check(async () => {
       const { name } = record;
-      const digest = await digests.of(`${exportPrefix(found.instance, found.id)}${name}`, { signal });
+      const digest = await digests.of(packKey({ instance: found.instance, exportId: found.id, name }), { signal });
       if (digest === undefined) throw dumpMissing(found.reference, { ...dump, name });
       const problem = sizeProblem(record, digest.size) ?? digestProblem(record.sha256, digest);
       if (problem !== undefined) throw damagedDump(`${name} of ${found.reference}`, problem, dump.index);
     });
   }
-  return problems;
+  return problems.all;
 }
 
-/** Checks packs against what exports say of them. @throws StoreError */
+/** Checks packs against what exports say of them. @returns and throws as {@link storedProblems} */
 export async function packProblems(
   claims: readonly PackRecord[],
   digests: PackDigests,
-  options: CallOptions,
+  { signal, address }: CallOptions & { readonly address: string },
 ): Promise<readonly GantryError[]> {
-  const problems: GantryError[] = [];
+  const problems = new FoundProblems(address, signal);
   for (const pack of claims) {
-    const problem = await packProblem(pack, digests, options);
-    if (problem !== undefined) problems.push(problem);
+    await problems.check(async () => {
+      const problem = badPack(pack, await digests.of(packKey(pack), { signal }));
+      if (problem !== undefined) throw problem;
+    });
   }
-  return problems;
+  return problems.all;
 }
 
-async function packProblem(pack: PackRecord, digests: PackDigests, options: CallOptions): Promise<GantryError | undefined> {
-  return badPack(pack, await digests.of(packKey(pack), options));
+/** The marks of those packs that were not found to be what is said of them. */
+export async function damagedMarks(
+  packs: readonly Pick<PackRecord, 'instance' | 'exportId' | 'name' | 'sha256'>[],
+  digests: PackDigests,
+): Promise<readonly string[]> {
+  const marks: string[] = [];
+  for (const pack of packs) {
+    const known = await digests.known(packKey(pack));
+    if (known?.digest?.sha256 !== pack.sha256) marks.push(objectMark(pack.sha256));
+  }
+  return marks;
+}
+
+/** {@link damagedMarks} of the dumps in the directory of an export. */
+export function damagedOwnMarks({ instance, exportId, dumps }: Manifest, digests: PackDigests): Promise<readonly string[]> {
+  const stored = dumps.filter(({ storedBytes }) => storedBytes > 0);
+  return damagedMarks(
+    stored.map(({ name, sha256 }) => ({ instance: instance.name, exportId, name, sha256 })),
+    digests,
+  );
 }
 
 /** What the bytes of a pack say against what an export says of it. */
@@ -95,9 +138,11 @@ export function isDamage(error: unknown): error is GantryError {
 
 const DAMAGE_EXIT_CODE = 7;
 
-/** The first problem for people, with the others as its details. */
-export function oneProblem([first, ...others]: readonly GantryError[]): GantryError | undefined {
+/** The first problem for people, with the others as its details. Damage comes before what could not be read. */
+export function oneProblem(problems: readonly GantryError[]): GantryError | undefined {
+  const [first, ...others] = problems.toSorted((a, b) => Number(isDamage(b)) - Number(isDamage(a)));
   if (first === undefined || others.length === 0) return first;
-  const details = [...first.details, ...others.map(({ message, code }) => `also: ${message} [${code}]`)];
+  const details = [...first.details];
+  for (const { message, code, details: more } of others) details.push(`also: ${message} [${code}]`, ...more);
   return new GantryError(first.code, { message: first.message, hint: first.hint, disk: first.disk, details, cause: first });
 }

@@ -19,7 +19,7 @@ export interface ListStoreRequest extends CallOptions {
 export interface ListedExport extends ExportSummary {
   /** What removing it would give back, bytes: see {@link OwnBytes}. */
   readonly ownBytes: number;
-  /** The last verification of all that it needs. Absent if it was never verified. */
+  /** The last verification of all that it needs. Absent if it was never verified, or is not complete. */
   readonly verified?: LastVerification;
 }
 
@@ -49,7 +49,9 @@ export async function listStore({ store, instance, stateDirectory, signal }: Lis
       const { summary, directory, manifest } = each;
       own.add(directory, manifest);
       const of = (name: string): ReturnType<VerificationRecords['of']> => records.of(name, { signal });
-      const verified = await withStoreErrors(store.address, () => lastVerification({ ...summary, manifest }, of));
+      const verifying = (): ReturnType<typeof lastVerification> => lastVerification({ ...summary, manifest }, of);
+      // What is known of the directory of another one is at most that its packs are sound.
+      const verified = summary.state === 'complete' ? await withStoreErrors(store.address, verifying) : undefined;
       exports.push({ ...summary, ...damageOf(summary, verified), ...(verified === undefined ? {} : { verified }) });
     }
   }

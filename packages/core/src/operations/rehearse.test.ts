@@ -1,18 +1,21 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { DISK_BYTES, makeOperationBench } from '../../test/operation-bench.ts';
 import type { OperationBench, OperationBenchOptions } from '../../test/operation-bench.ts';
+import { put } from '../../test/sample-export.ts';
+import { openExport } from '../exports/open-export.ts';
 import { lastVerification } from '../exports/verification.ts';
 import { VerificationRecords } from '../exports/verification-records.ts';
 import { makeScratchDisks, scratchUndo } from '../flow/scratch-disks.ts';
 import { undoHandlers } from '../flow/undo-handlers.ts';
+import { FRAME_SIZE } from '../frames/types.ts';
 import { openRun } from '../runs/journal.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
 import type { RehearsalResult } from './rehearse.ts';
-import { rehearseExport } from './rehearse.ts';
+import { dataBytes, rehearseExport } from './rehearse.ts';
 import { verifyStore } from './verify-store.ts';
 
 let bench: OperationBench;
@@ -95,6 +98,27 @@ test('a whole store is rehearsed, what waits longest first', async () => {
     [`${first} sound`],
     [`${second} sound`],
   ]);
+});
+
+test('an export of Ganeti is left out of the rehearsal of a store, and takes none of its budget', async () => {
+  const reference = await setUp({});
+  await put(
+    bench.store,
+    'a/config.ini',
+    '[export]\nversion = 0\ntimestamp = 1479888900\nos = raw\ncompression = none\n[instance]\nname = a\ndisk0_dump = root.snap\n',
+  );
+  await put(bench.store, 'a/root.snap', Buffer.alloc(1000));
+  const result = await verifyStore({ ...options(), rehearseIn: scratch, budget: { bytes: 1 } });
+  expect(result).toMatchObject({ exports: [{ reference, result: 'sound' }], left: 0 });
+});
+
+test('raw needs room for data alone, not for zeros', async () => {
+  bench = await makeOperationBench({});
+  await truncate(bench.instance.disks[0]?.path ?? '', 3 * FRAME_SIZE);
+  for (const incremental of [false, true, true]) {
+    const { reference } = await bench.exportDisks({ incremental });
+    expect(await dataBytes(await openExport(bench.store, reference), {})).toBe(FRAME_SIZE);
+  }
 });
 
 describe('the scratch directory', () => {

@@ -1,4 +1,5 @@
-import type { Store } from '@gantry/transport';
+import type { CallOptions, Store } from '@gantry/transport';
+import type { DumpRecord } from '../exports/manifest.ts';
 import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { readDump } from '../exports/read-dump.ts';
@@ -100,7 +101,7 @@ async function rehearse(request: RehearseRequest, call: Call, found: StoredExpor
   await using run = await openRun({ stateDirectory, operation: 'verify', instance: name });
   const sizes = exported.disks.map((disk, index) => sizeOfDisk(disk, dumpOf(found, index), isRaw));
   const plain = found.dumps.reduce((total, { record }) => total + (record?.plainBytes ?? 0), 0);
-  const neededBytes = Math.ceil(isRaw ? plain : plain * SCRIPT_OVERHEAD);
+  const neededBytes = isRaw ? await dataBytes(found, { signal: call.signal }) : Math.ceil(plain * SCRIPT_OVERHEAD);
   await using scratch = await makeScratchDisks({ directory: request.directory, sizes, neededBytes, run });
   call.reporter.stage(`importing ${found.reference} into scratch disks in ${request.directory}`);
   const instance = onScratch({ ...exported, name }, scratch.paths);
@@ -110,6 +111,39 @@ async function rehearse(request: RehearseRequest, call: Call, found: StoredExpor
   call.reporter.stage(`exporting them again, and comparing that with ${found.reference}`);
   const rehearsed = await exportAgain(call, found, instance);
   return { reference: found.reference, disks: rehearsed, plainBytes: plain, warnings: call.reporter.warnings };
+}
+
+/**
+ * Bytes of the frames of all disks that are not zeros: what `raw` writes to sparse files.
+ *
+ * @throws GantryError `MAP_DAMAGED` for a disk that is read by its frame map; `STORE_*`
+ */
+export async function dataBytes(found: StoredExport, options: CallOptions): Promise<number> {
+  let total = 0;
+  for (const { index, record } of found.dumps) if (record !== undefined) total += await dataOfDisk(found, index, record, options);
+  return total;
+}
+
+async function dataOfDisk(
+  found: StoredExport,
+  index: number,
+  { plainBytes, frameSize }: DumpRecord,
+  options: CallOptions,
+): Promise<number> {
+  let data = 0;
+  const mapped = await found.mapped(index, options);
+  if (mapped !== undefined) {
+    for (const entry of mapped.map) if (entry.kind !== 'zeros') data += entry.plainBytes;
+    return data;
+  }
+  // Importing needs no frame table.
+  const table = await found.frameTable(index, options).catch((error: unknown) => {
+    if (isDamage(error)) return undefined;
+    throw error;
+  });
+  if (table === undefined) return plainBytes;
+  for (const { isZeros } of table) if (!isZeros) data += frameSize;
+  return Math.min(data, plainBytes);
 }
 
 function dumpOf({ dumps }: StoredExport, index: number): StoredDump | undefined {

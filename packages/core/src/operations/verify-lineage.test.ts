@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { alterStore } from '@gantry/transport';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { getBytes, keysOf, put } from '../../test/sample-export.ts';
@@ -8,6 +8,7 @@ import { removeExport } from '../exports/remove-export.ts';
 import { FRAME_SIZE } from '../frames/types.ts';
 import { diffExports } from './diff.ts';
 import { listStore } from './list-store.ts';
+import { verifyExport } from './verify.ts';
 import type { VerifyStoreRequest, VerifyStoreResult } from './verify-store.ts';
 import { verifyStore } from './verify-store.ts';
 
@@ -93,6 +94,69 @@ test('what is kept of a removed export is verified, and is damage in those that 
   const damaged = { [first]: 'packs DUMP_DAMAGED', [second]: 'export DUMP_DAMAGED', [third]: 'export DUMP_DAMAGED' };
   expect(resultsOf(await verify())).toEqual(damaged);
 });
+
+test('packs in a directory that is damaged at sight are verified, because others need them', async () => {
+  const [first = '', second = '', third = ''] = references;
+  await put(bench.store, `${prefixOf(second)}manifest.json`, 'not a manifest');
+  const sound = { [first]: 'export sound', [second]: 'export MANIFEST_DAMAGED', [third]: 'export sound' };
+  expect(resultsOf(await verify())).toEqual(sound);
+  expect(await listed()).toEqual(['complete sound', 'damaged', 'complete sound']);
+  await damage(await packOf(second));
+  expect(resultsOf(await verify())).toEqual({ ...sound, [third]: 'export DUMP_DAMAGED' });
+  expect(await listed()).toEqual(['complete sound', 'damaged', 'damaged damaged']);
+});
+
+test('packs of removed exports take their turn at depth frames as well, and no other turn', async () => {
+  await removeExport(bench.store, references[0] ?? '');
+  const seen = new Set<string>();
+  for (let run = 0; run < 3; run += 1) {
+    const { exports } = await verify({ depth: 'frames', budget: { bytes: 1 } });
+    for (const { reference } of exports) seen.add(reference);
+  }
+  expect([...seen].toSorted()).toEqual(references.toSorted());
+});
+
+describe('a listing', () => {
+  test('shows damage in one directory, although the others that an export needs were never verified', async () => {
+    await damage(await packOf(references[0]));
+    expect(await verify({ budget: { bytes: 1 } })).toMatchObject({ left: 2 });
+    expect(await listed()).toEqual(['damaged damaged', 'damaged damaged', 'damaged damaged']);
+  });
+
+  test.each([
+    ['all of the store', () => verify()],
+    ['that export', verifyFirst],
+  ])('keeps damage beside a pack to the export that it belongs to (%s verified)', async (_what, verifyThat) => {
+    const key = `${prefixOf(references[0])}config.ini`;
+    await put(bench.store, key, 'other');
+    await verify();
+    await verifyThat();
+    expect(await listed()).toEqual(['damaged damaged', 'complete sound', 'complete sound']);
+  });
+
+  test('shows damage until a verification that would have found it finds nothing', async () => {
+    const key = await packOf(references[0]);
+    const before = await getBytes(bench.store, key);
+    await damage(key);
+    await verify({ depth: 'frames' });
+    await put(bench.store, key, before);
+    await verify({ depth: 'stored' });
+    expect(await listed()).toEqual(['damaged damaged', 'damaged damaged', 'damaged damaged']);
+    await verify({ depth: 'frames' });
+    expect(await listed()).toEqual(['complete sound', 'complete sound', 'complete sound']);
+  });
+});
+
+async function verifyFirst(): Promise<void> {
+  const remember = { stateDirectory: bench.directory.file('state') };
+  await verifyExport({ store: bench.store, export: references[0] ?? '', depth: 'stored', remember }).catch(() => undefined);
+}
+
+/** State of each export, and the result of its last verification. */
+async function listed(): Promise<readonly string[]> {
+  const { exports } = await listStore({ store: bench.store, stateDirectory: bench.directory.file('state') });
+  return exports.map(({ state, verified }) => (verified === undefined ? state : `${state} ${verified.result}`));
+}
 
 test('a listing says what removing an export would give back, and a comparison goes by maps alone', async () => {
   const { store } = bench;

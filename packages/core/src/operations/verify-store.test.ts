@@ -157,6 +157,39 @@ describe('a share of a store for each run', () => {
     expect(await verify({ budget: { bytes: 1 } })).toMatchObject({ left: 1, oldestLeft: null });
   });
 
+  describe('what cannot be read', () => {
+    const denyDumpOf = (reference: string): Store =>
+      alterStore(memory, {
+        read: async (key, options) => {
+          if (key === `${reference.replace('@', '/')}/disk0.img`) throw new StoreError('denied', { message: 'permission denied', key });
+          return await memory.read(key, options);
+        },
+      });
+
+    test('is tried again after everything else had its turn', async () => {
+      const [first = '', second = ''] = await writeExports('a', 'b');
+      const store = denyDumpOf(first);
+      expect(resultsOf(await verify({ store, budget: { bytes: 1 } }))).toEqual({ [first]: 'STORE_DENIED' });
+      expect(resultsOf(await verify({ store, budget: { bytes: 1 } }))).toEqual({ [second]: 'sound' });
+      expect(await verify({ store, budget: { bytes: 1 } })).toMatchObject({ exports: [{ reference: first }], left: 1 });
+    });
+
+    test('takes nothing of the budget', async () => {
+      const large = await writeExport(memory, ['x'.repeat(100_000)], { ...sampleHeader, instance: 'a' });
+      const [second = ''] = await writeExports('b');
+      const result = await verify({ store: denyDumpOf(large), budget: { bytes: 50_000 } });
+      expect(resultsOf(result)).toEqual({ [large]: 'STORE_DENIED', [second]: 'sound' });
+    });
+
+    test.each([['stored'], ['frames']] as const)('does not hide damage in the rest of the export (%s)', async (depth) => {
+      const reference = await writeExport(memory, ['x'.repeat(1000), 'x'.repeat(1000)]);
+      const key = `${reference.replace('@', '/')}/disk1.img`;
+      await put(memory, key, (await get(memory, key)).replace('x', 'y'));
+      const result = await verify({ store: denyDumpOf(reference), depth });
+      expect(resultsOf(result)).toEqual({ [reference]: 'DUMP_DAMAGED' });
+    });
+  });
+
   test('counts a deeper verification, and not one that was less deep', async () => {
     const [first = '', second = ''] = await writeExports('a', 'b');
     await verify({ depth: 'frames', budget: { bytes: 1 } });

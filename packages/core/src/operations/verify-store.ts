@@ -15,8 +15,8 @@ import { VerificationRecords } from '../exports/verification-records.ts';
 import { countReads } from '../flow/counted-reads.ts';
 import { startCall } from '../flow/session.ts';
 import type { StoreSurvey, VerifiableItem } from '../flow/verifiable.ts';
-import { findVerifiable } from '../flow/verifiable.ts';
-import { badPack, isDamage, oneProblem, packProblems } from '../flow/verify-stored.ts';
+import { depthOf, findVerifiable } from '../flow/verifiable.ts';
+import { badPack, damagedMarks, damagedOwnMarks, isDamage, oneProblem, packProblems } from '../flow/verify-stored.ts';
 import { errorText } from '../report/error-text.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
@@ -47,7 +47,7 @@ export interface VerifyStoreRequest extends OperationOptions {
 export interface VerifiedExport {
   /** `INSTANCE@EXPORT-ID`. */
   readonly reference: string;
-  /** `packs`: the export was removed, and its packs are kept for others. */
+  /** `packs`: the export was removed, or is not complete, and others refer to its packs. */
   readonly kind: 'export' | 'packs';
   /** `unreadable`: the store failed before it could be said. */
   readonly result: 'sound' | 'damaged' | 'unreadable';
@@ -61,7 +61,7 @@ export interface VerifyStoreResult {
   readonly exports: readonly VerifiedExport[];
   readonly damaged: number;
   readonly unreadable: number;
-  /** Exports that this run had no budget for. */
+  /** Exports, and packs of removed ones, that this run had no budget for. */
   readonly left: number;
   /** When the one of them was verified that waits longest; null if it never was. Absent if none is left. */
   readonly oldestLeft?: string | null;
@@ -137,6 +137,8 @@ interface ItemOutcome {
   /** Marks of the dumps that were checked. */
   readonly objects: readonly string[];
   readonly problem: GantryError | undefined;
+  /** Which of them are damaged or could not be read, where the depth finds that out. */
+  readonly damagedObjects?: readonly string[] | undefined;
 }
 
 class StoreVerification {
@@ -155,10 +157,10 @@ class StoreVerification {
     }
   }
 
-  /** @param mayStart whether there is budget for one more, after what those take that were started, bytes */
+  /** @param mayStart whether there is budget for one more, after what those take that were verified or are under way, bytes */
   async verifyAll(depth: RememberedDepth, mayStart: (startedBytes: number) => boolean, signal: AbortSignal): Promise<void> {
-    const isMeant = ({ kind }: VerifiableItem): boolean => depth !== 'rehearsal' || kind === 'export';
-    const items = this.#o.survey.items.filter(isMeant).toSorted((a, b) => a.verifiedAt - b.verifiedAt);
+    const isMeant = ({ canBeRehearsed }: VerifiableItem): boolean => depth !== 'rehearsal' || canBeRehearsed;
+    const items = this.#o.survey.items.filter(isMeant).toSorted((a, b) => a.turnAt - b.turnAt);
     const atOnce = depth === 'stored' ? (this.#o.request.parallel ?? DEFAULT_PARALLEL_DISKS) : 1;
     let started = 0;
     try {
@@ -168,7 +170,8 @@ class StoreVerification {
           return;
         }
         started += item.bytes;
-        await this.#verify(item, depth, signal);
+        // What was read in vain is counted as it was read.
+        if (!(await this.#verify(item, depthOf(item.kind, depth), signal))) started -= item.bytes;
       });
       await this.#findAffected({ signal });
     } finally {
@@ -202,22 +205,32 @@ class StoreVerification {
     }
   }
 
-  async #verify(item: VerifiableItem, depth: RememberedDepth, signal: AbortSignal): Promise<void> {
+  /** @returns whether it could be verified */
+  async #verify(item: VerifiableItem, depth: RememberedDepth, signal: AbortSignal): Promise<boolean> {
+    const isVerified = await this.#verifyOne(item, depth, signal);
+    if (performance.now() - this.#savedAt >= SAVE_INTERVAL_MS) await this.#save({ signal });
+    return isVerified;
+  }
+
+  async #verifyOne(item: VerifiableItem, depth: RememberedDepth, signal: AbortSignal): Promise<boolean> {
     const { instance, id, kind } = item;
     const reference = formatExportReference(instance, id);
     try {
       const outcome = kind === 'packs' ? await this.#verifyPacks(item, { signal }) : await this.#verifyExport(item, depth, signal);
-      if (outcome === undefined || (outcome.problem !== undefined && (await this.#isGone(item, { signal })))) return;
-      const { objects, problem } = outcome;
-      await this.#o.records.note(instance, id, kind === 'packs' ? 'stored' : depth, verificationOf(objects, problem), { signal });
+      if (outcome === undefined || (outcome.problem !== undefined && (await this.#isGone(item, { signal })))) return false;
+      const { objects, problem, damagedObjects } = outcome;
+      if (problem !== undefined && !isRehearsalProblem(problem)) throw problem;
+      await this.#o.records.note(instance, id, depth, verificationOf(objects, problem, damagedObjects), { signal });
       this.#take({ reference, kind, ...resultOf(problem) });
+      return true;
     } catch (error) {
       signal.throwIfAborted();
       // What cannot be reached now cannot be reached for the next export either.
       if (!(error instanceof GantryError) || error.code === 'STORE_UNAVAILABLE') throw error;
+      await this.#o.records.noteTried(instance, id, depth, { signal });
       this.#take({ reference, kind, result: 'unreadable', code: error.code, reason: error.message });
+      return false;
     }
-    if (performance.now() - this.#savedAt >= SAVE_INTERVAL_MS) await this.#save({ signal });
   }
 
   /** Undefined if the export was removed meanwhile. */
@@ -227,13 +240,11 @@ class StoreVerification {
     if (!directory.files.has(MANIFEST_FILE) && !directory.files.has(CONFIG_FILE)) return undefined;
     const found = await openFound(store, { directory, warnings: [] }, { signal });
     const objects = found.manifest === undefined ? [] : ownMarks(found.manifest);
-    if (depth === 'rehearsal') {
-      // It does not say enough of its instance.
-      if (found.origin === 'ganeti') return undefined;
-      return { objects, problem: await this.#rehearsalProblem(found.reference, signal) };
-    }
-    const problems = depth === 'stored' ? await this.#storedProblems(found, signal) : await this.#frameProblems(found, signal);
-    return { objects, problem: oneProblem(problems) };
+    if (depth === 'rehearsal') return { objects, problem: await this.#rehearsalProblem(found.reference, signal) };
+    // Without checksums there are only the frames to check.
+    if (depth === 'frames' || found.manifest === undefined) return { objects, problem: await this.#frameProblem(found, signal) };
+    const problems = await checkOwnStored(store, found, this.#digests, signal);
+    return { objects, problem: oneProblem(problems), damagedObjects: await damagedOwnMarks(found.manifest, this.#digests) };
   }
 
   async #rehearsalProblem(reference: string, signal: AbortSignal): Promise<GantryError | undefined> {
@@ -247,20 +258,13 @@ class StoreVerification {
     }
   }
 
-  /** Without checksums there are only the frames to check. */
-  async #storedProblems(found: StoredExport, signal: AbortSignal): Promise<readonly GantryError[]> {
-    const { store } = this.#o;
-    if (found.origin === 'ganeti') return await this.#frameProblems(found, signal);
-    return await checkOwnStored(store, found, this.#digests, signal);
-  }
-
-  async #frameProblems(found: StoredExport, signal: AbortSignal): Promise<readonly GantryError[]> {
+  async #frameProblem(found: StoredExport, signal: AbortSignal): Promise<GantryError | undefined> {
     const { store, reporter, request } = this.#o;
     try {
       await checkExport(store, found, { signal, reporter, parallel: request.parallel });
-      return [];
+      return undefined;
     } catch (error) {
-      if (isDamage(error)) return [error];
+      if (isDamage(error)) return error;
       throw error;
     }
   }
@@ -268,8 +272,9 @@ class StoreVerification {
   async #verifyPacks({ instance, id }: VerifiableItem, options: CallOptions): Promise<ItemOutcome> {
     const prefix = exportPrefix(instance, id);
     const claims = [...this.#o.survey.claims].flatMap(([key, packs]) => (key.startsWith(prefix) ? packs : []));
-    const problems = await withStoreErrors(this.#o.store.address, () => packProblems(claims, this.#digests, options));
-    return { objects: claims.map(({ sha256 }) => objectMark(sha256)), problem: oneProblem(problems) };
+    const problems = await packProblems(claims, this.#digests, { ...options, address: this.#o.store.address });
+    const objects = claims.map(({ sha256 }) => objectMark(sha256));
+    return { objects, problem: oneProblem(problems), damagedObjects: await damagedMarks(claims, this.#digests) };
   }
 
   /** An export that is being removed looks damaged. */
@@ -305,7 +310,9 @@ class StoreVerification {
     return false;
   }
 
+  /** Something that is sound in its directory does not make an export less damaged. */
   #take(found: VerifiedExport): void {
+    if (this.#results.get(found.reference)?.result === 'damaged') return;
     this.#results.set(found.reference, found);
     if (found.result !== 'sound') this.#o.reporter.stage(`${found.reference} is ${found.result}: ${found.reason ?? ''}`);
   }

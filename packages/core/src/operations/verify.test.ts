@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { makeOperationBench } from '../../test/operation-bench.ts';
+import { DISK_BYTES, makeOperationBench } from '../../test/operation-bench.ts';
 import { get, put } from '../../test/sample-export.ts';
 import { verifyExport } from './verify.ts';
 
@@ -21,6 +21,19 @@ describe('what verify compares beside the dumps', () => {
     expect(change(before)).not.toBe(before);
     await put(store, key, change(before));
     await expect(verifyExport({ store, export: reference })).rejects.toMatchObject({ code });
+  });
+});
+
+test.each([['stored'], ['frames']] as const)('everything is verified, although a small file is damaged (%s)', async (depth) => {
+  await using bench = await makeOperationBench({ disks: 2 });
+  const { store } = bench;
+  const { reference } = await bench.exportDisks({ codec: 'none' });
+  const prefix = reference.replace('@', '/');
+  await put(store, `${prefix}/config.ini`, 'other');
+  for (const disk of [0, 1]) await put(store, `${prefix}/disk${disk}.img`, Buffer.alloc(DISK_BYTES, 'other'));
+  await expect(verifyExport({ store, export: reference, depth })).rejects.toMatchObject({
+    code: 'CONFIG_DAMAGED',
+    details: [expect.stringMatching(/^also: disk0\.img.*\[DUMP_DAMAGED\]$/), expect.stringMatching(/^also: disk1\.img.*\[DUMP_DAMAGED\]$/)],
   });
 });
 

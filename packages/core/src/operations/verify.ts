@@ -7,12 +7,11 @@ import { openExport } from '../exports/open-export.ts';
 import { parseSha256Sums } from '../exports/sha256sums.ts';
 import { PackDigests } from '../exports/pack-digests.ts';
 import { digestText } from '../exports/small-object.ts';
-import { withStoreErrors } from '../exports/store-errors.ts';
 import type { RememberOptions } from '../flow/remembering.ts';
 import { remembering } from '../flow/remembering.ts';
 import { startCall } from '../flow/session.ts';
 import { verifyDumps } from '../flow/verify-dumps.ts';
-import { isDamage, oneProblem, packProblems, storedProblems } from '../flow/verify-stored.ts';
+import { damagedOwnMarks, FoundProblems, isDamage, oneProblem, packProblems, storedProblems } from '../flow/verify-stored.ts';
 import { GantryError } from '../report/errors.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
 
@@ -56,27 +55,30 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
   const { signal, reporter } = startCall('verify', request);
   const found = await openExport(store, request.export, { signal });
   for (const warning of found.warnings) reporter.warn(warning);
-  const plainBytes = await remembering({ ...request, depth, isProblem: isDamage }, found, reporter, async () => {
+  const digests = new PackDigests(store);
+  const { manifest } = found;
+  const damagedObjects = depth === 'stored' && manifest !== undefined ? () => damagedOwnMarks(manifest, digests) : undefined;
+  const plainBytes = await remembering({ ...request, depth, isProblem: isDamage, damagedObjects }, found, reporter, async () => {
     // Without checksums there are only the frames to check.
     if (depth === 'frames' || (depth === 'stored' && found.origin === 'ganeti'))
       return await checkExport(store, found, { signal, reporter, parallel });
     reporter.stage(`verifying ${found.reference}`);
-    await found.checkDumpsPresent({ signal });
-    const problem = depth === 'stored' ? oneProblem(await checkStored(store, found, new PackDigests(store), signal)) : undefined;
+    if (depth === 'present') await found.checkDumpsPresent({ signal });
+    const problem = depth === 'stored' ? oneProblem(await checkStored(store, found, digests, signal)) : undefined;
     if (problem !== undefined) throw problem;
     return 0;
   });
   return { reference: found.reference, depth, checksums: found.origin === 'gantry', plainBytes, warnings: reporter.warnings };
 }
 
-/** Everything that an export needs, as it is stored: also the packs in directories of others. @returns every damage */
+/** Everything that an export needs, as it is stored: also the packs in directories of others. @returns every problem */
 async function checkStored(store: Store, found: StoredExport, digests: PackDigests, signal: AbortSignal): Promise<readonly GantryError[]> {
   const own = await checkOwnStored(store, found, digests, signal);
   const foreign = found.manifest === undefined ? [] : packsOfOthers(found.manifest);
-  return [...own, ...(await withStoreErrors(store.address, () => packProblems(foreign, digests, { signal })))];
+  return [...own, ...(await packProblems(foreign, digests, { signal, address: store.address }))];
 }
 
-/** What is in the directory of an export, as it is stored. @returns every damage */
+/** What is in the directory of an export, as it is stored. @returns every problem */
 export async function checkOwnStored(
   store: Store,
   found: StoredExport,
@@ -87,20 +89,29 @@ export async function checkOwnStored(
   return await storedProblems(found, digests, { signal, checkSums: checkFiles, address: store.address });
 }
 
-/** All of an export that is open, to the depth `frames`. @returns plain bytes that were read */
+/**
+ * All of an export that is open, to the depth `frames`: also its dumps when something else of it is damaged.
+ *
+ * @returns plain bytes that were read
+ * @throws GantryError with the first damage; the others are in its details
+ */
 export async function checkExport(
   store: Store,
   found: StoredExport,
   { signal, reporter, parallel }: Pick<VerifyRequest, 'parallel'> & { readonly signal: AbortSignal; readonly reporter: Reporter },
 ): Promise<number> {
   reporter.stage(`verifying ${found.reference}`);
-  if (found.origin === 'gantry') await checkSums(store, found, signal);
+  const problems = new FoundProblems(store.address, signal);
+  if (found.origin === 'gantry') await problems.check(() => checkSums(store, found, signal));
   else
     reporter.warn(
       `${found.reference} was made by Ganeti: it carries no checksums; only what the compressed format itself checks is checked`,
     );
-  for (const { name } of found.native) await found.nativeFile(name, { signal });
-  return await verifyDumps(found, found.dumps, { reporter, signal, parallel });
+  for (const { name } of found.native) await problems.check(() => found.nativeFile(name, { signal }));
+  const plainBytes = await problems.check(() => verifyDumps(found, found.dumps, { reporter, signal, parallel }));
+  const problem = oneProblem(problems.all);
+  if (problem !== undefined) throw problem;
+  return plainBytes ?? 0;
 }
 
 /** `config.ini` is as it was written, and `SHA256SUMS` says what the manifest says. */
