@@ -227,10 +227,13 @@ async function lastStored(
 
 /** Packs in the directory of another export. Damage to anything else there is nothing to those that only need these packs. */
 function storedPacks({ stored, frames }: ExportVerifications, marks: readonly string[]): LastVerification | undefined {
-  const isHarmless = stored?.damagedObjects !== undefined && !marks.some((each) => stored.damagedObjects?.includes(each));
-  const byDigest = asLast(stored, 'stored', marks);
+  const damaged = stored?.damagedObjects;
+  const isAffected = damaged !== undefined && marks.some((each) => damaged.includes(each));
+  // Damage to one of them counts, whether or not the others were there then.
+  const byDigest = asLast(stored, 'stored', isAffected ? [] : marks);
+  const isHarmless = byDigest !== undefined && damaged !== undefined && !isAffected;
+  const byItself: LastVerification | undefined = isHarmless ? { at: byDigest.at, depth: 'stored', result: 'sound' } : byDigest;
   const byFrames = frames?.result === 'sound' ? asLast(frames, 'stored', marks) : undefined;
-  const byItself: LastVerification | undefined = byDigest && isHarmless ? { at: byDigest.at, depth: 'stored', result: 'sound' } : byDigest;
   return newestOf([byItself, byFrames].flatMap((each) => each ?? []));
 }
 
