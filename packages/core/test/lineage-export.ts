@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Store } from '@gantry/transport';
+import { thisProcess } from '@gantry/transport';
 import { claimExport, readClaimText, removeClaim } from '../src/exports/claim.ts';
 import { exportPrefix, formatExportReference, parseExportReference } from '../src/exports/export-id.ts';
 import { renderFrameMap } from '../src/exports/frame-map-text.ts';
@@ -79,6 +80,12 @@ export async function writeLineageExport(store: Store, request: LineageExport): 
     await store.remove([...written, 'export.claim'].map((name) => `${prefix}${name}`));
     throw error;
   }
+}
+
+/** The text of a claim whose process has ended. */
+export async function deadClaim(): Promise<string> {
+  const process = { ...(await thisProcess()), startTime: 1 };
+  return JSON.stringify({ format: 'gantry-claim', version: 1, ...sampleHeader, process });
 }
 
 /** The frames of a complete export's disk, as a reader gets them. @throws what reading throws */

@@ -98,6 +98,22 @@ test.each([
   );
 });
 
+test.each([
+  [403, 'AccessDenied', 'denied', 'the service denies access'],
+  [501, 'NotImplemented', 'unavailable', 'although it copied another one before'],
+])('a service that copies one part and refuses the next with %i %s: an error of the store', async (status, name, code, why) => {
+  let count = 0;
+  await using service = await startWith(() => {
+    count += 1;
+    return count === 1 ? document(`<CopyPartResult><ETag>${etagOf(BYTES)}</ETag></CopyPartResult>`) : refusal(status, name);
+  });
+  await using store = await openAt(service.endpoint, { conditionalWrites: 'full', firstPartSize: '8MiB' });
+  await using pending = await store.begin('new', { digestBy: 'reader' });
+  await copyOf(pending, 'pack');
+  const copying = copyOf(pending, 'pack').then(() => pending.commit({ size: 2 * BYTES.length }));
+  await expect(copying).rejects.toMatchObject({ name: 'StoreError', code, message: expect.stringContaining(why) });
+});
+
 test('an object that is replaced while it is copied is refused', async () => {
   let copied = false;
   await using service = await startWith(

@@ -25,10 +25,40 @@ export async function* readDirectories(
   }
 }
 
-/** Whether a directory is what is left of an export that was removed. Of two removals at once, the later may leave a mark alone. */
+/** Whether a directory is what is left of an export that was removed. */
 export function isRemoved({ files }: Pick<ExportDirectory, 'files'>): boolean {
-  const isMarked = files.has(REMOVED_FILE) || [...files.keys()].some(isUnusedMark);
-  return isMarked && !files.has(MANIFEST_FILE) && !files.has(CLAIM_FILE);
+  return isRetired(files) && !files.has(CLAIM_FILE);
+}
+
+/**
+ * Whether an export was there that was removed, even if a claim is still beside what is left: others may refer to its packs. Of two
+ * removals at once, the later may leave a mark alone.
+ */
+export function isRetired(files: Pick<ReadonlySet<string>, 'has' | 'keys'>): boolean {
+  return !files.has(MANIFEST_FILE) && (files.has(REMOVED_FILE) || [...files.keys()].some(isUnusedMark));
+}
+
+/**
+ * Whether files of a removed export are still the objects that they were: once all of it was removed, a copy may have brought the export
+ * back under its id. Files that are gone meanwhile do not matter.
+ *
+ * @param seen its files, listed before
+ * @throws StoreError
+ */
+export async function isSameRemoved(store: StoreReader, seen: ExportDirectory, options: CallOptions): Promise<boolean> {
+  const { files } = await readDirectory(store, seen, options);
+  if (files.has(MANIFEST_FILE) || files.has(CLAIM_FILE)) return false;
+  return [...files].every(([name, now]) => isMark(name) || isSameObject(seen.files.get(name), now));
+}
+
+/** What a removal writes beside packs: another one may have written it again. */
+function isMark(name: string): boolean {
+  return name === REMOVED_FILE || isUnusedMark(name);
+}
+
+/** Whether an object of two listings was not replaced in between, as far as they show. */
+export function isSameObject(before: ObjectInfo | undefined, now: ObjectInfo | undefined): boolean {
+  return before?.size === now?.size && before?.modified.getTime() === now?.modified.getTime();
 }
 
 /** Whether a directory is what is left of an export that was cut off, whose frames the next one may take over. */

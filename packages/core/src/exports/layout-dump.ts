@@ -8,6 +8,7 @@ import type { DumpSummary } from '../frames/types.ts';
 import { compactMap } from './compact-map.ts';
 import type { FrameCut } from './frame-cuts.ts';
 import { renderFrameMap } from './frame-map-text.ts';
+import { mapFileName } from './layout.ts';
 import type { MapRecord } from './manifest.ts';
 import type { PackRecord } from './packs.ts';
 
@@ -76,8 +77,8 @@ export interface DumpPlace extends Pick<PackRecord, 'instance' | 'exportId' | 'n
   readonly read: (options: CallOptions) => Promise<ByteSource>;
   /** Starts the object of the map. @param expectedBytes about how long it will be */
   readonly beginMap: (expectedBytes: number, options: CallOptions) => Promise<PendingObject>;
-  /** Called when its object is there. */
-  readonly committed: () => void;
+  /** Called with the name of its object, and of its map, when that is there. */
+  readonly committed: (object: string) => void;
   readonly finished: (dump: FinishedDump) => void;
   readonly closed: () => void;
   /** Called after `finished` if it has only a part of its disk, because its source failed. */
@@ -115,7 +116,7 @@ export class LayoutDump implements DumpWriter {
     const digest = table === undefined && summary.storedBytes === 0 ? undefined : { size: summary.storedBytes, sha256: summary.sha256 };
     if (digest !== undefined) {
       await (await this.#started(options)).commit(digest, options);
-      this.#place.committed();
+      this.#place.committed(this.#place.name);
     }
     const map = await this.#writeMap(dump.map(), summary, options);
     this.#place.finished({ digest, table, map });
@@ -130,7 +131,7 @@ export class LayoutDump implements DumpWriter {
   async assemble(dump: AssembledDump, options: CallOptions = {}): Promise<WrittenDump> {
     const pending = await this.#started(options);
     await pending.commit(await dump.append(pending, options), options);
-    this.#place.committed();
+    this.#place.committed(this.#place.name);
     await using source = await this.#place.read(options);
     const { summary, table, map: made } = await dump.check(source, options);
     const map = await this.#writeMap(made, summary, options);
@@ -183,6 +184,7 @@ export class LayoutDump implements DumpWriter {
     await pending.append(text(), options);
     const record = { size, sha256: digest.digest('hex'), cut: asked.cut, packs };
     await pending.commit(record, options);
+    this.#place.committed(mapFileName(asked.disk));
     return record;
   }
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Store } from '@gantry/transport';
+import { StoreError } from '@gantry/transport';
 import { MemoryStore } from '@gantry/transport/testing';
 import { expect, test } from 'vitest';
 import { chunksOf, get, getBytes, keysOf, sampleHeader, sampleManifest, sha256 } from '../../test/sample-export.ts';
@@ -117,6 +118,18 @@ test('an export with a pack is read by its maps alone, which name just the packs
     { name: 'config.ini', sha256: sha256(await get(store, `${prefix}config.ini`)) },
     { name: `../${first.exportId}/disk0.img`, sha256: packOf(first).sha256 },
   ]);
+});
+
+test('an export that fails takes its frame maps with it, even if nobody may list the store', async () => {
+  const store = new MemoryStore();
+  const blind = watchedStore(store, {
+    before: (call) => {
+      if (/^(list|pending) /.test(call)) throw new StoreError('denied', { message: 'access denied' });
+      if (call.startsWith('begin ') && call.endsWith('/SHA256SUMS')) throw new StoreError('unavailable', { message: 'gone' });
+    },
+  });
+  await expect(writeFirst(blind)).rejects.toMatchObject({ code: 'unavailable' });
+  expect(await keysOf(store)).toEqual([]);
 });
 
 test('a pack without frames is not written', async () => {

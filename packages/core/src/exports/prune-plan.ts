@@ -1,7 +1,7 @@
 import type { CallOptions, ObjectInfo, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import type { ExportDirectory } from './directories.ts';
-import { isRemoved, readAllDirectories } from './directories.ts';
+import { isRemoved, isSameObject, readAllDirectories } from './directories.ts';
 import { formatExportReference, parseExportId } from './export-id.ts';
 import { MAX_CLOCK_DIFFERENCE_MS } from './future.ts';
 import { mapFileName, MANIFEST_FILE, REMOVED_FILE, unusedMark } from './layout.ts';
@@ -32,10 +32,8 @@ export interface PlannedRemoval {
   unused: readonly PlannedPack[];
 }
 
-/** What is to be done with what is left of a removed export. */
-export interface PlannedDirectory {
-  readonly instance: string;
-  readonly id: string;
+/** What is to be done with what is left of a removed export, and its files as they were seen. */
+export interface PlannedDirectory extends ExportDirectory {
   readonly packs: readonly PlannedPack[];
   /** Marked by an earlier run, and nothing refers to them: these go. */
   gone: readonly PlannedPack[];
@@ -81,12 +79,14 @@ export async function planPrune(store: Store, question: PruneQuestion): Promise<
   return planner.finish();
 }
 
-/** The marked packs of removed exports, `INSTANCE/EXPORT-ID/NAME`. */
-async function readMarks(store: Store, { instance, signal }: PruneQuestion): Promise<ReadonlySet<string>> {
-  const marks = new Set<string>();
+/** The marked packs of removed exports, by `INSTANCE/EXPORT-ID/NAME`. */
+type MarkedPacks = ReadonlyMap<string, ObjectInfo>;
+
+async function readMarks(store: Store, { instance, signal }: PruneQuestion): Promise<MarkedPacks> {
+  const marks = new Map<string, ObjectInfo>();
   for await (const directories of readAllDirectories(store, instance, { signal })) {
     for (const { instance, id, files } of directories.filter(isRemoved))
-      for (const name of files.keys()) if (files.has(unusedMark(name))) marks.add(`${instance}/${id}/${name}`);
+      for (const [name, info] of files) if (files.has(unusedMark(name))) marks.set(`${instance}/${id}/${name}`, info);
   }
   return marks;
 }
@@ -102,14 +102,14 @@ type FoundExport = Extract<Surveyed, { readonly state: 'export' }>;
 class Planner {
   readonly #store: Store;
   readonly #question: PruneQuestion;
-  readonly #marks: ReadonlySet<string>;
+  readonly #marks: MarkedPacks;
   readonly #plan: PrunePlan = { removals: [], directories: [], unclear: [], damaged: [], kept: 0 };
   /** By claims, and by exports of other instances than the pack's. */
   readonly #across: Uses = { now: new PackUses(), later: new PackUses() };
   /** Whether packs of other instances are there, by their keys. */
   readonly #elsewhere = new Map<string, boolean>();
 
-  constructor(store: Store, question: PruneQuestion, marks: ReadonlySet<string>) {
+  constructor(store: Store, question: PruneQuestion, marks: MarkedPacks) {
     this.#store = store;
     this.#question = question;
     this.#marks = marks;
@@ -216,12 +216,16 @@ class Planner {
 
   #planDirectory({ instance, id, files }: ExportDirectory, { now, later }: Uses): void {
     const packs = packsIn(files);
-    const isMarked = ({ name }: PlannedPack): boolean => this.#marks.has(`${instance}/${id}/${name}`);
+    // Not one that a copy has brought back since: that has a mark only if it was removed once more, and then too late.
+    const isMarked = ({ name }: PlannedPack): boolean => {
+      const marked = this.#marks.get(`${instance}/${id}/${name}`);
+      return marked !== undefined && isSameObject(marked, files.get(name));
+    };
     const gone = packs.filter((pack) => isMarked(pack) && !now.has({ instance, exportId: id, name: pack.name }));
     const unused = packs.filter(({ name }) => !files.has(unusedMark(name)) && !later.has({ instance, exportId: id, name }));
     const rest = splitFiles(files).rest.filter((name) => name !== REMOVED_FILE);
     if (gone.length + unused.length + rest.length > 0 || packs.length === 0)
-      this.#plan.directories.push({ instance, id, packs, gone, unused, rest });
+      this.#plan.directories.push({ instance, id, files, packs, gone, unused, rest });
   }
 }
 

@@ -3,7 +3,7 @@ import type { CallOptions, Store } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import type { ConfigDescription } from './config-import.ts';
 import type { ExportDirectory } from './directories.ts';
-import { isRemoved, readAllDirectories } from './directories.ts';
+import { isRemoved, isSameRemoved, readAllDirectories } from './directories.ts';
 import { examine } from './examine.ts';
 import { exportPrefix, GANETI_ID, parseExportReference } from './export-id.ts';
 import { findExport } from './find-export.ts';
@@ -99,6 +99,7 @@ async function removeDirectory(store: Store, directory: ExportDirectory, options
   const removal = { store, directory, packs, runId: randomUUID(), options };
   const passed = new Set<string>();
   const before = packs.length === 0 ? NOTHING : await findUsesOf(store, directory, passed, options);
+  if (isRemoved(directory) && !(await isSameRemoved(store, directory, options))) return broughtBack(directory, packs);
   const isWritten = isRemoved(directory) || (await retireExport(store, directory, removal.runId, options)) || files.has(REMOVED_FILE);
   const last = isWritten ? REMOVED_FILE : files.has(SUMS_FILE) ? SUMS_FILE : CONFIG_FILE;
   await removeFiles(
@@ -109,13 +110,23 @@ async function removeDirectory(store: Store, directory: ExportDirectory, options
   const isBarred = unused.length > 0 && (!isWritten || (await barPacks(removal, unused)));
   const after = isBarred ? await findUsesOf(store, directory, passed, options) : before;
   const gone = isBarred && after.unclear.length === 0 ? namesOf(directory, unused, after.uses) : [];
+  if (gone.length > 0 && !(await isSameRemoved(store, directory, options))) return broughtBack(directory, packs);
   await deletePacks(store, directory, gone, options);
   const kept = packs.filter((name) => !gone.includes(name));
   if (kept.length === 0) await removeFiles(removal, [last]);
   // By now there is space for it. New exports still must not refer to the packs: another removal may have counted on that.
   else if (!isWritten && (await markUnused(store, directory, kept, { ...options, runId: removal.runId })))
     await writeRemoved(store, directory, removal.runId, options);
-  return { keptBytes: kept.reduce((sum, name) => sum + (files.get(name)?.size ?? 0), 0), unclear: after.unclear };
+  return { keptBytes: sizeOf(files, kept), unclear: after.unclear };
+}
+
+/** Another removal took all of it away meanwhile, and a copy brought the export back: that one is not to be touched. */
+function broughtBack({ files }: ExportDirectory, packs: readonly string[]): RemovalResult {
+  return { keptBytes: sizeOf(files, packs), unclear: [] };
+}
+
+function sizeOf(files: ExportDirectory['files'], names: readonly string[]): number {
+  return names.reduce((sum, name) => sum + (files.get(name)?.size ?? 0), 0);
 }
 
 const NOTHING: UsesOfExport = { uses: new PackUses(), unclear: [] };

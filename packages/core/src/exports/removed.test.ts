@@ -1,16 +1,18 @@
 import { StoreError, thisProcess } from '@gantry/transport';
-import { MemoryStore } from '@gantry/transport/testing';
+import { Memory, MemoryStore } from '@gantry/transport/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { readLineageExport, writeLineageExport } from '../../test/lineage-export.ts';
+import { deadClaim, readLineageExport, writeLineageExport } from '../../test/lineage-export.ts';
 import { get, keysOf, put, writeExport } from '../../test/sample-export.ts';
 import type { Watching } from '../../test/watched-store.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { claimExport } from './claim.ts';
+import { keepUnfinished } from './cut-off.ts';
 import { listExports } from './list-exports.ts';
 import { openExport } from './open-export.ts';
 import { packsInUse } from './pack-uses.ts';
 import { removeExport } from './remove-export.ts';
 import { surveyStore } from './survey.ts';
+import { clearUnfinished, findUnfinished } from './unfinished.ts';
 import { readUsablePacks } from './usable-packs.ts';
 
 const NAME = 'web1.example.com';
@@ -20,10 +22,12 @@ const FIRST = `${NAME}@${DAY_1}`;
 const SECOND = `${NAME}@${DAY_2}`;
 const PACK = { instance: NAME, exportId: DAY_1, name: 'disk0.pack.img', size: 2 };
 
+let memory: Memory;
 let store: MemoryStore;
 
 beforeEach(async () => {
-  store = new MemoryStore();
+  memory = new Memory();
+  store = new MemoryStore(memory);
   await writeExport(store, ['x'], {
     instance: 'db1.example.com',
     started: '2026-10-01T00:00:00.000Z',
@@ -195,6 +199,136 @@ describe('one of two sees the other', () => {
     expect(await filesOf(DAY_1)).toEqual(['disk0.pack.img', 'disk0.pack.img.unused', 'removed.json']);
   });
 });
+
+describe('an export whose claim stayed beside it', () => {
+  const changes = /^(?:commit|remove) /;
+
+  async function clean(): Promise<readonly string[]> {
+    const found = await findUnfinished(store);
+    for (const unfinished of found) {
+      expect(await keepUnfinished(store, unfinished, 'r', {})).toBe(false);
+      expect(await clearUnfinished(store, unfinished)).toBe('cleared');
+    }
+    return found.map(({ name, complete, removed }) => `${name} ${complete ? 'complete' : ''}${removed ? 'removed' : ''}`);
+  }
+
+  /** Removes the first export; the process is killed after so many calls that change something. @returns whether it was */
+  async function removeUntil(calls: number): Promise<boolean> {
+    let left = calls;
+    const dying = watchedStore(store, {
+      before: (call) => {
+        if (!changes.test(call)) return;
+        left -= 1;
+        if (left < 0) throw new StoreError('unavailable', { message: 'killed' });
+      },
+    });
+    return await removeExport(dying, FIRST).then(
+      () => false,
+      () => true,
+    );
+  }
+
+  test.each([0, 1, 2, 3, 4, 5, 6])('and whose removal is killed after %i calls: clean takes none of the packs in use', async (calls) => {
+    await twoExports();
+    await put(store, `${NAME}/${DAY_1}/export.claim`, await deadClaim());
+    expect(await removeUntil(calls)).toBe(calls < 6);
+    expect(await clean()).toEqual(calls < 2 ? [`${FIRST} complete`] : []);
+    expect(await readLineageExport(store, SECOND)).toEqual(['a', 'c']);
+    expect((await removeExport(store, FIRST)).keptBytes).toBe(2);
+    expect(await filesOf(DAY_1)).toEqual(['disk0.pack.img', 'removed.json']);
+  });
+
+  test.each(['removed.json', 'disk0.pack.img.unused'])('even if its manifest has gone before its claim: %s shows it', async (sign) => {
+    await twoExports();
+    await removeExport(store, FIRST);
+    const record = await get(store, `${NAME}/${DAY_1}/removed.json`);
+    await store.remove([`${NAME}/${DAY_1}/removed.json`]);
+    await put(store, `${NAME}/${DAY_1}/${sign}`, record);
+    await put(store, `${NAME}/${DAY_1}/disk0.map`, 'map');
+    await put(store, `${NAME}/${DAY_1}/export.claim`, await deadClaim());
+    expect(await clean()).toEqual([`${FIRST} removed`]);
+    expect(await filesOf(DAY_1)).toEqual(['disk0.map', 'disk0.pack.img', sign].toSorted());
+    expect(await readLineageExport(store, SECOND)).toEqual(['a', 'c']);
+  });
+
+  test('and that is removed from a full store while clean looks at it: clean takes none of the packs in use', async () => {
+    await twoExports();
+    await store.remove([`${NAME}/${DAY_1}/manifest.json`]);
+    const manifest = await get(store, `${NAME}/${DAY_2}/manifest.json`);
+    await put(store, `${NAME}/${DAY_1}/export.claim`, await deadClaim());
+    const [found] = await findUnfinished(store);
+    if (found === undefined) return expect.unreachable();
+    await put(store, `${NAME}/${DAY_1}/manifest.json`, manifest);
+    const meeting = watchedStore(store, {
+      // Its last look at the claim was before.
+      before: async (call) => {
+        if (call !== `list ${NAME}/${DAY_1}/`) return;
+        await store.remove([`${NAME}/${DAY_1}/export.claim`]);
+        await store.remove([`${NAME}/${DAY_1}/manifest.json`]);
+      },
+    });
+    await clearUnfinished(meeting, found);
+    expect(await readLineageExport(store, SECOND)).toEqual(['a', 'c']);
+  });
+});
+
+describe('an id that a copy uses again', () => {
+  const again = { instance: NAME, started: new Date('2026-11-01T00:00:00Z'), frames: ['a', 'b'] };
+  const child = { instance: NAME, started: new Date('2026-11-02T00:00:00Z'), frames: ['a'], parent: FIRST };
+
+  test.each([
+    ['complete', 2],
+    ['removed', 1],
+    ['removed', 2],
+  ])('after another removal took the rest of the %s export away, in look %i: the new one keeps its files', async (state, look) => {
+    await writeLineageExport(store, again);
+    agePack(`${NAME}/${DAY_1}/disk0.pack.img`);
+    if (state === 'removed') {
+      await writeLineageExport(store, child);
+      await removeExport(store, FIRST);
+      await removeExport(store, SECOND);
+      await put(store, `${NAME}/${DAY_1}/disk0.map`, 'map');
+    }
+    let looks = 0;
+    const slow = watchedStore(store, {
+      after: async (call) => {
+        if (call !== 'list ') return;
+        looks += 1;
+        if (looks !== look) return;
+        await removeExport(store, FIRST);
+        expect(await filesOf(DAY_1)).toEqual([]);
+        await writeLineageExport(store, again);
+        await writeLineageExport(store, child);
+      },
+    });
+    await removeExport(slow, FIRST);
+    expect(looks).toBe(look);
+    expect(await readLineageExport(store, FIRST)).toEqual(['a', 'b']);
+    expect(await readLineageExport(store, SECOND)).toEqual(['a']);
+  });
+
+  test('for an export that refers to more than the one that had it: the second look reads it', async () => {
+    await writeLineageExport(store, again);
+    await writeLineageExport(store, { ...child, parent: undefined });
+    let happened = false;
+    const slow = watchedStore(store, {
+      before: async (call) => {
+        if (happened || call !== `begin ${NAME}/${DAY_1}/removed.json`) return;
+        happened = true;
+        await removeExport(store, SECOND);
+        await writeLineageExport(store, child);
+      },
+    });
+    expect((await removeExport(slow, FIRST)).keptBytes).toBe(2);
+    expect(await readLineageExport(store, SECOND)).toEqual(['a']);
+  });
+});
+
+/** As if a pack had been written long ago. */
+function agePack(key: string): void {
+  const object = memory.objects.get(key);
+  if (object !== undefined) memory.objects.set(key, { ...object, modified: new Date(0) });
+}
 
 test('packs in use are those of manifests, and all of the parents of claims', async () => {
   await twoExports();

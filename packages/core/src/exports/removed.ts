@@ -3,7 +3,7 @@ import { isStoreError } from '@gantry/transport';
 import type { Tool } from '../report/version.ts';
 import { TOOL } from '../report/version.ts';
 import { exportPrefix } from './export-id.ts';
-import { MANIFEST_FILE, mayBePack, REMOVED_FILE, unusedMark } from './layout.ts';
+import { CLAIM_FILE, MANIFEST_FILE, mayBePack, REMOVED_FILE, unusedMark } from './layout.ts';
 import { writeText } from './small-object.ts';
 
 /** `removed.json`: the export was removed, and its packs are kept for others. */
@@ -34,14 +34,17 @@ export interface Place {
 
 /**
  * Takes an export out of the exports of a store: its packs stay for others. `removed.json` is written first, so that at no time its packs
- * seem to be lost.
+ * seem to be lost. A claim beside it goes before the manifest: otherwise the rest would look like an export that was never finished, all
+ * of which may go. If the exporter still runs, it notices.
  *
  * @returns whether `removed.json` was written; a full store may have no space for it, and then nothing new may refer to its packs
  * @throws StoreError
  */
 export async function retireExport(store: Store, place: Place, runId: string, options: CallOptions): Promise<boolean> {
   const isWritten = await writeRemoved(store, place, runId, options);
-  await store.remove([`${exportPrefix(place.instance, place.id)}${MANIFEST_FILE}`], options);
+  const prefix = exportPrefix(place.instance, place.id);
+  await store.remove([`${prefix}${CLAIM_FILE}`], options);
+  await store.remove([`${prefix}${MANIFEST_FILE}`], options);
   return isWritten;
 }
 

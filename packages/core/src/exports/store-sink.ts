@@ -178,7 +178,7 @@ class LayoutWriter implements StoreExportWriter {
       begin,
       read: (call) => this.#store.read(`${this.#prefix}${name}`, call),
       beginMap: (expectedBytes, call) => this.#beginMap(map?.disk ?? 0, { ...call, expectedBytes }),
-      committed: () => this.#written.add(name),
+      committed: (object) => this.#written.add(object),
       finished: (finished) => this.#dumps.set(name, finished),
       closed: () => this.#open.delete(dump),
       cutOff: () => (this.#isCutOff = true),

@@ -211,6 +211,7 @@ describe('what is left alone', () => {
       owner: 'dead' as const,
       text: '',
       complete: false,
+      removed: false,
       pending: [],
       objects: [{ key: `${NAME}/export.claim`, size: 2, modified: new Date() }],
     };

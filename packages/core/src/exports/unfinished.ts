@@ -1,7 +1,7 @@
 import type { CallOptions, ObjectInfo, OwnerState, PendingInfo, Store } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { claimOwner, claimText, parseClaim, readClaimText } from './claim.ts';
-import { placeOf, readDirectories } from './directories.ts';
+import { isRetired, placeOf, readDirectories } from './directories.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
 import { CLAIM_FILE, MANIFEST_FILE } from './layout.ts';
 import { withStoreErrors } from './store-errors.ts';
@@ -17,9 +17,11 @@ export interface UnfinishedExport {
   readonly text: string;
   /** The export is complete: what was left behind can be removed, and the export stays. */
   readonly complete: boolean;
+  /** The export was removed: what was left behind can go, and its packs stay for others. */
+  readonly removed: boolean;
   /** The text of its claim; absent if there is none, or it is not text. */
   readonly claim?: string;
-  /** Complete objects that do not belong to a complete export. */
+  /** Complete objects that belong to no complete export, and to none that was removed. */
   readonly objects: readonly ObjectInfo[];
   /** Writes that were never committed. */
   readonly pending: readonly PendingInfo[];
@@ -35,7 +37,7 @@ interface Remains {
 
 /**
  * Finds what incomplete exports have in a store: those of dead runs, and those that are still running (their owner is `alive`, or `unknown`
- * from here). Also finds claims and writes that complete exports left behind.
+ * from here). Also finds claims and writes that complete or removed exports left behind.
  *
  * @throws GantryError `STORE_*`
  */
@@ -48,6 +50,7 @@ export function findUnfinished(
     await assertStoreFormat(store, { signal });
     const found = new Map<string, Remains>();
     const complete = new Set<string>();
+    const removed = new Set<string>();
     const keys: string[] = [];
     for await (const directories of readDirectories(store, instance, { signal })) {
       for (const { instance, id, files } of directories) {
@@ -59,7 +62,8 @@ export function findUnfinished(
         const record = parseClaim(claim);
         const owner = await claimOwner(record);
         for (const dump of record?.dumps ?? []) if (!files.has(dump)) keys.push(`${exportPrefix(instance, id)}${dump}`);
-        const objects = files.has(MANIFEST_FILE) ? [claimFile] : [...files.values()];
+        if (isRetired(files)) removed.add(name);
+        const objects = complete.has(name) || removed.has(name) ? [claimFile] : [...files.values()];
         found.set(name, { objects, pending: [], owner, text: claimText(record, owner), claim });
       }
     }
@@ -71,11 +75,15 @@ export function findUnfinished(
       remains.pending.push(pending);
       found.set(name, remains);
     }
-    return [...found].map(([name, remains]) => describe(name, complete.has(name), remains));
+    return [...found].map(([name, remains]) => describe(name, { complete: complete.has(name), removed: removed.has(name) }, remains));
   });
 }
 
-function describe(name: string, complete: boolean, { objects, pending, owner, text, claim }: Remains): UnfinishedExport {
+function describe(
+  name: string,
+  state: Pick<UnfinishedExport, 'complete' | 'removed'>,
+  { objects, pending, owner, text, claim }: Remains,
+): UnfinishedExport {
   const owners = new Set([...(owner === undefined ? [] : [owner]), ...pending.map((write) => write.owner)]);
   const [first] = pending;
   return {
@@ -83,7 +91,7 @@ function describe(name: string, complete: boolean, { objects, pending, owner, te
     // The claim decides, but a write that is alive is never taken for dead.
     owner: owners.has('alive') ? 'alive' : (owner ?? (owners.has('unknown') ? 'unknown' : 'dead')),
     text: text ?? `started ${first?.started.toISOString() ?? ''} by ${first?.ownerText ?? 'an unknown process'}`,
-    complete,
+    ...state,
     ...(claim === undefined ? {} : { claim }),
     objects,
     pending,
@@ -97,7 +105,8 @@ function describe(name: string, complete: boolean, { objects, pending, owner, te
 export type ClearOutcome = 'cleared' | 'complete' | 'taken';
 
 /**
- * Removes what {@link findUnfinished} found of one export. Objects of an export that is complete, or was completed meanwhile, stay.
+ * Removes what {@link findUnfinished} found of one export. Objects of an export that is complete, or was completed meanwhile, stay; so do
+ * those of one that was removed, since others may refer to them.
  *
  * @throws GantryError `BUSY` if its owner is alive, `STORE_*`
  */
@@ -120,19 +129,25 @@ export function clearUnfinished(store: Store, unfinished: UnfinishedExport, opti
   });
 }
 
-/** Lists the objects again, since there may be more now, or a manifest. */
+/**
+ * Lists the objects again, since there may be more now, or a manifest, or a removal has taken that away: who removes an export takes its
+ * claim first ({@link retireExport}).
+ */
 async function clearClaimed(store: Store, prefix: string, unfinished: UnfinishedExport, options: CallOptions): Promise<ClearOutcome> {
   const claimKey = `${prefix}${CLAIM_FILE}`;
-  const now = await readClaimText(store, prefix, options);
-  if (now !== undefined && now !== unfinished.claim) return 'taken';
+  const isTaken = (claim: string | undefined): boolean => claim !== undefined && claim !== unfinished.claim;
+  const claim = await readClaimText(store, prefix, options);
+  if (isTaken(claim)) return 'taken';
   // The exporter may still be running, and must notice: it looks for its claim again after it has written the manifest.
   if (unfinished.owner === 'unknown') await store.remove([claimKey], options);
-  const keys: string[] = [];
-  for await (const { key } of store.list(prefix, options)) keys.push(key);
-  const complete = keys.includes(`${prefix}${MANIFEST_FILE}`);
-  if (!complete) {
+  const files = new Set<string>();
+  for await (const { key } of store.list(prefix, options)) files.add(key.slice(prefix.length));
+  const complete = files.has(MANIFEST_FILE);
+  const now = unfinished.owner === 'unknown' ? claim : await readClaimText(store, prefix, options);
+  if (isTaken(now)) return 'taken';
+  if (!complete && !isRetired(files) && now === unfinished.claim) {
     await store.remove(
-      keys.filter((key) => key !== claimKey),
+      [...files].filter((name) => name !== CLAIM_FILE).map((name) => `${prefix}${name}`),
       options,
     );
   }

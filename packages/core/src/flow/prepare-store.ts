@@ -28,15 +28,32 @@ async function warnOfGanetiDirectory(store: Store, instance: string, reporter: R
 }
 
 /** Clears what killed exports of this instance left in the store, if their processes ran on this machine. */
-async function clearDeadExports(store: Store, { instance, reporter, signal, keepPacksFor: runId }: PrepareOptions): Promise<void> {
+async function clearDeadExports(store: Store, options: PrepareOptions): Promise<void> {
+  const { instance, reporter, signal } = options;
   for (const unfinished of await findUnfinishedIfAny(store, instance.name, reporter, signal)) {
     if (unfinished.owner !== 'dead') continue;
-    const isKept =
-      runId !== undefined && (await withStoreErrors(store.address, () => keepUnfinished(store, unfinished, runId, { signal })));
-    if (isKept) continue;
-    if ((await clearUnfinished(store, unfinished, { signal })) !== 'cleared') continue;
+    try {
+      if (!(await clearDeadExport(store, unfinished, options))) continue;
+    } catch (error) {
+      if (!(error instanceof GantryError) || error.code !== 'STORE_DENIED') throw error;
+      // They do no harm to the export that follows, whose id is another one.
+      reporter.warn(
+        'cannot clear what killed exports left in the store (permission denied): it stays there until it is cleared with more permissions',
+      );
+      return;
+    }
     reporter.warn(`cleared the remains of a killed export in the store: ${unfinished.name}, ${unfinished.text}`);
   }
+}
+
+/** @returns false if it was kept, or has become complete, or belongs to another run by now */
+async function clearDeadExport(
+  store: Store,
+  unfinished: UnfinishedExport,
+  { signal, keepPacksFor: runId }: PrepareOptions,
+): Promise<boolean> {
+  const isKept = runId !== undefined && (await withStoreErrors(store.address, () => keepUnfinished(store, unfinished, runId, { signal })));
+  return !isKept && (await clearUnfinished(store, unfinished, { signal })) === 'cleared';
 }
 
 /** Finds nothing if there is no store yet. */

@@ -1,4 +1,5 @@
 import type { Store } from '@gantry/transport';
+import { StoreError } from '@gantry/transport';
 import { MemoryStore } from '@gantry/transport/testing';
 import { describe, expect, test } from 'vitest';
 import { makeOperationBench } from '../../test/operation-bench.ts';
@@ -61,6 +62,27 @@ test('an export that is under way on this host is kept, named or not', async () 
   await writeDump(writer, 0, 'first');
   const things = await cleanUp({ store: bench.store, stateDirectory: bench.directory.file('state'), exports: [writer.reference] });
   expect(things).toEqual([{ what: expect.stringContaining('which is running'), outcome: 'kept' }]);
+  expect(await left(bench.store)).toEqual(['disk0.img', 'export.claim']);
+});
+
+test('an exporter that may not remove leaves what killed exports left, with a warning', async () => {
+  await using bench = await makeOperationBench({});
+  const store = watchedStore(bench.store, {
+    before: (call) => {
+      if (call.startsWith('remove ')) throw new StoreError('denied', { message: 'access denied' });
+    },
+  });
+  await leaveExport(bench.store, 'dead');
+  for (const incremental of [false, true]) {
+    const { warnings, reference } = await bench.exportDisks({ store, incremental });
+    expect(warnings).toEqual([
+      expect.stringMatching(/^cannot clear what killed exports left in the store \(permission denied\)/),
+      expect.stringMatching(/^could not remove the claim of .*, which is complete,/),
+    ]);
+    // As it is once this process has ended.
+    const key = `${reference.replace('@', '/')}/export.claim`;
+    await put(bench.store, key, (await get(bench.store, key)).replace(/"startTime": \d+/, '"startTime": 1'));
+  }
   expect(await left(bench.store)).toEqual(['disk0.img', 'export.claim']);
 });
 

@@ -59,13 +59,18 @@ export async function cleanUp(request: CleanRequest): Promise<readonly CleanedTh
   return things;
 }
 
+function kindOf({ complete, removed }: UnfinishedExport): string {
+  if (removed) return 'remains beside the removed';
+  return complete ? 'remains beside the complete' : 'unfinished';
+}
+
 async function cleanExport(
   store: Store,
   unfinished: UnfinishedExport,
   { dryRun, exports }: CleanRequest,
   signal: AbortSignal,
 ): Promise<CleanedThing> {
-  const what = `${unfinished.complete ? 'remains beside the complete' : 'unfinished'} export ${unfinished.name}: ${unfinished.text}`;
+  const what = `${kindOf(unfinished)} export ${unfinished.name}: ${unfinished.text}`;
   if (unfinished.owner === 'alive') return { what, outcome: 'kept' };
   if (unfinished.owner === 'unknown' && exports?.includes(unfinished.name) !== true) {
     const command = `gantry clean ${quoteWord(store.address)} --export ${quoteWord(unfinished.name)}`;

@@ -1,20 +1,23 @@
 import { StoreError } from '@gantry/transport';
-import { MemoryStore } from '@gantry/transport/testing';
+import { Memory, MemoryStore } from '@gantry/transport/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { readLineageExport, writeLineageExport } from '../../test/lineage-export.ts';
+import { deadClaim, readLineageExport, writeLineageExport } from '../../test/lineage-export.ts';
 import { get, keysOf, put, writeExport } from '../../test/sample-export.ts';
 import type { StoreCall } from '../../test/watched-store.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { parseManifest } from '../exports/manifest.ts';
 import { removeExport } from '../exports/remove-export.ts';
+import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import { pruneStore } from './prune.ts';
 
 const NAME = 'web1.example.com';
 
+let memory: Memory;
 let store: MemoryStore;
 
 beforeEach(async () => {
-  store = new MemoryStore();
+  memory = new Memory();
+  store = new MemoryStore(memory);
   await writeExport(store, ['x'], {
     instance: 'db1',
     started: '2026-10-01T00:00:00.000Z',
@@ -86,6 +89,37 @@ test('tags keep exports', async () => {
   const key = `${(first ?? '').replace('@', '/')}/manifest.json`;
   await put(store, key, JSON.stringify({ ...parseManifest(await get(store, key), ''), tags: ['upgrade'] }));
   expect(await pruneStore({ store, policy: { tags: [['upgrade']] } })).toMatchObject({ removed: [second], kept: 3 });
+});
+
+test('a claim that stayed beside an export goes with it: clean takes none of the packs in use', async () => {
+  const [first, second] = await days(['a', 'b'], ['a', 'c']);
+  await put(store, `${(first ?? '').replace('@', '/')}/export.claim`, await deadClaim());
+  await pruneStore({ store, policy: { last: 1 } });
+  expect(await filesOf(first)).toEqual(['disk0.map', 'disk0.pack.img', 'removed.json']);
+  for (const unfinished of await findUnfinished(store)) await clearUnfinished(store, unfinished);
+  expect(await readLineageExport(store, second ?? '')).toEqual(['a', 'c']);
+});
+
+test('an export that a copy brought back, after another run deleted what was left of it, keeps its packs', async () => {
+  const [first] = await days(['a', 'b'], ['c']);
+  await pruneStore({ store, policy: { last: 1 } });
+  const directory = (first ?? '').replace('@', '/');
+  for (const [key, object] of memory.objects) if (key.startsWith(directory)) memory.objects.set(key, { ...object, modified: new Date(0) });
+  let happened = false;
+  const slow = watchedStore(store, {
+    before: async (call) => {
+      if (happened || !call.includes(directory) || /^(?:read|stat) /.test(call)) return;
+      happened = true;
+      await pruneStore({ store, policy: {} });
+      expect(await filesOf(first)).toEqual([]);
+      await writeLineageExport(store, { instance: NAME, started: new Date(Date.UTC(2026, 10, 1)), frames: ['a', 'b'] });
+      await writeLineageExport(store, { instance: NAME, started: new Date(Date.UTC(2026, 10, 3)), frames: ['b', 'd'], parent: first });
+      await removeExport(store, first ?? '');
+    },
+  });
+  expect(await pruneStore({ store: slow, policy: {} })).toMatchObject({ deletedBytes: 0, markedBytes: 0 });
+  expect(happened).toBe(true);
+  expect(await readLineageExport(store, `${NAME}@20261103T000000Z`)).toEqual(['b', 'd']);
 });
 
 describe('the newest good one stays', () => {

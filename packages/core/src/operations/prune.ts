@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { CallOptions, Store } from '@gantry/transport';
+import { isSameRemoved } from '../exports/directories.ts';
 import { exportPrefix, formatExportReference, isReferencePart } from '../exports/export-id.ts';
 import { REMOVED_FILE } from '../exports/layout.ts';
 import type { PlannedDirectory, PlannedPack, PlannedRemoval, PrunePlan } from '../exports/prune-plan.ts';
@@ -78,9 +79,16 @@ async function carryOut(store: Store, { directories, removals }: PrunePlan, opti
   for (const planned of [...removals, ...directories]) await markUnused(store, planned, namesOf(planned.unused), { ...options, runId });
 }
 
-/** Deletes what may go of a removed export, `removed.json` last. */
+/** Deletes what may go of a removed export, `removed.json` last: unless another run has done so, and a copy brought the export back. */
 async function tidyDirectory(store: Store, directory: PlannedDirectory, options: CallOptions): Promise<void> {
   const { packs, gone, rest } = directory;
+  const isAny = gone.length + rest.length > 0 || packs.length === 0;
+  if (!isAny) return;
+  if (!(await isSameRemoved(store, directory, options))) {
+    directory.gone = [];
+    directory.unused = [];
+    return;
+  }
   await removeFiles(store, directory, rest, options);
   await deletePacks(store, directory, namesOf(gone), options);
   if (gone.length === packs.length) await removeFiles(store, directory, [REMOVED_FILE], options);

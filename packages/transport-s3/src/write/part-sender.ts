@@ -1,3 +1,4 @@
+import { StoreError, isStoreError } from '@gantry/transport';
 import { ignore, untilAborted } from '../requests/abort.ts';
 import type { MultipartUpload, StoredPart } from './multipart.ts';
 import { sendPart } from './multipart.ts';
@@ -84,9 +85,23 @@ export class PartSender {
     try {
       this.#stored.push(await copyPart(this.#context.bucket, upload, number, range, this.failed));
     } catch (error) {
-      this.#failed.abort(error);
-      throw error;
+      const failure = error instanceof CopyRefused ? this.#refusedLater(upload, number, range, error) : error;
+      this.#failed.abort(failure);
+      throw failure;
     }
+  }
+
+  /** It copied a part of the same object before: by now, the bytes cannot be sent in its place. */
+  #refusedLater({ key }: MultipartUpload, number: number, { source }: CopiedRange, { cause, message }: CopyRefused): StoreError {
+    const doing = `copying ${source.key} into part ${number} of`;
+    const translated = cause === undefined ? undefined : this.#context.bucket.translate(cause, { doing, key });
+    if (isStoreError(translated, 'denied')) return translated;
+    return new StoreError('unavailable', {
+      key,
+      message: `${doing} ${this.#context.bucket.show(key)}: ${message}, although it copied another one before`,
+      hint: 'Run the command again.',
+      cause: translated,
+    });
   }
 
   async #store(upload: MultipartUpload, number: number, buffer: Buffer<ArrayBuffer>, length: number): Promise<void> {
