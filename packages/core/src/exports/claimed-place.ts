@@ -5,6 +5,7 @@ import type { Claim } from './claim.ts';
 import { readClaimText, removeClaim } from './claim.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { CLAIM_FILE, MANIFEST_FILE } from './layout.ts';
+import { withdrawExport } from './remove-export.ts';
 import { writeText } from './small-object.ts';
 import { allowWriteOnly } from './write-only.ts';
 
@@ -30,6 +31,7 @@ export class ClaimedPlace implements AsyncDisposable {
   /** `INSTANCE@EXPORT-ID`. */
   readonly reference: string;
   readonly #store: Store;
+  readonly #instance: string;
   readonly #prefix: string;
   readonly #claim: Claim;
   readonly #warn: (message: string) => void;
@@ -38,11 +40,14 @@ export class ClaimedPlace implements AsyncDisposable {
   readonly #complete: Map<string, number>;
   /** The names of objects that may be there. */
   readonly #started: Set<string>;
+  /** Whether the manifest may have been seen: from then on, others may refer to the dumps of this export. */
+  #mayBeSeen = false;
   #state: 'open' | 'kept' | 'committed' | 'ended' = 'open';
 
   constructor(store: Store, { instance, claim, arrived, unfinished, warn }: ClaimedPlaceOptions) {
     this.reference = formatExportReference(instance, claim.id);
     this.#store = store;
+    this.#instance = instance;
     this.#prefix = exportPrefix(instance, claim.id);
     this.#claim = claim;
     this.#warn = warn;
@@ -85,6 +90,7 @@ export class ClaimedPlace implements AsyncDisposable {
   /** All objects are complete: makes the export visible. @throws StoreError `integrity` if somebody else has changed it */
   async commit(manifest: string, options: CallOptions): Promise<void> {
     await allowWriteOnly(this.#store, undefined, () => this.#assertStillThere(options));
+    this.#mayBeSeen = true;
     await this.write(MANIFEST_FILE, manifest, options);
     // One who clears this export takes the claim first, and then looks for a manifest: one of the two sees the other.
     await allowWriteOnly(this.#store, undefined, () => this.#assertClaimed(options));
@@ -109,8 +115,12 @@ export class ClaimedPlace implements AsyncDisposable {
       });
       const claimed = await readClaimText(this.#store, this.#prefix, { signal });
       if (claimed !== undefined && claimed !== this.#claim.text) throw new Error('another run has taken its place');
-      // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
-      const names = this.#claim.alone ? [MANIFEST_FILE, ...this.#started] : [...this.#complete.keys()];
+      if (this.#mayBeSeen && this.#claim.alone) {
+        await withdrawExport(this.#store, { instance: this.#instance, id: this.#claim.id }, { signal });
+        return;
+      }
+      // The claim goes last: what cannot be removed stays marked as unfinished.
+      const names = this.#claim.alone ? [...this.#started] : [...this.#complete.keys()];
       await this.#store.remove(
         names.map((name) => `${this.#prefix}${name}`),
         { signal },

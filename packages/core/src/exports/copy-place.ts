@@ -5,10 +5,12 @@ import { quoteWord } from '../report/quote-word.ts';
 import type { Claim, ClaimRecord, ClaimRequest } from './claim.ts';
 import { claimExportId, claimOwner, claimText, parseClaim, readClaimText, takeOverClaim } from './claim.ts';
 import { ClaimedPlace } from './claimed-place.ts';
+import { isRetired } from './directories.ts';
 import { examine } from './examine.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { CLAIM_FILE, MANIFEST_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
+import { lockPlace } from './place-lock.ts';
 import { clearUnfinished, findUnfinished } from './unfinished.ts';
 import { allowWriteOnly } from './write-only.ts';
 
@@ -41,7 +43,7 @@ export async function lookAtPlace(store: Store, { instance, id }: CopyId, option
   const claim = parseClaim(text);
   const owner = await claimOwner(claim);
   if (!files.has(MANIFEST_FILE)) {
-    if (text === undefined) throw inTheWay(store, reference, 'files of an export that was removed are still there');
+    if (text === undefined || isRetired(files)) throw inTheWay(store, reference, 'files of an export that was removed are still there');
     return { state: 'unfinished', text, claim, owner };
   }
   const found = await examine(store, { instance, id, files }, options);
@@ -94,7 +96,7 @@ export async function claimCopy(
 /**
  * Takes over what a dead copy of the same manifest (`request.copies`) left in a place; undefined if there is no such thing.
  *
- * @throws StoreError
+ * @throws GantryError `BUSY` if another run clears it or takes it over at this moment; StoreError
  */
 export async function continueCopy(
   store: Store,
@@ -106,6 +108,10 @@ export async function continueCopy(
   if (found.state !== 'unfinished' || found.owner !== 'dead') return undefined;
   const { text, claim } = found;
   if (copies === undefined || claim?.copies !== copies) return undefined;
+  await using lock = await lockPlace({ instance, id });
+  if (lock === undefined) {
+    throw busy(store, formatExportReference(instance, id), 'another run clears or continues what a killed one left there');
+  }
   const taken = await takeOverClaim(store, id, { dead: text, request }, options).catch((error: unknown) => {
     if (isStoreError(error, 'unsupported')) return undefined;
     throw error;

@@ -11,6 +11,7 @@ import { FrameMapParser, FrameMapProblem } from './frame-map-text.ts';
 import { CLAIM_FILE, CUT_OFF_FILE, isMapName, mapFileName, MANIFEST_FILE } from './layout.ts';
 import type { PackRecord } from './packs.ts';
 import { MAX_PACKS, packSchema } from './packs.ts';
+import { lockPlace } from './place-lock.ts';
 import { writeRemoved } from './removed.ts';
 import { writeText } from './small-object.ts';
 import type { UnfinishedExport } from './unfinished.ts';
@@ -56,7 +57,7 @@ export async function markCutOff(
 /**
  * Keeps the disks that an export had completed before it was killed; everything else of it goes.
  *
- * @returns false if there is nothing to keep, or another run has claimed its place
+ * @returns false if there is nothing to keep, or another run has claimed its place, or is just doing so
  * @throws StoreError
  */
 export async function keepUnfinished(store: Store, unfinished: UnfinishedExport, runId: string, options: CallOptions): Promise<boolean> {
@@ -66,6 +67,8 @@ export async function keepUnfinished(store: Store, unfinished: UnfinishedExport,
   const kept = keptNames(names);
   if (claimKey === undefined || place === undefined || place.id === GANETI_ID || kept.size === 0 || names.includes(MANIFEST_FILE))
     return false;
+  await using lock = await lockPlace(place);
+  if (lock === undefined) return false;
   const prefix = exportPrefix(place.instance, place.id);
   if ((await readClaimText(store, prefix, options)) !== unfinished.claim) return false;
   await store.clear(

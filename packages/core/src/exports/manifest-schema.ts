@@ -108,6 +108,7 @@ const native: z.ZodType<NativeRecord> = z.object({
 /** What the numbers of a dump say against each other, if they do. */
 function implausible(record: DumpRecord, { version, exportId, instance }: Pick<Manifest, 'version' | 'exportId' | 'instance'>) {
   const { map } = record;
+  if (version === 1 && map !== undefined) return 'it has a frame map, which version 1 does not know';
   if (map !== undefined) {
     const isOwn = (pack: PackRecord): boolean => pack.exportId === exportId && pack.instance === instance.name;
     const own = map.packs.filter(isOwn);

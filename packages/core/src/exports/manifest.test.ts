@@ -115,6 +115,13 @@ describe('what is refused', () => {
     expect(failure(without).message).toContain('frameTables: is missing');
   });
 
+  test('version 1 with a frame map, which nothing compares with the dump', () => {
+    const pack = { instance: 'web1', exportId: 'x', name: 'disk0.zst', codec: 'zstd', size: 1, sha256: 'a'.repeat(64) };
+    const map = { size: 100, sha256: 'a'.repeat(64), cut: 'place', packs: [pack] };
+    const { frameTables: _, ...first } = { ...manifest, version: 1, dumps: [{ ...record, map }] };
+    expect(failure(first).message).toContain('dumps.0: it has a frame map, which version 1 does not know');
+  });
+
   test('an uncompressed dump of version 1 without checksums of its frames', () => {
     const dumps = [{ ...record, codec: 'none', storedBytes: record.plainBytes }];
     const { frameTables: _, ...first } = { ...manifest, version: 1, dumps };

@@ -125,7 +125,7 @@ export function openFound(store: Store, { directory, warnings }: FoundExport, op
     };
     switch (found.state) {
       case 'gantry':
-        return { ...base, ...describeManifest(found.manifest), ...readers(store, base, manifestDumps(found.manifest), found.manifest) };
+        return openKnown(store, found.manifest, warnings);
       case 'ganeti':
         return { ...base, ...describeConfig(found.config), ...readers(store, base, configDumps(found.config, fileOf(base, CONFIG_FILE))) };
       case 'unfinished':
@@ -138,6 +138,13 @@ export function openFound(store: Store, { directory, warnings }: FoundExport, op
         throw found.error;
     }
   });
+}
+
+/** An export with this manifest, which is not read again: the store may have another one by now. */
+export function openKnown(store: Store, manifest: Manifest, warnings: readonly string[] = []): StoredExport {
+  const { instance, exportId: id } = manifest;
+  const base = { reference: formatExportReference(instance.name, id), instance: instance.name, id, warnings };
+  return { ...base, ...describeManifest(manifest), ...readers(store, base, manifestDumps(manifest), manifest) };
 }
 
 function describeManifest(manifest: Manifest) {

@@ -5,10 +5,11 @@ import type { ConfigDescription } from './config-import.ts';
 import type { ExportDirectory } from './directories.ts';
 import { isRemoved, isSameRemoved, readAllDirectories } from './directories.ts';
 import { examine } from './examine.ts';
-import { exportPrefix, GANETI_ID, parseExportReference } from './export-id.ts';
+import { exportPrefix, formatExportReference, GANETI_ID, parseExportReference } from './export-id.ts';
 import { findExport } from './find-export.ts';
 import { CONFIG_FILE, REMOVED_FILE, SUMS_FILE } from './layout.ts';
 import { PackUses } from './pack-uses.ts';
+import type { Place } from './removed.ts';
 import { deletePacks, markUnused, retireExport, splitFiles, writeRemoved } from './removed.ts';
 import { withStoreErrors } from './store-errors.ts';
 import type { UsesOfExport } from './uses-of-export.ts';
@@ -52,6 +53,18 @@ export function removeExport(store: Store, reference: string, options: CallOptio
     if (id === GANETI_ID && found.state === 'damaged') throw found.error;
     if (id === GANETI_ID && found.state === 'ganeti') return removeGaneti(store, directory, found.config, options);
     return removeDirectory(store, directory, options);
+  });
+}
+
+/**
+ * Takes an export away that its own run gives up, although others may have seen it: what they refer to stays.
+ *
+ * @throws GantryError `STORE_*`
+ */
+export function withdrawExport(store: Store, place: Place, options: CallOptions): Promise<RemovalResult> {
+  return withStoreErrors(store.address, async () => {
+    await retireExport(store, place, randomUUID(), options);
+    return removeExport(store, formatExportReference(place.instance, place.id), options);
   });
 }
 

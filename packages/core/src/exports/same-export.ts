@@ -3,6 +3,7 @@ import type { CallOptions, Store } from '@gantry/transport';
 import type { FrameMap } from '../frames/frame-map.ts';
 import { readFrameMap } from './frame-maps.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
+import { LINEAGE_MANIFEST_VERSION } from './manifest.ts';
 
 /** A manifest, and the store in which it is. */
 export interface ManifestInStore {
@@ -41,17 +42,22 @@ interface DumpInStore extends ManifestInStore {
 }
 
 async function hasSameData(one: DumpInStore, other: DumpInStore, options: CallOptions): Promise<boolean> {
-  if (isStoredAlike(one.dump, other.dump)) return one.dump.sha256 === other.dump.sha256;
+  if (isComplete(one) && isComplete(other) && isStoredAlike(one.dump, other.dump)) return one.dump.sha256 === other.dump.sha256;
+  // A map names its packs with their SHA-256.
+  if (one.dump.map !== undefined && one.dump.map.sha256 === other.dump.map?.sha256) return true;
   const first = await readFrameMap(one.store, one.manifest, one.dump, options);
   const second = await readFrameMap(other.store, other.manifest, other.dump, options);
   return first === undefined || second === undefined || haveSameFrames(first, second);
 }
 
-/** Whether each dump is complete by itself, in the same form. */
+/** Whether the SHA-256 in its record is that of all its data: an export that is read by its maps has only a part of it there. */
+function isComplete({ manifest }: DumpInStore): boolean {
+  return manifest.version !== LINEAGE_MANIFEST_VERSION;
+}
+
 function isStoredAlike(one: DumpRecord, other: DumpRecord): boolean {
-  const isComplete = [one, other].every(({ map }) => map === undefined || map.packs.length === 1);
   const isAlike = one.codec === other.codec && one.level === other.level && one.frameSize === other.frameSize;
-  return isComplete && isAlike && one.frames === other.frames && one.storedBytes === other.storedBytes;
+  return isAlike && one.frames === other.frames && one.storedBytes === other.storedBytes;
 }
 
 function haveSameFrames(one: FrameMap, other: FrameMap): boolean {

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { BeginOptions, CallOptions, PendingObject, Store } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 import { z } from 'zod';
@@ -20,8 +19,7 @@ import { allowWriteOnly } from './write-only.ts';
 import type { Manifest, NativeRecord } from './manifest.ts';
 import { checkManifest, LINEAGE_MANIFEST_VERSION, MANIFEST_VERSION, renderManifest } from './manifest.ts';
 import type { PackRecord } from './packs.ts';
-import { removeExport } from './remove-export.ts';
-import { retireExport } from './removed.ts';
+import { withdrawExport } from './remove-export.ts';
 import { renderSha256Sums } from './sha256sums.ts';
 import { digestBytes, digestText, writeBytes, writeText } from './small-object.ts';
 import { assertIsStore } from './store-marker.ts';
@@ -238,7 +236,10 @@ class LayoutWriter implements StoreExportWriter {
     await this.#cleanUp(`remove what was written of ${this.reference}`, async (signal) => {
       const claimed = await readClaimText(this.#store, this.#prefix, { signal });
       if (claimed !== undefined && claimed !== this.#claim.text) throw new Error('another export has taken its place');
-      if (this.#mayBeSeen && this.#claim.alone) return this.#withdraw(signal);
+      if (this.#mayBeSeen && this.#claim.alone) {
+        await withdrawExport(this.#store, { instance: this.#instance, id: this.id }, { signal });
+        return;
+      }
       // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
       const all = [MANIFEST_FILE, ...this.#dumps.keys(), ...this.#maps, ...this.#native.keys(), FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
       const kept = this.#keepPacks && this.#isCutOff ? this.#packsToKeep() : new Set<string>();
@@ -277,13 +278,6 @@ class LayoutWriter implements StoreExportWriter {
       names.map((name) => `${this.#prefix}${name}`),
       { signal },
     );
-  }
-
-  /** Removes an export that others may have taken for complete: what they refer to stays. */
-  async #withdraw(signal: AbortSignal): Promise<void> {
-    await retireExport(this.#store, { instance: this.#instance, id: this.id }, randomUUID(), { signal });
-    await this.#remove([CLAIM_FILE], signal);
-    await removeExport(this.#store, this.reference, { signal });
   }
 
   /** Says what could not be done instead of failing. */

@@ -4,6 +4,7 @@ import { claimOwner, claimText, parseClaim, readClaimText } from './claim.ts';
 import { isRetired, placeOf, readDirectories } from './directories.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
 import { CLAIM_FILE, MANIFEST_FILE } from './layout.ts';
+import { lockPlace } from './place-lock.ts';
 import { withStoreErrors } from './store-errors.ts';
 import { assertStoreFormat } from './store-marker.ts';
 
@@ -100,7 +101,7 @@ function describe(
 
 /**
  * The result: `cleared`; `complete` if it has become a complete export since it was found, which stays; `taken` if another run has claimed
- * its place.
+ * its place, or is just doing so.
  */
 export type ClearOutcome = 'cleared' | 'complete' | 'taken';
 
@@ -118,15 +119,22 @@ export function clearUnfinished(store: Store, unfinished: UnfinishedExport, opti
         hint: 'Wait until it ends, or end the process.',
       });
     }
-    await store.clear(
-      unfinished.pending.map(({ token }) => token),
-      { ...options, keys: unfinished.pending.map(({ key }) => key) },
-    );
     const claim = unfinished.objects.find(({ key }) => placeOf(key)?.name === CLAIM_FILE);
     const place = claim === undefined ? undefined : placeOf(claim.key);
-    if (place === undefined || place.id === GANETI_ID) return 'cleared';
-    return clearClaimed(store, exportPrefix(place.instance, place.id), unfinished, options);
+    if (place === undefined || place.id === GANETI_ID) {
+      await clearWrites(store, unfinished, options);
+      return 'cleared';
+    }
+    await using lock = await lockPlace(place);
+    return lock === undefined ? 'taken' : await clearClaimed(store, exportPrefix(place.instance, place.id), unfinished, options);
   });
+}
+
+async function clearWrites(store: Store, { pending }: UnfinishedExport, options: CallOptions): Promise<void> {
+  await store.clear(
+    pending.map(({ token }) => token),
+    { ...options, keys: pending.map(({ key }) => key) },
+  );
 }
 
 /**
@@ -138,6 +146,7 @@ async function clearClaimed(store: Store, prefix: string, unfinished: Unfinished
   const isTaken = (claim: string | undefined): boolean => claim !== undefined && claim !== unfinished.claim;
   const claim = await readClaimText(store, prefix, options);
   if (isTaken(claim)) return 'taken';
+  await clearWrites(store, unfinished, options);
   // The exporter may still be running, and must notice: it looks for its claim again after it has written the manifest.
   if (unfinished.owner === 'unknown') await store.remove([claimKey], options);
   const files = new Set<string>();

@@ -10,6 +10,8 @@ import { exportPrefix } from '../exports/export-id.ts';
 import type { ExportObject } from '../exports/export-objects.ts';
 import { ownObjects } from '../exports/export-objects.ts';
 import { CONFIG_FILE, SUMS_FILE } from '../exports/layout.ts';
+import type { Manifest } from '../exports/manifest.ts';
+import { openKnown } from '../exports/open-export.ts';
 import { isSameExport } from '../exports/same-export.ts';
 import { renderSha256Sums } from '../exports/sha256sums.ts';
 import { digestText } from '../exports/small-object.ts';
@@ -19,6 +21,7 @@ import { sideBySide } from '../system/side-by-side.ts';
 import { copyByMaps } from './copy-by-maps.ts';
 import type { CopyOutcome, CopyWay } from './copy-way.ts';
 import { claimRequest, copyIdOf } from './copy-way.ts';
+import { verifyDumps } from './verify-dumps.ts';
 
 /**
  * Copies one export. It becomes visible at the target when everything has arrived and was compared with the digests of its manifest. If the
@@ -41,9 +44,24 @@ export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<
   return { outcome: 'present', sentBytes: 0 };
 }
 
+/**
+ * Compares the frame maps of dumps that are complete by themselves with their data: a reader of the copy does not need them, but later
+ * exports would take its word for what a frame is. By the SHA-256 in the manifest, these are the bytes that arrive.
+ *
+ * @throws GantryError `MAP_DAMAGED`, or other damage of the dumps that have a map
+ */
+async function checkMaps({ source, target, reporter, parallel, signal }: CopyWay, manifest: Manifest): Promise<void> {
+  const found = openKnown(source, manifest);
+  const mapped = found.dumps.filter(({ record }) => record?.map !== undefined);
+  if (mapped.length === 0) return;
+  reporter.stage(`checking ${found.reference} before it is copied to ${target.address}`);
+  await verifyDumps(found, mapped, { reporter, signal, parallel });
+}
+
 /** Copies an export whose objects stay as they are. */
 async function copyObjects(way: CopyWay, { manifest, text, reference }: CopiedManifest, found: UnclaimedPlace): Promise<CopyOutcome> {
   const { source, target, reporter, signal } = way;
+  await checkMaps(way, manifest);
   const id = copyIdOf(manifest);
   const objects = ownObjects(manifest);
   const dumps = objects.filter((object) => kindOf(object) !== 'frames').map(({ name }) => name);

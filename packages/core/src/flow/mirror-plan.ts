@@ -1,4 +1,5 @@
-import { compareExportIds } from '../exports/export-id.ts';
+import { compareExportIds, parseExportId } from '../exports/export-id.ts';
+import { isInFuture } from '../exports/future.ts';
 import { matchesName } from '../instances/instance-filter.ts';
 
 /** The exports of one instance in two stores, by their ids. */
@@ -15,7 +16,7 @@ export interface MirroredInstance {
 export interface MirrorChoice {
   /** Names of instances, in which `*` stands for any characters; all instances if there is none. */
   readonly patterns: readonly string[];
-  /** Only that many exports of each instance, the newest ones. */
+  /** Only that many exports of each instance, the newest ones; those from the future besides. */
   readonly newest?: number | undefined;
   /** Also exports that are older than the newest one at the target: what was removed there comes back. */
   readonly withOlder: boolean;
@@ -30,18 +31,33 @@ export interface MirrorPlan {
   readonly present: readonly string[];
   /** Ids that the target lacks, and that are older than its newest one: it had them once, or chose not to. */
   readonly older: readonly string[];
+  /** Ids of either side with a time in the future: no other export is older than these. */
+  readonly future: readonly string[];
 }
 
-/** Which exports a mirror copies. Without `withOlder`, what the target's own retention removed stays removed. */
-export function planMirror(instances: readonly MirroredInstance[], { patterns, newest, withOlder }: MirrorChoice): readonly MirrorPlan[] {
+/**
+ * Which exports a mirror copies. Without `withOlder`, what the target's own retention removed stays removed. One export from the future,
+ * made by a host whose clock was wrong, must not keep all later ones from being copied.
+ */
+export function planMirror(
+  instances: readonly MirroredInstance[],
+  { patterns, newest, withOlder }: MirrorChoice,
+  now: Date = new Date(),
+): readonly MirrorPlan[] {
+  const isOfFuture = (id: string): boolean => isInFuture(parseExportId(id)?.started ?? now, now);
   return instances
     .filter(({ instance }) => patterns.length === 0 || patterns.some((pattern) => matchesName(pattern, instance)))
     .map(({ instance, source, target, removed }) => {
       const sorted = source.toSorted(compareExportIds);
-      const wanted = newest === undefined ? sorted : sorted.slice(Math.max(0, sorted.length - newest));
+      const past = sorted.filter((id) => !isOfFuture(id));
+      const passedOver = new Set(newest === undefined ? [] : past.slice(0, Math.max(0, past.length - newest)));
+      const wanted = sorted.filter((id) => !passedOver.has(id));
       const has = new Set(target);
       const gone = new Set(removed);
-      const last = [...target, ...removed].toSorted(compareExportIds).at(-1);
+      const last = [...target, ...removed]
+        .filter((id) => !isOfFuture(id))
+        .toSorted(compareExportIds)
+        .at(-1);
       const isOlder = (id: string): boolean => gone.has(id) || (!withOlder && last !== undefined && compareExportIds(id, last) < 0);
       const missing = wanted.filter((id) => !has.has(id));
       return {
@@ -49,6 +65,7 @@ export function planMirror(instances: readonly MirroredInstance[], { patterns, n
         copy: missing.filter((id) => !isOlder(id)),
         present: wanted.filter((id) => has.has(id)),
         older: missing.filter(isOlder),
+        future: [...new Set([...source, ...target])].filter(isOfFuture),
       };
     })
     .toSorted((a, b) => (a.instance < b.instance ? -1 : 1));

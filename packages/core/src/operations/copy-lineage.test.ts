@@ -218,6 +218,25 @@ describe('a full export with frame maps', () => {
 });
 
 describe('a source that lies about frames', () => {
+  test('in the map of a full export, which its readers do not need, is found out before anything is written', async () => {
+    await using bench = await makeOperationBench({});
+    const source = await newStore();
+    const { reference } = await bench.exportDisks({ store: source, incremental: true });
+    const prefix = `${reference.replace('@', '/')}/`;
+    const map = await get(source, `${prefix}disk0.map`);
+    const lying = map.replace(/^(frame \d+ )[0-9a-f]{64}/m, `$1${sha256('something else')}`);
+    expect(lying).not.toBe(map);
+    await put(source, `${prefix}disk0.map`, lying);
+    const manifest = await get(source, `${prefix}manifest.json`);
+    await put(source, `${prefix}manifest.json`, manifest.replace(sha256(map), sha256(lying)));
+    const target = await newStore();
+    await expect(copyFromStore({ source, export: reference, target })).rejects.toMatchObject({
+      code: 'MAP_DAMAGED',
+      message: expect.stringContaining(`disk0.map of ${reference}`),
+    });
+    expect(await keysOf(target)).toEqual([]);
+  });
+
   async function expectRefused(source: MemoryStore, day: number, code: string): Promise<void> {
     const memory = new Memory();
     const target = await newStore(memory);
@@ -275,6 +294,22 @@ describe('a source that lies about frames', () => {
     await put(store, `${prefixOf(2)}manifest.json`, manifest.replace(sha256(map), sha256(lying)));
     await expectRefused(store, 2, 'DUMP_DAMAGED');
   });
+});
+
+test('a copy of a full export that fails after others may have seen it keeps the dumps to which they refer', async () => {
+  const lineage = await lineageOf(FIRST, SECOND);
+  const target = await newStore();
+  const watched = watchedStore(target, {
+    after: async (call) => {
+      if (call !== `commit ${prefixOf(1)}manifest.json`) return;
+      await copyDay(lineage.store, 2, target);
+      await target.remove([`${prefixOf(1)}export.claim`]);
+    },
+  });
+  await expect(copyDay(lineage.store, 1, watched)).rejects.toMatchObject({ code: 'STORE_FAILED' });
+  expect(idsOf((await recordOf(target, 2)).map)).toContain(dayOf(1).split('@')[1]);
+  await expectDay(target, lineage, 2);
+  expect(await keysOf(target, prefixOf(1))).toEqual([`${prefixOf(1)}disk0.zst`, `${prefixOf(1)}removed.json`]);
 });
 
 describe('a copy by frame maps', () => {
@@ -342,6 +377,17 @@ describe('a copy by frame maps', () => {
     });
     await copyDay(lineage.store, 3, watched);
     expect(JSON.parse(claim)).toMatchObject({ parents: expect.arrayContaining([dayOf(1), dayOf(2)]) });
+  });
+
+  test('finds another export under its id, although both store nothing of their own', async () => {
+    const lineage = await lineageOf(FIRST, SECOND, FIRST);
+    const other = await lineageOf(FIRST, SECOND, [B, A, ...FIRST.slice(2)]);
+    const target = await newStore();
+    for (const day of [1, 3]) await copyDay(other.store, day, target);
+    for (const store of [lineage.store, target]) expect(await recordOf(store, 3)).toMatchObject({ storedBytes: 0, map: { packs: [{}] } });
+    expect(await copyDay(other.store, 3, target)).toMatchObject({ outcome: 'present' });
+    await expect(copyDay(lineage.store, 3, target)).rejects.toMatchObject({ code: 'EXPORT_EXISTS' });
+    await expectDay(target, other, 3);
   });
 
   test('finds another export under its id, although the descriptions are alike', async () => {

@@ -8,6 +8,7 @@ import type { StoreCall } from '../../test/watched-store.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { initializeStore } from '../exports/store-marker.ts';
 import { storeSink } from '../exports/store-sink.ts';
+import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import type { CopyResult } from './copy.ts';
 import { copyFromStore } from './copy.ts';
 import { verifyExport } from './verify.ts';
@@ -364,4 +365,74 @@ test('two copies of one export at once make one export', async () => {
   expect(outcomes.some(({ status }) => status === 'fulfilled')).toBe(true);
   for (const outcome of outcomes) if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'BUSY' });
   await expectEqualExports(source, new MemoryStore(memory));
+});
+
+describe('what a killed copy left, when two runs find it at once,', () => {
+  /** All but its manifest, and what another run finds of it. */
+  async function leftByKilledCopy(source: Store) {
+    const memory = new Memory();
+    const dying = await newStore(memory);
+    const failing = watchedStore(dying, {
+      before: (call) => {
+        if (call === `begin ${PREFIX}manifest.json`) throw new StoreError('unavailable', { message: 'the network is gone' });
+      },
+    });
+    await expect(copy(source, failing)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    await killOwner(dying, memory);
+    const store = new MemoryStore(memory);
+    const [found] = await findUnfinished(store);
+    if (found === undefined) throw new Error('nothing was left');
+    return { memory, store, found };
+  }
+
+  test('is not continued by a copy while it is cleared', async () => {
+    const source = await sampleSource();
+    const { memory, store, found } = await leftByKilledCopy(source);
+    const outcomes: unknown[] = [];
+    const cleaner = watchedStore(store, {
+      before: async (call) => {
+        if (call.startsWith('remove') && call.includes('disk0.img'))
+          outcomes.push(await copy(source, new MemoryStore(memory)).catch((error: unknown) => error));
+      },
+    });
+    expect(await clearUnfinished(cleaner, found)).toBe('cleared');
+    expect(outcomes).toEqual([expect.objectContaining({ code: 'BUSY', message: expect.stringContaining(REFERENCE) })]);
+    expect(await keysOf(store)).toEqual([]);
+    await copy(source, store);
+    await expectEqualExports(source, store);
+  });
+
+  test('is not cleared while a copy takes it over', async () => {
+    const source = await sampleSource();
+    const { memory, store, found } = await leftByKilledCopy(source);
+    const outcomes: unknown[] = [];
+    const watched = watchedStore(new MemoryStore(memory), {
+      before: async (call) => {
+        if (call === `begin ${PREFIX}export.claim`) outcomes.push(await clearUnfinished(store, found));
+      },
+    });
+    expect(await copy(source, watched)).toMatchObject({ outcome: 'copied' });
+    expect(outcomes).toEqual(['taken']);
+    await expectEqualExports(source, store);
+  });
+});
+
+test('a copy does not continue in the place of an export that was removed since, whose dumps may be in use', async () => {
+  const source = await sampleSource();
+  const memory = new Memory();
+  const dying = await newStore(memory);
+  const failing = watchedStore(dying, {
+    after: (call) => {
+      if (call === `commit ${PREFIX}manifest.json`) throw new StoreError('unavailable', { message: 'the network is gone' });
+    },
+  });
+  await expect(copy(source, failing)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+  await killOwner(dying, memory);
+  const store = new MemoryStore(memory);
+  // As an earlier version removed it, which left the claim.
+  await store.remove([`${PREFIX}manifest.json`]);
+  await put(store, `${PREFIX}removed.json`, '{}');
+  const before = await keysOf(store);
+  await expect(copy(source, store)).rejects.toMatchObject({ code: 'EXPORT_EXISTS', message: expect.stringContaining('was removed') });
+  expect(await keysOf(store)).toEqual(before);
 });

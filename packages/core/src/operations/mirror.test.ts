@@ -67,6 +67,15 @@ describe('a mirror', () => {
     expect(await mirror(source, target, { withOlder: true })).toMatchObject({ exports: [{ reference: `web1@${idOf(1)}` }], older: 0 });
   });
 
+  test('goes on although its target has an export from the future, and names it', async () => {
+    const source = await sampleSource();
+    const target = await newTarget();
+    await writeExport(target, ['of a clock that was ahead'], { ...sampleHeader, instance: 'web1', started: '2137-11-01T02:00:00.000Z' });
+    const { exports, older, warnings } = await mirror(source, target, { instances: ['web1'] });
+    expect({ exports, older }).toMatchObject({ exports: DAYS.map(() => ({ outcome: 'copied' })), older: 0 });
+    expect(warnings).toEqual([expect.stringMatching(/^the start time of web1@21371101T020000Z is in the future/)]);
+  });
+
   test('copies nothing in a dry run, and needs no store for it', async () => {
     const source = await sampleSource();
     const target = new MemoryStore();

@@ -83,6 +83,7 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
   const plans = planMirror(found.instances, { patterns, newest, withOlder });
   if (patterns.length > 0 && plans.length === 0) throw noInstance(source, patterns);
   if (found.ofGaneti > 0) reporter.warn(`${found.ofGaneti} exports that Ganeti made are not copied: they have no checksums`);
+  for (const { instance, future } of plans) for (const id of future) reporter.warn(ofFuture(formatExportReference(instance, id)));
   const way: CopyWay = { source, target, reporter, signal, parallel };
   const exports: MirroredExport[] = [];
   for (const plan of plans) exports.push(...(dryRun ? plan.copy.map((id) => planned(plan, id)) : await mirrorInstance(way, plan)));
@@ -93,6 +94,10 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
     sentBytes: exports.reduce((total, { sentBytes }) => total + sentBytes, 0),
     warnings: reporter.warnings,
   };
+}
+
+function ofFuture(reference: string): string {
+  return `the start time of ${reference} is in the future: the clock of the host that made it was ahead. It does not count as the newest export`;
 }
 
 function planned({ instance }: MirrorPlan, id: string): MirroredExport {
