@@ -6,6 +6,7 @@ import { MemoryBudget } from '../frames/memory-budget.ts';
 import type { ChangesReader, PlainReader } from '../frames/plain-reader.ts';
 import type { NativeFile } from '../instances/inventory.ts';
 import type { Instance } from '../instances/model.ts';
+import { GantryError } from '../report/errors.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import type { DiskData } from '../scripts/export-script.ts';
@@ -120,19 +121,31 @@ async function sendDisk({ session, options, budget, spacing }: Outgoing, snapsho
   const hooks = { ...session.hooks('export', { disk: index, signal }), beforeStart: () => spacing.turn(signal) };
   const { filter, changes } = options;
   const raw = { disk: index, view: snapshot, diskBytes, signal };
-  const changed = await changes?.tracking.changedFrames(snapshot, () => openParts(raw), signal);
+  const changed = await changes?.tracking.changedFrames(snapshot, { bytes: diskBytes, open: () => openParts(raw) }, signal);
   if (changes !== undefined && changed !== undefined) {
     await using source = openChangedDisk(changed, raw);
     const encode = (o: EncodeOptions): EncodedDump => changes.encode(index, source, o);
     const summary = await dumpDisk(index, source, { ...options, encode, reporter, budget, signal });
+    assertWholeDisk(index, summary, diskBytes);
     return { index, summary, expectedBytes: source.expectedBytes(), messages: [], snapshot: snapshot.kind };
   }
   await using source = openDiskSource(os, { ...hooks, instance, ...raw, skipCache: filter !== undefined });
   await using filtered = filter?.(index, source, signal);
   const encode = (o: EncodeOptions): EncodedDump => (options.encode ?? encodeWhole)(index, filtered ?? source, o);
   const summary = await dumpDisk(index, source, { ...options, encode, filtered, reporter, budget, signal });
+  if (os.definition.builtin && filtered === undefined) assertWholeDisk(index, summary, diskBytes);
   if (summary.plainBytes === 0 && filtered === undefined) reporter.warn(describeEmptySource(os, diskBytes), index);
   return { index, summary, expectedBytes: source.expectedBytes(), messages: source.messages(), snapshot: snapshot.kind };
+}
+
+/** @throws GantryError `DISK_IO` if the dump of a disk itself has another size than the disk */
+function assertWholeDisk(disk: number, { plainBytes }: WrittenDump, diskBytes: number | undefined): void {
+  if (diskBytes === undefined || plainBytes === diskBytes) return;
+  throw new GantryError('DISK_IO', {
+    message: `disk ${disk} has ${diskBytes} bytes, but ${plainBytes} were read`,
+    hint: 'Export it while nothing resizes it.',
+    disk,
+  });
 }
 
 interface DumpOptions extends Pick<OutgoingOptions, 'codec' | 'level' | 'take'> {

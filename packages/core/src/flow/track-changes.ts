@@ -8,8 +8,8 @@ import type { Instance } from '../instances/model.ts';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import type { Reporter } from '../report/reporter.ts';
-import type { KeptMark, KeptMarks } from '../snapshots/kept-marks.ts';
-import { MarksFile } from '../snapshots/kept-marks.ts';
+import type { Distrust, KeptMark, KeptMarks } from '../snapshots/kept-marks.ts';
+import { DISTRUST, KeptFile, MARKS } from '../snapshots/kept-marks.ts';
 import type { ChangeMark, Snapshot, SnapshotProvider, SnapshotRequest } from '../snapshots/provider.ts';
 import type { SnapshotSet } from '../snapshots/snapshot-set.ts';
 import type { StateDirectory } from '../runs/state-directory.ts';
@@ -49,6 +49,12 @@ export interface TrackingOptions {
   readonly signal: AbortSignal;
 }
 
+/** The snapshot of a disk. */
+interface TrackedDisk {
+  readonly bytes: number | undefined;
+  readonly open: () => PartsReader & AsyncDisposable;
+}
+
 /** What is known of a disk, and how. */
 interface Tracked {
   readonly kind: string;
@@ -62,25 +68,30 @@ interface Tracked {
 /** The changes since the parent export, of the disks of one export. */
 export class ChangeTracking {
   readonly #options: TrackingOptions;
-  readonly #file: MarksFile;
+  readonly #files: Files;
+  /** The marks that this export can go on from. */
+  readonly #marks: readonly KeptMark[];
   readonly #tracked = new Map<number, Tracked>();
   #kept: KeptMarks;
+  #distrusted: readonly Distrust[];
 
-  private constructor(options: TrackingOptions, file: MarksFile, kept: KeptMarks) {
+  private constructor(options: TrackingOptions, files: Files, kept: KeptMarks, distrusted: readonly Distrust[]) {
     this.#options = options;
-    this.#file = file;
+    this.#files = files;
+    this.#marks = kept.disks;
     this.#kept = kept;
+    this.#distrusted = distrusted;
   }
 
   /** Finds what earlier exports have kept, and removes marks that are of no use. @throws GantryError `STATE_UNUSABLE` */
   static async open(options: TrackingOptions): Promise<ChangeTracking> {
-    const file = marksFileOf(options);
-    const found = await file.read();
+    const files = filesOf(options);
+    const found = await files.marks.read();
     const isUsable = ({ index, map }: KeptMark): boolean => options.parentDisks.get(index)?.sha256 === map;
     const useless = [...found.stale, ...found.disks.filter((mark) => !isUsable(mark))];
-    const kept = { ...found, disks: found.disks.filter(isUsable), stale: await forgetMarks(useless, options) };
-    if (useless.length > 0) await file.write(kept);
-    return new ChangeTracking(options, file, kept);
+    const kept = { disks: found.disks.filter(isUsable), stale: await forgetMarks(useless, options) };
+    if (useless.length > 0) await files.marks.write(kept);
+    return new ChangeTracking(options, files, kept, (await files.distrust.read()).distrusted);
   }
 
   /** What the snapshot of a disk is asked for. */
@@ -91,12 +102,12 @@ export class ChangeTracking {
   /**
    * The frames of a snapshot that may have changed, after a sample of the others was compared; undefined if everything is to be read.
    *
-   * @param open opens the snapshot for reading
+   * @param disk its size, if that is known, and what opens the snapshot for reading
    * @throws the errors of reading; the signal's reason
    */
   async changedFrames(
     { index, kind, changes }: Snapshot,
-    open: () => PartsReader & AsyncDisposable,
+    { bytes, open }: TrackedDisk,
     signal: AbortSignal,
   ): Promise<ChangedFrames | undefined> {
     if (changes === undefined) return this.#everything(index, `snapshots of the kind ${kind} do not say what changed`);
@@ -106,6 +117,8 @@ export class ChangeTracking {
     if (this.#warnIfDistrusted(index, kind)) return undefined;
     if (!changes.since.known) return this.#everything(index, changes.since.reason);
     if (kept === undefined || parent === undefined) return this.#everything(index, 'its parent has no map of it');
+    // What is beyond the end that the parent knows is in no map, and need not be in what is said to have changed.
+    if (bytes !== parent.map.plainBytes) return this.#everything(index, describeSize(parent.map.plainBytes, bytes));
     const changed = await this.#collect(index, parent, changes.since.ranges(signal), signal);
     if (changed === undefined) return undefined;
     if (kept.partial + 1 >= FULL_EVERY) {
@@ -141,9 +154,9 @@ export class ChangeTracking {
       const map = maps.get(index);
       if (map !== undefined && !this.#isDistrusted(kind)) disks.push({ index, mark, map, partial });
     }
-    const { stale, distrusted, disks: before } = this.#kept;
+    const { stale, disks: before } = this.#kept;
     try {
-      await this.#file.write({ disks, stale: [...stale, ...before], distrusted });
+      await this.#files.marks.write({ disks, stale: [...stale, ...before] });
       await set.settleMarks((provider) => (this.#isDistrusted(provider) ? 'none' : 'latest'));
     } catch (error) {
       this.#options.reporter.warn(
@@ -153,7 +166,7 @@ export class ChangeTracking {
   }
 
   #markOf(index: number): KeptMark | undefined {
-    return this.#kept.disks.find((mark) => mark.index === index);
+    return this.#marks.find((mark) => mark.index === index);
   }
 
   #parentName(index: number): string {
@@ -184,11 +197,7 @@ export class ChangeTracking {
   /** How many frames were compared; undefined if one differs. */
   async #compareSample(
     index: number,
-    {
-      changed,
-      parent,
-      open,
-    }: { readonly changed: ChangedFrames; readonly parent: TrackedParent; readonly open: () => PartsReader & AsyncDisposable },
+    { changed, parent, open }: Pick<TrackedDisk, 'open'> & { readonly changed: ChangedFrames; readonly parent: TrackedParent },
     signal: AbortSignal,
   ): Promise<number | undefined> {
     const frames = Math.ceil(changed.diskBytes / changed.frameSize);
@@ -202,11 +211,11 @@ export class ChangeTracking {
   }
 
   #isDistrusted(provider: string): boolean {
-    return this.#kept.distrusted.some((each) => each.provider === provider);
+    return this.#distrusted.some((each) => each.provider === provider);
   }
 
   #warnIfDistrusted(index: number, kind: string): boolean {
-    const found = this.#kept.distrusted.find(({ provider }) => provider === kind);
+    const found = this.#distrusted.find(({ provider }) => provider === kind);
     if (found === undefined) return false;
     const { since, reason } = found;
     this.#options.reporter.warn(
@@ -220,8 +229,13 @@ export class ChangeTracking {
   async #distrust(index: number, provider: string, reason: string): Promise<void> {
     const { partial = 0 } = this.#markOf(index) ?? {};
     const distrust = { provider, since: new Date().toISOString(), reason: `${reason} and ${provider} did not say so` };
-    this.#kept = { ...this.#kept, distrusted: [...this.#kept.distrusted.filter((each) => each.provider !== provider), distrust] };
-    await this.#file.write(this.#kept);
+    this.#distrusted = [...this.#distrusted.filter((each) => each.provider !== provider), distrust];
+    await this.#files.distrust.write({ distrusted: this.#distrusted });
+    // Nothing goes on from its marks, also if it is trusted again before the next export.
+    const isOf = ({ mark }: KeptMark): boolean => mark.provider === provider;
+    const { disks, stale } = this.#kept;
+    this.#kept = { disks: disks.filter((mark) => !isOf(mark)), stale: [...stale, ...disks.filter(isOf)] };
+    await this.#files.marks.write(this.#kept);
     const doubtful =
       partial === 0 ? '' : ` The ${partial === 1 ? 'export' : `${partial} exports`} before this one may hold old data of it.`;
     this.#options.reporter.warn(
@@ -231,38 +245,44 @@ export class ChangeTracking {
   }
 
   #trustAgain(provider: string): string {
-    return `When the cause is found and removed, rm ${this.#file.path} lets exports rely on ${provider} again`;
+    return `When the cause is found and removed, rm ${this.#files.distrust.path} lets exports rely on ${provider} again`;
   }
+}
+
+function describeSize(before: number, now: number | undefined): string {
+  return now === undefined ? 'its size is not known' : `it was resized from ${before} to ${now} bytes`;
 }
 
 /** Removes all marks of an instance in a store: it is not exported with them any more. @throws GantryError `STATE_UNUSABLE` */
 export async function forgetAllMarks(options: Omit<TrackingOptions, 'parentDisks'>): Promise<void> {
-  const file = marksFileOf(options);
+  const { marks: file } = filesOf(options);
   const found = await file.read();
   const all = [...found.stale, ...found.disks];
-  if (all.length > 0) await file.write({ ...found, disks: [], stale: await forgetMarks(all, options) });
+  if (all.length > 0) await file.write({ disks: [], stale: await forgetMarks(all, options) });
 }
 
-function marksFileOf({
-  stateDirectory,
-  store,
-  instance: { name },
-}: Pick<TrackingOptions, 'stateDirectory' | 'store' | 'instance'>): MarksFile {
-  return new MarksFile(stateDirectory, { store, instance: name });
+/** What is remembered of an instance in a store: what is not trusted is in a file of its own, which people remove. */
+interface Files {
+  readonly marks: KeptFile<KeptMarks>;
+  readonly distrust: KeptFile<{ readonly distrusted: readonly Distrust[] }>;
+}
+
+function filesOf({ stateDirectory, store, instance }: Pick<TrackingOptions, 'stateDirectory' | 'store' | 'instance'>): Files {
+  const owner = { store, instance: instance.name };
+  return { marks: new KeptFile(stateDirectory, owner, MARKS), distrust: new KeptFile(stateDirectory, owner, DISTRUST) };
 }
 
 /** Those that are still there, and why is said. */
 async function forgetMarks(
   marks: KeptMarks['stale'],
-  { instance, providers, reporter, signal }: Pick<TrackingOptions, 'instance' | 'providers' | 'reporter' | 'signal'>,
+  { providers, reporter, signal }: Pick<TrackingOptions, 'providers' | 'reporter' | 'signal'>,
 ): Promise<KeptMarks['stale']> {
   const left: { index: number; mark: ChangeMark }[] = [];
   for (const { index, mark } of marks) {
-    const disk = instance.disks[index];
     const provider = providers.find(({ name }) => name === mark.provider);
-    if (disk === undefined || provider?.forgetMark === undefined) continue;
+    if (provider?.forgetMark === undefined) continue;
     try {
-      await provider.forgetMark(mark, disk, signal);
+      await provider.forgetMark(mark, signal);
     } catch (error) {
       signal.throwIfAborted();
       reporter.warn(`could not remove the mark ${mark.name} of an earlier export (${mark.provider}): ${errorText(error)}`, index);

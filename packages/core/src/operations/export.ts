@@ -56,7 +56,7 @@ export interface ExportRequest extends OutgoingRequest {
   readonly base?: string | undefined;
   /**
    * With `incremental`, for the definition `raw`: leaves marks with the snapshots, and reads only what changed since those of the parent,
-   * where their provider can say it. Without it, marks of earlier exports into this store are removed.
+   * where their provider can say it. Without it, an export of any kind removes the marks of earlier exports into this store.
    */
   readonly trackChanges?: boolean | undefined;
   /** With `incremental`: makes a full export once the lineage has that many exports since the last full one, which counts. */
@@ -143,7 +143,7 @@ export interface ExportParts {
   readonly codec: Codec;
   /** Sends all disks, each to `take`; resolves when nothing can be found wrong with them any more. */
   readonly send: (dump: SendOptions) => Promise<readonly DumpedDisk[]>;
-  /** For an incremental export: what is known of the changes since its parents, if that is asked for. */
+  /** What is known of the changes since its parents, if that is asked for; else marks of earlier exports are removed. */
   readonly track?: (parents: Pick<OpenedIncrement, 'parentDisks'>) => Promise<ChangeTracking | undefined>;
 }
 
@@ -167,7 +167,7 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
   );
   await using writer = opened.writer;
   const { form, parents, cutOff } = opened;
-  const tracking = parents === undefined ? undefined : await parts.track?.(opened);
+  const tracking = await parts.track?.(opened);
   reporter.stage(`exporting ${writer.reference} to ${store.address}`);
   for (const file of native) await writer.native(file, { signal });
   const counts: FrameCounts[] = [];

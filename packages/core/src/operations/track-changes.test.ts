@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { sampleInstance } from '../../test/sample-instance.ts';
+import { parseSnapshotConfig } from '../snapshots/snapshot-config.ts';
 import type { ExportResult } from './export.ts';
 
 /*
@@ -20,13 +21,13 @@ interface Bench extends AsyncDisposable {
   /** What the last export said of its disk. */
   readonly said: () => string;
   /** Exports, imports, and compares with the disk. */
-  exportDisk(options?: { readonly trackChanges?: boolean; readonly state?: string }): Promise<ExportResult>;
+  exportDisk(options?: { readonly incremental?: boolean; readonly trackChanges?: boolean; readonly state?: string }): Promise<ExportResult>;
   /** Writes a block of 4 KiB. */
   write(offset: number, byte: number): Promise<void>;
   /** The clones beside the disk. */
   clones(): Promise<readonly string[]>;
-  /** The file that says what is remembered. */
-  marks(): Promise<string>;
+  /** The files that say what is remembered. */
+  marks(): Promise<readonly string[]>;
   /** Makes the kept clone the same as the disk, as if nothing had been written. */
   hideChanges(): Promise<void>;
 }
@@ -45,21 +46,20 @@ async function openBench(): Promise<Bench> {
   const instance = sampleInstance({ os: 'raw', disks: [{ path, access: 'rw' }] });
   const target = bench.directory.file('target.img');
   const clones = async (): Promise<readonly string[]> => (await readdir(directory)).filter((name) => name !== 'disk.img');
-  const marks = async (): Promise<string> => {
+  const marks = async (): Promise<readonly string[]> => {
     const all = bench.directory.file('state', 'marks');
-    const name = (await readdir(all)).find((each) => each.endsWith('.json')) ?? '';
-    return `${all}/${name}`;
+    return (await readdir(all)).map((name) => `${all}/${name}`).toSorted();
   };
   let said: readonly string[] = [];
   const owned = stack.move();
   return {
     said: () => said.join('\n'),
-    async exportDisk({ trackChanges = true, state = 'state' } = {}) {
+    async exportDisk({ incremental = true, trackChanges = incremental, state = 'state' } = {}) {
       const stages: string[] = [];
       const result = await bench.exportDisks({
         instance,
         snapshot: 'reflink',
-        incremental: true,
+        incremental,
         trackChanges,
         stateDirectory: bench.directory.file(state),
         onEvent: (event) => event.type === 'stage' && event.message.startsWith('disk 0: ') && stages.push(event.message),
@@ -118,8 +118,15 @@ test('who is found to say something untrue is not trusted again, and the export 
   const first = await bench.exportDisk();
   await bench.write(MiB, 1);
   await bench.hideChanges();
+  const [clone = ''] = await bench.clones();
   const second = await bench.exportDisk();
-  const trustAgain = `When the cause is found and removed, rm ${await bench.marks()} lets exports rely on reflink again`;
+  const [distrust = '', marks = ''] = await bench.marks();
+  expect(distrust).toMatch(/-distrust\.json$/);
+  expect(JSON.parse(await readFile(marks, 'utf8'))).toMatchObject({
+    disks: [],
+    stale: [{ mark: { name: expect.stringContaining(clone) } }],
+  });
+  const trustAgain = `When the cause is found and removed, rm ${distrust} lets exports rely on reflink again`;
   expect(second.warnings).toEqual([
     `disk 0: the frame at byte 0 of disk 0 had changed since ${first.reference}, and reflink did not say so: everything is read from now on. ${trustAgain}`,
   ]);
@@ -131,7 +138,7 @@ test('who is found to say something untrue is not trusted again, and the export 
     ),
   ]);
   expect(await bench.clones()).toEqual([]);
-  await rm(await bench.marks());
+  await rm(distrust);
   expect((await bench.exportDisk()).warnings).toEqual([]);
   await bench.exportDisk();
   expect(bench.said()).toContain(`0 of ${DISK_BYTES} bytes may have changed`);
@@ -165,8 +172,29 @@ test('a mark is used for the export alone to which it belongs, and removed when 
   await bench.exportDisk({ trackChanges: false });
   expect(bench.said()).toBe('');
   expect(await bench.clones()).toHaveLength(1);
-  await bench.exportDisk({ trackChanges: false, state: 'other' });
+  // Also one that knows nothing of a lineage.
+  await bench.exportDisk({ incremental: false, state: 'other' });
   expect(await bench.clones()).toEqual([]);
+});
+
+test('the mark of a disk that was detached is removed', async () => {
+  await using mounted = await mountNewXfs();
+  await using bench = await makeOperationBench({});
+  const disks = ['a.img', 'b.img'].map((name) => ({ path: mounted.file(name), access: 'rw' as const }));
+  for (const { path } of disks) await makeSparseFile(path, 4 * MiB, [{ offset: 0, bytes: MiB, seed: path }]);
+  const request = { snapshot: 'reflink', incremental: true, trackChanges: true } as const;
+  await bench.exportDisks({ ...request, instance: sampleInstance({ os: 'raw', disks }) });
+  await bench.exportDisks({ ...request, instance: sampleInstance({ os: 'raw', disks: disks.slice(0, 1) }) });
+  const clones = (await readdir(mounted.path)).filter((name) => name.endsWith('.snap'));
+  expect(clones).toEqual([expect.stringMatching(/^\.a\.img\./)]);
+});
+
+test('an export whose snapshot ends before its disk fails', async () => {
+  await using bench = await makeOperationBench({});
+  const create = ['dd', 'if={path}', 'of={path}-{run}', 'bs=4096', 'count=1', 'status=none'];
+  const config = { create, remove: ['rm', '-f', '{device}'], device: '{path}-{run}' };
+  const cut = bench.exportDisks({ snapshot: 'command', snapshotConfig: parseSnapshotConfig(JSON.stringify(config), 'test') });
+  await expect(cut).rejects.toMatchObject({ code: 'DISK_IO', message: 'disk 0 has 65536 bytes, but 4096 were read' });
 });
 
 test('changes are tracked for incremental exports of disks alone', async () => {

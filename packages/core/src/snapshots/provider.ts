@@ -38,7 +38,7 @@ export interface SnapshotRequest {
 /** What a snapshot leaves, so that a later one can say what changed in between: plain JSON, to be kept with what was read. */
 export interface ChangeMark {
   readonly provider: string;
-  /** No other mark has the same. */
+  /** No other mark has the same. It says where the mark is, so that it can be removed when its disk is not one of the instance any more. */
   readonly name: string;
 }
 
@@ -76,7 +76,7 @@ export interface Snapshot {
   readonly nbd?: SnapshotOverNbd;
   /** Present if the request asked for it and the provider can. */
   readonly changes?: SnapshotChanges;
-  /** Its size, where that can differ from the size of what is at the disk's path: an image of another format than raw. */
+  /** Its size, where that can differ from the size of what is at the disk's path, or there is none: an image of another format, a URI. */
   readonly bytes?: number;
 }
 
@@ -143,8 +143,8 @@ export interface SnapshotProvider extends SnapshotDropper {
    */
   prepare(requests: readonly SnapshotRequest[], context: SnapshotContext): Promise<PreparedSnapshots>;
   /**
-   * Removes a mark that is of no use any more. Idempotent. Providers whose marks go by themselves do not have it.
+   * Removes a mark that is of no use any more. Idempotent. Providers that leave no marks do not have it.
    * @throws Error with the reason why it is still there; the signal's reason
    */
-  forgetMark?(mark: ChangeMark, disk: Disk, signal: AbortSignal): Promise<void>;
+  forgetMark?(mark: ChangeMark, signal: AbortSignal): Promise<void>;
 }

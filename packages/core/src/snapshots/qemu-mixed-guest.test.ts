@@ -20,12 +20,13 @@ import { sampleInstance } from '../../test/sample-instance.ts';
 import type { Holder } from '../../test/snapshots/holder.ts';
 import { holdSnapshots } from '../../test/snapshots/holder.ts';
 import { expectUntouched, qemuConfig, requestsOf } from '../../test/snapshots/qemu-bench.ts';
-import { contentOf, DISK_BYTES, takeInRun } from '../../test/snapshots/snapshot-bench.ts';
+import { contentOf, DISK_BYTES, MiB, takeInRun } from '../../test/snapshots/snapshot-bench.ts';
 import { undoHandlers } from '../flow/undo-handlers.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
 import { pause } from '../system/pause.ts';
 import type { ChangeMark } from './provider.ts';
+import { createQemuProvider } from './qemu.ts';
 import { QmpClient } from './qemu/qmp-client.ts';
 import type { SnapshotSet } from './snapshot-set.ts';
 
@@ -161,9 +162,18 @@ async function marksInQemu(): Promise<ReadonlyMap<string, string>> {
   return found;
 }
 
-async function removeMark(name: string): Promise<void> {
+async function switchOff(name: string): Promise<void> {
   const node = (await marksInQemu()).get(name);
-  await withQmp((client) => client.execute('block-dirty-bitmap-remove', { node, name }));
+  await withQmp((client) => client.execute('block-dirty-bitmap-disable', { node, name }));
+}
+
+/** What a mark is called in its QEMU. */
+function bitmapOf({ name }: ChangeMark): string {
+  return name.split(' ')[0] ?? '';
+}
+
+async function removeMark(mark: ChangeMark): Promise<void> {
+  await createQemuProvider().forgetMark?.(mark, signal);
 }
 
 test('is read at one moment of all its disks: virtio and SCSI, legacy drives and named nodes, files and a block device', async () => {
@@ -251,8 +261,8 @@ describe('what changed since a mark', () => {
       await next.settleMarks(() => 'latest');
     }
     await expectUntouched(bench.path, guest, scratch.file('qmp'));
-    expect([...(await marksInQemu()).keys()].toSorted()).toEqual(marks.map(({ name }) => name).toSorted());
-    for (const { name } of marks) await removeMark(name);
+    expect([...(await marksInQemu()).keys()].toSorted()).toEqual(marks.map(bitmapOf).toSorted());
+    for (const mark of marks) await removeMark(mark);
   });
 
   test('is still known of the earlier mark where the later snapshot was not committed', async () => {
@@ -271,13 +281,13 @@ describe('what changed since a mark', () => {
       expect(reasons(failed)).toEqual([]);
       await guest.reaches(guest.written() + 6);
     }
-    expect([...(await marksInQemu()).keys()].toSorted()).toEqual(marks.map(({ name }) => name).toSorted());
+    expect([...(await marksInQemu()).keys()].toSorted()).toEqual(marks.map(bitmapOf).toSorted());
     await guest.reaches(guest.written() + 6);
     {
       await using next = await bench.take({ since: marks });
       await expectSameAfterChanges(next, copies);
     }
-    for (const { name } of marks) await removeMark(name);
+    for (const mark of marks) await removeMark(mark);
     await expectUntouched(bench.path, guest, scratch.file('qmp'));
   });
 
@@ -291,9 +301,8 @@ describe('what changed since a mark', () => {
     }
     const [one, other] = marks;
     if (one === undefined || other === undefined) throw new Error('no marks');
-    await removeMark(one.name);
-    const node = (await marksInQemu()).get(other.name);
-    await withQmp((client) => client.execute('block-dirty-bitmap-disable', { node, name: other.name }));
+    await removeMark(one);
+    await switchOff(bitmapOf(other));
     {
       await using set = await bench.take({ paths: disks.slice(0, 2), since: marks });
       expect(reasons(set)).toEqual([expect.stringContaining('the mark is gone'), expect.stringContaining('switched off')]);
@@ -309,8 +318,11 @@ describe('what changed since a mark', () => {
       });
       expect(reasons(set)).toEqual(['"theirs" is not a mark of Gantry', 'the mark was left by the provider lvm']);
     }
-    expect([...(await marksInQemu()).keys()]).toEqual([other.name]);
-    await removeMark(other.name);
+    expect([...(await marksInQemu()).keys()]).toEqual([bitmapOf(other)]);
+    for (let round = 0; round < 2; round += 1) await removeMark(other);
+    expect([...(await marksInQemu()).keys()]).toEqual([]);
+    // With its QEMU, the mark is gone.
+    await removeMark({ ...other, name: `${bitmapOf(other)} ${bench.path}/none` });
     await expectUntouched(bench.path, guest, scratch.file('qmp'));
   });
 });
@@ -343,7 +355,7 @@ test(
     await last.settleMarks(() => 'latest');
     const left = marksOf(last);
     await last[Symbol.asyncDispose]();
-    for (const { name } of left) await removeMark(name);
+    for (const mark of left) await removeMark(mark);
     expect([...(await marksInQemu()).keys()]).toEqual([]);
   },
 );
@@ -371,19 +383,26 @@ async function untilSomethingIn(directory: string): Promise<void> {
   for await (const _ of watch(directory, { signal: AbortSignal.timeout(PATIENTLY.timeout) })) return;
 }
 
+/** The nodes of the disks, in their order, by the file that each has. */
+async function nodesOf(marks: ReadonlyMap<string, string>): Promise<readonly string[]> {
+  const blocks = JSON.stringify(await withQmp((client) => client.execute('query-named-block-nodes', { flat: true })));
+  const nodes: readonly { readonly 'node-name': string; readonly file: string }[] = JSON.parse(blocks);
+  const marked = nodes.filter((node) => [...marks.values()].includes(node['node-name']));
+  return disks.flatMap((disk) => marked.find(({ file }) => file === disk)?.['node-name'] ?? []);
+}
+
 test('incremental exports of the running guest go on from its marks, have one moment of all its disks, and leave one mark for each', async () => {
   await using directory = await makeTemporaryDirectory();
   await using bench = await makeOperationBench({});
   const instanceOf = (paths: readonly string[]) => sampleInstance({ os: 'raw', disks: paths.map((path) => ({ path, access: 'rw' })) });
   const said: string[] = [];
+  const request = { instance: instanceOf(disks), snapshot: 'qemu', snapshotConfig: qemuConfig(directory.path, { timeout: 60 }) } as const;
   let written = 0;
   for (let round = 0; round < 3; round += 1) {
     await guest.reaches(guest.written() + 6);
     written = guest.written();
     const { reference, warnings } = await bench.exportDisks({
-      instance: instanceOf(disks),
-      snapshot: 'qemu',
-      snapshotConfig: qemuConfig(directory.path, { timeout: 60 }),
+      ...request,
       incremental: true,
       trackChanges: true,
       onEvent: (event) => event.type === 'stage' && event.message.startsWith('disk ') && said.push(event.message),
@@ -399,8 +418,26 @@ test('incremental exports of the running guest go on from its marks, have one mo
   expect(later.flat()).toHaveLength(2 * disks.length);
   for (const each of later.flat())
     expect(each).toMatch(/^disk \d: [1-9]\d* of \d+ bytes may have changed since web1\S+; \d+ of the other frames/);
-  const marks = [...(await marksInQemu()).keys()];
-  expect(marks).toHaveLength(disks.length);
-  for (const name of marks) await removeMark(name);
+  const marks = await marksInQemu();
+  expect(marks.size).toBe(disks.length);
+
+  // One disk is resized, and the mark of another is switched off.
+  const nodes = await nodesOf(marks);
+  await withQmp((client) => client.execute('block_resize', { 'node-name': nodes[0], size: DISK_BYTES + MiB }));
+  await switchOff([...marks].find(([, node]) => node === nodes[1])?.[0] ?? '');
+  said.length = 0;
+  const { dumps } = await bench.exportDisks({
+    ...request,
+    incremental: true,
+    trackChanges: true,
+    onEvent: (event) => event.type === 'stage' && event.message.startsWith('disk ') && said.push(event.message),
+  });
+  expect(said.toSorted().slice(0, 2)).toEqual([
+    `disk 0: everything is read: it was resized from ${DISK_BYTES} to ${DISK_BYTES + MiB} bytes`,
+    expect.stringContaining('disk 1: everything is read: the mark was switched off'),
+  ]);
+  expect(dumps.map(({ plainBytes }) => plainBytes)).toEqual([DISK_BYTES + MiB, DISK_BYTES, DISK_BYTES, DISK_BYTES]);
+  await bench.exportDisks(request);
+  expect([...(await marksInQemu()).keys()]).toEqual([]);
   await expectUntouched(directory.path, guest, scratch.file('qmp'));
 });

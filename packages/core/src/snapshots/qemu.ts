@@ -10,7 +10,7 @@ import { FillWatch } from './fill-watch.ts';
 import type { MarksKept } from './mark-fate.ts';
 import { FreezeFailure, freezeGuest } from './qemu/agent-freeze.ts';
 import type { PlannedMark } from './qemu/change-marks.ts';
-import { planMark } from './qemu/change-marks.ts';
+import { forgetMark, markOf, planMark } from './qemu/change-marks.ts';
 import { QemuProcesses } from './qemu/find-monitor.ts';
 import { addScratchNodes, exportSnapshots, insertFilters, isRunning, startServer } from './qemu/hold-disks.ts';
 import type { Target } from './qemu/find-target.ts';
@@ -90,6 +90,7 @@ export function createQemuProvider(options: ProviderOptions = {}): SnapshotProvi
       watches.delete(data.prefix);
       await releaseDisks(data, signal);
     },
+    forgetMark,
   };
 }
 
@@ -238,7 +239,7 @@ class Group {
     const planned = this.#marks.find((mark) => mark.index === index);
     if (planned === undefined) return {};
     const { next, since, whyAll = 'there is no earlier mark' } = planned;
-    const mark = { provider: 'qemu', name: next };
+    const mark = markOf(next, this.#data.qmp);
     if (since === undefined) return { changes: { mark, since: { known: false, reason: whyAll } } };
     return { changes: { mark, since: { known: true, ranges: (signal) => readDirtyRanges(nbd, since, signal) } } };
   }

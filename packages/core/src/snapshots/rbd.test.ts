@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import type { CephServer, TemporaryDirectory } from '@gantry/testkit';
-import { makeTemporaryDirectory, startCeph } from '@gantry/testkit';
+import { makeSparseFile, makeTemporaryDirectory, startCeph } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
+import { makeOperationBench } from '../../test/operation-bench.ts';
+import { sampleInstance } from '../../test/sample-instance.ts';
 import { holdSnapshots } from '../../test/snapshots/holder.ts';
 import { contentOf, DISK_BYTES, MiB } from '../../test/snapshots/snapshot-bench.ts';
 import { openWorkbench } from '../../test/snapshots/workbench.ts';
@@ -157,11 +159,15 @@ describe('a snapshot of images of RBD', () => {
 describe('a snapshot that is kept as a mark', () => {
   const { signal } = new AbortController();
 
-  async function take(since: ChangeMark | undefined, settle: MarksKept): Promise<{ readonly mark: ChangeMark; readonly said: unknown }> {
+  async function take(
+    since: ChangeMark | undefined,
+    settle: MarksKept,
+    image = 'a',
+  ): Promise<{ readonly mark: ChangeMark; readonly said: unknown }> {
     await using bench = await openWorkbench();
     await using set = await bench.take('rbd', [], {
       run: { ...bench.run, id: `${bench.run.id}-${(runs += 1)}` },
-      requests: [{ index: 0, disk: disk('a'), track: { since } }],
+      requests: [{ index: 0, disk: disk(image), track: { since } }],
     });
     const changes = set.snapshots[0]?.changes;
     if (changes === undefined) throw new Error('it was not asked');
@@ -187,9 +193,54 @@ describe('a snapshot that is kept as a mark', () => {
     expect(await leftOver()).toHaveLength(1);
     const provider = createRbdProvider();
     const replaced = { ...second.mark, name: second.mark.name.replace(/^\d+/, '9999') };
-    await provider.forgetMark?.(replaced, disk('a'), signal);
+    await provider.forgetMark?.(replaced, signal);
     expect(await leftOver()).toHaveLength(1);
-    for (let round = 0; round < 2; round += 1) await provider.forgetMark?.(second.mark, disk('a'), signal);
+    for (let round = 0; round < 2; round += 1) await provider.forgetMark?.(second.mark, signal);
+  });
+
+  test('names its image: it is of no use for another one, and is forgotten when its image is not a disk any more', async () => {
+    const { mark } = await take(undefined, 'latest');
+    const other = await take(mark, 'earlier', 'b');
+    expect(other.said).toBe('the earlier export was of the image disks/a');
+    expect(await leftOver()).toHaveLength(1);
+    const provider = createRbdProvider();
+    await provider.forgetMark?.(mark, signal);
+    expect(await leftOver()).toEqual([]);
+    for (const gone of ['rbd:disks/gone', 'rbd:nopool/a'])
+      await provider.forgetMark?.({ ...mark, name: mark.name.replace('rbd:disks/a', gone) }, signal);
+    const unreachable = { ...mark, name: mark.name.replace(ceph.confFile, '/dev/null') };
+    await expect(provider.forgetMark?.(unreachable, signal)).rejects.toThrow('rbd failed with status');
+  });
+
+  test('says nothing of an image that was resized: all of it is exported, and an export without marks removes the last one', async () => {
+    await using bench = await makeOperationBench({});
+    const instance = sampleInstance({ os: 'raw', disks: [disk('resized')] });
+    const target = bench.directory.file('target');
+    const said: string[] = [];
+    await run('rbd', 'create', '--size=4M', 'disks/resized');
+    for (const MiBs of [6, 10, 6]) {
+      await run('rbd', 'resize', '--no-progress', '--allow-shrink', `--size=${MiBs}M`, 'disks/resized');
+      await execa('qemu-io', ['-f', 'raw', '-c', `write -P ${MiBs} ${(MiBs - 1) * MiB} ${MiB}`, uri('resized')]);
+      const { reference, warnings } = await bench.exportDisks({
+        instance,
+        snapshot: 'rbd',
+        incremental: true,
+        trackChanges: true,
+        onEvent: (event) => event.type === 'stage' && event.message.startsWith('disk 0: ') && said.push(event.message),
+      });
+      expect(warnings).toEqual([]);
+      await makeSparseFile(target, MiBs * MiB, []);
+      await bench.importDisks(reference, { instance: sampleInstance({ os: 'raw', disks: [{ path: target, access: 'rw' }] }) });
+      await execa('qemu-img', ['compare', '-s', '-f', 'raw', '-F', 'raw', target, uri('resized')]);
+    }
+    expect(said).toEqual([
+      'disk 0: everything is read: there is no earlier mark',
+      `disk 0: everything is read: it was resized from ${6 * MiB} to ${10 * MiB} bytes`,
+      `disk 0: everything is read: it was resized from ${10 * MiB} to ${6 * MiB} bytes`,
+    ]);
+    await bench.exportDisks({ instance, snapshot: 'rbd' });
+    expect(await run('rbd', 'snap', 'ls', '--format=json', 'disks/resized')).toBe('[]');
+    await run('rbd', 'rm', '--no-progress', 'disks/resized');
   });
 });
 

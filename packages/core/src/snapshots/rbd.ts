@@ -11,7 +11,7 @@ import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, Snaps
 import type { MarkFate } from './mark-fate.ts';
 import { markFateSchema, snapshotsToRemove } from './mark-fate.ts';
 import { socketIn, startImageServer } from './rbd/image-server.ts';
-import { createSnapshot, imageSize, RbdMissingError, removeSnapshot, snapshotId } from './rbd/rbd-commands.ts';
+import { createSnapshot, imageSize, RbdImageGone, RbdMissingError, removeSnapshot, snapshotId, snapshotSize } from './rbd/rbd-commands.ts';
 import type { RbdImage } from './rbd/rbd-image.ts';
 import { parseRbdUri, snapshotUri } from './rbd/rbd-image.ts';
 import type { EarlierSnapshot } from './rbd/rbd-marks.ts';
@@ -98,10 +98,15 @@ export function createRbdProvider(scratch: string = defaultScratch()): SnapshotP
       if (directory !== undefined) await removeScratch(directory);
       for (const each of snapshotsToRemove(name, fate)) await removeSnapshot(image, each, signal);
     },
-    async forgetMark(mark, { uri = '' }, signal) {
-      const [image, kept] = [parseRbdUri(uri), parseMark(mark)];
-      if (image === undefined || 'reason' in image || kept === undefined) return;
-      if ((await snapshotId(image, kept.name, signal)) === kept.id) await removeSnapshot(image, kept.name, signal);
+    async forgetMark(mark, signal) {
+      const kept = parseMark(mark);
+      if (kept === undefined) return;
+      const { image, id, name } = kept;
+      try {
+        if ((await snapshotId(image, name, signal)) === id) await removeSnapshot(image, name, signal);
+      } catch (error) {
+        if (!(error instanceof RbdImageGone)) throw error;
+      }
     },
   };
 }
@@ -145,10 +150,11 @@ async function open(wanted: Wanted, context: SnapshotContext): Promise<Snapshot>
   const id = await snapshotId(data, data.name, signal);
   if (id === undefined) throw removed(index, data);
   const uri = snapshotUri(data, data.name);
+  const bytes = await snapshotSize(data, data.name, signal);
   const assertThere = async (): Promise<void> => {
     if ((await snapshotId(data, data.name, signal)) !== id) throw removed(index, data);
   };
-  const view = { index, kind: 'rbd', uri, ...changesOf(index, { image: data, name: data.name, id }, earlier) };
+  const view = { index, kind: 'rbd', uri, bytes, ...changesOf(index, { image: data, name: data.name, id }, earlier) };
   if (data.directory === undefined) return { ...view, assertIntact: assertThere };
   const started = (process: ProcessGroup): Promise<void> => remember(wanted, context, { process });
   const exportName = `disk${index}`;

@@ -17,7 +17,7 @@ export const SNAPSHOT_NAME: RegExp = /^\..+\.gantry-[0-9TZ-]+\.snap$/;
 export type EarlierClone = { readonly path: string; readonly file: FileHandle } | { readonly whyAll: string };
 
 /** Finds the clone of a mark. Undefined if the request does not want a mark. */
-export async function findEarlier({ track }: SnapshotRequest, diskBytes: number): Promise<EarlierClone | undefined> {
+export async function findEarlier({ track }: SnapshotRequest, disk: FileHandle): Promise<EarlierClone | undefined> {
   if (track === undefined) return undefined;
   if (track.since === undefined) return { whyAll: 'there is no earlier mark' };
   const { provider, name } = track.since;
@@ -27,14 +27,27 @@ export async function findEarlier({ track }: SnapshotRequest, diskBytes: number)
   let file: FileHandle | undefined;
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    const isResized = (await file.stat()).size !== diskBytes;
-    if (!isResized && (await markName(file, path)) === name) return { path, file };
+    const whyAll = await whyUnusable({ path, file }, name, disk);
+    if (whyAll === undefined) return { path, file };
     await file.close();
-    return { whyAll: isResized ? 'the disk was resized' : `another process has changed or replaced ${path}` };
+    return { whyAll };
   } catch (error) {
     await file?.close();
     return { whyAll: `the clone ${path} of the earlier export cannot be opened: ${errorText(error)}` };
   }
+}
+
+/** Why a clone says nothing of what changed on the disk: one clause. */
+async function whyUnusable(
+  { path, file }: { readonly path: string; readonly file: FileHandle },
+  name: string,
+  disk: FileHandle,
+): Promise<string | undefined> {
+  const [kept, now] = [await file.stat({ bigint: true }), await disk.stat({ bigint: true })];
+  // On two file systems, different data can be at places of the same numbers.
+  if (kept.dev !== now.dev) return `the disk is on another file system than the clone ${path} of the earlier export`;
+  if (kept.size !== now.size) return 'the disk was resized';
+  return nameOf(kept, path) === name ? undefined : `another process has changed or replaced ${path}`;
 }
 
 /** What a clone leaves when it is kept. */

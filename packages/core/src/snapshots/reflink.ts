@@ -114,7 +114,7 @@ export function createReflinkProvider(): SnapshotProvider & { readonly name: 're
       await using _earlier = earlierFile(files);
       for (const each of snapshotsToRemove(path, fate)) await removeSnapshot(each, each === path ? copy : undefined);
     },
-    async forgetMark({ name }, _disk, signal) {
+    async forgetMark({ name }, signal) {
       signal.throwIfAborted();
       const path = pathOf(name);
       if (path !== undefined && (await isClone(path, name))) await removeSnapshot(path, undefined);
@@ -166,7 +166,7 @@ async function openFiles(plan: Plan): Promise<Prepared> {
   const original = await openOriginal(plan);
   try {
     const copy = await createCopy(plan, original);
-    return { ...plan, original, copy, earlier: await findEarlier(plan.request, (await original.stat()).size) };
+    return { ...plan, original, copy, earlier: await findEarlier(plan.request, original) };
   } catch (error) {
     await original.close();
     throw error;
@@ -249,7 +249,9 @@ async function removeSnapshot(path: string, file: FileHandle | undefined): Promi
 async function toSnapshot(plan: Prepared): Promise<Snapshot> {
   const { request, target, copy, earlier } = plan;
   const changes = await changesOf(request.index, { path: target, file: copy }, earlier);
-  return { index: request.index, kind: 'reflink', path: target, descriptor: copy.fd, assertIntact: () => assertNamed(plan), ...changes };
+  const { size: bytes } = await copy.stat();
+  const view = { kind: 'reflink', path: target, descriptor: copy.fd, bytes, assertIntact: () => assertNamed(plan) };
+  return { index: request.index, ...view, ...changes };
 }
 
 function failed(index: number, what: string, reason: string, cause?: unknown): GantryError {

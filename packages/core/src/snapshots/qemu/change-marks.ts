@@ -4,7 +4,8 @@ import { z } from 'zod';
 
 import type { MarksKept } from '../mark-fate.ts';
 import type { ChangeMark, SnapshotRequest } from '../provider.ts';
-import type { QmpClient, QmpCommand } from './qmp-client.ts';
+import type { QmpCommand } from './qmp-client.ts';
+import { QmpClient, QmpGone } from './qmp-client.ts';
 
 /*
  * What changes on a disk, QEMU keeps in dirty bitmaps: each snapshot that is asked to leaves one, and closes the one before in the same
@@ -27,6 +28,10 @@ export interface PlannedMark extends MarkedDisk {
   readonly whyAll?: string;
 }
 
+/** For each answer of QEMU, where a mark is removed: that is tried again with each export. */
+const FORGET_TIMEOUT_MS = 10_000;
+
+/** The names of Gantry's bitmaps; others are never removed. */
 export const MARK_NAME: RegExp = /^gantry-mark-[0-9a-f]{16}$/;
 
 const bitmapsSchema = z.array(
@@ -39,19 +44,30 @@ const bitmapsSchema = z.array(
 );
 type Bitmap = z.infer<typeof bitmapsSchema>[number]['dirty-bitmaps'][number];
 
+/** Of a bitmap in the QEMU at a QMP socket. */
+export function markOf(bitmap: string, qmp: string): ChangeMark {
+  return { provider: 'qemu', name: `${bitmap} ${qmp}` };
+}
+
+/** Undefined if it is not a mark of Gantry. */
+function parseMark({ name }: ChangeMark): { readonly bitmap: string; readonly qmp: string } | undefined {
+  const [, bitmap = '', qmp = ''] = /^(\S+) (.+)$/s.exec(name) ?? [];
+  return MARK_NAME.test(bitmap) ? { bitmap, qmp } : undefined;
+}
+
 /** Decides which bitmaps are used, ahead of the pause. Changes nothing. */
 export async function planMark(client: QmpClient, { index, track }: SnapshotRequest, node: string): Promise<PlannedMark | undefined> {
   if (track === undefined) return undefined;
   const next = `gantry-mark-${randomBytes(8).toString('hex')}`;
   if (track.since === undefined) return { index, node, next, whyAll: 'there is no earlier mark' };
-  const whyAll = whyUnusable(track.since, await bitmapsOf(client, node));
-  return whyAll === undefined ? { index, node, next, since: track.since.name } : { index, node, next, whyAll };
+  if (track.since.provider !== 'qemu') return { index, node, next, whyAll: `the mark was left by the provider ${track.since.provider}` };
+  const since = parseMark(track.since)?.bitmap;
+  if (since === undefined) return { index, node, next, whyAll: `"${track.since.name}" is not a mark of Gantry` };
+  const whyAll = whyUnusable((await bitmapsOf(client, node)).get(since));
+  return whyAll === undefined ? { index, node, next, since } : { index, node, next, whyAll };
 }
 
-function whyUnusable({ provider, name }: ChangeMark, bitmaps: ReadonlyMap<string, Bitmap>): string | undefined {
-  if (provider !== 'qemu') return `the mark was left by the provider ${provider}`;
-  if (!MARK_NAME.test(name)) return `"${name}" is not a mark of Gantry`;
-  const bitmap = bitmaps.get(name);
+function whyUnusable(bitmap: Bitmap | undefined): string | undefined {
   if (bitmap === undefined) return 'the mark is gone: the guest was started again since, or the mark was removed';
   if (bitmap.inconsistent) return 'QEMU says that the mark is inconsistent';
   if (bitmap.busy) return 'the mark is in use by something else';
@@ -88,8 +104,28 @@ export async function settleMarks(client: QmpClient, marks: readonly MarkedDisk[
   }
 }
 
+/**
+ * Removes the bitmap of a mark, on whichever node it is. With its QEMU it has gone by itself.
+ * @throws Error with why it is still there; the signal's reason
+ */
+export async function forgetMark(mark: ChangeMark, signal: AbortSignal): Promise<void> {
+  const { bitmap, qmp } = parseMark(mark) ?? {};
+  if (bitmap === undefined || qmp === undefined) return;
+  try {
+    await using client = await QmpClient.connect(qmp, { timeoutMs: FORGET_TIMEOUT_MS, signal });
+    for (const { 'node-name': node, 'dirty-bitmaps': bitmaps } of await queryBitmaps(client))
+      if (bitmaps.some(({ name }) => name === bitmap)) await client.execute('block-dirty-bitmap-remove', { node, name: bitmap });
+  } catch (error) {
+    if (!(error instanceof QmpGone)) throw error;
+  }
+}
+
+async function queryBitmaps(client: QmpClient): Promise<z.infer<typeof bitmapsSchema>> {
+  return bitmapsSchema.parse(await client.execute('query-named-block-nodes', { flat: true }));
+}
+
 async function bitmapsOf(client: QmpClient, node: string): Promise<ReadonlyMap<string, Bitmap>> {
-  const nodes = bitmapsSchema.parse(await client.execute('query-named-block-nodes', { flat: true }));
+  const nodes = await queryBitmaps(client);
   const found = nodes.find((each) => each['node-name'] === node)?.['dirty-bitmaps'] ?? [];
   return new Map(found.flatMap((bitmap) => (bitmap.name === undefined ? [] : [[bitmap.name, bitmap]])));
 }

@@ -29,9 +29,19 @@ const infoSchema = z.object({ size: z.int().nonnegative() });
 const changesSchema = z.array(z.object({ offset: z.int().nonnegative(), length: z.int().nonnegative() }));
 const snapshotsSchema = z.array(z.object({ id: z.int(), name: z.string() }));
 
-/** Bytes of an image. @throws RbdMissingError, Error with the last lines of rbd(8), the signal's reason */
+/** The image, or its pool, does not exist. */
+export class RbdImageGone extends Error {
+  override readonly name = 'RbdImageGone';
+}
+
+/** Bytes of an image. @throws RbdMissingError, RbdImageGone, Error with the last lines of rbd(8), the signal's reason */
 export async function imageSize(image: RbdImage, signal: AbortSignal): Promise<number> {
   return infoSchema.parse(JSON.parse(await rbd(image, ['info', '--format=json', image.spec], { signal }))).size;
+}
+
+/** Bytes of a snapshot, which can differ from those of its image now. @throws as {@link imageSize} */
+export async function snapshotSize(image: RbdImage, name: string, signal: AbortSignal): Promise<number> {
+  return await imageSize({ ...image, spec: `${image.spec}@${name}` }, signal);
 }
 
 /** The number that the snapshot of this name has in its cluster. @throws as {@link imageSize} */
@@ -79,7 +89,9 @@ async function rbd(image: RbdImage, parameters: readonly string[], options: Comm
     });
   } catch (error) {
     options.signal.throwIfAborted();
-    if (!(error instanceof Error) || errnoName(error.cause) !== 'ENOENT') throw error;
+    if (!(error instanceof Error)) throw error;
+    if (/error opening (?:image|pool) .*\(2\) No such file/s.test(error.message)) throw new RbdImageGone(error.message, { cause: error });
+    if (errnoName(error.cause) !== 'ENOENT') throw error;
     throw new RbdMissingError('rbd is not installed (Debian package ceph-common)', { cause: error });
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { clientOptions, parseRbdUri, snapshotUri } from './rbd-image.ts';
+import { clientOptions, imageUri, parseRbdUri, snapshotUri } from './rbd-image.ts';
 
 describe('the URI of an image of RBD', () => {
   test.each([
@@ -12,6 +12,7 @@ describe('the URI of an image of RBD', () => {
     const image = parseRbdUri(uri);
     if (image === undefined || 'reason' in image) throw new Error('not read');
     expect([image.spec, clientOptions(image)]).toEqual([spec, options]);
+    expect(imageUri(image)).toBe(uri);
     expect(snapshotUri(image, 's')).toBe(uri.replace(spec, `${spec}@s`));
   });
 

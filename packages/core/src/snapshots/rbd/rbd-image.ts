@@ -29,10 +29,15 @@ export function parseRbdUri(uri: string): RbdImage | { readonly reason: string }
   return wrong === undefined ? { spec, options } : { reason: `"${wrong[0]}" cannot be an option of its URI` };
 }
 
+/** What {@link parseRbdUri} reads. */
+export function imageUri({ spec, options }: RbdImage): string {
+  const escaped = options.map(([name, value]) => `${name}=${value.replaceAll(/[\\:@=;]/g, String.raw`\$&`)}`);
+  return ['rbd', spec, ...escaped].join(':');
+}
+
 /** The image's snapshot of that name, for QEMU. */
 export function snapshotUri({ spec, options }: RbdImage, snapshot: string): string {
-  const escaped = options.map(([name, value]) => `${name}=${value.replaceAll(/[\\:@=;]/g, String.raw`\$&`)}`);
-  return ['rbd', `${spec}@${snapshot}`, ...escaped].join(':');
+  return imageUri({ spec: `${spec}@${snapshot}`, options });
 }
 
 /** The same options for the command `rbd`: it takes every setting of a client as an option. */

@@ -4,6 +4,7 @@ import { GantryError } from '../../report/errors.ts';
 import type { ChangeMark, Snapshot, SnapshotRequest } from '../provider.ts';
 import { changesBetween, snapshotId } from './rbd-commands.ts';
 import type { RbdImage } from './rbd-image.ts';
+import { imageUri, parseRbdUri } from './rbd-image.ts';
 
 /*
  * The mark that a snapshot of RBD leaves is the snapshot itself, which is kept until the next one. It costs what is written to the image
@@ -23,6 +24,7 @@ export async function findEarlier(image: RbdImage, { track }: SnapshotRequest, s
   if (track.since.provider !== 'rbd') return { whyAll: `the mark was left by the provider ${track.since.provider}` };
   const kept = parseMark(track.since);
   if (kept === undefined) return { whyAll: `"${track.since.name}" is not a mark of Gantry` };
+  if (kept.image.spec !== image.spec) return { whyAll: `the earlier export was of the image ${kept.image.spec}` };
   const isThere = (await snapshotId(image, kept.name, signal)) === kept.id;
   return isThere ? { name: kept.name } : { whyAll: `the snapshot ${image.spec}@${kept.name} of the earlier export is gone` };
 }
@@ -34,16 +36,25 @@ export function changesOf(
   earlier: EarlierSnapshot | undefined,
 ): Pick<Snapshot, 'changes'> {
   if (earlier === undefined) return {};
-  const mark: ChangeMark = { provider: 'rbd', name: `${id} ${name}` };
+  const mark: ChangeMark = { provider: 'rbd', name: `${id} ${name} ${imageUri(image)}` };
   if ('whyAll' in earlier) return { changes: { mark, since: { known: false, reason: earlier.whyAll } } };
   const ranges = (signal: AbortSignal): AsyncIterable<DiskRange> => readChanges(index, image, { since: earlier.name, until: name }, signal);
   return { changes: { mark, since: { known: true, ranges } } };
 }
 
-/** The number and the name of the snapshot of a mark. */
-export function parseMark({ name }: ChangeMark): { readonly id: number; readonly name: string } | undefined {
-  const [, id, snapshot = ''] = /^(\d+) (\S+)$/.exec(name) ?? [];
-  return SNAPSHOT_NAME.test(snapshot) ? { id: Number(id), name: snapshot } : undefined;
+/** The snapshot of a mark. */
+interface MarkedSnapshot {
+  readonly image: RbdImage;
+  /** In its cluster. */
+  readonly id: number;
+  readonly name: string;
+}
+
+/** Undefined if it is not a mark of Gantry. */
+export function parseMark({ name }: ChangeMark): MarkedSnapshot | undefined {
+  const [, id, snapshot = '', uri = ''] = /^(\d+) (\S+) (.+)$/s.exec(name) ?? [];
+  const image = parseRbdUri(uri);
+  return image !== undefined && 'spec' in image && SNAPSHOT_NAME.test(snapshot) ? { image, id: Number(id), name: snapshot } : undefined;
 }
 
 async function* readChanges(
