@@ -3,7 +3,7 @@
  * exports, `… days [DAYS]` a month of daily exports and prunes of a disk with PostgreSQL, with a chart. As root, after `turbo run build`,
  * with Debian's restic, borgbackup and postgresql. With `--docs` both go into docs/explanation/lineages.md.
  */
-import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
@@ -67,7 +67,7 @@ function gantry(os: 'raw' | 'cat'): Keeper {
         await writeFile(join(own, 'os/cat', name), `#!/bin/sh\n${line}\n`, { mode: 0o755 });
     },
     keep: () => `${COMMAND} export source.yaml repository --quiet --snapshot none --incremental`,
-    prune: (count) => `${COMMAND} prune repository --quiet --yes --keep-last ${count}`,
+    prune: (count) => `${COMMAND} prune repository --quiet --keep-last ${count}`,
   };
 }
 
@@ -125,7 +125,7 @@ async function goals(): Promise<void> {
 async function contest({ title, keepers, make, change }: Change): Promise<readonly string[]> {
   const disk = directory.file('disk.img');
   await make(disk);
-  const { size } = await (await open(disk, 'r')).stat();
+  const { size } = await stat(disk);
   for (const keeper of keepers) {
     const own = ownOf(keeper);
     await rm(own, { recursive: true, force: true });
@@ -160,21 +160,20 @@ async function month(count: number): Promise<void> {
     await keeper.prepare(disk, ownOf(keeper));
   }
   const stored = keepers.map(({ name }) => ({ name, values: [] as number[] }));
-  const seconds = keepers.map(() => 0);
   for (let day = 0; day < count; day += 1) {
     if (day > 0) await postgres.day(day - 1);
     for (const [index, keeper] of keepers.entries()) {
       const where = { cwd: ownOf(keeper), env: keeper.environment };
-      const kept = await measure(keeper.keep(disk, day), where);
-      const pruned = await measure(keeper.prune?.(7) ?? ':', where);
-      seconds[index] = (seconds[index] ?? 0) + kept.wall + pruned.wall;
+      await measure(keeper.keep(disk, day), where);
+      await measure(keeper.prune?.(7) ?? ':', where);
       stored[index]?.values.push((await storedBytes(ownOf(keeper))) / MIB);
     }
     console.error(`day ${day + 1}: ${stored.map(({ name, values }) => `${name} ${values.at(-1)?.toFixed(0) ?? '?'} MiB`).join(', ')}`);
   }
-  const rows = ['| tool | first day | last day | all exports and prunes |', '| --- | --- | --- | --- |'];
-  for (const [index, { name, values }] of stored.entries()) {
-    rows.push(`| ${name} | ${mib((values[0] ?? 0) * MIB)} | ${mib((values.at(-1) ?? 0) * MIB)} | ${seconds[index]?.toFixed(0) ?? '?'} s |`);
+  const rows = ['| stored | day 1 | day 7 | last day | highest |', '| --- | --- | --- | --- | --- |'];
+  for (const { name, values } of stored) {
+    const figures = [values[0], values[6], values.at(-1), Math.max(...values)].map((value) => mib((value ?? 0) * MIB));
+    rows.push(`| ${name} | ${figures.join(' | ')} |`);
   }
   console.log(rows.join('\n'));
   const title = `Stored MiB over ${count} days, the last seven exports kept`;

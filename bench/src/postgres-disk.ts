@@ -1,4 +1,4 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { chmod, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { GIB } from './data-sets.ts';
@@ -28,8 +28,10 @@ export async function makePostgresDisk(path: string, directory: string): Promise
   const packages = await fetchPackages(join(directory, 'packages'));
   const mount = join(directory, 'mnt');
   await mkdir(mount);
+  // The database runs as another user.
+  await chmod(directory, 0o711);
   const bash = async (script: string): Promise<void> => {
-    const mounted = `set -eu; mount -o loop ${quote(path)} ${quote(mount)}; trap 'umount ${quote(mount)}' EXIT; cd ${quote(mount)}`;
+    const mounted = `set -eu; mount -o loop ${quote(path)} ${quote(mount)}; trap "cd /; umount '${mount}'" EXIT; cd ${quote(mount)}`;
     const database = `as() { setpriv --reuid postgres --regid postgres --clear-groups "$@" >&2; }
       pg() { as ${programs}/pg_ctl -s -w -D pg -o "-k /tmp -c listen_addresses= -c port=5999" -l pg/log "$@"; }`;
     await execa('bash', ['-c', `${mounted}\n${database}\n${script}`], { stdin: 'ignore' });

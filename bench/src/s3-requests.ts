@@ -18,7 +18,7 @@ const PAGE = new URL('../../docs/explanation/lineages.md', import.meta.url);
 const DISKS = 10;
 const SIMULATED_BYTES = 100 * GIB;
 const NIGHTS_A_MONTH = 30;
-/** US dollars: Amazon S3 Standard in us-east-1, its public list of November 2026 to be checked: docs/explanation/lineages.md says so. */
+/** US dollars, Amazon S3 Standard in us-east-1: from memory, since no network leads there from here. */
 const PRICES = { put: 0.005 / 1000, get: 0.0004 / 1000, storedGibMonth: 0.023 };
 
 const diskBytes = Number(process.argv.slice(2).find((argument) => !argument.startsWith('--')) ?? 256) * MIB;
@@ -55,7 +55,7 @@ for (const disk of disks) await changeOnePercent(disk);
 const night = await count('nightly export, 1 % changed', keep);
 await count('verify, present', ['verify', store, '--depth', 'present', '--quiet']);
 await count('verify, stored', ['verify', store, '--depth', 'stored', '--quiet']);
-await count('prune, one of two goes', ['prune', store, '--keep-last', '1', '--yes', '--quiet']);
+await count('prune, one of two goes', ['prune', store, '--keep-last', '1', '--quiet']);
 const scale = SIMULATED_BYTES / diskBytes;
 const month = monthly(scale);
 console.log(`${rows.join('\n')}\n\n${month}`);

@@ -88,7 +88,7 @@ test('says what it found, and what is wrong with a call', async () => {
   expect(first.stderr).toContain('first export of its lineage: 0 frames known (0 B), 4 new (16.0 MiB)');
   await change(bench, 0);
   const second = await bench.gantry('export', source, bench.store, '--incremental');
-  expect(second.stderr).toContain(`based on ${first.stdout}: 3 frames known (12.0 MiB), 1 new (4.00 MiB)`);
+  expect(second.stderr).toContain(`based on ${first.stdout}: 3 frames known (12.0 MiB), 0 new (0 B), 1 patched (4.00 MiB)`);
   expect(await bench.gantry('export', source, bench.store, '--base', first.stdout)).toMatchObject({
     exitCode: 2,
     stderr: expect.stringContaining('--base goes with --incremental'),

@@ -98,7 +98,10 @@ describe('an instance with three disks', () => {
     expect(await listUnfinishedUploads(ceph, fixture.bucket)).toEqual([]);
     expect((await bench.gantry('list', fixture.store())).stdout).toContain(reference.split('@')[1]);
     await ok(bench.gantry('remove', fixture.store(), reference));
-    expect(await keysIn(ceph, `/${fixture.bucket}?list-type=2`)).toEqual(['exports/gantry-store.json']);
+    expect(await keysIn(ceph, `/${fixture.bucket}?list-type=2`)).toEqual([
+      'exports/gantry-store.json',
+      expect.stringMatching(/^exports\/gantry-verified\/instances\//),
+    ]);
   });
 
   test('is read from a lineage in a bucket with hardly more requests than from one dump, under every kind of fault too', async () => {

@@ -49,7 +49,7 @@ describe('an instance with three disks', () => {
     await ok(bench.gantry('import', store, reference, '--to', target));
     await expectEqualDisks(bench);
     await ok(bench.gantry('remove', store, reference));
-    expect(await readdir(jail.store)).toEqual([MARKER]);
+    expect(await readdir(jail.store)).toEqual([MARKER, 'gantry-verified']);
   });
 
   test('is not transferred faster than --limit-rate', async () => {

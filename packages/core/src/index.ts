@@ -97,7 +97,7 @@ export { parseSnapshotSize } from './snapshots/snapshot-size.ts';
 export { moveOutcome } from './peer/move-ledger.ts';
 export type { MoveRecord } from './peer/move-record.ts';
 export type { VerifyDepth, VerifyRequest, VerifyResult } from './operations/verify.ts';
-export { VERIFY_DEPTHS, verifyExport } from './operations/verify.ts';
+export { verifyExport } from './operations/verify.ts';
 export type { VerifiedExport, VerifyBudget, VerifyStoreRequest, VerifyStoreResult } from './operations/verify-store.ts';
 export { verifyStore } from './operations/verify-store.ts';
 export type { LastVerification } from './exports/verification.ts';

@@ -90,7 +90,7 @@ async function orGone<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {
-    if (errnoName(error) === 'ENOENT') return undefined;
+    if (['ENOENT', 'ENOTDIR'].includes(errnoName(error) ?? '')) return undefined;
     throw error;
   }
 }
