@@ -1,9 +1,16 @@
-import { asBuffer } from '../system/as-buffer.ts';
+import { randomFillSync } from 'node:crypto';
+import { DIGEST_BYTES } from '../system/sha256.ts';
 
 const FIRST_SLOTS = 1024;
 
 /**
- * Finds digests among those of a growing list. Needs 8 to 16 bytes of memory for each, besides the list itself.
+ * A random number for each value of each byte of a digest; those of a digest are combined (simple tabulation hashing, Pătraşcu and Thorup,
+ * 2012). A digest may come from a frame map of somebody else, who chose it so that many would share a slot: without these numbers, nobody can.
+ */
+const SPREAD: Uint32Array = randomFillSync(new Uint32Array(DIGEST_BYTES * 256));
+
+/**
+ * Finds digests among those of a growing list. Needs 8 to 16 bytes of memory for each different one, besides the list itself.
  */
 export class DigestIndex {
   readonly #digestAt: (index: number) => Uint8Array | undefined;
@@ -16,41 +23,44 @@ export class DigestIndex {
     this.#digestAt = digestAt;
   }
 
-  /** Adds the digest at this index of the list. Of equal ones, the first is found. */
+  /** Adds the digest at this index of the list, unless an equal one was added before. */
   add(index: number): void {
     if ((this.#length + 1) * 2 > this.#slots.length) this.#grow();
-    this.#put(index);
+    const slot = this.#slotFor(this.#digest(index));
+    if (this.#slots[slot] !== 0) return;
+    this.#slots[slot] = index + 1;
     this.#length += 1;
   }
 
-  /** The index of this digest in the list; undefined if it was not added. */
+  /** The index of this digest in the list; of equal ones, that which was added first; undefined if it was not added. */
   find(digest: Uint8Array): number | undefined {
-    const bytes = asBuffer(digest);
-    for (let slot = this.#slotOf(bytes); ; slot = (slot + 1) % this.#slots.length) {
+    const taken = this.#slots[this.#slotFor(digest)] ?? 0;
+    return taken === 0 ? undefined : taken - 1;
+  }
+
+  /** The slot that has this digest, or the free one where it belongs. */
+  #slotFor(digest: Uint8Array): number {
+    for (let slot = this.#firstSlotOf(digest); ; slot = (slot + 1) % this.#slots.length) {
       const taken = this.#slots[slot] ?? 0;
-      if (taken === 0) return undefined;
-      const other = this.#digestAt(taken - 1);
-      if (other !== undefined && bytes.equals(other)) return taken - 1;
+      if (taken === 0 || Buffer.compare(digest, this.#digest(taken - 1)) === 0) return slot;
     }
   }
 
-  #put(index: number): void {
+  #digest(index: number): Uint8Array {
     const digest = this.#digestAt(index);
     if (digest === undefined) throw new RangeError(`no digest ${index}`);
-    let slot = this.#slotOf(asBuffer(digest));
-    while (this.#slots[slot] !== 0) slot = (slot + 1) % this.#slots.length;
-    this.#slots[slot] = index + 1;
+    return digest;
   }
 
-  /** Digests are as good as random: their first bytes spread them. */
-  #slotOf(digest: Buffer): number {
-    return digest.readUInt32LE(0) % this.#slots.length;
+  #firstSlotOf(digest: Uint8Array): number {
+    let hash = 0;
+    for (let place = 0; place < DIGEST_BYTES; place += 1) hash ^= SPREAD[place * 256 + (digest[place] ?? 0)] ?? 0;
+    return (hash >>> 0) % this.#slots.length;
   }
 
   #grow(): void {
     const old = this.#slots;
     this.#slots = new Uint32Array(old.length * 2);
-    // In the order of the list, so that of equal digests the first stays the first.
-    for (const index of old.filter((taken) => taken > 0).toSorted()) this.#put(index - 1);
+    for (const taken of old) if (taken > 0) this.#slots[this.#slotFor(this.#digest(taken - 1))] = taken;
   }
 }
