@@ -53,7 +53,7 @@ export class DumpAssembly implements AssembledDump {
   readonly #request: AssemblyRequest;
   readonly #codec: FrameCodec;
   readonly #level: number | undefined;
-  readonly #frames = new AssembledFrames();
+  readonly #frames: AssembledFrames;
   /** Its digest, as far as the bytes pass through here alone. */
   #hash: Hash | undefined;
   #copiedBytes = 0;
@@ -67,6 +67,7 @@ export class DumpAssembly implements AssembledDump {
     this.#request = request;
     this.#level = chooseLevel(codec, level);
     this.#codec = codecNamed(codec).frames(this.#level ?? 0);
+    this.#frames = new AssembledFrames(this.#codec);
   }
 
   /** Available after `append`. */
@@ -77,7 +78,8 @@ export class DumpAssembly implements AssembledDump {
   /**
    * Appends all of the dump to an unfinished write.
    *
-   * @throws GantryError `PACK_MISSING`, `DUMP_MISSING`, `DUMP_DAMAGED`; StoreError; the reason of the signal
+   * @throws GantryError `PACK_MISSING`, `DUMP_MISSING`, `DUMP_DAMAGED`; `USAGE` for more frames than a dump can have; StoreError; the
+   *   reason of the signal
    */
   async append(pending: PendingObject, options: CallOptions): Promise<CommitDigest> {
     if (pending.appendRange === undefined) this.#hash = createHash('sha256');

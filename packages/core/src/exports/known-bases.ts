@@ -8,6 +8,8 @@ import { ERROR_EXIT_CODES, GantryError } from '../report/errors.ts';
 
 /** How many frames with the same sizes are compared with one. */
 const MAX_CANDIDATES = 4;
+/** How many different sizes are remembered: patches of others are stored whole. Each takes some 200 bytes of memory. */
+const MAX_SIZES: number = 1024 ** 2;
 
 /**
  * The frames from which patches in some maps differ, and which may be in none of these maps: their export was removed since. Nothing but
@@ -32,6 +34,7 @@ export class KnownBases {
 
   #add(base: PatchBase): void {
     const alike = this.#bySizes.get(sizesOf(base)) ?? [];
+    if (alike.length === 0 && this.#bySizes.size === MAX_SIZES) return;
     const isNew = alike.every(({ pack, offset }) => pack !== base.pack || offset !== base.offset);
     if (isNew && alike.length < MAX_CANDIDATES) this.#bySizes.set(sizesOf(base), [...alike, base]);
   }

@@ -17,7 +17,7 @@ export interface PackRecord {
   readonly sha256: string;
 }
 
-/** The longest text of a frame map: about 20 million frames, which take 1.2 GB of memory. With frames of 4 MiB, a disk of 80 TiB. */
+/** The longest text of a frame map: about 20 million frames, which take 1.6 GB of memory as patches. With frames of 4 MiB, a disk of 80 TiB. */
 export const MAX_MAP_BYTES: number = 2 * 1024 ** 3;
 
 /** The most packs that one frame map refers to: daily exports of 27 years. */

@@ -49,9 +49,36 @@ export type PlacedEntry = MapEntry & { readonly start: number };
 const NO_PACK = 0xffff_ffff;
 const NO_DIGEST = new Uint8Array(DIGEST_BYTES);
 
+/** The bases of patches: of dumps that scripts make, most frames may be patches. */
+class BaseList {
+  readonly #packs = new Uint32List();
+  readonly #offsets = new Float64List();
+  readonly #storedSizes = new Uint32List();
+  readonly #plainSizes = new Uint32List();
+
+  /** @returns how many there are now */
+  push({ pack, offset, storedBytes, plainBytes }: PatchBase): number {
+    this.#packs.push(pack);
+    this.#offsets.push(offset);
+    this.#storedSizes.push(storedBytes);
+    this.#plainSizes.push(plainBytes);
+    return this.#packs.length;
+  }
+
+  at(index: number): PatchBase | undefined {
+    const pack = this.#packs.at(index);
+    const offset = this.#offsets.at(index);
+    const storedBytes = this.#storedSizes.at(index);
+    const plainBytes = this.#plainSizes.at(index);
+    if (pack === undefined || offset === undefined || storedBytes === undefined || plainBytes === undefined) return undefined;
+    return { pack, offset, storedBytes, plainBytes };
+  }
+}
+
 /**
  * Where each frame of one disk is, in its order, with the SHA-256 of its data: everything that reading the disk needs. The frames may be
- * in packs of several exports. Needs 56 bytes of memory for each entry: 14 MiB for a disk of 1 TiB in frames of 4 MiB.
+ * in packs of several exports. Needs 60 bytes of memory for each entry, 15 MiB for a disk of 1 TiB in frames of 4 MiB, and 20 more for
+ * each patch.
  */
 export class FrameMap {
   readonly #starts = new Float64List();
@@ -59,8 +86,9 @@ export class FrameMap {
   readonly #packs = new Uint32List();
   readonly #offsets = new Float64List();
   readonly #sizes = new Uint32List();
-  /** By the index of the entry: few entries are patches. */
-  readonly #bases = new Map<number, PatchBase>();
+  /** For each entry the number of its base among these, from 1; 0 if it is not a patch. */
+  readonly #baseNumbers = new Uint32List();
+  readonly #bases = new BaseList();
   #plainBytes = 0;
 
   /** Number of entries. */
@@ -75,7 +103,7 @@ export class FrameMap {
 
   push(entry: MapEntry): void {
     const place = entry.kind === 'zeros' ? undefined : entry.place;
-    if (entry.kind === 'patch') this.#bases.set(this.length, entry.base);
+    this.#baseNumbers.push(entry.kind === 'patch' ? this.#bases.push(entry.base) : 0);
     this.#starts.push(this.#plainBytes);
     this.#digests.push(entry.kind === 'zeros' ? NO_DIGEST : entry.sha256);
     this.#packs.push(place?.pack ?? NO_PACK);
@@ -99,7 +127,7 @@ export class FrameMap {
     const plainBytes = (this.#starts.at(index + 1) ?? this.#plainBytes) - start;
     if (pack === NO_PACK) return { kind: 'zeros', start, plainBytes };
     const place = { pack, offset: this.#offsets.at(index) ?? 0, storedBytes: this.#sizes.at(index) ?? 0 };
-    const base = this.#bases.get(index);
+    const base = this.#bases.at((this.#baseNumbers.at(index) ?? 0) - 1);
     return base === undefined
       ? { kind: 'frame', start, plainBytes, sha256, place }
       : { kind: 'patch', start, plainBytes, sha256, place, base };

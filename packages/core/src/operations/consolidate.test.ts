@@ -6,11 +6,12 @@ import { makeTemporaryDirectory } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
 import { describe, expect, test } from 'vitest';
-import { getBytes, keysOf, put } from '../../test/sample-export.ts';
+import { get, getBytes, keysOf, put, sha256 } from '../../test/sample-export.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { SAMPLE_FRAME_BYTES, SampleLineage } from '../../test/sample-lineage.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { listExports } from '../exports/list-exports.ts';
+import { parseManifest } from '../exports/manifest.ts';
 import { openExport } from '../exports/open-export.ts';
 import { readDump } from '../exports/read-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
@@ -61,6 +62,29 @@ async function makeSample(store: Store, codec: 'zstd' | 'none' | 'gzip' = 'zstd'
   const { reference: second } = await lineage.incremental(all, { patches: codec === 'zstd', codec });
   return { first, second, disk: Buffer.concat(all) };
 }
+
+test.each(['zstd', 'gzip', 'none'] as const)('a disk with more frames than a dump with %s can have is refused at once', async (codec) => {
+  const store = new MemoryStore();
+  const { second } = await makeSample(store, codec);
+  const prefix = `${second.replace('@', '/')}/`;
+  // Frames of one byte, and a run of zeros that needs as many of them as a number can say.
+  const lines = (await get(store, `${prefix}disk0.map`)).split('\n').filter((line) => /^(?:gantry|pack)/.test(line));
+  const text = `${[...lines, `zeros ${Number.MAX_SAFE_INTEGER}`, `end 1 ${Number.MAX_SAFE_INTEGER}`].join('\n')}\n`;
+  const manifest = parseManifest(await get(store, `${prefix}manifest.json`), 'it');
+  const dumps = manifest.dumps.map((dump) => ({
+    ...dump,
+    frameSize: 1,
+    plainBytes: Number.MAX_SAFE_INTEGER,
+    map: { ...dump.map, size: text.length, sha256: sha256(text) },
+  }));
+  await put(store, `${prefix}disk0.map`, text);
+  await put(store, `${prefix}manifest.json`, JSON.stringify({ ...manifest, dumps }));
+  await expect(consolidateExport({ store, export: second })).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('it would have more than 33554432 frames'),
+  });
+  expect((await keysOf(store)).filter((key) => key.startsWith(`${second.replace('@', '/')}-2/`))).toEqual([]);
+});
 
 describe.each(['zstd', 'gzip', 'none'] as const)('an export whose pack has the codec %s', (codec) => {
   test('becomes a plain full one, of the same time, and the old one goes', async () => {
