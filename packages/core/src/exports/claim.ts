@@ -1,13 +1,14 @@
 import type { CallOptions, HostProcess, OwnerState, Store } from '@gantry/transport';
 import { StoreError, isStoreError, ownerOf, thisProcess } from '@gantry/transport';
 import { z } from 'zod';
+import { GantryError } from '../report/errors.ts';
 import { hostProcessSchema } from '../system/process-owner.ts';
 import { exportPrefix, makeExportId } from './export-id.ts';
 import { CLAIM_FILE, isDumpName } from './layout.ts';
 import { allowWriteOnly } from './write-only.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
 
-/** With the names of 1000 dumps and 100 native files, and of the exports that thousands of packs belong to. */
+/** With the names of 1000 dumps and 100 native files, and of the exports that thousands of packs belong to. A longer one is not written. */
 export const MAX_CLAIM_BYTES: number = 1024 * 1024;
 
 /** Cleaning up has its own timeout, since it must also run when the operation was cancelled. */
@@ -76,7 +77,7 @@ export interface Claim {
  * `-2`. (If the store cannot create without replacing, both may get the same id: the first notices by {@link readClaimText} before it
  * writes its manifest.)
  *
- * @throws StoreError
+ * @throws GantryError `USAGE` for a request that is too large for a claim; StoreError
  */
 export async function claimExport(store: Store, request: ClaimRequest, options: CallOptions): Promise<Claim> {
   const text = await renderClaim(request);
@@ -190,8 +191,15 @@ export async function removeClaim(store: Store, prefix: string, text: string, op
   if ((await readClaimText(store, prefix, options)) === text) await store.remove([`${prefix}${CLAIM_FILE}`], options);
 }
 
+/** @throws GantryError `USAGE` for one that nobody could read: packs that it is to keep would be taken for unused */
 async function renderClaim(request: ClaimRequest): Promise<string> {
-  return `${JSON.stringify(await claimRecord(request), null, 2)}\n`;
+  const text = `${JSON.stringify(await claimRecord(request), null, 2)}\n`;
+  const size = Buffer.byteLength(text);
+  if (size <= MAX_CLAIM_BYTES) return text;
+  throw new GantryError('USAGE', {
+    message: `cannot claim an export of ${request.instance}: its claim would have ${size} bytes, and at most ${MAX_CLAIM_BYTES} can be read`,
+    hint: 'It names the dumps and every export to whose packs this one may refer: make a full export, without --incremental.',
+  });
 }
 
 async function claimRecord(request: ClaimRequest): Promise<ClaimRecord> {

@@ -1,16 +1,13 @@
 import type { CallOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
-import { CODEC_NAMES } from '../frames/codecs/registry.ts';
-import type { FrameMap } from '../frames/frame-map.ts';
-import { TOOL } from '../report/version.ts';
 import { readClaimText } from './claim.ts';
+import type { CutOffDisk, CutOffMap } from './cut-off-maps.ts';
+import { readCutOffDisk, renderCutOff } from './cut-off-maps.ts';
 import type { ExportDirectory } from './directories.ts';
 import { isCutOff, placeOf, readAllDirectories } from './directories.ts';
 import { compareExportIds, exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
-import { FrameMapParser, FrameMapProblem } from './frame-map-text.ts';
 import { CLAIM_FILE, CUT_OFF_FILE, isMapName, mapFileName, MANIFEST_FILE } from './layout.ts';
-import type { PackRecord } from './packs.ts';
-import { MAX_PACKS, packSchema } from './packs.ts';
+import { PackDigests } from './pack-digests.ts';
 import { lockPlace } from './place-lock.ts';
 import { writeRemoved } from './removed.ts';
 import { writeText } from './small-object.ts';
@@ -21,16 +18,6 @@ import type { UnfinishedExport } from './unfinished.ts';
  * where the export did (docs/decisions/0127). It is kept as a removed export is whose packs others need, and `cut-off.json` besides.
  */
 
-/** The frames of one disk that an export has stored before it was cut off. */
-export interface CutOffDisk {
-  readonly disk: number;
-  readonly instance: string;
-  readonly exportId: string;
-  /** Of the disk's start. */
-  readonly map: FrameMap;
-  readonly packs: readonly PackRecord[];
-}
-
 /**
  * Keeps what an export has stored whose place has no manifest any more. Its claim is to be removed after that.
  *
@@ -40,13 +27,12 @@ export interface CutOffDisk {
 export async function markCutOff(
   store: Store,
   place: Pick<ExportDirectory, 'instance' | 'id'>,
-  runId: string,
+  { runId, maps }: { readonly runId: string; readonly maps: readonly CutOffMap[] },
   options: CallOptions,
 ): Promise<boolean> {
-  const record = { format: 'gantry-cut-off', version: 1, tool: TOOL, runId };
   try {
     const key = `${exportPrefix(place.instance, place.id)}${CUT_OFF_FILE}`;
-    await writeText(store, key, `${JSON.stringify(record, null, 2)}\n`, { ...options, ifExists: 'replace' });
+    await writeText(store, key, renderCutOff(runId, maps), { ...options, ifExists: 'replace' });
   } catch (error) {
     if (isStoreError(error, 'full')) return false;
     throw error;
@@ -80,9 +66,20 @@ export async function keepUnfinished(store: Store, unfinished: UnfinishedExport,
     rest.map((name) => `${prefix}${name}`),
     options,
   );
-  if (!(await markCutOff(store, place, runId, options))) return false;
+  const maps = await digestMaps(store, prefix, [...kept].filter(isMapName), options);
+  if (!(await markCutOff(store, place, { runId, maps }, options))) return false;
   await store.remove([claimKey], options);
   return true;
+}
+
+async function digestMaps(store: Store, prefix: string, names: readonly string[], options: CallOptions): Promise<readonly CutOffMap[]> {
+  const digests = new PackDigests(store);
+  const maps: CutOffMap[] = [];
+  for (const name of names) {
+    const digest = await digests.of(`${prefix}${name}`, options);
+    if (digest !== undefined) maps.push({ name, ...digest });
+  }
+  return maps;
 }
 
 /** The maps, and the packs that belong to them: a pack is written before its map. */
@@ -118,14 +115,26 @@ export async function findCutOff(
   const found: CutOffDisk[] = [];
   const all = await everyDirectory(store, instance, options);
   const newest = all.findLast(({ files }) => files.has(MANIFEST_FILE))?.id;
-  for (const directory of all.filter(isCutOff).toReversed()) {
-    if (newest !== undefined && compareExportIds(directory.id, newest) < 0) continue;
-    for (const disk of disks.filter((index) => directory.files.has(mapFileName(index)))) {
-      const read = await readMap(store, directory, disk, options);
+  const cutOff = all.filter(isCutOff);
+  const later = cutOff.filter(({ id }) => newest === undefined || compareExportIds(id, newest) > 0).toReversed();
+  for (const disk of disks) {
+    for (const directory of mostUseful(later, mapFileName(disk))) {
+      const read = await readCutOffDisk(store, directory, disk, options);
       if (read !== undefined) found.push(read);
     }
   }
-  return { disks: found, exports: all.filter(isCutOff).map(({ id }) => id) };
+  return { disks: found, exports: cutOff.map(({ id }) => id) };
+}
+
+/**
+ * The newest that has a map, which has taken over what it needed of those before, and the largest of these: it may have come further. Not
+ * all: each map is held in memory.
+ */
+function mostUseful(directories: readonly ExportDirectory[], map: string): readonly ExportDirectory[] {
+  const [newest, ...others] = directories.filter(({ files }) => files.has(map));
+  const sizeOf = ({ files }: ExportDirectory): number => files.get(map)?.size ?? 0;
+  const [largest] = others.toSorted((a, b) => sizeOf(b) - sizeOf(a));
+  return [newest, largest].filter((directory) => directory !== undefined);
 }
 
 /**
@@ -148,63 +157,6 @@ async function everyDirectory(store: Store, instance: string, options: CallOptio
     if (isStoreError(error, 'not-found')) return [];
     throw error;
   }
-}
-
-async function readMap(
-  store: Store,
-  { instance, id: exportId }: ExportDirectory,
-  disk: number,
-  options: CallOptions,
-): Promise<CutOffDisk | undefined> {
-  const chunks: Buffer[] = [];
-  try {
-    await using source = await store.read(`${exportPrefix(instance, exportId)}${mapFileName(disk)}`, options);
-    for await (const chunk of source) chunks.push(Buffer.from(chunk));
-    const text = Buffer.concat(chunks);
-    const packs = packsOf(text, { instance, exportId });
-    const plainBytes = Number(/\nend \d+ (\d+)\n$/.exec(text.toString('latin1', Math.max(0, text.length - MAX_END_BYTES)))?.[1]);
-    const parser = new FrameMapParser({ instance, exportId, packs }, plainBytes);
-    parser.push(text);
-    return { disk, instance, exportId, map: parser.end(), packs };
-  } catch (error) {
-    // It has gone meanwhile, or is not a map.
-    if (error instanceof FrameMapProblem || isStoreError(error, 'not-found')) return undefined;
-    throw error;
-  }
-}
-
-const MAX_END_BYTES = 64;
-
-/** The packs that the head of a map names. @throws FrameMapProblem */
-function packsOf(text: Buffer, owner: Pick<PackRecord, 'instance' | 'exportId'>): readonly PackRecord[] {
-  const packs: PackRecord[] = [];
-  for (let at = text.indexOf('\n') + 1; packs.length < MAX_PACKS;) {
-    const end = text.indexOf('\n', at);
-    const [word, , path = '', codec, size, sha256] = text.toString('latin1', at, end).split(' ');
-    if (word !== 'pack' || end === -1) break;
-    const pack = packSchema.safeParse({
-      ...placeOfPack(path, owner),
-      codec: CODEC_NAMES.find((name) => name === codec),
-      size: Number(size),
-      sha256,
-    });
-    if (!pack.success) throw new FrameMapProblem('its packs are not valid');
-    packs.push(pack.data);
-    at = end + 1;
-  }
-  return packs;
-}
-
-/** The reverse of `packPath`. */
-function placeOfPack(
-  path: string,
-  { instance, exportId }: Pick<PackRecord, 'instance' | 'exportId'>,
-): Omit<PackRecord, 'codec' | 'size' | 'sha256'> {
-  const [name = '', id = exportId, other = instance] = path
-    .split('/')
-    .filter((part) => part !== '..')
-    .toReversed();
-  return { instance: other, exportId: id, name };
 }
 
 /** `INSTANCE@EXPORT-ID` of what is left of the exports, and of every export on whose packs it rests. */

@@ -68,6 +68,25 @@ test('a byte of the disk is found in its entry', () => {
   expect([-1, 12_583_012, Number.NaN].map((offset) => map.indexAt(offset))).toEqual([undefined, undefined, undefined]);
 });
 
+test('the end says how large a disk is, if nothing else does', () => {
+  const parser = new FrameMapParser(OWNER, undefined);
+  parser.push(Buffer.from(linesOf(ENTRIES, 'end 3 12583012')));
+  expect(parser.end().plainBytes).toBe(12_583_012);
+  const lying = new FrameMapParser(OWNER, undefined);
+  expect(() => lying.push(Buffer.from(linesOf(ENTRIES, 'end 3 12583013')))).toThrow('its end does not fit what comes before');
+  const endless = new FrameMapParser(OWNER, undefined);
+  const zeros = `zeros ${Number.MAX_SAFE_INTEGER}`;
+  expect(() => endless.push(Buffer.from(linesOf([zeros, zeros], '')))).toThrow('it has more than the 9007199254740991 bytes of the disk');
+});
+
+test('a map of nothing but tiny entries is refused before it takes all memory', () => {
+  const parser = new FrameMapParser(OWNER, 2 ** 40, 1000);
+  const tiny = (count: number): Buffer => Buffer.from('zeros 1\n'.repeat(count));
+  parser.push(Buffer.from(`${HEADER.join('\n')}\n`));
+  parser.push(tiny(1000));
+  expect(() => parser.push(tiny(1))).toThrow('it has more than 1000 entries');
+});
+
 type Whole = Omit<FrameInMap, 'kind'>;
 
 function frameOf(whole: Whole): MapEntry {

@@ -13,7 +13,12 @@ import { packPath } from './packs.ts';
 
 const HEADER = 'gantry-frame-map 1';
 /** The longest line is that of a pack, with three names. */
-const MAX_LINE_BYTES = 1024;
+export const MAX_LINE_BYTES = 1024;
+/**
+ * More than a text of 2 GiB has where zeros follow each other in one run, as they are written. Short runs one after another could be many
+ * more, and each entry takes 60 bytes of memory.
+ */
+const MAX_ENTRIES = 50_000_000;
 /** Lines that are rendered at once. */
 const LINES_AT_ONCE = 4096;
 
@@ -55,7 +60,8 @@ function textOf({ pack, offset, storedBytes }: PackPlace): string {
 /** Reads a frame map piece by piece, and checks everything that can be checked without its packs. */
 export class FrameMapParser {
   readonly #owner: MapOwner;
-  readonly #plainBytes: number;
+  readonly #plainBytes: number | undefined;
+  readonly #maxEntries: number;
   /** By the number of the pack. */
   readonly #codecs: readonly FrameCodec[];
   readonly #map = new FrameMap();
@@ -63,10 +69,15 @@ export class FrameMapParser {
   #left = '';
   #ended = false;
 
-  /** @param plainBytes of the disk: a map of another one is refused, and one that is longer as soon as it is */
-  constructor(owner: MapOwner, plainBytes: number) {
+  /**
+   * @param plainBytes of the disk: a map of another one is refused, and one that is longer as soon as it is; undefined if only the map
+   *   says it
+   * @param maxEntries a map with more is refused
+   */
+  constructor(owner: MapOwner, plainBytes: number | undefined, maxEntries = MAX_ENTRIES) {
     this.#owner = owner;
     this.#plainBytes = plainBytes;
+    this.#maxEntries = maxEntries;
     this.#codecs = codecsForReading(owner.packs.map(({ codec }) => codec));
   }
 
@@ -89,8 +100,15 @@ export class FrameMapParser {
     const { packs } = this.#owner;
     if (this.#header <= packs.length) this.#headerLine(line);
     else if (line.startsWith('end ')) this.#endLine(line);
-    else this.#map.push(this.#entry(line.split(' ')));
-    if (this.#map.plainBytes > this.#plainBytes) throw new FrameMapProblem(`it has more than the ${this.#plainBytes} bytes of the disk`);
+    else this.#add(this.#entry(line.split(' ')));
+  }
+
+  #add(entry: MapEntry): void {
+    const map = this.#map;
+    if (map.length === this.#maxEntries) throw new FrameMapProblem(`it has more than ${this.#maxEntries} entries`);
+    map.push(entry);
+    const most = this.#plainBytes ?? Number.MAX_SAFE_INTEGER;
+    if (map.plainBytes > most) throw new FrameMapProblem(`it has more than the ${most} bytes of the disk`);
   }
 
   #headerLine(line: string): void {
@@ -106,7 +124,8 @@ export class FrameMapParser {
   #endLine(line: string): void {
     const { length, plainBytes } = this.#map;
     if (line !== `end ${length} ${plainBytes}`) throw new FrameMapProblem('its end does not fit what comes before');
-    if (plainBytes !== this.#plainBytes) throw new FrameMapProblem(`it has ${plainBytes} bytes, and the disk has ${this.#plainBytes}`);
+    if (this.#plainBytes !== undefined && plainBytes !== this.#plainBytes)
+      throw new FrameMapProblem(`it has ${plainBytes} bytes, and the disk has ${this.#plainBytes}`);
     this.#ended = true;
   }
 

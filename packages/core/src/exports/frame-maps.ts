@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { CallOptions, Store } from '@gantry/transport';
+import type { CallOptions, Digest, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { FormatProblem } from '../frames/damage.ts';
 import type { FrameMap } from '../frames/frame-map.ts';
@@ -24,25 +24,39 @@ export async function readFrameMap(
   if (map === undefined) return undefined;
   const file = `${mapFileName(index)} of ${formatExportReference(name, exportId)}`;
   const parser = new FrameMapParser({ instance: name, exportId, packs: map.packs }, plainBytes);
-  const digest = createHash('sha256');
-  let size = 0;
   try {
-    await using source = await store.read(`${exportPrefix(name, exportId)}${mapFileName(index)}`, options);
-    if (source.objectSize !== map.size) throw new FrameMapProblem(`it has ${source.objectSize} bytes instead of ${map.size}`);
-    for await (const chunk of source) {
-      digest.update(chunk);
-      size += chunk.length;
-      if (size > map.size) break;
-      parser.push(chunk);
-    }
-    const sha256 = digest.digest('hex');
-    if (sha256 !== map.sha256) throw new FrameMapProblem(`SHA-256 mismatch: got ${sha256}, expected ${map.sha256}`);
+    for await (const chunk of mapText(store, `${exportPrefix(name, exportId)}${mapFileName(index)}`, map, options)) parser.push(chunk);
     return parser.end();
   } catch (error) {
     if (isStoreError(error, 'not-found')) throw mapDamaged(file, 'it is missing', index, error);
     if (error instanceof FrameMapProblem) throw mapDamaged(file, error.message, index, error);
     throw asGantryError(error, store.address);
   }
+}
+
+/**
+ * The text of a frame map, piece by piece: no more than it should have.
+ *
+ * @throws FrameMapProblem at the latest after the last piece, if it is not what was expected; StoreError
+ */
+export async function* mapText(
+  store: Store,
+  key: string,
+  expected: Digest,
+  options: CallOptions,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const digest = createHash('sha256');
+  let size = 0;
+  await using source = await store.read(key, options);
+  if (source.objectSize !== expected.size) throw new FrameMapProblem(`it has ${source.objectSize} bytes instead of ${expected.size}`);
+  for await (const chunk of source) {
+    digest.update(chunk);
+    size += chunk.length;
+    if (size > expected.size) break;
+    yield chunk;
+  }
+  const sha256 = digest.digest('hex');
+  if (sha256 !== expected.sha256) throw new FrameMapProblem(`SHA-256 mismatch: got ${sha256}, expected ${expected.sha256}`);
 }
 
 /** The error for a frame map. @param file such as `disk0.map of web1@20261123T081500Z` */

@@ -107,6 +107,19 @@ export function renderManifest(manifest: Manifest): string {
 }
 
 /**
+ * The text of a manifest that is to be written, and what a reader makes of it: one that nobody could read must not become visible.
+ *
+ * @param source what to call it in messages
+ * @throws GantryError as {@link parseManifest}, and `MANIFEST_DAMAGED` for a text that is too long to be read
+ */
+export function renderChecked(manifest: Manifest, source: string): { readonly manifest: Manifest; readonly text: string } {
+  const text = renderManifest(manifest);
+  const size = Buffer.byteLength(text);
+  if (size > MAX_MANIFEST_BYTES) throw damaged(source, [`it has ${size} bytes; at most ${MAX_MANIFEST_BYTES} are allowed`]);
+  return { manifest: parseManifest(text, source), text };
+}
+
+/**
  * Checks a manifest that came as text. Fields that this version does not know are passed over, so that later ones can add some;
  * what changes the meaning of others gets a new version.
  *

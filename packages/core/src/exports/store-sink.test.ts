@@ -344,6 +344,36 @@ describe('what may not become an export', () => {
     await expect(writer.dump('disk0.img')).rejects.toMatchObject({ code: 'invalid-key' });
   });
 
+  test('one whose manifest no reader would accept, before anything of it is visible', async () => {
+    const store = new MemoryStore();
+    await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);
+    const record = await writeDump(writer, 0, 'first');
+    const messages = Array.from({ length: 10_001 }, () => '');
+    const refused = writer.commit(sampleManifest(writer.id, [{ ...record, messages }]));
+    await expect(refused).rejects.toMatchObject({
+      code: 'MANIFEST_DAMAGED',
+      message: expect.stringContaining('more than 10000 members'),
+    });
+    expect(await keysOf(store)).toEqual([`${PREFIX}disk0.img`, `${PREFIX}export.claim`]);
+    const long = { ...record, messages: ['a'.repeat(65 * 1024 * 1024)] };
+    const tooLong = writer.commit(sampleManifest(writer.id, [long]));
+    await expect(tooLong).rejects.toMatchObject({
+      code: 'MANIFEST_DAMAGED',
+      message: expect.stringMatching(/it has 681\d{5} bytes; at most 67108864 are allowed$/),
+    });
+    expect(await keysOf(store)).toEqual([`${PREFIX}disk0.img`, `${PREFIX}export.claim`]);
+  });
+
+  test('one whose claim no reader would accept: the packs that it names would be taken for unused', async () => {
+    const store = new MemoryStore();
+    const parents = Array.from({ length: 10_000 }, (_, index) => `${'a'.repeat(100)}@${index}`);
+    await expect(storeSink(store, { createStore: true }).open({ ...sampleHeader, parents })).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringMatching(/^cannot claim an export of web1\.example\.com: its claim would have \d+ bytes, and at most 1048576/),
+    });
+    expect(await keysOf(store)).toEqual([]);
+  });
+
   test('a manifest that says something else than what was written', async () => {
     const store = new MemoryStore();
     await using writer = await storeSink(store, { createStore: true }).open(sampleHeader);

@@ -1,4 +1,4 @@
-import type { BeginOptions, CallOptions, PendingObject, Store } from '@gantry/transport';
+import type { BeginOptions, CallOptions, Digest, PendingObject, Store } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
 import { z } from 'zod';
 import type { NativeFile } from '../instances/inventory.ts';
@@ -17,7 +17,7 @@ import { keptNames, markCutOff } from './cut-off.ts';
 import { CLAIM_FILE, CONFIG_FILE, FRAMES_FILE, isDumpName, MANIFEST_FILE, mapFileName, nativeObjectName, SUMS_FILE } from './layout.ts';
 import { allowWriteOnly } from './write-only.ts';
 import type { Manifest, NativeRecord } from './manifest.ts';
-import { checkManifest, LINEAGE_MANIFEST_VERSION, MANIFEST_VERSION, renderManifest } from './manifest.ts';
+import { LINEAGE_MANIFEST_VERSION, MANIFEST_VERSION, renderChecked } from './manifest.ts';
 import type { PackRecord } from './packs.ts';
 import { withdrawExport } from './remove-export.ts';
 import { renderSha256Sums } from './sha256sums.ts';
@@ -136,8 +136,8 @@ class LayoutWriter implements StoreExportWriter {
   #isCutOff = false;
   /** Every dump that was started: what it came to, once it is finished. */
   readonly #dumps = new Map<string, FinishedDump | undefined>();
-  /** The names of frame maps that were started. */
-  readonly #maps = new Set<string>();
+  /** Every frame map that was started, by its name: what it came to, once it is there. */
+  readonly #maps = new Map<string, Digest | undefined>();
   /** By the names of their objects. */
   readonly #native = new Map<string, NativeRecord>();
   readonly #open = new Set<LayoutDump>();
@@ -177,7 +177,10 @@ class LayoutWriter implements StoreExportWriter {
       read: (call) => this.#store.read(`${this.#prefix}${name}`, call),
       beginMap: (expectedBytes, call) => this.#beginMap(map?.disk ?? 0, { ...call, expectedBytes }),
       committed: (object) => this.#written.add(object),
-      finished: (finished) => this.#dumps.set(name, finished),
+      finished: (finished) => {
+        this.#dumps.set(name, finished);
+        if (map !== undefined) this.#maps.set(mapFileName(map.disk), finished.map);
+      },
       closed: () => this.#open.delete(dump),
       cutOff: () => (this.#isCutOff = true),
     });
@@ -187,7 +190,7 @@ class LayoutWriter implements StoreExportWriter {
 
   #beginMap(disk: number, options: BeginOptions): Promise<PendingObject> {
     const name = mapFileName(disk);
-    this.#maps.add(name);
+    this.#maps.set(name, undefined);
     return this.#begin(name, options);
   }
 
@@ -209,9 +212,9 @@ class LayoutWriter implements StoreExportWriter {
     this.#assertClaimNames(packsOfOthers(draft));
     const tables = this.#frameTables(draft);
     const native = this.#native.size === 0 ? {} : { native: [...this.#native.values()] };
-    const form =
+    const form: Pick<Manifest, 'version' | 'frameTables'> =
       tables === undefined ? { version: LINEAGE_MANIFEST_VERSION } : { version: MANIFEST_VERSION, frameTables: digestBytes(tables) };
-    const manifest = checkManifest({ ...draft, ...form, ...native }, `the manifest of ${this.reference}`);
+    const { manifest, text } = renderChecked({ ...draft, ...form, ...native }, `the manifest of ${this.reference}`);
     const config = renderExportConfig(manifest);
     const sums = [...ownObjects(manifest), { name: CONFIG_FILE, sha256: digestText(config).sha256 }, ...objectsOfOthers(manifest)];
     if (tables !== undefined) await this.#write(FRAMES_FILE, tables, options);
@@ -219,7 +222,7 @@ class LayoutWriter implements StoreExportWriter {
     await this.#write(SUMS_FILE, renderSha256Sums(sums), options);
     await allowWriteOnly(this.#store, undefined, () => this.#assertStillThere(manifest, options));
     this.#mayBeSeen = true;
-    await this.#write(MANIFEST_FILE, renderManifest(manifest), options);
+    await this.#write(MANIFEST_FILE, text, options);
     // One who clears this export takes the claim first, and then looks for a manifest: one of the two sees the other.
     await allowWriteOnly(this.#store, undefined, () => this.#assertClaimed(options));
     this.#state = 'committed';
@@ -241,25 +244,29 @@ class LayoutWriter implements StoreExportWriter {
         return;
       }
       // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
-      const all = [MANIFEST_FILE, ...this.#dumps.keys(), ...this.#maps, ...this.#native.keys(), FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
+      const all = [MANIFEST_FILE, ...this.#dumps.keys(), ...this.#maps.keys(), ...this.#native.keys(), FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
       const kept = this.#keepPacks && this.#isCutOff ? this.#packsToKeep() : new Set<string>();
       await this.#remove(
         all.filter((name) => !kept.has(name) && (this.#claim.alone || this.#written.has(name))),
         signal,
       );
-      if (
-        kept.size > 0 &&
-        !(await markCutOff(this.#store, { instance: this.#instance, id: this.id }, parseClaim(claimed)?.runId ?? this.id, { signal }))
-      )
+      if (kept.size > 0 && !(await this.#markCutOff(kept, parseClaim(claimed)?.runId ?? this.id, signal)))
         await this.#remove([...kept], signal);
       await this.#remove([CLAIM_FILE], signal);
     });
   }
 
+  #markCutOff(kept: ReadonlySet<string>, runId: string, signal: AbortSignal): Promise<boolean> {
+    const maps = [...this.#maps].flatMap(([name, digest]) =>
+      digest === undefined || !kept.has(name) ? [] : [{ name, size: digest.size, sha256: digest.sha256 }],
+    );
+    return markCutOff(this.#store, { instance: this.#instance, id: this.id }, { runId, maps }, { signal });
+  }
+
   /** With their maps. */
   #packsToKeep(): ReadonlySet<string> {
     const finished = [...this.#dumps].flatMap(([name, dump]) => (dump?.digest !== undefined && dump.map !== undefined ? [name] : []));
-    return keptNames([...finished, ...this.#maps]);
+    return keptNames([...finished, ...this.#maps.keys()]);
   }
 
   get #ifExists(): 'fail' | 'replace' {

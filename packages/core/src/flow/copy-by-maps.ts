@@ -5,6 +5,7 @@ import { findCopyParents } from '../exports/copy-parents.ts';
 import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import { readFrameMap } from '../exports/frame-maps.ts';
 import { KnownBases } from '../exports/known-bases.ts';
+import { withinLimits } from '../exports/lineage-limits.ts';
 import { mapFileName, nativeObjectName, packFileName } from '../exports/layout.ts';
 import type { DumpRecord, Manifest, MapRecord } from '../exports/manifest.ts';
 import { LINEAGE_MANIFEST_VERSION } from '../exports/manifest.ts';
@@ -129,7 +130,9 @@ async function tryToCopy(way: CopyWay, copy: MapsCopy, found: UnclaimedPlace): P
 /** Credentials that may only add exports cannot look for one. */
 async function chooseParents({ target, signal }: CopyWay, { copied, disks, passedOver }: MapsCopy): Promise<readonly ParentDisk[]> {
   const options = { passedOver, signal };
-  return await allowWriteOnly(target, [], () => findCopyParents(target, copied.manifest, usesOf(copied.manifest, disks), options));
+  return withinLimits(
+    await allowWriteOnly(target, [], () => findCopyParents(target, copied.manifest, usesOf(copied.manifest, disks), options)),
+  );
 }
 
 /** How many frames are in the packs of each export of the instance, by its id; those from which patches differ count, too. */

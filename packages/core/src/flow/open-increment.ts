@@ -1,12 +1,13 @@
 import type { Store } from '@gantry/transport';
 import { baseFrames } from '../exports/base-frames.ts';
-import type { CutOffDisk } from '../exports/cut-off.ts';
+import type { CutOffDisk } from '../exports/cut-off-maps.ts';
 import { cutOffReferences, findCutOff } from '../exports/cut-off.ts';
 import { formatExportReference } from '../exports/export-id.ts';
 import type { FrameCut } from '../exports/frame-cuts.ts';
 import type { MappedDisk } from '../exports/pack-sources.ts';
 import type { ParentFrames } from '../exports/parent-frames.ts';
 import { readParentFrames } from '../exports/parent-frames.ts';
+import { exceededLimit } from '../exports/lineage-limits.ts';
 import { LINEAGE_MANIFEST_VERSION } from '../exports/manifest.ts';
 import type { ParentDisk } from '../exports/parents.ts';
 import { confirmParents, findParents, parentReferences, ParentUnusable, referenceOf } from '../exports/parents.ts';
@@ -66,7 +67,10 @@ export async function openIncrement(options: IncrementOptions): Promise<OpenedIn
     const { store, header, signal } = options;
     const request = { instance: header.instance, disks: options.disks };
     const left = await allowWriteOnly(store, undefined, () => findCutOff(store, request, { signal }));
-    const found = (left?.disks ?? []).filter((each) => parents.length > 0 || isWithin(each, header.instance, left?.exports ?? []));
+    const found = cutOffWithinLimits(
+      parents,
+      (left?.disks ?? []).filter((each) => parents.length > 0 || isWithin(each, header.instance, left?.exports ?? [])),
+    );
     await using held = new AsyncDisposableStack();
     const writer = held.use(await options.sink.open(headerOf(options, parents, found), options));
     try {
@@ -93,6 +97,13 @@ export async function openIncrement(options: IncrementOptions): Promise<OpenedIn
 /** Whether what was cut off refers to nothing else: else an export that shall hold everything anew would refer to earlier ones. */
 function isWithin({ packs }: CutOffDisk, instance: string, exports: readonly string[]): boolean {
   return packs.every((pack) => pack.instance === instance && exports.includes(pack.exportId));
+}
+
+/** Those that can be referred to besides the parents, the first of them. */
+function cutOffWithinLimits(parents: readonly ParentDisk[], found: readonly CutOffDisk[]): readonly CutOffDisk[] {
+  const taken: CutOffDisk[] = [];
+  for (const each of found) if (exceededLimit(parents, [...taken, each]) === undefined) taken.push(each);
+  return taken;
 }
 
 /** Those whose packs are all there, and stay. */
@@ -140,6 +151,11 @@ async function chooseParents(options: IncrementOptions, passedOver: ReadonlySet<
   const exports = sinceFullOf(options, parents) + 1;
   if (parents.length > 0 && exports >= fullEvery) {
     reporter.stage(`a full export is due: the lineage has ${exports} exports`);
+    return [];
+  }
+  const exceeded = exceededLimit(parents);
+  if (exceeded !== undefined) {
+    reporter.stage(`a full export is due: this one would refer to ${exceeded}`);
     return [];
   }
   const alone = disks.filter((disk) => !parents.some((parent) => parent.disk === disk));

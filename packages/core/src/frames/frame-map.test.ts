@@ -12,10 +12,11 @@ function patchOf(index: number): PatchInMap {
   return { kind: 'patch', plainBytes: 100, sha256: Buffer.alloc(32, index), place, base };
 }
 
+setFlagsFromString('--expose-gc');
+const collectGarbage: () => void = runInNewContext('gc');
+
 function heapBytes(): number {
-  setFlagsFromString('--expose-gc');
-  const collect: () => void = runInNewContext('gc');
-  collect();
+  collectGarbage();
   return process.memoryUsage().heapUsed;
 }
 

@@ -8,6 +8,7 @@ import { makeOperationBench } from '../../test/operation-bench.ts';
 import { get, keysOf, put } from '../../test/sample-export.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { parseClaim } from '../exports/claim.ts';
+import { makeExportId } from '../exports/export-id.ts';
 import { parseManifest } from '../exports/manifest.ts';
 import { openExport } from '../exports/open-export.ts';
 import { storeSink } from '../exports/store-sink.ts';
@@ -346,6 +347,28 @@ test('with a limit for its lineage, an export becomes a full one when it is due'
     expect(await bench.restore(reference)).toBe(frames);
   }
   expect(kinds).toEqual(['2 undefined', '3 1', '3 2', '2 undefined', '3 1', '3 2', '2 undefined']);
+});
+
+test('an export becomes a full one before it refers to more packs than a frame map may have', async () => {
+  const bench = await makeDiskBench();
+  await using _bench = bench;
+  await bench.fill('ab');
+  await bench.next();
+  await bench.fill('ac');
+  const { reference } = await bench.next();
+  const key = keyOf(reference, 'manifest.json');
+  const manifest = parseManifest(await get(bench.store, key), 'it');
+  const dumps = manifest.dumps.map((dump) => {
+    const packs = dump.map?.packs ?? [];
+    const others = Array.from({ length: 8000 }, (_, index) => ({ ...packs[0], exportId: makeExportId(new Date(index * 1000), 1) }));
+    return { ...dump, map: { ...dump.map, packs: [...packs, ...others] } };
+  });
+  await put(bench.store, key, JSON.stringify({ ...manifest, dumps }));
+  const said: string[] = [];
+  const next = await bench.next({ onEvent: (event) => event.type === 'stage' && said.push(event.message) });
+  expect(said).toContain('a full export is due: this one would refer to 8002 packs for disk 0 (at most 8000 are allowed)');
+  expect((await openExport(bench.store, next.reference)).manifest).toMatchObject({ version: 2 });
+  expect(await bench.restore(next.reference)).toBe('ac');
 });
 
 test('tags and a note are in the manifest', async () => {
