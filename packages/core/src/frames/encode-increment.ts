@@ -29,7 +29,7 @@ export interface EncodeIncrementOptions extends Omit<EncodeOptions, 'withMap'> {
 
 /**
  * Turns a plain stream into a pack with the frames that are not stored yet, and a map of all (docs/reference/formats/frame-maps.md). Only
- * these are compressed. Memory use grows with the map, by less than 100 bytes for each frame.
+ * these are compressed. Memory use grows with the map, by some 100 bytes for each frame.
  *
  * `stored` throws the errors of `source` and the signal's reason; RangeError for something unchanged that is not whole frames of the first
  * parent. It has no bytes if no frame is new.
