@@ -74,7 +74,7 @@ export class FrameMapParser {
    *   says it
    * @param maxEntries a map with more is refused
    */
-  constructor(owner: MapOwner, plainBytes: number | undefined, maxEntries = MAX_ENTRIES) {
+  constructor(owner: MapOwner, plainBytes: number | undefined, maxEntries: number = MAX_ENTRIES) {
     this.#owner = owner;
     this.#plainBytes = plainBytes;
     this.#maxEntries = maxEntries;
