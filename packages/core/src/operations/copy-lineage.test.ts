@@ -382,12 +382,10 @@ describe('a copy by frame maps', () => {
   test('finds another export under its id, although both store nothing of their own', async () => {
     const lineage = await lineageOf(FIRST, SECOND, FIRST);
     const other = await lineageOf(FIRST, SECOND, [B, A, ...FIRST.slice(2)]);
-    const target = await newStore();
-    for (const day of [1, 3]) await copyDay(other.store, day, target);
-    for (const store of [lineage.store, target]) expect(await recordOf(store, 3)).toMatchObject({ storedBytes: 0, map: { packs: [{}] } });
-    expect(await copyDay(other.store, 3, target)).toMatchObject({ outcome: 'present' });
-    await expect(copyDay(lineage.store, 3, target)).rejects.toMatchObject({ code: 'EXPORT_EXISTS' });
-    await expectDay(target, other, 3);
+    for (const { store } of [lineage, other]) expect(await recordOf(store, 3)).toMatchObject({ storedBytes: 0, map: { packs: [{}] } });
+    expect(await copyDay(lineage.store, 3, lineage.store)).toMatchObject({ outcome: 'present' });
+    await expect(copyDay(lineage.store, 3, other.store)).rejects.toMatchObject({ code: 'EXPORT_EXISTS' });
+    await expectDay(other.store, other, 3);
   });
 
   test('finds another export under its id, although the descriptions are alike', async () => {
