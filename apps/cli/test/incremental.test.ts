@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { open, truncate } from 'node:fs/promises';
 import { makeSparseFile, sha256File, startCeph, startFaultProxy, startSshServer, createBucket } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -81,11 +81,23 @@ describe.each(['file', 'ssh', 's3'])('in a store by %s', (scheme) => {
   });
 });
 
+test('a disk that grew by zeros differs', async () => {
+  await using made = await makeBench();
+  const { bench, source } = made;
+  const first = await exported(bench, source, bench.store);
+  await truncate(bench.file('a.img'), 8 * FRAME);
+  const second = await exported(bench, source, bench.store);
+  const difference = await ok(bench.gantry('diff', bench.store, first.reference, second.reference));
+  expect(difference).toMatch(/^0 +20\.0 MiB to 32\.0 MiB +- +- +maps$/m);
+  expect(difference).not.toContain('no difference');
+  expect(await ok(bench.gantry('diff', bench.store, second.reference, second.reference))).toContain('no difference');
+});
+
 test('says what it found, and what is wrong with a call', async () => {
   await using made = await makeBench();
   const { bench, source } = made;
   const first = await bench.gantry('export', source, bench.store, '--incremental');
-  expect(first.stderr).toContain('first export of its lineage: 0 frames known (0 B), 4 new (16.0 MiB)');
+  expect(first.stderr).toContain('no parent: 0 frames known (0 B), 4 new (16.0 MiB)');
   await change(bench, 0);
   const second = await bench.gantry('export', source, bench.store, '--incremental');
   expect(second.stderr).toContain(`based on ${first.stdout}: 3 frames known (12.0 MiB), 0 new (0 B), 1 patched (4.00 MiB)`);

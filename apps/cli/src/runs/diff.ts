@@ -15,7 +15,9 @@ const HEADING = ['DISK', 'PLAIN', 'ADDED', 'GONE', 'COMPARED BY'];
 
 /** The references stand above the table: two of them would make it wider than most terminals. */
 function describe({ first, second, disks }: DiffResult): readonly string[] {
-  const isSame = disks.every(({ added, gone }) => added.frames === 0 && gone.frames === 0);
+  const isSame = disks.every(
+    ({ added, gone, firstBytes, secondBytes }) => added.frames === 0 && gone.frames === 0 && firstBytes === secondBytes,
+  );
   const rows = disks.map((disk) => [String(disk.disk), describeSize(disk), describeCount(disk.added), describeCount(disk.gone), disk.by]);
   return [`from ${first}`, `to   ${second}`, '', ...formatTable([HEADING, ...rows]), ...(isSame ? ['', 'no difference'] : [])];
 }

@@ -77,7 +77,7 @@ export async function run(
 function describeIncrement({ parents, known, new: added, patched }: IncrementResult): string {
   const count = ({ frames, bytes }: FrameCount, what: string): string => `${frames} ${what} (${formatBytes(bytes)})`;
   const parts = [count(known, 'frames known'), count(added, 'new'), count(patched, 'patched')].join(', ');
-  return parents.length === 0 ? `first export of its lineage: ${parts}` : `based on ${parents.join(', ')}: ${parts}`;
+  return parents.length === 0 ? `no parent: ${parts}` : `based on ${parents.join(', ')}: ${parts}`;
 }
 
 /** Options that say how disks are read here. */

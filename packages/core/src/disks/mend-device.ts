@@ -1,6 +1,6 @@
 import { orAbort } from '@gantry/transport';
 import type { MemoryBudget } from '../frames/memory-budget.ts';
-import type { Hole, PlainPiece } from '../frames/types.ts';
+import type { PlainPiece } from '../frames/types.ts';
 import { isZero } from '../frames/zeros.ts';
 import { sha256OnThread } from '../system/sha256.ts';
 import { dropCachedPages } from '../system/page-cache.ts';
@@ -19,8 +19,10 @@ export interface DigestedPart {
   readonly plainBytes: number;
   /** 32 bytes. */
   readonly sha256: Uint8Array;
-  /** Gets the data, checked, in memory of its own. */
-  readonly load: () => Promise<PlainPiece>;
+  /** Bytes of memory that `load` needs. */
+  readonly loadBytes: number;
+  /** Gets the data, checked, as a part of this memory, to which nothing writes any more when this has settled. */
+  readonly load: (memory: Uint8Array) => Promise<Uint8Array>;
 }
 
 /** What a disk must hold next. Bytes are valid until the next part is requested. */
@@ -73,12 +75,19 @@ export async function mendDevice(path: string, parts: AsyncIterable<WantedPart>,
   return mender.total;
 }
 
+/** What has to be written. */
+interface Differing {
+  readonly piece: PlainPiece;
+  /** To release when it was written. */
+  readonly memory?: Uint8Array;
+}
+
 /** A part whose comparison is under way. */
 interface Comparison {
   readonly start: number;
   readonly bytes: number;
-  /** What has to be written; undefined if the disk holds it. */
-  readonly differing: Promise<PlainPiece | undefined>;
+  /** Undefined if the disk holds it. */
+  readonly differing: Promise<Differing | undefined>;
 }
 
 class Mender implements AsyncDisposable {
@@ -87,6 +96,10 @@ class Mender implements AsyncDisposable {
   readonly #zeroer: Zeroer;
   readonly #writeback: Writeback;
   readonly #memory;
+  readonly #ending = new AbortController();
+  readonly #signal: AbortSignal;
+  /** Resolves when all parts so far have the memory for what they load, or need none. */
+  #supplied: Promise<void> = Promise.resolve();
   /** In the order of the disk. */
   readonly #running: Comparison[] = [];
   /** Everything that still uses the disk, settled or not. */
@@ -102,6 +115,7 @@ class Mender implements AsyncDisposable {
     this.#zeroer = new Zeroer(disk, options.signal);
     this.#writeback = new Writeback(disk);
     this.#memory = options.budget.share();
+    this.#signal = AbortSignal.any([options.signal, this.#ending.signal]);
   }
 
   get total(): Mended {
@@ -127,6 +141,8 @@ class Mender implements AsyncDisposable {
 
   /** The descriptor must stay open until nothing uses it. */
   async [Symbol.asyncDispose](): Promise<void> {
+    // After a failure, nothing is written any more that would release memory for the others.
+    this.#ending.abort();
     await Promise.allSettled(this.#unsettled);
     await this.#writeback[Symbol.asyncDispose]();
   }
@@ -136,7 +152,7 @@ class Mender implements AsyncDisposable {
     await this.#settleDownTo(PARTS_AT_ONCE - 1);
   }
 
-  #start(bytes: number, compare: (at: number) => Promise<PlainPiece | undefined>): void {
+  #start(bytes: number, compare: (at: number) => Promise<Differing | undefined>): void {
     const start = this.#at;
     assertLargeEnough(this.#disk, start + bytes);
     const differing = compare(start);
@@ -151,8 +167,9 @@ class Mender implements AsyncDisposable {
     while (this.#running.length > count) {
       const next = this.#running.shift();
       if (next === undefined) return;
-      const piece = await orAbort(next.differing, this.#options.signal);
-      if (piece !== undefined) await this.#write(piece, next);
+      const differing = await orAbort(next.differing, this.#options.signal);
+      if (differing !== undefined) await this.#write(differing.piece, next);
+      if (differing?.memory !== undefined) this.#memory.release(differing.memory);
       this.#comparedBytes += next.bytes;
       await this.#writeback.reached(next.start + next.bytes);
       this.#options.onProgress(this.#comparedBytes);
@@ -166,18 +183,42 @@ class Mender implements AsyncDisposable {
     this.#writtenBytes += bytes;
   }
 
-  async #compareBytes(wanted: Uint8Array, at: number): Promise<PlainPiece | undefined> {
-    return (await this.#withContents(wanted.length, at, async (found) => Buffer.compare(found, wanted) === 0)) ? undefined : wanted;
+  async #compareBytes(wanted: Uint8Array, at: number): Promise<Differing | undefined> {
+    const isSame = await this.#withContents(wanted.length, at, async (found) => Buffer.compare(found, wanted) === 0);
+    return isSame ? undefined : { piece: wanted };
   }
 
-  async #compareDigest({ plainBytes, sha256, load }: DigestedPart, at: number): Promise<PlainPiece | undefined> {
-    const isSame = await this.#withContents(plainBytes, at, async (found) => Buffer.compare(await sha256OnThread(found), sha256) === 0);
-    return isSame ? undefined : await load();
+  async #compareDigest(part: DigestedPart, at: number): Promise<Differing | undefined> {
+    const memory = await this.#memoryIfDifferent(part, at);
+    if (memory === undefined) return undefined;
+    try {
+      return { piece: await part.load(memory), memory };
+    } catch (error) {
+      this.#memory.release(memory);
+      throw error;
+    }
   }
 
-  async #compareZeros(bytes: number, at: number): Promise<Hole | undefined> {
+  /**
+   * Memory for the data of a part that the disk does not hold. Parts get it in the order in which they are written, since that releases it:
+   * otherwise later ones could have all of it while the first one waits.
+   */
+  async #memoryIfDifferent({ plainBytes, sha256, loadBytes }: DigestedPart, at: number): Promise<Uint8Array | undefined> {
+    const earlier = this.#supplied;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#supplied = promise;
+    try {
+      const isSame = await this.#withContents(plainBytes, at, async (found) => Buffer.compare(await sha256OnThread(found), sha256) === 0);
+      await earlier;
+      return isSame ? undefined : await this.#memory.acquire(loadBytes, this.#signal);
+    } finally {
+      resolve();
+    }
+  }
+
+  async #compareZeros(bytes: number, at: number): Promise<Differing | undefined> {
     if (this.#isHole(at, at + bytes)) return undefined;
-    return (await this.#withContents(bytes, at, async (found) => isZero(found))) ? undefined : { zeros: bytes };
+    return (await this.#withContents(bytes, at, async (found) => isZero(found))) ? undefined : { piece: { zeros: bytes } };
   }
 
   #isHole(start: number, end: number): boolean {
@@ -190,7 +231,7 @@ class Mender implements AsyncDisposable {
   }
 
   async #withContents<T>(bytes: number, at: number, use: (found: Uint8Array) => Promise<T>): Promise<T> {
-    const buffer = await this.#memory.acquire(bytes, this.#options.signal);
+    const buffer = await this.#memory.acquire(bytes, this.#signal);
     try {
       await this.#read(buffer, at);
       return await use(buffer);

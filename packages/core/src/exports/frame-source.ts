@@ -1,7 +1,7 @@
 import type { CallOptions } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { inDump } from '../frames/damage.ts';
-import type { PlainFrame } from '../frames/random-access.ts';
+import type { PlainFrame, ReadFrameOptions } from '../frames/random-access.ts';
 import { FrameIndex } from '../frames/random-access.ts';
 import type { MappedRead, StoredExport } from './open-export.ts';
 import { PlainFrames } from './stored-frames.ts';
@@ -20,7 +20,9 @@ export interface FrameSource {
    * @param offset plain bytes from the start of the disk, less than `plainBytes`
    * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `PACK_MISSING`, `STORE_*`; RangeError; the reason of the signal
    */
-  at(offset: number, options?: CallOptions): Promise<PlainFrame>;
+  at(offset: number, options?: ReadFrameOptions): Promise<PlainFrame>;
+  /** Bytes of memory that {@link FrameSource.at} needs there; 0 for zeros. @throws RangeError */
+  roomAt(offset: number): number;
 }
 
 /**
@@ -51,28 +53,32 @@ export async function openFrameSource(found: StoredExport, index: number, option
     frameSize: record.frameSize,
     frames: record.frames,
     plainBytes: record.plainBytes,
-    at: (offset, { signal } = {}) =>
+    roomAt: (offset) => frames.room(offset),
+    at: (offset, options = {}) =>
       inDump(
         name,
         index,
-        frames.read(offset, (start, length) => found.dump(name, { offset: start, length, signal }), signal),
+        frames.read(offset, (start, length) => found.dump(name, { offset: start, length, signal: options.signal }), options),
       ),
   };
 }
 
-function sourceByMap({ map, packs }: MappedRead): FrameSource {
+/** {@link openFrameSource} for a disk that is read by its frame map. */
+export function sourceByMap({ map, packs }: MappedRead): FrameSource {
   const frames = new PlainFrames(map, packs);
   const { plainBytes } = map;
   let frameSize = 1;
   for (const entry of map) if (entry.kind !== 'zeros') frameSize = Math.max(frameSize, entry.plainBytes);
+  const indexAt = (offset: number): number => {
+    const index = Number.isSafeInteger(offset) ? map.indexAt(offset) : undefined;
+    if (index === undefined) throw new RangeError(`byte ${offset} is outside the disk of ${plainBytes} bytes`);
+    return index;
+  };
   return {
     frameSize,
     frames: map.length,
     plainBytes,
-    async at(offset, options) {
-      const index = Number.isSafeInteger(offset) ? map.indexAt(offset) : undefined;
-      if (index === undefined) throw new RangeError(`byte ${offset} is outside the disk of ${plainBytes} bytes`);
-      return await frames.read(index, options);
-    },
+    roomAt: (offset) => frames.room(indexAt(offset)),
+    at: async (offset, options) => await frames.read(indexAt(offset), options),
   };
 }

@@ -55,7 +55,7 @@ export interface DumpRecord extends DumpSummary {
    * they are in the frame table.
    */
   readonly frameCrc32?: string;
-  /** Where every frame of the disk is. In version 3 there always; in version 2 if later exports shall refer to this one without reading it. */
+  /** Where every frame of the disk is. In version 3 there always; in version 2 if later exports can refer to this one without reading it. */
   readonly map?: MapRecord;
   /** How the disk was held still: `reflink`, `qemu`, `command`, `drbd`, `lvm`, `rbd`, `none`. */
   readonly snapshot: string;

@@ -1,7 +1,7 @@
 import type { CallOptions } from '@gantry/transport';
 import { abortable, orAbort } from '@gantry/transport';
 import type { FetchedFrame } from '../frames/map-frames.ts';
-import { fetchFrames } from '../frames/map-frames.ts';
+import { bufferSize, divide, fetchFrames } from '../frames/map-frames.ts';
 import { entriesOf, inFrame, MapDecoder } from '../frames/decode-map.ts';
 import type { FrameInMap, FrameMap, PackPlace, PatchInMap, PlacedEntry } from '../frames/frame-map.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
@@ -9,7 +9,7 @@ import type { IndexedEntry, OpenPackRange } from '../frames/pack-runs.ts';
 import { placesOf } from '../frames/pack-runs.ts';
 import { DumpReader } from '../frames/dump-reader.ts';
 import type { MapPacks } from '../frames/decode-map.ts';
-import type { PlainFrame } from '../frames/random-access.ts';
+import type { PlainFrame, ReadFrameOptions } from '../frames/random-access.ts';
 import { readAhead } from '../system/read-ahead.ts';
 import type { MappedDisk, PackStore } from './pack-sources.ts';
 import { storedPacks } from './pack-sources.ts';
@@ -86,30 +86,43 @@ export class PlainFrames {
     this.#decoder = new MapDecoder(packs);
   }
 
+  /** Bytes of memory that reading the frame of one entry needs; 0 for zeros. */
+  room(index: number): number {
+    const sizes = this.#sizes(this.#entry(index));
+    return sizes.length === 0 ? 0 : bufferSize(sizes.reduce((sum, size) => sum + size, 0));
+  }
+
   /**
    * Reads and checks the frame of one entry. Several may be read at once; each takes one request to the store, two if it is a patch, none
-   * if it is a run of zeros, and its own memory.
+   * if it is a run of zeros, and its own memory: nothing writes to that any more when this has settled.
    *
    * @param index of the entry in the map
    * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `PACK_MISSING`, `STORE_*`; RangeError; the reason of the signal
    */
-  async read(index: number, { signal = new AbortController().signal }: CallOptions = {}): Promise<PlainFrame> {
-    const entry = this.#map.at(index);
-    if (entry === undefined) throw new RangeError(`there is no frame ${index}`);
+  async read(index: number, { signal = new AbortController().signal, room: given }: ReadFrameOptions = {}): Promise<PlainFrame> {
+    const entry = this.#entry(index);
     const { start } = entry;
     if (entry.kind === 'zeros') return { start, plain: { zeros: entry.plainBytes } };
-    const reading = Promise.all(placesOf(entry).map((place) => readPlace(this.#packs.open, place, signal)));
-    const [stored = Buffer.of(), base = Buffer.of()] = await inFrame(this.#packs.damaged, { index, entry }, reading);
+    const memory = given ?? Buffer.allocUnsafe(this.room(index));
+    const [room = memory, stored = memory, base = memory.subarray(0, 0)] = divide(memory, this.#sizes(entry));
+    const outputs = [stored, base];
+    const reading = placesOf(entry).map((place, number) => fillFromPlace(this.#packs.open, place, outputs[number] ?? base, signal));
+    await Promise.allSettled(reading);
+    await inFrame(this.#packs.damaged, { index, entry }, Promise.all(reading));
     using _contexts = this.#decoder.use();
-    const room = Buffer.allocUnsafe(this.#decoder.room(entry));
     return { start, plain: await this.#decoder.decode({ index, entry, stored, base, room }) };
   }
-}
 
-async function readPlace(open: OpenPackRange, place: PackPlace, signal: AbortSignal): Promise<Uint8Array> {
-  const stored = Buffer.allocUnsafe(place.storedBytes);
-  await fillFromPlace(open, place, stored, signal);
-  return stored;
+  #entry(index: number): PlacedEntry {
+    const entry = this.#map.at(index);
+    if (entry === undefined) throw new RangeError(`there is no frame ${index}`);
+    return entry;
+  }
+
+  /** Of the memory for the plain frame, and of what is stored in each place. */
+  #sizes(entry: PlacedEntry): readonly number[] {
+    return entry.kind === 'zeros' ? [] : [this.#decoder.room(entry), ...placesOf(entry).map(({ storedBytes }) => storedBytes)];
+  }
 }
 
 /** Reads the stored bytes of one place into memory of the caller, which is not written to any more when this has settled. */

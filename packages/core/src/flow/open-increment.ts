@@ -94,7 +94,7 @@ export async function openIncrement(options: IncrementOptions): Promise<OpenedIn
   }
 }
 
-/** Whether what was cut off refers to nothing else: else an export that shall hold everything anew would refer to earlier ones. */
+/** Whether what was cut off refers to nothing else: else an export that is to hold everything anew would refer to earlier ones. */
 function isWithin({ packs }: CutOffDisk, instance: string, exports: readonly string[]): boolean {
   return packs.every((pack) => pack.instance === instance && exports.includes(pack.exportId));
 }

@@ -1,5 +1,5 @@
 import type { FrameSource } from '../exports/frame-source.ts';
-import { openFrameSource } from '../exports/frame-source.ts';
+import { openFrameSource, sourceByMap } from '../exports/frame-source.ts';
 import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { readDump } from '../exports/read-dump.ts';
 import type { DigestedPart, Mended, WantedPart } from '../disks/mend-device.ts';
@@ -53,9 +53,9 @@ async function* wantedParts(
   { found, dump, signal, budget, checkFirst }: ResumeInput,
   warn: Session['reporter']['warn'],
 ): AsyncGenerator<WantedPart, void, undefined> {
-  const map = found.rangedRead ? await found.frameMap(dump.index, { signal }) : undefined;
-  if (map !== undefined) {
-    const source = await openFrameSource(found, dump.index, { signal });
+  const mapped = found.rangedRead ? await openMapped(found, dump.index, { signal, warn }) : undefined;
+  if (mapped !== undefined) {
+    const { map, source } = mapped;
     checkFirst(map.plainBytes === 0 ? undefined : (await source.at(0, { signal })).plain);
     yield* partsOfMap(map, source, { reference: found.reference, disk: dump.index, signal });
     return;
@@ -69,6 +69,34 @@ async function* wantedParts(
   if (isFirst) checkFirst(undefined);
 }
 
+interface MappedSource {
+  readonly map: FrameMap;
+  readonly source: FrameSource;
+}
+
+/**
+ * The frame map of a disk, and what reads its frames; undefined where there is none. A dump that is complete by itself can do without it:
+ * if it is lost or damaged, or the frame table is, the disk is compared with the whole dump.
+ */
+async function openMapped(
+  found: StoredExport,
+  disk: number,
+  { signal, warn }: Pick<ResumeInput, 'signal'> & Pick<Session['reporter'], 'warn'>,
+): Promise<MappedSource | undefined> {
+  const mapped = await found.mapped(disk, { signal });
+  if (mapped !== undefined) return { map: mapped.map, source: sourceByMap(mapped) };
+  try {
+    const map = await found.frameMap(disk, { signal });
+    return map && { map, source: await openFrameSource(found, disk, { signal }) };
+  } catch (error) {
+    if (!(error instanceof GantryError)) throw error;
+    if (error.code === 'MAP_DAMAGED') warn(`${error.message}; the disk is compared with its dump`, disk);
+    // Reading the dump warns of its frame table.
+    else if (error.code !== 'MANIFEST_DAMAGED') throw error;
+    return undefined;
+  }
+}
+
 interface MappedDisk {
   readonly reference: string;
   readonly disk: number;
@@ -78,17 +106,24 @@ interface MappedDisk {
 function* partsOfMap(map: FrameMap, source: FrameSource, about: MappedDisk): Generator<DigestedPart | { readonly zeros: number }> {
   for (const entry of map) {
     if (entry.kind === 'zeros') yield { zeros: entry.plainBytes };
-    else yield { plainBytes: entry.plainBytes, sha256: entry.sha256, load: () => loadEntry(source, entry, about) };
+    else yield partOf(entry, source, about);
   }
+}
+
+type DataEntry = Exclude<PlacedEntry, { readonly kind: 'zeros' }>;
+
+function partOf(entry: DataEntry, source: FrameSource, about: MappedDisk): DigestedPart {
+  const { start, plainBytes, sha256 } = entry;
+  return { plainBytes, sha256, loadBytes: source.roomAt(start), load: (room) => loadEntry(entry, { source, room }, about) };
 }
 
 /** What differs is written as the dump has it: the map must mean the same. */
 async function loadEntry(
-  source: FrameSource,
-  { start, plainBytes, sha256 }: Exclude<PlacedEntry, { readonly kind: 'zeros' }>,
+  { start, plainBytes, sha256 }: DataEntry,
+  { source, room }: { readonly source: FrameSource; readonly room: Uint8Array },
   { reference, disk, signal }: MappedDisk,
 ): Promise<Uint8Array> {
-  const frame = await source.at(start, { signal });
+  const frame = await source.at(start, { signal, room });
   const { plain } = frame;
   if (frame.start === start && plain instanceof Uint8Array && plain.length === plainBytes) {
     if (Buffer.compare(await sha256OnThread(plain), sha256) === 0) return plain;

@@ -16,11 +16,7 @@ export class KnownFrames {
   constructor(maps: readonly FrameMap[], packs: number) {
     this.packs = packs;
     this.#maps = maps;
-    this.#indexes = maps.map((map) => {
-      const index = new DigestIndex((entry) => map.digestAt(entry));
-      for (let entry = 0; entry < map.length; entry += 1) if (map.digestAt(entry) !== undefined) index.add(entry);
-      return index;
-    });
+    this.#indexes = maps.map(indexDigests);
   }
 
   /** The map of the export that is most like the new one; undefined if there is none. */
@@ -100,4 +96,11 @@ function sameIn(map: FrameMap, index: number | undefined, plainBytes: number, sh
   if (index === undefined || digest === undefined || !asBuffer(digest).equals(sha256)) return undefined;
   const entry = map.at(index);
   return entry === undefined || entry.kind === 'zeros' || entry.plainBytes !== plainBytes ? undefined : entry;
+}
+
+/** Finds the entries of a map by the SHA-256 of their data. */
+export function indexDigests(map: FrameMap): DigestIndex {
+  const index = new DigestIndex((entry) => map.digestAt(entry));
+  for (let entry = 0; entry < map.length; entry += 1) if (map.digestAt(entry) !== undefined) index.add(entry);
+  return index;
 }

@@ -67,12 +67,13 @@ async function readAll(reads: readonly Promise<void>[]): Promise<void> {
 const MIN_BUFFER_BYTES = 64 * 1024;
 
 /** Rounded up to one of a few sizes, so that the budget can use the buffers again. */
-function bufferSize(bytes: number): number {
+export function bufferSize(bytes: number): number {
   const step = Math.max(MIN_BUFFER_BYTES, 2 ** (Math.floor(Math.log2(Math.max(1, bytes))) - 2));
   return Math.ceil(Math.max(1, bytes) / step) * step;
 }
 
-function divide(buffer: Uint8Array, sizes: readonly number[]): Uint8Array[] {
+/** One part after another. @param sizes bytes; together at most those of the buffer */
+export function divide(buffer: Uint8Array, sizes: readonly number[]): Uint8Array[] {
   let at = 0;
   return sizes.map((size) => buffer.subarray(at, (at += size)));
 }

@@ -87,10 +87,10 @@ test('any frame can be read alone, in one range, for every byte of it', async ()
           requests += 1;
           return rangesOf(stored)(offset, length);
         };
-        await expect(index.read(plain.length, open, signal)).rejects.toThrow(RangeError);
+        await expect(index.read(plain.length, open, { signal })).rejects.toThrow(RangeError);
         if (plain.length === 0) return;
         const at = Math.min(plain.length - 1, Math.floor(where * plain.length));
-        const frame = await index.read(at, open, signal);
+        const frame = await index.read(at, open, { signal });
         const expected = plain.subarray(frame.start, frame.start + frameSize);
         expect(frame.start).toBe(at - (at % frameSize));
         expect(frame.plain instanceof Uint8Array ? expected.equals(frame.plain) : expected.equals(Buffer.alloc(frame.plain.zeros))).toBe(

@@ -126,3 +126,23 @@ test('of a disk that only one export has, everything differs', async () => {
   ]);
   expect(disks[1]).not.toHaveProperty('secondBytes');
 });
+
+test('frames that are cut by content count once, however often a disk has them', async () => {
+  await addMap(second, 'content', 0, 1, 1, 2, 3, 4);
+  const third = (await bench.exportDisks({ codec: 'none' })).reference;
+  await addMap(third, 'content', 0, 0, 2, 3);
+  expect((await diffExports({ store: bench.store, first: third, second })).disks).toMatchObject([
+    { added: { frames: 2, bytes: FRAME_SIZE + 1000 }, gone: { frames: 0 }, by: 'maps' },
+  ]);
+});
+
+test('the size of a disk in an export of Ganeti is what was read of it', async () => {
+  const { store } = bench;
+  const config = await get(store, `${second.replace('@', '/')}/config.ini`);
+  await put(store, 'ganeti.example.com/config.ini', config.replaceAll(bench.instance.name, 'ganeti.example.com'));
+  await put(store, 'ganeti.example.com/disk0.img', await readFile(disk));
+  const { firstBytes, secondBytes } = MIXED;
+  expect((await diffExports({ store, first: second, second: 'ganeti.example.com' })).disks).toMatchObject([
+    { added: { frames: 0 }, gone: { frames: 0 }, firstBytes, secondBytes, by: 'reading' },
+  ]);
+});

@@ -4,10 +4,15 @@ import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { readDump } from '../exports/read-dump.ts';
 import { startCall } from '../flow/session.ts';
+import { entriesOf } from '../frames/decode-map.ts';
+import type { DigestIndex } from '../frames/digest-index.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import type { DigestedFrame } from '../frames/digested-frames.ts';
 import { cutIntoFrames, framesOfMap } from '../frames/digested-frames.ts';
+import { FrameMap } from '../frames/frame-map.ts';
+import { indexDigests } from '../frames/known-frames.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
+import type { PlainPiece } from '../frames/types.ts';
 import { FRAME_SIZE } from '../frames/types.ts';
 import { withFirstError } from '../report/first-error.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
@@ -33,7 +38,7 @@ export interface DiskDifference {
   readonly added: FrameTotal;
   /** What the first export has, and the second lacks. */
   readonly gone: FrameTotal;
-  /** Plain bytes of the disk in each; absent where an export does not have it, or does not know. */
+  /** Plain bytes of the disk in each; absent where an export does not have it. */
   readonly firstBytes?: number;
   readonly secondBytes?: number;
   /** `maps`: nothing but frame maps was read. */
@@ -73,10 +78,13 @@ async function runDiff({ store, first, second, ...options }: DiffRequest): Promi
 interface Side {
   readonly found: StoredExport;
   readonly dump: StoredDump | undefined;
+  /** Of the disk. Reading counts them, since Ganeti does not note them. */
+  plainBytes: number | undefined;
 }
 
 function sideOf(found: StoredExport, disk: number): Side {
-  return { found, dump: found.dumps.find(({ index }) => index === disk) };
+  const dump = found.dumps.find(({ index }) => index === disk);
+  return { found, dump, plainBytes: dump?.record?.plainBytes };
 }
 
 interface DiffOptions {
@@ -90,12 +98,14 @@ async function diffDisk([first, second]: readonly [Side, Side], options: DiffOpt
   const usesMap = ({ dump }: Side): boolean => dump === undefined || (cut === undefined ? isCutAsRead(dump) : true);
   const frames = (side: Side): AsyncIterable<DigestedFrame> => (usesMap(side) ? mappedFrames(side, options) : readFrames(side, options));
   const counts =
-    cut === 'content' ? await compareAnywhere(frames(first), frames(second)) : await compareInPlace(frames(first), frames(second));
+    cut === 'content'
+      ? compareAnywhere(await mapOf(first, options), await mapOf(second, options))
+      : await compareInPlace(frames(first), frames(second));
   return {
     disk: options.disk,
     ...counts,
-    ...sizeOf('firstBytes', first.dump),
-    ...sizeOf('secondBytes', second.dump),
+    ...(first.plainBytes === undefined ? {} : { firstBytes: first.plainBytes }),
+    ...(second.plainBytes === undefined ? {} : { secondBytes: second.plainBytes }),
     by: usesMap(first) && usesMap(second) ? 'maps' : 'reading',
   };
 }
@@ -112,18 +122,17 @@ function isCutAsRead({ record }: StoredDump): boolean {
   return record?.map?.cut === 'place' && record.frameSize === FRAME_SIZE;
 }
 
-function sizeOf<K extends string>(name: K, dump: StoredDump | undefined): { readonly [key in K]?: number } {
-  const bytes = dump?.record?.plainBytes;
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- TypeScript does not follow computed names
-  return (bytes === undefined ? {} : { [name]: bytes }) as { readonly [key in K]?: number };
+/** Of a disk that an export does not have, an empty one. */
+async function mapOf({ found, dump }: Side, { signal }: DiffOptions): Promise<FrameMap> {
+  return (dump && (await found.frameMap(dump.index, { signal }))) ?? new FrameMap();
 }
 
-async function* mappedFrames({ found, dump }: Side, { signal }: DiffOptions): AsyncGenerator<DigestedFrame, void, undefined> {
-  const map = dump && (await found.frameMap(dump.index, { signal }));
-  if (map !== undefined) yield* framesOfMap(map);
+async function* mappedFrames(side: Side, options: DiffOptions): AsyncGenerator<DigestedFrame, void, undefined> {
+  yield* framesOfMap(await mapOf(side, options));
 }
 
-async function* readFrames({ found, dump }: Side, { disk, reporter, signal }: DiffOptions): AsyncGenerator<DigestedFrame, void, undefined> {
+async function* readFrames(side: Side, { disk, reporter, signal }: DiffOptions): AsyncGenerator<DigestedFrame, void, undefined> {
+  const { found, dump } = side;
   if (dump === undefined) return;
   const pieces = readDump(found, dump, {
     budget: new MemoryBudget(DEFAULT_BUDGET_BYTES),
@@ -131,7 +140,15 @@ async function* readFrames({ found, dump }: Side, { disk, reporter, signal }: Di
     onProgress: reporter.progressOf(disk, () => dump.record?.plainBytes),
     warn: (message, index) => reporter.warn(message, index),
   });
-  yield* cutIntoFrames(pieces, FRAME_SIZE);
+  yield* cutIntoFrames(counted(pieces, side), FRAME_SIZE);
+}
+
+async function* counted(pieces: AsyncIterable<PlainPiece>, side: Side): AsyncGenerator<PlainPiece, void, undefined> {
+  side.plainBytes = 0;
+  for await (const piece of pieces) {
+    side.plainBytes += piece instanceof Uint8Array ? piece.length : piece.zeros;
+    yield piece;
+  }
 }
 
 /** Both streams side by side, each in the order of its places. */
@@ -162,29 +179,32 @@ async function nextOf(frames: AsyncIterator<DigestedFrame>): Promise<DigestedFra
 }
 
 /** Data that only moved does not count as different. */
-async function compareAnywhere(
-  first: AsyncIterable<DigestedFrame>,
-  second: AsyncIterable<DigestedFrame>,
-): Promise<Pick<DiskDifference, 'added' | 'gone'>> {
-  const before = await bySha256(first);
-  const after = await bySha256(second);
-  const [added, gone] = [new Count(), new Count()];
-  for (const [sha256, frame] of after) if (!before.has(sha256)) added.add(frame);
-  for (const [sha256, frame] of before) if (!after.has(sha256)) gone.add(frame);
-  return { added, gone };
+function compareAnywhere(first: FrameMap, second: FrameMap): Pick<DiskDifference, 'added' | 'gone'> {
+  const before = { map: first, index: indexDigests(first) };
+  const after = { map: second, index: indexDigests(second) };
+  return { added: countMissing(after, before), gone: countMissing(before, after) };
 }
 
-async function bySha256(frames: AsyncIterable<DigestedFrame>): Promise<ReadonlyMap<string, DigestedFrame>> {
-  const known = new Map<string, DigestedFrame>();
-  for await (const frame of frames) known.set(frame.sha256, frame);
-  return known;
+interface IndexedMap {
+  readonly map: FrameMap;
+  readonly index: DigestIndex;
+}
+
+/** The frames that another disk does not have, each once. */
+function countMissing({ map, index }: IndexedMap, other: IndexedMap): FrameTotal {
+  const missing = new Count();
+  for (const { index: number, entry } of entriesOf(map)) {
+    if (entry.kind === 'zeros' || index.find(entry.sha256) !== number) continue;
+    if (other.index.find(entry.sha256) === undefined) missing.add(entry);
+  }
+  return missing;
 }
 
 class Count implements FrameTotal {
   frames = 0;
   bytes = 0;
 
-  add({ plainBytes }: DigestedFrame): void {
+  add({ plainBytes }: Pick<DigestedFrame, 'plainBytes'>): void {
     this.frames += 1;
     this.bytes += plainBytes;
   }

@@ -7,6 +7,7 @@ import { expect, test } from 'vitest';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { SAMPLE_FRAME_BYTES, SampleLineage } from '../../test/sample-lineage.ts';
+import { get, put } from '../../test/sample-export.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { sampleInstance } from '../../test/sample-instance.ts';
 import type { ImportRequest } from './import.ts';
@@ -105,6 +106,46 @@ test('with a frame map, frames that the disk holds are not read from the store',
   await writeFile(path, Buffer.alloc(9 * FRAME));
   await bench.importDisks(reference, { instance, resume: true });
   expect((await readFile(path)).equals(Buffer.concat(changed))).toBe(true);
+});
+
+test.each([
+  ['frame map is lost', 'disk0.map', undefined],
+  ['frame map is damaged', 'disk0.map', /disk0\.map of \S+ is damaged: .*; the disk is compared with its dump/],
+  ['frame table is lost', 'frames.table', undefined],
+  ['frame table is damaged', 'frames.table', /frames\.table of \S+ is damaged: .*; the dump is read without it/],
+])('a dump that is complete by itself does not need its map: its %s', async (what, name, warning) => {
+  const store = new MemoryStore();
+  await using bench = await makeOperationBench({ store });
+  await writeFile(bench.instance.disks[0]?.path ?? '', DISK);
+  const { reference } = await bench.exportDisks({ incremental: true });
+  const key = `${reference.replace('@', '/')}/${name}`;
+  if (what.endsWith('lost')) await store.remove([key]);
+  else await put(store, key, (await get(store, key)).replace(/.$/s, '?'));
+  const path = bench.directory.file('target.img');
+  await writeFile(path, Buffer.concat([DISK.subarray(0, 8 * MiB), Buffer.alloc(4 * MiB)]));
+  const instance = { ...bench.instance, disks: [{ path, access: 'rw' as const }] };
+  const { resumed, warnings } = await bench.importDisks(reference, { instance, resume: true });
+  expect((await readFile(path)).equals(DISK)).toBe(true);
+  expect(resumed).toMatchObject([{ disk: 0, writtenBytes: 4 * MiB }]);
+  expect(warnings).toEqual([warning === undefined ? expect.stringContaining(name) : expect.stringMatching(warning)]);
+});
+
+test('an export that needs its map is refused if that is damaged, and reads it once', async () => {
+  const store = new MemoryStore();
+  const lineage = new SampleLineage(store);
+  const frames = [randomBytes(FRAME), randomBytes(FRAME)];
+  await lineage.full(frames, 'zstd', 'raw');
+  const { reference } = await lineage.incremental(frames.with(1, randomBytes(FRAME)), { os: 'raw' });
+  const maps: string[] = [];
+  const watched = watchedStore(store, { before: (call) => void (/^read .*disk0\.map/.test(call) && maps.push(call)) });
+  await using bench = await makeOperationBench({ store: watched });
+  const path = bench.directory.file('target.img');
+  await writeFile(path, Buffer.alloc(2 * FRAME));
+  const instance = sampleInstance({ os: 'raw', disks: [{ path, access: 'rw' }] });
+  await bench.importDisks(reference, { instance, resume: true });
+  expect(maps).toHaveLength(1);
+  await store.remove([`${reference.replace('@', '/')}/disk0.map`]);
+  await expect(bench.importDisks(reference, { instance, resume: true })).rejects.toMatchObject({ code: 'MAP_DAMAGED' });
 });
 
 test('a script starts anew, and that is said', async () => {
