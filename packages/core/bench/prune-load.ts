@@ -95,13 +95,15 @@ const collectGarbage: () => void = (() => {
 const marker = new MemoryStore();
 let highestBytes = 0;
 
+/** One of 20 instances, and the last. */
+function isSampled(instance: string): boolean {
+  const number = Number(/\d+/.exec(instance)?.[0]);
+  return number % 20 === 19 || number === INSTANCES - 1;
+}
+
 async function* list(prefix: string): AsyncGenerator<ObjectInfo> {
   let listed = 0;
   for (let number = 0; number < INSTANCES; number += 1) {
-    if (number % 20 === 19) {
-      collectGarbage();
-      highestBytes = Math.max(highestBytes, process.memoryUsage().heapUsed);
-    }
     const instance = nameOf(number);
     if (prefix !== '' && prefix !== `${instance}/`) continue;
     for (let day = 0; day < DAYS; day += 1) {
@@ -120,6 +122,11 @@ async function read(key: string): Promise<ByteSource> {
   if (id === undefined) return await marker.read(key);
   counts.read += 1;
   const day = (Date.UTC(Number(id.slice(0, 4)), Number(id.slice(4, 6)) - 1, Number(id.slice(6, 8))) - START) / DAY_MS;
+  if (day === DAYS - 1 && isSampled(instance)) {
+    // Everything of the instance is in memory now.
+    collectGarbage();
+    highestBytes = Math.max(highestBytes, process.memoryUsage().heapUsed);
+  }
   const bytes = Buffer.from(renderManifest(manifestOf(instance, day)));
   async function* chunks(): AsyncGenerator<Uint8Array> {
     yield bytes;

@@ -26,18 +26,16 @@ interface Waiting {
 export class Stage {
   readonly #waiting: Waiting[] = [];
   readonly #killed = new Set<number>();
-  #running = 0;
+  readonly #running = new Set<number>();
   /** Calls that happened. */
   steps = 0;
 
   /** Starts a process; its calls wait until they are picked. What it rejects with is given to `failed`. */
-  start(work: () => Promise<unknown>, failed: (error: unknown) => void): void {
-    this.#running += 1;
+  start(actor: number, work: () => Promise<unknown>, failed: (error: unknown) => void): void {
+    this.#running.add(actor);
     void work()
       .catch(failed)
-      .finally(() => {
-        this.#running -= 1;
-      });
+      .finally(() => this.#running.delete(actor));
   }
 
   /** Resolves when the actor may make its call. */
@@ -59,16 +57,18 @@ export class Stage {
   /** Lets calls happen until all processes have ended: `pick` says which is next, by the processes whose calls wait. */
   async play(pick: (actors: readonly number[]) => number): Promise<void> {
     for (;;) {
-      // What the last call set off has come to its next call, or to its end.
-      await new Promise((resolve) => void setImmediate(resolve));
-      if (this.#waiting.length > 0) {
-        const [next] = this.#waiting.splice(pick(this.#waiting.map(({ actor }) => actor)), 1);
-        this.steps += 1;
-        next?.go();
-      } else if (this.#running === 0) {
-        return;
-      }
+      await this.#settle();
+      if (this.#running.size === 0) return;
+      const [next] = this.#waiting.splice(pick(this.#waiting.map(({ actor }) => actor)), 1);
+      this.steps += 1;
+      next?.go();
     }
+  }
+
+  /** What the last call set off has come to its next call, or to its end: so a history can be played again. */
+  async #settle(): Promise<void> {
+    do await new Promise((resolve) => void setImmediate(resolve));
+    while ([...this.#running].some((actor) => !this.#waiting.some((waiting) => waiting.actor === actor)));
   }
 }
 
@@ -80,6 +80,7 @@ export function stagedStore(
     actor,
     listing,
     isFull,
+    isDenied,
     after,
   }: {
     readonly stage: Stage;
@@ -87,12 +88,15 @@ export function stagedStore(
     readonly listing: Listing;
     /** Whether there is no space for another object. */
     readonly isFull: () => boolean;
+    /** Whether it has no right to make this call. */
+    readonly isDenied: (call: string) => boolean;
     readonly after: (call: string) => void;
   },
 ): Store {
   const store = watchedStore(new MemoryStore(memory), {
     before: async (call) => {
       await stage.turn(actor);
+      if (isDenied(call)) throw new StoreError('denied', { message: 'not allowed' });
       if (call.startsWith('commit') && isFull()) throw new StoreError('full', { message: 'there is no space' });
     },
     after: (call) => after(call),

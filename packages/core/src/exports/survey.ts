@@ -7,8 +7,10 @@ import type { ExportDirectory } from './directories.ts';
 import { isCutOff, isRemoved, readAllDirectories } from './directories.ts';
 import { examine } from './examine.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
+import { packKey } from './export-objects.ts';
 import { CLAIM_FILE, FRAMES_FILE, isMapName, MANIFEST_FILE } from './layout.ts';
-import type { Manifest } from './manifest.ts';
+import type { DumpRecord, Manifest } from './manifest.ts';
+import type { PackRecord } from './packs.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
 
 /** How many directories are looked at at once. */
@@ -43,9 +45,34 @@ export async function* surveyStore(store: Store, options: SurveyOptions = {}): A
   const { without, signal = new AbortController().signal } = options;
   for await (const all of readAllDirectories(store, undefined, { signal })) {
     const directories = all.filter((directory) => without?.(directory) !== true);
-    yield await sideBySide(directories, MAX_PARALLEL_READS, signal, (directory, signal) =>
-      surveyDirectory(store, directory, { ...options, signal }),
+    const packs = new SharedPacks();
+    yield await sideBySide(directories, MAX_PARALLEL_READS, signal, async (directory, signal) =>
+      packs.shared(await surveyDirectory(store, directory, { ...options, signal })),
     );
+  }
+}
+
+/** The exports of an instance refer to the same packs over and over: in memory, each pack has one record. */
+class SharedPacks {
+  readonly #known = new Map<string, PackRecord>();
+
+  shared(found: Surveyed): Surveyed {
+    if (found.state !== 'export') return found;
+    const { manifest } = found;
+    return { ...found, manifest: { ...manifest, dumps: manifest.dumps.map((dump) => this.#dump(dump)) } };
+  }
+
+  #dump(dump: DumpRecord): DumpRecord {
+    const { map } = dump;
+    return map === undefined ? dump : { ...dump, map: { ...map, packs: map.packs.map((pack) => this.#pack(pack)) } };
+  }
+
+  #pack(pack: PackRecord): PackRecord {
+    const key = `${packKey(pack)} ${pack.codec} ${pack.size} ${pack.sha256}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    this.#known.set(key, pack);
+    return pack;
   }
 }
 
