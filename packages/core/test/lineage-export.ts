@@ -29,9 +29,6 @@ export interface LineageExport {
   readonly frames: readonly string[];
   /** `INSTANCE@EXPORT-ID` of a complete export. */
   readonly parent?: string | undefined;
-  readonly runId?: string;
-  /** Called with its reference as soon as it has one. */
-  readonly claimed?: (reference: string) => void;
   /** Called between the steps of an export. */
   readonly step?: ((step: 'read' | 'claimed' | 'looked' | 'packed') => Promise<void>) | undefined;
 }
@@ -44,12 +41,7 @@ export async function writeLineageExport(store: Store, request: LineageExport): 
   const places = old === undefined ? [] : await placesOf(store, old);
   await step?.('read');
   const owners = new Set(packs.map((pack) => formatExportReference(pack.instance, pack.exportId)));
-  const claim = await claimExport(
-    store,
-    { ...sampleHeader, ...(request.runId === undefined ? {} : { runId: request.runId }), instance, started, parents: [...owners] },
-    {},
-  );
-  request.claimed?.(formatExportReference(instance, claim.id));
+  const claim = await claimExport(store, { ...sampleHeader, instance, started, parents: [...owners] }, {});
   const prefix = exportPrefix(instance, claim.id);
   const written: string[] = [];
   try {

@@ -1,10 +1,9 @@
-import type { Store } from '@gantry/transport';
 import { crc32 } from 'node:zlib';
+import type { Store } from '@gantry/transport';
 import { parseExportReference } from '../src/exports/export-id.ts';
 import { readManifest } from '../src/exports/examine.ts';
 import { readFrameMap } from '../src/exports/frame-maps.ts';
 import { openExport } from '../src/exports/open-export.ts';
-import type { PackRecord } from '../src/exports/packs.ts';
 import type { ParentDisk } from '../src/exports/parents.ts';
 import { confirmParents, packsOfParent, parentReferences, ParentUnusable } from '../src/exports/parents.ts';
 import { readDump } from '../src/exports/read-dump.ts';

@@ -343,13 +343,19 @@ function directoryOf(key: string): string {
   return key.split('/').slice(0, 2).join('/');
 }
 
-const EXPECTED_ERRORS: ReadonlySet<string> = new Set([
-  // It was removed meanwhile.
-  ...['EXPORT_NOT_FOUND', 'EXPORT_INCOMPLETE', 'MAP_DAMAGED', 'DUMP_MISSING', 'PACK_MISSING', 'MANIFEST_DAMAGED', 'STORE_NOT_FOUND'],
-  // Another one has this place, or another process is at work there, or was told to clear it.
-  ...['EXPORT_EXISTS', 'BUSY', 'STORE_FAILED'],
-  ...['STORE_FULL', 'STORE_DENIED'],
-]);
+/** It was removed meanwhile. */
+const GONE = [
+  'EXPORT_NOT_FOUND',
+  'EXPORT_INCOMPLETE',
+  'MAP_DAMAGED',
+  'DUMP_MISSING',
+  'PACK_MISSING',
+  'MANIFEST_DAMAGED',
+  'STORE_NOT_FOUND',
+];
+/** Another export has the place, or another process is at work there, or was told to clear it. */
+const TAKEN = ['EXPORT_EXISTS', 'BUSY', 'STORE_FAILED'];
+const EXPECTED_ERRORS: ReadonlySet<string> = new Set([...GONE, ...TAKEN, 'STORE_FULL', 'STORE_DENIED']);
 
 function isExpected(error: unknown): boolean {
   if (error instanceof Killed) return true;
