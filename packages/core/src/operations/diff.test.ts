@@ -128,11 +128,11 @@ test('of a disk that only one export has, everything differs', async () => {
 });
 
 test('frames that are cut by content count once, however often a disk has them', async () => {
-  await addMap(second, 'content', 0, 1, 1, 2, 3, 4);
+  await addMap(second, 'content', 0, 1, 1, 3, 4);
   const third = (await bench.exportDisks({ codec: 'none' })).reference;
-  await addMap(third, 'content', 0, 0, 2, 3);
+  await addMap(third, 'content', 0, 0, 2, 3, 4);
   expect((await diffExports({ store: bench.store, first: third, second })).disks).toMatchObject([
-    { added: { frames: 2, bytes: FRAME_SIZE + 1000 }, gone: { frames: 0 }, by: 'maps' },
+    { added: { frames: 1, bytes: FRAME_SIZE }, gone: { frames: 0 }, by: 'maps' },
   ]);
 });
 
