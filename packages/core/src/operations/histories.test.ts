@@ -27,7 +27,7 @@ import { pruneStore } from './prune.ts';
 
 const STEPS = Number(process.env['GANTRY_HISTORY_STEPS'] ?? 10_000);
 /** On average, or a few more. */
-const CALLS_PER_HISTORY = 120;
+const CALLS_PER_HISTORY = 180;
 const INSTANCES = ['db1', 'web1'];
 const START = Date.UTC(2026, 0, 1);
 const DAY_MS = 24 * 60 * 60_000;
