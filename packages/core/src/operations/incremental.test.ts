@@ -324,8 +324,19 @@ describe('an exporter', () => {
     await bench.fill('AB');
     const first = await bench.next();
     await bench.fill('AC');
-    // Two hosts, which share neither locks nor state.
-    const hosts = ['one', 'two'].map((host) => ({ store: new MemoryStore(memory), stateDirectory: bench.directory.file(host) }));
+    // Two hosts, which share neither locks nor state; each has chosen its parent before the other goes on.
+    const chosen = Promise.withResolvers<void>();
+    let waiting = 0;
+    const before = async (call: string): Promise<void> => {
+      if (!/^begin .*\/export\.claim$/.test(call)) return;
+      waiting += 1;
+      if (waiting >= 2) chosen.resolve();
+      await chosen.promise;
+    };
+    const hosts = ['one', 'two'].map((host) => ({
+      store: watchedStore(new MemoryStore(memory), { before }),
+      stateDirectory: bench.directory.file(host),
+    }));
     const made = await Promise.all(hosts.map((host) => bench.next(host)));
     for (const { reference, incremental } of made) {
       expect(incremental).toMatchObject({ parents: [first.reference], known: frames(1), new: frames(1) });
