@@ -5,7 +5,7 @@ import { watchedStore } from '../../test/watched-store.ts';
 import { renderCutOff } from './cut-off-maps.ts';
 import { findCutOff } from './cut-off.ts';
 
-/** What an export has left of two disks, whose maps have so many entries. */
+/** What an export has left of two disks, whose maps have this many entries. */
 async function leave(store: MemoryStore, id: string, entries: readonly [number, number]): Promise<void> {
   const maps = entries.map((count, disk) => {
     const lines = [`pack 0 disk${disk}.pack.zst zstd ${100 * count} ${'ab'.repeat(32)}`];

@@ -8,7 +8,7 @@ import type { ParentDisk } from './parents.ts';
 
 const SHA256 = 'ab'.repeat(32);
 
-/** The packs of so many exports. */
+/** The packs of this many exports. */
 function packsOf(instance: string, count: number, name = 'disk0.pack.zst'): readonly PackRecord[] {
   return Array.from({ length: count }, (_, index) => ({
     instance,

@@ -212,7 +212,7 @@ describe('an export whose claim stayed beside it', () => {
     return found.map(({ name, complete, removed }) => `${name} ${complete ? 'complete' : ''}${removed ? 'removed' : ''}`);
   }
 
-  /** Removes the first export; the process is killed after so many calls that change something. @returns whether it was */
+  /** Removes the first export; the process is killed after this many calls that change something. @returns whether it was */
   async function removeUntil(calls: number): Promise<boolean> {
     let left = calls;
     const dying = watchedStore(store, {

@@ -10,7 +10,7 @@ import { objectMark } from '../exports/verification.ts';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import { GantryError } from '../report/errors.ts';
 
-/** Gathers what verifying finds, so that everything else is verified all the same. */
+/** Gathers what verifying finds, so that everything else is verified anyway. */
 export class FoundProblems {
   readonly #address: string;
   readonly #signal: AbortSignal | undefined;

@@ -269,7 +269,7 @@ class World {
         try {
           side.after(actor, call);
         } catch (error) {
-          // Whoever made the call may take it for an error of the store.
+          // The caller may take it for an error of the store.
           errors.push(error);
         }
       },
@@ -323,7 +323,7 @@ interface Performing {
   readonly storeOf: (side: SideName) => Store;
 }
 
-/** As `gantry clean` does; with `force`, as one that is told to remove what a process elsewhere may be writing. */
+/** As `gantry clean` does; with `force`, as one that is asked to remove what a process elsewhere may be writing. */
 async function cleanStore(store: Store, force: boolean): Promise<void> {
   for (const unfinished of await findUnfinished(store)) {
     if (unfinished.owner !== 'dead' && !force) continue;
@@ -353,7 +353,7 @@ const GONE = [
   'MANIFEST_DAMAGED',
   'STORE_NOT_FOUND',
 ];
-/** Another export has the place, or another process is at work there, or was told to clear it. */
+/** Another export has the place, or another process is at work there, or was asked to clear it. */
 const TAKEN = ['EXPORT_EXISTS', 'BUSY', 'STORE_FAILED'];
 const EXPECTED_ERRORS: ReadonlySet<string> = new Set([...GONE, ...TAKEN, 'STORE_FULL', 'STORE_DENIED']);
 

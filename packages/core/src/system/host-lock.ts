@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { errnoName } from './errno-name.ts';
 
 /**
- * Takes a lock that only one holder on this host can have at a time, whichever user runs it, without waiting. It is held until it is
+ * Takes a lock that only one holder on this host can have at a time, also for other users, without waiting. It is held until it is
  * disposed or the process ends: the address of an abstract Unix socket (unix(7)), which needs no file and no permission.
  *
  * Processes in another network namespace have locks of their own.

@@ -105,7 +105,7 @@ export async function settleMarks(client: QmpClient, marks: readonly MarkedDisk[
 }
 
 /**
- * Removes the bitmap of a mark, on whichever node it is. With its QEMU it has gone by itself.
+ * Removes the bitmap of a mark, on the node that has it. With its QEMU it has gone by itself.
  * @throws Error with why it is still there; the signal's reason
  */
 export async function forgetMark(mark: ChangeMark, signal: AbortSignal): Promise<void> {
