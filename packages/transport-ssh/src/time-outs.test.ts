@@ -80,10 +80,9 @@ describe.each(ENGINES)('by %s', (engine) => {
     await using channel = await connection.openChannel({ command: 'echo here; exec cat' });
     await once(channel.output, 'data');
     await frozen.freeze();
-    // ssh has the same limit: on a busy machine, its own is first.
     await expect(connection.openChannel({ command: 'true' })).rejects.toMatchObject({
       code: 'unavailable',
-      message: expect.stringMatching(/2 s|did not answer/),
+      message: expect.stringContaining('2 s'),
     });
   });
 

@@ -4,6 +4,9 @@ import type { ChannelRequest } from '../channel.ts';
 /** How many unanswered keep-alive messages end a connection. */
 const KEEP_ALIVE_TRIES = 3;
 
+/** How much later than the engine ssh itself gives up, seconds: what the engine says of a slow peer is more precise. */
+const LATER_SECONDS = 5;
+
 /** The arguments of `ssh` that identify the peer, without the command. */
 export function peerArguments(address: SshAddress): readonly string[] {
   return [
@@ -35,7 +38,7 @@ export function sshArguments(address: SshAddress, request: ChannelRequest, { may
     PasswordAuthentication: 'no',
     KbdInteractiveAuthentication: 'no',
     StrictHostKeyChecking: address.hostKeys === 'accept-new' ? 'accept-new' : 'yes',
-    ConnectTimeout: String(address.connectTimeoutMs / 1000),
+    ConnectTimeout: String(address.connectTimeoutMs / 1000 + LATER_SECONDS),
     ServerAliveInterval: String(address.keepAliveMs / 1000),
     ServerAliveCountMax: String(KEEP_ALIVE_TRIES),
     // The data is compressed already; a shared connection would share its window and its failures.
