@@ -5,6 +5,7 @@ import { GantryError } from '../report/errors.ts';
 import { hostProcessSchema } from '../system/process-owner.ts';
 import { exportPrefix, makeExportId } from './export-id.ts';
 import { CLAIM_FILE, isDumpName } from './layout.ts';
+import { orNothing } from './or-nothing.ts';
 import { allowWriteOnly } from './write-only.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
 
@@ -157,12 +158,7 @@ async function tryToClaim(
 }
 
 async function isEmpty(store: Store, prefix: string, options: CallOptions): Promise<boolean> {
-  try {
-    for await (const _found of store.list(prefix, options)) return false;
-  } catch (error) {
-    // The place is created by the first write.
-    if (!isStoreError(error, 'not-found')) throw error;
-  }
+  for await (const _found of orNothing(store.list(prefix, options))) return false;
   return true;
 }
 

@@ -10,6 +10,7 @@ import { examine } from './examine.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { CLAIM_FILE, MANIFEST_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
+import { orNothing } from './or-nothing.ts';
 import { lockPlace } from './place-lock.ts';
 import { clearUnfinished, findUnfinished } from './unfinished.ts';
 import { allowWriteOnly } from './write-only.ts';
@@ -54,12 +55,7 @@ export async function lookAtPlace(store: Store, { instance, id }: CopyId, option
 /** By their names. */
 async function filesBelow(store: Store, prefix: string, options: CallOptions): Promise<Map<string, ObjectInfo>> {
   const files = new Map<string, ObjectInfo>();
-  try {
-    for await (const info of store.list(prefix, options)) files.set(info.key.slice(prefix.length), info);
-  } catch (error) {
-    // The place is created by the first write.
-    if (!isStoreError(error, 'not-found')) throw error;
-  }
+  for await (const info of orNothing(store.list(prefix, options))) files.set(info.key.slice(prefix.length), info);
   return files;
 }
 

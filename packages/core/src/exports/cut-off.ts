@@ -8,7 +8,9 @@ import { isCutOff, placeOf, readAllDirectories } from './directories.ts';
 import { compareExportIds, exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
 import { CLAIM_FILE, CUT_OFF_FILE, isMapName, mapFileName, MANIFEST_FILE } from './layout.ts';
 import { PackDigests } from './pack-digests.ts';
+import { orNothing } from './or-nothing.ts';
 import { lockPlace } from './place-lock.ts';
+import { removeFiles } from './remove-files.ts';
 import { writeRemoved } from './removed.ts';
 import { writeText } from './small-object.ts';
 import type { UnfinishedExport } from './unfinished.ts';
@@ -62,10 +64,7 @@ export async function keepUnfinished(store: Store, unfinished: UnfinishedExport,
     { ...options, keys: unfinished.pending.map(({ key }) => key) },
   );
   const rest = names.filter((name) => !kept.has(name) && name !== CLAIM_FILE);
-  await store.remove(
-    rest.map((name) => `${prefix}${name}`),
-    options,
-  );
+  await removeFiles(store, place, rest, options);
   const maps = await digestMaps(store, prefix, [...kept].filter(isMapName), options);
   if (!(await markCutOff(store, place, { runId, maps }, options))) return false;
   await store.remove([claimKey], options);
@@ -113,7 +112,7 @@ export async function findCutOff(
   options: CallOptions,
 ): Promise<FoundCutOff> {
   const found: CutOffDisk[] = [];
-  const all = await everyDirectory(store, instance, options);
+  const all = (await Array.fromAsync(orNothing(readAllDirectories(store, instance, options)))).flat();
   const newest = all.findLast(({ files }) => files.has(MANIFEST_FILE))?.id;
   const cutOff = all.filter(isCutOff);
   const later = cutOff.filter(({ id }) => newest === undefined || compareExportIds(id, newest) > 0).toReversed();
@@ -147,16 +146,6 @@ export async function forgetCutOff(store: Store, instance: string, ids: readonly
     ids.map((id) => `${exportPrefix(instance, id)}${CUT_OFF_FILE}`),
     options,
   );
-}
-
-async function everyDirectory(store: Store, instance: string, options: CallOptions): Promise<readonly ExportDirectory[]> {
-  try {
-    return (await Array.fromAsync(readAllDirectories(store, instance, options))).flat();
-  } catch (error) {
-    // The place is created by the first export.
-    if (isStoreError(error, 'not-found')) return [];
-    throw error;
-  }
 }
 
 /** `INSTANCE@EXPORT-ID` of what is left of the exports, and of every export on whose packs it rests. */

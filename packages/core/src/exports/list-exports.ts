@@ -3,6 +3,7 @@ import { isStoreError } from '@gantry/transport';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 import { sideBySide } from '../system/side-by-side.ts';
+import { sum } from '../system/sum.ts';
 import type { ConfigDescription } from './config-import.ts';
 import { codecOfCompression } from './config-import.ts';
 import type { ExportDirectory } from './directories.ts';
@@ -269,8 +270,4 @@ function firstProblem<T>(items: readonly T[], problemOf: (item: T) => Problem | 
 
 function storedBytes({ files }: ExportDirectory): number {
   return sum([...files.values()].map(({ size }) => size));
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
 }

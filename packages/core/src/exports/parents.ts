@@ -10,6 +10,7 @@ import type { FrameCut } from './frame-cuts.ts';
 import { MANIFEST_FILE } from './layout.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
 import { openExport } from './open-export.ts';
+import { orNothing } from './or-nothing.ts';
 import type { PackRecord } from './packs.ts';
 import { readUsablePacks } from './usable-packs.ts';
 
@@ -66,13 +67,8 @@ async function ownParents(
 /** The ids of the exports of an instance that have a manifest, the newest first. */
 export async function completeExports(store: Store, instance: string, options: CallOptions): Promise<readonly string[]> {
   const ids: string[] = [];
-  try {
-    for await (const directories of readDirectories(store, instance, options))
-      for (const { id, files } of directories) if (files.has(MANIFEST_FILE)) ids.push(id);
-  } catch (error) {
-    // The place is created by the first export.
-    if (!isStoreError(error, 'not-found')) throw error;
-  }
+  for await (const directories of orNothing(readDirectories(store, instance, options)))
+    for (const { id, files } of directories) if (files.has(MANIFEST_FILE)) ids.push(id);
   return ids.toReversed();
 }
 

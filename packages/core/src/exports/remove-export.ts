@@ -5,11 +5,12 @@ import type { ConfigDescription } from './config-import.ts';
 import type { ExportDirectory } from './directories.ts';
 import { isRemoved, isSameRemoved, readAllDirectories } from './directories.ts';
 import { examine } from './examine.ts';
-import { exportPrefix, formatExportReference, GANETI_ID, parseExportReference } from './export-id.ts';
+import { formatExportReference, GANETI_ID, parseExportReference } from './export-id.ts';
 import { findExport } from './find-export.ts';
 import { CONFIG_FILE, REMOVED_FILE, SUMS_FILE } from './layout.ts';
 import { PackUses } from './pack-uses.ts';
 import type { Place } from './removed.ts';
+import { removeFiles } from './remove-files.ts';
 import { deletePacks, markUnused, retireExport, splitFiles, writeRemoved } from './removed.ts';
 import { withStoreErrors } from './store-errors.ts';
 import type { UsesOfExport } from './uses-of-export.ts';
@@ -84,16 +85,17 @@ async function findRemoved(
 /** Gantry's exports of the instance are in the same directory: only what Ganeti's `config.ini` names belongs to its export. */
 async function removeGaneti(
   store: Store,
-  { instance, id }: ExportDirectory,
+  directory: ExportDirectory,
   { disks }: ConfigDescription,
   options: CallOptions,
 ): Promise<RemovalResult> {
-  const prefix = exportPrefix(instance, id);
-  await store.remove(
-    disks.flatMap(({ dump }) => (dump === undefined ? [] : [`${prefix}${dump}`])),
+  await removeFiles(
+    store,
+    directory,
+    disks.flatMap(({ dump }) => dump ?? []),
     options,
   );
-  await store.remove([`${prefix}${CONFIG_FILE}`], options);
+  await removeFiles(store, directory, [CONFIG_FILE], options);
   return { keptBytes: 0, unclear: [] };
 }
 
@@ -116,8 +118,10 @@ async function removeDirectory(store: Store, directory: ExportDirectory, options
   const isWritten = isRemoved(directory) || (await retireExport(store, directory, removal.runId, options)) || files.has(REMOVED_FILE);
   const last = isWritten ? REMOVED_FILE : files.has(SUMS_FILE) ? SUMS_FILE : CONFIG_FILE;
   await removeFiles(
-    removal,
+    store,
+    directory,
     rest.filter((name) => name !== last),
+    options,
   );
   const unused = before.unclear.length > 0 ? [] : namesOf(directory, packs, before.uses);
   const isBarred = unused.length > 0 && (!isWritten || (await barPacks(removal, unused)));
@@ -126,7 +130,7 @@ async function removeDirectory(store: Store, directory: ExportDirectory, options
   if (gone.length > 0 && !(await isSameRemoved(store, directory, options))) return broughtBack(directory, packs);
   await deletePacks(store, directory, gone, options);
   const kept = packs.filter((name) => !gone.includes(name));
-  if (kept.length === 0) await removeFiles(removal, [last]);
+  if (kept.length === 0) await removeFiles(store, directory, [last], options);
   // By now there is space for it. New exports still must not refer to the packs: another removal may have counted on that.
   else if (!isWritten && (await markUnused(store, directory, kept, { ...options, runId: removal.runId })))
     await writeRemoved(store, directory, removal.runId, options);
@@ -153,14 +157,6 @@ async function barPacks(removal: Removal, unused: readonly string[]): Promise<bo
   const { store, directory, packs, runId, options } = removal;
   if (await markUnused(store, directory, unused, { ...options, runId })) return true;
   if (unused.length < packs.length) return false;
-  await removeFiles(removal, [REMOVED_FILE]);
+  await removeFiles(store, directory, [REMOVED_FILE], options);
   return true;
-}
-
-async function removeFiles({ store, directory, options }: Removal, names: readonly string[]): Promise<void> {
-  const prefix = exportPrefix(directory.instance, directory.id);
-  await store.remove(
-    names.map((name) => `${prefix}${name}`),
-    options,
-  );
 }

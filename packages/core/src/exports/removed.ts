@@ -4,6 +4,7 @@ import type { Tool } from '../report/version.ts';
 import { TOOL } from '../report/version.ts';
 import { exportPrefix } from './export-id.ts';
 import { CLAIM_FILE, MANIFEST_FILE, mayBePack, REMOVED_FILE, unusedMark } from './layout.ts';
+import { removeFiles } from './remove-files.ts';
 import { writeText } from './small-object.ts';
 
 /** `removed.json`: the export was removed, and its packs are kept for others. */
@@ -42,9 +43,8 @@ export interface Place {
  */
 export async function retireExport(store: Store, place: Place, runId: string, options: CallOptions): Promise<boolean> {
   const isWritten = await writeRemoved(store, place, runId, options);
-  const prefix = exportPrefix(place.instance, place.id);
-  await store.remove([`${prefix}${CLAIM_FILE}`], options);
-  await store.remove([`${prefix}${MANIFEST_FILE}`], options);
+  await removeFiles(store, place, [CLAIM_FILE], options);
+  await removeFiles(store, place, [MANIFEST_FILE], options);
   return isWritten;
 }
 
@@ -81,16 +81,9 @@ export function splitFiles(files: ReadonlyMap<string, unknown>): { readonly pack
 }
 
 /** Deletes packs to which nothing refers, then their marks. @throws StoreError */
-export async function deletePacks(store: Store, { instance, id }: Place, packs: readonly string[], options: CallOptions): Promise<void> {
-  const prefix = exportPrefix(instance, id);
-  await store.remove(
-    packs.map((pack) => `${prefix}${pack}`),
-    options,
-  );
-  await store.remove(
-    packs.map((pack) => `${prefix}${unusedMark(pack)}`),
-    options,
-  );
+export async function deletePacks(store: Store, place: Place, packs: readonly string[], options: CallOptions): Promise<void> {
+  await removeFiles(store, place, packs, options);
+  await removeFiles(store, place, packs.map(unusedMark), options);
 }
 
 async function writeIfSpace(store: Store, key: string, record: RemovedRecord | UnusedRecord, options: CallOptions): Promise<boolean> {

@@ -13,6 +13,7 @@ import type { PlainFrame, ReadFrameOptions } from '../frames/random-access.ts';
 import { readAhead } from '../system/read-ahead.ts';
 import type { MappedDisk, PackStore } from './pack-sources.ts';
 import { storedPacks } from './pack-sources.ts';
+import { sum } from '../system/sum.ts';
 
 /** A frame of a disk as it is stored. */
 export interface StoredFrame {
@@ -89,7 +90,7 @@ export class PlainFrames {
   /** Bytes of memory that reading the frame of one entry needs; 0 for zeros. */
   room(index: number): number {
     const sizes = this.#sizes(this.#entry(index));
-    return sizes.length === 0 ? 0 : bufferSize(sizes.reduce((sum, size) => sum + size, 0));
+    return sizes.length === 0 ? 0 : bufferSize(sum(sizes));
   }
 
   /**

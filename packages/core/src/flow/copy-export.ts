@@ -22,6 +22,7 @@ import { copyByMaps } from './copy-by-maps.ts';
 import type { CopyOutcome, CopyWay } from './copy-way.ts';
 import { claimRequest, copyIdOf } from './copy-way.ts';
 import { verifyDumps } from './verify-dumps.ts';
+import { sum } from '../system/sum.ts';
 
 /**
  * Copies one export. It becomes visible at the target when everything has arrived and was compared with the digests of its manifest. If the
@@ -101,5 +102,5 @@ async function sendObjects(way: CopyWay, copied: CopiedExport, objects: readonly
     });
   });
   for (const object of objects) if (kindOf(object) !== 'dump') sent.push(await copyObject(copied, object, { signal }));
-  return sent.reduce((total, bytes) => total + bytes, 0);
+  return sum(sent);
 }

@@ -8,6 +8,7 @@ import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import type { Run } from '../runs/journal.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import type { NewInstanceRecord } from './notices.ts';
+import { sum } from '../system/sum.ts';
 
 /** One disk of a new instance, and where its data comes from. */
 export interface FilledDisk {
@@ -85,7 +86,7 @@ async function makeAndFill(
     }),
   );
   await incoming.complete({ signal });
-  return bytes.reduce((total, number) => total + number, 0);
+  return sum(bytes);
 }
 
 /** Whether nothing is left of the instance, nor will be. Never rejects. */

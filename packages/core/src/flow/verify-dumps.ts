@@ -13,6 +13,7 @@ import type { Reporter } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import { oneProblem } from './verify-stored.ts';
+import { sum } from '../system/sum.ts';
 
 interface VerifyDumpsOptions {
   readonly reporter: Reporter;
@@ -56,7 +57,7 @@ export async function verifyDumps(
   });
   const failure = oneProblem(failures.toSorted((a, b) => (a.disk ?? 0) - (b.disk ?? 0)));
   if (failure !== undefined) throw failure;
-  return bytes.reduce((total, number) => total + number, 0);
+  return sum(bytes);
 }
 
 /** @throws GantryError `MANIFEST_DAMAGED` where the export should have frame tables that cannot be read */

@@ -2,6 +2,7 @@ import type { FrameInMap, PatchInMap, PlacedEntry, ZerosInMap } from './frame-ma
 import type { BudgetShare } from './memory-budget.ts';
 import type { IndexedEntry, OpenPackRange } from './pack-runs.ts';
 import { PackRuns, placesOf } from './pack-runs.ts';
+import { sum } from '../system/sum.ts';
 
 /** A frame whose stored bytes are being read. */
 export interface FetchedFrame {
@@ -48,7 +49,7 @@ export async function* fetchFrames(
       continue;
     }
     const sizes = [room(entry), ...placesOf(entry).map(({ storedBytes }) => storedBytes)];
-    const buffer = await memory.acquire(bufferSize(sizes.reduce((sum, size) => sum + size, 0)), signal);
+    const buffer = await memory.acquire(bufferSize(sum(sizes)), signal);
     const [space = buffer, ...outputs] = divide(buffer, sizes);
     const read = readAll(reads.map((read, place) => read(outputs[place] ?? space)));
     // A failure is handled when its turn comes.

@@ -26,6 +26,7 @@ import type { OperationOptions } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { TOOL } from '../report/version.ts';
 import { sideBySide } from '../system/side-by-side.ts';
+import { sum } from '../system/sum.ts';
 
 export interface ConsolidateRequest extends Pick<OperationOptions, 'signal' | 'onEvent'> {
   readonly store: Store;
@@ -196,8 +197,4 @@ async function removeOld(
     signal.throwIfAborted();
     return { removed: false, keptBytes: 0 };
   }
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
 }

@@ -39,6 +39,7 @@ import { openStateDirectory } from '../runs/state-directory.ts';
 import type { SelectedOs } from '../scripts/select.ts';
 import { createProviders } from '../snapshots/registry.ts';
 import { RAW_DEFINITION } from '../scripts/definition.ts';
+import { sum } from '../system/sum.ts';
 
 export interface ExportRequest extends OutgoingRequest {
   /** Where the export goes. The caller disposes it. */
@@ -306,8 +307,4 @@ function composeManifest(
     ...(sinceFull === undefined ? {} : { sinceFull }),
     dumps,
   };
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
 }

@@ -32,6 +32,7 @@ import { quoteWord } from '../report/quote-word.ts';
 import { withFirstError } from '../report/first-error.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
+import { sum } from '../system/sum.ts';
 
 export interface ImportRequest extends TargetRequest, ConsentOptions {
   readonly store: Store;
@@ -195,7 +196,7 @@ async function writeDisks(work: DumpImport, dumps: readonly StoredDump[]): Promi
     const bytes = await sideBySide(dumps, request.parallel ?? DEFAULT_PARALLEL_DISKS, signal, (dump, signal) =>
       reportPhases(reporter, dump.index, () => inDump(dump.name, dump.index, importDump(work, dump, signal))),
     );
-    return bytes.reduce((total, number) => total + number, 0);
+    return sum(bytes);
   } catch (error) {
     for (const [disk, state] of states) reporter.warn(state, disk);
     throw states.size > 1 && request.parallel !== 1 ? withOneByOne(error) : error;

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { CallOptions, Store } from '@gantry/transport';
 import { isSameRemoved } from '../exports/directories.ts';
-import { exportPrefix, formatExportReference, isReferencePart } from '../exports/export-id.ts';
+import { formatExportReference, isReferencePart } from '../exports/export-id.ts';
 import { REMOVED_FILE } from '../exports/layout.ts';
 import type { PlannedDirectory, PlannedPack, PlannedRemoval, PrunePlan } from '../exports/prune-plan.ts';
 import { planPrune } from '../exports/prune-plan.ts';
 import { deletePacks, markUnused, retireExport, writeRemoved } from '../exports/removed.ts';
+import { removeFiles } from '../exports/remove-files.ts';
 import type { RetentionDecision, RetentionPolicy } from '../exports/retention.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { assertStoreFormat } from '../exports/store-marker.ts';
@@ -99,19 +100,6 @@ async function removePlanned(store: Store, removal: PlannedRemoval, runId: strin
   // A full store. Without `removed.json`, what is left must not look like a damaged export.
   await removeFiles(store, removal, removal.rest, options);
   if (await markUnused(store, removal, namesOf(removal.packs), { ...options, runId })) await writeRemoved(store, removal, runId, options);
-}
-
-async function removeFiles(
-  store: Store,
-  { instance, id }: Pick<PlannedDirectory, 'instance' | 'id'>,
-  names: readonly string[],
-  options: CallOptions,
-): Promise<void> {
-  const prefix = exportPrefix(instance, id);
-  await store.remove(
-    names.map((name) => `${prefix}${name}`),
-    options,
-  );
 }
 
 function namesOf(packs: readonly PlannedPack[]): readonly string[] {
