@@ -1,16 +1,16 @@
 import type { CallOptions, Digest, PendingObject, Store } from '@gantry/transport';
-import { StoreError, isStoreError } from '@gantry/transport';
-import { errorText } from '../report/error-text.ts';
+import { isStoreError } from '@gantry/transport';
 import type { Claim } from './claim.ts';
-import { readClaimText, removeClaim } from './claim.ts';
-import { exportPrefix, formatExportReference } from './export-id.ts';
-import { CLAIM_FILE, MANIFEST_FILE } from './layout.ts';
-import { withdrawExport } from './remove-export.ts';
+import type { InterferenceTexts } from './held-claim.ts';
+import { HeldClaim } from './held-claim.ts';
+import { MANIFEST_FILE } from './layout.ts';
 import { writeText } from './small-object.ts';
-import { allowWriteOnly } from './write-only.ts';
 
-/** Cleaning up has a time of its own, since it must run although the operation was ended. */
-const CLEANUP_MS = 60_000;
+const INTERFERENCE: InterferenceTexts = {
+  meanwhile: 'the export was copied',
+  hint: 'Copy it again; gantry clean must not remove exports that are still written by another host.',
+  other: 'another run',
+};
 
 export interface ClaimedPlaceOptions {
   readonly instance: string;
@@ -31,26 +31,18 @@ export class ClaimedPlace implements AsyncDisposable {
   /** `INSTANCE@EXPORT-ID`. */
   readonly reference: string;
   readonly #store: Store;
-  readonly #instance: string;
-  readonly #prefix: string;
-  readonly #claim: Claim;
-  readonly #warn: (message: string) => void;
+  readonly #claim: HeldClaim;
   readonly #unfinished: Map<string, string>;
   /** Complete objects: their sizes by their names. */
   readonly #complete: Map<string, number>;
   /** The names of objects that may be there. */
   readonly #started: Set<string>;
-  /** Whether the manifest may have been seen: from then on, others may refer to the dumps of this export. */
-  #mayBeSeen = false;
   #state: 'open' | 'kept' | 'committed' | 'ended' = 'open';
 
   constructor(store: Store, { instance, claim, arrived, unfinished, warn }: ClaimedPlaceOptions) {
-    this.reference = formatExportReference(instance, claim.id);
     this.#store = store;
-    this.#instance = instance;
-    this.#prefix = exportPrefix(instance, claim.id);
-    this.#claim = claim;
-    this.#warn = warn;
+    this.#claim = new HeldClaim(store, instance, claim, warn, INTERFERENCE);
+    this.reference = this.#claim.reference;
     this.#unfinished = new Map(unfinished);
     this.#complete = new Map(arrived);
     this.#started = new Set(this.#complete.keys());
@@ -64,12 +56,12 @@ export class ClaimedPlace implements AsyncDisposable {
   /** Starts an object, or continues what a dead run wrote of it: then the write has `durableBytes`. @throws StoreError */
   async begin(name: string, expectedBytes: number, options: CallOptions): Promise<PendingObject> {
     this.#started.add(name);
-    const key = `${this.#prefix}${name}`;
+    const key = `${this.#claim.prefix}${name}`;
     if (this.#complete.delete(name)) await this.#store.remove([key], options);
     const token = this.#unfinished.get(name);
     this.#unfinished.delete(name);
     const resumed = token === undefined ? undefined : await this.#resume(token, options);
-    return resumed ?? (await this.#store.begin(key, { ...options, ifExists: this.#ifExists, expectedBytes }));
+    return resumed ?? (await this.#store.begin(key, { ...options, ifExists: this.#claim.ifExists, expectedBytes }));
   }
 
   /** Completes an object. @throws StoreError `integrity` */
@@ -82,22 +74,17 @@ export class ClaimedPlace implements AsyncDisposable {
   async write(name: string, text: string, options: CallOptions): Promise<void> {
     this.#started.add(name);
     // A dead run may have written another one, of another version.
-    if (this.#complete.delete(name)) await this.#store.remove([`${this.#prefix}${name}`], options);
-    await writeText(this.#store, `${this.#prefix}${name}`, text, { ...options, ifExists: this.#ifExists });
+    if (this.#complete.delete(name)) await this.#store.remove([`${this.#claim.prefix}${name}`], options);
+    await writeText(this.#store, `${this.#claim.prefix}${name}`, text, { ...options, ifExists: this.#claim.ifExists });
     this.#complete.set(name, Buffer.byteLength(text));
   }
 
   /** All objects are complete: makes the export visible. @throws StoreError `integrity` if somebody else has changed it */
   async commit(manifest: string, options: CallOptions): Promise<void> {
-    await allowWriteOnly(this.#store, undefined, () => this.#assertStillThere(options));
-    this.#mayBeSeen = true;
-    await this.write(MANIFEST_FILE, manifest, options);
-    // One who clears this export takes the claim first, and then looks for a manifest: one of the two sees the other.
-    await allowWriteOnly(this.#store, undefined, () => this.#assertClaimed(options));
+    const write = (): Promise<void> => this.write(MANIFEST_FILE, manifest, options);
+    await this.#claim.show(() => this.#assertStillThere(options), write, options);
     this.#state = 'committed';
-    await this.#cleanUp(`remove the claim of ${this.reference}, which is complete,`, (signal) =>
-      removeClaim(this.#store, this.#prefix, this.#claim.text, { signal }),
-    );
+    await this.#claim.release();
   }
 
   /** Leaves everything where it is when this is disposed: a later run continues. */
@@ -108,29 +95,15 @@ export class ClaimedPlace implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#state !== 'open') return;
     this.#state = 'ended';
-    await this.#cleanUp(`remove what was written of ${this.reference}`, async (signal) => {
-      await this.#store.clear([...this.#unfinished.values()], {
+    const clear = (signal: AbortSignal): Promise<void> =>
+      this.#store.clear([...this.#unfinished.values()], {
         signal,
-        keys: [...this.#unfinished.keys()].map((name) => `${this.#prefix}${name}`),
+        keys: [...this.#unfinished.keys()].map((name) => `${this.#claim.prefix}${name}`),
       });
-      const claimed = await readClaimText(this.#store, this.#prefix, { signal });
-      if (claimed !== undefined && claimed !== this.#claim.text) throw new Error('another run has taken its place');
-      if (this.#mayBeSeen && this.#claim.alone) {
-        await withdrawExport(this.#store, { instance: this.#instance, id: this.#claim.id }, { signal });
-        return;
-      }
-      // The claim goes last: what cannot be removed stays marked as unfinished.
-      const names = this.#claim.alone ? [...this.#started] : [...this.#complete.keys()];
-      await this.#store.remove(
-        names.map((name) => `${this.#prefix}${name}`),
-        { signal },
-      );
-      await this.#store.remove([`${this.#prefix}${CLAIM_FILE}`], { signal });
-    });
-  }
-
-  get #ifExists(): 'fail' | 'replace' {
-    return this.#store.capabilities.createOnly ? 'fail' : 'replace';
+    await this.#claim.giveUp(
+      (_claimed, signal) => this.#claim.remove(this.#claim.alone ? [...this.#started] : [...this.#complete.keys()], signal),
+      clear,
+    );
   }
 
   /** Undefined if the write is not there any more. */
@@ -143,33 +116,10 @@ export class ClaimedPlace implements AsyncDisposable {
     }
   }
 
-  /** Somebody may have taken this copy for a dead one and cleared it: then no manifest may say that it is complete. */
   async #assertStillThere(options: CallOptions): Promise<void> {
-    await this.#assertClaimed(options);
     const sizes = new Map<string, number>();
-    for await (const { key, size } of this.#store.list(this.#prefix, options)) sizes.set(key.slice(this.#prefix.length), size);
+    for await (const { key, size } of this.#store.list(this.#claim.prefix, options)) sizes.set(key.slice(this.#claim.prefix.length), size);
     const gone = [...this.#complete].find(([name, size]) => sizes.get(name) !== size);
-    if (gone !== undefined) throw this.#changedByOther(gone[0]);
-  }
-
-  async #assertClaimed(options: CallOptions): Promise<void> {
-    if ((await readClaimText(this.#store, this.#prefix, options)) !== this.#claim.text) throw this.#changedByOther(CLAIM_FILE);
-  }
-
-  #changedByOther(name: string): StoreError {
-    return new StoreError('integrity', {
-      key: `${this.#prefix}${name}`,
-      message: `${name} of ${this.reference} was removed or changed by somebody else while the export was copied`,
-      hint: 'Copy it again; gantry clean must not remove exports that are still written by another host.',
-    });
-  }
-
-  /** Says what could not be done instead of failing. */
-  async #cleanUp(what: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    try {
-      await work(AbortSignal.timeout(CLEANUP_MS));
-    } catch (error) {
-      this.#warn(`could not ${what} in ${this.#store.address}: ${errorText(error)}`);
-    }
+    if (gone !== undefined) throw this.#claim.changedByOther(gone[0]);
   }
 }

@@ -4,28 +4,31 @@ import { z } from 'zod';
 import type { NativeFile } from '../instances/inventory.ts';
 import { isNativeName } from '../instances/native-files.ts';
 import type { Claim } from './claim.ts';
-import { claimExport, parseClaim, readClaimText, removeClaim } from './claim.ts';
+import { claimExport, parseClaim } from './claim.ts';
 import { renderExportConfig } from './config-export.ts';
-import { exportPrefix, formatExportReference } from './export-id.ts';
+import { formatExportReference } from './export-id.ts';
 import type { ExportObject } from './export-objects.ts';
 import { objectsOfOthers, ownObjects, packsOfOthers } from './export-objects.ts';
 import { findMissing } from './find-missing.ts';
 import { encodeFrameTables } from './frame-tables.ts';
+import type { InterferenceTexts } from './held-claim.ts';
+import { HeldClaim } from './held-claim.ts';
 import type { DumpWriter, FinishedDump, MapOptions } from './layout-dump.ts';
 import { LayoutDump } from './layout-dump.ts';
 import { keptNames, markCutOff } from './cut-off.ts';
-import { CLAIM_FILE, CONFIG_FILE, FRAMES_FILE, isDumpName, MANIFEST_FILE, mapFileName, nativeObjectName, SUMS_FILE } from './layout.ts';
-import { allowWriteOnly } from './write-only.ts';
+import { CONFIG_FILE, FRAMES_FILE, isDumpName, MANIFEST_FILE, mapFileName, nativeObjectName, SUMS_FILE } from './layout.ts';
 import type { Manifest, NativeRecord } from './manifest.ts';
 import { LINEAGE_MANIFEST_VERSION, MANIFEST_VERSION, renderChecked } from './manifest.ts';
 import type { PackRecord } from './packs.ts';
-import { withdrawExport } from './remove-export.ts';
 import { renderSha256Sums } from './sha256sums.ts';
 import { digestBytes, digestText, writeBytes, writeText } from './small-object.ts';
 import { assertIsStore } from './store-marker.ts';
 
-/** Cleaning up has a time of its own, since it must run although the operation was ended. */
-const CLEANUP_MS = 60_000;
+const INTERFERENCE: InterferenceTexts = {
+  meanwhile: 'the export was made',
+  hint: 'Export again; gantry clean must not remove exports that are still running on another host.',
+  other: 'another export',
+};
 
 /** What a {@link StoreSink} wants to know before the first dump. */
 export interface ExportHeader {
@@ -128,9 +131,7 @@ class LayoutWriter implements StoreExportWriter {
   readonly reference: string;
   readonly #store: Store;
   readonly #instance: string;
-  readonly #prefix: string;
-  readonly #claim: Claim;
-  readonly #warn: (message: string) => void;
+  readonly #claim: HeldClaim;
   readonly #keepPacks: boolean;
   /** A disk failed, or all were cancelled: not the store, which may be full. */
   #isCutOff = false;
@@ -143,18 +144,14 @@ class LayoutWriter implements StoreExportWriter {
   readonly #open = new Set<LayoutDump>();
   /** Objects that were certainly made here. Where nobody could look, another export may stand in the same place. */
   readonly #written = new Set<string>();
-  /** Whether the manifest may have been seen: from then on, others may refer to the packs of this export. */
-  #mayBeSeen = false;
   #state: 'open' | 'committed' | 'aborted' = 'open';
 
   constructor(store: Store, instance: string, claim: Claim, options: StoreSinkOptions) {
     this.#store = store;
     this.#instance = instance;
-    this.#claim = claim;
-    this.id = claim.id;
-    this.reference = formatExportReference(instance, claim.id);
-    this.#prefix = exportPrefix(instance, claim.id);
-    this.#warn = options.warn ?? ((): void => {});
+    this.#claim = new HeldClaim(store, instance, claim, options.warn ?? ((): void => {}), INTERFERENCE);
+    this.id = this.#claim.id;
+    this.reference = this.#claim.reference;
     this.#keepPacks = options.keepPacks === true && claim.alone;
   }
 
@@ -174,7 +171,7 @@ class LayoutWriter implements StoreExportWriter {
       name,
       map,
       begin,
-      read: (call) => this.#store.read(`${this.#prefix}${name}`, call),
+      read: (call) => this.#store.read(`${this.#claim.prefix}${name}`, call),
       beginMap: (expectedBytes, call) => this.#beginMap(map?.disk ?? 0, { ...call, expectedBytes }),
       committed: (object) => this.#written.add(object),
       finished: (finished) => {
@@ -195,7 +192,7 @@ class LayoutWriter implements StoreExportWriter {
   }
 
   #begin(name: string, options: Omit<BeginOptions, 'ifExists'>): Promise<PendingObject> {
-    return this.#store.begin(`${this.#prefix}${name}`, { digestBy: 'caller', ...options, ifExists: this.#ifExists });
+    return this.#store.begin(`${this.#claim.prefix}${name}`, { digestBy: 'caller', ...options, ifExists: this.#claim.ifExists });
   }
 
   async native({ name, secret, bytes }: NativeFile, options: CallOptions = {}): Promise<void> {
@@ -220,15 +217,10 @@ class LayoutWriter implements StoreExportWriter {
     if (tables !== undefined) await this.#write(FRAMES_FILE, tables, options);
     await this.#write(CONFIG_FILE, config, options);
     await this.#write(SUMS_FILE, renderSha256Sums(sums), options);
-    await allowWriteOnly(this.#store, undefined, () => this.#assertStillThere(manifest, options));
-    this.#mayBeSeen = true;
-    await this.#write(MANIFEST_FILE, text, options);
-    // One who clears this export takes the claim first, and then looks for a manifest: one of the two sees the other.
-    await allowWriteOnly(this.#store, undefined, () => this.#assertClaimed(options));
+    const write = (): Promise<void> => this.#write(MANIFEST_FILE, text, options);
+    await this.#claim.show(() => this.#assertStillThere(manifest, options), write, options);
     this.#state = 'committed';
-    await this.#cleanUp(`remove the claim of ${this.reference}, which is complete,`, (signal) =>
-      removeClaim(this.#store, this.#prefix, this.#claim.text, { signal }),
-    );
+    await this.#claim.release();
     return manifest;
   }
 
@@ -236,23 +228,16 @@ class LayoutWriter implements StoreExportWriter {
     if (this.#state !== 'open') return;
     this.#state = 'aborted';
     await Promise.allSettled([...this.#open].map((dump) => dump[Symbol.asyncDispose]()));
-    await this.#cleanUp(`remove what was written of ${this.reference}`, async (signal) => {
-      const claimed = await readClaimText(this.#store, this.#prefix, { signal });
-      if (claimed !== undefined && claimed !== this.#claim.text) throw new Error('another export has taken its place');
-      if (this.#mayBeSeen && this.#claim.alone) {
-        await withdrawExport(this.#store, { instance: this.#instance, id: this.id }, { signal });
-        return;
-      }
-      // The manifest may be there although writing it failed. The claim goes last: what cannot be removed stays marked as unfinished.
+    await this.#claim.giveUp(async (claimed, signal) => {
+      // The manifest may be there although writing it failed.
       const all = [MANIFEST_FILE, ...this.#dumps.keys(), ...this.#maps.keys(), ...this.#native.keys(), FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
       const kept = this.#keepPacks && this.#isCutOff ? this.#packsToKeep() : new Set<string>();
-      await this.#remove(
+      await this.#claim.remove(
         all.filter((name) => !kept.has(name) && (this.#claim.alone || this.#written.has(name))),
         signal,
       );
       if (kept.size > 0 && !(await this.#markCutOff(kept, parseClaim(claimed)?.runId ?? this.id, signal)))
-        await this.#remove([...kept], signal);
-      await this.#remove([CLAIM_FILE], signal);
+        await this.#claim.remove([...kept], signal);
     });
   }
 
@@ -269,55 +254,21 @@ class LayoutWriter implements StoreExportWriter {
     return keptNames([...finished, ...this.#maps.keys()]);
   }
 
-  get #ifExists(): 'fail' | 'replace' {
-    return this.#store.capabilities.createOnly ? 'fail' : 'replace';
-  }
-
   async #write(name: string, content: string | Uint8Array, options: CallOptions): Promise<void> {
-    const key = `${this.#prefix}${name}`;
-    const begin = { ...options, ifExists: this.#ifExists };
+    const key = `${this.#claim.prefix}${name}`;
+    const begin = { ...options, ifExists: this.#claim.ifExists };
     await (typeof content === 'string' ? writeText(this.#store, key, content, begin) : writeBytes(this.#store, key, content, begin));
     this.#written.add(name);
   }
 
-  async #remove(names: readonly string[], signal: AbortSignal): Promise<void> {
-    await this.#store.remove(
-      names.map((name) => `${this.#prefix}${name}`),
-      { signal },
-    );
-  }
-
-  /** Says what could not be done instead of failing. */
-  async #cleanUp(what: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    try {
-      await work(AbortSignal.timeout(CLEANUP_MS));
-    } catch (error) {
-      this.#warn(`could not ${what} in ${this.#store.address}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
-
-  /** Somebody may have taken this export for a dead one and cleared it: then no manifest may say that it is whole. */
   async #assertStillThere(manifest: Manifest, options: CallOptions): Promise<void> {
-    await this.#assertClaimed(options);
     const own = ownObjects(manifest);
     const others = objectsOfOthers(manifest);
     // One listing shows both, in most cases.
     const instances = packsOfOthers(manifest).map(({ instance }) => `${instance}/`);
-    const prefixes = others.length === 0 ? [this.#prefix] : [`${this.#instance}/`, ...instances];
+    const prefixes = others.length === 0 ? [this.#claim.prefix] : [`${this.#instance}/`, ...instances];
     const gone = await findMissing(this.#store, prefixes, [...own, ...others], options);
-    if (gone !== undefined) throw own.includes(gone) ? this.#changedByOther(gone.name) : this.#packLost(gone);
-  }
-
-  async #assertClaimed(options: CallOptions): Promise<void> {
-    if ((await readClaimText(this.#store, this.#prefix, options)) !== this.#claim.text) throw this.#changedByOther(CLAIM_FILE);
-  }
-
-  #changedByOther(name: string): StoreError {
-    return new StoreError('integrity', {
-      key: `${this.#prefix}${name}`,
-      message: `${name} of ${this.reference} was removed or changed by somebody else while the export was made`,
-      hint: 'Export again; gantry clean must not remove exports that are still running on another host.',
-    });
+    if (gone !== undefined) throw own.includes(gone) ? this.#claim.changedByOther(gone.name) : this.#packLost(gone);
   }
 
   #packLost({ key }: ExportObject): StoreError {
