@@ -3,21 +3,22 @@
  * exports, `… days [DAYS]` a month of daily exports and prunes of a disk with PostgreSQL, with a chart. As root, after `turbo run build`,
  * with Debian's restic, borgbackup and postgresql. With `--docs` both go into docs/explanation/lineages.md.
  */
-import { mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
-import { fileURLToPath } from 'node:url';
 import { makeRandomFile, makeTemporaryDirectory } from '@gantry/testkit';
 import { execa } from 'execa';
+import { changeRuns } from './change-runs.ts';
+import { COMMAND_LINE } from './command.ts';
 import { quote } from './contestant.ts';
+import { CAT_DEFINITION } from './contestants/gantry.ts';
 import { GIB, makeDataSet, MIB } from './data-sets.ts';
 import { measure } from './measure.ts';
 import { makePostgresDisk } from './postgres-disk.ts';
 import { lineChart } from './line-chart.ts';
 import { replaceBetween } from './update-docs.ts';
 
-const COMMAND = `${quote(process.execPath)} ${quote(fileURLToPath(new URL('../../apps/cli/bin/gantry.cjs', import.meta.url)))}`;
 const PAGE = new URL('../../docs/explanation/lineages.md', import.meta.url);
 const CHART = new URL('../../docs/explanation/lineages.svg', import.meta.url);
 
@@ -59,15 +60,10 @@ function gantry(os: 'raw' | 'cat'): Keeper {
     async prepare(disk, own) {
       const yaml = `name: source.example.com\nos: ${os}\nhypervisor: kvm\ndisks:\n  - path: ${disk}\n`;
       await writeFile(join(own, 'source.yaml'), yaml);
-      await mkdir(join(own, 'os/cat'), { recursive: true });
-      await writeFile(join(own, 'os/cat/ganeti_api_version'), '20\n');
-      await writeFile(join(own, 'os/cat/parameters.list'), '');
-      const scripts = { export: 'exec cat "$EXPORT_DEVICE"', import: 'exec cat >"$IMPORT_DEVICE"', create: '', rename: '', verify: '' };
-      for (const [name, line] of Object.entries(scripts))
-        await writeFile(join(own, 'os/cat', name), `#!/bin/sh\n${line}\n`, { mode: 0o755 });
+      await execa('bash', ['-c', CAT_DEFINITION], { cwd: own });
     },
-    keep: () => `${COMMAND} export source.yaml repository --quiet --snapshot none --incremental`,
-    prune: (count) => `${COMMAND} prune repository --quiet --keep-last ${count}`,
+    keep: () => `${COMMAND_LINE} export source.yaml repository --quiet --snapshot none --incremental`,
+    prune: (count) => `${COMMAND_LINE} prune repository --quiet --keep-last ${count}`,
   };
 }
 
@@ -98,7 +94,12 @@ async function goals(): Promise<void> {
   const postgres: { day?: () => Promise<void> } = {};
   const changes: readonly Change[] = [
     { title: 'nothing changed', keepers: [gantry('raw'), RESTIC, BORG], make: (disk) => dense(disk, bytes), change: async () => undefined },
-    { title: '2 % changed, in runs', keepers: [gantry('raw'), RESTIC, BORG], make: (disk) => dense(disk, bytes), change: changeRuns },
+    {
+      title: '2 % changed, in runs',
+      keepers: [gantry('raw'), RESTIC, BORG],
+      make: (disk) => dense(disk, bytes),
+      change: (disk) => changeRuns(disk, 20, 'changes'),
+    },
     {
       title: 'a day of PostgreSQL',
       keepers: [gantry('raw'), RESTIC, BORG],
@@ -194,20 +195,6 @@ async function storedBytes(own: string): Promise<number> {
 
 async function dense(disk: string, bytes: number): Promise<void> {
   await makeDataSet('dense', bytes, disk);
-}
-
-/** Twenty runs of a thousandth of the disk, at equal distances. */
-async function changeRuns(disk: string): Promise<void> {
-  await using file = await open(disk, 'r+');
-  const { size } = await file.stat();
-  const bytes = Math.floor(size / 1000 / 4096) * 4096;
-  await makeRandomFile(`${disk}.changes`, bytes * 20, 'changes');
-  const changes = await readFile(`${disk}.changes`);
-  for (let run = 0; run < 20; run += 1) {
-    const at = Math.floor(((run + 0.5) * size) / 20 / 4096) * 4096;
-    await file.write(changes, run * bytes, bytes, at);
-  }
-  await rm(`${disk}.changes`);
 }
 
 /** A tar of this machine's programs after one file of that many bytes. */

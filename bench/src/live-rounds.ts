@@ -7,9 +7,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import process from 'node:process';
-import { fileURLToPath } from 'node:url';
 import { makeRandomFile, makeSparseFile, makeTemporaryDirectory, makeTwoNodes, mountNewXfs, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
+import { COMMAND } from './command.ts';
 import { replaceBetween } from './update-docs.ts';
 
 const GIB = 1024 ** 3;
@@ -18,7 +18,6 @@ const args = process.argv.slice(2).filter((argument) => argument !== '--docs');
 const diskBytes = Number(args[0] ?? 2) * GIB;
 /** Of the network: 1 Gbit/s. */
 const rate = args[1] ?? '112M';
-const COMMAND = [process.execPath, fileURLToPath(new URL('../../apps/cli/bin/gantry.cjs', import.meta.url))] as const;
 const PAGE = new URL('../../docs/explanation/moving.md', import.meta.url);
 
 /** How the guest writes 20 MB/s: in pieces of `bytes`, one after the other or to random places, within a quarter of the disk. */

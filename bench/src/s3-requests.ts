@@ -4,16 +4,16 @@
  * disks are small (MIB, 256 by default); what grows with the disk is multiplied to 100 GiB, and the table says so. With `--docs` it goes
  * into docs/explanation/lineages.md.
  */
-import { open, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import process from 'node:process';
-import { fileURLToPath } from 'node:url';
 import type { FaultProxy } from '@gantry/testkit';
-import { createBucket, makeRandomFile, makeTemporaryDirectory, startCeph, startFaultProxy } from '@gantry/testkit';
+import { createBucket, makeTemporaryDirectory, startCeph, startFaultProxy } from '@gantry/testkit';
 import { execa } from 'execa';
+import { changeRuns } from './change-runs.ts';
+import { COMMAND } from './command.ts';
 import { GIB, makeDataSet, MIB } from './data-sets.ts';
 import { replaceBetween } from './update-docs.ts';
 
-const COMMAND = [process.execPath, fileURLToPath(new URL('../../apps/cli/bin/gantry.cjs', import.meta.url))] as const;
 const PAGE = new URL('../../docs/explanation/lineages.md', import.meta.url);
 const DISKS = 10;
 const SIMULATED_BYTES = 100 * GIB;
@@ -51,7 +51,7 @@ const keep = ['export', directory.file('instance.yaml'), store, '--snapshot', 'n
 
 const rows: string[] = ['| work | PUT, POST, LIST | GET, HEAD, DELETE | sent |', '| --- | --- | --- | --- |'];
 const first = await count('first export', keep);
-for (const disk of disks) await changeOnePercent(disk);
+for (const disk of disks) await changeRuns(disk, 10, disk);
 const night = await count('nightly export, 1 % changed', keep);
 await count('verify, present', ['verify', store, '--depth', 'present', '--quiet']);
 await count('verify, stored', ['verify', store, '--depth', 'stored', '--quiet']);
@@ -90,17 +90,4 @@ function monthly(scale: number): string {
   const dollars = NIGHTS_A_MONTH * (requests * PRICES.put + night.gets * PRICES.get) + gib * PRICES.storedGibMonth;
   const sizes = `disks of ${diskBytes / MIB} MiB were measured; for ${SIMULATED_BYTES / GIB} GiB, bytes and parts of uploads are multiplied by ${scale}`;
   return `A night with ${DISKS} disks (${sizes}): ${requests} requests that write or list, ${night.gets} others, ${(nightBytes / GIB).toFixed(1)} GiB sent. A month of such nights, all kept: ${gib.toFixed(0)} GiB stored, ${dollars.toFixed(2)} US dollars at ${PRICES.put * 1000} for 1,000 requests that write, ${PRICES.get * 1000} for 1,000 others, and ${PRICES.storedGibMonth} for a GiB a month.`;
-}
-
-/** Ten runs of a thousandth. */
-async function changeOnePercent(disk: string): Promise<void> {
-  const bytes = Math.floor(diskBytes / 1000 / 4096) * 4096;
-  await makeRandomFile(`${disk}.changes`, bytes * 10, disk);
-  await using changes = await open(`${disk}.changes`, 'r');
-  await using file = await open(disk, 'r+');
-  for (let run = 0; run < 10; run += 1) {
-    const piece = Buffer.alloc(bytes);
-    await changes.read(piece, 0, bytes, run * bytes);
-    await file.write(piece, 0, bytes, Math.floor(((run + 0.5) * diskBytes) / 10 / 4096) * 4096);
-  }
 }

@@ -1,9 +1,6 @@
-import { fileURLToPath } from 'node:url';
 import type { Contestant, Workspace } from '../contestant.ts';
+import { COMMAND_LINE } from '../command.ts';
 import { quote } from '../contestant.ts';
-
-/** The command as it is published: run `turbo run build` first. */
-const COMMAND = `${quote(process.execPath)} ${quote(fileURLToPath(new URL('../../../apps/cli/bin/gantry.cjs', import.meta.url)))}`;
 
 const ENVIRONMENT = { GANTRY_STATE_DIR: 'state', GANTRY_OS_PATH: 'os', GANTRY_CREATE_STORE: '1' };
 
@@ -11,7 +8,7 @@ const ENVIRONMENT = { GANTRY_STATE_DIR: 'state', GANTRY_OS_PATH: 'os', GANTRY_CR
 export const RAW = 'reads and writes the disk itself, and skips holes';
 
 /** An OS definition whose scripts are `cat`, so that the plain stream is passed in the same way as to the other tools. */
-const DEFINITION = [
+export const CAT_DEFINITION: string = [
   'mkdir -p os/cat',
   `printf '20\\n' >os/cat/ganeti_api_version`,
   ': >os/cat/parameters.list',
@@ -43,9 +40,9 @@ export function gantry({ name, os, note, options = '', store = () => 'store', en
     name,
     ...(note === undefined ? {} : { note }),
     environment: { ...ENVIRONMENT, ...environment },
-    prepare: (workspace) => `${DEFINITION} && ${files(workspace)}`,
-    export: (workspace) => `${COMMAND} export source.yaml ${store(workspace)} --quiet --snapshot none ${options} >reference`,
-    import: (workspace) => `${COMMAND} import ${store(workspace)} "$(tail -n 1 reference)" --to target.yaml --quiet --yes`,
+    prepare: (workspace) => `${CAT_DEFINITION} && ${files(workspace)}`,
+    export: (workspace) => `${COMMAND_LINE} export source.yaml ${store(workspace)} --quiet --snapshot none ${options} >reference`,
+    import: (workspace) => `${COMMAND_LINE} import ${store(workspace)} "$(tail -n 1 reference)" --to target.yaml --quiet --yes`,
   };
 }
 
@@ -60,28 +57,28 @@ export function gantryDisks(disks: readonly string[]): Contestant {
   return {
     name: 'gantry',
     environment: ENVIRONMENT,
-    prepare: () => `${DEFINITION} && ${instanceFile('source', 'cat', disks)}`,
-    export: () => `${COMMAND} export source.yaml store --quiet --snapshot none --parallel ${disks.length} >reference`,
+    prepare: () => `${CAT_DEFINITION} && ${instanceFile('source', 'cat', disks)}`,
+    export: () => `${COMMAND_LINE} export source.yaml store --quiet --snapshot none --parallel ${disks.length} >reference`,
   };
 }
 
 /** Directly into the disk of a peer, which is this machine. */
 export function gantryMove({ name, os, note, peer }: { name: string; os: GantryOptions['os']; note: string; peer: string }): Contestant {
   const receiver = ({ own }: Workspace): string =>
-    `#!/bin/sh\nexport GANTRY_STATE_DIR=${own}/peer-state GANTRY_OS_PATH=${own}/os\nexec ${COMMAND} "$@"\n`;
+    `#!/bin/sh\nexport GANTRY_STATE_DIR=${own}/peer-state GANTRY_OS_PATH=${own}/os\nexec ${COMMAND_LINE} "$@"\n`;
   return {
     name,
     note,
     environment: ENVIRONMENT,
     prepare: (workspace) =>
       [
-        DEFINITION,
+        CAT_DEFINITION,
         instanceFile('source', os, [workspace.disk]),
         instanceFile('target', os, [`${workspace.own}/copy`]),
         `truncate -s ${workspace.bytes} copy`,
         `printf %s ${quote(receiver(workspace))} >receiver && chmod +x receiver`,
       ].join(' && '),
     export: ({ own }) =>
-      `${COMMAND} move source.yaml ${peer} --to ${quote(`${own}/target.yaml`)} --peer-program ${quote(`${own}/receiver`)} --quiet --yes --snapshot none`,
+      `${COMMAND_LINE} move source.yaml ${peer} --to ${quote(`${own}/target.yaml`)} --peer-program ${quote(`${own}/receiver`)} --quiet --yes --snapshot none`,
   };
 }

@@ -2,22 +2,11 @@ import { once } from 'node:events';
 import { abortable } from '../abortable.ts';
 import { alterBody, alterPending, alterRangeCopy, alterStore } from '../alter.ts';
 import { StoreError } from '../errors.ts';
+import type { LogEntry } from '../log.ts';
 import type { PendingObject, Store } from '../store.ts';
 
 /** The calls that can fail: those of a store and of the objects it returns; `body` is the iteration of the result of `read`. */
-export type FaultyCall =
-  | 'stat'
-  | 'read'
-  | 'body'
-  | 'list'
-  | 'begin'
-  | 'resume'
-  | 'append'
-  | 'append range'
-  | 'commit'
-  | 'pending'
-  | 'clear'
-  | 'remove';
+export type FaultyCall = Exclude<LogEntry['call'], 'discard' | 'suspend'>;
 
 export interface Fault {
   readonly on: FaultyCall;
