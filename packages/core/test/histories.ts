@@ -46,6 +46,10 @@ export class Stage {
     });
   }
 
+  wasKilled(actor: number): boolean {
+    return this.#killed.has(actor);
+  }
+
   kill(actor: number): void {
     this.#killed.add(actor);
     for (const waiting of this.#waiting.splice(0)) {

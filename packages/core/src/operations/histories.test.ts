@@ -113,6 +113,8 @@ class Side {
   readonly store = new MemoryStore(this.memory);
   /** Which process wrote the claim with this key last. */
   readonly #claims = new Map<string, number>();
+  /** Manifests that were written after a forced clean had taken the claim: who wrote them takes them back. */
+  readonly #tooLate = new Map<string, number>();
   #clock = START;
 
   /** References of all complete exports. */
@@ -121,21 +123,35 @@ class Side {
   }
 
   manifests(): readonly Manifest[] {
-    return this.#manifestKeys().flatMap((key) => {
-      const bytes = this.memory.objects.get(key)?.bytes;
-      return bytes === undefined ? [] : [parse(bytes)];
-    });
+    return this.#manifestsOf(() => true);
   }
 
   /** To be called after each call of a process. Nothing that a complete export needs goes, at no time. */
   after(actor: number, call: string): void {
     const [what, key = ''] = call.split(' ');
     if (what === 'commit') this.#wasWritten(actor, key);
+    if (what === 'commit' && key.endsWith(`/${MANIFEST_FILE}`) && !this.memory.objects.has(`${directoryOf(key)}/${CLAIM_FILE}`))
+      this.#tooLate.set(key, actor);
+    for (const late of this.#tooLate.keys()) if (!this.memory.objects.has(late)) this.#tooLate.delete(late);
     if (what !== 'remove' && !(what === 'commit' && key.endsWith(MANIFEST_FILE))) return;
-    for (const manifest of this.manifests())
+    for (const manifest of this.#manifestsOf((key) => !this.#tooLate.has(key)))
       for (const object of [...ownObjects(manifest), ...objectsOfOthers(manifest)])
         if (this.memory.objects.get(object.key)?.bytes.length !== object.size)
           throw new Error(`${object.key}, which ${manifest.instance.name}@${manifest.exportId} needs, went by: ${call}`);
+  }
+
+  /**
+   * Nothing goes on any more: what came too late was taken back. One that was killed before it could, or may not remove anything, leaves a
+   * damaged export, which is removed.
+   *
+   * @param couldNot whether a process was kept from taking it back
+   */
+  async expectTakenBack(couldNot: (actor: number) => boolean): Promise<void> {
+    for (const [key, actor] of this.#tooLate) {
+      expect(couldNot(actor), `${key} is still there`).toBe(true);
+      await removeExport(this.store, directoryOf(key).replace('/', '@'));
+    }
+    this.#tooLate.clear();
   }
 
   /** From now on, the claims of this process are those of one that has ended. */
@@ -172,6 +188,13 @@ class Side {
       const expected = name === REMOVED_FILE ? inDirectory.some((other) => isUsed(other.slice(place.length + 1))) : isUsed(name);
       expect(expected, key).toBe(true);
     }
+  }
+
+  #manifestsOf(isChosen: (key: string) => boolean): readonly Manifest[] {
+    return this.#manifestKeys().flatMap((key) => {
+      const bytes = this.memory.objects.get(key)?.bytes;
+      return bytes === undefined || !isChosen(key) ? [] : [parse(bytes)];
+    });
   }
 
   #manifestKeys(): readonly string[] {
@@ -235,6 +258,11 @@ class World {
     });
     this.steps += stage.steps;
     if (errors.length > 0) throw errors[0];
+    const couldNot = (actor: number): boolean => {
+      const act = acts[actor - first];
+      return stage.wasKilled(actor) || (act?.kind === 'export' && act.addsOnly);
+    };
+    for (const side of Object.values(this.sides)) await side.expectTakenBack(couldNot);
   }
 
   /** Every complete export is what its disk was. */
