@@ -112,5 +112,9 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Check that a store keeps the promises of the contract.',
     load: () => import('./commands/store-conformance.ts'),
   },
-  { name: 'schema', summary: 'Print the JSON Schema of instance files, for editors.', load: () => import('./commands/schema.ts') },
+  {
+    name: 'schema',
+    summary: 'Print the JSON Schema of instance files or gantry.yaml, for editors.',
+    load: () => import('./commands/schema.ts'),
+  },
 ];

@@ -1,5 +1,16 @@
-import type { SourceOfInstance } from '@gantry/config';
-import { openInstance, openInstanceAnywhere, openInstanceSource, openPeer, openSourceOf, openStore } from '@gantry/config';
+import type { Configuration, SourceOfInstance } from '@gantry/config';
+import {
+  addressOfSource,
+  isName,
+  loadConfiguration,
+  namedStore,
+  openInstance,
+  openInstanceAnywhere,
+  openInstanceSource,
+  openPeer,
+  openSourceOf,
+  openStore,
+} from '@gantry/config';
 import type { DescribedInstance, OperationOptions } from '@gantry/core';
 import { osSearchPath } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
@@ -16,6 +27,8 @@ export interface CliContext {
   readonly signal: AbortSignal;
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
+  /** What `--config` gave. */
+  readonly configFile?: string | undefined;
   /** Sets the exit status of a command that succeeded, but found something its caller should know. */
   readonly exitWith: (exitCode: number) => void;
 }
@@ -34,7 +47,9 @@ export interface CommonOptions {
 export interface Session extends CliContext {
   readonly osSearchPath: readonly string[];
   readonly operation: OperationOptions;
-  /** `write` for commands that write objects. */
+  /** What gantry.yaml says; read once, when it is first asked for. */
+  readonly configuration: () => Promise<Configuration>;
+  /** The store of that address, or with that name in the configuration; `write` for commands that write objects. */
   readonly open: (address: string, access: 'read' | 'write') => Promise<Store>;
   readonly openPeer: (address: string, program: string | undefined) => Promise<PeerChannel>;
   /** The instance of that address (a file, or of another source), whose disks are on this host. */
@@ -48,9 +63,11 @@ export interface Session extends CliContext {
 }
 
 export function createSession(context: CliContext, options: CommonOptions): Session {
-  const { output, signal, env, cwd } = context;
+  const { output, signal, env, cwd, configFile } = context;
   const surroundings = { signal, env, cwd, warn: output.warn };
   const searchPath = osSearchPath({ flags: options.osPath ?? [], env });
+  let loaded: Promise<Configuration> | undefined;
+  const configuration = (): Promise<Configuration> => (loaded ??= loadConfiguration({ env, cwd, file: configFile, signal }));
   const stateDirectory = options.stateDir ?? env['GANTRY_STATE_DIR'];
   return {
     ...context,
@@ -64,11 +81,19 @@ export function createSession(context: CliContext, options: CommonOptions): Sess
       ...(stateDirectory === undefined ? {} : { stateDirectory }),
     },
     warn: output.warn,
-    open: (address, access) => openStore(address, surroundings, { access, bytesPerSecond: options.limitRate }),
+    configuration,
+    open: async (address, access) => {
+      const store = isName(address) ? namedStore(await configuration(), address) : undefined;
+      const bytesPerSecond = options.limitRate ?? store?.limitRate?.bytesPerSecond;
+      return await openStore(store?.url ?? address, surroundings, { access, bytesPerSecond });
+    },
     openPeer: (address, program) => openPeer(address, surroundings, program),
     describe: (address) => openInstance(address, surroundings),
     describeAnywhere: (address) => openInstanceAnywhere(address, surroundings),
     openSourceOf: (address) => openSourceOf(address, surroundings),
-    openInstances: (address) => openInstanceSource(address, surroundings),
+    openInstances: async (address) => {
+      const source = isName(address) ? addressOfSource(await configuration(), address) : address;
+      return await openInstanceSource(source, surroundings);
+    },
   };
 }

@@ -1,3 +1,4 @@
+import { parseKeepCount, parseWithin as withinOf } from '@gantry/config/quantities';
 import type { KeepWithin, RetentionPolicy } from '@gantry/core';
 import { InvalidArgumentError } from 'commander';
 import type { OptionValues } from './command.ts';
@@ -10,17 +11,14 @@ function count(flags: string, description: string): Count {
 }
 
 function parseCount(value: string): number {
-  if (value === 'unlimited') return Infinity;
-  if (/^\d{1,9}$/.test(value) && Number(value) > 0) return Number(value);
+  const parsed = parseKeepCount(value);
+  if (parsed !== undefined) return parsed;
   throw new InvalidArgumentError('It must be a whole number, 1 or more, or: unlimited.');
 }
 
-const WITHIN = /^(?:(\d{1,4})y)?(?:(\d{1,4})m)?(?:(\d{1,5})d)?(?:(\d{1,6})h)?$/;
-
 function parseWithin(value: string): KeepWithin {
-  const [years, months, days, hours] = (WITHIN.exec(value) ?? []).slice(1).map((digits) => Number(digits ?? 0));
-  if (value !== '' && years !== undefined && months !== undefined && days !== undefined && hours !== undefined)
-    return { years, months, days, hours };
+  const within = withinOf(value);
+  if (within !== undefined) return within;
   throw new InvalidArgumentError('It must be a duration such as 1y6m14d12h: years, months, days, hours.');
 }
 

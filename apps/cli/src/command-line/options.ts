@@ -1,3 +1,4 @@
+import { parseRate as rateOf } from '@gantry/config/quantities';
 import { InvalidArgumentError } from 'commander';
 
 /** One option of a command; `T` is what the command gets. */
@@ -61,22 +62,10 @@ function parseWholeNumber(value: string, minimum: number): number {
   throw new InvalidArgumentError(`It must be a whole number, ${minimum} or more.`);
 }
 
-const RATE_UNITS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
-
-/** Bytes of a size such as `500M` or `20GiB`; undefined for another text. */
-export function parseBytes(value: string): number | undefined {
-  const [, digits = '', unit = ''] = /^(\d{1,9})(?:([KMGT])(?:iB)?)?$/i.exec(value) ?? [];
-  const bytes = Number(digits) * (SIZE_UNITS[unit.toUpperCase()] ?? 0);
-  return bytes > 0 ? bytes : undefined;
-}
-
-const SIZE_UNITS: Readonly<Record<string, number>> = { ...RATE_UNITS, T: 1024 ** 4 };
-
 /** Parses a rate such as `500K` or `20M`, in bytes per second. */
 function parseRate(value: string): number {
-  const [, digits = '', unit = ''] = /^(\d{1,9})([KMG]?)$/i.exec(value) ?? [];
-  const rate = Number(digits) * (RATE_UNITS[unit.toUpperCase()] ?? 0);
-  if (rate > 0) return rate;
+  const rate = rateOf(value);
+  if (rate !== undefined) return rate;
   throw new InvalidArgumentError('It must be a number of bytes per second above 0, such as 500K, 20M or 1G.');
 }
 

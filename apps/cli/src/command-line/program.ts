@@ -26,6 +26,7 @@ export async function createProgram(args: readonly string[], context: CliContext
     .description('Exports, restores and moves the disks of virtual machine instances.')
     .version(readVersion())
     .option('--json', 'print events and the result as JSON, one object per line')
+    .option('--config <file>', 'read only this configuration file (or GANTRY_CONFIG)')
     .option('-q, --quiet', 'print only the result, warnings and errors')
     .helpCommand(false)
     .addHelpText('after', ADDRESSES_AND_EXIT_CODES);
@@ -38,9 +39,9 @@ export async function createProgram(args: readonly string[], context: CliContext
   return program;
 }
 
-/** The commands that the words of a call may name. Options before the name take no value: --json, --quiet. */
+/** The commands that the words of a call may name. Of the options before the name, only --config takes a value. */
 function namedCommands(args: readonly string[]): readonly CommandEntry[] {
-  const words = args.filter((arg) => !arg.startsWith('-'));
+  const words = args.filter((arg, index) => !arg.startsWith('-') && args[index - 1] !== '--config');
   if (words[0] === 'help') words.shift();
   const [first = '', second = ''] = words;
   return COMMANDS.filter(({ name }) => name === first || name === `${first} ${second}`);
@@ -82,7 +83,8 @@ function configure(command: Command, module: CommandModule, context: CliContext)
   }
   command.addHelpText('after', `\nExamples:\n${module.examples.map((example) => `  $ ${example}`).join('\n')}`);
   command.action(async () => {
-    await module.run(context, { args: command.args, opts: () => command.opts() });
+    const { config: configFile } = command.optsWithGlobals<{ readonly config?: string }>();
+    await module.run({ ...context, configFile }, { args: command.args, opts: () => command.opts() });
   });
 }
 

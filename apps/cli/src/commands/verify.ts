@@ -1,9 +1,10 @@
-import { InvalidArgumentError } from 'commander';
+import { parseBudget } from '@gantry/config/quantities';
 import type { VerifyBudget, VerifyDepth } from '@gantry/core';
+import { InvalidArgumentError } from 'commander';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 import type { OptionSpec } from '../command-line/options.ts';
-import { PARALLEL, parseBytes, RATE, SCRIPTS, text } from '../command-line/options.ts';
+import { PARALLEL, RATE, SCRIPTS, text } from '../command-line/options.ts';
 
 /** Core is not loaded for help: what it knows is repeated, and the type compares both. */
 const DEPTHS = { present: true, stored: true, frames: true } satisfies Record<VerifyDepth, true>;
@@ -19,10 +20,8 @@ const BUDGET: OptionSpec<VerifyBudget | undefined> = {
   flags: '--budget <size>',
   description: 'of a store: read about that much, such as 20GiB or 5%, and begin with what was not verified for the longest time',
   parse: (value) => {
-    const [, percent] = /^(\d{1,3}(?:\.\d{1,3})?)%$/.exec(value) ?? [];
-    if (percent !== undefined && Number(percent) > 0 && Number(percent) <= 100) return { percent: Number(percent) };
-    const bytes = parseBytes(value);
-    if (bytes !== undefined) return { bytes };
+    const budget = parseBudget(value);
+    if (budget !== undefined) return budget;
     throw new InvalidArgumentError('It must be a size such as 500M or 20GiB, or a share from above 0% to 100%.');
   },
 };

@@ -1,8 +1,18 @@
-import { instanceJsonSchema } from '@gantry/core';
+import { configurationJsonSchema } from '@gantry/config';
+import { GantryError, instanceJsonSchema } from '@gantry/core';
 import type { Session } from '../session.ts';
 
 /** Runs `gantry schema`. */
-export async function run(session: Session): Promise<void> {
-  const schema = instanceJsonSchema();
+export async function run(session: Session, [document = 'instance']: readonly [string | undefined]): Promise<void> {
+  const schema = schemaOf(document);
   session.output.result({ operation: 'schema', schema }, JSON.stringify(schema, null, 2).split('\n'));
+}
+
+function schemaOf(document: string): Record<string, unknown> {
+  if (document === 'instance') return instanceJsonSchema();
+  if (document === 'config') return configurationJsonSchema();
+  throw new GantryError('USAGE', {
+    message: `there is no schema of ${JSON.stringify(document)}`,
+    hint: 'Ask for instance (the default) or config.',
+  });
 }

@@ -1,11 +1,11 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { isKeyPart, MAX_KEY_PART_LENGTH } from '@gantry/transport';
 import { z } from 'zod';
+import type { Text } from '../documents/text-types.ts';
+import { checked, matching, text } from '../documents/text-types.ts';
 
 /** More would not be a safe integer in bytes. */
 const MAX_SIZE_MIB = Math.floor(Number.MAX_SAFE_INTEGER / 1024 ** 2);
-
-const CONTROL_CHARACTER = /\p{Cc}/u;
 
 /*
  * The patterns are also part of the JSON Schema, which has no flags.
@@ -20,41 +20,6 @@ const VLAN = /^(\.?[0-9]+(:[0-9]+)*|(:[0-9]+)+)?$/;
 const WORD = /^[0-9A-Za-z][0-9A-Za-z_.-]*$/;
 const TAG = /^\S{1,128}$/;
 const URI = /^[A-Za-z][0-9A-Za-z+.-]*:\S+$/;
-
-/** Says what is wrong with a value of the wrong type, without showing the value, which may be a secret. */
-export function expected(what: string): (issue: { readonly input?: unknown }) => string {
-  return ({ input }) => {
-    if (input === undefined) return 'is missing';
-    if (input === null) return `has no value: write ${what}, or leave the field out`;
-    return `must be ${what}, not ${typeName(input)}`;
-  };
-}
-
-function typeName(value: unknown): string {
-  if (typeof value === 'string') return 'text';
-  if (Array.isArray(value)) return 'a list';
-  return typeof value === 'object' ? 'a group of fields' : `a ${typeof value}: write it in quotes`;
-}
-
-type Text = z.ZodType<string, string>;
-
-const text = (what = 'text'): z.ZodString => z.string({ error: expected(what) });
-
-/** One line of text. */
-export const line: Text = text().refine((value) => !CONTROL_CHARACTER.test(value), 'must not contain control characters');
-
-export const nonEmptyLine: Text = line.refine((value) => value !== '', 'must not be empty').meta({ minLength: 1 });
-
-/** On failure, shows the value (which is not a secret) and what it should have been. */
-function checked(what: string, isRight: (value: string) => boolean, base: z.ZodString = text(what)): Text {
-  return base.refine((value) => !CONTROL_CHARACTER.test(value) && isRight(value), {
-    error: ({ input }) => `must be ${what}, not ${JSON.stringify(input)}`,
-  });
-}
-
-function matching(what: string, pattern: RegExp): Text {
-  return checked(what, (value) => pattern.test(value)).meta({ pattern: pattern.source });
-}
 
 /** Whether an instance file may have this as the name of an instance or a node. */
 export function isHostName(value: string): boolean {

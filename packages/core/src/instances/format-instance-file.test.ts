@@ -3,7 +3,8 @@ import { expect, test } from 'vitest';
 import { sampleInstance } from '../../test/sample-instance.ts';
 import { formatInstanceFile } from './format-instance-file.ts';
 import { parseInstance } from './parse-instance.ts';
-import { readYaml } from './read-yaml.ts';
+import { readYaml } from '../documents/read-yaml.ts';
+import { INSTANCE_FILE } from './load-instance-file.ts';
 
 const FROM = { baseDirectory: '/', hostName: 'other.example.com' };
 
@@ -62,7 +63,9 @@ test('is read as the same instance', () => {
   fc.assert(
     fc.property(instances, (fields) => {
       const instance = sampleInstance(fields);
-      expect(parseInstance(readYaml(formatInstanceFile(instance, { includePrivate: false }), 'x'), FROM)).toEqual(instance);
+      expect(parseInstance(readYaml(formatInstanceFile(instance, { includePrivate: false }), 'x', INSTANCE_FILE).value, FROM)).toEqual(
+        instance,
+      );
     }),
   );
 });
@@ -74,5 +77,5 @@ test('has private parameters only where they are asked for, and nothing empty', 
   const text = formatInstanceFile(instance, { includePrivate: false });
   expect(text).not.toMatch(/correct-horse|osparams|disks|tags|\[\]|\{\}/);
   const withPrivate = formatInstanceFile(instance, { includePrivate: true });
-  expect(parseInstance(readYaml(withPrivate, 'x'), FROM)).toEqual(instance);
+  expect(parseInstance(readYaml(withPrivate, 'x', INSTANCE_FILE).value, FROM)).toEqual(instance);
 });

@@ -4,7 +4,15 @@ import { GantryError } from '../report/errors.ts';
 import { readSmallFile } from '../system/read-small-file.ts';
 import type { Instance } from './model.ts';
 import { parseInstance } from './parse-instance.ts';
-import { readYaml } from './read-yaml.ts';
+import type { DocumentKind } from '../documents/read-yaml.ts';
+import { readYaml } from '../documents/read-yaml.ts';
+
+/** Instance files, for {@link readYaml}. */
+export const INSTANCE_FILE: DocumentKind = {
+  what: 'instance',
+  syntaxCode: 'INSTANCE_FILE_SYNTAX',
+  hint: 'gantry schema prints the format of instance files.',
+};
 
 export interface LoadInstanceOptions {
   readonly signal?: AbortSignal | undefined;
@@ -19,8 +27,8 @@ export interface LoadInstanceOptions {
  */
 export async function loadInstanceFile(path: string, options: LoadInstanceOptions = {}): Promise<Instance> {
   options.signal?.throwIfAborted();
-  const document = readYaml(decode(await read(path, options.signal), path), path);
-  return parseInstance(document, { baseDirectory: dirname(resolve(path)), hostName: options.hostName ?? hostname(), source: path });
+  const document = readYaml(decode(await read(path, options.signal), path), path, INSTANCE_FILE);
+  return parseInstance(document.value, { baseDirectory: dirname(resolve(path)), hostName: options.hostName ?? hostname(), source: path });
 }
 
 async function read(path: string, signal: AbortSignal | undefined): Promise<Buffer> {

@@ -1,7 +1,8 @@
 import { normalize, resolve } from 'node:path';
 import { z } from 'zod';
-import { GantryError } from '../report/errors.ts';
-import { nearestNames } from '../report/nearest.ts';
+import type { DocumentProblem, ProblemStyle } from '../documents/problems.ts';
+import { invalidDocument, problemsOf } from '../documents/problems.ts';
+import type { GantryError } from '../report/errors.ts';
 import { isParameterName } from './parameter-variables.ts';
 import type { Disk, Instance } from './model.ts';
 import type { InstanceDocument } from './schema.ts';
@@ -16,14 +17,10 @@ export interface ParseInstanceOptions {
   readonly source?: string | undefined;
 }
 
-/** At most this many problems of a document are listed. */
-const MAX_PROBLEMS = 20;
-
-/** An invalid value: where it is, such as `disks[1].size`, and what is wrong with it, as the rest of a sentence. */
-interface Problem {
-  readonly place: string;
-  readonly text: string;
-}
+const STYLE: ProblemStyle = {
+  knownFields: (path) => KNOWN_FIELDS.get(path.filter((step) => typeof step === 'string').join('.')) ?? [],
+  nameOf,
+};
 
 /**
  * Checks the description of an instance (docs/reference/formats/instance-file.md) and completes it: paths become absolute, and optional
@@ -34,9 +31,8 @@ interface Problem {
 export function parseInstance(document: unknown, options: ParseInstanceOptions): Instance {
   const parsed = instanceSchema.safeParse(document);
   if (!parsed.success) {
-    const { issues } = parsed.error;
-    const count = issues.reduce((sum, issue) => sum + (issue.code === 'unrecognized_keys' ? issue.keys.length : 1), 0);
-    throw invalid(issues.slice(0, MAX_PROBLEMS).flatMap(toProblems), count, options.source);
+    const { problems, count } = problemsOf(parsed.error.issues, STYLE);
+    throw invalid(problems, count, options.source);
   }
   const instance = complete(parsed.data, options);
   const problems = [...findSharedDisks(instance.disks), ...findSharedParameters(instance)];
@@ -60,7 +56,7 @@ function complete(document: InstanceDocument, options: ParseInstanceOptions): In
   };
 }
 
-function findSharedDisks(disks: readonly Disk[]): Problem[] {
+function findSharedDisks(disks: readonly Disk[]): DocumentProblem[] {
   return disks.flatMap((disk, index) =>
     (['path', 'uri'] as const).flatMap((field) => {
       const value = disk[field];
@@ -72,47 +68,21 @@ function findSharedDisks(disks: readonly Disk[]): Problem[] {
   );
 }
 
-function findSharedParameters(instance: Instance): Problem[] {
+function findSharedParameters(instance: Instance): DocumentProblem[] {
   return Object.keys(instance.osparams_private)
     .filter((name) => Object.hasOwn(instance.osparams, name))
     .map((name) => ({ place: `osparams_private.${name}`, text: 'is given as a public parameter too' }));
-}
-
-function toProblems(issue: z.core.$ZodIssue): Problem[] {
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.slice(0, MAX_PROBLEMS).map((key) => ({ place: placeOf([...issue.path, key]), text: unknownField(issue.path, key) }));
-  if (issue.code === 'invalid_key') return [{ place: placeOf(issue.path), text: issue.issues[0]?.message ?? issue.message }];
-  return [{ place: placeOf(issue.path), text: issue.message }];
-}
-
-function unknownField(path: readonly PropertyKey[], key: string): string {
-  const place = path.filter((step) => typeof step === 'string').join('.');
-  const [nearest] = nearestNames(key, KNOWN_FIELDS.get(place) ?? []);
-  return nearest === undefined ? 'is not a field that Gantry knows' : `is not a field that Gantry knows; did you mean ${nearest}?`;
-}
-
-function placeOf(path: readonly PropertyKey[]): string {
-  const secret = path[0] === 'osparams_private';
-  return path.map((step, index) => (typeof step === 'number' ? `[${step}]` : `${index === 0 ? '' : '.'}${nameOf(step, secret)}`)).join('');
 }
 
 /**
  * A field name from the document, short and safe for a terminal. Among private parameters, an invalid name is not shown at all: without
  * the space after the colon, `{password:x}` is a name that contains the secret.
  */
-function nameOf(step: PropertyKey, secret: boolean): string {
-  const name = String(step);
+function nameOf(name: string, path: readonly PropertyKey[]): string {
   if (name.length <= 64 && isParameterName(name)) return name;
-  return secret ? '"…"' : JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
+  return path[0] === 'osparams_private' ? '"…"' : JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
 }
 
-/** @param count of all problems; only the first are listed */
-function invalid(problems: readonly Problem[], count: number, source = 'instance'): GantryError {
-  const lines = problems.slice(0, MAX_PROBLEMS).map(({ place, text }) => (place === '' ? `the document ${text}` : `${place} ${text}`));
-  const [only = ''] = lines;
-  return new GantryError('INSTANCE_INVALID', {
-    message: count === 1 ? `${source}: ${only}` : `${source}: ${count} fields are not valid`,
-    details: count === 1 ? [] : [...lines, ...(count > lines.length ? [`and ${count - lines.length} more`] : [])],
-    hint: 'gantry schema prints the valid values of each field.',
-  });
+function invalid(problems: readonly DocumentProblem[], count: number, source = 'instance'): GantryError {
+  return invalidDocument('INSTANCE_INVALID', { source, problems, count, hint: 'gantry schema prints the valid values of each field.' });
 }

@@ -1,24 +1,7 @@
 import { z } from 'zod';
 import { isParameterName } from './parameter-variables.ts';
-import {
-  expected,
-  hostName,
-  ip,
-  ipv4,
-  ipv6,
-  line,
-  mac,
-  macPrefix,
-  nonEmptyLine,
-  size,
-  subnet4,
-  subnet6,
-  tag,
-  uri,
-  uuid,
-  vlan,
-  word,
-} from './field-types.ts';
+import { expected, line, nonEmptyLine } from '../documents/text-types.ts';
+import { hostName, ip, ipv4, ipv6, mac, macPrefix, size, subnet4, subnet6, tag, uri, uuid, vlan, word } from './field-types.ts';
 import type { Instance, Parameters } from './model.ts';
 
 /** An instance as described by its file: defaults filled in, paths as written. */

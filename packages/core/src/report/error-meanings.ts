@@ -3,6 +3,9 @@ import type { GantryErrorCode } from './errors.ts';
 /** What each code means, in one plain sentence. The table in the documentation is made from it: `apps/cli/build/docs.ts`. */
 export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   USAGE: 'The call is wrong: an unknown command or option, or a value that is not valid.',
+  CONFIGURATION_UNREADABLE: 'A configuration file cannot be read, or others could have changed it.',
+  CONFIGURATION_SYNTAX: 'A configuration file is not valid YAML.',
+  CONFIGURATION_INVALID: 'A value in the configuration is not valid; each problem is listed with its place.',
   INSTANCE_FILE_UNREADABLE: 'The instance file cannot be read.',
   INSTANCE_FILE_SYNTAX: 'The instance file is not valid YAML.',
   INSTANCE_INVALID: 'The description of an instance is not valid; each problem is listed with its place.',

@@ -5,6 +5,10 @@
 export const ERROR_EXIT_CODES = {
   // 2: the call itself is wrong
   USAGE: 2,
+  // 2, too: the configuration
+  CONFIGURATION_UNREADABLE: 2,
+  CONFIGURATION_SYNTAX: 2,
+  CONFIGURATION_INVALID: 2,
   // 3: the description of the instance, or where it is described
   INSTANCE_FILE_UNREADABLE: 3,
   INSTANCE_FILE_SYNTAX: 3,

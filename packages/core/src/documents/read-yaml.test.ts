@@ -2,11 +2,18 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { GantryError } from '../report/errors.ts';
+import type { DocumentKind } from './read-yaml.ts';
 import { readYaml } from './read-yaml.ts';
+
+const KIND: DocumentKind = {
+  what: 'instance',
+  syntaxCode: 'INSTANCE_FILE_SYNTAX',
+  hint: 'gantry schema prints the format of instance files.',
+};
 
 function failure(text: string): GantryError {
   try {
-    readYaml(text, 'web1.yaml');
+    readYaml(text, 'web1.yaml', KIND);
   } catch (error) {
     if (error instanceof GantryError) return error;
     throw error;
@@ -17,7 +24,7 @@ function failure(text: string): GantryError {
 describe('what is taken', () => {
   test('numbers and truth values are the text that was written', () => {
     const text = 'uuid: 7e5\nvlan: .100\noctal: 010\nhex: 0x1F\ntruth: True\nbig: 12345678901234567890\nversion: 1.10\nnegative: -0\n';
-    expect(readYaml(text, 'web1.yaml')).toEqual({
+    expect(readYaml(text, 'web1.yaml', KIND).value).toEqual({
       uuid: '7e5',
       vlan: '.100',
       octal: '010',
@@ -30,7 +37,7 @@ describe('what is taken', () => {
   });
 
   test('what other versions of YAML take for something else is text: MAC addresses, yes and no, dates', () => {
-    expect(readYaml('mac: 10:00:00:35:40:01\nanswer: no\nday: 2026-11-23\ntime: 12:30:45', 'web1.yaml')).toEqual({
+    expect(readYaml('mac: 10:00:00:35:40:01\nanswer: no\nday: 2026-11-23\ntime: 12:30:45', 'web1.yaml', KIND).value).toEqual({
       mac: '10:00:00:35:40:01',
       answer: 'no',
       day: '2026-11-23',
@@ -39,19 +46,19 @@ describe('what is taken', () => {
   });
 
   test('null stays null, however it is written', () => {
-    expect(readYaml('a:\nb: ~\nc: null\nd: ""', 'web1.yaml')).toEqual({ a: null, b: null, c: null, d: '' });
+    expect(readYaml('a:\nb: ~\nc: null\nd: ""', 'web1.yaml', KIND).value).toEqual({ a: null, b: null, c: null, d: '' });
   });
 
   test('JSON, with any text that JSON can hold', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.stringMatching(/^[a-z]{1,8}$/), fc.string({ unit: 'grapheme' })), (document) => {
-        expect(readYaml(JSON.stringify(document), 'web1.json')).toEqual(document);
+        expect(readYaml(JSON.stringify(document), 'web1.json', KIND).value).toEqual(document);
       }),
     );
   });
 
   test('a value that several fields share by an alias', () => {
-    expect(readYaml('a: &lan {name: lan}\nb: *lan', 'web1.yaml')).toEqual({ a: { name: 'lan' }, b: { name: 'lan' } });
+    expect(readYaml('a: &lan {name: lan}\nb: *lan', 'web1.yaml', KIND).value).toEqual({ a: { name: 'lan' }, b: { name: 'lan' } });
   });
 });
 
@@ -118,7 +125,7 @@ test('any text is read or refused, never anything else', () => {
   fc.assert(
     fc.property(yamlish, (parts) => {
       try {
-        readYaml(parts.join(''), 'web1.yaml');
+        readYaml(parts.join(''), 'web1.yaml', KIND);
       } catch (error) {
         expect(error).toBeInstanceOf(GantryError);
       }
@@ -154,7 +161,7 @@ describe('a document that would take more than it may', () => {
     'the most that may be is read in time: more keys than any instance has',
     () => {
       const text = numbered(25_000, (index) => `k${index}: v\n`);
-      expect(Object.keys(z.record(z.string(), z.string()).parse(readYaml(text, 'web1.yaml')))).toHaveLength(25_000);
+      expect(Object.keys(z.record(z.string(), z.string()).parse(readYaml(text, 'web1.yaml', KIND).value))).toHaveLength(25_000);
     },
     HANG_MS,
   );

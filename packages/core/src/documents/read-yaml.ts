@@ -1,12 +1,13 @@
 import type { Document, ErrorCode, Scalar } from 'yaml';
 import { isNode, isScalar, Lexer, LineCounter, parseDocument, visit } from 'yaml';
+import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 
 /** Enough for networks and parameters that several NICs share; too few for a document that expands without end. */
 const MAX_ALIASES = 100;
 /**
- * Tokens of the parser: twice as many as the largest instance has, with 256 disks and NICs and 1000 parameters of each kind. For more
- * the parser needs many seconds, and a thousand times their size in memory.
+ * Tokens of the parser: twice as many as the largest instance has, with 256 disks and NICs and 1000 parameters of each kind, and what a
+ * configuration of a thousand policies has. For more the parser needs many seconds, and a thousand times their size in memory.
  */
 const MAX_TOKENS = 200_000;
 /** At most this many problems of a document are listed. */
@@ -38,6 +39,29 @@ const REASONS: Readonly<Partial<Record<ErrorCode, string>>> = {
   UNEXPECTED_TOKEN: 'unexpected text',
 };
 
+/** What kind of document is read, for errors. */
+export interface DocumentKind {
+  /** What is described, such as `instance`. */
+  readonly what: string;
+  readonly syntaxCode: GantryErrorCode;
+  /** A sentence that says where its format is described. */
+  readonly hint: string;
+}
+
+/** One place of a document; both count from 1. */
+export interface DocumentPlace {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** A document that was read. */
+export interface YamlDocument {
+  /** Plain values; scalars are text or null. */
+  readonly value: unknown;
+  /** Where the value with this path is written; undefined if there is none. */
+  placeOf(path: readonly PropertyKey[]): DocumentPlace | undefined;
+}
+
 /** What is wrong, and where: an offset into the text; undefined for the text as a whole. */
 interface Problem {
   readonly offset: number | undefined;
@@ -49,11 +73,12 @@ interface Problem {
  * all fields of an instance are text: a UUID such as `7e5`, a VLAN `.100` or a parameter `010` stays as it is. Only null stays null.
  * Duplicate fields, tags, second documents and excessive aliases are refused.
  *
- * @throws GantryError `INSTANCE_FILE_SYNTAX` with line and column; never shows a part of the document
+ * @throws GantryError with the code of `kind`, and line and column; never shows a part of the document
  */
-export function readYaml(text: string, source: string): unknown {
+export function readYaml(text: string, source: string, kind: DocumentKind): YamlDocument {
   const lines = new LineCounter();
-  if (hasTooManyTokens(text)) throw syntaxError(source, lines, [{ offset: undefined, reason: 'far more fields than any instance has' }]);
+  const syntaxError = (problems: readonly Problem[]): GantryError => describeProblems(source, lines, problems, kind);
+  if (hasTooManyTokens(text)) throw syntaxError([{ offset: undefined, reason: `far more fields than any ${kind.what} has` }]);
   const document = parseDocument(text, {
     version: '1.2',
     schema: 'core',
@@ -65,12 +90,21 @@ export function readYaml(text: string, source: string): unknown {
   });
   const problems = parserProblems(document);
   if (problems.length === 0) problems.push(...takeTextAsWritten(document));
-  if (problems.length > 0) throw syntaxError(source, lines, problems);
+  if (problems.length > 0) throw syntaxError(problems);
   try {
-    return document.toJS({ maxAliasCount: MAX_ALIASES });
+    const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
+    return { value, placeOf: (path) => placeIn(document, lines, path) };
   } catch {
-    throw syntaxError(source, lines, [{ offset: 0, reason: TOO_MANY_ALIASES }]);
+    throw syntaxError([{ offset: 0, reason: TOO_MANY_ALIASES }]);
   }
+}
+
+function placeIn(document: Document.Parsed, lines: LineCounter, path: readonly PropertyKey[]): DocumentPlace | undefined {
+  const node = document.getIn(path, true);
+  const offset = isNode(node) ? node.range?.[0] : undefined;
+  if (offset === undefined) return undefined;
+  const { line, col } = lines.linePos(offset);
+  return { line, column: col };
 }
 
 function hasTooManyTokens(text: string): boolean {
@@ -134,15 +168,20 @@ function textOf({ value, source }: Scalar): string | null {
   return value === null || typeof value === 'string' ? value : (source ?? '');
 }
 
-function syntaxError(source: string, lines: LineCounter, problems: readonly Problem[]): GantryError {
+function describeProblems(
+  source: string,
+  lines: LineCounter,
+  problems: readonly Problem[],
+  { syntaxCode, hint }: DocumentKind,
+): GantryError {
   const texts = problems.map(({ offset, reason }) => {
     if (offset === undefined) return `${source}: ${reason}`;
     const { line, col } = lines.linePos(offset);
     return `${source}:${line}:${col}: ${reason}`;
   });
-  return new GantryError('INSTANCE_FILE_SYNTAX', {
+  return new GantryError(syntaxCode, {
     message: texts[0] ?? `${source}: not YAML`,
     details: texts.length > 1 ? texts : [],
-    hint: 'It must be one YAML 1.2 or JSON document; gantry schema prints its format.',
+    hint: `It must be one YAML 1.2 or JSON document. ${hint}`,
   });
 }

@@ -1,0 +1,145 @@
+import { dirname, resolve } from 'node:path';
+import { GantryError } from '@gantry/core';
+import type { DocumentKind, DocumentPlace, DocumentProblem, ProblemStyle, YamlDocument } from '@gantry/core/documents';
+import { invalidDocument, placeText, problemsOf, readSmallFile, readYaml } from '@gantry/core/documents';
+import type { z } from 'zod';
+import type { FindOptions } from './files.ts';
+import { assertTrusted, findConfigurationFiles, unreadable } from './files.ts';
+import { toConfiguration } from './meaning.ts';
+import type { Configuration, Origin } from './model.ts';
+import type { ConfigurationDocument } from './schema.ts';
+import { checkConfiguration, isName, knownFields } from './schema.ts';
+
+const KIND: DocumentKind = {
+  what: 'configuration',
+  syntaxCode: 'CONFIGURATION_SYNTAX',
+  hint: 'gantry schema config prints the format of gantry.yaml.',
+};
+const HINT = 'gantry schema config prints the valid values of each field.';
+const STYLE: ProblemStyle = {
+  knownFields,
+  nameOf: (name) => (isName(name) ? name : JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name)),
+};
+
+/** One file that was read and checked. */
+export interface ConfigurationFile {
+  readonly path: string;
+  readonly document: ConfigurationDocument;
+  readonly yaml: YamlDocument;
+}
+
+/**
+ * Reads what gantry.yaml says, of all files together: stores, inventories and policies of a later level replace those of the same name;
+ * of `defaults`, `notify` and `metrics`, each field counts for itself.
+ *
+ * @throws GantryError `CONFIGURATION_UNREADABLE`, `CONFIGURATION_SYNTAX`, `CONFIGURATION_INVALID`
+ */
+export async function loadConfiguration(options: FindOptions & { readonly signal?: AbortSignal | undefined }): Promise<Configuration> {
+  const levels = await findConfigurationFiles(options);
+  const files: ConfigurationFile[] = [];
+  for (const level of levels) {
+    const ofLevel = await Promise.all(level.map((path) => readFile(path, options.signal)));
+    assertNamesOnce(ofLevel);
+    files.push(...ofLevel);
+  }
+  const origins = new Map<string, Origin>();
+  for (const file of files) addOrigins(origins, file);
+  return toConfiguration(files, origins);
+}
+
+async function readFile(path: string, signal: AbortSignal | undefined): Promise<ConfigurationFile> {
+  await assertTrusted(path);
+  const yaml = readYaml(await readText(path, signal), path, KIND);
+  const checked = checkConfiguration(yaml.value);
+  if (checked.success) return { path, document: withAbsolutePaths(checked.data, dirname(path)), yaml };
+  const at = firstPlace(yaml, checked.error.issues);
+  const source = at === undefined ? path : `${path}:${at.line}:${at.column}`;
+  throw invalidDocument('CONFIGURATION_INVALID', { source, hint: HINT, ...problemsOf(checked.error.issues, STYLE) });
+}
+
+/** Where the first problem is; what is missing is missing from the group around it. */
+function firstPlace(yaml: YamlDocument, [first]: readonly z.core.$ZodIssue[]): DocumentPlace | undefined {
+  const path = [...(first?.path ?? []), ...(first?.code === 'unrecognized_keys' ? first.keys.slice(0, 1) : [])];
+  for (let length = path.length; length >= 0; length -= 1) {
+    const place = yaml.placeOf(path.slice(0, length));
+    if (place !== undefined) return place;
+  }
+  return undefined;
+}
+
+async function readText(path: string, signal: AbortSignal | undefined): Promise<string> {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readSmallFile(path, signal));
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw unreadable(path, error instanceof TypeError ? new Error('it is not UTF-8 text') : error);
+  }
+}
+
+/** Relative paths in a file count from its directory, as in instance files. */
+function withAbsolutePaths(document: ConfigurationDocument, directory: string): ConfigurationDocument {
+  const absolute = (path: string): string => resolve(directory, path);
+  const address = (text: string): string => (/^[./]/.test(text) || (!text.includes(':') && !isName(text)) ? absolute(text) : text);
+  const settings = <T extends { 'snapshot-config'?: string }>(group: T): T =>
+    group['snapshot-config'] === undefined ? group : { ...group, 'snapshot-config': absolute(group['snapshot-config']) };
+  const each = <T>(entries: Readonly<Record<string, T>>, change: (entry: T) => T): Record<string, T> =>
+    Object.fromEntries(Object.entries(entries).map(([name, entry]) => [name, change(entry)]));
+  return {
+    ...document,
+    stores: each(document.stores, (store) => settings({ ...store, url: isName(store.url) ? absolute(store.url) : address(store.url) })),
+    inventories: each(document.inventories, (text) => (isName(text) ? absolute(text) : address(text))),
+    policies: each(document.policies, (policy) =>
+      settings({
+        ...policy,
+        instances: policy.instances.map((selection) => ({ ...selection, source: address(selection.source) })),
+        stores: policy.stores.map(address),
+        copies: policy.copies.map((copy) => ({ ...copy, to: address(copy.to) })),
+      }),
+    ),
+    defaults: settings(document.defaults),
+    metrics:
+      document.metrics.textfile === undefined ? document.metrics : { ...document.metrics, textfile: absolute(document.metrics.textfile) },
+  };
+}
+
+const NAMED = ['stores', 'inventories', 'policies'] as const;
+
+function assertNamesOnce(files: readonly ConfigurationFile[]): void {
+  const seen = new Map<string, ConfigurationFile>();
+  for (const file of files) {
+    for (const section of NAMED) {
+      for (const name of Object.keys(file.document[section])) {
+        const place = `${section}.${name}`;
+        const before = seen.get(place);
+        if (before !== undefined) throw givenTwice(before, file, [section, name]);
+        seen.set(place, file);
+      }
+    }
+  }
+}
+
+function givenTwice(before: ConfigurationFile, file: ConfigurationFile, path: readonly string[]): GantryError {
+  const line = before.yaml.placeOf(path)?.line;
+  const problem: DocumentProblem = {
+    place: placeText(path, STYLE),
+    text: `is given in ${before.path}${line === undefined ? '' : `:${line}`}, too`,
+  };
+  return invalidDocument('CONFIGURATION_INVALID', { source: file.path, problems: [problem], count: 1, hint: 'Keep one of them.' });
+}
+
+/** Later files replace what earlier ones said. */
+function addOrigins(origins: Map<string, Origin>, { path: file, yaml, document }: ConfigurationFile): void {
+  for (const section of NAMED) {
+    for (const name of Object.keys(document[section])) {
+      const place = `${section}.${name}`;
+      for (const known of origins.keys()) if (known === place || known.startsWith(`${place}.`)) origins.delete(known);
+    }
+  }
+  const add = (value: unknown, path: readonly PropertyKey[]): void => {
+    const at = yaml.placeOf(path);
+    if (at !== undefined && path.length > 0) origins.set(placeText(path, STYLE), { file, line: at.line });
+    if (Array.isArray(value)) value.forEach((item: unknown, index) => add(item, [...path, index]));
+    else if (typeof value === 'object' && value !== null) for (const [key, item] of Object.entries(value)) add(item, [...path, key]);
+  };
+  add(yaml.value, []);
+}
