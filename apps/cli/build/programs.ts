@@ -10,7 +10,10 @@ const MANIFEST = /^'(?:\.\.\/)+package\.json'$/;
 /** A worker thread beside its module, which is beside the bundle too. */
 const THREAD = /^`\.\/[\w-]+\$\{extname\(import\.meta\.filename\)\}`$/;
 
-/** Copies the shell scripts that our packages run to the bundle's directory, and makes the bundle look for them there. */
+/** A script that is run, or printed for a shell that completes calls. */
+const SCRIPT = /^'([^']+\.(?:sh|bash|zsh|fish))'$/;
+
+/** Copies the shell scripts of our packages to the bundle's directory, and makes the bundle look for them there. */
 export function programsOfPackages(): Plugin {
   const programs = new Set<string>();
   return {
@@ -21,7 +24,7 @@ export function programsOfPackages(): Plugin {
         return code.replaceAll(FILE_BESIDE_A_MODULE, (expression, quoted: string) => {
           if (MANIFEST.test(quoted)) return `new URL('../package.json', import.meta.url)`;
           if (THREAD.test(quoted)) return expression;
-          const path = /^'([^']+\.sh)'$/.exec(quoted)?.[1];
+          const path = SCRIPT.exec(quoted)?.[1];
           if (path === undefined) return this.error(`${id}: ${expression} would not resolve from the bundle`);
           programs.add(resolve(dirname(id), path));
           return `new URL('./${basename(path)}', import.meta.url)`;
@@ -32,7 +35,7 @@ export function programsOfPackages(): Plugin {
       for (const program of programs) {
         const copy = join(dir, basename(program));
         await copyFile(program, copy);
-        await chmod(copy, 0o755);
+        await chmod(copy, program.endsWith('.sh') ? 0o755 : 0o644);
       }
     },
   };

@@ -6,6 +6,8 @@ export interface CommandEntry {
   /** One line, for the list of commands. */
   readonly summary: string;
   readonly load: () => Promise<{ readonly default: CommandModule }>;
+  /** Left out of the list of commands: it is called by other programs. */
+  readonly hidden?: true;
 }
 
 /** Groups of commands, by the word that their commands start with. */
@@ -15,9 +17,18 @@ export const GROUPS: Readonly<Record<string, string>> = {
   store: 'Stores: create one, or check that one keeps the promises of the contract.',
 };
 
+/** What `gantry help` lists together: first words of commands, by what they are for. Those that are nowhere here come last. */
+export const SECTIONS: Readonly<Record<string, readonly string[]>> = {
+  'Export, import, move': ['export', 'import', 'move', 'receive'],
+  'Look at exports': ['list', 'show', 'verify', 'diff'],
+  'Keep exports': ['copy', 'mirror', 'consolidate', 'remove', 'prune', 'clean'],
+  'Instances and their disks': ['instances', 'describe', 'create', 'rename', 'snapshots', 'os'],
+  'Set up': ['store', 'schema', 'completion'],
+};
+
 /**
- * Every command, in the order of `gantry help`. A new one takes a file in `commands/`, its work in `runs/` (loaded only for a valid call), a line here and a section in
- * `docs/reference/commands.md`, whose options `pnpm docs:update` fills in.
+ * Every command. A new one takes a file in `commands/`, its work in `runs/` (loaded only for a valid call), a line here, its first word in
+ * {@link SECTIONS}, and a section in `docs/reference/commands.md`, whose options `pnpm docs:update` fills in.
  */
 export const COMMANDS: readonly CommandEntry[] = [
   { name: 'export', summary: 'Export the disks of an instance into a store.', load: () => import('./commands/export.ts') },
@@ -116,5 +127,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'schema',
     summary: 'Print the JSON Schema of instance files or gantry.yaml, for editors.',
     load: () => import('./commands/schema.ts'),
+  },
+  {
+    name: 'completion',
+    summary: 'Print the script with which a shell completes calls of gantry.',
+    load: () => import('./commands/completion.ts'),
+  },
+  {
+    name: 'complete',
+    summary: 'Print what the last word of a call may become, for the scripts of gantry completion.',
+    load: () => import('./commands/complete.ts'),
+    hidden: true,
   },
 ];

@@ -1,9 +1,11 @@
+import { ERROR_EXIT_CODES } from '@gantry/core';
 import { describe, expect, test } from 'vitest';
 import type { CommandModule } from '../src/command-line/command.ts';
+import { COMMANDS_OF_OTHERS, OPTIONS_OF_OTHERS } from '../src/command-line/names-of-others.ts';
 import { ParseFailure } from '../src/command-line/parse-failure.ts';
 import { createProgram } from '../src/command-line/program.ts';
 import { asUsageError } from '../src/command-line/usage-error.ts';
-import { COMMANDS, GROUPS } from '../src/commands.ts';
+import { COMMANDS, GROUPS, SECTIONS } from '../src/commands.ts';
 import type { CliContext } from '../src/session.ts';
 import { jsonLines, makeWorkbench } from './workbench.ts';
 
@@ -54,15 +56,24 @@ async function help(...args: readonly string[]): Promise<string> {
 
 test('help fits into 80 columns', async () => {
   for (const name of ['', ...COMMANDS.map((command) => command.name)]) {
-    const wide = (await help('help', ...name.split(' ').filter(Boolean)))
-      .split('\n')
-      .filter((line) => line.length > 80 && !line.includes('$ '));
+    const wide = (await help('help', ...name.split(' ').filter(Boolean))).split('\n').filter((line) => line.length > 80);
     expect({ name, wide }).toEqual({ name, wide: [] });
   }
 });
 
 describe('a wrong call is reported like every other error', () => {
   test.each([
+    [['forget', '/srv'], 'unknown command "forget"', 'Did you mean gantry prune or gantry remove?'],
+    [['RM', 'a'], 'unknown command "RM"', 'Did you mean gantry remove?'],
+    [['cp', 'a', 'b'], 'unknown command "cp"', 'Did you mean gantry copy?'],
+    [['check', 'a'], 'unknown command "check"', 'Did you mean gantry verify?'],
+    [['dump', 'a'], 'unknown command "dump"', 'Did you mean gantry export?'],
+    [['help', 'ls'], 'unknown command "ls"', 'Did you mean gantry list?'],
+    [['snapshots'], 'gantry snapshots: no command given', 'Did you mean gantry list? Its commands: gantry snapshots check.'],
+    [['snapshots', '/srv'], 'unknown command "snapshots /srv"', 'Did you mean gantry list? Its commands: gantry snapshots check.'],
+    [['toString'], 'unknown command "toString"', 'gantry help shows the commands'],
+    [['prune', '/srv', '-n'], 'unknown option "-n"', 'Did you mean --dry-run?'],
+    [['export', 'a', 'b', '--compression=max'], 'unknown option "--compression=max"', 'Did you mean --codec or --level?'],
     [['restore', 'a', 'b'], 'unknown command "restore"', 'Did you mean gantry import?'],
     [['ls', '/srv'], 'unknown command "ls"', 'Did you mean gantry list?'],
     [['backup'], 'unknown command "backup"', 'Did you mean gantry export?'],
@@ -110,10 +121,45 @@ describe('a wrong call is reported like every other error', () => {
   });
 });
 
+describe('names of other tools', () => {
+  const names = new Set(COMMANDS.flatMap(({ name }) => [name, ...(name.includes(' ') ? [name.split(' ')[0]] : [])]));
+
+  test('lead to commands that there are, and hide none of ours', () => {
+    const groups = Object.keys(GROUPS);
+    for (const [name, suggested] of Object.entries(COMMANDS_OF_OTHERS)) {
+      expect({ name, ours: names.has(name) && !groups.includes(name) }).toEqual({ name, ours: false });
+      for (const ours of suggested.filter((each) => each !== 'help')) expect(names).toContain(ours);
+    }
+  });
+
+  test('of options lead to options that there are, and hide none of ours', async () => {
+    const modules = await Promise.all(COMMANDS.map(async ({ load }) => (await load()).default));
+    const flags = modules.flatMap(({ options }) => Object.values(options).flatMap((option) => option.flags.split(/[ ,]+/)));
+    const known = new Set([...flags, '--quiet']);
+    for (const [name, suggested] of Object.entries(OPTIONS_OF_OTHERS)) {
+      expect({ name, known: known.has(name) }).toEqual({ name, known: false });
+      for (const ours of suggested) expect(known).toContain(ours);
+    }
+  });
+});
+
 describe('help', () => {
+  test('lists every command that is not for other programs in a section, and every section', async () => {
+    const text = await help('help');
+    for (const section of Object.keys(SECTIONS)) expect(text).toContain(`\n${section}:\n`);
+    const other = /\nOther:\n((?: .*\n)*)/.exec(text)?.[1] ?? '';
+    expect(other.match(/^ {2}\w+/gm)).toEqual(['  help']);
+    expect(text).not.toContain('\n  complete ');
+  });
+
+  test('has every exit code of an error', async () => {
+    const text = (await help('help')).replaceAll(/\s+/g, ' ');
+    for (const code of new Set(Object.values(ERROR_EXIT_CODES))) expect(text).toMatch(new RegExp(`[:;] ${code} [a-zO]`));
+  });
+
   test('shows every command of the registry, and every group', async () => {
     const text = await help('help');
-    for (const { name } of COMMANDS) expect(text).toContain(`\n  ${name.split(' ')[0]} `);
+    for (const { name } of COMMANDS.filter(({ hidden }) => hidden !== true)) expect(text).toContain(`\n  ${name.split(' ')[0]} `);
     for (const [group, summary] of Object.entries(GROUPS)) expect(await help(group, '--help')).toContain(summary);
   });
 
@@ -124,7 +170,8 @@ describe('help', () => {
     expect(await help(...words, '--help')).toBe(text);
     const { default: command }: { readonly default: CommandModule } = await load();
     for (const { flags } of Object.values(command.options)) expect(text).toContain(flags);
-    for (const example of command.examples) expect(text).toContain(`$ ${example}`);
+    const unwrapped = text.replaceAll(/ \\\n +/g, ' ');
+    for (const example of command.examples) expect(unwrapped).toContain(`$ ${example}\n`);
     expect(text).toContain('--json');
     expect(text).toContain('--quiet');
   });

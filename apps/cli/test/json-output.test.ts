@@ -125,6 +125,8 @@ beforeAll(async () => {
   await run('os', 'check', 'full', '-O', 'filesystem=ext4');
   await run('store', 'conformance', store);
   await run('schema');
+  await run('completion', 'fish');
+  await run('complete', 'ver');
   await run('instances', 'shelf:');
   await run('describe', 'shelf:shelved');
 

@@ -52,6 +52,8 @@ beforeAll(async () => {
     'store init': [bench.store],
     'store conformance': ['/nonexistent'],
     schema: [],
+    completion: ['bash'],
+    complete: ['export', bench.store],
   };
 });
 

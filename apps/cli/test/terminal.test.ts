@@ -1,8 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { makeRandomFile } from '@gantry/testkit';
-import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Tmux } from './tmux.ts';
+import { openTmux } from './tmux.ts';
 import type { Workbench } from './workbench.ts';
 import { MAIN, makeWorkbench, waitForFile } from './workbench.ts';
 
@@ -11,9 +12,11 @@ import { MAIN, makeWorkbench, waitForFile } from './workbench.ts';
  */
 
 let bench: Workbench;
+let terminal: Tmux;
 
 beforeEach(async () => {
   bench = await makeWorkbench();
+  terminal = openTmux(bench.file('tmux'));
   await makeRandomFile(bench.file('disk0'), 4096, 'a');
   await makeRandomFile(bench.file('disk1'), 4096, 'b');
   // Announces its size, writes a part, and waits until the test lets it go on.
@@ -25,14 +28,9 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await tmux('kill-server').catch(() => undefined);
+  await terminal[Symbol.asyncDispose]();
   await bench[Symbol.asyncDispose]();
 });
-
-async function tmux(...args: readonly string[]): Promise<string> {
-  const { stdout } = await execa('tmux', ['-S', bench.file('tmux'), '-f', '/dev/null', ...args], { env: { LC_ALL: 'C.UTF-8' } });
-  return stdout;
-}
 
 /** Starts an export on a terminal of that size; its exit status is written to the file `status`. */
 async function startOnTerminal(columns: number, rows: number): Promise<void> {
@@ -42,23 +40,14 @@ async function startOnTerminal(columns: number, rows: number): Promise<void> {
     bench.file('run'),
     `cd '${bench.path}'; echo marker; ${env} ${command}; echo $? >status.tmp; mv status.tmp status; exec sleep 1000\n`,
   );
-  await tmux('new-session', '-d', '-x', String(columns), '-y', String(rows), `sh '${bench.file('run')}'`);
-}
-
-/** The screen, once it matches. */
-async function screen(shows: RegExp): Promise<readonly string[]> {
-  for (;;) {
-    const text = await tmux('capture-pane', '-p');
-    if (shows.test(text)) return text.trimEnd().split('\n');
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await terminal.run('new-session', '-d', '-x', String(columns), '-y', String(rows), `sh '${bench.file('run')}'`);
 }
 
 describe.each([40, 60, 80, 200])('on a terminal of %i columns', (columns) => {
   test('progress takes one line per disk and one for the total, and disappears at the end', async () => {
     await startOnTerminal(columns, 24);
     await waitForFile(bench.file('os', 'slow', 'started'));
-    const lines = await screen(/no data for \d+ s/);
+    const lines = await terminal.screen(/no data for \d+ s/);
     const bars = lines.filter((line) => /^(disk \d|total) /.test(line));
     expect(bars.map((line) => line.slice(0, 6))).toEqual(['disk 0', 'disk 1', 'total ']);
     // Nothing else is below them, and no line was wrapped.
@@ -66,7 +55,7 @@ describe.each([40, 60, 80, 200])('on a terminal of %i columns', (columns) => {
     for (const line of bars) expect(line.length).toBeLessThan(columns);
     await writeFile(bench.file('os', 'slow', 'go'), '');
     expect((await waitForFile(bench.file('status'))).trim()).toBe('0');
-    const end = await screen(/web1@\d+T/);
+    const end = await terminal.screen(/web1@\d+T/);
     expect(end.filter((line) => /no data|total/.test(line))).toEqual([]);
     expect(end.join('\n')).toContain('marker');
   });
@@ -75,14 +64,14 @@ describe.each([40, 60, 80, 200])('on a terminal of %i columns', (columns) => {
 test('a terminal that becomes narrower and wider again shows each line once', async () => {
   await startOnTerminal(120, 24);
   await waitForFile(bench.file('os', 'slow', 'started'));
-  await screen(/total .*no data/);
+  await terminal.screen(/total .*no data/);
   for (const columns of [50, 140, 41, 90]) {
-    await tmux('resize-window', '-x', String(columns), '-y', '24');
-    const lines = await screen(new RegExp(`^(?=[^]*total .*no data)[^]{0,${columns * 24}}$`));
-    await screen(/total .*no data for \d+ s/);
+    await terminal.run('resize-window', '-x', String(columns), '-y', '24');
+    const lines = await terminal.screen(new RegExp(`^(?=[^]*total .*no data)[^]{0,${columns * 24}}$`));
+    await terminal.screen(/total .*no data for \d+ s/);
     expect({ columns, bars: lines.filter((line) => /^(disk \d {2}|total )/.test(line)).length }).toEqual({ columns, bars: 3 });
     // Earlier output is still there, on the screen or above it.
-    const all = await tmux('capture-pane', '-p', '-S', '-');
+    const all = await terminal.run('capture-pane', '-p', '-S', '-');
     expect({ columns, all }).toEqual({ columns, all: expect.stringMatching(/^marker$/m) });
     expect({ columns, all: all.replaceAll('\n', '') }).toEqual({ columns, all: expect.stringContaining('no snapshot of 2 disks') });
   }
@@ -91,7 +80,7 @@ test('a terminal that becomes narrower and wider again shows each line once', as
 test('a terminal with few rows shows only what fits', async () => {
   await startOnTerminal(80, 3);
   await waitForFile(bench.file('os', 'slow', 'started'));
-  const lines = await screen(/total .*no data/);
+  const lines = await terminal.screen(/total .*no data/);
   expect(lines.length).toBeLessThanOrEqual(3);
 });
 

@@ -4,6 +4,8 @@ export interface OpenContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What relative paths in addresses count from. */
   readonly cwd: string;
+  /** `false`: nothing may be asked on the terminal. `true` by default. */
+  readonly mayAsk?: boolean | undefined;
   /** Called with what the user should know although nothing failed. */
   readonly warn: (message: string) => void;
 }

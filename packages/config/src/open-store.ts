@@ -22,14 +22,14 @@ export interface OpenStoreOptions {
  */
 export async function openStore(
   address: string,
-  { signal, env, cwd, warn }: OpenContext,
+  { signal, env, cwd, warn, mayAsk }: OpenContext,
   { bytesPerSecond, access }: OpenStoreOptions = {},
 ): Promise<Store> {
   const url = parseStoreAddress(address, cwd);
   const transport = await loadTransport(url);
   const log = openStoreLog({ env, cwd, warn });
   try {
-    const opened = await transport.open(url, { signal, env, cwd, warn, access });
+    const opened = await transport.open(url, { signal, env, cwd, warn, access, mayAsk });
     const patient = transport.retries === true ? opened : withRetry(opened);
     const limited = bytesPerSecond === undefined ? patient : withLimit(patient, { bytesPerSecond });
     return log === undefined ? limited : withLog(limited, log);

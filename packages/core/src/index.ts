@@ -1,4 +1,7 @@
 export type { ConfigDescription, ConfigDisk, ConfigNic } from './exports/config-import.ts';
+export { parseExportId } from './exports/export-id.ts';
+export type { ExportName } from './exports/export-names.ts';
+export { exportNames } from './exports/export-names.ts';
 export type { ExportObject } from './exports/export-objects.ts';
 export { dataFiles } from './exports/export-objects.ts';
 export type { FrameSource } from './exports/frame-source.ts';

@@ -13,7 +13,7 @@ const transport: Transport = {
   schemes: ['ssh'],
   // A lost session is reopened; the result of a call that was in progress cannot be known.
   retries: true,
-  open: (address, options) => openSshStore(address, { ...options, askPassphrase: askOnTerminal }),
+  open: (address, options) => openSshStore(address, { ...options, askPassphrase: options.mayAsk === false ? undefined : askOnTerminal }),
   openPeer: (address, options) => openSshPeer(address, { ...options, askPassphrase: askOnTerminal }),
 };
 

@@ -9,6 +9,8 @@ export interface OpenOptions extends CallOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** `read`: nothing will be written, so the store need not find out how it could write. `write` by default. */
   readonly access?: 'read' | 'write' | undefined;
+  /** `false`: nobody is there to answer, even if there is a terminal, so nothing may be asked. `true` by default. */
+  readonly mayAsk?: boolean | undefined;
   /** Called with warnings for the user. */
   readonly warn: (message: string) => void;
 }

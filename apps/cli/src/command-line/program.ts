@@ -1,21 +1,14 @@
 import { readFileSync } from 'node:fs';
+import process from 'node:process';
 import { Command, Option } from 'commander';
 import type { CommandEntry } from '../commands.ts';
 import { COMMANDS, GROUPS } from '../commands.ts';
 import type { CliContext } from '../session.ts';
 import type { CommandModule } from './command.ts';
+import { COMMON_OPTIONS } from './common-options.ts';
+import { describeAddressesAndExitCodes, describeExamples, HELP_WIDTH } from './help-text.ts';
 import { ParseFailure } from './parse-failure.ts';
-
-const ADDRESSES_AND_EXIT_CODES = `
-An INSTANCE is an instance file, SCHEME:NAME or SCHEME://host/NAME.
-A STORE is a directory, or a URL such as file:///srv/exports.
-A PEER is ssh://[user@]host[:port], with gantry installed there.
-An EXPORT is INSTANCE (the newest complete one) or INSTANCE@EXPORT-ID.
-
-Exit codes: 0 done; 1 internal; 2 usage; 3 instance; 4 OS definition;
-5 disk or snapshot; 6 script; 7 damaged data; 8 store; 9 not found;
-10 busy; 11 this machine; 12 peer; 13 move undecided; 14 not confirmed;
-128+N ended by signal N.`;
+import { bySection, OTHER_SECTION, sectionOf } from './sections.ts';
 
 /**
  * The complete command line. Only commands that `args` name are loaded with their options; of the others it has the names.
@@ -25,13 +18,11 @@ export async function createProgram(args: readonly string[], context: CliContext
   const program = prepare(new Command('gantry'))
     .description('Exports, restores and moves the disks of virtual machine instances.')
     .version(readVersion())
-    .option('--json', 'print events and the result as JSON, one object per line')
-    .option('--config <file>', 'read only this configuration file (or GANTRY_CONFIG)')
-    .option('-q, --quiet', 'print only the result, warnings and errors')
     .helpCommand(false)
-    .addHelpText('after', ADDRESSES_AND_EXIT_CODES);
+    .addHelpText('after', describeAddressesAndExitCodes);
+  for (const { flags, description } of COMMON_OPTIONS) program.option(flags, description);
   const asked = namedCommands(args);
-  for (const entry of COMMANDS) {
+  for (const entry of bySection(COMMANDS)) {
     const command = addCommand(program, entry);
     if (asked.includes(entry)) configure(command, (await entry.load()).default, context);
   }
@@ -47,13 +38,18 @@ function namedCommands(args: readonly string[]): readonly CommandEntry[] {
   return COMMANDS.filter(({ name }) => name === first || name === `${first} ${second}`);
 }
 
-function addCommand(program: Command, { name, summary }: CommandEntry): Command {
+function addCommand(program: Command, { name, summary, hidden }: CommandEntry): Command {
   const [word = '', inGroup] = name.split(' ');
-  if (inGroup === undefined) return prepare(program.command(word)).description(summary);
+  const section = `${sectionOf(word)}:`;
+  if (inGroup === undefined)
+    return prepare(program.command(word, { hidden: hidden === true }))
+      .description(summary)
+      .helpGroup(section);
   const group =
     program.commands.find((command) => command.name() === word) ??
     prepare(program.command(word))
       .description(GROUPS[word] ?? '')
+      .helpGroup(section)
       .helpCommand(false);
   return prepare(group.command(inGroup)).description(summary);
 }
@@ -64,7 +60,11 @@ function prepare(command: Command): Command {
     .exitOverride((error) => {
       throw new ParseFailure(error, command);
     })
-    .configureOutput({ writeErr: () => undefined, outputError: () => undefined })
+    .configureOutput({
+      writeErr: () => undefined,
+      outputError: () => undefined,
+      getOutHelpWidth: () => Math.min(HELP_WIDTH, process.stdout.columns || HELP_WIDTH),
+    })
     .configureHelp({ showGlobalOptions: true })
     .showSuggestionAfterError(false);
 }
@@ -81,7 +81,7 @@ function configure(command: Command, module: CommandModule, context: CliContext)
     if (spec.parse !== undefined) option.argParser((value, previous: unknown) => spec.parse?.(value, previous));
     command.addOption(option);
   }
-  command.addHelpText('after', `\nExamples:\n${module.examples.map((example) => `  $ ${example}`).join('\n')}`);
+  command.addHelpText('after', () => describeExamples(module.examples));
   command.action(async () => {
     const { config: configFile } = command.optsWithGlobals<{ readonly config?: string }>();
     await module.run({ ...context, configFile }, { args: command.args, opts: () => command.opts() });
@@ -89,7 +89,9 @@ function configure(command: Command, module: CommandModule, context: CliContext)
 }
 
 function addHelpCommand(program: Command): void {
-  const help = prepare(program.command('help [command...]')).description('Show a command with its options and examples.');
+  const help = prepare(program.command('help [command...]'))
+    .description('Show a command with its options and examples.')
+    .helpGroup(`${OTHER_SECTION}:`);
   help.action((words: readonly string[]) => {
     let shown = program;
     for (const word of words) {

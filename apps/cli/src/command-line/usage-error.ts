@@ -1,26 +1,7 @@
 import { GantryError, nearestNames } from '@gantry/core';
 import type { Command } from 'commander';
+import { COMMANDS_OF_OTHERS, OPTIONS_OF_OTHERS, suggestionsFor } from './names-of-others.ts';
 import type { ParseFailure } from './parse-failure.ts';
-
-/** Names that other tools have for our commands. */
-const OTHER_NAMES: Readonly<Record<string, string>> = {
-  'store check': 'store conformance',
-  check: 'verify',
-  backup: 'export',
-  delete: 'remove',
-  dump: 'export',
-  info: 'show',
-  init: 'store init',
-  install: 'create',
-  ls: 'list',
-  migrate: 'move',
-  mv: 'move',
-  restore: 'import',
-  rm: 'remove',
-  save: 'export',
-  send: 'move',
-  transfer: 'move',
-};
 
 /** A parser error in the form of Gantry's other errors. */
 export function asUsageError({ code, message, command }: ParseFailure): GantryError {
@@ -65,24 +46,33 @@ function pathOf(command: Command): string {
 
 function suggestCommand(parent: Command, name: string): string | undefined {
   const path = pathOf(parent);
-  const other = OTHER_NAMES[`${path} ${name.toLowerCase()}`.trim()];
+  const others = suggestionsFor(`${path} ${name}`.trim(), COMMANDS_OF_OTHERS);
   const nearest = nearestNames(
     name,
-    parent.commands.map((command) => command.name()),
+    parent
+      .createHelp()
+      .visibleCommands(parent)
+      .map((command) => command.name()),
   );
-  const suggested = other === undefined ? nearest.map((word) => `${path} ${word}`.trim()) : [other];
-  if (suggested.length === 0) return undefined;
-  return `Did you mean ${suggested.map((words) => `gantry ${words}`).join(' or ')}?`;
+  return didYouMean(others.length > 0 ? others : nearest.map((word) => `${path} ${word}`.trim()));
 }
 
+/** What a group of commands is for, after a call that names none of them. */
 function namesHint(command: Command): string | undefined {
   if (command.parent === null) return undefined;
   const names = command.commands.map((sub) => `gantry ${pathOf(sub)}`);
-  return `Its commands: ${names.join(', ')}.`;
+  const others = didYouMean(suggestionsFor(pathOf(command), COMMANDS_OF_OTHERS));
+  return `${others === undefined ? '' : `${others} `}Its commands: ${names.join(', ')}.`;
 }
 
 function suggestOption(command: Command, option: string): string | undefined {
   const known = [...command.options, ...(command.parent?.options ?? [])].flatMap(({ long }) => long ?? []);
-  const suggested = nearestNames(option.replace(/=.*/s, ''), known);
+  const name = option.replace(/=.*/s, '');
+  const others = suggestionsFor(name, OPTIONS_OF_OTHERS).filter((other) => known.includes(other));
+  const suggested = others.length > 0 ? others : nearestNames(name, known);
   return suggested.length === 0 ? undefined : `Did you mean ${suggested.join(' or ')}?`;
+}
+
+function didYouMean(commands: readonly string[]): string | undefined {
+  return commands.length === 0 ? undefined : `Did you mean ${commands.map((words) => `gantry ${words}`).join(' or ')}?`;
 }

@@ -1,0 +1,111 @@
+/*
+ * What users of other tools type first: restic, borg, kopia, rsync, Ganeti's gnt-backup and gnt-instance, vzdump and qm, virsh. It is only
+ * suggested, never run: the arguments differ.
+ */
+
+/**
+ * Commands, each with those of Gantry that do the same; several where the other tool's does one or the other. Groups of Gantry are here
+ * too, where others have a command of that name.
+ */
+export const COMMANDS_OF_OTHERS: Readonly<Record<string, readonly string[]>> = {
+  'os info': ['os show'],
+  'os ls': ['os list'],
+  'os validate': ['os check'],
+  'os verify': ['os check'],
+  'snapshots list': ['list', 'snapshots check'],
+  'snapshots ls': ['list', 'snapshots check'],
+  'store add': ['store init'],
+  'store check': ['store conformance'],
+  'store create': ['store init'],
+  'store new': ['store init'],
+  'store test': ['store conformance'],
+  add: ['export'],
+  archive: ['export'],
+  backup: ['export'],
+  backups: ['list'],
+  benchmark: ['store conformance'],
+  cat: ['show'],
+  check: ['verify'],
+  clone: ['copy', 'import'],
+  compact: ['prune'],
+  compare: ['diff'],
+  cp: ['copy'],
+  define: ['import'],
+  del: ['remove'],
+  delete: ['remove'],
+  drop: ['remove'],
+  dump: ['export'],
+  dumpxml: ['describe'],
+  expire: ['prune'],
+  exports: ['list'],
+  extract: ['import'],
+  forget: ['prune', 'remove'],
+  fsck: ['verify'],
+  gc: ['prune', 'clean'],
+  info: ['show'],
+  inspect: ['show'],
+  init: ['store init'],
+  install: ['create'],
+  instance: ['instances'],
+  ls: ['list'],
+  maintenance: ['prune', 'clean'],
+  man: ['help'],
+  migrate: ['move'],
+  mv: ['move'],
+  pull: ['import', 'copy'],
+  purge: ['prune', 'clean'],
+  push: ['export', 'copy'],
+  qmrestore: ['import'],
+  recover: ['import'],
+  reinstall: ['create'],
+  replicate: ['mirror'],
+  repo: ['store'],
+  repository: ['store'],
+  restore: ['import'],
+  rm: ['remove'],
+  rotate: ['prune'],
+  save: ['export'],
+  send: ['move'],
+  snapshot: ['export', 'snapshots check'],
+  snapshots: ['list'],
+  stat: ['show'],
+  stats: ['list'],
+  sync: ['mirror'],
+  test: ['verify'],
+  transfer: ['move'],
+  unlock: ['clean'],
+  validate: ['verify'],
+  vms: ['instances'],
+  vzdump: ['export'],
+};
+
+/** Options, each with those of Gantry for the same; only those that a command has are suggested. */
+export const OPTIONS_OF_OTHERS: Readonly<Record<string, readonly string[]>> = {
+  '--bwlimit': ['--limit-rate'],
+  '--compress': ['--codec'],
+  '--compression': ['--codec', '--level'],
+  '--compression-level': ['--level'],
+  '--force': ['--yes', '--force-in-use'],
+  '--jobs': ['--parallel'],
+  '--keep': ['--keep-last'],
+  '--limit-download': ['--limit-rate'],
+  '--limit-upload': ['--limit-rate'],
+  '--noop': ['--dry-run'],
+  '--silent': ['--quiet'],
+  '--simulate': ['--dry-run'],
+  '--target': ['--to'],
+  '--threads': ['--parallel'],
+  '-d': ['--disk'],
+  '-f': ['--yes', '--force-in-use'],
+  '-j': ['--parallel'],
+  '-n': ['--dry-run'],
+  '-s': ['--quiet'],
+  '-t': ['--to'],
+  '-z': ['--codec'],
+};
+
+/** What to suggest for a name of another tool, from one of the tables above. */
+export function suggestionsFor(name: string, table: Readonly<Record<string, readonly string[]>>): readonly string[] {
+  const key = name.toLowerCase();
+  return Object.hasOwn(table, key) ? (table[key] ?? []) : [];
+}
