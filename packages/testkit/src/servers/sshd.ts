@@ -24,6 +24,8 @@ export interface SshServerOptions {
   readonly host?: string;
   /** The network namespace that it runs in; see ip-netns(8). */
   readonly namespace?: string;
+  /** The arguments that come before its command, to run it in other namespaces. */
+  readonly enter?: readonly string[];
   /** The server whose keys and files are used, for a server that comes back; new ones by default. */
   readonly like?: SshServer;
 }
@@ -70,7 +72,7 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
   await writeFile(sshdConfig, serverConfig({ ...options, user, port, host }, { hostKeyFile, authorizedKeysFile }));
   await writeFile(knownHostsFile, `[${host}]:${port} ${await readFile(`${hostKeyFile}.pub`, 'utf8')}`);
   await writeFile(configFile, clientConfig(host, identityFile, knownHostsFile));
-  const running = scope.use(await run(sshdConfig, options.namespace));
+  const running = scope.use(await run(sshdConfig, options));
   const owned = scope.move();
   return {
     port,
@@ -183,12 +185,12 @@ interface Running extends AsyncDisposable {
   readonly freeze: () => Promise<void>;
 }
 
-async function run(configFile: string, namespace: string | undefined): Promise<Running> {
+async function run(configFile: string, { namespace, enter = [] }: SshServerOptions): Promise<Running> {
   // Debian's service makes this directory when it starts.
   await mkdir('/run/sshd', { recursive: true, mode: 0o755 });
   // setpriv makes the kernel kill it when this process is killed (PR_SET_PDEATHSIG, prctl(2)).
   const sshd = ['setpriv', '--pdeathsig', 'KILL', '/usr/sbin/sshd', '-D', '-e', '-f', configFile];
-  const [program = '', ...args] = namespace === undefined ? sshd : ['ip', 'netns', 'exec', namespace, ...sshd];
+  const [program = '', ...args] = [...enter, ...(namespace === undefined ? [] : ['ip', 'netns', 'exec', namespace]), ...sshd];
   const server = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const exited = once(server, 'exit');
   const { pid } = server;
