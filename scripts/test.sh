@@ -11,6 +11,7 @@ apt_packages acl attr btrfs-progs dump e2fsprogs ganeti git gzip openssl perl-ba
   bzip2 fdisk libnbd-bin lz4 lzop nbdkit qemu-guest-agent qemu-block-extra qemu-system-x86 qemu-utils xz-utils \
   ceph-common ceph-mon ceph-osd radosgw swift-account swift-container swift-object swift-proxy \
   bsdutils iproute2 openssh-client openssh-server passwd \
+  fish man-db mandoc restic zsh \
   cpio curl lz4 mmdebstrap xz-utils $virtiofsd \
   libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu swtpm swtpm-tools ||
   die 'the tests need these Debian packages: install them as root, or run the tests as root.'

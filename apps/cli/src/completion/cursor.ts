@@ -67,7 +67,7 @@ export function namesOf({ flags }: OptionSpec<unknown>): readonly string[] {
   return flags.match(/(?<![\w<[-])--?[\w-]+/g) ?? [];
 }
 
-export function takesValue({ flags }: OptionSpec<unknown>): boolean {
+function takesValue({ flags }: OptionSpec<unknown>): boolean {
   return /[<[]/.test(flags);
 }
 
