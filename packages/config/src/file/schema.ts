@@ -111,21 +111,17 @@ const store = group({
 
 const keep = written('a whole number of 1 or more, or unlimited', parseKeepCount);
 const retention = group({
-  last: keep.exactOptional().meta({ description: 'The newest n' }),
-  hourly: keep.exactOptional().meta({ description: 'The newest of each of the last n hours that have one' }),
-  daily: keep.exactOptional().meta({ description: 'The newest of each of the last n days that have one' }),
-  weekly: keep.exactOptional().meta({ description: 'The newest of each of the last n weeks that have one' }),
-  monthly: keep.exactOptional().meta({ description: 'The newest of each of the last n months that have one' }),
-  yearly: keep.exactOptional().meta({ description: 'The newest of each of the last n years that have one' }),
-  within: written('a duration such as 14d or 1y6m', parseWithin)
-    .exactOptional()
-    .meta({ description: 'All that are not older than this, seen from the newest' }),
+  last: keep.exactOptional(),
+  hourly: keep.exactOptional(),
+  daily: keep.exactOptional(),
+  weekly: keep.exactOptional(),
+  monthly: keep.exactOptional(),
+  yearly: keep.exactOptional(),
+  within: written('a duration such as 14d or 1y6m', parseWithin).exactOptional(),
   tags: list(
     text('a tag, or several with commas between them').transform((value) => value.split(',')),
     'tags',
-  )
-    .exactOptional()
-    .meta({ description: 'Those with one of these tags, or sets of tags' }),
+  ).exactOptional(),
 }).refine((rules) => Object.keys(rules).length > 0, 'must keep something: last, daily, weekly, …');
 
 const selection = group({
@@ -143,20 +139,12 @@ const policy = group({
   ...exportFields,
   retention: retention.exactOptional().meta({ description: 'What gantry run keeps of the exports in its stores' }),
   verify: group({
-    depth: choice(['present', 'stored', 'frames']).exactOptional().meta({ description: 'As the option of gantry verify' }),
-    budget: written('a size such as 20GiB, or a share such as 5%', parseBudget)
-      .exactOptional()
-      .meta({ description: 'About how much is read' }),
+    depth: choice(['present', 'stored', 'frames']).exactOptional(),
+    budget: written('a size such as 20GiB, or a share such as 5%', parseBudget).exactOptional(),
   })
     .exactOptional()
     .meta({ description: 'What gantry run verifies afterwards' }),
-  copies: list(
-    group({
-      to: nonEmptyLine.meta({ description: 'The name of a store, or an address' }),
-      retention: retention.exactOptional().meta({ description: 'What is kept there' }),
-    }),
-    'copies',
-  )
+  copies: list(group({ to: nonEmptyLine, retention: retention.exactOptional() }), 'copies')
     .default([])
     .meta({ description: 'Other stores that get copies, with a retention of their own' }),
   'max-age': duration.exactOptional().meta({ description: 'An instance without a good export for longer is late' }),
@@ -165,15 +153,15 @@ const policy = group({
   'at-window-end': choice(['finish', 'stop'])
     .default('finish')
     .meta({ description: 'What happens to exports that run at the end of the window' }),
-  'limit-rate': limitRate.exactOptional().meta({ description: 'Stored bytes a second, of all instances together' }),
+  'limit-rate': limitRate.exactOptional(),
   nice: whole(0, 19).exactOptional().meta({ description: 'As nice(1), for scripts and compression' }),
   io: choice(['best-effort', 'idle']).exactOptional().meta({ description: 'As ionice(1)' }),
   hooks: group({
-    'before-snapshot': argv.exactOptional().meta({ description: 'Before the disks are snapshotted' }),
-    'after-snapshot': argv.exactOptional().meta({ description: 'Once they are snapshotted' }),
-    'on-success': argv.exactOptional().meta({ description: 'After an export that is complete' }),
-    'on-failure': argv.exactOptional().meta({ description: 'After an export that failed' }),
-    timeout: duration.default(60_000).meta({ description: 'How long each of them may take' }),
+    'before-snapshot': argv.exactOptional(),
+    'after-snapshot': argv.exactOptional(),
+    'on-success': argv.exactOptional(),
+    'on-failure': argv.exactOptional(),
+    timeout: duration.default(60_000),
   })
     .prefault({})
     .meta({ description: 'Programs that are started around each export' }),
@@ -181,25 +169,19 @@ const policy = group({
 
 const configuration = group({
   stores: named(store, 'stores by their names').default({}),
-  inventories: named(
-    nonEmptyLine.meta({ description: 'A source of instances: ganeti:, libvirt:, another address, or a directory of instance files' }),
-    'addresses by their names',
-  ).default({}),
+  inventories: named(nonEmptyLine, 'addresses by their names').default({}),
   policies: named(policy, 'policies by their names').default({}),
-  defaults: group({ ...exportFields, 'limit-rate': limitRate.exactOptional().meta({ description: 'Stored bytes a second' }) }).prefault({}),
+  defaults: group({ ...exportFields, 'limit-rate': limitRate.exactOptional() }).prefault({}),
   notify: group({
-    on: choice(['failure', 'always']).default('failure').meta({ description: 'After which runs' }),
+    on: choice(['failure', 'always']).default('failure'),
     mail: group({
-      to: oneOrMore(nonEmptyLine, 'addresses').meta({ description: 'Who gets a mail' }),
-      from: nonEmptyLine.exactOptional().meta({ description: 'Its sender' }),
-      sendmail: nonEmptyLine.default('/usr/sbin/sendmail').meta({ description: 'The program that sends it' }),
+      to: oneOrMore(nonEmptyLine, 'addresses'),
+      from: nonEmptyLine.exactOptional(),
+      sendmail: nonEmptyLine.default('/usr/sbin/sendmail'),
     }).exactOptional(),
-    command: argv.exactOptional().meta({ description: 'A program that gets the summary as JSON on its standard input' }),
+    command: argv.exactOptional(),
   }).exactOptional(),
-  metrics: group({
-    textfile: nonEmptyLine.exactOptional().meta({ description: 'A file for the textfile collector of node_exporter' }),
-    otlp: nonEmptyLine.exactOptional().meta({ description: 'The URL of an OTLP/HTTP endpoint' }),
-  }).prefault({}),
+  metrics: group({ textfile: nonEmptyLine.exactOptional(), otlp: nonEmptyLine.exactOptional() }).prefault({}),
 });
 
 /** gantry.yaml as it was written, with its values read. */
