@@ -5,13 +5,13 @@ import { readFile } from 'node:fs/promises';
  * and show what it prints: first the kind of paths that fit too and the word, then a line for each suggestion with its description.
  */
 
-const SCRIPTS = {
+export type Shell = 'bash' | 'zsh' | 'fish';
+
+const SCRIPTS: Readonly<Record<Shell, URL>> = {
   bash: new URL('./gantry.bash', import.meta.url),
   zsh: new URL('./gantry.zsh', import.meta.url),
   fish: new URL('./gantry.fish', import.meta.url),
 };
-
-export type Shell = keyof typeof SCRIPTS;
 
 export const SHELLS: readonly string[] = Object.keys(SCRIPTS);
 
