@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
-import type { ConsentOptions, WritePlan } from '@gantry/core';
+import type { ConsentOptions, PlanCheck, WritePlan } from '@gantry/core';
 import { orAbort } from '@gantry/transport';
-import { describePlan } from './output/plan.ts';
+import { describeChecks, describePlan } from './output/plan.ts';
 import type { Session } from './session.ts';
 
 /** Options of commands that overwrite the disks of an instance. */
@@ -27,8 +27,8 @@ export function hasUser(session: Session): boolean {
 }
 
 /** The result of a dry run. Without --quiet the plan has been shown already. */
-export function describeDryRun({ quiet }: Session, plan: WritePlan): readonly string[] {
-  return [...(quiet ? describePlan(plan) : []), 'dry run: nothing was written'];
+export function describeDryRun({ quiet }: Session, plan: WritePlan, checks: readonly PlanCheck[] = []): readonly string[] {
+  return [...describeChecks(checks), ...(quiet ? describePlan(plan) : []), 'dry run: nothing was written'];
 }
 
 function saysYes(value: string | undefined): boolean {

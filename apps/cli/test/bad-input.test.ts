@@ -415,7 +415,7 @@ describe('a dump imported through another OS definition', () => {
 
 describe('the command line', () => {
   test.each([
-    [['import', 'store', '--json'], /--to/],
+    [['move', 'web1.yaml', 'ssh://node2', '--json'], /--to/],
     [['export', 'web1.yaml', 'store', '--level', 'abc', '--json'], /whole number/],
     [['list', '--json'], /store/],
     [['nonsense', '--json'], /nonsense/],

@@ -85,13 +85,13 @@ describe('a wrong call is reported like every other error', () => {
     [['frobnicate'], 'unknown command "frobnicate"', 'gantry help shows the commands'],
     [['os'], 'gantry os: no command given', 'Its commands: gantry os list'],
     [[], 'no command given', 'gantry help shows the commands'],
-    [['import', 'a', 'b'], "required option '--to <instance>' not specified", 'gantry help import shows its options and examples.'],
+    [['move', 'a', 'b'], "required option '--to <instance>' not specified", 'gantry help move shows its options and examples.'],
     [['list', '/a', '--jsn'], 'unknown option "--jsn"', 'Did you mean --json?'],
     [['export', 'a', 'b', '--levle=3'], 'unknown option "--levle=3"', 'Did you mean --level?'],
     [['export', 'a'], "missing required argument 'store'", 'gantry help export'],
     [['export', 'a', 'b', '--level', 'x'], 'It must be a whole number, 1 or more', 'gantry help export'],
     [['export', 'a', 'b', '--codec', 'lz4'], 'Allowed choices are zstd, gzip, none', 'gantry help export'],
-    [['import', 'a', 'b'], "required option '--to <instance>' not specified", 'gantry help import'],
+    [['move', 'a', 'b'], "required option '--to <instance>' not specified", 'gantry help move'],
     [['list', 'a', 'b', 'c'], 'too many arguments', 'gantry help list'],
   ] as const)('%j', async (args, message, hint) => {
     const refused = await refusal(...args);

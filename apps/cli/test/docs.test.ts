@@ -98,11 +98,14 @@ describe('the documentation', () => {
     expect(calls).toBeGreaterThan(40);
   });
 
-  test.each(['gantry exprot a b', 'gantry export a b --no-such', 'gantry import /s web1', 'gantry list /s --json=1', 'gantry os'])(
-    'would detect the mistake in an example: %s',
-    async (line) => {
-      const [call = []] = gantryCalls(`\`\`\`sh\n${line}\n\`\`\`\n`);
-      await expect(parse(call)).rejects.toThrow();
-    },
-  );
+  test.each([
+    'gantry exprot a b',
+    'gantry export a b --no-such',
+    'gantry move web1.yaml ssh://node2',
+    'gantry list /s --json=1',
+    'gantry os',
+  ])('would detect the mistake in an example: %s', async (line) => {
+    const [call = []] = gantryCalls(`\`\`\`sh\n${line}\n\`\`\`\n`);
+    await expect(parse(call)).rejects.toThrow();
+  });
 });

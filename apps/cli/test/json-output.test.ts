@@ -82,6 +82,10 @@ beforeAll(async () => {
   const { reference: plain } = await run('export', raw, store, '--codec', 'none');
   await run('import', store, String(reference), '--to', b);
   await run('import', store, String(reference), '--to', b, '--dry-run');
+  await run('import', store, String(plain), '--disk', `0=${bench.file('new.img')}`, '--create-disks', '--dry-run');
+  await run('show', store, String(plain), '--instance-file');
+  await run('export', raw, store, '--dry-run');
+  await run('remove', store, String(plain), '--dry-run');
   await run('import', store, String(plain), '--to', small);
   await run('consolidate', store, String(plain));
   await run('verify', store, String(reference));
@@ -136,6 +140,7 @@ beforeAll(async () => {
   const shelf = `NODE_OPTIONS='${env['NODE_OPTIONS'] ?? ''}' SHELF=${env['SHELF'] ?? ''}`;
   const there = `GANTRY_STATE_DIR=${bench.file('state-there')} GANTRY_OS_PATH=${bench.file('os')} ${shelf}`;
   await writeFile(peer, `#!/bin/sh\n${there} exec ${command}\n`, { mode: 0o755 });
+  await run('move', a, server.address(''), '--to', b, '--peer-program', peer, '--dry-run');
   const { moveId } = await run('move', a, server.address(''), '--to', b, '--peer-program', peer);
   await makeSparseFile(bench.file('target.img'), MIB);
   const target = await bench.describeInstance('target.example.com', { disks: ['target.img'] });

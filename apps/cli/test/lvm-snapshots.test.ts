@@ -235,6 +235,52 @@ vgcfgbackup -q -f /run/ro.conf ro; sed -i 's/"RESIZEABLE", "READ", "WRITE"/"RESI
     });
   });
 
+  describe('beside them, the volumes that an import creates', () => {
+    const made = async (): Promise<string> =>
+      (await bench.machine.run('lvs --noheadings -o lv_name vg | grep -e made -e new; :')).stdout.trim();
+
+    test('have the size of the disk and its data, and zeros in the rest of the last extent', async () => {
+      // What a new volume would show of an old one, if nothing wrote to it.
+      await bench.machine.run(`lvcreate -q -y -Wn -L 64M -n old vg; ${overwrite('old', 64)}; lvremove -q -y vg/old
+head -c 9000000 /dev/urandom >/run/odd.img`);
+      const exported = await bench.gantry(`export ${await bench.describe('odd', ['/run/odd.img'])} /run/exports`);
+      const imported = await bench.gantry(`import /run/exports ${lastLine(exported.stdout)} --disk 0=/dev/vg/made --create-disks`);
+      expect(imported.exitCode, imported.stderr).toBe(0);
+      await bench.machine.run(`set -e; cmp -n 9000000 /run/odd.img /dev/vg/made
+[ $(blockdev --getsize64 /dev/vg/made) = 12582912 ]; tail -c +9000001 /dev/vg/made | cmp -n 3582912 - /dev/zero`);
+      expect(await made()).toBe('made');
+      const again = await bench.gantry(`import /run/exports ${lastLine(exported.stdout)} --disk 0=/dev/vg/huge --create-disks --dry-run`);
+      expect(again.stderr).toContain('/dev/vg/huge (8.58 MiB, now: nothing: it will be a new logical volume)');
+      await bench.machine.run('lvchange -q -a n vg/made');
+      const inactive = await bench.gantry(`import /run/exports ${lastLine(exported.stdout)} --disk 0=/dev/vg/made --create-disks`);
+      expect(inactive.stderr).toContain('the logical volume exists, and is not active');
+      await bench.machine.run('lvremove -q -y vg/made');
+    });
+
+    test('are removed if it fails, and after a kill by the next run', async () => {
+      await defineOs('waits', 'cat "$EXPORT_DEVICE"');
+      await bench.machine.run(
+        `printf '#!/bin/sh\\ntouch /run/reading; sleep 1000000\\n' >/run/os/waits/import; chmod 755 /run/os/waits/import`,
+      );
+      const source = await bench.describe('idle', ['/dev/vg/idle'], 'waits');
+      const exported = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M`);
+      const call = `import /run/exports ${lastLine(exported.stdout)} --disk 0=/dev/vg/made --create-disks`;
+      await bench.script(`rm -f /run/reading; $GANTRY ${call} >/dev/null 2>&1 & gantry=$!
+until [ -e /run/reading ]; do sleep 0.1; done; kill -KILL $gantry; wait $gantry`).outcome;
+      expect(await made()).toMatch(/^gantry-\S+-new0$/);
+      const cleaned = await bench.gantry('clean /run/exports');
+      expect(cleaned.stdout + cleaned.stderr).toContain('unfinished new disks (/dev/vg/made)');
+      expect(await made()).toBe('');
+      await bench.machine.run(`printf '#!/bin/sh\\nexit 3\\n' >/run/os/waits/import`);
+      const failed = await bench.gantry(call);
+      expect([failed.exitCode, await made()]).toEqual([6, '']);
+      await bench.machine.run('lvcreate -q -y -Wn -l 100%FREE -n rest vg');
+      const full = await bench.gantry(call);
+      await bench.machine.run('lvremove -q -y vg/rest; rm -r /run/exports');
+      expect(full.stderr).toMatch(/volume group vg has 0 bytes free, and the new volumes need 67108864 \[DISK_NOT_CREATED\]/);
+    });
+  });
+
   describe('of the volume below a device of DRBD', () => {
     beforeAll(async () => {
       // Both sides in one kernel: drbd1 is the source of the other, later.

@@ -8,6 +8,7 @@ import type {
   ReadOptions,
   Store,
   StoreCapabilities,
+  StoreSpace,
 } from '@gantry/transport';
 import { assertKey, assertPrefix, assertRange, openOrAbort, orAbort } from '@gantry/transport';
 import { StoreContext } from './context.ts';
@@ -68,6 +69,10 @@ export class DirectoryStore implements Store {
   /** Connects to the file system, so that problems with it are reported first. @throws StoreError */
   async connect({ signal }: CallOptions = {}): Promise<void> {
     await this.#context.connecting(signal, () => this.#fileSystem.capabilities(signal));
+  }
+
+  async space({ signal }: CallOptions = {}): Promise<StoreSpace | undefined> {
+    return this.#context.doing({ doing: 'asking for the free space', signal }, async () => await this.#fileSystem.space?.(signal));
   }
 
   async stat(key: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {

@@ -1,4 +1,4 @@
-import type { StoreErrorCode } from '@gantry/transport';
+import type { StoreErrorCode, StoreSpace } from '@gantry/transport';
 
 /*
  * # What a directory store needs of a file system
@@ -104,6 +104,8 @@ export interface FileSystem extends AsyncDisposable {
   statRoot(signal?: AbortSignal): Promise<RootInfo | undefined>;
   /** Makes the store's directory, mode 0700, and its name durable. @throws FileSystemError `missing` if its parent directory is missing */
   makeRoot(signal?: AbortSignal): Promise<void>;
+  /** How much can still be stored in the store's directory, if the system tells; undefined if it does not exist. */
+  space?(signal?: AbortSignal): Promise<StoreSpace | undefined>;
   /** Adds to an error what it means, if the system itself says little: for example that the disk is full. */
   explain(error: unknown): Promise<unknown>;
 }

@@ -1,5 +1,6 @@
-import { mkdir, rmdir, stat } from 'node:fs/promises';
+import { access, constants, mkdir, rmdir, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { StoreSpace } from '@gantry/transport';
 import type { Directory, FileSystem, FileSystemCapabilities, RootInfo } from '@gantry/directory-store';
 import { FileSystemError, isFileSystemError } from '@gantry/directory-store';
 import { fileInfoOf } from './file-info.ts';
@@ -44,6 +45,20 @@ export class NodeFileSystem implements FileSystem {
     } catch (error) {
       if (isFileSystemError(error, 'exists')) return;
       if (isFileSystemError(error, 'missing', 'other-kind')) throw this.#parentMissing(error);
+      throw error;
+    }
+  }
+
+  async space(): Promise<StoreSpace | undefined> {
+    try {
+      const { bavail, bsize } = await calling(statfs(this.#path));
+      const readOnly = await access(this.#path, constants.W_OK).then(
+        () => false,
+        () => true,
+      );
+      return { freeBytes: bavail * bsize, readOnly };
+    } catch (error) {
+      if (isFileSystemError(error, 'missing', 'other-kind')) return undefined;
       throw error;
     }
   }

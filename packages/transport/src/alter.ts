@@ -13,6 +13,7 @@ export function alterStore(store: Store, changes: Partial<Store>): Store {
     pending: (prefix, options) => store.pending(prefix, options),
     clear: (tokens, options) => store.clear(tokens, options),
     remove: (keys, options) => store.remove(keys, options),
+    ...(store.space === undefined ? {} : { space: store.space.bind(store) }),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
     ...changes,
   };

@@ -20,6 +20,7 @@ export type {
   Store,
   StoreCapabilities,
   StoreReader,
+  StoreSpace,
   StoreWriter,
   UnfinishedOptions,
 } from './store.ts';

@@ -198,10 +198,20 @@ export interface StoreWriter {
   remove(keys: readonly string[], options?: CallOptions): Promise<void>;
 }
 
+/** The place where a store keeps its objects, as it is now. */
+export interface StoreSpace {
+  /** Bytes that this account can still store. */
+  readonly freeBytes: number;
+  /** The place is read-only, or denies this account writing, as far as that shows without writing. */
+  readonly readOnly: boolean;
+}
+
 /** A store for reading and writing. It keeps connections or descriptors open until it is disposed. */
 export interface Store extends StoreReader, StoreWriter, AsyncDisposable {
   /** The address in the form that a user can give again, without secrets. */
   readonly address: string;
+  /** What a plan says of the place, where the store can tell. Changes nothing; undefined where the place does not exist yet. */
+  space?(options?: CallOptions): Promise<StoreSpace | undefined>;
 }
 
 /** The codes after which the same call may succeed later without any change. */

@@ -88,6 +88,19 @@ export const SCRIPTS: typeof STATE &
   debug: flag('--debug', 'run scripts with DEBUG_LEVEL=1'),
 };
 
+/** For commands to which OS parameters can be given. */
+export const OS_PARAMETERS: { readonly parameter: OptionSpec<Readonly<Record<string, string>> | undefined> } = {
+  parameter: {
+    flags: '-O, --parameter <name=value>',
+    description: 'an OS parameter; may repeat',
+    parse: (text, previous) => {
+      const at = text.indexOf('=');
+      if (at < 1) throw new InvalidArgumentError('It must be name=value.');
+      return { ...previous, [text.slice(0, at)]: text.slice(at + 1) };
+    },
+  },
+};
+
 /** For commands that write disks. */
 export const TARGETS: { readonly forceInUse: OptionSpec<true | undefined> } = {
   forceInUse: flag('--force-in-use', 'write disks even if they are in use: both the old and the new data may be damaged'),

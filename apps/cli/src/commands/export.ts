@@ -27,11 +27,13 @@ const command: CommandModule = defineCommand({
     throughSource: flag('--through-source', 'have ganeti://MASTER send the disks (as it does for an instance on another host)'),
     listen: text('--listen <address>', 'where nodes of ganeti://MASTER connect to this host: ADDRESS or ADDRESS:PORT'),
     ...CREATE_STORE,
+    dryRun: flag('--dry-run', 'check everything that can be checked without a snapshot, show what would be exported, then stop'),
   },
   examples: [
     'gantry export web1.yaml /srv/exports',
     'gantry export web1.yaml /srv/exports --codec gzip --level 6',
     'gantry export web1.yaml /srv/exports --incremental',
+    'gantry export web1.yaml /srv/exports --dry-run',
     'gantry export clone7.yaml /srv/exports --incremental --base template@20261123T081500Z',
     'gantry export web1.yaml /srv/exports --disk 0 --snapshot none --json',
     'gantry export ganeti://master/web1.example.com /srv/exports --listen 192.0.2.7:7000',

@@ -1,8 +1,9 @@
 import type { Codec, DescribedInstance, FrameCount, IncrementResult } from '@gantry/core';
-import { areDisksHere, assertDisksHere, describeFrom, exportFromSource, exportInstance, GantryError } from '@gantry/core';
+import { areDisksHere, assertDisksHere, describeFrom, exportFromSource, exportInstance, GantryError, planExport } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
 import { wantsNewStore } from '../create-store.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
+import { describeChecks, describeExportPlan } from '../output/plan.ts';
 import type { Session } from '../session.ts';
 import { snapshotChoiceOf } from './snapshot-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
@@ -25,6 +26,7 @@ export async function run(
     readonly trackChanges: true | undefined;
     readonly withPrivate: true | undefined;
     readonly createStore: true | undefined;
+    readonly dryRun: true | undefined;
     readonly throughSource: true | undefined;
     readonly listen: string | undefined;
   },
@@ -45,7 +47,7 @@ export async function run(
   const isRemote = isSentBySource(source, described, options);
   if (!isRemote) assertDisksHere(described);
   const snapshots = isRemote ? undefined : await snapshotChoiceOf(session, described, options);
-  await using store = await session.open(address, 'write');
+  await using store = await session.open(address, options.dryRun === true ? 'read' : 'write');
   const request = {
     ...session.operation,
     instance,
@@ -61,6 +63,12 @@ export async function run(
     includePrivate: options.withPrivate,
     createStore,
   };
+  if (options.dryRun === true) {
+    const planned = await planExport({ ...request, ...snapshots, disks: options.disk, trackChanges: options.trackChanges });
+    const lines = [...describeChecks(planned.checks), ...describeExportPlan(planned.plan), 'dry run: nothing was written'];
+    session.output.result({ operation: 'export', ...planned }, lines);
+    return;
+  }
   const result = await (isRemote
     ? exportFromSource({ ...request, source, listen: options.listen })
     : exportInstance({ ...request, ...snapshots, disks: options.disk, trackChanges: options.trackChanges }));
@@ -84,6 +92,7 @@ function describeIncrement({ parents, known, new: added, patched }: IncrementRes
 interface DiskFlags extends Partial<OptionValues<typeof SNAPSHOTS>> {
   readonly disk: readonly number[] | undefined;
   readonly trackChanges: true | undefined;
+  readonly dryRun: true | undefined;
   readonly throughSource: true | undefined;
   readonly listen: string | undefined;
 }
@@ -92,7 +101,7 @@ interface DiskFlags extends Partial<OptionValues<typeof SNAPSHOTS>> {
 function isSentBySource(source: InstanceSource, described: DescribedInstance, options: DiskFlags): boolean {
   const { instance } = described;
   const isRemote = options.throughSource === true || (source.transfers !== undefined && !areDisksHere(described));
-  const { disk, snapshot, snapshotConfig, snapshotSize, trackChanges } = options;
+  const { disk, snapshot, snapshotConfig, snapshotSize, trackChanges, dryRun } = options;
   const wrong = isRemote
     ? Object.entries({
         disk,
@@ -100,6 +109,7 @@ function isSentBySource(source: InstanceSource, described: DescribedInstance, op
         'snapshot-config': snapshotConfig,
         'snapshot-size': snapshotSize,
         'track-changes': trackChanges,
+        'dry-run': dryRun,
       })
     : Object.entries({ listen: options.listen });
   const [option] = wrong.find(([, value]) => value !== undefined) ?? [];

@@ -5,8 +5,9 @@ import { describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
 
-/** Options of an import that are for a new instance, and those of an import into one that is there. */
+/** Options of an import for a new instance of Ganeti. */
 export interface NewInstanceFlags {
+  /** For others, too. */
   readonly os: string | undefined;
   readonly diskTemplate: string | undefined;
   readonly node: readonly string[] | undefined;
@@ -22,7 +23,7 @@ export async function describeTarget(
   { source, name }: { readonly source: InstanceSource; readonly name: string },
   { os, diskTemplate, node }: NewInstanceFlags,
 ): Promise<DescribedInstance | undefined> {
-  const isForNew = [os, diskTemplate, node].some((option) => option !== undefined);
+  const isForNew = [source.transfers && os, diskTemplate, node].some((option) => option !== undefined);
   let found: DescribedInstance;
   try {
     found = await describeFrom(source, name, { signal });
@@ -45,12 +46,21 @@ export async function describeTarget(
   });
 }
 
-export interface ImportNewFlags extends NewInstanceFlags {
-  readonly disk: readonly number[] | undefined;
+/** Options that do not go with a new instance of Ganeti, and why. */
+const NOT_FOR_NEW = [
+  ['disk', '--disk', 'it gets all disks of the export'],
+  ['createDisks', '--create-disks', 'Ganeti makes its disks'],
+  ['nic', '--nic', 'it gets the NICs of the export'],
+  ['parameter', '--parameter', 'it gets the OS parameters of the export'],
+  ['define', '--define', 'Ganeti knows it already'],
+  ['resume', '--resume', 'there is nothing to go on with'],
+] as const;
+
+export type ImportNewFlags = NewInstanceFlags & {
   readonly parallel: number | undefined;
   readonly checkFirst: true | undefined;
   readonly dryRun: true | undefined;
-}
+} & { readonly [Option in (typeof NOT_FOR_NEW)[number][0]]: unknown };
 
 /** Runs `gantry import` into a new instance that its source makes. */
 export async function importNew(
@@ -60,12 +70,9 @@ export async function importNew(
   options: ImportNewFlags,
 ): Promise<void> {
   const started = performance.now();
-  if (options.disk !== undefined) {
-    throw new GantryError('USAGE', {
-      message: `--disk does not go with ${name}, a new instance: it gets all disks of the export`,
-      hint: 'Leave --disk out.',
-    });
-  }
+  const [, flag, why] = NOT_FOR_NEW.find(([option]) => options[option] !== undefined) ?? [];
+  if (flag !== undefined)
+    throw new GantryError('USAGE', { message: `${flag} does not go with ${name}, a new instance: ${why}`, hint: `Leave ${flag} out.` });
   await using store = await session.open(address, 'read');
   const result = await importIntoSource({
     ...session.operation,
@@ -82,5 +89,5 @@ export async function importNew(
   });
   const took = formatDuration(performance.now() - started);
   const done = `imported ${result.reference} into ${name}, a new instance: ${formatBytes(result.plainBytes)} in ${took}`;
-  session.output.result({ operation: 'import', ...result }, result.dryRun ? describeDryRun(session, result.plan) : done);
+  session.output.result({ operation: 'import', ...result }, result.dryRun ? describeDryRun(session, result.plan, result.checks) : done);
 }

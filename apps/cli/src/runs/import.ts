@@ -1,21 +1,22 @@
 import type { ResumedDisk } from '@gantry/core';
-import { GantryError, importInstance } from '@gantry/core';
+import { importInstance } from '@gantry/core';
 import { consentOf, describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import { defineChoiceOf } from './define-choice.ts';
 import type { Session } from '../session.ts';
 import type { NewInstanceFlags } from './import-new.ts';
 import { describeTarget, importNew } from './import-new.ts';
+import { assertTargetFlags, describedTarget, exportedTarget } from './import-target.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { CONSENT, DEFINE, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
+import type { TARGET } from '../command-line/target-options.ts';
 
 /** Runs `gantry import`. */
 export async function run(
   session: Session,
   [address, reference]: readonly [string, string],
-  options: OptionValues<typeof SCRIPTS & typeof CONSENT & typeof RATE & typeof PARALLEL & typeof DEFINE> & {
-    readonly to: string;
-    readonly disk: readonly number[] | undefined;
+  options: OptionValues<typeof SCRIPTS & typeof CONSENT & typeof RATE & typeof PARALLEL & typeof DEFINE & typeof TARGET> & {
+    readonly to: string | undefined;
     readonly checkFirst: true | undefined;
     readonly allowOtherOs: true | undefined;
     readonly resume: true | undefined;
@@ -23,33 +24,28 @@ export async function run(
 ): Promise<void> {
   const started = performance.now();
   const choice = defineChoiceOf(options);
-  const target = await session.openSourceOf(options.to);
-  await using _source = target.source;
-  const guard = await describeTarget(session, target, options);
-  if (guard === undefined) {
-    if (choice !== undefined)
-      throw new GantryError('USAGE', { message: `${options.to} is made by the import: --define is for other targets` });
-    if (options.resume === true)
-      throw new GantryError('USAGE', { message: `${options.to} is made by the import: --resume is for instances that exist` });
-    await importNew(session, [address, reference], target, options);
-    return;
-  }
-  const { instance } = guard;
+  assertTargetFlags(options);
+  const named = options.to === undefined ? undefined : await session.openSourceOf(options.to);
+  await using _source = named?.source;
+  const guard = named && (await describeTarget(session, named, options));
+  if (named !== undefined && guard === undefined) return await importNew(session, [address, reference], named, options);
   await using source = choice && (await session.openInstances(choice.source));
   await using store = await session.open(address, 'read');
+  const target =
+    guard === undefined ? await exportedTarget(session, store, reference, options) : describedTarget(session, guard, reference, options);
+  const { instance } = target;
   const result = await importInstance({
     ...session.operation,
     ...consentOf(session, options),
-    instance,
+    ...target,
     store,
-    export: reference,
-    disks: options.disk,
+    disks: options.disk?.only,
+    createDisks: options.createDisks,
     parallel: options.parallel,
     checkFirst: options.checkFirst,
     resume: options.resume,
     allowOtherOs: options.allowOtherOs,
     define: source && { ...choice, source },
-    guard,
     forceInUse: options.forceInUse,
   });
   const took = formatDuration(performance.now() - started);
@@ -57,7 +53,7 @@ export async function run(
   const { defined } = result;
   const known = defined === undefined ? [] : [`defined ${defined.name} in ${defined.source}${defined.started ? ', and started it' : ''}`];
   const compared = (result.resumed ?? []).map(describeResumed);
-  const lines = result.dryRun ? describeDryRun(session, result.plan) : [done, ...compared, ...known];
+  const lines = result.dryRun ? describeDryRun(session, result.plan, result.checks) : [done, ...compared, ...known];
   session.output.result({ operation: 'import', ...result }, lines);
 }
 

@@ -63,7 +63,7 @@ export async function run(
     stallTimeout: options.stallTimeout,
   });
   if (result.dryRun) {
-    session.output.result({ operation: 'move', ...result }, describeDryRun(session, result.plan));
+    session.output.result({ operation: 'move', ...result }, describeDryRun(session, result.plan, result.checks));
     return;
   }
   const amount = `${formatBytes(result.plainBytes)}, ${formatBytes(result.storedBytes)} sent`;

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import process from 'node:process';
 import type { StoredDump, StoredExport } from '@gantry/core';
-import { dataFiles, describeInstance, GantryError, openExport } from '@gantry/core';
+import { dataFiles, describedInstance, describeInstance, formatInstanceFile, GantryError, openExport } from '@gantry/core';
 import type { NativeFile } from '@gantry/core/inventory';
 import { formatBytes, formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
@@ -10,11 +10,15 @@ import type { Session } from '../session.ts';
 export async function run(
   session: Session,
   [address, reference]: readonly [string, string],
-  { native }: { readonly native: string | undefined },
+  { native, instanceFile }: { readonly native: string | undefined; readonly instanceFile: true | undefined },
 ): Promise<void> {
+  if (native !== undefined && instanceFile === true) {
+    throw new GantryError('USAGE', { message: '--native does not go with --instance-file', hint: 'Call gantry show for each of them.' });
+  }
   await using store = await session.open(address, 'read');
   const found = await openExport(store, reference, { signal: session.signal });
-  if (native === undefined) showAll(session, found);
+  if (instanceFile === true) showInstanceFile(session, found);
+  else if (native === undefined) showAll(session, found);
   else writeNative(session, found.reference, await found.nativeFile(native, { signal: session.signal }));
 }
 
@@ -25,6 +29,18 @@ function writeNative({ output, json }: Session, reference: string, { name, secre
   }
   const base64 = Buffer.from(bytes).toString('base64');
   output.bytes({ operation: 'show', reference, native: [{ name, secret, size: bytes.length, base64 }] }, bytes);
+}
+
+/** What an instance file cannot say stands in front of it, as comments. */
+function showInstanceFile({ output }: Session, found: StoredExport): void {
+  const instance = describeInstance(describedInstance(found), { includePrivate: false });
+  const hasPaths = instance.disks.every(({ path, uri }) => path !== undefined || uri !== undefined);
+  const lines = [
+    `# ${instance.name} as ${found.reference} has it; private OS parameters are left out`,
+    ...(hasPaths ? [] : ['# the export does not say where its disks are: add a path to each']),
+    ...formatInstanceFile(instance, { includePrivate: false }).trimEnd().split('\n'),
+  ];
+  output.result({ operation: 'show', reference: found.reference, described: instance }, lines);
 }
 
 function showAll(session: Session, found: StoredExport): void {

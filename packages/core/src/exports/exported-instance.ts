@@ -1,4 +1,7 @@
+import { hostname } from 'node:os';
 import type { Instance, Nic, NicMode } from '../instances/model.ts';
+import type { InstanceOverrides, OverrideOptions } from '../instances/override-instance.ts';
+import { overrideInstance } from '../instances/override-instance.ts';
 import { GantryError } from '../report/errors.ts';
 import type { ConfigDescription, ConfigNic } from './config-import.ts';
 import type { StoredDump, StoredExport } from './open-export.ts';
@@ -18,8 +21,7 @@ const MODES: ReadonlySet<string> = new Set(Object.keys({ bridged: 1, routed: 1, 
  * @throws GantryError `DUMP_MISSING`, `DISK_UNKNOWN`
  */
 export function exportedInstance(found: StoredExport, plainBytes: ReadonlyMap<number, number | undefined>): Instance {
-  const instance = found.manifest?.instance ?? (found.config === undefined ? undefined : instanceOf(found.config));
-  if (instance === undefined) throw new TypeError('an export has a manifest or a config.ini');
+  const instance = describedInstance(found);
   const dumps = new Map(found.dumps.map((dump) => [dump.index, dump]));
   const missing = instance.disks.findIndex((_, index) => !dumps.has(index));
   if (missing !== -1 || instance.disks.length === 0) {
@@ -30,6 +32,41 @@ export function exportedInstance(found: StoredExport, plainBytes: ReadonlyMap<nu
   }
   const disks = instance.disks.map((disk, index) => ({ ...disk, size: sizeOf(found, dumps.get(index), disk.size, plainBytes.get(index)) }));
   return { ...instance, disks };
+}
+
+/**
+ * The instance as the export describes it. Private OS parameters are there only if they were exported. What Ganeti made says nothing of
+ * the paths of disks.
+ */
+export function describedInstance({ manifest, config }: Pick<StoredExport, 'manifest' | 'config'>): Instance {
+  const instance = manifest?.instance ?? (config === undefined ? undefined : instanceOf(config));
+  if (instance === undefined) throw new TypeError('an export has a manifest or a config.ini');
+  return instance;
+}
+
+/**
+ * The exported instance as one of this host, with what the caller says of it. Under another name it is another instance: it does not get
+ * the UUIDs.
+ *
+ * @throws GantryError `INSTANCE_INVALID`, also for a disk whose path neither the export nor the caller says; `DISK_UNKNOWN`
+ */
+export function restoredInstance(
+  found: Pick<StoredExport, 'manifest' | 'config' | 'reference'>,
+  overrides: InstanceOverrides,
+  { baseDirectory }: Pick<OverrideOptions, 'baseDirectory'>,
+): Instance {
+  const described = describedInstance(found);
+  const instance = overrides.name === undefined || overrides.name === described.name ? described : withoutUuids(described);
+  const here = { ...instance, primary_node: hostname(), secondary_nodes: [] };
+  return overrideInstance(here, overrides, { baseDirectory, source: `${found.reference} with these options` });
+}
+
+function withoutUuids({ uuid: _uuid, disks, nics, ...instance }: Instance): Instance {
+  return {
+    ...instance,
+    disks: disks.map(({ uuid: _uuid, ...disk }) => disk),
+    nics: nics.map(({ uuid: _uuid, ...nic }) => nic),
+  };
 }
 
 /** MiB. A new disk must hold all of an image. */

@@ -35,26 +35,61 @@ export interface RemovalResult {
  */
 export function removeExport(store: Store, reference: string, options: CallOptions = {}): Promise<RemovalResult> {
   return withStoreErrors(store.address, async () => {
-    const { instance, id } = parseExportReference(reference);
-    if (id === undefined) {
-      throw new GantryError('USAGE', {
-        message: `${reference} does not say which export to remove`,
-        hint: `Give its id: ${reference}@EXPORT-ID; gantry list shows the ids.`,
-      });
-    }
-    const directory = (await findRemoved(store, { instance, id }, options)) ?? (await findExport(store, reference, options)).directory;
-    if (isRemoved(directory)) return removeDirectory(store, directory, options);
-    const found = await examine(store, directory, options);
-    if (found.state === 'unfinished') {
-      throw new GantryError('EXPORT_INCOMPLETE', {
-        message: `${reference} is not complete: ${found.text}`,
-        hint: `gantry clean --export ${reference} removes it.`,
-      });
-    }
-    if (id === GANETI_ID && found.state === 'damaged') throw found.error;
-    if (id === GANETI_ID && found.state === 'ganeti') return removeGaneti(store, directory, found.config, options);
-    return removeDirectory(store, directory, options);
+    const { directory, config } = await findRemovable(store, reference, options);
+    return config === undefined ? removeDirectory(store, directory, options) : removeGaneti(store, directory, config, options);
   });
+}
+
+/** A file of an export that would be removed, or kept for other exports. */
+export interface RemovableFile {
+  readonly name: string;
+  readonly bytes: number;
+  readonly isKept: boolean;
+}
+
+export interface RemovalPlan extends RemovalResult {
+  readonly instance: string;
+  readonly files: readonly RemovableFile[];
+}
+
+/** Says what {@link removeExport} would remove, and what it would keep. Changes nothing. @throws as {@link removeExport} */
+export function planRemoval(store: Store, reference: string, options: CallOptions = {}): Promise<RemovalPlan> {
+  return withStoreErrors(store.address, async () => {
+    const { directory, config } = await findRemovable(store, reference, options);
+    const { files, instance } = directory;
+    const { packs } = splitFiles(files);
+    const { uses, unclear } = config === undefined && packs.length > 0 ? await findUsesOf(store, directory, new Set(), options) : NOTHING;
+    const kept = unclear.length > 0 ? packs : packs.filter((name) => !namesOf(directory, packs, uses).includes(name));
+    const names = config === undefined ? [...files.keys()] : [...config.disks.flatMap(({ dump }) => dump ?? []), CONFIG_FILE];
+    const listed = names.map((name) => ({ name, bytes: files.get(name)?.size ?? 0, isKept: config === undefined && kept.includes(name) }));
+    return { instance, files: listed, keptBytes: sizeOf(files, config === undefined ? kept : []), unclear };
+  });
+}
+
+/** What a reference with an id names; `config` only for what Ganeti made. @throws as {@link removeExport} */
+async function findRemovable(
+  store: Store,
+  reference: string,
+  options: CallOptions,
+): Promise<{ readonly directory: ExportDirectory; readonly config?: ConfigDescription }> {
+  const { instance, id } = parseExportReference(reference);
+  if (id === undefined) {
+    throw new GantryError('USAGE', {
+      message: `${reference} does not say which export to remove`,
+      hint: `Give its id: ${reference}@EXPORT-ID; gantry list shows the ids.`,
+    });
+  }
+  const directory = (await findRemoved(store, { instance, id }, options)) ?? (await findExport(store, reference, options)).directory;
+  if (isRemoved(directory)) return { directory };
+  const found = await examine(store, directory, options);
+  if (found.state === 'unfinished') {
+    throw new GantryError('EXPORT_INCOMPLETE', {
+      message: `${reference} is not complete: ${found.text}`,
+      hint: `gantry clean --export ${reference} removes it.`,
+    });
+  }
+  if (id === GANETI_ID && found.state === 'damaged') throw found.error;
+  return id === GANETI_ID && found.state === 'ganeti' ? { directory, config: found.config } : { directory };
 }
 
 /**

@@ -47,6 +47,8 @@ export interface SessionOptions {
   readonly disks: readonly number[];
   /** `shared`: other runs may read the disks too. */
   readonly diskLock: 'shared' | 'exclusive';
+  /** Disks that are not there yet: who makes them locks them. */
+  readonly missing?: ReadonlySet<number> | undefined;
 }
 
 /** The run of an operation on one instance, from its locks on. Disposing it closes the journal and releases the locks. */
@@ -66,13 +68,13 @@ export interface Session extends Call, AsyncDisposable {
  *
  * @throws GantryError `BUSY`, `STATE_UNUSABLE`
  */
-export async function openSession(call: Call, { os, inspected, disks, diskLock }: SessionOptions): Promise<Session> {
+export async function openSession(call: Call, { os, inspected, disks, diskLock, missing }: SessionOptions): Promise<Session> {
   const { options, signal, reporter } = call;
   const { instance } = inspected;
   const { run, ...scope } = await openCallRun(call, instance.name, async (owner, locks) => {
     for (const index of disks) {
       const disk = instance.disks[index];
-      if (disk !== undefined) locks.use(await lockDisk(owner, index, disk, diskLock));
+      if (disk !== undefined && missing?.has(index) !== true) locks.use(await lockDisk(owner, index, disk, diskLock));
     }
   });
   return {

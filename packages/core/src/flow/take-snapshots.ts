@@ -1,7 +1,10 @@
 import type { GuestControl } from '../instances/inventory.ts';
 import type { Instance } from '../instances/model.ts';
 import type { Reporter } from '../report/reporter.ts';
+import { chooseProviders } from '../snapshots/choose.ts';
+import type { SnapshotRequest } from '../snapshots/provider.ts';
 import type { SnapshotMode } from '../snapshots/registry.ts';
+import { createProviders } from '../snapshots/registry.ts';
 import type { SnapshotConfig } from '../snapshots/snapshot-config.ts';
 import type { SnapshotSize } from '../snapshots/snapshot-size.ts';
 import type { SnapshotSet, SnapshotSetOptions } from '../snapshots/snapshot-set.ts';
@@ -28,6 +31,40 @@ export function choiceOptions(request: SnapshotChoice): Pick<SnapshotSetOptions,
   return { mode, config, size, guest };
 }
 
+/** What would be taken of one disk. */
+export interface PlannedSnapshot {
+  readonly disk: number;
+  readonly provider: string;
+  /** What it would make, in words. */
+  readonly what: string;
+}
+
+/** Says which snapshots would be taken of disks, and takes none. @throws GantryError `SNAPSHOT_UNSUPPORTED`, `SNAPSHOT_FULL` */
+export async function planSnapshots(
+  request: SnapshotChoice,
+  disks: readonly number[],
+  { instance, os, signal }: { instance: Instance; os: SelectedOs; signal: AbortSignal },
+): Promise<readonly PlannedSnapshot[]> {
+  const { mode, ...options } = choiceOptions(request);
+  const requests = requestsOf(instance, disks, os);
+  const planned: PlannedSnapshot[] = [];
+  for (const { provider, requests: wanted } of await chooseProviders(mode, requests, createProviders(options), signal)) {
+    for (const each of wanted) {
+      const support = await provider.supports(each, signal);
+      planned.push({ disk: each.index, provider: provider.name, what: support.ok ? support.what : provider.name });
+    }
+  }
+  return planned.toSorted((a, b) => a.disk - b.disk);
+}
+
+function requestsOf(instance: Instance, disks: readonly number[], os: SelectedOs, tracking?: ChangeTracking): readonly SnapshotRequest[] {
+  return disks.flatMap((index) => {
+    const disk = instance.disks[index];
+    const track = tracking?.request(index);
+    return disk === undefined ? [] : { index, disk, instanceName: instance.name, needsPath: !os.definition.builtin, track };
+  });
+}
+
 /** Takes snapshots of disks of an instance, all at one moment; disposing removes them. Reports each disk as waiting. */
 export async function takeSnapshots(
   request: SnapshotChoice &
@@ -39,11 +76,7 @@ export async function takeSnapshots(
     ...choiceOptions(request),
     mayChange: request.mayChange,
     instanceName: instance.name,
-    requests: disks.flatMap((index) => {
-      const disk = instance.disks[index];
-      const track = request.changes?.tracking.request(index);
-      return disk === undefined ? [] : { index, disk, instanceName: instance.name, needsPath: !os.definition.builtin, track };
-    }),
+    requests: requestsOf(instance, disks, os, request.changes?.tracking),
     run,
     warn: reporter.warn,
     stage: reporter.stage,

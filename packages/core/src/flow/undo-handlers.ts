@@ -1,6 +1,7 @@
 import { definitionNotice, newInstanceNotice, originNotice } from './notices.ts';
 import type { Remedy } from '../runs/undo.ts';
 import { scratchUndo } from './scratch-disks.ts';
+import { newDisksUndo } from './undo-new-disks.ts';
 import { scriptUndo } from '../scripts/undo-script.ts';
 import { createProviders } from '../snapshots/registry.ts';
 import { freezeUndo } from '../snapshots/freeze.ts';
@@ -9,7 +10,7 @@ import { snapshotUndo } from '../snapshots/undo-snapshot.ts';
 
 /**
  * Undoes everything a killed run may have left on this machine: first processes, which may write to a disk or have a snapshot open, then
- * freezes and pauses, then snapshots and scratch disks. At last it says what may be left where instances are described.
+ * freezes and pauses, then snapshots, scratch disks and new ones. At last it says what may be left where instances are described.
  */
 export function undoHandlers(): readonly Remedy[] {
   return [
@@ -18,6 +19,7 @@ export function undoHandlers(): readonly Remedy[] {
     pauseUndo,
     snapshotUndo(createProviders()),
     scratchUndo,
+    newDisksUndo,
     undecidedPauseNotice,
     definitionNotice,
     originNotice,

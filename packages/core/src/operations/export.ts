@@ -13,6 +13,7 @@ import { storeSink } from '../exports/store-sink.ts';
 import { chooseOs } from '../flow/choose-os.ts';
 import type { DumpForm } from '../flow/dump-forms.ts';
 import { fullForm } from '../flow/dump-forms.ts';
+import { warnOfImages } from '../flow/image-warning.ts';
 import type { IncrementOptions, OpenedIncrement } from '../flow/open-increment.ts';
 import { openIncrement } from '../flow/open-increment.ts';
 import type { ChangesOptions, DumpedDisk, OutgoingOptions, OutgoingRequest, TakeDump } from '../flow/out.ts';
@@ -113,6 +114,7 @@ async function runExport(request: ExportRequest): Promise<ExportResult> {
   const inspected = await inspectFor(call, request.instance, { purpose: 'export', disks });
   await using session = await openSession(call, { os, inspected, disks, diskLock: 'shared' });
   await checkSessionParameters(session);
+  await warnOfImages(session);
   const send = (dump: SendOptions): Promise<readonly DumpedDisk[]> => sendDisks(session, { ...request, codec, level, ...dump });
   const { definition, variant } = os;
   const subject = { ...session, os: { name: definition.name, variant, apiVersion: definition.apiVersion } };
@@ -238,7 +240,7 @@ function refuseChanges(disk: number): never {
 }
 
 /** @throws GantryError `USAGE`, `OS_OPERATION_UNSUPPORTED` */
-function assertTrackable({ incremental }: ExportRequest, { definition }: SelectedOs): void {
+export function assertTrackable({ incremental }: ExportRequest, { definition }: SelectedOs): void {
   if (incremental !== true) {
     throw new GantryError('USAGE', {
       message: 'changes can be tracked for incremental exports only',

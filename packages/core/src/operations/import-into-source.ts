@@ -65,7 +65,10 @@ async function runImport(request: ImportIntoSourceRequest): Promise<ImportResult
   reporter.emit({ type: 'plan', operation: 'import', ...plan });
   const disks = found.dumps.map(({ index }) => index);
   const result = { reference: found.reference, instance: name, disks, plan, warnings: reporter.warnings };
-  if (request.dryRun === true) return { ...result, plainBytes: 0, dryRun: true };
+  if (request.dryRun === true) {
+    const says = `${found.reference} is complete, and its dumps are there with their sizes`;
+    return { ...result, plainBytes: 0, dryRun: true, checks: [{ check: 'export', says }] };
+  }
   await using scope = await openCallRun(call, name);
   if (request.checkFirst === true) {
     reporter.stage(`checking ${found.reference} before ${name} is made`);
@@ -110,6 +113,7 @@ function planOf(
         disk,
         target: `a new disk in ${source}`,
         holds: 'empty',
+        action: 'create' as const,
         ...(size === undefined ? {} : { targetBytes: size * MIB }),
       };
       return bytes === undefined ? target : { ...target, incomingBytes: bytes };

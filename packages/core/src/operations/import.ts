@@ -6,14 +6,17 @@ import { readDump } from '../exports/read-dump.ts';
 import type { IncomingData } from '../flow/check-data.ts';
 import { checkIncoming, warnOfCutDump } from '../flow/check-data.ts';
 import { chooseOs } from '../flow/choose-os.ts';
-import { assertRoom, assertSameOs, warnOfOtherDisks } from '../flow/import-checks.ts';
+import { assertSameOs, warnOfOtherDisks } from '../flow/import-checks.ts';
+import type { MadeTargets, TargetOptions } from '../flow/import-targets.ts';
+import { inspectTargets, makeTargets } from '../flow/import-targets.ts';
 import type { DefinedInstance, DefineOptions } from '../flow/definition.ts';
 import { Definition } from '../flow/definition.ts';
 import { receiveDisk } from '../flow/in.ts';
+import { sessionChecks } from '../flow/plan-checks.ts';
 import { resumeDisk } from '../flow/resume-in.ts';
 import { describeIncoming, findOriginals, selectDumps, warnOfMissing } from '../flow/select-dumps.ts';
 import type { Session } from '../flow/session.ts';
-import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
+import { checkSessionParameters, openSession, startCall } from '../flow/session.ts';
 import type { TargetRequest } from '../flow/target-use.ts';
 import { assertTargetsUnused } from '../flow/target-use.ts';
 import { verifyDumps } from '../flow/verify-dumps.ts';
@@ -27,14 +30,14 @@ import type { NativeFile } from '../instances/inventory.ts';
 import { errorText } from '../report/error-text.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
-import type { WritePlan } from '../report/events.ts';
+import type { PlanCheck, PlannedTarget, WritePlan } from '../report/events.ts';
 import { quoteWord } from '../report/quote-word.ts';
 import { withFirstError } from '../report/first-error.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import { sum } from '../system/sum.ts';
 
-export interface ImportRequest extends TargetRequest, ConsentOptions {
+export interface ImportRequest extends TargetRequest, ConsentOptions, TargetOptions {
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
@@ -69,6 +72,8 @@ export interface ImportResult {
   /** Where it became known, if that was asked for. */
   readonly defined?: DefinedInstance;
   readonly dryRun: boolean;
+  /** With `dryRun`: what was checked. */
+  readonly checks?: readonly PlanCheck[];
   readonly warnings: readonly string[];
 }
 
@@ -81,8 +86,9 @@ export interface ResumedDisk extends Mended {
 type DiskState = 'untouched' | 'written in part: import it again before it is used' | 'complete';
 
 /** What all disks of one import share. */
-interface DumpImport {
-  readonly session: Session;
+interface DumpImport extends Pick<MadeTargets, 'session' | 'newDisks'> {
+  /** Disks that this import makes. */
+  readonly missing: ReadonlySet<number>;
   readonly request: ImportRequest;
   readonly found: StoredExport;
   readonly incoming: ReadonlyMap<number, IncomingData>;
@@ -92,7 +98,7 @@ interface DumpImport {
 }
 
 /**
- * Imports an export into the disks of an instance. No byte of a frame is passed on before it was checked. When this rejects after the first
+ * Imports an export into the disks of an instance. Disks that it created are removed if it fails. No byte of a frame is passed on before it was checked. When this rejects after the first
  * write, warnings have reported the state of each disk.
  *
  * @throws GantryError, or the reason of the signal
@@ -112,33 +118,59 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
   const dumps = selectDumps(found, request);
   const disks = dumps.map(({ index }) => index);
   if (request.disks === undefined) warnOfMissing(found, request.instance.disks.length, reporter);
-  const inspected = await inspectFor(call, request.instance, { purpose: 'import', disks });
   const originals = await findOriginals(found, dumps, signal);
-  assertRoom(os, originals, found.reference, inspected, reporter);
+  const targets = await inspectTargets(call, { ...request, os, originals, from: found.reference });
+  const { inspected, existing, missing } = targets;
 
-  await using session = await openSession(call, { os, inspected, disks, diskLock: 'exclusive' });
-  await assertTargetsUnused(session, request);
-  const plan = await planImport(found, originals, inspected, signal);
+  await using session = await openSession(call, { os, inspected, disks, diskLock: 'exclusive', missing });
+  await assertTargetsUnused({ ...session, disks: existing }, request);
+  const plan = await planImport(found, originals, targets, signal);
   reporter.emit({ type: 'plan', operation: 'import', ...plan });
   const definition = request.define && (await checkDefinition(request.define, session, found));
   const result = { reference: found.reference, instance: session.instance.name, disks, plan, warnings: reporter.warnings };
-  if (request.dryRun === true) return { ...result, plainBytes: 0, dryRun: true };
-  await assertConsent(plan, request, signal);
   await checkSessionParameters(session);
+  if (request.dryRun === true) return { ...result, plainBytes: 0, dryRun: true, checks: checksOf(session, { found, plan, definition }) };
+  await assertConsent(plan, request, signal);
   if (request.checkFirst === true) {
     reporter.stage(`checking ${found.reference} before anything is written`);
     await verifyDumps(found, dumps, { reporter, signal, parallel: request.parallel });
   }
   reporter.stage(`importing ${found.reference} into ${session.instance.name}`);
-  const incoming = new Map(originals.map((original) => [original.index, describeIncoming(original, found, os, inspected)]));
+  await using made = await makeTargets(session, targets, disks);
+  const incoming = new Map(originals.map((original) => [original.index, describeIncoming(original, found, os, made.session.inspected)]));
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
   if (request.resume === true && !os.definition.builtin) reporter.warn(`--resume: the import script of ${os.definition.name} starts anew`);
-  const work: DumpImport = { session, request, found, incoming, budget, states: new Map(), resumed: [] };
+  const work: DumpImport = { ...made, missing, request, found, incoming, budget, states: new Map(), resumed: [] };
   const plainBytes = await writeDisks(work, dumps);
+  await made.newDisks.commit();
   const defined = definition && { defined: await makeKnown(definition, session, { request, found }) };
   const resumed = work.resumed.length === 0 ? {} : { resumed: work.resumed.toSorted((a, b) => a.disk - b.disk) };
   return { ...result, plainBytes, ...resumed, ...defined, dryRun: false };
 }
+
+/** What was checked before a dry run ends. */
+function checksOf(
+  session: Session,
+  { found, plan, definition }: { readonly found: StoredExport; readonly plan: WritePlan; readonly definition: Definition | undefined },
+): readonly PlanCheck[] {
+  const dumps = plan.disks.length === 1 ? '1 dump is there with its size' : `${plan.disks.length} dumps are there with their sizes`;
+  return [
+    ...sessionChecks(session),
+    { check: 'export', says: `${found.reference} is complete, and ${dumps}` },
+    ...plan.disks.map(
+      ({ disk, target, action }) => ({ check: 'disk', disk, says: `${target} ${FITNESS[action ?? 'overwrite']}` }) as const,
+    ),
+    ...(definition === undefined ? [] : [{ check: 'define', says: `${definition.name} can be defined in ${definition.source}` } as const]),
+  ];
+}
+
+const FITNESS: Readonly<Record<NonNullable<PlannedTarget['action']> | 'overwrite', string>> = {
+  overwrite: 'is large enough, and not in use',
+  enlarge: 'can be enlarged, and is not in use',
+  create: 'can be created',
+  remove: 'can be removed',
+  keep: 'stays',
+};
 
 /** Before anything is written. */
 async function checkDefinition(
@@ -198,7 +230,7 @@ async function writeDisks(work: DumpImport, dumps: readonly StoredDump[]): Promi
     );
     return sum(bytes);
   } catch (error) {
-    for (const [disk, state] of states) reporter.warn(state, disk);
+    for (const [disk, state] of states) reporter.warn(work.missing.has(disk) ? 'it was new, and is removed' : state, disk);
     throw states.size > 1 && request.parallel !== 1 ? withOneByOne(error) : error;
   }
 }
@@ -223,12 +255,15 @@ async function importDump(work: DumpImport, dump: StoredDump, signal: AbortSigna
 }
 
 async function writeDump(work: DumpImport, dump: StoredDump, signal: AbortSignal): Promise<number> {
-  const { session, request, found, incoming, budget, states, resumed } = work;
+  const { session, request, found, incoming, budget, states, resumed, newDisks } = work;
   const { index, record } = dump;
   const how = {
     forceInUse: request.forceInUse === true,
     checkFirst: (piece: PlainPiece | undefined) => checkIncoming(incoming.get(index), piece, found.origin, session.reporter),
-    onTouch: () => states.set(index, 'written in part: import it again before it is used'),
+    onTouch: () => {
+      states.set(index, 'written in part: import it again before it is used');
+      newDisks.touched(index);
+    },
   };
   if (request.resume === true && session.os.definition.builtin) {
     // What an earlier attempt left is not untouched, although this one has not written yet.

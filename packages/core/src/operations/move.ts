@@ -12,6 +12,7 @@ import { Origin } from '../flow/origin.ts';
 import type { DumpedDisk, OutgoingRequest } from '../flow/out.ts';
 import { sendDisks } from '../flow/out.ts';
 import { relayTo } from '../flow/peer-relay.ts';
+import { sessionChecks, snapshotChecks } from '../flow/plan-checks.ts';
 import { QuietSource } from '../flow/quiet-source.ts';
 import { assertAllMoved, selectDisks } from '../flow/select-disks.ts';
 import type { Call, Session } from '../flow/session.ts';
@@ -23,13 +24,13 @@ import { assertConsent } from '../flow/write-plan.ts';
 import { chooseLevel } from '../frames/codecs/levels.ts';
 import { describeFailure } from '../peer/failure.ts';
 import { Link } from '../peer/link.ts';
-import type { MoveStage } from '../peer/messages.ts';
+import type { MoveStage, Ready } from '../peer/messages.ts';
 import { sendNative } from '../peer/native-inbox.ts';
 import { Sender } from '../peer/sender.ts';
 import { TargetDisks } from '../peer/target-disks.ts';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
-import type { LiveRound, WritePlan } from '../report/events.ts';
+import type { LiveRound, PlanCheck, WritePlan } from '../report/events.ts';
 import { withFirstError } from '../report/first-error.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { terminalSafe } from '../report/terminal-text.ts';
@@ -81,6 +82,8 @@ export interface MoveResult {
   /** What was done where the instance is described here, if anything was asked for. */
   readonly origin?: OriginOutcome;
   readonly dryRun: boolean;
+  /** With `dryRun`: what was checked, here and on the peer. */
+  readonly checks?: readonly PlanCheck[];
   readonly warnings: readonly string[];
 }
 
@@ -205,7 +208,9 @@ async function move(parts: Move): Promise<MoveResult> {
     plan,
     warnings: reporter.warnings,
   };
-  if (request.dryRun === true) return { ...result, disks: [], plainBytes: 0, storedBytes: 0, dryRun: true };
+  if (request.dryRun === true) {
+    return { ...result, disks: [], plainBytes: 0, storedBytes: 0, dryRun: true, checks: await checksOf(parts, ready) };
+  }
   await assertConsent(plan, request, signal);
 
   if (request.live === undefined && request.origin?.stop === true) {
@@ -227,6 +232,21 @@ async function move(parts: Move): Promise<MoveResult> {
   const defined = define && (await expectDefined(parts, define));
   await link.expect('prepared', signal);
   return await commit(parts, { ...result, ...(defined && { defined }), ...moved, dryRun: false }, quiet);
+}
+
+/** What was checked before a dry run ends, here and by the peer. */
+async function checksOf({ request, session, link }: Move, { node, instance, disks }: Ready): Promise<readonly PlanCheck[]> {
+  const { live, origin, define, peer } = request;
+  const isShutDown = origin?.stop === true;
+  if (live === undefined && isShutDown) await assertReadableWithoutGuest(request, session);
+  const version = link.peerVersion === undefined ? '' : `, with Gantry ${terminalSafe(link.peerVersion)}`;
+  return [
+    ...sessionChecks(session),
+    ...(live === undefined && !isShutDown ? await snapshotChecks(request, session) : []),
+    { check: 'peer', says: `${peer.address} is ${terminalSafe(node)}${version}, and takes it as ${instance}` },
+    ...disks.map(({ disk, target }) => ({ check: 'disk', disk, says: `${terminalSafe(target)} is large enough, and not in use` }) as const),
+    ...(define === undefined ? [] : [{ check: 'define', says: `${instance} can be defined in ${define.source} on the peer` } as const]),
+  ];
 }
 
 async function transfer(

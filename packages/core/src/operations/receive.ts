@@ -150,11 +150,11 @@ async function receive(connection: Connection): Promise<ReceiveResult> {
   const targets = await describeTargets(inspected, disks, signal);
   const ready: Ready = { kind: 'ready', instance: instance.name, node: hostname(), window, disks: targets };
   const result = { moveId: order.moveId, instance: instance.name, disks, warnings: reporter.warnings };
+  await checkSessionParameters(session);
   if (order.dryRun) {
     await link.send(ready);
     return { ...result, dryRun: true };
   }
-  await checkSessionParameters(session);
   moveState.ledger = await MoveLedger.open(request.stateDirectory, order, { target: instance.name, disks: moveState.target.states });
   const transfer: Transfer = { ...connection, order, session, definition, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES) };
   if (order.live === undefined) await receiveDisks(transfer, disks, ready);

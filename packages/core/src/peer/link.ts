@@ -60,6 +60,7 @@ export class Link implements Disposable {
   #changed = Promise.withResolvers<void>();
   #written: Promise<unknown> = Promise.resolve();
   #greeted = false;
+  #peerVersion: string | undefined;
   /** The other side is gone, or has said that it ends. */
   #over = false;
   #receivedAt = performance.now();
@@ -85,6 +86,11 @@ export class Link implements Disposable {
   /** Aborted when the link has failed or was disposed; the reason is a GantryError. */
   get lost(): AbortSignal {
     return this.#lost.signal;
+  }
+
+  /** The version of Gantry there, as it says; undefined before its greeting. */
+  get peerVersion(): string | undefined {
+    return this.#peerVersion;
   }
 
   set peerTimeoutMs(ms: number) {
@@ -209,6 +215,7 @@ export class Link implements Disposable {
       return undefined;
     }
     this.#greeted = true;
+    this.#peerVersion = found.version;
     return found.rest;
   }
 

@@ -33,6 +33,7 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   DISK_TOO_FEW: 'The target has fewer disks than the export, or the instance has no disks.',
   DISK_UNKNOWN: 'There is no disk with that index.',
   DISK_IO: 'Reading, writing or flushing a disk failed, or its size changed.',
+  DISK_NOT_CREATED: 'A new disk cannot be created, or cannot get its name.',
   SNAPSHOT_FAILED: 'Making or removing a snapshot failed, or freezing or pausing the instance.',
   SNAPSHOT_FULL: 'There is too little space for a snapshot, or it ran out of space while it was read.',
   SNAPSHOT_UNSUPPORTED: 'The disk cannot be snapshotted in this way.',

@@ -26,15 +26,37 @@ export interface PlannedTarget {
   readonly targetBytes?: number;
   /** What it contains now, in words: `empty`, `ext file system "root"`, `data of an unknown kind`. */
   readonly holds: string;
+  /** Where it is not just overwritten. `create`, `enlarge`: before it gets its data; `targetBytes` is its size then. */
+  readonly action?: 'create' | 'enlarge' | 'remove' | 'keep';
 }
 
-/** What would be overwritten with what. */
+/** What a dry run has checked, and found fit. */
+export interface PlanCheck {
+  readonly check:
+    | 'instance'
+    | 'definition'
+    | 'parameters'
+    | 'export'
+    | 'store'
+    | 'codec'
+    | 'disk'
+    | 'snapshot'
+    | 'peer'
+    | 'define'
+    | 'references';
+  /** The index of the disk that it is about. */
+  readonly disk?: number;
+  /** What was found, in words. */
+  readonly says: string;
+}
+
+/** What an operation does: to the disks of an instance, or to the dumps of an export. The same form for all operations. */
 export interface WritePlan {
-  /** Where the data comes from: `INSTANCE@EXPORT-ID`, or the instance that is moved. */
+  /** Where the data comes from: `INSTANCE@EXPORT-ID`, or the instance that is moved or exported. What is removed. */
   readonly from: string;
-  /** The instance that was exported, or is moved. */
+  /** The instance that was exported, or is moved or exported. */
   readonly exported: string;
-  /** The instance whose disks are overwritten. */
+  /** The instance whose disks are overwritten; the store that gets an export or loses one. */
   readonly into: string;
   /** `incomingBytes`: plain bytes that will be written, where known. */
   readonly disks: readonly (PlannedTarget & { readonly incomingBytes?: number })[];

@@ -1,5 +1,6 @@
 import { createCommandProvider } from './command.ts';
 import { createDrbdProvider } from './drbd/drbd.ts';
+import { createImageProvider } from './image.ts';
 import { createLibvirtProvider } from './libvirt/libvirt.ts';
 import { createLvmProvider } from './lvm/lvm.ts';
 import { createNoneProvider } from './none.ts';
@@ -9,7 +10,7 @@ import { createRbdProvider } from './rbd.ts';
 import { createReflinkProvider } from './reflink.ts';
 
 /** The kinds of snapshots, by their names in `--snapshot`, manifests and journals. */
-type SnapshotKind = 'libvirt' | 'reflink' | 'qemu' | 'command' | 'drbd' | 'lvm' | 'rbd' | 'none';
+type SnapshotKind = 'libvirt' | 'reflink' | 'qemu' | 'command' | 'drbd' | 'lvm' | 'rbd' | 'image' | 'none';
 
 interface Entry<Kind extends SnapshotKind> {
   /** Completes "auto is the first of these that works: …". */
@@ -26,6 +27,7 @@ const ENTRIES: { readonly [Kind in SnapshotKind]: Entry<Kind> } = {
   drbd: { summary: 'a snapshot of the logical volume below a primary of DRBD', create: createDrbdProvider },
   lvm: { summary: 'a snapshot of a logical volume, classic or thin', create: createLvmProvider },
   rbd: { summary: 'a snapshot of an image in a Ceph cluster', create: () => createRbdProvider() },
+  image: { summary: 'an image in qcow2, vmdk or vhdx that nobody uses, as a guest sees it', create: () => createImageProvider() },
   none: { summary: 'no snapshot: the disk itself', create: createNoneProvider },
 };
 

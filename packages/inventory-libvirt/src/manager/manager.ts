@@ -205,11 +205,14 @@ function xmlOf(native: readonly NativeFile[]): string {
 }
 
 async function newDisk(disk: Disk): Promise<NewDisk> {
-  const { path } = disk;
+  const { path, backend_type: backend } = disk;
   if (path === undefined) return { disk, isBlockDevice: false };
   try {
     return { disk, isBlockDevice: (await stat(path)).isBlockDevice() };
   } catch (error) {
+    // It is checked before the import that creates the disk, and says what it will be.
+    if (backend !== undefined && error instanceof Error && 'code' in error && error.code === 'ENOENT')
+      return { disk, isBlockDevice: backend === 'block' };
     throw new InventoryError('failed', { message: `cannot look at the disk ${path}: ${reason(error)}`, cause: error });
   }
 }

@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import type { Directory, FileSystem, FileSystemCapabilities, RootInfo } from '@gantry/directory-store';
 import { FileSystemError, isFileSystemError } from '@gantry/directory-store';
+import type { StoreSpace } from '@gantry/transport';
 import { orAbort } from '@gantry/transport';
 import type { SftpClient } from '../sftp/sftp-client.ts';
 import { explainFailure, orAbsent } from './errors.ts';
@@ -55,6 +56,14 @@ export class SftpFileSystem implements FileSystem {
       await above.removeDirectory(posix.basename(path)).catch(() => undefined);
       throw error;
     }
+  }
+
+  async space(signal?: AbortSignal): Promise<StoreSpace | undefined> {
+    const client = await this.#peer.client(signal);
+    if (!client.has('statvfs')) return undefined;
+    const path = await this.#peer.rootPath(signal);
+    const space = await orAbort(orAbsent(client.space(path)), signal);
+    return space && { freeBytes: space.availableBytes, readOnly: space.readOnly };
   }
 
   async explain(error: unknown): Promise<unknown> {

@@ -88,6 +88,26 @@ const rowShape = {
 } satisfies { readonly [Field in keyof VolumeReport]: z.ZodType<VolumeReport[Field]> };
 const reportSchema = z.object({ report: z.array(z.object({ lv: z.array(z.object(rowShape)) })) });
 
+/** A volume group. Sizes in bytes. */
+export interface GroupReport {
+  readonly vg_name: string;
+  readonly vg_uuid: string;
+  readonly vg_free: number;
+  readonly vg_extent_size: number;
+}
+
+const groupShape = { vg_name: z.string().min(1), vg_uuid: z.string().min(1), vg_free: bytes, vg_extent_size: bytes } satisfies {
+  readonly [Field in keyof GroupReport]: z.ZodType<GroupReport[Field]>;
+};
+const groupReportSchema = z.object({ report: z.array(z.object({ vg: z.array(z.object(groupShape)) })) });
+const FORMAT: readonly string[] = ['--reportformat', 'json', '--units', 'b', '--nosuffix', '--options'];
+
+/** The group of that name, if LVM sees one. @throws Error where LVM fails, or answers what is not a report */
+export async function reportGroup(name: string, signal: AbortSignal): Promise<GroupReport | undefined> {
+  const text = await runLvm(['vgs', ...FORMAT, Object.keys(groupShape).join(','), '--select', selectionOf({ vg_name: name })], { signal });
+  return groupReportSchema.parse(JSON.parse(text)).report.flatMap(({ vg }) => vg)[0];
+}
+
 /** Whether LVM sees a group. @throws Error where LVM fails */
 export async function isGroupThere(groupUuid: string, signal: AbortSignal): Promise<boolean> {
   const argv: Argv = ['vgs', '--noheadings', '--options', 'vg_name', '--select', selectionOf({ vg_uuid: groupUuid })];
@@ -99,8 +119,7 @@ export async function isGroupThere(groupUuid: string, signal: AbortSignal): Prom
  * @throws Error where LVM fails, or answers what is not a report
  */
 export async function reportVolumes(conditions: Readonly<Record<string, string>>, signal: AbortSignal): Promise<readonly VolumeReport[]> {
-  const format = ['--reportformat', 'json', '--units', 'b', '--nosuffix', '--options', Object.keys(rowShape).join(',')];
-  const text = await runLvm(['lvs', ...format, '--select', selectionOf(conditions)], { signal });
+  const text = await runLvm(['lvs', ...FORMAT, Object.keys(rowShape).join(','), '--select', selectionOf(conditions)], { signal });
   const rows = reportSchema.parse(JSON.parse(text)).report.flatMap(({ lv }) => lv);
   // A volume of several segments has a row for each where fields of segments are asked for.
   return [...new Map(rows.map((row) => [row.lv_uuid, row])).values()];

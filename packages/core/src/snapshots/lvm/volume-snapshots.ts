@@ -8,16 +8,16 @@ import { deviceNumber } from '../../disks/disk-identity.ts';
 import { errorText } from '../../report/error-text.ts';
 import type { GantryErrorCode } from '../../report/errors.ts';
 import { GantryError } from '../../report/errors.ts';
-import { pause } from '../../system/pause.ts';
 import type { Argv } from '../../system/run-command.ts';
 import { endCommandOfKilledRun, processGroupSchema } from '../../system/run-command.ts';
 import type { PreparedSnapshots, Snapshot, SnapshotContext, SnapshotRecord, SnapshotRequest } from '../provider.ts';
 import type { VolumeReport } from './commands.ts';
-import { isGroupThere, LVM_GRACE_MS, reportVolumes, runLvm } from './commands.ts';
+import { LVM_GRACE_MS, reportVolumes, runLvm } from './commands.ts';
 import { lookAtFill } from './fill.ts';
 import { isDeviceOf } from './find-volume.ts';
 import type { VolumePlan } from './plan.ts';
 import { volumeName } from './plan.ts';
+import { removeVolume } from './remove-volume.ts';
 import { makeView, removeView } from './view.ts';
 import { FillWatch } from '../fill-watch.ts';
 
@@ -48,9 +48,6 @@ type SnapshotData = z.infer<typeof dataSchema>;
 
 /** To find them by hand: `lvs @gantry`. */
 const TAG = 'gantry';
-/** udev and others open a new device for a moment. */
-const REMOVAL_TIMEOUT_MS = 30_000;
-const REMOVAL_PAUSE_MS = 250;
 
 /** A snapshot that this process holds. */
 interface Held extends AsyncDisposable {
@@ -89,7 +86,7 @@ export class VolumeSnapshots {
     await this.#held.get(data.name)?.[Symbol.asyncDispose]();
     this.#held.delete(data.name);
     if (data.view === true) await removeView(data.name, signal);
-    await remove(data, signal);
+    await removeVolume(data, (signal) => findSnapshot(data, signal), signal);
   }
 
   #recordOf({ request: { index }, plan }: PlannedRequest, runId: string): SnapshotRecord {
@@ -218,27 +215,6 @@ async function assertNamed(path: string, number: string, request: SnapshotReques
   const stats = await stat(path, { bigint: true }).catch(() => undefined);
   if (stats?.isBlockDevice() === true && deviceNumber(stats.rdev) === number) return;
   throw failed('SNAPSHOT_FAILED', request, `somebody else has removed or replaced ${path}`);
-}
-
-/** As long as somebody has it open it cannot be removed. */
-async function remove(data: SnapshotData, signal: AbortSignal): Promise<void> {
-  const deadline = performance.now() + REMOVAL_TIMEOUT_MS;
-  for (;;) {
-    const volume = await findSnapshot(data, signal);
-    if (volume === undefined) {
-      // It may come back, and the snapshot with it.
-      if (!(await isGroupThere(data.groupUuid, signal))) throw new Error(`volume group ${data.group} is not there`);
-      return;
-    }
-    try {
-      await runLvm(['lvremove', '--force', '--yes', volumeName(volume)], { signal });
-      return;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!/\bin use\b|\bused by\b/.test(errorText(error)) || performance.now() > deadline) throw error;
-    }
-    await pause(REMOVAL_PAUSE_MS, signal);
-  }
 }
 
 function failed(code: GantryErrorCode, { disk, index }: SnapshotRequest, reason: string, cause?: unknown): GantryError {

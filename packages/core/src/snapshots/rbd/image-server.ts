@@ -18,7 +18,7 @@ export interface ImageServerOptions {
   /** For the socket; made here, and removed with the snapshot. */
   readonly directory: string;
   readonly exportName: string;
-  /** What QEMU opens, read only. */
+  /** What QEMU opens, read only: a raw image, or `json:` with the format. */
   readonly uri: string;
   /** Remembers the process. It starts when this has resolved. */
   readonly started: (group: ProcessGroup) => Promise<void>;
@@ -45,7 +45,7 @@ export async function startImageServer({ directory, exportName, uri, started, si
   const socket = socketIn(directory);
   await mkdir(directory, { mode: 0o700 });
   const serving = ['--read-only', '--persistent', '--shared=8', `--export-name=${exportName}`, `--socket=${socket}`];
-  const gated = await spawn(['qemu-nbd', ...serving, '--format=raw', uri]);
+  const gated = await spawn(['qemu-nbd', ...serving, ...(uri.startsWith('json:') ? [] : ['--format=raw']), uri]);
   let [end, stderr]: [ProcessEnd | undefined, Buffer] = [undefined, Buffer.alloc(0)];
   gated.child.stderr?.on('data', (bytes: Buffer) => (stderr = Buffer.concat([stderr, bytes]).subarray(-KEPT_BYTES)));
   void gated.end.then((how) => (end = how));

@@ -1,0 +1,253 @@
+import { randomBytes } from 'node:crypto';
+import { open, truncate } from 'node:fs/promises';
+import { diskCallError } from '../disks/disk-errors.ts';
+import { openDisk } from '../disks/open-disk.ts';
+import { Zeroer } from '../disks/zeroer.ts';
+import type { Instance } from '../instances/model.ts';
+import { errorText } from '../report/error-text.ts';
+import { GantryError } from '../report/errors.ts';
+import { lockDisk } from '../runs/locks.ts';
+import { openStateDirectory } from '../runs/state-directory.ts';
+import type { ToolOptions } from '../snapshots/lvm/commands.ts';
+import { runLvm } from '../snapshots/lvm/commands.ts';
+import type { Argv } from '../system/run-command.ts';
+import type { ProcessGroup } from '../system/process-group.ts';
+import type { LongerFile, NewVolume, PlannedDisk } from './new-disk-plan.ts';
+import type { NewDisk } from './new-disk-names.ts';
+import {
+  convertImage,
+  dropUnfinishedName,
+  giveName,
+  isNameTaken,
+  NameTakenError,
+  removeUnfinished,
+  takeNameBack,
+  unfinishedPath,
+} from './new-disk-names.ts';
+import type { Session } from './session.ts';
+import type { NewDisksRecord } from './undo-new-disks.ts';
+
+/** How long removing what was made may take, after a failure or a signal, ms. */
+const REMOVE_MS = 120_000;
+
+type Owner = Pick<Session, 'instance' | 'run' | 'reporter' | 'signal' | 'options'>;
+
+/**
+ * Disks that an import makes. Until {@link NewDisks.commit} they have unfinished names; disposing them before removes them, and so does
+ * the next run if this one is killed. Enlarged files get their size back if nothing was written to them.
+ */
+export class NewDisks implements AsyncDisposable {
+  readonly #planned: readonly PlannedDisk[];
+  readonly #owner: Owner;
+  readonly #disks: readonly NewDisk[];
+  readonly #made: NewDisk[] = [];
+  readonly #longer: LongerFile[] = [];
+  readonly #touched = new Set<number>();
+  readonly #locks = new AsyncDisposableStack();
+  #note: number | undefined;
+  #isOver = false;
+
+  private constructor(planned: readonly PlannedDisk[], owner: Owner) {
+    this.#planned = planned;
+    this.#owner = owner;
+    this.#disks = planned.flatMap((each) => (each.kind === 'longer' ? [] : [unfinishedOf(each, owner.run.id)]));
+  }
+
+  /** @throws GantryError `DISK_*`, `BUSY`, `STATE_UNUSABLE`; the reason of the signal */
+  static async make(planned: readonly PlannedDisk[], owner: Owner): Promise<NewDisks> {
+    const disks = new NewDisks(planned, owner);
+    try {
+      await disks.#make();
+      return disks;
+    } catch (error) {
+      await disks[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** An instance with the paths by which new disks are written until they have their names. */
+  place(instance: Instance): Instance {
+    const made = new Map(this.#disks.map((disk) => [disk.index, disk]));
+    const disks = instance.disks.map((disk, index) => {
+      const found = made.get(index);
+      if (found === undefined) return disk;
+      const { uri, ...placed } = disk;
+      // An image is written as the raw file that it is made of.
+      return { ...placed, ...(uri === undefined || found.kind === 'image' ? {} : { uri }), path: unfinishedPath(found) };
+    });
+    return { ...instance, disks };
+  }
+
+  /** From now on an enlarged file has some of the new data: it does not get its size back. */
+  touched(disk: number): void {
+    this.#touched.add(disk);
+  }
+
+  /**
+   * Gives all new disks their names, or none of them. They must be complete and durable.
+   *
+   * @throws GantryError `DISK_NOT_CREATED`, `STATE_UNUSABLE`; the reason of the signal
+   */
+  async commit(): Promise<void> {
+    const named: NewDisk[] = [];
+    try {
+      for (const disk of this.#disks) await convertImage(disk, this.#tool('writing'));
+      await this.#remember('complete');
+      for (const disk of this.#disks) {
+        this.#owner.signal.throwIfAborted();
+        await giveName(disk, this.#tool('complete'));
+        named.push(disk);
+      }
+    } catch (error) {
+      await this.#takeNamesBack(named);
+      this.#owner.signal.throwIfAborted();
+      throw notNamed(error);
+    }
+    this.#isOver = true;
+    for (const disk of this.#disks) await this.#orWarn(disk, 'remove the second name of', dropUnfinishedName(disk));
+    // Where the journal cannot be written, a later run finds that there is nothing to do.
+    await this.#forget().catch(() => undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await using _locks = this.#locks;
+    if (this.#isOver) return;
+    this.#isOver = true;
+    for (const { index, path, bytesBefore } of this.#longer) {
+      if (!this.#touched.has(index)) await truncate(path, bytesBefore).catch(() => undefined);
+    }
+    let left = 0;
+    for (const disk of this.#made) {
+      const removing = removeUnfinished(disk, AbortSignal.timeout(REMOVE_MS));
+      if (!(await this.#orWarn(disk, 'remove', removing))) left += 1;
+    }
+    if (left === 0) await this.#forget().catch(() => undefined);
+  }
+
+  /** They are removed after that; until they are, also by the next run if this one is killed. */
+  async #takeNamesBack(named: readonly NewDisk[]): Promise<void> {
+    if (named.length === 0) return;
+    await this.#remember('writing').catch(() => undefined);
+    for (const disk of named) {
+      const takingBack = takeNameBack(disk, { signal: AbortSignal.timeout(REMOVE_MS) });
+      await this.#orWarn(disk, 'take the name back of', takingBack);
+    }
+  }
+
+  async #make(): Promise<void> {
+    const { reporter, signal } = this.#owner;
+    for (const each of this.#planned) if (each.kind === 'longer') await this.#enlarge(each);
+    if (this.#disks.length === 0) return;
+    reporter.stage(`creating ${this.#disks.length === 1 ? '1 disk' : `${this.#disks.length} disks`}`);
+    await this.#remember('writing');
+    for (const disk of this.#disks) {
+      signal.throwIfAborted();
+      const planned = this.#planned.find(({ index }) => index === disk.index);
+      if (planned !== undefined) await this.#makeOne(disk, planned);
+    }
+    const stateDirectory = await openStateDirectory(this.#owner.options.stateDirectory);
+    const { disks } = this.place(this.#owner.instance);
+    const owner = { stateDirectory, operation: reporter.operation, instance: this.#owner.instance.name, signal };
+    for (const { index } of this.#disks) {
+      const disk = disks[index];
+      if (disk !== undefined) this.#locks.use(await lockDisk(owner, index, disk, 'exclusive'));
+    }
+  }
+
+  async #enlarge(file: LongerFile): Promise<void> {
+    try {
+      this.#longer.push(file);
+      await truncate(file.path, file.bytes);
+    } catch (error) {
+      throw diskCallError(file.path, 'enlarge', error);
+    }
+  }
+
+  async #makeOne(disk: NewDisk, planned: PlannedDisk): Promise<void> {
+    const { signal } = this.#owner;
+    try {
+      // What a dead run left may have got its name since the disk was looked for.
+      if (await isNameTaken(disk, signal)) throw new NameTakenError('it exists by now');
+      if (planned.kind === 'volume') {
+        this.#made.push(disk);
+        await runLvm(createCommand(planned, disk), this.#tool('writing'));
+        await zeroRest(unfinishedPath(disk), planned.bytes, signal);
+        return;
+      }
+      await using file = await open(unfinishedPath(disk), 'wx', 0o600);
+      this.#made.push(disk);
+      await file.truncate(planned.bytes);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof GantryError) throw error;
+      if (planned.kind !== 'volume' && !(error instanceof NameTakenError)) throw diskCallError(planned.path, 'create', error);
+      throw new GantryError('DISK_NOT_CREATED', {
+        message: `cannot create disk ${disk.index} (${disk.path}): ${errorText(error)}`,
+        hint: 'Create it by hand, and import without --create-disks.',
+        disk: disk.index,
+        cause: error,
+      });
+    }
+  }
+
+  #tool(step: NewDisksRecord['step']): ToolOptions {
+    return { signal: this.#owner.signal, started: (command) => this.#remember(step, command) };
+  }
+
+  async #remember(step: NewDisksRecord['step'], command?: ProcessGroup): Promise<void> {
+    if (this.#disks.length === 0) return;
+    const record: NewDisksRecord = { kind: 'new-disks', step, disks: this.#disks, ...(command === undefined ? {} : { command }) };
+    this.#note = await this.#owner.run.remember(record, this.#note);
+  }
+
+  async #forget(): Promise<void> {
+    if (this.#note !== undefined) await this.#owner.run.forget(this.#note);
+  }
+
+  /** @returns whether it worked */
+  async #orWarn({ index }: NewDisk, what: string, work: Promise<unknown>): Promise<boolean> {
+    try {
+      await work;
+      return true;
+    } catch (error) {
+      this.#owner.reporter.warn(`could not ${what} the unfinished new disk: ${errorText(error)}; gantry clean tries again`, index);
+      return false;
+    }
+  }
+}
+
+function notNamed(error: unknown): GantryError {
+  if (error instanceof GantryError) return error;
+  return new GantryError('DISK_NOT_CREATED', {
+    message: `the new disks are complete, but cannot get their names: ${errorText(error)}`,
+    hint:
+      error instanceof NameTakenError
+        ? 'Another program made it meanwhile: remove it or name another path, and import again.'
+        : 'Name paths on a file system that has hard links.',
+    cause: error,
+  });
+}
+
+function unfinishedOf(planned: Exclude<PlannedDisk, LongerFile>, runId: string): NewDisk {
+  const { index, path } = planned;
+  if (planned.kind === 'volume') {
+    const { group, name } = planned;
+    return { kind: 'volume', index, path, group: group.vg_name, groupUuid: group.vg_uuid, name, unfinished: `${runId}-new${index}` };
+  }
+  // Another host may have a run of the same id, and the same directory.
+  const unique = `.${runId}-${index}-${randomBytes(4).toString('hex')}`;
+  const file = { index, path, unfinished: `${unique}.unfinished` };
+  if (planned.kind === 'file') return { kind: 'file', ...file };
+  return { kind: 'image', ...file, format: planned.format, converted: `${unique}-${planned.format}.unfinished` };
+}
+
+function createCommand({ bytes, group }: NewVolume, { unfinished }: NewDisk): Argv {
+  const size = `${Math.ceil(bytes / group.vg_extent_size) * group.vg_extent_size}b`;
+  return ['lvcreate', '--yes', '--wipesignatures', 'y', '--zero', 'y', '--size', size, '--name', unfinished, group.vg_name];
+}
+
+/** A volume has whole extents: what is after the disk must not show what another volume had there. */
+async function zeroRest(path: string, bytes: number, signal: AbortSignal): Promise<void> {
+  await using disk = await openDisk(path, 'write');
+  if (bytes < disk.bytes) await new Zeroer(disk, signal).zero(bytes, disk.bytes);
+}

@@ -1,0 +1,65 @@
+import { dumpFileName, packFileName } from '../exports/layout.ts';
+import { checkLabels } from '../exports/labels.ts';
+import { chooseOs } from '../flow/choose-os.ts';
+import { warnOfImages } from '../flow/image-warning.ts';
+import type { DryRun } from '../flow/plan-checks.ts';
+import { sessionChecks, snapshotChecks, storeCheck } from '../flow/plan-checks.ts';
+import { selectDisks } from '../flow/select-disks.ts';
+import type { Session } from '../flow/session.ts';
+import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
+import { chooseLevel } from '../frames/codecs/levels.ts';
+import { DEFAULT_CODEC } from '../frames/codecs/registry.ts';
+import type { WritePlan } from '../report/events.ts';
+import { withFirstError } from '../report/first-error.ts';
+import { sum } from '../system/sum.ts';
+import type { ExportRequest } from './export.ts';
+import { assertTrackable } from './export.ts';
+
+/**
+ * Checks everything of an export that can be checked without a snapshot and without writing into the store, and says what it would do.
+ * Like every run it clears what dead runs left on this machine.
+ *
+ * @throws GantryError as the export would; the reason of the signal
+ */
+export function planExport(request: ExportRequest): Promise<DryRun> {
+  return withFirstError(() => runPlan(request));
+}
+
+async function runPlan(request: ExportRequest): Promise<DryRun> {
+  checkLabels(request.labels ?? {});
+  const call = startCall('export', request);
+  const { signal, reporter } = call;
+  const { store, codec = DEFAULT_CODEC, createStore = false } = request;
+  const level = chooseLevel(codec, request.level);
+  const os = await chooseOs(request.instance, 'export', request);
+  if (request.trackChanges === true) assertTrackable(request, os);
+  const disks = selectDisks(request.instance, request.disks);
+  const inspected = await inspectFor(call, request.instance, { purpose: 'export', disks });
+  await using session = await openSession(call, { os, inspected, disks, diskLock: 'shared' });
+  await checkSessionParameters(session);
+  await warnOfImages(session);
+  const sizes = disks.map((disk) => inspected.diskBytes[disk]);
+  const neededBytes = sum(sizes.map((bytes) => bytes ?? 0));
+  const checks = [
+    ...sessionChecks(session),
+    ...(await snapshotChecks(request, session)),
+    { check: 'codec', says: level === undefined ? codec : `${codec}, level ${level}` } as const,
+    await storeCheck(store, { reporter, signal, createStore, neededBytes }),
+  ];
+  return { dryRun: true, instance: session.instance.name, plan: planOf(request, session), checks, warnings: reporter.warnings };
+}
+
+/** A new export: nothing in the store changes. */
+function planOf({ store, codec = DEFAULT_CODEC, incremental }: ExportRequest, { instance, disks, inspected }: Session): WritePlan {
+  return {
+    from: instance.name,
+    exported: instance.name,
+    into: store.address,
+    disks: disks.map((disk) => {
+      const bytes = inspected.diskBytes[disk];
+      const target = incremental === true ? packFileName(disk, codec) : dumpFileName(disk, codec);
+      const holds = 'nothing: it will be in a new export';
+      return { disk, target, holds, action: 'create', ...(bytes === undefined ? {} : { incomingBytes: bytes }) };
+    }),
+  };
+}

@@ -1,0 +1,163 @@
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { describeUsers, findDiskWriters } from '../disks/disk-users.ts';
+import type { Image, ImageFormat } from '../instances/image-uri.ts';
+import { parseImageUri } from '../instances/image-uri.ts';
+import { errorText } from '../report/error-text.ts';
+import { GantryError } from '../report/errors.ts';
+import { errnoName } from '../system/errno-name.ts';
+import type { ProcessGroup } from '../system/process-group.ts';
+import { endCommandOfKilledRun, processGroupSchema, runCommand } from '../system/run-command.ts';
+import { isSocketPathTooLong } from '../system/socket-path.ts';
+import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest, Support } from './provider.ts';
+import { socketIn, startImageServer } from './rbd/image-server.ts';
+import { defaultScratch, makeDefaultScratch, removeScratch } from './scratch-directory.ts';
+
+/*
+ * Images of QEMU that nobody uses, read as a guest would see them. The format is what the description of the instance says: a guest can
+ * write any header into a raw disk. What the header of an image refers to is not followed (docs/reference/snapshots.md).
+ */
+
+/** Formats, and whether QEMU can be told to leave out a backing file. */
+const HAS_BACKING: Readonly<Record<ImageFormat, boolean>> = { qcow2: true, vmdk: true, vhdx: false };
+const TIMEOUT_S = 60;
+/** As long as the name of any directory here. */
+const SAMPLE_NAME = 'gantry-20261123T081500Z-4194304-999-255';
+
+/** What `qemu-img info` says of an image, as far as it matters here. */
+const infoSchema = z.object({
+  'virtual-size': z.int().nonnegative(),
+  'backing-filename': z.string().optional(),
+  encrypted: z.boolean().optional(),
+  'format-specific': z
+    .object({
+      data: z.object({
+        'data-file': z.string().optional(),
+        extents: z.array(z.object({ filename: z.string() })).optional(),
+        corrupt: z.boolean().optional(),
+      }),
+    })
+    .optional(),
+});
+
+const dataSchema = z.object({ directory: z.string(), process: processGroupSchema.optional() });
+
+/** The program `qemu-img` is not there. */
+class ToolMissing extends Error {}
+
+/** @param scratch Gantry's own directory, for sockets; not one that others may write to, as root removes files in it */
+export function createImageProvider(scratch: string = defaultScratch()): SnapshotProvider & { readonly name: 'image' } {
+  return {
+    name: 'image',
+    supports: (request, signal) => supports(request, scratch, signal),
+    async prepare(requests, context) {
+      const records = requests.map((request) => recordOf(request, context, scratch));
+      for (const record of records) await context.remember(record);
+      return {
+        take: async () => undefined,
+        async open() {
+          const snapshots: Snapshot[] = [];
+          for (const [at, request] of requests.entries()) {
+            const record = records[at];
+            if (record !== undefined) snapshots.push(await open(request, record, context));
+          }
+          return snapshots;
+        },
+      };
+    },
+    async drop(record) {
+      const { directory, process } = dataSchema.parse(record.data);
+      if (process !== undefined) await endCommandOfKilledRun(process);
+      await removeScratch(directory);
+    },
+  };
+}
+
+async function supports({ disk, needsPath }: SnapshotRequest, scratch: string, signal: AbortSignal): Promise<Support> {
+  const image = parseImageUri(disk.uri);
+  if (image === undefined) return no('its URI does not name an image: qcow2:, vmdk: or vhdx:, and an absolute path');
+  if (disk.path !== undefined) return no('it has a path too, which is read as it is');
+  if (needsPath === true) return no('scripts need a path, and the image is read through QEMU');
+  if (isSocketPathTooLong(socketIn(join(scratch, SAMPLE_NAME))))
+    return { ok: false, reason: `the path of the scratch directory ${scratch} is too long for a socket in it`, isObstacle: true };
+  try {
+    const { users } = await findDiskWriters(image.path, signal);
+    if (users.length > 0) return { ok: false, reason: `${image.path} is in use: ${describeUsers(users)}`, isObstacle: true };
+    await readInfo(image, signal);
+    return { ok: true, what: `the ${image.format} image itself, as a guest sees it` };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { ok: false, reason: errorText(error), isObstacle: !(error instanceof ToolMissing) };
+  }
+}
+
+function no(reason: string): Support {
+  return { ok: false, reason };
+}
+
+/**
+ * Bytes that a guest sees. Only an image that is complete by itself counts: else its header would decide which other files of this host
+ * are read.
+ *
+ * @throws ToolMissing, Error with the reason
+ */
+async function readInfo({ format, path }: Image, signal: AbortSignal): Promise<number> {
+  const text = await runInfo(['qemu-img', 'info', '--output=json', '--format', format, path], signal);
+  const { 'virtual-size': bytes, 'backing-filename': backing, encrypted, 'format-specific': specific } = infoSchema.parse(JSON.parse(text));
+  const { 'data-file': dataFile, extents = [], corrupt } = specific?.data ?? {};
+  const others = [backing, dataFile, ...extents.map(({ filename }) => filename)].filter((file) => file !== undefined && file !== path);
+  if (others.length > 0)
+    throw new Error(`${path} refers to ${others.join(', ')}, and only an image that is complete by itself is read (qemu-img convert)`);
+  if (encrypted === true) throw new Error(`${path} is encrypted`);
+  if (corrupt === true) throw new Error(`${path} is marked as corrupt (qemu-img check)`);
+  return bytes;
+}
+
+async function runInfo(argv: readonly [string, ...string[]], signal: AbortSignal): Promise<string> {
+  try {
+    return await runCommand(argv, { signal, timeoutS: TIMEOUT_S });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof Error) || errnoName(error.cause) !== 'ENOENT') throw error;
+    throw new ToolMissing('qemu-img is not installed (Debian package qemu-utils)', { cause: error });
+  }
+}
+
+function recordOf({ index, disk }: SnapshotRequest, { runId }: SnapshotContext, scratch: string): SnapshotRecord {
+  const directory = join(scratch, `${runId}-${index}`);
+  return { provider: 'image', index, description: `server that reads ${disk.uri ?? ''} (disk ${index})`, data: { directory } };
+}
+
+async function open({ index, disk }: SnapshotRequest, record: SnapshotRecord, context: SnapshotContext): Promise<Snapshot> {
+  const { signal } = context;
+  const { directory } = dataSchema.parse(record.data);
+  const image = parseImageUri(disk.uri);
+  try {
+    if (image === undefined) throw new Error(`${disk.uri ?? ''} does not name an image`);
+    const bytes = await readInfo(image, signal);
+    await makeDefaultScratch(dirname(directory));
+    const exportName = `disk${index}`;
+    const started = (process: ProcessGroup): Promise<void> => context.remember({ ...record, data: { ...record.data, process } });
+    const server = await startImageServer({ directory, exportName, uri: uriForQemu(image), started, signal });
+    const assertIntact = async (): Promise<void> => {
+      const reason = server.whyEnded();
+      if (reason !== undefined) throw new GantryError('SNAPSHOT_FAILED', { message: `cannot read disk ${index}: ${reason}`, disk: index });
+    };
+    return { index, kind: 'image', uri: disk.uri ?? '', bytes, nbd: { socket: server.socket, exportName }, assertIntact };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof GantryError) throw error;
+    throw new GantryError('SNAPSHOT_FAILED', {
+      message: `cannot read disk ${index} (${disk.uri ?? ''}): ${errorText(error)}`,
+      hint: 'gantry snapshots check says what would be read.',
+      disk: index,
+      cause: error,
+    });
+  }
+}
+
+/** Names the format, so that none is guessed, and no backing file, whatever the header says by now. */
+function uriForQemu({ format, path }: Image): string {
+  const backing = HAS_BACKING[format] ? { backing: null } : {};
+  return `json:${JSON.stringify({ driver: format, ...backing, file: { driver: 'file', filename: path } })}`;
+}
