@@ -19,7 +19,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
 
 /** What `gantry help` lists together: first words of commands, by what they are for. Those that are nowhere here come last. */
 export const SECTIONS: Readonly<Record<string, readonly string[]>> = {
-  'Export, import, move': ['export', 'import', 'move', 'receive'],
+  'Export, import, move': ['export', 'run', 'import', 'move', 'receive'],
   'Look at exports': ['list', 'show', 'verify', 'diff'],
   'Keep exports': ['copy', 'mirror', 'consolidate', 'remove', 'prune', 'clean'],
   'Instances and their disks': ['instances', 'describe', 'create', 'rename', 'snapshots', 'os'],
@@ -32,6 +32,7 @@ export const SECTIONS: Readonly<Record<string, readonly string[]>> = {
  */
 export const COMMANDS: readonly CommandEntry[] = [
   { name: 'export', summary: 'Export the disks of an instance into a store.', load: () => import('./commands/export.ts') },
+  { name: 'run', summary: 'Run policies: export many instances, copy, verify and prune.', load: () => import('./commands/run.ts') },
   { name: 'import', summary: 'Import an export into the disks of an instance.', load: () => import('./commands/import.ts') },
   {
     name: 'move',

@@ -133,6 +133,12 @@ beforeAll(async () => {
   await run('complete', 'ver');
   await run('instances', 'shelf:');
   await run('describe', 'shelf:shelved');
+  const config = bench.file('gantry.yaml');
+  await writeFile(
+    config,
+    `policies: { nightly: { instances: [${raw}, ${a}], stores: ${store}, hooks: { after-snapshot: [/bin/false] } } }\n`,
+  );
+  await run('run', 'nightly', '--config', config);
 
   const server = scope.use(await startSshServer());
   const peer = bench.file('peer');

@@ -22,5 +22,6 @@ export const EXIT_CODES: readonly ExitCode[] = [
   { code: '13', short: 'move undecided', meaning: 'The connection was lost during the commit: start the instance on neither side.' },
   { code: '14', short: 'not confirmed', meaning: 'Overwriting was not confirmed; nothing was written.' },
   { code: '15', short: 'not defined', meaning: 'The disks are complete, but the instance could not be defined or started.' },
+  { code: '16', short: 'partly done', meaning: 'A part of what was asked for failed, and the rest is complete.' },
   { code: '128+N', short: 'ended by signal N', meaning: 'Signal N ended it, after cleanup.' },
 ];

@@ -80,17 +80,18 @@ function indented(message: string): readonly string[] {
 }
 
 function describeEvent(event: GantryEvent): Lines | undefined {
+  const about = event.instance === undefined ? '' : `${event.instance}: `;
   switch (event.type) {
     case 'stage':
-      return indented(event.message);
+      return indented(`${about}${event.message}`);
     case 'warning':
-      return indented(`warning: ${event.disk === undefined ? '' : `disk ${event.disk}: `}${event.message}`);
+      return indented(`warning: ${about}${event.disk === undefined ? '' : `disk ${event.disk}: `}${event.message}`);
     case 'round':
       return `round ${event.round} of ${event.rounds}: ${formatBytes(event.plainBytes)} differed, ${formatBytes(event.storedBytes)} sent in ${formatDuration(event.durationMs)}`;
     case 'plan':
       return describePlan(event);
     case 'message':
-      return `${event.disk === undefined ? event.script : `disk ${event.disk}`}: ${event.line}`;
+      return `${about}${event.disk === undefined ? event.script : `disk ${event.disk}`}: ${event.line}`;
     case 'disk':
     case 'progress':
       return undefined;

@@ -29,22 +29,23 @@ export interface Progress {
 
 /** Keeps the state of each disk from the events, and describes it. `now` is a clock in ms. */
 export function createProgress(now: () => number): Progress {
-  const disks = new Map<number, DiskProgress>();
+  const disks = new Map<string, DiskProgress>();
   let totalSpeed = new Speed(now());
 
   const take = (event: GantryEvent): void => {
     if (event.type === 'disk') {
-      const known = disks.get(event.disk);
+      const label = labelOf(event);
+      const known = disks.get(label);
       if (event.phase === 'waiting' || event.phase === 'running') {
         const underWay = [...disks.values()].some(({ phase }) => phase === 'running');
-        disks.set(event.disk, begin(event.phase, known, event.expectedBytes, now()));
+        disks.set(label, begin(event.phase, known, event.expectedBytes, now()));
         // An earlier pass, such as a check of all dumps, does not count.
         if (!underWay) totalSpeed = new Speed(now(), sum(disks, 'plainBytes'));
       } else if (known !== undefined) {
         known.phase = 'ended';
       }
     } else if (event.type === 'progress') {
-      const disk = disks.get(event.disk);
+      const disk = disks.get(labelOf(event));
       if (disk === undefined) return;
       disk.plainBytes = event.plainBytes;
       disk.storedBytes = event.storedBytes;
@@ -56,19 +57,27 @@ export function createProgress(now: () => number): Progress {
 
   const lines = (area?: Area): readonly string[] => {
     const at = now();
-    const running = [...disks].filter(([, { phase }]) => phase === 'running').toSorted(([a], [b]) => a - b);
-    const shown = running.map(([index, disk]) => describe(`disk ${index}`, disk, disk.speed, at, area?.width));
+    const running = [...disks]
+      .filter(([, { phase }]) => phase === 'running')
+      .toSorted(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
+    const shown = running.map(([label, disk]) => describe(label, disk, disk.speed, at, area?.width));
     if (disks.size < 2 || running.length === 0) return shown;
     return [...fit(shown, (area?.height ?? Infinity) - 1), describe('total ', total(disks), totalSpeed, at, area?.width, countDone(disks))];
   };
 
   const finishedLine = (event: GantryEvent): string | undefined => {
     if (event.type !== 'disk' || event.phase !== 'done') return undefined;
-    const disk = disks.get(event.disk);
-    return disk === undefined ? undefined : describeFinished(event.disk, disk, now());
+    const label = labelOf(event);
+    const disk = disks.get(label);
+    return disk === undefined ? undefined : describeFinished(label, disk, now());
   };
 
   return { take, lines, finishedLine, running: () => [...disks.values()].some((disk) => disk.phase === 'running') };
+}
+
+/** `disk 0`, or `web1 disk 0` where several instances are under way. */
+function labelOf({ disk, instance }: { readonly disk: number; readonly instance?: string | undefined }): string {
+  return instance === undefined ? `disk ${disk}` : `${instance} disk ${disk}`;
 }
 
 function begin(phase: 'waiting' | 'running', known: DiskProgress | undefined, expected: number | undefined, at: number): DiskProgress {
@@ -95,12 +104,12 @@ function fit(lines: readonly string[], height: number): readonly string[] {
   return height < 1 ? [] : [...lines.slice(0, shown), more];
 }
 
-function countDone(disks: ReadonlyMap<number, DiskProgress>): string {
+function countDone(disks: ReadonlyMap<string, DiskProgress>): string {
   const ended = [...disks.values()].filter(({ phase }) => phase === 'ended').length;
   return `${ended} of ${disks.size} done`;
 }
 
-function total(disks: ReadonlyMap<number, DiskProgress>): Amounts {
+function total(disks: ReadonlyMap<string, DiskProgress>): Amounts {
   const known = [...disks.values()].every(({ phase, expectedBytes }) => phase === 'ended' || expectedBytes !== undefined);
   // A disk that is done counts with its real size, not with the expected one.
   const expected = (): number =>
@@ -108,13 +117,13 @@ function total(disks: ReadonlyMap<number, DiskProgress>): Amounts {
   return { plainBytes: sum(disks, 'plainBytes'), storedBytes: sum(disks, 'storedBytes'), expectedBytes: known ? expected() : undefined };
 }
 
-function sum(disks: ReadonlyMap<number, DiskProgress>, amount: 'plainBytes' | 'storedBytes'): number {
+function sum(disks: ReadonlyMap<string, DiskProgress>, amount: 'plainBytes' | 'storedBytes'): number {
   return [...disks.values()].reduce((all, disk) => all + disk[amount], 0);
 }
 
-function describeFinished(index: number, disk: DiskProgress, at: number): string {
+function describeFinished(label: string, disk: DiskProgress, at: number): string {
   const elapsed = at - disk.started;
   const rate = elapsed <= 0 ? 0 : (disk.plainBytes / elapsed) * 1000;
   const amounts = `${formatBytes(disk.plainBytes)} (${formatBytes(disk.storedBytes)} stored)`;
-  return `disk ${index}  done  ${amounts} in ${formatDuration(elapsed)}, ${formatBytes(Math.round(rate))}/s`;
+  return `${label}  done  ${amounts} in ${formatDuration(elapsed)}, ${formatBytes(Math.round(rate))}/s`;
 }

@@ -19,7 +19,14 @@ export async function run(
     if (options.dryRun === true) rows.push(rowOf(name, decision));
   };
   const policy = policyOf(options);
-  const result = await pruneStore({ store, instance, policy, dryRun: options.dryRun, decided, signal: session.signal });
+  const result = await pruneStore({
+    store,
+    instances: instance === undefined ? undefined : [instance],
+    policy,
+    dryRun: options.dryRun,
+    decided,
+    signal: session.signal,
+  });
   for (const what of result.damaged) session.output.warn(`${what}: it is not counted, and not removed`);
   for (const why of result.unclear) session.output.warn(`no dump was deleted, because other exports may refer to them: ${why}`);
   if (result.damaged.length + result.unclear.length > 0) session.exitWith(ERROR_EXIT_CODES.MANIFEST_DAMAGED);

@@ -55,8 +55,8 @@ export interface PrunePlan {
 }
 
 export interface PruneQuestion extends CallOptions {
-  /** Prunes the exports of this instance alone. */
-  readonly instance?: string | undefined;
+  /** Prunes the exports of these instances alone. */
+  readonly instances?: readonly string[] | undefined;
   readonly policy: RetentionPolicy;
   readonly now: Date;
   /** Called with each decision, one instance after the other, newest export first. */
@@ -82,11 +82,13 @@ export async function planPrune(store: Store, question: PruneQuestion): Promise<
 /** The marked packs of removed exports, by `INSTANCE/EXPORT-ID/NAME`. */
 type MarkedPacks = ReadonlyMap<string, ObjectInfo>;
 
-async function readMarks(store: Store, { instance, signal }: PruneQuestion): Promise<MarkedPacks> {
+async function readMarks(store: Store, { instances, signal }: PruneQuestion): Promise<MarkedPacks> {
   const marks = new Map<string, ObjectInfo>();
-  for await (const directories of readAllDirectories(store, instance, { signal })) {
-    for (const { instance, id, files } of directories.filter(isRemoved))
-      for (const [name, info] of files) if (files.has(unusedMark(name))) marks.set(`${instance}/${id}/${name}`, info);
+  for (const instance of instances ?? [undefined]) {
+    for await (const directories of readAllDirectories(store, instance, { signal })) {
+      for (const { instance, id, files } of directories.filter(isRemoved))
+        for (const [name, info] of files) if (files.has(unusedMark(name))) marks.set(`${instance}/${id}/${name}`, info);
+    }
   }
   return marks;
 }
@@ -103,6 +105,7 @@ class Planner {
   readonly #store: Store;
   readonly #question: PruneQuestion;
   readonly #marks: MarkedPacks;
+  readonly #instances: ReadonlySet<string> | undefined;
   readonly #plan: PrunePlan = { removals: [], directories: [], unclear: [], damaged: [], kept: 0 };
   /** By claims, and by exports of other instances than the pack's. */
   readonly #across: Uses = { now: new PackUses(), later: new PackUses() };
@@ -113,10 +116,11 @@ class Planner {
     this.#store = store;
     this.#question = question;
     this.#marks = marks;
+    this.#instances = question.instances === undefined ? undefined : new Set(question.instances);
   }
 
   concerns(instance: string): boolean {
-    return this.#question.instance === undefined || this.#question.instance === instance;
+    return this.#instances === undefined || this.#instances.has(instance);
   }
 
   /** Everything of one instance. */

@@ -1,10 +1,10 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CallOptions, ObjectInfo, Store } from '@gantry/transport';
 import { isStoreError, thisProcess } from '@gantry/transport';
 import { openStateDirectory, stateDirectoryPath, unusable } from '../runs/state-directory.ts';
-import { makeDirectoryDurably, syncDirectory } from '../system/durable.ts';
+import { makeDirectoryDurably, replaceFile } from '../system/durable.ts';
 import { isReferencePart } from './export-id.ts';
 import { VERIFIED_PREFIX } from './layout.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
@@ -166,15 +166,9 @@ export class VerificationRecords {
 /** @throws GantryError `STATE_UNUSABLE` */
 async function writeInState(directory: string, name: string, text: string): Promise<void> {
   const path = join(directory, name);
-  const temporary = `${path}.${randomUUID()}`;
   try {
-    await using file = await open(temporary, 'wx', 0o600);
-    await file.writeFile(text);
-    await file.sync();
-    await rename(temporary, path);
-    await syncDirectory(directory);
+    await replaceFile(path, text);
   } catch (error) {
-    await rm(temporary, { force: true });
     throw unusable(`cannot write ${path}`, error);
   }
 }

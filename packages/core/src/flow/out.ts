@@ -14,6 +14,8 @@ import { StartSpacing } from '../scripts/start-spacing.ts';
 import type { Snapshot } from '../snapshots/provider.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import { describeEmptySource, openChangedDisk, openDiskSource, openParts, refuseUri, untilLost } from './disk-source.ts';
+import type { SnapshotHooks } from './hooks.ts';
+import { beginHookedTime } from './hooks.ts';
 import type { Session } from './session.ts';
 import type { SnapshotSet, SnapshotSetOptions } from '../snapshots/snapshot-set.ts';
 import type { SnapshotChoice } from './take-snapshots.ts';
@@ -32,6 +34,8 @@ export interface OutgoingRequest extends OperationOptions, SnapshotChoice {
   readonly disks?: readonly number[] | undefined;
   /** How many disks are under way at once; default 4. */
   readonly parallel?: number | undefined;
+  /** Programs that are called around the snapshots. */
+  readonly hooks?: SnapshotHooks | undefined;
 }
 
 /** Takes one dump to where it goes. Resolves when it is complete there. */
@@ -49,7 +53,8 @@ export interface ChangesOptions {
   readonly complete: (dumped: readonly DumpedDisk[], snapshots: Pick<SnapshotSet, 'settleMarks'>) => Promise<void>;
 }
 
-export interface OutgoingOptions extends Pick<OutgoingRequest, 'parallel' | keyof SnapshotChoice>, Pick<SnapshotSetOptions, 'mayChange'> {
+export interface OutgoingOptions
+  extends Pick<OutgoingRequest, 'parallel' | 'hooks' | keyof SnapshotChoice>, Pick<SnapshotSetOptions, 'mayChange'> {
   readonly codec: Codec;
   readonly level: number | undefined;
   readonly take: TakeDump;
@@ -93,7 +98,10 @@ interface Outgoing {
 /** Takes snapshots of the disks of a session, sends their dumps side by side, and removes the snapshots. */
 export async function sendDisks(session: Session, options: OutgoingOptions): Promise<DumpedDisk[]> {
   const { disks, signal } = session;
+  const { run, instance, reporter } = session;
+  await using hooked = await beginHookedTime(options.hooks, { run, instance: instance.name, warn: reporter.warn, signal });
   await using held = options.isStill === true ? disksThemselves(session) : await takeSnapshots(options, disks, session);
+  if (held.snapshots.every(({ kind }) => kind !== 'none')) await hooked.end();
   using watch = options.watch?.();
   const all = watch === undefined ? signal : AbortSignal.any([signal, watch.signal]);
   const outgoing: Outgoing = { session, options, budget: new MemoryBudget(DEFAULT_BUDGET_BYTES), spacing: new StartSpacing() };

@@ -1,5 +1,6 @@
 import { definitionNotice, newInstanceNotice, originNotice } from './notices.ts';
 import type { Remedy } from '../runs/undo.ts';
+import { hookUndo } from './hooks.ts';
 import { scratchUndo } from './scratch-disks.ts';
 import { newDisksUndo } from './undo-new-disks.ts';
 import { scriptUndo } from '../scripts/undo-script.ts';
@@ -10,13 +11,14 @@ import { snapshotUndo } from '../snapshots/undo-snapshot.ts';
 
 /**
  * Undoes everything a killed run may have left on this machine: first processes, which may write to a disk or have a snapshot open, then
- * freezes and pauses, then snapshots, scratch disks and new ones. At last it says what may be left where instances are described.
+ * freezes, pauses and hooks, then snapshots, scratch disks and new ones. At last it says what may be left where instances are described.
  */
 export function undoHandlers(): readonly Remedy[] {
   return [
     scriptUndo,
     freezeUndo,
     pauseUndo,
+    hookUndo,
     snapshotUndo(createProviders()),
     scratchUndo,
     newDisksUndo,

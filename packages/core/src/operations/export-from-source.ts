@@ -1,4 +1,5 @@
 import type { Store } from '@gantry/transport';
+import { beginHookedTime } from '../flow/hooks.ts';
 import { receiveFromSource } from '../flow/source-out.ts';
 import { selectDisks } from '../flow/select-disks.ts';
 import { openCallRun, startCall } from '../flow/session.ts';
@@ -9,7 +10,7 @@ import type { InstanceSource, SendOptions } from '../instances/inventory.ts';
 import { withFirstError } from '../report/first-error.ts';
 import { RAW_DEFINITION } from '../scripts/definition.ts';
 import { parseOsName } from '../scripts/os-name.ts';
-import type { ExportRequest, ExportResult } from './export.ts';
+import type { ExportParts, ExportRequest, ExportResult } from './export.ts';
 import { exportInto } from './export.ts';
 
 export interface ExportFromSourceRequest
@@ -53,9 +54,10 @@ async function runExport(request: ExportFromSourceRequest): Promise<ExportResult
     apiVersion: name === RAW_DEFINITION.name ? RAW_DEFINITION.apiVersion : UNKNOWN_API_VERSION,
   };
   const from = { transfers, source: source.address, name: instance.name, disks, listen, parallel, codec, level, reporter, signal };
-  return await exportInto(
-    store,
-    { ...call, instance, disks, run: scope.run, os },
-    { request, started, codec, send: (dump) => receiveFromSource({ ...from, ...dump }) },
-  );
+  const hooked = { run: scope.run, instance: instance.name, warn: reporter.warn, signal };
+  const send: ExportParts['send'] = async (dump) => {
+    await using _hooked = await beginHookedTime(request.hooks, hooked);
+    return await receiveFromSource({ ...from, ...dump });
+  };
+  return await exportInto(store, { ...call, instance, disks, run: scope.run, os }, { request, started, codec, send });
 }

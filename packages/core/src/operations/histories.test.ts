@@ -325,7 +325,7 @@ class World {
         return;
       }
       case 'prune':
-        await pruneStore({ store, policy: act.policy, instance: act.instance });
+        await pruneStore({ store, policy: act.policy, instances: act.instance === undefined ? undefined : [act.instance] });
         return;
       case 'clean':
         await cleanStore(store, act.force);

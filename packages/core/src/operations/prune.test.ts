@@ -78,8 +78,8 @@ test('one instance: packs to which another one refers stay', async () => {
   const [first] = await days(['a', 'b'], ['c'], ['d']);
   await writeLineageExport(store, { instance: 'aaa', started: new Date('2026-11-01T00:00:00Z'), frames: ['b'], parent: first });
   await writeLineageExport(store, { instance: 'aaa', started: new Date('2026-11-02T00:00:00Z'), frames: ['e'] });
-  expect(await pruneStore({ store, instance: NAME, policy: { last: 1 } })).toMatchObject({ kept: 1, markedBytes: 1 });
-  await pruneStore({ store, instance: NAME, policy: { last: 1 } });
+  expect(await pruneStore({ store, instances: [NAME], policy: { last: 1 } })).toMatchObject({ kept: 1, markedBytes: 1 });
+  await pruneStore({ store, instances: [NAME], policy: { last: 1 } });
   expect(await filesOf(first)).toEqual(['disk0.pack.img', 'removed.json']);
   expect(await readLineageExport(store, 'aaa@20261101T000000Z')).toEqual(['b']);
 });

@@ -14,8 +14,8 @@ import { GantryError } from '../report/errors.ts';
 
 export interface PruneRequest extends CallOptions {
   readonly store: Store;
-  /** Prunes the exports of this instance alone. */
-  readonly instance?: string | undefined;
+  /** Prunes the exports of these instances alone. */
+  readonly instances?: readonly string[] | undefined;
   /** Which exports of each instance are kept. One that says nothing keeps them all: then only packs go. */
   readonly policy: RetentionPolicy;
   /** Only says what would be done. */
@@ -47,12 +47,12 @@ export interface PruneResult {
  * @throws GantryError `USAGE`, `STORE_*`: then nothing more is removed
  */
 export function pruneStore(request: PruneRequest): Promise<PruneResult> {
-  const { store, instance, policy, dryRun, decided, signal } = request;
-  if (instance !== undefined && !isReferencePart(instance))
-    throw new GantryError('USAGE', { message: `${JSON.stringify(instance)} is not a valid instance name` });
+  const { store, instances, policy, dryRun, decided, signal } = request;
+  const wrong = instances?.find((instance) => !isReferencePart(instance));
+  if (wrong !== undefined) throw new GantryError('USAGE', { message: `${JSON.stringify(wrong)} is not a valid instance name` });
   return withStoreErrors(store.address, async () => {
     await assertStoreFormat(store, { signal });
-    const plan = await planPrune(store, { instance, policy, now: new Date(), decided, signal });
+    const plan = await planPrune(store, { instances, policy, now: new Date(), decided, signal });
     if (plan.unclear.length > 0) forbidPacks(plan);
     // What was made on top of another is removed before it.
     plan.removals.reverse();

@@ -41,6 +41,7 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   SCRIPT_FAILED: 'A script exited with a status other than 0; its last lines are shown.',
   SCRIPT_SIGNALLED: 'A script was killed by a signal.',
   SCRIPT_CLOSED_INPUT: 'An import script stopped reading before the end of its data.',
+  HOOK_FAILED: 'A program that the configuration names under hooks failed, or did not end in time.',
   DUMP_DAMAGED: 'A dump differs from what its manifest says, or cannot be decoded.',
   DUMP_MISSING: 'A dump that the export should have is missing.',
   MANIFEST_DAMAGED: 'The manifest of an export cannot be read.',
@@ -84,4 +85,5 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   MOVE_UNDECIDED: 'The connection was lost during the commit: only the peer knows whether the move was committed.',
   CONFIRM_NEEDED: 'Disks of another instance than the exported one would be overwritten, and nobody confirmed it; use --yes.',
   DEFINE_FAILED: 'The disks were imported completely, but the instance could not be defined or started; it needs no second import.',
+  PARTLY_DONE: 'A part of what was asked for failed, and the rest is complete; the warnings say what failed.',
 };

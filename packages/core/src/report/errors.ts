@@ -48,6 +48,7 @@ export const ERROR_EXIT_CODES = {
   SCRIPT_FAILED: 6,
   SCRIPT_SIGNALLED: 6,
   SCRIPT_CLOSED_INPUT: 6,
+  HOOK_FAILED: 6,
   // 7: data that is not what it should be
   DUMP_DAMAGED: 7,
   DUMP_MISSING: 7,
@@ -100,6 +101,8 @@ export const ERROR_EXIT_CODES = {
   CONFIRM_NEEDED: 14,
   // 15: the disks are complete, and what was to happen after that failed
   DEFINE_FAILED: 15,
+  // 16: a part of what was asked for failed, and the rest is complete
+  PARTLY_DONE: 16,
 } as const;
 
 export type GantryErrorCode = keyof typeof ERROR_EXIT_CODES;

@@ -16,7 +16,8 @@ export type OperationName =
   | 'consolidate'
   | 'copy'
   | 'mirror'
-  | 'diff';
+  | 'diff'
+  | 'run';
 
 /** A disk that would be overwritten. */
 export interface PlannedTarget {
@@ -76,7 +77,13 @@ export interface LiveRound {
 /** How far the work on one disk has got. */
 export type DiskPhase = 'waiting' | 'running' | 'done' | 'failed';
 
-export type GantryEvent =
+/** What happens; `instance` where an operation works on several at once. */
+export type GantryEvent = OperationEvent & {
+  /** The instance that it is about. */
+  readonly instance?: string | undefined;
+};
+
+type OperationEvent =
   /** A stage of the operation started, described for a human, such as `snapshot of 2 disks (reflink)`. */
   | { readonly type: 'stage'; readonly operation: OperationName; readonly message: string }
   /** What will be overwritten with what; emitted before anything is written. */

@@ -27,6 +27,25 @@ export async function lockInstance(owner: LockOwner): Promise<Lock> {
   return lock(owner, `instance-${safeName(owner.instance)}`, 'exclusive', { what: `instance ${owner.instance}` });
 }
 
+/** Keeps a policy from running twice at once on this machine. Never waits. @throws GantryError BUSY, STATE_UNUSABLE */
+export async function lockPolicy(stateDirectory: StateDirectory, policy: string, signal?: AbortSignal): Promise<Lock> {
+  const result = await tryLock({
+    directory: stateDirectory.locks,
+    name: `policy-${safeName(policy)}`,
+    mode: 'exclusive',
+    operation: 'run',
+    instance: policy,
+    signal,
+  });
+  if (!('heldBy' in result)) return result;
+  const [holder] = result.heldBy;
+  const by = holder === undefined ? 'another process of Gantry runs it' : `process ${holder.pid} has run it since ${holder.since}`;
+  throw new GantryError('BUSY', {
+    message: `policy ${policy} is already running: ${by}`,
+    hint: 'Wait until that run ends: it exports the instances that this one would.',
+  });
+}
+
 /**
  * Locks a disk, no matter in which instance and by which path it is described: shared with other readers (export), or exclusive
  * (import, create). Held until the lock is disposed or the process ends. Never waits.

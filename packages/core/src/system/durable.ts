@@ -1,4 +1,5 @@
-import { mkdir, open, stat } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, rename, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { errnoName } from './errno-name.ts';
@@ -31,5 +32,22 @@ async function makeInParent(path: string, mode: number): Promise<void> {
   await mkdir(path, { mode }).catch(async (error: unknown) => {
     if (errnoName(error) !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error;
   });
+  await syncDirectory(dirname(path));
+}
+
+/** Replaces a small file, or creates it: readers see the old text or the new one, also after a power cut. */
+export async function replaceFile(path: string, text: string, mode = 0o600): Promise<void> {
+  const temporary = `${path}.${randomUUID()}.tmp`;
+  try {
+    await using file = await open(temporary, 'wx', mode);
+    // Whatever the umask is.
+    await file.chmod(mode);
+    await file.writeFile(text);
+    await file.sync();
+    await rename(temporary, path);
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined);
+    throw error;
+  }
   await syncDirectory(dirname(path));
 }

@@ -1,0 +1,87 @@
+import type { InstanceOfRun, PlannedInstance, PolicyPlan, PolicyRun, RunProblem, StoreOfRun } from '@gantry/policies';
+import { formatBytes, formatDuration, formatTable } from './format.ts';
+
+/** How a run ended: a table of its instances, what was done with its stores, what failed, and one line for all. */
+export function describePolicyRun(run: PolicyRun): readonly string[] {
+  const { policy, instances, stores, problems, warnings, started, ended } = run;
+  const all = [...instances.flatMap((instance) => instance.problems), ...problems];
+  const took = ended === undefined ? '' : ` in ${formatDuration(Date.parse(ended) - Date.parse(started))}`;
+  return [
+    ...(instances.length === 0 ? [] : formatTable([['INSTANCE', 'STATE', 'EXPORT', 'PLAIN', 'STORED', 'TIME'], ...instances.map(rowOf)])),
+    ...stores.map(describeStore),
+    ...all.map(describeProblem),
+    ...warnings.map((warning) => `warning: ${warning}`),
+    `${policy}: ${run.outcome}${took}: ${countStates(instances)}${all.length === 0 ? '' : `, ${countOf(all.length, 'problem')}`}`,
+  ];
+}
+
+function rowOf({ name, state, reference, plainBytes, storedBytes, started, ended }: InstanceOfRun): readonly string[] {
+  const took = started === undefined || ended === undefined ? '-' : formatDuration(Date.parse(ended) - Date.parse(started));
+  return [name, state, idOf(reference), bytesOf(plainBytes), bytesOf(storedBytes), took];
+}
+
+function idOf(reference: string | undefined): string {
+  return reference === undefined ? '-' : reference.slice(reference.lastIndexOf('@') + 1);
+}
+
+function bytesOf(bytes: number | undefined): string {
+  return bytes === undefined ? '-' : formatBytes(bytes);
+}
+
+function describeStore({ store, copied, verified, pruned }: StoreOfRun): string {
+  const parts = [
+    ...(copied === undefined ? [] : [`${countOf(copied.exports, 'export')} copied (${formatBytes(copied.sentBytes)})`]),
+    ...(verified === undefined ? [] : [describeVerified(verified)]),
+    ...(pruned === undefined ? [] : [`${countOf(pruned.removed.length, 'export')} removed, ${formatBytes(pruned.deletedBytes)} deleted`]),
+  ];
+  return `${store}: ${parts.join('; ')}`;
+}
+
+function describeVerified({ exports, damaged, unreadable, left, readBytes }: NonNullable<StoreOfRun['verified']>): string {
+  const bad = [
+    ...(damaged.length === 0 ? [] : [`${damaged.length} damaged`]),
+    ...(unreadable.length === 0 ? [] : [`${unreadable.length} unreadable`]),
+  ];
+  const later = left === 0 ? '' : `, ${left} left for later runs`;
+  return `${countOf(exports, 'export')} verified (${formatBytes(readBytes)} read)${bad.length === 0 ? '' : `: ${bad.join(', ')}`}${later}`;
+}
+
+function describeProblem({ what, message, code, hint }: RunProblem): string {
+  return `failed: ${what}: ${message} [${code}]${hint === undefined ? '' : ` ${hint}`}`;
+}
+
+function countStates(instances: readonly InstanceOfRun[]): string {
+  const states = (['exported', 'present', 'failed', 'left', 'running', 'waiting'] as const).flatMap((state) => {
+    const found = instances.filter((instance) => instance.state === state).length;
+    return found === 0 ? [] : [`${found} ${state}`];
+  });
+  return states.length === 0 ? 'no instances' : `${states.join(', ')} of ${countOf(instances.length, 'instance')}`;
+}
+
+const WOULD: Readonly<Record<PlannedInstance['would'], string>> = {
+  export: 'would be exported',
+  copy: 'would be copied to the stores that lack it',
+  skip: 'has a recent export',
+  wait: 'outside of the window',
+  fail: 'would fail',
+};
+
+/** What a run would do. */
+export function describePolicyPlan({ policy, instances, stores, problems }: PolicyPlan): readonly string[] {
+  return [
+    `${policy}: ${countOf(instances.length, 'instance')}`,
+    ...instances.map(({ name, would, reference, problem }) => {
+      const detail = problem === undefined ? reference : `${problem.message} [${problem.code}]`;
+      return `  ${name}: ${WOULD[would]}${detail === undefined ? '' : `: ${detail}`}`;
+    }),
+    ...stores.flatMap(({ store, copies = [], removes = [] }) => [
+      ...copies.map((reference) => `  ${store}: would get a copy of ${reference}`),
+      ...removes.map((reference) => `  ${store}: would lose ${reference}`),
+    ]),
+    ...problems.map((problem) => `  ${describeProblem(problem)}`),
+  ];
+}
+
+function countOf(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}

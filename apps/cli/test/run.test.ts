@@ -1,0 +1,463 @@
+import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { makeRandomFile } from '@gantry/testkit';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Outcome, Workbench } from './workbench.ts';
+import { exportDirectory, jsonLines, makeWorkbench, waitForFile } from './workbench.ts';
+
+const KIB = 1024;
+
+let bench: Workbench;
+
+beforeEach(async () => {
+  bench = await makeWorkbench({ TZ: 'UTC' });
+  await mkdir(bench.file('instances'));
+  await mkdir(bench.file('second'), { mode: 0o700 });
+});
+
+afterEach(async () => {
+  await bench[Symbol.asyncDispose]();
+});
+
+/** Writes `gantry.yaml` with two stores, an inventory and these policies. */
+async function configure(policies: string): Promise<void> {
+  const text = `stores:
+  first: { url: exports }
+  second: { url: second }
+inventories: { here: instances }
+policies:
+${policies.replaceAll(/^/gm, '  ')}
+`;
+  await writeFile(bench.file('gantry.yaml'), text);
+}
+
+/** An instance in the directory `instances`, with one disk. */
+async function instance(name: string, more = '', os = 'raw'): Promise<void> {
+  await makeRandomFile(bench.file(`${name}.img`), 64 * KIB, name);
+  const yaml = `name: ${name}\nos: ${os}\nhypervisor: kvm\ndisks: [{ path: ../${name}.img }]\n${more}\n`;
+  await writeFile(bench.file('instances', `${name}.yaml`), yaml);
+}
+
+/** An OS definition with this export script. */
+async function defineOs(name: string, script: string): Promise<void> {
+  await bench.defineOs(name, { export: script, import: 'exit 0', rename: 'exit 0' });
+}
+
+async function run(...args: readonly string[]): Promise<Outcome> {
+  return await bench.gantry('run', '--config', 'gantry.yaml', ...args);
+}
+
+interface Recorded {
+  readonly outcome: string;
+  readonly exitCode?: number;
+  readonly instances: readonly {
+    readonly name: string;
+    readonly state: string;
+    readonly reference?: string;
+    readonly stores: readonly Readonly<Record<string, string>>[];
+  }[];
+  readonly stores: readonly Readonly<Record<string, unknown>>[];
+  readonly problems: readonly { readonly what: string; readonly code: string; readonly message: string }[];
+  readonly warnings: readonly string[];
+}
+
+/** Runs with --json. */
+async function runJson(...args: readonly string[]): Promise<{ readonly exitCode: number | undefined; readonly runs: readonly Recorded[] }> {
+  const { exitCode, stdout, stderr } = await run(...args, '--json');
+  const result = jsonLines(stdout).at(-1);
+  expect(result, stderr).toMatchObject({ type: 'result', operation: 'run' });
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the tests say what is expected in it
+  return { exitCode, runs: result?.['policies'] as readonly Recorded[] };
+}
+
+/** The newest record of a policy in the state directory. */
+async function lastRecord(policy: string): Promise<Recorded> {
+  const directory = bench.file('state', 'policies', policy);
+  const [newest = ''] = (await readdir(directory)).toSorted().toReversed();
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the tests say what is expected in it
+  return JSON.parse(await readFile(join(directory, newest), 'utf8')) as Recorded;
+}
+
+async function program(name: string, text: string): Promise<string> {
+  await writeFile(bench.file(name), `#!/bin/sh\n${text}\n`);
+  await chmod(bench.file(name), 0o755);
+  return bench.file(name);
+}
+
+/** `HH:MM-HH:MM`, from and to minutes from now. */
+function windowAround(from: number, to: number): string {
+  const at = (minutes: number): string => new Date(Date.now() + minutes * 60_000).toISOString().slice(11, 16);
+  return `${at(from)}-${at(to)}`;
+}
+
+describe('the instances of a policy', () => {
+  test('come from an inventory with names, tags and except, and from a file; each is exported once, into every store', async () => {
+    await instance('web1');
+    await instance('web2', 'tags: [nightly]');
+    await instance('web-test');
+    await instance('db1', 'tags: [nightly]');
+    await instance('other');
+    await configure(`nightly:
+  instances:
+    - { source: here, names: [web*], except: [web-test*] }
+    - { source: here, tags: [nightly] }
+    - instances/other.yaml
+  stores: [first, second]
+  parallel: 2`);
+    const { exitCode, runs } = await runJson('nightly');
+    expect(exitCode).toBe(0);
+    expect(runs).toMatchObject([{ outcome: 'done', exitCode: 0, problems: [] }]);
+    expect(runs[0]?.instances.map(({ name, state }) => `${name} ${state}`)).toEqual([
+      'web1 exported',
+      'web2 exported',
+      'db1 exported',
+      'other exported',
+    ]);
+    for (const { reference = '', stores } of runs[0]?.instances ?? []) {
+      expect(stores).toMatchObject([
+        { store: 'first', reference },
+        { store: 'second', reference },
+      ]);
+      for (const place of [exportDirectory(bench, reference), bench.file('second', reference.replace('@', '/'))])
+        expect(await readdir(place)).toContain('manifest.json');
+    }
+    expect(await lastRecord('nightly')).toEqual(runs[0]);
+    expect(await bench.journal()).toEqual([]);
+  });
+
+  test('that cannot be found are failures, and the rest is exported', async () => {
+    await instance('web1');
+    await writeFile(bench.file('instances', 'broken.yaml'), 'name: [');
+    await configure(`nightly:
+  instances:
+    - { source: here, names: [web1, web9] }
+    - { source: here, names: [db*] }
+    - no-such.yaml
+  stores: first`);
+    const { exitCode, runs } = await runJson('nightly');
+    expect(exitCode).toBe(16);
+    expect(runs[0]?.problems.map(({ what, code }) => `${what}: ${code}`)).toEqual([
+      'instances of here: INSTANCE_NOT_FOUND',
+      'instances of here: INSTANCE_NOT_FOUND',
+      expect.stringMatching(/^instances of .*no-such\.yaml: INSTANCE_FILE_UNREADABLE$/),
+    ]);
+    expect(runs[0]?.instances).toMatchObject([{ name: 'web1', state: 'exported' }]);
+    expect(runs[0]?.warnings).toEqual([expect.stringContaining('broken.yaml')]);
+  });
+
+  test('none: that is a failure', async () => {
+    await configure('nightly: { instances: here, stores: first }');
+    const { exitCode, runs } = await runJson('nightly');
+    expect(exitCode).toBe(9);
+    expect(runs).toMatchObject([{ outcome: 'failed', problems: [{ code: 'INSTANCE_NOT_FOUND' }] }]);
+  });
+});
+
+describe('a run', () => {
+  test('exports as many instances at once as the policy says, and the store allows', async () => {
+    await defineOs(
+      'pair',
+      `touch "${bench.path}/running.$INSTANCE_NAME" "${bench.path}/began.$INSTANCE_NAME"
+ls "${bench.path}" | grep -c '^running' >> "${bench.path}/counts"
+until [ "$(ls "${bench.path}" | grep -c '^began')" -ge 2 ]; do sleep 0.05; done
+rm "${bench.path}/running.$INSTANCE_NAME"
+echo data`,
+    );
+    for (const name of ['a', 'b', 'c', 'd']) await instance(name, '', 'pair');
+    await configure('nightly: { instances: here, stores: first, parallel: 4 }');
+    const text = await readFile(bench.file('gantry.yaml'), 'utf8');
+    await writeFile(bench.file('gantry.yaml'), text.replace('url: exports', 'url: exports, parallel: 2'));
+    expect((await run('nightly')).exitCode).toBe(0);
+    const counts = (await readFile(bench.file('counts'), 'utf8')).trim().split('\n').map(Number);
+    expect(Math.max(...counts)).toBe(2);
+  });
+
+  test('goes on after a failure, verifies, prunes and copies; one summary, one exit status', async () => {
+    await instance('good');
+    await defineOs('bad', 'echo no >&2; exit 3');
+    await instance('bad', '', 'bad');
+    await configure(`nightly:
+  instances: here
+  stores: first
+  retention: { last: 2 }
+  verify: { depth: stored }
+  copies: [{ to: second, retention: { last: 1 } }]`);
+    for (let night = 0; night < 3; night += 1) {
+      const { exitCode } = await run('nightly');
+      expect(exitCode).toBe(16);
+    }
+    const record = await lastRecord('nightly');
+    expect(record).toMatchObject({
+      outcome: 'partial',
+      exitCode: 16,
+      instances: [
+        { name: 'bad', state: 'failed', problems: [{ code: 'SCRIPT_FAILED' }] },
+        { name: 'good', state: 'exported' },
+      ],
+      stores: [
+        { store: 'second', role: 'copies', copied: { exports: 1, failed: 0 }, pruned: { kept: 1 } },
+        { store: 'first', role: 'exports', verified: { depth: 'stored', damaged: [] }, pruned: { kept: 2 } },
+      ],
+    });
+    // Removed exports stay as directories until their dumps are deleted.
+    const kept = async (store: string): Promise<number> => {
+      const names = await readdir(bench.file(store, 'good'), { recursive: true });
+      return names.filter((name) => name.endsWith('manifest.json')).length;
+    };
+    expect(await kept('exports')).toBe(2);
+    expect(await kept('second')).toBe(1);
+    const { stdout, stderr } = await run('nightly');
+    expect(stdout).toMatch(/^nightly: partial in .*: 1 exported, 1 failed of 2 instances, 1 problem$/m);
+    expect(stdout).toMatch(/^failed: export of bad into first: .*\[SCRIPT_FAILED\]/m);
+    expect(stderr).toContain('bad: disk 0: no');
+  });
+
+  test('removes nothing of an instance that could not be exported, or whose exports are damaged', async () => {
+    await instance('web1');
+    await instance('web2');
+    await configure(`nightly:
+  instances: here
+  stores: first
+  verify: {}
+  retention: { last: 1 }`);
+    const { runs } = await runJson('nightly');
+    const old = runs[0]?.instances.map(({ reference = '' }) => reference) ?? [];
+    await rm(bench.file('web2.img'));
+    await writeFile(join(exportDirectory(bench, old[0] ?? ''), 'disk0.zst'), 'damaged');
+    const { exitCode, runs: after } = await runJson('nightly');
+    expect(exitCode).toBe(16);
+    expect(after[0]).toMatchObject({
+      instances: [{ state: 'exported' }, { state: 'failed' }],
+      stores: [{ verified: { damaged: [old[0]] } }],
+    });
+    expect(after[0]?.stores[0]).not.toHaveProperty('pruned');
+    for (const reference of old) expect(await readdir(exportDirectory(bench, reference))).toContain('manifest.json');
+  });
+
+  test('uses the other store where the first cannot be used, and says so', async () => {
+    await instance('web1');
+    await configure('nightly: { instances: here, stores: [gone, second] }');
+    const text = await readFile(bench.file('gantry.yaml'), 'utf8');
+    await writeFile(bench.file('file'), '');
+    await writeFile(bench.file('gantry.yaml'), text.replace('first: { url: exports }', 'gone: { url: file/below }'));
+    const { exitCode, runs } = await runJson('nightly');
+    expect(exitCode).toBe(16);
+    expect(runs[0]).toMatchObject({ outcome: 'partial', instances: [{ state: 'exported' }] });
+    const { reference = '' } = runs[0]?.instances[0] ?? {};
+    expect(await readdir(bench.file('second', reference.replace('@', '/')))).toContain('manifest.json');
+  });
+
+  test('of which everything fails has the exit status of the first failure', async () => {
+    await instance('web1');
+    await rm(bench.file('web1.img'));
+    await configure('nightly: { instances: here, stores: first }');
+    expect(await runJson('nightly')).toMatchObject({ exitCode: 5, runs: [{ outcome: 'failed', exitCode: 5 }] });
+  });
+
+  test('of several policies has one exit status', async () => {
+    await instance('web1');
+    await instance('web2');
+    await configure(`good: { instances: instances/web1.yaml, stores: first }
+bad: { instances: instances/web3.yaml, stores: first }`);
+    const { exitCode, runs } = await runJson('--all');
+    expect(exitCode).toBe(16);
+    expect(runs.map(({ outcome }) => outcome)).toEqual(['done', 'failed']);
+  });
+});
+
+describe('a run that is started twice', () => {
+  /** Starts a run that waits in the export of `slow`, after `first` was exported. */
+  async function startWaiting(): Promise<ReturnType<Workbench['start']>> {
+    await defineOs('slow', `if [ -e "${bench.path}/go" ]; then echo data; else touch "${bench.path}/waits"; sleep 600; fi`);
+    await instance('first');
+    await instance('slow', '', 'slow');
+    await configure(`nightly: { instances: here, stores: [first, second], window: '${windowAround(-60, 120)}' }`);
+    const started = bench.start('run', '--config', 'gantry.yaml', 'nightly');
+    await waitForFile(bench.file('waits'));
+    return started;
+  }
+
+  test('says that it is running already', async () => {
+    const started = await startWaiting();
+    const { exitCode, stderr } = await run('nightly');
+    expect(exitCode).toBe(10);
+    expect(stderr).toContain(`policy nightly is already running: process ${started.pid}`);
+    started.kill('SIGTERM');
+    expect((await started.outcome).exitCode).toBe(143);
+    expect(await lastRecord('nightly')).toMatchObject({
+      outcome: 'interrupted',
+      instances: [
+        { name: 'first', state: 'exported' },
+        { name: 'slow', state: 'left' },
+      ],
+    });
+    expect(await bench.journal()).toEqual([]);
+  });
+
+  test('after a kill goes on with the rest, as the stores say', async () => {
+    const started = await startWaiting();
+    process.kill(started.pid, 'SIGKILL');
+    await started.outcome;
+    await writeFile(bench.file('go'), '');
+    // As if it had been killed before the copy.
+    const before = await readdir(bench.file('exports', 'first'));
+    await rm(bench.file('second', 'first'), { recursive: true });
+    const { exitCode, runs } = await runJson('nightly');
+    expect(exitCode).toBe(0);
+    expect(runs[0]?.instances).toMatchObject([
+      { name: 'first', state: 'exported', stores: [{ outcome: 'present' }, { outcome: 'copied' }] },
+      { name: 'slow', state: 'exported' },
+    ]);
+    expect(await readdir(bench.file('exports', 'first'))).toEqual(before);
+    expect(await runJson('nightly')).toMatchObject({ runs: [{ instances: [{ state: 'present' }, { state: 'present' }] }] });
+    expect(await runJson('nightly', '--again')).toMatchObject({ runs: [{ instances: [{ state: 'exported' }, { state: 'exported' }] }] });
+  });
+
+  test('--skip-newer does the same without a window', async () => {
+    await instance('web1');
+    await configure('nightly: { instances: here, stores: first }');
+    expect(await runJson('nightly', '--skip-newer', '1h')).toMatchObject({ runs: [{ instances: [{ state: 'exported' }] }] });
+    expect(await runJson('nightly', '--skip-newer', '1h')).toMatchObject({ runs: [{ instances: [{ state: 'present' }] }] });
+    expect(await runJson('nightly')).toMatchObject({ runs: [{ instances: [{ state: 'exported' }] }] });
+  });
+});
+
+describe('a window', () => {
+  test('lets nothing begin outside of it, unless it is ignored', async () => {
+    await instance('web1');
+    await configure(`nightly: { instances: here, stores: first, window: '${windowAround(120, 180)}' }`);
+    const { exitCode, runs } = await runJson('nightly');
+    expect(exitCode).toBe(16);
+    expect(runs[0]).toMatchObject({ instances: [{ state: 'left' }], warnings: [expect.stringContaining('it was outside of')] });
+    expect((await run('nightly', '--ignore-window')).exitCode).toBe(0);
+  });
+});
+
+describe('--dry-run', () => {
+  test('says what would be exported, copied and removed, and changes nothing', async () => {
+    await instance('web1');
+    await configure(`nightly:
+  instances: [here, instances/web9.yaml]
+  stores: first
+  retention: { last: 1 }
+  copies: [{ to: second }]`);
+    await run('nightly', '--ignore-window');
+    await bench.gantry('export', 'instances/web1.yaml', 'exports');
+    const before = await bench.stored();
+    const { exitCode, stdout } = await run('nightly', '--dry-run');
+    expect(exitCode).toBe(16);
+    expect(stdout).toMatch(/^ {2}web1: would be exported$/m);
+    expect(stdout).toMatch(/^ {2}first: would lose web1@/m);
+    expect(stdout).toMatch(/^ {2}second: would get a copy of web1@/m);
+    expect(stdout).toMatch(/web9\.yaml.*\[INSTANCE_FILE_UNREADABLE\]/);
+    expect(await bench.stored()).toEqual(before);
+  });
+});
+
+test.each([
+  ['no policy', [], 'which policy to run is missing'],
+  ['an unknown policy', ['nigthly'], 'there is no policy "nigthly"'],
+  ['--all with a name', ['--all', 'nightly'], '--all and the names of policies exclude each other'],
+  ['--again with --skip-newer', ['nightly', '--again', '--skip-newer', '1h'], 'exclude each other'],
+  ['a wrong age', ['nightly', '--skip-newer', 'soon'], 'It must be a duration'],
+])('%s is refused', async (_, args, message) => {
+  await configure('nightly: { instances: here, stores: first }');
+  const { exitCode, stderr } = await run(...args);
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain(message);
+});
+
+/** The programs of docs/reference/hooks.md. */
+async function documentedProgram(name: string): Promise<string> {
+  const page = await readFile(new URL('../../../docs/reference/hooks.md', import.meta.url), 'utf8');
+  const [, text] = new RegExp(`^\`\`\`sh file=${name}\\n([^]*?)^\`\`\``, 'm').exec(page) ?? [];
+  if (text === undefined) throw new Error(`hooks.md has no program ${name}`);
+  return await program(name, text);
+}
+
+describe('hooks', () => {
+  test('are called in order, with their environment; the examples of the documentation run', async () => {
+    await instance('web1');
+    await defineOs('bad', 'exit 3');
+    await instance('web2', '', 'bad');
+    const hold = await documentedProgram('hold-service');
+    const keep = await documentedProgram('keep-list');
+    const env = await program(
+      'env',
+      `env | grep ^GANTRY | sort > "${bench.path}/env.$GANTRY_HOOK.$GANTRY_HOOK_INSTANCE"; exec ${keep} "$@"`,
+    );
+    await configure(`nightly:
+  instances: here
+  stores: first
+  hooks:
+    before-snapshot: [${hold}, '${bench.file('held')}']
+    after-snapshot: [${hold}, '${bench.file('held')}']
+    on-success: [${env}, '${bench.file('list')}']
+    on-failure: [${env}, '${bench.file('list')}']`);
+    const { runs } = await runJson('nightly');
+    const { reference = '' } = runs[0]?.instances[0] ?? {};
+    expect(await readFile(bench.file('held'), 'utf8')).toBe('web1 held\nweb1 goes on\nweb2 held\nweb2 goes on\n');
+    expect(await readFile(bench.file('list'), 'utf8')).toMatch(new RegExp(`^ok web1 ${reference}\nfailed web2 SCRIPT_FAILED: .*\n$`));
+    expect((await readFile(bench.file('env.on-success.web1'), 'utf8')).trim().split('\n')).toEqual([
+      'GANTRY_HOOK=on-success',
+      `GANTRY_HOOK_EXPORT=${reference}`,
+      'GANTRY_HOOK_INSTANCE=web1',
+      'GANTRY_HOOK_POLICY=nightly',
+      'GANTRY_HOOK_STORES=first',
+    ]);
+    expect(await bench.journal()).toEqual([]);
+  });
+
+  test('before-snapshot that fails, or takes too long, fails the export; after-snapshot is called all the same', async () => {
+    await instance('web1');
+    const before = await program('before', 'echo cannot flush >&2; exit 4');
+    const after = await program('after', `echo after >> "${bench.path}/calls"`);
+    await configure(`fails:
+  instances: here
+  stores: first
+  hooks: { before-snapshot: [${before}], after-snapshot: [${after}] }
+slow:
+  instances: here
+  stores: first
+  hooks: { before-snapshot: [/usr/bin/sleep, '600'], after-snapshot: [${after}], timeout: 1s }`);
+    const failed = await runJson('fails');
+    expect(failed).toMatchObject({ exitCode: 6, runs: [{ instances: [{ state: 'failed' }] }] });
+    expect(JSON.stringify(failed.runs)).toContain('the hook before-snapshot failed');
+    expect(JSON.stringify(failed.runs)).toContain('cannot flush');
+    const slow = await runJson('slow');
+    expect(slow.exitCode).toBe(6);
+    expect(JSON.stringify(slow.runs)).toContain('did not end within 1 s');
+    expect(await readFile(bench.file('calls'), 'utf8')).toBe('after\nafter\n');
+    expect(await bench.stored()).toEqual([]);
+  });
+
+  test.each(['after-snapshot', 'on-success'])('%s that fails leaves the export, and the run says so', async (name) => {
+    await instance('web1');
+    await configure(`nightly: { instances: here, stores: first, hooks: { ${name}: [/bin/false] } }`);
+    const { exitCode, runs } = await runJson('nightly');
+    expect(exitCode).toBe(16);
+    expect(runs).toMatchObject([
+      { outcome: 'partial', instances: [{ state: 'exported', problems: [{ what: `hook ${name} of web1`, code: 'HOOK_FAILED' }] }] },
+    ]);
+  });
+
+  test('after-snapshot is called by the next run if Gantry was killed after before-snapshot began', async () => {
+    await instance('web1');
+    const before = await program('before', `touch "${bench.path}/began"; exec sleep 600`);
+    const after = await program('after', `echo "$GANTRY_HOOK $GANTRY_HOOK_INSTANCE" >> "${bench.path}/calls"`);
+    await configure(`nightly:
+  instances: here
+  stores: first
+  hooks: { before-snapshot: [${before}], after-snapshot: [${after}] }`);
+    const started = bench.start('run', '--config', 'gantry.yaml', 'nightly');
+    await waitForFile(bench.file('began'));
+    process.kill(started.pid, 'SIGKILL');
+    await started.outcome;
+    expect(await bench.journal()).toHaveLength(1);
+    const { stdout, stderr } = await bench.gantry('clean');
+    expect(stdout + stderr).toContain('hooks around the snapshots of web1');
+    expect(await readFile(bench.file('calls'), 'utf8')).toBe('after-snapshot web1\n');
+    expect(await bench.journal()).toEqual([]);
+  });
+});

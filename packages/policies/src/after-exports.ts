@@ -1,0 +1,121 @@
+import type { CopySettings, VerifySettings } from '@gantry/config';
+import type { OperationOptions, PruneResult, RetentionPolicy } from '@gantry/core';
+import { GantryError, mirrorStore, pruneStore, verifyStore } from '@gantry/core';
+import type { Store } from '@gantry/transport';
+import { problemOf } from './problems.ts';
+import type { StoreOfRun } from './record/form.ts';
+import type { RunLog } from './record/log.ts';
+import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
+
+/** What comes after the exports of a policy: copies, verification, retention. Failures go into the record. */
+export class AfterExports {
+  readonly #request: PolicyRunRequest;
+  readonly #log: RunLog;
+  readonly #operation: OperationOptions & { readonly signal: AbortSignal };
+
+  constructor(request: PolicyRunRequest, log: RunLog) {
+    this.#request = request;
+    this.#log = log;
+    const { signal, onEvent, osSearchPath, stateDirectory, debug, forceVariant } = request;
+    this.#operation = { signal, onEvent, osSearchPath, stateDirectory, debug, forceVariant };
+  }
+
+  /** @throws the signal's reason */
+  async run(stores: readonly OpenedStore[]): Promise<void> {
+    const { copies, retention, verify } = this.#request.policy;
+    const [first] = stores;
+    if (first !== undefined) for (const copy of copies) await this.#copy(first, copy);
+    for (const { named, store } of stores) {
+      const damaged = verify === undefined ? new Set<string>() : await this.#verify(named, store, verify);
+      if (retention === undefined) continue;
+      // Of an instance that could not be exported, or whose exports are damaged, nothing is removed.
+      const instances = this.#goodIn(named).filter((name) => !damaged.has(name));
+      await this.#prune({ named, store, role: 'exports' }, instances, retention);
+    }
+  }
+
+  /** The instances that have a new enough export in a store. */
+  #goodIn(named: string): readonly string[] {
+    return this.#log.run.instances
+      .filter(({ stores }) => stores.some(({ store, outcome }) => store === named && outcome !== 'failed'))
+      .map(({ name }) => name);
+  }
+
+  async #copy({ named, store: source }: OpenedStore, { to, retention }: CopySettings): Promise<void> {
+    const instances = this.#goodIn(named);
+    if (instances.length === 0) return;
+    await this.#attempt(`copies from ${named} to ${to}`, async () => {
+      await using target = await this.#request.openStore(to, 'write');
+      const { createStore } = this.#request;
+      const { signal, onEvent } = this.#operation;
+      const result = await mirrorStore({ source, target, instances, createStore, signal, onEvent });
+      const failed = result.exports.filter(({ outcome }) => outcome === 'failed');
+      const { present, sentBytes } = result;
+      await this.#log.store(to, 'copies', {
+        copied: { exports: result.exports.length - failed.length, present, failed: failed.length, sentBytes },
+      });
+      for (const { reference, code = 'STORE_FAILED', reason = 'it was not copied' } of failed)
+        await this.#log.problem({ what: `copy of ${reference} to ${to}`, code, message: reason });
+      const incomplete = new Set(failed.map(({ reference }) => instanceOf(reference)));
+      const complete = instances.filter((name) => !incomplete.has(name));
+      if (retention !== undefined) await this.#prune({ named: to, store: target, role: 'copies' }, complete, retention);
+    });
+  }
+
+  /** @returns the instances with damaged exports */
+  async #verify(named: string, store: Store, { depth, budget }: VerifySettings): Promise<ReadonlySet<string>> {
+    const damaged = new Set<string>();
+    await this.#attempt(`verification of ${named}`, async () => {
+      const result = await verifyStore({ ...this.#operation, store, depth, budget });
+      const found = (wanted: string): typeof result.exports => result.exports.filter((each) => each.result === wanted);
+      const names = (wanted: string): string[] => found(wanted).map(({ reference }) => reference);
+      const { left, readBytes } = result;
+      await this.#log.store(named, 'exports', {
+        verified: {
+          depth: result.depth,
+          exports: result.exports.length,
+          damaged: names('damaged'),
+          unreadable: names('unreadable'),
+          left,
+          readBytes,
+        },
+      });
+      for (const { reference, code = 'DUMP_DAMAGED', reason = 'it is damaged' } of [...found('damaged'), ...found('unreadable')])
+        await this.#log.problem({ what: `verification of ${reference} in ${named}`, code, message: reason });
+      for (const { reference } of found('damaged')) damaged.add(instanceOf(reference));
+    });
+    return damaged;
+  }
+
+  async #prune(
+    { named, store, role }: OpenedStore & Pick<StoreOfRun, 'role'>,
+    instances: readonly string[],
+    policy: RetentionPolicy,
+  ): Promise<void> {
+    if (instances.length === 0) return;
+    await this.#attempt(`retention in ${named}`, async () => {
+      const result = await pruneStore({ store, instances, policy, signal: this.#operation.signal });
+      const { removed, kept, deletedBytes, markedBytes } = result;
+      await this.#log.store(named, role, { pruned: { removed, kept, deletedBytes, markedBytes } });
+      for (const problem of troubleOf(result)) await this.#log.problem(problemOf(`retention in ${named}`, problem));
+    });
+  }
+
+  async #attempt(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#operation.signal.throwIfAborted();
+      await this.#log.problem(problemOf(what, error));
+    }
+  }
+}
+
+function troubleOf({ damaged, unclear }: PruneResult): readonly GantryError[] {
+  const found = [...damaged, ...unclear.map((why) => `no dump was deleted, because other exports may refer to them: ${why}`)];
+  return found.map((message) => new GantryError('MANIFEST_DAMAGED', { message }));
+}
+
+function instanceOf(reference: string): string {
+  return reference.slice(0, reference.lastIndexOf('@'));
+}

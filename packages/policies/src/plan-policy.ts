@@ -1,0 +1,154 @@
+import type { CopySettings } from '@gantry/config';
+import type { DescribedInstance, RetentionPolicy } from '@gantry/core';
+import { areDisksHere, assertDisksHere, mirrorStore, pruneStore } from '@gantry/core';
+import type { Store } from '@gantry/transport';
+import { openStores } from './open-stores.ts';
+import { problemOf } from './problems.ts';
+import { recentExport } from './recent-exports.ts';
+import type { RunProblem } from './record/form.ts';
+import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
+import type { SelectedInstance } from './selection.ts';
+import { selectInstances } from './selection.ts';
+import type { RunTimes } from './when.ts';
+import { timesOf } from './when.ts';
+
+/** What a run would do with an instance. */
+export interface PlannedInstance {
+  readonly name: string;
+  readonly source: string;
+  /** `copy`: a recent export is copied to the stores that lack it. `wait`: it is outside of the window. */
+  readonly would: 'export' | 'copy' | 'skip' | 'wait' | 'fail';
+  /** The recent export that counts. */
+  readonly reference?: string | undefined;
+  readonly problem?: RunProblem | undefined;
+}
+
+/** What a run would do with a store after the exports, seen from what is in it now. */
+export interface PlannedStore {
+  readonly store: string;
+  readonly role: 'exports' | 'copies';
+  /** `INSTANCE@EXPORT-ID` of exports that are there already, and would be copied. */
+  readonly copies?: readonly string[] | undefined;
+  /** `INSTANCE@EXPORT-ID`. */
+  readonly removes?: readonly string[] | undefined;
+}
+
+export interface PolicyPlan {
+  readonly policy: string;
+  readonly instances: readonly PlannedInstance[];
+  readonly stores: readonly PlannedStore[];
+  readonly problems: readonly RunProblem[];
+  readonly warnings: readonly string[];
+}
+
+/** Says what {@link runPolicy} would do now, without doing it: it asks the sources and the stores. @throws the signal's reason */
+export async function planPolicy(request: PolicyRunRequest): Promise<PolicyPlan> {
+  const { policy, configuration, context, only, signal } = request;
+  await using selection = await selectInstances(policy.instances, { ...context, signal, configuration, only });
+  await using opened = await openStores(request, 'read');
+  const times = timesOf(request, new Date());
+  const instances: PlannedInstance[] = [];
+  for (const selected of selection.instances) instances.push(await planInstance(selected, opened.stores, times, signal));
+  const planner = new StorePlanner(
+    request,
+    instances.filter(({ would }) => would !== 'fail').map(({ name }) => name),
+  );
+  const stores = await planner.plan(opened.stores);
+  return {
+    policy: policy.name,
+    instances,
+    stores,
+    problems: [...selection.problems, ...opened.problems, ...planner.problems],
+    warnings: selection.warnings,
+  };
+}
+
+async function planInstance(
+  selected: SelectedInstance,
+  stores: readonly OpenedStore[],
+  times: RunTimes,
+  signal: AbortSignal,
+): Promise<PlannedInstance> {
+  const { name, from: source } = selected;
+  try {
+    const described = await selected.describe(signal);
+    assertReachable(selected, described);
+    const recent = await recentIn(described, stores, times, signal);
+    const reference = recent.find((each) => each !== undefined);
+    if (times.window === 'closed') return { name, source, would: 'wait' };
+    if (reference === undefined) return { name, source, would: 'export' };
+    return { name, source, would: recent.includes(undefined) ? 'copy' : 'skip', reference };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { name, source, would: 'fail', problem: problemOf(name, error) };
+  }
+}
+
+function assertReachable({ source }: SelectedInstance, described: DescribedInstance): void {
+  if (source.transfers === undefined || areDisksHere(described)) assertDisksHere(described);
+}
+
+async function recentIn(
+  { instance }: DescribedInstance,
+  stores: readonly OpenedStore[],
+  { since }: RunTimes,
+  signal: AbortSignal,
+): Promise<readonly (string | undefined)[]> {
+  if (since === undefined) return [];
+  const found: (string | undefined)[] = [];
+  for (const { store } of stores) found.push(await recentExport(store, instance, since, signal));
+  return found;
+}
+
+class StorePlanner {
+  readonly problems: RunProblem[] = [];
+  readonly #request: PolicyRunRequest;
+  readonly #instances: readonly string[];
+
+  constructor(request: PolicyRunRequest, instances: readonly string[]) {
+    this.#request = request;
+    this.#instances = instances;
+  }
+
+  async plan(opened: readonly OpenedStore[]): Promise<readonly PlannedStore[]> {
+    const { retention, copies } = this.#request.policy;
+    const planned: PlannedStore[] = [];
+    const [first] = opened;
+    for (const { named, store } of opened) {
+      const removes = await this.#removals(named, store, retention);
+      if (removes !== undefined) planned.push({ store: named, role: 'exports', removes });
+    }
+    if (first !== undefined) for (const copy of copies) planned.push(await this.#copies(first, copy));
+    return planned;
+  }
+
+  async #copies({ store: source }: OpenedStore, { to, retention }: CopySettings): Promise<PlannedStore> {
+    const found = await this.#attempt(`copies to ${to}`, async () => {
+      await using target = await this.#request.openStore(to, 'read');
+      const { signal } = this.#request;
+      const result = await mirrorStore({ source, target, instances: this.#instances, dryRun: true, signal });
+      const removes = await this.#removals(to, target, retention);
+      return { copies: result.exports.map(({ reference }) => reference), removes };
+    });
+    return { store: to, role: 'copies', ...found };
+  }
+
+  async #removals(named: string, store: Store, policy: RetentionPolicy | undefined): Promise<readonly string[] | undefined> {
+    if (policy === undefined || this.#instances.length === 0) return undefined;
+    const { signal } = this.#request;
+    return await this.#attempt(`retention in ${named}`, async () => {
+      const { removed } = await pruneStore({ store, instances: this.#instances, policy, dryRun: true, signal });
+      return removed;
+    });
+  }
+
+  async #attempt<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#request.signal.throwIfAborted();
+      this.problems.push(problemOf(what, error));
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,110 @@
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import type { TemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory } from '@gantry/testkit';
+import { identifyProcess } from '@gantry/transport';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { PolicyRun } from './form.ts';
+import { RunLog } from './log.ts';
+import { policyRunsDirectory, readPolicyRuns, writePolicyRun } from './store.ts';
+
+let state: TemporaryDirectory;
+let warnings: string[];
+
+beforeEach(async () => {
+  state = await makeTemporaryDirectory();
+  warnings = [];
+});
+
+afterEach(async () => {
+  await state[Symbol.asyncDispose]();
+});
+
+const warn = (message: string): void => void warnings.push(message);
+
+async function open(policy = 'nightly'): Promise<RunLog> {
+  return await RunLog.open(policy, { stateDirectory: state.path, warn });
+}
+
+async function read(newest?: number): Promise<readonly PolicyRun[]> {
+  return await readPolicyRuns('nightly', { stateDirectory: state.path, newest, warn });
+}
+
+test('a policy that never ran has no records', async () => {
+  expect(await read()).toEqual([]);
+});
+
+test('a run is there from its beginning, for its user alone, and says how it ended', async () => {
+  const log = await open();
+  expect(await read()).toMatchObject([{ policy: 'nightly', outcome: 'running', process: { pid: process.pid } }]);
+  const directory = policyRunsDirectory(state.path, 'nightly');
+  const [name = ''] = await readdir(directory);
+  expect(name).toMatch(/^\d{8}T\d{9}Z-\d+\.json$/);
+  expect((await stat(join(directory, name))).mode & 0o777).toBe(0o600);
+  expect((await stat(directory)).mode & 0o777).toBe(0o700);
+  await log.change(() => ({ instances: [instance('web1')] }));
+  await log.instance('web1', { state: 'exported', reference: 'web1@1' });
+  await log.store('local', 'exports', { pruned: { removed: [], kept: 1, deletedBytes: 0, markedBytes: 0 } });
+  await log.problem({ what: 'x', code: 'BUSY', message: 'y' });
+  const ended = await log.end({ outcome: 'partial', exitCode: 16 });
+  expect(await read()).toEqual([ended]);
+  expect(ended.instances).toMatchObject([{ name: 'web1', state: 'exported' }]);
+  expect(await readdir(directory)).toHaveLength(1);
+});
+
+test('a run whose process is gone was killed', async () => {
+  const log = await open();
+  const us = await identifyProcess(process.pid);
+  const directory = policyRunsDirectory(state.path, 'nightly');
+  await writePolicyRun(directory, {
+    ...log.run,
+    process: { pid: process.pid, startTime: (us?.startTime ?? 0) + 1, bootId: us?.bootId ?? '' },
+  });
+  expect(await read()).toMatchObject([{ outcome: 'killed' }]);
+});
+
+test('the newest runs come first, and the oldest beyond 100 are removed', async () => {
+  const log = await open();
+  const directory = policyRunsDirectory(state.path, 'nightly');
+  for (let day = 0; day < 105; day += 1)
+    await writePolicyRun(directory, { ...log.run, started: new Date(Date.UTC(2026, 0, 1 + day)).toISOString(), outcome: 'done' });
+  await writeFile(join(directory, 'left.tmp'), 'half');
+  const last = await open();
+  await last.end({ outcome: 'done', exitCode: 0 });
+  const runs = await read();
+  expect(runs).toHaveLength(100);
+  expect(runs.map(({ started }) => started)).toEqual(
+    runs
+      .map(({ started }) => started)
+      .toSorted()
+      .toReversed(),
+  );
+  expect((await read(1))[0]?.started).toBe(last.run.started);
+  expect(await readdir(directory)).not.toContain('left.tmp');
+});
+
+test.each([
+  ['not JSON', 'nonsense', /cannot read .*: it is not JSON$/],
+  ['of another format', '{"format":"x"}', /cannot read /],
+])('a record that is %s is passed over with a warning', async (_, text, message) => {
+  const log = await open();
+  await writeFile(join(policyRunsDirectory(state.path, 'nightly'), '20990101T000000000Z-1.json'), text);
+  expect(await read()).toEqual([log.run]);
+  expect(warnings).toEqual([expect.stringMatching(message)]);
+});
+
+test('a record that cannot be written is a warning, and said once', async () => {
+  const log = await open();
+  const directory = policyRunsDirectory(state.path, 'nightly');
+  const [name = ''] = await readdir(directory);
+  await rm(join(directory, name));
+  await mkdir(join(directory, name));
+  await log.end({ outcome: 'done', exitCode: 0 });
+  await log.end({ outcome: 'done', exitCode: 0 });
+  expect(warnings).toEqual([expect.stringContaining('cannot write the record of the run')]);
+});
+
+function instance(name: string): PolicyRun['instances'][number] {
+  return { name, source: '.', state: 'waiting', stores: [], problems: [], warnings: [] };
+}

@@ -1,0 +1,82 @@
+import { readdir, readFile, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { replaceFile, stateDirectoryPath } from '@gantry/core';
+import { isRunning } from '@gantry/transport';
+import type { PolicyRun } from './form.ts';
+import { policyRunSchema } from './form.ts';
+
+/** How many runs of a policy are kept. */
+const MAX_RUNS = 100;
+/** More than any run writes; a larger file is not read into memory. */
+const MAX_RECORD_BYTES = 64 * 1024 * 1024;
+const RECORD = /^\d{8}T\d{9}Z-\d+\.json$/;
+
+/** The directory of the records of a policy. @param stateDirectory as operations get it */
+export function policyRunsDirectory(stateDirectory: string | undefined, policy: string): string {
+  return join(stateDirectoryPath(stateDirectory), 'policies', policy);
+}
+
+/** The name of a record's file: names sort as runs begin. */
+function recordName({ started, process }: PolicyRun): string {
+  return `${started.replaceAll(/[-:.]/g, '')}-${process.pid}.json`;
+}
+
+/** Writes the record of a run in place of an earlier one of the same run, so that readers never see half of it. The directory exists. */
+export async function writePolicyRun(directory: string, run: PolicyRun): Promise<void> {
+  await replaceFile(join(directory, recordName(run)), `${JSON.stringify(run, undefined, 2)}\n`);
+}
+
+/** Removes the oldest records beyond {@link MAX_RUNS}, and what a killed run was writing. To be called by the run that has the lock. */
+export async function forgetOldRuns(directory: string): Promise<void> {
+  const old = (await recordNames(directory)).slice(MAX_RUNS);
+  const unfinished = (await readdir(directory)).filter((name) => name.endsWith('.tmp'));
+  for (const name of [...old, ...unfinished]) await unlink(join(directory, name)).catch(() => undefined);
+}
+
+export interface ReadPolicyRunsOptions {
+  /** As operations get it. */
+  readonly stateDirectory?: string | undefined;
+  /** At most that many, the newest; default: all that are kept. */
+  readonly newest?: number | undefined;
+  /** Called for a record that cannot be read, with why. */
+  readonly warn?: ((message: string) => void) | undefined;
+}
+
+/**
+ * The runs of a policy on this host, newest first; empty if there was none. One that says `running` although its process is gone is
+ * `killed`.
+ */
+export async function readPolicyRuns(policy: string, options: ReadPolicyRunsOptions = {}): Promise<readonly PolicyRun[]> {
+  const directory = policyRunsDirectory(options.stateDirectory, policy);
+  const runs: PolicyRun[] = [];
+  for (const name of await recordNames(directory)) {
+    if (runs.length === (options.newest ?? Infinity)) break;
+    const run = await readRun(join(directory, name), options);
+    if (run !== undefined) runs.push(run);
+  }
+  return runs;
+}
+
+async function readRun(path: string, { warn }: ReadPolicyRunsOptions): Promise<PolicyRun | undefined> {
+  try {
+    const { size } = await stat(path);
+    if (size > MAX_RECORD_BYTES) throw new Error(`it is too large: ${size} bytes`);
+    const run = policyRunSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    return run.outcome === 'running' && !(await isRunning(run.process)) ? { ...run, outcome: 'killed' } : run;
+  } catch (error) {
+    const reason = error instanceof SyntaxError || !(error instanceof Error) ? 'it is not JSON' : error.message.split('\n', 1)[0];
+    warn?.(`cannot read ${path}, the record of a run: ${reason ?? ''}`);
+    return undefined;
+  }
+}
+
+/** Newest first. */
+async function recordNames(directory: string): Promise<readonly string[]> {
+  try {
+    const names = await readdir(directory);
+    return names.filter((name) => RECORD.test(name)).toSorted((a, b) => (a < b ? 1 : -1));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
+  }
+}

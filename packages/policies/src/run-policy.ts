@@ -1,0 +1,149 @@
+import type { Configuration, Policy } from '@gantry/config';
+import { namedStore } from '@gantry/config';
+import { ERROR_EXIT_CODES, GantryError, lockPolicy, openStateDirectory, sideBySide } from '@gantry/core';
+import { AfterExports } from './after-exports.ts';
+import { exportOne } from './export-one.ts';
+import { openStores } from './open-stores.ts';
+import { problemOf } from './problems.ts';
+import type { InstanceOfRun, PolicyRun, RunProblem } from './record/form.ts';
+import { RunLog } from './record/log.ts';
+import type { PolicyRunRequest, RunContext } from './run-request.ts';
+import type { SelectedInstance } from './selection.ts';
+import { selectInstances } from './selection.ts';
+import type { RunTimes } from './when.ts';
+import { timesOf } from './when.ts';
+import { formatWindow } from './window.ts';
+
+/**
+ * Runs a policy: exports its instances into its stores, several at once; then copies, verifies and prunes, as it says. What fails is in the
+ * result, and the rest goes on. The record of the run is written to the state directory.
+ *
+ * @throws GantryError `BUSY` if it is already running, `STATE_UNUSABLE`; the signal's reason, after the record says that it was interrupted
+ */
+export async function runPolicy(request: PolicyRunRequest): Promise<PolicyRun> {
+  const { policy, stateDirectory, signal } = request;
+  await using _lock = await lockPolicy(await openStateDirectory(stateDirectory), policy.name, signal);
+  const warn = (message: string): void => request.onEvent?.({ type: 'warning', operation: 'run', message });
+  const log = await RunLog.open(policy.name, { stateDirectory, warn });
+  try {
+    await work(request, log);
+    return await end(request, log, endOf(log.run));
+  } catch (error) {
+    await log.change(({ instances }) => ({ instances: instances.map(leaveUnfinished) }));
+    if (!signal.aborted) await log.problem(problemOf(`policy ${policy.name}`, error));
+    await end(request, log, signal.aborted ? { outcome: 'interrupted' } : endOf(log.run));
+    throw error;
+  }
+}
+
+async function end({ onEnded }: PolicyRunRequest, log: RunLog, how: Pick<PolicyRun, 'outcome' | 'exitCode'>): Promise<PolicyRun> {
+  const run = await log.end(how);
+  await onEnded?.(run);
+  return run;
+}
+
+function leaveUnfinished(instance: InstanceOfRun): InstanceOfRun {
+  return instance.state === 'waiting' || instance.state === 'running' ? { ...instance, state: 'left' } : instance;
+}
+
+async function work(request: PolicyRunRequest, log: RunLog): Promise<void> {
+  const { policy, configuration, context, only, signal } = request;
+  await using selection = await selectInstances(policy.instances, { ...context, signal, configuration, only });
+  const { instances, problems, warnings } = selection;
+  const waiting = instances.map(({ name, from }): InstanceOfRun => ({
+    name,
+    source: from,
+    state: 'waiting',
+    stores: [],
+    problems: [],
+    warnings: [],
+  }));
+  await log.change((run) => ({ instances: waiting, problems: [...run.problems, ...problems], warnings }));
+  if (instances.length === 0 && problems.length === 0) await log.problem(nothingSelected(request));
+  await using opened = await openStores(request, 'write');
+  const { stores } = opened;
+  await log.change((run) => ({ problems: [...run.problems, ...opened.problems] }));
+  if (stores.length === 0 || instances.length === 0) {
+    for (const { name } of instances) await log.instance(name, { state: 'failed' });
+    return;
+  }
+  const times = timesOf(request, new Date());
+  await exportAll({ request, stores, since: times.since }, instances, log, times);
+  await new AfterExports(request, log).run(stores);
+}
+
+function nothingSelected({ policy, only }: PolicyRunRequest): RunProblem {
+  const message =
+    only === undefined ? `policy ${policy.name} selects no instance` : `policy ${policy.name} has no instance ${only.join(' or ')}`;
+  return problemOf(`policy ${policy.name}`, new GantryError('INSTANCE_NOT_FOUND', { message }));
+}
+
+/** How many instances a policy exports at once: what it says, and what its stores allow. */
+function parallelOf(configuration: Configuration, { parallel, stores }: Policy): number {
+  const limits = stores.map((named) => namedStore(configuration, named)?.parallel ?? Infinity);
+  return Math.min(parallel, ...limits);
+}
+
+async function exportAll(context: RunContext, instances: readonly SelectedInstance[], log: RunLog, { window }: RunTimes): Promise<void> {
+  const { request } = context;
+  const { policy, configuration } = request;
+  const end = typeof window === 'string' ? undefined : window.end;
+  using stop = abortAt(policy.window?.atEnd === 'stop' ? end : undefined);
+  const mayBegin = (): boolean => window === 'open' || (end !== undefined && new Date() < end);
+  await sideBySide(instances, parallelOf(configuration, policy), request.signal, async (selected, signal) => {
+    const { name } = selected;
+    if (!mayBegin()) {
+      await log.instance(name, { state: 'left' });
+      return;
+    }
+    await log.instance(name, { state: 'running', started: new Date().toISOString() });
+    const outcome = await exportUntil(stop.signal, signal, (both) => exportOne(context, selected, both));
+    await log.instance(name, { ...(outcome ?? { state: 'left' }), ended: new Date().toISOString() });
+  });
+  const left = log.run.instances.filter(({ state }) => state === 'left');
+  if (left.length > 0) await log.change(({ warnings }) => ({ warnings: [...warnings, outsideOf(policy, left.length)] }));
+}
+
+function outsideOf({ window }: Policy, count: number): string {
+  const when = window === undefined ? 'the window' : formatWindow(window);
+  return `${count === 1 ? '1 instance was' : `${count} instances were`} not exported, because it was outside of ${when}`;
+}
+
+/** Undefined if the window ended first. @throws what `work` rejects with, and the reason of `signal` */
+async function exportUntil<T>(
+  windowEnd: AbortSignal,
+  signal: AbortSignal,
+  work: (both: AbortSignal) => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await work(AbortSignal.any([signal, windowEnd]));
+  } catch (error) {
+    signal.throwIfAborted();
+    if (windowEnd.aborted) return undefined;
+    throw error;
+  }
+}
+
+/** A signal at the end of a window; never, if there is none. */
+function abortAt(end: Date | undefined): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(new Error('the window of the policy has ended'));
+  const timer = end === undefined ? undefined : setTimeout(abort, end.getTime() - Date.now());
+  return { signal: controller.signal, [Symbol.dispose]: () => clearTimeout(timer) };
+}
+
+const EXIT_CODES: Readonly<Record<string, number>> = ERROR_EXIT_CODES;
+const INTERNAL_EXIT_CODE = 1;
+
+/** How a run ended. `partial`: something was done, and something failed or was left. */
+function endOf({ instances, problems }: PolicyRun): { readonly outcome: 'done' | 'partial' | 'failed'; readonly exitCode: number } {
+  const all = [...problems, ...instances.flatMap((instance) => instance.problems)];
+  const isGood = ({ state }: InstanceOfRun): boolean => state === 'exported' || state === 'present';
+  if (all.length === 0 && instances.every(isGood)) return { outcome: 'done', exitCode: 0 };
+  if (instances.some(isGood)) return { outcome: 'partial', exitCode: ERROR_EXIT_CODES.PARTLY_DONE };
+  const [first] = all;
+  return {
+    outcome: 'failed',
+    exitCode: first === undefined ? ERROR_EXIT_CODES.PARTLY_DONE : (EXIT_CODES[first.code] ?? INTERNAL_EXIT_CODE),
+  };
+}

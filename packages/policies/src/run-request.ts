@@ -1,0 +1,44 @@
+import type { Configuration, ExportSettings, OpenContext, Policy } from '@gantry/config';
+import type { OperationOptions } from '@gantry/core';
+import type { Store } from '@gantry/transport';
+import type { PolicyRun } from './record/form.ts';
+
+/** A run of one policy. */
+export interface PolicyRunRequest extends OperationOptions {
+  readonly configuration: Configuration;
+  readonly policy: Policy;
+  /** For opening sources of instances. */
+  readonly context: OpenContext;
+  /** Opens a store by its name in the configuration, or its address. The run disposes it. */
+  readonly openStore: (named: string, access: 'read' | 'write') => Promise<Store>;
+  /** How exports are made: what `exportSettings` says, or more. */
+  readonly settings: ExportSettings;
+  readonly signal: AbortSignal;
+  /** Only these of its instances: names, in which `*` stands for any characters. */
+  readonly only?: readonly string[] | undefined;
+  /** Leaves out instances that have an export of at most this age in every store, ms. Where absent: one of the same window, if there is one. */
+  readonly skipNewerMs?: number | undefined;
+  /** Exports every instance, also those that have a recent export. */
+  readonly again?: boolean | undefined;
+  /** Exports also outside of the window of the policy. */
+  readonly ignoreWindow?: boolean | undefined;
+  /** Makes new stores where there are none. */
+  readonly createStore?: boolean | undefined;
+  /** Called with the record when the run has ended, also when it was interrupted. Must not reject. */
+  readonly onEnded?: ((run: PolicyRun) => Promise<void>) | undefined;
+}
+
+/** A store of the policy that could be opened. */
+export interface OpenedStore {
+  /** As the policy names it. */
+  readonly named: string;
+  readonly store: Store;
+}
+
+/** What all instances of a run share. */
+export interface RunContext {
+  readonly request: PolicyRunRequest;
+  readonly stores: readonly OpenedStore[];
+  /** Exports that began since then count as done; undefined: none does. */
+  readonly since: Date | undefined;
+}
