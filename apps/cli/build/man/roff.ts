@@ -63,9 +63,19 @@ export function italic(text: string): string {
   return text === '' ? '' : `\\fI${escape(text)}\\fR`;
 }
 
+/** Characters that roff would replace, some by others that look alike but cannot be copied into a shell. */
+const ESCAPES: Readonly<Record<string, string>> = {
+  '\\': String.raw`\e`,
+  '-': String.raw`\-`,
+  "'": String.raw`\(aq`,
+  '`': String.raw`\(ga`,
+  '^': String.raw`\(ha`,
+  '~': String.raw`\(ti`,
+};
+
 /** Text as roff. */
 export function escape(text: string): string {
-  return text.replaceAll('\\', '\\e').replaceAll('-', '\\-');
+  return text.replaceAll(/[\\\-'`^~]/g, (character) => ESCAPES[character] ?? character);
 }
 
 /** Running text in lines of a limited length. */
