@@ -1,7 +1,6 @@
 import { chmod, cp, mkdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import process from 'node:process';
-import { makeRandomFile, makeSshKey, startSshServer } from '@gantry/testkit';
+import { makeRandomFile, makeSshKey, startSilentServer, startSshServer } from '@gantry/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { splitLine } from '../src/completion/shell-words.ts';
 import type { Question } from '../src/completion/suggest.ts';
@@ -58,7 +57,7 @@ describe('suggestions', () => {
       const words = name.split(' ');
       const { options } = (await load()).default;
       const longs = Object.values(options).map(({ flags }) => /--[\w-]+/.exec(flags)?.[0] ?? '');
-      expect((await suggested(...words, '-')).values).toEqual([...longs, '--json', '--quiet', '--help']);
+      expect((await suggested(...words, '-')).values).toEqual([...longs, '--json', '--config', '--quiet', '--help']);
       for (const { flags, choices } of Object.values(options)) {
         const long = /--[\w-]+/.exec(flags)?.[0] ?? '';
         if (choices === undefined) continue;
@@ -228,12 +227,9 @@ describe.each(['bash', 'zsh', 'fish'] as const)('%s', (shell) => {
 
 describe('a store over SSH', () => {
   test('that does not answer has no suggestions, after two seconds', async () => {
-    await using silent = createServer(() => undefined);
-    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
-    const address = silent.address();
-    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    await using silent = await startSilentServer();
     // Without a limit, this would take longer than the test may.
-    const store = `ssh://127.0.0.1:${port}/srv?engine=ssh2&connectTimeout=3600`;
+    const store = `ssh://127.0.0.1:${silent.port}/srv?engine=ssh2&connectTimeout=3600`;
     const outcome = await bench.gantry('complete', '--', 'show', store, 'we');
     expect(outcome).toEqual({ exitCode: 0, stdout: 'none\twe', stderr: '' });
   });
