@@ -91,10 +91,15 @@ function wrap(sentence: string): readonly string[] {
   const lines: string[] = [];
   for (const word of sentence.trim().split(/\s+/)) {
     const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= LINE_BYTES) lines[lines.length - 1] = `${last} ${word}`;
+    if (last !== undefined && bytesOf(`${last} ${word}`) <= LINE_BYTES) lines[lines.length - 1] = `${last} ${word}`;
     else lines.push(word);
   }
   return lines;
+}
+
+/** How long preconv(1) makes a line, which escapes characters beyond ASCII. */
+function bytesOf(line: string): number {
+  return line.replaceAll(/[^ -~]/gu, String.raw`\[uXXXX]`).length;
 }
 
 /** A line that is not taken for a request. */
