@@ -194,7 +194,6 @@ describe.each(['bash', 'zsh', 'fish'] as const)('%s', (shell) => {
     ['gantry export --codec gz', 'gantry export --codec gzip '],
     ['gantry export --codec=gz', 'gantry export --codec=gzip '],
     ['gantry export web', 'gantry export web1.example.com.yaml '],
-    ['gantry export --snapshot-config web', 'gantry export --snapshot-config web1.example.com.yaml '],
     ['gantry export --snapshot-config=web', 'gantry export --snapshot-config=web1.example.com.yaml '],
     ['gantry list expo', 'gantry list exports/'],
     ['gantry export libv', 'gantry export libvirt:'],
@@ -204,8 +203,6 @@ describe.each(['bash', 'zsh', 'fish'] as const)('%s', (shell) => {
     ["gantry list 'my exports' we", "gantry list 'my exports' web1.example.com "],
     [String.raw`gantry list my\ exports we`, String.raw`gantry list my\ exports web1.example.com `],
     ['gantry os show ra', 'gantry os show raw '],
-    ['gantry completion fi', 'gantry completion fish '],
-    ['gantry frobnicate x', 'gantry frobnicate x'],
     ['gantry show /nonexistent we', 'gantry show /nonexistent we'],
   ])('makes of "%s" and Tab "%s"', async (line, expected) => {
     expect(await completed(line)).toBe(expected);
@@ -220,7 +217,7 @@ describe.each(['bash', 'zsh', 'fish'] as const)('%s', (shell) => {
     await completed('gantry os x');
     await terminal.run('send-keys', 'C-c');
     await type('gantry os ', 'Tab', 'Tab');
-    const text = (await terminal.screen(/check[^]*show/)).join('\n');
+    const text = (await terminal.screen(/^(?=[^]*\bcheck\b)(?=[^]*\blist\b)(?=[^]*\bshow\b)/)).join('\n');
     if (shell !== 'bash') expect(text).toContain('Show one OS definition');
   });
 });
