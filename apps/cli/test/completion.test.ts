@@ -238,12 +238,25 @@ describe('a store over SSH', () => {
 
     const locked = bench.file('locked');
     await makeSshKey(locked, { passphrase: 'secret' });
+    const lines = [
+      `IdentityFile ${locked}`,
+      'IdentitiesOnly yes',
+      `UserKnownHostsFile ${server.knownHostsFile}`,
+      'GlobalKnownHostsFile none',
+    ];
+    await writeFile(bench.file('ssh-config'), ['Host 127.0.0.1', ...lines, ''].join('\n'));
     await using terminal = openTmux(bench.file('tmux-ssh'));
-    const call = `gantry complete -- show '${server.address(bench.store, { identity: locked })}' we`;
-    const command = `sh -c "PATH='${bench.file('bin')}:$PATH'; ${call}; echo ended \\$?; exec sleep 1000"`;
-    await terminal.run('new-session', '-d', '-x', '120', '-y', '24', command);
-    const lines = await terminal.screen(/ended 0/);
-    expect(lines.filter((line) => /assphrase/.test(line))).toEqual([]);
+    const address = `ssh://root@127.0.0.1:${server.port}${bench.store}?config=${bench.file('ssh-config')}`;
+    const onTerminal = async (call: string): Promise<void> => {
+      const command = `PATH='${bench.file('bin')}:$PATH'; gantry ${call} '${address}' we; echo ended \\$?; exec sleep 1000`;
+      await terminal.run('new-session', '-d', '-x', '120', '-y', '24', `sh -c "${command}"`);
+    };
+    await onTerminal('complete -- show');
+    expect((await terminal.screen(/ended 0/)).join('\n')).not.toContain('assphrase');
+    // The command itself does ask.
+    await terminal.run('kill-server');
+    await onTerminal('list');
+    await terminal.screen(/Passphrase of the key/);
   });
 });
 
