@@ -3,7 +3,7 @@
 # scripts/test.sh needs; takes two to five seconds per kill.
 #   scripts/kills.sh [KILLS-OF-EACH]   operations with stores and peers, 300 by default
 #   scripts/kills.sh qemu [KILLS]      exports of a running guest that is frozen, paused and watched for changes, 200 by default
-#   scripts/kills.sh libvirt [KILLS]   exports of a running guest of libvirt, 200 by default
+#   scripts/kills.sh libvirt [KILLS]   exports of a running guest of libvirt that is frozen and watched for changes, 200 by default
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PWD/node_modules/.bin:$PATH

@@ -63,8 +63,8 @@ async function readMounts(pid: string, seenBy: string | undefined): Promise<Moun
     const [, source = '', options = ''] = rest.slice(rest.indexOf('-') + 1);
     return {
       device,
-      source: unescape(source),
-      mountPoint: unescape(mountPoint),
+      source: unescapeField(source),
+      mountPoint: unescapeField(mountPoint),
       writable: options.split(',').includes('rw'),
       seenBy,
     };
@@ -76,7 +76,7 @@ export async function findSwap(layers: readonly Layer[]): Promise<readonly DiskU
   const lines = (await readFile('/proc/swaps', 'utf8').catch(() => '')).split('\n').slice(1);
   const ids = await Promise.all(
     lines.map(async (line) => {
-      const path = unescape(line.split(/\s/, 1)[0] ?? '');
+      const path = unescapeField(line.split(/\s/, 1)[0] ?? '');
       return path === '' ? undefined : await stat(path, { bigint: true }).then(layerId, () => undefined);
     }),
   );
@@ -102,6 +102,6 @@ async function deviceId(path: string): Promise<string | undefined> {
 }
 
 /** These tables write space, tab, newline and backslash as three octal digits. */
-function unescape(field: string): string {
+export function unescapeField(field: string): string {
   return field.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCodePoint(Number.parseInt(octal, 8)));
 }

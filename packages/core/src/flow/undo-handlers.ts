@@ -7,6 +7,7 @@ import { scriptUndo } from '../scripts/undo-script.ts';
 import { createProviders } from '../snapshots/registry.ts';
 import { freezeUndo } from '../snapshots/freeze.ts';
 import { pauseUndo, undecidedPauseNotice } from '../snapshots/pause.ts';
+import { snapshotFilesUndo } from '../snapshots/snapshot-files.ts';
 import { snapshotUndo } from '../snapshots/undo-snapshot.ts';
 
 /**
@@ -19,6 +20,7 @@ export function undoHandlers(): readonly Remedy[] {
     freezeUndo,
     pauseUndo,
     hookUndo,
+    snapshotFilesUndo,
     snapshotUndo(createProviders()),
     scratchUndo,
     newDisksUndo,

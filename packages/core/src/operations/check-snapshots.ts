@@ -1,7 +1,9 @@
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { Instance } from '../instances/model.ts';
+import { BUILTIN_DEFINITIONS } from '../scripts/definition.ts';
+import { parseOsName } from '../scripts/os-name.ts';
 import type { ProviderAnswer } from '../snapshots/choose.ts';
-import { isSettled, providersOf } from '../snapshots/choose.ts';
+import { ask, pickAnswer, providersOf } from '../snapshots/choose.ts';
 import type { SnapshotProvider, SnapshotRequest } from '../snapshots/provider.ts';
 import { createProviders } from '../snapshots/registry.ts';
 import { selectDisks } from '../flow/select-disks.ts';
@@ -44,15 +46,16 @@ export async function checkSnapshots(request: CheckSnapshotsRequest): Promise<Sn
   const { instance } = await inspectDisks(request.instance, { purpose: 'export', disks: indices, signal });
   const { mode, config, size, guest } = choiceOptions(request);
   const providers = providersOf(mode, createProviders({ config, size, guest }));
+  const needsPath = !BUILTIN_DEFINITIONS.has(parseOsName(instance.os).name);
   const disks: DiskCheck[] = [];
   const chosen = new Map<SnapshotProvider, SnapshotRequest[]>();
   for (const index of indices) {
     const disk = instance.disks[index];
     if (disk === undefined) continue;
+    const request = { index, disk, instanceName: instance.name, needsPath };
     const answers: ProviderAnswer[] = [];
-    for (const provider of providers)
-      answers.push({ provider, support: await provider.supports({ index, disk, instanceName: instance.name }, signal) });
-    const settling = answers.find(isSettled) ?? answers.at(-1);
+    for (const provider of providers) answers.push({ provider, support: await ask(provider, request, signal) });
+    const settling = pickAnswer(answers, request);
     if (settling?.support.ok === true) chosen.set(settling.provider, [...(chosen.get(settling.provider) ?? []), { index, disk }]);
     disks.push(describeDisk({ index, disk }, settling, answers));
   }

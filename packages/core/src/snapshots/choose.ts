@@ -1,6 +1,7 @@
 import { GantryError } from '../report/errors.ts';
 import type { SnapshotProvider, SnapshotRequest, Support } from './provider.ts';
 import type { SnapshotMode } from './registry.ts';
+import { whyNoFiles } from './snapshot-files.ts';
 
 /** Disks, and the provider that takes their snapshots. */
 export interface SnapshotPlan {
@@ -41,23 +42,47 @@ export function providersOf(mode: SnapshotMode, providers: readonly SnapshotProv
   return mode === 'auto' ? providers : providers.filter(({ name }) => name === mode);
 }
 
-/** Whether the search ends with this provider: it supports the disk, or would if an obstacle were removed. */
-export function isSettled({ support }: ProviderAnswer): boolean {
-  return support.ok || support.isObstacle === true;
-}
-
-/** The first answer that ends the search, or else the last. */
+/** Asks the providers in their order, until one settles it. */
 async function askUntilSettled(
   providers: readonly SnapshotProvider[],
   request: SnapshotRequest,
   signal: AbortSignal,
 ): Promise<ProviderAnswer | undefined> {
-  let answer: ProviderAnswer | undefined;
+  const answers: ProviderAnswer[] = [];
   for (const provider of providers) {
-    answer = { provider, support: await provider.supports(request, signal) };
-    if (isSettled(answer)) break;
+    const answer = { provider, support: await ask(provider, request, signal) };
+    answers.push(answer);
+    if (isSettled(answer, request)) break;
   }
-  return answer;
+  return pickAnswer(answers, request);
+}
+
+/** What a provider says of a disk, and scripts of it: they get a file of what is read over NBD, where this machine can show one. */
+export async function ask(provider: SnapshotProvider, request: SnapshotRequest, signal: AbortSignal): Promise<Support> {
+  const support = await provider.supports(request, signal);
+  const reason = isFile(support, request) ? await whyNoFiles() : undefined;
+  return reason === undefined ? support : { ok: false, reason };
+}
+
+/**
+ * The first answer that settles it, or else the last. For scripts, a file of a snapshot that is read over NBD comes last, before the disk
+ * itself: they may expect a block device.
+ */
+export function pickAnswer(answers: readonly ProviderAnswer[], request: SnapshotRequest): ProviderAnswer | undefined {
+  const at = answers.findIndex((answer) => isSettled(answer, request));
+  const asked = at === -1 ? answers : answers.slice(0, at + 1);
+  const picked = asked.findLast(({ support }) => !isFile(support, request));
+  const file = asked.find(({ support }) => isFile(support, request));
+  return file !== undefined && (picked?.support.ok !== true || picked.provider.name === 'none') ? file : picked;
+}
+
+/** It supports the disk, or would if an obstacle were removed. */
+function isSettled({ support }: ProviderAnswer, request: SnapshotRequest): boolean {
+  return support.ok ? !isFile(support, request) : support.isObstacle === true;
+}
+
+function isFile(support: Support, { needsPath = false }: SnapshotRequest): boolean {
+  return support.ok && support.isOverNbd === true && needsPath;
 }
 
 async function assertTogether(provider: SnapshotProvider, requests: readonly SnapshotRequest[], signal: AbortSignal): Promise<void> {

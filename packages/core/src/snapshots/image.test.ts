@@ -47,6 +47,16 @@ test.each(['qcow2', 'vmdk', 'vhdx'])('an image in %s is exported as a guest sees
   expect(await readdir(file('state/runs'))).toEqual([]);
 });
 
+test('scripts read an image as a file, as a guest sees it', async () => {
+  await using scripted = await makeOperationBench({ scripts: { export: 'test ! -b "$EXPORT_DEVICE" && cat "$EXPORT_DEVICE"' } });
+  const instance = { ...scripted.instance, disks: [{ uri: `qcow2:${file('disk.qcow2')}`, access: 'rw' }] } as const;
+  const { reference, dumps } = await scripted.exportDisks({ instance, snapshot: 'auto' });
+  expect(dumps).toMatchObject([{ snapshot: 'image', plainBytes: 4 * MIB }]);
+  await scripted.importDisks(reference);
+  expect((await readFile(scripted.instance.disks[0]?.path ?? '')).equals(content)).toBe(true);
+  expect(await readdir(scripted.directory.file('state/runs'))).toEqual([]);
+});
+
 test('a path that leads to an image is exported as it is, with a warning', async () => {
   const { warnings, plainBytes } = await bench.exportDisks({
     instance: { ...bench.instance, disks: [{ path: file('disk.qcow2'), access: 'rw' }] },

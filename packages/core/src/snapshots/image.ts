@@ -73,18 +73,17 @@ export function createImageProvider(scratch: string = defaultScratch()): Snapsho
   };
 }
 
-async function supports({ disk, needsPath }: SnapshotRequest, scratch: string, signal: AbortSignal): Promise<Support> {
+async function supports({ disk }: SnapshotRequest, scratch: string, signal: AbortSignal): Promise<Support> {
   const image = parseImageUri(disk.uri);
   if (image === undefined) return no('its URI does not name an image: qcow2:, vmdk: or vhdx:, and an absolute path');
   if (disk.path !== undefined) return no('it has a path too, which is read as it is');
-  if (needsPath === true) return no('scripts need a path, and the image is read through QEMU');
   if (isSocketPathTooLong(socketIn(join(scratch, SAMPLE_NAME))))
     return { ok: false, reason: `the path of the scratch directory ${scratch} is too long for a socket in it`, isObstacle: true };
   try {
     const { users } = await findDiskWriters(image.path, signal);
     if (users.length > 0) return { ok: false, reason: `${image.path} is in use: ${describeUsers(users)}`, isObstacle: true };
     await readInfo(image, signal);
-    return { ok: true, what: `the ${image.format} image itself, as a guest sees it` };
+    return { ok: true, what: `the ${image.format} image itself, as a guest sees it`, isOverNbd: true };
   } catch (error) {
     signal.throwIfAborted();
     return { ok: false, reason: errorText(error), isObstacle: !(error instanceof ToolMissing) };

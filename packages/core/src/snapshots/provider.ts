@@ -29,7 +29,7 @@ export interface SnapshotRequest {
   readonly index: number;
   readonly disk: Disk;
   readonly instanceName?: string;
-  /** Whether the snapshot must have a path, because scripts read it. */
+  /** Whether scripts read the snapshot: they need a path, or know its URI. One that is read over NBD gets a file. */
   readonly needsPath?: boolean;
   /** Leave a mark, and say what has changed since an earlier one. Providers that cannot do not have {@link Snapshot.changes}. */
   readonly track?: { readonly since?: ChangeMark | undefined } | undefined;
@@ -72,8 +72,8 @@ export interface Snapshot {
   readonly assertIntact?: () => Promise<void>;
   /** Aborted with a GantryError when the snapshot is lost: what was read from it is not complete. */
   readonly lost?: AbortSignal;
-  /** Read in place of a path: by the built-in definition `raw` only, not by scripts. */
-  readonly nbd?: SnapshotOverNbd;
+  /** Read in place of a path, by the built-in definition `raw`; scripts get a file in its place (`snapshot-files.ts`). */
+  readonly nbd?: SnapshotOverNbd | undefined;
   /** Present if the request asked for it and the provider can. */
   readonly changes?: SnapshotChanges;
   /** Its size, where that can differ from the size of what is at the disk's path, or there is none: an image of another format, a URI. */
@@ -105,8 +105,8 @@ export interface SnapshotContext {
 
 /** Whether a provider supports a disk. */
 export type Support =
-  /** `what` would be made, in words: `a classic snapshot of vg/web1 with 2.00 GiB`. */
-  | { readonly ok: true; readonly what: string }
+  /** `what` would be made, in words: `a classic snapshot of vg/web1 with 2.00 GiB`. `isOverNbd`: it has no path of its own. */
+  | { readonly ok: true; readonly what: string; readonly isOverNbd?: boolean }
   /**
    * Why not: one clause. `isObstacle`: the disk is in use, and this provider would support it if the reason were removed. `auto` then
    * fails instead of reading a disk that changes.

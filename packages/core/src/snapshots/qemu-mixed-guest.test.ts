@@ -1,7 +1,5 @@
-import { createHash } from 'node:crypto';
 import { readFile, watch } from 'node:fs/promises';
 
-import { connectNbd } from '@gantry/nbd';
 import type { DiskStyle, TemporaryDirectory, WritingGuest } from '@gantry/testkit';
 import {
   allWrittenUpTo,
@@ -14,6 +12,7 @@ import {
 } from '@gantry/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
+import { contents, expectSameAfterChanges, marksOf, reasons } from '../../test/snapshots/changes-bench.ts';
 import { isFrozen, startFakeAgent } from '../../test/snapshots/fake-agent.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { sampleInstance } from '../../test/sample-instance.ts';
@@ -100,46 +99,6 @@ async function openBench(): Promise<Bench> {
       }),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
-}
-
-function marksOf(set: SnapshotSet): readonly ChangeMark[] {
-  return set.snapshots.flatMap(({ changes }) => changes?.mark ?? []);
-}
-
-/** Why everything must be read, of each disk for which that is so. */
-function reasons(set: SnapshotSet): readonly string[] {
-  return set.snapshots.flatMap(({ changes }) => (changes?.since.known === false ? changes.since.reason : []));
-}
-
-/** Reads into `content` what a snapshot says has changed. @returns how much that was, bytes */
-async function applyChanges(set: SnapshotSet, index: number, content: Buffer): Promise<number> {
-  const { changes, nbd } = set.snapshots[index] ?? {};
-  if (changes?.since.known !== true || nbd === undefined) throw new Error(`nothing is known of disk ${index}: ${reasons(set).join(', ')}`);
-  await using client = await connectNbd({ address: { path: nbd.socket }, exportName: nbd.exportName, timeoutMs: 60_000 });
-  let bytes = 0;
-  for await (const { offset, length } of changes.since.ranges(signal)) {
-    await client.read(offset, content.subarray(offset, offset + length));
-    bytes += length;
-  }
-  return bytes;
-}
-
-async function contents(set: SnapshotSet): Promise<readonly Buffer[]> {
-  return await Promise.all(set.snapshots.map((_, index) => contentOf(set, index)));
-}
-
-function digest(content: Buffer): string {
-  return createHash('sha256').update(content).digest('hex');
-}
-
-/** Applies the changes to the copies, and compares them with all that the snapshots have. @returns the most that was read of a disk, bytes */
-async function expectSameAfterChanges(set: SnapshotSet, copies: readonly Buffer[]): Promise<number> {
-  const read: number[] = [];
-  for (const [index, copy] of copies.entries()) {
-    read.push(await applyChanges(set, index, copy));
-    expect(digest(copy), `disk ${index}`).toBe(digest(await contentOf(set, index)));
-  }
-  return Math.max(...read);
 }
 
 async function withQmp<T>(work: (client: QmpClient) => Promise<T>): Promise<T> {

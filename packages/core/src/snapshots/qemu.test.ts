@@ -1,20 +1,33 @@
 import { once } from 'node:events';
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import type { TemporaryDirectory, WritingGuest } from '@gantry/testkit';
-import { makeSparseFile, makeTemporaryDirectory, mountNewTmpfs, startGuest, startWritingGuest, writtenUpTo } from '@gantry/testkit';
+import {
+  makeSparseFile,
+  makeTemporaryDirectory,
+  mountNewTmpfs,
+  startGuest,
+  startWritingGuest,
+  writeOsDefinitions,
+  writtenUpTo,
+} from '@gantry/testkit';
 import { MemoryStore } from '@gantry/transport/testing';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { sampleInstance } from '../../test/sample-instance.ts';
+import { holdSnapshots } from '../../test/snapshots/holder.ts';
+import { expectSameAfterChanges } from '../../test/snapshots/changes-bench.ts';
 import { expectUntouched as expectLeftAlone, qemuConfig, requestsOf } from '../../test/snapshots/qemu-bench.ts';
 import type { Taking } from '../../test/snapshots/snapshot-bench.ts';
 import { contentOf, DISK_BYTES, MiB, takeInRun } from '../../test/snapshots/snapshot-bench.ts';
+import { undoHandlers } from '../flow/undo-handlers.ts';
 import { exportInstance } from '../operations/export.ts';
+import { recoverDeadRuns } from '../runs/recover.ts';
+import { openStateDirectory } from '../runs/state-directory.ts';
 import type { SnapshotContext, SnapshotRecord, SnapshotRequest } from './provider.ts';
 import { createQemuProvider } from './qemu.ts';
 import { QemuProcesses } from './qemu/find-monitor.ts';
@@ -52,9 +65,9 @@ function take(taking: Omit<Taking, 'mode' | 'warnings' | 'requests'> & Partial<P
   return takeInRun({ mode: 'qemu', requests: requests(), ...taking, warnings });
 }
 
-async function ask(command: string): Promise<unknown> {
+async function ask(command: string, parameters?: Readonly<Record<string, unknown>>): Promise<unknown> {
   await using client = await QmpClient.connect(scratch.file('qmp'), { timeoutMs: 60_000, signal });
-  return await client.execute(command);
+  return await client.execute(command, parameters);
 }
 
 function contextOf(runId: string, records: SnapshotRecord[], notes: string[] = []): SnapshotContext {
@@ -109,13 +122,15 @@ describe('a guest that writes numbered blocks to two disks', () => {
     await expectUntouched(directory.path);
   });
 
-  test('is exported by the definition raw, and the export has that moment', async () => {
+  test.each(['raw', 'cat'])('is exported by the definition %s, and the export has that moment', async (os) => {
     await using own = await makeTemporaryDirectory();
     await using directory = await makeTemporaryDirectory();
     const store = new MemoryStore();
+    await writeOsDefinitions(own.file('os'), ['cat']);
     const disksOf = disks().map((path) => ({ path, access: 'rw' as const }));
     const result = await exportInstance({
-      instance: sampleInstance({ name: 'web1.example.com', os: 'raw', disks: disksOf }),
+      instance: sampleInstance({ name: 'web1.example.com', os, disks: disksOf }),
+      osSearchPath: [own.file('os')],
       store,
       snapshot: 'qemu',
       guest: { kind: 'qmp', socket: scratch.file('qmp') },
@@ -198,7 +213,25 @@ describe('a guest that writes numbered blocks to two disks', () => {
     expect(await provider.supports(request, signal)).toMatchObject({ ok: true });
   });
 
-  test('is supported by a socket from the configuration too, and not for scripts', async () => {
+  test('leaves files for scripts when the run is killed; the next one removes them and what they show', async () => {
+    await using own = await makeTemporaryDirectory();
+    await using directory = await makeTemporaryDirectory();
+    const config = { qemu: { scratch: directory.path, reserve: 1 } };
+    const env = { GANTRY_TEST_NEEDS_PATH: '1' };
+    const holder = holdSnapshots({ state: own.path, mode: 'qemu', config, disks: disks(), env });
+    const files: readonly string[] = JSON.parse(await holder.said);
+    await holder.kill();
+    expect(writtenUpTo(await readFile(files[0] ?? ''))).toBeGreaterThan(0);
+    const report = await recoverDeadRuns({ stateDirectory: await openStateDirectory(own.path), undos: undoHandlers(), signal });
+    expect(report.leftovers.map(({ outcome, message }) => ({ outcome, message }))).toEqual([
+      { outcome: 'cleared', message: expect.stringContaining('files for scripts of the snapshot of disk 0, 1 in') },
+      { outcome: 'cleared', message: expect.stringContaining('snapshot of disk 0, 1 in the QEMU') },
+    ]);
+    await expect(stat(dirname(files[0] ?? ''))).rejects.toThrow('ENOENT');
+    await expectUntouched(directory.path);
+  });
+
+  test('is supported by a socket from the configuration too', async () => {
     await using directory = await makeTemporaryDirectory();
     const [request] = requests();
     if (request === undefined) throw new Error('no disk');
@@ -207,10 +240,6 @@ describe('a guest that writes numbered blocks to two disks', () => {
     expect(await configured.supports({ ...request, instanceName: 'x' }, signal)).toEqual({
       ok: false,
       reason: expect.stringContaining('ENOENT'),
-    });
-    expect(await configured.supports({ ...request, needsPath: true }, signal)).toEqual({
-      ok: false,
-      reason: expect.stringContaining('scripts cannot'),
     });
     expect(await createQemuProvider().supports(request, signal)).toMatchObject({ ok: false });
   });
@@ -309,6 +338,43 @@ describe('a guest that writes numbered blocks to two disks', () => {
     };
     await createQemuProvider().drop(toRecord({ ...data, qmp: scratch.file('qmp'), timeoutMs: 60_000 }), signal);
     await expectUntouched(directory.path);
+  });
+});
+
+test('an image in qcow2 is exported as what the guest sees, if the instance says that it is one', async () => {
+  await using own = await makeTemporaryDirectory();
+  await using directory = await makeTemporaryDirectory();
+  const image = own.file('c.qcow2');
+  await execa('qemu-img', ['create', '-q', '-f', 'qcow2', image, String(DISK_BYTES)]);
+  await execa('qemu-io', ['-f', 'qcow2', '-c', 'write -P 1 0 1M', image]);
+  await ask('blockdev-add', { driver: 'qcow2', 'node-name': 'image', file: { driver: 'file', filename: image } });
+  await ask('device_add', { driver: 'virtio-blk-pci', id: 'plugged', drive: 'image' });
+  const config = qemuConfig(directory.path);
+  const notes: string[] = [];
+  const request = { index: 0, disk: { uri: `qcow2:${image}`, access: 'rw' }, instanceName: 'web1', track: {} } as const;
+  const set = await take({ config, state: own.file('state'), requests: [request], notes });
+  expect(notes).toContain('disk 0 is a qcow2 image: its export is a plain image of what the guest sees');
+  expect(set.snapshots[0]?.bytes).toBe(DISK_BYTES);
+  // As the guest would: through its device.
+  const write = `qemu-io -d /machine/peripheral/plugged/virtio-backend "write -P 2 0 2M"`;
+  await ask('human-monitor-command', { 'command-line': write });
+  const expected = Buffer.alloc(DISK_BYTES).fill(1, 0, MiB);
+  expect((await contentOf(set, 0)).equals(expected)).toBe(true);
+  await set.settleMarks(() => 'latest');
+  await set[Symbol.asyncDispose]();
+  const since = set.snapshots[0]?.changes?.mark;
+  {
+    await using next = await take({ config, state: own.file('state'), requests: [{ ...request, track: { since } }] });
+    expect(await expectSameAfterChanges(next, [expected])).toBe(2 * MiB);
+  }
+  const provider = createQemuProvider({ config });
+  expect(await provider.supports({ ...request, disk: { path: image, access: 'rw' } }, signal)).toEqual({
+    ok: false,
+    reason: expect.stringContaining(`QEMU reads it as qcow2: with uri: qcow2:${image} in place of its path,`),
+  });
+  expect(await provider.supports({ ...request, disk: { uri: `vmdk:${image}`, access: 'rw' } }, signal)).toEqual({
+    ok: false,
+    reason: 'QEMU reads it as qcow2, and not as vmdk',
   });
 });
 

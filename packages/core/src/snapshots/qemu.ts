@@ -7,6 +7,7 @@ import { asFirstError } from '../report/first-error.ts';
 import { errorText } from '../report/error-text.ts';
 import { readDirtyRanges } from '../disks/read-nbd.ts';
 import { FillWatch } from './fill-watch.ts';
+import { noteFormat } from './image-format.ts';
 import type { MarksKept } from './mark-fate.ts';
 import { FreezeFailure, freezeGuest } from './qemu/agent-freeze.ts';
 import type { PlannedMark } from './qemu/change-marks.ts';
@@ -57,7 +58,7 @@ export function createQemuProvider(options: ProviderOptions = {}): SnapshotProvi
       const found = await findTarget(settings, processes, request, signal);
       return 'reason' in found
         ? { ok: false, reason: found.reason }
-        : { ok: true, what: `a snapshot of ${found.disk.node} in the QEMU at ${found.qmp}` };
+        : { ok: true, what: `a snapshot of ${found.disk.node} in the QEMU at ${found.qmp}`, isOverNbd: true };
     },
     async prepare(requests, context) {
       if (settings === undefined) throw failed('SNAPSHOT_FAILED', requests, NOT_ASKED);
@@ -159,6 +160,7 @@ class Group {
     if (this.#freeAtFirst < MIN_RESERVES * reserveBytes)
       throw failed('SNAPSHOT_FULL', this.#requests(), describeLack(scratch, this.#freeAtFirst, reserveBytes));
     if (isDefaultScratch) await makeDefaultScratch(scratch);
+    for (const { request, disk } of this.#targets) noteFormat(request.index, disk.format, this.#context);
     this.#marks = await this.#planMarks(client);
     await this.#remember({ marks: this.#marks.map(({ index, node, next, since }) => ({ index, node, next, since })) });
     await makeScratch(this.#data.directory, this.#files, this.#targets[0]?.pid);
@@ -209,13 +211,14 @@ class Group {
   }
 
   snapshots(watches: readonly FillWatch[]): readonly Snapshot[] {
-    return this.#targets.map(({ request: { index } }, at) => {
+    return this.#targets.map(({ request: { index }, disk: { format, size } }, at) => {
       const watch = watches[at];
       const nbd = { socket: socketOf(this.#data), exportName: namesOf(this.prefix, index).access };
       return {
         index,
         kind: 'qemu',
         nbd,
+        ...(format === 'raw' ? {} : { bytes: size }),
         ...(watch === undefined ? {} : { lost: watch.lost, assertIntact: () => watch.assertIntact() }),
         ...this.#changesOf(index, nbd),
       };

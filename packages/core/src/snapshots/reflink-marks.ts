@@ -3,6 +3,7 @@ import { constants, lstat, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 
 import { errorText } from '../report/error-text.ts';
+import { askedMark } from './asked-mark.ts';
 import type { ChangeMark, Snapshot, SnapshotRequest } from './provider.ts';
 import { differentRanges } from './reflink-changes.ts';
 
@@ -19,11 +20,12 @@ export type EarlierClone = { readonly path: string; readonly file: FileHandle } 
 /** Finds the clone of a mark. Undefined if the request does not want a mark. */
 export async function findEarlier({ track }: SnapshotRequest, disk: FileHandle): Promise<EarlierClone | undefined> {
   if (track === undefined) return undefined;
-  if (track.since === undefined) return { whyAll: 'there is no earlier mark' };
-  const { provider, name } = track.since;
-  if (provider !== 'reflink') return { whyAll: `the mark was left by the provider ${provider}` };
-  const path = pathOf(name);
-  if (path === undefined) return { whyAll: `"${name}" is not a mark of Gantry` };
+  const asked = askedMark(track, 'reflink', ({ name }) => {
+    const path = pathOf(name);
+    return path === undefined ? undefined : { name, path };
+  });
+  if ('whyAll' in asked) return asked;
+  const { name, path } = asked.since;
   let file: FileHandle | undefined;
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);

@@ -10,6 +10,7 @@ import type { SnapshotMode } from './registry.ts';
 import { createProviders } from './registry.ts';
 import type { SnapshotConfig } from './snapshot-config.ts';
 import type { SnapshotSize } from './snapshot-size.ts';
+import { giveFiles, snapshotFilesUndo } from './snapshot-files.ts';
 import { snapshotUndo } from './undo-snapshot.ts';
 
 export interface SnapshotSetOptions {
@@ -55,7 +56,7 @@ export async function takeSnapshotSet(options: SnapshotSetOptions): Promise<Snap
   const providers = options.providers ?? createProviders({ config, size, guest });
   const plans = await chooseProviders(mode, requests, providers, signal);
   for (const plan of plans) options.stage?.(describePlan(plan));
-  const held = new HeldRecords(run, { instance: instanceName }, [freezeUndo, snapshotUndo(providers)], warn);
+  const held = new HeldRecords(run, { instance: instanceName }, [freezeUndo, snapshotUndo(providers), snapshotFilesUndo], warn);
   const remember = (record: SnapshotRecord): Promise<void> =>
     held.remember(`${record.provider} ${record.index}`, { kind: 'snapshot', record }, record.index);
   const context: SnapshotContext = {
@@ -77,8 +78,11 @@ export async function takeSnapshotSet(options: SnapshotSetOptions): Promise<Snap
     }
     const snapshots: Snapshot[] = [];
     for (const each of prepared) snapshots.push(...(await each.open()));
+    const forScripts = new Set(requests.flatMap(({ index, needsPath }) => (needsPath === true ? index : [])));
+    const isForScripts = ({ index, nbd }: Snapshot): boolean => nbd !== undefined && forScripts.has(index);
+    const files = await giveFiles(snapshots.filter(isForScripts), { held, runId: run.id, signal });
     return {
-      snapshots: inOrder(requests, snapshots),
+      snapshots: inOrder(requests, [...files, ...snapshots.filter((snapshot) => !isForScripts(snapshot))]),
       async settleMarks(keptBy) {
         for (const [at, { provider }] of plans.entries()) await prepared[at]?.settleMarks?.(keptBy(provider.name));
       },

@@ -1,7 +1,7 @@
 /*
  * A process for tests of recovery: takes snapshots, says where they are (JSON) and keeps them until it is killed, or its stdin ends. Arguments: state
  * directory, mode, configuration (JSON, or empty), paths or URIs of disks. GANTRY_TEST_SINCE has the marks to go on from (JSON),
- * GANTRY_TEST_GUEST where their guest is controlled (JSON). What it says before they are taken comes from the commands.
+ * GANTRY_TEST_GUEST where their guest is controlled (JSON), GANTRY_TEST_NEEDS_PATH is set if scripts would read them. What it says before they are taken comes from the commands.
  */
 import type { GuestControl } from '../../src/instances/inventory.ts';
 import type { ChangeMark } from '../../src/snapshots/provider.ts';
@@ -25,6 +25,7 @@ const set = await takeSnapshotSet({
     index,
     disk: place.startsWith('/') ? { path: place, access: 'rw' } : { uri: place, access: 'rw' },
     instanceName: 'web1',
+    needsPath: process.env['GANTRY_TEST_NEEDS_PATH'] !== undefined,
     track: since === undefined ? undefined : { since: since[index] },
   })),
   run,

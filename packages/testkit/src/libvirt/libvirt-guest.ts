@@ -12,6 +12,10 @@ export interface LibvirtDisk {
   readonly file: string;
   /** `raw` where absent. */
   readonly format?: 'raw' | 'qcow2' | undefined;
+  /** More attributes of its driver, such as `error_policy='report'`. */
+  readonly driver?: string;
+  /** XML of further elements, such as `<transient/>`. */
+  readonly elements?: string;
 }
 
 export interface LibvirtGuestOptions {
@@ -146,10 +150,13 @@ function logXml(directory: string): string {
   return `<log file='${escapeXml(directory)}/console.log' append='off'/>`;
 }
 
-function diskXml({ file, format = 'raw', serial }: LibvirtDisk & { readonly serial?: string }, index: number): string {
-  return `<disk type='file' device='disk'><driver name='qemu' type='${format}' cache='none' discard='unmap'/>
+function diskXml(
+  { file, format = 'raw', driver = '', elements = '', serial }: LibvirtDisk & { readonly serial?: string },
+  index: number,
+): string {
+  return `<disk type='file' device='disk'><driver name='qemu' type='${format}' cache='none' discard='unmap' ${driver}/>
       <source file='${escapeXml(file)}'/><target dev='vd${String.fromCodePoint(0x61 + index)}' bus='virtio'/>
-      ${serial === undefined ? '' : `<serial>${serial}</serial>`}</disk>`;
+      ${serial === undefined ? '' : `<serial>${serial}</serial>`}${elements}</disk>`;
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', "'": '&apos;', '"': '&quot;' };

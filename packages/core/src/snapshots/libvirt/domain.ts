@@ -7,6 +7,8 @@ import type { Virsh, VirshCall } from './virsh.ts';
 export interface DomainDisk {
   /** Such as `vda`. */
   readonly target: string;
+  /** Libvirt's name of the device, in a guest that runs. */
+  readonly alias: string | undefined;
   /** `disk`, `cdrom`, `floppy` or `lun`. */
   readonly device: string;
   /** Of its source: `file`, `block`, `network`, `volume`, … */
@@ -75,6 +77,11 @@ export async function lookAtDomain(virsh: Virsh, uuid: string, call: VirshCall):
   return { ...state, ...(await readDomain(xml, blockSizes(stats))), job };
 }
 
+/** The disks of a domain that need not run, without their sizes. @throws Error where there is no such domain */
+export async function domainDisks(virsh: Virsh, uuid: string, call: VirshCall): Promise<readonly DomainDisk[]> {
+  return (await readDomain(await virsh.run(['dumpxml', uuid], call), new Map())).disks;
+}
+
 type BlockSizes = ReadonlyMap<string, Pick<DomainDisk, 'capacity' | 'physical'>>;
 
 /** By target. `virsh domstats` says `block.0.name=vda` and so on. */
@@ -105,6 +112,7 @@ function readDisk(disk: Element, sizes: BlockSizes): DomainDisk {
   const target = childOf(disk, 'target')?.getAttribute('dev') ?? '';
   return {
     target,
+    alias: childOf(disk, 'alias')?.getAttribute('name') ?? undefined,
     device: disk.getAttribute('device') ?? 'disk',
     type: disk.getAttribute('type') ?? '',
     path: source?.getAttribute('file') ?? source?.getAttribute('dev') ?? undefined,

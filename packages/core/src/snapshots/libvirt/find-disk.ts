@@ -27,10 +27,9 @@ const MIB = 1024 * 1024;
 const SOURCES = new Set(['file', 'block', 'network', 'volume']);
 
 /** Whether a request can be answered at all, without a look at libvirt. */
-export function whyNotAsked(guest: GuestControl | undefined, { index, needsPath = false }: SnapshotRequest): Unsupported | undefined {
+export function whyNotAsked(guest: GuestControl | undefined, { index }: SnapshotRequest): Unsupported | undefined {
   if (guest?.kind !== 'libvirt') return { reason: 'the source of the instance does not say that libvirt has its guest' };
   if (isRemote(guest.uri)) return { reason: `the libvirt of its guest is on another host (${guest.uri}): run Gantry there` };
-  if (needsPath) return { reason: 'the snapshot is read over NBD, which the built-in definition raw can do, but scripts cannot' };
   if (guest.targets[index] === undefined) return { reason: 'the source of the instance does not say which disk of the guest it is' };
   return undefined;
 }

@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { processGroupSchema } from '../../system/run-command.ts';
 import type { ProcessGroup } from '../../system/process-group.ts';
 import type { SnapshotRecord } from '../provider.ts';
+import type { MarksRecord } from './change-marks.ts';
+import { marksRecordSchema } from './change-marks.ts';
 
 /** What an export makes in a libvirt, as the journal has it: written before the first part of it is made. */
 export interface LibvirtRecordData {
@@ -18,6 +20,8 @@ export interface LibvirtRecordData {
   readonly socket: string;
   /** Present while file systems of the guest may be frozen by us. */
   readonly freeze?: FreezeRecord | undefined;
+  /** Present if the backup leaves marks. */
+  readonly marks?: MarksRecord | undefined;
   /** For each answer of libvirt, seconds. */
   readonly timeoutS: number;
 }
@@ -36,6 +40,7 @@ const dataSchema: z.ZodType<LibvirtRecordData> = z.object({
   directory: z.string().regex(/^\/(.*\/)?gantry-[0-9a-f]{12}$/s),
   socket: z.string().regex(/^\/(.*\/)?gantry-[0-9a-f]{12}\.sock$/s),
   freeze: z.object({ guard: processGroupSchema.optional(), freezing: processGroupSchema.optional() }).optional(),
+  marks: marksRecordSchema.optional(),
   timeoutS: z.number(),
 });
 

@@ -1,5 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { readdir, watch, writeFile } from 'node:fs/promises';
+import { readdir, readFile, watch, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Libvirtd, LibvirtGuest, TemporaryDirectory } from '@gantry/testkit';
@@ -10,13 +11,16 @@ import {
   mountNewTmpfs,
   PATIENTLY,
   startLibvirtd,
+  writeOsDefinitions,
   writtenUpTo,
 } from '@gantry/testkit';
 import { MemoryStore } from '@gantry/transport/testing';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
+import { makeOperationBench } from '../../../test/operation-bench.ts';
 import { sampleInstance } from '../../../test/sample-instance.ts';
+import { contents, expectSameAfterChanges, marksOf, reasons } from '../../../test/snapshots/changes-bench.ts';
 import type { Holder } from '../../../test/snapshots/holder.ts';
 import { holdSnapshots } from '../../../test/snapshots/holder.ts';
 import type { Taking } from '../../../test/snapshots/snapshot-bench.ts';
@@ -30,7 +34,7 @@ import { recoverDeadRuns } from '../../runs/recover.ts';
 import { openStateDirectory } from '../../runs/state-directory.ts';
 import { pause } from '../../system/pause.ts';
 import { runningMembers } from '../../system/process-group.ts';
-import type { SnapshotRequest } from '../provider.ts';
+import type { ChangeMark, SnapshotRequest } from '../provider.ts';
 import type { SnapshotConfig } from '../snapshot-config.ts';
 import { parseSnapshotConfig } from '../snapshot-config.ts';
 import type { SnapshotSet } from '../snapshot-set.ts';
@@ -107,8 +111,8 @@ function described(): readonly [Disk, Disk] {
   ];
 }
 
-function requests(): readonly SnapshotRequest[] {
-  return described().map((disk, index) => ({ index, disk, instanceName: 'web1' }));
+function requests(track: (index: number) => SnapshotRequest['track'] = () => undefined): readonly SnapshotRequest[] {
+  return described().map((disk, index) => ({ index, disk, instanceName: 'web1', track: track(index) }));
 }
 
 const warnings: string[] = [];
@@ -117,13 +121,17 @@ function take(taking: Omit<Taking, 'mode' | 'guest' | 'warnings' | 'requests'> &
   return takeInRun({ mode: 'libvirt', guest: control(), requests: requests(), ...taking, warnings });
 }
 
+interface HoldOptions {
+  readonly through?: readonly string[];
+  readonly uri?: string;
+  /** The mark of each disk, to say what has changed since then. */
+  readonly since?: readonly ChangeMark[];
+}
+
 /** A process of its own that takes snapshots and keeps them. */
-function hold(
-  state: string,
-  libvirt: SnapshotConfig['libvirt'],
-  { through, uri = libvirtd.uri }: { readonly through?: readonly string[]; readonly uri?: string } = {},
-): Holder {
-  const env = { GANTRY_TEST_GUEST: JSON.stringify({ ...control(), uri }) };
+function hold(state: string, libvirt: SnapshotConfig['libvirt'], { through, uri = libvirtd.uri, since }: HoldOptions = {}): Holder {
+  const marks = since === undefined ? {} : { GANTRY_TEST_SINCE: JSON.stringify(since) };
+  const env = { GANTRY_TEST_GUEST: JSON.stringify({ ...control(), uri }), ...marks };
   return holdSnapshots({ state, mode: 'libvirt', config: { libvirt }, disks: disks(), env, ...(through === undefined ? {} : { through }) });
 }
 
@@ -173,15 +181,21 @@ describe('a guest that writes numbered blocks to a raw disk and to one in qcow2'
     await expectUntouched(scratch.path);
   });
 
-  test('is exported by the definition raw as `auto` chooses, and the export has that moment', async () => {
+  test.each([
+    ['raw', 'auto'],
+    ['cat', 'libvirt'],
+  ] as const)('is exported by the definition %s with --snapshot %s, and the export has that moment', async (os, snapshot) => {
     await using own = await makeTemporaryDirectory();
+    await writeOsDefinitions(own.file('os'), ['cat']);
     const store = new MemoryStore();
     const result = await exportInstance({
       instance: sampleInstance({
         name: 'web1.example.com',
-        os: 'raw',
+        os,
         disks: described(),
       }),
+      osSearchPath: [own.file('os')],
+      snapshot,
       store,
       snapshotConfig: config(scratch.path),
       guest: control(),
@@ -444,23 +458,269 @@ describe('its agent', () => {
   });
 });
 
-test(
-  `a run that is killed at any moment leaves what the next one clears, and the guest goes on (${KILLS} times)`,
-  { timeout: 600_000 + KILLS * 30_000 },
-  async () => {
-    for (let round = 0; round < KILLS; round += 1) {
-      await using state = await makeTemporaryDirectory();
-      const started = untilSomethingIn(scratch.path);
-      const holder = hold(state.path, config(scratch.path, { freeze: 'require', frozen: 60 }).libvirt);
-      await Promise.race([started, holder.said]);
-      // All steps take some hundred ms; afterwards it waits.
-      await pause(Math.random() * 2000);
-      await holder.kill();
-      expect(await recover(state.path)).toEqual(['cleared']);
-      await expectUntouched(scratch.path);
+describe('what changed since a mark', () => {
+  /** Snapshots of both disks that leave marks. */
+  const takeTracked = async (state: string, since?: readonly ChangeMark[], notes: string[] = []): Promise<SnapshotSet> =>
+    await take({ config: config(scratch.path), state, notes, requests: requests((index) => ({ since: since?.[index] })) });
+
+  /** Contents of both disks, and the marks to go on from. */
+  async function first(state: string): Promise<{ readonly copies: readonly Buffer[]; readonly marks: readonly ChangeMark[] }> {
+    await using set = await takeTracked(state);
+    expect(reasons(set)).toEqual(['there is no earlier mark', 'there is no earlier mark']);
+    await set.settleMarks(() => 'latest');
+    return { copies: await contents(set), marks: marksOf(set) };
+  }
+
+  /** What marks are called, of the disk with a bitmap in memory and of that with a checkpoint. */
+  const names = (marks: readonly ChangeMark[]): readonly string[] => marks.map(({ name }) => name.split(' ')[0] ?? '');
+
+  const checkpoints = async (): Promise<readonly string[]> =>
+    (await libvirtd.virsh('checkpoint-list', guest.uuid, '--name')).split('\n').filter((line) => line !== '');
+
+  /** Also those of checkpoints. */
+  async function bitmaps(): Promise<readonly string[]> {
+    const nodes = await libvirtd.virsh('qemu-monitor-command', guest.uuid, '{"execute": "query-named-block-nodes"}');
+    return [...new Set([...nodes.matchAll(/"name": ?"(gantry-[^"]*)"/g)].map(([, name = '']) => name))];
+  }
+
+  async function forget(marks: readonly ChangeMark[]): Promise<void> {
+    for (const mark of marks) await createLibvirtProvider().forgetMark?.(mark, signal);
+  }
+
+  test('is all that must be read: by a bitmap in memory, or a checkpoint where the image can keep it', async () => {
+    await using own = await makeTemporaryDirectory();
+    const { copies, marks: before } = await first(own.path);
+    let marks = before;
+    for (let round = 0; round < 2; round += 1) {
+      await writes(6);
+      await using next = await takeTracked(own.path, marks);
+      // What it writes from here on belongs to the next round.
+      await writes(6);
+      expect(reasons(next)).toEqual([]);
+      const bytes = await expectSameAfterChanges(next, copies);
+      expect(bytes).toBeGreaterThan(0);
+      expect(bytes).toBeLessThan(DISK_BYTES / 2);
+      marks = marksOf(next);
+      await next.settleMarks(() => 'latest');
     }
-  },
-);
+    expect(marks.map(({ name }) => name.split(' ')[1])).toEqual(['bitmap', 'checkpoint']);
+    expect(await checkpoints()).toEqual(names(marks).slice(1));
+    expect((await bitmaps()).toSorted()).toEqual(names(marks).toSorted());
+    for (let round = 0; round < 2; round += 1) await forget(marks);
+    expect([await checkpoints(), await bitmaps()]).toEqual([[], []]);
+    await expectUntouched(scratch.path);
+  });
+
+  test('is still known of the earlier mark where the later snapshot was not committed', async () => {
+    await using own = await makeTemporaryDirectory();
+    const { copies, marks } = await first(own.path);
+    {
+      await writes(6);
+      await using failed = await takeTracked(own.path, marks);
+      expect(reasons(failed)).toEqual([]);
+      await writes(6);
+    }
+    expect((await bitmaps()).toSorted()).toEqual(names(marks).toSorted());
+    await writes(6);
+    {
+      await using next = await takeTracked(own.path, marks);
+      await expectSameAfterChanges(next, copies);
+    }
+    await forget(marks);
+    expect([await checkpoints(), await bitmaps()]).toEqual([[], []]);
+  });
+
+  test('is not known, and everything is read, where the marks are gone or not ours; checkpoints of others stay', async () => {
+    await using own = await makeTemporaryDirectory();
+    await libvirtd.virsh(
+      'checkpoint-create-as',
+      guest.uuid,
+      'theirs',
+      '--diskspec',
+      'vda,checkpoint=no',
+      '--diskspec',
+      'vdc,checkpoint=no',
+    );
+    const { marks } = await first(own.path);
+    await forget(marks);
+    {
+      await using set = await takeTracked(own.path, marks);
+      expect(reasons(set)).toEqual([
+        expect.stringContaining('the mark is gone: the guest was started again'),
+        'the mark is gone: it was removed',
+      ]);
+    }
+    {
+      await using set = await takeTracked(own.path, [
+        { provider: 'libvirt', name: 'theirs' },
+        { provider: 'qemu', name: 'theirs' },
+      ]);
+      expect(reasons(set)).toEqual(['"theirs" is not a mark of Gantry', 'the mark was left by the provider qemu']);
+    }
+    expect(await checkpoints()).toEqual(['theirs']);
+    await libvirtd.virsh('checkpoint-delete', guest.uuid, 'theirs');
+    expect(await bitmaps()).toEqual([]);
+  });
+
+  test('decides what incremental exports read', async () => {
+    await using bench = await makeOperationBench({});
+    const instanceOf = (disks: readonly Disk[]) => sampleInstance({ name: 'web1.example.com', os: 'raw', disks });
+    const request = {
+      instance: instanceOf(described()),
+      snapshot: 'libvirt',
+      snapshotConfig: config(scratch.path),
+      guest: control(),
+    } as const;
+    const said: string[] = [];
+    for (let round = 0; round < 2; round += 1) {
+      await writes(6);
+      const written = await guest.written();
+      const { reference, warnings: complaints } = await bench.exportDisks({
+        ...request,
+        incremental: true,
+        trackChanges: true,
+        onEvent: (event) => event.type === 'stage' && event.message.startsWith('disk ') && said.push(event.message),
+      });
+      expect(complaints).toEqual([]);
+      const copies = [0, 1].map((index) => bench.directory.file(`copy${index}`));
+      for (const copy of copies) await writeFile(copy, Buffer.alloc(DISK_BYTES));
+      await bench.importDisks(reference, { instance: instanceOf(copies.map((path) => ({ path, access: 'rw' }))) });
+      const [a = -1, b = -1] = await Promise.all(copies.map(async (copy) => writtenUpTo(await readFile(copy))));
+      expectOneMoment(a, b);
+      expect(b).toBeGreaterThanOrEqual(written - 1);
+    }
+    const known = /^disk \d: [1-9]\d* of \d+ bytes may have changed since web1\S+; \d+ of the other frames/;
+    expect(said.filter((each) => known.test(each))).toHaveLength(2);
+    await bench.exportDisks(request);
+    expect([await checkpoints(), await bitmaps()]).toEqual([[], []]);
+    await expectUntouched(scratch.path);
+  });
+
+  test('is not known of an image that cannot keep it, and after a guest was killed; what that leaves is removed', async () => {
+    await using own = await makeTemporaryDirectory();
+    const images = [own.file('v2.qcow2'), own.file('v3.qcow2')] as const;
+    for (const [at, image] of images.entries())
+      await execa('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', at === 0 ? 'compat=0.10' : 'compat=1.1', image, String(DISK_BYTES)]);
+    const still = await defineLibvirtGuest(libvirtd, {
+      name: 'still',
+      disks: images.map((file) => ({ file, format: 'qcow2' })),
+      does: 'answers',
+    });
+    const start = async (): Promise<void> => {
+      await libvirtd.virsh('start', still.uuid, '--paused');
+    };
+    const notes: string[] = [];
+    const takeOf = async (index: number, since?: ChangeMark): Promise<SnapshotSet> =>
+      await takeInRun({
+        mode: 'libvirt',
+        config: config(scratch.path),
+        guest: { ...control(), uuid: still.uuid },
+        state: own.file('state'),
+        warnings,
+        notes,
+        requests: [{ index, disk: { uri: `qcow2:${images[index] ?? ''}`, access: 'rw' }, instanceName: 'web1', track: { since } }],
+      });
+    const kept = async (): Promise<string> => (await libvirtd.virsh('checkpoint-list', still.uuid, '--name')).trim();
+    await start();
+    {
+      await using set = await takeOf(0);
+      expect(marksOf(set)).toEqual([]);
+      expect(notes).toContainEqual(
+        expect.stringMatching(/^libvirt cannot make a checkpoint: .*Cannot store dirty bitmaps in qcow2 v2 files/),
+      );
+      expect((await contentOf(set, 0)).every((byte) => byte === 0)).toBe(true);
+    }
+    const set = await takeOf(1);
+    const [mark] = marksOf(set);
+    if (mark === undefined) throw new Error('no mark');
+    await set.settleMarks(() => 'latest');
+    await set[Symbol.asyncDispose]();
+    process.kill((await libvirtd.guestPid('still')) ?? -1, 'SIGKILL');
+    await expect.poll(() => libvirtd.virsh('domstate', still.uuid), PATIENTLY).toContain('shut off');
+    await start();
+    {
+      await using next = await takeOf(1, mark);
+      expect(reasons(next)).toEqual([`the checkpoint ${names([mark])[0] ?? ''} has no usable bitmap of vdb`]);
+    }
+    expect(await kept()).toBe(names([mark])[0]);
+    await forget([mark]);
+    expect(await kept()).toBe('');
+    await libvirtd.virsh('destroy', still.uuid);
+    expect((await execa('qemu-img', ['info', images[1]])).stdout).not.toContain('gantry-mark');
+  });
+
+  test(
+    `is still known after runs that were killed at any moment: the next one clears what they leave, and the guest goes on (${KILLS} times)`,
+    { timeout: 600_000 + KILLS * 30_000 },
+    async () => {
+      await using own = await makeTemporaryDirectory();
+      const { copies, marks } = await first(own.path);
+      for (let round = 0; round < KILLS; round += 1) {
+        await using state = await makeTemporaryDirectory();
+        const started = untilSomethingIn(scratch.path);
+        const holder = hold(state.path, config(scratch.path, { freeze: 'require', frozen: 60 }).libvirt, { since: marks });
+        await Promise.race([started, holder.said]);
+        // All steps take some hundred ms; afterwards it waits.
+        await pause(Math.random() * 2000);
+        await holder.kill();
+        expect(await recover(state.path)).toEqual(['cleared']);
+        await expectUntouched(scratch.path);
+        expect((await bitmaps()).toSorted()).toEqual(names(marks).toSorted());
+      }
+      {
+        await using last = await takeTracked(own.path, marks);
+        await expectSameAfterChanges(last, copies);
+      }
+      await forget(marks);
+      expect([await checkpoints(), await bitmaps()]).toEqual([[], []]);
+    },
+  );
+
+  test('is known over a reboot of the guest, and a snapshot stays as it is meanwhile', async () => {
+    await using own = await makeTemporaryDirectory();
+    const { copies, marks } = await first(own.path);
+    await libvirtd.virsh('set-lifecycle-action', guest.uuid, 'reboot', 'restart', '--live');
+    {
+      await writes(3);
+      await using set = await takeTracked(own.path, marks);
+      const before = await contents(set);
+      await libvirtd.virsh('reset', guest.uuid);
+      await guest.says(/wrote 3\r?\n[^]*wrote 3\r?\n/);
+      await expectSameAfterChanges(set, copies);
+      expect(copies.every((copy, index) => copy.equals(before[index] ?? Buffer.alloc(0)))).toBe(true);
+    }
+    {
+      await using next = await takeTracked(own.path, marks);
+      await expectSameAfterChanges(next, copies);
+    }
+    await forget(marks);
+    expect([await checkpoints(), await bitmaps()]).toEqual([[], []]);
+  });
+
+  test('is known over a restart of the guest where a checkpoint says it; what is left of a guest that is off is removed', async () => {
+    await using own = await makeTemporaryDirectory();
+    const { copies, marks } = await first(own.path);
+    await writes(3);
+    await libvirtd.virsh('destroy', guest.uuid);
+    await libvirtd.virsh('start', guest.uuid);
+    let later: readonly ChangeMark[];
+    {
+      await using next = await takeTracked(own.path, marks);
+      expect(reasons(next)).toEqual([expect.stringContaining('the mark is gone: the guest was started again')]);
+      const only = { ...next, snapshots: next.snapshots.slice(1) };
+      await expectSameAfterChanges(only, copies.slice(1));
+      later = marksOf(next);
+      await next.settleMarks(() => 'latest');
+    }
+    await libvirtd.virsh('destroy', guest.uuid);
+    expect(await checkpoints()).toEqual(names(later).slice(1));
+    for (let round = 0; round < 2; round += 1) await forget(later);
+    expect(await checkpoints()).toEqual([]);
+    expect((await execa('qemu-img', ['info', disks()[1]])).stdout).not.toContain('gantry-mark');
+    // From here on it need not have booted.
+    await libvirtd.virsh('start', guest.uuid);
+  });
+});
 
 async function untilSomethingIn(directory: string): Promise<void> {
   for await (const _ of watch(directory, { signal: AbortSignal.timeout(PATIENTLY.timeout) })) return;
@@ -479,9 +739,9 @@ describe('what cannot be held still this way is refused with the reason', () => 
   };
 
   test('but for what is supported: that says what would be made', async () => {
-    expect(await reason({})).toBe('vda of the running guest, by libvirt: a full backup; no checkpoint, as its format is raw');
+    expect(await reason({})).toBe('vda of the running guest, by libvirt: a backup');
     expect(await reason({}, { index: 1, disk: described()[1] })).toBe(
-      'vdb of the running guest, by libvirt: a full backup of what the guest sees in its qcow2 image',
+      'vdb of the running guest, by libvirt: a backup of what the guest sees in its qcow2 image',
     );
   });
 
@@ -497,12 +757,74 @@ describe('what cannot be held still this way is refused with the reason', () => 
     });
   });
 
-  test('scripts; a disk that the guest does not have, or no longer', async () => {
-    expect(await reason({}, { needsPath: true })).toMatch(/scripts cannot/);
+  test('a disk that the guest does not have, or no longer', async () => {
     expect(await reason({ targets: ['vdd'] })).toBe('its guest has no disk vdd now');
     expect(await reason({ targets: [] })).toBe('the source of the instance does not say which disk of the guest it is');
     expect(await reason({ targets: ['vdb'] })).toBe(`the disk vdb of its guest is ${disks()[1]} now`);
   });
+
+  test('disks whose guest would see write errors, or whose contents would not be kept; I/O threads', async () => {
+    await using own = await makeTemporaryDirectory();
+    const names = ['plain.img', 'report.img', 'ignore.img', 'transient.img', 'luks.qcow2'];
+    const [plain = '', report = '', ignored = '', transient = '', luks = ''] = names.map((name) => own.file(name));
+    for (const file of [plain, report, ignored, transient]) await writeFile(file, Buffer.alloc(MiB));
+    const secret = randomUUID();
+    const passphrase = [
+      '--object',
+      'secret,id=key,data=passphrase',
+      '-o',
+      'encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10',
+    ];
+    await execa('qemu-img', ['create', '-q', '-f', 'qcow2', ...passphrase, luks, String(MiB)]);
+    await writeFile(own.file('secret.xml'), `<secret ephemeral='yes' private='yes'><uuid>${secret}</uuid></secret>`);
+    await libvirtd.virsh('secret-define', own.file('secret.xml'));
+    await libvirtd.virsh('secret-set-value', secret, '--base64', Buffer.from('passphrase').toString('base64'));
+    const encryption = `<encryption format='luks'><secret type='passphrase' uuid='${secret}'/></encryption>`;
+    const odd = await defineLibvirtGuest(libvirtd, {
+      name: 'odd',
+      does: 'answers',
+      elements: '<iothreads>1</iothreads>',
+      disks: [
+        { file: plain },
+        { file: report, driver: "error_policy='report'" },
+        { file: ignored, driver: "error_policy='ignore'" },
+        { file: transient, elements: '<transient/>' },
+        { file: luks, format: 'qcow2', elements: encryption },
+      ],
+    });
+    await libvirtd.virsh('start', odd.uuid, '--paused');
+    const targets = ['vda', 'vdb', 'vdc', 'vdd', 'vde'];
+    const provider = createLibvirtProvider({ config: config(scratch.path), guest: { ...control(), uuid: odd.uuid, targets } });
+    const said: string[] = [];
+    for (const index of targets.keys()) {
+      const answer = await provider.supports({ index, disk: { uri: 'qcow2:/x', access: 'rw' } }, signal);
+      said.push(answer.ok ? answer.what : answer.reason);
+    }
+    expect(said).toEqual([
+      'its guest has I/O threads, and its QEMU could abort when the reading of such a disk ends',
+      'the error_policy of vdb is "report"',
+      'the error_policy of vdc is "ignore"',
+      'vdd is transient',
+      'vde is encrypted, and its snapshot would not be',
+    ]);
+    await libvirtd.virsh('destroy', odd.uuid);
+  });
+});
+
+test('a guest that is being migrated is not touched, and its migration goes on', async () => {
+  await using other = await startLibvirtd();
+  await libvirtd.virsh('migrate-setspeed', guest.uuid, '1');
+  const migration = libvirtd.virsh('migrate', '--live', '--unsafe', guest.uuid, other.uri, '--migrateuri', 'tcp:127.0.0.1').catch(String);
+  await expect.poll(() => libvirtd.virsh('domjobinfo', guest.uuid), PATIENTLY).toContain('Outgoing migration');
+  await using own = await makeTemporaryDirectory();
+  await expect(take({ config: config(scratch.path), state: own.path })).rejects.toMatchObject({
+    code: 'SNAPSHOT_UNSUPPORTED',
+    message: expect.stringContaining('libvirt is busy with another job of its guest (Outgoing migration)'),
+  });
+  expect(await libvirtd.virsh('domjobinfo', guest.uuid)).toContain('Outgoing migration');
+  await libvirtd.virsh('domjobabort', guest.uuid);
+  expect(await migration).toContain('canceled by client');
+  expect(await libvirtd.virsh('domstate', guest.uuid)).toContain('running');
 });
 
 test('when the guest is destroyed the export fails with that reason, and nothing is left', async () => {

@@ -3,6 +3,7 @@ import type { FillWatch } from '../fill-watch.ts';
 import type { ProviderOptions, SnapshotProvider, SnapshotRequest, Support } from '../provider.ts';
 import type { BackedUpDisk } from './backup.ts';
 import { Backup, libvirtFailed, takingFailed } from './backup.ts';
+import { forgetMark } from './change-marks.ts';
 import type { Domain } from './domain.ts';
 import { lookAtDomain } from './domain.ts';
 import type { LibvirtGuest, Unsupported } from './find-disk.ts';
@@ -41,7 +42,7 @@ export function createLibvirtProvider({ config, guest }: ProviderOptions = {}): 
       try {
         looked ??= look(guest, signal);
         const found = await examine(request, await looked, guest);
-        return 'reason' in found ? { ok: false, ...found } : { ok: true, what: describe(found) };
+        return 'reason' in found ? { ok: false, ...found } : { ok: true, what: describe(found), isOverNbd: true };
       } catch (error) {
         signal.throwIfAborted();
         return { ok: false, reason: errorText(error) };
@@ -72,11 +73,13 @@ export function createLibvirtProvider({ config, guest }: ProviderOptions = {}): 
       watches.delete(data.directory);
       await releaseBackup(data, signal);
     },
+    async forgetMark(mark, signal) {
+      await forgetMark(mark, settings.timeout, signal);
+    },
   };
 }
 
 function describe({ disk: { target, format } }: BackedUpDisk): string {
-  const how =
-    format === 'raw' ? 'a full backup; no checkpoint, as its format is raw' : `a full backup of what the guest sees in its ${format} image`;
+  const how = format === 'raw' ? 'a backup' : `a backup of what the guest sees in its ${format} image`;
   return `${target} of the running guest, by libvirt: ${how}`;
 }

@@ -37,12 +37,19 @@ export function assertSocketPath(path: string): void {
   if (isSocketPathTooLong(path)) throw new Error(`the path of its NBD socket is too long (${path}): name a shorter directory as "socket"`);
 }
 
-/** Makes our directory, with the description of the backup, and below it one in which the guest's QEMU may write. */
-export async function makeScratch(directory: string, description: string, owner: Domain['owner']): Promise<void> {
+/** What libvirt is to make, in XML. */
+export interface Descriptions {
+  readonly backup: string;
+  readonly checkpoint?: string | undefined;
+}
+
+/** Makes our directory, with descriptions, and below it one in which the guest's QEMU may write. */
+export async function makeScratch(directory: string, { backup, checkpoint }: Descriptions, owner: Domain['owner']): Promise<void> {
   await mkdir(directory, { mode: 0o700 });
   // QEMU has to get through, also with a strict umask.
   await chmod(directory, 0o711);
-  await writeFile(descriptionOf(directory), description, { mode: 0o600, flag: 'wx' });
+  await writeFile(descriptionOf(directory), backup, { mode: 0o600, flag: 'wx' });
+  if (checkpoint !== undefined) await writeFile(checkpointOf(directory), checkpoint, { mode: 0o600, flag: 'wx' });
   const files = scratchFilesOf(directory);
   await mkdir(files, { mode: 0o700 });
   if (owner !== undefined) await chown(files, owner.uid, owner.gid);
@@ -51,4 +58,9 @@ export async function makeScratch(directory: string, description: string, owner:
 /** The file that describes the backup. */
 export function descriptionOf(directory: string): string {
   return join(directory, 'backup.xml');
+}
+
+/** The file that describes the checkpoint. */
+export function checkpointOf(directory: string): string {
+  return join(directory, 'checkpoint.xml');
 }

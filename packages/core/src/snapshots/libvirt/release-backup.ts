@@ -5,6 +5,7 @@ import { errnoName } from '../../system/errno-name.ts';
 import { pause } from '../../system/pause.ts';
 import { removeScratch } from '../scratch-directory.ts';
 import { undoFreeze } from './agent-freeze.ts';
+import { settleMarks } from './change-marks.ts';
 import { domainJob, domainState } from './domain.ts';
 import type { LibvirtRecordData } from './libvirt-record.ts';
 import { scratchFilesOf } from './libvirt-record.ts';
@@ -27,6 +28,7 @@ export async function releaseBackup(data: LibvirtRecordData, signal: AbortSignal
   await removeScratch(data.directory);
   // One that was about to begin when its export was killed has either made its files before, or cannot make them any more.
   await endBackup(virsh, data, signal);
+  if (data.marks !== undefined) await settleMarks(virsh, data.uuid, data.marks, signal);
   if (failures.length > 0) throw failures[0];
 }
 

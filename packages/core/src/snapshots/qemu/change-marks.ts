@@ -4,7 +4,9 @@ import { z } from 'zod';
 
 import type { MarksKept } from '../mark-fate.ts';
 import type { ChangeMark, SnapshotRequest } from '../provider.ts';
-import type { QmpCommand } from './qmp-client.ts';
+import type { AskedMark } from '../asked-mark.ts';
+import { askedMark } from '../asked-mark.ts';
+import type { Monitor, QmpCommand } from './qmp-client.ts';
 import { QmpClient, QmpGone } from './qmp-client.ts';
 
 /*
@@ -34,6 +36,14 @@ const FORGET_TIMEOUT_MS = 10_000;
 /** The names of Gantry's bitmaps; others are never removed. */
 export const MARK_NAME: RegExp = /^gantry-mark-[0-9a-f]{16}$/;
 
+const markName = z.string().regex(MARK_NAME);
+export const markedDiskSchema: z.ZodType<MarkedDisk> = z.object({
+  index: z.int(),
+  node: z.string(),
+  next: markName,
+  since: markName.optional(),
+});
+
 const bitmapsSchema = z.array(
   z.object({
     'node-name': z.string(),
@@ -58,13 +68,25 @@ function parseMark({ name }: ChangeMark): { readonly bitmap: string; readonly qm
 /** Decides which bitmaps are used, ahead of the pause. Changes nothing. */
 export async function planMark(client: QmpClient, { index, track }: SnapshotRequest, node: string): Promise<PlannedMark | undefined> {
   if (track === undefined) return undefined;
-  const next = `gantry-mark-${randomBytes(8).toString('hex')}`;
-  if (track.since === undefined) return { index, node, next, whyAll: 'there is no earlier mark' };
-  if (track.since.provider !== 'qemu') return { index, node, next, whyAll: `the mark was left by the provider ${track.since.provider}` };
-  const since = parseMark(track.since)?.bitmap;
-  if (since === undefined) return { index, node, next, whyAll: `"${track.since.name}" is not a mark of Gantry` };
-  const whyAll = whyUnusable((await bitmapsOf(client, node)).get(since));
-  return whyAll === undefined ? { index, node, next, since } : { index, node, next, whyAll };
+  return await planBitmap(
+    client,
+    index,
+    node,
+    askedMark(track, 'qemu', (mark) => parseMark(mark)?.bitmap),
+  );
+}
+
+/** Plans the bitmaps of one disk, where a mark is the name of an earlier bitmap. Changes nothing. */
+export async function planBitmap(client: Monitor, index: number, node: string, asked: AskedMark<string>): Promise<PlannedMark> {
+  const planned = { index, node, next: newMarkName() };
+  if ('whyAll' in asked) return { ...planned, ...asked };
+  const whyAll = whyUnusable((await bitmapsOf(client, node)).get(asked.since));
+  return whyAll === undefined ? { ...planned, ...asked } : { ...planned, whyAll };
+}
+
+/** No other mark has the same. */
+export function newMarkName(): string {
+  return `gantry-mark-${randomBytes(8).toString('hex')}`;
 }
 
 function whyUnusable(bitmap: Bitmap | undefined): string | undefined {
@@ -74,21 +96,45 @@ function whyUnusable(bitmap: Bitmap | undefined): string | undefined {
   return bitmap.recording ? undefined : 'the mark was switched off for a time: see "gantry clean"';
 }
 
+interface Action {
+  readonly type: string;
+  readonly data: { readonly node: string; readonly name: string };
+}
+
 /** Begins new bitmaps and closes those before them, of all disks or of none: to be carried out in the moment of the snapshot. */
 export function turnMarks(marks: readonly MarkedDisk[]): readonly QmpCommand[] {
-  if (marks.length === 0) return [];
-  const actions = marks.flatMap(({ node, next, since }) => [
-    { type: 'block-dirty-bitmap-add', data: { node, name: next } },
-    ...(since === undefined ? [] : [{ type: 'block-dirty-bitmap-disable', data: { node, name: since } }]),
-  ]);
-  return [{ execute: 'transaction', arguments: { actions } }];
+  return transaction([...beginning(marks), ...closing(marks)]);
+}
+
+/** Where the moment of the snapshot is not ours: begins new bitmaps, ahead of it. They have more than what changes from then on. */
+export function beginMarks(marks: readonly MarkedDisk[]): readonly QmpCommand[] {
+  return transaction(beginning(marks));
+}
+
+/** Closes the earlier bitmaps, after the moment of the snapshot. */
+export function closeMarks(marks: readonly MarkedDisk[]): readonly QmpCommand[] {
+  return transaction(closing(marks));
+}
+
+function beginning(marks: readonly MarkedDisk[]): readonly Action[] {
+  return marks.map(({ node, next }) => ({ type: 'block-dirty-bitmap-add', data: { node, name: next } }));
+}
+
+function closing(marks: readonly MarkedDisk[]): readonly Action[] {
+  return marks.flatMap(({ node, since }) =>
+    since === undefined ? [] : [{ type: 'block-dirty-bitmap-disable', data: { node, name: since } }],
+  );
+}
+
+function transaction(actions: readonly Action[]): readonly QmpCommand[] {
+  return actions.length === 0 ? [] : [{ execute: 'transaction', arguments: { actions } }];
 }
 
 /**
  * Removes one of each pair of bitmaps, or both. Where the later one goes alone, the earlier gets what it has recorded. What is done already
  * is not done again.
  */
-export async function settleMarks(client: QmpClient, marks: readonly MarkedDisk[], kept: MarksKept): Promise<void> {
+export async function settleMarks(client: Monitor, marks: readonly MarkedDisk[], kept: MarksKept): Promise<void> {
   for (const { node, next, since } of marks) {
     const there = await bitmapsOf(client, node);
     const remove = (name: string): Promise<unknown> => client.execute('block-dirty-bitmap-remove', { node, name });
@@ -113,18 +159,23 @@ export async function forgetMark(mark: ChangeMark, signal: AbortSignal): Promise
   if (bitmap === undefined || qmp === undefined) return;
   try {
     await using client = await QmpClient.connect(qmp, { timeoutMs: FORGET_TIMEOUT_MS, signal });
-    for (const { 'node-name': node, 'dirty-bitmaps': bitmaps } of await queryBitmaps(client))
-      if (bitmaps.some(({ name }) => name === bitmap)) await client.execute('block-dirty-bitmap-remove', { node, name: bitmap });
+    await removeBitmap(client, bitmap);
   } catch (error) {
     if (!(error instanceof QmpGone)) throw error;
   }
 }
 
-async function queryBitmaps(client: QmpClient): Promise<z.infer<typeof bitmapsSchema>> {
+/** Removes a bitmap of that name on every node that has one. */
+export async function removeBitmap(client: Monitor, name: string): Promise<void> {
+  for (const { 'node-name': node, 'dirty-bitmaps': bitmaps } of await queryBitmaps(client))
+    if (bitmaps.some((each) => each.name === name)) await client.execute('block-dirty-bitmap-remove', { node, name });
+}
+
+async function queryBitmaps(client: Monitor): Promise<z.infer<typeof bitmapsSchema>> {
   return bitmapsSchema.parse(await client.execute('query-named-block-nodes', { flat: true }));
 }
 
-async function bitmapsOf(client: QmpClient, node: string): Promise<ReadonlyMap<string, Bitmap>> {
+async function bitmapsOf(client: Monitor, node: string): Promise<ReadonlyMap<string, Bitmap>> {
   const nodes = await queryBitmaps(client);
   const found = nodes.find((each) => each['node-name'] === node)?.['dirty-bitmaps'] ?? [];
   return new Map(found.flatMap((bitmap) => (bitmap.name === undefined ? [] : [[bitmap.name, bitmap]])));

@@ -8,8 +8,8 @@ import { isSocketPathTooLong } from '../../system/socket-path.ts';
 import type { SnapshotRequest } from '../provider.ts';
 import { describeLack, freeBytes, MIN_RESERVES } from '../scratch-directory.ts';
 import type { QemuProcess, QemuProcesses } from './find-monitor.ts';
-import type { GuestDisk } from './guest-disks.ts';
-import { findGuestDisk } from './guest-disks.ts';
+import type { GuestDisk, ImageFile } from './guest-disks.ts';
+import { findGuestDisk, imageOf } from './guest-disks.ts';
 import { SAMPLE_PREFIX, socketOf } from './qemu-record.ts';
 import { QmpClient } from './qmp-client.ts';
 import type { QemuSettings } from './settings.ts';
@@ -36,14 +36,13 @@ export async function findTarget(
   request: SnapshotRequest,
   signal: AbortSignal,
 ): Promise<Target | Unsupported> {
-  const { disk, needsPath = false } = request;
-  if (needsPath) return { reason: 'the snapshot is read over NBD, which the built-in definition raw can do, but scripts cannot' };
-  if (disk.path === undefined) return { reason: 'it has a URI and no path' };
+  const image = imageOf(request.disk);
+  if (image === undefined) return { reason: 'it has neither a path nor the URI of an image in a file (qcow2:/PATH)' };
   if (isSocketPathTooLong(socketOf({ directory: join(settings.scratch, SAMPLE_PREFIX) })))
     return { reason: `the path of the scratch directory ${settings.scratch} is too long for a socket in it` };
   try {
-    const qemu = await processes.find(disk.path, signal);
-    return (await whyNoSpace(settings)) ?? (await whyNotSeen(settings, qemu)) ?? (await ask(settings, qemu, request, disk.path, signal));
+    const qemu = await processes.find(image.path, signal);
+    return (await whyNoSpace(settings)) ?? (await whyNotSeen(settings, qemu)) ?? (await ask(settings, qemu, request, image, signal));
   } catch (error) {
     signal.throwIfAborted();
     return { reason: errorText(error) };
@@ -83,7 +82,7 @@ async function ask(
   settings: QemuSettings,
   qemu: QemuProcess | undefined,
   request: SnapshotRequest,
-  path: string,
+  image: ImageFile,
   signal: AbortSignal,
 ): Promise<Target | Unsupported> {
   const qmp = settings.socket(request.instanceName ?? '') ?? qemu?.qmp;
@@ -92,7 +91,7 @@ async function ask(
   const { major, minor } = await client.version;
   if (major < FIRST_VERSION.major || (major === FIRST_VERSION.major && minor < FIRST_VERSION.minor))
     return { reason: `QEMU ${major}.${minor} is too old: 7.1 is needed` };
-  const found = await findGuestDisk(client, path);
+  const found = await findGuestDisk(client, image);
   return 'reason' in found ? found : { request, qmp, pid: qemu?.pid, disk: found };
 }
 

@@ -6,7 +6,7 @@ import type { SnapshotRecord } from '../provider.ts';
 import type { FreezeRecord } from './agent-freeze.ts';
 import { freezeRecordSchema } from './agent-freeze.ts';
 import type { MarkedDisk } from './change-marks.ts';
-import { MARK_NAME } from './change-marks.ts';
+import { markedDiskSchema } from './change-marks.ts';
 
 /** What an export makes in a QEMU, as the journal has it: written before the first part of it is made. */
 export interface QemuRecordData {
@@ -29,14 +29,13 @@ export interface QemuRecordData {
   readonly timeoutMs: number;
 }
 
-const markName = z.string().regex(MARK_NAME);
 const dataSchema: z.ZodType<QemuRecordData> = z.object({
   qmp: z.string(),
   prefix: z.string().regex(/^gantry-[0-9a-f]{12}$/),
   directory: z.string().startsWith('/'),
   disks: z.array(z.object({ index: z.int(), qdev: z.string(), node: z.string() })),
   // Journals of earlier versions have no marks.
-  marks: z.array(z.object({ index: z.int(), node: z.string(), next: markName, since: markName.optional() })).default([]),
+  marks: z.array(markedDiskSchema).default([]),
   marksKept: z.enum(MARKS_KEPT).default('earlier'),
   server: z.boolean(),
   frozen: freezeRecordSchema.optional(),

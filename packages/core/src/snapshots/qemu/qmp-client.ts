@@ -48,6 +48,12 @@ export interface QmpCommand {
   readonly arguments?: Readonly<Record<string, unknown>>;
 }
 
+/** What carries out commands of QMP. */
+export interface Monitor {
+  /** @returns what QEMU answers, unchecked @throws Error where it refuses */
+  execute(command: string, parameters?: Readonly<Record<string, unknown>>): Promise<unknown>;
+}
+
 interface Waiting {
   readonly command: string;
   readonly answer: PromiseWithResolvers<unknown>;
@@ -60,7 +66,7 @@ export interface QmpOptions {
 }
 
 /** A connection to a QEMU. Disposing ends it; what was made over it stays. */
-export class QmpClient implements AsyncDisposable {
+export class QmpClient implements Monitor, AsyncDisposable {
   readonly #socket: Socket;
   readonly #options: QmpOptions;
   readonly #greeting = Promise.withResolvers<QmpVersion>();

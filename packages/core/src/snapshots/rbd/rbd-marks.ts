@@ -1,6 +1,7 @@
 import type { DiskRange } from '../../frames/changed-frames.ts';
 import { errorText } from '../../report/error-text.ts';
 import { GantryError } from '../../report/errors.ts';
+import { askedMark } from '../asked-mark.ts';
 import type { ChangeMark, Snapshot, SnapshotRequest } from '../provider.ts';
 import { changesBetween, snapshotId } from './rbd-commands.ts';
 import type { RbdImage } from './rbd-image.ts';
@@ -20,10 +21,9 @@ export type EarlierSnapshot = { readonly name: string } | { readonly whyAll: str
 /** Finds the snapshot of a mark. Undefined if the request does not want a mark. @throws as `snapshotId` */
 export async function findEarlier(image: RbdImage, { track }: SnapshotRequest, signal: AbortSignal): Promise<EarlierSnapshot | undefined> {
   if (track === undefined) return undefined;
-  if (track.since === undefined) return { whyAll: 'there is no earlier mark' };
-  if (track.since.provider !== 'rbd') return { whyAll: `the mark was left by the provider ${track.since.provider}` };
-  const kept = parseMark(track.since);
-  if (kept === undefined) return { whyAll: `"${track.since.name}" is not a mark of Gantry` };
+  const asked = askedMark(track, 'rbd', parseMark);
+  if ('whyAll' in asked) return asked;
+  const kept = asked.since;
   if (kept.image.spec !== image.spec) return { whyAll: `the earlier export was of the image ${kept.image.spec}` };
   const isThere = (await snapshotId(image, kept.name, signal)) === kept.id;
   return isThere ? { name: kept.name } : { whyAll: `the snapshot ${image.spec}@${kept.name} of the earlier export is gone` };
