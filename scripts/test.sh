@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 
 # Part of QEMU's packages until Debian 12.
 virtiofsd=$(. /etc/os-release && [ "${VERSION_ID:-0}" -gt 12 ] && echo virtiofsd || :)
+# A mail system of a few kilobytes, unless there is one.
+sendmail=$([ -e /usr/sbin/sendmail ] || echo dma)
 # Real file systems, real archivers, real readers of the formats.
 apt_packages acl attr btrfs-progs dump e2fsprogs ganeti git gzip openssl perl-base pigz procps python3 strace tar tmux util-linux xfsprogs zstd \
   bzip2 fdisk libnbd-bin lz4 lzop nbdkit qemu-guest-agent qemu-block-extra qemu-system-x86 qemu-utils xz-utils \
@@ -13,7 +15,8 @@ apt_packages acl attr btrfs-progs dump e2fsprogs ganeti git gzip openssl perl-ba
   bsdutils iproute2 openssh-client openssh-server passwd \
   fish man-db mandoc restic zsh \
   cpio curl lz4 mmdebstrap xz-utils $virtiofsd \
-  libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu swtpm swtpm-tools ||
+  libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu swtpm swtpm-tools systemd \
+  chromium fonts-dejavu-core prometheus prometheus-node-exporter $sendmail ||
   die 'the tests need these Debian packages: install them as root, or run the tests as root.'
 [ "$(id -u)" = 0 ] || die 'the tests mount file systems and attach loop devices: run them as root.'
 

@@ -19,8 +19,9 @@ function packageDirectory(id: string): string | undefined {
 async function licenseOf(directory: string): Promise<{ readonly title: string; readonly text: string }> {
   const manifest: unknown = JSON.parse(await readFile(join(directory, 'package.json'), 'utf8'));
   const title = ['name', 'version', 'license'].map((field) => fieldOf(manifest, field)).join(' ');
-  const file = (await readdir(directory)).find((entry) => /^licen[cs]e(\.|$)/i.test(entry));
-  return { title, text: file === undefined ? '' : (await readFile(join(directory, file), 'utf8')).trim() };
+  const files = (await readdir(directory)).filter((entry) => /^(?:licen[cs]e|notice)(?:\.|$)/i.test(entry)).toSorted();
+  const texts = await Promise.all(files.map((file) => readFile(join(directory, file), 'utf8')));
+  return { title, text: texts.map((text) => text.trim()).join('\n\n') };
 }
 
 function fieldOf(manifest: unknown, name: string): string {

@@ -95,9 +95,11 @@ function runScript(directory: string, commands: readonly string[]): string {
 
 const [CHARACTER, LINE, MARGIN] = [8.43, 20, 16];
 
+const FIVE_MINUTES = { columns: COLUMNS, title: 'An export, a list, a verification and an import on a terminal' };
+
 /** The screen as a picture. */
-export function toSvg(lines: readonly string[]): string {
-  const [width, height] = [Math.ceil(COLUMNS * CHARACTER) + 2 * MARGIN, lines.length * LINE + 2 * MARGIN];
+export function toSvg(lines: readonly string[], { columns, title } = FIVE_MINUTES): string {
+  const [width, height] = [Math.ceil(columns * CHARACTER) + 2 * MARGIN, lines.length * LINE + 2 * MARGIN];
   const texts = lines.flatMap((line, index) =>
     line === ''
       ? []
@@ -107,7 +109,7 @@ export function toSvg(lines: readonly string[]): string {
   );
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">`,
-    '<title>An export, a list, a verification and an import on a terminal</title>',
+    `<title>${title}</title>`,
     '<style>text{font:14px ui-monospace,Menlo,Consolas,monospace;fill:#d7dce2;white-space:pre}.command{fill:#fff;font-weight:bold}</style>',
     `<rect width="${width}" height="${height}" rx="8" fill="#1d2329"/>`,
     ...texts,

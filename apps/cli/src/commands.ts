@@ -20,7 +20,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
 /** What `gantry help` lists together: first words of commands, by what they are for. Those that are nowhere here come last. */
 export const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   'Export, import, move': ['export', 'run', 'import', 'move', 'receive'],
-  'Look at exports': ['list', 'show', 'verify', 'diff'],
+  'Look at exports': ['list', 'show', 'verify', 'diff', 'status', 'report'],
   'Keep exports': ['copy', 'mirror', 'consolidate', 'remove', 'prune', 'clean'],
   'Instances and their disks': ['instances', 'describe', 'create', 'rename', 'snapshots', 'os'],
   'Set up': ['store', 'schema', 'completion'],
@@ -50,6 +50,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'verify',
     summary: 'Verify one export, or all of a store: names and sizes, digests, or every frame.',
     load: () => import('./commands/verify.ts'),
+  },
+  {
+    name: 'status',
+    summary: "Show every policy's instances: their last good exports, and which are late.",
+    load: () => import('./commands/status.ts'),
+  },
+  {
+    name: 'report',
+    summary: 'Write one HTML page about everything in one or more stores.',
+    load: () => import('./commands/report.ts'),
   },
   {
     name: 'copy',

@@ -4,10 +4,12 @@ import process from 'node:process';
 import { makeRandomFile, makeSparseFile, makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { COMMANDS } from '../src/commands.ts';
+import { DESCRIBED_OPERATIONS, outputJsonSchema } from '../src/output/output-schema.ts';
 import { fieldsOf, readDocumentedFields } from './documented-json.ts';
 import type { DocumentedFields } from './documented-json.ts';
 import { writeShelf } from './shelf-inventory.ts';
 import type { Workbench } from './workbench.ts';
+import { assertValidOutput } from './valid-output.ts';
 import { exportDirectory, jsonLines, MAIN, makeWorkbench, waitForFile } from './workbench.ts';
 
 const MIB = 1024 * 1024;
@@ -55,7 +57,11 @@ beforeAll(async () => {
   } as const;
   await makeRandomFile(disk.path, MIB, 'moved');
   const env = await writeShelf(home.path, [shelved, moved]);
-  bench = scope.use(await makeWorkbench(env));
+  // No timer of systemd runs here: status.test.ts asks a real manager.
+  const timers = [{ next: Date.UTC(2099, 0, 1) * 1000, unit: 'gantry-run@nightly.timer' }];
+  await mkdir(home.file('bin'));
+  await writeFile(home.file('bin', 'systemctl'), `#!/bin/sh\necho '${JSON.stringify(timers)}'\n`, { mode: 0o755 });
+  bench = scope.use(await makeWorkbench({ ...env, PATH: `${home.file('bin')}:${process.env['PATH'] ?? ''}` }));
   await bench.defineOs('full', {
     export: 'echo exporting >&2; exec cat "$EXPORT_DEVICE"',
     // Leaves a few bytes unread, of which Gantry warns.
@@ -139,6 +145,11 @@ beforeAll(async () => {
     `policies: { nightly: { instances: [${raw}, ${a}], stores: ${store}, hooks: { after-snapshot: [/bin/false] } } }\n`,
   );
   await run('run', 'nightly', '--config', config);
+  await run('verify', store, 'a.example.com');
+  await writeFile(config, `policies: { nightly: { instances: ${a}, stores: [${store}, /nonexistent], max-age: 1d } }\n`);
+  await run('status', '--config', config);
+  await run('status', '--check', '--config', config);
+  await run('report', store, '--out', bench.file('report.html'));
 
   const server = scope.use(await startSshServer());
   const peer = bench.file('peer');
@@ -213,5 +224,27 @@ describe('the page of JSON output', () => {
     const fields = Array.isArray(dumps) ? dumps.flatMap((dump) => Object.keys(Object(dump))) : [];
     expect(fields).toContain('frameSize');
     expect(fields.filter((field) => !new RegExp(`\`(dumps\\[\\]\\.)?${field}\``).test(layout))).toEqual([]);
+  });
+});
+
+describe('the schema of JSON output', () => {
+  test('is what gantry schema output prints, and describes the result of every command', async () => {
+    const result = await run('schema', 'output');
+    expect(result['schema']).toEqual(outputJsonSchema());
+    expect(COMMANDS.map(({ name }) => name.replace(' ', '-')).filter((name) => !DESCRIBED_OPERATIONS.includes(name))).toEqual([]);
+  });
+
+  test.each([
+    { type: 'progress', operation: 'export', disk: 0, plainBytes: -1, storedBytes: 0 },
+    { type: 'result', operation: 'report', file: '/report.html', stores: 'a', exports: 1 },
+    { type: 'error', message: 'no code', exitCode: 1 },
+    { operation: 'list' },
+  ])('does not accept %j', (line) => {
+    expect(() => assertValidOutput(line)).toThrow('not as the schema says');
+  });
+
+  test('accepts what later versions may add', () => {
+    expect(() => assertValidOutput({ type: 'result', operation: 'later', anything: 1 })).not.toThrow();
+    expect(() => assertValidOutput({ type: 'note', message: 'x', more: 1 })).not.toThrow();
   });
 });

@@ -54,6 +54,8 @@ beforeAll(async () => {
     schema: [],
     completion: ['bash'],
     complete: ['export', bench.store],
+    status: [],
+    report: [bench.store, '--out', bench.file('report.html')],
   };
 });
 

@@ -6,6 +6,7 @@ import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { execa } from 'execa';
 import { inject } from 'vitest';
+import { assertValidOutput } from './valid-output.ts';
 
 /** The command as it is published, bundled from the source for this run of the tests: it starts in a fifth of the time. */
 export const MAIN: string = inject('gantry');
@@ -137,7 +138,7 @@ export function exportDirectory(bench: Workbench, reference: string): string {
   return join(bench.store, reference.replace('@', '/'));
 }
 
-/** The objects of `--json` output, one for each line. */
+/** The objects of `--json` output, one for each line; all that tests record is compared with its published schema. */
 export function jsonLines(text: string): readonly Record<string, unknown>[] {
   return text
     .split('\n')
@@ -145,6 +146,7 @@ export function jsonLines(text: string): readonly Record<string, unknown>[] {
     .map((line) => {
       const value: unknown = JSON.parse(line);
       if (typeof value !== 'object' || value === null) throw new Error(`not an object: ${line}`);
+      assertValidOutput(value);
       return Object.fromEntries(Object.entries(value));
     });
 }

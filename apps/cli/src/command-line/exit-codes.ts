@@ -23,5 +23,6 @@ export const EXIT_CODES: readonly ExitCode[] = [
   { code: '14', short: 'not confirmed', meaning: 'Overwriting was not confirmed; nothing was written.' },
   { code: '15', short: 'not defined', meaning: 'The disks are complete, but the instance could not be defined or started.' },
   { code: '16', short: 'partly done', meaning: 'A part of what was asked for failed, and the rest is complete.' },
+  { code: '17', short: 'late', meaning: 'The last good export of an instance is older than its policy promises, or missing.' },
   { code: '128+N', short: 'ended by signal N', meaning: 'Signal N ended it, after cleanup.' },
 ];

@@ -10,7 +10,8 @@ import type { Session } from '../session.ts';
 export async function run(session: Session, [address, instance]: readonly [string, string | undefined]): Promise<void> {
   await using store = await session.open(address, 'read');
   const { stateDirectory } = session.operation;
-  const listing = await listStore({ store, instance, stateDirectory, signal: session.signal });
+  const instances = instance === undefined ? undefined : [instance];
+  const listing = await listStore({ store, instances, stateDirectory, signal: session.signal });
   const { exports, removed } = listing;
   if (exports.length === 0) await explainNothing(session, store, instance);
   const none = `no exports${instance === undefined ? '' : ` of ${instance}`} in ${store.address}`;

@@ -6,6 +6,7 @@ import { planPolicy, runPolicy } from '@gantry/policies';
 import { wantsNewStore } from '../create-store.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { CREATE_STORE, SCRIPTS } from '../command-line/options.ts';
+import { reportRun } from '../monitoring/report-run.ts';
 import { describePolicyPlan, describePolicyRun } from '../output/policy-run.ts';
 import type { Session } from '../session.ts';
 
@@ -17,6 +18,9 @@ type Options = OptionValues<typeof SCRIPTS & typeof CREATE_STORE> & {
   readonly ignoreWindow: true | undefined;
   readonly dryRun: true | undefined;
 };
+
+/** How long it may take to say how a run ended, ms. */
+const REPORT_TIMEOUT_MS = 120_000;
 
 /** Runs `gantry run`. */
 export async function run(session: Session, [names]: readonly [readonly string[]], options: Options): Promise<void> {
@@ -62,6 +66,11 @@ async function requestOf(session: Session, policy: Policy, options: Options): Pr
     again: options.again,
     ignoreWindow: options.ignoreWindow,
     createStore: options.createStore === true || wantsNewStore(env),
+    onEnded: async (run) => {
+      const { stateDirectory } = session.operation;
+      // A run that was interrupted is reported, too.
+      await reportRun(run, { configuration, stateDirectory, env, signal: AbortSignal.timeout(REPORT_TIMEOUT_MS), warn });
+    },
   };
 }
 

@@ -143,6 +143,8 @@ describe('a configuration file', () => {
     ['policies: { p: { instances: x.yaml, stores: a, hooks: { on-failure: [mail] } } }', 'policies.p.hooks.on-failure', 'absolute path'],
     ['policies: { p: { instances: x.yaml, stores: a, max-age: 3 } }', 'policies.p.max-age', 'must be a duration'],
     ['policies: { p: { instances: x.yaml, stores: a, window: 22-06 } }', 'policies.p.window', 'part of the day'],
+    ['metrics: { otlp: "http://u:p@host" }', 'metrics.otlp', 'URL without credentials'],
+    ['metrics: { otlp: localhost:4318 }', 'metrics.otlp', 'URL without credentials'],
     ['[]', 'the document', 'must be a group of fields'],
   ])('%s is refused, with the place', async (text, place, reason) => {
     const { code, message, exitCode } = await refusal(text);

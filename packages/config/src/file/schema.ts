@@ -102,6 +102,13 @@ function asUndefined<T>(parse: (value: string) => T): (value: string) => T | und
   };
 }
 
+/** Messages have it: credentials come from the environment. */
+function parseEndpoint(value: string): string | undefined {
+  const url = URL.parse(value);
+  const isUsable = url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '';
+  return isUsable ? value : undefined;
+}
+
 const store = group({
   url: nonEmptyLine.meta({ description: 'A directory, or a URL such as ssh://host/srv/exports or s3://bucket/prefix' }),
   'limit-rate': limitRate.exactOptional().meta({ description: 'Stored bytes a second, read and written' }),
@@ -181,7 +188,12 @@ const configuration = group({
     }).exactOptional(),
     command: argv.exactOptional(),
   }).exactOptional(),
-  metrics: group({ textfile: nonEmptyLine.exactOptional(), otlp: nonEmptyLine.exactOptional() }).prefault({}),
+  metrics: group({
+    textfile: nonEmptyLine.exactOptional().meta({ description: 'File for the textfile collector of node_exporter' }),
+    otlp: written('an http or https URL without credentials', parseEndpoint)
+      .exactOptional()
+      .meta({ description: 'Collector of OpenTelemetry, such as http://localhost:4318' }),
+  }).prefault({}),
 });
 
 /** gantry.yaml as it was written, with its values read. */

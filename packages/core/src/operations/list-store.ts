@@ -9,8 +9,8 @@ import { VerificationRecords } from '../exports/verification-records.ts';
 
 export interface ListStoreRequest extends CallOptions {
   readonly store: Store;
-  /** Only the exports of this instance. */
-  readonly instance?: string | undefined;
+  /** Only the exports of these instances. */
+  readonly instances?: readonly string[] | undefined;
   /** Where verifications of stores that cannot be written are remembered. */
   readonly stateDirectory?: string | undefined;
 }
@@ -30,17 +30,17 @@ export interface StoreListing {
 }
 
 /**
- * Every export in a store (or of one instance), ordered by instance and age, with the last verification of each: one that found damage
+ * Every export in a store (or of some instances), ordered by instance and age, with the last verification of each: one that found damage
  * makes the export a damaged one here.
  *
  * @throws GantryError `USAGE`, `STORE_*`
  */
-export async function listStore({ store, instance, stateDirectory, signal }: ListStoreRequest): Promise<StoreListing> {
+export async function listStore({ store, instances, stateDirectory, signal }: ListStoreRequest): Promise<StoreListing> {
   const records = new VerificationRecords(store, stateDirectory);
   const own = new OwnBytes();
   const exports: Omit<ListedExport, 'ownBytes'>[] = [];
   const removed: RemovedSummary[] = [];
-  for await (const found of listWithManifests(store, { instance, signal })) {
+  for await (const found of listInstances(store, instances, { signal })) {
     for (const each of found) {
       if (each.kind === 'removed') {
         removed.push(each.summary);
@@ -57,6 +57,15 @@ export async function listStore({ store, instance, stateDirectory, signal }: Lis
   }
   const bytes = own.total();
   return { exports: exports.map((each) => Object.assign(each, { ownBytes: bytes.get(each.reference) ?? 0 })), removed };
+}
+
+async function* listInstances(
+  store: Store,
+  names: readonly string[] | undefined,
+  options: CallOptions,
+): ReturnType<typeof listWithManifests> {
+  if (names === undefined) yield* listWithManifests(store, options);
+  else for (const instance of names) yield* listWithManifests(store, { ...options, instance });
 }
 
 /** Names and sizes may be right where a verification has found damage. */

@@ -86,4 +86,5 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   CONFIRM_NEEDED: 'Disks of another instance than the exported one would be overwritten, and nobody confirmed it; use --yes.',
   DEFINE_FAILED: 'The disks were imported completely, but the instance could not be defined or started; it needs no second import.',
   PARTLY_DONE: 'A part of what was asked for failed, and the rest is complete; the warnings say what failed.',
+  EXPORT_LATE: 'The last good export of an instance is older than its policy promises, or there is none (gantry status).',
 };

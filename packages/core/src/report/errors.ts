@@ -103,6 +103,8 @@ export const ERROR_EXIT_CODES = {
   DEFINE_FAILED: 15,
   // 16: a part of what was asked for failed, and the rest is complete
   PARTLY_DONE: 16,
+  // 17: what a policy promises is not so
+  EXPORT_LATE: 17,
 } as const;
 
 export type GantryErrorCode = keyof typeof ERROR_EXIT_CODES;

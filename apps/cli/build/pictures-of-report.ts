@@ -1,0 +1,83 @@
+/*
+ * Makes the pictures of `gantry report` in the documentation, in Debian's Chromium, of instances and exports that are made up here.
+ * To be run with `--conditions=@gantry/source`.
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { ListedExport } from '@gantry/core';
+import { chromium } from 'playwright-core';
+import { renderPage } from '../src/report-page/page.ts';
+
+const DOCS = fileURLToPath(new URL('../../../docs/', import.meta.url));
+const DAY_MS = 24 * 3_600_000;
+const GIB = 1024 ** 3;
+const NOW = Date.UTC(2026, 10, 27, 7);
+
+/** One a night, the first of them full; the same in each run. */
+function exportsOf(
+  instance: string,
+  { nights, plain, skip }: { readonly nights: number; readonly plain: number; readonly skip: number },
+): ListedExport[] {
+  return Array.from({ length: nights }, (_, index): ListedExport => {
+    const night = nights - index;
+    const started = new Date(NOW - night * DAY_MS + 18 * 3_600_000 + (index % 7) * 600_000);
+    const id = `${started.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`;
+    const storedBytes = Math.round(plain * GIB * (index === 0 ? 0.4 : 0.01 + 0.004 * ((index * 7) % 5)));
+    const isDamaged = skip > 0 && night === skip;
+    const verified =
+      night > 2 && night % 3 !== 0 ? { at: new Date(NOW - DAY_MS), depth: 'stored' as const, result: 'sound' as const } : undefined;
+    return {
+      reference: `${instance}@${id}`,
+      instance,
+      id,
+      origin: 'gantry',
+      state: isDamaged ? 'damaged' : 'complete',
+      ...(isDamaged ? { reason: 'disk0.zst: SHA-256 mismatch', code: 'DUMP_DAMAGED' as const } : {}),
+      started,
+      disks: 1,
+      plainBytes: plain * GIB,
+      storedBytes,
+      ownBytes: storedBytes,
+      ...(verified === undefined || isDamaged ? {} : { verified }),
+    };
+  });
+}
+
+const nightly = [
+  ...exportsOf('db1.example.com', { nights: 28, plain: 80, skip: 5 }),
+  ...exportsOf('mail.example.com', { nights: 28, plain: 120, skip: 0 }),
+  ...exportsOf('web1.example.com', { nights: 28, plain: 20, skip: 0 }),
+  ...exportsOf('web2.example.com', { nights: 12, plain: 20, skip: 0 }),
+];
+const shelf = nightly.filter(({ state }, index) => state === 'complete' && index % 7 === 0);
+const page = renderPage({
+  stores: [
+    { address: 's3://backups/node1', exports: nightly },
+    { address: 'ssh://backup@shelf/srv/exports', exports: shelf },
+  ],
+  host: 'node1',
+  now: new Date(NOW),
+});
+
+const directory = await mkdtemp(join(tmpdir(), 'gantry-pictures-'));
+const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
+try {
+  const file = join(directory, 'report.html');
+  await writeFile(file, page);
+  const take = async (
+    name: string,
+    viewport: { readonly width: number; readonly height: number },
+    colorScheme: 'light' | 'dark',
+  ): Promise<void> => {
+    const opened = await browser.newPage({ viewport, colorScheme });
+    await opened.goto(pathToFileURL(file).href);
+    await opened.screenshot({ path: join(DOCS, name) });
+  };
+  await take('report-desktop.png', { width: 1100, height: 1400 }, 'light');
+  await take('report-phone.png', { width: 360, height: 800 }, 'dark');
+} finally {
+  await browser.close();
+  await rm(directory, { recursive: true });
+}

@@ -1,0 +1,64 @@
+/*
+ * Makes the pictures of `gantry status` on terminals of 80 and of 120 columns, from a store that is made for it. To be run with
+ * `--conditions=@gantry/source`.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { PROMPT, toSvg } from './recording.ts';
+
+const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+const DOCS = fileURLToPath(new URL('../../../docs/', import.meta.url));
+const HOUR_MS = 3_600_000;
+
+/** Hours since the last export of each instance. */
+const AGES: Readonly<Record<string, number>> = { 'db1.berlin.example.com': 31, 'mail.berlin.example.com': 6, 'web1.berlin.example.com': 6 };
+
+const directory = await mkdtemp(join(tmpdir(), 'gantry-pictures-'));
+const gantry = [process.execPath, '--conditions=@gantry/source', MAIN];
+const env = { GANTRY_STATE_DIR: join(directory, 'state'), GANTRY_CREATE_STORE: '1' };
+
+async function exportOfAge(name: string, hours: number): Promise<void> {
+  const disk = join(directory, `${name}.img`);
+  await writeFile(disk, randomBytes(3 * 1024 ** 2));
+  const instance = join(directory, `${name}.yaml`);
+  await writeFile(instance, `name: ${name}\nos: raw\nhypervisor: kvm\ndisks: [{ path: ${disk} }]\n`);
+  const [node = '', ...args] = gantry;
+  const { stdout } = await execa(node, [...args, 'export', instance, join(directory, 'exports'), '--quiet'], { env });
+  const started = new Date(Date.now() - hours * HOUR_MS);
+  const id = `${started.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`;
+  const place = join(directory, 'exports', name, id);
+  await rename(join(directory, 'exports', stdout.replace('@', '/')), place);
+  const manifest: unknown = JSON.parse(await readFile(join(place, 'manifest.json'), 'utf8'));
+  await writeFile(join(place, 'manifest.json'), JSON.stringify({ ...Object(manifest), exportId: id, started: started.toISOString() }));
+}
+
+/** What a terminal of that width shows. */
+async function onTerminal(columns: number): Promise<readonly string[]> {
+  const command = `stty cols ${columns}; ${[...gantry, 'status', '--config', join(directory, 'gantry.yaml')].join(' ')}`;
+  const { stdout } = await execa('script', ['-qc', command, '/dev/null'], { env: { ...env, TERM: 'xterm' }, reject: false });
+  return stdout.split('\n').map((line) => line.trimEnd());
+}
+
+try {
+  for (const [name, hours] of Object.entries(AGES)) await exportOfAge(name, hours);
+  await writeFile(
+    join(directory, 'gantry.yaml'),
+    `stores: { nightly: { url: exports } }\npolicies:\n  web: { instances: [${Object.keys(AGES)
+      .map((name) => `${name}.yaml`)
+      .join(', ')}], stores: nightly, max-age: 26h }\n`,
+  );
+  for (const columns of [80, 120]) {
+    const title = `gantry status on a terminal of ${columns} columns`;
+    await writeFile(
+      join(DOCS, `status-${columns}.svg`),
+      toSvg([`${PROMPT}gantry status`, ...(await onTerminal(columns))], { columns, title }),
+    );
+  }
+} finally {
+  await rm(directory, { recursive: true });
+}

@@ -1,0 +1,74 @@
+import type { Policy } from '@gantry/config';
+import { listStore } from '@gantry/core';
+import { readPolicyRuns, selectInstances } from '@gantry/policies';
+import type { Session } from '../session.ts';
+import { readNextRuns } from './next-runs.ts';
+import type { PolicyStatus, StoreAnswer } from './policy-status.ts';
+import { instanceStatus, storesOf } from './policy-status.ts';
+
+interface SelectedNames {
+  readonly policy: Policy;
+  readonly names: readonly string[];
+  readonly problems: readonly string[];
+}
+
+/**
+ * Asks every source and store of the policies what is there now. One that cannot be asked is part of the answer.
+ *
+ * @throws the reason of the signal
+ */
+export async function askPolicies(session: Session, policies: readonly Policy[]): Promise<readonly PolicyStatus[]> {
+  const { operation, signal } = session;
+  const nextRuns = readNextRuns(signal);
+  const selected = await Promise.all(policies.map((policy) => selectNames(session, policy)));
+  const answers = await askStores(session, selected);
+  const now = new Date();
+  return await Promise.all(
+    selected.map(async ({ policy, names, problems }) => {
+      const [lastRun] = await readPolicyRuns(policy.name, { stateDirectory: operation.stateDirectory, newest: 1, warn: session.warn });
+      const { name, maxAgeMs } = policy;
+      return {
+        policy: name,
+        maxAgeMs,
+        instances: names.flatMap((instance) =>
+          storesOf(policy).map((store) =>
+            instanceStatus(instance, store, answers.get(store.named) ?? { reason: 'it was not asked' }, { maxAgeMs, now }),
+          ),
+        ),
+        problems,
+        nextRun: (await nextRuns).get(name),
+        lastRun: lastRun && { started: lastRun.started, ended: lastRun.ended, outcome: lastRun.outcome },
+      };
+    }),
+  );
+}
+
+async function selectNames(session: Session, policy: Policy): Promise<SelectedNames> {
+  const { signal, env, cwd, warn } = session;
+  const configuration = await session.configuration();
+  await using selection = await selectInstances(policy.instances, { configuration, signal, env, cwd, warn });
+  const problems = selection.problems.map(({ what, message }) => `${what}: ${message}`);
+  return { policy, names: selection.instances.map(({ name }) => name), problems };
+}
+
+/** Each store is asked once, for the instances of all policies that use it. */
+async function askStores(session: Session, selected: readonly SelectedNames[]): Promise<ReadonlyMap<string, StoreAnswer>> {
+  const wanted = new Map<string, Set<string>>();
+  for (const { policy, names } of selected) {
+    for (const { named } of storesOf(policy)) wanted.set(named, new Set([...(wanted.get(named) ?? []), ...names]));
+  }
+  const answers = await Promise.all(
+    [...wanted].map(async ([named, names]) => [named, await askStore(session, named, [...names])] as const),
+  );
+  return new Map(answers);
+}
+
+async function askStore({ open, operation, signal }: Session, named: string, instances: readonly string[]): Promise<StoreAnswer> {
+  try {
+    await using store = await open(named, 'read');
+    return await listStore({ store, instances, stateDirectory: operation.stateDirectory, signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    return { reason: error instanceof Error ? error.message : String(error) };
+  }
+}

@@ -1,0 +1,64 @@
+import type { Configuration, NotifySettings } from '@gantry/config';
+import type { PolicyRun } from '@gantry/policies';
+import { figuresOf } from './figures.ts';
+import type { Figure } from './figures.ts';
+import { isInJournal, writeJournal } from './journal.ts';
+import { mailOf } from './mail.ts';
+import { writeTextfile } from './prometheus.ts';
+import { readHistories } from './run-history.ts';
+import { runWithInput } from './start-program.ts';
+
+export interface ReportOptions {
+  readonly configuration: Pick<Configuration, 'notify' | 'metrics' | 'policies'>;
+  /** As an operation gets it. */
+  readonly stateDirectory?: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Not that of an interrupted run, which is reported, too. */
+  readonly signal: AbortSignal;
+  readonly warn: (message: string) => void;
+}
+
+/**
+ * Says how a run ended, to all that the configuration names: mail, a command, the journal, a file for Prometheus, OpenTelemetry. The
+ * record of the run has been written. What cannot be reached is a warning: the exports are as good as they were.
+ */
+export async function reportRun(run: PolicyRun, options: ReportOptions): Promise<void> {
+  const { configuration, env, signal, warn } = options;
+  const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      warn(`cannot ${what}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  await Promise.all([
+    ...notifications(run, configuration.notify, signal).map(([what, work]) => attempt(what, work)),
+    ...(isInJournal(env) ? [attempt('write to the journal', () => writeJournal(run, signal))] : []),
+    ...measurements(options).map(([what, work]) => attempt(what, work)),
+  ]);
+}
+
+type Work = readonly [what: string, work: () => Promise<void>];
+
+function notifications(run: PolicyRun, notify: NotifySettings | undefined, signal: AbortSignal): readonly Work[] {
+  if (notify === undefined || (notify.on === 'failure' && run.outcome === 'done')) return [];
+  const { mail, command } = notify;
+  return [
+    ...(mail === undefined
+      ? []
+      : [[`send mail to ${mail.to.join(', ')}`, () => runWithInput([mail.sendmail, '-i', '-t'], mailOf(run, mail), signal)] as const]),
+    ...(command === undefined ? [] : [['notify', () => runWithInput(command, `${JSON.stringify(run)}\n`, signal)] as const]),
+  ];
+}
+
+function measurements({ configuration, stateDirectory }: ReportOptions): readonly Work[] {
+  const { metrics, policies } = configuration;
+  const { textfile, otlp } = metrics;
+  const figures = async (): Promise<readonly Figure[]> => figuresOf(await readHistories(policies, stateDirectory), policies);
+  return [
+    ...(textfile === undefined ? [] : [[`write ${textfile}`, () => writeTextfile(textfile, figures)] as const]),
+    ...(otlp === undefined
+      ? []
+      : [[`send metrics to ${otlp}`, async () => (await import('./otlp.ts')).sendFigures(otlp, await figures())] as const]),
+  ];
+}

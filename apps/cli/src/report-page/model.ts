@@ -1,0 +1,57 @@
+import type { ListedExport } from '@gantry/core';
+
+/** An export, with what keeps it from removal, where the store says so. */
+export type ReportedExport = ListedExport & { readonly tags?: readonly string[]; readonly protectedUntil?: Date };
+
+/** A store and what is in it. */
+export interface ReportedStore {
+  readonly address: string;
+  /** Ordered by instance and age. */
+  readonly exports: readonly ReportedExport[];
+}
+
+/** What a report is about. */
+export interface Report {
+  readonly stores: readonly ReportedStore[];
+  /** Name of the machine that made it. */
+  readonly host: string;
+  readonly now: Date;
+}
+
+/** How an export is marked: by a shape, so that nobody needs to see colours. */
+export type Mark = 'verified' | 'unverified' | 'damaged' | 'unfinished';
+
+export const MARKS: readonly Mark[] = ['verified', 'unverified', 'damaged', 'unfinished'];
+
+export function markOf({ state, verified }: ListedExport): Mark {
+  if (state !== 'complete') return state;
+  return verified === undefined ? 'unverified' : 'verified';
+}
+
+/** An instance in one store. */
+export interface ReportedInstance {
+  readonly name: string;
+  readonly store: string;
+  /** Newest first. */
+  readonly exports: readonly ReportedExport[];
+  /** The newest complete one. */
+  readonly newest: ReportedExport | undefined;
+  readonly storedBytes: number;
+}
+
+/** Every instance of every store, by name. */
+export function instancesOf({ stores }: Report): readonly ReportedInstance[] {
+  const all = stores.flatMap(({ address, exports }) =>
+    [...Map.groupBy(exports, ({ instance }) => instance)].map(([name, own]) => {
+      const newestFirst = own.toReversed();
+      const newest = newestFirst.find(({ state }) => state === 'complete');
+      return { name, store: address, exports: newestFirst, newest, storedBytes: sumOf(own) };
+    }),
+  );
+  return all.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/** What exports take in a store, bytes. */
+export function sumOf(exports: readonly ReportedExport[]): number {
+  return exports.reduce((sum, { storedBytes = 0 }) => sum + storedBytes, 0);
+}
