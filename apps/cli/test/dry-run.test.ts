@@ -73,6 +73,8 @@ describe('a dry run of an export', () => {
     const { stdout, exitCode } = await bench.gantry('export', one, bench.file('new'), '--create-store', '--dry-run');
     expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/checked store: .*new will be created, \d+ bytes free/)]);
     expect(await readdir(bench.file('new'))).toEqual([]);
+    const nowhere = await bench.gantry('export', one, bench.file('nowhere', 'new'), '--create-store', '--dry-run');
+    expect([nowhere.exitCode, nowhere.stderr]).toEqual([8, expect.stringMatching(/its parent directory .*nowhere does not exist/)]);
   });
 
   test('warns of too little space, and refuses a store that is read-only', async () => {
@@ -92,6 +94,8 @@ describe('a dry run of an export', () => {
     await using server = await startSshServer();
     const { stdout, stderr } = await bench.gantry('export', one, server.address(bench.store), '--dry-run');
     expect(stdout, stderr).toMatch(/checked store: ssh:.*, \d+ bytes free/);
+    const nowhere = await bench.gantry('export', one, server.address(bench.file('nowhere', 'new')), '--create-store', '--dry-run');
+    expect([nowhere.exitCode, nowhere.stderr]).toEqual([8, expect.stringMatching(/its parent directory .*nowhere does not exist/)]);
   });
 });
 

@@ -104,7 +104,10 @@ export interface FileSystem extends AsyncDisposable {
   statRoot(signal?: AbortSignal): Promise<RootInfo | undefined>;
   /** Makes the store's directory, mode 0700, and its name durable. @throws FileSystemError `missing` if its parent directory is missing */
   makeRoot(signal?: AbortSignal): Promise<void>;
-  /** How much can still be stored in the store's directory, if the system tells; undefined if it does not exist. */
+  /**
+   * How much can still be stored in the store's directory, or in the one that it would be made in; undefined if the system does not tell.
+   * @throws FileSystemError `missing` if that directory is missing
+   */
   space?(signal?: AbortSignal): Promise<StoreSpace | undefined>;
   /** Adds to an error what it means, if the system itself says little: for example that the disk is full. */
   explain(error: unknown): Promise<unknown>;

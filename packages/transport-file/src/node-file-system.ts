@@ -49,18 +49,10 @@ export class NodeFileSystem implements FileSystem {
     }
   }
 
-  async space(): Promise<StoreSpace | undefined> {
-    try {
-      const { bavail, bsize } = await calling(statfs(this.#path));
-      const readOnly = await access(this.#path, constants.W_OK).then(
-        () => false,
-        () => true,
-      );
-      return { freeBytes: bavail * bsize, readOnly };
-    } catch (error) {
-      if (isFileSystemError(error, 'missing', 'other-kind')) return undefined;
-      throw error;
-    }
+  async space(): Promise<StoreSpace> {
+    const space = (await spaceOf(this.#path)) ?? (await spaceOf(dirname(this.#path)));
+    if (space === undefined) throw this.#parentMissing(undefined);
+    return space;
   }
 
   async explain(error: unknown): Promise<unknown> {
@@ -88,5 +80,20 @@ export class NodeFileSystem implements FileSystem {
       hint: `Check the path, or create the parent directory first: mkdir -p ${dirname(this.#path)}`,
       cause,
     });
+  }
+}
+
+/** Undefined if there is no such directory. */
+async function spaceOf(path: string): Promise<StoreSpace | undefined> {
+  try {
+    const { bavail, bsize } = await calling(statfs(path));
+    const isWritable = access(path, constants.W_OK).then(
+      () => true,
+      () => false,
+    );
+    return { freeBytes: bavail * bsize, readOnly: !(await isWritable) };
+  } catch (error) {
+    if (isFileSystemError(error, 'missing', 'other-kind')) return undefined;
+    throw error;
   }
 }

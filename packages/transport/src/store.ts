@@ -210,7 +210,10 @@ export interface StoreSpace {
 export interface Store extends StoreReader, StoreWriter, AsyncDisposable {
   /** The address in the form that a user can give again, without secrets. */
   readonly address: string;
-  /** What a plan says of the place, where the store can tell. Changes nothing; undefined where the place does not exist yet. */
+  /**
+   * The place, or what it would be made in, where the store can tell. Changes nothing.
+   * @throws StoreError `not-found` where it cannot be made either
+   */
   space?(options?: CallOptions): Promise<StoreSpace | undefined>;
 }
 

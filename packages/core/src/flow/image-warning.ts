@@ -6,7 +6,7 @@ const FORMATS: Readonly<Record<string, string>> = { 'qcow2 image': 'qcow2', 'VMD
 
 /**
  * Says which disks hold an image and are read as the files that they are. It only warns: the guest of a raw disk can write such a header
- * itself, so that its host would read whatever file the header names.
+ * itself, so that its host would read any file that the header names.
  */
 export async function warnOfImages({ os, instance, disks, reporter, signal }: Session): Promise<void> {
   if (!os.definition.builtin) return;

@@ -1,6 +1,7 @@
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { InspectedDisks } from '../disks/inspect-disks.ts';
 import type { Instance } from '../instances/model.ts';
+import { quoteWord } from '../report/quote-word.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 import type { SelectedOs } from '../scripts/select.ts';
@@ -93,10 +94,11 @@ function assertNamed({ disks }: Instance, existing: readonly number[], { from, o
   if (overwrites === undefined) return;
   const disk = existing.find((index) => !overwrites.includes(index));
   if (disk === undefined) return;
-  const path = disks[disk]?.path ?? disks[disk]?.uri ?? '';
+  const { path, uri = '' } = disks[disk] ?? {};
+  const other = `For another disk: --disk ${disk}=PATH --create-disks.`;
   throw new GantryError('CONFIRM_NEEDED', {
-    message: `disk ${disk} (${path}) exists, and only ${from} says that it is a disk of the instance`,
-    hint: `To overwrite it: --disk ${disk}=${path}. For another disk: --disk ${disk}=PATH --create-disks.`,
+    message: `disk ${disk} (${path ?? uri}) exists, and only ${from} says that it is a disk of the instance`,
+    hint: path === undefined ? other : `To overwrite it: --disk ${disk}=${quoteWord(path)}. ${other}`,
     disk,
   });
 }

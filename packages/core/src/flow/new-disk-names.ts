@@ -6,10 +6,9 @@ import { isImageFormat } from '../instances/image-uri.ts';
 import { reportVolumes, runLvm } from '../snapshots/lvm/commands.ts';
 import type { ToolOptions, VolumeReport } from '../snapshots/lvm/commands.ts';
 import { removeVolume } from '../snapshots/lvm/remove-volume.ts';
+import { runQemuImg } from '../snapshots/qemu-img.ts';
 import { syncDirectory } from '../system/durable.ts';
 import { errnoName } from '../system/errno-name.ts';
-import type { Argv } from '../system/run-command.ts';
-import { runCommand } from '../system/run-command.ts';
 
 /*
  * A new disk has an unfinished name, which nobody else gives, until all disks of its import are complete. So what is removed after a
@@ -66,8 +65,7 @@ export async function convertImage(disk: NewDisk, options: ToolOptions): Promise
   const path = completePath(disk);
   // It keeps the mode that it has.
   await (await open(path, 'wx', 0o600)).close();
-  const argv: Argv = ['qemu-img', 'convert', '-f', 'raw', '-O', disk.format, unfinishedPath(disk), path];
-  await runCommand(argv, { ...options, timeoutS: CONVERT_TIMEOUT_S });
+  await runQemuImg(['convert', '-f', 'raw', '-O', disk.format, unfinishedPath(disk), path], { ...options, timeoutS: CONVERT_TIMEOUT_S });
   await using file = await open(path, 'r+');
   await file.sync();
 }
@@ -96,7 +94,24 @@ export async function isUnfinished(disk: NewDisk, signal: AbortSignal): Promise<
 
 /** What an image is made of goes first: as long as there is anything, what gets the name is there. */
 function filesOf(disk: Exclude<NewDisk, Volume>): readonly string[] {
-  return [...new Set([unfinishedPath(disk), completePath(disk)])];
+  return [...new Set([secondName(disk), unfinishedPath(disk), completePath(disk)])];
+}
+
+function secondName(disk: Exclude<NewDisk, Volume>): string {
+  return unfinishedPath(disk).replace(/\.unfinished$/, '-name.unfinished');
+}
+
+/** Whether a file can be given its name later, which takes a hard link. */
+export async function canBeNamed(disk: NewDisk): Promise<boolean> {
+  if (disk.kind === 'volume') return true;
+  try {
+    await link(unfinishedPath(disk), secondName(disk));
+  } catch (error) {
+    if (['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(errnoName(error) ?? '')) return false;
+    throw error;
+  }
+  await unlink(secondName(disk));
+  return true;
 }
 
 /** Whether the name that a disk will have is taken. @throws Error where LVM cannot be asked */
@@ -132,10 +147,13 @@ async function linkFile(path: string, unfinished: string): Promise<void> {
   }
 }
 
-/** Takes a name back that {@link giveName} gave, of a disk that is not to stay. */
+/** Takes a name back that {@link giveName} gave, or may have given, of a disk that is not to stay. What has another's is left alone. */
 export async function takeNameBack(disk: NewDisk, options: ToolOptions): Promise<void> {
-  if (disk.kind === 'volume') await runLvm(['lvrename', disk.group, disk.name, disk.unfinished], options);
-  else if (await isSameFile(disk.path, completePath(disk))) await unlink(disk.path);
+  if (disk.kind === 'volume') {
+    // As long as it has the unfinished name, the other volume is somebody else's.
+    if (await isUnfinished(disk, options.signal)) return;
+    await runLvm(['lvrename', disk.group, disk.name, disk.unfinished], options);
+  } else if (await isSameFile(disk.path, completePath(disk))) await unlink(disk.path);
 }
 
 /** After {@link giveName}: leaves that name alone. */

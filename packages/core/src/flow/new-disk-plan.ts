@@ -11,6 +11,7 @@ import { GantryError } from '../report/errors.ts';
 import type { Reporter } from '../report/reporter.ts';
 import type { GroupReport } from '../snapshots/lvm/commands.ts';
 import { reportGroup, reportVolumes } from '../snapshots/lvm/commands.ts';
+import { runQemuImg } from '../snapshots/qemu-img.ts';
 import { errnoName } from '../system/errno-name.ts';
 import type { OriginalDisk } from './import-checks.ts';
 
@@ -19,6 +20,7 @@ import type { OriginalDisk } from './import-checks.ts';
  */
 
 const MIB = 1024 * 1024;
+const QEMU_IMG_TIMEOUT_S = 60;
 /** Names as LVM allows them. */
 const VOLUME = /^\/dev\/([A-Za-z0-9+_.][\w+.-]*)\/([A-Za-z0-9+_.][\w+.-]*)$/;
 
@@ -109,7 +111,19 @@ async function planDisk(
   }
   if (path.startsWith('/dev/')) return await planVolume(path, { index, bytes }, signal);
   await assertDirectory(path, index);
+  if (image !== undefined) await assertQemuImg(path, index, signal);
   return image === undefined ? { kind: 'file', index, path, bytes } : { kind: 'image', index, path, bytes, format: image.format };
+}
+
+/** It runs at the end, after hours perhaps. */
+async function assertQemuImg(path: string, index: number, signal: AbortSignal): Promise<void> {
+  try {
+    await runQemuImg(['--version'], { signal, timeoutS: QEMU_IMG_TIMEOUT_S });
+  } catch (error) {
+    signal.throwIfAborted();
+    const message = `cannot create disk ${index} (${path}): ${errorText(error)}`;
+    throw new GantryError('DISK_NOT_CREATED', { message, hint: 'Install it, or import into a raw file.', disk: index, cause: error });
+  }
 }
 
 function isThere(path: string, disk: number): GantryError {

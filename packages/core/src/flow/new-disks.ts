@@ -15,6 +15,7 @@ import type { ProcessGroup } from '../system/process-group.ts';
 import type { LongerFile, NewVolume, PlannedDisk } from './new-disk-plan.ts';
 import type { NewDisk } from './new-disk-names.ts';
 import {
+  canBeNamed,
   convertImage,
   dropUnfinishedName,
   giveName,
@@ -89,14 +90,14 @@ export class NewDisks implements AsyncDisposable {
    * @throws GantryError `DISK_NOT_CREATED`, `STATE_UNUSABLE`; the reason of the signal
    */
   async commit(): Promise<void> {
+    for (const disk of this.#disks) await this.#convert(disk);
     const named: NewDisk[] = [];
     try {
-      for (const disk of this.#disks) await convertImage(disk, this.#tool('writing'));
       await this.#remember('complete');
       for (const disk of this.#disks) {
         this.#owner.signal.throwIfAborted();
-        await giveName(disk, this.#tool('complete'));
         named.push(disk);
+        await giveName(disk, this.#tool('complete'));
       }
     } catch (error) {
       await this.#takeNamesBack(named);
@@ -122,6 +123,21 @@ export class NewDisks implements AsyncDisposable {
       if (!(await this.#orWarn(disk, 'remove', removing))) left += 1;
     }
     if (left === 0) await this.#forget().catch(() => undefined);
+  }
+
+  async #convert(disk: NewDisk): Promise<void> {
+    try {
+      await convertImage(disk, this.#tool('writing'));
+    } catch (error) {
+      this.#owner.signal.throwIfAborted();
+      if (error instanceof GantryError) throw error;
+      throw new GantryError('DISK_NOT_CREATED', {
+        message: `cannot make the image of disk ${disk.index} (${disk.path}) of what was imported: ${errorText(error)}`,
+        hint: 'It needs as much space as the data again. Or import into a raw file.',
+        disk: disk.index,
+        cause: error,
+      });
+    }
   }
 
   /** They are removed after that; until they are, also by the next run if this one is killed. */
@@ -167,7 +183,7 @@ export class NewDisks implements AsyncDisposable {
     const { signal } = this.#owner;
     try {
       // What a dead run left may have got its name since the disk was looked for.
-      if (await isNameTaken(disk, signal)) throw new NameTakenError('it exists by now');
+      if (await isNameTaken(disk, signal)) throw new NotCreatedError('it exists by now');
       if (planned.kind === 'volume') {
         this.#made.push(disk);
         await runLvm(createCommand(planned, disk), this.#tool('writing'));
@@ -177,10 +193,11 @@ export class NewDisks implements AsyncDisposable {
       await using file = await open(unfinishedPath(disk), 'wx', 0o600);
       this.#made.push(disk);
       await file.truncate(planned.bytes);
+      if (!(await canBeNamed(disk))) throw new NotCreatedError('its file system has no hard links');
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof GantryError) throw error;
-      if (planned.kind !== 'volume' && !(error instanceof NameTakenError)) throw diskCallError(planned.path, 'create', error);
+      if (planned.kind !== 'volume' && !(error instanceof NotCreatedError)) throw diskCallError(planned.path, 'create', error);
       throw new GantryError('DISK_NOT_CREATED', {
         message: `cannot create disk ${disk.index} (${disk.path}): ${errorText(error)}`,
         hint: 'Create it by hand, and import without --create-disks.',
@@ -216,6 +233,8 @@ export class NewDisks implements AsyncDisposable {
   }
 }
 
+class NotCreatedError extends Error {}
+
 function notNamed(error: unknown): GantryError {
   if (error instanceof GantryError) return error;
   return new GantryError('DISK_NOT_CREATED', {
@@ -223,7 +242,7 @@ function notNamed(error: unknown): GantryError {
     hint:
       error instanceof NameTakenError
         ? 'Another program made it meanwhile: remove it or name another path, and import again.'
-        : 'Name paths on a file system that has hard links.',
+        : 'Try again when the cause is gone.',
     cause: error,
   });
 }

@@ -5,11 +5,11 @@ import type { Image, ImageFormat } from '../instances/image-uri.ts';
 import { parseImageUri } from '../instances/image-uri.ts';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
-import { errnoName } from '../system/errno-name.ts';
 import type { ProcessGroup } from '../system/process-group.ts';
-import { endCommandOfKilledRun, processGroupSchema, runCommand } from '../system/run-command.ts';
+import { endCommandOfKilledRun, processGroupSchema } from '../system/run-command.ts';
 import { isSocketPathTooLong } from '../system/socket-path.ts';
 import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest, Support } from './provider.ts';
+import { QemuImgMissingError, runQemuImg } from './qemu-img.ts';
 import { socketIn, startImageServer } from './rbd/image-server.ts';
 import { defaultScratch, makeDefaultScratch, removeScratch } from './scratch-directory.ts';
 
@@ -18,7 +18,7 @@ import { defaultScratch, makeDefaultScratch, removeScratch } from './scratch-dir
  * write any header into a raw disk. What the header of an image refers to is not followed (docs/reference/snapshots.md).
  */
 
-/** Formats, and whether QEMU can be told to leave out a backing file. */
+/** Formats, and whether QEMU can leave out a backing file. */
 const HAS_BACKING: Readonly<Record<ImageFormat, boolean>> = { qcow2: true, vmdk: true, vhdx: false };
 const TIMEOUT_S = 60;
 /** As long as the name of any directory here. */
@@ -41,9 +41,6 @@ const infoSchema = z.object({
 });
 
 const dataSchema = z.object({ directory: z.string(), process: processGroupSchema.optional() });
-
-/** The program `qemu-img` is not there. */
-class ToolMissing extends Error {}
 
 /** @param scratch Gantry's own directory, for sockets; not one that others may write to, as root removes files in it */
 export function createImageProvider(scratch: string = defaultScratch()): SnapshotProvider & { readonly name: 'image' } {
@@ -86,7 +83,7 @@ async function supports({ disk }: SnapshotRequest, scratch: string, signal: Abor
     return { ok: true, what: `the ${image.format} image itself, as a guest sees it`, isOverNbd: true };
   } catch (error) {
     signal.throwIfAborted();
-    return { ok: false, reason: errorText(error), isObstacle: !(error instanceof ToolMissing) };
+    return { ok: false, reason: errorText(error), isObstacle: !(error instanceof QemuImgMissingError) };
   }
 }
 
@@ -98,10 +95,10 @@ function no(reason: string): Support {
  * Bytes that a guest sees. Only an image that is complete by itself counts: else its header would decide which other files of this host
  * are read.
  *
- * @throws ToolMissing, Error with the reason
+ * @throws QemuImgMissingError, Error with the reason
  */
 async function readInfo({ format, path }: Image, signal: AbortSignal): Promise<number> {
-  const text = await runInfo(['qemu-img', 'info', '--output=json', '--format', format, path], signal);
+  const text = await runQemuImg(['info', '--output=json', '--format', format, path], { signal, timeoutS: TIMEOUT_S });
   const { 'virtual-size': bytes, 'backing-filename': backing, encrypted, 'format-specific': specific } = infoSchema.parse(JSON.parse(text));
   const { 'data-file': dataFile, extents = [], corrupt } = specific?.data ?? {};
   const others = [backing, dataFile, ...extents.map(({ filename }) => filename)].filter((file) => file !== undefined && file !== path);
@@ -110,16 +107,6 @@ async function readInfo({ format, path }: Image, signal: AbortSignal): Promise<n
   if (encrypted === true) throw new Error(`${path} is encrypted`);
   if (corrupt === true) throw new Error(`${path} is marked as corrupt (qemu-img check)`);
   return bytes;
-}
-
-async function runInfo(argv: readonly [string, ...string[]], signal: AbortSignal): Promise<string> {
-  try {
-    return await runCommand(argv, { signal, timeoutS: TIMEOUT_S });
-  } catch (error) {
-    signal.throwIfAborted();
-    if (!(error instanceof Error) || errnoName(error.cause) !== 'ENOENT') throw error;
-    throw new ToolMissing('qemu-img is not installed (Debian package qemu-utils)', { cause: error });
-  }
 }
 
 function recordOf({ index, disk }: SnapshotRequest, { runId }: SnapshotContext, scratch: string): SnapshotRecord {
@@ -155,7 +142,7 @@ async function open({ index, disk }: SnapshotRequest, record: SnapshotRecord, co
   }
 }
 
-/** Names the format, so that none is guessed, and no backing file, whatever the header says by now. */
+/** Names the format, so that none is guessed, and no backing file, even if the header names one by now. */
 function uriForQemu({ format, path }: Image): string {
   const backing = HAS_BACKING[format] ? { backing: null } : {};
   return `json:${JSON.stringify({ driver: format, ...backing, file: { driver: 'file', filename: path } })}`;

@@ -62,8 +62,11 @@ export class SftpFileSystem implements FileSystem {
     const client = await this.#peer.client(signal);
     if (!client.has('statvfs')) return undefined;
     const path = await this.#peer.rootPath(signal);
-    const space = await orAbort(orAbsent(client.space(path)), signal);
-    return space && { freeBytes: space.availableBytes, readOnly: space.readOnly };
+    const parent = posix.dirname(path);
+    const spaceOf = async (place: string) => await orAbort(orAbsent(client.space(place)), signal);
+    const space = (await spaceOf(path)) ?? (await spaceOf(parent));
+    if (space === undefined) throw parentMissing(parent);
+    return { freeBytes: space.availableBytes, readOnly: space.readOnly };
   }
 
   async explain(error: unknown): Promise<unknown> {
