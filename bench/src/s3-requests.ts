@@ -1,8 +1,9 @@
 /*
  * Counts the requests and bytes that nightly exports of ten disks with 1 % changed cost in a bucket, with verify and prune:
  * `node --conditions=@gantry/source bench/src/s3-requests.ts [MIB]`. As root, after `turbo run build`; the server is a gateway of Ceph. The
- * disks are small (MIB, 256 by default); what grows with the disk is multiplied to 100 GiB, and the table says so. With `--docs` it goes
- * into docs/explanation/lineages.md.
+ * disks are small (MIB, 256 by default). What grows with the data is multiplied to 100 GiB, which means as many changed pieces of the same
+ * length in each GiB: bytes, parts of uploads, and frames that are read back because patches differ from them. The text says so. With
+ * `--docs` it goes into docs/explanation/lineages.md.
  */
 import { writeFile } from 'node:fs/promises';
 import process from 'node:process';
@@ -18,15 +19,30 @@ const PAGE = new URL('../../docs/explanation/lineages.md', import.meta.url);
 const DISKS = 10;
 const SIMULATED_BYTES = 100 * GIB;
 const NIGHTS_A_MONTH = 30;
-/** US dollars, Amazon S3 Standard in us-east-1: from memory, since no network leads there from here. */
-const PRICES = { put: 0.005 / 1000, get: 0.0004 / 1000, storedGibMonth: 0.023 };
+const RUNS = 10;
+/** US dollars; the bench has no network to ask for them. */
+const PRICES = {
+  source:
+    'Amazon S3 Standard in us-east-1, as guides quoted them on 2026-11-27 (requests: dev.to/sh20raj/aws-s3-pricing-for-beginners-3fc2; storage: deepeshsoni.com/archives/256; what is sent out: not looked up, the usual first tier)',
+  put: 0.005 / 1000,
+  get: 0.0004 / 1000,
+  storedGibMonth: 0.023,
+  /** Out of Amazon's network; nothing within its region. */
+  sentOutGib: 0.09,
+};
 
 const diskBytes = Number(process.argv.slice(2).find((argument) => !argument.startsWith('--')) ?? 256) * MIB;
 
 interface Traffic {
+  /** Requests that write or list, but for parts of uploads. */
   readonly puts: number;
+  readonly parts: number;
+  /** Other requests, but for frames that are read back. */
   readonly gets: number;
+  /** Ranges of dumps, read one by one: frames from which patches differ, or what is verified. */
+  readonly ranges: number;
   readonly sentBytes: number;
+  readonly rangeBytes: number;
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
@@ -49,9 +65,12 @@ const yaml = disks.map((disk) => `  - path: ${disk}\n`).join('');
 await writeFile(directory.file('instance.yaml'), `name: web1.example.com\nos: raw\nhypervisor: kvm\ndisks:\n${yaml}`);
 const keep = ['export', directory.file('instance.yaml'), store, '--snapshot', 'none', '--incremental', '--quiet'];
 
-const rows: string[] = ['| work | PUT, POST, LIST | GET, HEAD, DELETE | sent |', '| --- | --- | --- | --- |'];
+const rows: string[] = [
+  '| work | PUT, POST, LIST | of these, parts | GET, HEAD, DELETE | of these, ranges of dumps | sent | ranges read |',
+  '| --- | --- | --- | --- | --- | --- | --- |',
+];
 const first = await count('first export', keep);
-for (const disk of disks) await changeRuns(disk, 10, disk);
+for (const disk of disks) await changeRuns(disk, RUNS, disk);
 const night = await count('nightly export, 1 % changed', keep);
 await count('verify, present', ['verify', store, '--depth', 'present', '--quiet']);
 await count('verify, stored', ['verify', store, '--depth', 'stored', '--quiet']);
@@ -65,29 +84,58 @@ async function count(title: string, args: readonly string[]): Promise<Traffic> {
   const before = proxy.seen.length;
   await execa(COMMAND[0], [COMMAND[1], ...args], { env });
   const traffic = trafficOf(proxy.seen.slice(before));
-  rows.push(`| ${title} | ${traffic.puts} | ${traffic.gets} | ${(traffic.sentBytes / MIB).toFixed(1)} MiB |`);
+  const { puts, parts, gets, ranges, sentBytes, rangeBytes } = traffic;
+  rows.push(`| ${[title, puts + parts, parts, gets + ranges, ranges, mib(sentBytes), mib(rangeBytes)].join(' | ')} |`);
   console.error(rows.at(-1));
   return traffic;
 }
 
+function mib(bytes: number): string {
+  return `${(bytes / MIB).toFixed(1)} MiB`;
+}
+
+type Request = FaultProxy['seen'][number]['request'];
+
 function trafficOf(seen: FaultProxy['seen']): Traffic {
   const requests = seen.map(({ request }) => request);
-  const isPut = ({ method, query }: (typeof requests)[number]): boolean =>
+  const isPart = ({ method, query }: Request): boolean => method === 'PUT' && query.has('partNumber');
+  const isPut = ({ method, query }: Request): boolean =>
     method === 'PUT' || method === 'POST' || query.has('list-type') || query.has('uploads');
+  const rangeOf = ({ method, path, headers }: Request): number => {
+    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(String(headers['range'] ?? '')) ?? [];
+    return method === 'GET' && /\/disk\d+\.[^/]*(zst|gz|img)$/.test(path) && to !== undefined ? Number(to) - Number(from) + 1 : 0;
+  };
+  const ranges = requests.map(rangeOf).filter((bytes) => bytes > 0);
+  const parts = requests.filter(isPart).length;
   return {
-    puts: requests.filter(isPut).length,
-    gets: requests.filter((request) => !isPut(request)).length,
+    puts: requests.filter(isPut).length - parts,
+    parts,
+    gets: requests.filter((request) => !isPut(request)).length - ranges.length,
+    ranges: ranges.length,
     sentBytes: requests.reduce((total, { headers }) => total + Number(headers['content-length'] ?? 0), 0),
+    rangeBytes: ranges.reduce((total, bytes) => total + bytes, 0),
   };
 }
 
-/** Parts of an upload grow with the data; everything else is the same for a disk of any size. */
+/** What grows with the data is multiplied; everything else is the same for a disk of any size. */
 function monthly(scale: number): string {
-  const nightBytes = night.sentBytes * scale;
-  const parts = Math.ceil(nightBytes / (8 * MIB));
-  const requests = night.puts + parts;
-  const gib = (first.sentBytes * scale + nightBytes * NIGHTS_A_MONTH) / GIB;
-  const dollars = NIGHTS_A_MONTH * (requests * PRICES.put + night.gets * PRICES.get) + gib * PRICES.storedGibMonth;
-  const sizes = `disks of ${diskBytes / MIB} MiB were measured; for ${SIMULATED_BYTES / GIB} GiB, bytes and parts of uploads are multiplied by ${scale}`;
-  return `A night with ${DISKS} disks (${sizes}): ${requests} requests that write or list, ${night.gets} others, ${(nightBytes / GIB).toFixed(1)} GiB sent. A month of such nights, all kept: ${gib.toFixed(0)} GiB stored, ${dollars.toFixed(2)} US dollars at ${PRICES.put * 1000} for 1,000 requests that write, ${PRICES.get * 1000} for 1,000 others, and ${PRICES.storedGibMonth} for a GiB a month.`;
+  const sent = night.sentBytes * scale;
+  const read = night.rangeBytes * scale;
+  const writes = night.puts + Math.ceil(sent / (8 * MIB));
+  const others = night.gets + night.ranges * scale;
+  const stored = (first.sentBytes * scale + sent * NIGHTS_A_MONTH) / GIB;
+  const requests = NIGHTS_A_MONTH * (writes * PRICES.put + others * PRICES.get);
+  const out = ((read * NIGHTS_A_MONTH) / GIB) * PRICES.sentOutGib;
+  const runKib = Math.round(diskBytes / 1000 / 1024);
+  return [
+    `Measured with ${DISKS} disks of ${diskBytes / MIB} MiB, of which 1 % changes in ${RUNS} pieces of some ${runKib} KiB each. For`,
+    `${SIMULATED_BYTES / GIB} GiB, bytes, parts of uploads (8 MiB) and ranges of dumps are multiplied by ${scale}: as many pieces of the`,
+    `same length in each GiB. A night then has ${writes} requests that write or list and ${Math.round(others)} others, sends`,
+    `${(sent / GIB).toFixed(1)} GiB, and reads ${(read / GIB).toFixed(1)} GiB back: the frames from which patches differ.`,
+    '',
+    `A month of such nights, all kept: ${stored.toFixed(0)} GiB stored at its end, ${(stored * PRICES.storedGibMonth).toFixed(2)} US dollars a month`,
+    `for these, ${requests.toFixed(2)} for the requests, and ${out.toFixed(2)} for what is read back, if that leaves the network of the service`,
+    `(nothing if it does not). Prices: ${PRICES.source}: ${(PRICES.put * 1000).toFixed(3)} for 1,000 requests that write or list,`,
+    `${(PRICES.get * 1000).toFixed(4)} for 1,000 others, ${PRICES.storedGibMonth} for a GiB a month, ${PRICES.sentOutGib} for a GiB that is sent out.`,
+  ].join('\n');
 }

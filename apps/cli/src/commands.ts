@@ -21,7 +21,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
 export const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   'Export, import, move': ['export', 'run', 'import', 'move', 'receive'],
   'Look at exports': ['list', 'show', 'verify', 'diff', 'status', 'report'],
-  'Keep exports': ['copy', 'mirror', 'consolidate', 'remove', 'prune', 'clean'],
+  'Keep exports': ['copy', 'mirror', 'tag', 'consolidate', 'remove', 'prune', 'clean'],
   'Instances and their disks': ['instances', 'describe', 'create', 'rename', 'snapshots', 'os'],
   'Set up': ['store', 'schema', 'completion'],
 };
@@ -72,6 +72,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/mirror.ts'),
   },
   { name: 'diff', summary: 'Show how the disks of two exports differ.', load: () => import('./commands/diff.ts') },
+  { name: 'tag', summary: 'Change the tags and the note of an export.', load: () => import('./commands/tag.ts') },
   { name: 'remove', summary: 'Remove one export permanently.', load: () => import('./commands/remove.ts') },
   {
     name: 'consolidate',

@@ -1,7 +1,7 @@
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import { makeRandomFile, makeSparseFile, makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
+import { createBucket, makeRandomFile, makeSparseFile, makeTemporaryDirectory, startCeph, startSshServer } from '@gantry/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { COMMANDS } from '../src/commands.ts';
 import { DESCRIBED_OPERATIONS, outputJsonSchema } from '../src/output/output-schema.ts';
@@ -100,6 +100,8 @@ beforeAll(async () => {
   await run('copy', store, String(reference), bench.file('second'));
   await putSomethingInItsPlace(bench.file('second'), String(plain));
   await run('mirror', store, bench.file('second'));
+  await run('tag', store, String(plain), '--add', 'kept', '--note', 'by hand');
+  await run('mirror', store, bench.file('second'), '--tag', 'kept');
   await run('show', store, String(reference));
   await copyIntoTheFuture(String(plain));
   await makeGanetiExport(String(plain));
@@ -127,6 +129,7 @@ beforeAll(async () => {
   await run('list', store);
   await run('prune', store, '--keep-last', '1', '--dry-run');
   await run('remove', store, String(plain));
+  await run('export', kept, store, bench.file('a.img', 'store'));
 
   await run('create', b);
   await run('rename', b, 'c.example.com');
@@ -151,6 +154,8 @@ beforeAll(async () => {
   await run('status', '--check', '--config', config);
   await run('report', store, '--out', bench.file('report.html'));
 
+  await listLocked(a);
+
   const server = scope.use(await startSshServer());
   const peer = bench.file('peer');
   const command = `${process.execPath} ${MAIN} "$@"`;
@@ -170,6 +175,24 @@ beforeAll(async () => {
 });
 
 afterAll(() => scope.disposeAsync());
+
+/** A bucket whose objects have locks. */
+async function listLocked(instance: string): Promise<void> {
+  await using ceph = await startCeph();
+  await createBucket(ceph, 'locked', { objectLock: true });
+  const lock = { objectLockMode: 'GOVERNANCE', objectLockRetainUntil: '1d' };
+  const address = `s3://locked/exports?${new URLSearchParams({ endpoint: ceph.endpoint, ...lock }).toString()}`;
+  await using inBucket = await makeWorkbench({ AWS_ACCESS_KEY_ID: ceph.accessKeyId, AWS_SECRET_ACCESS_KEY: ceph.secretAccessKey });
+  const exported = await inBucket.gantry('export', instance, address, '--os-path', bench.file('os'));
+  expect(exported.exitCode, exported.stderr).toBe(0);
+  const listed = await inBucket.gantry('list', address, '--json');
+  for (const field of fieldsOf(jsonLines(listed.stdout).at(-1) ?? {}, documented.get('gantry list') ?? new Set()))
+    if (field !== 'type') seen.get('gantry list')?.add(field);
+  const tomorrow = new Date(Date.now() + 86_400_000).toISOString().slice(0, 10);
+  expect((await inBucket.gantry('list', address)).stdout).toMatch(
+    new RegExp(`PROTECTED\\s.*until (${tomorrow}|\\d{4}-\\d\\d-\\d\\d)`, 's'),
+  );
+}
 
 /** One export that is seen to be damaged, and one that a verification finds so. */
 async function damageExports(instance: string): Promise<void> {

@@ -47,6 +47,7 @@ beforeAll(async () => {
     copy: [bench.store, reference, bench.file('copies')],
     mirror: [bench.store, bench.file('copies')],
     diff: [bench.store, reference, reference],
+    tag: [bench.store, reference, '--add', 'odd'],
     consolidate: [bench.store, reference],
     prune: [bench.store, '--keep-last', '1'],
     'store init': [bench.store],

@@ -14,6 +14,7 @@ import { StoreError, assertKey, assertPrefix } from '@gantry/transport';
 
 import { untilAborted } from './requests/abort.ts';
 import { listObjects } from './read/listing.ts';
+import { mayHaveLocks } from './read/object-lock.ts';
 import { clearPending, listPending } from './read/unfinished-listing.ts';
 import { alreadyExists } from './write/commit-object.ts';
 import { statObject, statUnlessDenied } from './requests/stored-object.ts';
@@ -31,6 +32,8 @@ export class S3Store implements Store {
   readonly #context: S3Context;
   /** The writes of this store that are neither committed nor discarded. */
   readonly #live = new Set<S3Write>();
+  /** Asked once. */
+  #mayHaveLocks: Promise<boolean> | undefined;
   /** What aborted calls still have to clean up. */
   readonly #tidying = new Set<Promise<void>>();
 
@@ -68,6 +71,18 @@ export class S3Store implements Store {
 
   list(prefix: string, { signal }: CallOptions = {}): AsyncIterable<ObjectInfo> {
     return checked(prefix, () => listObjects(this.#context.bucket, prefix, signal));
+  }
+
+  async protectedUntil(key: string, { signal }: CallOptions = {}): Promise<Date | undefined> {
+    assertKey(key);
+    const { bucket } = this.#context;
+    this.#mayHaveLocks ??= mayHaveLocks(bucket, signal).catch((error: unknown) => {
+      this.#mayHaveLocks = undefined;
+      throw error;
+    });
+    if (!(await untilAborted(this.#mayHaveLocks, signal))) return undefined;
+    const found = await statUnlessDenied(bucket, key, signal);
+    return found === 'denied' ? undefined : found?.lockedUntil;
   }
 
   async begin(key: string, { ifExists = 'fail', expectedBytes, digestBy, signal }: BeginOptions = {}): Promise<PendingObject> {

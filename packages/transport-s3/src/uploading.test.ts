@@ -124,11 +124,21 @@ describe('an upload', () => {
       expect(retention.body).toContain('<Mode>GOVERNANCE</Mode>');
       const until = new Date(/<RetainUntilDate>([^<]*?)(\.\d+)?Z</.exec(retention.body)?.[1] ?? '');
       expect(Math.abs(until.getTime() - Date.now() - 30 * 86_400_000)).toBeLessThan(86_400_000);
+      expect(Math.abs(((await store.protectedUntil?.(key))?.getTime() ?? 0) - until.getTime())).toBeLessThan(1000);
     }
+    await expect(store.protectedUntil?.('absent')).resolves.toBeUndefined();
     // Removal hides the object behind a delete marker; its versions stay until the lock ends.
     await store.remove(['small', 'large']);
     expect(await Array.fromAsync(store.list(''))).toEqual([]);
     expect((await s3Request(ceph, `/${name}?versions=`)).body).toMatch(/<Version>.*small/s);
+  });
+
+  test('does not ask about the locks of objects in a bucket that has none', async () => {
+    await using store = await bucket.open({}, proxy.endpoint);
+    await write(store, 'unlocked', bytesOf('unlocked', 10));
+    requests();
+    for (const _ of [1, 2]) await expect(store.protectedUntil?.('unlocked')).resolves.toBeUndefined();
+    expect(requests().map(({ method, query }) => `${method} ${query.has('object-lock')}`)).toEqual(['GET true']);
   });
 
   test('asks for encryption with the headers of the S3 API', async () => {

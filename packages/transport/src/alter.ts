@@ -8,6 +8,7 @@ export function alterStore(store: Store, changes: Partial<Store>): Store {
     stat: (key, options) => store.stat(key, options),
     read: (key, options) => store.read(key, options),
     list: (prefix, options) => store.list(prefix, options),
+    ...(store.protectedUntil === undefined ? {} : { protectedUntil: store.protectedUntil.bind(store) }),
     begin: (key, options) => store.begin(key, options),
     resume: (token, options) => store.resume(token, options),
     pending: (prefix, options) => store.pending(prefix, options),

@@ -85,6 +85,11 @@ export interface StoreReader {
   read(key: string, options?: ReadOptions): Promise<ByteSource>;
   /** Every complete object whose key starts with `prefix` (empty, or ending in `/`), in the order of the keys' bytes. */
   list(prefix: string, options?: CallOptions): AsyncIterable<ObjectInfo>;
+  /**
+   * Until when the service keeps an object, also if its removal is asked for; undefined if it does not, or does not say. There just where a
+   * store may know.
+   */
+  protectedUntil?(key: string, options?: CallOptions): Promise<Date | undefined>;
 }
 
 /** How `begin` treats an existing object. */

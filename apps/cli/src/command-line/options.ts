@@ -1,4 +1,4 @@
-import { parseRate as rateOf } from '@gantry/config/quantities';
+import { parseBytes as bytesOf, parseRate as rateOf } from '@gantry/config/quantities';
 import { InvalidArgumentError } from 'commander';
 
 /** One option of a command; `T` is what the command gets. */
@@ -60,6 +60,19 @@ export function wholeNumbers(flags: string, description: string): OptionSpec<rea
 function parseWholeNumber(value: string, minimum: number): number {
   if (/^\d{1,9}$/.test(value) && Number(value) >= minimum) return Number(value);
   throw new InvalidArgumentError(`It must be a whole number, ${minimum} or more.`);
+}
+
+/** An option whose value is a number of bytes, `minimum` or more. */
+export function byteCount(flags: string, description: string, minimum: string): OptionSpec<number | undefined> {
+  return {
+    flags,
+    description,
+    parse: (value) => {
+      const bytes = bytesOf(value);
+      if (bytes !== undefined && bytes >= (bytesOf(minimum) ?? 0)) return bytes;
+      throw new InvalidArgumentError(`It must be a size such as 500M or 2G, ${minimum} or more.`);
+    },
+  };
 }
 
 /** Parses a rate such as `500K` or `20M`, in bytes per second. */

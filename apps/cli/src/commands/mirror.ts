@@ -12,6 +12,7 @@ const command: CommandModule = defineCommand({
     ...CREATE_STORE,
     instance: texts('--instance <pattern>', 'only instances with this name, in which * stands for any characters'),
     newest: wholeNumber('--newest <n>', 'only the newest n exports of each instance'),
+    tag: texts('--tag <tag>', 'of these, only exports with this tag, or with all of several'),
     withOlder: flag('--with-older', 'also exports that are older than the newest one of their instance there'),
     dryRun: flag('--dry-run', 'only show what would be copied'),
   },

@@ -1,10 +1,20 @@
 import type { Codec, DescribedInstance, FrameCount, IncrementResult } from '@gantry/core';
-import { areDisksHere, assertDisksHere, describeFrom, exportFromSource, exportInstance, GantryError, planExport } from '@gantry/core';
+import {
+  areDisksHere,
+  assertDisksHere,
+  describeFrom,
+  ERROR_EXIT_CODES,
+  exportFromSource,
+  exportInstance,
+  GantryError,
+  planExport,
+} from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
 import { wantsNewStore } from '../create-store.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import { describeChecks, describeExportPlan } from '../output/plan.ts';
 import type { Session } from '../session.ts';
+import { openStores } from './open-stores.ts';
 import { snapshotChoiceOf } from './snapshot-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
@@ -13,7 +23,7 @@ import type { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 /** Runs `gantry export`. */
 export async function run(
   session: Session,
-  [named, address]: readonly [string, string],
+  [named, address, others]: readonly [string, string, readonly string[]],
   options: OptionValues<typeof SCRIPTS & typeof RATE & typeof SNAPSHOTS & typeof PARALLEL> & {
     readonly codec: Codec;
     readonly level: number | undefined;
@@ -29,6 +39,7 @@ export async function run(
     readonly dryRun: true | undefined;
     readonly throughSource: true | undefined;
     readonly listen: string | undefined;
+    readonly storeBuffer: number | undefined;
   },
 ): Promise<void> {
   const started = performance.now();
@@ -39,6 +50,7 @@ export async function run(
   if (alone !== undefined) {
     throw new GantryError('USAGE', { message: `--${alone} goes with --incremental`, hint: `Add --incremental, or leave --${alone} out.` });
   }
+  assertStores([address, ...others], options);
   const createStore = options.createStore === true || wantsNewStore(session.env);
   const { source, name } = await session.openSourceOf(named);
   await using _source = source;
@@ -47,12 +59,14 @@ export async function run(
   const isRemote = isSentBySource(source, described, options);
   if (!isRemote) assertDisksHere(described);
   const snapshots = isRemote ? undefined : await snapshotChoiceOf(session, described, options);
-  await using store = await session.open(address, options.dryRun === true ? 'read' : 'write');
+  await using stores = await openStores(session, [address, ...others], options.dryRun === true ? 'read' : 'write');
   const request = {
     ...session.operation,
     instance,
     native,
-    store,
+    store: stores.first,
+    alsoInto: stores.others,
+    storeBufferBytes: options.storeBuffer,
     codec: options.codec,
     level: options.level,
     parallel: options.parallel,
@@ -78,7 +92,16 @@ export async function run(
   if (result.incremental !== undefined) {
     session.output.event({ type: 'stage', operation: 'export', message: describeIncrement(result.incremental) });
   }
+  if (result.stores?.some(({ outcome }) => outcome === 'failed') === true) session.exitWith(ERROR_EXIT_CODES.PARTLY_DONE);
   session.output.result({ operation: 'export', ...result }, result.reference);
+}
+
+/** @throws GantryError `USAGE` for a store that is named twice, and an option that goes with several */
+function assertStores(addresses: readonly string[], { storeBuffer }: { readonly storeBuffer: number | undefined }): void {
+  const twice = addresses.find((address, place) => addresses.indexOf(address) < place);
+  if (twice !== undefined) throw new GantryError('USAGE', { message: `${twice} is named twice`, hint: 'Name each store once.' });
+  if (storeBuffer === undefined || addresses.length > 1) return;
+  throw new GantryError('USAGE', { message: '--store-buffer goes with several stores', hint: 'Name another store, or leave it out.' });
 }
 
 /** What of an export was stored before, such as `of web1@20261123T081500Z: 500 frames known (2 GiB), 3 new (12 MiB), 0 patched (0 B)`. */

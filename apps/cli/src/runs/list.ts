@@ -79,6 +79,17 @@ const COLUMNS: readonly TableColumn<ListedExport>[] = [
   { heading: 'VERIFIED', optional: 4, cell: describeVerified },
 ];
 
+/** Only where one of the exports has something to show there. */
+const RARE_COLUMNS: readonly (TableColumn<ListedExport> & { readonly isShown: (each: ListedExport) => boolean })[] = [
+  {
+    heading: 'PROTECTED',
+    optional: 4,
+    isShown: ({ protectedUntil }) => protectedUntil !== undefined,
+    cell: ({ protectedUntil }) => (protectedUntil === undefined ? '-' : `until ${protectedUntil.toISOString().slice(0, 10)}`),
+  },
+  { heading: 'TAGS', optional: 0, isShown: ({ tags }) => tags !== undefined, cell: ({ tags = [] }) => tags.join(',') || '-' },
+];
+
 /**
  * A table, below it why exports are not complete (a column of reasons would make the table too wide), and totals at the end.
  *
@@ -92,7 +103,7 @@ export function describeListing({ exports, removed }: StoreListing, width: numbe
   const { instances, plainBytes, storedBytes } = totalsOf(exports);
   const count = `${countOf(exports.length, 'export')} of ${countOf(instances, 'instance')}`;
   return [
-    ...fittingTable(COLUMNS, exports, width),
+    ...fittingTable([...COLUMNS, ...RARE_COLUMNS.filter(({ isShown }) => exports.some(isShown))], exports, width),
     ...(reasons.length === 0 ? [] : ['', ...reasons]),
     '',
     `${count}: ${formatBytes(plainBytes)} plain, ${formatBytes(storedBytes)} stored`,

@@ -14,12 +14,14 @@ export async function run(
     parallel,
     instance: instances,
     newest,
+    tag: tags,
     withOlder,
     dryRun,
     ...options
   }: OptionValues<typeof RATE & typeof PARALLEL & typeof CREATE_STORE> & {
     readonly instance: readonly string[] | undefined;
     readonly newest: number | undefined;
+    readonly tag: readonly string[] | undefined;
     readonly withOlder: true | undefined;
     readonly dryRun: true | undefined;
   },
@@ -28,13 +30,13 @@ export async function run(
   await using source = await session.open(from, 'read');
   await using target = await session.open(to, dryRun === true ? 'read' : 'write');
   const { signal, onEvent } = session.operation;
-  const result = await mirrorStore({ source, target, signal, onEvent, parallel, createStore, instances, newest, withOlder, dryRun });
+  const result = await mirrorStore({ source, target, signal, onEvent, parallel, createStore, instances, newest, tags, withOlder, dryRun });
   const [failed] = result.exports.flatMap(({ code }) => code ?? []);
   if (failed !== undefined) session.exitWith(ERROR_EXIT_CODES[failed]);
   session.output.result({ operation: 'mirror', source: source.address, target: target.address, ...result }, describe(result));
 }
 
-function describe({ exports, present, older, sentBytes }: MirrorResult): readonly string[] {
+function describe({ exports, present, older, untagged = 0, sentBytes }: MirrorResult): readonly string[] {
   const lines = exports.map(({ reference, outcome, sentBytes: bytes, reason }) => {
     if (outcome === 'planned') return `would copy ${reference}`;
     return outcome === 'copied' ? `copied ${reference} (${formatBytes(bytes)})` : `failed ${reference}: ${reason ?? ''}`;
@@ -45,6 +47,7 @@ function describe({ exports, present, older, sentBytes }: MirrorResult): readonl
     count(exports, 'failed', 'failed'),
     `${present} there already`,
     ...(older === 0 ? [] : [`${older} left out: the target removed them, or has newer ones (--with-older)`]),
+    ...(untagged === 0 ? [] : [`${untagged} without the tag`]),
   ];
   return [...lines, counts.filter((text) => text !== undefined).join(', ')];
 }

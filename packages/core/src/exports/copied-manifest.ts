@@ -1,8 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { CallOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { fileOf } from './examine.ts';
 import { exportPrefix, GANETI_ID } from './export-id.ts';
+import { labelsOf } from './export-labels.ts';
+import type { Labels } from './labels.ts';
 import { MANIFEST_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from './manifest.ts';
@@ -17,6 +20,8 @@ export interface CopiedManifest {
   readonly manifest: Manifest;
   /** The manifest as it is in the store. */
   readonly text: string;
+  /** The labels that the export has now, if they are not those of its manifest. */
+  readonly labels: Labels | undefined;
   /** What the user should know about the choice of the export. */
   readonly warnings: readonly string[];
 }
@@ -40,7 +45,8 @@ export async function findCopied(source: Store, wanted: string, options: CallOpt
   if (copied.exportId !== id || copied.instance.name !== instance) {
     throw new GantryError('MANIFEST_DAMAGED', { message: `${fileOf({ instance, id }, MANIFEST_FILE)} belongs to another export` });
   }
-  return { reference, manifest: copied, text, warnings };
+  const labels = labelsOf(manifest);
+  return { reference, manifest: copied, text, labels: isDeepStrictEqual(labels, labelsOf(copied)) ? undefined : labels, warnings };
 }
 
 async function readManifestText(

@@ -7,6 +7,7 @@ import type { ConfigDescription } from './config-import.ts';
 import { parseExportConfig } from './config-import.ts';
 import type { ExportDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
+import { readLaterLabels, withLabels } from './export-labels.ts';
 import { CLAIM_FILE, CONFIG_FILE, MANIFEST_FILE, SUMS_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from './manifest.ts';
@@ -18,7 +19,8 @@ const MAX_SUMS_BYTES = 16 * MAX_CONFIG_BYTES;
 
 /** The state of an export. */
 export type Examination =
-  | { readonly state: 'gantry'; readonly manifest: Manifest }
+  /** The manifest has the labels that the export has now. `labelsProblem`: why those that it got later cannot be read, one clause. */
+  | { readonly state: 'gantry'; readonly manifest: Manifest; readonly labelsProblem?: string }
   | { readonly state: 'ganeti'; readonly config: ConfigDescription }
   | { readonly state: 'unfinished'; readonly owner: OwnerState; readonly text: string }
   | { readonly state: 'damaged'; readonly origin: 'gantry' | 'ganeti'; readonly error: GantryError };
@@ -57,7 +59,9 @@ export function fileOf({ instance, id }: Pick<ExportDirectory, 'instance' | 'id'
 
 async function examineGantry(store: Store, directory: ExportDirectory, options: CallOptions): Promise<Examination> {
   try {
-    return { state: 'gantry', manifest: await readManifest(store, directory, options) };
+    const manifest = await readManifest(store, directory, options);
+    const { labels, problem } = await readLaterLabels(store, directory, options);
+    return { state: 'gantry', manifest: withLabels(manifest, labels), ...(problem === undefined ? {} : { labelsProblem: problem }) };
   } catch (error) {
     if (error instanceof GantryError) return { state: 'damaged', origin: 'gantry', error };
     throw error;

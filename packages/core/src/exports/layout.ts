@@ -72,13 +72,25 @@ export function isUnusedMark(name: string): boolean {
   return name.endsWith(UNUSED_SUFFIX);
 }
 
+const LABELS_NAME = /^labels-([1-9]\d{0,8})\.json$/;
+
+/** The file name of labels that an export got later; the highest number counts. */
+export function labelsFileName(number: number): string {
+  return `labels-${number}.json`;
+}
+
+/** The number in the name of such a file; 0 for another one. */
+export function labelsNumber(name: string): number {
+  return Number(LABELS_NAME.exec(name)?.[1] ?? 0);
+}
+
 export function isMapName(name: string): boolean {
   return name.endsWith(MAP_SUFFIX);
 }
 
 /** Whether a dump may have that name: a plain file name that is safe in every store and not used by the layout itself. */
 export function isDumpName(name: string): boolean {
-  return isKeyPart(name) && !OWN_FILES.has(name) && !isUnusedMark(name);
+  return isKeyPart(name) && !OWN_FILES.has(name) && !isUnusedMark(name) && labelsNumber(name) === 0;
 }
 
 /** Whether other exports may refer to a file with that name: it is not known to be anything but a pack. */

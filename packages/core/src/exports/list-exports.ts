@@ -47,6 +47,9 @@ export interface ExportSummary {
   readonly disks?: number;
   readonly plainBytes?: number;
   readonly storedBytes?: number;
+  /** As `gantry tag` last changed them. */
+  readonly tags?: readonly string[];
+  readonly note?: string;
 }
 
 /** What is left of an export that was removed: its packs, for as long as other exports refer to them. */
@@ -130,7 +133,7 @@ async function summarize(directory: ExportDirectory, found: Examination, packs: 
   const base = { reference: formatExportReference(instance, id), instance, id, ...(started === undefined ? {} : { started }) };
   switch (found.state) {
     case 'gantry':
-      return { ...base, origin: 'gantry', ...(await summarizeManifest(found.manifest, directory, packs, options)) };
+      return { ...base, origin: 'gantry', ...(await summarizeManifest(found, directory, packs, options)) };
     case 'ganeti':
       return { ...base, origin: 'ganeti', ...summarizeConfig(found.config, directory, base.reference) };
     case 'unfinished':
@@ -149,12 +152,12 @@ async function summarize(directory: ExportDirectory, found: Examination, packs: 
 }
 
 async function summarizeManifest(
-  manifest: Manifest,
+  { manifest, labelsProblem }: Extract<Examination, { readonly state: 'gantry' }>,
   { instance: name, id, files }: ExportDirectory,
   packs: ListedPacks,
   options: CallOptions,
 ): Promise<Details> {
-  const { dumps, instance, started } = manifest;
+  const { dumps, instance, started, tags, note } = manifest;
   const reference = formatExportReference(name, id);
   const problem =
     manifest.version === LINEAGE_MANIFEST_VERSION
@@ -172,6 +175,9 @@ async function summarizeManifest(
     disks: dumps.length,
     plainBytes: sum(dumps.map((dump) => dump.plainBytes)),
     storedBytes: sum(dumps.map((dump) => dump.storedBytes)),
+    ...(tags === undefined ? {} : { tags }),
+    ...(note === undefined ? {} : { note }),
+    ...(labelsProblem === undefined ? {} : { warning: labelsProblem }),
   };
 }
 

@@ -125,7 +125,7 @@ export function openFound(store: Store, { directory, warnings }: FoundExport, op
     };
     switch (found.state) {
       case 'gantry':
-        return openKnown(store, found.manifest, warnings);
+        return openKnown(store, found.manifest, [...warnings, ...(found.labelsProblem === undefined ? [] : [found.labelsProblem])]);
       case 'ganeti':
         return { ...base, ...describeConfig(found.config), ...readers(store, base, configDumps(found.config, fileOf(base, CONFIG_FILE))) };
       case 'unfinished':

@@ -162,8 +162,8 @@ class Planner {
     const { policy, now, decided } = this.#question;
     const removed = new Set<string>();
     const complete: RetainedExport[] = [];
-    for (const { directory, manifest } of exports) {
-      const problem = await this.#problemOf(manifest, directory, byId);
+    for (const { directory, manifest, labelsProblem } of exports) {
+      const problem = labelsProblem ?? (await this.#problemOf(manifest, directory, byId));
       if (problem === undefined) complete.push(retained(manifest));
       else this.#plan.damaged.push(`${formatExportReference(instance, directory.id)} is damaged: ${problem}`);
     }

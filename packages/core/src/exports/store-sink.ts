@@ -4,9 +4,9 @@ import { z } from 'zod';
 import type { NativeFile } from '../instances/inventory.ts';
 import { isNativeName } from '../instances/native-files.ts';
 import type { Claim } from './claim.ts';
-import { claimExport, parseClaim } from './claim.ts';
+import { claimExport, claimExportId, parseClaim } from './claim.ts';
 import { renderExportConfig } from './config-export.ts';
-import { formatExportReference } from './export-id.ts';
+import { exportPrefix, formatExportReference, isReferencePart } from './export-id.ts';
 import type { ExportObject } from './export-objects.ts';
 import { objectsOfOthers, ownObjects, packsOfOthers } from './export-objects.ts';
 import { findMissing } from './find-missing.ts';
@@ -36,6 +36,8 @@ export interface ExportHeader {
   readonly instance: string;
   /** When the export began; its id comes from it. ISO 8601, UTC. */
   readonly started: string;
+  /** The id that it has in another store already: it gets the same, or none. */
+  readonly id?: string | undefined;
   /** Unique for this run. */
   readonly runId: string;
   readonly tool: { readonly name: string; readonly version: string };
@@ -48,6 +50,7 @@ export interface ExportHeader {
 const headerSchema: z.ZodType<ExportHeader> = z.object({
   instance: z.string(),
   started: z.iso.datetime(),
+  id: z.string().refine(isReferencePart).optional(),
   runId: z.string(),
   tool: z.object({ name: z.string(), version: z.string() }),
   dumps: z.array(z.string()).optional(),
@@ -115,10 +118,20 @@ export function storeSink(store: Store, options: StoreSinkOptions = {}): StoreSi
     async open(header, call = {}) {
       const request = headerSchema.parse(header);
       await assertIsStore(store, { ...call, create: options.createStore === true });
-      const claim = await claimExport(store, { ...request, started: new Date(request.started) }, call);
+      const claim = await claimFor(store, request, call);
       return new LayoutWriter(store, request.instance, claim, options);
     },
   };
+}
+
+/** @throws StoreError `exists` if something else has the id that it must have */
+async function claimFor(store: Store, { id, ...header }: ExportHeader, options: CallOptions): Promise<Claim> {
+  const request = { ...header, started: new Date(header.started) };
+  if (id === undefined) return await claimExport(store, request, options);
+  const claim = await claimExportId(store, id, request, options);
+  if (claim !== undefined) return claim;
+  const reference = formatExportReference(header.instance, id);
+  throw new StoreError('exists', { key: exportPrefix(header.instance, id), message: `something else is in the place of ${reference}` });
 }
 
 /** An export whose place is claimed already, such as a copy. The store must be one. */

@@ -18,7 +18,8 @@ const MAX_PARALLEL_READS = 8;
 
 /** What a directory of a store means for the packs of others. */
 export type Surveyed =
-  | { readonly state: 'export'; readonly directory: ExportDirectory; readonly manifest: Manifest }
+  /** `labelsProblem`: why its labels are not known, one clause. */
+  | { readonly state: 'export'; readonly directory: ExportDirectory; readonly manifest: Manifest; readonly labelsProblem?: string }
   | { readonly state: 'unfinished'; readonly directory: ExportDirectory; readonly claim: ClaimRecord }
   /** What is left of an export that was removed. */
   | { readonly state: 'removed'; readonly directory: ExportDirectory }
@@ -95,7 +96,7 @@ function isAlone(files: ExportDirectory['files']): boolean {
 async function surveyManifest(store: Store, directory: ExportDirectory, options: CallOptions): Promise<Surveyed> {
   try {
     const found = await examine(store, directory, options);
-    if (found.state === 'gantry') return { state: 'export', directory, manifest: found.manifest };
+    if (found.state === 'gantry') return { ...found, state: 'export', directory };
     if (found.state === 'damaged')
       return isAlone(directory.files)
         ? { state: 'unrelated', directory, damage: found.error.message }

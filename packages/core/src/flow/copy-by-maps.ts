@@ -3,6 +3,7 @@ import type { UnclaimedPlace } from '../exports/copy-place.ts';
 import { claimCopy, lookAtPlace } from '../exports/copy-place.ts';
 import { findCopyParents } from '../exports/copy-parents.ts';
 import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
+import { withLabels } from '../exports/export-labels.ts';
 import { readFrameMap } from '../exports/frame-maps.ts';
 import { KnownBases } from '../exports/known-bases.ts';
 import { withinLimits } from '../exports/lineage-limits.ts';
@@ -121,7 +122,7 @@ async function tryToCopy(way: CopyWay, copy: MapsCopy, found: UnclaimedPlace): P
     reporter.stage(`copying ${reference} to ${target.address}`);
     const dumps = await sendDisks(way, manifest, { disks: copy.disks, frames, writer });
     for (const { name } of manifest.native ?? []) await writer.native(await readNative(way, copy.copied, name), { signal });
-    const { version: _version, frameTables: _tables, native: _native, ...draft } = manifest;
+    const { version: _version, frameTables: _tables, native: _native, ...draft } = withLabels(manifest, copy.copied.labels);
     await writer.commit({ ...draft, dumps }, { signal });
     return { outcome: 'copied', sentBytes: dumps.reduce((total, { storedBytes }) => total + storedBytes, 0) };
   });

@@ -9,7 +9,8 @@ import { claimCopy, continueCopy, lookAtPlace, otherExport } from '../exports/co
 import { exportPrefix } from '../exports/export-id.ts';
 import type { ExportObject } from '../exports/export-objects.ts';
 import { ownObjects } from '../exports/export-objects.ts';
-import { CONFIG_FILE, SUMS_FILE } from '../exports/layout.ts';
+import { renderLabels } from '../exports/export-labels.ts';
+import { CONFIG_FILE, labelsFileName, SUMS_FILE } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { openKnown } from '../exports/open-export.ts';
 import { isSameExport } from '../exports/same-export.ts';
@@ -60,7 +61,11 @@ async function checkMaps({ source, target, reporter, parallel, signal }: CopyWay
 }
 
 /** Copies an export whose objects stay as they are. */
-async function copyObjects(way: CopyWay, { manifest, text, reference }: CopiedManifest, found: UnclaimedPlace): Promise<CopyOutcome> {
+async function copyObjects(
+  way: CopyWay,
+  { manifest, text, reference, labels }: CopiedManifest,
+  found: UnclaimedPlace,
+): Promise<CopyOutcome> {
   const { source, target, reporter, signal } = way;
   await checkMaps(way, manifest);
   const id = copyIdOf(manifest);
@@ -78,6 +83,7 @@ async function copyObjects(way: CopyWay, { manifest, text, reference }: CopiedMa
       const config = renderExportConfig(manifest);
       await place.write(CONFIG_FILE, config, { signal });
       await place.write(SUMS_FILE, renderSha256Sums([...objects, { name: CONFIG_FILE, sha256: digestText(config).sha256 }]), { signal });
+      if (labels !== undefined) await place.write(labelsFileName(1), renderLabels(labels), { signal });
       await place.commit(text, { signal });
       return { outcome: 'copied', sentBytes };
     } catch (error) {

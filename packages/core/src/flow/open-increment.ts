@@ -1,4 +1,5 @@
 import type { Store } from '@gantry/transport';
+import { StoreError } from '@gantry/transport';
 import { baseFrames } from '../exports/base-frames.ts';
 import type { CutOffDisk } from '../exports/cut-off-maps.ts';
 import { cutOffReferences, findCutOff } from '../exports/cut-off.ts';
@@ -11,7 +12,7 @@ import { exceededLimit } from '../exports/lineage-limits.ts';
 import { LINEAGE_MANIFEST_VERSION } from '../exports/manifest.ts';
 import type { ParentDisk } from '../exports/parents.ts';
 import { confirmParents, findParents, parentReferences, ParentUnusable, referenceOf } from '../exports/parents.ts';
-import type { ExportHeader, StoreExportWriter, StoreSink } from '../exports/store-sink.ts';
+import type { ExportHeader, StoreExportWriter } from '../exports/store-sink.ts';
 import { readUsablePacks } from '../exports/usable-packs.ts';
 import { allowWriteOnly } from '../exports/write-only.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
@@ -22,11 +23,10 @@ import type { Reporter } from '../report/reporter.ts';
 import { isCutByPlace } from '../frames/check-unchanged.ts';
 import type { DumpForm } from './dump-forms.ts';
 import { firstForm, incrementForm } from './dump-forms.ts';
+import type { Opening } from './tee.ts';
 import type { TrackedParent } from './track-changes.ts';
 
-export interface IncrementOptions {
-  readonly store: Store;
-  readonly sink: StoreSink;
+export interface IncrementOptions extends Opening {
   /** Of the export, without the names of its dumps. */
   readonly header: ExportHeader;
   readonly disks: readonly number[];
@@ -194,6 +194,7 @@ async function readFrames(
   const { store, disks, reporter, signal } = options;
   if (parents.length + cutOff.length === 0) return undefined;
   await confirmParents(store, parents, { signal });
+  await options.others?.((other) => assertSameParents(options, { parents, cutOff }, other));
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
   const onRead = ({ disk, manifest }: ParentDisk): void =>
     reporter.stage(`reading disk ${disk} of ${referenceOf(manifest)}, which has no frame map: this is needed once`);
@@ -206,6 +207,31 @@ async function readFrames(
     frames.set(disk, { ...found, bases: basesOf(options, { instance: options.header.instance, exportId, disk, ...found }) });
   }
   return frames;
+}
+
+/**
+ * Another store can have the export only if what this one refers to is the same there: dumps of one name may differ, as where one was
+ * copied.
+ *
+ * @throws StoreError `unsupported`
+ */
+async function assertSameParents(
+  { store, signal }: IncrementOptions,
+  { parents, cutOff }: { readonly parents: readonly ParentDisk[]; readonly cutOff: readonly CutOffDisk[] },
+  other: Store,
+): Promise<void> {
+  const lacks = (reference: string, why: string): StoreError =>
+    new StoreError('unsupported', {
+      message: `it does not have ${reference} as ${store.address} has it: ${why}`,
+      hint: 'A copy of the export has what it needs.',
+    });
+  const [left] = cutOff;
+  if (left !== undefined) throw lacks(formatExportReference(left.instance, left.exportId), 'that export was cut off');
+  try {
+    await confirmParents(other, parents, { signal });
+  } catch (error) {
+    throw error instanceof ParentUnusable ? lacks(error.reference, error.message) : error;
+  }
 }
 
 function basesOf({ store, codec, reporter }: IncrementOptions, { known, ...disk }: MappedDisk & ParentFrames): BaseFrames | undefined {

@@ -6,6 +6,7 @@ import type { EncodedFrames } from './encode-frames.ts';
 import { encodeFrames } from './encode-frames.ts';
 import type { FrameCodec } from './frame-codec.ts';
 import type { FrameMap } from './frame-map.ts';
+import { MAX_MADE_ENTRIES } from './frame-map.ts';
 import type { FrameTable } from './frame-table.ts';
 import type { PipelineOptions } from './frame-pipeline.ts';
 import { MemoryBudget } from './memory-budget.ts';
@@ -26,6 +27,8 @@ export interface EncodeOptions {
   readonly budget?: MemoryBudget | undefined;
   /** Makes the frame map too, for which the data of every frame is digested. */
   readonly withMap?: boolean | undefined;
+  /** The most entries of the frame map; {@link MAX_MADE_ENTRIES} if absent. */
+  readonly maxMapEntries?: number | undefined;
   /** If its source fails, or the signal is aborted, the dump ends with the frames that it has, instead of failing: see `EncodedDump.failure`. */
   readonly endOnFailure?: boolean | undefined;
   readonly signal: AbortSignal;
@@ -73,8 +76,8 @@ export function encodeDump(source: PlainReader, o: EncodeOptions): CompleteDump 
   const options = pipelineOptions(codec, o);
   const { frameSize } = options;
   let encoded: EncodedFrames | undefined;
-  const { withMap = false, endOnFailure = false, onProgress } = o;
-  const frames = encodeFrames(source, { ...options, codec, withMap, endOnFailure, onProgress });
+  const { withMap = false, maxMapEntries = MAX_MADE_ENTRIES, endOnFailure = false, onProgress } = o;
+  const frames = encodeFrames(source, { ...options, codec, withMap, maxMapEntries, endOnFailure, onProgress });
   const stored = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     encoded = yield* frames;
   };

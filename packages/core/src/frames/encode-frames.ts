@@ -1,6 +1,6 @@
 import type { DumpFailure } from './encode-dump.ts';
 import type { FrameCodec } from './frame-codec.ts';
-import { FrameMap } from './frame-map.ts';
+import { assertMapHasSpace, FrameMap } from './frame-map.ts';
 import type { FrameStages, PipelineOptions, PlacedFrame } from './frame-pipeline.ts';
 import { throughFrames } from './frame-pipeline.ts';
 import type { FrameEntry } from './frame-table.ts';
@@ -17,6 +17,7 @@ export interface EncodeFramesOptions extends PipelineOptions {
   readonly codec: FrameCodec;
   /** Whether the data of each frame is digested for a frame map. */
   readonly withMap: boolean;
+  readonly maxMapEntries: number;
   readonly endOnFailure: boolean;
   readonly onProgress: DumpProgress | undefined;
 }
@@ -88,7 +89,10 @@ class Output implements Disposable {
   /** Resolves when the bytes have been digested: until then they must not change. */
   frame({ bytes, checksum, plainSha256 }: StoredFrame, plainBytes: number): Promise<void> {
     const place = { pack: 0, offset: this.#storedBytes, storedBytes: bytes.length };
-    if (plainSha256 !== undefined) this.#map?.push({ kind: 'frame', plainBytes, sha256: plainSha256, place });
+    if (plainSha256 !== undefined && this.#map !== undefined) {
+      assertMapHasSpace(this.#map, this.#options.maxMapEntries);
+      this.#map.push({ kind: 'frame', plainBytes, sha256: plainSha256, place });
+    }
     this.#addToTable({ storedBytes: bytes.length, isZeros: false, checksum }, 1, plainBytes);
     return this.#count(bytes);
   }

@@ -172,3 +172,23 @@ describe('what has not changed', () => {
     await expect(changed([FRAME], NOTHING)).rejects.toThrow('are not whole frames of the parent');
   });
 });
+
+describe('a disk with more frames than a frame map may have', () => {
+  test.each(['encodeDump', 'encodeIncrement'])('fails when the first one too many comes, not at its end (%s)', async (encoder) => {
+    let read = 0;
+    const options = { codec: 'none', frameSize: FRAME, maxMapEntries: 3, concurrency: 1, signal } as const;
+    const endless = {
+      async read(output: Uint8Array): Promise<number> {
+        read += 1;
+        output.set(randomBytes(FRAME));
+        return await Promise.resolve(FRAME);
+      },
+    };
+    const dump =
+      encoder === 'encodeDump'
+        ? encodeDump(endless, { ...options, withMap: true })
+        : encodeIncrement(endless, { ...options, known: NOTHING });
+    await expect(collect(dump.stored)).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining('at most 3 entries') });
+    expect(read).toBeLessThan(30);
+  });
+});

@@ -5,7 +5,7 @@ import { DigestIndex } from './digest-index.ts';
 import type { DumpFailure, EncodedDump, EncodeOptions } from './encode-dump.ts';
 import { pipelineOptions } from './encode-dump.ts';
 import type { FrameCodec } from './frame-codec.ts';
-import { FrameMap } from './frame-map.ts';
+import { assertMapHasSpace, FrameMap, MAX_MADE_ENTRIES } from './frame-map.ts';
 import type { BaseFrames, CompressedFrame } from './frame-patcher.ts';
 import { FramePatcher } from './frame-patcher.ts';
 import type { FrameStages, PipelineOptions, PlacedFrame, PlacedUnchanged, TakenFrame, TakeTurn } from './frame-pipeline.ts';
@@ -48,8 +48,9 @@ export function encodeIncrement(source: ChangesReader, o: EncodeIncrementOptions
   const stored = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     using _contexts = codec.use();
     using pack = new PackOutput(codec);
+    const output = { map, pack, maxEntries: o.maxMapEntries ?? MAX_MADE_ENTRIES, onProgress: o.onProgress };
     try {
-      yield* throughFrames(source, new IncrementStages(codec, o.known, { map, pack, onProgress: o.onProgress }, patcher), options);
+      yield* throughFrames(source, new IncrementStages(codec, o.known, output, patcher), options);
     } catch (error) {
       if (o.endOnFailure !== true) throw error;
       failure = { error };
@@ -82,6 +83,7 @@ type MadeFrame = { readonly known: StoredFrame } | (CompressedFrame & { readonly
 interface IncrementOutput {
   readonly map: FrameMap;
   readonly pack: PackOutput;
+  readonly maxEntries: number;
   readonly onProgress: DumpProgress | undefined;
 }
 
@@ -111,6 +113,7 @@ class IncrementStages implements FrameStages<MadeFrame> {
   }
 
   take(made: MadeFrame, { plain }: PlacedFrame): TakenFrame {
+    assertMapHasSpace(this.#output.map, this.#output.maxEntries);
     const taken = 'known' in made ? this.#addKnown(made.known) : this.#addNew(made, plain.length);
     this.#report();
     return taken;
@@ -141,6 +144,7 @@ class IncrementStages implements FrameStages<MadeFrame> {
   unchanged({ start, unchanged }: PlacedUnchanged): void {
     const { map } = this.#output;
     for (const entry of this.#known.unchanged(start, unchanged)) {
+      assertMapHasSpace(map, this.#output.maxEntries);
       if (entry.kind === 'zeros') map.pushZeros(entry.plainBytes);
       else map.push(entry);
     }

@@ -1,3 +1,4 @@
+import { GantryError } from '../report/errors.ts';
 import { BytesList, Float64List, Uint32List } from '../system/number-lists.ts';
 import { DIGEST_BYTES } from '../system/sha256.ts';
 
@@ -44,6 +45,21 @@ export type MapEntry = ZerosInMap | FrameInMap | PatchInMap;
 
 /** An entry of a map, and where in the disk it begins: plain bytes. */
 export type PlacedEntry = MapEntry & { readonly start: number };
+
+/**
+ * The most entries of a map that is made: their text, with the longest lines that there are in practice, is one that readers accept
+ * (2 GiB). Some 50 TiB of data in frames of 4 MiB; a run of zeros is one entry.
+ */
+export const MAX_MADE_ENTRIES = 13_000_000;
+
+/** To be called before each entry of a map that is made. After everything is stored, it would be too late to find out. @throws GantryError `USAGE` */
+export function assertMapHasSpace({ length }: Pick<FrameMap, 'length'>, maxEntries: number): void {
+  if (length < maxEntries) return;
+  throw new GantryError('USAGE', {
+    message: `the disk has too much data for a frame map, which has at most ${maxEntries} entries`,
+    hint: 'Export it without --incremental.',
+  });
+}
 
 /** The pack of an entry that is in none. */
 const NO_PACK = 0xffff_ffff;

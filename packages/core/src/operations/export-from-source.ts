@@ -2,7 +2,9 @@ import type { Store } from '@gantry/transport';
 import { beginHookedTime } from '../flow/hooks.ts';
 import { receiveFromSource } from '../flow/source-out.ts';
 import { selectDisks } from '../flow/select-disks.ts';
+import type { Call } from '../flow/session.ts';
 import { openCallRun, startCall } from '../flow/session.ts';
+import { copyToRest } from '../flow/store-outcomes.ts';
 import { transfersOf } from '../flow/transfers-of.ts';
 import { chooseLevel } from '../frames/codecs/levels.ts';
 import { DEFAULT_CODEC } from '../frames/codecs/registry.ts';
@@ -35,13 +37,15 @@ const UNKNOWN_API_VERSION = 0;
  * @throws GantryError, or the reason of the signal
  */
 export function exportFromSource(request: ExportFromSourceRequest): Promise<ExportResult> {
-  return withFirstError(() => runExport(request));
+  return withFirstError(async () => {
+    const call = startCall('export', request);
+    return await copyToRest(call, request, await runExport(call, request));
+  });
 }
 
-async function runExport(request: ExportFromSourceRequest): Promise<ExportResult> {
+async function runExport(call: Call, request: ExportFromSourceRequest): Promise<ExportResult> {
   const started = new Date();
-  const call = startCall('export', request);
-  const { instance, source, store, codec = DEFAULT_CODEC, listen, parallel } = request;
+  const { instance, source, codec = DEFAULT_CODEC, listen, parallel } = request;
   const { signal, reporter } = call;
   const level = chooseLevel(codec, request.level);
   const transfers = transfersOf(source);
@@ -59,5 +63,5 @@ async function runExport(request: ExportFromSourceRequest): Promise<ExportResult
     await using _hooked = await beginHookedTime(request.hooks, hooked);
     return await receiveFromSource({ ...from, ...dump });
   };
-  return await exportInto(store, { ...call, instance, disks, run: scope.run, os }, { request, started, codec, send });
+  return await exportInto({ ...call, instance, disks, run: scope.run, os }, { request, started, codec, send });
 }

@@ -9,7 +9,6 @@ import { withStoreErrors } from '../exports/store-errors.ts';
 import type { ManifestDraft } from '../exports/store-sink.ts';
 import { forgetCutOff } from '../exports/cut-off.ts';
 import { storeId } from '../exports/store-marker.ts';
-import { storeSink } from '../exports/store-sink.ts';
 import { chooseOs } from '../flow/choose-os.ts';
 import type { DumpForm } from '../flow/dump-forms.ts';
 import { fullForm } from '../flow/dump-forms.ts';
@@ -20,8 +19,12 @@ import type { ChangesOptions, DumpedDisk, OutgoingOptions, OutgoingRequest, Take
 import { sendDisks } from '../flow/out.ts';
 import { prepareStore } from '../flow/prepare-store.ts';
 import { selectDisks } from '../flow/select-disks.ts';
-import type { Session } from '../flow/session.ts';
+import type { Call, Session } from '../flow/session.ts';
 import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
+import type { StoreOutcome } from '../flow/store-outcomes.ts';
+import { copyToRest, outcomeOf } from '../flow/store-outcomes.ts';
+import type { ExportTarget } from '../flow/tee.ts';
+import { DEFAULT_STORE_BUFFER_BYTES, oneStore, Tee } from '../flow/tee.ts';
 import { ChangeTracking, forgetAllMarks } from '../flow/track-changes.ts';
 import { chooseLevel } from '../frames/codecs/levels.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
@@ -45,6 +48,13 @@ import { sum } from '../system/sum.ts';
 export interface ExportRequest extends OutgoingRequest {
   /** Where the export goes. The caller disposes it. */
   readonly store: Store;
+  /**
+   * Other stores that get the same export, under the same id, from the same reading of the disks. One that fails, or cannot keep up, gets a
+   * copy afterwards: see {@link ExportResult.stores}. The caller disposes them.
+   */
+  readonly alsoInto?: readonly Store[] | undefined;
+  /** With `alsoInto`: how many stored bytes a store may fall behind the others, before the export is given up there; default 128 MiB. */
+  readonly storeBufferBytes?: number | undefined;
   /** Default `zstd`. */
   readonly codec?: Codec | undefined;
   /** Writes private OS parameters and secret native files into the export too. */
@@ -79,6 +89,8 @@ export interface ExportResult {
   readonly dumps: readonly DumpRecord[];
   /** Of an incremental export. */
   readonly incremental?: IncrementResult;
+  /** What became of it in each store, in their order; absent for one store alone. It is complete in one of them at least. */
+  readonly stores?: readonly StoreOutcome[];
   readonly warnings: readonly string[];
 }
 
@@ -98,13 +110,15 @@ export interface IncrementResult extends FrameCounts {
  * @throws GantryError, or the reason of the signal
  */
 export function exportInstance(request: ExportRequest): Promise<ExportResult> {
-  return withFirstError(() => runExport(request));
+  return withFirstError(async () => {
+    const call = startCall('export', request);
+    return await copyToRest(call, request, await runExport(call, request));
+  });
 }
 
-async function runExport(request: ExportRequest): Promise<ExportResult> {
+async function runExport(call: Call, request: ExportRequest): Promise<ExportResult> {
   const started = new Date();
   checkLabels(request.labels ?? {});
-  const call = startCall('export', request);
   const codec = request.codec ?? DEFAULT_CODEC;
   // A wrong level is refused before a guest is frozen.
   const level = chooseLevel(codec, request.level);
@@ -118,18 +132,18 @@ async function runExport(request: ExportRequest): Promise<ExportResult> {
   const send = (dump: SendOptions): Promise<readonly DumpedDisk[]> => sendDisks(session, { ...request, codec, level, ...dump });
   const { definition, variant } = os;
   const subject = { ...session, os: { name: definition.name, variant, apiVersion: definition.apiVersion } };
-  const track: ExportParts['track'] = async ({ parentDisks }) => {
+  const track: ExportParts['track'] = async (store, { parentDisks }) => {
     const { stateDirectory } = request;
     const tracking = {
       stateDirectory: await openStateDirectory(stateDirectory),
-      store: (await storeId(request.store, session)) ?? request.store.address,
+      store: (await storeId(store, session)) ?? store.address,
       providers: createProviders(),
     };
     if (request.trackChanges === true) return await ChangeTracking.open({ ...session, ...tracking, parentDisks });
     await forgetAllMarks({ ...session, ...tracking });
     return undefined;
   };
-  return await exportInto(request.store, subject, { request, started, codec, send, track });
+  return await exportInto(subject, { request, started, codec, send, track });
 }
 
 type SendOptions = Required<Pick<OutgoingOptions, 'take' | 'encode'>> & Pick<OutgoingOptions, 'changes'>;
@@ -141,37 +155,47 @@ interface ExportSubject extends Pick<Session, 'instance' | 'disks' | 'run' | 're
 }
 
 export interface ExportParts {
-  readonly request: Pick<ExportRequest, 'createStore' | 'includePrivate' | 'native' | 'incremental' | 'base' | 'fullEvery' | 'labels'>;
+  readonly request: Omit<ExportRequest, 'snapshot' | 'snapshotConfig' | 'snapshotSize' | 'guest'>;
   readonly started: Date;
   readonly codec: Codec;
   /** Sends all disks, each to `take`; resolves when nothing can be found wrong with them any more. */
   readonly send: (dump: SendOptions) => Promise<readonly DumpedDisk[]>;
-  /** What is known of the changes since its parents, if that is asked for; else marks of earlier exports are removed. */
-  readonly track?: (parents: Pick<OpenedIncrement, 'parentDisks'>) => Promise<ChangeTracking | undefined>;
+  /** What is known of the changes since its parents, if that is asked for; else marks of earlier exports into the store are removed. */
+  readonly track?: (store: Store, parents: Pick<OpenedIncrement, 'parentDisks'>) => Promise<ChangeTracking | undefined>;
 }
 
-/** Writes an export. @throws GantryError, StoreError; the reason of the signal */
-export async function exportInto(store: Store, subject: ExportSubject, parts: ExportParts): Promise<ExportResult> {
-  return await withStoreErrors(store.address, () => writeExport(store, subject, parts));
+/** Writes an export into its store, or into all of its stores. @throws GantryError; the reason of the signal */
+export async function exportInto(subject: ExportSubject, parts: ExportParts): Promise<ExportResult> {
+  const { reporter, signal } = subject;
+  const {
+    store,
+    alsoInto = [],
+    createStore,
+    incremental: keepPacks,
+    storeBufferBytes: bufferBytes = DEFAULT_STORE_BUFFER_BYTES,
+  } = parts.request;
+  if (alsoInto.length === 0) {
+    const target = oneStore(store, { warn: (message) => reporter.warn(message), createStore, keepPacks });
+    return await withStoreErrors(store.address, () => writeExport(target, subject, parts));
+  }
+  const tee = new Tee([store, ...alsoInto], { createStore, keepPacks, bufferBytes, reporter, signal });
+  return { ...(await writeExport(tee, subject, parts)), stores: tee.branches.map(outcomeOf) };
 }
 
-async function writeExport(store: Store, subject: ExportSubject, parts: ExportParts): Promise<ExportResult> {
+async function writeExport(target: ExportTarget, subject: ExportSubject, parts: ExportParts): Promise<ExportResult> {
   const { request, started, codec, send } = parts;
   const { instance, disks, run, reporter, signal } = subject;
-  const { createStore, incremental: keepPacks } = request;
-  await prepareStore(store, { ...subject, keepPacksFor: keepPacks === true ? run.id : undefined });
-  const sink = storeSink(store, { warn: (message) => reporter.warn(message), createStore, keepPacks });
+  const { incremental: keepPacks } = request;
+  await target.each((store) => prepareStore(store, { ...subject, keepPacksFor: keepPacks === true ? run.id : undefined }));
   const native = nativeToKeep(request, reporter);
   const names = native.map(({ name }) => nativeObjectName(name));
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL, dumps: names };
-  const opened = await open(
-    { store, sink, header, disks, codec, cut: cutOf(subject), base: request.base, fullEvery: request.fullEvery, reporter, signal },
-    request,
-  );
+  const wanted = { header, disks, codec, cut: cutOf(subject), base: request.base, fullEvery: request.fullEvery, reporter, signal };
+  const opened = await target.open((opening) => open({ ...wanted, ...opening }, request));
   await using writer = opened.writer;
   const { form, parents, cutOff } = opened;
-  const tracking = await parts.track?.(opened);
-  reporter.stage(`exporting ${writer.reference} to ${store.address}`);
+  const [tracking] = await target.each(async (store) => await parts.track?.(store, opened));
+  reporter.stage(`exporting ${writer.reference} to ${target.address}`);
   for (const file of native) await writer.native(file, { signal });
   const counts: FrameCounts[] = [];
   const take: TakeDump = async (disk, encoded, signal) => {
@@ -187,7 +211,7 @@ async function writeExport(store: Store, subject: ExportSubject, parts: ExportPa
   const commit = async (sent: readonly DumpedDisk[]): Promise<readonly DumpRecord[]> => {
     const dumps = sent.map((each) => recordOf(each, instance, form));
     await writer.commit(composeManifest(subject, parts, { exportId: writer.id, dumps, sinceFull: opened.sinceFull }), { signal });
-    if (cutOff.length > 0) await forgetCutOffExports(store, instance.name, cutOff, reporter);
+    if (cutOff.length > 0) await target.each((store) => forgetCutOffExports(store, instance.name, cutOff, reporter));
     return dumps;
   };
   const dumps = await sendAll({ send, tracking, commit, form, dump: { take, encode: form.encode } });
@@ -240,7 +264,13 @@ function refuseChanges(disk: number): never {
 }
 
 /** @throws GantryError `USAGE`, `OS_OPERATION_UNSUPPORTED` */
-export function assertTrackable({ incremental }: ExportRequest, { definition }: SelectedOs): void {
+export function assertTrackable({ incremental, alsoInto = [] }: ExportRequest, { definition }: SelectedOs): void {
+  if (alsoInto.length > 0) {
+    throw new GantryError('USAGE', {
+      message: 'changes can be tracked for exports into one store only',
+      hint: 'Name one store, and copy from there (gantry mirror), or leave --track-changes out.',
+    });
+  }
   if (incremental !== true) {
     throw new GantryError('USAGE', {
       message: 'changes can be tracked for incremental exports only',

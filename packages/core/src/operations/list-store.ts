@@ -2,6 +2,7 @@ import type { CallOptions, Store } from '@gantry/transport';
 import type { ExportSummary, RemovedSummary } from '../exports/list-exports.ts';
 import { listWithManifests } from '../exports/list-exports.ts';
 import { OwnBytes } from '../exports/own-bytes.ts';
+import { Protections } from '../exports/protection.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { LastVerification } from '../exports/verification.ts';
 import { lastVerification } from '../exports/verification.ts';
@@ -21,6 +22,8 @@ export interface ListedExport extends ExportSummary {
   readonly ownBytes: number;
   /** The last verification of all that it needs. Absent if it was never verified, or is not complete. */
   readonly verified?: LastVerification;
+  /** Until when the service keeps everything that it needs, also if its removal is asked for. Absent if it does not, or does not say. */
+  readonly protectedUntil?: Date;
 }
 
 export interface StoreListing {
@@ -37,6 +40,7 @@ export interface StoreListing {
  */
 export async function listStore({ store, instances, stateDirectory, signal }: ListStoreRequest): Promise<StoreListing> {
   const records = new VerificationRecords(store, stateDirectory);
+  const protections = new Protections(store);
   const own = new OwnBytes();
   const exports: Omit<ListedExport, 'ownBytes'>[] = [];
   const removed: RemovedSummary[] = [];
@@ -52,7 +56,14 @@ export async function listStore({ store, instances, stateDirectory, signal }: Li
       const verifying = (): ReturnType<typeof lastVerification> => lastVerification({ ...summary, manifest }, of);
       // What is known of the directory of another one is at most that its packs are sound.
       const verified = summary.state === 'complete' ? await withStoreErrors(store.address, verifying) : undefined;
-      exports.push({ ...summary, ...damageOf(summary, verified), ...(verified === undefined ? {} : { verified }) });
+      const asking = async (): Promise<Date | undefined> => manifest && (await protections.of(manifest, { signal }));
+      const protectedUntil = summary.state === 'complete' ? await withStoreErrors(store.address, asking) : undefined;
+      exports.push({
+        ...summary,
+        ...damageOf(summary, verified),
+        ...(verified === undefined ? {} : { verified }),
+        ...(protectedUntil === undefined ? {} : { protectedUntil }),
+      });
     }
   }
   const bytes = own.total();

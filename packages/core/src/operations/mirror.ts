@@ -3,7 +3,8 @@ import { isStoreError } from '@gantry/transport';
 import { findCopied } from '../exports/copied-manifest.ts';
 import { lookAtPlace, otherExport } from '../exports/copy-place.ts';
 import type { ExportDirectory } from '../exports/directories.ts';
-import { isRemoved, readAllDirectories, readDirectories } from '../exports/directories.ts';
+import { isRemoved, readAllDirectories, readDirectories, readDirectory } from '../exports/directories.ts';
+import { examine } from '../exports/examine.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from '../exports/export-id.ts';
 import { MANIFEST_FILE } from '../exports/layout.ts';
 import { isSameRun } from '../exports/same-export.ts';
@@ -30,6 +31,8 @@ export interface MirrorRequest extends Pick<OperationOptions, 'signal' | 'onEven
   readonly instances?: readonly string[] | undefined;
   /** Only that many exports of each instance, the newest ones. */
   readonly newest?: number | undefined;
+  /** Only exports that have all of these tags at the source. */
+  readonly tags?: readonly string[] | undefined;
   /** Also copies exports that are older than the newest one of the instance at the target: what was removed there comes back. */
   readonly withOlder?: boolean | undefined;
   /** Only says what would be copied. */
@@ -59,6 +62,8 @@ export interface MirrorResult {
   readonly present: number;
   /** How many were passed over because the target has newer ones of the instance, or removed them. */
   readonly older: number;
+  /** With `tags`: how many were passed over because they do not have them. */
+  readonly untagged?: number;
   readonly sentBytes: number;
   readonly warnings: readonly string[];
 }
@@ -75,7 +80,17 @@ export function mirrorStore(request: MirrorRequest): Promise<MirrorResult> {
 }
 
 async function mirror(request: MirrorRequest): Promise<MirrorResult> {
-  const { source, target, instances: patterns = [], newest, withOlder = false, dryRun = false, createStore = false, parallel } = request;
+  const {
+    source,
+    target,
+    instances: patterns = [],
+    newest,
+    tags = [],
+    withOlder = false,
+    dryRun = false,
+    createStore = false,
+    parallel,
+  } = request;
   const { signal, reporter } = startCall('mirror', request);
   await withStoreErrors(source.address, () => assertStoreFormat(source, { signal }));
   if (!dryRun) await requireStore(target, { create: createStore, signal });
@@ -86,11 +101,17 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
   for (const { instance, future } of plans) for (const id of future) reporter.warn(ofFuture(formatExportReference(instance, id)));
   const way: CopyWay = { source, target, reporter, signal, parallel };
   const exports: MirroredExport[] = [];
-  for (const plan of plans) exports.push(...(dryRun ? plan.copy.map((id) => planned(plan, id)) : await mirrorInstance(way, plan)));
+  let untagged = 0;
+  for (const all of plans) {
+    const plan = await withTags(way, all, tags);
+    untagged += all.copy.length - plan.copy.length;
+    exports.push(...(dryRun ? plan.copy.map((id) => planned(plan, id)) : await mirrorInstance(way, plan)));
+  }
   return {
     exports,
     present: plans.reduce((total, { present }) => total + present.length, 0),
     older: plans.reduce((total, { older }) => total + older.length, 0),
+    ...(tags.length === 0 ? {} : { untagged }),
     sentBytes: exports.reduce((total, { sentBytes }) => total + sentBytes, 0),
     warnings: reporter.warnings,
   };
@@ -125,6 +146,28 @@ async function mirrorInstance(way: CopyWay, { instance, copy, present }: MirrorP
     }
   }
   return done;
+}
+
+/** Of the exports that would be copied, those that have all tags. One that cannot be read is among them: copying it says what is wrong. */
+async function withTags({ source, signal }: CopyWay, plan: MirrorPlan, tags: readonly string[]): Promise<MirrorPlan> {
+  if (tags.length === 0) return plan;
+  const tagged: string[] = [];
+  for (const id of plan.copy) {
+    const has = (await tagsOf(source, plan.instance, id, signal)) ?? tags;
+    if (tags.every((tag) => has.includes(tag))) tagged.push(id);
+  }
+  return { ...plan, copy: tagged };
+}
+
+/** Undefined if it cannot be read, or was removed meanwhile. */
+async function tagsOf(source: Store, instance: string, id: string, signal: AbortSignal): Promise<readonly string[] | undefined> {
+  try {
+    const found = await examine(source, await readDirectory(source, { instance, id }, { signal }), { signal });
+    return found.state === 'gantry' ? (found.manifest.tags ?? []) : undefined;
+  } catch (error) {
+    if (isStoreError(error, 'not-found')) return undefined;
+    throw asGantryError(error, source.address);
+  }
 }
 
 /** Whether the source has removed the export since it was listed. */

@@ -29,7 +29,7 @@ async function runPlan(request: ExportRequest): Promise<DryRun> {
   checkLabels(request.labels ?? {});
   const call = startCall('export', request);
   const { signal, reporter } = call;
-  const { store, codec = DEFAULT_CODEC, createStore = false } = request;
+  const { store, alsoInto = [], codec = DEFAULT_CODEC, createStore = false } = request;
   const level = chooseLevel(codec, request.level);
   const os = await chooseOs(request.instance, 'export', request);
   if (request.trackChanges === true) assertTrackable(request, os);
@@ -44,17 +44,20 @@ async function runPlan(request: ExportRequest): Promise<DryRun> {
     ...sessionChecks(session),
     ...(await snapshotChecks(request, session)),
     { check: 'codec', says: level === undefined ? codec : `${codec}, level ${level}` } as const,
-    await storeCheck(store, { reporter, signal, createStore, neededBytes }),
   ];
+  for (const each of [store, ...alsoInto]) checks.push(await storeCheck(each, { reporter, signal, createStore, neededBytes }));
   return { dryRun: true, instance: session.instance.name, plan: planOf(request, session), checks, warnings: reporter.warnings };
 }
 
 /** A new export: nothing in the store changes. */
-function planOf({ store, codec = DEFAULT_CODEC, incremental }: ExportRequest, { instance, disks, inspected }: Session): WritePlan {
+function planOf(
+  { store, alsoInto = [], codec = DEFAULT_CODEC, incremental }: ExportRequest,
+  { instance, disks, inspected }: Session,
+): WritePlan {
   return {
     from: instance.name,
     exported: instance.name,
-    into: store.address,
+    into: [store, ...alsoInto].map(({ address }) => address).join(' and '),
     disks: disks.map((disk) => {
       const bytes = inspected.diskBytes[disk];
       const target = incremental === true ? packFileName(disk, codec) : dumpFileName(disk, codec);

@@ -61,6 +61,7 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   STORE_UNAVAILABLE: 'The store cannot be reached, or does not answer.',
   STORE_UNSUPPORTED: 'The store does not support what was asked for.',
   STORE_FAILED: 'The store failed in another way; the message says how.',
+  STORE_TOO_SLOW: 'The store was slower than others that got the same export, and these went on without it.',
   INSTANCE_NOT_FOUND: 'The source describes no instance of that name.',
   INSTANCE_AMBIGUOUS: 'More than one instance has that name; the details list them.',
   EXPORT_NOT_FOUND: 'There is no such export in the store.',

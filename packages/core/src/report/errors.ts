@@ -70,6 +70,7 @@ export const ERROR_EXIT_CODES = {
   STORE_UNAVAILABLE: 8,
   STORE_UNSUPPORTED: 8,
   STORE_FAILED: 8,
+  STORE_TOO_SLOW: 8,
   // 9: nothing of that name, or more than one
   INSTANCE_NOT_FOUND: 9,
   INSTANCE_AMBIGUOUS: 9,

@@ -17,7 +17,8 @@ export type OperationName =
   | 'copy'
   | 'mirror'
   | 'diff'
-  | 'run';
+  | 'run'
+  | 'tag';
 
 /** A disk that would be overwritten. */
 export interface PlannedTarget {

@@ -15,6 +15,8 @@ export interface StoredObject {
   readonly tagCount: number;
   /** Also undefined if the service does not say. */
   readonly lockMode: string | undefined;
+  /** Until when no version of it can be removed; undefined also if the service does not say. */
+  readonly lockedUntil: Date | undefined;
   /** Which write made it; undefined if it was not a store of this kind. */
   readonly writeId: string | undefined;
 }
@@ -33,6 +35,7 @@ export async function statObject(bucket: Bucket, key: string, signal?: AbortSign
       versionId: answer.VersionId,
       tagCount: answer.TagCount ?? 0,
       lockMode: answer.ObjectLockMode,
+      lockedUntil: answer.ObjectLockRetainUntilDate,
       writeId: answer.Metadata?.[WRITE_ID],
     };
   } catch (error) {

@@ -1,0 +1,60 @@
+import { GantryError } from '@gantry/core';
+import type { Store } from '@gantry/transport';
+import type { Session } from '../session.ts';
+
+/** Stores that are written together. Disposing it disposes them. */
+export interface OpenedStores extends AsyncDisposable {
+  readonly first: Store;
+  readonly others: readonly Store[];
+}
+
+/**
+ * Opens stores that are written together: one of several that cannot be opened fails by itself.
+ *
+ * @throws GantryError for an address that is not valid; any, for a single store
+ */
+export async function openStores(
+  session: Session,
+  [first = '', ...others]: readonly string[],
+  access: 'read' | 'write',
+): Promise<OpenedStores> {
+  await using opened = new AsyncDisposableStack();
+  const open = async (address: string): Promise<Store> => {
+    try {
+      return opened.use(await session.open(address, access));
+    } catch (error) {
+      if (others.length === 0 || !(error instanceof GantryError) || !isOfOneStore(error)) throw error;
+      return unopenedStore(address, error);
+    }
+  };
+  const [one, rest] = [await open(first), await Promise.all(others.map(open))];
+  const scope = opened.move();
+  return { first: one, others: rest, [Symbol.asyncDispose]: () => scope.disposeAsync() };
+}
+
+/** Whether the call was right, and the store is to blame. */
+function isOfOneStore({ code }: GantryError): boolean {
+  return code.startsWith('STORE_') && code !== 'STORE_ADDRESS';
+}
+
+/** A store that could not be opened: every call fails for the same reason. */
+function unopenedStore(address: string, failure: GantryError): Store {
+  const fail = (): Promise<never> => Promise.reject(failure);
+  // oxlint-disable-next-line require-yield -- it fails before there is anything to yield
+  async function* failing(): AsyncGenerator<never> {
+    throw failure;
+  }
+  return {
+    address,
+    capabilities: { rangedRead: false, resumableWrite: false, createOnly: false, maxObjectBytes: 0 },
+    stat: fail,
+    read: fail,
+    list: failing,
+    begin: fail,
+    resume: fail,
+    pending: failing,
+    clear: fail,
+    remove: fail,
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+}

@@ -1,0 +1,153 @@
+import { randomBytes } from 'node:crypto';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import type { CephServer, FaultProxy, ProxiedRequest, SshServer } from '@gantry/testkit';
+import { createBucket, makeRandomFile, PATIENTLY, sha256File, startCeph, startFaultProxy, startSshServer } from '@gantry/testkit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ok } from './three-disks.ts';
+import type { Workbench } from './workbench.ts';
+import { lastLine, makeWorkbench } from './workbench.ts';
+
+/*
+ * What is cut off, and what is killed, on real peers and in real buckets: as export-resume.test.ts and prune.test.ts in a directory.
+ */
+
+const MIB = 1024 * 1024;
+const FRAME_BYTES = 4 * MIB;
+const NAME = 'web1.example.com';
+
+let scope: AsyncDisposableStack;
+let server: SshServer;
+let ceph: CephServer;
+let proxy: FaultProxy;
+beforeAll(async () => {
+  scope = new AsyncDisposableStack();
+  server = scope.use(await startSshServer());
+  ceph = scope.use(await startCeph());
+  proxy = scope.use(await startFaultProxy(ceph.endpoint));
+});
+afterAll(() => scope.disposeAsync());
+
+interface RemoteBench extends AsyncDisposable {
+  readonly bench: Workbench;
+  readonly store: string;
+}
+
+type Kind = 'ssh' | 's3';
+const KINDS: readonly Kind[] = ['ssh', 's3'];
+
+/** @param log where calls of the store are logged */
+async function makeRemoteBench(kind: Kind, log = ''): Promise<RemoteBench> {
+  const { accessKeyId, secretAccessKey } = ceph;
+  const credentials = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey };
+  const bench = await makeWorkbench({ ...credentials, GANTRY_STORE_LOG: log });
+  const bucket = `bucket-${randomBytes(6).toString('hex')}`;
+  await createBucket(ceph, bucket);
+  const inBucket = `s3://${bucket}/exports?${new URLSearchParams({ endpoint: proxy.endpoint }).toString()}`;
+  const store = kind === 'ssh' ? server.address(bench.file('peer')) : inBucket;
+  await ok(bench.gantry('store', 'init', store));
+  return {
+    bench,
+    store,
+    [Symbol.asyncDispose]: () => bench[Symbol.asyncDispose](),
+  };
+}
+
+describe.each(KINDS)('an incremental export that is cut off (%s)', (kind) => {
+  test.each(['by its script', 'with SIGKILL'])('%s leaves what it has stored to the next one', async (how) => {
+    await using remote = await makeRemoteBench(kind);
+    const { bench, store } = remote;
+    const disks = ['disk0.img', 'disk1.img'];
+    for (const disk of disks) await makeRandomFile(bench.file(disk), 3 * FRAME_BYTES, disk);
+    const end = how === 'by its script' ? 'exit 3' : `echo sent >'${bench.file('sent')}'; exec sleep 1000`;
+    await bench.defineOs('slow', {
+      export: `cat "$EXPORT_DEVICE"; if [ -e "$EXPORT_DEVICE.cut" ]; then ${end}; fi`,
+      import: 'cat >"$IMPORT_DEVICE"',
+    });
+    const instance = await bench.describeInstance(NAME, { os: 'slow', disks });
+    await writeFile(bench.file('disk1.img.cut'), '');
+    // One after the other: the first is complete when the second is cut off.
+    const running = bench.start('export', instance, store, '--incremental', '--parallel', '1');
+    if (how === 'with SIGKILL') {
+      await expect.poll(() => readFile(bench.file('sent'), 'utf8').catch(() => ''), PATIENTLY).toBe('sent\n');
+      running.kill('SIGKILL');
+      await running.outcome;
+      await expect.poll(() => server.sessions(), PATIENTLY).toBe(0);
+    } else {
+      expect(await running.outcome).toMatchObject({ exitCode: 6 });
+    }
+    await rm(bench.file('disk1.img.cut'));
+    const next = await bench.gantry('export', instance, store, '--incremental');
+    expect(next.exitCode, next.stderr).toBe(0);
+    expect(next.stderr).toMatch(
+      /disk 0: going on with what web1\.example\.com@\S+, which was cut off, has stored of its first 12582912 bytes/,
+    );
+    expect(/disk 1: going on/.test(next.stderr)).toBe(how === 'by its script');
+    for (const disk of disks) await writeFile(bench.file(`${disk}.target`), '');
+    const copy = await bench.describeInstance('web2.example.com', { os: 'slow', disks: disks.map((disk) => `${disk}.target`) });
+    await ok(bench.gantry('import', store, lastLine(next.stdout), '--to', copy));
+    for (const disk of disks) expect(await sha256File(bench.file(`${disk}.target`))).toBe(await sha256File(bench.file(disk)));
+    expect(await ok(bench.gantry('clean', store))).toBe('nothing to clean');
+  });
+});
+
+/** Three exports; each has one frame of the one before, and one of its own. */
+async function exportThree({ bench, store }: RemoteBench): Promise<readonly string[]> {
+  const web = await bench.describeInstance(NAME, { disks: ['disk.img'] });
+  const references: string[] = [];
+  for (const letters of ['ab', 'bc', 'cd']) {
+    await writeFile(bench.file('disk.img'), Buffer.concat(letters.split('').map((letter) => Buffer.alloc(FRAME_BYTES, letter))));
+    references.push(await ok(bench.gantry('export', '--incremental', web, store)));
+  }
+  return references;
+}
+
+/** After another prune, or two, there is one export, which is what it was. */
+async function expectPruned({ bench, store }: RemoteBench, newest: string): Promise<void> {
+  const verified = await bench.gantry('verify', store, newest);
+  expect(verified.exitCode, verified.stderr).toBe(0);
+  for (let run = 0; run < 3; run += 1) await ok(bench.gantry('prune', store, '--keep-last', '1'));
+  expect(await ok(bench.gantry('prune', store, '--keep-last', '1'))).toMatch(/^0 exports removed, 1 kept; 0 B of dumps deleted, 0 B go/);
+  const { stdout } = await bench.gantry('list', store, '--json');
+  const { exports, removed } = Object(JSON.parse(lastLine(stdout)));
+  expect(exports).toMatchObject([{ reference: newest, state: 'complete' }]);
+  // The pack of the second has a frame of the newest.
+  expect(removed).toHaveLength(1);
+  expect(await ok(bench.gantry('verify', store, newest, '--depth', 'frames'))).toMatch(/every frame and digest is correct/);
+}
+
+describe('a prune that is killed (-9)', () => {
+  test.each([1, 2, 3, 4])('while a bucket works on its removal %i, loses nothing, and the next ones finish it', async (nth) => {
+    await using remote = await makeRemoteBench('s3');
+    const [, , newest = ''] = await exportThree(remote);
+    let removals = 0;
+    const isRemoval = ({ method, query }: ProxiedRequest): boolean => method === 'DELETE' || (method === 'POST' && query.has('delete'));
+    const heal = proxy.inject({
+      when: (request) => isRemoval(request) && (removals += 1) >= nth,
+      fault: { kind: 'stall-response', bytes: 0 },
+    });
+    const stalled = proxy.waitFor((request) => isRemoval(request) && removals >= nth);
+    const running = remote.bench.start('prune', remote.store, '--keep-last', '1');
+    await Promise.race([stalled, running.outcome]);
+    running.kill('SIGKILL');
+    await running.outcome;
+    heal();
+    expect(removals).toBeGreaterThanOrEqual(nth);
+    await expectPruned(remote, newest);
+  });
+
+  test.each([1, 3, 5])('at about its removal %i on a peer, loses nothing, and the next ones finish it', async (nth) => {
+    await using log = await makeWorkbench();
+    await using remote = await makeRemoteBench('ssh', log.file('calls'));
+    const [, , newest = ''] = await exportThree(remote);
+    const removals = async (): Promise<number> => (await readFile(log.file('calls'), 'utf8')).split('"call":"remove"').length - 1;
+    const before = await removals();
+    const running = remote.bench.start('prune', remote.store, '--keep-last', '1');
+    let hasEnded = false;
+    const outcome = running.outcome.finally(() => (hasEnded = true));
+    await expect.poll(async () => hasEnded || (await removals()) >= before + nth, { ...PATIENTLY, interval: 2 }).toBe(true);
+    running.kill('SIGKILL');
+    await outcome;
+    await expect.poll(() => server.sessions(), PATIENTLY).toBe(0);
+    await expectPruned(remote, newest);
+  });
+});

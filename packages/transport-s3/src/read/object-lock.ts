@@ -1,0 +1,25 @@
+import { GetObjectLockConfigurationCommand } from '@aws-sdk/client-s3';
+
+import type { Bucket } from '../requests/bucket.ts';
+import { failedWith } from '../requests/errors.ts';
+
+/**
+ * Whether objects in the bucket may be locked. Without a lock, or without Object Lock at all, services answer with different statuses; who
+ * may not ask gets `true`.
+ *
+ * @throws StoreError; the reason of the signal
+ */
+export async function mayHaveLocks(bucket: Bucket, signal: AbortSignal | undefined): Promise<boolean> {
+  const request = { doing: 'asking for the Object Lock configuration of', key: '', signal };
+  try {
+    const answer = await bucket.tryRequest(request, (send) =>
+      bucket.clients.usual.send(new GetObjectLockConfigurationCommand({ Bucket: bucket.address.bucket }), send),
+    );
+    return answer.ObjectLockConfiguration?.ObjectLockEnabled === 'Enabled';
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (failedWith(error, 401, 403)) return true;
+    if (failedWith(error, 400, 404, 405, 409, 501)) return false;
+    throw bucket.translate(error, request);
+  }
+}
