@@ -1,4 +1,4 @@
-import type { Codec, DescribedInstance, FrameCount, IncrementResult } from '@gantry/core';
+import type { Codec, DescribedInstance, ExportResult, FrameCount, IncrementResult } from '@gantry/core';
 import {
   areDisksHere,
   assertDisksHere,
@@ -43,13 +43,7 @@ export async function run(
   },
 ): Promise<void> {
   const started = performance.now();
-  const alone =
-    options.incremental === true
-      ? undefined
-      : (['base', 'full-every'] as const).find((name) => options[name === 'base' ? name : 'fullEvery'] !== undefined);
-  if (alone !== undefined) {
-    throw new GantryError('USAGE', { message: `--${alone} goes with --incremental`, hint: `Add --incremental, or leave --${alone} out.` });
-  }
+  assertIncremental(options);
   assertStores([address, ...others], options);
   const createStore = options.createStore === true || wantsNewStore(session.env);
   const { source, name } = await session.openSourceOf(named);
@@ -86,14 +80,29 @@ export async function run(
   const result = await (isRemote
     ? exportFromSource({ ...request, source, listen: options.listen })
     : exportInstance({ ...request, ...snapshots, disks: options.disk, trackChanges: options.trackChanges }));
+  showResult(session, result, performance.now() - started);
+}
+
+function showResult(session: Session, result: ExportResult, tookMs: number): void {
   const amount = `${formatBytes(result.plainBytes)}, ${formatBytes(result.storedBytes)} stored`;
-  const took = formatDuration(performance.now() - started);
-  session.output.event({ type: 'stage', operation: 'export', message: `exported ${amount} in ${took}` });
+  session.output.event({ type: 'stage', operation: 'export', message: `exported ${amount} in ${formatDuration(tookMs)}` });
   if (result.incremental !== undefined) {
     session.output.event({ type: 'stage', operation: 'export', message: describeIncrement(result.incremental) });
   }
   if (result.stores?.some(({ outcome }) => outcome === 'failed') === true) session.exitWith(ERROR_EXIT_CODES.PARTLY_DONE);
   session.output.result({ operation: 'export', ...result }, result.reference);
+}
+
+/** @throws GantryError `USAGE` for options that say nothing of a full export */
+function assertIncremental(options: {
+  readonly incremental: true | undefined;
+  readonly base: string | undefined;
+  readonly fullEvery: number | undefined;
+}): void {
+  if (options.incremental === true) return;
+  const alone = (['base', 'full-every'] as const).find((name) => options[name === 'base' ? name : 'fullEvery'] !== undefined);
+  if (alone === undefined) return;
+  throw new GantryError('USAGE', { message: `--${alone} goes with --incremental`, hint: `Add --incremental, or leave --${alone} out.` });
 }
 
 /** @throws GantryError `USAGE` for a store that is named twice, and an option that goes with several */

@@ -17,6 +17,7 @@ import type { NativeFile } from '../instances/inventory.ts';
 import { GantryError } from '../report/errors.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { fanOut, Occurrence, QueuedStream } from './fan-out.ts';
+import type { BranchOptions } from './tee-branch.ts';
 import { TeeBranch } from './tee-branch.ts';
 
 /** How many stored bytes may wait for one store while others go on. */
@@ -72,12 +73,12 @@ export class Tee implements ExportTarget {
 
   constructor(stores: readonly Store[], options: TeeOptions) {
     const { bufferBytes, reporter } = options;
-    const optionsOf = (store: Store): ConstructorParameters<typeof TeeBranch>[1] => ({
+    const branch: BranchOptions = {
       bufferBytes,
       changed: this.#changed,
       onFailure: ({ message, code }) => reporter.warn(`the export was given up in one of the stores: ${message} [${code}]`),
-    });
-    this.branches = stores.map((store) => new TeeBranch(store, optionsOf(store)));
+    };
+    this.branches = stores.map((store) => new TeeBranch(store, branch));
     this.#options = options;
   }
 
