@@ -31,7 +31,7 @@ describe('an export', () => {
     await using bench = await makeOperationBench({ store });
     const first = await bench.exportDisks({ incremental: true });
     await bench.exportDisks({ incremental: true });
-    const isOfFirst = (key: string): boolean => key.startsWith(first.reference.replace('@', '/'));
+    const isOfFirst = (key: string): boolean => key.startsWith(`${first.reference.replace('@', '/')}/`);
     const asked: string[] = [];
     await expect(daysOf(locked(store, (key) => (isOfFirst(key) ? 5 : 30), asked))).resolves.toEqual([5, 5]);
     expect(asked).toHaveLength(new Set(asked).size);

@@ -220,17 +220,17 @@ async function assertSameParents(
   { parents, cutOff }: { readonly parents: readonly ParentDisk[]; readonly cutOff: readonly CutOffDisk[] },
   other: Store,
 ): Promise<void> {
-  const lacks = (reference: string, why: string): StoreError =>
+  const lacks = (reference: string, why = ''): StoreError =>
     new StoreError('unsupported', {
-      message: `it does not have ${reference} as ${store.address} has it: ${why}`,
+      message: `it does not have ${reference} as ${store.address} has it${why}`,
       hint: 'A copy of the export has what it needs.',
     });
   const [left] = cutOff;
-  if (left !== undefined) throw lacks(formatExportReference(left.instance, left.exportId), 'that export was cut off');
+  if (left !== undefined) throw lacks(formatExportReference(left.instance, left.exportId), ' (it was cut off)');
   try {
     await confirmParents(other, parents, { signal });
   } catch (error) {
-    throw error instanceof ParentUnusable ? lacks(error.reference, error.message) : error;
+    throw error instanceof ParentUnusable ? lacks(error.reference) : error;
   }
 }
 

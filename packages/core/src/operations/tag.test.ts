@@ -57,7 +57,7 @@ describe('tags that an export gets later', () => {
     expect(listed.map(({ tags, note }) => ({ tags, note }))).toEqual([{ tags: ['before-upgrade', 'keep'], note: 'by hand' }, {}]);
     await expect(removedBy(store, { last: 1 })).resolves.toEqual([OLD]);
     await expect(removedBy(store, { last: 1, tags: [['keep']] })).resolves.toEqual([]);
-    const second = await tag(store, OLD, { remove: ['keep', 'never there'], note: '' });
+    const second = await tag(store, OLD, { remove: ['keep', 'never-there'], note: '' });
     expect(second).toMatchObject({ tags: ['before-upgrade'], changed: true });
     expect(second).not.toHaveProperty('note');
     await expect(removedBy(store, { last: 1, tags: [['keep']] })).resolves.toEqual([OLD]);
@@ -155,12 +155,12 @@ describe('tags that an export gets later', () => {
   });
 
   test.each([
-    [{ add: ['a,b'] }, 'is not a valid tag'],
-    [{ remove: [''] }, 'is not a valid tag'],
-    [{ add: ['a'], remove: ['a'] }, 'cannot add and remove the tag a at once'],
-    [{ add: Array.from({ length: 33 }, (_, index) => `t${index}`) }, 'at most 32 tags'],
-    [{ note: 'x'.repeat(1001) }, 'at most 1000'],
-  ])('are refused with %j', async (request, message) => {
+    ['a comma', { add: ['a,b'] }, 'is not a valid tag'],
+    ['no characters', { remove: [''] }, 'is not a valid tag'],
+    ['both options', { add: ['a'], remove: ['a'] }, 'cannot add and remove the tag a at once'],
+    ['too many of them', { add: Array.from({ length: 33 }, (_, index) => `t${index}`) }, 'at most 32 tags'],
+    ['a long note', { note: 'x'.repeat(1001) }, 'at most 1000'],
+  ])('are refused with %s', async (_, request, message) => {
     const store = await sampleStore();
     await expect(tag(store, OLD, request)).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining(message) });
     expect(await labelFiles(store)).toEqual([]);
