@@ -65,7 +65,7 @@ describe('an export into several stores', () => {
     expect(result).toMatchObject({
       stores: [
         { outcome: 'failed', code: 'STORE_FULL', copyReason: expect.stringContaining('full') },
-        { store: bench.store, outcome: 'exported' },
+        { store: expect.stringContaining(bench.store), outcome: 'exported' },
       ],
     });
     expect(await readdir(small.path)).toEqual(['gantry-store.json']);
@@ -113,7 +113,7 @@ describe('an export into several stores', () => {
   test.each([
     [['there', 'there'], 'there is named twice'],
     [['there', '--store-buffer', '64M'], '--store-buffer goes with several stores'],
-    [['there', 'other', '--store-buffer', '1M'], 'It must be a size such as 500M or 2G, 16M or more.'],
+    [['there', 'other', '--store-buffer', '1M'], 'It must be a size such as 500M or 2G, 16M or more'],
     [['there', 'other', '--incremental', '--track-changes'], 'changes can be tracked for exports into one store only'],
   ])('is refused with %j', async (args, message) => {
     await using bench = await makeWorkbench();

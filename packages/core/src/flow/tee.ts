@@ -109,8 +109,14 @@ export class Tee implements ExportTarget {
   }
 
   async each<T>(work: (store: Store) => Promise<T>): Promise<readonly T[]> {
-    const found = await this.#attemptAll(({ store }) => work(store));
-    return found.map(([, value]) => value);
+    const { signal } = this.#options;
+    const found: T[] = [];
+    // One after the other: what a killed run left has the same name in each, and is locked by that name while it is cleared.
+    for (const branch of this.#live())
+      for (const [, value] of await this.#attemptIn([branch], ({ store }) => work(store), signal)) found.push(value);
+    if (this.#live().length > 0) return found;
+    signal.throwIfAborted();
+    throw this.#failure();
   }
 
   #live(): readonly TeeBranch[] {
