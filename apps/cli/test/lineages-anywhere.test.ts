@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
+import process from 'node:process';
 import type { CephServer, FaultProxy, ProxiedRequest, SshServer } from '@gantry/testkit';
 import { createBucket, makeRandomFile, PATIENTLY, sha256File, startCeph, startFaultProxy, startSshServer } from '@gantry/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -33,7 +34,21 @@ interface RemoteBench extends AsyncDisposable {
 }
 
 type Kind = 'ssh' | 's3';
-const KINDS: readonly Kind[] = ['ssh', 's3'];
+
+/** Each takes a second or two: all of them with GANTRY_TEST_KILLS=1. */
+const IS_LONG = process.env['GANTRY_TEST_KILLS'] !== undefined;
+const CUTS: readonly (readonly [Kind, string])[] = [
+  ['ssh', 'with SIGKILL'],
+  ['s3', 'by its script'],
+  ...(IS_LONG
+    ? ([
+        ['ssh', 'by its script'],
+        ['s3', 'with SIGKILL'],
+      ] as const)
+    : []),
+];
+/** During which removals prunes are killed. */
+const REMOVALS = IS_LONG ? [1, 2, 3, 4] : [2];
 
 /** @param log where calls of the store are logged */
 async function makeRemoteBench(kind: Kind, log = ''): Promise<RemoteBench> {
@@ -52,8 +67,8 @@ async function makeRemoteBench(kind: Kind, log = ''): Promise<RemoteBench> {
   };
 }
 
-describe.each(KINDS)('an incremental export that is cut off (%s)', (kind) => {
-  test.each(['by its script', 'with SIGKILL'])('%s leaves what it has stored to the next one', async (how) => {
+describe('an incremental export that is cut off', () => {
+  test.each(CUTS)('on %s, %s, leaves what it has stored to the next one', async (kind, how) => {
     await using remote = await makeRemoteBench(kind);
     const { bench, store } = remote;
     const disks = ['disk0.img', 'disk1.img'];
@@ -116,7 +131,7 @@ async function expectPruned({ bench, store }: RemoteBench, newest: string): Prom
 }
 
 describe('a prune that is killed (-9)', () => {
-  test.each([1, 2, 3, 4])('while a bucket works on its removal %i, loses nothing, and the next ones finish it', async (nth) => {
+  test.each(REMOVALS)('while a bucket works on its removal %i, loses nothing, and the next ones finish it', async (nth) => {
     await using remote = await makeRemoteBench('s3');
     const [, , newest = ''] = await exportThree(remote);
     let removals = 0;
@@ -135,7 +150,7 @@ describe('a prune that is killed (-9)', () => {
     await expectPruned(remote, newest);
   });
 
-  test.each([1, 3, 5])('at about its removal %i on a peer, loses nothing, and the next ones finish it', async (nth) => {
+  test.each(REMOVALS)('at about its removal %i on a peer, loses nothing, and the next ones finish it', async (nth) => {
     await using log = await makeWorkbench();
     await using remote = await makeRemoteBench('ssh', log.file('calls'));
     const [, , newest = ''] = await exportThree(remote);

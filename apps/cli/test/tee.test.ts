@@ -89,7 +89,7 @@ describe('an export into several stores', () => {
   test('that is killed (-9) is complete in none of them, and the next one clears what it left in each', async () => {
     await using bench = await makeWorkbench();
     await makeRandomFile(bench.file('disk.img'), 12 * MIB, 'disk');
-    await bench.defineOs('slow', { export: `cat "$EXPORT_DEVICE"; [ ! -e '${bench.file('hang')}' ] || exec sleep 1000` });
+    await bench.defineOs('slow', { export: `cat "$EXPORT_DEVICE"; [ ! -e '${bench.file('hang')}' ] || exec sleep 1000`, import: 'exit 0' });
     const source = await bench.describeInstance('a.example.com', { os: 'slow', disks: ['disk.img'] });
     await writeFile(bench.file('hang'), '');
     const stores = [bench.store, server.address(bench.file('peer'))];
