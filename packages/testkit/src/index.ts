@@ -50,6 +50,9 @@ export type { SshServer, SshServerOptions } from './servers/sshd.ts';
 export { makeSshKey, startSshServer } from './servers/sshd.ts';
 export type { NetworkNode, TwoNodes } from './servers/two-nodes.ts';
 export { makeTwoNodes } from './servers/two-nodes.ts';
+export type { CommandLine, CommandOutcome } from './processes/entered-system.ts';
+export type { FreshRoot, FreshRootOptions } from './roots/fresh-root.ts';
+export { startFreshRoot } from './roots/fresh-root.ts';
 export type { StraceOptions, SystemCall } from './processes/strace.ts';
 export { readSystemCalls, strace } from './processes/strace.ts';
 export type { Machine, MachineEngine, MachineOptions, MachineScript, ScriptOutcome } from './machines/machine.ts';
@@ -61,5 +64,5 @@ export type { LibvirtDisk, LibvirtGuest, LibvirtGuestOptions } from './libvirt/l
 export { defineLibvirtGuest } from './libvirt/libvirt-guest.ts';
 export type { Libvirtd } from './libvirt/libvirtd.ts';
 export { startLibvirtd } from './libvirt/libvirtd.ts';
-export type { CommandLine, GanetiCluster, GanetiClusterOptions, GanetiNode, GanetiRapi } from './ganeti/cluster.ts';
+export type { GanetiCluster, GanetiClusterOptions, GanetiNode, GanetiRapi } from './ganeti/cluster.ts';
 export { startGanetiCluster } from './ganeti/cluster.ts';

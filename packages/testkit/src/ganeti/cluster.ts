@@ -1,18 +1,13 @@
-import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
 import { mkdir, readFile } from 'node:fs/promises';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { openSync, closeSync } from 'node:fs';
 import { makeTemporaryDirectory } from '../disks/temporary-directory.ts';
-import { undoAtExit } from '../disks/undo.ts';
-import { killOne, processTree } from '../servers/process-tree.ts';
+import type { CommandLine } from '../processes/entered-system.ts';
+import { Namespaces } from '../processes/namespaces.ts';
 import { ganetiBase, LAB } from './base.ts';
-import type { CommandLine, GanetiNode } from './node.ts';
+import type { GanetiNode } from './node.ts';
 import { findNodes } from './node.ts';
 import { startRelay } from './relay.ts';
 
-export type { CommandLine, GanetiNode } from './node.ts';
+export type { GanetiNode } from './node.ts';
 
 export interface GanetiClusterOptions {
   /** Host directories that the nodes see under the same path, read-only. */
@@ -46,7 +41,6 @@ export interface GanetiCluster extends AsyncDisposable {
   readonly luxi: string;
 }
 
-const START_MS = 300_000;
 const MASTER_ADDRESS = '10.77.0.10';
 const HOST_ADDRESS = '10.77.0.1';
 
@@ -59,7 +53,8 @@ export async function startGanetiCluster({ shares = [] }: GanetiClusterOptions =
   await using scope = new AsyncDisposableStack();
   const scratch = scope.use(await makeTemporaryDirectory('gantry-ganeti-'));
   await mkdir(scratch.file('nodes'));
-  const lab = scope.use(new Lab([LAB, 'start', base, scratch.file('nodes'), ...shares], scratch.file('log')));
+  const line = [LAB, 'start', base, scratch.file('nodes'), ...shares];
+  const lab = scope.use(new Namespaces({ what: 'the cluster', alone: ['--net'], line, log: scratch.file('log') }));
   await lab.ready();
   const pid = await lab.firstProcess();
   const [master, other] = await findNodes(pid);
@@ -82,50 +77,4 @@ export async function startGanetiCluster({ shares = [] }: GanetiClusterOptions =
     luxi: master.path('/run/ganeti/socket/ganeti-query'),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-/** The namespaces of a cluster: the process that made them, which kills the first process in them when it ends, and so all of them. */
-class Lab implements AsyncDisposable {
-  readonly #process: ChildProcess;
-  readonly #log: string;
-  readonly #closed: Promise<unknown>;
-  readonly #forget: () => void;
-
-  constructor(line: readonly string[], log: string) {
-    this.#log = log;
-    const output = openSync(log, 'a', 0o600);
-    const alone = ['--pdeathsig', 'KILL', 'unshare', '--mount', '--net', '--pid', '--fork', '--kill-child=KILL'];
-    this.#process = spawn('setpriv', [...alone, ...line], {
-      stdio: ['ignore', 'pipe', output],
-      env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },
-    });
-    closeSync(output);
-    this.#forget = undoAtExit(() => this.#process.kill('SIGKILL'));
-    this.#closed = once(this.#process, 'close');
-  }
-
-  /** Resolves when it says so. */
-  async ready(): Promise<void> {
-    const { stdout } = this.#process;
-    if (stdout === null) throw new Error('the cluster has no stdout');
-    const said = once(createInterface(stdout), 'line', { signal: AbortSignal.timeout(START_MS) }).then(([line]) => line === 'ready');
-    const isReady = await Promise.race([said, this.#closed.then(() => false)]).catch(() => false);
-    if (!isReady) throw new Error(`the cluster did not start: ${await readFile(this.#log, 'utf8')}`);
-  }
-
-  /** As this process numbers it. */
-  async firstProcess(): Promise<number> {
-    const [, first] = await processTree(this.#process.pid ?? -1);
-    if (first === undefined) throw new Error('the cluster has ended');
-    return first;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const [, first] = await processTree(this.#process.pid ?? -1);
-    // Its parent collects it, as in the machines.
-    if (first === undefined) this.#process.kill('SIGKILL');
-    else killOne(first);
-    await this.#closed;
-    this.#forget();
-  }
 }

@@ -1,46 +1,16 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { execa } from 'execa';
+import { EnteredSystem } from '../processes/entered-system.ts';
 import { processTree } from '../servers/process-tree.ts';
 
-/** What a command in a node gets instead of the test's environment. */
-const ENVIRONMENT = [
-  'env',
-  '-i',
-  'HOME=/root',
-  'LC_ALL=C.UTF-8',
-  'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-] as const;
-
-export type CommandLine = readonly [file: string, ...args: readonly string[]];
-
 /** A node of a cluster: a system of its own in namespaces of its own. */
-export class GanetiNode {
+export class GanetiNode extends EnteredSystem {
   /** Such as `node1.example.com`. */
   readonly name: string;
-  readonly #pid: number;
 
   /** @param pid its first process, as this process numbers it */
   constructor(name: string, pid: number) {
+    super(pid);
     this.name = name;
-    this.#pid = pid;
-  }
-
-  /** What comes before a command to run it in the node. */
-  get enter(): CommandLine {
-    return ['nsenter', `--target=${this.#pid}`, '--mount', '--uts', '--net', '--ipc', '--pid', '--root', '--wd', ...ENVIRONMENT];
-  }
-
-  /** Where this process finds a file of the node; symbolic links on the way to it must be relative. */
-  path(path: string): string {
-    return join(`/proc/${this.#pid}/root`, path);
-  }
-
-  /** Runs a command as root. @returns its stdout without the last newline @throws with the command's stderr if it fails */
-  async run(...line: CommandLine): Promise<string> {
-    const [file, ...args] = [...this.enter, ...line];
-    const { stdout } = await execa(file, args, { stdin: 'ignore' });
-    return stdout;
   }
 }
 
