@@ -5,4 +5,9 @@ import { keepCompiledCode } from './compile-cache.ts';
 process.env['UV_THREADPOOL_SIZE'] ??= String(availableParallelism() + 4);
 keepCompiledCode();
 // Everything loaded from here on comes from the compile cache, if it is there.
-void import('./main.ts');
+void start();
+
+async function start(): Promise<void> {
+  if (!('AsyncDisposableStack' in globalThis)) await import('./before-node-24.ts');
+  await import('./main.ts');
+}
