@@ -23,7 +23,7 @@ export const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   'Look at exports': ['list', 'show', 'verify', 'diff', 'status', 'report'],
   'Keep exports': ['copy', 'mirror', 'tag', 'consolidate', 'remove', 'prune', 'clean'],
   'Instances and their disks': ['instances', 'describe', 'create', 'rename', 'snapshots', 'os'],
-  'Set up': ['store', 'schema', 'completion'],
+  'Set up': ['store', 'schema', 'completion', 'version'],
 };
 
 /**
@@ -139,6 +139,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'schema',
     summary: 'Print the JSON Schema of instance files or gantry.yaml, for editors.',
     load: () => import('./commands/schema.ts'),
+  },
+  {
+    name: 'version',
+    summary: 'Show the versions of Gantry, its formats and its libraries.',
+    load: () => import('./commands/version.ts'),
   },
   {
     name: 'completion',

@@ -140,6 +140,7 @@ beforeAll(async () => {
   await run('schema');
   await run('completion', 'fish');
   await run('complete', 'ver');
+  await run('version');
   await run('instances', 'shelf:');
   await run('describe', 'shelf:shelved');
   const config = bench.file('gantry.yaml');

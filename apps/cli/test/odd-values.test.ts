@@ -57,6 +57,7 @@ beforeAll(async () => {
     complete: ['export', bench.store],
     status: [],
     report: [bench.store, '--out', bench.file('report.html')],
+    version: [],
   };
 });
 

@@ -11,7 +11,9 @@ import { packPath } from './packs.ts';
  * disk by it.
  */
 
-const HEADER = 'gantry-frame-map 1';
+/** The version of the format, which is written and read. */
+export const FRAME_MAP_VERSION = 1;
+const HEADER = `gantry-frame-map ${FRAME_MAP_VERSION}`;
 /** The longest line is that of a pack, with three names. */
 export const MAX_LINE_BYTES = 1024;
 /**

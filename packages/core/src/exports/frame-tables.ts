@@ -14,7 +14,8 @@ import { asGantryError } from './store-errors.ts';
  */
 
 const MAGIC = 'GANTRYFT';
-const VERSION = 1;
+/** The version of the format, which is written and read. */
+export const FRAME_TABLE_VERSION = 1;
 const HEADER_BYTES = 16;
 /** A reader holds all of it in memory: enough for 256 TiB in frames of 4 MiB. */
 const MAX_TABLES_BYTES = 512 * 1024 ** 2;
@@ -27,7 +28,7 @@ export function frameTablesBytes(frames: number): number {
 export function encodeFrameTables(tables: readonly FrameTable[]): Uint8Array {
   const header = Buffer.alloc(HEADER_BYTES);
   header.write(MAGIC, 'latin1');
-  header.writeUInt32LE(VERSION, MAGIC.length);
+  header.writeUInt32LE(FRAME_TABLE_VERSION, MAGIC.length);
   return Buffer.concat([header, ...tables.map((table) => table.encode())]);
 }
 
@@ -77,8 +78,8 @@ async function fetch(store: Store, key: string, reference: string, expected: Dig
     throw asGantryError(error, store.address);
   });
   const header = asBuffer(bytes);
-  if (header.toString('latin1', 0, MAGIC.length) !== MAGIC || header.readUInt32LE(MAGIC.length) !== VERSION) {
-    throw damaged(reference, `it is not a frame table of version ${VERSION}`);
+  if (header.toString('latin1', 0, MAGIC.length) !== MAGIC || header.readUInt32LE(MAGIC.length) !== FRAME_TABLE_VERSION) {
+    throw damaged(reference, `it is not a frame table of version ${FRAME_TABLE_VERSION}`);
   }
   return bytes;
 }

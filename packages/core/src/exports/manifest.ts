@@ -17,7 +17,8 @@ export const MANIFEST_VERSION = 2;
 /** The version of the manifest of an export that can be read only by its frame maps: some frames are in dumps of others, or vary in size. */
 export const LINEAGE_MANIFEST_VERSION = 3;
 
-const MANIFEST_VERSIONS: readonly number[] = [1, MANIFEST_VERSION, LINEAGE_MANIFEST_VERSION];
+/** Those that are read. */
+export const MANIFEST_VERSIONS: readonly number[] = [1, MANIFEST_VERSION, LINEAGE_MANIFEST_VERSION];
 
 /** In version 1, the frame checksums of an uncompressed dump of 32 TiB take 48 MiB. */
 export const MAX_MANIFEST_BYTES: number = 64 * 1024 ** 2;

@@ -13,7 +13,7 @@ import { allowWriteOnly } from './write-only.ts';
 const MAX_MARKER_BYTES = 16 * 1024;
 
 /** The store format that is written, and the newest that is read. */
-const STORE_FORMAT_VERSION = 1;
+export const STORE_FORMAT_VERSION = 1;
 
 /** Marks a place as a store of exports: the object `gantry-store.json` in its root. */
 export interface StoreMarker {

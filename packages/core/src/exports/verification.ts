@@ -9,6 +9,9 @@ import type { Manifest } from './manifest.ts';
  * What verifications found, export by export (docs/reference/formats/verifications.md).
  */
 
+/** The version of the format, which is written and read. */
+export const VERIFICATIONS_VERSION = 1;
+
 /** The depths of a verification that are remembered. */
 const REMEMBERED_DEPTHS = ['stored', 'frames', 'rehearsal'] as const;
 
@@ -75,7 +78,7 @@ function byDepth<T>(value: z.ZodType<T>) {
 
 const documentSchema = z.object({
   format: z.literal('gantry-verified'),
-  version: z.literal(1),
+  version: z.literal(VERIFICATIONS_VERSION),
   exports: z.record(
     z.string().refine(isReferencePart),
     z.object({ ...byDepth(verification), tried: z.object(byDepth<string>(z.iso.datetime())).exactOptional() }),
@@ -93,7 +96,7 @@ export function ownMarks({ dumps }: Manifest): readonly string[] {
 }
 
 export function renderVerifications(found: InstanceVerifications): string {
-  return `${JSON.stringify({ format: 'gantry-verified', version: 1, exports: Object.fromEntries(found) })}\n`;
+  return `${JSON.stringify({ format: 'gantry-verified', version: VERIFICATIONS_VERSION, exports: Object.fromEntries(found) })}\n`;
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { PeerEnd, StoreErrorCode } from '@gantry/transport';
 import { firstFailure, isStoreError } from '@gantry/transport';
+import { copyCommand } from '../report/copy-command.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 import { asFirstError } from '../report/first-error.ts';
@@ -25,14 +26,14 @@ export function endedError(peer: string, end: PeerEnd | undefined, greeted: bool
   if (!greeted && exitCode !== undefined && NO_PROGRAM.has(exitCode)) {
     return new GantryError('PEER_NO_GANTRY', {
       message: `cannot run gantry on ${peer}: it is not installed there, or not executable`,
-      hint: 'Install it there so that the account finds it in PATH when it logs in without a terminal, or give its path with --peer-program.',
+      hint: `If it is there, but not in the PATH of a login without a terminal, give its path with --peer-program. ${installThere(peer)}`,
       details,
     });
   }
   if (!greeted && /unknown command|unknown option/.test(text)) {
     return new GantryError('PEER_VERSION', {
       message: `the gantry on ${peer} is too old: it cannot receive`,
-      hint: `Install this version, ${VERSION}, there.`,
+      hint: installThere(peer),
       details,
     });
   }
@@ -80,7 +81,7 @@ export function notGantryError(peer: string, text: string): GantryError {
 export function versionError(peer: string, protocol: number, version: string): GantryError {
   return new GantryError('PEER_VERSION', {
     message: `${peer} has gantry ${version} with version ${protocol} of the protocol, but this is ${VERSION} with version ${PIPE_VERSION}`,
-    hint: 'Install the same version of Gantry on both.',
+    hint: `Both sides need the same version. ${installThere(peer)}`,
   });
 }
 
@@ -118,6 +119,11 @@ export function failureError(peer: string, failure: Failure): GantryError {
     disk,
     details: details.map(terminalSafe),
   });
+}
+
+function installThere(peer: string): string {
+  const command = copyCommand(peer);
+  return command === undefined ? `Install Gantry ${VERSION} there.` : `Install Gantry ${VERSION} there, or copy this one: ${command}`;
 }
 
 function lastLines(text: string): readonly string[] {
