@@ -14,6 +14,7 @@ apt_packages acl attr btrfs-progs dump e2fsprogs ganeti git gzip openssl perl-ba
   ceph-common ceph-mon ceph-osd radosgw swift-account swift-container swift-object swift-proxy \
   bsdutils iproute2 openssh-client openssh-server passwd \
   fish man-db mandoc restic zsh \
+  binutils debhelper dpkg-dev lintian systemd \
   cpio curl lz4 mmdebstrap xz-utils $virtiofsd \
   libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu swtpm swtpm-tools systemd \
   chromium fonts-dejavu-core prometheus prometheus-node-exporter $sendmail ||
@@ -40,6 +41,8 @@ knip
 turbo run check --output-logs=errors-only
 say 'The image of the test machines'
 packages/testkit/src/machines/image/make-image.sh
+say 'The tree of the fresh roots'
+packages/testkit/src/roots/make-root.sh
 say 'Tests'
 status=0
 vitest run "$@" || status=$?

@@ -1,0 +1,202 @@
+import { chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FreshRoot, FreshRootOptions, TemporaryDirectory } from '@gantry/testkit';
+import { findFreePorts, makeTemporaryDirectory, startFreshRoot } from '@gantry/testkit';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Packages } from './packages.ts';
+import { buildPackages, documentedCommands, exportAndImport, findNodeAndNpm, furnish, laterPackage } from './packages.ts';
+
+/*
+ * What users install, installed as the documentation says into systems that have nothing, and used there.
+ */
+
+let home: TemporaryDirectory;
+let packages: Packages;
+
+beforeAll(async () => {
+  home = await makeTemporaryDirectory();
+  await chmod(home.path, 0o755);
+  await mkdir(home.file('packages'));
+  packages = await buildPackages(home.file('packages'));
+});
+
+afterAll(() => home[Symbol.asyncDispose]());
+
+/** A system with nothing but the packages, as files in root's home directory. */
+async function startRoot({ boot, shares = [] }: FreshRootOptions = {}): Promise<FreshRoot> {
+  const root = await startFreshRoot({ boot, shares: [home.path, ...shares] });
+  await root.run('sh', '-ec', `ln -s ${packages.directory}/* /root/`);
+  return root;
+}
+
+async function follow(root: FreshRoot, page: string, heading: string): Promise<string> {
+  return root.run('sh', '-ec', `cd /root; ${await documentedCommands(page, heading)}`);
+}
+
+test('lintian has nothing to say about the Debian package', () => {
+  expect(packages.log).not.toMatch(/^[EW]: /m);
+});
+
+describe('the Debian package', () => {
+  let root: FreshRoot;
+
+  beforeAll(async () => {
+    root = await startRoot();
+  });
+
+  afterAll(() => root[Symbol.asyncDispose]());
+
+  test('installs the command with its own Node, and exports and imports', async () => {
+    expect(await follow(root, 'install.md', 'On Debian or Ubuntu')).toMatch(/gantry \d[^]*node 24\.\d+\.\d+ \(\/usr\/lib\/gantry\/node\)/);
+    await furnish(root);
+    await exportAndImport(root);
+    expect(await root.run('gantry', 'os', 'show', 'raw', '--os-path', '/usr/lib/gantry/os')).toContain('create, export, import, rename');
+    expect(await root.run('stat', '-c', '%a %U', '/var/lib/gantry')).toBe('700 root');
+  });
+
+  test('an upgrade keeps the configuration, and the journal of a run that was killed', async () => {
+    await writeFile(root.path('/etc/gantry/gantry.yaml'), '# Mine.\n');
+    await killAnExport(root);
+    const later = await laterPackage(join(packages.directory, packages.deb), home.path);
+    await root.run('env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', 'install', '-y', '-o', 'Dpkg::Options::=--force-confold', later);
+    expect(await root.run('dpkg-query', '-W', '-f', '${Version}', 'gantry')).toBe('99.0.0');
+    expect(await readFile(root.path('/etc/gantry/gantry.yaml'), 'utf8')).toBe('# Mine.\n');
+    expect(await root.run('gantry', 'clean', '/srv/exports')).toMatch(/slow/);
+    await exportAndImport(root);
+  });
+
+  test('removal keeps the configuration and the journal, and purging removes them', async () => {
+    await killAnExport(root);
+    await root.run('apt-get', 'remove', '-y', 'gantry');
+    expect(await root.attempt('which', 'gantry')).toMatchObject({ exitCode: 1 });
+    expect(await root.attempt('test', '-e', '/usr/lib/gantry')).toMatchObject({ exitCode: 1 });
+    expect(await readFile(root.path('/etc/gantry/gantry.yaml'), 'utf8')).toBe('# Mine.\n');
+    expect(await readdir(root.path('/var/lib/gantry'))).not.toEqual([]);
+    await root.run('apt-get', 'purge', '-y', 'gantry');
+    for (const path of ['/etc/gantry', '/var/lib/gantry']) {
+      expect(await root.attempt('test', '-e', path), path).toMatchObject({ exitCode: 1 });
+    }
+    expect(await readdir(root.path('/srv/exports'))).toContain('web1.example.com');
+  });
+});
+
+/** Leaves a run in the journal: its script waits, and it is killed. */
+async function killAnExport(root: FreshRoot): Promise<void> {
+  await root.run('sh', '-ec', 'mkdir -p /srv/os/slow && cd /srv/os/slow && echo 20 >ganeti_api_version && : >parameters.list');
+  for (const name of ['create', 'import', 'rename', 'verify']) {
+    await writeFile(root.path(`/srv/os/slow/${name}`), '#!/bin/sh\n', { mode: 0o755 });
+  }
+  const slow = '#!/bin/sh\nkill -KILL "$PPID"\nexec sleep 1000\n';
+  await writeFile(root.path('/srv/os/slow/export'), slow, { mode: 0o755 });
+  const instance = (await readFile(root.path('/root/web1.yaml'), 'utf8')).replace('os: raw', 'os: slow').replace('web1', 'slow');
+  await writeFile(root.path('/root/slow.yaml'), instance);
+  const outcome = await root.attempt('gantry', 'export', '/root/slow.yaml', '/srv/exports', '--os-path', '/srv/os');
+  expect(outcome.exitCode, outcome.stderr).not.toBe(0);
+}
+
+describe('the archive', () => {
+  test('is unpacked anywhere, works through a link, and wherever it is moved to', async () => {
+    await using root = await startRoot();
+    expect(await follow(root, 'install.md', 'On any Linux')).toMatch(/node 24\.\S+ \(\/opt\/gantry-[\d.]+-linux-x64\/lib\/gantry\/node\)/);
+    await furnish(root);
+    await exportAndImport(root);
+    await root.run('sh', '-ec', 'mv /opt/gantry-* "/srv/another place" && ln -sf "/srv/another place/bin/gantry" /usr/local/bin/gantry');
+    expect(await root.run('gantry', 'list', '/srv/exports')).toContain('web1.example.com');
+    // Nobody in particular can use it too.
+    expect(await root.run('setpriv', '--reuid=65534', '--clear-groups', 'gantry', 'version')).toContain('protocol of moves');
+  });
+});
+
+test('the package for npm is installed on the oldest Node that Gantry supports', { timeout: 900_000 }, async () => {
+  const { node, npm } = await findNodeAndNpm('22.18.0');
+  await using root = await startRoot({ shares: [node, npm, '/etc/ssl/certs'] });
+  await root.run('cp', `${node}/bin/node`, '/usr/local/bin/');
+  await root.run('ln', '-s', `${npm}/bin/npm-cli.js`, '/usr/local/bin/npm');
+  expect(await root.attempt('gantry')).toMatchObject({ exitCode: 127 });
+  const { stdout: registry } = await execa('npm', ['config', 'get', 'registry']);
+  // The registry may not answer for a while, and have a certificate that only this machine trusts.
+  const settings = [`npm_config_registry=${registry}`, 'npm_config_fetch_timeout=30000', 'npm_config_fetch_retries=5'];
+  const certificates = 'NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt';
+  const commands = await documentedCommands('install.md', 'With npm');
+  expect(await root.run('env', certificates, ...settings, 'sh', '-ec', `cd /root; ${commands}`)).toContain(
+    'node 22.18.0 (/usr/local/bin/node)',
+  );
+  await furnish(root);
+  await exportAndImport(root);
+  // What docs/how-to/ganeti-exports.md copies into Ganeti, still executable.
+  const shipped = await root.run('gantry', 'os', 'show', 'raw', '--os-path', '/usr/local/lib/node_modules/@gantry/cli/os');
+  expect(shipped).toMatch(/directory +\S+\/@gantry\/cli\/os\/raw\n[^]*operations +create, export, import, rename/);
+});
+
+describe('on a peer that lacks Gantry', () => {
+  test('a move says how to copy it there, and then moves; or the package is installed there', async () => {
+    await using here = await startRoot();
+    await using there = await startRoot();
+    await connect(here, there);
+    await follow(here, 'install.md', 'On Debian or Ubuntu');
+    await furnish(here);
+    await there.run('sh', '-ec', 'mkdir /srv/disks && truncate -s 8M /srv/disks/web1.img');
+    await writeFile(there.path('/root/web1.yaml'), await readFile(here.path('/root/web1.yaml')));
+    const move = ['gantry', 'move', '/root/web1.yaml', 'ssh://root@node2.example.com', '--to', '/root/web1.yaml'] as const;
+
+    const { exitCode, stderr } = await here.attempt(...move);
+    expect(exitCode).toBe(12);
+    const [, hint = ''] = /\[PEER_NO_GANTRY\][^]* copy this one: (tar .* -x)$/m.exec(stderr) ?? [];
+    expect(hint, stderr).not.toBe('');
+    // As the page has it.
+    expect((await documentedCommands('install-on-a-peer.md', 'A copy of the one that is here')).trim()).toBe(
+      hint.replace(/'ssh:\/\/(.*)'/, '$1'),
+    );
+    await here.run('sh', '-ec', hint);
+    await here.run(...move);
+    expect(await there.run('sha256sum', '/srv/disks/web1.img')).toBe(await here.run('sha256sum', '/srv/disks/web1.img'));
+
+    await there.run('rm', '-r', '/usr/local/bin/gantry', '/usr/local/lib/gantry');
+    await follow(here, 'install-on-a-peer.md', 'The package');
+    expect(await follow(here, 'install-on-a-peer.md', 'Check it')).toContain('/usr/lib/gantry/node');
+    await here.run(...move);
+  });
+});
+
+/** Lets root log in from one to the other, which is called node2.example.com. */
+async function connect(here: FreshRoot, there: FreshRoot): Promise<void> {
+  const port = await findFreePorts(1);
+  await here.run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', '/root/.ssh/id_ed25519');
+  await mkdir(there.path('/root/.ssh'), { mode: 0o700, recursive: true });
+  await writeFile(there.path('/root/.ssh/authorized_keys'), await readFile(here.path('/root/.ssh/id_ed25519.pub')));
+  const hostKey = await readFile(there.path('/etc/ssh/ssh_host_ed25519_key.pub'), 'utf8');
+  await writeFile(here.path('/root/.ssh/known_hosts'), `node2.example.com ${hostKey}`);
+  const config = ['Host node2.example.com', 'HostName 127.0.0.1', `Port ${port}`, 'HostKeyAlias node2.example.com', ''];
+  await writeFile(here.path('/root/.ssh/config'), config.join('\n'), { mode: 0o600 });
+  await there.run('/usr/sbin/sshd', '-p', String(port), '-o', 'ListenAddress=127.0.0.1');
+}
+
+describe('the units of systemd', () => {
+  let root: FreshRoot;
+
+  beforeAll(async () => {
+    root = await startRoot({ boot: true });
+    await follow(root, 'install.md', 'On Debian or Ubuntu');
+  });
+
+  afterAll(() => root[Symbol.asyncDispose]());
+
+  test('are valid', async () => {
+    const names = ['gantry-run@.service', 'gantry-run@.timer'].map((name) => `/lib/systemd/system/${name}`);
+    expect(await root.attempt('systemd-analyze', 'verify', '--man=no', ...names)).toEqual({ exitCode: 0, stdout: '', stderr: '' });
+  });
+
+  test('the timer waits for the night, with a random delay, and catches up', async () => {
+    await root.run('systemctl', 'enable', '--now', 'gantry-run@web.timer');
+    const shown = await root.run(
+      'systemctl',
+      'show',
+      'gantry-run@web.timer',
+      '-p',
+      'ActiveState,RandomizedDelayUSec,Persistent,NextElapseUSecRealtime',
+    );
+    expect(shown.split('\n')).toEqual(expect.arrayContaining(['ActiveState=active', 'RandomizedDelayUSec=1h', 'Persistent=yes']));
+    expect(shown).toMatch(/^NextElapseUSecRealtime=\w{3} \d{4}-\d\d-\d\d 0[12]:/m);
+  });
+});
