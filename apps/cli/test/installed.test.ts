@@ -81,17 +81,36 @@ describe('the Debian package', () => {
   });
 });
 
+/** Makes the example in the installed `gantry.yaml` apply. */
+async function useExample(root: FreshRoot): Promise<void> {
+  const file = root.path('/etc/gantry/gantry.yaml');
+  const [, example = ''] = (await readFile(file, 'utf8')).split(/\n\n([^]*)/);
+  await writeFile(file, example.replaceAll(/^# ?/gm, ''));
+}
+
+/** An OS definition whose `export` script is the body of a shell script, and whose other scripts do nothing. */
+async function defineOs(root: FreshRoot, name: string, script: string): Promise<void> {
+  const directory = `/srv/ganeti/os/${name}`;
+  await root.run('mkdir', '-p', directory);
+  for (const each of ['create', 'import', 'rename', 'verify'])
+    await writeFile(root.path(`${directory}/${each}`), '#!/bin/sh\n', { mode: 0o755 });
+  await writeFile(root.path(`${directory}/export`), `#!/bin/sh\n${script}`, { mode: 0o755 });
+  await writeFile(root.path(`${directory}/ganeti_api_version`), '20\n');
+  await writeFile(root.path(`${directory}/parameters.list`), '');
+}
+
+/** An instance with the OS definition of that name, on the disk of web1, in a directory, by default the example's. @returns its file */
+async function addInstance(root: FreshRoot, os: string, directory = '/etc/gantry/instances'): Promise<string> {
+  const web1 = await readFile(root.path('/root/web1.yaml'), 'utf8');
+  const file = `${directory}/${os}.yaml`;
+  await writeFile(root.path(file), web1.replace('web1', os).replace('os: raw', `os: ${os}`));
+  return file;
+}
+
 /** Leaves a run in the journal: its script waits, and it is killed. */
 async function killAnExport(root: FreshRoot): Promise<void> {
-  await root.run('sh', '-ec', 'mkdir -p /srv/os/slow && cd /srv/os/slow && echo 20 >ganeti_api_version && : >parameters.list');
-  for (const name of ['create', 'import', 'rename', 'verify']) {
-    await writeFile(root.path(`/srv/os/slow/${name}`), '#!/bin/sh\n', { mode: 0o755 });
-  }
-  const slow = '#!/bin/sh\nkill -KILL "$PPID"\nexec sleep 1000\n';
-  await writeFile(root.path('/srv/os/slow/export'), slow, { mode: 0o755 });
-  const instance = (await readFile(root.path('/root/web1.yaml'), 'utf8')).replace('os: raw', 'os: slow').replace('web1', 'slow');
-  await writeFile(root.path('/root/slow.yaml'), instance);
-  const outcome = await root.attempt('gantry', 'export', '/root/slow.yaml', '/srv/exports', '--os-path', '/srv/os');
+  await defineOs(root, 'slow', 'kill -KILL "$PPID"\nexec sleep 1000\n');
+  const outcome = await root.attempt('gantry', 'export', await addInstance(root, 'slow', '/root'), '/srv/exports');
   expect(outcome.exitCode, outcome.stderr).not.toBe(0);
 }
 
@@ -183,7 +202,7 @@ describe('the units of systemd', () => {
   afterAll(() => root[Symbol.asyncDispose]());
 
   test('are valid', async () => {
-    const names = ['gantry-run@.service', 'gantry-run@.timer'].map((name) => `/lib/systemd/system/${name}`);
+    const names = ['gantry-run@.service', 'gantry-run@.timer', 'gantry-inhibit@.service'].map((name) => `/lib/systemd/system/${name}`);
     expect(await root.attempt('systemd-analyze', 'verify', '--man=no', ...names)).toEqual({ exitCode: 0, stdout: '', stderr: '' });
   });
 
@@ -198,5 +217,45 @@ describe('the units of systemd', () => {
     );
     expect(shown.split('\n')).toEqual(expect.arrayContaining(['ActiveState=active', 'RandomizedDelayUSec=1h', 'Persistent=yes']));
     expect(shown).toMatch(/^NextElapseUSecRealtime=\w{3} \d{4}-\d\d-\d\d 0[12]:/m);
+    await root.run('systemctl', 'disable', '--now', 'gantry-run@web.timer');
+  });
+
+  test('the service runs the example of the configuration, and a shutdown waits for it', async () => {
+    await furnish(root);
+    await useExample(root);
+    await defineOs(
+      root,
+      'asking',
+      'until systemd-inhibit --list --no-legend | grep gantry >/srv/inhibitors; do sleep 0.1; done\ncat "$EXPORT_DEVICE"\n',
+    );
+    await addInstance(root, 'asking');
+    await root.run('systemctl', 'start', 'gantry-run@web.service');
+    expect(await root.run('gantry', 'list', 'nightly')).toContain('asking.example.com');
+    expect(await root.run('cat', '/srv/inhibitors')).toMatch(/^gantry +.*shutdown:sleep +exports of the policy web +block/m);
+    expect(await root.attempt('systemd-inhibit', '--list', '--no-legend')).toMatchObject({ stdout: expect.not.stringContaining('gantry') });
+  });
+
+  test('the timer catches up on a night in which the host was down', async () => {
+    const unit = 'gantry-run@web.service';
+    const before = await root.run('systemctl', 'show', '-p', 'InvocationID', '--value', unit);
+    await root.run('mkdir', '-p', '/etc/systemd/system/gantry-run@web.timer.d', '/var/lib/systemd/timers');
+    await writeFile(root.path('/etc/systemd/system/gantry-run@web.timer.d/at-once.conf'), '[Timer]\nRandomizedDelaySec=0\n');
+    await root.run('touch', '-d', '2 days ago', '/var/lib/systemd/timers/stamp-gantry-run@web.timer');
+    await root.run('systemctl', 'daemon-reload');
+    await root.run('systemctl', 'start', 'gantry-run@web.timer');
+    const isOver = `[ "$(systemctl show -p InvocationID --value ${unit})" != ${before} ] && systemctl show -p ActiveState ${unit} | grep -q '=inactive\\|=failed'`;
+    await root.run('sh', '-ec', `until ${isOver}; do sleep 0.1; done`);
+    expect(await root.run('systemctl', 'show', '-p', 'Result', '--value', unit)).toBe('success');
+    await root.run('systemctl', 'stop', 'gantry-run@web.timer');
+  });
+
+  test('a stop ends the scripts of a run, and leaves nothing for the journal', async () => {
+    await defineOs(root, 'slow', 'touch /srv/started\nexec sleep 1000\n');
+    await addInstance(root, 'slow');
+    await root.run('systemctl', 'start', '--no-block', 'gantry-run@web.service');
+    await root.run('sh', '-ec', 'until [ -e /srv/started ]; do sleep 0.1; done');
+    await root.run('systemctl', 'stop', 'gantry-run@web.service');
+    expect(await readdir(root.path('/var/lib/gantry/runs'))).toEqual([]);
+    expect(await root.run('gantry', 'list', 'nightly')).not.toContain('slow.example.com');
   });
 });
