@@ -93,6 +93,8 @@ describe('suggestions', () => {
     [['os', 'show', '--os-path', '/a', '--os-path=/b', 'w'], { kind: 'os', osPath: ['/a', '/b'], paths: 'none' }],
     [['instances', 'w'], { kind: 'source', paths: 'directories' }],
     [['move', 'a', 's'], { kind: 'peer', paths: 'none' }],
+    [['run', 'nightly', 'w'], { kind: 'policy', paths: 'none' }],
+    [['report', '/srv', '/mnt', 'e'], { kind: 'store', store: '/srv', paths: 'directories' }],
   ] as const)('for %j are of the kind that fits', async (words, { paths, ...expected }) => {
     const found = await suggested(...words);
     expect(found.paths).toBe(paths);
