@@ -13,6 +13,7 @@ export interface CommandEntry {
 /** Groups of commands, by the word that their commands start with. */
 export const GROUPS: Readonly<Record<string, string>> = {
   snapshots: 'Snapshots: check what an export would take.',
+  config: 'Configuration: show where its values come from, check what it names.',
   os: 'OS definitions: list, show and check them.',
   store: 'Stores: create one, or check that one keeps the promises of the contract.',
 };
@@ -23,7 +24,7 @@ export const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   'Look at exports': ['list', 'show', 'verify', 'diff', 'status', 'report'],
   'Keep exports': ['copy', 'mirror', 'tag', 'consolidate', 'remove', 'prune', 'clean'],
   'Instances and their disks': ['instances', 'describe', 'create', 'rename', 'snapshots', 'os'],
-  'Set up': ['store', 'schema', 'completion', 'version'],
+  'Set up': ['config', 'store', 'schema', 'completion', 'version'],
 };
 
 /**
@@ -134,6 +135,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'store conformance',
     summary: 'Check that a store keeps the promises of the contract.',
     load: () => import('./commands/store-conformance.ts'),
+  },
+  {
+    name: 'config show',
+    summary: 'Show the configuration, and where each value comes from.',
+    load: () => import('./commands/config-show.ts'),
+  },
+  {
+    name: 'config check',
+    summary: 'Check gantry.yaml, and open every store and source of instances in it.',
+    load: () => import('./commands/config-check.ts'),
   },
   {
     name: 'schema',

@@ -1,7 +1,8 @@
-import type { Configuration, SourceOfInstance } from '@gantry/config';
+import type { Configuration, ExportSettings, OpenContext, SettingsScope, SourceOfInstance } from '@gantry/config';
 import {
-  addressOfSource,
+  exportSettings,
   isName,
+  mergeSettings,
   loadConfiguration,
   namedStore,
   openInstance,
@@ -10,11 +11,16 @@ import {
   openPeer,
   openSourceOf,
   openStore,
+  policyNamed,
+  rateAt,
+  rateLimitOf,
+  startsWithName,
 } from '@gantry/config';
 import type { DescribedInstance, OperationOptions } from '@gantry/core';
-import { osSearchPath } from '@gantry/core';
+import { lowerPriority, osSearchPath } from '@gantry/core';
+import { limitOfEnvironment, settingsOfEnvironment } from './command-line/environment.ts';
 import type { InstanceSource } from '@gantry/core/inventory';
-import type { PeerChannel, Store } from '@gantry/transport';
+import type { PeerChannel, Rate, Store } from '@gantry/transport';
 import type { Output } from './output/output.ts';
 
 /** What `main` passes to every command. */
@@ -41,6 +47,8 @@ export interface CommonOptions {
   readonly forceVariant?: boolean;
   /** Bytes per second. */
   readonly limitRate?: number;
+  /** The name of a policy of gantry.yaml. */
+  readonly policy?: string;
 }
 
 /** One call of a command: its options resolved, with the options that core takes for every operation. */
@@ -49,8 +57,15 @@ export interface Session extends CliContext {
   readonly operation: OperationOptions;
   /** What gantry.yaml says; read once, when it is first asked for. */
   readonly configuration: () => Promise<Configuration>;
+  /**
+   * What the environment says where no option does, else the policy, the store and the defaults of gantry.yaml. The policy is that of
+   * `--policy`, unless another one is named.
+   */
+  readonly settings: (scope: SettingsScope) => Promise<ExportSettings>;
+  /** The limit of the option, else of the environment, else that of gantry.yaml, which may change with the time of day. */
+  readonly rate: (scope: SettingsScope) => Promise<Rate | undefined>;
   /** The store of that address, or with that name in the configuration; `write` for commands that write objects. */
-  readonly open: (address: string, access: 'read' | 'write') => Promise<Store>;
+  readonly open: (address: string, access: 'read' | 'write', policy?: string) => Promise<Store>;
   readonly openPeer: (address: string, program: string | undefined) => Promise<PeerChannel>;
   /** The instance of that address (a file, or of another source), whose disks are on this host. */
   readonly describe: (address: string) => Promise<DescribedInstance>;
@@ -63,14 +78,20 @@ export interface Session extends CliContext {
 }
 
 export function createSession(context: CliContext, options: CommonOptions): Session {
-  const { output, signal, env, cwd, configFile } = context;
+  const { output, signal, env, cwd } = context;
   const surroundings = { signal, env, cwd, warn: output.warn };
   const searchPath = osSearchPath({ flags: options.osPath ?? [], env });
-  let loaded: Promise<Configuration> | undefined;
-  const configuration = (): Promise<Configuration> => (loaded ??= loadConfiguration({ env, cwd, file: configFile, signal }));
   const stateDirectory = options.stateDir ?? env['GANTRY_STATE_DIR'];
+  const configured = readConfiguration(context, options);
+  const { configuration } = configured;
+  const ofInstance = async (address: string): Promise<OpenContext> => ({
+    ...surroundings,
+    // A word that may be the name of an inventory: only then the configuration is needed.
+    ...(isName(address) || startsWithName(address) ? { inventories: (await configuration()).inventories } : {}),
+  });
   return {
     ...context,
+    ...configured,
     osSearchPath: searchPath,
     operation: {
       signal,
@@ -81,19 +102,38 @@ export function createSession(context: CliContext, options: CommonOptions): Sess
       ...(stateDirectory === undefined ? {} : { stateDirectory }),
     },
     warn: output.warn,
-    configuration,
-    open: async (address, access) => {
-      const store = isName(address) ? namedStore(await configuration(), address) : undefined;
-      const bytesPerSecond = options.limitRate ?? store?.limitRate?.bytesPerSecond;
-      return await openStore(store?.url ?? address, surroundings, { access, bytesPerSecond });
+    open: async (address, access, policy) => {
+      const url = namedStore(await configuration(), address)?.url ?? address;
+      return await openStore(url, surroundings, { access, bytesPerSecond: await configured.rate({ store: address, policy }) });
     },
     openPeer: (address, program) => openPeer(address, surroundings, program),
-    describe: (address) => openInstance(address, surroundings),
-    describeAnywhere: (address) => openInstanceAnywhere(address, surroundings),
-    openSourceOf: (address) => openSourceOf(address, surroundings),
-    openInstances: async (address) => {
-      const source = isName(address) ? addressOfSource(await configuration(), address) : address;
-      return await openInstanceSource(source, surroundings);
+    describe: async (address) => await openInstance(address, await ofInstance(address)),
+    describeAnywhere: async (address) => await openInstanceAnywhere(address, await ofInstance(address)),
+    openSourceOf: async (address) => await openSourceOf(address, await ofInstance(address)),
+    openInstances: async (address) => await openInstanceSource(address, await ofInstance(address)),
+  };
+}
+
+function readConfiguration(
+  { env, cwd, signal, configFile }: CliContext,
+  { policy: ofOption, limitRate }: CommonOptions,
+): Pick<Session, 'configuration' | 'settings' | 'rate'> {
+  let loaded: Promise<Configuration> | undefined;
+  const load = async (): Promise<Configuration> => {
+    const configuration = await loadConfiguration({ env, cwd, file: configFile, signal });
+    if (ofOption !== undefined) lowerPriority(policyNamed(configuration, ofOption).priority);
+    return configuration;
+  };
+  const configuration = (): Promise<Configuration> => (loaded ??= load());
+  return {
+    configuration,
+    settings: async ({ store, policy = ofOption }) =>
+      mergeSettings([exportSettings(await configuration(), { store, policy }), settingsOfEnvironment({ env, cwd })]),
+    rate: async ({ store, policy = ofOption }) => {
+      const fixed = limitRate ?? limitOfEnvironment(env);
+      if (fixed !== undefined) return fixed;
+      const limit = rateLimitOf(await configuration(), { store, policy });
+      return limit && (() => rateAt(limit, new Date()));
     },
   };
 }

@@ -1,28 +1,187 @@
-import { writeFile } from 'node:fs/promises';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Workbench } from './workbench.ts';
-import { makeWorkbench } from './workbench.ts';
+import { glob, readFile, rm, writeFile } from 'node:fs/promises';
+import { makeRandomFile } from '@gantry/testkit';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Outcome, Workbench } from './workbench.ts';
+import { exportDirectory, jsonLines, lastLine, makeWorkbench } from './workbench.ts';
+
+const MIB = 1024 ** 2;
 
 let bench: Workbench;
 
-beforeAll(async () => {
+beforeEach(async () => {
   bench = await makeWorkbench();
 });
 
-afterAll(async () => {
+afterEach(async () => {
   await bench[Symbol.asyncDispose]();
 });
+
+async function configure(text: string): Promise<readonly string[]> {
+  await writeFile(bench.file('gantry.yaml'), text);
+  return ['--config', bench.file('gantry.yaml')];
+}
+
+/** Runs a command whose success is expected. */
+async function succeed(...args: readonly string[]): Promise<Outcome> {
+  const outcome = await bench.gantry(...args);
+  expect(outcome.exitCode, outcome.stderr).toBe(0);
+  return outcome;
+}
+
+/** Exports, and reads the manifest. */
+async function manifestOf(...args: readonly string[]): Promise<Record<string, unknown>> {
+  const { stdout } = await succeed('export', ...args);
+  const manifest: unknown = JSON.parse(await readFile(`${exportDirectory(bench, lastLine(stdout))}/manifest.json`, 'utf8'));
+  return Object.fromEntries(Object.entries(manifest ?? {}));
+}
 
 test('a command takes the name of a store or an inventory where it takes an address', async () => {
   const disk = bench.file('disk');
   await writeFile(disk, 'content of a disk\n');
-  const instance = await bench.describeInstance('web1', { disks: [disk] });
-  await writeFile(bench.file('gantry.yaml'), `stores: { nightly: { url: ${bench.store} } }\ninventories: { here: . }\n`);
-  const config = ['--config', bench.file('gantry.yaml')];
-  await bench.gantry('export', instance, bench.store);
-  expect((await bench.gantry(...config, 'list', 'nightly')).stdout).toContain('web1@');
-  expect((await bench.gantry('list', 'nightly', ...config)).stdout).toContain('web1@');
-  expect((await bench.gantry('instances', 'here', ...config)).stdout).toContain('web1');
+  await bench.describeInstance('web1', { disks: [disk] });
+  const config = await configure(`stores: { nightly: { url: ${bench.store} } }\ninventories: { here: . }\n`);
+  const reference = lastLine((await succeed(...config, 'export', 'here:web1', 'nightly')).stdout);
+  expect((await succeed(...config, 'list', 'nightly')).stdout).toContain('web1@');
+  expect((await succeed('list', 'nightly', ...config)).stdout).toContain('web1@');
+  expect((await succeed('instances', 'here', ...config)).stdout).toContain('web1');
+  expect((await succeed('instances', 'here:', ...config)).stdout).toContain('web1');
+  expect((await succeed('describe', 'here:web1', ...config)).stdout).toContain('name: web1');
+  for (const command of ['show', 'verify', 'consolidate']) await succeed(command, 'nightly', reference, ...config);
+  await rm(disk);
+  await writeFile(disk, ' '.repeat(18));
+  await succeed('import', 'nightly', reference, '--to', 'here:web1', ...config);
+  expect(await readFile(disk, 'utf8')).toBe('content of a disk\n');
+});
+
+describe('what gantry.yaml says of exports', () => {
+  beforeEach(async () => {
+    await makeRandomFile(bench.file('disk'), 4096, 'seed');
+    await bench.describeInstance('web1', { disks: [bench.file('disk')] });
+  });
+
+  test('applies unless the environment or an option says something else', async () => {
+    const config = await configure(`
+defaults: { codec: gzip, tags: [from-defaults] }
+stores: { nightly: { url: ${bench.store}, tags: [from-store], incremental: true } }
+policies: { web: { instances: web1.yaml, stores: nightly, codec: zstd, full-every: 2 } }`);
+    const codecOf = async (...args: readonly string[]): Promise<unknown> => {
+      const { dumps } = await manifestOf('web1.yaml', ...args, ...config);
+      return JSON.stringify(dumps).match(/"codec":"(\w+)"/)?.[1];
+    };
+    expect(await manifestOf('web1.yaml', 'nightly', ...config)).toMatchObject({ tags: ['from-store'] });
+    expect(await manifestOf('web1.yaml', bench.store, '--tag', 'mine', ...config)).toMatchObject({ tags: ['mine'] });
+    expect(await codecOf(bench.store)).toBe('gzip');
+    expect(await codecOf('nightly', '--policy', 'web')).toBe('zstd');
+    expect(await codecOf('nightly', '--policy', 'web', '--codec', 'none')).toBe('none');
+  });
+
+  test('can be taken back by an option', async () => {
+    const config = await configure(`stores: { nightly: { url: ${bench.store}, incremental: true, track-changes: true, full-every: 9 } }`);
+    const incremental = async (...args: readonly string[]): Promise<boolean> => {
+      const { stdout } = await succeed('export', 'web1.yaml', 'nightly', '--json', ...args, ...config);
+      return jsonLines(stdout).at(-1)?.['incremental'] !== undefined;
+    };
+    expect(await incremental()).toBe(true);
+    expect(await incremental('--no-incremental')).toBe(false);
+  });
+
+  test('that asks for tracked changes does not refuse an instance whose disks cannot be tracked', async () => {
+    await bench.defineOs('copy', { export: 'cat "$EXPORT_DEVICE"', import: 'exec cat >"$IMPORT_DEVICE"' });
+    await bench.describeInstance('web2', { os: 'copy', disks: [bench.file('disk')] });
+    const config = await configure(`stores: { nightly: { url: ${bench.store}, incremental: true, track-changes: true } }`);
+    await succeed('export', 'web2.yaml', 'nightly', ...config);
+    const asked = await bench.gantry('export', 'web2.yaml', 'nightly', '--track-changes', ...config);
+    expect(asked).toMatchObject({ exitCode: 4, stderr: expect.stringContaining('cannot track changes') });
+  });
+
+  test('is named with its policy, which must be there', async () => {
+    const config = await configure('stores: { s: { url: /s } }\npolicies: { web: { instances: web1.yaml, stores: s } }');
+    const { exitCode, stderr } = await bench.gantry('export', 'web1.yaml', bench.store, '--policy', 'wbe', ...config);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 2, stderr: expect.stringContaining('Did you mean web?') });
+  });
+
+  test('prune takes the retention of a policy, and verify its depth and budget', async () => {
+    const config = await configure(`
+stores: { nightly: { url: ${bench.store} } }
+policies:
+  web: { instances: web1.yaml, stores: nightly, retention: { last: 1 }, verify: { depth: present } }
+  bare: { instances: web1.yaml, stores: nightly }`);
+    await succeed('export', 'web1.yaml', 'nightly', ...config);
+    await succeed('export', 'web1.yaml', 'nightly', ...config);
+    expect((await succeed('verify', 'nightly', '--policy', 'web', ...config)).stdout).toContain('every file is there with its size');
+    expect((await succeed('verify', 'nightly', '--policy', 'web', '--depth', 'stored', ...config)).stdout).toContain('every digest');
+    expect(await bench.gantry('prune', 'nightly', '--policy', 'bare', ...config)).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('the policy bare has no retention'),
+    });
+    expect(await bench.gantry('prune', 'nightly', '--policy', 'web', '--keep-last', '3', ...config)).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('both say what is kept'),
+    });
+    expect((await succeed('prune', 'nightly', '--policy', 'web', ...config)).stdout).toContain('1 exports removed, 1 kept');
+  });
+});
+
+describe('a variable of the environment', () => {
+  test.each([
+    ['GANTRY_CODEC', 'rar', 'one of zstd, gzip, none'],
+    ['GANTRY_LEVEL', 'high', 'a whole number, 1 or more'],
+    ['GANTRY_INCREMENTAL', 'perhaps', '1 or 0'],
+    ['GANTRY_LIMIT_RATE', 'fast', 'a number of bytes per second'],
+    ['GANTRY_SNAPSHOT_SIZE', 'big', ''],
+    ['GANTRY_PARALLEL', '0', 'a whole number, 1 or more'],
+  ])('%s=%s is refused by its name', async (name, value, rule) => {
+    await using other = await makeWorkbench({ [name]: value });
+    await writeFile(other.file('disk'), 'content');
+    const instance = await other.describeInstance('web1', { disks: [other.file('disk')] });
+    const { exitCode, stderr } = await other.gantry('export', instance, other.store);
+    expect(exitCode, stderr).toBe(2);
+    expect(stderr).toContain(`the variable ${name} is "${value}": it must be ${rule}`);
+  });
+
+  test('wins over gantry.yaml, and an option over both', async () => {
+    await using other = await makeWorkbench({ GANTRY_CODEC: 'none', GANTRY_FULL_EVERY: '3', GANTRY_LEVEL: '' });
+    await writeFile(other.file('disk'), 'content');
+    await other.describeInstance('web1', { disks: [other.file('disk')] });
+    await writeFile(other.file('gantry.yaml'), 'defaults: { codec: gzip, level: 9 }\n');
+    const call = ['export', 'web1.yaml', other.store, '--config', other.file('gantry.yaml')];
+    const first = lastLine((await other.gantry(...call)).stdout);
+    const second = lastLine((await other.gantry(...call, '--codec', 'zstd')).stdout);
+    expect((await other.gantry('show', other.store, first)).stdout).toMatch(/ none /);
+    expect((await other.gantry('show', other.store, second)).stdout).toMatch(/ zstd /);
+  });
+});
+
+test('a policy lowers the priority of its scripts and of compression', async () => {
+  await makeRandomFile(bench.file('disk'), 4096, 'seed');
+  // The parent is gantry: the niceness of each of its threads is field 19 of its stat(5).
+  const seen = '{ nice; ionice -p $$; cut -d" " -f19 /proc/$PPID/task/*/stat | sort -u; } >"$EXPORT_DEVICE.seen"';
+  await bench.defineOs('look', { export: `${seen}\ncat "$EXPORT_DEVICE"` });
+  await bench.describeInstance('web1', { os: 'look', disks: [bench.file('disk')] });
+  const config = await configure(`
+stores: { nightly: { url: ${bench.store} } }
+policies: { web: { instances: web1.yaml, stores: nightly, nice: 12, io: idle } }`);
+  await succeed('export', 'web1.yaml', 'nightly', '--policy', 'web', ...config);
+  expect(await readFile(bench.file('disk.seen'), 'utf8')).toBe('12\nidle\n12\n');
+});
+
+test('a limit by the time of day changes while a transfer runs', async () => {
+  // The clock of the command begins a few seconds before the change, and goes on from there.
+  const [faketime = ''] = await Array.fromAsync(glob('/usr/lib/*/faketime/libfaketime.so.1'));
+  expect(faketime, 'libfaketime is missing: apt-get install libfaketime').not.toBe('');
+  await using other = await makeWorkbench({ LD_PRELOAD: faketime, FAKETIME: '@2026-11-26 21:59:55', DONT_FAKE_MONOTONIC: '1' });
+  await makeRandomFile(other.file('disk'), MIB, 'seed');
+  await other.describeInstance('web1', { disks: [other.file('disk')] });
+  await writeFile(
+    other.file('gantry.yaml'),
+    `stores: { nightly: { url: ${other.store}, codec: none, limit-rate: { default: 1K, "22:00-06:00": unlimited } } }`,
+  );
+  const started = performance.now();
+  const { exitCode, stderr } = await other.gantry('export', 'web1.yaml', 'nightly', '--config', other.file('gantry.yaml'));
+  const tookMs = performance.now() - started;
+  expect(exitCode, stderr).toBe(0);
+  // Before the change it would take 17 minutes; the change comes after five seconds.
+  expect(tookMs).toBeGreaterThan(5000);
 });
 
 test('--config that is wrong is said with its place', async () => {

@@ -29,7 +29,7 @@ async function run(...args: readonly string[]): Promise<Readonly<Record<string, 
   const lines = jsonLines(stdout);
   expect(lines.at(-1)?.['type'], `${args.join(' ')}: ${stderr}`).toMatch(/^(result|error)$/);
   for (const { type, ...fields } of lines) {
-    const operation = String(fields['operation']).replace(/^(os|store|snapshots)-/, '$1 ');
+    const operation = String(fields['operation']).replace(/^(config|os|store|snapshots)-/, '$1 ');
     const heading = type === 'result' ? `gantry ${operation}` : `Event ${String(type)}`;
     const known = seen.get(heading) ?? new Set();
     for (const field of fieldsOf(fields, documented.get(heading) ?? new Set())) known.add(field);
@@ -141,6 +141,12 @@ beforeAll(async () => {
   await run('completion', 'fish');
   await run('complete', 'ver');
   await run('version');
+  const configuration = `stores: { here: { url: ${store} }, gone: { url: gone } }\npolicies: { web: { instances: ./a.example.com.yaml, stores: here } }`;
+  await writeFile(bench.file('gantry.yaml'), configuration);
+  const config = ['--config', bench.file('gantry.yaml')];
+  await run('config', 'show', ...config);
+  await run('config', 'show', '--policy', 'web', ...config);
+  await run('config', 'check', ...config);
   await run('instances', 'shelf:');
   await run('describe', 'shelf:shelved');
   const config = bench.file('gantry.yaml');

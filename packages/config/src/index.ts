@@ -1,4 +1,7 @@
 export type { FindOptions } from './file/files.ts';
+export { startsWithName } from './addresses/instance-address.ts';
+export type { ExplainedSetting, SettingVariables, WrittenValue } from './file/explain.ts';
+export { explainSettings, writtenValues } from './file/explain.ts';
 export { loadConfiguration } from './file/load.ts';
 export type {
   AtWindowEnd,
@@ -11,14 +14,16 @@ export type {
   NotifySettings,
   Origin,
   Policy,
-  PrioritySettings,
   RateLimit,
   StoreSettings,
   VerifySettings,
 } from './file/model.ts';
-export { addressOfSource, assertPolicies, exportSettings, namedStore } from './file/names.ts';
-export { configurationJsonSchema, isName } from './file/schema.ts';
+export type { SettingsScope } from './file/names.ts';
+export { assertPolicies, exportSettings, mergeSettings, namedStore, policyNamed, rateLimitOf } from './file/names.ts';
+export { configurationJsonSchema } from './file/schema.ts';
+export { isName } from './file/values.ts';
 export type { Budget, TimeOfDayRange } from './quantities.ts';
+export { rateAt } from './time-of-day.ts';
 export type { OpenContext } from './context.ts';
 export type { SourceOfInstance } from './open-instance.ts';
 export { openInstance, openInstanceAnywhere, openInstanceSource, openSourceOf } from './open-instance.ts';

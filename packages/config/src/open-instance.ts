@@ -37,17 +37,18 @@ export interface SourceOfInstance {
  * @throws GantryError `INVENTORY_*`; the reason of the signal
  */
 export async function openSourceOf(address: string, context: OpenContext): Promise<SourceOfInstance> {
-  const { source, name } = parseInstanceAddress(address, context.cwd);
+  const { source, name } = parseInstanceAddress(address, context.cwd, context.inventories);
   return { source: await openSource(source, context), name };
 }
 
 /**
- * Opens the source of instances that the user named: a directory of instance files, `scheme:` or `scheme://host`.
+ * Opens the source of instances that the user named: a directory of instance files, `scheme:` or `scheme://host`, or the name of an
+ * inventory.
  *
  * @throws GantryError `INVENTORY_*`; the reason of the signal
  */
 export async function openInstanceSource(address: string, context: OpenContext): Promise<InstanceSource> {
-  return await openSource(parseSourceAddress(address, context.cwd), context);
+  return await openSource(parseSourceAddress(address, context.cwd, context.inventories), context);
 }
 
 async function openSource(url: URL, { signal, env, warn }: OpenContext): Promise<InstanceSource> {

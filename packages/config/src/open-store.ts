@@ -1,5 +1,5 @@
 import { asOpenError } from '@gantry/core';
-import type { Store } from '@gantry/transport';
+import type { Rate, Store } from '@gantry/transport';
 import { withLimit, withLog, withRetry } from '@gantry/transport';
 import { showUrl } from './addresses/address.ts';
 import { parseStoreAddress } from './addresses/store-address.ts';
@@ -8,8 +8,8 @@ import { openStoreLog } from './store-log.ts';
 import { loadTransport } from './transports.ts';
 
 export interface OpenStoreOptions {
-  /** Limits the rate of everything that the store reads and writes. Bytes a second. */
-  readonly bytesPerSecond?: number | undefined;
+  /** Limits the rate of everything that the store reads and writes. */
+  readonly bytesPerSecond?: Rate | undefined;
   /** `read` where nothing will be written; `write` where absent. */
   readonly access?: 'read' | 'write' | undefined;
 }

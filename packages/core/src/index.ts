@@ -96,6 +96,8 @@ export { selectOs } from './scripts/select.ts';
 export type { FormatVersions } from './flow/format-versions.ts';
 export { FORMAT_VERSIONS, PROTOCOL_VERSION } from './flow/format-versions.ts';
 export { VERSION } from './report/version.ts';
+export type { Priority } from './system/priority.ts';
+export { lowerPriority } from './system/priority.ts';
 export { nearestNames } from './report/nearest.ts';
 export { terminalSafe, terminalSafeJson } from './report/terminal-text.ts';
 export { standardChannel } from './peer/standard-channel.ts';

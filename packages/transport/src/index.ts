@@ -25,7 +25,7 @@ export type {
   UnfinishedOptions,
 } from './store.ts';
 export { RETRYABLE_CODES } from './store.ts';
-export type { LimitOptions } from './limit.ts';
+export type { LimitOptions, Rate } from './limit.ts';
 export { RateLimiter, withLimit } from './limit.ts';
 export type { LogEntry } from './log.ts';
 export { withLog } from './log.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { pieces, put, textOf } from '../test/objects.ts';
 import { storeConformance } from './conformance/index.ts';
-import type { LimitOptions } from './limit.ts';
+import type { LimitOptions, Rate } from './limit.ts';
 import { withLimit } from './limit.ts';
 import { Memory, MemoryStore } from './testing/index.ts';
 
@@ -9,7 +9,7 @@ import { Memory, MemoryStore } from './testing/index.ts';
 class Clock {
   ms = 1000;
 
-  limit(bytesPerSecond: number): LimitOptions {
+  limit(bytesPerSecond: Rate): LimitOptions {
     return {
       bytesPerSecond,
       now: () => this.ms,
@@ -58,6 +58,18 @@ test('unused time is not accumulated', async () => {
   expect(clock.ms - before).toBe(2000);
 });
 
+test('a rate that changes counts for what waits already', async () => {
+  const clock = new Clock();
+  // Slow up to the tenth second, without a limit from the twentieth on.
+  const limit = clock.limit(() => (clock.ms < 10_000 ? 1 : clock.ms < 20_000 ? 1000 : Infinity));
+  await using pending = await withLimit(new MemoryStore(), limit).begin('a');
+  await pending.append(pieces('x'.repeat(5009), 'x'));
+  // 9 bytes in 9 seconds, and 5000 in 5.
+  expect(clock.ms).toBe(15_000);
+  await pending.append(pieces('x'.repeat(999_999), 'x'));
+  expect(clock.ms).toBe(20_000);
+});
+
 test('an abort ends a wait, with the reason', async () => {
   const controller = new AbortController();
   const reason = new Error('enough');
@@ -69,6 +81,7 @@ test('an abort ends a wait, with the reason', async () => {
 
 test.each([0, -1, Number.NaN])('%d bytes per second is not a valid limit', (bytesPerSecond) => {
   expect(() => withLimit(new MemoryStore(), { bytesPerSecond })).toThrow(RangeError);
+  expect(() => withLimit(new MemoryStore(), { bytesPerSecond: () => bytesPerSecond })).toThrow(RangeError);
 });
 
 describe('it keeps the promises of a store', () => {

@@ -4,9 +4,12 @@ import type { Pause } from './pause.ts';
 import { pause } from './pause.ts';
 import type { PendingObject, Store } from './store.ts';
 
+/** Bytes per second, more than 0; as a function where it changes with the time, which then may be `Infinity` (no limit). */
+export type Rate = number | (() => number);
+
 export interface LimitOptions {
-  /** Bytes per second, for reading and writing together; more than 0. */
-  readonly bytesPerSecond: number;
+  /** For reading and writing together. */
+  readonly bytesPerSecond: Rate;
   /** How to wait, for tests. */
   readonly pause?: Pause | undefined;
   /** The time in ms, for tests. */
@@ -33,19 +36,27 @@ export function withLimit(store: Store, options: LimitOptions): Store {
   });
 }
 
+/** How soon a wait notices that the rate has changed; ms. */
+const MAX_WAIT_MS = 1000;
+
 /** A rate that several streams share. */
 export class RateLimiter {
-  readonly #bytesPerMs: number;
+  readonly #rate: () => number;
   readonly #pause: Pause;
   readonly #now: () => number;
-  /** When the bytes passed so far have used up their time. */
-  #free = 0;
+  /** Bytes that were asked for so far, and how many of them have had their time. */
+  #asked = 0;
+  #paid = 0;
+  #bytesPerMs: number;
+  /** When the rate applied until which `#paid` counts; ms. */
+  #since: number;
 
   constructor({ bytesPerSecond, pause: given, now }: LimitOptions) {
-    if (!(bytesPerSecond > 0)) throw new RangeError(`a rate limit must be more than 0 bytes per second, not ${bytesPerSecond}`);
-    this.#bytesPerMs = bytesPerSecond / 1000;
+    this.#rate = typeof bytesPerSecond === 'number' ? () => bytesPerSecond : bytesPerSecond;
     this.#pause = given ?? pause;
     this.#now = now ?? (() => performance.now());
+    this.#since = this.#now();
+    this.#bytesPerMs = this.#currentRate();
   }
 
   async *through(chunks: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
@@ -57,9 +68,30 @@ export class RateLimiter {
 
   /** Waits until these bytes may pass. */
   async passed(bytes: number, signal: AbortSignal | undefined): Promise<void> {
+    this.#pay();
+    const before = this.#asked;
+    this.#asked += bytes;
+    for (;;) {
+      const missing = before - this.#paid;
+      // Less than a byte is what calculating with fractions leaves.
+      if (missing < 1) return;
+      await this.#pause(Math.min(missing / this.#bytesPerMs, MAX_WAIT_MS), signal);
+      this.#pay();
+    }
+  }
+
+  /** Time that nobody used is not accumulated. */
+  #pay(): void {
     const now = this.#now();
-    const start = Math.max(now, this.#free);
-    this.#free = start + bytes / this.#bytesPerMs;
-    if (start > now) await this.#pause(start - now, signal);
+    const paid = this.#bytesPerMs === Infinity ? this.#asked : this.#paid + (now - this.#since) * this.#bytesPerMs;
+    this.#paid = Math.min(this.#asked, paid);
+    this.#since = now;
+    this.#bytesPerMs = this.#currentRate();
+  }
+
+  #currentRate(): number {
+    const bytesPerSecond = this.#rate();
+    if (!(bytesPerSecond > 0)) throw new RangeError(`a rate limit must be more than 0 bytes per second, not ${bytesPerSecond}`);
+    return bytesPerSecond / 1000;
   }
 }

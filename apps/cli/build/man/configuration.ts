@@ -17,7 +17,8 @@ export function configurationPage(reference: string, edition: Edition): string {
     ...fromMarkdown(reference.replace(/^# .*\n/, '')),
     heading('FIELDS'),
     paragraph(escape('NAME is a name of yours. gantry schema config prints this as a JSON Schema, for editors.')),
-    ...fieldsOf(schema, []),
+    // What may be one or a list has the same fields in both forms.
+    ...new Set(fieldsOf(schema, [])),
     heading('SEE ALSO'),
     references(['gantry(1)', 'gantry-schema(1)']),
   ]);

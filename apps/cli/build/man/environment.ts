@@ -1,6 +1,17 @@
 /** Variables that the command reads, for gantry(1). A test compares them with those that the sources read. */
 export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] = [
   ['GANTRY_CONFIG', 'the configuration file: only this one is read'],
+  ['GANTRY_CODEC', 'how dumps of exports are compressed'],
+  ['GANTRY_LEVEL', 'the level of the codec of exports'],
+  ['GANTRY_INCREMENTAL', '1: exports store only what earlier ones lack'],
+  ['GANTRY_FULL_EVERY', 'a full export once this many follow each other'],
+  ['GANTRY_TRACK_CHANGES', '1: incremental exports read only what changed, where that is possible'],
+  ['GANTRY_WITH_PRIVATE', '1: exports include private OS parameters and secret native files'],
+  ['GANTRY_SNAPSHOT', 'how disks are snapshotted'],
+  ['GANTRY_SNAPSHOT_CONFIG', 'a file with the commands of the snapshot provider command'],
+  ['GANTRY_SNAPSHOT_SIZE', 'space for each classic snapshot of LVM'],
+  ['GANTRY_PARALLEL', 'how many disks at once'],
+  ['GANTRY_LIMIT_RATE', 'maximum stored bytes per second, such as 20M'],
   ['GANTRY_STATE_DIR', 'where locks and the journal are kept; /var/lib/gantry for root'],
   ['GANTRY_OS_PATH', 'directories that are searched for OS definitions first, with colons in between'],
   ['GANTRY_CREATE_STORE', '1: exports create a store where there is none'],

@@ -8,6 +8,10 @@ export interface OptionSpec<T> {
   readonly description: string;
   readonly choices?: readonly string[];
   readonly required?: boolean;
+  /** The variable that has the value where the option is not given. */
+  readonly env?: string;
+  /** Of an option without a value: `--no-…` says the opposite. */
+  readonly negatable?: true;
   readonly default?: T;
   /** `previous` is the value from an earlier use of the same option. @throws InvalidArgumentError */
   parse?(value: string, previous: T | undefined): T;
@@ -16,6 +20,16 @@ export interface OptionSpec<T> {
 /** An option without a value. */
 export function flag(flags: string, description: string): OptionSpec<true | undefined> {
   return { flags, description };
+}
+
+/** An option that may also come from a variable of the environment. */
+export function orVariable<T>(env: string, spec: OptionSpec<T>): OptionSpec<T> {
+  return { ...spec, env, description: `${spec.description} (or ${env})` };
+}
+
+/** An option without a value that `--no-…` takes back where gantry.yaml or the environment says it. */
+export function negatableFlag(env: string, flags: `--${string}`, description: string): OptionSpec<boolean | undefined> {
+  return { flags, negatable: true, env, description: `${description} (or ${env}=1; --no-${flags.slice(2)}: not)` };
 }
 
 /** An option whose value is any text. */
@@ -34,13 +48,8 @@ export function texts(flags: string, description: string): OptionSpec<readonly s
 }
 
 /** An option that takes one of some words. */
-export function choice<const T extends string>(
-  flags: string,
-  description: string,
-  choices: readonly T[],
-  byDefault: NoInfer<T>,
-): OptionSpec<T> {
-  return { flags, description, choices, default: byDefault };
+export function choice<const T extends string>(flags: string, description: string, choices: readonly T[]): OptionSpec<T | undefined> {
+  return { flags, description, choices };
 }
 
 /** An option whose value is a whole number, `minimum` or more. */
@@ -128,16 +137,21 @@ export const CONSENT: typeof TARGETS & { readonly yes: OptionSpec<true | undefin
 
 /** For commands that transfer dumps. */
 export const RATE: { readonly limitRate: OptionSpec<number | undefined> } = {
-  limitRate: {
+  limitRate: orVariable('GANTRY_LIMIT_RATE', {
     flags: '--limit-rate <rate>',
     description: 'maximum stored bytes per second for all disks together, such as 500K or 20M',
     parse: parseRate,
-  },
+  }),
 };
 
 /** For commands that work on several disks in parallel. */
 export const PARALLEL: { readonly parallel: OptionSpec<number | undefined> } = {
-  parallel: wholeNumber('--parallel <n>', 'how many disks to process at once (default 4)'),
+  parallel: orVariable('GANTRY_PARALLEL', wholeNumber('--parallel <n>', 'how many disks to process at once (default 4)')),
+};
+
+/** For commands that can take what a policy of gantry.yaml says. */
+export const POLICY: { readonly policy: OptionSpec<string | undefined> } = {
+  policy: text('--policy <policy>', 'what no other option says, as this policy of gantry.yaml says it'),
 };
 
 /** For commands that write exports. */

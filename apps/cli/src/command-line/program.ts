@@ -80,6 +80,7 @@ function configure(command: Command, module: CommandModule, context: CliContext)
     if (spec.default !== undefined) option.default(spec.default);
     if (spec.parse !== undefined) option.argParser((value, previous: unknown) => spec.parse?.(value, previous));
     command.addOption(option);
+    if (spec.negatable === true) command.addOption(new Option(spec.flags.replace('--', '--no-')).hideHelp());
   }
   command.addHelpText('after', () => describeExamples(module.examples));
   command.action(async () => {

@@ -4,13 +4,15 @@ import type { OptionValues } from '../command-line/command.ts';
 import type { PARALLEL, RATE } from '../command-line/options.ts';
 import { formatBytes } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import { parallelOf } from './parallel-choice.ts';
 
 /** Runs `gantry consolidate`. */
 export async function run(
   session: Session,
   [address, reference]: readonly [string, string],
-  { parallel }: OptionValues<typeof RATE & typeof PARALLEL>,
+  options: OptionValues<typeof RATE & typeof PARALLEL>,
 ): Promise<void> {
+  const parallel = await parallelOf(session, options, address);
   await using store = await session.open(address, 'write');
   const { signal, onEvent } = session.operation;
   const result = await consolidateExport({ store, export: reference, signal, onEvent, parallel });

@@ -2,6 +2,7 @@ import { copyFromStore } from '@gantry/core';
 import { wantsNewStore } from '../create-store.ts';
 import { formatBytes } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import { parallelOf } from './parallel-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { CREATE_STORE, PARALLEL, RATE } from '../command-line/options.ts';
 
@@ -9,9 +10,10 @@ import type { CREATE_STORE, PARALLEL, RATE } from '../command-line/options.ts';
 export async function run(
   session: Session,
   [from, reference, to]: readonly [string, string, string],
-  { parallel, ...options }: OptionValues<typeof RATE & typeof PARALLEL & typeof CREATE_STORE>,
+  options: OptionValues<typeof RATE & typeof PARALLEL & typeof CREATE_STORE>,
 ): Promise<void> {
   const createStore = options.createStore === true || wantsNewStore(session.env);
+  const parallel = await parallelOf(session, options, to);
   await using source = await session.open(from, 'read');
   await using target = await session.open(to, 'write');
   const { signal, onEvent } = session.operation;

@@ -1,4 +1,6 @@
-import type { Codec, DescribedInstance, ExportResult, FrameCount, IncrementResult } from '@gantry/core';
+import type { ExportSettings } from '@gantry/config';
+import { mergeSettings } from '@gantry/config';
+import type { DescribedInstance, ExportResult, FrameCount, IncrementResult } from '@gantry/core';
 import {
   areDisksHere,
   assertDisksHere,
@@ -17,33 +19,31 @@ import type { Session } from '../session.ts';
 import { openStores } from './open-stores.ts';
 import { snapshotChoiceOf } from './snapshot-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
-import type { PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
+import type { EXPORT } from '../command-line/export-options.ts';
+import type { CREATE_STORE, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
 import type { SNAPSHOTS } from '../command-line/snapshot-options.ts';
+
+type Options = OptionValues<typeof SCRIPTS & typeof RATE & typeof SNAPSHOTS & typeof EXPORT & typeof PARALLEL & typeof CREATE_STORE> & {
+  readonly disk: readonly number[] | undefined;
+  readonly tag: readonly string[] | undefined;
+  readonly note: string | undefined;
+  readonly base: string | undefined;
+  readonly throughSource: true | undefined;
+  readonly listen: string | undefined;
+  readonly dryRun: true | undefined;
+  readonly storeBuffer: number | undefined;
+};
 
 /** Runs `gantry export`. */
 export async function run(
   session: Session,
   [named, address, others]: readonly [string, string, readonly string[]],
-  options: OptionValues<typeof SCRIPTS & typeof RATE & typeof SNAPSHOTS & typeof PARALLEL> & {
-    readonly codec: Codec;
-    readonly level: number | undefined;
-    readonly disk: readonly number[] | undefined;
-    readonly incremental: true | undefined;
-    readonly fullEvery: number | undefined;
-    readonly tag: readonly string[] | undefined;
-    readonly note: string | undefined;
-    readonly base: string | undefined;
-    readonly trackChanges: true | undefined;
-    readonly withPrivate: true | undefined;
-    readonly createStore: true | undefined;
-    readonly dryRun: true | undefined;
-    readonly throughSource: true | undefined;
-    readonly listen: string | undefined;
-    readonly storeBuffer: number | undefined;
-  },
+  options: Options,
 ): Promise<void> {
   const started = performance.now();
-  assertIncremental(options);
+  // Exports into several stores are made as the first one has it.
+  const settings = mergeSettings([await session.settings({ store: address }), settingsOf(options)]);
+  assertTogether(options, settings);
   assertStores([address, ...others], options);
   const createStore = options.createStore === true || wantsNewStore(session.env);
   const { source, name } = await session.openSourceOf(named);
@@ -52,8 +52,9 @@ export async function run(
   const { instance, native } = described;
   const isRemote = isSentBySource(source, described, options);
   if (!isRemote) assertDisksHere(described);
-  const snapshots = isRemote ? undefined : await snapshotChoiceOf(session, described, options);
+  const snapshots = isRemote ? undefined : await snapshotChoiceOf(session, described, settings);
   await using stores = await openStores(session, [address, ...others], options.dryRun === true ? 'read' : 'write');
+  const trackChanges = trackingOf(options, settings);
   const request = {
     ...session.operation,
     instance,
@@ -61,25 +62,25 @@ export async function run(
     store: stores.first,
     alsoInto: stores.others,
     storeBufferBytes: options.storeBuffer,
-    codec: options.codec,
-    level: options.level,
-    parallel: options.parallel,
-    incremental: options.incremental,
-    fullEvery: options.fullEvery,
-    labels: { tags: options.tag, note: options.note },
+    codec: settings.codec,
+    level: settings.level,
+    parallel: settings.parallel,
+    incremental: settings.incremental,
+    fullEvery: settings.incremental === true ? settings.fullEvery : undefined,
+    labels: { tags: settings.tags, note: options.note },
     base: options.base,
-    includePrivate: options.withPrivate,
+    includePrivate: settings.withPrivate,
     createStore,
   };
   if (options.dryRun === true) {
-    const planned = await planExport({ ...request, ...snapshots, disks: options.disk, trackChanges: options.trackChanges });
+    const planned = await planExport({ ...request, ...snapshots, disks: options.disk, trackChanges });
     const lines = [...describeChecks(planned.checks), ...describeExportPlan(planned.plan), 'dry run: nothing was written'];
     session.output.result({ operation: 'export', ...planned }, lines);
     return;
   }
   const result = await (isRemote
     ? exportFromSource({ ...request, source, listen: options.listen })
-    : exportInstance({ ...request, ...snapshots, disks: options.disk, trackChanges: options.trackChanges }));
+    : exportInstance({ ...request, ...snapshots, disks: options.disk, trackChanges }));
   showResult(session, result, performance.now() - started);
 }
 
@@ -93,14 +94,25 @@ function showResult(session: Session, result: ExportResult, tookMs: number): voi
   session.output.result({ operation: 'export', ...result }, result.reference);
 }
 
-/** @throws GantryError `USAGE` for options that say nothing of a full export */
-function assertIncremental(options: {
-  readonly incremental: true | undefined;
-  readonly base: string | undefined;
-  readonly fullEvery: number | undefined;
-}): void {
-  if (options.incremental === true) return;
-  const alone = (['base', 'full-every'] as const).find((name) => options[name === 'base' ? name : 'fullEvery'] !== undefined);
+/** What the options say of what gantry.yaml may say, too. */
+function settingsOf({ tag: tags, ...options }: Options): ExportSettings {
+  return { ...options, tags };
+}
+
+/** What is set for many instances applies to those for which it is possible. */
+function trackingOf({ trackChanges: asked }: Options, { trackChanges }: ExportSettings): boolean | 'where-possible' | undefined {
+  return asked ?? (trackChanges === true ? 'where-possible' : undefined);
+}
+
+/**
+ * Options that are for incremental exports alone need one; what gantry.yaml has for them waits until it is asked for.
+ *
+ * @throws GantryError `USAGE`
+ */
+function assertTogether({ base, fullEvery, trackChanges }: Options, { incremental }: ExportSettings): void {
+  if (incremental === true) return;
+  const given = { base, 'full-every': fullEvery, 'track-changes': trackChanges === true ? trackChanges : undefined };
+  const [alone] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
   if (alone === undefined) return;
   throw new GantryError('USAGE', { message: `--${alone} goes with --incremental`, hint: `Add --incremental, or leave --${alone} out.` });
 }
@@ -123,7 +135,7 @@ function describeIncrement({ parents, known, new: added, patched }: IncrementRes
 /** Options that say how disks are read here. */
 interface DiskFlags extends Partial<OptionValues<typeof SNAPSHOTS>> {
   readonly disk: readonly number[] | undefined;
-  readonly trackChanges: true | undefined;
+  readonly trackChanges: boolean | undefined;
   readonly dryRun: true | undefined;
   readonly throughSource: true | undefined;
   readonly listen: string | undefined;
@@ -140,7 +152,7 @@ function isSentBySource(source: InstanceSource, described: DescribedInstance, op
         snapshot: snapshot === 'auto' ? undefined : snapshot,
         'snapshot-config': snapshotConfig,
         'snapshot-size': snapshotSize,
-        'track-changes': trackChanges,
+        'track-changes': trackChanges === true ? true : undefined,
         'dry-run': dryRun,
       })
     : Object.entries({ listen: options.listen });

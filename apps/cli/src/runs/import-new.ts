@@ -4,6 +4,7 @@ import type { InstanceSource } from '@gantry/core/inventory';
 import { describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import { parallelOf } from './parallel-choice.ts';
 
 /** Options of an import for a new instance of Ganeti. */
 export interface NewInstanceFlags {
@@ -83,7 +84,7 @@ export async function importNew(
     os: options.os,
     diskTemplate: options.diskTemplate,
     nodes: options.node,
-    parallel: options.parallel,
+    parallel: await parallelOf(session, options, address),
     checkFirst: options.checkFirst,
     dryRun: options.dryRun,
   });

@@ -4,6 +4,7 @@ import { consentOf, describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import { defineChoiceOf } from './define-choice.ts';
 import type { Session } from '../session.ts';
+import { parallelOf } from './parallel-choice.ts';
 import type { NewInstanceFlags } from './import-new.ts';
 import { describeTarget, importNew } from './import-new.ts';
 import { assertTargetFlags, describedTarget, exportedTarget } from './import-target.ts';
@@ -41,7 +42,7 @@ export async function run(
     store,
     disks: options.disk?.only,
     createDisks: options.createDisks,
-    parallel: options.parallel,
+    parallel: await parallelOf(session, options, address),
     checkFirst: options.checkFirst,
     resume: options.resume,
     allowOtherOs: options.allowOtherOs,

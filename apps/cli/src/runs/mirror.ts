@@ -3,6 +3,7 @@ import { ERROR_EXIT_CODES, mirrorStore } from '@gantry/core';
 import { wantsNewStore } from '../create-store.ts';
 import { formatBytes } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import { parallelOf } from './parallel-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { CREATE_STORE, PARALLEL, RATE } from '../command-line/options.ts';
 
@@ -11,7 +12,6 @@ export async function run(
   session: Session,
   [from, to]: readonly [string, string],
   {
-    parallel,
     instance: instances,
     newest,
     tag: tags,
@@ -27,6 +27,7 @@ export async function run(
   },
 ): Promise<void> {
   const createStore = options.createStore === true || wantsNewStore(session.env);
+  const parallel = await parallelOf(session, options, to);
   await using source = await session.open(from, 'read');
   await using target = await session.open(to, dryRun === true ? 'read' : 'write');
   const { signal, onEvent } = session.operation;

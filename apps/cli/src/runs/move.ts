@@ -1,3 +1,4 @@
+import { mergeSettings } from '@gantry/config';
 import type { PeerChannel } from '@gantry/transport';
 import { moveInstance } from '@gantry/core';
 import { consentOf, describeDryRun } from '../consent.ts';
@@ -5,7 +6,7 @@ import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { defineChoiceOf } from './define-choice.ts';
 import { liveChoiceOf } from './live-choice.ts';
-import { snapshotChoiceOf } from './snapshot-choice.ts';
+import { snapshotChoiceOf, snapshotOptionsOf } from './snapshot-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { CONSENT, DEFINE, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
 import type { SNAPSHOTS } from '../command-line/snapshot-options.ts';
@@ -38,7 +39,8 @@ export async function run(
   const isChanged = stop === true || undefine === true;
   const origin = isChanged || define !== undefined ? await session.openSourceOf(named) : undefined;
   await using _source = origin?.source;
-  const snapshots = await snapshotChoiceOf(session, described, options);
+  const settings = mergeSettings([await session.settings({}), snapshotOptionsOf(options)]);
+  const snapshots = await snapshotChoiceOf(session, described, settings);
   const live = liveChoiceOf(session, options, described, snapshots.snapshotConfig);
   await using peer = await connect(session, address, instance.name, options.peerProgram);
   const result = await moveInstance({
@@ -54,11 +56,11 @@ export async function run(
     ...snapshots,
     live,
     disks: options.disk,
-    parallel: options.parallel,
+    parallel: settings.parallel,
     rename: options.rename,
     allowOtherOs: options.allowOtherOs,
     forceInUse: options.forceInUse,
-    bytesPerSecond: options.limitRate,
+    bytesPerSecond: await session.rate({}),
     peerTimeout: options.peerTimeout,
     stallTimeout: options.stallTimeout,
   });

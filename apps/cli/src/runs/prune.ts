@@ -1,8 +1,10 @@
-import type { RetentionDecision } from '@gantry/core';
-import { ERROR_EXIT_CODES, pruneStore } from '@gantry/core';
+import { policyNamed } from '@gantry/config';
+import type { RetentionDecision, RetentionPolicy } from '@gantry/core';
+import { ERROR_EXIT_CODES, GantryError, isPolicy, pruneStore } from '@gantry/core';
 import type { OptionValues } from '../command-line/command.ts';
 import type { KEEP } from '../command-line/keep-options.ts';
 import { policyOf } from '../command-line/keep-options.ts';
+import type { POLICY } from '../command-line/options.ts';
 import { formatBytes, formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
 
@@ -10,15 +12,15 @@ import type { Session } from '../session.ts';
 export async function run(
   session: Session,
   [address, instance]: readonly [string, string | undefined],
-  options: OptionValues<typeof KEEP> & { readonly dryRun: true | undefined },
+  options: OptionValues<typeof KEEP & typeof POLICY> & { readonly dryRun: true | undefined },
 ): Promise<void> {
+  const policy = await retentionOf(session, options);
   await using store = await session.open(address, options.dryRun === true ? 'read' : 'write');
   const rows: string[][] = [];
   // A real run of a large store keeps only what it removes in memory.
   const decided = (name: string, decision: RetentionDecision): void => {
     if (options.dryRun === true) rows.push(rowOf(name, decision));
   };
-  const policy = policyOf(options);
   const result = await pruneStore({
     store,
     instances: instance === undefined ? undefined : [instance],
@@ -34,6 +36,24 @@ export async function run(
   const lines = options.dryRun === true ? table : result.removed.map((reference) => `removed ${reference}`);
   const dryRun = options.dryRun === true;
   session.output.result({ operation: 'prune', store: store.address, dryRun, ...result }, [...lines, summaryOf(result, dryRun)]);
+}
+
+/** @throws GantryError `USAGE` for a policy beside options, or without retention */
+async function retentionOf(session: Session, options: OptionValues<typeof KEEP & typeof POLICY>): Promise<RetentionPolicy> {
+  const ofOptions = policyOf(options);
+  if (options.policy === undefined) return ofOptions;
+  if (isPolicy(ofOptions)) {
+    throw new GantryError('USAGE', {
+      message: '--policy and --keep-… both say what is kept',
+      hint: 'Leave one of them out.',
+    });
+  }
+  const { retention } = policyNamed(await session.configuration(), options.policy);
+  if (retention !== undefined) return retention;
+  throw new GantryError('USAGE', {
+    message: `the policy ${options.policy} has no retention, so that it does not say which exports are kept`,
+    hint: 'Give it retention in gantry.yaml, or use --keep-… instead.',
+  });
 }
 
 function rowOf(instance: string, { export: { id }, reasons }: RetentionDecision): string[] {

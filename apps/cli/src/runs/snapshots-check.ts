@@ -1,7 +1,8 @@
 import type { DiskCheck } from '@gantry/core';
+import { mergeSettings } from '@gantry/config';
 import { ERROR_EXIT_CODES, checkSnapshots } from '@gantry/core';
 import type { Session } from '../session.ts';
-import { snapshotChoiceOf } from './snapshot-choice.ts';
+import { snapshotChoiceOf, snapshotOptionsOf } from './snapshot-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 
@@ -14,7 +15,7 @@ export async function run(
   const { signal } = session;
   const described = await session.describe(named);
   const { instance } = described;
-  const snapshots = await snapshotChoiceOf(session, described, options);
+  const snapshots = await snapshotChoiceOf(session, described, mergeSettings([await session.settings({}), snapshotOptionsOf(options)]));
   const check = await checkSnapshots({ instance, ...snapshots, disks: options.disk, signal });
   const possible = check.problems.length === 0 && check.disks.every(({ provider }) => provider !== undefined);
   if (!possible) session.exitWith(ERROR_EXIT_CODES.SNAPSHOT_UNSUPPORTED);

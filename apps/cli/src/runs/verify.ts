@@ -1,20 +1,23 @@
+import { policyNamed } from '@gantry/config';
 import type { RehearsalResult, VerifyBudget, VerifyDepth, VerifyResult, VerifyStoreResult } from '@gantry/core';
 import { ERROR_EXIT_CODES, GantryError, rehearseExport, verifyExport, verifyStore } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 import { formatBytes } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import { parallelOf } from './parallel-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
-import type { PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
+import type { PARALLEL, POLICY, RATE, SCRIPTS } from '../command-line/options.ts';
 
-type Options = OptionValues<typeof SCRIPTS & typeof RATE & typeof PARALLEL> & {
+type Options = OptionValues<typeof SCRIPTS & typeof RATE & typeof PARALLEL & typeof POLICY> & {
   readonly depth: VerifyDepth | undefined;
   readonly budget: VerifyBudget | undefined;
   readonly rehearse: string | undefined;
 };
 
 /** Runs `gantry verify`. */
-export async function run(session: Session, [address, reference]: readonly [string, string | undefined], options: Options): Promise<void> {
-  assertTogether(reference, options);
+export async function run(session: Session, [address, reference]: readonly [string, string | undefined], given: Options): Promise<void> {
+  assertTogether(reference, given);
+  const options = { ...(await withPolicy(session, given)), parallel: await parallelOf(session, given, address) };
   // For what is remembered: a store that cannot be written is verified anyway.
   await using store = await session.open(address, 'write');
   if (reference === undefined) await verifyAll(session, store, options);
@@ -34,6 +37,14 @@ function assertTogether(reference: string | undefined, { budget, depth, rehearse
     message: '--rehearse has no --depth: every frame that is imported is checked',
     hint: 'Use one of them.',
   });
+}
+
+/** What the policy says of verifying, where the options do not. A rehearsal has no depth. */
+async function withPolicy(session: Session, options: Options): Promise<Options> {
+  if (options.policy === undefined) return options;
+  const { verify } = policyNamed(await session.configuration(), options.policy);
+  const depth = options.depth ?? (options.rehearse === undefined ? verify?.depth : undefined);
+  return { ...options, depth, budget: options.budget ?? verify?.budget };
 }
 
 async function verifyOne({ operation, output }: Session, store: Store, reference: string, { parallel, depth }: Options): Promise<void> {

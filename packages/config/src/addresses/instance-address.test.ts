@@ -47,6 +47,42 @@ describe('the address of an instance', () => {
   });
 });
 
+describe('the name of an inventory', () => {
+  const names = new Map([
+    ['cluster', 'ganeti://master?ca=/etc/ca'],
+    ['here', '/etc/gantry/instances'],
+    ['libvirt', 'libvirt+ssh://node2'],
+  ]);
+
+  test.each([
+    ['cluster:web1', 'ganeti://master?ca=/etc/ca', 'web1'],
+    ['here:web1.example.com', 'file:///etc/gantry/instances', 'web1.example.com'],
+    // A name wins over a scheme, as it does over a directory.
+    ['libvirt:web1', 'libvirt+ssh://node2', 'web1'],
+    ['ganeti:web1', 'ganeti:', 'web1'],
+    ['./cluster:web1', 'file:///work', 'cluster:web1'],
+    ['cluster', 'file:///work', 'cluster'],
+  ])('%s is in %s, as %s', (text, source, name) => {
+    const address = parseInstanceAddress(text, '/work', names);
+    expect({ source: address.source.href, name: address.name }).toEqual({ source, name });
+  });
+
+  test.each([
+    ['cluster', 'ganeti://master?ca=/etc/ca'],
+    ['cluster:', 'ganeti://master?ca=/etc/ca'],
+    ['here', 'file:///etc/gantry/instances'],
+    ['./cluster', 'file:///work/cluster'],
+    ['ganeti:', 'ganeti:'],
+  ])('%s is the source %s', (text, href) => {
+    expect(parseSourceAddress(text, '/work', names).href).toBe(href);
+  });
+
+  test('alone is not an instance, and with an instance not a source', () => {
+    expect(refusal(() => parseInstanceAddress('cluster:', '/work', names)).message).toContain('not an instance');
+    expect(refusal(() => parseSourceAddress('cluster:web1', '/work', names)).hint).toContain('gantry instances cluster: web1');
+  });
+});
+
 describe('the address of a source', () => {
   test.each([
     ['/etc/gantry/instances', 'file:///etc/gantry/instances'],

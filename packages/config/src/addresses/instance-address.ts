@@ -24,15 +24,37 @@ const SOURCE: AddressKind = {
 /** `scheme:NAME`, with no slash before the colon. One letter is not a scheme but a drive of other systems. */
 const SHORT_FORM = /^([a-z][a-z0-9+.-]+):(.*)$/is;
 
+/** Addresses of sources by names, which may stand where a scheme does: `cluster:web1`. */
+export type InventoryNames = ReadonlyMap<string, string>;
+
+const NAME_FORM = /^([a-z][a-z0-9_-]*):(?!\/\/)(.*)$/is;
+
+/** Whether an address begins with a word that is a scheme, or the name of an inventory. */
+export function startsWithName(address: string): boolean {
+  return NAME_FORM.test(address);
+}
+
+/** @returns the address that a name stands for, and what follows the name */
+function splitName(text: string, names: InventoryNames | undefined): { readonly source: string; readonly rest: string } | undefined {
+  const [, name = '', rest = ''] = NAME_FORM.exec(text) ?? [];
+  const source = names?.get(name);
+  return source === undefined ? undefined : { source, rest };
+}
+
 /**
  * Reads how the user named an instance: an instance file by its path (relative to `cwd`) or `file:` URL, `scheme:NAME` or
- * `scheme://host/NAME`.
+ * `scheme://host/NAME`, or the name of an inventory and `:NAME`.
  *
  * @throws GantryError `INVENTORY_ADDRESS`
  */
-export function parseInstanceAddress(text: string, cwd: string): InstanceAddress {
+export function parseInstanceAddress(text: string, cwd: string, inventories?: InventoryNames): InstanceAddress {
   const url = parseUrl(text, INSTANCE);
   if (url !== undefined) return splitUrl(url, text);
+  const named = splitName(text, inventories);
+  if (named !== undefined) {
+    if (named.rest === '') throw sourceAlone(text);
+    return { source: parseSourceAddress(named.source, cwd), name: named.rest };
+  }
   const [, scheme, name = ''] = SHORT_FORM.exec(text) ?? [];
   if (scheme === undefined) return splitPath(resolve(cwd, text));
   assertNotFileScheme(scheme, name);
@@ -41,13 +63,16 @@ export function parseInstanceAddress(text: string, cwd: string): InstanceAddress
 }
 
 /**
- * Reads how the user named a source of instances: a directory of instance files, `scheme:` or `scheme://host`.
+ * Reads how the user named a source of instances: a directory of instance files, `scheme:` or `scheme://host`, or the name of an
+ * inventory, with or without a colon.
  *
  * @throws GantryError `INVENTORY_ADDRESS`
  */
-export function parseSourceAddress(text: string, cwd: string): URL {
+export function parseSourceAddress(text: string, cwd: string, inventories?: InventoryNames): URL {
   const url = parseUrl(text, SOURCE);
   if (url !== undefined) return url.protocol === 'file:' ? url : withPath(url, url.pathname);
+  const named = splitName(text.includes(':') ? text : `${text}:`, inventories);
+  if (named?.rest === '') return parseSourceAddress(named.source, cwd);
   const [, scheme, name = ''] = SHORT_FORM.exec(text) ?? [];
   if (scheme === undefined) return pathToFileURL(resolve(cwd, text));
   assertNotFileScheme(scheme, name);

@@ -5,7 +5,7 @@ import type { GantryError } from '@gantry/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadConfiguration } from './load.ts';
 import type { Configuration } from './model.ts';
-import { exportSettings, namedStore } from './names.ts';
+import { exportSettings, namedStore, policyNamed, rateLimitOf } from './names.ts';
 
 let directory: string;
 
@@ -125,7 +125,7 @@ describe('a configuration file', () => {
   test('says where each value was written', async () => {
     const path = await write('it.yaml', EVERYTHING);
     const { origins } = await load('it.yaml');
-    expect(origins.get('policies.web.retention.daily')).toEqual({ file: path, line: 23 });
+    expect(origins.get('policies.web.retention.daily')).toEqual({ file: path, line: 23, text: '14' });
     expect(origins.get('stores.shelf.url')?.line).toBe(9);
     expect(origins.get('policies.web.instances[1]')?.line).toBe(19);
   });
@@ -152,6 +152,29 @@ describe('a configuration file', () => {
     expect(message).toContain(`${place} `);
     expect(message).toContain(reason);
     expect(message).toMatch(/it\.yaml:1:\d+: /);
+  });
+
+  test('with several problems has the place of each', async () => {
+    expect(await refusal('stores:\n  a: { url: /a, ulr: /b }\ndefaults:\n  level: high\n')).toMatchObject({
+      message: `${join(directory, 'it.yaml')}: 2 fields are not valid`,
+      details: [
+        '2:22: stores.a.ulr is not a field that Gantry knows; did you mean url?',
+        '4:10: defaults.level must be a whole number from 1 to 99, not "high"',
+      ],
+    });
+  });
+
+  test.each([
+    ['policies: { p: { instances: ./x.yaml, stores: nihgtly } }', '1:47: policies.p.stores[0] is nihgtly', 'did you mean nightly?'],
+    ['policies: { p: { instances: ./x.yaml, stores: [nightly, other] } }', 'policies.p.stores[1] is other', './other'],
+    ['policies: { p: { instances: clutser, stores: nightly } }', 'policies.p.instances[0] is clutser', 'did you mean cluster?'],
+    ['policies: { p: { instances: [{ source: other }], stores: nightly } }', 'policies.p.instances[0] is other', 'an inventory'],
+    ['policies: { p: { instances: ./x.yaml, stores: nightly, copies: [{ to: shelf }] } }', 'policies.p.copies[0].to is shelf', 'a store'],
+  ])('%s names what is not there', async (policies, place, reason) => {
+    const { code, message } = await refusal(`${policies}\nstores: { nightly: { url: /n } }\ninventories: { cluster: "ganeti:" }`);
+    expect(code).toBe('CONFIGURATION_INVALID');
+    expect(message).toContain(place);
+    expect(message).toContain(reason);
   });
 
   test.each(['stores: [', 'a: 1\na: 2', '{{'])('%j is not YAML', async (text) => {
@@ -185,16 +208,24 @@ describe('a configuration file', () => {
 
 describe('several configuration files', () => {
   test('of the system add up; the user replaces what has the same name, and each field of the defaults', async () => {
-    await write('etc/gantry.yaml', 'stores: { a: { url: /a, level: 3 }, b: { url: /b } }\ndefaults: { level: 3, codec: gzip }');
+    await write(
+      'etc/gantry.yaml',
+      'stores: { a: { url: /a, level: 3 }, b: { url: /b } }\ndefaults: { level: 3, codec: gzip, limit-rate: { default: 1M }, tags: [x] }',
+    );
     await write('etc/conf.d/50-more.yaml', 'stores: { c: { url: /c } }');
     await write('etc/conf.d/ignored.txt', 'not: [read');
-    const own = await write('home/.config/gantry/gantry.yaml', 'stores: { a: { url: /own } }\ndefaults: { level: 9 }');
+    const own = await write(
+      'home/.config/gantry/gantry.yaml',
+      'stores: { a: { url: /own } }\ndefaults: { level: 9, limit-rate: 2M, tags: [] }',
+    );
     const { stores, defaults, origins, files } = await load();
     expect([...stores.values()].map(({ name, url }) => `${name} ${url}`)).toEqual(['a /own', 'b /b', 'c /c']);
     expect(defaults).toMatchObject({ level: 9, codec: 'gzip' });
     expect(files).toHaveLength(3);
-    expect(origins.get('stores.a.url')).toEqual({ file: own, line: 1 });
+    expect(origins.get('stores.a.url')).toEqual({ file: own, line: 1, text: '/own' });
     expect(origins.has('stores.a.level')).toBe(false);
+    expect(origins.get('defaults.limit-rate')).toEqual({ file: own, line: 2, text: '2M' });
+    expect([...origins.keys()].filter((path) => /limit-rate\.|tags\[/.test(path))).toEqual([]);
   });
 
   test('of the system may not give the same name twice', async () => {
@@ -202,7 +233,7 @@ describe('several configuration files', () => {
     const second = await write('etc/conf.d/x.yaml', 'stores: { a: { url: /b } }');
     await expect(load()).rejects.toMatchObject({
       code: 'CONFIGURATION_INVALID',
-      message: `${second}: stores.a is given in ${join(directory, 'etc/gantry.yaml')}:2, too`,
+      message: `${second}:1:16: stores.a is given in ${join(directory, 'etc/gantry.yaml')}:2, too`,
     });
   });
 });
@@ -220,4 +251,45 @@ policies: { p: { instances: x.yaml, stores: s, level: 7 } }`,
   expect(exportSettings(configuration, { store: 's' })).toMatchObject({ level: 5 });
   expect(exportSettings(configuration, { store: '/elsewhere' })).toMatchObject({ level: 3, incremental: false });
   expect(namedStore(configuration, './s')).toBeUndefined();
+});
+
+test('a level belongs to the codec that it was written for', async () => {
+  await write(
+    'it.yaml',
+    `
+defaults: { level: 19 }
+stores: { same: { url: /s, codec: zstd }, other: { url: /s, codec: gzip } }
+policies:
+  back: { instances: x.yaml, stores: other, codec: zstd }
+  own: { instances: x.yaml, stores: other, codec: none }`,
+  );
+  const configuration = await load('it.yaml');
+  expect(exportSettings(configuration, { store: 'same' })).toMatchObject({ codec: 'zstd', level: 19 });
+  expect(exportSettings(configuration, { store: 'other' })).toMatchObject({ codec: 'gzip', level: undefined });
+  expect(exportSettings(configuration, { store: 'other', policy: 'back' })).toMatchObject({ codec: 'zstd', level: 19 });
+  expect(exportSettings(configuration, { store: 'other', policy: 'own' })).toMatchObject({ codec: 'none', level: undefined });
+});
+
+test('the limit of the rate is that of the policy, then of the store, then of the defaults', async () => {
+  await write(
+    'it.yaml',
+    `
+defaults: { limit-rate: 1M }
+stores: { s: { url: /s, limit-rate: 2M }, t: { url: /t } }
+policies: { p: { instances: x.yaml, stores: s, limit-rate: unlimited }, q: { instances: x.yaml, stores: s } }`,
+  );
+  const configuration = await load('it.yaml');
+  const limit = (scope: Parameters<typeof rateLimitOf>[1]): number | undefined => rateLimitOf(configuration, scope)?.bytesPerSecond;
+  expect(limit({ store: 't' })).toBe(1024 ** 2);
+  expect(limit({ store: '/elsewhere' })).toBe(1024 ** 2);
+  expect(limit({ store: 's', policy: 'q' })).toBe(2 * 1024 ** 2);
+  expect(rateLimitOf(configuration, { store: 's', policy: 'p' })).toEqual({ at: [] });
+});
+
+test('a policy that is not there is said with a suggestion', async () => {
+  await write('it.yaml', 'stores: { s: { url: /s } }\npolicies: { nightly: { instances: x.yaml, stores: s } }');
+  const configuration = await load('it.yaml');
+  expect(() => policyNamed(configuration, 'nigthly')).toThrow(
+    expect.objectContaining({ code: 'USAGE', hint: expect.stringContaining('nightly') }),
+  );
 });

@@ -1,26 +1,22 @@
 import { dirname, resolve } from 'node:path';
-import { GantryError } from '@gantry/core';
-import type { DocumentKind, DocumentPlace, DocumentProblem, ProblemStyle, YamlDocument } from '@gantry/core/documents';
+import type { GantryError } from '@gantry/core';
+import type { DocumentKind, DocumentProblem, YamlDocument } from '@gantry/core/documents';
 import { invalidDocument, placeText, problemsOf, readSmallFile, readYaml } from '@gantry/core/documents';
-import type { z } from 'zod';
 import type { FindOptions } from './files.ts';
 import { assertTrusted, findConfigurationFiles, unreadable } from './files.ts';
 import { toConfiguration } from './meaning.ts';
 import type { Configuration, Origin } from './model.ts';
+import { invalid, nearestPlace, STYLE } from './problems.ts';
+import { assertReferences } from './references.ts';
 import type { ConfigurationDocument } from './schema.ts';
-import { checkConfiguration, isName, knownFields } from './schema.ts';
+import { checkConfiguration } from './schema.ts';
+import { isName } from './values.ts';
 
 const KIND: DocumentKind = {
   what: 'configuration',
   syntaxCode: 'CONFIGURATION_SYNTAX',
   hint: 'gantry schema config prints the format of gantry.yaml.',
 };
-const HINT = 'gantry schema config prints the valid values of each field.';
-const STYLE: ProblemStyle = {
-  knownFields,
-  nameOf: (name) => (isName(name) ? name : JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name)),
-};
-
 /** One file that was read and checked. */
 export interface ConfigurationFile {
   readonly path: string;
@@ -44,7 +40,9 @@ export async function loadConfiguration(options: FindOptions & { readonly signal
   }
   const origins = new Map<string, Origin>();
   for (const file of files) addOrigins(origins, file);
-  return toConfiguration(files, origins);
+  const configuration = toConfiguration(files, origins);
+  assertReferences(files, configuration);
+  return configuration;
 }
 
 async function readFile(path: string, signal: AbortSignal | undefined): Promise<ConfigurationFile> {
@@ -52,19 +50,9 @@ async function readFile(path: string, signal: AbortSignal | undefined): Promise<
   const yaml = readYaml(await readText(path, signal), path, KIND);
   const checked = checkConfiguration(yaml.value);
   if (checked.success) return { path, document: withAbsolutePaths(checked.data, dirname(path)), yaml };
-  const at = firstPlace(yaml, checked.error.issues);
-  const source = at === undefined ? path : `${path}:${at.line}:${at.column}`;
-  throw invalidDocument('CONFIGURATION_INVALID', { source, hint: HINT, ...problemsOf(checked.error.issues, STYLE) });
-}
-
-/** Where the first problem is; what is missing is missing from the group around it. */
-function firstPlace(yaml: YamlDocument, [first]: readonly z.core.$ZodIssue[]): DocumentPlace | undefined {
-  const path = [...(first?.path ?? []), ...(first?.code === 'unrecognized_keys' ? first.keys.slice(0, 1) : [])];
-  for (let length = path.length; length >= 0; length -= 1) {
-    const place = yaml.placeOf(path.slice(0, length));
-    if (place !== undefined) return place;
-  }
-  return undefined;
+  const { problems, count } = problemsOf(checked.error.issues, STYLE);
+  const placed = problems.map(({ place, text, path: steps = [] }) => ({ place, text, at: nearestPlace(yaml, steps) }));
+  throw invalid(path, { problems: placed, count });
 }
 
 async function readText(path: string, signal: AbortSignal | undefined): Promise<string> {
@@ -123,23 +111,32 @@ function givenTwice(before: ConfigurationFile, file: ConfigurationFile, path: re
   const problem: DocumentProblem = {
     place: placeText(path, STYLE),
     text: `is given in ${before.path}${line === undefined ? '' : `:${line}`}, too`,
+    at: file.yaml.placeOf(path),
   };
   return invalidDocument('CONFIGURATION_INVALID', { source: file.path, problems: [problem], count: 1, hint: 'Keep one of them.' });
 }
 
-/** Later files replace what earlier ones said. */
+/** Groups of which each field counts for itself. */
+const MERGED = ['defaults', 'notify', 'metrics'] as const;
+
+/** Later files replace what earlier ones said: whole entries, or single fields. */
 function addOrigins(origins: Map<string, Origin>, { path: file, yaml, document }: ConfigurationFile): void {
-  for (const section of NAMED) {
-    for (const name of Object.keys(document[section])) {
-      const place = `${section}.${name}`;
-      for (const known of origins.keys()) if (known === place || known.startsWith(`${place}.`)) origins.delete(known);
-    }
-  }
+  const replaced = [
+    ...NAMED.flatMap((section) => Object.keys(document[section]).map((name) => `${section}.${name}`)),
+    ...MERGED.flatMap((section) => Object.keys(document[section] ?? {}).map((field) => `${section}.${field}`)),
+  ].filter((place) => yaml.placeOf(place.split('.')) !== undefined);
+  for (const known of origins.keys()) if (replaced.some((place) => isAtOrBelow(known, place))) origins.delete(known);
   const add = (value: unknown, path: readonly PropertyKey[]): void => {
     const at = yaml.placeOf(path);
-    if (at !== undefined && path.length > 0) origins.set(placeText(path, STYLE), { file, line: at.line });
+    const text = typeof value === 'string' ? { text: value } : {};
+    if (at !== undefined && path.length > 0) origins.set(placeText(path, STYLE), { file, line: at.line, ...text });
     if (Array.isArray(value)) value.forEach((item: unknown, index) => add(item, [...path, index]));
     else if (typeof value === 'object' && value !== null) for (const [key, item] of Object.entries(value)) add(item, [...path, key]);
   };
   add(yaml.value, []);
+}
+
+/** Of places such as `stores.nightly` and `stores.nightly.tags[0]`. */
+function isAtOrBelow(place: string, above: string): boolean {
+  return place.startsWith(above) && /^(?:$|[.[])/.test(place.slice(above.length));
 }

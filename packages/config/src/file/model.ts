@@ -1,4 +1,4 @@
-import type { Codec, RetentionPolicy, SnapshotMode, SnapshotSize, VerifyDepth } from '@gantry/core';
+import type { Codec, Priority, RetentionPolicy, SnapshotMode, SnapshotSize, VerifyDepth } from '@gantry/core';
 import type { Budget, TimeOfDayRange } from '../quantities.ts';
 
 /** A limit of a rate, which may change with the time of day. Bytes a second; absent: no limit. */
@@ -23,14 +23,6 @@ export interface ExportSettings {
   readonly parallel?: number | undefined;
   readonly withPrivate?: boolean | undefined;
   readonly tags?: readonly string[] | undefined;
-}
-
-/** How much of the processors and disks scripts and compression get. */
-export interface PrioritySettings {
-  /** 0 to 19, as nice(1). */
-  readonly nice?: number | undefined;
-  /** As ionice(1). */
-  readonly io?: 'best-effort' | 'idle' | undefined;
 }
 
 /** A store with a name. */
@@ -97,7 +89,8 @@ export interface Policy {
   readonly parallel: number;
   /** When exports may begin. */
   readonly window?: (TimeOfDayRange & { readonly atEnd: AtWindowEnd }) | undefined;
-  readonly priority: PrioritySettings;
+  /** How much of the processors and disks scripts and compression leave to others. */
+  readonly priority: Priority;
   readonly limitRate?: RateLimit | undefined;
   readonly hooks: Hooks;
 }
@@ -123,6 +116,8 @@ export interface Origin {
   readonly file: string;
   /** From 1. */
   readonly line: number;
+  /** As it was written; absent for lists and groups. */
+  readonly text?: string;
 }
 
 /** What gantry.yaml says, of all files together. */

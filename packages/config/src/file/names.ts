@@ -1,6 +1,7 @@
-import { GantryError, nearestNames } from '@gantry/core';
-import type { Configuration, ExportSettings, StoreSettings } from './model.ts';
-import { isName } from './schema.ts';
+import { DEFAULT_CODEC, GantryError, nearestNames } from '@gantry/core';
+import type { Codec } from '@gantry/core';
+import type { Configuration, ExportSettings, Policy, RateLimit, StoreSettings } from './model.ts';
+import { isName } from './values.ts';
 
 /**
  * The store that an address names, if it is a name of the configuration. A directory of the same name is `./NAME`.
@@ -9,19 +10,14 @@ export function namedStore(configuration: Configuration, address: string): Store
   return isName(address) ? configuration.stores.get(address) : undefined;
 }
 
-/** The address of a source of instances: that of an inventory of the configuration, or what was given. */
-export function addressOfSource(configuration: Configuration, address: string): string {
-  return (isName(address) ? configuration.inventories.get(address) : undefined) ?? address;
-}
-
 /** @throws GantryError `USAGE` that suggests a name, if the configuration has no such policy */
-export function assertPolicies(configuration: Configuration, names: readonly string[]): void {
-  const unknown = names.find((name) => !configuration.policies.has(name));
-  if (unknown === undefined) return;
+export function policyNamed(configuration: Configuration, name: string): Policy {
+  const policy = configuration.policies.get(name);
+  if (policy !== undefined) return policy;
   const known = [...configuration.policies.keys()];
-  const [nearest] = nearestNames(unknown, known);
+  const [nearest] = nearestNames(name, known);
   throw new GantryError('USAGE', {
-    message: `there is no policy ${JSON.stringify(unknown)} in the configuration`,
+    message: `there is no policy ${JSON.stringify(name)} in the configuration`,
     hint:
       nearest === undefined
         ? `It has ${known.length === 0 ? 'no policies' : known.join(', ')}; gantry config show says from which files.`
@@ -29,21 +25,53 @@ export function assertPolicies(configuration: Configuration, names: readonly str
   });
 }
 
+/** @throws GantryError as {@link policyNamed}, if the configuration lacks one of these policies */
+export function assertPolicies(configuration: Configuration, names: readonly string[]): void {
+  for (const name of names) policyNamed(configuration, name);
+}
+
+/** What settings are for. */
+export interface SettingsScope {
+  /** The name of a policy of the configuration. */
+  readonly policy?: string | undefined;
+  /** A store by its name or its address. */
+  readonly store?: string | undefined;
+}
+
+type Layer = Configuration['defaults'];
+
+/** What may say how something is done: the defaults, then the store, then the policy, which counts most. */
+function layersOf(configuration: Configuration, { policy, store }: SettingsScope): readonly Layer[] {
+  const named = store === undefined ? undefined : namedStore(configuration, store);
+  const ofPolicy = policy === undefined ? undefined : configuration.policies.get(policy);
+  return [configuration.defaults, ...[named, ofPolicy].flatMap((from) => (from === undefined ? [] : layerOf(from)))];
+}
+
+function layerOf({ export: settings, limitRate }: { readonly export: ExportSettings; readonly limitRate?: RateLimit | undefined }): Layer {
+  return { ...settings, limitRate };
+}
+
+/** How much of the bandwidth a store may be read and written with: what the policy says, else the store, else the defaults. */
+export function rateLimitOf(configuration: Configuration, scope: SettingsScope): RateLimit | undefined {
+  return layersOf(configuration, scope).findLast(({ limitRate }) => limitRate !== undefined)?.limitRate;
+}
+
 /** How exports into a store are made: what the policy says, else the store, else the defaults. */
-export function exportSettings(
-  configuration: Configuration,
-  { policy, store }: { readonly policy?: string | undefined; readonly store?: string | undefined },
-): ExportSettings {
-  const layers: readonly (ExportSettings | undefined)[] = [
-    configuration.defaults,
-    store === undefined ? undefined : namedStore(configuration, store)?.export,
-    policy === undefined ? undefined : configuration.policies.get(policy)?.export,
-  ];
-  const first = <K extends keyof ExportSettings>(key: K): ExportSettings[K] =>
-    layers.findLast((layer) => layer?.[key] !== undefined)?.[key];
+export function exportSettings(configuration: Configuration, scope: SettingsScope): ExportSettings {
+  return mergeSettings(layersOf(configuration, scope));
+}
+
+/**
+ * Each setting of the last layer that has it. A level belongs to the codec that it was written for: it does not count where a later layer
+ * has another codec.
+ */
+export function mergeSettings(layers: readonly ExportSettings[]): ExportSettings {
+  const first = <K extends keyof ExportSettings>(key: K): ExportSettings[K] => layers.findLast((layer) => layer[key] !== undefined)?.[key];
+  const codecAt = (index: number): Codec => layers.slice(0, index + 1).findLast(({ codec }) => codec !== undefined)?.codec ?? DEFAULT_CODEC;
+  const codec = codecAt(layers.length - 1);
   return {
     codec: first('codec'),
-    level: first('level'),
+    level: layers.findLast(({ level }, index) => level !== undefined && codecAt(index) === codec)?.level,
     incremental: first('incremental'),
     fullEvery: first('fullEvery'),
     trackChanges: first('trackChanges'),

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 import { nearestNames } from '../report/nearest.ts';
+import type { DocumentPlace } from './read-yaml.ts';
 
 /** At most this many problems of a document are listed. */
 const MAX_PROBLEMS = 20;
@@ -10,6 +11,10 @@ const MAX_PROBLEMS = 20;
 export interface DocumentProblem {
   readonly place: string;
   readonly text: string;
+  /** The steps of the place, where it is known how they were written. */
+  readonly path?: readonly PropertyKey[];
+  /** Where it stands in the text. */
+  readonly at?: DocumentPlace | undefined;
 }
 
 /** How problems of a kind of document are shown. */
@@ -30,11 +35,13 @@ function toProblems(issue: z.core.$ZodIssue, style: ProblemStyle): DocumentProbl
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.slice(0, MAX_PROBLEMS).map((key) => ({
       place: placeText([...issue.path, key], style),
+      path: [...issue.path, key],
       text: unknownField(style.knownFields(issue.path), key),
     }));
   }
-  if (issue.code === 'invalid_key') return [{ place: placeText(issue.path, style), text: issue.issues[0]?.message ?? issue.message }];
-  return [{ place: placeText(issue.path, style), text: issue.message }];
+  const { path } = issue;
+  const text = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
+  return [{ place: placeText(path, style), path, text }];
 }
 
 function unknownField(known: readonly string[], key: string): string {
@@ -50,7 +57,7 @@ export function placeText(path: readonly PropertyKey[], { nameOf }: Pick<Problem
 }
 
 /**
- * The error for a document with invalid values.
+ * The error for a document with invalid values. A place in the text stands behind the source, or before each of several problems.
  *
  * @param count of all problems; only the first are listed
  */
@@ -63,11 +70,20 @@ export function invalidDocument(
     hint,
   }: { readonly source: string; readonly problems: readonly DocumentProblem[]; readonly count: number; readonly hint: string },
 ): GantryError {
-  const lines = problems.slice(0, MAX_PROBLEMS).map(({ place, text }) => (place === '' ? `the document ${text}` : `${place} ${text}`));
+  const shown = problems.slice(0, MAX_PROBLEMS);
+  const lines = shown.map(({ place, text }) => (place === '' ? `the document ${text}` : `${place} ${text}`));
+  const places = shown.map(({ at }) => (at === undefined ? '' : `${at.line}:${at.column}: `));
   const [only = ''] = lines;
+  const [first = ''] = places;
   return new GantryError(code, {
-    message: count === 1 ? `${source}: ${only}` : `${source}: ${count} fields are not valid`,
-    details: count === 1 ? [] : [...lines, ...(count > lines.length ? [`and ${count - lines.length} more`] : [])],
+    message: count === 1 ? `${source}:${first === '' ? ' ' : first}${only}` : `${source}: ${count} fields are not valid`,
+    details:
+      count === 1
+        ? []
+        : [
+            ...lines.map((line, index) => `${places[index] ?? ''}${line}`),
+            ...(count > lines.length ? [`and ${count - lines.length} more`] : []),
+          ],
     hint,
   });
 }

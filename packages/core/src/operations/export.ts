@@ -68,9 +68,9 @@ export interface ExportRequest extends OutgoingRequest {
   readonly base?: string | undefined;
   /**
    * With `incremental`, for the definition `raw`: leaves marks with the snapshots, and reads only what changed since those of the parent,
-   * where their provider can say it. Without it, an export of any kind removes the marks of earlier exports into this store.
+   * where their provider can say it; `where-possible`: for other definitions and full exports, reads all. Without it, an export of any kind removes the marks of earlier exports into this store.
    */
-  readonly trackChanges?: boolean | undefined;
+  readonly trackChanges?: boolean | 'where-possible' | undefined;
   /** With `incremental`: makes a full export once the lineage has that many exports since the last full one, which counts. */
   readonly fullEvery?: number | undefined;
   /** What the user says of the export: see `gantry prune --keep-tag`. */
@@ -123,7 +123,7 @@ async function runExport(call: Call, request: ExportRequest): Promise<ExportResu
   // A wrong level is refused before a guest is frozen.
   const level = chooseLevel(codec, request.level);
   const os = await chooseOs(request.instance, 'export', request);
-  if (request.trackChanges === true) assertTrackable(request, os);
+  const isTracked = tracksChanges(request, os);
   const disks = selectDisks(request.instance, request.disks);
   const inspected = await inspectFor(call, request.instance, { purpose: 'export', disks });
   await using session = await openSession(call, { os, inspected, disks, diskLock: 'shared' });
@@ -139,7 +139,7 @@ async function runExport(call: Call, request: ExportRequest): Promise<ExportResu
       store: (await storeId(store, session)) ?? store.address,
       providers: createProviders(),
     };
-    if (request.trackChanges === true) return await ChangeTracking.open({ ...session, ...tracking, parentDisks });
+    if (isTracked) return await ChangeTracking.open({ ...session, ...tracking, parentDisks });
     await forgetAllMarks({ ...session, ...tracking });
     return undefined;
   };
@@ -264,7 +264,15 @@ function refuseChanges(disk: number): never {
 }
 
 /** @throws GantryError `USAGE`, `OS_OPERATION_UNSUPPORTED` */
-export function assertTrackable({ incremental, alsoInto = [] }: ExportRequest, { definition }: SelectedOs): void {
+export function tracksChanges(request: ExportRequest, os: SelectedOs): boolean {
+  const { trackChanges, incremental, alsoInto = [] } = request;
+  if (trackChanges === 'where-possible') return incremental === true && os.definition.builtin && alsoInto.length === 0;
+  if (trackChanges === true) assertTrackable(request, os);
+  return trackChanges === true;
+}
+
+/** @throws GantryError `USAGE`, `OS_OPERATION_UNSUPPORTED` */
+function assertTrackable({ incremental, alsoInto = [] }: ExportRequest, { definition }: SelectedOs): void {
   if (alsoInto.length > 0) {
     throw new GantryError('USAGE', {
       message: 'changes can be tracked for exports into one store only',

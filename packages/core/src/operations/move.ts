@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { PeerChannel } from '@gantry/transport';
+import type { PeerChannel, Rate } from '@gantry/transport';
 import { RateLimiter } from '@gantry/transport';
 import { chooseOs } from '../flow/choose-os.ts';
 import type { DefinedInstance } from '../flow/definition.ts';
@@ -44,7 +44,7 @@ export interface MoveRequest extends OutgoingRequest, ConsentOptions, OrderReque
   /** What is to become of the instance where it is described. */
   readonly origin?: OriginOptions | undefined;
   /** Maximum stored bytes per second, all disks together; no limit by default. */
-  readonly bytesPerSecond?: number | undefined;
+  readonly bytesPerSecond?: Rate | undefined;
   /**
    * Seconds without progress of any disk after which the move fails; never by default. A peer that sends messages but makes no progress
    * fails it after twice `peerTimeout` at the latest.

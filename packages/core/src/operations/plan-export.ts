@@ -13,7 +13,7 @@ import type { WritePlan } from '../report/events.ts';
 import { withFirstError } from '../report/first-error.ts';
 import { sum } from '../system/sum.ts';
 import type { ExportRequest } from './export.ts';
-import { assertTrackable } from './export.ts';
+import { tracksChanges } from './export.ts';
 
 /**
  * Checks everything of an export that can be checked without a snapshot and without writing into the store, and says what it would do.
@@ -32,7 +32,7 @@ async function runPlan(request: ExportRequest): Promise<DryRun> {
   const { store, alsoInto = [], codec = DEFAULT_CODEC, createStore = false } = request;
   const level = chooseLevel(codec, request.level);
   const os = await chooseOs(request.instance, 'export', request);
-  if (request.trackChanges === true) assertTrackable(request, os);
+  tracksChanges(request, os);
   const disks = selectDisks(request.instance, request.disks);
   const inspected = await inspectFor(call, request.instance, { purpose: 'export', disks });
   await using session = await openSession(call, { os, inspected, disks, diskLock: 'shared' });

@@ -15,6 +15,7 @@ const PROTOTYPES = {
   getsid: 'int getsid(int pid)',
   ioctl: 'int ioctl(int fd, ulong request, void *argument)',
   ficlone: 'int ioctl(int fd, ulong request, int original)',
+  ioprio_set: 'long syscall(long number, int which, int who, int priority)',
 } as const;
 
 type CallName = keyof typeof PROTOTYPES;

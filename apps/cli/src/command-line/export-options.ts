@@ -1,0 +1,35 @@
+import type { Codec } from '@gantry/core';
+import { CODEC_NAMES, DEFAULT_CODEC, describeLevels } from '@gantry/core';
+import type { OptionSpec } from './options.ts';
+import { choice, negatableFlag, orVariable, wholeNumber } from './options.ts';
+
+type Flag = OptionSpec<boolean | undefined>;
+type Count = OptionSpec<number | undefined>;
+
+/** How exports are made; gantry.yaml can say the same. */
+export const EXPORT: {
+  readonly codec: OptionSpec<Codec | undefined>;
+  readonly level: Count;
+  readonly incremental: Flag;
+  readonly trackChanges: Flag;
+  readonly fullEvery: Count;
+  readonly withPrivate: Flag;
+} = {
+  codec: orVariable('GANTRY_CODEC', choice('--codec <codec>', `how dumps are compressed (default ${DEFAULT_CODEC})`, CODEC_NAMES)),
+  level: orVariable('GANTRY_LEVEL', wholeNumber('--level <n>', `level of the codec: ${describeLevels()}`)),
+  incremental: negatableFlag('GANTRY_INCREMENTAL', '--incremental', 'store only what earlier exports of the instance lack'),
+  trackChanges: negatableFlag(
+    'GANTRY_TRACK_CHANGES',
+    '--track-changes',
+    'with --incremental: read only what changed, where the kind of snapshot can say what (os: raw)',
+  ),
+  fullEvery: orVariable(
+    'GANTRY_FULL_EVERY',
+    wholeNumber('--full-every <n>', 'with --incremental: make a full export once n exports follow each other, the full one counted'),
+  ),
+  withPrivate: negatableFlag(
+    'GANTRY_WITH_PRIVATE',
+    '--with-private',
+    'include private OS parameters and secret native files in the export',
+  ),
+};

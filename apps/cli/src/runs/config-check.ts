@@ -1,0 +1,142 @@
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Configuration } from '@gantry/config';
+import { isName } from '@gantry/config';
+import type { GantryErrorCode } from '@gantry/core';
+import { asFirstError, ERROR_EXIT_CODES, GantryError, listFrom, readSnapshotConfig, requireStore } from '@gantry/core';
+import { formatTable } from '../output/format.ts';
+import type { Session } from '../session.ts';
+
+/** One thing that the configuration names. */
+interface Check {
+  /** Its place in gantry.yaml. */
+  readonly what: string;
+  /** @returns what was found, in words */
+  readonly look: (session: Session) => Promise<string>;
+}
+
+interface Checked {
+  readonly what: string;
+  readonly result: 'ok' | 'failed';
+  readonly found: string;
+  readonly code?: GantryErrorCode;
+}
+
+/** Runs `gantry config check`. */
+export async function run(session: Session): Promise<void> {
+  const configuration = await session.configuration();
+  const { files } = configuration;
+  const checks = await Promise.all(checksOf(configuration).map((check) => perform(check, session)));
+  const failed = checks.filter(({ result }) => result === 'failed');
+  const [first] = failed;
+  if (first !== undefined) session.exitWith(ERROR_EXIT_CODES[first.code ?? 'PLATFORM']);
+  const read = files.length === 0 ? ['no configuration file is there: nothing to check'] : files.map((file) => `${file} is valid`);
+  const rows = checks.map(({ what, result, found }) => [result, what, found]);
+  const table = rows.length === 0 ? [] : ['', ...formatTable([['RESULT', 'WHAT', 'FOUND'], ...rows])];
+  const count = `${checks.length} checked, ${failed.length} failed`;
+  session.output.result({ operation: 'config-check', files, checks, failed: failed.length }, [...read, ...table, '', count]);
+}
+
+async function perform({ what, look }: Check, session: Session): Promise<Checked> {
+  try {
+    return { what, result: 'ok', found: await look(session) };
+  } catch (error) {
+    session.signal.throwIfAborted();
+    const first = asFirstError(error);
+    const code = first instanceof GantryError ? first.code : 'PLATFORM';
+    return { what, result: 'failed', found: `${first instanceof Error ? first.message : String(first)} [${code}]`, code };
+  }
+}
+
+function checksOf({ stores, inventories, policies, defaults, notify, metrics }: Configuration): readonly Check[] {
+  return [
+    ...[...stores.keys()].map((name) => storeCheck(`stores.${name}`, name)),
+    ...[...stores.values()].flatMap(({ name, export: { snapshotConfig } }) => snapshotChecks(`stores.${name}`, snapshotConfig)),
+    ...[...inventories.keys()].map((name) => sourceCheck(`inventories.${name}`, name)),
+    ...[...policies.values()].flatMap((policy) => policyChecks(policy)),
+    ...snapshotChecks('defaults', defaults.snapshotConfig),
+    ...programChecks('notify.command', notify?.command),
+    ...programChecks('notify.mail.sendmail', notify?.mail && [notify.mail.sendmail]),
+    ...(metrics.textfile === undefined ? [] : [directoryCheck('metrics.textfile', metrics.textfile)]),
+  ];
+}
+
+type Policy = Configuration['policies'] extends ReadonlyMap<string, infer P> ? P : never;
+
+/** What has a name is checked under that name. */
+function policyChecks({ name, stores, copies, instances, hooks, export: { snapshotConfig } }: Policy): readonly Check[] {
+  const at = `policies.${name}`;
+  const addresses = [
+    ...stores.map((store, index) => [`stores[${index}]`, store] as const),
+    ...copies.map(({ to }, index) => [`copies[${index}].to`, to] as const),
+  ];
+  return [
+    ...addresses.flatMap(([place, address]) => (isName(address) ? [] : [storeCheck(`${at}.${place}`, address)])),
+    ...instances.flatMap(({ source }, index) => (isName(source) ? [] : [sourceCheck(`${at}.instances[${index}]`, source)])),
+    ...snapshotChecks(at, snapshotConfig),
+    ...programChecks(`${at}.hooks.before-snapshot`, hooks.beforeSnapshot),
+    ...programChecks(`${at}.hooks.after-snapshot`, hooks.afterSnapshot),
+    ...programChecks(`${at}.hooks.on-success`, hooks.onSuccess),
+    ...programChecks(`${at}.hooks.on-failure`, hooks.onFailure),
+  ];
+}
+
+function storeCheck(what: string, address: string): Check {
+  const look = async (session: Session): Promise<string> => {
+    await using store = await session.open(address, 'read');
+    await requireStore(store, { create: false, signal: session.signal });
+    return `a store: ${store.address}`;
+  };
+  return { what, look };
+}
+
+function sourceCheck(what: string, address: string): Check {
+  const look = async (session: Session): Promise<string> => {
+    if (await isInstanceFile(address)) {
+      const { instance } = await session.describeAnywhere(address);
+      return `the instance ${instance.name}`;
+    }
+    await using source = await session.openInstances(address);
+    const instances = await listFrom(source, { patterns: [], tags: [], signal: session.signal });
+    return `${instances.length} ${instances.length === 1 ? 'instance' : 'instances'} in ${source.address}`;
+  };
+  return { what, look };
+}
+
+/** A path that is not a directory names an instance file. */
+async function isInstanceFile(address: string): Promise<boolean> {
+  if (!address.startsWith('/')) return false;
+  try {
+    return !(await stat(address)).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+function snapshotChecks(at: string, path: string | undefined): readonly Check[] {
+  if (path === undefined) return [];
+  const look = async (): Promise<string> => {
+    await readSnapshotConfig(path);
+    return path;
+  };
+  return [{ what: `${at}.snapshot-config`, look }];
+}
+
+function programChecks(what: string, argv: readonly string[] | undefined): readonly Check[] {
+  const [program] = argv ?? [];
+  return program === undefined ? [] : [{ what, look: () => found(program, constants.X_OK, 'a program that can be run') }];
+}
+
+function directoryCheck(what: string, file: string): Check {
+  return { what, look: () => found(dirname(file), constants.W_OK, 'a directory that can be written to') };
+}
+
+async function found(path: string, mode: number, wanted: string): Promise<string> {
+  try {
+    await access(path, mode);
+    return path;
+  } catch (cause) {
+    throw new GantryError('CONFIGURATION_INVALID', { message: `${path} is not ${wanted}`, cause });
+  }
+}

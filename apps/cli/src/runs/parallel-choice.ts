@@ -1,0 +1,10 @@
+import type { Session } from '../session.ts';
+
+/** How many disks at once: what the option says, else what the environment and gantry.yaml say for that store. */
+export async function parallelOf(
+  session: Session,
+  { parallel }: { readonly parallel: number | undefined },
+  store?: string,
+): Promise<number | undefined> {
+  return parallel ?? (await session.settings({ store })).parallel;
+}
