@@ -152,7 +152,10 @@ describe('a variable of the environment', () => {
   });
 });
 
-test('a policy lowers the priority of its scripts and of compression', async () => {
+test.each([
+  ['run', 'web'],
+  ['export', 'web1.yaml', 'nightly', '--policy', 'web'],
+])('a policy lowers the priority of its scripts and of compression: gantry %s', async (...call) => {
   await makeRandomFile(bench.file('disk'), 4096, 'seed');
   // The parent is gantry: the niceness of each of its threads is field 19 of its stat(5).
   const seen = '{ nice; ionice -p $$; cut -d" " -f19 /proc/$PPID/task/*/stat | sort -u; } >"$EXPORT_DEVICE.seen"';
@@ -161,7 +164,7 @@ test('a policy lowers the priority of its scripts and of compression', async () 
   const config = await configure(`
 stores: { nightly: { url: ${bench.store} } }
 policies: { web: { instances: web1.yaml, stores: nightly, nice: 12, io: idle } }`);
-  await succeed('export', 'web1.yaml', 'nightly', '--policy', 'web', ...config);
+  await succeed(...call, ...config);
   expect(await readFile(bench.file('disk.seen'), 'utf8')).toBe('12\nidle\n12\n');
 });
 

@@ -117,7 +117,10 @@ class InstanceExport {
     const { settings } = request;
     const { source } = this.#selected;
     const { instance, native } = described;
-    const { codec, level, parallel, incremental, fullEvery, trackChanges, withPrivate: includePrivate, tags } = settings;
+    const { codec, level, parallel, incremental, withPrivate: includePrivate, tags } = settings;
+    // What is said for many instances applies where it is possible.
+    const fullEvery = incremental === true ? settings.fullEvery : undefined;
+    const trackChanges = settings.trackChanges === true ? 'where-possible' : undefined;
     const common = {
       ...this.#operation(),
       instance,

@@ -1,6 +1,6 @@
 import type { Policy } from '@gantry/config';
-import { assertPolicies, exportSettings } from '@gantry/config';
-import { ERROR_EXIT_CODES, GantryError } from '@gantry/core';
+import { assertPolicies } from '@gantry/config';
+import { ERROR_EXIT_CODES, GantryError, lowerPriority } from '@gantry/core';
 import type { PolicyRun, PolicyRunRequest } from '@gantry/policies';
 import { planPolicy, runPolicy } from '@gantry/policies';
 import { wantsNewStore } from '../create-store.ts';
@@ -57,9 +57,9 @@ async function requestOf(session: Session, policy: Policy, options: Options): Pr
     ...session.operation,
     configuration,
     policy,
-    settings: exportSettings(configuration, { policy: policy.name, store: policy.stores[0] }),
+    settings: await session.settings({ policy: policy.name, store: policy.stores[0] }),
     context: { env, cwd, signal, warn },
-    openStore: (named, access) => session.open(named, access),
+    openStore: (named, access) => session.open(named, access, policy.name),
     signal,
     only: options.instance,
     skipNewerMs: options.skipNewer,
@@ -87,6 +87,7 @@ async function runAll(session: Session, policies: readonly Policy[], options: Op
   const runs: PolicyRun[] = [];
   let busy = 0;
   for (const policy of policies) {
+    lowerPriority(policy.priority);
     try {
       runs.push(await runPolicy(await requestOf(session, policy, options)));
     } catch (error) {
