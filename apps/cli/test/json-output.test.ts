@@ -141,12 +141,14 @@ beforeAll(async () => {
   await run('completion', 'fish');
   await run('complete', 'ver');
   await run('version');
-  const configuration = `stores: { here: { url: ${store} }, gone: { url: gone } }\npolicies: { web: { instances: ./a.example.com.yaml, stores: here } }`;
-  await writeFile(bench.file('gantry.yaml'), configuration);
-  const config = ['--config', bench.file('gantry.yaml')];
-  await run('config', 'show', ...config);
-  await run('config', 'show', '--policy', 'web', ...config);
-  await run('config', 'check', ...config);
+  const named = bench.file('named.yaml');
+  await writeFile(
+    named,
+    `stores: { here: { url: ${store} }, gone: { url: gone } }\npolicies: { web: { instances: ./a.example.com.yaml, stores: here } }`,
+  );
+  await run('config', 'show', '--config', named);
+  await run('config', 'show', '--policy', 'web', '--config', named);
+  await run('config', 'check', '--config', named);
   await run('instances', 'shelf:');
   await run('describe', 'shelf:shelved');
   const config = bench.file('gantry.yaml');
