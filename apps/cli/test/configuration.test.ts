@@ -159,7 +159,7 @@ test.each([
   await makeRandomFile(bench.file('disk'), 4096, 'seed');
   // The parent is gantry: the niceness of each of its threads is field 19 of its stat(5).
   const seen = '{ nice; ionice -p $$; cut -d" " -f19 /proc/$PPID/task/*/stat | sort -u; } >"$EXPORT_DEVICE.seen"';
-  await bench.defineOs('look', { export: `${seen}\ncat "$EXPORT_DEVICE"` });
+  await bench.defineOs('look', { export: `${seen}\ncat "$EXPORT_DEVICE"`, import: 'exec cat >"$IMPORT_DEVICE"' });
   await bench.describeInstance('web1', { os: 'look', disks: [bench.file('disk')] });
   const config = await configure(`
 stores: { nightly: { url: ${bench.store} } }

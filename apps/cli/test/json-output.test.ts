@@ -61,7 +61,8 @@ beforeAll(async () => {
   const timers = [{ next: Date.UTC(2099, 0, 1) * 1000, unit: 'gantry-run@nightly.timer' }];
   await mkdir(home.file('bin'));
   await writeFile(home.file('bin', 'systemctl'), `#!/bin/sh\necho '${JSON.stringify(timers)}'\n`, { mode: 0o755 });
-  bench = scope.use(await makeWorkbench({ ...env, PATH: `${home.file('bin')}:${process.env['PATH'] ?? ''}` }));
+  const path = `${home.file('bin')}:${process.env['PATH'] ?? ''}`;
+  bench = scope.use(await makeWorkbench({ ...env, PATH: path, GANTRY_PARALLEL: '4' }));
   await bench.defineOs('full', {
     export: 'echo exporting >&2; exec cat "$EXPORT_DEVICE"',
     // Leaves a few bytes unread, of which Gantry warns.
@@ -144,7 +145,7 @@ beforeAll(async () => {
   const named = bench.file('named.yaml');
   await writeFile(
     named,
-    `stores: { here: { url: ${store} }, gone: { url: gone } }\npolicies: { web: { instances: ./a.example.com.yaml, stores: here } }`,
+    `stores: { here: { url: ${store}, level: 3 }, gone: { url: gone } }\npolicies: { web: { instances: ./a.example.com.yaml, stores: here } }`,
   );
   await run('config', 'show', '--config', named);
   await run('config', 'show', '--policy', 'web', '--config', named);

@@ -26,7 +26,7 @@ test('the page about setting up a node works as it says, with its paths below an
     outputs.set(call.slice(0, 2).join(' '), stdout);
   }
   expect([...outputs.keys()]).toHaveLength(8);
-  const shown = /^```\n([^]*?2 checked[^]*?)^```/m.exec(page)?.[1] ?? '';
+  const shown = /^```\n((?:(?!^```)[^])*?2 checked[^]*?)^```/m.exec(page)?.[1] ?? '';
   const words = (text: string): string => text.replaceAll(/ +/g, ' ').trim();
   expect(words(outputs.get('config check') ?? '')).toBe(words(shown));
   expect(outputs.get('list local')).toContain('1 export of 1 instance');

@@ -73,8 +73,8 @@ export class RateLimiter {
     this.#asked += bytes;
     for (;;) {
       const missing = before - this.#paid;
-      // Less than a byte is what calculating with fractions leaves.
-      if (missing < 1) return;
+      // Calculating with fractions leaves something.
+      if (missing < 0.001) return;
       await this.#pause(Math.min(missing / this.#bytesPerMs, MAX_WAIT_MS), signal);
       this.#pay();
     }

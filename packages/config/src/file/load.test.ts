@@ -156,7 +156,7 @@ describe('a configuration file', () => {
 
   test('with several problems has the place of each', async () => {
     expect(await refusal('stores:\n  a: { url: /a, ulr: /b }\ndefaults:\n  level: high\n')).toMatchObject({
-      message: `${join(directory, 'it.yaml')}: 2 fields are not valid`,
+      message: `${join(directory, 'it.yaml')}:2:22: 2 fields are not valid`,
       details: [
         '2:22: stores.a.ulr is not a field that Gantry knows; did you mean url?',
         '4:10: defaults.level must be a whole number from 1 to 99, not "high"',
@@ -233,7 +233,7 @@ describe('several configuration files', () => {
     const second = await write('etc/conf.d/x.yaml', 'stores: { a: { url: /b } }');
     await expect(load()).rejects.toMatchObject({
       code: 'CONFIGURATION_INVALID',
-      message: `${second}:1:16: stores.a is given in ${join(directory, 'etc/gantry.yaml')}:2, too`,
+      message: `${second}:1:14: stores.a is given in ${join(directory, 'etc/gantry.yaml')}:2, too`,
     });
   });
 });

@@ -76,7 +76,7 @@ export function invalidDocument(
   const [only = ''] = lines;
   const [first = ''] = places;
   return new GantryError(code, {
-    message: count === 1 ? `${source}:${first === '' ? ' ' : first}${only}` : `${source}: ${count} fields are not valid`,
+    message: `${source}:${first === '' ? ' ' : first}${count === 1 ? only : `${count} fields are not valid`}`,
     details:
       count === 1
         ? []
