@@ -18,7 +18,7 @@ export function isName(value: string): boolean {
 }
 
 /** What editors know of a value. */
-interface EditorHints {
+export interface EditorHints {
   readonly type?: readonly ('string' | 'integer' | 'boolean')[];
   readonly pattern?: string;
   readonly enum?: readonly (string | boolean)[];
@@ -118,7 +118,8 @@ export const argv: z.ZodType<string[], string[]> = list(text(), 'words: the prog
   .refine((words) => words.every((word) => !word.includes('\0')), 'must not contain NUL characters')
   .meta({ minItems: 1 });
 
-interface Rates {
+/** Rates by the parts of the day, and the one that counts for the rest. */
+export interface Rates {
   readonly always: number | 'unlimited';
   readonly at: readonly { readonly range: z.output<typeof range>; readonly bytesPerSecond: number | 'unlimited' }[];
 }
