@@ -57,6 +57,7 @@ beforeAll(async () => {
     schema: [],
     completion: ['bash'],
     complete: ['export', bench.store],
+    run: ['nightly'],
     status: [],
     report: [bench.store, '--out', bench.file('report.html')],
     version: [],

@@ -11,7 +11,7 @@ const FIELDS = {
   'on-failure': 'onFailure',
 } as const satisfies Record<HookName, keyof Policy['hooks']>;
 
-/** What a hook is told, besides the policy and its stores. */
+/** What a hook learns, besides the policy and its stores. */
 export interface HookFacts {
   readonly instance: string;
   /** `INSTANCE@EXPORT-ID` */

@@ -10,7 +10,7 @@ export interface Occurrence {
 
 /** The occurrence of a window in which `now` is, by the host's clock and time zone; undefined outside of it. */
 export function occurrenceAt(window: Pick<Window, 'from' | 'to'>, now: Date): Occurrence | undefined {
-  // One that passes midnight may have begun yesterday.
+  // One that passes midnight may have started yesterday.
   return [0, -1].map((day) => occurrenceOn(window, now, day)).find(({ begin, end }) => begin <= now && now < end);
 }
 

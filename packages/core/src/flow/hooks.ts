@@ -28,7 +28,7 @@ export interface Hook {
 
 /** What is called before the snapshots of an export are taken, and after. */
 export interface SnapshotHooks {
-  /** If it fails, the export does, and `after` is called all the same. */
+  /** If it fails, the export does, and `after` is called anyway. */
   readonly before?: Hook | undefined;
   /**
    * Called once the snapshots exist, or could not be taken. Where a disk is read itself, because no snapshot of it is taken, or its source

@@ -40,7 +40,7 @@ export async function replaceFile(path: string, text: string, mode = 0o600): Pro
   const temporary = `${path}.${randomUUID()}.tmp`;
   try {
     await using file = await open(temporary, 'wx', mode);
-    // Whatever the umask is.
+    // Also where the umask would take something away.
     await file.chmod(mode);
     await file.writeFile(text);
     await file.sync();

@@ -55,7 +55,7 @@ export class BackupMarks {
     this.#planned = { ...this.#planned, bitmaps: [] };
   }
 
-  /** When the backup has begun: closes the earlier bitmaps, and offers them beside its disks until it ends. @throws the signal's reason */
+  /** When the backup has started: closes the earlier bitmaps, and offers them beside its disks until it ends. @throws the signal's reason */
   async offer(): Promise<void> {
     const { monitor, socket } = this.#options;
     const why = await this.#attempt(async () => {

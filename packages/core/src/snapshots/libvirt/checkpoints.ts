@@ -9,7 +9,7 @@ import type { Virsh } from './virsh.ts';
 import { isGone } from './virsh.ts';
 
 /*
- * Checkpoints of libvirt: bitmaps that are kept in qcow2 images, all of one checkpoint begun at one moment. Each records until its
+ * Checkpoints of libvirt: bitmaps that are kept in qcow2 images, all of one checkpoint, started at one moment. Each records until its
  * checkpoint is deleted, whether or not there are later ones.
  */
 
