@@ -342,12 +342,14 @@ describe('--dry-run', () => {
   stores: first
   retention: { last: 1 }
   copies: [{ to: second }]`);
+    await instance('odd', '', 'none-such');
     await run('nightly', '--ignore-window');
     await bench.gantry('export', 'instances/web1.yaml', 'exports');
     const before = await bench.stored();
     const { exitCode, stdout } = await run('nightly', '--dry-run');
     expect(exitCode).toBe(16);
     expect(stdout).toMatch(/^ {2}web1: would be exported$/m);
+    expect(stdout).toMatch(/^ {2}odd: would fail: .*\[OS_NOT_FOUND\]$/m);
     expect(stdout).toMatch(/^ {2}first: would lose web1@/m);
     expect(stdout).toMatch(/^ {2}second: would get a copy of web1@/m);
     expect(stdout).toMatch(/web9\.yaml.*\[INSTANCE_FILE_UNREADABLE\]/);

@@ -1,15 +1,6 @@
-import type { DescribedInstance, ExportResult, GantryEvent, Instance, OperationOptions, SnapshotHooks } from '@gantry/core';
-import {
-  areDisksHere,
-  assertDisksHere,
-  copyFromStore,
-  exportFromSource,
-  exportInstance,
-  GantryError,
-  readSnapshotConfig,
-  runHook,
-} from '@gantry/core';
-import type { InstanceSource } from '@gantry/core/inventory';
+import type { DescribedInstance, ExportResult, Instance, SnapshotHooks } from '@gantry/core';
+import { copyFromStore, exportFromSource, exportInstance, GantryError, runHook } from '@gantry/core';
+import { askedExport, askedLocalExport, isSentBySource, operationOf } from './export-request.ts';
 import type { HookName } from './hooks.ts';
 import { hookOf } from './hooks.ts';
 import { problemOf } from './problems.ts';
@@ -114,33 +105,12 @@ class InstanceExport {
 
   async #exportInto({ store }: OpenedStore, described: DescribedInstance): Promise<ExportResult> {
     const { request } = this.#context;
-    const { settings } = request;
-    const { source } = this.#selected;
-    const { instance, native } = described;
-    const { codec, level, parallel, incremental, withPrivate: includePrivate, tags } = settings;
-    // What is said for many instances applies where it is possible.
-    const fullEvery = incremental === true ? settings.fullEvery : undefined;
-    const trackChanges = settings.trackChanges === true ? 'where-possible' : undefined;
-    const common = {
-      ...this.#operation(),
-      instance,
-      native,
-      store,
-      codec,
-      level,
-      parallel,
-      incremental,
-      fullEvery,
-      includePrivate,
-      labels: { tags },
-      createStore: request.createStore,
-      hooks: this.#snapshotHooks(),
-    };
-    if (isSentBySource(source, described)) return await exportFromSource({ ...common, source });
-    assertDisksHere(described);
-    const { snapshot, snapshotConfig, snapshotSize } = settings;
-    const config = snapshotConfig === undefined ? undefined : await readSnapshotConfig(snapshotConfig);
-    return await exportInstance({ ...common, snapshot, snapshotConfig: config, snapshotSize, guest: described.guest, trackChanges });
+    const selected = this.#selected;
+    const { source } = selected;
+    const subject = { request, selected, described, store, signal: this.#signal };
+    const hooks = this.#snapshotHooks();
+    if (isSentBySource(source, described)) return await exportFromSource({ ...askedExport(subject), hooks, source });
+    return await exportInstance({ ...(await askedLocalExport(subject)), hooks });
   }
 
   /** Copies an export to the stores that lack it. */
@@ -158,9 +128,10 @@ class InstanceExport {
         continue;
       }
       try {
-        const { createStore } = this.#context.request;
-        const { signal, onEvent } = this.#operation();
-        const copied = await copyFromStore({ source: from.store, target: opened.store, export: reference, createStore, signal, onEvent });
+        const { request } = this.#context;
+        const { signal, onEvent } = operationOf(request, this.#selected.name, this.#signal);
+        const way = { source: from.store, target: opened.store, createStore: request.createStore };
+        const copied = await copyFromStore({ ...way, export: reference, signal, onEvent });
         this.#warnings.push(...copied.warnings);
         outcomes.push({ store, outcome: 'copied', reference });
       } catch (error) {
@@ -171,13 +142,6 @@ class InstanceExport {
       }
     }
     return outcomes;
-  }
-
-  #operation(): OperationOptions & { readonly signal: AbortSignal } {
-    const { onEvent, osSearchPath, stateDirectory, debug, forceVariant } = this.#context.request;
-    const { name: instance } = this.#selected;
-    const named = (event: GantryEvent): void => onEvent?.({ ...event, instance });
-    return { osSearchPath, stateDirectory, debug, forceVariant, signal: this.#signal, onEvent: named };
   }
 
   #snapshotHooks(): SnapshotHooks | undefined {
@@ -210,9 +174,4 @@ class InstanceExport {
 interface Recent {
   readonly opened: OpenedStore;
   readonly reference: string | undefined;
-}
-
-/** As for gantry export: the source sends what is on another host. */
-function isSentBySource(source: InstanceSource, described: DescribedInstance): boolean {
-  return source.transfers !== undefined && !areDisksHere(described);
 }

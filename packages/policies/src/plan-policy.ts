@@ -1,7 +1,8 @@
 import type { CopySettings } from '@gantry/config';
 import type { DescribedInstance, RetentionPolicy } from '@gantry/core';
-import { areDisksHere, assertDisksHere, mirrorStore, pruneStore } from '@gantry/core';
+import { mirrorStore, planExport, pruneStore } from '@gantry/core';
 import type { Store } from '@gantry/transport';
+import { askedLocalExport, isSentBySource } from './export-request.ts';
 import { openStores } from './open-stores.ts';
 import { problemOf } from './problems.ts';
 import { recentExport } from './recent-exports.ts';
@@ -48,7 +49,7 @@ export async function planPolicy(request: PolicyRunRequest): Promise<PolicyPlan>
   await using opened = await openStores(request, 'read');
   const times = timesOf(request, new Date());
   const instances: PlannedInstance[] = [];
-  for (const selected of selection.instances) instances.push(await planInstance(selected, opened.stores, times, signal));
+  for (const selected of selection.instances) instances.push(await planInstance(request, selected, opened.stores, times));
   const planner = new StorePlanner(
     request,
     instances.filter(({ would }) => would !== 'fail').map(({ name }) => name),
@@ -64,28 +65,26 @@ export async function planPolicy(request: PolicyRunRequest): Promise<PolicyPlan>
 }
 
 async function planInstance(
+  request: PolicyRunRequest,
   selected: SelectedInstance,
   stores: readonly OpenedStore[],
   times: RunTimes,
-  signal: AbortSignal,
 ): Promise<PlannedInstance> {
+  const { signal } = request;
   const { name, from: source } = selected;
   try {
     const described = await selected.describe(signal);
-    assertReachable(selected, described);
     const recent = await recentIn(described, stores, times, signal);
     const reference = recent.find((each) => each !== undefined);
-    if (times.window === 'closed') return { name, source, would: 'wait' };
-    if (reference === undefined) return { name, source, would: 'export' };
-    return { name, source, would: recent.includes(undefined) ? 'copy' : 'skip', reference };
+    if (reference !== undefined) return { name, source, would: recent.includes(undefined) ? 'copy' : 'skip', reference };
+    // What can be checked of its export: definition, parameters, locks, disks, snapshots, each store.
+    if (!isSentBySource(selected.source, described))
+      for (const { store } of stores) await planExport(await askedLocalExport({ request, selected, described, store, signal }));
+    return { name, source, would: times.window === 'closed' ? 'wait' : 'export' };
   } catch (error) {
     signal.throwIfAborted();
     return { name, source, would: 'fail', problem: problemOf(name, error) };
   }
-}
-
-function assertReachable({ source }: SelectedInstance, described: DescribedInstance): void {
-  if (source.transfers === undefined || areDisksHere(described)) assertDisksHere(described);
 }
 
 async function recentIn(

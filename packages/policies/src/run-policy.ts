@@ -13,6 +13,7 @@ import { selectInstances } from './selection.ts';
 import type { RunTimes } from './when.ts';
 import { timesOf } from './when.ts';
 import { formatWindow } from './window.ts';
+import { abortAt, unlessEnded } from './window-end.ts';
 
 /**
  * Runs a policy: exports its instances into its stores, several at once; then copies, verifies and prunes, as it says. What fails is in the
@@ -97,7 +98,7 @@ async function exportAll(context: RunContext, instances: readonly SelectedInstan
       return;
     }
     await log.instance(name, { state: 'running', started: new Date().toISOString() });
-    const outcome = await exportUntil(stop.signal, signal, (both) => exportOne(context, selected, both));
+    const outcome = await unlessEnded(stop.signal, signal, (both) => exportOne(context, selected, both));
     await log.instance(name, { ...(outcome ?? { state: 'left' }), ended: new Date().toISOString() });
   });
   const left = log.run.instances.filter(({ state }) => state === 'left');
@@ -107,29 +108,6 @@ async function exportAll(context: RunContext, instances: readonly SelectedInstan
 function outsideOf({ window }: Policy, count: number): string {
   const when = window === undefined ? 'the window' : formatWindow(window);
   return `${count === 1 ? '1 instance was' : `${count} instances were`} not exported, because it was outside of ${when}`;
-}
-
-/** Undefined if the window ended first. @throws what `work` rejects with, and the reason of `signal` */
-async function exportUntil<T>(
-  windowEnd: AbortSignal,
-  signal: AbortSignal,
-  work: (both: AbortSignal) => Promise<T>,
-): Promise<T | undefined> {
-  try {
-    return await work(AbortSignal.any([signal, windowEnd]));
-  } catch (error) {
-    signal.throwIfAborted();
-    if (windowEnd.aborted) return undefined;
-    throw error;
-  }
-}
-
-/** A signal at the end of a window; never, if there is none. */
-function abortAt(end: Date | undefined): Disposable & { readonly signal: AbortSignal } {
-  const controller = new AbortController();
-  const abort = (): void => controller.abort(new Error('the window of the policy has ended'));
-  const timer = end === undefined ? undefined : setTimeout(abort, end.getTime() - Date.now());
-  return { signal: controller.signal, [Symbol.dispose]: () => clearTimeout(timer) };
 }
 
 const EXIT_CODES: Readonly<Record<string, number>> = ERROR_EXIT_CODES;

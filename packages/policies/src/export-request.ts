@@ -1,0 +1,65 @@
+import type { DescribedInstance, ExportRequest, OperationOptions } from '@gantry/core';
+import { areDisksHere, assertDisksHere, readSnapshotConfig } from '@gantry/core';
+import type { InstanceSource } from '@gantry/core/inventory';
+import type { Store } from '@gantry/transport';
+import type { PolicyRunRequest } from './run-request.ts';
+import type { SelectedInstance } from './selection.ts';
+
+/** What a policy asks of the export of an instance; the events of its operation name the instance. */
+export type AskedExport = Omit<ExportRequest, 'snapshot' | 'snapshotConfig' | 'snapshotSize' | 'guest' | 'trackChanges'> & {
+  readonly signal: AbortSignal;
+};
+
+/** The options that the operations on one instance of a run get. */
+export function operationOf(
+  request: PolicyRunRequest,
+  instance: string,
+  signal: AbortSignal,
+): OperationOptions & { readonly signal: AbortSignal } {
+  const { onEvent, osSearchPath, stateDirectory, debug, forceVariant } = request;
+  return { osSearchPath, stateDirectory, debug, forceVariant, signal, onEvent: (event) => onEvent?.({ ...event, instance }) };
+}
+
+export interface ExportSubject {
+  readonly request: PolicyRunRequest;
+  readonly selected: SelectedInstance;
+  readonly described: DescribedInstance;
+  readonly store: Store;
+  readonly signal: AbortSignal;
+}
+
+/** The export that a policy asks for, wherever the disks are. */
+export function askedExport({ request, selected, described, store, signal }: ExportSubject): AskedExport {
+  const { codec, level, parallel, incremental, fullEvery, withPrivate: includePrivate, tags } = request.settings;
+  const { instance, native } = described;
+  return {
+    ...operationOf(request, selected.name, signal),
+    instance,
+    native,
+    store,
+    codec,
+    level,
+    parallel,
+    incremental,
+    // What is said for many instances applies where it is possible.
+    fullEvery: incremental === true ? fullEvery : undefined,
+    includePrivate,
+    labels: { tags },
+    createStore: request.createStore,
+  };
+}
+
+/** The same for disks of this host: with how they are held still. @throws GantryError for a snapshot configuration that cannot be used */
+export async function askedLocalExport(subject: ExportSubject): Promise<ExportRequest> {
+  const { described, request } = subject;
+  assertDisksHere(described);
+  const { snapshot, snapshotConfig, snapshotSize, trackChanges } = request.settings;
+  const tracking = trackChanges === true ? 'where-possible' : undefined;
+  const config = snapshotConfig === undefined ? undefined : await readSnapshotConfig(snapshotConfig);
+  return { ...askedExport(subject), snapshot, snapshotConfig: config, snapshotSize, guest: described.guest, trackChanges: tracking };
+}
+
+/** As for gantry export: the source sends what is on another host. */
+export function isSentBySource(source: InstanceSource, described: DescribedInstance): boolean {
+  return source.transfers !== undefined && !areDisksHere(described);
+}
