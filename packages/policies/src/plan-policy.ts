@@ -1,6 +1,6 @@
 import type { CopySettings } from '@gantry/config';
 import type { DescribedInstance, RetentionPolicy } from '@gantry/core';
-import { mirrorStore, planExport, pruneStore } from '@gantry/core';
+import { GantryError, mirrorStore, planExport, pruneStore } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 import { askedLocalExport, isSentBySource } from './export-request.ts';
 import { openStores } from './open-stores.ts';
@@ -146,6 +146,7 @@ class StorePlanner {
       return await work();
     } catch (error) {
       this.#request.signal.throwIfAborted();
+      if (this.#request.createStore === true && error instanceof GantryError && error.code === 'STORE_NOT_FOUND') return undefined;
       this.problems.push(problemOf(what, error));
       return undefined;
     }

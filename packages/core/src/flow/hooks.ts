@@ -119,9 +119,10 @@ export async function beginHookedTime(
     if (isOver || number === undefined) return;
     isOver = true;
     try {
-      // Also when the export was cancelled: its own time limit ends it.
-      if (after !== undefined)
-        await call(after, new AbortController().signal, async (running) => void (await run.remember({ ...record, running }, number)));
+      // Also when the export was cancelled, or the journal cannot be written any more, which has what must be called.
+      const started = async (running: ProcessGroup): Promise<void> =>
+        void (await run.remember({ ...record, running }, number).catch(() => undefined));
+      if (after !== undefined) await call(after, new AbortController().signal, started);
     } catch (error) {
       const failure = error instanceof GantryError ? error : hookFailed(after?.name ?? '', error);
       warn(`${failure.message}. ${failure.hint ?? ''}`.trimEnd());
