@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { makeRandomFile } from '@gantry/testkit';
+import { execa } from 'execa';
 import type { Browser, Page } from 'playwright-core';
 import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -139,6 +140,14 @@ test('holds nothing that a name could turn into HTML', async () => {
   const text = await readFile(page, 'utf8');
   expect(text).not.toMatch(/<script|https?:\/\/(?!www\.w3\.org)/);
   expect((await stat(page)).mode & 0o777).toBe(0o666 & ~process.umask());
+});
+
+test('does not take the place of a device', async () => {
+  const device = bench.file('full');
+  await execa('mknod', [device, 'c', '1', '7']);
+  const { exitCode, stderr } = await bench.gantry('report', bench.store, '--out', device);
+  expect({ exitCode, isDevice: (await stat(device)).isCharacterDevice() }).toEqual({ exitCode: 11, isDevice: true });
+  expect(stderr).toContain('there is something else than a regular file');
 });
 
 test('cannot be written where that is not possible, and says why', async () => {

@@ -35,8 +35,12 @@ async function makeInParent(path: string, mode: number): Promise<void> {
   await syncDirectory(dirname(path));
 }
 
-/** Replaces a small file, or creates it: readers see the old text or the new one, also after a power cut. */
+/**
+ * Replaces a small file, or creates it: readers see the old text or the new one, also after a power cut. A device, a pipe or a directory is
+ * not replaced.
+ */
 export async function replaceFile(path: string, text: string, mode = 0o600): Promise<void> {
+  await assertReplaceable(path);
   const temporary = `${path}.${randomUUID()}.tmp`;
   try {
     await using file = await open(temporary, 'wx', mode);
@@ -50,4 +54,13 @@ export async function replaceFile(path: string, text: string, mode = 0o600): Pro
     throw error;
   }
   await syncDirectory(dirname(path));
+}
+
+/** Root could put a file in the place of /dev/null. */
+async function assertReplaceable(path: string): Promise<void> {
+  try {
+    if (!(await stat(path)).isFile()) throw new Error('there is something else than a regular file');
+  } catch (error) {
+    if (errnoName(error) !== 'ENOENT') throw error;
+  }
 }
