@@ -10,7 +10,7 @@ async function untilAborted(signal: AbortSignal): Promise<never> {
 
 const NEVER = new AbortController().signal;
 
-test('what runs at the end of the window is cancelled, and that is no failure', async () => {
+test('what runs at the end of the window is cancelled, and that is not a failure', async () => {
   using end = abortAt(new Date(Date.now() + 20));
   expect(await unlessEnded(end.signal, NEVER, untilAborted)).toBeUndefined();
 });
