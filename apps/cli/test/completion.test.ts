@@ -45,7 +45,7 @@ describe('suggestions', () => {
     const { values } = await suggested('');
     const words = COMMANDS.filter(({ hidden }) => hidden !== true).map(({ name }) => name.split(' ', 1).join());
     expect(values.toSorted()).toEqual([...new Set(words), 'help'].toSorted());
-    expect((await suggested('--json', 'ver')).values).toEqual(['verify']);
+    expect((await suggested('--json', 'ver')).values).toEqual(['verify', 'version']);
     expect((await suggested('os', '')).values).toEqual(['list', 'show', 'check']);
     expect((await suggested('help', 'os', 'l')).values).toEqual(['list']);
     expect((await suggested('help', 'expo')).values).toEqual(['export']);
