@@ -21,7 +21,7 @@ import { MAIN } from './workbench.ts';
  *
  *   GANTRY_TEST_KILLS=300 vitest run apps/cli/test/kill-moves.test.ts
  */
-const ROUNDS = Number(process.env['GANTRY_TEST_KILLS'] ?? 8);
+const ROUNDS = Number(process.env['GANTRY_TEST_KILLS'] ?? 5);
 /** A round that takes longer has hung. */
 const ROUND_LIMIT_MS = 120_000;
 

@@ -13,7 +13,7 @@ import { MAIN } from './workbench.ts';
  * Every operation on a store, in a local directory and on a peer, killed (-9) at a random moment. `gantry clean` removes what it leaves,
  * or names it with the command that removes it. More kills of each: scripts/kills.sh 300
  */
-const KILLS = Number(process.env['GANTRY_TEST_KILLS'] ?? 3);
+const KILLS = Number(process.env['GANTRY_TEST_KILLS'] ?? 1);
 /** Tries per kill: an operation may end before it is killed. */
 const MAX_TRIES_PER_KILL = 5;
 const ROUND_LIMIT_MS = 120_000;
