@@ -151,7 +151,8 @@ test('the package for npm is installed on the oldest Node that Gantry supports',
 describe('on a peer that lacks Gantry', () => {
   test('a move says how to copy it there, and then moves; or the package is installed there', async () => {
     await using here = await startRoot();
-    await using there = await startRoot();
+    // Without the packages: scp would write through the links.
+    await using there = await startFreshRoot();
     await connect(here, there);
     await follow(here, 'install.md', 'On Debian or Ubuntu');
     await furnish(here);
