@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { makeRandomFile } from '@gantry/testkit';
@@ -138,12 +138,48 @@ describe('the instances of a policy', () => {
     const { exitCode, runs } = await runJson('nightly');
     expect(exitCode).toBe(16);
     expect(runs[0]?.problems.map(({ what, code }) => `${what}: ${code}`)).toEqual([
+      'instances of here: INSTANCE_FILE_SYNTAX',
       'instances of here: INSTANCE_NOT_FOUND',
       'instances of here: INSTANCE_NOT_FOUND',
       expect.stringMatching(/^instances of .*no-such\.yaml: INSTANCE_FILE_UNREADABLE$/),
     ]);
     expect(runs[0]?.instances).toMatchObject([{ name: 'web1', state: 'exported' }]);
-    expect(runs[0]?.warnings).toEqual([expect.stringContaining('broken.yaml')]);
+    expect(runs[0]?.problems[0]?.message).toContain('broken.yaml');
+    const status = await bench.gantry('status', '--config', 'gantry.yaml', '--check');
+    expect(status).toMatchObject({ exitCode: 3, stdout: expect.stringContaining('broken.yaml') });
+  });
+
+  test('of which a file cannot be read: that alone is a failure', async () => {
+    await instance('web1');
+    await instance('db1', 'pth: db1.img');
+    await configure('nightly: { instances: here, stores: first }');
+    const { exitCode, runs } = await runJson('nightly');
+    expect(exitCode).toBe(16);
+    expect(runs[0]).toMatchObject({
+      instances: [{ name: 'web1', state: 'exported' }],
+      problems: [{ what: 'instances of here', message: expect.stringContaining('db1.yaml') }],
+    });
+  });
+
+  test('are those of the files that were listed, also beside a file that has the name of an instance', async () => {
+    await instance('web1');
+    await instance('old');
+    await rename(bench.file('instances', 'old.yaml'), bench.file('instances', 'web1'));
+    await configure('nightly: { instances: here, stores: first }');
+    const { runs } = await runJson('nightly');
+    expect(runs[0]?.instances).toMatchObject([{ name: 'web1', reference: expect.stringMatching(/^web1@/) }]);
+  });
+
+  test('of two files with one name: neither is taken for the other', async () => {
+    await instance('web1');
+    await copyFile(bench.file('instances', 'web1.yaml'), bench.file('instances', 'copy.yaml'));
+    await configure(`files: { instances: [instances/web1.yaml, instances/copy.yaml], stores: first }
+directory: { instances: here, stores: first }`);
+    expect((await runJson('files')).runs[0]).toMatchObject({
+      instances: [{ name: 'web1', state: 'exported' }],
+      problems: [{ code: 'INSTANCE_AMBIGUOUS', message: expect.stringContaining('copy.yaml') }],
+    });
+    expect((await runJson('directory')).runs[0]).toMatchObject({ instances: [{ name: 'web1', state: 'failed' }] });
   });
 
   test('none: that is a failure', async () => {

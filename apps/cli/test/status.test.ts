@@ -51,7 +51,7 @@ async function exportOfAge(days: number): Promise<string> {
   return `web2@${id}`;
 }
 
-const ALL = '  all: { instances: instances, stores: nightly, max-age: 26h }\n';
+const ALL = '  all: { instances: ./instances, stores: nightly, max-age: 26h }\n';
 
 describe('what stores have', () => {
   test('is shown of each instance of each policy, with 0 if it is as promised', async () => {
@@ -69,10 +69,10 @@ describe('what stores have', () => {
   });
 
   test('that is late or missing gives 17', async () => {
-    const nothing = '  all: { instances: missing.yaml, stores: nightly }\n';
+    const nothing = '  all: { instances: ./missing.yaml, stores: nightly }\n';
     await writeFile(bench.file('missing.yaml'), 'name: db1\nos: raw\nhypervisor: kvm\ndisks: []\n');
     expect(await status(nothing)).toMatchObject({ exitCode: 17, stdout: expect.stringMatching(/db1 +nightly +missing +- /) });
-    const { exitCode, stdout } = await status('  all: { instances: instances, stores: nightly, max-age: 1s }\n');
+    const { exitCode, stdout } = await status('  all: { instances: ./instances, stores: nightly, max-age: 1s }\n');
     expect(exitCode).toBe(17);
     expect(stdout).toMatch(/web1 +nightly +late /);
   });
@@ -88,7 +88,7 @@ describe('what stores have', () => {
     const future = (await exportOfAge(-300)).split('@')[1] ?? '';
     await rename(join(bench.store, 'web2', future), place(future));
     await writeFile(join(place(id), 'disk0.zst'), 'x');
-    await writeFile(config, `policies: { all: { instances: instances/web2.yaml, stores: ${scratch.store}, max-age: 26h } }`);
+    await writeFile(config, `policies: { all: { instances: ./instances/web2.yaml, stores: ${scratch.store}, max-age: 26h } }`);
     const { exitCode, stdout } = await bench.gantry('status', '--config', config);
     expect(stdout).toMatch(/web2 +\S+ +late +3 d /);
     expect(stdout).toContain(`${reference} in ${scratch.store} is damaged`);
@@ -139,15 +139,15 @@ describe('--check', () => {
     [0, ALL, /^GANTRY OK - 2 exports as promised \| exports=2;;;0 late=0;;0;0 missing=0;;0;0 unknown=0;;;0 oldest=\d+s;;93600;0$/],
     [
       2,
-      '  all: { instances: instances, stores: nightly, max-age: 1s }\n',
+      '  all: { instances: ./instances, stores: nightly, max-age: 1s }\n',
       /^GANTRY CRITICAL - web1 in nightly is 0 min old \(at most 0 min\), web2 .* \| .*late=2/,
     ],
     [
       3,
-      '  all: { instances: instances, stores: shelf }\n  rest: { instances: /gone.yaml, stores: nightly }\n',
+      '  all: { instances: ./instances, stores: shelf }\n  rest: { instances: /gone.yaml, stores: nightly }\n',
       /^GANTRY (UNKNOWN|CRITICAL) - /,
     ],
-    [3, '  all: { instances: instances, store: nightly }\n', /^GANTRY UNKNOWN - .*gantry\.yaml:\d+:\d+/],
+    [3, '  all: { instances: ./instances, store: nightly }\n', /^GANTRY UNKNOWN - .*gantry\.yaml:\d+:\d+/],
   ])('ends with %i, as monitoring plugins do', async (exitCode, policies, line) => {
     const outcome = await status(policies, '--check');
     expect(outcome.stdout).toMatch(line);

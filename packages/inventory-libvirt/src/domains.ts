@@ -45,17 +45,50 @@ export async function listDomains(virsh: Virsh, options: CallOptions): Promise<r
   });
 }
 
-/** Describes domains, a batch at a time. One that is gone meanwhile is left out. */
-export async function* readDomains(virsh: Virsh, uuids: readonly string[], options: CallOptions): AsyncGenerator<Domain> {
+/**
+ * Describes domains, a batch at a time. One that is gone meanwhile is left out.
+ *
+ * @param unreadable called with why, for one that is there and cannot be described
+ */
+export async function* readDomains(
+  virsh: Virsh,
+  uuids: readonly string[],
+  unreadable: (error: InventoryError) => void,
+  options: CallOptions,
+): AsyncGenerator<Domain> {
   for (let at = 0; at < uuids.length; at += BATCH) {
     const batch = uuids.slice(at, at + BATCH);
     const commands = batch.flatMap((uuid) => [`dumpxml ${uuid}`, `dumpxml --inactive ${uuid}`]);
     const answers = await virsh.runAll(commands, options);
     for (const [index, uuid] of batch.entries()) {
       const [now = '', configured = ''] = answers.slice(2 * index, 2 * index + 2);
-      if (now.trim() !== '' && configured.trim() !== '') yield readDomain(uuid, now, configured);
+      const isComplete = now.trim() !== '' && configured.trim() !== '';
+      const domain = isComplete ? readDomain(uuid, now, configured) : await readAlone(virsh, uuid, unreadable, options);
+      if (domain !== undefined) yield domain;
     }
   }
+}
+
+/** Asks again for a domain without an answer, because a batch does not say why. @returns undefined if it is gone, or cannot be described */
+async function readAlone(
+  virsh: Virsh,
+  uuid: string,
+  unreadable: (error: InventoryError) => void,
+  options: CallOptions,
+): Promise<Domain | undefined> {
+  try {
+    const now = await virsh.run(['dumpxml', uuid], options);
+    return readDomain(uuid, now, await virsh.run(['dumpxml', '--inactive', uuid], options));
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    if (!(error instanceof InventoryError)) throw error;
+    if (error.code !== 'not-found') unreadable(ofDomain(uuid, error));
+    return undefined;
+  }
+}
+
+function ofDomain(uuid: string, { code, message, hint, details, cause }: InventoryError): InventoryError {
+  return new InventoryError(code, { message: `cannot describe the domain ${uuid}: ${message}`, hint, details, cause });
 }
 
 function readDomain(uuid: string, now: string, xml: string): Domain {
@@ -74,7 +107,10 @@ export async function findDomain(virsh: Virsh, text: string, options: CallOption
   const isMeant = ({ name, uuid }: ListedDomain): boolean =>
     name.trim() === text.trim() || instanceName(name, uuid) === text || uuid === text.toLowerCase();
   const uuids = listed.filter(isMeant).map(({ uuid }) => uuid);
-  const found = await Array.fromAsync(readDomains(virsh, uuids, options));
+  const refuse = (error: InventoryError): never => {
+    throw error;
+  };
+  const found = await Array.fromAsync(readDomains(virsh, uuids, refuse, options));
   // The list may have lost white space.
   const meant = found.filter(({ name, uuid }) => name === text || instanceName(name, uuid) === text || uuid === text.toLowerCase());
   const [first, ...others] = meant;

@@ -25,11 +25,11 @@ export class LibvirtSource implements InstanceSource {
   }
 
   async *list(options: ListInstancesOptions = {}): AsyncGenerator<InstanceSummary> {
-    const { virsh } = this.#context;
-    const { signal } = options;
+    const { virsh, warn } = this.#context;
+    const { signal, onProblem = (error: unknown): void => warn(error instanceof Error ? error.message : String(error)) } = options;
     const node = await nodeName(virsh, { signal });
     const uuids = (await listDomains(virsh, { signal })).map(({ uuid }) => uuid);
-    for await (const domain of readDomains(virsh, uuids, { signal })) {
+    for await (const domain of readDomains(virsh, uuids, onProblem, { signal })) {
       const summary = summarize(domain, node);
       if (isListed(summary, options)) yield summary;
       signal?.throwIfAborted();

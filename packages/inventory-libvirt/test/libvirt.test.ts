@@ -581,6 +581,33 @@ describe('bad input', () => {
     await expect(Array.fromAsync(denied.list())).rejects.toMatchObject({ code: 'denied' });
   });
 
+  test('a domain that libvirt lists and does not describe is reported, and the others are listed', async () => {
+    // A driver that fails for one domain cannot be had here: another command fails in its place.
+    const fails = `vol-dumpxml no-such-volume`;
+    const path = await wrapProgram(
+      libvirtd.directory,
+      'virsh',
+      `for word; do
+  shift
+  [ "$word" != ${OTHER} ] || { set -- "$1" "$2" "$3" ${fails}; break; }
+  set -- "$@" "$(printf %s "$word" | sed -E 's/dumpxml (--inactive )?${OTHER}/${fails}/')"
+done
+exec /usr/bin/virsh "$@"`,
+    );
+    const warnings: string[] = [];
+    const env = { PATH: `${path}:/usr/bin:/bin` };
+    const source = sourceOf(libvirtd, { env, warn: (message) => warnings.push(message) });
+    const problems: unknown[] = [];
+    const names = (await Array.fromAsync(source.list({ onProblem: (error) => problems.push(error) }))).map(({ name }) => name);
+    expect(names).toContain('web1.example.com');
+    expect(names).not.toContain(ODD);
+    expect(problems).toMatchObject([{ code: 'failed', message: expect.stringContaining(OTHER) }]);
+    expect(warnings).toEqual([]);
+    await Array.fromAsync(source.list());
+    expect(warnings).toEqual([expect.stringContaining(`cannot describe the domain ${OTHER}`)]);
+    await expect(source.describe(OTHER)).rejects.toMatchObject({ code: 'failed' });
+  });
+
   test('libvirtd stopped in its tracks, and down', async () => {
     const slow = sourceOf(libvirtd, { timeoutMs: 1500 });
     await libvirtd.stop();

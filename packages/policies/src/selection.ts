@@ -10,6 +10,8 @@ import type { RunProblem } from './record/form.ts';
 /** An instance that a policy selects. */
 export interface SelectedInstance {
   readonly name: string;
+  /** What its source finds it by. */
+  readonly key: string;
   /** Its source, as the policy names it. */
   readonly from: string;
   /** Open until the selection is disposed. */
@@ -38,23 +40,42 @@ export async function selectInstances(selections: readonly InstanceSelection[], 
   await using scope = new AsyncDisposableStack();
   const sources = new OpenSources(options, scope);
   const found = new Map<string, SelectedInstance>();
-  const problems: RunProblem[] = [];
+  const problems = new Problems();
   for (const selection of selections) {
     try {
       for (const instance of await instancesOf(selection, sources, problems, options.signal)) {
         const other = found.get(instance.name);
         if (other === undefined) found.set(instance.name, instance);
-        else if (other.source.address !== instance.source.address) problems.push(sameName(other, instance));
+        else if (!isSame(other, instance)) problems.add(`instances of ${instance.from}`, sameName(other, instance));
       }
     } catch (error) {
       options.signal.throwIfAborted();
-      problems.push(problemOf(`instances of ${selection.source}`, error));
+      problems.add(`instances of ${selection.source}`, error);
     }
   }
   const { only } = options;
   const instances = [...found.values()].filter(({ name }) => only === undefined || only.some((pattern) => matchesName(pattern, name)));
   const held = scope.move();
-  return { instances, problems, warnings: [...sources.warnings], [Symbol.asyncDispose]: () => held.disposeAsync() };
+  return { instances, problems: problems.all, warnings: [...sources.warnings], [Symbol.asyncDispose]: () => held.disposeAsync() };
+}
+
+/** The same instance of the same source, which several parts of the policy select. */
+function isSame(a: SelectedInstance, b: SelectedInstance): boolean {
+  return a.source.address === b.source.address && a.key === b.key;
+}
+
+/** Each once: a source that is listed twice fails twice. */
+class Problems {
+  readonly #all = new Map<string, RunProblem>();
+
+  get all(): readonly RunProblem[] {
+    return [...this.#all.values()];
+  }
+
+  add(what: string, error: unknown): void {
+    const problem = problemOf(what, error);
+    this.#all.set(JSON.stringify(problem), problem);
+  }
 }
 
 /** Each source is opened once. */
@@ -94,53 +115,65 @@ async function isInstanceFile(address: string): Promise<boolean> {
 async function instancesOf(
   selection: InstanceSelection,
   sources: OpenSources,
-  problems: RunProblem[],
+  problems: Problems,
   signal: AbortSignal,
 ): Promise<readonly SelectedInstance[]> {
   const { source: from, names, tags, except = [] } = selection;
   const { source, name: file } = await sources.of(from);
   const selected = (name: string, key = name): SelectedInstance => ({
     name,
+    key,
     from,
     source,
-    describe: (signal) => describeFrom(source, key, { signal }),
+    describe: async (signal) => assertName(name, await describeFrom(source, key, { signal })),
   });
   const isLeftOut = (name: string): boolean => except.some((pattern) => matchesName(pattern, name));
   if (file !== undefined) {
     const { instance } = await describeFrom(source, file, { signal });
     return isLeftOut(instance.name) ? [] : [selected(instance.name, file)];
   }
-  const listed = await listFrom(source, { patterns: names, tags, signal });
+  const listed = await listFrom(source, {
+    patterns: names,
+    tags,
+    signal,
+    onProblem: (error) => problems.add(`instances of ${from}`, error),
+  });
   const kept = listed.filter(({ name }) => !isLeftOut(name));
   const missing = (names ?? []).filter((pattern) => !pattern.includes('*') && !listed.some(({ name }) => name === pattern));
-  problems.push(...missing.map((name) => notFound(name, selection)));
-  if (kept.length === 0 && missing.length === 0) problems.push(nothingOf(selection));
-  return kept.map(({ name }) => selected(name));
+  for (const name of missing) problems.add(`instances of ${from}`, notFound(name, selection));
+  if (kept.length === 0 && missing.length === 0) problems.add(`instances of ${from}`, nothingOf(selection));
+  return kept.map(({ name, key }) => selected(name, key));
 }
 
-function notFound(name: string, { source, tags }: InstanceSelection): RunProblem {
+/** Exports belong to the name under which the instance was selected, and so does what is removed. */
+function assertName(name: string, described: DescribedInstance): DescribedInstance {
+  if (described.instance.name === name) return described;
+  throw new GantryError('INSTANCE_AMBIGUOUS', {
+    message: `${described.source} lists ${name}, and then describes ${described.instance.name}`,
+    hint: 'Run it again if the instance was renamed just now; otherwise tell the authors of its inventory.',
+  });
+}
+
+function notFound(name: string, { source, tags }: InstanceSelection): GantryError {
   const with_ = tags === undefined ? '' : ` with the tags ${tags.join(', ')}`;
-  const error = new GantryError('INSTANCE_NOT_FOUND', {
+  return new GantryError('INSTANCE_NOT_FOUND', {
     message: `${source} has no instance ${name}${with_}`,
     hint: `See gantry instances ${source}.`,
   });
-  return problemOf(`instances of ${source}`, error);
 }
 
 /** A policy that exports nothing is a mistake, or the source lacks what it had. */
-function nothingOf({ source }: InstanceSelection): RunProblem {
-  const error = new GantryError('INSTANCE_NOT_FOUND', {
+function nothingOf({ source }: InstanceSelection): GantryError {
+  return new GantryError('INSTANCE_NOT_FOUND', {
     message: `the policy selects no instance of ${source}`,
     hint: `See gantry instances ${source}, and names, tags and except in the policy.`,
   });
-  return problemOf(`instances of ${source}`, error);
 }
 
 /** Exports are found by the name of their instance: those of two would be taken for those of one. */
-function sameName(first: SelectedInstance, { name, from }: SelectedInstance): RunProblem {
-  const error = new GantryError('INSTANCE_AMBIGUOUS', {
+function sameName(first: SelectedInstance, { name, from }: SelectedInstance): GantryError {
+  return new GantryError('INSTANCE_AMBIGUOUS', {
     message: `${from} has an instance ${name}, and so has ${first.from}: only that of ${first.from} is exported`,
     hint: 'Leave one of them out with except.',
   });
-  return problemOf(`instances of ${from}`, error);
 }

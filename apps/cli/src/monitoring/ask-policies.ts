@@ -47,6 +47,7 @@ async function selectNames(session: Session, policy: Policy): Promise<SelectedNa
   const { signal, env, cwd, warn } = session;
   const configuration = await session.configuration();
   await using selection = await selectInstances(policy.instances, { configuration, signal, env, cwd, warn });
+  for (const warning of selection.warnings) warn(warning);
   const problems = selection.problems.map(({ what, message }) => `${what}: ${message}`);
   return { policy, names: selection.instances.map(({ name }) => name), problems };
 }

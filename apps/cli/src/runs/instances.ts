@@ -13,7 +13,12 @@ export async function run(
   await using source = await session.openInstances(address);
   const instances = await listFrom(source, { patterns, tags, signal: session.signal });
   const text = instances.length === 0 ? `no instances in ${source.address}` : describe(instances);
-  session.output.result({ operation: 'instances', source: source.address, instances }, text);
+  session.output.result({ operation: 'instances', source: source.address, instances: instances.map(withoutKey) }, text);
+}
+
+/** How the source finds it again is its own affair. */
+function withoutKey({ key: _key, ...shown }: InstanceSummary): Omit<InstanceSummary, 'key'> {
+  return shown;
 }
 
 function describe(instances: readonly InstanceSummary[]): readonly string[] {

@@ -1,5 +1,5 @@
 import { readdir, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CallOptions } from '@gantry/transport';
 import { errorText } from '../report/error-text.ts';
@@ -13,6 +13,7 @@ import type {
   OpenInventoryOptions,
 } from './inventory.ts';
 import { isListed } from './instance-filter.ts';
+import type { InventoryErrorDetails } from './inventory-error.ts';
 import { InventoryError } from './inventory-error.ts';
 import { loadInstanceFile } from './load-instance-file.ts';
 import type { Instance } from './model.ts';
@@ -37,12 +38,15 @@ class InstanceDirectory implements InstanceSource {
   }
 
   async *list(options: ListInstancesOptions = {}): AsyncGenerator<InstanceSummary> {
-    const seen = new Map<string, string>();
-    for await (const { file, instance } of this.#load(options.signal, this.#warn)) {
-      const other = seen.get(instance.name);
-      if (other !== undefined) this.#warn(`${file} describes ${instance.name}, and so does ${other}`);
-      else if (isListed(instance, options)) yield summaryOf(instance);
-      seen.set(instance.name, file);
+    const { signal, onProblem = (error: unknown): void => this.#warn(errorText(error)) } = options;
+    const found = Map.groupBy(await Array.fromAsync(this.#load(signal, onProblem)), ({ instance }) => instance.name);
+    for (const [name, [first, ...others]] of found) {
+      if (first === undefined) continue;
+      for (const { file } of others) onProblem(new InventoryError('ambiguous', sameName(name, first.file, file)));
+      // Which of several files is meant, nobody knows: then the name alone is ambiguous.
+      const key = others.length === 0 ? basename(first.file) : undefined;
+      if (isListed(first.instance, options)) yield { ...summaryOf(first.instance), ...(key === undefined ? {} : { key }) };
+      signal?.throwIfAborted();
     }
   }
 
@@ -75,15 +79,15 @@ class InstanceDirectory implements InstanceSource {
     });
   }
 
-  /** Every instance file that can be read; `skip` is called with why others cannot. */
-  async *#load(signal: AbortSignal | undefined, skip: (reason: string) => void): AsyncGenerator<{ file: string; instance: Instance }> {
+  /** Every instance file that can be read; `skip` is called with the errors of others. */
+  async *#load(signal: AbortSignal | undefined, skip: (error: unknown) => void): AsyncGenerator<{ file: string; instance: Instance }> {
     for (const name of await this.#files()) {
       const file = join(this.address, name);
       try {
         yield { file, instance: await loadInstanceFile(file, { signal }) };
       } catch (error) {
         signal?.throwIfAborted();
-        skip(errorText(error));
+        skip(error);
       }
     }
   }
@@ -125,6 +129,10 @@ function pathOf(address: URL): string {
       cause,
     });
   }
+}
+
+function sameName(name: string, first: string, other: string): InventoryErrorDetails {
+  return { message: `${other} describes ${name}, and so does ${first}`, hint: 'Give one of them another name, or remove it.' };
 }
 
 function summaryOf({ name, os, hypervisor, disks, tags }: Instance): InstanceSummary {

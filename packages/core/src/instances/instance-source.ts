@@ -77,7 +77,10 @@ export function assertDisksHere(described: DescribedInstance): void {
  * @throws GantryError `INVENTORY_*`; the reason of the signal
  */
 export async function listFrom(source: InstanceSource, options: ListInstancesOptions = {}): Promise<readonly InstanceSummary[]> {
-  const all = await withInventoryErrors(source.address, options.signal, () => Array.fromAsync(source.list(options)));
+  const { onProblem } = options;
+  const translated = onProblem && ((error: unknown): void => onProblem(asInventoryFailure(error, source.address)));
+  const asked = { ...options, onProblem: translated };
+  const all = await withInventoryErrors(source.address, options.signal, () => Array.fromAsync(source.list(asked)));
   return all.filter((summary) => isListed(summary, options)).toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 

@@ -7,10 +7,10 @@ import type { Disk, Instance, Nic } from './model.ts';
  * An inventory says which instances there are and describes them. The suite in `@gantry/core/inventory-conformance` checks:
  *
  * 1. **Read only.** No call but those of `manager` and `transfers` starts, stops, locks or writes anything where instances are described.
- * 2. **Names.** `list` gives each instance once, under the name by which `describe` finds it. `describe` also takes what users of
+ * 2. **Names.** `list` gives each instance once, under a name (and perhaps a key) by which `describe` finds it. `describe` also takes what users of
  *    the source are used to (a short name, a UUID), and any other text is `not-found`, no matter which characters it has: it never becomes
  *    part of a path, a command or a query unchecked. A name that more than one instance has is `ambiguous`.
- * 3. **Filters.** `list` gives every instance that the filter allows ({@link isListed}), and no other.
+ * 3. **Filters.** `list` gives every instance that the filter allows ({@link isListed}), and no other. What it cannot read it reports.
  * 4. **Descriptions** are what an instance file says (`docs/reference/formats/instance-file.md`). Paths are absolute, and are those
  *    of the node on which the instance runs or would run.
  * 5. **Honest about running.** `unknown` where the source cannot tell: never a guess, and never what was true at an earlier call.
@@ -31,12 +31,19 @@ export interface InstanceFilter {
   readonly tags?: readonly string[] | undefined;
 }
 
-export interface ListInstancesOptions extends InstanceFilter, CallOptions {}
+export interface ListInstancesOptions extends InstanceFilter, CallOptions {
+  /**
+   * Called for each instance that may be there but cannot be listed as it should, with the error: its file cannot be read, or two have
+   * one name. Where absent, the source warns.
+   */
+  readonly onProblem?: ((error: unknown) => void) | undefined;
+}
 
 /** One line of a list: what the source knows without a look at each instance. */
 export interface InstanceSummary {
-  /** What `describe` finds it by. */
   readonly name: string;
+  /** What `describe` finds it by, and nothing else: such as its file. Where absent, its name. */
+  readonly key?: string | undefined;
   readonly run: RunState;
   readonly os?: string | undefined;
   readonly hypervisor?: string | undefined;
