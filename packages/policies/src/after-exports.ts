@@ -27,7 +27,8 @@ export class AfterExports {
     if (first !== undefined) for (const copy of copies) await this.#copy(first, copy);
     for (const { named, store } of stores) {
       const damaged = verify === undefined ? new Set<string>() : await this.#verify(named, store, verify);
-      if (retention === undefined) continue;
+      // Where nobody knows what is damaged, what is removed may be the last that is sound.
+      if (retention === undefined || damaged === undefined) continue;
       // Of an instance that could not be exported, or whose exports are damaged, nothing is removed.
       const instances = this.#goodIn(named).filter((name) => !damaged.has(name));
       await this.#prune({ named, store, role: 'exports' }, instances, retention);
@@ -62,10 +63,10 @@ export class AfterExports {
     });
   }
 
-  /** @returns the instances with damaged exports */
-  async #verify(named: string, store: Store, { depth, budget }: VerifySettings): Promise<ReadonlySet<string>> {
+  /** @returns the instances with damaged exports; undefined if the verification failed */
+  async #verify(named: string, store: Store, { depth, budget }: VerifySettings): Promise<ReadonlySet<string> | undefined> {
     const damaged = new Set<string>();
-    await this.#attempt(`verification of ${named}`, async () => {
+    const isVerified = await this.#attempt(`verification of ${named}`, async () => {
       const result = await verifyStore({ ...this.#operation, store, depth, budget });
       const found = (wanted: string): typeof result.exports => result.exports.filter((each) => each.result === wanted);
       const names = (wanted: string): string[] => found(wanted).map(({ reference }) => reference);
@@ -84,7 +85,7 @@ export class AfterExports {
         await this.#log.problem({ what: `verification of ${reference} in ${named}`, code, message: reason });
       for (const { reference } of found('damaged')) damaged.add(instanceOf(reference));
     });
-    return damaged;
+    return isVerified ? damaged : undefined;
   }
 
   async #prune(
@@ -94,19 +95,22 @@ export class AfterExports {
   ): Promise<void> {
     if (instances.length === 0) return;
     await this.#attempt(`retention in ${named}`, async () => {
-      const result = await pruneStore({ store, instances, policy, signal: this.#operation.signal });
+      const result = await pruneStore({ ...this.#operation, store, instances, policy });
       const { removed, kept, deletedBytes, markedBytes } = result;
       await this.#log.store(named, role, { pruned: { removed, kept, deletedBytes, markedBytes } });
       for (const problem of troubleOf(result)) await this.#log.problem(problemOf(`retention in ${named}`, problem));
     });
   }
 
-  async #attempt(what: string, work: () => Promise<void>): Promise<void> {
+  /** @returns false if it failed */
+  async #attempt(what: string, work: () => Promise<void>): Promise<boolean> {
     try {
       await work();
+      return true;
     } catch (error) {
       this.#operation.signal.throwIfAborted();
       await this.#log.problem(problemOf(what, error));
+      return false;
     }
   }
 }

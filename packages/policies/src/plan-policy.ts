@@ -136,7 +136,8 @@ class StorePlanner {
     if (policy === undefined || this.#instances.length === 0) return undefined;
     const { signal } = this.#request;
     return await this.#attempt(`retention in ${named}`, async () => {
-      const { removed } = await pruneStore({ store, instances: this.#instances, policy, dryRun: true, signal });
+      const asked = { store, instances: this.#instances, policy, stateDirectory: this.#request.stateDirectory, signal };
+      const { removed } = await pruneStore({ ...asked, dryRun: true });
       return removed;
     });
   }

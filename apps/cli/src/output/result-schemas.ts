@@ -164,6 +164,7 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
     markedBytes: bytes,
     unclear: texts,
     damaged: texts,
+    relabeled: texts,
   }),
   clean: loose({ things: list({ what: text, outcome: z.enum(['found', 'cleared', 'kept', 'noted']) }) }),
   'snapshots-check': loose({

@@ -10,7 +10,7 @@ import { readDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import type { Labels } from './labels.ts';
 import { isTag, MAX_NOTE_CHARACTERS, MAX_TAGS } from './labels.ts';
-import { labelsFileName, labelsNumber, MANIFEST_FILE } from './layout.ts';
+import { labelsFileName, labelsNumber, MANIFEST_FILE, REMOVED_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { removeFiles } from './remove-files.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
@@ -24,6 +24,8 @@ import { readText, UnreadableTextError, writeText } from './small-object.ts';
 const MAX_LABELS_BYTES = 64 * 1024;
 /** How often somebody else may change the labels of an export just before us. */
 const MAX_TRIES = 20;
+/** A removal takes seconds from `removed.json` to the end of the manifest. One that is older was interrupted in between. */
+const INTERRUPTED_REMOVAL_MS = 3_600_000;
 
 interface LabelsRecord {
   readonly format: 'gantry-labels';
@@ -58,7 +60,7 @@ const NONE: LaterLabels = { labels: undefined, number: 0 };
 
 /** Reads the labels that an export got later. @param directory its files as they were listed @throws StoreError */
 export async function readLaterLabels(store: Store, directory: ExportDirectory, options: CallOptions): Promise<LaterLabels> {
-  const number = lastNumber(directory);
+  const number = lastLabels(directory);
   if (number === 0) return NONE;
   const name = labelsFileName(number);
   try {
@@ -69,7 +71,7 @@ export async function readLaterLabels(store: Store, directory: ExportDirectory, 
     if (isStoreError(error, 'not-found')) {
       // Somebody has changed them since they were listed, or removed the export.
       const now = await readDirectory(store, directory, options);
-      if (lastNumber(now) !== number) return await readLaterLabels(store, now, options);
+      if (lastLabels(now) !== number) return await readLaterLabels(store, now, options);
     }
     const isText = error instanceof UnreadableTextError || isStoreError(error, 'not-found');
     if (!isText && !(error instanceof SyntaxError) && !(error instanceof z.ZodError)) throw error;
@@ -82,7 +84,8 @@ export async function readLaterLabels(store: Store, directory: ExportDirectory, 
   }
 }
 
-function lastNumber({ files }: Pick<ExportDirectory, 'files'>): number {
+/** The number of the labels that count, by the names of the files; 0 if there are none. */
+export function lastLabels({ files }: Pick<ExportDirectory, 'files'>): number {
   return Math.max(0, ...[...files.keys()].map(labelsNumber));
 }
 
@@ -134,12 +137,13 @@ export async function changeLabels(
     const name = labelsFileName(later.number + 1);
     if (!(await tryToWrite(store, `${exportPrefix(instance, id)}${name}`, renderLabels(labels), options))) continue;
     const now = await readDirectory(store, directory, options);
-    if (!now.files.has(MANIFEST_FILE)) {
+    const isBeingRemoved = isUnderRemoval(now, name);
+    if (isBeingRemoved || !now.files.has(MANIFEST_FILE)) {
       await removeFiles(store, { instance, id }, [name], options);
-      throw removedMeanwhile(store, reference);
+      throw isBeingRemoved ? beingRemoved(store, reference) : removedMeanwhile(store, reference);
     }
     // Others may have come to a later one from the same labels, and have taken ours away as an old one.
-    if (lastNumber(now) !== later.number + 1 || !now.files.has(name)) continue;
+    if (lastLabels(now) !== later.number + 1 || !now.files.has(name)) continue;
     await forget(store, now, later.number, options);
     return labels;
   }
@@ -165,6 +169,20 @@ async function forget(store: Store, { instance, id, files }: ExportDirectory, up
   } catch (error) {
     if (!isStoreError(error)) throw error;
   }
+}
+
+/** Whether a removal has begun that may not have seen the labels with this name. The store's own clock says how long ago. */
+function isUnderRemoval({ files }: ExportDirectory, name: string): boolean {
+  const [removed, written] = [files.get(REMOVED_FILE), files.get(name)];
+  if (removed === undefined || written === undefined || !files.has(MANIFEST_FILE)) return false;
+  return written.modified.getTime() - removed.modified.getTime() < INTERRUPTED_REMOVAL_MS;
+}
+
+function beingRemoved(store: Store, reference: string): GantryError {
+  return new GantryError('BUSY', {
+    message: `cannot change the labels of ${reference} in ${store.address}: it is being removed`,
+    hint: 'gantry list shows whether it is still there. If a removal was interrupted, try again after an hour.',
+  });
 }
 
 function removedMeanwhile(store: Store, reference: string): GantryError {

@@ -3,6 +3,7 @@ import { isStoreError } from '@gantry/transport';
 import type { ExportDirectory } from './directories.ts';
 import { isRemoved, isSameObject, readAllDirectories } from './directories.ts';
 import { formatExportReference, parseExportId } from './export-id.ts';
+import { lastLabels } from './export-labels.ts';
 import { MAX_CLOCK_DIFFERENCE_MS } from './future.ts';
 import { mapFileName, MANIFEST_FILE, REMOVED_FILE, unusedMark } from './layout.ts';
 import type { Manifest } from './manifest.ts';
@@ -13,6 +14,8 @@ import type { RetainedExport, RetentionDecision, RetentionPolicy } from './reten
 import { decideRetention, isPolicy } from './retention.ts';
 import type { Surveyed } from './survey.ts';
 import { surveyStore } from './survey.ts';
+import { damageFound, lastVerification } from './verification.ts';
+import { VerificationRecords } from './verification-records.ts';
 
 /** One pack of a removed export, or of one that is to be removed. */
 export interface PlannedPack {
@@ -25,6 +28,8 @@ export interface PlannedPack {
 export interface PlannedRemoval {
   readonly instance: string;
   readonly id: string;
+  /** The number of the labels by which this was decided. */
+  readonly labels: number;
   /** The files beside its packs. */
   readonly rest: readonly string[];
   readonly packs: readonly PlannedPack[];
@@ -59,6 +64,8 @@ export interface PruneQuestion extends CallOptions {
   readonly instances?: readonly string[] | undefined;
   readonly policy: RetentionPolicy;
   readonly now: Date;
+  /** Where verifications of stores that cannot be written are remembered. */
+  readonly stateDirectory?: string | undefined;
   /** Called with each decision, one instance after the other, newest export first. */
   readonly decided?: ((instance: string, decision: RetentionDecision) => void) | undefined;
 }
@@ -109,6 +116,7 @@ class Planner {
   readonly #plan: PrunePlan = { removals: [], directories: [], unclear: [], damaged: [], kept: 0 };
   /** By claims, and by exports of other instances than the pack's. */
   readonly #across: Uses = { now: new PackUses(), later: new PackUses() };
+  readonly #records: VerificationRecords;
   /** Whether packs of other instances are there, by their keys. */
   readonly #elsewhere = new Map<string, boolean>();
 
@@ -116,6 +124,7 @@ class Planner {
     this.#store = store;
     this.#question = question;
     this.#marks = marks;
+    this.#records = new VerificationRecords(store, question.stateDirectory);
     this.#instances = question.instances === undefined ? undefined : new Set(question.instances);
   }
 
@@ -163,10 +172,11 @@ class Planner {
     const removed = new Set<string>();
     const complete: RetainedExport[] = [];
     for (const { directory, manifest, labelsProblem } of exports) {
-      const problem = labelsProblem ?? (await this.#problemOf(manifest, directory, byId));
+      const problem = labelsProblem ?? (await this.#problemOf(manifest, directory, byId)) ?? (await this.#damageOf(manifest));
       if (problem === undefined) complete.push(retained(manifest));
       else this.#plan.damaged.push(`${formatExportReference(instance, directory.id)} is damaged: ${problem}`);
     }
+    this.#records.forget();
     for (const decision of decideRetention(complete, policy, now)) {
       decided?.(instance, decision);
       if (decision.reasons.length === 0) removed.add(decision.export.id);
@@ -183,6 +193,13 @@ class Planner {
     }
     for (const pack of foreignPacks(manifest)) if (!(await this.#isThere(pack, own, byId))) return missing(pack);
     return undefined;
+  }
+
+  /** What the last verification found, with names and sizes that are right. */
+  async #damageOf(manifest: Manifest): Promise<string | undefined> {
+    const { signal } = this.#question;
+    const wanted = { instance: manifest.instance.name, id: manifest.exportId, manifest };
+    return damageFound(await lastVerification(wanted, (instance) => this.#records.of(instance, { signal })));
   }
 
   async #isThere(pack: PackRecord, { instance }: ExportDirectory, byId: ReadonlyMap<string, ExportDirectory>): Promise<boolean> {
@@ -212,10 +229,11 @@ class Planner {
     }
   }
 
-  #planRemoval({ instance, id, files }: ExportDirectory, { later }: Uses): void {
+  #planRemoval(directory: ExportDirectory, { later }: Uses): void {
+    const { instance, id, files } = directory;
     const packs = packsIn(files);
     const unused = packs.filter(({ name }) => !later.has({ instance, exportId: id, name }));
-    this.#plan.removals.push({ instance, id, packs, unused, rest: splitFiles(files).rest });
+    this.#plan.removals.push({ instance, id, labels: lastLabels(directory), packs, unused, rest: splitFiles(files).rest });
   }
 
   #planDirectory({ instance, id, files }: ExportDirectory, { now, later }: Uses): void {

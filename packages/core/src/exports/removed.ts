@@ -2,8 +2,10 @@ import type { CallOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import type { Tool } from '../report/version.ts';
 import { TOOL } from '../report/version.ts';
+import type { ExportDirectory } from './directories.ts';
+import { readDirectory } from './directories.ts';
 import { exportPrefix } from './export-id.ts';
-import { CLAIM_FILE, MANIFEST_FILE, mayBePack, REMOVED_FILE, unusedMark } from './layout.ts';
+import { CLAIM_FILE, labelsNumber, MANIFEST_FILE, mayBePack, REMOVED_FILE, unusedMark } from './layout.ts';
 import { removeFiles } from './remove-files.ts';
 import { writeText } from './small-object.ts';
 
@@ -43,9 +45,65 @@ export interface Place {
  */
 export async function retireExport(store: Store, place: Place, runId: string, options: CallOptions): Promise<boolean> {
   const isWritten = await writeRemoved(store, place, runId, options);
+  await removeManifest(store, place, { runId, isWritten }, options);
+  return isWritten;
+}
+
+/** What became of an export that {@link retireUnless} was asked to retire. `full`: `removed.json` could not be written. */
+export type Retired = 'retired' | 'full' | 'kept';
+
+/**
+ * {@link retireExport}, unless something that was written meanwhile speaks for the export. It is looked for when `removed.json` is there:
+ * whoever writes it later sees that the export is being removed (`changeLabels`).
+ *
+ * @param isKept gets the files as they are then
+ * @throws StoreError
+ */
+export async function retireUnless(
+  store: Store,
+  place: Place,
+  isKept: (now: ExportDirectory) => boolean,
+  { runId, ...options }: CallOptions & { readonly runId: string },
+): Promise<Retired> {
+  const isWritten = await writeRemoved(store, place, runId, options);
+  if (isKept(await readDirectory(store, place, options))) {
+    if (isWritten) await takeBack(store, place, runId, options);
+    return 'kept';
+  }
+  await removeManifest(store, place, { runId, isWritten }, options);
+  return isWritten ? 'retired' : 'full';
+}
+
+/** Removes `removed.json` of an export that stays; another removal may have taken its manifest away at the same moment. */
+async function takeBack(store: Store, place: Place, runId: string, options: CallOptions): Promise<void> {
+  await removeFiles(store, place, [REMOVED_FILE], options);
+  await completeRemoved(store, await readDirectory(store, place, options), runId, options);
+}
+
+/** Removes the manifest, after `removed.json` was written; then the labels that were written meanwhile. */
+async function removeManifest(
+  store: Store,
+  place: Place,
+  { runId, isWritten }: { readonly runId: string; readonly isWritten: boolean },
+  options: CallOptions,
+): Promise<void> {
   await removeFiles(store, place, [CLAIM_FILE], options);
   await removeFiles(store, place, [MANIFEST_FILE], options);
-  return isWritten;
+  const now = await readDirectory(store, place, options);
+  if (isWritten) await completeRemoved(store, now, runId, options);
+  const labels = [...now.files.keys()].filter((name) => labelsNumber(name) > 0);
+  if (labels.length > 0 && !isTaken(now)) await removeFiles(store, place, labels, options);
+}
+
+/** Where another run took `removed.json` back, writes it again: without it, the packs would seem to be lost. */
+async function completeRemoved(store: Store, now: ExportDirectory, runId: string, options: CallOptions): Promise<void> {
+  const hasPacks = [...now.files.keys()].some(mayBePack);
+  if (hasPacks && !isTaken(now) && !now.files.has(REMOVED_FILE)) await writeRemoved(store, now, runId, options);
+}
+
+/** Whether there is an export, or a run that writes one. */
+function isTaken({ files }: ExportDirectory): boolean {
+  return files.has(MANIFEST_FILE) || files.has(CLAIM_FILE);
 }
 
 /** Writes `removed.json`; false if the store is full. */

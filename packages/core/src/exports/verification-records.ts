@@ -45,6 +45,11 @@ export class VerificationRecords {
     return known;
   }
 
+  /** Frees the memory for what was read, where nothing was noted. */
+  forget(): void {
+    for (const instance of this.#known.keys()) if (!this.#changed.has(instance)) this.#known.delete(instance);
+  }
+
   /** Takes the result of a verification, to be kept by {@link save}. */
   async note(instance: string, exportId: string, depth: RememberedDepth, found: Verification, options: CallOptions = {}): Promise<void> {
     await this.#note(instance, exportId, { [depth]: found }, options);

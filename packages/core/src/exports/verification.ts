@@ -186,6 +186,11 @@ export interface LastVerification {
   readonly problem?: string;
 }
 
+/** Why a verification makes an export a damaged one, one clause; undefined if it does not. */
+export function damageFound(last: LastVerification | undefined): string | undefined {
+  return last?.result === 'damaged' ? `its verification of ${last.at.toISOString()} found: ${last.problem ?? 'damage'}` : undefined;
+}
+
 /**
  * The newest verification of all that an export needs. Its dumps and those of other exports are verified at different times: the oldest
  * of them counts. Damage stays until a verification that would have found it finds nothing.

@@ -5,7 +5,7 @@ import { OwnBytes } from '../exports/own-bytes.ts';
 import { Protections } from '../exports/protection.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { LastVerification } from '../exports/verification.ts';
-import { lastVerification } from '../exports/verification.ts';
+import { damageFound, lastVerification } from '../exports/verification.ts';
 import { VerificationRecords } from '../exports/verification-records.ts';
 
 export interface ListStoreRequest extends CallOptions {
@@ -81,6 +81,6 @@ async function* listInstances(
 
 /** Names and sizes may be right where a verification has found damage. */
 function damageOf({ state }: ExportSummary, verified: LastVerification | undefined): Partial<ExportSummary> {
-  if (state !== 'complete' || verified?.result !== 'damaged') return {};
-  return { state: 'damaged', reason: `its verification of ${verified.at.toISOString()} found: ${verified.problem ?? 'damage'}` };
+  const reason = state === 'complete' ? damageFound(verified) : undefined;
+  return reason === undefined ? {} : { state: 'damaged', reason };
 }

@@ -2,13 +2,16 @@ import { StoreError } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { deadClaim, readLineageExport, writeLineageExport } from '../../test/lineage-export.ts';
-import { get, keysOf, put, writeExport } from '../../test/sample-export.ts';
+import { get, keysOf, put, sampleHeader, writeExport } from '../../test/sample-export.ts';
 import type { StoreCall } from '../../test/watched-store.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { parseManifest } from '../exports/manifest.ts';
 import { removeExport } from '../exports/remove-export.ts';
+import { initializeStore } from '../exports/store-marker.ts';
 import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import { pruneStore } from './prune.ts';
+import { tagExport } from './tag.ts';
+import { verifyStore } from './verify-store.ts';
 
 const NAME = 'web1.example.com';
 
@@ -37,14 +40,18 @@ async function days(...disks: readonly (readonly string[])[]): Promise<readonly 
 }
 
 async function filesOf(reference: string | undefined): Promise<readonly string[]> {
-  const prefix = `${(reference ?? '').replace('@', '/')}/`;
+  const prefix = `${directoryOf(reference)}/`;
   return (await keysOf(store, prefix)).map((key) => key.slice(prefix.length));
+}
+
+function directoryOf(reference: string | undefined): string {
+  return (reference ?? '').replace('@', '/');
 }
 
 test('what a policy does not keep goes; packs in use stay; the rest goes with the next run', async () => {
   const [first, second, third] = await days(['a', 'b'], ['a', 'c'], ['a', 'd']);
   const result = await pruneStore({ store, policy: { last: 1 } });
-  expect(result).toEqual({ removed: [second, first], kept: 2, deletedBytes: 0, markedBytes: 1, unclear: [], damaged: [] });
+  expect(result).toEqual({ removed: [second, first], kept: 2, deletedBytes: 0, markedBytes: 1, unclear: [], damaged: [], relabeled: [] });
   expect(await filesOf(first)).toEqual(['disk0.map', 'disk0.pack.img', 'removed.json']);
   expect(await filesOf(second)).toEqual(['disk0.map', 'disk0.pack.img', 'disk0.pack.img.unused', 'removed.json']);
   expect(await pruneStore({ store, policy: { last: 1 } })).toMatchObject({ removed: [], kept: 2, deletedBytes: 1, markedBytes: 0 });
@@ -89,6 +96,75 @@ test('tags keep exports', async () => {
   const key = `${(first ?? '').replace('@', '/')}/manifest.json`;
   await put(store, key, JSON.stringify({ ...parseManifest(await get(store, key), ''), tags: ['upgrade'] }));
   expect(await pruneStore({ store, policy: { tags: [['upgrade']] } })).toMatchObject({ removed: [second], kept: 3 });
+});
+
+describe('an export that gets a tag while prune runs', () => {
+  const policy = { last: 1, tags: [['keep']] };
+
+  test('stays, with all that it needs, although its removal was planned', async () => {
+    const [first, second] = await days(['a', 'b'], ['a', 'c'], ['d']);
+    let isTagged = false;
+    const slow = watchedStore(store, {
+      before: async (call) => {
+        if (isTagged || call !== `begin ${directoryOf(second)}/removed.json`) return;
+        isTagged = true;
+        await tagExport({ store, export: first ?? '', add: ['keep'] });
+        await tagExport({ store, export: second ?? '', add: ['keep'] });
+      },
+    });
+    const result = await pruneStore({ store: slow, policy });
+    expect(result).toMatchObject({ removed: [], relabeled: [second, first], kept: 4, markedBytes: 0 });
+    expect((await keysOf(store)).filter((key) => key.includes('removed') || key.includes('unused'))).toEqual([]);
+    expect(await pruneStore({ store, policy })).toMatchObject({ removed: [], relabeled: [], kept: 4 });
+    expect(await readLineageExport(store, second ?? '')).toEqual(['a', 'c']);
+  });
+
+  test('too late is removed, and the tag is refused', async () => {
+    const [first] = await days(['a'], ['b']);
+    let refused: unknown;
+    const slow = watchedStore(store, {
+      before: async (call) => {
+        if (call !== `remove ${directoryOf(first)}/manifest.json`) return;
+        refused = await tagExport({ store, export: first ?? '', add: ['keep'] }).catch((error: unknown) => error);
+      },
+    });
+    expect(await pruneStore({ store: slow, policy })).toMatchObject({ removed: [first], relabeled: [] });
+    expect(refused).toMatchObject({ code: 'BUSY', message: expect.stringContaining('it is being removed') });
+    expect(await filesOf(first)).not.toContain('labels-1.json');
+  });
+
+  test('can be tagged an hour after its removal was interrupted', async () => {
+    const [first] = await days(['a'], ['b']);
+    const key = `${directoryOf(first)}/removed.json`;
+    await put(store, key, '{}');
+    await expect(tagExport({ store, export: first ?? '', add: ['keep'] })).rejects.toMatchObject({ code: 'BUSY' });
+    const object = memory.objects.get(key);
+    if (object !== undefined) memory.objects.set(key, { ...object, modified: new Date(Date.now() - 3_700_000) });
+    await expect(tagExport({ store, export: first ?? '', add: ['keep'] })).resolves.toMatchObject({ changed: true });
+    expect(await pruneStore({ store, policy })).toMatchObject({ removed: [], kept: 3 });
+  });
+
+  test('leaves no labels beside what is left, when they come between the listing and the removal', async () => {
+    const [first] = await days(['a'], ['a', 'b']);
+    const slow = watchedStore(store, {
+      before: async (call) => {
+        if (call === `begin ${directoryOf(first)}/removed.json`) await tagExport({ store, export: first ?? '', add: ['keep'] });
+      },
+    });
+    await removeExport(slow, first ?? '');
+    expect(await filesOf(first)).toEqual(['disk0.pack.img', 'removed.json']);
+  });
+});
+
+test('an export whose `removed.json` another run takes back is still known as removed', async () => {
+  const [first] = await days(['a'], ['a', 'b']);
+  const slow = watchedStore(store, {
+    before: async (call) => {
+      if (call === `remove ${directoryOf(first)}/manifest.json`) await store.remove([`${directoryOf(first)}/removed.json`]);
+    },
+  });
+  await pruneStore({ store: slow, policy: { last: 1 } });
+  expect(await filesOf(first)).toContain('removed.json');
 });
 
 test('a claim that stayed beside an export goes with it: clean takes none of the packs in use', async () => {
@@ -150,6 +226,28 @@ describe('the newest good one stays', () => {
     });
     expect(result.unclear).toEqual([expect.stringContaining(`disk0.pack.img of ${second}`)]);
     expect(await readLineageExport(store, first ?? '')).toEqual(['a']);
+  });
+
+  test('one that an earlier verification found damaged is not counted, and not removed, until it is found sound', async () => {
+    await initializeStore(store);
+    const references: string[] = [];
+    for (const day of [1, 2, 3]) {
+      const header = { ...sampleHeader, instance: 'web1', started: `2026-11-0${day}T00:00:00.000Z` };
+      references.push(await writeExport(store, [`day ${day}`], header));
+    }
+    const [first, second] = references;
+    const dump = `${directoryOf(second)}/disk0.img`;
+    const before = await get(store, dump);
+    await put(store, dump, 'x'.repeat(before.length));
+    await verifyStore({ store });
+    expect(await pruneStore({ store, policy: { last: 2 } })).toMatchObject({
+      removed: [],
+      kept: 4,
+      damaged: [expect.stringMatching(/^web1@20261102T000000Z is damaged: its verification of .* found: /)],
+    });
+    await put(store, dump, before);
+    await verifyStore({ store });
+    expect(await pruneStore({ store, policy: { last: 2 } })).toMatchObject({ removed: [first], damaged: [] });
   });
 
   test('an export that builds on a younger one comes from a clock that was behind: it stays', async () => {

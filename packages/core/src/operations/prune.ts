@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { CallOptions, Store } from '@gantry/transport';
+import type { ExportDirectory } from '../exports/directories.ts';
 import { isSameRemoved } from '../exports/directories.ts';
 import { formatExportReference, isReferencePart } from '../exports/export-id.ts';
-import { REMOVED_FILE } from '../exports/layout.ts';
+import { lastLabels } from '../exports/export-labels.ts';
+import { MANIFEST_FILE, REMOVED_FILE } from '../exports/layout.ts';
 import type { PlannedDirectory, PlannedPack, PlannedRemoval, PrunePlan } from '../exports/prune-plan.ts';
 import { planPrune } from '../exports/prune-plan.ts';
-import { deletePacks, markUnused, retireExport, writeRemoved } from '../exports/removed.ts';
+import { deletePacks, markUnused, retireUnless, writeRemoved } from '../exports/removed.ts';
 import { removeFiles } from '../exports/remove-files.ts';
 import type { RetentionDecision, RetentionPolicy } from '../exports/retention.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
@@ -18,6 +20,8 @@ export interface PruneRequest extends CallOptions {
   readonly instances?: readonly string[] | undefined;
   /** Which exports of each instance are kept. One that says nothing keeps them all: then only packs go. */
   readonly policy: RetentionPolicy;
+  /** Where verifications of stores that cannot be written are remembered: what they found damaged counts as damaged. */
+  readonly stateDirectory?: string | undefined;
   /** Only says what would be done. */
   readonly dryRun?: boolean | undefined;
   /** Called with each decision, one instance after the other, newest export first. */
@@ -36,8 +40,10 @@ export interface PruneResult {
   readonly markedBytes: number;
   /** Why no pack was marked or deleted, one clause each: what could not be read. */
   readonly unclear: readonly string[];
-  /** Exports that lack something: never counted, never removed. One clause each. */
+  /** Exports that lack something, or in which a verification found damage: never counted, never removed. One clause each. */
   readonly damaged: readonly string[];
+  /** `INSTANCE@EXPORT-ID` of the exports that would have been removed, but got other labels meanwhile: they stay for the next run. */
+  readonly relabeled: readonly string[];
 }
 
 /**
@@ -47,37 +53,53 @@ export interface PruneResult {
  * @throws GantryError `USAGE`, `STORE_*`: then nothing more is removed
  */
 export function pruneStore(request: PruneRequest): Promise<PruneResult> {
-  const { store, instances, policy, dryRun, decided, signal } = request;
+  const { store, instances, policy, stateDirectory, dryRun, decided, signal } = request;
   const wrong = instances?.find((instance) => !isReferencePart(instance));
   if (wrong !== undefined) throw new GantryError('USAGE', { message: `${JSON.stringify(wrong)} is not a valid instance name` });
   return withStoreErrors(store.address, async () => {
     await assertStoreFormat(store, { signal });
-    const plan = await planPrune(store, { instances, policy, now: new Date(), decided, signal });
+    const plan = await planPrune(store, { instances, policy, now: new Date(), stateDirectory, decided, signal });
     if (plan.unclear.length > 0) forbidPacks(plan);
     // What was made on top of another is removed before it.
     plan.removals.reverse();
-    if (dryRun !== true) await carryOut(store, plan, { signal });
+    const relabeled = dryRun === true ? [] : await carryOut(store, plan, { signal });
+    const removals = plan.removals.filter((removal) => !relabeled.includes(removal));
     return {
-      removed: plan.removals.map((removal) => formatExportReference(removal.instance, removal.id)),
-      kept: plan.kept,
+      removed: removals.map(referenceOf),
+      kept: plan.kept + relabeled.length,
       deletedBytes: sizeOf(plan.directories.flatMap(({ gone }) => gone)),
-      markedBytes: sizeOf([...plan.directories, ...plan.removals].flatMap(({ unused }) => unused)),
+      markedBytes: sizeOf([...plan.directories, ...removals].flatMap(({ unused }) => unused)),
       unclear: plan.unclear,
       damaged: plan.damaged,
+      relabeled: relabeled.map(referenceOf),
     };
   });
 }
 
-function forbidPacks({ directories, removals }: PrunePlan): void {
-  for (const directory of directories) directory.gone = [];
+function referenceOf({ instance, id }: PlannedRemoval): string {
+  return formatExportReference(instance, id);
+}
+
+function forbidPacks(plan: PrunePlan): void {
+  for (const directory of plan.directories) directory.gone = [];
+  forbidMarks(plan);
+}
+
+function forbidMarks({ directories, removals }: PrunePlan): void {
   for (const planned of [...directories, ...removals]) planned.unused = [];
 }
 
-async function carryOut(store: Store, { directories, removals }: PrunePlan, options: CallOptions): Promise<void> {
+/** @returns the exports that got other labels since they were looked at, and stay */
+async function carryOut(store: Store, plan: PrunePlan, options: CallOptions): Promise<readonly PlannedRemoval[]> {
+  const { directories, removals } = plan;
+  const relabeled: PlannedRemoval[] = [];
   const runId = randomUUID();
   for (const directory of directories) await tidyDirectory(store, directory, options);
-  for (const removal of removals) await removePlanned(store, removal, runId, options);
+  for (const removal of removals) if (!(await removePlanned(store, removal, runId, options))) relabeled.push(removal);
+  // What they refer to is in use: the next run looks again.
+  if (relabeled.length > 0) forbidMarks(plan);
   for (const planned of [...removals, ...directories]) await markUnused(store, planned, namesOf(planned.unused), { ...options, runId });
+  return relabeled;
 }
 
 /** Deletes what may go of a removed export, `removed.json` last: unless another run has done so, and a copy brought the export back. */
@@ -95,11 +117,15 @@ async function tidyDirectory(store: Store, directory: PlannedDirectory, options:
   if (gone.length === packs.length) await removeFiles(store, directory, [REMOVED_FILE], options);
 }
 
-async function removePlanned(store: Store, removal: PlannedRemoval, runId: string, options: CallOptions): Promise<void> {
-  if (await retireExport(store, removal, runId, options)) return;
+/** @returns false if it got other labels meanwhile: then it stays */
+async function removePlanned(store: Store, removal: PlannedRemoval, runId: string, options: CallOptions): Promise<boolean> {
+  const isRelabeled = (now: ExportDirectory): boolean => now.files.has(MANIFEST_FILE) && lastLabels(now) !== removal.labels;
+  const outcome = await retireUnless(store, removal, isRelabeled, { ...options, runId });
+  if (outcome !== 'full') return outcome === 'retired';
   // A full store. Without `removed.json`, what is left must not look like a damaged export.
   await removeFiles(store, removal, removal.rest, options);
   if (await markUnused(store, removal, namesOf(removal.packs), { ...options, runId })) await writeRemoved(store, removal, runId, options);
+  return true;
 }
 
 function namesOf(packs: readonly PlannedPack[]): readonly string[] {
