@@ -17,7 +17,7 @@ import {
   startsWithName,
 } from '@gantry/config';
 import type { DescribedInstance, OperationOptions } from '@gantry/core';
-import { lowerPriority, osSearchPath } from '@gantry/core';
+import { GantryError, lowerPriority, osSearchPath } from '@gantry/core';
 import { limitOfEnvironment, settingsOfEnvironment } from './command-line/environment.ts';
 import type { InstanceSource } from '@gantry/core/inventory';
 import type { PeerChannel, Rate, Store } from '@gantry/transport';
@@ -51,6 +51,9 @@ export interface CommonOptions {
   readonly policy?: string;
 }
 
+/** What is done with a store. */
+type Access = 'read' | 'write';
+
 /** One call of a command: its options resolved, with the options that core takes for every operation. */
 export interface Session extends CliContext {
   readonly osSearchPath: readonly string[];
@@ -59,13 +62,16 @@ export interface Session extends CliContext {
   readonly configuration: () => Promise<Configuration>;
   /**
    * What the environment says where no option does, else the policy, the store and the defaults of gantry.yaml. The policy is that of
-   * `--policy`, unless another one is named.
+   * `--policy`, unless another one is named. With `read` as {@link Access}, as for `rate`.
    */
-  readonly settings: (scope: SettingsScope) => Promise<ExportSettings>;
-  /** The limit of the option, else of the environment, else that of gantry.yaml, which may change with the time of day. */
-  readonly rate: (scope: SettingsScope) => Promise<Rate | undefined>;
+  readonly settings: (scope: SettingsScope, access?: Access) => Promise<ExportSettings>;
+  /**
+   * The limit of the option, else of the environment, else that of gantry.yaml, which may change with the time of day. To `read` from a
+   * store by its full address, a configuration that cannot be used is only a warning.
+   */
+  readonly rate: (scope: SettingsScope, access?: Access) => Promise<Rate | undefined>;
   /** The store of that address, or with that name in the configuration; `write` for commands that write objects. */
-  readonly open: (address: string, access: 'read' | 'write', policy?: string) => Promise<Store>;
+  readonly open: (address: string, access: Access, policy?: string) => Promise<Store>;
   readonly openPeer: (address: string, program: string | undefined) => Promise<PeerChannel>;
   /** The instance of that address (a file, or of another source), whose disks are on this host. */
   readonly describe: (address: string) => Promise<DescribedInstance>;
@@ -103,8 +109,8 @@ export function createSession(context: CliContext, options: CommonOptions): Sess
     },
     warn: output.warn,
     open: async (address, access, policy) => {
-      const url = namedStore(await configuration(), address)?.url ?? address;
-      return await openStore(url, surroundings, { access, bytesPerSecond: await configured.rate({ store: address, policy }) });
+      const url = isName(address) ? (namedStore(await configuration(), address)?.url ?? address) : address;
+      return await openStore(url, surroundings, { access, bytesPerSecond: await configured.rate({ store: address, policy }, access) });
     },
     openPeer: (address, program) => openPeer(address, surroundings, program),
     describe: async (address) => await openInstance(address, await ofInstance(address)),
@@ -115,7 +121,7 @@ export function createSession(context: CliContext, options: CommonOptions): Sess
 }
 
 function readConfiguration(
-  { env, cwd, signal, configFile }: CliContext,
+  { output, env, cwd, signal, configFile }: CliContext,
   { policy: ofOption, limitRate }: CommonOptions,
 ): Pick<Session, 'configuration' | 'settings' | 'rate'> {
   let loaded: Promise<Configuration> | undefined;
@@ -125,14 +131,31 @@ function readConfiguration(
     return configuration;
   };
   const configuration = (): Promise<Configuration> => (loaded ??= load());
+  let hasWarned = false;
+  /** On a rescue host, a configuration that cannot be used must not stand between somebody and the exports. */
+  const usable = async ({ store, policy }: SettingsScope, access: Access): Promise<Configuration | undefined> => {
+    try {
+      return await configuration();
+    } catch (error) {
+      const isNeeded = access === 'write' || configFile !== undefined || policy !== undefined || store === undefined || isName(store);
+      if (isNeeded || !(error instanceof GantryError) || !error.code.startsWith('CONFIGURATION_')) throw error;
+      if (!hasWarned) output.warn(`the configuration does not count, nor its limits of the rate: ${error.message} [${error.code}]`);
+      hasWarned = true;
+      return undefined;
+    }
+  };
   return {
     configuration,
-    settings: async ({ store, policy = ofOption }) =>
-      mergeSettings([exportSettings(await configuration(), { store, policy }), settingsOfEnvironment({ env, cwd })]),
-    rate: async ({ store, policy = ofOption }) => {
+    settings: async ({ store, policy = ofOption }, access = 'write') => {
+      const configured = await usable({ store, policy }, access);
+      const layers = configured === undefined ? [] : [exportSettings(configured, { store, policy })];
+      return mergeSettings([...layers, settingsOfEnvironment({ env, cwd })]);
+    },
+    rate: async ({ store, policy = ofOption }, access = 'write') => {
       const fixed = limitRate ?? limitOfEnvironment(env);
       if (fixed !== undefined) return fixed;
-      const limit = rateLimitOf(await configuration(), { store, policy });
+      const configured = await usable({ store, policy }, access);
+      const limit = configured && rateLimitOf(configured, { store, policy });
       return limit && (() => rateAt(limit, new Date()));
     },
   };

@@ -1,4 +1,4 @@
-import { glob, readFile, rm, writeFile } from 'node:fs/promises';
+import { glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Outcome, Workbench } from './workbench.ts';
@@ -185,6 +185,29 @@ test('a limit by the time of day changes while a transfer runs', async () => {
   expect(exitCode, stderr).toBe(0);
   // Before the change it would take 17 minutes; the change comes after five seconds.
   expect(tookMs).toBeGreaterThan(5000);
+});
+
+test('a configuration that is wrong does not stop what reads a store by its full address', async () => {
+  const disk = bench.file('disk');
+  await writeFile(disk, 'content of a disk\n');
+  const instance = await bench.describeInstance('web1', { disks: [disk] });
+  const reference = lastLine((await succeed('export', instance, bench.store)).stdout);
+  const home = bench.file('home');
+  await mkdir(`${home}/.config/gantry`, { recursive: true });
+  await writeFile(`${home}/.config/gantry/gantry.yaml`, 'stores: [\n');
+  await using other = await makeWorkbench({ XDG_CONFIG_HOME: `${home}/.config` });
+  const broken = (...args: readonly string[]): Promise<Outcome> => other.gantry(...args);
+  for (const args of [
+    ['list', bench.store],
+    ['import', bench.store, reference, '--to', instance],
+  ]) {
+    const { exitCode, stderr } = await broken(...args);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: expect.stringContaining('the configuration does not count') });
+  }
+  const refused = { exitCode: 2, stderr: expect.stringMatching(/\[CONFIGURATION_SYNTAX\][^]*--config none/) };
+  expect(await broken('export', instance, bench.store)).toMatchObject(refused);
+  expect(await broken('list', 'nightly')).toMatchObject(refused);
+  expect((await broken('export', instance, bench.store, '--config', 'none')).exitCode).toBe(0);
 });
 
 test('--config that is wrong is said with its place', async () => {

@@ -14,13 +14,51 @@ export function occurrenceAt(window: Pick<Window, 'from' | 'to'>, now: Date): Oc
   return [0, -1].map((day) => occurrenceOn(window, now, day)).find(({ begin, end }) => begin <= now && now < end);
 }
 
+/**
+ * On a day on which the clock is set forward, a window that begins at a time which the clock skips begins with the jump, and one that is
+ * skipped as a whole is as long as on other days. Where the clock shows a time twice, it begins with the first and ends with the second.
+ */
 function occurrenceOn({ from, to }: Pick<Window, 'from' | 'to'>, now: Date, day: number): Occurrence {
-  return { begin: timeOn(now, day, from), end: timeOn(now, to > from ? day : day + 1, to) };
+  const begin = skippedTo(timeOn(now, day, from), from);
+  const end = secondOf(timeOn(now, to > from ? day : day + 1, to));
+  const isSkipped = end <= begin;
+  return { begin, end: isSkipped ? new Date(begin.getTime() + (to - from) * MINUTE_MS) : end };
 }
 
-/** The clock of the host counts, also on days on which it is changed. */
+const MINUTE_MS = 60_000;
+/** No clock is set by more than that, minutes. */
+const MAX_JUMP_MINUTES = 3 * 60;
+
+/** A time that the clock skips is taken for one after the jump, as far behind it as the time is behind the jump's begin. */
 function timeOn(now: Date, day: number, minutes: number): Date {
   return new Date(now.getFullYear(), now.getMonth(), now.getDate() + day, Math.floor(minutes / 60), minutes % 60);
+}
+
+/** When the clock jumped over the time of day that was asked for; `time` itself if it did not. */
+function skippedTo(time: Date, minutes: number): Date {
+  if (minutesOf(time) === minutes) return time;
+  let jump = time;
+  for (let back = 1; back <= MAX_JUMP_MINUTES; back += 1) {
+    const before = minutesLater(time, -back);
+    if (before.getTimezoneOffset() !== time.getTimezoneOffset()) return jump;
+    jump = before;
+  }
+  return time;
+}
+
+/** The second time that the clock shows the same, if it is set back after the first one. */
+function secondOf(time: Date): Date {
+  const setBackMinutes = minutesLater(time, MAX_JUMP_MINUTES).getTimezoneOffset() - time.getTimezoneOffset();
+  const second = minutesLater(time, setBackMinutes);
+  return setBackMinutes > 0 && minutesOf(second) === minutesOf(time) ? second : time;
+}
+
+function minutesOf(time: Date): number {
+  return time.getHours() * 60 + time.getMinutes();
+}
+
+function minutesLater(time: Date, minutes: number): Date {
+  return new Date(time.getTime() + minutes * MINUTE_MS);
 }
 
 /** `22:00-06:00` */

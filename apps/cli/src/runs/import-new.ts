@@ -84,7 +84,7 @@ export async function importNew(
     os: options.os,
     diskTemplate: options.diskTemplate,
     nodes: options.node,
-    parallel: await parallelOf(session, options, address),
+    parallel: await parallelOf(session, options, address, 'read'),
     checkFirst: options.checkFirst,
     dryRun: options.dryRun,
   });

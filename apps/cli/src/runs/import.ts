@@ -42,7 +42,7 @@ export async function run(
     store,
     disks: options.disk?.only,
     createDisks: options.createDisks,
-    parallel: await parallelOf(session, options, address),
+    parallel: await parallelOf(session, options, address, 'read'),
     checkFirst: options.checkFirst,
     resume: options.resume,
     allowOtherOs: options.allowOtherOs,

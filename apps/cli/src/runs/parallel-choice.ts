@@ -1,10 +1,11 @@
 import type { Session } from '../session.ts';
 
-/** How many disks at once: what the option says, else what the environment and gantry.yaml say for that store. */
+/** How many disks at once: what the option says, else what the environment and gantry.yaml say for that store, which is read or written. */
 export async function parallelOf(
   session: Session,
   { parallel }: { readonly parallel: number | undefined },
-  store?: string,
+  store: string,
+  access: 'read' | 'write' = 'write',
 ): Promise<number | undefined> {
-  return parallel ?? (await session.settings({ store })).parallel;
+  return parallel ?? (await session.settings({ store }, access)).parallel;
 }

@@ -19,15 +19,21 @@ export interface FindOptions {
 
 const SYSTEM_DIRECTORY = '/etc/gantry';
 
+/** Given in place of a file: there is no configuration. */
+const NONE: ReadonlySet<string> = new Set(['none', '/dev/null']);
+
+/** How to do without a configuration that cannot be used. */
+export const WITHOUT_HINT = '--config none does without a configuration.';
+
 /**
- * Finds the configuration files: only the one that `--config` or `GANTRY_CONFIG` names; else `gantry.yaml` and `conf.d/*.yaml` in
+ * Finds the configuration files: only the one that `--config` or `GANTRY_CONFIG` names, or none for `none`; else `gantry.yaml` and `conf.d/*.yaml` in
  * `/etc/gantry`, and the user's `gantry/gantry.yaml` in `$XDG_CONFIG_HOME` (`~/.config`).
  *
  * @throws GantryError `CONFIGURATION_UNREADABLE`
  */
 export async function findConfigurationFiles({ env, cwd, file, systemDirectory = SYSTEM_DIRECTORY }: FindOptions): Promise<Levels> {
   const named = file ?? (env['GANTRY_CONFIG'] === '' ? undefined : env['GANTRY_CONFIG']);
-  if (named !== undefined) return [[resolve(cwd, named)]];
+  if (named !== undefined) return NONE.has(named) ? [] : [[resolve(cwd, named)]];
   const own = env['XDG_CONFIG_HOME']?.startsWith('/') === true ? env['XDG_CONFIG_HOME'] : join(env['HOME'] ?? homedir(), '.config');
   const levels = [
     [join(systemDirectory, 'gantry.yaml'), ...(await fragmentsIn(join(systemDirectory, 'conf.d')))],
@@ -70,14 +76,15 @@ async function existing(paths: readonly string[]): Promise<readonly string[]> {
  * @throws GantryError `CONFIGURATION_UNREADABLE`
  */
 export async function assertTrusted(path: string): Promise<void> {
-  const { uid, mode } = await statOf(path);
+  const stats = await statOf(path);
+  const { uid, mode } = stats;
   const own = process.geteuid?.() ?? 0;
   const reason =
     uid !== 0 && uid !== own ? `it belongs to another user (${uid})` : (mode & 0o022) === 0 ? undefined : 'others may write to it';
   if (reason === undefined) return;
   throw new GantryError('CONFIGURATION_UNREADABLE', {
     message: `the configuration ${path} is not used: ${reason}`,
-    hint: `It names programs that Gantry starts. As its owner: chmod go-w ${path}`,
+    hint: `It names programs that Gantry starts. ${stats.isFile() ? `As its owner: chmod go-w ${path}; ` : ''}${WITHOUT_HINT}`,
   });
 }
 
@@ -94,7 +101,7 @@ export function unreadable(path: string, cause: unknown): GantryError {
   const reason = cause instanceof Error ? cause.message.replace(/^\w+: /, '').replace(/, \w+ '.*'$/, '') : String(cause);
   return new GantryError('CONFIGURATION_UNREADABLE', {
     message: `cannot read the configuration ${path}: ${reason}`,
-    hint: 'Check the path and its permissions; gantry config show names the files that are read.',
+    hint: `Check the path and its permissions. ${WITHOUT_HINT}`,
     cause,
   });
 }

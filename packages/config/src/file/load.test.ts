@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadConfiguration } from './load.ts';
 import type { Configuration } from './model.ts';
 import { exportSettings, namedStore, policyNamed, rateLimitOf } from './names.ts';
+import { checkConfiguration } from './schema.ts';
 
 let directory: string;
 
@@ -138,6 +139,7 @@ describe('a configuration file', () => {
     ['defaults: { codec: rar }', 'defaults.codec', 'must be one of'],
     ['defaults: { limit-rate: { noon: 5M } }', 'defaults.limit-rate.noon', 'part of the day'],
     ['policies: { p: { instances: x.yaml } }', 'policies.p.stores', 'is missing'],
+    [`policies: { p: { instances: x.yaml, stores: /s, hooks: { timeout: 25d } } }`, 'policies.p.hooks.timeout', 'at most 24h'],
     ['policies: { p: { instances: [], stores: a } }', 'policies.p.instances', 'must not be empty'],
     ['policies: { p: { instances: x.yaml, stores: a, retention: {} } }', 'policies.p.retention', 'must keep something'],
     ['policies: { p: { instances: x.yaml, stores: a, hooks: { on-failure: [mail] } } }', 'policies.p.hooks.on-failure', 'absolute path'],
@@ -193,6 +195,18 @@ describe('a configuration file', () => {
     await expect(load('it.yaml')).rejects.toMatchObject({ message: expect.stringContaining('belongs to another user (12345)') });
   });
 
+  test.each(['none', '/dev/null'])('called %s is no configuration', async (file) => {
+    await write('etc/gantry.yaml', EVERYTHING);
+    expect(await load(file)).toMatchObject({ files: [], stores: new Map(), policies: new Map() });
+  });
+
+  test('that is no regular file is not used, and nobody is advised to change its mode', async () => {
+    await expect(load('/dev/zero')).rejects.toMatchObject({
+      message: expect.stringContaining('others may write'),
+      hint: 'It names programs that Gantry starts. --config none does without a configuration.',
+    });
+  });
+
   test('that is named and not there, or no file, is an error', async () => {
     await expect(load('gone.yaml')).rejects.toMatchObject({
       code: 'CONFIGURATION_UNREADABLE',
@@ -226,6 +240,22 @@ describe('several configuration files', () => {
     expect(origins.has('stores.a.level')).toBe(false);
     expect(origins.get('defaults.limit-rate')).toEqual({ file: own, line: 2, text: '2M' });
     expect([...origins.keys()].filter((path) => /limit-rate\.|tags\[/.test(path))).toEqual([]);
+  });
+
+  test('replace only what they say: a later notify without on or sendmail keeps those of an earlier one', async () => {
+    await write('etc/gantry.yaml', 'notify: { on: always, command: [/bin/true] }\n');
+    await write('etc/conf.d/mail.yaml', 'notify: { mail: { to: root } }\n');
+    expect((await load()).notify).toEqual({
+      on: 'always',
+      mail: { to: ['root'], sendmail: '/usr/sbin/sendmail' },
+      command: ['/bin/true'],
+    });
+  });
+
+  test.each(['defaults', 'notify', 'metrics'])('that have an empty %s say nothing of its fields', (section) => {
+    const checked = checkConfiguration({ [section]: {} });
+    expect(checked).toMatchObject({ success: true, data: { [section]: {} } });
+    expect(checked.data).toHaveProperty(section, {});
   });
 
   test('of the system may not give the same name twice', async () => {

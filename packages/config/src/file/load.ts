@@ -3,7 +3,7 @@ import type { GantryError } from '@gantry/core';
 import type { DocumentKind, DocumentProblem, YamlDocument } from '@gantry/core/documents';
 import { invalidDocument, placeText, problemsOf, readSmallFile, readYaml } from '@gantry/core/documents';
 import type { FindOptions } from './files.ts';
-import { assertTrusted, findConfigurationFiles, unreadable } from './files.ts';
+import { assertTrusted, findConfigurationFiles, unreadable, WITHOUT_HINT } from './files.ts';
 import { toConfiguration } from './meaning.ts';
 import type { Configuration, Origin } from './model.ts';
 import { invalid, nearestPlace, STYLE } from './problems.ts';
@@ -15,7 +15,7 @@ import { isName } from './values.ts';
 const KIND: DocumentKind = {
   what: 'configuration',
   syntaxCode: 'CONFIGURATION_SYNTAX',
-  hint: 'gantry schema config prints the format of gantry.yaml.',
+  hint: `gantry schema config prints the format of gantry.yaml. ${WITHOUT_HINT}`,
 };
 /** One file that was read and checked. */
 export interface ConfigurationFile {

@@ -94,6 +94,9 @@ function hooksOf(hooks: PolicyDocument['hooks']): Hooks {
   };
 }
 
-function notifyOf({ on, mail, command }: NonNullable<ConfigurationDocument['notify']>): NotifySettings {
-  return { on, mail, command };
+const SENDMAIL = '/usr/sbin/sendmail';
+
+/** What no file says gets its default here: in one document it would replace what an earlier file says. */
+function notifyOf({ on = 'failure', mail, command }: NonNullable<ConfigurationDocument['notify']>): NotifySettings {
+  return { on, mail: mail && { ...mail, sendmail: mail.sendmail ?? SENDMAIL }, command };
 }

@@ -1,10 +1,11 @@
 import type { GantryError } from '@gantry/core';
 import type { DocumentPlace, DocumentProblem, ProblemStyle, YamlDocument } from '@gantry/core/documents';
 import { invalidDocument } from '@gantry/core/documents';
+import { WITHOUT_HINT } from './files.ts';
 import { knownFields } from './schema.ts';
 import { isName } from './values.ts';
 
-const HINT = 'gantry schema config prints the valid values of each field.';
+const HINT = `gantry schema config prints the valid values of each field. ${WITHOUT_HINT}`;
 /** How problems of gantry.yaml are shown. */
 export const STYLE: ProblemStyle = {
   knownFields,

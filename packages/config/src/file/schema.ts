@@ -16,6 +16,7 @@ import {
   range,
   SIZE_PATTERN,
   tag,
+  timeLimit,
   truth,
   whole,
   written,
@@ -141,7 +142,7 @@ const policy = group({
     'after-snapshot': argv.exactOptional().meta({ description: 'When they are held still' }),
     'on-success': argv.exactOptional().meta({ description: 'After an export that is complete' }),
     'on-failure': argv.exactOptional().meta({ description: 'After one that failed' }),
-    timeout: duration.prefault('1min').meta({ description: 'How long each of them may take' }),
+    timeout: timeLimit.prefault('1min').meta({ description: 'How long each of them may take; at most 24h' }),
   })
     .prefault({})
     .meta({ description: 'Programs that are started around each export' }),
@@ -150,9 +151,10 @@ const policy = group({
 const mail = group({
   to: oneOrMore(nonEmptyLine, 'addresses').meta({ description: 'Addresses that get it' }),
   from: nonEmptyLine.exactOptional().meta({ description: 'Address of the sender' }),
-  sendmail: nonEmptyLine.default('/usr/sbin/sendmail').meta({ description: 'The program that sends it' }),
+  sendmail: nonEmptyLine.exactOptional().meta({ description: 'The program that sends it; /usr/sbin/sendmail where absent' }),
 });
 
+/* The fields of defaults, notify and metrics have no default here: each counts for itself, and a default would replace an earlier file's. */
 const configuration = group({
   stores: named(store, 'stores by their names').default({}).meta({ description: 'Where exports are, by names' }),
   inventories: named(nonEmptyLine, 'addresses by their names')
@@ -165,7 +167,7 @@ const configuration = group({
     .prefault({})
     .meta({ description: 'What neither a store nor a policy says' }),
   notify: group({
-    on: choice(['failure', 'always']).default('failure').meta({ description: 'After which runs' }),
+    on: choice(['failure', 'always']).exactOptional().meta({ description: 'After which runs; failure where absent' }),
     mail: mail.exactOptional().meta({ description: 'A mail with the summary of the run' }),
     command: argv.exactOptional().meta({ description: 'A program that gets the summary as JSON on its standard input' }),
   })

@@ -98,9 +98,19 @@ const rate = amount<number | 'unlimited'>(
   String.raw`unlimited|\d{1,9}([KkMmGg]([iI][bB])?)?`,
 );
 
-export const duration: z.ZodType<number, string> = written('a duration such as 26h, 1d12h or 90min', parseDuration, {
-  pattern: String.raw`^(?=\d)(\d{1,4}w)?(\d{1,5}d)?(\d{1,6}h)?(\d{1,6}min)?(\d{1,7}s)?$`,
-});
+const DURATION: EditorHints = { pattern: String.raw`^(?=\d)(\d{1,4}w)?(\d{1,5}d)?(\d{1,6}h)?(\d{1,6}min)?(\d{1,7}s)?$` };
+export const duration: z.ZodType<number, string> = written('a duration such as 26h, 1d12h or 90min', parseDuration, DURATION);
+
+const MAX_TIME_LIMIT_MS = 24 * 3_600_000;
+/** How long something may take. A timer of Node.js ends at once, if it gets more than 24.8 days. */
+export const timeLimit: z.ZodType<number, string> = written(
+  'a duration of at most 24h such as 30s or 5min',
+  (value) => {
+    const milliseconds = parseDuration(value);
+    return milliseconds === undefined || milliseconds > MAX_TIME_LIMIT_MS ? undefined : milliseconds;
+  },
+  DURATION,
+);
 
 const RANGE_PATTERN = String.raw`^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)$`;
 export const range: z.ZodType<NonNullable<ReturnType<typeof parseTimeOfDayRange>>, string> = written(
