@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import process from 'node:process';
 import type { Configuration, MetricsSettings, NotifySettings } from '@gantry/config';
@@ -23,7 +23,11 @@ beforeEach(async () => {
   const config = directory.file('gantry.yaml');
   await writeFile(
     config,
-    'policies:\n  web: { instances: web1.yaml, stores: nightly, max-age: 26h }\n  other: { instances: x.yaml, stores: a }\n',
+    `stores: { nightly: { url: ./exports } }
+policies:
+  web: { instances: web1.yaml, stores: nightly, max-age: 26h }
+  other: { instances: x.yaml, stores: nightly }
+`,
   );
   ({ policies } = await loadConfiguration({ env: {}, cwd: directory.path, file: config }));
 });
@@ -188,6 +192,66 @@ describe('the file for Prometheus', () => {
     expect(value('gantry_export_timestamp_seconds{instance="web1",policy="web",store="nightly"}')).toBe(Date.UTC(2026, 10, 27, 1) / 1000);
     expect(value(String.raw`gantry_export_stored_bytes{instance="wéb2 \"x\"\\",policy="web",store="nightly"}`)).toBe(1024);
     expect(value('gantry_policy_max_age_seconds{policy="web"}')).toBe(26 * 3600);
+  });
+
+  test('forgets an instance only when the policy no longer selects it', async () => {
+    const textfile = directory.file('gantry.prom');
+    const written = async (run: Partial<PolicyRun>): Promise<string> => {
+      expect(await report(goodRun(run), { metrics: { textfile } })).toEqual([]);
+      await execa('promtool', ['check', 'metrics'], { input: await readFile(textfile) });
+      return await readFile(textfile, 'utf8');
+    };
+    const good = (instance: string, day: number): string =>
+      `gantry_export_timestamp_seconds{policy="web",instance="${instance}",store="nightly"} ${Date.UTC(2026, 10, day, 1) / 1000}\n`;
+    const [web1, web2] = policyRun().instances.map((each) => Object.assign(each, { name: each.name.replace(/^wéb2.*/, 'web2') }));
+    if (web1 === undefined || web2 === undefined) throw new Error('the run has two good ones');
+    const failed = { ...web1, state: 'failed' as const, stores: [{ store: 'nightly', outcome: 'failed' as const }] };
+    await written({ started: '2026-11-20T01:00:00.000Z', selection: 'all', instances: [web1, web2] });
+    // As if a hundred runs had failed since.
+    await rm(directory.file('state', 'policies', 'web', '20261120T010000000Z-1.json'));
+    const failure = { outcome: 'failed', exitCode: 16 } as const;
+    const afterFailure = await written({ started: '2026-11-21T01:00:00.000Z', selection: 'all', ...failure, instances: [failed, web2] });
+    expect(afterFailure).toContain(good('web1', 20));
+    expect(afterFailure).toContain(good('web2', 21));
+    // Somebody exports one instance by hand: that is not the nightly run, which failed.
+    const byHand = await written({ started: '2026-11-22T01:00:00.000Z', selection: 'named', instances: [web1] });
+    expect(byHand).toContain('gantry_run_success{policy="web"} 0\n');
+    expect(byHand).toContain(good('web1', 22));
+    expect(byHand).toContain(good('web2', 21));
+    const unasked = await written({ started: '2026-11-23T01:00:00.000Z', selection: 'incomplete', ...failure, instances: [] });
+    expect(unasked).toContain(good('web1', 22));
+    const killed = await written({ started: '2026-11-24T01:00:00.000Z', selection: undefined, outcome: 'interrupted', instances: [] });
+    expect(killed).toContain(good('web2', 21));
+    const fewer = await written({ started: '2026-11-25T01:00:00.000Z', selection: 'all', instances: [web1] });
+    expect(fewer).toContain(good('web1', 25));
+    expect(fewer).not.toContain('instance="web2"');
+  });
+
+  test('has the time of an export that a run found, because an earlier one was killed', async () => {
+    const textfile = directory.file('gantry.prom');
+    const instances = goodRun().instances.map((each) =>
+      Object.assign(each, {
+        state: 'present' as const,
+        stores: [{ store: 'nightly', outcome: 'present' as const, reference: each.reference }],
+      }),
+    );
+    await report(goodRun({ selection: 'all', instances }), { metrics: { textfile } });
+    expect(await readFile(textfile, 'utf8')).toContain(
+      `gantry_export_timestamp_seconds{policy="web",instance="web1",store="nightly"} ${Date.UTC(2026, 10, 27, 1, 0, 5) / 1000}\n`,
+    );
+  });
+
+  test('is about the run that has ended, also if its record cannot be written', async () => {
+    const textfile = directory.file('gantry.prom');
+    await report(goodRun({ started: '2026-11-26T01:00:00.000Z' }), { metrics: { textfile } });
+    await rm(directory.file('state'), { recursive: true });
+    await writeFile(directory.file('state'), 'not a directory');
+    const warnings: string[] = [];
+    const options = { configuration: { policies, metrics: { textfile } }, stateDirectory: directory.file('state'), env: {} };
+    const signal = AbortSignal.timeout(60_000);
+    await reportRun(policyRun({ selection: 'all' }), { ...options, signal, warn: (message) => warnings.push(message) });
+    expect(await readFile(textfile, 'utf8')).toContain('gantry_run_success{policy="web"} 0\n');
+    expect(warnings).toEqual([expect.stringMatching(/^cannot remember the good exports of policy web: /)]);
   });
 
   test('has all policies, also when their runs end at the same time', async () => {

@@ -25,7 +25,7 @@ export async function runPolicy(request: PolicyRunRequest): Promise<PolicyRun> {
   const { policy, stateDirectory, signal } = request;
   await using _lock = await lockPolicy(await openStateDirectory(stateDirectory), policy.name, signal);
   const warn = (message: string): void => request.onEvent?.({ type: 'warning', operation: 'run', message });
-  const log = await RunLog.open(policy.name, { stateDirectory, warn });
+  const log = await RunLog.open(policy.name, { stateDirectory, warn, selection: request.only && 'named' });
   try {
     await work(request, log);
     return await end(request, log, endOf(log.run));
@@ -59,7 +59,8 @@ async function work(request: PolicyRunRequest, log: RunLog): Promise<void> {
     problems: [],
     warnings: [],
   }));
-  await log.change((run) => ({ instances: waiting, problems: [...run.problems, ...problems], warnings }));
+  const selected = only === undefined ? (problems.length === 0 ? 'all' : 'incomplete') : 'named';
+  await log.change((run) => ({ selection: selected, instances: waiting, problems: [...run.problems, ...problems], warnings }));
   if (instances.length === 0 && problems.length === 0) await log.problem(nothingSelected(request));
   await using opened = await openStores(request, 'write');
   const { stores } = opened;

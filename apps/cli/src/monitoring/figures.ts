@@ -1,4 +1,5 @@
 import type { Configuration } from '@gantry/config';
+import type { PolicyRun } from '@gantry/policies';
 import type { ExportOfRun } from './exports-of-run.ts';
 import { exportsOf, problemsOf } from './exports-of-run.ts';
 import type { RunHistory } from './run-history.ts';
@@ -26,8 +27,9 @@ export function figuresOf(histories: readonly RunHistory[], policies: Configurat
 }
 
 function runFigures(histories: readonly RunHistory[]): readonly Figure[] {
-  const each = (value: (run: RunHistory['last']) => number | undefined): readonly Sample[] =>
-    histories.flatMap(({ last }) => sampleOf({ policy: last.policy }, value(last)));
+  const runs = histories.flatMap(({ last }) => last ?? []);
+  const each = (value: (run: PolicyRun) => number | undefined): readonly Sample[] =>
+    runs.flatMap((run) => sampleOf({ policy: run.policy }, value(run)));
   return [
     {
       name: 'gantry_run_start_timestamp_seconds',
@@ -57,10 +59,10 @@ function runFigures(histories: readonly RunHistory[]): readonly Figure[] {
       name: 'gantry_run_exports',
       unit: '',
       help: 'Exports of the last run of the policy, by what became of them.',
-      samples: histories.flatMap(({ last }) =>
+      samples: runs.flatMap((run) =>
         OUTCOMES.map((outcome) => ({
-          labels: { policy: last.policy, outcome },
-          value: exportsOf(last).filter((made) => made.outcome === outcome).length,
+          labels: { policy: run.policy, outcome },
+          value: exportsOf(run).filter((made) => made.outcome === outcome).length,
         })),
       ),
     },
@@ -74,7 +76,7 @@ function exportFigures(histories: readonly RunHistory[]): readonly Figure[] {
     {
       name: 'gantry_export_timestamp_seconds',
       unit: 'seconds',
-      help: 'When the run began that made the last good export of the instance, seconds since 1970.',
+      help: 'When the run began that made the last good export of the instance, or the export that a run found: seconds since 1970.',
       samples: good(({ at }) => seconds(at)),
     },
     {
@@ -100,7 +102,10 @@ function exportFigures(histories: readonly RunHistory[]): readonly Figure[] {
       unit: '',
       help: '1 if the last run of the policy could not export the instance, else 0.',
       samples: histories.flatMap((history) =>
-        exportsOf(history.last).map((made) => ({ labels: labelsOf(history, made), value: Number(made.outcome === 'failed') })),
+        (history.last === undefined ? [] : exportsOf(history.last)).map((made) => ({
+          labels: labelsOf(history, made),
+          value: Number(made.outcome === 'failed'),
+        })),
       ),
     },
   ];
@@ -113,8 +118,8 @@ function maxAge(policies: Configuration['policies']): Figure {
   return { name: 'gantry_policy_max_age_seconds', unit: 'seconds', help: 'How old the last good export of an instance may be.', samples };
 }
 
-function labelsOf({ last }: RunHistory, { instance, store = '' }: ExportOfRun): Sample['labels'] {
-  return { policy: last.policy, instance, store };
+function labelsOf({ policy }: RunHistory, { instance, store = '' }: Pick<ExportOfRun, 'instance' | 'store'>): Sample['labels'] {
+  return { policy, instance, store };
 }
 
 function sampleOf(labels: Sample['labels'], value: number | undefined): readonly Sample[] {

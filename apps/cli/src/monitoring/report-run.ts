@@ -5,7 +5,8 @@ import type { Figure } from './figures.ts';
 import { isInJournal, writeJournal } from './journal.ts';
 import { mailOf } from './mail.ts';
 import { writeTextfile } from './prometheus.ts';
-import { readHistories } from './run-history.ts';
+import type { RunHistory } from './run-history.ts';
+import { readHistories, rememberRun } from './run-history.ts';
 import { runWithInput } from './start-program.ts';
 
 export interface ReportOptions {
@@ -19,11 +20,11 @@ export interface ReportOptions {
 }
 
 /**
- * Says how a run ended, to all that the configuration names: mail, a command, the journal, a file for Prometheus, OpenTelemetry. The
- * record of the run has been written. What cannot be reached is a warning: the exports are as good as they were.
+ * Says how a run ended, to all that the configuration names: mail, a command, the journal, a file for Prometheus, OpenTelemetry. What cannot be reached is a warning: the exports are as good as they were.
  */
 export async function reportRun(run: PolicyRun, options: ReportOptions): Promise<void> {
-  const { configuration, env, signal, warn } = options;
+  const { configuration, stateDirectory, env, signal, warn } = options;
+  const history = rememberRun(run, stateDirectory, warn);
   const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
     try {
       await work();
@@ -32,9 +33,10 @@ export async function reportRun(run: PolicyRun, options: ReportOptions): Promise
     }
   };
   await Promise.all([
+    attempt('remember what the run exported', async () => void (await history)),
     ...notifications(run, configuration.notify, signal).map(([what, work]) => attempt(what, work)),
     ...(isInJournal(env) ? [attempt('write to the journal', () => writeJournal(run, signal))] : []),
-    ...measurements(options).map(([what, work]) => attempt(what, work)),
+    ...measurements(history, options).map(([what, work]) => attempt(what, work)),
   ]);
 }
 
@@ -51,10 +53,10 @@ function notifications(run: PolicyRun, notify: NotifySettings | undefined, signa
   ];
 }
 
-function measurements({ configuration, stateDirectory }: ReportOptions): readonly Work[] {
+function measurements(history: Promise<RunHistory>, { configuration, stateDirectory }: ReportOptions): readonly Work[] {
   const { metrics, policies } = configuration;
   const { textfile, otlp } = metrics;
-  const figures = async (): Promise<readonly Figure[]> => figuresOf(await readHistories(policies, stateDirectory), policies);
+  const figures = async (): Promise<readonly Figure[]> => figuresOf(await readHistories(policies, stateDirectory, await history), policies);
   return [
     ...(textfile === undefined ? [] : [[`write ${textfile}`, () => writeTextfile(textfile, figures)] as const]),
     ...(otlp === undefined

@@ -1,47 +1,57 @@
 import type { Configuration } from '@gantry/config';
 import type { PolicyRun } from '@gantry/policies';
 import { readPolicyRuns } from '@gantry/policies';
-import type { ExportOfRun } from './exports-of-run.ts';
-import { exportsOf } from './exports-of-run.ts';
-
-/** The last good export of an instance in a store that a run on this machine made. */
-export interface GoodExport extends ExportOfRun {
-  readonly store: string;
-  /** When the run began that made it: ISO 8601, UTC. */
-  readonly at: string;
-}
+import type { GoodExport } from './good-exports.ts';
+import { goodAfter, keepGoodExports, readGoodExports } from './good-exports.ts';
 
 /** What this machine remembers of the runs of a policy. */
 export interface RunHistory {
-  /** The last one that has ended. */
-  readonly last: PolicyRun;
-  /** The last good export of each instance that it was about. */
+  readonly policy: string;
+  /** The last one that has ended, and was not about some instances only. */
+  readonly last?: PolicyRun | undefined;
+  /** The last good export of each of its instances in each of its stores. */
   readonly good: readonly GoodExport[];
 }
 
-/** What is remembered of each policy of the configuration that has run here. */
+/**
+ * Remembers a run that has ended, which its record need not say: its disk may be full.
+ *
+ * @param warn called if it cannot be kept for the next run
+ */
+export async function rememberRun(
+  run: PolicyRun,
+  stateDirectory: string | undefined,
+  warn: (message: string) => void,
+): Promise<RunHistory> {
+  const { policy } = run;
+  const good = goodAfter(await readGoodExports(policy, stateDirectory), run);
+  try {
+    await keepGoodExports(policy, stateDirectory, good);
+  } catch (error) {
+    warn(`cannot remember the good exports of policy ${policy}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return { policy, last: run.selection === 'named' ? await lastRun(policy, stateDirectory) : run, good };
+}
+
+/** What is remembered of each policy of the configuration. @param own of the run that has just ended */
 export async function readHistories(
   policies: Configuration['policies'],
   stateDirectory: string | undefined,
+  own: RunHistory,
 ): Promise<readonly RunHistory[]> {
-  const all = await Promise.all([...policies.keys()].map(async (policy) => historyOf(await readPolicyRuns(policy, { stateDirectory }))));
-  return all.flatMap((each) => each ?? []);
+  return await Promise.all(
+    [...policies.values()].map(async ({ name, stores }) => {
+      const { last, good } = name === own.policy ? own : await historyOf(name, stateDirectory);
+      return { policy: name, last, good: good.filter(({ store }) => stores.includes(store)) };
+    }),
+  );
 }
 
-/** @param runs newest first */
-function historyOf(runs: readonly PolicyRun[]): RunHistory | undefined {
-  const ended = runs.filter(({ outcome }) => outcome !== 'running');
-  const [last] = ended;
-  if (last === undefined) return undefined;
-  const good = new Map<string, GoodExport>();
-  for (const run of ended) {
-    for (const made of exportsOf(run)) {
-      const { instance, store, outcome } = made;
-      if (store === undefined || (outcome !== 'exported' && outcome !== 'copied')) continue;
-      const key = JSON.stringify([instance, store]);
-      if (!good.has(key)) good.set(key, { ...made, store, at: run.started });
-    }
-  }
-  const current = new Set(last.instances.map(({ name }) => name));
-  return { last, good: [...good.values()].filter(({ instance }) => current.has(instance)) };
+async function historyOf(policy: string, stateDirectory: string | undefined): Promise<RunHistory> {
+  return { policy, last: await lastRun(policy, stateDirectory), good: await readGoodExports(policy, stateDirectory) };
+}
+
+async function lastRun(policy: string, stateDirectory: string | undefined): Promise<PolicyRun | undefined> {
+  const runs = await readPolicyRuns(policy, { stateDirectory });
+  return runs.find(({ outcome, selection }) => outcome !== 'running' && selection !== 'named');
 }

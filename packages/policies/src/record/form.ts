@@ -78,6 +78,9 @@ export interface StoreOfRun {
 /** `killed` is never written: it is what a reader makes of `running` when the process is gone. */
 export type RunOutcome = 'running' | 'done' | 'partial' | 'failed' | 'interrupted' | 'killed';
 
+/** `all`: what the policy selects; `incomplete`: what those of its sources said that could be asked; `named`: with `--instance`. */
+export type RunSelection = 'all' | 'incomplete' | 'named';
+
 /** One run of a policy: how far it has got, or how it ended. */
 export interface PolicyRun {
   readonly format: 'gantry-policy-run';
@@ -94,6 +97,8 @@ export interface PolicyRun {
   readonly outcome: RunOutcome;
   /** Absent while it runs, and when it was interrupted. */
   readonly exitCode?: number | undefined;
+  /** Which instances it is about; absent until that is known. */
+  readonly selection?: RunSelection | undefined;
   readonly instances: readonly InstanceOfRun[];
   readonly stores: readonly StoreOfRun[];
   /** Of the policy as a whole; those of one instance are with it. */
@@ -155,6 +160,7 @@ export const policyRunSchema: z.ZodType<PolicyRun> = z.object({
   ended: time.optional(),
   outcome: z.enum(['running', 'done', 'partial', 'failed', 'interrupted']),
   exitCode: z.int().nonnegative().optional(),
+  selection: z.enum(['all', 'incomplete', 'named']).optional(),
   instances: z.array(instance),
   stores: z.array(store),
   problems: z.array(problem),

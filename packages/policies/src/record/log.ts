@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import process from 'node:process';
 import { makeDirectoryDurably, openStateDirectory, TOOL } from '@gantry/core';
 import { identifyProcess } from '@gantry/transport';
-import type { InstanceOfRun, PolicyRun, RunProblem, StoreOfRun } from './form.ts';
+import type { InstanceOfRun, PolicyRun, RunProblem, RunSelection, StoreOfRun } from './form.ts';
 import { forgetOldRuns, policyRunsDirectory, writePolicyRun } from './store.ts';
 
 /** How often the record is written while nothing ends the run, ms: that is what a killed run can lack. */
@@ -24,7 +24,7 @@ export class RunLog {
   }
 
   /** @throws GantryError `STATE_UNUSABLE` */
-  static async open(policy: string, { stateDirectory, warn }: RunLogOptions): Promise<RunLog> {
+  static async open(policy: string, { stateDirectory, warn, selection }: RunLogOptions): Promise<RunLog> {
     const { path } = await openStateDirectory(stateDirectory);
     const directory = policyRunsDirectory(path, policy);
     await makeDirectoryDurably(directory, 0o700);
@@ -38,6 +38,7 @@ export class RunLog {
       process: us,
       started: new Date().toISOString(),
       outcome: 'running',
+      ...(selection === undefined ? {} : { selection }),
       instances: [],
       stores: [],
       problems: [],
@@ -103,4 +104,6 @@ export class RunLog {
 interface RunLogOptions {
   readonly stateDirectory?: string | undefined;
   readonly warn: (message: string) => void;
+  /** If it is known before the sources were asked. */
+  readonly selection?: RunSelection | undefined;
 }

@@ -84,12 +84,24 @@ test('the newest runs come first, and the oldest beyond 100 are removed', async 
   expect(await readdir(directory)).not.toContain('left.tmp');
 });
 
+test('a run from the future does not hide those that begin later, and is removed first', async () => {
+  const log = await open();
+  const directory = policyRunsDirectory(state.path, 'nightly');
+  await writePolicyRun(directory, { ...log.run, started: '2099-01-01T00:00:00.000Z', outcome: 'done' });
+  expect(await read(1)).toEqual([log.run]);
+  for (let day = 0; day < 99; day += 1)
+    await writePolicyRun(directory, { ...log.run, started: new Date(Date.UTC(2020, 0, 1 + day)).toISOString(), outcome: 'done' });
+  await open();
+  expect(await readdir(directory)).toHaveLength(100);
+  expect((await readdir(directory)).filter((name) => name.startsWith('2099'))).toEqual([]);
+});
+
 test.each([
   ['not JSON', 'nonsense', /cannot read .*: it is not JSON$/],
   ['of another format', '{"format":"x"}', /cannot read /],
 ])('a record that is %s is passed over with a warning', async (_, text, message) => {
   const log = await open();
-  await writeFile(join(policyRunsDirectory(state.path, 'nightly'), '20990101T000000000Z-1.json'), text);
+  await writeFile(join(policyRunsDirectory(state.path, 'nightly'), '20260101T000000000Z-1.json'), text);
   expect(await read()).toEqual([log.run]);
   expect(warnings).toEqual([expect.stringMatching(message)]);
 });

@@ -18,7 +18,17 @@ export function policyRunsDirectory(stateDirectory: string | undefined, policy: 
 
 /** The name of a record's file: names sort as runs begin. */
 function recordName({ started, process }: PolicyRun): string {
-  return `${started.replaceAll(/[-:.]/g, '')}-${process.pid}.json`;
+  return `${stampOf(started)}-${process.pid}.json`;
+}
+
+function stampOf(time: string): string {
+  return time.replaceAll(/[-:.]/g, '');
+}
+
+/** A run from the future would be the last one until then: the clock was wrong when it began. */
+function isOfFuture(name: string): boolean {
+  const now = stampOf(new Date().toISOString());
+  return name.slice(0, now.length) > now;
 }
 
 /** Writes the record of a run in place of an earlier one of the same run, so that readers never see half of it. The directory exists. */
@@ -26,9 +36,10 @@ export async function writePolicyRun(directory: string, run: PolicyRun): Promise
   await replaceFile(join(directory, recordName(run)), `${JSON.stringify(run, undefined, 2)}\n`);
 }
 
-/** Removes the oldest records beyond {@link MAX_RUNS}, and what a killed run was writing. To be called by the run that has the lock. */
+/** Removes the oldest records beyond {@link MAX_RUNS}, first those from the future, and what a killed run was writing. To be called by the run that has the lock. */
 export async function forgetOldRuns(directory: string): Promise<void> {
-  const old = (await recordNames(directory)).slice(MAX_RUNS);
+  const names = await recordNames(directory);
+  const old = [...names.filter((name) => !isOfFuture(name)), ...names.filter(isOfFuture)].slice(MAX_RUNS);
   const unfinished = (await readdir(directory)).filter((name) => name.endsWith('.tmp'));
   for (const name of [...old, ...unfinished]) await unlink(join(directory, name)).catch(() => undefined);
 }
@@ -43,13 +54,13 @@ export interface ReadPolicyRunsOptions {
 }
 
 /**
- * The runs of a policy on this host, newest first; empty if there was none. One that says `running` although its process is gone is
+ * The runs of a policy on this host, newest first; empty if there was none. Those from the future are left out. One that says `running` although its process is gone is
  * `killed`.
  */
 export async function readPolicyRuns(policy: string, options: ReadPolicyRunsOptions = {}): Promise<readonly PolicyRun[]> {
   const directory = policyRunsDirectory(options.stateDirectory, policy);
   const runs: PolicyRun[] = [];
-  for (const name of await recordNames(directory)) {
+  for (const name of (await recordNames(directory)).filter((each) => !isOfFuture(each))) {
     if (runs.length === (options.newest ?? Infinity)) break;
     const run = await readRun(join(directory, name), options);
     if (run !== undefined) runs.push(run);
@@ -76,7 +87,7 @@ async function recordNames(directory: string): Promise<readonly string[]> {
     const names = await readdir(directory);
     return names.filter((name) => RECORD.test(name)).toSorted((a, b) => (a < b ? 1 : -1));
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return [];
     throw error;
   }
 }

@@ -1,0 +1,96 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseExportId, replaceFile } from '@gantry/core';
+import type { PolicyRun } from '@gantry/policies';
+import { policyRunsDirectory, readPolicyRuns } from '@gantry/policies';
+import { z } from 'zod';
+import type { ExportOfRun } from './exports-of-run.ts';
+import { exportsOf } from './exports-of-run.ts';
+
+/*
+ * The last good export of each instance of a policy, kept apart from the records of runs: these are about some instances only, end early,
+ * or are removed, while an instance whose last good export is old must not be forgotten.
+ */
+
+/** The last good export of an instance in a store that a run on this machine made, or found there. */
+export interface GoodExport extends Pick<ExportOfRun, 'instance' | 'reference' | 'plainBytes' | 'storedBytes' | 'durationMs'> {
+  readonly store: string;
+  /** When the run began that made it, or the export, if it was found: ISO 8601, UTC. */
+  readonly at: string;
+}
+
+const FILE = 'good-exports.json';
+
+const fileSchema: z.ZodType<{ readonly exports: readonly GoodExport[] }> = z.object({
+  exports: z.array(
+    z.object({
+      instance: z.string(),
+      store: z.string(),
+      at: z.iso.datetime(),
+      reference: z.string().optional(),
+      plainBytes: z.number().optional(),
+      storedBytes: z.number().optional(),
+      durationMs: z.number().optional(),
+    }),
+  ),
+});
+
+/** What is remembered for a policy; without a file, what the records of its runs say. Those from the future are left out. */
+export async function readGoodExports(policy: string, stateDirectory: string | undefined): Promise<readonly GoodExport[]> {
+  const known = (await readOwnFile(policy, stateDirectory)) ?? (await fromRecords(policy, stateDirectory));
+  const now = Date.now();
+  return known.filter(({ at }) => Date.parse(at) <= now);
+}
+
+async function readOwnFile(policy: string, stateDirectory: string | undefined): Promise<readonly GoodExport[] | undefined> {
+  try {
+    return fileSchema.parse(JSON.parse(await readFile(join(policyRunsDirectory(stateDirectory, policy), FILE), 'utf8'))).exports;
+  } catch {
+    // It was not there yet, or is damaged: the next run writes it.
+    return undefined;
+  }
+}
+
+async function fromRecords(policy: string, stateDirectory: string | undefined): Promise<readonly GoodExport[]> {
+  const runs = await readPolicyRuns(policy, { stateDirectory });
+  return runs.toReversed().reduce<readonly GoodExport[]>(goodAfter, []);
+}
+
+/** Keeps what is known after a run that has ended. To be called while the run has the lock of its policy. @throws what the file system fails with */
+export async function keepGoodExports(policy: string, stateDirectory: string | undefined, exports: readonly GoodExport[]): Promise<void> {
+  await replaceFile(join(policyRunsDirectory(stateDirectory, policy), FILE), `${JSON.stringify({ exports }, undefined, 2)}\n`);
+}
+
+/** What is known after a run. Only one that knows all instances of the policy says which are gone. */
+export function goodAfter(known: readonly GoodExport[], run: PolicyRun): readonly GoodExport[] {
+  const good = new Map(known.map((each) => [keyOf(each), each]));
+  for (const made of exportsOf(run)) {
+    const { store } = made;
+    if (store === undefined) continue;
+    const before = good.get(keyOf({ ...made, store }));
+    const after = goodOf({ ...made, store }, run, before);
+    if (after !== undefined) good.set(keyOf(after), after);
+  }
+  const all = [...good.values()];
+  if (run.selection !== 'all') return all;
+  const current = new Set(run.instances.map(({ name }) => name));
+  return all.filter(({ instance }) => current.has(instance));
+}
+
+function goodOf(
+  { instance, store, outcome, reference, plainBytes, storedBytes, durationMs }: ExportOfRun & { readonly store: string },
+  run: PolicyRun,
+  before: GoodExport | undefined,
+): GoodExport | undefined {
+  if (outcome === 'exported' || outcome === 'copied')
+    return { instance, store, at: run.started, reference, plainBytes, storedBytes, durationMs };
+  if (outcome !== 'present' || reference === undefined || reference === before?.reference) return before;
+  const at = parseExportId(reference.slice(reference.lastIndexOf('@') + 1))?.started;
+  return at === undefined || (before !== undefined && Date.parse(before.at) >= at.getTime())
+    ? before
+    : { instance, store, at: at.toISOString(), reference };
+}
+
+function keyOf({ instance, store }: Pick<GoodExport, 'instance' | 'store'>): string {
+  return JSON.stringify([instance, store]);
+}
