@@ -2,8 +2,8 @@
  * Counts the requests and bytes that nightly exports of ten disks with 1 % changed cost in a bucket, with verify and prune:
  * `node --conditions=@gantry/source bench/src/s3-requests.ts [MIB]`. As root, after `turbo run build`; the server is a gateway of Ceph. The
  * disks are small (MIB, 256 by default). What grows with the data is multiplied to 100 GiB, which means as many changed pieces of the same
- * length in each GiB: bytes, parts of uploads, and frames that are read back because patches differ from them. The text says so. With
- * `--docs` it goes into docs/explanation/lineages.md.
+ * length in each GiB: bytes, parts of uploads, and frames that are read back because patches differ from them. The text says so, and what the
+ * same night costs without patches. With `--docs` it goes into docs/explanation/lineages.md.
  */
 import { writeFile } from 'node:fs/promises';
 import process from 'node:process';
@@ -50,7 +50,9 @@ await using directory = await makeTemporaryDirectory('gantry-bench-');
 await using server = await startCeph();
 await createBucket(server, 'nightly');
 await using proxy = await startFaultProxy(server.endpoint);
-const store = `s3://nightly/exports?${new URLSearchParams({ endpoint: proxy.endpoint }).toString()}`;
+const storeAt = (prefix: string): string => `s3://nightly/${prefix}?${new URLSearchParams({ endpoint: proxy.endpoint }).toString()}`;
+const store = storeAt('exports');
+const storeOfWhole = storeAt('whole');
 const env = {
   AWS_ACCESS_KEY_ID: server.accessKeyId,
   AWS_SECRET_ACCESS_KEY: server.secretAccessKey,
@@ -63,15 +65,20 @@ const disks = Array.from({ length: DISKS }, (_, index) => directory.file(`disk${
 for (const disk of disks) await makeDataSet('dense', diskBytes, disk);
 const yaml = disks.map((disk) => `  - path: ${disk}\n`).join('');
 await writeFile(directory.file('instance.yaml'), `name: web1.example.com\nos: raw\nhypervisor: kvm\ndisks:\n${yaml}`);
-const keep = ['export', directory.file('instance.yaml'), store, '--snapshot', 'none', '--incremental', '--quiet'];
+const exportInto = (into: string): readonly string[] => [
+  ...['export', directory.file('instance.yaml'), into],
+  ...['--snapshot', 'none', '--incremental', '--quiet'],
+];
 
 const rows: string[] = [
   '| work | PUT, POST, LIST | of these, parts | GET, HEAD, DELETE | of these, ranges of dumps | sent | ranges read |',
   '| --- | --- | --- | --- | --- | --- | --- |',
 ];
-const first = await count('first export', keep);
+const first = await count('first export', exportInto(store));
+await runGantry(exportInto(storeOfWhole));
 for (const disk of disks) await changeRuns(disk, RUNS, disk);
-const night = await count('nightly export, 1 % changed', keep);
+const night = await count('nightly export, 1 % changed', exportInto(store));
+const wholeNight = await count('the same with `--no-patches`', [...exportInto(storeOfWhole), '--no-patches']);
 await count('verify, present', ['verify', store, '--depth', 'present', '--quiet']);
 await count('verify, stored', ['verify', store, '--depth', 'stored', '--quiet']);
 await count('prune, one of two goes', ['prune', store, '--keep-last', '1', '--quiet']);
@@ -80,9 +87,13 @@ const month = monthly(scale);
 console.log(`${rows.join('\n')}\n\n${month}`);
 if (process.argv.includes('--docs')) await replaceBetween(PAGE, 'bench/src/s3-requests.ts --docs', `${rows.join('\n')}\n\n${month}`);
 
+async function runGantry(args: readonly string[]): Promise<void> {
+  await execa(COMMAND[0], [COMMAND[1], ...args], { env });
+}
+
 async function count(title: string, args: readonly string[]): Promise<Traffic> {
   const before = proxy.seen.length;
-  await execa(COMMAND[0], [COMMAND[1], ...args], { env });
+  await runGantry(args);
   const traffic = trafficOf(proxy.seen.slice(before));
   const { puts, parts, gets, ranges, sentBytes, rangeBytes } = traffic;
   rows.push(`| ${[title, puts + parts, parts, gets + ranges, ranges, mib(sentBytes), mib(rangeBytes)].join(' | ')} |`);
@@ -117,25 +128,59 @@ function trafficOf(seen: FaultProxy['seen']): Traffic {
   };
 }
 
+/** A night, and a month of such nights. */
+interface Costs {
+  readonly writes: number;
+  readonly others: number;
+  readonly sentGib: number;
+  readonly readGib: number;
+  /** At the end of the month. */
+  readonly storedGib: number;
+  /** US dollars a month. */
+  readonly storage: number;
+  readonly requests: number;
+  readonly sentOut: number;
+}
+
 /** What grows with the data is multiplied; everything else is the same for a disk of any size. */
+function costsOf(traffic: Traffic, scale: number): Costs {
+  const sent = traffic.sentBytes * scale;
+  const readGib = (traffic.rangeBytes * scale) / GIB;
+  const writes = traffic.puts + Math.ceil(sent / (8 * MIB));
+  const others = traffic.gets + traffic.ranges * scale;
+  const storedGib = (first.sentBytes * scale + sent * NIGHTS_A_MONTH) / GIB;
+  return {
+    writes,
+    others: Math.round(others),
+    sentGib: sent / GIB,
+    readGib,
+    storedGib,
+    storage: storedGib * PRICES.storedGibMonth,
+    requests: NIGHTS_A_MONTH * (writes * PRICES.put + others * PRICES.get),
+    sentOut: readGib * NIGHTS_A_MONTH * PRICES.sentOutGib,
+  };
+}
+
 function monthly(scale: number): string {
-  const sent = night.sentBytes * scale;
-  const read = night.rangeBytes * scale;
-  const writes = night.puts + Math.ceil(sent / (8 * MIB));
-  const others = night.gets + night.ranges * scale;
-  const stored = (first.sentBytes * scale + sent * NIGHTS_A_MONTH) / GIB;
-  const requests = NIGHTS_A_MONTH * (writes * PRICES.put + others * PRICES.get);
-  const out = ((read * NIGHTS_A_MONTH) / GIB) * PRICES.sentOutGib;
+  const [patched, whole] = [costsOf(night, scale), costsOf(wholeNight, scale)];
   const runKib = Math.round(diskBytes / 1000 / 1024);
   return [
     `Measured with ${DISKS} disks of ${diskBytes / MIB} MiB, of which 1 % changes in ${RUNS} pieces of some ${runKib} KiB each. For`,
     `${SIMULATED_BYTES / GIB} GiB, bytes, parts of uploads (8 MiB) and ranges of dumps are multiplied by ${scale}: as many pieces of the`,
-    `same length in each GiB. A night then has ${writes} requests that write or list and ${Math.round(others)} others, sends`,
-    `${(sent / GIB).toFixed(1)} GiB, and reads ${(read / GIB).toFixed(1)} GiB back: the frames from which patches differ.`,
+    `same length in each GiB. A night then has ${patched.writes} requests that write or list and ${patched.others} others, sends`,
+    `${patched.sentGib.toFixed(1)} GiB, and reads ${patched.readGib.toFixed(1)} GiB back: the frames from which patches differ.`,
     '',
-    `A month of such nights, all kept: ${stored.toFixed(0)} GiB stored at its end, ${(stored * PRICES.storedGibMonth).toFixed(2)} US dollars a month`,
-    `for these, ${requests.toFixed(2)} for the requests, and ${out.toFixed(2)} for what is read back, if that leaves the network of the service`,
-    `(nothing if it does not). Prices: ${PRICES.source}: ${(PRICES.put * 1000).toFixed(3)} for 1,000 requests that write or list,`,
+    '| a month of such nights, all kept | stored at its end | US dollars: storage | requests | read back, out of the network |',
+    '| --- | --- | --- | --- | --- |',
+    rowOf('with patches', patched),
+    rowOf('with `--no-patches`', whole),
+    '',
+    `Storage is a month of what is stored at its end. What is read back costs nothing within the network of the service. Prices:`,
+    `${PRICES.source}: ${(PRICES.put * 1000).toFixed(3)} for 1,000 requests that write or list,`,
     `${(PRICES.get * 1000).toFixed(4)} for 1,000 others, ${PRICES.storedGibMonth} for a GiB a month, ${PRICES.sentOutGib} for a GiB that is sent out.`,
   ].join('\n');
+}
+
+function rowOf(title: string, { storedGib, storage, requests, sentOut }: Costs): string {
+  return `| ${[title, `${storedGib.toFixed(0)} GiB`, ...[storage, requests, sentOut].map((dollars) => dollars.toFixed(2))].join(' | ')} |`;
 }

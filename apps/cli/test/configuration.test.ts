@@ -1,10 +1,12 @@
+import { randomBytes } from 'node:crypto';
 import { glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Outcome, Workbench } from './workbench.ts';
 import { exportDirectory, jsonLines, lastLine, makeWorkbench } from './workbench.ts';
 
-const MIB = 1024 ** 2;
+const KIB = 1024;
+const MIB = 1024 * KIB;
 
 let bench: Workbench;
 
@@ -83,6 +85,27 @@ policies: { web: { instances: web1.yaml, stores: nightly, codec: zstd, full-ever
     };
     expect(await incremental()).toBe(true);
     expect(await incremental('--no-incremental')).toBe(false);
+  });
+
+  test('says whether a frame that changed is stored as its difference from the earlier one', async () => {
+    const config = await configure(`
+stores: { nightly: { url: ${bench.store}, incremental: true, patches: false } }
+policies: { near: { instances: web1.yaml, stores: nightly, patches: true }, far: { instances: web1.yaml, stores: nightly } }`);
+    const content = randomBytes(64 * KIB);
+    let night = 0;
+    const isStoredWhole = async (...args: readonly string[]): Promise<boolean> => {
+      content.writeUInt32BE((night += 1));
+      await writeFile(bench.file('disk'), content);
+      const { stdout } = await succeed(...args, '--json', ...config);
+      return Number(/"storedBytes":(\d+)/.exec(lastLine(stdout))?.[1]) > content.length;
+    };
+    const call = ['export', 'web1.yaml', 'nightly'];
+    expect(await isStoredWhole(...call)).toBe(true);
+    expect(await isStoredWhole('run', 'near')).toBe(false);
+    expect(await isStoredWhole('run', 'far')).toBe(true);
+    expect(await isStoredWhole(...call)).toBe(true);
+    expect(await isStoredWhole(...call, '--patches')).toBe(false);
+    expect(await isStoredWhole(...call, '--policy', 'near', '--no-patches')).toBe(true);
   });
 
   test('that asks for tracked changes does not refuse an instance whose disks cannot be tracked', async () => {

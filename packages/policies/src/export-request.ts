@@ -30,7 +30,7 @@ export interface ExportSubject {
 
 /** The export that a policy asks for, wherever the disks are. */
 export function askedExport({ request, selected, described, store, signal }: ExportSubject): AskedExport {
-  const { codec, level, parallel, incremental, fullEvery, withPrivate: includePrivate, tags } = request.settings;
+  const { codec, level, parallel, incremental, fullEvery, patches, withPrivate: includePrivate, tags } = request.settings;
   const { instance, native } = described;
   return {
     ...operationOf(request, selected.name, signal),
@@ -41,6 +41,7 @@ export function askedExport({ request, selected, described, store, signal }: Exp
     level,
     parallel,
     incremental,
+    patches,
     // What is said for many instances applies where it is possible.
     fullEvery: incremental === true ? fullEvery : undefined,
     includePrivate,

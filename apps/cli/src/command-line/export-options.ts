@@ -12,6 +12,7 @@ export const EXPORT: {
   readonly level: Count;
   readonly incremental: Flag;
   readonly trackChanges: Flag;
+  readonly patches: Flag;
   readonly fullEvery: Count;
   readonly withPrivate: Flag;
 } = {
@@ -22,6 +23,11 @@ export const EXPORT: {
     'GANTRY_TRACK_CHANGES',
     '--track-changes',
     'with --incremental: read only what changed, where the kind of snapshot can say what (os: raw)',
+  ),
+  patches: negatableFlag(
+    'GANTRY_PATCHES',
+    '--patches',
+    'with --incremental: store a changed frame as its difference from the earlier one, which is read back (default)',
   ),
   fullEvery: orVariable(
     'GANTRY_FULL_EVERY',

@@ -66,6 +66,7 @@ export async function run(
     level: settings.level,
     parallel: settings.parallel,
     incremental: settings.incremental,
+    patches: settings.patches,
     fullEvery: settings.incremental === true ? settings.fullEvery : undefined,
     labels: { tags: settings.tags, note: options.note },
     base: options.base,
@@ -109,9 +110,10 @@ function trackingOf({ trackChanges: asked }: Options, { trackChanges }: ExportSe
  *
  * @throws GantryError `USAGE`
  */
-function assertTogether({ base, fullEvery, trackChanges }: Options, { incremental }: ExportSettings): void {
+function assertTogether({ base, fullEvery, trackChanges, patches }: Options, { incremental }: ExportSettings): void {
   if (incremental === true) return;
-  const given = { base, 'full-every': fullEvery, 'track-changes': trackChanges === true ? trackChanges : undefined };
+  const ifTrue = (flag: boolean | undefined): true | undefined => (flag === true ? flag : undefined);
+  const given = { base, 'full-every': fullEvery, 'track-changes': ifTrue(trackChanges), patches: ifTrue(patches) };
   const [alone] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
   if (alone === undefined) return;
   throw new GantryError('USAGE', { message: `--${alone} goes with --incremental`, hint: `Add --incremental, or leave --${alone} out.` });

@@ -39,6 +39,7 @@ const BUILT_IN: Readonly<Record<string, string>> = {
   incremental: 'false',
   'full-every': 'never',
   'track-changes': 'false',
+  patches: 'true',
   snapshot: 'auto',
   'snapshot-config': 'none',
   'snapshot-size': '20%',

@@ -56,13 +56,14 @@ function policyOf(name: string, document: PolicyDocument): Policy {
 }
 
 function exportSettingsOf(document: ExportDocument): ExportSettings {
-  const { codec, level, incremental, snapshot, tags } = document;
+  const { codec, level, incremental, patches, snapshot, tags } = document;
   return {
     codec,
     level,
     incremental,
     fullEvery: document['full-every'],
     trackChanges: document['track-changes'],
+    patches,
     snapshot,
     snapshotConfig: document['snapshot-config'],
     snapshotSize: document['snapshot-size'],

@@ -15,6 +15,7 @@ export interface ExportSettings {
   readonly incremental?: boolean | undefined;
   readonly fullEvery?: number | undefined;
   readonly trackChanges?: boolean | undefined;
+  readonly patches?: boolean | undefined;
   readonly snapshot?: SnapshotMode | undefined;
   /** Absolute. */
   readonly snapshotConfig?: string | undefined;

@@ -75,6 +75,7 @@ export function mergeSettings(layers: readonly ExportSettings[]): ExportSettings
     incremental: first('incremental'),
     fullEvery: first('fullEvery'),
     trackChanges: first('trackChanges'),
+    patches: first('patches'),
     snapshot: first('snapshot'),
     snapshotConfig: first('snapshotConfig'),
     snapshotSize: first('snapshotSize'),

@@ -36,6 +36,7 @@ const exportFields = {
   incremental: truth.exactOptional().meta({ description: 'Store only what earlier exports of the instance lack' }),
   'full-every': whole(1).exactOptional().meta({ description: 'A full export once this many follow each other' }),
   'track-changes': truth.exactOptional().meta({ description: 'Read only what changed, where the snapshot can say what' }),
+  patches: truth.exactOptional().meta({ description: 'Store a changed frame as its difference from the earlier one, which is read back' }),
   snapshot: choice(SNAPSHOT_MODES).exactOptional().meta({ description: 'How disks are snapshotted' }),
   'snapshot-config': nonEmptyLine.exactOptional().meta({ description: 'File with the commands of snapshot: command' }),
   'snapshot-size': amount(

@@ -36,6 +36,8 @@ export interface IncrementOptions extends Opening {
   readonly fullEvery?: number | undefined;
   /** An export of another instance that is a parent too. */
   readonly base: string | undefined;
+  /** Whether changed frames are stored as their differences from earlier ones, which are read back; default true. */
+  readonly patches?: boolean | undefined;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
 }
@@ -234,7 +236,11 @@ async function assertSameParents(
   }
 }
 
-function basesOf({ store, codec, reporter }: IncrementOptions, { known, ...disk }: MappedDisk & ParentFrames): BaseFrames | undefined {
+function basesOf(
+  { store, codec, patches = true, reporter }: IncrementOptions,
+  { known, ...disk }: MappedDisk & ParentFrames,
+): BaseFrames | undefined {
+  if (!patches) return undefined;
   const onFailure = (problem: string): void =>
     reporter.warn(`cannot read ${problem}: from here on, changed frames are stored whole`, disk.disk);
   return baseFrames(store, { disk, known, codec, onFailure });

@@ -71,6 +71,11 @@ export interface ExportRequest extends OutgoingRequest {
    * where their provider can say it; `where-possible`: for other definitions and full exports, reads all. Without it, an export of any kind removes the marks of earlier exports into this store.
    */
   readonly trackChanges?: boolean | 'where-possible' | undefined;
+  /**
+   * With `incremental`: stores a frame that changed a little as its difference from the earlier one, which is read back from the store for
+   * that; default true.
+   */
+  readonly patches?: boolean | undefined;
   /** With `incremental`: makes a full export once the lineage has that many exports since the last full one, which counts. */
   readonly fullEvery?: number | undefined;
   /** What the user says of the export: see `gantry prune --keep-tag`. */
@@ -190,7 +195,8 @@ async function writeExport(target: ExportTarget, subject: ExportSubject, parts: 
   const native = nativeToKeep(request, reporter);
   const names = native.map(({ name }) => nativeObjectName(name));
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL, dumps: names };
-  const wanted = { header, disks, codec, cut: cutOf(subject), base: request.base, fullEvery: request.fullEvery, reporter, signal };
+  const { base, patches, fullEvery } = request;
+  const wanted = { header, disks, codec, cut: cutOf(subject), base, patches, fullEvery, reporter, signal };
   const opened = await target.open((opening) => open({ ...wanted, ...opening }, request));
   await using writer = opened.writer;
   const { form, parents, cutOff } = opened;

@@ -5,6 +5,8 @@ import { describe, expect, test } from 'vitest';
 import type { OperationBench, OperationBenchOptions } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { getBytes, put } from '../../test/sample-export.ts';
+import type { StoreCall } from '../../test/watched-store.ts';
+import { watchedStore } from '../../test/watched-store.ts';
 import { readFrameMap } from '../exports/frame-maps.ts';
 import { openExport } from '../exports/open-export.ts';
 import { readDump } from '../exports/read-dump.ts';
@@ -87,6 +89,32 @@ describe('a frame of a disk that changed a little', () => {
     const { map, storedBytes } = await bench.next(withPages(half, [5]));
     expect(kinds(map)).toEqual(['patch']);
     expect(storedBytes).toBeLessThan(4 * PAGE);
+  });
+
+  test('is stored whole without patches: no earlier frame is read, and every export can be restored', async () => {
+    const calls: StoreCall[] = [];
+    await using bench = await makeLineageBench({
+      store: watchedStore(new MemoryStore(), { before: (call) => void calls.push(call) }),
+    });
+    const first = randomBytes(3 * FRAME_SIZE);
+    const second = withPages(first, [3, 700]);
+    const third = withPages(second, [4, 1030]);
+    const kept = [{ bytes: first, reference: (await bench.next(first)).reference }];
+    for (const { bytes, patches, reads } of [
+      { bytes: second, patches: true, reads: 2 },
+      { bytes: third, patches: false, reads: 0 },
+    ]) {
+      await writeFile(bench.path, bytes);
+      calls.length = 0;
+      const { reference, incremental } = await bench.exportDisks({ incremental: true, patches });
+      expect(calls.filter((call) => /^read .*\.zst$/.test(call))).toHaveLength(reads);
+      expect(incremental).toMatchObject(patches ? { patched: frames(2) } : { known: frames(1), new: frames(2), patched: frames(0) });
+      kept.push({ bytes, reference });
+    }
+    for (const { bytes, reference } of kept) {
+      await bench.importDisks(reference, { yes: true });
+      expect((await readFile(bench.path)).equals(bytes)).toBe(true);
+    }
   });
 
   test('is stored whole in a codec without differences, and where its base is in another one', async () => {
