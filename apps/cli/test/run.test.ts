@@ -302,6 +302,99 @@ bad: { instances: instances/web3.yaml, stores: first }`);
   });
 });
 
+describe('several stores', () => {
+  const places = { first: 'exports', second: 'second' };
+
+  /** Makes a store in which this instance cannot have exports. */
+  async function block(store: keyof typeof places, name: string): Promise<void> {
+    await bench.gantry('store', 'init', bench.file(places[store]));
+    await writeFile(bench.file(places[store], name), '');
+  }
+
+  async function defineCounting(): Promise<() => Promise<number>> {
+    await defineOs('counting', `echo once >> "${bench.path}/read"; cat "$EXPORT_DEVICE"`);
+    return async () => (await readFile(bench.file('read'), 'utf8')).trim().split('\n').length;
+  }
+
+  test('get each export from one reading of the disks', async () => {
+    const readings = await defineCounting();
+    await instance('web1', '', 'counting');
+    await configure('nightly: { instances: here, stores: [first, second], incremental: true, track-changes: true }');
+    for (const night of [1, 2]) {
+      const { exitCode, runs } = await runJson('nightly');
+      const { reference = '', stores } = runs[0]?.instances[0] ?? {};
+      expect({ exitCode, stores }).toEqual({
+        exitCode: 0,
+        stores: ['first', 'second'].map((store) => ({ store, outcome: 'exported', reference })),
+      });
+      expect(await readings()).toBe(night);
+    }
+  });
+
+  test('one that lacks the parent gets a copy, which is not a failure, and the record says why', async () => {
+    const readings = await defineCounting();
+    await instance('web1', '', 'counting');
+    await configure(`alone: { instances: here, stores: first, incremental: true }
+nightly: { instances: here, stores: [first, second], incremental: true }`);
+    await run('alone');
+    const { exitCode, runs } = await runJson('nightly');
+    expect({ exitCode, run: runs[0] }).toMatchObject({
+      exitCode: 0,
+      run: { instances: [{ problems: [], stores: [{ outcome: 'exported' }, { outcome: 'copied', code: 'STORE_UNSUPPORTED' }] }] },
+    });
+    expect(runs[0]?.instances[0]?.stores[1]?.['reason']).toContain('it does not have web1@');
+    expect(await readings()).toBe(2);
+  });
+
+  test.each(['first', 'second'] as const)('%s fails: that does not keep the other one from the export', async (bad) => {
+    await instance('web1');
+    await block(bad, 'web1');
+    await configure('nightly: { instances: here, stores: [first, second] }');
+    const { exitCode, runs } = await runJson('nightly');
+    expect({ exitCode, run: runs[0] }).toMatchObject({
+      exitCode: 16,
+      run: { instances: [{ state: 'exported', problems: [{ what: `export of web1 into ${bad}` }] }] },
+    });
+    const { reference, stores = [] } = runs[0]?.instances[0] ?? {};
+    const failed = { outcome: 'failed', code: expect.stringMatching(/^STORE_/), reason: expect.stringContaining(bench.file(places[bad])) };
+    expect(stores).toEqual(
+      ['first', 'second'].map((store) => ({ store, ...(store === bad ? failed : { outcome: 'exported', reference }) })),
+    );
+  });
+
+  test('that all fail have a reason each', async () => {
+    await instance('web1');
+    for (const store of ['first', 'second'] as const) await block(store, 'web1');
+    await configure('nightly: { instances: here, stores: [first, second] }');
+    const { exitCode, runs } = await runJson('nightly');
+    expect({ exitCode, run: runs[0] }).toMatchObject({
+      exitCode: 8,
+      run: {
+        instances: [
+          {
+            state: 'failed',
+            problems: [{ what: 'export of web1 into first' }, { what: 'export of web1 into second' }],
+            stores: [
+              { store: 'first', outcome: 'failed', reason: expect.stringContaining(bench.store) },
+              { store: 'second', outcome: 'failed', reason: expect.stringContaining(bench.file('second')) },
+            ],
+          },
+        ],
+      },
+    });
+  });
+
+  test('get copies from the first one where changes are tracked, which is for one store', async () => {
+    await instance('web1');
+    await configure('nightly: { instances: here, stores: [first, second], incremental: true, track-changes: true }');
+    const { exitCode, runs } = await runJson('nightly');
+    expect({ exitCode, run: runs[0] }).toMatchObject({
+      exitCode: 0,
+      run: { instances: [{ stores: [{ outcome: 'exported' }, { outcome: 'copied' }] }] },
+    });
+  });
+});
+
 describe('a run that is started twice', () => {
   /** Starts a run that waits in the export of `slow`, after `first` was exported. */
   async function startWaiting(): Promise<ReturnType<Workbench['start']>> {

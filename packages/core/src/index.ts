@@ -88,6 +88,7 @@ export type { MovedDisk, MoveRequest, MoveResult } from './operations/move.ts';
 export { moveInstance } from './operations/move.ts';
 export type { OperationOptions } from './report/reporter.ts';
 export type { OsDefinition, OsOperation, OsParameter } from './scripts/definition.ts';
+export { isBuiltinOs } from './scripts/definition.ts';
 export type { Diagnosis } from './scripts/diagnose.ts';
 export { diagnoseDefinitions } from './scripts/diagnose.ts';
 export { osSearchPath } from './scripts/search-path.ts';

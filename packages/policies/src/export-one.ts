@@ -1,6 +1,7 @@
-import type { DescribedInstance, ExportResult, Instance, SnapshotHooks } from '@gantry/core';
+import type { DescribedInstance, ExportResult, Instance, SnapshotHooks, StoreOutcome } from '@gantry/core';
 import { copyFromStore, exportFromSource, exportInstance, GantryError, runHook } from '@gantry/core';
-import { askedExport, askedLocalExport, isSentBySource, operationOf } from './export-request.ts';
+import type { Store } from '@gantry/transport';
+import { askedExport, askedLocalExport, isSentBySource, operationOf, tracksChanges } from './export-request.ts';
 import type { HookName } from './hooks.ts';
 import { hookOf } from './hooks.ts';
 import { problemOf } from './problems.ts';
@@ -11,6 +12,14 @@ import type { SelectedInstance } from './selection.ts';
 
 /** What became of an instance. */
 export type ExportedOne = Pick<InstanceOfRun, 'state' | 'reference' | 'plainBytes' | 'storedBytes' | 'stores' | 'problems' | 'warnings'>;
+
+type Outcome = Omit<ExportedOne, 'problems' | 'warnings'>;
+
+/** The stores that get an export from one reading of the disks. */
+interface Targets {
+  readonly first: OpenedStore;
+  readonly others: readonly OpenedStore[];
+}
 
 /** Exports an instance into every store that lacks a recent export of it. Failures are in the result. @throws the signal's reason */
 export async function exportOne(context: RunContext, selected: SelectedInstance, signal: AbortSignal): Promise<ExportedOne> {
@@ -38,15 +47,17 @@ class InstanceExport {
     return { ...outcome, problems: this.#problems, warnings: this.#warnings };
   }
 
-  async #work(): Promise<Omit<ExportedOne, 'problems' | 'warnings'>> {
+  async #work(): Promise<Outcome> {
     try {
       const described = await this.#selected.describe(this.#signal);
-      const present = await this.#findRecent(described);
-      const known = present.find(({ reference }) => reference !== undefined);
-      if (known?.reference === undefined) return await this.#export(described);
-      const stores = await this.#copyToRest(known.opened, known.reference, present);
+      const recent = await this.#findRecent(described);
+      const [known] = recent;
+      if (known === undefined) return await this.#export(described);
+      const [from, reference] = known;
+      const present = [...recent].map(([opened, has]) => [opened, { store: opened.named, outcome: 'present', reference: has }] as const);
+      const stores = await this.#copyToRest(from, reference, new Map(present));
       const isNew = stores.some(({ outcome }) => outcome === 'copied');
-      return { state: isNew ? 'exported' : this.#stateOf(stores), reference: known.reference, stores };
+      return { state: isNew ? 'exported' : 'present', reference, stores };
     } catch (error) {
       this.#signal.throwIfAborted();
       this.#problems.push(problemOf(this.#selected.name, error));
@@ -54,16 +65,14 @@ class InstanceExport {
     }
   }
 
-  #stateOf(stores: readonly StoreOfInstance[]): 'present' | 'failed' {
-    return stores.some(({ outcome }) => outcome === 'present') ? 'present' : 'failed';
-  }
-
-  /** Of each store, the export that counts as done. */
-  async #findRecent({ instance }: DescribedInstance): Promise<readonly Recent[]> {
+  /** The exports that count as done, by their stores. */
+  async #findRecent({ instance }: DescribedInstance): Promise<ReadonlyMap<OpenedStore, string>> {
     const { stores, since } = this.#context;
-    const found: Recent[] = [];
+    const found = new Map<OpenedStore, string>();
+    if (since === undefined) return found;
     for (const opened of stores) {
-      found.push({ opened, reference: since && (await this.#recentIn(opened, instance, since)) });
+      const reference = await this.#recentIn(opened, instance, since);
+      if (reference !== undefined) found.set(opened, reference);
     }
     return found;
   }
@@ -79,22 +88,22 @@ class InstanceExport {
     }
   }
 
-  async #export(described: DescribedInstance): Promise<Omit<ExportedOne, 'problems' | 'warnings'>> {
+  async #export(described: DescribedInstance): Promise<Outcome> {
     const { stores } = this.#context;
     const failed: StoreOfInstance[] = [];
-    for (const opened of stores) {
+    for (const targets of this.#readings(described)) {
+      const givenUp = new Map<Store, GantryError>();
       try {
-        const result = await this.#exportInto(opened, described);
+        const result = await this.#exportInto(targets, described, (store, failure) => void givenUp.set(store, failure));
         this.#warnings.push(...result.warnings);
         const { reference, plainBytes, storedBytes } = result;
-        const rest = stores.map((each) => ({ opened: each, reference: each === opened ? reference : undefined }));
-        const outcomes = await this.#copyToRest(opened, reference, rest, 'exported');
-        return { state: 'exported', reference, plainBytes, storedBytes, stores: outcomes };
+        const outcomes = this.#outcomesOf(targets, result);
+        const from = [...outcomes].find(([, { outcome }]) => outcome === 'exported')?.[0] ?? targets.first;
+        return { state: 'exported', reference, plainBytes, storedBytes, stores: await this.#copyToRest(from, reference, outcomes) };
       } catch (error) {
         this.#signal.throwIfAborted();
-        const problem = problemOf(`export of ${this.#selected.name} into ${opened.named}`, error);
-        this.#problems.push(problem);
-        failed.push({ store: opened.named, outcome: 'failed', code: problem.code, reason: problem.message });
+        const problem = problemOf(this.#exportOf(storesOf(targets)), error);
+        failed.push(...this.#failuresOf(targets, problem, givenUp));
         // Another store can only help where this one is the cause.
         if (!problem.code.startsWith('STORE_')) break;
       }
@@ -103,45 +112,95 @@ class InstanceExport {
     return { state: 'failed', stores: stores.map((each) => named(each.named)) };
   }
 
-  async #exportInto({ store }: OpenedStore, described: DescribedInstance): Promise<ExportResult> {
+  /**
+   * The readings to try, until one succeeds: one for all stores. Changes are tracked for one store, from which the others get copies: there,
+   * it is one for each.
+   */
+  #readings(described: DescribedInstance): readonly Targets[] {
+    const { stores, request } = this.#context;
+    if (tracksChanges(request, this.#selected.source, described)) return stores.map((first) => ({ first, others: [] }));
+    const [first, ...others] = stores;
+    return first === undefined ? [] : [{ first, others }];
+  }
+
+  async #exportInto(
+    { first: { store }, others }: Targets,
+    described: DescribedInstance,
+    onGivenUp: (store: Store, failure: GantryError) => void,
+  ): Promise<ExportResult> {
     const { request } = this.#context;
     const selected = this.#selected;
     const { source } = selected;
-    const subject = { request, selected, described, store, signal: this.#signal };
+    const into = { store, alsoInto: others.map((other) => other.store), onGivenUp };
+    const subject = { request, selected, described, ...into, signal: this.#signal };
     const hooks = this.#snapshotHooks();
     if (isSentBySource(source, described)) return await exportFromSource({ ...askedExport(subject), hooks, source });
     return await exportInstance({ ...(await askedLocalExport(subject)), hooks });
   }
 
-  /** Copies an export to the stores that lack it. */
+  /** What became of an export in the stores that it was made for. */
+  #outcomesOf(targets: Targets, { reference, stores = [] }: ExportResult): ReadonlyMap<OpenedStore, StoreOfInstance> {
+    return new Map(storesOf(targets).map((opened, place) => [opened, this.#outcomeIn(opened, reference, stores[place])]));
+  }
+
+  #outcomeIn(opened: OpenedStore, reference: string, found: StoreOutcome | undefined): StoreOfInstance {
+    const { named: store } = opened;
+    const { outcome = 'exported', code = 'STORE_FAILED', reason = '', copyReason } = found ?? {};
+    if (outcome === 'exported') return { store, outcome, reference };
+    if (outcome === 'copied') return { store, outcome, reference, code, reason };
+    const message = copyReason === undefined || copyReason === reason ? reason : `${reason}; it could not be copied: ${copyReason}`;
+    this.#problems.push({ what: this.#exportOf([opened]), code, message });
+    return { store, outcome, code, reason: message };
+  }
+
+  /** Why an export that is complete nowhere failed in each of its stores. */
+  #failuresOf(targets: Targets, problem: RunProblem, givenUp: ReadonlyMap<Store, GantryError>): readonly StoreOfInstance[] {
+    const failures = storesOf(targets).map((opened) => {
+      const failure = givenUp.get(opened.store);
+      return { opened, own: failure === undefined ? undefined : problemOf(this.#exportOf([opened]), failure) };
+    });
+    const ofStores = failures.flatMap(({ own }) => own ?? []);
+    // An export that failed in all stores failed with what failed in the first.
+    const isSaid = ofStores.some(({ message }) => message === problem.message);
+    this.#problems.push(...(isSaid ? ofStores : [problem, ...ofStores]));
+    return failures.map(({ opened: { named: store }, own = problem }) => ({
+      store,
+      outcome: 'failed',
+      code: own.code,
+      reason: own.message,
+    }));
+  }
+
+  /** For problems. */
+  #exportOf(stores: readonly OpenedStore[]): string {
+    return `export of ${this.#selected.name} into ${stores.map(({ named }) => named).join(' and ')}`;
+  }
+
+  /** Copies an export to the stores of which nothing is known yet. */
   async #copyToRest(
     from: OpenedStore,
     reference: string,
-    stores: readonly Recent[],
-    there: 'present' | 'exported' = 'present',
+    known: ReadonlyMap<OpenedStore, StoreOfInstance>,
   ): Promise<readonly StoreOfInstance[]> {
     const outcomes: StoreOfInstance[] = [];
-    for (const { opened, reference: has } of stores) {
-      const store = opened.named;
-      if (has !== undefined) {
-        outcomes.push({ store, outcome: opened === from ? there : 'present', reference: has });
-        continue;
-      }
-      try {
-        const { request } = this.#context;
-        const { signal, onEvent } = operationOf(request, this.#selected.name, this.#signal);
-        const way = { source: from.store, target: opened.store, createStore: request.createStore };
-        const copied = await copyFromStore({ ...way, export: reference, signal, onEvent });
-        this.#warnings.push(...copied.warnings);
-        outcomes.push({ store, outcome: 'copied', reference });
-      } catch (error) {
-        this.#signal.throwIfAborted();
-        const problem = problemOf(`copy of ${reference} to ${store}`, error);
-        this.#problems.push(problem);
-        outcomes.push({ store, outcome: 'failed', code: problem.code, reason: problem.message });
-      }
-    }
+    for (const opened of this.#context.stores) outcomes.push(known.get(opened) ?? (await this.#copyTo(opened, from, reference)));
     return outcomes;
+  }
+
+  async #copyTo({ named: store, store: target }: OpenedStore, from: OpenedStore, reference: string): Promise<StoreOfInstance> {
+    try {
+      const { request } = this.#context;
+      const { signal, onEvent } = operationOf(request, this.#selected.name, this.#signal);
+      const way = { source: from.store, target, createStore: request.createStore };
+      const copied = await copyFromStore({ ...way, export: reference, signal, onEvent });
+      this.#warnings.push(...copied.warnings);
+      return { store, outcome: 'copied', reference };
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      const problem = problemOf(`copy of ${reference} to ${store}`, error);
+      this.#problems.push(problem);
+      return { store, outcome: 'failed', code: problem.code, reason: problem.message };
+    }
   }
 
   #snapshotHooks(): SnapshotHooks | undefined {
@@ -171,7 +230,6 @@ class InstanceExport {
   }
 }
 
-interface Recent {
-  readonly opened: OpenedStore;
-  readonly reference: string | undefined;
+function storesOf({ first, others }: Targets): readonly OpenedStore[] {
+  return [first, ...others];
 }

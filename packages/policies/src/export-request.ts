@@ -1,5 +1,5 @@
 import type { DescribedInstance, ExportRequest, OperationOptions } from '@gantry/core';
-import { areDisksHere, assertDisksHere, readSnapshotConfig } from '@gantry/core';
+import { areDisksHere, assertDisksHere, isBuiltinOs, readSnapshotConfig } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
 import type { Store } from '@gantry/transport';
 import type { PolicyRunRequest } from './run-request.ts';
@@ -25,11 +25,14 @@ export interface ExportSubject {
   readonly selected: SelectedInstance;
   readonly described: DescribedInstance;
   readonly store: Store;
+  /** Other stores that get the same export. */
+  readonly alsoInto?: readonly Store[] | undefined;
+  readonly onGivenUp?: ExportRequest['onGivenUp'];
   readonly signal: AbortSignal;
 }
 
 /** The export that a policy asks for, wherever the disks are. */
-export function askedExport({ request, selected, described, store, signal }: ExportSubject): AskedExport {
+export function askedExport({ request, selected, described, store, alsoInto, onGivenUp, signal }: ExportSubject): AskedExport {
   const { codec, level, parallel, incremental, fullEvery, patches, withPrivate: includePrivate, tags } = request.settings;
   const { instance, native } = described;
   return {
@@ -37,6 +40,8 @@ export function askedExport({ request, selected, described, store, signal }: Exp
     instance,
     native,
     store,
+    alsoInto,
+    onGivenUp,
     codec,
     level,
     parallel,
@@ -58,6 +63,12 @@ export async function askedLocalExport(subject: ExportSubject): Promise<ExportRe
   const tracking = trackChanges === true ? 'where-possible' : undefined;
   const config = snapshotConfig === undefined ? undefined : await readSnapshotConfig(snapshotConfig);
   return { ...askedExport(subject), snapshot, snapshotConfig: config, snapshotSize, guest: described.guest, trackChanges: tracking };
+}
+
+/** Whether an export of it may read only what changed, which goes into one store. */
+export function tracksChanges({ settings }: PolicyRunRequest, source: InstanceSource, described: DescribedInstance): boolean {
+  const { incremental, trackChanges } = settings;
+  return incremental === true && trackChanges === true && isBuiltinOs(described.instance.os) && !isSentBySource(source, described);
 }
 
 /** As for gantry export: the source sends what is on another host. */

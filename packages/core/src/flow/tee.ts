@@ -55,6 +55,8 @@ export function oneStore(store: Store, options: StoreSinkOptions): ExportTarget 
 export interface TeeOptions extends Pick<StoreSinkOptions, 'createStore' | 'keepPacks'> {
   /** How many stored bytes may wait for one store while others go on. */
   readonly bufferBytes: number;
+  /** Called when the export is given up in one of them. */
+  readonly onGivenUp?: ((store: Store, failure: GantryError) => void) | undefined;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
 }
@@ -72,13 +74,16 @@ export class Tee implements ExportTarget {
   readonly #changed = new Occurrence();
 
   constructor(stores: readonly Store[], options: TeeOptions) {
-    const { bufferBytes, reporter } = options;
-    const branch: BranchOptions = {
+    const { bufferBytes, onGivenUp, reporter } = options;
+    const branchOptions = (store: Store): BranchOptions => ({
       bufferBytes,
       changed: this.#changed,
-      onFailure: ({ message, code }) => reporter.warn(`the export was given up in one of the stores: ${message} [${code}]`),
-    };
-    this.branches = stores.map((store) => new TeeBranch(store, branch));
+      onFailure: (failure) => {
+        reporter.warn(`the export was given up in one of the stores: ${failure.message} [${failure.code}]`);
+        onGivenUp?.(store, failure);
+      },
+    });
+    this.branches = stores.map((store) => new TeeBranch(store, branchOptions(store)));
     this.#options = options;
   }
 

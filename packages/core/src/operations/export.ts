@@ -53,6 +53,8 @@ export interface ExportRequest extends OutgoingRequest {
    * copy afterwards: see {@link ExportResult.stores}. The caller disposes them.
    */
   readonly alsoInto?: readonly Store[] | undefined;
+  /** Called when the export is given up in one of several stores: also where it fails in all, so that there is no result. */
+  readonly onGivenUp?: ((store: Store, failure: GantryError) => void) | undefined;
   /** With `alsoInto`: how many stored bytes a store may fall behind the others, before the export is given up there; default 128 MiB. */
   readonly storeBufferBytes?: number | undefined;
   /** Default `zstd`. */
@@ -68,7 +70,7 @@ export interface ExportRequest extends OutgoingRequest {
   readonly base?: string | undefined;
   /**
    * With `incremental`, for the definition `raw`: leaves marks with the snapshots, and reads only what changed since those of the parent,
-   * where their provider can say it; `where-possible`: for other definitions and full exports, reads all. Without it, an export of any kind removes the marks of earlier exports into this store.
+   * where their provider can say it; `where-possible`: for other definitions, full exports and several stores, reads all. Without it, an export of any kind removes the marks of earlier exports into this store.
    */
   readonly trackChanges?: boolean | 'where-possible' | undefined;
   /**
@@ -175,6 +177,7 @@ export async function exportInto(subject: ExportSubject, parts: ExportParts): Pr
   const {
     store,
     alsoInto = [],
+    onGivenUp,
     createStore,
     incremental: keepPacks,
     storeBufferBytes: bufferBytes = DEFAULT_STORE_BUFFER_BYTES,
@@ -183,7 +186,7 @@ export async function exportInto(subject: ExportSubject, parts: ExportParts): Pr
     const target = oneStore(store, { warn: (message) => reporter.warn(message), createStore, keepPacks });
     return await withStoreErrors(store.address, () => writeExport(target, subject, parts));
   }
-  const tee = new Tee([store, ...alsoInto], { createStore, keepPacks, bufferBytes, reporter, signal });
+  const tee = new Tee([store, ...alsoInto], { createStore, keepPacks, bufferBytes, onGivenUp, reporter, signal });
   return { ...(await writeExport(tee, subject, parts)), stores: tee.branches.map(outcomeOf) };
 }
 

@@ -169,7 +169,10 @@ describe('an export into several stores', () => {
       named('a', [{ on: 'append', nth: 3, error: full, after: MIB }]),
       named('b', [{ on: 'append', nth: 3, error: unavailable, after: 2 * MIB }]),
     ];
-    await expect(bench.tee(stores)).rejects.toMatchObject({ code: 'STORE_FULL', message: 'store a: no space left' });
+    const givenUp = new Map<string, string>();
+    const onGivenUp: ExportRequest['onGivenUp'] = ({ address }, { code }) => void givenUp.set(address, code);
+    await expect(bench.tee(stores, { onGivenUp })).rejects.toMatchObject({ code: 'STORE_FULL', message: 'store a: no space left' });
+    expect(givenUp).toEqual(new Map(Object.entries({ a: 'STORE_FULL', b: 'STORE_UNAVAILABLE' })));
     for (const store of stores) await expectEmpty(store);
   });
 

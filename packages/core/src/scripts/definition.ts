@@ -50,3 +50,8 @@ export const RAW_DEFINITION: OsDefinition = {
 
 /** Every built-in definition by its name. */
 export const BUILTIN_DEFINITIONS: ReadonlyMap<string, OsDefinition> = new Map([[RAW_DEFINITION.name, RAW_DEFINITION]]);
+
+/** Whether an instance's `os` names a built-in definition, with which Gantry reads and writes its disks itself. */
+export function isBuiltinOs(os: string): boolean {
+  return BUILTIN_DEFINITIONS.has(os);
+}

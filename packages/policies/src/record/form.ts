@@ -15,8 +15,8 @@ export interface RunProblem {
 }
 
 /**
- * What became of an instance in one store. `present`: the store had an export that is recent enough. `copied`: the export was given up
- * there, and copied from another store afterwards.
+ * What became of an instance in one store. `present`: the store had an export that is recent enough. `copied`: the export is a copy from
+ * another store; with `code` and `reason` if it was given up there before.
  */
 export interface StoreOfInstance {
   /** As the policy names it. */
