@@ -99,7 +99,9 @@ describe('a frame of a disk that changed a little', () => {
     const first = randomBytes(3 * FRAME_SIZE);
     const second = withPages(first, [3, 700]);
     const third = withPages(second, [4, 1030]);
-    const kept = [{ bytes: first, reference: (await bench.next(first)).reference }];
+    const kept: { readonly bytes: Buffer; readonly reference: string }[] = [
+      { bytes: first, reference: (await bench.next(first)).reference },
+    ];
     for (const { bytes, patches, reads } of [
       { bytes: second, patches: true, reads: 2 },
       { bytes: third, patches: false, reads: 0 },
