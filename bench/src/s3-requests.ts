@@ -65,10 +65,10 @@ const disks = Array.from({ length: DISKS }, (_, index) => directory.file(`disk${
 for (const disk of disks) await makeDataSet('dense', diskBytes, disk);
 const yaml = disks.map((disk) => `  - path: ${disk}\n`).join('');
 await writeFile(directory.file('instance.yaml'), `name: web1.example.com\nos: raw\nhypervisor: kvm\ndisks:\n${yaml}`);
-const exportInto = (into: string): readonly string[] => [
-  ...['export', directory.file('instance.yaml'), into],
-  ...['--snapshot', 'none', '--incremental', '--quiet'],
-];
+const exportInto = (into: string): readonly string[] => {
+  const options = ['--snapshot', 'none', '--incremental', '--quiet'];
+  return ['export', directory.file('instance.yaml'), into, ...options];
+};
 
 const rows: string[] = [
   '| work | PUT, POST, LIST | of these, parts | GET, HEAD, DELETE | of these, ranges of dumps | sent | ranges read |',

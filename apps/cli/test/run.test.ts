@@ -357,9 +357,8 @@ nightly: { instances: here, stores: [first, second], incremental: true }`);
     });
     const { reference, stores = [] } = runs[0]?.instances[0] ?? {};
     const failed = { outcome: 'failed', code: expect.stringMatching(/^STORE_/), reason: expect.stringContaining(bench.file(places[bad])) };
-    expect(stores).toEqual(
-      ['first', 'second'].map((store) => ({ store, ...(store === bad ? failed : { outcome: 'exported', reference }) })),
-    );
+    const exported = { outcome: 'exported', reference };
+    expect(stores).toEqual(['first', 'second'].map((store) => Object.assign({ store }, store === bad ? failed : exported)));
   });
 
   test('that all fail have a reason each', async () => {
