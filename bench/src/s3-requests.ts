@@ -71,7 +71,7 @@ const exportInto = (into: string): readonly string[] => {
 };
 
 const rows: string[] = [
-  '| work | PUT, POST, LIST | of these, parts | GET, HEAD, DELETE | of these, ranges of dumps | sent | ranges read |',
+  '| work | PUT, POST, LIST | (parts) | GET, HEAD, DELETE | (ranges) | sent | ranges read |',
   '| --- | --- | --- | --- | --- | --- | --- |',
 ];
 const first = await count('first export', exportInto(store));
