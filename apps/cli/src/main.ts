@@ -39,7 +39,7 @@ async function main(): Promise<void> {
     const context = { exitWith, output, json, quiet, signal: signals.signal, env: process.env, cwd: currentDirectory() };
     const program = await createProgram(args, context);
     await program.parseAsync(args, { from: 'user' });
-    if (signals.signal.aborted) output.note('the signal came after the work was done: it changes nothing');
+    if (signals.signal.aborted && exitCode === 0) output.note('the signal came after the work was done: it changes nothing');
     process.exitCode = exitCode;
   } catch (error) {
     process.exitCode = await explain(error, output);

@@ -79,6 +79,9 @@ describe('an export into several stores', () => {
     await makeRandomFile(bench.file('disk.img'), MIB, 'disk');
     const source = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
     const dead = `ssh://127.0.0.1:${port}/exports?engine=ssh2&connectTimeout=5`;
+    const planned = await bench.gantry('export', source, dead, bench.store, '--dry-run');
+    expect(planned.exitCode, planned.stderr).toBe(16);
+    expect(planned.stdout).toMatch(/^would fail: .*ssh:\/\/127\.0\.0\.1.* \[STORE_UNAVAILABLE\]\n(.*\n)*dry run: nothing was written$/m);
     const { exitCode, stdout, stderr } = await bench.gantry('export', source, dead, bench.store);
     expect(exitCode, stderr).toBe(16);
     expect(stderr).toMatch(/the export was given up in one of the stores: .*ssh:\/\/127\.0\.0\.1/);

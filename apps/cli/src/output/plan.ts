@@ -15,9 +15,10 @@ function describeDisk({ disk, target, targetBytes, incomingBytes, holds, action 
 
 /** What a dry run has checked, one line for each thing. */
 export function describeChecks(checks: readonly PlanCheck[]): readonly string[] {
-  return checks.map(
-    ({ check, disk, says }) => `checked ${check}${disk === undefined ? '' : ` ${check === 'disk' ? '' : 'of disk '}${disk}`}: ${says}`,
-  );
+  return checks.map(({ check, disk, says, code }) => {
+    if (code !== undefined) return `would fail: ${says} [${code}]`;
+    return `checked ${check}${disk === undefined ? '' : ` ${check === 'disk' ? '' : 'of disk '}${disk}`}: ${says}`;
+  });
 }
 
 /** What an export would make, one line for each disk. */

@@ -76,6 +76,7 @@ export async function run(
   if (options.dryRun === true) {
     const planned = await planExport({ ...request, ...snapshots, disks: options.disk, trackChanges });
     const lines = [...describeChecks(planned.checks), ...describeExportPlan(planned.plan), 'dry run: nothing was written'];
+    if (planned.checks.some(({ code }) => code !== undefined)) session.exitWith(ERROR_EXIT_CODES.PARTLY_DONE);
     session.output.result({ operation: 'export', ...planned }, lines);
     return;
   }

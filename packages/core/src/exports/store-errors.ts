@@ -47,6 +47,18 @@ function translate(error: unknown, what: string): unknown {
   return new GantryError(code, { message: `${what}: ${first.message}`, hint: first.hint ?? hint, details, cause: error });
 }
 
+/** What one of several stores failed with, while the operation goes on in the others. An error of another kind gets the store's address. */
+export function asStoreFailure(error: unknown, address: string): GantryError {
+  const failure = asGantryError(error, address);
+  if (failure instanceof GantryError) return failure;
+  return new GantryError('STORE_FAILED', { message: `store ${address}: ${errorText(failure)}`, cause: error });
+}
+
+/** Whether the store is to blame, so that another one may do better. */
+export function isOfStore(error: unknown): boolean {
+  return isStoreError(error) || (error instanceof GantryError && error.code.startsWith('STORE_'));
+}
+
 /** Runs `work`, and translates the errors of the store. */
 export async function withStoreErrors<T>(address: string, work: () => Promise<T>): Promise<T> {
   try {

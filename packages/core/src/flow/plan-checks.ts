@@ -1,5 +1,5 @@
 import type { Store } from '@gantry/transport';
-import { withStoreErrors } from '../exports/store-errors.ts';
+import { asStoreFailure, isOfStore, withStoreErrors } from '../exports/store-errors.ts';
 import { requireStore } from '../exports/store-marker.ts';
 import { GantryError } from '../report/errors.ts';
 import type { PlanCheck, WritePlan } from '../report/events.ts';
@@ -42,14 +42,14 @@ export async function snapshotChecks(request: SnapshotChoice, session: Session):
   return planned.map(({ disk, provider, what }) => ({ check: 'snapshot', disk, says: `${provider}: ${what}` }));
 }
 
-export interface StoreCheckOptions extends Pick<Session, 'reporter' | 'signal'> {
+interface StoreCheckOptions extends Pick<Session, 'reporter' | 'signal'> {
   readonly createStore: boolean;
   /** Bytes that may be stored at most, where known. */
   readonly neededBytes: number | undefined;
 }
 
 /** Whether a store takes exports, as far as that shows without writing. @throws GantryError `STORE_*`; the reason of the signal */
-export async function storeCheck(store: Store, options: StoreCheckOptions): Promise<PlanCheck> {
+async function storeCheck(store: Store, options: StoreCheckOptions): Promise<PlanCheck> {
   const { signal, createStore, neededBytes, reporter } = options;
   const exists = await isStore(store, { signal, createStore });
   const space = await withStoreErrors(store.address, async () => await store.space?.({ signal }));
@@ -64,6 +64,29 @@ export async function storeCheck(store: Store, options: StoreCheckOptions): Prom
     reporter.warn(`${store.address} has ${free} bytes free, and the export may need up to ${neededBytes} before compression`);
   const says = exists ? store.address : `${store.address} will be created`;
   return { check: 'store', says: free === undefined ? says : `${says}, ${free} bytes free` };
+}
+
+/**
+ * {@link storeCheck} of each store. What one of several lacks is its own failure, as in a real run.
+ *
+ * @throws what the first is not fit for, if none is fit
+ */
+export async function storeChecks(stores: readonly Store[], options: StoreCheckOptions): Promise<readonly PlanCheck[]> {
+  const checks: PlanCheck[] = [];
+  const failures: unknown[] = [];
+  for (const store of stores) {
+    try {
+      checks.push(await storeCheck(store, options));
+    } catch (error) {
+      options.signal.throwIfAborted();
+      if (!isOfStore(error)) throw error;
+      const { message, code } = asStoreFailure(error, store.address);
+      checks.push({ check: 'store', says: message, code });
+      failures.push(error);
+    }
+  }
+  if (failures.length === stores.length) throw failures[0];
+  return checks;
 }
 
 async function isStore(store: Store, { signal, createStore }: { signal: AbortSignal; createStore: boolean }): Promise<boolean> {

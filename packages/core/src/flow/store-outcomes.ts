@@ -1,9 +1,8 @@
 import type { Store } from '@gantry/transport';
 import { findCopied } from '../exports/copied-manifest.ts';
 import { requireStore } from '../exports/store-marker.ts';
-import { asGantryError } from '../exports/store-errors.ts';
-import type { GantryErrorCode } from '../report/errors.ts';
-import { GantryError } from '../report/errors.ts';
+import { asStoreFailure } from '../exports/store-errors.ts';
+import type { GantryError, GantryErrorCode } from '../report/errors.ts';
 import { copyExport } from './copy-export.ts';
 import type { CopyWay } from './copy-way.ts';
 import type { Call } from './session.ts';
@@ -22,9 +21,9 @@ export interface StoreOutcome {
   readonly copyReason?: string;
 }
 
-export function outcomeOf({ store, failure }: TeeBranch): StoreOutcome {
-  if (failure === undefined) return { store: store.address, outcome: 'exported' };
-  return { store: store.address, outcome: 'failed', reason: failure.message, code: failure.code };
+export function outcomeOf({ store, failure, manifest }: TeeBranch): StoreOutcome {
+  if (manifest !== undefined) return { store: store.address, outcome: 'exported' };
+  return { store: store.address, outcome: 'failed', ...(failure === undefined ? {} : { reason: failure.message, code: failure.code }) };
 }
 
 interface SeveralStores {
@@ -34,7 +33,10 @@ interface SeveralStores {
   readonly createStore?: boolean | undefined;
 }
 
-/** Copies an export to the stores in which it was given up; those that fail again are named in the result. @throws the signal's reason */
+/**
+ * Copies an export to the stores in which it was given up; those that fail again are named in the result. The export is complete: a signal
+ * ends the copies, and not the export.
+ */
 export async function copyToRest<T extends { readonly reference: string; readonly stores?: readonly StoreOutcome[] }>(
   { reporter, signal }: Call,
   { store, alsoInto = [], parallel, createStore = false }: SeveralStores,
@@ -62,13 +64,11 @@ export async function copyToRest<T extends { readonly reference: string; readonl
 async function tryToCopy(way: CopyWay, reference: string, create: boolean): Promise<GantryError | undefined> {
   const { source, target, signal } = way;
   try {
+    signal.throwIfAborted();
     await requireStore(target, { create, signal });
     await copyExport(way, await findCopied(source, reference, { signal }));
     return undefined;
   } catch (error) {
-    signal.throwIfAborted();
-    const failure = asGantryError(error, target.address);
-    if (failure instanceof GantryError) return failure;
-    throw failure;
+    return asStoreFailure(error, target.address);
   }
 }

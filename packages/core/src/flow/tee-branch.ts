@@ -1,7 +1,8 @@
 import type { Store } from '@gantry/transport';
-import type { StoreExportWriter } from '../exports/store-sink.ts';
-import { asGantryError } from '../exports/store-errors.ts';
-import { errorText } from '../report/error-text.ts';
+import { orAbort } from '@gantry/transport';
+import type { Manifest } from '../exports/manifest.ts';
+import type { ManifestDraft, StoreExportWriter } from '../exports/store-sink.ts';
+import { asStoreFailure } from '../exports/store-errors.ts';
 import { GantryError } from '../report/errors.ts';
 import type { Consumer, Occurrence } from './fan-out.ts';
 import { Backlog } from './fan-out.ts';
@@ -15,6 +16,15 @@ export interface BranchOptions {
   readonly onFailure: (failure: GantryError) => void;
 }
 
+export interface AttemptOptions {
+  readonly signal: AbortSignal;
+  /**
+   * Whether what happens now is not this store's failure: the operation has ended, or the source failed. Then the operation must not go on
+   * to a success that counts this store. By default, whether the signal is aborted.
+   */
+  readonly isOurs?: (() => boolean) | undefined;
+}
+
 /** One of several stores that get an export: a failure in it is its own. */
 export class TeeBranch implements Consumer {
   readonly store: Store;
@@ -24,6 +34,7 @@ export class TeeBranch implements Consumer {
   #abort = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
   #failure: GantryError | undefined;
+  #manifest: Manifest | undefined;
   #closed: Promise<void> = Promise.resolve();
 
   constructor(store: Store, options: BranchOptions) {
@@ -47,26 +58,28 @@ export class TeeBranch implements Consumer {
     return this.#writer;
   }
 
-  /** An export begins, or begins anew: the one before was given up. */
-  begin(writer: StoreExportWriter): void {
-    this.#writer = writer;
-    if (this.#abort.signal.aborted) this.#abort = new AbortController();
+  /** The export, once it is complete in this store. */
+  get manifest(): Manifest | undefined {
+    return this.#manifest;
   }
 
-  /** Aborted when the export is given up in this store. */
-  get signal(): AbortSignal {
-    return this.#abort.signal;
+  /** An export begins, or begins anew: the one before was dropped. */
+  begin(writer: StoreExportWriter): void {
+    this.#writer = writer;
   }
 
   /**
    * Does something in this store, and gives the export up there if that fails.
    *
-   * @param isOurs whether what happens now is not this store's failure: the operation has ended, or the source failed
-   * @returns undefined if it failed
+   * @param work gets a signal that is aborted when the export is given up in this store, too
+   * @returns undefined if it failed, or was ended by what is not this store's failure
    */
-  async attempt<T>(work: () => Promise<T>, isOurs: () => boolean): Promise<{ readonly value: T } | undefined> {
+  async attempt<T>(work: (signal: AbortSignal) => Promise<T>, options: AttemptOptions): Promise<{ readonly value: T } | undefined> {
     if (!this.isLive) return undefined;
-    const running = work();
+    const { signal, isOurs = () => signal.aborted } = options;
+    // Of the claim under which it begins: what ends with that one does not fail the next.
+    const { signal: dropped } = this.#abort;
+    const running = (async () => await work(AbortSignal.any([signal, dropped])))();
     const settled = running.then(
       () => undefined,
       () => undefined,
@@ -75,11 +88,18 @@ export class TeeBranch implements Consumer {
     try {
       return { value: await running };
     } catch (error) {
-      if (!isOurs() && !this.#abort.signal.aborted) this.fail(error);
+      if (!isOurs() && !dropped.aborted) this.fail(error);
       return undefined;
     } finally {
       this.#running.delete(settled);
     }
+  }
+
+  /** Makes the export complete when nothing runs in this store any more, without waiting for the others. @throws the signal's reason */
+  async commit(draft: ManifestDraft, signal: AbortSignal): Promise<void> {
+    await orAbort(this.quiet(), signal);
+    const done = await this.attempt((both) => this.writer.commit(draft, { signal: both }), { signal });
+    this.#manifest = done?.value;
   }
 
   leaveBehind(): void {
@@ -94,11 +114,7 @@ export class TeeBranch implements Consumer {
   /** Gives the export up in this store: what was written of it is removed. */
   fail(error: unknown): void {
     if (!this.isLive) return;
-    const failure = asGantryError(error, this.store.address);
-    this.#failure =
-      failure instanceof GantryError
-        ? failure
-        : new GantryError('STORE_FAILED', { message: `store ${this.store.address}: ${errorText(failure)}`, cause: error });
+    this.#failure = asStoreFailure(error, this.store.address);
     this.#abort.abort(this.#failure);
     this.#options.onFailure(this.#failure);
     this.#options.changed.happen();
@@ -115,6 +131,8 @@ export class TeeBranch implements Consumer {
     this.#abort.abort(new Error('the export is given up'));
     await this.#close();
     await this.#closed;
+    this.#writer = undefined;
+    if (this.isLive) this.#abort = new AbortController();
   }
 
   async #close(): Promise<void> {

@@ -1,5 +1,4 @@
 import type { CallOptions, Store } from '@gantry/transport';
-import { isStoreError, orAbort } from '@gantry/transport';
 import type { Manifest } from '../exports/manifest.ts';
 import type {
   DumpOptions,
@@ -10,11 +9,11 @@ import type {
   StoreSink,
   StoreSinkOptions,
 } from '../exports/store-sink.ts';
+import { isOfStore } from '../exports/store-errors.ts';
 import { storeSink } from '../exports/store-sink.ts';
 import type { WrittenDump } from '../exports/layout-dump.ts';
 import type { EncodedDump } from '../frames/encode-dump.ts';
 import type { NativeFile } from '../instances/inventory.ts';
-import { GantryError } from '../report/errors.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { fanOut, Occurrence, QueuedStream } from './fan-out.ts';
 import type { BranchOptions } from './tee-branch.ts';
@@ -60,9 +59,6 @@ export interface TeeOptions extends Pick<StoreSinkOptions, 'createStore' | 'keep
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
 }
-
-/** What was done in some of the stores. */
-type Done<T> = readonly (readonly [TeeBranch, T])[];
 
 /**
  * Several stores that get an export in one reading of its disks: the same bytes under the same id, each at its own pace. In a store that
@@ -117,8 +113,7 @@ export class Tee implements ExportTarget {
     const { signal } = this.#options;
     const found: T[] = [];
     // One after the other: what a killed run left has the same name in each, and is locked by that name while it is cleared.
-    for (const branch of this.#live())
-      for (const [, value] of await this.#attemptIn([branch], ({ store }) => work(store), signal)) found.push(value);
+    for (const branch of this.#live()) found.push(...(await this.#attemptIn([branch], ({ store }) => work(store), signal)));
     if (this.#live().length > 0) return found;
     signal.throwIfAborted();
     throw this.#failure();
@@ -133,24 +128,37 @@ export class Tee implements ExportTarget {
     return this.branches.find(({ failure }) => failure !== undefined)?.failure ?? new TypeError('an export without stores');
   }
 
-  /** What fails in one of several stores is its own failure. @returns what came of the others */
-  async #attemptIn<T>(branches: readonly TeeBranch[], work: (branch: TeeBranch) => Promise<T>, signal: AbortSignal): Promise<Done<T>> {
+  /**
+   * What fails in one of several stores is its own failure.
+   *
+   * @returns what came of the others
+   * @throws the signal's reason if it ended the work in one of them
+   */
+  async #attemptIn<T>(
+    branches: readonly TeeBranch[],
+    work: (branch: TeeBranch, signal: AbortSignal) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<readonly T[]> {
     const tried = branches.map(async (branch) => {
-      const done = await branch.attempt(
-        () => work(branch),
-        () => signal.aborted,
-      );
-      return done === undefined ? [] : [[branch, done.value] as const];
+      const done = await branch.attempt((both) => work(branch, both), { signal });
+      if (done === undefined && branch.isLive) signal.throwIfAborted();
+      return done === undefined ? [] : [done.value];
     });
-    return (await Promise.all(tried)).flat();
+    const settled = await Promise.allSettled(tried);
+    return settled.flatMap((each) => {
+      if (each.status === 'rejected') throw each.reason;
+      return each.value;
+    });
   }
 
-  /** @throws the failure of the first store if none is left; the signal's reason */
-  async #attemptAll<T>(work: (branch: TeeBranch) => Promise<T>, signal: AbortSignal = this.#options.signal): Promise<Done<T>> {
-    const done = await this.#attemptIn(this.#live(), work, signal);
-    if (done.length > 0) return done;
-    signal.throwIfAborted();
-    throw this.#failure();
+  /** Waits for the first of several stores; the others go on. @throws the failure of the first store if all failed; the signal's reason */
+  async #first<T>(tried: readonly Promise<T>[], signal: AbortSignal): Promise<T> {
+    try {
+      return await Promise.any(tried);
+    } catch {
+      signal.throwIfAborted();
+      throw this.#failure();
+    }
   }
 
   /** Claims an export in all stores; the id is the one that it gets in the first. */
@@ -161,33 +169,50 @@ export class Tee implements ExportTarget {
     return {
       address: first.store.address,
       open: async (header, options) => {
-        const writer = await sinkOf(first).open(header, options);
-        first.begin(writer);
+        const claimed = await sinkOf(first).open(header, options);
+        first.begin(claimed);
+        await using held = new AsyncDisposableStack();
+        const writer = held.use(new TeeWriter(this, claimed));
         const same: ExportHeader = { ...header, id: writer.id };
-        await this.#attemptIn(others, async (branch) => branch.begin(await sinkOf(branch).open(same, options)), signal);
-        return new TeeWriter(this, writer);
+        await this.#attemptIn(others, async (branch, both) => branch.begin(await sinkOf(branch).open(same, { signal: both })), signal);
+        held.move();
+        return writer;
       },
     };
   }
 
-  /** Does something for the export in each store that is left. */
-  async inEach<T>(work: (writer: StoreExportWriter) => Promise<T>, { signal }: CallOptions = {}): Promise<Done<T>> {
-    return await this.#attemptAll(({ writer }) => work(writer), signal);
+  /** Writes something of the export into each store that is left. Resolves when one has it: a store that hangs does not hold up the others. */
+  async write(
+    work: (writer: StoreExportWriter, signal: AbortSignal) => Promise<void>,
+    signal: AbortSignal = this.#options.signal,
+  ): Promise<void> {
+    const tried = this.#live().map(async (branch) =>
+      valueOf(branch, await branch.attempt((both) => work(branch.writer, both), { signal })),
+    );
+    await this.#first(tried, signal);
   }
 
   /** @returns the dump in one of the stores: it is the same in all */
-  async writeDump(dumps: Done<DumpWriter>, dump: EncodedDump, signal: AbortSignal): Promise<WrittenDump> {
+  async writeDump(
+    name: string,
+    options: Omit<DumpOptions, 'signal'>,
+    dump: EncodedDump,
+    signal: AbortSignal = this.#options.signal,
+  ): Promise<WrittenDump> {
     let failed: { readonly error: unknown } | undefined;
     const isOurs = (): boolean => signal.aborted || failed !== undefined;
-    const streams = dumps.map(([branch]) => [branch, new QueuedStream(branch.backlog)] as const);
-    const written = streams.map(async ([branch, stream], place) => {
+    const streams = this.#live().map((branch) => [branch, new QueuedStream(branch.backlog)] as const);
+    if (streams.length === 0) throw this.#failure();
+    const written = streams.map(async ([branch, stream]) => {
       const stored = { stored: stream, summary: () => dump.summary(), table: () => dump.table(), map: () => dump.map() };
       const copy: EncodedDump = { ...stored, failure: () => dump.failure?.() };
-      const options = { signal: AbortSignal.any([signal, branch.signal]) };
-      const done = await branch.attempt(async () => await dumps[place]?.[1].write(copy, options), isOurs);
+      const write = async (both: AbortSignal): Promise<WrittenDump> => {
+        await using writer = await branch.writer.dump(name, { ...options, signal: both });
+        return await writer.write(copy, { signal: both });
+      };
+      const done = await branch.attempt(write, { signal, isOurs });
       stream.close();
-      if (done?.value === undefined) throw branch.failure ?? new Error('the export is given up');
-      return done.value;
+      return valueOf(branch, done);
     });
     const ended = Promise.allSettled(written);
     try {
@@ -203,12 +228,24 @@ export class Tee implements ExportTarget {
       throw failed.error;
     }
     // The others take what is left in their buffers while the next disk is read.
-    return await firstOf(written, signal);
+    return await this.#first(written, signal);
   }
 
-  /** Resolves when all dumps are complete in the stores that are left. @throws the signal's reason */
-  async settled({ signal }: CallOptions = {}): Promise<void> {
-    await orAbort(Promise.all(this.#live().map((branch) => branch.quiet())), signal);
+  /**
+   * Makes the export complete in each store that is left: there as soon as it has everything, whatever the others do. Resolves when none is
+   * under way. Once the export is complete in one, a signal does not fail it: the others have failed then.
+   *
+   * @throws the failure of the first store, or the signal's reason, if it is complete nowhere
+   */
+  async commit(draft: ManifestDraft, signal: AbortSignal = this.#options.signal): Promise<Manifest> {
+    await Promise.allSettled(this.#live().map((branch) => branch.commit(draft, signal)));
+    const manifest = this.branches.find((branch) => branch.manifest !== undefined)?.manifest;
+    if (manifest === undefined) {
+      signal.throwIfAborted();
+      throw this.#failure();
+    }
+    for (const branch of this.#live()) if (branch.manifest === undefined) branch.fail(signal.reason);
+    return manifest;
   }
 
   /** Removes what was written, where the export is not complete. */
@@ -217,18 +254,10 @@ export class Tee implements ExportTarget {
   }
 }
 
-async function firstOf<T>(promises: readonly Promise<T>[], signal: AbortSignal): Promise<T> {
-  try {
-    return await Promise.any(promises);
-  } catch (error) {
-    signal.throwIfAborted();
-    throw error instanceof AggregateError ? error.errors[0] : error;
-  }
-}
-
-/** Whether another store may do better. */
-function isOfStore(error: unknown): boolean {
-  return isStoreError(error) || (error instanceof GantryError && error.code.startsWith('STORE_'));
+/** @throws if it came to nothing */
+function valueOf<T>({ failure }: TeeBranch, done: { readonly value: T } | undefined): T {
+  if (done === undefined) throw failure ?? new Error('the export is given up');
+  return done.value;
 }
 
 class TeeWriter implements StoreExportWriter {
@@ -243,24 +272,20 @@ class TeeWriter implements StoreExportWriter {
   }
 
   async dump(name: string, { signal, ...options }: DumpOptions = {}): Promise<DumpWriter> {
-    const dumps = await this.#tee.inEach((writer) => writer.dump(name, { ...options, signal }), { signal });
     return {
-      write: async (dump, call) => await this.#tee.writeDump(dumps, dump, call?.signal ?? new AbortController().signal),
+      write: async (dump, call) => await this.#tee.writeDump(name, options, dump, call?.signal ?? signal),
       assemble: () => Promise.reject(new TypeError('a dump for several stores is not put together from what one of them has')),
-      // Each store has its own, which ends with the export there.
+      // Each store has its own.
       [Symbol.asyncDispose]: async () => undefined,
     };
   }
 
-  async native(file: NativeFile, options?: CallOptions): Promise<void> {
-    await this.#tee.inEach((writer) => writer.native(file, options), options);
+  async native(file: NativeFile, { signal }: CallOptions = {}): Promise<void> {
+    await this.#tee.write((writer, both) => writer.native(file, { signal: both }), signal);
   }
 
-  async commit(draft: ManifestDraft, options?: CallOptions): Promise<Manifest> {
-    await this.#tee.settled(options);
-    const [committed] = await this.#tee.inEach((writer) => writer.commit(draft, options), options);
-    if (committed === undefined) throw new TypeError('an export that was committed nowhere');
-    return committed[1];
+  async commit(draft: ManifestDraft, { signal }: CallOptions = {}): Promise<Manifest> {
+    return await this.#tee.commit(draft, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

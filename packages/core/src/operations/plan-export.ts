@@ -3,7 +3,7 @@ import { checkLabels } from '../exports/labels.ts';
 import { chooseOs } from '../flow/choose-os.ts';
 import { warnOfImages } from '../flow/image-warning.ts';
 import type { DryRun } from '../flow/plan-checks.ts';
-import { sessionChecks, snapshotChecks, storeCheck } from '../flow/plan-checks.ts';
+import { sessionChecks, snapshotChecks, storeChecks } from '../flow/plan-checks.ts';
 import { selectDisks } from '../flow/select-disks.ts';
 import type { Session } from '../flow/session.ts';
 import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
@@ -44,8 +44,8 @@ async function runPlan(request: ExportRequest): Promise<DryRun> {
     ...sessionChecks(session),
     ...(await snapshotChecks(request, session)),
     { check: 'codec', says: level === undefined ? codec : `${codec}, level ${level}` } as const,
+    ...(await storeChecks([store, ...alsoInto], { reporter, signal, createStore, neededBytes })),
   ];
-  for (const each of [store, ...alsoInto]) checks.push(await storeCheck(each, { reporter, signal, createStore, neededBytes }));
   return { dryRun: true, instance: session.instance.name, plan: planOf(request, session), checks, warnings: reporter.warnings };
 }
 

@@ -1,18 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { open, readFile } from 'node:fs/promises';
-import { makeRandomFile, makeSparseFile } from '@gantry/testkit';
-import type { Store } from '@gantry/transport';
-import { StoreError } from '@gantry/transport';
+import { makeRandomFile, makeSparseFile, PATIENTLY } from '@gantry/testkit';
+import type { BeginOptions, Store } from '@gantry/transport';
+import { alterStore, StoreError } from '@gantry/transport';
 import type { Fault } from '@gantry/transport/testing';
 import { faultyStore, Memory, MemoryStore } from '@gantry/transport/testing';
 import { describe, expect, test } from 'vitest';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { getBytes, keysOf, put } from '../../test/sample-export.ts';
+import type { DryRun } from '../flow/plan-checks.ts';
 import { memoryTransfers } from '../instances/testing/memory-transfers.ts';
 import { exportFromSource } from './export-from-source.ts';
 import type { ExportRequest, ExportResult } from './export.ts';
 import { mirrorStore } from './mirror.ts';
+import { planExport } from './plan-export.ts';
 
 /*
  * Exports into several stores in one reading. The stores are in memory, with names; those that real machines have are in
@@ -71,6 +73,42 @@ async function contentsOf({ store }: NamedStore): Promise<ReadonlyMap<string, st
 }
 
 const unavailable = new StoreError('unavailable', { message: 'the network is down' });
+
+const NATIVE = [{ name: 'a.json', secret: false, bytes: Buffer.from('{}') }];
+
+/** Before some calls of a store. */
+interface Before {
+  readonly begin?: (key: string, options?: BeginOptions) => Promise<unknown>;
+  readonly read?: (key: string) => Promise<unknown>;
+  readonly remove?: () => Promise<unknown>;
+}
+
+function altered(name: string, before: Before): NamedStore {
+  const { store, memory } = named(name);
+  const changes: Partial<Store> = {
+    begin: async (key, o) => {
+      await before.begin?.(key, o);
+      return await store.begin(key, o);
+    },
+    read: async (key, o) => {
+      await before.read?.(key);
+      return await store.read(key, o);
+    },
+    remove: async (keys, o) => {
+      await before.remove?.();
+      await store.remove(keys, o);
+    },
+  };
+  return { memory, store: alterStore(store, changes) };
+}
+
+/** As a call that hangs. */
+async function untilAborted(signal: AbortSignal | undefined): Promise<never> {
+  return await new Promise((_resolve, reject) => {
+    if (signal?.aborted === true) reject(signal.reason);
+    signal?.addEventListener('abort', () => reject(signal.reason));
+  });
+}
 
 /** Nothing of an export, and no unfinished writes. */
 async function expectEmpty({ store, memory }: NamedStore): Promise<void> {
@@ -225,6 +263,125 @@ describe('an export into several stores', () => {
     }
   });
 
+  test.each(['native-a.json', '/disk0.zst', '/disk1.zst', '/manifest.json'])(
+    'is complete in a store as soon as it has everything, although the other hangs at %s: a signal fails only that one',
+    async (name) => {
+      await using bench = await makeBench(2);
+      const cut = new AbortController();
+      const good = named('good');
+      const bad = altered('bad', { begin: async (key, o) => key.endsWith(name) && (await untilAborted(o?.signal)) });
+      const running = bench.tee([bad, good], { native: NATIVE, signal: cut.signal });
+      const isComplete = (): boolean => [...good.memory.objects.keys()].some((key) => key.endsWith('/manifest.json'));
+      await expect.poll(isComplete, PATIENTLY).toBe(true);
+      cut.abort(new Error('cut off'));
+      const result = await running;
+      const reason = 'store bad: cut off';
+      expect(result.stores).toEqual([
+        { store: 'bad', outcome: 'failed', code: 'STORE_FAILED', reason, copyReason: reason },
+        { store: 'good', outcome: 'exported' },
+      ]);
+      expect(result.warnings.filter((warning) => warning.includes(reason))).toHaveLength(2);
+      await expectEmpty(bad);
+      await bench.expectSame(good.store, result.reference);
+    },
+  );
+
+  test('is complete although a signal comes while it is copied to a store in which it was given up', async () => {
+    await using bench = await makeBench();
+    const cut = new AbortController();
+    const good = named('good');
+    let claims = 0;
+    const bad = altered('bad', {
+      begin: async (key) => {
+        if (key.endsWith('/disk0.zst')) throw unavailable;
+        if (key.endsWith('/export.claim') && (claims += 1) === 2) cut.abort(new Error('cut off'));
+      },
+    });
+    const result = await bench.tee([good, bad], { signal: cut.signal });
+    expect(result.stores).toEqual([
+      { store: 'good', outcome: 'exported' },
+      {
+        store: 'bad',
+        outcome: 'failed',
+        code: 'STORE_UNAVAILABLE',
+        reason: 'store bad: the network is down',
+        copyReason: 'store bad: cut off',
+      },
+    ]);
+    await expectEmpty(bad);
+    await bench.expectSame(good.store, result.reference);
+  });
+
+  test('fails with the reason of a signal that comes while one of the stores is claimed, and leaves nothing', async () => {
+    await using bench = await makeBench();
+    const cut = new AbortController();
+    const good = named('good');
+    const begin = async (key: string, o?: BeginOptions): Promise<void> => {
+      if (!key.endsWith('/export.claim')) return;
+      cut.abort(new Error('cut off'));
+      await untilAborted(o?.signal);
+    };
+    const bad = altered('bad', { begin });
+    await expect(bench.tee([good, bad], { native: NATIVE, signal: cut.signal })).rejects.toThrow('cut off');
+    for (const store of [good, bad]) await expectEmpty(store);
+  });
+
+  test.each([
+    ['cannot be claimed again', 'STORE_UNAVAILABLE'],
+    ['keeps the first claim', 'BUSY'],
+  ] as const)('is given up in a store that %s after a parent was passed over', async (what, code) => {
+    await using bench = await makeBench();
+    let night = 1;
+    let claims = 0;
+    const denied = new StoreError('denied', { message: 'nothing can be removed' });
+    const a = altered('a', {
+      read: async (key) => {
+        if (night === 2 && key.includes('.map')) throw unavailable;
+      },
+    });
+    const b = altered('b', {
+      begin: async (key) => {
+        if (night === 2 && code !== 'BUSY' && key.endsWith('/export.claim') && (claims += 1) > 1) throw unavailable;
+      },
+      remove: async () => {
+        if (night === 2 && code === 'BUSY') throw denied;
+      },
+    });
+    const c = named('c');
+    const first = await bench.tee([a, b, c], { incremental: true });
+    night = 2;
+    await bench.change();
+    const second = await bench.tee([a, b, c], { incremental: true });
+    expect(second.reference).not.toBe(first.reference);
+    expect(second.stores, what).toMatchObject([
+      { store: 'a', outcome: 'exported' },
+      { store: 'b', outcome: 'failed', code, copyReason: expect.any(String) },
+      { store: 'c', outcome: 'exported' },
+    ]);
+    expect(b.memory.unfinished.size).toBe(0);
+    for (const { store } of [a, c]) await bench.expectSame(store, second.reference);
+  });
+
+  test('has a dry run that says in which of the stores it would fail, and fails if it would in all', async () => {
+    await using bench = await makeBench();
+    const stores = [named('a', [{ on: 'list', error: unavailable }]), named('b')];
+    const request = {
+      instance: bench.instance,
+      stateDirectory: bench.directory.file('state'),
+      snapshot: 'none',
+      createStore: true,
+    } as const;
+    const plan = (): Promise<DryRun> =>
+      planExport({ ...request, store: stores[0]?.store ?? bench.store, alsoInto: stores.slice(1).map(({ store }) => store) });
+    const { checks } = await plan();
+    expect(checks.filter(({ check }) => check === 'store')).toEqual([
+      { check: 'store', says: 'store a: the network is down', code: 'STORE_UNAVAILABLE' },
+      { check: 'store', says: 'b will be created' },
+    ]);
+    stores.pop();
+    await expect(plan()).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+  });
+
   test('is refused in a place that is not a store, and goes on in the others', async () => {
     await using bench = await makeBench();
     const [a, b] = [named('a'), named('b')];
@@ -263,7 +420,7 @@ function stalling(store: Store, isMeant: (key: string) => boolean, onStall: () =
         append: async (source, call) => {
           for await (const _chunk of source) {
             onStall();
-            await new Promise((_resolve, reject) => call?.signal?.addEventListener('abort', () => reject(call.signal?.reason)));
+            await untilAborted(call?.signal);
           }
         },
       };

@@ -2,6 +2,8 @@
  * Progress is a stream of typed events; the terminal's bars and `--json` are two readers of it. Events are plain JSON.
  */
 
+import type { GantryErrorCode } from './errors.ts';
+
 export type OperationName =
   | 'create'
   | 'rename'
@@ -32,7 +34,7 @@ export interface PlannedTarget {
   readonly action?: 'create' | 'enlarge' | 'remove' | 'keep';
 }
 
-/** What a dry run has checked, and found fit. */
+/** What a dry run has checked, and found fit; or one of several stores that is not. */
 export interface PlanCheck {
   readonly check:
     | 'instance'
@@ -50,6 +52,8 @@ export interface PlanCheck {
   readonly disk?: number;
   /** What was found, in words. */
   readonly says: string;
+  /** Of one of several stores: the code of the failure that `says` describes, while the others are fit. */
+  readonly code?: GantryErrorCode;
 }
 
 /** What an operation does: to the disks of an instance, or to the dumps of an export. The same form for all operations. */
