@@ -14,6 +14,7 @@ import { storeSink } from '../exports/store-sink.ts';
 import type { WrittenDump } from '../exports/layout-dump.ts';
 import type { EncodedDump } from '../frames/encode-dump.ts';
 import type { NativeFile } from '../instances/inventory.ts';
+import type { GantryError } from '../report/errors.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { fanOut, Occurrence, QueuedStream } from './fan-out.ts';
 import type { BranchOptions } from './tee-branch.ts';
