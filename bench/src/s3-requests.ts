@@ -165,17 +165,20 @@ function monthly(scale: number): string {
   const [patched, whole] = [costsOf(night, scale), costsOf(wholeNight, scale)];
   const runKib = Math.round(diskBytes / 1000 / 1024);
   return [
+    'In parentheses, how many of these are parts of uploads, and ranges of dumps.',
+    '',
     `Measured with ${DISKS} disks of ${diskBytes / MIB} MiB, of which 1 % changes in ${RUNS} pieces of some ${runKib} KiB each. For`,
     `${SIMULATED_BYTES / GIB} GiB, bytes, parts of uploads (8 MiB) and ranges of dumps are multiplied by ${scale}: as many pieces of the`,
     `same length in each GiB. A night then has ${patched.writes} requests that write or list and ${patched.others} others, sends`,
     `${patched.sentGib.toFixed(1)} GiB, and reads ${patched.readGib.toFixed(1)} GiB back: the frames from which patches differ.`,
     '',
-    '| a month of such nights, all kept | stored at its end | US dollars: storage | requests | read back, out of the network |',
+    '| a month of such nights, all kept | stored at its end | storage | requests | read back |',
     '| --- | --- | --- | --- | --- |',
     rowOf('with patches', patched),
     rowOf('with `--no-patches`', whole),
     '',
-    `Storage is a month of what is stored at its end. What is read back costs nothing within the network of the service. Prices:`,
+    `In US dollars. Storage: a month of what is stored at its end. What is read back costs nothing within the network of the`,
+    'service. Prices:',
     `${PRICES.source}: ${(PRICES.put * 1000).toFixed(3)} for 1,000 requests that write or list,`,
     `${(PRICES.get * 1000).toFixed(4)} for 1,000 others, ${PRICES.storedGibMonth} for a GiB a month, ${PRICES.sentOutGib} for a GiB that is sent out.`,
   ].join('\n');
