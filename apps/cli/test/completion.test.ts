@@ -1,6 +1,7 @@
-import { chmod, cp, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { makeRandomFile, makeSshKey, startSilentServer, startSshServer } from '@gantry/testkit';
+import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { splitLine } from '../src/completion/shell-words.ts';
 import type { Question } from '../src/completion/suggest.ts';
@@ -222,6 +223,20 @@ describe.each(['bash', 'zsh', 'fish'] as const)('%s', (shell) => {
     const text = (await terminal.screen(/^(?=[^]*\bcheck\b)(?=[^]*\blist\b)(?=[^]*\bshow\b)/)).join('\n');
     if (shell !== 'bash') expect(text).toContain('Show one OS definition');
   });
+});
+
+test('bash quotes names of files beside suggestions, so that none is a command', async () => {
+  await mkdir(bench.file('l$(touch pwned) x'));
+  const complete = async (word: string): Promise<readonly string[]> => {
+    const script = `source completion.bash; compopt() { :; }; COMP_LINE="gantry export $1" COMP_POINT=\${#COMP_LINE}
+COMP_WORDS=(gantry export "$1") COMP_CWORD=2; _gantry gantry "\${1#[\\"\\']}" export; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const env = { HOME: bench.path, PATH: `${bench.file('bin')}:${process.env['PATH'] ?? ''}`, LC_ALL: 'C.UTF-8' };
+    const { stdout } = await execa('bash', ['--norc', '--noprofile', '-c', script, 'bash', word], { cwd: bench.path, env });
+    return stdout.split('\n');
+  };
+  expect(await complete('l')).toEqual(['libvirt:', String.raw`l\$\(touch\ pwned\)\ x/`]);
+  expect(await complete('"l')).toEqual(['libvirt:']);
+  await rm(bench.file('l$(touch pwned) x'), { recursive: true });
 });
 
 describe('a store over SSH', () => {

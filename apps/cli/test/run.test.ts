@@ -94,6 +94,25 @@ function windowAround(from: number, to: number): string {
 }
 
 describe('the instances of a policy', () => {
+  test('with --instance are those alone, and one that it does not select is a failure', async () => {
+    await instance('web1');
+    await instance('web2');
+    await configure('nightly: { instances: here, stores: first }');
+    const one = await runJson('nightly', '--instance', 'web1', '--instance', 'web9');
+    expect(one.exitCode).toBe(16);
+    expect(one.runs).toMatchObject([
+      {
+        outcome: 'partial',
+        selection: 'named',
+        instances: [{ name: 'web1', state: 'exported' }],
+        problems: [{ code: 'INSTANCE_NOT_FOUND', message: 'the policy selects no instance web9' }],
+      },
+    ]);
+    const all = await runJson('nightly', '--instance', 'web*');
+    expect(all).toMatchObject({ exitCode: 0, runs: [{ outcome: 'done', selection: 'named' }] });
+    expect((await runJson('nightly')).runs).toMatchObject([{ outcome: 'done', selection: 'all' }]);
+  });
+
   test('come from an inventory with names, tags and except, and from a file; each is exported once, into every store', async () => {
     await instance('web1');
     await instance('web2', 'tags: [nightly]');

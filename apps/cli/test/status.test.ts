@@ -98,9 +98,19 @@ describe('what stores have', () => {
     );
   });
 
+  test('does not count an export of some disks', async () => {
+    await using scratch = await makeWorkbench();
+    await Promise.all(['disk0', 'disk1'].map((name) => makeRandomFile(scratch.file(name), 4096, name)));
+    const instance = await scratch.describeInstance('db1', { disks: [scratch.file('disk0'), scratch.file('disk1')] });
+    await scratch.gantry('export', instance, scratch.store, '--disk', '0');
+    await writeFile(config, `policies: { all: { instances: ${instance}, stores: ${scratch.store} } }`);
+    const { exitCode, stdout } = await bench.gantry('status', '--config', config);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 17, stdout: expect.stringMatching(/db1 +\S+ +missing /) });
+  });
+
   test('that cannot be asked is unknown, gives 8, and does not hide the rest', async () => {
     const { exitCode, stdout } = await status(
-      '  all: { instances: [instances, /gone.yaml], stores: nightly, copies: [{ to: "ssh://127.0.0.1:1/srv?engine=ssh2" }] }\n',
+      '  all: { instances: [./instances, /gone.yaml], stores: nightly, copies: [{ to: "ssh://127.0.0.1:1/srv?engine=ssh2" }] }\n',
     );
     expect(exitCode).toBe(8);
     expect(stdout).toMatch(/web1 +nightly +good/);

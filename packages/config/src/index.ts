@@ -1,7 +1,7 @@
 export type { FindOptions } from './file/files.ts';
 export { startsWithName } from './addresses/instance-address.ts';
 export type { ExplainedSetting, SettingVariables, WrittenValue } from './file/explain.ts';
-export { explainSettings, writtenValues } from './file/explain.ts';
+export { explainSettings, withoutPassword, writtenValues } from './file/explain.ts';
 export { loadConfiguration } from './file/load.ts';
 export type {
   AtWindowEnd,

@@ -54,6 +54,8 @@ export async function selectInstances(selections: readonly InstanceSelection[], 
     }
   }
   const { only } = options;
+  const unknown = (only ?? []).filter((pattern) => !pattern.includes('*') && !found.has(pattern));
+  for (const name of unknown) problems.add('instances of the policy', notSelected(name));
   const instances = [...found.values()].filter(({ name }) => only === undefined || only.some((pattern) => matchesName(pattern, name)));
   const held = scope.move();
   return { instances, problems: problems.all, warnings: [...sources.warnings], [Symbol.asyncDispose]: () => held.disposeAsync() };
@@ -159,6 +161,13 @@ function notFound(name: string, { source, tags }: InstanceSelection): GantryErro
   return new GantryError('INSTANCE_NOT_FOUND', {
     message: `${source} has no instance ${name}${with_}`,
     hint: `See gantry instances ${source}.`,
+  });
+}
+
+function notSelected(name: string): GantryError {
+  return new GantryError('INSTANCE_NOT_FOUND', {
+    message: `the policy selects no instance ${name}`,
+    hint: 'gantry run POLICY --dry-run shows the instances of the policy.',
   });
 }
 

@@ -19,12 +19,28 @@ _gantry() {
   [[ ${#COMPREPLY[@]} -gt 0 ]] || compopt -o filenames
   while IFS= read -r path; do
     [[ -n $path ]] || continue
-    if [[ ${#answer[@]} -gt 1 && -d ${path/#\~\//$HOME/} ]]; then
-      path+=/
-      compopt -o nospace
+    if [[ ${#answer[@]} -gt 1 ]]; then
+      if [[ -d ${path/#\~\//$HOME/} ]]; then
+        path+=/
+        compopt -o nospace
+      fi
+      _gantry_quote || continue
     fi
     COMPREPLY+=("$path")
   done < <(compgen "-${paths:0:1}" -- "$2")
+}
+
+# Quotes $path, which is a name of somebody else's: without "compopt -o filenames", bash inserts it as it is. Fails for one
+# that cannot stand within the quotes that were typed.
+_gantry_quote() {
+  [[ $path == *[!A-Za-z0-9_./~@%+=:,-]* ]] || return 0
+  if [[ ${COMP_WORDS[COMP_CWORD]} == [\"\']* ]]; then
+    [[ $path != *[!A-Za-z0-9_./~@%+=:,\ -]* ]]
+  elif [[ $path == '~/'* ]]; then
+    printf -v path '~/%q' "${path:2}"
+  else
+    printf -v path %q "$path"
+  fi
 }
 
 complete -F _gantry gantry

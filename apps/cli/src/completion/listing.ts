@@ -1,6 +1,6 @@
 import process from 'node:process';
 import type { Configuration } from '@gantry/config';
-import { isName, loadConfiguration, namedStore, openInstanceSource, openStore } from '@gantry/config';
+import { isName, loadConfiguration, namedStore, openInstanceSource, openStore, withoutPassword } from '@gantry/config';
 import type { ExportName } from '@gantry/core';
 import { diagnoseDefinitions, exportNames, listFrom, osSearchPath, parseExportId, requireStore } from '@gantry/core';
 import { formatAge } from '../output/format.ts';
@@ -42,7 +42,7 @@ async function answer(question: Question, context: Context): Promise<readonly Su
     case 'source':
       return [...inventories(question.start), ...named((await configured(question, context)).inventories)];
     case 'store':
-      return [...(await configured(question, context)).stores].map(([value, { url }]) => ({ value, description: url }));
+      return [...(await configured(question, context)).stores].map(([value, { url }]) => ({ value, description: withoutPassword(url) }));
     case 'policy':
       return [...(await configured(question, context)).policies.keys()].map((value) => ({ value }));
     case 'os':

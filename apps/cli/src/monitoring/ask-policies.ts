@@ -19,8 +19,10 @@ interface SelectedNames {
  */
 export async function askPolicies(session: Session, policies: readonly Policy[]): Promise<readonly PolicyStatus[]> {
   const { operation, signal } = session;
-  const nextRuns = readNextRuns(signal);
-  const selected = await Promise.all(policies.map((policy) => selectNames(session, policy)));
+  const [selected, nextRuns] = await Promise.all([
+    Promise.all(policies.map((policy) => selectNames(session, policy))),
+    readNextRuns(signal),
+  ]);
   const answers = await askStores(session, selected);
   const now = new Date();
   return await Promise.all(
@@ -36,7 +38,7 @@ export async function askPolicies(session: Session, policies: readonly Policy[])
           ),
         ),
         problems,
-        nextRun: (await nextRuns).get(name),
+        nextRun: nextRuns.get(name),
         lastRun: lastRun && { started: lastRun.started, ended: lastRun.ended, outcome: lastRun.outcome },
       };
     }),

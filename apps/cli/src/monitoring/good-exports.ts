@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { parseExportId, replaceFile } from '@gantry/core';
 import type { PolicyRun } from '@gantry/policies';
 import { policyRunsDirectory, readPolicyRuns } from '@gantry/policies';
@@ -19,7 +18,10 @@ export interface GoodExport extends Pick<ExportOfRun, 'instance' | 'reference' |
   readonly at: string;
 }
 
-const FILE = 'good-exports.json';
+/** Beside the directory of the records; the name of a policy has no dot. */
+function ownFile(policy: string, stateDirectory: string | undefined): string {
+  return `${policyRunsDirectory(stateDirectory, policy)}.good-exports.json`;
+}
 
 const fileSchema: z.ZodType<{ readonly exports: readonly GoodExport[] }> = z.object({
   exports: z.array(
@@ -44,7 +46,7 @@ export async function readGoodExports(policy: string, stateDirectory: string | u
 
 async function readOwnFile(policy: string, stateDirectory: string | undefined): Promise<readonly GoodExport[] | undefined> {
   try {
-    return fileSchema.parse(JSON.parse(await readFile(join(policyRunsDirectory(stateDirectory, policy), FILE), 'utf8'))).exports;
+    return fileSchema.parse(JSON.parse(await readFile(ownFile(policy, stateDirectory), 'utf8'))).exports;
   } catch {
     // It was not there yet, or is damaged: the next run writes it.
     return undefined;
@@ -58,7 +60,7 @@ async function fromRecords(policy: string, stateDirectory: string | undefined): 
 
 /** Keeps what is known after a run that has ended. To be called while the run has the lock of its policy. @throws what the file system fails with */
 export async function keepGoodExports(policy: string, stateDirectory: string | undefined, exports: readonly GoodExport[]): Promise<void> {
-  await replaceFile(join(policyRunsDirectory(stateDirectory, policy), FILE), `${JSON.stringify({ exports }, undefined, 2)}\n`);
+  await replaceFile(ownFile(policy, stateDirectory), `${JSON.stringify({ exports }, undefined, 2)}\n`);
 }
 
 /** What is known after a run. Only one that knows all instances of the policy says which are gone. */

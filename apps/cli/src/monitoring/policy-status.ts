@@ -8,7 +8,7 @@ import type { PolicyRun } from '@gantry/policies';
  */
 export type InstanceState = 'good' | 'late' | 'missing' | 'unknown';
 
-/** The last export that is complete, of which no verification has found damage, and whose time can be true. */
+/** The last export that is complete, with all disks, of which no verification has found damage, and whose time can be true. */
 export interface LastGood {
   readonly reference: string;
   readonly started: Date;
@@ -86,8 +86,8 @@ function stateOf(good: LastGood | undefined, maxAgeMs: number | undefined): Inst
 
 /** One from the future would never grow old: the clock that made it was wrong. */
 function lastGood(exports: readonly ListedExport[], now: Date): LastGood | undefined {
-  const dated = exports.flatMap(({ state, warning, started, reference, plainBytes, storedBytes, verified }) =>
-    state !== 'complete' || started === undefined || (warning !== undefined && started > now)
+  const dated = exports.flatMap(({ state, missingDisks, warning, started, reference, plainBytes, storedBytes, verified }) =>
+    state !== 'complete' || missingDisks !== undefined || started === undefined || (warning !== undefined && started > now)
       ? []
       : [{ reference, started, ageMs: Math.max(0, now.getTime() - started.getTime()), plainBytes, storedBytes, verified }],
   );

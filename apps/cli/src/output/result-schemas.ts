@@ -31,6 +31,7 @@ const exported = loose(
     warning: text,
     os: text,
     disks: count,
+    missingDisks: count,
     plainBytes: bytes,
     storedBytes: bytes,
     verified,

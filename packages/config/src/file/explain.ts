@@ -18,8 +18,9 @@ export function writtenValues({ origins }: Configuration): readonly WrittenValue
   );
 }
 
-function withoutPassword(text: string): string {
-  return text.replace(/(:\/\/[^/:@\s]*):[^/@\s]*@/, '$1:***@');
+/** An address as it may be shown. A password may have any character; what begins with a port does not. */
+export function withoutPassword(text: string): string {
+  return text.replace(/(:\/\/[^/:@\s]*):(?!\d{1,5}[/?])\S*@/, '$1:***@');
 }
 
 /** A setting that counts for an export, and where it comes from. */

@@ -26,7 +26,7 @@ const NONE: ReadonlySet<string> = new Set(['none', '/dev/null']);
 export const WITHOUT_HINT = '--config none does without a configuration.';
 
 /**
- * Finds the configuration files: only the one that `--config` or `GANTRY_CONFIG` names, or none for `none`; else `gantry.yaml` and `conf.d/*.yaml` in
+ * Finds the configuration files: only the one that `--config` or `GANTRY_CONFIG` names, or none for `none`; else `gantry.yaml` and `conf.d/*.yaml` (or `.yml`) in
  * `/etc/gantry`, and the user's `gantry/gantry.yaml` in `$XDG_CONFIG_HOME` (`~/.config`).
  *
  * @throws GantryError `CONFIGURATION_UNREADABLE`
@@ -46,7 +46,7 @@ async function fragmentsIn(directory: string): Promise<readonly string[]> {
   try {
     const names = await readdir(directory);
     return names
-      .filter((name) => name.endsWith('.yaml') && !name.startsWith('.'))
+      .filter((name) => /\.ya?ml$/.test(name) && !name.startsWith('.'))
       .toSorted()
       .map((name) => join(directory, name));
   } catch (error) {

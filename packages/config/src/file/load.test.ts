@@ -244,7 +244,7 @@ describe('several configuration files', () => {
 
   test('replace only what they say: a later notify without on or sendmail keeps those of an earlier one', async () => {
     await write('etc/gantry.yaml', 'notify: { on: always, command: [/bin/true] }\n');
-    await write('etc/conf.d/mail.yaml', 'notify: { mail: { to: root } }\n');
+    await write('etc/conf.d/mail.yml', 'notify: { mail: { to: root } }\n');
     expect((await load()).notify).toEqual({
       on: 'always',
       mail: { to: ['root'], sendmail: '/usr/sbin/sendmail' },

@@ -45,6 +45,8 @@ export interface ExportSummary {
   readonly os?: string;
   /** How many disks have a dump. */
   readonly disks?: number;
+  /** How many disks of the instance have none, because only some were exported; absent: all have one. */
+  readonly missingDisks?: number;
   readonly plainBytes?: number;
   readonly storedBytes?: number;
   /** As `gantry tag` last changed them. */
@@ -172,7 +174,7 @@ async function summarizeManifest(
     ...stateOf(problem),
     ...warningOf(new Date(started), files.has(REMOVED_FILE)),
     os: instance.os,
-    disks: dumps.length,
+    ...disksOf(instance.disks.length, dumps.length),
     plainBytes: sum(dumps.map((dump) => dump.plainBytes)),
     storedBytes: sum(dumps.map((dump) => dump.storedBytes)),
     ...(tags === undefined ? {} : { tags }),
@@ -237,9 +239,13 @@ function summarizeConfig(config: ConfigDescription, { files }: ExportDirectory, 
     ...stateOf(problem),
     ...(config.timestamp === undefined ? {} : warningOf(config.timestamp)),
     os: config.os,
-    disks: dumps.length,
+    ...disksOf(config.disks.length, dumps.length),
     storedBytes: sum(dumps.map(({ name }) => files.get(name)?.size ?? 0)),
   };
+}
+
+function disksOf(all: number, dumps: number): Pick<Details, 'disks' | 'missingDisks'> {
+  return { disks: dumps, ...(dumps < all ? { missingDisks: all - dumps } : {}) };
 }
 
 function warningOf(started: Date, isBeingRemoved = false): Pick<Details, 'started' | 'warning'> {

@@ -275,7 +275,9 @@ function retained(manifest: Manifest): RetainedExport {
     const base = parseExportId(exportId)?.started.getTime() ?? -Infinity;
     return base > started.getTime() + MAX_CLOCK_DIFFERENCE_MS;
   });
-  const base = { id: manifest.exportId, started, tags: manifest.tags ?? [] };
+  const { dumps, instance } = manifest;
+  const someDisks = dumps.length < instance.disks.length ? dumps.map(({ index }) => index).join() : undefined;
+  const base = { id: manifest.exportId, started, tags: manifest.tags ?? [], someDisks };
   return younger === undefined
     ? base
     : {

@@ -28,6 +28,13 @@ test('the newest ones', () => {
   expect(keptOf(every(24, 5), { last: Infinity })).toHaveLength(5);
 });
 
+test('an export of some disks takes no place of one with all, and is not the newest before it', () => {
+  const [old, full] = [at('2026-11-25T00:00:00Z'), at('2026-11-26T00:00:00Z')];
+  const some = ['2026-11-26T01:00:00Z', '2026-11-26T02:00:00Z'].map((time) => Object.assign(at(time), { someDisks: '0' }));
+  expect(keptOf([old, full, ...some], { last: 1 })).toEqual(['2026-11-26T02:00:00Z', full.id]);
+  expect(keptOf([old, full, ...some], { daily: 1 })).toEqual(['2026-11-26T02:00:00Z', full.id]);
+});
+
 test('the newest of each day that has one, up to a number of days: days without exports do not count', () => {
   const exports = [
     '2026-11-20T01:00:00Z',

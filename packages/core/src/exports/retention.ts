@@ -8,6 +8,8 @@ export interface RetainedExport {
   readonly tags: readonly string[];
   /** Why its start time cannot be true; such an export is kept, and counts for nothing else. */
   readonly oddTime?: string | undefined;
+  /** Which disks it has, where it lacks some of its instance; absent: all. */
+  readonly someDisks?: string | undefined;
 }
 
 /** How far back from the newest export everything is kept; calendar units, in UTC. */
@@ -56,14 +58,24 @@ interface Rule {
  * Decides which exports of one instance are kept. It is given the complete ones alone: what is damaged or unfinished is never counted.
  * The newest always stays. Times are in UTC; weeks are those of ISO 8601.
  *
- * An export whose start time is in the future, or cannot be true, is kept, and takes no place of another.
+ * An export whose start time is in the future, or cannot be true, is kept, and takes no place of another. Those of the same disks are
+ * decided among themselves: one of some disks takes no place of one with all.
  */
 export function decideRetention<T extends RetainedExport>(
   exports: readonly T[],
   policy: RetentionPolicy,
   now: Date = new Date(),
 ): readonly RetentionDecision<T>[] {
-  const newestFirst = exports.toSorted((a, b) => b.started.getTime() - a.started.getTime() || (a.id < b.id ? 1 : -1));
+  const alike = [...Map.groupBy(exports, ({ someDisks }) => someDisks).values()];
+  return alike.flatMap((some) => decideAlike(some, policy, now)).toSorted((a, b) => newerFirst(a.export, b.export));
+}
+
+function newerFirst(a: RetainedExport, b: RetainedExport): number {
+  return b.started.getTime() - a.started.getTime() || (a.id < b.id ? 1 : -1);
+}
+
+function decideAlike<T extends RetainedExport>(exports: readonly T[], policy: RetentionPolicy, now: Date): readonly RetentionDecision<T>[] {
+  const newestFirst = exports.toSorted(newerFirst);
   if (!isPolicy(policy)) return newestFirst.map((each) => ({ export: each, reasons: ['no policy'] }));
   const oddTimeOf = ({ started, oddTime }: T): string | undefined =>
     oddTime ?? (describeFuture(started, now) && 'its start time is in the future');
