@@ -39,7 +39,8 @@ async function ask(session: Session, plan: WritePlan, signal: AbortSignal): Prom
   // With --quiet the plan has not been shown yet.
   if (session.quiet) session.output.ask(describePlan(plan));
   const count = plan.disks.length === 1 ? 'this disk' : `these ${plan.disks.length} disks`;
-  return await askUser(session, `Overwrite ${count} of ${plan.into}?`, signal);
+  const what = plan.disks.every(({ action }) => action === 'create') ? 'Create' : 'Overwrite';
+  return await askUser(session, `${what} ${count} of ${plan.into}?`, signal);
 }
 
 /** Asks the person at the terminal. @throws the reason of the signal */

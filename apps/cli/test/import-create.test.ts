@@ -27,14 +27,19 @@ const filesOf = (importScript: string): Readonly<Record<string, string>> => ({
 });
 
 describe('an export alone is enough', () => {
-  test('for the lost disks of an instance: they are created where the export says, without a question', async () => {
+  test('for the lost disks of an instance: they are created where the export says, with --yes', async () => {
     await using bench = await makeBench();
     await rename(bench.file('disks', 'one.img'), bench.file('lost.img'));
     const refused = await bench.gantry('import', bench.store, 'one.example.com');
     expect(refused).toMatchObject({ exitCode: 5, stderr: expect.stringContaining('Or import with --create-disks, which creates it.') });
-    const outcome = await bench.gantry('import', bench.store, 'one.example.com', '--create-disks');
+    const unasked = await bench.gantry('import', bench.store, 'one.example.com', '--create-disks');
+    expect(unasked).toMatchObject({
+      exitCode: 14,
+      stderr: expect.stringMatching(/1 disk of one\.example\.com would be created where only/),
+    });
+    const outcome = await bench.gantry('import', bench.store, 'one.example.com', '--create-disks', '--yes');
     expect(outcome, outcome.stderr).toMatchObject({ exitCode: 0 });
-    expect(outcome.stderr).toMatch(/disk 0: 1\.00 MiB onto .*one\.img \(1\.00 MiB, now: nothing: it will be a new file\)/);
+    expect(outcome.stderr).toMatch(/disk 0: 1\.00 MiB onto .*one\.img \(1\.00 MiB, now: .* a new file where the export says\)/);
     expect(await readFile(bench.file('disks', 'one.img'))).toEqual(await readFile(bench.file('lost.img')));
     expect(await readdir(bench.file('disks'))).toEqual(['one.img']);
   });

@@ -263,6 +263,30 @@ head -c 9000000 /dev/urandom >/run/odd.img`);
       await bench.machine.run('lvremove -q -y vg/made');
     });
 
+    test('show nothing of an old volume where the script does not write', async () => {
+      await bench.machine.run(`lvcreate -q -y -Wn -L 64M -n old vg; ${overwrite('old', 64)}; lvremove -q -y vg/old`);
+      await defineOs('sparse', 'cat "$EXPORT_DEVICE"');
+      await bench.machine.run(
+        `printf '#!/bin/sh\\nexec cat >/dev/null\\n' >/run/os/sparse/import; chmod 755 /run/os/sparse/import; truncate -s 8M /run/sparse.img`,
+      );
+      const exported = await bench.gantry(`export ${await bench.describe('sparse', ['/run/sparse.img'], 'sparse')} /run/exports`);
+      const imported = await bench.gantry(`import /run/exports ${lastLine(exported.stdout)} --disk 0=/dev/vg/made --create-disks`);
+      expect(imported.exitCode, imported.stderr).toBe(0);
+      await bench.machine.run('set -e; cmp -n 8388608 /dev/vg/made /dev/zero; lvremove -q -y vg/made; rm /run/sparse.img');
+    });
+
+    test('are removed by their UUIDs: one that somebody has made in the place of another stays', async () => {
+      await defineOs('replaced', 'cat "$EXPORT_DEVICE"');
+      await bench.machine.run(
+        `printf '#!/bin/sh\\ncat >/dev/null; n=$(lvs --noheadings -o lv_name vg | grep -o "gantry-.*-new0-.*"); lvremove -q -f -y vg/$n; lvcreate -q -y -Wn -L 8M -n made vg; lvcreate -q -y -Wn -L 8M -n $n vg; exit 3\\n' >/run/os/replaced/import; chmod 755 /run/os/replaced/import; truncate -s 8M /run/replaced.img`,
+      );
+      const exported = await bench.gantry(`export ${await bench.describe('replaced', ['/run/replaced.img'], 'replaced')} /run/exports`);
+      const imported = await bench.gantry(`import /run/exports ${lastLine(exported.stdout)} --disk 0=/dev/vg/made --create-disks`);
+      expect(imported.exitCode, imported.stderr).toBe(6);
+      expect((await made()).split(/\s+/).toSorted()).toEqual([expect.stringMatching(/^gantry-.*-new0-/), 'made']);
+      await bench.machine.run('lvremove -q -y $(lvs --noheadings -o lv_full_name vg | grep -e made -e new0); rm /run/replaced.img');
+    });
+
     test('are removed if it fails, and after a kill by the next run', async () => {
       await defineOs('waits', 'cat "$EXPORT_DEVICE"');
       await bench.machine.run(
@@ -273,7 +297,7 @@ head -c 9000000 /dev/urandom >/run/odd.img`);
       const call = `import /run/exports ${lastLine(exported.stdout)} --disk 0=/dev/vg/made --create-disks`;
       await bench.script(`rm -f /run/reading; $GANTRY ${call} >/dev/null 2>&1 & gantry=$!
 until [ -e /run/reading ]; do sleep 0.1; done; kill -KILL $gantry; wait $gantry`).outcome;
-      expect(await made()).toMatch(/^gantry-\S+-new0$/);
+      expect(await made()).toMatch(/^gantry-\S+-new0-[0-9a-f]{8}$/);
       const cleaned = await bench.gantry('clean /run/exports');
       expect(cleaned.stdout + cleaned.stderr).toContain('unfinished new disks (/dev/vg/made)');
       expect(await made()).toBe('');

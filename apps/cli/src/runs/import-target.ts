@@ -13,7 +13,7 @@ export type TargetFlags = OptionValues<typeof TARGET & typeof DEFINE> & {
 };
 
 /** The instance that is imported into, and what is allowed with it. */
-export type ImportTarget = Pick<ImportRequest, 'instance' | 'export' | 'guard' | 'overwrites'>;
+export type ImportTarget = Pick<ImportRequest, 'instance' | 'export' | 'guard' | 'namedDisks'>;
 
 /** @throws GantryError `USAGE` */
 export function assertTargetFlags({ to, name, nic, define }: TargetFlags): void {
@@ -36,7 +36,7 @@ export function describedTarget(session: Session, guard: DescribedInstance, refe
   return { instance, guard, export: reference };
 }
 
-/** The exported instance, with what the options replace of it. Of its disks, only those that the options name may be overwritten. */
+/** The exported instance, with what the options replace of it. Of its disks, only those that the options name are the user's. */
 export async function exportedTarget(
   { cwd, signal }: Session,
   store: Store,
@@ -46,5 +46,5 @@ export async function exportedTarget(
   const found = await openExport(store, reference, { signal });
   const overrides = overridesOf(options) ?? {};
   const instance = restoredInstance(found, overrides, { baseDirectory: cwd });
-  return { instance, export: found.reference, overwrites: [...(overrides.disks?.keys() ?? [])] };
+  return { instance, export: found.reference, namedDisks: [...(overrides.disks?.keys() ?? [])] };
 }

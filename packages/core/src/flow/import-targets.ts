@@ -1,5 +1,6 @@
 import { inspectDisks } from '../disks/inspect-disks.ts';
 import type { InspectedDisks } from '../disks/inspect-disks.ts';
+import { diskCallError } from '../disks/disk-errors.ts';
 import type { Instance } from '../instances/model.ts';
 import { quoteWord } from '../report/quote-word.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
@@ -9,6 +10,7 @@ import type { OriginalDisk } from './import-checks.ts';
 import { assertRoom } from './import-checks.ts';
 import type { PlannedDisk } from './new-disk-plan.ts';
 import { planNewDisks, withPlanned } from './new-disk-plan.ts';
+import { whyOnlyNamed } from './new-disk-places.ts';
 import { NewDisks } from './new-disks.ts';
 import type { Call, Session } from './session.ts';
 import { inspectFor } from './session.ts';
@@ -17,8 +19,11 @@ import { inspectFor } from './session.ts';
 export interface TargetOptions {
   /** Creates disks that are missing, and enlarges files that are too short. Fails or is killed: what was created is removed. */
   readonly createDisks?: boolean | undefined;
-  /** Only these disks, by index, may be there already: of the others, only the export says where they are. Absent: all. */
-  readonly overwrites?: readonly number[] | undefined;
+  /**
+   * Indexes of the disks whose places are the user's; absent: all. Of the others only the export says where they are: they must not be
+   * there already, they are created only after a confirmation, and never in a directory of the system.
+   */
+  readonly namedDisks?: readonly number[] | undefined;
 }
 
 export interface TargetsOf extends TargetOptions {
@@ -41,6 +46,8 @@ export interface ImportTargets {
   readonly existing: readonly number[];
   /** Indexes of those that will be created. */
   readonly missing: ReadonlySet<number>;
+  /** Those of them that only the export names. */
+  readonly unnamed: ReadonlySet<number>;
 }
 
 /**
@@ -49,16 +56,18 @@ export interface ImportTargets {
  * @throws GantryError `DISK_*`, `INSTANCE_INVALID`, `CONFIRM_NEEDED`; the reason of the signal
  */
 export async function inspectTargets(call: Call, targets: TargetsOf): Promise<ImportTargets> {
-  const { os, instance, originals, from, createDisks = false, overwrites } = targets;
+  const { os, instance, originals, from, createDisks = false } = targets;
   const { reporter, signal } = call;
   const planned = createDisks ? await planNewDisks(instance, originals, { isRaw: os.definition.builtin, reporter, signal }) : [];
   const missing = new Set(planned.filter(({ kind }) => kind !== 'longer').map(({ index }) => index));
   const existing = originals.map(({ index }) => index).filter((index) => !missing.has(index));
   try {
     const inspected = withPlanned(await inspectFor(call, instance, { purpose: 'import', disks: existing }), planned);
-    assertNamed(instance, existing, { from, overwrites });
+    assertNamed(instance, existing, targets);
     assertRoom(os, originals, from, inspected, reporter);
-    return { described: instance, inspected, planned, existing, missing };
+    const unnamed = planned.filter((each) => missing.has(each.index) && !isNamed(each.index, targets));
+    for (const each of unnamed) await assertNotOfSystem(each, from);
+    return { described: instance, inspected, planned, existing, missing, unnamed: new Set(unnamed.map(({ index }) => index)) };
   } catch (error) {
     throw createDisks ? error : withWayOut(error);
   }
@@ -75,10 +84,10 @@ export interface MadeTargets extends AsyncDisposable {
 export async function makeTargets(
   session: Session,
   { described, planned, inspected }: ImportTargets,
-  disks: readonly number[],
+  { disks, forceInUse }: { readonly disks: readonly number[]; readonly forceInUse: boolean },
 ): Promise<MadeTargets> {
   await using scope = new AsyncDisposableStack();
-  const newDisks = scope.use(await NewDisks.make(planned, session));
+  const newDisks = scope.use(await NewDisks.make(planned, { ...session, forceInUse }));
   const placed = newDisks.place(described);
   const found = planned.length === 0 ? inspected : await inspectDisks(placed, { purpose: 'import', disks, signal: session.signal });
   const all = scope.move();
@@ -90,9 +99,9 @@ export async function makeTargets(
 }
 
 /** The same path may be the disk of another instance on this host. */
-function assertNamed({ disks }: Instance, existing: readonly number[], { from, overwrites }: Pick<TargetsOf, 'from' | 'overwrites'>): void {
-  if (overwrites === undefined) return;
-  const disk = existing.find((index) => !overwrites.includes(index));
+function assertNamed({ disks }: Instance, existing: readonly number[], targets: Pick<TargetsOf, 'from' | 'namedDisks'>): void {
+  const { from } = targets;
+  const disk = existing.find((index) => !isNamed(index, targets));
   if (disk === undefined) return;
   const { path, uri = '' } = disks[disk] ?? {};
   const other = `For another disk: --disk ${disk}=PATH --create-disks.`;
@@ -100,6 +109,24 @@ function assertNamed({ disks }: Instance, existing: readonly number[], { from, o
     message: `disk ${disk} (${path ?? uri}) exists, and only ${from} says that it is a disk of the instance`,
     hint: path === undefined ? other : `To overwrite it: --disk ${disk}=${quoteWord(path)}. ${other}`,
     disk,
+  });
+}
+
+function isNamed(index: number, { namedDisks }: Pick<TargetsOf, 'namedDisks'>): boolean {
+  return namedDisks?.includes(index) ?? true;
+}
+
+/** Who can write to a store must not be able to write files of root's on each host that restores from it. */
+async function assertNotOfSystem({ index, kind, path }: PlannedDisk, from: string): Promise<void> {
+  if (kind === 'volume') return;
+  const why = await whyOnlyNamed(path).catch((error: unknown) => {
+    throw diskCallError(path, 'create', error);
+  });
+  if (why === undefined) return;
+  throw new GantryError('CONFIRM_NEEDED', {
+    message: `disk ${index} (${path}) is not created: ${why}, and only ${from} says that it belongs there`,
+    hint: `Name another path, or, if it really belongs there, this one: --disk ${index}=${quoteWord(path)}.`,
+    disk: index,
   });
 }
 

@@ -18,7 +18,7 @@ import { errnoName } from '../system/errno-name.ts';
 const FILE_NAME = /^\.gantry-[\w-]+\.unfinished$/;
 /** Some days: a large disk on slow storage. */
 const CONVERT_TIMEOUT_S = 3 * 24 * 3600;
-const VOLUME_NAME = /^gantry-[\w-]+-new\d{1,3}$/;
+const VOLUME_NAME = /^gantry-[\w-]+-new\d{1,3}-[0-9a-f]{8}$/;
 
 interface Disk {
   readonly index: number;
@@ -33,7 +33,14 @@ export type NewDisk =
   | (Disk & { readonly kind: 'file' })
   /** `converted`: beside the unfinished raw file, the image that is made of it when all disks are complete. */
   | (Disk & { readonly kind: 'image'; readonly format: ImageFormat; readonly converted: string })
-  | (Disk & { readonly kind: 'volume'; readonly group: string; readonly groupUuid: string; readonly name: string });
+  /** `uuid`: of the volume, as soon as it is there. Until then the unfinished name alone says that it is ours. */
+  | (Disk & {
+      readonly kind: 'volume';
+      readonly group: string;
+      readonly groupUuid: string;
+      readonly name: string;
+      readonly uuid?: string | undefined;
+    });
 
 const lvmName = z.string().regex(/^[A-Za-z0-9+_.][\w+.-]*$/);
 const common = { index: z.int().nonnegative(), path: z.string().refine((path) => isAbsolute(path)) };
@@ -53,6 +60,7 @@ export const newDiskSchema: z.ZodType<NewDisk> = z.discriminatedUnion('kind', [
     group: lvmName,
     groupUuid: z.string(),
     name: lvmName,
+    uuid: z.string().optional(),
     unfinished: z.string().regex(VOLUME_NAME),
   }),
 ]);
@@ -87,7 +95,7 @@ function completePath(disk: Exclude<NewDisk, Volume>): string {
 
 /** Whether there is something with the unfinished name. @throws Error where LVM cannot be asked */
 export async function isUnfinished(disk: NewDisk, signal: AbortSignal): Promise<boolean> {
-  if (disk.kind === 'volume') return (await findVolume(disk, disk.unfinished, signal)) !== undefined;
+  if (disk.kind === 'volume') return (await findOwn(disk, disk.unfinished, signal)) !== undefined;
   const found = await Promise.all(filesOf(disk).map((path) => orGone(() => lstat(path))));
   return found.some((stats) => stats !== undefined);
 }
@@ -120,10 +128,18 @@ export async function isNameTaken(disk: NewDisk, signal: AbortSignal): Promise<b
   return (await orGone(() => lstat(disk.path))) !== undefined;
 }
 
+/** The volume with its UUID: the name alone may be given again by others. */
+export async function identify(disk: NewDisk, signal: AbortSignal): Promise<NewDisk> {
+  if (disk.kind !== 'volume') return disk;
+  const uuid = (await findOwn(disk, disk.unfinished, signal))?.lv_uuid;
+  if (uuid === undefined) throw new Error(`LVM does not show ${disk.group}/${disk.unfinished}, which it made`);
+  return { ...disk, uuid };
+}
+
 /** Idempotent. @returns whether there was anything @throws Error where it is still there; the signal's reason */
 export async function removeUnfinished(disk: NewDisk, signal: AbortSignal): Promise<boolean> {
   const wasThere = await isUnfinished(disk, signal);
-  if (disk.kind === 'volume') await removeVolume(disk, (signal) => findVolume(disk, disk.unfinished, signal), signal);
+  if (disk.kind === 'volume') await removeVolume(disk, (signal) => findOwn(disk, disk.unfinished, signal), signal);
   else for (const path of filesOf(disk)) await orGone(() => unlink(path));
   return wasThere;
 }
@@ -148,12 +164,22 @@ async function linkFile(path: string, unfinished: string): Promise<void> {
 }
 
 /** Takes a name back that {@link giveName} gave, or may have given, of a disk that is not to stay. What has another's is left alone. */
-export async function takeNameBack(disk: NewDisk, options: ToolOptions): Promise<void> {
-  if (disk.kind === 'volume') {
-    // As long as it has the unfinished name, the other volume is somebody else's.
-    if (await isUnfinished(disk, options.signal)) return;
-    await runLvm(['lvrename', disk.group, disk.name, disk.unfinished], options);
-  } else if (await isSameFile(disk.path, completePath(disk))) await unlink(disk.path);
+async function takeNameBack(disk: NewDisk, options: ToolOptions): Promise<void> {
+  if (!(await hasItsName(disk, options.signal))) return;
+  if (disk.kind === 'volume') await runLvm(['lvrename', disk.group, disk.name, disk.unfinished], options);
+  else await unlink(disk.path);
+}
+
+/** Whether a disk has the name already that {@link giveName} gives. @throws Error where LVM cannot be asked */
+export async function hasItsName(disk: NewDisk, signal: AbortSignal): Promise<boolean> {
+  if (disk.kind !== 'volume') return await isSameFile(disk.path, completePath(disk));
+  return disk.uuid !== undefined && (await findOwn(disk, disk.name, signal)) !== undefined;
+}
+
+/** Takes its name back, and removes it. Idempotent. @returns whether there was anything @throws as {@link removeUnfinished} */
+export async function removeNamed(disk: NewDisk, signal: AbortSignal): Promise<boolean> {
+  await takeNameBack(disk, { signal });
+  return await removeUnfinished(disk, signal);
 }
 
 /** After {@link giveName}: leaves that name alone. */
@@ -170,6 +196,12 @@ async function isSameFile(a: string, b: string): Promise<boolean> {
 
 async function findVolume({ groupUuid }: Volume, name: string, signal: AbortSignal): Promise<VolumeReport | undefined> {
   return (await reportVolumes({ vg_uuid: groupUuid, lv_name: name }, signal))[0];
+}
+
+/** Like {@link findVolume}, but only if it is the volume that was made here, as far as that is known. */
+async function findOwn(disk: Volume, name: string, signal: AbortSignal): Promise<VolumeReport | undefined> {
+  const found = await findVolume(disk, name, signal);
+  return disk.uuid === undefined || found?.lv_uuid === disk.uuid ? found : undefined;
 }
 
 async function orGone<T>(work: () => Promise<T>): Promise<T | undefined> {

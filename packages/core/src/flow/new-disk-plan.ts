@@ -14,6 +14,7 @@ import { reportGroup, reportVolumes } from '../snapshots/lvm/commands.ts';
 import { runQemuImg } from '../snapshots/qemu-img.ts';
 import { errnoName } from '../system/errno-name.ts';
 import type { OriginalDisk } from './import-checks.ts';
+import { whyNotKept } from './new-disk-places.ts';
 
 /*
  * Disks that an import makes because they are missing, and files that it enlarges because they are too short.
@@ -32,11 +33,17 @@ interface Planned {
 }
 
 type NewFile = Planned & { readonly kind: 'file' };
-export type NewVolume = Planned & { readonly kind: 'volume'; readonly group: GroupReport; readonly name: string };
+/** `zeroFrom`: from there to its end nothing else writes all of it, bytes. */
+export type NewVolume = Planned & {
+  readonly kind: 'volume';
+  readonly group: GroupReport;
+  readonly name: string;
+  readonly zeroFrom: number;
+};
 /** A new image: it is written as a raw file first. */
 export type NewImage = Planned & { readonly kind: 'image'; readonly format: ImageFormat };
-/** A regular file that is there, and its bytes now. */
-export type LongerFile = Planned & { readonly kind: 'longer'; readonly bytesBefore: number };
+/** A regular file that is there. */
+export type LongerFile = Planned & { readonly kind: 'longer' };
 export type PlannedDisk = NewFile | NewVolume | NewImage | LongerFile;
 
 export interface PlanOptions {
@@ -62,7 +69,7 @@ export async function planNewDisks(
     signal.throwIfAborted();
     // An image needs the exact size; what scripts write, that of the disk they wrote it from.
     const bytes = (isRaw ? plainBytes : undefined) ?? (size === undefined ? undefined : size * MIB);
-    const each = await planDisk(disks[index], { index, bytes }, signal);
+    const each = await planDisk(disks[index], { index, bytes, isRaw }, signal);
     if (each !== undefined) planned.push(each);
   }
   assertGroupsHaveSpace(planned.filter((each) => each.kind === 'volume'));
@@ -89,7 +96,7 @@ export function withPlanned({ instance, diskBytes, warnings }: InspectedDisks, p
 
 async function planDisk(
   disk: Disk | undefined,
-  { index, bytes }: { readonly index: number; readonly bytes: number | undefined },
+  { index, bytes, isRaw }: Pick<PlanOptions, 'isRaw'> & { readonly index: number; readonly bytes: number | undefined },
   signal: AbortSignal,
 ): Promise<PlannedDisk | undefined> {
   const image = disk?.path === undefined ? parseImageUri(disk?.uri) : undefined;
@@ -100,7 +107,7 @@ async function planDisk(
   if (stats !== undefined && image !== undefined) throw isThere(path, index);
   if (stats !== undefined) {
     if (!stats.isFile() || bytes === undefined || stats.size >= bytes) return undefined;
-    return { kind: 'longer', index, path, bytes, bytesBefore: stats.size };
+    return { kind: 'longer', index, path, bytes };
   }
   if (bytes === undefined) {
     throw new GantryError('DISK_UNKNOWN', {
@@ -109,7 +116,7 @@ async function planDisk(
       disk: index,
     });
   }
-  if (path.startsWith('/dev/')) return await planVolume(path, { index, bytes }, signal);
+  if (path.startsWith('/dev/')) return await planVolume(path, { index, bytes, zeroFrom: isRaw ? bytes : 0 }, signal);
   await assertDirectory(path, index);
   if (image !== undefined) await assertQemuImg(path, index, signal);
   return image === undefined ? { kind: 'file', index, path, bytes } : { kind: 'image', index, path, bytes, format: image.format };
@@ -148,11 +155,17 @@ async function statOrMissing(path: string, index: number): Promise<Stats | undef
 async function assertDirectory(path: string, index: number): Promise<void> {
   const directory = dirname(path);
   const stats = await stat(directory).catch(() => undefined);
-  if (stats?.isDirectory() === true) return;
-  throw missing(path, index, `the directory ${directory} does not exist`, `Make it, or mount its file system.`);
+  if (stats?.isDirectory() !== true)
+    throw missing(path, index, `the directory ${directory} does not exist`, `Make it, or mount its file system.`);
+  const why = await whyNotKept(directory).catch((error: unknown) => {
+    throw diskCallError(path, 'create', error);
+  });
+  if (why === undefined) return;
+  throw missing(path, index, why, 'Name another path, or create the disk by hand, and import without --create-disks.');
 }
 
-async function planVolume(path: string, { index, bytes }: Pick<Planned, 'index' | 'bytes'>, signal: AbortSignal): Promise<NewVolume> {
+async function planVolume(path: string, place: Pick<NewVolume, 'index' | 'bytes' | 'zeroFrom'>, signal: AbortSignal): Promise<NewVolume> {
+  const { index } = place;
   const [, groupName, name] = VOLUME.exec(path) ?? [];
   if (groupName === undefined || name === undefined) {
     throw missing(
@@ -175,7 +188,7 @@ async function planVolume(path: string, { index, bytes }: Pick<Planned, 'index' 
   if (isKnown) {
     throw missing(path, index, 'the logical volume exists, and is not active', `Activate it: lvchange --activate y ${groupName}/${name}`);
   }
-  return { kind: 'volume', index, path, bytes, group, name };
+  return { kind: 'volume', path, group, name, ...place };
 }
 
 function assertGroupsHaveSpace(volumes: readonly NewVolume[]): void {

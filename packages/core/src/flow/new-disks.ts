@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, truncate } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { diskCallError } from '../disks/disk-errors.ts';
 import { openDisk } from '../disks/open-disk.ts';
 import { Zeroer } from '../disks/zeroer.ts';
@@ -12,6 +12,8 @@ import type { ToolOptions } from '../snapshots/lvm/commands.ts';
 import { runLvm } from '../snapshots/lvm/commands.ts';
 import type { Argv } from '../system/run-command.ts';
 import type { ProcessGroup } from '../system/process-group.ts';
+import type { EnlargedFile } from './enlarged-file.ts';
+import { enlargeFile, takeSizeBack } from './enlarged-file.ts';
 import type { LongerFile, NewVolume, PlannedDisk } from './new-disk-plan.ts';
 import type { NewDisk } from './new-disk-names.ts';
 import {
@@ -19,10 +21,11 @@ import {
   convertImage,
   dropUnfinishedName,
   giveName,
+  identify,
   isNameTaken,
   NameTakenError,
+  removeNamed,
   removeUnfinished,
-  takeNameBack,
   unfinishedPath,
 } from './new-disk-names.ts';
 import type { Session } from './session.ts';
@@ -31,20 +34,25 @@ import type { NewDisksRecord } from './undo-new-disks.ts';
 /** How long removing what was made may take, after a failure or a signal, ms. */
 const REMOVE_MS = 120_000;
 
-type Owner = Pick<Session, 'instance' | 'run' | 'reporter' | 'signal' | 'options'>;
+interface Owner extends Pick<Session, 'instance' | 'run' | 'reporter' | 'signal' | 'options'> {
+  readonly forceInUse: boolean;
+}
 
 /**
  * Disks that an import makes. Until {@link NewDisks.commit} they have unfinished names; disposing them before removes them, and so does
- * the next run if this one is killed. Enlarged files get their size back if nothing was written to them.
+ * the next run if this one is killed. Enlarged files get their size back if nobody uses them or has
+ * written to them.
  */
 export class NewDisks implements AsyncDisposable {
   readonly #planned: readonly PlannedDisk[];
   readonly #owner: Owner;
-  readonly #disks: readonly NewDisk[];
-  readonly #made: NewDisk[] = [];
-  readonly #longer: LongerFile[] = [];
+  #disks: readonly NewDisk[];
+  /** Indexes of those of which there may be something. */
+  readonly #made = new Set<number>();
+  readonly #enlarged: EnlargedFile[] = [];
   readonly #touched = new Set<number>();
   readonly #locks = new AsyncDisposableStack();
+  #step: NewDisksRecord['step'] = 'writing';
   #note: number | undefined;
   #isOver = false;
 
@@ -85,22 +93,21 @@ export class NewDisks implements AsyncDisposable {
   }
 
   /**
-   * Gives all new disks their names, or none of them. They must be complete and durable.
+   * Gives all new disks their names. They must be complete and durable. If it throws, disposing takes the names back that were given.
    *
    * @throws GantryError `DISK_NOT_CREATED`, `STATE_UNUSABLE`; the reason of the signal
    */
   async commit(): Promise<void> {
     for (const disk of this.#disks) await this.#convert(disk);
-    const named: NewDisk[] = [];
     try {
-      await this.#remember('complete');
+      await this.#enter('complete');
       for (const disk of this.#disks) {
         this.#owner.signal.throwIfAborted();
-        named.push(disk);
-        await giveName(disk, this.#tool('complete'));
+        await giveName(disk, this.#tool());
       }
     } catch (error) {
-      await this.#takeNamesBack(named);
+      // Only from here on may the next run take names back, if this one is killed.
+      await this.#enter('taking back').catch(() => undefined);
       this.#owner.signal.throwIfAborted();
       throw notNamed(error);
     }
@@ -114,12 +121,13 @@ export class NewDisks implements AsyncDisposable {
     await using _locks = this.#locks;
     if (this.#isOver) return;
     this.#isOver = true;
-    for (const { index, path, bytesBefore } of this.#longer) {
-      if (!this.#touched.has(index)) await truncate(path, bytesBefore).catch(() => undefined);
+    for (const file of this.#enlarged) {
+      if (!this.#touched.has(file.index)) await takeSizeBack(file, AbortSignal.timeout(REMOVE_MS)).catch(() => undefined);
     }
     let left = 0;
-    for (const disk of this.#made) {
-      const removing = removeUnfinished(disk, AbortSignal.timeout(REMOVE_MS));
+    const remove = this.#step === 'taking back' ? removeNamed : removeUnfinished;
+    for (const disk of this.#disks.filter(({ index }) => this.#made.has(index))) {
+      const removing = remove(disk, AbortSignal.timeout(REMOVE_MS));
       if (!(await this.#orWarn(disk, 'remove', removing))) left += 1;
     }
     if (left === 0) await this.#forget().catch(() => undefined);
@@ -127,7 +135,7 @@ export class NewDisks implements AsyncDisposable {
 
   async #convert(disk: NewDisk): Promise<void> {
     try {
-      await convertImage(disk, this.#tool('writing'));
+      await convertImage(disk, this.#tool());
     } catch (error) {
       this.#owner.signal.throwIfAborted();
       if (error instanceof GantryError) throw error;
@@ -140,22 +148,15 @@ export class NewDisks implements AsyncDisposable {
     }
   }
 
-  /** They are removed after that; until they are, also by the next run if this one is killed. */
-  async #takeNamesBack(named: readonly NewDisk[]): Promise<void> {
-    if (named.length === 0) return;
-    await this.#remember('writing').catch(() => undefined);
-    for (const disk of named) {
-      const takingBack = takeNameBack(disk, { signal: AbortSignal.timeout(REMOVE_MS) });
-      await this.#orWarn(disk, 'take the name back of', takingBack);
-    }
-  }
-
   async #make(): Promise<void> {
     const { reporter, signal } = this.#owner;
-    for (const each of this.#planned) if (each.kind === 'longer') await this.#enlarge(each);
+    for (const each of this.#planned) {
+      const enlarged = each.kind === 'longer' ? await enlargeFile(each, this.#owner.forceInUse) : undefined;
+      if (enlarged !== undefined) this.#enlarged.push(enlarged);
+    }
     if (this.#disks.length === 0) return;
     reporter.stage(`creating ${this.#disks.length === 1 ? '1 disk' : `${this.#disks.length} disks`}`);
-    await this.#remember('writing');
+    await this.#remember();
     for (const disk of this.#disks) {
       signal.throwIfAborted();
       const planned = this.#planned.find(({ index }) => index === disk.index);
@@ -170,28 +171,20 @@ export class NewDisks implements AsyncDisposable {
     }
   }
 
-  async #enlarge(file: LongerFile): Promise<void> {
-    try {
-      this.#longer.push(file);
-      await truncate(file.path, file.bytes);
-    } catch (error) {
-      throw diskCallError(file.path, 'enlarge', error);
-    }
-  }
-
   async #makeOne(disk: NewDisk, planned: PlannedDisk): Promise<void> {
     const { signal } = this.#owner;
     try {
       // What a dead run left may have got its name since the disk was looked for.
       if (await isNameTaken(disk, signal)) throw new NotCreatedError('it exists by now');
       if (planned.kind === 'volume') {
-        this.#made.push(disk);
-        await runLvm(createCommand(planned, disk), this.#tool('writing'));
-        await zeroRest(unfinishedPath(disk), planned.bytes, signal);
+        this.#made.add(disk.index);
+        await runLvm(createCommand(planned, disk), this.#tool());
+        await this.#identify(disk);
+        await zeroFrom(unfinishedPath(disk), planned.zeroFrom, signal);
         return;
       }
       await using file = await open(unfinishedPath(disk), 'wx', 0o600);
-      this.#made.push(disk);
+      this.#made.add(disk.index);
       await file.truncate(planned.bytes);
       if (!(await canBeNamed(disk))) throw new NotCreatedError('its file system has no hard links');
     } catch (error) {
@@ -207,13 +200,29 @@ export class NewDisks implements AsyncDisposable {
     }
   }
 
-  #tool(step: NewDisksRecord['step']): ToolOptions {
-    return { signal: this.#owner.signal, started: (command) => this.#remember(step, command) };
+  async #identify(disk: NewDisk): Promise<void> {
+    const identified = await identify(disk, this.#owner.signal);
+    this.#disks = this.#disks.map((each) => (each.index === disk.index ? identified : each));
+    await this.#remember();
   }
 
-  async #remember(step: NewDisksRecord['step'], command?: ProcessGroup): Promise<void> {
+  #tool(): ToolOptions {
+    return { signal: this.#owner.signal, started: (command) => this.#remember(command) };
+  }
+
+  async #enter(step: NewDisksRecord['step']): Promise<void> {
+    this.#step = step;
+    await this.#remember();
+  }
+
+  async #remember(command?: ProcessGroup): Promise<void> {
     if (this.#disks.length === 0) return;
-    const record: NewDisksRecord = { kind: 'new-disks', step, disks: this.#disks, ...(command === undefined ? {} : { command }) };
+    const record: NewDisksRecord = {
+      kind: 'new-disks',
+      step: this.#step,
+      disks: this.#disks,
+      ...(command === undefined ? {} : { command }),
+    };
     this.#note = await this.#owner.run.remember(record, this.#note);
   }
 
@@ -249,12 +258,14 @@ function notNamed(error: unknown): GantryError {
 
 function unfinishedOf(planned: Exclude<PlannedDisk, LongerFile>, runId: string): NewDisk {
   const { index, path } = planned;
+  // Another host may have a run of the same id, and the same directory or volume group.
+  const random = randomBytes(4).toString('hex');
   if (planned.kind === 'volume') {
     const { group, name } = planned;
-    return { kind: 'volume', index, path, group: group.vg_name, groupUuid: group.vg_uuid, name, unfinished: `${runId}-new${index}` };
+    const unfinished = `${runId}-new${index}-${random}`;
+    return { kind: 'volume', index, path, group: group.vg_name, groupUuid: group.vg_uuid, name, unfinished };
   }
-  // Another host may have a run of the same id, and the same directory.
-  const unique = `.${runId}-${index}-${randomBytes(4).toString('hex')}`;
+  const unique = `.${runId}-${index}-${random}`;
   const file = { index, path, unfinished: `${unique}.unfinished` };
   if (planned.kind === 'file') return { kind: 'file', ...file };
   return { kind: 'image', ...file, format: planned.format, converted: `${unique}-${planned.format}.unfinished` };
@@ -265,8 +276,8 @@ function createCommand({ bytes, group }: NewVolume, { unfinished }: NewDisk): Ar
   return ['lvcreate', '--yes', '--wipesignatures', 'y', '--zero', 'y', '--size', size, '--name', unfinished, group.vg_name];
 }
 
-/** A volume has whole extents: what is after the disk must not show what another volume had there. */
-async function zeroRest(path: string, bytes: number, signal: AbortSignal): Promise<void> {
+/** What is not written must not show what another volume had there: the rest of the last extent, and blocks that a script leaves out. */
+async function zeroFrom(path: string, start: number, signal: AbortSignal): Promise<void> {
   await using disk = await openDisk(path, 'write');
-  if (bytes < disk.bytes) await new Zeroer(disk, signal).zero(bytes, disk.bytes);
+  if (start < disk.bytes) await new Zeroer(disk, signal).zero(start, disk.bytes);
 }

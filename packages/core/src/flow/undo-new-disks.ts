@@ -4,15 +4,18 @@ import { LVM_GRACE_MS } from '../snapshots/lvm/commands.ts';
 import type { ProcessGroup } from '../system/process-group.ts';
 import { endCommandOfKilledRun, processGroupSchema } from '../system/run-command.ts';
 import type { NewDisk } from './new-disk-names.ts';
-import { dropUnfinishedName, giveName, isUnfinished, newDiskSchema, removeUnfinished } from './new-disk-names.ts';
+import { dropUnfinishedName, giveName, hasItsName, isUnfinished, newDiskSchema, removeNamed, removeUnfinished } from './new-disk-names.ts';
 
 const KIND = 'new-disks';
 
 /** The new disks of an import, in the journal. */
 export type NewDisksRecord = {
   readonly kind: typeof KIND;
-  /** `writing`: not all of them have their data. `complete`: all have, and they get their names. */
-  readonly step: 'writing' | 'complete';
+  /**
+   * `writing`: not all of them have their data. `complete`: all have, and they get their names. `taking back`: one of the names is not
+   * free, so that all disks are removed, also those that have got theirs.
+   */
+  readonly step: 'writing' | 'complete' | 'taking back';
   readonly disks: readonly NewDisk[];
   /** A command of LVM that may still run. */
   readonly command?: ProcessGroup | undefined;
@@ -20,7 +23,7 @@ export type NewDisksRecord = {
 
 const recordSchema: z.ZodType<NewDisksRecord> = z.object({
   kind: z.literal(KIND),
-  step: z.enum(['writing', 'complete']),
+  step: z.enum(['writing', 'complete', 'taking back']),
   disks: z.array(newDiskSchema),
   command: processGroupSchema.optional(),
 });
@@ -31,11 +34,15 @@ export const newDisksUndo: Undo = {
   describe: (record) => {
     const { step, disks } = recordSchema.parse(record);
     const paths = disks.map(({ path }) => path).join(', ');
-    return step === 'writing' ? `unfinished new disks (${paths})` : `complete new disks without their names (${paths})`;
+    return step === 'complete' ? `complete new disks without their names (${paths})` : `unfinished new disks (${paths})`;
   },
   isThere: async (record) => {
-    const { disks } = recordSchema.parse(record);
-    for (const disk of disks) if (await isUnfinished(disk, new AbortController().signal)) return true;
+    const { step, disks } = recordSchema.parse(record);
+    const { signal } = new AbortController();
+    for (const disk of disks) {
+      if (await isUnfinished(disk, signal)) return true;
+      if (step === 'taking back' && (await hasItsName(disk, signal))) return true;
+    }
     return false;
   },
   undo: async (record, _run, signal) => {
@@ -43,8 +50,10 @@ export const newDisksUndo: Undo = {
     if (command !== undefined) await endCommandOfKilledRun(command, LVM_GRACE_MS);
     let wasThere = false;
     for (const disk of disks) {
-      if (step === 'writing') wasThere = (await removeUnfinished(disk, signal)) || wasThere;
-      else if (await isUnfinished(disk, signal)) {
+      if (step !== 'complete') {
+        const remove = step === 'writing' ? removeUnfinished : removeNamed;
+        wasThere = (await remove(disk, signal)) || wasThere;
+      } else if (await isUnfinished(disk, signal)) {
         await giveName(disk, { signal });
         await dropUnfinishedName(disk);
         wasThere = true;

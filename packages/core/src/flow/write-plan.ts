@@ -2,6 +2,7 @@ import { describeContents } from '../disks/disk-contents.ts';
 import type { StoredExport } from '../exports/open-export.ts';
 import type { InspectedDisks } from '../disks/inspect-disks.ts';
 import type { OriginalDisk } from './import-checks.ts';
+import type { ImportTargets } from './import-targets.ts';
 import type { LongerFile, PlannedDisk } from './new-disk-plan.ts';
 import { GantryError } from '../report/errors.ts';
 import type { PlannedTarget, WritePlan } from '../report/events.ts';
@@ -36,11 +37,11 @@ export async function describeTargets(
   );
 }
 
-/** The plan of an import. `planned`: disks that it makes or enlarges. @throws GantryError `DISK_*`; the reason of the signal */
+/** The plan of an import. @throws GantryError `DISK_*`; the reason of the signal */
 export async function planImport(
   { reference, instance }: Pick<StoredExport, 'reference' | 'instance'>,
   originals: readonly OriginalDisk[],
-  { inspected, planned }: { readonly inspected: InspectedDisks; readonly planned: readonly PlannedDisk[] },
+  { inspected, planned, unnamed }: Pick<ImportTargets, 'inspected' | 'planned' | 'unnamed'>,
   signal: AbortSignal,
 ): Promise<WritePlan> {
   const actions = new Map(planned.map((each) => [each.index, each]));
@@ -49,7 +50,7 @@ export async function planImport(
   const disks = originals.flatMap(({ index, plainBytes }) => {
     const action = actions.get(index);
     const found = targets.get(index);
-    const target = action === undefined || action.kind === 'longer' ? found : describeNew(action);
+    const target = action === undefined || action.kind === 'longer' ? found : describeNew(action, unnamed.has(index));
     if (target === undefined) return [];
     return planDisk(action?.kind === 'longer' ? { ...target, action: 'enlarge' } : target, plainBytes);
   });
@@ -60,10 +61,16 @@ function isThere(planned: PlannedDisk | undefined): boolean {
   return planned === undefined || planned.kind === 'longer';
 }
 
-function describeNew(planned: Exclude<PlannedDisk, LongerFile>): PlannedTarget {
+function describeNew(planned: Exclude<PlannedDisk, LongerFile>, isUnnamed: boolean): PlannedTarget {
   const { index, kind, path, bytes } = planned;
   const what = kind === 'volume' ? 'logical volume' : kind === 'image' ? `${planned.format} image` : 'file';
-  return { disk: index, target: path, targetBytes: bytes, holds: `nothing: it will be a new ${what}`, action: 'create' };
+  return {
+    disk: index,
+    target: path,
+    targetBytes: bytes,
+    holds: `nothing: it will be a new ${what}${isUnnamed ? ' where the export says' : ''}`,
+    action: 'create',
+  };
 }
 
 /** One disk of a plan, with the incoming plain bytes if they are known. */
@@ -72,23 +79,39 @@ export function planDisk(target: PlannedTarget, incomingBytes: number | undefine
 }
 
 /**
- * Checks that the plan was confirmed, by an option or by a person; one that overwrites nothing needs no confirmation. The instance that the data belongs to needs no confirmation if there is
- * nobody to ask.
+ * Checks that the plan was confirmed, by an option or by a person. One that overwrites nothing needs no confirmation, and neither does the
+ * instance that the data belongs to if there is nobody to ask. But disks that are created where only an export says always need one.
  *
  * @throws GantryError `CONFIRM_NEEDED`; the reason of the signal
  */
-export async function assertConsent(plan: WritePlan, { yes, ask }: ConsentOptions, signal: AbortSignal): Promise<void> {
-  if (yes === true || overwritesNothing(plan)) return;
+export async function assertConsent(
+  plan: WritePlan,
+  options: ConsentOptions & Partial<Pick<ImportTargets, 'unnamed'>>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { yes, ask, unnamed = new Set() } = options;
+  if (yes === true || (overwritesNothing(plan) && unnamed.size === 0)) return;
   if (ask !== undefined) {
     if (await ask(plan, { signal })) return;
-    throw new GantryError('CONFIRM_NEEDED', { message: `nothing was written: overwriting ${plan.into} was not confirmed` });
+    const what = overwritesNothing(plan) ? 'creating disks of' : 'overwriting';
+    throw new GantryError('CONFIRM_NEEDED', { message: `nothing was written: ${what} ${plan.into} was not confirmed` });
   }
+  if (unnamed.size > 0) throw placesNotConfirmed(plan, unnamed);
   if (plan.into === plan.exported) return;
   const count = plan.disks.length === 1 ? '1 disk' : `${plan.disks.length} disks`;
   throw new GantryError('CONFIRM_NEEDED', {
     message: `${plan.from} belongs to ${plan.exported}, and would overwrite ${count} of another instance, ${plan.into}`,
     details: plan.disks.map(({ disk, target, holds }) => `disk ${disk}: ${target} (${holds})`),
     hint: 'If this is intended, use --yes (or GANTRY_YES=1); --dry-run shows what goes where.',
+  });
+}
+
+function placesNotConfirmed({ from, into, disks }: WritePlan, unnamed: ReadonlySet<number>): GantryError {
+  const count = unnamed.size === 1 ? '1 disk' : `${unnamed.size} disks`;
+  return new GantryError('CONFIRM_NEEDED', {
+    message: `nothing was written: ${count} of ${into} would be created where only ${from} says`,
+    details: disks.filter(({ disk }) => unnamed.has(disk)).map(({ disk, target }) => `disk ${disk}: ${target}`),
+    hint: 'If they belong there, name each with --disk N=PATH, or use --yes (or GANTRY_YES=1) for all.',
   });
 }
 

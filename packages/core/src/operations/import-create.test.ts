@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { link, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { DISK_BYTES, makeOperationBench } from '../../test/operation-bench.ts';
@@ -7,6 +7,7 @@ import { getBytes, keysOf, put } from '../../test/sample-export.ts';
 import { newDisksUndo } from '../flow/undo-new-disks.ts';
 import { memoryWorld } from '../instances/testing/memory-inventory.ts';
 import type { Instance } from '../instances/model.ts';
+import type { ImportRequest } from './import.ts';
 import type { GantryEvent } from '../report/events.ts';
 
 interface CreateBench extends OperationBench {
@@ -203,19 +204,63 @@ describe('a file that is too short', () => {
     await expect(importing).rejects.toMatchObject({ code: 'DUMP_DAMAGED' });
     expect(await readFile(bench.path(0), 'utf8')).toBe('short');
   });
+
+  test('is not cut if somebody has enlarged it further since the plan', async () => {
+    await using bench = await makeBench();
+    await writeFile(bench.path(0), 'short');
+    const ask = async (): Promise<boolean> => {
+      await truncate(bench.path(0), DISK_BYTES * 2);
+      return true;
+    };
+    await bench.importDisks(bench.reference, { instance: bench.target, createDisks: true, ask });
+    const bytes = await readFile(bench.path(0));
+    expect(bytes).toHaveLength(DISK_BYTES * 2);
+    expect(bytes.subarray(0, DISK_BYTES)).toEqual(await readFile(bench.directory.file('disk0.img')));
+  });
 });
 
 test('of disks that only the export names, one that exists is not overwritten, not even with --yes', async () => {
   await using bench = await makeBench({ disks: 2 });
   const before = await readFile(bench.directory.file('disk1.img'));
-  const importing = bench.importDisks(bench.reference, { overwrites: [0], yes: true });
+  const importing = bench.importDisks(bench.reference, { namedDisks: [0], yes: true });
   await expect(importing).rejects.toMatchObject({
     code: 'CONFIRM_NEEDED',
     disk: 1,
     hint: expect.stringContaining('To overwrite it: --disk 1='),
   });
   expect(await readFile(bench.directory.file('disk1.img'))).toEqual(before);
-  await bench.importDisks(bench.reference, { overwrites: [0, 1] });
+  await bench.importDisks(bench.reference, { namedDisks: [0, 1] });
+});
+
+describe('new disks that only the export names', () => {
+  test('are created only after a confirmation, also those of the exported instance, and those beside a named one', async () => {
+    await using bench = await makeBench({ disks: 2 });
+    const request = { instance: bench.target, createDisks: true, namedDisks: [0] };
+    await expect(bench.importDisks(bench.reference, request)).rejects.toMatchObject({
+      code: 'CONFIRM_NEEDED',
+      details: [`disk 1: ${bench.path(1)}`],
+    });
+    const asked: unknown[] = [];
+    const ask: ImportRequest['ask'] = async ({ disks }) => {
+      asked.push(...disks.map(({ holds }) => holds));
+      return false;
+    };
+    await expect(bench.importDisks(bench.reference, { ...request, ask })).rejects.toMatchObject({ code: 'CONFIRM_NEEDED' });
+    expect([asked, await bench.left()]).toEqual([
+      ['nothing: it will be a new file', 'nothing: it will be a new file where the export says'],
+      [],
+    ]);
+    await bench.importDisks(bench.reference, { ...request, ask: async () => true });
+    expect(await bench.left()).toEqual(['new0.img', 'new1.img']);
+  });
+
+  test.each(['/etc/gantry-test.preload', '/root/gantry-test'])('are never created as %s', async (path) => {
+    await using bench = await makeBench();
+    const instance: Instance = { ...bench.target, disks: [{ path, access: 'rw' }] };
+    const importing = bench.importDisks(bench.reference, { instance, createDisks: true, namedDisks: [], yes: true });
+    await expect(importing).rejects.toMatchObject({ code: 'CONFIRM_NEEDED', disk: 0 });
+    await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
 });
 
 describe('after a kill', () => {
@@ -233,6 +278,17 @@ describe('after a kill', () => {
     await expect(undo(step, disks)).resolves.toBe(true);
     expect(await bench.left()).toEqual(expected);
     await expect(undo(step, disks)).resolves.toBe(false);
+  });
+
+  test('while names were taken back, all are removed, and a name that is another file is left alone', async () => {
+    await using bench = await makeBench();
+    const disks = [0, 1, 2].map((index) => ({ kind: 'file', index, path: bench.path(index), unfinished: `.gantry-1-${index}.unfinished` }));
+    for (const { unfinished } of disks) await writeFile(bench.directory.file(unfinished), 'disk');
+    await link(bench.directory.file('.gantry-1-0.unfinished'), bench.path(0));
+    await writeFile(bench.path(1), 'theirs');
+    await expect(undo('taking back', disks)).resolves.toBe(true);
+    expect([await bench.left(), await readFile(bench.path(1), 'utf8')]).toEqual([['new1.img'], 'theirs']);
+    await expect(undo('taking back', disks)).resolves.toBe(false);
   });
 
   test('a name that somebody else has taken since is left alone, and said', async () => {

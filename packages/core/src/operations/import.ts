@@ -120,7 +120,7 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
   if (request.disks === undefined) warnOfMissing(found, request.instance.disks.length, reporter);
   const originals = await findOriginals(found, dumps, signal);
   const targets = await inspectTargets(call, { ...request, os, originals, from: found.reference });
-  const { inspected, existing, missing } = targets;
+  const { inspected, existing, missing, unnamed } = targets;
 
   await using session = await openSession(call, { os, inspected, disks, diskLock: 'exclusive', missing });
   await assertTargetsUnused({ ...session, disks: existing }, request);
@@ -130,13 +130,13 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
   const result = { reference: found.reference, instance: session.instance.name, disks, plan, warnings: reporter.warnings };
   await checkSessionParameters(session);
   if (request.dryRun === true) return { ...result, plainBytes: 0, dryRun: true, checks: checksOf(session, { found, plan, definition }) };
-  await assertConsent(plan, request, signal);
+  await assertConsent(plan, { ...request, unnamed }, signal);
   if (request.checkFirst === true) {
     reporter.stage(`checking ${found.reference} before anything is written`);
     await verifyDumps(found, dumps, { reporter, signal, parallel: request.parallel });
   }
   reporter.stage(`importing ${found.reference} into ${session.instance.name}`);
-  await using made = await makeTargets(session, targets, disks);
+  await using made = await makeTargets(session, targets, { disks, forceInUse: request.forceInUse === true });
   const incoming = new Map(originals.map((original) => [original.index, describeIncoming(original, found, os, made.session.inspected)]));
   const budget = new MemoryBudget(DEFAULT_BUDGET_BYTES);
   if (request.resume === true && !os.definition.builtin) reporter.warn(`--resume: the import script of ${os.definition.name} starts anew`);
