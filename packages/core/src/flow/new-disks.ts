@@ -40,8 +40,8 @@ interface Owner extends Pick<Session, 'instance' | 'run' | 'reporter' | 'signal'
 
 /**
  * Disks that an import makes. Until {@link NewDisks.commit} they have unfinished names; disposing them before removes them, and so does
- * the next run if this one is killed. Enlarged files get their size back if nobody uses them or has
- * written to them.
+ * the next run if this one is killed. Enlarged files get their size back if nobody uses them or
+ * has written to their ends.
  */
 export class NewDisks implements AsyncDisposable {
   readonly #planned: readonly PlannedDisk[];
