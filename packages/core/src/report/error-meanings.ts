@@ -84,7 +84,8 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   PEER_STALLED: 'Nothing came from the peer for too long; the details say what each disk waited for.',
   PEER_FAILED: 'The peer failed for a reason other than an error of Gantry, such as a signal.',
   MOVE_UNDECIDED: 'The connection was lost during the commit: only the peer knows whether the move was committed.',
-  CONFIRM_NEEDED: 'Disks of another instance than the exported one would be overwritten, and nobody confirmed it; use --yes.',
+  CONFIRM_NEEDED:
+    'Disks of another instance than the exported one would be overwritten, or disks would be created where only the export says, and nobody confirmed it; use --yes, or name each disk with --disk N=PATH.',
   DEFINE_FAILED: 'The disks were imported completely, but the instance could not be defined or started; it needs no second import.',
   PARTLY_DONE: 'A part of what was asked for failed, and the rest is complete; the warnings say what failed.',
   EXPORT_LATE: 'The last good export of an instance is older than its policy promises, or there is none (gantry status).',
