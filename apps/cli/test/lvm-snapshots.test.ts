@@ -278,13 +278,13 @@ head -c 9000000 /dev/urandom >/run/odd.img`);
     test('are removed by their UUIDs: one that somebody has made in the place of another stays', async () => {
       await defineOs('replaced', 'cat "$EXPORT_DEVICE"');
       await bench.machine.run(
-        `printf '#!/bin/sh\\ncat >/dev/null; n=$(lvs --noheadings -o lv_name vg | grep -o "gantry-.*-new0-.*"); lvremove -q -f -y vg/$n; lvcreate -q -y -Wn -L 8M -n made vg; lvcreate -q -y -Wn -L 8M -n $n vg; exit 3\\n' >/run/os/replaced/import; chmod 755 /run/os/replaced/import; truncate -s 8M /run/replaced.img`,
+        `printf '#!/bin/sh\\ncat >/dev/null; n=$(lvs --noheadings -o lv_name vg | grep -o "gantry-.*-new0-.*"); lvrename -q vg $n moved; lvcreate -q -y -Wn -L 8M -n made vg; lvcreate -q -y -Wn -L 8M -n $n vg; exit 3\\n' >/run/os/replaced/import; chmod 755 /run/os/replaced/import; truncate -s 8M /run/replaced.img`,
       );
       const exported = await bench.gantry(`export ${await bench.describe('replaced', ['/run/replaced.img'], 'replaced')} /run/exports`);
       const imported = await bench.gantry(`import /run/exports ${lastLine(exported.stdout)} --disk 0=/dev/vg/made --create-disks`);
       expect(imported.exitCode, imported.stderr).toBe(6);
       expect((await made()).split(/\s+/).toSorted()).toEqual([expect.stringMatching(/^gantry-.*-new0-/), 'made']);
-      await bench.machine.run('lvremove -q -y $(lvs --noheadings -o lv_full_name vg | grep -e made -e new0); rm /run/replaced.img');
+      await bench.machine.run('lvremove -q -y $(lvs --noheadings -o lv_full_name vg | grep -e made -e moved -e new0); rm /run/replaced.img');
     });
 
     test('are removed if it fails, and after a kill by the next run', async () => {
