@@ -284,7 +284,9 @@ head -c 9000000 /dev/urandom >/run/odd.img`);
       const imported = await bench.gantry(`import /run/exports ${lastLine(exported.stdout)} --disk 0=/dev/vg/made --create-disks`);
       expect(imported.exitCode, imported.stderr).toBe(6);
       expect((await made()).split(/\s+/).toSorted()).toEqual([expect.stringMatching(/^gantry-.*-new0-/), 'made']);
-      await bench.machine.run('lvremove -q -y $(lvs --noheadings -o lv_full_name vg | grep -e made -e moved -e new0); rm /run/replaced.img');
+      await bench.machine.run(
+        'lvremove -q -y $(lvs --noheadings -o lv_full_name vg | grep -e made -e moved -e new0); rm /run/replaced.img',
+      );
     });
 
     test('are removed if it fails, and after a kill by the next run', async () => {
