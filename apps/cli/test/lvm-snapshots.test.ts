@@ -39,7 +39,7 @@ const fillPool = (percent: number): string => `lvcreate -q -V 128M -T vg/pool -n
 set -- $(dmsetup status vg-pool-tpool); used=\${6%/*}; all=\${6#*/}
 ${overwrite('filler', 0).replace('count=0', `count=$(((all * ${percent} / 100 - used) / 16))`)}`;
 
-/** Also what differs little from another test: `scripts/machines.sh` does that. */
+/** Also what differs little from another test, or takes long and seldom breaks: `scripts/machines.sh` does that. */
 const ALL = process.env['GANTRY_ALL_VARIANTS'] === '1';
 
 describe('snapshots of logical volumes', () => {
@@ -263,7 +263,7 @@ head -c 9000000 /dev/urandom >/run/odd.img`);
       await bench.machine.run('lvremove -q -y vg/made');
     });
 
-    test('show nothing of an old volume where the script does not write', async () => {
+    test.skipIf(!ALL)('show nothing of an old volume where the script does not write', async () => {
       await bench.machine.run(`lvcreate -q -y -Wn -L 64M -n old vg; ${overwrite('old', 64)}; lvremove -q -y vg/old`);
       await defineOs('sparse', 'cat "$EXPORT_DEVICE"');
       await bench.machine.run(
@@ -275,7 +275,7 @@ head -c 9000000 /dev/urandom >/run/odd.img`);
       await bench.machine.run('set -e; cmp -n 8388608 /dev/vg/made /dev/zero; lvremove -q -y vg/made; rm /run/sparse.img');
     });
 
-    test('are removed by their UUIDs: one that somebody has made in the place of another stays', async () => {
+    test.skipIf(!ALL)('are removed by their UUIDs: one that somebody has made in the place of another stays', async () => {
       await defineOs('replaced', 'cat "$EXPORT_DEVICE"');
       await bench.machine.run(
         `printf '#!/bin/sh\\ncat >/dev/null; n=$(lvs --noheadings -o lv_name vg | grep -o "gantry-.*-new0-.*"); lvrename -q vg $n moved; lvcreate -q -y -Wn -L 8M -n made vg; lvcreate -q -y -Wn -L 8M -n $n vg; exit 3\\n' >/run/os/replaced/import; chmod 755 /run/os/replaced/import; truncate -s 8M /run/replaced.img`,
