@@ -6,7 +6,7 @@ import type { ChangeMark, Snapshot, SnapshotContext, SnapshotOverNbd } from '../
 import { beginMarks, closeMarks } from '../qemu/change-marks.ts';
 import type { Monitor, QmpCommand } from '../qemu/qmp-client.ts';
 import type { PlannedMarks } from './change-marks.ts';
-import { markOf } from './change-marks.ts';
+import { bitmapMark, checkpointMark } from './change-marks.ts';
 import type { CheckpointDisk } from './checkpoints.ts';
 import type { LibvirtGuest } from './find-disk.ts';
 
@@ -77,11 +77,11 @@ export class BackupMarks {
     const bitmap = bitmaps.find((mark) => mark.index === index);
     if (bitmap !== undefined) {
       const at = { socket, exportName: bitmapExport(index) };
-      return changes(markOf(bitmap.next, 'bitmap', guest), bitmap, at, bitmap.since);
+      return changes(bitmapMark(bitmap.next, guest), bitmap, at, bitmap.since);
     }
     const disk = checkpoint?.disks.find((each) => each.index === index);
     if (checkpoint === undefined || disk === undefined) return {};
-    return changes(markOf(checkpoint.name, 'checkpoint', guest), disk, nbd, SINCE_BITMAP);
+    return changes(checkpointMark(checkpoint.name, disk, guest), disk, nbd, SINCE_BITMAP);
   }
 
   /** @returns why it failed */

@@ -9,9 +9,10 @@ import type { ChangeMark, SnapshotContext, SnapshotRequest } from '../provider.t
 import type { MarkedDisk, PlannedMark } from '../qemu/change-marks.ts';
 import { markedDiskSchema, MARK_NAME, newMarkName, planBitmap, removeBitmap, settleMarks as settleBitmaps } from '../qemu/change-marks.ts';
 import { insertedNodes } from '../qemu/guest-disks.ts';
-import type { PlannedCheckpoint } from './checkpoints.ts';
+import type { CheckpointDisk, PlannedCheckpoint } from './checkpoints.ts';
 import { removeCheckpoint, usableCheckpoint } from './checkpoints.ts';
 import type { KnownDisk, LibvirtGuest } from './find-disk.ts';
+import { imageIdentity } from './image-identity.ts';
 import { monitorOf } from './monitor.ts';
 import { isGone, Virsh } from './virsh.ts';
 
@@ -41,23 +42,32 @@ export const marksRecordSchema: z.ZodType<MarksRecord> = z.object({
   kept: z.enum(MARKS_KEPT),
 });
 
-type Way = 'bitmap' | 'checkpoint';
+/** Of a bitmap of one domain. */
+export function bitmapMark(name: string, guest: LibvirtGuest): ChangeMark {
+  return markOf(name, 'bitmap', guest);
+}
 
-/** Of one domain. Those of one checkpoint have the same name for each of its disks. */
-export function markOf(name: string, way: Way, { uuid, uri }: LibvirtGuest): ChangeMark {
+/** Of one disk of a checkpoint. The checkpoint has one name for all its disks: `image` says whose changes are meant. */
+export function checkpointMark(name: string, { image }: CheckpointDisk, guest: LibvirtGuest): ChangeMark {
+  return markOf(name, `checkpoint:${image}`, guest);
+}
+
+function markOf(name: string, way: string, { uuid, uri }: LibvirtGuest): ChangeMark {
   return { provider: 'libvirt', name: `${name} ${way} ${uuid} ${uri}` };
 }
 
 interface Mark {
   readonly name: string;
   readonly way: string;
+  /** As {@link imageIdentity} has it; of a checkpoint alone. */
+  readonly image: string | undefined;
   readonly uuid: string;
   readonly uri: string;
 }
 
 function parseMark(mark: ChangeMark): Mark | undefined {
-  const [, name = '', way = '', uuid = '', uri = ''] = /^(\S+) (bitmap|checkpoint) (\S+) (.+)$/s.exec(mark.name) ?? [];
-  return MARK_NAME.test(name) ? { name, way, uuid, uri } : undefined;
+  const [, name = '', way = '', image, uuid = '', uri = ''] = /^(\S+) ([a-z]+)(?::(\S+))? (\S+) (.+)$/s.exec(mark.name) ?? [];
+  return MARK_NAME.test(name) ? { name, way, image, uuid, uri } : undefined;
 }
 
 interface TrackedDisk {
@@ -110,13 +120,18 @@ async function planCheckpoint(
 ): Promise<PlannedCheckpoint | undefined> {
   if (tracked.length === 0) return undefined;
   const disks: PlannedCheckpoint['disks'][number][] = [];
-  for (const {
-    index,
-    disk: { target },
-    track,
-  } of tracked)
-    disks.push({ index, target, ...(await usableCheckpoint(virsh, { uuid, target }, nameOf(track), signal)) });
+  for (const { index, disk, track } of tracked) {
+    const [{ target }, image] = [disk, await imageIdentity(disk)];
+    disks.push({ index, target, image, ...(await usableCheckpoint(virsh, { uuid, target }, checkpointOf(track, image), signal)) });
+  }
   return { name: newMarkName(), disks };
+}
+
+/** A checkpoint has bitmaps of its name in all its images: that of another one says nothing of this one. */
+function checkpointOf(track: TrackedDisk['track'], image: string): AskedMark<string> {
+  const asked = askedMark(track, 'libvirt', parseMark);
+  if ('whyAll' in asked) return asked;
+  return asked.since.image === image ? { since: asked.since.name } : { whyAll: 'the mark is of another disk' };
 }
 
 function nameOf(track: TrackedDisk['track']): AskedMark<string> {

@@ -23,6 +23,8 @@ export interface CheckpointDisk {
   readonly index: number;
   /** Such as `vda`. */
   readonly target: string;
+  /** As {@link imageIdentity} has it. */
+  readonly image: string;
   /** The checkpoint that says what changed; without it, `whyAll` says why everything must be read. */
   readonly since?: string | undefined;
   readonly whyAll?: string;

@@ -15,6 +15,8 @@ export interface DomainDisk {
   readonly type: string;
   /** Path of a file or block device. */
   readonly path: string | undefined;
+  /** What its source says of where it is, also on the network: `file=/srv/vm/web1.qcow2`. */
+  readonly source: string;
   /** Such as `raw` or `qcow2`. */
   readonly format: string;
   /** Whether QEMU decrypts it. */
@@ -116,6 +118,7 @@ function readDisk(disk: Element, sizes: BlockSizes): DomainDisk {
     device: disk.getAttribute('device') ?? 'disk',
     type: disk.getAttribute('type') ?? '',
     path: source?.getAttribute('file') ?? source?.getAttribute('dev') ?? undefined,
+    source: describeSource(source),
     format: driver?.getAttribute('type') ?? 'raw',
     errorPolicy: driver?.getAttribute('error_policy') ?? undefined,
     encrypted: [disk, source].some((at) => at !== undefined && childOf(at, 'encryption') !== undefined),
@@ -123,6 +126,12 @@ function readDisk(disk: Element, sizes: BlockSizes): DomainDisk {
     capacity: sizes.get(target)?.capacity,
     physical: sizes.get(target)?.physical,
   };
+}
+
+/** libvirt counts sources in the `index` of each start. */
+function describeSource(source: Element | undefined): string {
+  const attributes = [...(source?.attributes ?? [])].filter(({ name }) => name !== 'index');
+  return attributes.map(({ name, value }) => `${name}=${value}`).join(' ');
 }
 
 /** `+UID:+GID`: what libvirt's driver DAC has set. */

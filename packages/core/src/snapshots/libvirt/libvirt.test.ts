@@ -503,7 +503,7 @@ describe('what changed since a mark', () => {
       marks = marksOf(next);
       await next.settleMarks(() => 'latest');
     }
-    expect(marks.map(({ name }) => name.split(' ')[1])).toEqual(['bitmap', 'checkpoint']);
+    expect(marks.map(({ name }) => name.split(' ')[1])).toEqual(['bitmap', expect.stringMatching(/^checkpoint:[0-9a-f]{16}$/)]);
     expect(await checkpoints()).toEqual(names(marks).slice(1));
     expect((await bitmaps()).toSorted()).toEqual(names(marks).toSorted());
     for (let round = 0; round < 2; round += 1) await forget(marks);
@@ -541,6 +541,44 @@ describe('what changed since a mark', () => {
     expect(await checkpoints()).toEqual(['theirs']);
     await libvirtd.virsh('checkpoint-delete', guest.uuid, 'theirs');
     expect(await bitmaps()).toEqual([]);
+  });
+
+  test('is said of that disk alone: in another order, the disks of a checkpoint are read as a whole', async () => {
+    await using own = await makeTemporaryDirectory();
+    const images = [own.file('one.qcow2'), own.file('two.qcow2')];
+    for (const image of images) await execa('qemu-img', ['create', '-q', '-f', 'qcow2', image, String(MiB)]);
+    const twins = await defineLibvirtGuest(libvirtd, {
+      name: 'twins',
+      disks: images.map((file) => ({ file, format: 'qcow2' })),
+      does: 'answers',
+    });
+    const takeOf = async (targets: readonly string[], since: readonly ChangeMark[] = []): Promise<SnapshotSet> =>
+      await takeInRun({
+        mode: 'libvirt',
+        config: config(scratch.path),
+        guest: { ...control(), uuid: twins.uuid, targets },
+        state: own.file('state'),
+        warnings,
+        requests: targets.map((target, index) => ({
+          index,
+          disk: { uri: `qcow2:${images[target === 'vda' ? 0 : 1] ?? ''}`, access: 'rw' },
+          instanceName: 'web1',
+          track: { since: since[index] },
+        })),
+      });
+    await libvirtd.virsh('start', twins.uuid, '--paused');
+    const set = await takeOf(['vda', 'vdb']);
+    await set.settleMarks(() => 'latest');
+    await set[Symbol.asyncDispose]();
+    {
+      await using swapped = await takeOf(['vdb', 'vda'], marksOf(set));
+      expect(reasons(swapped)).toEqual(['the mark is of another disk', 'the mark is of another disk']);
+    }
+    {
+      await using same = await takeOf(['vda', 'vdb'], marksOf(set));
+      expect(reasons(same)).toEqual([]);
+    }
+    await libvirtd.virsh('destroy', twins.uuid);
   });
 
   test('decides what incremental exports read', async () => {
