@@ -1,4 +1,4 @@
-import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { makeRandomFile } from '@gantry/testkit';
@@ -292,6 +292,26 @@ echo data`,
     for (const reference of old) expect(await readdir(exportDirectory(bench, reference))).toContain('manifest.json');
   });
 
+  test('exports again what is known to be damaged', async () => {
+    await instance('web1');
+    await configure(`nightly: { instances: here, stores: first, window: '${windowAround(-60, 120)}' }`);
+    const reference = (await runJson('nightly')).runs[0]?.instances[0]?.reference ?? '';
+    const dump = join(exportDirectory(bench, reference), 'disk0.zst');
+    await writeFile(dump, (await readFile(dump)).fill(0, 1000, 2000));
+    expect((await bench.gantry('verify', 'exports')).exitCode).not.toBe(0);
+    expect(await runJson('nightly')).toMatchObject({ runs: [{ instances: [{ state: 'exported' }] }] });
+  });
+
+  test('removes nothing in a store whose verification failed', async () => {
+    await instance('web1');
+    await configure(`nightly: { instances: here, stores: first, verify: { depth: present, budget: 1K }, retention: { last: 1 } }`);
+    for (let night = 0; night < 2; night += 1)
+      expect(await runJson('nightly')).toMatchObject({
+        exitCode: 16,
+        runs: [{ problems: [{ what: 'verification of first' }], stores: [] }],
+      });
+  });
+
   test('uses the other store where the first cannot be used, and says so', async () => {
     await instance('web1');
     await configure('nightly: { instances: here, stores: [gone, second] }');
@@ -303,6 +323,64 @@ echo data`,
     expect(runs[0]).toMatchObject({ outcome: 'partial', instances: [{ state: 'exported' }] });
     const { reference = '' } = runs[0]?.instances[0] ?? {};
     expect(await readdir(bench.file('second', reference.replace('@', '/')))).toContain('manifest.json');
+  });
+
+  test('calls on-failure for each instance that a store lacks because it cannot be opened', async () => {
+    await instance('web1');
+    await writeFile(bench.file('file'), '');
+    const gone = bench.file('file', 'below');
+    const hooks = `{ on-success: [/usr/bin/touch, '${bench.file('succeeded')}'], on-failure: [/usr/bin/touch, '${bench.file('failed')}'] }`;
+    await configure(`one: { instances: here, stores: ${gone}, hooks: ${hooks} }
+two: { instances: here, stores: [${gone}, second], hooks: ${hooks} }`);
+    expect(await runJson('one')).toMatchObject({
+      exitCode: 8,
+      runs: [{ instances: [{ state: 'failed', stores: [{ store: gone, outcome: 'failed' }] }] }],
+    });
+    await rm(bench.file('failed'));
+    expect(await runJson('two')).toMatchObject({
+      exitCode: 16,
+      runs: [
+        {
+          instances: [
+            {
+              state: 'exported',
+              stores: [
+                { store: gone, outcome: 'failed' },
+                { store: 'second', outcome: 'exported' },
+              ],
+            },
+          ],
+        },
+      ],
+    });
+    await rm(bench.file('failed'));
+    await expect(readFile(bench.file('succeeded'))).rejects.toThrow('ENOENT');
+  });
+
+  test('neither exports nor copies into a store again under another address', async () => {
+    await instance('web1');
+    await symlink('second', bench.file('other-name'));
+    await configure(`nightly:
+  instances: here
+  stores: [first, second, ./other-name]
+  copies: [{ to: ${bench.path}/./other-name/, retention: { last: 1 } }]`);
+    await bench.gantry('store', 'init', 'second');
+    const text = await readFile(bench.file('gantry.yaml'), 'utf8');
+    const runWith = async (stores: string): Promise<readonly Recorded[]> => {
+      await writeFile(bench.file('gantry.yaml'), text.replace(/^ *stores: \[first.*$/m, `    stores: ${stores}`));
+      return (await runJson('nightly')).runs;
+    };
+    for (let night = 0; night < 2; night += 1)
+      expect(await runWith('[first, second]')).toMatchObject([
+        { outcome: 'partial', instances: [{ state: 'exported' }], problems: [{ code: 'STORE_ADDRESS' }] },
+      ]);
+    expect(
+      (await readdir(bench.file('second', 'web1'), { recursive: true })).filter((name) => name.endsWith('manifest.json')),
+    ).toHaveLength(2);
+    await writeFile(bench.file('gantry.yaml'), text.replace(/^ *copies.*$/m, ''));
+    expect(await runJson('nightly')).toMatchObject({
+      runs: [{ instances: [{ stores: [{ outcome: 'exported' }, { outcome: 'exported' }, { outcome: 'failed', code: 'STORE_ADDRESS' }] }] }],
+    });
   });
 
   test('of which everything fails has the exit status of the first failure', async () => {

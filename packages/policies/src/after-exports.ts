@@ -2,6 +2,7 @@ import type { CopySettings, VerifySettings } from '@gantry/config';
 import type { OperationOptions, PruneResult, RetentionPolicy } from '@gantry/core';
 import { GantryError, mirrorStore, pruneStore, verifyStore } from '@gantry/core';
 import type { Store } from '@gantry/transport';
+import { assertOtherStore } from './open-stores.ts';
 import { problemOf } from './problems.ts';
 import type { StoreOfRun } from './record/form.ts';
 import type { RunLog } from './record/log.ts';
@@ -24,12 +25,12 @@ export class AfterExports {
   async run(stores: readonly OpenedStore[]): Promise<void> {
     const { copies, retention, verify } = this.#request.policy;
     const [first] = stores;
-    if (first !== undefined) for (const copy of copies) await this.#copy(first, copy);
+    if (first !== undefined) for (const copy of copies) await this.#copy(first, copy, stores);
     for (const { named, store } of stores) {
       const damaged = verify === undefined ? new Set<string>() : await this.#verify(named, store, verify);
-      // Where nobody knows what is damaged, what is removed may be the last that is sound.
+      // What a verification that failed would have found is not known.
       if (retention === undefined || damaged === undefined) continue;
-      // Of an instance that could not be exported, or whose exports are damaged, nothing is removed.
+      // Of an instance that could not be exported, or whose exports are damaged or cannot be read, nothing is removed.
       const instances = this.#goodIn(named).filter((name) => !damaged.has(name));
       await this.#prune({ named, store, role: 'exports' }, instances, retention);
     }
@@ -42,13 +43,14 @@ export class AfterExports {
       .map(({ name }) => name);
   }
 
-  async #copy({ named, store: source }: OpenedStore, { to, retention }: CopySettings): Promise<void> {
+  async #copy({ named, store: source }: OpenedStore, { to, retention }: CopySettings, stores: readonly OpenedStore[]): Promise<void> {
     const instances = this.#goodIn(named);
     if (instances.length === 0) return;
     await this.#attempt(`copies from ${named} to ${to}`, async () => {
       await using target = await this.#request.openStore(to, 'write');
       const { createStore } = this.#request;
       const { signal, onEvent } = this.#operation;
+      await assertOtherStore({ named: to, store: target }, stores, signal);
       const result = await mirrorStore({ source, target, instances, createStore, signal, onEvent });
       const failed = result.exports.filter(({ outcome }) => outcome === 'failed');
       const { present, sentBytes } = result;
@@ -63,10 +65,9 @@ export class AfterExports {
     });
   }
 
-  /** @returns the instances with damaged exports; undefined if the verification failed */
+  /** @returns the instances with exports that are damaged or cannot be read; undefined if the verification failed */
   async #verify(named: string, store: Store, { depth, budget }: VerifySettings): Promise<ReadonlySet<string> | undefined> {
-    const damaged = new Set<string>();
-    const isVerified = await this.#attempt(`verification of ${named}`, async () => {
+    return await this.#attempt(`verification of ${named}`, async () => {
       const result = await verifyStore({ ...this.#operation, store, depth, budget });
       const found = (wanted: string): typeof result.exports => result.exports.filter((each) => each.result === wanted);
       const names = (wanted: string): string[] => found(wanted).map(({ reference }) => reference);
@@ -81,11 +82,11 @@ export class AfterExports {
           readBytes,
         },
       });
-      for (const { reference, code = 'DUMP_DAMAGED', reason = 'it is damaged' } of [...found('damaged'), ...found('unreadable')])
+      const bad = [...found('damaged'), ...found('unreadable')];
+      for (const { reference, code = 'DUMP_DAMAGED', reason = 'it is damaged' } of bad)
         await this.#log.problem({ what: `verification of ${reference} in ${named}`, code, message: reason });
-      for (const { reference } of found('damaged')) damaged.add(instanceOf(reference));
+      return new Set(bad.map(({ reference }) => instanceOf(reference)));
     });
-    return isVerified ? damaged : undefined;
   }
 
   async #prune(
@@ -102,15 +103,14 @@ export class AfterExports {
     });
   }
 
-  /** @returns false if it failed */
-  async #attempt(what: string, work: () => Promise<void>): Promise<boolean> {
+  /** @returns undefined if it failed */
+  async #attempt<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
     try {
-      await work();
-      return true;
+      return await work();
     } catch (error) {
       this.#operation.signal.throwIfAborted();
       await this.#log.problem(problemOf(what, error));
-      return false;
+      return undefined;
     }
   }
 }

@@ -80,7 +80,8 @@ class InstanceExport {
   /** A store that cannot be asked has none: what is then tried there says why. */
   async #recentIn({ store }: OpenedStore, instance: Instance, since: Date): Promise<string | undefined> {
     try {
-      return await recentExport(store, instance, since, this.#signal);
+      const { stateDirectory } = this.#context.request;
+      return await recentExport(store, instance, { since, stateDirectory, signal: this.#signal });
     } catch (error) {
       this.#signal.throwIfAborted();
       if (error instanceof GantryError) return undefined;

@@ -1,26 +1,74 @@
+import { asFirstError, GantryError, storeId, unopenedStore } from '@gantry/core';
+import type { Store } from '@gantry/transport';
 import { problemOf } from './problems.ts';
 import type { RunProblem } from './record/form.ts';
 import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
 
 export interface OpenedStores extends AsyncDisposable {
-  readonly stores: readonly OpenedStore[];
-  /** Those that could not be opened. */
+  /** All stores of the policy: what is tried in one that could not be opened fails with the reason. */
+  readonly all: readonly OpenedStore[];
+  /** Those that could be opened. */
+  readonly usable: readonly OpenedStore[];
+  /** Why the others could not. */
   readonly problems: readonly RunProblem[];
 }
 
 /** Opens the stores of a policy. Disposing closes them. @throws the signal's reason */
 export async function openStores({ policy, openStore, signal }: PolicyRunRequest, access: 'read' | 'write'): Promise<OpenedStores> {
   await using scope = new AsyncDisposableStack();
-  const stores: OpenedStore[] = [];
+  const all: OpenedStore[] = [];
+  const usable: OpenedStore[] = [];
   const problems: RunProblem[] = [];
   for (const named of policy.stores) {
     try {
-      stores.push({ named, store: scope.use(await openStore(named, access)) });
+      const opened = { named, store: scope.use(await openStore(named, access)) };
+      await assertOtherStore(opened, usable, signal);
+      usable.push(opened);
+      all.push(opened);
     } catch (error) {
       signal.throwIfAborted();
       problems.push(problemOf(`store ${named}`, error));
+      all.push({ named, store: unopenedStore(named, asStoreFailure(named, error)) });
     }
   }
   const held = scope.move();
-  return { stores, problems, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  return { all, usable, problems, [Symbol.asyncDispose]: () => held.disposeAsync() };
+}
+
+/** With the code of a store, so that another store is tried. */
+function asStoreFailure(named: string, error: unknown): GantryError {
+  const first = asFirstError(error);
+  if (first instanceof GantryError && first.code.startsWith('STORE_')) return first;
+  const hint = first instanceof GantryError ? first.hint : undefined;
+  const reason = first instanceof Error ? first.message : String(first);
+  return new GantryError('STORE_FAILED', { message: `cannot open ${named}: ${reason}`, hint, cause: error });
+}
+
+/**
+ * Refuses a store that is one of the others under another address: exports would be in one place instead of two, and one retention would
+ * remove what another keeps.
+ *
+ * @throws GantryError `STORE_ADDRESS`; the signal's reason
+ */
+export async function assertOtherStore({ named, store }: OpenedStore, others: readonly OpenedStore[], signal: AbortSignal): Promise<void> {
+  const id = await idOf(store, signal);
+  if (id === undefined) return;
+  for (const other of others) {
+    if ((await idOf(other.store, signal)) !== id) continue;
+    throw new GantryError('STORE_ADDRESS', {
+      message: `${named} is the same store as ${other.named}, under another address`,
+      hint: 'Name each store once in a policy.',
+    });
+  }
+}
+
+/** What hinders asking for it also hinders what comes next, which says so. */
+async function idOf(store: Store, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    return await storeId(store, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof GantryError) return undefined;
+    throw error;
+  }
 }

@@ -49,12 +49,12 @@ export async function planPolicy(request: PolicyRunRequest): Promise<PolicyPlan>
   await using opened = await openStores(request, 'read');
   const times = timesOf(request, new Date());
   const instances: PlannedInstance[] = [];
-  for (const selected of selection.instances) instances.push(await planInstance(request, selected, opened.stores, times));
+  for (const selected of selection.instances) instances.push(await planInstance(request, selected, opened.usable, times));
   const planner = new StorePlanner(
     request,
     instances.filter(({ would }) => would !== 'fail').map(({ name }) => name),
   );
-  const stores = await planner.plan(opened.stores);
+  const stores = await planner.plan(opened.usable);
   return {
     policy: policy.name,
     instances,
@@ -74,7 +74,7 @@ async function planInstance(
   const { name, from: source } = selected;
   try {
     const described = await selected.describe(signal);
-    const recent = await recentIn(described, stores, times, signal);
+    const recent = await recentIn(described, stores, times, request);
     const reference = recent.find((each) => each !== undefined);
     if (reference !== undefined) return { name, source, would: recent.includes(undefined) ? 'copy' : 'skip', reference };
     // What can be checked of its export: definition, parameters, locks, disks, snapshots, each store.
@@ -91,11 +91,11 @@ async function recentIn(
   { instance }: DescribedInstance,
   stores: readonly OpenedStore[],
   { since }: RunTimes,
-  signal: AbortSignal,
+  { stateDirectory, signal }: PolicyRunRequest,
 ): Promise<readonly (string | undefined)[]> {
   if (since === undefined) return [];
   const found: (string | undefined)[] = [];
-  for (const { store } of stores) found.push(await recentExport(store, instance, since, signal));
+  for (const { store } of stores) found.push(await recentExport(store, instance, { since, stateDirectory, signal }));
   return found;
 }
 

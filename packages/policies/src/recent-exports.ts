@@ -1,24 +1,37 @@
 import type { Instance } from '@gantry/core';
-import { GantryError, openExport } from '@gantry/core';
+import { GantryError, listStore, openExport } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 
 /** One from further in the future was made by a host whose clock is wrong. */
 const MAX_CLOCK_DIFFERENCE_MS = 5 * 60_000;
 
+export interface RecentOptions {
+  readonly since: Date;
+  /** As operations get it: what verifications found may be there. */
+  readonly stateDirectory: string | undefined;
+  readonly signal: AbortSignal;
+}
+
 /**
- * The newest export of an instance in a store, if it began at `since` or later, has all disks of the instance, and all its files are there.
+ * The newest export of an instance in a store, if it began at `since` or later, has all disks of the instance, all its files are
+ * there, and no verification found damage in it.
  *
  * @returns its reference; undefined if it must be exported (again)
  * @throws GantryError `STORE_*`; the signal's reason
  */
-export async function recentExport(store: Store, { name, disks }: Instance, since: Date, signal: AbortSignal): Promise<string | undefined> {
+export async function recentExport(
+  store: Store,
+  { name, disks }: Instance,
+  { since, stateDirectory, signal }: RecentOptions,
+): Promise<string | undefined> {
   try {
     const found = await openExport(store, name, { signal });
     const { started, dumps } = found;
     const isRecent = started !== undefined && started >= since && started.getTime() <= Date.now() + MAX_CLOCK_DIFFERENCE_MS;
     if (!isRecent || dumps.length < disks.length) return undefined;
     await found.checkDumpsPresent({ signal });
-    return found.reference;
+    const { exports } = await listStore({ store, instances: [name], stateDirectory, signal });
+    return exports.find(({ reference }) => reference === found.reference)?.state === 'complete' ? found.reference : undefined;
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof GantryError && !error.code.startsWith('STORE_')) return undefined;

@@ -63,15 +63,11 @@ async function work(request: PolicyRunRequest, log: RunLog): Promise<void> {
   await log.change((run) => ({ selection: selected, instances: waiting, problems: [...run.problems, ...problems], warnings }));
   if (instances.length === 0 && problems.length === 0) await log.problem(nothingSelected(request));
   await using opened = await openStores(request, 'write');
-  const { stores } = opened;
   await log.change((run) => ({ problems: [...run.problems, ...opened.problems] }));
-  if (stores.length === 0 || instances.length === 0) {
-    for (const { name } of instances) await log.instance(name, { state: 'failed' });
-    return;
-  }
+  if (instances.length === 0) return;
   const times = timesOf(request, new Date());
-  await exportAll({ request, stores, since: times.since }, instances, log, times);
-  await new AfterExports(request, log).run(stores);
+  await exportAll({ request, stores: opened.all, since: times.since }, instances, log, times);
+  await new AfterExports(request, log).run(opened.usable);
 }
 
 function nothingSelected({ policy, only }: PolicyRunRequest): RunProblem {

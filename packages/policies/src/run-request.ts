@@ -28,7 +28,7 @@ export interface PolicyRunRequest extends OperationOptions {
   readonly onEnded?: ((run: PolicyRun) => Promise<void>) | undefined;
 }
 
-/** A store of the policy that could be opened. */
+/** A store of the policy. */
 export interface OpenedStore {
   /** As the policy names it. */
   readonly named: string;

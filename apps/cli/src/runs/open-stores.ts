@@ -1,4 +1,4 @@
-import { GantryError } from '@gantry/core';
+import { GantryError, unopenedStore } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 import type { Session } from '../session.ts';
 
@@ -35,26 +35,4 @@ export async function openStores(
 /** Whether the call was right, and the store is to blame. */
 function isOfOneStore({ code }: GantryError): boolean {
   return code.startsWith('STORE_') && code !== 'STORE_ADDRESS';
-}
-
-/** A store that could not be opened: every call fails for the same reason. */
-function unopenedStore(address: string, failure: GantryError): Store {
-  const fail = (): Promise<never> => Promise.reject(failure);
-  // oxlint-disable-next-line require-yield -- it fails before there is anything to yield
-  async function* failing(): AsyncGenerator<never> {
-    throw failure;
-  }
-  return {
-    address,
-    capabilities: { rangedRead: false, resumableWrite: false, createOnly: false, maxObjectBytes: 0 },
-    stat: fail,
-    read: fail,
-    list: failing,
-    begin: fail,
-    resume: fail,
-    pending: failing,
-    clear: fail,
-    remove: fail,
-    [Symbol.asyncDispose]: async () => undefined,
-  };
 }

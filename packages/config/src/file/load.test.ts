@@ -172,6 +172,18 @@ describe('a configuration file', () => {
     ['policies: { p: { instances: clutser, stores: nightly } }', 'policies.p.instances[0] is clutser', 'did you mean cluster?'],
     ['policies: { p: { instances: [{ source: other }], stores: nightly } }', 'policies.p.instances[0] is other', 'an inventory'],
     ['policies: { p: { instances: ./x.yaml, stores: nightly, copies: [{ to: shelf }] } }', 'policies.p.copies[0].to is shelf', 'a store'],
+    ['policies: { p: { instances: ./x.yaml, stores: [nightly, nightly] } }', 'policies.p.stores[1] is nightly', 'same store as stores[0]'],
+    [
+      'policies: { p: { instances: ./x.yaml, stores: nightly, copies: [{ to: nightly }] } }',
+      'policies.p.copies[0].to is nightly',
+      'same store as stores[0]',
+    ],
+    [
+      'policies: { p: { instances: ./x.yaml, stores: nightly, copies: [{ to: /v }, { to: "file:///v/" }] } }',
+      'policies.p.copies[1].to is file:///v/',
+      'same store as copies[0].to',
+    ],
+    ['policies: { p: { instances: ./x.yaml, stores: [nightly, /n] } }', 'policies.p.stores[1] is /n', 'same store as stores[0]'],
   ])('%s names what is not there', async (policies, place, reason) => {
     const { code, message } = await refusal(`${policies}\nstores: { nightly: { url: /n } }\ninventories: { cluster: "ganeti:" }`);
     expect(code).toBe('CONFIGURATION_INVALID');

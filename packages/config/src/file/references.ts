@@ -1,5 +1,6 @@
 import { nearestNames } from '@gantry/core';
 import { placeText } from '@gantry/core/documents';
+import { parseStoreAddress } from '../addresses/store-address.ts';
 import type { ConfigurationFile } from './load.ts';
 import type { Configuration } from './model.ts';
 import { invalid, nearestPlace, STYLE } from './problems.ts';
@@ -18,7 +19,8 @@ interface Reference {
 }
 
 /**
- * A name that a policy refers to must be there: taken for a path, it would be another one wherever a command is started.
+ * A name that a policy refers to must be there: taken for a path, it would be another one wherever a command is started. And it refers
+ * to each store once: otherwise exports that one retention keeps are removed by the other.
  *
  * @throws GantryError `CONFIGURATION_INVALID`
  */
@@ -27,22 +29,57 @@ export function assertReferences(files: readonly ConfigurationFile[], configurat
     files.flatMap((file) => Object.entries(file.document.policies).map(([name, policy]) => [name, { file, policy }])),
   );
   for (const [policyName, { file, policy }] of policies) {
-    const problems = referencesOf(policy, configuration)
+    const unknown = referencesOf(policy, configuration)
       .filter(({ name, known }) => isName(name) && !known.has(name))
-      .map(({ steps, ...reference }) => {
-        const path = ['policies', policyName, ...steps];
-        return { place: placeText(path, STYLE), text: describe(reference), at: nearestPlace(file.yaml, path) };
-      });
+      .map(({ steps, ...reference }) => ({ steps, text: describe(reference) }));
+    const problems = [...unknown, ...repeatedStores(policy, configuration)].map(({ steps, text }) => {
+      const path = ['policies', policyName, ...steps];
+      return { place: placeText(path, STYLE), text, at: nearestPlace(file.yaml, path) };
+    });
     if (problems.length > 0) throw invalid(file.path, { problems, count: problems.length });
   }
 }
 
-function referencesOf({ stores, copies, instances }: PolicyDocument, known: Configuration): readonly Reference[] {
-  const toStore = { known: known.stores, what: 'a store' };
+function storesOf({ stores, copies }: PolicyDocument): readonly Pick<Reference, 'name' | 'steps'>[] {
   return [
-    ...stores.map((name, index) => ({ ...toStore, name, steps: ['stores', index] })),
-    ...copies.map(({ to: name }, index) => ({ ...toStore, name, steps: ['copies', index, 'to'] })),
-    ...instances.map(({ source: name }, index) => ({ known: known.inventories, what: 'an inventory', name, steps: ['instances', index] })),
+    ...stores.map((name, index) => ({ name, steps: ['stores', index] })),
+    ...copies.map(({ to: name }, index) => ({ name, steps: ['copies', index, 'to'] })),
+  ];
+}
+
+/** Stores that a policy has twice, also under two names or as an address. */
+function repeatedStores(
+  policy: PolicyDocument,
+  { stores }: Configuration,
+): readonly (Pick<Reference, 'steps'> & { readonly text: string })[] {
+  const first = new Map<string, readonly PropertyKey[]>();
+  return storesOf(policy).flatMap(({ name, steps }) => {
+    const url = comparableUrl(stores.get(name)?.url ?? name);
+    const other = first.get(url);
+    if (other !== undefined) return [{ steps, text: `is ${name}, the same store as ${placeText(other, STYLE)}` }];
+    first.set(url, steps);
+    return [];
+  });
+}
+
+/** An address that cannot be parsed fails when its store is opened. */
+function comparableUrl(address: string): string {
+  try {
+    return parseStoreAddress(address, '/').href.replace(/\/+$/, '');
+  } catch {
+    return address;
+  }
+}
+
+function referencesOf(policy: PolicyDocument, known: Configuration): readonly Reference[] {
+  return [
+    ...storesOf(policy).map(({ name, steps }) => ({ name, steps, known: known.stores, what: 'a store' })),
+    ...policy.instances.map(({ source: name }, index) => ({
+      known: known.inventories,
+      what: 'an inventory',
+      name,
+      steps: ['instances', index],
+    })),
   ];
 }
 
