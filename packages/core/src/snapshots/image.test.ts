@@ -1,13 +1,16 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import { execa } from 'execa';
-import { startGuest } from '@gantry/testkit';
+import { makeTemporaryDirectory, startGuest } from '@gantry/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import type { Instance } from '../instances/model.ts';
 import { checkSnapshots } from '../operations/check-snapshots.ts';
+import { createImageProvider } from './image.ts';
+import type { SnapshotRecord } from './provider.ts';
 
 const MIB = 1024 * 1024;
+const { signal } = new AbortController();
 
 let bench: OperationBench;
 let content: Buffer;
@@ -79,13 +82,49 @@ describe('an image is refused', () => {
       ['create', '-q', '-f', 'qcow2', '-b', 'disk.qcow2', '-F', 'qcow2', 'refused.img'],
       /refers to disk\.qcow2, and only/,
     ],
-    ['with a data file', ['create', '-q', '-f', 'qcow2', '-o', 'data_file=data.raw', 'refused.img', '1M'], /refers to data\.raw, and only/],
+    [
+      'with a data file',
+      ['create', '-q', '-f', 'qcow2', '-o', 'data_file=data.raw', 'refused.img', '1M'],
+      /refers to a data file, and only/,
+    ],
     ['of another format', ['create', '-q', '-f', 'raw', 'refused.img', '1M'], /not in qcow2 format/],
   ])('%s', async (_what, args, message) => {
     await execa('qemu-img', args, { cwd: bench.directory.path });
     expect(await whyNot(`qcow2:${file('refused.img')}`)).toMatch(message);
     const exporting = bench.exportDisks({ instance: instanceWith(`qcow2:${file('refused.img')}`), snapshot: 'auto' });
     await expect(exporting).rejects.toMatchObject({ code: 'SNAPSHOT_UNSUPPORTED' });
+  });
+
+  // QEMU has opened what the header refers to by then, and its server ends with the export.
+  test.each([
+    ['qcow2', 'a data file', ['create', '-q', '-f', 'qcow2', '-o', 'data_file=SECRET,data_file_raw=on', 'other.vmdk', '4M']],
+    ['vmdk', 'an extent', ['create', '-q', '-f', 'vmdk', '-o', 'subformat=monolithicFlat', 'other.vmdk', '4M']],
+  ] as const)('in %s that gets %s after it was checked', async (format, _what, args) => {
+    await using own = await makeTemporaryDirectory();
+    const secret = own.file('other-flat.vmdk');
+    await execa(
+      'qemu-img',
+      args.map((each) => each.replace('SECRET', secret)),
+      { cwd: own.path },
+    );
+    const path = own.file('image');
+    await copyFile(file(`disk.${format}`), path);
+    const provider = createImageProvider(own.file('scratch'));
+    const request = { index: 0, disk: { uri: `${format}:${path}`, access: 'rw' } } as const;
+    const records: SnapshotRecord[] = [];
+    const remember = async (record: SnapshotRecord): Promise<void> => {
+      // The second time, its server is about to start.
+      if (records.push(record) === 2) await copyFile(own.file('other.vmdk'), path);
+    };
+    const prepared = await provider.prepare([request], { runId: 'run', instanceName: 'web1', remember, warn: () => undefined, signal });
+    await prepared.take();
+    const opened = await prepared.open().catch((error: unknown) => error);
+    for (const record of records.slice(-1)) await provider.drop(record, signal);
+    expect(opened).toMatchObject({
+      code: 'SNAPSHOT_FAILED',
+      message: expect.stringContaining(`the image changed after it was checked, and now refers to ${secret}`),
+    });
+    expect(await readdir(own.file('scratch'))).toEqual([]);
   });
 
   test('while a guest uses it', async () => {

@@ -1,5 +1,7 @@
+import { open as openFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
+import { diskIdentity } from '../disks/disk-identity.ts';
 import { describeUsers, findDiskWriters } from '../disks/disk-users.ts';
 import type { Image, ImageFormat } from '../instances/image-uri.ts';
 import { parseImageUri } from '../instances/image-uri.ts';
@@ -8,8 +10,10 @@ import { GantryError } from '../report/errors.ts';
 import type { ProcessGroup } from '../system/process-group.ts';
 import { endCommandOfKilledRun, processGroupSchema } from '../system/run-command.ts';
 import { isSocketPathTooLong } from '../system/socket-path.ts';
+import { unexpectedFiles } from './opened-files.ts';
 import type { Snapshot, SnapshotContext, SnapshotProvider, SnapshotRecord, SnapshotRequest, Support } from './provider.ts';
 import { QemuImgMissingError, runQemuImg } from './qemu-img.ts';
+import type { ImageServer } from './rbd/image-server.ts';
 import { socketIn, startImageServer } from './rbd/image-server.ts';
 import { defaultScratch, makeDefaultScratch, removeScratch } from './scratch-directory.ts';
 
@@ -23,6 +27,11 @@ const HAS_BACKING: Readonly<Record<ImageFormat, boolean>> = { qcow2: true, vmdk:
 const TIMEOUT_S = 60;
 /** As long as the name of any directory here. */
 const SAMPLE_NAME = 'gantry-20261123T081500Z-4194304-999-255';
+
+/** https://www.qemu.org/docs/master/interop/qcow2.html: the incompatible features are bytes 72 to 79, big-endian. */
+const QCOW2_MAGIC = 0x51_46_49_fb;
+const QCOW2_FEATURES_END = 80;
+const QCOW2_HAS_DATA_FILE = 4;
 
 /** What `qemu-img info` says of an image, as far as it matters here. */
 const infoSchema = z.object({
@@ -98,15 +107,27 @@ function no(reason: string): Support {
  * @throws QemuImgMissingError, Error with the reason
  */
 async function readInfo({ format, path }: Image, signal: AbortSignal): Promise<number> {
+  if (format === 'qcow2') await assertNoDataFile(path);
   const text = await runQemuImg(['info', '--output=json', '--format', format, path], { signal, timeoutS: TIMEOUT_S });
   const { 'virtual-size': bytes, 'backing-filename': backing, encrypted, 'format-specific': specific } = infoSchema.parse(JSON.parse(text));
   const { 'data-file': dataFile, extents = [], corrupt } = specific?.data ?? {};
   const others = [backing, dataFile, ...extents.map(({ filename }) => filename)].filter((file) => file !== undefined && file !== path);
-  if (others.length > 0)
-    throw new Error(`${path} refers to ${others.join(', ')}, and only an image that is complete by itself is read (qemu-img convert)`);
+  if (others.length > 0) throw refersTo(path, others.join(', '));
   if (encrypted === true) throw new Error(`${path} is encrypted`);
   if (corrupt === true) throw new Error(`${path} is marked as corrupt (qemu-img check)`);
   return bytes;
+}
+
+/** Before QEMU sees the image: some versions open a data file even to say that there is one (CVE-2024-4467). */
+async function assertNoDataFile(path: string): Promise<void> {
+  await using file = await openFile(path, 'r');
+  const { buffer: header, bytesRead } = await file.read(Buffer.alloc(QCOW2_FEATURES_END), 0, QCOW2_FEATURES_END, 0);
+  const hasFeatures = bytesRead === QCOW2_FEATURES_END && header.readUInt32BE(0) === QCOW2_MAGIC && header.readUInt32BE(4) >= 3;
+  if (hasFeatures && (header.readUInt32BE(QCOW2_FEATURES_END - 4) & QCOW2_HAS_DATA_FILE) !== 0) throw refersTo(path, 'a data file');
+}
+
+function refersTo(path: string, others: string): Error {
+  return new Error(`${path} refers to ${others}, and only an image that is complete by itself is read (qemu-img convert)`);
 }
 
 function recordOf({ index, disk }: SnapshotRequest, { runId }: SnapshotContext, scratch: string): SnapshotRecord {
@@ -120,11 +141,13 @@ async function open({ index, disk }: SnapshotRequest, record: SnapshotRecord, co
   const image = parseImageUri(disk.uri);
   try {
     if (image === undefined) throw new Error(`${disk.uri ?? ''} does not name an image`);
+    const identity = await diskIdentity(image.path);
     const bytes = await readInfo(image, signal);
     await makeDefaultScratch(dirname(directory));
     const exportName = `disk${index}`;
     const started = (process: ProcessGroup): Promise<void> => context.remember({ ...record, data: { ...record.data, process } });
     const server = await startImageServer({ directory, exportName, uri: uriForQemu(image), started, signal });
+    await assertReadsOnly(identity, server);
     const assertIntact = async (): Promise<void> => {
       const reason = server.whyEnded();
       if (reason !== undefined) throw new GantryError('SNAPSHOT_FAILED', { message: `cannot read disk ${index}: ${reason}`, disk: index });
@@ -140,6 +163,12 @@ async function open({ index, disk }: SnapshotRequest, record: SnapshotRecord, co
       cause: error,
     });
   }
+}
+
+/** The header may have changed since {@link readInfo}. @throws Error if the server reads something else than the image that was checked */
+async function assertReadsOnly(image: string, { pid, socket }: ImageServer): Promise<void> {
+  const others = await unexpectedFiles(pid, { image, socket });
+  if (others.length > 0) throw new Error(`the image changed after it was checked, and now refers to ${others.join(', ')}`);
 }
 
 /** Names the format, so that none is guessed, and no backing file, even if the header names one by now. */

@@ -24,6 +24,7 @@ export interface ServerOptions {
 
 /** A program that serves a snapshot until it is ended. */
 export interface Server {
+  readonly pid: number;
   /** How it ended, if it did: one clause. */
   readonly whyEnded: () => string | undefined;
 }
@@ -56,7 +57,7 @@ export async function startServer({ argv, packages, task, isReady, started, sign
     if (performance.now() > deadline) throw new Error(`${program} did not answer within ${START_TIMEOUT_MS / 1000} s`);
     await pause(START_PAUSE_MS, signal);
   }
-  return { whyEnded };
+  return { pid: gated.group.pgid, whyEnded };
 }
 
 function describeEnd(end: ProcessEnd, stderr: string): string {

@@ -19,6 +19,9 @@ export interface ImageServer extends Server {
   readonly socket: string;
 }
 
+/** How long one connection waits for the greeting. */
+const GREETING_MS = 10_000;
+
 /** The path of its socket. */
 export function socketIn(directory: string): string {
   return join(directory, 'nbd');
@@ -36,17 +39,18 @@ export async function startImageServer({ directory, exportName, uri, started, si
     argv: ['qemu-nbd', ...serving, ...(uri.startsWith('json:') ? [] : ['--format=raw']), uri],
     packages: 'Debian packages qemu-utils and qemu-block-extra',
     task: 'which reads the image',
-    isReady: () => answers(socket),
+    isReady: () => answers(socket, signal),
     started,
     signal,
   });
   return { ...server, socket };
 }
 
-async function answers(path: string): Promise<boolean> {
+/** qemu-nbd listens before it has opened the image, and says its greeting afterwards. */
+async function answers(path: string, signal: AbortSignal): Promise<boolean> {
   const socket = connect({ path });
   try {
-    await once(socket, 'connect');
+    await once(socket, 'data', { signal: AbortSignal.any([signal, AbortSignal.timeout(GREETING_MS)]) });
     return true;
   } catch {
     return false;
