@@ -312,6 +312,24 @@ echo data`,
       });
   });
 
+  test('leaves a store out that differs from the first in whether it may have secrets', async () => {
+    await instance('web1');
+    await configure('nightly: { instances: here, stores: [first, second] }');
+    const text = await readFile(bench.file('gantry.yaml'), 'utf8');
+    await writeFile(bench.file('gantry.yaml'), text.replace('{ url: second }', '{ url: second, with-private: true }'));
+    const { exitCode, runs } = await runJson('nightly');
+    expect(exitCode).toBe(16);
+    const message = 'with-private is true for second, but not for first';
+    expect(runs[0]).toMatchObject({
+      outcome: 'partial',
+      problems: [{ what: 'store second', code: 'USAGE', message: expect.stringContaining(message) }],
+      instances: [{ stores: expect.arrayContaining([expect.objectContaining({ store: 'first', outcome: 'exported' })]) }],
+    });
+    expect(await readdir(bench.file('second'))).not.toContain('web1');
+    const one = await bench.gantry('export', '--config', 'gantry.yaml', 'instances/web1.yaml', 'first', 'second');
+    expect([one.exitCode, one.stderr]).toEqual([2, expect.stringContaining(message)]);
+  });
+
   test('uses the other store where the first cannot be used, and says so', async () => {
     await instance('web1');
     await configure('nightly: { instances: here, stores: [gone, second] }');

@@ -19,7 +19,7 @@ export type {
   VerifySettings,
 } from './file/model.ts';
 export type { SettingsScope } from './file/names.ts';
-export { assertPolicies, exportSettings, mergeSettings, namedStore, policyNamed, rateLimitOf } from './file/names.ts';
+export { assertPolicies, assertSamePrivacy, exportSettings, mergeSettings, namedStore, policyNamed, rateLimitOf } from './file/names.ts';
 export { configurationJsonSchema } from './file/schema.ts';
 export { isName } from './file/values.ts';
 export type { Budget, TimeOfDayRange } from './quantities.ts';

@@ -1,3 +1,4 @@
+import { assertSamePrivacy, exportSettings } from '@gantry/config';
 import { asFirstError, GantryError, storeId, unopenedStore } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 import { problemOf } from './problems.ts';
@@ -14,13 +15,20 @@ export interface OpenedStores extends AsyncDisposable {
 }
 
 /** Opens the stores of a policy. Disposing closes them. @throws the signal's reason */
-export async function openStores({ policy, openStore, signal }: PolicyRunRequest, access: 'read' | 'write'): Promise<OpenedStores> {
+export async function openStores(
+  { configuration, policy, openStore, signal }: PolicyRunRequest,
+  access: 'read' | 'write',
+): Promise<OpenedStores> {
   await using scope = new AsyncDisposableStack();
   const all: OpenedStore[] = [];
   const usable: OpenedStore[] = [];
   const problems: RunProblem[] = [];
+  const [first = ''] = policy.stores;
   for (const named of policy.stores) {
     try {
+      assertSamePrivacy(
+        [first, named].map((store) => ({ store, settings: exportSettings(configuration, { policy: policy.name, store }) })),
+      );
       const opened = { named, store: scope.use(await openStore(named, access)) };
       await assertOtherStore(opened, usable, signal);
       usable.push(opened);

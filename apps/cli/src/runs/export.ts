@@ -1,5 +1,5 @@
 import type { ExportSettings } from '@gantry/config';
-import { mergeSettings } from '@gantry/config';
+import { assertSamePrivacy, mergeSettings } from '@gantry/config';
 import type { DescribedInstance, ExportResult, FrameCount, IncrementResult } from '@gantry/core';
 import {
   areDisksHere,
@@ -41,8 +41,7 @@ export async function run(
   options: Options,
 ): Promise<void> {
   const started = performance.now();
-  // Exports into several stores are made as the first one has it.
-  const settings = mergeSettings([await session.settings({ store: address }), settingsOf(options)]);
+  const settings = await settingsFor(session, [address, ...others], options);
   assertTogether(options, settings);
   assertStores([address, ...others], options);
   const createStore = options.createStore === true || wantsNewStore(session.env);
@@ -94,6 +93,19 @@ function showResult(session: Session, result: ExportResult, tookMs: number): voi
   }
   if (result.stores?.some(({ outcome }) => outcome === 'failed') === true) session.exitWith(ERROR_EXIT_CODES.PARTLY_DONE);
   session.output.result({ operation: 'export', ...result }, result.reference);
+}
+
+/**
+ * Exports into several stores are made as the first one has it; secrets must be allowed in all of them.
+ *
+ * @throws GantryError `USAGE` if they differ in that, and no option says it
+ */
+async function settingsFor(session: Session, addresses: readonly string[], options: Options): Promise<ExportSettings> {
+  const asked = settingsOf(options);
+  const each: { readonly store: string; readonly settings: ExportSettings }[] = [];
+  for (const store of addresses) each.push({ store, settings: mergeSettings([await session.settings({ store }), asked]) });
+  assertSamePrivacy(each);
+  return each[0]?.settings ?? asked;
 }
 
 /** What the options say of what gantry.yaml may say, too. */

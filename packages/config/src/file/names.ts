@@ -62,6 +62,22 @@ export function exportSettings(configuration: Configuration, scope: SettingsScop
 }
 
 /**
+ * One export into several stores is the same in all: secrets are in it for all of them, or for none.
+ *
+ * @throws GantryError `USAGE` if the stores differ in `with-private`
+ */
+export function assertSamePrivacy(stores: readonly { readonly store: string; readonly settings: ExportSettings }[]): void {
+  const named = (wanted: boolean): readonly string[] =>
+    stores.filter(({ settings }) => (settings.withPrivate === true) === wanted).map(({ store }) => store);
+  const [allowed, refused] = [named(true), named(false)];
+  if (allowed.length === 0 || refused.length === 0) return;
+  throw new GantryError('USAGE', {
+    message: `with-private is true for ${allowed.join(', ')}, but not for ${refused.join(', ')}: one export cannot be both`,
+    hint: 'Say it for all of them: with --with-private or --no-with-private, or with-private in the policy or in each store.',
+  });
+}
+
+/**
  * Each setting of the last layer that has it. A level belongs to the codec that it was written for: it does not count where a later layer
  * has another codec.
  */

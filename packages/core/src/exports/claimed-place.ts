@@ -79,6 +79,17 @@ export class ClaimedPlace implements AsyncDisposable {
     this.#complete.set(name, Buffer.byteLength(text));
   }
 
+  /** Removes what a dead run completed here, and is not part of the export any more. @throws StoreError */
+  async forget(isStale: (name: string) => boolean, options: CallOptions): Promise<void> {
+    const stale = [...this.#complete.keys()].filter(isStale);
+    if (stale.length === 0) return;
+    for (const name of stale) this.#complete.delete(name);
+    await this.#store.remove(
+      stale.map((name) => `${this.#claim.prefix}${name}`),
+      options,
+    );
+  }
+
   /** All objects are complete: makes the export visible. @throws StoreError `integrity` if somebody else has changed it */
   async commit(manifest: string, options: CallOptions): Promise<void> {
     const write = (): Promise<void> => this.write(MANIFEST_FILE, manifest, options);

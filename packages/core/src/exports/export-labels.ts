@@ -10,7 +10,7 @@ import { readDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import type { Labels } from './labels.ts';
 import { isTag, MAX_NOTE_CHARACTERS, MAX_TAGS } from './labels.ts';
-import { labelsFileName, labelsNumber, MANIFEST_FILE, REMOVED_FILE } from './layout.ts';
+import { labelsFileName, labelsNumber, MANIFEST_FILE, MAX_LABELS_NUMBER, REMOVED_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { removeFiles } from './remove-files.ts';
 import { readText, UnreadableTextError, writeText } from './small-object.ts';
@@ -133,6 +133,7 @@ export async function changeLabels(
     if (!directory.files.has(MANIFEST_FILE)) throw removedMeanwhile(store, reference);
     const later = await readLaterLabels(store, directory, options);
     if (later.problem !== undefined) warn(`${later.problem}: going on from the labels that it was exported with`);
+    if (later.number >= MAX_LABELS_NUMBER) throw noNumberLeft(store, reference);
     const labels = change(later.labels ?? labelsOf(found.manifest));
     const name = labelsFileName(later.number + 1);
     if (!(await tryToWrite(store, `${exportPrefix(instance, id)}${name}`, renderLabels(labels), options))) continue;
@@ -176,6 +177,15 @@ function isUnderRemoval({ files }: ExportDirectory, name: string): boolean {
   const [removed, written] = [files.get(REMOVED_FILE), files.get(name)];
   if (removed === undefined || written === undefined || !files.has(MANIFEST_FILE)) return false;
   return written.modified.getTime() - removed.modified.getTime() < INTERRUPTED_REMOVAL_MS;
+}
+
+/** Only somebody who wants to prevent it writes such a number. */
+function noNumberLeft(store: Store, reference: string): GantryError {
+  const name = labelsFileName(MAX_LABELS_NUMBER);
+  return new GantryError('MANIFEST_DAMAGED', {
+    message: `cannot change the labels of ${reference} in ${store.address}: ${name} has the highest number, and gantry tag did not write it`,
+    hint: `Find out who wrote ${reference.replace('@', '/')}/${name}, and remove that file.`,
+  });
 }
 
 function beingRemoved(store: Store, reference: string): GantryError {

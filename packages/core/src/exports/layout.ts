@@ -73,6 +73,10 @@ export function isUnusedMark(name: string): boolean {
 }
 
 const LABELS_NAME = /^labels-([1-9]\d{0,8})\.json$/;
+/** What has such a name was never a pack, whatever its number. */
+const LIKE_LABELS = /^labels-\d+\.json$/;
+/** The highest number of labels: far more often than anybody changes them. */
+export const MAX_LABELS_NUMBER = 999_999_999;
 
 /** The file name of labels that an export got later; the highest number counts. */
 export function labelsFileName(number: number): string {
@@ -90,7 +94,7 @@ export function isMapName(name: string): boolean {
 
 /** Whether a dump may have that name: a plain file name that is safe in every store and not used by the layout itself. */
 export function isDumpName(name: string): boolean {
-  return isKeyPart(name) && !OWN_FILES.has(name) && !isUnusedMark(name) && labelsNumber(name) === 0;
+  return isKeyPart(name) && !OWN_FILES.has(name) && !isUnusedMark(name) && !LIKE_LABELS.test(name);
 }
 
 /** Whether other exports may refer to a file with that name: it is not known to be anything but a pack. */

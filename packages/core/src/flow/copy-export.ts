@@ -10,7 +10,7 @@ import { exportPrefix } from '../exports/export-id.ts';
 import type { ExportObject } from '../exports/export-objects.ts';
 import { ownObjects } from '../exports/export-objects.ts';
 import { renderLabels } from '../exports/export-labels.ts';
-import { CONFIG_FILE, labelsFileName, SUMS_FILE } from '../exports/layout.ts';
+import { CONFIG_FILE, labelsFileName, labelsNumber, SUMS_FILE } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { openKnown } from '../exports/open-export.ts';
 import { isSameExport } from '../exports/same-export.ts';
@@ -83,6 +83,8 @@ async function copyObjects(
       const config = renderExportConfig(manifest);
       await place.write(CONFIG_FILE, config, { signal });
       await place.write(SUMS_FILE, renderSha256Sums([...objects, { name: CONFIG_FILE, sha256: digestText(config).sha256 }]), { signal });
+      // The labels that they were when a dead run copied them.
+      await place.forget((name) => labelsNumber(name) > 0, { signal });
       if (labels !== undefined) await place.write(labelsFileName(1), renderLabels(labels), { signal });
       await place.commit(text, { signal });
       return { outcome: 'copied', sentBytes };

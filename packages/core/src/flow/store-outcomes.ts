@@ -1,5 +1,6 @@
 import type { Store } from '@gantry/transport';
 import { findCopied } from '../exports/copied-manifest.ts';
+import { assertSeparateStores } from '../exports/separate-stores.ts';
 import { requireStore } from '../exports/store-marker.ts';
 import { asStoreFailure } from '../exports/store-errors.ts';
 import type { GantryError, GantryErrorCode } from '../report/errors.ts';
@@ -66,6 +67,8 @@ async function tryToCopy(way: CopyWay, reference: string, create: boolean): Prom
   try {
     signal.throwIfAborted();
     await requireStore(target, { create, signal });
+    // A new store has its id only now.
+    await assertSeparateStores([source, target], { signal });
     await copyExport(way, await findCopied(source, reference, { signal }));
     return undefined;
   } catch (error) {

@@ -8,6 +8,7 @@ import { describeInstance } from '../exports/manifest.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { ManifestDraft } from '../exports/store-sink.ts';
 import { forgetCutOff } from '../exports/cut-off.ts';
+import { assertSeparateStores } from '../exports/separate-stores.ts';
 import { storeId } from '../exports/store-marker.ts';
 import { chooseOs } from '../flow/choose-os.ts';
 import type { DumpForm } from '../flow/dump-forms.ts';
@@ -186,6 +187,7 @@ export async function exportInto(subject: ExportSubject, parts: ExportParts): Pr
     const target = oneStore(store, { warn: (message) => reporter.warn(message), createStore, keepPacks });
     return await withStoreErrors(store.address, () => writeExport(target, subject, parts));
   }
+  await assertSeparateStores([store, ...alsoInto], { signal });
   const tee = new Tee([store, ...alsoInto], { createStore, keepPacks, bufferBytes, onGivenUp, reporter, signal });
   return { ...(await writeExport(tee, subject, parts)), stores: tee.branches.map(outcomeOf) };
 }

@@ -135,6 +135,7 @@ async function mirrorInstance(way: CopyWay, { instance, copy, present }: MirrorP
       // Where an id means two exports, the wrong stores are mirrored.
       if (id === copy[0] && known !== undefined) await assertSameRun(way, instance, known);
       const copied = await findCopied(way.source, reference, { signal: way.signal });
+      for (const warning of copied.warnings) way.reporter.warn(warning);
       const { outcome, sentBytes } = await copyExport(way, copied);
       if (outcome === 'copied') done.push({ reference, outcome, sentBytes });
     } catch (error) {
@@ -159,11 +160,11 @@ async function withTags({ source, signal }: CopyWay, plan: MirrorPlan, tags: rea
   return { ...plan, copy: tagged };
 }
 
-/** Undefined if it cannot be read, or was removed meanwhile. */
+/** Undefined if it or its labels cannot be read, or it was removed meanwhile. */
 async function tagsOf(source: Store, instance: string, id: string, signal: AbortSignal): Promise<readonly string[] | undefined> {
   try {
     const found = await examine(source, await readDirectory(source, { instance, id }, { signal }), { signal });
-    return found.state === 'gantry' ? (found.manifest.tags ?? []) : undefined;
+    return found.state === 'gantry' && found.labelsProblem === undefined ? (found.manifest.tags ?? []) : undefined;
   } catch (error) {
     if (isStoreError(error, 'not-found')) return undefined;
     throw asGantryError(error, source.address);

@@ -1,4 +1,5 @@
 import { dumpFileName, packFileName } from '../exports/layout.ts';
+import { assertSeparateStores } from '../exports/separate-stores.ts';
 import { checkLabels } from '../exports/labels.ts';
 import { chooseOs } from '../flow/choose-os.ts';
 import { warnOfImages } from '../flow/image-warning.ts';
@@ -31,6 +32,7 @@ async function runPlan(request: ExportRequest): Promise<DryRun> {
   const { signal, reporter } = call;
   const { store, alsoInto = [], codec = DEFAULT_CODEC, createStore = false } = request;
   const level = chooseLevel(codec, request.level);
+  await assertSeparateStores([store, ...alsoInto], { signal });
   const os = await chooseOs(request.instance, 'export', request);
   tracksChanges(request, os);
   const disks = selectDisks(request.instance, request.disks);

@@ -121,6 +121,54 @@ describe('tags that an export gets later', () => {
     expect(await labelFiles(store)).toEqual(['labels-2.json']);
   });
 
+  test('that cannot be read do not keep a mirror by tags from copying the export', async () => {
+    const store = await sampleStore();
+    await tag(store, NEW, { add: ['other'] });
+    await put(store, `${OLD.replace('@', '/')}/labels-1.json`, '{');
+    const target = new MemoryStore();
+    await initializeStore(target);
+    const { exports, untagged, warnings } = await mirrorStore({ source: store, target, tags: ['gold'] });
+    expect({ exports, untagged }).toMatchObject({ exports: [{ reference: OLD, outcome: 'copied' }], untagged: 1 });
+    expect(warnings).toEqual([`labels-1.json of ${OLD} is damaged: it is not what gantry tag writes`]);
+  });
+
+  test('have no number left if somebody wrote the highest one, and no other number makes a pack of them', async () => {
+    const store = await sampleStore();
+    await put(store, `${OLD.replace('@', '/')}/labels-999999999.json`, '{}');
+    await put(store, `${NEW.replace('@', '/')}/labels-1000000000.json`, '{}');
+    await expect(tag(store, OLD, { add: ['a'] })).rejects.toMatchObject({
+      code: 'MANIFEST_DAMAGED',
+      message: expect.stringContaining('labels-999999999.json has the highest number'),
+    });
+    await expect(tag(store, NEW, { add: ['a'] })).resolves.toMatchObject({ tags: ['a'] });
+    await expect(removeExport(store, NEW)).resolves.toMatchObject({ keptBytes: 0 });
+    expect(await labelFiles(store)).toEqual(['labels-999999999.json']);
+  });
+
+  test('of a copy that was interrupted do not stay, if the source has no later labels any more', async () => {
+    const store = await sampleStore();
+    await tag(store, OLD, { add: ['old'] });
+    const target = new MemoryStore();
+    await initializeStore(target);
+    const interrupted = new AbortController();
+    const killed = watchedStore(target, {
+      before: (call) => {
+        if (!call.startsWith('begin') || !call.endsWith('/manifest.json')) return;
+        interrupted.abort(new Error('interrupted'));
+        interrupted.signal.throwIfAborted();
+      },
+    });
+    const { signal } = interrupted;
+    await expect(copyFromStore({ source: store, target: killed, export: OLD, signal })).rejects.toThrow('interrupted');
+    const prefix = OLD.replace('@', '/');
+    expect(await keysOf(target, `${prefix}/`)).toContain(`${prefix}/labels-1.json`);
+    const claim = `${prefix}/export.claim`;
+    await put(target, claim, (await get(target, claim)).replace(/"startTime": \d+/, '"startTime": 1'));
+    await tag(store, OLD, { remove: ['old'] });
+    await expect(copyFromStore({ source: store, target, export: OLD })).resolves.toMatchObject({ outcome: 'copied' });
+    await expect(labelsIn(target, OLD)).resolves.toEqual({});
+  });
+
   test('go with the export, and leave nothing in the place of one that is removed meanwhile', async () => {
     const store = await sampleStore();
     await tag(store, OLD, { add: ['a'] });

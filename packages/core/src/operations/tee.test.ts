@@ -145,6 +145,19 @@ describe('an export into several stores', () => {
     for (const { store } of stores) await bench.expectSame(store, second.reference);
   });
 
+  test('counts one store under two addresses as one, also before it has an id', async () => {
+    await using bench = await makeBench();
+    const a = named('a');
+    const twin: NamedStore = { ...a, store: { ...a.store, address: 'another name of a' } };
+    const first = await bench.tee([a, twin]);
+    expect(first.stores).toMatchObject([{ outcome: 'exported' }, { outcome: 'failed', copyReason: expect.stringContaining('one store') }]);
+    await expect(bench.tee([a, twin])).rejects.toMatchObject({
+      code: 'USAGE',
+      message: 'a and another name of a are one store: gantry-store.json has the same id in both',
+    });
+    expect((await keysOf(a.store)).filter((key) => key.endsWith('/manifest.json'))).toHaveLength(1);
+  });
+
   test('is copied to a store that lacks the parent, or has another one of its name and size', async () => {
     await using bench = await makeBench();
     const [a, b, c] = [named('a'), named('b'), named('c')];
