@@ -127,6 +127,8 @@ beforeAll(async () => {
   const { reference: base } = await run('export', kept, store);
   await run('export', kept, store, '--incremental');
   await run('remove', store, String(base));
+  const two = await bench.describeInstance('two.example.com', { disks: ['a.img', 'small.img'] });
+  await run('export', two, store, '--disk', '0');
   await run('list', store);
   await run('prune', store, '--keep-last', '1', '--dry-run');
   await run('remove', store, String(plain));
