@@ -1,7 +1,7 @@
-import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
+
+import { describeExport } from '@gantry/nbd';
 
 import type { Server, ServerOptions } from '../start-server.ts';
 import { startServer } from '../start-server.ts';
@@ -19,8 +19,8 @@ export interface ImageServer extends Server {
   readonly socket: string;
 }
 
-/** How long one connection waits for the greeting. */
-const GREETING_MS = 10_000;
+/** How long one connection waits for an answer. */
+const ANSWER_MS = 10_000;
 
 /** The path of its socket. */
 export function socketIn(directory: string): string {
@@ -39,22 +39,17 @@ export async function startImageServer({ directory, exportName, uri, started, si
     argv: ['qemu-nbd', ...serving, ...(uri.startsWith('json:') ? [] : ['--format=raw']), uri],
     packages: 'Debian packages qemu-utils and qemu-block-extra',
     task: 'which reads the image',
-    isReady: () => answers(socket, signal),
+    isReady: () => answers(socket, exportName, signal),
     started,
     signal,
   });
   return { ...server, socket };
 }
 
-/** qemu-nbd listens before it has opened the image, and says its greeting afterwards. */
-async function answers(path: string, signal: AbortSignal): Promise<boolean> {
-  const socket = connect({ path });
-  try {
-    await once(socket, 'data', { signal: AbortSignal.any([signal, AbortSignal.timeout(GREETING_MS)]) });
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
+/** qemu-nbd listens before it has opened the image, and complains about clients that only leave. */
+async function answers(path: string, exportName: string, signal: AbortSignal): Promise<boolean> {
+  return await describeExport({ address: { path }, exportName, timeoutMs: ANSWER_MS, signal }).then(
+    () => true,
+    () => false,
+  );
 }
