@@ -92,6 +92,7 @@ beforeAll(async () => {
   await run('import', store, String(plain), '--disk', `0=${bench.file('new.img')}`, '--create-disks', '--dry-run');
   await run('show', store, String(plain), '--instance-file');
   await run('export', raw, store, '--dry-run');
+  await run('export', raw, store, 'ssh://root@127.0.0.1:1/exports', '--dry-run');
   await run('remove', store, String(plain), '--dry-run');
   await run('import', store, String(plain), '--to', small);
   await run('consolidate', store, String(plain));
