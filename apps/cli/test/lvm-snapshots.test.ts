@@ -140,7 +140,7 @@ done; rm -r /run/exports`);
     });
   });
 
-  test('that are nearly full are warned of', async () => {
+  test.skipIf(!ALL)('that are nearly full are warned of', async () => {
     const config = await configure({ thaw: overwrite('copy', 7) });
     const source = await bench.describe('nearly', ['/dev/vg/copy']);
     const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M ${config}`);
@@ -177,7 +177,7 @@ until set -- /dev/mapper/vg-gantry*; [ -e "$1" ]; do :; done; kill -KILL $gantry
     });
   });
 
-  test('that somebody else removes while they are read fail the export', async () => {
+  test.skipIf(!ALL)('that somebody else removes while they are read fail the export', async () => {
     const config = await configure({ thaw: 'true' });
     await defineOs('removes', 'cat "$EXPORT_DEVICE"; dmsetup remove --force --retry $(basename $(ls /dev/mapper/vg-gantry*[0-9]))');
     const source = await bench.describe('removed', ['/dev/vg/idle'], 'removes');
@@ -228,7 +228,7 @@ vgcfgbackup -q -f /run/ro.conf ro; sed -i 's/"RESIZEABLE", "READ", "WRITE"/"RESI
       expect(exitCode).toBe(5);
     });
 
-    test('because the volume has vanished say so', async () => {
+    test.skipIf(!ALL)('because the volume has vanished say so', async () => {
       await bench.machine.run('lvcreate -q -y -Wn -L 8M -n gone vg');
       const config = await configure({ freeze: 'lvremove -q -y vg/gone' });
       const { stderr, exitCode } = await bench.gantry(`export ${await bench.describe('gone', ['/dev/vg/gone'])} /run/exports ${config}`);
@@ -245,7 +245,7 @@ vgcfgbackup -q -f /run/ro.conf ro; sed -i 's/"RESIZEABLE", "READ", "WRITE"/"RESI
     const made = async (): Promise<string> =>
       (await bench.machine.run('lvs --noheadings -o lv_name vg | grep -e made -e new; :')).stdout.trim();
 
-    test('have the size of the disk and its data, and zeros in the rest of the last extent', async () => {
+    test.skipIf(!ALL)('have the size of the disk and its data, and zeros in the rest of the last extent', async () => {
       // What a new volume would show of an old one, if nothing wrote to it.
       await bench.machine.run(`lvcreate -q -y -Wn -L 64M -n old vg; ${overwrite('old', 64)}; lvremove -q -y vg/old
 head -c 9000000 /dev/urandom >/run/odd.img`);
@@ -342,7 +342,7 @@ drbdsetup primary 1 --force; mkfs.ext4 -q /dev/drbd1; mkdir -p /mnt/drbd; mount 
       await bench.machine.run('losetup -d /dev/loop0; rm /run/copy.img');
     });
 
-    test('are named and cleared after a kill, with what stands upon them', async () => {
+    test.skipIf(!ALL)('are named and cleared after a kill, with what stands upon them', async () => {
       await defineOs('waits', 'touch /run/reading; sleep 1000000');
       const source = await bench.describe('drbd', ['/dev/drbd1'], 'waits');
       await bench.script(`rm -f /run/reading; $GANTRY export ${source} /run/exports --snapshot-size 16M >/dev/null 2>&1 & gantry=$!
@@ -385,7 +385,7 @@ until drbdsetup cstate 2 | grep -q SyncTarget; do sleep 0.1; done; drbdsetup sec
       expect(stdout).toContain('\n  possible too: none: the disk itself');
     });
 
-    test('says when an export would fail, with status 5, and what all disks need together', async () => {
+    test.skipIf(!ALL)('says when an export would fail, with status 5, and what all disks need together', async () => {
       const both = await bench.describe('both', ['/dev/vg/data', '/dev/vg/idle']);
       await bench.machine.run('lvcreate -q -y -Wn -l 100%FREE -n rest vg; lvreduce -q -y -L -8M vg/rest');
       const refused = await bench.gantry(`snapshots check ${both}`);
@@ -405,7 +405,7 @@ until drbdsetup cstate 2 | grep -q SyncTarget; do sleep 0.1; done; drbdsetup sec
       await bench.machine.run('lvremove -q -y vg/rest');
     });
 
-    test('names the package that lacks, and who may take snapshots', async () => {
+    test.skipIf(!ALL)('names the package that lacks, and who may take snapshots', async () => {
       const instance = await bench.describe('lacks', ['/dev/vg/idle']);
       await bench.machine.run('mv /sbin/lvs /sbin/lvs.away');
       const lacks = await bench.gantry(`snapshots check ${instance}`);

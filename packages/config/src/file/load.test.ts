@@ -207,12 +207,12 @@ describe('a configuration file', () => {
     await expect(load('it.yaml')).rejects.toMatchObject({ message: expect.stringContaining('belongs to another user (12345)') });
   });
 
-  test.each(['none', '/dev/null'])('called %s is no configuration', async (file) => {
+  test.each(['none', '/dev/null'])('called %s means no configuration', async (file) => {
     await write('etc/gantry.yaml', EVERYTHING);
     expect(await load(file)).toMatchObject({ files: [], stores: new Map(), policies: new Map() });
   });
 
-  test('that is no regular file is not used, and nobody is advised to change its mode', async () => {
+  test('that is not a regular file is not used, and nobody is advised to change its mode', async () => {
     await expect(load('/dev/zero')).rejects.toMatchObject({
       message: expect.stringContaining('others may write'),
       hint: 'It names programs that Gantry starts. --config none does without a configuration.',

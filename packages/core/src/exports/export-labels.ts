@@ -172,7 +172,7 @@ async function forget(store: Store, { instance, id, files }: ExportDirectory, up
   }
 }
 
-/** Whether a removal has begun that may not have seen the labels with this name. The store's own clock says how long ago. */
+/** Whether a removal has started that may not have seen the labels with this name. The store's own clock says how long ago. */
 function isUnderRemoval({ files }: ExportDirectory, name: string): boolean {
   const [removed, written] = [files.get(REMOVED_FILE), files.get(name)];
   if (removed === undefined || written === undefined || !files.has(MANIFEST_FILE)) return false;

@@ -73,7 +73,7 @@ export function isUnusedMark(name: string): boolean {
 }
 
 const LABELS_NAME = /^labels-([1-9]\d{0,8})\.json$/;
-/** What has such a name was never a pack, whatever its number. */
+/** What has such a name was never a pack, with any number. */
 const LIKE_LABELS = /^labels-\d+\.json$/;
 /** The highest number of labels: far more often than anybody changes them. */
 export const MAX_LABELS_NUMBER = 999_999_999;

@@ -54,7 +54,7 @@ export type Retired = 'retired' | 'full' | 'kept';
 
 /**
  * {@link retireExport}, unless something that was written meanwhile speaks for the export. It is looked for when `removed.json` is there:
- * whoever writes it later sees that the export is being removed (`changeLabels`).
+ * one who writes it later sees that the export is being removed (`changeLabels`).
  *
  * @param isKept gets the files as they are then
  * @throws StoreError

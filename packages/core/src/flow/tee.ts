@@ -233,7 +233,7 @@ export class Tee implements ExportTarget {
   }
 
   /**
-   * Makes the export complete in each store that is left: there as soon as it has everything, whatever the others do. Resolves when none is
+   * Makes the export complete in each store that is left: there as soon as it has everything, without waiting for the others. Resolves when none is
    * under way. Once the export is complete in one, a signal does not fail it: the others have failed then.
    *
    * @throws the failure of the first store, or the signal's reason, if it is complete nowhere
