@@ -27,8 +27,8 @@ export default defineConfig({
     hookTimeout: 240_000 * pace,
     pool: 'forks',
     sequence: { sequencer: LongFilesFirst },
-    // Most tests wait for a script, a server or a machine: two more at once than there are processors keep these busy.
-    maxWorkers: Math.max(2, availableParallelism()) + 2,
+    // Most tests wait for a script, a server or a machine: one more at once than there are processors keeps these busy.
+    maxWorkers: Math.max(2, availableParallelism()) + 1,
     execArgv: ['--conditions=@gantry/source'],
     projects: [
       {
