@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import { PATIENTLY, startSshServer } from '@gantry/testkit';
 import { afterAll, expect, test } from 'vitest';
-import { expectConsolidated, makeIncrement } from './consolidated.ts';
+import { consolidatedName, expectConsolidated, makeIncrement } from './consolidated.ts';
 import { exportDirectory, makeWorkbench } from './workbench.ts';
 
 const scope = new AsyncDisposableStack();
@@ -23,7 +23,7 @@ test('killed while it reads the new dump back, it leaves the old export; what it
   const second = await makeIncrement(bench, bench.store);
   // Reading back takes ten seconds at this rate, copying nearly none.
   const running = bench.start('consolidate', bench.store, second, '--limit-rate', '4M');
-  const dump = `${exportDirectory(bench, `${second}-2`)}/disk0.zst`;
+  const dump = `${exportDirectory(bench, consolidatedName(second))}/disk0.zst`;
   const exists = (): Promise<boolean> =>
     access(dump).then(
       () => true,
@@ -37,6 +37,6 @@ test('killed while it reads the new dump back, it leaves the old export; what it
   expect(await bench.gantry('verify', bench.store, second)).toMatchObject({ exitCode: 0 });
   const again = await bench.gantry('consolidate', bench.store, second);
   expect(again).toMatchObject({ exitCode: 0, stderr: expect.stringContaining('cleared the remains of a killed export') });
-  expect(again.stdout).toContain(`${second} is ${second}-2 now`);
+  expect(again.stdout).toContain(`${second} is ${consolidatedName(second)} now`);
   expect((await bench.stored()).filter((name) => name.includes(second.split('@')[1] ?? ''))).toHaveLength(6);
 });

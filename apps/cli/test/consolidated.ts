@@ -21,12 +21,18 @@ export async function makeIncrement(bench: Workbench, store: string): Promise<st
   return await ok(bench.gantry('export', instance, store, '--incremental'));
 }
 
+/** What an export is called when it is consolidated; two exports of one second have a number already. */
+export function consolidatedName(reference: string): string {
+  const [, first = reference, number = '1'] = /^(.*Z)-(\d+)$/.exec(reference) ?? [];
+  return `${first}-${Number(number) + 1}`;
+}
+
 /** Consolidates the second of two exports in a store whose service copies by itself, and expects the very disk of it. */
 export async function expectConsolidated(bench: Workbench, store: string): Promise<void> {
   const second = await makeIncrement(bench, store);
   const { stdout } = await bench.gantry('consolidate', store, second, '--json');
   const result: unknown = JSON.parse(lastLine(stdout));
-  const reference = `${second}-2`;
+  const reference = consolidatedName(second);
   expect(result).toMatchObject({ from: second, reference, consolidated: true, removed: true, plainBytes: DISK_BYTES });
   expect(Number(/"copiedBytes":(\d+)/.exec(stdout)?.[1])).toBeGreaterThan(16 * MIB);
   expect(await ok(bench.gantry('verify', store, reference))).toContain('every frame and digest is correct');
