@@ -1,3 +1,4 @@
+export { exportOptions } from './file/export-options.ts';
 export type { FindOptions } from './file/files.ts';
 export { startsWithName } from './addresses/instance-address.ts';
 export type { ExplainedSetting, SettingVariables, WrittenValue } from './file/explain.ts';
@@ -22,7 +23,7 @@ export type { SettingsScope } from './file/names.ts';
 export { assertPolicies, assertSamePrivacy, exportSettings, mergeSettings, namedStore, policyNamed, rateLimitOf } from './file/names.ts';
 export { configurationJsonSchema } from './file/schema.ts';
 export { isName } from './file/values.ts';
-export type { Budget, TimeOfDayRange } from './quantities.ts';
+export type { TimeOfDayRange } from './quantities.ts';
 export { rateAt } from './time-of-day.ts';
 export type { OpenContext } from './context.ts';
 export type { SourceOfInstance } from './open-instance.ts';

@@ -1,4 +1,4 @@
-import type { KeepWithin } from '@gantry/core';
+import type { KeepWithin, VerifyBudget } from '@gantry/core';
 
 /*
  * How options and the configuration write sizes, rates, durations and times of day. This module loads nothing, so that help stays fast.
@@ -18,11 +18,8 @@ export function parseRate(value: string): number | undefined {
   return /t/i.test(value) ? undefined : parseBytes(value);
 }
 
-/** How much of a store is read: bytes, or a share of it. */
-export type Budget = { readonly bytes: number } | { readonly percent: number };
-
 /** A size such as `20GiB`, or a share from above 0 % to 100 % such as `5%`; undefined for another text. */
-export function parseBudget(value: string): Budget | undefined {
+export function parseBudget(value: string): VerifyBudget | undefined {
   const [, percent] = /^(\d{1,3}(?:\.\d{1,3})?)%$/.exec(value) ?? [];
   if (percent !== undefined) return Number(percent) > 0 && Number(percent) <= 100 ? { percent: Number(percent) } : undefined;
   const bytes = parseBytes(value);

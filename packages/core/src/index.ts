@@ -25,7 +25,8 @@ export type { FrameEntry, FrameTable } from './frames/frame-table.ts';
 export type { PlainFrame } from './frames/random-access.ts';
 export { storeSink } from './exports/store-sink.ts';
 export type { InitializedStore } from './exports/store-marker.ts';
-export { initializeStore, requireStore, storeId } from './exports/store-marker.ts';
+export { knownStoreId } from './exports/separate-stores.ts';
+export { initializeStore, requireStore } from './exports/store-marker.ts';
 export { unopenedStore } from './exports/unopened-store.ts';
 export type { UnfinishedExport } from './exports/unfinished.ts';
 export { clearUnfinished, findUnfinished } from './exports/unfinished.ts';
@@ -68,7 +69,7 @@ export type { ImportIntoSourceRequest } from './operations/import-into-source.ts
 export { importIntoSource } from './operations/import-into-source.ts';
 export { fileInventory } from './instances/file-inventory.ts';
 export type { DescribedInstance, InstanceGuard } from './instances/instance-source.ts';
-export { areDisksHere, asInventoryFailure, assertDisksHere, describeFrom, listFrom } from './instances/instance-source.ts';
+export { areDisksHere, asInventoryFailure, assertDisksHere, describeFrom, isSentBySource, listFrom } from './instances/instance-source.ts';
 export { matchesName } from './instances/instance-filter.ts';
 export { lockPolicy } from './runs/locks.ts';
 export type { StateDirectory } from './runs/state-directory.ts';

@@ -1,7 +1,7 @@
 import type { DescribedInstance, ExportResult, Instance, SnapshotHooks, StoreOutcome } from '@gantry/core';
-import { copyFromStore, exportFromSource, exportInstance, GantryError, runHook } from '@gantry/core';
+import { copyFromStore, exportFromSource, exportInstance, GantryError, isSentBySource, runHook } from '@gantry/core';
 import type { Store } from '@gantry/transport';
-import { askedExport, askedLocalExport, isSentBySource, operationOf, tracksChanges } from './export-request.ts';
+import { askedExport, askedLocalExport, operationOf, tracksChanges } from './export-request.ts';
 import type { HookName } from './hooks.ts';
 import { hookOf } from './hooks.ts';
 import { problemOf } from './problems.ts';

@@ -1,5 +1,6 @@
 import type { DescribedInstance, ExportRequest, OperationOptions } from '@gantry/core';
-import { areDisksHere, assertDisksHere, isBuiltinOs, readSnapshotConfig } from '@gantry/core';
+import { exportOptions } from '@gantry/config';
+import { assertDisksHere, isBuiltinOs, isSentBySource, readSnapshotConfig } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
 import type { Store } from '@gantry/transport';
 import type { PolicyRunRequest } from './run-request.ts';
@@ -33,7 +34,6 @@ export interface ExportSubject {
 
 /** The export that a policy asks for, wherever the disks are. */
 export function askedExport({ request, selected, described, store, alsoInto, onGivenUp, signal }: ExportSubject): AskedExport {
-  const { codec, level, parallel, incremental, fullEvery, patches, withPrivate: includePrivate, tags } = request.settings;
   const { instance, native } = described;
   return {
     ...operationOf(request, selected.name, signal),
@@ -42,15 +42,8 @@ export function askedExport({ request, selected, described, store, alsoInto, onG
     store,
     alsoInto,
     onGivenUp,
-    codec,
-    level,
-    parallel,
-    incremental,
-    patches,
-    // What is said for many instances applies where it is possible.
-    fullEvery: incremental === true ? fullEvery : undefined,
-    includePrivate,
-    labels: { tags },
+    ...exportOptions(request.settings),
+    labels: { tags: request.settings.tags },
     createStore: request.createStore,
   };
 }
@@ -69,9 +62,4 @@ export async function askedLocalExport(subject: ExportSubject): Promise<ExportRe
 export function tracksChanges({ settings }: PolicyRunRequest, source: InstanceSource, described: DescribedInstance): boolean {
   const { incremental, trackChanges } = settings;
   return incremental === true && trackChanges === true && isBuiltinOs(described.instance.os) && !isSentBySource(source, described);
-}
-
-/** As for gantry export: the source sends what is on another host. */
-export function isSentBySource(source: InstanceSource, described: DescribedInstance): boolean {
-  return source.transfers !== undefined && !areDisksHere(described);
 }

@@ -1,6 +1,5 @@
 import { assertSamePrivacy, exportSettings } from '@gantry/config';
-import { asFirstError, GantryError, storeId, unopenedStore } from '@gantry/core';
-import type { Store } from '@gantry/transport';
+import { asFirstError, GantryError, knownStoreId, unopenedStore } from '@gantry/core';
 import { problemOf } from './problems.ts';
 import type { RunProblem } from './record/form.ts';
 import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
@@ -59,24 +58,13 @@ function asStoreFailure(named: string, error: unknown): GantryError {
  * @throws GantryError `STORE_ADDRESS`; the signal's reason
  */
 export async function assertOtherStore({ named, store }: OpenedStore, others: readonly OpenedStore[], signal: AbortSignal): Promise<void> {
-  const id = await idOf(store, signal);
+  const id = await knownStoreId(store, { signal });
   if (id === undefined) return;
   for (const other of others) {
-    if ((await idOf(other.store, signal)) !== id) continue;
+    if ((await knownStoreId(other.store, { signal })) !== id) continue;
     throw new GantryError('STORE_ADDRESS', {
       message: `${named} is the same store as ${other.named}, under another address`,
       hint: 'Name each store once in a policy.',
     });
-  }
-}
-
-/** What hinders asking for it also hinders what comes next, which says so. */
-async function idOf(store: Store, signal: AbortSignal): Promise<string | undefined> {
-  try {
-    return await storeId(store, { signal });
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof GantryError) return undefined;
-    throw error;
   }
 }

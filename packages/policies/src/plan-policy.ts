@@ -1,8 +1,8 @@
 import type { CopySettings } from '@gantry/config';
 import type { DescribedInstance, RetentionPolicy } from '@gantry/core';
-import { GantryError, mirrorStore, planExport, pruneStore } from '@gantry/core';
+import { GantryError, isSentBySource, mirrorStore, planExport, pruneStore } from '@gantry/core';
 import type { Store } from '@gantry/transport';
-import { askedLocalExport, isSentBySource } from './export-request.ts';
+import { askedLocalExport } from './export-request.ts';
 import { openStores } from './open-stores.ts';
 import { problemOf } from './problems.ts';
 import { recentExport } from './recent-exports.ts';

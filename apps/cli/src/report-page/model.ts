@@ -1,13 +1,10 @@
 import type { ListedExport } from '@gantry/core';
 
-/** An export, with what keeps it from removal, where the store says so. */
-export type ReportedExport = ListedExport & { readonly tags?: readonly string[]; readonly protectedUntil?: Date };
-
 /** A store and what is in it. */
 export interface ReportedStore {
   readonly address: string;
   /** Ordered by instance and age. */
-  readonly exports: readonly ReportedExport[];
+  readonly exports: readonly ListedExport[];
 }
 
 /** What a report is about. */
@@ -33,9 +30,9 @@ export interface ReportedInstance {
   readonly name: string;
   readonly store: string;
   /** Newest first. */
-  readonly exports: readonly ReportedExport[];
+  readonly exports: readonly ListedExport[];
   /** The newest complete one. */
-  readonly newest: ReportedExport | undefined;
+  readonly newest: ListedExport | undefined;
   readonly storedBytes: number;
 }
 
@@ -52,6 +49,6 @@ export function instancesOf({ stores }: Report): readonly ReportedInstance[] {
 }
 
 /** What exports take in a store, bytes. */
-export function sumOf(exports: readonly ReportedExport[]): number {
+export function sumOf(exports: readonly ListedExport[]): number {
   return exports.reduce((sum, { storedBytes = 0 }) => sum + storedBytes, 0);
 }

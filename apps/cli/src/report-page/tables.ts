@@ -1,8 +1,9 @@
+import type { ListedExport } from '@gantry/core';
 import { formatAge, formatBytes } from '../output/format.ts';
 import { html } from './html.ts';
 import type { Html } from './html.ts';
 import { MEANINGS } from './legend.ts';
-import type { Report, ReportedExport, ReportedInstance } from './model.ts';
+import type { Report, ReportedInstance } from './model.ts';
 import { markOf } from './model.ts';
 
 /** Exports of one instance that the page lists; older ones are only counted. */
@@ -89,7 +90,7 @@ export function exportDetails(instances: readonly ReportedInstance[], { now, sto
   </section>`;
 }
 
-function exportRow(each: ReportedExport, now: Date): Html {
+function exportRow(each: ListedExport, now: Date): Html {
   const { id, started, plainBytes, storedBytes, reason, warning, tags = [], protectedUntil } = each;
   const mark = markOf(each);
   return html`<tr>
@@ -105,19 +106,19 @@ function exportRow(each: ReportedExport, now: Date): Html {
   </tr>`;
 }
 
-function verifiedText({ verified, state }: ReportedExport, now: Date): string {
+function verifiedText({ verified, state }: ListedExport, now: Date): string {
   if (verified === undefined) return state === 'complete' ? 'never' : '–';
   return `${age(verified.at, now)} ago (${verified.depth})`;
 }
 
 /** The longest protection that any of them has. */
-function protectedText(exports: readonly ReportedExport[], now: Date): string {
+function protectedText(exports: readonly ListedExport[], now: Date): string {
   const times = exports.flatMap(({ protectedUntil }) => (protectedUntil !== undefined && protectedUntil > now ? protectedUntil : []));
   const last = times.toSorted((a, b) => b.getTime() - a.getTime())[0];
   return last === undefined ? '–' : `${day(last)} (${times.length} of ${exports.length})`;
 }
 
-function damagedText(exports: readonly ReportedExport[]): Html {
+function damagedText(exports: readonly ListedExport[]): Html {
   const damaged = exports.filter(({ state }) => state === 'damaged').length;
   return damaged === 0 ? html`–` : html`<span class="damaged">${damaged} damaged</span>`;
 }

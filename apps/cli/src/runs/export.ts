@@ -1,14 +1,14 @@
 import type { ExportSettings } from '@gantry/config';
-import { assertSamePrivacy, mergeSettings } from '@gantry/config';
+import { assertSamePrivacy, exportOptions, mergeSettings } from '@gantry/config';
 import type { DescribedInstance, ExportResult, FrameCount, IncrementResult } from '@gantry/core';
 import {
-  areDisksHere,
   assertDisksHere,
   describeFrom,
   ERROR_EXIT_CODES,
   exportFromSource,
   exportInstance,
   GantryError,
+  isSentBySource,
   planExport,
 } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
@@ -49,7 +49,7 @@ export async function run(
   await using _source = source;
   const described = await describeFrom(source, name, { signal: session.signal });
   const { instance, native } = described;
-  const isRemote = isSentBySource(source, described, options);
+  const isRemote = isSentAsAsked(source, described, options);
   if (!isRemote) assertDisksHere(described);
   const snapshots = isRemote ? undefined : await snapshotChoiceOf(session, described, settings);
   await using stores = await openStores(session, [address, ...others], options.dryRun === true ? 'read' : 'write');
@@ -61,15 +61,9 @@ export async function run(
     store: stores.first,
     alsoInto: stores.others,
     storeBufferBytes: options.storeBuffer,
-    codec: settings.codec,
-    level: settings.level,
-    parallel: settings.parallel,
-    incremental: settings.incremental,
-    patches: settings.patches,
-    fullEvery: settings.incremental === true ? settings.fullEvery : undefined,
+    ...exportOptions(settings),
     labels: { tags: settings.tags, note: options.note },
     base: options.base,
-    includePrivate: settings.withPrivate,
     createStore,
   };
   if (options.dryRun === true) {
@@ -157,9 +151,9 @@ interface DiskFlags extends Partial<OptionValues<typeof SNAPSHOTS>> {
 }
 
 /** Whether the source sends the disks. @throws GantryError `USAGE` for options that do not go with that */
-function isSentBySource(source: InstanceSource, described: DescribedInstance, options: DiskFlags): boolean {
+function isSentAsAsked(source: InstanceSource, described: DescribedInstance, options: DiskFlags): boolean {
   const { instance } = described;
-  const isRemote = options.throughSource === true || (source.transfers !== undefined && !areDisksHere(described));
+  const isRemote = options.throughSource === true || isSentBySource(source, described);
   const { disk, snapshot, snapshotConfig, snapshotSize, trackChanges, dryRun } = options;
   const wrong = isRemote
     ? Object.entries({

@@ -1,4 +1,3 @@
-import type { RetentionPolicy } from '@gantry/core';
 import type { ConfigurationFile } from './load.ts';
 import type { Configuration, ExportSettings, Hooks, NotifySettings, Origin, Policy, RateLimit, StoreSettings } from './model.ts';
 import type { ConfigurationDocument } from './schema.ts';
@@ -43,9 +42,9 @@ function policyOf(name: string, document: PolicyDocument): Policy {
     instances,
     stores,
     export: exportSettingsOf(document),
-    retention: retention === undefined ? undefined : retentionOf(retention),
+    retention,
     verify,
-    copies: copies.map(({ to, retention: ofCopies }) => ({ to, retention: ofCopies === undefined ? undefined : retentionOf(ofCopies) })),
+    copies,
     maxAgeMs: document['max-age'],
     parallel,
     window: window === undefined ? undefined : { ...window, atEnd: document['at-window-end'] },
@@ -79,10 +78,6 @@ function limitOf(document: { readonly 'limit-rate'?: RateDocument }): { readonly
   const bytes = (rate: number | 'unlimited'): number | undefined => (rate === 'unlimited' ? undefined : rate);
   const at = limit.at.map(({ range, bytesPerSecond }) => ({ range, bytesPerSecond: bytes(bytesPerSecond) }));
   return { limitRate: { bytesPerSecond: bytes(limit.always), at } };
-}
-
-function retentionOf(document: NonNullable<PolicyDocument['retention']>): RetentionPolicy {
-  return document;
 }
 
 function hooksOf(hooks: PolicyDocument['hooks']): Hooks {

@@ -1,5 +1,5 @@
-import type { Codec, Priority, RetentionPolicy, SnapshotMode, SnapshotSize, VerifyDepth } from '@gantry/core';
-import type { Budget, TimeOfDayRange } from '../quantities.ts';
+import type { Codec, Priority, RetentionPolicy, SnapshotMode, SnapshotSize, VerifyBudget, VerifyDepth } from '@gantry/core';
+import type { TimeOfDayRange } from '../quantities.ts';
 
 /** A limit of a rate, which may change with the time of day. Bytes a second; absent: no limit. */
 export interface RateLimit {
@@ -51,7 +51,7 @@ export interface InstanceSelection {
 
 export interface VerifySettings {
   readonly depth?: VerifyDepth | undefined;
-  readonly budget?: Budget | undefined;
+  readonly budget?: VerifyBudget | undefined;
 }
 
 /** What happens to exports that run when the window ends. */

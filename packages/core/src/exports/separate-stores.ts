@@ -11,14 +11,15 @@ import { storeId } from './store-marker.ts';
 export async function assertSeparateStores(stores: readonly Store[], options: CallOptions): Promise<void> {
   const seen = new Map<string, Store>();
   for (const store of stores) {
-    const id = await idOrNothing(store, options);
+    const id = await knownStoreId(store, options);
     const same = id === undefined ? undefined : seen.get(id);
     if (same !== undefined) throw oneStore(same, store);
     if (id !== undefined) seen.set(id, store);
   }
 }
 
-async function idOrNothing(store: Store, options: CallOptions): Promise<string | undefined> {
+/** The id of a store; undefined if it has none yet, or cannot be asked: what comes next says why. @throws the reason of the signal */
+export async function knownStoreId(store: Store, options: CallOptions): Promise<string | undefined> {
   try {
     return await storeId(store, options);
   } catch (error) {

@@ -9,6 +9,7 @@ import { removeVolume } from '../snapshots/lvm/remove-volume.ts';
 import { runQemuImg } from '../snapshots/qemu-img.ts';
 import { syncDirectory } from '../system/durable.ts';
 import { errnoName } from '../system/errno-name.ts';
+import { orGone } from '../system/or-gone.ts';
 
 /*
  * A new disk has an unfinished name, which nobody else gives, until all disks of its import are complete. So what is removed after a
@@ -202,13 +203,4 @@ async function findVolume({ groupUuid }: Volume, name: string, signal: AbortSign
 async function findOwn(disk: Volume, name: string, signal: AbortSignal): Promise<VolumeReport | undefined> {
   const found = await findVolume(disk, name, signal);
   return disk.uuid === undefined || found?.lv_uuid === disk.uuid ? found : undefined;
-}
-
-async function orGone<T>(work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(errnoName(error) ?? '')) return undefined;
-    throw error;
-  }
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { GantryError } from '../report/errors.ts';
 import type { Run } from '../runs/journal.ts';
 import type { Undo } from '../runs/undo.ts';
-import { errnoName } from '../system/errno-name.ts';
+import { orGone } from '../system/or-gone.ts';
 
 /*
  * Disks that exist for one rehearsal: sparse files in a directory of their own, which the journal knows before it exists.
@@ -84,15 +84,6 @@ async function removeScratch(directory: string, paths: readonly string[]): Promi
   for (const path of paths) await orGone(() => unlink(path));
   await orGone(() => rmdir(directory));
   return true;
-}
-
-async function orGone<T>(work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(errnoName(error) ?? '')) return undefined;
-    throw error;
-  }
 }
 
 const recordSchema = z.object({

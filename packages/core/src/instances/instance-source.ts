@@ -61,6 +61,11 @@ export function areDisksHere({ disksOn }: Pick<DescribedInstance, 'disksOn'>): b
   return disksOn === undefined || isSameHost(disksOn, hostname());
 }
 
+/** Whether a source sends the disks of an instance: it can, and they are on another host. */
+export function isSentBySource({ transfers }: Pick<InstanceSource, 'transfers'>, described: Pick<DescribedInstance, 'disksOn'>): boolean {
+  return transfers !== undefined && !areDisksHere(described);
+}
+
 /** Refuses an instance whose disks are on another host. @throws GantryError `INSTANCE_ELSEWHERE` */
 export function assertDisksHere(described: DescribedInstance): void {
   if (areDisksHere(described)) return;
