@@ -161,6 +161,10 @@ export function withoutDebugging(stderr: string): string {
     .join('\n');
 }
 
+/** ssh reads that the other end is gone, or learns it while it greets, and then says so of the "banner exchange" (kex.c, OpenSSH 9.2). */
+const EARLY_END =
+  /^(?:kex_exchange_identification: |Connection (?:closed|reset) by |banner exchange: .*(?:Broken pipe|Connection reset by peer)).*$/m;
+
 /** The meaning of what `ssh` wrote last. Its debug messages are not shown, except for the host's key. */
 export function explainStderr(stderr: string): PeerError {
   const shownKey = /^debug1: Server host (?:key|certificate): (\S+ \S+)/m.exec(stderr)?.[1]?.replace(/,$/, '');
@@ -198,10 +202,10 @@ export function explainSlowness(stderr: string): string {
 
 /** An end before the peer said anything: the ProxyCommand failed, or another kind of server answers. */
 function explainEarlyEnd(stderr: string, { text }: SshOutput): PeerError | undefined {
-  if (!/^kex_exchange_identification: |^Connection (?:closed|reset) by /m.test(text) || hasGreeted(stderr)) return undefined;
+  if (!EARLY_END.test(text) || hasGreeted(stderr)) return undefined;
   const proxy = proxyCommandOf(stderr);
   if (proxy !== undefined && jumpOf(stderr) === undefined) {
-    const words = text.replaceAll(/^(?:kex_exchange_identification: |Connection (?:closed|reset) by ).*$/gm, '');
+    const words = text.replaceAll(new RegExp(EARLY_END, 'gm'), '');
     return new PeerError('unavailable', {
       message: `the ProxyCommand ${shownText(proxy)} ended before the peer answered${words.trim() === '' ? '' : `: ${shownText(words)}`}`,
       hint: 'Run it by hand, or correct ProxyCommand in the ssh configuration.',
