@@ -6,7 +6,7 @@ import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeRandomFile, makeSparseFile, makeTemporaryDirectory, sha256File } from '@gantry/testkit';
 import { execa } from 'execa';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { ChannelPair } from '../../test/peer/channel-pair.ts';
 import { failFiles, systemError } from '../../test/failing-files.ts';
 import { channelOf, channelPair } from '../../test/peer/channel-pair.ts';
@@ -431,6 +431,16 @@ describe('a move that is interrupted at the last moment', () => {
     const { source, receiver } = await bench.move({}, { channel, signal: bye.signal });
     expect(bye.signal.aborted).toBe(true);
     expect([source.status, receiver.status]).toEqual(['fulfilled', 'fulfilled']);
+  });
+
+  test('of which only the plan was asked for: the receiver waits until the source has checked its own side', async () => {
+    await using bench = await makeBench(1);
+    const closed = vi.spyOn(bench.pair.receiver, Symbol.asyncDispose);
+    const acknowledged = vi.fn(() => expect(closed).not.toHaveBeenCalled());
+    const outcome = await bench.move({ peer: watched(bench.pair.source, '"acknowledged"', acknowledged), dryRun: true });
+    expect(acknowledged).toHaveBeenCalledOnce();
+    expect(outcome.source).toMatchObject({ status: 'fulfilled', value: { dryRun: true } });
+    expect(outcome.receiver).toMatchObject({ status: 'fulfilled', value: { dryRun: true } });
   });
 
   test('while the source says "prepare": is committed on neither', async () => {

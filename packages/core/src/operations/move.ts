@@ -209,7 +209,9 @@ async function move(parts: Move): Promise<MoveResult> {
     warnings: reporter.warnings,
   };
   if (request.dryRun === true) {
-    return { ...result, disks: [], plainBytes: 0, storedBytes: 0, dryRun: true, checks: await checksOf(parts, ready) };
+    const checks = await checksOf(parts, ready);
+    await link.send({ kind: 'acknowledged' }).catch(() => undefined);
+    return { ...result, disks: [], plainBytes: 0, storedBytes: 0, dryRun: true, checks };
   }
   await assertConsent(plan, request, signal);
 

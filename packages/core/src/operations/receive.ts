@@ -153,6 +153,7 @@ async function receive(connection: Connection): Promise<ReceiveResult> {
   await checkSessionParameters(session);
   if (order.dryRun) {
     await link.send(ready);
+    await endOfChecks(connection);
     return { ...result, dryRun: true };
   }
   moveState.ledger = await MoveLedger.open(request.stateDirectory, order, { target: instance.name, disks: moveState.target.states });
@@ -173,6 +174,15 @@ async function receive(connection: Connection): Promise<ReceiveResult> {
     if (moveState.ledger.mayBeCommitted) throw error;
     await definition?.takeBack(session);
     throw error;
+  }
+}
+
+/** The source still checks on its own side, and would take our end for a lost connection. An older source only closes the channel. */
+async function endOfChecks({ call, link, request }: Connection): Promise<void> {
+  try {
+    await link.expect('acknowledged', call.signal);
+  } catch {
+    request.signal?.throwIfAborted();
   }
 }
 
