@@ -9,7 +9,7 @@ virtiofsd=$(. /etc/os-release && [ "${VERSION_ID:-0}" -gt 12 ] && echo virtiofsd
 # A mail system of a few kilobytes, unless there is one.
 sendmail=$([ -e /usr/sbin/sendmail ] || echo dma)
 # Real file systems, real archivers, real readers of the formats.
-apt_packages acl attr btrfs-progs dump e2fsprogs ganeti git gzip openssl perl-base pigz procps python3 strace tar tmux util-linux xfsprogs zstd \
+apt_packages acl age attr btrfs-progs dump e2fsprogs ganeti git gzip openssl perl-base pigz procps python3 strace tar tmux util-linux xfsprogs zstd \
   bzip2 fdisk libnbd-bin lz4 lzop nbdkit qemu-guest-agent qemu-block-extra qemu-system-x86 qemu-utils xz-utils \
   ceph-common ceph-mon ceph-osd radosgw swift-account swift-container swift-object swift-proxy \
   bsdutils iproute2 openssh-client openssh-server passwd \

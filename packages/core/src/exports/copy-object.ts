@@ -6,7 +6,7 @@ import { GantryError } from '../report/errors.ts';
 import type { ClaimedPlace } from './claimed-place.ts';
 import type { ExportObject } from './export-objects.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
-import { FRAMES_FILE, mapFileName } from './layout.ts';
+import { FRAMES_FILE, isMapName, SEALED_PART_FILE } from './layout.ts';
 import { asGantryError, withStoreErrors } from './store-errors.ts';
 
 export type ObjectKind = 'dump' | 'map' | 'native' | 'frames';
@@ -20,8 +20,8 @@ const FAILURES: Readonly<Record<ObjectKind, { readonly missing: GantryErrorCode;
 };
 
 export function kindOf({ name, disk }: Pick<ExportObject, 'name' | 'disk'>): ObjectKind {
-  if (disk !== undefined) return name === mapFileName(disk) ? 'map' : 'dump';
-  return name === FRAMES_FILE ? 'frames' : 'native';
+  if (disk !== undefined) return isMapName(name) ? 'map' : 'dump';
+  return name === FRAMES_FILE || name === SEALED_PART_FILE ? 'frames' : 'native';
 }
 
 /** An export whose objects are copied as they are. */

@@ -1,8 +1,10 @@
+import { AgeError } from '@gantry/age';
 import type { CallOptions, Digest, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { z } from 'zod';
 import { CODEC_NAMES } from '../frames/codecs/registry.ts';
 import type { FrameMap } from '../frames/frame-map.ts';
+import { GantryError } from '../report/errors.ts';
 import { TOOL } from '../report/version.ts';
 import type { ExportDirectory } from './directories.ts';
 import { exportPrefix } from './export-id.ts';
@@ -61,13 +63,15 @@ export async function readCutOffDisk(
   options: CallOptions,
 ): Promise<CutOffDisk | undefined> {
   const prefix = exportPrefix(instance, exportId);
-  const name = mapFileName(disk);
+  const names = new Set([mapFileName(disk), mapFileName(disk, { sealed: true })]);
   const head = new MapHead({ instance, exportId });
   try {
-    const expected = mapsOf(await readText(store, `${prefix}${CUT_OFF_FILE}`, MAX_CUT_OFF_BYTES, options)).find((map) => map.name === name);
+    const expected = mapsOf(await readText(store, `${prefix}${CUT_OFF_FILE}`, MAX_CUT_OFF_BYTES, options)).find((map) =>
+      names.has(map.name),
+    );
     if (expected === undefined) return undefined;
     let parser: FrameMapParser | undefined;
-    for await (const chunk of mapText(store, `${prefix}${name}`, expected, options)) {
+    for await (const chunk of mapText(store, `${prefix}${expected.name}`, expected, options)) {
       if (parser !== undefined) parser.push(chunk);
       else if (head.push(chunk)) {
         parser = new FrameMapParser({ instance, exportId, packs: head.packs }, undefined);
@@ -76,7 +80,10 @@ export async function readCutOffDisk(
     }
     return parser && { disk, instance, exportId, map: parser.end(), packs: head.packs };
   } catch (error) {
-    if (error instanceof FrameMapProblem || error instanceof UnreadableTextError || isStoreError(error, 'not-found')) return undefined;
+    const isUnusable = error instanceof FrameMapProblem || error instanceof UnreadableTextError || error instanceof AgeError;
+    // One that this machine cannot read is none of an identity that it should have.
+    const isSealed = error instanceof GantryError && (error.code === 'IDENTITY_NEEDED' || error.code === 'IDENTITY_MISMATCH');
+    if (isUnusable || isSealed || isStoreError(error, 'not-found')) return undefined;
     throw error;
   }
 }

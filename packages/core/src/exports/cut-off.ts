@@ -117,7 +117,7 @@ export async function findCutOff(
   const cutOff = all.filter(isCutOff);
   const later = cutOff.filter(({ id }) => newest === undefined || compareExportIds(id, newest) > 0).toReversed();
   for (const disk of disks) {
-    for (const directory of mostUseful(later, mapFileName(disk))) {
+    for (const directory of mostUseful(later, disk)) {
       const read = await readCutOffDisk(store, directory, disk, options);
       if (read !== undefined) found.push(read);
     }
@@ -129,9 +129,10 @@ export async function findCutOff(
  * The newest that has a map, which has taken over what it needed of those before, and the largest of these: it may have come further. Not
  * all: each map is held in memory.
  */
-function mostUseful(directories: readonly ExportDirectory[], map: string): readonly ExportDirectory[] {
-  const [newest, ...others] = directories.filter(({ files }) => files.has(map));
-  const sizeOf = ({ files }: ExportDirectory): number => files.get(map)?.size ?? 0;
+function mostUseful(directories: readonly ExportDirectory[], disk: number): readonly ExportDirectory[] {
+  const sizeOf = ({ files }: ExportDirectory): number =>
+    (files.get(mapFileName(disk)) ?? files.get(mapFileName(disk, { sealed: true })))?.size ?? 0;
+  const [newest, ...others] = directories.filter((directory) => sizeOf(directory) > 0);
   const [largest] = others.toSorted((a, b) => sizeOf(b) - sizeOf(a));
   return [newest, largest].filter((directory) => directory !== undefined);
 }

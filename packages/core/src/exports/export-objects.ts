@@ -1,7 +1,7 @@
 import { exportPrefix } from './export-id.ts';
-import { FRAMES_FILE, mapFileName, nativeObjectName } from './layout.ts';
+import { FRAMES_FILE, mapFileName, nativeObjectName, SEALED_PART_FILE } from './layout.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
-import { LINEAGE_MANIFEST_VERSION } from './manifest.ts';
+import { isReadByMaps } from './manifest.ts';
 import type { PackRecord } from './packs.ts';
 import { packPath } from './packs.ts';
 
@@ -19,13 +19,13 @@ export interface ExportObject {
 }
 
 /** Whether a dump is an object: a pack without frames is none. */
-export function hasObject({ version }: Pick<Manifest, 'version'>, { storedBytes }: Pick<DumpRecord, 'storedBytes'>): boolean {
-  return version !== LINEAGE_MANIFEST_VERSION || storedBytes > 0;
+export function hasObject(manifest: Pick<Manifest, 'version'>, { storedBytes }: Pick<DumpRecord, 'storedBytes'>): boolean {
+  return !isReadByMaps(manifest) || storedBytes > 0;
 }
 
-/** The objects in the directory of an export that its manifest names: dumps or packs, frame maps, native files, frame tables. */
+/** The objects in the directory of an export that its manifest names: dumps or packs, frame maps, native files, frame tables, the encrypted part of the manifest. */
 export function ownObjects(manifest: Manifest): ExportObject[] {
-  const { instance, exportId, dumps, native = [], frameTables } = manifest;
+  const { instance, exportId, dumps, native = [], frameTables, sealed } = manifest;
   const prefix = exportPrefix(instance.name, exportId);
   const object = (name: string, { size, sha256 }: Pick<ExportObject, 'size' | 'sha256'>): ExportObject => ({
     name,
@@ -37,8 +37,9 @@ export function ownObjects(manifest: Manifest): ExportObject[] {
     ...dumps.flatMap((dump) =>
       hasObject(manifest, dump) ? [{ ...object(dump.name, { size: dump.storedBytes, sha256: dump.sha256 }), disk: dump.index }] : [],
     ),
-    ...dumps.flatMap(({ index, map }) => (map === undefined ? [] : [{ ...object(mapFileName(index), map), disk: index }])),
-    ...native.map((file) => object(nativeObjectName(file.name), file)),
+    ...dumps.flatMap(({ index, map }) => (map === undefined ? [] : [{ ...object(mapFileName(index, manifest), map), disk: index }])),
+    ...native.map((file) => object(nativeObjectName(file.name, manifest), file)),
+    ...(sealed === undefined ? [] : [object(SEALED_PART_FILE, sealed.part)]),
     ...(frameTables === undefined ? [] : [object(FRAMES_FILE, frameTables)]),
   ];
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { AgeError } from '@gantry/age';
 import type { CallOptions, Digest, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { FormatProblem } from '../frames/damage.ts';
@@ -6,9 +7,11 @@ import type { FrameMap } from '../frames/frame-map.ts';
 import { GantryError } from '../report/errors.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { FrameMapParser, FrameMapProblem } from './frame-map-text.ts';
-import { mapFileName } from './layout.ts';
+import { mapFileName, SEALED_SUFFIX } from './layout.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
+import { UnreadableTextError } from './small-object.ts';
 import { asGantryError } from './store-errors.ts';
+import { unsealedBytes } from './unsealing.ts';
 
 /**
  * Reads the frame map of one disk of an export, and checks it against the manifest; undefined if the disk has none.
@@ -17,19 +20,25 @@ import { asGantryError } from './store-errors.ts';
  */
 export async function readFrameMap(
   store: Store,
-  { instance: { name }, exportId }: Manifest,
+  manifest: Manifest,
   { index, map, plainBytes }: DumpRecord,
   options: CallOptions = {},
 ): Promise<FrameMap | undefined> {
   if (map === undefined) return undefined;
-  const file = `${mapFileName(index)} of ${formatExportReference(name, exportId)}`;
+  const {
+    instance: { name },
+    exportId,
+  } = manifest;
+  const object = mapFileName(index, manifest);
+  const file = `${object} of ${formatExportReference(name, exportId)}`;
   const parser = new FrameMapParser({ instance: name, exportId, packs: map.packs }, plainBytes);
   try {
-    for await (const chunk of mapText(store, `${exportPrefix(name, exportId)}${mapFileName(index)}`, map, options)) parser.push(chunk);
+    for await (const chunk of mapText(store, `${exportPrefix(name, exportId)}${object}`, map, options)) parser.push(chunk);
     return parser.end();
   } catch (error) {
     if (isStoreError(error, 'not-found')) throw mapDamaged(file, 'it is missing', index, error);
-    if (error instanceof FrameMapProblem) throw mapDamaged(file, error.message, index, error);
+    if (error instanceof FrameMapProblem || error instanceof AgeError || error instanceof UnreadableTextError)
+      throw mapDamaged(file, error.message, index, error);
     throw asGantryError(error, store.address);
   }
 }
@@ -37,7 +46,8 @@ export async function readFrameMap(
 /**
  * The text of a frame map, piece by piece: no more than it should have.
  *
- * @throws FrameMapProblem at the latest after the last piece, if it is not what was expected; StoreError
+ * @throws FrameMapProblem at the latest after the last piece, if it is not what was expected; StoreError; for an encrypted one as
+ *   {@link unsealedBytes}
  */
 export async function* mapText(
   store: Store,
@@ -45,6 +55,10 @@ export async function* mapText(
   expected: Digest,
   options: CallOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  if (key.endsWith(SEALED_SUFFIX)) {
+    yield* unsealedBytes(store, key, expected, options);
+    return;
+  }
   const digest = createHash('sha256');
   let size = 0;
   await using source = await store.read(key, options);

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { ByteSource, CallOptions, CommitDigest, Digest, PendingObject } from '@gantry/transport';
 import { abortable } from '@gantry/transport';
 import type { DumpFailure, EncodedDump } from '../frames/encode-dump.ts';
@@ -11,6 +10,8 @@ import { renderFrameMap } from './frame-map-text.ts';
 import { mapFileName } from './layout.ts';
 import type { MapRecord } from './manifest.ts';
 import type { PackRecord } from './packs.ts';
+import type { Sealing } from './sealing.ts';
+import { PassedBytes } from './sealing.ts';
 
 /** About the longest line of a frame map. */
 const MAP_LINE_BYTES = 160;
@@ -71,6 +72,8 @@ export interface DumpWriter extends AsyncDisposable {
 /** The export that a dump belongs to, and what it does for it. */
 export interface DumpPlace extends Pick<PackRecord, 'instance' | 'exportId' | 'name'> {
   readonly map: MapOptions | undefined;
+  /** How its files are encrypted, if they are. */
+  readonly sealing?: Sealing | undefined;
   /** Starts the dump's object. */
   readonly begin: (options: CallOptions) => Promise<PendingObject>;
   /** Opens the dump's object, which is complete. */
@@ -84,6 +87,9 @@ export interface DumpPlace extends Pick<PackRecord, 'instance' | 'exportId' | 'n
   /** Called after `finished` if it has only a part of its disk, because its source failed. */
   readonly cutOff: () => void;
 }
+
+/** Encrypts, if the export is sealed. */
+type Seal = (stored: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 
 /** A dump on its way into a store. */
 export class LayoutDump implements DumpWriter {
@@ -108,12 +114,16 @@ export class LayoutDump implements DumpWriter {
 
   /** @throws the failure of the dump too, after the part that it has was written */
   async #write(dump: EncodedDump, options: CallOptions, onFailure: (failure: DumpFailure) => void): Promise<WrittenDump> {
-    await this.#append(dump.stored, options);
+    const sealed = this.#place.sealing && { file: await this.#place.sealing.startFile(), passed: new PassedBytes() };
+    const seal: Seal = (stored) => (sealed === undefined ? stored : sealed.passed.of(sealed.file.encrypt(stored)));
+    await this.#append(dump.stored, seal, options);
     const failure = dump.failure?.();
     if (failure !== undefined) onFailure(failure);
-    const summary = dump.summary();
+    const plain = dump.summary();
     const table = dump.table();
-    const digest = table === undefined && summary.storedBytes === 0 ? undefined : { size: summary.storedBytes, sha256: summary.sha256 };
+    const isEmpty = table === undefined && plain.storedBytes === 0;
+    const summary = sealed === undefined || isEmpty ? plain : { ...plain, ...storedAs(sealed.passed.digest) };
+    const digest = isEmpty ? undefined : { size: summary.storedBytes, sha256: summary.sha256 };
     if (digest !== undefined) {
       await (await this.#started(options)).commit(digest, options);
       this.#place.committed(this.#place.name);
@@ -129,6 +139,7 @@ export class LayoutDump implements DumpWriter {
   }
 
   async assemble(dump: AssembledDump, options: CallOptions = {}): Promise<WrittenDump> {
+    if (this.#place.sealing !== undefined) throw new TypeError('an encrypted dump cannot be put together from what the store has');
     const pending = await this.#started(options);
     await pending.commit(await dump.append(pending, options), options);
     this.#place.committed(this.#place.name);
@@ -150,15 +161,15 @@ export class LayoutDump implements DumpWriter {
   }
 
   /** Starts the object with the first byte, if it was not started before. */
-  async #append(stored: AsyncIterable<Uint8Array>, options: CallOptions): Promise<void> {
+  async #append(stored: AsyncIterable<Uint8Array>, seal: Seal, options: CallOptions): Promise<void> {
     if (this.#pending !== undefined) {
-      await this.#pending.append(stored, options);
+      await this.#pending.append(seal(stored), options);
       return;
     }
     const chunks = abortable(stored, options.signal);
     try {
       const first = await chunks.next();
-      if (first.done !== true) await (await this.#started(options)).append(startingWith(first.value, chunks), options);
+      if (first.done !== true) await (await this.#started(options)).append(seal(startingWith(first.value, chunks)), options);
     } finally {
       // Not awaited: where the store failed, the source may be producing its next chunk for a long time.
       chunks.return().catch(() => undefined);
@@ -172,21 +183,26 @@ export class LayoutDump implements DumpWriter {
     const own = { instance, exportId, name, codec: summary.codec, size: summary.storedBytes, sha256: summary.sha256 };
     const { map, packs } = compactMap(made, [...asked.packs, own]);
     await using pending = await beginMap((packs.length + map.length) * MAP_LINE_BYTES, options);
-    const digest = createHash('sha256');
-    let size = 0;
+    const { sealing } = this.#place;
+    await using kept = await sealing?.kept?.start(instance);
     const text = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
       for (const chunk of renderFrameMap(map, { instance, exportId, packs })) {
-        digest.update(chunk);
-        size += chunk.length;
+        await kept?.write(chunk);
         yield chunk;
       }
     };
-    await pending.append(text(), options);
-    const record = { size, sha256: digest.digest('hex'), cut: asked.cut, packs };
+    const passed = new PassedBytes();
+    await pending.append(passed.of(sealing === undefined ? text() : (await sealing.startFile()).encrypt(text())), options);
+    const record = { ...passed.digest, cut: asked.cut, packs };
     await pending.commit(record, options);
-    this.#place.committed(mapFileName(asked.disk));
+    await kept?.keep(record);
+    this.#place.committed(mapFileName(asked.disk, { sealed: sealing }));
     return record;
   }
+}
+
+function storedAs({ size, sha256 }: Digest): Pick<DumpSummary, 'storedBytes' | 'sha256'> {
+  return { storedBytes: size, sha256 };
 }
 
 async function* startingWith<T>(first: T, rest: AsyncGenerator<T, void, undefined>): AsyncGenerator<T, void, undefined> {

@@ -28,8 +28,14 @@ export const CUT_OFF_FILE = 'cut-off.json';
  */
 export const VERIFIED_PREFIX = 'gantry-verified/instances/';
 
+/** The suffix of every file of a sealed export that is encrypted. */
+export const SEALED_SUFFIX = '.age';
+/** What the manifest of a sealed export does not say in the open. */
+export const SEALED_PART_FILE: string = `sealed.json${SEALED_SUFFIX}`;
+
 const OWN_FILES: ReadonlySet<string> = new Set([
   MANIFEST_FILE,
+  SEALED_PART_FILE,
   CONFIG_FILE,
   SUMS_FILE,
   FRAMES_FILE,
@@ -43,24 +49,33 @@ const MAP_SUFFIX = '.map';
 /** Ends the name of a mark beside a pack of a removed export: nothing referred to the pack, and nothing new may. */
 const UNUSED_SUFFIX = '.unused';
 
+/** Whether a file belongs to a sealed export: then it is encrypted. */
+export interface FileForm {
+  readonly sealed?: unknown;
+}
+
 /** The file name of a disk's dump, such as `disk0.zst`. */
-export function dumpFileName(index: number, codec: Codec): string {
-  return `disk${index}${codecNamed(codec).suffix}`;
+export function dumpFileName(index: number, codec: Codec, form: FileForm = {}): string {
+  return sealedName(`disk${index}${codecNamed(codec).suffix}`, form);
 }
 
 /** The file name of a disk's pack, which is not complete by itself, such as `disk0.pack.zst`. */
-export function packFileName(index: number, codec: Codec): string {
-  return `disk${index}.pack${codecNamed(codec).suffix}`;
+export function packFileName(index: number, codec: Codec, form: FileForm = {}): string {
+  return sealedName(`disk${index}.pack${codecNamed(codec).suffix}`, form);
 }
 
 /** The file name of the frame map of a disk. */
-export function mapFileName(index: number): string {
-  return `disk${index}${MAP_SUFFIX}`;
+export function mapFileName(index: number, form: FileForm = {}): string {
+  return sealedName(`disk${index}${MAP_SUFFIX}`, form);
 }
 
 /** The file name of a part of the native description: never that of a dump that Gantry writes, which begins with `disk`. */
-export function nativeObjectName(name: string): string {
-  return `${NATIVE_PREFIX}${name}`;
+export function nativeObjectName(name: string, form: FileForm = {}): string {
+  return sealedName(`${NATIVE_PREFIX}${name}`, form);
+}
+
+function sealedName(name: string, { sealed }: FileForm): string {
+  return sealed === undefined ? name : `${name}${SEALED_SUFFIX}`;
 }
 
 /** The file name of the mark of a pack. */
@@ -89,7 +104,7 @@ export function labelsNumber(name: string): number {
 }
 
 export function isMapName(name: string): boolean {
-  return name.endsWith(MAP_SUFFIX);
+  return name.endsWith(MAP_SUFFIX) || name.endsWith(`${MAP_SUFFIX}${SEALED_SUFFIX}`);
 }
 
 /** Whether a dump may have that name: a plain file name that is safe in every store and not used by the layout itself. */

@@ -15,7 +15,7 @@ import { formatExportReference, isReferencePart, parseExportId } from './export-
 import { packKey } from './export-objects.ts';
 import { mapFileName, REMOVED_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
-import { LINEAGE_MANIFEST_VERSION } from './manifest.ts';
+import { isReadByMaps } from './manifest.ts';
 import { packProblem, sizeOfPack } from './pack-sources.ts';
 import type { PackRecord } from './packs.ts';
 import { dumpMissing, sizeProblem } from './open-export.ts';
@@ -161,15 +161,14 @@ async function summarizeManifest(
 ): Promise<Details> {
   const { dumps, instance, started, tags, note } = manifest;
   const reference = formatExportReference(name, id);
-  const problem =
-    manifest.version === LINEAGE_MANIFEST_VERSION
-      ? await firstMapProblem(manifest, files, packs, options)
-      : firstProblem(dumps, (dump) => {
-          const info = files.get(dump.name);
-          if (info === undefined) return dumpMissing(reference, dump);
-          const wrong = sizeProblem(dump, info.size);
-          return wrong === undefined ? undefined : { code: 'DUMP_DAMAGED', message: `${dump.name} is damaged: ${wrong}` };
-        });
+  const problem = isReadByMaps(manifest)
+    ? await firstMapProblem(manifest, files, packs, options)
+    : firstProblem(dumps, (dump) => {
+        const info = files.get(dump.name);
+        if (info === undefined) return dumpMissing(reference, dump);
+        const wrong = sizeProblem(dump, info.size);
+        return wrong === undefined ? undefined : { code: 'DUMP_DAMAGED', message: `${dump.name} is damaged: ${wrong}` };
+      });
   return {
     ...stateOf(problem),
     ...warningOf(new Date(started), files.has(REMOVED_FILE)),
@@ -185,13 +184,14 @@ async function summarizeManifest(
 
 /** The first frame map or pack that is not there with its size. */
 async function firstMapProblem(
-  { instance, exportId, dumps }: Manifest,
+  manifest: Manifest,
   files: ExportDirectory['files'],
   packs: ListedPacks,
   options: CallOptions,
 ): Promise<Problem | undefined> {
+  const { instance, exportId, dumps } = manifest;
   for (const { index, map } of dumps) {
-    const file = mapFileName(index);
+    const file = mapFileName(index, manifest);
     const size = files.get(file)?.size;
     if (size === undefined) return { code: 'MAP_DAMAGED', message: `${file} is missing` };
     if (size !== map?.size) return { code: 'MAP_DAMAGED', message: `${file} is damaged: it has ${size} bytes instead of ${map?.size}` };

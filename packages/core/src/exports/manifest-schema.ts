@@ -1,3 +1,4 @@
+import { MAX_RECIPIENTS } from '@gantry/age';
 import { z } from 'zod';
 import { CODEC_NAMES, isStoredPlain } from '../frames/codecs/registry.ts';
 import { MAX_FRAME_BYTES } from '../frames/types.ts';
@@ -6,9 +7,9 @@ import type { Disk, Instance, Network, Nic, Parameters } from '../instances/mode
 import { isReferencePart } from './export-id.ts';
 import { frameTablesBytes } from './frame-tables.ts';
 import { isTag, MAX_NOTE_CHARACTERS, MAX_TAGS } from './labels.ts';
-import { isDumpName, nativeObjectName } from './layout.ts';
+import { isDumpName, nativeObjectName, SEALED_SUFFIX } from './layout.ts';
 import type { PackRecord } from './packs.ts';
-import type { DumpRecord, Manifest, MapRecord, NativeRecord } from './manifest.ts';
+import type { DumpRecord, Manifest, MapRecord, NativeRecord, SealedRecord } from './manifest.ts';
 import { FRAME_CUTS } from './frame-cuts.ts';
 import { MAX_MAP_BYTES, MAX_PACKS, packSchema } from './packs.ts';
 
@@ -51,7 +52,7 @@ const nic: z.ZodType<Nic> = z.object({
   network: network.exactOptional(),
 });
 
-const instance: z.ZodType<Instance> = z.object({
+export const instanceSchema: z.ZodType<Instance> = z.object({
   name: text.refine(isReferencePart, 'is not the name of an instance'),
   os: text,
   hypervisor: text,
@@ -68,9 +69,12 @@ const instance: z.ZodType<Instance> = z.object({
   hvparams: parameters,
 });
 
+export const osSchema: z.ZodType<Manifest['os']> = z.object({ name: text, variant: text.exactOptional(), apiVersion: count });
+
 const CRC_BYTES = 4;
-/** The version of the manifest whose dumps are read by their frame maps. */
+/** The versions of the manifest whose dumps are read by their frame maps. */
 const LINEAGE_VERSION = 3;
+const SEALED_VERSION = 4;
 const sha256 = text.regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 in lower-case hexadecimal');
 
 const map: z.ZodType<MapRecord> = z.object({
@@ -105,6 +109,11 @@ const native: z.ZodType<NativeRecord> = z.object({
   sha256,
 });
 
+const sealed: z.ZodType<SealedRecord> = z.object({
+  recipients: z.array(text.regex(/^age1[a-z0-9]{1,4000}$/, 'is not a recipient of age')).max(MAX_RECIPIENTS),
+  part: z.object({ size: count.min(1), sha256 }),
+});
+
 /** What the numbers of a dump say against each other, if they do. */
 function implausible(record: DumpRecord, { version, exportId, instance }: Pick<Manifest, 'version' | 'exportId' | 'instance'>) {
   const { map } = record;
@@ -117,7 +126,7 @@ function implausible(record: DumpRecord, { version, exportId, instance }: Pick<M
       first?.name === record.name && first.codec === record.codec && first.size === record.storedBytes && first.sha256 === record.sha256;
     if (own.length > 1 || (record.storedBytes > 0 ? !isSame : first !== undefined)) return 'its frame map has another dump of this export';
   }
-  if (version !== LINEAGE_VERSION)
+  if (version !== LINEAGE_VERSION && version !== SEALED_VERSION)
     return map !== undefined && map.packs.length > 1 ? 'its frame map refers to other exports' : sizesProblem(record);
   if (map === undefined) return 'it has no frame map';
   return record.frameCrc32 === undefined ? undefined : 'it has checksums of frames outside of its frame map';
@@ -143,7 +152,8 @@ function frameTablesProblem({ version, frameTables, dumps }: Pick<Manifest, 'ver
     const unchecked = dumps.find(({ codec, frameCrc32 }) => isStoredPlain(codec) && frameCrc32 === undefined);
     return unchecked && `${unchecked.name} is not compressed, and has no checksums of its frames (frameCrc32)`;
   }
-  if (version === LINEAGE_VERSION) return frameTables === undefined ? undefined : 'is there, although there are frame maps';
+  if (version === LINEAGE_VERSION || version === SEALED_VERSION)
+    return frameTables === undefined ? undefined : 'is there, although there are frame maps';
   if (frameTables === undefined) return 'is missing';
   const size = frameTablesBytes(dumps.reduce((frames, dump) => frames + dump.frames, 0));
   return frameTables.size === size ? undefined : `has ${frameTables.size} bytes, and the frames of all dumps take ${size}`;
@@ -152,18 +162,19 @@ function frameTablesProblem({ version, frameTables, dumps }: Pick<Manifest, 'ver
 export const manifestSchema: z.ZodType<Manifest> = z
   .object({
     format: z.literal('gantry-export'),
-    version: z.literal([1, 2, LINEAGE_VERSION]),
+    version: z.literal([1, 2, LINEAGE_VERSION, SEALED_VERSION]),
     tool: z.object({ name: text, version: text }),
     exportId: text.refine(isReferencePart, 'is not an export id'),
     started: time,
     ended: time,
-    os: z.object({ name: text, variant: text.exactOptional(), apiVersion: count }),
-    instance,
+    os: osSchema,
+    instance: instanceSchema,
     frameTables: z.object({ size: count, sha256 }).exactOptional(),
     native: z.array(native).exactOptional(),
     tags: z.array(text.refine(isTag, 'is not a valid tag')).max(MAX_TAGS).exactOptional(),
     note: text.max(MAX_NOTE_CHARACTERS).exactOptional(),
     sinceFull: count.min(1).exactOptional(),
+    sealed: sealed.exactOptional(),
     dumps: z.array(dump),
   })
   .superRefine((manifest, context) => {
@@ -171,17 +182,23 @@ export const manifestSchema: z.ZodType<Manifest> = z
     const { native = [] } = manifest;
     const nativeProblem = nativeListProblem(native);
     if (nativeProblem !== undefined) context.addIssue({ code: 'custom', path: ['native'], message: nativeProblem });
-    const names = new Set(native.map(({ name }) => nativeObjectName(name)));
+    const isSealed = manifest.version === SEALED_VERSION;
+    if (isSealed !== (manifest.sealed !== undefined))
+      context.addIssue({ code: 'custom', path: ['sealed'], message: isSealed ? 'is missing' : 'is there, in a version without it' });
+    const names = new Set(native.map(({ name }) => nativeObjectName(name, manifest)));
     const indexes = new Set<number>();
     for (const [place, dump] of dumps.entries()) {
       const { name, index } = dump;
-      const problem = names.has(name)
-        ? `the name ${name} is taken by another file`
-        : indexes.has(index)
-          ? `disk ${index} has another dump`
-          : index >= instance.disks.length
-            ? `the instance has no disk ${index}`
-            : implausible(dump, manifest);
+      const problem =
+        name.endsWith(SEALED_SUFFIX) !== isSealed
+          ? `${name} ${isSealed ? 'is not' : 'is'} the name of an encrypted file`
+          : names.has(name)
+            ? `the name ${name} is taken by another file`
+            : indexes.has(index)
+              ? `disk ${index} has another dump`
+              : index >= instance.disks.length
+                ? `the instance has no disk ${index}`
+                : implausible(dump, manifest);
       if (problem !== undefined) context.addIssue({ code: 'custom', path: ['dumps', place], message: problem });
       names.add(name);
       indexes.add(index);

@@ -17,8 +17,14 @@ export const MANIFEST_VERSION = 2;
 /** The version of the manifest of an export that can be read only by its frame maps: some frames are in dumps of others, or vary in size. */
 export const LINEAGE_MANIFEST_VERSION = 3;
 
+/**
+ * The version of the manifest of a sealed export: it says in the open what is needed to list, check, copy and remove the export, and the
+ * rest in an encrypted file beside it. Sizes and digests are those of the encrypted files. Its disks are read by their frame maps.
+ */
+export const SEALED_MANIFEST_VERSION = 4;
+
 /** Those that are read. */
-export const MANIFEST_VERSIONS: readonly number[] = [1, MANIFEST_VERSION, LINEAGE_MANIFEST_VERSION];
+export const MANIFEST_VERSIONS: readonly number[] = [1, MANIFEST_VERSION, LINEAGE_MANIFEST_VERSION, SEALED_MANIFEST_VERSION];
 
 /** In version 1, the frame checksums of an uncompressed dump of 32 TiB take 48 MiB. */
 export const MAX_MANIFEST_BYTES: number = 64 * 1024 ** 2;
@@ -62,6 +68,14 @@ export interface DumpRecord extends DumpSummary {
   readonly snapshot: string;
 }
 
+/** How an export is encrypted, as the manifest says it. */
+export interface SealedRecord {
+  /** Recipients of age who can read it, such as `age1…`; empty if it was encrypted with a passphrase. */
+  readonly recipients: readonly string[];
+  /** Size and SHA-256 of the encrypted part of the manifest, as it is stored. */
+  readonly part: Digest;
+}
+
 /** One file of the native description, as the manifest says it. */
 export interface NativeRecord extends Digest {
   /** As its inventory calls it; its object is called `native-` and this. */
@@ -76,7 +90,7 @@ export interface NativeRecord extends Digest {
  */
 export type Manifest = {
   readonly format: 'gantry-export';
-  readonly version: 1 | typeof MANIFEST_VERSION | typeof LINEAGE_MANIFEST_VERSION;
+  readonly version: 1 | typeof MANIFEST_VERSION | typeof LINEAGE_MANIFEST_VERSION | typeof SEALED_MANIFEST_VERSION;
   readonly tool: { readonly name: string; readonly version: string };
   readonly exportId: string;
   readonly started: string;
@@ -94,9 +108,19 @@ export type Manifest = {
   readonly note?: string;
   /** How many exports of its lineage were made since the last that refers to no other: 1 for the first after it. In version 3. */
   readonly sinceFull?: number;
+  /**
+   * In version 4. `os` and `instance` then have only what may be said in the open (the instance's name, and how many disks it has), and
+   * the dumps no messages; see `openManifest` for the rest.
+   */
+  readonly sealed?: SealedRecord;
   /** In the order of the disks. Not every disk of the instance needs to have one. */
   readonly dumps: readonly DumpRecord[];
 };
+
+/** Whether the disks of an export are read by their frame maps, which all have then. */
+export function isReadByMaps({ version }: Pick<Manifest, 'version'>): boolean {
+  return version === LINEAGE_MANIFEST_VERSION || version === SEALED_MANIFEST_VERSION;
+}
 
 /** The instance as a manifest may hold it. */
 export function describeInstance(instance: Instance, options: { readonly includePrivate: boolean }): Instance {

@@ -1,10 +1,13 @@
+import { AgeError } from '@gantry/age';
 import type { CallOptions, StoreReader } from '@gantry/transport';
 import type { NativeFile } from '../instances/inventory.ts';
+import { MAX_NATIVE_BYTES } from '../instances/native-files.ts';
 import { GantryError } from '../report/errors.ts';
 import { nativeObjectName } from './layout.ts';
 import type { NativeRecord } from './manifest.ts';
 import { readExpected, UnreadableTextError } from './small-object.ts';
 import { asGantryError } from './store-errors.ts';
+import { readUnsealed } from './unsealing.ts';
 
 /** Where the native description of an export is. */
 export interface NativeDescription {
@@ -12,6 +15,8 @@ export interface NativeDescription {
   readonly reference: string;
   readonly prefix: string;
   readonly native: readonly NativeRecord[];
+  /** There if the export is sealed. */
+  readonly sealed?: unknown;
 }
 
 /**
@@ -21,7 +26,7 @@ export interface NativeDescription {
  */
 export async function readNativeFile(
   store: StoreReader & { readonly address: string },
-  { reference, prefix, native }: NativeDescription,
+  { reference, prefix, native, sealed }: NativeDescription,
   name: string,
   options: CallOptions,
 ): Promise<NativeFile> {
@@ -32,12 +37,18 @@ export async function readNativeFile(
       hint: native.length === 0 ? 'It has none at all.' : `It has ${native.map((each) => each.name).join(', ')}.`,
     });
   }
+  const object = nativeObjectName(name, { sealed });
+  const key = `${prefix}${object}`;
   try {
-    return { name, secret: record.secret, bytes: await readExpected(store, `${prefix}${nativeObjectName(name)}`, record, options) };
+    const bytes =
+      sealed === undefined
+        ? await readExpected(store, key, record, options)
+        : await readUnsealed(store, key, record, { ...options, maxBytes: MAX_NATIVE_BYTES });
+    return { name, secret: record.secret, bytes };
   } catch (error) {
-    if (!(error instanceof UnreadableTextError)) throw asGantryError(error, store.address);
+    if (!(error instanceof UnreadableTextError || error instanceof AgeError)) throw asGantryError(error, store.address);
     throw new GantryError('NATIVE_DAMAGED', {
-      message: `${nativeObjectName(name)} of ${reference} is damaged: ${error.message}`,
+      message: `${object} of ${reference} is damaged: ${error.message}`,
       hint: 'Import without --define: the disks do not need it.',
       cause: error,
     });

@@ -1,3 +1,4 @@
+import { AgeError } from '@gantry/age';
 import type { ByteSource, CallOptions, ObjectInfo, ReadOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
@@ -16,13 +17,16 @@ import { findExport } from './find-export.ts';
 import { mapDamaged, readFrameMap } from './frame-maps.ts';
 import type { FrameTables } from './frame-tables.ts';
 import { readFrameTables } from './frame-tables.ts';
-import { CONFIG_FILE, mapFileName } from './layout.ts';
+import { CONFIG_FILE, mapFileName, SEALED_PART_FILE } from './layout.ts';
 import type { DumpRecord, Manifest, NativeRecord } from './manifest.ts';
-import { LINEAGE_MANIFEST_VERSION } from './manifest.ts';
+import { isReadByMaps } from './manifest.ts';
 import { readNativeFile } from './native-file.ts';
 import type { MappedDisk } from './pack-sources.ts';
 import { checkPacksPresent, storedPacks } from './pack-sources.ts';
+import { MAX_SEALED_PART_BYTES, openManifest, sealedPartDamaged } from './sealed-part.ts';
+import { UnreadableTextError } from './small-object.ts';
 import { asGantryError, translatedSource, withStoreErrors } from './store-errors.ts';
+import { opensSealed, readUnsealed } from './unsealing.ts';
 
 /** One dump of an export in a store. */
 export interface StoredDump {
@@ -125,7 +129,10 @@ export function openFound(store: Store, { directory, warnings }: FoundExport, op
     };
     switch (found.state) {
       case 'gantry':
-        return openKnown(store, found.manifest, [...warnings, ...(found.labelsProblem === undefined ? [] : [found.labelsProblem])]);
+        return openKnown(store, await openSealedManifest(store, found.manifest, options), [
+          ...warnings,
+          ...(found.labelsProblem === undefined ? [] : [found.labelsProblem]),
+        ]);
       case 'ganeti':
         return { ...base, ...describeConfig(found.config), ...readers(store, base, configDumps(found.config, fileOf(base, CONFIG_FILE))) };
       case 'unfinished':
@@ -147,6 +154,31 @@ export function openKnown(store: Store, manifest: Manifest, warnings: readonly s
   return { ...base, ...describeManifest(manifest), ...readers(store, base, manifestDumps(manifest), manifest) };
 }
 
+/**
+ * The whole manifest of a sealed export, where the store is one that opens them (`withUnsealer`); else, and of other exports, what was given.
+ *
+ * @throws GantryError `MANIFEST_DAMAGED`, `IDENTITY_MISMATCH`; StoreError
+ */
+async function openSealedManifest(store: Store, manifest: Manifest, options: CallOptions): Promise<Manifest> {
+  if (manifest.sealed === undefined || !opensSealed(store)) return manifest;
+  const reference = formatExportReference(manifest.instance.name, manifest.exportId);
+  return openManifest(manifest, await readSealedPart(store, manifest, options), reference);
+}
+
+/** The text of the encrypted part of a manifest. @throws as {@link openSealedManifest}, `IDENTITY_NEEDED` */
+async function readSealedPart(store: Store, { instance, exportId, sealed }: Manifest, options: CallOptions): Promise<string> {
+  const reference = formatExportReference(instance.name, exportId);
+  if (sealed === undefined) throw new TypeError(`${reference} is not sealed`);
+  try {
+    const key = `${exportPrefix(instance.name, exportId)}${SEALED_PART_FILE}`;
+    const bytes = await readUnsealed(store, key, sealed.part, { ...options, maxBytes: MAX_SEALED_PART_BYTES });
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    if (!(error instanceof UnreadableTextError || error instanceof AgeError || error instanceof TypeError)) throw error;
+    throw sealedPartDamaged(reference, error.message, error);
+  }
+}
+
 function describeManifest(manifest: Manifest) {
   const { os, hypervisor } = manifest.instance;
   return { origin: 'gantry' as const, os, hypervisor, started: new Date(manifest.started), manifest };
@@ -163,10 +195,10 @@ function describeConfig(config: ConfigDescription) {
   };
 }
 
-function manifestDumps({ dumps, version }: Manifest): StoredDump[] {
-  return dumps.map((record) => {
+function manifestDumps(manifest: Manifest): StoredDump[] {
+  return manifest.dumps.map((record) => {
     const { index, codec, diskSize } = record;
-    const name = version === LINEAGE_MANIFEST_VERSION ? mapFileName(index) : record.name;
+    const name = isReadByMaps(manifest) ? mapFileName(index, manifest) : record.name;
     return { index, name, codec, ...(diskSize === undefined ? {} : { diskSize }), record };
   });
 }
@@ -193,8 +225,8 @@ function readers(
   const native = manifest?.native ?? [];
   const mappedDisk = (index: number): MappedDisk | undefined => {
     const packs = dumps.find((dump) => dump.index === index)?.record?.map?.packs;
-    if (manifest?.version !== LINEAGE_MANIFEST_VERSION || packs === undefined) return undefined;
-    return { instance, exportId: id, disk: index, packs };
+    if (manifest === undefined || !isReadByMaps(manifest) || packs === undefined) return undefined;
+    return { instance, exportId: id, disk: index, packs, isSealed: manifest.sealed !== undefined };
   };
   return {
     dumps,
@@ -227,7 +259,7 @@ function readers(
       return disk === undefined || map === undefined ? undefined : { disk, map, packs: storedPacks(store, disk) };
     },
     nativeFile: async (name, options = {}) =>
-      await readNativeFile(store, { reference, prefix: exportPrefix(instance, id), native }, name, options),
+      await readNativeFile(store, { reference, prefix: exportPrefix(instance, id), native, sealed: manifest?.sealed }, name, options),
     async checkDumpsPresent({ disks, signal } = {}) {
       const found: ObjectInfo[] = [];
       for (const dump of dumps.filter(({ index }) => disks?.includes(index) ?? true)) {

@@ -26,7 +26,8 @@ export class OwnPackDigest implements Disposable {
   constructor(disk: MappedDisk, packs: MapPacks) {
     this.#disk = disk;
     this.#packs = packs;
-    this.#number = disk.packs.findIndex((pack) => packPath(pack, disk) === pack.name);
+    // Of an encrypted pack, the digest is not that of the bytes in which its frames are: those are authenticated one by one.
+    this.#number = disk.isSealed === true ? -1 : disk.packs.findIndex((pack) => packPath(pack, disk) === pack.name);
   }
 
   /** For reading frames, in the order of the map. */

@@ -1,5 +1,6 @@
+import { AgeError } from '@gantry/age';
 import type { ByteSource, CallOptions, Store } from '@gantry/transport';
-import { isStoreError } from '@gantry/transport';
+import { alterBody, isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import type { MapPacks } from '../frames/decode-map.ts';
 import type { PackPlace } from '../frames/frame-map.ts';
@@ -11,6 +12,7 @@ import type { MapOwner } from './frame-map-text.ts';
 import type { PackRecord } from './packs.ts';
 import { packPath } from './packs.ts';
 import { asGantryError, translatedSource } from './store-errors.ts';
+import { readSealed } from './unsealing.ts';
 
 /** What of a store is needed for reading packs. */
 export type PackStore = Pick<Store, 'address' | 'capabilities' | 'read'>;
@@ -19,6 +21,8 @@ export type PackStore = Pick<Store, 'address' | 'capabilities' | 'read'>;
 export interface MappedDisk extends MapOwner {
   /** Its index in the instance. */
   readonly disk: number;
+  /** Its packs are encrypted. */
+  readonly isSealed?: boolean | undefined;
 }
 
 /**
@@ -67,27 +71,63 @@ async function openPack(
   const record = disk.packs[pack];
   if (record === undefined) throw new RangeError(`there is no pack ${pack}`);
   try {
-    const source = await store.read(packKey(record), { ...options, offset, length: storedBytes });
+    const key = packKey(record);
+    const range = { ...options, offset, length: storedBytes };
+    if (disk.isSealed === true) {
+      const onOtherSize = (size: number): Error => packProblem(disk, record, size);
+      const source = await readSealed(store, { key, size: record.size, onOtherSize }, range);
+      return alterBody(source, (chunks) => withPackProblems(store, disk, record, chunks));
+    }
+    const source = await store.read(key, range);
     if (source.objectSize === record.size) return translatedSource(source, store.address);
     await source[Symbol.asyncDispose]();
     throw packProblem(disk, record, source.objectSize);
   } catch (error) {
-    if (isStoreError(error, 'not-found')) throw packProblem(disk, record, undefined, error);
-    if (isStoreError(error, 'invalid-range')) throw packProblem(disk, record, 'another', error);
-    throw asGantryError(error, store.address);
+    throw asPackProblem(store, disk, record, error);
   }
+}
+
+/** Of an encrypted pack, nothing is read before the body is. */
+async function* withPackProblems(
+  store: PackStore,
+  disk: MappedDisk,
+  record: PackRecord,
+  chunks: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* chunks;
+  } catch (error) {
+    throw asPackProblem(store, disk, record, error);
+  }
+}
+
+function asPackProblem(store: PackStore, disk: MappedDisk, record: PackRecord, error: unknown): unknown {
+  if (isStoreError(error, 'not-found')) return packProblem(disk, record, undefined, error);
+  if (isStoreError(error, 'invalid-range')) return packProblem(disk, record, 'another', error);
+  if (error instanceof AgeError) return packProblem(disk, record, error);
+  return asGantryError(error, store.address);
 }
 
 /**
  * The error for a pack that a disk needs.
  *
- * @param size what was found: its bytes, `another` if only that it has another size, undefined if it is missing
+ * @param size what was found: its bytes, `another` if only that it has another size, undefined if it is missing, why it cannot be decrypted
  */
-export function packProblem(disk: MappedDisk, pack: PackRecord, size: number | 'another' | undefined, cause?: unknown): GantryError {
+export function packProblem(
+  disk: MappedDisk,
+  pack: PackRecord,
+  size: number | 'another' | AgeError | undefined,
+  cause: unknown = size instanceof AgeError ? size : undefined,
+): GantryError {
   const reference = formatExportReference(disk.instance, disk.exportId);
   const path = packPath(pack, disk);
   const isOwn = path === pack.name;
-  const found = size === 'another' ? 'it has another size' : `it has ${size} bytes instead of ${pack.size}`;
+  const found =
+    size === 'another'
+      ? 'it has another size'
+      : size instanceof AgeError
+        ? `it cannot be decrypted: ${size.message}`
+        : `it has ${size} bytes instead of ${pack.size}`;
   if (size === undefined) {
     return new GantryError(isOwn ? 'DUMP_MISSING' : 'PACK_MISSING', {
       message: `${reference} is incomplete: frames of disk ${disk.disk} are in ${path}, which is not in the store`,

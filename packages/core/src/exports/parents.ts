@@ -28,6 +28,8 @@ export interface ParentRequest {
   readonly disks: readonly number[];
   /** How the new export is cut: one that was cut otherwise shares no frames with it. */
   readonly cut: FrameCut;
+  /** The recipients of the new export, if it is sealed; its parents must have the same ones. */
+  readonly recipients?: readonly string[] | undefined;
   /** An export of another instance that is a parent too. */
   readonly base?: string | undefined;
   /** `INSTANCE@EXPORT-ID` of exports that turned out to be unusable. */
@@ -48,7 +50,7 @@ export async function findParents(store: Store, request: ParentRequest, options:
 
 async function ownParents(
   store: Store,
-  { instance, disks, cut, passedOver }: ParentRequest,
+  { instance, disks, passedOver, ...form }: ParentRequest,
   options: CallOptions,
 ): Promise<readonly ParentDisk[]> {
   const found = new Map<number, ParentDisk>();
@@ -59,7 +61,7 @@ async function ownParents(
     examined += 1;
     const manifest = await manifestIfUsable(store, { instance, id }, options);
     const missing = disks.filter((disk) => !found.has(disk));
-    for (const parent of manifest === undefined ? [] : disksOf(manifest, missing, cut)) found.set(parent.disk, parent);
+    for (const parent of manifest === undefined ? [] : disksOf(manifest, missing, form)) found.set(parent.disk, parent);
   }
   return [...found.values()];
 }
@@ -88,13 +90,13 @@ export async function manifestIfUsable(
 
 async function baseParents(
   store: Store,
-  { base, disks, cut, passedOver }: ParentRequest,
+  { base, disks, passedOver, ...form }: ParentRequest,
   options: CallOptions,
 ): Promise<readonly ParentDisk[]> {
   if (base === undefined || passedOver.has(base)) return [];
   const { manifest, reference } = await openExport(store, base, options);
   if (passedOver.has(reference)) return [];
-  const parents = manifest === undefined ? [] : disksOf(manifest, disks, cut);
+  const parents = manifest === undefined ? [] : disksOf(manifest, disks, form);
   if (parents.length > 0) return parents;
   throw new GantryError('USAGE', {
     message: `${reference} cannot be the base of this export: it has no disk whose frames could be the same`,
@@ -102,14 +104,28 @@ async function baseParents(
   });
 }
 
-/** The disks of an export that are cut into frames in the same way. */
-function disksOf(manifest: Manifest, disks: readonly number[], cut: FrameCut): readonly ParentDisk[] {
+/** The disks of an export that are cut into frames in the same way, and can be read by the same people. */
+function disksOf(
+  manifest: Manifest,
+  disks: readonly number[],
+  { cut, recipients }: Pick<ParentRequest, 'cut' | 'recipients'>,
+): readonly ParentDisk[] {
+  if (!haveSameReaders(manifest.sealed?.recipients, recipients)) return [];
   return manifest.dumps
     .filter(
       ({ index, map, frameSize }) =>
         disks.includes(index) && (map?.cut ?? 'place') === cut && (cut === 'content' || frameSize === FRAME_SIZE),
     )
     .map((record) => ({ disk: record.index, manifest, record }));
+}
+
+/**
+ * Who reads one export must be able to read the packs that it refers to, and nobody else should. Of passphrases nobody can say whether they
+ * are the same.
+ */
+function haveSameReaders(one: readonly string[] | undefined, other: readonly string[] | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return one.length > 0 && one.length === other.length && one.every((recipient) => other.includes(recipient));
 }
 
 /** `INSTANCE@EXPORT-ID` of every export whose packs may be referred to: the parents, and those on which they rest. */

@@ -188,7 +188,7 @@ class Planner {
   async #problemOf(manifest: Manifest, own: ExportDirectory, byId: ReadonlyMap<string, ExportDirectory>): Promise<string | undefined> {
     for (const { index, name, storedBytes, map } of manifest.dumps) {
       if (storedBytes > 0 && own.files.get(name)?.size !== storedBytes) return `${name} is missing, or has another size`;
-      const mapFile = mapFileName(index);
+      const mapFile = mapFileName(index, manifest);
       if (map !== undefined && own.files.get(mapFile)?.size !== map.size) return `${mapFile} is missing, or has another size`;
     }
     for (const pack of foreignPacks(manifest)) if (!(await this.#isThere(pack, own, byId))) return missing(pack);

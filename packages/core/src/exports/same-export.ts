@@ -3,7 +3,7 @@ import type { CallOptions, Store } from '@gantry/transport';
 import type { FrameMap } from '../frames/frame-map.ts';
 import { readFrameMap } from './frame-maps.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
-import { LINEAGE_MANIFEST_VERSION } from './manifest.ts';
+import { isReadByMaps } from './manifest.ts';
 
 /** A manifest, and the store in which it is. */
 export interface ManifestInStore {
@@ -52,7 +52,7 @@ async function hasSameData(one: DumpInStore, other: DumpInStore, options: CallOp
 
 /** Whether the SHA-256 in its record is that of all its data: an export that is read by its maps has only a part of it there. */
 function isComplete({ manifest }: DumpInStore): boolean {
-  return manifest.version !== LINEAGE_MANIFEST_VERSION;
+  return !isReadByMaps(manifest);
 }
 
 function isStoredAlike(one: DumpRecord, other: DumpRecord): boolean {

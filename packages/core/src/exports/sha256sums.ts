@@ -1,5 +1,5 @@
 import { GantryError } from '../report/errors.ts';
-import { isDumpName, CONFIG_FILE, FRAMES_FILE } from './layout.ts';
+import { isDumpName, CONFIG_FILE, FRAMES_FILE, SEALED_PART_FILE } from './layout.ts';
 import { isPackPath } from './packs.ts';
 
 /** One line: a file beside `SHA256SUMS`, or a pack of another export by its path from there, and its digest in lower-case hexadecimal. */
@@ -25,7 +25,7 @@ export function parseSha256Sums(text: string, source: string): FileSum[] {
   return lines.map((line, index) => {
     const [, sha256, name] = /^([0-9a-fA-F]{64}) [ *](.+)$/.exec(line) ?? [];
     if (sha256 === undefined || name === undefined) throw damaged(source, index, 'is not a digest and a file name');
-    if (!isDumpName(name) && name !== CONFIG_FILE && name !== FRAMES_FILE && !isPackPath(name))
+    if (!isDumpName(name) && name !== CONFIG_FILE && name !== FRAMES_FILE && name !== SEALED_PART_FILE && !isPackPath(name))
       throw damaged(source, index, 'does not name a file of an export');
     if (seen.has(name)) throw damaged(source, index, `repeats ${name}`);
     seen.add(name);

@@ -16,10 +16,24 @@ import { HeldClaim } from './held-claim.ts';
 import type { DumpWriter, FinishedDump, MapOptions } from './layout-dump.ts';
 import { LayoutDump } from './layout-dump.ts';
 import { keptNames, markCutOff } from './cut-off.ts';
-import { CONFIG_FILE, FRAMES_FILE, isDumpName, MANIFEST_FILE, mapFileName, nativeObjectName, SUMS_FILE } from './layout.ts';
+import type { FileForm } from './layout.ts';
+import {
+  CONFIG_FILE,
+  FRAMES_FILE,
+  isDumpName,
+  MANIFEST_FILE,
+  mapFileName,
+  nativeObjectName,
+  SEALED_PART_FILE,
+  SEALED_SUFFIX,
+  SUMS_FILE,
+} from './layout.ts';
 import type { Manifest, NativeRecord } from './manifest.ts';
-import { LINEAGE_MANIFEST_VERSION, MANIFEST_VERSION, renderChecked } from './manifest.ts';
+import { LINEAGE_MANIFEST_VERSION, MANIFEST_VERSION, renderChecked, SEALED_MANIFEST_VERSION } from './manifest.ts';
 import type { PackRecord } from './packs.ts';
+import { openManifest, splitManifest } from './sealed-part.ts';
+import type { Sealing } from './sealing.ts';
+import type { FileSum } from './sha256sums.ts';
 import { renderSha256Sums } from './sha256sums.ts';
 import { digestBytes, digestText, writeBytes, writeText } from './small-object.ts';
 import { assertIsStore } from './store-marker.ts';
@@ -58,7 +72,10 @@ const headerSchema: z.ZodType<ExportHeader> = z.object({
 });
 
 /** What an export says of itself, but for what the sink knows better. */
-export type ManifestDraft = Omit<Manifest, 'version' | 'frameTables' | 'native'>;
+export type ManifestDraft = Omit<Manifest, 'version' | 'frameTables' | 'native' | 'sealed'>;
+
+/** With what the sink knows of native files. */
+type OwnDraft = ManifestDraft & Pick<Manifest, 'native'>;
 
 export type { DumpWriter, MapOptions } from './layout-dump.ts';
 
@@ -101,6 +118,8 @@ export interface StoreSinkOptions {
   readonly warn?: ((message: string) => void) | undefined;
   /** Makes a place that is not a store one; without it, an export into such a place is refused (see `requireStore`). */
   readonly createStore?: boolean | undefined;
+  /** How everything in the export is encrypted that need not be read by everybody; see `docs/reference/formats/sealed.md`. */
+  readonly sealing?: Sealing | undefined;
   /** If the source of a dump fails, keeps the packs that it has written, with their frame maps, so that the next one can take them over. */
   readonly keepPacks?: boolean | undefined;
 }
@@ -146,6 +165,7 @@ class LayoutWriter implements StoreExportWriter {
   readonly #instance: string;
   readonly #claim: HeldClaim;
   readonly #keepPacks: boolean;
+  readonly #sealing: Sealing | undefined;
   /** A disk failed, or all were cancelled: not the store, which may be full. */
   #isCutOff = false;
   /** Every dump that was started: what it came to, once it is finished. */
@@ -166,10 +186,11 @@ class LayoutWriter implements StoreExportWriter {
     this.id = this.#claim.id;
     this.reference = this.#claim.reference;
     this.#keepPacks = options.keepPacks === true && claim.alone;
+    this.#sealing = options.sealing;
   }
 
   async dump(name: string, { map, assembledBytes, ...options }: DumpOptions = {}): Promise<DumpWriter> {
-    if (!isDumpName(name) || this.#dumps.has(name)) {
+    if (!isDumpName(name) || this.#dumps.has(name) || name.endsWith(SEALED_SUFFIX) !== (this.#sealing !== undefined)) {
       throw new StoreError('invalid-key', { key: name, message: `${JSON.stringify(name)} cannot be the name of another dump` });
     }
     this.#dumps.set(name, undefined);
@@ -183,13 +204,14 @@ class LayoutWriter implements StoreExportWriter {
       exportId: this.id,
       name,
       map,
+      sealing: this.#sealing,
       begin,
       read: (call) => this.#store.read(`${this.#claim.prefix}${name}`, call),
       beginMap: (expectedBytes, call) => this.#beginMap(map?.disk ?? 0, { ...call, expectedBytes }),
       committed: (object) => this.#written.add(object),
       finished: (finished) => {
         this.#dumps.set(name, finished);
-        if (map !== undefined) this.#maps.set(mapFileName(map.disk), finished.map);
+        if (map !== undefined) this.#maps.set(mapFileName(map.disk, this.#form), finished.map);
       },
       closed: () => this.#open.delete(dump),
       cutOff: () => (this.#isCutOff = true),
@@ -198,8 +220,12 @@ class LayoutWriter implements StoreExportWriter {
     return dump;
   }
 
+  get #form(): FileForm {
+    return { sealed: this.#sealing };
+  }
+
   #beginMap(disk: number, options: BeginOptions): Promise<PendingObject> {
-    const name = mapFileName(disk);
+    const name = mapFileName(disk, this.#form);
     this.#maps.set(name, undefined);
     return this.#begin(name, options);
   }
@@ -209,32 +235,61 @@ class LayoutWriter implements StoreExportWriter {
   }
 
   async native({ name, secret, bytes }: NativeFile, options: CallOptions = {}): Promise<void> {
-    const object = nativeObjectName(name);
+    const object = nativeObjectName(name, this.#form);
     if (!isNativeName(name) || this.#native.has(object)) {
       throw new StoreError('invalid-key', { key: name, message: `${JSON.stringify(name)} cannot be the name of another native file` });
     }
-    this.#native.set(object, { name, secret, ...digestBytes(bytes) });
-    await this.#write(object, bytes, options);
+    const stored = this.#sealing === undefined ? bytes : await this.#sealing.seal(bytes);
+    this.#native.set(object, { name, secret, ...digestBytes(stored) });
+    await this.#write(object, stored, options);
   }
 
   async commit(draft: ManifestDraft, options: CallOptions = {}): Promise<Manifest> {
     this.#assertTrue(draft);
     this.#assertClaimNames(packsOfOthers(draft));
-    const tables = this.#frameTables(draft);
     const native = this.#native.size === 0 ? {} : { native: [...this.#native.values()] };
-    const form: Pick<Manifest, 'version' | 'frameTables'> =
-      tables === undefined ? { version: LINEAGE_MANIFEST_VERSION } : { version: MANIFEST_VERSION, frameTables: digestBytes(tables) };
-    const { manifest, text } = renderChecked({ ...draft, ...form, ...native }, `the manifest of ${this.reference}`);
-    const config = renderExportConfig(manifest);
-    const sums = [...ownObjects(manifest), { name: CONFIG_FILE, sha256: digestText(config).sha256 }, ...objectsOfOthers(manifest)];
-    if (tables !== undefined) await this.#write(FRAMES_FILE, tables, options);
-    await this.#write(CONFIG_FILE, config, options);
-    await this.#write(SUMS_FILE, renderSha256Sums(sums), options);
+    const { manifest, text } = await this.#describe({ ...draft, ...native }, options);
     const write = (): Promise<void> => this.#write(MANIFEST_FILE, text, options);
     await this.#claim.show(() => this.#assertStillThere(manifest, options), write, options);
     this.#state = 'committed';
     await this.#claim.release();
     return manifest;
+  }
+
+  /** Writes what stands beside the manifest. @returns the manifest as it is read in the open, and its text */
+  async #describe(draft: OwnDraft, options: CallOptions): Promise<{ readonly manifest: Manifest; readonly text: string }> {
+    const source = `the manifest of ${this.reference}`;
+    if (this.#sealing !== undefined) return await this.#describeSealed(this.#sealing, draft, source, options);
+    const tables = this.#frameTables(draft);
+    const form: Pick<Manifest, 'version' | 'frameTables'> =
+      tables === undefined ? { version: LINEAGE_MANIFEST_VERSION } : { version: MANIFEST_VERSION, frameTables: digestBytes(tables) };
+    const { manifest, text } = renderChecked({ ...draft, ...form }, source);
+    const config = renderExportConfig(manifest);
+    if (tables !== undefined) await this.#write(FRAMES_FILE, tables, options);
+    await this.#write(CONFIG_FILE, config, options);
+    await this.#writeSums(manifest, [{ name: CONFIG_FILE, sha256: digestText(config).sha256 }], options);
+    return { manifest, text };
+  }
+
+  async #describeSealed(
+    sealing: Sealing,
+    draft: OwnDraft,
+    source: string,
+    options: CallOptions,
+  ): Promise<{ readonly manifest: Manifest; readonly text: string }> {
+    const { open, sealed } = splitManifest(draft, sealing.exportKey);
+    const part = await sealing.seal(Buffer.from(sealed));
+    const record = { recipients: sealing.recipients, part: digestBytes(part) };
+    const { manifest, text } = renderChecked({ ...open, version: SEALED_MANIFEST_VERSION, sealed: record }, source);
+    // What a reader with an identity makes of it.
+    openManifest(manifest, sealed, source);
+    await this.#write(SEALED_PART_FILE, part, options);
+    await this.#writeSums(manifest, [], options);
+    return { manifest, text };
+  }
+
+  async #writeSums(manifest: Manifest, more: readonly FileSum[], options: CallOptions): Promise<void> {
+    await this.#write(SUMS_FILE, renderSha256Sums([...ownObjects(manifest), ...more, ...objectsOfOthers(manifest)]), options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -243,7 +298,8 @@ class LayoutWriter implements StoreExportWriter {
     await Promise.allSettled([...this.#open].map((dump) => dump[Symbol.asyncDispose]()));
     await this.#claim.giveUp(async (claimed, signal) => {
       // The manifest may be there although writing it failed.
-      const all = [MANIFEST_FILE, ...this.#dumps.keys(), ...this.#maps.keys(), ...this.#native.keys(), FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
+      const side = [SEALED_PART_FILE, FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
+      const all = [MANIFEST_FILE, ...this.#dumps.keys(), ...this.#maps.keys(), ...this.#native.keys(), ...side];
       const kept = this.#keepPacks && this.#isCutOff ? this.#packsToKeep() : new Set<string>();
       await this.#claim.remove(
         all.filter((name) => !kept.has(name) && (this.#claim.alone || this.#written.has(name))),
@@ -293,7 +349,7 @@ class LayoutWriter implements StoreExportWriter {
   }
 
   /** The frame tables of dumps that are all complete by themselves; undefined if one is a pack. */
-  #frameTables({ dumps }: ManifestDraft): Uint8Array | undefined {
+  #frameTables({ dumps }: Pick<ManifestDraft, 'dumps'>): Uint8Array | undefined {
     const tables = dumps.map(({ name }) => this.#dumps.get(name)?.table);
     return tables.every((table) => table !== undefined) ? encodeFrameTables(tables) : undefined;
   }

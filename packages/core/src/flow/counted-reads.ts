@@ -1,5 +1,6 @@
 import type { Store } from '@gantry/transport';
 import { alterBody, alterStore } from '@gantry/transport';
+import { opensSealed, unsealerOf, withUnsealer } from '../exports/unsealing.ts';
 
 /** A store that counts what is read from it. */
 export interface CountedReads {
@@ -16,8 +17,6 @@ export function countReads(store: Store): CountedReads {
       yield chunk;
     }
   }
-  return {
-    store: alterStore(store, { read: async (key, options) => alterBody(await store.read(key, options), counted) }),
-    bytes: () => bytes,
-  };
+  const counting = alterStore(store, { read: async (key, options) => alterBody(await store.read(key, options), counted) });
+  return { store: opensSealed(store) ? withUnsealer(counting, unsealerOf(store)) : counting, bytes: () => bytes };
 }

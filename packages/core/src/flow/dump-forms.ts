@@ -1,5 +1,6 @@
 import type { FrameCut } from '../exports/frame-cuts.ts';
 import type { MapOptions } from '../exports/layout-dump.ts';
+import type { FileForm } from '../exports/layout.ts';
 import { dumpFileName, mapFileName, packFileName } from '../exports/layout.ts';
 import type { ParentFrames } from '../exports/parent-frames.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
@@ -22,8 +23,8 @@ export interface DumpForm {
 }
 
 /** Dumps that are complete by themselves, without frame maps. */
-export function fullForm(codec: Codec): DumpForm {
-  const nameOf = (disk: number): string => dumpFileName(disk, codec);
+export function fullForm(codec: Codec, file: FileForm = {}): DumpForm {
+  const nameOf = (disk: number): string => dumpFileName(disk, codec, file);
   return {
     nameOf,
     namesOf: (disk) => [nameOf(disk)],
@@ -33,11 +34,11 @@ export function fullForm(codec: Codec): DumpForm {
 }
 
 /** Dumps that are complete by themselves, with frame maps, so that later exports can refer to their frames. */
-export function firstForm(codec: Codec): DumpForm {
-  const full = fullForm(codec);
+export function firstForm(codec: Codec, file: FileForm = {}): DumpForm {
+  const full = fullForm(codec, file);
   return {
     ...full,
-    namesOf: (disk) => [full.nameOf(disk), mapFileName(disk)],
+    namesOf: (disk) => [full.nameOf(disk), mapFileName(disk, file)],
     encode: (_disk, source, options) => encodeDump(source, { ...options, withMap: true, endOnFailure: true }),
     mapOf: (disk) => ({ disk, cut: 'place', packs: [] }),
   };
@@ -50,8 +51,8 @@ const NO_FRAMES: ParentFrames = { known: new KnownFrames([], 0), packs: [] };
  *
  * @param parents the frames that are, by disk; for a disk that is absent, none are
  */
-export function incrementForm(codec: Codec, cut: FrameCut, parents: ReadonlyMap<number, ParentFrames>): DumpForm {
-  const nameOf = (disk: number): string => packFileName(disk, codec);
+export function incrementForm(codec: Codec, cut: FrameCut, parents: ReadonlyMap<number, ParentFrames>, file: FileForm = {}): DumpForm {
+  const nameOf = (disk: number): string => packFileName(disk, codec, file);
   const parentOf = (disk: number): ParentFrames => parents.get(disk) ?? NO_FRAMES;
   const encode: ChangesOptions['encode'] = (disk, source, options) => {
     const { known, bases } = parentOf(disk);
@@ -59,7 +60,7 @@ export function incrementForm(codec: Codec, cut: FrameCut, parents: ReadonlyMap<
   };
   return {
     nameOf,
-    namesOf: (disk) => [nameOf(disk), mapFileName(disk)],
+    namesOf: (disk) => [nameOf(disk), mapFileName(disk, file)],
     encode,
     encodeChanged: encode,
     mapOf: (disk) => ({ disk, cut, packs: parentOf(disk).packs }),

@@ -9,9 +9,9 @@ import type { MappedDisk } from '../exports/pack-sources.ts';
 import type { ParentFrames } from '../exports/parent-frames.ts';
 import { readParentFrames } from '../exports/parent-frames.ts';
 import { exceededLimit } from '../exports/lineage-limits.ts';
-import { LINEAGE_MANIFEST_VERSION } from '../exports/manifest.ts';
 import type { ParentDisk } from '../exports/parents.ts';
 import { confirmParents, findParents, parentReferences, ParentUnusable, referenceOf } from '../exports/parents.ts';
+import type { Sealing } from '../exports/sealing.ts';
 import type { ExportHeader, StoreExportWriter } from '../exports/store-sink.ts';
 import { readUsablePacks } from '../exports/usable-packs.ts';
 import { allowWriteOnly } from '../exports/write-only.ts';
@@ -36,6 +36,8 @@ export interface IncrementOptions extends Opening {
   readonly fullEvery?: number | undefined;
   /** An export of another instance that is a parent too. */
   readonly base: string | undefined;
+  /** If the export is sealed. */
+  readonly sealing?: Sealing | undefined;
   /** Whether changed frames are stored as their differences from earlier ones, which are read back; default true. */
   readonly patches?: boolean | undefined;
   readonly reporter: Reporter;
@@ -139,14 +141,14 @@ function trackedParents(
 
 /** How many exports of the lineage have been made since the last full one. */
 function sinceFullOf({ header: { instance } }: IncrementOptions, parents: readonly ParentDisk[]): number {
-  const own = parents.filter(({ manifest }) => manifest.instance.name === instance && manifest.version === LINEAGE_MANIFEST_VERSION);
+  const own = parents.filter(({ manifest }) => manifest.instance.name === instance);
   return Math.max(0, ...own.map(({ manifest }) => manifest.sinceFull ?? 0));
 }
 
 /** Credentials that may only add exports cannot look for one. */
 async function chooseParents(options: IncrementOptions, passedOver: ReadonlySet<string>): Promise<readonly ParentDisk[]> {
-  const { store, header, disks, cut, base, fullEvery = Infinity, reporter, signal } = options;
-  const request = { instance: header.instance, disks, cut, base, passedOver };
+  const { store, header, disks, cut, base, sealing, fullEvery = Infinity, reporter, signal } = options;
+  const request = { instance: header.instance, disks, cut, base, passedOver, recipients: sealing?.recipients };
   const found = await allowWriteOnly(store, undefined, () => findParents(store, request, { signal }));
   if (found === undefined) reporter.warn('cannot read earlier exports (permission denied): everything is stored again');
   const parents = found ?? [];
@@ -168,20 +170,25 @@ async function chooseParents(options: IncrementOptions, passedOver: ReadonlySet<
 }
 
 function headerOf(
-  { header, disks, codec, cut }: IncrementOptions,
+  { header, disks, codec, cut, sealing }: IncrementOptions,
   parents: readonly ParentDisk[],
   cutOff: readonly CutOffDisk[],
 ): ExportHeader {
   // What was cut off may turn out to be of no use: then an export without parents is complete by itself.
   const forms = [...(parents.length === 0 ? [undefined] : []), ...(parents.length + cutOff.length === 0 ? [] : [new Map()])];
-  const names = forms.flatMap((frames) => disks.flatMap(formOf({ codec, cut }, frames).namesOf));
+  const names = forms.flatMap((frames) => disks.flatMap(formOf({ codec, cut, sealing }, frames).namesOf));
   const references = [...new Set([...parentReferences(parents), ...cutOffReferences(cutOff)])];
   return { ...header, dumps: [...new Set([...names, ...(header.dumps ?? [])])], parents: references };
 }
 
 /** The first export of a lineage is complete by itself if its disks are cut by place: then every version of Gantry reads it. */
-function formOf({ codec, cut }: Pick<IncrementOptions, 'codec' | 'cut'>, frames: ReadonlyMap<number, ParentFrames> | undefined): DumpForm {
-  return frames === undefined && cut === 'place' ? firstForm(codec) : incrementForm(codec, cut, frames ?? new Map());
+function formOf(
+  { codec, cut, sealing: sealed }: Pick<IncrementOptions, 'codec' | 'cut' | 'sealing'>,
+  frames: ReadonlyMap<number, ParentFrames> | undefined,
+): DumpForm {
+  return frames === undefined && cut === 'place'
+    ? firstForm(codec, { sealed })
+    : incrementForm(codec, cut, frames ?? new Map(), { sealed });
 }
 
 /** @throws ParentUnusable */

@@ -1,3 +1,4 @@
+import type { Recipients } from '@gantry/age';
 import type { Store } from '@gantry/transport';
 import type { FrameCut } from '../exports/frame-cuts.ts';
 import { CUT_OFF_FILE, nativeObjectName } from '../exports/layout.ts';
@@ -5,6 +6,8 @@ import type { Labels } from '../exports/labels.ts';
 import { checkLabels } from '../exports/labels.ts';
 import type { DumpRecord, Manifest } from '../exports/manifest.ts';
 import { describeInstance } from '../exports/manifest.ts';
+import type { KeptTexts } from '../exports/sealing.ts';
+import { Sealing } from '../exports/sealing.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { ManifestDraft } from '../exports/store-sink.ts';
 import { forgetCutOff } from '../exports/cut-off.ts';
@@ -12,7 +15,7 @@ import { assertSeparateStores } from '../exports/separate-stores.ts';
 import { storeId } from '../exports/store-marker.ts';
 import { chooseOs } from '../flow/choose-os.ts';
 import type { DumpForm } from '../flow/dump-forms.ts';
-import { fullForm } from '../flow/dump-forms.ts';
+import { firstForm, fullForm } from '../flow/dump-forms.ts';
 import { warnOfImages } from '../flow/image-warning.ts';
 import type { IncrementOptions, OpenedIncrement } from '../flow/open-increment.ts';
 import { openIncrement } from '../flow/open-increment.ts';
@@ -81,6 +84,13 @@ export interface ExportRequest extends OutgoingRequest {
   readonly patches?: boolean | undefined;
   /** With `incremental`: makes a full export once the lineage has that many exports since the last full one, which counts. */
   readonly fullEvery?: number | undefined;
+  /**
+   * Those who can read the export: everything in it that need not be read by everybody is encrypted to them. This machine needs none of
+   * their identities.
+   */
+  readonly recipients?: Recipients | undefined;
+  /** Keeps on this machine what later incremental exports need of sealed ones; without it, each of those is a full one. */
+  readonly keptTexts?: KeptTexts | undefined;
   /** What the user says of the export: see `gantry prune --keep-tag`. */
   readonly labels?: Labels | undefined;
   /** Makes a new store if there is none. Otherwise that is refused with `STORE_NOT_FOUND`. */
@@ -183,25 +193,31 @@ export async function exportInto(subject: ExportSubject, parts: ExportParts): Pr
     incremental: keepPacks,
     storeBufferBytes: bufferBytes = DEFAULT_STORE_BUFFER_BYTES,
   } = parts.request;
+  const { recipients, keptTexts } = parts.request;
+  const sealing = recipients && (await Sealing.start(recipients, keptTexts));
   if (alsoInto.length === 0) {
-    const target = oneStore(store, { warn: (message) => reporter.warn(message), createStore, keepPacks });
-    return await withStoreErrors(store.address, () => writeExport(target, subject, parts));
+    const target = oneStore(store, { warn: (message) => reporter.warn(message), createStore, keepPacks, sealing });
+    return await withStoreErrors(store.address, () => writeExport(target, subject, { ...parts, sealing }));
   }
   await assertSeparateStores([store, ...alsoInto], { signal });
-  const tee = new Tee([store, ...alsoInto], { createStore, keepPacks, bufferBytes, onGivenUp, reporter, signal });
-  return { ...(await writeExport(tee, subject, parts)), stores: tee.branches.map(outcomeOf) };
+  const tee = new Tee([store, ...alsoInto], { createStore, keepPacks, sealing, bufferBytes, onGivenUp, reporter, signal });
+  return { ...(await writeExport(tee, subject, { ...parts, sealing })), stores: tee.branches.map(outcomeOf) };
 }
 
-async function writeExport(target: ExportTarget, subject: ExportSubject, parts: ExportParts): Promise<ExportResult> {
-  const { request, started, codec, send } = parts;
+async function writeExport(
+  target: ExportTarget,
+  subject: ExportSubject,
+  parts: ExportParts & { readonly sealing: Sealing | undefined },
+): Promise<ExportResult> {
+  const { request, started, codec, send, sealing } = parts;
   const { instance, disks, run, reporter, signal } = subject;
   const { incremental: keepPacks } = request;
   await target.each((store) => prepareStore(store, { ...subject, keepPacksFor: keepPacks === true ? run.id : undefined }));
   const native = nativeToKeep(request, reporter);
-  const names = native.map(({ name }) => nativeObjectName(name));
+  const names = native.map(({ name }) => nativeObjectName(name, { sealed: sealing }));
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL, dumps: names };
   const { base, patches, fullEvery } = request;
-  const wanted = { header, disks, codec, cut: cutOf(subject), base, patches, fullEvery, reporter, signal };
+  const wanted = { header, disks, codec, cut: cutOf(subject), base, patches, fullEvery, sealing, reporter, signal };
   const opened = await target.open((opening) => open({ ...wanted, ...opening }, request));
   await using writer = opened.writer;
   const { form, parents, cutOff } = opened;
@@ -314,8 +330,9 @@ async function open(
   { incremental }: ExportParts['request'],
 ): Promise<Pick<OpenedIncrement, 'writer' | 'form' | 'parentDisks' | 'cutOff'> & Partial<Pick<OpenedIncrement, 'parents' | 'sinceFull'>>> {
   if (incremental === true) return await openIncrement(options);
-  const { sink, header, disks, codec } = options;
-  const form = fullForm(codec);
+  const { sink, header, disks, codec, sealing } = options;
+  // Sealed dumps are read by their frame maps.
+  const form = sealing === undefined ? fullForm(codec) : firstForm(codec, { sealed: sealing });
   const dumps = [...disks.flatMap(form.namesOf), ...(header.dumps ?? [])];
   return { form, writer: await sink.open({ ...header, dumps }, options), parentDisks: new Map(), cutOff: [] };
 }

@@ -2,6 +2,7 @@ import type { Store } from '@gantry/transport';
 import type { Mended } from '../disks/mend-device.ts';
 import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
+import { assertOpened } from '../exports/unsealing.ts';
 import { readDump } from '../exports/read-dump.ts';
 import type { IncomingData } from '../flow/check-data.ts';
 import { checkIncoming, warnOfCutDump } from '../flow/check-data.ts';
@@ -112,6 +113,7 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
   const { signal, reporter } = call;
   const os = await chooseOs(request.instance, 'import', request);
   const found = await openExport(request.store, request.export, { signal });
+  assertOpened(request.store, found);
   for (const warning of found.warnings) reporter.warn(warning);
   if (found.origin === 'ganeti') reporter.warn(`${found.reference} was made by Ganeti: it has no checksums, so damage may go unnoticed`);
   assertSameOs(os, found.os, found.reference, request.allowOtherOs === true);

@@ -9,6 +9,9 @@ export const ERROR_EXIT_CODES = {
   CONFIGURATION_UNREADABLE: 2,
   CONFIGURATION_SYNTAX: 2,
   CONFIGURATION_INVALID: 2,
+  // 2, too: keys
+  RECIPIENT_INVALID: 2,
+  IDENTITY_UNUSABLE: 2,
   // 3: the description of the instance, or where it is described
   INSTANCE_FILE_UNREADABLE: 3,
   INSTANCE_FILE_SYNTAX: 3,
@@ -61,6 +64,9 @@ export const ERROR_EXIT_CODES = {
   CODEC_UNKNOWN: 7,
   FRAMES_UNKNOWN: 7,
   REHEARSAL_FAILED: 7,
+  // 7, too: encrypted data, and what it is read or checked with
+  IDENTITY_NEEDED: 7,
+  IDENTITY_MISMATCH: 7,
   // 8: the store
   STORE_ADDRESS: 8,
   STORE_NOT_FOUND: 8,

@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto';
+import { generateHybridIdentity, generateX25519Identity, identityToRecipient } from 'age-encryption';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Identities, Recipients } from './index.ts';
+import type { SealedSource } from './index.ts';
+
+const BLOCK = 65_536;
+
+async function* chunksOf(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+}
+
+async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const chunk of chunks) parts.push(Buffer.from(chunk));
+  return Buffer.concat(parts);
+}
+
+function sourceOf(file: Uint8Array, chunk = 10_000): SealedSource {
+  return { size: file.length, read: (offset, length) => chunksOf(file.subarray(offset, offset + length), chunk) };
+}
+
+const identity = await generateX25519Identity();
+const identities = Identities.parse(`# created: today\n${identity}\n`);
+const recipients = Recipients.of(await identities.recipients());
+
+async function seal(plain: Uint8Array, chunk = 100_000): Promise<Buffer> {
+  const file = await recipients.startFile();
+  const sealed = await collect(file.encrypt(chunksOf(plain, chunk)));
+  expect(sealed.length).toBe(file.size(plain.length));
+  return sealed;
+}
+
+describe('a file', () => {
+  test.each([0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK - 1, 2 * BLOCK, 2 * BLOCK + 1, 5 * BLOCK + 7])(
+    'of %i bytes comes back, in whatever chunks it goes',
+    async (size) => {
+      const plain = randomBytes(size);
+      for (const chunk of [1000, BLOCK, BLOCK + 1, 3 * BLOCK]) {
+        const sealed = await identities.open(sourceOf(await seal(plain, chunk), chunk + 3));
+        expect(sealed.plainBytes).toBe(size);
+        expect((await collect(sealed.read())).equals(plain)).toBe(true);
+      }
+    },
+  );
+
+  test('any range of it can be read alone', async () => {
+    const plain = randomBytes(5 * BLOCK + 7);
+    const sealed = await identities.open(sourceOf(await seal(plain)));
+    await fc.assert(
+      fc.asyncProperty(fc.nat(plain.length), fc.nat(plain.length), async (a, b) => {
+        const [from, to] = a < b ? [a, b] : [b, a];
+        expect((await collect(sealed.read(from, to - from))).equals(plain.subarray(from, to))).toBe(true);
+      }),
+    );
+  });
+
+  test('is read by nobody else, and not after any bit of it changed', async () => {
+    const file = await seal(randomBytes(2 * BLOCK + 10));
+    const others = Identities.parse(await generateX25519Identity());
+    await expect(others.open(sourceOf(file))).rejects.toMatchObject({ code: 'no-identity' });
+    await fc.assert(
+      fc.asyncProperty(fc.nat(file.length - 1), fc.nat(7), async (at, bit) => {
+        const changed = Buffer.from(file);
+        changed[at] = (changed[at] ?? 0) ^ (1 << bit);
+        const reading = identities.open(sourceOf(changed)).then((sealed) => collect(sealed.read()));
+        await expect(reading).rejects.toMatchObject({ code: expect.stringMatching(/^(?:damaged|no-identity)$/) });
+      }),
+    );
+  });
+
+  test('is read by each of its recipients, also post-quantum ones', async () => {
+    const both = [await generateHybridIdentity(), await generateHybridIdentity()];
+    const file = await Recipients.of(await Promise.all(both.map(identityToRecipient))).startFile();
+    const sealed = await collect(file.encrypt(chunksOf(Buffer.from('hello'), 2)));
+    for (const one of both) {
+      expect((await collect((await Identities.parse(one).open(sourceOf(sealed))).read())).toString()).toBe('hello');
+    }
+  });
+});
+
+describe('recipients', () => {
+  test('that are none are refused, and those that would weaken others', async () => {
+    const [text = ''] = recipients.texts;
+    for (const wrong of [[], ['age1x'], [text.toUpperCase()], [text.slice(0, -1)], ['ssh-ed25519 AAAA']]) {
+      expect(() => Recipients.of(wrong)).toThrow(expect.objectContaining({ code: 'invalid-recipient' }));
+    }
+    const safe = await identityToRecipient(await generateHybridIdentity());
+    expect(() => Recipients.of([text, safe])).toThrow(/post-quantum/);
+  });
+});
+
+test('an identity that is none is named by its line, never by its text', () => {
+  expect(() => Identities.parse(`\n${identity.slice(0, -1)}Q`)).toThrow(
+    expect.objectContaining({ code: 'invalid-identity', message: expect.not.stringContaining('AGE-SECRET-KEY-1Q') }),
+  );
+  expect(() => Identities.parse('# nothing\n')).toThrow(expect.objectContaining({ code: 'invalid-identity' }));
+});

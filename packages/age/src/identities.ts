@@ -1,0 +1,101 @@
+import { Decrypter, identityToRecipient } from 'age-encryption';
+import { AgeError } from './errors.ts';
+import { headerIn, MAX_HEADER_BYTES } from './header.ts';
+import { NONCE_BYTES, payloadKey } from './payload.ts';
+import type { SealedSource } from './sealed-file.ts';
+import { SealedFile } from './sealed-file.ts';
+
+/** Enough for most headers: one request reads them. */
+const FIRST_READ_BYTES = 4096;
+
+/** What files can be read with. Holds secrets: never printed. */
+export class Identities {
+  readonly #decrypter: Decrypter;
+  readonly #texts: readonly string[];
+  readonly #passphrases: readonly string[];
+
+  private constructor(texts: readonly string[], passphrases: readonly string[]) {
+    this.#texts = texts;
+    this.#passphrases = passphrases;
+    this.#decrypter = new Decrypter();
+    for (const text of texts) this.#decrypter.addIdentity(text);
+    for (const passphrase of passphrases) this.#decrypter.addPassphrase(passphrase);
+  }
+
+  /**
+   * The identities of a file as `age-keygen` writes it: one in each line, empty lines and those that begin with `#` aside.
+   *
+   * @throws AgeError `invalid-identity`
+   */
+  static parse(text: string): Identities {
+    const lines = text.split(/\r?\n/).map((line) => line.trim());
+    const found: string[] = [];
+    for (const [index, line] of lines.entries()) {
+      if (line === '' || line.startsWith('#')) continue;
+      try {
+        new Decrypter().addIdentity(line);
+      } catch {
+        // Without the library's error: it may have the secret in it.
+        throw new AgeError('invalid-identity', `line ${index + 1} is not an identity of age (AGE-SECRET-KEY-1…, AGE-SECRET-KEY-PQ-1…)`);
+      }
+      found.push(line);
+    }
+    if (found.length === 0) throw new AgeError('invalid-identity', 'it has no identity');
+    return new Identities(found, []);
+  }
+
+  static passphrase(passphrase: string): Identities {
+    return new Identities([], [passphrase]);
+  }
+
+  static all(identities: readonly Identities[]): Identities {
+    return new Identities(
+      identities.flatMap((each) => each.#texts),
+      identities.flatMap((each) => each.#passphrases),
+    );
+  }
+
+  /** The recipients that these identities belong to, in their order. */
+  async recipients(): Promise<readonly string[]> {
+    return await Promise.all(this.#texts.map((text) => identityToRecipient(text)));
+  }
+
+  /**
+   * Opens a file: reads its header, and finds its key.
+   *
+   * @throws AgeError `no-identity`, `damaged`; what the source throws
+   */
+  async open(source: SealedSource): Promise<SealedFile> {
+    let wanted = Math.min(FIRST_READ_BYTES, source.size);
+    for (;;) {
+      const bytes = await collect(source.read(0, wanted));
+      const header = headerIn(bytes);
+      if (header !== undefined && bytes.length >= header.length + NONCE_BYTES) {
+        const fileKey = await this.#fileKey(header);
+        const start = header.length + NONCE_BYTES;
+        return new SealedFile(source, start, payloadKey(fileKey, bytes.subarray(header.length, start)));
+      }
+      if (wanted === source.size || wanted >= MAX_HEADER_BYTES)
+        throw new AgeError('damaged', 'the header is cut off, damaged, or too long');
+      wanted = Math.min(wanted * 8, source.size, MAX_HEADER_BYTES);
+    }
+  }
+
+  async #fileKey(header: Uint8Array): Promise<Uint8Array> {
+    try {
+      return await this.#decrypter.decryptHeader(header);
+    } catch (error) {
+      // The library has no classes of errors.
+      const isOther = error instanceof Error && error.message.startsWith('no identity matched');
+      throw isOther
+        ? new AgeError('no-identity', 'it is encrypted to other recipients', { cause: error })
+        : new AgeError('damaged', 'the header is damaged', { cause: error });
+    }
+  }
+}
+
+async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Buffer[] = [];
+  for await (const chunk of chunks) parts.push(Buffer.from(chunk));
+  return Buffer.concat(parts);
+}

@@ -1,0 +1,77 @@
+import { randomBytes } from 'node:crypto';
+import { Encrypter } from 'age-encryption';
+import { AgeError } from './errors.ts';
+import { NewFile } from './new-file.ts';
+import { NONCE_BYTES, payloadKey, TAG_BYTES } from './payload.ts';
+
+/** Their identities are safe also from a quantum computer, so that one that is not beside them would undo it (C2SP age.md). */
+const POST_QUANTUM = /^age1(?:pq|tagpq)1/;
+/** More make no sense, and their headers are read before each part of a file. */
+export const MAX_RECIPIENTS = 64;
+
+/** Those who can read new files. */
+export class Recipients {
+  /** Public keys, such as `age1…`, each once; empty with a passphrase. */
+  readonly texts: readonly string[];
+  readonly #passphrase: string | undefined;
+
+  private constructor(texts: readonly string[], passphrase?: string) {
+    this.texts = texts;
+    this.#passphrase = passphrase;
+  }
+
+  /**
+   * Recipients of age: X25519 (`age1…`), post-quantum (`age1pq1…`), those of hardware keys (`age1tag1…`, `age1tagpq1…`).
+   *
+   * @throws AgeError `invalid-recipient`
+   */
+  static of(texts: readonly string[]): Recipients {
+    const unique = [...new Set(texts.map((text) => text.trim()))];
+    if (unique.length === 0) throw new AgeError('invalid-recipient', 'there is no recipient');
+    if (unique.length > MAX_RECIPIENTS)
+      throw new AgeError('invalid-recipient', `there are ${unique.length} recipients; at most ${MAX_RECIPIENTS} are possible`);
+    const safe = unique.filter((text) => POST_QUANTUM.test(text)).length;
+    if (safe > 0 && safe < unique.length)
+      throw new AgeError('invalid-recipient', 'post-quantum recipients cannot be together with others: the others would make them useless');
+    const recipients = new Recipients(unique);
+    recipients.#encrypter();
+    return recipients;
+  }
+
+  /** Whoever knows the passphrase. Deriving the key takes 256 MiB of memory and about a second (scrypt, 2^18) for each file. */
+  static passphrase(passphrase: string): Recipients {
+    return new Recipients([], passphrase);
+  }
+
+  /** A new file, with a key of its own. */
+  async startFile(): Promise<NewFile> {
+    const encrypter = this.#encrypter();
+    let fileKey: Uint8Array | undefined;
+    // The library makes headers only together with a payload, and keeps the key: this recipient, which adds nothing, is given it.
+    const take = {
+      wrapFileKey(key: Uint8Array) {
+        fileKey = key;
+        return [];
+      },
+    };
+    if (this.#passphrase === undefined) encrypter.addRecipient(take);
+    const empty = await encrypter.encrypt(new Uint8Array());
+    if (fileKey === undefined) throw new TypeError('the library made a header without its recipients');
+    const header = empty.subarray(0, empty.length - NONCE_BYTES - TAG_BYTES);
+    const nonce = randomBytes(NONCE_BYTES);
+    return new NewFile(Buffer.concat([header, nonce]), payloadKey(fileKey, nonce));
+  }
+
+  #encrypter(): Encrypter {
+    const encrypter = new Encrypter();
+    if (this.#passphrase !== undefined) encrypter.setPassphrase(this.#passphrase);
+    for (const text of this.texts) {
+      try {
+        encrypter.addRecipient(text);
+      } catch (error) {
+        throw new AgeError('invalid-recipient', `${JSON.stringify(text.slice(0, 100))} is not a valid recipient of age`, { cause: error });
+      }
+    }
+    return encrypter;
+  }
+}

@@ -1,0 +1,166 @@
+import { createHash } from 'node:crypto';
+import type { SealedFile, SealedSource } from '@gantry/age';
+import { AgeError } from '@gantry/age';
+import type { ByteSource, CallOptions, Digest, Store } from '@gantry/transport';
+import { alterStore } from '@gantry/transport';
+import { GantryError } from '../report/errors.ts';
+import type { Manifest } from './manifest.ts';
+import { UnreadableTextError } from './small-object.ts';
+
+/** What of a store is needed for reading an object. */
+export type ObjectReader = Pick<Store, 'address' | 'read'>;
+
+/** An encrypted object of an export. */
+export interface SealedObject {
+  readonly store: ObjectReader;
+  readonly key: string;
+  /** Its stored bytes. */
+  readonly source: SealedSource;
+}
+
+/** Opens what is encrypted in sealed exports. One for a whole operation: it keeps the keys of objects that it has opened. */
+export interface Unsealer {
+  /**
+   * Reads the header of an object, and finds its key.
+   *
+   * @throws GantryError `IDENTITY_NEEDED`, `IDENTITY_MISMATCH`; AgeError `damaged`; what the store throws
+   */
+  open(object: SealedObject, options: CallOptions): Promise<SealedFile>;
+  /**
+   * The plain bytes of a small object that this machine kept when it wrote the object; undefined if it did not.
+   *
+   * @param digest of the object as it is stored
+   */
+  kept(digest: Digest): Promise<AsyncIterable<Uint8Array> | undefined>;
+}
+
+/** A store whose sealed exports are opened as they are read. */
+interface UnsealingStore extends Store {
+  readonly unsealer: Unsealer;
+}
+
+/** The same store, but sealed exports in it are opened. */
+export function withUnsealer(store: Store, unsealer: Unsealer): Store {
+  const opening: UnsealingStore = { ...alterStore(store, {}), unsealer };
+  return opening;
+}
+
+/** Whether sealed exports of the store are opened. */
+export function opensSealed(store: object): store is UnsealingStore {
+  return 'unsealer' in store;
+}
+
+/** What opens the sealed exports of a store; without {@link withUnsealer}, what says that an identity is needed. */
+export function unsealerOf(store: object): Unsealer {
+  return opensSealed(store) ? store.unsealer : NO_UNSEALER;
+}
+
+const NO_UNSEALER: Unsealer = {
+  async open({ store, key }) {
+    throw identityNeeded(`cannot read ${key} in ${store.address}`);
+  },
+  kept: async () => undefined,
+};
+
+/** For what needs all of an export, before it does anything. @throws GantryError `IDENTITY_NEEDED` for a sealed one that cannot be opened */
+export function assertOpened(
+  store: Pick<Store, 'address'>,
+  { reference, manifest }: { readonly reference: string; readonly manifest?: Manifest },
+): void {
+  if (manifest?.sealed !== undefined && !opensSealed(store)) throw identityNeeded(`cannot read ${reference} in ${store.address}`);
+}
+
+function identityNeeded(what: string): GantryError {
+  return new GantryError('IDENTITY_NEEDED', {
+    message: `${what}: the export is sealed`,
+    hint: 'Give the identity of one of its recipients: --identity FILE.',
+  });
+}
+
+/**
+ * A range of the plain bytes of an encrypted object, as a body of a store.
+ *
+ * @param size stored bytes of the whole object, as the manifest says
+ * @param onOtherSize called with the size that it has instead; returns what to throw
+ * @throws AgeError `damaged`, and as {@link Unsealer.open}; the same while reading
+ */
+export async function readSealed(
+  store: ObjectReader,
+  object: { readonly key: string; readonly size: number; readonly onOtherSize: (size: number) => Error },
+  { offset, length, ...options }: CallOptions & { readonly offset: number; readonly length: number },
+): Promise<ByteSource> {
+  const { key, size, onOtherSize } = object;
+  const source: SealedSource = {
+    size,
+    async *read(from, bytes) {
+      await using body = await store.read(key, { ...options, offset: from, length: bytes });
+      if (body.objectSize !== size) throw onOtherSize(body.objectSize);
+      yield* body;
+    },
+  };
+  const file = await unsealerOf(store).open({ store, key, source }, options);
+  const end = offset + length;
+  if (end > file.plainBytes) throw new AgeError('damaged', `it has ${file.plainBytes} plain bytes, and ${end} are needed`);
+  const chunks = file.read(offset, length);
+  return {
+    length,
+    objectSize: size,
+    [Symbol.asyncIterator]: () => chunks,
+    [Symbol.asyncDispose]: async () => {
+      await chunks.return();
+    },
+  };
+}
+
+/**
+ * The plain bytes of an encrypted object from its start to its end, which this machine may have kept. What is read is compared with the
+ * digest of the stored bytes: at the latest after the last piece.
+ *
+ * @throws UnreadableTextError for another object than the expected one; AgeError `damaged`; as {@link Unsealer.open}
+ */
+export async function* unsealedBytes(
+  store: ObjectReader,
+  key: string,
+  expected: Digest,
+  options: CallOptions,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const unsealer = unsealerOf(store);
+  const kept = await unsealer.kept(expected);
+  if (kept !== undefined) {
+    yield* kept;
+    return;
+  }
+  const hash = createHash('sha256');
+  const stored = async function* (offset: number, length: number): AsyncGenerator<Uint8Array, void, undefined> {
+    await using body = await store.read(key, { ...options, offset, length });
+    if (body.objectSize !== expected.size) throw new UnreadableTextError(`it has ${body.objectSize} bytes instead of ${expected.size}`);
+    yield* body;
+  };
+  const source: SealedSource = {
+    size: expected.size,
+    async *read(from, bytes) {
+      // What is before the payload: read again, or not at all if the unsealer knows the object.
+      if (from > 0) for await (const chunk of stored(0, from)) hash.update(chunk);
+      for await (const chunk of stored(from, bytes)) {
+        if (from > 0) hash.update(chunk);
+        yield chunk;
+      }
+    },
+  };
+  yield* (await unsealer.open({ store, key, source }, options)).read();
+  const sha256 = hash.digest('hex');
+  if (sha256 !== expected.sha256) throw new UnreadableTextError(`SHA-256 mismatch: got ${sha256}, expected ${expected.sha256}`);
+}
+
+/** {@link unsealedBytes} of a small object. @param maxBytes more plain bytes are refused */
+export async function readUnsealed(
+  store: ObjectReader,
+  key: string,
+  expected: Digest,
+  { maxBytes, ...options }: CallOptions & { readonly maxBytes: number },
+): Promise<Uint8Array> {
+  if (expected.size > 2 * maxBytes) throw new UnreadableTextError(`it is too large: ${expected.size} bytes`);
+  const chunks: Buffer[] = [];
+  for await (const chunk of unsealedBytes(store, key, expected, options)) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks);
+}
