@@ -9,10 +9,15 @@ export const MAX_HEADER_BYTES: number = 1024 * 1024;
 const VERSION = 'age-encryption.org/v1\n';
 const MAC_LINE = /\n--- [A-Za-z0-9+/]{43}\n/;
 
+/** Whether the bytes begin as a file of age does. */
+export function isHeaderStart(bytes: Uint8Array): boolean {
+  return Buffer.from(bytes.subarray(0, VERSION.length)).equals(Buffer.from(VERSION));
+}
+
 /** The header at the beginning of these bytes; undefined if it does not end in them, or they begin with something else. */
 export function headerIn(bytes: Uint8Array): Uint8Array | undefined {
+  if (!isHeaderStart(bytes)) return undefined;
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-  if (!text.startsWith(VERSION)) return undefined;
   const end = MAC_LINE.exec(text);
   return end === null ? undefined : bytes.subarray(0, end.index + end[0].length);
 }

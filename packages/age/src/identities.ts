@@ -1,6 +1,8 @@
 import { Decrypter, identityToRecipient } from 'age-encryption';
 import { AgeError } from './errors.ts';
 import { headerIn, MAX_HEADER_BYTES } from './header.ts';
+import type { KeyLine } from './key-files.ts';
+import { isAgeFile, keyLines, withoutArmor } from './key-files.ts';
 import { NONCE_BYTES, payloadKey } from './payload.ts';
 import type { SealedSource } from './sealed-file.ts';
 import { SealedFile } from './sealed-file.ts';
@@ -28,20 +30,26 @@ export class Identities {
    * @throws AgeError `invalid-identity`
    */
   static parse(text: string): Identities {
-    const lines = text.split(/\r?\n/).map((line) => line.trim());
-    const found: string[] = [];
-    for (const [index, line] of lines.entries()) {
-      if (line === '' || line.startsWith('#')) continue;
-      try {
-        new Decrypter().addIdentity(line);
-      } catch {
-        // Without the library's error: it may have the secret in it.
-        throw new AgeError('invalid-identity', `line ${index + 1} is not an identity of age (AGE-SECRET-KEY-1…, AGE-SECRET-KEY-PQ-1…)`);
-      }
-      found.push(line);
-    }
-    if (found.length === 0) throw new AgeError('invalid-identity', 'it has no identity');
-    return new Identities(found, []);
+    const lines = keyLines(text);
+    for (const line of lines) checkIdentity(line);
+    if (lines.length === 0) throw new AgeError('invalid-identity', 'it has no identity');
+    return new Identities(
+      lines.map((line) => line.text),
+      [],
+    );
+  }
+
+  /**
+   * The identities of a file, which may itself be encrypted with a passphrase (`age -p`), in ASCII armor or not.
+   *
+   * @param askPassphrase called for an encrypted one
+   * @throws AgeError `invalid-identity`; `no-identity` for a wrong passphrase; `damaged`; what `askPassphrase` throws
+   */
+  static async parseFile(bytes: Uint8Array, askPassphrase: () => Promise<string>): Promise<Identities> {
+    if (!isAgeFile(bytes)) return Identities.parse(Buffer.from(bytes).toString('utf8'));
+    const source = sourceOf(withoutArmor(bytes));
+    const opened = await Identities.passphrase(await askPassphrase()).open(source);
+    return Identities.parse(Buffer.from(await collect(opened.read())).toString('utf8'));
   }
 
   static passphrase(passphrase: string): Identities {
@@ -92,6 +100,24 @@ export class Identities {
         : new AgeError('damaged', 'the header is damaged', { cause: error });
     }
   }
+}
+
+/** @throws AgeError `invalid-identity`, without the library's error: that may have the secret in it */
+function checkIdentity({ number, text }: KeyLine): void {
+  try {
+    new Decrypter().addIdentity(text);
+  } catch {
+    throw new AgeError('invalid-identity', `line ${number} is not an identity of age (AGE-SECRET-KEY-1…, AGE-SECRET-KEY-PQ-1…)`);
+  }
+}
+
+function sourceOf(file: Uint8Array): SealedSource {
+  return {
+    size: file.length,
+    async *read(offset, length) {
+      yield file.subarray(offset, offset + length);
+    },
+  };
 }
 
 async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Encrypter } from 'age-encryption';
 import { AgeError } from './errors.ts';
+import { keyLines } from './key-files.ts';
 import { NewFile } from './new-file.ts';
 import { NONCE_BYTES, payloadKey, TAG_BYTES } from './payload.ts';
 
@@ -38,6 +39,18 @@ export class Recipients {
     return recipients;
   }
 
+  /**
+   * The recipients of a file as `age -R` takes it: one in each line, empty lines and those that begin with `#` aside.
+   *
+   * @throws AgeError `invalid-recipient`, with the number of the line
+   */
+  static parseFile(text: string): readonly string[] {
+    const lines = keyLines(text);
+    for (const line of lines) addTo(new Encrypter(), line.text, `line ${line.number}`);
+    if (lines.length === 0) throw new AgeError('invalid-recipient', 'it has no recipient');
+    return lines.map((line) => line.text);
+  }
+
   /** Whoever knows the passphrase. Deriving the key takes 256 MiB of memory and about a second (scrypt, 2^18) for each file. */
   static passphrase(passphrase: string): Recipients {
     return new Recipients([], passphrase);
@@ -65,13 +78,20 @@ export class Recipients {
   #encrypter(): Encrypter {
     const encrypter = new Encrypter();
     if (this.#passphrase !== undefined) encrypter.setPassphrase(this.#passphrase);
-    for (const text of this.texts) {
-      try {
-        encrypter.addRecipient(text);
-      } catch (error) {
-        throw new AgeError('invalid-recipient', `${JSON.stringify(text.slice(0, 100))} is not a valid recipient of age`, { cause: error });
-      }
-    }
+    for (const text of this.texts) addTo(encrypter, text, JSON.stringify(text.slice(0, 100)));
     return encrypter;
+  }
+}
+
+/** @param what to call it in messages; not used for what is a secret @throws AgeError `invalid-recipient` */
+function addTo(encrypter: Encrypter, text: string, what: string): void {
+  if (/^age-secret-key-/i.test(text))
+    throw new AgeError('invalid-recipient', 'an identity, which is secret, was given instead of its recipient (age-keygen -y shows it)');
+  if (/^(?:ssh|ecdsa)-/.test(text))
+    throw new AgeError('invalid-recipient', `${what} is an SSH key: give a recipient of age (age1…), such as age-keygen makes`);
+  try {
+    encrypter.addRecipient(text);
+  } catch (error) {
+    throw new AgeError('invalid-recipient', `${what} is not a valid recipient of age`, { cause: error });
   }
 }

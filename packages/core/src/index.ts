@@ -6,6 +6,8 @@ export type { ExportObject } from './exports/export-objects.ts';
 export { dataFiles } from './exports/export-objects.ts';
 export { describedInstance, restoredInstance } from './exports/exported-instance.ts';
 export { identityUnsealer } from './exports/identity-unsealer.ts';
+export type { IdentityFileOptions } from './exports/key-files.ts';
+export { readIdentityFiles, readRecipientsFiles } from './exports/key-files.ts';
 export type { KeptText, KeptTexts } from './exports/sealing.ts';
 export type { Unsealer } from './exports/unsealing.ts';
 export { withUnsealer } from './exports/unsealing.ts';

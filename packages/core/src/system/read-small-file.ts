@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
@@ -9,13 +10,15 @@ const MAX_BYTES = 1024 * 1024;
 /**
  * Reads a file that a user has written by hand: a regular file of at most 1 MiB.
  *
+ * @param check may throw for what the opened file is
  * @throws Error with only the reason, without the file's name, which the caller knows; the signal's reason
  */
-export async function readSmallFile(path: string, signal?: AbortSignal): Promise<Buffer> {
+export async function readSmallFile(path: string, signal?: AbortSignal, check?: (stats: Stats) => void): Promise<Buffer> {
   signal?.throwIfAborted();
   await using file = await openToRead(path);
   const stats = await file.stat();
   if (!stats.isFile()) throw new Error('it is not a regular file');
+  check?.(stats);
   const buffer = Buffer.allocUnsafe(MAX_BYTES + 1);
   let length = 0;
   for (;;) {
