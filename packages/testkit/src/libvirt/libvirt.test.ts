@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { PATIENTLY } from '../patience.ts';
+import { makeAccount } from '../servers/account.ts';
 import { processTree } from '../servers/process-tree.ts';
 import { defineLibvirtGuest } from './libvirt-guest.ts';
 import type { Libvirtd } from './libvirtd.ts';
@@ -39,6 +40,8 @@ test('a guest boots, answers, survives the end of libvirtd, shuts down, and ends
   await expect(libvirtd.virsh('version')).rejects.toThrow('Failed to connect');
   await guest.tell('a question');
   await guest.says(/answer: a question/);
+  // Another test makes an account: the one for guests stays.
+  await using _account = await makeAccount();
   await libvirtd.start();
   expect(await libvirtd.virsh('domstate', guest.uuid)).toContain('running');
   expect(await libvirtd.guestPid(guest.name)).toBe(pid);

@@ -4,18 +4,18 @@
 # there. Each line on standard input starts libvirtd; bash collects what ends meanwhile, as a first process must.
 set -eu
 directory=$1
+# All of /etc: a file mounted over /etc/passwd alone would be gone as soon as anybody on this machine makes an account, which replaces
+# the file below it (mount_namespaces(7): a mount point that is renamed over elsewhere is unmounted here).
+cp -a /etc "$directory/system-etc"
+for file in passwd group; do sed -i '/^libvirt-qemu:/d' "$directory/system-etc/$file"; done
+echo 'libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin' >>"$directory/system-etc/passwd"
+echo 'libvirt-qemu:x:64055:' >>"$directory/system-etc/group"
+mount --bind "$directory/system-etc" /etc
 for pair in etc:/etc/libvirt lib:/var/lib/libvirt run:/run/libvirt log:/var/log/libvirt cache:/var/cache/libvirt \
   swtpm-log:/var/log/swtpm swtpm-ca:/var/lib/swtpm-localca; do
   mkdir -p "$directory/${pair%%:*}" "${pair#*:}"
   mount --bind "$directory/${pair%%:*}" "${pair#*:}"
 done
-for file in passwd group; do
-  cp "/etc/$file" "$directory/$file"
-  sed -i '/^libvirt-qemu:/d' "$directory/$file"
-done
-echo 'libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin' >>"$directory/passwd"
-echo 'libvirt-qemu:x:64055:' >>"$directory/group"
-for file in passwd group; do mount --bind "$directory/$file" "/etc/$file"; done
 # The account for TPMs comes with swtpm.
 ! id tss >/dev/null 2>&1 || chown tss "$directory/swtpm-ca"
 while read -r _; do libvirtd --pid-file /run/libvirt/libvirtd.pid & done
