@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import type { Recipients } from '@gantry/age';
 import type { Store } from '@gantry/transport';
 import { parseExportReference } from '../src/exports/export-id.ts';
 import { readManifest } from '../src/exports/examine.ts';
@@ -7,7 +8,9 @@ import { openExport } from '../src/exports/open-export.ts';
 import type { ParentDisk } from '../src/exports/parents.ts';
 import { confirmParents, packsOfParent, parentReferences, ParentUnusable } from '../src/exports/parents.ts';
 import { readDump } from '../src/exports/read-dump.ts';
+import { Sealing } from '../src/exports/sealing.ts';
 import { storeSink } from '../src/exports/store-sink.ts';
+import { dumpFileName, packFileName } from '../src/exports/layout.ts';
 import { digestBytes } from '../src/exports/small-object.ts';
 import type { EncodedDump } from '../src/frames/encode-dump.ts';
 import type { PackPlace } from '../src/frames/frame-map.ts';
@@ -39,6 +42,8 @@ export interface SinkExport {
   readonly frames: readonly string[];
   /** `INSTANCE@EXPORT-ID`: its frames are used. Without one, the export is complete by itself. */
   readonly parent?: string | undefined;
+  /** Seals it; `store` must open what they read. Its frames are shared with sealed exports alone. */
+  readonly recipients?: Recipients | undefined;
   readonly runId: string;
   /** The note of the manifest. */
   readonly note: string;
@@ -46,7 +51,9 @@ export interface SinkExport {
 
 /** Makes an export as `gantry export --incremental` does: if the parent turns out to be unusable, without it. @returns its reference */
 export async function exportBySink(store: Store, request: SinkExport): Promise<string> {
-  const parent = request.parent === undefined ? undefined : await parentOf(store, request.parent);
+  const found = request.parent === undefined ? undefined : await parentOf(store, request.parent);
+  const isSealed = request.recipients !== undefined;
+  const parent = found !== undefined && (found.manifest.sealed !== undefined) === isSealed ? found : undefined;
   try {
     return await tryToExport(store, request, parent);
   } catch (error) {
@@ -66,11 +73,12 @@ async function tryToExport(store: Store, request: SinkExport, parent: ParentDisk
   const { instance, started, frames, runId, note } = request;
   const parents = parent === undefined ? [] : [parent];
   const header = { ...sampleHeader, instance, started: started.toISOString(), runId, parents: parentReferences(parents) };
-  await using writer = await storeSink(store).open(header);
+  const sealing = request.recipients && (await Sealing.start(request.recipients));
+  await using writer = await storeSink(store, { sealing }).open(header);
   await confirmParents(store, parents, {});
   const packs = parents.flatMap(packsOfParent);
   const encoded = parent === undefined ? completeDump(frames) : packDump(frames, packs.length, await placesOf(store, parent));
-  const name = parent === undefined ? 'disk0.img' : 'disk0.pack.img';
+  const name = (parent === undefined ? dumpFileName : packFileName)(0, 'none', { sealed: sealing });
   await using dump = await writer.dump(name, { map: { disk: 0, cut: 'place', packs } });
   const written = await dump.write(encoded);
   const { tool } = sampleHeader;

@@ -1,9 +1,11 @@
 import type { CallOptions, Digest, PendingObject, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import type { Claim } from './claim.ts';
+import type { ObjectPlace } from './copy-object.ts';
 import type { InterferenceTexts } from './held-claim.ts';
 import { HeldClaim } from './held-claim.ts';
-import { MANIFEST_FILE } from './layout.ts';
+import { MANIFEST_FILE, REMOVED_FILE } from './layout.ts';
+import { renderRemoved } from './removed.ts';
 import { writeText } from './small-object.ts';
 
 const INTERFERENCE: InterferenceTexts = {
@@ -27,9 +29,10 @@ export interface ClaimedPlaceOptions {
  * The directory of an export that this run has claimed, for a copy whose objects are known in advance. It becomes an export with its
  * manifest; disposing it before that removes what is in it, unless it is to be kept for the next run.
  */
-export class ClaimedPlace implements AsyncDisposable {
+export class ClaimedPlace implements ObjectPlace, AsyncDisposable {
   /** `INSTANCE@EXPORT-ID`. */
   readonly reference: string;
+  readonly canWait = true;
   readonly #store: Store;
   readonly #claim: HeldClaim;
   readonly #unfinished: Map<string, string>;
@@ -48,12 +51,10 @@ export class ClaimedPlace implements AsyncDisposable {
     this.#started = new Set(this.#complete.keys());
   }
 
-  /** Whether an object of that size is complete here. */
   has(name: string, size: number): boolean {
     return this.#complete.get(name) === size;
   }
 
-  /** Starts an object, or continues what a dead run wrote of it: then the write has `durableBytes`. @throws StoreError */
   async begin(name: string, expectedBytes: number, options: CallOptions): Promise<PendingObject> {
     this.#started.add(name);
     const key = `${this.#claim.prefix}${name}`;
@@ -64,7 +65,6 @@ export class ClaimedPlace implements AsyncDisposable {
     return resumed ?? (await this.#store.begin(key, { ...options, ifExists: this.#claim.ifExists, expectedBytes }));
   }
 
-  /** Completes an object. @throws StoreError `integrity` */
   async finish(name: string, pending: PendingObject, digest: Digest, options: CallOptions): Promise<void> {
     await pending.commit(digest, options);
     this.#complete.set(name, digest.size);
@@ -91,8 +91,21 @@ export class ClaimedPlace implements AsyncDisposable {
   }
 
   /** All objects are complete: makes the export visible. @throws StoreError `integrity` if somebody else has changed it */
-  async commit(manifest: string, options: CallOptions): Promise<void> {
-    const write = (): Promise<void> => this.write(MANIFEST_FILE, manifest, options);
+  commit(manifest: string, options: CallOptions): Promise<void> {
+    return this.#show(MANIFEST_FILE, manifest, options);
+  }
+
+  /**
+   * All objects are packs, and complete: makes the place that of an export that was removed, whose packs are kept for others.
+   *
+   * @throws StoreError as {@link commit}
+   */
+  commitRemoved(runId: string, options: CallOptions): Promise<void> {
+    return this.#show(REMOVED_FILE, renderRemoved(runId), options);
+  }
+
+  async #show(name: string, text: string, options: CallOptions): Promise<void> {
+    const write = (): Promise<void> => this.write(name, text, options);
     await this.#claim.show(() => this.#assertStillThere(options), write, options);
     this.#state = 'committed';
     await this.#claim.release();

@@ -1,27 +1,22 @@
 import { createHash } from 'node:crypto';
-import type { PendingObject, Store } from '@gantry/transport';
+import type { CallOptions, Digest, PendingObject, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
-import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
-import type { ClaimedPlace } from './claimed-place.ts';
 import type { ExportObject } from './export-objects.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
-import { FRAMES_FILE, isMapName, SEALED_PART_FILE } from './layout.ts';
+import { failureOf } from './object-kinds.ts';
 import { asGantryError, withStoreErrors } from './store-errors.ts';
 
-export type ObjectKind = 'dump' | 'map' | 'native' | 'frames';
-
-/** What a copy fails with whose source lacks an object, or has another one. */
-const FAILURES: Readonly<Record<ObjectKind, { readonly missing: GantryErrorCode; readonly damaged: GantryErrorCode }>> = {
-  dump: { missing: 'DUMP_MISSING', damaged: 'DUMP_DAMAGED' },
-  map: { missing: 'MAP_DAMAGED', damaged: 'MAP_DAMAGED' },
-  native: { missing: 'NATIVE_DAMAGED', damaged: 'NATIVE_DAMAGED' },
-  frames: { missing: 'MANIFEST_DAMAGED', damaged: 'MANIFEST_DAMAGED' },
-};
-
-export function kindOf({ name, disk }: Pick<ExportObject, 'name' | 'disk'>): ObjectKind {
-  if (disk !== undefined) return isMapName(name) ? 'map' : 'dump';
-  return name === FRAMES_FILE || name === SEALED_PART_FILE ? 'frames' : 'native';
+/** The directory of an export into which objects are copied. */
+export interface ObjectPlace {
+  /** Whether an unfinished write waits for the next run, where the store can do that. */
+  readonly canWait: boolean;
+  /** Whether an object of that size is complete here. */
+  has(name: string, size: number): boolean;
+  /** Starts an object, or continues what a dead run wrote of it: then the write has `durableBytes`. @throws StoreError */
+  begin(name: string, expectedBytes: number, options: CallOptions): Promise<PendingObject>;
+  /** Completes an object. @throws StoreError `integrity` */
+  finish(name: string, pending: PendingObject, digest: Digest, options: CallOptions): Promise<void>;
 }
 
 /** An export whose objects are copied as they are. */
@@ -31,7 +26,7 @@ export interface CopiedExport {
   readonly id: string;
   /** Where it goes. */
   readonly target: Store;
-  readonly place: ClaimedPlace;
+  readonly place: ObjectPlace;
 }
 
 export interface CopyObjectOptions {
@@ -75,7 +70,7 @@ async function tryToCopy(copied: CopiedExport, object: ExportObject, options: Co
       if (from > 0) return 'damaged';
       await assertIntact(copied, object, { signal });
     }
-    await keepIfInterrupted(pending, error, copied.target, signal);
+    if (place.canWait) await keepIfInterrupted(pending, error, copied.target, signal);
     throw error;
   }
 }
@@ -119,7 +114,7 @@ async function* storedBytes(
     if (at !== object.size) throw damaged(object, instance, id, sizeProblem(at, object.size));
   } catch (error) {
     if (!isStoreError(error, 'not-found')) throw asGantryError(error, source.address);
-    throw new GantryError(FAILURES[kindOf(object)].missing, {
+    throw new GantryError(failureOf(object, 'missing'), {
       message: `${formatExportReference(instance, id)} is incomplete: its file ${object.name} is not in ${source.address}`,
       hint: 'Copy another export of this instance.',
       disk: object.disk,
@@ -142,7 +137,7 @@ function sizeProblem(size: number, expected: number): string {
 }
 
 function damaged(object: ExportObject, instance: string, id: string, what: string): GantryError {
-  return new GantryError(FAILURES[kindOf(object)].damaged, {
+  return new GantryError(failureOf(object, 'damaged'), {
     message: `${object.name} of ${formatExportReference(instance, id)} is damaged: ${what}`,
     hint: 'Copy another export of this instance; gantry verify checks one completely.',
     disk: object.disk,

@@ -26,7 +26,8 @@ export async function findCopyParents(
   const found: Manifest[] = [];
   for (const id of nearest(ids, manifest.exportId, uses)) {
     const other = await manifestIfUsable(target, { instance, id }, { signal });
-    if (other !== undefined) found.push(other);
+    // The frames of a sealed one are for its recipients alone, who need not be able to read the copy.
+    if (other !== undefined && other.sealed === undefined) found.push(other);
   }
   return manifest.dumps.flatMap((dump) => parentsOf(dump, found, uses));
 }

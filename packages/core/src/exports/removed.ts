@@ -108,8 +108,17 @@ function isTaken({ files }: ExportDirectory): boolean {
 
 /** Writes `removed.json`; false if the store is full. */
 export function writeRemoved(store: Store, { instance, id }: Place, runId: string, options: CallOptions): Promise<boolean> {
+  return writeIfSpace(store, `${exportPrefix(instance, id)}${REMOVED_FILE}`, renderRemoved(runId), options);
+}
+
+/** The text of `removed.json`. */
+export function renderRemoved(runId: string): string {
   const record: RemovedRecord = { format: 'gantry-removed', version: 1, tool: TOOL, removed: new Date().toISOString(), runId };
-  return writeIfSpace(store, `${exportPrefix(instance, id)}${REMOVED_FILE}`, record, options);
+  return render(record);
+}
+
+function render(record: RemovedRecord | UnusedRecord): string {
+  return `${JSON.stringify(record, null, 2)}\n`;
 }
 
 /**
@@ -127,7 +136,7 @@ export async function markUnused(
 ): Promise<boolean> {
   const record: UnusedRecord = { format: 'gantry-unused', version: 1, tool: TOOL, marked: new Date().toISOString(), runId };
   for (const pack of packs)
-    if (!(await writeIfSpace(store, `${exportPrefix(instance, id)}${unusedMark(pack)}`, record, options))) return false;
+    if (!(await writeIfSpace(store, `${exportPrefix(instance, id)}${unusedMark(pack)}`, render(record), options))) return false;
   return true;
 }
 
@@ -144,9 +153,9 @@ export async function deletePacks(store: Store, place: Place, packs: readonly st
   await removeFiles(store, place, packs.map(unusedMark), options);
 }
 
-async function writeIfSpace(store: Store, key: string, record: RemovedRecord | UnusedRecord, options: CallOptions): Promise<boolean> {
+async function writeIfSpace(store: Store, key: string, text: string, options: CallOptions): Promise<boolean> {
   try {
-    await writeText(store, key, `${JSON.stringify(record, null, 2)}\n`, { ...options, ifExists: 'replace' });
+    await writeText(store, key, text, { ...options, ifExists: 'replace' });
     return true;
   } catch (error) {
     if (isStoreError(error, 'full')) return false;

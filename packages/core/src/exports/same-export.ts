@@ -19,6 +19,7 @@ export interface ManifestInStore {
  */
 export async function isSameExport(one: ManifestInStore, other: ManifestInStore, options: CallOptions): Promise<boolean> {
   if (!isSameRun(one.manifest, other.manifest)) return false;
+  if (one.manifest.sealed !== undefined || other.manifest.sealed !== undefined) return isStoredEqually(one.manifest, other.manifest);
   for (const [place, dump] of one.manifest.dumps.entries()) {
     const same = other.manifest.dumps[place];
     if (same === undefined || !(await hasSameData({ ...one, dump }, { ...other, dump: same }, options))) return false;
@@ -35,6 +36,12 @@ export function isSameRun(one: Manifest, other: Manifest): boolean {
 function identity({ exportId, started, ended, os, instance, native = [], dumps }: Manifest): unknown {
   const disks = dumps.map(({ index, plainBytes, diskSize, messages, snapshot }) => ({ index, plainBytes, diskSize, messages, snapshot }));
   return { exportId, started, ended, os, instance, native, disks };
+}
+
+/** Whether two manifests name the same objects: a sealed export cannot be stored in another way without its keys. */
+function isStoredEqually(one: Manifest, other: Manifest): boolean {
+  const dumpsOf = ({ dumps }: Manifest): unknown => dumps.map(({ name, storedBytes, sha256, map }) => ({ name, storedBytes, sha256, map }));
+  return isDeepStrictEqual(one.sealed, other.sealed) && isDeepStrictEqual(dumpsOf(one), dumpsOf(other));
 }
 
 interface DumpInStore extends ManifestInStore {

@@ -1,19 +1,23 @@
+import type { CallOptions } from '@gantry/transport';
+import { BroughtPacks, neededPacks } from '../exports/brought-packs.ts';
 import { removeClaim } from '../exports/claim.ts';
 import { renderExportConfig } from '../exports/config-export.ts';
 import type { CopiedManifest } from '../exports/copied-manifest.ts';
 import type { CopiedExport } from '../exports/copy-object.ts';
-import { copyObject, isInterruption, kindOf } from '../exports/copy-object.ts';
+import { copyObject, isInterruption } from '../exports/copy-object.ts';
 import { ClaimedPlace } from '../exports/claimed-place.ts';
 import type { UnclaimedPlace } from '../exports/copy-place.ts';
 import { claimCopy, continueCopy, lookAtPlace, otherExport } from '../exports/copy-place.ts';
-import { exportPrefix } from '../exports/export-id.ts';
+import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import type { ExportObject } from '../exports/export-objects.ts';
-import { ownObjects } from '../exports/export-objects.ts';
+import { objectsOfOthers, ownObjects } from '../exports/export-objects.ts';
 import { renderLabels } from '../exports/export-labels.ts';
 import { CONFIG_FILE, labelsFileName, labelsNumber, SUMS_FILE } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
+import { kindOf } from '../exports/object-kinds.ts';
 import { openKnown } from '../exports/open-export.ts';
 import { isSameExport } from '../exports/same-export.ts';
+import type { FileSum } from '../exports/sha256sums.ts';
 import { renderSha256Sums } from '../exports/sha256sums.ts';
 import { digestText } from '../exports/small-object.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
@@ -36,7 +40,11 @@ export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<
   const { manifest, reference } = copied;
   const id = copyIdOf(manifest);
   const found = await withStoreErrors(target.address, () => lookAtPlace(target, id, { signal }));
-  if (found.state !== 'export') return (await copyByMaps(way, copied, found)) ?? (await copyObjects(way, copied, found));
+  if (found.state !== 'export') {
+    // Nobody can write a sealed one in another way without its keys.
+    const byMaps = manifest.sealed === undefined ? await copyByMaps(way, copied, found) : undefined;
+    return byMaps ?? (await copyObjects(way, copied, found));
+  }
   const there = { store: target, manifest: found.manifest };
   if (!(await isSameExport({ store: way.source, manifest }, there, { signal }))) throw otherExport(target, reference);
   const { deadClaim } = found;
@@ -48,7 +56,8 @@ export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<
 
 /**
  * Compares the frame maps of dumps that are complete by themselves with their data: a reader of the copy does not need them, but later
- * exports would take its word for what a frame is. By the SHA-256 in the manifest, these are the bytes that arrive.
+ * exports would take its word for what a frame is. By the SHA-256 in the manifest, these are the bytes that arrive. Those of a sealed
+ * export cannot be read here: later exports take the word of their own machine, and who reads it checks each frame.
  *
  * @throws GantryError `MAP_DAMAGED`, or other damage of the dumps that have a map
  */
@@ -67,32 +76,48 @@ async function copyObjects(
   found: UnclaimedPlace,
 ): Promise<CopyOutcome> {
   const { source, target, reporter, signal } = way;
-  await checkMaps(way, manifest);
+  if (manifest.sealed === undefined) await checkMaps(way, manifest);
   const id = copyIdOf(manifest);
   const objects = ownObjects(manifest);
   const dumps = objects.filter((object) => kindOf(object) !== 'frames').map(({ name }) => name);
-  const request = { ...claimRequest(manifest, dumps), copies: digestText(text).sha256 };
+  const needed = neededPacks(manifest);
+  const parents = needed.map((owner) => formatExportReference(owner.instance, owner.id));
+  const request = { ...claimRequest(manifest, dumps), ...(parents.length === 0 ? {} : { parents }), copies: digestText(text).sha256 };
   const options = { signal, warn: (message: string) => reporter.warn(message) };
   return await withStoreErrors(target.address, async () => {
+    await using packs = new BroughtPacks({ source, target, run: request, ...options });
     await using place =
       (await continueCopy(target, found, request, options)) ??
       new ClaimedPlace(target, { ...options, instance: id.instance, claim: await claimCopy(target, found, request, options) });
     reporter.stage(`copying ${reference} to ${target.address}`);
     try {
-      const sentBytes = await sendObjects(way, { source, target, place, ...id }, objects);
-      const config = renderExportConfig(manifest);
-      await place.write(CONFIG_FILE, config, { signal });
-      await place.write(SUMS_FILE, renderSha256Sums([...objects, { name: CONFIG_FILE, sha256: digestText(config).sha256 }]), { signal });
+      await packs.bring(needed);
+      const sentBytes = packs.sentBytes + (await sendObjects(way, { source, target, place, ...id }, objects));
+      const sums = [...objects, ...(await writeConfig(place, manifest, { signal })), ...objectsOfOthers(manifest)];
+      await place.write(SUMS_FILE, renderSha256Sums(sums), { signal });
       // The labels that they were when a dead run copied them.
       await place.forget((name) => labelsNumber(name) > 0, { signal });
       if (labels !== undefined) await place.write(labelsFileName(1), renderLabels(labels), { signal });
+      await packs.assertThere(needed);
       await place.commit(text, { signal });
+      packs.keep();
       return { outcome: 'copied', sentBytes };
     } catch (error) {
-      if (isInterruption(error, signal)) place.keep();
+      if (isInterruption(error, signal)) {
+        place.keep();
+        packs.keep();
+      }
       throw error;
     }
   });
+}
+
+/** A sealed export has none: it would say in the open what is encrypted. */
+async function writeConfig(place: ClaimedPlace, manifest: Manifest, options: CallOptions): Promise<readonly FileSum[]> {
+  if (manifest.sealed !== undefined) return [];
+  const config = renderExportConfig(manifest);
+  await place.write(CONFIG_FILE, config, options);
+  return [{ name: CONFIG_FILE, sha256: digestText(config).sha256 }];
 }
 
 /** @returns how many bytes were sent */

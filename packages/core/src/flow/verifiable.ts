@@ -7,6 +7,7 @@ import type { PackRecord } from '../exports/packs.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
 import type { RememberedDepth } from '../exports/verification.ts';
 import { COVERED_BY } from '../exports/verification.ts';
+import { opensSealed } from '../exports/unsealing.ts';
 import type { VerificationRecords } from '../exports/verification-records.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 
@@ -16,6 +17,8 @@ export interface VerifiableItem {
   readonly id: string;
   /** `packs`: the export was removed, or is not complete, and others refer to its packs. */
   readonly kind: 'export' | 'packs';
+  /** It is sealed, and there is no identity: it is verified as it is stored. */
+  readonly isClosed: boolean;
   /** An export of Ganeti does not say enough of its instance for a rehearsal. */
   readonly canBeRehearsed: boolean;
   /** What is stored there, bytes. */
@@ -57,7 +60,7 @@ export async function findVerifiable(
   records: VerificationRecords,
   { depth, signal }: CallOptions & { readonly depth: RememberedDepth | undefined },
 ): Promise<StoreSurvey> {
-  const surveying = new Surveying(records, depth);
+  const surveying = new Surveying(records, depth, opensSealed(store));
   for await (const found of listWithManifests(store, { signal })) {
     await withStoreErrors(store.address, () => surveying.takeInstance(found, { signal }));
   }
@@ -65,9 +68,9 @@ export async function findVerifiable(
   return surveying;
 }
 
-/** At which depth something is verified: packs alone have no more than their digests. */
-export function depthOf(kind: VerifiableItem['kind'], depth: RememberedDepth): RememberedDepth {
-  return kind === 'packs' ? 'stored' : depth;
+/** At which depth something is verified: of packs alone, and of what cannot be opened, there are no more than digests. */
+export function depthOf({ kind, isClosed }: Pick<VerifiableItem, 'kind' | 'isClosed'>, depth: RememberedDepth): RememberedDepth {
+  return kind === 'packs' || isClosed ? 'stored' : depth;
 }
 
 class Surveying implements StoreSurvey {
@@ -78,12 +81,14 @@ class Surveying implements StoreSurvey {
   storedBytes = 0;
   readonly #records: VerificationRecords;
   readonly #depth: RememberedDepth | undefined;
+  readonly #opensSealed: boolean;
   /** Directories that are not verified as exports: incomplete ones. */
   readonly #withheld: Omit<VerifiableItem, 'verifiedAt' | 'turnAt'>[] = [];
 
-  constructor(records: VerificationRecords, depth: RememberedDepth | undefined) {
+  constructor(records: VerificationRecords, depth: RememberedDepth | undefined, opensSealed: boolean) {
     this.#records = records;
     this.#depth = depth;
+    this.#opensSealed = opensSealed;
   }
 
   async takeInstance(found: readonly ListedDirectory[], options: CallOptions): Promise<void> {
@@ -106,7 +111,7 @@ class Surveying implements StoreSurvey {
     let bytes = 0;
     for (const { size } of files.values()) bytes += size;
     this.storedBytes += bytes;
-    const packs = { instance, id, kind: 'packs', canBeRehearsed: false, bytes } as const;
+    const packs = { instance, id, kind: 'packs', isClosed: false, canBeRehearsed: false, bytes } as const;
     if (found.kind === 'removed') {
       await this.#add(packs, options);
       return;
@@ -115,7 +120,9 @@ class Surveying implements StoreSurvey {
     if (state === 'unfinished') this.unfinished += 1;
     if (state === 'damaged') this.damaged.push({ instance, id, code, reason });
     for (const pack of found.manifest === undefined ? [] : packsOfOthers(found.manifest)) this.#claim(packKey(pack), pack);
-    if (state === 'complete') await this.#add({ ...packs, kind: 'export', canBeRehearsed: origin === 'gantry' }, options);
+    const isClosed = found.manifest?.sealed !== undefined && !this.#opensSealed;
+    const canBeRehearsed = origin === 'gantry' && !isClosed;
+    if (state === 'complete') await this.#add({ ...packs, kind: 'export', isClosed, canBeRehearsed }, options);
     else this.#withheld.push(packs);
   }
 
@@ -130,11 +137,11 @@ class Surveying implements StoreSurvey {
   }
 
   async #timesOf(
-    { instance, id, kind }: Pick<VerifiableItem, 'instance' | 'id' | 'kind'>,
+    { instance, id, ...item }: Pick<VerifiableItem, 'instance' | 'id' | 'kind' | 'isClosed'>,
     options: CallOptions,
   ): Promise<Pick<VerifiableItem, 'verifiedAt' | 'turnAt'>> {
     if (this.#depth === undefined) return { verifiedAt: 0, turnAt: 0 };
-    const depth = depthOf(kind, this.#depth);
+    const depth = depthOf(item, this.#depth);
     const known = (await this.#records.of(instance, options)).get(id) ?? {};
     const verifiedAt = Math.max(0, ...COVERED_BY[depth].flatMap((each) => known[each]?.at ?? []).map((at) => Date.parse(at)));
     return { verifiedAt, turnAt: Math.max(verifiedAt, Date.parse(known.tried?.[depth] ?? new Date(0).toISOString())) };

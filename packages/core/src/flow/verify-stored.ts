@@ -4,10 +4,13 @@ import type { StoredExport } from '../exports/open-export.ts';
 import { dumpMissing, sizeProblem } from '../exports/open-export.ts';
 import type { PackDigests } from '../exports/pack-digests.ts';
 import type { PackRecord } from '../exports/packs.ts';
-import { hasObject, packKey } from '../exports/export-objects.ts';
+import type { ExportObject } from '../exports/export-objects.ts';
+import { hasObject, ownObjects, packKey } from '../exports/export-objects.ts';
+import { failureOf } from '../exports/object-kinds.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { objectMark } from '../exports/verification.ts';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
+import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 
 /** Gathers what verifying finds, so that everything else is verified anyway. */
@@ -41,7 +44,7 @@ export class FoundProblems {
 
 /**
  * Checks that everything in the directory of an export is as it was stored: its native files, frame tables and frame maps, and the
- * SHA-256 of its dumps. Frames of it in other directories are left to those.
+ * SHA-256 of its dumps; of a sealed export, the SHA-256 of every file. Frames of it in other directories are left to those.
  *
  * @param checkSums compares `config.ini` and `SHA256SUMS`
  * @returns every problem that was found: damage, and what cannot be read
@@ -54,6 +57,29 @@ export async function storedProblems(
 ): Promise<readonly GantryError[]> {
   const problems = new FoundProblems(address, signal);
   await problems.check(checkSums);
+  const { manifest } = found;
+  if (manifest?.sealed !== undefined)
+    for (const object of ownObjects(manifest)) await problems.check(() => checkObject(found, object, digests, { signal }));
+  else await checkReadable(found, digests, problems, { signal });
+  return problems.all;
+}
+
+/** Holds an object against its digest alone. @throws GantryError for one that is not as it was stored */
+async function checkObject({ reference }: StoredExport, object: ExportObject, digests: PackDigests, options: CallOptions): Promise<void> {
+  const { key, name, size, disk } = object;
+  const digest = await digests.of(key, options);
+  if (digest === undefined) {
+    const message = `${reference} is incomplete: its file ${name} is not in the store`;
+    throw new GantryError(failureOf(object, 'missing'), { message, hint: DAMAGED_DUMP_HINT, disk });
+  }
+  const problem = digest.size === size ? digestProblem(object.sha256, digest) : `it has ${digest.size} bytes instead of ${size}`;
+  if (problem === undefined) return;
+  const message = `${name} of ${reference} is damaged: ${problem}`;
+  throw new GantryError(failureOf(object, 'damaged'), { message, hint: DAMAGED_DUMP_HINT, disk });
+}
+
+/** Reads what has a form, and holds the dumps against their digests. */
+async function checkReadable(found: StoredExport, digests: PackDigests, problems: FoundProblems, { signal }: CallOptions): Promise<void> {
   for (const { name } of found.native) await problems.check(() => found.nativeFile(name, { signal }));
   const [first] = found.dumps;
   if (first !== undefined && found.manifest?.frameTables !== undefined)
@@ -71,7 +97,6 @@ export async function storedProblems(
       if (problem !== undefined) throw damagedDump(`${name} of ${found.reference}`, problem, dump.index);
     });
   }
-  return problems.all;
 }
 
 /** Checks packs against what exports say of them. @returns and throws as {@link storedProblems} */
@@ -131,9 +156,13 @@ function damagedDump(what: string, problem: string, disk?: number): GantryError 
   return new GantryError('DUMP_DAMAGED', { message: `${what} is damaged: ${problem}`, hint: DAMAGED_DUMP_HINT, disk });
 }
 
-/** Whether an error says that an export is damaged, rather than that it could not be read now. */
+/** Whether an error says that an export is damaged, rather than that it could not be read now, or not with these identities. */
 export function isDamage(error: unknown): error is GantryError {
-  return error instanceof GantryError && error.exitCode === DAMAGE_EXIT_CODE;
+  return error instanceof GantryError && error.exitCode === DAMAGE_EXIT_CODE && !isClosed(error.code);
+}
+
+function isClosed(code: GantryErrorCode): boolean {
+  return code === 'IDENTITY_NEEDED' || code === 'IDENTITY_MISMATCH';
 }
 
 const DAMAGE_EXIT_CODE = 7;

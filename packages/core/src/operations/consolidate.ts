@@ -6,7 +6,7 @@ import { formatExportReference } from '../exports/export-id.ts';
 import { packsOfOthers } from '../exports/export-objects.ts';
 import { dumpFileName, nativeObjectName } from '../exports/layout.ts';
 import type { DumpRecord, Manifest } from '../exports/manifest.ts';
-import { LINEAGE_MANIFEST_VERSION } from '../exports/manifest.ts';
+import { isReadByMaps } from '../exports/manifest.ts';
 import type { StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { removeExport } from '../exports/remove-export.ts';
@@ -70,6 +70,7 @@ async function runConsolidate(request: ConsolidateRequest): Promise<ConsolidateR
   for (const warning of found.warnings) reporter.warn(warning);
   const { manifest, reference } = found;
   if (manifest === undefined || isPlain(manifest)) return nothingToDo(found, reporter.warnings);
+  if (manifest.sealed !== undefined) throw isSealed(reference);
   await prepareStore(store, { ...call, instance: manifest.instance });
   const sink = storeSink(store, { warn: (message) => reporter.warn(message) });
   await using writer = await sink.open(headerOf(manifest), { signal });
@@ -97,8 +98,17 @@ async function runConsolidate(request: ConsolidateRequest): Promise<ConsolidateR
 
 /** Whether every dump is complete by itself, and has the name of such a dump. */
 function isPlain(manifest: Manifest): boolean {
-  if (manifest.version !== LINEAGE_MANIFEST_VERSION) return true;
-  return packsOfOthers(manifest).length === 0 && manifest.dumps.every(({ name, index, codec }) => name === dumpFileName(index, codec));
+  if (!isReadByMaps(manifest)) return true;
+  return (
+    packsOfOthers(manifest).length === 0 && manifest.dumps.every(({ name, index, codec }) => name === dumpFileName(index, codec, manifest))
+  );
+}
+
+function isSealed(reference: string): GantryError {
+  return new GantryError('USAGE', {
+    message: `cannot consolidate ${reference}: it is sealed, and its frames would have to be encrypted anew`,
+    hint: 'Make a full export in its place: gantry export without --incremental. What the old one needs stays for as long as it is there.',
+  });
 }
 
 function nothingToDo({ reference, manifest }: StoredExport, warnings: readonly string[]): ConsolidateResult {

@@ -1,3 +1,4 @@
+import { generateX25519Identity, Identities, Recipients } from '@gantry/age';
 import type { Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
@@ -14,13 +15,15 @@ import { packsInUse } from '../exports/pack-uses.ts';
 import { removeExport } from '../exports/remove-export.ts';
 import type { RetentionPolicy } from '../exports/retention.ts';
 import { initializeStore } from '../exports/store-marker.ts';
+import { identityUnsealer } from '../exports/identity-unsealer.ts';
+import { withUnsealer } from '../exports/unsealing.ts';
 import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import { GantryError } from '../report/errors.ts';
 import { copyFromStore } from './copy.ts';
 import { pruneStore } from './prune.ts';
 
 /*
- * Random histories of two stores with exports that share frames: exports, removals, prunes, cleans, copies and imports at the same time,
+ * Random histories of two stores with exports that share frames, sealed ones and others: exports, removals, prunes, cleans, copies and imports at the same time,
  * calls of the stores in any order, and kills between any two of them. `scripts/histories.sh` runs many more: GANTRY_HISTORY_STEPS says
  * about how many calls.
  */
@@ -31,6 +34,14 @@ const CALLS_PER_HISTORY = 180;
 const INSTANCES = ['db1', 'web1'];
 const START = Date.UTC(2026, 0, 1);
 const DAY_MS = 24 * 60 * 60_000;
+
+const identities = Identities.parse(await generateX25519Identity());
+const recipients = Recipients.of(await identities.recipients());
+
+/** Knows no keys yet: the stores of all histories have one address. */
+function opened(store: Store): Store {
+  return withUnsealer(store, identityUnsealer(identities));
+}
 
 /** Exports are made in the first store, and copied to the second and back. */
 type SideName = 'main' | 'shelf';
@@ -45,6 +56,7 @@ type Act =
       readonly clock: number;
       /** Whether it may remove objects. */
       readonly addsOnly: boolean;
+      readonly isSealed: boolean;
     }
   | { readonly kind: 'remove' | 'import' | 'copy'; readonly side: SideName; readonly of: number }
   | { readonly kind: 'prune'; readonly side: SideName; readonly policy: RetentionPolicy; readonly instance: string | undefined }
@@ -78,6 +90,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
       frames: fc.array(frame, { minLength: 1, maxLength: 4 }),
       clock: fc.integer({ min: -2, max: 9 }),
       addsOnly: fc.constantFrom(false, false, false, true),
+      isSealed: fc.boolean(),
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('remove' as const, 'import' as const), side, of: fc.nat(3) }) },
@@ -309,7 +322,7 @@ class World {
   }
 
   async #expectEqual(store: Store, reference: string): Promise<void> {
-    const { disk, note } = await readSinkExport(store, reference);
+    const { disk, note } = await readSinkExport(opened(store), reference);
     expect(disk, reference).toEqual(this.#disks.get(note));
   }
 
@@ -318,10 +331,12 @@ class World {
     switch (act.kind) {
       case 'export': {
         this.#day += act.clock;
-        const { instance, frames } = act;
+        const { instance, frames, isSealed } = act;
         this.#disks.set(name, diskOf(frames));
         const started = new Date(START + this.#day * DAY_MS);
-        await exportBySink(store, { instance, started, frames, parent: before.main.at(-1 - act.of), runId: name, note: name });
+        const parent = before.main.at(-1 - act.of);
+        const sealed = isSealed ? { recipients } : {};
+        await exportBySink(opened(store), { instance, started, frames, parent, ...sealed, runId: name, note: name });
         return;
       }
       case 'prune':
@@ -425,8 +440,8 @@ test.each<[string, readonly Act[]]>([
   const cleans = [false, true].map((force): Act => ({ kind: 'clean', side: 'main', force }));
   for (const clean of cleans) {
     const rounds = [
-      { ...EXPORT, frames: ['a', 'bb'], addsOnly: true },
-      { ...EXPORT, frames: ['a', 'c'], addsOnly: false },
+      { ...EXPORT, frames: ['a', 'bb'], addsOnly: true, isSealed: false },
+      { ...EXPORT, frames: ['a', 'c'], addsOnly: false, isSealed: false },
       ...removal,
       clean,
     ].map(alone);

@@ -105,6 +105,8 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
   const records = new VerificationRecords(request.store, request.stateDirectory);
   reporter.stage(`looking through ${request.store.address}`);
   const survey = await findVerifiable(request.store, records, { depth: depth === 'present' ? undefined : depth, signal });
+  const closed = depth === 'present' || depth === 'stored' ? 0 : survey.items.filter(({ isClosed }) => isClosed).length;
+  if (closed > 0) reporter.warn(ofClosed(closed, depth));
   const counted = countReads(request.store);
   const run = new StoreVerification({ store: counted.store, survey, records, reporter, request });
   const limit = bytesOf(budget, survey);
@@ -117,6 +119,11 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
     readBytes: counted.bytes(),
     warnings: reporter.warnings,
   };
+}
+
+function ofClosed(count: number, depth: VerifyStoreResult['depth']): string {
+  const done = depth === 'rehearsal' ? 'are not rehearsed' : 'are verified by the SHA-256 of what is stored alone';
+  return `${count} sealed ${count === 1 ? 'export' : 'exports'} ${done}: --identity FILE opens them`;
 }
 
 function bytesOf(budget: VerifyBudget | undefined, { storedBytes }: StoreSurvey): number {
@@ -171,7 +178,7 @@ class StoreVerification {
         }
         started += item.bytes;
         // What was read in vain is counted as it was read.
-        if (!(await this.#verify(item, depthOf(item.kind, depth), signal))) started -= item.bytes;
+        if (!(await this.#verify(item, depthOf(item, depth), signal))) started -= item.bytes;
       });
       await this.#findAffected({ signal });
     } finally {

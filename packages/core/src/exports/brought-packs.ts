@@ -1,0 +1,246 @@
+import type { CallOptions, Store } from '@gantry/transport';
+import { isStoreError, StoreError } from '@gantry/transport';
+import { GantryError } from '../report/errors.ts';
+import { quoteWord } from '../report/quote-word.ts';
+import type { ClaimRequest } from './claim.ts';
+import { ClaimedPlace } from './claimed-place.ts';
+import type { ObjectPlace } from './copy-object.ts';
+import { copyObject, isInterruption } from './copy-object.ts';
+import type { CopyId } from './copy-place.ts';
+import { claimCopy, continueCopy, lookAtPlace, otherExport } from './copy-place.ts';
+import type { ExportDirectory } from './directories.ts';
+import { isRetired, readDirectory } from './directories.ts';
+import { exportPrefix, formatExportReference } from './export-id.ts';
+import type { ExportObject } from './export-objects.ts';
+import { ownObjects, packKey, packsOfOthers } from './export-objects.ts';
+import { isUnusedMark } from './layout.ts';
+import type { Manifest } from './manifest.ts';
+import { PackDigests } from './pack-digests.ts';
+import { completeExports, manifestIfUsable } from './parents.ts';
+import { removeExport } from './remove-export.ts';
+import { splitFiles } from './removed.ts';
+import { digestText } from './small-object.ts';
+import { readUsablePacks } from './usable-packs.ts';
+
+/*
+ * The packs of other exports that a copied export refers to, where it cannot be written anew with packs of its own because it is sealed
+ * (docs/decisions/0157). They keep their names. If the target does not have the export that they are of, they are there what would be left
+ * of it if it had been removed.
+ */
+
+/** The packs that an export needs of another one. */
+interface NeededPacks extends CopyId {
+  readonly packs: readonly ExportObject[];
+}
+
+export interface BringOptions {
+  readonly source: Store;
+  readonly target: Store;
+  readonly signal: AbortSignal;
+  /** Called with what the user should know. */
+  readonly warn: (message: string) => void;
+  /** Who copies. */
+  readonly run: Pick<ClaimRequest, 'runId' | 'tool' | 'started'>;
+}
+
+/** What an export needs of each other one. */
+export function neededPacks(manifest: Manifest): readonly NeededPacks[] {
+  const diskOf = new Map(manifest.dumps.flatMap(({ index, map }) => (map?.packs ?? []).map((pack) => [packKey(pack), index])));
+  const byOwner = Map.groupBy(packsOfOthers(manifest), ({ instance, exportId }) => formatExportReference(instance, exportId));
+  return [...byOwner.values()].flatMap((packs) => {
+    const [first] = packs;
+    if (first === undefined) return [];
+    const objects = packs.map((pack) => {
+      const key = packKey(pack);
+      return { name: pack.name, key, size: pack.size, sha256: pack.sha256, disk: diskOf.get(key) ?? 0 };
+    });
+    return { instance: first.instance, id: first.exportId, packs: objects };
+  });
+}
+
+/** Brings packs to where an export is copied. Disposing it takes those away again to which nothing refers, unless they are to be kept. */
+export class BroughtPacks implements AsyncDisposable {
+  readonly #o: BringOptions;
+  readonly #brought = new Set<string>();
+  #isKept = false;
+  #sentBytes = 0;
+
+  constructor(options: BringOptions) {
+    this.#o = options;
+  }
+
+  /** How many bytes were sent. */
+  get sentBytes(): number {
+    return this.#sentBytes;
+  }
+
+  /**
+   * To be called when the claim of the copy is in the target, and names the owners of the packs as its parents.
+   *
+   * @throws GantryError `EXPORT_EXISTS` where another export has the place of a pack; `BUSY` where it is being written or removed;
+   *   `DUMP_MISSING`, `DUMP_DAMAGED` for a pack at the source; StoreError of the target
+   */
+  async bring(needed: readonly NeededPacks[]): Promise<void> {
+    for (const each of needed) await this.#bringOf(each);
+  }
+
+  /** To be called before the export becomes visible. @throws StoreError `integrity` for a pack that somebody took away meanwhile */
+  async assertThere(needed: readonly NeededPacks[]): Promise<void> {
+    if (needed.length === 0) return;
+    const { target, signal } = this.#o;
+    const usable = await readUsablePacks(
+      target,
+      needed.map(({ instance }) => instance),
+      { signal },
+    );
+    for (const { instance, id, packs } of needed) {
+      const gone = packs.find(({ name, size }) => !usable.has({ instance, exportId: id, name, size }));
+      if (gone === undefined) continue;
+      throw new StoreError('integrity', {
+        key: gone.key,
+        message: `${gone.key} was removed or changed by somebody else while an export that refers to it was copied`,
+        hint: 'Copy the export again.',
+      });
+    }
+  }
+
+  /** They stay: the export that refers to them is there, or a later run goes on. */
+  keep(): void {
+    this.#isKept = true;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isKept) return;
+    for (const reference of this.#brought) {
+      try {
+        await removeExport(this.#o.target, reference);
+      } catch (error) {
+        if (error instanceof GantryError && error.code === 'EXPORT_NOT_FOUND') continue;
+        this.#o.warn(`packs of ${reference} stay in ${this.#o.target.address}: gantry prune removes them`);
+      }
+    }
+  }
+
+  async #bringOf(needed: NeededPacks): Promise<void> {
+    const { target, signal } = this.#o;
+    const directory = await readDirectory(target, needed, { signal });
+    if (isRetired(directory.files)) {
+      await this.#addToRemoved(needed, directory);
+      return;
+    }
+    const found = await lookAtPlace(target, needed, { signal });
+    if (found.state !== 'export') {
+      await this.#addAsRemoved(needed, found);
+      return;
+    }
+    const there = new Set(ownObjects(found.manifest).map(textOf));
+    if (!needed.packs.every((pack) => there.has(textOf(pack)))) throw otherExport(target, referenceOf(needed));
+  }
+
+  /** The target has nothing of the export. */
+  async #addAsRemoved(needed: NeededPacks, found: Parameters<typeof claimCopy>[1]): Promise<void> {
+    const { target, signal, warn, run } = this.#o;
+    const { instance, packs } = needed;
+    const names = packs.map(({ name }) => name);
+    const copies = digestText(packs.map(textOf).join('\n')).sha256;
+    const request = { ...run, instance, id: needed.id, dumps: names, copies };
+    const options = { signal, warn };
+    await using place =
+      (await continueCopy(target, found, request, options)) ??
+      new ClaimedPlace(target, { ...options, instance, claim: await claimCopy(target, found, request, options) });
+    try {
+      await this.#send(needed, place);
+      await place.forget((name) => !names.includes(name), { signal });
+      await place.commitRemoved(run.runId, { signal });
+      this.#brought.add(referenceOf(needed));
+    } catch (error) {
+      if (isInterruption(error, signal)) place.keep();
+      throw error;
+    }
+  }
+
+  /** The target has what is left of the export after it was removed. */
+  async #addToRemoved(needed: NeededPacks, { files }: ExportDirectory): Promise<void> {
+    const { target } = this.#o;
+    // One who removes the rest of it now does not see what is written meanwhile.
+    if (splitFiles(files).packs.length === 0 || [...files.keys()].some(isUnusedMark)) throw beingRemoved(target, needed);
+    const there = needed.packs.filter(({ name }) => files.has(name));
+    await this.#assertSame(needed, there);
+    const missing = needed.packs.filter(({ name }) => !files.has(name));
+    if (missing.length > 0) await this.#send({ ...needed, packs: missing }, new UnclaimedPlace(target, needed));
+  }
+
+  async #send({ instance, id, packs }: NeededPacks, place: ObjectPlace): Promise<void> {
+    const { source, target, signal } = this.#o;
+    for (const pack of packs) {
+      try {
+        this.#sentBytes += await copyObject({ source, target, place, instance, id }, pack, { signal });
+      } catch (error) {
+        if (!isStoreError(error, 'exists')) throw error;
+        // Another copy was faster.
+        await this.#assertSame({ instance, id }, [pack]);
+      }
+    }
+  }
+
+  /** What manifests say of a pack at the target is believed; else it is read. @throws GantryError `EXPORT_EXISTS` */
+  async #assertSame({ instance, id }: CopyId, packs: readonly ExportObject[]): Promise<void> {
+    const { target, signal } = this.#o;
+    const left = new Map(packs.map((pack) => [packText(pack), pack]));
+    for (const other of left.size === 0 ? [] : await completeExports(target, instance, { signal })) {
+      if (left.size === 0) break;
+      const manifest = await manifestIfUsable(target, { instance, id: other }, { signal });
+      for (const pack of manifest === undefined ? [] : packsOfOthers(manifest)) left.delete(packText({ ...pack, key: packKey(pack) }));
+    }
+    const digests = new PackDigests(target);
+    for (const pack of left.values()) {
+      const digest = await digests.of(pack.key, { signal });
+      if (digest === undefined) throw beingRemoved(target, { instance, id });
+      if (digest.size !== pack.size || digest.sha256 !== pack.sha256) throw otherExport(target, referenceOf({ instance, id }));
+    }
+  }
+}
+
+/** What is left of a removed export: nobody claims that. */
+class UnclaimedPlace implements ObjectPlace {
+  readonly canWait = false;
+  readonly #store: Store;
+  readonly #prefix: string;
+
+  constructor(store: Store, { instance, id }: CopyId) {
+    this.#store = store;
+    this.#prefix = exportPrefix(instance, id);
+  }
+
+  has(): boolean {
+    return false;
+  }
+
+  begin(name: string, expectedBytes: number, options: CallOptions): ReturnType<ObjectPlace['begin']> {
+    const ifExists = this.#store.capabilities.createOnly ? 'fail' : 'replace';
+    return this.#store.begin(`${this.#prefix}${name}`, { ...options, ifExists, expectedBytes });
+  }
+
+  async finish(...[, pending, digest, options]: Parameters<ObjectPlace['finish']>): Promise<void> {
+    await pending.commit(digest, options);
+  }
+}
+
+function referenceOf({ instance, id }: CopyId): string {
+  return formatExportReference(instance, id);
+}
+
+function textOf({ name, size, sha256 }: Pick<ExportObject, 'name' | 'size' | 'sha256'>): string {
+  return `${sha256} ${size} ${name}`;
+}
+
+function packText({ key, size, sha256 }: Pick<ExportObject, 'key' | 'size' | 'sha256'>): string {
+  return `${sha256} ${size} ${key}`;
+}
+
+function beingRemoved(target: Store, id: CopyId): GantryError {
+  return new GantryError('BUSY', {
+    message: `cannot bring packs of ${referenceOf(id)} to ${target.address}: what is left of that export there is being removed`,
+    hint: `Copy again when that has ended: gantry prune ${quoteWord(target.address)} ends it.`,
+  });
+}

@@ -1,0 +1,238 @@
+import { generateX25519Identity, Identities, Recipients } from '@gantry/age';
+import type { Store } from '@gantry/transport';
+import { Memory, MemoryStore } from '@gantry/transport/testing';
+import { readFile, writeFile } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import type { OperationBench } from '../../test/operation-bench.ts';
+import { makeOperationBench } from '../../test/operation-bench.ts';
+import { getBytes, keysOf, put } from '../../test/sample-export.ts';
+import { watchedStore } from '../../test/watched-store.ts';
+import { identityUnsealer } from '../exports/identity-unsealer.ts';
+import { removeExport } from '../exports/remove-export.ts';
+import { initializeStore } from '../exports/store-marker.ts';
+import { withUnsealer } from '../exports/unsealing.ts';
+import { consolidateExport } from './consolidate.ts';
+import { copyFromStore } from './copy.ts';
+import { listStore } from './list-store.ts';
+import { mirrorStore } from './mirror.ts';
+import { pruneStore } from './prune.ts';
+import { verifyStore } from './verify-store.ts';
+import { verifyExport } from './verify.ts';
+
+const identities = Identities.parse(await generateX25519Identity());
+const recipients = Recipients.of(await identities.recipients());
+
+function opened(store: Store): Store {
+  return withUnsealer(store, identityUnsealer(identities));
+}
+
+async function newStore(memory = new Memory()): Promise<Store> {
+  const store = new MemoryStore(memory);
+  await initializeStore(store);
+  return store;
+}
+
+interface Lineage extends AsyncDisposable {
+  readonly bench: OperationBench;
+  readonly store: Store;
+  /** References, the oldest first. */
+  readonly days: readonly string[];
+  /** Of the last day. */
+  readonly disks: readonly Buffer[];
+}
+
+/** Three sealed exports of two disks: disk 0 stays as it is, disk 1 is another one each day. */
+async function sealedLineage(): Promise<Lineage> {
+  const store = await newStore();
+  const bench = await makeOperationBench({ disks: 2, store: opened(store) });
+  const paths = bench.instance.disks.map(({ path = '' }) => path);
+  const days: string[] = [];
+  for (const day of [1, 2, 3]) {
+    await writeFile(paths[1] ?? '', Buffer.alloc(64 * 1024, `day ${day} `));
+    days.push((await bench.exportDisks({ recipients, incremental: true })).reference);
+  }
+  const disks = await Promise.all(paths.map((path) => readFile(path)));
+  return { bench, store, days, disks, [Symbol.asyncDispose]: () => bench[Symbol.asyncDispose]() };
+}
+
+function below(reference: string | undefined): string {
+  return `${(reference ?? '').replace('@', '/')}/`;
+}
+
+async function keysBelow(store: Store, reference: string | undefined): Promise<readonly string[]> {
+  const prefix = below(reference);
+  return (await keysOf(store)).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+}
+
+/** Everything in one store is byte by byte in the other one. */
+async function expectSame(one: Store, other: Store, reference: string | undefined): Promise<void> {
+  const keys = await keysBelow(one, reference);
+  expect(await keysBelow(other, reference)).toEqual(keys);
+  for (const key of keys) {
+    const [copy, original] = [await getBytes(other, `${below(reference)}${key}`), await getBytes(one, `${below(reference)}${key}`)];
+    expect(copy.equals(original), key).toBe(true);
+  }
+}
+
+async function expectLast(store: Store, { bench, days, disks }: Lineage): Promise<void> {
+  const reference = days.at(-1) ?? '';
+  await verifyExport({ store, export: reference, depth: 'stored' });
+  await verifyExport({ store: opened(store), export: reference, depth: 'frames' });
+  const paths = bench.instance.disks.map(({ path = '' }) => path);
+  for (const path of paths) await writeFile(path, Buffer.alloc(64 * 1024));
+  await bench.importDisks(reference, { store: opened(store), yes: true });
+  for (const [disk, path] of paths.entries()) expect((await readFile(path)).equals(disks[disk] ?? Buffer.of())).toBe(true);
+}
+
+describe('without keys, a sealed lineage', () => {
+  test('is mirrored object by object, and not sent again', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    const target = await newStore();
+    const first = await mirrorStore({ source: store, target });
+    expect(first.exports.map(({ reference, outcome }) => [reference, outcome])).toEqual(days.map((reference) => [reference, 'copied']));
+    for (const reference of days) await expectSame(store, target, reference);
+    await expect(mirrorStore({ source: store, target })).resolves.toMatchObject({ exports: [], present: 3, sentBytes: 0 });
+    for (const reference of days)
+      await expect(copyFromStore({ source: store, export: reference, target })).resolves.toMatchObject({
+        outcome: 'present',
+        sentBytes: 0,
+      });
+    await expectLast(target, lineage);
+  });
+
+  test('is copied from its end: the packs of exports that the target lacks are there as of removed ones', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    const target = await newStore();
+    await copyFromStore({ source: store, export: days[2] ?? '', target });
+    expect(await keysBelow(target, days[0])).toEqual(['disk0.zst.age', 'removed.json']);
+    expect(await keysBelow(target, days[1])).toEqual([]);
+    await expectSame(store, target, days[2]);
+    await expectLast(target, lineage);
+    const { exports, removed } = await listStore({ store: target });
+    expect(exports).toMatchObject([{ reference: days[2], state: 'complete' }]);
+    expect(removed).toMatchObject([{ reference: days[0] }]);
+    // The next one uses what is there, and no prune takes it away.
+    const reads: string[] = [];
+    const watched = watchedStore(target, { before: (call) => void reads.push(call) });
+    await copyFromStore({ source: store, export: days[1] ?? '', target: watched });
+    expect(reads.filter((call) => /^read .*disk0\.zst\.age$/.test(call))).toEqual([]);
+    await pruneStore({ store: target, policy: {} });
+    await pruneStore({ store: target, policy: {} });
+    await expectSame(store, target, days[1]);
+    await expectLast(target, lineage);
+  });
+
+  test('is copied although its first export was removed at the source', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    await removeExport(store, days[0] ?? '');
+    const target = await newStore();
+    await expect(mirrorStore({ source: store, target })).resolves.toMatchObject({
+      exports: [{ outcome: 'copied' }, { outcome: 'copied' }],
+    });
+    await expectLast(target, lineage);
+  });
+
+  test('is refused where another pack has the place, and what was brought goes away again', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    const target = await newStore();
+    await copyFromStore({ source: store, export: days[2] ?? '', target });
+    await removeExport(target, days[2] ?? '');
+    expect(await keysBelow(target, days[2])).toEqual([]);
+    await pruneStore({ store: target, policy: {} });
+    await pruneStore({ store: target, policy: {} });
+    expect(await keysBelow(target, days[0])).toEqual([]);
+
+    const key = `${below(days[0])}disk0.zst.age`;
+    const bytes = await getBytes(store, key);
+    await put(target, key, Buffer.alloc(bytes.length));
+    await put(target, `${below(days[0])}removed.json`, '{}');
+    await expect(copyFromStore({ source: store, export: days[2] ?? '', target })).rejects.toMatchObject({ code: 'EXPORT_EXISTS' });
+    expect(await keysBelow(target, days[2])).toEqual([]);
+
+    const empty = await newStore();
+    await store.remove([`${below(days[2])}disk1.pack.zst.age`]);
+    await expect(copyFromStore({ source: store, export: days[2] ?? '', target: empty })).rejects.toMatchObject({ code: 'DUMP_MISSING' });
+    expect((await keysOf(empty)).filter((name) => name.startsWith(lineage.bench.instance.name))).toEqual([]);
+  });
+
+  test('is verified by its digests with the whole store, which finds damage in each kind of file', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    const sound = await verifyStore({ store, depth: 'frames' });
+    expect(sound).toMatchObject({ damaged: 0, unreadable: 0, warnings: [expect.stringMatching(/^3 sealed exports are verified by/)] });
+    expect(await listStore({ store })).toMatchObject({ exports: days.map(() => ({ verified: { depth: 'stored', result: 'sound' } })) });
+    await expect(verifyStore({ store: opened(store), depth: 'frames' })).resolves.toMatchObject({ damaged: 0, warnings: [] });
+    for (const [name, code] of [
+      ['disk0.map.age', 'MAP_DAMAGED'],
+      ['sealed.json.age', 'MANIFEST_DAMAGED'],
+      ['disk1.pack.zst.age', 'DUMP_DAMAGED'],
+    ] as const) {
+      const memory = new Memory();
+      const copy = await newStore(memory);
+      await mirrorStore({ source: store, target: copy });
+      const key = `${below(days[1])}${name}`;
+      const object = memory.objects.get(key);
+      if (object === undefined) throw new Error(`${key} is missing`);
+      const bytes = Buffer.from(object.bytes);
+      bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
+      memory.objects.set(key, { ...object, bytes });
+      const found = await verifyStore({ store: copy });
+      expect(found.exports[0]).toMatchObject({ reference: days[1], result: 'damaged', code });
+      await expect(mirrorStore({ source: copy, target: await newStore() })).resolves.toMatchObject({
+        exports: expect.arrayContaining([expect.objectContaining({ outcome: 'failed', code })]),
+      });
+    }
+  });
+
+  test('is not consolidated, but its full export needs no consolidation', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    const before = await keysOf(store);
+    for (const each of [store, opened(store)])
+      await expect(consolidateExport({ store: each, export: days[2] ?? '' })).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(consolidateExport({ store, export: days[0] ?? '' })).resolves.toMatchObject({ consolidated: false });
+    expect(await keysOf(store)).toEqual(before);
+  });
+
+  test('continues a copy that was interrupted while it brought packs', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    for (const at of ['disk0.zst.age', 'disk1.pack.zst.age', 'sealed.json.age', 'manifest.json']) {
+      const memory = new Memory();
+      const target = await newStore(memory);
+      const stop = new AbortController();
+      const stopping = watchedStore(target, {
+        before: (call) => {
+          if (call.startsWith('commit ') && call.endsWith(at)) stop.abort(new Error('stopped'));
+          stop.signal.throwIfAborted();
+        },
+      });
+      const copying = copyFromStore({ source: store, export: days[2] ?? '', target: stopping, signal: stop.signal });
+      await expect(copying).rejects.toThrow('stopped');
+      buryClaims(memory);
+      await copyFromStore({ source: store, export: days[2] ?? '', target });
+      await expectSame(store, target, days[2]);
+      await expectLast(target, lineage);
+    }
+  });
+});
+
+/** The claims that are there are those of a process that has ended. */
+function buryClaims({ objects }: Memory): void {
+  for (const [key, object] of objects)
+    if (key.endsWith('export.claim'))
+      objects.set(key, { ...object, bytes: Buffer.from(object.bytes.toString().replace(/"startTime": \d+/, '"startTime": 1')) });
+}
+
+test('an unsealed copy does not refer to sealed exports at its target', async () => {
+  await using lineage = await sealedLineage();
+  const { bench, store } = lineage;
+  const plain = await newStore();
+  const { reference } = await bench.exportDisks({ store: plain, incremental: true });
+  await expect(copyFromStore({ source: plain, export: reference, target: store })).resolves.toMatchObject({ outcome: 'copied' });
+  await expect(verifyExport({ store, export: reference })).resolves.toMatchObject({ reference });
+});
