@@ -45,7 +45,7 @@ say 'The tree of the fresh roots'
 packages/testkit/src/roots/make-root.sh
 say 'Tests'
 status=0
-vitest run "$@" || status=$?
+run_tests "$@" || status=$?
 wait "$ganeti_pid" || {
   cat "$ganeti" >&2
   die "cannot make Ganeti's base system, from which the clusters of the tests start."

@@ -1,4 +1,4 @@
-# Sourced by setup.sh and test.sh: installs pnpm, Node 24 and all packages into node_modules. Needs only npm.
+# Sourced by scripts: installs pnpm, Node 24 and all packages into node_modules, for which it needs only npm; runs tests.
 
 export TURBO_TELEMETRY_DISABLED=1 DO_NOT_TRACK=1
 PNPM_VERSION=$(sed -n 's/.*"packageManager": "pnpm@\([0-9.]*\)".*/\1/p' package.json)
@@ -39,4 +39,10 @@ apt_packages() {
   apt-get update -qq
   # shellcheck disable=SC2086 # a list of words
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
+# run_tests FILE…: in a mount namespace whose mounts are shared, as they are where systemd runs: what a test unmounts disappears in the
+# namespaces of libvirtd, machines and clusters of other tests too. A copy there would keep its file system mounted, and its image in use.
+run_tests() {
+  unshare --mount --propagation shared vitest run "$@"
 }

@@ -29,7 +29,7 @@ test('killed while it reads the new dump back, it leaves the old export; what it
       () => true,
       () => false,
     );
-  await expect.poll(exists, { ...PATIENTLY, timeout: 60_000 }).toBe(true);
+  await expect.poll(exists, PATIENTLY).toBe(true);
   running.kill('SIGKILL');
   await running.outcome;
   const listed = (await bench.gantry('list', bench.store)).stdout;

@@ -85,7 +85,7 @@ describe('a copy that does not end', () => {
 
   /** Resolves when a part of a dump is in a store in this directory, as an unfinished write. */
   async function someArrived(store: string): Promise<void> {
-    await expect.poll(() => unfinishedBytes(store), { ...PATIENTLY, timeout: 60_000 }).toBeGreaterThan(256 * 1024);
+    await expect.poll(() => unfinishedBytes(store), PATIENTLY).toBeGreaterThan(256 * 1024);
   }
 
   test.each(['file', 'ssh'])('because it is killed (-9) is never complete, and the next one continues it (%s)', async (scheme) => {
@@ -98,7 +98,7 @@ describe('a copy that does not end', () => {
     await someArrived(there);
     running.kill('SIGKILL');
     expect(await running.outcome).toMatchObject({ exitCode: undefined });
-    await expect.poll(() => server.sessions(), { ...PATIENTLY, timeout: 60_000 }).toBe(0);
+    await expect.poll(() => server.sessions(), PATIENTLY).toBe(0);
     expect(await bench.gantry('list', address)).toMatchObject({ stdout: expect.stringMatching(/a\.example\.com@\S+ +unfinished/) });
     const second = await bench.gantry('copy', bench.store, reference, address, '--json');
     expect(result(second), second.stderr).toMatchObject({ outcome: 'copied', reference });

@@ -8,21 +8,24 @@ import { gantryCalls, parse } from './documented-calls.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
-async function markdownFiles(): Promise<readonly string[]> {
-  const names = await readdir(ROOT, { recursive: true });
-  return names.filter((name) => name.endsWith('.md') && !name.includes('node_modules'));
+const FOREIGN = new Set(['node_modules', '.git', '.turbo', 'dist']);
+
+/** Every file of the repository below a directory, as it is called from there; what is installed or built has far more. */
+async function filesBelow(directory: string): Promise<readonly string[]> {
+  const entries = await readdir(join(ROOT, directory), { withFileTypes: true });
+  const names = entries.filter(({ name }) => !FOREIGN.has(name)).map((entry) => ({ entry, path: join(directory, entry.name) }));
+  return (await Promise.all(names.map(async ({ entry, path }) => (entry.isDirectory() ? await filesBelow(path) : [path])))).flat();
 }
 
+const files = await filesBelow('');
+const markdownFiles = files.filter((name) => name.endsWith('.md'));
 /** Every source file that is published. */
-async function sourceFiles(): Promise<readonly string[]> {
-  const names = await readdir(ROOT, { recursive: true });
-  return names.filter((name) => /^(apps|packages)\/[^/]+\/src\/.*(?<!\.test)\.ts$/.test(name) && !name.includes('testkit'));
-}
+const sourceFiles = files.filter((name) => /^(apps|packages)\/[^/]+\/src\/.*(?<!\.test)\.ts$/.test(name) && !name.includes('testkit'));
 
 describe('the documentation', () => {
   test('is not named in hints: an installed Gantry does not include it', async () => {
     const named: string[] = [];
-    for (const name of await sourceFiles()) {
+    for (const name of sourceFiles) {
       const lines = (await readFile(join(ROOT, name), 'utf8')).split('\n').filter((line) => !/^\s*(\*|\/[/*])/.test(line));
       named.push(...lines.filter((line) => /['"`].*(docs\/|README).*['"`]/.test(line)).map((line) => `${name}: ${line.trim()}`));
     }
@@ -31,7 +34,7 @@ describe('the documentation', () => {
 
   test('has no broken link to a page or file', async () => {
     const broken: string[] = [];
-    for (const name of await markdownFiles()) {
+    for (const name of markdownFiles) {
       const text = await readFile(join(ROOT, name), 'utf8');
       const prose = text.replaceAll(/^(`{3,})[^]*?^\1$/gm, '');
       for (const [, target = ''] of prose.matchAll(/\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)/g)) {
@@ -72,7 +75,7 @@ describe('the documentation', () => {
 
   test('has no line of more than 120 characters', async () => {
     const long: string[] = [];
-    for (const name of await markdownFiles()) {
+    for (const name of markdownFiles) {
       const lines = (await readFile(join(ROOT, name), 'utf8')).split('\n');
       long.push(...lines.flatMap((line, index) => (line.length > 120 ? [`${name}:${index + 1}: ${line}`] : [])));
     }
@@ -88,7 +91,7 @@ describe('the documentation', () => {
   test('has only valid calls of gantry in its examples', async () => {
     const wrong: string[] = [];
     let calls = 0;
-    for (const name of await markdownFiles()) {
+    for (const name of markdownFiles) {
       for (const call of gantryCalls(await readFile(join(ROOT, name), 'utf8'))) {
         calls += 1;
         await parse(call).catch((error: unknown) => wrong.push(`${name}: gantry ${call.join(' ')}: ${String(error)}`));

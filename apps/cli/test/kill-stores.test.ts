@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { SshServer, TemporaryDirectory } from '@gantry/testkit';
-import { PATIENTLY, makeRandomFile, makeSparseFile, makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
+import { ALL_VARIANTS, PATIENTLY, makeRandomFile, makeSparseFile, makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Outcome } from './workbench.ts';
@@ -14,9 +14,9 @@ import { MAIN } from './workbench.ts';
  * or names it with the command that removes it. More kills of each: scripts/kills.sh 300
  */
 const KILLS = Number(process.env['GANTRY_TEST_KILLS'] ?? 1);
-/** Tries per kill: an operation may end before it is killed. */
-const MAX_TRIES_PER_KILL = 5;
-const ROUND_LIMIT_MS = 120_000;
+/** Tries per kill: an operation may end before it is killed, and is killed earlier then. */
+const MAX_TRIES_PER_KILL = 8;
+const ROUND_LIMIT_MS = 400_000;
 
 const MiB = 1024 * 1024;
 const NAME = 'web1.example.com';
@@ -79,7 +79,7 @@ async function killed(args: readonly string[], usualMs: number): Promise<boolean
   child.kill('SIGKILL');
   const { signal } = await ended;
   // The peer may still be working on its last requests.
-  await expect.poll(() => server.sessions(), { ...PATIENTLY, timeout: 60_000 }).toBe(0);
+  await expect.poll(() => server.sessions(), PATIENTLY).toBe(0);
   return signal === 'SIGKILL';
 }
 
@@ -122,8 +122,14 @@ const OPERATIONS: readonly Operation[] = [
   { name: 'clean', prepare: leaveUnfinished, args: (address) => ['clean', address], mayBe: 'with more' },
 ];
 
-describe.each(['file', 'ssh'] as const)('in a store by %s', (scheme) => {
-  test.each(OPERATIONS)(
+/** On a peer, the rest differs little from a directory: scripts/kills.sh and scripts/variants.sh do all. */
+const ON_PEERS = ALL_VARIANTS || KILLS > 1 ? OPERATIONS : OPERATIONS.filter(({ name }) => ['export', 'remove', 'clean'].includes(name));
+
+describe.each([
+  ['file', OPERATIONS],
+  ['ssh', ON_PEERS],
+] as const)('in a store by %s', (scheme, operations) => {
+  test.each(operations)(
     'a killed $name leaves nothing that clean does not remove or name',
     { timeout: KILLS * ROUND_LIMIT_MS },
     async (operation) => {
@@ -133,10 +139,16 @@ describe.each(['file', 'ssh'] as const)('in a store by %s', (scheme) => {
       const count = (what: string): void => void (tally[what] = (tally[what] ?? 0) + 1);
       const usualMs = await measure(operation, path, address);
       let kills = 0;
+      let withinMs = usualMs * 1.1;
       for (let tries = 0; kills < KILLS && tries < KILLS * MAX_TRIES_PER_KILL; tries += 1) {
         await makeStore(path);
         await operation.prepare(path, address);
-        if (!(await killed(operation.args(address), usualMs * 1.1))) continue;
+        if (!(await killed(operation.args(address), withinMs))) {
+          // The machine had more to do when the usual time was measured.
+          withinMs /= 2;
+          continue;
+        }
+        withinMs = usualMs * 1.1;
         kills += 1;
         count(await clean(address));
         await expectNothingLeft(operation, path, address, count);

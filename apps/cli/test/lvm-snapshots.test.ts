@@ -1,5 +1,5 @@
-import process from 'node:process';
 import type { ScriptOutcome } from '@gantry/testkit';
+import { ALL_VARIANTS } from '@gantry/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { SnapshotMachine } from './snapshot-machine.ts';
 import { startSnapshotMachine } from './snapshot-machine.ts';
@@ -38,9 +38,6 @@ const overwrite = (volume: string, mebibytes: number): string =>
 const fillPool = (percent: number): string => `lvcreate -q -V 128M -T vg/pool -n filler 2>/dev/null
 set -- $(dmsetup status vg-pool-tpool); used=\${6%/*}; all=\${6#*/}
 ${overwrite('filler', 0).replace('count=0', `count=$(((all * ${percent} / 100 - used) / 16))`)}`;
-
-/** Also what differs little from another test, or takes long and seldom breaks: `scripts/machines.sh` does that. */
-const ALL = process.env['GANTRY_ALL_VARIANTS'] === '1';
 
 describe('snapshots of logical volumes', () => {
   let bench: SnapshotMachine;
@@ -116,7 +113,7 @@ done; rm -r /run/exports`);
   });
 
   describe('that overflow fail the export, and nothing of it is visible,', () => {
-    test.skipIf(!ALL)('where the disk is read as it is', async () => {
+    test.skipIf(!ALL_VARIANTS)('where the disk is read as it is', async () => {
       const config = await configure({ thaw: overwrite('copy', 16) });
       const source = await bench.describe('full', ['/dev/vg/copy']);
       const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M ${config}`);
@@ -130,7 +127,7 @@ done; rm -r /run/exports`);
       ['after a script has read all of it', `cat "$EXPORT_DEVICE"; ${overwrite('copy', 16)}`],
       ['and the script fails for it', `${overwrite('copy', 16)}; cat "$EXPORT_DEVICE"`],
     ];
-    test.each(ALL ? variants : variants.slice(0, 1))('%s', async (_, exportScript) => {
+    test.each(ALL_VARIANTS ? variants : variants.slice(0, 1))('%s', async (_, exportScript) => {
       await defineOs('overflow', exportScript);
       const source = await bench.describe('full', ['/dev/vg/copy'], 'overflow');
       const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M`);
@@ -140,7 +137,7 @@ done; rm -r /run/exports`);
     });
   });
 
-  test.skipIf(!ALL)('that are nearly full are warned of', async () => {
+  test.skipIf(!ALL_VARIANTS)('that are nearly full are warned of', async () => {
     const config = await configure({ thaw: overwrite('copy', 7) });
     const source = await bench.describe('nearly', ['/dev/vg/copy']);
     const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M ${config}`);
@@ -160,7 +157,7 @@ done; rm -r /run/exports`);
 until set -- /dev/mapper/vg-gantry*; [ -e "$1" ]; do :; done; kill -KILL $gantry $lvcreate`,
       ],
     ];
-    test.each(ALL ? variants : variants.slice(0, 1))('%s', async (_, kill) => {
+    test.each(ALL_VARIANTS ? variants : variants.slice(0, 1))('%s', async (_, kill) => {
       await defineOs('waits', 'touch /run/reading; sleep 1000000');
       const source = await bench.describe('killed', ['/dev/vg/data'], 'waits');
       const start = `rm -f /run/reading; $GANTRY export ${source} /run/exports --snapshot-size 16M >/dev/null 2>&1 & gantry=$!`;
@@ -177,7 +174,7 @@ until set -- /dev/mapper/vg-gantry*; [ -e "$1" ]; do :; done; kill -KILL $gantry
     });
   });
 
-  test.skipIf(!ALL)('that somebody else removes while they are read fail the export', async () => {
+  test.skipIf(!ALL_VARIANTS)('that somebody else removes while they are read fail the export', async () => {
     const config = await configure({ thaw: 'true' });
     await defineOs('removes', 'cat "$EXPORT_DEVICE"; dmsetup remove --force --retry $(basename $(ls /dev/mapper/vg-gantry*[0-9]))');
     const source = await bench.describe('removed', ['/dev/vg/idle'], 'removes');
@@ -228,7 +225,7 @@ vgcfgbackup -q -f /run/ro.conf ro; sed -i 's/"RESIZEABLE", "READ", "WRITE"/"RESI
       expect(exitCode).toBe(5);
     });
 
-    test.skipIf(!ALL)('because the volume has vanished say so', async () => {
+    test.skipIf(!ALL_VARIANTS)('because the volume has vanished say so', async () => {
       await bench.machine.run('lvcreate -q -y -Wn -L 8M -n gone vg');
       const config = await configure({ freeze: 'lvremove -q -y vg/gone' });
       const { stderr, exitCode } = await bench.gantry(`export ${await bench.describe('gone', ['/dev/vg/gone'])} /run/exports ${config}`);
@@ -245,7 +242,7 @@ vgcfgbackup -q -f /run/ro.conf ro; sed -i 's/"RESIZEABLE", "READ", "WRITE"/"RESI
     const made = async (): Promise<string> =>
       (await bench.machine.run('lvs --noheadings -o lv_name vg | grep -e made -e new; :')).stdout.trim();
 
-    test.skipIf(!ALL)('have the size of the disk and its data, and zeros in the rest of the last extent', async () => {
+    test.skipIf(!ALL_VARIANTS)('have the size of the disk and its data, and zeros in the rest of the last extent', async () => {
       // What a new volume would show of an old one, if nothing wrote to it.
       await bench.machine.run(`lvcreate -q -y -Wn -L 64M -n old vg; ${overwrite('old', 64)}; lvremove -q -y vg/old
 head -c 9000000 /dev/urandom >/run/odd.img`);
@@ -263,7 +260,7 @@ head -c 9000000 /dev/urandom >/run/odd.img`);
       await bench.machine.run('lvremove -q -y vg/made');
     });
 
-    test.skipIf(!ALL)('show nothing of an old volume where the script does not write', async () => {
+    test.skipIf(!ALL_VARIANTS)('show nothing of an old volume where the script does not write', async () => {
       await bench.machine.run(`lvcreate -q -y -Wn -L 64M -n old vg; ${overwrite('old', 64)}; lvremove -q -y vg/old`);
       await defineOs('sparse', 'cat "$EXPORT_DEVICE"');
       await bench.machine.run(
@@ -275,7 +272,7 @@ head -c 9000000 /dev/urandom >/run/odd.img`);
       await bench.machine.run('set -e; cmp -n 8388608 /dev/vg/made /dev/zero; lvremove -q -y vg/made; rm /run/sparse.img');
     });
 
-    test.skipIf(!ALL)('are removed by their UUIDs: one that somebody has made in the place of another stays', async () => {
+    test.skipIf(!ALL_VARIANTS)('are removed by their UUIDs: one that somebody has made in the place of another stays', async () => {
       await defineOs('replaced', 'cat "$EXPORT_DEVICE"');
       await bench.machine.run(
         `printf '#!/bin/sh\\ncat >/dev/null; n=$(lvs --noheadings -o lv_name vg | grep -o "gantry-.*-new0-.*"); lvrename -q vg $n moved; lvcreate -q -y -Wn -L 8M -n made vg; lvcreate -q -y -Wn -L 8M -n $n vg; exit 3\\n' >/run/os/replaced/import; chmod 755 /run/os/replaced/import; truncate -s 8M /run/replaced.img`,
@@ -342,7 +339,7 @@ drbdsetup primary 1 --force; mkfs.ext4 -q /dev/drbd1; mkdir -p /mnt/drbd; mount 
       await bench.machine.run('losetup -d /dev/loop0; rm /run/copy.img');
     });
 
-    test.skipIf(!ALL)('are named and cleared after a kill, with what stands upon them', async () => {
+    test.skipIf(!ALL_VARIANTS)('are named and cleared after a kill, with what stands upon them', async () => {
       await defineOs('waits', 'touch /run/reading; sleep 1000000');
       const source = await bench.describe('drbd', ['/dev/drbd1'], 'waits');
       await bench.script(`rm -f /run/reading; $GANTRY export ${source} /run/exports --snapshot-size 16M >/dev/null 2>&1 & gantry=$!
@@ -385,7 +382,7 @@ until drbdsetup cstate 2 | grep -q SyncTarget; do sleep 0.1; done; drbdsetup sec
       expect(stdout).toContain('\n  possible too: none: the disk itself');
     });
 
-    test.skipIf(!ALL)('says when an export would fail, with status 5, and what all disks need together', async () => {
+    test.skipIf(!ALL_VARIANTS)('says when an export would fail, with status 5, and what all disks need together', async () => {
       const both = await bench.describe('both', ['/dev/vg/data', '/dev/vg/idle']);
       await bench.machine.run('lvcreate -q -y -Wn -l 100%FREE -n rest vg; lvreduce -q -y -L -8M vg/rest');
       const refused = await bench.gantry(`snapshots check ${both}`);
@@ -405,7 +402,7 @@ until drbdsetup cstate 2 | grep -q SyncTarget; do sleep 0.1; done; drbdsetup sec
       await bench.machine.run('lvremove -q -y vg/rest');
     });
 
-    test.skipIf(!ALL)('names the package that lacks, and who may take snapshots', async () => {
+    test.skipIf(!ALL_VARIANTS)('names the package that lacks, and who may take snapshots', async () => {
       const instance = await bench.describe('lacks', ['/dev/vg/idle']);
       await bench.machine.run('mv /sbin/lvs /sbin/lvs.away');
       const lacks = await bench.gantry(`snapshots check ${instance}`);

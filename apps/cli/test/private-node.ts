@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import type { SshServer } from '@gantry/testkit';
-import { makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
+import { makeTemporaryDirectory, OWN_MOUNTS, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
 import { MAIN } from './workbench.ts';
 
@@ -46,7 +46,7 @@ export async function makePrivateNode(): Promise<PrivateNode> {
   for (const name of ['own', 'bin']) await mkdir(directory.file(name));
   await writeFile(directory.file('bin/gantry'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`);
   await chmod(directory.file('bin/gantry'), 0o755);
-  const unshare = ['--pdeathsig', 'KILL', 'unshare', '--mount', '--propagation', 'private', 'bash', '-c', SET_UP, 'node', directory.path];
+  const unshare = ['--pdeathsig', 'KILL', 'unshare', ...OWN_MOUNTS, 'bash', '-c', SET_UP, 'node', directory.path];
   const child = spawn('setpriv', [...unshare, ...OWN], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = once(child, 'exit');
   scope.defer(async () => {

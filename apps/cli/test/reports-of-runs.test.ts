@@ -9,7 +9,7 @@ import type { Configuration, MetricsSettings, NotifySettings } from '@gantry/con
 import { loadConfiguration } from '@gantry/config';
 import type { PolicyRun } from '@gantry/policies';
 import type { TemporaryDirectory } from '@gantry/testkit';
-import { makeTemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory, OWN_MOUNTS } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { reportRun } from '../src/monitoring/report-run.ts';
@@ -133,7 +133,7 @@ cat /var/mail/root`;
 /** Runs a script of bash in a mount namespace of its own, whose `"$0" --conditions=@gantry/source "$1"` reports a run. @returns stdout */
 async function inNamespace(script: string, env: Readonly<Record<string, string>>): Promise<string> {
   const program = new URL('report-a-run.ts', import.meta.url).pathname;
-  const args = ['--mount', '--propagation', 'private', 'bash', '-c', script, process.execPath, program];
+  const args = [...OWN_MOUNTS, 'bash', '-c', script, process.execPath, program];
   const own = { GANTRY_STATE_DIR: directory.file('state'), HOME: directory.path };
   const { stdout } = await execa('unshare', args, { input: JSON.stringify(policyRun()), env: { ...own, ...env }, timeout: 60_000 });
   return stdout;

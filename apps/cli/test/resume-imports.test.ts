@@ -59,7 +59,7 @@ test.each(['directory', 'peer'])('an import from a %s that was killed goes on wh
   await describeInstance(place, `${place}.img`);
   const importing = ['import', store, 'web1.example.com', '--to', home.file(`${place}.yaml`)];
   const first = start(...importing, '--limit-rate', '4M');
-  await expect.poll(() => isUnderWay(target), { ...PATIENTLY, timeout: 60_000 }).toBe(true);
+  await expect.poll(() => isUnderWay(target), PATIENTLY).toBe(true);
   first.kill('SIGKILL');
   expect(await first).toMatchObject({ signal: 'SIGKILL' });
   expect((await readFile(target)).equals(await readFile(home.file('disk.img')))).toBe(false);

@@ -1,7 +1,7 @@
 import { cp, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import { makeRandomFile } from '@gantry/testkit';
+import { makeRandomFile, OWN_MOUNTS } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { goodRun, recordRun } from './policy-runs.ts';
@@ -179,7 +179,7 @@ until systemctl --user is-system-running >/dev/null 2>&1; do kill -0 $manager ||
 systemctl --user start gantry-run@all.timer gantry-run@other.timer || exit 1
 "$0" "$1" status --config "$2" --json
 kill $manager; wait $manager`;
-  const args = ['--mount', '--propagation', 'private', 'bash', '-c', boot, process.execPath, MAIN, config];
+  const args = [...OWN_MOUNTS, 'bash', '-c', boot, process.execPath, MAIN, config];
   const { stdout } = await execa('unshare', args, { env: { GANTRY_STATE_DIR: bench.file('state') } });
   expect(jsonLines(stdout).at(-1)).toMatchObject({ policies: [{ policy: 'all', nextRun: '2099-01-01T02:00:00.000Z' }] });
 });

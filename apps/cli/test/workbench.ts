@@ -1,9 +1,11 @@
+import { on } from 'node:events';
+import { watch } from 'node:fs';
 import { chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import type { TemporaryDirectory } from '@gantry/testkit';
-import { makeTemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory, PATIENTLY } from '@gantry/testkit';
 import { execa } from 'execa';
 import { inject } from 'vitest';
 import { assertValidOutput } from './valid-output.ts';
@@ -151,25 +153,21 @@ export function jsonLines(text: string): readonly Record<string, unknown>[] {
     });
 }
 
-/** Resolves when `path` exists, using events of the file system instead of polling; rejects after `limitMs`. */
-export async function waitForFile(path: string, limitMs = 30_000): Promise<string> {
-  const { watch } = await import('node:fs/promises');
-  const read = async (): Promise<string | undefined> => {
-    try {
-      return await readFile(path, 'utf8');
-    } catch {
-      return undefined;
-    }
-  };
-  const there = await read();
-  if (there !== undefined) return there;
+/** Resolves when `path` exists, using events of the file system instead of polling; rejects after `limitMs`. @returns its content */
+export async function waitForFile(path: string, limitMs: number = PATIENTLY.timeout): Promise<string> {
+  const late = AbortSignal.timeout(limitMs);
+  // It watches before it looks: what happens in between is an event.
+  const watcher = watch(dirname(path));
+  const events = on(watcher, 'change', { signal: late });
   try {
-    for await (const _ of watch(dirname(path), { signal: AbortSignal.timeout(limitMs) })) {
-      const text = await read();
+    for (;;) {
+      const text = await readFile(path, 'utf8').catch(() => undefined);
       if (text !== undefined) return text;
+      await events.next();
     }
   } catch (cause) {
     throw new Error(`${path} did not appear`, { cause });
+  } finally {
+    watcher.close();
   }
-  throw new Error(`${path} did not appear`);
 }

@@ -1,3 +1,4 @@
+export { ALL_VARIANTS } from './all-variants.ts';
 export type { CompareOptions } from './disks/compare-trees.ts';
 export { compareTrees } from './disks/compare-trees.ts';
 export type { DataExtent } from './disks/disk-files.ts';
@@ -32,6 +33,7 @@ export type { S3Server } from './servers/s3-server.ts';
 export type { SwiftServer } from './servers/swift.ts';
 export { startSwift } from './servers/swift.ts';
 export { PATIENTLY } from './patience.ts';
+export { OWN_MOUNTS } from './processes/own-mounts.ts';
 export type { Account, AccountOptions, Jail } from './servers/account.ts';
 export { makeAccount, makeJail } from './servers/account.ts';
 export type { Certificate } from './servers/certificate.ts';

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { makeTemporaryDirectory, PATIENTLY, startCutProxy, startSshServer } from '@gantry/testkit';
-import { afterAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { ENGINES, MiB, addressThrough, digestOf, failureOf, open, put, readDigest, runningClients } from '../test/helpers.ts';
 
 /* A connection that is cut at any byte: the error says so, no listing shows a partial object, and nothing is left running. */
@@ -49,7 +49,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     );
     expect(failure.code, failure.message).toBe('unavailable');
     expect(failure.message).toMatch(/cut|closed|reset|ended/);
-    await vi.waitFor(() => expect(proxy.connections).toBe(0));
+    await expect.poll(() => proxy.connections, PATIENTLY).toBe(0);
 
     await using store = await open(server.address(path, { engine }));
     const visible = await Array.fromAsync(store.list('')).catch(() => []);
@@ -79,5 +79,5 @@ describe.each(ENGINES)('by %s', (engine) => {
 
 test('in the end nothing is running here or on the peer', async () => {
   await expect.poll(() => server.sessions(), PATIENTLY).toBe(0);
-  expect(await runningClients()).toEqual([]);
+  await expect.poll(runningClients, PATIENTLY).toEqual([]);
 });

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
-import { makeTemporaryDirectory, startCutProxy, startSilentServer, startSshServer } from '@gantry/testkit';
-import { afterAll, describe, expect, test, vi } from 'vitest';
+import { makeTemporaryDirectory, PATIENTLY, startCutProxy, startSilentServer, startSshServer } from '@gantry/testkit';
+import { afterAll, describe, expect, test } from 'vitest';
 import { parseAddress } from './address.ts';
 import { openEngine } from './open.ts';
 import { ENGINES, MiB, addressThrough, failureOf, failureOfOpening, open, pieces, put, readDigest } from '../test/helpers.ts';
@@ -13,6 +13,7 @@ const server = scope.use(await startSshServer());
 const directory = scope.use(await makeTemporaryDirectory('gantry-ssh-time-'));
 
 describe.each(ENGINES)('by %s', (engine) => {
+  /** Less than without the options: 20 s for a connection, 45 s for keep-alive messages. */
   const within = async <T>(seconds: number, work: () => Promise<T>): Promise<T> => {
     const before = performance.now();
     const result = await work();
@@ -24,7 +25,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     await using proxy = await startCutProxy(server.port);
     const address = await addressThrough(proxy, server, directory.path, { engine, connectTimeout: '1' });
     proxy.freezeAfter(0);
-    const failure = await within(5, () => failureOfOpening(address));
+    const failure = await within(18, () => failureOfOpening(address));
     expect(failure).toMatchObject({ code: 'unavailable' });
   });
 
@@ -32,7 +33,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     await using proxy = await startCutProxy(server.port);
     const address = await addressThrough(proxy, server, directory.path, { engine, connectTimeout: '1' });
     proxy.freezeAfter(1200);
-    const failure = await within(5, () => failureOfOpening(address));
+    const failure = await within(18, () => failureOfOpening(address));
     expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringMatching(/1 s|in time|timed out/) });
   });
 
@@ -92,11 +93,11 @@ describe.each(ENGINES)('by %s', (engine) => {
     await using store = await open(address);
     const pending = await store.begin('disk0');
     proxy.freezeAfter(2 * MiB);
-    const failure = await within(5, () => failureOf(pending.append(pieces(64))));
+    const failure = await failureOf(pending.append(pieces(64)));
     expect(failure).toMatchObject({ code: 'unavailable', key: 'disk0' });
     expect(failure.message).toMatch(/writing disk0 in .* at byte \d+: no byte passed for 1 s/);
     proxy.heal();
-    await vi.waitFor(() => expect(proxy.connections).toBe(0));
+    await expect.poll(() => proxy.connections, PATIENTLY).toBe(0);
     await pending.discard();
     expect(await Array.fromAsync(store.pending(''))).toEqual([]);
   });
@@ -107,7 +108,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     await using store = await open(await addressThrough(proxy, server, path, { engine, stallTimeout: '1' }));
     await put(store, 'disk0', 8);
     proxy.freezeAfter(3 * MiB);
-    const failure = await within(5, () => failureOf(readDigest(store, 'disk0')));
+    const failure = await failureOf(readDigest(store, 'disk0'));
     expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringMatching(/at byte \d+: no byte passed for 1 s/) });
   });
 
@@ -128,7 +129,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     await using store = await open(address);
     const pending = await store.begin('disk0');
     proxy.freezeAfter(0);
-    const failure = await within(15, () => failureOf(pending.append(pieces(1)).then(() => pending.suspend())));
+    const failure = await within(40, () => failureOf(pending.append(pieces(1)).then(() => pending.suspend())));
     expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringContaining('keep-alive') });
   });
 });

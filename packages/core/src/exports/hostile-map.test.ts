@@ -106,7 +106,7 @@ async function expectSafe(memory: MemoryStore, plainBytes: number): Promise<void
     const found = await openExport(store, 'web1.example.com@20261122T081500Z');
     const [dump] = found.dumps;
     if (dump === undefined) throw new Error('no dump');
-    for await (const piece of readDump(found, dump, { budget, signal: AbortSignal.timeout(20_000), warn: () => undefined })) {
+    for await (const piece of readDump(found, dump, { budget, signal: AbortSignal.timeout(100_000), warn: () => undefined })) {
       read += piece instanceof Uint8Array ? piece.length : piece.zeros;
       most = Math.max(most, budget.usedBytes);
     }

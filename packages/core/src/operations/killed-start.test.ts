@@ -4,16 +4,13 @@ import { readdir, readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-import { makeTemporaryDirectory, writeOsDefinition } from '@gantry/testkit';
+import { makeTemporaryDirectory, PATIENTLY, writeOsDefinition } from '@gantry/testkit';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 
 import { undoHandlers } from '../flow/undo-handlers.ts';
 import { recoverDeadRuns } from '../runs/recover.ts';
 import { openStateDirectory } from '../runs/state-directory.ts';
-
-/** Machines that run tests may have much else to do. */
-const PATIENTLY = { timeout: 30_000 };
 
 async function processesOf(path: string): Promise<readonly string[]> {
   const { stdout } = await execa('ps', ['-eo', 'pid=,args=']);

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import type { SystemCall, TemporaryDirectory } from '@gantry/testkit';
-import { makeTemporaryDirectory, readSystemCalls, strace } from '@gantry/testkit';
+import { makeTemporaryDirectory, OWN_MOUNTS, readSystemCalls, strace } from '@gantry/testkit';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 
@@ -83,7 +83,7 @@ describe('what came of a move', () => {
 
   test('is unknown while the receiver may run where it cannot be seen', async () => {
     await using state = await withState();
-    const program = ['--fork', '--pid', '--mount-proc', process.execPath, ...DRIVER, state.stateDirectory, ID];
+    const program = [...OWN_MOUNTS, '--fork', '--pid', '--mount-proc', process.execPath, ...DRIVER, state.stateDirectory, ID];
     const child = spawn('unshare', program, { stdio: ['pipe', 'pipe', 'inherit'] });
     await once(createInterface(child.stdout), 'line');
     await expect(moveOutcome(ID, state)).rejects.toMatchObject({ code: 'BUSY', hint: expect.stringContaining('Ask there') });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { inspect } from 'node:util';
 
 import type { OsDefinitionFiles, TemporaryDirectory } from '@gantry/testkit';
-import { makeTemporaryDirectory, mountNewTmpfs, writeOsDefinition, writeOsDefinitions } from '@gantry/testkit';
+import { makeTemporaryDirectory, mountNewTmpfs, OWN_MOUNTS, writeOsDefinition, writeOsDefinitions } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
@@ -276,7 +276,7 @@ describe('a script that fails', () => {
       const os = await selectOs('cat', { searchPath: ['${directory.path}'] });
       await runCreateScript(os, { instance: sampleInstance() }).catch((error) => console.log(error.code, error.message));
     `;
-    const withoutProc = ['--mount', 'sh', '-c', 'mount -t tmpfs tmpfs /proc && exec "$0" "$@"'];
+    const withoutProc = [...OWN_MOUNTS, 'sh', '-c', 'mount -t tmpfs tmpfs /proc && exec "$0" "$@"'];
     const node = [process.execPath, '--conditions=@gantry/source', '--input-type=module', '--eval', program];
     expect((await execa('unshare', [...withoutProc, ...node])).stdout).toMatch(
       /^PLATFORM .*\/proc does not show their processes, so that they could not be ended$/,

@@ -5,15 +5,12 @@ import { writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-import { makeTemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory, OWN_MOUNTS, PATIENTLY } from '@gantry/testkit';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 
 import { spawnGated } from './gated-process.ts';
 import { identifyGroup, runningMembers } from './process-group.ts';
-
-/** Machines that run tests may have much else to do. */
-const PATIENTLY = { timeout: 30_000 };
 
 const ENVIRONMENT = { PATH: '/usr/bin:/bin', 'OSP_A.B': 'not a valid shell variable', EMPTY: '' };
 const NOTHING = ['ignore', 'ignore', 'ignore'] as const;
@@ -107,7 +104,7 @@ describe('a program behind the gate', () => {
        await spawnGated(['/bin/true'], options).catch(({ code, message, hint }) => console.log(JSON.stringify({ code, message, hint })));`,
     );
     const node = [process.execPath, '--conditions=@gantry/source', program];
-    const { stdout } = await execa('unshare', ['--mount', '/bin/sh', '-c', 'mount -t tmpfs tmpfs /usr/bin && exec "$0" "$@"', ...node]);
+    const { stdout } = await execa('unshare', [...OWN_MOUNTS, '/bin/sh', '-c', 'mount -t tmpfs tmpfs /usr/bin && exec "$0" "$@"', ...node]);
     expect(JSON.parse(stdout)).toEqual({
       code: 'PLATFORM',
       message: 'cannot run scripts and commands: /usr/bin/perl, which starts them, is missing',

@@ -59,7 +59,8 @@ describe('a process group', () => {
     await using running = await startGroup("trap '' TERM; (sleep 1000000; :) & timeout --signal=KILL 1000000 sleep 1000000 &");
     const startedAt = performance.now();
     expect(await endProcessGroup(running.group, { graceMs: 200 })).toEqual([]);
-    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(200);
+    // A timer may fire up to a millisecond early.
+    expect(performance.now() - startedAt).toBeGreaterThan(198);
     expect(await running.exited).toEqual([null, 'SIGKILL']);
   });
 

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { OWN_MOUNTS } from '../processes/own-mounts.ts';
 
 /** A process that uses a file or device until it is disposed. */
 export interface Holder extends AsyncDisposable {
@@ -13,7 +14,7 @@ export async function holdOpen(path: string, redirection: '<' | '>>' | '<>'): Pr
 
 /** Starts a shell that mounts a file system in its own mount namespace, invisible to others. Needs root. */
 export async function mountInNamespace(device: string, directory: string): Promise<Holder> {
-  return hold('unshare', ['--mount', '/bin/sh', '-c', 'mount "$1" "$2" && echo ready; read line', 'sh', device, directory]);
+  return hold('unshare', [...OWN_MOUNTS, '/bin/sh', '-c', 'mount "$1" "$2" && echo ready; read line', 'sh', device, directory]);
 }
 
 async function hold(program: string, parameters: readonly string[]): Promise<Holder> {

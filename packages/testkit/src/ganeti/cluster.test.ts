@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { PATIENTLY } from '../patience.ts';
 import { ganetiBase } from './base.ts';
 import { startGanetiCluster } from './cluster.ts';
 
@@ -44,7 +45,7 @@ describe('a Ganeti cluster', () => {
       expect(tree.length).toBeGreaterThan(10);
       child.kill('SIGKILL');
       await child;
-      await expect.poll(() => tree.filter(isAlive), { timeout: 60_000 }).toEqual([]);
+      await expect.poll(() => tree.filter(isAlive), PATIENTLY).toEqual([]);
     } finally {
       child.kill('SIGKILL');
     }

@@ -66,7 +66,7 @@ const MODULES = ['drivers/acpi/button', 'drivers/input/evdev'];
 const AGENT_MODULES = ['drivers/char/virtio_console'];
 const AGENT_CHANNEL = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>";
 /** For a kernel to start in an emulated processor, on a busy machine, ms. */
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 300_000;
 
 /** Defines a guest of 256 MiB, stopped. Started, its kernel needs 5 to 15 s. Needs what the machines' image needs. */
 export async function defineLibvirtGuest(libvirtd: Libvirtd, options: LibvirtGuestOptions): Promise<LibvirtGuest> {

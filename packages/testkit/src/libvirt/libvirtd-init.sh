@@ -4,13 +4,16 @@
 # there. Each line on standard input starts libvirtd; bash collects what ends meanwhile, as a first process must.
 set -eu
 directory=$1
-# All of /etc: a file mounted over /etc/passwd alone would be gone as soon as anybody on this machine makes an account, which replaces
-# the file below it (mount_namespaces(7): a mount point that is renamed over elsewhere is unmounted here).
-cp -a /etc "$directory/system-etc"
-for file in passwd group; do sed -i '/^libvirt-qemu:/d' "$directory/system-etc/$file"; done
-echo 'libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin' >>"$directory/system-etc/passwd"
-echo 'libvirt-qemu:x:64055:' >>"$directory/system-etc/group"
-mount --bind "$directory/system-etc" /etc
+# Over all of /etc: a file mounted over /etc/passwd alone would be gone as soon as anybody on this machine makes an account, which replaces
+# the file below it (mount_namespaces(7): a mount point that is renamed over elsewhere is unmounted here). Not a copy, which would fail if
+# it met a file that useradd(8) has there for a moment.
+mkdir "$directory/own"
+mount -t tmpfs tmpfs "$directory/own"
+mkdir "$directory/own"/{etc,work}
+for file in passwd group; do grep -v '^libvirt-qemu:' "/etc/$file" >"$directory/own/etc/$file"; done
+echo 'libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin' >>"$directory/own/etc/passwd"
+echo 'libvirt-qemu:x:64055:' >>"$directory/own/etc/group"
+mount -t overlay overlay -o "lowerdir=/etc,upperdir=$directory/own/etc,workdir=$directory/own/work" /etc
 for pair in etc:/etc/libvirt lib:/var/lib/libvirt run:/run/libvirt log:/var/log/libvirt cache:/var/cache/libvirt \
   swtpm-log:/var/log/swtpm swtpm-ca:/var/lib/swtpm-localca; do
   mkdir -p "$directory/${pair%%:*}" "${pair#*:}"

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { makeTemporaryDirectory } from '../disks/temporary-directory.ts';
 import { undoAtExit } from '../disks/undo.ts';
+import { OWN_MOUNTS } from '../processes/own-mounts.ts';
 import { killOne, processTree } from '../servers/process-tree.ts';
 
 /** A libvirtd of a test, with guests that QEMU emulates (`<domain type='qemu'>`). Nothing of it is seen by a libvirtd of the machine. */
@@ -91,7 +92,7 @@ async function writeConfiguration(directory: string): Promise<void> {
 /** A mount and a process namespace: when their first process ends, the kernel ends every other one, and nothing stays mounted. */
 function startNamespaces(directory: string): AsyncDisposable & { readonly child: ChildProcess } {
   const output = openSync(join(directory, 'output'), 'a', 0o600);
-  const unshare = ['unshare', '--mount', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
+  const unshare = ['unshare', ...OWN_MOUNTS, '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...unshare, 'bash', INIT, directory], {
     stdio: ['pipe', output, output],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },

@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { Duplex } from 'node:stream';
 import { makeTemporaryDirectory } from '../disks/temporary-directory.ts';
 import { undoAtExit } from '../disks/undo.ts';
+import { OWN_MOUNTS } from '../processes/own-mounts.ts';
 import { startDaemon } from '../servers/daemon.ts';
 import { killOne, processTree } from '../servers/process-tree.ts';
 import type { MachineEngine } from './engines.ts';
@@ -45,7 +46,7 @@ export interface Machine extends AsyncDisposable {
 export const HOLD_WRITES = `for name in dirty_writeback dirty_expire; do echo 3600000 >/proc/sys/vm/\${name}_centisecs; done
 modprobe xfs && echo 720000 >/proc/sys/fs/xfs/xfssyncd_centisecs`;
 
-const BOOT_LIMIT_MS = 180_000;
+const BOOT_LIMIT_MS = 400_000;
 const MAX_CONSOLE_CHARACTERS = 16_384;
 
 /** Starts a machine; its image is made first if it does not exist. It dies with this process. Needs root. */
@@ -96,7 +97,7 @@ class RunningMachine implements AsyncDisposable {
 
   constructor(engine: readonly string[], scratch: string) {
     // Its processes are in their own namespace, and die with the first of them, which dies with this process.
-    const alone = ['--pdeathsig', 'KILL', 'unshare', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
+    const alone = ['--pdeathsig', 'KILL', 'unshare', ...OWN_MOUNTS, '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
     this.#process = spawn('setpriv', [...alone, ...engine], {
       stdio: ['ignore', 'pipe', 'pipe', ...LINES.map(() => 'pipe' as const)],
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8', TMPDIR: scratch },

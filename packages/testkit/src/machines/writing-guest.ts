@@ -21,7 +21,7 @@ const MODULES = [
   'drivers/char/virtio_console',
 ];
 /** For a kernel to start in an emulated processor, on a busy machine, ms. */
-const START_MS = 120_000;
+const START_MS = 300_000;
 
 export interface WritingGuestOptions {
   /** A directory of the test's own. */

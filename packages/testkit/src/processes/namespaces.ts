@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { undoAtExit } from '../disks/undo.ts';
 import { killOne, processTree } from '../servers/process-tree.ts';
+import { OWN_MOUNTS } from './own-mounts.ts';
 
 const START_MS = 300_000;
 
@@ -35,7 +36,7 @@ export class Namespaces implements AsyncDisposable {
     this.#what = what;
     this.#log = log;
     const output = openSync(log, 'a', 0o600);
-    const unshare = ['--pdeathsig', 'KILL', 'unshare', '--mount', ...alone, '--pid', '--fork', '--kill-child=KILL'];
+    const unshare = ['--pdeathsig', 'KILL', 'unshare', ...OWN_MOUNTS, ...alone, '--pid', '--fork', '--kill-child=KILL'];
     this.#process = spawn('setpriv', [...unshare, ...line], {
       stdio: ['ignore', 'pipe', output],
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },

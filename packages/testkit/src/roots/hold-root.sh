@@ -13,7 +13,7 @@ if [ "$how" = boot ]; then
   exec unshare --cgroup "$0" boot-in-group "${@:2}"
 fi
 shift 3
-mount --make-rprivate /
+mount --make-rslave /
 # In memory: an overlay cannot be written to on the overlay that is a container's root.
 mount -t tmpfs -o mode=755 root "$work"
 mkdir "$work"/{upper,overlay,root}

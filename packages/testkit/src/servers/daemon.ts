@@ -22,7 +22,8 @@ export interface Daemon extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
-const START_MS = 60_000;
+/** On a machine with ten times the load that it can handle. */
+const START_MS = 180_000;
 const STOP_MS = 3000;
 
 /** Starts a program that stays in the foreground, and waits until it accepts requests. It dies with this process in every case. */

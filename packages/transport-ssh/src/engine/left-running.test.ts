@@ -54,8 +54,8 @@ describe.each([
     const failure = await failureOf(open(address(await config(name, line), { engine }), { env }));
     expect(failure).toMatchObject({ code: 'unavailable', message: expect.stringContaining('1 s') });
     expect(await running()).toEqual([]);
-    // Within connectTimeout and the grace times of SIGTERM and SIGKILL.
-    expect(performance.now() - before).toBeLessThan(10_000);
+    // connectTimeout and the grace times of SIGTERM and SIGKILL take some seconds; without the option it would be 20 s.
+    expect(performance.now() - before).toBeLessThan(18_000);
   });
 
   test('ends when the caller aborts', async () => {

@@ -123,5 +123,6 @@ test('patterns match like the equivalent regular expressions, in bounded time', 
   );
   const started = performance.now();
   judgeHostKey(parseKnownHosts(line(`${'*a'.repeat(200)}b`, KEY)), 'a'.repeat(5000), KEY);
-  expect(performance.now() - started).toBeLessThan(1000);
+  // Some milliseconds; with backtracking it would not end.
+  expect(performance.now() - started).toBeLessThan(20_000);
 });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import type { Libvirtd, LibvirtGuest, TemporaryDirectory } from '@gantry/testkit';
 import {
+  ALL_VARIANTS,
   defineLibvirtGuest,
   makeExt4Image,
   makeTemporaryDirectory,
@@ -51,8 +52,6 @@ const FREEZE_STATUS = JSON.stringify({ execute: 'guest-fsfreeze-status' });
 const { signal } = new AbortController();
 /** How many runs are killed at random moments; see scripts/kills.sh. */
 const KILLS = Number(process.env['GANTRY_LIBVIRT_KILLS'] ?? 2);
-/** Also what takes long and differs little from another test: `scripts/machines.sh` does that. */
-const ALL = process.env['GANTRY_ALL_VARIANTS'] === '1';
 
 let stack: AsyncDisposableStack;
 let libvirtd: Libvirtd;
@@ -697,7 +696,7 @@ describe('what changed since a mark', () => {
     },
   );
 
-  test.skipIf(!ALL)(
+  test.skipIf(!ALL_VARIANTS)(
     'is known over a reboot of the guest; a snapshot stays as it is meanwhile, and if it is not committed, so does the earlier mark',
     async () => {
       await using own = await makeTemporaryDirectory();

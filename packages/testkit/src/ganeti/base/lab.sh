@@ -10,7 +10,7 @@ what=$1 base=$2 work=$3
 shift 3
 . "$here/cluster.sh"
 
-mount --make-rprivate /
+mount --make-rslave /
 mount -t proc proc /proc
 # Names of network namespaces stand in /run/netns: here in one of our own.
 mount -t tmpfs run /run

@@ -5,7 +5,7 @@ set -euo pipefail
 base=$1 work=$2 node=$3
 shift 3
 
-mount --make-rprivate /
+mount --make-rslave /
 mkdir "$work"/{upper,overlay,root}
 root=$work/root
 lower=$base/tree
