@@ -60,6 +60,24 @@ describe('the documentation', () => {
     expect(() => fillPage(part('x', '') + part('x', ''), new Map([['x', 'new']]))).toThrow('twice');
   });
 
+  test('names tests that are there', async () => {
+    const missing: string[] = [];
+    let named = 0;
+    for (const page of ['security']) {
+      const text = await readFile(join(ROOT, 'docs', 'explanation', `${page}.md`), 'utf8');
+      const files = new Map([...text.matchAll(/^\[([^\]]+)\]: \.\.\/\.\.\/(\S+)$/gm)].map(([, name = '', file = '']) => [name, file]));
+      for (const [, title = '', name = ''] of text.matchAll(/\[([^\]]+)\]\[([^\]]+)\]/g)) {
+        named += 1;
+        const file = files.get(name) ?? name;
+        const wanted = title.replaceAll(/\s+/g, ' ');
+        const source = (await readFile(join(ROOT, file), 'utf8')).replaceAll('\\', '');
+        if (!source.includes(`'${wanted}'`) && !source.includes(`"${wanted}"`)) missing.push(`${file}: ${wanted}`);
+      }
+    }
+    expect(missing).toEqual([]);
+    expect(named).toBeGreaterThan(15);
+  });
+
   test('lists every page of each folder in an index', async () => {
     const missing: string[] = [];
     for (const index of ['docs/README.md', 'docs/decisions/README.md']) {
