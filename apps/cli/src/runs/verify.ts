@@ -80,7 +80,9 @@ function describeRehearsal({ reference, disks, plainBytes }: RehearsalResult): r
   return [...proofs, `${reference}: restored into scratch disks (${formatBytes(plainBytes)})`];
 }
 
-function describeOne({ reference, depth, checksums, plainBytes }: VerifyResult): string {
+function describeOne({ reference, depth, sealed, checksums, plainBytes }: VerifyResult): string {
+  if (depth === 'stored' && sealed === 'closed')
+    return `${reference}: every digest is correct; it is sealed: its frames can be checked with --identity FILE`;
   if (depth === 'present') return `${reference}: every file is there with its size`;
   if (!checksums) return `${reference}: readable, but it has no checksums (${formatBytes(plainBytes)})`;
   if (depth === 'stored') return `${reference}: every digest is correct`;

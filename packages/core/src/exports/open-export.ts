@@ -3,7 +3,6 @@ import type { ByteSource, CallOptions, ObjectInfo, ReadOptions, Store } from '@g
 import { isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
-import type { MapPacks } from '../frames/decode-map.ts';
 import type { FrameMap } from '../frames/frame-map.ts';
 import type { FrameTable } from '../frames/frame-table.ts';
 import type { NativeFile } from '../instances/inventory.ts';
@@ -21,7 +20,7 @@ import { CONFIG_FILE, mapFileName, SEALED_PART_FILE } from './layout.ts';
 import type { DumpRecord, Manifest, NativeRecord } from './manifest.ts';
 import { isReadByMaps } from './manifest.ts';
 import { readNativeFile } from './native-file.ts';
-import type { MappedDisk } from './pack-sources.ts';
+import type { MappedDisk, StoredPacks } from './pack-sources.ts';
 import { checkPacksPresent, storedPacks } from './pack-sources.ts';
 import { MAX_SEALED_PART_BYTES, openManifest, sealedPartDamaged } from './sealed-part.ts';
 import { UnreadableTextError } from './small-object.ts';
@@ -103,7 +102,7 @@ export interface StoredExport {
 export interface MappedRead {
   readonly disk: MappedDisk;
   readonly map: FrameMap;
-  readonly packs: MapPacks;
+  readonly packs: StoredPacks;
 }
 
 /**

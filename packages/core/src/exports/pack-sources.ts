@@ -4,6 +4,7 @@ import { alterBody, isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import type { MapPacks } from '../frames/decode-map.ts';
 import type { PackPlace } from '../frames/frame-map.ts';
+import type { OpenPackRange } from '../frames/pack-runs.ts';
 import { GantryError } from '../report/errors.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import { formatExportReference } from './export-id.ts';
@@ -12,6 +13,7 @@ import type { MapOwner } from './frame-map-text.ts';
 import type { PackRecord } from './packs.ts';
 import { packPath } from './packs.ts';
 import { asGantryError, translatedSource } from './store-errors.ts';
+import type { PassStored } from './unsealing.ts';
 import { readSealed } from './unsealing.ts';
 
 /** What of a store is needed for reading packs. */
@@ -25,12 +27,20 @@ export interface MappedDisk extends MapOwner {
   readonly isSealed?: boolean | undefined;
 }
 
+/** The packs of a disk in a store. */
+export interface StoredPacks extends MapPacks {
+  /** As `open`; the bytes that are read for it go through `pass` as they are stored: of an encrypted pack, all blocks in which the range is. */
+  readonly openPassing: (range: PackPlace, pass: PassStored, signal: AbortSignal) => Promise<ByteSource>;
+  /** A range of a pack as it is stored. */
+  readonly openStored: OpenPackRange;
+}
+
 /**
  * The packs of a disk in a store, each of which is checked to have the size that the manifest says.
  *
  * @throws GantryError `STORE_UNSUPPORTED` for a store that reads only complete objects
  */
-export function storedPacks(store: PackStore, disk: MappedDisk): MapPacks {
+export function storedPacks(store: PackStore, disk: MappedDisk): StoredPacks {
   const what = `disk ${disk.disk} of ${formatExportReference(disk.instance, disk.exportId)}`;
   if (!store.capabilities.rangedRead) {
     throw new GantryError('STORE_UNSUPPORTED', {
@@ -42,6 +52,8 @@ export function storedPacks(store: PackStore, disk: MappedDisk): MapPacks {
   return {
     codecs: disk.packs.map(({ codec }) => codec),
     open: (range, signal) => openPack(store, disk, range, { signal }),
+    openPassing: (range, pass, signal) => openPack(store, disk, range, { signal }, pass),
+    openStored: (range, signal) => openPack(store, { ...disk, isSealed: false }, range, { signal }),
     damaged: ({ index, entry }, problem) => {
       const [place] = entry.kind === 'zeros' ? [] : [entry.place];
       const where = place === undefined ? '' : `, in ${pathOf(disk, place)} at stored byte ${place.offset}`;
@@ -67,6 +79,7 @@ async function openPack(
   disk: MappedDisk,
   { pack, offset, storedBytes }: PackPlace,
   options: CallOptions,
+  pass?: PassStored,
 ): Promise<ByteSource> {
   const record = disk.packs[pack];
   if (record === undefined) throw new RangeError(`there is no pack ${pack}`);
@@ -75,11 +88,14 @@ async function openPack(
     const range = { ...options, offset, length: storedBytes };
     if (disk.isSealed === true) {
       const onOtherSize = (size: number): Error => packProblem(disk, record, size);
-      const source = await readSealed(store, { key, size: record.size, onOtherSize }, range);
+      const source = await readSealed(store, { key, size: record.size, onOtherSize, pass }, range);
       return alterBody(source, (chunks) => withPackProblems(store, disk, record, chunks));
     }
     const source = await store.read(key, range);
-    if (source.objectSize === record.size) return translatedSource(source, store.address);
+    if (source.objectSize === record.size) {
+      const translated = translatedSource(source, store.address);
+      return pass === undefined ? translated : alterBody(translated, (chunks) => pass(chunks, offset));
+    }
     await source[Symbol.asyncDispose]();
     throw packProblem(disk, record, source.objectSize);
   } catch (error) {
@@ -105,6 +121,9 @@ function asPackProblem(store: PackStore, disk: MappedDisk, record: PackRecord, e
   if (isStoreError(error, 'not-found')) return packProblem(disk, record, undefined, error);
   if (isStoreError(error, 'invalid-range')) return packProblem(disk, record, 'another', error);
   if (error instanceof AgeError) return packProblem(disk, record, error);
+  // Who could read the frame map can read the packs: this is another file, or its header is damaged.
+  if (error instanceof GantryError && error.code === 'IDENTITY_MISMATCH' && error.cause instanceof AgeError)
+    return packProblem(disk, record, error.cause);
   return asGantryError(error, store.address);
 }
 

@@ -8,6 +8,7 @@ import { openFound } from '../exports/open-export.ts';
 import { PackDigests } from '../exports/pack-digests.ts';
 import { packKey, packsOfOthers } from '../exports/export-objects.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
+import { withoutUnsealer } from '../exports/unsealing.ts';
 import type { RememberedDepth } from '../exports/verification.ts';
 import { objectMark, ownMarks, verificationOf } from '../exports/verification.ts';
 import type { VerificationPlace } from '../exports/verification-records.ts';
@@ -107,7 +108,8 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
   const survey = await findVerifiable(request.store, records, { depth: depth === 'present' ? undefined : depth, signal });
   const closed = depth === 'present' || depth === 'stored' ? 0 : survey.items.filter(({ isClosed }) => isClosed).length;
   if (closed > 0) reporter.warn(ofClosed(closed, depth));
-  const counted = countReads(request.store);
+  // Less than all frames needs no keys, and what is encrypted to others is verified, too.
+  const counted = countReads(depth === 'stored' ? withoutUnsealer(request.store) : request.store);
   const run = new StoreVerification({ store: counted.store, survey, records, reporter, request });
   const limit = bytesOf(budget, survey);
   if (depth !== 'present') await run.verifyAll(depth, (started) => Math.max(started, counted.bytes()) < limit, signal);
@@ -122,8 +124,8 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
 }
 
 function ofClosed(count: number, depth: VerifyStoreResult['depth']): string {
-  const done = depth === 'rehearsal' ? 'are not rehearsed' : 'are verified by the SHA-256 of what is stored alone';
-  return `${count} sealed ${count === 1 ? 'export' : 'exports'} ${done}: --identity FILE opens them`;
+  const done = depth === 'rehearsal' ? 'not rehearsed' : 'verified by the SHA-256 of what is stored alone';
+  return `${count} sealed ${count === 1 ? 'export is' : 'exports are'} ${done}: --identity FILE opens what is sealed`;
 }
 
 function bytesOf(budget: VerifyBudget | undefined, { storedBytes }: StoreSurvey): number {

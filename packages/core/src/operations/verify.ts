@@ -7,6 +7,7 @@ import { openExport } from '../exports/open-export.ts';
 import { parseSha256Sums } from '../exports/sha256sums.ts';
 import { PackDigests } from '../exports/pack-digests.ts';
 import { digestText } from '../exports/small-object.ts';
+import { assertOpened, opensSealed, withoutUnsealer } from '../exports/unsealing.ts';
 import type { RememberOptions } from '../flow/remembering.ts';
 import { remembering } from '../flow/remembering.ts';
 import { startCall } from '../flow/session.ts';
@@ -19,7 +20,7 @@ export interface VerifyRequest extends Pick<OperationOptions, 'signal' | 'onEven
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
-  /** `frames` where absent. */
+  /** Where absent: `frames`, or `stored` for a sealed export that cannot be opened. */
   readonly depth?: VerifyDepth | undefined;
   /** Disks under way at once; default 4. */
   readonly parallel?: number | undefined;
@@ -30,6 +31,8 @@ export interface VerifyRequest extends Pick<OperationOptions, 'signal' | 'onEven
 export interface VerifyResult {
   readonly reference: string;
   readonly depth: VerifyDepth;
+  /** Of a sealed export: whether an identity opened it, which only the depth `frames` needs. */
+  readonly sealed?: 'opened' | 'closed';
   /** Whether there were checksums to hold it against: not in an export that Ganeti made. */
   readonly checksums: boolean;
   /** Plain bytes that were read: 0 where frames were not decoded. */
@@ -46,15 +49,21 @@ export type VerifyDepth = 'present' | 'stored' | 'frames';
  * just the first.
  *
  * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `NATIVE_DAMAGED`, `MANIFEST_DAMAGED`, `MAP_DAMAGED`, `PACK_MISSING`,
- *   `CONFIG_DAMAGED` and what `openExport` throws
+ *   `CONFIG_DAMAGED` and what `openExport` throws; `IDENTITY_NEEDED` at depth `frames` for a sealed
+ *   export that cannot be opened
  */
 export async function verifyExport(request: VerifyRequest): Promise<VerifyResult> {
-  const { store, parallel, depth = 'frames' } = request;
+  const { parallel } = request;
+  // Less than all frames needs no keys, and what is encrypted to others is verified, too.
+  const store = request.depth === undefined || request.depth === 'frames' ? request.store : withoutUnsealer(request.store);
   const { signal, reporter } = startCall('verify', request);
   const found = await openExport(store, request.export, { signal });
   for (const warning of found.warnings) reporter.warn(warning);
   const digests = new PackDigests(store);
   const { manifest } = found;
+  const isClosed = manifest?.sealed !== undefined && !opensSealed(store);
+  const depth = request.depth ?? (isClosed ? 'stored' : 'frames');
+  if (depth === 'frames') assertOpened(store, found);
   const damagedObjects = depth === 'stored' && manifest !== undefined ? () => damagedOwnMarks(manifest, digests) : undefined;
   const plainBytes = await remembering({ ...request, depth, isProblem: isDamage, damagedObjects }, found, reporter, async () => {
     // Without checksums there are only the frames to check.
@@ -66,7 +75,8 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
     if (problem !== undefined) throw problem;
     return 0;
   });
-  return { reference: found.reference, depth, checksums: found.origin === 'gantry', plainBytes, warnings: reporter.warnings };
+  const sealed = manifest?.sealed === undefined ? {} : { sealed: isClosed ? ('closed' as const) : ('opened' as const) };
+  return { reference: found.reference, depth, ...sealed, checksums: found.origin === 'gantry', plainBytes, warnings: reporter.warnings };
 }
 
 /** Everything that an export needs, as it is stored: also the packs in directories of others. @returns every problem */
