@@ -49,11 +49,17 @@ describe('verifying a sealed export', () => {
 
   test('of a store at depth frames, is at the depth stored for those that cannot be opened, and says so', async () => {
     const closed = await verifyStore({ ...stateOf(bench), store, depth: 'frames' });
-    expect(closed).toMatchObject({ exports: [{ reference, result: 'sound' }], warnings: [expect.stringMatching(/^1 sealed export is verified by the SHA-256/)] });
+    expect(closed).toMatchObject({
+      exports: [{ reference, result: 'sound' }],
+      warnings: [expect.stringMatching(/^1 sealed export is verified by the SHA-256/)],
+    });
     expect(await verifyStore({ ...stateOf(bench), store: open(store), depth: 'frames' })).toMatchObject({ damaged: 0, warnings: [] });
     await mkdir(bench.directory.file('scratch'), { recursive: true });
     const rehearsing = { ...stateOf(bench), rehearseIn: bench.directory.file('scratch') };
-    expect(await verifyStore({ ...rehearsing, store })).toMatchObject({ exports: [], warnings: [expect.stringMatching(/is not rehearsed/)] });
+    expect(await verifyStore({ ...rehearsing, store })).toMatchObject({
+      exports: [],
+      warnings: [expect.stringMatching(/is not rehearsed/)],
+    });
     expect(await verifyStore({ ...rehearsing, store: open(store) })).toMatchObject({ exports: [{ reference, result: 'sound' }] });
   });
 
