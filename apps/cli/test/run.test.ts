@@ -544,6 +544,13 @@ describe('a run that is started twice', () => {
     const started = await startWaiting();
     process.kill(started.pid, 'SIGKILL');
     await started.outcome;
+    expect(await lastRecord('nightly')).toMatchObject({
+      outcome: 'running',
+      instances: [
+        { name: 'first', state: 'exported' },
+        { name: 'slow', state: 'running' },
+      ],
+    });
     await writeFile(bench.file('go'), '');
     // As if it had been killed before the copy.
     const before = await readdir(bench.file('exports', 'first'));

@@ -39,7 +39,7 @@ export class AfterExports {
   /** The instances that have a new enough export in a store. */
   #goodIn(named: string): readonly string[] {
     return this.#log.run.instances
-      .filter(({ stores }) => stores.some(({ store, outcome }) => store === named && outcome !== 'failed'))
+      .filter(({ stores }) => stores.some(({ store, outcome }) => store === named && outcome !== 'failed' && outcome !== 'left'))
       .map(({ name }) => name);
   }
 
@@ -54,11 +54,11 @@ export class AfterExports {
       const result = await mirrorStore({ source, target, instances, createStore, signal, onEvent });
       const failed = result.exports.filter(({ outcome }) => outcome === 'failed');
       const { present, sentBytes } = result;
-      await this.#log.store(to, 'copies', {
+      this.#log.store(to, 'copies', {
         copied: { exports: result.exports.length - failed.length, present, failed: failed.length, sentBytes },
       });
       for (const { reference, code = 'STORE_FAILED', reason = 'it was not copied' } of failed)
-        await this.#log.problem({ what: `copy of ${reference} to ${to}`, code, message: reason });
+        this.#log.problem({ what: `copy of ${reference} to ${to}`, code, message: reason });
       const incomplete = new Set(failed.map(({ reference }) => instanceOf(reference)));
       const complete = instances.filter((name) => !incomplete.has(name));
       if (retention !== undefined) await this.#prune({ named: to, store: target, role: 'copies' }, complete, retention);
@@ -72,7 +72,7 @@ export class AfterExports {
       const found = (wanted: string): typeof result.exports => result.exports.filter((each) => each.result === wanted);
       const names = (wanted: string): string[] => found(wanted).map(({ reference }) => reference);
       const { left, readBytes } = result;
-      await this.#log.store(named, 'exports', {
+      this.#log.store(named, 'exports', {
         verified: {
           depth: result.depth,
           exports: result.exports.length,
@@ -84,7 +84,7 @@ export class AfterExports {
       });
       const bad = [...found('damaged'), ...found('unreadable')];
       for (const { reference, code = 'DUMP_DAMAGED', reason = 'it is damaged' } of bad)
-        await this.#log.problem({ what: `verification of ${reference} in ${named}`, code, message: reason });
+        this.#log.problem({ what: `verification of ${reference} in ${named}`, code, message: reason });
       return new Set(bad.map(({ reference }) => instanceOf(reference)));
     });
   }
@@ -98,8 +98,8 @@ export class AfterExports {
     await this.#attempt(`retention in ${named}`, async () => {
       const result = await pruneStore({ ...this.#operation, store, instances, policy });
       const { removed, kept, deletedBytes, markedBytes } = result;
-      await this.#log.store(named, role, { pruned: { removed, kept, deletedBytes, markedBytes } });
-      for (const problem of troubleOf(result)) await this.#log.problem(problemOf(`retention in ${named}`, problem));
+      this.#log.store(named, role, { pruned: { removed, kept, deletedBytes, markedBytes } });
+      for (const problem of troubleOf(result)) this.#log.problem(problemOf(`retention in ${named}`, problem));
     });
   }
 
@@ -109,7 +109,7 @@ export class AfterExports {
       return await work();
     } catch (error) {
       this.#operation.signal.throwIfAborted();
-      await this.#log.problem(problemOf(what, error));
+      this.#log.problem(problemOf(what, error));
       return undefined;
     }
   }

@@ -9,6 +9,8 @@ import { recentExport } from './recent-exports.ts';
 import type { InstanceOfRun, RunProblem, StoreOfInstance } from './record/form.ts';
 import type { OpenedStore, RunContext } from './run-request.ts';
 import type { SelectedInstance } from './selection.ts';
+import type { Signals } from './window-end.ts';
+import { isWindowEnd } from './window-end.ts';
 
 /** What became of an instance. */
 export type ExportedOne = Pick<InstanceOfRun, 'state' | 'reference' | 'plainBytes' | 'storedBytes' | 'stores' | 'problems' | 'warnings'>;
@@ -21,29 +23,36 @@ interface Targets {
   readonly others: readonly OpenedStore[];
 }
 
-/** Exports an instance into every store that lacks a recent export of it. Failures are in the result. @throws the signal's reason */
-export async function exportOne(context: RunContext, selected: SelectedInstance, signal: AbortSignal): Promise<ExportedOne> {
-  return await new InstanceExport(context, selected, signal).run();
+/**
+ * Exports an instance into every store that lacks a recent export of it. Failures are in the result; so is what was done when the window
+ * ended.
+ *
+ * @throws the reason of the signal of the run
+ */
+export async function exportOne(context: RunContext, selected: SelectedInstance, signals: Signals): Promise<ExportedOne> {
+  return await new InstanceExport(context, selected, signals).run();
 }
 
 class InstanceExport {
   readonly #context: RunContext;
   readonly #selected: SelectedInstance;
+  readonly #runSignal: AbortSignal;
   readonly #signal: AbortSignal;
   readonly #problems: RunProblem[] = [];
   readonly #warnings: string[] = [];
 
-  constructor(context: RunContext, selected: SelectedInstance, signal: AbortSignal) {
+  constructor(context: RunContext, selected: SelectedInstance, { run, work }: Signals) {
     this.#context = context;
     this.#selected = selected;
-    this.#signal = signal;
+    this.#runSignal = run;
+    this.#signal = work;
   }
 
   async run(): Promise<ExportedOne> {
     const outcome = await this.#work();
-    const isGood = outcome.state === 'exported' || outcome.state === 'present';
-    if (!isGood || this.#problems.length > 0) await this.#call('on-failure', { error: this.#problems[0], reference: outcome.reference });
-    else if (outcome.state === 'exported') await this.#call('on-success', { reference: outcome.reference });
+    const { state, reference } = outcome;
+    if (state === 'failed' || this.#problems.length > 0) await this.#call('on-failure', { error: this.#problems[0], reference });
+    else if (state === 'exported') await this.#call('on-success', { reference });
     return { ...outcome, problems: this.#problems, warnings: this.#warnings };
   }
 
@@ -57,12 +66,17 @@ class InstanceExport {
       const present = [...recent].map(([opened, has]) => [opened, { store: opened.named, outcome: 'present', reference: has }] as const);
       const stores = await this.#copyToRest(from, reference, new Map(present));
       const isNew = stores.some(({ outcome }) => outcome === 'copied');
-      return { state: isNew ? 'exported' : 'present', reference, stores };
+      return { state: stateOf(stores, isNew ? 'exported' : 'present'), reference, stores };
     } catch (error) {
-      this.#signal.throwIfAborted();
+      this.#runSignal.throwIfAborted();
+      if (isWindowEnd(error)) return { state: 'left', stores: this.#inEach('left') };
       this.#problems.push(problemOf(this.#selected.name, error));
-      return { state: 'failed', stores: this.#context.stores.map(({ named }) => ({ store: named, outcome: 'failed' })) };
+      return { state: 'failed', stores: this.#inEach('failed') };
     }
+  }
+
+  #inEach(outcome: 'failed' | 'left'): readonly StoreOfInstance[] {
+    return this.#context.stores.map(({ named: store }) => ({ store, outcome }));
   }
 
   /** The exports that count as done, by their stores. */
@@ -90,7 +104,6 @@ class InstanceExport {
   }
 
   async #export(described: DescribedInstance): Promise<Outcome> {
-    const { stores } = this.#context;
     const failed: StoreOfInstance[] = [];
     for (const targets of this.#readings(described)) {
       const givenUp = new Map<Store, GantryError>();
@@ -100,17 +113,18 @@ class InstanceExport {
         const { reference, plainBytes, storedBytes } = result;
         const outcomes = this.#outcomesOf(targets, result);
         const from = [...outcomes].find(([, { outcome }]) => outcome === 'exported')?.[0] ?? targets.first;
-        return { state: 'exported', reference, plainBytes, storedBytes, stores: await this.#copyToRest(from, reference, outcomes) };
+        const copied = await this.#copyToRest(from, reference, outcomes);
+        return { state: stateOf(copied, 'exported'), reference, plainBytes, storedBytes, stores: copied };
       } catch (error) {
-        this.#signal.throwIfAborted();
+        this.#runSignal.throwIfAborted();
+        if (isWindowEnd(error)) return { state: 'left', stores: this.#inEach('left').map((each) => outcomeAmong(failed, each)) };
         const problem = problemOf(this.#exportOf(storesOf(targets)), error);
         failed.push(...this.#failuresOf(targets, problem, givenUp));
         // Another store can only help where this one is the cause.
         if (!problem.code.startsWith('STORE_')) break;
       }
     }
-    const named = (store: string): StoreOfInstance => failed.find((each) => each.store === store) ?? { store, outcome: 'failed' };
-    return { state: 'failed', stores: stores.map((each) => named(each.named)) };
+    return { state: 'failed', stores: this.#inEach('failed').map((each) => outcomeAmong(failed, each)) };
   }
 
   /**
@@ -148,6 +162,8 @@ class InstanceExport {
     const { named: store } = opened;
     const { outcome = 'exported', code = 'STORE_FAILED', reason = '', copyReason } = found ?? {};
     if (outcome === 'exported') return { store, outcome, reference };
+    // Nothing is wrong with a store that was cut off, when the export was complete in another one.
+    if (found?.reason === undefined && isWindowEnd(this.#signal.reason)) return { store, outcome: 'left' };
     if (outcome === 'copied') return { store, outcome, reference, code, reason };
     const message = copyReason === undefined || copyReason === reason ? reason : `${reason}; it could not be copied: ${copyReason}`;
     this.#problems.push({ what: this.#exportOf([opened]), code, message });
@@ -185,6 +201,8 @@ class InstanceExport {
   ): Promise<readonly StoreOfInstance[]> {
     const outcomes: StoreOfInstance[] = [];
     for (const opened of this.#context.stores) outcomes.push(known.get(opened) ?? (await this.#copyTo(opened, from, reference)));
+    const left = outcomes.flatMap(({ store, outcome }) => (outcome === 'left' ? [store] : []));
+    if (left.length > 0) this.#warnings.push(`${reference} is not in ${left.join(' and ')} yet, because the window has ended`);
     return outcomes;
   }
 
@@ -197,7 +215,8 @@ class InstanceExport {
       this.#warnings.push(...copied.warnings);
       return { store, outcome: 'copied', reference };
     } catch (error) {
-      this.#signal.throwIfAborted();
+      this.#runSignal.throwIfAborted();
+      if (isWindowEnd(error)) return { store, outcome: 'left' };
       const problem = problemOf(`copy of ${reference} to ${store}`, error);
       this.#problems.push(problem);
       return { store, outcome: 'failed', code: problem.code, reason: problem.message };
@@ -223,12 +242,22 @@ class InstanceExport {
     const hook = hookOf(policy, name, { instance, ...facts });
     if (hook === undefined) return;
     try {
-      await runHook(hook, { stateDirectory, operation: 'run', instance, signal: this.#signal });
+      // The end of the window does not cut short what says how the export ended.
+      await runHook(hook, { stateDirectory, operation: 'run', instance, signal: this.#runSignal });
     } catch (error) {
-      this.#signal.throwIfAborted();
+      this.#runSignal.throwIfAborted();
       this.#problems.push(problemOf(`hook ${name} of ${instance}`, error));
     }
   }
+}
+
+/** What becomes of an instance that has an export, by its stores. */
+function stateOf(stores: readonly StoreOfInstance[], otherwise: 'exported' | 'present'): Outcome['state'] {
+  return stores.some(({ outcome }) => outcome === 'left') ? 'left' : otherwise;
+}
+
+function outcomeAmong(known: readonly StoreOfInstance[], otherwise: StoreOfInstance): StoreOfInstance {
+  return known.find(({ store }) => store === otherwise.store) ?? otherwise;
 }
 
 function storesOf({ first, others }: Targets): readonly OpenedStore[] {

@@ -13,7 +13,7 @@ import { selectInstances } from './selection.ts';
 import type { RunTimes } from './when.ts';
 import { timesOf } from './when.ts';
 import { formatWindow } from './window.ts';
-import { abortAt, unlessEnded } from './window-end.ts';
+import { abortAt } from './window-end.ts';
 
 /**
  * Runs a policy: exports its instances into its stores, several at once; then copies, verifies and prunes, as it says. What fails is in the
@@ -30,8 +30,8 @@ export async function runPolicy(request: PolicyRunRequest): Promise<PolicyRun> {
     await work(request, log);
     return await end(request, log, endOf(log.run));
   } catch (error) {
-    await log.change(({ instances }) => ({ instances: instances.map(leaveUnfinished) }));
-    if (!signal.aborted) await log.problem(problemOf(`policy ${policy.name}`, error));
+    log.change(({ instances }) => ({ instances: instances.map(leaveUnfinished) }));
+    if (!signal.aborted) log.problem(problemOf(`policy ${policy.name}`, error));
     await end(request, log, signal.aborted ? { outcome: 'interrupted' } : endOf(log.run));
     throw error;
   }
@@ -60,10 +60,10 @@ async function work(request: PolicyRunRequest, log: RunLog): Promise<void> {
     warnings: [],
   }));
   const selected = only === undefined ? (problems.length === 0 ? 'all' : 'incomplete') : 'named';
-  await log.change((run) => ({ selection: selected, instances: waiting, problems: [...run.problems, ...problems], warnings }));
-  if (instances.length === 0 && problems.length === 0) await log.problem(nothingSelected(request));
+  await log.select({ selection: selected, instances: waiting, warnings }, problems);
+  if (instances.length === 0 && problems.length === 0) log.problem(nothingSelected(request));
   await using opened = await openStores(request, 'write');
-  await log.change((run) => ({ problems: [...run.problems, ...opened.problems] }));
+  log.change((run) => ({ problems: [...run.problems, ...opened.problems] }));
   if (instances.length === 0) return;
   const times = timesOf(request, new Date());
   await exportAll({ request, stores: opened.all, since: times.since }, instances, log, times);
@@ -95,11 +95,11 @@ async function exportAll(context: RunContext, instances: readonly SelectedInstan
       return;
     }
     await log.instance(name, { state: 'running', started: new Date().toISOString() });
-    const outcome = await unlessEnded(stop.signal, signal, (both) => exportOne(context, selected, both));
-    await log.instance(name, { ...(outcome ?? { state: 'left' }), ended: new Date().toISOString() });
+    const outcome = await exportOne(context, selected, { run: signal, work: AbortSignal.any([signal, stop.signal]) });
+    await log.instance(name, { ...outcome, ended: new Date().toISOString() });
   });
-  const left = log.run.instances.filter(({ state }) => state === 'left');
-  if (left.length > 0) await log.change(({ warnings }) => ({ warnings: [...warnings, outsideOf(policy, left.length)] }));
+  const left = log.run.instances.filter(({ state, reference }) => state === 'left' && reference === undefined);
+  if (left.length > 0) log.change(({ warnings }) => ({ warnings: [...warnings, outsideOf(policy, left.length)] }));
 }
 
 function outsideOf({ window }: Policy, count: number): string {
@@ -115,7 +115,7 @@ function endOf({ instances, problems }: PolicyRun): { readonly outcome: 'done' |
   const all = [...problems, ...instances.flatMap((instance) => instance.problems)];
   const isGood = ({ state }: InstanceOfRun): boolean => state === 'exported' || state === 'present';
   if (all.length === 0 && instances.every(isGood)) return { outcome: 'done', exitCode: 0 };
-  if (instances.some(isGood)) return { outcome: 'partial', exitCode: ERROR_EXIT_CODES.PARTLY_DONE };
+  if (instances.some(({ reference }) => reference !== undefined)) return { outcome: 'partial', exitCode: ERROR_EXIT_CODES.PARTLY_DONE };
   const [first] = all;
   return {
     outcome: 'failed',

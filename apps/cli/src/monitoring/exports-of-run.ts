@@ -27,7 +27,7 @@ function exportsOfInstance(instance: InstanceOfRun): readonly ExportOfRun[] {
   const why = { code: problem?.code, reason: problem?.message };
   if (stores.length > 0) {
     // What kept the instance from all stores is with the instance.
-    const more = { exported: figuresOf(instance), failed: why, copied: {}, present: {} };
+    const more = { exported: figuresOf(instance), failed: why, copied: {}, present: {}, left: {} };
     return stores.map((each) => Object.assign({ instance: name }, more[each.outcome], each));
   }
   if (state === 'exported' || state === 'present') return [{ instance: name, outcome: state, reference }];

@@ -16,13 +16,13 @@ export interface RunProblem {
 
 /**
  * What became of an instance in one store. `present`: the store had an export that is recent enough. `copied`: the export is a copy from
- * another store; with `code` and `reason` if it was given up there before.
+ * another store; with `code` and `reason` if it was given up there before. `left`: the window ended first.
  */
 export interface StoreOfInstance {
   /** As the policy names it. */
   readonly store: string;
-  readonly outcome: 'exported' | 'copied' | 'present' | 'failed';
-  /** `INSTANCE@EXPORT-ID`; absent where it failed. */
+  readonly outcome: 'exported' | 'copied' | 'present' | 'failed' | 'left';
+  /** `INSTANCE@EXPORT-ID`; absent where the store lacks it. */
   readonly reference?: string | undefined;
   readonly code?: string | undefined;
   readonly reason?: string | undefined;
@@ -30,7 +30,7 @@ export interface StoreOfInstance {
 
 /**
  * `waiting` and `running`: as far as the run has got, or had when it was killed. `present`: every store had a recent export. `left`: the
- * window ended, or the run was interrupted, before it began.
+ * window ended, or the run was interrupted, before every store had it: those that have it say so.
  */
 export type InstanceState = 'waiting' | 'running' | 'exported' | 'present' | 'failed' | 'left';
 
@@ -122,7 +122,7 @@ const instance = z.object({
   stores: z.array(
     z.object({
       store: z.string(),
-      outcome: z.enum(['exported', 'copied', 'present', 'failed']),
+      outcome: z.enum(['exported', 'copied', 'present', 'failed', 'left']),
       reference: z.string().optional(),
       code: z.string().optional(),
       reason: z.string().optional(),

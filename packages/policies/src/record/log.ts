@@ -5,16 +5,21 @@ import { identifyProcess } from '@gantry/transport';
 import type { InstanceOfRun, PolicyRun, RunProblem, RunSelection, StoreOfRun } from './form.ts';
 import { forgetOldRuns, policyRunsDirectory, writePolicyRun } from './store.ts';
 
-/** How often the record is written while nothing ends the run, ms: that is what a killed run can lack. */
+/** How long a change that does not say how far the run is may wait to be written, ms: that is what a killed run can lack. */
 const SAVE_INTERVAL_MS = 5000;
 
-/** The record of a run that is under way: changed in memory, and written to the state directory now and then, and at the end. */
+/**
+ * The record of a run that is under way: changed in memory, and written to the state directory when its instances are known, when the state
+ * of one changes, soon after anything else, and at the end.
+ */
 export class RunLog {
   readonly #directory: string;
   readonly #warn: (message: string) => void;
   #run: PolicyRun;
-  #savedAt = -Infinity;
+  #timer: NodeJS.Timeout | undefined;
   #saving: Promise<void> = Promise.resolve();
+  /** The save that has not begun, and so will have all changes until then. */
+  #next: Promise<void> | undefined;
   #hasWarned = false;
 
   private constructor(directory: string, run: PolicyRun, warn: (message: string) => void) {
@@ -54,22 +59,30 @@ export class RunLog {
     return this.#run;
   }
 
-  /** Changes the record, and writes it if it was not written for a while. */
-  async change(change: (run: PolicyRun) => Partial<PolicyRun>): Promise<void> {
+  /** Changes the record, which is written within {@link SAVE_INTERVAL_MS}. */
+  change(change: (run: PolicyRun) => Partial<PolicyRun>): void {
     this.#run = { ...this.#run, ...change(this.#run) };
-    if (performance.now() - this.#savedAt >= SAVE_INTERVAL_MS) await this.#save();
+    this.#timer ??= setTimeout(() => void this.#save(), SAVE_INTERVAL_MS).unref();
   }
 
-  async problem(problem: RunProblem): Promise<void> {
-    await this.change(({ problems }) => ({ problems: [...problems, problem] }));
+  /** Changes which instances the record has, and writes it. */
+  async select(fields: Pick<PolicyRun, 'selection' | 'instances' | 'warnings'>, problems: readonly RunProblem[]): Promise<void> {
+    this.change((run) => ({ ...fields, problems: [...run.problems, ...problems] }));
+    await this.#save();
   }
 
-  async instance(name: string, fields: Partial<InstanceOfRun>): Promise<void> {
-    await this.change(({ instances }) => ({ instances: instances.map((each) => (each.name === name ? { ...each, ...fields } : each)) }));
+  problem(problem: RunProblem): void {
+    this.change(({ problems }) => ({ problems: [...problems, problem] }));
   }
 
-  async store(store: string, role: StoreOfRun['role'], fields: Partial<StoreOfRun>): Promise<void> {
-    await this.change(({ stores }) => {
+  /** Changes the state of an instance, and writes the record. */
+  async instance(name: string, fields: Partial<InstanceOfRun> & Pick<InstanceOfRun, 'state'>): Promise<void> {
+    this.change(({ instances }) => ({ instances: instances.map((each) => (each.name === name ? { ...each, ...fields } : each)) }));
+    await this.#save();
+  }
+
+  store(store: string, role: StoreOfRun['role'], fields: Partial<StoreOfRun>): void {
+    this.change(({ stores }) => {
       const known = stores.find((each) => each.store === store && each.role === role);
       const changed = { ...(known ?? { store, role }), ...fields };
       return { stores: known === undefined ? [...stores, changed] : stores.map((each) => (each === known ? changed : each)) };
@@ -85,13 +98,16 @@ export class RunLog {
 
   /** A record that cannot be written does not end the run. */
   async #save(): Promise<void> {
-    this.#savedAt = performance.now();
-    this.#saving = this.#write(this.#saving);
+    this.#next ??= this.#write(this.#saving);
+    this.#saving = this.#next;
     await this.#saving;
   }
 
   async #write(before: Promise<void>): Promise<void> {
     await before;
+    this.#next = undefined;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     try {
       await writePolicyRun(this.#directory, this.#run);
     } catch (error) {

@@ -4,7 +4,7 @@ import process from 'node:process';
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { identifyProcess } from '@gantry/transport';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { PolicyRun } from './form.ts';
 import { RunLog } from './log.ts';
 import { policyRunsDirectory, readPolicyRuns, writePolicyRun } from './store.ts';
@@ -43,14 +43,38 @@ test('a run is there from its beginning, for its user alone, and says how it end
   expect(name).toMatch(/^\d{8}T\d{9}Z-\d+\.json$/);
   expect((await stat(join(directory, name))).mode & 0o777).toBe(0o600);
   expect((await stat(directory)).mode & 0o777).toBe(0o700);
-  await log.change(() => ({ instances: [instance('web1')] }));
+  await log.select({ selection: 'all', instances: [instance('web1')], warnings: [] }, []);
   await log.instance('web1', { state: 'exported', reference: 'web1@1' });
-  await log.store('local', 'exports', { pruned: { removed: [], kept: 1, deletedBytes: 0, markedBytes: 0 } });
-  await log.problem({ what: 'x', code: 'BUSY', message: 'y' });
+  log.store('local', 'exports', { pruned: { removed: [], kept: 1, deletedBytes: 0, markedBytes: 0 } });
+  log.problem({ what: 'x', code: 'BUSY', message: 'y' });
   const ended = await log.end({ outcome: 'partial', exitCode: 16 });
   expect(await read()).toEqual([ended]);
   expect(ended.instances).toMatchObject([{ name: 'web1', state: 'exported' }]);
   expect(await readdir(directory)).toHaveLength(1);
+});
+
+test('which instances a run has, and how far it is with each, is written at once', async () => {
+  const log = await open();
+  await log.select({ selection: 'all', instances: [instance('web1')], warnings: [] }, [{ what: 'x', code: 'BUSY', message: 'y' }]);
+  expect(await read()).toMatchObject([{ selection: 'all', instances: [{ name: 'web1', state: 'waiting' }], problems: [{ code: 'BUSY' }] }]);
+  const states = ['running', 'exported'] as const;
+  // Also when two change at once.
+  await Promise.all(states.map((state) => log.instance('web1', { state })));
+  expect(await read()).toMatchObject([{ instances: [{ state: 'exported' }] }]);
+});
+
+test('anything else is written within 5 s, although nothing follows', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    const log = await open();
+    log.problem({ what: 'x', code: 'BUSY', message: 'y' });
+    log.store('local', 'exports', { pruned: { removed: [], kept: 1, deletedBytes: 0, markedBytes: 0 } });
+    expect(await read()).toMatchObject([{ problems: [], stores: [] }]);
+    vi.advanceTimersByTime(5000);
+  } finally {
+    vi.useRealTimers();
+  }
+  await expect.poll(() => read(), { timeout: 60_000 }).toMatchObject([{ problems: [{ code: 'BUSY' }], stores: [{ store: 'local' }] }]);
 });
 
 test('a run whose process is gone was killed', async () => {
