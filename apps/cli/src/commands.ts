@@ -162,6 +162,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./commands/completion.ts'),
   },
   {
+    name: 'notify',
+    summary: 'Report a run of a policy that was killed or could not read its configuration.',
+    load: () => import('./commands/notify.ts'),
+    hidden: true,
+  },
+  {
     name: 'complete',
     summary: 'Print what the last word of a call may become, for the scripts of gantry completion.',
     load: () => import('./commands/complete.ts'),

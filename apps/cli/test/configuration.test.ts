@@ -231,6 +231,34 @@ test('a configuration that is wrong does not stop what reads a store by its full
   expect((await broken('export', instance, bench.store, '--config', 'none')).exitCode).toBe(0);
 });
 
+test('config check warns of policies that promise nothing, or remove what another one keeps', async () => {
+  const disk = bench.file('disk');
+  await writeFile(disk, 'content');
+  for (const name of ['web1', 'db1']) await bench.describeInstance(name, { disks: [disk] });
+  await succeed('store', 'init', bench.store);
+  const config = await configure(`
+stores: { nightly: { url: ${bench.store} } }
+policies:
+  web: { instances: [web1.yaml, db1.yaml], stores: nightly, max-age: 26h, retention: { last: 3 } }
+  same: { instances: db1.yaml, stores: nightly, max-age: 26h, retention: { last: 3 } }
+  other: { instances: web1.yaml, stores: file://${bench.store}/, retention: { monthly: 3 } }`);
+  const { exitCode, stdout } = await bench.gantry('config', 'check', ...config, '--json');
+  expect(exitCode).toBe(0);
+  const { checks } = jsonLines(stdout).at(-1) ?? {};
+  expect(checks).toEqual(
+    expect.arrayContaining([
+      { what: 'policies.other.max-age', result: 'warning', found: expect.stringContaining('nothing says when an export is late') },
+      {
+        what: 'policies.other.retention',
+        result: 'warning',
+        found: expect.stringMatching(/^differs from policies\.web\.retention for web1 in file:.*: each removes what only the other keeps$/),
+      },
+    ]),
+  );
+  expect(JSON.stringify(checks).match(/warning/g)).toHaveLength(2);
+  expect((await bench.gantry('config', 'check', ...config)).stdout).toMatch(/^warning +policies\.other\.max-age[^]*0 failed, 2 warnings$/m);
+});
+
 test('--config that is wrong is said with its place', async () => {
   await writeFile(bench.file('bad.yaml'), 'stores:\n  nightly: { ulr: /srv }\n');
   const { exitCode, stderr } = await bench.gantry('list', 'nightly', '--config', bench.file('bad.yaml'));

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FreshRoot, FreshRootOptions, TemporaryDirectory } from '@gantry/testkit';
 import { findFreePorts, makeTemporaryDirectory, startFreshRoot } from '@gantry/testkit';
@@ -202,8 +202,17 @@ describe('the units of systemd', () => {
 
   afterAll(() => root[Symbol.asyncDispose]());
 
+  /** Starts a run that waits in the script of `slow`. */
+  async function startSlowRun(): Promise<void> {
+    await root.run('rm', '-f', '/srv/started');
+    await root.run('systemctl', 'start', '--no-block', 'gantry-run@web.service');
+    await root.run('sh', '-ec', 'until [ -e /srv/started ]; do sleep 0.1; done');
+  }
+
   test('are valid', async () => {
-    const names = ['gantry-run@.service', 'gantry-run@.timer', 'gantry-inhibit@.service'].map((name) => `/lib/systemd/system/${name}`);
+    const names = ['gantry-run@.service', 'gantry-run@.timer', 'gantry-inhibit@.service', 'gantry-notify@.service'].map(
+      (name) => `/lib/systemd/system/${name}`,
+    );
     expect(await root.attempt('systemd-analyze', 'verify', '--man=no', ...names)).toEqual({ exitCode: 0, stdout: '', stderr: '' });
   });
 
@@ -253,10 +262,38 @@ describe('the units of systemd', () => {
   test('a stop ends the scripts of a run, and leaves nothing for the journal', async () => {
     await defineOs(root, 'slow', 'touch /srv/started\nexec sleep 1000\n');
     await addInstance(root, 'slow');
-    await root.run('systemctl', 'start', '--no-block', 'gantry-run@web.service');
-    await root.run('sh', '-ec', 'until [ -e /srv/started ]; do sleep 0.1; done');
+    await startSlowRun();
     await root.run('systemctl', 'stop', 'gantry-run@web.service');
     expect(await readdir(root.path('/var/lib/gantry/runs'))).toEqual([]);
     expect(await root.run('gantry', 'list', 'nightly')).not.toContain('slow.example.com');
+  });
+
+  test('a run that is killed is reported at once, and to root if nobody knows to whom', async () => {
+    await writeFile(root.path('/usr/sbin/sendmail'), '#!/bin/sh\nexec cat >>/srv/mail\n', { mode: 0o755 });
+    const configuration = root.path('/etc/gantry/gantry.yaml');
+    await appendFile(configuration, 'notify: { mail: { to: ops } }\n');
+    await startSlowRun();
+    await root.run('systemctl', 'kill', '--signal=KILL', 'gantry-run@web.service');
+    await root.run('sh', '-ec', `until grep -q '^Subject: .*web on .*: killed, ' /srv/mail; do sleep 0.1; done`);
+    expect(await readFile(root.path('/srv/mail'), 'utf8')).toMatch(/^To: ops$/m);
+    const valid = await readFile(configuration, 'utf8');
+    await writeFile(configuration, 'stores: [\n');
+    expect(await root.attempt('systemctl', 'start', 'gantry-run@web.service')).toMatchObject({ exitCode: 1 });
+    await root.run('sh', '-ec', 'until grep -q CONFIGURATION_SYNTAX /srv/mail; do sleep 0.1; done');
+    expect(await readFile(root.path('/srv/mail'), 'utf8')).toMatch(/^To: root$/m);
+    await writeFile(configuration, valid);
+  });
+
+  test('removal stops timers and runs, and purging switches the timers off', async () => {
+    const link = '/etc/systemd/system/timers.target.wants/gantry-run@web.timer';
+    await root.run('systemctl', 'enable', '--now', 'gantry-run@web.timer');
+    await startSlowRun();
+    await root.run('apt-get', 'remove', '-y', 'gantry');
+    for (const unit of ['gantry-run@web.timer', 'gantry-run@web.service'])
+      expect(await root.attempt('systemctl', 'is-active', unit), unit).toMatchObject({ stdout: expect.not.stringMatching(/^(de)?activ/) });
+    expect(await readdir(root.path('/var/lib/gantry/runs'))).toEqual([]);
+    expect(await root.attempt('test', '-L', link)).toMatchObject({ exitCode: 0 });
+    await root.run('apt-get', 'purge', '-y', 'gantry');
+    expect(await root.attempt('test', '-L', link)).toMatchObject({ exitCode: 1 });
   });
 });

@@ -161,6 +161,7 @@ beforeAll(async () => {
     `policies: { nightly: { instances: [${raw}, ${a}], stores: ${store}, hooks: { after-snapshot: [/bin/false] } } }\n`,
   );
   await run('run', 'nightly', '--config', config);
+  await run('notify', 'nightly', '--config', config);
   await run('verify', store, 'a.example.com');
   await writeFile(config, `policies: { nightly: { instances: ${a}, stores: [${store}, /nonexistent], max-age: 1d } }\n`);
   await run('status', '--config', config);

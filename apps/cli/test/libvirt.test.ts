@@ -69,6 +69,18 @@ test('a guest that runs is exported, and nothing is written to its disks', async
   expect(refused.stderr).toContain('the instance runs on');
 }, 120_000);
 
+test('a guest that runs is exported by a policy that selects it by its tag', async () => {
+  const config = bench.file('gantry.yaml');
+  const how = `snapshot: libvirt, snapshot-config: ${bench.file('snapshot.yaml')}`;
+  const policy = `{ instances: [{ source: 'libvirt:', tags: [prod] }], stores: ${bench.store}, ${how} }`;
+  await writeFile(config, `policies: { nightly: ${policy} }\n`);
+  const { exitCode, stdout, stderr } = await bench.gantry('run', '--config', config, 'nightly', '--json');
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+  expect(jsonLines(stdout).at(-1)).toMatchObject({
+    policies: [{ outcome: 'done', instances: [{ name: NAME, source: 'libvirt:', state: 'exported' }] }],
+  });
+}, 120_000);
+
 test('after its loss it is imported, defined and started, and answers', async () => {
   await using source = await openSource('libvirt:');
   const { manager } = source;

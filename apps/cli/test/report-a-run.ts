@@ -10,6 +10,7 @@ const configuration = await loadConfiguration({ env: process.env, cwd: process.c
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the test wrote it
 await reportRun(run as PolicyRun, {
   configuration,
+  hasBegun: true,
   env: process.env,
   signal: AbortSignal.timeout(60_000),
   warn: (message) => process.stderr.write(`${message}\n`),

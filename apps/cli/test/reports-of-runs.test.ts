@@ -44,7 +44,7 @@ async function report(
   await recordRun(stateDirectory, run);
   const configuration = { policies, notify: settings.notify, metrics: settings.metrics ?? {} };
   const signal = AbortSignal.timeout(60_000);
-  await reportRun(run, { configuration, stateDirectory, env: {}, signal, warn: (message) => warnings.push(message) });
+  await reportRun(run, { configuration, hasBegun: true, stateDirectory, env: {}, signal, warn: (message) => warnings.push(message) });
   return warnings;
 }
 
@@ -227,6 +227,24 @@ describe('the file for Prometheus', () => {
     expect(fewer).not.toContain('instance="web2"');
   });
 
+  test('has what a store under copies has now', async () => {
+    const textfile = directory.file('gantry.prom');
+    policies = new Map([...policies].map(([name, policy]) => [name, { ...policy, copies: [{ to: 'shelf' }] }]));
+    const run = (newest: readonly string[]): Partial<PolicyRun> => ({
+      selection: 'all',
+      stores: [{ store: 'shelf', role: 'copies', copied: { exports: 1, present: 0, failed: 0, newest, sentBytes: 1 } }],
+    });
+    const shelf = (day: number): string =>
+      `gantry_export_timestamp_seconds{policy="web",instance="web1",store="shelf"} ${Date.UTC(2026, 10, day, 1) / 1000}\n`;
+    await report(goodRun(run(['web1@20261126T010000Z'])), { metrics: { textfile } });
+    expect(await readFile(textfile, 'utf8')).toContain(shelf(26));
+    // A copy that failed leaves it as it was.
+    await report(policyRun({ selection: 'all', stores: [] }), { metrics: { textfile } });
+    expect(await readFile(textfile, 'utf8')).toContain(shelf(26));
+    await report(goodRun(run(['web1@20261127T010000Z'])), { metrics: { textfile } });
+    expect(await readFile(textfile, 'utf8')).toContain(shelf(27));
+  });
+
   test('has the time of an export that a run found, because an earlier one was killed', async () => {
     const textfile = directory.file('gantry.prom');
     const instances = goodRun().instances.map((each) =>
@@ -247,7 +265,12 @@ describe('the file for Prometheus', () => {
     await rm(directory.file('state'), { recursive: true });
     await writeFile(directory.file('state'), 'not a directory');
     const warnings: string[] = [];
-    const options = { configuration: { policies, metrics: { textfile } }, stateDirectory: directory.file('state'), env: {} };
+    const options = {
+      configuration: { policies, metrics: { textfile } },
+      hasBegun: true,
+      stateDirectory: directory.file('state'),
+      env: {},
+    };
     const signal = AbortSignal.timeout(60_000);
     await reportRun(policyRun({ selection: 'all' }), { ...options, signal, warn: (message) => warnings.push(message) });
     expect(await readFile(textfile, 'utf8')).toContain('gantry_run_success{policy="web"} 0\n');

@@ -1,4 +1,4 @@
-import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, copyFile, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { makeRandomFile } from '@gantry/testkit';
@@ -512,12 +512,23 @@ nightly: { instances: here, stores: [first, second], incremental: true }`);
 });
 
 describe('a run that is started twice', () => {
+  /** What was told by the command of `notify`, one run in each line. */
+  async function told(): Promise<readonly Recorded[]> {
+    const text = await readFile(bench.file('told'), 'utf8').catch(() => '');
+    const lines = text.split('\n').filter((line) => line !== '');
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the tests say what is expected in it
+    return lines.map((line) => JSON.parse(line) as Recorded);
+  }
+
   /** Starts a run that waits in the export of `slow`, after `first` was exported. */
   async function startWaiting(): Promise<ReturnType<Workbench['start']>> {
     await defineOs('slow', `if [ -e "${bench.path}/go" ]; then echo data; else touch "${bench.path}/waits"; sleep 600; fi`);
     await instance('first');
     await instance('slow', '', 'slow');
-    await configure(`nightly: { instances: here, stores: [first, second], window: '${windowAround(-60, 120)}' }`);
+    await configure(`nightly: { instances: here, stores: [first, second], window: '${windowAround(-60, 120)}' }
+other: { instances: instances/first.yaml, stores: first }`);
+    const notify = `notify: { command: [/usr/bin/tee, -a, '${bench.file('told')}'] }\nmetrics: { textfile: figures.prom }\n`;
+    await appendFile(bench.file('gantry.yaml'), notify);
     const started = bench.start('run', '--config', 'gantry.yaml', 'nightly');
     await waitForFile(bench.file('waits'));
     return started;
@@ -528,6 +539,11 @@ describe('a run that is started twice', () => {
     const { exitCode, stderr } = await run('nightly');
     expect(exitCode).toBe(10);
     expect(stderr).toContain(`policy nightly is already running: process ${started.pid}`);
+    expect(await told()).toMatchObject([{ policy: 'nightly', outcome: 'failed', exitCode: 10, problems: [{ code: 'BUSY' }] }]);
+    expect(await readFile(bench.file('figures.prom'), 'utf8')).toContain('gantry_run_success{policy="nightly"} 0\n');
+    // That does not stop other policies.
+    const all = await runJson('--all');
+    expect(all).toMatchObject({ exitCode: 16, runs: [{ outcome: 'failed', exitCode: 10 }, { outcome: 'done' }] });
     started.kill('SIGTERM');
     expect((await started.outcome).exitCode).toBe(143);
     expect(await lastRecord('nightly')).toMatchObject({
@@ -557,6 +573,9 @@ describe('a run that is started twice', () => {
     await rm(bench.file('second', 'first'), { recursive: true });
     const { exitCode, runs } = await runJson('nightly');
     expect(exitCode).toBe(0);
+    expect(runs[0]?.warnings).toEqual([expect.stringMatching(/^the run that began at .* was killed, or the host went down$/)]);
+    // Of the run itself, which is good, nothing is told.
+    expect(await told()).toMatchObject([{ policy: 'nightly', outcome: 'killed', instances: [{ name: 'first', state: 'exported' }, {}] }]);
     expect(runs[0]?.instances).toMatchObject([
       { name: 'first', state: 'exported', stores: [{ outcome: 'present' }, { outcome: 'copied' }] },
       { name: 'slow', state: 'exported' },
@@ -564,6 +583,26 @@ describe('a run that is started twice', () => {
     expect(await readdir(bench.file('exports', 'first'))).toEqual(before);
     expect(await runJson('nightly')).toMatchObject({ runs: [{ instances: [{ state: 'present' }, { state: 'present' }] }] });
     expect(await runJson('nightly', '--again')).toMatchObject({ runs: [{ instances: [{ state: 'exported' }, { state: 'exported' }] }] });
+  });
+
+  test('after a kill is reported at once by gantry notify, and by that alone', async () => {
+    const notify = async (policy: string): Promise<unknown> => {
+      const { exitCode, stdout } = await bench.gantry('notify', '--config', 'gantry.yaml', policy, '--json');
+      expect(exitCode).toBe(0);
+      return jsonLines(stdout).at(-1);
+    };
+    const started = await startWaiting();
+    // It runs: there is nothing to say.
+    expect(await notify('nightly')).toMatchObject({ operation: 'notify', policies: [] });
+    process.kill(started.pid, 'SIGKILL');
+    await started.outcome;
+    expect(await notify('nightly')).toMatchObject({ policies: [{ outcome: 'killed' }] });
+    expect(await notify('nightly')).toMatchObject({ policies: [] });
+    await writeFile(bench.file('go'), '');
+    expect((await runJson('nightly')).runs[0]).toMatchObject({ outcome: 'done', warnings: [] });
+    expect(await told()).toMatchObject([{ outcome: 'killed' }]);
+    expect(await notify('nigthly')).toMatchObject({ policies: [{ outcome: 'failed', problems: [{ code: 'USAGE' }] }] });
+    expect(await told()).toHaveLength(2);
   });
 
   test('--skip-newer does the same without a window', async () => {

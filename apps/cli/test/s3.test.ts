@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import process from 'node:process';
+import type { PolicyRun } from '@gantry/policies';
 import type { CephServer, S3Server, Fault, FaultProxy, ProxiedRequest } from '@gantry/testkit';
 import {
   ALL_VARIANTS,
@@ -11,13 +12,14 @@ import {
   s3Request,
   startCeph,
   startFaultProxy,
+  startSshServer,
 } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { expectConsolidated } from './consolidated.ts';
 import { expectEqualDisks, makeThreeDisks, ok } from './three-disks.ts';
 import type { Workbench } from './workbench.ts';
-import { lastLine, MAIN, makeWorkbench, waitForFile } from './workbench.ts';
+import { jsonLines, lastLine, MAIN, makeWorkbench, waitForFile } from './workbench.ts';
 
 const MIB = 1024 * 1024;
 
@@ -31,6 +33,12 @@ afterAll(async () => {
   await proxy[Symbol.asyncDispose]();
   await ceph[Symbol.asyncDispose]();
 });
+
+/** The records in the output of `gantry run --json`. */
+function policyRunsOf(stdout: string): readonly PolicyRun[] {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the tests say what is expected in it
+  return jsonLines(stdout).at(-1)?.['policies'] as readonly PolicyRun[];
+}
 
 interface S3Bench extends AsyncDisposable {
   readonly bench: Workbench;
@@ -86,6 +94,37 @@ function anyFault(seed: string): (request: ProxiedRequest) => Fault | undefined 
     return kinds[faults++ % kinds.length];
   };
 }
+
+test('a policy exports into a bucket and to a peer from one reading, verifies, and prunes both', async () => {
+  await using fixture = await makeS3Bench();
+  await using server = await startSshServer();
+  const { bench } = fixture;
+  const readings = bench.file('readings');
+  await bench.defineOs('counting', { export: `echo x >>'${readings}'; exec cat "$EXPORT_DEVICE"`, import: 'exec cat >"$IMPORT_DEVICE"' });
+  await makeRandomFile(bench.file('disk.img'), 12 * MIB, 'disk');
+  const source = await bench.describeInstance('web1.example.com', { os: 'counting', disks: ['disk.img'] });
+  const stores = `{ bucket: { url: '${fixture.store()}' }, peer: { url: '${server.address(bench.file('peer'))}' } }`;
+  const policy = `{ instances: ${source}, stores: [bucket, peer], verify: { depth: stored }, retention: { last: 1 } }`;
+  const config = ['--config', bench.file('gantry.yaml')];
+  await writeFile(bench.file('gantry.yaml'), `stores: ${stores}\npolicies: { nightly: ${policy} }\n`);
+  let last = '';
+  for (let night = 0; night < 2; night += 1) {
+    const { exitCode, stdout, stderr } = await bench.gantry('run', ...config, 'nightly', '--create-store', '--json');
+    expect(exitCode, stderr).toBe(0);
+    const [run] = policyRunsOf(stdout);
+    last = run?.instances[0]?.reference ?? '';
+    expect(run?.instances[0]?.stores).toMatchObject([{ outcome: 'exported' }, { outcome: 'exported' }]);
+    expect(run?.stores).toMatchObject([
+      { store: 'bucket', verified: { damaged: [] } },
+      { store: 'peer', verified: { damaged: [] } },
+    ]);
+  }
+  expect(await readFile(readings, 'utf8')).toBe('x\nx\n');
+  for (const store of ['bucket', 'peer']) {
+    const { exports } = jsonLines((await bench.gantry('list', ...config, store, '--json')).stdout).at(-1) ?? {};
+    expect(exports).toMatchObject([{ reference: last, state: 'complete' }]);
+  }
+});
 
 describe('an instance with three disks', () => {
   test('is exported to a bucket and imported equal, under every kind of network and service fault', async () => {

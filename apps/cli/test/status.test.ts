@@ -157,6 +157,7 @@ describe('--check', () => {
       '  all: { instances: ./instances, stores: shelf }\n  rest: { instances: /gone.yaml, stores: nightly }\n',
       /^GANTRY (UNKNOWN|CRITICAL) - /,
     ],
+    [3, '  all: { instances: ./instances, stores: nightly }\n', /^GANTRY UNKNOWN - policy all has no max-age \| exports=2/],
     [3, '  all: { instances: ./instances, store: nightly }\n', /^GANTRY UNKNOWN - .*gantry\.yaml:\d+:\d+/],
   ])('ends with %i, as monitoring plugins do', async (exitCode, policies, line) => {
     const outcome = await status(policies, '--check');

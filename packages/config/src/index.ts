@@ -4,6 +4,7 @@ export { startsWithName } from './addresses/instance-address.ts';
 export type { ExplainedSetting, SettingVariables, WrittenValue } from './file/explain.ts';
 export { explainSettings, withoutPassword, writtenValues } from './file/explain.ts';
 export { loadConfiguration } from './file/load.ts';
+export { SENDMAIL } from './file/meaning.ts';
 export type {
   AtWindowEnd,
   Configuration,
@@ -21,6 +22,7 @@ export type {
 } from './file/model.ts';
 export type { SettingsScope } from './file/names.ts';
 export { assertPolicies, assertSamePrivacy, exportSettings, mergeSettings, namedStore, policyNamed, rateLimitOf } from './file/names.ts';
+export { comparableUrl } from './file/references.ts';
 export { configurationJsonSchema } from './file/schema.ts';
 export { isName } from './file/values.ts';
 export type { TimeOfDayRange } from './quantities.ts';

@@ -53,9 +53,9 @@ export class AfterExports {
       await assertOtherStore({ named: to, store: target }, stores, signal);
       const result = await mirrorStore({ source, target, instances, createStore, signal, onEvent });
       const failed = result.exports.filter(({ outcome }) => outcome === 'failed');
-      const { present, sentBytes } = result;
+      const { present, newest, sentBytes } = result;
       this.#log.store(to, 'copies', {
-        copied: { exports: result.exports.length - failed.length, present, failed: failed.length, sentBytes },
+        copied: { exports: result.exports.length - failed.length, present, failed: failed.length, newest, sentBytes },
       });
       for (const { reference, code = 'STORE_FAILED', reason = 'it was not copied' } of failed)
         this.#log.problem({ what: `copy of ${reference} to ${to}`, code, message: reason });

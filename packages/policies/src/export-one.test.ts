@@ -75,7 +75,10 @@ async function exportIt({ policy: fields, since, second = () => ({}) }: Given): 
 
 describe('when the window ends', () => {
   test('what had failed before is a failure, and its hook goes on', async () => {
-    const tell = await program('tell', `touch '${home.path}/began'; until [ -e '${home.path}/go' ]; do sleep 0.02; done; touch '${home.path}/told'`);
+    const tell = await program(
+      'tell',
+      `touch '${home.path}/began'; until [ -e '${home.path}/go' ]; do sleep 0.02; done; touch '${home.path}/told'`,
+    );
     const exported = exportIt({ policy: `stores: first, hooks: { before-snapshot: [/bin/false], on-failure: [${tell}] }` });
     await expect.poll(() => existsSync(home.file('began')), { timeout: 60_000 }).toBe(true);
     windowEnd.abort(new WindowEnded());

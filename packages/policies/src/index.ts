@@ -1,6 +1,7 @@
 export type { InstanceOfRun, InstanceState, PolicyRun, RunOutcome, RunProblem, StoreOfInstance, StoreOfRun } from './record/form.ts';
 export type { ReadPolicyRunsOptions } from './record/store.ts';
-export { policyRunsDirectory, readPolicyRuns } from './record/store.ts';
+export { runThatDidNotBegin } from './record/new-run.ts';
+export { endKilledRuns, policyRunsDirectory, readPolicyRuns } from './record/store.ts';
 export type { PolicyRunRequest } from './run-request.ts';
 export type { PlannedInstance, PlannedStore, PolicyPlan } from './plan-policy.ts';
 export { planPolicy } from './plan-policy.ts';

@@ -1,12 +1,14 @@
 import type { Configuration, Policy } from '@gantry/config';
 import { namedStore } from '@gantry/config';
-import { ERROR_EXIT_CODES, GantryError, lockPolicy, openStateDirectory, sideBySide } from '@gantry/core';
+import { ERROR_EXIT_CODES, GantryError, lockPolicy, lowerPriority, openStateDirectory, sideBySide } from '@gantry/core';
 import { AfterExports } from './after-exports.ts';
 import { exportOne } from './export-one.ts';
 import { openStores } from './open-stores.ts';
 import { problemOf } from './problems.ts';
 import type { InstanceOfRun, PolicyRun, RunProblem } from './record/form.ts';
 import { RunLog } from './record/log.ts';
+import { exitCodeOf, runThatDidNotBegin } from './record/new-run.ts';
+import { endKilledRuns } from './record/store.ts';
 import type { PolicyRunRequest, RunContext } from './run-request.ts';
 import type { SelectedInstance } from './selection.ts';
 import { selectInstances } from './selection.ts';
@@ -19,13 +21,13 @@ import { abortAt } from './window-end.ts';
  * Runs a policy: exports its instances into its stores, several at once; then copies, verifies and prunes, as it says. What fails is in the
  * result, and the rest goes on. The record of the run is written to the state directory.
  *
- * @throws GantryError `BUSY` if it is already running, `STATE_UNUSABLE`; the signal's reason, after the record says that it was interrupted
+ * @throws GantryError `BUSY` if it is already running, `STATE_UNUSABLE`, `PLATFORM` if the priority of the policy cannot be taken; the
+ * signal's reason, after the record says that it was interrupted
  */
 export async function runPolicy(request: PolicyRunRequest): Promise<PolicyRun> {
-  const { policy, stateDirectory, signal } = request;
-  await using _lock = await lockPolicy(await openStateDirectory(stateDirectory), policy.name, signal);
-  const warn = (message: string): void => request.onEvent?.({ type: 'warning', operation: 'run', message });
-  const log = await RunLog.open(policy.name, { stateDirectory, warn, selection: request.only && 'named' });
+  const { policy, signal } = request;
+  await using begun = await begin(request);
+  const { log } = begun;
   try {
     await work(request, log);
     return await end(request, log, endOf(log.run));
@@ -35,6 +37,32 @@ export async function runPolicy(request: PolicyRunRequest): Promise<PolicyRun> {
     await end(request, log, signal.aborted ? { outcome: 'interrupted' } : endOf(log.run));
     throw error;
   }
+}
+
+/** Takes the lock of the policy, says of earlier runs that they were killed, and begins the record. */
+async function begin(request: PolicyRunRequest): Promise<AsyncDisposable & { readonly log: RunLog }> {
+  const { policy, stateDirectory, only, signal } = request;
+  const selection = only && 'named';
+  try {
+    lowerPriority(policy.priority);
+    await using scope = new AsyncDisposableStack();
+    scope.use(await lockPolicy(await openStateDirectory(stateDirectory), policy.name, signal));
+    const warn = (message: string): void => request.onEvent?.({ type: 'warning', operation: 'run', message });
+    const killed = await endKilledRuns(policy.name, { stateDirectory, warn });
+    for (const run of killed) await request.onEnded?.(run);
+    const log = await RunLog.open(policy.name, { stateDirectory, warn, selection });
+    if (killed.length > 0) log.change(() => ({ warnings: killed.map(wasKilled) }));
+    const held = scope.move();
+    return { log, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  } catch (error) {
+    signal.throwIfAborted();
+    await request.onNotBegun?.(await runThatDidNotBegin(policy.name, error, selection));
+    throw error;
+  }
+}
+
+function wasKilled({ started }: PolicyRun): string {
+  return `the run that began at ${started} was killed, or the host went down`;
 }
 
 async function end({ onEnded }: PolicyRunRequest, log: RunLog, how: Pick<PolicyRun, 'outcome' | 'exitCode'>): Promise<PolicyRun> {
@@ -60,7 +88,7 @@ async function work(request: PolicyRunRequest, log: RunLog): Promise<void> {
     warnings: [],
   }));
   const selected = only === undefined ? (problems.length === 0 ? 'all' : 'incomplete') : 'named';
-  await log.select({ selection: selected, instances: waiting, warnings }, problems);
+  await log.select({ selection: selected, instances: waiting }, { problems, warnings });
   if (instances.length === 0 && problems.length === 0) log.problem(nothingSelected(request));
   await using opened = await openStores(request, 'write');
   log.change((run) => ({ problems: [...run.problems, ...opened.problems] }));
@@ -107,9 +135,6 @@ function outsideOf({ window }: Policy, count: number): string {
   return `${count === 1 ? '1 instance was' : `${count} instances were`} not exported, because it was outside of ${when}`;
 }
 
-const EXIT_CODES: Readonly<Record<string, number>> = ERROR_EXIT_CODES;
-const INTERNAL_EXIT_CODE = 1;
-
 /** How a run ended. `partial`: something was done, and something failed or was left. */
 function endOf({ instances, problems }: PolicyRun): { readonly outcome: 'done' | 'partial' | 'failed'; readonly exitCode: number } {
   const all = [...problems, ...instances.flatMap((instance) => instance.problems)];
@@ -119,6 +144,6 @@ function endOf({ instances, problems }: PolicyRun): { readonly outcome: 'done' |
   const [first] = all;
   return {
     outcome: 'failed',
-    exitCode: first === undefined ? ERROR_EXIT_CODES.PARTLY_DONE : (EXIT_CODES[first.code] ?? INTERNAL_EXIT_CODE),
+    exitCode: first === undefined ? ERROR_EXIT_CODES.PARTLY_DONE : exitCodeOf(first),
   };
 }

@@ -24,8 +24,13 @@ export interface PolicyRunRequest extends OperationOptions {
   readonly ignoreWindow?: boolean | undefined;
   /** Makes new stores where there are none. */
   readonly createStore?: boolean | undefined;
-  /** Called with the record when the run has ended, also when it was interrupted. Must not reject. */
+  /**
+   * Called with the record when the run has ended, also when it was interrupted; and before it begins, with those of earlier runs that were
+   * killed. Must not reject.
+   */
   readonly onEnded?: ((run: PolicyRun) => Promise<void>) | undefined;
+  /** Called with what there is to say if the run cannot begin, such as because it is running already. Must not reject. */
+  readonly onNotBegun?: ((run: PolicyRun) => Promise<void>) | undefined;
 }
 
 /** A store of the policy. */

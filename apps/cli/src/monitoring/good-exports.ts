@@ -73,10 +73,29 @@ export function goodAfter(known: readonly GoodExport[], run: PolicyRun): readonl
     const after = goodOf({ ...made, store }, run, before);
     if (after !== undefined) good.set(keyOf(after), after);
   }
+  for (const copy of copiesOf(run)) good.set(keyOf(copy), newerOf(good.get(keyOf(copy)), copy));
   const all = [...good.values()];
   if (run.selection !== 'all') return all;
   const current = new Set(run.instances.map(({ name }) => name));
   return all.filter(({ instance }) => current.has(instance));
+}
+
+/** What stores under `copies` have: their exports are as old as those that were copied. */
+function copiesOf({ stores }: PolicyRun): readonly GoodExport[] {
+  return stores.flatMap(({ store, role, copied }) =>
+    role === 'copies' ? (copied?.newest ?? []).flatMap((reference) => foundExport(store, reference) ?? []) : [],
+  );
+}
+
+/** An export that was not made by the run: it is as old as its id says. */
+function foundExport(store: string, reference: string): GoodExport | undefined {
+  const end = reference.lastIndexOf('@');
+  const at = parseExportId(reference.slice(end + 1))?.started;
+  return at === undefined ? undefined : { instance: reference.slice(0, end), store, at: at.toISOString(), reference };
+}
+
+function newerOf(before: GoodExport | undefined, found: GoodExport): GoodExport {
+  return before !== undefined && Date.parse(before.at) >= Date.parse(found.at) ? before : found;
 }
 
 function goodOf(
@@ -87,10 +106,8 @@ function goodOf(
   if (outcome === 'exported' || outcome === 'copied')
     return { instance, store, at: run.started, reference, plainBytes, storedBytes, durationMs };
   if (outcome !== 'present' || reference === undefined || reference === before?.reference) return before;
-  const at = parseExportId(reference.slice(reference.lastIndexOf('@') + 1))?.started;
-  return at === undefined || (before !== undefined && Date.parse(before.at) >= at.getTime())
-    ? before
-    : { instance, store, at: at.toISOString(), reference };
+  const found = foundExport(store, reference);
+  return found === undefined ? before : newerOf(before, found);
 }
 
 function keyOf({ instance, store }: Pick<GoodExport, 'instance' | 'store'>): string {

@@ -16,13 +16,17 @@ export interface PluginOutput {
   readonly line: string;
 }
 
-/** Late and missing exports are critical; what cannot be asked is unknown; a later export that is damaged is a warning. */
+/**
+ * Late and missing exports are critical; a later export that is damaged is a warning; what cannot be asked is unknown, and so is what is
+ * late, where the policy does not say it.
+ */
 export function pluginOutput(policies: readonly PolicyStatus[]): PluginOutput {
   const all = policies.flatMap(({ instances, maxAgeMs }) => instances.map((status) => ({ status, maxAgeMs })));
   const problems = policies.flatMap((policy) => policy.problems);
   const bad = all.filter(({ status }) => status.state === 'late' || status.state === 'missing');
   const damaged = all.flatMap(({ status }) => status.damaged.map((reference) => `${reference} in ${status.store} is damaged`));
   const unknown = [
+    ...policies.flatMap(({ policy, maxAgeMs }) => (maxAgeMs === undefined ? [`policy ${policy} has no max-age`] : [])),
     ...problems,
     ...new Set(all.flatMap(({ status }) => (status.state === 'unknown' ? [`${status.store}: ${status.reason ?? ''}`] : []))),
   ];

@@ -1,12 +1,13 @@
 import type { Configuration, NotifySettings } from '@gantry/config';
 import type { PolicyRun } from '@gantry/policies';
+import type { Session } from '../session.ts';
 import { figuresOf } from './figures.ts';
 import type { Figure } from './figures.ts';
 import { isInJournal, writeJournal } from './journal.ts';
 import { mailOf } from './mail.ts';
 import { writeTextfile } from './prometheus.ts';
 import type { RunHistory } from './run-history.ts';
-import { readHistories, rememberRun } from './run-history.ts';
+import { historyWith, readHistories, rememberRun } from './run-history.ts';
 import { runWithInput } from './start-program.ts';
 
 export interface ReportOptions {
@@ -14,6 +15,8 @@ export interface ReportOptions {
   /** As an operation gets it. */
   readonly stateDirectory?: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Whether it began, so that it has the lock of its policy. */
+  readonly hasBegun: boolean;
   /** Not that of an interrupted run, which is reported, too. */
   readonly signal: AbortSignal;
   readonly warn: (message: string) => void;
@@ -23,8 +26,8 @@ export interface ReportOptions {
  * Says how a run ended, to all that the configuration names: mail, a command, the journal, a file for Prometheus, OpenTelemetry. What cannot be reached is a warning: the exports are as good as they were.
  */
 export async function reportRun(run: PolicyRun, options: ReportOptions): Promise<void> {
-  const { configuration, stateDirectory, env, signal, warn } = options;
-  const history = rememberRun(run, stateDirectory, warn);
+  const { configuration, stateDirectory, hasBegun, env, signal, warn } = options;
+  const history = hasBegun ? rememberRun(run, stateDirectory, warn) : historyWith(run, stateDirectory);
   const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
     try {
       await work();
@@ -38,6 +41,20 @@ export async function reportRun(run: PolicyRun, options: ReportOptions): Promise
     ...(isInJournal(env) ? [attempt('write to the journal', () => writeJournal(run, signal))] : []),
     ...measurements(history, options).map(([what, work]) => attempt(what, work)),
   ]);
+}
+
+/** How long it may take to say how a run ended, ms. */
+const REPORT_TIMEOUT_MS = 120_000;
+
+/** Says how a run ended, or that it did not begin, also if the command is interrupted. */
+export async function report(
+  session: Pick<Session, 'operation' | 'env' | 'warn'>,
+  run: PolicyRun,
+  what: Pick<ReportOptions, 'configuration' | 'hasBegun'>,
+): Promise<void> {
+  const { operation, env, warn } = session;
+  const { stateDirectory } = operation;
+  await reportRun(run, { ...what, stateDirectory, env, signal: AbortSignal.timeout(REPORT_TIMEOUT_MS), warn });
 }
 
 type Work = readonly [what: string, work: () => Promise<void>];

@@ -1,6 +1,7 @@
 import type { Configuration } from '@gantry/config';
 import type { PolicyRun } from '@gantry/policies';
 import { readPolicyRuns } from '@gantry/policies';
+import { storesOf } from './policy-status.ts';
 import type { GoodExport } from './good-exports.ts';
 import { goodAfter, keepGoodExports, readGoodExports } from './good-exports.ts';
 
@@ -33,6 +34,12 @@ export async function rememberRun(
   return { policy, last: run.selection === 'named' ? await lastRun(policy, stateDirectory) : run, good };
 }
 
+/** What is remembered when a run could not begin, which leaves no record: another one may be under way. */
+export async function historyWith(run: PolicyRun, stateDirectory: string | undefined): Promise<RunHistory> {
+  const known = await historyOf(run.policy, stateDirectory);
+  return run.selection === 'named' ? known : { ...known, last: run };
+}
+
 /** What is remembered of each policy of the configuration. @param own of the run that has just ended */
 export async function readHistories(
   policies: Configuration['policies'],
@@ -40,9 +47,11 @@ export async function readHistories(
   own: RunHistory,
 ): Promise<readonly RunHistory[]> {
   return await Promise.all(
-    [...policies.values()].map(async ({ name, stores }) => {
+    [...policies.values()].map(async (policy) => {
+      const { name } = policy;
+      const current = new Set(storesOf(policy).map(({ named }) => named));
       const { last, good } = name === own.policy ? own : await historyOf(name, stateDirectory);
-      return { policy: name, last, good: good.filter(({ store }) => stores.includes(store)) };
+      return { policy: name, last, good: good.filter(({ store }) => current.has(store)) };
     }),
   );
 }

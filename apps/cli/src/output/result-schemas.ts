@@ -128,6 +128,7 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
     },
   ),
   run: loose({ dryRun: truth, policies: z.array(anything) }),
+  notify: loose({ policies: z.array(anything) }),
   status: loose(
     {
       policies: list(
@@ -151,6 +152,7 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
     exports: list({ reference, outcome: z.enum(['copied', 'planned', 'failed']) }, { sentBytes: bytes, reason: text, code: text }),
     present: count,
     older: count,
+    newest: texts,
     sentBytes: bytes,
     warnings,
   }),
@@ -205,7 +207,7 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
   ),
   'config-check': loose({
     files: texts,
-    checks: list({ what: text, result: z.enum(['ok', 'failed']), found: text }, { code: text }),
+    checks: list({ what: text, result: z.enum(['ok', 'failed', 'warning']), found: text }, { code: text }),
     failed: count,
   }),
   tag: loose({ store: text, reference, instance: text, exportId: text, tags: texts, changed: truth, warnings }, { note: z.string() }),

@@ -7,6 +7,7 @@ import type { GantryErrorCode } from '@gantry/core';
 import { asFirstError, ERROR_EXIT_CODES, GantryError, listFrom, readSnapshotConfig, requireStore } from '@gantry/core';
 import { formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import { warningsOf } from './config-warnings.ts';
 
 /** One thing that the configuration names. */
 interface Check {
@@ -32,10 +33,13 @@ export async function run(session: Session): Promise<void> {
   const [first] = failed;
   if (first !== undefined) session.exitWith(ERROR_EXIT_CODES[first.code ?? 'PLATFORM']);
   const read = files.length === 0 ? ['no configuration file is there: nothing to check'] : files.map((file) => `${file} is valid`);
-  const rows = checks.map(({ what, result, found }) => [result, what, found]);
+  const warnings = await warningsOf(session, configuration);
+  const all = [...checks, ...warnings];
+  const rows = all.map(({ what, result, found }) => [result, what, found]);
   const table = rows.length === 0 ? [] : ['', ...formatTable([['RESULT', 'WHAT', 'FOUND'], ...rows])];
-  const count = `${checks.length} checked, ${failed.length} failed`;
-  session.output.result({ operation: 'config-check', files, checks, failed: failed.length }, [...read, ...table, '', count]);
+  const warned = warnings.length === 0 ? '' : `, ${warnings.length} ${warnings.length === 1 ? 'warning' : 'warnings'}`;
+  const count = `${checks.length} checked, ${failed.length} failed${warned}`;
+  session.output.result({ operation: 'config-check', files, checks: all, failed: failed.length }, [...read, ...table, '', count]);
 }
 
 async function perform({ what, look }: Check, session: Session): Promise<Checked> {

@@ -1,12 +1,13 @@
+import process from 'node:process';
 import type { Policy } from '@gantry/config';
 import { assertPolicies } from '@gantry/config';
-import { ERROR_EXIT_CODES, GantryError, lowerPriority } from '@gantry/core';
+import { asFirstError, ERROR_EXIT_CODES, GantryError } from '@gantry/core';
 import type { PolicyRun, PolicyRunRequest } from '@gantry/policies';
 import { planPolicy, runPolicy } from '@gantry/policies';
 import { wantsNewStore } from '../create-store.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { CREATE_STORE, SCRIPTS } from '../command-line/options.ts';
-import { reportRun } from '../monitoring/report-run.ts';
+import { report } from '../monitoring/report-run.ts';
 import { describePolicyPlan, describePolicyRun } from '../output/policy-run.ts';
 import type { Session } from '../session.ts';
 
@@ -18,9 +19,6 @@ type Options = OptionValues<typeof SCRIPTS & typeof CREATE_STORE> & {
   readonly ignoreWindow: true | undefined;
   readonly dryRun: true | undefined;
 };
-
-/** How long it may take to say how a run ended, ms. */
-const REPORT_TIMEOUT_MS = 120_000;
 
 /** Runs `gantry run`. */
 export async function run(session: Session, [names]: readonly [readonly string[]], options: Options): Promise<void> {
@@ -52,10 +50,9 @@ async function policiesOf(session: Session, names: readonly string[], { all }: O
 
 async function requestOf(session: Session, policy: Policy, options: Options): Promise<PolicyRunRequest> {
   const { env, cwd, signal, warn } = session;
-  const configuration = await session.configuration();
   return {
     ...session.operation,
-    configuration,
+    configuration: await session.configuration(),
     policy,
     settings: await session.settings({ policy: policy.name, store: policy.stores[0] }),
     context: { env, cwd, signal, warn },
@@ -66,11 +63,6 @@ async function requestOf(session: Session, policy: Policy, options: Options): Pr
     again: options.again,
     ignoreWindow: options.ignoreWindow,
     createStore: options.createStore === true || wantsNewStore(env),
-    onEnded: async (run) => {
-      const { stateDirectory } = session.operation;
-      // A run that was interrupted is reported, too.
-      await reportRun(run, { configuration, stateDirectory, env, signal: AbortSignal.timeout(REPORT_TIMEOUT_MS), warn });
-    },
   };
 }
 
@@ -85,26 +77,36 @@ async function planAll(session: Session, policies: readonly Policy[], options: O
 
 async function runAll(session: Session, policies: readonly Policy[], options: Options): Promise<void> {
   const runs: PolicyRun[] = [];
-  let busy = 0;
-  for (const policy of policies) {
-    lowerPriority(policy.priority);
-    try {
-      runs.push(await runPolicy(await requestOf(session, policy, options)));
-    } catch (error) {
-      // Alone, it is the error of the command.
-      if (policies.length === 1 || !(error instanceof GantryError) || error.code !== 'BUSY') throw error;
-      session.warn(`${error.message} [${error.code}]`);
-      busy += 1;
-    }
-  }
-  const exitCode = exitCodeOf(runs, busy);
+  for (const policy of policies) runs.push(await runOne(session, await requestOf(session, policy, options), policies.length === 1));
+  const exitCode = exitCodeOf(runs);
   if (exitCode !== 0) session.exitWith(exitCode);
   session.output.result({ operation: 'run', dryRun: false, policies: runs }, runs.flatMap(describePolicyRun));
 }
 
+/** Runs a policy, and reports how that ended. What it fails with is the error of the command only if it `isAlone`. */
+async function runOne(session: Session, request: PolicyRunRequest, isAlone: boolean): Promise<PolicyRun> {
+  let last: PolicyRun | undefined;
+  const reported =
+    (hasBegun: boolean) =>
+    async (run: PolicyRun): Promise<void> => {
+      last = run;
+      // Who starts a run at a terminal that cannot begin is there, and reads why.
+      if (hasBegun || !process.stderr.isTTY) await report(session, run, { configuration: request.configuration, hasBegun });
+    };
+  try {
+    return await runPolicy({ ...request, onEnded: reported(true), onNotBegun: reported(false) });
+  } catch (error) {
+    session.signal.throwIfAborted();
+    if (isAlone || last === undefined) throw error;
+    const first = asFirstError(error);
+    session.warn(first instanceof GantryError ? `${first.message} [${first.code}]` : String(first));
+    return last;
+  }
+}
+
 /** That of all policies where they agree; else a part was done. */
-function exitCodeOf(runs: readonly PolicyRun[], busy: number): number {
-  const codes = new Set([...runs.map(({ exitCode = 0 }) => exitCode), ...(busy > 0 ? [ERROR_EXIT_CODES.BUSY] : [])]);
+function exitCodeOf(runs: readonly PolicyRun[]): number {
+  const codes = new Set(runs.map(({ exitCode = 0 }) => exitCode));
   const [only = 0] = codes;
   return codes.size > 1 ? ERROR_EXIT_CODES.PARTLY_DONE : only;
 }

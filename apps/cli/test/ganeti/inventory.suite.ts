@@ -8,6 +8,10 @@ import { CHECKOUT, gantryIn, runIn, succeeded } from './in-node.ts';
 const NAME = 'inst30.example.com';
 const STORE = '/srv/inventory-exports';
 const TRUSTED = '/root/rapi.pem';
+const CONFIG = '/root/policy.yaml';
+const POLICY = `stores: { local: { url: ${STORE} } }
+policies: { nightly: { instances: [{ source: 'ganeti:', names: [inst30*] }], stores: local, retention: { last: 2 } } }
+`;
 
 /** Instances by their name in the cluster, where their disks are, and where they are not. */
 export function inventorySuite(cluster: () => GanetiCluster): void {
@@ -26,6 +30,9 @@ export function inventorySuite(cluster: () => GanetiCluster): void {
     expect(jsonLines(described.stdout)).toMatchObject([{ instance: { name: NAME }, run: { state: 'stopped' }, disksOn: master.name }]);
     succeeded(await gantryIn(master, 'export', `ganeti:${NAME}`, STORE));
     succeeded(await gantryIn(master, 'import', STORE, NAME, '--to', 'ganeti:inst30'));
+    await master.run('sh', '-ec', `umask 077; cat >${CONFIG} <<'END'\n${POLICY}END`);
+    const run = succeeded(await gantryIn(master, 'run', '--config', CONFIG, 'nightly', '--json'));
+    expect(jsonLines(run.stdout).at(-1)).toMatchObject({ policies: [{ outcome: 'done', instances: [{ name: NAME, state: 'exported' }] }] });
     await master.run('gnt-instance', 'start', NAME);
     const refused = await gantryIn(master, 'import', STORE, NAME, '--to', 'ganeti:inst30');
     expect(refused).toMatchObject({ exitCode: 10, stderr: expect.stringContaining(`the instance runs on ${master.name}, says ganeti:`) });

@@ -90,7 +90,7 @@ function hooksOf(hooks: PolicyDocument['hooks']): Hooks {
   };
 }
 
-const SENDMAIL = '/usr/sbin/sendmail';
+export const SENDMAIL = '/usr/sbin/sendmail';
 
 /** What no file says gets its default here: in one document it would replace what an earlier file says. */
 function notifyOf({ on = 'failure', mail, command }: NonNullable<ConfigurationDocument['notify']>): NotifySettings {

@@ -62,8 +62,8 @@ function repeatedStores(
   });
 }
 
-/** An address that cannot be parsed fails when its store is opened. */
-function comparableUrl(address: string): string {
+/** The same for addresses that are written differently, and mean one store. One that cannot be parsed fails when its store is opened. */
+export function comparableUrl(address: string): string {
   try {
     return parseStoreAddress(address, '/').href.replace(/\/+$/, '');
   } catch {

@@ -52,7 +52,11 @@ describe('a mirror', () => {
     expect(await keysOf(target)).toEqual(await keysOf(source));
     expect(await mirror(source, target)).toMatchObject({ exports: [], present: 6, older: 0, sentBytes: 0, warnings: [] });
     await writeDay(source, 'web1', 4);
-    expect(await mirror(source, target)).toMatchObject({ exports: [{ reference: `web1@${idOf(4)}`, outcome: 'copied' }], present: 6 });
+    expect(await mirror(source, target)).toMatchObject({
+      exports: [{ reference: `web1@${idOf(4)}`, outcome: 'copied' }],
+      present: 6,
+      newest: expect.arrayContaining([`web1@${idOf(4)}`]),
+    });
   });
 
   test('keeps a retention of its own', async () => {

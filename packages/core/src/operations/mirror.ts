@@ -5,7 +5,7 @@ import { lookAtPlace, otherExport } from '../exports/copy-place.ts';
 import type { ExportDirectory } from '../exports/directories.ts';
 import { isRemoved, readAllDirectories, readDirectories, readDirectory } from '../exports/directories.ts';
 import { examine } from '../exports/examine.ts';
-import { exportPrefix, formatExportReference, GANETI_ID } from '../exports/export-id.ts';
+import { compareExportIds, exportPrefix, formatExportReference, GANETI_ID } from '../exports/export-id.ts';
 import { MANIFEST_FILE } from '../exports/layout.ts';
 import { isSameRun } from '../exports/same-export.ts';
 import { asGantryError, withStoreErrors } from '../exports/store-errors.ts';
@@ -64,6 +64,8 @@ export interface MirrorResult {
   readonly older: number;
   /** With `tags`: how many were passed over because they do not have them. */
   readonly untagged?: number;
+  /** The newest of these exports of each instance that the target has now, `INSTANCE@EXPORT-ID`; none with a time in the future. */
+  readonly newest: readonly string[];
   readonly sentBytes: number;
   readonly warnings: readonly string[];
 }
@@ -101,17 +103,21 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
   for (const { instance, future } of plans) for (const id of future) reporter.warn(ofFuture(formatExportReference(instance, id)));
   const way: CopyWay = { source, target, reporter, signal, parallel };
   const exports: MirroredExport[] = [];
+  const newestThere: string[] = [];
   let untagged = 0;
   for (const all of plans) {
     const plan = await withTags(way, all, tags);
     untagged += all.copy.length - plan.copy.length;
-    exports.push(...(dryRun ? plan.copy.map((id) => planned(plan, id)) : await mirrorInstance(way, plan)));
+    const done = dryRun ? plan.copy.map((id) => planned(plan, id)) : await mirrorInstance(way, plan);
+    exports.push(...done);
+    newestThere.push(...newestOf(plan, done));
   }
   return {
     exports,
     present: plans.reduce((total, { present }) => total + present.length, 0),
     older: plans.reduce((total, { older }) => total + older.length, 0),
     ...(tags.length === 0 ? {} : { untagged }),
+    newest: newestThere,
     sentBytes: exports.reduce((total, { sentBytes }) => total + sentBytes, 0),
     warnings: reporter.warnings,
   };
@@ -119,6 +125,15 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
 
 function ofFuture(reference: string): string {
   return `the start time of ${reference} is in the future: the clock of the host that made it was ahead. It does not count as the newest export`;
+}
+
+function newestOf({ instance, copy, present, future }: MirrorPlan, done: readonly MirroredExport[]): readonly string[] {
+  const copied = new Set(done.flatMap(({ reference, outcome }) => (outcome === 'copied' ? [reference] : [])));
+  const has = [...present, ...copy.filter((id) => copied.has(formatExportReference(instance, id)))].filter((id) => !future.includes(id));
+  return has
+    .toSorted(compareExportIds)
+    .slice(-1)
+    .map((id) => formatExportReference(instance, id));
 }
 
 function planned({ instance }: MirrorPlan, id: string): MirroredExport {

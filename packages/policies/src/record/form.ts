@@ -58,7 +58,16 @@ export interface StoreOfRun {
   readonly store: string;
   /** `copies`: it gets copies of what is in the first store. */
   readonly role: 'exports' | 'copies';
-  readonly copied?: { readonly exports: number; readonly present: number; readonly failed: number; readonly sentBytes: number } | undefined;
+  readonly copied?:
+    | {
+        readonly exports: number;
+        readonly present: number;
+        readonly failed: number;
+        /** Of each instance the newest that the store has, `INSTANCE@EXPORT-ID`; absent in records of earlier versions. */
+        readonly newest?: readonly string[] | undefined;
+        readonly sentBytes: number;
+      }
+    | undefined;
   readonly verified?:
     | {
         readonly depth: string;
@@ -75,7 +84,7 @@ export interface StoreOfRun {
     | undefined;
 }
 
-/** `killed` is never written: it is what a reader makes of `running` when the process is gone. */
+/** `killed`: what a reader makes of `running` when the process is gone, and the next run writes. */
 export type RunOutcome = 'running' | 'done' | 'partial' | 'failed' | 'interrupted' | 'killed';
 
 /** `all`: what the policy selects; `incomplete`: what those of its sources said that could be asked; `named`: with `--instance`. */
@@ -135,7 +144,7 @@ const instance = z.object({
 const store = z.object({
   store: z.string(),
   role: z.enum(['exports', 'copies']),
-  copied: z.object({ exports: bytes, present: bytes, failed: bytes, sentBytes: bytes }).optional(),
+  copied: z.object({ exports: bytes, present: bytes, failed: bytes, newest: z.array(z.string()).optional(), sentBytes: bytes }).optional(),
   verified: z
     .object({
       depth: z.string(),
@@ -158,7 +167,7 @@ export const policyRunSchema: z.ZodType<PolicyRun> = z.object({
   process: z.object({ pid: z.int().positive(), startTime: z.int().nonnegative(), bootId: z.string() }),
   started: time,
   ended: time.optional(),
-  outcome: z.enum(['running', 'done', 'partial', 'failed', 'interrupted']),
+  outcome: z.enum(['running', 'done', 'partial', 'failed', 'interrupted', 'killed']),
   exitCode: z.int().nonnegative().optional(),
   selection: z.enum(['all', 'incomplete', 'named']).optional(),
   instances: z.array(instance),

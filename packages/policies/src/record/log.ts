@@ -1,8 +1,6 @@
-import { hostname } from 'node:os';
-import process from 'node:process';
-import { makeDirectoryDurably, openStateDirectory, TOOL } from '@gantry/core';
-import { identifyProcess } from '@gantry/transport';
+import { makeDirectoryDurably, openStateDirectory } from '@gantry/core';
 import type { InstanceOfRun, PolicyRun, RunProblem, RunSelection, StoreOfRun } from './form.ts';
+import { newRun } from './new-run.ts';
 import { forgetOldRuns, policyRunsDirectory, writePolicyRun } from './store.ts';
 
 /** How long a change that does not say how far the run is may wait to be written, ms: that is what a killed run can lack. */
@@ -33,22 +31,7 @@ export class RunLog {
     const { path } = await openStateDirectory(stateDirectory);
     const directory = policyRunsDirectory(path, policy);
     await makeDirectoryDurably(directory, 0o700);
-    const us = (await identifyProcess(process.pid)) ?? { pid: process.pid, startTime: 0, bootId: '' };
-    const run: PolicyRun = {
-      format: 'gantry-policy-run',
-      version: 1,
-      policy,
-      host: hostname(),
-      tool: TOOL,
-      process: us,
-      started: new Date().toISOString(),
-      outcome: 'running',
-      ...(selection === undefined ? {} : { selection }),
-      instances: [],
-      stores: [],
-      problems: [],
-      warnings: [],
-    };
+    const run = await newRun(policy, selection);
     const log = new RunLog(directory, run, warn);
     await log.#save();
     await forgetOldRuns(directory);
@@ -66,8 +49,11 @@ export class RunLog {
   }
 
   /** Changes which instances the record has, and writes it. */
-  async select(fields: Pick<PolicyRun, 'selection' | 'instances' | 'warnings'>, problems: readonly RunProblem[]): Promise<void> {
-    this.change((run) => ({ ...fields, problems: [...run.problems, ...problems] }));
+  async select(
+    fields: Pick<PolicyRun, 'selection' | 'instances'>,
+    { problems, warnings }: Pick<PolicyRun, 'problems' | 'warnings'>,
+  ): Promise<void> {
+    this.change((run) => ({ ...fields, problems: [...run.problems, ...problems], warnings: [...run.warnings, ...warnings] }));
     await this.#save();
   }
 

@@ -43,7 +43,7 @@ test('a run is there from its beginning, for its user alone, and says how it end
   expect(name).toMatch(/^\d{8}T\d{9}Z-\d+\.json$/);
   expect((await stat(join(directory, name))).mode & 0o777).toBe(0o600);
   expect((await stat(directory)).mode & 0o777).toBe(0o700);
-  await log.select({ selection: 'all', instances: [instance('web1')], warnings: [] }, []);
+  await log.select({ selection: 'all', instances: [instance('web1')] }, { problems: [], warnings: [] });
   await log.instance('web1', { state: 'exported', reference: 'web1@1' });
   log.store('local', 'exports', { pruned: { removed: [], kept: 1, deletedBytes: 0, markedBytes: 0 } });
   log.problem({ what: 'x', code: 'BUSY', message: 'y' });
@@ -55,7 +55,10 @@ test('a run is there from its beginning, for its user alone, and says how it end
 
 test('which instances a run has, and how far it is with each, is written at once', async () => {
   const log = await open();
-  await log.select({ selection: 'all', instances: [instance('web1')], warnings: [] }, [{ what: 'x', code: 'BUSY', message: 'y' }]);
+  await log.select(
+    { selection: 'all', instances: [instance('web1')] },
+    { problems: [{ what: 'x', code: 'BUSY', message: 'y' }], warnings: [] },
+  );
   expect(await read()).toMatchObject([{ selection: 'all', instances: [{ name: 'web1', state: 'waiting' }], problems: [{ code: 'BUSY' }] }]);
   const states = ['running', 'exported'] as const;
   // Also when two change at once.

@@ -62,18 +62,46 @@ export async function readPolicyRuns(policy: string, options: ReadPolicyRunsOpti
   const runs: PolicyRun[] = [];
   for (const name of (await recordNames(directory)).filter((each) => !isOfFuture(each))) {
     if (runs.length === (options.newest ?? Infinity)) break;
-    const run = await readRun(join(directory, name), options);
-    if (run !== undefined) runs.push(run);
+    const run = await readRecord(join(directory, name), options);
+    if (run !== undefined) runs.push(await asItIs(run));
   }
   return runs;
 }
 
-async function readRun(path: string, { warn }: ReadPolicyRunsOptions): Promise<PolicyRun | undefined> {
+/** Each run ends those before it, so only these can be killed ones that are not known. */
+const MAX_UNENDED_RUNS = 10;
+
+/**
+ * Writes of earlier runs that they were killed. To be called by who has the lock of the policy: so each is found once.
+ *
+ * @returns them, the oldest first
+ * @throws what the file system fails with
+ */
+export async function endKilledRuns(policy: string, options: Omit<ReadPolicyRunsOptions, 'newest'> = {}): Promise<readonly PolicyRun[]> {
+  const directory = policyRunsDirectory(options.stateDirectory, policy);
+  const names = (await recordNames(directory)).filter((each) => !isOfFuture(each)).slice(0, MAX_UNENDED_RUNS);
+  const killed: PolicyRun[] = [];
+  for (const name of names.toReversed()) {
+    const written = await readRecord(join(directory, name), options);
+    if (written === undefined || written.outcome !== 'running') continue;
+    const run = await asItIs(written);
+    if (run.outcome !== 'killed') continue;
+    await writePolicyRun(directory, run);
+    killed.push(run);
+  }
+  return killed;
+}
+
+/** One that says that it runs, although its process is gone, was killed. */
+async function asItIs(run: PolicyRun): Promise<PolicyRun> {
+  return run.outcome === 'running' && !(await isRunning(run.process)) ? { ...run, outcome: 'killed' } : run;
+}
+
+async function readRecord(path: string, { warn }: ReadPolicyRunsOptions): Promise<PolicyRun | undefined> {
   try {
     const { size } = await stat(path);
     if (size > MAX_RECORD_BYTES) throw new Error(`it is too large: ${size} bytes`);
-    const run = policyRunSchema.parse(JSON.parse(await readFile(path, 'utf8')));
-    return run.outcome === 'running' && !(await isRunning(run.process)) ? { ...run, outcome: 'killed' } : run;
+    return policyRunSchema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
     const reason = error instanceof SyntaxError || !(error instanceof Error) ? 'it is not JSON' : error.message.split('\n', 1)[0];
     warn?.(`cannot read ${path}, the record of a run: ${reason ?? ''}`);
