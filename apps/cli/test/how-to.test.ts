@@ -65,6 +65,26 @@ describe('restore-on-another-node.md', () => {
   });
 });
 
+describe('after-a-lost-machine.md', () => {
+  test('restores every instance from the store alone, and nightly exports go on', async () => {
+    const [lost, backup, other] = await Promise.all([node(), node(), node()]);
+    await lost.connect('backup.example.com', backup);
+    await other.connect('backup.example.com', backup);
+    await makeInstances(lost, 'web1', 'db1');
+    const store = 'ssh://backup.example.com/srv/exports';
+    await lost.run(`gantry store init ${store}; for name in web1 db1; do
+      gantry export --incremental /etc/gantry/instances/$name.yaml ${store}; done`);
+    const config = /```yaml file=gantry\.yaml\n([^]*?)```/.exec(await readFile(`${PAGES}/after-a-lost-machine.md`, 'utf8'))?.[1] ?? '';
+    await other.run(`mkdir -p /etc/gantry; cat >/etc/gantry/gantry.yaml <<'END'\n${config.replaceAll(/^ {3}/gm, '')}END`);
+    for (const block of await blocksOf('after-a-lost-machine')) await other.run(block);
+    expect(await digests(other)).toBe(await digests(lost));
+    const policy = 'policies: { nightly: { instances: /etc/gantry/instances, stores: vault, incremental: true, max-age: 26h } }';
+    await other.run(`echo '${policy}' >>/etc/gantry/gantry.yaml; gantry run nightly`);
+    const stored = await backup.run('du -sk /srv/exports/web1.example.com/* | cut -f 1');
+    expect(Number(stored.split('\n').at(-1))).toBeLessThan(200);
+  });
+});
+
 describe('empty-a-node.md', () => {
   test('moves every instance, and says which one it could not', async () => {
     const [here, there] = await Promise.all([node(), node()]);

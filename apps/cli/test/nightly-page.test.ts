@@ -27,14 +27,14 @@ test('the page about nightly exports of a node works as it says, with its paths 
     );
   }
   const calls = gantryCalls(`\`\`\`sh\n${moved(blockOf(page, 'sh'))}\`\`\`\n`);
-  expect(calls).toHaveLength(4);
+  expect(calls).toHaveLength(5);
   const outputs: string[] = [];
   for (const call of calls) {
     const { exitCode, stdout, stderr } = await bench.gantry(...call, '--config', bench.file('etc', 'gantry.yaml'));
     expect(exitCode, `${call.join(' ')}: ${stderr}`).toBe(0);
     outputs.push(stdout);
   }
-  const [, planned, ran, listed] = outputs;
+  const [, , planned, ran, listed] = outputs;
   expect(planned).toContain('db1.example.com: would be exported');
   expect(ran).toMatch(/^nightly: done in .*: 2 exported of 2 instances$/m);
   expect(ran).toMatch(/^local: 1 export verified \(.* read\), 1 left for later runs; 0 exports removed, 0 B deleted$/m);
