@@ -17,8 +17,8 @@ export class NewFile {
   }
 
   /**
-   * The whole file, of these plain bytes. To be called once: the same key must never encrypt other bytes. A chunk of the source may be
-   * overwritten when the next one is asked for; those that come out are new.
+   * The whole file, of these plain bytes. Called again, it must get the same ones, and makes the same file: the same key must never encrypt
+   * other bytes. A chunk of the source may be overwritten when the next one is asked for; those that come out are new.
    */
   async *encrypt(plain: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
     yield this.start;

@@ -8,7 +8,6 @@ export { describedInstance, restoredInstance } from './exports/exported-instance
 export { identityUnsealer } from './exports/identity-unsealer.ts';
 export type { IdentityFileOptions } from './exports/key-files.ts';
 export { readIdentityFiles, readRecipientsFiles } from './exports/key-files.ts';
-export type { KeptText, KeptTexts } from './exports/sealing.ts';
 export type { Unsealer } from './exports/unsealing.ts';
 export { withUnsealer } from './exports/unsealing.ts';
 export type { FrameSource } from './exports/frame-source.ts';

@@ -34,6 +34,8 @@ export interface ClaimRecord {
   readonly dumps?: readonly string[] | undefined;
   /** `INSTANCE@EXPORT-ID` of every export whose packs may be referred to: these packs must stay. */
   readonly parents?: readonly string[] | undefined;
+  /** Of a sealed export: who can read its packs; empty with a passphrase. */
+  readonly recipients?: readonly string[] | undefined;
   /** Of a copy that writes objects as they are: the SHA-256 of the manifest that it copies. Only a copy of the same one continues it. */
   readonly copies?: string | undefined;
 }
@@ -47,6 +49,7 @@ const claimSchema: z.ZodType<ClaimRecord> = z.object({
   process: hostProcessSchema,
   dumps: z.array(z.string().refine(isDumpName)).optional(),
   parents: z.array(z.string()).optional(),
+  recipients: z.array(z.string()).optional(),
   copies: z.string().optional(),
 });
 
@@ -60,6 +63,8 @@ export interface ClaimRequest {
   readonly dumps?: readonly string[] | undefined;
   /** `INSTANCE@EXPORT-ID` of every export whose packs may be referred to. */
   readonly parents?: readonly string[] | undefined;
+  /** Of a sealed export. */
+  readonly recipients?: readonly string[] | undefined;
   /** SHA-256 of the manifest that is copied. */
   readonly copies?: string | undefined;
 }
@@ -208,6 +213,7 @@ async function claimRecord(request: ClaimRequest): Promise<ClaimRecord> {
     process: await thisProcess(),
     ...(request.dumps === undefined ? {} : { dumps: request.dumps }),
     ...(request.parents === undefined ? {} : { parents: request.parents }),
+    ...(request.recipients === undefined ? {} : { recipients: request.recipients }),
     ...(request.copies === undefined ? {} : { copies: request.copies }),
   };
 }

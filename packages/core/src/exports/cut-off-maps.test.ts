@@ -28,7 +28,7 @@ const MAP = `${[...HEAD, ...FRAMES, 'end 3 10000'].join('\n')}\n`;
 /** What an export has left whose map has this text. */
 async function leave(
   map: string,
-  said: string = renderCutOff('run', [{ name: 'disk0.map', size: map.length, sha256: sha256(map) }]),
+  said: string = renderCutOff({ runId: 'run', maps: [{ name: 'disk0.map', size: map.length, sha256: sha256(map) }] }),
 ): Promise<MemoryStore> {
   const store = new MemoryStore();
   await put(store, `${PREFIX}disk0.map`, map);
@@ -61,7 +61,7 @@ function inPieces(store: Store, pieceBytes: number, onPiece: (piece: Uint8Array)
 }
 
 test('its packs and frames are those of its map', async () => {
-  const found = await readCutOffDisk(await leave(MAP), PLACE, 0, {});
+  const found = await readCutOffDisk(await leave(MAP), PLACE, { disk: 0 }, {});
   expect(found).toMatchObject({ disk: 0, instance: 'web1', exportId: PLACE.id, packs: [PARENT, OTHER, PACK] });
   expect([...(found?.map ?? [])].map(({ kind, start }) => [kind, start])).toEqual([
     ['frame', 0],
@@ -72,7 +72,8 @@ test('its packs and frames are those of its map', async () => {
 
 test('it does not matter how its map arrives', async () => {
   const store = await leave(MAP);
-  for (const bytes of [1, 7, 100]) expect((await readCutOffDisk(inPieces(store, bytes), PLACE, 0, {}))?.map.plainBytes).toBe(10_000);
+  for (const bytes of [1, 7, 100])
+    expect((await readCutOffDisk(inPieces(store, bytes), PLACE, { disk: 0 }, {}))?.map.plainBytes).toBe(10_000);
 });
 
 describe('it is passed over', () => {
@@ -86,32 +87,32 @@ describe('it is passed over', () => {
     ['with more packs than a map may have', `${['gantry-frame-map 1', ...MANY_PACKS, 'end 0 0'].join('\n')}\n`],
     ['with a frame outside of its pack', MAP.replace(' 0 0 900', ' 0 4500 900')],
   ])('%s', async (_what, map) => {
-    expect(await readCutOffDisk(await leave(map), PLACE, 0, {})).toBeUndefined();
+    expect(await readCutOffDisk(await leave(map), PLACE, { disk: 0 }, {})).toBeUndefined();
   });
 
   test.each<[string, string]>([
     ['nothing of its maps, as one of an earlier version', JSON.stringify({ format: 'gantry-cut-off', version: 1 })],
-    ['nothing of this map', renderCutOff('run', [{ name: 'disk1.map', size: MAP.length, sha256: sha256(MAP) }])],
-    ['another SHA-256', renderCutOff('run', [{ name: 'disk0.map', size: MAP.length, sha256: sha256('') }])],
-    ['another size', renderCutOff('run', [{ name: 'disk0.map', size: MAP.length - 1, sha256: sha256(MAP) }])],
-    ['a size that no map has', renderCutOff('run', [{ name: 'disk0.map', size: 2 ** 32, sha256: sha256(MAP) }])],
+    ['nothing of this map', renderCutOff({ runId: 'run', maps: [{ name: 'disk1.map', size: MAP.length, sha256: sha256(MAP) }] })],
+    ['another SHA-256', renderCutOff({ runId: 'run', maps: [{ name: 'disk0.map', size: MAP.length, sha256: sha256('') }] })],
+    ['another size', renderCutOff({ runId: 'run', maps: [{ name: 'disk0.map', size: MAP.length - 1, sha256: sha256(MAP) }] })],
+    ['a size that no map has', renderCutOff({ runId: 'run', maps: [{ name: 'disk0.map', size: 2 ** 32, sha256: sha256(MAP) }] })],
     ['something else than JSON', 'gone'],
   ])('if cut-off.json says %s', async (_what, said) => {
-    expect(await readCutOffDisk(await leave(MAP, said), PLACE, 0, {})).toBeUndefined();
+    expect(await readCutOffDisk(await leave(MAP, said), PLACE, { disk: 0 }, {})).toBeUndefined();
   });
 
   test('if it has gone meanwhile', async () => {
     const store = await leave(MAP);
     await store.remove([`${PREFIX}disk0.map`]);
-    expect(await readCutOffDisk(store, PLACE, 0, {})).toBeUndefined();
+    expect(await readCutOffDisk(store, PLACE, { disk: 0 }, {})).toBeUndefined();
   });
 });
 
 test('of an object that is larger than it should be, nothing is read', async () => {
-  const said = renderCutOff('run', [{ name: 'disk0.map', size: MAP.length, sha256: sha256(MAP) }]);
+  const said = renderCutOff({ runId: 'run', maps: [{ name: 'disk0.map', size: MAP.length, sha256: sha256(MAP) }] });
   const store = await leave(MAP + 'x'.repeat(1024 * 1024), said);
   let bytes = 0;
   const counted = inPieces(store, 1000, (chunk) => (bytes += chunk.length));
-  expect(await readCutOffDisk(counted, PLACE, 0, {})).toBeUndefined();
+  expect(await readCutOffDisk(counted, PLACE, { disk: 0 }, {})).toBeUndefined();
   expect(bytes).toBe(said.length);
 });

@@ -12,6 +12,7 @@ import { FrameMapParser, FrameMapProblem, MAX_LINE_BYTES } from './frame-map-tex
 import { mapText } from './frame-maps.ts';
 import { CUT_OFF_FILE, isMapName, mapFileName } from './layout.ts';
 import type { PackRecord } from './packs.ts';
+import { haveSameReaders } from './same-readers.ts';
 import { MAX_MAP_BYTES, MAX_PACKS, packSchema } from './packs.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
 
@@ -25,6 +26,14 @@ export interface CutOffDisk {
   readonly packs: readonly PackRecord[];
 }
 
+/** What `cut-off.json` says. */
+export interface CutOffRecord {
+  readonly runId: string;
+  readonly maps: readonly CutOffMap[];
+  /** Of a sealed export; empty with a passphrase. */
+  readonly recipients?: readonly string[] | undefined;
+}
+
 /** What `cut-off.json` says of a frame map. */
 export interface CutOffMap extends Digest {
   readonly name: string;
@@ -36,6 +45,7 @@ const MAX_CUT_OFF_BYTES: number = 1024 * 1024;
 const recordSchema = z.object({
   format: z.literal('gantry-cut-off'),
   version: z.literal(1),
+  recipients: z.array(z.string()).optional(),
   maps: z.array(
     z.object({
       name: z.string().refine(isMapName),
@@ -46,30 +56,30 @@ const recordSchema = z.object({
 });
 
 /** The text of `cut-off.json`. */
-export function renderCutOff(runId: string, maps: readonly CutOffMap[]): string {
-  return `${JSON.stringify({ format: 'gantry-cut-off', version: 1, tool: TOOL, runId, maps }, null, 2)}\n`;
+export function renderCutOff({ runId, recipients, maps }: CutOffRecord): string {
+  return `${JSON.stringify({ format: 'gantry-cut-off', version: 1, tool: TOOL, runId, recipients, maps }, null, 2)}\n`;
 }
 
 /**
  * Reads the frame map of one disk of an export that was cut off, and checks it against `cut-off.json`.
  *
- * @returns undefined if it has gone meanwhile, or is not what it should be
+ * @param wanted the disk, and the recipients of the export that is to take over its frames
+ * @returns undefined if it has gone meanwhile, is not what it should be, or has other recipients
  * @throws StoreError
  */
 export async function readCutOffDisk(
   store: Store,
   { instance, id: exportId }: Pick<ExportDirectory, 'instance' | 'id'>,
-  disk: number,
+  { disk, recipients }: { readonly disk: number; readonly recipients?: readonly string[] | undefined },
   options: CallOptions,
 ): Promise<CutOffDisk | undefined> {
   const prefix = exportPrefix(instance, exportId);
-  const names = new Set([mapFileName(disk), mapFileName(disk, { sealed: true })]);
+  const name = mapFileName(disk, { sealed: recipients });
   const head = new MapHead({ instance, exportId });
   try {
-    const expected = mapsOf(await readText(store, `${prefix}${CUT_OFF_FILE}`, MAX_CUT_OFF_BYTES, options)).find((map) =>
-      names.has(map.name),
-    );
-    if (expected === undefined) return undefined;
+    const record = parseCutOff(await readText(store, `${prefix}${CUT_OFF_FILE}`, MAX_CUT_OFF_BYTES, options));
+    const expected = record?.maps.find((map) => map.name === name);
+    if (expected === undefined || !haveSameReaders(record?.recipients, recipients)) return undefined;
     let parser: FrameMapParser | undefined;
     for await (const chunk of mapText(store, `${prefix}${expected.name}`, expected, options)) {
       if (parser !== undefined) parser.push(chunk);
@@ -81,18 +91,18 @@ export async function readCutOffDisk(
     return parser && { disk, instance, exportId, map: parser.end(), packs: head.packs };
   } catch (error) {
     const isUnusable = error instanceof FrameMapProblem || error instanceof UnreadableTextError || error instanceof AgeError;
-    // One that this machine cannot read is none of an identity that it should have.
+    // The machine that has kept it is another one, or has lost it.
     const isSealed = error instanceof GantryError && (error.code === 'IDENTITY_NEEDED' || error.code === 'IDENTITY_MISMATCH');
     if (isUnusable || isSealed || isStoreError(error, 'not-found')) return undefined;
     throw error;
   }
 }
 
-function mapsOf(text: string): readonly CutOffMap[] {
+function parseCutOff(text: string): z.output<typeof recordSchema> | undefined {
   try {
-    return recordSchema.safeParse(JSON.parse(text)).data?.maps ?? [];
+    return recordSchema.safeParse(JSON.parse(text)).data;
   } catch {
-    return [];
+    return undefined;
   }
 }
 

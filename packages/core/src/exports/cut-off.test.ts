@@ -15,7 +15,7 @@ async function leave(store: MemoryStore, id: string, entries: readonly [number, 
   });
   for (const { name, text } of maps) await put(store, `web1/${id}/${name}`, text);
   const digests = maps.map(({ name, text }) => ({ name, size: text.length, sha256: sha256(text) }));
-  await put(store, `web1/${id}/cut-off.json`, renderCutOff('run', digests));
+  await put(store, `web1/${id}/cut-off.json`, renderCutOff({ runId: 'run', maps: digests }));
   await put(store, `web1/${id}/removed.json`, '{}');
 }
 

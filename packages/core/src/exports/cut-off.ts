@@ -1,7 +1,7 @@
 import type { CallOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
-import { readClaimText } from './claim.ts';
-import type { CutOffDisk, CutOffMap } from './cut-off-maps.ts';
+import { parseClaim, readClaimText } from './claim.ts';
+import type { CutOffDisk, CutOffMap, CutOffRecord } from './cut-off-maps.ts';
 import { readCutOffDisk, renderCutOff } from './cut-off-maps.ts';
 import type { ExportDirectory } from './directories.ts';
 import { isCutOff, placeOf, readAllDirectories } from './directories.ts';
@@ -29,17 +29,17 @@ import type { UnfinishedExport } from './unfinished.ts';
 export async function markCutOff(
   store: Store,
   place: Pick<ExportDirectory, 'instance' | 'id'>,
-  { runId, maps }: { readonly runId: string; readonly maps: readonly CutOffMap[] },
+  record: CutOffRecord,
   options: CallOptions,
 ): Promise<boolean> {
   try {
     const key = `${exportPrefix(place.instance, place.id)}${CUT_OFF_FILE}`;
-    await writeText(store, key, renderCutOff(runId, maps), { ...options, ifExists: 'replace' });
+    await writeText(store, key, renderCutOff(record), { ...options, ifExists: 'replace' });
   } catch (error) {
     if (isStoreError(error, 'full')) return false;
     throw error;
   }
-  return await writeRemoved(store, place, runId, options);
+  return await writeRemoved(store, place, record.runId, options);
 }
 
 /**
@@ -66,7 +66,7 @@ export async function keepUnfinished(store: Store, unfinished: UnfinishedExport,
   const rest = names.filter((name) => !kept.has(name) && name !== CLAIM_FILE);
   await removeFiles(store, place, rest, options);
   const maps = await digestMaps(store, prefix, [...kept].filter(isMapName), options);
-  if (!(await markCutOff(store, place, { runId, maps }, options))) return false;
+  if (!(await markCutOff(store, place, { runId, recipients: parseClaim(unfinished.claim)?.recipients, maps }, options))) return false;
   await store.remove([claimKey], options);
   return true;
 }
@@ -92,6 +92,14 @@ export function keptNames(names: readonly string[]): ReadonlySet<string> {
   return kept;
 }
 
+/** An export that may take over frames. */
+export interface CutOffRequest {
+  readonly instance: string;
+  readonly disks: readonly number[];
+  /** If it is sealed. */
+  readonly recipients?: readonly string[] | undefined;
+}
+
 /** What is there of exports that were cut off. */
 export interface FoundCutOff {
   /** Those of which something can be taken over. */
@@ -106,19 +114,15 @@ export interface FoundCutOff {
  *
  * @throws StoreError
  */
-export async function findCutOff(
-  store: Store,
-  { instance, disks }: { readonly instance: string; readonly disks: readonly number[] },
-  options: CallOptions,
-): Promise<FoundCutOff> {
+export async function findCutOff(store: Store, { instance, disks, recipients }: CutOffRequest, options: CallOptions): Promise<FoundCutOff> {
   const found: CutOffDisk[] = [];
   const all = (await Array.fromAsync(orNothing(readAllDirectories(store, instance, options)))).flat();
   const newest = all.findLast(({ files }) => files.has(MANIFEST_FILE))?.id;
   const cutOff = all.filter(isCutOff);
   const later = cutOff.filter(({ id }) => newest === undefined || compareExportIds(id, newest) > 0).toReversed();
   for (const disk of disks) {
-    for (const directory of mostUseful(later, disk)) {
-      const read = await readCutOffDisk(store, directory, disk, options);
+    for (const directory of mostUseful(later, mapFileName(disk, { sealed: recipients }))) {
+      const read = await readCutOffDisk(store, directory, { disk, recipients }, options);
       if (read !== undefined) found.push(read);
     }
   }
@@ -129,10 +133,9 @@ export async function findCutOff(
  * The newest that has a map, which has taken over what it needed of those before, and the largest of these: it may have come further. Not
  * all: each map is held in memory.
  */
-function mostUseful(directories: readonly ExportDirectory[], disk: number): readonly ExportDirectory[] {
-  const sizeOf = ({ files }: ExportDirectory): number =>
-    (files.get(mapFileName(disk)) ?? files.get(mapFileName(disk, { sealed: true })))?.size ?? 0;
-  const [newest, ...others] = directories.filter((directory) => sizeOf(directory) > 0);
+function mostUseful(directories: readonly ExportDirectory[], map: string): readonly ExportDirectory[] {
+  const [newest, ...others] = directories.filter(({ files }) => files.has(map));
+  const sizeOf = ({ files }: ExportDirectory): number => files.get(map)?.size ?? 0;
   const [largest] = others.toSorted((a, b) => sizeOf(b) - sizeOf(a));
   return [newest, largest].filter((directory) => directory !== undefined);
 }

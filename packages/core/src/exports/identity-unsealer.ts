@@ -25,7 +25,6 @@ export function identityUnsealer(identities: Identities): Unsealer {
         throw error;
       }
     },
-    kept: async () => undefined,
   };
 }
 

@@ -11,7 +11,7 @@ import { mapFileName } from './layout.ts';
 import type { MapRecord } from './manifest.ts';
 import type { PackRecord } from './packs.ts';
 import type { Sealing } from './sealing.ts';
-import { PassedBytes } from './sealing.ts';
+import { asyncOf, PassedBytes, startingWith } from './sealing.ts';
 
 /** About the longest line of a frame map. */
 const MAP_LINE_BYTES = 160;
@@ -72,7 +72,7 @@ export interface DumpWriter extends AsyncDisposable {
 /** The export that a dump belongs to, and what it does for it. */
 export interface DumpPlace extends Pick<PackRecord, 'instance' | 'exportId' | 'name'> {
   readonly map: MapOptions | undefined;
-  /** How its files are encrypted, if they are. */
+  /** How its frame map is encrypted, if the export is sealed. The dump comes encrypted: see `Sealing.sealDump`. */
   readonly sealing?: Sealing | undefined;
   /** Starts the dump's object. */
   readonly begin: (options: CallOptions) => Promise<PendingObject>;
@@ -87,9 +87,6 @@ export interface DumpPlace extends Pick<PackRecord, 'instance' | 'exportId' | 'n
   /** Called after `finished` if it has only a part of its disk, because its source failed. */
   readonly cutOff: () => void;
 }
-
-/** Encrypts, if the export is sealed. */
-type Seal = (stored: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 
 /** A dump on its way into a store. */
 export class LayoutDump implements DumpWriter {
@@ -114,15 +111,12 @@ export class LayoutDump implements DumpWriter {
 
   /** @throws the failure of the dump too, after the part that it has was written */
   async #write(dump: EncodedDump, options: CallOptions, onFailure: (failure: DumpFailure) => void): Promise<WrittenDump> {
-    const sealed = this.#place.sealing && { file: await this.#place.sealing.startFile(), passed: new PassedBytes() };
-    const seal: Seal = (stored) => (sealed === undefined ? stored : sealed.passed.of(sealed.file.encrypt(stored)));
-    await this.#append(dump.stored, seal, options);
+    await this.#append(dump.stored, options);
     const failure = dump.failure?.();
     if (failure !== undefined) onFailure(failure);
-    const plain = dump.summary();
+    const summary = dump.summary();
     const table = dump.table();
-    const isEmpty = table === undefined && plain.storedBytes === 0;
-    const summary = sealed === undefined || isEmpty ? plain : { ...plain, ...storedAs(sealed.passed.digest) };
+    const isEmpty = table === undefined && summary.storedBytes === 0;
     const digest = isEmpty ? undefined : { size: summary.storedBytes, sha256: summary.sha256 };
     if (digest !== undefined) {
       await (await this.#started(options)).commit(digest, options);
@@ -161,15 +155,15 @@ export class LayoutDump implements DumpWriter {
   }
 
   /** Starts the object with the first byte, if it was not started before. */
-  async #append(stored: AsyncIterable<Uint8Array>, seal: Seal, options: CallOptions): Promise<void> {
+  async #append(stored: AsyncIterable<Uint8Array>, options: CallOptions): Promise<void> {
     if (this.#pending !== undefined) {
-      await this.#pending.append(seal(stored), options);
+      await this.#pending.append(stored, options);
       return;
     }
     const chunks = abortable(stored, options.signal);
     try {
       const first = await chunks.next();
-      if (first.done !== true) await (await this.#started(options)).append(seal(startingWith(first.value, chunks)), options);
+      if (first.done !== true) await (await this.#started(options)).append(startingWith(first.value, chunks), options);
     } finally {
       // Not awaited: where the store failed, the source may be producing its next chunk for a long time.
       chunks.return().catch(() => undefined);
@@ -184,28 +178,14 @@ export class LayoutDump implements DumpWriter {
     const { map, packs } = compactMap(made, [...asked.packs, own]);
     await using pending = await beginMap((packs.length + map.length) * MAP_LINE_BYTES, options);
     const { sealing } = this.#place;
-    await using kept = await sealing?.kept?.start(instance);
-    const text = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-      for (const chunk of renderFrameMap(map, { instance, exportId, packs })) {
-        await kept?.write(chunk);
-        yield chunk;
-      }
-    };
+    const render = (): Iterable<Uint8Array> => renderFrameMap(map, { instance, exportId, packs });
+    await using sealed = await sealing?.sealMap({ instance, exportId, disk: asked.disk }, render);
     const passed = new PassedBytes();
-    await pending.append(passed.of(sealing === undefined ? text() : (await sealing.startFile()).encrypt(text())), options);
+    await pending.append(passed.of(sealed?.stored ?? asyncOf(render())), options);
     const record = { ...passed.digest, cut: asked.cut, packs };
+    await sealed?.keep(record);
     await pending.commit(record, options);
-    await kept?.keep(record);
     this.#place.committed(mapFileName(asked.disk, { sealed: sealing }));
     return record;
   }
-}
-
-function storedAs({ size, sha256 }: Digest): Pick<DumpSummary, 'storedBytes' | 'sha256'> {
-  return { storedBytes: size, sha256 };
-}
-
-async function* startingWith<T>(first: T, rest: AsyncGenerator<T, void, undefined>): AsyncGenerator<T, void, undefined> {
-  yield first;
-  yield* rest;
 }

@@ -4,14 +4,16 @@ import { FRAME_SIZE } from '../frames/types.ts';
 import { GantryError } from '../report/errors.ts';
 import { readDirectories } from './directories.ts';
 import { readManifest } from './examine.ts';
-import { formatExportReference } from './export-id.ts';
+import { exportPrefix, formatExportReference } from './export-id.ts';
 import { packKey } from './export-objects.ts';
 import type { FrameCut } from './frame-cuts.ts';
-import { MANIFEST_FILE } from './layout.ts';
+import { MANIFEST_FILE, mapFileName } from './layout.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
 import { openExport } from './open-export.ts';
 import { orNothing } from './or-nothing.ts';
 import type { PackRecord } from './packs.ts';
+import { haveSameReaders } from './same-readers.ts';
+import { opensSealed, unsealerOf } from './unsealing.ts';
 import { readUsablePacks } from './usable-packs.ts';
 
 /** A disk of an earlier export, to whose frames a new one may refer. */
@@ -34,7 +36,12 @@ export interface ParentRequest {
   readonly base?: string | undefined;
   /** `INSTANCE@EXPORT-ID` of exports that turned out to be unusable. */
   readonly passedOver: ReadonlySet<string>;
+  /** Called with each export that has wanted disks, and cannot be used because of how it is encrypted, or the new one. */
+  readonly onSealed?: ((reference: string, why: SealedProblem) => void) | undefined;
 }
+
+/** `readers`: it has other recipients, or a passphrase. `map`: this machine cannot read its frame maps, and has not kept them. */
+export type SealedProblem = 'readers' | 'map';
 
 /** How many exports are looked at for the disks that newer ones lack. */
 const MAX_EXAMINED = 20;
@@ -61,7 +68,7 @@ async function ownParents(
     examined += 1;
     const manifest = await manifestIfUsable(store, { instance, id }, options);
     const missing = disks.filter((disk) => !found.has(disk));
-    for (const parent of manifest === undefined ? [] : disksOf(manifest, missing, form)) found.set(parent.disk, parent);
+    for (const parent of manifest === undefined ? [] : await readableDisks(store, manifest, missing, form)) found.set(parent.disk, parent);
   }
   return [...found.values()];
 }
@@ -96,36 +103,64 @@ async function baseParents(
   if (base === undefined || passedOver.has(base)) return [];
   const { manifest, reference } = await openExport(store, base, options);
   if (passedOver.has(reference)) return [];
-  const parents = manifest === undefined ? [] : disksOf(manifest, disks, form);
+  const problems: SealedProblem[] = [];
+  const onSealed: ParentRequest['onSealed'] = (_reference, why) => problems.push(why);
+  const parents = manifest === undefined ? [] : await readableDisks(store, manifest, disks, { ...form, onSealed });
   if (parents.length > 0) return parents;
+  const [problem] = problems;
+  if (problem !== undefined) {
+    throw new GantryError('USAGE', {
+      message: `${reference} cannot be the base of this export: ${describeSealed(problem)}`,
+      hint: 'Use an export for the same recipients, made on this host, or give an identity of one of them.',
+    });
+  }
   throw new GantryError('USAGE', {
     message: `${reference} cannot be the base of this export: it has no disk whose frames could be the same`,
     hint: 'A base is an export by Gantry with the same disk numbers, from the same kind of OS definition: raw, or one with scripts.',
   });
 }
 
-/** The disks of an export that are cut into frames in the same way, and can be read by the same people. */
-function disksOf(
+/** Why an export cannot be a parent: one clause. */
+export function describeSealed(problem: SealedProblem): string {
+  return problem === 'readers'
+    ? 'it is not encrypted to the same recipients'
+    : 'this host cannot read its frame maps, and has not kept them in its state directory';
+}
+
+/** The disks of an export that can be parents here. */
+async function readableDisks(
+  store: Store,
   manifest: Manifest,
   disks: readonly number[],
-  { cut, recipients }: Pick<ParentRequest, 'cut' | 'recipients'>,
-): readonly ParentDisk[] {
-  if (!haveSameReaders(manifest.sealed?.recipients, recipients)) return [];
+  { cut, recipients, onSealed }: Pick<ParentRequest, 'cut' | 'recipients' | 'onSealed'>,
+): Promise<readonly ParentDisk[]> {
+  const possible = disksOf(manifest, disks, cut);
+  const haveOthers = !haveSameReaders(manifest.sealed?.recipients, recipients);
+  if (haveOthers && possible.length > 0) onSealed?.(referenceOf(manifest), 'readers');
+  if (haveOthers) return [];
+  const readable: ParentDisk[] = [];
+  for (const parent of possible) {
+    if (await canReadMap(store, parent)) readable.push(parent);
+    else onSealed?.(referenceOf(manifest), 'map');
+  }
+  return readable;
+}
+
+async function canReadMap(store: Store, { disk, manifest, record: { map } }: ParentDisk): Promise<boolean> {
+  if (manifest.sealed === undefined || opensSealed(store)) return true;
+  if (map === undefined) return false;
+  const key = `${exportPrefix(manifest.instance.name, manifest.exportId)}${mapFileName(disk, manifest)}`;
+  return (await unsealerOf(store)?.kept?.(key, map)) !== undefined;
+}
+
+/** The disks of an export that are cut into frames in the same way. */
+function disksOf(manifest: Manifest, disks: readonly number[], cut: FrameCut): readonly ParentDisk[] {
   return manifest.dumps
     .filter(
       ({ index, map, frameSize }) =>
         disks.includes(index) && (map?.cut ?? 'place') === cut && (cut === 'content' || frameSize === FRAME_SIZE),
     )
     .map((record) => ({ disk: record.index, manifest, record }));
-}
-
-/**
- * Who reads one export must be able to read the packs that it refers to, and nobody else should. Of passphrases nobody can say whether they
- * are the same.
- */
-function haveSameReaders(one: readonly string[] | undefined, other: readonly string[] | undefined): boolean {
-  if (one === undefined || other === undefined) return one === other;
-  return one.length > 0 && one.length === other.length && one.every((recipient) => other.includes(recipient));
 }
 
 /** `INSTANCE@EXPORT-ID` of every export whose packs may be referred to: the parents, and those on which they rest. */

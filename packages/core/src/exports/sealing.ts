@@ -2,31 +2,54 @@ import { createHash } from 'node:crypto';
 import type { NewFile } from '@gantry/age';
 import { generateHybridIdentity, generateX25519Identity, Identities, Recipients } from '@gantry/age';
 import type { Digest } from '@gantry/transport';
+import type { EncodedDump } from '../frames/encode-dump.ts';
+import { digestBytes } from './small-object.ts';
 
-/** Keeps the plain text of small encrypted objects on this machine, which cannot read them back from the store. */
+/** Keeps the plain text of frame maps on this machine, which cannot read them back from the store. */
 export interface KeptTexts {
-  /** Takes the text as it is written; `keep` is called with the digest of the object when that is in the store. Disposing it forgets it. */
-  start(instance: string): Promise<KeptText>;
+  /** Takes a text as it is written. Disposing it forgets what is not kept by then. Never rejects: what is not kept costs a full export. */
+  start(text: MapText): Promise<KeptText>;
+}
+
+/** A frame map, before it is encrypted. */
+export interface MapText extends Digest {
+  readonly instance: string;
+  readonly exportId: string;
+  readonly disk: number;
 }
 
 export interface KeptText extends AsyncDisposable {
   write(chunk: Uint8Array): Promise<void>;
+  /** @param object the digest of the map as it is stored */
   keep(object: Digest): Promise<void>;
 }
 
-/** How the files of one export are encrypted. */
+/** A frame map on its way into a store. Disposing it forgets what this machine has kept of it, unless `keep` was called. */
+export interface SealedMap extends AsyncDisposable {
+  /** Its stored bytes; can be iterated once. */
+  readonly stored: AsyncIterable<Uint8Array>;
+  /** To be called after `stored`, before the export becomes visible. @param object the digest of `stored` */
+  keep(object: Digest): Promise<void>;
+}
+
+/**
+ * How the files of one export are encrypted. Every store that gets the export gets the same bytes: dumps are encrypted once, before the
+ * stores part; what each store writes by itself has the same key where it has the same text.
+ */
 export class Sealing {
   /** As the user named them; empty with a passphrase. */
   readonly recipients: readonly string[];
   /** The identity that reads all files of this export: see `SealedPart.exportKey`. */
   readonly exportKey: string | undefined;
-  readonly kept: KeptTexts | undefined;
+  readonly #kept: KeptTexts | undefined;
   readonly #all: Recipients;
+  /** By the name and the digest of the text: one key never encrypts two texts. */
+  readonly #files = new Map<string, Promise<NewFile>>();
 
   private constructor(recipients: Recipients, all: Recipients, exportKey: string | undefined, kept: KeptTexts | undefined) {
     this.recipients = recipients.texts;
     this.exportKey = exportKey;
-    this.kept = kept;
+    this.#kept = kept;
     this.#all = all;
   }
 
@@ -40,19 +63,87 @@ export class Sealing {
     return new Sealing(recipients, Recipients.of([...texts, ...own]), exportKey, kept);
   }
 
-  startFile(): Promise<NewFile> {
-    return this.#all.startFile();
+  /** The dump as it is stored; one without stored bytes has none either. Its frame map gives places before the encryption. */
+  sealDump(dump: EncodedDump): EncodedDump {
+    const passed = new PassedBytes();
+    return {
+      stored: passed.of(encryptUnlessEmpty(dump.stored, () => this.#all.startFile())),
+      summary() {
+        const { size: storedBytes, sha256 } = passed.digest;
+        return { ...dump.summary(), storedBytes, sha256 };
+      },
+      // Its places would be those in a dump that is not there.
+      table: () => undefined,
+      map: () => dump.map(),
+      failure: () => dump.failure?.(),
+    };
   }
 
-  /** The encrypted form of a small object. */
-  async seal(bytes: Uint8Array): Promise<Uint8Array> {
-    const file = await this.startFile();
-    return Buffer.concat(await Array.fromAsync(file.encrypt(once(bytes))));
+  /** The encrypted form of a frame map, which is kept on this machine too. @param render makes its text, each time the same */
+  async sealMap(owner: Omit<MapText, keyof Digest>, render: () => Iterable<Uint8Array>): Promise<SealedMap> {
+    const text = { ...owner, ...digestOf(render()) };
+    const file = await this.#fileOf(`map ${owner.exportId} ${owner.disk}`, text);
+    const kept = await this.#kept?.start(text);
+    const plain = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+      for (const chunk of render()) {
+        await kept?.write(chunk);
+        yield chunk;
+      }
+    };
+    return {
+      stored: file.encrypt(plain()),
+      keep: async (object) => await kept?.keep(object),
+      [Symbol.asyncDispose]: async () => await kept?.[Symbol.asyncDispose](),
+    };
+  }
+
+  /** The encrypted form of a small object. @param name of the object */
+  async seal(name: string, bytes: Uint8Array): Promise<Uint8Array> {
+    const file = await this.#fileOf(`object ${name}`, digestBytes(bytes));
+    return Buffer.concat(await Array.fromAsync(file.encrypt(asyncOf([bytes]))));
+  }
+
+  #fileOf(name: string, { sha256 }: Digest): Promise<NewFile> {
+    const key = `${name} ${sha256}`;
+    const file = this.#files.get(key) ?? this.#all.startFile();
+    this.#files.set(key, file);
+    return file;
   }
 }
 
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes;
+/** Nothing, of nothing: a pack without frames has no object. */
+async function* encryptUnlessEmpty(
+  plain: AsyncIterable<Uint8Array>,
+  startFile: () => Promise<NewFile>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const chunks = asyncOf(plain);
+  try {
+    const first = await chunks.next();
+    if (first.done !== true) yield* (await startFile()).encrypt(startingWith(first.value, chunks));
+  } finally {
+    await chunks.return();
+  }
+}
+
+/** The rest of a stream whose first chunk was taken. */
+export async function* startingWith<T>(first: T, rest: AsyncGenerator<T, void, undefined>): AsyncGenerator<T, void, undefined> {
+  yield first;
+  yield* rest;
+}
+
+/** The same chunks as a stream. */
+export async function* asyncOf<T>(chunks: Iterable<T> | AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+  yield* chunks;
+}
+
+function digestOf(chunks: Iterable<Uint8Array>): Digest {
+  const hash = createHash('sha256');
+  let size = 0;
+  for (const chunk of chunks) {
+    hash.update(chunk);
+    size += chunk.length;
+  }
+  return { size, sha256: hash.digest('hex') };
 }
 
 /** What went past, once it has ended. */

@@ -3,7 +3,7 @@ import { StoreError } from '@gantry/transport';
 import { z } from 'zod';
 import type { NativeFile } from '../instances/inventory.ts';
 import { isNativeName } from '../instances/native-files.ts';
-import type { Claim } from './claim.ts';
+import type { Claim, ClaimRequest } from './claim.ts';
 import { claimExport, claimExportId, parseClaim } from './claim.ts';
 import { renderExportConfig } from './config-export.ts';
 import { exportPrefix, formatExportReference, isReferencePart } from './export-id.ts';
@@ -137,14 +137,18 @@ export function storeSink(store: Store, options: StoreSinkOptions = {}): StoreSi
     async open(header, call = {}) {
       const request = headerSchema.parse(header);
       await assertIsStore(store, { ...call, create: options.createStore === true });
-      const claim = await claimFor(store, request, call);
+      const claim = await claimFor(store, { ...request, recipients: options.sealing?.recipients }, call);
       return new LayoutWriter(store, request.instance, claim, options);
     },
   };
 }
 
 /** @throws StoreError `exists` if something else has the id that it must have */
-async function claimFor(store: Store, { id, ...header }: ExportHeader, options: CallOptions): Promise<Claim> {
+async function claimFor(
+  store: Store,
+  { id, ...header }: ExportHeader & Pick<ClaimRequest, 'recipients'>,
+  options: CallOptions,
+): Promise<Claim> {
   const request = { ...header, started: new Date(header.started) };
   if (id === undefined) return await claimExport(store, request, options);
   const claim = await claimExportId(store, id, request, options);
@@ -239,7 +243,7 @@ class LayoutWriter implements StoreExportWriter {
     if (!isNativeName(name) || this.#native.has(object)) {
       throw new StoreError('invalid-key', { key: name, message: `${JSON.stringify(name)} cannot be the name of another native file` });
     }
-    const stored = this.#sealing === undefined ? bytes : await this.#sealing.seal(bytes);
+    const stored = this.#sealing === undefined ? bytes : await this.#sealing.seal(object, bytes);
     this.#native.set(object, { name, secret, ...digestBytes(stored) });
     await this.#write(object, stored, options);
   }
@@ -278,7 +282,7 @@ class LayoutWriter implements StoreExportWriter {
     options: CallOptions,
   ): Promise<{ readonly manifest: Manifest; readonly text: string }> {
     const { open, sealed } = splitManifest(draft, sealing.exportKey);
-    const part = await sealing.seal(Buffer.from(sealed));
+    const part = await sealing.seal(SEALED_PART_FILE, Buffer.from(sealed));
     const record = { recipients: sealing.recipients, part: digestBytes(part) };
     const { manifest, text } = renderChecked({ ...open, version: SEALED_MANIFEST_VERSION, sealed: record }, source);
     // What a reader with an identity makes of it.
@@ -314,7 +318,12 @@ class LayoutWriter implements StoreExportWriter {
     const maps = [...this.#maps].flatMap(([name, digest]) =>
       digest === undefined || !kept.has(name) ? [] : [{ name, size: digest.size, sha256: digest.sha256 }],
     );
-    return markCutOff(this.#store, { instance: this.#instance, id: this.id }, { runId, maps }, { signal });
+    return markCutOff(
+      this.#store,
+      { instance: this.#instance, id: this.id },
+      { runId, recipients: this.#sealing?.recipients, maps },
+      { signal },
+    );
   }
 
   /** With their maps. */

@@ -21,17 +21,18 @@ export interface SealedObject {
 /** Opens what is encrypted in sealed exports. One for a whole operation: it keeps the keys of objects that it has opened. */
 export interface Unsealer {
   /**
-   * Reads the header of an object, and finds its key.
+   * Reads the header of an object, and finds its key. Absent where there are no identities, but only texts that this machine has kept.
    *
    * @throws GantryError `IDENTITY_NEEDED`, `IDENTITY_MISMATCH`; AgeError `damaged`; what the store throws
    */
-  open(object: SealedObject, options: CallOptions): Promise<SealedFile>;
+  readonly open?: (object: SealedObject, options: CallOptions) => Promise<SealedFile>;
   /**
-   * The plain bytes of a small object that this machine kept when it wrote the object; undefined if it did not.
+   * The plain bytes of a frame map that this machine kept when it wrote the map; undefined if it did not.
    *
+   * @param key of the object
    * @param digest of the object as it is stored
    */
-  kept(digest: Digest): Promise<AsyncIterable<Uint8Array> | undefined>;
+  readonly kept?: (key: string, digest: Digest) => Promise<AsyncIterable<Uint8Array> | undefined>;
 }
 
 /** A store whose sealed exports are opened as they are read. */
@@ -47,25 +48,29 @@ export function withUnsealer(store: Store, unsealer: Unsealer): Store {
 
 /** The same store, but sealed exports in it stay closed: for what needs no keys. */
 export function withoutUnsealer(store: Store): Store {
-  return opensSealed(store) ? alterStore(store, {}) : store;
+  return isUnsealing(store) ? alterStore(store, {}) : store;
 }
 
-/** Whether sealed exports of the store are opened. */
-export function opensSealed(store: object): store is UnsealingStore {
+/** Whether there are identities for the sealed exports of the store. */
+export function opensSealed(store: object): boolean {
+  return unsealerOf(store)?.open !== undefined;
+}
+
+/** What was given to {@link withUnsealer}. */
+export function unsealerOf(store: object): Unsealer | undefined {
+  return isUnsealing(store) ? store.unsealer : undefined;
+}
+
+function isUnsealing(store: object): store is UnsealingStore {
   return 'unsealer' in store;
 }
 
-/** What opens the sealed exports of a store; without {@link withUnsealer}, what says that an identity is needed. */
-export function unsealerOf(store: object): Unsealer {
-  return opensSealed(store) ? store.unsealer : NO_UNSEALER;
+/** @throws GantryError `IDENTITY_NEEDED`; as {@link Unsealer.open} */
+async function openSealed(object: SealedObject, options: CallOptions): Promise<SealedFile> {
+  const open = unsealerOf(object.store)?.open;
+  if (open === undefined) throw identityNeeded(`cannot read ${object.key} in ${object.store.address}`);
+  return await open(object, options);
 }
-
-const NO_UNSEALER: Unsealer = {
-  async open({ store, key }) {
-    throw identityNeeded(`cannot read ${key} in ${store.address}`);
-  },
-  kept: async () => undefined,
-};
 
 /** For what needs all of an export, before it does anything. @throws GantryError `IDENTITY_NEEDED` for a sealed one that cannot be opened */
 export function assertOpened(
@@ -112,7 +117,7 @@ export async function readSealed(
       yield* body;
     },
   };
-  const opened = await unsealerOf(store).open({ store, key, source }, options);
+  const opened = await openSealed({ store, key, source }, options);
   const file = pass === undefined ? opened : opened.from({ size, read: (from, bytes) => pass(source.read(from, bytes), from) });
   const end = offset + length;
   if (end > file.plainBytes) throw new AgeError('damaged', `it has ${file.plainBytes} plain bytes, and ${end} are needed`);
@@ -139,8 +144,7 @@ export async function* unsealedBytes(
   expected: Digest,
   options: CallOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const unsealer = unsealerOf(store);
-  const kept = await unsealer.kept(expected);
+  const kept = await unsealerOf(store)?.kept?.(key, expected);
   if (kept !== undefined) {
     yield* kept;
     return;
@@ -171,7 +175,7 @@ export async function* unsealedBytes(
   };
   let file: SealedFile;
   try {
-    file = await unsealer.open({ store, key, source }, options);
+    file = await openSealed({ store, key, source }, options);
   } catch (error) {
     if (!(error instanceof GantryError) || error.code !== 'IDENTITY_MISMATCH') throw error;
     // A damaged header looks like one for others.

@@ -1,6 +1,6 @@
 import type { Store } from '@gantry/transport';
 import { alterBody, alterStore } from '@gantry/transport';
-import { opensSealed, unsealerOf, withUnsealer } from '../exports/unsealing.ts';
+import { unsealerOf, withUnsealer } from '../exports/unsealing.ts';
 
 /** A store that counts what is read from it. */
 export interface CountedReads {
@@ -18,5 +18,6 @@ export function countReads(store: Store): CountedReads {
     }
   }
   const counting = alterStore(store, { read: async (key, options) => alterBody(await store.read(key, options), counted) });
-  return { store: opensSealed(store) ? withUnsealer(counting, unsealerOf(store)) : counting, bytes: () => bytes };
+  const unsealer = unsealerOf(store);
+  return { store: unsealer === undefined ? counting : withUnsealer(counting, unsealer), bytes: () => bytes };
 }

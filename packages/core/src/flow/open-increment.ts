@@ -9,10 +9,11 @@ import type { MappedDisk } from '../exports/pack-sources.ts';
 import type { ParentFrames } from '../exports/parent-frames.ts';
 import { readParentFrames } from '../exports/parent-frames.ts';
 import { exceededLimit } from '../exports/lineage-limits.ts';
-import type { ParentDisk } from '../exports/parents.ts';
-import { confirmParents, findParents, parentReferences, ParentUnusable, referenceOf } from '../exports/parents.ts';
+import type { ParentDisk, SealedProblem } from '../exports/parents.ts';
+import { confirmParents, describeSealed, findParents, parentReferences, ParentUnusable, referenceOf } from '../exports/parents.ts';
 import type { Sealing } from '../exports/sealing.ts';
 import type { ExportHeader, StoreExportWriter } from '../exports/store-sink.ts';
+import { opensSealed } from '../exports/unsealing.ts';
 import { readUsablePacks } from '../exports/usable-packs.ts';
 import { allowWriteOnly } from '../exports/write-only.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
@@ -54,6 +55,8 @@ export interface OpenedIncrement {
   readonly sinceFull: number | undefined;
   /** The ids of exports of the instance that were cut off: of no use when this one is complete. */
   readonly cutOff: readonly string[];
+  /** SHA-256 of the frame maps of the parents, as they are stored. */
+  readonly parentMaps: readonly string[];
   /** Disks whose frames can be found in the map of their parent by place, by their index. */
   readonly parentDisks: ReadonlyMap<number, TrackedParent>;
 }
@@ -69,7 +72,7 @@ export async function openIncrement(options: IncrementOptions): Promise<OpenedIn
   for (;;) {
     const parents = await chooseParents(options, passedOver);
     const { store, header, signal } = options;
-    const request = { instance: header.instance, disks: options.disks };
+    const request = { instance: header.instance, disks: options.disks, recipients: options.sealing?.recipients };
     const left = await allowWriteOnly(store, undefined, () => findCutOff(store, request, { signal }));
     const found = cutOffWithinLimits(
       parents,
@@ -88,6 +91,7 @@ export async function openIncrement(options: IncrementOptions): Promise<OpenedIn
         parentDisks: trackedParents(options, parents, frames),
         sinceFull: parents.length === 0 ? undefined : sinceFullOf(options, parents) + 1,
         cutOff: left?.exports ?? [],
+        parentMaps: parents.flatMap(({ record }) => record.map?.sha256 ?? []),
         parents: [...new Set(parents.map(({ manifest }) => referenceOf(manifest)))],
       };
     } catch (error) {
@@ -148,7 +152,9 @@ function sinceFullOf({ header: { instance } }: IncrementOptions, parents: readon
 /** Credentials that may only add exports cannot look for one. */
 async function chooseParents(options: IncrementOptions, passedOver: ReadonlySet<string>): Promise<readonly ParentDisk[]> {
   const { store, header, disks, cut, base, sealing, fullEvery = Infinity, reporter, signal } = options;
-  const request = { instance: header.instance, disks, cut, base, passedOver, recipients: sealing?.recipients };
+  const problems = new Map<SealedProblem, string>();
+  const onSealed = (reference: string, why: SealedProblem): void => void (problems.has(why) || problems.set(why, reference));
+  const request = { instance: header.instance, disks, cut, base, passedOver, recipients: sealing?.recipients, onSealed };
   const found = await allowWriteOnly(store, undefined, () => findParents(store, request, { signal }));
   if (found === undefined) reporter.warn('cannot read earlier exports (permission denied): everything is stored again');
   const parents = found ?? [];
@@ -163,10 +169,20 @@ async function chooseParents(options: IncrementOptions, passedOver: ReadonlySet<
     return [];
   }
   const alone = disks.filter((disk) => !parents.some((parent) => parent.disk === disk));
+  if (alone.length > 0) saySealed(reporter, alone, problems);
   if (found !== undefined && alone.length > 0 && passedOver.size > 0) {
     reporter.warn(`no other export can be the parent of disk ${alone.join(', ')}: everything of it is stored again`);
   }
   return parents;
+}
+
+/** That the recipients have changed is meant; that maps are lost is not. */
+function saySealed(reporter: Reporter, disks: readonly number[], problems: ReadonlyMap<SealedProblem, string>): void {
+  for (const [problem, reference] of problems) {
+    const message = `everything of disk ${disks.join(', ')} is stored again: of ${reference}, ${describeSealed(problem)}`;
+    if (problem === 'map') reporter.warn(message);
+    else reporter.stage(message);
+  }
 }
 
 function headerOf(
@@ -244,11 +260,13 @@ async function assertSameParents(
 }
 
 function basesOf(
-  { store, codec, patches = true, reporter }: IncrementOptions,
+  { store, codec, sealing, patches = true, reporter }: IncrementOptions,
   { known, ...disk }: MappedDisk & ParentFrames,
 ): BaseFrames | undefined {
-  if (!patches) return undefined;
+  const isSealed = sealing !== undefined;
+  // A host that cannot read its exports stores each changed frame whole.
+  if (!patches || (isSealed && !opensSealed(store))) return undefined;
   const onFailure = (problem: string): void =>
     reporter.warn(`cannot read ${problem}: from here on, changed frames are stored whole`, disk.disk);
-  return baseFrames(store, { disk, known, codec, onFailure });
+  return baseFrames(store, { disk: { ...disk, isSealed }, known, codec, onFailure });
 }

@@ -6,8 +6,6 @@ import type { Labels } from '../exports/labels.ts';
 import { checkLabels } from '../exports/labels.ts';
 import type { DumpRecord, Manifest } from '../exports/manifest.ts';
 import { describeInstance } from '../exports/manifest.ts';
-import type { KeptTexts } from '../exports/sealing.ts';
-import { Sealing } from '../exports/sealing.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { ManifestDraft } from '../exports/store-sink.ts';
 import { forgetCutOff } from '../exports/cut-off.ts';
@@ -16,6 +14,8 @@ import { storeId } from '../exports/store-marker.ts';
 import { chooseOs } from '../flow/choose-os.ts';
 import type { DumpForm } from '../flow/dump-forms.ts';
 import { firstForm, fullForm } from '../flow/dump-forms.ts';
+import type { ExportSealing } from '../flow/export-sealing.ts';
+import { startSealing, withKeptTexts } from '../flow/export-sealing.ts';
 import { warnOfImages } from '../flow/image-warning.ts';
 import type { IncrementOptions, OpenedIncrement } from '../flow/open-increment.ts';
 import { openIncrement } from '../flow/open-increment.ts';
@@ -63,7 +63,7 @@ export interface ExportRequest extends OutgoingRequest {
   readonly storeBufferBytes?: number | undefined;
   /** Default `zstd`. */
   readonly codec?: Codec | undefined;
-  /** Writes private OS parameters and secret native files into the export too. */
+  /** Writes private OS parameters and secret native files into the export too; default: only if it is sealed. */
   readonly includePrivate?: boolean | undefined;
   /**
    * Stores only what earlier exports of the instance lack, and makes frame maps, so that later exports can do the same. An export is
@@ -86,11 +86,9 @@ export interface ExportRequest extends OutgoingRequest {
   readonly fullEvery?: number | undefined;
   /**
    * Those who can read the export: everything in it that need not be read by everybody is encrypted to them. This machine needs none of
-   * their identities.
+   * their identities: for later incremental exports, it keeps frame maps in its state directory.
    */
   readonly recipients?: Recipients | undefined;
-  /** Keeps on this machine what later incremental exports need of sealed ones; without it, each of those is a full one. */
-  readonly keptTexts?: KeptTexts | undefined;
   /** What the user says of the export: see `gantry prune --keep-tag`. */
   readonly labels?: Labels | undefined;
   /** Makes a new store if there is none. Otherwise that is refused with `STORE_NOT_FOUND`. */
@@ -193,23 +191,27 @@ export async function exportInto(subject: ExportSubject, parts: ExportParts): Pr
     incremental: keepPacks,
     storeBufferBytes: bufferBytes = DEFAULT_STORE_BUFFER_BYTES,
   } = parts.request;
-  const { recipients, keptTexts } = parts.request;
-  const sealing = recipients && (await Sealing.start(recipients, keptTexts));
+  const { recipients, stateDirectory } = parts.request;
+  const stores = [store, ...alsoInto];
+  const sealed =
+    recipients && (await startSealing({ recipients, stores, stateDirectory, incremental: keepPacks === true }, reporter, { signal }));
+  const sealing = sealed?.sealing;
   if (alsoInto.length === 0) {
     const target = oneStore(store, { warn: (message) => reporter.warn(message), createStore, keepPacks, sealing });
-    return await withStoreErrors(store.address, () => writeExport(target, subject, { ...parts, sealing }));
+    return await withStoreErrors(store.address, () => writeExport(target, subject, { ...parts, sealed }));
   }
-  await assertSeparateStores([store, ...alsoInto], { signal });
-  const tee = new Tee([store, ...alsoInto], { createStore, keepPacks, sealing, bufferBytes, onGivenUp, reporter, signal });
-  return { ...(await writeExport(tee, subject, { ...parts, sealing })), stores: tee.branches.map(outcomeOf) };
+  await assertSeparateStores(stores, { signal });
+  const tee = new Tee(stores, { createStore, keepPacks, sealing, bufferBytes, onGivenUp, reporter, signal });
+  return { ...(await writeExport(tee, subject, { ...parts, sealed })), stores: tee.branches.map(outcomeOf) };
 }
 
 async function writeExport(
   target: ExportTarget,
   subject: ExportSubject,
-  parts: ExportParts & { readonly sealing: Sealing | undefined },
+  parts: ExportParts & { readonly sealed: ExportSealing | undefined },
 ): Promise<ExportResult> {
-  const { request, started, codec, send, sealing } = parts;
+  const { request, started, codec, send, sealed } = parts;
+  const sealing = sealed?.sealing;
   const { instance, disks, run, reporter, signal } = subject;
   const { incremental: keepPacks } = request;
   await target.each((store) => prepareStore(store, { ...subject, keepPacksFor: keepPacks === true ? run.id : undefined }));
@@ -218,7 +220,10 @@ async function writeExport(
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL, dumps: names };
   const { base, patches, fullEvery } = request;
   const wanted = { header, disks, codec, cut: cutOf(subject), base, patches, fullEvery, sealing, reporter, signal };
-  const opened = await target.open((opening) => open({ ...wanted, ...opening }, request));
+  const opened = await target.open((opening) => {
+    const store = sealed === undefined ? opening.store : withKeptTexts(opening.store, sealed.kept);
+    return open({ ...wanted, ...opening, store }, request);
+  });
   await using writer = opened.writer;
   const { form, parents, cutOff } = opened;
   const [tracking] = await target.each(async (store) => await parts.track?.(store, opened));
@@ -229,7 +234,7 @@ async function writeExport(
     await using dump = await writer.dump(form.nameOf(disk), { signal, map: form.mapOf(disk) });
     // What is stored when it is cut off is kept: that takes a moment.
     using later = abortLater(signal, keepPacks === true ? KEEP_MS : 0);
-    const written = await dump.write(encoded, later);
+    const written = await dump.write(sealing?.sealDump(encoded) ?? encoded, later);
     const map = encoded.map();
     if (map !== undefined) counts.push(countFrames(map, form.mapOf(disk)?.packs.length));
     if (map !== undefined) await tracking?.wasRead(disk, map);
@@ -238,6 +243,8 @@ async function writeExport(
   const commit = async (sent: readonly DumpedDisk[]): Promise<readonly DumpRecord[]> => {
     const dumps = sent.map((each) => recordOf(each, instance, form));
     await writer.commit(composeManifest(subject, parts, { exportId: writer.id, dumps, sinceFull: opened.sinceFull }), { signal });
+    if (keepPacks === true)
+      await sealed?.kept.settle({ instance: instance.name, exportId: writer.id, disks, parents: opened.parentMaps ?? [] });
     if (cutOff.length > 0) await target.each((store) => forgetCutOffExports(store, instance.name, cutOff, reporter));
     return dumps;
   };
@@ -328,7 +335,10 @@ function cutOf({ os }: ExportSubject): FrameCut {
 async function open(
   options: IncrementOptions,
   { incremental }: ExportParts['request'],
-): Promise<Pick<OpenedIncrement, 'writer' | 'form' | 'parentDisks' | 'cutOff'> & Partial<Pick<OpenedIncrement, 'parents' | 'sinceFull'>>> {
+): Promise<
+  Pick<OpenedIncrement, 'writer' | 'form' | 'parentDisks' | 'cutOff'> &
+    Partial<Pick<OpenedIncrement, 'parents' | 'parentMaps' | 'sinceFull'>>
+> {
   if (incremental === true) return await openIncrement(options);
   const { sink, header, disks, codec, sealing } = options;
   // Sealed dumps are read by their frame maps.
@@ -337,9 +347,15 @@ async function open(
   return { form, writer: await sink.open({ ...header, dumps }, options), parentDisks: new Map(), cutOff: [] };
 }
 
+/** What must stay private goes into sealed exports, and into others only if that is asked for. */
+function includesPrivate({ includePrivate, recipients }: Pick<ExportRequest, 'includePrivate' | 'recipients'>): boolean {
+  return includePrivate ?? recipients !== undefined;
+}
+
 /** The files of the native description that may go into a store. */
-function nativeToKeep({ native = [], includePrivate }: ExportParts['request'], reporter: Reporter): readonly NativeFile[] {
-  if (includePrivate === true) return native;
+function nativeToKeep(request: ExportParts['request'], reporter: Reporter): readonly NativeFile[] {
+  const { native = [] } = request;
+  if (includesPrivate(request)) return native;
   const left = native.filter(({ secret }) => secret).map(({ name }) => name);
   if (left.length > 0) reporter.warn(`the export lacks secret parts of the native description: ${left.join(', ')} (--with-private)`);
   return native.filter(({ secret }) => !secret);
@@ -370,7 +386,7 @@ function composeManifest(
     started: started.toISOString(),
     ended: new Date().toISOString(),
     os: { ...os, ...(variant === undefined || variant === '' ? {} : { variant }) },
-    instance: describeInstance(instance, { includePrivate: request.includePrivate === true }),
+    instance: describeInstance(instance, { includePrivate: includesPrivate(request) }),
     ...checkLabels(request.labels ?? {}),
     ...(sinceFull === undefined ? {} : { sinceFull }),
     dumps,
