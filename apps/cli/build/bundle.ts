@@ -7,8 +7,9 @@ import { programsOfPackages } from './programs.ts';
 
 const START = fileURLToPath(new URL('../src/start.ts', import.meta.url));
 
-/** The worker thread of the S3 transport, which looks for its file beside itself. */
+/** Worker threads, of the S3 transport and of encrypted files: they are looked for beside what starts them. */
 const MD5_THREAD = fileURLToPath(new URL('write/md5-thread.ts', import.meta.resolve('@gantry/transport-s3')));
+const AGE_THREAD = fileURLToPath(new URL('age-thread.ts', import.meta.resolve('@gantry/age')));
 
 /** Both have a part in C, which they look for beside themselves. The published package depends on nothing else. */
 const OUTSIDE = ['koffi', 'ssh2'];
@@ -21,7 +22,7 @@ const OUTSIDE = ['koffi', 'ssh2'];
  */
 export async function bundle(directory: string): Promise<ReadonlyMap<string, readonly string[]>> {
   await using build = await rolldown({
-    input: { start: START, 'md5-thread': MD5_THREAD },
+    input: { start: START, 'md5-thread': MD5_THREAD, 'age-thread': AGE_THREAD },
     platform: 'node',
     external: OUTSIDE,
     resolve: { conditionNames: ['@gantry/source', 'node', 'import', 'default'] },

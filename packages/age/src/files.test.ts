@@ -3,23 +3,9 @@ import { generateHybridIdentity, generateX25519Identity, identityToRecipient } f
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Identities, Recipients } from './index.ts';
-import type { SealedSource } from './index.ts';
+import { chunksOf, collect, sourceOf } from './testing/files.ts';
 
 const BLOCK = 65_536;
-
-async function* chunksOf(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array, void, undefined> {
-  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
-}
-
-async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  for await (const chunk of chunks) parts.push(Buffer.from(chunk));
-  return Buffer.concat(parts);
-}
-
-function sourceOf(file: Uint8Array, chunk = 10_000): SealedSource {
-  return { size: file.length, read: (offset, length) => chunksOf(file.subarray(offset, offset + length), chunk) };
-}
 
 const identity = await generateX25519Identity();
 const identities = Identities.parse(`# created: today\n${identity}\n`);

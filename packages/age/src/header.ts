@@ -4,7 +4,7 @@
  */
 
 /** A header that is longer is refused before it is looked at. 64 post-quantum recipients take about 110 KiB. */
-export const MAX_HEADER_BYTES: number = 1024 * 1024;
+export const MAX_HEADER_BYTES: number = 256 * 1024;
 
 const VERSION = 'age-encryption.org/v1\n';
 const MAC_LINE = /\n--- [A-Za-z0-9+/]{43}\n/;

@@ -1,4 +1,8 @@
-import { BLOCK_BYTES, sealBlock, sealedBytes } from './payload.ts';
+import { JOB_BLOCKS, JOB_SEALED_BYTES } from './block-job.ts';
+import { BlockQueue } from './block-queue.ts';
+import { BLOCK_BYTES, SEALED_BLOCK_BYTES, sealedBytes } from './payload.ts';
+
+const JOB_PLAIN_BYTES: number = JOB_BLOCKS * BLOCK_BYTES;
 
 /** A file that is being encrypted. Only {@link Recipients} makes them. */
 export class NewFile {
@@ -18,37 +22,38 @@ export class NewFile {
 
   /**
    * The whole file, of these plain bytes. Called again, it must get the same ones, and makes the same file: the same key must never encrypt
-   * other bytes. A chunk of the source may be overwritten when the next one is asked for; those that come out are new.
+   * other bytes. A chunk is valid until the next one is requested, here and in the source. Uses at most 2 MiB of memory, and a thread of the process.
    */
   async *encrypt(plain: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
     yield this.start;
-    // The last block must be known as such, so that one is always held back.
-    const held = Buffer.allocUnsafe(BLOCK_BYTES);
-    let heldBytes = 0;
-    let index = 0;
+    const queue = new BlockQueue('seal', this.#key);
+    let memory = queue.memory(JOB_SEALED_BYTES);
+    let filled = 0;
+    let first = 0;
     for await (const chunk of plain) {
-      const parts: Uint8Array[] = [];
-      let at = 0;
-      while (at < chunk.length) {
-        if (heldBytes === BLOCK_BYTES) {
-          parts.push(...sealBlock(this.#key, index, false, held));
-          index += 1;
-          heldBytes = 0;
+      for (let at = 0; at < chunk.length;) {
+        // The last block must be known as such: memory that is full waits for another byte.
+        if (filled === JOB_PLAIN_BYTES) {
+          queue.push(memory, { first, sealedBytes: JOB_SEALED_BYTES, endsFile: false });
+          first += JOB_BLOCKS;
+          if (queue.isFull) yield await queue.next();
+          memory = queue.memory(JOB_SEALED_BYTES);
+          filled = 0;
         }
-        if (heldBytes === 0 && chunk.length - at > BLOCK_BYTES) {
-          // A whole block that is not the last goes straight from the chunk.
-          parts.push(...sealBlock(this.#key, index, false, chunk.subarray(at, at + BLOCK_BYTES)));
-          index += 1;
-          at += BLOCK_BYTES;
-          continue;
-        }
-        const taken = Math.min(BLOCK_BYTES - heldBytes, chunk.length - at);
-        held.set(chunk.subarray(at, at + taken), heldBytes);
-        heldBytes += taken;
+        const taken = fill(memory, filled, chunk.subarray(at));
+        filled += taken;
         at += taken;
       }
-      if (parts.length > 0) yield Buffer.concat(parts);
     }
-    yield Buffer.concat(sealBlock(this.#key, index, true, held.subarray(0, heldBytes)));
+    queue.push(memory, { first, sealedBytes: sealedBytes(filled), endsFile: true });
+    while (!queue.isEmpty) yield await queue.next();
   }
+}
+
+/** Puts bytes into the block at this place, which has room for its tag. @returns how many */
+function fill(memory: Uint8Array, filled: number, bytes: Uint8Array): number {
+  const inBlock = filled % BLOCK_BYTES;
+  const taken = Math.min(BLOCK_BYTES - inBlock, bytes.length);
+  memory.set(bytes.subarray(0, taken), Math.floor(filled / BLOCK_BYTES) * SEALED_BLOCK_BYTES + inBlock);
+  return taken;
 }

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
+import { hkdfSync } from 'node:crypto';
 import { AgeError } from './errors.ts';
 
 /*
@@ -11,8 +11,6 @@ export const BLOCK_BYTES = 65_536;
 export const TAG_BYTES = 16;
 export const SEALED_BLOCK_BYTES: number = BLOCK_BYTES + TAG_BYTES;
 export const NONCE_BYTES = 16;
-
-const CIPHER = 'chacha20-poly1305';
 
 export function payloadKey(fileKey: Uint8Array, nonce: Uint8Array): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', fileKey, nonce, 'payload', 32));
@@ -33,30 +31,8 @@ export function plainBytesOf(sealed: number): number {
   return sealed - TAG_BYTES * Math.ceil(sealed / SEALED_BLOCK_BYTES);
 }
 
-/** @returns the block and its tag */
-export function sealBlock(key: Uint8Array, index: number, isLast: boolean, plain: Uint8Array): readonly [Uint8Array, Uint8Array] {
-  const cipher = createCipheriv(CIPHER, key, nonceOf(index, isLast), { authTagLength: TAG_BYTES });
-  const block = cipher.update(plain);
-  cipher.final();
-  return [block, cipher.getAuthTag()];
-}
-
-/** @throws AgeError `damaged` for any other block than that one */
-export function openBlock(key: Uint8Array, index: number, isLast: boolean, sealed: Uint8Array): Uint8Array {
-  const length = sealed.length - TAG_BYTES;
-  if (length < 0) throw new AgeError('damaged', `block ${index} is cut off`);
-  const decipher = createDecipheriv(CIPHER, key, nonceOf(index, isLast), { authTagLength: TAG_BYTES });
-  decipher.setAuthTag(sealed.subarray(length));
-  const plain = decipher.update(sealed.subarray(0, length));
-  try {
-    decipher.final();
-  } catch (error) {
-    throw new AgeError('damaged', `block ${index} is damaged, or not in its place`, { cause: error });
-  }
-  return plain;
-}
-
-function nonceOf(index: number, isLast: boolean): Uint8Array {
+/** Of the block with that number. */
+export function blockNonce(index: number, isLast: boolean): Uint8Array {
   const nonce = Buffer.alloc(12);
   nonce.writeUIntBE(index, 5, 6);
   nonce[11] = isLast ? 1 : 0;

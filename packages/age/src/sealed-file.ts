@@ -1,5 +1,7 @@
+import { JOB_SEALED_BYTES } from './block-job.ts';
+import { BlockQueue } from './block-queue.ts';
 import { AgeError } from './errors.ts';
-import { BLOCK_BYTES, openBlock, plainBytesOf, SEALED_BLOCK_BYTES } from './payload.ts';
+import { BLOCK_BYTES, plainBytesOf, SEALED_BLOCK_BYTES } from './payload.ts';
 
 /** Where an encrypted file is read from. */
 export interface SealedSource {
@@ -31,6 +33,7 @@ export class SealedFile {
 
   /**
    * The plain bytes of a range, each of which was authenticated before it comes out. A read to the end proves that nothing is missing there.
+   * A chunk is valid until the next one is requested. Uses at most 2 MiB of memory, and a thread of the process.
    *
    * @throws RangeError for one that is not in the file; AgeError `damaged`; what the source throws
    */
@@ -40,42 +43,54 @@ export class SealedFile {
       throw new RangeError(`${offset}+${length} is outside of the ${this.plainBytes} plain bytes`);
     if (length === 0 && this.plainBytes > 0) return;
     const first = Math.floor(offset / BLOCK_BYTES);
-    const last = Math.max(first, Math.ceil(end / BLOCK_BYTES) - 1);
-    const lastOfAll = Math.max(0, Math.ceil(this.plainBytes / BLOCK_BYTES) - 1);
-    const from = this.#start + first * SEALED_BLOCK_BYTES;
-    const to = last === lastOfAll ? this.#source.size : this.#start + (last + 1) * SEALED_BLOCK_BYTES;
-    let index = first;
-    for await (const block of inBlocks(this.#source.read(from, to - from))) {
-      const plain = openBlock(this.#key, index, index === lastOfAll, block);
-      const at = index * BLOCK_BYTES;
-      index += 1;
+    let at = first * BLOCK_BYTES;
+    for await (const plain of this.#open(first, Math.max(first, Math.ceil(end / BLOCK_BYTES) - 1))) {
       yield plain.subarray(Math.max(0, offset - at), Math.min(plain.length, end - at));
+      at += plain.length;
     }
-    if (index !== last + 1) throw new AgeError('damaged', `the file is cut off in block ${index}`);
+  }
+
+  /** All plain bytes of these blocks. */
+  async *#open(first: number, last: number): AsyncGenerator<Uint8Array, void, undefined> {
+    const isToEnd = last === Math.max(0, Math.ceil(this.plainBytes / BLOCK_BYTES) - 1);
+    const from = this.#start + first * SEALED_BLOCK_BYTES;
+    const bytes = isToEnd ? this.#source.size - from : (last - first + 1) * SEALED_BLOCK_BYTES;
+    const queue = new BlockQueue('open', this.#key);
+    let pushed = 0;
+    for await (const memory of inPieces(this.#source.read(from, bytes), bytes, queue)) {
+      const start = { first: first + pushed / SEALED_BLOCK_BYTES, sealedBytes: Math.min(memory.length, bytes - pushed) };
+      pushed += start.sealedBytes;
+      queue.push(memory, { ...start, endsFile: isToEnd && pushed === bytes });
+      if (queue.isFull) yield await queue.next();
+    }
+    while (!queue.isEmpty) yield await queue.next();
+    if (pushed < bytes) throw new AgeError('damaged', `the file is cut off at byte ${from + pushed}`);
   }
 }
 
-/** The same bytes, in pieces of whole blocks but for the last. */
-async function* inBlocks(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-  const held = Buffer.allocUnsafe(SEALED_BLOCK_BYTES);
-  let heldBytes = 0;
+/** The same bytes in pieces of memory, each full but for the last; an incomplete piece is left out. @param bytes how many they must be */
+async function* inPieces(
+  chunks: AsyncIterable<Uint8Array>,
+  bytes: number,
+  queue: BlockQueue,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+  const size = Math.min(JOB_SEALED_BYTES, bytes);
+  let left = bytes;
+  let memory: Uint8Array<ArrayBuffer> | undefined;
+  let filled = 0;
   for await (const chunk of chunks) {
-    let at = 0;
-    while (at < chunk.length) {
-      if (heldBytes === 0 && chunk.length - at >= SEALED_BLOCK_BYTES) {
-        yield chunk.subarray(at, at + SEALED_BLOCK_BYTES);
-        at += SEALED_BLOCK_BYTES;
-        continue;
-      }
-      const taken = Math.min(SEALED_BLOCK_BYTES - heldBytes, chunk.length - at);
-      held.set(chunk.subarray(at, at + taken), heldBytes);
-      heldBytes += taken;
+    if (chunk.length > left) throw new AgeError('damaged', 'there are more bytes than were asked for');
+    for (let at = 0; at < chunk.length;) {
+      memory ??= queue.memory(size);
+      const taken = Math.min(size - filled, chunk.length - at);
+      memory.set(chunk.subarray(at, at + taken), filled);
+      filled += taken;
       at += taken;
-      if (heldBytes === SEALED_BLOCK_BYTES) {
-        yield held;
-        heldBytes = 0;
-      }
+      left -= taken;
+      if (filled < size && left > 0) continue;
+      yield memory;
+      memory = undefined;
+      filled = 0;
     }
   }
-  if (heldBytes > 0) yield held.subarray(0, heldBytes);
 }

@@ -3,6 +3,7 @@ import type { NewFile } from '@gantry/age';
 import { generateHybridIdentity, generateX25519Identity, Identities, Recipients } from '@gantry/age';
 import type { Digest } from '@gantry/transport';
 import type { EncodedDump } from '../frames/encode-dump.ts';
+import { StreamDigest } from '../frames/stream-digest.ts';
 import { digestBytes } from './small-object.ts';
 
 /** Keeps the plain text of frame maps on this machine, which cannot read them back from the store. */
@@ -100,7 +101,9 @@ export class Sealing {
   /** The encrypted form of a small object. @param name of the object */
   async seal(name: string, bytes: Uint8Array): Promise<Uint8Array> {
     const file = await this.#fileOf(`object ${name}`, digestBytes(bytes));
-    return Buffer.concat(await Array.fromAsync(file.encrypt(asyncOf([bytes]))));
+    const chunks: Buffer[] = [];
+    for await (const chunk of file.encrypt(asyncOf([bytes]))) chunks.push(Buffer.from(chunk));
+    return Buffer.concat(chunks);
   }
 
   #fileOf(name: string, { sha256 }: Digest): Promise<NewFile> {
@@ -148,17 +151,21 @@ function digestOf(chunks: Iterable<Uint8Array>): Digest {
 
 /** What went past, once it has ended. */
 export class PassedBytes {
-  readonly #hash = createHash('sha256');
-  #size = 0;
   #digest: Digest | undefined;
 
   async *of(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+    using digest = new StreamDigest();
+    let size = 0;
     for await (const chunk of chunks) {
-      this.#hash.update(chunk);
-      this.#size += chunk.length;
-      yield chunk;
+      const digested = digest.update(chunk);
+      size += chunk.length;
+      try {
+        yield chunk;
+      } finally {
+        await digested;
+      }
     }
-    this.#digest = { size: this.#size, sha256: this.#hash.digest('hex') };
+    this.#digest = { size, sha256: await digest.hex() };
   }
 
   /** @throws TypeError before the end */

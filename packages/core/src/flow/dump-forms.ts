@@ -39,9 +39,15 @@ export function firstForm(codec: Codec, file: FileForm = {}): DumpForm {
   return {
     ...full,
     namesOf: (disk) => [full.nameOf(disk), mapFileName(disk, file)],
-    encode: (_disk, source, options) => encodeDump(source, { ...options, withMap: true, endOnFailure: true }),
+    encode: (_disk, source, options) =>
+      encodeDump(source, { ...options, withMap: true, withDigest: !isEncrypted(file), endOnFailure: true }),
     mapOf: (disk) => ({ disk, cut: 'place', packs: [] }),
   };
+}
+
+/** What is stored then is digested after the encryption. */
+function isEncrypted({ sealed }: FileForm): boolean {
+  return sealed !== undefined;
 }
 
 const NO_FRAMES: ParentFrames = { known: new KnownFrames([], 0), packs: [] };
@@ -56,7 +62,8 @@ export function incrementForm(codec: Codec, cut: FrameCut, parents: ReadonlyMap<
   const parentOf = (disk: number): ParentFrames => parents.get(disk) ?? NO_FRAMES;
   const encode: ChangesOptions['encode'] = (disk, source, options) => {
     const { known, bases } = parentOf(disk);
-    return encodeIncrement(source, { ...options, known, bases, byContent: cut === 'content', endOnFailure: true });
+    const withDigest = !isEncrypted(file);
+    return encodeIncrement(source, { ...options, known, bases, byContent: cut === 'content', withDigest, endOnFailure: true });
   };
   return {
     nameOf,

@@ -27,6 +27,8 @@ export interface EncodeOptions {
   readonly budget?: MemoryBudget | undefined;
   /** Makes the frame map too, for which the data of every frame is digested. */
   readonly withMap?: boolean | undefined;
+  /** Without it, the digest of the stored bytes is left out, and the summary has that of no bytes: for dumps that are encrypted afterwards. */
+  readonly withDigest?: boolean | undefined;
   /** The most entries of the frame map; {@link MAX_MADE_ENTRIES} if absent. */
   readonly maxMapEntries?: number | undefined;
   /** If its source fails, or the signal is aborted, the dump ends with the frames that it has, instead of failing: see `EncodedDump.failure`. */
@@ -76,8 +78,8 @@ export function encodeDump(source: PlainReader, o: EncodeOptions): CompleteDump 
   const options = pipelineOptions(codec, o);
   const { frameSize } = options;
   let encoded: EncodedFrames | undefined;
-  const { withMap = false, maxMapEntries = MAX_MADE_ENTRIES, endOnFailure = false, onProgress } = o;
-  const frames = encodeFrames(source, { ...options, codec, withMap, maxMapEntries, endOnFailure, onProgress });
+  const { withMap = false, withDigest = true, maxMapEntries = MAX_MADE_ENTRIES, endOnFailure = false, onProgress } = o;
+  const frames = encodeFrames(source, { ...options, codec, withMap, withDigest, maxMapEntries, endOnFailure, onProgress });
   const stored = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     encoded = yield* frames;
   };

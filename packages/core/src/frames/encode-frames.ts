@@ -17,6 +17,8 @@ export interface EncodeFramesOptions extends PipelineOptions {
   readonly codec: FrameCodec;
   /** Whether the data of each frame is digested for a frame map. */
   readonly withMap: boolean;
+  /** Whether the stored bytes are digested. */
+  readonly withDigest: boolean;
   readonly maxMapEntries: number;
   readonly endOnFailure: boolean;
   readonly onProgress: DumpProgress | undefined;
@@ -146,6 +148,6 @@ class Output implements Disposable {
   #count(chunk: Uint8Array): Promise<void> {
     this.#storedBytes += chunk.length;
     this.#options.onProgress?.(this.#plainBytes, this.#storedBytes);
-    return this.#digest.update(chunk);
+    return this.#options.withDigest ? this.#digest.update(chunk) : Promise.resolve();
   }
 }

@@ -47,7 +47,7 @@ export function encodeIncrement(source: ChangesReader, o: EncodeIncrementOptions
   let failure: DumpFailure | undefined;
   const stored = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     using _contexts = codec.use();
-    using pack = new PackOutput(codec);
+    using pack = new PackOutput(codec, o);
     const output = { map, pack, maxEntries: o.maxMapEntries ?? MAX_MADE_ENTRIES, onProgress: o.onProgress };
     try {
       yield* throughFrames(source, new IncrementStages(codec, o.known, output, patcher), options);

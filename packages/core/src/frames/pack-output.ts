@@ -13,13 +13,16 @@ export type PackTotals = Pick<DumpSummary, 'frames' | 'storedBytes' | 'sha256'>;
  */
 export class PackOutput implements Disposable {
   readonly #codec: FrameCodec;
+  readonly #isDigested: boolean;
   readonly #digest = new StreamDigest();
   readonly #storedSizes = new Uint32List();
   readonly #plainSizes = new Uint32List();
   #storedBytes = 0;
 
-  constructor(codec: FrameCodec) {
+  /** @param options.withDigest whether the bytes are digested; otherwise the totals have the digest of no bytes */
+  constructor(codec: FrameCodec, { withDigest = true }: { readonly withDigest?: boolean | undefined } = {}) {
     this.#codec = codec;
+    this.#isDigested = withDigest;
   }
 
   /** Of all that came so far. */
@@ -69,7 +72,7 @@ export class PackOutput implements Disposable {
 
   #count(chunk: Uint8Array): Promise<void> {
     this.#storedBytes += chunk.length;
-    return this.#digest.update(chunk);
+    return this.#isDigested ? this.#digest.update(chunk) : Promise.resolve();
   }
 }
 
