@@ -1,6 +1,9 @@
-import { Decrypter } from 'age-encryption';
 import * as vectors from 'cctv-age';
+import { execFile } from 'node:child_process';
 import { hash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inflateSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { Identities } from './index.ts';
@@ -59,18 +62,19 @@ async function* ours(vector: Vector): AsyncGenerator<Uint8Array, void, undefined
   yield* file.read();
 }
 
-/** What age releases: it does not know the size of a file, so that it may find only later that it is cut. */
-async function* byLibrary(vector: Vector): AsyncGenerator<Uint8Array, void, undefined> {
-  const decrypter = new Decrypter();
-  for (const identity of vector.fields.get('identity') ?? []) decrypter.addIdentity(identity);
-  for (const passphrase of vector.fields.get('passphrase') ?? []) decrypter.addPassphrase(passphrase);
-  const file = new ReadableStream<Uint8Array>({
-    start(controller) {
-      controller.enqueue(unarmored(vector));
-      controller.close();
-    },
-  });
-  yield* await decrypter.decrypt(file);
+/** What Debian's age releases: it does not know the size of a file, so that it may find only later that it is cut. */
+async function releasedByAge(vector: Vector): Promise<Buffer> {
+  const directory = await mkdtemp(join(tmpdir(), 'gantry-age-'));
+  try {
+    await writeFile(join(directory, 'key'), (vector.fields.get('identity') ?? []).join('\n'));
+    await writeFile(join(directory, 'file'), unarmored(vector));
+    const parameters = ['-d', '-i', join(directory, 'key'), join(directory, 'file')];
+    return await new Promise((resolve) => {
+      execFile('age', parameters, { encoding: 'buffer', maxBuffer: 10_000_000 }, (_error, stdout) => resolve(stdout));
+    });
+  } finally {
+    await rm(directory, { recursive: true });
+  }
 }
 
 const CODES = new Map([
@@ -97,9 +101,9 @@ describe('age’s published vectors', () => {
     if (payload === undefined) expect(released.length).toBe(0);
     else if (hash('sha256', released) !== payload) {
       expect(code).toBe('damaged');
-      const more = await outcomeOf(byLibrary(vector));
-      expect(hash('sha256', more.released)).toBe(payload);
-      expect(more.released.subarray(0, released.length).equals(released)).toBe(true);
+      const more = await releasedByAge(vector);
+      expect(hash('sha256', more)).toBe(payload);
+      expect(more.subarray(0, released.length).equals(released)).toBe(true);
     }
   });
 });
