@@ -22,6 +22,8 @@ import { limitOfEnvironment, settingsOfEnvironment } from './command-line/enviro
 import type { InstanceSource } from '@gantry/core/inventory';
 import type { PeerChannel, Rate, Store } from '@gantry/transport';
 import type { Output } from './output/output.ts';
+import type { UnsealFlags } from './unsealing.ts';
+import { unsealBy } from './unsealing.ts';
 
 /** What `main` passes to every command. */
 export interface CliContext {
@@ -72,6 +74,8 @@ export interface Session extends CliContext {
   readonly rate: (scope: SettingsScope, access?: Access) => Promise<Rate | undefined>;
   /** The store of that address, or with that name in the configuration; `write` for commands that write objects. */
   readonly open: (address: string, access: Access, policy?: string) => Promise<Store>;
+  /** The same, but sealed exports in it are opened, where there is an identity. */
+  readonly openSealed: (address: string, access: Access, flags: UnsealFlags, policy?: string) => Promise<Store>;
   readonly openPeer: (address: string, program: string | undefined) => Promise<PeerChannel>;
   /** The instance of that address (a file, or of another source), whose disks are on this host. */
   readonly describe: (address: string) => Promise<DescribedInstance>;
@@ -95,6 +99,10 @@ export function createSession(context: CliContext, options: CommonOptions): Sess
     // A word that may be the name of an inventory: only then the configuration is needed.
     ...(isName(address) || startsWithName(address) ? { inventories: (await configuration()).inventories } : {}),
   });
+  const open: Session['open'] = async (address, access, policy) => {
+    const url = isName(address) ? (namedStore(await configuration(), address)?.url ?? address) : address;
+    return await openStore(url, surroundings, { access, bytesPerSecond: await configured.rate({ store: address, policy }, access) });
+  };
   return {
     ...context,
     ...configured,
@@ -108,9 +116,11 @@ export function createSession(context: CliContext, options: CommonOptions): Sess
       ...(stateDirectory === undefined ? {} : { stateDirectory }),
     },
     warn: output.warn,
-    open: async (address, access, policy) => {
-      const url = isName(address) ? (namedStore(await configuration(), address)?.url ?? address) : address;
-      return await openStore(url, surroundings, { access, bytesPerSecond: await configured.rate({ store: address, policy }, access) });
+    open,
+    openSealed: async (address, access, flags, policy) => {
+      const { identities = [] } = await configured.settings({ store: address, policy }, access);
+      const unseal = await unsealBy(context, flags, identities);
+      return unseal(await open(address, access, policy));
     },
     openPeer: (address, program) => openPeer(address, surroundings, program),
     describe: async (address) => await openInstance(address, await ofInstance(address)),

@@ -9,7 +9,7 @@ export { identityUnsealer } from './exports/identity-unsealer.ts';
 export type { IdentityFileOptions } from './exports/key-files.ts';
 export { readIdentityFiles, readRecipientsFiles } from './exports/key-files.ts';
 export type { Unsealer } from './exports/unsealing.ts';
-export { withUnsealer } from './exports/unsealing.ts';
+export { assertOpened, withUnsealer } from './exports/unsealing.ts';
 export type { FrameSource } from './exports/frame-source.ts';
 export { openFrameSource } from './exports/frame-source.ts';
 export { similarInstances } from './exports/find-export.ts';

@@ -1,3 +1,4 @@
+export { askForSecret } from './ask-for-secret.ts';
 export { alterBody, alterStore } from './alter.ts';
 export { abortable, openOrAbort, orAbort } from './abortable.ts';
 export type { StoreErrorCode, StoreErrorDetails } from './errors.ts';

@@ -12,6 +12,7 @@ export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] 
   ['GANTRY_SNAPSHOT_SIZE', 'space for each classic snapshot of LVM'],
   ['GANTRY_PARALLEL', 'how many disks at once'],
   ['GANTRY_LIMIT_RATE', 'maximum stored bytes per second, such as 20M'],
+  ['GANTRY_IDENTITY', 'a file with identities of age that open sealed exports'],
   ['GANTRY_STATE_DIR', 'where locks and the journal are kept; /var/lib/gantry for root'],
   ['GANTRY_OS_PATH', 'directories that are searched for OS definitions first, with colons in between'],
   ['GANTRY_CREATE_STORE', '1: exports create a store where there is none'],

@@ -4,7 +4,7 @@ import { GantryError } from '@gantry/core';
 import { InvalidArgumentError } from 'commander';
 import { EXPORT } from './export-options.ts';
 import type { OptionSpec } from './options.ts';
-import { PARALLEL, RATE } from './options.ts';
+import { IDENTITY, PARALLEL, RATE } from './options.ts';
 import { SNAPSHOTS } from './snapshot-options.ts';
 
 interface Surroundings {
@@ -32,6 +32,7 @@ export function settingsOfEnvironment({ env, cwd }: Surroundings): ExportSetting
     snapshotSize: valueOf(SNAPSHOTS.snapshotSize, env),
     parallel: valueOf(PARALLEL.parallel, env),
     withPrivate: valueOf(EXPORT.withPrivate, env),
+    identities: valueOf(IDENTITY.identity, env)?.map((file) => resolve(cwd, file)),
   };
 }
 
@@ -49,6 +50,7 @@ const SETTINGS: Readonly<Record<string, OptionSpec<unknown>>> = {
   'snapshot-size': SNAPSHOTS.snapshotSize,
   'parallel-disks': PARALLEL.parallel,
   'limit-rate': RATE.limitRate,
+  identity: IDENTITY.identity,
 };
 
 /** What variables say of settings, as texts. */

@@ -144,6 +144,17 @@ export const RATE: { readonly limitRate: OptionSpec<number | undefined> } = {
   }),
 };
 
+/** For commands that can read what is in sealed exports. */
+export const IDENTITY: { readonly identity: OptionSpec<readonly string[] | undefined> } = {
+  identity: orVariable('GANTRY_IDENTITY', texts('--identity <file>', 'open sealed exports with the identities of age in this file')),
+};
+
+/** For commands that can read what is in sealed exports, also in those that are encrypted with a passphrase. */
+export const UNSEAL: typeof IDENTITY & { readonly passphrase: OptionSpec<true | undefined> } = {
+  ...IDENTITY,
+  passphrase: flag('--passphrase', 'open sealed exports with a passphrase, which is asked for on the terminal'),
+};
+
 /** For commands that work on several disks in parallel. */
 export const PARALLEL: { readonly parallel: OptionSpec<number | undefined> } = {
   parallel: orVariable('GANTRY_PARALLEL', wholeNumber('--parallel <n>', 'how many disks to process at once (default 4)')),

@@ -1,7 +1,19 @@
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 import { EXPORT } from '../command-line/export-options.ts';
-import { CREATE_STORE, PARALLEL, POLICY, RATE, SCRIPTS, byteCount, flag, text, texts, wholeNumbers } from '../command-line/options.ts';
+import {
+  CREATE_STORE,
+  IDENTITY,
+  PARALLEL,
+  POLICY,
+  RATE,
+  SCRIPTS,
+  byteCount,
+  flag,
+  text,
+  texts,
+  wholeNumbers,
+} from '../command-line/options.ts';
 import { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 
 const command: CommandModule = defineCommand({
@@ -24,6 +36,7 @@ const command: CommandModule = defineCommand({
     ...CREATE_STORE,
     dryRun: flag('--dry-run', 'check everything that can be checked without a snapshot, show what would be exported, then stop'),
     ...POLICY,
+    ...IDENTITY,
   },
   examples: [
     'gantry export web1.yaml /srv/exports',

@@ -1,12 +1,13 @@
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
-import { flag, text } from '../command-line/options.ts';
+import { flag, text, UNSEAL } from '../command-line/options.ts';
 
 const command: CommandModule = defineCommand({
   arguments: ['<store>', '<export>'],
   options: {
     native: text('--native <name>', 'write this file of the native description to stdout, as it is'),
     instanceFile: flag('--instance-file', 'print the exported instance as an instance file, without private OS parameters'),
+    ...UNSEAL,
   },
   examples: [
     'gantry show /srv/exports web1.example.com',

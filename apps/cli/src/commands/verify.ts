@@ -4,7 +4,7 @@ import { InvalidArgumentError } from 'commander';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 import type { OptionSpec } from '../command-line/options.ts';
-import { PARALLEL, POLICY, RATE, SCRIPTS, text } from '../command-line/options.ts';
+import { PARALLEL, POLICY, RATE, SCRIPTS, text, UNSEAL } from '../command-line/options.ts';
 
 /** Core is not loaded for help: what it knows is repeated, and the type compares both. */
 const DEPTHS = { present: true, stored: true, frames: true } satisfies Record<VerifyDepth, true>;
@@ -41,12 +41,14 @@ const command: CommandModule = defineCommand({
       'instead: import through the import scripts into scratch disks in this directory, and export these again',
     ),
     ...POLICY,
+    ...UNSEAL,
   },
   examples: [
     'gantry verify /srv/exports web1.example.com',
     'gantry verify /srv/exports web1.example.com@20261123T081500Z --depth stored',
     'gantry verify /srv/exports',
     'gantry verify /srv/exports --budget 5%',
+    'gantry verify /srv/exports web1.example.com --identity key.txt',
     'gantry verify nightly --policy web',
     'gantry verify /srv/exports web1.example.com --rehearse /var/tmp',
   ],

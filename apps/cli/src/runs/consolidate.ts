@@ -1,7 +1,7 @@
 import type { ConsolidateResult } from '@gantry/core';
 import { consolidateExport } from '@gantry/core';
 import type { OptionValues } from '../command-line/command.ts';
-import type { PARALLEL, RATE } from '../command-line/options.ts';
+import type { PARALLEL, RATE, UNSEAL } from '../command-line/options.ts';
 import { formatBytes } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { parallelOf } from './parallel-choice.ts';
@@ -10,10 +10,10 @@ import { parallelOf } from './parallel-choice.ts';
 export async function run(
   session: Session,
   [address, reference]: readonly [string, string],
-  options: OptionValues<typeof RATE & typeof PARALLEL>,
+  options: OptionValues<typeof RATE & typeof PARALLEL & typeof UNSEAL>,
 ): Promise<void> {
   const parallel = await parallelOf(session, options, address);
-  await using store = await session.open(address, 'write');
+  await using store = await session.openSealed(address, 'write', options);
   const { signal, onEvent } = session.operation;
   const result = await consolidateExport({ store, export: reference, signal, onEvent, parallel });
   session.output.result({ operation: 'consolidate', ...result }, describe(result));

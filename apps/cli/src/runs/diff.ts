@@ -2,10 +2,15 @@ import type { DiffResult, DiskDifference, FrameTotal } from '@gantry/core';
 import { diffExports } from '@gantry/core';
 import { formatBytes, formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import type { UnsealFlags } from '../unsealing.ts';
 
 /** Runs `gantry diff`. */
-export async function run(session: Session, [address, first, second]: readonly [string, string, string]): Promise<void> {
-  await using store = await session.open(address, 'read');
+export async function run(
+  session: Session,
+  [address, first, second]: readonly [string, string, string],
+  flags: UnsealFlags,
+): Promise<void> {
+  await using store = await session.openSealed(address, 'read', flags);
   const { signal, onEvent } = session.operation;
   const result = await diffExports({ store, first, second, signal, onEvent });
   session.output.result({ operation: 'diff', ...result }, describe(result));

@@ -20,10 +20,12 @@ import { openStores } from './open-stores.ts';
 import { snapshotChoiceOf } from './snapshot-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { EXPORT } from '../command-line/export-options.ts';
-import type { CREATE_STORE, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
+import type { CREATE_STORE, IDENTITY, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
 import type { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 
-type Options = OptionValues<typeof SCRIPTS & typeof RATE & typeof SNAPSHOTS & typeof EXPORT & typeof PARALLEL & typeof CREATE_STORE> & {
+type Options = OptionValues<
+  typeof SCRIPTS & typeof RATE & typeof SNAPSHOTS & typeof EXPORT & typeof PARALLEL & typeof CREATE_STORE & typeof IDENTITY
+> & {
   readonly disk: readonly number[] | undefined;
   readonly tag: readonly string[] | undefined;
   readonly note: string | undefined;
@@ -52,7 +54,9 @@ export async function run(
   const isRemote = isSentAsAsked(source, described, options);
   if (!isRemote) assertDisksHere(described);
   const snapshots = isRemote ? undefined : await snapshotChoiceOf(session, described, settings);
-  await using stores = await openStores(session, [address, ...others], options.dryRun === true ? 'read' : 'write');
+  await using stores = await openStores(session, [address, ...others], options.dryRun === true ? 'read' : 'write', {
+    identity: options.identity,
+  });
   const trackChanges = trackingOf(options, settings);
   const request = {
     ...session.operation,

@@ -4,6 +4,7 @@ import type { InstanceSource } from '@gantry/core/inventory';
 import { describeDryRun } from '../consent.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import type { UnsealFlags } from '../unsealing.ts';
 import { parallelOf } from './parallel-choice.ts';
 
 /** Options of an import for a new instance of Ganeti. */
@@ -57,11 +58,12 @@ const NOT_FOR_NEW = [
   ['resume', '--resume', 'there is nothing to go on with'],
 ] as const;
 
-export type ImportNewFlags = NewInstanceFlags & {
-  readonly parallel: number | undefined;
-  readonly checkFirst: true | undefined;
-  readonly dryRun: true | undefined;
-} & { readonly [Option in (typeof NOT_FOR_NEW)[number][0]]: unknown };
+export type ImportNewFlags = NewInstanceFlags &
+  UnsealFlags & {
+    readonly parallel: number | undefined;
+    readonly checkFirst: true | undefined;
+    readonly dryRun: true | undefined;
+  } & { readonly [Option in (typeof NOT_FOR_NEW)[number][0]]: unknown };
 
 /** Runs `gantry import` into a new instance that its source makes. */
 export async function importNew(
@@ -74,7 +76,7 @@ export async function importNew(
   const [, flag, why] = NOT_FOR_NEW.find(([option]) => options[option] !== undefined) ?? [];
   if (flag !== undefined)
     throw new GantryError('USAGE', { message: `${flag} does not go with ${name}, a new instance: ${why}`, hint: `Leave ${flag} out.` });
-  await using store = await session.open(address, 'read');
+  await using store = await session.openSealed(address, 'read', options);
   const result = await importIntoSource({
     ...session.operation,
     store,

@@ -1,5 +1,5 @@
 import type { DescribedInstance, ImportRequest } from '@gantry/core';
-import { GantryError, openExport, overrideInstance, restoredInstance } from '@gantry/core';
+import { assertOpened, GantryError, openExport, overrideInstance, restoredInstance } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 import type { OptionValues } from '../command-line/command.ts';
 import type { DEFINE } from '../command-line/options.ts';
@@ -44,6 +44,7 @@ export async function exportedTarget(
   options: TargetFlags,
 ): Promise<ImportTarget> {
   const found = await openExport(store, reference, { signal });
+  assertOpened(store, found);
   const overrides = overridesOf(options) ?? {};
   const instance = restoredInstance(found, overrides, { baseDirectory: cwd });
   return { instance, export: found.reference, namedDisks: [...(overrides.disks?.keys() ?? [])] };

@@ -9,14 +9,14 @@ import type { NewInstanceFlags } from './import-new.ts';
 import { describeTarget, importNew } from './import-new.ts';
 import { assertTargetFlags, describedTarget, exportedTarget } from './import-target.ts';
 import type { OptionValues } from '../command-line/command.ts';
-import type { CONSENT, DEFINE, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
+import type { CONSENT, DEFINE, PARALLEL, RATE, SCRIPTS, UNSEAL } from '../command-line/options.ts';
 import type { TARGET } from '../command-line/target-options.ts';
 
 /** Runs `gantry import`. */
 export async function run(
   session: Session,
   [address, reference]: readonly [string, string],
-  options: OptionValues<typeof SCRIPTS & typeof CONSENT & typeof RATE & typeof PARALLEL & typeof DEFINE & typeof TARGET> & {
+  options: OptionValues<typeof SCRIPTS & typeof CONSENT & typeof RATE & typeof PARALLEL & typeof DEFINE & typeof TARGET & typeof UNSEAL> & {
     readonly to: string | undefined;
     readonly checkFirst: true | undefined;
     readonly allowOtherOs: true | undefined;
@@ -31,7 +31,7 @@ export async function run(
   const guard = named && (await describeTarget(session, named, options));
   if (named !== undefined && guard === undefined) return await importNew(session, [address, reference], named, options);
   await using source = choice && (await session.openInstances(choice.source));
-  await using store = await session.open(address, 'read');
+  await using store = await session.openSealed(address, 'read', options);
   const target =
     guard === undefined ? await exportedTarget(session, store, reference, options) : describedTarget(session, guard, reference, options);
   const { instance } = target;

@@ -1,6 +1,7 @@
 import { GantryError, unopenedStore } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 import type { Session } from '../session.ts';
+import type { UnsealFlags } from '../unsealing.ts';
 
 /** Stores that are written together. Disposing it disposes them. */
 export interface OpenedStores extends AsyncDisposable {
@@ -17,11 +18,12 @@ export async function openStores(
   session: Session,
   [first = '', ...others]: readonly string[],
   access: 'read' | 'write',
+  flags: UnsealFlags = {},
 ): Promise<OpenedStores> {
   await using opened = new AsyncDisposableStack();
   const open = async (address: string): Promise<Store> => {
     try {
-      return opened.use(await session.open(address, access));
+      return opened.use(await session.openSealed(address, access, flags));
     } catch (error) {
       if (others.length === 0 || !(error instanceof GantryError) || !isOfOneStore(error)) throw error;
       return unopenedStore(address, error);

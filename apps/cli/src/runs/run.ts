@@ -56,7 +56,7 @@ async function requestOf(session: Session, policy: Policy, options: Options): Pr
     policy,
     settings: await session.settings({ policy: policy.name, store: policy.stores[0] }),
     context: { env, cwd, signal, warn },
-    openStore: (named, access) => session.open(named, access, policy.name),
+    openStore: (named, access) => session.openSealed(named, access, {}, policy.name),
     signal,
     only: options.instance,
     skipNewerMs: options.skipNewer,

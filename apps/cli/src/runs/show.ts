@@ -1,24 +1,32 @@
 import { isUtf8 } from 'node:buffer';
 import process from 'node:process';
 import type { StoredDump, StoredExport } from '@gantry/core';
-import { dataFiles, describedInstance, describeInstance, formatInstanceFile, GantryError, openExport } from '@gantry/core';
+import { assertOpened, dataFiles, describedInstance, describeInstance, formatInstanceFile, GantryError, openExport } from '@gantry/core';
 import type { NativeFile } from '@gantry/core/inventory';
 import { formatBytes, formatTable } from '../output/format.ts';
+import type { OptionValues } from '../command-line/command.ts';
+import type { UNSEAL } from '../command-line/options.ts';
 import type { Session } from '../session.ts';
 
 /** Runs `gantry show`. */
 export async function run(
   session: Session,
   [address, reference]: readonly [string, string],
-  { native, instanceFile }: { readonly native: string | undefined; readonly instanceFile: true | undefined },
+  {
+    native,
+    instanceFile,
+    ...flags
+  }: { readonly native: string | undefined; readonly instanceFile: true | undefined } & OptionValues<typeof UNSEAL>,
 ): Promise<void> {
   if (native !== undefined && instanceFile === true) {
     throw new GantryError('USAGE', { message: '--native does not go with --instance-file', hint: 'Call gantry show for each of them.' });
   }
-  await using store = await session.open(address, 'read');
+  await using store = await session.openSealed(address, 'read', flags);
   const found = await openExport(store, reference, { signal: session.signal });
-  if (instanceFile === true) showInstanceFile(session, found);
-  else if (native === undefined) showAll(session, found);
+  if (instanceFile === true) {
+    assertOpened(store, found);
+    showInstanceFile(session, found);
+  } else if (native === undefined) showAll(session, found);
   else writeNative(session, found.reference, await found.nativeFile(native, { signal: session.signal }));
 }
 
@@ -77,9 +85,8 @@ function showExport(found: StoredExport): readonly string[] {
     ...(manifest === undefined ? [] : [['ended', manifest.ended]]),
     ...(manifest?.tags === undefined ? [] : [['tags', manifest.tags.join(', ')]]),
     ...(manifest?.note === undefined ? [] : [['note', manifest.note]]),
-    ['os', found.os],
-    ['hypervisor', found.hypervisor ?? 'unknown'],
-    ['node', manifest?.instance.primary_node ?? found.config?.source ?? 'unknown'],
+    ...sealingFacts(found),
+    ...(isClosed(found) ? [] : machineFacts(found)),
     ['disks', String(manifest?.instance.disks.length ?? found.config?.disks.length ?? found.dumps.length)],
   ];
   const dumps = [['DISK', 'DUMP', 'CODEC', 'PLAIN', 'STORED', 'SNAPSHOT'], ...found.dumps.map(dumpRow)];
@@ -88,6 +95,30 @@ function showExport(found: StoredExport): readonly string[] {
   const native = found.native.map(({ name, size, secret }) => [name, formatBytes(size), secret ? 'yes' : 'no']);
   const nativeTable = native.length === 0 ? [] : ['', ...formatTable([['NATIVE', 'SIZE', 'SECRET'], ...native])];
   return [...formatTable(facts), '', ...formatTable(dumps), ...nativeTable, ...sha256];
+}
+
+function machineFacts({ os, hypervisor, manifest, config }: StoredExport): readonly (readonly string[])[] {
+  return [
+    ['os', os],
+    ['hypervisor', hypervisor ?? 'unknown'],
+    ['node', manifest?.instance.primary_node ?? config?.source ?? 'unknown'],
+  ];
+}
+
+/** Of a sealed export that no identity opened, the description is not known. */
+function isClosed({ manifest }: StoredExport): boolean {
+  return manifest?.sealed !== undefined && manifest.os.name === '';
+}
+
+function sealingFacts(found: StoredExport): readonly (readonly string[])[] {
+  const recipients = found.manifest?.sealed?.recipients;
+  if (recipients === undefined) return [];
+  const readers = recipients.length === 0 ? ['with a passphrase'] : recipients.map((recipient) => `to ${recipient}`);
+  const more = recipients.length === 0 ? '--passphrase' : '--identity FILE';
+  return [
+    ...readers.map((reader, index) => [index === 0 ? 'sealed' : '', reader]),
+    ...(isClosed(found) ? [['', `${more} shows what is sealed: the OS, hypervisor and node, parameters, messages of scripts`]] : []),
+  ];
 }
 
 function dumpRow({ index, name, codec, record, diskSize }: StoredDump): string[] {

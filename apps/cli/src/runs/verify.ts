@@ -6,9 +6,9 @@ import { formatBytes } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { parallelOf } from './parallel-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
-import type { PARALLEL, POLICY, RATE, SCRIPTS } from '../command-line/options.ts';
+import type { PARALLEL, POLICY, RATE, SCRIPTS, UNSEAL } from '../command-line/options.ts';
 
-type Options = OptionValues<typeof SCRIPTS & typeof RATE & typeof PARALLEL & typeof POLICY> & {
+type Options = OptionValues<typeof SCRIPTS & typeof RATE & typeof PARALLEL & typeof POLICY & typeof UNSEAL> & {
   readonly depth: VerifyDepth | undefined;
   readonly budget: VerifyBudget | undefined;
   readonly rehearse: string | undefined;
@@ -19,7 +19,7 @@ export async function run(session: Session, [address, reference]: readonly [stri
   assertTogether(reference, given);
   const options = { ...(await withPolicy(session, given)), parallel: await parallelOf(session, given, address) };
   // For what is remembered: a store that cannot be written is verified anyway.
-  await using store = await session.open(address, 'write');
+  await using store = await session.openSealed(address, 'write', options);
   if (reference === undefined) await verifyAll(session, store, options);
   else if (options.rehearse === undefined) await verifyOne(session, store, reference, options);
   else await rehearseOne(session, store, reference, { ...options, rehearse: options.rehearse });

@@ -47,6 +47,7 @@ const BUILT_IN: Readonly<Record<string, string>> = {
   'parallel-disks': '4',
   'with-private': 'false',
   tags: 'none',
+  identity: 'none',
   'limit-rate': 'unlimited',
 };
 

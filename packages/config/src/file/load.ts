@@ -68,8 +68,11 @@ async function readText(path: string, signal: AbortSignal | undefined): Promise<
 function withAbsolutePaths(document: ConfigurationDocument, directory: string): ConfigurationDocument {
   const absolute = (path: string): string => resolve(directory, path);
   const address = (text: string): string => (/^[./]/.test(text) || (!text.includes(':') && !isName(text)) ? absolute(text) : text);
-  const settings = <T extends { 'snapshot-config'?: string }>(group: T): T =>
-    group['snapshot-config'] === undefined ? group : { ...group, 'snapshot-config': absolute(group['snapshot-config']) };
+  const settings = <T extends { 'snapshot-config'?: string; identity?: string[] }>(group: T): T => ({
+    ...group,
+    ...(group['snapshot-config'] === undefined ? {} : { 'snapshot-config': absolute(group['snapshot-config']) }),
+    ...(group.identity === undefined ? {} : { identity: group.identity.map(absolute) }),
+  });
   const each = <T>(entries: Readonly<Record<string, T>>, change: (entry: T) => T): Record<string, T> =>
     Object.fromEntries(Object.entries(entries).map(([name, entry]) => [name, change(entry)]));
   return {

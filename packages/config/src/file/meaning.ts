@@ -55,7 +55,7 @@ function policyOf(name: string, document: PolicyDocument): Policy {
 }
 
 function exportSettingsOf(document: ExportDocument): ExportSettings {
-  const { codec, level, incremental, patches, snapshot, tags } = document;
+  const { codec, level, incremental, patches, snapshot, tags, identity: identities } = document;
   return {
     codec,
     level,
@@ -69,6 +69,7 @@ function exportSettingsOf(document: ExportDocument): ExportSettings {
     parallel: document['parallel-disks'],
     withPrivate: document['with-private'],
     tags,
+    identities,
   };
 }
 

@@ -24,6 +24,8 @@ export interface ExportSettings {
   readonly parallel?: number | undefined;
   readonly withPrivate?: boolean | undefined;
   readonly tags?: readonly string[] | undefined;
+  /** Files with what opens sealed exports; absolute. */
+  readonly identities?: readonly string[] | undefined;
 }
 
 /** A store with a name. */

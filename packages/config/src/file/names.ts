@@ -98,5 +98,6 @@ export function mergeSettings(layers: readonly ExportSettings[]): ExportSettings
     parallel: first('parallel'),
     withPrivate: first('withPrivate'),
     tags: first('tags'),
+    identities: first('identities'),
   };
 }

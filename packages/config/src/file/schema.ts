@@ -49,6 +49,9 @@ const exportFields = {
   'parallel-disks': whole(1, 256).exactOptional().meta({ description: 'How many disks of an instance at once' }),
   'with-private': truth.exactOptional().meta({ description: 'Include private OS parameters and secret native files' }),
   tags: list(tag, 'tags').exactOptional().meta({ description: 'Tags of each export' }),
+  identity: oneOrMore(nonEmptyLine, 'files')
+    .exactOptional()
+    .meta({ description: 'Files with the identities of age that open sealed exports; read only where they are needed' }),
 };
 
 function asUndefined<T>(parse: (value: string) => T): (value: string) => T | undefined {

@@ -12,6 +12,7 @@ import { MAX_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { openExport } from './open-export.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
 import { asGantryError } from './store-errors.ts';
+import { withoutUnsealer } from './unsealing.ts';
 
 /** An export at the source of a copy. Its manifest is checked, and may still lie. */
 export interface CopiedManifest {
@@ -32,7 +33,7 @@ export interface CopiedManifest {
  * @throws GantryError what `openExport` throws; `USAGE` for an export that Ganeti made
  */
 export async function findCopied(source: Store, wanted: string, options: CallOptions): Promise<CopiedManifest> {
-  const { reference, instance, id, warnings, manifest } = await openExport(source, wanted, options);
+  const { reference, instance, id, warnings, manifest } = await openExport(withoutUnsealer(source), wanted, options);
   if (manifest === undefined || id === GANETI_ID) {
     throw new GantryError('USAGE', {
       message: `cannot copy ${reference}: Ganeti made it, and it has no checksums to compare the copy with`,

@@ -8,6 +8,8 @@ import { readSmallFile } from '../system/read-small-file.ts';
 export interface IdentityFileOptions {
   /** Asks for the passphrase of a file that is itself encrypted with one; absent where nobody can be asked. */
   readonly askPassphrase?: ((file: string) => Promise<string>) | undefined;
+  /** Passphrases of exports, to be tried too. */
+  readonly passphrases?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -17,7 +19,7 @@ export interface IdentityFileOptions {
  * @throws GantryError `IDENTITY_UNUSABLE`; what `askPassphrase` throws; the reason of the signal
  */
 export async function readIdentityFiles(files: readonly string[], options: IdentityFileOptions = {}): Promise<Identities> {
-  const all: Identities[] = [];
+  const all = (options.passphrases ?? []).map((passphrase) => Identities.passphrase(passphrase));
   for (const file of files) all.push(await readIdentityFile(file, options));
   return Identities.all(all);
 }

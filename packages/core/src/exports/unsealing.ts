@@ -83,7 +83,7 @@ export function assertOpened(
 function identityNeeded(what: string): GantryError {
   return new GantryError('IDENTITY_NEEDED', {
     message: `${what}: the export is sealed`,
-    hint: 'Give the identity of one of its recipients: --identity FILE.',
+    hint: 'Give the identity of one of its recipients: --identity FILE. One that was encrypted with a passphrase: --passphrase.',
   });
 }
 

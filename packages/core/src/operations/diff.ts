@@ -3,6 +3,7 @@ import type { FrameCut } from '../exports/frame-cuts.ts';
 import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { readDump } from '../exports/read-dump.ts';
+import { assertOpened } from '../exports/unsealing.ts';
 import { startCall } from '../flow/session.ts';
 import { entriesOf } from '../frames/decode-map.ts';
 import type { DigestIndex } from '../frames/digest-index.ts';
@@ -65,6 +66,7 @@ async function runDiff({ store, first, second, ...options }: DiffRequest): Promi
   const { signal, reporter } = startCall('diff', options);
   const a = await openExport(store, first, { signal });
   const b = await openExport(store, second, { signal });
+  for (const found of [a, b]) assertOpened(store, found);
   for (const warning of new Set([...a.warnings, ...b.warnings])) reporter.warn(warning);
   const indexes = new Set([...a.dumps, ...b.dumps].map(({ index }) => index));
   const disks: DiskDifference[] = [];

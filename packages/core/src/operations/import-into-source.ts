@@ -2,6 +2,7 @@ import type { Store } from '@gantry/transport';
 import { exportedInstance } from '../exports/exported-instance.ts';
 import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
+import { assertOpened } from '../exports/unsealing.ts';
 import { checkFirstPiece } from '../flow/check-data.ts';
 import { findOriginals } from '../flow/select-dumps.ts';
 import { openCallRun, startCall } from '../flow/session.ts';
@@ -56,6 +57,7 @@ async function runImport(request: ImportIntoSourceRequest): Promise<ImportResult
   const { signal, reporter } = call;
   const transfers = transfersOf(source);
   const found = await openExport(request.store, request.export, { signal });
+  assertOpened(request.store, found);
   for (const warning of found.warnings) reporter.warn(warning);
   if (found.origin === 'ganeti') reporter.warn(`${found.reference} was made by Ganeti: it has no checksums, so damage may go unnoticed`);
   const sizes = new Map((await findOriginals(found, found.dumps, signal)).map(({ index, plainBytes }) => [index, plainBytes]));

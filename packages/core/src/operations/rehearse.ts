@@ -3,6 +3,7 @@ import type { DumpRecord } from '../exports/manifest.ts';
 import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { readDump } from '../exports/read-dump.ts';
+import { assertOpened } from '../exports/unsealing.ts';
 import { chooseOs } from '../flow/choose-os.ts';
 import { openDiskSource } from '../flow/disk-source.ts';
 import { remembering } from '../flow/remembering.ts';
@@ -75,6 +76,7 @@ async function runRehearsal(request: RehearseRequest): Promise<RehearsalResult> 
   const call = startCall('verify', request);
   const { signal, reporter } = call;
   const found = await openExport(request.store, request.export, { signal });
+  assertOpened(request.store, found);
   const remember = request.remember === true ? { stateDirectory: request.stateDirectory } : undefined;
   const options = { ...request, remember, depth: 'rehearsal' as const, isProblem: isRehearsalProblem };
   return await remembering(options, found, reporter, () => rehearse(request, call, found));
