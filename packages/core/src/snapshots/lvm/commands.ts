@@ -15,7 +15,13 @@ const MAX_REPORT_BYTES = 1024 * 1024;
 export interface ToolOptions {
   readonly signal: AbortSignal;
   readonly started?: (group: ProcessGroup) => Promise<void>;
+  /** By default that of a command that waits for others. */
+  readonly timeoutS?: number;
+  /** How much of the end of its output is kept. */
+  readonly keptBytes?: number;
 }
+
+const PACKAGES: Readonly<Record<string, string>> = { dmsetup: 'dmsetup', thin_delta: 'thin-provisioning-tools' };
 
 /** The program is not there. */
 export class ToolMissingError extends Error {
@@ -23,17 +29,16 @@ export class ToolMissingError extends Error {
 }
 
 /**
- * Runs a command of the Debian package `lvm2` or `dmsetup`.
+ * Runs a command of the Debian package `lvm2`, `dmsetup` or `thin-provisioning-tools`.
  * @throws ToolMissingError, Error with its last lines, the signal's reason
  */
 export async function runLvm(argv: Argv, options: ToolOptions): Promise<string> {
   try {
-    return await runCommand(argv, { ...options, timeoutS: TIMEOUT_S, graceMs: LVM_GRACE_MS, keptBytes: MAX_REPORT_BYTES });
+    return await runCommand(argv, { timeoutS: TIMEOUT_S, graceMs: LVM_GRACE_MS, keptBytes: MAX_REPORT_BYTES, ...options });
   } catch (error) {
     options.signal.throwIfAborted();
     if (!(error instanceof Error) || errnoName(error.cause) !== 'ENOENT') throw error;
-    const name = argv[0] === 'dmsetup' ? 'dmsetup' : 'lvm2';
-    throw new ToolMissingError(`${argv[0]} is not installed (Debian package ${name})`, { cause: error });
+    throw new ToolMissingError(`${argv[0]} is not installed (Debian package ${PACKAGES[argv[0]] ?? 'lvm2'})`, { cause: error });
   }
 }
 
@@ -57,6 +62,8 @@ export interface VolumeReport {
   readonly lv_health_status: string;
   readonly segtype: string;
   readonly pool_lv: string;
+  /** In its pool; empty if it is not a thin volume. */
+  readonly thin_id: string;
   readonly origin_uuid: string;
   readonly data_percent: string;
   readonly metadata_percent: string;
@@ -82,6 +89,7 @@ const rowShape = {
   lv_health_status: z.string(),
   segtype: z.string(),
   pool_lv: z.string(),
+  thin_id: z.string(),
   origin_uuid: z.string(),
   data_percent: z.string(),
   metadata_percent: z.string(),
