@@ -37,8 +37,15 @@ export interface DeltaOptions {
 export async function differentBlocks(pool: string, pair: ThinPair, { remember, signal }: DeltaOptions): Promise<readonly DiskRange[]> {
   await using _lock = await lockPool(pool, signal);
   const metadata = await metadataDevice(pool, signal);
+  if (await isHeld(pool, signal)) throw new Error('another program keeps a snapshot of the metadata of its thin pool');
   await remember(true);
-  await send(pool, 'reserve_metadata_snap', signal);
+  try {
+    await send(pool, 'reserve_metadata_snap', signal);
+  } catch (error) {
+    // Refused by the kernel: whoever was first has it, and nobody may release it for them. After a signal nobody knows.
+    if (!signal.aborted) await remember(false);
+    throw error;
+  }
   try {
     const ids = ['--thin1', pair.since, '--thin2', pair.until];
     const argv: Argv = ['thin_delta', '--metadata-snap', ...ids, metadata];
@@ -52,9 +59,14 @@ export async function differentBlocks(pool: string, pair: ThinPair, { remember, 
 /** Removes what a killed run left. Idempotent. @throws Error where it is still there */
 export async function releaseMetadata(pool: string, signal: AbortSignal): Promise<void> {
   await using _lock = await lockPool(pool, signal);
+  if (await isHeld(pool, signal)) await send(pool, 'release_metadata_snap', signal);
+}
+
+/** Whether anybody has a snapshot of the metadata. */
+async function isHeld(pool: string, signal: AbortSignal): Promise<boolean> {
   // `0 196608 thin-pool 3 12/1024 16/1536 40 rw …`: the seventh word is the block of the snapshot, or `-`.
   const [, , target, , , , held = '-'] = (await runLvm(['dmsetup', 'status', ...deviceOptions(pool)], { signal })).trim().split(/\s+/);
-  if (target === 'thin-pool' && held !== '-') await send(pool, 'release_metadata_snap', signal);
+  return target === 'thin-pool' && held !== '-';
 }
 
 /** Waits for other runs on this host: each takes some seconds at most. */
