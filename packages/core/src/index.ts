@@ -10,6 +10,7 @@ export type { IdentityFileOptions } from './exports/key-files.ts';
 export { readIdentityFiles, readRecipientsFiles } from './exports/key-files.ts';
 export type { Unsealer } from './exports/unsealing.ts';
 export { assertOpened, withUnsealer } from './exports/unsealing.ts';
+export type { SignatureState, Signers } from './exports/signature.ts';
 export type { FrameSource } from './exports/frame-source.ts';
 export { openFrameSource } from './exports/frame-source.ts';
 export { similarInstances } from './exports/find-export.ts';

@@ -1,6 +1,7 @@
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 import { CONSENT, DEFINE, PARALLEL, RATE, SCRIPTS, UNSEAL, flag, text, texts } from '../command-line/options.ts';
+import { SIGNERS } from '../command-line/signature-options.ts';
 import { TARGET } from '../command-line/target-options.ts';
 
 const command: CommandModule = defineCommand({
@@ -25,6 +26,7 @@ const command: CommandModule = defineCommand({
     os: text('--os <os>', 'the OS definition (os or os+variant), in the place of the one that the instance has'),
     diskTemplate: text('--disk-template <template>', 'of a new instance: how its disks are stored, such as plain or drbd'),
     node: texts('--node <node>', 'of a new instance: its primary node, then the secondary one'),
+    ...SIGNERS,
   },
   examples: [
     'gantry import /srv/exports web1.example.com --to web2.yaml',

@@ -3,6 +3,7 @@ import type { VerifyBudget, VerifyDepth } from '@gantry/core';
 import { InvalidArgumentError } from 'commander';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
+import { SIGNERS } from '../command-line/signature-options.ts';
 import type { OptionSpec } from '../command-line/options.ts';
 import { PARALLEL, POLICY, RATE, SCRIPTS, text, UNSEAL } from '../command-line/options.ts';
 
@@ -42,6 +43,7 @@ const command: CommandModule = defineCommand({
     ),
     ...POLICY,
     ...UNSEAL,
+    ...SIGNERS,
   },
   examples: [
     'gantry verify /srv/exports web1.example.com',
@@ -49,6 +51,7 @@ const command: CommandModule = defineCommand({
     'gantry verify /srv/exports',
     'gantry verify /srv/exports --budget 5%',
     'gantry verify /srv/exports web1.example.com --identity key.txt',
+    'gantry verify /srv/exports web1.example.com --allowed-signers /etc/gantry/allowed-signers',
     'gantry verify nightly --policy web',
     'gantry verify /srv/exports web1.example.com --rehearse /var/tmp',
   ],

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { ExportSettings } from '@gantry/config';
 import { assertSamePrivacy, exportOptions, mergeSettings } from '@gantry/config';
 import type { DescribedInstance, ExportResult, FrameCount, IncrementResult } from '@gantry/core';
@@ -29,6 +30,7 @@ type Options = OptionValues<
   readonly disk: readonly number[] | undefined;
   readonly tag: readonly string[] | undefined;
   readonly note: string | undefined;
+  readonly sign: string | undefined;
   readonly base: string | undefined;
   readonly throughSource: true | undefined;
   readonly listen: string | undefined;
@@ -99,7 +101,7 @@ function showResult(session: Session, result: ExportResult, tookMs: number): voi
  * @throws GantryError `USAGE` if they differ in that, and no option says it
  */
 async function settingsFor(session: Session, addresses: readonly string[], options: Options): Promise<ExportSettings> {
-  const asked = settingsOf(options);
+  const asked = settingsOf(session, options);
   const each: { readonly store: string; readonly settings: ExportSettings }[] = [];
   for (const store of addresses) each.push({ store, settings: mergeSettings([await session.settings({ store }), asked]) });
   assertSamePrivacy(each);
@@ -107,8 +109,8 @@ async function settingsFor(session: Session, addresses: readonly string[], optio
 }
 
 /** What the options say of what gantry.yaml may say, too. */
-function settingsOf({ tag: tags, ...options }: Options): ExportSettings {
-  return { ...options, tags };
+function settingsOf({ cwd }: Session, { tag: tags, sign, ...options }: Options): ExportSettings {
+  return { ...options, tags, signKey: sign === undefined ? undefined : resolve(cwd, sign) };
 }
 
 /** What is set for many instances applies to those for which it is possible. */

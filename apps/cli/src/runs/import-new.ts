@@ -1,4 +1,4 @@
-import type { DescribedInstance } from '@gantry/core';
+import type { DescribedInstance, Signers } from '@gantry/core';
 import { areDisksHere, assertDisksHere, describeFrom, GantryError, importIntoSource } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
 import { describeDryRun } from '../consent.ts';
@@ -6,9 +6,10 @@ import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import type { UnsealFlags } from '../unsealing.ts';
 import { parallelOf } from './parallel-choice.ts';
+import { signersOf } from './signers.ts';
 
 /** Options of an import for a new instance of Ganeti. */
-export interface NewInstanceFlags {
+export interface NewInstanceFlags extends Signers {
   /** For others, too. */
   readonly os: string | undefined;
   readonly diskTemplate: string | undefined;
@@ -89,6 +90,7 @@ export async function importNew(
     parallel: await parallelOf(session, options, address, 'read'),
     checkFirst: options.checkFirst,
     dryRun: options.dryRun,
+    ...signersOf(session, options),
   });
   const took = formatDuration(performance.now() - started);
   const done = `imported ${result.reference} into ${name}, a new instance: ${formatBytes(result.plainBytes)} in ${took}`;

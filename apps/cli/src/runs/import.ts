@@ -10,13 +10,17 @@ import { describeTarget, importNew } from './import-new.ts';
 import { assertTargetFlags, describedTarget, exportedTarget } from './import-target.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { CONSENT, DEFINE, PARALLEL, RATE, SCRIPTS, UNSEAL } from '../command-line/options.ts';
+import type { SIGNERS } from '../command-line/signature-options.ts';
+import { signersOf } from './signers.ts';
 import type { TARGET } from '../command-line/target-options.ts';
 
 /** Runs `gantry import`. */
 export async function run(
   session: Session,
   [address, reference]: readonly [string, string],
-  options: OptionValues<typeof SCRIPTS & typeof CONSENT & typeof RATE & typeof PARALLEL & typeof DEFINE & typeof TARGET & typeof UNSEAL> & {
+  options: OptionValues<
+    typeof SCRIPTS & typeof CONSENT & typeof RATE & typeof PARALLEL & typeof DEFINE & typeof TARGET & typeof SIGNERS & typeof UNSEAL
+  > & {
     readonly to: string | undefined;
     readonly checkFirst: true | undefined;
     readonly allowOtherOs: true | undefined;
@@ -47,6 +51,7 @@ export async function run(
     resume: options.resume,
     allowOtherOs: options.allowOtherOs,
     define: source && { ...choice, source },
+    ...signersOf(session, options),
     forceInUse: options.forceInUse,
   });
   const took = formatDuration(performance.now() - started);

@@ -1,5 +1,5 @@
 import { policyNamed } from '@gantry/config';
-import type { RehearsalResult, VerifyBudget, VerifyDepth, VerifyResult, VerifyStoreResult } from '@gantry/core';
+import type { RehearsalResult, VerifyRequest, VerifyBudget, VerifyDepth, VerifyResult, VerifyStoreResult } from '@gantry/core';
 import { ERROR_EXIT_CODES, GantryError, rehearseExport, verifyExport, verifyStore } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 import { formatBytes } from '../output/format.ts';
@@ -7,8 +7,10 @@ import type { Session } from '../session.ts';
 import { parallelOf } from './parallel-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { PARALLEL, POLICY, RATE, SCRIPTS, UNSEAL } from '../command-line/options.ts';
+import type { SIGNERS } from '../command-line/signature-options.ts';
+import { signersOf } from './signers.ts';
 
-type Options = OptionValues<typeof SCRIPTS & typeof RATE & typeof PARALLEL & typeof POLICY & typeof UNSEAL> & {
+type Options = OptionValues<typeof SCRIPTS & typeof RATE & typeof PARALLEL & typeof POLICY & typeof UNSEAL & typeof SIGNERS> & {
   readonly depth: VerifyDepth | undefined;
   readonly budget: VerifyBudget | undefined;
   readonly rehearse: string | undefined;
@@ -47,24 +49,36 @@ async function withPolicy(session: Session, options: Options): Promise<Options> 
   return { ...options, depth, budget: options.budget ?? verify?.budget };
 }
 
-async function verifyOne({ operation, output }: Session, store: Store, reference: string, { parallel, depth }: Options): Promise<void> {
-  const { signal, onEvent, stateDirectory } = operation;
-  const result = await verifyExport({ store, export: reference, signal, onEvent, parallel, depth, remember: { stateDirectory } });
-  output.result({ operation: 'verify', ...result }, describeOne(result));
+async function verifyOne(
+  session: Session,
+  store: Store,
+  reference: string,
+  options: Options & Pick<VerifyRequest, 'parallel'>,
+): Promise<void> {
+  const { signal, onEvent, stateDirectory } = session.operation;
+  const { parallel, depth } = options;
+  const request = { store, export: reference, parallel, depth, ...signersOf(session, options), remember: { stateDirectory } };
+  const result = await verifyExport({ ...request, signal, onEvent });
+  const { output } = session;
+  output.result({ operation: 'verify', ...result }, [describeOne(result), ...describeSignature(result, options)]);
 }
 
 async function rehearseOne(
-  { operation, output }: Session,
+  session: Session,
   store: Store,
   reference: string,
-  { parallel, rehearse: directory }: Options & { readonly rehearse: string },
+  options: Options & Pick<VerifyRequest, 'parallel'> & { readonly rehearse: string },
 ): Promise<void> {
-  const result = await rehearseExport({ ...operation, store, export: reference, parallel, directory, remember: true });
-  output.result({ operation: 'verify', depth: 'rehearsal', ...result }, describeRehearsal(result));
+  const { parallel, rehearse: directory } = options;
+  const request = { ...session.operation, ...signersOf(session, options), store, export: reference, parallel, directory };
+  const result = await rehearseExport({ ...request, remember: true });
+  session.output.result({ operation: 'verify', depth: 'rehearsal', ...result }, describeRehearsal(result));
 }
 
-async function verifyAll(session: Session, store: Store, { parallel, depth, budget, rehearse }: Options): Promise<void> {
-  const result = await verifyStore({ ...session.operation, store, parallel, depth, budget, rehearseIn: rehearse });
+async function verifyAll(session: Session, store: Store, options: Options): Promise<void> {
+  const { parallel, depth, budget, rehearse: rehearseIn } = options;
+  const signers = signersOf(session, options);
+  const result = await verifyStore({ ...session.operation, ...signers, store, parallel, depth, budget, rehearseIn });
   if (result.damaged > 0) session.exitWith(ERROR_EXIT_CODES.DUMP_DAMAGED);
   else if (result.unreadable > 0) session.exitWith(ERROR_EXIT_CODES.STORE_FAILED);
   session.output.result({ operation: 'verify', store: store.address, ...result }, describeAll(result));
@@ -87,6 +101,13 @@ function describeOne({ reference, depth, sealed, checksums, plainBytes }: Verify
   if (!checksums) return `${reference}: readable, but it has no checksums (${formatBytes(plainBytes)})`;
   if (depth === 'stored') return `${reference}: every digest is correct`;
   return `${reference}: every frame and digest is correct (${formatBytes(plainBytes)})`;
+}
+
+/** That an export is not signed matters to those who ask. */
+function describeSignature({ reference, signature }: VerifyResult, { allowedSigners }: Options): readonly string[] {
+  if (signature.state === 'signed') return [`${reference}: signed by ${signature.by.join(', ')}`];
+  if (signature.state === 'unchecked') return [`${reference}: has a signature, which was not checked (--allowed-signers)`];
+  return allowedSigners === undefined ? [] : [`${reference}: not signed`];
 }
 
 const FOUND: Readonly<Record<VerifyStoreResult['depth'], string>> = {

@@ -46,6 +46,7 @@ const BUILT_IN: Readonly<Record<string, string>> = {
   'snapshot-size': '20%',
   'parallel-disks': '4',
   'with-private': 'false',
+  'sign-key': 'none',
   tags: 'none',
   identity: 'none',
   'limit-rate': 'unlimited',

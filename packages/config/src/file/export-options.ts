@@ -10,6 +10,10 @@ export function exportOptions({
   patches,
   fullEvery,
   withPrivate: includePrivate,
-}: ExportSettings): Pick<ExportRequest, 'codec' | 'level' | 'parallel' | 'incremental' | 'patches' | 'fullEvery' | 'includePrivate'> {
-  return { codec, level, parallel, incremental, patches, fullEvery: incremental === true ? fullEvery : undefined, includePrivate };
+  signKey,
+}: ExportSettings): Pick<
+  ExportRequest,
+  'codec' | 'level' | 'parallel' | 'incremental' | 'patches' | 'fullEvery' | 'includePrivate' | 'signKey'
+> {
+  return { codec, level, parallel, incremental, patches, fullEvery: incremental === true ? fullEvery : undefined, includePrivate, signKey };
 }

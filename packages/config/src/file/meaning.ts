@@ -68,6 +68,7 @@ function exportSettingsOf(document: ExportDocument): ExportSettings {
     snapshotSize: document['snapshot-size'],
     parallel: document['parallel-disks'],
     withPrivate: document['with-private'],
+    signKey: document['sign-key'],
     tags,
     identities,
   };

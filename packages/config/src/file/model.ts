@@ -23,6 +23,8 @@ export interface ExportSettings {
   /** How many disks of an instance at once. */
   readonly parallel?: number | undefined;
   readonly withPrivate?: boolean | undefined;
+  /** File with an SSH key; absolute. */
+  readonly signKey?: string | undefined;
   readonly tags?: readonly string[] | undefined;
   /** Files with what opens sealed exports; absolute. */
   readonly identities?: readonly string[] | undefined;

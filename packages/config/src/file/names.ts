@@ -97,6 +97,7 @@ export function mergeSettings(layers: readonly ExportSettings[]): ExportSettings
     snapshotSize: first('snapshotSize'),
     parallel: first('parallel'),
     withPrivate: first('withPrivate'),
+    signKey: first('signKey'),
     tags: first('tags'),
     identities: first('identities'),
   };

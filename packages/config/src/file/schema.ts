@@ -47,6 +47,7 @@ const exportFields = {
     .exactOptional()
     .meta({ description: 'Space for each classic snapshot of LVM' }),
   'parallel-disks': whole(1, 256).exactOptional().meta({ description: 'How many disks of an instance at once' }),
+  'sign-key': nonEmptyLine.exactOptional().meta({ description: 'File with the SSH key by which each export is signed' }),
   'with-private': truth.exactOptional().meta({ description: 'Include private OS parameters and secret native files' }),
   tags: list(tag, 'tags').exactOptional().meta({ description: 'Tags of each export' }),
   identity: oneOrMore(nonEmptyLine, 'files')

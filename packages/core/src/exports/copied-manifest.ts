@@ -10,6 +10,7 @@ import { MANIFEST_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { openExport } from './open-export.ts';
+import { readSignature } from './signature.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
 import { asGantryError } from './store-errors.ts';
 import { withoutUnsealer } from './unsealing.ts';
@@ -21,6 +22,8 @@ export interface CopiedManifest {
   readonly manifest: Manifest;
   /** The manifest as it is in the store. */
   readonly text: string;
+  /** Its signature, if it has one. */
+  readonly signature: string | undefined;
   /** The labels that the export has now, if they are not those of its manifest. */
   readonly labels: Labels | undefined;
   /** What the user should know about the choice of the export. */
@@ -47,7 +50,15 @@ export async function findCopied(source: Store, wanted: string, options: CallOpt
     throw new GantryError('MANIFEST_DAMAGED', { message: `${fileOf({ instance, id }, MANIFEST_FILE)} belongs to another export` });
   }
   const labels = labelsOf(manifest);
-  return { reference, manifest: copied, text, labels: isDeepStrictEqual(labels, labelsOf(copied)) ? undefined : labels, warnings };
+  const signature = await readSignature(source, { reference, instance, id }, options);
+  return {
+    reference,
+    manifest: copied,
+    text,
+    signature,
+    labels: isDeepStrictEqual(labels, labelsOf(copied)) ? undefined : labels,
+    warnings,
+  };
 }
 
 async function readManifestText(

@@ -19,8 +19,11 @@ const MAX_SUMS_BYTES = 16 * MAX_CONFIG_BYTES;
 
 /** The state of an export. */
 export type Examination =
-  /** The manifest has the labels that the export has now. `labelsProblem`: why those that it got later cannot be read, one clause. */
-  | { readonly state: 'gantry'; readonly manifest: Manifest; readonly labelsProblem?: string }
+  /**
+   * The manifest has the labels that the export has now; `text` is what was read. `labelsProblem`: why those that it got later cannot be
+   * read, one clause.
+   */
+  | { readonly state: 'gantry'; readonly manifest: Manifest; readonly text: string; readonly labelsProblem?: string }
   | { readonly state: 'ganeti'; readonly config: ConfigDescription }
   | { readonly state: 'unfinished'; readonly owner: OwnerState; readonly text: string }
   | { readonly state: 'damaged'; readonly origin: 'gantry' | 'ganeti'; readonly error: GantryError };
@@ -46,10 +49,20 @@ export async function examine(store: Store, directory: ExportDirectory, options:
  * @throws GantryError `MANIFEST_DAMAGED`, `MANIFEST_VERSION`, `CODEC_UNKNOWN`; StoreError, such as `not-found`
  */
 export async function readManifest(store: Store, place: Pick<ExportDirectory, 'instance' | 'id'>, options: CallOptions): Promise<Manifest> {
+  return (await readWithText(store, place, options)).manifest;
+}
+
+/** As {@link readManifest}, with the text that was read. */
+async function readWithText(
+  store: Store,
+  place: Pick<ExportDirectory, 'instance' | 'id'>,
+  options: CallOptions,
+): Promise<{ readonly manifest: Manifest; readonly text: string }> {
   const source = fileOf(place, MANIFEST_FILE);
-  const manifest = parseManifest(await readDescription(store, place, MANIFEST_FILE, MAX_MANIFEST_BYTES, options), source);
+  const text = await readDescription(store, place, MANIFEST_FILE, MAX_MANIFEST_BYTES, options);
+  const manifest = parseManifest(text, source);
   assertOwnPlace(manifest, place, source);
-  return manifest;
+  return { manifest, text };
 }
 
 /** The name of an export's file in messages. */
@@ -59,9 +72,9 @@ export function fileOf({ instance, id }: Pick<ExportDirectory, 'instance' | 'id'
 
 async function examineGantry(store: Store, directory: ExportDirectory, options: CallOptions): Promise<Examination> {
   try {
-    const manifest = await readManifest(store, directory, options);
+    const { manifest, text } = await readWithText(store, directory, options);
     const { labels, problem } = await readLaterLabels(store, directory, options);
-    return { state: 'gantry', manifest: withLabels(manifest, labels), ...(problem === undefined ? {} : { labelsProblem: problem }) };
+    return { state: 'gantry', text, manifest: withLabels(manifest, labels), ...(problem === undefined ? {} : { labelsProblem: problem }) };
   } catch (error) {
     if (error instanceof GantryError) return { state: 'damaged', origin: 'gantry', error };
     throw error;

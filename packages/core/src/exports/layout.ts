@@ -10,6 +10,8 @@ import { codecNamed } from '../frames/codecs/registry.ts';
 export const STORE_MARKER_FILE = 'gantry-store.json';
 
 export const MANIFEST_FILE = 'manifest.json';
+/** The signature of the manifest, if the export was signed. */
+export const SIGNATURE_FILE: string = `${MANIFEST_FILE}.sig`;
 export const CONFIG_FILE = 'config.ini';
 export const SUMS_FILE = 'SHA256SUMS';
 /** Where each frame of each dump is. */
@@ -35,6 +37,7 @@ export const SEALED_PART_FILE: string = `sealed.json${SEALED_SUFFIX}`;
 
 const OWN_FILES: ReadonlySet<string> = new Set([
   MANIFEST_FILE,
+  SIGNATURE_FILE,
   SEALED_PART_FILE,
   CONFIG_FILE,
   SUMS_FILE,

@@ -57,6 +57,8 @@ export interface StoredExport {
   readonly dumps: readonly StoredDump[];
   /** There just where the origin is `gantry`. */
   readonly manifest?: Manifest;
+  /** The open part of the manifest as it was read; absent where it was known already. */
+  readonly manifestText?: string;
   /** There just where the origin is `ganeti`. */
   readonly config?: ConfigDescription;
   /** The files of the native description. */
@@ -128,10 +130,13 @@ export function openFound(store: Store, { directory, warnings }: FoundExport, op
     };
     switch (found.state) {
       case 'gantry':
-        return openKnown(store, await openSealedManifest(store, found.manifest, options), [
-          ...warnings,
-          ...(found.labelsProblem === undefined ? [] : [found.labelsProblem]),
-        ]);
+        return {
+          ...openKnown(store, await openSealedManifest(store, found.manifest, options), [
+            ...warnings,
+            ...(found.labelsProblem === undefined ? [] : [found.labelsProblem]),
+          ]),
+          manifestText: found.text,
+        };
       case 'ganeti':
         return { ...base, ...describeConfig(found.config), ...readers(store, base, configDumps(found.config, fileOf(base, CONFIG_FILE))) };
       case 'unfinished':

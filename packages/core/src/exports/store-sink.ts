@@ -26,6 +26,7 @@ import {
   nativeObjectName,
   SEALED_PART_FILE,
   SEALED_SUFFIX,
+  SIGNATURE_FILE,
   SUMS_FILE,
 } from './layout.ts';
 import type { Manifest, NativeRecord } from './manifest.ts';
@@ -35,6 +36,7 @@ import { openManifest, splitManifest } from './sealed-part.ts';
 import type { Sealing } from './sealing.ts';
 import type { FileSum } from './sha256sums.ts';
 import { renderSha256Sums } from './sha256sums.ts';
+import type { SignManifest } from './signature.ts';
 import { digestBytes, digestText, writeBytes, writeText } from './small-object.ts';
 import { assertIsStore } from './store-marker.ts';
 
@@ -120,6 +122,8 @@ export interface StoreSinkOptions {
   readonly createStore?: boolean | undefined;
   /** How everything in the export is encrypted that need not be read by everybody; see `docs/reference/formats/sealed.md`. */
   readonly sealing?: Sealing | undefined;
+  /** Signs the manifest. */
+  readonly sign?: SignManifest | undefined;
   /** If the source of a dump fails, keeps the packs that it has written, with their frame maps, so that the next one can take them over. */
   readonly keepPacks?: boolean | undefined;
 }
@@ -170,6 +174,7 @@ class LayoutWriter implements StoreExportWriter {
   readonly #claim: HeldClaim;
   readonly #keepPacks: boolean;
   readonly #sealing: Sealing | undefined;
+  readonly #sign: SignManifest | undefined;
   /** A disk failed, or all were cancelled: not the store, which may be full. */
   #isCutOff = false;
   /** Every dump that was started: what it came to, once it is finished. */
@@ -191,6 +196,7 @@ class LayoutWriter implements StoreExportWriter {
     this.reference = this.#claim.reference;
     this.#keepPacks = options.keepPacks === true && claim.alone;
     this.#sealing = options.sealing;
+    this.#sign = options.sign;
   }
 
   async dump(name: string, { map, assembledBytes, ...options }: DumpOptions = {}): Promise<DumpWriter> {
@@ -253,6 +259,7 @@ class LayoutWriter implements StoreExportWriter {
     this.#assertClaimNames(packsOfOthers(draft));
     const native = this.#native.size === 0 ? {} : { native: [...this.#native.values()] };
     const { manifest, text } = await this.#describe({ ...draft, ...native }, options);
+    if (this.#sign !== undefined) await this.#write(SIGNATURE_FILE, await this.#sign(text, options), options);
     const write = (): Promise<void> => this.#write(MANIFEST_FILE, text, options);
     await this.#claim.show(() => this.#assertStillThere(manifest, options), write, options);
     this.#state = 'committed';
@@ -302,7 +309,7 @@ class LayoutWriter implements StoreExportWriter {
     await Promise.allSettled([...this.#open].map((dump) => dump[Symbol.asyncDispose]()));
     await this.#claim.giveUp(async (claimed, signal) => {
       // The manifest may be there although writing it failed.
-      const side = [SEALED_PART_FILE, FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
+      const side = [SIGNATURE_FILE, SEALED_PART_FILE, FRAMES_FILE, CONFIG_FILE, SUMS_FILE];
       const all = [MANIFEST_FILE, ...this.#dumps.keys(), ...this.#maps.keys(), ...this.#native.keys(), ...side];
       const kept = this.#keepPacks && this.#isCutOff ? this.#packsToKeep() : new Set<string>();
       await this.#claim.remove(

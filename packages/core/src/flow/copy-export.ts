@@ -12,7 +12,7 @@ import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import type { ExportObject } from '../exports/export-objects.ts';
 import { objectsOfOthers, ownObjects } from '../exports/export-objects.ts';
 import { renderLabels } from '../exports/export-labels.ts';
-import { CONFIG_FILE, labelsFileName, labelsNumber, SUMS_FILE } from '../exports/layout.ts';
+import { CONFIG_FILE, labelsFileName, labelsNumber, SIGNATURE_FILE, SUMS_FILE } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { kindOf } from '../exports/object-kinds.ts';
 import { openKnown } from '../exports/open-export.ts';
@@ -72,7 +72,7 @@ async function checkMaps({ source, target, reporter, parallel, signal }: CopyWay
 /** Copies an export whose objects stay as they are. */
 async function copyObjects(
   way: CopyWay,
-  { manifest, text, reference, labels }: CopiedManifest,
+  { manifest, text, signature, reference, labels }: CopiedManifest,
   found: UnclaimedPlace,
 ): Promise<CopyOutcome> {
   const { source, target, reporter, signal } = way;
@@ -98,6 +98,7 @@ async function copyObjects(
       // The labels that they were when a dead run copied them.
       await place.forget((name) => labelsNumber(name) > 0, { signal });
       if (labels !== undefined) await place.write(labelsFileName(1), renderLabels(labels), { signal });
+      if (signature !== undefined) await place.write(SIGNATURE_FILE, signature, { signal });
       await packs.assertThere(needed);
       await place.commit(text, { signal });
       packs.keep();

@@ -52,7 +52,7 @@ export function oneStore(store: Store, options: StoreSinkOptions): ExportTarget 
   };
 }
 
-export interface TeeOptions extends Pick<StoreSinkOptions, 'createStore' | 'keepPacks' | 'sealing'> {
+export interface TeeOptions extends Pick<StoreSinkOptions, 'createStore' | 'keepPacks' | 'sealing' | 'sign'> {
   /** How many stored bytes may wait for one store while others go on. */
   readonly bufferBytes: number;
   /** Called when the export is given up in one of them. */
@@ -164,9 +164,9 @@ export class Tee implements ExportTarget {
 
   /** Claims an export in all stores; the id is the one that it gets in the first. */
   #sink(first: TeeBranch, others: readonly TeeBranch[]): StoreSink {
-    const { signal, reporter, createStore, keepPacks, sealing } = this.#options;
+    const { signal, reporter, createStore, keepPacks, sealing, sign } = this.#options;
     const sinkOf = ({ store }: TeeBranch): StoreSink =>
-      storeSink(store, { warn: (message) => reporter.warn(message), createStore, keepPacks, sealing });
+      storeSink(store, { warn: (message) => reporter.warn(message), createStore, keepPacks, sealing, sign });
     return {
       address: first.store.address,
       open: async (header, options) => {

@@ -6,6 +6,7 @@ import type { Labels } from '../exports/labels.ts';
 import { checkLabels } from '../exports/labels.ts';
 import type { DumpRecord, Manifest } from '../exports/manifest.ts';
 import { describeInstance } from '../exports/manifest.ts';
+import { sshSigner } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { ManifestDraft } from '../exports/store-sink.ts';
 import { forgetCutOff } from '../exports/cut-off.ts';
@@ -89,6 +90,8 @@ export interface ExportRequest extends OutgoingRequest {
    * their identities: for later incremental exports, it keeps frame maps in its state directory.
    */
   readonly recipients?: Recipients | undefined;
+  /** Signs the export with an SSH key: see `sshSigner`. */
+  readonly signKey?: string | undefined;
   /** What the user says of the export: see `gantry prune --keep-tag`. */
   readonly labels?: Labels | undefined;
   /** Makes a new store if there is none. Otherwise that is refused with `STORE_NOT_FOUND`. */
@@ -191,17 +194,18 @@ export async function exportInto(subject: ExportSubject, parts: ExportParts): Pr
     incremental: keepPacks,
     storeBufferBytes: bufferBytes = DEFAULT_STORE_BUFFER_BYTES,
   } = parts.request;
-  const { recipients, stateDirectory } = parts.request;
+  const { recipients, stateDirectory, signKey } = parts.request;
   const stores = [store, ...alsoInto];
   const sealed =
     recipients && (await startSealing({ recipients, stores, stateDirectory, incremental: keepPacks === true }, reporter, { signal }));
   const sealing = sealed?.sealing;
+  const sign = signKey === undefined ? undefined : sshSigner(signKey);
   if (alsoInto.length === 0) {
-    const target = oneStore(store, { warn: (message) => reporter.warn(message), createStore, keepPacks, sealing });
+    const target = oneStore(store, { warn: (message) => reporter.warn(message), createStore, keepPacks, sealing, sign });
     return await withStoreErrors(store.address, () => writeExport(target, subject, { ...parts, sealed }));
   }
   await assertSeparateStores(stores, { signal });
-  const tee = new Tee(stores, { createStore, keepPacks, sealing, bufferBytes, onGivenUp, reporter, signal });
+  const tee = new Tee(stores, { createStore, keepPacks, sealing, sign, bufferBytes, onGivenUp, reporter, signal });
   return { ...(await writeExport(tee, subject, { ...parts, sealed })), stores: tee.branches.map(outcomeOf) };
 }
 

@@ -3,12 +3,14 @@ import { exportedInstance } from '../exports/exported-instance.ts';
 import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { assertOpened } from '../exports/unsealing.ts';
+import type { Signers } from '../exports/signature.ts';
 import { checkFirstPiece } from '../flow/check-data.ts';
 import { findOriginals } from '../flow/select-dumps.ts';
 import { openCallRun, startCall } from '../flow/session.ts';
 import type { FilledDisk } from '../flow/source-in.ts';
 import { fillNewInstance } from '../flow/source-in.ts';
 import { transfersOf } from '../flow/transfers-of.ts';
+import { checkSigned, isCheckedFirst } from '../flow/signed-import.ts';
 import { verifyDumps } from '../flow/verify-dumps.ts';
 import { readDump } from '../exports/read-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
@@ -20,7 +22,7 @@ import { withFirstError } from '../report/first-error.ts';
 import type { OperationOptions } from '../report/reporter.ts';
 import type { ImportResult } from './import.ts';
 
-export interface ImportIntoSourceRequest extends OperationOptions {
+export interface ImportIntoSourceRequest extends OperationOptions, Signers {
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
@@ -58,6 +60,7 @@ async function runImport(request: ImportIntoSourceRequest): Promise<ImportResult
   const transfers = transfersOf(source);
   const found = await openExport(request.store, request.export, { signal });
   assertOpened(request.store, found);
+  await checkSigned(request, found, { reporter, signal });
   for (const warning of found.warnings) reporter.warn(warning);
   if (found.origin === 'ganeti') reporter.warn(`${found.reference} was made by Ganeti: it has no checksums, so damage may go unnoticed`);
   const sizes = new Map((await findOriginals(found, found.dumps, signal)).map(({ index, plainBytes }) => [index, plainBytes]));
@@ -72,7 +75,7 @@ async function runImport(request: ImportIntoSourceRequest): Promise<ImportResult
     return { ...result, plainBytes: 0, dryRun: true, checks: [{ check: 'export', says }] };
   }
   await using scope = await openCallRun(call, name);
-  if (request.checkFirst === true) {
+  if (request.checkFirst === true || isCheckedFirst(request, found)) {
     reporter.stage(`checking ${found.reference} before ${name} is made`);
     await verifyDumps(found, found.dumps, { reporter, signal, parallel: request.parallel });
   }

@@ -2,6 +2,7 @@ import type { Store } from '@gantry/transport';
 import type { Mended } from '../disks/mend-device.ts';
 import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
+import type { Signers } from '../exports/signature.ts';
 import { assertOpened } from '../exports/unsealing.ts';
 import { readDump } from '../exports/read-dump.ts';
 import type { IncomingData } from '../flow/check-data.ts';
@@ -20,6 +21,7 @@ import type { Session } from '../flow/session.ts';
 import { checkSessionParameters, openSession, startCall } from '../flow/session.ts';
 import type { TargetRequest } from '../flow/target-use.ts';
 import { assertTargetsUnused } from '../flow/target-use.ts';
+import { checkSigned, isCheckedFirst } from '../flow/signed-import.ts';
 import { verifyDumps } from '../flow/verify-dumps.ts';
 import type { ConsentOptions } from '../flow/write-plan.ts';
 import { assertConsent, planImport } from '../flow/write-plan.ts';
@@ -38,7 +40,7 @@ import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import { sum } from '../system/sum.ts';
 
-export interface ImportRequest extends TargetRequest, ConsentOptions, TargetOptions {
+export interface ImportRequest extends TargetRequest, ConsentOptions, TargetOptions, Signers {
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
@@ -113,6 +115,7 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
   const { signal, reporter } = call;
   const os = await chooseOs(request.instance, 'import', request);
   const found = await openExport(request.store, request.export, { signal });
+  await checkSigned(request, found, { reporter, signal });
   assertOpened(request.store, found);
   for (const warning of found.warnings) reporter.warn(warning);
   if (found.origin === 'ganeti') reporter.warn(`${found.reference} was made by Ganeti: it has no checksums, so damage may go unnoticed`);
@@ -133,7 +136,7 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
   await checkSessionParameters(session);
   if (request.dryRun === true) return { ...result, plainBytes: 0, dryRun: true, checks: checksOf(session, { found, plan, definition }) };
   await assertConsent(plan, { ...request, unnamed }, signal);
-  if (request.checkFirst === true) {
+  if (request.checkFirst === true || isCheckedFirst(request, found)) {
     reporter.stage(`checking ${found.reference} before anything is written`);
     await verifyDumps(found, dumps, { reporter, signal, parallel: request.parallel });
   }

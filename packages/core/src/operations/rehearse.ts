@@ -2,8 +2,10 @@ import type { CallOptions, Store } from '@gantry/transport';
 import type { DumpRecord } from '../exports/manifest.ts';
 import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
+import type { Signers } from '../exports/signature.ts';
 import { readDump } from '../exports/read-dump.ts';
 import { assertOpened } from '../exports/unsealing.ts';
+import { checkSigned } from '../flow/signed-import.ts';
 import { chooseOs } from '../flow/choose-os.ts';
 import { openDiskSource } from '../flow/disk-source.ts';
 import { remembering } from '../flow/remembering.ts';
@@ -31,7 +33,7 @@ const SCRIPT_OVERHEAD = 1.25;
 /** A dump that a script makes of what it imported may be shorter or longer than the one before: by less than this factor. */
 const PLAUSIBLE_FACTOR = 2;
 
-export interface RehearseRequest extends OperationOptions {
+export interface RehearseRequest extends OperationOptions, Signers {
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
@@ -77,6 +79,7 @@ async function runRehearsal(request: RehearseRequest): Promise<RehearsalResult> 
   const { signal, reporter } = call;
   const found = await openExport(request.store, request.export, { signal });
   assertOpened(request.store, found);
+  await checkSigned(request, found, { reporter, signal });
   const remember = request.remember === true ? { stateDirectory: request.stateDirectory } : undefined;
   const options = { ...request, remember, depth: 'rehearsal' as const, isProblem: isRehearsalProblem };
   return await remembering(options, found, reporter, () => rehearse(request, call, found));

@@ -7,6 +7,8 @@ import type { StoredExport } from '../exports/open-export.ts';
 import { openFound } from '../exports/open-export.ts';
 import { PackDigests } from '../exports/pack-digests.ts';
 import { packKey, packsOfOthers } from '../exports/export-objects.ts';
+import type { Signers } from '../exports/signature.ts';
+import { checkSignature } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { withoutUnsealer } from '../exports/unsealing.ts';
 import type { RememberedDepth } from '../exports/verification.ts';
@@ -32,7 +34,7 @@ import { checkExport, checkOwnStored } from './verify.ts';
 /** How much one run reads: about that many bytes, or a share of all that is stored. */
 export type VerifyBudget = { readonly bytes: number } | { readonly percent: number };
 
-export interface VerifyStoreRequest extends OperationOptions {
+export interface VerifyStoreRequest extends OperationOptions, Signers {
   readonly store: Store;
   /** `stored` where absent. */
   readonly depth?: VerifyDepth | undefined;
@@ -249,11 +251,25 @@ class StoreVerification {
     if (!directory.files.has(MANIFEST_FILE) && !directory.files.has(CONFIG_FILE)) return undefined;
     const found = await openFound(store, { directory, warnings: [] }, { signal });
     const objects = found.manifest === undefined ? [] : ownMarks(found.manifest);
+    const forged = await this.#signatureProblem(found, signal);
+    if (forged !== undefined) return { objects, problem: forged };
     if (depth === 'rehearsal') return { objects, problem: await this.#rehearsalProblem(found.reference, signal) };
     // Without checksums there are only the frames to check.
     if (depth === 'frames' || found.manifest === undefined) return { objects, problem: await this.#frameProblem(found, signal) };
     const problems = await checkOwnStored(store, found, this.#digests, signal);
     return { objects, problem: oneProblem(problems), damagedObjects: await damagedOwnMarks(found.manifest, this.#digests) };
+  }
+
+  /** @throws GantryError that is not damage */
+  async #signatureProblem(found: StoredExport, signal: AbortSignal): Promise<GantryError | undefined> {
+    const { store, request } = this.#o;
+    try {
+      if (request.allowedSigners !== undefined) await checkSignature(store, found, { ...request, signal });
+      return undefined;
+    } catch (error) {
+      if (isDamage(error)) return error;
+      throw error;
+    }
   }
 
   async #rehearsalProblem(reference: string, signal: AbortSignal): Promise<GantryError | undefined> {

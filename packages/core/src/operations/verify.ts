@@ -4,6 +4,8 @@ import { objectsOfOthers, ownObjects, packsOfOthers } from '../exports/export-ob
 import { CONFIG_FILE, SUMS_FILE } from '../exports/layout.ts';
 import type { StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
+import type { SignatureState, Signers } from '../exports/signature.ts';
+import { checkSignature } from '../exports/signature.ts';
 import { parseSha256Sums } from '../exports/sha256sums.ts';
 import { PackDigests } from '../exports/pack-digests.ts';
 import { digestText } from '../exports/small-object.ts';
@@ -16,7 +18,7 @@ import { damagedOwnMarks, FoundProblems, isDamage, oneProblem, packProblems, sto
 import { GantryError } from '../report/errors.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
 
-export interface VerifyRequest extends Pick<OperationOptions, 'signal' | 'onEvent'> {
+export interface VerifyRequest extends Pick<OperationOptions, 'signal' | 'onEvent'>, Signers {
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
@@ -33,6 +35,7 @@ export interface VerifyResult {
   readonly depth: VerifyDepth;
   /** Of a sealed export: whether an identity opened it, which only the depth `frames` needs. */
   readonly sealed?: 'opened' | 'closed';
+  readonly signature: SignatureState;
   /** Whether there were checksums to hold it against: not in an export that Ganeti made. */
   readonly checksums: boolean;
   /** Plain bytes that were read: 0 where frames were not decoded. */
@@ -59,6 +62,7 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
   const { signal, reporter } = startCall('verify', request);
   const found = await openExport(store, request.export, { signal });
   for (const warning of found.warnings) reporter.warn(warning);
+  const signature = await checkSignature(store, found, { ...request, signal });
   const digests = new PackDigests(store);
   const { manifest } = found;
   const isClosed = manifest?.sealed !== undefined && !opensSealed(store);
@@ -76,7 +80,15 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
     return 0;
   });
   const sealed = manifest?.sealed === undefined ? {} : { sealed: isClosed ? ('closed' as const) : ('opened' as const) };
-  return { reference: found.reference, depth, ...sealed, checksums: found.origin === 'gantry', plainBytes, warnings: reporter.warnings };
+  return {
+    reference: found.reference,
+    depth,
+    ...sealed,
+    signature,
+    checksums: found.origin === 'gantry',
+    plainBytes,
+    warnings: reporter.warnings,
+  };
 }
 
 /** Everything that an export needs, as it is stored: also the packs in directories of others. @returns every problem */

@@ -12,6 +12,7 @@ export const ERROR_EXIT_CODES = {
   // 2, too: keys
   RECIPIENT_INVALID: 2,
   IDENTITY_UNUSABLE: 2,
+  SIGNING_FAILED: 2,
   // 3: the description of the instance, or where it is described
   INSTANCE_FILE_UNREADABLE: 3,
   INSTANCE_FILE_SYNTAX: 3,
@@ -67,6 +68,8 @@ export const ERROR_EXIT_CODES = {
   // 7, too: encrypted data, and what it is read or checked with
   IDENTITY_NEEDED: 7,
   IDENTITY_MISMATCH: 7,
+  SIGNATURE_MISSING: 7,
+  SIGNATURE_INVALID: 7,
   // 8: the store
   STORE_ADDRESS: 8,
   STORE_NOT_FOUND: 8,

@@ -13,6 +13,7 @@ const PROTOTYPES = {
   sync_file_range: 'int sync_file_range(int fd, int64_t offset, int64_t length, uint flags)',
   posix_fadvise: 'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
   getsid: 'int getsid(int pid)',
+  memfd_create: 'int memfd_create(const void *name, uint flags)',
   ioctl: 'int ioctl(int fd, ulong request, void *argument)',
   ficlone: 'int ioctl(int fd, ulong request, int original)',
   ioprio_set: 'long syscall(long number, int which, int who, int priority)',

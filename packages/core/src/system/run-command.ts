@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 
 import { z } from 'zod';
 
@@ -29,6 +29,10 @@ export interface CommandOptions {
   readonly started?: ((group: ProcessGroup) => Promise<void>) | undefined;
   /** How much of the end of its output is kept; default 16 KiB. */
   readonly keptBytes?: number | undefined;
+  /** What it reads from stdin; nothing where absent. */
+  readonly input?: Uint8Array | undefined;
+  /** Open descriptors that are its 3, 4 and so on. */
+  readonly descriptors?: readonly number[] | undefined;
   /** Its complete environment; default PATH and LC_ALL alone. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
   /** Time between SIGTERM and SIGKILL, ms; default 5000. */
@@ -41,13 +45,14 @@ export interface CommandOptions {
  * @throws Error with the exit status and the command's last lines; the signal's reason
  */
 export async function runCommand([program, ...parameters]: Argv, options: CommandOptions): Promise<string> {
-  const { signal, timeoutS } = options;
+  const { signal, timeoutS, input, descriptors = [] } = options;
   signal.throwIfAborted();
   const { child, group, end, open } = await spawnGated([program, ...parameters], {
     cwd: '/',
     environment: options.environment ?? ENVIRONMENT,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...descriptors],
   }).catch(notRun(program));
+  if (input !== undefined) giveInput(child.stdin, input);
   const kept = options.keptBytes ?? DEFAULT_KEPT_BYTES;
   const output = { stdout: keepEnd(child.stdout, kept), stderr: keepEnd(child.stderr, kept) };
   const ended = withOutput(child, end);
@@ -78,6 +83,12 @@ function notRun(program: string): (error: unknown) => never {
   return (error) => {
     throw error instanceof GantryError ? error : new Error(`cannot run ${program}: ${errorText(error)}`, { cause: error });
   };
+}
+
+/** A command that ends without reading all of it says why by its status. */
+function giveInput(stdin: Writable | null, bytes: Uint8Array): void {
+  stdin?.on('error', () => undefined);
+  stdin?.end(bytes);
 }
 
 /** A process group in the journal. */

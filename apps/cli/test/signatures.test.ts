@@ -1,0 +1,67 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { makeRandomFile } from '@gantry/testkit';
+import { execa } from 'execa';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Workbench } from './workbench.ts';
+import { exportDirectory, lastLine, makeWorkbench } from './workbench.ts';
+
+let bench: Workbench;
+let instance: string;
+let signers: readonly string[];
+
+beforeEach(async () => {
+  bench = await makeWorkbench();
+  await makeRandomFile(bench.file('disk.img'), 4096, 'seed');
+  instance = await bench.describeInstance('web1', { disks: [bench.file('disk.img')] });
+  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', bench.file('key')]);
+  await writeFile(bench.file('allowed'), `node1 namespaces="gantry-export" ${await readFile(bench.file('key.pub'), 'utf8')}`);
+  signers = ['--allowed-signers', bench.file('allowed'), '--require-signature'];
+});
+
+afterEach(() => bench[Symbol.asyncDispose]());
+
+test('an export is signed by an option or by a setting, and verify and import say by whom', async () => {
+  await writeFile(bench.file('gantry.yaml'), `stores:\n  nightly:\n    url: ${bench.store}\n    sign-key: key\n`);
+  const byOption = lastLine((await bench.gantry('export', instance, bench.store, '--sign', bench.file('key'))).stdout);
+  const bySetting = lastLine((await bench.gantry('--config', bench.file('gantry.yaml'), 'export', instance, 'nightly')).stdout);
+  for (const reference of [byOption, bySetting]) {
+    const verified = await bench.gantry('verify', bench.store, reference, ...signers);
+    expect(verified).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(new RegExp(`^${reference}: signed by node1$`, 'm')) });
+    const unchecked = await bench.gantry('verify', bench.store, reference);
+    expect(unchecked).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('not checked') });
+    const imported = await bench.gantry('import', bench.store, reference, '--to', instance, '--yes', ...signers);
+    expect(imported).toMatchObject({ exitCode: 0, stderr: expect.stringContaining('is signed by node1') });
+  }
+  expect(await bench.gantry('verify', bench.store, ...signers)).toMatchObject({ exitCode: 0 });
+});
+
+test('an export that is not signed, or whose manifest was changed, is refused, and the disk is as it was', async () => {
+  const unsigned = lastLine((await bench.gantry('export', instance, bench.store)).stdout);
+  const changed = lastLine((await bench.gantry('export', instance, bench.store, '--sign', bench.file('key'))).stdout);
+  const manifest = `${exportDirectory(bench, changed)}/manifest.json`;
+  await writeFile(manifest, ` ${await readFile(manifest, 'utf8')}`);
+  await writeFile(bench.file('disk.img'), Buffer.alloc(4096, 7));
+  for (const [reference, code] of [
+    [unsigned, 'SIGNATURE_MISSING'],
+    [changed, 'SIGNATURE_INVALID'],
+  ] as const) {
+    const imported = await bench.gantry('import', bench.store, reference, '--to', instance, '--yes', ...signers);
+    expect(imported).toMatchObject({ exitCode: 7, stderr: expect.stringContaining(code) });
+    const verified = await bench.gantry('verify', bench.store, reference, ...signers);
+    expect(verified).toMatchObject({ exitCode: 7, stderr: expect.stringContaining(code) });
+  }
+  expect((await readFile(bench.file('disk.img'))).equals(Buffer.alloc(4096, 7))).toBe(true);
+  const all = await bench.gantry('verify', bench.store, ...signers);
+  expect(all).toMatchObject({
+    exitCode: 7,
+    stdout: expect.stringMatching(/SIGNATURE_INVALID[^]*SIGNATURE_MISSING|SIGNATURE_MISSING[^]*SIGNATURE_INVALID/),
+  });
+  const said = await bench.gantry('verify', bench.store, unsigned, '--allowed-signers', bench.file('allowed'));
+  expect(said).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/: not signed$/) });
+});
+
+test('an export with a key that cannot sign fails, and leaves nothing', async () => {
+  const failed = await bench.gantry('export', instance, bench.store, '--sign', bench.file('nothing'));
+  expect(failed).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('SIGNING_FAILED') });
+  expect((await bench.gantry('list', bench.store)).stdout).not.toContain('web1');
+});

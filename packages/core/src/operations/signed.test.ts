@@ -1,0 +1,223 @@
+import { generateX25519Identity, Identities, Recipients } from '@gantry/age';
+import { makeTemporaryDirectory } from '@gantry/testkit';
+import type { Store } from '@gantry/transport';
+import { MemoryStore } from '@gantry/transport/testing';
+import { execa } from 'execa';
+import { readFile, writeFile } from 'node:fs/promises';
+import { afterAll, describe, expect, test } from 'vitest';
+import type { OperationBench } from '../../test/operation-bench.ts';
+import { makeOperationBench } from '../../test/operation-bench.ts';
+import { get, getBytes, keysOf, put } from '../../test/sample-export.ts';
+import { identityUnsealer } from '../exports/identity-unsealer.ts';
+import { removeExport } from '../exports/remove-export.ts';
+import { initializeStore } from '../exports/store-marker.ts';
+import { withUnsealer } from '../exports/unsealing.ts';
+import { copyFromStore } from './copy.ts';
+import { verifyExport } from './verify.ts';
+import { verifyStore } from './verify-store.ts';
+
+/* Exports that are signed with an SSH key: who may have made them is known before anything of them is used. */
+
+const keys = await makeTemporaryDirectory();
+afterAll(() => keys[Symbol.asyncDispose]());
+
+async function makeKey(name: string, ...more: readonly string[]): Promise<string> {
+  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', keys.file(name), ...more]);
+  return keys.file(name);
+}
+
+async function allow(name: string, lines: readonly (readonly [principals: string, key: string])[]): Promise<string> {
+  const text = await Promise.all(lines.map(async ([principals, key]) => `${principals} ${await readFile(`${key}.pub`, 'utf8')}`));
+  await writeFile(keys.file(name), text.join(''));
+  return keys.file(name);
+}
+
+const host = await makeKey('host');
+const stranger = await makeKey('stranger');
+const allowedSigners = await allow('allowed', [['host1.example.com', host]]);
+
+const identity = await generateX25519Identity();
+const identities = Identities.parse(identity);
+const recipients = Recipients.of(await identities.recipients());
+
+interface Made {
+  readonly reference: string;
+  readonly prefix: string;
+}
+
+async function makeSigned(bench: OperationBench, more: Parameters<OperationBench['exportDisks']>[0] = {}): Promise<Made> {
+  const { reference, instance, exportId } = await bench.exportDisks({ signKey: host, ...more });
+  return { reference, prefix: `${instance}/${exportId}/` };
+}
+
+/** Nothing of the export may reach the disk of the instance. */
+async function expectImportRefused(bench: OperationBench, reference: string, code: string, store: Store = bench.store): Promise<void> {
+  const [path = ''] = bench.instance.disks.map((disk) => disk.path ?? '');
+  const before = await readFile(path);
+  const empty = Buffer.alloc(before.length);
+  await writeFile(path, empty);
+  const importing = bench.importDisks(reference, { store, yes: true, allowedSigners, requireSignature: true });
+  await expect(importing).rejects.toMatchObject({ code });
+  expect((await readFile(path)).equals(empty)).toBe(true);
+  await writeFile(path, before);
+}
+
+describe('a signed export', () => {
+  test('says by whom, is imported, and ssh-keygen agrees by hand', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference, prefix } = await makeSigned(bench);
+    const { store } = bench;
+    const signature = await verifyExport({ store, export: reference, allowedSigners, requireSignature: true });
+    expect(signature.signature).toEqual({ state: 'signed', by: ['host1.example.com'] });
+    expect((await verifyExport({ store, export: reference })).signature).toEqual({ state: 'unchecked' });
+    await bench.importDisks(reference, { yes: true, allowedSigners, requireSignature: true });
+
+    await writeFile(keys.file('manifest.json.sig'), await get(store, `${prefix}manifest.json.sig`));
+    const verify = [
+      '-Y',
+      'verify',
+      '-f',
+      allowedSigners,
+      '-I',
+      'host1.example.com',
+      '-n',
+      'gantry-export',
+      '-s',
+      keys.file('manifest.json.sig'),
+    ];
+    const byHand = await execa('ssh-keygen', verify, { input: await get(store, `${prefix}manifest.json`) });
+    expect(byHand.stdout).toMatch(/^Good "gantry-export" signature for host1/);
+  });
+
+  test('keeps its signature when it is copied, and leaves none behind when it is removed', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference, prefix } = await makeSigned(bench, { recipients });
+    const target = new MemoryStore();
+    await initializeStore(target);
+    await copyFromStore({ source: bench.store, export: reference, target });
+    const { signature } = await verifyExport({ store: target, export: reference, depth: 'stored', allowedSigners });
+    expect(signature).toMatchObject({ state: 'signed' });
+    await removeExport(target, reference);
+    expect(await keysOf(target, prefix)).toEqual([]);
+  });
+
+  test('is the same in each of several stores', async () => {
+    await using bench = await makeOperationBench({});
+    const second = new MemoryStore();
+    const { reference } = await makeSigned(bench, { alsoInto: [second] });
+    for (const store of [bench.store, second]) {
+      expect((await verifyExport({ store, export: reference, allowedSigners })).signature).toMatchObject({ state: 'signed' });
+    }
+  });
+
+  test('by a key in the SSH agent needs no private key in a file', async () => {
+    await using bench = await makeOperationBench({});
+    const held = await makeKey('held');
+    const agent = await execa('ssh-agent', ['-s']);
+    const [, socket = ''] = /SSH_AUTH_SOCK=([^;]+)/.exec(agent.stdout) ?? [];
+    const [, pid = ''] = /SSH_AGENT_PID=(\d+)/.exec(agent.stdout) ?? [];
+    const before = process.env['SSH_AUTH_SOCK'];
+    try {
+      process.env['SSH_AUTH_SOCK'] = socket;
+      await execa('ssh-add', ['-q', held]);
+      await writeFile(held, '');
+      await bench.exportDisks({ signKey: `${held}.pub` });
+    } finally {
+      if (before === undefined) delete process.env['SSH_AUTH_SOCK'];
+      else process.env['SSH_AUTH_SOCK'] = before;
+      process.kill(Number(pid));
+    }
+  });
+});
+
+describe('an export is refused before anything of it is used', () => {
+  test('if it is not signed, where that is required', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference } = await bench.exportDisks();
+    const { signature } = await verifyExport({ store: bench.store, export: reference, allowedSigners });
+    expect(signature).toEqual({ state: 'unsigned' });
+    const required = { store: bench.store, export: reference, requireSignature: true };
+    await expect(verifyExport({ ...required, allowedSigners })).rejects.toMatchObject({ code: 'SIGNATURE_MISSING' });
+    await expect(verifyExport(required)).rejects.toMatchObject({ code: 'USAGE' });
+    await expectImportRefused(bench, reference, 'SIGNATURE_MISSING');
+    // Where it is not required, the user is told.
+    const { warnings } = await bench.importDisks(reference, { yes: true, allowedSigners });
+    expect(warnings).toContainEqual(expect.stringMatching(/is not signed/));
+  });
+
+  test('if somebody who has the public key forged it, with a key of their own or the signature of a true one', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference, prefix } = await makeSigned(bench, { recipients });
+    const open = withUnsealer(bench.store, identityUnsealer(identities));
+    await bench.importDisks(reference, { store: open, yes: true, allowedSigners, requireSignature: true });
+
+    const forged = await makeSigned(bench, { recipients, signKey: stranger });
+    await expectImportRefused(bench, forged.reference, 'SIGNATURE_INVALID', open);
+    await put(bench.store, `${forged.prefix}manifest.json.sig`, await get(bench.store, `${prefix}manifest.json.sig`));
+    await expectImportRefused(bench, forged.reference, 'SIGNATURE_INVALID', open);
+    const found = await verifyStore({ store: bench.store, allowedSigners, stateDirectory: keys.file('state') });
+    expect(found).toMatchObject({ damaged: 1, exports: [{ reference: forged.reference, code: 'SIGNATURE_INVALID' }, { result: 'sound' }] });
+  });
+
+  test('if the manifest of an older export, with its signature, is in its place', async () => {
+    await using bench = await makeOperationBench({});
+    const older = await makeSigned(bench);
+    const newer = await makeSigned(bench);
+    for (const name of ['manifest.json', 'manifest.json.sig'])
+      await put(bench.store, `${newer.prefix}${name}`, await get(bench.store, `${older.prefix}${name}`));
+    await expectImportRefused(bench, newer.reference, 'MANIFEST_DAMAGED');
+  });
+
+  test.each(['manifest.json', 'disk0.zst', 'frames.table'])('if %s was changed by somebody who can write to the store', async (name) => {
+    await using bench = await makeOperationBench({});
+    const { reference, prefix } = await makeSigned(bench);
+    const key = `${prefix}${name}`;
+    const bytes = await getBytes(bench.store, key);
+    if (name === 'manifest.json') await put(bench.store, key, bytes.toString().replace('"note"', '"node"').replace(/^\{/, '{ '));
+    else {
+      const at = Math.floor(bytes.length / 2);
+      bytes[at] = (bytes[at] ?? 0) ^ 1;
+      await put(bench.store, key, bytes);
+    }
+    const code = { 'manifest.json': 'SIGNATURE_INVALID', 'disk0.zst': 'DUMP_DAMAGED', 'frames.table': 'MANIFEST_DAMAGED' }[name] ?? '';
+    await expectImportRefused(bench, reference, code);
+  });
+
+  test('if another dump stands in its place, whose frame table fits, before the first byte of it is written', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference, prefix } = await makeSigned(bench, { codec: 'none' });
+    const [path = ''] = bench.instance.disks.map((disk) => disk.path ?? '');
+    const [key = ''] = (await keysOf(bench.store, prefix)).filter((each) => each.startsWith(`${prefix}disk0`));
+    expect((await getBytes(bench.store, key)).equals(await readFile(path))).toBe(true);
+    await put(bench.store, key, Buffer.alloc((await readFile(path)).length, 7));
+    await expectImportRefused(bench, reference, 'DUMP_DAMAGED');
+  });
+
+  test('if its signature is for something else, expired, not one at all, or far too long', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference, prefix } = await makeSigned(bench);
+    const key = `${prefix}manifest.json.sig`;
+    const expired = await allow('expired', [['host1.example.com valid-before="20200101"', host]]);
+    const narrow = await allow('narrow', [['host1.example.com namespaces="file"', host]]);
+    for (const other of [expired, narrow, await allow('nobody', []), keys.file('missing')]) {
+      await expect(verifyExport({ store: bench.store, export: reference, allowedSigners: other })).rejects.toMatchObject({
+        code: 'SIGNATURE_INVALID',
+      });
+    }
+    await writeFile(keys.file('text'), await get(bench.store, `${prefix}manifest.json`));
+    await execa('ssh-keygen', ['-q', '-Y', 'sign', '-f', host, '-n', 'file', keys.file('text')]);
+    for (const wrong of [await readFile(keys.file('text.sig')), '', 'no signature\n', Buffer.alloc(1_000_000, 'A'), Buffer.from([0xff])]) {
+      await put(bench.store, key, wrong);
+      await expectImportRefused(bench, reference, 'SIGNATURE_INVALID');
+    }
+  });
+});
+
+test('an export that cannot be signed does not become visible', async () => {
+  await using bench = await makeOperationBench({});
+  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', 'secret', '-f', keys.file('locked')]);
+  for (const key of [keys.file('locked'), keys.file('missing'), allowedSigners]) {
+    await expect(bench.exportDisks({ signKey: key })).rejects.toMatchObject({ code: 'SIGNING_FAILED' });
+  }
+  expect((await keysOf(bench.store)).filter((each) => !each.startsWith('gantry-'))).toEqual([]);
+});
