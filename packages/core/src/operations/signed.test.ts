@@ -187,7 +187,7 @@ describe('an export is refused before anything of it is used', () => {
     await using bench = await makeOperationBench({});
     const { reference, prefix } = await makeSigned(bench, { codec: 'none' });
     const [path = ''] = bench.instance.disks.map((disk) => disk.path ?? '');
-    const [key = ''] = (await keysOf(bench.store, prefix)).filter((each) => each.startsWith(`${prefix}disk0`));
+    const key = (await keysOf(bench.store, prefix)).find((each) => each.startsWith(`${prefix}disk0`)) ?? '';
     expect((await getBytes(bench.store, key)).equals(await readFile(path))).toBe(true);
     await put(bench.store, key, Buffer.alloc((await readFile(path)).length, 7));
     await expectImportRefused(bench, reference, 'DUMP_DAMAGED');
