@@ -17,7 +17,7 @@ import { withStoreErrors } from './store-errors.ts';
  */
 
 /** What a signature is for: one for something else is not valid here. */
-export const SIGNATURE_NAMESPACE = 'gantry-export';
+const SIGNATURE_NAMESPACE = 'gantry-export';
 
 /** Far more than a signature by any kind of key. */
 const MAX_SIGNATURE_BYTES = 64 * 1024;
