@@ -69,6 +69,8 @@ export type { ExportFromSourceRequest } from './operations/export-from-source.ts
 export { exportFromSource } from './operations/export-from-source.ts';
 export type { ConsolidateRequest, ConsolidateResult } from './operations/consolidate.ts';
 export { consolidateExport } from './operations/consolidate.ts';
+export type { UndeletedExport, UndeleteRequest } from './operations/undelete.ts';
+export { undelete } from './operations/undelete.ts';
 export type { ImportRequest, ImportResult, ResumedDisk } from './operations/import.ts';
 export { importInstance } from './operations/import.ts';
 export type { ImportIntoSourceRequest } from './operations/import-into-source.ts';

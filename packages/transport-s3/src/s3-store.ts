@@ -2,6 +2,7 @@ import type {
   BeginOptions,
   ByteSource,
   CallOptions,
+  HiddenObject,
   ObjectInfo,
   PendingInfo,
   PendingObject,
@@ -12,13 +13,16 @@ import type {
 } from '@gantry/transport';
 import { StoreError, assertKey, assertPrefix } from '@gantry/transport';
 
+import type { S3Options } from './address/options.ts';
 import { untilAborted } from './requests/abort.ts';
+import { listHidden, unhideObjects } from './read/hidden-objects.ts';
 import { listObjects } from './read/listing.ts';
 import { mayHaveLocks } from './read/object-lock.ts';
 import { clearPending, listPending } from './read/unfinished-listing.ts';
 import { alreadyExists } from './write/commit-object.ts';
 import { statObject, statUnlessDenied } from './requests/stored-object.ts';
 import { openSource } from './read/reading.ts';
+import { renewLock } from './write/ensure-settings.ts';
 import { removeObjects } from './write/removal.ts';
 import { S3Write } from './write/s3-write.ts';
 import type { S3Context } from './s3-context.ts';
@@ -30,6 +34,8 @@ export class S3Store implements Store {
   readonly address: string;
   readonly capabilities: StoreCapabilities;
   readonly #context: S3Context;
+  /** Only where the address asks for locks. */
+  readonly protect?: NonNullable<Store['protect']>;
   /** The writes of this store that are neither committed nor discarded. */
   readonly #live = new Set<S3Write>();
   /** Asked once. */
@@ -40,6 +46,8 @@ export class S3Store implements Store {
   constructor(context: S3Context) {
     this.#context = context;
     this.address = context.bucket.address.text;
+    const { objectLock } = context.bucket.address.options;
+    if (objectLock !== undefined) this.protect = (key, options) => this.#protect(key, objectLock, options);
     this.capabilities = {
       rangedRead: true,
       resumableWrite: false,
@@ -83,6 +91,16 @@ export class S3Store implements Store {
     if (!(await untilAborted(this.#mayHaveLocks, signal))) return undefined;
     const found = await statUnlessDenied(bucket, key, signal);
     return found === 'denied' ? undefined : found?.lockedUntil;
+  }
+
+  async *hidden(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<HiddenObject, void, undefined> {
+    assertPrefix(prefix);
+    yield* listHidden(this.#context.bucket, prefix, signal);
+  }
+
+  async unhide(objects: readonly HiddenObject[], { signal }: CallOptions = {}): Promise<void> {
+    for (const { key } of objects) assertKey(key);
+    await unhideObjects(this.#context.bucket, objects, signal);
   }
 
   async begin(key: string, { ifExists = 'fail', expectedBytes, digestBy, signal }: BeginOptions = {}): Promise<PendingObject> {
@@ -140,6 +158,11 @@ export class S3Store implements Store {
     await this.#tidy();
     await this.#context.digests[Symbol.asyncDispose]();
     this.#context.bucket.clients[Symbol.dispose]();
+  }
+
+  async #protect(key: string, lock: NonNullable<S3Options['objectLock']>, { signal }: CallOptions = {}): Promise<void> {
+    assertKey(key);
+    await renewLock(this.#context.bucket, key, lock, signal);
   }
 
   #refuseForReading(key: string): void {

@@ -128,9 +128,21 @@ describe('an upload', () => {
     }
     await expect(store.protectedUntil?.('absent')).resolves.toBeUndefined();
     // Removal hides the object behind a delete marker; its versions stay until the lock ends.
+    expect(await Array.fromAsync(store.hidden?.('') ?? [])).toEqual([]);
     await store.remove(['small', 'large']);
+    await store.remove(['small']);
     expect(await Array.fromAsync(store.list(''))).toEqual([]);
     expect((await s3Request(ceph, `/${name}?versions=`)).body).toMatch(/<Version>.*small/s);
+    const hidden = await Array.fromAsync(store.hidden?.('') ?? []);
+    expect(hidden.map(({ key, size }) => [key, size])).toEqual([
+      ['large', 12 * MiB],
+      ['small', 1000],
+    ]);
+    for (const _ of [1, 2]) await store.unhide?.(hidden);
+    expect(await Array.fromAsync(store.hidden?.('') ?? [])).toEqual([]);
+    expect((await Array.fromAsync(store.list(''))).map(({ key }) => key)).toEqual(['large', 'small']);
+    await using body = await store.read('small');
+    expect(Buffer.concat(await Array.fromAsync(body)).equals(bytesOf('small', 1000))).toBe(true);
   });
 
   test('does not ask about the locks of objects in a bucket that has none', async () => {

@@ -13,6 +13,7 @@ export type {
   CallOptions,
   CommitDigest,
   Digest,
+  HiddenObject,
   ObjectInfo,
   ObjectRange,
   PendingInfo,

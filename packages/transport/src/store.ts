@@ -58,6 +58,14 @@ export interface ObjectInfo {
   readonly modified: Date;
 }
 
+/** An object that was removed, which its service still has. */
+export interface HiddenObject extends ObjectInfo {
+  /** When it was removed, by the store's clock. */
+  readonly hidden: Date;
+  /** Identifies it for `unhide`. */
+  readonly token: string;
+}
+
 /**
  * The bytes of one object, or of a range of it, to be read once. Iterating to the end, leaving the loop and disposing all close it;
  * disposing is idempotent.
@@ -90,6 +98,11 @@ export interface StoreReader {
    * store may know.
    */
   protectedUntil?(key: string, options?: CallOptions): Promise<Date | undefined>;
+  /**
+   * What was removed below a prefix, and the service still has: the newest version of each object that is not there any more, in the order
+   * of the keys' bytes. There just where a store may know; empty where the service keeps no versions.
+   */
+  hidden?(prefix: string, options?: CallOptions): AsyncIterable<HiddenObject>;
 }
 
 /** How `begin` treats an existing object. */
@@ -201,6 +214,14 @@ export interface StoreWriter {
   clear(tokens: readonly string[], options?: UnfinishedOptions): Promise<void>;
   /** Removes objects, in batches. Idempotent: missing objects are ignored. */
   remove(keys: readonly string[], options?: CallOptions): Promise<void>;
+  /**
+   * Makes the service keep a complete object at least as long as one that is written now. There just where the store asks the service to
+   * keep what it writes.
+   * @throws StoreError `not-found`, `denied`
+   */
+  protect?(key: string, options?: CallOptions): Promise<void>;
+  /** Takes removals back: the objects are there again, as they were. Idempotent. There just where `hidden` is. */
+  unhide?(objects: readonly HiddenObject[], options?: CallOptions): Promise<void>;
 }
 
 /** The place where a store keeps its objects, as it is now. */

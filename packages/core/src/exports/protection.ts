@@ -21,17 +21,31 @@ export class Protections {
    * @throws StoreError; the reason of the signal
    */
   async of(manifest: Manifest, options: CallOptions): Promise<Date | undefined> {
-    if (this.#store.protectedUntil === undefined) return undefined;
+    return (await this.#look(manifest, options)).until;
+  }
+
+  /**
+   * The first object that an export needs and that may be removed now, although the store asks the service to keep what it writes.
+   *
+   * @throws StoreError; the reason of the signal
+   */
+  async gapOf(manifest: Manifest, options: CallOptions): Promise<string | undefined> {
+    if (this.#store.protect === undefined || this.#store.protectedUntil === undefined) return undefined;
+    return (await this.#look(manifest, options)).gap;
+  }
+
+  async #look(manifest: Manifest, options: CallOptions): Promise<{ readonly until?: Date; readonly gap?: string }> {
+    if (this.#store.protectedUntil === undefined) return {};
     const { instance, exportId } = manifest;
     const keys = [`${exportPrefix(instance.name, exportId)}${MANIFEST_FILE}`];
     keys.push(...[...ownObjects(manifest), ...objectsOfOthers(manifest)].map(({ key }) => key));
     let earliest: Date | undefined;
     for (const key of keys) {
       const until = await this.#until(key, options);
-      if (until === undefined || until <= this.#now) return undefined;
+      if (until === undefined || until <= this.#now) return { gap: key };
       if (earliest === undefined || until < earliest) earliest = until;
     }
-    return earliest;
+    return earliest === undefined ? {} : { until: earliest };
   }
 
   #until(key: string, options: CallOptions): Promise<Date | undefined> {

@@ -12,6 +12,7 @@ import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import type { ExportObject } from '../exports/export-objects.ts';
 import { objectsOfOthers, ownObjects } from '../exports/export-objects.ts';
 import { renderLabels } from '../exports/export-labels.ts';
+import { keepPacks } from '../exports/keep-packs.ts';
 import { CONFIG_FILE, labelsFileName, labelsNumber, SIGNATURE_FILE, SUMS_FILE } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { kindOf } from '../exports/object-kinds.ts';
@@ -99,6 +100,7 @@ async function copyObjects(
       await place.forget((name) => labelsNumber(name) > 0, { signal });
       if (labels !== undefined) await place.write(labelsFileName(1), renderLabels(labels), { signal });
       if (signature !== undefined) await place.write(SIGNATURE_FILE, signature, { signal });
+      await keepPacks(target, manifest, options);
       await packs.assertThere(needed);
       await place.commit(text, { signal });
       packs.keep();

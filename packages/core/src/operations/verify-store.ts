@@ -3,9 +3,11 @@ import { readDirectory } from '../exports/directories.ts';
 import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import { CONFIG_FILE, MANIFEST_FILE } from '../exports/layout.ts';
 import { listWithManifests } from '../exports/list-exports.ts';
+import type { Manifest } from '../exports/manifest.ts';
 import type { StoredExport } from '../exports/open-export.ts';
 import { openFound } from '../exports/open-export.ts';
 import { PackDigests } from '../exports/pack-digests.ts';
+import { Protections } from '../exports/protection.ts';
 import { packKey, packsOfOthers } from '../exports/export-objects.ts';
 import type { Signers } from '../exports/signature.ts';
 import { checkSignature } from '../exports/signature.ts';
@@ -29,7 +31,7 @@ import { DEFAULT_PARALLEL_DISKS } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import { isRehearsalProblem, rehearseExport } from './rehearse.ts';
 import type { VerifyDepth } from './verify.ts';
-import { checkExport, checkOwnStored } from './verify.ts';
+import { checkExport, checkOwnStored, notProtected } from './verify.ts';
 
 /** How much one run reads: about that many bytes, or a share of all that is stored. */
 export type VerifyBudget = { readonly bytes: number } | { readonly percent: number };
@@ -155,6 +157,7 @@ interface ItemOutcome {
 class StoreVerification {
   readonly #o: StoreVerificationOptions;
   readonly #digests: PackDigests;
+  readonly #protections: Protections;
   readonly #results = new Map<string, VerifiedExport>();
   readonly #left: VerifiableItem[] = [];
   #savedAt = performance.now();
@@ -163,6 +166,7 @@ class StoreVerification {
   constructor(options: StoreVerificationOptions) {
     this.#o = options;
     this.#digests = new PackDigests(options.store);
+    this.#protections = new Protections(options.store);
     for (const { instance, id, reason, code } of options.survey.damaged) {
       this.#take({ reference: formatExportReference(instance, id), kind: 'export', result: 'damaged', code, reason });
     }
@@ -253,6 +257,7 @@ class StoreVerification {
     const objects = found.manifest === undefined ? [] : ownMarks(found.manifest);
     const forged = await this.#signatureProblem(found, signal);
     if (forged !== undefined) return { objects, problem: forged };
+    if (found.manifest !== undefined) await this.#warnOfGap(found.manifest, { signal });
     if (depth === 'rehearsal') return { objects, problem: await this.#rehearsalProblem(found.reference, signal) };
     // Without checksums there are only the frames to check.
     if (depth === 'frames' || found.manifest === undefined) return { objects, problem: await this.#frameProblem(found, signal) };
@@ -270,6 +275,11 @@ class StoreVerification {
       if (isDamage(error)) return error;
       throw error;
     }
+  }
+
+  async #warnOfGap(manifest: Manifest, options: CallOptions): Promise<void> {
+    const gap = await withStoreErrors(this.#o.store.address, () => this.#protections.gapOf(manifest, options));
+    if (gap !== undefined) this.#o.reporter.warn(notProtected(gap));
   }
 
   async #rehearsalProblem(reference: string, signal: AbortSignal): Promise<GantryError | undefined> {

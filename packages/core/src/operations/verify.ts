@@ -7,7 +7,10 @@ import { openExport } from '../exports/open-export.ts';
 import type { SignatureState, Signers } from '../exports/signature.ts';
 import { checkSignature } from '../exports/signature.ts';
 import { parseSha256Sums } from '../exports/sha256sums.ts';
+import type { Manifest } from '../exports/manifest.ts';
 import { PackDigests } from '../exports/pack-digests.ts';
+import { Protections } from '../exports/protection.ts';
+import { withStoreErrors } from '../exports/store-errors.ts';
 import { digestText } from '../exports/small-object.ts';
 import { assertOpened, opensSealed, withoutUnsealer } from '../exports/unsealing.ts';
 import type { RememberOptions } from '../flow/remembering.ts';
@@ -40,6 +43,8 @@ export interface VerifyResult {
   readonly checksums: boolean;
   /** Plain bytes that were read: 0 where frames were not decoded. */
   readonly plainBytes: number;
+  /** Until when the service keeps everything that it needs, also if its removal is asked for. Absent if it does not, or does not say. */
+  readonly protectedUntil?: Date;
   readonly warnings: readonly string[];
 }
 
@@ -80,6 +85,7 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
     return 0;
   });
   const sealed = manifest?.sealed === undefined ? {} : { sealed: isClosed ? ('closed' as const) : ('opened' as const) };
+  const protectedUntil = manifest && (await protectionOf(store, manifest, reporter, signal));
   return {
     reference: found.reference,
     depth,
@@ -87,8 +93,24 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
     signature,
     checksums: found.origin === 'gantry',
     plainBytes,
+    ...(protectedUntil === undefined ? {} : { protectedUntil }),
     warnings: reporter.warnings,
   };
+}
+
+/** Asks the service, object by object. */
+function protectionOf(store: Store, manifest: Manifest, reporter: Reporter, signal: AbortSignal): Promise<Date | undefined> {
+  return withStoreErrors(store.address, async () => {
+    const protections = new Protections(store);
+    const gap = await protections.gapOf(manifest, { signal });
+    if (gap !== undefined) reporter.warn(notProtected(gap));
+    return await protections.of(manifest, { signal });
+  });
+}
+
+/** What is said of an object that the service should keep, but does not. @param key of the object */
+export function notProtected(key: string): string {
+  return `${key} is not protected by the service: a removal would take effect, although the address asks for a lock`;
 }
 
 /** Everything that an export needs, as it is stored: also the packs in directories of others. @returns every problem */
