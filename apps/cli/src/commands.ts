@@ -22,7 +22,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
 export const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   'Export, import, move': ['export', 'run', 'import', 'move', 'receive'],
   'Look at exports': ['list', 'show', 'verify', 'diff', 'status', 'report'],
-  'Keep exports': ['copy', 'mirror', 'tag', 'consolidate', 'remove', 'prune', 'clean'],
+  'Keep exports': ['copy', 'mirror', 'tag', 'consolidate', 'remove', 'undelete', 'prune', 'clean'],
   'Instances and their disks': ['instances', 'describe', 'create', 'rename', 'snapshots', 'os'],
   'Set up': ['config', 'store', 'schema', 'completion', 'version'],
 };
@@ -75,6 +75,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'diff', summary: 'Show how the disks of two exports differ.', load: () => import('./commands/diff.ts') },
   { name: 'tag', summary: 'Change the tags and the note of an export.', load: () => import('./commands/tag.ts') },
   { name: 'remove', summary: 'Remove one export permanently.', load: () => import('./commands/remove.ts') },
+  {
+    name: 'undelete',
+    summary: 'Bring back removed exports, in a bucket that keeps versions.',
+    load: () => import('./commands/undelete.ts'),
+  },
   {
     name: 'consolidate',
     summary: 'Make a plain full export of one that shares frames with others.',

@@ -1,7 +1,15 @@
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import { createBucket, makeRandomFile, makeSparseFile, makeTemporaryDirectory, startCeph, startSshServer } from '@gantry/testkit';
+import {
+  createBucket,
+  s3Request,
+  makeRandomFile,
+  makeSparseFile,
+  makeTemporaryDirectory,
+  startCeph,
+  startSshServer,
+} from '@gantry/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { COMMANDS } from '../src/commands.ts';
 import { DESCRIBED_OPERATIONS, outputJsonSchema } from '../src/output/output-schema.ts';
@@ -199,13 +207,25 @@ async function listLocked(instance: string): Promise<void> {
   await using inBucket = await makeWorkbench({ AWS_ACCESS_KEY_ID: ceph.accessKeyId, AWS_SECRET_ACCESS_KEY: ceph.secretAccessKey });
   const exported = await inBucket.gantry('export', instance, address, '--os-path', bench.file('os'));
   expect(exported.exitCode, exported.stderr).toBe(0);
-  const listed = await inBucket.gantry('list', address, '--json');
-  for (const field of fieldsOf(jsonLines(listed.stdout).at(-1) ?? {}, documented.get('gantry list') ?? new Set()))
-    if (field !== 'type') seen.get('gantry list')?.add(field);
+  const reference = lastLine(exported.stdout);
+  const see = async (command: string, ...args: readonly string[]): Promise<void> => {
+    const heading = `gantry ${command}`;
+    const { stdout } = await inBucket.gantry(command, address, ...args, '--json');
+    const known = seen.get(heading) ?? new Set();
+    seen.set(heading, known);
+    for (const field of fieldsOf(jsonLines(stdout).at(-1) ?? {}, documented.get(heading) ?? new Set()))
+      if (field !== 'type') known.add(field);
+  };
+  await see('list');
+  await see('verify', reference);
   const tomorrow = new Date(Date.now() + 86_400_000).toISOString().slice(0, 10);
   expect((await inBucket.gantry('list', address)).stdout).toMatch(
     new RegExp(`PROTECTED\\s.*until (${tomorrow}|\\d{4}-\\d\\d-\\d\\d)`, 's'),
   );
+  await inBucket.gantry('remove', address, reference);
+  const sums = `/locked/exports/${reference.replace('@', '/')}/SHA256SUMS`;
+  await s3Request(ceph, sums, { method: 'PUT', body: 'not one' });
+  await see('undelete', reference);
 }
 
 /** One export that is seen to be damaged, and one that a verification finds so. */

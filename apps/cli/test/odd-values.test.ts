@@ -35,6 +35,7 @@ beforeAll(async () => {
     show: [bench.store, reference],
     verify: [bench.store, reference],
     remove: [bench.store, 'web1@20200101T000000Z'],
+    undelete: [bench.store, 'web1@20200101T000000Z'],
     clean: [bench.store],
     create: [file],
     rename: [file, 'web2'],

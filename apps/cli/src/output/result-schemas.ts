@@ -111,6 +111,7 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
       reference,
       plainBytes: bytes,
       checksums: truth,
+      protectedUntil: time,
       disks: list({ disk: count, proof: z.enum(['equal', 'imported']) }),
       store: text,
       exports: list(
@@ -158,6 +159,11 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
   }),
   consolidate: loose({ from: text, reference, consolidated: truth, removed: truth, plainBytes: bytes, storedBytes: bytes, warnings }),
   remove: z.union([loose({ store: text, reference, keptBytes: bytes, unclear: texts }), planned]),
+  undelete: loose({
+    store: text,
+    dryRun: truth,
+    exports: list({ reference, removed: time, bytes, outcome: z.enum(['found', 'restored', 'incomplete']) }, { code: text, reason: text }),
+  }),
   prune: loose({
     store: text,
     dryRun: truth,

@@ -60,7 +60,11 @@ async function verifyOne(
   const request = { store, export: reference, parallel, depth, ...signersOf(session, options), remember: { stateDirectory } };
   const result = await verifyExport({ ...request, signal, onEvent });
   const { output } = session;
-  output.result({ operation: 'verify', ...result }, [describeOne(result), ...describeSignature(result, options)]);
+  output.result({ operation: 'verify', ...result }, [
+    describeOne(result),
+    ...describeSignature(result, options),
+    ...describeProtection(result),
+  ]);
 }
 
 async function rehearseOne(
@@ -82,6 +86,10 @@ async function verifyAll(session: Session, store: Store, options: Options): Prom
   if (result.damaged > 0) session.exitWith(ERROR_EXIT_CODES.DUMP_DAMAGED);
   else if (result.unreadable > 0) session.exitWith(ERROR_EXIT_CODES.STORE_FAILED);
   session.output.result({ operation: 'verify', store: store.address, ...result }, describeAll(result));
+}
+
+function describeProtection({ protectedUntil }: VerifyResult): readonly string[] {
+  return protectedUntil === undefined ? [] : [`protected until ${protectedUntil.toISOString()}`];
 }
 
 /** What a rehearsal proves depends on the scripts, so it is said of each disk. */

@@ -35,7 +35,7 @@ export interface UndeletedExport {
 
 /**
  * Brings back exports that were removed, where the service has kept their files: with versions, a removal only hides them. Nothing is read,
- * decrypted or copied. The newest export first, so that what its parents need is there already.
+ * decrypted or copied.
  *
  * @throws GantryError `USAGE`, `EXPORT_NOT_FOUND`, `STORE_*`
  */
