@@ -18,7 +18,7 @@ import type { DocumentedFields } from './documented-json.ts';
 import { writeShelf } from './shelf-inventory.ts';
 import type { Workbench } from './workbench.ts';
 import { assertValidOutput } from './valid-output.ts';
-import { exportDirectory, jsonLines, MAIN, makeWorkbench, waitForFile } from './workbench.ts';
+import { exportDirectory, jsonLines, MAIN, lastLine, makeWorkbench, waitForFile } from './workbench.ts';
 
 const MIB = 1024 * 1024;
 const REFERENCE = new URL('../../../docs/reference/', import.meta.url);

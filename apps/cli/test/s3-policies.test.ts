@@ -39,6 +39,9 @@ async function documented(name: string): Promise<{ readonly text: string; readon
 /** Which right a request needs ("Actions, resources, and condition keys for Amazon S3" in Amazon's service authorization reference). */
 function rightFor({ method, query }: ProxiedRequest): string {
   if (query.has('versioning')) return 's3:GetBucketVersioning';
+  if (query.has('versions')) return 's3:ListBucketVersions';
+  if (query.has('versionId')) return 's3:DeleteObjectVersion';
+  if (query.has('retention')) return method === 'GET' ? 's3:GetObjectRetention' : 's3:PutObjectRetention';
   if (query.has('uploads')) return method === 'GET' ? 's3:ListBucketMultipartUploads' : 's3:PutObject';
   if (query.has('list-type')) return 's3:ListBucket';
   if (query.has('delete')) return 's3:DeleteObject';
@@ -61,9 +64,9 @@ interface Fixture extends AsyncDisposable {
 }
 
 /** A bucket of ours, in which a new user has the documented rights of that name. */
-async function makeFixture(name: string): Promise<Fixture> {
+async function makeFixture(name: string, options: { readonly objectLock?: boolean } = {}): Promise<Fixture> {
   const bucket = `bucket-${randomBytes(6).toString('hex')}`;
-  await createBucket(ceph, bucket);
+  await createBucket(ceph, bucket, options);
   const credentials = await ceph.createUser(`user${name}`);
   const policy = (await documented(name)).text
     .replaceAll('BUCKET', bucket)
@@ -86,7 +89,9 @@ async function makeFixture(name: string): Promise<Fixture> {
     used: () => {
       const requests = proxy.seen.slice(reported).map(({ request }) => request);
       reported = proxy.seen.length;
-      const counting = requests.filter(({ path, query }) => !path.endsWith('.gantry-probe') && !query.has('versioning'));
+      const mayBeDenied = ({ path, query }: ProxiedRequest): boolean =>
+        path.endsWith('.gantry-probe') || query.has('versioning') || query.has('object-lock');
+      const counting = requests.filter((request) => !mayBeDenied(request));
       return [...new Set(counting.map(rightFor))].toSorted();
     },
     async [Symbol.asyncDispose]() {
@@ -171,6 +176,76 @@ test('a user with the rights to clean can clean, and uses exactly these rights',
   expect(await keysIn(fixture)).toEqual([]);
   await expectDenied(user.gantry('export', fixture.source, store));
   await ok(owner.gantry('list', store));
+});
+
+/** What an address says so that objects are locked. */
+const LOCK = '&objectLockMode=GOVERNANCE&objectLockRetainUntil=2d';
+
+test('a user who may only add under a lock exports incrementally, renews locks, and can remove and shorten nothing', async () => {
+  await using fixture = await makeFixture('add-locked', { objectLock: true });
+  const { owner, user, bucket } = fixture;
+  const store = `${fixture.store}${LOCK}&conditionalWrites=full&acl=bucket-owner-full-control`;
+  const first = await ok(user.gantry('export', fixture.source, store, '--incremental'));
+  const second = await ok(user.gantry('export', fixture.source, store.replace('=2d', '=20d'), '--incremental'));
+  // It may end the upload of an export that fails, and tries to take its claims away.
+  const { actions } = await documented('add-locked');
+  expect(fixture.used().filter((right) => right !== 's3:DeleteObject')).toEqual(
+    actions.filter((right) => right !== 's3:AbortMultipartUpload'),
+  );
+  const daysOf = async (reference: string): Promise<number> => {
+    const { stdout } = await owner.gantry('verify', store, reference, '--json');
+    const until: unknown = JSON.parse(lastLine(stdout)).protectedUntil;
+    return Math.round((Date.parse(String(until)) - Date.now()) / 86_400_000);
+  };
+  // Its own dump is protected for longer, its manifest is not.
+  expect(await daysOf(second)).toBe(20);
+  expect(await daysOf(first)).toBe(2);
+
+  await expectDenied(user.gantry('remove', store, first));
+  const path = `/${bucket}/exports/${first.replace('@', '/')}/disk0.zst`;
+  const versions = await s3Request(ceph, `/${bucket}?prefix=${encodeURIComponent(path.slice(bucket.length + 2))}&versions=`);
+  const [, version = ''] = /<VersionId>(.*?)<\/VersionId>/.exec(versions.body) ?? [];
+  // Not even the bucket's owner, for as long as the lock lasts.
+  expect((await s3Request(ceph, `${path}?versionId=${version}`, { method: 'DELETE' })).status).toBe(403);
+  await ok(owner.gantry('verify', store, second));
+});
+
+test('a user with the rights to verify under a lock sees until when exports are protected, and can change nothing', async () => {
+  await using fixture = await makeFixture('verify-locked', { objectLock: true });
+  const { owner, user } = fixture;
+  const store = `${fixture.store}${LOCK}`;
+  const reference = await ok(owner.gantry('export', fixture.source, store));
+  fixture.used();
+  const { stdout, stderr } = await user.gantry('verify', store, reference);
+  expect(stdout, stderr).toMatch(/^protected until 20/m);
+  expect(stderr).not.toMatch(/not protected/);
+  expect((await user.gantry('list', store)).stdout).toMatch(/until 20/);
+  const { actions } = await documented('verify-locked');
+  // The lock comes with the answer of a HEAD; whether the bucket has locks may stay unknown.
+  const forLocks = ['s3:GetObjectRetention', 's3:GetBucketObjectLockConfiguration'];
+  expect(fixture.used()).toEqual(actions.filter((action) => !forLocks.includes(action)));
+  await expectDenied(user.gantry('remove', store, reference));
+  await expectDenied(user.gantry('export', fixture.source, store));
+
+  // What was written without a lock is found by those who ask for one.
+  const bare = await ok(owner.gantry('export', fixture.source, fixture.store));
+  expect((await user.gantry('verify', store, bare)).stderr).toMatch(/manifest\.json is not protected by the service/);
+});
+
+test('a user with the rights to undelete brings back what one with the rights to remove has removed, and can do nothing else', async () => {
+  await using fixture = await makeFixture('undelete', { objectLock: true });
+  const { owner, user, store } = fixture;
+  const full = await ok(owner.gantry('export', fixture.source, store, '--incremental'));
+  const second = await ok(owner.gantry('export', fixture.source, store, '--incremental'));
+  for (const reference of [full, second]) await ok(owner.gantry('remove', store, reference));
+  for (const _ of [1, 2]) await ok(owner.gantry('prune', store));
+  fixture.used();
+  await ok(user.gantry('undelete', store));
+  await ok(user.gantry('undelete', store, second));
+  await ok(user.gantry('undelete', store, full));
+  expect(fixture.used()).toEqual((await documented('undelete')).actions);
+  await expectDenied(user.gantry('export', fixture.source, store));
+  for (const reference of [full, second]) await ok(owner.gantry('verify', store, reference));
 });
 
 test('a user with the rights to add exports can add them, but not list, read or remove any', async () => {
