@@ -1,19 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import type { ProxiedRequest } from '@gantry/testkit';
 import { createBucket, listUnfinishedUploads, s3Request } from '@gantry/testkit';
-import { startLab } from '../test/lab.ts';
+import { requestsThrough, startLab } from '../test/lab.ts';
 import { MiB, begin, bytesOf, digestOf, inPieces, read, write } from '../test/objects.ts';
 import { openWith } from '../test/open-bucket.ts';
 
 const { ceph, bucket, proxy } = await startLab();
 
-/** The requests since the last call, without those for opening a store. */
-let reported = 0;
-function requests(): readonly ProxiedRequest[] {
-  const all = proxy.seen.slice(reported).map(({ request }) => request);
-  reported = proxy.seen.length;
-  return all.filter(({ path }) => !path.endsWith('.gantry-probe'));
-}
+const requests = requestsThrough(proxy);
 
 function partSizes(seen: readonly ProxiedRequest[]): readonly number[] {
   const parts = seen.filter(({ query }) => query.has('partNumber'));

@@ -1,20 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import type { Store } from '@gantry/transport';
-import type { ProxiedRequest } from '@gantry/testkit';
 import { createBucket, s3Request } from '@gantry/testkit';
-import { startLab } from '../test/lab.ts';
+import { requestsThrough, startLab } from '../test/lab.ts';
 import { bytesOf, write } from '../test/objects.ts';
 import { openWith } from '../test/open-bucket.ts';
 
 const { ceph, bucket, proxy } = await startLab();
 
-/** The requests since the last call, without those for opening a store. */
-let reported = 0;
-function requests(): readonly ProxiedRequest[] {
-  const all = proxy.seen.slice(reported).map(({ request }) => request);
-  reported = proxy.seen.length;
-  return all.filter(({ path }) => !path.endsWith('.gantry-probe'));
-}
+const requests = requestsThrough(proxy);
 
 describe('in a bucket with versions, a store', () => {
   test('renews a lock with one request, and never makes one shorter', async () => {

@@ -1,4 +1,4 @@
-import type { CephServer, FaultProxy } from '@gantry/testkit';
+import type { CephServer, FaultProxy, ProxiedRequest } from '@gantry/testkit';
 import { startCeph, startFaultProxy } from '@gantry/testkit';
 import { afterAll } from 'vitest';
 import type { TestBucket } from './open-bucket.ts';
@@ -17,4 +17,14 @@ export async function startLab(): Promise<Lab> {
   afterAll(() => stack.disposeAsync());
   const ceph = stack.use(await startCeph());
   return { ceph, bucket: await makeBucket(ceph), proxy: stack.use(await startFaultProxy(ceph.endpoint)) };
+}
+
+/** Returns the requests since its last call, without those for opening a store. */
+export function requestsThrough(proxy: FaultProxy): () => readonly ProxiedRequest[] {
+  let reported = 0;
+  return () => {
+    const all = proxy.seen.slice(reported).map(({ request }) => request);
+    reported = proxy.seen.length;
+    return all.filter(({ path }) => !path.endsWith('.gantry-probe'));
+  };
 }
