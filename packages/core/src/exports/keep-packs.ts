@@ -18,12 +18,11 @@ export async function keepPacks(
   manifest: Pick<Manifest, 'instance' | 'exportId' | 'dumps'>,
   { warn, signal = new AbortController().signal }: CallOptions & { readonly warn: (message: string) => void },
 ): Promise<void> {
-  const { protect } = store;
-  if (protect === undefined) return;
+  if (store.protect === undefined) return;
   const refused: string[] = [];
   await sideBySide(packsOfOthers(manifest), MAX_PARALLEL_REQUESTS, signal, async (pack, signal) => {
     try {
-      await protect.call(store, packKey(pack), { signal });
+      await store.protect?.(packKey(pack), { signal });
     } catch (error) {
       signal.throwIfAborted();
       if (!isStoreError(error)) throw error;
