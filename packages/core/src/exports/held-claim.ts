@@ -27,10 +27,11 @@ export class HeldClaim {
   readonly reference: string;
   /** Of the keys of all its objects. */
   readonly prefix: string;
+  /** Called with what the user should know. */
+  readonly warn: (message: string) => void;
   readonly #store: Store;
   readonly #instance: string;
   readonly #claim: Claim;
-  readonly #warn: (message: string) => void;
   readonly #texts: InterferenceTexts;
   /** Whether the manifest may have been seen: from then on, others may refer to the dumps of this export. */
   #mayBeSeen = false;
@@ -42,7 +43,7 @@ export class HeldClaim {
     this.#store = store;
     this.#instance = instance;
     this.#claim = claim;
-    this.#warn = warn;
+    this.warn = warn;
     this.#texts = texts;
   }
 
@@ -135,7 +136,7 @@ export class HeldClaim {
     try {
       await work(AbortSignal.timeout(CLEANUP_MS));
     } catch (error) {
-      this.#warn(`could not ${what} in ${this.#store.address}: ${errorText(error)}`);
+      this.warn(`could not ${what} in ${this.#store.address}: ${errorText(error)}`);
     }
   }
 }

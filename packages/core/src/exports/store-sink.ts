@@ -173,7 +173,6 @@ class LayoutWriter implements StoreExportWriter {
   readonly #store: Store;
   readonly #instance: string;
   readonly #claim: HeldClaim;
-  readonly #warn: (message: string) => void;
   readonly #keepPacks: boolean;
   readonly #sealing: Sealing | undefined;
   readonly #sign: SignManifest | undefined;
@@ -193,8 +192,7 @@ class LayoutWriter implements StoreExportWriter {
   constructor(store: Store, instance: string, claim: Claim, options: StoreSinkOptions) {
     this.#store = store;
     this.#instance = instance;
-    this.#warn = options.warn ?? ((): void => {});
-    this.#claim = new HeldClaim(store, instance, claim, this.#warn, INTERFERENCE);
+    this.#claim = new HeldClaim(store, instance, claim, options.warn ?? ((): void => {}), INTERFERENCE);
     this.id = this.#claim.id;
     this.reference = this.#claim.reference;
     this.#keepPacks = options.keepPacks === true && claim.alone;
@@ -263,7 +261,7 @@ class LayoutWriter implements StoreExportWriter {
     const native = this.#native.size === 0 ? {} : { native: [...this.#native.values()] };
     const { manifest, text } = await this.#describe({ ...draft, ...native }, options);
     if (this.#sign !== undefined) await this.#write(SIGNATURE_FILE, await this.#sign(text, options), options);
-    await keepPacks(this.#store, manifest, { ...options, warn: this.#warn });
+    await keepPacks(this.#store, manifest, { ...options, warn: this.#claim.warn });
     const write = (): Promise<void> => this.#write(MANIFEST_FILE, text, options);
     await this.#claim.show(() => this.#assertStillThere(manifest, options), write, options);
     this.#state = 'committed';
