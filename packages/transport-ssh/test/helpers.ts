@@ -12,10 +12,15 @@ export const MiB: number = 1024 * 1024;
 
 export const ENGINES = ['openssh', 'ssh2'] as const;
 
+/** On a busy machine with many tests at once, a key exchange took 18 s, of 20 that it usually may take. */
+const CONNECT_SECONDS = '120';
+
 /** Opens a store with the environment of the tests, without a developer's own agent. */
 export function open(address: string, options: Partial<SshOpenOptions> = {}): Promise<SshStore> {
   const env = { ...process.env, SSH_AUTH_SOCK: undefined, ...options.env };
-  return openSshStore(new URL(address), { cwd: '/', warn: () => undefined, ...options, env });
+  const url = new URL(address);
+  if (!url.searchParams.has('connectTimeout')) url.searchParams.set('connectTimeout', CONNECT_SECONDS);
+  return openSshStore(url, { cwd: '/', warn: () => undefined, ...options, env });
 }
 
 /** The StoreError with which `call` rejects. */
