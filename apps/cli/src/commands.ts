@@ -15,6 +15,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   snapshots: 'Snapshots: check what an export would take.',
   config: 'Configuration: show where its values come from, check what it names.',
   os: 'OS definitions: list, show and check them.',
+  keys: 'Keys of sealed exports: show who can read which, and let others read them, too.',
   store: 'Stores: create one, or check that one keeps the promises of the contract.',
 };
 
@@ -22,7 +23,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
 export const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   'Export, import, move': ['export', 'run', 'import', 'move', 'receive'],
   'Look at exports': ['list', 'show', 'verify', 'diff', 'status', 'report'],
-  'Keep exports': ['copy', 'mirror', 'tag', 'consolidate', 'remove', 'undelete', 'prune', 'clean'],
+  'Keep exports': ['copy', 'mirror', 'tag', 'consolidate', 'keys', 'remove', 'undelete', 'prune', 'clean'],
   'Instances and their disks': ['instances', 'describe', 'create', 'rename', 'snapshots', 'os'],
   'Set up': ['config', 'store', 'schema', 'completion', 'version'],
 };
@@ -74,6 +75,16 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   { name: 'diff', summary: 'Show how the disks of two exports differ.', load: () => import('./commands/diff.ts') },
   { name: 'tag', summary: 'Change the tags and the note of an export.', load: () => import('./commands/tag.ts') },
+  {
+    name: 'keys check',
+    summary: 'Show who can read the sealed exports of a store, and which of them an identity opens.',
+    load: () => import('./commands/keys-check.ts'),
+  },
+  {
+    name: 'keys add',
+    summary: 'Let more recipients read sealed exports, without writing these anew.',
+    load: () => import('./commands/keys-add.ts'),
+  },
   { name: 'remove', summary: 'Remove one export permanently.', load: () => import('./commands/remove.ts') },
   {
     name: 'undelete',

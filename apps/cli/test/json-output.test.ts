@@ -18,6 +18,7 @@ import type { DocumentedFields } from './documented-json.ts';
 import { writeShelf } from './shelf-inventory.ts';
 import type { Workbench } from './workbench.ts';
 import { assertValidOutput } from './valid-output.ts';
+import { sealExport, writeIdentity } from './sealed-export.ts';
 import { exportDirectory, jsonLines, MAIN, lastLine, makeWorkbench, waitForFile } from './workbench.ts';
 
 const MIB = 1024 * 1024;
@@ -37,7 +38,7 @@ async function run(...args: readonly string[]): Promise<Readonly<Record<string, 
   const lines = jsonLines(stdout);
   expect(lines.at(-1)?.['type'], `${args.join(' ')}: ${stderr}`).toMatch(/^(result|error)$/);
   for (const { type, ...fields } of lines) {
-    const operation = String(fields['operation']).replace(/^(config|os|store|snapshots)-/, '$1 ');
+    const operation = String(fields['operation']).replace(/^(config|keys|os|store|snapshots)-/, '$1 ');
     const heading = type === 'result' ? `gantry ${operation}` : `Event ${String(type)}`;
     const known = seen.get(heading) ?? new Set();
     for (const field of fieldsOf(fields, documented.get(heading) ?? new Set())) known.add(field);
@@ -121,6 +122,15 @@ beforeAll(async () => {
   const { reference: native } = await run('export', 'shelf:moved', store, '--snapshot', 'none');
   await run('show', store, String(native));
   await run('import', store, String(native), '--to', defined, '--define', 'shelf:', '--resume');
+
+  const recipient = await writeIdentity(bench.file('key.txt'));
+  const other = await writeIdentity(bench.file('other.txt'));
+  const sealed = await sealExport(bench, raw, recipient);
+  await run('verify', store, sealed);
+  await run('keys', 'add', store, sealed, '--recipient', other, '--identity', bench.file('key.txt'));
+  await run('keys', 'check', store, '--identity', bench.file('key.txt'));
+  await writeIdentity(bench.file('third.txt'));
+  await run('keys', 'check', store, '--identity', bench.file('third.txt'));
 
   const killed = bench.start('export', slow, store);
   await waitForFile(bench.file('a.img.started'));

@@ -48,6 +48,8 @@ beforeAll(async () => {
     copy: [bench.store, reference, bench.file('copies')],
     mirror: [bench.store, bench.file('copies')],
     diff: [bench.store, reference, reference],
+    'keys check': [bench.store],
+    'keys add': [bench.store, reference],
     tag: [bench.store, reference, '--add', 'odd'],
     consolidate: [bench.store, reference],
     prune: [bench.store, '--keep-last', '1'],

@@ -35,6 +35,11 @@ export function withoutArmor(bytes: Uint8Array): Uint8Array {
   }
 }
 
+/** A file of age in ASCII armor. */
+export function inArmor(bytes: Uint8Array): string {
+  return armor.encode(bytes);
+}
+
 function isArmored(bytes: Uint8Array): boolean {
   return Buffer.from(bytes.subarray(0, 1024)).toString('latin1').trimStart().startsWith(ARMOR_START);
 }

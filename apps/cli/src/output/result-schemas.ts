@@ -111,6 +111,7 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
       reference,
       plainBytes: bytes,
       checksums: truth,
+      sealed: z.enum(['opened', 'closed']),
       protectedUntil: time,
       disks: list({ disk: count, proof: z.enum(['equal', 'imported']) }),
       store: text,
@@ -217,6 +218,12 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
     failed: count,
   }),
   tag: loose({ store: text, reference, instance: text, exportId: text, tags: texts, changed: truth, warnings }, { note: z.string() }),
+  'keys-add': loose({ store: text, recipients: texts, exports: list({ reference, file: text, keys: count }), warnings }),
+  'keys-check': loose({
+    store: text,
+    exports: list({ reference, sealed: truth, recipients: texts, addedKeys: count }, { readable: truth, closed: texts }),
+    warnings,
+  }),
   version: loose({
     version: text,
     protocol: count,

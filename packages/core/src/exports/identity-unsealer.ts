@@ -1,7 +1,9 @@
-import type { Identities, SealedFile, SealedSource } from '@gantry/age';
+import type { Identities, SealedFile } from '@gantry/age';
 import { AgeError } from '@gantry/age';
+import type { CallOptions } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
-import type { ObjectReader, Unsealer } from './unsealing.ts';
+import { readAddedKeys } from './added-keys.ts';
+import type { ObjectReader, SealedObject, Unsealer } from './unsealing.ts';
 
 /** How many objects are known at once: one request less for each range of them. */
 const MAX_KNOWN = 1000;
@@ -15,17 +17,36 @@ export function identityUnsealer(given: Identities | (() => Promise<Identities>)
   const known = new Map<string, Promise<SealedFile>>();
   let loading: Promise<Identities> | undefined;
   const identities = (): Promise<Identities> => (loading ??= typeof given === 'function' ? given() : Promise.resolve(given));
-  const start = async (store: ObjectReader, key: string, source: SealedSource): Promise<SealedFile> => {
+  /** By the store and the prefix of the export. */
+  const added = new Map<string, Identities>();
+  const looked = new Map<string, Promise<void>>();
+  const takeAdded = async (store: ObjectReader, prefix: string, options: CallOptions): Promise<void> => {
+    for (const [of, keys] of await readAddedKeys(store, prefix, await identities(), options)) added.set(`${store.address} ${of}`, keys);
+  };
+  const start = async ({ store, key, source }: SealedObject, options: CallOptions): Promise<SealedFile> => {
+    const prefix = key.slice(0, key.lastIndexOf('/') + 1);
+    const place = `${store.address} ${prefix}`;
     try {
       return await (await identities()).open(source);
     } catch (error) {
-      throw asMismatch(error, store.address, key);
+      if (!isMismatch(error)) throw error;
+      if (!added.has(place)) {
+        const looking = looked.get(place) ?? takeAdded(store, prefix, options);
+        looked.set(place, looking);
+        await looking;
+      }
+    }
+    try {
+      return await (added.get(place) ?? (await identities())).open(source);
+    } catch (error) {
+      throw isMismatch(error) ? mismatch(error, store.address, key) : error;
     }
   };
   return {
-    async open({ store, key, source }) {
+    async open(object, options) {
+      const { store, key, source } = object;
       const name = `${store.address} ${key}`;
-      const opening = known.get(name) ?? start(store, key, source);
+      const opening = known.get(name) ?? start(object, options);
       known.delete(name);
       known.set(name, opening);
       const [oldest] = known.keys();
@@ -40,8 +61,11 @@ export function identityUnsealer(given: Identities | (() => Promise<Identities>)
   };
 }
 
-function asMismatch(error: unknown, address: string, key: string): unknown {
-  if (!(error instanceof AgeError) || error.code !== 'no-identity') return error;
+function isMismatch(error: unknown): error is AgeError {
+  return error instanceof AgeError && error.code === 'no-identity';
+}
+
+function mismatch(error: AgeError, address: string, key: string): GantryError {
   return new GantryError('IDENTITY_MISMATCH', {
     message: `cannot read ${key} in ${address}: none of the identities belongs to a recipient of the export`,
     hint: 'Use an identity of one of its recipients: gantry show names them.',

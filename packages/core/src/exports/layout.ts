@@ -106,13 +106,29 @@ export function labelsNumber(name: string): number {
   return Number(LABELS_NAME.exec(name)?.[1] ?? 0);
 }
 
+const KEYS_NAME = /^keys-([1-9]\d{0,3})\.age$/;
+/** What has such a name was never a pack, with any number. */
+const LIKE_KEYS = /^keys-\d+\.age$/;
+/** The highest number of added keys: more often than anybody adds recipients. */
+export const MAX_KEYS_NUMBER = 999;
+
+/** The file name of keys that were added to a sealed export. They are numbered from 1, without gaps. */
+export function keysFileName(number: number): string {
+  return `keys-${number}${SEALED_SUFFIX}`;
+}
+
+/** The number in the name of such a file; 0 for another one. */
+export function keysNumber(name: string): number {
+  return Number(KEYS_NAME.exec(name)?.[1] ?? 0);
+}
+
 export function isMapName(name: string): boolean {
   return name.endsWith(MAP_SUFFIX) || name.endsWith(`${MAP_SUFFIX}${SEALED_SUFFIX}`);
 }
 
 /** Whether a dump may have that name: a plain file name that is safe in every store and not used by the layout itself. */
 export function isDumpName(name: string): boolean {
-  return isKeyPart(name) && !OWN_FILES.has(name) && !isUnusedMark(name) && !LIKE_LABELS.test(name);
+  return isKeyPart(name) && !OWN_FILES.has(name) && !isUnusedMark(name) && !LIKE_LABELS.test(name) && !LIKE_KEYS.test(name);
 }
 
 /** Whether other exports may refer to a file with that name: it is not known to be anything but a pack. */

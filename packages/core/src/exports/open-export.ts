@@ -22,7 +22,7 @@ import { isReadByMaps } from './manifest.ts';
 import { readNativeFile } from './native-file.ts';
 import type { MappedDisk, StoredPacks } from './pack-sources.ts';
 import { checkPacksPresent, storedPacks } from './pack-sources.ts';
-import { MAX_SEALED_PART_BYTES, openManifest, sealedPartDamaged } from './sealed-part.ts';
+import { exportKeyIn, MAX_SEALED_PART_BYTES, openManifest, sealedPartDamaged } from './sealed-part.ts';
 import { UnreadableTextError } from './small-object.ts';
 import { asGantryError, translatedSource, withStoreErrors } from './store-errors.ts';
 import { opensSealed, readUnsealed } from './unsealing.ts';
@@ -167,6 +167,16 @@ async function openSealedManifest(store: Store, manifest: Manifest, options: Cal
   if (manifest.sealed === undefined || !opensSealed(store)) return manifest;
   const reference = formatExportReference(manifest.instance.name, manifest.exportId);
   return openManifest(manifest, await readSealedPart(store, manifest, options), reference);
+}
+
+/**
+ * The key that reads all files of a sealed export, and was made for it; undefined if it was encrypted with a passphrase.
+ *
+ * @throws GantryError `MANIFEST_DAMAGED`, `IDENTITY_NEEDED`, `IDENTITY_MISMATCH`; StoreError
+ */
+export async function readExportKey(store: Store, manifest: Manifest, options: CallOptions): Promise<string | undefined> {
+  const reference = formatExportReference(manifest.instance.name, manifest.exportId);
+  return exportKeyIn(manifest, await readSealedPart(store, manifest, options), reference);
 }
 
 /** The text of the encrypted part of a manifest. @throws as {@link openSealedManifest}, `IDENTITY_NEEDED` */

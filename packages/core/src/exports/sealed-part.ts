@@ -115,6 +115,12 @@ export function openManifest(manifest: Manifest, text: string, source: string): 
   return { ...manifest, os, instance, dumps: manifest.dumps.map((dump) => ({ ...dump, ...hidden.get(dump.index) })) };
 }
 
+/** The key of an export, from the encrypted part of its manifest. @throws GantryError as {@link openManifest} */
+export function exportKeyIn(manifest: Manifest, text: string, source: string): string | undefined {
+  openManifest(manifest, text, source);
+  return parse(text, source).exportKey;
+}
+
 function parse(text: string, source: string): SealedPart {
   try {
     const parsed = schema.safeParse(parseBoundedJson(text, { maxValues: MAX_VALUES, maxMembers: MAX_MEMBERS }));

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { SealedFile, SealedSource } from '@gantry/age';
 import { AgeError } from '@gantry/age';
 import type { ByteSource, CallOptions, Digest, Store } from '@gantry/transport';
-import { alterStore } from '@gantry/transport';
+import { alterStore, isStoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import type { Manifest } from './manifest.ts';
 import { UnreadableTextError } from './small-object.ts';
@@ -151,7 +151,12 @@ export async function* unsealedBytes(
   }
   const hash = createHash('sha256');
   const stored = async function* (offset: number, length: number): AsyncGenerator<Uint8Array, void, undefined> {
-    await using body = await store.read(key, { ...options, offset, length });
+    await using body = await store.read(key, { ...options, offset, length }).catch((error: unknown) => {
+      if (isStoreError(error, 'not-found')) throw new UnreadableTextError('it is missing', { cause: error });
+      if (isStoreError(error, 'invalid-range'))
+        throw new UnreadableTextError(`it is cut off: it should have ${expected.size} bytes`, { cause: error });
+      throw error;
+    });
     if (body.objectSize !== expected.size) throw new UnreadableTextError(`it has ${body.objectSize} bytes instead of ${expected.size}`);
     yield* body;
   };

@@ -1,4 +1,5 @@
-import type { CallOptions } from '@gantry/transport';
+import type { CallOptions, Store } from '@gantry/transport';
+import { MAX_KEYS_BYTES } from '../exports/added-keys.ts';
 import { BroughtPacks, neededPacks } from '../exports/brought-packs.ts';
 import { removeClaim } from '../exports/claim.ts';
 import { renderExportConfig } from '../exports/config-export.ts';
@@ -8,19 +9,20 @@ import { copyObject, isInterruption } from '../exports/copy-object.ts';
 import { ClaimedPlace } from '../exports/claimed-place.ts';
 import type { UnclaimedPlace } from '../exports/copy-place.ts';
 import { claimCopy, continueCopy, lookAtPlace, otherExport } from '../exports/copy-place.ts';
+import { readDirectory } from '../exports/directories.ts';
 import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import type { ExportObject } from '../exports/export-objects.ts';
 import { objectsOfOthers, ownObjects } from '../exports/export-objects.ts';
 import { renderLabels } from '../exports/export-labels.ts';
 import { keepPacks } from '../exports/keep-packs.ts';
-import { CONFIG_FILE, labelsFileName, labelsNumber, SIGNATURE_FILE, SUMS_FILE } from '../exports/layout.ts';
+import { CONFIG_FILE, keysNumber, labelsFileName, labelsNumber, SIGNATURE_FILE, SUMS_FILE } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { kindOf } from '../exports/object-kinds.ts';
 import { openKnown } from '../exports/open-export.ts';
 import { isSameExport } from '../exports/same-export.ts';
 import type { FileSum } from '../exports/sha256sums.ts';
 import { renderSha256Sums } from '../exports/sha256sums.ts';
-import { digestText } from '../exports/small-object.ts';
+import { digestText, readText } from '../exports/small-object.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
@@ -100,6 +102,7 @@ async function copyObjects(
       await place.forget((name) => labelsNumber(name) > 0, { signal });
       if (labels !== undefined) await place.write(labelsFileName(1), renderLabels(labels), { signal });
       if (signature !== undefined) await place.write(SIGNATURE_FILE, signature, { signal });
+      await copyKeys(source, place, manifest, { signal });
       await keepPacks(target, manifest, options);
       await packs.assertThere(needed);
       await place.commit(text, { signal });
@@ -113,6 +116,18 @@ async function copyObjects(
       throw error;
     }
   });
+}
+
+/** What lets others read a sealed export. One that is added at the same time may be missed, as labels are. */
+async function copyKeys(source: Store, place: ClaimedPlace, { instance, exportId, sealed }: Manifest, options: CallOptions): Promise<void> {
+  await place.forget((name) => keysNumber(name) > 0, options);
+  if (sealed === undefined) return;
+  const { files } = await readDirectory(source, { instance: instance.name, id: exportId }, options);
+  const names = [...files.keys()].filter((name) => keysNumber(name) > 0);
+  for (const name of names) {
+    const text = await readText(source, `${exportPrefix(instance.name, exportId)}${name}`, MAX_KEYS_BYTES, options);
+    await place.write(name, text, options);
+  }
 }
 
 /** A sealed export has none: it would say in the open what is encrypted. */

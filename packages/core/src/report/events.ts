@@ -20,7 +20,9 @@ export type OperationName =
   | 'mirror'
   | 'diff'
   | 'run'
-  | 'tag';
+  | 'tag'
+  | 'keys-add'
+  | 'keys-check';
 
 /** A disk that would be overwritten. */
 export interface PlannedTarget {

@@ -1,0 +1,106 @@
+import type { Recipients } from '@gantry/age';
+import { AgeError, Identities, inArmor, withoutArmor } from '@gantry/age';
+import type { CallOptions } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
+import { exportPrefix, formatExportReference, isReferencePart, parseExportReference } from './export-id.ts';
+import { keysFileName, MAX_KEYS_NUMBER } from './layout.ts';
+import { asyncOf } from './sealing.ts';
+import type { ObjectReader } from './unsealing.ts';
+
+/*
+ * Keys that were added to a sealed export (docs/decisions/0155): `keys-1.age`, `keys-2.age` and so on, each for recipients that it did not
+ * have. In each are the keys of the export and of all exports whose packs it needs, as a file of identities for `age -i`.
+ */
+
+/** More than all keys of a lineage take. */
+export const MAX_KEYS_BYTES: number = 4 * 1024 ** 2;
+
+/** The key that reads all files of one export. */
+export interface ExportKey {
+  readonly instance: string;
+  readonly exportId: string;
+  /** An identity of age. */
+  readonly key: string;
+}
+
+/** The text of a file with keys, encrypted, in ASCII armor. */
+export async function sealKeys(keys: readonly ExportKey[], recipients: Recipients): Promise<string> {
+  const lines = keys.flatMap(({ instance, exportId, key }) => [`# ${formatExportReference(instance, exportId)}`, key]);
+  const file = await recipients.startFile();
+  return inArmor(Buffer.concat(await Array.fromAsync(file.encrypt(asyncOf([Buffer.from(`${lines.join('\n')}\n`)])))));
+}
+
+/**
+ * The keys that were added to an export, in the first file that these identities open, by the prefix of the exports that they are for;
+ * empty if there is none.
+ *
+ * @param prefix of the directory of the export
+ * @throws StoreError
+ */
+export async function readAddedKeys(
+  store: ObjectReader,
+  prefix: string,
+  identities: Identities,
+  options: CallOptions,
+): Promise<ReadonlyMap<string, Identities>> {
+  for (let number = 1; number <= MAX_KEYS_NUMBER; number += 1) {
+    const bytes = await readIfThere(store, `${prefix}${keysFileName(number)}`, options);
+    if (bytes === undefined) break;
+    const keys = await openKeys(bytes, identities);
+    if (keys !== undefined) return keys;
+  }
+  return new Map();
+}
+
+async function readIfThere(store: ObjectReader, key: string, options: CallOptions): Promise<Uint8Array | undefined> {
+  try {
+    await using body = await store.read(key, options);
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of body) {
+      size += chunk.length;
+      // Nobody writes such a file but to prevent something; the next one may be good.
+      if (size > MAX_KEYS_BYTES) return new Uint8Array();
+      chunks.push(Buffer.from(chunk));
+    }
+    return Buffer.concat(chunks);
+  } catch (error) {
+    if (isStoreError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+/** Undefined for a file that is damaged, or for others. */
+async function openKeys(stored: Uint8Array, identities: Identities): Promise<ReadonlyMap<string, Identities> | undefined> {
+  try {
+    const bytes = withoutArmor(stored);
+    const read = async function* (offset: number, length: number): AsyncGenerator<Uint8Array, void, undefined> {
+      yield bytes.subarray(offset, offset + length);
+    };
+    const file = await identities.open({ size: bytes.length, read });
+    const chunks: Buffer[] = [];
+    for await (const chunk of file.read()) chunks.push(Buffer.from(chunk));
+    return parseKeys(Buffer.concat(chunks).toString('utf8'));
+  } catch (error) {
+    if (error instanceof AgeError) return undefined;
+    throw error;
+  }
+}
+
+/** @throws AgeError `invalid-identity` */
+function parseKeys(text: string): ReadonlyMap<string, Identities> {
+  const keys = new Map<string, Identities>();
+  let prefix: string | undefined;
+  for (const line of text.split('\n')) {
+    if (line.startsWith('# ')) prefix = prefixOf(line.slice(2));
+    else if (line !== '' && prefix !== undefined) keys.set(prefix, Identities.parse(line));
+  }
+  return keys;
+}
+
+function prefixOf(reference: string): string | undefined {
+  const [instance = '', id = ''] = reference.split('@');
+  if (!isReferencePart(instance) || !isReferencePart(id)) return undefined;
+  const parsed = parseExportReference(reference);
+  return parsed.id === undefined ? undefined : exportPrefix(parsed.instance, parsed.id);
+}

@@ -1,0 +1,159 @@
+import { AgeError, Recipients } from '@gantry/age';
+import type { CallOptions, Store } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
+import type { ExportKey } from '../exports/added-keys.ts';
+import { sealKeys } from '../exports/added-keys.ts';
+import { readDirectory } from '../exports/directories.ts';
+import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
+import { packsOfOthers } from '../exports/export-objects.ts';
+import { keysFileName, keysNumber, MANIFEST_FILE, MAX_KEYS_NUMBER } from '../exports/layout.ts';
+import type { Manifest } from '../exports/manifest.ts';
+import { openExport, readExportKey } from '../exports/open-export.ts';
+import { manifestIfUsable } from '../exports/parents.ts';
+import { writeText } from '../exports/small-object.ts';
+import { withStoreErrors } from '../exports/store-errors.ts';
+import { assertOpened } from '../exports/unsealing.ts';
+import { startCall } from '../flow/session.ts';
+import { GantryError } from '../report/errors.ts';
+import { withFirstError } from '../report/first-error.ts';
+import type { OperationOptions } from '../report/reporter.ts';
+
+export interface AddKeysRequest extends Pick<OperationOptions, 'signal' | 'onEvent'> {
+  /** With identities that open the exports: `withUnsealer`. The caller disposes it. */
+  readonly store: Store;
+  /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
+  readonly exports: readonly string[];
+  /** Who can read them too, such as `age1…`. */
+  readonly recipients: readonly string[];
+}
+
+/** Keys that were added to one export. */
+export interface AddedKeys {
+  /** `INSTANCE@EXPORT-ID`. */
+  readonly reference: string;
+  /** The name of the file in its directory. */
+  readonly file: string;
+  /** How many exports it has the keys of: this one, and those whose packs it needs. */
+  readonly keys: number;
+}
+
+export interface AddKeysResult {
+  readonly recipients: readonly string[];
+  readonly exports: readonly AddedKeys[];
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Lets more recipients read sealed exports: writes one small file beside each, with the keys of the export and of those whose packs it
+ * needs. Nothing that is there is changed, so credentials that may only add objects are enough.
+ *
+ * @throws GantryError `RECIPIENT_INVALID`, `IDENTITY_NEEDED`, `IDENTITY_MISMATCH`, `USAGE` for an export that has no key of its own,
+ *   `EXPORT_*`, `MANIFEST_DAMAGED`, `STORE_*`; the reason of the signal
+ */
+export function addKeys(request: AddKeysRequest): Promise<AddKeysResult> {
+  return withFirstError(() => withStoreErrors(request.store.address, () => add(request)));
+}
+
+async function add(request: AddKeysRequest): Promise<AddKeysResult> {
+  const { store } = request;
+  const { signal, reporter } = startCall('keys-add', request);
+  const recipients = recipientsOf(request.recipients);
+  // All that can be refused is, before anything is written.
+  const found: { readonly manifest: Manifest; readonly reference: string; readonly keys: readonly ExportKey[] }[] = [];
+  for (const wanted of request.exports) {
+    const { manifest, reference, warnings, ...opened } = await openExport(store, wanted, { signal });
+    for (const warning of warnings) reporter.warn(warning);
+    if (manifest?.sealed === undefined) throw notSealed(reference);
+    assertOpened(store, { reference, manifest });
+    assertAsSafe(reference, manifest.sealed.recipients, recipients);
+    found.push({ manifest, reference, keys: await keysOf(store, manifest, opened.instance, { signal }) });
+  }
+  const exports: AddedKeys[] = [];
+  for (const { manifest, reference, keys } of found) {
+    const file = await write(store, manifest, await sealKeys(keys, recipients), { signal });
+    exports.push({ reference, file, keys: keys.length });
+  }
+  return { recipients: recipients.texts, exports, warnings: reporter.warnings };
+}
+
+function recipientsOf(texts: readonly string[]): Recipients {
+  try {
+    return Recipients.of(texts);
+  } catch (error) {
+    if (!(error instanceof AgeError)) throw error;
+    throw new GantryError('RECIPIENT_INVALID', { message: error.message, hint: 'age-keygen makes a recipient: age1…', cause: error });
+  }
+}
+
+/** @throws GantryError `RECIPIENT_INVALID` for recipients that would undo what post-quantum ones are for */
+function assertAsSafe(reference: string, before: readonly string[], { texts }: Recipients): void {
+  try {
+    if (before.length > 0) Recipients.of([...before.slice(0, 1), ...texts]);
+  } catch (error) {
+    if (!(error instanceof AgeError)) throw error;
+    throw new GantryError('RECIPIENT_INVALID', {
+      message: `cannot add these recipients to ${reference}: ${error.message}`,
+      hint: 'Add a recipient of the same kind as those of the export: gantry keys check shows them.',
+      cause: error,
+    });
+  }
+}
+
+/** The keys of an export, and of all whose packs it needs. */
+async function keysOf(store: Store, manifest: Manifest, instance: string, options: CallOptions): Promise<readonly ExportKey[]> {
+  const keys: ExportKey[] = [{ instance, exportId: manifest.exportId, key: await keyOf(store, manifest, options) }];
+  const owners = new Map(packsOfOthers(manifest).map((pack) => [exportPrefix(pack.instance, pack.exportId), pack]));
+  for (const { instance, exportId } of owners.values()) {
+    const owner = await manifestIfUsable(store, { instance, id: exportId }, options);
+    if (owner?.sealed === undefined) throw ownerRemoved(manifest, formatExportReference(instance, exportId));
+    keys.push({ instance, exportId, key: await keyOf(store, owner, options) });
+  }
+  return keys;
+}
+
+async function keyOf(store: Store, manifest: Manifest, options: CallOptions): Promise<string> {
+  const key = await readExportKey(store, manifest, options);
+  if (key !== undefined) return key;
+  const reference = formatExportReference(manifest.instance.name, manifest.exportId);
+  throw new GantryError('USAGE', {
+    message: `cannot add recipients to ${reference}: it was encrypted with a passphrase, and has no key of its own`,
+    hint: 'Export the instance again, with --recipient.',
+  });
+}
+
+function ownerRemoved(manifest: Manifest, owner: string): GantryError {
+  const reference = formatExportReference(manifest.instance.name, manifest.exportId);
+  return new GantryError('USAGE', {
+    message: `cannot add recipients to ${reference}: it needs packs of ${owner}, which was removed, and its key with it`,
+    hint: 'Make a full export with the new recipients; the old one stays readable with the identities that it has.',
+  });
+}
+
+function notSealed(reference: string): GantryError {
+  return new GantryError('USAGE', {
+    message: `cannot add recipients to ${reference}: it is not sealed`,
+    hint: 'Everybody who can read the store can read it.',
+  });
+}
+
+/** @returns the name of the file */
+async function write(store: Store, { instance, exportId: id }: Manifest, text: string, options: CallOptions): Promise<string> {
+  const place = { instance: instance.name, id };
+  const reference = formatExportReference(place.instance, id);
+  for (;;) {
+    const { files } = await readDirectory(store, place, options);
+    if (!files.has(MANIFEST_FILE)) throw new GantryError('EXPORT_NOT_FOUND', { message: `${reference} was removed meanwhile` });
+    const number = Math.max(0, ...[...files.keys()].map(keysNumber)) + 1;
+    if (number > MAX_KEYS_NUMBER)
+      throw new GantryError('USAGE', { message: `${reference} has ${MAX_KEYS_NUMBER} files with keys`, hint: 'Remove some of them.' });
+    const file = keysFileName(number);
+    try {
+      const ifExists = store.capabilities.createOnly ? 'fail' : 'replace';
+      await writeText(store, `${exportPrefix(place.instance, id)}${file}`, text, { ...options, ifExists });
+      return file;
+    } catch (error) {
+      // Somebody else added some at the same time.
+      if (!isStoreError(error, 'exists')) throw error;
+    }
+  }
+}

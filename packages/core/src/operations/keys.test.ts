@@ -1,0 +1,155 @@
+import { generateHybridIdentity, generateX25519Identity, Identities, Recipients } from '@gantry/age';
+import type { Store } from '@gantry/transport';
+import { Memory, MemoryStore } from '@gantry/transport/testing';
+import { execa } from 'execa';
+import { readFile, writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { OperationBench } from '../../test/operation-bench.ts';
+import { makeOperationBench } from '../../test/operation-bench.ts';
+import { get, getBytes, keysOf, put } from '../../test/sample-export.ts';
+import { digestBytes } from '../exports/small-object.ts';
+import { identityUnsealer } from '../exports/identity-unsealer.ts';
+import { removeExport } from '../exports/remove-export.ts';
+import { withUnsealer } from '../exports/unsealing.ts';
+import { addKeys } from './add-keys.ts';
+import { checkKeys } from './check-keys.ts';
+import { copyFromStore } from './copy.ts';
+import { verifyExport } from './verify.ts';
+
+interface Person {
+  readonly text: string;
+  readonly identities: Identities;
+  readonly recipients: readonly string[];
+}
+
+async function person(make: () => Promise<string> = generateX25519Identity): Promise<Person> {
+  const text = await make();
+  const identities = Identities.parse(text);
+  return { text, identities, recipients: await identities.recipients() };
+}
+
+const [owner, second, third, stranger] = [await person(), await person(), await person(), await person()];
+
+const open = (store: Store, { identities }: Person): Store => withUnsealer(store, identityUnsealer(identities));
+
+describe('keys that are added to sealed exports', () => {
+  const store = new MemoryStore(new Memory());
+  let bench: OperationBench;
+  let disk = '';
+  let full = '';
+  let increment = '';
+  const prefixOf = (reference: string): string => `${reference.replace('@', '/')}/`;
+
+  beforeAll(async () => {
+    bench = await makeOperationBench({ store });
+    disk = bench.instance.disks[0]?.path ?? '';
+    const recipients = Recipients.of(owner.recipients);
+    await writeFile(disk, Buffer.alloc(4 * 1024 ** 2, 'a frame that stays'));
+    full = (await bench.exportDisks({ recipients, incremental: true })).reference;
+    // One more frame: the other is in the pack of the first export.
+    await writeFile(disk, Buffer.concat([await readFile(disk), Buffer.alloc(4 * 1024 ** 2, 'more')]));
+    increment = (await bench.exportDisks({ store: open(store, owner), recipients, incremental: true })).reference;
+  });
+  afterAll(() => bench[Symbol.asyncDispose]());
+
+  test('let others read the export and the packs that it needs, and nothing else changes', async () => {
+    await expect(verifyExport({ store: open(store, second), export: increment })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
+    const before = await digests(store);
+    const added = await addKeys({ store: open(store, owner), exports: [increment], recipients: second.recipients });
+    expect(added).toMatchObject({ exports: [{ reference: increment, file: 'keys-1.age', keys: 2 }] });
+    expect(await digests(store)).toMatchObject(before);
+    expect(await verifyExport({ store: open(store, second), export: increment })).toMatchObject({ depth: 'frames' });
+    await expect(verifyExport({ store: open(store, stranger), export: increment })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
+  });
+
+  test('are told of by a check, which reads headers alone', async () => {
+    const by = async (who?: Person) => (await checkKeys({ store: who === undefined ? store : open(store, who) })).exports;
+    expect(await by()).toEqual([
+      { reference: full, sealed: true, recipients: owner.recipients, addedKeys: 0 },
+      { reference: increment, sealed: true, recipients: owner.recipients, addedKeys: 1 },
+    ]);
+    expect(await by(owner)).toMatchObject([{ readable: true }, { readable: true }]);
+    expect(await by(second)).toMatchObject([
+      { reference: full, readable: false },
+      { reference: increment, readable: true },
+    ]);
+    expect(await by(stranger)).toMatchObject([{ readable: false }, { readable: false }]);
+    const one = await checkKeys({ store: open(store, second), export: increment });
+    expect(one.exports.map(({ reference }) => reference)).toEqual([increment]);
+    await expect(checkKeys({ store, export: 'web9' })).rejects.toMatchObject({ code: 'EXPORT_NOT_FOUND' });
+  });
+
+  test('are added again by those who have them; a damaged or forged file of them is passed over', async () => {
+    const again = await addKeys({ store: open(store, owner), exports: [increment], recipients: third.recipients });
+    expect(again.exports).toMatchObject([{ file: 'keys-2.age' }]);
+    const key = `${prefixOf(increment)}keys-1.age`;
+    const text = await get(store, key);
+    for (const other of ['', text.slice(0, -60), text.replace(/[a-z]{3}/, 'AAA'), 'x'.repeat(5 * 1024 ** 2)]) {
+      await put(store, key, other);
+      expect(await verifyExport({ store: open(store, third), export: increment })).toMatchObject({ depth: 'frames' });
+      await expect(verifyExport({ store: open(store, second), export: increment })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
+    }
+    await put(store, key, text);
+  });
+
+  test('go with copies, and away with the export', async () => {
+    const target = new MemoryStore(new Memory());
+    for (const reference of [full, increment])
+      await copyFromStore({ source: store, export: reference, target, createStore: true, stateDirectory: bench.directory.file('state') });
+    expect(await verifyExport({ store: open(target, second), export: increment })).toMatchObject({ depth: 'frames' });
+    await removeExport(target, increment);
+    expect(await keysOf(target, prefixOf(increment))).toEqual([]);
+  });
+
+  test('work by hand', async () => {
+    const files: Record<string, string> = { 'new.txt': second.text };
+    for (const [name, text] of Object.entries(files)) await writeFile(bench.directory.file(name), text);
+    await writeFile(bench.directory.file('keys-1.age'), await getBytes(store, `${prefixOf(increment)}keys-1.age`));
+    await writeFile(bench.directory.file('map.age'), await getBytes(store, `${prefixOf(increment)}disk0.map.age`));
+    await writeFile(bench.directory.file('full.age'), await getBytes(store, `${prefixOf(full)}disk0.zst.age`));
+    const script =
+      'age -d -i new.txt keys-1.age > keys.txt && age -d -i keys.txt map.age && age -d -i keys.txt full.age | zstd -dc | wc -c';
+    const { stdout } = await execa('sh', ['-c', script], { cwd: bench.directory.path });
+    expect(stdout).toContain(`/${full.split('@')[1]}/`);
+    expect(stdout).toMatch(/\n4194304$/);
+  });
+
+  test.each([
+    ['what is not a recipient', () => ({ recipients: ['age1nothing'] }), 'RECIPIENT_INVALID'],
+    ['nobody', () => ({ recipients: [] }), 'RECIPIENT_INVALID'],
+    ['by nobody who can read it', () => ({ store: open(store, stranger) }), 'IDENTITY_MISMATCH'],
+    ['without an identity', () => ({ store }), 'IDENTITY_NEEDED'],
+    ['to what is not there', () => ({ exports: ['web9@20261123T081500Z'] }), 'EXPORT_NOT_FOUND'],
+  ])('are refused for %s', async (_what, request, code) => {
+    const before = await keysOf(store);
+    const right = { store: open(store, owner), exports: [increment], recipients: second.recipients };
+    await expect(addKeys({ ...right, ...request() })).rejects.toMatchObject({ code });
+    expect(await keysOf(store)).toEqual(before);
+  });
+});
+
+test('keys are not added to what is not sealed, needs no other kind, or has no key of its own', async () => {
+  const safe = await person(generateHybridIdentity);
+  await using bench = await makeOperationBench({});
+  const plain = await bench.exportDisks();
+  const owned = (who: Person, exports: readonly string[]) =>
+    addKeys({ store: open(bench.store, who), exports, recipients: second.recipients });
+  await expect(owned(owner, [plain.reference])).rejects.toMatchObject({ code: 'USAGE' });
+  const hybrid = await bench.exportDisks({ recipients: Recipients.of(safe.recipients) });
+  await expect(owned(safe, [hybrid.reference])).rejects.toMatchObject({ code: 'RECIPIENT_INVALID' });
+  // Those of a removed export are gone with it.
+  const recipients = Recipients.of(owner.recipients);
+  const first = await bench.exportDisks({ recipients, incremental: true });
+  const next = await bench.exportDisks({ store: open(bench.store, owner), recipients, incremental: true });
+  await removeExport(bench.store, first.reference);
+  await expect(owned(owner, [next.reference])).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('which was removed'),
+  });
+});
+
+async function digests(store: Store): Promise<Readonly<Record<string, string>>> {
+  const found: Record<string, string> = {};
+  for (const key of await keysOf(store)) found[key] = digestBytes(await getBytes(store, key)).sha256;
+  return found;
+}
