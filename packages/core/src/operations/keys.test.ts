@@ -94,8 +94,7 @@ describe('keys that are added to sealed exports', () => {
 
   test('go with copies, and away with the export', async () => {
     const target = new MemoryStore(new Memory());
-    for (const reference of [full, increment])
-      await copyFromStore({ source: store, export: reference, target, createStore: true, stateDirectory: bench.directory.file('state') });
+    for (const reference of [full, increment]) await copyFromStore({ source: store, export: reference, target, createStore: true });
     expect(await verifyExport({ store: open(target, second), export: increment })).toMatchObject({ depth: 'frames' });
     await removeExport(target, increment);
     expect(await keysOf(target, prefixOf(increment))).toEqual([]);
