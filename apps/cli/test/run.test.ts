@@ -4,7 +4,7 @@ import process from 'node:process';
 import { makeRandomFile } from '@gantry/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Outcome, Workbench } from './workbench.ts';
-import { exportDirectory, jsonLines, makeWorkbench, waitForFile } from './workbench.ts';
+import { exportDirectory, jsonLines, MAIN, makeWorkbench, startCommand, waitForFile } from './workbench.ts';
 
 const KIB = 1024;
 
@@ -228,6 +228,41 @@ echo data`,
     expect((await run('nightly')).exitCode).toBe(0);
     const counts = (await readFile(bench.file('counts'), 'utf8')).trim().split('\n').map(Number);
     expect(Math.max(...counts)).toBe(2);
+  });
+
+  test('waits while other runs export as many instances as the host allows', async () => {
+    await defineOs(
+      'alone',
+      `touch "${bench.path}/began.$INSTANCE_NAME"
+[ "$INSTANCE_NAME" = b ] || until [ -e "${bench.path}/go" ]; do sleep 0.05; done
+ls "${bench.path}" | grep -c '^began' >> "${bench.path}/counts"
+echo data`,
+    );
+    for (const name of ['a', 'b']) await instance(name, '', 'alone');
+    await configure(`first: { instances: instances/a.yaml, stores: first }
+second: { instances: instances/b.yaml, stores: second }`);
+    await appendFile(bench.file('gantry.yaml'), 'host: { parallel: 1 }\n');
+    const first = bench.start('run', '--config', 'gantry.yaml', 'first');
+    await waitForFile(bench.file('began.a'));
+    const call = [
+      'sh',
+      '-c',
+      `exec "$0" "$@" 2>'${bench.file('said')}'`,
+      process.execPath,
+      MAIN,
+      'run',
+      '--config',
+      'gantry.yaml',
+      'second',
+    ];
+    const env = { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os'), GANTRY_CREATE_STORE: '1' };
+    const second = startCommand(call, { cwd: bench.path, env });
+    const said = async (): Promise<string> => await readFile(bench.file('said'), 'utf8').catch(() => '');
+    await expect.poll(said, { timeout: 60_000 }).toContain('b: waits: 1 export at once on this host');
+    await writeFile(bench.file('go'), '');
+    expect((await first.outcome).exitCode).toBe(0);
+    expect((await second.outcome).exitCode, await said()).toBe(0);
+    expect(await readFile(bench.file('counts'), 'utf8')).toBe('1\n2\n');
   });
 
   test('goes on after a failure, verifies, prunes and copies; one summary, one exit status', async () => {

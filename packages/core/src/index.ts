@@ -79,7 +79,7 @@ export { fileInventory } from './instances/file-inventory.ts';
 export type { DescribedInstance, InstanceGuard } from './instances/instance-source.ts';
 export { areDisksHere, asInventoryFailure, assertDisksHere, describeFrom, isSentBySource, listFrom } from './instances/instance-source.ts';
 export { matchesName } from './instances/instance-filter.ts';
-export { lockPolicy } from './runs/locks.ts';
+export { lockPolicy, tryExportPlace } from './runs/locks.ts';
 export type { StateDirectory } from './runs/state-directory.ts';
 export { openStateDirectory, stateDirectoryPath } from './runs/state-directory.ts';
 export { makeDirectoryDurably, replaceFile } from './system/durable.ts';

@@ -3,6 +3,7 @@ import { namedStore } from '@gantry/config';
 import { ERROR_EXIT_CODES, GantryError, lockPolicy, lowerPriority, openStateDirectory, sideBySide } from '@gantry/core';
 import { AfterExports } from './after-exports.ts';
 import { exportOne } from './export-one.ts';
+import { takeExportPlace } from './export-places.ts';
 import { openStores } from './open-stores.ts';
 import { problemOf } from './problems.ts';
 import type { InstanceOfRun, PolicyRun, RunProblem } from './record/form.ts';
@@ -118,7 +119,8 @@ async function exportAll(context: RunContext, instances: readonly SelectedInstan
   const mayBegin = (): boolean => window === 'open' || (end !== undefined && new Date() < end);
   await sideBySide(instances, parallelOf(configuration, policy), request.signal, async (selected, signal) => {
     const { name } = selected;
-    if (!mayBegin()) {
+    await using place = await takeExportPlace(request, name, { mayBegin, signal });
+    if (place === undefined) {
       await log.instance(name, { state: 'left' });
       return;
     }

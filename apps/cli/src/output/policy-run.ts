@@ -1,13 +1,14 @@
 import type { InstanceOfRun, PlannedInstance, PolicyPlan, PolicyRun, RunProblem, StoreOfRun } from '@gantry/policies';
-import { formatBytes, formatDuration, formatTable } from './format.ts';
+import type { TableColumn } from './format.ts';
+import { fittingTable, formatBytes, formatDuration } from './format.ts';
 
-/** How a run ended: a table of its instances, what was done with its stores, what failed, and one line for all. */
-export function describePolicyRun(run: PolicyRun): readonly string[] {
+/** How a run ended: a table of its instances within so many columns, what was done with its stores, what failed, and one line for all. */
+export function describePolicyRun(run: PolicyRun, width: number): readonly string[] {
   const { policy, instances, stores, problems, warnings, started, ended } = run;
   const all = [...instances.flatMap((instance) => instance.problems), ...problems];
   const took = ended === undefined ? '' : ` in ${formatDuration(Date.parse(ended) - Date.parse(started))}`;
   return [
-    ...(instances.length === 0 ? [] : formatTable([['INSTANCE', 'STATE', 'EXPORT', 'PLAIN', 'STORED', 'TIME'], ...instances.map(rowOf)])),
+    ...(instances.length === 0 ? [] : fittingTable(COLUMNS, instances, width)),
     ...stores.map(describeStore),
     ...all.map(describeProblem),
     ...warnings.map((warning) => `warning: ${warning}`),
@@ -15,9 +16,17 @@ export function describePolicyRun(run: PolicyRun): readonly string[] {
   ];
 }
 
-function rowOf({ name, state, reference, plainBytes, storedBytes, started, ended }: InstanceOfRun): readonly string[] {
-  const took = started === undefined || ended === undefined ? '-' : formatDuration(Date.parse(ended) - Date.parse(started));
-  return [name, state, idOf(reference), bytesOf(plainBytes), bytesOf(storedBytes), took];
+const COLUMNS: readonly TableColumn<InstanceOfRun>[] = [
+  { heading: 'INSTANCE', cell: ({ name }) => name },
+  { heading: 'STATE', cell: ({ state }) => state },
+  { heading: 'EXPORT', optional: 2, cell: ({ reference }) => idOf(reference) },
+  { heading: 'PLAIN', optional: 1, cell: ({ plainBytes }) => bytesOf(plainBytes) },
+  { heading: 'STORED', optional: 3, cell: ({ storedBytes }) => bytesOf(storedBytes) },
+  { heading: 'TIME', optional: 4, cell: tookOf },
+];
+
+function tookOf({ started, ended }: InstanceOfRun): string {
+  return started === undefined || ended === undefined ? '-' : formatDuration(Date.parse(ended) - Date.parse(started));
 }
 
 function idOf(reference: string | undefined): string {

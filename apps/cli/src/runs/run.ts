@@ -80,7 +80,9 @@ async function runAll(session: Session, policies: readonly Policy[], options: Op
   for (const policy of policies) runs.push(await runOne(session, await requestOf(session, policy, options), policies.length === 1));
   const exitCode = exitCodeOf(runs);
   if (exitCode !== 0) session.exitWith(exitCode);
-  session.output.result({ operation: 'run', dryRun: false, policies: runs }, runs.flatMap(describePolicyRun));
+  const width = process.stdout.isTTY ? process.stdout.columns : Infinity;
+  const text = runs.flatMap((each) => describePolicyRun(each, width));
+  session.output.result({ operation: 'run', dryRun: false, policies: runs }, text);
 }
 
 /** Runs a policy, and reports how that ended. What it fails with is the error of the command only if it `isAlone`. */

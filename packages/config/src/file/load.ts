@@ -121,7 +121,7 @@ function givenTwice(before: ConfigurationFile, file: ConfigurationFile, path: re
 }
 
 /** Groups of which each field counts for itself. */
-const MERGED = ['defaults', 'notify', 'metrics'] as const;
+const MERGED = ['host', 'defaults', 'notify', 'metrics'] as const;
 
 /** Later files replace what earlier ones said: whole entries, or single fields. */
 function addOrigins(origins: Map<string, Origin>, { path: file, yaml, document }: ConfigurationFile): void {

@@ -19,6 +19,7 @@ export function toConfiguration(files: readonly ConfigurationFile[], origins: Re
     stores: new Map(entries(({ stores }) => stores).map(([name, store]) => [name, storeOf(name, store)])),
     inventories: new Map(entries(({ inventories }) => inventories)),
     policies: new Map(entries(({ policies }) => policies).map(([name, policy]) => [name, policyOf(name, policy)])),
+    host: merged(documents.map(({ host }) => host)) ?? {},
     defaults: { ...exportSettingsOf(defaults), ...limitOf(defaults) },
     ...(notify === undefined ? {} : { notify: notifyOf(notify) }),
     metrics: merged(documents.map(({ metrics }) => metrics)) ?? {},

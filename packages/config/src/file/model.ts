@@ -100,6 +100,12 @@ export interface Policy {
   readonly hooks: Hooks;
 }
 
+/** Limits that hold for all runs of policies together. */
+export interface HostSettings {
+  /** How many instances are exported at once; absent: no limit. */
+  readonly parallel?: number | undefined;
+}
+
 /** Who learns how a run ended. */
 export interface NotifySettings {
   readonly on: 'failure' | 'always';
@@ -133,6 +139,8 @@ export interface Configuration {
   /** Addresses of sources of instances, by name. */
   readonly inventories: ReadonlyMap<string, string>;
   readonly policies: ReadonlyMap<string, Policy>;
+  /** What all policies share on this machine. */
+  readonly host: HostSettings;
   readonly defaults: ExportSettings & { readonly limitRate?: RateLimit | undefined };
   readonly notify?: NotifySettings | undefined;
   readonly metrics: MetricsSettings;

@@ -159,7 +159,7 @@ const mail = group({
   sendmail: nonEmptyLine.exactOptional().meta({ description: 'The program that sends it; /usr/sbin/sendmail where absent' }),
 });
 
-/* The fields of defaults, notify and metrics have no default here: each counts for itself, and a default would replace an earlier file's. */
+/* The fields of host, defaults, notify and metrics have no default here: each counts for itself, and a default would replace an earlier file's. */
 const configuration = group({
   stores: named(store, 'stores by their names').default({}).meta({ description: 'Where exports are, by names' }),
   inventories: named(nonEmptyLine, 'addresses by their names')
@@ -168,6 +168,11 @@ const configuration = group({
   policies: named(policy, 'policies by their names')
     .default({})
     .meta({ description: 'What is exported, how, to where, and how long it is kept' }),
+  host: group({
+    parallel: whole(1, 1000).exactOptional().meta({ description: 'How many instances are exported at once, by all runs of policies' }),
+  })
+    .prefault({})
+    .meta({ description: 'What all policies share on this machine' }),
   defaults: group({ ...exportFields, 'limit-rate': limitRate.exactOptional().meta({ description: LIMIT_RATE }) })
     .prefault({})
     .meta({ description: 'What neither a store nor a policy says' }),

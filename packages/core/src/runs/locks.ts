@@ -47,6 +47,28 @@ export async function lockPolicy(stateDirectory: StateDirectory, policy: string,
 }
 
 /**
+ * Takes one of so many places for exports that all runs of policies on this machine share, if one is free: until the lock is disposed or
+ * the process ends. Never waits.
+ *
+ * @throws GantryError STATE_UNUSABLE
+ */
+export async function tryExportPlace(owner: LockOwner, places: number): Promise<Lock | undefined> {
+  const { stateDirectory, operation, instance, signal } = owner;
+  for (let place = 1; place <= places; place += 1) {
+    const result = await tryLock({
+      directory: stateDirectory.locks,
+      name: `export-place-${place}`,
+      mode: 'exclusive',
+      operation,
+      instance,
+      signal,
+    });
+    if (!('heldBy' in result)) return result;
+  }
+  return undefined;
+}
+
+/**
  * Locks a disk, no matter in which instance and by which path it is described: shared with other readers (export), or exclusive
  * (import, create). Held until the lock is disposed or the process ends. Never waits.
  * @throws GantryError BUSY, DISK_MISSING, STATE_UNUSABLE

@@ -1,5 +1,5 @@
 /*
- * Makes the pictures of `gantry status` on terminals of 80 and of 120 columns, from a store that is made for it. To be run with
+ * Makes the pictures of commands on terminals of 80 and of 120 columns, from a store that is made for it. To be run with
  * `--conditions=@gantry/source`.
  */
 import { randomBytes } from 'node:crypto';
@@ -17,6 +17,9 @@ const HOUR_MS = 3_600_000;
 
 /** Hours since the last export of each instance. */
 const AGES: Readonly<Record<string, number>> = { 'db1.berlin.example.com': 31, 'mail.berlin.example.com': 6, 'web1.berlin.example.com': 6 };
+
+/** What the pictures show, the looking ones first: a run adds exports. `--quiet` leaves out what moves. */
+const CALLS = ['status', 'list nightly', 'run web --quiet'];
 
 const directory = await mkdtemp(join(tmpdir(), 'gantry-pictures-'));
 const gantry = [process.execPath, '--conditions=@gantry/source', MAIN];
@@ -38,10 +41,11 @@ async function exportOfAge(name: string, hours: number): Promise<void> {
 }
 
 /** What a terminal of that width shows. */
-async function onTerminal(columns: number): Promise<readonly string[]> {
-  const command = `stty cols ${columns}; ${[...gantry, 'status', '--config', join(directory, 'gantry.yaml')].join(' ')}`;
+async function onTerminal(columns: number, call: string): Promise<readonly string[]> {
+  const command = `stty cols ${columns}; ${[...gantry, call, '--config', join(directory, 'gantry.yaml')].join(' ')}`;
   const { stdout } = await execa('script', ['-qc', command, '/dev/null'], { env: { ...env, TERM: 'xterm' }, reject: false });
-  return stdout.split('\n').map((line) => line.trimEnd());
+  // A terminal breaks longer lines.
+  return stdout.split('\n').flatMap((line) => line.trimEnd().match(new RegExp(`.{1,${columns}}`, 'g')) ?? ['']);
 }
 
 try {
@@ -50,14 +54,16 @@ try {
     join(directory, 'gantry.yaml'),
     `stores: { nightly: { url: exports } }\npolicies:\n  web: { instances: [${Object.keys(AGES)
       .map((name) => `${name}.yaml`)
-      .join(', ')}], stores: nightly, max-age: 26h }\n`,
+      .join(', ')}], stores: nightly, max-age: 26h, verify: { budget: 5% } }\n`,
   );
-  for (const columns of [80, 120]) {
-    const title = `gantry status on a terminal of ${columns} columns`;
-    await writeFile(
-      join(DOCS, `status-${columns}.svg`),
-      toSvg([`${PROMPT}gantry status`, ...(await onTerminal(columns))], { columns, title }),
-    );
+  for (const call of CALLS) {
+    // How a failure looks, too.
+    if (call.startsWith('run')) await rm(join(directory, 'mail.berlin.example.com.img'), { force: true });
+    for (const columns of [80, 120]) {
+      const title = `gantry ${call} on a terminal of ${columns} columns`;
+      const lines = [`${PROMPT}gantry ${call}`, ...(await onTerminal(columns, call))];
+      await writeFile(join(DOCS, `${call.split(' ', 1).join()}-${columns}.svg`), toSvg(lines, { columns, title }));
+    }
   }
 } finally {
   await rm(directory, { recursive: true });
