@@ -1,5 +1,6 @@
 import { appendFile, chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { FreshRoot, FreshRootOptions, TemporaryDirectory } from '@gantry/testkit';
 import { findFreePorts, makeTemporaryDirectory, startFreshRoot } from '@gantry/testkit';
 import { execa } from 'execa';
@@ -146,6 +147,27 @@ test('the package for npm is installed on the oldest Node that Gantry supports',
   // What docs/how-to/ganeti-exports.md copies into Ganeti, still executable.
   const shipped = await root.run('gantry', 'os', 'show', 'raw', '--os-path', '/usr/local/lib/node_modules/@gantry/cli/os');
   expect(shipped).toMatch(/directory +\S+\/@gantry\/cli\/os\/raw\n[^]*operations +create, export, import, rename/);
+});
+
+test('the core as a library works on the oldest Node that Gantry supports', async () => {
+  const { node } = await findNodeAndNpm('22.18.0');
+  // Built with the packages; as programs import it that are not of this repository.
+  const program = `
+    import { exportInstance, initializeStore, loadInstanceFile, verifyExport } from '@gantry/core';
+    import { openFileStore } from '@gantry/transport-file';
+    const [, file, directory] = process.argv;
+    const store = openFileStore(directory);
+    await initializeStore(store);
+    const { reference } = await exportInstance({ instance: await loadInstanceFile(file), store });
+    await verifyExport({ store, export: reference });
+    await store[Symbol.asyncDispose]();
+    console.log(process.version, reference);`;
+  await writeFile(home.file('disk.img'), 'content of a disk\n');
+  await writeFile(home.file('web1.yaml'), 'name: web1.example.com\nos: raw\nhypervisor: kvm\ndisks: [{ path: disk.img }]\n');
+  const args = ['--input-type=module', '--eval', program, home.file('web1.yaml'), home.file('exports')];
+  const options = { cwd: fileURLToPath(new URL('../../../examples', import.meta.url)), env: { GANTRY_STATE_DIR: home.file('state') } };
+  const { stdout } = await execa(join(node, 'bin/node'), args, options);
+  expect(stdout).toMatch(/^v22\.18\.0 web1\.example\.com@/);
 });
 
 describe('on a peer that lacks Gantry', () => {
