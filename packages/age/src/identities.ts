@@ -4,6 +4,7 @@ import { headerIn, MAX_HEADER_BYTES } from './header.ts';
 import type { KeyLine } from './key-files.ts';
 import { isAgeFile, keyLines, withoutArmor } from './key-files.ts';
 import { NONCE_BYTES, payloadKey } from './payload.ts';
+import { PassphraseIdentity } from './scrypt.ts';
 import type { SealedSource } from './sealed-file.ts';
 import { SealedFile } from './sealed-file.ts';
 
@@ -21,7 +22,7 @@ export class Identities {
     this.#passphrases = passphrases;
     this.#decrypter = new Decrypter();
     for (const text of texts) this.#decrypter.addIdentity(text);
-    for (const passphrase of passphrases) this.#decrypter.addPassphrase(passphrase);
+    for (const passphrase of passphrases) this.#decrypter.addIdentity(new PassphraseIdentity(passphrase));
   }
 
   /**

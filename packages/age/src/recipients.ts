@@ -4,6 +4,7 @@ import { AgeError } from './errors.ts';
 import { keyLines } from './key-files.ts';
 import { NewFile } from './new-file.ts';
 import { NONCE_BYTES, payloadKey, TAG_BYTES } from './payload.ts';
+import { PassphraseRecipient } from './scrypt.ts';
 
 /** Their identities are safe also from a quantum computer, so that one that is not beside them would undo it (C2SP age.md). */
 const POST_QUANTUM = /^age1(?:pq|tagpq)1/;
@@ -67,7 +68,7 @@ export class Recipients {
         return [];
       },
     };
-    if (this.#passphrase === undefined) encrypter.addRecipient(take);
+    encrypter.addRecipient(take);
     const empty = await encrypter.encrypt(new Uint8Array());
     if (fileKey === undefined) throw new TypeError('the library made a header without its recipients');
     const header = empty.subarray(0, empty.length - NONCE_BYTES - TAG_BYTES);
@@ -77,7 +78,7 @@ export class Recipients {
 
   #encrypter(): Encrypter {
     const encrypter = new Encrypter();
-    if (this.#passphrase !== undefined) encrypter.setPassphrase(this.#passphrase);
+    if (this.#passphrase !== undefined) encrypter.addRecipient(new PassphraseRecipient(this.#passphrase));
     for (const text of this.texts) addTo(encrypter, text, JSON.stringify(text.slice(0, 100)));
     return encrypter;
   }
