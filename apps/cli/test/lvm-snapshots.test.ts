@@ -351,8 +351,9 @@ head -c 9000000 /dev/urandom >/run/odd.img`);
       await bench.machine.run(
         `printf '#!/bin/sh\\ntouch /run/reading; sleep 1000000\\n' >/run/os/waits/import; chmod 755 /run/os/waits/import`,
       );
-      const source = await bench.describe('idle', ['/dev/vg/idle'], 'waits');
-      const exported = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M`);
+      await bench.machine.run('truncate -s 8M /run/small.img');
+      const source = await bench.describe('small', ['/run/small.img'], 'waits');
+      const exported = await bench.gantry(`export ${source} /run/exports`);
       const call = `import /run/exports ${lastLine(exported.stdout)} --disk 0=/dev/vg/made --create-disks`;
       await bench.script(`rm -f /run/reading; $GANTRY ${call} >/dev/null 2>&1 & gantry=$!
 until [ -e /run/reading ]; do sleep 0.1; done; kill -KILL $gantry; wait $gantry`).outcome;
@@ -366,7 +367,7 @@ until [ -e /run/reading ]; do sleep 0.1; done; kill -KILL $gantry; wait $gantry`
       await bench.machine.run('lvcreate -q -y -Wn -l 100%FREE -n rest vg');
       const full = await bench.gantry(call);
       await bench.machine.run('lvremove -q -y vg/rest; rm -r /run/exports');
-      expect(full.stderr).toMatch(/volume group vg has 0 bytes free, and the new volumes need 67108864 \[DISK_NOT_CREATED\]/);
+      expect(full.stderr).toMatch(/volume group vg has 0 bytes free, and the new volumes need 8388608 \[DISK_NOT_CREATED\]/);
     });
   });
 
