@@ -13,7 +13,7 @@ const MiB = 1024 * 1024;
 /** mkfs.xfs refuses less than 300 MB. */
 const MIN_XFS_BYTES = 320 * MiB;
 const MIN_BTRFS_BYTES = 128 * MiB;
-const BUSY_TRIES = 50;
+const BUSY_TRIES = 600;
 const BUSY_WAIT_MS = 100;
 
 export interface MountedFileSystem extends AsyncDisposable {
