@@ -39,7 +39,8 @@ export async function unsealBy(context: CliContext, flags: UnsealFlags, configur
     );
 }
 
-async function passphraseFor({ signal }: CliContext, question: string): Promise<string> {
+/** Asks on the terminal. @throws GantryError `USAGE` where that is not possible; the reason of the signal */
+export async function passphraseFor({ signal }: Pick<CliContext, 'signal'>, question: string): Promise<string> {
   const passphrase = await askForSecret(question);
   signal.throwIfAborted();
   if (passphrase !== undefined) return passphrase;

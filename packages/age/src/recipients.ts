@@ -52,6 +52,13 @@ export class Recipients {
     return lines.map((line) => line.text);
   }
 
+  /** The same and one more, which does not count for the most that are possible. @throws AgeError `invalid-recipient` */
+  plus(text: string): Recipients {
+    const recipients = new Recipients([...this.texts, text]);
+    recipients.#encrypter();
+    return recipients;
+  }
+
   /** Whoever knows the passphrase. Deriving the key takes 256 MiB of memory and about a second (scrypt, 2^18) for each file. */
   static passphrase(passphrase: string): Recipients {
     return new Recipients([], passphrase);

@@ -149,7 +149,7 @@ class InstanceExport {
     const into = { store, alsoInto: others.map((other) => other.store), onGivenUp };
     const subject = { request, selected, described, ...into, signal: this.#signal };
     const hooks = this.#snapshotHooks();
-    if (isSentBySource(source, described)) return await exportFromSource({ ...askedExport(subject), hooks, source });
+    if (isSentBySource(source, described)) return await exportFromSource({ ...(await askedExport(subject)), hooks, source });
     return await exportInstance({ ...(await askedLocalExport(subject)), hooks });
   }
 

@@ -1,6 +1,6 @@
 import type { DescribedInstance, ExportRequest, OperationOptions } from '@gantry/core';
 import { exportOptions } from '@gantry/config';
-import { assertDisksHere, isBuiltinOs, isSentBySource, readSnapshotConfig } from '@gantry/core';
+import { assertDisksHere, isBuiltinOs, isSentBySource, readRecipients, readSnapshotConfig } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
 import type { Store } from '@gantry/transport';
 import type { PolicyRunRequest } from './run-request.ts';
@@ -32,8 +32,16 @@ export interface ExportSubject {
   readonly signal: AbortSignal;
 }
 
-/** The export that a policy asks for, wherever the disks are. */
-export function askedExport({ request, selected, described, store, alsoInto, onGivenUp, signal }: ExportSubject): AskedExport {
+/** The export that a policy asks for, wherever the disks are. @throws GantryError `RECIPIENT_INVALID`; the reason of the signal */
+export async function askedExport({
+  request,
+  selected,
+  described,
+  store,
+  alsoInto,
+  onGivenUp,
+  signal,
+}: ExportSubject): Promise<AskedExport> {
   const { instance, native } = described;
   return {
     ...operationOf(request, selected.name, signal),
@@ -43,6 +51,7 @@ export function askedExport({ request, selected, described, store, alsoInto, onG
     alsoInto,
     onGivenUp,
     ...exportOptions(request.settings),
+    recipients: await readRecipients(request.settings, signal),
     labels: { tags: request.settings.tags },
     createStore: request.createStore,
   };
@@ -55,7 +64,14 @@ export async function askedLocalExport(subject: ExportSubject): Promise<ExportRe
   const { snapshot, snapshotConfig, snapshotSize, trackChanges } = request.settings;
   const tracking = trackChanges === true ? 'where-possible' : undefined;
   const config = snapshotConfig === undefined ? undefined : await readSnapshotConfig(snapshotConfig);
-  return { ...askedExport(subject), snapshot, snapshotConfig: config, snapshotSize, guest: described.guest, trackChanges: tracking };
+  return {
+    ...(await askedExport(subject)),
+    snapshot,
+    snapshotConfig: config,
+    snapshotSize,
+    guest: described.guest,
+    trackChanges: tracking,
+  };
 }
 
 /** Whether an export of it may read only what changed, which goes into one store. */

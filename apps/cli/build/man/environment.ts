@@ -7,6 +7,8 @@ export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] 
   ['GANTRY_FULL_EVERY', 'a full export once this many follow each other'],
   ['GANTRY_TRACK_CHANGES', '1: incremental exports read only what changed, where that is possible'],
   ['GANTRY_WITH_PRIVATE', '1: exports include private OS parameters and secret native files'],
+  ['GANTRY_RECIPIENT', 'a public key of age to which exports are encrypted'],
+  ['GANTRY_RECIPIENTS_FILE', 'a file with such public keys, one in each line'],
   ['GANTRY_SNAPSHOT', 'how disks are snapshotted'],
   ['GANTRY_SNAPSHOT_CONFIG', 'a file with the commands of the snapshot provider command'],
   ['GANTRY_SNAPSHOT_SIZE', 'space for each classic snapshot of LVM'],

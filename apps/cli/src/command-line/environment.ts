@@ -32,6 +32,8 @@ export function settingsOfEnvironment({ env, cwd }: Surroundings): ExportSetting
     snapshotSize: valueOf(SNAPSHOTS.snapshotSize, env),
     parallel: valueOf(PARALLEL.parallel, env),
     withPrivate: valueOf(EXPORT.withPrivate, env),
+    recipients: valueOf(EXPORT.recipient, env),
+    recipientsFiles: valueOf(EXPORT.recipientsFile, env)?.map((file) => resolve(cwd, file)),
     identities: valueOf(IDENTITY.identity, env)?.map((file) => resolve(cwd, file)),
   };
 }
@@ -45,6 +47,8 @@ const SETTINGS: Readonly<Record<string, OptionSpec<unknown>>> = {
   'track-changes': EXPORT.trackChanges,
   patches: EXPORT.patches,
   'with-private': EXPORT.withPrivate,
+  recipients: EXPORT.recipient,
+  'recipients-files': EXPORT.recipientsFile,
   snapshot: SNAPSHOTS.snapshot,
   'snapshot-config': SNAPSHOTS.snapshotConfig,
   'snapshot-size': SNAPSHOTS.snapshotSize,

@@ -1,7 +1,7 @@
 import type { Codec } from '@gantry/core';
 import { CODEC_NAMES, DEFAULT_CODEC, describeLevels } from '@gantry/core';
 import type { OptionSpec } from './options.ts';
-import { choice, negatableFlag, orVariable, wholeNumber } from './options.ts';
+import { choice, negatableFlag, orVariable, texts, wholeNumber } from './options.ts';
 
 type Flag = OptionSpec<boolean | undefined>;
 type Count = OptionSpec<number | undefined>;
@@ -15,6 +15,8 @@ export const EXPORT: {
   readonly patches: Flag;
   readonly fullEvery: Count;
   readonly withPrivate: Flag;
+  readonly recipient: OptionSpec<readonly string[] | undefined>;
+  readonly recipientsFile: OptionSpec<readonly string[] | undefined>;
 } = {
   codec: orVariable('GANTRY_CODEC', choice('--codec <codec>', `how dumps are compressed (default ${DEFAULT_CODEC})`, CODEC_NAMES)),
   level: orVariable('GANTRY_LEVEL', wholeNumber('--level <n>', `level of the codec: ${describeLevels()}`)),
@@ -36,6 +38,11 @@ export const EXPORT: {
   withPrivate: negatableFlag(
     'GANTRY_WITH_PRIVATE',
     '--with-private',
-    'include private OS parameters and secret native files in the export',
+    'include private OS parameters and secret native files in the export (default for sealed exports)',
+  ),
+  recipient: orVariable('GANTRY_RECIPIENT', texts('--recipient <recipient>', 'seal the export: encrypt it to this public key of age')),
+  recipientsFile: orVariable(
+    'GANTRY_RECIPIENTS_FILE',
+    texts('--recipients-file <file>', 'seal the export: encrypt it to the public keys of age in this file'),
   ),
 };

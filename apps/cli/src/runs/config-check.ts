@@ -1,10 +1,10 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Configuration } from '@gantry/config';
+import type { Configuration, ExportSettings } from '@gantry/config';
 import { isName } from '@gantry/config';
 import type { GantryErrorCode } from '@gantry/core';
-import { asFirstError, ERROR_EXIT_CODES, GantryError, listFrom, readSnapshotConfig, requireStore } from '@gantry/core';
+import { asFirstError, ERROR_EXIT_CODES, GantryError, listFrom, readRecipients, readSnapshotConfig, requireStore } from '@gantry/core';
 import { formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { warningsOf } from './config-warnings.ts';
@@ -56,10 +56,10 @@ async function perform({ what, look }: Check, session: Session): Promise<Checked
 function checksOf({ stores, inventories, policies, defaults, notify, metrics }: Configuration): readonly Check[] {
   return [
     ...[...stores.keys()].map((name) => storeCheck(`stores.${name}`, name)),
-    ...[...stores.values()].flatMap(({ name, export: { snapshotConfig } }) => snapshotChecks(`stores.${name}`, snapshotConfig)),
+    ...[...stores.values()].flatMap(({ name, export: settings }) => fileChecks(`stores.${name}`, settings)),
     ...[...inventories.keys()].map((name) => sourceCheck(`inventories.${name}`, name)),
     ...[...policies.values()].flatMap((policy) => policyChecks(policy)),
-    ...snapshotChecks('defaults', defaults.snapshotConfig),
+    ...fileChecks('defaults', defaults),
     ...programChecks('notify.command', notify?.command),
     ...programChecks('notify.mail.sendmail', notify?.mail && [notify.mail.sendmail]),
     ...(metrics.textfile === undefined ? [] : [directoryCheck('metrics.textfile', metrics.textfile)]),
@@ -69,7 +69,7 @@ function checksOf({ stores, inventories, policies, defaults, notify, metrics }: 
 type Policy = Configuration['policies'] extends ReadonlyMap<string, infer P> ? P : never;
 
 /** What has a name is checked under that name. */
-function policyChecks({ name, stores, copies, instances, hooks, export: { snapshotConfig } }: Policy): readonly Check[] {
+function policyChecks({ name, stores, copies, instances, hooks, export: settings }: Policy): readonly Check[] {
   const at = `policies.${name}`;
   const addresses = [
     ...stores.map((store, index) => [`stores[${index}]`, store] as const),
@@ -78,7 +78,7 @@ function policyChecks({ name, stores, copies, instances, hooks, export: { snapsh
   return [
     ...addresses.flatMap(([place, address]) => (isName(address) ? [] : [storeCheck(`${at}.${place}`, address)])),
     ...instances.flatMap(({ source }, index) => (isName(source) ? [] : [sourceCheck(`${at}.instances[${index}]`, source)])),
-    ...snapshotChecks(at, snapshotConfig),
+    ...fileChecks(at, settings),
     ...programChecks(`${at}.hooks.before-snapshot`, hooks.beforeSnapshot),
     ...programChecks(`${at}.hooks.after-snapshot`, hooks.afterSnapshot),
     ...programChecks(`${at}.hooks.on-success`, hooks.onSuccess),
@@ -116,6 +116,20 @@ async function isInstanceFile(address: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** Of the files that settings name. */
+function fileChecks(at: string, { snapshotConfig, recipientsFiles = [] }: ExportSettings): readonly Check[] {
+  return [
+    ...snapshotChecks(at, snapshotConfig),
+    ...recipientsFiles.map((file, index) => ({
+      what: `${at}.recipients-files[${index}]`,
+      look: async ({ signal }: Session) => {
+        const found = await readRecipients({ recipientsFiles: [file] }, signal);
+        return `recipients: ${found?.texts.length ?? 0}`;
+      },
+    })),
+  ];
 }
 
 function snapshotChecks(at: string, path: string | undefined): readonly Check[] {

@@ -11,9 +11,11 @@ import {
   GantryError,
   isSentBySource,
   planExport,
+  readRecipients,
 } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
 import { wantsNewStore } from '../create-store.ts';
+import { newPassphrase } from '../new-passphrase.ts';
 import { formatBytes, formatDuration } from '../output/format.ts';
 import { describeChecks, describeExportPlan } from '../output/plan.ts';
 import type { Session } from '../session.ts';
@@ -31,6 +33,7 @@ type Options = OptionValues<
   readonly tag: readonly string[] | undefined;
   readonly note: string | undefined;
   readonly sign: string | undefined;
+  readonly passphrase: true | undefined;
   readonly base: string | undefined;
   readonly throughSource: true | undefined;
   readonly listen: string | undefined;
@@ -47,6 +50,7 @@ export async function run(
   const started = performance.now();
   const settings = await settingsFor(session, [address, ...others], options);
   assertTogether(options, settings);
+  assertReaders(options);
   assertStores([address, ...others], options);
   const createStore = options.createStore === true || wantsNewStore(session.env);
   const { source, name } = await session.openSourceOf(named);
@@ -68,6 +72,7 @@ export async function run(
     alsoInto: stores.others,
     storeBufferBytes: options.storeBuffer,
     ...exportOptions(settings),
+    recipients: await recipientsFor(session, options, settings),
     labels: { tags: settings.tags, note: options.note },
     base: options.base,
     createStore,
@@ -109,13 +114,32 @@ async function settingsFor(session: Session, addresses: readonly string[], optio
 }
 
 /** What the options say of what gantry.yaml may say, too. */
-function settingsOf({ cwd }: Session, { tag: tags, sign, ...options }: Options): ExportSettings {
-  return { ...options, tags, signKey: sign === undefined ? undefined : resolve(cwd, sign) };
+function settingsOf({ cwd }: Session, { tag: tags, sign, recipient: recipients, recipientsFile, ...options }: Options): ExportSettings {
+  const absolute = (file: string): string => resolve(cwd, file);
+  return { ...options, tags, signKey: sign && absolute(sign), recipients, recipientsFiles: recipientsFile?.map(absolute) };
 }
 
 /** What is set for many instances applies to those for which it is possible. */
 function trackingOf({ trackChanges: asked }: Options, { trackChanges }: ExportSettings): boolean | 'where-possible' | undefined {
   return asked ?? (trackChanges === true ? 'where-possible' : undefined);
+}
+
+/** @throws GantryError `RECIPIENT_INVALID`; `USAGE` where a passphrase cannot be asked for; the reason of the signal */
+async function recipientsFor(
+  session: Session,
+  { passphrase }: Options,
+  settings: ExportSettings,
+): Promise<Awaited<ReturnType<typeof readRecipients>>> {
+  if (passphrase === true) return await readRecipients({ passphrase: await newPassphrase(session) });
+  return await readRecipients(settings, session.signal);
+}
+
+/** A passphrase stands alone, and no later export can be for the same one. @throws GantryError `USAGE` */
+function assertReaders({ passphrase, recipient, recipientsFile, incremental }: Options): void {
+  const given = { recipient, 'recipients-file': recipientsFile, incremental: incremental === true ? true : undefined };
+  const [other] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
+  if (passphrase === undefined || other === undefined) return;
+  throw new GantryError('USAGE', { message: `--passphrase does not go with --${other}`, hint: 'Leave one of them out.' });
 }
 
 /**

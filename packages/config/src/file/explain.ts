@@ -33,6 +33,9 @@ export interface ExplainedSetting {
   readonly origin?: Origin | undefined;
 }
 
+/** What says one of them says it for both. */
+const RECIPIENTS: readonly string[] = ['recipients', 'recipients-files'];
+
 /** What counts where nothing says it, in words. */
 const BUILT_IN: Readonly<Record<string, string>> = {
   codec: DEFAULT_CODEC,
@@ -45,7 +48,9 @@ const BUILT_IN: Readonly<Record<string, string>> = {
   'snapshot-config': 'none',
   'snapshot-size': '20%',
   'parallel-disks': '4',
-  'with-private': 'false',
+  'with-private': 'in sealed exports only',
+  recipients: 'none',
+  'recipients-files': 'none',
   'sign-key': 'none',
   tags: 'none',
   identity: 'none',
@@ -71,8 +76,15 @@ export function explainSettings(
     ...(store !== undefined && namedStore(configuration, store) !== undefined ? [`stores.${store}`] : []),
     'defaults',
   ];
+  const says = (group: string): boolean => RECIPIENTS.some((name) => configuration.origins.has(`${group}.${name}`));
+  const hasVariable = RECIPIENTS.some((name) => environment.texts[name] !== undefined);
+  const namesRecipients = groups.find(says);
+  const groupsFor = (name: string): readonly string[] => {
+    if (!RECIPIENTS.includes(name)) return groups;
+    return hasVariable || namesRecipients === undefined ? [] : [namesRecipients];
+  };
   return Object.entries(BUILT_IN).map(([name, builtIn]) => {
-    const candidates = candidatesFor(configuration, { name, groups, variable: environment.texts[name] });
+    const candidates = candidatesFor(configuration, { name, groups: groupsFor(name), variable: environment.texts[name] });
     // One that was written for another codec does not count.
     const counts = name === 'level' ? candidates.find(({ text }) => text === String(level)) : candidates[0];
     return counts ?? { name, text: builtIn, from: 'built in' };

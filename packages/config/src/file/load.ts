@@ -68,9 +68,12 @@ async function readText(path: string, signal: AbortSignal | undefined): Promise<
 function withAbsolutePaths(document: ConfigurationDocument, directory: string): ConfigurationDocument {
   const absolute = (path: string): string => resolve(directory, path);
   const address = (text: string): string => (/^[./]/.test(text) || (!text.includes(':') && !isName(text)) ? absolute(text) : text);
-  const settings = <T extends { 'snapshot-config'?: string; identity?: string[]; 'sign-key'?: string }>(group: T): T => ({
+  const settings = <T extends { 'snapshot-config'?: string; 'recipients-files'?: string[]; identity?: string[]; 'sign-key'?: string }>(
+    group: T,
+  ): T => ({
     ...group,
     ...(group['snapshot-config'] === undefined ? {} : { 'snapshot-config': absolute(group['snapshot-config']) }),
+    ...(group['recipients-files'] === undefined ? {} : { 'recipients-files': group['recipients-files'].map(absolute) }),
     ...(group.identity === undefined ? {} : { identity: group.identity.map(absolute) }),
     ...(group['sign-key'] === undefined ? {} : { 'sign-key': absolute(group['sign-key']) }),
   });

@@ -69,6 +69,8 @@ function exportSettingsOf(document: ExportDocument): ExportSettings {
     snapshotSize: document['snapshot-size'],
     parallel: document['parallel-disks'],
     withPrivate: document['with-private'],
+    recipients: document.recipients,
+    recipientsFiles: document['recipients-files'],
     signKey: document['sign-key'],
     tags,
     identities,

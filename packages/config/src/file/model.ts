@@ -22,7 +22,12 @@ export interface ExportSettings {
   readonly snapshotSize?: SnapshotSize | undefined;
   /** How many disks of an instance at once. */
   readonly parallel?: number | undefined;
+  /** Absent: in sealed exports only. */
   readonly withPrivate?: boolean | undefined;
+  /** Public keys of age; empty, also of the files: exports are not encrypted. */
+  readonly recipients?: readonly string[] | undefined;
+  /** Absolute. */
+  readonly recipientsFiles?: readonly string[] | undefined;
   /** File with an SSH key; absolute. */
   readonly signKey?: string | undefined;
   readonly tags?: readonly string[] | undefined;

@@ -61,12 +61,30 @@ export function exportSettings(configuration: Configuration, scope: SettingsScop
   return mergeSettings(layersOf(configuration, scope));
 }
 
+interface StoreExportSettings {
+  readonly store: string;
+  readonly settings: ExportSettings;
+}
+
 /**
- * One export into several stores is the same in all: secrets are in it for all of them, or for none.
+ * One export into several stores is the same in all: secrets are in it for all of them, or for none, and the same can read it.
  *
- * @throws GantryError `USAGE` if the stores differ in `with-private`
+ * @throws GantryError `USAGE` if the stores differ in `with-private`, `recipients` or `recipients-files`
  */
-export function assertSamePrivacy(stores: readonly { readonly store: string; readonly settings: ExportSettings }[]): void {
+export function assertSamePrivacy(stores: readonly StoreExportSettings[]): void {
+  assertSamePrivate(stores);
+  const keyOf = ({ settings: { recipients = [], recipientsFiles = [] } }: StoreExportSettings): string =>
+    JSON.stringify([recipients.toSorted(), recipientsFiles.toSorted()]);
+  const [first] = stores;
+  const other = first && stores.find((each) => keyOf(each) !== keyOf(first));
+  if (first === undefined || other === undefined) return;
+  throw new GantryError('USAGE', {
+    message: `the recipients for ${first.store} are not those for ${other.store}: one export cannot be for both`,
+    hint: 'Say them for all of them: with --recipient, or recipients in the policy or in each store.',
+  });
+}
+
+function assertSamePrivate(stores: readonly StoreExportSettings[]): void {
   const named = (wanted: boolean): readonly string[] =>
     stores.filter(({ settings }) => (settings.withPrivate === true) === wanted).map(({ store }) => store);
   const [allowed, refused] = [named(true), named(false)];
@@ -75,6 +93,13 @@ export function assertSamePrivacy(stores: readonly { readonly store: string; rea
     message: `with-private is true for ${allowed.join(', ')}, but not for ${refused.join(', ')}: one export cannot be both`,
     hint: 'Say it for all of them: with --with-private or --no-with-private, or with-private in the policy or in each store.',
   });
+}
+
+/** Of the last layer that names some, in one way or the other. */
+function recipientsOf(layers: readonly ExportSettings[]): Pick<ExportSettings, 'recipients' | 'recipientsFiles'> {
+  const { recipients, recipientsFiles } =
+    layers.findLast((layer) => layer.recipients !== undefined || layer.recipientsFiles !== undefined) ?? {};
+  return { recipients, recipientsFiles };
 }
 
 /**
@@ -97,6 +122,7 @@ export function mergeSettings(layers: readonly ExportSettings[]): ExportSettings
     snapshotSize: first('snapshotSize'),
     parallel: first('parallel'),
     withPrivate: first('withPrivate'),
+    ...recipientsOf(layers),
     signKey: first('signKey'),
     tags: first('tags'),
     identities: first('identities'),

@@ -1,4 +1,4 @@
-import { CODEC_NAMES, parseSnapshotSize, SNAPSHOT_MODES } from '@gantry/core';
+import { CODEC_NAMES, isRecipient, parseSnapshotSize, SNAPSHOT_MODES } from '@gantry/core';
 import { nonEmptyLine, text } from '@gantry/core/documents';
 import { z } from 'zod';
 import { parseBudget, parseKeepCount, parseWithin } from '../quantities.ts';
@@ -30,6 +30,11 @@ const SHARE_PATTERN = String.raw`\d{1,3}(\.\d{1,3})?%`;
 
 const LIMIT_RATE = 'Stored bytes a second, read and written together; or rates by parts of the day';
 
+/** The message does not have the value: it may be an identity, which is secret. */
+const recipient = text('a recipient')
+  .refine(isRecipient, 'must be a recipient of age (age1…), such as age-keygen -y shows')
+  .meta({ pattern: '^age1[a-z0-9]+$' });
+
 const exportFields = {
   codec: choice(CODEC_NAMES).exactOptional().meta({ description: 'How dumps are compressed' }),
   level: whole(1, 99).exactOptional().meta({ description: 'Level of the codec' }),
@@ -49,6 +54,8 @@ const exportFields = {
   'parallel-disks': whole(1, 256).exactOptional().meta({ description: 'How many disks of an instance at once' }),
   'sign-key': nonEmptyLine.exactOptional().meta({ description: 'File with the SSH key by which each export is signed' }),
   'with-private': truth.exactOptional().meta({ description: 'Include private OS parameters and secret native files' }),
+  recipients: list(recipient, 'recipients').exactOptional().meta({ description: 'Public keys of age of those who can read the exports' }),
+  'recipients-files': list(nonEmptyLine, 'files').exactOptional().meta({ description: 'Files with such public keys, one in each line' }),
   tags: list(tag, 'tags').exactOptional().meta({ description: 'Tags of each export' }),
   identity: oneOrMore(nonEmptyLine, 'files')
     .exactOptional()

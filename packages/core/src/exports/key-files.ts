@@ -72,6 +72,48 @@ function unusable(file: string, why: string, { hint, cause }: { readonly hint?: 
   });
 }
 
+/** Who can read an export. */
+export interface RecipientSources {
+  readonly recipients?: readonly string[] | undefined;
+  /** As `age -R` takes them. */
+  readonly recipientsFiles?: readonly string[] | undefined;
+  /** In the place of recipients: whoever knows it. */
+  readonly passphrase?: string | undefined;
+}
+
+/**
+ * All of them together; undefined if there are none.
+ *
+ * @throws GantryError `RECIPIENT_INVALID`; the reason of the signal
+ */
+export async function readRecipients(
+  { recipients = [], recipientsFiles = [], passphrase }: RecipientSources,
+  signal?: AbortSignal,
+): Promise<Recipients | undefined> {
+  if (passphrase !== undefined) return Recipients.passphrase(passphrase);
+  const all = [...recipients, ...(await readRecipientsFiles(recipientsFiles, signal))];
+  try {
+    return all.length === 0 ? undefined : Recipients.of(all);
+  } catch (error) {
+    if (!(error instanceof AgeError)) throw error;
+    throw new GantryError('RECIPIENT_INVALID', {
+      message: `cannot encrypt the export: ${error.message}`,
+      hint: 'Give the public keys of those who are to read it: age1…, such as age-keygen -y shows.',
+      cause: error,
+    });
+  }
+}
+
+/** Whether a text is a recipient of age. */
+export function isRecipient(text: string): boolean {
+  try {
+    Recipients.of([text]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The recipients in files as `age -R` takes them.
  *

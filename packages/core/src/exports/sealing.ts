@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { NewFile } from '@gantry/age';
-import { generateHybridIdentity, generateX25519Identity, Identities, Recipients } from '@gantry/age';
+import type { Recipients } from '@gantry/age';
+import { generateHybridIdentity, generateX25519Identity, Identities } from '@gantry/age';
 import type { Digest } from '@gantry/transport';
 import type { EncodedDump } from '../frames/encode-dump.ts';
 import { StreamDigest } from '../frames/stream-digest.ts';
@@ -60,8 +61,8 @@ export class Sealing {
     if (texts.length === 0) return new Sealing(recipients, recipients, undefined, kept);
     const isPostQuantum = texts.some((text) => /^age1(?:pq|tagpq)1/.test(text));
     const exportKey = await (isPostQuantum ? generateHybridIdentity() : generateX25519Identity());
-    const own = await Identities.parse(exportKey).recipients();
-    return new Sealing(recipients, Recipients.of([...texts, ...own]), exportKey, kept);
+    const [own] = await Identities.parse(exportKey).recipients();
+    return new Sealing(recipients, own === undefined ? recipients : recipients.plus(own), exportKey, kept);
   }
 
   /** The dump as it is stored; one without stored bytes has none either. Its frame map gives places before the encryption. */

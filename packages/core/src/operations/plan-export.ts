@@ -10,7 +10,7 @@ import type { Session } from '../flow/session.ts';
 import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
 import { chooseLevel } from '../frames/codecs/levels.ts';
 import { DEFAULT_CODEC } from '../frames/codecs/registry.ts';
-import type { WritePlan } from '../report/events.ts';
+import type { PlanCheck, WritePlan } from '../report/events.ts';
 import { withFirstError } from '../report/first-error.ts';
 import { sum } from '../system/sum.ts';
 import type { ExportRequest } from './export.ts';
@@ -46,14 +46,21 @@ async function runPlan(request: ExportRequest): Promise<DryRun> {
     ...sessionChecks(session),
     ...(await snapshotChecks(request, session)),
     { check: 'codec', says: level === undefined ? codec : `${codec}, level ${level}` } as const,
+    ...recipientsChecks(request),
     ...(await storeChecks([store, ...alsoInto], { reporter, signal, createStore, neededBytes })),
   ];
   return { dryRun: true, instance: session.instance.name, plan: planOf(request, session), checks, warnings: reporter.warnings };
 }
 
+function recipientsChecks({ recipients }: ExportRequest): readonly PlanCheck[] {
+  if (recipients === undefined) return [];
+  const { texts } = recipients;
+  return [{ check: 'recipients', says: texts.length === 0 ? 'sealed with a passphrase' : `sealed for ${texts.join(', ')}` }];
+}
+
 /** A new export: nothing in the store changes. */
 function planOf(
-  { store, alsoInto = [], codec = DEFAULT_CODEC, incremental }: ExportRequest,
+  { store, alsoInto = [], codec = DEFAULT_CODEC, incremental, recipients: sealed }: ExportRequest,
   { instance, disks, inspected }: Session,
 ): WritePlan {
   return {
@@ -62,7 +69,7 @@ function planOf(
     into: [store, ...alsoInto].map(({ address }) => address).join(' and '),
     disks: disks.map((disk) => {
       const bytes = inspected.diskBytes[disk];
-      const target = incremental === true ? packFileName(disk, codec) : dumpFileName(disk, codec);
+      const target = incremental === true ? packFileName(disk, codec, { sealed }) : dumpFileName(disk, codec, { sealed });
       const holds = 'nothing: it will be in a new export';
       return { disk, target, holds, action: 'create', ...(bytes === undefined ? {} : { incomingBytes: bytes }) };
     }),

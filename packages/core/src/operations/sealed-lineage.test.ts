@@ -7,7 +7,7 @@ import { Memory, MemoryStore } from '@gantry/transport/testing';
 import { describe, expect, test } from 'vitest';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
-import { get, getBytes, keysOf } from '../../test/sample-export.ts';
+import { get, getBytes, keysOf, put } from '../../test/sample-export.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { identityUnsealer } from '../exports/identity-unsealer.ts';
 import { SEALED_SUFFIX } from '../exports/layout.ts';
@@ -220,6 +220,27 @@ describe('a sealed export that was cut off', () => {
     const result = await bench.next();
     expect(known(result)).toBeGreaterThanOrEqual(FRAMES / 2);
     expect(known(await bench.next())).toBe(FRAMES);
+  });
+});
+
+describe('a sealed export that was killed', () => {
+  test.each([
+    ['is taken over by the next one', recipients, FRAMES],
+    ['is not taken over by one for other recipients', Recipients.of([bob.recipient]), 0],
+  ])('%s', async (_what, next, frames) => {
+    await using bench = await makeBench();
+    let isKilled = false;
+    const dying = watchedStore(bench.store, {
+      before: () => {
+        if (isKilled) throw new StoreError('unavailable', { message: 'killed' });
+      },
+      after: (call) => void (isKilled ||= call.startsWith('commit ') && call.endsWith('/disk0.map.age')),
+    });
+    await expect(bench.attempt({ store: dying })).rejects.toThrow('killed');
+    const key = (await keysOf(bench.store)).find((each) => each.endsWith('/export.claim')) ?? expect.fail();
+    // Of a process that has ended.
+    await put(bench.store, key, (await get(bench.store, key)).replace(/"startTime": \d+/, '"startTime": 1'));
+    expect(known(await bench.next({ recipients: next }))).toBe(frames);
   });
 });
 

@@ -45,6 +45,7 @@ export interface PlanCheck {
     | 'export'
     | 'store'
     | 'codec'
+    | 'recipients'
     | 'disk'
     | 'snapshot'
     | 'peer'
