@@ -13,6 +13,7 @@ import { GANETI } from './contestants/ganeti.ts';
 import { GANTRY } from './contestants/gantry.ts';
 import { PIPES } from './contestants/pipes.ts';
 import { s3Contestants } from './contestants/s3.ts';
+import { SEALED } from './contestants/sealed.ts';
 import { sshContestants } from './contestants/ssh.ts';
 import type { DataSet } from './data-sets.ts';
 import { DATA_SETS, GIB, makeDataSet } from './data-sets.ts';
@@ -28,7 +29,7 @@ const { values } = parseArgs({
     peer: { type: 'string', default: '' },
     runs: { type: 'string', default: '3' },
     size: { type: 'string', default: '1' },
-    group: { type: 'string', default: 'tools,memory,scaling,ssh,s3' },
+    group: { type: 'string', default: 'tools,memory,sealed,scaling,ssh,s3' },
     largest: { type: 'string', default: '4' },
     out: { type: 'string', default: 'bench-results' },
     directory: { type: 'string' },
@@ -73,6 +74,14 @@ if (groups.includes('memory')) {
   const few = [...PIPES.slice(0, 1), ...GANTRY];
   const results = await runContest(few, { directory: memory.path, disk, bytes: size, runs, withImports: true, say });
   contests.push({ title: `dense, ${format(size)}, source and target in memory`, key: 'memory', bytes: size, results });
+}
+if (groups.includes('sealed')) {
+  say('\nwith encryption');
+  const disk = join(path, 'mixed.img');
+  const size = await makeDataSet('mixed', bytes, disk);
+  const results = await runContest(SEALED, { directory: path, disk, bytes: size, runs, withImports: true, say });
+  contests.push({ title: `mixed, ${format(size)}, encrypted`, key: 'sealed', bytes: size, results });
+  await execa('rm', [disk]);
 }
 if (groups.includes('ssh') || groups.includes('s3')) {
   const disk = join(path, 'mixed.img');

@@ -28,21 +28,26 @@ export interface GantryOptions {
   readonly os: 'cat' | 'raw';
   readonly note?: string;
   readonly options?: string;
+  readonly importOptions?: string;
+  /** Runs before each measured export, and is not measured. */
+  readonly prepare?: string;
   /** The store's address on the command line; a directory by default. */
   readonly store?: (workspace: Workspace) => string;
   readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** Gantry with its defaults: checksums, SHA-256, a manifest, and everything durable. */
-export function gantry({ name, os, note, options = '', store = () => 'store', environment = {} }: GantryOptions): Contestant {
+export function gantry(o: GantryOptions): Contestant {
+  const { name, os, note, options = '', importOptions = '', prepare = ':', store = () => 'store', environment = {} } = o;
   const files = ({ disk, target }: Workspace): string => `${instanceFile('source', os, [disk])} && ${instanceFile('target', os, [target])}`;
   return {
     name,
     ...(note === undefined ? {} : { note }),
     environment: { ...ENVIRONMENT, ...environment },
-    prepare: (workspace) => `${CAT_DEFINITION} && ${files(workspace)}`,
+    prepare: (workspace) => `${CAT_DEFINITION} && ${files(workspace)} && ${prepare}`,
     export: (workspace) => `${COMMAND_LINE} export source.yaml ${store(workspace)} --quiet --snapshot none ${options} >reference`,
-    import: (workspace) => `${COMMAND_LINE} import ${store(workspace)} "$(tail -n 1 reference)" --to target.yaml --quiet --yes`,
+    import: (workspace) =>
+      `${COMMAND_LINE} import ${store(workspace)} "$(tail -n 1 reference)" --to target.yaml --quiet --yes ${importOptions}`,
   };
 }
 

@@ -2,7 +2,7 @@ import type { BlockCipher } from './block-cipher.ts';
 import { BLOCK_BYTES, blockNonce, SEALED_BLOCK_BYTES, TAG_BYTES } from './payload.ts';
 
 /** Blocks that are encrypted or decrypted together: most that are in one piece of memory. */
-export const JOB_BLOCKS = 16;
+export const JOB_BLOCKS = 31;
 export const JOB_SEALED_BYTES: number = JOB_BLOCKS * SEALED_BLOCK_BYTES;
 
 /** Some blocks of a file, one after another in a piece of memory, each with (room for) its tag. */

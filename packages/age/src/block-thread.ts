@@ -28,7 +28,8 @@ class BlockThread {
   }
 
   #start(): Worker {
-    const thread = new Worker(new URL(`./age-thread${extname(import.meta.filename)}`, import.meta.url));
+    // Without the options of this process, of which a thread refuses some, such as --input-type.
+    const thread = new Worker(new URL(`./age-thread${extname(import.meta.filename)}`, import.meta.url), { execArgv: [] });
     thread.on('message', ({ memory, result }: { readonly memory: ArrayBuffer; readonly result: BlockResult }) => {
       this.#waiting.shift()?.resolve({ memory: new Uint8Array(memory), result });
       if (this.#waiting.length === 0) thread.unref();

@@ -22,7 +22,7 @@ export class NewFile {
 
   /**
    * The whole file, of these plain bytes. Called again, it must get the same ones, and makes the same file: the same key must never encrypt
-   * other bytes. A chunk is valid until the next one is requested, here and in the source. Uses at most 2 MiB of memory, and a thread of the process.
+   * other bytes. A chunk is valid until the next one is requested, here and in the source. Uses at most 4 MiB of memory, and a thread of the process.
    */
   async *encrypt(plain: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
     yield this.start;

@@ -33,7 +33,7 @@ export class SealedFile {
 
   /**
    * The plain bytes of a range, each of which was authenticated before it comes out. A read to the end proves that nothing is missing there.
-   * A chunk is valid until the next one is requested. Uses at most 2 MiB of memory, and a thread of the process.
+   * A chunk is valid until the next one is requested. Uses at most 4 MiB of memory, and a thread of the process.
    *
    * @throws RangeError for one that is not in the file; AgeError `damaged`; what the source throws
    */
