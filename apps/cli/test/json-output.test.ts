@@ -18,6 +18,7 @@ import type { DocumentedFields } from './documented-json.ts';
 import { writeShelf } from './shelf-inventory.ts';
 import type { Workbench } from './workbench.ts';
 import { assertValidOutput } from './valid-output.ts';
+import { Recipients } from '@gantry/age';
 import { sealExport, writeIdentity } from './sealed-export.ts';
 import { exportDirectory, jsonLines, MAIN, lastLine, makeWorkbench, waitForFile } from './workbench.ts';
 
@@ -125,7 +126,7 @@ beforeAll(async () => {
 
   const recipient = await writeIdentity(bench.file('key.txt'));
   const other = await writeIdentity(bench.file('other.txt'));
-  const sealed = await sealExport(bench, raw, recipient);
+  const sealed = await sealExport(bench, raw, Recipients.of([recipient]));
   await run('verify', store, sealed);
   await run('keys', 'add', store, sealed, '--recipient', other, '--identity', bench.file('key.txt'));
   await run('keys', 'check', store, '--identity', bench.file('key.txt'));

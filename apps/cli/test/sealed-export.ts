@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { openInstance, openStore } from '@gantry/config';
 import { exportInstance } from '@gantry/core';
-import { generateX25519Identity, Identities, Recipients } from '@gantry/age';
+import type { Recipients } from '@gantry/age';
+import { generateX25519Identity, Identities } from '@gantry/age';
 import type { Workbench } from './workbench.ts';
 
 /** Writes a file with a new identity, closed to others. @returns its recipient */
@@ -13,10 +14,10 @@ export async function writeIdentity(path: string): Promise<string> {
 }
 
 /** Makes a sealed export in the store of the bench. @returns its reference */
-export async function sealExport(bench: Workbench, source: string, recipient: string): Promise<string> {
+export async function sealExport(bench: Workbench, source: string, recipients: Recipients): Promise<string> {
   const context = { signal: AbortSignal.timeout(60_000), env: {}, cwd: bench.path, warn: () => {} };
   await using store = await openStore(bench.store, context);
   const { instance } = await openInstance(source, context);
   const options = { stateDirectory: bench.file('state'), osSearchPath: [bench.file('os')], createStore: true, snapshot: 'none' } as const;
-  return (await exportInstance({ ...options, store, instance, recipients: Recipients.of([recipient]) })).reference;
+  return (await exportInstance({ ...options, store, instance, recipients })).reference;
 }

@@ -2,9 +2,12 @@ import { createHash } from 'node:crypto';
 import { appendFile, chmod, copyFile, readFile, writeFile } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Recipients } from '@gantry/age';
+import process from 'node:process';
 import { sealExport, writeIdentity } from './sealed-export.ts';
+import { openTmux } from './tmux.ts';
 import type { Outcome, Workbench } from './workbench.ts';
-import { exportDirectory, jsonLines, makeWorkbench } from './workbench.ts';
+import { exportDirectory, jsonLines, MAIN, makeWorkbench } from './workbench.ts';
 
 const NAME = 'web1.example.com';
 /** More than one frame of 4 MiB. */
@@ -28,7 +31,8 @@ beforeAll(async () => {
   recipient = await writeIdentity(KEY());
   added = await writeIdentity(OTHER());
   await writeIdentity(bench.file('third.txt'));
-  exports = [await sealExport(bench, source, recipient), await sealExport(bench, source, recipient)];
+  const to = Recipients.of([recipient]);
+  exports = [await sealExport(bench, source, to), await sealExport(bench, source, to)];
 });
 
 afterAll(() => bench[Symbol.asyncDispose]());
@@ -270,6 +274,9 @@ test('others can be let in by those who have an identity, and a check says who c
   expect(await bench.gantry(...add, '--identity', OTHER())).toMatchObject({ exitCode: 7 });
   expect(await bench.gantry(...add, '--identity', KEY())).toMatchObject({ exitCode: 0, stdout: `${second}: keys-1.age has its key` });
   expect(await check(second, '--identity', OTHER())).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/to 1 +1 +yes/) });
+  expect(await bench.gantry('show', bench.store, second)).toMatchObject({
+    stdout: expect.stringContaining('to those who can read keys-1.age'),
+  });
   expect(await importing(second, '--identity', OTHER())).toMatchObject({ exitCode: 0 });
   expect(await got()).toEqual([DISK_BYTES, DISK_BYTES]);
   expect(await importing(first, '--identity', OTHER())).toMatchObject({ exitCode: 7 });
@@ -277,4 +284,25 @@ test('others can be let in by those who have an identity, and a check says who c
     exitCode: 2,
   });
   expect(await bench.gantry('keys', 'add', bench.store, second)).toMatchObject({ exitCode: 2 });
+});
+
+test('an export that is encrypted with a passphrase is opened on a terminal, which does not show it', async () => {
+  const reference = await sealExport(bench, bench.file(`${NAME}.yaml`), Recipients.passphrase('correct horse'));
+  await using terminal = openTmux(bench.file('tmux'));
+  const verify = `'${process.execPath}' '${MAIN}' verify '${bench.store}' ${reference} --passphrase`;
+  const script = `cd '${bench.path}'; export GANTRY_STATE_DIR='${bench.file('state')}'; ${verify}; echo "status $?"; exec sleep 1000\n`;
+  await writeFile(bench.file('run'), script);
+  for (const [passphrase, shows] of [
+    ['correct horse', /every frame and digest is correct[^]*status 0/],
+    ['wrong horse', /none of the identities[^]*status 7/],
+  ] as const) {
+    await terminal.run('new-session', '-d', '-s', 'asking', '-x', '200', '-y', '24', `sh '${bench.file('run')}'`);
+    await terminal.screen(/Passphrase of the sealed exports: $/m);
+    await terminal.run('send-keys', '-l', passphrase);
+    await terminal.run('send-keys', 'Enter');
+    const screen = (await terminal.screen(/status \d/)).join('\n');
+    expect(screen).toMatch(shows);
+    expect(screen).not.toContain('horse');
+    await terminal.run('kill-session', '-t', 'asking');
+  }
 });

@@ -117,6 +117,7 @@ function sealingFacts(found: StoredExport): readonly (readonly string[])[] {
   const more = recipients.length === 0 ? '--passphrase' : '--identity FILE';
   return [
     ...readers.map((reader, index) => [index === 0 ? 'sealed' : '', reader]),
+    ...(found.addedKeys ?? []).map((file) => ['', `to those who can read ${file}`]),
     ...(isClosed(found) ? [['', `${more} shows what is sealed: the OS, hypervisor and node, parameters, messages of scripts`]] : []),
   ];
 }

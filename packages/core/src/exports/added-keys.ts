@@ -65,7 +65,8 @@ async function readIfThere(store: ObjectReader, key: string, options: CallOption
     }
     return Buffer.concat(chunks);
   } catch (error) {
-    if (isStoreError(error, 'not-found')) return undefined;
+    // A bucket that may not be listed denies what is not there.
+    if (isStoreError(error, 'not-found') || isStoreError(error, 'denied')) return undefined;
     throw error;
   }
 }

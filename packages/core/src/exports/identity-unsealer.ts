@@ -33,6 +33,8 @@ export function identityUnsealer(given: Identities | (() => Promise<Identities>)
       if (!added.has(place)) {
         const looking = looked.get(place) ?? takeAdded(store, prefix, options);
         looked.set(place, looking);
+        // After a failure, it is tried again.
+        looking.catch(() => looked.delete(place));
         await looking;
       }
     }

@@ -16,7 +16,7 @@ import { findExport } from './find-export.ts';
 import { mapDamaged, readFrameMap } from './frame-maps.ts';
 import type { FrameTables } from './frame-tables.ts';
 import { readFrameTables } from './frame-tables.ts';
-import { CONFIG_FILE, mapFileName, SEALED_PART_FILE } from './layout.ts';
+import { CONFIG_FILE, keysNumber, mapFileName, SEALED_PART_FILE } from './layout.ts';
 import type { DumpRecord, Manifest, NativeRecord } from './manifest.ts';
 import { isReadByMaps } from './manifest.ts';
 import { readNativeFile } from './native-file.ts';
@@ -61,6 +61,8 @@ export interface StoredExport {
   readonly manifestText?: string;
   /** There just where the origin is `ganeti`. */
   readonly config?: ConfigDescription;
+  /** Of a sealed export: the names of files with keys that were added to it. */
+  readonly addedKeys?: readonly string[];
   /** The files of the native description. */
   readonly native: readonly NativeRecord[];
   /** Whether ranges of a dump can be read. */
@@ -136,6 +138,7 @@ export function openFound(store: Store, { directory, warnings }: FoundExport, op
             ...(found.labelsProblem === undefined ? [] : [found.labelsProblem]),
           ]),
           manifestText: found.text,
+          addedKeys: [...directory.files.keys()].filter((name) => keysNumber(name) > 0),
         };
       case 'ganeti':
         return { ...base, ...describeConfig(found.config), ...readers(store, base, configDumps(found.config, fileOf(base, CONFIG_FILE))) };

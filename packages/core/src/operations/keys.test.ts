@@ -1,5 +1,6 @@
 import { generateHybridIdentity, generateX25519Identity, Identities, Recipients } from '@gantry/age';
 import type { Store } from '@gantry/transport';
+import { alterStore, StoreError } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
 import { execa } from 'execa';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -90,6 +91,23 @@ describe('keys that are added to sealed exports', () => {
       await expect(verifyExport({ store: open(store, second), export: increment })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
     }
     await put(store, key, text);
+  });
+
+  test('are found again after a failure of the store, and looked for in vain where what is missing is denied', async () => {
+    const failures: ('unavailable' | 'denied')[] = [];
+    const failing = alterStore(store, {
+      read: async (key, options) => {
+        const code = key.includes('/keys-') ? failures.shift() : undefined;
+        if (code !== undefined) throw new StoreError(code, { message: 'no', key });
+        return await store.read(key, options);
+      },
+    });
+    const unsealing = open(failing, second);
+    failures.push('unavailable');
+    await expect(verifyExport({ store: unsealing, export: increment })).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    expect(await verifyExport({ store: unsealing, export: increment })).toMatchObject({ depth: 'frames' });
+    failures.push('denied');
+    await expect(verifyExport({ store: open(failing, stranger), export: increment })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
   });
 
   test('go with copies, and away with the export', async () => {

@@ -1,0 +1,80 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import process from 'node:process';
+import { makeRandomFile } from '@gantry/testkit';
+import { execa } from 'execa';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Workbench } from './workbench.ts';
+import { MAIN, makeWorkbench } from './workbench.ts';
+
+/*
+ * docs/how-to/encrypted-exports.md, with its drills: its commands are run as they stand there, one block after the other. Addresses,
+ * recipients and ids are put in.
+ */
+
+const PAGE = new URL('../../../docs/how-to/encrypted-exports.md', import.meta.url);
+
+let bench: Workbench;
+beforeAll(async () => {
+  bench = await makeWorkbench();
+  await mkdir(bench.file('bin'));
+  await writeFile(bench.file('bin', 'gantry'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`, { mode: 0o755 });
+});
+afterAll(() => bench[Symbol.asyncDispose]());
+
+async function blocks(): Promise<readonly string[]> {
+  const text = await readFile(PAGE, 'utf8');
+  return [...text.matchAll(/^( *)```sh\n([^]*?)^ *```$/gm)].map(([, indent = '', body = '']) =>
+    body.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+  );
+}
+
+/** @returns what it printed on both */
+async function run(
+  block: string,
+  { recipients = [], reference = '' }: { readonly recipients?: readonly string[]; readonly reference?: string } = {},
+): Promise<string> {
+  let next = 0;
+  const recipient = (): string => {
+    next += 1;
+    return recipients[next - 1] ?? 'missing';
+  };
+  const script = block
+    .replaceAll('/srv/exports', bench.store)
+    .replaceAll('age1…', recipient)
+    .replaceAll(/web1\.example\.com@\d{8}T\d{6}Z/g, reference);
+  const env = { PATH: `${bench.file('bin')}:${process.env['PATH'] ?? ''}`, GANTRY_STATE_DIR: bench.file('state'), GANTRY_YES: '1' };
+  const { all } = await execa('sh', ['-ec', script], { cwd: bench.path, env, all: true });
+  return all;
+}
+
+async function recipientOf(file: string): Promise<string> {
+  return (await execa('age-keygen', ['-y', bench.file(file)])).stdout;
+}
+
+test('exports, restores, and goes through the loss of an identity as the page says', async () => {
+  const [keys = '', exporting = '', restoring = '', checking = '', adding = '', byHand = '', ...rest] = await blocks();
+  expect(rest).toEqual([]);
+  await makeRandomFile(bench.file('disk.img'), 5_000_000, 'a disk');
+  const before = await readFile(bench.file('disk.img'));
+  await writeFile(bench.file('web1.yaml'), `name: web1.example.com\nos: raw\nhypervisor: kvm\ndisks:\n  - path: disk.img\n`);
+  await bench.gantry('store', 'init', bench.store);
+
+  await run(keys);
+  const recipients = [await recipientOf('key.txt'), await recipientOf('safe.txt')];
+  const reference = /web1\.example\.com@\S+/.exec(await run(exporting, { recipients }))?.[0] ?? '';
+  await writeFile(bench.file('disk.img'), Buffer.alloc(before.length));
+  await run(restoring);
+  expect((await readFile(bench.file('disk.img'))).equals(before)).toBe(true);
+  expect(await run(checking)).toMatch(/ yes\n[^]*every frame and digest is correct/);
+
+  expect(await bench.gantry('keys', 'check', bench.store, '--identity', bench.file('safe.txt'))).toMatchObject({ exitCode: 0 });
+  await run(adding.replace('age1…', '$(age-keygen -y new.txt)'), { reference });
+  expect(await bench.gantry('keys', 'check', bench.store, '--identity', bench.file('new.txt'))).toMatchObject({ exitCode: 0 });
+
+  const directory = `${bench.store}/${reference.replace('@', '/')}`;
+  await run(`cp '${directory}'/*.age .`);
+  await run(byHand);
+  expect((await readFile(bench.file('disk0.img'))).equals(before)).toBe(true);
+  await run(`age -d -i new.txt keys-1.age > keys.txt; ${byHand.replaceAll('key.txt', 'keys.txt').replace('disk0.img', 'again.img')}`);
+  expect((await readFile(bench.file('again.img'))).equals(before)).toBe(true);
+});
