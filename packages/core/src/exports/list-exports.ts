@@ -172,7 +172,8 @@ async function summarizeManifest(
   return {
     ...stateOf(problem),
     ...warningOf(new Date(started), files.has(REMOVED_FILE)),
-    os: instance.os,
+    // A list opens nothing.
+    ...(manifest.sealed === undefined ? { os: instance.os } : {}),
     ...disksOf(instance.disks.length, dumps.length),
     plainBytes: sum(dumps.map((dump) => dump.plainBytes)),
     storedBytes: sum(dumps.map((dump) => dump.storedBytes)),

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { get, getBytes, keysOf } from '../../test/sample-export.ts';
 import { identityUnsealer } from '../exports/identity-unsealer.ts';
+import { listExports } from '../exports/list-exports.ts';
 import { openExport } from '../exports/open-export.ts';
 import { withUnsealer } from '../exports/unsealing.ts';
 import { verifyExport } from './verify.ts';
@@ -37,6 +38,10 @@ describe('a sealed export', () => {
     const closed = await openExport(store, made.reference);
     expect(closed).toMatchObject({ os: '', manifest: { version: 4, sealed: { recipients: recipients.texts } } });
     await expect(verifyExport({ store, export: made.reference, depth: 'frames' })).rejects.toMatchObject({ code: 'IDENTITY_NEEDED' });
+
+    const listed = await Array.fromAsync(listExports(store));
+    expect(listed).toMatchObject([{ reference: made.reference, state: 'complete', disks: 2 }]);
+    expect(listed[0]).not.toHaveProperty('os');
 
     const open = withUnsealer(store, identityUnsealer(identities));
     expect(await openExport(open, made.reference)).toMatchObject({ os: bench.instance.os, manifest: { instance: bench.instance } });
