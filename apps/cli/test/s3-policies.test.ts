@@ -1,6 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import type { CephServer, FaultProxy, ProxiedRequest } from '@gantry/testkit';
 import {
   createBucket,
@@ -12,10 +10,10 @@ import {
   startFaultProxy,
 } from '@gantry/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { documented, grantRights, keysOf } from './s3-rights.ts';
 import type { Outcome, Workbench } from './workbench.ts';
 import { lastLine, makeWorkbench } from './workbench.ts';
 
-const PAGE = fileURLToPath(new URL('../../../docs/reference/transports/s3.md', import.meta.url));
 const MIB = 1024 * 1024;
 
 let ceph: CephServer;
@@ -28,13 +26,6 @@ afterAll(async () => {
   await proxy[Symbol.asyncDispose]();
   await ceph[Symbol.asyncDispose]();
 });
-
-/** The policy of that name in the documentation. */
-async function documented(name: string): Promise<{ readonly text: string; readonly actions: readonly string[] }> {
-  const page = await readFile(PAGE, 'utf8');
-  const text = new RegExp(`^\`\`\`json ${name}\n(.*?)^\`\`\`$`, 'ms').exec(page)?.[1] ?? '';
-  return { text, actions: [...new Set([...text.matchAll(/"(s3:\w+)"/g)].map(([, action = '']) => action))].toSorted() };
-}
 
 /** Which right a request needs ("Actions, resources, and condition keys for Amazon S3" in Amazon's service authorization reference). */
 function rightFor({ method, query }: ProxiedRequest): string {
@@ -67,17 +58,8 @@ interface Fixture extends AsyncDisposable {
 async function makeFixture(name: string, options: { readonly objectLock?: boolean } = {}): Promise<Fixture> {
   const bucket = `bucket-${randomBytes(6).toString('hex')}`;
   await createBucket(ceph, bucket, options);
-  const credentials = await ceph.createUser(`user${name}`);
-  const policy = (await documented(name)).text
-    .replaceAll('BUCKET', bucket)
-    .replaceAll('"Effect"', `"Principal": { "AWS": ["arn:aws:iam:::user/user${name}"] }, "Effect"`);
-  const answer = await s3Request(ceph, `/${bucket}?policy=`, { method: 'PUT', body: policy });
-  expect(answer.status, answer.body).toBe(204);
-  const env = ({ accessKeyId, secretAccessKey }: typeof credentials): Record<string, string> => ({
-    AWS_ACCESS_KEY_ID: accessKeyId,
-    AWS_SECRET_ACCESS_KEY: secretAccessKey,
-  });
-  const [owner, user] = [await makeWorkbench(env(ceph)), await makeWorkbench(env(credentials))];
+  const [credentials = ceph] = await grantRights(ceph, bucket, [name]);
+  const [owner, user] = [await makeWorkbench(keysOf(ceph)), await makeWorkbench(keysOf(credentials))];
   await makeRandomFile(owner.file('disk.img'), 12 * MIB, name);
   let reported = proxy.seen.length;
   return {
