@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { generateHybridIdentity, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Identities, Recipients } from './index.ts';
+import { Identities, MAX_RECIPIENTS, Recipients } from './index.ts';
 import { chunksOf, collect, sourceOf } from './testing/files.ts';
 
 const BLOCK = 65_536;
@@ -67,6 +67,14 @@ describe('a file', () => {
 });
 
 describe('recipients', () => {
+  test('are at most 64, each counted once', async () => {
+    const keys = await Promise.all(
+      Array.from({ length: MAX_RECIPIENTS + 1 }, async () => identityToRecipient(await generateX25519Identity())),
+    );
+    expect(Recipients.of([...keys.slice(1), ...keys.slice(1)]).texts).toEqual(keys.slice(1));
+    expect(() => Recipients.of(keys)).toThrow(expect.objectContaining({ code: 'invalid-recipient' }));
+  });
+
   test('that are none are refused, and those that would weaken others', async () => {
     const [text = ''] = recipients.texts;
     for (const wrong of [[], ['age1x'], [text.toUpperCase()], [text.slice(0, -1)], ['ssh-ed25519 AAAA']]) {

@@ -46,6 +46,10 @@ export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<
   if (found.state !== 'export') {
     // Nobody can write a sealed one in another way without its keys.
     const byMaps = manifest.sealed === undefined ? await copyByMaps(way, copied, found) : undefined;
+    if (byMaps !== undefined && copied.signature !== undefined)
+      way.reporter.warn(
+        `the copy of ${reference} is not signed: it is stored in another way than the export, whose signature does not fit it`,
+      );
     return byMaps ?? (await copyObjects(way, copied, found));
   }
   const there = { store: target, manifest: found.manifest };

@@ -101,6 +101,17 @@ describe('a signed export', () => {
     expect(await keysOf(target, prefix)).toEqual([]);
   });
 
+  test('that needs an earlier one is copied without its signature, which is said: the copy has other packs', async () => {
+    await using bench = await makeOperationBench({});
+    await makeSigned(bench, { incremental: true });
+    const { reference } = await makeSigned(bench, { incremental: true });
+    const target = new MemoryStore();
+    await initializeStore(target);
+    const { warnings } = await copyFromStore({ source: bench.store, export: reference, target });
+    expect(warnings).toContainEqual(expect.stringMatching(/is not signed/));
+    expect((await verifyExport({ store: target, export: reference, allowedSigners })).signature).toEqual({ state: 'unsigned' });
+  });
+
   test('is the same in each of several stores', async () => {
     await using bench = await makeOperationBench({});
     const second = new MemoryStore();
