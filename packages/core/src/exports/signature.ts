@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import { MemoryFile } from '../system/memory-file.ts';
+import { readSmallFile } from '../system/read-small-file.ts';
 import type { Argv } from '../system/run-command.ts';
 import { runCommand } from '../system/run-command.ts';
 import { exportPrefix } from './export-id.ts';
@@ -80,16 +81,11 @@ export interface SignedExport {
  * Checks the signature of an export that was opened: by its manifest as it was opened then, whatever the store has by now.
  *
  * @throws GantryError `SIGNATURE_MISSING` where one is required; `SIGNATURE_INVALID` for one that is wrong, or by nobody who may sign;
- *   `USAGE` if one is required and nobody may sign; `STORE_*`; the reason of the signal
+ *   `USAGE` as {@link assertSigners}; `STORE_*`; the reason of the signal
  */
 export async function checkSignature(store: Store, found: SignedExport, options: Signers & CallOptions): Promise<SignatureState> {
   const { allowedSigners, requireSignature: required = false, signal } = options;
-  if (required && allowedSigners === undefined) {
-    throw new GantryError('USAGE', {
-      message: 'a signature is required, and nothing says who may sign',
-      hint: 'Name the allowed-signers file: --allowed-signers FILE.',
-    });
-  }
+  await assertSigners(options);
   const { manifestText: text, reference } = found;
   const signature = text === undefined ? undefined : await readSignature(store, found, { signal });
   if (signature === undefined || text === undefined) {
@@ -101,6 +97,26 @@ export async function checkSignature(store: Store, found: SignedExport, options:
   }
   if (allowedSigners === undefined) return { state: 'unchecked' };
   return { state: 'signed', by: await verifiedBy({ text, signature, allowedSigners, reference }, signal) };
+}
+
+/** @throws GantryError `USAGE` if a signature is required and nobody may sign, or the file that says who may cannot be read */
+export async function assertSigners({ allowedSigners, requireSignature }: Signers): Promise<void> {
+  if (allowedSigners === undefined) {
+    if (requireSignature !== true) return;
+    throw new GantryError('USAGE', {
+      message: 'a signature is required, and nothing says who may sign',
+      hint: 'Name the allowed-signers file: --allowed-signers FILE.',
+    });
+  }
+  try {
+    await readSmallFile(allowedSigners);
+  } catch (error) {
+    throw new GantryError('USAGE', {
+      message: `cannot read the allowed-signers file ${allowedSigners}: ${errorText(error)}`,
+      hint: 'Name a file with who may sign, as ssh-keygen(1) describes it under ALLOWED SIGNERS.',
+      cause: error,
+    });
+  }
 }
 
 /** The signature of an export; undefined if it has none. @throws GantryError `SIGNATURE_INVALID`, `STORE_*` */

@@ -210,11 +210,14 @@ describe('an export is refused before anything of it is used', () => {
     const key = `${prefix}manifest.json.sig`;
     const expired = await allow('expired', [['host1.example.com valid-before="20200101"', host]]);
     const narrow = await allow('narrow', [['host1.example.com namespaces="file"', host]]);
-    for (const other of [expired, narrow, await allow('nobody', []), keys.file('missing')]) {
+    for (const other of [expired, narrow, await allow('nobody', [])]) {
       await expect(verifyExport({ store: bench.store, export: reference, allowedSigners: other })).rejects.toMatchObject({
         code: 'SIGNATURE_INVALID',
       });
     }
+    const missing = { store: bench.store, allowedSigners: keys.file('missing') };
+    await expect(verifyExport({ ...missing, export: reference })).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(verifyStore({ ...missing, stateDirectory: keys.file('state') })).rejects.toMatchObject({ code: 'USAGE' });
     await writeFile(keys.file('text'), await get(bench.store, `${prefix}manifest.json`));
     await execa('ssh-keygen', ['-q', '-Y', 'sign', '-f', host, '-n', 'file', keys.file('text')]);
     for (const wrong of [await readFile(keys.file('text.sig')), '', 'no signature\n', Buffer.alloc(1_000_000, 'A'), Buffer.from([0xff])]) {

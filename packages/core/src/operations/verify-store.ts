@@ -10,7 +10,7 @@ import { PackDigests } from '../exports/pack-digests.ts';
 import { Protections } from '../exports/protection.ts';
 import { packKey, packsOfOthers } from '../exports/export-objects.ts';
 import type { Signers } from '../exports/signature.ts';
-import { checkSignature } from '../exports/signature.ts';
+import { assertSigners, checkSignature } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { withoutUnsealer } from '../exports/unsealing.ts';
 import type { RememberedDepth } from '../exports/verification.ts';
@@ -107,6 +107,7 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
     });
   }
   const { signal, reporter } = startCall('verify', request);
+  await assertSigners(request);
   const records = new VerificationRecords(request.store, request.stateDirectory);
   reporter.stage(`looking through ${request.store.address}`);
   const survey = await findVerifiable(request.store, records, { depth: depth === 'present' ? undefined : depth, signal });
