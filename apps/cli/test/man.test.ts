@@ -78,7 +78,15 @@ describe('the manual pages', () => {
     const root = fileURLToPath(new URL('../../..', import.meta.url));
     const { stdout } = await execa(
       'grep',
-      ['-rohE', '--include=*.ts', '--exclude=*.test.ts', String.raw`env\??\.?\['GANTRY_\w+'\]`, 'apps/cli/src', 'packages'],
+      [
+        '-rohE',
+        '--include=*.ts',
+        '--exclude=*.test.ts',
+        '--exclude-dir=testkit',
+        String.raw`env\??\.?\['GANTRY_\w+'\]`,
+        'apps/cli/src',
+        'packages',
+      ],
       { cwd: root },
     );
     const read = new Set(stdout.match(/GANTRY_\w+/g));

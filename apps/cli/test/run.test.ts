@@ -547,9 +547,9 @@ nightly: { instances: here, stores: [first, second], incremental: true }`);
 });
 
 describe('a run that is started twice', () => {
-  /** What was told by the command of `notify`, one run in each line. */
-  async function told(): Promise<readonly Recorded[]> {
-    const text = await readFile(bench.file('told'), 'utf8').catch(() => '');
+  /** What the command of `notify` got, one run in each line. */
+  async function notified(): Promise<readonly Recorded[]> {
+    const text = await readFile(bench.file('notified'), 'utf8').catch(() => '');
     const lines = text.split('\n').filter((line) => line !== '');
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the tests say what is expected in it
     return lines.map((line) => JSON.parse(line) as Recorded);
@@ -562,7 +562,7 @@ describe('a run that is started twice', () => {
     await instance('slow', '', 'slow');
     await configure(`nightly: { instances: here, stores: [first, second], window: '${windowAround(-60, 120)}' }
 other: { instances: instances/first.yaml, stores: first }`);
-    const notify = `notify: { command: [/usr/bin/tee, -a, '${bench.file('told')}'] }\nmetrics: { textfile: figures.prom }\n`;
+    const notify = `notify: { command: [/usr/bin/tee, -a, '${bench.file('notified')}'] }\nmetrics: { textfile: figures.prom }\n`;
     await appendFile(bench.file('gantry.yaml'), notify);
     const started = bench.start('run', '--config', 'gantry.yaml', 'nightly');
     await waitForFile(bench.file('waits'));
@@ -574,7 +574,7 @@ other: { instances: instances/first.yaml, stores: first }`);
     const { exitCode, stderr } = await run('nightly');
     expect(exitCode).toBe(10);
     expect(stderr).toContain(`policy nightly is already running: process ${started.pid}`);
-    expect(await told()).toMatchObject([{ policy: 'nightly', outcome: 'failed', exitCode: 10, problems: [{ code: 'BUSY' }] }]);
+    expect(await notified()).toMatchObject([{ policy: 'nightly', outcome: 'failed', exitCode: 10, problems: [{ code: 'BUSY' }] }]);
     expect(await readFile(bench.file('figures.prom'), 'utf8')).toContain('gantry_run_success{policy="nightly"} 0\n');
     // That does not stop other policies.
     const all = await runJson('--all');
@@ -609,8 +609,10 @@ other: { instances: instances/first.yaml, stores: first }`);
     const { exitCode, runs } = await runJson('nightly');
     expect(exitCode).toBe(0);
     expect(runs[0]?.warnings).toEqual([expect.stringMatching(/^the run that began at .* was killed, or the host went down$/)]);
-    // Of the run itself, which is good, nothing is told.
-    expect(await told()).toMatchObject([{ policy: 'nightly', outcome: 'killed', instances: [{ name: 'first', state: 'exported' }, {}] }]);
+    // Of the run itself, which is good, nothing is said.
+    expect(await notified()).toMatchObject([
+      { policy: 'nightly', outcome: 'killed', instances: [{ name: 'first', state: 'exported' }, {}] },
+    ]);
     expect(runs[0]?.instances).toMatchObject([
       { name: 'first', state: 'exported', stores: [{ outcome: 'present' }, { outcome: 'copied' }] },
       { name: 'slow', state: 'exported' },
@@ -635,9 +637,9 @@ other: { instances: instances/first.yaml, stores: first }`);
     expect(await notify('nightly')).toMatchObject({ policies: [] });
     await writeFile(bench.file('go'), '');
     expect((await runJson('nightly')).runs[0]).toMatchObject({ outcome: 'done', warnings: [] });
-    expect(await told()).toMatchObject([{ outcome: 'killed' }]);
+    expect(await notified()).toMatchObject([{ outcome: 'killed' }]);
     expect(await notify('nigthly')).toMatchObject({ policies: [{ outcome: 'failed', problems: [{ code: 'USAGE' }] }] });
-    expect(await told()).toHaveLength(2);
+    expect(await notified()).toHaveLength(2);
   });
 
   test('--skip-newer does the same without a window', async () => {

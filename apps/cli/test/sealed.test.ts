@@ -112,7 +112,7 @@ describe('with an identity', () => {
     ['belongs to nobody', () => ['--identity', OTHER()], 7, 'IDENTITY_MISMATCH'],
     ['belongs to nobody, as no other does', () => ['--identity', OTHER(), '--identity', bench.file('third.txt')], 7, 'IDENTITY_MISMATCH'],
     ['is missing', () => ['--identity', bench.file('none.txt')], 2, 'IDENTITY_UNUSABLE'],
-    ['is no identity', () => ['--identity', bench.file('web2.yaml')], 2, 'IDENTITY_UNUSABLE'],
+    ['has no identity in it', () => ['--identity', bench.file('web2.yaml')], 2, 'IDENTITY_UNUSABLE'],
     ['is a passphrase, and there is no terminal', () => ['--passphrase'], 2, 'USAGE'],
   ])('one that %s is refused', async (_what, options, exitCode, code) => {
     await chmod(bench.file('web2.yaml'), 0o600);

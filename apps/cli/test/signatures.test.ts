@@ -20,7 +20,7 @@ beforeEach(async () => {
 
 afterEach(() => bench[Symbol.asyncDispose]());
 
-test('an export is signed by an option or by a setting, and verify and import say by whom', async () => {
+test('an export is signed by an option or by a setting, and verify and import name the signer', async () => {
   await writeFile(bench.file('gantry.yaml'), `stores:\n  nightly:\n    url: ${bench.store}\n    sign-key: key\n`);
   const byOption = lastLine((await bench.gantry('export', instance, bench.store, '--sign', bench.file('key'))).stdout);
   const bySetting = lastLine((await bench.gantry('--config', bench.file('gantry.yaml'), 'export', instance, 'nightly')).stdout);

@@ -20,7 +20,7 @@ async function seal(plain: Uint8Array, chunk = 100_000): Promise<Buffer> {
 
 describe('a file', () => {
   test.each([0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK - 1, 2 * BLOCK, 2 * BLOCK + 1, 5 * BLOCK + 7])(
-    'of %i bytes comes back, in whatever chunks it goes',
+    'of %i bytes comes back, in chunks of any size',
     async (size) => {
       const plain = randomBytes(size);
       for (const chunk of [1000, BLOCK, BLOCK + 1, 3 * BLOCK]) {
@@ -85,7 +85,7 @@ describe('recipients', () => {
   });
 });
 
-test('an identity that is none is named by its line, never by its text', () => {
+test('what is not an identity is named by its line, never by its text', () => {
   expect(() => Identities.parse(`\n${identity.slice(0, -1)}Q`)).toThrow(
     expect.objectContaining({ code: 'invalid-identity', message: expect.not.stringContaining('AGE-SECRET-KEY-1Q') }),
   );

@@ -59,7 +59,7 @@ export class Recipients {
     return recipients;
   }
 
-  /** Whoever knows the passphrase. Deriving the key takes 256 MiB of memory and about a second (scrypt, 2^18) for each file. */
+  /** Everybody who knows the passphrase. Deriving the key takes 256 MiB of memory and about a second (scrypt, 2^18) for each file. */
   static passphrase(passphrase: string): Recipients {
     return new Recipients([], passphrase);
   }

@@ -24,7 +24,7 @@ const NONCE = Buffer.alloc(12);
 
 const derive = promisify<string, Uint8Array, number, { N: number; r: number; p: number; maxmem: number }, Buffer>(scrypt);
 
-/** Whoever knows the passphrase: alone in a header. */
+/** Everybody who knows the passphrase: alone in a header. */
 export class PassphraseRecipient implements Recipient {
   readonly #passphrase: string;
 

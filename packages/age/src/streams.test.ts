@@ -68,7 +68,7 @@ test('decrypting reads no further ahead than two pieces, and ends its source', a
   expect(isClosed).toBe(true);
 });
 
-test('the failure of a source is that of the file, after whatever is under way', async () => {
+test('the failure of a source is that of the file, after all that is under way', async () => {
   async function* failing(): AsyncGenerator<Uint8Array, void, undefined> {
     for (let count = 0; count < 5; count += 1) yield CHUNK;
     throw new Error('the disk is gone');

@@ -111,7 +111,7 @@ describe('when the window ends', () => {
     await expect(readFile(home.file('told'))).rejects.toThrow('ENOENT');
   });
 
-  test('what has not begun is left', async () => {
+  test('what has not started is left', async () => {
     windowEnd.abort(new WindowEnded());
     expect(await exportIt({ policy: 'stores: [first, second]' })).toMatchObject({
       state: 'left',

@@ -27,8 +27,8 @@ import { abortAt } from './window-end.ts';
  */
 export async function runPolicy(request: PolicyRunRequest): Promise<PolicyRun> {
   const { policy, signal } = request;
-  await using begun = await begin(request);
-  const { log } = begun;
+  await using started = await begin(request);
+  const { log } = started;
   try {
     await work(request, log);
     return await end(request, log, endOf(log.run));

@@ -2,7 +2,7 @@ import type { InstanceOfRun, PlannedInstance, PolicyPlan, PolicyRun, RunProblem,
 import type { TableColumn } from './format.ts';
 import { fittingTable, formatBytes, formatDuration } from './format.ts';
 
-/** How a run ended: a table of its instances within so many columns, what was done with its stores, what failed, and one line for all. */
+/** How a run ended: a table of its instances within a number of columns, what was done with its stores, what failed, and one line for all. */
 export function describePolicyRun(run: PolicyRun, width: number): readonly string[] {
   const { policy, instances, stores, problems, warnings, started, ended } = run;
   const all = [...instances.flatMap((instance) => instance.problems), ...problems];

@@ -30,7 +30,7 @@ async function reportRuns(session: Session, policy: string): Promise<readonly Po
     return await reportKilledRuns(session, policy, configuration);
   } catch (error) {
     if (!(error instanceof GantryError)) throw error;
-    // Another run has begun: it has done this.
+    // Another run has started, and has done this.
     if (error.code === 'BUSY') return [];
     const failed = await runThatDidNotBegin(policy, error);
     await report(session, failed, { configuration: readable, hasBegun: false });

@@ -77,7 +77,7 @@ export interface RecipientSources {
   readonly recipients?: readonly string[] | undefined;
   /** As `age -R` takes them. */
   readonly recipientsFiles?: readonly string[] | undefined;
-  /** In the place of recipients: whoever knows it. */
+  /** In the place of recipients: everybody who knows it. */
   readonly passphrase?: string | undefined;
 }
 

@@ -78,7 +78,7 @@ export interface SignedExport {
 }
 
 /**
- * Checks the signature of an export that was opened: by its manifest as it was opened then, whatever the store has by now.
+ * Checks the signature of an export that was opened: by its manifest as it was opened then: the store may have another by now.
  *
  * @throws GantryError `SIGNATURE_MISSING` where one is required; `SIGNATURE_INVALID` for one that is wrong, or by nobody who may sign;
  *   `USAGE` as {@link assertSigners}; `STORE_*`; the reason of the signal

@@ -125,7 +125,7 @@ function manifestsOf({ objects }: Pick<Memory, 'objects'>): readonly string[] {
   return [...objects.keys()].filter((key) => key.endsWith(`/${MANIFEST_FILE}`)).map((key) => key.split('/').slice(0, 2).join('@'));
 }
 
-/** What must hold after each fault, whatever came of the operation. */
+/** What must hold after each fault, if the operation failed or not. */
 async function expectNothingLost(before: World, after: World, bench: OperationBench, removes: boolean): Promise<void> {
   const source = await readFile(bench.instance.disks[0]?.path ?? '');
   for (const [side, memory] of after.memories.entries()) {

@@ -63,7 +63,7 @@ describe('keys that are added to sealed exports', () => {
     await expect(verifyExport({ store: open(store, stranger), export: increment })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
   });
 
-  test('are told of by a check, which reads headers alone', async () => {
+  test('are shown by a check, which reads headers alone', async () => {
     const by = async (who?: Person) => (await checkKeys({ store: who === undefined ? store : open(store, who) })).exports;
     expect(await by()).toEqual([
       { reference: full, sealed: true, recipients: owner.recipients, addedKeys: 0 },

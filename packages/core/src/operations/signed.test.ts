@@ -63,7 +63,7 @@ async function expectImportRefused(bench: OperationBench, reference: string, cod
 }
 
 describe('a signed export', () => {
-  test('says by whom, is imported, and ssh-keygen agrees by hand', async () => {
+  test('is imported with the name of its signer, and ssh-keygen agrees by hand', async () => {
     await using bench = await makeOperationBench({});
     const { reference, prefix } = await makeSigned(bench);
     const { store } = bench;
@@ -151,7 +151,7 @@ describe('an export is refused before anything of it is used', () => {
     await expect(verifyExport({ ...required, allowedSigners })).rejects.toMatchObject({ code: 'SIGNATURE_MISSING' });
     await expect(verifyExport(required)).rejects.toMatchObject({ code: 'USAGE' });
     await expectImportRefused(bench, reference, 'SIGNATURE_MISSING');
-    // Where it is not required, the user is told.
+    // Where it is not required, the user gets a warning.
     const { warnings } = await bench.importDisks(reference, { yes: true, allowedSigners });
     expect(warnings).toContainEqual(expect.stringMatching(/is not signed/));
   });

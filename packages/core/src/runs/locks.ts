@@ -47,7 +47,7 @@ export async function lockPolicy(stateDirectory: StateDirectory, policy: string,
 }
 
 /**
- * Takes one of so many places for exports that all runs of policies on this machine share, if one is free: until the lock is disposed or
+ * Takes one of a number of places for exports that all runs of policies on this machine share, if one is free: until the lock is disposed or
  * the process ends. Never waits.
  *
  * @throws GantryError STATE_UNUSABLE

@@ -16,7 +16,7 @@ export class RunLog {
   #run: PolicyRun;
   #timer: NodeJS.Timeout | undefined;
   #saving: Promise<void> = Promise.resolve();
-  /** The save that has not begun, and so will have all changes until then. */
+  /** The save that has not started, and so will have all changes until then. */
   #next: Promise<void> | undefined;
   #hasWarned = false;
 

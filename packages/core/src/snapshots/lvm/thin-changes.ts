@@ -42,7 +42,7 @@ export async function differentBlocks(pool: string, pair: ThinPair, { remember, 
   try {
     await send(pool, 'reserve_metadata_snap', signal);
   } catch (error) {
-    // Refused by the kernel: whoever was first has it, and nobody may release it for them. After a signal nobody knows.
+    // Refused by the kernel: another program has it, for which nobody may release it. After a signal nobody knows.
     if (!signal.aborted) await remember(false);
     throw error;
   }
