@@ -80,7 +80,7 @@ async function tryToExport(store: Store, request: SinkExport, parent: ParentDisk
   const encoded = parent === undefined ? completeDump(frames) : packDump(frames, packs.length, await placesOf(store, parent));
   const name = (parent === undefined ? dumpFileName : packFileName)(0, 'none', { sealed: sealing });
   await using dump = await writer.dump(name, { map: { disk: 0, cut: 'place', packs } });
-  const written = await dump.write(encoded);
+  const written = await dump.write(sealing === undefined ? encoded : sealing.sealDump(encoded));
   const { tool } = sampleHeader;
   const { instance: described, os } = { instance: { ...sampleInstance, name: instance }, os: { name: 'debootstrap', apiVersion: 20 } };
   const times = { started: header.started, ended: new Date(started.getTime() + 60_000).toISOString() };
