@@ -1,5 +1,5 @@
 import { AgeError } from '@gantry/age';
-import type { ByteSource, CallOptions, ObjectInfo, ReadOptions, Store } from '@gantry/transport';
+import type { ByteSource, CallOptions, Digest, ObjectInfo, ReadOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
@@ -21,6 +21,7 @@ import type { DumpRecord, Manifest, NativeRecord } from './manifest.ts';
 import { isReadByMaps } from './manifest.ts';
 import { readNativeFile } from './native-file.ts';
 import type { MappedDisk, StoredPacks } from './pack-sources.ts';
+import { PackDigests } from './pack-digests.ts';
 import { checkPacksPresent, storedPacks } from './pack-sources.ts';
 import { exportKeyIn, MAX_SEALED_PART_BYTES, openManifest, sealedPartDamaged } from './sealed-part.ts';
 import { UnreadableTextError } from './small-object.ts';
@@ -178,21 +179,44 @@ async function openSealedManifest(store: Store, manifest: Manifest, options: Cal
  * @throws GantryError `MANIFEST_DAMAGED`, `IDENTITY_NEEDED`, `IDENTITY_MISMATCH`; StoreError
  */
 export async function readExportKey(store: Store, manifest: Manifest, options: CallOptions): Promise<string | undefined> {
-  const reference = formatExportReference(manifest.instance.name, manifest.exportId);
-  return exportKeyIn(manifest, await readSealedPart(store, manifest, options), reference);
+  const { instance, exportId } = manifest;
+  const owner = { instance: instance.name, exportId };
+  return exportKeyIn(owner, await readSealedPart(store, manifest, options), formatExportReference(owner.instance, exportId));
+}
+
+/**
+ * {@link readExportKey} of an export that was removed, while packs of it are kept for others; undefined also if it was not sealed.
+ * Nothing says any more which bytes it should be, but that it can be decrypted, and is of that export.
+ */
+export async function readKeyOfRemoved(
+  store: Store,
+  owner: { readonly instance: string; readonly exportId: string },
+  options: CallOptions,
+): Promise<string | undefined> {
+  const part = await new PackDigests(store).of(`${exportPrefix(owner.instance, owner.exportId)}${SEALED_PART_FILE}`, options);
+  if (part === undefined) return undefined;
+  return exportKeyIn(owner, await unsealPart(store, owner, part, options), formatExportReference(owner.instance, owner.exportId));
 }
 
 /** The text of the encrypted part of a manifest. @throws as {@link openSealedManifest}, `IDENTITY_NEEDED` */
 async function readSealedPart(store: Store, { instance, exportId, sealed }: Manifest, options: CallOptions): Promise<string> {
-  const reference = formatExportReference(instance.name, exportId);
-  if (sealed === undefined) throw new TypeError(`${reference} is not sealed`);
+  if (sealed === undefined) throw new TypeError(`${formatExportReference(instance.name, exportId)} is not sealed`);
+  return await unsealPart(store, { instance: instance.name, exportId }, sealed.part, options);
+}
+
+async function unsealPart(
+  store: Store,
+  { instance, exportId }: { readonly instance: string; readonly exportId: string },
+  part: Digest,
+  options: CallOptions,
+): Promise<string> {
   try {
-    const key = `${exportPrefix(instance.name, exportId)}${SEALED_PART_FILE}`;
-    const bytes = await readUnsealed(store, key, sealed.part, { ...options, maxBytes: MAX_SEALED_PART_BYTES });
+    const key = `${exportPrefix(instance, exportId)}${SEALED_PART_FILE}`;
+    const bytes = await readUnsealed(store, key, part, { ...options, maxBytes: MAX_SEALED_PART_BYTES });
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
     if (!(error instanceof UnreadableTextError || error instanceof AgeError || error instanceof TypeError)) throw error;
-    throw sealedPartDamaged(reference, error.message, error);
+    throw sealedPartDamaged(formatExportReference(instance, exportId), error.message, error);
   }
 }
 

@@ -11,7 +11,7 @@ import { CONFIG_FILE, REMOVED_FILE, SUMS_FILE } from './layout.ts';
 import { PackUses } from './pack-uses.ts';
 import type { Place } from './removed.ts';
 import { removeFiles } from './remove-files.ts';
-import { deletePacks, markUnused, retireExport, splitFiles, writeRemoved } from './removed.ts';
+import { deletePacks, lastFiles, markUnused, retireExport, splitFiles, writeRemoved } from './removed.ts';
 import { withStoreErrors } from './store-errors.ts';
 import type { UsesOfExport } from './uses-of-export.ts';
 import { findUsesOf } from './uses-of-export.ts';
@@ -165,7 +165,7 @@ async function removeDirectory(store: Store, directory: ExportDirectory, options
   if (gone.length > 0 && !(await isSameRemoved(store, directory, options))) return broughtBack(directory, packs);
   await deletePacks(store, directory, gone, options);
   const kept = packs.filter((name) => !gone.includes(name));
-  if (kept.length === 0) await removeFiles(store, directory, [last], options);
+  if (kept.length === 0) await removeFiles(store, directory, lastFiles(files, last), options);
   // By now there is space for it. New exports still must not refer to the packs: another removal may have counted on that.
   else if (!isWritten && (await markUnused(store, directory, kept, { ...options, runId: removal.runId })))
     await writeRemoved(store, directory, removal.runId, options);

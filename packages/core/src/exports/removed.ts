@@ -5,7 +5,7 @@ import { TOOL } from '../report/version.ts';
 import type { ExportDirectory } from './directories.ts';
 import { readDirectory } from './directories.ts';
 import { exportPrefix } from './export-id.ts';
-import { CLAIM_FILE, labelsNumber, MANIFEST_FILE, mayBePack, REMOVED_FILE, unusedMark } from './layout.ts';
+import { CLAIM_FILE, labelsNumber, MANIFEST_FILE, mayBePack, REMOVED_FILE, SEALED_PART_FILE, unusedMark } from './layout.ts';
 import { removeFiles } from './remove-files.ts';
 import { writeText } from './small-object.ts';
 
@@ -140,11 +140,21 @@ export async function markUnused(
   return true;
 }
 
-/** The names of the files that other exports may refer to, and of the files that can go without harm to these. */
+/**
+ * The names of the files that other exports may refer to, and of the files that can go without harm to these. The encrypted part of the
+ * manifest goes with the last pack: in it is the key with which others can still be let in (docs/decisions/0155).
+ */
 export function splitFiles(files: ReadonlyMap<string, unknown>): { readonly packs: readonly string[]; readonly rest: readonly string[] } {
   const packs = [...files.keys()].filter(mayBePack);
-  const marks = new Set(packs.map(unusedMark));
-  return { packs, rest: [...files.keys()].filter((name) => !mayBePack(name) && !marks.has(name)) };
+  const kept = new Set(packs.map(unusedMark));
+  if (packs.length > 0) kept.add(SEALED_PART_FILE);
+  return { packs, rest: [...files.keys()].filter((name) => !mayBePack(name) && !kept.has(name)) };
+}
+
+/** The files of a removed export whose last pack is gone, in the order in which they go. @param last what says that it was removed */
+export function lastFiles(files: ReadonlyMap<string, unknown>, last: string = REMOVED_FILE): readonly string[] {
+  const hadPacks = [...files.keys()].some(mayBePack);
+  return [...(hadPacks && files.has(SEALED_PART_FILE) ? [SEALED_PART_FILE] : []), last];
 }
 
 /** Deletes packs to which nothing refers, then their marks. @throws StoreError */

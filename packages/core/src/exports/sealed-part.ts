@@ -15,6 +15,8 @@ export const MAX_SEALED_PART_BYTES: number = 16 * 1024 ** 2;
 const MAX_VALUES = 400_000;
 const MAX_MEMBERS = 10_000;
 
+const OF_ANOTHER = 'it belongs to another export';
+
 /** What a sealed export says of itself only to those who have an identity. */
 export interface SealedPart {
   readonly format: 'gantry-sealed';
@@ -110,15 +112,20 @@ export function openManifest(manifest: Manifest, text: string, source: string): 
     instance.name !== manifest.instance.name ||
     instance.disks.length !== manifest.instance.disks.length
   )
-    throw sealedPartDamaged(source, 'it belongs to another export');
+    throw sealedPartDamaged(source, OF_ANOTHER);
   const hidden = new Map(dumps.map(({ index, ...dump }) => [index, dump]));
   return { ...manifest, os, instance, dumps: manifest.dumps.map((dump) => ({ ...dump, ...hidden.get(dump.index) })) };
 }
 
 /** The key of an export, from the encrypted part of its manifest. @throws GantryError as {@link openManifest} */
-export function exportKeyIn(manifest: Manifest, text: string, source: string): string | undefined {
-  openManifest(manifest, text, source);
-  return parse(text, source).exportKey;
+export function exportKeyIn(
+  owner: { readonly instance: string; readonly exportId: string },
+  text: string,
+  source: string,
+): string | undefined {
+  const { exportId, instance, exportKey } = parse(text, source);
+  if (exportId !== owner.exportId || instance.name !== owner.instance) throw sealedPartDamaged(source, OF_ANOTHER);
+  return exportKey;
 }
 
 function parse(text: string, source: string): SealedPart {

@@ -6,9 +6,9 @@ import { sealKeys } from '../exports/added-keys.ts';
 import { readDirectory } from '../exports/directories.ts';
 import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import { packsOfOthers } from '../exports/export-objects.ts';
-import { keysFileName, keysNumber, MANIFEST_FILE, MAX_KEYS_NUMBER } from '../exports/layout.ts';
+import { keysFileName, keysNumber, MANIFEST_FILE, MAX_KEYS_NUMBER, SEALED_PART_FILE } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
-import { openExport, readExportKey } from '../exports/open-export.ts';
+import { openExport, readExportKey, readKeyOfRemoved } from '../exports/open-export.ts';
 import { manifestIfUsable } from '../exports/parents.ts';
 import { writeText } from '../exports/small-object.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
@@ -105,8 +105,10 @@ async function keysOf(store: Store, manifest: Manifest, instance: string, option
   const owners = new Map(packsOfOthers(manifest).map((pack) => [exportPrefix(pack.instance, pack.exportId), pack]));
   for (const { instance, exportId } of owners.values()) {
     const owner = await manifestIfUsable(store, { instance, id: exportId }, options);
-    if (owner?.sealed === undefined) throw ownerRemoved(manifest, formatExportReference(instance, exportId));
-    keys.push({ instance, exportId, key: await keyOf(store, owner, options) });
+    const key =
+      owner?.sealed === undefined ? await readKeyOfRemoved(store, { instance, exportId }, options) : await keyOf(store, owner, options);
+    if (key === undefined) throw keyMissing(manifest, formatExportReference(instance, exportId));
+    keys.push({ instance, exportId, key });
   }
   return keys;
 }
@@ -121,11 +123,12 @@ async function keyOf(store: Store, manifest: Manifest, options: CallOptions): Pr
   });
 }
 
-function ownerRemoved(manifest: Manifest, owner: string): GantryError {
+/** As in a copy, where only packs of an earlier export are. */
+function keyMissing(manifest: Manifest, owner: string): GantryError {
   const reference = formatExportReference(manifest.instance.name, manifest.exportId);
   return new GantryError('USAGE', {
-    message: `cannot add recipients to ${reference}: it needs packs of ${owner}, which was removed, and its key with it`,
-    hint: 'Make a full export with the new recipients; the old one stays readable with the identities that it has.',
+    message: `cannot add recipients to ${reference}: it needs packs of ${owner}, whose key is not in ${SEALED_PART_FILE} here`,
+    hint: 'Add them in the store from which it was copied, or make a full export with the new recipients.',
   });
 }
 

@@ -8,13 +8,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { get, getBytes, keysOf, put } from '../../test/sample-export.ts';
-import { digestBytes } from '../exports/small-object.ts';
+import { digestBytes, writeBytes } from '../exports/small-object.ts';
 import { identityUnsealer } from '../exports/identity-unsealer.ts';
 import { removeExport } from '../exports/remove-export.ts';
 import { withUnsealer } from '../exports/unsealing.ts';
 import { addKeys } from './add-keys.ts';
 import { checkKeys } from './check-keys.ts';
 import { copyFromStore } from './copy.ts';
+import { pruneStore } from './prune.ts';
 import { verifyExport } from './verify.ts';
 
 interface Person {
@@ -154,15 +155,24 @@ test('keys are not added to what is not sealed, needs no other kind, or has no k
   await expect(owned(owner, [plain.reference])).rejects.toMatchObject({ code: 'USAGE' });
   const hybrid = await bench.exportDisks({ recipients: Recipients.of(safe.recipients) });
   await expect(owned(safe, [hybrid.reference])).rejects.toMatchObject({ code: 'RECIPIENT_INVALID' });
-  // Those of a removed export are gone with it.
+  // The key of a removed export stays with its packs, and goes with the last of them.
   const recipients = Recipients.of(owner.recipients);
   const first = await bench.exportDisks({ recipients, incremental: true });
   const next = await bench.exportDisks({ store: open(bench.store, owner), recipients, incremental: true });
   await removeExport(bench.store, first.reference);
+  await expect(owned(owner, [next.reference])).resolves.toMatchObject({ exports: [{ keys: 2 }] });
+  const part = `${first.instance}/${first.exportId}/sealed.json.age`;
+  const bytes = await getBytes(bench.store, part);
+  await bench.store.remove([part]);
   await expect(owned(owner, [next.reference])).rejects.toMatchObject({
     code: 'USAGE',
-    message: expect.stringContaining('which was removed'),
+    message: expect.stringContaining('whose key is not'),
   });
+  await writeBytes(bench.store, part, bytes);
+  await removeExport(bench.store, next.reference);
+  await pruneStore({ store: bench.store, policy: {} });
+  await pruneStore({ store: bench.store, policy: {} });
+  expect(await keysOf(bench.store, `${first.instance}/${first.exportId}/`)).toEqual([]);
 });
 
 async function digests(store: Store): Promise<Readonly<Record<string, string>>> {

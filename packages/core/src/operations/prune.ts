@@ -4,10 +4,10 @@ import type { ExportDirectory } from '../exports/directories.ts';
 import { isSameRemoved } from '../exports/directories.ts';
 import { formatExportReference, isReferencePart } from '../exports/export-id.ts';
 import { lastLabels } from '../exports/export-labels.ts';
-import { MANIFEST_FILE, REMOVED_FILE } from '../exports/layout.ts';
+import { MANIFEST_FILE } from '../exports/layout.ts';
 import type { PlannedDirectory, PlannedPack, PlannedRemoval, PrunePlan } from '../exports/prune-plan.ts';
 import { planPrune } from '../exports/prune-plan.ts';
-import { deletePacks, markUnused, retireUnless, writeRemoved } from '../exports/removed.ts';
+import { deletePacks, lastFiles, markUnused, retireUnless, writeRemoved } from '../exports/removed.ts';
 import { removeFiles } from '../exports/remove-files.ts';
 import type { RetentionDecision, RetentionPolicy } from '../exports/retention.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
@@ -104,7 +104,7 @@ async function carryOut(store: Store, plan: PrunePlan, options: CallOptions): Pr
 
 /** Deletes what may go of a removed export, `removed.json` last: unless another run has done so, and a copy brought the export back. */
 async function tidyDirectory(store: Store, directory: PlannedDirectory, options: CallOptions): Promise<void> {
-  const { packs, gone, rest } = directory;
+  const { packs, gone, rest, files } = directory;
   const isAny = gone.length + rest.length > 0 || packs.length === 0;
   if (!isAny) return;
   if (!(await isSameRemoved(store, directory, options))) {
@@ -114,7 +114,7 @@ async function tidyDirectory(store: Store, directory: PlannedDirectory, options:
   }
   await removeFiles(store, directory, rest, options);
   await deletePacks(store, directory, namesOf(gone), options);
-  if (gone.length === packs.length) await removeFiles(store, directory, [REMOVED_FILE], options);
+  if (gone.length === packs.length) await removeFiles(store, directory, lastFiles(files), options);
 }
 
 /** @returns false if it got other labels meanwhile: then it stays */
