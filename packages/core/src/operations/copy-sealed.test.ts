@@ -2,7 +2,7 @@ import { generateX25519Identity, Identities, Recipients } from '@gantry/age';
 import type { Store } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
 import { readFile, writeFile } from 'node:fs/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { getBytes, keysOf, put } from '../../test/sample-export.ts';
@@ -232,7 +232,9 @@ test('an unsealed copy does not refer to sealed exports at its target', async ()
   await using lineage = await sealedLineage();
   const { bench, store } = lineage;
   const plain = await newStore();
-  const { reference } = await bench.exportDisks({ store: plain, incremental: true });
+  // Within the same second, it would have the id of the last sealed one.
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 2000 });
+  const { reference } = await bench.exportDisks({ store: plain, incremental: true }).finally(() => vi.useRealTimers());
   await expect(copyFromStore({ source: plain, export: reference, target: store })).resolves.toMatchObject({ outcome: 'copied' });
   await expect(verifyExport({ store, export: reference })).resolves.toMatchObject({ reference });
 });
