@@ -198,66 +198,6 @@ until set -- /dev/mapper/vg-gantry*; [ -e "$1" ]; do :; done; kill -KILL $gantry
     await bench.machine.run('lvremove -q -y vg/filler');
   });
 
-  describe('of thin volumes, with --track-changes,', () => {
-    const TRACKED = '/run/exports --incremental --track-changes --snapshot lvm';
-
-    afterEach(async () => {
-      // One that does not track removes the marks of those before.
-      const source = await bench.describe('tracked', ['/dev/vg/thin-copy']);
-      await tracked(source, '/run/exports --incremental --snapshot lvm');
-      await bench.machine.run('rm -r /run/exports');
-      expect(await snapshots()).toBe('');
-    });
-
-    async function tracked(source: string, options = TRACKED): Promise<ScriptOutcome> {
-      const outcome = await bench.gantry(`export ${source} ${options}`);
-      expect(outcome.exitCode, outcome.stderr).toBe(0);
-      return outcome;
-    }
-
-    test('are kept and say what changed; the last export of a lineage is what the volume was', async () => {
-      const source = await bench.describe('tracked', ['/dev/vg/thin-copy']);
-      await bench.machine.run(overwrite('thin-copy', 32));
-      const first = await tracked(source);
-      expect(first.stderr).toContain('everything is read: there is no earlier mark');
-      expect(await snapshots()).toMatch(/^gantry-\S+-0$/);
-      await bench.machine.run(overwrite('thin-copy', 1));
-      const second = await tracked(source);
-      expect(second.stderr).toMatch(
-        /disk 0: 4194304 of 67108864 bytes may have changed since tracked@\S+; \d+ of the other frames were compared/,
-      );
-      expect(await snapshots()).toMatch(/^gantry-\S+-0$/);
-      // Another program has the metadata: everything is read, and it keeps what it has.
-      const held = await bench.machine.run('dmsetup message vg-pool-tpool 0 reserve_metadata_snap; dmsetup status vg-pool-tpool');
-      await bench.machine.run(`dd if=/dev/urandom of=/dev/vg/thin-copy bs=1M count=1 seek=9 oflag=direct status=none`);
-      const third = await tracked(source);
-      expect(third.stderr).toMatch(/warning: disk 0: everything is read: cannot find out what changed on disk 0/);
-      expect((await bench.machine.run('dmsetup status vg-pool-tpool')).stdout.split(' ')[6]).toBe(held.stdout.split(' ')[6]);
-      await bench.machine.run('dmsetup message vg-pool-tpool 0 release_metadata_snap');
-      await bench.machine.run('truncate -s 64M /run/copy.img');
-      const imported = await bench.gantry(
-        `import /run/exports ${lastLine(third.stdout)} --to ${await bench.describe('copy', ['/run/copy.img'])}`,
-      );
-      expect(imported.exitCode, imported.stderr).toBe(0);
-      await bench.machine.run('cmp /run/copy.img /dev/vg/thin-copy; rm /run/copy.img');
-    });
-
-    test.skipIf(!ALL_VARIANTS)('leave nothing but the mark before if the run is killed while it compares', async () => {
-      const source = await bench.describe('tracked', ['/dev/vg/thin-copy']);
-      await tracked(source);
-      await bench.machine.run(`mv /usr/sbin/thin_delta /usr/sbin/thin_delta.away
-printf '#!/bin/sh\\ntouch /run/comparing; exec sleep 1000\\n' >/usr/sbin/thin_delta; chmod 755 /usr/sbin/thin_delta`);
-      await bench.script(`rm -f /run/comparing; $GANTRY export ${source} ${TRACKED} >/dev/null 2>&1 & gantry=$!
-until [ -e /run/comparing ]; do sleep 0.1; done; kill -KILL $gantry; wait $gantry`).outcome;
-      await bench.machine.run('mv /usr/sbin/thin_delta.away /usr/sbin/thin_delta');
-      const cleaned = await bench.gantry('clean /run/exports');
-      expect(cleaned.exitCode, cleaned.stderr).toBe(0);
-      expect((await bench.machine.run('dmsetup status vg-pool-tpool')).stdout.split(' ')[6]).toBe('-');
-      // The mark of the export before is still there.
-      expect(await snapshots()).toMatch(/^gantry-\S+-0$/);
-    });
-  });
-
   describe('that cannot be taken', () => {
     test('for lack of space are refused where the volume is in use, and the disk itself is read where not', async () => {
       await bench.machine.run('lvcreate -q -y -Wn -l 100%FREE -n rest vg; lvreduce -q -y -L -8M vg/rest');

@@ -61,6 +61,7 @@ beforeAll(async () => {
     completion: ['bash'],
     complete: ['export', bench.store],
     run: ['nightly'],
+    notify: ['nightly'],
     status: [],
     report: [bench.store, '--out', bench.file('report.html')],
     version: [],

@@ -15,13 +15,7 @@ const MAX_REPORT_BYTES = 1024 * 1024;
 export interface ToolOptions {
   readonly signal: AbortSignal;
   readonly started?: (group: ProcessGroup) => Promise<void>;
-  /** By default that of a command that waits for others. */
-  readonly timeoutS?: number;
-  /** How much of the end of its output is kept. */
-  readonly keptBytes?: number;
 }
-
-const PACKAGES: Readonly<Record<string, string>> = { dmsetup: 'dmsetup', thin_delta: 'thin-provisioning-tools' };
 
 /** The program is not there. */
 export class ToolMissingError extends Error {
@@ -29,16 +23,17 @@ export class ToolMissingError extends Error {
 }
 
 /**
- * Runs a command of the Debian package `lvm2`, `dmsetup` or `thin-provisioning-tools`.
+ * Runs a command of the Debian package `lvm2` or `dmsetup`.
  * @throws ToolMissingError, Error with its last lines, the signal's reason
  */
 export async function runLvm(argv: Argv, options: ToolOptions): Promise<string> {
   try {
-    return await runCommand(argv, { timeoutS: TIMEOUT_S, graceMs: LVM_GRACE_MS, keptBytes: MAX_REPORT_BYTES, ...options });
+    return await runCommand(argv, { ...options, timeoutS: TIMEOUT_S, graceMs: LVM_GRACE_MS, keptBytes: MAX_REPORT_BYTES });
   } catch (error) {
     options.signal.throwIfAborted();
     if (!(error instanceof Error) || errnoName(error.cause) !== 'ENOENT') throw error;
-    throw new ToolMissingError(`${argv[0]} is not installed (Debian package ${PACKAGES[argv[0]] ?? 'lvm2'})`, { cause: error });
+    const name = argv[0] === 'dmsetup' ? 'dmsetup' : 'lvm2';
+    throw new ToolMissingError(`${argv[0]} is not installed (Debian package ${name})`, { cause: error });
   }
 }
 
@@ -62,8 +57,6 @@ export interface VolumeReport {
   readonly lv_health_status: string;
   readonly segtype: string;
   readonly pool_lv: string;
-  /** In its pool; empty if it is not a thin volume. */
-  readonly thin_id: string;
   readonly origin_uuid: string;
   readonly data_percent: string;
   readonly metadata_percent: string;
@@ -89,7 +82,6 @@ const rowShape = {
   lv_health_status: z.string(),
   segtype: z.string(),
   pool_lv: z.string(),
-  thin_id: z.string(),
   origin_uuid: z.string(),
   data_percent: z.string(),
   metadata_percent: z.string(),

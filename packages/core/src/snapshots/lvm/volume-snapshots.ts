@@ -8,10 +8,8 @@ import { deviceNumber } from '../../disks/disk-identity.ts';
 import { errorText } from '../../report/error-text.ts';
 import type { GantryErrorCode } from '../../report/errors.ts';
 import { GantryError } from '../../report/errors.ts';
-import type { ProcessGroup } from '../../system/process-group.ts';
 import type { Argv } from '../../system/run-command.ts';
 import { endCommandOfKilledRun, processGroupSchema } from '../../system/run-command.ts';
-import { markFateSchema, snapshotsToRemove } from '../mark-fate.ts';
 import type { PreparedSnapshots, Snapshot, SnapshotContext, SnapshotRecord, SnapshotRequest } from '../provider.ts';
 import type { VolumeReport } from './commands.ts';
 import { LVM_GRACE_MS, reportVolumes, runLvm } from './commands.ts';
@@ -20,9 +18,6 @@ import { isDeviceOf } from './find-volume.ts';
 import type { VolumePlan } from './plan.ts';
 import { volumeName } from './plan.ts';
 import { removeVolume } from './remove-volume.ts';
-import { releaseMetadata } from './thin-changes.ts';
-import type { EarlierVolume } from './thin-marks.ts';
-import { changesOf, findEarlier, SNAPSHOT_NAME, TAG } from './thin-marks.ts';
 import { makeView, removeView } from './view.ts';
 import { FillWatch } from '../fill-watch.ts';
 
@@ -38,34 +33,21 @@ export interface PlannedRequest {
   readonly plan: VolumePlan;
 }
 
-const snapshotName = z.string().regex(SNAPSHOT_NAME);
-
 /** What it takes to remove the snapshot. Names in a group can be given again, and groups can be renamed: so UUIDs. */
 const dataSchema = z.object({
   groupUuid: z.string(),
   /** For messages. */
   group: z.string(),
-  name: snapshotName,
+  name: z.string().regex(/^gantry-[\w.+-]+$/),
   originUuid: z.string(),
   /** Whether a device stands upon it that shows the disk alone. */
   view: z.boolean().optional(),
   creating: processGroupSchema.optional(),
-  /** Present where the snapshot may be kept as a mark. */
-  fate: markFateSchema(snapshotName).optional(),
-  /** The pool whose metadata is kept as it is for a moment. */
-  metadataOf: z
-    .string()
-    .regex(/^\d+:\d+$/)
-    .optional(),
 });
 type SnapshotData = z.infer<typeof dataSchema>;
 
-/** A snapshot that is wanted. */
-interface Wanted extends PlannedRequest {
-  /** As it is in the journal, or will be. */
-  record: SnapshotRecord;
-  readonly earlier: EarlierVolume | undefined;
-}
+/** To find them by hand: `lvs @gantry`. */
+const TAG = 'gantry';
 
 /** A snapshot that this process holds. */
 interface Held extends AsyncDisposable {
@@ -76,21 +58,14 @@ interface Held extends AsyncDisposable {
 /** Makes and removes snapshots of logical volumes, in the name of one provider. */
 export class VolumeSnapshots {
   readonly #provider: string;
-  readonly #leavesMarks: boolean;
   readonly #held = new Map<string, Held>();
 
-  /** @param leavesMarks whether thin snapshots may be kept, so that later ones can say what changed */
-  constructor(provider: string, { leavesMarks = false }: { readonly leavesMarks?: boolean } = {}) {
+  constructor(provider: string) {
     this.#provider = provider;
-    this.#leavesMarks = leavesMarks;
   }
 
   async prepare(planned: readonly PlannedRequest[], context: SnapshotContext): Promise<PreparedSnapshots> {
-    const wanted: Wanted[] = [];
-    for (const each of planned) {
-      const earlier = await this.#findEarlier(each, context);
-      wanted.push({ ...each, earlier, record: this.#recordOf(each, earlier, context.runId) });
-    }
+    const wanted = planned.map((each) => ({ ...each, record: this.#recordOf(each, context.runId) }));
     for (const { record } of wanted) await context.remember(record);
     return {
       take: async () => {
@@ -101,24 +76,7 @@ export class VolumeSnapshots {
         for (const each of wanted) snapshots.push(await this.#open(each, context));
         return snapshots;
       },
-      settleMarks: async (kept) => {
-        for (const each of wanted) {
-          const { fate } = dataSchema.parse(each.record.data);
-          if (fate !== undefined) await remember(each, context, { fate: { ...fate, kept } });
-        }
-      },
     };
-  }
-
-  /** Undefined if no mark is asked for, or the snapshot cannot be one. */
-  async #findEarlier({ request, plan }: PlannedRequest, { signal }: SnapshotContext): Promise<EarlierVolume | undefined> {
-    if (!this.#leavesMarks || request.track === undefined || plan.kind !== 'thin') return undefined;
-    try {
-      return await findEarlier(plan.volume, request.track.since, this.#provider, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      throw failed('SNAPSHOT_FAILED', request, errorText(error), error);
-    }
   }
 
   /** Idempotent. @throws Error where it is still there, or its group is not */
@@ -127,35 +85,30 @@ export class VolumeSnapshots {
     if (data.creating !== undefined) await endCommandOfKilledRun(data.creating, LVM_GRACE_MS);
     await this.#held.get(data.name)?.[Symbol.asyncDispose]();
     this.#held.delete(data.name);
-    if (data.metadataOf !== undefined) await releaseMetadata(data.metadataOf, signal);
     if (data.view === true) await removeView(data.name, signal);
-    for (const name of snapshotsToRemove(data.name, data.fate)) {
-      const each = { ...data, name };
-      await removeVolume(each, (signal) => findSnapshot(each, signal), signal);
-    }
+    await removeVolume(data, (signal) => findSnapshot(data, signal), signal);
   }
 
-  #recordOf({ request: { index }, plan }: PlannedRequest, earlier: EarlierVolume | undefined, runId: string): SnapshotRecord {
+  #recordOf({ request: { index }, plan }: PlannedRequest, runId: string): SnapshotRecord {
     const { volume } = plan;
     const name = `${runId}-${index}`;
     const view = needsView(plan) ? { view: true } : {};
-    const since = earlier !== undefined && 'volume' in earlier ? earlier.volume.lv_name : undefined;
-    const fate = earlier === undefined ? {} : { fate: { since, kept: 'earlier' as const } };
-    const data: SnapshotData = { groupUuid: volume.vg_uuid, group: volume.vg_name, name, originUuid: volume.lv_uuid, ...view, ...fate };
+    const data: SnapshotData = { groupUuid: volume.vg_uuid, group: volume.vg_name, name, originUuid: volume.lv_uuid, ...view };
     const description = `snapshot ${volume.vg_name}/${name} of disk ${index} (${volumeName(volume)})`;
     return { provider: this.#provider, index, description, data };
   }
 
-  async #open(wanted: Wanted, context: SnapshotContext): Promise<Snapshot> {
-    const { request, plan, earlier } = wanted;
-    const data = dataSchema.parse(wanted.record.data);
+  async #open({ request, plan, record }: PlannedRequest & { record: SnapshotRecord }, context: SnapshotContext): Promise<Snapshot> {
+    const data = dataSchema.parse(record.data);
     try {
       const volume = await findSnapshot(data, context.signal);
       if (volume === undefined || isHalfMade(volume)) throw new Error(`${data.group}/${data.name} is not there`);
       const opened = await openShown(volume, plan, context.signal);
       const { file, path, number } = opened;
       const [device, name] =
-        plan.kind === 'classic' ? [opened.snapshotNumber, volumeName(volume)] : [poolNumber(plan.pool), volumeName(plan.pool)];
+        plan.kind === 'classic'
+          ? [opened.snapshotNumber, volumeName(volume)]
+          : [`${plan.pool.lv_kernel_major}:${plan.pool.lv_kernel_minor}`, volumeName(plan.pool)];
       const look = (signal: AbortSignal) => lookAtFill(device, name, signal);
       const watch = new FillWatch({ disk: request.index, look, warn: context.warn });
       this.#held.set(data.name, { file, watch, [Symbol.asyncDispose]: () => closeBoth(file, watch) });
@@ -163,11 +116,7 @@ export class VolumeSnapshots {
         await watch.assertIntact();
         await assertNamed(path, number, request);
       };
-      const view = { index: request.index, kind: this.#provider, path, descriptor: file.fd, assertIntact, lost: watch.lost };
-      if (earlier === undefined || plan.kind !== 'thin') return view;
-      const pool = poolNumber(plan.pool);
-      const holding = (isHeld: boolean): Promise<void> => remember(wanted, context, { metadataOf: isHeld ? pool : undefined });
-      return { ...view, ...changesOf(request, { own: volume, earlier, pool, provider: this.#provider }, holding) };
+      return { index: request.index, kind: this.#provider, path, descriptor: file.fd, assertIntact, lost: watch.lost };
     } catch (error) {
       context.signal.throwIfAborted();
       throw failed('SNAPSHOT_FAILED', request, errorText(error), error);
@@ -175,26 +124,17 @@ export class VolumeSnapshots {
   }
 }
 
-function poolNumber({ lv_kernel_major: major, lv_kernel_minor: minor }: VolumeReport): string {
-  return `${major}:${minor}`;
-}
-
-/** What changes of the record is in the journal when this resolves. */
-async function remember(wanted: Wanted, context: SnapshotContext, change: Partial<SnapshotData>): Promise<void> {
-  wanted.record = { ...wanted.record, data: { ...wanted.record.data, ...change } };
-  await context.remember(wanted.record);
-}
-
 async function closeBoth(file: FileHandle, watch: FillWatch): Promise<void> {
   await watch[Symbol.asyncDispose]();
   await file.close();
 }
 
-async function create(wanted: Wanted, context: SnapshotContext): Promise<void> {
-  const { request, plan, record } = wanted;
-  const { signal } = context;
+async function create(
+  { request, plan, record }: PlannedRequest & { readonly record: SnapshotRecord },
+  { remember, signal }: SnapshotContext,
+): Promise<void> {
   const { name } = dataSchema.parse(record.data);
-  const started = (creating: ProcessGroup): Promise<void> => remember(wanted, context, { creating });
+  const started = (creating: unknown): Promise<void> => remember({ ...record, data: { ...record.data, creating } });
   try {
     await runLvm(createCommand(plan, name), { signal, started });
   } catch (error) {
