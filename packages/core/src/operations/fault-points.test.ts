@@ -53,8 +53,8 @@ interface Parts {
 
 interface Operation {
   readonly name: string;
-  /** Whether complete exports may go. */
-  readonly removes?: boolean;
+  /** Of the exports in the first store, oldest first: those that stay, whatever fails. All of them where absent. */
+  readonly staying?: (references: readonly string[]) => readonly string[];
   readonly run: (parts: Parts) => Promise<unknown>;
 }
 
@@ -67,9 +67,17 @@ const OPERATIONS: readonly Operation[] = [
   { name: 'import of a sealed export', run: ({ bench, store, references }) => importAway(bench, store, references.at(-2) ?? '') },
   { name: 'copy', run: ({ store, other, references }) => copyFromStore({ source: store, target: other, export: references.at(-1) ?? '' }) },
   { name: 'mirror', run: ({ store, other }) => mirrorStore({ source: store, target: other }) },
-  { name: 'consolidate', removes: true, run: ({ store, references }) => consolidateExport({ store, export: references.at(-1) ?? '' }) },
-  { name: 'prune', removes: true, run: ({ store }) => pruneStore({ store, policy: { last: 2 } }) },
-  { name: 'remove', removes: true, run: ({ store, references }) => removeExport(store, references[0] ?? '') },
+  {
+    name: 'consolidate',
+    staying: (references) => references.slice(0, -1),
+    run: ({ store, references }) => consolidateExport({ store, export: references.at(-1) ?? '' }),
+  },
+  { name: 'prune', staying: (references) => references.slice(-2), run: ({ store }) => pruneStore({ store, policy: { last: 2 } }) },
+  {
+    name: 'remove',
+    staying: (references) => references.slice(1),
+    run: ({ store, references }) => removeExport(store, references[0] ?? ''),
+  },
   { name: 'tag', run: ({ store, references }) => tagExport({ store, export: references[0] ?? '', add: ['kept'] }) },
   { name: 'verify', run: ({ bench, store }) => verifyStore({ store, depth: 'frames', stateDirectory: bench.directory.file('state') }) },
 ];
@@ -126,21 +134,35 @@ function manifestsOf({ objects }: Pick<Memory, 'objects'>): readonly string[] {
 }
 
 /** What must hold after each fault, if the operation failed or not. */
-async function expectNothingLost(before: World, after: World, bench: OperationBench, removes: boolean): Promise<void> {
+async function expectNothingLost(before: World, after: World, bench: OperationBench, staying: Operation['staying']): Promise<void> {
   const source = await readFile(bench.instance.disks[0]?.path ?? '');
   for (const [side, memory] of after.memories.entries()) {
     const store = opened(new MemoryStore(memory));
     const { objects } = before.memories[side === 0 ? 0 : 1];
+    const there = manifestsOf({ objects });
     const now = manifestsOf(memory);
-    if (!removes) for (const reference of manifestsOf({ objects })) expect(now).toContain(reference);
+    for (const reference of side === 0 && staying ? staying([...before.disks.keys()]) : there) expect(now, 'exports').toContain(reference);
     const isUntouched = [...objects].every(([key, object]) => memory.objects.get(key) === object);
+    if (isUntouched && now.length === there.length) continue;
+    const contents = new Set<string>();
     for (const reference of now) {
-      if (isUntouched && objects.has(`${reference.replace('@', '/')}/${MANIFEST_FILE}`)) continue;
-      await verifyExport({ store, export: reference, depth: 'frames' });
-      const { disk } = await readExport(store, reference);
+      const { disk } = isUntouched && there.includes(reference) ? known(before, reference) : await readSound(store, reference);
       expect(disk, reference).toBe(before.disks.get(reference) ?? sha256(source));
+      contents.add(disk);
     }
+    // Also where another export took its place.
+    const newest = there.at(-1);
+    if (newest !== undefined) expect(contents, 'what the newest export holds').toContain(known(before, newest).disk);
   }
+}
+
+function known({ disks }: World, reference: string): { readonly disk: string } {
+  return { disk: disks.get(reference) ?? '' };
+}
+
+async function readSound(store: Store, reference: string): Promise<{ readonly disk: string }> {
+  await verifyExport({ store, export: reference, depth: 'frames' });
+  return await readExport(store, reference);
 }
 
 /** Clears what is left of a process that is dead. */
@@ -149,7 +171,7 @@ async function clear(memory: Memory): Promise<void> {
   for (const unfinished of await findUnfinished(store)) await clearUnfinished(store, { ...unfinished, owner: 'unknown' });
 }
 
-describe.each(OPERATIONS)('faults at the stores of: $name', ({ name, run, removes = false }) => {
+describe.each(OPERATIONS)('faults at the stores of: $name', ({ name, run, staying }) => {
   const isSkipped = ONLY !== undefined && ONLY[0] !== name;
   test.skipIf(isSkipped)('leave every complete export as it was, and nothing that the next command does not clear', async () => {
     await using bench = await makeOperationBench({ disks: 1 });
@@ -190,13 +212,13 @@ describe.each(OPERATIONS)('faults at the stores of: $name', ({ name, run, remove
       try {
         const { world, failure } = await attempt(faults);
         if (failure !== undefined && !(failure instanceof Killed)) expect(failure).toHaveProperty('code');
-        await expectNothingLost({ memories: [base, otherBase], disks }, world, bench, removes);
+        await expectNothingLost({ memories: [base, otherBase], disks }, world, bench, staying);
         // What could not be removed, or was not after a kill, the next command names and clears.
         for (const memory of world.memories) {
           await clear(memory);
           expect(await findUnfinished(new MemoryStore(memory)), 'unfinished').toEqual([]);
         }
-        await expectNothingLost({ memories: [base, otherBase], disks }, world, bench, removes);
+        await expectNothingLost({ memories: [base, otherBase], disks }, world, bench, staying);
         expect((await readFile(bench.instance.disks[0]?.path ?? '')).equals(original), 'the source').toBe(true);
       } catch (error) {
         throw new Error(where(), { cause: error });
