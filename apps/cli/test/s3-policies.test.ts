@@ -214,6 +214,18 @@ test('a user with the rights to verify under a lock sees until when exports are 
   expect((await user.gantry('verify', store, bare)).stderr).toMatch(/manifest\.json is not protected by the service/);
 });
 
+test('a user who may read, but not see locks, is not told that exports are unprotected', async () => {
+  await using fixture = await makeFixture('read', { objectLock: true });
+  const { owner, user } = fixture;
+  const bare = await ok(owner.gantry('export', fixture.source, fixture.store));
+  for (const only of [[bare], []]) {
+    const { exitCode, stderr } = await user.gantry('verify', `${fixture.store}${LOCK}`, ...only);
+    expect(exitCode, stderr).toBe(0);
+    expect(stderr).not.toMatch(/not protected/);
+    expect(stderr.match(/cannot see whether removals/g), stderr).toHaveLength(1);
+  }
+});
+
 test('a user with the rights to undelete brings back what one with the rights to remove has removed, and can do nothing else', async () => {
   await using fixture = await makeFixture('undelete', { objectLock: true });
   const { owner, user, store } = fixture;

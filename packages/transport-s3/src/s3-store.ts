@@ -17,7 +17,7 @@ import type { S3Options } from './address/options.ts';
 import { untilAborted } from './requests/abort.ts';
 import { listHidden, unhideObjects } from './read/hidden-objects.ts';
 import { listObjects } from './read/listing.ts';
-import { mayHaveLocks } from './read/object-lock.ts';
+import { askLock, mayHaveLocks } from './read/object-lock.ts';
 import { clearPending, listPending } from './read/unfinished-listing.ts';
 import { alreadyExists } from './write/commit-object.ts';
 import { statObject, statUnlessDenied } from './requests/stored-object.ts';
@@ -40,6 +40,8 @@ export class S3Store implements Store {
   readonly #live = new Set<S3Write>();
   /** Asked once. */
   #mayHaveLocks: Promise<boolean> | undefined;
+  /** Whether this user may not see locks, as far as was found out. */
+  #hidesLocks = false;
   /** What aborted calls still have to clean up. */
   readonly #tidying = new Set<Promise<void>>();
 
@@ -81,7 +83,7 @@ export class S3Store implements Store {
     return checked(prefix, () => listObjects(this.#context.bucket, prefix, signal));
   }
 
-  async protectedUntil(key: string, { signal }: CallOptions = {}): Promise<Date | undefined> {
+  async protectedUntil(key: string, { signal }: CallOptions = {}): Promise<Date | 'unknown' | undefined> {
     assertKey(key);
     const { bucket } = this.#context;
     this.#mayHaveLocks ??= mayHaveLocks(bucket, signal).catch((error: unknown) => {
@@ -90,7 +92,13 @@ export class S3Store implements Store {
     });
     if (!(await untilAborted(this.#mayHaveLocks, signal))) return undefined;
     const found = await statUnlessDenied(bucket, key, signal);
-    return found === 'denied' ? undefined : found?.lockedUntil;
+    if (found === 'denied' || found === undefined) return 'unknown';
+    if (found.lockedUntil !== undefined) return found.lockedUntil;
+    // Services leave the lock out of this answer for who may not see it.
+    if (this.#hidesLocks) return 'unknown';
+    const asked = await askLock(bucket, key, signal);
+    this.#hidesLocks = asked === 'unknown';
+    return asked;
   }
 
   async *hidden(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<HiddenObject, void, undefined> {

@@ -20,8 +20,7 @@ describe('in a bucket with versions, a store', () => {
     };
     await using short = await open(2);
     await using long = await open(20);
-    const daysOf = async (): Promise<number> =>
-      Math.round(((await short.protectedUntil?.('pack'))?.getTime() ?? 0) - Date.now()) / 86_400_000;
+    const daysOf = async (): Promise<number> => Math.round(Number(await short.protectedUntil?.('pack')) - Date.now()) / 86_400_000;
     await write(short, 'pack', bytesOf('pack', 1000));
     expect(await daysOf()).toBeCloseTo(2, 1);
     requests();

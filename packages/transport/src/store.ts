@@ -94,10 +94,10 @@ export interface StoreReader {
   /** Every complete object whose key starts with `prefix` (empty, or ending in `/`), in the order of the keys' bytes. */
   list(prefix: string, options?: CallOptions): AsyncIterable<ObjectInfo>;
   /**
-   * Until when the service keeps an object, also if its removal is asked for; undefined if it does not, or does not say. There just where a
-   * store may know.
+   * Until when the service keeps an object, also if its removal is asked for, or did, where that time has passed; undefined if it does not.
+   * `unknown` if it does not say, such as to a user who may not ask, or of an object that is not there. There just where a store may know.
    */
-  protectedUntil?(key: string, options?: CallOptions): Promise<Date | undefined>;
+  protectedUntil?(key: string, options?: CallOptions): Promise<Date | 'unknown' | undefined>;
   /**
    * What was removed below a prefix, and the service still has: the newest version of each object that is not there any more, in the order
    * of the keys' bytes. There just where a store may know; empty where the service keeps no versions.

@@ -56,7 +56,8 @@ export async function listStore({ store, instances, stateDirectory, signal }: Li
       const verifying = (): ReturnType<typeof lastVerification> => lastVerification({ ...summary, manifest }, of);
       // What is known of the directory of another one is at most that its packs are sound.
       const verified = summary.state === 'complete' ? await withStoreErrors(store.address, verifying) : undefined;
-      const asking = async (): Promise<Date | undefined> => manifest && (await protections.of(manifest, { signal }));
+      const asking = async (): Promise<Date | undefined> =>
+        manifest && (await protections.of({ manifest, files: directory.files.keys() }, { signal }));
       const protectedUntil = summary.state === 'complete' ? await withStoreErrors(store.address, asking) : undefined;
       exports.push({
         ...summary,

@@ -3,11 +3,11 @@ import { readDirectory } from '../exports/directories.ts';
 import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import { CONFIG_FILE, MANIFEST_FILE } from '../exports/layout.ts';
 import { listWithManifests } from '../exports/list-exports.ts';
-import type { Manifest } from '../exports/manifest.ts';
 import type { StoredExport } from '../exports/open-export.ts';
 import { openFound } from '../exports/open-export.ts';
 import { PackDigests } from '../exports/pack-digests.ts';
-import { Protections } from '../exports/protection.ts';
+import type { ProtectedExport, ProtectionGap } from '../exports/protection.ts';
+import { describeEnded, describeGap, Protections } from '../exports/protection.ts';
 import { packKey, packsOfOthers } from '../exports/export-objects.ts';
 import type { Signers } from '../exports/signature.ts';
 import { assertSigners, checkSignature } from '../exports/signature.ts';
@@ -31,7 +31,7 @@ import { DEFAULT_PARALLEL_DISKS } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import { isRehearsalProblem, rehearseExport } from './rehearse.ts';
 import type { VerifyDepth } from './verify.ts';
-import { checkExport, checkOwnStored, notProtected } from './verify.ts';
+import { checkExport, checkOwnStored } from './verify.ts';
 
 /** How much one run reads: about that many bytes, or a share of all that is stored. */
 export type VerifyBudget = { readonly bytes: number } | { readonly percent: number };
@@ -159,6 +159,8 @@ class StoreVerification {
   readonly #o: StoreVerificationOptions;
   readonly #digests: PackDigests;
   readonly #protections: Protections;
+  /** What is said of all of them together. */
+  readonly #gaps: ProtectionGap[] = [];
   readonly #results = new Map<string, VerifiedExport>();
   readonly #left: VerifiableItem[] = [];
   #savedAt = performance.now();
@@ -190,6 +192,7 @@ class StoreVerification {
         if (!(await this.#verify(item, depthOf(item, depth), signal))) started -= item.bytes;
       });
       await this.#findAffected({ signal });
+      this.#warnOfGaps();
     } finally {
       // Also what was found before the operation was cancelled.
       await this.#save({ signal: AbortSignal.timeout(LAST_SAVE_MS) });
@@ -258,7 +261,7 @@ class StoreVerification {
     const objects = found.manifest === undefined ? [] : ownMarks(found.manifest);
     const forged = await this.#signatureProblem(found, signal);
     if (forged !== undefined) return { objects, problem: forged };
-    if (found.manifest !== undefined) await this.#warnOfGap(found.manifest, { signal });
+    if (found.manifest !== undefined) await this.#lookForGap({ manifest: found.manifest, files: directory.files.keys() }, { signal });
     if (depth === 'rehearsal') return { objects, problem: await this.#rehearsalProblem(found.reference, signal) };
     // Without checksums there are only the frames to check.
     if (depth === 'frames' || found.manifest === undefined) return { objects, problem: await this.#frameProblem(found, signal) };
@@ -278,9 +281,20 @@ class StoreVerification {
     }
   }
 
-  async #warnOfGap(manifest: Manifest, options: CallOptions): Promise<void> {
-    const gap = await withStoreErrors(this.#o.store.address, () => this.#protections.gapOf(manifest, options));
-    if (gap !== undefined) this.#o.reporter.warn(notProtected(gap));
+  async #lookForGap(found: ProtectedExport, options: CallOptions): Promise<void> {
+    const gap = await withStoreErrors(this.#o.store.address, () => this.#protections.gapOf(found, options));
+    if (gap?.kind === 'none') this.#o.reporter.warn(describeGap(gap, this.#o.store.address));
+    else if (gap !== undefined) this.#gaps.push(gap);
+  }
+
+  /** Once for the store: many are older than their locks, and who may not see one lock sees none. */
+  #warnOfGaps(): void {
+    const { reporter, store } = this.#o;
+    const ended = this.#gaps.flatMap((gap) => (gap.kind === 'ended' ? [gap.until] : [])).toSorted((a, b) => a.getTime() - b.getTime());
+    const [first] = ended;
+    if (first !== undefined) reporter.warn(describeEnded(ended.length, first));
+    const unknown = this.#gaps.find(({ kind }) => kind === 'unknown');
+    if (unknown !== undefined) reporter.warn(describeGap(unknown, store.address));
   }
 
   async #rehearsalProblem(reference: string, signal: AbortSignal): Promise<GantryError | undefined> {

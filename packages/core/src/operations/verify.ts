@@ -1,15 +1,15 @@
 import type { Store } from '@gantry/transport';
 import { readSideFile } from '../exports/examine.ts';
 import { objectsOfOthers, ownObjects, packsOfOthers } from '../exports/export-objects.ts';
-import { CONFIG_FILE, SUMS_FILE } from '../exports/layout.ts';
+import { CONFIG_FILE, SIGNATURE_FILE, SUMS_FILE } from '../exports/layout.ts';
 import type { StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import type { SignatureState, Signers } from '../exports/signature.ts';
 import { checkSignature } from '../exports/signature.ts';
 import { parseSha256Sums } from '../exports/sha256sums.ts';
-import type { Manifest } from '../exports/manifest.ts';
 import { PackDigests } from '../exports/pack-digests.ts';
-import { Protections } from '../exports/protection.ts';
+import type { ProtectedExport } from '../exports/protection.ts';
+import { describeGap, Protections } from '../exports/protection.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { digestText } from '../exports/small-object.ts';
 import { assertOpened, opensSealed, withoutUnsealer } from '../exports/unsealing.ts';
@@ -85,7 +85,8 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
     return 0;
   });
   const sealed = manifest?.sealed === undefined ? {} : { sealed: isClosed ? ('closed' as const) : ('opened' as const) };
-  const protectedUntil = manifest && (await protectionOf(store, manifest, reporter, signal));
+  const files = [SUMS_FILE, ...(signature.state === 'unsigned' ? [] : [SIGNATURE_FILE]), ...(found.addedKeys ?? [])];
+  const protectedUntil = manifest && (await protectionOf(store, { manifest, files }, reporter, signal));
   return {
     reference: found.reference,
     depth,
@@ -99,18 +100,13 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
 }
 
 /** Asks the service, object by object. */
-function protectionOf(store: Store, manifest: Manifest, reporter: Reporter, signal: AbortSignal): Promise<Date | undefined> {
+function protectionOf(store: Store, found: ProtectedExport, reporter: Reporter, signal: AbortSignal): Promise<Date | undefined> {
   return withStoreErrors(store.address, async () => {
     const protections = new Protections(store);
-    const gap = await protections.gapOf(manifest, { signal });
-    if (gap !== undefined) reporter.warn(notProtected(gap));
-    return await protections.of(manifest, { signal });
+    const gap = await protections.gapOf(found, { signal });
+    if (gap !== undefined) reporter.warn(describeGap(gap, store.address));
+    return await protections.of(found, { signal });
   });
-}
-
-/** What is said of an object that the service should keep, but does not. @param key of the object */
-export function notProtected(key: string): string {
-  return `${key} is not protected by the service: a removal would take effect, although the address asks for a lock`;
 }
 
 /** Everything that an export needs, as it is stored: also the packs in directories of others. @returns every problem */
