@@ -33,6 +33,15 @@ export async function exportOne(context: RunContext, selected: SelectedInstance,
   return await new InstanceExport(context, selected, signals).run();
 }
 
+/**
+ * What becomes of an instance whose export could not begin, with its hook.
+ *
+ * @throws the reason of the signal of the run
+ */
+export async function failOne(context: RunContext, selected: SelectedInstance, signals: Signals, error: unknown): Promise<ExportedOne> {
+  return await new InstanceExport(context, selected, signals).fail(error);
+}
+
 class InstanceExport {
   readonly #context: RunContext;
   readonly #selected: SelectedInstance;
@@ -49,7 +58,15 @@ class InstanceExport {
   }
 
   async run(): Promise<ExportedOne> {
-    const outcome = await this.#work();
+    return await this.#end(await this.#work());
+  }
+
+  async fail(error: unknown): Promise<ExportedOne> {
+    this.#runSignal.throwIfAborted();
+    return await this.#end(this.#failed(error));
+  }
+
+  async #end(outcome: Outcome): Promise<ExportedOne> {
     const { state, reference } = outcome;
     if (state === 'failed' || this.#problems.length > 0) await this.#call('on-failure', { error: this.#problems[0], reference });
     else if (state === 'exported') await this.#call('on-success', { reference });
@@ -70,9 +87,13 @@ class InstanceExport {
     } catch (error) {
       this.#runSignal.throwIfAborted();
       if (isWindowEnd(error)) return { state: 'left', stores: this.#inEach('left') };
-      this.#problems.push(problemOf(this.#selected.name, error));
-      return { state: 'failed', stores: this.#inEach('failed') };
+      return this.#failed(error);
     }
+  }
+
+  #failed(error: unknown): Outcome {
+    this.#problems.push(problemOf(this.#selected.name, error));
+    return { state: 'failed', stores: this.#inEach('failed') };
   }
 
   #inEach(outcome: 'failed' | 'left'): readonly StoreOfInstance[] {

@@ -1,5 +1,4 @@
-import { setTimeout as wait } from 'node:timers/promises';
-import { openStateDirectory, tryExportPlace } from '@gantry/core';
+import { openStateDirectory, pause, tryExportPlace } from '@gantry/core';
 import type { PolicyRunRequest } from './run-request.ts';
 
 /** How often a run that waits looks for a free place, ms. */
@@ -28,7 +27,7 @@ export async function takeExportPlace(
     if (place !== undefined) return place;
     const message = `waits: ${parallel} ${parallel === 1 ? 'export' : 'exports'} at once on this host (host.parallel)`;
     if (looks === 0) onEvent?.({ type: 'stage', operation: 'run', message, instance });
-    await wait(LOOK_INTERVAL_MS, undefined, { signal });
+    await pause(LOOK_INTERVAL_MS, signal);
   }
   return undefined;
 }

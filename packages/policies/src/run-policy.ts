@@ -2,7 +2,8 @@ import type { Configuration, Policy } from '@gantry/config';
 import { namedStore } from '@gantry/config';
 import { ERROR_EXIT_CODES, GantryError, lockPolicy, lowerPriority, openStateDirectory, sideBySide } from '@gantry/core';
 import { AfterExports } from './after-exports.ts';
-import { exportOne } from './export-one.ts';
+import type { ExportedOne } from './export-one.ts';
+import { exportOne, failOne } from './export-one.ts';
 import { takeExportPlace } from './export-places.ts';
 import { openStores } from './open-stores.ts';
 import { problemOf } from './problems.ts';
@@ -15,6 +16,7 @@ import type { SelectedInstance } from './selection.ts';
 import { selectInstances } from './selection.ts';
 import type { RunTimes } from './when.ts';
 import { timesOf } from './when.ts';
+import type { Signals } from './window-end.ts';
 import { formatWindow } from './window.ts';
 import { abortAt } from './window-end.ts';
 
@@ -118,18 +120,38 @@ async function exportAll(context: RunContext, instances: readonly SelectedInstan
   using stop = abortAt(policy.window?.atEnd === 'stop' ? end : undefined);
   const mayBegin = (): boolean => window === 'open' || (end !== undefined && new Date() < end);
   await sideBySide(instances, parallelOf(configuration, policy), request.signal, async (selected, signal) => {
-    const { name } = selected;
-    await using place = await takeExportPlace(request, name, { mayBegin, signal });
-    if (place === undefined) {
-      await log.instance(name, { state: 'left' });
-      return;
-    }
-    await log.instance(name, { state: 'running', started: new Date().toISOString() });
-    const outcome = await exportOne(context, selected, { run: signal, work: AbortSignal.any([signal, stop.signal]) });
-    await log.instance(name, { ...outcome, ended: new Date().toISOString() });
+    const signals: Signals = { run: signal, work: AbortSignal.any([signal, stop.signal]) };
+    const outcome = await exportInPlace(context, selected, { log, mayBegin, signals });
+    await log.instance(selected.name, outcome);
   });
   const left = log.run.instances.filter(({ state, reference }) => state === 'left' && reference === undefined);
   if (left.length > 0) log.change(({ warnings }) => ({ warnings: [...warnings, outsideOf(policy, left.length)] }));
+}
+
+interface InPlace {
+  readonly log: RunLog;
+  readonly mayBegin: () => boolean;
+  readonly signals: Signals;
+}
+
+/** Waits for a place and exports. That there can be none is the failure of one instance: the next may get one. */
+async function exportInPlace(
+  context: RunContext,
+  selected: SelectedInstance,
+  { log, mayBegin, signals }: InPlace,
+): Promise<(ExportedOne & { readonly ended: string }) | { readonly state: 'left' }> {
+  const { name } = selected;
+  const ended = (outcome: ExportedOne): ExportedOne & { readonly ended: string } => ({ ...outcome, ended: new Date().toISOString() });
+  let taken: AsyncDisposable | undefined;
+  try {
+    taken = await takeExportPlace(context.request, name, { mayBegin, signal: signals.run });
+  } catch (error) {
+    return ended(await failOne(context, selected, signals, error));
+  }
+  if (taken === undefined) return { state: 'left' };
+  await using _place = taken;
+  await log.instance(name, { state: 'running', started: new Date().toISOString() });
+  return ended(await exportOne(context, selected, signals));
 }
 
 function outsideOf({ window }: Policy, count: number): string {
