@@ -286,6 +286,8 @@ describe('the units of systemd', () => {
     await addInstance(root, 'slow');
     await startSlowRun();
     await root.run('systemctl', 'stop', 'gantry-run@web.service');
+    // So that nothing is started that reports it again.
+    expect(await root.run('systemctl', 'show', '-p', 'Result', '--value', 'gantry-run@web.service')).toBe('success');
     expect(await readdir(root.path('/var/lib/gantry/runs'))).toEqual([]);
     expect(await root.run('gantry', 'list', 'nightly')).not.toContain('slow.example.com');
   });

@@ -243,6 +243,9 @@ describe('the file for Prometheus', () => {
     expect(await readFile(textfile, 'utf8')).toContain(shelf(26));
     await report(goodRun(run(['web1@20261127T010000Z'])), { metrics: { textfile } });
     expect(await readFile(textfile, 'utf8')).toContain(shelf(27));
+    // As after its disk was replaced.
+    await report(goodRun(run(['web1@20261125T010000Z'])), { metrics: { textfile } });
+    expect(await readFile(textfile, 'utf8')).toContain(shelf(25));
   });
 
   test('has the time of an export that a run found, because an earlier one was killed', async () => {

@@ -265,6 +265,34 @@ second: { instances: instances/b.yaml, stores: second }`);
     expect(await readFile(bench.file('counts'), 'utf8')).toBe('1\n2\n');
   });
 
+  test('goes on when an instance cannot take its place among the exports of the host', async () => {
+    for (const name of ['a', 'b']) await instance(name);
+    // What no lock can be taken of, until the hook of the first instance makes room.
+    const lock = bench.file('state', 'locks', 'export-place-1.lock');
+    await mkdir(lock, { recursive: true, mode: 0o700 });
+    await chmod(bench.file('state'), 0o700);
+    const failed = await program(
+      'failed',
+      `echo "$GANTRY_HOOK_INSTANCE $GANTRY_HOOK_ERROR_CODE" >>'${bench.file('codes')}'; rmdir '${lock}'`,
+    );
+    await configure(
+      `nightly: { instances: here, stores: first, parallel: 1, retention: { last: 1 }, hooks: { on-failure: ['${failed}'] } }`,
+    );
+    await appendFile(bench.file('gantry.yaml'), 'host: { parallel: 1 }\n');
+    const { exitCode } = await run('nightly');
+    expect(exitCode).toBe(16);
+    expect(await lastRecord('nightly')).toMatchObject({
+      outcome: 'partial',
+      problems: [],
+      instances: [
+        { name: 'a', state: 'failed', stores: [{ store: 'first', outcome: 'failed' }], problems: [{ what: 'a', code: 'STATE_UNUSABLE' }] },
+        { name: 'b', state: 'exported' },
+      ],
+      stores: [{ store: 'first', role: 'exports', pruned: { kept: 1 } }],
+    });
+    expect(await readFile(bench.file('codes'), 'utf8')).toBe('a STATE_UNUSABLE\n');
+  });
+
   test('goes on after a failure, verifies, prunes and copies; one summary, one exit status', async () => {
     await instance('good');
     await defineOs('bad', 'echo no >&2; exit 3');
@@ -639,6 +667,11 @@ other: { instances: instances/first.yaml, stores: first }`);
     expect((await runJson('nightly')).runs[0]).toMatchObject({ outcome: 'done', warnings: [] });
     expect(await notified()).toMatchObject([{ outcome: 'killed' }]);
     expect(await notify('nigthly')).toMatchObject({ policies: [{ outcome: 'failed', problems: [{ code: 'USAGE' }] }] });
+    expect(await notified()).toHaveLength(2);
+    // What a run cannot begin for, it has said itself.
+    await rm(bench.file('state', 'locks'), { recursive: true });
+    await writeFile(bench.file('state', 'locks'), '');
+    expect((await bench.gantry('notify', '--config', 'gantry.yaml', 'nightly')).stderr).toMatch(/STATE_UNUSABLE/);
     expect(await notified()).toHaveLength(2);
   });
 

@@ -73,7 +73,8 @@ export function goodAfter(known: readonly GoodExport[], run: PolicyRun): readonl
     const after = goodOf({ ...made, store }, run, before);
     if (after !== undefined) good.set(keyOf(after), after);
   }
-  for (const copy of copiesOf(run)) good.set(keyOf(copy), newerOf(good.get(keyOf(copy)), copy));
+  // What a store lists counts, also if it has only older exports than before.
+  for (const copy of copiesOf(run)) good.set(keyOf(copy), copy);
   const all = [...good.values()];
   if (run.selection !== 'all') return all;
   const current = new Set(run.instances.map(({ name }) => name));

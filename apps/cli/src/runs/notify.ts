@@ -1,14 +1,14 @@
-import type { Configuration } from '@gantry/config';
 import { assertPolicies, SENDMAIL } from '@gantry/config';
 import { GantryError, lockPolicy, openStateDirectory } from '@gantry/core';
 import type { PolicyRun } from '@gantry/policies';
 import { endKilledRuns, runThatDidNotBegin } from '@gantry/policies';
 import { headlineOf } from '../monitoring/describe-run.ts';
+import type { ReportOptions } from '../monitoring/report-run.ts';
 import { report } from '../monitoring/report-run.ts';
 import type { Session } from '../session.ts';
 
 /** Who reads of a configuration that cannot be read: as with cron, root. */
-const MAIL_TO_ROOT: Pick<Configuration, 'notify' | 'metrics' | 'policies'> = {
+const MAIL_TO_ROOT: ReportOptions['configuration'] = {
   notify: { on: 'failure', mail: { to: ['root'], sendmail: SENDMAIL } },
   metrics: {},
   policies: new Map(),
@@ -22,26 +22,34 @@ export async function run(session: Session, [policy]: readonly [string]): Promis
 }
 
 async function reportRuns(session: Session, policy: string): Promise<readonly PolicyRun[]> {
-  let readable = MAIL_TO_ROOT;
+  let configured = MAIL_TO_ROOT;
   try {
     const configuration = await session.configuration();
-    readable = configuration;
+    configured = configuration;
     assertPolicies(configuration, [policy]);
-    return await reportKilledRuns(session, policy, configuration);
   } catch (error) {
     if (!(error instanceof GantryError)) throw error;
-    // Another run has started, and has done this.
-    if (error.code === 'BUSY') return [];
     const failed = await runThatDidNotBegin(policy, error);
-    await report(session, failed, { configuration: readable, hasBegun: false });
+    await report(session, failed, { configuration: configured, hasBegun: false });
     return [failed];
   }
+  return await reportKilledRuns(session, policy, configured);
 }
 
-async function reportKilledRuns(session: Session, policy: string, configuration: Configuration): Promise<readonly PolicyRun[]> {
+/** @throws GantryError `STATE_UNUSABLE`: the run has met it, too, and has reported it */
+async function reportKilledRuns(
+  session: Session,
+  policy: string,
+  configuration: ReportOptions['configuration'],
+): Promise<readonly PolicyRun[]> {
   const { operation, signal, warn } = session;
   const { stateDirectory } = operation;
-  await using _lock = await lockPolicy(await openStateDirectory(stateDirectory), policy, signal);
+  await using lock = await lockPolicy(await openStateDirectory(stateDirectory), policy, signal).catch((error: unknown) => {
+    // Another run has started, and has done this.
+    if (error instanceof GantryError && error.code === 'BUSY') return undefined;
+    throw error;
+  });
+  if (lock === undefined) return [];
   const killed = await endKilledRuns(policy, { stateDirectory, warn });
   for (const each of killed) await report(session, each, { configuration, hasBegun: true });
   return killed;

@@ -7,7 +7,7 @@ import { identifyProcess } from '@gantry/transport';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { PolicyRun } from './form.ts';
 import { RunLog } from './log.ts';
-import { policyRunsDirectory, readPolicyRuns, writePolicyRun } from './store.ts';
+import { endKilledRuns, policyRunsDirectory, readPolicyRuns, writePolicyRun } from './store.ts';
 
 let state: TemporaryDirectory;
 let warnings: string[];
@@ -142,6 +142,21 @@ test('a record that cannot be written is a warning, and said once', async () => 
   await log.end({ outcome: 'done', exitCode: 0 });
   await log.end({ outcome: 'done', exitCode: 0 });
   expect(warnings).toEqual([expect.stringContaining('cannot write the record of the run')]);
+});
+
+test('a killed run is known although its record cannot be written anew, which is a warning', async () => {
+  const log = await open();
+  const directory = policyRunsDirectory(state.path, 'nightly');
+  const killed = { ...log.run, process: { ...log.run.process, startTime: 1 } };
+  const [name = ''] = await readdir(directory);
+  await writeFile(join(directory, '20260101T000000000Z-1.json'), JSON.stringify(killed));
+  await rm(join(directory, name));
+  // What is in the way of its record can neither be read nor replaced.
+  await mkdir(join(directory, name));
+  expect(await endKilledRuns('nightly', { stateDirectory: state.path, warn })).toEqual([{ ...killed, outcome: 'killed' }]);
+  expect(warnings.filter((each) => !each.startsWith('cannot read'))).toEqual([
+    expect.stringMatching(/^cannot write the record of the run that began at 2\S+Z: there is something else than a regular file$/),
+  ]);
 });
 
 function instance(name: string): PolicyRun['instances'][number] {

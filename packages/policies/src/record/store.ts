@@ -72,10 +72,11 @@ export async function readPolicyRuns(policy: string, options: ReadPolicyRunsOpti
 const MAX_UNENDED_RUNS = 10;
 
 /**
- * Writes of earlier runs that they were killed. To be called by who has the lock of the policy: so each is found once.
+ * Writes of earlier runs that they were killed. To be called by who has the lock of the policy: so each is found once, but for one whose
+ * record cannot be written, which is a warning.
  *
  * @returns them, the oldest first
- * @throws what the file system fails with
+ * @throws what the file system fails with when it lists the records
  */
 export async function endKilledRuns(policy: string, options: Omit<ReadPolicyRunsOptions, 'newest'> = {}): Promise<readonly PolicyRun[]> {
   const directory = policyRunsDirectory(options.stateDirectory, policy);
@@ -86,7 +87,11 @@ export async function endKilledRuns(policy: string, options: Omit<ReadPolicyRuns
     if (written === undefined || written.outcome !== 'running') continue;
     const run = await asItIs(written);
     if (run.outcome !== 'killed') continue;
-    await writePolicyRun(directory, run);
+    await writePolicyRun(directory, run).catch((error: unknown) => {
+      options.warn?.(
+        `cannot write the record of the run that began at ${run.started}: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    });
     killed.push(run);
   }
   return killed;
