@@ -63,3 +63,12 @@ test('tests are called test, and not it', () => {
   const named = [...TEXTS].filter(([, text]) => /import \{[^}]*\bit\b[^}]*\} from 'vitest'/.test(text)).map(([name]) => name);
   expect(named).toEqual([]);
 });
+
+test('each of the files that are started first is one test file', () => {
+  const [, list = ''] = /const LONG_FILES[^=]*= \[([^\]]*)\]/.exec(TEXTS.get('vitest.config.ts') ?? '') ?? [];
+  const named = [...list.matchAll(/'([^']+)'/g)].map(([, name = '']) => name);
+  expect(named.length).toBeGreaterThan(10);
+  const files = [...TEXTS.keys()];
+  const wrong = named.filter((name) => files.filter((file) => `/${file}`.endsWith(`/${name}.test.ts`)).length !== 1);
+  expect(wrong).toEqual([]);
+});

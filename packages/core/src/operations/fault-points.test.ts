@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { generateX25519Identity, Identities, Recipients } from '@gantry/age';
 import type { Store } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
+import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { FAULT_KINDS, faultedStore, Faults } from '../../test/faulted-store.ts';
 import { Killed } from '../../test/histories.ts';
@@ -17,6 +19,7 @@ import { initializeStore } from '../exports/store-marker.ts';
 import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import { withUnsealer } from '../exports/unsealing.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
+import { addKeys } from './add-keys.ts';
 import { consolidateExport } from './consolidate.ts';
 import { copyFromStore } from './copy.ts';
 import { mirrorStore } from './mirror.ts';
@@ -36,6 +39,7 @@ const SEED = Math.floor(Math.random() * SHARE);
 
 const identities = Identities.parse(await generateX25519Identity());
 const recipients = Recipients.of(await identities.recipients());
+const otherRecipients = await Identities.parse(await generateX25519Identity()).recipients();
 
 /** Two stores, and what is in them. */
 interface World {
@@ -53,7 +57,7 @@ interface Parts {
 
 interface Operation {
   readonly name: string;
-  /** Of the exports in the first store, oldest first: those that stay, whatever fails. All of them where absent. */
+  /** Of the exports in the first store, oldest first: those that stay after any fault. All of them where absent. */
   readonly staying?: (references: readonly string[]) => readonly string[];
   readonly run: (parts: Parts) => Promise<unknown>;
 }
@@ -61,6 +65,10 @@ interface Operation {
 const OPERATIONS: readonly Operation[] = [
   { name: 'export', run: ({ bench, store }) => bench.exportDisks({ store }) },
   { name: 'incremental export', run: ({ bench, store }) => bench.exportDisks({ store, incremental: true }) },
+  {
+    name: 'signed export',
+    run: async ({ bench, store }) => bench.exportDisks({ store, incremental: true, signKey: await signKey(bench) }),
+  },
   { name: 'sealed export', run: ({ bench, store }) => bench.exportDisks({ store, incremental: true, recipients }) },
   { name: 'export into two stores', run: ({ bench, store, other }) => bench.exportDisks({ store, alsoInto: [other], incremental: true }) },
   { name: 'import', run: ({ bench, store, references }) => importAway(bench, store, references.at(-1) ?? '') },
@@ -79,8 +87,19 @@ const OPERATIONS: readonly Operation[] = [
     run: ({ store, references }) => removeExport(store, references[0] ?? ''),
   },
   { name: 'tag', run: ({ store, references }) => tagExport({ store, export: references[0] ?? '', add: ['kept'] }) },
+  {
+    name: 'keys add',
+    run: ({ store, references }) => addKeys({ store, exports: [references.at(-2) ?? ''], recipients: otherRecipients }),
+  },
   { name: 'verify', run: ({ bench, store }) => verifyStore({ store, depth: 'frames', stateDirectory: bench.directory.file('state') }) },
 ];
+
+/** Makes a key to sign with, once. */
+async function signKey({ directory }: OperationBench): Promise<string> {
+  const key = directory.file('key');
+  if (!existsSync(key)) await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
+  return key;
+}
 
 function opened(store: Store): Store {
   return withUnsealer(store, identityUnsealer(identities));

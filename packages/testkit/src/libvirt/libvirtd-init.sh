@@ -13,6 +13,8 @@ mkdir "$directory/own"/{etc,work}
 for file in passwd group; do grep -v '^libvirt-qemu:' "/etc/$file" >"$directory/own/etc/$file"; done
 echo 'libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin' >>"$directory/own/etc/passwd"
 echo 'libvirt-qemu:x:64055:' >>"$directory/own/etc/group"
+# Other tests change /etc meanwhile, and what an overlay shows of a lower directory that changes is undefined (kernel.org/doc, overlayfs,
+# "Changes to underlying filesystems"): all that matters here is in the upper one, or under a mount of its own below.
 mount -t overlay overlay -o "lowerdir=/etc,upperdir=$directory/own/etc,workdir=$directory/own/work" /etc
 for pair in etc:/etc/libvirt lib:/var/lib/libvirt run:/run/libvirt log:/var/log/libvirt cache:/var/cache/libvirt \
   swtpm-log:/var/log/swtpm swtpm-ca:/var/lib/swtpm-localca; do
