@@ -1,10 +1,14 @@
 import type { Recipients } from '@gantry/age';
 import { AgeError, Identities, inArmor, withoutArmor } from '@gantry/age';
-import type { CallOptions } from '@gantry/transport';
+import type { CallOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
+import { GantryError } from '../report/errors.ts';
+import { readDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference, isReferencePart, parseExportReference } from './export-id.ts';
-import { keysFileName, MAX_KEYS_NUMBER } from './layout.ts';
+import { keysFileName, keysNumber, MANIFEST_FILE, MAX_KEYS_NUMBER } from './layout.ts';
+import type { Manifest } from './manifest.ts';
 import { asyncOf } from './sealing.ts';
+import { writeText } from './small-object.ts';
 import type { ObjectReader } from './unsealing.ts';
 
 /*
@@ -50,6 +54,33 @@ export async function readAddedKeys(
     if (keys !== undefined) return keys;
   }
   return new Map();
+}
+
+/**
+ * Writes keys beside a complete export, under the next number.
+ *
+ * @returns the name of the file
+ * @throws GantryError `EXPORT_NOT_FOUND` if it was removed; `USAGE` if no number is left; StoreError
+ */
+export async function writeKeys(store: Store, { instance, exportId: id }: Manifest, text: string, options: CallOptions): Promise<string> {
+  const place = { instance: instance.name, id };
+  const reference = formatExportReference(place.instance, id);
+  for (;;) {
+    const { files } = await readDirectory(store, place, options);
+    if (!files.has(MANIFEST_FILE)) throw new GantryError('EXPORT_NOT_FOUND', { message: `${reference} was removed meanwhile` });
+    const number = Math.max(0, ...[...files.keys()].map(keysNumber)) + 1;
+    if (number > MAX_KEYS_NUMBER)
+      throw new GantryError('USAGE', { message: `${reference} has ${MAX_KEYS_NUMBER} files with keys`, hint: 'Remove some of them.' });
+    const file = keysFileName(number);
+    try {
+      const ifExists = store.capabilities.createOnly ? 'fail' : 'replace';
+      await writeText(store, `${exportPrefix(place.instance, id)}${file}`, text, { ...options, ifExists });
+      return file;
+    } catch (error) {
+      // Somebody else added some at the same time.
+      if (!isStoreError(error, 'exists')) throw error;
+    }
+  }
 }
 
 async function readIfThere(store: ObjectReader, key: string, options: CallOptions): Promise<Uint8Array | undefined> {

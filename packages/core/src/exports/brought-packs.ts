@@ -13,7 +13,7 @@ import { isRetired, readDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import type { ExportObject } from './export-objects.ts';
 import { ownObjects, packKey, packsOfOthers } from './export-objects.ts';
-import { isUnusedMark } from './layout.ts';
+import { isUnusedMark, mayBePack } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { PackDigests } from './pack-digests.ts';
 import { completeExports, manifestIfUsable } from './parents.ts';
@@ -29,7 +29,7 @@ import { readUsablePacks } from './usable-packs.ts';
  */
 
 /** The packs that an export needs of another one. */
-interface NeededPacks extends CopyId {
+export interface NeededPacks extends CopyId {
   readonly packs: readonly ExportObject[];
 }
 
@@ -82,6 +82,24 @@ export class BroughtPacks implements AsyncDisposable {
    */
   async bring(needed: readonly NeededPacks[]): Promise<void> {
     for (const each of needed) await this.#bringOf(each);
+  }
+
+  /**
+   * Compares the packs of the export itself that are at the target with what it says of them. To be called as {@link bring}, with the export
+   * itself as a parent.
+   *
+   * @returns their sizes, by their names
+   * @throws GantryError `EXPORT_EXISTS` for other packs; `BUSY` if they are being removed; StoreError
+   */
+  async assertOwn(own: NeededPacks): Promise<ReadonlyMap<string, number>> {
+    const { target, signal } = this.#o;
+    const { files } = await readDirectory(target, own, { signal });
+    if (!isRetired(files) || [...files.keys()].some(isUnusedMark)) throw beingRemoved(target, own);
+    const names = new Set(own.packs.map(({ name }) => name));
+    if ([...files.keys()].some((name) => mayBePack(name) && !names.has(name))) throw otherExport(target, referenceOf(own));
+    const there = own.packs.filter(({ name }) => files.has(name));
+    await this.#assertSame(own, there);
+    return new Map(there.map(({ name, size }) => [name, size]));
   }
 
   /** To be called before the export becomes visible. @throws StoreError `integrity` for a pack that somebody took away meanwhile */
@@ -167,7 +185,9 @@ export class BroughtPacks implements AsyncDisposable {
     const there = needed.packs.filter(({ name }) => files.has(name));
     await this.#assertSame(needed, there);
     const missing = needed.packs.filter(({ name }) => !files.has(name));
-    if (missing.length > 0) await this.#send({ ...needed, packs: missing }, new UnclaimedPlace(target, needed));
+    if (missing.length === 0) return;
+    this.#brought.add(referenceOf(needed));
+    await this.#send({ ...needed, packs: missing }, new UnclaimedPlace(target, needed));
   }
 
   async #send({ instance, id, packs }: NeededPacks, place: ObjectPlace): Promise<void> {

@@ -115,6 +115,26 @@ export async function claimExportId(store: Store, id: string, request: ClaimRequ
 }
 
 /**
+ * Claims a directory in which packs of the export are already, to complete it. What else is there must be looked at after this.
+ *
+ * @returns undefined if another run has claimed it
+ * @throws StoreError
+ */
+export async function claimBrought(store: Store, id: string, request: ClaimRequest, options: CallOptions): Promise<Claim | undefined> {
+  const prefix = exportPrefix(request.instance, id);
+  const text = await renderClaim(request);
+  if ((await readClaimText(store, prefix, options)) !== undefined) return undefined;
+  try {
+    await writeText(store, `${prefix}${CLAIM_FILE}`, text, { ...options, ifExists: store.capabilities.createOnly ? 'fail' : 'replace' });
+  } catch (error) {
+    if (isStoreError(error, 'exists')) return undefined;
+    await dropClaim(store, prefix, text);
+    throw error;
+  }
+  return (await readClaimText(store, prefix, options)) === text ? { id, text, alone: false } : undefined;
+}
+
+/**
  * Puts a claim in the place of one of a dead run, to continue its work. If two do so at once, the first notices by {@link readClaimText}
  * before it writes its manifest.
  *

@@ -4,7 +4,7 @@ import type { Claim } from './claim.ts';
 import type { ObjectPlace } from './copy-object.ts';
 import type { InterferenceTexts } from './held-claim.ts';
 import { HeldClaim } from './held-claim.ts';
-import { MANIFEST_FILE, REMOVED_FILE } from './layout.ts';
+import { MANIFEST_FILE, mayBePack, REMOVED_FILE } from './layout.ts';
 import { renderRemoved } from './removed.ts';
 import { writeText } from './small-object.ts';
 
@@ -21,6 +21,8 @@ export interface ClaimedPlaceOptions {
   readonly arrived?: ReadonlyMap<string, number> | undefined;
   /** Unfinished writes of a dead run that can be continued: their tokens by the names of their objects. */
   readonly unfinished?: ReadonlyMap<string, string> | undefined;
+  /** Whether packs were there before, beside `removed.json`, to which others may refer: from here, no pack is removed. */
+  readonly brought?: boolean | undefined;
   /** Called with what could not be removed. */
   readonly warn: (message: string) => void;
 }
@@ -36,23 +38,30 @@ export class ClaimedPlace implements ObjectPlace, AsyncDisposable {
   readonly #store: Store;
   readonly #claim: HeldClaim;
   readonly #unfinished: Map<string, string>;
+  readonly #brought: boolean;
   /** Complete objects: their sizes by their names. */
   readonly #complete: Map<string, number>;
   /** The names of objects that may be there. */
   readonly #started: Set<string>;
   #state: 'open' | 'kept' | 'committed' | 'ended' = 'open';
 
-  constructor(store: Store, { instance, claim, arrived, unfinished, warn }: ClaimedPlaceOptions) {
+  constructor(store: Store, { instance, claim, arrived, unfinished, brought = false, warn }: ClaimedPlaceOptions) {
     this.#store = store;
     this.#claim = new HeldClaim(store, instance, claim, warn, INTERFERENCE);
     this.reference = this.#claim.reference;
     this.#unfinished = new Map(unfinished);
+    this.#brought = brought;
     this.#complete = new Map(arrived);
     this.#started = new Set(this.#complete.keys());
   }
 
   has(name: string, size: number): boolean {
     return this.#complete.get(name) === size;
+  }
+
+  /** Objects are there that another copy brought, and that were compared: they are not sent again. @param sizes by their names */
+  adopt(sizes: ReadonlyMap<string, number>): void {
+    for (const [name, size] of sizes) this.#complete.set(name, size);
   }
 
   async begin(name: string, expectedBytes: number, options: CallOptions): Promise<PendingObject> {
@@ -108,6 +117,8 @@ export class ClaimedPlace implements ObjectPlace, AsyncDisposable {
     const write = (): Promise<void> => this.write(name, text, options);
     await this.#claim.show(() => this.#assertStillThere(options), write, options);
     this.#state = 'committed';
+    // From now on it is as any other export.
+    if (this.#brought) await this.#store.remove([`${this.#claim.prefix}${REMOVED_FILE}`], options);
     await this.#claim.release();
   }
 
@@ -124,9 +135,17 @@ export class ClaimedPlace implements ObjectPlace, AsyncDisposable {
         signal,
         keys: [...this.#unfinished.keys()].map((name) => `${this.#claim.prefix}${name}`),
       });
-    await this.#claim.giveUp(
-      (_claimed, signal) => this.#claim.remove(this.#claim.alone ? [...this.#started] : [...this.#complete.keys()], signal),
-      clear,
+    await this.#claim.giveUp((claimed, signal) => this.#removeRest(claimed, signal), clear);
+  }
+
+  async #removeRest(claimed: string | undefined, signal: AbortSignal): Promise<void> {
+    if (!this.#brought) return await this.#claim.remove(this.#claim.alone ? [...this.#started] : [...this.#complete.keys()], signal);
+    if (claimed === undefined) throw new Error('its claim was removed');
+    // Others may have seen it, or its packs: these go with a prune, once nothing refers to them.
+    if (this.#started.has(MANIFEST_FILE)) await this.#claim.remove([MANIFEST_FILE], signal);
+    await this.#claim.remove(
+      [...this.#started].filter((name) => !mayBePack(name)),
+      signal,
     );
   }
 

@@ -3,12 +3,12 @@ import { isStoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { quoteWord } from '../report/quote-word.ts';
 import type { Claim, ClaimRecord, ClaimRequest } from './claim.ts';
-import { claimExportId, claimOwner, claimText, parseClaim, readClaimText, takeOverClaim } from './claim.ts';
+import { claimBrought, claimExportId, claimOwner, claimText, parseClaim, readClaimText, takeOverClaim } from './claim.ts';
 import { ClaimedPlace } from './claimed-place.ts';
-import { isRetired } from './directories.ts';
+import { isBrought, isRetired, readDirectory } from './directories.ts';
 import { examine } from './examine.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
-import { CLAIM_FILE, MANIFEST_FILE } from './layout.ts';
+import { CLAIM_FILE, CUT_OFF_FILE, isUnusedMark, MANIFEST_FILE, REMOVED_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { orNothing } from './or-nothing.ts';
 import { lockPlace } from './place-lock.ts';
@@ -27,14 +27,33 @@ export type PlaceState =
   | { readonly state: 'free' | 'hidden' }
   /** With the text of a claim that a dead run left beside the complete export. */
   | { readonly state: 'export'; readonly manifest: Manifest; readonly deadClaim?: string | undefined }
-  | { readonly state: 'unfinished'; readonly text: string; readonly claim: ClaimRecord | undefined; readonly owner: OwnerState };
+  /** Packs of the export alone: copies of others brought them. */
+  | { readonly state: 'brought' }
+  /** `brought`: its packs were there before, and others may refer to them. */
+  | {
+      readonly state: 'unfinished';
+      readonly text: string;
+      readonly claim: ClaimRecord | undefined;
+      readonly owner: OwnerState;
+      readonly brought: boolean;
+    };
+
+/** Whether a place has packs to which others may refer. */
+export function hasBrought(found: PlaceState): boolean {
+  return found.state === 'brought' || (found.state === 'unfinished' && found.brought);
+}
+
+interface LookOptions extends CallOptions {
+  /** Whether the copy can complete an export of which packs alone are there. */
+  readonly canComplete?: boolean | undefined;
+}
 
 /**
  * Looks at the place where a copy would go.
  *
  * @throws GantryError `EXPORT_EXISTS` for something that is neither a complete export nor one that is being written; StoreError
  */
-export async function lookAtPlace(store: Store, { instance, id }: CopyId, options: CallOptions): Promise<PlaceState> {
+export async function lookAtPlace(store: Store, { instance, id }: CopyId, options: LookOptions): Promise<PlaceState> {
   const reference = formatExportReference(instance, id);
   const prefix = exportPrefix(instance, id);
   const files = await allowWriteOnly(store, undefined, () => filesBelow(store, prefix, options));
@@ -44,12 +63,20 @@ export async function lookAtPlace(store: Store, { instance, id }: CopyId, option
   const claim = parseClaim(text);
   const owner = await claimOwner(claim);
   if (!files.has(MANIFEST_FILE)) {
-    if (text === undefined || isRetired(files)) throw inTheWay(store, reference, 'files of an export that was removed are still there');
-    return { state: 'unfinished', text, claim, owner };
+    if (options.canComplete === true && isBrought({ files })) return { state: 'brought' };
+    const brought = isRetired(files);
+    const canGoOn = !brought || (options.canComplete === true && isBeingCompleted(files, claim));
+    if (text === undefined || !canGoOn) throw inTheWay(store, reference, REMAINS);
+    return { state: 'unfinished', text, claim, owner, brought };
   }
   const found = await examine(store, { instance, id, files }, options);
   if (found.state === 'gantry') return { state: 'export', manifest: found.manifest, deadClaim: owner === 'dead' ? text : undefined };
   throw inTheWay(store, reference, found.state === 'damaged' ? found.error.message : 'there are other files in its place');
+}
+
+/** Whether a copy has claimed a place in which packs were already. */
+function isBeingCompleted(files: ReadonlyMap<string, ObjectInfo>, claim: ClaimRecord | undefined): boolean {
+  return claim?.copies !== undefined && !files.has(CUT_OFF_FILE) && ![...files.keys()].some(isUnusedMark);
 }
 
 /** By their names. */
@@ -84,9 +111,17 @@ export async function claimCopy(
     if (found.owner !== 'dead') throw busy(store, reference, claimText(found.claim, found.owner));
     await clearDead(store, instance, reference, options);
   }
-  const claim = await claimExportId(store, id, request, options);
+  const claim = await (hasBrought(found) ? claimAgain(store, id, request, options) : claimExportId(store, id, request, options));
   if (claim === undefined) throw busy(store, reference, 'another run has taken its place');
   return claim;
+}
+
+/** Claims a place in which packs are. @throws GantryError `EXPORT_EXISTS` if there is more by now */
+async function claimAgain(store: Store, id: string, request: ClaimRequest, options: CallOptions): Promise<Claim | undefined> {
+  const { instance } = request;
+  if (!isBrought(await readDirectory(store, { instance, id }, options)))
+    throw inTheWay(store, formatExportReference(instance, id), REMAINS);
+  return await claimBrought(store, id, request, options);
 }
 
 /**
@@ -102,7 +137,7 @@ export async function continueCopy(
 ): Promise<ClaimedPlace | undefined> {
   const { instance, id, copies } = request;
   if (found.state !== 'unfinished' || found.owner !== 'dead') return undefined;
-  const { text, claim } = found;
+  const { text, claim, brought } = found;
   if (copies === undefined || claim?.copies !== copies) return undefined;
   await using lock = await lockPlace({ instance, id });
   if (lock === undefined) {
@@ -115,9 +150,11 @@ export async function continueCopy(
   if (taken === undefined) return undefined;
   const prefix = exportPrefix(instance, id);
   const arrived = new Map<string, number>();
-  for (const [name, { size }] of await filesBelow(store, prefix, options)) if (name !== CLAIM_FILE) arrived.set(name, size);
+  for (const [name, { size }] of await filesBelow(store, prefix, options))
+    if (name !== CLAIM_FILE && name !== REMOVED_FILE) arrived.set(name, size);
   const unfinished = await unfinishedOf(store, prefix, request.dumps ?? [], options);
-  return new ClaimedPlace(store, { instance, claim: taken, arrived, unfinished, warn: options.warn });
+  const held = brought ? { ...taken, alone: false } : taken;
+  return new ClaimedPlace(store, { instance, claim: held, arrived, unfinished, brought, warn: options.warn });
 }
 
 /** Of each object, the unfinished write of a dead run that has most of it; the others are cleared. */
@@ -152,6 +189,8 @@ async function clearDead(store: Store, instance: string, reference: string, { si
     warn(`cleared what a killed run left in the store: ${unfinished.name}, ${unfinished.text}`);
   }
 }
+
+const REMAINS = 'files of an export that was removed are still there';
 
 function inTheWay(store: Store, reference: string, why: string): GantryError {
   return new GantryError('EXPORT_EXISTS', {

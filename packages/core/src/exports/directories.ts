@@ -1,6 +1,16 @@
 import type { CallOptions, ObjectInfo, StoreReader } from '@gantry/transport';
 import { compareExportIds, exportPrefix, GANETI_ID, isReferencePart, parseExportId } from './export-id.ts';
-import { CLAIM_FILE, CONFIG_FILE, CUT_OFF_FILE, MANIFEST_FILE, REMOVED_FILE, isUnusedMark } from './layout.ts';
+import {
+  CLAIM_FILE,
+  CONFIG_FILE,
+  CUT_OFF_FILE,
+  MANIFEST_FILE,
+  mayBePack,
+  REMOVED_FILE,
+  SEALED_PART_FILE,
+  SEALED_SUFFIX,
+  isUnusedMark,
+} from './layout.ts';
 
 /** The files of one export in a store, complete or not. */
 export interface ExportDirectory {
@@ -64,6 +74,22 @@ export function isSameObject(before: ObjectInfo | undefined, now: ObjectInfo | u
 /** Whether a directory is what is left of an export that was cut off, whose frames the next one may take over. */
 export function isCutOff(directory: Pick<ExportDirectory, 'files'>): boolean {
   return isRemoved(directory) && directory.files.has(CUT_OFF_FILE);
+}
+
+/**
+ * Whether a directory has nothing but packs of a sealed export that copies of others brought: the export itself was never there. Of one that
+ * was removed, the encrypted part of its manifest stays with its packs.
+ */
+export function isBrought(directory: Pick<ExportDirectory, 'files'>): boolean {
+  const names = [...directory.files.keys()];
+  const packs = names.filter(mayBePack);
+  return (
+    isRemoved(directory) &&
+    !isCutOff(directory) &&
+    !names.includes(SEALED_PART_FILE) &&
+    packs.length > 0 &&
+    packs.every((name) => name.endsWith(SEALED_SUFFIX))
+  );
 }
 
 /** {@link readDirectories}, with what is left of removed exports. */

@@ -1,21 +1,30 @@
 import type { CallOptions, Store } from '@gantry/transport';
 import { MAX_KEYS_BYTES } from '../exports/added-keys.ts';
 import { BroughtPacks, neededPacks } from '../exports/brought-packs.ts';
-import { removeClaim } from '../exports/claim.ts';
+import { parseClaim, removeClaim } from '../exports/claim.ts';
 import { renderExportConfig } from '../exports/config-export.ts';
 import type { CopiedManifest } from '../exports/copied-manifest.ts';
 import type { CopiedExport } from '../exports/copy-object.ts';
 import { copyObject, isInterruption } from '../exports/copy-object.ts';
 import { ClaimedPlace } from '../exports/claimed-place.ts';
-import type { UnclaimedPlace } from '../exports/copy-place.ts';
-import { claimCopy, continueCopy, lookAtPlace, otherExport } from '../exports/copy-place.ts';
+import type { CopyId, UnclaimedPlace } from '../exports/copy-place.ts';
+import { claimCopy, continueCopy, hasBrought, lookAtPlace, otherExport } from '../exports/copy-place.ts';
 import { readDirectory } from '../exports/directories.ts';
 import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import type { ExportObject } from '../exports/export-objects.ts';
 import { objectsOfOthers, ownObjects } from '../exports/export-objects.ts';
 import { renderLabels } from '../exports/export-labels.ts';
 import { keepPacks } from '../exports/keep-packs.ts';
-import { CONFIG_FILE, keysNumber, labelsFileName, labelsNumber, SIGNATURE_FILE, SUMS_FILE } from '../exports/layout.ts';
+import {
+  CONFIG_FILE,
+  keysNumber,
+  labelsFileName,
+  labelsNumber,
+  mayBePack,
+  REMOVED_FILE,
+  SIGNATURE_FILE,
+  SUMS_FILE,
+} from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { kindOf } from '../exports/object-kinds.ts';
 import { openKnown } from '../exports/open-export.ts';
@@ -26,6 +35,7 @@ import { digestText, readText } from '../exports/small-object.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
+import { bringAdded } from './bring-added.ts';
 import { copyByMaps } from './copy-by-maps.ts';
 import type { CopyOutcome, CopyWay } from './copy-way.ts';
 import { claimRequest, copyIdOf } from './copy-way.ts';
@@ -42,7 +52,9 @@ export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<
   const { target, signal } = way;
   const { manifest, reference } = copied;
   const id = copyIdOf(manifest);
-  const found = await withStoreErrors(target.address, () => lookAtPlace(target, id, { signal }));
+  const found = await withStoreErrors(target.address, () =>
+    lookAtPlace(target, id, { canComplete: manifest.sealed !== undefined, signal }),
+  );
   if (found.state !== 'export') {
     // Nobody can write a sealed one in another way without its keys.
     const byMaps = manifest.sealed === undefined ? await copyByMaps(way, copied, found) : undefined;
@@ -54,11 +66,18 @@ export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<
   }
   const there = { store: target, manifest: found.manifest };
   if (!(await isSameExport({ store: way.source, manifest }, there, { signal }))) throw otherExport(target, reference);
-  const { deadClaim } = found;
-  if (deadClaim !== undefined) {
-    await withStoreErrors(target.address, () => removeClaim(target, exportPrefix(id.instance, id.id), deadClaim, { signal }));
-  }
+  await withStoreErrors(target.address, async () => {
+    if (found.deadClaim !== undefined) await endDeadCopy(target, id, found.deadClaim, { signal });
+    await bringAdded(way, copied, found.manifest);
+  });
   return { outcome: 'present', sentBytes: 0 };
+}
+
+/** What a copy left that was killed when its export was complete: it may have completed one of which packs were there before. */
+async function endDeadCopy(target: Store, { instance, id }: CopyId, claim: string, options: CallOptions): Promise<void> {
+  const prefix = exportPrefix(instance, id);
+  if (parseClaim(claim)?.copies !== undefined) await target.remove([`${prefix}${REMOVED_FILE}`], options);
+  await removeClaim(target, prefix, claim, options);
 }
 
 /**
@@ -88,16 +107,24 @@ async function copyObjects(
   const objects = ownObjects(manifest);
   const dumps = objects.filter((object) => kindOf(object) !== 'frames').map(({ name }) => name);
   const needed = neededPacks(manifest);
-  const parents = needed.map((owner) => formatExportReference(owner.instance, owner.id));
+  // Its packs that are there already are those of a removed export until it is complete: they are claimed, too.
+  const own = hasBrought(found) ? [{ ...id, packs: objects.filter(({ name }) => mayBePack(name)) }] : [];
+  const parents = [...needed, ...own].map((owner) => formatExportReference(owner.instance, owner.id));
   const request = { ...claimRequest(manifest, dumps), ...(parents.length === 0 ? {} : { parents }), copies: digestText(text).sha256 };
   const options = { signal, warn: (message: string) => reporter.warn(message) };
   return await withStoreErrors(target.address, async () => {
     await using packs = new BroughtPacks({ source, target, run: request, ...options });
     await using place =
       (await continueCopy(target, found, request, options)) ??
-      new ClaimedPlace(target, { ...options, instance: id.instance, claim: await claimCopy(target, found, request, options) });
+      new ClaimedPlace(target, {
+        ...options,
+        instance: id.instance,
+        claim: await claimCopy(target, found, request, options),
+        brought: own.length > 0,
+      });
     reporter.stage(`copying ${reference} to ${target.address}`);
     try {
+      for (const each of own) place.adopt(await packs.assertOwn(each));
       await packs.bring(needed);
       const sentBytes = packs.sentBytes + (await sendObjects(way, { source, target, place, ...id }, objects));
       const sums = [...objects, ...(await writeConfig(place, manifest, { signal })), ...objectsOfOthers(manifest)];
@@ -108,7 +135,7 @@ async function copyObjects(
       if (signature !== undefined) await place.write(SIGNATURE_FILE, signature, { signal });
       await copyKeys(source, place, manifest, { signal });
       await keepPacks(target, manifest, options);
-      await packs.assertThere(needed);
+      await packs.assertThere([...needed, ...own]);
       await place.commit(text, { signal });
       packs.keep();
       return { outcome: 'copied', sentBytes };

@@ -1,16 +1,13 @@
 import { AgeError, Recipients } from '@gantry/age';
 import type { CallOptions, Store } from '@gantry/transport';
-import { isStoreError } from '@gantry/transport';
 import type { ExportKey } from '../exports/added-keys.ts';
-import { sealKeys } from '../exports/added-keys.ts';
-import { readDirectory } from '../exports/directories.ts';
+import { sealKeys, writeKeys } from '../exports/added-keys.ts';
 import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import { packsOfOthers } from '../exports/export-objects.ts';
-import { keysFileName, keysNumber, MANIFEST_FILE, MAX_KEYS_NUMBER, SEALED_PART_FILE } from '../exports/layout.ts';
+import { SEALED_PART_FILE } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { openExport, readExportKey, readKeyOfRemoved } from '../exports/open-export.ts';
 import { manifestIfUsable } from '../exports/parents.ts';
-import { writeText } from '../exports/small-object.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { assertOpened } from '../exports/unsealing.ts';
 import { startCall } from '../flow/session.ts';
@@ -70,7 +67,7 @@ async function add(request: AddKeysRequest): Promise<AddKeysResult> {
   }
   const exports: AddedKeys[] = [];
   for (const { manifest, reference, keys } of found) {
-    const file = await write(store, manifest, await sealKeys(keys, recipients), { signal });
+    const file = await writeKeys(store, manifest, await sealKeys(keys, recipients), { signal });
     exports.push({ reference, file, keys: keys.length });
   }
   return { recipients: recipients.texts, exports, warnings: reporter.warnings };
@@ -137,26 +134,4 @@ function notSealed(reference: string): GantryError {
     message: `cannot add recipients to ${reference}: it is not sealed`,
     hint: 'Everybody who can read the store can read it.',
   });
-}
-
-/** @returns the name of the file */
-async function write(store: Store, { instance, exportId: id }: Manifest, text: string, options: CallOptions): Promise<string> {
-  const place = { instance: instance.name, id };
-  const reference = formatExportReference(place.instance, id);
-  for (;;) {
-    const { files } = await readDirectory(store, place, options);
-    if (!files.has(MANIFEST_FILE)) throw new GantryError('EXPORT_NOT_FOUND', { message: `${reference} was removed meanwhile` });
-    const number = Math.max(0, ...[...files.keys()].map(keysNumber)) + 1;
-    if (number > MAX_KEYS_NUMBER)
-      throw new GantryError('USAGE', { message: `${reference} has ${MAX_KEYS_NUMBER} files with keys`, hint: 'Remove some of them.' });
-    const file = keysFileName(number);
-    try {
-      const ifExists = store.capabilities.createOnly ? 'fail' : 'replace';
-      await writeText(store, `${exportPrefix(place.instance, id)}${file}`, text, { ...options, ifExists });
-      return file;
-    } catch (error) {
-      // Somebody else added some at the same time.
-      if (!isStoreError(error, 'exists')) throw error;
-    }
-  }
 }

@@ -11,11 +11,13 @@ import { identityUnsealer } from '../exports/identity-unsealer.ts';
 import { removeExport } from '../exports/remove-export.ts';
 import { initializeStore } from '../exports/store-marker.ts';
 import { withUnsealer } from '../exports/unsealing.ts';
+import { addKeys } from './add-keys.ts';
 import { consolidateExport } from './consolidate.ts';
 import { copyFromStore } from './copy.ts';
 import { listStore } from './list-store.ts';
 import { mirrorStore } from './mirror.ts';
 import { pruneStore } from './prune.ts';
+import { tagExport } from './tag.ts';
 import { verifyStore } from './verify-store.ts';
 import { verifyExport } from './verify.ts';
 
@@ -217,6 +219,181 @@ describe('without keys, a sealed lineage', () => {
       await copyFromStore({ source: store, export: days[2] ?? '', target });
       await expectSame(store, target, days[2]);
       await expectLast(target, lineage);
+    }
+  });
+});
+
+describe('where a copy brought packs of an earlier sealed export', () => {
+  test('that export is copied later, with what was brought, and is then as any other', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    const target = await newStore();
+    await copyFromStore({ source: store, export: days[2] ?? '', target });
+    expect(await keysBelow(target, days[0])).toEqual(['disk0.zst.age', 'removed.json']);
+    const calls: string[] = [];
+    const watched = watchedStore(target, { before: (call) => void calls.push(call) });
+    await expect(copyFromStore({ source: store, export: days[0] ?? '', target: watched })).resolves.toMatchObject({ outcome: 'copied' });
+    expect(calls.filter((call) => /^(begin|read|commit) .*disk0\.zst\.age$/.test(call))).toEqual([]);
+    await copyFromStore({ source: store, export: days[1] ?? '', target });
+    for (const reference of days) await expectSame(store, target, reference);
+    await expectLast(target, lineage);
+    // What its own retention removes after that is not brought back.
+    await removeExport(target, days[0] ?? '');
+    await expect(mirrorStore({ source: store, target, withOlder: true })).resolves.toMatchObject({ exports: [], older: 1 });
+    await expect(copyFromStore({ source: store, export: days[0] ?? '', target })).rejects.toMatchObject({ code: 'EXPORT_EXISTS' });
+  });
+
+  test('a mirror with older ones copies the history, and the newest export that was brought is not taken for one that was removed', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    const target = await newStore();
+    await copyFromStore({ source: store, export: days[2] ?? '', target });
+    await expect(mirrorStore({ source: store, target })).resolves.toMatchObject({ exports: [], older: 2 });
+    await expect(mirrorStore({ source: store, target, withOlder: true })).resolves.toMatchObject({
+      exports: [{ outcome: 'copied' }, { outcome: 'copied' }],
+      older: 0,
+    });
+    for (const reference of days) await expectSame(store, target, reference);
+
+    const packs = await newStore();
+    const key = `${below(days[1])}disk1.pack.zst.age`;
+    await put(packs, key, await getBytes(store, key));
+    await put(packs, `${below(days[1])}removed.json`, '{}');
+    const { exports } = await mirrorStore({ source: store, target: packs });
+    expect(exports.map(({ reference, outcome }) => [reference, outcome])).toEqual(days.map((reference) => [reference, 'copied']));
+    for (const reference of days) await expectSame(store, packs, reference);
+  });
+
+  test('its copy is refused if they are other packs, or are being removed; if it fails, they stay', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    const target = await newStore();
+    await copyFromStore({ source: store, export: days[2] ?? '', target });
+    const before = await keysBelow(target, days[0]);
+    const memory = new Memory();
+    const broken = await newStore(memory);
+    await mirrorStore({ source: store, target: broken });
+    memory.objects.delete(`${below(days[0])}sealed.json.age`);
+    await expect(copyFromStore({ source: broken, export: days[0] ?? '', target })).rejects.toMatchObject({ code: 'MANIFEST_DAMAGED' });
+    // Others may have seen the pack that had arrived.
+    expect(await keysBelow(target, days[0])).toEqual(['disk0.zst.age', 'disk1.zst.age', 'removed.json']);
+    await pruneStore({ store: target, policy: {} });
+    await pruneStore({ store: target, policy: {} });
+    expect(await keysBelow(target, days[0])).toEqual(before);
+    await expectLast(target, lineage);
+
+    const key = `${below(days[0])}disk0.zst.age`;
+    await put(target, `${key}.unused`, '{}');
+    await expect(copyFromStore({ source: store, export: days[0] ?? '', target })).rejects.toMatchObject({ code: 'BUSY' });
+    const other = await newStore();
+    await put(other, key, Buffer.alloc((await getBytes(store, key)).length));
+    await put(other, `${below(days[0])}removed.json`, '{}');
+    await expect(copyFromStore({ source: store, export: days[0] ?? '', target: other })).rejects.toMatchObject({ code: 'EXPORT_EXISTS' });
+    expect(await keysBelow(other, days[0])).toEqual(['disk0.zst.age', 'removed.json']);
+  });
+
+  test('a removal that marks them while they are completed takes nothing that the export needs', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    for (const at of ['export.claim', 'disk1.zst.age', 'manifest.json']) {
+      const each = await newStore();
+      const key = `${below(days[0])}disk0.zst.age`;
+      await put(each, key, await getBytes(store, key));
+      await put(each, `${below(days[0])}removed.json`, '{}');
+      let isPruned = false;
+      const pruned = watchedStore(each, {
+        before: async (call) => {
+          if (isPruned || !call.startsWith('commit ') || !call.endsWith(`${below(days[0])}${at}`)) return;
+          isPruned = true;
+          await pruneStore({ store: each, policy: {} });
+          await pruneStore({ store: each, policy: {} });
+        },
+      });
+      const copied = await copyFromStore({ source: store, export: days[0] ?? '', target: pruned }).catch((error: unknown) => error);
+      expect(isPruned).toBe(true);
+      // Before the claim, they are gone when it is looked for them; after it, they stay.
+      expect(copied).toMatchObject(at === 'export.claim' ? { code: 'BUSY' } : { outcome: 'copied' });
+      await copyFromStore({ source: store, export: days[0] ?? '', target: each });
+      await expectSame(store, each, days[0]);
+      await verifyExport({ store: opened(each), export: days[0] ?? '', depth: 'frames' });
+    }
+  });
+
+  test('its copy goes on after it was interrupted at any file, and nothing is sent twice', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    for (const [at, when] of [
+      ['disk1.zst.age', 'before'],
+      ['sealed.json.age', 'before'],
+      ['SHA256SUMS', 'before'],
+      ['manifest.json', 'before'],
+      ['manifest.json', 'after'],
+    ] as const) {
+      const memory = new Memory();
+      const target = await newStore(memory);
+      await copyFromStore({ source: store, export: days[2] ?? '', target });
+      const stop = new AbortController();
+      const halt = (call: string): void => {
+        if (call === `commit ${below(days[0])}${at}`) stop.abort(new Error('stopped'));
+        stop.signal.throwIfAborted();
+      };
+      const stopping = watchedStore(target, { [when]: halt });
+      const copying = copyFromStore({ source: store, export: days[0] ?? '', target: stopping, signal: stop.signal });
+      await expect(copying).rejects.toThrow('stopped');
+      expect(await keysBelow(target, days[0])).toContain('export.claim');
+      await verifyExport({ store: opened(target), export: days[2] ?? '', depth: 'frames' });
+      buryClaims(memory);
+      await copyFromStore({ source: store, export: days[0] ?? '', target });
+      await expectSame(store, target, days[0]);
+      await expectLast(target, lineage);
+    }
+  });
+});
+
+test('packs that a copy added to those of a removed export go again if it fails for good', async () => {
+  const store = await newStore();
+  await using bench = await makeOperationBench({ disks: 2, store: opened(store) });
+  const first = (await bench.exportDisks({ recipients, incremental: true })).reference;
+  const second = (await bench.exportDisks({ recipients, incremental: true })).reference;
+  const target = await newStore();
+  const key = `${below(first)}disk0.zst.age`;
+  await put(target, key, await getBytes(store, key));
+  await put(target, `${below(first)}removed.json`, '{}');
+  await store.remove([`${below(second)}sealed.json.age`]);
+  const sent: string[] = [];
+  const watched = watchedStore(target, { before: (call) => void sent.push(call) });
+  await expect(copyFromStore({ source: store, export: second, target: watched })).rejects.toMatchObject({ code: 'MANIFEST_DAMAGED' });
+  expect(sent).toContain(`commit ${below(first)}disk1.zst.age`);
+  expect(await keysBelow(target, first)).toEqual([]);
+});
+
+describe('what an export got after it was copied', () => {
+  test('comes to the copy: keys with the next copy or mirror, labels where the copy has none of its own', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    const [, , last = ''] = days;
+    const fresh = Identities.parse(await generateX25519Identity());
+    for (const again of [
+      async (target: Store) => expect(await copyFromStore({ source: store, export: last, target })).toMatchObject({ outcome: 'present' }),
+      async (target: Store) => expect(await mirrorStore({ source: store, target })).toMatchObject({ exports: [], present: 1 }),
+    ]) {
+      const target = await newStore();
+      await copyFromStore({ source: store, export: last, target });
+      const had = (await keysBelow(target, last)).filter((name) => name.startsWith('keys-')).length;
+      await addKeys({ store: opened(store), exports: [last], recipients: await fresh.recipients() });
+      await tagExport({ store, export: last, add: ['keep'] });
+      await again(target);
+      expect((await keysBelow(target, last)).filter((name) => name.startsWith('keys-'))).toHaveLength(had + 1);
+      await expect(
+        verifyExport({ store: withUnsealer(target, identityUnsealer(fresh)), export: last, depth: 'frames' }),
+      ).resolves.toMatchObject({ reference: last });
+      expect((await listStore({ store: target })).exports).toMatchObject([{ reference: last, tags: ['keep'] }]);
+      const before = await keysOf(target);
+      await again(target);
+      expect(await keysOf(target)).toEqual(before);
+      await tagExport({ store, export: last, remove: ['keep'] });
+      await again(target);
+      expect((await listStore({ store: target })).exports).toMatchObject([{ tags: ['keep'] }]);
     }
   });
 });

@@ -3,13 +3,14 @@ import { isStoreError } from '@gantry/transport';
 import { findCopied } from '../exports/copied-manifest.ts';
 import { lookAtPlace, otherExport } from '../exports/copy-place.ts';
 import type { ExportDirectory } from '../exports/directories.ts';
-import { isRemoved, readAllDirectories, readDirectories, readDirectory } from '../exports/directories.ts';
+import { isBrought, isRemoved, readAllDirectories, readDirectories, readDirectory } from '../exports/directories.ts';
 import { examine } from '../exports/examine.ts';
 import { compareExportIds, exportPrefix, formatExportReference, GANETI_ID } from '../exports/export-id.ts';
 import { MANIFEST_FILE } from '../exports/layout.ts';
 import { isSameRun } from '../exports/same-export.ts';
 import { asGantryError, withStoreErrors } from '../exports/store-errors.ts';
 import { assertStoreFormat, requireStore } from '../exports/store-marker.ts';
+import { bringAdded, hasAdded, mayLackAdded } from '../flow/bring-added.ts';
 import { copyExport } from '../flow/copy-export.ts';
 import type { CopyWay } from '../flow/copy-way.ts';
 import type { MirroredInstance, MirrorPlan } from '../flow/mirror-plan.ts';
@@ -72,7 +73,7 @@ export interface MirrorResult {
 
 /**
  * Copies what a store has and another one lacks, the oldest exports of each instance first, each under its id. Removes nothing, and does not
- * bring back what the target's retention removed. An export that is damaged at the source, or whose id another one has at the target, is
+ * bring back what the target's retention removed. Keys and labels that exports got since they were copied come, too. An export that is damaged at the source, or whose id another one has at the target, is
  * passed over, and the result says so; any other failure ends the mirror, and the next one continues.
  *
  * @throws GantryError, or the reason of the signal
@@ -110,6 +111,7 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
     untagged += all.copy.length - plan.copy.length;
     const done = dryRun ? plan.copy.map((id) => planned(plan, id)) : await mirrorInstance(way, plan);
     exports.push(...done);
+    if (!dryRun) exports.push(...(await bringAll(way, plan.instance, found.added.get(plan.instance) ?? [])));
     newestThere.push(...newestOf(plan, done));
   }
   return {
@@ -162,6 +164,27 @@ async function mirrorInstance(way: CopyWay, { instance, copy, present }: MirrorP
     }
   }
   return done;
+}
+
+/** @returns the exports to which keys or labels could not be brought */
+async function bringAll(way: CopyWay, instance: string, ids: readonly string[]): Promise<MirroredExport[]> {
+  const failed: MirroredExport[] = [];
+  for (const id of ids) {
+    const reference = formatExportReference(instance, id);
+    try {
+      const copied = await findCopied(way.source, reference, { signal: way.signal });
+      const there = await withStoreErrors(way.target.address, () => lookAtPlace(way.target, { instance, id }, { signal: way.signal }));
+      if (there.state !== 'export') continue;
+      if (!isSameRun(copied.manifest, there.manifest)) throw otherExport(way.target, reference);
+      await withStoreErrors(way.target.address, () => bringAdded(way, copied, there.manifest));
+    } catch (error) {
+      const { message, code } = failureOfOne(error);
+      if (await isRemovedNow(way, instance, id)) continue;
+      way.reporter.warn(`keys and labels of ${reference} were not copied: ${message} [${code}]`);
+      failed.push({ reference, outcome: 'failed', sentBytes: 0, reason: message, code });
+    }
+  }
+  return failed;
 }
 
 /** Of the exports that would be copied, those that have all tags. One that cannot be read is among them: copying it says what is wrong. */
@@ -219,12 +242,16 @@ interface BothSides {
   readonly instances: readonly MirroredInstance[];
   /** How many exports of Ganeti's own the source has. */
   readonly ofGaneti: number;
+  /** Of each instance, the exports on both sides that may have got keys or labels since. */
+  readonly added: ReadonlyMap<string, readonly string[]>;
 }
 
 /** Lists both stores completely: without one of the listings, nothing is copied. */
 async function bothSides(source: Store, target: Store, signal: AbortSignal): Promise<BothSides> {
   let ofGaneti = 0;
   const instances = new Map<string, MirroredInstance>();
+  const changed = new Map<string, readonly ExportDirectory[]>();
+  const added = new Map<string, readonly string[]>();
   await withStoreErrors(source.address, async () => {
     for await (const directories of readDirectories(source, undefined, { signal })) {
       const [first] = directories;
@@ -232,6 +259,7 @@ async function bothSides(source: Store, target: Store, signal: AbortSignal): Pro
       const ids = complete(directories);
       if (first !== undefined && ids.length > 0) {
         instances.set(first.instance, { instance: first.instance, source: ids, target: [], removed: [] });
+        changed.set(first.instance, directories.filter(hasAdded));
       }
     }
   });
@@ -239,11 +267,18 @@ async function bothSides(source: Store, target: Store, signal: AbortSignal): Pro
     for await (const directories of readAllDirectories(target, undefined, { signal })) {
       const known = instances.get(directories[0]?.instance ?? '');
       if (known === undefined) continue;
-      const removed = directories.filter(isRemoved).map(({ id }) => id);
+      // Of those whose packs alone were brought, nothing was removed.
+      const removed = directories.filter((directory) => isRemoved(directory) && !isBrought(directory)).map(({ id }) => id);
+      const there = new Map(directories.map((directory) => [directory.id, directory]));
+      const lacking = (changed.get(known.instance) ?? []).filter((directory) => mayLackAdded(directory, there.get(directory.id)));
+      added.set(
+        known.instance,
+        lacking.map(({ id }) => id),
+      );
       instances.set(known.instance, { ...known, target: complete(directories), removed });
     }
   });
-  return { instances: [...instances.values()], ofGaneti };
+  return { instances: [...instances.values()], ofGaneti, added };
 }
 
 /** Of a place that does not exist yet, there is nothing to list. */
