@@ -15,6 +15,7 @@ import type { PackRecord } from './packs.ts';
 import { haveSameReaders } from './same-readers.ts';
 import { MAX_MAP_BYTES, MAX_PACKS, packSchema } from './packs.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
+import { hasKept } from './unsealing.ts';
 
 /** The frames of one disk that an export has stored before it was cut off. */
 export interface CutOffDisk {
@@ -63,7 +64,8 @@ export function renderCutOff({ runId, recipients, maps }: CutOffRecord): string 
 /**
  * Reads the frame map of one disk of an export that was cut off, and checks it against `cut-off.json`.
  *
- * @param wanted the disk, and the recipients of the export that is to take over its frames
+ * @param wanted the disk, and the recipients of the export that is to take over its frames. That they are the same must be known to this
+ *   machine: of a sealed one only the map that it has kept is read, also where it could decrypt the one in the store
  * @returns undefined if it has gone meanwhile, is not what it should be, or has other recipients
  * @throws StoreError
  */
@@ -80,6 +82,7 @@ export async function readCutOffDisk(
     const record = parseCutOff(await readText(store, `${prefix}${CUT_OFF_FILE}`, MAX_CUT_OFF_BYTES, options));
     const expected = record?.maps.find((map) => map.name === name);
     if (expected === undefined || !haveSameReaders(record?.recipients, recipients)) return undefined;
+    if (recipients !== undefined && !(await hasKept(store, `${prefix}${name}`, expected))) return undefined;
     let parser: FrameMapParser | undefined;
     for await (const chunk of mapText(store, `${prefix}${expected.name}`, expected, options)) {
       if (parser !== undefined) parser.push(chunk);

@@ -3,8 +3,11 @@ import type { FileHandle } from 'node:fs/promises';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
+import { errorText } from '../report/error-text.ts';
 import { makeDirectoryDurably, syncDirectory } from '../system/durable.ts';
 import { errnoName } from '../system/errno-name.ts';
+import { UnreadableTextError } from './small-object.ts';
+import type { KeptSource } from './unsealing.ts';
 
 /*
  * One frame map that is kept on this machine: a line of JSON that says whose it is, and its text.
@@ -19,6 +22,7 @@ const headerSchema = z.object({
   format: z.literal('gantry-kept-map'),
   version: z.literal(1),
   lineage: z.string(),
+  readers: z.string(),
   exportId: z.string(),
   disk: z.int().min(0),
   size: z.int().min(0),
@@ -29,6 +33,8 @@ const headerSchema = z.object({
 export interface KeptTextHeader {
   /** The same for exports that can be parents of each other. */
   readonly lineage: string;
+  /** Of its recipients: see `digestOfReaders`. */
+  readonly readers: string;
   readonly exportId: string;
   readonly disk: number;
   /** Of the text. */
@@ -83,19 +89,26 @@ export async function readKeptHeader(path: string): Promise<KeptTextHeader | und
 }
 
 /**
- * The text of a file, which was compared with its digest; undefined for one that is not there, or not valid.
+ * The text of a file, which was compared with its digest; undefined for one that is not there, not valid, or for other recipients. It holds
+ * the file that was compared: it does not matter whether another run removes it.
  *
- * @throws the errors of the file system; the same while reading
+ * @throws the errors of the file system; UnreadableTextError while reading
  */
-export async function readKeptText(path: string): Promise<AsyncIterable<Uint8Array> | undefined> {
-  await using file = await openKept(path);
+export async function readKeptText(path: string, readers: string): Promise<KeptSource | undefined> {
+  await using held = new AsyncDisposableStack();
+  const file = held.use(await openKept(path));
   const found = file && (await headerOf(file));
-  if (file === undefined || found === undefined) return undefined;
+  if (file === undefined || found?.header.readers !== readers) return undefined;
   const { header, start } = found;
   if ((await file.stat()).size !== start + header.size) return undefined;
   const hash = createHash('sha256');
   for await (const chunk of chunksOf(file, start)) hash.update(chunk);
-  return hash.digest('hex') === header.sha256 ? textFrom(path, start) : undefined;
+  if (hash.digest('hex') !== header.sha256) return undefined;
+  const owner = held.move();
+  return {
+    [Symbol.asyncIterator]: () => textFrom(file, start),
+    [Symbol.asyncDispose]: () => owner.disposeAsync(),
+  };
 }
 
 async function openKept(path: string): Promise<FileHandle | undefined> {
@@ -119,9 +132,13 @@ async function headerOf(file: FileHandle): Promise<{ readonly header: KeptTextHe
   }
 }
 
-async function* textFrom(path: string, start: number): AsyncGenerator<Uint8Array, void, undefined> {
-  await using file = await open(path);
-  yield* chunksOf(file, start);
+/** @throws UnreadableTextError: what needs the map goes on without it */
+async function* textFrom(file: FileHandle, start: number): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* chunksOf(file, start);
+  } catch (error) {
+    throw new UnreadableTextError(`cannot read what this machine has kept of it: ${errorText(error)}`, { cause: error });
+  }
 }
 
 /** A chunk is valid until the next one is asked for. */

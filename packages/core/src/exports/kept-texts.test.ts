@@ -1,9 +1,10 @@
-import { readdir, utimes, writeFile } from 'node:fs/promises';
+import { readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 import { digestText } from './small-object.ts';
 import { KeptTextFiles } from './kept-texts.ts';
+import { digestOfReaders, haveSameReaders } from './same-readers.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -16,9 +17,10 @@ interface Kept {
 
 const idOf = (number: number): string => `202611${String(number).padStart(2, '0')}T081500Z`;
 
-function keptIn(directory: TemporaryDirectory, lineage = 'ours'): Kept {
+function keptIn(directory: TemporaryDirectory, lineage = 'ours', readers = digestOfReaders(['ann', 'bob'])): Kept {
   const stateDirectory = directory.file('state');
-  const files = new KeptTextFiles({ stateDirectory, lineage: async () => lineage, warn: (message) => expect.fail(message) });
+  const warn = (message: string): never => expect.fail(message);
+  const files = new KeptTextFiles({ stateDirectory, lineage: async () => lineage, readers, warn });
   return {
     files,
     async keep(exportId, content = exportId, disk = 0) {
@@ -33,9 +35,20 @@ function keptIn(directory: TemporaryDirectory, lineage = 'ours'): Kept {
 }
 
 async function textOf(files: KeptTextFiles, sha256: string, instance = 'web1'): Promise<string | undefined> {
-  const chunks = await files.read(`${instance}/20261123T081500Z/disk0.map.age`, { size: 1, sha256 });
+  await using chunks = await files.read(`${instance}/20261123T081500Z/disk0.map.age`, { size: 1, sha256 });
   return chunks && Buffer.concat(await Array.fromAsync(chunks, (chunk) => Buffer.from(chunk))).toString();
 }
+
+test.each([
+  [['a', 'b'], ['b', 'a'], true],
+  [['a', 'a'], ['a'], true],
+  [['a', 'a'], ['a', 'b'], false],
+  [['a', 'b'], ['a', 'a'], false],
+  [[], [], false],
+])('whether %j and %j are the same readers: %j', (one, other, expected) => {
+  expect(haveSameReaders(one, other)).toBe(expected);
+  if (one.length > 0) expect(digestOfReaders(one) === digestOfReaders(other)).toBe(expected);
+});
 
 describe('frame maps that are kept', () => {
   test('come back as they were, of the object and the instance only', async () => {
@@ -54,7 +67,15 @@ describe('frame maps that are kept', () => {
     const { files, keep } = keptIn(directory);
     const name = await keep(idOf(1), 'the text');
     const path = directory.file(`state/sealed/web1/${name}`);
-    const header = { format: 'gantry-kept-map', version: 1, lineage: 'ours', exportId: idOf(1), disk: 0, ...digestText('the text') };
+    const header = {
+      format: 'gantry-kept-map',
+      version: 1,
+      lineage: 'ours',
+      readers: digestOfReaders(['ann', 'bob']),
+      exportId: idOf(1),
+      disk: 0,
+      ...digestText('the text'),
+    };
     const good = `${JSON.stringify(header)}\nthe text`;
     await writeFile(path, good);
     expect(await textOf(files, name)).toBe('the text');
@@ -62,6 +83,25 @@ describe('frame maps that are kept', () => {
       await writeFile(path, wrong);
       expect(await textOf(files, name)).toBeUndefined();
     }
+  });
+
+  test('are used only for the recipients that they were made for', async () => {
+    await using directory = await makeTemporaryDirectory();
+    const name = await keptIn(directory).keep(idOf(1), 'the text');
+    const read = async (...names: string[]): Promise<unknown> =>
+      await textOf(keptIn(directory, 'ours', digestOfReaders(names)).files, name);
+    expect(await read('bob', 'ann')).toBe('the text');
+    expect(await read('bob')).toBeUndefined();
+    expect(await read('ann', 'bob', 'eve')).toBeUndefined();
+  });
+
+  test('are read as they were compared, although another run removes them', async () => {
+    await using directory = await makeTemporaryDirectory();
+    const { files, keep } = keptIn(directory);
+    const name = await keep(idOf(1), 'the text');
+    await using text = await files.read('web1/20261123T081500Z/disk0.map.age', { size: 1, sha256: name });
+    await rm(directory.file('state'), { recursive: true });
+    expect(Buffer.concat(await Array.fromAsync(text ?? [], (chunk) => Buffer.from(chunk))).toString()).toBe('the text');
   });
 
   test('leave nothing if they were not completed', async () => {

@@ -8,6 +8,7 @@ import { compareExportIds, isReferencePart } from './export-id.ts';
 import type { KeptTextHeader } from './kept-text-file.ts';
 import { NewKeptText, readKeptHeader, readKeptText, TEMPORARY_SUFFIX } from './kept-text-file.ts';
 import type { KeptText, KeptTexts, MapText } from './sealing.ts';
+import type { KeptSource } from './unsealing.ts';
 
 /*
  * The frame maps of sealed exports, in the state directory: `sealed/INSTANCE/SHA256`, named by the object in the store. Why:
@@ -30,6 +31,8 @@ export interface KeptTextsOptions {
   readonly stateDirectory: string | undefined;
   /** The same for exports that can be parents of each other: those for some recipients in some stores. */
   readonly lineage: () => Promise<string>;
+  /** Of the recipients of the new export: see `digestOfReaders`. */
+  readonly readers: string;
   readonly warn: (message: string) => void;
 }
 
@@ -56,7 +59,13 @@ export class KeptTextFiles implements KeptTexts {
     const directory = this.#orWarn(() => this.#directory(instance));
     const made = await this.#orWarn(async () => {
       const path = await directory;
-      return path === undefined ? undefined : await NewKeptText.create(path, { ...text, lineage: await this.#ownLineage() });
+      return path === undefined
+        ? undefined
+        : await NewKeptText.create(path, {
+            ...text,
+            lineage: await this.#ownLineage(),
+            readers: this.#options.readers,
+          });
     });
     let isComplete = made !== undefined;
     return {
@@ -80,11 +89,11 @@ export class KeptTextFiles implements KeptTexts {
     };
   }
 
-  /** The text of the map that this object has; undefined if it is not kept, or not as it was. */
-  async read(key: string, { sha256 }: Digest): Promise<AsyncIterable<Uint8Array> | undefined> {
+  /** The text of the map that this object has; undefined if it is not kept, not as it was, or was encrypted to other recipients. */
+  async read(key: string, { sha256 }: Digest): Promise<KeptSource | undefined> {
     const [instance = ''] = key.split('/');
     if (!isReferencePart(instance)) return undefined;
-    return await this.#orWarn(async () => await readKeptText(join(await this.#directory(instance), sha256)));
+    return await this.#orWarn(async () => await readKeptText(join(await this.#directory(instance), sha256), this.#options.readers));
   }
 
   /** Removes what no later export of the lineage needs, and what nobody has used for long. */

@@ -167,7 +167,7 @@ export function openKnown(store: Store, manifest: Manifest, warnings: readonly s
  *
  * @throws GantryError `MANIFEST_DAMAGED`, `IDENTITY_MISMATCH`; StoreError
  */
-async function openSealedManifest(store: Store, manifest: Manifest, options: CallOptions): Promise<Manifest> {
+export async function openSealedManifest(store: Store, manifest: Manifest, options: CallOptions): Promise<Manifest> {
   if (manifest.sealed === undefined || !opensSealed(store)) return manifest;
   const reference = formatExportReference(manifest.instance.name, manifest.exportId);
   return openManifest(manifest, await readSealedPart(store, manifest, options), reference);

@@ -7,13 +7,13 @@ import { readManifest } from './examine.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { packKey } from './export-objects.ts';
 import type { FrameCut } from './frame-cuts.ts';
-import { MANIFEST_FILE, mapFileName } from './layout.ts';
+import { MANIFEST_FILE, mapFileName, SEALED_PART_FILE } from './layout.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
-import { openExport } from './open-export.ts';
+import { openExport, openSealedManifest } from './open-export.ts';
 import { orNothing } from './or-nothing.ts';
 import type { PackRecord } from './packs.ts';
 import { haveSameReaders } from './same-readers.ts';
-import { opensSealed, unsealerOf } from './unsealing.ts';
+import { hasKept, opensSealed } from './unsealing.ts';
 import { readUsablePacks } from './usable-packs.ts';
 
 /** A disk of an earlier export, to whose frames a new one may refer. */
@@ -40,8 +40,11 @@ export interface ParentRequest {
   readonly onSealed?: ((reference: string, why: SealedProblem) => void) | undefined;
 }
 
-/** `readers`: it has other recipients, or a passphrase. `map`: this machine cannot read its frame maps, and has not kept them. */
-export type SealedProblem = 'readers' | 'map';
+/**
+ * `readers`: it has other recipients, or a passphrase. `map`: this machine cannot read its frame maps, and has not kept them for these
+ * recipients. `part`: what is encrypted of its manifest does not fit the rest.
+ */
+export type SealedProblem = 'readers' | 'map' | 'part';
 
 /** How many exports are looked at for the disks that newer ones lack. */
 const MAX_EXAMINED = 20;
@@ -68,7 +71,8 @@ async function ownParents(
     examined += 1;
     const manifest = await manifestIfUsable(store, { instance, id }, options);
     const missing = disks.filter((disk) => !found.has(disk));
-    for (const parent of manifest === undefined ? [] : await readableDisks(store, manifest, missing, form)) found.set(parent.disk, parent);
+    for (const parent of manifest === undefined ? [] : await readableDisks(store, manifest, missing, form, options))
+      found.set(parent.disk, parent);
   }
   return [...found.values()];
 }
@@ -105,7 +109,7 @@ async function baseParents(
   if (passedOver.has(reference)) return [];
   const problems: SealedProblem[] = [];
   const onSealed: ParentRequest['onSealed'] = (_reference, why) => problems.push(why);
-  const parents = manifest === undefined ? [] : await readableDisks(store, manifest, disks, { ...form, onSealed });
+  const parents = manifest === undefined ? [] : await readableDisks(store, manifest, disks, { ...form, onSealed }, options);
   if (parents.length > 0) return parents;
   const [problem] = problems;
   if (problem !== undefined) {
@@ -122,10 +126,14 @@ async function baseParents(
 
 /** Why an export cannot be a parent: one clause. */
 export function describeSealed(problem: SealedProblem): string {
-  return problem === 'readers'
-    ? 'it is not encrypted to the same recipients'
-    : 'this host cannot read its frame maps, and has not kept them in its state directory';
+  return WHY[problem];
 }
+
+const WHY: Readonly<Record<SealedProblem, string>> = {
+  readers: 'it is not encrypted to the same recipients',
+  map: 'this host cannot read its frame maps, and has not kept them in its state directory for these recipients',
+  part: `its ${SEALED_PART_FILE} is damaged, or does not belong to its ${MANIFEST_FILE}`,
+};
 
 /** The disks of an export that can be parents here. */
 async function readableDisks(
@@ -133,6 +141,7 @@ async function readableDisks(
   manifest: Manifest,
   disks: readonly number[],
   { cut, recipients, onSealed }: Pick<ParentRequest, 'cut' | 'recipients' | 'onSealed'>,
+  options: CallOptions,
 ): Promise<readonly ParentDisk[]> {
   const possible = disksOf(manifest, disks, cut);
   const haveOthers = !haveSameReaders(manifest.sealed?.recipients, recipients);
@@ -140,17 +149,35 @@ async function readableDisks(
   if (haveOthers) return [];
   const readable: ParentDisk[] = [];
   for (const parent of possible) {
-    if (await canReadMap(store, parent)) readable.push(parent);
-    else onSealed?.(referenceOf(manifest), 'map');
+    const problem = await problemOfMap(store, parent, options);
+    if (problem === undefined) readable.push(parent);
+    else onSealed?.(referenceOf(manifest), problem);
   }
   return readable;
 }
 
-async function canReadMap(store: Store, { disk, manifest, record: { map } }: ParentDisk): Promise<boolean> {
-  if (manifest.sealed === undefined || opensSealed(store)) return true;
-  if (map === undefined) return false;
+/** The recipients in the open can be changed by who writes to the store: they count as far as the kept map or the encrypted part has them. */
+async function problemOfMap(
+  store: Store,
+  { disk, manifest, record: { map } }: ParentDisk,
+  options: CallOptions,
+): Promise<SealedProblem | undefined> {
+  if (manifest.sealed === undefined) return undefined;
   const key = `${exportPrefix(manifest.instance.name, manifest.exportId)}${mapFileName(disk, manifest)}`;
-  return (await unsealerOf(store)?.kept?.(key, map)) !== undefined;
+  if (map !== undefined && (await hasKept(store, key, map))) return undefined;
+  return opensSealed(store) ? await problemOfPart(store, manifest, options) : 'map';
+}
+
+async function problemOfPart(store: Store, manifest: Manifest, options: CallOptions): Promise<SealedProblem | undefined> {
+  try {
+    await openSealedManifest(store, manifest, options);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof GantryError)) throw error;
+    if (error.code === 'MANIFEST_DAMAGED') return 'part';
+    if (error.code === 'IDENTITY_MISMATCH') return 'map';
+    throw error;
+  }
 }
 
 /** The disks of an export that are cut into frames in the same way. */

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 /**
  * Whether two exports can be read by the same people: who reads one must be able to read the packs that it refers to, and nobody else
  * should. Of passphrases nobody can say whether they are the same.
@@ -6,5 +8,18 @@
  */
 export function haveSameReaders(one: readonly string[] | undefined, other: readonly string[] | undefined): boolean {
   if (one === undefined || other === undefined) return one === other;
-  return one.length > 0 && one.length === other.length && one.every((recipient) => other.includes(recipient));
+  return one.length > 0 && isSameSet(one, other);
+}
+
+/** Whether both have the same, however often and in whatever order. */
+export function isSameSet(one: readonly string[], other: readonly string[]): boolean {
+  const [some, others] = [new Set(one), new Set(other)];
+  return some.size === others.size && some.isSubsetOf(others);
+}
+
+/** The same for the same recipients: what this machine remembers of who reads an export, whatever a store says later. */
+export function digestOfReaders(recipients: readonly string[]): string {
+  return createHash('sha256')
+    .update(JSON.stringify([...new Set(recipients)].toSorted()))
+    .digest('hex');
 }

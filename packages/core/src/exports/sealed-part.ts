@@ -1,10 +1,13 @@
+import { MAX_RECIPIENTS } from '@gantry/age';
 import { z } from 'zod';
 import type { Instance } from '../instances/model.ts';
 import { GantryError } from '../report/errors.ts';
 import { JsonBoundsError, parseBoundedJson } from './bounded-json.ts';
-import { SEALED_PART_FILE } from './layout.ts';
+import { MANIFEST_FILE, SEALED_PART_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { instanceSchema, osSchema } from './manifest-schema.ts';
+import { isSameSet } from './same-readers.ts';
+import type { Sealing } from './sealing.ts';
 
 /*
  * The manifest of a sealed export is in two parts: what anybody may read, and this, which is encrypted (docs/reference/formats/sealed.md).
@@ -23,6 +26,8 @@ export interface SealedPart {
   readonly version: 1;
   /** With `instance.name`: the export that it belongs to. */
   readonly exportId: string;
+  /** Those that the manifest names in the open: who changes these there does not make the export a parent of exports for others. */
+  readonly recipients: readonly string[];
   readonly os: Manifest['os'];
   readonly instance: Instance;
   readonly dumps: readonly {
@@ -41,6 +46,7 @@ const schema: z.ZodType<SealedPart> = z.object({
   format: z.literal('gantry-sealed'),
   version: z.literal(1),
   exportId: z.string(),
+  recipients: z.array(z.string()).max(MAX_RECIPIENTS),
   os: osSchema,
   instance: instanceSchema,
   dumps: z.array(
@@ -55,7 +61,7 @@ const schema: z.ZodType<SealedPart> = z.object({
 /** The two parts of a manifest: what it says in the open, and what is to be encrypted. */
 export function splitManifest(
   manifest: Omit<Manifest, 'version' | 'sealed'>,
-  exportKey: string | undefined,
+  { recipients, exportKey }: Pick<Sealing, 'recipients' | 'exportKey'>,
 ): { readonly open: Omit<Manifest, 'version' | 'sealed'>; readonly sealed: string } {
   const { exportId, os, instance } = manifest;
   const dumps = manifest.dumps.map(({ index, expectedBytes, messages }) => ({
@@ -67,6 +73,7 @@ export function splitManifest(
     format: 'gantry-sealed',
     version: 1,
     exportId,
+    recipients,
     os,
     instance,
     dumps,
@@ -103,16 +110,17 @@ function openInstance({ name, disks }: Instance): Instance {
  * The whole manifest of a sealed export.
  *
  * @param source what to call the export in messages
- * @throws GantryError `MANIFEST_DAMAGED` for a part that is not valid, or of another export
+ * @throws GantryError `MANIFEST_DAMAGED` for a part that is not valid, or of another export, or for other recipients
  */
 export function openManifest(manifest: Manifest, text: string, source: string): Manifest {
-  const { exportId, os, instance, dumps } = parse(text, source);
+  const { exportId, recipients, os, instance, dumps } = parse(text, source);
   if (
     exportId !== manifest.exportId ||
     instance.name !== manifest.instance.name ||
     instance.disks.length !== manifest.instance.disks.length
   )
     throw sealedPartDamaged(source, OF_ANOTHER);
+  if (!isSameSet(recipients, manifest.sealed?.recipients ?? [])) throw sealedPartDamaged(source, `${MANIFEST_FILE} names other recipients`);
   const hidden = new Map(dumps.map(({ index, ...dump }) => [index, dump]));
   return { ...manifest, os, instance, dumps: manifest.dumps.map((dump) => ({ ...dump, ...hidden.get(dump.index) })) };
 }

@@ -87,10 +87,13 @@ export class Sealing {
     const file = await this.#fileOf(`map ${owner.exportId} ${owner.disk}`, text);
     const kept = await this.#kept?.start(text);
     const plain = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-      for (const chunk of render()) {
+      const passed = new PassedBytes();
+      for await (const chunk of passed.of(asyncOf(render()))) {
         await kept?.write(chunk);
         yield chunk;
       }
+      // Else one key would encrypt two texts in two stores, and what is kept would not be what is stored.
+      if (passed.digest.sha256 !== text.sha256) throw new TypeError(`the frame map of disk ${owner.disk} was made twice, and differs`);
     };
     return {
       stored: file.encrypt(plain()),

@@ -290,7 +290,7 @@ class LayoutWriter implements StoreExportWriter {
     source: string,
     options: CallOptions,
   ): Promise<{ readonly manifest: Manifest; readonly text: string }> {
-    const { open, sealed } = splitManifest(draft, sealing.exportKey);
+    const { open, sealed } = splitManifest(draft, sealing);
     const part = await sealing.seal(SEALED_PART_FILE, Buffer.from(sealed));
     const record = { recipients: sealing.recipients, part: digestBytes(part) };
     const { manifest, text } = renderChecked({ ...open, version: SEALED_MANIFEST_VERSION, sealed: record }, source);

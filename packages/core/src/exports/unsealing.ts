@@ -18,6 +18,9 @@ export interface SealedObject {
   readonly source: SealedSource;
 }
 
+/** The plain text of a frame map that this machine has kept. To be disposed of by the one who asked for it. */
+export interface KeptSource extends AsyncIterable<Uint8Array>, AsyncDisposable {}
+
 /** Opens what is encrypted in sealed exports. One for a whole operation: it keeps the keys of objects that it has opened. */
 export interface Unsealer {
   /**
@@ -32,7 +35,7 @@ export interface Unsealer {
    * @param key of the object
    * @param digest of the object as it is stored
    */
-  readonly kept?: (key: string, digest: Digest) => Promise<AsyncIterable<Uint8Array> | undefined>;
+  readonly kept?: (key: string, digest: Digest) => Promise<KeptSource | undefined>;
 }
 
 /** A store whose sealed exports are opened as they are read. */
@@ -49,6 +52,12 @@ export function withUnsealer(store: Store, unsealer: Unsealer): Store {
 /** The same store, but sealed exports in it stay closed: for what needs no keys. */
 export function withoutUnsealer(store: Store): Store {
   return isUnsealing(store) ? alterStore(store, {}) : store;
+}
+
+/** Whether this machine has kept the plain text of a frame map, for the recipients that the new export has. */
+export async function hasKept(store: object, key: string, digest: Digest): Promise<boolean> {
+  await using kept = await unsealerOf(store)?.kept?.(key, digest);
+  return kept !== undefined;
 }
 
 /** Whether there are identities for the sealed exports of the store. */
@@ -144,7 +153,7 @@ export async function* unsealedBytes(
   expected: Digest,
   options: CallOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const kept = await unsealerOf(store)?.kept?.(key, expected);
+  await using kept = await unsealerOf(store)?.kept?.(key, expected);
   if (kept !== undefined) {
     yield* kept;
     return;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Recipients } from '@gantry/age';
 import type { CallOptions, Store } from '@gantry/transport';
 import { KeptTextFiles } from '../exports/kept-texts.ts';
+import { digestOfReaders } from '../exports/same-readers.ts';
 import { Sealing } from '../exports/sealing.ts';
 import { storeId } from '../exports/store-marker.ts';
 import { unsealerOf, withUnsealer } from '../exports/unsealing.ts';
@@ -33,7 +34,7 @@ export async function startSealing(
   }
   const warn = (message: string): void => reporter.warn(message);
   const lineage = (): Promise<string> => lineageOf(stores, recipients, options);
-  const kept = new KeptTextFiles({ stateDirectory, lineage, warn });
+  const kept = new KeptTextFiles({ stateDirectory, lineage, readers: digestOfReaders(recipients.texts), warn });
   return { kept, sealing: await Sealing.start(recipients, incremental && recipients.texts.length > 0 ? kept : undefined) };
 }
 

@@ -176,12 +176,12 @@ async function chooseParents(options: IncrementOptions, passedOver: ReadonlySet<
   return parents;
 }
 
-/** That the recipients have changed is meant; that maps are lost is not. */
+/** That the recipients have changed is meant; that maps are lost or parts are damaged is not. */
 function saySealed(reporter: Reporter, disks: readonly number[], problems: ReadonlyMap<SealedProblem, string>): void {
   for (const [problem, reference] of problems) {
     const message = `everything of disk ${disks.join(', ')} is stored again: of ${reference}, ${describeSealed(problem)}`;
-    if (problem === 'map') reporter.warn(message);
-    else reporter.stage(message);
+    if (problem === 'readers') reporter.stage(message);
+    else reporter.warn(message);
   }
 }
 

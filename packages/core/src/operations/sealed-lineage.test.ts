@@ -137,7 +137,7 @@ describe('a sealed lineage on a host that cannot read it', () => {
     const second = await bench.next();
     expect(second.incremental).toMatchObject({ parents: [], known: { frames: 0 } });
     expect(second.warnings).toEqual([
-      `everything of disk 0 is stored again: of ${first.reference}, this host cannot read its frame maps, and has not kept them in its state directory`,
+      `everything of disk 0 is stored again: of ${first.reference}, this host cannot read its frame maps, and has not kept them in its state directory for these recipients`,
     ]);
     expect(known(await bench.next())).toBe(FRAMES);
   });
@@ -194,6 +194,59 @@ describe('a sealed lineage on a host that cannot read it', () => {
   });
 });
 
+/** What somebody does who can write to the store: an export names other recipients than it is encrypted to. */
+async function forgeRecipients(store: Store, file: 'manifest.json' | 'cut-off.json', texts: readonly string[]): Promise<void> {
+  const key = (await keysOf(store)).find((each) => each.endsWith(`/${file}`)) ?? expect.fail();
+  const named = /"recipients": \[[^\]]*\]/;
+  const text = await get(store, key);
+  expect(text).toMatch(named);
+  await put(store, key, text.replace(named, `"recipients": ${JSON.stringify(texts)}`));
+}
+
+describe('a sealed export whose recipients were changed in the store', () => {
+  const annAlone = Recipients.of([ann.recipient]);
+  const bobAlone = Recipients.of([bob.recipient]);
+
+  test.each([
+    ['for others', annAlone, bobAlone],
+    ['for one of its recipients', recipients, bobAlone],
+    ['for more', annAlone, recipients],
+  ])('is no parent of an export %s', async (_whom, before, after) => {
+    await using bench = await makeBench();
+    const first = await bench.attempt({ recipients: before });
+    await forgeRecipients(bench.store, 'manifest.json', after.texts);
+    const second = await bench.next({ recipients: after });
+    expect(second.incremental).toMatchObject({ parents: [], known: { frames: 0 } });
+    expect(second.warnings).toContain(
+      `everything of disk 0 is stored again: of ${first.reference}, this host cannot read its frame maps, and has not kept them in its state directory for these recipients`,
+    );
+    await verifyExport({ store: opened(bench.store), export: second.reference, depth: 'frames' });
+  });
+
+  test('is none where the host has an identity, either', async () => {
+    await using bench = await makeBench();
+    const first = await bench.attempt({ recipients });
+    await rm(bench.kept, { recursive: true });
+    await forgeRecipients(bench.store, 'manifest.json', bobAlone.texts);
+    await expect(openExport(opened(bench.store), first.reference)).rejects.toMatchObject({ code: 'MANIFEST_DAMAGED' });
+    const second = await bench.next({ recipients: bobAlone, store: opened(bench.store) });
+    expect(second.incremental).toMatchObject({ parents: [], known: { frames: 0 } });
+    expect(second.warnings).toContain(
+      `everything of disk 0 is stored again: of ${first.reference}, its sealed.json.age is damaged, or does not belong to its manifest.json`,
+    );
+  });
+
+  test.each([
+    ['without an identity', (store: Store) => store],
+    ['with one', opened],
+  ])('is not taken over after it was cut off, %s', async (_what, through) => {
+    await using bench = await makeBench();
+    await leaveCutOff(bench);
+    await forgeRecipients(bench.store, 'cut-off.json', bobAlone.texts);
+    expect(known(await bench.next({ recipients: bobAlone, store: through(bench.store) }))).toBe(0);
+  });
+});
+
 /** Aborts when so much of the disk was read. */
 function cutAt(bytes: number): Pick<ExportRequest, 'signal' | 'onEvent'> {
   const cut = new AbortController();
@@ -203,22 +256,28 @@ function cutAt(bytes: number): Pick<ExportRequest, 'signal' | 'onEvent'> {
   };
 }
 
+/** Cuts exports off until one of them had stored something by then: how far it has come is not the same each time. */
+async function leaveCutOff(bench: LineageBench): Promise<void> {
+  const isThere = async (file: string): Promise<boolean> => (await keysOf(bench.store)).some((key) => key.endsWith(`/${file}`));
+  while (!(await isThere('cut-off.json'))) await expect(bench.attempt(cutAt((FRAMES / 2) * FRAME_SIZE))).rejects.toThrow('cut off');
+  expect(await isThere('disk0.zst.age')).toBe(true);
+}
+
 describe('a sealed export that was cut off', () => {
   test.each([
     ['other recipients', Recipients.of([bob.recipient])],
     ['none', undefined],
   ])('is not taken over by one for %s', async (_whom, others) => {
     await using bench = await makeBench();
-    await expect(bench.attempt(cutAt((FRAMES / 2) * FRAME_SIZE))).rejects.toThrow('cut off');
-    expect((await keysOf(bench.store)).filter((key) => key.endsWith('/disk0.zst.age'))).toHaveLength(1);
+    await leaveCutOff(bench);
     expect(known(await bench.next({ recipients: others, store: opened(bench.store) }))).toBe(0);
   });
 
   test('is taken over', async () => {
     await using bench = await makeBench();
-    await expect(bench.attempt(cutAt((FRAMES / 2) * FRAME_SIZE))).rejects.toThrow('cut off');
+    await leaveCutOff(bench);
     const result = await bench.next();
-    expect(known(result)).toBeGreaterThanOrEqual(FRAMES / 2);
+    expect(known(result)).toBeGreaterThan(0);
     expect(known(await bench.next())).toBe(FRAMES);
   });
 });
