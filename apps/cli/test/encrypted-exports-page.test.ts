@@ -39,6 +39,7 @@ async function run(
     return recipients[next - 1] ?? 'missing';
   };
   const script = block
+    .replaceAll('ssh://backup@vault/srv/exports', bench.file('second'))
     .replaceAll('/srv/exports', bench.store)
     .replaceAll('age1…', recipient)
     .replaceAll(/web1\.example\.com@\d{8}T\d{6}Z/g, reference);
@@ -52,7 +53,7 @@ async function recipientOf(file: string): Promise<string> {
 }
 
 test('exports, restores, and goes through the loss of an identity as the page says', async () => {
-  const [keys = '', exporting = '', restoring = '', checking = '', adding = '', byHand = '', ...rest] = await blocks();
+  const [keys = '', exporting = '', restoring = '', checking = '', adding = '', everywhere = '', byHand = '', ...rest] = await blocks();
   expect(rest).toEqual([]);
   await makeRandomFile(bench.file('disk.img'), 5_000_000, 'a disk');
   const before = await readFile(bench.file('disk.img'));
@@ -68,8 +69,13 @@ test('exports, restores, and goes through the loss of an identity as the page sa
   expect(await run(checking)).toMatch(/ yes\n[^]*every frame and digest is correct/);
 
   expect(await bench.gantry('keys', 'check', bench.store, '--identity', bench.file('safe.txt'))).toMatchObject({ exitCode: 0 });
+  await bench.gantry('store', 'init', bench.file('second'));
+  await bench.gantry('mirror', bench.store, bench.file('second'));
   await run(adding.replace('age1…', '$(age-keygen -y new.txt)'), { reference });
   expect(await bench.gantry('keys', 'check', bench.store, '--identity', bench.file('new.txt'))).toMatchObject({ exitCode: 0 });
+
+  // The copy was there before.
+  expect((await run(everywhere)).match(/ yes\n/g)).toHaveLength(2);
 
   const directory = `${bench.store}/${reference.replace('@', '/')}`;
   await run(`cp '${directory}'/*.age .`);
