@@ -102,7 +102,8 @@ export class S3Store implements Store {
   }
 
   async *hidden(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<HiddenObject, void, undefined> {
-    assertPrefix(prefix);
+    if (prefix === '' || prefix.endsWith('/')) assertPrefix(prefix);
+    else assertKey(prefix);
     yield* listHidden(this.#context.bucket, prefix, signal);
   }
 

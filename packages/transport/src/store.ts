@@ -99,8 +99,8 @@ export interface StoreReader {
    */
   protectedUntil?(key: string, options?: CallOptions): Promise<Date | 'unknown' | undefined>;
   /**
-   * What was removed below a prefix, and the service still has: the newest version of each object that is not there any more, in the order
-   * of the keys' bytes. There just where a store may know; empty where the service keeps no versions.
+   * What was removed below a prefix (also the key of an object, with what begins with it), and the service still has: the newest version of
+   * each object that is not there any more, in the order of the keys' bytes. There just where a store may know; empty where the service keeps no versions.
    */
   hidden?(prefix: string, options?: CallOptions): AsyncIterable<HiddenObject>;
 }

@@ -163,7 +163,10 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
   undelete: loose({
     store: text,
     dryRun: truth,
-    exports: list({ reference, removed: time, bytes, outcome: z.enum(['found', 'restored', 'incomplete']) }, { code: text, reason: text }),
+    exports: list(
+      { reference, removed: time, bytes, outcome: z.enum(['found', 'restored', 'incomplete', 'busy']) },
+      { code: text, reason: text },
+    ),
   }),
   prune: loose({
     store: text,

@@ -11,8 +11,15 @@ export async function run(
 ): Promise<void> {
   const onlyLists = reference === undefined || dryRun === true;
   await using store = await session.open(address, onlyLists ? 'read' : 'write');
-  const exports = await undelete({ store, export: reference, dryRun, signal: session.signal });
+  const exports = await undelete({
+    store,
+    export: reference,
+    dryRun,
+    warn: (message) => session.output.warn(message),
+    signal: session.signal,
+  });
   if (exports.some(({ outcome }) => outcome === 'incomplete')) session.exitWith(ERROR_EXIT_CODES.DUMP_MISSING);
+  else if (exports.some(({ outcome }) => outcome === 'busy')) session.exitWith(ERROR_EXIT_CODES.BUSY);
   const lines = exports.map(describe);
   if (lines.length === 0) lines.push(`nothing that was removed from ${store.address} can be brought back`);
   else if (reference === undefined) lines.push('name an instance, or one of these exports, to bring it back');
@@ -22,5 +29,5 @@ export async function run(
 function describe({ reference, removed, bytes, outcome, code, reason }: UndeletedExport): string {
   const what = `${reference}: removed ${removed.toISOString()}, ${formatBytes(bytes)}`;
   if (outcome === 'found') return what;
-  return outcome === 'restored' ? `${what}, brought back` : `${what}, incomplete: ${reason ?? ''} [${code ?? ''}]`;
+  return outcome === 'restored' ? `${what}, brought back` : `${what}, ${outcome}: ${reason ?? ''} [${code ?? ''}]`;
 }

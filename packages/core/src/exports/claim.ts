@@ -115,17 +115,25 @@ export async function claimExportId(store: Store, id: string, request: ClaimRequ
 }
 
 /**
- * Claims a directory in which packs of the export are already, to complete it. What else is there must be looked at after this.
+ * Claims a directory in which files of the export are already, to complete it. What else is there must be looked at after this.
  *
+ * @param options.ifExists `replace`: of two that do so at once, the first notices by {@link readClaimText} before the manifest is there. For
+ *   a user who may not ask whether a bucket has versions, where services were seen to ignore the condition of a write that creates only
  * @returns undefined if another run has claimed it
  * @throws StoreError
  */
-export async function claimBrought(store: Store, id: string, request: ClaimRequest, options: CallOptions): Promise<Claim | undefined> {
+export async function claimBrought(
+  store: Store,
+  id: string,
+  request: ClaimRequest,
+  options: CallOptions & { readonly ifExists?: 'replace' },
+): Promise<Claim | undefined> {
   const prefix = exportPrefix(request.instance, id);
   const text = await renderClaim(request);
+  const ifExists = options.ifExists ?? (store.capabilities.createOnly ? 'fail' : 'replace');
   if ((await readClaimText(store, prefix, options)) !== undefined) return undefined;
   try {
-    await writeText(store, `${prefix}${CLAIM_FILE}`, text, { ...options, ifExists: store.capabilities.createOnly ? 'fail' : 'replace' });
+    await writeText(store, `${prefix}${CLAIM_FILE}`, text, { ...options, ifExists });
   } catch (error) {
     if (isStoreError(error, 'exists')) return undefined;
     await dropClaim(store, prefix, text);

@@ -58,12 +58,15 @@ export function isRetired(files: Pick<ReadonlySet<string>, 'has' | 'keys'>): boo
 export async function isSameRemoved(store: StoreReader, seen: ExportDirectory, options: CallOptions): Promise<boolean> {
   const { files } = await readDirectory(store, seen, options);
   if (files.has(MANIFEST_FILE) || files.has(CLAIM_FILE)) return false;
-  return [...files].every(([name, now]) => isMark(name) || isSameObject(seen.files.get(name), now));
+  return [...files].every(([name, now]) => isMark(name, seen) || isSameObject(seen.files.get(name), now));
 }
 
-/** What a removal writes beside packs: another one may have written it again. */
-function isMark(name: string): boolean {
-  return name === REMOVED_FILE || isUnusedMark(name);
+/**
+ * What a removal writes beside packs: another one may have written it again. `removed.json` of an export that was removed before is written
+ * again just where dumps of it are brought back: these are the objects that they were.
+ */
+function isMark(name: string, seen: ExportDirectory): boolean {
+  return isUnusedMark(name) || (name === REMOVED_FILE && !isRemoved(seen));
 }
 
 /** Whether an object of two listings was not replaced in between, as far as they show. */

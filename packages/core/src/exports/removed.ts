@@ -67,7 +67,7 @@ export async function retireUnless(
 ): Promise<Retired> {
   const isWritten = await writeRemoved(store, place, runId, options);
   if (isKept(await readDirectory(store, place, options))) {
-    if (isWritten) await takeBack(store, place, runId, options);
+    if (isWritten) await takeBackRemoved(store, place, runId, options);
     return 'kept';
   }
   await removeManifest(store, place, { runId, isWritten }, options);
@@ -75,7 +75,7 @@ export async function retireUnless(
 }
 
 /** Removes `removed.json` of an export that stays; another removal may have taken its manifest away at the same moment. */
-async function takeBack(store: Store, place: Place, runId: string, options: CallOptions): Promise<void> {
+export async function takeBackRemoved(store: Store, place: Place, runId: string, options: CallOptions): Promise<void> {
   await removeFiles(store, place, [REMOVED_FILE], options);
   await completeRemoved(store, await readDirectory(store, place, options), runId, options);
 }

@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import type { CallOptions, Store } from '@gantry/transport';
-import { exportPrefix, parseExportReference } from '../exports/export-id.ts';
+import { bringBack } from '../exports/bring-back.ts';
+import { parseExportReference } from '../exports/export-id.ts';
 import type { HiddenExport } from '../exports/hidden-exports.ts';
-import { bringBack, findHiddenExports } from '../exports/hidden-exports.ts';
-import { openExport } from '../exports/open-export.ts';
+import { bringBackMarker, findHiddenExports } from '../exports/hidden-exports.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
-import { assertStoreFormat } from '../exports/store-marker.ts';
+import { assertStoreFormat, isMarkedStore } from '../exports/store-marker.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 import { quoteWord } from '../report/quote-word.ts';
@@ -18,17 +17,22 @@ export interface UndeleteRequest extends CallOptions {
   readonly export?: string | undefined;
   /** Only says what could be brought back. Always so without `export`. */
   readonly dryRun?: boolean | undefined;
+  /** Called with what the user should know. */
+  readonly warn?: ((message: string) => void) | undefined;
 }
 
-/** An export that was removed. */
+/** An export that was removed, or of which something was. */
 export interface UndeletedExport {
   /** `INSTANCE@EXPORT-ID`. */
   readonly reference: string;
   readonly removed: Date;
   /** Of its files, without dumps of other exports that it needs. */
   readonly bytes: number;
-  /** `found`: it was not asked for. `incomplete`: the service does not have everything of it any more. */
-  readonly outcome: 'found' | 'restored' | 'incomplete';
+  /**
+   * `found`: it was not asked for. `incomplete`: the service does not have everything of it any more. `busy`: another run works on it, or
+   * a dump that it needs is marked to be deleted; it can be brought back later.
+   */
+  readonly outcome: 'found' | 'restored' | 'incomplete' | 'busy';
   readonly code?: GantryErrorCode;
   readonly reason?: string;
 }
@@ -44,34 +48,32 @@ export function undelete(request: UndeleteRequest): Promise<readonly UndeletedEx
   return withStoreErrors(store.address, async () => {
     const named = wanted === undefined ? undefined : parseExportReference(wanted);
     await assertStoreFormat(store, { signal });
-    const prefix = named === undefined ? '' : named.id === undefined ? `${named.instance}/` : exportPrefix(named.instance, named.id);
-    const found = await findHiddenExports(store, prefix, { signal });
-    if (wanted !== undefined && found.length === 0) throw nothingHidden(store, wanted);
+    const isAsked = wanted !== undefined && request.dryRun !== true;
+    if (isAsked && !(await isMarkedStore(store, { signal }))) await bringBackMarker(store, { signal });
     const undeleted: UndeletedExport[] = [];
-    const runId = `gantry-undelete-${randomUUID()}`;
-    for (const each of found) {
+    for await (const each of findHiddenExports(store, named ?? {}, { signal })) {
       const { reference, removed, objects } = each;
       const base = { reference, removed, bytes: sum(objects.map(({ size }) => size)) };
-      const isAsked = wanted !== undefined && request.dryRun !== true;
-      undeleted.push({ ...base, ...(isAsked ? await restore(store, each, runId, { signal }) : { outcome: 'found' }) });
+      undeleted.push({ ...base, ...(isAsked ? await restore(request, each) : { outcome: 'found' }) });
     }
+    if (wanted !== undefined && undeleted.length === 0) throw nothingHidden(store, wanted);
     return undeleted;
   });
 }
 
 async function restore(
-  store: Store,
+  { store, signal, warn = () => undefined }: UndeleteRequest,
   found: HiddenExport,
-  runId: string,
-  options: CallOptions,
 ): Promise<Pick<UndeletedExport, 'outcome' | 'code' | 'reason'>> {
   try {
-    await bringBack(store, found, runId, options);
-    await (await openExport(store, found.reference, options)).checkDumpsPresent(options);
+    await bringBack(store, found, { signal, warn });
     return { outcome: 'restored' };
   } catch (error) {
-    if (!(error instanceof GantryError) || error.exitCode !== DAMAGE_EXIT_CODE) throw error;
-    return { outcome: 'incomplete', code: error.code, reason: error.message };
+    if (!(error instanceof GantryError)) throw error;
+    const { code, message: reason, hint } = error;
+    if (code === 'BUSY') return { outcome: 'busy', code, reason: hint === undefined ? reason : `${reason}. ${hint}` };
+    if (error.exitCode !== DAMAGE_EXIT_CODE) throw error;
+    return { outcome: 'incomplete', code, reason };
   }
 }
 

@@ -15,10 +15,14 @@ const MAX_PAGES = 100_000;
 /** What the service has of one name. */
 interface Versions {
   newest: { readonly size: number; readonly modified: Date } | undefined;
-  /** The newest one is a delete marker. */
-  isHidden: boolean;
-  hidden: Date;
-  readonly markers: { readonly versionId: string; readonly modified: Date }[];
+  /** The delete marker that is the newest of all. */
+  latest: Marker | undefined;
+  readonly markers: Marker[];
+}
+
+interface Marker {
+  readonly versionId: string;
+  readonly modified: Date;
 }
 
 /** The objects below a prefix that a delete marker hides, in the order of their keys' bytes. @throws StoreError */
@@ -37,19 +41,36 @@ export async function* listHidden(bucket: Bucket, prefix: string, signal?: Abort
   }
 }
 
-/** Removes the markers that hide objects; their versions are then the current ones again. @throws StoreError */
+/**
+ * Removes the markers that hide objects; their versions are then the current ones again. It ends when all requests have ended: after the
+ * first failure no more begin.
+ *
+ * @throws StoreError
+ */
 export async function unhideObjects(bucket: Bucket, objects: readonly HiddenObject[], signal?: AbortSignal): Promise<void> {
   const markers = objects.flatMap(({ key, token }) => token.split(' ').map((versionId) => ({ key, versionId }))).values();
+  const failures: unknown[] = [];
   const worker = async (): Promise<void> => {
-    for (const { key, versionId } of markers)
-      await bucket.request({ doing: 'removing the delete marker of', key, signal }, (send) =>
-        bucket.clients.usual.send(
-          new DeleteObjectCommand({ Bucket: bucket.address.bucket, Key: bucket.fullKey(key), VersionId: versionId }),
-          send,
-        ),
-      );
+    for (const { key, versionId } of markers) {
+      if (failures.length > 0) return;
+      try {
+        await removeMarker(bucket, key, versionId, signal);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
   };
   await Promise.all(Array.from({ length: MAX_PARALLEL_REMOVALS }, worker));
+  if (failures.length > 0) throw failures[0];
+}
+
+async function removeMarker(bucket: Bucket, key: string, versionId: string, signal: AbortSignal | undefined): Promise<void> {
+  // Without a version, the request would remove the object.
+  if (versionId === '') throw new StoreError('unsupported', { key, message: `${bucket.show(key)} has a delete marker without a version` });
+  const { bucket: Bucket } = bucket.address;
+  await bucket.request({ doing: 'removing the delete marker of', key, signal }, (send) =>
+    bucket.clients.usual.send(new DeleteObjectCommand({ Bucket, Key: bucket.fullKey(key), VersionId: versionId }), send),
+  );
 }
 
 async function* pages(
@@ -79,30 +100,32 @@ function take(page: ListObjectVersionsCommandOutput, bucket: Bucket, open: Map<s
   const versionsOf = (listed: string | undefined): Versions | undefined => {
     const key = decodeListedKey(listed, page.EncodingType, bucket.address.prefix);
     if (key === undefined || !isKey(key)) return undefined;
-    const versions = open.get(key) ?? { newest: undefined, isHidden: false, hidden: new Date(0), markers: [] };
+    const versions = open.get(key) ?? { newest: undefined, latest: undefined, markers: [] };
     open.set(key, versions);
     return versions;
   };
   for (const { Key, Size: size, LastModified: modified } of page.Versions ?? []) {
     const versions = versionsOf(Key);
     if (versions === undefined || size === undefined || modified === undefined) continue;
-    if (versions.newest === undefined || versions.newest.modified < modified) versions.newest = { size, modified };
+    // A listing has the newest first. Times do not say it: that of a large object can be when its upload began.
+    versions.newest ??= { size, modified };
   }
   for (const { Key, VersionId: versionId, LastModified: modified, IsLatest } of page.DeleteMarkers ?? []) {
     const versions = versionsOf(Key);
     if (versions === undefined || versionId === undefined || modified === undefined) continue;
     versions.markers.push({ versionId, modified });
-    if (IsLatest === true) Object.assign(versions, { isHidden: true, hidden: modified });
+    if (IsLatest === true) versions.latest = { versionId, modified };
   }
 }
 
-/** A marker between two versions hides nothing: one that is as old as the newest version goes with the others. */
-function hiddenObject(key: string, versions: Versions | undefined): HiddenObject | undefined {
-  if (versions?.newest === undefined || !versions.isHidden) return undefined;
-  const { newest, hidden, markers } = versions;
-  const token = markers.flatMap(({ versionId, modified }) => (modified < newest.modified ? [] : versionId)).join(' ');
-  return { key, ...newest, hidden, token };
+/** A marker between two versions hides nothing: one that is as old as the newest version goes with the latest. */
+function hiddenObject(key: string, { newest, latest, markers }: Versions = NONE): HiddenObject | undefined {
+  if (newest === undefined || latest === undefined) return undefined;
+  const others = markers.filter(({ versionId, modified }) => versionId !== latest.versionId && modified >= newest.modified);
+  return { key, ...newest, hidden: latest.modified, token: [latest, ...others].map(({ versionId }) => versionId).join(' ') };
 }
+
+const NONE: Versions = { newest: undefined, latest: undefined, markers: [] };
 
 function endless(bucket: Bucket, prefix: string): StoreError {
   return new StoreError('unsupported', {
