@@ -221,7 +221,7 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
     failed: count,
   }),
   tag: loose({ store: text, reference, instance: text, exportId: text, tags: texts, changed: truth, warnings }, { note: z.string() }),
-  'keys-add': loose({ store: text, recipients: texts, exports: list({ reference, file: text, keys: count }), warnings }),
+  'keys-add': loose({ store: text, recipients: texts, exports: list({ reference, file: text, keys: count, keysOf: texts }), warnings }),
   'keys-check': loose({
     store: text,
     exports: list({ reference, sealed: truth, recipients: texts, addedKeys: count }, { readable: truth, closed: texts }),

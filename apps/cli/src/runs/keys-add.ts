@@ -1,7 +1,9 @@
 import { addKeys, GantryError } from '@gantry/core';
 import type { OptionValues } from '../command-line/command.ts';
 import type { IDENTITY, RATE } from '../command-line/options.ts';
+import type { SIGNERS } from '../command-line/signature-options.ts';
 import type { Session } from '../session.ts';
+import { signersOf } from './signers.ts';
 
 /** Runs `gantry keys add`. */
 export async function run(
@@ -10,7 +12,7 @@ export async function run(
   {
     recipient: recipients = [],
     ...options
-  }: OptionValues<typeof RATE & typeof IDENTITY> & {
+  }: OptionValues<typeof RATE & typeof IDENTITY & typeof SIGNERS> & {
     readonly recipient: readonly string[] | undefined;
   },
 ): Promise<void> {
@@ -19,7 +21,12 @@ export async function run(
   if (recipients.length === 0) throw new GantryError('USAGE', { message: 'there is no recipient', hint: 'Give --recipient age1…' });
   await using store = await session.openSealed(address, 'write', options);
   const { signal, onEvent } = session.operation;
-  const result = await addKeys({ store, exports, recipients, signal, onEvent });
-  const lines = result.exports.map(({ reference, file, keys }) => `${reference}: ${file} has ${keys === 1 ? 'its key' : `${keys} keys`}`);
+  const result = await addKeys({ store, exports, recipients, ...signersOf(session, options), signal, onEvent });
+  // Whose keys were given away, each with its name.
+  const lines = result.exports.flatMap(({ reference, file, keys, keysOf }) =>
+    keys === 1
+      ? [`${reference}: ${file} has its key`]
+      : [`${reference}: ${file} has ${keys} keys, of`, ...keysOf.map((each) => `  ${each}`)],
+  );
   session.output.result({ operation: 'keys-add', store: store.address, ...result }, lines);
 }

@@ -70,7 +70,7 @@ export async function writeKeys(store: Store, { instance, exportId: id }: Manife
     if (!files.has(MANIFEST_FILE)) throw new GantryError('EXPORT_NOT_FOUND', { message: `${reference} was removed meanwhile` });
     const number = Math.max(0, ...[...files.keys()].map(keysNumber)) + 1;
     if (number > MAX_KEYS_NUMBER)
-      throw new GantryError('USAGE', { message: `${reference} has ${MAX_KEYS_NUMBER} files with keys`, hint: 'Remove some of them.' });
+      throw new GantryError('USAGE', { message: `${reference} has ${MAX_KEYS_NUMBER} files with keys`, hint: 'Make a full export with all recipients.' });
     const file = keysFileName(number);
     try {
       const ifExists = store.capabilities.createOnly ? 'fail' : 'replace';

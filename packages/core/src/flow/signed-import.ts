@@ -6,7 +6,7 @@ import { checkSignature } from '../exports/signature.ts';
 import type { Reporter } from '../report/reporter.ts';
 
 /**
- * Checks the signature of an export that is to be imported, and says whose it is.
+ * Checks the signature of an export that is to be used, and says whose it is.
  *
  * @throws GantryError `SIGNATURE_MISSING`, `SIGNATURE_INVALID`, `USAGE`, `STORE_*`; the reason of the signal
  */

@@ -4,18 +4,21 @@ import type { ExportKey } from '../exports/added-keys.ts';
 import { sealKeys, writeKeys } from '../exports/added-keys.ts';
 import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import { packsOfOthers } from '../exports/export-objects.ts';
+import { readFrameMap } from '../exports/frame-maps.ts';
 import { SEALED_PART_FILE } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { openExport, readExportKey, readKeyOfRemoved } from '../exports/open-export.ts';
 import { manifestIfUsable } from '../exports/parents.ts';
+import type { Signers } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { assertOpened } from '../exports/unsealing.ts';
 import { startCall } from '../flow/session.ts';
+import { checkSigned } from '../flow/signed-import.ts';
 import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
 import type { OperationOptions } from '../report/reporter.ts';
 
-export interface AddKeysRequest extends Pick<OperationOptions, 'signal' | 'onEvent'> {
+export interface AddKeysRequest extends Pick<OperationOptions, 'signal' | 'onEvent'>, Signers {
   /** With identities that open the exports: `withUnsealer`. The caller disposes it. */
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
@@ -32,6 +35,8 @@ export interface AddedKeys {
   readonly file: string;
   /** How many exports it has the keys of: this one, and those whose packs it needs. */
   readonly keys: number;
+  /** Which they are, this one first: `INSTANCE@EXPORT-ID`. */
+  readonly keysOf: readonly string[];
 }
 
 export interface AddKeysResult {
@@ -44,8 +49,11 @@ export interface AddKeysResult {
  * Lets more recipients read sealed exports: writes one small file beside each, with the keys of the export and of those whose packs it
  * needs. Nothing that is there is changed, so credentials that may only add objects are enough.
  *
+ * Somebody who can write to the store must not choose whose keys are given away: the packs must be in the encrypted frame maps, too, and
+ * exports of other instances must be among those that were asked for.
+ *
  * @throws GantryError `RECIPIENT_INVALID`, `IDENTITY_NEEDED`, `IDENTITY_MISMATCH`, `USAGE` for an export that has no key of its own,
- *   `EXPORT_*`, `MANIFEST_DAMAGED`, `STORE_*`; the reason of the signal
+ *   or needs packs of another instance, `EXPORT_*`, `MANIFEST_DAMAGED`, `MAP_DAMAGED`, `SIGNATURE_*`, `STORE_*`; the reason of the signal
  */
 export function addKeys(request: AddKeysRequest): Promise<AddKeysResult> {
   return withFirstError(() => withStoreErrors(request.store.address, () => add(request)));
@@ -56,19 +64,30 @@ async function add(request: AddKeysRequest): Promise<AddKeysResult> {
   const { signal, reporter } = startCall('keys-add', request);
   const recipients = recipientsOf(request.recipients);
   // All that can be refused is, before anything is written.
-  const found: { readonly manifest: Manifest; readonly reference: string; readonly keys: readonly ExportKey[] }[] = [];
+  const opened: { readonly manifest: Manifest; readonly reference: string }[] = [];
   for (const wanted of request.exports) {
-    const { manifest, reference, warnings, ...opened } = await openExport(store, wanted, { signal });
+    const found = await openExport(store, wanted, { signal });
+    const { manifest, reference, warnings } = found;
     for (const warning of warnings) reporter.warn(warning);
     if (manifest?.sealed === undefined) throw notSealed(reference);
     assertOpened(store, { reference, manifest });
+    await checkSigned(request, found, { reporter, signal });
     assertAsSafe(reference, manifest.sealed.recipients, recipients);
-    found.push({ manifest, reference, keys: await keysOf(store, manifest, opened.instance, { signal }) });
+    opened.push({ manifest, reference });
   }
+  const named = new Set(opened.map(({ reference }) => reference));
+  const found: { readonly manifest: Manifest; readonly keys: readonly ExportKey[] }[] = [];
+  for (const { manifest } of opened) found.push({ manifest, keys: await keysOf(store, manifest, named, { signal }) });
   const exports: AddedKeys[] = [];
-  for (const { manifest, reference, keys } of found) {
+  for (const { manifest, keys } of found) {
     const file = await writeKeys(store, manifest, await sealKeys(keys, recipients), { signal });
-    exports.push({ reference, file, keys: keys.length });
+    const references = keys.map(({ instance, exportId }) => formatExportReference(instance, exportId));
+    exports.push({
+      reference: formatExportReference(manifest.instance.name, manifest.exportId),
+      file,
+      keys: keys.length,
+      keysOf: references,
+    });
   }
   return { recipients: recipients.texts, exports, warnings: reporter.warnings };
 }
@@ -96,10 +115,18 @@ function assertAsSafe(reference: string, before: readonly string[], { texts }: R
   }
 }
 
-/** The keys of an export, and of all whose packs it needs. */
-async function keysOf(store: Store, manifest: Manifest, instance: string, options: CallOptions): Promise<readonly ExportKey[]> {
-  const keys: ExportKey[] = [{ instance, exportId: manifest.exportId, key: await keyOf(store, manifest, options) }];
+/** The keys of an export, and of all whose packs it needs. @param named the references of exports that were asked for */
+async function keysOf(store: Store, manifest: Manifest, named: ReadonlySet<string>, options: CallOptions): Promise<readonly ExportKey[]> {
+  const { exportId } = manifest;
+  const { name: instance } = manifest.instance;
+  const keys: ExportKey[] = [{ instance, exportId, key: await keyOf(store, manifest, options) }];
   const owners = new Map(packsOfOthers(manifest).map((pack) => [exportPrefix(pack.instance, pack.exportId), pack]));
+  // The manifest is in the open. A map is compared with it, and names the same packs.
+  if (owners.size > 0) for (const dump of manifest.dumps) await readFrameMap(store, manifest, dump, options);
+  for (const owner of owners.values()) {
+    const reference = formatExportReference(owner.instance, owner.exportId);
+    if (owner.instance !== instance && !named.has(reference)) throw ofOtherInstance(manifest, reference);
+  }
   for (const { instance, exportId } of owners.values()) {
     const owner = await manifestIfUsable(store, { instance, id: exportId }, options);
     const key =
@@ -126,6 +153,14 @@ function keyMissing(manifest: Manifest, owner: string): GantryError {
   return new GantryError('USAGE', {
     message: `cannot add recipients to ${reference}: it needs packs of ${owner}, whose key is not in ${SEALED_PART_FILE} here`,
     hint: 'Add them in the store from which it was copied, or make a full export with the new recipients.',
+  });
+}
+
+function ofOtherInstance(manifest: Manifest, owner: string): GantryError {
+  const reference = formatExportReference(manifest.instance.name, manifest.exportId);
+  return new GantryError('USAGE', {
+    message: `cannot add recipients to ${reference}: it needs packs of ${owner}, an export of another instance, whose key they would get`,
+    hint: `If they may read that export, too, name it as well. If ${reference} was not made with --base, somebody has changed its manifest.`,
   });
 }
 

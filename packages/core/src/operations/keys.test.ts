@@ -15,6 +15,7 @@ import { withUnsealer } from '../exports/unsealing.ts';
 import { addKeys } from './add-keys.ts';
 import { checkKeys } from './check-keys.ts';
 import { copyFromStore } from './copy.ts';
+import type { ExportResult } from './export.ts';
 import { pruneStore } from './prune.ts';
 import { verifyExport } from './verify.ts';
 
@@ -173,6 +174,64 @@ test('keys are not added to what is not sealed, needs no other kind, or has no k
   await pruneStore({ store: bench.store, policy: {} });
   await pruneStore({ store: bench.store, policy: {} });
   expect(await keysOf(bench.store, `${first.instance}/${first.exportId}/`)).toEqual([]);
+});
+
+describe('whose keys are added is not for those to choose who can only write to the store', () => {
+  /** The manifest of one export names a pack of another one, too. */
+  async function nameForeignPack(store: Store, victim: string, other: ExportResult): Promise<void> {
+    const key = `${victim.replace('@', '/')}/manifest.json`;
+    const manifest: { dumps: { map: { packs: unknown[] } }[] } = JSON.parse(await get(store, key));
+    const { dumps } = JSON.parse(await get(store, `${other.instance}/${other.exportId}/manifest.json`));
+    for (const { map } of manifest.dumps) map.packs.push({ ...dumps[0].map.packs[0] });
+    await put(store, key, JSON.stringify(manifest));
+  }
+
+  const recipients = Recipients.of(owner.recipients);
+  const add = (bench: OperationBench, exports: readonly string[], more: Partial<Parameters<typeof addKeys>[0]> = {}) =>
+    addKeys({ store: open(bench.store, owner), exports, recipients: second.recipients, ...more });
+
+  test('a manifest that names packs that the encrypted frame map does not name is refused', async () => {
+    await using bench = await makeOperationBench({});
+    const payroll = await bench.exportDisks({
+      instance: { ...bench.instance, name: 'payroll.example.com' },
+      recipients,
+      incremental: true,
+    });
+    const next = await bench.exportDisks({ recipients, incremental: true });
+    await nameForeignPack(bench.store, next.reference, payroll);
+    const before = await keysOf(bench.store);
+    await expect(add(bench, [next.reference])).rejects.toMatchObject({ code: 'MAP_DAMAGED' });
+    await expect(add(bench, [next.reference, payroll.reference])).rejects.toMatchObject({ code: 'MAP_DAMAGED' });
+    expect(await keysOf(bench.store)).toEqual(before);
+  });
+
+  test('an export of another instance must be named; what is given away is in the result', async () => {
+    await using bench = await makeOperationBench({});
+    const payroll = { ...bench.instance, name: 'payroll.example.com' };
+    const base = await bench.exportDisks({ instance: payroll, recipients, incremental: true });
+    const store = open(bench.store, owner);
+    const next = await bench.exportDisks({ store, recipients, incremental: true, base: base.reference });
+    const before = await keysOf(bench.store);
+    await expect(add(bench, [next.reference])).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining(base.reference) });
+    expect(await keysOf(bench.store)).toEqual(before);
+    await expect(add(bench, [next.reference, base.reference])).resolves.toMatchObject({
+      exports: [
+        { reference: next.reference, keysOf: [next.reference, base.reference] },
+        { reference: base.reference, keysOf: [base.reference] },
+      ],
+    });
+  });
+
+  test('an export without a signature is refused where one is required', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference } = await bench.exportDisks({ recipients });
+    const allowedSigners = bench.directory.file('allowed');
+    await writeFile(allowedSigners, '');
+    const before = await keysOf(bench.store);
+    await expect(add(bench, [reference], { allowedSigners, requireSignature: true })).rejects.toMatchObject({ code: 'SIGNATURE_MISSING' });
+    expect(await keysOf(bench.store)).toEqual(before);
+    await expect(add(bench, [reference], { allowedSigners })).resolves.toMatchObject({ warnings: [expect.stringContaining('not signed')] });
+  });
 });
 
 async function digests(store: Store): Promise<Readonly<Record<string, string>>> {
