@@ -1,6 +1,6 @@
 import type { Recipients } from '@gantry/age';
 import { AgeError, Identities, inArmor, withoutArmor } from '@gantry/age';
-import type { CallOptions, Store } from '@gantry/transport';
+import type { CallOptions, Store, StoreReader } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { readDirectory } from './directories.ts';
@@ -8,7 +8,7 @@ import { exportPrefix, formatExportReference, isReferencePart, parseExportRefere
 import { keysFileName, keysNumber, MANIFEST_FILE, MAX_KEYS_NUMBER } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { asyncOf } from './sealing.ts';
-import { writeText } from './small-object.ts';
+import { readText, UnreadableTextError, writeText } from './small-object.ts';
 import type { ObjectReader } from './unsealing.ts';
 
 /*
@@ -17,7 +17,7 @@ import type { ObjectReader } from './unsealing.ts';
  */
 
 /** More than all keys of a lineage take. */
-export const MAX_KEYS_BYTES: number = 4 * 1024 ** 2;
+const MAX_KEYS_BYTES = 4 * 1024 ** 2;
 
 /** The key that reads all files of one export. */
 export interface ExportKey {
@@ -47,11 +47,20 @@ export async function readAddedKeys(
   identities: Identities,
   options: CallOptions,
 ): Promise<ReadonlyMap<string, Identities>> {
-  for (let number = 1; number <= MAX_KEYS_NUMBER; number += 1) {
+  const keysIn = async (number: number): Promise<ReadonlyMap<string, Identities> | undefined> => {
     const bytes = await readIfThere(store, `${prefix}${keysFileName(number)}`, options);
-    if (bytes === undefined) break;
-    const keys = await openKeys(bytes, identities);
-    if (keys !== undefined) return keys;
+    return bytes === undefined ? undefined : ((await openKeys(bytes, identities)) ?? new Map());
+  };
+  let number = 1;
+  for (; number <= MAX_KEYS_NUMBER; number += 1) {
+    const keys = await keysIn(number);
+    if (keys === undefined) break;
+    if (keys.size > 0) return keys;
+  }
+  // Somebody may have removed one of several.
+  for (const later of await numbersAfter(store, prefix, number, options)) {
+    const keys = await keysIn(later);
+    if (keys !== undefined && keys.size > 0) return keys;
   }
   return new Map();
 }
@@ -70,7 +79,10 @@ export async function writeKeys(store: Store, { instance, exportId: id }: Manife
     if (!files.has(MANIFEST_FILE)) throw new GantryError('EXPORT_NOT_FOUND', { message: `${reference} was removed meanwhile` });
     const number = Math.max(0, ...[...files.keys()].map(keysNumber)) + 1;
     if (number > MAX_KEYS_NUMBER)
-      throw new GantryError('USAGE', { message: `${reference} has ${MAX_KEYS_NUMBER} files with keys`, hint: 'Make a full export with all recipients.' });
+      throw new GantryError('USAGE', {
+        message: `${reference} has ${MAX_KEYS_NUMBER} files with keys`,
+        hint: 'Make a full export with all recipients.',
+      });
     const file = keysFileName(number);
     try {
       const ifExists = store.capabilities.createOnly ? 'fail' : 'replace';
@@ -80,6 +92,31 @@ export async function writeKeys(store: Store, { instance, exportId: id }: Manife
       // Somebody else added some at the same time.
       if (!isStoreError(error, 'exists')) throw error;
     }
+  }
+}
+
+/** The numbers of the files that are there behind a gap; none where the store may not be listed. @throws StoreError */
+async function numbersAfter(store: ObjectReader, prefix: string, gap: number, options: CallOptions): Promise<readonly number[]> {
+  const numbers: number[] = [];
+  try {
+    for await (const { key } of store.list(prefix, options)) {
+      const number = keysNumber(key.slice(prefix.length));
+      if (number > gap && number <= MAX_KEYS_NUMBER) numbers.push(number);
+    }
+  } catch (error) {
+    if (isStoreError(error, 'denied') || isStoreError(error, 'not-found')) return [];
+    throw error;
+  }
+  return numbers.toSorted((a, b) => a - b);
+}
+
+/** A file with keys as `sealKeys` writes it; undefined for one that is damaged, too large, or gone. @throws StoreError */
+export async function readKeysText(store: StoreReader, key: string, options: CallOptions): Promise<string | undefined> {
+  try {
+    return await readText(store, key, MAX_KEYS_BYTES, options);
+  } catch (error) {
+    if (error instanceof UnreadableTextError || isStoreError(error, 'not-found')) return undefined;
+    throw error;
   }
 }
 

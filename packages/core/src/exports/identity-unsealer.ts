@@ -17,11 +17,14 @@ export function identityUnsealer(given: Identities | (() => Promise<Identities>)
   const known = new Map<string, Promise<SealedFile>>();
   let loading: Promise<Identities> | undefined;
   const identities = (): Promise<Identities> => (loading ??= typeof given === 'function' ? given() : Promise.resolve(given));
-  /** By the store and the prefix of the export. */
-  const added = new Map<string, Identities>();
+  /** By the store and the prefix of the export. Files of several exports may have some: each is tried. */
+  const added = new Map<string, Identities[]>();
   const looked = new Map<string, Promise<void>>();
   const takeAdded = async (store: ObjectReader, prefix: string, options: CallOptions): Promise<void> => {
-    for (const [of, keys] of await readAddedKeys(store, prefix, await identities(), options)) added.set(`${store.address} ${of}`, keys);
+    for (const [of, keys] of await readAddedKeys(store, prefix, await identities(), options)) {
+      const place = `${store.address} ${of}`;
+      added.set(place, [...(added.get(place) ?? []), keys]);
+    }
   };
   const start = async ({ store, key, source }: SealedObject, options: CallOptions): Promise<SealedFile> => {
     const prefix = key.slice(0, key.lastIndexOf('/') + 1);
@@ -30,19 +33,18 @@ export function identityUnsealer(given: Identities | (() => Promise<Identities>)
       return await (await identities()).open(source);
     } catch (error) {
       if (!isMismatch(error)) throw error;
-      if (!added.has(place)) {
-        const looking = looked.get(place) ?? takeAdded(store, prefix, options);
-        looked.set(place, looking);
-        // After a failure, it is tried again.
-        looking.catch(() => looked.delete(place));
-        await looking;
-      }
     }
-    try {
-      return await (added.get(place) ?? (await identities())).open(source);
-    } catch (error) {
-      throw isMismatch(error) ? mismatch(error, store.address, key) : error;
-    }
+    const opened = await openWith(added.get(place) ?? [], source);
+    if (opened !== undefined) return opened;
+    // Anybody who can write to the store can put keys for other exports beside one: they must not hide those that are here.
+    const looking = looked.get(place) ?? takeAdded(store, prefix, options);
+    looked.set(place, looking);
+    // After a failure, it is tried again.
+    looking.catch(() => looked.delete(place));
+    await looking;
+    const file = await openWith(added.get(place) ?? [], source);
+    if (file === undefined) throw mismatch(store.address, key);
+    return file;
   };
   return {
     async open(object, options) {
@@ -67,10 +69,21 @@ function isMismatch(error: unknown): error is AgeError {
   return error instanceof AgeError && error.code === 'no-identity';
 }
 
-function mismatch(error: AgeError, address: string, key: string): GantryError {
+/** Undefined if none of the keys opens it. @throws AgeError `damaged`; what the source throws */
+async function openWith(keys: readonly Identities[], source: SealedObject['source']): Promise<SealedFile | undefined> {
+  for (const each of keys) {
+    try {
+      return await each.open(source);
+    } catch (error) {
+      if (!isMismatch(error)) throw error;
+    }
+  }
+  return undefined;
+}
+
+function mismatch(address: string, key: string): GantryError {
   return new GantryError('IDENTITY_MISMATCH', {
     message: `cannot read ${key} in ${address}: none of the identities belongs to a recipient of the export`,
-    hint: 'Use an identity of one of its recipients: gantry show names them.',
-    cause: error,
+    hint: 'Use an identity of one of its recipients: gantry keys check names them.',
   });
 }

@@ -112,7 +112,7 @@ const LIKE_KEYS = /^keys-\d+\.age$/;
 /** The highest number of added keys: more often than anybody adds recipients. */
 export const MAX_KEYS_NUMBER = 999;
 
-/** The file name of keys that were added to a sealed export. They are numbered from 1, without gaps. */
+/** The file name of keys that were added to a sealed export. They are numbered from 1. */
 export function keysFileName(number: number): string {
   return `keys-${number}${SEALED_SUFFIX}`;
 }

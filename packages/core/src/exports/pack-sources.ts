@@ -17,7 +17,7 @@ import type { PassStored } from './unsealing.ts';
 import { readSealed } from './unsealing.ts';
 
 /** What of a store is needed for reading packs. */
-export type PackStore = Pick<Store, 'address' | 'capabilities' | 'read'>;
+export type PackStore = Pick<Store, 'address' | 'capabilities' | 'read' | 'list'>;
 
 /** A disk of an export that is read by its frame map. */
 export interface MappedDisk extends MapOwner {

@@ -8,7 +8,7 @@ import type { Manifest } from './manifest.ts';
 import { UnreadableTextError } from './small-object.ts';
 
 /** What of a store is needed for reading an object. */
-export type ObjectReader = Pick<Store, 'address' | 'read'>;
+export type ObjectReader = Pick<Store, 'address' | 'read' | 'list'>;
 
 /** An encrypted object of an export. */
 export interface SealedObject {

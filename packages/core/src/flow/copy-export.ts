@@ -1,5 +1,5 @@
 import type { CallOptions, Store } from '@gantry/transport';
-import { MAX_KEYS_BYTES } from '../exports/added-keys.ts';
+import { readKeysText } from '../exports/added-keys.ts';
 import { BroughtPacks, neededPacks } from '../exports/brought-packs.ts';
 import { parseClaim, removeClaim } from '../exports/claim.ts';
 import { renderExportConfig } from '../exports/config-export.ts';
@@ -31,7 +31,7 @@ import { openKnown } from '../exports/open-export.ts';
 import { isSameExport } from '../exports/same-export.ts';
 import type { FileSum } from '../exports/sha256sums.ts';
 import { renderSha256Sums } from '../exports/sha256sums.ts';
-import { digestText, readText } from '../exports/small-object.ts';
+import { digestText } from '../exports/small-object.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
@@ -133,7 +133,7 @@ async function copyObjects(
       await place.forget((name) => labelsNumber(name) > 0, { signal });
       if (labels !== undefined) await place.write(labelsFileName(1), renderLabels(labels), { signal });
       if (signature !== undefined) await place.write(SIGNATURE_FILE, signature, { signal });
-      await copyKeys(source, place, manifest, { signal });
+      await copyKeys(source, place, manifest, options);
       await keepPacks(target, manifest, options);
       await packs.assertThere([...needed, ...own]);
       await place.commit(text, { signal });
@@ -149,15 +149,28 @@ async function copyObjects(
   });
 }
 
+/** All files with keys of one export: far more than anybody has. */
+const MAX_COPIED_KEYS_BYTES = 64 * 1024 ** 2;
+
 /** What lets others read a sealed export. One that is added at the same time may be missed, as labels are. */
-async function copyKeys(source: Store, place: ClaimedPlace, { instance, exportId, sealed }: Manifest, options: CallOptions): Promise<void> {
+async function copyKeys(
+  source: Store,
+  place: ClaimedPlace,
+  { instance, exportId, sealed }: Manifest,
+  options: CallOptions & { readonly warn: (message: string) => void },
+): Promise<void> {
   await place.forget((name) => keysNumber(name) > 0, options);
   if (sealed === undefined) return;
   const { files } = await readDirectory(source, { instance: instance.name, id: exportId }, options);
   const names = [...files.keys()].filter((name) => keysNumber(name) > 0);
+  let bytes = 0;
   for (const name of names) {
-    const text = await readText(source, `${exportPrefix(instance.name, exportId)}${name}`, MAX_KEYS_BYTES, options);
-    await place.write(name, text, options);
+    const key = `${exportPrefix(instance.name, exportId)}${name}`;
+    const text = await readKeysText(source, key, options);
+    bytes += text === undefined ? 0 : Buffer.byteLength(text);
+    // What anybody put there must not end the copy, nor fill the target.
+    if (text === undefined || bytes > MAX_COPIED_KEYS_BYTES) options.warn(`${key} is not copied: it is damaged, too large, or gone`);
+    else await place.write(name, text, options);
   }
 }
 

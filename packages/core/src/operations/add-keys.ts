@@ -121,12 +121,12 @@ async function keysOf(store: Store, manifest: Manifest, named: ReadonlySet<strin
   const { name: instance } = manifest.instance;
   const keys: ExportKey[] = [{ instance, exportId, key: await keyOf(store, manifest, options) }];
   const owners = new Map(packsOfOthers(manifest).map((pack) => [exportPrefix(pack.instance, pack.exportId), pack]));
-  // The manifest is in the open. A map is compared with it, and names the same packs.
-  if (owners.size > 0) for (const dump of manifest.dumps) await readFrameMap(store, manifest, dump, options);
   for (const owner of owners.values()) {
     const reference = formatExportReference(owner.instance, owner.exportId);
     if (owner.instance !== instance && !named.has(reference)) throw ofOtherInstance(manifest, reference);
   }
+  // The manifest is in the open. A map is compared with it, and names the same packs.
+  if (owners.size > 0) for (const dump of manifest.dumps) await readFrameMap(store, manifest, dump, options);
   for (const { instance, exportId } of owners.values()) {
     const owner = await manifestIfUsable(store, { instance, id: exportId }, options);
     const key =
