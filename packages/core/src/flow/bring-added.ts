@@ -1,7 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { CallOptions, Store } from '@gantry/transport';
-import { isStoreError } from '@gantry/transport';
-import { MAX_KEYS_BYTES, writeKeys } from '../exports/added-keys.ts';
+import { readKeysText, writeKeys } from '../exports/added-keys.ts';
 import type { CopiedManifest } from '../exports/copied-manifest.ts';
 import type { ExportDirectory } from '../exports/directories.ts';
 import { readDirectory } from '../exports/directories.ts';
@@ -9,7 +7,7 @@ import { exportPrefix } from '../exports/export-id.ts';
 import { changeLabels, lastLabels, labelsOf } from '../exports/export-labels.ts';
 import { keysNumber, labelsNumber, MANIFEST_FILE } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
-import { digestText, readText, UnreadableTextError } from '../exports/small-object.ts';
+import { digestText } from '../exports/small-object.ts';
 import type { CopyWay } from './copy-way.ts';
 import { copyIdOf } from './copy-way.ts';
 
@@ -50,28 +48,19 @@ export function mayLackAdded(source: ExportDirectory, target: ExportDirectory | 
 async function bringKeys({ source, target, reporter, signal }: CopyWay, directory: ExportDirectory, there: Manifest): Promise<void> {
   const wanted = keysIn(directory);
   if (wanted.length === 0) return;
+  const prefix = exportPrefix(directory.instance, directory.id);
   const has = new Set<string>();
   for (const name of keysIn(await readDirectory(target, directory, { signal }))) {
-    const text = await readKeys(target, directory, name, { signal });
+    const text = await readKeysText(target, `${prefix}${name}`, { signal });
     if (text !== undefined) has.add(digestText(text).sha256);
   }
   for (const name of wanted) {
-    const text = await readKeys(source, directory, name, { signal });
-    if (text === undefined) reporter.warn(`${exportPrefix(directory.instance, directory.id)}${name} cannot be read, and is not copied`);
+    const text = await readKeysText(source, `${prefix}${name}`, { signal });
+    if (text === undefined) reporter.warn(`${prefix}${name} cannot be read, and is not copied`);
     else if (!has.has(digestText(text).sha256)) await writeKeys(target, there, text, { signal });
   }
 }
 
 function keysIn({ files }: ExportDirectory): readonly string[] {
   return [...files.keys()].filter((name) => keysNumber(name) > 0).toSorted((a, b) => keysNumber(a) - keysNumber(b));
-}
-
-/** Undefined if it is not text, or gone. */
-async function readKeys(store: Store, { instance, id }: ExportDirectory, name: string, options: CallOptions): Promise<string | undefined> {
-  try {
-    return await readText(store, `${exportPrefix(instance, id)}${name}`, MAX_KEYS_BYTES, options);
-  } catch (error) {
-    if (error instanceof UnreadableTextError || isStoreError(error, 'not-found')) return undefined;
-    throw error;
-  }
 }
