@@ -1,7 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
+import { importInstance } from '@gantry/core';
+import { openStore } from '@gantry/config';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { exportedTarget } from '../src/runs/import-target.ts';
 import type { Workbench } from './workbench.ts';
 import { exportDirectory, lastLine, makeWorkbench } from './workbench.ts';
 
@@ -64,4 +67,19 @@ test('an export with a key that cannot sign fails, and leaves nothing', async ()
   const failed = await bench.gantry('export', instance, bench.store, '--sign', bench.file('nothing'));
   expect(failed).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('SIGNING_FAILED') });
   expect((await bench.gantry('list', bench.store)).stdout).not.toContain('web1');
+});
+
+test('an import without --to goes by the manifest whose signature is checked, also if the store gives another one then', async () => {
+  const reference = lastLine((await bench.gantry('export', instance, bench.store, '--sign', bench.file('key'))).stdout);
+  const manifest = `${exportDirectory(bench, reference)}/manifest.json`;
+  const text = await readFile(manifest, 'utf8');
+  const { signal } = new AbortController();
+  const session = { signal, cwd: bench.file('.'), env: process.env, warn: () => undefined };
+  const nothing = { disk: undefined, createDisks: undefined, name: undefined, nic: undefined, os: undefined, parameter: undefined };
+  await using store = await openStore(bench.store, session);
+  await writeFile(manifest, text.replace('/disk.img"', '/forged.img"').replace(/^\{/, '{ '));
+  const target = await exportedTarget(session, store, reference, nothing);
+  await writeFile(manifest, text);
+  const request = { ...target, store, signal, stateDirectory: bench.file('state'), yes: true, allowedSigners: bench.file('allowed') };
+  await expect(importInstance(request)).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' });
 });

@@ -116,11 +116,12 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
       disks: list({ disk: count, proof: z.enum(['equal', 'imported']) }),
       store: text,
       exports: list(
-        { reference, kind: z.enum(['export', 'packs']), result: z.enum(['sound', 'damaged', 'unreadable']) },
+        { reference, kind: z.enum(['export', 'packs']), result: z.enum(['sound', 'damaged', 'refused', 'unreadable']) },
         { code: text, reason: text },
       ),
       damaged: count,
       unreadable: count,
+      refused: count,
       left: count,
       oldestLeft: z.union([time, z.null()]),
       unfinished: count,

@@ -13,7 +13,7 @@ export type TargetFlags = OptionValues<typeof TARGET & typeof DEFINE> & {
 };
 
 /** The instance that is imported into, and what is allowed with it. */
-export type ImportTarget = Pick<ImportRequest, 'instance' | 'export' | 'guard' | 'namedDisks'>;
+export type ImportTarget = Pick<ImportRequest, 'instance' | 'export' | 'opened' | 'guard' | 'namedDisks'>;
 
 /** @throws GantryError `USAGE` */
 export function assertTargetFlags({ to, name, nic, define }: TargetFlags): void {
@@ -36,16 +36,19 @@ export function describedTarget(session: Session, guard: DescribedInstance, refe
   return { instance, guard, export: reference };
 }
 
-/** The exported instance, with what the options replace of it. Of its disks, only those that the options name are the user's. */
+/**
+ * The exported instance, with what the options replace of it. Of its disks, only those that the options name are the user's. A store may give
+ * another manifest at a second reading, so the import goes by the one that was opened here, and checks its signature.
+ */
 export async function exportedTarget(
-  { cwd, signal }: Session,
+  { cwd, signal }: Pick<Session, 'cwd' | 'signal'>,
   store: Store,
   reference: string,
-  options: TargetFlags,
+  options: Parameters<typeof overridesOf>[0],
 ): Promise<ImportTarget> {
   const found = await openExport(store, reference, { signal });
   assertOpened(store, found);
   const overrides = overridesOf(options) ?? {};
   const instance = restoredInstance(found, overrides, { baseDirectory: cwd });
-  return { instance, export: found.reference, namedDisks: [...(overrides.disks?.keys() ?? [])] };
+  return { instance, export: found.reference, opened: found, namedDisks: [...(overrides.disks?.keys() ?? [])] };
 }

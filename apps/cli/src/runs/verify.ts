@@ -84,6 +84,7 @@ async function verifyAll(session: Session, store: Store, options: Options): Prom
   const signers = signersOf(session, options);
   const result = await verifyStore({ ...session.operation, ...signers, store, parallel, depth, budget, rehearseIn });
   if (result.damaged > 0) session.exitWith(ERROR_EXIT_CODES.DUMP_DAMAGED);
+  else if (result.refused > 0) session.exitWith(ERROR_EXIT_CODES.SIGNATURE_INVALID);
   else if (result.unreadable > 0) session.exitWith(ERROR_EXIT_CODES.STORE_FAILED);
   session.output.result({ operation: 'verify', store: store.address, ...result }, describeAll(result));
 }
@@ -126,11 +127,11 @@ const FOUND: Readonly<Record<VerifyStoreResult['depth'], string>> = {
 };
 
 function describeAll(result: VerifyStoreResult): readonly string[] {
-  const { depth, exports, damaged, unreadable, left, unfinished, readBytes, storedBytes } = result;
+  const { depth, exports, left, unfinished, readBytes, storedBytes } = result;
   const problems = exports
     .filter((each) => each.result !== 'sound')
     .map((each) => `${each.reference} is ${each.result}: ${each.reason ?? ''} [${each.code ?? ''}]`);
-  const bad = [...(damaged === 0 ? [] : [`${damaged} damaged`]), ...(unreadable === 0 ? [] : [`${unreadable} unreadable`])];
+  const bad = (['damaged', 'refused', 'unreadable'] as const).flatMap((what) => (result[what] === 0 ? [] : [`${result[what]} ${what}`]));
   const found = bad.length === 0 ? FOUND[depth] : bad.join(', ');
   const read = depth === 'present' ? '' : ` (${formatBytes(readBytes)} read of ${formatBytes(storedBytes)})`;
   return [

@@ -189,3 +189,9 @@ export class LayoutDump implements DumpWriter {
     return record;
   }
 }
+
+/** What a manifest has to say of a dump, to compare both. */
+export function finishedText({ digest, map }: FinishedDump): string {
+  const size = digest?.size ?? 0;
+  return `${size} ${size === 0 ? '' : digest?.sha256} ${map?.sha256}`;
+}

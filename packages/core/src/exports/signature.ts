@@ -52,6 +52,15 @@ export function sshSigner(key: string): SignManifest {
   };
 }
 
+/**
+ * Finds out whether a key can sign now, by signing a text that is not a manifest: what is wrong with it costs no night's transfer.
+ *
+ * @throws GantryError `SIGNING_FAILED`; the reason of the signal
+ */
+export async function assertCanSign(sign: SignManifest, options: CallOptions): Promise<void> {
+  await sign('gantry finds out whether this key can sign\n', options);
+}
+
 /** What a signature was found to be. */
 export type SignatureState =
   | { readonly state: 'unsigned' }
@@ -97,6 +106,11 @@ export async function checkSignature(store: Store, found: SignedExport, options:
   }
   if (allowedSigners === undefined) return { state: 'unchecked' };
   return { state: 'signed', by: await verifiedBy({ text, signature, allowedSigners, reference }, signal) };
+}
+
+/** Whether an error says that a signature is missing or wrong: for those who may sign according to one reader, so it is not damage. */
+export function isRefusal(error: unknown): error is GantryError & { readonly code: 'SIGNATURE_MISSING' | 'SIGNATURE_INVALID' } {
+  return error instanceof GantryError && (error.code === 'SIGNATURE_MISSING' || error.code === 'SIGNATURE_INVALID');
 }
 
 /** @throws GantryError `USAGE` if a signature is required and nobody may sign, or the file that says who may cannot be read */

@@ -15,7 +15,7 @@ import { encodeFrameTables } from './frame-tables.ts';
 import type { InterferenceTexts } from './held-claim.ts';
 import { HeldClaim } from './held-claim.ts';
 import type { DumpWriter, FinishedDump, MapOptions } from './layout-dump.ts';
-import { LayoutDump } from './layout-dump.ts';
+import { finishedText, LayoutDump } from './layout-dump.ts';
 import { keptNames, markCutOff } from './cut-off.ts';
 import type { FileForm } from './layout.ts';
 import {
@@ -260,7 +260,11 @@ class LayoutWriter implements StoreExportWriter {
     this.#assertClaimNames(packsOfOthers(draft));
     const native = this.#native.size === 0 ? {} : { native: [...this.#native.values()] };
     const { manifest, text } = await this.#describe({ ...draft, ...native }, options);
-    if (this.#sign !== undefined) await this.#write(SIGNATURE_FILE, await this.#sign(text, options), options);
+    // Where it cannot be signed any more, what was sent need not be sent again.
+    this.#isCutOff = true;
+    const signature = await this.#sign?.(text, options);
+    this.#isCutOff = false;
+    if (signature !== undefined) await this.#write(SIGNATURE_FILE, signature, options);
     await keepPacks(this.#store, manifest, { ...options, warn: this.#claim.warn });
     const write = (): Promise<void> => this.#write(MANIFEST_FILE, text, options);
     await this.#claim.show(() => this.#assertStillThere(manifest, options), write, options);
@@ -387,14 +391,9 @@ class LayoutWriter implements StoreExportWriter {
         `${storedBytes} ${storedBytes === 0 ? '' : sha256} ${map?.sha256}`,
       ]),
     );
-    const wrong = [...this.#dumps].find(([name, dump]) => dump === undefined || said.get(name) !== textOf(dump));
+    const wrong = [...this.#dumps].find(([name, dump]) => dump === undefined || said.get(name) !== finishedText(dump));
     if (manifest.exportId !== this.id || wrong !== undefined || said.size !== this.#dumps.size) {
       throw new TypeError(`the manifest of ${this.reference} does not fit ${wrong?.[0] ?? 'the export'}`);
     }
   }
-}
-
-function textOf({ digest, map }: FinishedDump): string {
-  const size = digest?.size ?? 0;
-  return `${size} ${size === 0 ? '' : digest?.sha256} ${map?.sha256}`;
 }

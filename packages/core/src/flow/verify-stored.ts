@@ -7,6 +7,7 @@ import type { PackRecord } from '../exports/packs.ts';
 import type { ExportObject } from '../exports/export-objects.ts';
 import { hasObject, ownObjects, packKey } from '../exports/export-objects.ts';
 import { failureOf } from '../exports/object-kinds.ts';
+import { isRefusal } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { objectMark } from '../exports/verification.ts';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
@@ -158,7 +159,7 @@ function damagedDump(what: string, problem: string, disk?: number): GantryError 
 
 /** Whether an error says that an export is damaged, rather than that it could not be read now, or not with these identities. */
 export function isDamage(error: unknown): error is GantryError {
-  return error instanceof GantryError && error.exitCode === DAMAGE_EXIT_CODE && !isClosed(error.code);
+  return error instanceof GantryError && error.exitCode === DAMAGE_EXIT_CODE && !isClosed(error.code) && !isRefusal(error);
 }
 
 function isClosed(code: GantryErrorCode): boolean {

@@ -6,7 +6,7 @@ import type { Labels } from '../exports/labels.ts';
 import { checkLabels } from '../exports/labels.ts';
 import type { DumpRecord, Manifest } from '../exports/manifest.ts';
 import { describeInstance } from '../exports/manifest.ts';
-import { sshSigner } from '../exports/signature.ts';
+import { assertCanSign, sshSigner } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { ManifestDraft } from '../exports/store-sink.ts';
 import { forgetCutOff } from '../exports/cut-off.ts';
@@ -196,10 +196,12 @@ export async function exportInto(subject: ExportSubject, parts: ExportParts): Pr
   } = parts.request;
   const { recipients, stateDirectory, signKey } = parts.request;
   const stores = [store, ...alsoInto];
+  const sign = signKey === undefined ? undefined : sshSigner(signKey);
+  // Before a guest is frozen, and before anything is sent.
+  if (sign !== undefined) await assertCanSign(sign, { signal });
   const sealed =
     recipients && (await startSealing({ recipients, stores, stateDirectory, incremental: keepPacks === true }, reporter, { signal }));
   const sealing = sealed?.sealing;
-  const sign = signKey === undefined ? undefined : sshSigner(signKey);
   if (alsoInto.length === 0) {
     const target = oneStore(store, { warn: (message) => reporter.warn(message), createStore, keepPacks, sealing, sign });
     return await withStoreErrors(store.address, () => writeExport(target, subject, { ...parts, sealed }));

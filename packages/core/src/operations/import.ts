@@ -44,6 +44,11 @@ export interface ImportRequest extends TargetRequest, ConsentOptions, TargetOpti
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
+  /**
+   * That export, if it was opened in this store already, such as to make `instance` from it: what is signed is then what was used. It is
+   * opened where absent.
+   */
+  readonly opened?: StoredExport | undefined;
   /** Only these disks, by index. */
   readonly disks?: readonly number[] | undefined;
   /** How many disks are imported at once; default 4. */
@@ -101,7 +106,7 @@ interface DumpImport extends Pick<MadeTargets, 'session' | 'newDisks'> {
 }
 
 /**
- * Imports an export into the disks of an instance. Disks that it created are removed if it fails. No byte of a frame is passed on before it was checked. When this rejects after the first
+ * Imports an export into the disks of an instance. Disks that it created are removed if it fails. No byte of a frame is passed on before it was checked: of a signed export without frame maps, against a checksum that is not signed. When this rejects after the first
  * write, warnings have reported the state of each disk.
  *
  * @throws GantryError, or the reason of the signal
@@ -114,7 +119,7 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
   const call = startCall('import', request);
   const { signal, reporter } = call;
   const os = await chooseOs(request.instance, 'import', request);
-  const found = await openExport(request.store, request.export, { signal });
+  const found = request.opened ?? (await openExport(request.store, request.export, { signal }));
   await checkSigned(request, found, { reporter, signal });
   assertOpened(request.store, found);
   for (const warning of found.warnings) reporter.warn(warning);

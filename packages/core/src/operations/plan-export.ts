@@ -1,6 +1,7 @@
 import { dumpFileName, packFileName } from '../exports/layout.ts';
 import { assertSeparateStores } from '../exports/separate-stores.ts';
 import { checkLabels } from '../exports/labels.ts';
+import { assertCanSign, sshSigner } from '../exports/signature.ts';
 import { chooseOs } from '../flow/choose-os.ts';
 import { warnOfImages } from '../flow/image-warning.ts';
 import type { DryRun } from '../flow/plan-checks.ts';
@@ -47,6 +48,7 @@ async function runPlan(request: ExportRequest): Promise<DryRun> {
     ...(await snapshotChecks(request, session)),
     { check: 'codec', says: level === undefined ? codec : `${codec}, level ${level}` } as const,
     ...recipientsChecks(request),
+    ...(await signKeyChecks(request, signal)),
     ...(await storeChecks([store, ...alsoInto], { reporter, signal, createStore, neededBytes })),
   ];
   return { dryRun: true, instance: session.instance.name, plan: planOf(request, session), checks, warnings: reporter.warnings };
@@ -56,6 +58,13 @@ function recipientsChecks({ recipients }: ExportRequest): readonly PlanCheck[] {
   if (recipients === undefined) return [];
   const { texts } = recipients;
   return [{ check: 'recipients', says: texts.length === 0 ? 'sealed with a passphrase' : `sealed for ${texts.join(', ')}` }];
+}
+
+/** @throws GantryError `SIGNING_FAILED` */
+async function signKeyChecks({ signKey }: ExportRequest, signal: AbortSignal): Promise<readonly PlanCheck[]> {
+  if (signKey === undefined) return [];
+  await assertCanSign(sshSigner(signKey), { signal });
+  return [{ check: 'sign-key', says: `${signKey} can sign` }];
 }
 
 /** A new export: nothing in the store changes. */

@@ -112,7 +112,7 @@ async function rehearse(request: RehearseRequest, call: Call, found: StoredExpor
   const instance = onScratch({ ...exported, name }, scratch.paths);
   const disks = found.dumps.map(({ index }) => index);
   const { remember: _remember, directory: _directory, ...options } = request;
-  await importInstance({ ...options, instance, export: found.reference, disks, yes: true });
+  await importInstance({ ...options, instance, export: found.reference, opened: found, disks, yes: true });
   call.reporter.stage(`exporting them again, and comparing that with ${found.reference}`);
   const rehearsed = await exportAgain(call, found, instance);
   return { reference: found.reference, disks: rehearsed, plainBytes: plain, warnings: call.reporter.warnings };

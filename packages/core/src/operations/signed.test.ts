@@ -3,16 +3,20 @@ import { makeTemporaryDirectory } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
 import { MemoryStore } from '@gantry/transport/testing';
 import { execa } from 'execa';
+import { rmSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { OperationBench } from '../../test/operation-bench.ts';
-import { makeOperationBench } from '../../test/operation-bench.ts';
+import { DISK_BYTES, makeOperationBench } from '../../test/operation-bench.ts';
 import { get, getBytes, keysOf, put } from '../../test/sample-export.ts';
 import { identityUnsealer } from '../exports/identity-unsealer.ts';
 import { removeExport } from '../exports/remove-export.ts';
 import { initializeStore } from '../exports/store-marker.ts';
 import { withUnsealer } from '../exports/unsealing.ts';
 import { copyFromStore } from './copy.ts';
+import { listStore } from './list-store.ts';
+import type { ExportRequest } from './export.ts';
+import { planExport } from './plan-export.ts';
 import { verifyExport } from './verify.ts';
 import { verifyStore } from './verify-store.ts';
 
@@ -167,7 +171,11 @@ describe('an export is refused before anything of it is used', () => {
     await put(bench.store, `${forged.prefix}manifest.json.sig`, await get(bench.store, `${prefix}manifest.json.sig`));
     await expectImportRefused(bench, forged.reference, 'SIGNATURE_INVALID', open);
     const found = await verifyStore({ store: bench.store, allowedSigners, stateDirectory: keys.file('state') });
-    expect(found).toMatchObject({ damaged: 1, exports: [{ reference: forged.reference, code: 'SIGNATURE_INVALID' }, { result: 'sound' }] });
+    expect(found).toMatchObject({
+      damaged: 0,
+      refused: 1,
+      exports: [{ reference: forged.reference, code: 'SIGNATURE_INVALID' }, { result: 'sound' }],
+    });
   });
 
   test('if the manifest of an older export, with its signature, is in its place', async () => {
@@ -227,11 +235,74 @@ describe('an export is refused before anything of it is used', () => {
   });
 });
 
-test('an export that cannot be signed does not become visible', async () => {
-  await using bench = await makeOperationBench({});
-  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', 'secret', '-f', keys.file('locked')]);
-  for (const key of [keys.file('locked'), keys.file('missing'), allowedSigners]) {
-    await expect(bench.exportDisks({ signKey: key })).rejects.toMatchObject({ code: 'SIGNING_FAILED' });
-  }
-  expect((await keysOf(bench.store)).filter((each) => !each.startsWith('gantry-'))).toEqual([]);
+describe('a key that cannot sign', () => {
+  test('is found before a disk is read, also by a dry run', async () => {
+    await using bench = await makeOperationBench({});
+    await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', 'secret', '-f', keys.file('locked')]);
+    for (const signKey of [keys.file('locked'), keys.file('missing'), allowedSigners]) {
+      const events: string[] = [];
+      const onEvent: ExportRequest['onEvent'] = ({ type }) => void events.push(type);
+      await expect(bench.exportDisks({ signKey, onEvent })).rejects.toMatchObject({ code: 'SIGNING_FAILED' });
+      expect(events).not.toContain('progress');
+      const request = { instance: bench.instance, store: bench.store, stateDirectory: bench.directory.file('state'), createStore: true };
+      await expect(planExport({ ...request, snapshot: 'none', signKey })).rejects.toMatchObject({ code: 'SIGNING_FAILED' });
+    }
+    expect((await keysOf(bench.store)).filter((each) => !each.startsWith('gantry-'))).toEqual([]);
+  });
+
+  test('any more at the end leaves the packs for the next incremental export, and nothing that is visible', async () => {
+    await using bench = await makeOperationBench({});
+    const signKey = await makeKey('fleeting');
+    const onEvent: ExportRequest['onEvent'] = (event) => {
+      if (event.type === 'stage' && event.message.startsWith('exporting')) rmSync(signKey, { force: true });
+    };
+    await expect(bench.exportDisks({ signKey, onEvent, incremental: true })).rejects.toMatchObject({ code: 'SIGNING_FAILED' });
+    expect((await keysOf(bench.store)).filter((each) => /manifest|config|SUMS/.test(each))).toEqual([]);
+    const next = await bench.exportDisks({ signKey: host, incremental: true });
+    expect(next.storedBytes).toBeLessThan(DISK_BYTES / 4);
+    await verifyExport({ store: bench.store, export: next.reference, allowedSigners, requireSignature: true });
+  });
+});
+
+describe('verifying a store against allowed signers', () => {
+  test('refuses what is not signed, and remembers what its bytes say, also of a signed increment on it', async () => {
+    await using bench = await makeOperationBench({});
+    const full = await bench.exportDisks({ incremental: true });
+    const increment = await makeSigned(bench, { incremental: true });
+    const request = { store: bench.store, stateDirectory: keys.file('refused-state') };
+    const refused = { reference: full.reference, result: 'refused', code: 'SIGNATURE_MISSING' };
+    const sound = { reference: increment.reference, result: 'sound', signature: { state: 'signed', by: ['host1.example.com'] } };
+    const found = await verifyStore({ ...request, allowedSigners, requireSignature: true });
+    expect(found).toMatchObject({ damaged: 0, refused: 1, exports: [refused, sound] });
+    const listed = await listStore(request);
+    expect(listed.exports.map(({ verified }) => verified?.result)).toEqual(['sound', 'sound']);
+    // What is damaged all the same is damage.
+    const key = (await keysOf(bench.store, `${full.instance}/${full.exportId}/`)).find((each) => /disk0\.(pack\.)?zst$/.test(each)) ?? '';
+    await put(bench.store, key, Buffer.alloc((await getBytes(bench.store, key)).length, 1));
+    const damaged = await verifyStore({ ...request, allowedSigners, requireSignature: true });
+    expect(damaged).toMatchObject({ refused: 0, exports: [{ result: 'damaged' }, { result: 'damaged' }] });
+  });
+
+  test('with a file that allows others, says so without marking the exports as damaged', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference } = await makeSigned(bench);
+    const others = await allow('others', [['host2.example.com', stranger]]);
+    const request = { store: bench.store, stateDirectory: keys.file('others-state') };
+    for (const more of [{}, { rehearseIn: keys.file('scratch') }]) {
+      const found = await verifyStore({ ...request, ...more, allowedSigners: others });
+      expect(found).toMatchObject({ refused: 1, exports: [{ reference, code: 'SIGNATURE_INVALID' }] });
+    }
+    expect(await verifyStore({ ...request, allowedSigners })).toMatchObject({ damaged: 0, refused: 0 });
+    await expect(verifyStore({ ...request, depth: 'present', allowedSigners })).rejects.toMatchObject({ code: 'USAGE' });
+  });
+
+  test('warns once of those that are not signed, with their number', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference, prefix } = await makeSigned(bench);
+    await bench.store.remove([`${prefix}manifest.json.sig`]);
+    await makeSigned(bench);
+    const { exports, warnings } = await verifyStore({ store: bench.store, allowedSigners, stateDirectory: keys.file('warn-state') });
+    expect(exports).toContainEqual(expect.objectContaining({ reference, result: 'sound', signature: { state: 'unsigned' } }));
+    expect(warnings).toEqual([expect.stringMatching(/^1 export is not signed/)]);
+  });
 });

@@ -10,7 +10,7 @@ import type { ProtectedExport, ProtectionGap } from '../exports/protection.ts';
 import { describeEnded, describeGap, Protections } from '../exports/protection.ts';
 import { packKey, packsOfOthers } from '../exports/export-objects.ts';
 import type { Signers } from '../exports/signature.ts';
-import { assertSigners, checkSignature } from '../exports/signature.ts';
+import { assertSigners, checkSignature, isRefusal } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { withoutUnsealer } from '../exports/unsealing.ts';
 import type { RememberedDepth } from '../exports/verification.ts';
@@ -21,9 +21,11 @@ import { countReads } from '../flow/counted-reads.ts';
 import { startCall } from '../flow/session.ts';
 import type { StoreSurvey, VerifiableItem } from '../flow/verifiable.ts';
 import { depthOf, findVerifiable } from '../flow/verifiable.ts';
+import { ofClosed, ofUnsigned } from '../flow/store-warnings.ts';
+import type { CheckedSignature, VerifiedExport } from '../flow/verified-export.ts';
+import { refusedFor, resultOf } from '../flow/verified-export.ts';
 import { badPack, damagedMarks, damagedOwnMarks, isDamage, oneProblem, packProblems } from '../flow/verify-stored.ts';
 import { errorText } from '../report/error-text.ts';
-import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
@@ -48,24 +50,13 @@ export interface VerifyStoreRequest extends OperationOptions, Signers {
   readonly parallel?: number | undefined;
 }
 
-/** What was found of one export. */
-export interface VerifiedExport {
-  /** `INSTANCE@EXPORT-ID`. */
-  readonly reference: string;
-  /** `packs`: the export was removed, or is not complete, and others refer to its packs. */
-  readonly kind: 'export' | 'packs';
-  /** `unreadable`: the store failed before it could be said. */
-  readonly result: 'sound' | 'damaged' | 'unreadable';
-  readonly code?: GantryErrorCode;
-  readonly reason?: string;
-}
-
 export interface VerifyStoreResult {
   readonly depth: VerifyDepth | 'rehearsal';
   /** Everything that this run looked at, damage first. */
   readonly exports: readonly VerifiedExport[];
   readonly damaged: number;
   readonly unreadable: number;
+  readonly refused: number;
   /** Exports, and packs of removed ones, that this run had no budget for. */
   readonly left: number;
   /** When the one of them was verified that waits longest; null if it never was. Absent if none is left. */
@@ -107,6 +98,12 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
     });
   }
   const { signal, reporter } = startCall('verify', request);
+  if (depth === 'present' && request.allowedSigners !== undefined) {
+    throw new GantryError('USAGE', {
+      message: 'signatures are not checked at the depth present',
+      hint: 'Use the depth stored or frames, or leave --allowed-signers out.',
+    });
+  }
   await assertSigners(request);
   const records = new VerificationRecords(request.store, request.stateDirectory);
   reporter.stage(`looking through ${request.store.address}`);
@@ -118,19 +115,17 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
   const run = new StoreVerification({ store: counted.store, survey, records, reporter, request });
   const limit = bytesOf(budget, survey);
   if (depth !== 'present') await run.verifyAll(depth, (started) => Math.max(started, counted.bytes()) < limit, signal);
+  const result = run.result(depth);
+  const unsigned = result.exports.filter(({ signature }) => signature?.state === 'unsigned').length;
+  if (unsigned > 0) reporter.warn(ofUnsigned(unsigned, request.store));
   return {
     depth,
-    ...run.result(depth),
+    ...result,
     unfinished: survey.unfinished,
     storedBytes: survey.storedBytes,
     readBytes: counted.bytes(),
     warnings: reporter.warnings,
   };
-}
-
-function ofClosed(count: number, depth: VerifyStoreResult['depth']): string {
-  const done = depth === 'rehearsal' ? 'not rehearsed' : 'verified by the SHA-256 of what is stored alone';
-  return `${count} sealed ${count === 1 ? 'export is' : 'exports are'} ${done}: --identity FILE opens what is sealed`;
 }
 
 function bytesOf(budget: VerifyBudget | undefined, { storedBytes }: StoreSurvey): number {
@@ -153,6 +148,7 @@ interface ItemOutcome {
   readonly problem: GantryError | undefined;
   /** Which of them are damaged or could not be read, where the depth finds that out. */
   readonly damagedObjects?: readonly string[] | undefined;
+  readonly signed?: CheckedSignature;
 }
 
 class StoreVerification {
@@ -201,9 +197,9 @@ class StoreVerification {
 
   result(
     depth: VerifyStoreResult['depth'],
-  ): Pick<VerifyStoreResult, 'exports' | 'damaged' | 'unreadable' | 'left' | 'oldestLeft' | 'remembered'> {
+  ): Pick<VerifyStoreResult, 'exports' | 'damaged' | 'unreadable' | 'refused' | 'left' | 'oldestLeft' | 'remembered'> {
     if (depth === 'present') this.#takeSound();
-    const order = ['damaged', 'unreadable', 'sound'];
+    const order = ['damaged', 'refused', 'unreadable', 'sound'];
     const exports = [...this.#results.values()].toSorted((a, b) => order.indexOf(a.result) - order.indexOf(b.result));
     const count = (result: VerifiedExport['result']): number => exports.filter((each) => each.result === result).length;
     const oldest = Math.min(...this.#left.map(({ verifiedAt }) => verifiedAt));
@@ -211,6 +207,7 @@ class StoreVerification {
       exports,
       damaged: count('damaged'),
       unreadable: count('unreadable'),
+      refused: count('refused'),
       left: this.#left.length,
       ...(this.#left.length === 0 ? {} : { oldestLeft: oldest === 0 ? null : new Date(oldest).toISOString() }),
       ...(this.#place === undefined ? {} : { remembered: this.#place }),
@@ -236,18 +233,25 @@ class StoreVerification {
     const reference = formatExportReference(instance, id);
     try {
       const outcome = kind === 'packs' ? await this.#verifyPacks(item, { signal }) : await this.#verifyExport(item, depth, signal);
-      if (outcome === undefined || (outcome.problem !== undefined && (await this.#isGone(item, { signal })))) return false;
-      const { objects, problem, damagedObjects } = outcome;
+      if (outcome === undefined) return false;
+      const { objects, problem, damagedObjects, signed = {} } = outcome;
+      const refusal = 'refusal' in signed ? signed.refusal : undefined;
+      if ((problem ?? refusal) !== undefined && (await this.#isGone(item, { signal }))) return false;
       if (problem !== undefined && !isRehearsalProblem(problem)) throw problem;
       await this.#o.records.note(instance, id, depth, verificationOf(objects, problem, damagedObjects), { signal });
-      this.#take({ reference, kind, ...resultOf(problem) });
+      this.#take({
+        reference,
+        kind,
+        ...(problem === undefined && refusal !== undefined ? refusedFor(refusal) : resultOf(problem, signed)),
+      });
       return true;
     } catch (error) {
       signal.throwIfAborted();
       // What cannot be reached now cannot be reached for the next export either.
       if (!(error instanceof GantryError) || error.code === 'STORE_UNAVAILABLE') throw error;
       await this.#o.records.noteTried(instance, id, depth, { signal });
-      this.#take({ reference, kind, result: 'unreadable', code: error.code, reason: error.message });
+      const found = isRefusal(error) ? refusedFor(error) : { result: 'unreadable' as const, code: error.code, reason: error.message };
+      this.#take({ reference, kind, ...found });
       return false;
     }
   }
@@ -259,24 +263,25 @@ class StoreVerification {
     if (!directory.files.has(MANIFEST_FILE) && !directory.files.has(CONFIG_FILE)) return undefined;
     const found = await openFound(store, { directory, warnings: [] }, { signal });
     const objects = found.manifest === undefined ? [] : ownMarks(found.manifest);
-    const forged = await this.#signatureProblem(found, signal);
-    if (forged !== undefined) return { objects, problem: forged };
+    const signed = await this.#checkSigned(found, signal);
+    // Nothing of it may reach a script.
+    if (depth === 'rehearsal' && 'refusal' in signed) throw signed.refusal;
     if (found.manifest !== undefined) await this.#lookForGap({ manifest: found.manifest, files: directory.files.keys() }, { signal });
-    if (depth === 'rehearsal') return { objects, problem: await this.#rehearsalProblem(found.reference, signal) };
+    if (depth === 'rehearsal') return { objects, signed, problem: await this.#rehearsalProblem(found.reference, signal) };
     // Without checksums there are only the frames to check.
-    if (depth === 'frames' || found.manifest === undefined) return { objects, problem: await this.#frameProblem(found, signal) };
+    if (depth === 'frames' || found.manifest === undefined) return { objects, signed, problem: await this.#frameProblem(found, signal) };
     const problems = await checkOwnStored(store, found, this.#digests, signal);
-    return { objects, problem: oneProblem(problems), damagedObjects: await damagedOwnMarks(found.manifest, this.#digests) };
+    return { objects, signed, problem: oneProblem(problems), damagedObjects: await damagedOwnMarks(found.manifest, this.#digests) };
   }
 
-  /** @throws GantryError that is not damage */
-  async #signatureProblem(found: StoredExport, signal: AbortSignal): Promise<GantryError | undefined> {
+  /** @throws GantryError that is not a refusal */
+  async #checkSigned(found: StoredExport, signal: AbortSignal): Promise<CheckedSignature> {
     const { store, request } = this.#o;
+    if (request.allowedSigners === undefined) return {};
     try {
-      if (request.allowedSigners !== undefined) await checkSignature(store, found, { ...request, signal });
-      return undefined;
+      return { signature: await checkSignature(store, found, { ...request, signal }) };
     } catch (error) {
-      if (isDamage(error)) return error;
+      if (isRefusal(error)) return { refusal: error };
       throw error;
     }
   }
@@ -377,8 +382,4 @@ class StoreVerification {
       this.#o.reporter.warn(`cannot remember what was verified: ${errorText(error)}`);
     }
   }
-}
-
-function resultOf(problem: GantryError | undefined): Pick<VerifiedExport, 'result' | 'code' | 'reason'> {
-  return problem === undefined ? { result: 'sound' } : { result: 'damaged', code: problem.code, reason: problem.message };
 }

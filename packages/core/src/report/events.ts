@@ -46,6 +46,7 @@ export interface PlanCheck {
     | 'store'
     | 'codec'
     | 'recipients'
+    | 'sign-key'
     | 'disk'
     | 'snapshot'
     | 'peer'
