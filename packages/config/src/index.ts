@@ -2,7 +2,7 @@ export { exportOptions } from './file/export-options.ts';
 export type { FindOptions } from './file/files.ts';
 export { startsWithName } from './addresses/instance-address.ts';
 export type { ExplainedSetting, SettingVariables, WrittenValue } from './file/explain.ts';
-export { explainSettings, withoutPassword, writtenValues } from './file/explain.ts';
+export { explainSettings, withoutPassword, withoutSecret, writtenValues } from './file/explain.ts';
 export { loadConfiguration } from './file/load.ts';
 export { SENDMAIL } from './file/meaning.ts';
 export type {

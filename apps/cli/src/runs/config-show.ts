@@ -1,5 +1,5 @@
 import type { Configuration, ExplainedSetting, Origin, SettingsScope } from '@gantry/config';
-import { explainSettings, isName, namedStore, policyNamed, writtenValues } from '@gantry/config';
+import { explainSettings, isName, namedStore, policyNamed, withoutSecret, writtenValues } from '@gantry/config';
 import { GantryError, nearestNames } from '@gantry/core';
 import { settingsOfEnvironment, variablesOf } from '../command-line/environment.ts';
 import { formatTable } from '../output/format.ts';
@@ -24,7 +24,7 @@ function showWritten({ output, env }: Session, configuration: Configuration): vo
     file: origin.file,
     line: origin.line,
   }));
-  const variables = Object.values(variablesOf(env)).map(({ variable: name, text: value }) => ({ name, value }));
+  const variables = Object.values(variablesOf(env)).map(({ variable: name, text }) => ({ name, value: withoutSecret(text) }));
   const rows = [
     ...values.map(({ path, value, file, line }) => [path, value, `${file}:${line}`]),
     ...variables.map(({ name, value }) => [name, value, 'environment']),

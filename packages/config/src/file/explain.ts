@@ -23,6 +23,11 @@ export function withoutPassword(text: string): string {
   return text.replace(/(:\/\/[^/:@\s]*):(?!\d{1,5}[/?])\S*@/, '$1:***@');
 }
 
+/** A value as it may be shown: neither a password, nor an identity that was put in the place of a recipient. */
+export function withoutSecret(text: string): string {
+  return /AGE-SECRET-KEY-/i.test(text) ? '(not a recipient)' : withoutPassword(text);
+}
+
 /** A setting that counts for an export, and where it comes from. */
 export interface ExplainedSetting {
   /** As in gantry.yaml. */
@@ -105,7 +110,7 @@ function candidatesFor(
     const origin = origins.get(from);
     return origin === undefined ? [] : [{ name, text: textAt(origins, from), from, origin }];
   });
-  return [...(variable === undefined ? [] : [{ name, text: variable.text, from: variable.variable }]), ...written];
+  return [...(variable === undefined ? [] : [{ name, text: withoutSecret(variable.text), from: variable.variable }]), ...written];
 }
 
 /** A value as one line, also of a list or a group. */
