@@ -98,9 +98,9 @@ describe('a verification', () => {
       `1 export has a lock that ended on ${day}: a removal of it would take effect`,
     ]);
     await expect(warningsOf(() => 'unknown')).resolves.toEqual([expect.stringMatching(/^cannot see whether removals/)]);
-    const none = (await warningsOf((key) => (isOfFirst(key) ? 30 : undefined))).toSorted();
-    expect(none).toEqual(
-      references.slice(1).map((reference) => expect.stringMatching(`^${reference.replace('@', '/')}/manifest.json is not protected`)),
-    );
+    const none = await warningsOf((key) => (isOfFirst(key) ? 30 : undefined));
+    const keys = references.slice(1).map((reference) => `${reference.replace('@', '/')}/manifest.json`);
+    expect(new Set(none.map((warning) => warning.split(' is not protected', 1)[0]))).toEqual(new Set(keys));
+    expect(none).toHaveLength(keys.length);
   });
 });
