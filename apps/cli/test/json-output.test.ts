@@ -132,6 +132,8 @@ beforeAll(async () => {
   await run('keys', 'check', store, '--identity', bench.file('key.txt'));
   await writeIdentity(bench.file('third.txt'));
   await run('keys', 'check', store, '--identity', bench.file('third.txt'));
+  await writeFile(bench.file('signers'), '');
+  await run('verify', store, '--allowed-signers', bench.file('signers'));
 
   const killed = bench.start('export', slow, store);
   await waitForFile(bench.file('a.img.started'));
