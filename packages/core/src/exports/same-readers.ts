@@ -11,13 +11,13 @@ export function haveSameReaders(one: readonly string[] | undefined, other: reado
   return one.length > 0 && isSameSet(one, other);
 }
 
-/** Whether both have the same, however often and in whatever order. */
+/** Whether both have the same, however often and in any order. */
 export function isSameSet(one: readonly string[], other: readonly string[]): boolean {
   const [some, others] = [new Set(one), new Set(other)];
   return some.size === others.size && some.isSubsetOf(others);
 }
 
-/** The same for the same recipients: what this machine remembers of who reads an export, whatever a store says later. */
+/** The same for the same recipients: what this machine remembers of who reads an export, also if a store says something else later. */
 export function digestOfReaders(recipients: readonly string[]): string {
   return createHash('sha256')
     .update(JSON.stringify([...new Set(recipients)].toSorted()))

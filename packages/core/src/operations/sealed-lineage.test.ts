@@ -211,7 +211,7 @@ describe('a sealed export whose recipients were changed in the store', () => {
     ['for others', annAlone, bobAlone],
     ['for one of its recipients', recipients, bobAlone],
     ['for more', annAlone, recipients],
-  ])('is no parent of an export %s', async (_whom, before, after) => {
+  ])('is not the parent of an export %s', async (_whom, before, after) => {
     await using bench = await makeBench();
     const first = await bench.attempt({ recipients: before });
     await forgeRecipients(bench.store, 'manifest.json', after.texts);
