@@ -33,7 +33,7 @@ import { verifyExport } from './verify.ts';
  * that many, others each time; `scripts/faults.sh` tries all. GANTRY_FAULT_ONLY replays one: `OPERATION:CALL:KIND`.
  */
 
-const SHARE = Number(process.env['GANTRY_FAULT_SHARE'] ?? 60);
+const SHARE = Number(process.env['GANTRY_FAULT_SHARE'] ?? 150);
 const ONLY = process.env['GANTRY_FAULT_ONLY']?.split(':');
 const SEED = Math.floor(Math.random() * SHARE);
 
