@@ -29,10 +29,12 @@ export function identityUnsealer(given: Identities | (() => Promise<Identities>)
   const start = async ({ store, key, source }: SealedObject, options: CallOptions): Promise<SealedFile> => {
     const prefix = key.slice(0, key.lastIndexOf('/') + 1);
     const place = `${store.address} ${prefix}`;
+    let cause: AgeError;
     try {
       return await (await identities()).open(source);
     } catch (error) {
       if (!isMismatch(error)) throw error;
+      cause = error;
     }
     const opened = await openWith(added.get(place) ?? [], source);
     if (opened !== undefined) return opened;
@@ -43,7 +45,7 @@ export function identityUnsealer(given: Identities | (() => Promise<Identities>)
     looking.catch(() => looked.delete(place));
     await looking;
     const file = await openWith(added.get(place) ?? [], source);
-    if (file === undefined) throw mismatch(store.address, key);
+    if (file === undefined) throw mismatch(store.address, key, cause);
     return file;
   };
   return {
@@ -81,9 +83,11 @@ async function openWith(keys: readonly Identities[], source: SealedObject['sourc
   return undefined;
 }
 
-function mismatch(address: string, key: string): GantryError {
+/** @param cause by which readers of a pack know that it was its header, which may be damaged */
+function mismatch(address: string, key: string, cause: AgeError): GantryError {
   return new GantryError('IDENTITY_MISMATCH', {
     message: `cannot read ${key} in ${address}: none of the identities belongs to a recipient of the export`,
     hint: 'Use an identity of one of its recipients: gantry keys check names them.',
+    cause,
   });
 }
