@@ -9,7 +9,7 @@ export interface BlockCipher {
   open(key: Uint8Array, nonce: Uint8Array, block: Uint8Array): boolean;
 }
 
-const CIPHER = 'chacha20-poly1305';
+export const CIPHER = 'chacha20-poly1305';
 
 /** By `node:crypto`, which needs another piece of memory for each block. */
 export const NODE_CIPHER: BlockCipher = {

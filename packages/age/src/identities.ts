@@ -7,6 +7,7 @@ import { NONCE_BYTES, payloadKey } from './payload.ts';
 import { PassphraseIdentity } from './scrypt.ts';
 import type { SealedSource } from './sealed-file.ts';
 import { SealedFile } from './sealed-file.ts';
+import { collect, sourceOf } from './whole-file.ts';
 
 /** Enough for most headers: one request reads them. */
 const FIRST_READ_BYTES = 4096;
@@ -48,9 +49,8 @@ export class Identities {
    */
   static async parseFile(bytes: Uint8Array, askPassphrase: () => Promise<string>): Promise<Identities> {
     if (!isAgeFile(bytes)) return Identities.parse(Buffer.from(bytes).toString('utf8'));
-    const source = sourceOf(withoutArmor(bytes));
-    const opened = await Identities.passphrase(await askPassphrase()).open(source);
-    return Identities.parse(Buffer.from(await collect(opened.read())).toString('utf8'));
+    const file = withoutArmor(bytes);
+    return Identities.parse((await Identities.passphrase(await askPassphrase()).openBytes(file)).toString('utf8'));
   }
 
   static passphrase(passphrase: string): Identities {
@@ -90,6 +90,11 @@ export class Identities {
     }
   }
 
+  /** The plain bytes of a small file that is in memory. @throws AgeError `no-identity`, `damaged` */
+  async openBytes(file: Uint8Array): Promise<Buffer> {
+    return await collect((await this.open(sourceOf(file))).read());
+  }
+
   async #fileKey(header: Uint8Array): Promise<Uint8Array> {
     try {
       return await this.#decrypter.decryptHeader(header);
@@ -110,19 +115,4 @@ function checkIdentity({ number, text }: KeyLine): void {
   } catch {
     throw new AgeError('invalid-identity', `line ${number} is not an identity of age (AGE-SECRET-KEY-1…, AGE-SECRET-KEY-PQ-1…)`);
   }
-}
-
-function sourceOf(file: Uint8Array): SealedSource {
-  return {
-    size: file.length,
-    async *read(offset, length) {
-      yield file.subarray(offset, offset + length);
-    },
-  };
-}
-
-async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const parts: Buffer[] = [];
-  for await (const chunk of chunks) parts.push(Buffer.from(chunk));
-  return Buffer.concat(parts);
 }

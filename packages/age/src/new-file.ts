@@ -1,6 +1,7 @@
 import { JOB_BLOCKS, JOB_SEALED_BYTES } from './block-job.ts';
 import { BlockQueue } from './block-queue.ts';
 import { BLOCK_BYTES, SEALED_BLOCK_BYTES, sealedBytes } from './payload.ts';
+import { asStream, collect } from './whole-file.ts';
 
 const JOB_PLAIN_BYTES: number = JOB_BLOCKS * BLOCK_BYTES;
 
@@ -47,6 +48,11 @@ export class NewFile {
     }
     queue.push(memory, { first, sealedBytes: sealedBytes(filled), endsFile: true });
     while (!queue.isEmpty) yield await queue.next();
+  }
+
+  /** {@link NewFile.encrypt} for a small file. */
+  async encryptBytes(plain: Uint8Array): Promise<Buffer> {
+    return await collect(this.encrypt(asStream(plain)));
   }
 }
 

@@ -52,6 +52,11 @@ export class Recipients {
     return lines.map((line) => line.text);
   }
 
+  /** Whether what is beside them must be post-quantum too. */
+  get isPostQuantum(): boolean {
+    return this.texts.some((text) => POST_QUANTUM.test(text));
+  }
+
   /** The same and one more, which does not count for the most that are possible. @throws AgeError `invalid-recipient` */
   plus(text: string): Recipients {
     const recipients = new Recipients([...this.texts, text]);

@@ -2,6 +2,8 @@ import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:cryp
 import { promisify } from 'node:util';
 import type { Identity, Recipient } from 'age-encryption';
 import { Stanza } from 'age-encryption';
+import { CIPHER } from './block-cipher.ts';
+import { TAG_BYTES } from './payload.ts';
 
 /*
  * Passphrases (C2SP age.md, "The scrypt recipient type"): by Node's scrypt, on one of its threads. That of the library takes some times as
@@ -17,8 +19,6 @@ const LABEL = 'age-encryption.org/v1/scrypt';
 const SALT_BYTES = 16;
 const SEALED_KEY_BYTES = 32;
 const KEY_BYTES = 32;
-const TAG_BYTES = 16;
-const CIPHER = 'chacha20-poly1305';
 /** Each key is used once. */
 const NONCE = Buffer.alloc(12);
 

@@ -7,8 +7,7 @@ import { readDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference, isReferencePart, parseExportReference } from './export-id.ts';
 import { keysFileName, keysNumber, MANIFEST_FILE, MAX_KEYS_NUMBER } from './layout.ts';
 import type { Manifest } from './manifest.ts';
-import { asyncOf } from './sealing.ts';
-import { readText, UnreadableTextError, writeText } from './small-object.ts';
+import { readBytes, readText, UnreadableTextError, writeText } from './small-object.ts';
 import type { ObjectReader } from './unsealing.ts';
 
 /*
@@ -31,7 +30,7 @@ export interface ExportKey {
 export async function sealKeys(keys: readonly ExportKey[], recipients: Recipients): Promise<string> {
   const lines = keys.flatMap(({ instance, exportId, key }) => [`# ${formatExportReference(instance, exportId)}`, key]);
   const file = await recipients.startFile();
-  return inArmor(Buffer.concat(await Array.fromAsync(file.encrypt(asyncOf([Buffer.from(`${lines.join('\n')}\n`)])))));
+  return inArmor(await file.encryptBytes(Buffer.from(`${lines.join('\n')}\n`)));
 }
 
 /**
@@ -122,17 +121,10 @@ export async function readKeysText(store: StoreReader, key: string, options: Cal
 
 async function readIfThere(store: ObjectReader, key: string, options: CallOptions): Promise<Uint8Array | undefined> {
   try {
-    await using body = await store.read(key, options);
-    const chunks: Buffer[] = [];
-    let size = 0;
-    for await (const chunk of body) {
-      size += chunk.length;
-      // Nobody writes such a file but to prevent something; the next one may be good.
-      if (size > MAX_KEYS_BYTES) return new Uint8Array();
-      chunks.push(Buffer.from(chunk));
-    }
-    return Buffer.concat(chunks);
+    return await readBytes(store, key, MAX_KEYS_BYTES, options);
   } catch (error) {
+    // Nobody writes one that is too large but to prevent something; the next one may be good.
+    if (error instanceof UnreadableTextError) return new Uint8Array();
     // A bucket that may not be listed denies what is not there.
     if (isStoreError(error, 'not-found') || isStoreError(error, 'denied')) return undefined;
     throw error;
@@ -142,14 +134,7 @@ async function readIfThere(store: ObjectReader, key: string, options: CallOption
 /** Undefined for a file that is damaged, or for others. */
 async function openKeys(stored: Uint8Array, identities: Identities): Promise<ReadonlyMap<string, Identities> | undefined> {
   try {
-    const bytes = withoutArmor(stored);
-    const read = async function* (offset: number, length: number): AsyncGenerator<Uint8Array, void, undefined> {
-      yield bytes.subarray(offset, offset + length);
-    };
-    const file = await identities.open({ size: bytes.length, read });
-    const chunks: Buffer[] = [];
-    for await (const chunk of file.read()) chunks.push(Buffer.from(chunk));
-    return parseKeys(Buffer.concat(chunks).toString('utf8'));
+    return parseKeys((await identities.openBytes(withoutArmor(stored))).toString('utf8'));
   } catch (error) {
     if (error instanceof AgeError) return undefined;
     throw error;

@@ -57,10 +57,8 @@ export class Sealing {
 
   /** For a new export. @throws AgeError `invalid-recipient` */
   static async start(recipients: Recipients, kept?: KeptTexts): Promise<Sealing> {
-    const { texts } = recipients;
-    if (texts.length === 0) return new Sealing(recipients, recipients, undefined, kept);
-    const isPostQuantum = texts.some((text) => /^age1(?:pq|tagpq)1/.test(text));
-    const exportKey = await (isPostQuantum ? generateHybridIdentity() : generateX25519Identity());
+    if (recipients.texts.length === 0) return new Sealing(recipients, recipients, undefined, kept);
+    const exportKey = await (recipients.isPostQuantum ? generateHybridIdentity() : generateX25519Identity());
     const [own] = await Identities.parse(exportKey).recipients();
     return new Sealing(recipients, own === undefined ? recipients : recipients.plus(own), exportKey, kept);
   }
@@ -105,9 +103,7 @@ export class Sealing {
   /** The encrypted form of a small object. @param name of the object */
   async seal(name: string, bytes: Uint8Array): Promise<Uint8Array> {
     const file = await this.#fileOf(`object ${name}`, digestBytes(bytes));
-    const chunks: Buffer[] = [];
-    for await (const chunk of file.encrypt(asyncOf([bytes]))) chunks.push(Buffer.from(chunk));
-    return Buffer.concat(chunks);
+    return await file.encryptBytes(bytes);
   }
 
   #fileOf(name: string, { sha256 }: Digest): Promise<NewFile> {

@@ -55,7 +55,7 @@ export async function readText(store: StoreReader, key: string, maxBytes: number
  * Reads an object of at most `maxBytes` bytes.
  * @throws UnreadableTextError for a larger one, StoreError `not-found`
  */
-function readBytes(store: StoreReader, key: string, maxBytes: number, options: CallOptions = {}): Promise<Uint8Array> {
+export function readBytes(store: Pick<StoreReader, 'read'>, key: string, maxBytes: number, options: CallOptions = {}): Promise<Uint8Array> {
   return withFirstStoreError(() => read(store, key, maxBytes, options));
 }
 
@@ -74,7 +74,7 @@ export async function readExpected(store: StoreReader, key: string, expected: Di
   return bytes;
 }
 
-async function read(store: StoreReader, key: string, maxBytes: number, options: CallOptions): Promise<Uint8Array> {
+async function read(store: Pick<StoreReader, 'read'>, key: string, maxBytes: number, options: CallOptions): Promise<Uint8Array> {
   await using source = await store.read(key, { signal: options.signal });
   if (source.objectSize > maxBytes)
     throw new UnreadableTextError(`it is too large: ${source.objectSize} bytes, and at most ${maxBytes} are allowed`);

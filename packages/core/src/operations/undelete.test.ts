@@ -22,8 +22,7 @@ class VersionedStore {
   readonly store: Store;
   /** Called before the next removal, once. */
   beforeRemoval: (() => Promise<void>) | undefined;
-  /** Called before each object comes back. */
-  beforeReturn: (key: string) => Promise<void> = async () => undefined;
+  #beforeReturn: { readonly name: string; readonly work: () => Promise<void> } | undefined;
   readonly #gone = new Map<string, { readonly bytes: Buffer; readonly modified: Date }>();
   /** When the objects that came back were written. */
   readonly #times = new Map<string, Date>();
@@ -35,6 +34,11 @@ class VersionedStore {
       hidden: (prefix) => this.#hidden(prefix),
       unhide: (objects) => this.#unhide(objects),
     });
+  }
+
+  /** Does something before an object with that name comes back, the first time. */
+  onceBeforeReturn(name: string, work: () => Promise<void>): void {
+    this.#beforeReturn = { name, work };
   }
 
   /** For good. */
@@ -64,7 +68,11 @@ class VersionedStore {
 
   async #unhide(objects: readonly HiddenObject[]): Promise<void> {
     for (const { key } of objects) {
-      await this.beforeReturn(key);
+      const before = this.#beforeReturn;
+      if (before !== undefined && key.endsWith(before.name)) {
+        this.#beforeReturn = undefined;
+        await before.work();
+      }
       const gone = this.#gone.get(key);
       if (gone === undefined) continue;
       await put(this.memory, key, gone.bytes);
@@ -168,12 +176,10 @@ test('dumps that a prune begins to remove while the export comes back stay: the 
   const [first, second, third] = references;
   for (const reference of [third, second, first]) await removeExport(store, reference);
   await pruneTwice(store);
-  versioned.beforeReturn = async (returning) => {
-    if (!returning.endsWith(MANIFEST_FILE)) return;
-    versioned.beforeReturn = async () => undefined;
+  versioned.onceBeforeReturn(MANIFEST_FILE, async () => {
     await pruneTwice(store);
     expect(await keysOf(store)).toContain(key(first, 'disk0.zst'));
-  };
+  });
   expect(await undelete({ store, export: second })).toMatchObject([{ outcome: 'restored' }]);
   await expectSound(store, second);
 });
@@ -219,11 +225,9 @@ test.each(['SHA256SUMS', 'disk0.zst', MANIFEST_FILE])('a call that failed before
   const [first, second, third] = references;
   for (const reference of [third, second, first]) await removeExport(store, reference);
   await pruneTwice(store);
-  versioned.beforeReturn = async (returning) => {
-    if (!returning.endsWith(name)) return;
-    versioned.beforeReturn = async () => undefined;
+  versioned.onceBeforeReturn(name, async () => {
     throw new Error('interrupted');
-  };
+  });
   await expect(undelete({ store, export: second })).rejects.toThrow('interrupted');
   expect(await findUnfinished(store)).toEqual([]);
   // As a killed one leaves it, beside files and `removed.json`.
