@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { CephServer, S3Server } from '@gantry/testkit';
@@ -17,11 +18,12 @@ export async function grantRights(ceph: CephServer, bucket: string, names: reado
   const users: S3Server[] = [];
   const statements: string[] = [];
   for (const name of names) {
-    users.push(await ceph.createUser(`user${name}`));
+    const user = `user-${name}-${randomBytes(4).toString('hex')}`;
+    users.push(await ceph.createUser(user));
     const { text } = await documented(name);
     const own = text
       .replaceAll('BUCKET', bucket)
-      .replaceAll('"Effect"', `"Principal": { "AWS": ["arn:aws:iam:::user/user${name}"] }, "Effect"`);
+      .replaceAll('"Effect"', `"Principal": { "AWS": ["arn:aws:iam:::user/${user}"] }, "Effect"`);
     const { Statement }: { readonly Statement: readonly unknown[] } = JSON.parse(own);
     statements.push(...Statement.map((statement) => JSON.stringify(statement)));
   }

@@ -2,14 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { Encrypter } from 'age-encryption';
 import { AgeError } from './errors.ts';
 import { keyLines } from './key-files.ts';
+import { MAX_RECIPIENTS } from './limits.ts';
 import { NewFile } from './new-file.ts';
 import { NONCE_BYTES, payloadKey, TAG_BYTES } from './payload.ts';
 import { PassphraseRecipient } from './scrypt.ts';
 
 /** Their identities are safe also from a quantum computer, so that one that is not beside them would undo it (C2SP age.md). */
 const POST_QUANTUM = /^age1(?:pq|tagpq)1/;
-/** More make no sense, and their headers are read before each part of a file. */
-export const MAX_RECIPIENTS = 64;
 
 /** Those who can read new files. */
 export class Recipients {

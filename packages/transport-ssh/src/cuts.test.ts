@@ -33,7 +33,7 @@ const CUTS = [
 ];
 
 describe.each(ENGINES)('by %s', (engine) => {
-  test.concurrent.each(CUTS)('a write that is cut after %i bytes', async (cut) => {
+  test.concurrent.for(CUTS)('a write that is cut after %i bytes', async (cut, { expect }) => {
     const path = directory.file(`${engine}-${cut}`);
     await using proxy = await startCutProxy(server.port);
     const address = await addressThrough(proxy, server, path, { engine });
@@ -60,7 +60,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     if (visible.length + left.length > 0) expect(await readdir(path)).toEqual(visible.map(({ key }) => key));
   });
 
-  test.concurrent.each([20_000, 700_000, 2 * MiB])('a read that is cut after %i bytes', async (cut) => {
+  test.concurrent.for([20_000, 700_000, 2 * MiB])('a read that is cut after %i bytes', async (cut, { expect }) => {
     const path = directory.file(`${engine}-read-${cut}`);
     {
       await using store = await open(server.address(path, { engine }));

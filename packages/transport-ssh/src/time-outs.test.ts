@@ -87,7 +87,7 @@ describe.each(ENGINES)('by %s', (engine) => {
     });
   });
 
-  test.concurrent('a stalled write fails with the byte, and with the time without data', async () => {
+  test.concurrent('a stalled write fails with the byte, and with the time without data', async ({ expect }) => {
     await using proxy = await startCutProxy(server.port);
     const address = await addressThrough(proxy, server, directory.file(`${engine}-write`), { engine, stallTimeout: '3' });
     await using store = await open(address);

@@ -264,8 +264,8 @@ describe('several configuration files', () => {
     });
   });
 
-  test.each(['defaults', 'notify', 'metrics'])('that have an empty %s say nothing of its fields', (section) => {
-    const checked = checkConfiguration({ [section]: {} });
+  test.each(['defaults', 'notify', 'metrics'])('that have an empty %s say nothing of its fields', async (section) => {
+    const checked = await checkConfiguration({ [section]: {} });
     expect(checked).toMatchObject({ success: true, data: { [section]: {} } });
     expect(checked.data).toHaveProperty(section, {});
   });

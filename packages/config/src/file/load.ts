@@ -48,7 +48,7 @@ export async function loadConfiguration(options: FindOptions & { readonly signal
 async function readFile(path: string, signal: AbortSignal | undefined): Promise<ConfigurationFile> {
   await assertTrusted(path);
   const yaml = readYaml(await readText(path, signal), path, KIND);
-  const checked = checkConfiguration(yaml.value);
+  const checked = await checkConfiguration(yaml.value);
   if (checked.success) return { path, document: withAbsolutePaths(checked.data, dirname(path)), yaml };
   const { problems, count } = problemsOf(checked.error.issues, STYLE);
   const placed = problems.map(({ place, text, path: steps = [] }) => ({ place, text, at: nearestPlace(yaml, steps) }));

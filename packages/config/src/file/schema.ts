@@ -204,9 +204,9 @@ const configuration = group({
 export type ConfigurationDocument = z.output<typeof configuration>;
 
 /** Checks one document. */
-export function checkConfiguration(value: unknown): z.ZodSafeParseResult<ConfigurationDocument> {
+export async function checkConfiguration(value: unknown): Promise<z.ZodSafeParseResult<ConfigurationDocument>> {
   // An empty file says nothing.
-  return configuration.safeParse(value ?? {});
+  return await configuration.safeParseAsync(value ?? {});
 }
 
 /** The fields that the group at a path may have. */

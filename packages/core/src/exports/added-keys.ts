@@ -1,11 +1,12 @@
-import type { Recipients } from '@gantry/age';
-import { AgeError, Identities, inArmor, withoutArmor } from '@gantry/age';
+import type { Identities, Recipients } from '@gantry/age';
+import { AgeError } from '@gantry/age/light';
 import type { CallOptions, Store, StoreReader } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { readDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference, isReferencePart, parseExportReference } from './export-id.ts';
 import { keysFileName, keysNumber, MANIFEST_FILE, MAX_KEYS_NUMBER } from './layout.ts';
+import { loadAge } from './load-age.ts';
 import type { Manifest } from './manifest.ts';
 import { readBytes, readText, UnreadableTextError, writeText } from './small-object.ts';
 import type { ObjectReader } from './unsealing.ts';
@@ -30,6 +31,7 @@ export interface ExportKey {
 export async function sealKeys(keys: readonly ExportKey[], recipients: Recipients): Promise<string> {
   const lines = keys.flatMap(({ instance, exportId, key }) => [`# ${formatExportReference(instance, exportId)}`, key]);
   const file = await recipients.startFile();
+  const { inArmor } = await loadAge();
   return inArmor(await file.encryptBytes(Buffer.from(`${lines.join('\n')}\n`)));
 }
 
@@ -133,8 +135,9 @@ async function readIfThere(store: ObjectReader, key: string, options: CallOption
 
 /** Undefined for a file that is damaged, or for others. */
 async function openKeys(stored: Uint8Array, identities: Identities): Promise<ReadonlyMap<string, Identities> | undefined> {
+  const { Identities, withoutArmor } = await loadAge();
   try {
-    return parseKeys((await identities.openBytes(withoutArmor(stored))).toString('utf8'));
+    return parseKeys((await identities.openBytes(withoutArmor(stored))).toString('utf8'), (key) => Identities.parse(key));
   } catch (error) {
     if (error instanceof AgeError) return undefined;
     throw error;
@@ -142,12 +145,12 @@ async function openKeys(stored: Uint8Array, identities: Identities): Promise<Rea
 }
 
 /** @throws AgeError `invalid-identity` */
-function parseKeys(text: string): ReadonlyMap<string, Identities> {
+function parseKeys(text: string, parse: (key: string) => Identities): ReadonlyMap<string, Identities> {
   const keys = new Map<string, Identities>();
   let prefix: string | undefined;
   for (const line of text.split('\n')) {
     if (line.startsWith('# ')) prefix = prefixOf(line.slice(2));
-    else if (line !== '' && prefix !== undefined) keys.set(prefix, Identities.parse(line));
+    else if (line !== '' && prefix !== undefined) keys.set(prefix, parse(line));
   }
   return keys;
 }

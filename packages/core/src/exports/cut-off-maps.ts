@@ -1,4 +1,4 @@
-import { AgeError } from '@gantry/age';
+import { AgeError } from '@gantry/age/light';
 import type { CallOptions, Digest, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { z } from 'zod';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { AgeError } from '@gantry/age';
+import { AgeError } from '@gantry/age/light';
 import type { CallOptions, Digest, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { FormatProblem } from '../frames/damage.ts';

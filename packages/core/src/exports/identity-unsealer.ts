@@ -1,5 +1,5 @@
 import type { Identities, SealedFile } from '@gantry/age';
-import { AgeError } from '@gantry/age';
+import { AgeError } from '@gantry/age/light';
 import type { CallOptions } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { readAddedKeys } from './added-keys.ts';

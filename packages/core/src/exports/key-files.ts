@@ -1,9 +1,11 @@
-import { AgeError, Identities, Recipients } from '@gantry/age';
+import type { Identities, Recipients } from '@gantry/age';
+import { AgeError } from '@gantry/age/light';
 import type { Stats } from 'node:fs';
 import { GantryError } from '../report/errors.ts';
 import { errorText } from '../report/error-text.ts';
 import { quoteWord } from '../report/quote-word.ts';
 import { readSmallFile } from '../system/read-small-file.ts';
+import { loadAge } from './load-age.ts';
 
 export interface IdentityFileOptions {
   /** Asks for the passphrase of a file that is itself encrypted with one; absent where nobody can be asked. */
@@ -19,6 +21,7 @@ export interface IdentityFileOptions {
  * @throws GantryError `IDENTITY_UNUSABLE`; what `askPassphrase` throws; the reason of the signal
  */
 export async function readIdentityFiles(files: readonly string[], options: IdentityFileOptions = {}): Promise<Identities> {
+  const { Identities } = await loadAge();
   const all = (options.passphrases ?? []).map((passphrase) => Identities.passphrase(passphrase));
   for (const file of files) all.push(await readIdentityFile(file, options));
   return Identities.all(all);
@@ -26,6 +29,7 @@ export async function readIdentityFiles(files: readonly string[], options: Ident
 
 async function readIdentityFile(file: string, { askPassphrase, signal }: IdentityFileOptions): Promise<Identities> {
   const bytes = await read(file, signal);
+  const { Identities } = await loadAge();
   try {
     return await Identities.parseFile(bytes, async () => {
       if (askPassphrase !== undefined) return await askPassphrase(file);
@@ -90,10 +94,12 @@ export async function readRecipients(
   { recipients = [], recipientsFiles = [], passphrase }: RecipientSources,
   signal?: AbortSignal,
 ): Promise<Recipients | undefined> {
-  if (passphrase !== undefined) return Recipients.passphrase(passphrase);
+  if (passphrase !== undefined) return (await loadAge()).Recipients.passphrase(passphrase);
   const all = [...recipients, ...(await readRecipientsFiles(recipientsFiles, signal))];
+  if (all.length === 0) return undefined;
+  const { Recipients } = await loadAge();
   try {
-    return all.length === 0 ? undefined : Recipients.of(all);
+    return Recipients.of(all);
   } catch (error) {
     if (!(error instanceof AgeError)) throw error;
     throw new GantryError('RECIPIENT_INVALID', {
@@ -105,7 +111,8 @@ export async function readRecipients(
 }
 
 /** Whether a text is a recipient of age. */
-export function isRecipient(text: string): boolean {
+export async function isRecipient(text: string): Promise<boolean> {
+  const { Recipients } = await loadAge();
   try {
     Recipients.of([text]);
     return true;
@@ -125,6 +132,7 @@ export async function readRecipientsFiles(files: readonly string[], signal?: Abo
 }
 
 async function readRecipientsFile(file: string, signal: AbortSignal | undefined): Promise<readonly string[]> {
+  const { Recipients } = await loadAge();
   try {
     return Recipients.parseFile((await readSmallFile(file, signal)).toString('utf8'));
   } catch (error) {

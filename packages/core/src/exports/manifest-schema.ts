@@ -1,4 +1,4 @@
-import { MAX_RECIPIENTS } from '@gantry/age';
+import { MAX_RECIPIENTS } from '@gantry/age/light';
 import { z } from 'zod';
 import { CODEC_NAMES, isStoredPlain } from '../frames/codecs/registry.ts';
 import { MAX_FRAME_BYTES } from '../frames/types.ts';

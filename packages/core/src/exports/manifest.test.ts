@@ -53,10 +53,10 @@ test('private parameters are in it only when asked for', () => {
 
 describe('what is refused', () => {
   test('another version, with both named', () => {
-    const error = failure({ format: 'gantry-export', version: 4, everything: 'else is new' });
+    const error = failure({ format: 'gantry-export', version: 5, everything: 'else is new' });
     expect(error).toMatchObject({
       code: 'MANIFEST_VERSION',
-      message: 'manifest.json of web1 has version 4; this Gantry reads versions 1, 2 and 3',
+      message: 'manifest.json of web1 has version 5; this Gantry reads versions 1, 2, 3 and 4',
     });
   });
 

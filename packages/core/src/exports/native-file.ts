@@ -1,4 +1,4 @@
-import { AgeError } from '@gantry/age';
+import { AgeError } from '@gantry/age/light';
 import type { CallOptions, StoreReader } from '@gantry/transport';
 import type { NativeFile } from '../instances/inventory.ts';
 import { MAX_NATIVE_BYTES } from '../instances/native-files.ts';

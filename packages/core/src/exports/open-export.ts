@@ -1,4 +1,4 @@
-import { AgeError } from '@gantry/age';
+import { AgeError } from '@gantry/age/light';
 import type { ByteSource, CallOptions, Digest, ObjectInfo, ReadOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';

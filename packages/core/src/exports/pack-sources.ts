@@ -1,4 +1,4 @@
-import { AgeError } from '@gantry/age';
+import { AgeError } from '@gantry/age/light';
 import type { ByteSource, CallOptions, Store } from '@gantry/transport';
 import { alterBody, isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';

@@ -1,4 +1,4 @@
-import { MAX_RECIPIENTS } from '@gantry/age';
+import { MAX_RECIPIENTS } from '@gantry/age/light';
 import { z } from 'zod';
 import type { Instance } from '../instances/model.ts';
 import { GantryError } from '../report/errors.ts';

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { NewFile } from '@gantry/age';
-import type { Recipients } from '@gantry/age';
-import { generateHybridIdentity, generateX25519Identity, Identities } from '@gantry/age';
+import type { NewFile, Recipients } from '@gantry/age';
 import type { Digest } from '@gantry/transport';
 import type { EncodedDump } from '../frames/encode-dump.ts';
 import { StreamDigest } from '../frames/stream-digest.ts';
+import { loadAge } from './load-age.ts';
 import { digestBytes } from './small-object.ts';
 
 /** Keeps the plain text of frame maps on this machine, which cannot read them back from the store. */
@@ -58,6 +57,7 @@ export class Sealing {
   /** For a new export. @throws AgeError `invalid-recipient` */
   static async start(recipients: Recipients, kept?: KeptTexts): Promise<Sealing> {
     if (recipients.texts.length === 0) return new Sealing(recipients, recipients, undefined, kept);
+    const { generateHybridIdentity, generateX25519Identity, Identities } = await loadAge();
     const exportKey = await (recipients.isPostQuantum ? generateHybridIdentity() : generateX25519Identity());
     const [own] = await Identities.parse(exportKey).recipients();
     return new Sealing(recipients, own === undefined ? recipients : recipients.plus(own), exportKey, kept);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { SealedFile, SealedSource } from '@gantry/age';
-import { AgeError } from '@gantry/age';
+import { AgeError } from '@gantry/age/light';
 import type { ByteSource, CallOptions, Digest, Store } from '@gantry/transport';
 import { alterStore, isStoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';

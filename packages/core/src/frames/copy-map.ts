@@ -4,7 +4,7 @@ import { sha256OnThread } from '../system/sha256.ts';
 import type { Codec } from './codecs/registry.ts';
 import { codecNamed } from './codecs/registry.ts';
 import type { MapPacks } from './decode-map.ts';
-import { entriesOf, MapDecoder } from './decode-map.ts';
+import { entriesOf, inFrame, MapDecoder } from './decode-map.ts';
 import { DigestIndex } from './digest-index.ts';
 import type { EncodedDump } from './encode-dump.ts';
 import type { FrameCodec } from './frame-codec.ts';
@@ -130,7 +130,8 @@ class MapCopy {
     const room = (entry: FetchedFrame['entry']): number => this.#decoder.room(entry);
     for await (const fetched of fetchFrames(this.#sent(), { open: this.#options.packs.open, memory, room }, signal)) {
       if (!('read' in fetched)) continue;
-      const made = fetched.read.then(() => sharedWorkQueue().run(signal, () => this.#make(fetched, signal)));
+      const read = inFrame(this.#options.packs.damaged, fetched, fetched.read);
+      const made = read.then(() => sharedWorkQueue().run(signal, () => this.#make(fetched, signal)));
       // A failure is handled when its turn comes.
       made.catch(() => undefined);
       yield { fetched, made };

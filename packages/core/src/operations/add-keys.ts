@@ -1,4 +1,5 @@
-import { AgeError, Recipients } from '@gantry/age';
+import type { Recipients } from '@gantry/age';
+import { AgeError } from '@gantry/age/light';
 import type { CallOptions, Store } from '@gantry/transport';
 import type { ExportKey } from '../exports/added-keys.ts';
 import { sealKeys, writeKeys } from '../exports/added-keys.ts';
@@ -6,6 +7,7 @@ import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import { packsOfOthers } from '../exports/export-objects.ts';
 import { readFrameMap } from '../exports/frame-maps.ts';
 import { SEALED_PART_FILE } from '../exports/layout.ts';
+import { loadAge } from '../exports/load-age.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { openExport, readExportKey, readKeyOfRemoved } from '../exports/open-export.ts';
 import { manifestIfUsable } from '../exports/parents.ts';
@@ -62,7 +64,7 @@ export function addKeys(request: AddKeysRequest): Promise<AddKeysResult> {
 async function add(request: AddKeysRequest): Promise<AddKeysResult> {
   const { store } = request;
   const { signal, reporter } = startCall('keys-add', request);
-  const recipients = recipientsOf(request.recipients);
+  const recipients = await recipientsOf(request.recipients);
   // All that can be refused is, before anything is written.
   const opened: { readonly manifest: Manifest; readonly reference: string }[] = [];
   for (const wanted of request.exports) {
@@ -72,7 +74,7 @@ async function add(request: AddKeysRequest): Promise<AddKeysResult> {
     if (manifest?.sealed === undefined) throw notSealed(reference);
     assertOpened(store, { reference, manifest });
     await checkSigned(request, found, { reporter, signal });
-    assertAsSafe(reference, manifest.sealed.recipients, recipients);
+    await assertAsSafe(reference, manifest.sealed.recipients, recipients);
     opened.push({ manifest, reference });
   }
   const named = new Set(opened.map(({ reference }) => reference));
@@ -92,7 +94,8 @@ async function add(request: AddKeysRequest): Promise<AddKeysResult> {
   return { recipients: recipients.texts, exports, warnings: reporter.warnings };
 }
 
-function recipientsOf(texts: readonly string[]): Recipients {
+async function recipientsOf(texts: readonly string[]): Promise<Recipients> {
+  const { Recipients } = await loadAge();
   try {
     return Recipients.of(texts);
   } catch (error) {
@@ -102,7 +105,8 @@ function recipientsOf(texts: readonly string[]): Recipients {
 }
 
 /** @throws GantryError `RECIPIENT_INVALID` for recipients that would undo what post-quantum ones are for */
-function assertAsSafe(reference: string, before: readonly string[], { texts }: Recipients): void {
+async function assertAsSafe(reference: string, before: readonly string[], { texts }: Recipients): Promise<void> {
+  const { Recipients } = await loadAge();
   try {
     if (before.length > 0) Recipients.of([...before.slice(0, 1), ...texts]);
   } catch (error) {

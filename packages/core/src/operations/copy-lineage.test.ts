@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { StoreError } from '@gantry/transport';
+import { alterBody, alterStore, StoreError } from '@gantry/transport';
 import type { Store } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
 import { describe, expect, test } from 'vitest';
@@ -54,6 +54,15 @@ async function lineageOf(first: readonly Uint8Array[], ...days: readonly (readon
   await lineage.full(first);
   for (const frames of days) await lineage.incremental(frames, { patches: true });
   return { store, disks: new Map([first, ...days].map((frames, place) => [place + 1, Buffer.concat(frames)])) };
+}
+
+async function* withoutLastByte(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  let last: Uint8Array | undefined;
+  for await (const chunk of chunks) {
+    if (last !== undefined) yield last;
+    last = Buffer.from(chunk);
+  }
+  if (last !== undefined) yield last.subarray(0, -1);
 }
 
 const FIRST = [...Array.from({ length: 8 }, (_, index) => text(`first ${index}`)), ZEROS, randomBytes(FRAME)];
@@ -237,7 +246,7 @@ describe('a source that lies about frames', () => {
     expect(await keysOf(target)).toEqual([]);
   });
 
-  async function expectRefused(source: MemoryStore, day: number, code: string): Promise<void> {
+  async function expectRefused(source: Store, day: number, code: string): Promise<void> {
     const memory = new Memory();
     const target = await newStore(memory);
     await expect(copyDay(source, day, target)).rejects.toMatchObject({ code, message: expect.stringContaining(dayOf(day)) });
@@ -263,6 +272,17 @@ describe('a source that lies about frames', () => {
     await expectRefused(store, 3, 'PACK_MISSING');
     await store.remove([key]);
     await expectRefused(store, 3, 'PACK_MISSING');
+  });
+
+  test('is found out when a pack ends early as it is read', async () => {
+    const { store } = await lineageOf(FIRST, SECOND, THIRD);
+    const short = alterStore(store, {
+      read: async (key, options) => {
+        const body = await store.read(key, options);
+        return key.endsWith('disk0.zst') ? alterBody(body, withoutLastByte) : body;
+      },
+    });
+    await expectRefused(short, 3, 'DUMP_DAMAGED');
   });
 
   test('about the size of its frame maps cannot fill the memory', async () => {
