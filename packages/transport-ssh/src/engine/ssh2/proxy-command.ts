@@ -14,7 +14,7 @@ export class ProxyCommand {
   readonly #command: string;
   readonly #program: LocalProgram;
   readonly #stderr = new TextTail();
-  /** Whether it closed its output by itself. */
+  /** Whether it closed its output, or its input, by itself. */
   #hasEnded = false;
 
   private constructor(command: string, program: LocalProgram) {
@@ -25,9 +25,12 @@ export class ProxyCommand {
     this.stream.on('error', () => undefined);
     this.stream.once('close', () => void program.end());
     void this.#closeAtEnd();
-    program.stdout.once('end', () => {
+    const hasEnded = (): void => {
       this.#hasEnded = true;
-    });
+    };
+    program.stdout.once('end', hasEnded);
+    // What is written to it fails before its output is read to the end, if it is faster than this side.
+    program.stdin.once('error', hasEnded);
   }
 
   /** Starts it as ssh does: with the user's shell, which it replaces (ssh_config(5)). */
