@@ -17,7 +17,7 @@ import { SEALED } from './contestants/sealed.ts';
 import { sshContestants } from './contestants/ssh.ts';
 import type { DataSet } from './data-sets.ts';
 import { DATA_SETS, GIB, makeDataSet } from './data-sets.ts';
-import { mergeContests } from './merge.ts';
+import { mergeContests, readContests } from './merge.ts';
 import { runScaling } from './scaling.ts';
 import { updateDocs } from './update-docs.ts';
 import type { Contest } from './report.ts';
@@ -54,6 +54,9 @@ await using directory = values.directory === undefined ? await makeTemporaryDire
 const path = directory?.path ?? values.directory ?? '';
 await mkdir(path, { recursive: true });
 await mkdir(values.out, { recursive: true });
+
+/** Read first: a run that cannot be merged in the end would be lost. */
+const earlier = values.merge ? await readContests(join(values.out, 'results.json')) : [];
 
 const contests: Contest[] = [];
 if (groups.includes('tools')) {
@@ -125,7 +128,7 @@ if (groups.includes('ssh') || groups.includes('s3')) {
 }
 if (groups.includes('scaling'))
   contests.push(...(await runScaling({ directory: path, runs, bytes, largestGiB: Number(values.largest), say })));
-const all = values.merge ? await mergeContests(join(values.out, 'results.json'), contests) : contests;
+const all = mergeContests(earlier, contests);
 
 const machine = `${availableParallelism()} processors (${cpus()[0]?.model ?? 'unknown'}), ${Math.round(totalmem() / GIB)} GiB of memory, Linux ${release()}, Node ${process.version}`;
 const date = new Date().toISOString().slice(0, 10);

@@ -2,14 +2,19 @@ import { readFile } from 'node:fs/promises';
 import { DATA_SETS } from './data-sets.ts';
 import type { Contest } from './report.ts';
 
-const ORDER: readonly string[] = [...Object.keys(DATA_SETS), 'memory', 'ssh', 'ssh-halves', 's3'];
+const ORDER: readonly string[] = [...Object.keys(DATA_SETS), 'memory', 'sealed', 'ssh', 'ssh-halves', 's3'];
 
-/** The contests of an earlier run, from its `results.json`; contests of this run replace the same ones of the earlier run. */
-export async function mergeContests(path: string, contests: readonly Contest[]): Promise<readonly Contest[]> {
+/** The contests of an earlier run, from its `results.json`. */
+export async function readContests(path: string): Promise<readonly Contest[]> {
   const earlier: unknown = JSON.parse(await readFile(path, 'utf8'));
   const known = typeof earlier === 'object' && earlier !== null && 'contests' in earlier ? earlier.contests : undefined;
   if (!Array.isArray(known) || !known.every(isContest)) throw new Error(`${path} does not contain results of a benchmark`);
-  const all = new Map([...known, ...contests].map((contest) => [contest.key, contest]));
+  return known;
+}
+
+/** Contests of this run replace the same ones of an earlier run. */
+export function mergeContests(earlier: readonly Contest[], contests: readonly Contest[]): readonly Contest[] {
+  const all = new Map([...earlier, ...contests].map((contest) => [contest.key, contest]));
   return [...all.values()].toSorted((a, b) => place(a) - place(b));
 }
 

@@ -21,6 +21,13 @@ function sealed(name: string, options: string, note: string): Contestant {
 export const SEALED: readonly Contestant[] = [
   gantry({ name: 'gantry', os: 'cat', note: 'not encrypted' }),
   sealed('gantry --recipient', '', 'to a recipient of age'),
+  gantry({
+    name: 'gantry --incremental',
+    os: 'cat',
+    options: '--incremental',
+    note: 'not encrypted, with a frame map, as encrypted ones have',
+  }),
+  sealed('gantry --incremental --recipient', '--incremental', 'to a recipient of age'),
   gantry({ name: 'gantry --codec none', os: 'cat', options: '--codec none', note: 'neither compressed nor encrypted' }),
   sealed('gantry --codec none --recipient', '--codec none', 'not compressed: every byte of the disk is encrypted'),
   {
