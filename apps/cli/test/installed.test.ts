@@ -1,5 +1,5 @@
 import { appendFile, chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FreshRoot, FreshRootOptions, TemporaryDirectory } from '@gantry/testkit';
 import { findFreePorts, makeTemporaryDirectory, startFreshRoot } from '@gantry/testkit';
@@ -54,6 +54,10 @@ describe('the Debian package', () => {
     await exportAndImport(root);
     expect(await root.run('gantry', 'os', 'show', 'raw', '--os-path', '/usr/lib/gantry/os')).toContain('create, export, import, rename');
     expect(await root.run('stat', '-c', '%a %U', '/var/lib/gantry')).toBe('700 root');
+    const files = (await root.run('dpkg', '-L', 'gantry')).split('\n');
+    const share = (name: string): string => `/usr/share/${name}`;
+    const shown = ['man/man1/gantry-export.1.gz', 'man/man5/gantry.yaml.5.gz', 'bash-completion/completions/gantry'].map(share);
+    expect(files).toEqual(expect.arrayContaining([...shown, '/etc/gantry/gantry.yaml', '/lib/systemd/system/gantry-run@.timer']));
   });
 
   test('an upgrade keeps the configuration, and the journal of a run that was killed', async () => {
@@ -168,6 +172,30 @@ test('the core as a library works on the oldest Node that Gantry supports', asyn
   const options = { cwd: fileURLToPath(new URL('../../../examples', import.meta.url)), env: { GANTRY_STATE_DIR: home.file('state') } };
   const { stdout } = await execa(join(node, 'bin/node'), args, options);
   expect(stdout).toMatch(/^v22\.18\.0 web1\.example\.com@/);
+});
+
+test('each library brings what the language lacks on that Node', async () => {
+  const { node } = await findNodeAndNpm('22.18.0');
+  const packages = fileURLToPath(new URL('../../../packages', import.meta.url));
+  const { stdout } = await execa('grep', [
+    '-rlE',
+    '--include=*.js',
+    String.raw`new (Async)?DisposableStack\(`,
+    packages,
+    '--exclude-dir=node_modules',
+  ]);
+  const names = new Set(stdout.split('\n').map((path) => relative(packages, path).split('/')[0] ?? ''));
+  names.delete('testkit');
+  expect([...names].toSorted()).toEqual(
+    expect.arrayContaining(['core', 'directory-store', 'inventory-ganeti', 'transport-file', 'transport-ssh']),
+  );
+  for (const name of names) {
+    const program = `await import('@gantry/${name}'); console.log(typeof DisposableStack, typeof AsyncDisposableStack);`;
+    const { stdout: kinds } = await execa(join(node, 'bin/node'), ['--input-type=module', '--eval', program], {
+      cwd: join(packages, name),
+    });
+    expect(`${name}: ${kinds}`).toBe(`${name}: function function`);
+  }
 });
 
 describe('on a peer that lacks Gantry', () => {

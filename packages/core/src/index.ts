@@ -1,5 +1,5 @@
-// Before what uses it.
-import './system/before-node-24.ts';
+// Brings what the language lacks before Node 24.
+import '@gantry/transport';
 export type { ConfigDescription, ConfigDisk, ConfigNic } from './exports/config-import.ts';
 export { parseExportId } from './exports/export-id.ts';
 export type { ExportName } from './exports/export-names.ts';

@@ -1,6 +1,8 @@
 /*
  * `@gantry/core/inventory`: what a package that describes instances is written against. docs/reference/writing-an-inventory.md
  */
+// Brings what the language lacks before Node 24.
+import '@gantry/transport';
 export type { CallOptions } from '@gantry/transport';
 export type { Disk, DiskAccess, DiskBackendType, Instance, Network, Nic, NicMode, Parameters } from './instances/model.ts';
 export type {

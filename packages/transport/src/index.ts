@@ -1,3 +1,5 @@
+// Before what uses it.
+import './before-node-24.ts';
 export { askForSecret } from './ask-for-secret.ts';
 export { alterBody, alterStore } from './alter.ts';
 export { abortable, openOrAbort, orAbort } from './abortable.ts';
