@@ -23,7 +23,7 @@ const RUNS = 10;
 /** US dollars; the bench has no network to ask for them. */
 const PRICES = {
   source:
-    'Amazon S3 Standard in us-east-1, as guides quoted them on 2026-11-27 (requests: dev.to/sh20raj/aws-s3-pricing-for-beginners-3fc2; storage: deepeshsoni.com/archives/256; what is sent out: not looked up, the usual first tier)',
+    'Amazon S3 Standard in us-east-1, as guides quoted them on 2026-11-27 (requests: dev.to/sh20raj/aws-s3-pricing-for-beginners-3fc2; storage: deepeshsoni.com/archives/256; what is sent out, the first 10 TB a month: github.com/pdelteil/BugBountyReportTemplates, S3-Bucket-Listing.md)',
   put: 0.005 / 1000,
   get: 0.0004 / 1000,
   storedGibMonth: 0.023,
@@ -80,8 +80,10 @@ for (const disk of disks) await changeRuns(disk, RUNS, disk);
 const night = await count('nightly export, 1 % changed', exportInto(store));
 const wholeNight = await count('the same with `--no-patches`', [...exportInto(storeOfWhole), '--no-patches']);
 await count('verify, present', ['verify', store, '--depth', 'present', '--quiet']);
-await count('verify, stored', ['verify', store, '--depth', 'stored', '--quiet']);
-await count('prune, one of two goes', ['prune', store, '--keep-last', '1', '--quiet']);
+const verified = await count('verify, stored', ['verify', store, '--depth', 'stored', '--quiet']);
+const pruned = await count('prune, one of two goes', ['prune', store, '--keep-last', '1', '--quiet']);
+const target = ['--to', directory.file('instance.yaml'), '--yes'];
+const restored = await count('restore of all disks', ['import', store, 'web1.example.com', ...target, '--quiet']);
 const scale = SIMULATED_BYTES / diskBytes;
 const month = monthly(scale);
 console.log(`${rows.join('\n')}\n\n${month}`);
@@ -177,11 +179,24 @@ function monthly(scale: number): string {
     rowOf('with patches', patched),
     rowOf('with `--no-patches`', whole),
     '',
+    '| besides, each time | requests | read back |',
+    '| --- | --- | --- |',
+    besides('prune', pruned, scale),
+    besides('verify both exports by their digests', verified, scale),
+    besides('restore all disks', restored, scale),
+    '',
     `In US dollars. Storage: a month of what is stored at its end. What is read back costs nothing within the network of the`,
     'service. Prices:',
     `${PRICES.source}: ${(PRICES.put * 1000).toFixed(3)} for 1,000 requests that write or list,`,
     `${(PRICES.get * 1000).toFixed(4)} for 1,000 others, ${PRICES.storedGibMonth} for a GiB a month, ${PRICES.sentOutGib} for a GiB that is sent out.`,
   ].join('\n');
+}
+
+/** What one such run costs. */
+function besides(title: string, { puts, gets, ranges, rangeBytes }: Traffic, scale: number): string {
+  const requests = puts * PRICES.put + (gets + ranges * scale) * PRICES.get;
+  const sentOut = ((rangeBytes * scale) / GIB) * PRICES.sentOutGib;
+  return `| ${[title, ...[requests, sentOut].map((dollars) => dollars.toFixed(2))].join(' | ')} |`;
 }
 
 function rowOf(title: string, { storedGib, storage, requests, sentOut }: Costs): string {
