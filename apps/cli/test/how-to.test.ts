@@ -1,22 +1,12 @@
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+import { ALL_VARIANTS } from '@gantry/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { blockOf, shellBlocks } from './documented-blocks.ts';
 import type { PrivateNode } from './private-node.ts';
 import { makePrivateNode } from './private-node.ts';
 
 /*
  * The pages for those who come, or go, with many instances: their commands are run as they stand there, one block after the other.
  */
-
-const PAGES = fileURLToPath(new URL('../../../docs/how-to', import.meta.url));
-
-/** The shell blocks of a page, without their indentation. */
-async function blocksOf(page: string): Promise<readonly string[]> {
-  const text = await readFile(`${PAGES}/${page}.md`, 'utf8');
-  return [...text.matchAll(/^( *)```sh\n([^]*?)^ *```$/gm)].map(([, indent = '', body = '']) =>
-    body.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
-  );
-}
 
 let scope: AsyncDisposableStack;
 beforeAll(() => {
@@ -43,6 +33,67 @@ async function digests(on: PrivateNode): Promise<string> {
   return await on.run('sha256sum /srv/disks/*-0.img');
 }
 
+describe('restore.md', () => {
+  test('restores in place, lost disks, and a copy beside the original, and goes on with an import that was cut off', async () => {
+    const on = await node();
+    await makeInstances(on, 'web1');
+    const nics = 'nics: [{ mac: aa:00:00:11:22:33, mode: bridged, link: br0 }]';
+    await on.run(`echo '${nics}' >>/etc/gantry/instances/web1.yaml; cp /etc/gantry/instances/web1.yaml .; gantry store init /srv/exports`);
+    const reference = await on.run('gantry export web1.yaml /srv/exports');
+    const before = await digests(on);
+    const blocks = (await shellBlocks('restore')).map((block) => block.replaceAll('web1.example.com@20261123T081500Z', reference));
+    const [look = '', plan = '', restore = '', create = '', , , beside = ''] = blocks;
+    const resume = blocks.at(-1) ?? '';
+    if (ALL_VARIANTS) for (const block of [look, plan]) await on.run(block);
+    await on.run('shred --iterations 1 /srv/disks/web1-0.img');
+    await on.run(restore);
+    expect(await digests(on)).toBe(before);
+    await on.run('rm /srv/disks/web1-0.img');
+    // Without a terminal, as the page says.
+    await on.run(create.replace('\n', ' --yes\n'));
+    expect(await digests(on)).toBe(before);
+    await on.run(beside);
+    await on.run('cmp /srv/disks/web1-0.img /srv/disks/web2-0.img; rm /srv/disks/web2-0.img');
+    await on.run('shred --iterations 1 --size 8M /srv/disks/web1-0.img');
+    await on.run(resume);
+    expect(await digests(on)).toBe(before);
+  });
+});
+
+describe('a-second-store.md', () => {
+  test('mirrors what there is, writes both at once, and goes on each night; either store restores alone', async () => {
+    const [here, vault] = await Promise.all([node(), node()]);
+    await here.connect('vault', vault);
+    await vault.connect('node1', here);
+    await makeInstances(here, 'web1');
+    await here.run('cp /etc/gantry/instances/web1.yaml .; gantry store init /srv/exports');
+    const reference = await here.run('gantry export --incremental web1.yaml /srv/exports');
+    // The accounts of the page, which are those of the user, and a disk that is not there.
+    const blocks = (await shellBlocks('a-second-store')).map((block) =>
+      block
+        .replaceAll(/(backup|reader)@/g, '')
+        .replaceAll('/mnt/usb', '/srv/usb')
+        .replaceAll('web1.example.com@20261123T081500Z', reference),
+    );
+    const [once = '', both = '', nightly = '', pulled = ''] = blocks;
+    await here.run(once);
+    await here.run('printf changed | dd of=/srv/disks/web1-0.img seek=30 bs=1M conv=notrunc status=none');
+    await here.run(both);
+    const before = await digests(here);
+    if (ALL_VARIANTS) {
+      await here.run(nightly);
+      await here.run(`mkdir /srv/usb; ${blocks.at(-1)}`);
+    }
+    await here.run('gantry export --incremental web1.yaml /srv/exports');
+    await vault.run(pulled);
+    const listed: { readonly exports: readonly unknown[] } = JSON.parse(await vault.run('gantry list /srv/exports --json'));
+    expect(listed.exports).toHaveLength(3);
+    await here.run('rm -r /srv/exports; shred --iterations 1 /srv/disks/web1-0.img');
+    await here.run('gantry import ssh://vault/srv/exports web1.example.com --to web1.yaml');
+    expect(await digests(here)).toBe(before);
+  });
+});
+
 describe('restore-on-another-node.md', () => {
   test('restores, and goes on with exports that store what changed', async () => {
     const [old, vault, other] = await Promise.all([node(), node(), node()]);
@@ -52,7 +103,7 @@ describe('restore-on-another-node.md', () => {
     await old.run(
       'gantry store init ssh://vault/srv/exports; gantry export --incremental /etc/gantry/instances/web1.yaml ssh://vault/srv/exports',
     );
-    const blocks = await blocksOf('restore-on-another-node');
+    const blocks = await shellBlocks('restore-on-another-node');
     for (const block of blocks.slice(0, -1)) await other.run(block);
     expect(await digests(other)).toBe(await digests(old));
 
@@ -74,9 +125,9 @@ describe('after-a-lost-machine.md', () => {
     const store = 'ssh://backup.example.com/srv/exports';
     await lost.run(`gantry store init ${store}; for name in web1 db1; do
       gantry export --incremental /etc/gantry/instances/$name.yaml ${store}; done`);
-    const config = /```yaml file=gantry\.yaml\n([^]*?)```/.exec(await readFile(`${PAGES}/after-a-lost-machine.md`, 'utf8'))?.[1] ?? '';
-    await other.run(`mkdir -p /etc/gantry; cat >/etc/gantry/gantry.yaml <<'END'\n${config.replaceAll(/^ {3}/gm, '')}END`);
-    for (const block of await blocksOf('after-a-lost-machine')) await other.run(block);
+    const config = await blockOf('after-a-lost-machine', 'yaml file=gantry.yaml');
+    await other.run(`mkdir -p /etc/gantry; cat >/etc/gantry/gantry.yaml <<'END'\n${config}END`);
+    for (const block of await shellBlocks('after-a-lost-machine')) await other.run(block);
     expect(await digests(other)).toBe(await digests(lost));
     const policy = 'policies: { nightly: { instances: /etc/gantry/instances, stores: vault, incremental: true, max-age: 26h } }';
     await other.run(`echo '${policy}' >>/etc/gantry/gantry.yaml; gantry run nightly`);
@@ -90,7 +141,7 @@ describe('empty-a-node.md', () => {
     const [here, there] = await Promise.all([node(), node()]);
     await here.connect('node2', there);
     await makeInstances(here, 'db1', 'web1', 'web2');
-    const [prepare = '', script = '', look = '', move = '', after = ''] = await blocksOf('empty-a-node');
+    const [prepare = '', script = '', look = '', move = '', after = ''] = await shellBlocks('empty-a-node');
     for (const block of [prepare, script, look]) await here.run(block);
     expect(await digests(there)).not.toBe(await digests(here));
 
@@ -121,7 +172,7 @@ describe('from-gnt-backup.md', () => {
       rm manifest.json SHA256SUMS frames.table`);
     const before = await digests(on);
     await on.run('shred --iterations 1 /srv/disks/web1-0.img');
-    const [old = '', fresh = '', nightly = ''] = await blocksOf('from-gnt-backup');
+    const [old = '', fresh = '', nightly = ''] = await shellBlocks('from-gnt-backup');
     expect(await on.run(old)).toContain('no checksums');
     expect(await digests(on)).toBe(before);
     await on.run(fresh);
@@ -141,7 +192,7 @@ describe('from-restic-or-vzdump.md', () => {
     await on.run(
       `echo secret >/etc/restic-password; ${restic}; restic init; restic backup --stdin --stdin-filename web1.img </srv/disks/web1-0.img`,
     );
-    const [describeIt = '', bring = '', nightly = '', restore = ''] = await blocksOf('from-restic-or-vzdump');
+    const [describeIt = '', bring = '', nightly = '', restore = ''] = await shellBlocks('from-restic-or-vzdump');
     await on.run('rm -r /etc/gantry/instances');
     for (const block of [describeIt, bring, nightly]) await on.run(block);
     const sizes = await on.run('du -sk /srv/exports/web1.example.com/* | cut -f 1');

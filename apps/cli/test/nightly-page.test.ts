@@ -1,24 +1,17 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
 import { expect, test } from 'vitest';
+import { blockOf } from './documented-blocks.ts';
 import { gantryCalls } from './documented-calls.ts';
 import { makeWorkbench } from './workbench.ts';
 
-const PAGE = new URL('../../../docs/how-to/nightly-exports-of-a-node.md', import.meta.url);
-
-/** The block of the page that is introduced like this. */
-function blockOf(page: string, head: string): string {
-  const [, text] = new RegExp(`^\`\`\`${head}\\n([^]*?)^\`\`\``, 'm').exec(page) ?? [];
-  if (text === undefined) throw new Error(`the page has no block ${head}`);
-  return text;
-}
+const PAGE = 'nightly-exports-of-a-node';
 
 test('the page about nightly exports of a node works as it says, with its paths below another directory', async () => {
   await using bench = await makeWorkbench({ GANTRY_CREATE_STORE: '' });
   const moved = (text: string): string => text.replaceAll('/etc/gantry', bench.file('etc')).replaceAll('/srv/', `${bench.path}/`);
-  const page = await readFile(PAGE, 'utf8');
   await mkdir(bench.file('etc', 'instances'), { recursive: true });
-  await writeFile(bench.file('etc', 'gantry.yaml'), moved(blockOf(page, 'yaml file=gantry\\.yaml')));
+  await writeFile(bench.file('etc', 'gantry.yaml'), moved(await blockOf(PAGE, 'yaml file=gantry.yaml')));
   for (const name of ['db1.example.com', 'web1.example.com']) {
     await makeRandomFile(bench.file(`${name}.img`), 1024 * 1024, name);
     await writeFile(
@@ -26,7 +19,7 @@ test('the page about nightly exports of a node works as it says, with its paths 
       `name: ${name}\nos: raw\nhypervisor: kvm\ndisks: [{ path: ${bench.file(`${name}.img`)} }]\n`,
     );
   }
-  const calls = gantryCalls(`\`\`\`sh\n${moved(blockOf(page, 'sh'))}\`\`\`\n`);
+  const calls = gantryCalls(`\`\`\`sh\n${moved(await blockOf(PAGE, 'sh'))}\`\`\`\n`);
   expect(calls).toHaveLength(5);
   const outputs: string[] = [];
   for (const call of calls) {

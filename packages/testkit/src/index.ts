@@ -43,6 +43,7 @@ export { startCutProxy } from './servers/cut-proxy.ts';
 export { findFreePorts } from './servers/free-ports.ts';
 export type { NbdServerOptions, RealNbdServer } from './servers/nbd.ts';
 export { startNbdkit, startQemuNbd } from './servers/nbd.ts';
+export { startSocketRelay } from './servers/relay.ts';
 export { killTree, processTree, processesWithVariable } from './servers/process-tree.ts';
 export type { SilentServer } from './servers/silent-server.ts';
 export { startSilentServer } from './servers/silent-server.ts';

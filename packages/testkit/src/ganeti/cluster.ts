@@ -5,7 +5,7 @@ import { Namespaces } from '../processes/namespaces.ts';
 import { ganetiBase, LAB } from './base.ts';
 import type { GanetiNode } from './node.ts';
 import { findNodes } from './node.ts';
-import { startRelay } from './relay.ts';
+import { startRelay } from '../servers/relay.ts';
 
 export type { GanetiNode } from './node.ts';
 

@@ -1,0 +1,24 @@
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+const PAGES = fileURLToPath(new URL('../../../docs/how-to', import.meta.url));
+
+/** The shell blocks of a page in `docs/how-to`, without their indentation. */
+export async function shellBlocks(page: string): Promise<readonly string[]> {
+  return (await blocks(page)).flatMap(({ head, body }) => (head === 'sh' ? [body] : []));
+}
+
+/** The block of a page that is introduced like this, without its indentation. */
+export async function blockOf(page: string, head: string): Promise<string> {
+  const found = (await blocks(page)).find((block) => block.head === head);
+  if (found === undefined) throw new Error(`${page}.md has no block ${head}`);
+  return found.body;
+}
+
+async function blocks(page: string): Promise<readonly { readonly head: string; readonly body: string }[]> {
+  const text = await readFile(`${PAGES}/${page}.md`, 'utf8');
+  return [...text.matchAll(/^( *)```(\S.*)\n([^]*?)^ *```$/gm)].map(([, indent = '', head = '', body = '']) => ({
+    head,
+    body: body.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+  }));
+}
