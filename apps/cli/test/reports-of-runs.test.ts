@@ -230,12 +230,13 @@ describe('the file for Prometheus', () => {
   test('has what a store under copies has now', async () => {
     const textfile = directory.file('gantry.prom');
     policies = new Map([...policies].map(([name, policy]) => [name, { ...policy, copies: [{ to: 'shelf' }] }]));
-    const run = (newest: readonly string[]): Partial<PolicyRun> => ({
+    const run = (newest: readonly string[], missing?: readonly string[]): Partial<PolicyRun> => ({
       selection: 'all',
-      stores: [{ store: 'shelf', role: 'copies', copied: { exports: 1, present: 0, failed: 0, newest, sentBytes: 1 } }],
+      stores: [{ store: 'shelf', role: 'copies', copied: { exports: 1, present: 0, failed: 0, newest, missing, sentBytes: 1 } }],
     });
-    const shelf = (day: number): string =>
-      `gantry_export_timestamp_seconds{policy="web",instance="web1",store="shelf"} ${Date.UTC(2026, 10, day, 1) / 1000}\n`;
+    const since1970 = (seconds: number): string =>
+      `gantry_export_timestamp_seconds{policy="web",instance="web1",store="shelf"} ${seconds}\n`;
+    const shelf = (day: number): string => since1970(Date.UTC(2026, 10, day, 1) / 1000);
     await report(goodRun(run(['web1@20261126T010000Z'])), { metrics: { textfile } });
     expect(await readFile(textfile, 'utf8')).toContain(shelf(26));
     // A copy that failed leaves it as it was.
@@ -246,6 +247,11 @@ describe('the file for Prometheus', () => {
     // As after its disk was replaced.
     await report(goodRun(run(['web1@20261125T010000Z'])), { metrics: { textfile } });
     expect(await readFile(textfile, 'utf8')).toContain(shelf(25));
+    // And nothing could be copied to the new one: the rule for exports that are late notices a 0.
+    await report(goodRun(run([], ['web1'])), { metrics: { textfile } });
+    expect(await readFile(textfile, 'utf8')).toContain(since1970(0));
+    await report(goodRun(run(['web1@20261127T010000Z'], [])), { metrics: { textfile } });
+    expect(await readFile(textfile, 'utf8')).toContain(shelf(27));
   });
 
   test('has the time of an export that a run found, because an earlier one was killed', async () => {

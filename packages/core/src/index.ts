@@ -146,6 +146,7 @@ export type { VerifyBudget, VerifyStoreRequest, VerifyStoreResult } from './oper
 export { verifyStore } from './operations/verify-store.ts';
 export type { LastVerification } from './exports/verification.ts';
 export type { ListedExport, ListStoreRequest, StoreListing } from './operations/list-store.ts';
+export { findDamage } from './operations/find-damage.ts';
 export { listStore } from './operations/list-store.ts';
 export type { DiffRequest, DiffResult, DiskDifference, FrameTotal } from './operations/diff.ts';
 export { diffExports } from './operations/diff.ts';

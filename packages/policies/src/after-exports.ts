@@ -54,8 +54,10 @@ export class AfterExports {
       const result = await mirrorStore({ source, target, instances, createStore, signal, onEvent });
       const failed = result.exports.filter(({ outcome }) => outcome === 'failed');
       const { present, newest, sentBytes } = result;
+      const there = new Set(newest.map(instanceOf));
+      const missing = instances.filter((name) => !there.has(name));
       this.#log.store(to, 'copies', {
-        copied: { exports: result.exports.length - failed.length, present, failed: failed.length, newest, sentBytes },
+        copied: { exports: result.exports.length - failed.length, present, failed: failed.length, newest, missing, sentBytes },
       });
       for (const { reference, code = 'STORE_FAILED', reason = 'it was not copied' } of failed)
         this.#log.problem({ what: `copy of ${reference} to ${to}`, code, message: reason });

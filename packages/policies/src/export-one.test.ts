@@ -1,17 +1,13 @@
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import process from 'node:process';
-import type { Policy } from '@gantry/config';
-import { loadConfiguration, namedStore, openStore } from '@gantry/config';
 import type { TemporaryDirectory } from '@gantry/testkit';
-import { makeRandomFile, makeTemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
-import { alterStore } from '@gantry/transport';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { sampleRequest } from '../test/request.ts';
 import type { ExportedOne } from './export-one.ts';
 import { exportOne } from './export-one.ts';
-import { openStores } from './open-stores.ts';
-import type { PolicyRunRequest } from './run-request.ts';
+import { openPolicyStores } from './open-stores.ts';
 import { selectInstances } from './selection.ts';
 import { WindowEnded } from './window-end.ts';
 
@@ -22,8 +18,6 @@ const running = new AbortController();
 beforeEach(async () => {
   home = await makeTemporaryDirectory();
   windowEnd = new AbortController();
-  await makeRandomFile(home.file('web1.img'), 64 * 1024, 'web1');
-  await writeFile(home.file('web1.yaml'), 'name: web1\nos: raw\nhypervisor: kvm\ndisks: [{ path: web1.img }]\n');
 });
 
 afterEach(() => home[Symbol.asyncDispose]());
@@ -44,29 +38,11 @@ interface Given {
 }
 
 /** Exports web1 in a window that ends when `windowEnd` says so. */
-async function exportIt({ policy: fields, since, second = () => ({}) }: Given): Promise<ExportedOne> {
-  const file = home.file('gantry.yaml');
-  const stores = 'stores: { first: { url: ./first }, second: { url: ./second } }';
-  await writeFile(file, `${stores}\npolicies: { nightly: { instances: ${home.file('web1.yaml')}, ${fields} } }\n`);
-  const context = { env: process.env, cwd: home.path, signal: running.signal, warn: () => undefined };
-  const configuration = await loadConfiguration({ ...context, file });
-  const policy: Policy | undefined = configuration.policies.get('nightly');
-  if (policy === undefined) throw new Error('the policy is there');
-  const request: PolicyRunRequest = {
-    configuration,
-    policy,
-    context,
-    settings: {},
-    signal: running.signal,
-    stateDirectory: home.file('state'),
-    createStore: true,
-    openStore: async (named, access) => {
-      const store = await openStore(namedStore(configuration, named)?.url ?? named, context, { access });
-      return named === 'second' ? alterStore(store, second(store)) : store;
-    },
-  };
-  await using selection = await selectInstances(policy.instances, { ...context, configuration });
-  await using opened = await openStores(request, 'write');
+async function exportIt({ policy, since, second }: Given): Promise<ExportedOne> {
+  const request = await sampleRequest({ home, policy, signal: running.signal, second });
+  const { configuration, context } = request;
+  await using selection = await selectInstances(request.policy.instances, { ...context, configuration });
+  await using opened = await openPolicyStores(request, 'write');
   const [selected] = selection.instances;
   if (selected === undefined) throw new Error('web1 is selected');
   const signals = { run: running.signal, work: AbortSignal.any([running.signal, windowEnd.signal]) };

@@ -4,7 +4,7 @@ import { problemOf } from './problems.ts';
 import type { RunProblem } from './record/form.ts';
 import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
 
-export interface OpenedStores extends AsyncDisposable {
+export interface PolicyStores extends AsyncDisposable {
   /** All stores of the policy: what is tried in one that could not be opened fails with the reason. */
   readonly all: readonly OpenedStore[];
   /** Those that could be opened. */
@@ -14,10 +14,10 @@ export interface OpenedStores extends AsyncDisposable {
 }
 
 /** Opens the stores of a policy. Disposing closes them. @throws the signal's reason */
-export async function openStores(
+export async function openPolicyStores(
   { configuration, policy, openStore, signal }: PolicyRunRequest,
   access: 'read' | 'write',
-): Promise<OpenedStores> {
+): Promise<PolicyStores> {
   await using scope = new AsyncDisposableStack();
   const all: OpenedStore[] = [];
   const usable: OpenedStore[] = [];

@@ -3,7 +3,7 @@ import type { DescribedInstance, RetentionPolicy } from '@gantry/core';
 import { GantryError, isSentBySource, mirrorStore, planExport, pruneStore } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 import { askedLocalExport } from './export-request.ts';
-import { openStores } from './open-stores.ts';
+import { openPolicyStores } from './open-stores.ts';
 import { problemOf } from './problems.ts';
 import { recentExport } from './recent-exports.ts';
 import type { RunProblem } from './record/form.ts';
@@ -21,6 +21,7 @@ export interface PlannedInstance {
   readonly would: 'export' | 'copy' | 'skip' | 'wait' | 'fail';
   /** The recent export that counts. */
   readonly reference?: string | undefined;
+  /** Why it would fail; where it would be exported, what is wrong with one of several stores. */
   readonly problem?: RunProblem | undefined;
 }
 
@@ -46,7 +47,7 @@ export interface PolicyPlan {
 export async function planPolicy(request: PolicyRunRequest): Promise<PolicyPlan> {
   const { policy, configuration, context, only, signal } = request;
   await using selection = await selectInstances(policy.instances, { ...context, signal, configuration, only });
-  await using opened = await openStores(request, 'read');
+  await using opened = await openPolicyStores(request, 'read');
   const times = timesOf(request, new Date());
   const instances: PlannedInstance[] = [];
   for (const selected of selection.instances) instances.push(await planInstance(request, selected, opened.usable, times));
@@ -77,14 +78,33 @@ async function planInstance(
     const recent = await recentIn(described, stores, times, request);
     const reference = recent.find((each) => each !== undefined);
     if (reference !== undefined) return { name, source, would: recent.includes(undefined) ? 'copy' : 'skip', reference };
-    // What can be checked of its export: definition, parameters, locks, disks, snapshots, each store.
-    if (!isSentBySource(selected.source, described))
-      for (const { store } of stores) await planExport(await askedLocalExport({ request, selected, described, store, signal }));
-    return { name, source, would: times.window === 'closed' ? 'wait' : 'export' };
+    const problem = isSentBySource(selected.source, described) ? undefined : await checkExport({ request, selected, described, stores });
+    return { name, source, would: times.window === 'closed' ? 'wait' : 'export', ...(problem === undefined ? {} : { problem }) };
   } catch (error) {
     signal.throwIfAborted();
     return { name, source, would: 'fail', problem: problemOf(name, error) };
   }
+}
+
+interface Exported {
+  readonly request: PolicyRunRequest;
+  readonly selected: SelectedInstance;
+  readonly described: DescribedInstance;
+  readonly stores: readonly OpenedStore[];
+}
+
+/**
+ * Checks what can be checked of its export: definition, parameters, locks, disks, snapshots, each store.
+ *
+ * @returns what is wrong with one of several stores @throws GantryError as the export would; the signal's reason
+ */
+async function checkExport({ request, selected, described, stores }: Exported): Promise<RunProblem | undefined> {
+  const [first, ...others] = stores.map(({ store }) => store);
+  if (first === undefined) return undefined;
+  const subject = { request, selected, described, store: first, alsoInto: others, signal: request.signal };
+  const { checks } = await planExport(await askedLocalExport(subject));
+  for (const { code, says } of checks) if (code !== undefined) return { what: selected.name, code, message: says };
+  return undefined;
 }
 
 async function recentIn(

@@ -1,5 +1,5 @@
 import type { Instance } from '@gantry/core';
-import { GantryError, listStore, openExport } from '@gantry/core';
+import { findDamage, GantryError, openExport } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 
 /** One from further in the future was made by a host whose clock is wrong. */
@@ -30,8 +30,8 @@ export async function recentExport(
     const isRecent = started !== undefined && started >= since && started.getTime() <= Date.now() + MAX_CLOCK_DIFFERENCE_MS;
     if (!isRecent || dumps.length < disks.length) return undefined;
     await found.checkDumpsPresent({ signal });
-    const { exports } = await listStore({ store, instances: [name], stateDirectory, signal });
-    return exports.find(({ reference }) => reference === found.reference)?.state === 'complete' ? found.reference : undefined;
+    const damage = await findDamage({ store, found, stateDirectory, signal });
+    return damage === undefined ? found.reference : undefined;
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof GantryError && !error.code.startsWith('STORE_')) return undefined;

@@ -5,7 +5,7 @@ import { AfterExports } from './after-exports.ts';
 import type { ExportedOne } from './export-one.ts';
 import { exportOne, failOne } from './export-one.ts';
 import { takeExportPlace } from './export-places.ts';
-import { openStores } from './open-stores.ts';
+import { openPolicyStores } from './open-stores.ts';
 import { problemOf } from './problems.ts';
 import type { InstanceOfRun, PolicyRun, RunProblem } from './record/form.ts';
 import { RunLog } from './record/log.ts';
@@ -93,7 +93,7 @@ async function work(request: PolicyRunRequest, log: RunLog): Promise<void> {
   const selected = only === undefined ? (problems.length === 0 ? 'all' : 'incomplete') : 'named';
   await log.select({ selection: selected, instances: waiting }, { problems, warnings });
   if (instances.length === 0 && problems.length === 0) log.problem(nothingSelected(request));
-  await using opened = await openStores(request, 'write');
+  await using opened = await openPolicyStores(request, 'write');
   log.change((run) => ({ problems: [...run.problems, ...opened.problems] }));
   if (instances.length === 0) return;
   const times = timesOf(request, new Date());

@@ -14,9 +14,12 @@ import { exportsOf } from './exports-of-run.ts';
 /** The last good export of an instance in a store that a run on this machine made, or found there. */
 export interface GoodExport extends Pick<ExportOfRun, 'instance' | 'reference' | 'plainBytes' | 'storedBytes' | 'durationMs'> {
   readonly store: string;
-  /** When the run began that made it, or the export, if it was found: ISO 8601, UTC. */
+  /** When the run began that made it, or the export, if it was found: ISO 8601, UTC. {@link NEVER} where the store has none. */
   readonly at: string;
 }
+
+/** Older than every age that is promised, so that a store that has lost all exports of an instance is noticed. */
+const NEVER = new Date(0).toISOString();
 
 /** Beside the directory of the records; the name of a policy has no dot. */
 function ownFile(policy: string, stateDirectory: string | undefined): string {
@@ -73,7 +76,7 @@ export function goodAfter(known: readonly GoodExport[], run: PolicyRun): readonl
     const after = goodOf({ ...made, store }, run, before);
     if (after !== undefined) good.set(keyOf(after), after);
   }
-  // What a store lists counts, also if it has only older exports than before.
+  // What a store lists counts, also if it has only older exports than before, or none.
   for (const copy of copiesOf(run)) good.set(keyOf(copy), copy);
   const all = [...good.values()];
   if (run.selection !== 'all') return all;
@@ -83,9 +86,11 @@ export function goodAfter(known: readonly GoodExport[], run: PolicyRun): readonl
 
 /** What stores under `copies` have: their exports are as old as those that were copied. */
 function copiesOf({ stores }: PolicyRun): readonly GoodExport[] {
-  return stores.flatMap(({ store, role, copied }) =>
-    role === 'copies' ? (copied?.newest ?? []).flatMap((reference) => foundExport(store, reference) ?? []) : [],
-  );
+  return stores.flatMap(({ store, role, copied: { newest = [], missing = [] } = {} }) => {
+    if (role !== 'copies') return [];
+    const none = missing.map((instance): GoodExport => ({ instance, store, at: NEVER }));
+    return none.concat(newest.flatMap((reference) => foundExport(store, reference) ?? []));
+  });
 }
 
 /** An export that was not made by the run: it is as old as its id says. */

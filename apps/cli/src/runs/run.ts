@@ -70,7 +70,9 @@ async function planAll(session: Session, policies: readonly Policy[], options: O
   const plans = [];
   for (const policy of policies) plans.push(await planPolicy(await requestOf(session, policy, options)));
   for (const { warnings } of plans) for (const warning of warnings) session.warn(warning);
-  const hasProblems = plans.some(({ instances, problems }) => problems.length > 0 || instances.some(({ would }) => would === 'fail'));
+  const hasProblems = plans.some(
+    ({ instances, problems }) => problems.length > 0 || instances.some(({ problem }) => problem !== undefined),
+  );
   if (hasProblems) session.exitWith(ERROR_EXIT_CODES.PARTLY_DONE);
   session.output.result({ operation: 'run', dryRun: true, policies: plans }, plans.flatMap(describePolicyPlan));
 }

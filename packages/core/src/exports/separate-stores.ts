@@ -18,10 +18,15 @@ export async function assertSeparateStores(stores: readonly Store[], options: Ca
   }
 }
 
+/** What stores have said: an open one stays the one that it is. */
+const known = new WeakMap<Store, string>();
+
 /** The id of a store; undefined if it has none yet, or cannot be asked: what comes next says why. @throws the reason of the signal */
 export async function knownStoreId(store: Store, options: CallOptions): Promise<string | undefined> {
   try {
-    return await storeId(store, options);
+    const id = known.get(store) ?? (await storeId(store, options));
+    if (id !== undefined) known.set(store, id);
+    return id;
   } catch (error) {
     options.signal?.throwIfAborted();
     if (error instanceof GantryError) return undefined;

@@ -27,15 +27,17 @@ export type VerificationPlace = 'store' | 'state directory';
 export class VerificationRecords {
   readonly #store: Store;
   readonly #stateDirectory: string | undefined;
+  readonly #instancesAtOnce: boolean;
   readonly #known = new Map<string, Promise<InstanceVerifications>>();
   readonly #changed = new Set<string>();
   #listing: Promise<ReadonlyMap<string, readonly ObjectInfo[]>> | undefined;
   #place: VerificationPlace | undefined;
 
-  /** @param stateDirectory as an operation gets it */
-  constructor(store: Store, stateDirectory: string | undefined) {
+  /** @param stateDirectory as an operation gets it @param options for a few instances, `instancesAtOnce: false` lists only theirs */
+  constructor(store: Store, stateDirectory: string | undefined, { instancesAtOnce = true }: { readonly instancesAtOnce?: boolean } = {}) {
     this.#store = store;
     this.#stateDirectory = stateDirectory;
+    this.#instancesAtOnce = instancesAtOnce;
   }
 
   /** What is known of the exports of an instance. @throws StoreError; the reason of the signal */
@@ -132,10 +134,12 @@ export class VerificationRecords {
   }
 
   async #read(instance: string, options: CallOptions): Promise<InstanceVerifications> {
-    this.#listing ??= this.#list(options);
+    const listing = this.#instancesAtOnce
+      ? (this.#listing ??= this.#list(VERIFIED_PREFIX, options))
+      : this.#list(`${VERIFIED_PREFIX}${instance}/`, options);
     const local = join(stateDirectoryPath(this.#stateDirectory), ...this.#ownNames(), `${instance}${SUFFIX}`);
     let found = parseVerifications(await readFile(local, 'utf8').catch(() => ''));
-    const records = (await this.#listing).get(instance) ?? [];
+    const records = (await listing).get(instance) ?? [];
     for (const { key } of records) found = mergeVerifications(found, parseVerifications(await this.#textOf(key, options)));
     return found;
   }
@@ -150,11 +154,11 @@ export class VerificationRecords {
     }
   }
 
-  /** The records in the store, by instance: the latest {@link MAX_RECORDS} of each. */
-  async #list(options: CallOptions): Promise<ReadonlyMap<string, readonly ObjectInfo[]>> {
+  /** The records in the store below a prefix, by instance: the latest {@link MAX_RECORDS} of each. */
+  async #list(prefix: string, options: CallOptions): Promise<ReadonlyMap<string, readonly ObjectInfo[]>> {
     const found = new Map<string, ObjectInfo[]>();
     try {
-      for await (const info of this.#store.list(VERIFIED_PREFIX, options)) {
+      for await (const info of this.#store.list(prefix, options)) {
         const [instance = '', name = '', ...deeper] = info.key.slice(VERIFIED_PREFIX.length).split('/');
         if (deeper.length > 0 || !name.endsWith(SUFFIX) || !isReferencePart(instance)) continue;
         found.set(instance, [...(found.get(instance) ?? []), info]);

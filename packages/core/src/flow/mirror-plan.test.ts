@@ -13,7 +13,7 @@ function web1(sides: Partial<MirroredInstance>): MirroredInstance {
 describe('a mirror', () => {
   test('copies everything to an empty store, the oldest first', () => {
     expect(planMirror([web1({})], EVERYTHING)).toEqual([
-      { instance: 'web1', copy: [FIRST, SECOND, THIRD, FOURTH], present: [], older: [], future: [] },
+      { instance: 'web1', copy: [FIRST, SECOND, THIRD, FOURTH], present: [], there: [], older: [], future: [] },
     ]);
   });
 
@@ -24,16 +24,16 @@ describe('a mirror', () => {
 
   test('copies what is newer than what the target has, and does not bring back what was removed there', () => {
     expect(planMirror([web1({ target: [SECOND] })], EVERYTHING)).toEqual([
-      { instance: 'web1', copy: [THIRD, FOURTH], present: [SECOND], older: [FIRST], future: [] },
+      { instance: 'web1', copy: [THIRD, FOURTH], present: [SECOND], there: [SECOND], older: [FIRST], future: [] },
     ]);
     expect(planMirror([web1({ target: [FIRST], removed: [THIRD] })], EVERYTHING)).toEqual([
-      { instance: 'web1', copy: [FOURTH], present: [FIRST], older: [SECOND, THIRD], future: [] },
+      { instance: 'web1', copy: [FOURTH], present: [FIRST], there: [FIRST], older: [SECOND, THIRD], future: [] },
     ]);
   });
 
   test('copies older ones if it is asked to, but not into the place of packs that are in use', () => {
     expect(planMirror([web1({ target: [THIRD], removed: [SECOND] })], { ...EVERYTHING, withOlder: true })).toEqual([
-      { instance: 'web1', copy: [FIRST, FOURTH], present: [THIRD], older: [SECOND], future: [] },
+      { instance: 'web1', copy: [FIRST, FOURTH], present: [THIRD], there: [THIRD], older: [SECOND], future: [] },
     ]);
   });
 
@@ -48,7 +48,7 @@ describe('a mirror', () => {
   test('is not held up by an export from the future, which counts neither as the newest there nor as one of the newest', () => {
     const future = '20371101T020000Z';
     expect(planMirror([web1({ target: [SECOND, future] })], EVERYTHING, NOW)).toEqual([
-      { instance: 'web1', copy: [THIRD, FOURTH], present: [SECOND], older: [FIRST], future: [future] },
+      { instance: 'web1', copy: [THIRD, FOURTH], present: [SECOND], there: [SECOND, future], older: [FIRST], future: [future] },
     ]);
     const source = [FIRST, SECOND, THIRD, FOURTH, future];
     expect(planMirror([web1({ source })], { ...EVERYTHING, newest: 1 }, NOW)).toMatchObject([{ copy: [FOURTH, future], future: [future] }]);

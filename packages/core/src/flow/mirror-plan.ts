@@ -27,8 +27,10 @@ export interface MirrorPlan {
   readonly instance: string;
   /** Ids to copy, the oldest first: each finds frames of those before it at the target. */
   readonly copy: readonly string[];
-  /** Ids that the target has. */
+  /** Ids of these that the target has. */
   readonly present: readonly string[];
+  /** All ids that the target has, also those that the source lacks. */
+  readonly there: readonly string[];
   /** Ids that the target lacks, and that are older than its newest one: it had them once, or chose not to. */
   readonly older: readonly string[];
   /** Ids of either side with a time in the future: no other export is older than these. */
@@ -64,6 +66,7 @@ export function planMirror(
         instance,
         copy: missing.filter((id) => !isOlder(id)),
         present: wanted.filter((id) => has.has(id)),
+        there: target,
         older: missing.filter(isOlder),
         future: [...new Set([...source, ...target])].filter(isOfFuture),
       };

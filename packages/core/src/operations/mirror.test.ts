@@ -65,7 +65,8 @@ describe('a mirror', () => {
     await mirror(source, target);
     await removeExport(target, `web1@${idOf(1)}`);
     await removeExport(source, `db1@${idOf(3)}`);
-    expect(await mirror(source, target)).toMatchObject({ exports: [], older: 1 });
+    // Of its own, also what the source lacks.
+    expect(await mirror(source, target)).toMatchObject({ exports: [], older: 1, newest: [`db1@${idOf(3)}`, `web1@${idOf(3)}`] });
     expect(await exportsIn(target)).not.toContain(`web1/${idOf(1)}`);
     expect(await exportsIn(target)).toContain(`db1/${idOf(3)}`);
     expect(await mirror(source, target, { withOlder: true })).toMatchObject({ exports: [{ reference: `web1@${idOf(1)}` }], older: 0 });

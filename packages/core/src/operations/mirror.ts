@@ -65,7 +65,7 @@ export interface MirrorResult {
   readonly older: number;
   /** With `tags`: how many were passed over because they do not have them. */
   readonly untagged?: number;
-  /** The newest of these exports of each instance that the target has now, `INSTANCE@EXPORT-ID`; none with a time in the future. */
+  /** The newest export of each of these instances that the target has now, `INSTANCE@EXPORT-ID`; none with a time in the future. */
   readonly newest: readonly string[];
   readonly sentBytes: number;
   readonly warnings: readonly string[];
@@ -129,9 +129,9 @@ function ofFuture(reference: string): string {
   return `the start time of ${reference} is in the future: the clock of the host that made it was ahead. It does not count as the newest export`;
 }
 
-function newestOf({ instance, copy, present, future }: MirrorPlan, done: readonly MirroredExport[]): readonly string[] {
+function newestOf({ instance, copy, there, future }: MirrorPlan, done: readonly MirroredExport[]): readonly string[] {
   const copied = new Set(done.flatMap(({ reference, outcome }) => (outcome === 'copied' ? [reference] : [])));
-  const has = [...present, ...copy.filter((id) => copied.has(formatExportReference(instance, id)))].filter((id) => !future.includes(id));
+  const has = [...there, ...copy.filter((id) => copied.has(formatExportReference(instance, id)))].filter((id) => !future.includes(id));
   return has
     .toSorted(compareExportIds)
     .slice(-1)

@@ -65,6 +65,8 @@ export interface StoreOfRun {
         readonly failed: number;
         /** Of each instance the newest that the store has, `INSTANCE@EXPORT-ID`; absent in records of earlier versions. */
         readonly newest?: readonly string[] | undefined;
+        /** Instances of which the store has none; absent in records of earlier versions. */
+        readonly missing?: readonly string[] | undefined;
         readonly sentBytes: number;
       }
     | undefined;
@@ -144,7 +146,16 @@ const instance = z.object({
 const store = z.object({
   store: z.string(),
   role: z.enum(['exports', 'copies']),
-  copied: z.object({ exports: bytes, present: bytes, failed: bytes, newest: z.array(z.string()).optional(), sentBytes: bytes }).optional(),
+  copied: z
+    .object({
+      exports: bytes,
+      present: bytes,
+      failed: bytes,
+      newest: z.array(z.string()).optional(),
+      missing: z.array(z.string()).optional(),
+      sentBytes: bytes,
+    })
+    .optional(),
   verified: z
     .object({
       depth: z.string(),

@@ -26,13 +26,13 @@ export class RunLog {
     this.#warn = warn;
   }
 
-  /** @throws GantryError `STATE_UNUSABLE` */
+  /** A record that cannot be written is a warning. @throws GantryError `STATE_UNUSABLE` */
   static async open(policy: string, { stateDirectory, warn, selection }: RunLogOptions): Promise<RunLog> {
     const { path } = await openStateDirectory(stateDirectory);
     const directory = policyRunsDirectory(path, policy);
-    await makeDirectoryDurably(directory, 0o700);
     const run = await newRun(policy, selection);
     const log = new RunLog(directory, run, warn);
+    await makeDirectoryDurably(directory, 0o700).catch((error: unknown) => log.#warnOnce(error));
     await log.#save();
     await forgetOldRuns(directory);
     return log;
@@ -97,9 +97,13 @@ export class RunLog {
     try {
       await writePolicyRun(this.#directory, this.#run);
     } catch (error) {
-      if (!this.#hasWarned) this.#warn(`cannot write the record of the run: ${error instanceof Error ? error.message : String(error)}`);
-      this.#hasWarned = true;
+      this.#warnOnce(error);
     }
+  }
+
+  #warnOnce(error: unknown): void {
+    if (!this.#hasWarned) this.#warn(`cannot write the record of the run: ${error instanceof Error ? error.message : String(error)}`);
+    this.#hasWarned = true;
   }
 }
 

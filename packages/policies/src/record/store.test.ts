@@ -144,6 +144,20 @@ test('a record that cannot be written is a warning, and said once', async () => 
   expect(warnings).toEqual([expect.stringContaining('cannot write the record of the run')]);
 });
 
+test('records that cannot be listed or kept are warnings, and the run goes on', async () => {
+  await mkdir(join(state.path, 'policies'));
+  await writeFile(policyRunsDirectory(state.path, 'nightly'), 'not a directory');
+  expect(await endKilledRuns('nightly', { stateDirectory: state.path, warn })).toEqual([]);
+  const log = await open();
+  expect(await log.end({ outcome: 'done', exitCode: 0 })).toMatchObject({ outcome: 'done' });
+  expect(await read()).toEqual([]);
+  expect(warnings).toEqual([
+    expect.stringMatching(/^cannot list .*nightly, the records of runs: ENOTDIR/),
+    expect.stringMatching(/^cannot write the record of the run: .*nightly/),
+    expect.stringMatching(/^cannot list .*nightly, the records of runs: ENOTDIR/),
+  ]);
+});
+
 test('a killed run is known although its record cannot be written anew, which is a warning', async () => {
   const log = await open();
   const directory = policyRunsDirectory(state.path, 'nightly');

@@ -38,9 +38,10 @@ export async function writePolicyRun(directory: string, run: PolicyRun): Promise
 
 /** Removes the oldest records beyond {@link MAX_RUNS}, first those from the future, and what a killed run was writing. To be called by the run that has the lock. */
 export async function forgetOldRuns(directory: string): Promise<void> {
-  const names = await recordNames(directory);
+  const all = await readdir(directory).catch((): string[] => []);
+  const names = newestFirst(all);
   const old = [...names.filter((name) => !isOfFuture(name)), ...names.filter(isOfFuture)].slice(MAX_RUNS);
-  const unfinished = (await readdir(directory)).filter((name) => name.endsWith('.tmp'));
+  const unfinished = all.filter((name) => name.endsWith('.tmp'));
   for (const name of [...old, ...unfinished]) await unlink(join(directory, name)).catch(() => undefined);
 }
 
@@ -49,18 +50,18 @@ export interface ReadPolicyRunsOptions {
   readonly stateDirectory?: string | undefined;
   /** At most that many, the newest; default: all that are kept. */
   readonly newest?: number | undefined;
-  /** Called for a record that cannot be read, with why. */
+  /** Called for a record that cannot be read, and where the records cannot be listed, with why. */
   readonly warn?: ((message: string) => void) | undefined;
 }
 
 /**
- * The runs of a policy on this host, newest first; empty if there was none. Those from the future are left out. One that says `running` although its process is gone is
- * `killed`.
+ * The runs of a policy on this host, newest first; empty if there was none, or where they cannot be listed. Those from the future are left
+ * out. One that says `running` although its process is gone is `killed`.
  */
 export async function readPolicyRuns(policy: string, options: ReadPolicyRunsOptions = {}): Promise<readonly PolicyRun[]> {
   const directory = policyRunsDirectory(options.stateDirectory, policy);
   const runs: PolicyRun[] = [];
-  for (const name of (await recordNames(directory)).filter((each) => !isOfFuture(each))) {
+  for (const name of await recordNames(directory, options)) {
     if (runs.length === (options.newest ?? Infinity)) break;
     const run = await readRecord(join(directory, name), options);
     if (run !== undefined) runs.push(await asItIs(run));
@@ -73,14 +74,13 @@ const MAX_UNENDED_RUNS = 10;
 
 /**
  * Writes of earlier runs that they were killed. To be called by who has the lock of the policy: so each is found once, but for one whose
- * record cannot be written, which is a warning.
+ * record cannot be written. That is a warning, and so are records that cannot be listed.
  *
  * @returns them, the oldest first
- * @throws what the file system fails with when it lists the records
  */
 export async function endKilledRuns(policy: string, options: Omit<ReadPolicyRunsOptions, 'newest'> = {}): Promise<readonly PolicyRun[]> {
   const directory = policyRunsDirectory(options.stateDirectory, policy);
-  const names = (await recordNames(directory)).filter((each) => !isOfFuture(each)).slice(0, MAX_UNENDED_RUNS);
+  const names = (await recordNames(directory, options)).slice(0, MAX_UNENDED_RUNS);
   const killed: PolicyRun[] = [];
   for (const name of names.toReversed()) {
     const written = await readRecord(join(directory, name), options);
@@ -114,13 +114,18 @@ async function readRecord(path: string, { warn }: ReadPolicyRunsOptions): Promis
   }
 }
 
-/** Newest first. */
-async function recordNames(directory: string): Promise<readonly string[]> {
+/** Newest first, without those from the future. */
+async function recordNames(directory: string, { warn }: ReadPolicyRunsOptions): Promise<readonly string[]> {
   try {
-    const names = await readdir(directory);
-    return names.filter((name) => RECORD.test(name)).toSorted((a, b) => (a < b ? 1 : -1));
+    return newestFirst(await readdir(directory)).filter((name) => !isOfFuture(name));
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return [];
-    throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    const isNew = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (!isNew) warn?.(`cannot list ${directory}, the records of runs: ${reason}`);
+    return [];
   }
+}
+
+function newestFirst(names: readonly string[]): readonly string[] {
+  return names.filter((name) => RECORD.test(name)).toSorted((a, b) => (a < b ? 1 : -1));
 }
