@@ -97,7 +97,7 @@ export class Recipients {
 
 /** @param what to call it in messages; not used for what is a secret @throws AgeError `invalid-recipient` */
 function addTo(encrypter: Encrypter, text: string, what: string): void {
-  if (/^age-secret-key-/i.test(text))
+  if (/age-secret-key-/i.test(text))
     throw new AgeError('invalid-recipient', 'an identity, which is secret, was given instead of its recipient (age-keygen -y shows it)');
   if (/^(?:ssh|ecdsa)-/.test(text))
     throw new AgeError('invalid-recipient', `${what} is an SSH key: give a recipient of age (age1…), such as age-keygen makes`);

@@ -6,11 +6,11 @@ import type { KeepWithin, VerifyBudget } from '@gantry/core';
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3, T: 1024 ** 4 };
 
-/** Bytes of a size such as `500M` or `20GiB`; undefined for another text. */
+/** Bytes of a size such as `500M` or `20GiB`; undefined for another text, and for more than a number can count. */
 export function parseBytes(value: string): number | undefined {
   const [, digits = '', unit = ''] = /^(\d{1,9})(?:([KMGT])(?:iB)?)?$/i.exec(value) ?? [];
   const bytes = Number(digits) * (UNITS[unit.toUpperCase()] ?? 0);
-  return bytes > 0 ? bytes : undefined;
+  return bytes > 0 && Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
 /** Bytes a second of a rate such as `500K` or `20MiB`; undefined for another text. */

@@ -4,6 +4,8 @@ import { DOMParser, MIME_TYPE, XMLSerializer } from '@xmldom/xmldom';
 
 /** Characters. libvirt itself allows 4 MiB for its messages. */
 const MAX_XML_LENGTH = 4 * 1024 * 1024;
+/** Far more than libvirt nests: a disk has as many levels as images behind it. What is done with them later goes as deep as they do. */
+const MAX_DEPTH = 500;
 
 /**
  * Reads the XML of a domain. It has no document type, so that there are no entities but XML's own five.
@@ -12,6 +14,8 @@ const MAX_XML_LENGTH = 4 * 1024 * 1024;
  */
 export function parseDomain(xml: string, of: string): Element {
   const root = parse(xml, of).documentElement;
+  if (root !== null && isTooDeep(root))
+    throw new InventoryError('failed', { message: `the XML of ${of} has more than ${MAX_DEPTH} levels` });
   if (root?.nodeName === 'domain') return root;
   throw new InventoryError('failed', { message: `the XML of ${of} does not describe a domain` });
 }
@@ -29,6 +33,16 @@ function parse(xml: string, of: string): Document {
     const [why = ''] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
     throw new InventoryError('failed', { message: `the XML of ${of} cannot be read: ${why}`, cause });
   }
+}
+
+/** Level by level, since recursion would fail first. */
+function isTooDeep(root: Element): boolean {
+  let level: readonly Element[] = [root];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > MAX_DEPTH) return true;
+    level = level.flatMap((element) => childrenOf(element));
+  }
+  return false;
 }
 
 export function serialize(element: Element): string {

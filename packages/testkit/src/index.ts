@@ -65,6 +65,8 @@ export type { DiskStyle, WritingGuest, WritingGuestOptions } from './machines/wr
 export { allWrittenUpTo, startWritingGuest, writtenUpTo } from './machines/writing-guest.ts';
 export type { LibvirtDisk, LibvirtGuest, LibvirtGuestOptions } from './libvirt/libvirt-guest.ts';
 export { defineLibvirtGuest } from './libvirt/libvirt-guest.ts';
+export type { FuzzTarget } from './fuzz/target.ts';
+export { assertRefusal, textTarget } from './fuzz/target.ts';
 export type { Libvirtd } from './libvirt/libvirtd.ts';
 export { startLibvirtd } from './libvirt/libvirtd.ts';
 export type { GanetiCluster, GanetiClusterOptions, GanetiNode, GanetiRapi } from './ganeti/cluster.ts';

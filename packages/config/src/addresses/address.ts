@@ -1,5 +1,6 @@
 import type { GantryErrorCode } from '@gantry/core';
 import { GantryError } from '@gantry/core';
+import { showValue } from '@gantry/core/documents';
 
 /** What an address names, for messages. */
 export interface AddressKind {
@@ -32,7 +33,7 @@ function assertText(text: string, { code, what, hint }: AddressKind): void {
   if (text === '') throw new GantryError(code, { message: `the address of the ${what} is empty`, hint });
   if (text.trim() !== text || /[\p{Cc}\uFFFD]/u.test(text)) {
     throw new GantryError(code, {
-      message: `the address ${JSON.stringify(text)} has white space at an end, control characters, or bytes that are not UTF-8`,
+      message: `the address ${showValue(text)} has white space at an end, control characters, or bytes that are not UTF-8`,
       hint: 'Check the script or variable that it comes from.',
     });
   }

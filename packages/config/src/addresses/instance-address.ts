@@ -1,6 +1,7 @@
 import { basename, dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { GantryError } from '@gantry/core';
+import { showValue } from '@gantry/core/documents';
 import type { AddressKind } from './address.ts';
 import { parseUrl } from './address.ts';
 
@@ -78,7 +79,7 @@ export function parseSourceAddress(text: string, cwd: string, inventories?: Inve
   assertNotFileScheme(scheme, name);
   if (name === '') return new URL(`${scheme}:`);
   throw new GantryError('INVENTORY_ADDRESS', {
-    message: `${JSON.stringify(text)} names an instance, not a source of instances`,
+    message: `${showValue(text)} names an instance, not a source of instances`,
     hint: `To list it alone: gantry instances ${scheme}: ${name} (for a directory of that name: ./${text}).`,
   });
 }
@@ -114,7 +115,7 @@ function assertNotFileScheme(scheme: string, name: string): void {
 
 function sourceAlone(text: string): GantryError {
   return new GantryError('INVENTORY_ADDRESS', {
-    message: `${JSON.stringify(text)} names a source of instances, not an instance`,
+    message: `${showValue(text)} names a source of instances, not an instance`,
     hint: `Put the name of an instance behind it; gantry instances ${text} lists them.`,
   });
 }

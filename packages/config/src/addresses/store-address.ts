@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { GantryError } from '@gantry/core';
+import { showValue } from '@gantry/core/documents';
 import type { AddressKind } from './address.ts';
 import { parseUrl } from './address.ts';
 
@@ -21,7 +22,7 @@ export function parseStoreAddress(text: string, cwd: string): URL {
   const suggestion = suggestForm(text);
   if (suggestion === undefined) return pathToFileURL(resolve(cwd, text));
   throw new GantryError('STORE_ADDRESS', {
-    message: `${JSON.stringify(text)} is neither a URL nor a plain path`,
+    message: `${showValue(text)} is neither a URL nor a plain path`,
     hint: `${suggestion}${suggestion.endsWith('.') ? ' For' : '; for'} a local directory of that name: ./${text}`,
   });
 }

@@ -1,4 +1,4 @@
-import { expected, text } from '@gantry/core/documents';
+import { expected, showValue, text } from '@gantry/core/documents';
 import { z } from 'zod';
 import { parseDuration, parseRate, parseTimeOfDayRange } from '../quantities.ts';
 
@@ -38,7 +38,7 @@ export function written<T>(what: string, parse: (value: string) => T | undefined
     .transform((value, context) => {
       const parsed = parse(value);
       if (parsed !== undefined) return parsed;
-      context.addIssue({ code: 'custom', message: `must be ${what}, not ${JSON.stringify(value)}` });
+      context.addIssue({ code: 'custom', message: `must be ${what}, not ${showValue(value)}` });
       return z.NEVER;
     })
     .meta({ ...hints });

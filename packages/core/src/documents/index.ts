@@ -5,4 +5,4 @@ export type { DocumentKind, DocumentPlace, YamlDocument } from './read-yaml.ts';
 export { readYaml } from './read-yaml.ts';
 export { readSmallFile } from '../system/read-small-file.ts';
 export type { Text } from './text-types.ts';
-export { checked, expected, line, matching, nonEmptyLine, text } from './text-types.ts';
+export { checked, expected, line, matching, nonEmptyLine, showValue, text } from './text-types.ts';

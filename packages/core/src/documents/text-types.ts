@@ -31,8 +31,17 @@ export const nonEmptyLine: Text = line.refine((value) => value !== '', 'must not
 /** On failure, shows the value (which is not a secret) and what it should have been. */
 export function checked(what: string, isRight: (value: string) => boolean, base: z.ZodString = text(what)): Text {
   return base.refine((value) => !CONTROL_CHARACTER.test(value) && isRight(value), {
-    error: ({ input }) => `must be ${what}, not ${JSON.stringify(input)}`,
+    error: ({ input }) => `must be ${what}, not ${showValue(input)}`,
   });
+}
+
+/** More of a value than that says no more, characters. */
+const MAX_SHOWN_LENGTH = 200;
+
+/** A value as a message shows it: in quotation marks, and only its start if it is long. */
+export function showValue(value: unknown): string {
+  const text = typeof value === 'string' && value.length > MAX_SHOWN_LENGTH ? `${value.slice(0, MAX_SHOWN_LENGTH)}…` : value;
+  return JSON.stringify(text) ?? String(text);
 }
 
 /** Text that matches a pattern, which the JSON Schema has too. */

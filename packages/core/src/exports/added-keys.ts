@@ -3,8 +3,9 @@ import { AgeError } from '@gantry/age/light';
 import type { CallOptions, Store, StoreReader } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
+import { largest } from '../system/largest.ts';
 import { readDirectory } from './directories.ts';
-import { exportPrefix, formatExportReference, isReferencePart, parseExportReference } from './export-id.ts';
+import { exportPrefix, formatExportReference, isReferencePart } from './export-id.ts';
 import { keysFileName, keysNumber, MANIFEST_FILE, MAX_KEYS_NUMBER } from './layout.ts';
 import { loadAge } from './load-age.ts';
 import type { Manifest } from './manifest.ts';
@@ -78,7 +79,7 @@ export async function writeKeys(store: Store, { instance, exportId: id }: Manife
   for (;;) {
     const { files } = await readDirectory(store, place, options);
     if (!files.has(MANIFEST_FILE)) throw new GantryError('EXPORT_NOT_FOUND', { message: `${reference} was removed meanwhile` });
-    const number = Math.max(0, ...[...files.keys()].map(keysNumber)) + 1;
+    const number = largest(files.keys().map(keysNumber), 0) + 1;
     if (number > MAX_KEYS_NUMBER)
       throw new GantryError('USAGE', {
         message: `${reference} has ${MAX_KEYS_NUMBER} files with keys`,
@@ -156,8 +157,6 @@ function parseKeys(text: string, parse: (key: string) => Identities): ReadonlyMa
 }
 
 function prefixOf(reference: string): string | undefined {
-  const [instance = '', id = ''] = reference.split('@');
-  if (!isReferencePart(instance) || !isReferencePart(id)) return undefined;
-  const parsed = parseExportReference(reference);
-  return parsed.id === undefined ? undefined : exportPrefix(parsed.instance, parsed.id);
+  const [instance = '', id = '', ...more] = reference.split('@');
+  return more.length === 0 && isReferencePart(instance) && isReferencePart(id) ? exportPrefix(instance, id) : undefined;
 }

@@ -5,6 +5,7 @@ import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import type { Tool } from '../report/version.ts';
 import { TOOL } from '../report/version.ts';
+import { largest } from '../system/largest.ts';
 import type { ExportDirectory } from './directories.ts';
 import { readDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
@@ -86,7 +87,7 @@ export async function readLaterLabels(store: Store, directory: ExportDirectory, 
 
 /** The number of the labels that count, by the names of the files; 0 if there are none. */
 export function lastLabels({ files }: Pick<ExportDirectory, 'files'>): number {
-  return Math.max(0, ...[...files.keys()].map(labelsNumber));
+  return largest(files.keys().map(labelsNumber), 0);
 }
 
 /** A manifest with the labels that the export has now. */

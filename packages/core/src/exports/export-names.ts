@@ -21,7 +21,7 @@ export async function exportNames(
   return await withStoreErrors(store.address, async () => {
     const names: ExportName[] = [];
     for await (const directories of readDirectories(store, instance, { signal })) {
-      names.push(...directories.map(({ instance, id }) => ({ instance, id })));
+      for (const { instance, id } of directories) names.push({ instance, id });
     }
     return names;
   });

@@ -32,7 +32,7 @@ export async function findExport(store: Store, reference: string, options: CallO
   const { instance, id } = parseExportReference(reference);
   await assertStoreFormat(store, options);
   const directories: ExportDirectory[] = [];
-  for await (const found of readDirectories(store, instance, options)) directories.push(...found);
+  for await (const found of readDirectories(store, instance, options)) for (const directory of found) directories.push(directory);
   if (directories.length === 0) throw await instanceNotFound(store, instance, options);
   if (id === undefined) return findNewest(store, instance, directories, options);
   const directory = directories.find((candidate) => candidate.id === id);

@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import type { CallOptions, HiddenObject, ObjectInfo, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
+import { largest } from '../system/largest.ts';
 import { placeOf, readAllDirectories, readDirectory } from './directories.ts';
 import { readSideFile } from './examine.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
@@ -134,7 +135,7 @@ async function findOne(store: Store, place: Place, places: Places, options: Call
   const left = contents.files.get(REMOVED_FILE);
   // Perhaps what an interrupted call has left.
   if (gone.length === 0) return left === undefined ? undefined : { ...base, removed: left.modified, objects, isThere: true };
-  return { ...base, removed: new Date(Math.max(...gone.map(({ hidden }) => hidden.getTime()))), objects };
+  return { ...base, removed: new Date(largest(gone.map(({ hidden }) => hidden.getTime()))), objects };
 }
 
 async function neededIfReadable(store: Store, place: Place, options: CallOptions): Promise<readonly NeededFile[]> {

@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { isKeyPart, MAX_KEY_PART_LENGTH } from '@gantry/transport';
 import { z } from 'zod';
 import type { Text } from '../documents/text-types.ts';
-import { checked, matching, text } from '../documents/text-types.ts';
+import { checked, matching, showValue, text } from '../documents/text-types.ts';
 
 /** More would not be a safe integer in bytes. */
 const MAX_SIZE_MIB = Math.floor(Number.MAX_SAFE_INTEGER / 1024 ** 2);
@@ -59,7 +59,7 @@ function isSubnet(value: string, isAddress: (address: string) => boolean, bits: 
 }
 
 const wrongSize = ({ input }: { readonly input?: unknown }): string =>
-  `must be a whole number of MiB from 1 to ${MAX_SIZE_MIB}, not ${JSON.stringify(input)}`;
+  `must be a whole number of MiB from 1 to ${MAX_SIZE_MIB}, not ${showValue(input)}`;
 
 /** MiB. A number may come as text: the YAML reader returns every scalar as it was written. */
 export const size: z.ZodType<number> = z.preprocess(

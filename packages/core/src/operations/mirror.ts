@@ -110,8 +110,8 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
     const plan = await withTags(way, all, tags);
     untagged += all.copy.length - plan.copy.length;
     const done = dryRun ? plan.copy.map((id) => planned(plan, id)) : await mirrorInstance(way, plan);
-    exports.push(...done);
-    if (!dryRun) exports.push(...(await bringAll(way, plan.instance, found.added.get(plan.instance) ?? [])));
+    const brought = dryRun ? [] : await bringAll(way, plan.instance, found.added.get(plan.instance) ?? []);
+    for (const each of [...done, ...brought]) exports.push(each);
     newestThere.push(...newestOf(plan, done));
   }
   return {

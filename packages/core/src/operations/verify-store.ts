@@ -30,6 +30,7 @@ import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
 import type { OperationOptions, Reporter } from '../report/reporter.ts';
 import { DEFAULT_PARALLEL_DISKS } from '../report/reporter.ts';
+import { largest } from '../system/largest.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import { isRehearsalProblem, rehearseExport } from './rehearse.ts';
 import type { VerifyDepth } from './verify.ts';
@@ -202,7 +203,7 @@ class StoreVerification {
     const order = ['damaged', 'refused', 'unreadable', 'sound'];
     const exports = [...this.#results.values()].toSorted((a, b) => order.indexOf(a.result) - order.indexOf(b.result));
     const count = (result: VerifiedExport['result']): number => exports.filter((each) => each.result === result).length;
-    const oldest = Math.min(...this.#left.map(({ verifiedAt }) => verifiedAt));
+    const oldest = -largest(this.#left.map(({ verifiedAt }) => -verifiedAt));
     return {
       exports,
       damaged: count('damaged'),

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 
+import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
 import { makeDirectoryDurably } from '../system/durable.ts';
 import { errnoName } from '../system/errno-name.ts';
@@ -77,7 +78,7 @@ const HINTS: Readonly<Record<string, string>> = {
 /** The error for the state directory or a file in it; `cause` is the error of the system call. */
 export function unusable(message: string, cause?: unknown): GantryError {
   return new GantryError('STATE_UNUSABLE', {
-    message: cause instanceof Error ? `${message}: ${cause.message}` : message,
+    message: cause instanceof Error ? `${message}: ${errorText(cause)}` : message,
     hint: HINTS[errnoName(cause) ?? ''] ?? OWN_HINT,
     cause,
   });

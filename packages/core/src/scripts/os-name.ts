@@ -1,3 +1,4 @@
+import { showValue } from '../documents/text-types.ts';
 import { GantryError } from '../report/errors.ts';
 
 /** The two parts of `os+variant`. */
@@ -34,7 +35,7 @@ export function parseOsName(text: string): OsName {
 
 function invalid(text: string, what: string): GantryError {
   return new GantryError('OS_NAME_INVALID', {
-    message: `OS name ${JSON.stringify(text)} ${what}`,
+    message: `OS name ${showValue(text)} ${what}`,
     hint: 'Write os or os+variant; the name of a definition consists of letters, digits, ".", "_" and "-", and does not start with a dot.',
   });
 }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { CallOptions, Parameters } from '@gantry/core/inventory';
 import { InventoryError } from '@gantry/core/inventory';
 import { z } from 'zod';
+import { readJson } from '../read-json.ts';
 import { pythonTexts } from './python-text.ts';
 
 const parameters = z.record(z.string(), z.unknown()).nullish();
@@ -30,7 +31,7 @@ export async function readPrivateParameters(path: string, uuid: string, { signal
 async function readConfig(path: string, signal: AbortSignal | undefined): Promise<z.infer<typeof config>> {
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(path, signal === undefined ? 'utf8' : { encoding: 'utf8', signal }));
+    value = readJson(await readFile(path, signal === undefined ? 'utf8' : { encoding: 'utf8', signal }));
   } catch (cause) {
     signal?.throwIfAborted();
     const errno = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;

@@ -4,6 +4,7 @@ import { createConnection } from 'node:net';
 import type { CallOptions, InventoryErrorCode } from '@gantry/core/inventory';
 import { InventoryError } from '@gantry/core/inventory';
 import { z } from 'zod';
+import { readJson } from '../read-json.ts';
 import { shownText } from '../shown-text.ts';
 
 /** Ends each message, in both directions (`LUXI_EOM` in Ganeti's source). */
@@ -83,9 +84,8 @@ const answer = z.object({ success: z.boolean(), result: z.unknown() });
 function parseAnswer(message: string): unknown {
   let value: unknown;
   try {
-    value = JSON.parse(message);
+    value = readJson(message);
   } catch {
-    // The parser's own message quotes the answer.
     throw new InventoryError('failed', { message: 'LUXI: the answer is not JSON' });
   }
   const { success, data } = answer.safeParse(value);

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { CallOptions, InventoryErrorCode } from '@gantry/core/inventory';
 import type { Job, JobQueue } from '../jobs/job.ts';
 import { parseJob, parseJobId } from '../jobs/job.ts';
+import { readJson } from '../read-json.ts';
 import { shownText } from '../shown-text.ts';
 import type { RapiCredentials } from './credentials.ts';
 import type { RapiAnswer, RapiRequest, RapiServer } from './exchange.ts';
@@ -105,9 +106,8 @@ export class RapiClient implements JobQueue {
 
   #parse({ body }: RapiAnswer): unknown {
     try {
-      return JSON.parse(body.toString('utf8'));
+      return readJson(body.toString('utf8'));
     } catch {
-      // The parser's own message quotes the answer.
       throw new RapiError('failed', { message: `RAPI at ${this.name}: the answer is not JSON`, hint: WRONG_SERVER, retry: 'never' });
     }
   }
@@ -147,7 +147,7 @@ const CREDENTIALS_HINT = 'Name a netrc file in GANTRY_GANETI_CREDENTIALS, or set
 /** What Ganeti says of a request that it refuses: `{"code": 404, "message": "Not Found", "explain": "…"}`. */
 function saidBy(body: Buffer): string | undefined {
   try {
-    const value: unknown = JSON.parse(body.toString('utf8'));
+    const value = readJson(body.toString('utf8'));
     if (typeof value !== 'object' || value === null) return undefined;
     const explain = 'explain' in value && typeof value.explain === 'string' ? value.explain : '';
     const message = 'message' in value && typeof value.message === 'string' ? value.message : '';

@@ -106,10 +106,13 @@ async function readRecord(path: string, { warn }: ReadPolicyRunsOptions): Promis
   try {
     const { size } = await stat(path);
     if (size > MAX_RECORD_BYTES) throw new Error(`it is too large: ${size} bytes`);
-    return policyRunSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    const parsed = policyRunSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
+    if (parsed.success) return parsed.data;
+    const [issue] = parsed.error.issues;
+    throw new Error(`${issue?.path.map(String).join('.') || 'it'}: ${issue?.message}`);
   } catch (error) {
-    const reason = error instanceof SyntaxError || !(error instanceof Error) ? 'it is not JSON' : error.message.split('\n', 1)[0];
-    warn?.(`cannot read ${path}, the record of a run: ${reason ?? ''}`);
+    const reason = error instanceof SyntaxError || !(error instanceof Error) ? 'it is not JSON' : error.message;
+    warn?.(`cannot read ${path}, the record of a run: ${reason}`);
     return undefined;
   }
 }

@@ -89,20 +89,27 @@ type BlockSizes = ReadonlyMap<string, Pick<DomainDisk, 'capacity' | 'physical'>>
 /** By target. `virsh domstats` says `block.0.name=vda` and so on. */
 function blockSizes(stats: string): BlockSizes {
   const fields = new Map([...stats.matchAll(/^ *(block\.\d+\.\w+)=(.*)$/gm)].map(([, name = '', value = '']) => [name, value]));
-  const bytes = (name: string): number | undefined => (fields.has(name) ? Number(fields.get(name)) : undefined);
-  const count = Number(/^ *block\.count=(\d+)$/m.exec(stats)?.[1] ?? 0);
+  const bytes = (name: string): number | undefined => {
+    const value = /^\d{1,16}$/.test(fields.get(name) ?? '') ? Number(fields.get(name)) : Number.NaN;
+    return Number.isSafeInteger(value) ? value : undefined;
+  };
+  // Not by the count of blocks that is there too: it may be any number.
   return new Map(
-    Array.from({ length: count }, (_, at) => [
-      fields.get(`block.${at}.name`) ?? '',
-      { capacity: bytes(`block.${at}.capacity`), physical: bytes(`block.${at}.physical`) },
-    ]),
+    [...fields].flatMap(([field, target]) => {
+      const at = /^block\.\d+(?=\.name$)/.exec(field)?.[0];
+      return at === undefined ? [] : [[target, { capacity: bytes(`${at}.capacity`), physical: bytes(`${at}.physical`) }]];
+    }),
   );
 }
 
 async function readDomain(xml: string, sizes: BlockSizes): Promise<Omit<Domain, 'state' | 'reason' | 'job'>> {
   // Loaded only where a guest of libvirt is looked at.
   const { DOMParser } = await import('@xmldom/xmldom');
-  const domain = new DOMParser().parseFromString(xml, 'text/xml').documentElement;
+  // By default, the parser would write to the terminal, and go on.
+  const onError = (level: string, message: string): void => {
+    if (level !== 'warning') throw new Error(`libvirt describes the domain in XML that cannot be read: ${message.split('\n', 1)[0] ?? ''}`);
+  };
+  const domain = new DOMParser({ onError }).parseFromString(xml, 'text/xml').documentElement;
   if (domain?.tagName !== 'domain') throw new Error('libvirt describes the domain in an unknown way');
   const disks = childrenOf(childOf(domain, 'devices'), 'disk').map((disk) => readDisk(disk, sizes));
   const drivers = ['iothreads', 'iothreadids'].some((name) => childOf(domain, name) !== undefined);

@@ -140,9 +140,9 @@ const EXPLANATIONS: readonly Explanation[] = [
   },
   {
     pattern:
-      /^.*(Bad owner or permissions on .*|Bad configuration option.*|.*terminating, \d+ bad configuration options|Can't open user config file.*)$/m,
+      /^(?:.*(Bad owner or permissions on .*|Bad configuration option.*|Can't open user config file.*)|(.*terminating, \d+ bad configuration options))$/m,
     code: 'invalid-address',
-    message: (match) => `ssh refuses its configuration: ${match[1]}`,
+    message: (match) => `ssh refuses its configuration: ${match[1] ?? match[2]}`,
     hint: 'Correct the file, or give another with ?config=FILE.',
   },
   {

@@ -1,0 +1,3 @@
+import { framedTarget } from './dumps.ts';
+
+export default framedTarget('gzip');

@@ -1,0 +1,109 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { makeTemporaryDirectory } from '../disks/temporary-directory.ts';
+import { addToCorpus, readCorpus } from './corpus.ts';
+import { fuzz } from './fuzz.ts';
+import { Random } from './random.ts';
+import type { FuzzTarget } from './target.ts';
+import { WatchedWorker } from './watched-worker.ts';
+
+const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
+/** Of each target, beside its seeds and its corpus; scripts/fuzz.sh makes as many as it is asked for. */
+const INPUTS = 150;
+
+async function runFuzzers(parameters: readonly string[]): Promise<{ readonly output: string; readonly status: unknown }> {
+  const child = spawn(join(ROOT, 'scripts/fuzz.sh'), parameters, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = once(child, 'exit');
+  const output = await text(child.stdout);
+  const [status]: unknown[] = await exited;
+  return { output, status };
+}
+
+test('every reader refuses the inputs of its corpus, and those that mutations make of them, or reads them', async () => {
+  const { output, status } = await runFuzzers(['--inputs', String(INPUTS), '--seed', '1', '--jobs', '1', '--unguided', '--no-save']);
+  expect(output).not.toContain('FAILED');
+  expect(status).toBe(0);
+  expect(output).toMatch(/^\d{4,} inputs in all, 0 targets failed$/m);
+});
+
+describe('the fuzzer', () => {
+  /** Fails for what begins with three letters, each of which is looked for only after the one before. */
+  const target: FuzzTarget = {
+    seeds: () => ['aaaa'],
+    run(input) {
+      if (input[0] === 0x66 && input[1] === 0x75 && input[2] === 0x7a) throw new Error('found');
+    },
+  };
+  const options = { seed: 7, corpus: [], isGuided: false };
+
+  test('finds a failure, and makes its input short', async () => {
+    const { failures } = await fuzz({ ...target, words: ['fuz'] }, { ...options, inputs: 20_000 });
+    expect(failures.map(({ input }) => Buffer.from(input).toString())).toEqual(['fuz']);
+    expect(failures[0]?.text).toContain('found');
+  });
+
+  test('makes the same inputs again for the same seed', async () => {
+    const runs = await Promise.all([7, 7, 8].map((seed) => inputsOf(seed)));
+    expect(runs[0]).toEqual(runs[1]);
+    expect(runs[0]).not.toEqual(runs[2]);
+  });
+
+  test('tells of an input that takes more memory than is allowed', async () => {
+    const held: Buffer[] = [];
+    const greedy: FuzzTarget = { seeds: () => ['a'], run: () => void held.push(Buffer.alloc(64 * 1024 ** 2, 1)) };
+    const { failures } = await fuzz(greedy, { ...options, inputs: 1, maxGrowthBytes: 32 * 1024 ** 2 });
+    expect(failures.map(({ text }) => text)).toEqual([expect.stringMatching(/it took \d+ MiB of memory/)]);
+  });
+
+  test('tells of an input that does not end, and goes on with other targets', async () => {
+    await using worker = new WatchedWorker(2000);
+    const [stuck, other] = ['never-ends', 'ends'].map((name) => ({
+      name,
+      file: new URL(`testing/${name}.ts`, import.meta.url).href,
+      corpus: '/nonexistent',
+      seed: 1,
+      inputs: 50,
+      isGuided: false,
+    }));
+    if (stuck === undefined || other === undefined) throw new Error('two jobs');
+    const { failures } = await worker.run(stuck);
+    expect(failures.map(({ input, text }) => [Buffer.from(input).toString(), text])).toEqual([
+      ['for ever', expect.stringContaining('does not end')],
+    ]);
+    expect(await worker.run(other)).toMatchObject({ name: 'ends', inputs: 50, failures: [] });
+  });
+
+  test('keeps what reaches something new, if it looks at what is executed', async () => {
+    const { output, status } = await runFuzzers(['--inputs', '400', '--seed', '1', '--no-save', 'quantities']);
+    expect(output).toMatch(/^quantities +4\d\d inputs +\d+\/s +[1-9]\d* kept$/m);
+    expect(status).toBe(0);
+  });
+});
+
+async function inputsOf(seed: number): Promise<readonly string[]> {
+  const inputs: string[] = [];
+  const target: FuzzTarget = { seeds: () => ['{"a":1}', 'text'], run: (input) => void inputs.push(Buffer.from(input).toString('hex')) };
+  await fuzz(target, { seed, corpus: [], isGuided: false, inputs: 500 });
+  return inputs;
+}
+
+test('a corpus gives back what was put into it, each input once', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const path = join(directory.path, 'corpus.txt');
+  const inputs = [Buffer.from('text "x"\n'), Buffer.of(0, 0xff, 0x80), Buffer.from('\u202E'), Buffer.alloc(5000, 'a'), Buffer.of()];
+  await addToCorpus(path, inputs, 'a remark');
+  await addToCorpus(path, inputs);
+  expect((await readCorpus(path)).map((input) => Buffer.from(input))).toEqual(inputs);
+  expect(await readFile(path, 'utf8')).not.toContain('\u202E');
+});
+
+test('random numbers are in their range, and reach its ends', () => {
+  const random = new Random(1);
+  const seen = new Set(Array.from({ length: 200 }, () => random.below(5)));
+  expect(seen).toEqual(new Set([0, 1, 2, 3, 4]));
+});

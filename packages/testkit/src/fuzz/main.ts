@@ -1,0 +1,120 @@
+import { randomInt } from 'node:crypto';
+import { glob } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { addToCorpus } from './corpus.ts';
+import { WatchedWorker } from './watched-worker.ts';
+import type { Job, JobOutcome } from './worker-protocol.ts';
+
+/*
+ * Fuzzes all targets, or those that are named: scripts/fuzz.sh --help.
+ */
+
+const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
+const SUFFIX = '.fuzz.ts';
+const DEFAULT_INPUTS = 10_000;
+/** Of one target, in the corpus in the repository. */
+const MAX_KEPT = 40;
+const MAX_KEPT_BYTES = 400;
+
+const USAGE = `usage: scripts/fuzz.sh [OPTION…] [TARGET…]
+
+Without targets, all of them are fuzzed. Prints for each how many inputs it got. Ends with status 1 if a target failed: its input is then in
+the corpus of the target, which the tests run.
+
+  --inputs N     so many inputs for each target (${DEFAULT_INPUTS})
+  --minutes N    so long in all, in the place of a number of inputs
+  --seed N       makes the same inputs again
+  --jobs N       how many targets at once (as many as there are processors)
+  --unguided     does not look at what is executed: makes inputs of the seeds and the corpus alone
+  --keep         keeps in the corpus what reached something new
+  --no-save      leaves the corpus as it is
+  --list         prints the names of the targets`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    inputs: { type: 'string' },
+    minutes: { type: 'string' },
+    seed: { type: 'string' },
+    jobs: { type: 'string' },
+    unguided: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
+    'no-save': { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+const targets = await findTargets();
+if (values.help) console.log(USAGE);
+else if (values.list) console.log([...targets.keys()].join('\n'));
+else process.exitCode = await fuzzAll();
+
+/** By their names. */
+async function findTargets(): Promise<ReadonlyMap<string, string>> {
+  const files = await Array.fromAsync(glob(`{packages,apps}/*/test/fuzz/*${SUFFIX}`, { cwd: ROOT }));
+  return new Map(files.map((file) => [basename(file, SUFFIX), join(ROOT, file)] as const).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+async function fuzzAll(): Promise<number> {
+  const names = positionals.length === 0 ? [...targets.keys()] : positionals;
+  const unknown = names.find((name) => !targets.has(name));
+  if (unknown !== undefined) throw new Error(`there is no target ${unknown}: --list prints them`);
+  const seed = numberOf('seed') ?? randomInt(2 ** 32);
+  const jobs = Math.min(names.length, numberOf('jobs') ?? availableParallelism());
+  console.log(`seed ${seed}, ${names.length} targets`);
+  const left = names.map((name) => jobOf(name, { seed, targets: names.length, jobs }));
+  const outcomes: JobOutcome[] = [];
+  await Promise.all(
+    Array.from({ length: jobs }, async () => {
+      await using worker = new WatchedWorker();
+      for (let job = left.shift(); job !== undefined; job = left.shift()) {
+        const outcome = await worker.run(job);
+        outcomes.push(outcome);
+        await report(job, outcome);
+      }
+    }),
+  );
+  const inputs = outcomes.reduce((sum, outcome) => sum + outcome.inputs, 0);
+  const failed = outcomes.filter(({ failures }) => failures.length > 0);
+  console.log(`${inputs} inputs in all, ${failed.length} targets failed`);
+  return failed.length > 0 || outcomes.length < names.length ? 1 : 0;
+}
+
+function jobOf(name: string, all: { readonly seed: number; readonly targets: number; readonly jobs: number }): Job {
+  const minutes = numberOf('minutes');
+  const path = targets.get(name) ?? '';
+  return {
+    name,
+    file: pathToFileURL(path).href,
+    corpus: join(dirname(path), 'corpus', `${name}.txt`),
+    seed: all.seed,
+    inputs: numberOf('inputs') ?? (minutes === undefined ? DEFAULT_INPUTS : undefined),
+    ms: minutes === undefined ? undefined : (minutes * 60_000 * all.jobs) / all.targets,
+    isGuided: !values.unguided,
+  };
+}
+
+async function report({ corpus, seed }: Job, { name, inputs, ms, kept, failures }: JobOutcome): Promise<void> {
+  const perSecond = Math.round((inputs / Math.max(1, ms)) * 1000);
+  console.log(
+    `${name.padEnd(24)} ${String(inputs).padStart(9)} inputs ${String(perSecond).padStart(7)}/s ${String(kept.length).padStart(5)} kept`,
+  );
+  for (const { input, text } of failures) {
+    console.log(
+      `${name} FAILED with an input of ${input.length} bytes: ${JSON.stringify(Buffer.from(input.subarray(0, 400)).toString('latin1'))}\n${text}`,
+    );
+    if (!values['no-save']) await addToCorpus(corpus, [input], `failed with seed ${seed}: ${text.split('\n', 1)[0] ?? ''}`);
+  }
+  if (values.keep) await addToCorpus(corpus, kept.filter((input) => input.length <= MAX_KEPT_BYTES).slice(0, MAX_KEPT));
+}
+
+function numberOf(option: 'inputs' | 'minutes' | 'seed' | 'jobs'): number | undefined {
+  const text = values[option];
+  if (text === undefined) return undefined;
+  if (!/^\d{1,10}$/.test(text)) throw new Error(`--${option} needs a whole number, not ${text}`);
+  return Number(text);
+}
