@@ -1,5 +1,5 @@
-/** A piece of a word: in single quotes, in double quotes (which may be open at the end), after a backslash, or bare. */
-const PIECE = /'([^']*)(?:'|$)|"((?:[^"\\]|\\[^])*)(?:"|$)|\\([^])|([^\s'"\\]+)|\\$/y;
+/** A piece of a word: in single quotes, in double quotes (which may be open at the end, also after a backslash), after a backslash, or bare. */
+const PIECE = /'([^']*)(?:'|$)|"((?:[^"\\]|\\[^])*)(?:"|\\?$)|\\([^])|([^\s'"\\]+)|\\$/y;
 
 /**
  * The words of a line of bash, without quotes. The last one is the word at the end of the line: empty after a space. Variables and

@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +14,6 @@ let file: Promise<string> | undefined;
 
 async function makeFile(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'gantry-fuzz-'));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
   return join(directory, 'gantry.yaml');
 }
 
@@ -61,6 +59,7 @@ const target: FuzzTarget = textTarget({
     '__proto__: ',
   ],
   maxBytes: 6000,
+  oneOf: 5,
   async run(text) {
     const path = await (file ??= makeFile());
     await writeFile(path, text, { mode: 0o600 });

@@ -91,6 +91,7 @@ describe('the snapshot configuration', () => {
     ['create: [a, "{disk}"]\nremove: [a]', /create\.1: unknown placeholder \{disk\}; use \{instance\} \{run\} \{path\}/],
     ['create: [a, "{device}"]\nremove: [a]', /create\.1: unknown placeholder \{device\}/],
     ['create: [a, "{"]\nremove: [a]', /create\.1: a single \{ in/],
+    ['create: [a]\nremove: [a, "{"]', /remove\.1: a single \{ in/],
     ['create: [a]\nremove: [a, "{device}"]', /remove: \{device\} can only be used if `device` is given/],
     ['freeze: [a, "{path}"]\nthaw: [b]', /freeze\.1: unknown placeholder \{path\}; use \{instance\} \{run\}/],
     [`${pair}device: dev/vg`, /device: must be an absolute path/],

@@ -122,10 +122,15 @@ const configSchema = z
     const { create, freeze, pause, size, qemu, libvirt } = config;
     if ([create, freeze, pause, size, qemu, libvirt].every((part) => part === undefined))
       complain('create', 'is missing: there must be at least create, freeze, pause, size, qemu or libvirt');
-    if (config.device === undefined && config.remove?.some((part) => placeholdersOf(part).includes('device')) === true) {
+    if (config.device === undefined && config.remove?.some(usesDevice) === true) {
       complain('remove', '{device} can only be used if `device` is given, because it must be known before the snapshot is made');
     }
   });
+
+/** Also of a template that is not valid, about which `template` complains. */
+function usesDevice(text: string): boolean {
+  return text.replaceAll(/\{\{|\}\}/g, '').includes('{device}');
+}
 
 function template(known: readonly string[]): z.ZodString {
   return z.string().superRefine((text, context) => {
@@ -171,7 +176,8 @@ export async function readSnapshotConfig(path: string): Promise<SnapshotConfig> 
 export function parseSnapshotConfig(text: string, path: string): SnapshotConfig {
   let value: unknown;
   try {
-    value = parse(text);
+    // Its warnings would go to the terminal.
+    value = parse(text, { logLevel: 'error' });
   } catch (error) {
     throw unusable(path, `the snapshot configuration ${path} is not valid YAML: ${errorText(error)}`, [], error);
   }

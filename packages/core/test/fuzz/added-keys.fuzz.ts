@@ -13,6 +13,7 @@ const target: FuzzTarget = textTarget({
   seeds: () => [`# web1@20261122T081500Z\n${KEY}\n# web1@20261121T081500Z\n${KEY}\n`],
   words: ['# ', 'AGE-SECRET-KEY-1', 'web1@', '../', '@'],
   maxBytes: 1024,
+  oneOf: 5,
   async run(text) {
     const identities = Identities.parse(KEY);
     const recipients = Recipients.of(await identities.recipients());

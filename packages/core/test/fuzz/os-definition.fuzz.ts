@@ -1,7 +1,6 @@
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { rmSync } from 'node:fs';
 import type { FuzzTarget } from '@gantry/testkit';
 import { textTarget } from '@gantry/testkit';
 import { isVariant } from '../../src/scripts/os-name.ts';
@@ -18,7 +17,6 @@ let directory: Promise<string> | undefined;
 /** With scripts, so that the lists are looked at. */
 async function makeDefinition(): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'gantry-fuzz-'));
-  process.once('exit', () => rmSync(path, { recursive: true, force: true }));
   await mkdir(path, { recursive: true });
   for (const script of ['create', 'import', 'export', 'rename', 'verify'])
     await writeFile(join(path, script), '#!/bin/sh\n', { mode: 0o755 });

@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import { mkdtemp } from 'node:fs/promises';
-import { rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,7 +16,6 @@ let path: Promise<string> | undefined;
 /** Says what it is to say, no matter what it is asked, and hangs up. */
 async function startServer(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'gantry-fuzz-'));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.end(answer);

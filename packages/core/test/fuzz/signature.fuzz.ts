@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +23,6 @@ let made: Promise<Signed> | undefined;
 
 async function sign(): Promise<Signed> {
   const directory = mkdtempSync(join(tmpdir(), 'gantry-fuzz-'));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
   const key = join(directory, 'key');
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
   const signature = await sshSigner(key)(MANIFEST, {});
@@ -40,6 +39,7 @@ const target: FuzzTarget = textTarget({
     ];
   },
   words: ['namespaces="', 'cert-authority ', 'valid-after="', '-----BEGIN SSH SIGNATURE-----', SEPARATOR],
+  oneOf: 50,
   async run(text) {
     const { directory, signature } = await (made ??= sign());
     const [allowed = '', given = ''] = text.split(SEPARATOR);

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,7 +18,6 @@ let state: Promise<StateDirectory> | undefined;
 
 async function makeState(): Promise<StateDirectory> {
   const path = await mkdtemp(join(tmpdir(), 'gantry-fuzz-'));
-  process.once('exit', () => rmSync(path, { recursive: true, force: true }));
   const made = await openStateDirectory(path);
   for (const name of ['marks', 'moves']) await mkdir(join(path, name), { recursive: true });
   return made;

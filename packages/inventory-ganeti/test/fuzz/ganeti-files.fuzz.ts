@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +14,6 @@ let file: Promise<string> | undefined;
 
 async function makeFile(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'gantry-fuzz-'));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
   const path = join(directory, 'file');
   await writeFile(path, '', { mode: 0o600 });
   return path;

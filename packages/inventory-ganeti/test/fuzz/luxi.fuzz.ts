@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -15,7 +14,6 @@ let client: Promise<LuxiClient> | undefined;
 /** Says what it is to say, no matter what it is asked, and hangs up. */
 async function start(): Promise<LuxiClient> {
   const directory = await mkdtemp(join(tmpdir(), 'gantry-fuzz-'));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.end(answer);

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -18,7 +17,6 @@ let path: Promise<string> | undefined;
 
 async function startServer(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'gantry-fuzz-'));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
   const exports = [memoryExport('disk0', Buffer.concat([Buffer.alloc(4096, 'x'), Buffer.alloc(4096)]), 'a disk')];
   const server = await serveNbd({ path: join(directory, 'socket'), exports });
   return server.path;

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import type { Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,7 +7,6 @@ import { join } from 'node:path';
 /** Lets a server listen until the process ends, which it does not keep. @returns the path of its socket */
 export async function listenForGood(server: Server): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'gantry-fuzz-'));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
   const path = join(directory, 'socket');
   server.unref().listen(path);
   await once(server, 'listening');

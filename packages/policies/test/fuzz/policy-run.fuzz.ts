@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +9,6 @@ let stateDirectory: Promise<string> | undefined;
 
 async function makeState(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'gantry-fuzz-'));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
   await mkdir(join(directory, 'policies', 'web'), { recursive: true });
   return directory;
 }

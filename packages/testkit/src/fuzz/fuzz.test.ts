@@ -14,7 +14,7 @@ import { WatchedWorker } from './watched-worker.ts';
 
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 /** Of each target, beside its seeds and its corpus; scripts/fuzz.sh makes as many as it is asked for. */
-const INPUTS = 150;
+const INPUTS = 60;
 
 async function runFuzzers(parameters: readonly string[]): Promise<{ readonly output: string; readonly status: unknown }> {
   const child = spawn(join(ROOT, 'scripts/fuzz.sh'), parameters, { stdio: ['ignore', 'pipe', 'inherit'] });

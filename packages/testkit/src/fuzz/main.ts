@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
-import { glob } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
+import { rmSync } from 'node:fs';
+import { glob, mkdtemp } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -51,7 +52,24 @@ const { values, positionals } = parseArgs({
 const targets = await findTargets();
 if (values.help) console.log(USAGE);
 else if (values.list) console.log([...targets.keys()].join('\n'));
-else process.exitCode = await fuzzAll();
+else process.exitCode = await inTemporaryDirectory(fuzzAll);
+
+/** The directory for temporary files of everything that runs, which targets do not clear. */
+async function inTemporaryDirectory(work: () => Promise<number>): Promise<number> {
+  const directory = await mkdtemp(join(tmpdir(), 'gantry-fuzz-'));
+  const remove = (): void => rmSync(directory, { recursive: true, force: true });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.once(signal, () => {
+      remove();
+      process.exit(1);
+    });
+  process.env['TMPDIR'] = directory;
+  try {
+    return await work();
+  } finally {
+    remove();
+  }
+}
 
 /** By their names. */
 async function findTargets(): Promise<ReadonlyMap<string, string>> {

@@ -1,4 +1,7 @@
-/** What is fuzzed: one reader of input that others may have made. In `packages/PACKAGE/test/fuzz/NAME.fuzz.ts`. */
+/**
+ * What is fuzzed: one reader of input that others may have made. In `packages/PACKAGE/test/fuzz/NAME.fuzz.ts`. What it makes in the directory
+ * for temporary files is removed after the run.
+ */
 export interface FuzzTarget {
   /** Inputs from which fuzzing starts: valid ones, of every kind. */
   readonly seeds: () => readonly (string | Uint8Array)[] | Promise<readonly (string | Uint8Array)[]>;
@@ -6,6 +9,8 @@ export interface FuzzTarget {
   readonly words?: readonly string[];
   /** The longest usual input, bytes; a few are far longer. Default: 4096. */
   readonly maxBytes?: number;
+  /** It gets only one of so many inputs, where these are counted: for a reader that is far slower than others, such as a program. Default: 1. */
+  readonly oneOf?: number;
   /**
    * Reads an input, and checks what must hold for all of them: it is refused with the documented error, or gives a value that survives its
    * round trip.

@@ -57,6 +57,8 @@ export class WatchedWorker implements AsyncDisposable {
     return new Worker(new URL('./worker.ts', import.meta.url), {
       workerData: this.#memory,
       resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB },
+      // Some are opened by calls that Node does not know.
+      trackUnmanagedFds: false,
     });
   }
 }

@@ -27,7 +27,7 @@ let rejected: unknown[] = [];
 process.on('unhandledRejection', (error) => rejected.push(error));
 process.on('uncaughtException', (error) => rejected.push(error));
 
-async function runJob({ file, corpus, name, ...options }: Job): Promise<JobOutcome> {
+async function runJob({ file, corpus, name, inputs, ...options }: Job): Promise<JobOutcome> {
   rejected = [];
   const target = await loadTarget(file);
   const found = await fuzz(
@@ -38,7 +38,12 @@ async function runJob({ file, corpus, name, ...options }: Job): Promise<JobOutco
         if (rejected.length > 0) throw rejected.splice(0)[0];
       },
     },
-    { ...options, corpus: await readCorpus(corpus), onInput: (input) => mirror.put(input) },
+    {
+      ...options,
+      inputs: inputs === undefined ? undefined : Math.ceil(inputs / (target.oneOf ?? 1)),
+      corpus: await readCorpus(corpus),
+      onInput: (input) => mirror.put(input),
+    },
   );
   mirror.clear();
   return { name, ...found };
