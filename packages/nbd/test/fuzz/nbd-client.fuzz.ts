@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import type { FuzzTarget } from '@gantry/testkit';
 import { assertRefusal } from '@gantry/testkit';
-import { connectNbd } from '../../src/client/connect.ts';
+import { connectNbd } from '../../src/index.ts';
 import { NbdError } from '../../src/errors.ts';
 import { dataChunk, holeChunk } from '../../src/testing/hostile-server.ts';
 import { encodeSimpleReply } from '../../src/wire/messages.ts';
@@ -55,8 +55,8 @@ const target: FuzzTarget = {
     answer = input;
     try {
       const address = { path: await (path ??= startServer()) };
-      await using client = await connectNbd({ address, exportName: '', contexts: [ALLOCATION_CONTEXT], timeoutMs: 20_000 });
-      await client.read(0, Buffer.alloc(Math.min(64, client.size)));
+      const client = await connectNbd({ address, exportName: '', contexts: [ALLOCATION_CONTEXT], timeoutMs: 20_000 });
+      await client.read(0, Buffer.alloc(Math.min(64, client.size))).finally(() => client[Symbol.asyncDispose]());
     } catch (error) {
       assertRefusal(error, (each) => each instanceof NbdError);
     }
