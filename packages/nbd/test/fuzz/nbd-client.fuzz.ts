@@ -55,8 +55,8 @@ const target: FuzzTarget = {
     answer = input;
     try {
       const address = { path: await (path ??= startServer()) };
-      const client = await connectNbd({ address, exportName: '', contexts: [ALLOCATION_CONTEXT], timeoutMs: 20_000 });
-      await client.read(0, Buffer.alloc(Math.min(64, client.size))).finally(() => client[Symbol.asyncDispose]());
+      await using client = await connectNbd({ address, exportName: '', contexts: [ALLOCATION_CONTEXT], timeoutMs: 20_000 });
+      await client.read(0, Buffer.alloc(Math.min(64, client.size)));
     } catch (error) {
       assertRefusal(error, (each) => each instanceof NbdError);
     }
