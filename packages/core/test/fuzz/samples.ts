@@ -3,7 +3,7 @@ import type { PackRecord } from '../../src/exports/packs.ts';
 import { sampleManifest, sampleRecord, sha256 } from '../sample-export.ts';
 
 /** Two packs to which a frame map can refer: that of the export itself, and one of an earlier export. */
-export const PACKS: readonly [PackRecord, PackRecord] = [
+const PACKS: readonly [PackRecord, PackRecord] = [
   { instance: 'web1.example.com', exportId: '20261122T081500Z', name: 'disk0.zst', codec: 'zstd', size: 70_000, sha256: sha256('own') },
   { instance: 'web1.example.com', exportId: '20261121T081500Z', name: 'disk0.zst', codec: 'zstd', size: 90_000, sha256: sha256('other') },
 ];
