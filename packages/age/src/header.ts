@@ -21,3 +21,9 @@ export function headerIn(bytes: Uint8Array): Uint8Array | undefined {
   const end = MAC_LINE.exec(text);
   return end === null ? undefined : bytes.subarray(0, end.index + end[0].length);
 }
+
+/** Whether a file of age is encrypted with a passphrase: what has no valid header counts as if it were, and is found damaged later. */
+export function hasPassphrase(file: Uint8Array): boolean {
+  const header = headerIn(file);
+  return header === undefined || Buffer.from(header).toString('latin1').includes('\n-> scrypt ');
+}

@@ -1,6 +1,6 @@
 import { Decrypter, identityToRecipient } from 'age-encryption';
 import { AgeError } from './errors.ts';
-import { headerIn, MAX_HEADER_BYTES } from './header.ts';
+import { hasPassphrase, headerIn, MAX_HEADER_BYTES } from './header.ts';
 import type { KeyLine } from './key-files.ts';
 import { isAgeFile, keyLines, withoutArmor } from './key-files.ts';
 import { NONCE_BYTES, payloadKey } from './payload.ts';
@@ -45,11 +45,12 @@ export class Identities {
    * The identities of a file, which may itself be encrypted with a passphrase (`age -p`), in ASCII armor or not.
    *
    * @param askPassphrase called for an encrypted one
-   * @throws AgeError `invalid-identity`; `no-identity` for a wrong passphrase; `damaged`; what `askPassphrase` throws
+   * @throws AgeError `invalid-identity`, also for one that is encrypted to a recipient; `no-identity` for a wrong passphrase; `damaged`; what `askPassphrase` throws
    */
   static async parseFile(bytes: Uint8Array, askPassphrase: () => Promise<string>): Promise<Identities> {
     if (!isAgeFile(bytes)) return Identities.parse(Buffer.from(bytes).toString('utf8'));
     const file = withoutArmor(bytes);
+    if (!hasPassphrase(file)) throw new AgeError('invalid-identity', 'it is encrypted to a recipient, and not with a passphrase');
     return Identities.parse((await Identities.passphrase(await askPassphrase()).openBytes(file)).toString('utf8'));
   }
 
@@ -99,6 +100,7 @@ export class Identities {
     try {
       return await this.#decrypter.decryptHeader(header);
     } catch (error) {
+      if (error instanceof AgeError) throw error;
       // The library has no classes of errors.
       const isOther = error instanceof Error && error.message.startsWith('no identity matched');
       throw isOther

@@ -32,6 +32,15 @@ test('a file with a passphrase is read by age, and by nobody with another passph
   for (const other of others) await expect(other.open(sourceOf(sealed))).rejects.toMatchObject({ code: 'no-identity' });
 });
 
+test('a file whose key would take too long to derive is refused with its work factor', async () => {
+  const stanza = `-> scrypt ${'A'.repeat(22)} 22\n${'A'.repeat(43)}\n`;
+  const file = Buffer.from(`age-encryption.org/v1\n${stanza}--- ${'A'.repeat(43)}\n${' '.repeat(64)}`);
+  await expect(Identities.passphrase('open sesame').open(sourceOf(file))).rejects.toMatchObject({
+    code: 'damaged',
+    message: expect.stringMatching(/takes too long: work factor 22, at most 20/),
+  });
+});
+
 test('a file that age has encrypted with a passphrase is read', async () => {
   await writeFile(path('in'), hello);
   await ageOnTerminal('-p -o theirs in', 'open sesame\nopen sesame\n');

@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import type { Identity, Recipient } from 'age-encryption';
 import { Stanza } from 'age-encryption';
 import { CIPHER } from './block-cipher.ts';
+import { AgeError } from './errors.ts';
 import { TAG_BYTES } from './payload.ts';
 
 /*
@@ -47,17 +48,19 @@ export class PassphraseIdentity implements Identity {
     this.#passphrase = passphrase;
   }
 
-  /** @throws Error for a stanza of a passphrase that is not valid, or not alone */
+  /** @throws AgeError `damaged` for a stanza of a passphrase that is not valid, not alone, or takes too long */
   async unwrapFileKey(stanzas: Stanza[]): Promise<Uint8Array | null> {
     const stanza = stanzas.find(({ args }) => args[0] === 'scrypt');
     if (stanza === undefined) return null;
-    if (stanzas.length > 1) throw new Error('there is another recipient beside the passphrase');
+    if (stanzas.length > 1) throw new AgeError('damaged', 'there is another recipient beside the passphrase');
     const { args, body } = stanza;
     const [, salt = '', factor = '', ...more] = args;
     const saltBytes = Buffer.from(salt, 'base64');
     const isValid = unpadded(saltBytes) === salt && saltBytes.length === SALT_BYTES && /^[1-9]\d?$/.test(factor);
-    if (!isValid || more.length > 0 || body.length !== SEALED_KEY_BYTES) throw new Error('the recipient of a passphrase is not valid');
-    if (Number(factor) > MAX_WORK_FACTOR) throw new Error(`deriving the key of the passphrase takes too long: work factor ${factor}`);
+    if (!isValid || more.length > 0 || body.length !== SEALED_KEY_BYTES)
+      throw new AgeError('damaged', 'the recipient of a passphrase is not valid');
+    if (Number(factor) > MAX_WORK_FACTOR)
+      throw new AgeError('damaged', `deriving the key of the passphrase takes too long: work factor ${factor}, at most ${MAX_WORK_FACTOR}`);
     const key = await keyOf(this.#passphrase, saltBytes, Number(factor));
     const decipher = createDecipheriv(CIPHER, key, NONCE, { authTagLength: TAG_BYTES });
     decipher.setAuthTag(body.subarray(-TAG_BYTES));
@@ -71,7 +74,17 @@ export class PassphraseIdentity implements Identity {
   }
 }
 
+/** Derivations under way: each takes up to 1 GiB, so there is one at a time. */
+let deriving: Promise<unknown> = Promise.resolve();
+
 async function keyOf(passphrase: string, salt: Uint8Array, factor: number): Promise<Buffer> {
+  const before = deriving;
+  const derived = before.then(() => deriveKey(passphrase, salt, factor));
+  deriving = derived.catch(() => undefined);
+  return await derived;
+}
+
+async function deriveKey(passphrase: string, salt: Uint8Array, factor: number): Promise<Buffer> {
   const N = 2 ** factor;
   const r = 8;
   return await derive(passphrase, Buffer.concat([Buffer.from(LABEL), salt]), KEY_BYTES, { N, r, p: 1, maxmem: 128 * N * r + 1024 ** 2 });

@@ -52,6 +52,14 @@ describe('an identity file', () => {
     await expect(readIdentityFiles([directory.file(name)])).rejects.toThrow(unusable(/no terminal/));
   });
 
+  test.each(['', '-a'])('that age encrypted to a recipient (%s) is refused, and no passphrase is asked for', async (armor) => {
+    const sealed = directory.file(`sealed${armor}.age`);
+    await execa('age', [...(armor === '' ? [] : [armor]), '-r', recipient, '-o', sealed, key]);
+    await chmod(sealed, 0o600);
+    const askPassphrase = (): never => expect.unreachable();
+    await expect(readIdentityFiles([sealed], { askPassphrase })).rejects.toThrow(unusable(/encrypted to a recipient, and not with a pass/));
+  });
+
   test.each([0o640, 0o644, 0o604, 0o660, 0o602])('with mode %o is refused, with the command that closes it', async (mode) => {
     const open = await fileOf('open', await readFile(key), mode);
     await expect(readIdentityFiles([open])).rejects.toMatchObject({

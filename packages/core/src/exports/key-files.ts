@@ -71,7 +71,9 @@ function assertClosed(file: string, { mode, uid }: Stats): void {
 function unusable(file: string, why: string, { hint, cause }: { readonly hint?: string; readonly cause?: unknown } = {}): GantryError {
   return new GantryError('IDENTITY_UNUSABLE', {
     message: `cannot use the identity file ${file}: ${why}`,
-    hint: hint ?? 'Give a file with an identity of age in each line, such as age-keygen writes.',
+    hint:
+      hint ??
+      'Give a file with an identity of age in each line, such as age-keygen writes; it may be encrypted with a passphrase (age -p).',
     cause,
   });
 }
@@ -103,7 +105,7 @@ export async function readRecipients(
   } catch (error) {
     if (!(error instanceof AgeError)) throw error;
     throw new GantryError('RECIPIENT_INVALID', {
-      message: `cannot encrypt the export: ${error.message}`,
+      message: `cannot encrypt to these recipients: ${error.message}`,
       hint: 'Give the public keys of those who are to read it: age1…, such as age-keygen -y shows.',
       cause: error,
     });
