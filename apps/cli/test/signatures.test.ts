@@ -38,6 +38,23 @@ test('an export is signed by an option or by a setting, and verify and import na
   expect(await bench.gantry('verify', bench.store, ...signers)).toMatchObject({ exitCode: 0 });
 });
 
+test('who may sign, and that a signature is required, are settings, too', async () => {
+  const settings = `allowed-signers: allowed\n    require-signature: true\n`;
+  await writeFile(bench.file('gantry.yaml'), `stores:\n  nightly:\n    url: ${bench.store}\n    ${settings}`);
+  const configured = (...call: readonly string[]): ReturnType<Workbench['gantry']> =>
+    bench.gantry('--config', bench.file('gantry.yaml'), ...call);
+  const unsigned = lastLine((await configured('export', instance, 'nightly')).stdout);
+  for (const call of [
+    ['verify', 'nightly', unsigned],
+    ['import', 'nightly', unsigned, '--to', instance, '--yes'],
+  ])
+    expect(await configured(...call)).toMatchObject({ exitCode: 7, stderr: expect.stringContaining('SIGNATURE_MISSING') });
+  // It is for what is read.
+  expect(await configured('verify', 'nightly', '--depth', 'present')).toMatchObject({ exitCode: 0 });
+  const taken = await configured('verify', 'nightly', unsigned, '--no-require-signature');
+  expect(taken).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/: not signed$/) });
+});
+
 test('an export that is not signed, or whose manifest was changed, is refused, and the disk is as it was', async () => {
   const unsigned = lastLine((await bench.gantry('export', instance, bench.store)).stdout);
   const changed = lastLine((await bench.gantry('export', instance, bench.store, '--sign', bench.file('key'))).stdout);

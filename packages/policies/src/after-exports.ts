@@ -30,7 +30,7 @@ export class AfterExports {
       const damaged = verify === undefined ? new Set<string>() : await this.#verify(named, store, verify);
       // What a verification that failed would have found is not known.
       if (retention === undefined || damaged === undefined) continue;
-      // Of an instance that could not be exported, or whose exports are damaged or cannot be read, nothing is removed.
+      // Of an instance that could not be exported, or whose exports are damaged, refused or cannot be read, nothing is removed.
       const instances = this.#goodIn(named).filter((name) => !damaged.has(name));
       await this.#prune({ named, store, role: 'exports' }, instances, retention);
     }
@@ -67,10 +67,13 @@ export class AfterExports {
     });
   }
 
-  /** @returns the instances with exports that are damaged or cannot be read; undefined if the verification failed */
+  /** @returns the instances with exports that are damaged, refused or cannot be read; undefined if the verification failed */
   async #verify(named: string, store: Store, { depth, budget }: VerifySettings): Promise<ReadonlySet<string> | undefined> {
     return await this.#attempt(`verification of ${named}`, async () => {
-      const result = await verifyStore({ ...this.#operation, store, depth, budget });
+      const { allowedSigners, requireSignature } = this.#request.settings;
+      // The names and sizes of files need no signature.
+      const signers = depth === 'present' ? {} : { allowedSigners, requireSignature };
+      const result = await verifyStore({ ...this.#operation, ...signers, store, depth, budget });
       const found = (wanted: string): typeof result.exports => result.exports.filter((each) => each.result === wanted);
       const names = (wanted: string): string[] => found(wanted).map(({ reference }) => reference);
       const { left, readBytes } = result;
@@ -84,7 +87,7 @@ export class AfterExports {
           readBytes,
         },
       });
-      const bad = [...found('damaged'), ...found('unreadable')];
+      const bad = [...found('damaged'), ...found('refused'), ...found('unreadable')];
       for (const { reference, code = 'DUMP_DAMAGED', reason = 'it is damaged' } of bad)
         this.#log.problem({ what: `verification of ${reference} in ${named}`, code, message: reason });
       return new Set(bad.map(({ reference }) => instanceOf(reference)));

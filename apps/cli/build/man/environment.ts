@@ -19,6 +19,7 @@ export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] 
   ['GANTRY_OS_PATH', 'directories that are searched for OS definitions first, with colons in between'],
   ['GANTRY_CREATE_STORE', '1: exports create a store where there is none'],
   ['GANTRY_ALLOWED_SIGNERS', 'a file with who may sign exports: their signatures are checked'],
+  ['GANTRY_REQUIRE_SIGNATURE', '1: exports that are not signed are refused, where signatures are checked'],
   ['GANTRY_YES', '1: imports and moves overwrite without asking'],
   ['GANTRY_STORE_LOG', 'a file in which every call to a store is logged, one JSON object a line'],
   ['GANTRY_SSH_PASSPHRASE', 'the passphrase of the keys for SSH'],

@@ -5,6 +5,7 @@ import { InvalidArgumentError } from 'commander';
 import { EXPORT } from './export-options.ts';
 import type { OptionSpec } from './options.ts';
 import { IDENTITY, PARALLEL, RATE } from './options.ts';
+import { SIGNERS } from './signature-options.ts';
 import { SNAPSHOTS } from './snapshot-options.ts';
 
 interface Surroundings {
@@ -20,6 +21,7 @@ interface Surroundings {
  */
 export function settingsOfEnvironment({ env, cwd }: Surroundings): ExportSettings {
   const snapshotConfig = valueOf(SNAPSHOTS.snapshotConfig, env);
+  const allowedSigners = valueOf(SIGNERS.allowedSigners, env);
   return {
     codec: valueOf(EXPORT.codec, env),
     level: valueOf(EXPORT.level, env),
@@ -35,6 +37,8 @@ export function settingsOfEnvironment({ env, cwd }: Surroundings): ExportSetting
     recipients: valueOf(EXPORT.recipient, env),
     recipientsFiles: valueOf(EXPORT.recipientsFile, env)?.map((file) => resolve(cwd, file)),
     identities: valueOf(IDENTITY.identity, env)?.map((file) => resolve(cwd, file)),
+    allowedSigners: allowedSigners === undefined ? undefined : resolve(cwd, allowedSigners),
+    requireSignature: valueOf(SIGNERS.requireSignature, env),
   };
 }
 
@@ -55,6 +59,8 @@ const SETTINGS: Readonly<Record<string, OptionSpec<unknown>>> = {
   'parallel-disks': PARALLEL.parallel,
   'limit-rate': RATE.limitRate,
   identity: IDENTITY.identity,
+  'allowed-signers': SIGNERS.allowedSigners,
+  'require-signature': SIGNERS.requireSignature,
 };
 
 /** What variables say of settings, as texts. */

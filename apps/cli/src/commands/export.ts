@@ -14,6 +14,7 @@ import {
   texts,
   wholeNumbers,
 } from '../command-line/options.ts';
+import { SIGN } from '../command-line/signature-options.ts';
 import { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 
 const command: CommandModule = defineCommand({
@@ -31,7 +32,7 @@ const command: CommandModule = defineCommand({
     base: text('--base <export>', 'with --incremental: INSTANCE@EXPORT-ID of another instance with much of the same data'),
     tag: texts('--tag <tag>', 'a word by which gantry prune --keep-tag keeps the export'),
     note: text('--note <text>', 'a remark, which gantry show shows'),
-    sign: text('--sign <key>', 'sign the export with this SSH key: a file without a passphrase, or a public key that is in the SSH agent'),
+    ...SIGN,
     throughSource: flag('--through-source', 'have ganeti://MASTER send the disks (as it does for an instance on another host)'),
     listen: text('--listen <address>', 'where nodes of ganeti://MASTER connect to this host: ADDRESS or ADDRESS:PORT'),
     storeBuffer: byteCount('--store-buffer <size>', 'with several stores: how far one may fall behind the others (default 128M)', '16M'),

@@ -9,6 +9,7 @@ const command: CommandModule = defineCommand({
   arguments: ['<store>', '[export...]'],
   options: {
     recipient: texts('--recipient <recipient>', 'who can read them, too: a recipient of age (age1…)'),
+    recipientsFile: texts('--recipients-file <file>', 'recipients in a file, one in each line, as age -R takes it'),
     ...RATE,
     ...IDENTITY,
     ...SIGNERS,

@@ -24,15 +24,15 @@ import { snapshotChoiceOf } from './snapshot-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { EXPORT } from '../command-line/export-options.ts';
 import type { CREATE_STORE, IDENTITY, PARALLEL, RATE, SCRIPTS } from '../command-line/options.ts';
+import type { SIGN } from '../command-line/signature-options.ts';
 import type { SNAPSHOTS } from '../command-line/snapshot-options.ts';
 
 type Options = OptionValues<
-  typeof SCRIPTS & typeof RATE & typeof SNAPSHOTS & typeof EXPORT & typeof PARALLEL & typeof CREATE_STORE & typeof IDENTITY
+  typeof SCRIPTS & typeof RATE & typeof SNAPSHOTS & typeof EXPORT & typeof PARALLEL & typeof CREATE_STORE & typeof IDENTITY & typeof SIGN
 > & {
   readonly disk: readonly number[] | undefined;
   readonly tag: readonly string[] | undefined;
   readonly note: string | undefined;
-  readonly sign: string | undefined;
   readonly passphrase: true | undefined;
   readonly base: string | undefined;
   readonly throughSource: true | undefined;

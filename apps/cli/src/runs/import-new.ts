@@ -7,6 +7,8 @@ import type { Session } from '../session.ts';
 import type { UnsealFlags } from '../unsealing.ts';
 import { parallelOf } from './parallel-choice.ts';
 import { signersOf } from './signers.ts';
+import type { OptionValues } from '../command-line/command.ts';
+import type { SIGNERS } from '../command-line/signature-options.ts';
 
 /** Options of an import for a new instance of Ganeti. */
 export interface NewInstanceFlags extends Signers {
@@ -60,7 +62,8 @@ const NOT_FOR_NEW = [
 ] as const;
 
 export type ImportNewFlags = NewInstanceFlags &
-  UnsealFlags & {
+  UnsealFlags &
+  OptionValues<typeof SIGNERS> & {
     readonly parallel: number | undefined;
     readonly checkFirst: true | undefined;
     readonly dryRun: true | undefined;
@@ -90,7 +93,7 @@ export async function importNew(
     parallel: await parallelOf(session, options, address, 'read'),
     checkFirst: options.checkFirst,
     dryRun: options.dryRun,
-    ...signersOf(session, options),
+    ...(await signersOf(session, options, address, 'read')),
   });
   const took = formatDuration(performance.now() - started);
   const done = `imported ${result.reference} into ${name}, a new instance: ${formatBytes(result.plainBytes)} in ${took}`;

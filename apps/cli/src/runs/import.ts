@@ -51,7 +51,7 @@ export async function run(
     resume: options.resume,
     allowOtherOs: options.allowOtherOs,
     define: source && { ...choice, source },
-    ...signersOf(session, options),
+    ...(await signersOf(session, options, address, 'read')),
     forceInUse: options.forceInUse,
   });
   const took = formatDuration(performance.now() - started);

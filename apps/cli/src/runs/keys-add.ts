@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { addKeys, GantryError } from '@gantry/core';
 import type { OptionValues } from '../command-line/command.ts';
 import type { IDENTITY, RATE } from '../command-line/options.ts';
@@ -11,17 +12,29 @@ export async function run(
   [address, exports]: readonly [string, readonly string[]],
   {
     recipient: recipients = [],
+    recipientsFile = [],
     ...options
   }: OptionValues<typeof RATE & typeof IDENTITY & typeof SIGNERS> & {
     readonly recipient: readonly string[] | undefined;
+    readonly recipientsFile: readonly string[] | undefined;
   },
 ): Promise<void> {
   if (exports.length === 0)
     throw new GantryError('USAGE', { message: 'which exports to add keys to is missing', hint: 'gantry keys check lists them.' });
-  if (recipients.length === 0) throw new GantryError('USAGE', { message: 'there is no recipient', hint: 'Give --recipient age1…' });
+  if (recipients.length + recipientsFile.length === 0)
+    throw new GantryError('USAGE', { message: 'there is no recipient', hint: 'Give --recipient age1… or --recipients-file FILE.' });
   await using store = await session.openSealed(address, 'write', options);
   const { signal, onEvent } = session.operation;
-  const result = await addKeys({ store, exports, recipients, ...signersOf(session, options), signal, onEvent });
+  const recipientsFiles = recipientsFile.map((file) => resolve(session.cwd, file));
+  const result = await addKeys({
+    store,
+    exports,
+    recipients,
+    recipientsFiles,
+    ...(await signersOf(session, options, address, 'write')),
+    signal,
+    onEvent,
+  });
   // Whose keys were given away, each with its name.
   const lines = result.exports.flatMap(({ reference, file, keys, keysOf }) =>
     keys === 1

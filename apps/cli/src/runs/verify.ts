@@ -1,5 +1,5 @@
 import { policyNamed } from '@gantry/config';
-import type { RehearsalResult, VerifyRequest, VerifyBudget, VerifyDepth, VerifyResult, VerifyStoreResult } from '@gantry/core';
+import type { RehearsalResult, Signers, VerifyRequest, VerifyBudget, VerifyDepth, VerifyResult, VerifyStoreResult } from '@gantry/core';
 import { ERROR_EXIT_CODES, GantryError, rehearseExport, verifyExport, verifyStore } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 import { formatBytes } from '../output/format.ts';
@@ -22,9 +22,9 @@ export async function run(session: Session, [address, reference]: readonly [stri
   const options = { ...(await withPolicy(session, given)), parallel: await parallelOf(session, given, address) };
   // For what is remembered: a store that cannot be written is verified anyway.
   await using store = await session.openSealed(address, 'write', options);
-  if (reference === undefined) await verifyAll(session, store, options);
-  else if (options.rehearse === undefined) await verifyOne(session, store, reference, options);
-  else await rehearseOne(session, store, reference, { ...options, rehearse: options.rehearse });
+  if (reference === undefined) await verifyAll(session, { store, address }, options);
+  else if (options.rehearse === undefined) await verifyOne(session, { store, address, reference }, options);
+  else await rehearseOne(session, { store, address, reference }, { ...options, rehearse: options.rehearse });
 }
 
 function assertTogether(reference: string | undefined, { budget, depth, rehearse }: Options): void {
@@ -49,39 +49,49 @@ async function withPolicy(session: Session, options: Options): Promise<Options> 
   return { ...options, depth, budget: options.budget ?? verify?.budget };
 }
 
+/** A store, and its address as the command line has it. */
+interface VerifiedStore {
+  readonly store: Store;
+  readonly address: string;
+}
+
 async function verifyOne(
   session: Session,
-  store: Store,
-  reference: string,
+  { store, address, reference }: VerifiedStore & { readonly reference: string },
   options: Options & Pick<VerifyRequest, 'parallel'>,
 ): Promise<void> {
   const { signal, onEvent, stateDirectory } = session.operation;
-  const { parallel, depth } = options;
-  const request = { store, export: reference, parallel, depth, ...signersOf(session, options), remember: { stateDirectory } };
+  const { parallel } = options;
+  // Who names an identity wants to know whether it reads the export. One that is configured may be for others.
+  const isToOpen = options.identity !== undefined || options.passphrase === true;
+  const depth = options.depth ?? (isToOpen ? 'frames' : undefined);
+  const signers = await signersOf(session, options, address, 'write');
+  const request = { store, export: reference, parallel, depth, ...signers, remember: { stateDirectory } };
   const result = await verifyExport({ ...request, signal, onEvent });
   const { output } = session;
   output.result({ operation: 'verify', ...result }, [
     describeOne(result),
-    ...describeSignature(result, options),
+    ...describeSignature(result, signers),
     ...describeProtection(result),
   ]);
 }
 
 async function rehearseOne(
   session: Session,
-  store: Store,
-  reference: string,
+  { store, address, reference }: VerifiedStore & { readonly reference: string },
   options: Options & Pick<VerifyRequest, 'parallel'> & { readonly rehearse: string },
 ): Promise<void> {
   const { parallel, rehearse: directory } = options;
-  const request = { ...session.operation, ...signersOf(session, options), store, export: reference, parallel, directory };
+  const signers = await signersOf(session, options, address, 'write');
+  const request = { ...session.operation, ...signers, store, export: reference, parallel, directory };
   const result = await rehearseExport({ ...request, remember: true });
   session.output.result({ operation: 'verify', depth: 'rehearsal', ...result }, describeRehearsal(result));
 }
 
-async function verifyAll(session: Session, store: Store, options: Options): Promise<void> {
+async function verifyAll(session: Session, { store, address }: VerifiedStore, options: Options): Promise<void> {
   const { parallel, depth, budget, rehearse: rehearseIn } = options;
-  const signers = signersOf(session, options);
+  // What is configured is for what is read.
+  const signers = depth === 'present' && options.allowedSigners === undefined ? {} : await signersOf(session, options, address, 'write');
   const result = await verifyStore({ ...session.operation, ...signers, store, parallel, depth, budget, rehearseIn });
   if (result.damaged > 0) session.exitWith(ERROR_EXIT_CODES.DUMP_DAMAGED);
   else if (result.refused > 0) session.exitWith(ERROR_EXIT_CODES.SIGNATURE_INVALID);
@@ -113,7 +123,7 @@ function describeOne({ reference, depth, sealed, checksums, plainBytes }: Verify
 }
 
 /** That an export is not signed matters to those who ask. */
-function describeSignature({ reference, signature }: VerifyResult, { allowedSigners }: Options): readonly string[] {
+function describeSignature({ reference, signature }: VerifyResult, { allowedSigners }: Signers): readonly string[] {
   if (signature.state === 'signed') return [`${reference}: signed by ${signature.by.join(', ')}`];
   if (signature.state === 'unchecked') return [`${reference}: has a signature, which was not checked (--allowed-signers)`];
   return allowedSigners === undefined ? [] : [`${reference}: not signed`];

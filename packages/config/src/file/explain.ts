@@ -59,6 +59,8 @@ const BUILT_IN: Readonly<Record<string, string>> = {
   'sign-key': 'none',
   tags: 'none',
   identity: 'none',
+  'allowed-signers': 'none',
+  'require-signature': 'false',
   'limit-rate': 'unlimited',
 };
 

@@ -64,18 +64,26 @@ async function readText(path: string, signal: AbortSignal | undefined): Promise<
   }
 }
 
+/** Settings that name files. */
+interface PathsOfSettings {
+  'snapshot-config'?: string;
+  'recipients-files'?: string[];
+  identity?: string[];
+  'sign-key'?: string;
+  'allowed-signers'?: string;
+}
+
 /** Relative paths in a file count from its directory, as in instance files. */
 function withAbsolutePaths(document: ConfigurationDocument, directory: string): ConfigurationDocument {
   const absolute = (path: string): string => resolve(directory, path);
   const address = (text: string): string => (/^[./]/.test(text) || (!text.includes(':') && !isName(text)) ? absolute(text) : text);
-  const settings = <T extends { 'snapshot-config'?: string; 'recipients-files'?: string[]; identity?: string[]; 'sign-key'?: string }>(
-    group: T,
-  ): T => ({
+  const settings = <T extends PathsOfSettings>(group: T): T => ({
     ...group,
     ...(group['snapshot-config'] === undefined ? {} : { 'snapshot-config': absolute(group['snapshot-config']) }),
     ...(group['recipients-files'] === undefined ? {} : { 'recipients-files': group['recipients-files'].map(absolute) }),
     ...(group.identity === undefined ? {} : { identity: group.identity.map(absolute) }),
     ...(group['sign-key'] === undefined ? {} : { 'sign-key': absolute(group['sign-key']) }),
+    ...(group['allowed-signers'] === undefined ? {} : { 'allowed-signers': absolute(group['allowed-signers']) }),
   });
   const each = <T>(entries: Readonly<Record<string, T>>, change: (entry: T) => T): Record<string, T> =>
     Object.fromEntries(Object.entries(entries).map(([name, entry]) => [name, change(entry)]));

@@ -74,6 +74,8 @@ function exportSettingsOf(document: ExportDocument): ExportSettings {
     signKey: document['sign-key'],
     tags,
     identities,
+    allowedSigners: document['allowed-signers'],
+    requireSignature: document['require-signature'],
   };
 }
 

@@ -33,6 +33,10 @@ export interface ExportSettings {
   readonly tags?: readonly string[] | undefined;
   /** Files with what opens sealed exports; absolute. */
   readonly identities?: readonly string[] | undefined;
+  /** File with who may sign exports; absolute. */
+  readonly allowedSigners?: string | undefined;
+  /** Exports that are not signed are refused, where signatures are checked. */
+  readonly requireSignature?: boolean | undefined;
 }
 
 /** A store with a name. */

@@ -126,5 +126,7 @@ export function mergeSettings(layers: readonly ExportSettings[]): ExportSettings
     signKey: first('signKey'),
     tags: first('tags'),
     identities: first('identities'),
+    allowedSigners: first('allowedSigners'),
+    requireSignature: first('requireSignature'),
   };
 }

@@ -60,6 +60,10 @@ const exportFields = {
   identity: oneOrMore(nonEmptyLine, 'files')
     .exactOptional()
     .meta({ description: 'Files with the identities of age that open sealed exports; read only where they are needed' }),
+  'allowed-signers': nonEmptyLine
+    .exactOptional()
+    .meta({ description: 'File with who may sign exports, by which their signatures are checked: as ssh-keygen -Y verify takes it' }),
+  'require-signature': truth.exactOptional().meta({ description: 'Refuse exports that are not signed, where signatures are checked' }),
 };
 
 function asUndefined<T>(parse: (value: string) => T): (value: string) => T | undefined {

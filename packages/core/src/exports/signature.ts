@@ -27,6 +27,8 @@ const SIGN_TIMEOUT_S = 120;
 const VERIFY_TIMEOUT_S = 30;
 /** Where ssh-keygen reads the signature: its stdin is the manifest. */
 const SIGNATURE_DESCRIPTOR = '/dev/fd/3';
+/** Where it reads who may sign. */
+const SIGNERS_DESCRIPTOR = '/dev/fd/4';
 
 /** Signs the text of a manifest. @throws GantryError `SIGNING_FAILED`; the reason of the signal */
 export type SignManifest = (text: string, options: CallOptions) => Promise<string>;
@@ -84,6 +86,8 @@ export interface SignedExport {
   readonly id: string;
   /** Its manifest as it was read; absent for an export that Ganeti made. */
   readonly manifestText?: string | undefined;
+  /** The same, parsed. */
+  readonly manifest?: { readonly ended: string } | undefined;
 }
 
 /**
@@ -105,7 +109,8 @@ export async function checkSignature(store: Store, found: SignedExport, options:
     });
   }
   if (allowedSigners === undefined) return { state: 'unchecked' };
-  return { state: 'signed', by: await verifiedBy({ text, signature, allowedSigners, reference }, signal) };
+  const at = found.manifest === undefined ? undefined : new Date(found.manifest.ended);
+  return { state: 'signed', by: await verifiedBy({ text, signature, allowedSigners, reference, at }, signal) };
 }
 
 /** Whether an error says that a signature is missing or wrong: for those who may sign according to one reader, so it is not damage. */
@@ -122,8 +127,13 @@ export async function assertSigners({ allowedSigners, requireSignature }: Signer
       hint: 'Name the allowed-signers file: --allowed-signers FILE.',
     });
   }
+  await readSigners(allowedSigners);
+}
+
+/** The file that says who may sign. @throws GantryError `USAGE` */
+async function readSigners(allowedSigners: string): Promise<Buffer> {
   try {
-    await readSmallFile(allowedSigners);
+    return await readSmallFile(allowedSigners);
   } catch (error) {
     throw new GantryError('USAGE', {
       message: `cannot read the allowed-signers file ${allowedSigners}: ${errorText(error)}`,
@@ -157,24 +167,79 @@ interface SignedText {
   readonly signature: string;
   readonly allowedSigners: string;
   readonly reference: string;
+  /** When it was signed, as the signed text says it: `valid-after` and `valid-before` are compared with it. */
+  readonly at: Date | undefined;
 }
 
-/** @returns the names of the signer @throws GantryError `SIGNATURE_INVALID` */
+/** @returns the names of the signer @throws GantryError `SIGNATURE_INVALID`, `USAGE` */
 async function verifiedBy(signed: SignedText, signal: AbortSignal | undefined): Promise<readonly string[]> {
-  const { text, signature, allowedSigners, reference } = signed;
-  using file = new MemoryFile(Buffer.from(signature));
-  const from: KeygenOptions = { input: text, signature: file, timeoutS: VERIFY_TIMEOUT_S, signal };
-  const base = ['-f', resolve(allowedSigners), '-n', SIGNATURE_NAMESPACE, '-s', SIGNATURE_DESCRIPTOR];
-  try {
-    const found = await keygen(['ssh-keygen', '-Y', 'find-principals', ...base], from);
-    const principals = [...new Set(found.split('\n').filter((line) => line !== ''))];
-    for (const principal of principals) await keygen(['ssh-keygen', '-Y', 'verify', ...base, '-I', principal], from);
-    if (principals.length > 0) return principals;
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw invalid(reference, `${errorText(error)} (allowed signers: ${allowedSigners})`, error);
+  const { signature, allowedSigners, reference } = signed;
+  const names = new Set<string>();
+  let failure: unknown;
+  for (const lines of linesFor(signature, await readSigners(allowedSigners))) {
+    try {
+      for (const name of await signersIn(lines, signed, signal)) names.add(name);
+    } catch (error) {
+      signal?.throwIfAborted();
+      failure ??= error;
+    }
   }
-  throw invalid(reference, `nobody in ${allowedSigners} has signed it`);
+  if (names.size > 0) return [...names];
+  const why = failure === undefined ? 'nobody there has signed it' : errorText(failure);
+  throw invalid(reference, `${why} (allowed signers: ${allowedSigners})`, failure);
+}
+
+/**
+ * The parts of an allowed-signers file that may have the key of a signature: each line with the key, since `ssh-keygen -Y find-principals`
+ * names those of the first alone, also if that is for another namespace. If there is none, all lines: the key may have a certificate.
+ */
+function linesFor(signature: string, signers: Buffer): readonly string[] {
+  const all = signers.toString('utf8');
+  const key = keyIn(signature);
+  const lines = all.split('\n').filter((line) => !line.trimStart().startsWith('#') && key !== undefined && line.split(/\s+/).includes(key));
+  return lines.length === 0 ? [all] : lines;
+}
+
+/** `SSHSIG`, and the version. */
+const KEY_LENGTH_AT = 6 + 4;
+
+/** The public key in a signature, as lines of allowed signers have it; undefined for what is not a signature. */
+function keyIn(signature: string): string | undefined {
+  const [, base64 = ''] = /^-----BEGIN SSH SIGNATURE-----\s([A-Za-z0-9+/=\s]+)-----END/.exec(signature) ?? [];
+  const blob = Buffer.from(base64, 'base64');
+  const start = KEY_LENGTH_AT + 4;
+  if (blob.length < start) return undefined;
+  return blob.toString('base64', start, start + blob.readUInt32BE(KEY_LENGTH_AT));
+}
+
+/** @returns those of the signers in these lines who have signed a text @throws Error of ssh-keygen, if there are none */
+async function signersIn(lines: string, { text, signature, at }: SignedText, signal: AbortSignal | undefined): Promise<readonly string[]> {
+  using signatureFile = new MemoryFile(Buffer.from(signature));
+  using signers = new MemoryFile(Buffer.from(`${lines}\n`));
+  const from: KeygenOptions = { input: text, files: [signatureFile, signers], timeoutS: VERIFY_TIMEOUT_S, signal };
+  const time = at === undefined ? [] : ['-O', `verify-time=${keygenTime(at)}`];
+  const base = [...time, '-f', SIGNERS_DESCRIPTOR, '-n', SIGNATURE_NAMESPACE, '-s', SIGNATURE_DESCRIPTOR];
+  const found = await keygen(['ssh-keygen', '-Y', 'find-principals', ...base], from);
+  const names: string[] = [];
+  let failure: unknown;
+  // A line can have patterns, of which some do not fit what they are called themselves.
+  for (const name of new Set(found.split('\n').filter((line) => line !== ''))) {
+    try {
+      await keygen(['ssh-keygen', '-Y', 'verify', ...base, '-I', name], from);
+      names.push(name);
+    } catch (error) {
+      signal?.throwIfAborted();
+      failure ??= error;
+    }
+  }
+  if (names.length === 0 && failure !== undefined) throw failure;
+  return names;
+}
+
+/** In local time, as ssh-keygen(1) reads it: earlier versions do not know a time in UTC. */
+function keygenTime(at: Date): string {
+  const parts = [at.getFullYear(), at.getMonth() + 1, at.getDate(), at.getHours(), at.getMinutes(), at.getSeconds()];
+  return parts.map((part) => String(part).padStart(2, '0')).join('');
 }
 
 function invalid(reference: string, why: string, cause?: unknown): GantryError {
@@ -187,20 +252,26 @@ function invalid(reference: string, why: string, cause?: unknown): GantryError {
 
 interface KeygenOptions extends CallOptions {
   readonly input: string;
-  /** At {@link SIGNATURE_DESCRIPTOR}. */
-  readonly signature?: MemoryFile;
+  /** At descriptor 3 and those after it. */
+  readonly files?: readonly MemoryFile[];
   readonly timeoutS: number;
 }
 
 /** @throws Error with what it says; the reason of the signal */
-async function keygen(argv: Argv, { input, signature, timeoutS, signal }: KeygenOptions): Promise<string> {
-  const { SSH_AUTH_SOCK } = process.env;
+async function keygen(argv: Argv, { input, files = [], timeoutS, signal }: KeygenOptions): Promise<string> {
+  const { SSH_AUTH_SOCK, TZ } = process.env;
   return await runCommand(argv, {
     timeoutS,
     signal: signal ?? new AbortController().signal,
     input: Buffer.from(input),
-    descriptors: signature === undefined ? [] : [signature.fd],
+    descriptors: files.map(({ fd }) => fd),
     keptBytes: MAX_SIGNATURE_BYTES,
-    environment: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', ...(SSH_AUTH_SOCK === undefined ? {} : { SSH_AUTH_SOCK }) },
+    environment: {
+      PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+      LC_ALL: 'C',
+      ...(SSH_AUTH_SOCK === undefined ? {} : { SSH_AUTH_SOCK }),
+      // For times without a zone.
+      ...(TZ === undefined ? {} : { TZ }),
+    },
   });
 }

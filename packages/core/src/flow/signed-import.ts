@@ -1,6 +1,6 @@
 import type { CallOptions, Store } from '@gantry/transport';
-import { isReadByMaps } from '../exports/manifest.ts';
 import type { StoredExport } from '../exports/open-export.ts';
+import { openByMaps } from '../exports/open-export.ts';
 import type { Signers } from '../exports/signature.ts';
 import { checkSignature } from '../exports/signature.ts';
 import type { Reporter } from '../report/reporter.ts';
@@ -21,10 +21,15 @@ export async function checkSigned(
   else reporter.warn(`${found.reference} is not signed: anybody who can write to ${request.store.address} may have made it`);
 }
 
+/** A signed export, read so that as much as possible of it is compared with what was signed before it is used: by its frame maps. */
+export function readAsSigned({ store, allowedSigners }: Signers & { readonly store: Store }, found: StoredExport): StoredExport {
+  return allowedSigners === undefined ? found : (openByMaps(store, found) ?? found);
+}
+
 /**
  * Whether its dumps must be read before anything is written, because what is signed is the SHA-256 of each as a whole. Frame maps have
  * that of every frame.
  */
-export function isCheckedFirst({ allowedSigners }: Signers, { manifest }: Pick<StoredExport, 'manifest'>): boolean {
-  return allowedSigners !== undefined && manifest !== undefined && !isReadByMaps(manifest);
+export function isCheckedFirst({ store, allowedSigners }: Signers & { readonly store: Store }, found: StoredExport): boolean {
+  return allowedSigners !== undefined && found.manifest !== undefined && openByMaps(store, found) === undefined;
 }

@@ -10,6 +10,8 @@ import { isReadByMaps } from '../exports/manifest.ts';
 import type { StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { removeExport } from '../exports/remove-export.ts';
+import type { SignManifest, Signers } from '../exports/signature.ts';
+import { assertCanSign, checkSignature, readSignature, sshSigner } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { StoreExportWriter } from '../exports/store-sink.ts';
 import { storeSink } from '../exports/store-sink.ts';
@@ -28,10 +30,12 @@ import { TOOL } from '../report/version.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import { sum } from '../system/sum.ts';
 
-export interface ConsolidateRequest extends Pick<OperationOptions, 'signal' | 'onEvent'> {
+export interface ConsolidateRequest extends Pick<OperationOptions, 'signal' | 'onEvent'>, Pick<Signers, 'allowedSigners'> {
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
+  /** Signs the new export with an SSH key, if the old one is signed by one of `allowedSigners`: see `sshSigner`. */
+  readonly signKey?: string | undefined;
   /** Disks under way at once; default 4. */
   readonly parallel?: number | undefined;
 }
@@ -54,9 +58,9 @@ export interface ConsolidateResult extends AssembledBytes {
 /**
  * Makes a plain full export of one that needs packs of others: the same disks, each in one dump that is complete by itself. It gets an id
  * of its own for the same start time; the old export is removed when the new one is complete, and every byte of it was read back and
- * checked. If this is interrupted, the old export is still there, or both are.
+ * checked. If this is interrupted, the old export is still there, or both are. A signed export is signed anew, or not consolidated.
  *
- * @throws GantryError `EXPORT_*`, `MAP_DAMAGED`, `PACK_MISSING`, `DUMP_*`, `STORE_*`; the reason of the signal
+ * @throws GantryError `USAGE`, `SIGNATURE_INVALID`, `SIGNING_FAILED`, `EXPORT_*`, `MAP_DAMAGED`, `PACK_MISSING`, `DUMP_*`, `STORE_*`; the reason of the signal
  */
 export function consolidateExport(request: ConsolidateRequest): Promise<ConsolidateResult> {
   return withStoreErrors(request.store.address, () => runConsolidate(request));
@@ -71,11 +75,13 @@ async function runConsolidate(request: ConsolidateRequest): Promise<ConsolidateR
   const { manifest, reference } = found;
   if (manifest === undefined || isPlain(manifest)) return nothingToDo(found, reporter.warnings);
   if (manifest.sealed !== undefined) throw isSealed(reference);
+  const sign = await signatureFor(request, found, call);
   await prepareStore(store, { ...call, instance: manifest.instance });
-  const sink = storeSink(store, { warn: (message) => reporter.warn(message) });
+  const sink = storeSink(store, { warn: (message) => reporter.warn(message), sign });
   await using writer = await sink.open(headerOf(manifest), { signal });
   // The claim holds its packs from here on, but only if nobody removed the export before.
   const held = await openExport(store, reference, { signal });
+  if (sign !== undefined && held.manifestText !== found.manifestText) throw changedMeanwhile(reference);
   await held.checkDumpsPresent({ signal });
   reporter.stage(`putting ${reference} together as ${writer.reference}`);
   const done = await assembleDumps({ ...call, request, writer, found: held, manifest });
@@ -108,6 +114,40 @@ function isSealed(reference: string): GantryError {
   return new GantryError('USAGE', {
     message: `cannot consolidate ${reference}: it is sealed, and its frames would have to be encrypted anew`,
     hint: 'Make a full export in its place: gantry export without --incremental. What the old one needs stays for as long as it is there.',
+  });
+}
+
+/**
+ * What signs the new export: just where the old one is signed by somebody who may, since everything in the new one comes from there.
+ *
+ * @throws GantryError `USAGE` for a signed export that would lose its signature; `SIGNATURE_INVALID`, `SIGNING_FAILED`
+ */
+async function signatureFor(
+  { store, signKey, allowedSigners }: ConsolidateRequest,
+  found: StoredExport,
+  { signal, reporter }: Call,
+): Promise<SignManifest | undefined> {
+  if ((await readSignature(store, found, { signal })) === undefined) {
+    if (signKey !== undefined) reporter.warn(`${found.reference} is not signed, so ${signKey} signs nothing: anybody may have made it`);
+    return undefined;
+  }
+  if (signKey === undefined || allowedSigners === undefined) {
+    const missing = [...(signKey === undefined ? ['--sign KEY'] : []), ...(allowedSigners === undefined ? ['--allowed-signers FILE'] : [])];
+    throw new GantryError('USAGE', {
+      message: `cannot consolidate ${found.reference}: it is signed, and its signature does not fit the new export`,
+      hint: `Have the new one signed, after the old signature was checked: ${missing.join(' ')}. Or make a full export: gantry export.`,
+    });
+  }
+  await checkSignature(store, found, { allowedSigners, requireSignature: true, signal });
+  const sign = sshSigner(signKey);
+  await assertCanSign(sign, { signal });
+  return sign;
+}
+
+function changedMeanwhile(reference: string): GantryError {
+  return new GantryError('BUSY', {
+    message: `cannot consolidate ${reference}: its manifest has changed since its signature was checked`,
+    hint: 'Consolidate it again.',
   });
 }
 

@@ -340,15 +340,15 @@ function cutOf({ os }: ExportSubject): FrameCut {
 /** Claims an export, with what its dumps are to be like. */
 async function open(
   options: IncrementOptions,
-  { incremental }: ExportParts['request'],
+  { incremental, signKey }: ExportParts['request'],
 ): Promise<
   Pick<OpenedIncrement, 'writer' | 'form' | 'parentDisks' | 'cutOff'> &
     Partial<Pick<OpenedIncrement, 'parents' | 'parentMaps' | 'sinceFull'>>
 > {
   if (incremental === true) return await openIncrement(options);
   const { sink, header, disks, codec, sealing } = options;
-  // Sealed dumps are read by their frame maps.
-  const form = sealing === undefined ? fullForm(codec) : firstForm(codec, { sealed: sealing });
+  // Sealed dumps are read by their frame maps; what is signed, too, since a map has the SHA-256 of every frame.
+  const form = sealing === undefined && signKey === undefined ? fullForm(codec) : firstForm(codec, { sealed: sealing });
   const dumps = [...disks.flatMap(form.namesOf), ...(header.dumps ?? [])];
   return { form, writer: await sink.open({ ...header, dumps }, options), parentDisks: new Map(), cutOff: [] };
 }

@@ -21,7 +21,7 @@ import type { Session } from '../flow/session.ts';
 import { checkSessionParameters, openSession, startCall } from '../flow/session.ts';
 import type { TargetRequest } from '../flow/target-use.ts';
 import { assertTargetsUnused } from '../flow/target-use.ts';
-import { checkSigned, isCheckedFirst } from '../flow/signed-import.ts';
+import { checkSigned, isCheckedFirst, readAsSigned } from '../flow/signed-import.ts';
 import { verifyDumps } from '../flow/verify-dumps.ts';
 import type { ConsentOptions } from '../flow/write-plan.ts';
 import { assertConsent, planImport } from '../flow/write-plan.ts';
@@ -106,7 +106,8 @@ interface DumpImport extends Pick<MadeTargets, 'session' | 'newDisks'> {
 }
 
 /**
- * Imports an export into the disks of an instance. Disks that it created are removed if it fails. No byte of a frame is passed on before it was checked: of a signed export without frame maps, against a checksum that is not signed. When this rejects after the first
+ * Imports an export into the disks of an instance. Disks that it created are removed if it fails. No byte of a frame is passed on before it was
+ * checked: of a signed export without frame maps, which earlier versions made, against a checksum that is not signed. When this rejects after the first
  * write, warnings have reported the state of each disk.
  *
  * @throws GantryError, or the reason of the signal
@@ -119,9 +120,10 @@ async function runImport(request: ImportRequest): Promise<ImportResult> {
   const call = startCall('import', request);
   const { signal, reporter } = call;
   const os = await chooseOs(request.instance, 'import', request);
-  const found = request.opened ?? (await openExport(request.store, request.export, { signal }));
-  await checkSigned(request, found, { reporter, signal });
-  assertOpened(request.store, found);
+  const opened = request.opened ?? (await openExport(request.store, request.export, { signal }));
+  await checkSigned(request, opened, { reporter, signal });
+  assertOpened(request.store, opened);
+  const found = readAsSigned(request, opened);
   for (const warning of found.warnings) reporter.warn(warning);
   if (found.origin === 'ganeti') reporter.warn(`${found.reference} was made by Ganeti: it has no checksums, so damage may go unnoticed`);
   assertSameOs(os, found.os, found.reference, request.allowOtherOs === true);

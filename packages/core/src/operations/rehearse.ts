@@ -78,8 +78,8 @@ async function runRehearsal(request: RehearseRequest): Promise<RehearsalResult> 
   const call = startCall('verify', request);
   const { signal, reporter } = call;
   const found = await openExport(request.store, request.export, { signal });
-  assertOpened(request.store, found);
   await checkSigned(request, found, { reporter, signal });
+  assertOpened(request.store, found);
   const remember = request.remember === true ? { stateDirectory: request.stateDirectory } : undefined;
   const options = { ...request, remember, depth: 'rehearsal' as const, isProblem: isRehearsalProblem };
   return await remembering(options, found, reporter, () => rehearse(request, call, found));

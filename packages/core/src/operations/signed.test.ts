@@ -13,6 +13,8 @@ import { identityUnsealer } from '../exports/identity-unsealer.ts';
 import { removeExport } from '../exports/remove-export.ts';
 import { initializeStore } from '../exports/store-marker.ts';
 import { withUnsealer } from '../exports/unsealing.ts';
+import { consolidateExport } from './consolidate.ts';
+import { countReads } from '../flow/counted-reads.ts';
 import { copyFromStore } from './copy.ts';
 import { listStore } from './list-store.ts';
 import type { ExportRequest } from './export.ts';
@@ -66,7 +68,43 @@ async function expectImportRefused(bench: OperationBench, reference: string, cod
   await writeFile(path, before);
 }
 
+/** Another dump of the same size, without compression. */
+async function replaceDump({ store, instance }: OperationBench, prefix: string): Promise<void> {
+  const disk = await readFile(instance.disks[0]?.path ?? '');
+  const key = (await keysOf(store, prefix)).find((each) => each === `${prefix}disk0.img`) ?? expect.fail();
+  expect((await getBytes(store, key)).equals(disk)).toBe(true);
+  await put(store, key, Buffer.alloc(disk.length, 7));
+}
+
+/** Imports a signed export, with what was said of it and read for it. */
+async function importWatched(bench: OperationBench, reference: string): Promise<{ readonly stages: string[]; readonly bytes: number }> {
+  const stages: string[] = [];
+  const counted = countReads(bench.store);
+  const onEvent: ExportRequest['onEvent'] = (event) => void (event.type === 'stage' && stages.push(event.message));
+  await bench.importDisks(reference, { store: counted.store, yes: true, allowedSigners, requireSignature: true, onEvent });
+  return { stages, bytes: counted.bytes() };
+}
+
 describe('a signed export', () => {
+  test('is read once: by its frame maps, each frame is compared with what was signed', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference } = await makeSigned(bench, { codec: 'none' });
+    const { stages, bytes } = await importWatched(bench, reference);
+    expect(stages).not.toContain(`checking ${reference} before anything is written`);
+    expect(bytes).toBeLessThan(1.5 * DISK_BYTES);
+  });
+
+  test('that is complete by itself keeps its signature in copies, also where the target has much of it', async () => {
+    await using bench = await makeOperationBench({});
+    const target = new MemoryStore();
+    for (const createStore of [true, false]) {
+      const { reference } = await makeSigned(bench, { incremental: createStore });
+      const { warnings } = await copyFromStore({ source: bench.store, export: reference, target, createStore });
+      expect(warnings).toEqual([]);
+      expect((await verifyExport({ store: target, export: reference, allowedSigners })).signature).toMatchObject({ state: 'signed' });
+    }
+  });
+
   test('is imported with the name of its signer, and ssh-keygen agrees by hand', async () => {
     await using bench = await makeOperationBench({});
     const { reference, prefix } = await makeSigned(bench);
@@ -123,6 +161,49 @@ describe('a signed export', () => {
     for (const store of [bench.store, second]) {
       expect((await verifyExport({ store, export: reference, allowedSigners })).signature).toMatchObject({ state: 'signed' });
     }
+  });
+
+  test('counts by each line that has its key, for the names of those that are for exports', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference } = await makeSigned(bench);
+    const several = await allow('several', [
+      ['gituser namespaces="git"', host],
+      ['# disabled', host],
+      ['host2.example.com', stranger],
+      ['host1,!host3 namespaces="gantry-export"', host],
+      ['*.example.com', host],
+    ]);
+    const { signature } = await verifyExport({ store: bench.store, export: reference, depth: 'present', allowedSigners: several });
+    expect(signature).toEqual({ state: 'signed', by: ['host1', '*.example.com'] });
+  });
+
+  test('by a key that an authority has certified counts by the line of the authority', async () => {
+    await using bench = await makeOperationBench({});
+    const [authority, certified] = [await makeKey('authority'), await makeKey('certified')];
+    await execa('ssh-keygen', ['-q', '-s', authority, '-I', 'host7', '-n', 'host7', `${certified}.pub`]);
+    const { reference } = await makeSigned(bench, { signKey: `${certified}-cert.pub` });
+    const request = { store: bench.store, export: reference, depth: 'present' as const };
+    const by = await allow('authorities', [['host* cert-authority', authority]]);
+    expect((await verifyExport({ ...request, allowedSigners: by })).signature).toEqual({ state: 'signed', by: ['host7'] });
+    const others = await allow('other-authorities', [['host* cert-authority', stranger]]);
+    await expect(verifyExport({ ...request, allowedSigners: others })).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' });
+  });
+
+  test('stays good after its key has expired, and is refused if it was made after that', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference, prefix } = await makeSigned(bench);
+    const old = await allow('old', [['host1.example.com valid-after="20200101",valid-before="20210101"', host]]);
+    const signedAt = async (ended: string): Promise<unknown> => {
+      const text = (await get(bench.store, `${prefix}manifest.json`)).replace(/"ended": "[^"]+"/, `"ended": "${ended}"`);
+      expect(text).toContain(ended);
+      const { stdout } = await execa('ssh-keygen', ['-q', '-Y', 'sign', '-f', host, '-n', 'gantry-export'], { input: text });
+      await put(bench.store, `${prefix}manifest.json`, text);
+      await put(bench.store, `${prefix}manifest.json.sig`, `${stdout}\n`);
+      return (await verifyExport({ store: bench.store, export: reference, depth: 'present', allowedSigners: old })).signature;
+    };
+    expect(await signedAt('2020-06-01T12:00:00.000Z')).toEqual({ state: 'signed', by: ['host1.example.com'] });
+    for (const ended of ['2019-06-01T12:00:00.000Z', '2021-06-01T12:00:00.000Z'])
+      await expect(signedAt(ended)).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' });
   });
 
   test('by a key in the SSH agent needs no private key in a file', async () => {
@@ -187,7 +268,7 @@ describe('an export is refused before anything of it is used', () => {
     await expectImportRefused(bench, newer.reference, 'MANIFEST_DAMAGED');
   });
 
-  test.each(['manifest.json', 'disk0.zst', 'frames.table'])('if %s was changed by somebody who can write to the store', async (name) => {
+  test.each(['manifest.json', 'disk0.zst', 'disk0.map'])('if %s was changed by somebody who can write to the store', async (name) => {
     await using bench = await makeOperationBench({});
     const { reference, prefix } = await makeSigned(bench);
     const key = `${prefix}${name}`;
@@ -198,17 +279,28 @@ describe('an export is refused before anything of it is used', () => {
       bytes[at] = (bytes[at] ?? 0) ^ 1;
       await put(bench.store, key, bytes);
     }
-    const code = { 'manifest.json': 'SIGNATURE_INVALID', 'disk0.zst': 'DUMP_DAMAGED', 'frames.table': 'MANIFEST_DAMAGED' }[name] ?? '';
+    const code = { 'manifest.json': 'SIGNATURE_INVALID', 'disk0.zst': 'DUMP_DAMAGED', 'disk0.map': 'MAP_DAMAGED' }[name] ?? '';
     await expectImportRefused(bench, reference, code);
   });
 
-  test('if another dump stands in its place, whose frame table fits, before the first byte of it is written', async () => {
+  test('if another dump stands in its place, whose frames fit, before the first byte of it is written', async () => {
     await using bench = await makeOperationBench({});
     const { reference, prefix } = await makeSigned(bench, { codec: 'none' });
-    const [path = ''] = bench.instance.disks.map((disk) => disk.path ?? '');
-    const key = (await keysOf(bench.store, prefix)).find((each) => each.startsWith(`${prefix}disk0`)) ?? '';
-    expect((await getBytes(bench.store, key)).equals(await readFile(path))).toBe(true);
-    await put(bench.store, key, Buffer.alloc((await readFile(path)).length, 7));
+    await replaceDump(bench, prefix);
+    await expectImportRefused(bench, reference, 'DUMP_DAMAGED');
+  });
+
+  test('if another dump stands in its place, which has no frame map: it is read twice then', async () => {
+    await using bench = await makeOperationBench({});
+    const { reference, instance, exportId } = await bench.exportDisks({ codec: 'none' });
+    const prefix = `${instance}/${exportId}/`;
+    // As earlier versions signed it.
+    const manifest = await get(bench.store, `${prefix}manifest.json`);
+    const { stdout } = await execa('ssh-keygen', ['-q', '-Y', 'sign', '-f', host, '-n', 'gantry-export'], { input: manifest });
+    await put(bench.store, `${prefix}manifest.json.sig`, `${stdout}\n`);
+    const { stages } = await importWatched(bench, reference);
+    expect(stages).toContain(`checking ${reference} before anything is written`);
+    await replaceDump(bench, prefix);
     await expectImportRefused(bench, reference, 'DUMP_DAMAGED');
   });
 
@@ -232,6 +324,40 @@ describe('an export is refused before anything of it is used', () => {
       await put(bench.store, key, wrong);
       await expectImportRefused(bench, reference, 'SIGNATURE_INVALID');
     }
+  });
+});
+
+describe('a signed export that is consolidated', () => {
+  test('is signed anew, after its signature was checked, and is refused where that is not possible', async () => {
+    await using bench = await makeOperationBench({});
+    await makeSigned(bench, { incremental: true });
+    const { reference } = await makeSigned(bench, { incremental: true });
+    const { store } = bench;
+    const others = await allow('others-consolidate', [['host2.example.com', stranger]]);
+    const before = await keysOf(store);
+    for (const [given, code] of [
+      [{}, 'USAGE'],
+      [{ signKey: host }, 'USAGE'],
+      [{ allowedSigners }, 'USAGE'],
+      [{ signKey: host, allowedSigners: others }, 'SIGNATURE_INVALID'],
+      [{ signKey: keys.file('missing'), allowedSigners }, 'SIGNING_FAILED'],
+    ] as const) {
+      await expect(consolidateExport({ store, export: reference, ...given })).rejects.toMatchObject({ code });
+      expect(await keysOf(store)).toEqual(before);
+    }
+    const made = await consolidateExport({ store, export: reference, signKey: host, allowedSigners });
+    expect(made).toMatchObject({ consolidated: true, removed: true, warnings: [] });
+    const { signature } = await verifyExport({ store, export: made.reference, allowedSigners, requireSignature: true });
+    expect(signature).toEqual({ state: 'signed', by: ['host1.example.com'] });
+  });
+
+  test('gets no signature that it did not have', async () => {
+    await using bench = await makeOperationBench({});
+    await bench.exportDisks({ incremental: true });
+    const { reference } = await bench.exportDisks({ incremental: true });
+    const made = await consolidateExport({ store: bench.store, export: reference, signKey: host, allowedSigners });
+    expect(made.warnings).toEqual([expect.stringMatching(/is not signed, so .* signs nothing/)]);
+    expect((await verifyExport({ store: bench.store, export: made.reference, allowedSigners })).signature).toEqual({ state: 'unsigned' });
   });
 });
 
