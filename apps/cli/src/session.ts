@@ -149,7 +149,8 @@ function readConfiguration(
     } catch (error) {
       const isNeeded = access === 'write' || configFile !== undefined || policy !== undefined || store === undefined || isName(store);
       if (isNeeded || !(error instanceof GantryError) || !error.code.startsWith('CONFIGURATION_')) throw error;
-      if (!hasWarned) output.warn(`the configuration does not count, nor its limits of the rate: ${error.message} [${error.code}]`);
+      if (!hasWarned)
+        output.warn(`the configuration does not count, nor its limits of the rate and allowed signers: ${error.message} [${error.code}]`);
       hasWarned = true;
       return undefined;
     }

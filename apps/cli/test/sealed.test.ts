@@ -108,6 +108,20 @@ describe('with an identity', () => {
     }
   });
 
+  test('one of others that is configured keeps nobody from what needs none, and is not taken for the proof of an identity', async () => {
+    const [reference] = exports;
+    await writeFile(bench.file('others.yaml'), 'defaults: { identity: other.txt }\n');
+    const configured = (...call: readonly string[]): Promise<Outcome> => bench.gantry('--config', bench.file('others.yaml'), ...call);
+    const shown = await configured('show', bench.store, reference);
+    const says = /none of the identities opens it; --identity FILE of one of its recipients shows what is sealed/;
+    expect(shown).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(says) });
+    const verified = await configured('verify', bench.store, reference);
+    expect(verified).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/none of the identities opens it/) });
+    expect(await bench.gantry('verify', bench.store, reference, '--identity', OTHER())).toMatchObject({ exitCode: 7 });
+    expect(await configured('import', bench.store, reference, '--to', target, '--yes')).toMatchObject({ exitCode: 7 });
+    expect(await got()).toEqual([0, 0]);
+  });
+
   test.each([
     ['belongs to nobody', () => ['--identity', OTHER()], 7, 'IDENTITY_MISMATCH'],
     ['belongs to nobody, as no other does', () => ['--identity', OTHER(), '--identity', bench.file('third.txt')], 7, 'IDENTITY_MISMATCH'],

@@ -11,7 +11,7 @@ export { identityUnsealer } from './exports/identity-unsealer.ts';
 export type { IdentityFileOptions, RecipientSources } from './exports/key-files.ts';
 export { isRecipient, readIdentityFiles, readRecipients } from './exports/key-files.ts';
 export type { Unsealer } from './exports/unsealing.ts';
-export { assertOpened, withUnsealer } from './exports/unsealing.ts';
+export { assertOpened, isClosed, withUnsealer } from './exports/unsealing.ts';
 export type { SignatureState, Signers } from './exports/signature.ts';
 export type { FrameSource } from './exports/frame-source.ts';
 export { openFrameSource } from './exports/frame-source.ts';

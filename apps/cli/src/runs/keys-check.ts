@@ -30,8 +30,15 @@ function describe(exports: readonly CheckedKeys[]): readonly string[] {
   const numberOf = ({ recipients }: CheckedKeys): number => [...sets.keys()].indexOf(recipients.join(' ')) + 1;
   const whose =
     sets.size < 2 ? [] : exports.filter(({ sealed }) => sealed).map((each) => `${each.reference}: recipients ${numberOf(each)}`);
+  const gone = exports.flatMap(({ reference, missingKeys = [] }) =>
+    missingKeys.map((name) => `${reference}: ${name} is missing: somebody has removed it`),
+  );
   const closed = exports.flatMap(({ reference, closed = [] }) => closed.map((name) => `${reference}: ${name} is encrypted to others`));
-  return [...table, ...recipients, ...(whose.length === 0 ? [] : ['', ...whose]), ...(closed.length === 0 ? [] : ['', ...closed])];
+  return [...table, ...recipients, ...withGap(whose), ...withGap(closed), ...withGap(gone)];
+}
+
+function withGap(lines: readonly string[]): readonly string[] {
+  return lines.length === 0 ? [] : ['', ...lines];
 }
 
 function rowOf({ reference, sealed, recipients, addedKeys, readable }: CheckedKeys): string[] {

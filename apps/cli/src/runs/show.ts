@@ -1,7 +1,16 @@
 import { isUtf8 } from 'node:buffer';
 import process from 'node:process';
 import type { StoredDump, StoredExport } from '@gantry/core';
-import { assertOpened, dataFiles, describedInstance, describeInstance, formatInstanceFile, GantryError, openExport } from '@gantry/core';
+import {
+  assertOpened,
+  dataFiles,
+  describedInstance,
+  describeInstance,
+  formatInstanceFile,
+  GantryError,
+  isClosed,
+  openExport,
+} from '@gantry/core';
 import type { NativeFile } from '@gantry/core/inventory';
 import { formatBytes, formatTable } from '../output/format.ts';
 import type { OptionValues } from '../command-line/command.ts';
@@ -26,7 +35,7 @@ export async function run(
   if (instanceFile === true) {
     assertOpened(store, found);
     showInstanceFile(session, found);
-  } else if (native === undefined) showAll(session, found);
+  } else if (native === undefined) showAll(session, found, isClosed(store, found) ? 'closed' : 'opened');
   else writeNative(session, found.reference, await found.nativeFile(native, { signal: session.signal }));
 }
 
@@ -51,7 +60,10 @@ function showInstanceFile({ output }: Session, found: StoredExport): void {
   output.result({ operation: 'show', reference: found.reference, described: instance }, lines);
 }
 
-function showAll(session: Session, found: StoredExport): void {
+/** Of a sealed export: whether an identity opened it. */
+type Sealed = 'opened' | 'closed';
+
+function showAll(session: Session, found: StoredExport, sealed: Sealed): void {
   const { instance, id: exportId, origin, os, hypervisor, started, dumps, native, manifest, config } = found;
   // Private parameters in an export are only for its import.
   const shown =
@@ -66,17 +78,18 @@ function showAll(session: Session, found: StoredExport): void {
       os,
       hypervisor,
       started,
+      ...(manifest?.sealed === undefined ? {} : { sealed }),
       dumps,
       native,
       manifest: shown,
       config,
     },
-    showExport(found),
+    showExport(found, sealed),
   );
 }
 
 /** The digests are below the table, as in SHA256SUMS: they would make it wider than most terminals. */
-function showExport(found: StoredExport): readonly string[] {
+function showExport(found: StoredExport, sealed: Sealed): readonly string[] {
   const { manifest } = found;
   const facts = [
     ['export', found.reference],
@@ -85,8 +98,8 @@ function showExport(found: StoredExport): readonly string[] {
     ...(manifest === undefined ? [] : [['ended', manifest.ended]]),
     ...(manifest?.tags === undefined ? [] : [['tags', manifest.tags.join(', ')]]),
     ...(manifest?.note === undefined ? [] : [['note', manifest.note]]),
-    ...sealingFacts(found),
-    ...(isClosed(found) ? [] : machineFacts(found)),
+    ...sealingFacts(found, sealed),
+    ...(manifest?.sealed !== undefined && sealed === 'closed' ? [] : machineFacts(found)),
     ['disks', String(manifest?.instance.disks.length ?? found.config?.disks.length ?? found.dumps.length)],
   ];
   const dumps = [['DISK', 'DUMP', 'CODEC', 'PLAIN', 'STORED', 'SNAPSHOT'], ...found.dumps.map(dumpRow)];
@@ -105,20 +118,16 @@ function machineFacts({ os, hypervisor, manifest, config }: StoredExport): reado
   ];
 }
 
-/** Of a sealed export that no identity opened, the description is not known. */
-function isClosed({ manifest }: StoredExport): boolean {
-  return manifest?.sealed !== undefined && manifest.os.name === '';
-}
-
-function sealingFacts(found: StoredExport): readonly (readonly string[])[] {
+function sealingFacts(found: StoredExport, sealed: Sealed): readonly (readonly string[])[] {
   const recipients = found.manifest?.sealed?.recipients;
   if (recipients === undefined) return [];
   const readers = recipients.length === 0 ? ['with a passphrase'] : recipients.map((recipient) => `to ${recipient}`);
   const more = recipients.length === 0 ? '--passphrase' : '--identity FILE';
+  const whose = found.mismatch === undefined ? more : `none of the identities opens it; ${more} of one of its recipients`;
   return [
     ...readers.map((reader, index) => [index === 0 ? 'sealed' : '', reader]),
     ...(found.addedKeys ?? []).map((file) => ['', `to those who can read ${file}`]),
-    ...(isClosed(found) ? [['', `${more} shows what is sealed: the OS, hypervisor and node, parameters, messages of scripts`]] : []),
+    ...(sealed === 'closed' ? [['', `${whose} shows what is sealed: the OS, hypervisor and node, parameters, messages of scripts`]] : []),
   ];
 }
 

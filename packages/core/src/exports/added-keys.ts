@@ -3,6 +3,7 @@ import { AgeError } from '@gantry/age/light';
 import type { CallOptions, Store, StoreReader } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
+import type { ExportDirectory } from './directories.ts';
 import { largest } from '../system/largest.ts';
 import { readDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference, isReferencePart } from './export-id.ts';
@@ -86,10 +87,12 @@ export async function writeKeys(store: Store, { instance, exportId: id }: Manife
         hint: 'Make a full export with all recipients.',
       });
     const file = keysFileName(number);
+    const key = `${exportPrefix(place.instance, id)}${file}`;
     try {
       const ifExists = store.capabilities.createOnly ? 'fail' : 'replace';
-      await writeText(store, `${exportPrefix(place.instance, id)}${file}`, text, { ...options, ifExists });
-      return file;
+      await writeText(store, key, text, { ...options, ifExists });
+      // Where nothing keeps two hosts from the same name, the last one has it, and the other takes the next number.
+      if (ifExists === 'fail' || (await readKeysText(store, key, options)) === text) return file;
     } catch (error) {
       // Somebody else added some at the same time.
       if (!isStoreError(error, 'exists')) throw error;
@@ -112,8 +115,51 @@ async function numbersAfter(store: ObjectReader, prefix: string, gap: number, op
   return numbers.toSorted((a, b) => a - b);
 }
 
+/** All files with keys of one export: far more than anybody has. */
+export const MAX_ALL_KEYS_BYTES: number = 64 * 1024 ** 2;
+
+/** A file with keys that is to be copied. */
+interface CopiedKeys {
+  readonly name: string;
+  readonly key: string;
+  /** Absent for what is not to be copied: it is damaged, too large, gone, or one too many. */
+  readonly text?: string;
+}
+
+/**
+ * The files with keys beside an export, in the order of their numbers: what anybody has put there must not end a copy, nor fill its target.
+ *
+ * @throws StoreError
+ */
+export async function* keysToCopy(
+  store: StoreReader,
+  { instance, id, files }: ExportDirectory,
+  options: CallOptions,
+): AsyncGenerator<CopiedKeys, void, undefined> {
+  const names = [...files.keys()].filter((name) => keysNumber(name) > 0).toSorted((a, b) => keysNumber(a) - keysNumber(b));
+  let bytes = 0;
+  for (const name of names) {
+    const key = `${exportPrefix(instance, id)}${name}`;
+    const text = bytes > MAX_ALL_KEYS_BYTES ? undefined : await readKeysText(store, key, options);
+    bytes += text === undefined ? 0 : Buffer.byteLength(text);
+    yield text === undefined || bytes > MAX_ALL_KEYS_BYTES ? { name, key } : { name, key, text };
+  }
+}
+
+/** The numbers that are missing below the highest one of the files with keys. */
+export function missingKeys({ files }: Pick<ExportDirectory, 'files'>): readonly number[] {
+  const numbers = [...files.keys()].map(keysNumber);
+  const highest = Math.min(MAX_KEYS_NUMBER, largest(numbers, 0));
+  return Array.from({ length: highest }, (_, index) => index + 1).filter((number) => !numbers.includes(number));
+}
+
+/** What is said of files with keys that a copy leaves out. */
+export function keysNotCopied(key: string): string {
+  return `${key} is not copied: it is damaged, too large, or gone`;
+}
+
 /** A file with keys as `sealKeys` writes it; undefined for one that is damaged, too large, or gone. @throws StoreError */
-export async function readKeysText(store: StoreReader, key: string, options: CallOptions): Promise<string | undefined> {
+async function readKeysText(store: StoreReader, key: string, options: CallOptions): Promise<string | undefined> {
   try {
     return await readText(store, key, MAX_KEYS_BYTES, options);
   } catch (error) {

@@ -36,6 +36,8 @@ export interface NeededPacks extends CopyId {
 export interface BringOptions {
   readonly source: Store;
   readonly target: Store;
+  /** Whether packs of that instance may be written. */
+  readonly bringsOf: (instance: string) => boolean;
   readonly signal: AbortSignal;
   /** Called with what the user should know. */
   readonly warn: (message: string) => void;
@@ -78,7 +80,8 @@ export class BroughtPacks implements AsyncDisposable {
    * To be called when the claim of the copy is in the target, and names the owners of the packs as its parents.
    *
    * @throws GantryError `EXPORT_EXISTS` where another export has the place of a pack; `BUSY` where it is being written or removed;
-   *   `DUMP_MISSING`, `DUMP_DAMAGED` for a pack at the source; StoreError of the target
+   *   `EXPORT_NOT_FOUND` for packs of an instance that must not be written; `DUMP_MISSING`, `DUMP_DAMAGED` for a pack at the source;
+   *   StoreError of the target
    */
   async bring(needed: readonly NeededPacks[]): Promise<void> {
     for (const each of needed) await this.#bringOf(each);
@@ -158,6 +161,7 @@ export class BroughtPacks implements AsyncDisposable {
   /** The target has nothing of the export. */
   async #addAsRemoved(needed: NeededPacks, found: Parameters<typeof claimCopy>[1]): Promise<void> {
     const { target, signal, warn, run } = this.#o;
+    this.#assertMayBring(needed);
     const { instance, packs } = needed;
     const names = packs.map(({ name }) => name);
     const copies = digestText(packs.map(textOf).join('\n')).sha256;
@@ -186,8 +190,19 @@ export class BroughtPacks implements AsyncDisposable {
     await this.#assertSame(needed, there);
     const missing = needed.packs.filter(({ name }) => !files.has(name));
     if (missing.length === 0) return;
+    this.#assertMayBring(needed);
     this.#brought.add(referenceOf(needed));
     await this.#send({ ...needed, packs: missing }, new UnclaimedPlace(target, needed));
+  }
+
+  #assertMayBring({ instance, id }: CopyId): void {
+    const { target, bringsOf } = this.#o;
+    if (bringsOf(instance)) return;
+    const packs = `cannot bring packs of ${formatExportReference(instance, id)} to ${target.address}`;
+    throw new GantryError('EXPORT_NOT_FOUND', {
+      message: `${packs}: it is an export of another instance, and is not there`,
+      hint: `Copy that export first. If it was removed: gantry copy --packs-of ${quoteWord(instance)}, or gantry mirror with its name, too.`,
+    });
   }
 
   async #send({ instance, id, packs }: NeededPacks, place: ObjectPlace): Promise<void> {

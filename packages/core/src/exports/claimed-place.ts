@@ -41,6 +41,8 @@ export class ClaimedPlace implements ObjectPlace, AsyncDisposable {
   readonly #brought: boolean;
   /** Complete objects: their sizes by their names. */
   readonly #complete: Map<string, number>;
+  /** The names of objects of which this run has written all. */
+  readonly #written = new Set<string>();
   /** The names of objects that may be there. */
   readonly #started: Set<string>;
   #state: 'open' | 'kept' | 'committed' | 'ended' = 'open';
@@ -64,6 +66,11 @@ export class ClaimedPlace implements ObjectPlace, AsyncDisposable {
     for (const [name, size] of sizes) this.#complete.set(name, size);
   }
 
+  /** The keys of complete objects that were there before this run, or began then: a lock that they have ends earlier. */
+  earlier(): readonly string[] {
+    return [...this.#complete.keys()].filter((name) => !this.#written.has(name)).map((name) => `${this.#claim.prefix}${name}`);
+  }
+
   async begin(name: string, expectedBytes: number, options: CallOptions): Promise<PendingObject> {
     this.#started.add(name);
     const key = `${this.#claim.prefix}${name}`;
@@ -71,7 +78,9 @@ export class ClaimedPlace implements ObjectPlace, AsyncDisposable {
     const token = this.#unfinished.get(name);
     this.#unfinished.delete(name);
     const resumed = token === undefined ? undefined : await this.#resume(token, options);
-    return resumed ?? (await this.#store.begin(key, { ...options, ifExists: this.#claim.ifExists, expectedBytes }));
+    if (resumed !== undefined) return resumed;
+    this.#written.add(name);
+    return await this.#store.begin(key, { ...options, ifExists: this.#claim.ifExists, expectedBytes });
   }
 
   async finish(name: string, pending: PendingObject, digest: Digest, options: CallOptions): Promise<void> {
@@ -84,6 +93,7 @@ export class ClaimedPlace implements ObjectPlace, AsyncDisposable {
     this.#started.add(name);
     // A dead run may have written another one, of another version.
     if (this.#complete.delete(name)) await this.#store.remove([`${this.#claim.prefix}${name}`], options);
+    this.#written.add(name);
     await writeText(this.#store, `${this.#claim.prefix}${name}`, text, { ...options, ifExists: this.#claim.ifExists });
     this.#complete.set(name, Buffer.byteLength(text));
   }

@@ -13,6 +13,7 @@ import {
   keysNumber,
   MANIFEST_FILE,
   REMOVED_FILE,
+  PARTS_FILE,
   SIGNATURE_FILE,
   STORE_MARKER_FILE,
   SUMS_FILE,
@@ -112,7 +113,7 @@ export function ownHidden(
   const own = new Set((needed ?? []).filter((file) => file.instance === instance && file.id === id).map(({ name }) => name));
   const isWanted = (name: string): boolean =>
     files.has(MANIFEST_FILE)
-      ? own.has(name) || name === SUMS_FILE || name === SIGNATURE_FILE || keysNumber(name) > 0
+      ? own.has(name) || name === SUMS_FILE || name === SIGNATURE_FILE || name === PARTS_FILE || keysNumber(name) > 0
       : name !== CLAIM_FILE && name !== REMOVED_FILE && name !== CUT_OFF_FILE && !isUnusedMark(name);
   return [...hidden].flatMap(([name, object]) => (isWanted(name) ? object : []));
 }

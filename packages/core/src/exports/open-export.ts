@@ -1,5 +1,4 @@
-import { AgeError } from '@gantry/age/light';
-import type { ByteSource, CallOptions, Digest, ObjectInfo, ReadOptions, Store } from '@gantry/transport';
+import type { ByteSource, CallOptions, ObjectInfo, ReadOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { DAMAGED_DUMP_HINT } from '../frames/damage.ts';
 import type { Codec } from '../frames/codecs/registry.ts';
@@ -16,17 +15,14 @@ import { findExport } from './find-export.ts';
 import { mapDamaged, readFrameMap } from './frame-maps.ts';
 import type { FrameTables } from './frame-tables.ts';
 import { readFrameTables } from './frame-tables.ts';
-import { CONFIG_FILE, keysNumber, mapFileName, SEALED_PART_FILE } from './layout.ts';
+import { CONFIG_FILE, keysNumber, mapFileName } from './layout.ts';
 import type { DumpRecord, Manifest, NativeRecord } from './manifest.ts';
 import { isReadByMaps } from './manifest.ts';
 import { readNativeFile } from './native-file.ts';
+import { openWherePossible } from './open-sealed.ts';
 import type { MappedDisk, StoredPacks } from './pack-sources.ts';
-import { PackDigests } from './pack-digests.ts';
 import { checkPacksPresent, storedPacks } from './pack-sources.ts';
-import { exportKeyIn, MAX_SEALED_PART_BYTES, openManifest, sealedPartDamaged } from './sealed-part.ts';
-import { UnreadableTextError } from './small-object.ts';
 import { asGantryError, translatedSource, withStoreErrors } from './store-errors.ts';
-import { opensSealed, readUnsealed } from './unsealing.ts';
 
 /** One dump of an export in a store. */
 export interface StoredDump {
@@ -64,6 +60,8 @@ export interface StoredExport {
   readonly config?: ConfigDescription;
   /** Of a sealed export: the names of files with keys that were added to it. */
   readonly addedKeys?: readonly string[];
+  /** Of a sealed export that none of the identities opens: `IDENTITY_MISMATCH`. What is sealed of its manifest is not known. */
+  readonly mismatch?: GantryError;
   /** The files of the native description. */
   readonly native: readonly NativeRecord[];
   /** Whether ranges of a dump can be read. */
@@ -112,7 +110,8 @@ export interface MappedRead {
 
 /**
  * Opens an export: `INSTANCE@EXPORT-ID`, or for `INSTANCE` the newest that is complete. A newest one that is damaged is an error
- * and not passed over: who wants an older one names it.
+ * and not passed over: who wants an older one names it. A sealed export that none of the identities opens is opened as far as it can be
+ * read without one: see `mismatch`.
  *
  * @throws GantryError `USAGE` for an invalid reference, `EXPORT_NOT_FOUND`, `EXPORT_INCOMPLETE`, `MANIFEST_DAMAGED`,
  *   `MANIFEST_VERSION`, `CONFIG_DAMAGED`, `CODEC_UNKNOWN`, `STORE_*`
@@ -132,15 +131,15 @@ export function openFound(store: Store, { directory, warnings }: FoundExport, op
       warnings,
     };
     switch (found.state) {
-      case 'gantry':
+      case 'gantry': {
+        const { manifest, ...mismatch } = await openWherePossible(store, found.manifest, options);
         return {
-          ...openKnown(store, await openSealedManifest(store, found.manifest, options), [
-            ...warnings,
-            ...(found.labelsProblem === undefined ? [] : [found.labelsProblem]),
-          ]),
+          ...openKnown(store, manifest, [...warnings, ...(found.labelsProblem === undefined ? [] : [found.labelsProblem])]),
+          ...mismatch,
           manifestText: found.text,
           addedKeys: [...directory.files.keys()].filter((name) => keysNumber(name) > 0),
         };
+      }
       case 'ganeti':
         return { ...base, ...describeConfig(found.config), ...readers(store, base, configDumps(found.config, fileOf(base, CONFIG_FILE))) };
       case 'unfinished':
@@ -157,67 +156,30 @@ export function openFound(store: Store, { directory, warnings }: FoundExport, op
 
 /** An export with this manifest, which is not read again: the store may have another one by now. */
 export function openKnown(store: Store, manifest: Manifest, warnings: readonly string[] = []): StoredExport {
+  return openManifested(store, { manifest, byMaps: isReadByMaps(manifest) }, warnings);
+}
+
+/**
+ * The same export, whose disks are read by their frame maps, also where each has a dump that is complete by itself: so its manifest binds
+ * the SHA-256 of every frame. Undefined if a dump has no frame map, or the store cannot read parts.
+ */
+export function openByMaps(store: Store, found: StoredExport): StoredExport | undefined {
+  const { manifest, warnings } = found;
+  if (manifest === undefined || !store.capabilities.rangedRead || manifest.dumps.some(({ map }) => map === undefined)) return undefined;
+  return isReadByMaps(manifest) ? found : { ...found, ...openManifested(store, { manifest, byMaps: true }, warnings) };
+}
+
+/** A manifest, and whether the disks are read by their frame maps, which all must have then. */
+interface ManifestReading {
+  readonly manifest: Manifest;
+  readonly byMaps: boolean;
+}
+
+function openManifested(store: Store, reading: ManifestReading, warnings: readonly string[]): StoredExport {
+  const { manifest } = reading;
   const { instance, exportId: id } = manifest;
   const base = { reference: formatExportReference(instance.name, id), instance: instance.name, id, warnings };
-  return { ...base, ...describeManifest(manifest), ...readers(store, base, manifestDumps(manifest), manifest) };
-}
-
-/**
- * The whole manifest of a sealed export, where the store is one that opens them (`withUnsealer`); else, and of other exports, what was given.
- *
- * @throws GantryError `MANIFEST_DAMAGED`, `IDENTITY_MISMATCH`; StoreError
- */
-export async function openSealedManifest(store: Store, manifest: Manifest, options: CallOptions): Promise<Manifest> {
-  if (manifest.sealed === undefined || !opensSealed(store)) return manifest;
-  const reference = formatExportReference(manifest.instance.name, manifest.exportId);
-  return openManifest(manifest, await readSealedPart(store, manifest, options), reference);
-}
-
-/**
- * The key that reads all files of a sealed export, and was made for it; undefined if it was encrypted with a passphrase.
- *
- * @throws GantryError `MANIFEST_DAMAGED`, `IDENTITY_NEEDED`, `IDENTITY_MISMATCH`; StoreError
- */
-export async function readExportKey(store: Store, manifest: Manifest, options: CallOptions): Promise<string | undefined> {
-  const { instance, exportId } = manifest;
-  const owner = { instance: instance.name, exportId };
-  return exportKeyIn(owner, await readSealedPart(store, manifest, options), formatExportReference(owner.instance, exportId));
-}
-
-/**
- * {@link readExportKey} of an export that was removed, while packs of it are kept for others; undefined also if it was not sealed.
- * Nothing says any more which bytes it should be, but that it can be decrypted, and is of that export.
- */
-export async function readKeyOfRemoved(
-  store: Store,
-  owner: { readonly instance: string; readonly exportId: string },
-  options: CallOptions,
-): Promise<string | undefined> {
-  const part = await new PackDigests(store).of(`${exportPrefix(owner.instance, owner.exportId)}${SEALED_PART_FILE}`, options);
-  if (part === undefined) return undefined;
-  return exportKeyIn(owner, await unsealPart(store, owner, part, options), formatExportReference(owner.instance, owner.exportId));
-}
-
-/** The text of the encrypted part of a manifest. @throws as {@link openSealedManifest}, `IDENTITY_NEEDED` */
-async function readSealedPart(store: Store, { instance, exportId, sealed }: Manifest, options: CallOptions): Promise<string> {
-  if (sealed === undefined) throw new TypeError(`${formatExportReference(instance.name, exportId)} is not sealed`);
-  return await unsealPart(store, { instance: instance.name, exportId }, sealed.part, options);
-}
-
-async function unsealPart(
-  store: Store,
-  { instance, exportId }: { readonly instance: string; readonly exportId: string },
-  part: Digest,
-  options: CallOptions,
-): Promise<string> {
-  try {
-    const key = `${exportPrefix(instance, exportId)}${SEALED_PART_FILE}`;
-    const bytes = await readUnsealed(store, key, part, { ...options, maxBytes: MAX_SEALED_PART_BYTES });
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (error) {
-    if (!(error instanceof UnreadableTextError || error instanceof AgeError || error instanceof TypeError)) throw error;
-    throw sealedPartDamaged(formatExportReference(instance, exportId), error.message, error);
-  }
+  return { ...base, ...describeManifest(manifest), ...readers(store, base, manifestDumps(reading), reading) };
 }
 
 function describeManifest(manifest: Manifest) {
@@ -236,10 +198,10 @@ function describeConfig(config: ConfigDescription) {
   };
 }
 
-function manifestDumps(manifest: Manifest): StoredDump[] {
+function manifestDumps({ manifest, byMaps }: ManifestReading): StoredDump[] {
   return manifest.dumps.map((record) => {
     const { index, codec, diskSize } = record;
-    const name = isReadByMaps(manifest) ? mapFileName(index, manifest) : record.name;
+    const name = byMaps ? mapFileName(index, manifest) : record.name;
     return { index, name, codec, ...(diskSize === undefined ? {} : { diskSize }), record };
   });
 }
@@ -255,7 +217,7 @@ function readers(
   store: Store,
   { reference, instance, id }: Pick<StoredExport, 'reference' | 'instance' | 'id'>,
   unordered: readonly StoredDump[],
-  manifest?: Manifest,
+  { manifest, byMaps = false }: Partial<ManifestReading> = {},
 ): Pick<
   StoredExport,
   'dumps' | 'native' | 'rangedRead' | 'dump' | 'frameTable' | 'frameMap' | 'mapped' | 'nativeFile' | 'checkDumpsPresent'
@@ -266,7 +228,7 @@ function readers(
   const native = manifest?.native ?? [];
   const mappedDisk = (index: number): MappedDisk | undefined => {
     const packs = dumps.find((dump) => dump.index === index)?.record?.map?.packs;
-    if (manifest === undefined || !isReadByMaps(manifest) || packs === undefined) return undefined;
+    if (manifest === undefined || !byMaps || packs === undefined) return undefined;
     return { instance, exportId: id, disk: index, packs, isSealed: manifest.sealed !== undefined };
   };
   return {

@@ -9,11 +9,12 @@ import { packKey } from './export-objects.ts';
 import type { FrameCut } from './frame-cuts.ts';
 import { MANIFEST_FILE, mapFileName, SEALED_PART_FILE } from './layout.ts';
 import type { DumpRecord, Manifest } from './manifest.ts';
-import { openExport, openSealedManifest } from './open-export.ts';
+import { openExport } from './open-export.ts';
+import { openSealedManifest } from './open-sealed.ts';
 import { orNothing } from './or-nothing.ts';
 import type { PackRecord } from './packs.ts';
 import { haveSameReaders } from './same-readers.ts';
-import { hasKept, opensSealed } from './unsealing.ts';
+import { hasKept, opensSealed, withoutUnsealer } from './unsealing.ts';
 import { readUsablePacks } from './usable-packs.ts';
 
 /** A disk of an earlier export, to whose frames a new one may refer. */
@@ -105,7 +106,8 @@ async function baseParents(
   options: CallOptions,
 ): Promise<readonly ParentDisk[]> {
   if (base === undefined || passedOver.has(base)) return [];
-  const { manifest, reference } = await openExport(store, base, options);
+  // As it is in the open, as those of the instance itself are: `confirmParents` compares it with what is there then.
+  const { manifest, reference } = await openExport(withoutUnsealer(store), base, options);
   if (passedOver.has(reference)) return [];
   const problems: SealedProblem[] = [];
   const onSealed: ParentRequest['onSealed'] = (_reference, why) => problems.push(why);

@@ -81,11 +81,25 @@ async function openSealed(object: SealedObject, options: CallOptions): Promise<S
   return await open(object, options);
 }
 
-/** For what needs all of an export, before it does anything. @throws GantryError `IDENTITY_NEEDED` for a sealed one that cannot be opened */
-export function assertOpened(
-  store: Pick<Store, 'address'>,
-  { reference, manifest }: { readonly reference: string; readonly manifest?: Manifest },
-): void {
+/** What is needed of an export that was opened, to know whether it is closed. */
+export interface MaybeSealed {
+  readonly reference: string;
+  readonly manifest?: Manifest;
+  readonly mismatch?: GantryError;
+}
+
+/** Whether an export is sealed, and nothing opened it. */
+export function isClosed(store: object, { manifest, mismatch }: Omit<MaybeSealed, 'reference'>): boolean {
+  return mismatch !== undefined || (manifest?.sealed !== undefined && !opensSealed(store));
+}
+
+/**
+ * For what needs all of an export, before it does anything.
+ *
+ * @throws GantryError `IDENTITY_NEEDED`, `IDENTITY_MISMATCH` for a sealed one that cannot be opened
+ */
+export function assertOpened(store: Pick<Store, 'address'>, { reference, manifest, mismatch }: MaybeSealed): void {
+  if (mismatch !== undefined) throw mismatch;
   if (manifest?.sealed !== undefined && !opensSealed(store)) throw identityNeeded(`cannot read ${reference} in ${store.address}`);
 }
 
@@ -199,6 +213,25 @@ export async function* unsealedBytes(
   }
   yield* file.read();
   assertExpected();
+}
+
+/**
+ * The plain bytes of an encrypted file that is in memory.
+ *
+ * @param object what it is called in messages, as if it were an object of the store: one name for one file
+ * @throws GantryError `IDENTITY_NEEDED`, `IDENTITY_MISMATCH`; AgeError `damaged`
+ */
+export async function unsealBytes(store: ObjectReader, object: string, bytes: Uint8Array, options: CallOptions): Promise<Uint8Array> {
+  const source: SealedSource = {
+    size: bytes.length,
+    async *read(from, length) {
+      yield bytes.subarray(from, from + length);
+    },
+  };
+  const file = await openSealed({ store, key: object, source }, options);
+  const chunks: Buffer[] = [];
+  for await (const chunk of file.read()) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks);
 }
 
 /** {@link unsealedBytes} of a small object. @param maxBytes more plain bytes are refused */

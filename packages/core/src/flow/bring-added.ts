@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
-import { readKeysText, writeKeys } from '../exports/added-keys.ts';
+import { keysNotCopied, keysToCopy, MAX_ALL_KEYS_BYTES, writeKeys } from '../exports/added-keys.ts';
 import type { CopiedManifest } from '../exports/copied-manifest.ts';
 import type { ExportDirectory } from '../exports/directories.ts';
 import { readDirectory } from '../exports/directories.ts';
-import { exportPrefix } from '../exports/export-id.ts';
 import { changeLabels, lastLabels, labelsOf } from '../exports/export-labels.ts';
 import { keysNumber, labelsNumber, MANIFEST_FILE } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { digestText } from '../exports/small-object.ts';
+import { sum } from '../system/sum.ts';
 import type { CopyWay } from './copy-way.ts';
 import { copyIdOf } from './copy-way.ts';
 
@@ -46,21 +46,16 @@ export function mayLackAdded(source: ExportDirectory, target: ExportDirectory | 
 }
 
 async function bringKeys({ source, target, reporter, signal }: CopyWay, directory: ExportDirectory, there: Manifest): Promise<void> {
-  const wanted = keysIn(directory);
-  if (wanted.length === 0) return;
-  const prefix = exportPrefix(directory.instance, directory.id);
+  if (![...directory.files.keys()].some((name) => keysNumber(name) > 0)) return;
   const has = new Set<string>();
-  for (const name of keysIn(await readDirectory(target, directory, { signal }))) {
-    const text = await readKeysText(target, `${prefix}${name}`, { signal });
-    if (text !== undefined) has.add(digestText(text).sha256);
+  const inTarget = await readDirectory(target, directory, { signal });
+  for await (const { text } of keysToCopy(target, inTarget, { signal })) if (text !== undefined) has.add(digestText(text).sha256);
+  let bytes = sum([...inTarget.files].map(([name, { size }]) => (keysNumber(name) > 0 ? size : 0)));
+  for await (const { key, text } of keysToCopy(source, directory, { signal })) {
+    if (text !== undefined && has.has(digestText(text).sha256)) continue;
+    bytes += text === undefined ? 0 : Buffer.byteLength(text);
+    // Other files each night would fill the target, too.
+    if (text === undefined || bytes > MAX_ALL_KEYS_BYTES) reporter.warn(keysNotCopied(key));
+    else await writeKeys(target, there, text, { signal });
   }
-  for (const name of wanted) {
-    const text = await readKeysText(source, `${prefix}${name}`, { signal });
-    if (text === undefined) reporter.warn(`${prefix}${name} cannot be read, and is not copied`);
-    else if (!has.has(digestText(text).sha256)) await writeKeys(target, there, text, { signal });
-  }
-}
-
-function keysIn({ files }: ExportDirectory): readonly string[] {
-  return [...files.keys()].filter((name) => keysNumber(name) > 0).toSorted((a, b) => keysNumber(a) - keysNumber(b));
 }

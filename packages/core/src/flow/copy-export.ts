@@ -1,5 +1,6 @@
 import type { CallOptions, Store } from '@gantry/transport';
-import { readKeysText } from '../exports/added-keys.ts';
+import { keysNotCopied, keysToCopy } from '../exports/added-keys.ts';
+import { partsToBring } from '../exports/brought-parts.ts';
 import { BroughtPacks, neededPacks } from '../exports/brought-packs.ts';
 import { parseClaim, removeClaim } from '../exports/claim.ts';
 import { renderExportConfig } from '../exports/config-export.ts';
@@ -21,11 +22,13 @@ import {
   labelsFileName,
   labelsNumber,
   mayBePack,
+  PARTS_FILE,
   REMOVED_FILE,
   SIGNATURE_FILE,
   SUMS_FILE,
 } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
+import { isReadByMaps } from '../exports/manifest.ts';
 import { kindOf } from '../exports/object-kinds.ts';
 import { openKnown } from '../exports/open-export.ts';
 import { isSameExport } from '../exports/same-export.ts';
@@ -56,8 +59,7 @@ export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<
     lookAtPlace(target, id, { canComplete: manifest.sealed !== undefined, signal }),
   );
   if (found.state !== 'export') {
-    // Nobody can write a sealed one in another way without its keys.
-    const byMaps = manifest.sealed === undefined ? await copyByMaps(way, copied, found) : undefined;
+    const byMaps = isCopiedAsItIs(copied) ? undefined : await copyByMaps(way, copied, found);
     if (byMaps !== undefined && copied.signature !== undefined)
       way.reporter.warn(
         `the copy of ${reference} is not signed: it is stored in another way than the export, whose signature does not fit it`,
@@ -71,6 +73,11 @@ export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<
     await bringAdded(way, copied, found.manifest);
   });
   return { outcome: 'present', sentBytes: 0 };
+}
+
+/** Nobody can write a sealed export in another way without its keys; and the signature of a full one would not fit the copy. */
+function isCopiedAsItIs({ manifest, signature }: CopiedManifest): boolean {
+  return manifest.sealed !== undefined || (signature !== undefined && !isReadByMaps(manifest));
 }
 
 /** What a copy left that was killed when its export was complete: it may have completed one of which packs were there before. */
@@ -101,7 +108,7 @@ async function copyObjects(
   { manifest, text, signature, reference, labels }: CopiedManifest,
   found: UnclaimedPlace,
 ): Promise<CopyOutcome> {
-  const { source, target, reporter, signal } = way;
+  const { source, target, bringsOf, reporter, signal } = way;
   if (manifest.sealed === undefined) await checkMaps(way, manifest);
   const id = copyIdOf(manifest);
   const objects = ownObjects(manifest);
@@ -113,7 +120,7 @@ async function copyObjects(
   const request = { ...claimRequest(manifest, dumps), ...(parents.length === 0 ? {} : { parents }), copies: digestText(text).sha256 };
   const options = { signal, warn: (message: string) => reporter.warn(message) };
   return await withStoreErrors(target.address, async () => {
-    await using packs = new BroughtPacks({ source, target, run: request, ...options });
+    await using packs = new BroughtPacks({ source, target, bringsOf, run: request, ...options });
     await using place =
       (await continueCopy(target, found, request, options)) ??
       new ClaimedPlace(target, {
@@ -134,7 +141,11 @@ async function copyObjects(
       if (labels !== undefined) await place.write(labelsFileName(1), renderLabels(labels), { signal });
       if (signature !== undefined) await place.write(SIGNATURE_FILE, signature, { signal });
       await copyKeys(source, place, manifest, options);
-      await keepPacks(target, manifest, options);
+      await place.forget((name) => name === PARTS_FILE, { signal });
+      const owners = needed.map((owner) => ({ instance: owner.instance, exportId: owner.id }));
+      const parts = await partsToBring({ source, target, manifest }, owners, { signal });
+      if (parts !== undefined) await place.write(PARTS_FILE, parts, { signal });
+      await keepPacks(target, manifest, { ...options, own: place.earlier() });
       await packs.assertThere([...needed, ...own]);
       await place.commit(text, { signal });
       packs.keep();
@@ -149,9 +160,6 @@ async function copyObjects(
   });
 }
 
-/** All files with keys of one export: far more than anybody has. */
-const MAX_COPIED_KEYS_BYTES = 64 * 1024 ** 2;
-
 /** What lets others read a sealed export. One that is added at the same time may be missed, as labels are. */
 async function copyKeys(
   source: Store,
@@ -161,15 +169,9 @@ async function copyKeys(
 ): Promise<void> {
   await place.forget((name) => keysNumber(name) > 0, options);
   if (sealed === undefined) return;
-  const { files } = await readDirectory(source, { instance: instance.name, id: exportId }, options);
-  const names = [...files.keys()].filter((name) => keysNumber(name) > 0);
-  let bytes = 0;
-  for (const name of names) {
-    const key = `${exportPrefix(instance.name, exportId)}${name}`;
-    const text = await readKeysText(source, key, options);
-    bytes += text === undefined ? 0 : Buffer.byteLength(text);
-    // What anybody put there must not end the copy, nor fill the target.
-    if (text === undefined || bytes > MAX_COPIED_KEYS_BYTES) options.warn(`${key} is not copied: it is damaged, too large, or gone`);
+  const directory = await readDirectory(source, { instance: instance.name, id: exportId }, options);
+  for await (const { name, key, text } of keysToCopy(source, directory, options)) {
+    if (text === undefined) options.warn(keysNotCopied(key));
     else await place.write(name, text, options);
   }
 }

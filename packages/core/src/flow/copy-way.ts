@@ -12,6 +12,11 @@ export interface CopyWay {
   readonly target: Store;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
+  /**
+   * Whether packs of an instance may come along with exports of others that need them: a source must not choose whose places at the target
+   * are taken.
+   */
+  readonly bringsOf: (instance: string) => boolean;
   /** Disks under way at once; default 4. */
   readonly parallel?: number | undefined;
 }

@@ -37,6 +37,11 @@ export interface MirrorPlan {
   readonly future: readonly string[];
 }
 
+/** Whether an instance is one of those that are mirrored. @param patterns names, in which `*` stands for any characters; all, if there is none */
+export function matchesAny(patterns: readonly string[], instance: string): boolean {
+  return patterns.length === 0 || patterns.some((pattern) => matchesName(pattern, instance));
+}
+
 /**
  * Which exports a mirror copies. Without `withOlder`, what the target's own retention removed stays removed. One export from the future,
  * made by a host whose clock was wrong, must not keep all later ones from being copied.
@@ -48,7 +53,7 @@ export function planMirror(
 ): readonly MirrorPlan[] {
   const isOfFuture = (id: string): boolean => isInFuture(parseExportId(id)?.started ?? now, now);
   return instances
-    .filter(({ instance }) => patterns.length === 0 || patterns.some((pattern) => matchesName(pattern, instance)))
+    .filter(({ instance }) => matchesAny(patterns, instance))
     .map(({ instance, source, target, removed }) => {
       const sorted = source.toSorted(compareExportIds);
       const past = sorted.filter((id) => !isOfFuture(id));

@@ -53,7 +53,9 @@ export async function copyToRest<T extends { readonly reference: string; readonl
       stores.push(outcome);
       continue;
     }
-    const failure = await tryToCopy({ source, target, reporter, signal, parallel }, result.reference, createStore);
+    // This run has made the export, and chosen its base.
+    const way: CopyWay = { source, target, bringsOf: () => true, reporter, signal, parallel };
+    const failure = await tryToCopy(way, result.reference, createStore);
     if (failure === undefined) stores.push({ ...outcome, outcome: 'copied' });
     else stores.push({ ...outcome, copyReason: failure.message });
     if (failure !== undefined)

@@ -6,10 +6,11 @@ import { sealKeys, writeKeys } from '../exports/added-keys.ts';
 import { exportPrefix, formatExportReference } from '../exports/export-id.ts';
 import { packsOfOthers } from '../exports/export-objects.ts';
 import { readFrameMap } from '../exports/frame-maps.ts';
-import { SEALED_PART_FILE } from '../exports/layout.ts';
+import { readRecipients } from '../exports/key-files.ts';
 import { loadAge } from '../exports/load-age.ts';
 import type { Manifest } from '../exports/manifest.ts';
-import { openExport, readExportKey, readKeyOfRemoved } from '../exports/open-export.ts';
+import { openExport } from '../exports/open-export.ts';
+import { readExportKey, readKeyOfBrought, readKeyOfRemoved } from '../exports/open-sealed.ts';
 import { manifestIfUsable } from '../exports/parents.ts';
 import type { Signers } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
@@ -26,7 +27,9 @@ export interface AddKeysRequest extends Pick<OperationOptions, 'signal' | 'onEve
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly exports: readonly string[];
   /** Who can read them too, such as `age1…`. */
-  readonly recipients: readonly string[];
+  readonly recipients?: readonly string[] | undefined;
+  /** Files with such recipients, as `age -R` takes them. */
+  readonly recipientsFiles?: readonly string[] | undefined;
 }
 
 /** Keys that were added to one export. */
@@ -64,7 +67,7 @@ export function addKeys(request: AddKeysRequest): Promise<AddKeysResult> {
 async function add(request: AddKeysRequest): Promise<AddKeysResult> {
   const { store } = request;
   const { signal, reporter } = startCall('keys-add', request);
-  const recipients = await recipientsOf(request.recipients);
+  const recipients = await recipientsOf(request, signal);
   // All that can be refused is, before anything is written.
   const opened: { readonly manifest: Manifest; readonly reference: string }[] = [];
   for (const wanted of request.exports) {
@@ -72,7 +75,7 @@ async function add(request: AddKeysRequest): Promise<AddKeysResult> {
     const { manifest, reference, warnings } = found;
     for (const warning of warnings) reporter.warn(warning);
     if (manifest?.sealed === undefined) throw notSealed(reference);
-    assertOpened(store, { reference, manifest });
+    assertOpened(store, found);
     await checkSigned(request, found, { reporter, signal });
     await assertAsSafe(reference, manifest.sealed.recipients, recipients);
     opened.push({ manifest, reference });
@@ -94,14 +97,11 @@ async function add(request: AddKeysRequest): Promise<AddKeysResult> {
   return { recipients: recipients.texts, exports, warnings: reporter.warnings };
 }
 
-async function recipientsOf(texts: readonly string[]): Promise<Recipients> {
-  const { Recipients } = await loadAge();
-  try {
-    return Recipients.of(texts);
-  } catch (error) {
-    if (!(error instanceof AgeError)) throw error;
-    throw new GantryError('RECIPIENT_INVALID', { message: error.message, hint: 'age-keygen makes a recipient: age1…', cause: error });
-  }
+/** @throws GantryError `RECIPIENT_INVALID` */
+async function recipientsOf({ recipients, recipientsFiles }: AddKeysRequest, signal: AbortSignal): Promise<Recipients> {
+  const found = await readRecipients({ recipients, recipientsFiles }, signal);
+  if (found !== undefined) return found;
+  throw new GantryError('RECIPIENT_INVALID', { message: 'there is no recipient', hint: 'age-keygen makes a recipient: age1…' });
 }
 
 /** @throws GantryError `RECIPIENT_INVALID` for recipients that would undo what post-quantum ones are for */
@@ -134,7 +134,10 @@ async function keysOf(store: Store, manifest: Manifest, named: ReadonlySet<strin
   for (const { instance, exportId } of owners.values()) {
     const owner = await manifestIfUsable(store, { instance, id: exportId }, options);
     const key =
-      owner?.sealed === undefined ? await readKeyOfRemoved(store, { instance, exportId }, options) : await keyOf(store, owner, options);
+      owner?.sealed === undefined
+        ? ((await readKeyOfRemoved(store, { instance, exportId }, options)) ??
+          (await readKeyOfBrought(store, manifest, { instance, exportId }, options)))
+        : await keyOf(store, owner, options);
     if (key === undefined) throw keyMissing(manifest, formatExportReference(instance, exportId));
     keys.push({ instance, exportId, key });
   }
@@ -151,12 +154,12 @@ async function keyOf(store: Store, manifest: Manifest, options: CallOptions): Pr
   });
 }
 
-/** As in a copy, where only packs of an earlier export are. */
+/** As in a copy by an earlier version, where only packs of an earlier export are. */
 function keyMissing(manifest: Manifest, owner: string): GantryError {
   const reference = formatExportReference(manifest.instance.name, manifest.exportId);
   return new GantryError('USAGE', {
-    message: `cannot add recipients to ${reference}: it needs packs of ${owner}, whose key is not in ${SEALED_PART_FILE} here`,
-    hint: 'Add them in the store from which it was copied, or make a full export with the new recipients.',
+    message: `cannot add recipients to ${reference}: it needs packs of ${owner}, whose key is not here`,
+    hint: 'Add them in the store from which it was copied, and copy it again; or make a full export with the new recipients.',
   });
 }
 

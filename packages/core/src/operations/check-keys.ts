@@ -1,10 +1,11 @@
 import { AgeError } from '@gantry/age/light';
 import type { CallOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
+import { missingKeys } from '../exports/added-keys.ts';
 import { parseExportReference } from '../exports/export-id.ts';
 import type { ExportObject } from '../exports/export-objects.ts';
 import { objectsOfOthers, ownObjects } from '../exports/export-objects.ts';
-import { keysNumber } from '../exports/layout.ts';
+import { keysFileName, keysNumber } from '../exports/layout.ts';
 import { listWithManifests } from '../exports/list-exports.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
@@ -31,6 +32,8 @@ export interface CheckedKeys {
   readonly recipients: readonly string[];
   /** How many files with keys for other recipients were added to it. */
   readonly addedKeys: number;
+  /** Files with keys that somebody has removed, as far as their numbers show; absent if none are missing. */
+  readonly missingKeys?: readonly string[];
   /** Whether the identities open all of its files, and the packs that it needs; absent if there are none, and where it is not sealed. */
   readonly readable?: boolean;
   /** Files that they do not open: paths from its directory. */
@@ -67,7 +70,15 @@ async function check(request: CheckKeysRequest): Promise<CheckKeysResult> {
       const addedKeys = [...directory.files.keys()].filter((name) => keysNumber(name) > 0).length;
       const { recipients = [] } = manifest.sealed ?? {};
       const read = manifest.sealed === undefined ? {} : await readableBy(store, manifest, { signal });
-      exports.push({ reference: summary.reference, sealed: manifest.sealed !== undefined, recipients, addedKeys, ...read });
+      const missing = missingKeys(directory).map(keysFileName);
+      exports.push({
+        reference: summary.reference,
+        sealed: manifest.sealed !== undefined,
+        recipients,
+        addedKeys,
+        ...(missing.length === 0 ? {} : { missingKeys: missing }),
+        ...read,
+      });
     }
   }
   if (request.export !== undefined && exports.length === 0)

@@ -1,5 +1,6 @@
 import { generateX25519Identity, Identities, Recipients } from '@gantry/age';
 import type { Store } from '@gantry/transport';
+import { alterStore } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
 import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, test, vi } from 'vitest';
@@ -66,10 +67,10 @@ async function keysBelow(store: Store, reference: string | undefined): Promise<r
   return (await keysOf(store)).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
 }
 
-/** Everything in one store is byte by byte in the other one. */
+/** Everything in one store is byte by byte in the other one, where the keys of brought packs may be besides. */
 async function expectSame(one: Store, other: Store, reference: string | undefined): Promise<void> {
-  const keys = await keysBelow(one, reference);
-  expect(await keysBelow(other, reference)).toEqual(keys);
+  const keys = (await keysBelow(one, reference)).filter((key) => key !== 'brought-parts.json');
+  expect((await keysBelow(other, reference)).filter((key) => key !== 'brought-parts.json')).toEqual(keys);
   for (const key of keys) {
     const [copy, original] = [await getBytes(other, `${below(reference)}${key}`), await getBytes(one, `${below(reference)}${key}`)];
     expect(copy.equals(original), key).toBe(true);
@@ -190,6 +191,37 @@ describe('without keys, a sealed lineage', () => {
     }
   });
 
+  test('brings no packs of another instance, unless they are asked for: its places could be taken', async () => {
+    await using lineage = await sealedLineage();
+    const { store, bench, days } = lineage;
+    const name = 'clone.example.com';
+    const made = await bench.exportDisks({
+      instance: { ...bench.instance, name },
+      base: days[2],
+      recipients,
+      incremental: true,
+    });
+    const target = await newStore();
+    const before = await keysOf(target);
+    const request = { source: store, export: made.reference, target };
+    await expect(copyFromStore(request)).rejects.toMatchObject({
+      code: 'EXPORT_NOT_FOUND',
+      message: expect.stringMatching(/another instance/),
+    });
+    await expect(mirrorStore({ source: store, target, instances: [name] })).resolves.toMatchObject({
+      exports: [{ reference: made.reference, outcome: 'failed', code: 'EXPORT_NOT_FOUND' }],
+    });
+    expect(await keysOf(target)).toEqual(before);
+    await copyFromStore({ ...request, packsOf: [bench.instance.name] });
+    await verifyExport({ store: opened(target), export: made.reference, depth: 'frames' });
+    // Where the exports are that they are of, nothing of other instances is written.
+    const whole = await newStore();
+    await mirrorStore({ source: store, target: whole, instances: [bench.instance.name] });
+    await expect(mirrorStore({ source: store, target: whole, instances: [name] })).resolves.toMatchObject({
+      exports: [{ outcome: 'copied' }],
+    });
+  });
+
   test('is not consolidated, but its full export needs no consolidation', async () => {
     await using lineage = await sealedLineage();
     const { store, days } = lineage;
@@ -223,7 +255,63 @@ describe('without keys, a sealed lineage', () => {
   });
 });
 
+test('a copy that goes on renews the locks of what had arrived before', async () => {
+  await using lineage = await sealedLineage();
+  const { store, days } = lineage;
+  const [reference = ''] = days;
+  const memory = new Memory();
+  const target = await newStore(memory);
+  const stop = new AbortController();
+  const stopping = watchedStore(target, {
+    before: (call) => {
+      if (call.startsWith('commit ') && call.endsWith('SHA256SUMS')) stop.abort(new Error('stopped'));
+      stop.signal.throwIfAborted();
+    },
+  });
+  const copying = copyFromStore({ source: store, export: reference, target: stopping, signal: stop.signal });
+  await expect(copying).rejects.toThrow('stopped');
+  buryClaims(memory);
+  const arrived = (await keysBelow(target, reference)).filter((name) => name !== 'export.claim');
+  expect(arrived).toContain('disk0.zst.age');
+  const locked: string[] = [];
+  const locking: Store = { ...alterStore(target, {}), protect: async (key) => void locked.push(key) };
+  await copyFromStore({ source: store, export: reference, target: locking });
+  expect(locked.toSorted()).toEqual(arrived.map((name) => `${below(reference)}${name}`).toSorted());
+});
+
 describe('where a copy brought packs of an earlier sealed export', () => {
+  test('recipients can be added to it, also in a copy of that copy, and a file of keys that is not valid is passed over', async () => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    const [far, farther] = [await newStore(), await newStore()];
+    const exported = days[2] ?? '';
+    await copyFromStore({ source: store, export: exported, target: far });
+    await copyFromStore({ source: far, export: exported, target: farther });
+    const added = Identities.parse(await generateX25519Identity());
+    const others = await added.recipients();
+    for (const each of [far, farther]) {
+      const { exports } = await addKeys({ store: opened(each), exports: [exported], recipients: others });
+      expect(exports).toMatchObject([{ keysOf: [exported, days[0]] }]);
+      await verifyExport({ store: withUnsealer(each, identityUnsealer(added)), export: exported, depth: 'frames' });
+    }
+    const parts = `${below(exported)}brought-parts.json`;
+    const text = (await getBytes(far, parts)).toString();
+    for (const bad of ['', '{', '[]', text.replace('gantry-', ''), text.replace(/": "YWdl/, '": "%%')]) {
+      await put(far, parts, bad);
+      await expect(addKeys({ store: opened(far), exports: [exported], recipients: others })).rejects.toMatchObject({ code: 'USAGE' });
+    }
+    await put(far, parts, text.replace(days[0] ?? '', days[1] ?? '').replace('"parts": {', `"parts": {"${days[0]}": "YWdl",`));
+    await expect(addKeys({ store: opened(far), exports: [exported], recipients: others })).rejects.toMatchObject({
+      code: 'MANIFEST_DAMAGED',
+    });
+    // It goes with the export, and is not written where the target has the keys.
+    await removeExport(far, exported);
+    expect(await keysBelow(far, exported)).toEqual([]);
+    const whole = await newStore();
+    await mirrorStore({ source: store, target: whole });
+    expect(await keysBelow(whole, exported)).not.toContain('brought-parts.json');
+  });
+
   test('that export is copied later, with what was brought, and is then as any other', async () => {
     await using lineage = await sealedLineage();
     const { store, days } = lineage;

@@ -14,6 +14,11 @@ export interface CopyRequest extends Pick<OperationOptions, 'signal' | 'onEvent'
   readonly export: string;
   /** The store to which it is copied. The caller disposes both. */
   readonly target: Store;
+  /**
+   * Names of other instances whose packs may come along: of those that a sealed export needs which was made with one of theirs as its base.
+   * The source could otherwise take the places of their exports at the target.
+   */
+  readonly packsOf?: readonly string[] | undefined;
   /** Disks under way at once; default 4. */
   readonly parallel?: number | undefined;
   /** Makes a new store if there is none. Otherwise that is refused with `STORE_NOT_FOUND`. */
@@ -36,13 +41,14 @@ export interface CopyResult extends CopyOutcome {
  */
 export function copyFromStore(request: CopyRequest): Promise<CopyResult> {
   return withFirstError(async () => {
-    const { source, target, parallel, createStore = false } = request;
+    const { source, target, packsOf = [], parallel, createStore = false } = request;
     const { signal, reporter } = startCall('copy', request);
     const copied = await findCopied(source, request.export, { signal });
     for (const warning of copied.warnings) reporter.warn(warning);
     await requireStore(target, { create: createStore, signal });
-    const outcome = await copyExport({ source, target, reporter, signal, parallel }, copied);
     const { instance, exportId } = copied.manifest;
+    const bringsOf = (name: string): boolean => name === instance.name || packsOf.includes(name);
+    const outcome = await copyExport({ source, target, bringsOf, reporter, signal, parallel }, copied);
     return { reference: copied.reference, instance: instance.name, exportId, ...outcome, warnings: reporter.warnings };
   });
 }

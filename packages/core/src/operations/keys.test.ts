@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { get, getBytes, keysOf, put } from '../../test/sample-export.ts';
+import { watchedStore } from '../../test/watched-store.ts';
 import { sealKeys } from '../exports/added-keys.ts';
 import { digestBytes, writeBytes } from '../exports/small-object.ts';
 import { identityUnsealer } from '../exports/identity-unsealer.ts';
@@ -57,13 +58,17 @@ describe('keys that are added to sealed exports', () => {
   afterAll(() => bench[Symbol.asyncDispose]());
 
   test('let others read the export and the packs that it needs, and nothing else changes', async () => {
-    await expect(verifyExport({ store: open(store, second), export: increment })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
+    await expect(verifyExport({ store: open(store, second), export: increment, depth: 'frames' })).rejects.toMatchObject({
+      code: 'IDENTITY_MISMATCH',
+    });
     const before = await digests(store);
     const added = await addKeys({ store: open(store, owner), exports: [increment], recipients: second.recipients });
     expect(added).toMatchObject({ exports: [{ reference: increment, file: 'keys-1.age', keys: 2, keysOf: [increment, full] }] });
     expect(await digests(store)).toMatchObject(before);
     expect(await verifyExport({ store: open(store, second), export: increment })).toMatchObject({ depth: 'frames' });
-    await expect(verifyExport({ store: open(store, stranger), export: increment })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
+    await expect(verifyExport({ store: open(store, stranger), export: increment, depth: 'frames' })).rejects.toMatchObject({
+      code: 'IDENTITY_MISMATCH',
+    });
   });
 
   test('are shown by a check, which reads headers alone', async () => {
@@ -91,7 +96,9 @@ describe('keys that are added to sealed exports', () => {
     for (const other of ['', text.slice(0, -60), text.replace(/[a-z]{3}/, 'AAA'), 'x'.repeat(5 * 1024 ** 2)]) {
       await put(store, key, other);
       expect(await verifyExport({ store: open(store, third), export: increment })).toMatchObject({ depth: 'frames' });
-      await expect(verifyExport({ store: open(store, second), export: increment })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
+      await expect(verifyExport({ store: open(store, second), export: increment, depth: 'frames' })).rejects.toMatchObject({
+        code: 'IDENTITY_MISMATCH',
+      });
     }
     await put(store, key, text);
   });
@@ -110,7 +117,9 @@ describe('keys that are added to sealed exports', () => {
     await expect(verifyExport({ store: unsealing, export: increment })).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
     expect(await verifyExport({ store: unsealing, export: increment })).toMatchObject({ depth: 'frames' });
     failures.push('denied');
-    await expect(verifyExport({ store: open(failing, stranger), export: increment })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
+    await expect(verifyExport({ store: open(failing, stranger), export: increment, depth: 'frames' })).rejects.toMatchObject({
+      code: 'IDENTITY_MISMATCH',
+    });
   });
 
   test('are found behind a gap in their numbers', async () => {
@@ -118,7 +127,10 @@ describe('keys that are added to sealed exports', () => {
     const bytes = await getBytes(store, key);
     await store.remove([key]);
     expect(await verifyExport({ store: open(store, third), export: increment })).toMatchObject({ depth: 'frames' });
+    // A check names it.
+    expect((await checkKeys({ store })).exports).toMatchObject([{ reference: full }, { addedKeys: 1, missingKeys: ['keys-1.age'] }]);
     await writeBytes(store, key, bytes);
+    expect((await checkKeys({ store })).exports[1]).not.toHaveProperty('missingKeys');
   });
 
   test('count just for packs that the export needs, and hide none that another export has', async () => {
@@ -130,7 +142,7 @@ describe('keys that are added to sealed exports', () => {
     const key = `${prefixOf(full)}keys-1.age`;
     await put(store, key, forged);
     const unsealing = withUnsealer(store, unsealer);
-    await expect(verifyExport({ store: unsealing, export: full })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
+    await expect(verifyExport({ store: unsealing, export: full, depth: 'frames' })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
     expect(await verifyExport({ store: unsealing, export: increment })).toMatchObject({ depth: 'frames' });
     await store.remove([key]);
   });
@@ -161,6 +173,54 @@ describe('keys that are added to sealed exports', () => {
     expect(warnings).toEqual(['keys-7.age', 'keys-8.age', 'keys-9.age'].map((name) => expect.stringContaining(name)));
     expect((await keysOf(target, prefixOf(full))).filter((key) => key.includes('/keys-'))).toEqual([]);
     await store.remove(Object.keys(bad).map((name) => `${prefixOf(full)}${name}`));
+  });
+
+  test('are limited in their sum when they come later, so that nobody can fill a copy', async () => {
+    const target = new MemoryStore(new Memory());
+    const request = { source: store, export: full, target, createStore: true };
+    await copyFromStore(request);
+    const added = Array.from({ length: 17 }, (_, index) => `${prefixOf(full)}keys-${index + 1}.age`);
+    const there = async (): Promise<readonly string[]> => (await keysOf(target, prefixOf(full))).filter((key) => key.includes('/keys-'));
+    for (const night of ['one', 'two']) {
+      for (const [index, key] of added.entries()) await put(store, key, `${night} ${index} `.padEnd(3.9 * 1024 ** 2, 'x'));
+      const { warnings } = await copyFromStore(request);
+      expect(await there()).toHaveLength(16);
+      expect(warnings).toHaveLength(night === 'one' ? 1 : 17);
+    }
+    await store.remove(added);
+  });
+
+  test('take the next number where two hosts add some at once, and the store cannot refuse a name that is taken', async () => {
+    const other = await sealKeys([{ instance: 'web1.example.com', exportId: '1', key: 'x' }], Recipients.of(third.recipients));
+    const target = new MemoryStore(new Memory());
+    await copyFromStore({ source: store, export: full, target, createStore: true });
+    const first = `${prefixOf(full)}keys-1.age`;
+    let isLate = true;
+    const racing = watchedStore(target, {
+      capabilities: { createOnly: false },
+      // The other host, right after this one.
+      after: async (call) => {
+        if (!isLate || call !== `commit ${first}`) return;
+        isLate = false;
+        await put(target, first, other);
+      },
+    });
+    const { exports } = await addKeys({ store: open(racing, owner), exports: [full], recipients: second.recipients });
+    expect(exports).toMatchObject([{ file: 'keys-2.age' }]);
+    expect(await get(target, first)).toBe(other);
+    expect(await verifyExport({ store: open(target, second), export: full })).toMatchObject({ depth: 'frames' });
+  });
+
+  test('are added to recipients of files, too', async () => {
+    const file = bench.directory.file('recipients');
+    await writeFile(file, `# the vault\n${third.recipients.join('\n')}\n`);
+    const target = new MemoryStore(new Memory());
+    await copyFromStore({ source: store, export: full, target, createStore: true });
+    const request = { store: open(target, owner), exports: [full] };
+    expect(await addKeys({ ...request, recipientsFiles: [file] })).toMatchObject({ recipients: third.recipients });
+    expect(await verifyExport({ store: open(target, third), export: full })).toMatchObject({ depth: 'frames' });
+    await expect(addKeys({ ...request, recipientsFiles: [`${file}-none`] })).rejects.toMatchObject({ code: 'RECIPIENT_INVALID' });
+    await expect(addKeys(request)).rejects.toMatchObject({ code: 'RECIPIENT_INVALID' });
   });
 
   test('work by hand', async () => {

@@ -14,7 +14,7 @@ import { bringAdded, hasAdded, mayLackAdded } from '../flow/bring-added.ts';
 import { copyExport } from '../flow/copy-export.ts';
 import type { CopyWay } from '../flow/copy-way.ts';
 import type { MirroredInstance, MirrorPlan } from '../flow/mirror-plan.ts';
-import { planMirror } from '../flow/mirror-plan.ts';
+import { matchesAny, planMirror } from '../flow/mirror-plan.ts';
 import { startCall } from '../flow/session.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { ERROR_EXIT_CODES, GantryError } from '../report/errors.ts';
@@ -102,7 +102,8 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
   if (patterns.length > 0 && plans.length === 0) throw noInstance(source, patterns);
   if (found.ofGaneti > 0) reporter.warn(`${found.ofGaneti} exports that Ganeti made are not copied: they have no checksums`);
   for (const { instance, future } of plans) for (const id of future) reporter.warn(ofFuture(formatExportReference(instance, id)));
-  const way: CopyWay = { source, target, reporter, signal, parallel };
+  const bringsOf = (instance: string): boolean => matchesAny(patterns, instance);
+  const way: CopyWay = { source, target, bringsOf, reporter, signal, parallel };
   const exports: MirroredExport[] = [];
   const newestThere: string[] = [];
   let untagged = 0;

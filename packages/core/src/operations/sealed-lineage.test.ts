@@ -168,6 +168,25 @@ describe('a sealed lineage on a host that cannot read it', () => {
     expect((await bench.next()).incremental).toMatchObject({ known: { frames: FRAMES } });
   });
 
+  test.each([
+    ['by the frame maps that this host has kept', (store: Store) => store],
+    ['by an identity', opened],
+  ])('begins with an export of another instance as its base, %s', async (how, through) => {
+    await using bench = await makeBench();
+    const base = await bench.attempt();
+    if (how === 'by an identity') await rm(bench.kept, { recursive: true });
+    const clone = { ...bench.instance, name: 'clone.example.com' };
+    await bench.change([1]);
+    const request = { instance: clone, base: base.reference, store: through(bench.store) };
+    const first = await bench.next(request);
+    expect(first.incremental).toMatchObject({ parents: [base.reference], known: { frames: FRAMES - 1 }, new: { frames: 1 } });
+    await bench.change([2]);
+    const second = await bench.next(request);
+    expect(second.incremental).toMatchObject({ known: { frames: FRAMES - 1 }, new: { frames: 1 } });
+    await removeExport(bench.store, base.reference);
+    await verifyExport({ store: opened(bench.store), export: second.reference, depth: 'frames' });
+  });
+
   test('makes patches only with an identity, and reads no pack without one', async () => {
     await using bench = await makeBench();
     await bench.next();

@@ -7,7 +7,9 @@ import type { OperationBench } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { chunksOf, getBytes, put } from '../../test/sample-export.ts';
 import { identityUnsealer } from '../exports/identity-unsealer.ts';
-import { withUnsealer } from '../exports/unsealing.ts';
+import { openExport } from '../exports/open-export.ts';
+import { removeExport } from '../exports/remove-export.ts';
+import { assertOpened, withUnsealer } from '../exports/unsealing.ts';
 import { countReads } from '../flow/counted-reads.ts';
 import { verifyExport } from './verify.ts';
 import { verifyStore } from './verify-store.ts';
@@ -43,8 +45,38 @@ describe('verifying a sealed export', () => {
   test('of others, needs no identity up to the depth stored', async () => {
     const other = open(store, Identities.parse(await generateX25519Identity()));
     expect(await verifyExport({ store: other, export: reference, depth: 'stored' })).toMatchObject({ depth: 'stored' });
-    await expect(verifyExport({ store: other, export: reference })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
     expect(await verifyStore({ ...stateOf(bench), store: other })).toMatchObject({ damaged: 0, unreadable: 0, depth: 'stored' });
+  });
+
+  test('of others, with identities, is at the depth stored, which is said; frames are refused where they are asked for', async () => {
+    const other = open(store, Identities.parse(await generateX25519Identity()));
+    expect(await verifyExport({ store: other, export: reference })).toMatchObject({
+      depth: 'stored',
+      sealed: 'closed',
+      warnings: [expect.stringMatching(/none of the identities opens it/)],
+    });
+    await expect(verifyExport({ store: other, export: reference, depth: 'frames' })).rejects.toMatchObject({ code: 'IDENTITY_MISMATCH' });
+    const found = await openExport(other, reference);
+    expect(found).toMatchObject({ os: '', mismatch: { code: 'IDENTITY_MISMATCH' } });
+    expect(() => assertOpened(other, found)).toThrow(found.mismatch);
+  });
+
+  test('of others, in a store at the depth frames, is at the depth stored, and leaves the first turn to those that were not verified', async () => {
+    const others = open(store, Identities.parse(await generateX25519Identity()));
+    const state = { stateDirectory: bench.directory.file('state-of-others') };
+    const before = await verifyStore({ ...state, store: others, depth: 'frames', budget: { bytes: 1 } });
+    expect(before).toMatchObject({
+      exports: [{ reference, result: 'sound' }],
+      unreadable: 0,
+      warnings: [expect.stringMatching(/^1 sealed export is verified by the SHA-256.*none of the identities/)],
+    });
+    const plain = await bench.exportDisks();
+    const second = await verifyStore({ ...state, store: others, depth: 'frames', budget: { bytes: 1 } });
+    expect(second).toMatchObject({ exports: [{ reference: plain.reference, result: 'sound' }], left: 1, warnings: [] });
+    await mkdir(bench.directory.file('scratch'), { recursive: true });
+    const rehearsed = await verifyStore({ ...state, store: others, rehearseIn: bench.directory.file('scratch') });
+    expect(rehearsed).toMatchObject({ unreadable: 0, warnings: [expect.stringMatching(/^1 sealed export is not rehearsed: none of/)] });
+    await removeExport(store, plain.reference);
   });
 
   test('of a store at depth frames, is at the depth stored for those that cannot be opened, and says so', async () => {

@@ -109,8 +109,8 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
   const records = new VerificationRecords(request.store, request.stateDirectory);
   reporter.stage(`looking through ${request.store.address}`);
   const survey = await findVerifiable(request.store, records, { depth: depth === 'present' ? undefined : depth, signal });
-  const closed = depth === 'present' || depth === 'stored' ? 0 : survey.items.filter(({ isClosed }) => isClosed).length;
-  if (closed > 0) reporter.warn(ofClosed(closed, depth));
+  const closed = survey.items.filter((item) => item.isClosed).length;
+  if (closed > 0 && (depth === 'frames' || depth === 'rehearsal')) reporter.warn(ofClosed(closed, depth, 'no identity'));
   // Less than all frames needs no keys, and what is encrypted to others is verified, too.
   const counted = countReads(depth === 'stored' ? withoutUnsealer(request.store) : request.store);
   const run = new StoreVerification({ store: counted.store, survey, records, reporter, request });
@@ -150,6 +150,8 @@ interface ItemOutcome {
   /** Which of them are damaged or could not be read, where the depth finds that out. */
   readonly damagedObjects?: readonly string[] | undefined;
   readonly signed?: CheckedSignature;
+  /** At which depth, if not at the one that was asked for. */
+  readonly foundAt?: RememberedDepth;
 }
 
 class StoreVerification {
@@ -160,6 +162,8 @@ class StoreVerification {
   readonly #gaps: ProtectionGap[] = [];
   readonly #results = new Map<string, VerifiedExport>();
   readonly #left: VerifiableItem[] = [];
+  /** How many exports none of the identities opened. */
+  #ofOthers = 0;
   #savedAt = performance.now();
   #place: VerificationPlace | undefined;
 
@@ -190,6 +194,7 @@ class StoreVerification {
       });
       await this.#findAffected({ signal });
       this.#warnOfGaps();
+      if (this.#ofOthers > 0 && depth !== 'stored') this.#o.reporter.warn(ofClosed(this.#ofOthers, depth, 'of others'));
     } finally {
       // Also what was found before the operation was cancelled.
       await this.#save({ signal: AbortSignal.timeout(LAST_SAVE_MS) });
@@ -235,11 +240,13 @@ class StoreVerification {
     try {
       const outcome = kind === 'packs' ? await this.#verifyPacks(item, { signal }) : await this.#verifyExport(item, depth, signal);
       if (outcome === undefined) return false;
-      const { objects, problem, damagedObjects, signed = {} } = outcome;
+      const { objects, problem, damagedObjects, signed = {}, foundAt = depth } = outcome;
       const refusal = 'refusal' in signed ? signed.refusal : undefined;
       if ((problem ?? refusal) !== undefined && (await this.#isGone(item, { signal }))) return false;
       if (problem !== undefined && !isRehearsalProblem(problem)) throw problem;
-      await this.#o.records.note(instance, id, depth, verificationOf(objects, problem, damagedObjects), { signal });
+      // Its turn at the depth that was asked for comes after the others all the same.
+      if (foundAt !== depth) await this.#o.records.noteTried(instance, id, depth, { signal });
+      await this.#o.records.note(instance, id, foundAt, verificationOf(objects, problem, damagedObjects), { signal });
       this.#take({
         reference,
         kind,
@@ -257,7 +264,7 @@ class StoreVerification {
     }
   }
 
-  /** Undefined if the export was removed meanwhile. */
+  /** Undefined if the export was removed meanwhile, or cannot be rehearsed because it is closed. */
   async #verifyExport(item: VerifiableItem, depth: RememberedDepth, signal: AbortSignal): Promise<ItemOutcome | undefined> {
     const { store } = this.#o;
     const directory = await withStoreErrors(store.address, () => readDirectory(store, item, { signal }));
@@ -268,11 +275,18 @@ class StoreVerification {
     // Nothing of it may reach a script.
     if (depth === 'rehearsal' && 'refusal' in signed) throw signed.refusal;
     if (found.manifest !== undefined) await this.#lookForGap({ manifest: found.manifest, files: directory.files.keys() }, { signal });
+    if (found.mismatch !== undefined) this.#ofOthers += 1;
+    if (depth === 'rehearsal' && found.mismatch !== undefined) {
+      await this.#o.records.noteTried(item.instance, item.id, depth, { signal });
+      return undefined;
+    }
     if (depth === 'rehearsal') return { objects, signed, problem: await this.#rehearsalProblem(found.reference, signal) };
     // Without checksums there are only the frames to check.
-    if (depth === 'frames' || found.manifest === undefined) return { objects, signed, problem: await this.#frameProblem(found, signal) };
+    if (found.manifest === undefined || (depth === 'frames' && found.mismatch === undefined))
+      return { objects, signed, problem: await this.#frameProblem(found, signal) };
     const problems = await checkOwnStored(store, found, this.#digests, signal);
-    return { objects, signed, problem: oneProblem(problems), damagedObjects: await damagedOwnMarks(found.manifest, this.#digests) };
+    const damagedObjects = await damagedOwnMarks(found.manifest, this.#digests);
+    return { objects, signed, problem: oneProblem(problems), damagedObjects, foundAt: 'stored' };
   }
 
   /** @throws GantryError that is not a refusal */

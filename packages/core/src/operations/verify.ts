@@ -12,10 +12,11 @@ import type { ProtectedExport } from '../exports/protection.ts';
 import { describeGap, Protections } from '../exports/protection.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { digestText } from '../exports/small-object.ts';
-import { assertOpened, opensSealed, withoutUnsealer } from '../exports/unsealing.ts';
+import { assertOpened, isClosed, withoutUnsealer } from '../exports/unsealing.ts';
 import type { RememberOptions } from '../flow/remembering.ts';
 import { remembering } from '../flow/remembering.ts';
 import { startCall } from '../flow/session.ts';
+import { ofMismatch } from '../flow/store-warnings.ts';
 import { verifyDumps } from '../flow/verify-dumps.ts';
 import { damagedOwnMarks, FoundProblems, isDamage, oneProblem, packProblems, storedProblems } from '../flow/verify-stored.ts';
 import { GantryError } from '../report/errors.ts';
@@ -25,7 +26,7 @@ export interface VerifyRequest extends Pick<OperationOptions, 'signal' | 'onEven
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
-  /** Where absent: `frames`, or `stored` for a sealed export that cannot be opened. */
+  /** Where absent: `frames`, or `stored` for a sealed export that cannot be opened, also if it is closed to the identities. */
   readonly depth?: VerifyDepth | undefined;
   /** Disks under way at once; default 4. */
   readonly parallel?: number | undefined;
@@ -57,8 +58,8 @@ export type VerifyDepth = 'present' | 'stored' | 'frames';
  * just the first.
  *
  * @throws GantryError `DUMP_DAMAGED`, `DUMP_MISSING`, `NATIVE_DAMAGED`, `MANIFEST_DAMAGED`, `MAP_DAMAGED`, `PACK_MISSING`,
- *   `CONFIG_DAMAGED` and what `openExport` throws; `IDENTITY_NEEDED` at depth `frames` for a sealed
- *   export that cannot be opened
+ *   `CONFIG_DAMAGED` and what `openExport` throws; `IDENTITY_NEEDED`, `IDENTITY_MISMATCH` at the depth `frames`, where it is
+ *   asked for, for a sealed export that cannot be opened
  */
 export async function verifyExport(request: VerifyRequest): Promise<VerifyResult> {
   const { parallel } = request;
@@ -70,9 +71,10 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
   const signature = await checkSignature(store, found, { ...request, signal });
   const digests = new PackDigests(store);
   const { manifest } = found;
-  const isClosed = manifest?.sealed !== undefined && !opensSealed(store);
-  const depth = request.depth ?? (isClosed ? 'stored' : 'frames');
+  const closed = isClosed(store, found);
+  const depth = request.depth ?? (closed ? 'stored' : 'frames');
   if (depth === 'frames') assertOpened(store, found);
+  if (found.mismatch !== undefined) reporter.warn(ofMismatch(found.reference));
   const damagedObjects = depth === 'stored' && manifest !== undefined ? () => damagedOwnMarks(manifest, digests) : undefined;
   const plainBytes = await remembering({ ...request, depth, isProblem: isDamage, damagedObjects }, found, reporter, async () => {
     // Without checksums there are only the frames to check.
@@ -84,7 +86,7 @@ export async function verifyExport(request: VerifyRequest): Promise<VerifyResult
     if (problem !== undefined) throw problem;
     return 0;
   });
-  const sealed = manifest?.sealed === undefined ? {} : { sealed: isClosed ? ('closed' as const) : ('opened' as const) };
+  const sealed = manifest?.sealed === undefined ? {} : { sealed: closed ? ('closed' as const) : ('opened' as const) };
   const files = [SUMS_FILE, ...(signature.state === 'unsigned' ? [] : [SIGNATURE_FILE]), ...(found.addedKeys ?? [])];
   const protectedUntil = manifest && (await protectionOf(store, { manifest, files }, reporter, signal));
   return {
