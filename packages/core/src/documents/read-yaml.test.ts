@@ -182,3 +182,20 @@ describe('a document that would take more than it may', () => {
     HANG_MS,
   );
 });
+
+test.each([
+  ['in brackets', '['.repeat(50_000)],
+  ['by colons in a line', `${': aa'.repeat(20_000)}\n: b`],
+  ['by dashes in a line', '- '.repeat(50_000)],
+  ['by indentation', Array.from({ length: 600 }, (_, depth) => `${' '.repeat(depth)}a:\n`).join('')],
+])('values nested without end %s are refused, or read', (_, text) => {
+  try {
+    readYaml(text, 'web1.yaml', KIND);
+  } catch (error) {
+    expect(error).toMatchObject({ name: 'GantryError', code: 'INSTANCE_FILE_SYNTAX' });
+  }
+});
+
+test('where the stack is too small for values nested in a line, the error says so', () => {
+  expect(failure(`${': aa'.repeat(3000)}\n: b`).message).toContain('values nested too deeply');
+});

@@ -14,6 +14,7 @@ const MAX_TOKENS = 200_000;
 const MAX_PROBLEMS = 20;
 
 const TOO_MANY_ALIASES = `more than ${MAX_ALIASES} aliases (*name)`;
+const TOO_DEEP = 'values nested too deeply';
 const DUPLICATE_KEY = 'a field that was given already';
 const BAD_ALIAS = 'an alias (*name) without its anchor (&name), or text that starts with *: write it in quotes';
 
@@ -33,7 +34,7 @@ const REASONS: Readonly<Partial<Record<ErrorCode, string>>> = {
   MISSING_CHAR: 'a missing bracket, comma, colon, space or quote',
   MULTILINE_IMPLICIT_KEY: 'a field name of several lines, or a line without a colon',
   MULTIPLE_DOCS: 'a second document (---): the file must contain only one',
-  RESOURCE_EXHAUSTION: 'values nested too deeply',
+  RESOURCE_EXHAUSTION: TOO_DEEP,
   TAB_AS_INDENT: 'a tab as indentation: use spaces',
   TAG_RESOLVE_FAILED: 'a tag (!name), which is not allowed, or text that starts with !: write it in quotes',
   UNEXPECTED_TOKEN: 'unexpected text',
@@ -79,23 +80,42 @@ export function readYaml(text: string, source: string, kind: DocumentKind): Yaml
   const lines = new LineCounter();
   const syntaxError = (problems: readonly Problem[]): GantryError => describeProblems(source, lines, problems, kind);
   if (hasTooManyTokens(text)) throw syntaxError([{ offset: undefined, reason: `far more fields than any ${kind.what} has` }]);
-  const document = parseDocument(text, {
-    version: '1.2',
-    schema: 'core',
-    resolveKnownTags: false,
-    // The parser's own check compares every key of a group with every other: minutes for 1 MiB of keys.
-    uniqueKeys: false,
-    prettyErrors: false,
-    lineCounter: lines,
-  });
-  const problems = parserProblems(document);
-  if (problems.length === 0) problems.push(...takeTextAsWritten(document));
+  const { document, problems } = parse(text, lines);
   if (problems.length > 0) throw syntaxError(problems);
   try {
     const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
     return { value, placeOf: (path) => placeIn(document, lines, path) };
-  } catch {
-    throw syntaxError([{ offset: 0, reason: TOO_MANY_ALIASES }]);
+  } catch (error) {
+    throw syntaxError([error instanceof RangeError ? { offset: undefined, reason: TOO_DEEP } : { offset: 0, reason: TOO_MANY_ALIASES }]);
+  }
+}
+
+/** The parser, and what looks at its result, go as deep as the values are nested. */
+function parse(text: string, lines: LineCounter): { readonly document: Document.Parsed; readonly problems: readonly Problem[] } {
+  const document = orTooDeep(() =>
+    parseDocument(text, {
+      version: '1.2',
+      schema: 'core',
+      resolveKnownTags: false,
+      // The parser's own check compares every key of a group with every other: minutes for 1 MiB of keys.
+      uniqueKeys: false,
+      prettyErrors: false,
+      lineCounter: lines,
+    }),
+  );
+  if (document === undefined) return { document: parseDocument(''), problems: [{ offset: undefined, reason: TOO_DEEP }] };
+  const problems = parserProblems(document);
+  if (problems.length > 0) return { document, problems };
+  return { document, problems: orTooDeep(() => takeTextAsWritten(document)) ?? [{ offset: undefined, reason: TOO_DEEP }] };
+}
+
+/** Undefined where the stack is too small for it. */
+function orTooDeep<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
   }
 }
 

@@ -11,6 +11,7 @@ import { fuzz } from './fuzz.ts';
 import { Random } from './random.ts';
 import type { FuzzTarget } from './target.ts';
 import { WatchedWorker } from './watched-worker.ts';
+import type { JobOutcome } from './worker-protocol.ts';
 
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 /** Of each target, beside its seeds and its corpus; scripts/fuzz.sh makes as many as it is asked for. */
@@ -60,22 +61,23 @@ describe('the fuzzer', () => {
     expect(failures.map(({ text }) => text)).toEqual([expect.stringMatching(/it took \d+ MiB of memory/)]);
   });
 
-  test('tells of an input that does not end, and goes on with other targets', async () => {
+  test('tells of an input that does not end, or writes to the terminal, and goes on with other targets', async () => {
     await using worker = new WatchedWorker(2000);
-    const [stuck, other] = ['never-ends', 'ends'].map((name) => ({
-      name,
-      file: new URL(`testing/${name}.ts`, import.meta.url).href,
-      corpus: '/nonexistent',
-      seed: 1,
-      inputs: 50,
-      isGuided: false,
-    }));
-    if (stuck === undefined || other === undefined) throw new Error('two jobs');
-    const { failures } = await worker.run(stuck);
-    expect(failures.map(({ input, text }) => [Buffer.from(input).toString(), text])).toEqual([
-      ['for ever', expect.stringContaining('does not end')],
+    const run = async (name: string): Promise<JobOutcome> =>
+      await worker.run({
+        name,
+        file: new URL(`testing/${name}.ts`, import.meta.url).href,
+        corpus: '/nonexistent',
+        seed: 1,
+        inputs: 50,
+        isGuided: false,
+      });
+    expect(await failuresOf(run('never-ends'))).toEqual([['for ever', expect.stringContaining('does not end')]]);
+    expect(await run('ends')).toMatchObject({ name: 'ends', inputs: 50, failures: [] });
+    expect(await failuresOf(run('writes'))).toContainEqual([
+      expect.any(String),
+      expect.stringContaining('it wrote to the terminal: a warning'),
     ]);
-    expect(await worker.run(other)).toMatchObject({ name: 'ends', inputs: 50, failures: [] });
   });
 
   test('keeps what reaches something new, if it looks at what is executed', async () => {
@@ -84,6 +86,10 @@ describe('the fuzzer', () => {
     expect(status).toBe(0);
   });
 });
+
+async function failuresOf(run: Promise<JobOutcome>): Promise<readonly unknown[]> {
+  return (await run).failures.map(({ input, text }) => [Buffer.from(input).toString(), text]);
+}
 
 async function inputsOf(seed: number): Promise<readonly string[]> {
   const inputs: string[] = [];

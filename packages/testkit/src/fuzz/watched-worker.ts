@@ -1,45 +1,54 @@
-import { Worker } from 'node:worker_threads';
+import type { ChildProcess } from 'node:child_process';
+import { fork } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { failureOf } from './failure.ts';
 import type { Job, JobOutcome } from './worker-protocol.ts';
-import { InputMirror } from './worker-protocol.ts';
+import { readMirror, removeMirror } from './worker-protocol.ts';
 
+const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
 /** An input that takes longer does not end, ms. */
 const MAX_STUCK_MS = 60_000;
 const LOOK_MS = 500;
 /** Of JavaScript's own values, MiB. */
 const MAX_HEAP_MIB = 768;
 
-/** A worker thread that is replaced when a target takes it along. */
+/** A process that fuzzes, and is replaced when a target takes it along. */
 export class WatchedWorker implements AsyncDisposable {
   readonly #maxStuckMs: number;
-  #memory = new SharedArrayBuffer(InputMirror.bytes);
-  #worker: Worker | undefined;
+  readonly #mirror = join(tmpdir(), `gantry-fuzz-input-${randomUUID()}`);
+  #worker: ChildProcess | undefined;
 
   constructor(maxStuckMs: number = MAX_STUCK_MS) {
     this.#maxStuckMs = maxStuckMs;
+    writeFileSync(this.#mirror, '', { mode: 0o600 });
   }
 
   /** Fuzzes one target. An input that does not end, or takes all memory, is a failure, and ends it. */
   async run(job: Job): Promise<JobOutcome> {
     const started = performance.now();
+    const first = this.#worker === undefined ? 0 : readMirror(this.#mirror).count;
     const worker = (this.#worker ??= this.#start());
-    const mirror = new InputMirror(this.#memory);
-    const first = mirror.count;
     const { promise, resolve } = Promise.withResolvers<JobOutcome | Error>();
     const onMessage = (outcome: JobOutcome): void => resolve(outcome);
-    const onEnd = (): void => resolve(new Error('the worker ended'));
+    const onEnd = (code: number | null, signal: string | null): void =>
+      resolve(
+        new Error(`it ended the process (${signal ?? `status ${code}`}): it needs more than ${MAX_HEAP_MIB} MiB of values, or has crashed`),
+      );
     worker.once('message', onMessage).once('error', resolve).once('exit', onEnd);
-    const timer = watchProgress(mirror, this.#maxStuckMs, () =>
-      resolve(new Error(`an input does not end within ${this.#maxStuckMs / 1000} s`)),
-    );
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread of ours, not a window
-    worker.postMessage(job);
+    const timer = this.#watch(() => resolve(new Error(`an input does not end within ${this.#maxStuckMs / 1000} s`)));
+    worker.send(job);
     try {
       const outcome = await promise;
       if (!(outcome instanceof Error)) return outcome;
-      await this[Symbol.asyncDispose]();
-      const inputs = mirror.count - first;
-      return { name: job.name, inputs, ms: performance.now() - started, kept: [], failures: [failureOf(mirror.input, outcome)] };
+      await this.#end();
+      const { count, input } = readMirror(this.#mirror);
+      const failures = [failureOf(input ?? new Uint8Array(0), outcome)];
+      return { name: job.name, inputs: count - first, ms: performance.now() - started, kept: [], failures };
     } finally {
       clearInterval(timer);
       worker.off('message', onMessage).off('error', resolve).off('exit', onEnd);
@@ -47,30 +56,36 @@ export class WatchedWorker implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const worker = this.#worker;
-    this.#worker = undefined;
-    await worker?.terminate();
+    await this.#end();
+    removeMirror(this.#mirror);
   }
 
-  #start(): Worker {
-    this.#memory = new SharedArrayBuffer(InputMirror.bytes);
-    return new Worker(new URL('./worker.ts', import.meta.url), {
-      workerData: this.#memory,
-      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB },
-      // Some are opened by calls that Node does not know.
-      trackUnmanagedFds: false,
+  #start(): ChildProcess {
+    return fork(WORKER, [this.#mirror], {
+      execArgv: ['--conditions=@gantry/source', '--no-warnings', `--max-old-space-size=${MAX_HEAP_MIB}`],
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
   }
-}
 
-function watchProgress(mirror: InputMirror, maxStuckMs: number, onStuck: () => void): NodeJS.Timeout {
-  let last = mirror.count;
-  let since = performance.now();
-  return setInterval(() => {
-    const { count } = mirror;
-    if (count !== last || mirror.input.length === 0) {
-      last = count;
-      since = performance.now();
-    } else if (performance.now() - since > maxStuckMs) onStuck();
-  }, LOOK_MS);
+  async #end(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    if (worker === undefined || worker.exitCode !== null || worker.signalCode !== null) return;
+    const ended = once(worker, 'exit');
+    worker.kill('SIGKILL');
+    await ended;
+  }
+
+  #watch(onStuck: () => void): NodeJS.Timeout {
+    let last = readMirror(this.#mirror).count;
+    let since = performance.now();
+    return setInterval(() => {
+      const { count, input } = readMirror(this.#mirror);
+      if (count !== last || input === undefined) {
+        last = count;
+        since = performance.now();
+      } else if (performance.now() - since > this.#maxStuckMs) onStuck();
+    }, LOOK_MS);
+  }
 }

@@ -1,3 +1,4 @@
+import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import type { FuzzOutcome } from './fuzz.ts';
 
 /** What a worker is to fuzz. */
@@ -17,40 +18,60 @@ export interface JobOutcome extends FuzzOutcome {
   readonly name: string;
 }
 
-/** The longest input that is seen from outside, bytes. */
-const MAX_MIRRORED_BYTES = 1024 * 1024;
-const HEADER_WORDS = 2;
+/** Before the input itself: how many inputs there were, and its length, little-endian, 4 bytes each. */
+const HEADER_BYTES = 8;
+/** In the place of a length: nothing runs. */
+const IDLE = 0xffff_ffff;
 
-/** The input that a worker has just begun to run, for the thread that watches it. */
-export class InputMirror {
-  static readonly bytes: number = HEADER_WORDS * 4 + MAX_MIRRORED_BYTES;
-  /** How many inputs there were, and the length of the last one; 0 between targets. */
-  readonly #header: Int32Array;
-  readonly #content: Uint8Array;
+/** The input that a worker has just begun to run, in a file, which is there when the worker is gone. */
+export class InputMirror implements Disposable {
+  readonly #file: number;
+  #buffer = Buffer.alloc(4096);
+  #count = 0;
 
-  constructor(memory: SharedArrayBuffer) {
-    this.#header = new Int32Array(memory, 0, HEADER_WORDS);
-    this.#content = new Uint8Array(memory, HEADER_WORDS * 4);
+  constructor(path: string) {
+    this.#file = openSync(path, 'w', 0o600);
   }
 
   put(input: Uint8Array): void {
-    const part = input.subarray(0, MAX_MIRRORED_BYTES);
-    this.#content.set(part);
-    Atomics.store(this.#header, 1, part.length);
-    Atomics.add(this.#header, 0, 1);
+    this.#count += 1;
+    if (HEADER_BYTES + input.length > this.#buffer.length) this.#buffer = Buffer.alloc(2 * (HEADER_BYTES + input.length));
+    this.#buffer.set(input, HEADER_BYTES);
+    this.#write(input.length, HEADER_BYTES + input.length);
   }
 
+  /** Nothing runs. */
   clear(): void {
-    Atomics.store(this.#header, 1, 0);
-    Atomics.add(this.#header, 0, 1);
+    this.#write(IDLE, HEADER_BYTES);
   }
 
+  /** All at once: who reads it between two writes would see a mixture. The file may be longer, by what was there before. */
+  #write(length: number, bytes: number): void {
+    this.#buffer.writeUInt32LE(this.#count >>> 0, 0);
+    this.#buffer.writeUInt32LE(length, 4);
+    writeSync(this.#file, this.#buffer, 0, bytes, 0);
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#file);
+  }
+}
+
+/** What is in the file of an {@link InputMirror}. */
+export interface MirroredInput {
   /** Changes with each input. */
-  get count(): number {
-    return Atomics.load(this.#header, 0);
-  }
+  readonly count: number;
+  /** Undefined where nothing runs. */
+  readonly input: Uint8Array | undefined;
+}
 
-  get input(): Uint8Array {
-    return Uint8Array.from(this.#content.subarray(0, Atomics.load(this.#header, 1)));
-  }
+export function readMirror(path: string): MirroredInput {
+  const bytes = readFileSync(path);
+  if (bytes.length < HEADER_BYTES) return { count: 0, input: undefined };
+  const length = bytes.readUInt32LE(4);
+  return { count: bytes.readUInt32LE(0), input: length === IDLE ? undefined : bytes.subarray(HEADER_BYTES, HEADER_BYTES + length) };
+}
+
+export function removeMirror(path: string): void {
+  rmSync(path, { force: true });
 }

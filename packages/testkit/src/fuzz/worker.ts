@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import process from 'node:process';
 import { readCorpus } from './corpus.ts';
 import { failureOf } from './failure.ts';
 import { fuzz } from './fuzz.ts';
@@ -8,34 +8,46 @@ import { InputMirror } from './worker-protocol.ts';
 
 /*
  * Fuzzes one target after the other. What it is doing is seen from outside: a reader that never ends, or takes all memory, takes this
- * thread along.
+ * process along.
  */
 
-const port = parentPort;
-if (port === null) throw new TypeError('this is a worker thread');
-const mirror = new InputMirror(sharedMemory(workerData));
+const [, , mirrorPath = ''] = process.argv;
+const mirror = new InputMirror(mirrorPath);
 
-port.on('message', (job: Job) => {
+process.on('message', (job: Job) => {
   void runJob(job).then(
-    (outcome) => port.postMessage(outcome),
-    (error: unknown) => port.postMessage({ name: job.name, inputs: 0, ms: 0, kept: [], failures: [failureOf(Buffer.of(), error)] }),
+    (outcome) => send(outcome),
+    (error: unknown) => send({ name: job.name, inputs: 0, ms: 0, kept: [], failures: [failureOf(Buffer.of(), error)] }),
   );
 });
 
-/** What a reader leaves behind fails later: by then, it is about the current input, or one just before it. */
-let rejected: unknown[] = [];
-process.on('unhandledRejection', (error) => rejected.push(error));
-process.on('uncaughtException', (error) => rejected.push(error));
+function send(outcome: JobOutcome): void {
+  process.send?.(outcome);
+}
+
+/**
+ * What a reader does besides: it leaves a promise behind that is rejected, or writes to the terminal. That is about the current input, or one
+ * just before it.
+ */
+let besides: unknown[] = [];
+process.on('unhandledRejection', (error) => besides.push(error));
+process.on('uncaughtException', (error) => besides.push(error));
+process.on('warning', (warning) => besides.push(new Error(`it gave a warning: ${warning.message}`, { cause: warning })));
+for (const stream of [process.stdout, process.stderr])
+  stream.write = (text: unknown) => {
+    besides.push(new Error(`it wrote to the terminal: ${String(text)}`));
+    return true;
+  };
 
 async function runJob({ file, corpus, name, inputs, ...options }: Job): Promise<JobOutcome> {
-  rejected = [];
   const target = await loadTarget(file);
+  besides = [];
   const found = await fuzz(
     {
       ...target,
       run: async (input) => {
         await target.run(input);
-        if (rejected.length > 0) throw rejected.splice(0)[0];
+        if (besides.length > 0) throw besides.splice(0)[0];
       },
     },
     {
@@ -52,9 +64,4 @@ async function runJob({ file, corpus, name, inputs, ...options }: Job): Promise<
 async function loadTarget(file: string): Promise<FuzzTarget> {
   const module: { readonly default: FuzzTarget } = await import(file);
   return module.default;
-}
-
-function sharedMemory(data: unknown): SharedArrayBuffer {
-  if (data instanceof SharedArrayBuffer) return data;
-  throw new TypeError('a worker without shared memory');
 }
