@@ -83,12 +83,17 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'apps', include: ['apps/*/{src,test}/**/*.test.ts'], globalSetup: ['apps/cli/test/bundle-once.ts'] },
+        test: {
+          name: 'apps',
+          include: ['apps/*/{src,test}/**/*.test.ts'],
+          globalSetup: ['packages/testkit/test/compile-once.ts', 'apps/cli/test/bundle-once.ts'],
+        },
       },
       {
         extends: true,
         test: {
           name: 'packages',
+          globalSetup: ['packages/testkit/test/compile-once.ts'],
           include: ['packages/*/{src,test}/**/*.test.ts', 'examples/**/*.test.ts', 'bench/src/**/*.test.ts', 'tools/tidy/*.test.ts'],
         },
       },

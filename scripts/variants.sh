@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 PATH=$PWD/node_modules/.bin:$PATH
 export PATH GANTRY_ALL_VARIANTS=1
 # shellcheck disable=SC2046 # a list of words
-run_tests $(grep -rl --include='*.test.ts' ALL_VARIANTS apps packages)
+run_tests $(grep -rlE --include='*.test.ts' 'ALL_VARIANTS|\boneIn\b' apps packages)

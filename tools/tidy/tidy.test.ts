@@ -64,6 +64,24 @@ test('tests are called test, and not it', () => {
   expect(named).toEqual([]);
 });
 
+/** The first line of each test that polls with an `expect` other than its own, or of another function that does. */
+function pollsOfOthers(text: string): readonly string[] {
+  const parts = text.split(/^(?= *test\b|(?:async )?function |const )/m);
+  return parts.filter((part) => !/\{ expect \}\) =>/.test(part.split(/\bexpect\s*\.poll\(/, 1)[0] ?? '')).flatMap(firstLineIfPolling);
+}
+
+function firstLineIfPolling(part: string): readonly string[] {
+  return /\bexpect\s*\.poll\(/.test(part) ? [part.trimStart().split('\n', 1)[0] ?? ''] : [];
+}
+
+test('files with tests that run at once poll with the own expect of each: the one of the module belongs to the test that began last', () => {
+  expect(pollsOfOthers("test('a', async () => {\n  await expect\n    .poll(f);\n});")).toEqual(["test('a', async () => {"]);
+  expect(pollsOfOthers("test('a', async ({ expect }) => {\n  await expect.poll(f);\n});")).toEqual([]);
+  const atOnce = [...TEXTS].filter(([name, text]) => name.endsWith('.test.ts') && /\b(?:test|describe)\.concurrent\b/.test(text));
+  expect(atOnce.length).toBeGreaterThan(3);
+  expect(atOnce.flatMap(([name, text]) => pollsOfOthers(text).map((line) => `${name}: ${line}`))).toEqual([]);
+});
+
 test('each of the files that are started first is one test file', () => {
   const [, list = ''] = /const LONG_FILES[^=]*= \[([^\]]*)\]/.exec(TEXTS.get('vitest.config.ts') ?? '') ?? [];
   const named = [...list.matchAll(/'([^']+)'/g)].map(([, name = '']) => name);

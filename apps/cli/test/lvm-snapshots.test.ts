@@ -27,7 +27,7 @@ const writer = (...mounts: readonly string[]): string => `number=0; rm -f /run/n
 while :; do
   number=$((number + 1))
   for at in ${mounts.join(' ')}; do echo $number >$at/$((number % 40)); sync $at/$((number % 40)); done
-  echo $number >/run/number.new; mv /run/number.new /run/number
+  echo $number >/run/number.new; mv /run/number.new /run/number; sleep 0.1
 done`;
 
 /** More than the space of the snapshots that it is used with. */

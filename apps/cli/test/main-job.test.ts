@@ -8,6 +8,7 @@ import {
   makeRandomFile,
   makeSparseFile,
   mountImage,
+  oneIn,
   sha256File,
 } from '@gantry/testkit';
 import { execa } from 'execa';
@@ -60,10 +61,13 @@ cat >/dev/null`;
 describe('an ext4 file system with thousands of files', () => {
   // restore(8) of dump 0.4b47 does not bring back a name of 255 bytes, the longest that ext4 takes.
   const longest = /^odd names\/x{255}/;
-  test.each([
-    ['tar', TAR_EXPORT, TAR_IMPORT, /^$/],
-    ['dump and restore', DUMP_EXPORT, DUMP_IMPORT, longest],
-  ])('has an equal tree after scripts that use %s', async (_, exportScript, importScript, except) => {
+  // The other sample definitions have a test of their own, in core.
+  test.each(
+    oneIn<[string, string, string, RegExp]>(2, [
+      ['tar', TAR_EXPORT, TAR_IMPORT, /^$/],
+      ['dump and restore', DUMP_EXPORT, DUMP_IMPORT, longest],
+    ]),
+  )('has an equal tree after scripts that use %s', async (_, exportScript, importScript, except) => {
     await using bench = await makeWorkbench();
     const home = await bench.defineOs('ext4', { export: exportScript, import: importScript });
     await execa('mkdir', [join(home, 'mnt')]);

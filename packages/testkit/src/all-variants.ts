@@ -5,3 +5,8 @@ import process from 'node:process';
  * `scripts/variants.sh` runs all of that.
  */
 export const ALL_VARIANTS: boolean = process.env['GANTRY_ALL_VARIANTS'] === '1';
+
+/** One of each `count` of them, from that number on, for what goes the same way for all; all of them with all variants. */
+export function oneIn<T>(count: number, all: readonly T[], first = 0): readonly T[] {
+  return ALL_VARIANTS ? all : all.filter((_, index) => index % count === first % count);
+}

@@ -1,4 +1,4 @@
-export { ALL_VARIANTS } from './all-variants.ts';
+export { ALL_VARIANTS, oneIn } from './all-variants.ts';
 export type { CompareOptions } from './disks/compare-trees.ts';
 export { compareTrees } from './disks/compare-trees.ts';
 export type { DataExtent } from './disks/disk-files.ts';

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { makeTemporaryDirectory, PATIENTLY, startCutProxy, startSshServer } from '@gantry/testkit';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, test } from 'vitest';
 import { ENGINES, MiB, addressThrough, digestOf, failureOf, open, put, readDigest, runningClients } from '../test/helpers.ts';
 
 /* A connection that is cut at any byte: the error says so, no listing shows a partial object, and nothing is left running. */
@@ -77,7 +77,7 @@ describe.each(ENGINES)('by %s', (engine) => {
   });
 });
 
-test('in the end nothing is running here or on the peer', async () => {
+test('in the end nothing is running here or on the peer', async ({ expect }) => {
   await expect.poll(() => server.sessions(), PATIENTLY).toBe(0);
   await expect.poll(runningClients, PATIENTLY).toEqual([]);
 });

@@ -188,7 +188,7 @@ test('an ssh that is too old, or not OpenSSH, is not used', async () => {
   }
 });
 
-test('in the end nothing is running here or on the peer', async () => {
+test('in the end nothing is running here or on the peer', async ({ expect }) => {
   await expect.poll(() => server.sessions(), PATIENTLY).toBe(0);
   await expect.poll(runningClients, PATIENTLY).toEqual([]);
 });

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { storeConformance } from '@gantry/transport/conformance';
-import { makeAccount, makeJail, startSshServer } from '@gantry/testkit';
+import { makeAccount, makeJail, oneIn, startSshServer } from '@gantry/testkit';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ENGINES, failureOf, open, put } from '../test/helpers.ts';
 
@@ -26,5 +26,10 @@ describe.each(ENGINES)('an SFTP-only account in a chroot, by %s', (engine) => {
     expect(await failureOf(store.begin('disk0'))).toMatchObject({ code: 'denied', key: 'disk0' });
   });
 
-  for (const { title, run } of storeConformance(() => open(address))) test.concurrent(title, run);
+  // The engine only brings the bytes of the protocol to the peer and back.
+  for (const { title, run } of oneIn(
+    engine === 'openssh' ? 1 : 3,
+    storeConformance(() => open(address)),
+  ))
+    test.concurrent(title, run);
 });

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, crc32, gzipSync, zstdCompressSync } from 'node:zlib';
 
+import { ALL_VARIANTS } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 
 import { decodeDump, decodeDumpByTable } from './decode-dump.ts';
@@ -90,7 +91,9 @@ describe.each(CODEC_NAMES.flatMap((codec) => WAYS.map((way) => [codec, way] as c
   test('every flipped bit is found before it does harm', async () => {
     const dump = await makeDump(codec);
     expect((await decode(dump, way)).plain.equals(PLAIN)).toBe(true);
-    for (let bit = 0; bit < dump.stored.length * 8; bit += 1) {
+    // Imports read by the table.
+    const step = ALL_VARIANTS || way === 'by its table' ? 1 : 7;
+    for (let bit = 0; bit < dump.stored.length * 8; bit += step) {
       const stored = Buffer.from(dump.stored);
       stored.writeUInt8(stored.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
       expectDamageOrAll(way, await decode({ ...dump, stored }, way));

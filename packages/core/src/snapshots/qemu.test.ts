@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 
 import type { TemporaryDirectory, WritingGuest } from '@gantry/testkit';
 import {
+  ALL_VARIANTS,
   makeSparseFile,
   makeTemporaryDirectory,
   mountNewTmpfs,
@@ -122,7 +123,7 @@ describe('a guest that writes numbered blocks to two disks', () => {
     await expectUntouched(directory.path);
   });
 
-  test.each(['raw', 'cat'])('is exported by the definition %s, and the export has that moment', async (os) => {
+  test.each(ALL_VARIANTS ? ['raw', 'cat'] : ['raw'])('is exported by the definition %s, and the export has that moment', async (os) => {
     await using own = await makeTemporaryDirectory();
     await using directory = await makeTemporaryDirectory();
     const store = new MemoryStore();

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { oneIn } from '../all-variants.ts';
 import { makeSparseFile } from '../disks/disk-files.ts';
 import type { TemporaryDirectory } from '../disks/temporary-directory.ts';
 import { makeTemporaryDirectory } from '../disks/temporary-directory.ts';
@@ -15,7 +16,7 @@ beforeAll(async () => {
   await machineImage();
 }, IMAGE_LIMIT_MS);
 
-describe.each(['uml', 'tcg'] as const)('a machine of the engine %s', (engine) => {
+describe.each(oneIn(2, ['uml', 'tcg'] as const))('a machine of the engine %s', (engine) => {
   let scope: AsyncDisposableStack;
   let directory: TemporaryDirectory;
   let machine: Machine;

@@ -10,6 +10,7 @@ import {
   makeExt4Image,
   makeTemporaryDirectory,
   mountNewTmpfs,
+  oneIn,
   PATIENTLY,
   startLibvirtd,
   writeOsDefinitions,
@@ -182,10 +183,12 @@ describe('a guest that writes numbered blocks to a raw disk and to one in qcow2'
     await expectUntouched(scratch.path);
   });
 
-  test.each([
-    ['raw', 'auto'],
-    ['cat', 'libvirt'],
-  ] as const)('is exported by the definition %s with --snapshot %s, and the export has that moment', async (os, snapshot) => {
+  test.each(
+    oneIn(2, [
+      ['raw', 'auto'],
+      ['cat', 'libvirt'],
+    ] as const),
+  )('is exported by the definition %s with --snapshot %s, and the export has that moment', async (os, snapshot) => {
     await using own = await makeTemporaryDirectory();
     await writeOsDefinitions(own.file('os'), ['cat']);
     const store = new MemoryStore();
@@ -233,10 +236,12 @@ describe('a guest that writes numbered blocks to a raw disk and to one in qcow2'
     for (const warning of warnings.splice(0)) expect(warning).toMatch(/^the scratch space in .* is \d+ % full/);
   });
 
-  test.each([
-    ['', async () => undefined],
-    [', also if somebody has ended the backup before', () => libvirtd.virsh('domjobabort', guest.uuid)],
-  ])('that is paused because a killed run has let the scratch space fill up goes on when that is cleared%s', async (_, before) => {
+  test.each(
+    oneIn<[string, () => Promise<unknown>]>(2, [
+      ['', async () => undefined],
+      [', also if somebody has ended the backup before', () => libvirtd.virsh('domjobabort', guest.uuid)],
+    ]),
+  )('that is paused because a killed run has let the scratch space fill up goes on when that is cleared%s', async (_, before) => {
     await using own = await makeTemporaryDirectory();
     const holder = hold(own.path, config(tiny.path).libvirt);
     await holder.said;
@@ -648,7 +653,7 @@ describe('what changed since a mark', () => {
       expect(notes).toContainEqual(
         expect.stringMatching(/^libvirt cannot make a checkpoint: .*Cannot store dirty bitmaps in qcow2 v2 files/),
       );
-      expect((await contentOf(set, 0)).every((byte) => byte === 0)).toBe(true);
+      expect((await contentOf(set, 0)).equals(Buffer.alloc(DISK_BYTES))).toBe(true);
     }
     const set = await takeOf(1);
     const [mark] = marksOf(set);
