@@ -38,6 +38,8 @@ export class DiskDirectory {
   /** The names that survive a power cut. */
   durable: Map<string, DiskNode> = new Map();
   modified: Date = new Date();
+  /** Nothing can be made in it any more, although it may be open. */
+  isRemoved = false;
 }
 
 /** Which unsynced changes are lost in a power cut. */

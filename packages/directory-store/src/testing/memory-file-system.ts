@@ -128,6 +128,7 @@ class MemoryDirectory implements Directory {
 
   async make(name: string): Promise<boolean> {
     await this.#system.step({ call: 'make', path: this.#at(name) });
+    if (this.#node.isRemoved) throw missing(this.#at(name));
     if (this.#node.entries.has(name)) return false;
     this.#node.entries.set(name, new DiskDirectory());
     return true;
@@ -143,6 +144,7 @@ class MemoryDirectory implements Directory {
 
   async create(name: string): Promise<WritableFile> {
     await this.#system.step({ call: 'create', path: this.#at(name) });
+    if (this.#node.isRemoved) throw missing(this.#at(name));
     if (this.#node.entries.has(name)) throw exists(this.#at(name));
     const file = new DiskFile();
     file.links = 1;
@@ -186,7 +188,9 @@ class MemoryDirectory implements Directory {
     if (node.kind !== 'directory') throw otherKind(name);
     if (node.entries.size > 0) throw new FileSystemError('not-empty', { code: 'exists', message: `${name} is not empty` });
     await this.#system.step({ call: 'removeDirectory', path: this.#at(name) });
+    if (node.entries.size > 0) throw new FileSystemError('not-empty', { code: 'exists', message: `${name} is not empty` });
     this.#node.entries.delete(name);
+    node.isRemoved = true;
   }
 
   async sync(): Promise<boolean> {

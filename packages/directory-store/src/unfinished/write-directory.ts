@@ -65,7 +65,9 @@ async function tryToMakeWriteDirectory(
     return { token, record, directory: await pending.walk([token]) };
   } catch (error) {
     for (const left of [beginning, token]) await removeTree(pending, left).catch(() => undefined);
-    await root.removeDirectory(PENDING_DIRECTORY).catch(() => undefined);
+    // Where the end of another write has removed it, a third one may have made it again, and not yet be in it: two that began at once
+    // would remove it from each other for ever.
+    if (!isFileSystemError(error, 'missing')) await root.removeDirectory(PENDING_DIRECTORY).catch(() => undefined);
     throw error;
   }
 }
