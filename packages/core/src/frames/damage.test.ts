@@ -9,6 +9,7 @@ import { encodeDump } from './encode-dump.ts';
 import { collect, inChunks, overwritten, rangesOf, readerOf } from './testing/streams.ts';
 import type { Codec } from './codecs/registry.ts';
 import { CODEC_NAMES, isStoredPlain } from './codecs/registry.ts';
+import type { FrameEntry } from './frame-table.ts';
 import { FrameTable } from './frame-table.ts';
 import type { FramedDump, PlainPiece } from './types.ts';
 
@@ -227,6 +228,29 @@ test('more or fewer checksums than frames are damage', async () => {
   const table = new FrameTable();
   table.push({ storedBytes: PLAIN.length, isZeros: false, checksum: crc32(PLAIN) });
   for (const way of WAYS) expectDamage(await decode({ ...dump, table }, way));
+});
+
+test('a table that lists one more frame, or a frame larger than one can be, is damage before anything is read', async () => {
+  const dump = await makeDump('none');
+  const [first, second, ...rest] = dump.table;
+  if (first === undefined || second === undefined) throw new TypeError('there are frames');
+  const tableOf = (entries: readonly FrameEntry[]): FrameTable => {
+    const table = new FrameTable();
+    for (const entry of entries) table.push(entry);
+    return table;
+  };
+  const moved = { from: { ...first, storedBytes: first.storedBytes + 8 }, to: { ...second, storedBytes: second.storedBytes - 8 } };
+  // Both add up to the size of the dump.
+  for (const [entries, message] of [
+    [[...dump.table, { storedBytes: 0, isZeros: false, checksum: 0 }], 'its frame table lists 6'],
+    [[moved.from, moved.to, ...rest], 'an impossible size for frame 0'],
+  ] as const) {
+    const read = (): never => expect.unreachable();
+    const options = { codec: dump.codec, framed: dump.framed, table: tableOf(entries), signal };
+    expect(() => decodeDumpByTable(read, options)).toThrow(
+      expect.objectContaining({ code: 'DUMP_DAMAGED', message: expect.stringContaining(message) }),
+    );
+  }
 });
 
 describe('a zstd frame that Gantry does not write is rejected, although zstd could read it', () => {
