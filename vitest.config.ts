@@ -94,7 +94,7 @@ export default defineConfig({
         test: {
           name: 'packages',
           globalSetup: ['packages/testkit/test/compile-once.ts'],
-          include: ['packages/*/{src,test}/**/*.test.ts', 'examples/**/*.test.ts', 'bench/src/**/*.test.ts', 'tools/tidy/*.test.ts'],
+          include: ['packages/*/{src,test}/**/*.test.ts', 'examples/**/*.test.ts', 'bench/src/**/*.test.ts', 'tools/*/*.test.ts'],
         },
       },
     ],

@@ -1,0 +1,8 @@
+import { EXPORT_GUARDS } from './guards/exports.ts';
+import { FRAME_GUARDS } from './guards/frames.ts';
+import { HOST_GUARDS } from './guards/host.ts';
+import { STORE_GUARDS } from './guards/stores.ts';
+import type { Mutant } from './mutant.ts';
+
+/** The guards of data that `scripts/mutants.sh` takes away, one at a time. */
+export const MUTANTS: readonly Mutant[] = [...FRAME_GUARDS, ...EXPORT_GUARDS, ...HOST_GUARDS, ...STORE_GUARDS];
