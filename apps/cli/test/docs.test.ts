@@ -63,7 +63,7 @@ describe('the documentation', () => {
   test('names tests that are there', async () => {
     const missing: string[] = [];
     let named = 0;
-    for (const page of ['security']) {
+    for (const page of ['security', 'reliability']) {
       const text = await readFile(join(ROOT, 'docs', 'explanation', `${page}.md`), 'utf8');
       const files = new Map([...text.matchAll(/^\[([^\]]+)\]: \.\.\/\.\.\/(\S+)$/gm)].map(([, name = '', file = '']) => [name, file]));
       for (const [, title = '', name = ''] of text.matchAll(/\[([^\]]+)\]\[([^\]]+)\]/g)) {
