@@ -91,13 +91,14 @@ async function argumentsOf(soak: Soak, operation: Operation): Promise<readonly s
       await changeDisk(soak);
       return ['export', bench.file('here.yaml'), place.address, ...(operation === 'export' ? [] : ['--incremental'])];
     case 'prune': {
-      const staying = (await listed(soak)).toSorted().slice(-KEPT_BY_PRUNE);
-      for (const reference of kept.keys()) if (!staying.includes(reference)) kept.delete(reference);
+      const staying = new Set((await listed(soak)).toSorted().slice(-KEPT_BY_PRUNE));
+      for (const reference of kept.keys()) if (!staying.has(reference)) kept.delete(reference);
       return ['prune', place.address, '--keep-last', String(KEPT_BY_PRUNE)];
     }
     case 'import':
       if (first === undefined) return undefined;
       return ['import', place.address, dice.pick([first, ...rest]), '--to', bench.file('there.yaml')];
+    case 'remove':
     default: {
       if (first === undefined) return undefined;
       const reference = dice.pick([first, ...rest]);

@@ -4,7 +4,7 @@ import { MemoryFileSystem } from './testing/memory-file-system.ts';
 
 /** Lets that many tasks have their turn. */
 async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn += 1) await undefined;
+  for (let turn = 0; turn < count; turn += 1) await Promise.resolve();
 }
 
 /*
