@@ -4,6 +4,8 @@ import { DOMParser, MIME_TYPE, XMLSerializer } from '@xmldom/xmldom';
 
 /** Characters. libvirt itself allows 4 MiB for its messages. */
 const MAX_XML_LENGTH = 4 * 1024 * 1024;
+/** The parser repeats names of elements, characters. */
+const MAX_REASON_LENGTH = 200;
 /** Far more than libvirt nests: a disk has as many levels as images behind it. What is done with them later goes as deep as they do. */
 const MAX_DEPTH = 500;
 
@@ -31,7 +33,7 @@ function parse(xml: string, of: string): Document {
     return new DOMParser({ onError }).parseFromString(xml, MIME_TYPE.XML_TEXT);
   } catch (cause) {
     const [why = ''] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
-    throw new InventoryError('failed', { message: `the XML of ${of} cannot be read: ${why}`, cause });
+    throw new InventoryError('failed', { message: `the XML of ${of} cannot be read: ${why.slice(0, MAX_REASON_LENGTH)}`, cause });
   }
 }
 

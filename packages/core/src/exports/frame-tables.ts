@@ -78,7 +78,8 @@ async function fetch(store: Store, key: string, reference: string, expected: Dig
     throw asGantryError(error, store.address);
   });
   const header = asBuffer(bytes);
-  if (header.toString('latin1', 0, MAGIC.length) !== MAGIC || header.readUInt32LE(MAGIC.length) !== FRAME_TABLE_VERSION) {
+  const isTable = header.length >= HEADER_BYTES && header.toString('latin1', 0, MAGIC.length) === MAGIC;
+  if (!isTable || header.readUInt32LE(MAGIC.length) !== FRAME_TABLE_VERSION) {
     throw damaged(reference, `it is not a frame table of version ${FRAME_TABLE_VERSION}`);
   }
   return bytes;

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { FuzzTarget } from '@gantry/testkit';
 import type { Control } from '../../src/peer/messages.ts';
 import { knownCode, parseControl } from '../../src/peer/messages.ts';
@@ -51,7 +50,9 @@ const target: FuzzTarget = recordTarget({
   parse: parseControl,
   use(message) {
     if (message.kind === 'fail') knownCode(message.code);
-    if (!isDeepStrictEqual(parseControl(JSON.stringify(message)), message)) throw new Error('it changed on its round trip');
+    const text = JSON.stringify(message);
+    // Of the two zeros of JSON, only one is written.
+    if (JSON.stringify(parseControl(text)) !== text) throw new Error('it changed on its round trip');
   },
 });
 

@@ -24,7 +24,7 @@ let made: Promise<Signed> | undefined;
 async function sign(): Promise<Signed> {
   const directory = mkdtempSync(join(tmpdir(), 'gantry-fuzz-'));
   const key = join(directory, 'key');
-  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key], { stdio: 'ignore' });
   const signature = await sshSigner(key)(MANIFEST, {});
   return { directory, allowed: `backup@example.com ${readFileSync(`${key}.pub`, 'utf8')}`, signature };
 }

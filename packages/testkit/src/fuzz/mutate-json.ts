@@ -22,12 +22,16 @@ export interface MutatedJson {
  * @returns undefined if the text is not a list or an object with something in it
  */
 export function mutateJson(text: string, words: readonly string[], random: Random): MutatedJson | undefined {
-  let document: unknown;
   try {
-    document = JSON.parse(text);
-  } catch {
-    return undefined;
+    return mutateDocument(JSON.parse(text), words, random);
+  } catch (error) {
+    // What is nested too deeply for these functions of JavaScript is mutated as text.
+    if (error instanceof SyntaxError || error instanceof RangeError) return undefined;
+    throw error;
   }
+}
+
+function mutateDocument(document: unknown, words: readonly string[], random: Random): MutatedJson | undefined {
   const places = placesIn(document);
   if (places.length === 0) return undefined;
   const place = random.pick(places);

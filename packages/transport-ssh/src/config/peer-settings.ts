@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import SSHConfig from 'ssh-config';
 import type { SshAddress } from '../address.ts';
 import { PeerError } from '../engine/peer-error.ts';
+import { shownText } from '../engine/shown-text.ts';
 import { readConfig } from './read-config.ts';
 
 /** The environment of this side. */
@@ -102,12 +103,25 @@ async function computeValues({ host, user, configFile }: PeerQuestion, local: Lo
   const compute = (text: string): Values => {
     const asked = { Host: host, ...(user === undefined ? {} : { User: user }) };
     // The commands of "Match exec" are not run.
-    return SSHConfig.parse(text.replaceAll(UNSUPPORTED, '')).compute(asked, { ignoreCase: true, matchExec: false });
+    try {
+      return SSHConfig.parse(text.replaceAll(UNSUPPORTED, '')).compute(asked, { ignoreCase: true, matchExec: false });
+    } catch (error) {
+      throw unreadable(error);
+    }
   };
   const applies = (before: string, header: string): boolean => MARK in compute(`${before}\n${header}\n  ${MARK} yes\n`);
   const text = await readConfig({ configFile, cwd: local.cwd, home: homeOf(local) }, applies);
   warnOfUnsupported(text, local);
   return compute(text);
+}
+
+/** The library has no class of errors. */
+function unreadable(error: unknown): PeerError {
+  return new PeerError('invalid-address', {
+    message: `the ssh configuration cannot be read: ${shownText(error instanceof Error ? error.message : String(error))}`,
+    hint: 'Correct it (ssh -G HOST says where ssh itself finds something wrong), or give another file with ?config=FILE.',
+    cause: error,
+  });
 }
 
 function warnOfUnsupported(text: string, { warn }: LocalContext): void {

@@ -107,13 +107,25 @@ async function readDomain(xml: string, sizes: BlockSizes): Promise<Omit<Domain, 
   const { DOMParser } = await import('@xmldom/xmldom');
   // By default, the parser would write to the terminal, and go on.
   const onError = (level: string, message: string): void => {
-    if (level !== 'warning') throw new Error(`libvirt describes the domain in XML that cannot be read: ${message.split('\n', 1)[0] ?? ''}`);
+    if (level !== 'warning') throw new Error(message);
   };
-  const domain = new DOMParser({ onError }).parseFromString(xml, 'text/xml').documentElement;
+  const domain = parseXml(() => new DOMParser({ onError }).parseFromString(xml, 'text/xml').documentElement);
   if (domain?.tagName !== 'domain') throw new Error('libvirt describes the domain in an unknown way');
   const disks = childrenOf(childOf(domain, 'devices'), 'disk').map((disk) => readDisk(disk, sizes));
   const drivers = ['iothreads', 'iothreadids'].some((name) => childOf(domain, name) !== undefined);
   return { id: domain.getAttribute('id') ?? '', disks, hasIoThreads: drivers, owner: readOwner(domain) };
+}
+
+/** The parser repeats names of elements, characters. */
+const MAX_REASON_LENGTH = 200;
+
+function parseXml<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    const [why = ''] = errorText(error).split('\n');
+    throw new Error(`libvirt describes the domain in XML that cannot be read: ${why.slice(0, MAX_REASON_LENGTH)}`, { cause: error });
+  }
 }
 
 function readDisk(disk: Element, sizes: BlockSizes): DomainDisk {
