@@ -19,13 +19,15 @@ export async function readNextRuns(signal: AbortSignal): Promise<ReadonlyMap<str
   return failed ? new Map() : parseTimers(stdout);
 }
 
-/** @param text what `systemctl list-timers --output=json` prints */
-function parseTimers(text: string): ReadonlyMap<string, Date> {
+/** @param text what `systemctl list-timers --output=json` prints; what is not that says nothing */
+export function parseTimers(text: string): ReadonlyMap<string, Date> {
   const found = timers.safeParse(parseJson(text)).data ?? [];
   return new Map(
     found.flatMap(({ unit, next }): [string, Date][] => {
       const policy = TIMER.exec(unit)?.groups?.['policy'];
-      return policy === undefined || next === undefined || next === null || next === 0 ? [] : [[policy, new Date(next / 1000)]];
+      // In systemd, the largest number means never.
+      const at = new Date((next ?? 0) / 1000);
+      return policy === undefined || Number.isNaN(at.getTime()) || at.getTime() === 0 ? [] : [[policy, at]];
     }),
   );
 }

@@ -8,7 +8,7 @@ import { readAddedKeys } from '../../src/exports/added-keys.ts';
 const KEY = 'AGE-SECRET-KEY-1ZLV0ZXTRXE42NUHAQX8W66Q4RND9WXS0FK70LDY8Z86RSNUFHLNQCAUXRT';
 const PREFIX = 'web1/20261122T081500Z/';
 
-/** The text of keys that were added to a sealed export: whoever can encrypt to us can have written it. */
+/** The text of keys that were added to a sealed export: everybody who has our public key can have written it. */
 const target: FuzzTarget = textTarget({
   seeds: () => [`# web1@20261122T081500Z\n${KEY}\n# web1@20261121T081500Z\n${KEY}\n`],
   words: ['# ', 'AGE-SECRET-KEY-1', 'web1@', '../', '@'],

@@ -31,6 +31,7 @@ const target: FuzzTarget = textTarget({
     ['15\r\n', 'a\r\nb', '', 'kvm'].join(SEPARATOR),
   ],
   words: [SEPARATOR, '20\n', '# ', '\r', '+'],
+  oneOf: 3,
   async run(text) {
     const path = await (directory ??= makeDefinition());
     const parts = text.split(SEPARATOR);

@@ -62,6 +62,7 @@ const target: FuzzTarget = textTarget({
     `${JSON.stringify({ ...kept, sha256: createHash('sha256').update(text).digest('hex') })}\n${text}`,
   ],
   words: ['gantry-marks', 'gantry-distrust', 'gantry-kept-map', 'open', 'failed', 'committed'],
+  oneOf: 5,
   async run(input) {
     const directory = await (state ??= makeState());
     for (const kind of [MARKS, DISTRUST]) {

@@ -30,6 +30,7 @@ const target: FuzzTarget = textTarget({
     }),
   ],
   words: [SECRET, 'machine ', 'login ', 'password ', 'default ', 'osparams_private'],
+  oneOf: 2,
   async run(text) {
     const path = await (file ??= makeFile());
     await writeFile(path, text);

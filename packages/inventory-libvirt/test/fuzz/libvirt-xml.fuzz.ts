@@ -8,7 +8,7 @@ import { serialize } from '../../src/xml.ts';
 
 const UUID = '7f0c0f6e-5f0a-4b8e-9d57-0c8a1f6f2b11';
 
-/** Says what the input says, whatever it is asked. */
+/** Says what the input says, no matter what it is asked. */
 class PlayedVirsh extends Virsh {
   said = '';
 

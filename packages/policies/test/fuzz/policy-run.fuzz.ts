@@ -47,6 +47,7 @@ const RUN = {
 const target: FuzzTarget = textTarget({
   seeds: () => [JSON.stringify(RUN), JSON.stringify({ ...RUN, outcome: 'running', ended: undefined })],
   words: ['running', 'killed', 'exported', 'failed', '2026-11-23T08:15:00Z'],
+  oneOf: 3,
   async run(text) {
     const state = await (stateDirectory ??= makeState());
     await writeFile(join(state, 'policies', 'web', '20260123T081500000Z-1.json'), text);

@@ -21,7 +21,7 @@ const MAX_POOL = 5000;
 
 export interface FuzzOptions {
   readonly seed: number;
-  /** Ends after so many inputs, or so many ms. */
+  /** Ends after this number of inputs, or of ms. */
   readonly inputs?: number | undefined;
   readonly ms?: number | undefined;
   readonly corpus: readonly Uint8Array[];

@@ -25,8 +25,8 @@ const USAGE = `usage: scripts/fuzz.sh [OPTION…] [TARGET…]
 Without targets, all of them are fuzzed. Prints for each how many inputs it got. Ends with status 1 if a target failed: its input is then in
 the corpus of the target, which the tests run.
 
-  --inputs N     so many inputs for each target (${DEFAULT_INPUTS})
-  --minutes N    so long in all, in the place of a number of inputs
+  --inputs N     number of inputs for each target (${DEFAULT_INPUTS})
+  --minutes N    time in all, in the place of a number of inputs
   --seed N       makes the same inputs again
   --jobs N       how many targets at once (as many as there are processors)
   --unguided     does not look at what is executed: makes inputs of the seeds and the corpus alone

@@ -9,7 +9,7 @@ export interface FuzzTarget {
   readonly words?: readonly string[];
   /** The longest usual input, bytes; a few are far longer. Default: 4096. */
   readonly maxBytes?: number;
-  /** It gets only one of so many inputs, where these are counted: for a reader that is far slower than others, such as a program. Default: 1. */
+  /** It gets one of this number of inputs, where these are counted: for a reader that is far slower than others, such as a program. Default: 1. */
   readonly oneOf?: number;
   /**
    * Reads an input, and checks what must hold for all of them: it is refused with the documented error, or gives a value that survives its

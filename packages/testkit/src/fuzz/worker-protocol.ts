@@ -23,7 +23,7 @@ const HEADER_BYTES = 8;
 /** In the place of a length: nothing runs. */
 const IDLE = 0xffff_ffff;
 
-/** The input that a worker has just begun to run, in a file, which is there when the worker is gone. */
+/** The input that a worker has just started to run, in a file, which is there when the worker is gone. */
 export class InputMirror implements Disposable {
   readonly #file: number;
   #buffer = Buffer.alloc(4096);
