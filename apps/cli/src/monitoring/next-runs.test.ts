@@ -12,7 +12,7 @@ test.each([
   listed(0),
   listed(null),
   listed(undefined),
-  listed(18_446_744_073_709_551_615),
+  listed(2 ** 64),
   '[{"unit":"x.timer","next":1}]',
   '{}',
   'no timers',

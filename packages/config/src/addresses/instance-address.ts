@@ -108,7 +108,7 @@ function withPath(url: URL, path: string): URL {
 function assertNotFileScheme(scheme: string, name: string): void {
   if (scheme.toLowerCase() !== 'file') return;
   throw new GantryError('INVENTORY_ADDRESS', {
-    message: `"file:${name}" is neither a URL nor a plain path`,
+    message: `${showValue(`file:${name}`)} is neither a URL nor a plain path`,
     hint: `For a file of this machine: ./${name}`,
   });
 }
