@@ -8,14 +8,9 @@ test('a timer says when it starts its policy', () => {
   expect(parseTimers(listed(at * 1000))).toEqual(new Map([['web', new Date(at)]]));
 });
 
-test.each([
-  listed(0),
-  listed(null),
-  listed(undefined),
-  listed(2 ** 64),
-  '[{"unit":"x.timer","next":1}]',
-  '{}',
-  'no timers',
-])('one that waits for nothing, or never ends, says nothing: %s', (text) => {
-  expect(parseTimers(text)).toEqual(new Map());
-});
+test.each([listed(0), listed(null), listed(undefined), listed(2 ** 64), '[{"unit":"x.timer","next":1}]', '{}', 'no timers'])(
+  'one that waits for nothing, or never ends, says nothing: %s',
+  (text) => {
+    expect(parseTimers(text)).toEqual(new Map());
+  },
+);
