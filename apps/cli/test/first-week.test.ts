@@ -143,7 +143,7 @@ test.skipIf(!ALL_VARIANTS)(
       expect(await node.attempt('systemctl', 'start', 'gantry-run@nightly.service')).toMatchObject({ exitCode: 1 });
       const mail = await node.run('cat', '/srv/mail');
       expect(mail).toMatch(/^Subject: .*nightly/m);
-      expect(mail).toMatch(/web2\.example\.com.*\[DISK_/);
+      expect(mail).toMatch(/web2\.example\.com.*\[DISK_MISSING\]\n {2}Correct its path/);
       await node.run('mv', '/srv/gone', '/srv/disks/web2.example.com.img');
       const mended = await bash(node, `gantry run nightly --skip-newer 12h; cat /var/lib/prometheus/node-exporter/gantry.prom`);
       expect(mended).toContain('gantry_run_success{policy="nightly"} 1');

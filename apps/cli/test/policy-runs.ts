@@ -35,12 +35,16 @@ export function policyRun(more: Partial<PolicyRun> = {}): PolicyRun {
         ...times,
         name: 'db1',
         state: 'failed',
-        problems: [{ what: 'export of db1 into nightly', code: 'STORE_FULL', message: 'no space left in /srv/exports' }],
+        problems: [
+          { what: 'export of db1 into nightly', code: 'STORE_FULL', message: 'no space left in /srv/exports', hint: 'Make space.' },
+        ],
         stores: [{ store: 'nightly', outcome: 'failed', code: 'STORE_FULL', reason: 'no space left in /srv/exports' }],
       },
     ],
     stores: [],
-    problems: [{ what: 'verification of web1@20261126T010005Z in nightly', code: 'DUMP_DAMAGED', message: 'SHA-256 mismatch' }],
+    problems: [
+      { what: 'verification of web1@20261126T010005Z in nightly', code: 'DUMP_DAMAGED', message: 'SHA-256 mismatch', hint: 'Restore it.' },
+    ],
     warnings: [],
     ...more,
   };

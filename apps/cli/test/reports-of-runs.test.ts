@@ -72,8 +72,10 @@ describe('a mail', () => {
     expect(body.split('\n').slice(2)).toEqual([
       '',
       'verification of web1@20261126T010005Z in nightly: SHA-256 mismatch [DUMP_DAMAGED]',
+      '  Restore it.',
       '',
       'failed: db1 in nightly: no space left in /srv/exports [STORE_FULL]',
+      '  Make space.',
       'exported: web1@20261127T010005Z into nightly (4.00 KiB plain, 1.00 KiB stored, 31 s)',
       'exported: wéb2 "x"\\@20261127T010005Z into nightly (4.00 KiB plain, 1.00 KiB stored, 31 s)',
       '',

@@ -42,14 +42,23 @@ export function lineOf({ instance, store, outcome, reference, code, reason, plai
   return terminalSafe(`${WORDS[outcome]}: ${reference ?? instance}${where}${details}${why}`);
 }
 
-/** The whole run for a person, what went wrong first. */
+/** The whole run for a person, what went wrong first, with what can be done about it. */
 export function describeRun(run: PolicyRun): readonly string[] {
-  const problems = problemsOf(run).map(terminalSafe);
+  const problems = problemsOf(run).flatMap((problem) => withHint(problemLine(problem), problem));
   const lines = exportsOf(run)
     .toSorted((a, b) => ORDER.indexOf(a.outcome) - ORDER.indexOf(b.outcome))
-    .map(lineOf);
+    .flatMap((each) => withHint(lineOf(each), each));
   const until = run.ended === undefined ? '' : ` to ${run.ended}`;
   return [headlineOf(run), `from ${run.started}${until}`, '', ...problems, ...(problems.length === 0 ? [] : ['']), ...lines];
+}
+
+/** A problem in one line. */
+export function problemLine({ what, message, code }: PolicyRun['problems'][number]): string {
+  return terminalSafe(`${what}: ${message} [${code}]`);
+}
+
+function withHint(line: string, { hint }: { readonly hint?: string | undefined }): readonly string[] {
+  return hint === undefined ? [line] : [line, `  ${terminalSafe(hint)}`];
 }
 
 function countOf(count: number, what: string): string {

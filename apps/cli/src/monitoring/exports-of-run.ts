@@ -12,6 +12,8 @@ export interface ExportOfRun {
   readonly durationMs?: number | undefined;
   readonly code?: string | undefined;
   readonly reason?: string | undefined;
+  /** What can be done about it. */
+  readonly hint?: string | undefined;
 }
 
 type InstanceOfRun = PolicyRun['instances'][number];
@@ -24,11 +26,14 @@ export function exportsOf({ instances }: PolicyRun): readonly ExportOfRun[] {
 function exportsOfInstance(instance: InstanceOfRun): readonly ExportOfRun[] {
   const { name, state, stores, reference, problems } = instance;
   const [problem] = problems;
-  const why = { code: problem?.code, reason: problem?.message };
+  const why = { code: problem?.code, reason: problem?.message, hint: problem?.hint };
   if (stores.length > 0) {
     // What kept the instance from all stores is with the instance.
     const more = { exported: figuresOf(instance), failed: why, copied: {}, present: {}, left: {} };
-    return stores.map((each) => Object.assign({ instance: name }, more[each.outcome], each));
+    return stores.map((each) => {
+      const hint = problems.find(({ message }) => message === each.reason)?.hint;
+      return Object.assign({ instance: name }, more[each.outcome], each, hint === undefined ? {} : { hint });
+    });
   }
   if (state === 'exported' || state === 'present') return [{ instance: name, outcome: state, reference }];
   return [state === 'failed' ? { instance: name, outcome: 'failed', ...why } : { instance: name, outcome: 'left' }];
@@ -44,17 +49,13 @@ function figuresOf({
   return { plainBytes, storedBytes, durationMs };
 }
 
-/** What else failed, or was found damaged, in words. */
-export function problemsOf({ problems, instances }: PolicyRun): readonly string[] {
+/** What else failed, or was found damaged. */
+export function problemsOf({ problems, instances }: PolicyRun): PolicyRun['problems'] {
   return [
-    ...problems.map(textOf),
+    ...problems,
     ...instances.flatMap((instance) => {
       const said = new Set(exportsOfInstance(instance).map(({ reason }) => reason));
-      return instance.problems.filter(({ message }) => !said.has(message)).map(textOf);
+      return instance.problems.filter(({ message }) => !said.has(message));
     }),
   ];
-}
-
-function textOf({ what, message, code }: PolicyRun['problems'][number]): string {
-  return `${what}: ${message} [${code}]`;
 }

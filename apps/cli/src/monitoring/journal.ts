@@ -1,6 +1,6 @@
 import { terminalSafe } from '@gantry/core';
 import type { PolicyRun } from '@gantry/policies';
-import { headlineOf, lineOf } from './describe-run.ts';
+import { headlineOf, lineOf, problemLine } from './describe-run.ts';
 import type { ExportOfRun } from './exports-of-run.ts';
 import { exportsOf, problemsOf } from './exports-of-run.ts';
 import { runWithInput } from './start-program.ts';
@@ -37,7 +37,7 @@ function entriesOf(run: PolicyRun): readonly Entry[] {
     ...exportsOf(run).map((made) => Object.assign(exportFields(made), common)),
     {
       ...common,
-      MESSAGE: [headlineOf(run), ...problemsOf(run)].join('; '),
+      MESSAGE: [headlineOf(run), ...problemsOf(run).map(problemLine)].join('; '),
       MESSAGE_ID: MESSAGE_IDS.run,
       PRIORITY: outcome === 'done' ? PRIORITY.information : PRIORITY.error,
       GANTRY_RESULT: outcome,
