@@ -6,6 +6,7 @@ import { FileStore } from './file-store.ts';
 
 export type { FileStoreOptions } from './file-store.ts';
 export { FileStore } from './file-store.ts';
+export { NodeFileSystem } from './node-file-system.ts';
 
 /** Opens the store in a directory; a relative path is relative to the current directory. */
 export function openFileStore(directory: string, options: FileStoreOptions = {}): FileStore {

@@ -1,7 +1,7 @@
 // Before what uses it.
 import './before-node-24.ts';
 export { askForSecret } from './ask-for-secret.ts';
-export { alterBody, alterStore } from './alter.ts';
+export { alterBody, alterPending, alterRangeCopy, alterStore } from './alter.ts';
 export { abortable, openOrAbort, orAbort } from './abortable.ts';
 export type { StoreErrorCode, StoreErrorDetails } from './errors.ts';
 export { StoreError, isStoreError } from './errors.ts';

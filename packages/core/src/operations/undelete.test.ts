@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import type { CallOptions, HiddenObject, Store } from '@gantry/transport';
+import type { Store } from '@gantry/transport';
 import { alterStore } from '@gantry/transport';
-import { MemoryStore } from '@gantry/transport/testing';
 import { expect, test } from 'vitest';
 import { deadClaim } from '../../test/lineage-export.ts';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { DISK_BYTES, makeOperationBench } from '../../test/operation-bench.ts';
-import { getBytes, keysOf, put, sampleHeader } from '../../test/sample-export.ts';
+import { keysOf, put, sampleHeader } from '../../test/sample-export.ts';
+import { VersionedStore } from '../../test/versioned-store.ts';
 import { CLAIM_FILE, MANIFEST_FILE, REMOVED_FILE, STORE_MARKER_FILE } from '../exports/layout.ts';
 import { removeExport } from '../exports/remove-export.ts';
 import { storeId } from '../exports/store-marker.ts';
@@ -15,71 +15,6 @@ import { findUnfinished } from '../exports/unfinished.ts';
 import { pruneStore } from './prune.ts';
 import { undelete } from './undelete.ts';
 import { verifyExport } from './verify.ts';
-
-/** A store whose service keeps what is removed, as a bucket with versions does: it comes back with the time that it had. */
-class VersionedStore {
-  readonly memory: MemoryStore = new MemoryStore();
-  readonly store: Store;
-  /** Called before the next removal, once. */
-  beforeRemoval: (() => Promise<void>) | undefined;
-  #beforeReturn: { readonly name: string; readonly work: () => Promise<void> } | undefined;
-  readonly #gone = new Map<string, { readonly bytes: Buffer; readonly modified: Date }>();
-  /** When the objects that came back were written. */
-  readonly #times = new Map<string, Date>();
-
-  constructor() {
-    this.store = alterStore(this.memory, {
-      list: (prefix, options) => this.#list(prefix, options),
-      remove: (keys, options) => this.#remove(keys, options),
-      hidden: (prefix) => this.#hidden(prefix),
-      unhide: (objects) => this.#unhide(objects),
-    });
-  }
-
-  /** Does something before an object with that name comes back, the first time. */
-  onceBeforeReturn(name: string, work: () => Promise<void>): void {
-    this.#beforeReturn = { name, work };
-  }
-
-  /** For good. */
-  lose(key: string): void {
-    this.#gone.delete(key);
-  }
-
-  async #remove(keys: readonly string[], options?: CallOptions): Promise<void> {
-    const before = this.beforeRemoval;
-    this.beforeRemoval = undefined;
-    await before?.();
-    const there = await Array.fromAsync(this.#list('', options));
-    for (const { key, modified } of there)
-      if (keys.includes(key)) this.#gone.set(key, { bytes: await getBytes(this.memory, key), modified });
-    await this.memory.remove(keys, options);
-  }
-
-  async *#list(prefix: string, options?: CallOptions) {
-    for await (const info of this.memory.list(prefix, options)) yield { ...info, modified: this.#times.get(info.key) ?? info.modified };
-  }
-
-  async *#hidden(prefix: string): AsyncGenerator<HiddenObject, void, undefined> {
-    const there = new Set((await Array.fromAsync(this.memory.list(''))).map(({ key }) => key));
-    for (const [key, { bytes, modified }] of [...this.#gone].toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      if (key.startsWith(prefix) && !there.has(key)) yield { key, size: bytes.length, modified, hidden: new Date(), token: 'marker' };
-  }
-
-  async #unhide(objects: readonly HiddenObject[]): Promise<void> {
-    for (const { key } of objects) {
-      const before = this.#beforeReturn;
-      if (before !== undefined && key.endsWith(before.name)) {
-        this.#beforeReturn = undefined;
-        await before.work();
-      }
-      const gone = this.#gone.get(key);
-      if (gone === undefined) continue;
-      await put(this.memory, key, gone.bytes);
-      this.#times.set(key, gone.modified);
-    }
-  }
-}
 
 interface Lineage extends AsyncDisposable {
   readonly versioned: VersionedStore;

@@ -1,0 +1,69 @@
+import type { CallOptions, PendingObject, Store } from '@gantry/transport';
+import { alterBody, alterPending, alterRangeCopy, alterStore } from '@gantry/transport';
+import { Killed } from '../histories.ts';
+import type { Effect, Faults } from './faults.ts';
+import { afterWork, beforeWork, faultedBody, withFault } from './faults.ts';
+
+/** A store with a fault at one of its calls, and the same as the given one otherwise. */
+export function faultedStore(store: Store, faults: Faults): Store {
+  const call = <T>(name: string, effect: Effect, options: CallOptions | undefined, work: () => Promise<T>): Promise<T> =>
+    withFault(faults, { name, effect, signal: options?.signal }, work);
+  async function* listed<T>(name: string, options: CallOptions | undefined, items: () => AsyncIterable<T>): AsyncGenerator<T> {
+    const { fault } = faults.next(name, 'reads');
+    await beforeWork(faults, fault, { name, effect: 'reads', signal: options?.signal });
+    for await (const item of items()) {
+      yield item;
+      await afterWork(fault, name);
+    }
+  }
+  const { hidden, unhide } = store;
+  return alterStore(store, {
+    stat: (key, options) => call(`stat ${key}`, 'reads', options, () => store.stat(key, options)),
+    read: async (key, options) => {
+      const name = `read ${key}`;
+      const { signal } = options ?? {};
+      const { call, fault } = faults.next(name, 'reads');
+      await beforeWork(faults, fault, { name, effect: 'reads', signal });
+      const source = await store.read(key, options);
+      await afterWork(fault, name).catch(async (error: unknown) => {
+        await source[Symbol.asyncDispose]();
+        throw error;
+      });
+      return alterBody(source, (chunks) => faultedBody(chunks, { faults, call, fault, signal }));
+    },
+    list: (prefix, options) => listed(`list ${prefix}`, options, () => store.list(prefix, options)),
+    pending: (prefix, options) => listed(`pending ${prefix}`, options, () => store.pending(prefix, options)),
+    ...(hidden === undefined
+      ? {}
+      : { hidden: (prefix, options) => listed(`hidden ${prefix}`, options, () => hidden.call(store, prefix, options)) }),
+    ...(unhide === undefined
+      ? {}
+      : { unhide: (objects, options) => call(`unhide ${objects[0]?.key}`, 'adds', options, () => unhide.call(store, objects, options)) }),
+    begin: async (key, options) => faultedWrite(await call(`begin ${key}`, 'adds', options, () => store.begin(key, options)), faults),
+    resume: async (token, options) => faultedWrite(await call('resume', 'adds', options, () => store.resume(token, options)), faults),
+    clear: (tokens, options) => call('clear', 'removes', options, () => store.clear(tokens, options)),
+    remove: (keys, options) => call(`remove ${keys.join(' ')}`, 'removes', options, () => store.remove(keys, options)),
+  });
+}
+
+function faultedWrite(pending: PendingObject, faults: Faults): PendingObject {
+  const name = `append ${pending.key}`;
+  const unlessKilled = (work: () => Promise<void>): Promise<void> => (faults.wasKilled ? Promise.reject(new Killed()) : work());
+  return alterPending(pending, {
+    append: async (source, options) => {
+      const { signal } = options ?? {};
+      const { call, fault } = faults.next(name, 'adds');
+      await beforeWork(faults, fault, { name, effect: 'adds', signal });
+      await pending.append(faultedBody(source, { faults, call, fault, signal }), options);
+      await afterWork(fault, name);
+    },
+    ...alterRangeCopy(pending, (copy, _range, options) => withFault(faults, { name, effect: 'adds', signal: options?.signal }, copy)),
+    commit: (digest, options) =>
+      withFault(faults, { name: `commit ${pending.key}`, effect: 'adds', signal: options?.signal }, () => pending.commit(digest, options)),
+    discard: () => unlessKilled(() => pending.discard()),
+    suspend: () => unlessKilled(() => pending.suspend()),
+    [Symbol.asyncDispose]: async () => {
+      if (!faults.wasKilled) await pending[Symbol.asyncDispose]();
+    },
+  });
+}

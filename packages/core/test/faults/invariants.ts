@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto';
+import { expect } from 'vitest';
+import { MANIFEST_FILE } from '../../src/exports/layout.ts';
+import { openExport } from '../../src/exports/open-export.ts';
+import { readDump } from '../../src/exports/read-dump.ts';
+import { MemoryBudget } from '../../src/frames/memory-budget.ts';
+import { verifyExport } from '../../src/operations/verify.ts';
+import type { Operation } from './operations.ts';
+import type { Place } from './place.ts';
+import type { Disks, World } from './world.ts';
+import { opened } from './world.ts';
+
+const BUDGET_BYTES = 64 * 1024 * 1024;
+
+/** The contents of both places at one time. */
+export type Contents = readonly ReadonlyMap<string, unknown>[];
+
+export async function contentsOf(places: readonly Place[]): Promise<Contents> {
+  return await Promise.all(places.map(async (place) => new Map(await place.contents())));
+}
+
+/** Whether nothing has changed. */
+function areSame(a: ReadonlyMap<string, unknown> | undefined, b: ReadonlyMap<string, unknown>): boolean {
+  return a?.size === b.size && [...b].every(([key, object]) => a.get(key) === object);
+}
+
+/**
+ * What must hold after each fault, whether the operation failed or not: what lists as complete verifies, and holds what it should; what was
+ * complete before still is.
+ *
+ * @param before contents that are known to be sound
+ * @param checked contents for which this is known to hold
+ * @returns the contents
+ */
+export async function expectNothingLost(
+  world: World,
+  before: Contents,
+  places: readonly Place[],
+  { staying }: Operation,
+  checked: Contents = before,
+): Promise<Contents> {
+  const contents = await contentsOf(places);
+  for (const [side, place] of places.entries()) {
+    const was = before[side] ?? new Map<string, unknown>();
+    const is = contents[side] ?? was;
+    if (areSame(checked[side], is)) continue;
+    const [there, now] = [exportsIn(was), exportsIn(is)];
+    const stays = side === 0 && staying !== undefined ? staying([...world.disks.keys()]) : there;
+    for (const reference of stays) expect(now, 'exports').toContain(reference);
+    const isUntouched = [...was].every(([key, object]) => is.get(key) === object);
+    if (isUntouched && now.length === there.length) continue;
+    const held: string[] = [];
+    for (const reference of now) {
+      const expected = world.disks.get(reference) ?? world.now;
+      if (!isUntouched || !there.includes(reference)) expect(await readSound(place, reference), reference).toEqual(expected);
+      held.push(expected.join());
+    }
+    // Also where another export took its place.
+    const newest = there.at(-1);
+    if (newest !== undefined) expect(held, 'what the newest export holds').toContain(digestsIn(world.disks, newest).join());
+  }
+  return contents;
+}
+
+function digestsIn(disks: Disks, reference: string): readonly string[] {
+  return disks.get(reference) ?? [];
+}
+
+/** The exports that list as complete. */
+function exportsIn(contents: ReadonlyMap<string, unknown>): readonly string[] {
+  return [...contents.keys()].filter((key) => key.endsWith(`/${MANIFEST_FILE}`)).map((key) => key.split('/').slice(0, 2).join('@'));
+}
+
+/** Verifies an export, and reads it. @returns the SHA-256 of each disk */
+async function readSound(place: Place, reference: string): Promise<readonly string[]> {
+  await using raw = await place.open();
+  const store = opened(raw);
+  await verifyExport({ store, export: reference, depth: 'frames' });
+  const found = await openExport(store, reference);
+  const { signal } = new AbortController();
+  const digests: string[] = [];
+  for (const dump of found.dumps) {
+    const hash = createHash('sha256');
+    for await (const piece of readDump(found, dump, { budget: new MemoryBudget(BUDGET_BYTES), signal, warn: () => {} }))
+      hash.update(piece instanceof Uint8Array ? piece : Buffer.alloc(piece.zeros));
+    digests.push(hash.digest('hex'));
+  }
+  return digests;
+}

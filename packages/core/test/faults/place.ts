@@ -1,0 +1,27 @@
+import type { Store } from '@gantry/transport';
+import type { Call, FaultPoint, Faults } from './faults.ts';
+
+/** Where the stores of a harness are, and how faults come into them. */
+export interface Medium extends AsyncDisposable {
+  readonly name: string;
+  /** An empty place for a store. */
+  place(): Promise<Place>;
+  /** Every fault that there can be in a run with these calls. */
+  points(calls: readonly Call[]): readonly FaultPoint[];
+}
+
+/** One store and what is in it. */
+export interface Place extends AsyncDisposable {
+  /** Another place with the same content. */
+  copy(): Promise<Place>;
+  /** The store for a process in which nothing fails. */
+  open(): Promise<Store>;
+  /** The store for a process that has a fault. Disposing it is the end of that process. */
+  openFaulted(faults: Faults): Promise<Store>;
+  /** Whether an unfinished write says if its process still runs. Otherwise, a user must name what is to be cleared. */
+  readonly knowsOwners: boolean;
+  /** The processes that had it open have ended: their unfinished writes have no owner any more. */
+  end(): Promise<void>;
+  /** What is there, by key; the same value for the same, untouched content. */
+  contents(): Promise<ReadonlyMap<string, unknown>>;
+}

@@ -1,0 +1,18 @@
+import { fileMedium } from './file-place.ts';
+import { OPERATIONS } from './operations.ts';
+import { ALL_FAULTS } from './points.ts';
+import { s3Medium } from './s3-place.ts';
+import { sshMedium } from './ssh-place.ts';
+import { describeFaults } from './try-points.ts';
+
+/*
+ * The same operations with real stores: a directory whose file system fails at each of its calls; and, for scripts/faults.sh, a peer behind
+ * a network that breaks at any byte, and a bucket whose service fails at each request.
+ */
+
+/** Removed exports can be brought back just where a service keeps versions. */
+const HERE = OPERATIONS.filter(({ name }) => name !== 'undelete');
+
+describeFaults({ name: 'file', makeMedium: fileMedium, operations: HERE });
+if (ALL_FAULTS) describeFaults({ name: 'ssh', makeMedium: sshMedium, operations: HERE });
+if (ALL_FAULTS) describeFaults({ name: 's3', makeMedium: s3Medium, operations: HERE });
