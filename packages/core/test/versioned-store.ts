@@ -58,7 +58,8 @@ export class VersionedStore {
   }
 
   async *#list(prefix: string, options?: CallOptions) {
-    for await (const info of this.memory.list(prefix, options)) yield { ...info, modified: this.#versions.times.get(info.key) ?? info.modified };
+    for await (const info of this.memory.list(prefix, options))
+      yield { ...info, modified: this.#versions.times.get(info.key) ?? info.modified };
   }
 
   async *#hidden(prefix: string): AsyncGenerator<HiddenObject, void, undefined> {

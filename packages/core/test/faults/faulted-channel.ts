@@ -23,8 +23,7 @@ export function faultedChannel(channel: PeerChannel, faults: Faults): PeerChanne
         const { call, fault } = faults.next(name, 'adds');
         const signal = options?.signal ?? faults.signal;
         await beforeWork(faults, fault, { name, effect: 'adds', signal });
-        for await (const part of faultedBody(asynchronously(parts), { faults, call, fault, signal }))
-          await channel.write([part], options);
+        for await (const part of faultedBody(asynchronously(parts), { faults, call, fault, signal })) await channel.write([part], options);
         await afterWork(fault, name);
       }),
     [Symbol.asyncDispose]: () => channel[Symbol.asyncDispose](),

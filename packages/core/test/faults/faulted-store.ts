@@ -16,7 +16,7 @@ export function faultedStore(store: Store, faults: Faults): Store {
       await afterWork(fault, name);
     }
   }
-  const { hidden, unhide } = store;
+  const [hidden, unhide] = [store.hidden?.bind(store), store.unhide?.bind(store)];
   return alterStore(store, {
     stat: (key, options) => call(`stat ${key}`, 'reads', options, () => store.stat(key, options)),
     read: async (key, options) => {
@@ -33,12 +33,10 @@ export function faultedStore(store: Store, faults: Faults): Store {
     },
     list: (prefix, options) => listed(`list ${prefix}`, options, () => store.list(prefix, options)),
     pending: (prefix, options) => listed(`pending ${prefix}`, options, () => store.pending(prefix, options)),
-    ...(hidden === undefined
-      ? {}
-      : { hidden: (prefix, options) => listed(`hidden ${prefix}`, options, () => hidden.call(store, prefix, options)) }),
+    ...(hidden === undefined ? {} : { hidden: (prefix, options) => listed(`hidden ${prefix}`, options, () => hidden(prefix, options)) }),
     ...(unhide === undefined
       ? {}
-      : { unhide: (objects, options) => call(`unhide ${objects[0]?.key}`, 'adds', options, () => unhide.call(store, objects, options)) }),
+      : { unhide: (objects, options) => call(`unhide ${objects[0]?.key}`, 'adds', options, () => unhide(objects, options)) }),
     begin: async (key, options) => faultedWrite(await call(`begin ${key}`, 'adds', options, () => store.begin(key, options)), faults),
     resume: async (token, options) => faultedWrite(await call('resume', 'adds', options, () => store.resume(token, options)), faults),
     clear: (tokens, options) => call('clear', 'removes', options, () => store.clear(tokens, options)),

@@ -154,15 +154,17 @@ export class Faults {
   async stall(name: string, signal: AbortSignal | undefined): Promise<never> {
     if (signal === undefined) this.withoutSignal.push(name);
     this.cancel();
-    for (let turns = 0; turns < 20 && signal?.aborted !== true; turns += 1) await othersTurn();
+    await othersTurns();
     signal?.throwIfAborted();
     throw unavailable(name);
   }
 }
 
+const TURNS = 20;
+
 /** Lets other tasks go on. */
-export function othersTurn(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
+async function othersTurns(): Promise<void> {
+  for (let turns = 0; turns < TURNS; turns += 1) await new Promise((resolve) => void setImmediate(resolve));
 }
 
 /** Does the work of a call that has no body, with its fault. */
@@ -198,7 +200,7 @@ export async function beforeWork(
 /** @throws where the answer is lost */
 export async function afterWork(fault: Fault | undefined, name: string): Promise<void> {
   if (fault?.kind === 'answer is lost') throw unavailable(name);
-  for (let turns = 0; fault?.kind === 'answer is late' && turns < 20; turns += 1) await othersTurn();
+  if (fault?.kind === 'answer is late') await othersTurns();
 }
 
 function unavailable(name: string): StoreError {

@@ -39,7 +39,10 @@ export interface MoveAwayOptions extends Pick<MoveRequest, 'onEvent'> {
 }
 
 /** Moves the disks to those of another, on a peer in this process. @throws what the source rejects with */
-export async function moveAway(parts: Parts, { through = (channel) => channel, onEvent, mayDiffer = false }: MoveAwayOptions): Promise<void> {
+export async function moveAway(
+  parts: Parts,
+  { through = (channel) => channel, onEvent, mayDiffer = false }: MoveAwayOptions,
+): Promise<void> {
   const { bench, now } = parts.world;
   const { directory, instance } = bench;
   const osSearchPath = [directory.file('os')];

@@ -20,6 +20,7 @@ export async function endProcesses(place: Place): Promise<void> {
 export async function expectCleared(place: Place, stateDirectory: string): Promise<void> {
   await using store = await place.open();
   const exports = place.knowsOwners ? [] : (await findUnfinished(store)).map(({ name }) => name);
-  for (const thing of await cleanUp({ store, stateDirectory, exports })) expect(thing, 'what clean clears').toMatchObject({ outcome: 'cleared' });
+  for (const thing of await cleanUp({ store, stateDirectory, exports }))
+    expect(thing, 'what clean clears').toMatchObject({ outcome: 'cleared' });
   expect(await cleanUp({ store, stateDirectory, dryRun: true }), 'what is left').toEqual([]);
 }

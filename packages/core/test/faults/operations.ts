@@ -74,7 +74,10 @@ export const OPERATIONS: readonly Operation[] = [
   { name: 'import of a sealed export', run: (parts) => importAway(parts, parts.references[2]) },
   { name: 'import that goes on', run: (parts) => importAway(parts, parts.references[3], { resume: true }) },
   { name: 'import after a check', run: (parts) => importAway(parts, parts.references[1], { checkFirst: true }) },
-  { name: 'copy', run: ({ store, other, references, signal }) => copyFromStore({ source: store, target: other, export: references[3], signal }) },
+  {
+    name: 'copy',
+    run: ({ store, other, references, signal }) => copyFromStore({ source: store, target: other, export: references[3], signal }),
+  },
   {
     name: 'copy of a sealed export',
     run: ({ store, other, references, signal }) => copyFromStore({ source: store, target: other, export: references[2], signal }),
@@ -133,7 +136,10 @@ export const OPERATIONS: readonly Operation[] = [
   { name: 'verify', run: ({ store, stateDirectory, signal }) => verifyStore({ store, depth: 'frames', stateDirectory, signal }) },
 ];
 
-export function exportNow({ world: { bench }, store, stateDirectory, signal }: Parts, request: Partial<ExportRequest> = {}): Promise<unknown> {
+export function exportNow(
+  { world: { bench }, store, stateDirectory, signal }: Parts,
+  request: Partial<ExportRequest> = {},
+): Promise<unknown> {
   return bench.exportDisks({ store, stateDirectory, signal, ...request });
 }
 

@@ -75,7 +75,8 @@ export const SCRIPT_OPERATIONS: readonly Operation[] = [
   {
     ...IMPORT,
     name: 'move to a faulty script',
-    run: (parts) => withFaultAt(parts, firstTarget(parts), 'IMPORT', (onEvent) => moveAway(parts, { onEvent, mayDiffer: mayDiffer(parts) })),
+    run: (parts) =>
+      withFaultAt(parts, firstTarget(parts), 'IMPORT', (onEvent) => moveAway(parts, { onEvent, mayDiffer: mayDiffer(parts) })),
   },
 ];
 

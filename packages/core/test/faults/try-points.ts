@@ -22,7 +22,7 @@ interface Attempt extends AsyncDisposable {
 }
 
 /** Tries an operation with faults, some or all that there can be, and looks at what each leaves. */
-export async function tryPoints(medium: Medium, operation: Operation, world: World): Promise<void> {
+async function tryPoints(medium: Medium, operation: Operation, world: World): Promise<void> {
   await using base = await prepared(operation, world);
   const counted = new Faults();
   {
@@ -82,13 +82,7 @@ function expectAnswer(failure: unknown, point: FaultPoint | undefined): void {
   expect(failure).not.toHaveProperty('code', 'INTERNAL');
 }
 
-async function attemptIt(
-  { run }: Operation,
-  world: World,
-  from: Places,
-  faults: Faults,
-  stateDirectory?: string,
-): Promise<Attempt> {
+async function attemptIt({ run }: Operation, world: World, from: Places, faults: Faults, stateDirectory?: string): Promise<Attempt> {
   await using scope = new AsyncDisposableStack();
   const places: Places = [scope.use(await from[0].copy()), scope.use(await from[1].copy())];
   const state = stateDirectory ?? (await copyState(world, STATE));
