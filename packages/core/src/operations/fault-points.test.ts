@@ -9,6 +9,22 @@ import { describeFaults } from '../../test/faults/try-points.ts';
  * them and through its scripts. By default a few of them: see scripts/faults.sh.
  */
 
-describeFaults({ name: MEMORY.name, makeMedium: () => MEMORY, operations: OPERATIONS });
-describeFaults({ name: CHANNEL.name, makeMedium: () => CHANNEL, operations: MOVES });
-describeFaults({ name: SCRIPTS.name, makeMedium: () => SCRIPTS, operations: SCRIPT_OPERATIONS, scripts: FAULTY_SCRIPTS });
+describeFaults({
+  title: 'at any fault, complete exports stay, and nothing is left that the next command does not clear',
+  name: MEMORY.name,
+  makeMedium: () => MEMORY,
+  operations: OPERATIONS,
+});
+describeFaults({
+  title: 'a channel that fails at any message or byte leaves the source as it was, and the next move succeeds',
+  name: CHANNEL.name,
+  makeMedium: () => CHANNEL,
+  operations: MOVES,
+});
+describeFaults({
+  title: 'a script that fails in any way at any byte leaves no process, and nothing that lists as complete',
+  name: SCRIPTS.name,
+  makeMedium: () => SCRIPTS,
+  operations: SCRIPT_OPERATIONS,
+  scripts: FAULTY_SCRIPTS,
+});

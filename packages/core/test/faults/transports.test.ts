@@ -13,6 +13,8 @@ import { describeFaults } from './try-points.ts';
 /** Removed exports can be brought back just where a service keeps versions. */
 const HERE = OPERATIONS.filter(({ name }) => name !== 'undelete');
 
-describeFaults({ name: 'file', makeMedium: fileMedium, operations: HERE });
-if (ALL_FAULTS) describeFaults({ name: 'ssh', makeMedium: sshMedium, operations: HERE });
-if (ALL_FAULTS) describeFaults({ name: 's3', makeMedium: s3Medium, operations: HERE });
+const TITLE = 'at any fault of a real store, complete exports stay, and nothing is left that the next command does not clear';
+
+describeFaults({ title: TITLE, name: 'file', makeMedium: fileMedium, operations: HERE });
+if (ALL_FAULTS) describeFaults({ title: TITLE, name: 'ssh', makeMedium: sshMedium, operations: HERE });
+if (ALL_FAULTS) describeFaults({ title: TITLE, name: 's3', makeMedium: s3Medium, operations: HERE });

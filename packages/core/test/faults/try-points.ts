@@ -126,6 +126,8 @@ async function prepared({ prepare }: Operation, world: World): Promise<AsyncDisp
 }
 
 export interface FaultGroup {
+  /** What the tests show. */
+  readonly title: string;
   /** Of the medium. */
   readonly name: string;
   readonly makeMedium: () => Medium | Promise<Medium>;
@@ -135,7 +137,7 @@ export interface FaultGroup {
 }
 
 /** A test for each operation, with stores of a medium that is made for them. */
-export function describeFaults({ name, makeMedium, operations, scripts }: FaultGroup): void {
+export function describeFaults({ title, name, makeMedium, operations, scripts }: FaultGroup): void {
   describe.each([1, 3])(`faults of ${name}, of an instance with %i disks`, (disks) => {
     const scope = new AsyncDisposableStack();
     let made: Promise<{ readonly medium: Medium; readonly world: World }> | undefined;
@@ -146,13 +148,10 @@ export function describeFaults({ name, makeMedium, operations, scripts }: FaultG
     afterAll(() => scope.disposeAsync());
 
     const chosen = operations.filter((operation) => (operation.disks ?? 1) === disks && !isPassedOver(`${name}:${operation.name}`));
-    test.runIf(chosen.length > 0).each(chosen)(
-      '$name: every complete export stays as it was, and the next command clears what is left',
-      async (operation) => {
-        const { medium, world } = await (made ??= make());
-        await tryPoints(medium, operation, world);
-      },
-    );
+    test.runIf(chosen.length > 0).each(chosen)(`$name: ${title}`, async (operation) => {
+      const { medium, world } = await (made ??= make());
+      await tryPoints(medium, operation, world);
+    });
     test.runIf(chosen.length === 0)('are passed over this time', () => undefined);
   });
 }
