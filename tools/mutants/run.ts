@@ -10,7 +10,9 @@ import { Trier } from './try-mutant.ts';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 const words = process.argv.slice(2);
-const chosen = MUTANTS.filter((mutant) => words.every((word) => `${mutant.guard} ${mutant.file} ${mutant.tests.join(' ')}`.includes(word)));
+const chosen = MUTANTS.filter(
+  (mutant) => words.length === 0 || words.some((word) => `${mutant.guard} ${mutant.file} ${mutant.tests.join(' ')}`.includes(word)),
+);
 const jobs = Number(process.env['GANTRY_MUTANT_JOBS'] ?? availableParallelism());
 const queue = [...chosen.entries()];
 const sound = new Map<string, Promise<Outcome | undefined>>();
