@@ -42,6 +42,8 @@ export function sshSigner(key: string): SignManifest {
   return async (text, { signal }) => {
     const sign: Argv = ['ssh-keygen', '-Y', 'sign', '-f', resolve(key), '-n', SIGNATURE_NAMESPACE];
     try {
+      // ssh-keygen reads a line of any length, which a device such as /dev/full never ends.
+      await readSmallFile(resolve(key), signal);
       return `${await keygen(sign, { input: text, timeoutS: SIGN_TIMEOUT_S, signal })}\n`;
     } catch (error) {
       signal?.throwIfAborted();

@@ -365,7 +365,7 @@ describe('a key that cannot sign', () => {
   test('is found before a disk is read, also by a dry run', async () => {
     await using bench = await makeOperationBench({});
     await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', 'secret', '-f', keys.file('locked')]);
-    for (const signKey of [keys.file('locked'), keys.file('missing'), allowedSigners]) {
+    for (const signKey of [keys.file('locked'), keys.file('missing'), allowedSigners, '/dev/full']) {
       const events: string[] = [];
       const onEvent: ExportRequest['onEvent'] = ({ type }) => void events.push(type);
       await expect(bench.exportDisks({ signKey, onEvent })).rejects.toMatchObject({ code: 'SIGNING_FAILED' });

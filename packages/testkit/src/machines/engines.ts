@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
@@ -37,6 +37,9 @@ export function mountShare(engine: MachineEngine, directory: string, index: numb
 
 function umlCommand({ image, scratch, disks, memoryMib }: EngineOptions): readonly string[] {
   return [
+    // Its kernel and its processes are processes of the host that take turns at each system call and page fault. On two processors each turn
+    // wakes the other one: on a busy host, a program started in 9 s instead of 2 s, with a fifth more processor time.
+    ['taskset', '--cpu-list', anyProcessor()],
     // Temporary and often written: in memory, in a private mount that disappears with the machine.
     ['sh', '-c', 'mount -t tmpfs machine "$TMPDIR" && exec "$@"', 'sh', join(image, 'linux.uml'), `mem=${memoryMib}M`],
     // Writes to the root file system go to a file of this machine.
@@ -45,6 +48,16 @@ function umlCommand({ image, scratch, disks, memoryMib }: EngineOptions): readon
     ['con=null', 'con0=null,fd:1', 'ssl=null', ...LINES.map((fd, index) => `ssl${index}=fd:${fd}`)],
     [`uml_dir=${scratch}/`, 'umid=machine', 'panic=-1', 'quiet'],
   ].flat();
+}
+
+/** The number of one that this process may run on. */
+function anyProcessor(): string {
+  const [, list = '0'] = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  const allowed = list.split(',').flatMap((range) => {
+    const [first = 0, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  });
+  return String(allowed[Math.floor(Math.random() * allowed.length)] ?? 0);
 }
 
 function qemuCommand({ image, disks, shares, memoryMib }: EngineOptions): readonly string[] {

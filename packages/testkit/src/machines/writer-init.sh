@@ -4,6 +4,8 @@
 # DISKS, how many there are, 2 by default; IN_FLIGHT, how many numbers are written to all disks at once, 1 by default; AGENT=1 for a
 # guest agent and a disk with the serial number `files`, which has an ext4 that is mounted and written to.
 b=/bin/busybox
+# A guest that never rests is a processor of the host that never does, as it is emulated.
+PAUSE_US=50000
 while read -r file; do $b insmod "/modules/$file"; done </modules/list
 $b mount -t devtmpfs dev /dev
 $b mkdir -p /sys && $b mount -t sysfs sys /sys
@@ -28,11 +30,15 @@ if [ -n "$AGENT" ]; then
   $b mount -t ext4 "/dev/$files" /files
   until port=$(echo /dev/vport*p1) && [ -c "$port" ]; do $b usleep 20000; done
   /usr/sbin/qemu-ga -m virtio-serial -p "$port" -t /run -f /run/qemu-ga.pid &
-  (while :; do echo more | $b dd of=/files/log oflag=append conv=notrunc,fsync status=none; done) &
+  (while :; do
+    echo more | dd of=/files/log oflag=append conv=notrunc,fsync status=none
+    usleep 100000
+  done) &
 fi
 
+# Without paths: these are in the shell itself, and starting a program takes an emulated processor longer than what it does.
 write() {
-  printf '%-4095d\n' "$2" | $b dd "of=/dev/$1" bs=4096 "seek=$3" iflag=fullblock oflag=direct conv=notrunc,fsync status=none || echo "failed $2"
+  dd "if=/block$2" "of=/dev/$1" bs=4096 "seek=$3" oflag=direct conv=notrunc,fsync status=none || echo "failed $2"
 }
 set -- $disks
 blocks=$(($($b cat "/sys/block/$1/size") / 8))
@@ -41,6 +47,7 @@ while :; do
   writers=
   for next in $($b seq $((n + 1)) $((n + ${IN_FLIGHT:-1}))); do
     at=$((next * 2654435761 % blocks))
+    printf '%-4095d\n' "$next" >"/block$next"
     for disk in $disks; do
       if [ "${IN_FLIGHT:-1}" = 1 ]; then
         write "$disk" "$next" "$at"
@@ -53,4 +60,6 @@ while :; do
   [ -z "$writers" ] || wait $writers
   n=$next
   echo "wrote $n"
+  rm /block*
+  usleep "$PAUSE_US"
 done
