@@ -1,4 +1,4 @@
-import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import {
@@ -128,10 +128,14 @@ beforeAll(async () => {
   const other = await writeIdentity(bench.file('other.txt'));
   const sealed = await sealExport(bench, raw, Recipients.of([recipient]));
   await run('verify', store, sealed);
+  await run('show', store, sealed);
   await run('keys', 'add', store, sealed, '--recipient', other, '--identity', bench.file('key.txt'));
   await run('keys', 'check', store, '--identity', bench.file('key.txt'));
   await writeIdentity(bench.file('third.txt'));
   await run('keys', 'check', store, '--identity', bench.file('third.txt'));
+  const keys = `${store}/${sealed.replace('@', '/')}/keys-`;
+  await rename(`${keys}1.age`, `${keys}2.age`);
+  await run('keys', 'check', store);
   await writeFile(bench.file('signers'), '');
   await run('verify', store, '--allowed-signers', bench.file('signers'));
 
