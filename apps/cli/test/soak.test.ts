@@ -14,7 +14,7 @@ import { jsonLines, lastLine, makeWorkbench } from './workbench.ts';
 
 /*
  * Exports, imports, prunes and removals of one store in a row, through the command, with random faults: killed (-9), no space, the store is
- * away. Whatever is said to be done stays; at the end nothing is left. Many more: scripts/soak.sh
+ * away. What is said to be done stays; at the end nothing is left. Many more: scripts/soak.sh
  */
 
 const RUNS = Number(process.env['GANTRY_SOAK_RUNS'] ?? 6);

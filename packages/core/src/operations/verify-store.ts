@@ -244,7 +244,7 @@ class StoreVerification {
       const refusal = 'refusal' in signed ? signed.refusal : undefined;
       if ((problem ?? refusal) !== undefined && (await this.#isGone(item, { signal }))) return false;
       if (problem !== undefined && !isRehearsalProblem(problem)) throw problem;
-      // Its turn at the depth that was asked for comes after the others all the same.
+      // Its turn at the depth that was asked for comes after the others anyway.
       if (foundAt !== depth) await this.#o.records.noteTried(instance, id, depth, { signal });
       await this.#o.records.note(instance, id, foundAt, verificationOf(objects, problem, damagedObjects), { signal });
       this.#take({

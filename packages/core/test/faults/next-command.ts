@@ -16,7 +16,7 @@ export async function endProcesses(place: Place): Promise<void> {
   }
 }
 
-/** `gantry clean` names and clears whatever is left, and then nothing is. */
+/** `gantry clean` names and clears what is left, and then nothing is. */
 export async function expectCleared(place: Place, stateDirectory: string): Promise<void> {
   await using store = await place.open();
   const exports = place.knowsOwners ? [] : (await findUnfinished(store)).map(({ name }) => name);

@@ -11,7 +11,7 @@ import type { FaultPoint } from './faults.ts';
 const { GANTRY_FAULT_SHARE, GANTRY_FAULT_SEED, GANTRY_FAULT_ONLY: ONLY, GANTRY_FAULT_COUNTS: COUNTS } = process.env;
 const SHARE = GANTRY_FAULT_SHARE === undefined ? undefined : Number(GANTRY_FAULT_SHARE);
 const SEED = Number(GANTRY_FAULT_SEED ?? Math.floor(Math.random() * 1_000_000));
-/** By default: one operation in so many is tried. */
+/** By default: one operation in this many is tried. */
 const OPERATIONS_SHARE = 8;
 const POINTS_OF_EACH = 2;
 
