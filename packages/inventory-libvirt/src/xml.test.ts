@@ -11,6 +11,7 @@ test('a domain is read, as deep as libvirt nests it', () => {
 test.each([
   ['nested without end', `<domain>${'<a>'.repeat(20_000)}${'</a>'.repeat(20_000)}</domain>`, 'has more than 500 levels'],
   ['with an endless name', `<domain><${'a'.repeat(100_000)}></b></domain>`, 'cannot be read'],
+  ['with two parts of which there is one', '<domain><devices/><devices><disk/></devices></domain>', 'has more than one <devices>'],
   ['with a document type', '<!DOCTYPE domain [<!ENTITY a "b">]><domain>&a;</domain>', 'has a document type'],
 ])('XML %s is refused, with a message that can be shown', (_, xml, message) => {
   expect(() => parseDomain(xml, 'web1')).toThrow(message);

@@ -4,6 +4,8 @@ import { DOMParser, MIME_TYPE, XMLSerializer } from '@xmldom/xmldom';
 
 /** Characters. libvirt itself allows 4 MiB for its messages. */
 const MAX_XML_LENGTH = 4 * 1024 * 1024;
+/** Parts of a domain that libvirt writes once. Of several it would take all, and what is here only the first. */
+const ONCE = ['name', 'uuid', 'os', 'devices'];
 /** The parser repeats names of elements, characters. */
 const MAX_REASON_LENGTH = 200;
 /** Far more than libvirt nests: a disk has as many levels as images behind it. What is done with them later goes as deep as they do. */
@@ -18,6 +20,8 @@ export function parseDomain(xml: string, of: string): Element {
   const root = parse(xml, of).documentElement;
   if (root !== null && isTooDeep(root))
     throw new InventoryError('failed', { message: `the XML of ${of} has more than ${MAX_DEPTH} levels` });
+  const twice = root === null ? undefined : ONCE.find((name) => childrenOf(root, name).length > 1);
+  if (twice !== undefined) throw new InventoryError('failed', { message: `the XML of ${of} has more than one <${twice}>` });
   if (root?.nodeName === 'domain') return root;
   throw new InventoryError('failed', { message: `the XML of ${of} does not describe a domain` });
 }
