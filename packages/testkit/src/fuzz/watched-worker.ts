@@ -12,7 +12,7 @@ import { readMirror, removeMirror } from './worker-protocol.ts';
 
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
 /** An input that takes longer does not end, ms. */
-const MAX_STUCK_MS = 60_000;
+const MAX_STUCK_MS = 120_000;
 const LOOK_MS = 500;
 /** Of JavaScript's own values, MiB. */
 const MAX_HEAP_MIB = 768;
