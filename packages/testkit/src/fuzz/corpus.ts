@@ -1,4 +1,5 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 
 /*
@@ -24,6 +25,7 @@ export async function addToCorpus(path: string, inputs: readonly Uint8Array[], r
   const lines = [...new Set(inputs.map(encodeLine))].filter((line) => !known.has(line));
   if (lines.length === 0) return;
   const remarks = remark === undefined ? [] : [`# ${remark.replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ').slice(0, 200)}`];
+  await mkdir(dirname(path), { recursive: true });
   await writeFile(path, `${before}${[...remarks, ...lines].join('\n')}\n`);
 }
 

@@ -100,7 +100,7 @@ async function inputsOf(seed: number): Promise<readonly string[]> {
 
 test('a corpus gives back what was put into it, each input once', async () => {
   await using directory = await makeTemporaryDirectory();
-  const path = join(directory.path, 'corpus.txt');
+  const path = join(directory.path, 'new', 'corpus.txt');
   const inputs = [Buffer.from('text "x"\n'), Buffer.of(0, 0xff, 0x80), Buffer.from('\u202E'), Buffer.alloc(5000, 'a'), Buffer.of()];
   await addToCorpus(path, inputs, 'a remark');
   await addToCorpus(path, inputs);
