@@ -73,7 +73,7 @@ describe('the fuzzer', () => {
         isGuided: false,
       });
     expect(await failuresOf(run('never-ends'))).toEqual([['for ever', expect.stringContaining('does not end')]]);
-    expect(await run('ends')).toMatchObject({ name: 'ends', inputs: 50, failures: [] });
+    expect(await run('ends')).toMatchObject({ name: 'ends', inputs: 51, failures: [] });
     expect(await failuresOf(run('writes'))).toContainEqual([
       expect.any(String),
       expect.stringContaining('it wrote to the terminal: a warning'),

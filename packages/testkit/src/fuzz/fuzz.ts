@@ -21,7 +21,7 @@ const MAX_POOL = 5000;
 
 export interface FuzzOptions {
   readonly seed: number;
-  /** Ends after this number of inputs, or of ms. */
+  /** Ends after this number of inputs beside the seeds and the corpus, or of ms. */
   readonly inputs?: number | undefined;
   readonly ms?: number | undefined;
   readonly corpus: readonly Uint8Array[];
@@ -58,6 +58,8 @@ class FuzzRun implements Disposable {
   readonly #failures = new Map<string, Failure>();
   readonly #started = performance.now();
   #inputs = 0;
+  /** How many of them were seeds, or in the corpus. */
+  #known = 0;
   #batch = MIN_BATCH;
 
   constructor(target: FuzzTarget, options: FuzzOptions) {
@@ -74,6 +76,7 @@ class FuzzRun implements Disposable {
     if (seeds.length === 0) throw new RangeError('a target without seeds');
     this.#pool.push(...seeds, ...this.#options.corpus);
     await this.#runAll(this.#pool);
+    this.#known = this.#inputs;
     this.#coverage?.add(this.#coverage.take());
     while (!this.#isOver()) {
       const started = performance.now();
@@ -89,7 +92,7 @@ class FuzzRun implements Disposable {
   }
 
   #left(): number {
-    return (this.#options.inputs ?? Infinity) - this.#inputs;
+    return (this.#options.inputs ?? Infinity) - (this.#inputs - this.#known);
   }
 
   #isOver(): boolean {
