@@ -15,7 +15,7 @@ import type { JobOutcome } from './worker-protocol.ts';
 
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 /** Of each target, beside its seeds and its corpus; scripts/fuzz.sh makes as many as it is asked for. */
-const INPUTS = 60;
+const INPUTS = 40;
 
 async function runFuzzers(parameters: readonly string[]): Promise<{ readonly output: string; readonly status: unknown }> {
   const child = spawn(join(ROOT, 'scripts/fuzz.sh'), parameters, { stdio: ['ignore', 'pipe', 'inherit'] });
